@@ -1,0 +1,4 @@
+//! map
+#[allow(dead_code)]
+pub mod meta;
+pub mod api;

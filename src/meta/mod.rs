@@ -1,0 +1,12 @@
+//! The vocabulary of Kubernetes objects: metadata, times, the error that leaves the server, field errors.
+//!
+//! Plain data and its JSON shape. Knows nothing of images, storage or HTTP.
+
+pub mod field;
+mod object;
+mod status;
+mod time;
+
+pub use object::{Kind, ListMeta, ManagedFieldsEntry, Object, ObjectMeta, OwnerReference};
+pub use status::{Cause, Details, Resource, Status};
+pub use time::Time;

@@ -1,0 +1,239 @@
+//! `Status`: the only error that leaves the server, built by constructors named after the Kubernetes reasons.
+
+use std::{error, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use super::{ListMeta, field};
+
+/// A resource of an API group as errors name it, for example `imagestreams` of `image.openshift.io`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resource<'a> {
+    /// API group; empty for the core group.
+    pub group: &'a str,
+    /// Plural name of the resource, or what stands in its place in an error.
+    pub name: &'a str,
+}
+
+impl fmt::Display for Resource<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.group {
+            "" => f.write_str(self.name),
+            group => write!(f, "{}.{group}", self.name),
+        }
+    }
+}
+
+/// The outcome of a request where it is not an object: nearly always an error.
+///
+/// Field order and emptiness are those of the reference implementation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Status {
+    /// List metadata, `{}` but for expired continue tokens.
+    pub metadata: ListMeta,
+    /// `Success` or `Failure`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub status: String,
+    /// What happened, for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// What happened, for programs; some errors have none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// What the error is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub details: Option<Details>,
+    /// HTTP status code; absent in the answer to a deletion.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub code: u16,
+    /// What went wrong inside; for the log, never for the client.
+    #[serde(skip)]
+    pub hidden: Option<String>,
+}
+
+/// What a [`Status`] is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Details {
+    /// Name of the object.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Its API group.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    /// Its resource or kind; which of the two depends on the error.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub kind: String,
+    /// Its UID.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub uid: String,
+    /// The single faults, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<Cause>,
+    /// Seconds after which another try makes sense.
+    #[serde(skip_serializing_if = "is_zero_u32")]
+    pub retry_after_seconds: u32,
+}
+
+/// One of the faults behind a [`Status`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Cause {
+    /// Kind of fault.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Text for people.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// Path of the field.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub field: String,
+}
+
+impl Status {
+    /// A failure with a code, a reason (may be empty) and a text.
+    pub fn failure(code: u16, reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            status: "Failure".into(),
+            message: message.into(),
+            reason: reason.into(),
+            code,
+            ..Self::default()
+        }
+    }
+
+    /// A success that has nothing else to say.
+    pub fn success() -> Self {
+        Self { status: "Success".into(), ..Self::default() }
+    }
+
+    /// 400: the request cannot be understood.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::failure(400, "BadRequest", message)
+    }
+
+    /// 401: the credentials are missing or wrong; says nothing else on purpose.
+    pub fn unauthorized() -> Self {
+        Self::failure(401, "Unauthorized", "Unauthorized")
+    }
+
+    /// 404: an object does not exist.
+    pub fn not_found(resource: Resource<'_>, name: &str) -> Self {
+        Self::failure(404, "NotFound", format!("{resource} \"{name}\" not found")).about(resource, name)
+    }
+
+    /// 404: there is no such path.
+    pub fn no_such_path() -> Self {
+        let text = "the server could not find the requested resource";
+        Self::failure(404, "NotFound", text).with_details(Details::default())
+    }
+
+    /// 405: the path exists, but not for this method.
+    pub fn method_not_allowed() -> Self {
+        let text = "the server does not allow this method on the requested resource";
+        Self::failure(405, "MethodNotAllowed", text).with_details(Details::default())
+    }
+
+    /// 409: an object of this name exists.
+    pub fn already_exists(resource: Resource<'_>, name: &str) -> Self {
+        Self::failure(409, "AlreadyExists", format!("{resource} \"{name}\" already exists")).about(resource, name)
+    }
+
+    /// 409: the object is not in the state that the request builds on.
+    pub fn conflict(resource: Resource<'_>, name: &str, why: &str) -> Self {
+        let text = format!("Operation cannot be fulfilled on {resource} \"{name}\": {why}");
+        Self::failure(409, "Conflict", text).about(resource, name)
+    }
+
+    /// 409: somebody else changed the object since it was read.
+    pub fn modified(resource: Resource<'_>, name: &str) -> Self {
+        let why = "the object has been modified; please apply your changes to the latest version and try again";
+        Self::conflict(resource, name, why)
+    }
+
+    /// 410: the wanted revision is no longer kept.
+    pub fn expired(message: impl Into<String>) -> Self {
+        Self::failure(410, "Expired", message)
+    }
+
+    /// 413: the body is larger than the server takes; `limit` in bytes.
+    pub fn request_too_large(limit: usize) -> Self {
+        let text = format!("Request entity too large: limit is {limit}");
+        Self::failure(413, "RequestEntityTooLarge", text)
+    }
+
+    /// 422: the object breaks rules. `kind` names the kind, not the resource.
+    pub fn invalid(kind: Resource<'_>, name: &str, errors: &[field::Error]) -> Self {
+        let text = format!("{kind} \"{name}\" is invalid: {}", field::join(errors));
+        let mut status = Self::failure(422, "Invalid", text).about(kind, name);
+        if let Some(details) = &mut status.details {
+            details.causes = errors.iter().map(field::Error::cause).collect();
+        }
+        status
+    }
+
+    /// 429: the server has as much to do as it takes on.
+    pub fn too_many_requests() -> Self {
+        Self::failure(429, "TooManyRequests", "Too many requests, please try again later.").retry_after(1)
+    }
+
+    /// 500 whose text the client may see.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::failure(500, "", message)
+    }
+
+    /// 500 whose cause only the log may see.
+    pub fn hidden(cause: impl fmt::Display) -> Self {
+        let mut status = Self::failure(500, "InternalError", "Internal error occurred: see the server's log");
+        status.hidden = Some(cause.to_string());
+        status
+    }
+
+    /// 503: the server cannot answer now.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::failure(503, "ServiceUnavailable", message).retry_after(1)
+    }
+
+    /// 504: the request took longer than it may.
+    pub fn timeout(message: impl Into<String>) -> Self {
+        Self::failure(504, "Timeout", message)
+    }
+
+    /// The same status with details.
+    pub fn with_details(mut self, details: Details) -> Self {
+        self.details = Some(details);
+        self
+    }
+
+    /// The same status, telling clients to come back after `seconds`.
+    pub fn retry_after(mut self, seconds: u32) -> Self {
+        self.details.get_or_insert_default().retry_after_seconds = seconds;
+        self
+    }
+
+    fn about(self, resource: Resource<'_>, name: &str) -> Self {
+        self.with_details(Details {
+            name: name.into(),
+            group: resource.group.into(),
+            kind: resource.name.into(),
+            ..Details::default()
+        })
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl error::Error for Status {}
+
+fn is_zero(number: &u16) -> bool {
+    *number == 0
+}
+
+fn is_zero_u32(number: &u32) -> bool {
+    *number == 0
+}

@@ -1,0 +1,147 @@
+//! One write transaction of redb that holds the transactions of a group: checks guards in order, makes changes, and
+//! ends with one commit for all of them. Decides nothing about who is in the group.
+
+use redb::{ReadableTable, Table, WriteTransaction};
+
+use crate::store::{Change, Current, Guard, Outcome, Revision, StoreError, Txn};
+
+use super::layout::{
+    CHECK, CURRENT, HISTORY, Kind, LOG, META, META_COMPACTED, META_CURRENT, Position, Record, VALUES, Version,
+    encode_number, encode_value, history_key,
+};
+use super::read::{entry, live, number, version};
+use super::shared::fault;
+
+/// The tables of the open write transaction, and what it has reached.
+pub(super) struct Group<'t> {
+    meta: Table<'t, &'static str, &'static [u8]>,
+    pub(super) log: Table<'t, &'static [u8; Position::BYTES], &'static [u8]>,
+    pub(super) values: Table<'t, &'static [u8; Position::BYTES], &'static [u8]>,
+    pub(super) current: Table<'t, &'static [u8], &'static [u8]>,
+    pub(super) history: Table<'t, &'static [u8], &'static [u8]>,
+    revision: Revision,
+    compacted: Revision,
+    pub(super) buffer: Vec<u8>,
+    pub(super) effect: Effect,
+}
+
+/// Whether there is anything to commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    Nothing,
+    Changed,
+}
+
+/// What the guards of a transaction find.
+pub(super) enum Verdict {
+    /// All hold. Carries the present version of every key that changes.
+    Holds(Vec<Option<Version>>),
+    /// Some do not.
+    Refused(Vec<Current>),
+}
+
+impl<'t> Group<'t> {
+    pub(super) fn open(txn: &'t WriteTransaction) -> Result<Self, StoreError> {
+        let meta = txn.open_table(META).map_err(fault)?;
+        Ok(Self {
+            revision: Revision(number(&meta, META_CURRENT)?),
+            compacted: Revision(number(&meta, META_COMPACTED)?),
+            meta,
+            log: txn.open_table(LOG).map_err(fault)?,
+            values: txn.open_table(VALUES).map_err(fault)?,
+            current: txn.open_table(CURRENT).map_err(fault)?,
+            history: txn.open_table(HISTORY).map_err(fault)?,
+            buffer: Vec::new(),
+            effect: Effect::Nothing,
+        })
+    }
+
+    /// The revision of the latest transaction, also of those that are not committed yet.
+    pub(super) fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The oldest revision that can be read.
+    pub(super) fn compacted(&self) -> Revision {
+        self.compacted
+    }
+
+    /// Checks the guards. Changes nothing, so an error concerns this transaction only.
+    pub(super) fn judge(&self, txn: &Txn) -> Result<Verdict, StoreError> {
+        let mut refused = Vec::new();
+        for guard in &txn.guards {
+            self.check(guard, &mut refused)?;
+        }
+        if !refused.is_empty() {
+            return Ok(Verdict::Refused(refused));
+        }
+        let present = txn.changes.iter().map(|change| version(&self.current, change.key().as_str().as_bytes()));
+        Ok(Verdict::Holds(present.collect::<Result<_, _>>()?))
+    }
+
+    /// Makes the changes. An error leaves the write transaction half changed: it must not be committed.
+    pub(super) fn apply(&mut self, txn: &Txn, present: Vec<Option<Version>>) -> Result<Outcome, StoreError> {
+        let revision = Revision(self.revision.0 + 1);
+        let mut sub = 0;
+        for (change, replaced) in txn.changes.iter().zip(present) {
+            let missing = replaced.and_then(live).is_none();
+            if missing && matches!(change, Change::Delete(_)) {
+                continue;
+            }
+            self.write(Position { revision, sub }, change, replaced)?;
+            sub += 1;
+        }
+        if sub > 0 {
+            self.revision = revision;
+            self.effect = Effect::Changed;
+        }
+        Ok(Outcome::Committed(self.revision))
+    }
+
+    /// Raises the oldest revision that can be read; never beyond the latest, never back.
+    pub(super) fn raise(&mut self, at: Revision) {
+        let at = at.min(self.revision);
+        if at > self.compacted {
+            self.compacted = at;
+            self.effect = Effect::Changed;
+        }
+    }
+
+    /// Writes down what was reached. The tables close with it; what remains is to commit.
+    pub(super) fn finish(mut self) -> Result<Effect, StoreError> {
+        if self.effect == Effect::Changed {
+            for (name, Revision(number)) in [(META_CURRENT, self.revision), (META_COMPACTED, self.compacted)] {
+                self.meta.insert(name, &encode_number(name, number)[..]).map_err(fault)?;
+            }
+        }
+        Ok(self.effect)
+    }
+
+    fn check(&self, guard: &Guard, refused: &mut Vec<Current>) -> Result<(), StoreError> {
+        let key = guard.key();
+        let present = version(&self.current, key.as_str().as_bytes())?;
+        if !guard.holds(present.and_then(Version::value_revision)) {
+            let entry = present.and_then(live).map(|at| entry(&self.values, key, at)).transpose()?;
+            refused.push(Current { key: key.clone(), entry });
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, at: Position, change: &Change, replaced: Option<Version>) -> Result<(), StoreError> {
+        let key = change.key().as_str();
+        let place = key.as_bytes();
+        let kind = if matches!(change, Change::Put(..)) { Kind::Value } else { Kind::Deletion };
+        if let Change::Put(_, value) = change {
+            let mut row = self.values.insert_reserve(&at.encode(), value.len() + CHECK).map_err(fault)?;
+            encode_value(place, at, value, row.as_mut());
+        }
+        Record { key, kind, replaced }.encode(at, &mut self.buffer);
+        self.log.insert(&at.encode(), &*self.buffer).map_err(fault)?;
+        self.current.insert(place, &Version { at, kind }.encode(place)[..]).map_err(fault)?;
+        if let Some(old) = replaced {
+            history_key(place, old.at.revision, &mut self.buffer);
+            self.history.insert(&*self.buffer, &old.encode(place)[..]).map_err(fault)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,165 @@
+//! Reading one snapshot: the entry of a key, the entries under a prefix. Pure functions of the file; who calls them, and
+//! on which thread, is decided in [`super`].
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition};
+
+use crate::store::{At, Entry, Key, Lookup, Page, Range, Revision, StoreError};
+
+use super::layout::{
+    self, CURRENT, HISTORY, Kind, META, META_COMPACTED, META_CURRENT, Position, VALUES, Version, history_key,
+};
+use super::shared::{damaged_row, fault};
+
+/// The state after one commit.
+pub(super) struct Snapshot {
+    txn: ReadTransaction,
+}
+
+impl Snapshot {
+    pub(super) fn new(txn: ReadTransaction) -> Self {
+        Self { txn }
+    }
+
+    /// See [`crate::store::Store::get`]. `Unchanged` and `Missing` come from the index alone.
+    pub(super) fn get(&self, key: &Key, known: Option<Revision>) -> Result<Lookup, StoreError> {
+        match version(&self.table(CURRENT)?, key.as_str().as_bytes())?.and_then(live) {
+            None => Ok(Lookup::Missing),
+            Some(at) if Some(at.revision) == known => Ok(Lookup::Unchanged),
+            Some(at) => Ok(Lookup::Found(entry(&self.table(VALUES)?, key, at)?)),
+        }
+    }
+
+    /// See [`crate::store::Store::range`].
+    pub(super) fn range(&self, range: &Range) -> Result<Page, StoreError> {
+        let revision = self.resolve(range.at)?;
+        let limit = if range.limit == 0 { usize::MAX } else { range.limit };
+        let values = self.table(VALUES)?;
+        let mut page = Page { entries: Vec::new(), revision, more: false, remaining: 0 };
+        self.walk(range, revision, |key, at| {
+            if page.entries.len() < limit {
+                page.entries.push(entry(&values, &decode_key(key)?, at)?);
+            } else {
+                page.remaining += 1;
+            }
+            Ok(())
+        })?;
+        page.more = page.remaining > 0;
+        Ok(page)
+    }
+
+    /// The revision of the latest commit.
+    pub(super) fn current(&self) -> Result<Revision, StoreError> {
+        number(&self.table(META)?, META_CURRENT).map(Revision)
+    }
+
+    /// The oldest revision that can be read.
+    pub(super) fn compacted(&self) -> Result<Revision, StoreError> {
+        number(&self.table(META)?, META_COMPACTED).map(Revision)
+    }
+
+    /// Opens a table of this snapshot.
+    pub(super) fn table<K: redb::Key, V: redb::Value>(
+        &self,
+        table: TableDefinition<'_, K, V>,
+    ) -> Result<ReadOnlyTable<K, V>, StoreError> {
+        self.txn.open_table(table).map_err(fault)
+    }
+
+    fn resolve(&self, at: At) -> Result<Revision, StoreError> {
+        let current = self.current()?;
+        let At::Revision(requested) = at else { return Ok(current) };
+        let compacted = self.compacted()?;
+        if requested > current {
+            Err(StoreError::Future { requested, current })
+        } else if requested < compacted {
+            Err(StoreError::Compacted { requested, compacted })
+        } else {
+            Ok(requested)
+        }
+    }
+
+    /// Visits every key that has a value at a revision, in order. Only keys that changed later cost a second look-up.
+    fn walk(
+        &self,
+        range: &Range,
+        revision: Revision,
+        mut visit: impl FnMut(&[u8], Position) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let prefix = range.prefix.as_bytes();
+        let start = range.start.as_deref().map_or(prefix, |start| prefix.max(start.as_bytes()));
+        let history = self.table(HISTORY)?;
+        let bounds: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(start), Bound::Unbounded);
+        for row in self.table(CURRENT)?.range::<&[u8]>(bounds).map_err(fault)? {
+            let (key, row) = row.map_err(fault)?;
+            let key = key.value();
+            if !key.starts_with(prefix) {
+                break;
+            }
+            let latest = decode_version(key, row.value())?;
+            let seen = if latest.at.revision <= revision { Some(latest) } else { before(&history, key, revision)? };
+            if let Some(at) = seen.and_then(live) {
+                visit(key, at)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The latest version of a key.
+pub(super) fn version(
+    current: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    key: &[u8],
+) -> Result<Option<Version>, StoreError> {
+    let row = current.get(key).map_err(fault)?;
+    row.map(|row| decode_version(key, row.value())).transpose()
+}
+
+/// The entry of a key whose value stands at a position. Copies the value once; verifies it.
+pub(super) fn entry(
+    values: &impl ReadableTable<&'static [u8; Position::BYTES], &'static [u8]>,
+    key: &Key,
+    at: Position,
+) -> Result<Entry, StoreError> {
+    let damaged = || StoreError::Damaged { key: key.clone(), revision: at.revision };
+    let row = values.get(&at.encode()).map_err(fault)?.ok_or_else(damaged)?;
+    let value = layout::decode_value(key.as_str().as_bytes(), at, row.value()).ok_or_else(damaged)?;
+    Ok(Entry { key: key.clone(), value: Bytes::copy_from_slice(value), revision: at.revision })
+}
+
+/// A number of the `meta` table.
+pub(super) fn number(
+    meta: &impl ReadableTable<&'static str, &'static [u8]>,
+    name: &'static str,
+) -> Result<u64, StoreError> {
+    let row = meta.get(name).map_err(fault)?.ok_or_else(|| damaged_row(name))?;
+    layout::decode_number(name, row.value()).ok_or_else(|| damaged_row(name))
+}
+
+/// The position of a version that is a value.
+pub(super) fn live(version: Version) -> Option<Position> {
+    (version.kind == Kind::Value).then_some(version.at)
+}
+
+/// The newest replaced version of a key up to a revision.
+fn before(
+    history: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    key: &[u8],
+    revision: Revision,
+) -> Result<Option<Version>, StoreError> {
+    let (mut from, mut to) = (Vec::new(), Vec::new());
+    history_key(key, Revision(0), &mut from);
+    history_key(key, revision, &mut to);
+    let last = history.range::<&[u8]>(&*from..=&*to).map_err(fault)?.next_back().transpose().map_err(fault)?;
+    last.map(|(_, row)| decode_version(key, row.value())).transpose()
+}
+
+fn decode_version(key: &[u8], row: &[u8]) -> Result<Version, StoreError> {
+    Version::decode(key, row).ok_or_else(|| damaged_row(format_args!("the index of {}", key.escape_ascii())))
+}
+
+fn decode_key(key: &[u8]) -> Result<Key, StoreError> {
+    std::str::from_utf8(key).map(Key::new).map_err(|_| damaged_row(format_args!("the key {}", key.escape_ascii())))
+}
