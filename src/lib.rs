@@ -1,4 +1,4 @@
 //! map
-#[allow(dead_code)]
 pub mod meta;
 pub mod api;
+pub mod rest;

@@ -1,0 +1,124 @@
+//! JSON as the reference implementation writes it: Go's escapes, compact or indented by two spaces.
+
+use std::io;
+
+use serde::Serialize;
+use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
+
+/// The compact JSON of a value, without a final newline.
+///
+/// # Panics
+/// Never for the types of this crate: they have text keys and no failing serializers.
+pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1024);
+    encode_into(value, &mut bytes);
+    bytes
+}
+
+/// Appends the compact JSON of a value.
+pub fn encode_into<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) {
+    let mut serializer = Serializer::with_formatter(bytes, GoFormatter(CompactFormatter));
+    value.serialize(&mut serializer).expect("objects have text keys and writing to memory does not fail");
+}
+
+/// Compact JSON with two spaces of indentation and without a final newline, as Go's `json.Indent` lays it out.
+pub fn indent(compact: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(compact.len() * 2);
+    let (mut depth, mut in_text, mut escaped, mut fresh) = (0_usize, false, false, false);
+    for &byte in compact {
+        if in_text {
+            out.push(byte);
+            in_text = escaped || byte != b'"';
+            escaped = !escaped && byte == b'\\';
+            continue;
+        }
+        let closes = matches!(byte, b'}' | b']');
+        if fresh && !closes {
+            depth += 1;
+            new_line(&mut out, depth);
+        }
+        match byte {
+            b'{' | b'[' => out.push(byte),
+            b',' => {
+                out.push(byte);
+                new_line(&mut out, depth);
+            }
+            b':' => out.extend_from_slice(b": "),
+            _ if closes && fresh => out.push(byte),
+            _ if closes => {
+                depth = depth.saturating_sub(1);
+                new_line(&mut out, depth);
+                out.push(byte);
+            }
+            b'\n' => {}
+            _ => {
+                in_text = byte == b'"';
+                out.push(byte);
+            }
+        }
+        fresh = matches!(byte, b'{' | b'[');
+    }
+    out
+}
+
+fn new_line(out: &mut Vec<u8>, depth: usize) {
+    out.push(b'\n');
+    out.resize(out.len() + 2 * depth, b' ');
+}
+
+/// Escapes what Go escapes besides what JSON demands: `<`, `>`, `&` and the two separators that JavaScript trips over.
+struct GoFormatter(CompactFormatter);
+
+impl Formatter for GoFormatter {
+    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let bytes = fragment.as_bytes();
+        let mut done = 0;
+        for (at, &byte) in bytes.iter().enumerate() {
+            let (escape, length): (&[u8], _) = match byte {
+                b'<' => (b"\\u003c", 1),
+                b'>' => (b"\\u003e", 1),
+                b'&' => (b"\\u0026", 1),
+                0xe2 if bytes[at..].starts_with("\u{2028}".as_bytes()) => (b"\\u2028", 3),
+                0xe2 if bytes[at..].starts_with("\u{2029}".as_bytes()) => (b"\\u2029", 3),
+                _ => continue,
+            };
+            writer.write_all(&bytes[done..at])?;
+            writer.write_all(escape)?;
+            done = at + length;
+        }
+        writer.write_all(&bytes[done..])
+    }
+
+    fn write_char_escape<W: ?Sized + io::Write>(&mut self, writer: &mut W, escape: CharEscape) -> io::Result<()> {
+        self.0.write_char_escape(writer, escape)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn texts_are_escaped_as_go_does() {
+        let text = "<a>&\u{2028}é\u{1}\t\u{7f}\"";
+        assert_eq!(String::from_utf8(encode(text)).unwrap(), r#""\u003ca\u003e\u0026\u2028é\u0001\t"#.to_owned() + "\u{7f}\\\"\"");
+    }
+
+    #[test]
+    fn indentation_keeps_empty_containers_and_texts_as_they_are() {
+        let compact = br#"{"a":{},"b":[],"c":[1,{"d":"x,{}:\"[]\\"}]}"#;
+        let pretty = "{\n  \"a\": {},\n  \"b\": [],\n  \"c\": [\n    1,\n    {\n      \"d\": \"x,{}:\\\"[]\\\\\"\n    }\n  ]\n}";
+        assert_eq!(String::from_utf8(indent(compact)).unwrap(), pretty);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn indented_json_is_the_same_value(texts in proptest::collection::vec(".*", 0..5), number: i64) {
+            let value = json!({"texts": texts, "n": number, "o": {"p": [[], {}, null]}});
+            let compact = encode(&value);
+            proptest::prop_assert_eq!(&serde_json::from_slice::<Value>(&compact).unwrap(), &value);
+            proptest::prop_assert_eq!(serde_json::from_slice::<Value>(&indent(&compact)).unwrap(), value);
+        }
+    }
+}

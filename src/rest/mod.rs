@@ -1,0 +1,4 @@
+//! Kubernetes REST for any type.
+pub mod json;
+pub mod query;
+pub mod yaml;
