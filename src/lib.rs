@@ -1,4 +1,6 @@
 //! map
 pub mod meta;
 pub mod api;
+pub mod auth;
+pub mod store;
 pub mod rest;

@@ -1,4 +1,21 @@
-//! Kubernetes REST for any type.
+//! Kubernetes REST for any type: paths, queries, representations, bodies, and the loop that writes.
+//!
+//! Knows nothing of images. A resource is declared once as an [`endpoint::Endpoint`]; [`serve::Api`] answers for all.
+
+pub mod codec;
+pub mod cx;
+pub mod discovery;
+pub mod endpoint;
+pub mod failure;
 pub mod json;
+pub mod metadata;
+pub mod negotiate;
+pub mod page;
 pub mod query;
-pub mod yaml;
+pub mod reply;
+pub mod serve;
+pub mod stored;
+pub mod table;
+pub mod target;
+pub mod update;
+mod yaml;

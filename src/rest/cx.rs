@@ -1,0 +1,42 @@
+//! One request, as far as handlers may know it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::negotiate::Representation;
+use super::query::Query;
+use super::target::Target;
+use crate::auth::User;
+use crate::meta::Time;
+
+/// A request after authentication, routing and negotiation. Credentials are not in it.
+#[derive(Clone, Debug)]
+pub struct Cx {
+    /// Who asks.
+    pub user: Arc<User>,
+    /// What the path names.
+    pub target: Target,
+    /// The parameters.
+    pub query: Query,
+    /// The media type of the body, as the client wrote it.
+    pub content_type: Option<String>,
+    /// The body; empty for methods that have none.
+    pub body: Bytes,
+    /// How the answer is written.
+    pub representation: Representation,
+    /// When the request arrived.
+    pub now: Time,
+}
+
+impl Cx {
+    /// The name in the path; empty for collections.
+    pub fn name(&self) -> &str {
+        self.target.name.as_deref().unwrap_or_default()
+    }
+
+    /// The namespace in the path; empty for objects of the cluster and for all namespaces.
+    pub fn namespace(&self) -> &str {
+        self.target.namespace.as_deref().unwrap_or_default()
+    }
+}

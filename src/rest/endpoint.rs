@@ -1,0 +1,288 @@
+//! A resource as a value: what it is called, what it can do, and the handlers that do it.
+//!
+//! Capability traits say what a handler can do; the builder takes only what a handler implements. Verbs, routes,
+//! discovery, 404 and 405 are all read off the finished [`Endpoint`].
+
+use std::future::Future;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use http::Method;
+
+use super::codec::{self, GroupVersion};
+use super::cx::Cx;
+use super::negotiate::Forms;
+use super::reply::{Listed, Reply, Sent, Written};
+use super::table::Columns;
+use crate::meta::{Kind, Status};
+
+/// Reads one object, which the path names.
+pub trait Get<T>: Send + Sync + 'static {
+    /// The object.
+    fn get(&self, cx: &Cx) -> impl Future<Output = Result<Sent<T>, Status>> + Send;
+}
+
+/// Reads the objects of a namespace, or of all.
+pub trait List<T>: Send + Sync + 'static {
+    /// The objects.
+    fn list(&self, cx: &Cx) -> impl Future<Output = Result<Listed<T>, Status>> + Send;
+}
+
+/// Makes an object.
+pub trait Create<T>: Send + Sync + 'static {
+    /// Makes the object and says what became of it.
+    fn create(&self, cx: &Cx, object: T) -> impl Future<Output = Result<Written<T>, Status>> + Send;
+}
+
+/// Replaces an object, which the path names.
+pub trait Update<T>: Send + Sync + 'static {
+    /// Puts the object in the place of the present one.
+    fn update(&self, cx: &Cx, object: T) -> impl Future<Output = Result<Written<T>, Status>> + Send;
+}
+
+/// Deletes an object, which the path names.
+pub trait Delete<T>: Send + Sync + 'static {
+    /// Deletes the object.
+    fn delete(&self, cx: &Cx) -> impl Future<Output = Result<Written<T>, Status>> + Send;
+}
+
+type Handler = Arc<dyn Fn(Arc<Cx>) -> BoxFuture<'static, Result<Reply, Status>> + Send + Sync>;
+
+/// Whether objects live in namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Objects of the whole cluster.
+    Cluster,
+    /// Objects of a namespace.
+    Namespaced,
+}
+
+/// A resource, or one aspect of the objects of a resource.
+pub struct Endpoint {
+    /// Plural name.
+    pub resource: &'static str,
+    /// The aspect, such as `status`; none for the objects themselves.
+    pub subresource: Option<&'static str>,
+    /// Name of one object.
+    pub singular: &'static str,
+    /// Short names for people.
+    pub short_names: &'static [&'static str],
+    /// Groups of resources that this one is listed with.
+    pub categories: &'static [&'static str],
+    /// Kind of the objects.
+    pub kind: &'static str,
+    /// Where the objects live.
+    pub scope: Scope,
+    /// Whether the objects are stored as they are, rather than a view on others.
+    pub is_stored: bool,
+    /// What the objects can be shown as.
+    pub forms: Forms,
+    verbs: Vec<(Verb, Handler)>,
+}
+
+/// What a request does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    /// Make an object.
+    Create,
+    /// Delete an object.
+    Delete,
+    /// Read an object.
+    Get,
+    /// Read many objects.
+    List,
+    /// Replace an object.
+    Update,
+}
+
+impl Verb {
+    /// The verb as discovery and authorization name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Delete => "delete",
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Update => "update",
+        }
+    }
+
+    fn is_on_collection(self) -> bool {
+        matches!(self, Self::Create | Self::List)
+    }
+
+    fn method(self) -> Method {
+        match self {
+            Self::Create => Method::POST,
+            Self::Delete => Method::DELETE,
+            Self::Get | Self::List => Method::GET,
+            Self::Update => Method::PUT,
+        }
+    }
+}
+
+impl Endpoint {
+    /// The verbs, sorted by name.
+    pub fn verbs(&self) -> impl Iterator<Item = Verb> {
+        self.verbs.iter().map(|(verb, _)| *verb)
+    }
+
+    /// The handler for a method on a target of this resource.
+    ///
+    /// # Errors
+    /// 404 where no method has such a path, 405 where another one does.
+    pub fn route(&self, method: &Method, cx: RouteOf) -> Result<&Handler, Status> {
+        let on_collection = match cx {
+            RouteOf::Object { in_namespace } if in_namespace == (self.scope == Scope::Namespaced) => false,
+            RouteOf::Collection { in_namespace } if in_namespace == (self.scope == Scope::Namespaced) => true,
+            RouteOf::Collection { in_namespace: false } => return self.route_over_namespaces(method),
+            _ => return Err(Status::no_such_path()),
+        };
+        let mut here = self.verbs.iter().filter(|(verb, _)| verb.is_on_collection() == on_collection).peekable();
+        if here.peek().is_none() {
+            return Err(Status::no_such_path());
+        }
+        here.find(|(verb, _)| verb.method() == *method).map(|(_, handler)| handler).ok_or_else(Status::method_not_allowed)
+    }
+
+    /// Objects of namespaces can be listed, and only listed, without naming one.
+    fn route_over_namespaces(&self, method: &Method) -> Result<&Handler, Status> {
+        let list = self.verbs.iter().find(|(verb, _)| *verb == Verb::List).ok_or_else(Status::no_such_path)?;
+        if *method == Method::GET { Ok(&list.1) } else { Err(Status::method_not_allowed()) }
+    }
+}
+
+/// Which of the paths of a resource a request has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteOf {
+    /// The path of one object.
+    Object {
+        /// Whether the path names a namespace.
+        in_namespace: bool,
+    },
+    /// The path of all objects.
+    Collection {
+        /// Whether the path names a namespace.
+        in_namespace: bool,
+    },
+}
+
+/// Builds an [`Endpoint`] for objects of type `T`.
+pub struct Builder<T: 'static> {
+    endpoint: Endpoint,
+    api: GroupVersion,
+    columns: Option<&'static Columns<T>>,
+}
+
+impl<T: Kind> Builder<T> {
+    /// A resource of a group.
+    pub fn new(api: GroupVersion, resource: &'static str, scope: Scope) -> Self {
+        let endpoint = Endpoint {
+            resource,
+            subresource: None,
+            singular: "",
+            short_names: &[],
+            categories: &[],
+            kind: T::KIND,
+            scope,
+            is_stored: false,
+            forms: Forms::ObjectOnly,
+            verbs: Vec::new(),
+        };
+        Self { endpoint, api, columns: None }
+    }
+
+    /// The name of one object, and short names.
+    pub fn names(mut self, singular: &'static str, short: &'static [&'static str]) -> Self {
+        self.endpoint.singular = singular;
+        self.endpoint.short_names = short;
+        self
+    }
+
+    /// Groups of resources that this one is listed with, such as `all`.
+    pub fn categories(mut self, categories: &'static [&'static str]) -> Self {
+        self.endpoint.categories = categories;
+        self
+    }
+
+    /// This is only one aspect of the objects.
+    pub fn subresource(mut self, name: &'static str) -> Self {
+        self.endpoint.subresource = Some(name);
+        self
+    }
+
+    /// The objects are stored as they are.
+    pub fn stored(mut self) -> Self {
+        self.endpoint.is_stored = true;
+        self
+    }
+
+    /// The objects can be shown as a table.
+    pub fn columns(mut self, columns: &'static Columns<T>) -> Self {
+        self.columns = Some(columns);
+        self.endpoint.forms = Forms::Tabular;
+        self
+    }
+
+    /// One object can be read.
+    pub fn get<H: Get<T>>(self, handler: &Arc<H>) -> Self {
+        let (handler, api, columns) = (handler.clone(), self.api, self.columns);
+        self.verb(Verb::Get, move |cx| {
+            let handler = handler.clone();
+            Box::pin(async move { Reply::object(&cx, api, 200, handler.get(&cx).await?, columns) })
+        })
+    }
+
+    /// Objects can be listed.
+    pub fn list<H: List<T>>(self, handler: &Arc<H>) -> Self {
+        let (handler, api, columns) = (handler.clone(), self.api, self.columns);
+        self.verb(Verb::List, move |cx| {
+            let handler = handler.clone();
+            Box::pin(async move { Reply::list(&cx, api, &handler.list(&cx).await?, columns) })
+        })
+    }
+
+    /// Objects can be made.
+    pub fn create<H: Create<T>>(self, handler: &Arc<H>) -> Self {
+        let (handler, api, columns) = (handler.clone(), self.api, self.columns);
+        self.verb(Verb::Create, move |cx| {
+            let handler = handler.clone();
+            Box::pin(async move {
+                let object = codec::decode(&cx, api)?;
+                Reply::written(&cx, api, 201, handler.create(&cx, object).await?, columns)
+            })
+        })
+    }
+
+    /// An object can be replaced.
+    pub fn update<H: Update<T>>(self, handler: &Arc<H>) -> Self {
+        let (handler, api, columns) = (handler.clone(), self.api, self.columns);
+        self.verb(Verb::Update, move |cx| {
+            let handler = handler.clone();
+            Box::pin(async move {
+                let object = codec::decode(&cx, api)?;
+                Reply::written(&cx, api, 200, handler.update(&cx, object).await?, columns)
+            })
+        })
+    }
+
+    /// An object can be deleted.
+    pub fn delete<H: Delete<T>>(self, handler: &Arc<H>) -> Self {
+        let (handler, api, columns) = (handler.clone(), self.api, self.columns);
+        self.verb(Verb::Delete, move |cx| {
+            let handler = handler.clone();
+            Box::pin(async move { Reply::written(&cx, api, 200, handler.delete(&cx).await?, columns) })
+        })
+    }
+
+    /// The finished resource.
+    pub fn build(mut self) -> Endpoint {
+        self.endpoint.verbs.sort_by_key(|(verb, _)| *verb);
+        self.endpoint
+    }
+
+    fn verb(mut self, verb: Verb, handler: impl Fn(Arc<Cx>) -> BoxFuture<'static, Result<Reply, Status>> + Send + Sync + 'static) -> Self {
+        self.endpoint.verbs.push((verb, Arc::new(handler)));
+        self
+    }
+}

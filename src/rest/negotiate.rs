@@ -1,0 +1,247 @@
+//! Which representation the client gets, in the two layers that clients of Kubernetes know.
+//!
+//! The first layer wants an exact media type or `*/*` and ignores parameters; the second one understands quality,
+//! wildcards and the parameters `as`, `v`, `g` and `pretty`. Each refuses with a text of its own.
+
+use http::{HeaderMap, header};
+
+use super::query::Query;
+use crate::meta::Status;
+
+/// The media types of answers that this server writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Media {
+    /// `application/json`.
+    Json {
+        /// Indented for people.
+        pretty: bool,
+    },
+    /// `application/yaml`.
+    Yaml,
+}
+
+impl Media {
+    /// What stands in `Content-Type`.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Json { .. } => "application/json",
+            Self::Yaml => "application/yaml",
+        }
+    }
+}
+
+/// What of an object the client wants to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The object itself.
+    Object,
+    /// A table for people.
+    Table,
+    /// Only the metadata of one object.
+    Partial,
+    /// Only the metadata of the objects of a list.
+    PartialList,
+}
+
+/// A representation that was agreed upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Representation {
+    /// How it is written.
+    pub media: Media,
+    /// What is written.
+    pub form: Form,
+    /// The version of `meta.k8s.io` that tables and metadata are written in.
+    pub meta_version: &'static str,
+}
+
+/// What a resource can be shown as besides itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forms {
+    /// Nothing else: errors, discovery and kinds that have neither table nor metadata.
+    ObjectOnly,
+    /// Metadata only and a table.
+    Tabular,
+}
+
+/// What a request says about the representation that it wants.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The first `Accept` line; further ones do not count.
+    accept: &'a str,
+    pretty: Pretty,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pretty {
+    Yes,
+    No,
+}
+
+const AVAILABLE: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+
+impl<'a> Wanted<'a> {
+    /// Reads the headers and the parameter `pretty`.
+    pub fn new(headers: &'a HeaderMap, query: &Query) -> Self {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let pretty = match query.get("pretty") {
+            None | Some("") => ["curl", "Wget", "Mozilla/5.0"].iter().any(|start| text(header::USER_AGENT).starts_with(start)),
+            Some(value) => matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True"),
+        };
+        Self { accept: text(header::ACCEPT), pretty: if pretty { Pretty::Yes } else { Pretty::No } }
+    }
+
+    /// The representation of an answer.
+    ///
+    /// # Errors
+    /// 406 with the text of the layer that refuses.
+    pub fn agree(&self, forms: Forms) -> Result<Representation, Status> {
+        if !self.is_routable() {
+            let text = format!("406: Not Acceptable\n\nAvailable representations: {AVAILABLE}");
+            return Err(Status::failure(406, "NotAcceptable", text).with_details(Default::default()));
+        }
+        self.best(forms).ok_or_else(|| {
+            let text = format!("only the following media types are accepted: {AVAILABLE}");
+            Status::failure(406, "NotAcceptable", text)
+        })
+    }
+
+    /// How an error is written: as the client wants it, or indented JSON where that cannot be had.
+    pub fn for_errors(&self) -> Media {
+        self.best(Forms::ObjectOnly).map_or(Media::Json { pretty: true }, |representation| representation.media)
+    }
+
+    /// The first layer.
+    fn is_routable(&self) -> bool {
+        let accept = self.accept.trim();
+        accept.is_empty() || accept.split(',').any(|clause| {
+            let media = clause.split(';').next().unwrap_or_default().trim();
+            media == "*/*" || AVAILABLE.split(", ").any(|available| available == media)
+        })
+    }
+
+    /// The second layer: the clause of the highest quality that can be met, the more exact one before the less exact.
+    fn best(&self, forms: Forms) -> Option<Representation> {
+        if self.accept.trim().is_empty() {
+            return Some(Representation { media: self.json(None), form: Form::Object, meta_version: "v1" });
+        }
+        let mut clauses: Vec<Clause<'_>> = self.accept.split(',').filter_map(Clause::parse).collect();
+        clauses.sort_by(|a, b| b.rank().total_cmp(&a.rank()));
+        clauses.iter().find_map(|clause| self.meet(clause, forms))
+    }
+
+    fn meet(&self, clause: &Clause<'_>, forms: Forms) -> Option<Representation> {
+        let media = match (clause.kind, clause.subtype) {
+            ("*", "*") | ("application", "*" | "json") => self.json(clause.parameter("pretty")),
+            ("application", "yaml") => Media::Yaml,
+            _ => return None,
+        };
+        let meta_version = match (clause.parameter("g"), clause.parameter("v")) {
+            (Some("meta.k8s.io"), Some("v1beta1")) => Some("v1beta1"),
+            (Some("meta.k8s.io"), Some("v1")) => Some("v1"),
+            _ => None,
+        };
+        let form = match clause.parameter("as") {
+            None | Some("") => Form::Object,
+            Some(_) if forms == Forms::ObjectOnly || meta_version.is_none() => return None,
+            Some("Table") => Form::Table,
+            Some("PartialObjectMetadata") => Form::Partial,
+            Some("PartialObjectMetadataList") => Form::PartialList,
+            Some(_) => return None,
+        };
+        Some(Representation { media, form, meta_version: meta_version.unwrap_or("v1") })
+    }
+
+    fn json(&self, parameter: Option<&str>) -> Media {
+        Media::Json { pretty: self.pretty == Pretty::Yes || parameter == Some("1") }
+    }
+}
+
+/// One part of an `Accept` header.
+struct Clause<'a> {
+    kind: &'a str,
+    subtype: &'a str,
+    parameters: &'a str,
+    quality: f32,
+}
+
+impl<'a> Clause<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let (media, parameters) = text.split_once(';').unwrap_or((text, ""));
+        let (kind, subtype) = match media.trim() {
+            "*" => ("*", "*"),
+            media => media.split_once('/')?,
+        };
+        let mut clause = Self { kind: kind.trim(), subtype: subtype.trim(), parameters, quality: 1.0 };
+        clause.quality = clause.parameter("q").and_then(|value| value.parse().ok()).unwrap_or(1.0);
+        Some(clause)
+    }
+
+    fn parameter(&self, name: &str) -> Option<&'a str> {
+        let pairs = self.parameters.split(';').filter_map(|pair| pair.split_once('='));
+        pairs.map(|(key, value)| (key.trim(), value.trim())).find(|(key, _)| *key == name).map(|(_, value)| value)
+    }
+
+    /// Quality first; at the same quality wildcards come last.
+    fn rank(&self) -> f32 {
+        let exactness = f32::from(u8::from(self.kind != "*") + u8::from(self.subtype != "*"));
+        self.quality * 10.0 + exactness / 10.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn agree(accept: &str, query: &str, agent: &str) -> Result<Representation, String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_str(accept).unwrap());
+        headers.insert(header::USER_AGENT, HeaderValue::from_str(agent).unwrap());
+        Wanted::new(&headers, &Query::parse(Some(query))).agree(Forms::Tabular).map_err(|status| status.message)
+    }
+
+    fn media(accept: &str) -> Media {
+        agree(accept, "", "x").unwrap().media
+    }
+
+    #[test]
+    fn quality_and_exactness_decide() {
+        assert_eq!(media("application/json;q=0.1, application/yaml"), Media::Yaml);
+        assert_eq!(media("application/yaml;q=0.5,*/*;q=0.1"), Media::Yaml);
+        assert_eq!(media("text/html, application/json;foo=bar"), Media::Json { pretty: false });
+        assert_eq!(media("application/json;q=0"), Media::Json { pretty: false });
+        assert_eq!(media(""), Media::Json { pretty: false });
+    }
+
+    #[test]
+    fn each_layer_refuses_in_its_own_words() {
+        assert!(agree("application/*", "", "x").unwrap_err().starts_with("406: Not Acceptable"));
+        assert!(agree("APPLICATION/JSON", "", "x").unwrap_err().starts_with("406: Not Acceptable"));
+        let bogus = agree("application/json;as=Bogus;v=v1;g=meta.k8s.io", "", "x").unwrap_err();
+        assert!(bogus.starts_with("only the following"));
+    }
+
+    #[test]
+    fn a_clause_that_cannot_be_met_falls_through() {
+        let table = "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json";
+        assert_eq!(agree(table, "", "x").unwrap().form, Form::Object);
+        let table = "application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
+        assert_eq!(agree(table, "", "x").unwrap().form, Form::Table);
+    }
+
+    #[test]
+    fn people_get_indentation() {
+        let pretty = |accept, query, agent| agree(accept, query, agent).unwrap().media == Media::Json { pretty: true };
+        assert!(pretty("*/*", "", "curl/8") && pretty("*/*", "pretty=", "Wget") && pretty("*/*", "pretty=T", "x"));
+        assert!(pretty("application/json;pretty=1", "", "x") && pretty("*/*", "", "curlx"));
+        assert!(!pretty("application/json;pretty=true", "", "x") && !pretty("*/*", "pretty=2", "curl/8"));
+        assert!(!pretty("*/*", "", "xcurl") && !pretty("*/*", "pretty=0", "curl/8"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_panics(accept in "[ -~]{0,60}") {
+            let _ = agree(&accept, "", "");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Answers: objects, lists and statuses in the representation that was agreed upon.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::codec::GroupVersion;
+use super::cx::Cx;
+use super::negotiate::{Form, Media};
+use super::table::{self, Columns};
+use super::{json, yaml};
+use crate::meta::{Kind, ListMeta, Status};
+
+/// An answer, ready to be sent.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// HTTP status code.
+    pub code: u16,
+    /// Media type of the body.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: Bytes,
+    /// Seconds for `Retry-After`; 0 for none.
+    pub retry_after: u32,
+    /// What went wrong inside, for the log only.
+    pub hidden: Option<String>,
+}
+
+/// An object on its way out.
+#[derive(Clone, Debug)]
+pub enum Sent<T> {
+    /// The object.
+    Object(Box<T>),
+    /// The object's compact JSON, complete with kind, version and final newline, where it was prepared already.
+    Json(Vec<u8>),
+}
+
+/// What a write answers.
+#[derive(Clone, Debug)]
+pub enum Written<T> {
+    /// The object as it is now.
+    Object(Box<T>),
+    /// Only that it is done.
+    Status(Status),
+}
+
+/// A list on its way out.
+#[derive(Clone, Debug)]
+pub struct Listed<T> {
+    /// Version, and how to get the next page.
+    pub metadata: ListMeta,
+    /// The objects.
+    pub items: Vec<T>,
+}
+
+impl Reply {
+    /// Compact JSON, complete with its final newline, in another way of writing.
+    fn write(code: u16, media: Media, compact: Vec<u8>) -> Result<Self, Status> {
+        let body = match media {
+            Media::Json { pretty: false } => compact.into(),
+            Media::Json { pretty: true } => json::indent(&compact).into(),
+            Media::Yaml => to_yaml(&compact).map_err(|why| Status::internal(why.to_string()))?.into(),
+        };
+        Ok(Self { code, content_type: media.content_type(), body, retry_after: 0, hidden: None })
+    }
+
+    /// An answer of any serializable document, such as discovery.
+    ///
+    /// # Errors
+    /// A text that cannot be written as YAML.
+    pub fn document<T: serde::Serialize>(media: Media, document: &T) -> Result<Self, Status> {
+        let mut compact = json::encode(document);
+        compact.push(b'\n');
+        Self::write(200, media, compact)
+    }
+
+    /// The answer that tells a status: its code, or 200 where it has none.
+    pub fn status(status: &Status, media: Media) -> Self {
+        let mut compact = br#"{"kind":"Status","apiVersion":"v1","#.to_vec();
+        let start = compact.len();
+        json::encode_into(status, &mut compact);
+        compact.remove(start);
+        compact.push(b'\n');
+        let code = if status.code == 0 { 200 } else { status.code };
+        let plain = Media::Json { pretty: true };
+        let mut reply = match Self::write(code, media, compact.clone()) {
+            Ok(reply) => reply,
+            Err(_) => Self { code, content_type: plain.content_type(), body: json::indent(&compact).into(), retry_after: 0, hidden: None },
+        };
+        reply.retry_after = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+        reply.hidden = status.hidden.clone();
+        reply
+    }
+
+    /// One object.
+    ///
+    /// # Errors
+    /// 406 where the object was asked for as a list, 400 for bad table parameters, 500 where YAML cannot hold it.
+    pub fn object<T: Kind>(cx: &Cx, api: GroupVersion, code: u16, sent: Sent<T>, columns: Option<&Columns<T>>) -> Result<Self, Status> {
+        let media = cx.representation.media;
+        let mut compact = match (cx.representation.form, sent) {
+            (Form::Object, Sent::Json(compact)) => return Self::write(code, media, compact),
+            (Form::Object, Sent::Object(object)) => {
+                let mut compact = Vec::with_capacity(2048);
+                table::typed(&*object, api.name, &mut compact);
+                compact
+            }
+            (Form::Table, sent) => {
+                let object = [sent.into_object()?];
+                let metadata = ListMeta { resource_version: object[0].metadata().resource_version.clone(), ..ListMeta::default() };
+                let columns = columns.ok_or_else(|| Status::hidden("a table was agreed upon for a kind that has none"))?;
+                table::encode(cx, columns, &metadata, &object, api.name)?
+            }
+            (Form::Partial, sent) => {
+                let mut compact = Vec::with_capacity(512);
+                table::partial(&sent.into_object()?, cx.representation.meta_version, &mut compact);
+                compact
+            }
+            (Form::PartialList, _) => return Err(wrong_form("PartialObjectMetadataList", "not a list", T::KIND)),
+        };
+        compact.push(b'\n');
+        Self::write(code, media, compact)
+    }
+
+    /// A list.
+    ///
+    /// # Errors
+    /// As for [`Reply::object`].
+    pub fn list<T: Kind>(cx: &Cx, api: GroupVersion, list: &Listed<T>, columns: Option<&Columns<T>>) -> Result<Self, Status> {
+        let version = cx.representation.meta_version;
+        let mut compact = match cx.representation.form {
+            Form::Object => {
+                let head = format!(r#"{{"kind":"{}List","apiVersion":"{}","metadata":"#, T::KIND, api.name);
+                items(head, &list.metadata, &list.items, |item, out| json::encode_into(item, out))
+            }
+            Form::Table => {
+                let columns = columns.ok_or_else(|| Status::hidden("a table was agreed upon for a kind that has none"))?;
+                table::encode(cx, columns, &list.metadata, &list.items, api.name)?
+            }
+            Form::PartialList => {
+                let head = format!(r#"{{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/{version}","metadata":"#);
+                items(head, &list.metadata, &list.items, |item, out| table::partial(item, version, out))
+            }
+            Form::Partial => return Err(wrong_form("PartialObjectMetadata", "a list", &format!("{}List", T::KIND))),
+        };
+        compact.push(b'\n');
+        Self::write(200, cx.representation.media, compact)
+    }
+
+    /// What a write came to. Objects are answered with `code`, a status with its own code, or 200 where it has none.
+    ///
+    /// # Errors
+    /// As for [`Reply::object`].
+    pub fn written<T: Kind>(cx: &Cx, api: GroupVersion, code: u16, written: Written<T>, columns: Option<&Columns<T>>) -> Result<Self, Status> {
+        match written {
+            Written::Object(object) => Self::object(cx, api, code, Sent::Object(object), columns),
+            Written::Status(status) => Ok(Self::status(&status, cx.representation.media)),
+        }
+    }
+}
+
+impl<T: Kind> Sent<T> {
+    fn into_object(self) -> Result<T, Status> {
+        match self {
+            Self::Object(object) => Ok(*object),
+            Self::Json(compact) => serde_json::from_slice(&compact).map_err(Status::hidden),
+        }
+    }
+}
+
+fn items<T>(head: String, metadata: &ListMeta, items: &[T], encode: impl Fn(&T, &mut Vec<u8>)) -> Vec<u8> {
+    let mut out = head.into_bytes();
+    json::encode_into(metadata, &mut out);
+    out.extend_from_slice(br#","items":["#);
+    for (number, item) in items.iter().enumerate() {
+        if number > 0 {
+            out.push(b',');
+        }
+        encode(item, &mut out);
+    }
+    out.extend_from_slice(b"]}");
+    out
+}
+
+fn to_yaml(compact: &[u8]) -> Result<String, yaml::ControlCharacter> {
+    let value: Value = serde_json::from_slice(compact).expect("answers are JSON that was just written");
+    yaml::encode(&value)
+}
+
+fn wrong_form(asked: &str, is: &str, kind: &str) -> Status {
+    Status::failure(406, "NotAcceptable", format!("you requested {asked}, but the requested object is {is} (*image.{kind})"))
+}

@@ -1,0 +1,94 @@
+//! The one handler of everything below `/apis/<group>/<version>/`: finds the resource and the verb, and runs them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, header};
+
+use super::cx::Cx;
+use super::endpoint::{Endpoint, RouteOf};
+use super::negotiate::Wanted;
+use super::query::Query;
+use super::reply::Reply;
+use super::target::Target;
+use crate::auth::User;
+use crate::meta::{Status, Time};
+
+/// A request that is authenticated and authorized, with its body read.
+pub struct Request<'a> {
+    /// Who asks.
+    pub user: Arc<User>,
+    /// The method.
+    pub method: &'a Method,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// What the path names.
+    pub target: Target,
+    /// The parameters.
+    pub query: Query,
+    /// The body.
+    pub body: Bytes,
+    /// When the request arrived.
+    pub now: Time,
+}
+
+/// All resources of a group's version.
+pub struct Api {
+    endpoints: Vec<Endpoint>,
+}
+
+impl Api {
+    /// An API with these resources, in the order in which discovery lists them.
+    pub fn new(endpoints: Vec<Endpoint>) -> Self {
+        Self { endpoints }
+    }
+
+    /// The resources.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// The resource that a target names.
+    pub fn find(&self, target: &Target) -> Option<&Endpoint> {
+        let is_it = |each: &&Endpoint| each.resource == target.resource && each.subresource == target.subresource.as_deref();
+        self.endpoints.iter().find(is_it)
+    }
+
+    /// Answers a request.
+    pub async fn serve(&self, request: Request<'_>) -> Reply {
+        let wanted = Wanted::new(request.headers, &request.query);
+        match self.answer(request, &wanted).await {
+            Ok(reply) => reply,
+            Err(status) => Reply::status(&status, wanted.for_errors()),
+        }
+    }
+
+    async fn answer(&self, request: Request<'_>, wanted: &Wanted<'_>) -> Result<Reply, Status> {
+        let endpoint = self.find(&request.target).ok_or_else(Status::no_such_path)?;
+        let handler = endpoint.route(request.method, route_of(&request.target))?;
+        let representation = wanted.agree(endpoint.forms)?;
+        if request.method == Method::GET && request.query.get("export").is_some_and(|value| value != "false" && value != "0") {
+            let text = "the export parameter, deprecated since v1.14, is no longer supported";
+            return Err(Status::bad_request(text));
+        }
+        let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let cx = Cx {
+            user: request.user,
+            target: request.target,
+            query: request.query,
+            content_type: content_type.map(str::to_owned),
+            body: request.body,
+            representation,
+            now: request.now,
+        };
+        handler(Arc::new(cx)).await
+    }
+}
+
+fn route_of(target: &Target) -> RouteOf {
+    let in_namespace = target.namespace.is_some();
+    match target.name {
+        Some(_) => RouteOf::Object { in_namespace },
+        None => RouteOf::Collection { in_namespace },
+    }
+}

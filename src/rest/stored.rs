@@ -1,0 +1,300 @@
+//! Objects that are stored as they are: reading, listing, making and deleting them, whatever their type.
+
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
+
+use super::codec;
+use super::cx::Cx;
+use super::endpoint::{Create, Delete, Get, List};
+use super::failure::status_of;
+use super::metadata;
+use super::page;
+use super::reply::{Listed, Sent, Written};
+use super::target::check_path_segment;
+use super::update::{Decision, Done, transact};
+use crate::meta::{Details, Kind, ListMeta, Resource, Status, field};
+use crate::store::{Change, Entry, Key, Lookup, Range, Revision, Store};
+
+/// What differs from one stored type to another.
+pub trait Strategy<T>: Send + Sync + 'static {
+    /// Sets what the API defines for a new object, and drops what a client may not set.
+    fn prepare_create(&self, object: &mut T);
+
+    /// The faults of a new object besides those of its metadata.
+    fn validate(&self, object: &T) -> Vec<field::Error>;
+
+    /// Sets what is computed on the way out and never stored.
+    fn present(&self, object: &mut T);
+
+    /// The form in which an object is stored. Its resourceVersion is not part of it.
+    fn encode(&self, object: &T) -> Vec<u8>;
+
+    /// The object that was stored in this form.
+    ///
+    /// # Errors
+    /// A sentence for the log, when the bytes are none that `encode` writes.
+    fn decode(&self, bytes: &[u8]) -> Result<T, String>;
+
+    /// Changes to other rows that belong into the transaction that puts `new` in the place of `old`.
+    fn companions(&self, old: Option<&T>, new: Option<&T>) -> Vec<Change>;
+}
+
+/// The stored objects of a resource.
+pub struct Stored<T, S> {
+    store: Arc<dyn Store>,
+    resource: Resource<'static>,
+    strategy: S,
+    kind: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T: Kind, S: Strategy<T>> Stored<T, S> {
+    /// The objects of `resource` in a store.
+    pub fn new(store: Arc<dyn Store>, resource: Resource<'static>, strategy: S) -> Self {
+        Self { store, resource, strategy, kind: std::marker::PhantomData }
+    }
+
+    /// What is special about the type.
+    pub fn strategy(&self) -> &S {
+        &self.strategy
+    }
+
+    /// The store.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// The resource as errors name it.
+    pub fn resource(&self) -> Resource<'static> {
+        self.resource
+    }
+
+    /// The key of an object; `namespace` is empty for objects of the cluster.
+    pub fn key(&self, namespace: &str, name: &str) -> Key {
+        let mut key = self.prefix(namespace);
+        key.push_str(name);
+        Key::new(key)
+    }
+
+    /// The beginning of the keys of a namespace, or of all objects.
+    fn prefix(&self, namespace: &str) -> String {
+        let gap = if namespace.is_empty() { "" } else { "/" };
+        format!("/{}/{}/{namespace}{gap}", self.resource.group, self.resource.name)
+    }
+
+    /// The object in an entry, with its resourceVersion, as it is stored.
+    ///
+    /// # Errors
+    /// 500 for an entry that cannot be read; it names the object.
+    pub fn decode(&self, entry: &Entry) -> Result<T, Status> {
+        let mut object = self.strategy.decode(&entry.value).map_err(|why| unreadable(&entry.key, &why))?;
+        object.default_fields();
+        object.metadata_mut().resource_version = entry.revision.to_string();
+        Ok(object)
+    }
+
+    /// The bytes of an object to be stored.
+    pub fn encode(&self, object: &T) -> Vec<u8> {
+        self.strategy.encode(object)
+    }
+
+    /// The stored object of a name.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub async fn find(&self, namespace: &str, name: &str) -> Result<Option<T>, Status> {
+        match self.entry(namespace, name).await? {
+            Some(entry) => self.decode(&entry).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The stored entry of a name.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub async fn entry(&self, namespace: &str, name: &str) -> Result<Option<Entry>, Status> {
+        match self.store.get(&self.key(namespace, name), None).await.map_err(|error| status_of(&error))? {
+            Lookup::Found(entry) => Ok(Some(entry)),
+            Lookup::Missing | Lookup::Unchanged => Ok(None),
+        }
+    }
+
+    /// Prepares and checks an object that is to be made.
+    ///
+    /// # Errors
+    /// 400 and 422 for objects that cannot be made.
+    pub fn admit(&self, cx: &Cx, object: &mut T) -> Result<(), Status> {
+        metadata::prepare_create(cx, object.metadata_mut())?;
+        self.strategy.prepare_create(object);
+        let mut faults = metadata::faults(object.metadata());
+        faults.extend(self.strategy.validate(object));
+        self.refuse(object, &faults)
+    }
+
+    /// 422, if there are faults.
+    ///
+    /// # Errors
+    /// That 422.
+    pub fn refuse(&self, object: &T, faults: &[field::Error]) -> Result<(), Status> {
+        let kind = Resource { group: self.resource.group, name: T::KIND };
+        if faults.is_empty() { Ok(()) } else { Err(Status::invalid(kind, &object.metadata().name, faults)) }
+    }
+
+    /// The changes that put `new` in the place of `old`.
+    pub fn changes(&self, key: &Key, old: Option<&T>, new: Option<&T>) -> Vec<Change> {
+        let change = match new {
+            Some(new) => Change::Put(key.clone(), self.encode(new).into()),
+            None => Change::Delete(key.clone()),
+        };
+        let mut changes = self.strategy.companions(old, new);
+        changes.push(change);
+        changes
+    }
+
+    /// The object as it was written by a transaction and as clients see it.
+    pub fn presented(&self, mut object: T, revision: Revision) -> Box<T> {
+        object.metadata_mut().resource_version = revision.to_string();
+        self.strategy.present(&mut object);
+        Box::new(object)
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> Get<T> for Stored<T, S> {
+    async fn get(&self, cx: &Cx) -> Result<Sent<T>, Status> {
+        check_path_segment(cx.name())?;
+        let object = self.find(cx.namespace(), cx.name()).await?;
+        let mut object = object.ok_or_else(|| Status::not_found(self.resource, cx.name()))?;
+        self.strategy.present(&mut object);
+        Ok(Sent::Object(Box::new(object)))
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> List<T> for Stored<T, S> {
+    async fn list(&self, cx: &Cx) -> Result<Listed<T>, Status> {
+        if cx.query.switch("watch") {
+            let text = format!("watch is not supported on resources of kind \"{}\"", self.resource);
+            let details = Details { group: self.resource.group.into(), kind: self.resource.name.into(), ..Details::default() };
+            return Err(Status::failure(405, "MethodNotAllowed", text).with_details(details));
+        }
+        if let Some(selector) = ["labelSelector", "fieldSelector"].iter().find(|name| cx.query.get(name).is_some_and(|v| !v.is_empty())) {
+            return Err(Status::bad_request(format!("lists with a {selector} are not served yet: list without it")));
+        }
+        let options = page::Options::read(&cx.query)?;
+        let prefix = self.prefix(cx.namespace());
+        let start = options.start.map(|start| format!("{prefix}{start}"));
+        let range = Range { prefix: prefix.clone(), start, limit: options.limit, at: options.at };
+        let page = self.store.range(range).await.map_err(|error| status_of(&error))?;
+        let mut metadata = ListMeta { resource_version: page.revision.to_string(), ..ListMeta::default() };
+        if let Some(last) = page.entries.last().filter(|_| page.more) {
+            metadata.r#continue = page::token(page.revision, &last.key.as_str()[prefix.len()..]);
+            metadata.remaining_item_count = Some(page.remaining);
+        }
+        let items: Result<Vec<T>, Status> = page.entries.iter().map(|entry| self.decode(entry)).collect();
+        let mut items = items?;
+        items.iter_mut().for_each(|item| self.strategy.present(item));
+        Ok(Listed { metadata, items })
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> Create<T> for Stored<T, S> {
+    async fn create(&self, cx: &Cx, mut object: T) -> Result<Written<T>, Status> {
+        self.admit(cx, &mut object)?;
+        let key = self.key(cx.namespace(), &object.metadata().name);
+        let done = transact(&*self.store, std::slice::from_ref(&key), |entries| match entries {
+            [None] => Ok(Decision::Write(self.changes(&key, None, Some(&object)), ())),
+            _ => Err(Status::already_exists(self.resource, &object.metadata().name)),
+        });
+        match done.await? {
+            Done::Committed((), revision) => Ok(Written::Object(self.presented(object, revision))),
+            Done::Kept(()) => Err(Status::hidden("a create was neither refused nor made")),
+        }
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> Delete<T> for Stored<T, S> {
+    async fn delete(&self, cx: &Cx) -> Result<Written<T>, Status> {
+        check_path_segment(cx.name())?;
+        let options = delete_options(cx)?;
+        let key = self.key(cx.namespace(), cx.name());
+        let done = transact(&*self.store, std::slice::from_ref(&key), |entries| {
+            let [Some(entry)] = entries else {
+                return Err(Status::not_found(self.resource, cx.name()));
+            };
+            let object = self.decode(entry)?;
+            self.check_preconditions(&options, &object)?;
+            let uid = object.metadata().uid.clone();
+            match is_dry_run(&options) {
+                true => Ok(Decision::Keep(uid)),
+                false => Ok(Decision::Write(self.changes(&key, Some(&object), None), uid)),
+            }
+        });
+        let (Done::Kept(uid) | Done::Committed(uid, _)) = done.await?;
+        Ok(Written::Status(Status::success().with_details(Details {
+            name: cx.name().into(),
+            group: self.resource.group.into(),
+            kind: self.resource.name.into(),
+            uid,
+            ..Details::default()
+        })))
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> Stored<T, S> {
+    fn check_preconditions(&self, options: &DeleteOptions, object: &T) -> Result<(), Status> {
+        let Some(wanted) = &options.preconditions else {
+            return Ok(());
+        };
+        let (meta, kind) = (object.metadata(), Resource { group: self.resource.group, name: T::KIND });
+        if let Some(uid) = wanted.uid.as_ref().filter(|uid| **uid != meta.uid) {
+            let why = format!(
+                "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been \
+                 deleted and then recreated",
+                meta.uid
+            );
+            return Err(Status::conflict(kind, &meta.name, &why));
+        }
+        if let Some(version) = wanted.resource_version.as_ref().filter(|version| **version != meta.resource_version) {
+            let why = format!(
+                "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({}). \
+                 The object might have been modified",
+                meta.resource_version
+            );
+            return Err(Status::conflict(kind, &meta.name, &why));
+        }
+        Ok(())
+    }
+}
+
+/// The options of a deletion, from the body or else from the query.
+fn delete_options(cx: &Cx) -> Result<DeleteOptions, Status> {
+    if cx.body.is_empty() {
+        let dry_run: Vec<String> = cx.query.all("dryRun").map(str::to_owned).collect();
+        return checked(DeleteOptions { dry_run: Some(dry_run).filter(|values| !values.is_empty()), ..DeleteOptions::default() });
+    }
+    let value = codec::read(cx, "DeleteOptions")?;
+    checked(serde_json::from_value(value).map_err(|why| Status::bad_request(format!("DeleteOptions cannot be read: {why}")))?)
+}
+
+fn checked(options: DeleteOptions) -> Result<DeleteOptions, Status> {
+    let values = options.dry_run.as_deref().unwrap_or_default();
+    match values.iter().find(|value| *value != "All") {
+        None => Ok(options),
+        Some(value) => {
+            let shown = format!("[{}]", field::quote(value));
+            let fault = field::Fault::Unsupported { value: shown, supported: vec!["All"] };
+            let kind = Resource { group: "meta.k8s.io", name: "DeleteOptions" };
+            Err(Status::invalid(kind, "", &[field::Error { field: "dryRun".into(), fault }]))
+        }
+    }
+}
+
+fn is_dry_run(options: &DeleteOptions) -> bool {
+    options.dry_run.as_ref().is_some_and(|values| !values.is_empty())
+}
+
+fn unreadable(key: &Key, why: &str) -> Status {
+    let mut status = Status::failure(500, "InternalError", format!("Internal error occurred: the stored object {key} cannot be read"));
+    status.hidden = Some(format!("{key}: {why}"));
+    status
+}
