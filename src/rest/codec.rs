@@ -1,5 +1,6 @@
 //! Bodies of requests: JSON or YAML into a type, with the texts of the reference where a body cannot be used.
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::cx::Cx;
@@ -22,7 +23,7 @@ pub struct GroupVersion {
 /// # Errors
 /// 415 for a media type that is not read, 400 for everything else that is wrong with the body.
 pub fn decode<T: Kind>(cx: &Cx, api: GroupVersion) -> Result<T, Status> {
-    let mut value = read(cx, T::KIND)?;
+    let value = read(cx, T::KIND)?;
     let (kind, version) = (text_of(&value, "kind"), text_of(&value, "apiVersion"));
     if !version.is_empty() && version != api.name {
         let text = format!("the API version in the data ({version}) does not match the expected API version ({})", api.name);
@@ -32,10 +33,18 @@ pub fn decode<T: Kind>(cx: &Cx, api: GroupVersion) -> Result<T, Status> {
         let why = format!("converting ({}.{kind}) to (image.{}): unknown conversion", api.version, T::KIND);
         return Err(cannot_be_handled(&kind, api, T::KIND, &why));
     }
-    drop_nulls(&mut value);
-    let mut object = T::deserialize(value).map_err(|why| cannot_be_handled(T::KIND, api, T::KIND, &why.to_string()))?;
+    let mut object: T = from_value(value).map_err(|why| cannot_be_handled(T::KIND, api, T::KIND, &why))?;
     object.default_fields();
     Ok(object)
+}
+
+/// A value as a type of the API, to which a `null` means the same as a key that is not there.
+///
+/// # Errors
+/// A sentence that says which part is of a wrong type.
+pub fn from_value<T: DeserializeOwned>(mut value: Value) -> Result<T, String> {
+    drop_nulls(&mut value);
+    serde_json::from_value(value).map_err(|why| why.to_string())
 }
 
 /// The value in a request's body, whatever its type; `kind` is what the error names.
@@ -105,7 +114,6 @@ fn head(body: &[u8]) -> String {
     }
 }
 
-/// A `null` in a request means the same as a key that is not there.
 fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {

@@ -8,7 +8,7 @@ use super::negotiate::Representation;
 use super::query::Query;
 use super::target::Target;
 use crate::auth::User;
-use crate::meta::Time;
+use crate::meta::{Resource, Status, Time, field};
 
 /// A request after authentication, routing and negotiation. Credentials are not in it.
 #[derive(Clone, Debug)]
@@ -38,5 +38,30 @@ impl Cx {
     /// The namespace in the path; empty for objects of the cluster and for all namespaces.
     pub fn namespace(&self) -> &str {
         self.target.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// Whether the request only asks what would happen. `options` is the kind of the options, for the error.
+    ///
+    /// # Errors
+    /// 422 for a value of `dryRun` that is not `All`.
+    pub fn is_dry_run(&self, options: &'static str) -> Result<bool, Status> {
+        let values: Vec<&str> = self.query.all("dryRun").collect();
+        check_dry_run(&values, options)?;
+        Ok(!values.is_empty())
+    }
+}
+
+/// Refuses values of `dryRun` other than `All`. `options` is the kind of the options, for the error.
+///
+/// # Errors
+/// 422 that names the value.
+pub fn check_dry_run(values: &[&str], options: &'static str) -> Result<(), Status> {
+    match values.iter().find(|value| **value != "All") {
+        None => Ok(()),
+        Some(value) => {
+            let fault = field::Fault::Unsupported { value: format!("[{}]", field::quote(value)), supported: vec!["All"] };
+            let kind = Resource { group: "meta.k8s.io", name: options };
+            Err(Status::invalid(kind, "", &[field::Error { field: "dryRun".into(), fault }]))
+        }
     }
 }

@@ -14,13 +14,13 @@ const GENERATED_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 /// Sets what belongs to the server in a new object, and its namespace.
 ///
 /// # Errors
-/// 400 when the object names another namespace than the path, 500 (as the reference) when it has a resourceVersion.
+/// 400 when the object names another namespace than the path, or has a resourceVersion.
 pub fn prepare_create(cx: &Cx, meta: &mut ObjectMeta) -> Result<(), Status> {
     if !meta.namespace.is_empty() && meta.namespace != cx.namespace() {
         return Err(Status::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
     }
     if !meta.resource_version.is_empty() {
-        return Err(Status::internal("resourceVersion should not be set on objects to be created"));
+        return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
     }
     meta.namespace = cx.namespace().into();
     if meta.name.is_empty() && !meta.generate_name.is_empty() {
@@ -33,6 +33,18 @@ pub fn prepare_create(cx: &Cx, meta: &mut ObjectMeta) -> Result<(), Status> {
     meta.deletion_grace_period_seconds = None;
     meta.self_link.clear();
     Ok(())
+}
+
+/// Gives the new form of an object what only the server may set.
+pub fn prepare_update(old: &ObjectMeta, new: &mut ObjectMeta) {
+    new.namespace.clone_from(&old.namespace);
+    new.uid.clone_from(&old.uid);
+    new.resource_version.clone_from(&old.resource_version);
+    new.generation = old.generation;
+    new.creation_timestamp = old.creation_timestamp;
+    new.deletion_timestamp = old.deletion_timestamp;
+    new.deletion_grace_period_seconds = old.deletion_grace_period_seconds;
+    new.self_link.clear();
 }
 
 fn generate_name(base: &str) -> String {

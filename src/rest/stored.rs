@@ -5,7 +5,7 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 
 use super::codec;
-use super::cx::Cx;
+use super::cx::{Cx, check_dry_run};
 use super::endpoint::{Create, Delete, Get, List};
 use super::failure::status_of;
 use super::metadata;
@@ -160,6 +160,76 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     }
 }
 
+impl<T: Kind, S: Strategy<T>> Stored<T, S> {
+    /// Puts `object` in the place of the stored one that the path names, after `edit` has given it what it must keep.
+    ///
+    /// The object must say which resourceVersion it is made from. Answers the object as it is stored now; one that
+    /// changes nothing is not written.
+    ///
+    /// # Errors
+    /// What `edit` refuses; 400, 404, 409 and 422 as Kubernetes' updates.
+    pub async fn replace(&self, cx: &Cx, object: &T, edit: impl Fn(&T, &mut T) -> Result<(), Status>) -> Result<T, Status> {
+        check_path_segment(cx.name())?;
+        let is_dry_run = cx.is_dry_run("UpdateOptions")?;
+        self.check_names(cx, object)?;
+        let key = self.key(cx.namespace(), cx.name());
+        let done = transact(&*self.store, std::slice::from_ref(&key), |entries| {
+            let [Some(entry)] = entries else {
+                return Err(Status::not_found(self.resource, cx.name()));
+            };
+            let old = self.decode(entry)?;
+            let mut new = object.clone();
+            self.check_version(&old, &new)?;
+            metadata::prepare_update(old.metadata(), new.metadata_mut());
+            edit(&old, &mut new)?;
+            match new == old || is_dry_run {
+                true => Ok(Decision::Keep(new)),
+                false => Ok(Decision::Write(self.changes(&key, Some(&old), Some(&new)), new)),
+            }
+        });
+        match done.await? {
+            Done::Kept(object) => Ok(object),
+            Done::Committed(mut object, revision) => {
+                object.metadata_mut().resource_version = revision.to_string();
+                Ok(object)
+            }
+        }
+    }
+
+    fn check_names(&self, cx: &Cx, object: &T) -> Result<(), Status> {
+        let meta = object.metadata();
+        let text = match (meta.name.as_str(), cx.name()) {
+            ("", wanted) => format!("the name of the object ({wanted} based on URL) was undeterminable: name must be provided"),
+            (name, wanted) if name != wanted => {
+                format!("the name of the object ({name}) does not match the name on the URL ({wanted})")
+            }
+            _ if !meta.namespace.is_empty() && meta.namespace != cx.namespace() => {
+                "the namespace of the provided object does not match the namespace sent on the request".into()
+            }
+            _ => return Ok(()),
+        };
+        Err(Status::bad_request(text))
+    }
+
+    fn check_version(&self, old: &T, new: &T) -> Result<(), Status> {
+        let (old, new) = (old.metadata(), new.metadata());
+        let wanted = &new.resource_version;
+        if wanted.is_empty() || wanted == "0" {
+            let fault = field::Error::invalid_value("metadata.resourceVersion", 0, "must be specified for an update");
+            return Err(Status::invalid(self.resource, &old.name, &[fault]));
+        }
+        if wanted.parse::<u64>().is_err() {
+            let why = format!("metadata.resourceVersion: Invalid value: {}: must be a number", field::quote(wanted));
+            return Err(Status::bad_request(why));
+        }
+        if !new.uid.is_empty() && new.uid != old.uid {
+            let why = format!("Precondition failed: UID in precondition: {}, UID in object meta: {}", new.uid, old.uid);
+            return Err(Status::conflict(self.resource, &old.name, &why));
+        }
+        if *wanted == old.resource_version { Ok(()) } else { Err(Status::modified(self.resource, &old.name)) }
+    }
+}
+
 impl<T: Kind, S: Strategy<T>> Get<T> for Stored<T, S> {
     async fn get(&self, cx: &Cx) -> Result<Sent<T>, Status> {
         check_path_segment(cx.name())?;
@@ -199,15 +269,20 @@ impl<T: Kind, S: Strategy<T>> List<T> for Stored<T, S> {
 
 impl<T: Kind, S: Strategy<T>> Create<T> for Stored<T, S> {
     async fn create(&self, cx: &Cx, mut object: T) -> Result<Written<T>, Status> {
+        let is_dry_run = cx.is_dry_run("CreateOptions")?;
         self.admit(cx, &mut object)?;
         let key = self.key(cx.namespace(), &object.metadata().name);
         let done = transact(&*self.store, std::slice::from_ref(&key), |entries| match entries {
+            [None] if is_dry_run => Ok(Decision::Keep(())),
             [None] => Ok(Decision::Write(self.changes(&key, None, Some(&object)), ())),
             _ => Err(Status::already_exists(self.resource, &object.metadata().name)),
         });
         match done.await? {
             Done::Committed((), revision) => Ok(Written::Object(self.presented(object, revision))),
-            Done::Kept(()) => Err(Status::hidden("a create was neither refused nor made")),
+            Done::Kept(()) => {
+                self.strategy.present(&mut object);
+                Ok(Written::Object(Box::new(object)))
+            }
         }
     }
 }
@@ -277,16 +352,9 @@ fn delete_options(cx: &Cx) -> Result<DeleteOptions, Status> {
 }
 
 fn checked(options: DeleteOptions) -> Result<DeleteOptions, Status> {
-    let values = options.dry_run.as_deref().unwrap_or_default();
-    match values.iter().find(|value| *value != "All") {
-        None => Ok(options),
-        Some(value) => {
-            let shown = format!("[{}]", field::quote(value));
-            let fault = field::Fault::Unsupported { value: shown, supported: vec!["All"] };
-            let kind = Resource { group: "meta.k8s.io", name: "DeleteOptions" };
-            Err(Status::invalid(kind, "", &[field::Error { field: "dryRun".into(), fault }]))
-        }
-    }
+    let values: Vec<&str> = options.dry_run.iter().flatten().map(String::as_str).collect();
+    check_dry_run(&values, "DeleteOptions")?;
+    Ok(options)
 }
 
 fn is_dry_run(options: &DeleteOptions) -> bool {

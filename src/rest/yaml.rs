@@ -15,13 +15,13 @@ const LONGEST_SIMPLE_KEY: usize = 128;
 /// The value holds a character that YAML does not allow in JSON text.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("yaml: control characters are not allowed")]
-pub struct ControlCharacter;
+pub(super) struct ControlCharacter;
 
 /// The YAML of a value, with a final newline.
 ///
 /// # Errors
 /// A text or key with a character that the reference's reader of JSON refuses (DEL, most C1 controls, the byte order mark).
-pub fn encode(value: &Value) -> Result<String, ControlCharacter> {
+pub(super) fn encode(value: &Value) -> Result<String, ControlCharacter> {
     let mut writer = Writer { out: String::new() };
     writer.node(value, 0, Place::Start)?;
     Ok(writer.out)

@@ -82,13 +82,7 @@ pub enum WatchError {
 impl From<StoreError> for WatchError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Compacted {
-                requested,
-                compacted,
-            } => Self::Compacted {
-                requested,
-                compacted,
-            },
+            StoreError::Compacted { requested, compacted } => Self::Compacted { requested, compacted },
             StoreError::Closed => Self::Closed,
             other => Self::Store(other),
         }

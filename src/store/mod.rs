@@ -51,11 +51,7 @@ pub use error::{StoreError, WatchError};
 pub trait Store: Send + Sync + 'static {
     /// The present entry of a key, or [`Lookup::Unchanged`] when its revision is the one that the caller `known`s
     /// already.
-    fn get<'a>(
-        &'a self,
-        key: &'a Key,
-        known: Option<Revision>,
-    ) -> BoxFuture<'a, Result<Lookup, StoreError>>;
+    fn get<'a>(&'a self, key: &'a Key, known: Option<Revision>) -> BoxFuture<'a, Result<Lookup, StoreError>>;
 
     /// The entries under a prefix in the order of their keys, as of one revision.
     fn range(&self, range: Range) -> BoxFuture<'_, Result<Page, StoreError>>;
@@ -140,7 +136,7 @@ impl fmt::Debug for Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        self.as_str().fmt(f)
     }
 }
 
@@ -257,24 +253,20 @@ pub struct Txn {
 
 impl Txn {
     /// Refuses what no store could hold or order, before any store sees it.
-    fn validate(&self) -> Result<(), StoreError> {
-        if let Some(change) = self.changes.iter().find(|c| !c.key().is_storable()) {
-            let key = change.key().as_str();
-            return Err(StoreError::Invalid {
-                reason: format!(
-                    "a key is 1 to {MAX_KEY_BYTES} bytes without NUL, not {} bytes: {:?}",
-                    key.len(),
-                    key.chars().take(64).collect::<String>(),
-                ),
-            });
-        }
+    fn validate(&self, max_value_bytes: usize) -> Result<(), StoreError> {
         let mut seen = HashSet::with_capacity(self.changes.len());
-        match self.changes.iter().find(|c| !seen.insert(c.key())) {
-            None => Ok(()),
-            Some(twice) => Err(StoreError::Invalid {
-                reason: format!("one transaction changes {} twice", twice.key()),
-            }),
-        }
+        self.changes.iter().try_for_each(|change| {
+            let key = change.key();
+            let reason = match change {
+                _ if !key.is_storable() => format!("a key is 1 to {MAX_KEY_BYTES} bytes without NUL, unlike {key:.64}"),
+                _ if !seen.insert(key) => format!("{key} occurs in two changes"),
+                Change::Put(_, value) if value.len() > max_value_bytes => {
+                    format!("the value of {key} has {} bytes, the most is {max_value_bytes}", value.len())
+                }
+                _ => return Ok(()),
+            };
+            Err(StoreError::Invalid { reason })
+        })
     }
 }
 

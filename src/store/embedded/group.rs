@@ -1,7 +1,7 @@
 //! One write transaction of redb that holds the transactions of a group: checks guards in order, makes changes, and
 //! ends with one commit for all of them. Decides nothing about who is in the group.
 
-use redb::{ReadableTable, Table, WriteTransaction};
+use redb::{Table, WriteTransaction};
 
 use crate::store::{Change, Current, Guard, Outcome, Revision, StoreError, Txn};
 

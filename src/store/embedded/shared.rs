@@ -59,7 +59,11 @@ impl Shared {
 
     /// Closes the file and gives up the folder, also when watches or reads are still about.
     pub(super) fn close(&self) {
-        self.open.write().unwrap_or_else(PoisonError::into_inner).take();
+        let open = self.open.write().unwrap_or_else(PoisonError::into_inner).take();
+        // Closing writes, and redb may panic on damage that it meets there. What is acknowledged is safe before.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(open))) {
+            tracing::error!("while closing the store: {}", panicked(&*panic));
+        }
     }
 
     fn snapshot(&self) -> Result<Snapshot, StoreError> {
@@ -71,6 +75,12 @@ impl Shared {
             Some(open) => f(&open.database),
             None => Err(StoreError::Closed),
         }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

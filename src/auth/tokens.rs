@@ -1,0 +1,131 @@
+//! Bearer tokens from a file, one line a user: `token,user,uid,"group1,group2"`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::User;
+
+/// The tokens of a file, kept as hashes only.
+pub struct TokenFile {
+    users: Vec<([u8; 32], Arc<User>)>,
+}
+
+/// Why a token file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenFileError {
+    /// The file is no CSV.
+    #[error("it is no CSV file: {0}")]
+    Csv(#[from] csv::Error),
+    /// A line has too few columns. Its content stays untold, since it may hold a token.
+    #[error("line {line} has {columns} columns, at least 3 are needed: token, user name, user UID")]
+    Columns {
+        /// The number of the line, from 1.
+        line: u64,
+        /// How many columns it has.
+        columns: usize,
+    },
+    /// A line has an empty token or user name.
+    #[error("line {line} has an empty {column}")]
+    Empty {
+        /// The number of the line, from 1.
+        line: u64,
+        /// What is empty.
+        column: &'static str,
+    },
+    /// Two lines have the same token.
+    #[error("line {line} has the token of an earlier line")]
+    Double {
+        /// The number of the line, from 1.
+        line: u64,
+    },
+    /// There is not one token.
+    #[error("it holds no token")]
+    NoToken,
+}
+
+impl TokenFile {
+    /// Reads the content of a file.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn parse(content: &[u8]) -> Result<Self, TokenFileError> {
+        let mut reader = csv::ReaderBuilder::new();
+        let mut reader = reader.has_headers(false).flexible(true).trim(csv::Trim::All).comment(Some(b'#')).from_reader(content);
+        let mut users: Vec<([u8; 32], Arc<User>)> = Vec::new();
+        for record in reader.records() {
+            let record = record?;
+            let line = record.position().map_or(0, csv::Position::line);
+            let (hash, user) = read_line(&record, line)?;
+            if users.iter().any(|(other, _)| *other == hash) {
+                return Err(TokenFileError::Double { line });
+            }
+            users.push((hash, user));
+        }
+        if users.is_empty() { Err(TokenFileError::NoToken) } else { Ok(Self { users }) }
+    }
+
+    /// The user that a token belongs to. Takes as long for a wrong token as for a right one.
+    pub fn user(&self, token: &str) -> Option<Arc<User>> {
+        let hash: [u8; 32] = Sha256::digest(token).into();
+        let mut found = None;
+        for (known, user) in &self.users {
+            if bool::from(known.ct_eq(&hash)) {
+                found = Some(user);
+            }
+        }
+        found.cloned()
+    }
+}
+
+fn read_line(record: &csv::StringRecord, line: u64) -> Result<([u8; 32], Arc<User>), TokenFileError> {
+    if record.len() < 3 {
+        return Err(TokenFileError::Columns { line, columns: record.len() });
+    }
+    for (column, name) in [(0, "token"), (1, "user name")] {
+        if record[column].is_empty() {
+            return Err(TokenFileError::Empty { line, column: name });
+        }
+    }
+    let groups = record.get(3).unwrap_or_default().split(',').map(str::trim).filter(|group| !group.is_empty());
+    let user = User::authenticated(record[1].into(), record[2].into(), groups.map(str::to_owned).collect());
+    Ok((Sha256::digest(&record[0]).into(), user))
+}
+
+impl fmt::Debug for TokenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TokenFile({} tokens)", self.users.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(content: &str) -> String {
+        TokenFile::parse(content.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn faults_name_the_line_and_never_the_token() {
+        assert_eq!(fault("a,b,c\nsecret,x\n"), "line 2 has 2 columns, at least 3 are needed: token, user name, user UID");
+        assert_eq!(fault(",b,c\n"), "line 1 has an empty token");
+        assert_eq!(fault("a,b,c\na,d,e\n"), "line 2 has the token of an earlier line");
+        assert_eq!(fault("\n"), "it holds no token");
+    }
+
+    #[test]
+    fn debug_output_hides_the_tokens() {
+        let tokens = TokenFile::parse(b"secret,b,c").unwrap();
+        assert_eq!(format!("{tokens:?}"), "TokenFile(1 tokens)");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_file_panics(content: Vec<u8>) {
+            let _ = TokenFile::parse(&content);
+        }
+    }
+}

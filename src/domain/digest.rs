@@ -1,0 +1,179 @@
+//! `Digest`: the name of content by its hash. Parsing and computing, nothing about what the content is.
+
+use std::{fmt, str::FromStr};
+
+use sha2::{Digest as _, Sha256, Sha384, Sha512};
+
+/// A hash function that digests may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Algorithm {
+    /// SHA-256, the one that registries use.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+/// A well-formed digest such as `sha256:…`; the hex part has exactly the length of its algorithm.
+///
+/// Upper case hex digits are kept as they are; two digests are equal when their texts are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest {
+    algorithm: Algorithm,
+    text: String,
+}
+
+/// Why a text is no digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadDigest {
+    /// It is not `<algorithm>:<hex>`.
+    #[error("invalid checksum digest format")]
+    Format,
+    /// The hex part has the wrong length for the algorithm.
+    #[error("invalid checksum digest length")]
+    Length,
+    /// The algorithm is unknown.
+    #[error("unsupported digest algorithm")]
+    Algorithm,
+}
+
+/// Whether `text` is a well-formed digest.
+pub fn is_digest(text: &str) -> bool {
+    split(text).is_ok()
+}
+
+/// The hex part of `text` if it is a well-formed digest.
+pub fn hex_of(text: &str) -> Option<&str> {
+    split(text).ok().map(|(_, hex)| hex)
+}
+
+impl Digest {
+    /// The SHA-256 digest of `bytes`.
+    pub fn sha256_of(bytes: impl AsRef<[u8]>) -> Self {
+        Self::compute(Algorithm::Sha256, bytes.as_ref())
+    }
+
+    /// The hash function.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The part after the colon.
+    pub fn hex(&self) -> &str {
+        &self.text[self.algorithm.name().len() + 1..]
+    }
+
+    /// The whole digest, algorithm included.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The digest of `bytes` by the algorithm of this one; equal to it if `bytes` are what it names.
+    pub fn digest_of(&self, bytes: impl AsRef<[u8]>) -> Self {
+        Self::compute(self.algorithm, bytes.as_ref())
+    }
+
+    fn compute(algorithm: Algorithm, bytes: &[u8]) -> Self {
+        let hash = match algorithm {
+            Algorithm::Sha256 => Sha256::digest(bytes).to_vec(),
+            Algorithm::Sha384 => Sha384::digest(bytes).to_vec(),
+            Algorithm::Sha512 => Sha512::digest(bytes).to_vec(),
+        };
+        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { algorithm, text: format!("{}:{hex}", algorithm.name()) }
+    }
+}
+
+impl Algorithm {
+    /// The name as it stands before the colon.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::Sha384 => "sha384",
+            Self::Sha512 => "sha512",
+        }
+    }
+
+    fn hex_length(self) -> usize {
+        match self {
+            Self::Sha256 => 64,
+            Self::Sha384 => 96,
+            Self::Sha512 => 128,
+        }
+    }
+}
+
+impl FromStr for Digest {
+    type Err = BadDigest;
+
+    fn from_str(text: &str) -> Result<Self, BadDigest> {
+        let (algorithm, _) = split(text)?;
+        Ok(Self { algorithm, text: text.into() })
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn split(text: &str) -> Result<(Algorithm, &str), BadDigest> {
+    let (name, hex) = text.split_once(':').ok_or(BadDigest::Format)?;
+    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+.".contains(&byte);
+    if name.is_empty() || hex.is_empty() || !name.bytes().all(in_name) || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(BadDigest::Format);
+    }
+    let known = [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512];
+    let algorithm = known.into_iter().find(|each| each.name() == name).ok_or(BadDigest::Algorithm)?;
+    match hex.len() == algorithm.hex_length() {
+        true => Ok((algorithm, hex)),
+        false => Err(BadDigest::Length),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_digest_of_nothing_is_the_known_one() {
+        let digest = Digest::sha256_of("");
+        assert_eq!(digest.hex(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_eq!(digest.algorithm(), Algorithm::Sha256);
+    }
+
+    #[test]
+    fn content_is_verified_by_the_algorithm_of_its_name() {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512] {
+            let name = Digest::compute(algorithm, b"content");
+            assert_eq!(name.digest_of("content"), name);
+            assert_ne!(name.digest_of("other"), name);
+        }
+    }
+
+    #[test]
+    fn faults_are_told_apart() {
+        let parse = |text: &str| text.parse::<Digest>().map(|digest| digest.text);
+        for text in ["", "sha256", "sha256:", ":ab", "sha256:xyz", "sha 256:ab", "sha256:ab:cd"] {
+            assert_eq!(parse(text), Err(BadDigest::Format), "{text}");
+        }
+        assert_eq!(parse("sha256:ab"), Err(BadDigest::Length));
+        assert_eq!(parse(&format!("md5:{}", "a".repeat(32))), Err(BadDigest::Algorithm));
+        assert!(parse(&format!("sha256:{}", "A".repeat(64))).is_ok());
+        assert_eq!(parse(&format!("SHA256:{}", "a".repeat(64))), Err(BadDigest::Algorithm));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_a_digest_that_prints_as_it_was_or_an_error(text in ".*|(sha256|sha512|x):[0-9a-f]{0,130}") {
+            if let Ok(digest) = text.parse::<Digest>() {
+                prop_assert_eq!(digest.to_string(), text.clone());
+                prop_assert!(text.ends_with(digest.hex()));
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! What becomes of an image before it is stored.
+
+use super::{
+    digest::Digest,
+    manifest::{self, Manifest},
+    metadata, signed,
+};
+use crate::api::Image;
+
+/// Says, with `"true"`, that manifest and configuration are kept in a registry and need not be stored here.
+pub const BLOB_STORED: &str = "image.openshift.io/manifestBlobStored";
+/// Marks signatures that a controller manages; never stored.
+pub const MANAGED_SIGNATURE: &str = "image.openshift.io/managed-signature";
+
+/// Prepares a new image: fills its metadata as far as that is possible, reads the parts of a list from the manifest,
+/// and takes away what is not stored.
+///
+/// The object's creation time must be set, for lists take theirs from it.
+pub fn prepare_new(image: &mut Image) {
+    // A manifest that cannot be read is stored all the same; whoever asks for the image's metadata is told.
+    let _ = metadata::fill(image);
+    if let Some(parts) = metadata::manifests_of_list(image) {
+        image.docker_image_manifests = parts;
+    }
+    drop_unstored(image);
+}
+
+/// Prepares the new form of the `stored` image.
+///
+/// What is computed keeps its stored value. A manifest or configuration may be left out, or be put in if it is what the
+/// image's name stands for; other texts are silently replaced by the stored ones. Afterwards the metadata is filled as
+/// far as that is possible.
+pub fn prepare_changed(image: &mut Image, stored: &Image) {
+    image.docker_image_metadata.clone_from(&stored.docker_image_metadata);
+    image.docker_image_metadata_version.clone_from(&stored.docker_image_metadata_version);
+    image.docker_image_layers.clone_from(&stored.docker_image_layers);
+    if !stored.docker_image_signatures.is_empty() {
+        image.docker_image_signatures.clone_from(&stored.docker_image_signatures);
+    }
+    if image.docker_image_manifest != stored.docker_image_manifest && !may_have_manifest(image, stored) {
+        image.docker_image_manifest.clone_from(&stored.docker_image_manifest);
+    }
+    if image.docker_image_config != stored.docker_image_config && !may_have_config(image) {
+        image.docker_image_config.clone_from(&stored.docker_image_config);
+    }
+    // As for new images: whoever asks for the image's metadata is told what is wrong.
+    let _ = metadata::fill(image);
+    drop_unstored(image);
+}
+
+/// Takes away what is not stored: texts that a registry keeps, and marks of controllers on signatures.
+pub fn drop_unstored(image: &mut Image) {
+    if image.metadata.annotations.get(BLOB_STORED).is_some_and(|value| value == "true") {
+        image.docker_image_manifest.clear();
+        image.docker_image_config.clear();
+    }
+    for signature in &mut image.signatures {
+        signature.metadata.annotations.remove(MANAGED_SIGNATURE);
+    }
+}
+
+/// Whether the manifest of `image` is left out or the one that its name is the digest of. The stored media type tells
+/// how to read it.
+fn may_have_manifest(image: &Image, stored: &Image) -> bool {
+    let text = &image.docker_image_manifest;
+    if text.is_empty() {
+        return true;
+    }
+    let payload = match stored.docker_image_manifest_media_type.as_str() {
+        manifest::SCHEMA2 | manifest::OCI_MANIFEST => Some(text.clone().into_bytes()),
+        manifest::SCHEMA1 | "" => signed::payload(text),
+        _ => None,
+    };
+    Manifest::read(text).is_ok() && payload.is_some_and(|payload| is_content_of(&image.metadata.name, &payload))
+}
+
+/// Whether the configuration of `image` is left out or the one that its manifest names.
+fn may_have_config(image: &Image) -> bool {
+    let text = &image.docker_image_config;
+    text.is_empty()
+        || manifest::has_config(&image.docker_image_manifest_media_type)
+            && Manifest::read(&image.docker_image_manifest)
+                .is_ok_and(|manifest| is_content_of(&manifest.config.digest, text.as_bytes()))
+}
+
+fn is_content_of(name: &str, content: &[u8]) -> bool {
+    name.parse::<Digest>().is_ok_and(|digest| digest.digest_of(content) == digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::{ImageManifest, ImageSignature},
+        domain::manifest,
+    };
+
+    #[test]
+    fn a_broken_manifest_is_stored_as_it_is() {
+        let mut image = Image { docker_image_manifest: "{oops".into(), ..Image::default() };
+        let before = image.clone();
+        prepare_new(&mut image);
+        assert_eq!(image, before);
+    }
+
+    #[test]
+    fn the_parts_of_a_list_are_read_whatever_the_client_sent() {
+        let sent = vec![ImageManifest::default()];
+        let list = |text: &str| Image {
+            docker_image_manifest: text.into(),
+            docker_image_manifest_media_type: manifest::DOCKER_LIST.into(),
+            docker_image_manifests: sent.clone(),
+            ..Image::default()
+        };
+        let mut image = list(r#"{"manifests":[{"digest":"d"}]}"#);
+        prepare_new(&mut image);
+        assert_eq!(image.docker_image_manifests[0].digest, "d");
+        let mut broken = list("{");
+        prepare_new(&mut broken);
+        assert_eq!(broken.docker_image_manifests, sent);
+    }
+
+    #[test]
+    fn texts_that_a_registry_keeps_are_not_stored() {
+        let kept = |value: &str| {
+            let mut image = Image { docker_image_config: "c".into(), ..Image::default() };
+            image.metadata.annotations.insert(BLOB_STORED.into(), value.into());
+            prepare_new(&mut image);
+            image.docker_image_config
+        };
+        assert_eq!((kept("true").as_str(), kept("false").as_str()), ("", "c"));
+    }
+
+    #[test]
+    fn signatures_lose_the_mark_of_their_controller_only() {
+        let mut signature = ImageSignature::default();
+        signature.metadata.annotations = [MANAGED_SIGNATURE, "other"].map(|key| (key.into(), "true".into())).into();
+        let mut image = Image { signatures: vec![signature], ..Image::default() };
+        prepare_new(&mut image);
+        assert_eq!(image.signatures[0].metadata.annotations.keys().collect::<Vec<_>>(), ["other"]);
+    }
+
+    /// An image as it is named after its manifest, with manifest and configuration.
+    fn whole() -> Image {
+        let config = r#"{"architecture":"amd64"}"#;
+        let text = format!(r#"{{"schemaVersion":2,"config":{{"digest":"{}"}}}}"#, Digest::sha256_of(config));
+        let mut image = Image {
+            docker_image_manifest_media_type: manifest::SCHEMA2.into(),
+            docker_image_config: config.into(),
+            ..Image::default()
+        };
+        image.metadata.name = Digest::sha256_of(&text).to_string();
+        image.docker_image_manifest = text;
+        image
+    }
+
+    fn bare() -> Image {
+        Image { docker_image_manifest: String::new(), docker_image_config: String::new(), ..whole() }
+    }
+
+    fn changed(mut image: Image, stored: &Image) -> (bool, bool) {
+        prepare_changed(&mut image, stored);
+        let whole = whole();
+        let (manifest, config) = (&image.docker_image_manifest, &image.docker_image_config);
+        (*manifest == whole.docker_image_manifest, *config == whole.docker_image_config)
+    }
+
+    #[test]
+    fn the_texts_that_the_name_stands_for_may_be_put_in_and_fill_the_metadata() {
+        let mut image = whole();
+        prepare_changed(&mut image, &bare());
+        assert_eq!(image.docker_image_metadata.image().architecture, "amd64");
+        assert_eq!(changed(whole(), &bare()), (true, true));
+    }
+
+    #[test]
+    fn the_texts_may_be_left_out() {
+        assert_eq!(changed(bare(), &whole()), (false, false));
+    }
+
+    #[test]
+    fn other_texts_are_replaced_by_the_stored_ones() {
+        let other = Image { docker_image_manifest: "{}".into(), docker_image_config: "{}".into(), ..whole() };
+        assert_eq!(changed(other, &whole()), (true, true));
+        let list = Image { docker_image_manifest_media_type: manifest::DOCKER_LIST.into(), ..bare() };
+        assert_eq!(changed(whole(), &list), (false, false));
+    }
+
+    #[test]
+    fn what_is_computed_cannot_be_changed() {
+        let mut stored = bare();
+        stored.docker_image_metadata.image_mut().size = 7;
+        let mut image = bare();
+        image.docker_image_layers.push(crate::api::ImageLayer::default());
+        prepare_changed(&mut image, &stored);
+        assert_eq!(image, stored);
+    }
+}

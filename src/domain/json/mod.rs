@@ -1,0 +1,31 @@
+//! JSON as Go's `encoding/json` reads it, for texts that registries wrote and clients get to see errors about.
+//!
+//! Differs from serde_json in what it accepts: keys are matched without regard to case, a key that comes twice is read
+//! twice into the same place, and `null` leaves plain values as they are. Errors have Go's wording, for clients show
+//! them.
+
+mod decode;
+mod parse;
+
+pub(super) use decode::{Decode, Decoder, Struct};
+
+/// Why a text cannot be read, as a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(String);
+
+/// A value, with the keys of objects in the order of the text and with doubles.
+#[derive(Debug, PartialEq)]
+pub(in crate::domain) enum Node {
+    Null,
+    Bool(bool),
+    Number(String),
+    Text(String),
+    List(Vec<Node>),
+    Object(Vec<(String, Node)>),
+}
+
+/// Reads `text` into a new `T`. Syntax faults anywhere come before the first value of a wrong type.
+pub(super) fn read<T: Struct + Default>(text: &str) -> Result<T, Error> {
+    decode::decode(&parse::parse(text)?)
+}

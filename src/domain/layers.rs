@@ -1,0 +1,103 @@
+//! Whether one image can be shown as a part of its stream.
+
+use super::manifest;
+use crate::{api::Image, meta::field};
+
+/// The faults for which the reference implementation does not show an image through a stream; answered with 422.
+///
+/// Applies to the image as it is stored, *before* [`fill`](super::metadata::fill): what filling would repair still
+/// counts. That is so for an image of media type schema 2 or OCI manifest whose metadata has no id, as after a push
+/// without a configuration, even if filling would fail with an error of its own.
+///
+/// A deliberate difference: the reference checks all images of a stream and all their parts on each request, and one
+/// broken image hides the others. Here only the image that is asked for is checked.
+///
+/// # Errors
+/// All faults of the image, in fixed order, under `images[<name>]`.
+pub fn check_presentable(image: &Image) -> Result<(), Vec<field::Error>> {
+    let path = format!("images[{}]", image.metadata.name);
+    let mut faults = Vec::new();
+    let layers: Vec<&str> = image.docker_image_layers.iter().map(|layer| layer.name.as_str()).collect();
+    for (at, _) in layers.iter().enumerate().filter(|(_, name)| name.is_empty()) {
+        faults.push(field::Error::invalid(format!("{path}.layers[{at}]"), "", "layer cannot be empty"));
+    }
+    let config = config(image);
+    if config == Some("") {
+        faults.push(field::Error::invalid(format!("{path}.config"), "", "config cannot be an empty string"));
+    }
+    if !image.docker_image_manifests.is_empty() {
+        if let Some(config) = config {
+            let rule = "config must be null if manifests are present";
+            faults.push(field::Error::invalid(format!("{path}.config"), config, rule));
+        }
+        if !layers.is_empty() {
+            let value = serde_json::Value::from(layers);
+            let rule = "layers must be empty if manifests are present";
+            faults.push(field::Error::invalid_value(format!("{path}.layers"), value, rule));
+        }
+    }
+    for (at, _) in image.docker_image_manifests.iter().enumerate().filter(|(_, part)| part.digest.is_empty()) {
+        faults.push(field::Error::invalid(format!("{path}.manifests[{at}]"), "", "manifest cannot be empty"));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+/// The digest of the image's configuration, if images of its media type have one.
+fn config(image: &Image) -> Option<&str> {
+    manifest::has_config(&image.docker_image_manifest_media_type)
+        .then(|| image.docker_image_metadata.image().id.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{ImageLayer, ImageManifest};
+
+    fn image(media_type: &str, id: &str, layers: &[&str], parts: &[&str]) -> Image {
+        let layer = |name: &&str| ImageLayer { name: (*name).into(), ..ImageLayer::default() };
+        let part = |digest: &&str| ImageManifest { digest: (*digest).into(), ..ImageManifest::default() };
+        let mut image = Image {
+            docker_image_manifest_media_type: media_type.into(),
+            docker_image_layers: layers.iter().map(layer).collect(),
+            docker_image_manifests: parts.iter().map(part).collect(),
+            ..Image::default()
+        };
+        image.metadata.name = "n".into();
+        image.docker_image_metadata.image_mut().id = id.into();
+        image
+    }
+
+    fn faults(image: &Image) -> String {
+        check_presentable(image).map_or_else(|faults| field::join(&faults), |()| String::new())
+    }
+
+    #[test]
+    fn an_image_with_a_configuration_has_an_id() {
+        let fault = "images[n].config: Invalid value: \"\": config cannot be an empty string";
+        assert_eq!(faults(&image(manifest::SCHEMA2, "", &[], &[])), fault);
+        assert_eq!(faults(&image(manifest::OCI_MANIFEST, "", &[], &[])), fault);
+        assert_eq!(faults(&image(manifest::SCHEMA2, "x", &["a"], &[])), "");
+    }
+
+    #[test]
+    fn other_images_need_none() {
+        for media_type in ["", manifest::SCHEMA1, manifest::OCI_INDEX] {
+            assert_eq!(faults(&image(media_type, "", &[], &[])), "", "{media_type}");
+        }
+    }
+
+    #[test]
+    fn a_layer_and_a_part_have_a_name() {
+        let layer = "images[n].layers[1]: Invalid value: \"\": layer cannot be empty";
+        assert_eq!(faults(&image("", "", &["a", ""], &[])), layer);
+        let part = "images[n].manifests[0]: Invalid value: \"\": manifest cannot be empty";
+        assert_eq!(faults(&image("", "", &[], &[""])), part);
+    }
+
+    #[test]
+    fn an_image_that_lists_images_has_neither_configuration_nor_layers() {
+        let both = "[images[n].config: Invalid value: \"x\": config must be null if manifests are present, \
+            images[n].layers: Invalid value: [\"a\"]: layers must be empty if manifests are present]";
+        assert_eq!(faults(&image(manifest::SCHEMA2, "x", &["a"], &["p"])), both);
+    }
+}

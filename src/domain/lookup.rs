@@ -1,0 +1,190 @@
+//! Finding an image of a stream by its name, or by the beginning of its name or hash.
+
+use super::digest;
+use crate::api::ImageStream;
+
+/// The names of all images that a stream knows, in two orders, so that no lookup walks over the history.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamIndex {
+    /// In byte order, each once, none empty.
+    names: Vec<String>,
+    /// Places in `names` of the digests, in the order of their hex parts.
+    by_hex: Vec<usize>,
+}
+
+/// Which images an id stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Matches<'a> {
+    /// No image.
+    None,
+    /// This one image.
+    One(&'a str),
+    /// Several images, in byte order, each once.
+    Several(Vec<&'a str>),
+}
+
+impl StreamIndex {
+    /// The images of the whole history of every tag.
+    pub fn of(stream: &ImageStream) -> Self {
+        Self::with(stream, std::iter::empty())
+    }
+
+    /// The images of the history and `more` names, such as those of the parts of images that list images.
+    pub fn with(stream: &ImageStream, more: impl IntoIterator<Item = String>) -> Self {
+        let events = stream.status.tags.iter().flat_map(|tag| &tag.items);
+        Self::from_names(events.map(|event| event.image.clone()).chain(more))
+    }
+
+    /// The given images; empty names are left out.
+    pub fn from_names(names: impl IntoIterator<Item = String>) -> Self {
+        let mut names: Vec<String> = names.into_iter().filter(|name| !name.is_empty()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let mut digests: Vec<(&str, usize)> =
+            names.iter().enumerate().filter_map(|(at, name)| Some((digest::hex_of(name)?, at))).collect();
+        digests.sort_unstable();
+        let by_hex = digests.into_iter().map(|(_, at)| at).collect();
+        Self { names, by_hex }
+    }
+
+    /// All names, in byte order.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The images that `id` stands for.
+    ///
+    /// The image of exactly this name if there is one. Otherwise those whose name starts with `id`, and those whose
+    /// name is a digest with a hex part that starts with `id`.
+    pub fn matches(&self, id: &str) -> Matches<'_> {
+        let named = run(&self.names, |name| name.as_str() < id, |name| name.starts_with(id));
+        if let Some(first) = named.first().filter(|first| *first == id) {
+            return Matches::One(first);
+        }
+        let hashed = run(&self.by_hex, |at| self.hex(*at) < id, |at| self.hex(*at).starts_with(id));
+        let hashed = hashed.iter().map(|at| self.names[*at].as_str());
+        let mut found: Vec<&str> = named.iter().map(String::as_str).chain(hashed).collect();
+        found.sort_unstable();
+        found.dedup();
+        match found[..] {
+            [] => Matches::None,
+            [one] => Matches::One(one),
+            _ => Matches::Several(found),
+        }
+    }
+
+    fn hex(&self, at: usize) -> &str {
+        digest::hex_of(&self.names[at]).expect("only places of digests are kept")
+    }
+}
+
+/// The part of `sorted` that follows what is `before` it and is `inside`, found by halving.
+fn run<T>(sorted: &[T], before: impl Fn(&T) -> bool, inside: impl Fn(&T) -> bool) -> &[T] {
+    let rest = &sorted[sorted.partition_point(before)..];
+    &rest[..rest.partition_point(inside)]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::api::{NamedTagEventList, TagEvent};
+
+    fn digest(algorithm: &str, hex: &str) -> String {
+        let length = if algorithm == "sha512" { 128 } else { 64 };
+        format!("{algorithm}:{hex}{}", "0".repeat(length - hex.len()))
+    }
+
+    fn index(names: &[&str]) -> StreamIndex {
+        StreamIndex::from_names(names.iter().map(|name| (*name).to_owned()))
+    }
+
+    #[test]
+    fn an_image_is_found_by_name_and_by_every_beginning_of_name_and_hash() {
+        let name = digest("sha256", "1a");
+        let index = index(&[&name]);
+        for id in [&name, "sha256:1a", "sha", "s", "1a", "1", &name[7..]] {
+            assert_eq!(index.matches(id), Matches::One(&name), "{id}");
+        }
+        for id in ["SHA256:1a", "a", "1A", &format!("{name}0"), "zzz", " "] {
+            assert_eq!(index.matches(id), Matches::None, "{id}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_no_digest_match_from_the_beginning_only() {
+        let index = index(&["app:abc", "sha256:12"]);
+        assert_eq!(index.matches("app"), Matches::One("app:abc"));
+        assert_eq!(index.matches("abc"), Matches::None);
+        assert_eq!(index.matches("12"), Matches::None);
+    }
+
+    #[test]
+    fn an_exact_name_wins_over_longer_ones() {
+        let index = index(&["id", "id2"]);
+        assert_eq!(index.matches("id"), Matches::One("id"));
+        assert_eq!(index.matches("i"), Matches::Several(vec!["id", "id2"]));
+    }
+
+    #[test]
+    fn several_matches_come_in_byte_order_and_once_each() {
+        let (a, b, c) = (digest("sha256", "12"), digest("sha256", "1"), digest("sha512", "1"));
+        let index = index(&[&c, &a, &b, &a]);
+        assert_eq!(index.matches("1"), Matches::Several(vec![&b, &a, &c]));
+        assert_eq!(index.matches("sha256"), Matches::Several(vec![&b, &a]));
+    }
+
+    #[test]
+    fn the_whole_history_counts_and_events_without_an_image_do_not() {
+        let event = |image: &str| TagEvent { image: image.into(), ..TagEvent::default() };
+        let tag = |items: &[&str]| NamedTagEventList {
+            items: items.iter().map(|image| event(image)).collect(),
+            ..NamedTagEventList::default()
+        };
+        let mut stream = ImageStream::default();
+        stream.status.tags = vec![tag(&["b", "a"]), tag(&["", "c", "b"])];
+        assert_eq!(StreamIndex::of(&stream).names(), ["a", "b", "c"]);
+        assert_eq!(StreamIndex::with(&stream, ["d".to_owned(), "a".to_owned()]).names(), ["a", "b", "c", "d"]);
+    }
+
+    /// The rule, one name after the other.
+    fn naive(names: &[String], id: &str) -> Vec<String> {
+        if names.iter().any(|name| name == id) && !id.is_empty() {
+            return vec![id.into()];
+        }
+        let hash = |name: &str| digest::hex_of(name).is_some_and(|hex| hex.starts_with(id));
+        let mut found: Vec<_> = names.iter().filter(|name| !name.is_empty()).cloned().collect();
+        found.retain(|name| name.starts_with(id) || hash(name));
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    fn name() -> impl Strategy<Value = String> {
+        let hex = "[0-1aA]{0,3}";
+        prop_oneof![
+            hex.prop_map(|hex| digest("sha256", &hex)),
+            hex.prop_map(|hex| digest("sha512", &hex)),
+            "[01a:sh]{0,3}".prop_map(String::from),
+            "[01a]{0,3}".prop_map(|text| format!("sha256:{text}")),
+            "\\PC{0,2}".prop_map(String::from),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn matches_are_those_of_a_walk_over_all_names(
+            names in prop::collection::vec(name(), 0..12),
+            id in prop_oneof!["(sha(256:)?)?[01aA]{0,4}", name(), "\\PC{0,3}"],
+        ) {
+            let index = StreamIndex::from_names(names.clone());
+            let found: Vec<String> = match index.matches(&id) {
+                Matches::None => vec![],
+                Matches::One(one) => vec![one.into()],
+                Matches::Several(several) => several.into_iter().map(String::from).collect(),
+            };
+            prop_assert_eq!(found, naive(&names, &id));
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Reading manifests as registries serve them: schema 1 (plain or signed), schema 2, OCI, and lists of manifests.
+//!
+//! Reads shape and types only; whether the parts make sense together is for those who use them.
+
+use super::json::{self, Decode, Decoder, Error, Node, Struct};
+
+/// Schema 1.
+pub const SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+json";
+/// Schema 1 with signatures inside.
+pub const SCHEMA1_SIGNED: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+/// Schema 2.
+pub const SCHEMA2: &str = "application/vnd.docker.distribution.manifest.v2+json";
+/// OCI manifest.
+pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// Docker's list of manifests.
+pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+/// OCI's list of manifests.
+pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// Whether manifests of `media_type` list other manifests.
+pub fn is_list(media_type: &str) -> bool {
+    matches!(media_type, DOCKER_LIST | OCI_INDEX)
+}
+
+/// Whether manifests of `media_type` have a configuration blob of their own.
+pub fn has_config(media_type: &str) -> bool {
+    matches!(media_type, SCHEMA2 | OCI_MANIFEST)
+}
+
+/// A manifest of any schema; what the text does not have is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Manifest {
+    schema_version: Int,
+    /// The media type that the manifest says of itself.
+    pub media_type: String,
+    /// Schema 1: digests of the layers, newest first.
+    pub fs_layers: Vec<FsLayer>,
+    /// Schema 1: what led to each layer, newest first.
+    pub history: Vec<History>,
+    /// Schema 2: the layers, oldest first.
+    pub layers: Vec<Descriptor>,
+    /// Schema 2: the configuration.
+    pub config: Descriptor,
+    unused: Unused,
+}
+
+/// Where to find a blob.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Descriptor {
+    /// Its media type.
+    pub media_type: String,
+    /// Its size in bytes.
+    pub size: i64,
+    /// Its digest; any text.
+    pub digest: String,
+}
+
+/// A layer of a schema 1 manifest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FsLayer {
+    /// Its digest; any text.
+    pub blob_sum: String,
+}
+
+/// What led to a layer of a schema 1 manifest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// The image at this point, as JSON in a string.
+    pub v1_compatibility: String,
+}
+
+/// A list of manifests, each usually for one platform.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ManifestList {
+    /// The entries in order.
+    pub manifests: Vec<Entry>,
+}
+
+/// One entry of a list of manifests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// Media type of the manifest.
+    pub media_type: String,
+    /// Size of the manifest in bytes.
+    pub size: i64,
+    /// Digest of the manifest.
+    pub digest: String,
+    /// What the manifest's image runs on.
+    pub platform: Platform,
+}
+
+/// What an image runs on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Platform {
+    /// Processor architecture.
+    pub architecture: String,
+    /// Operating system.
+    pub os: String,
+    /// Variant of the architecture.
+    pub variant: String,
+}
+
+/// Keys that nobody asks for and whose types are checked all the same, as the reference implementation does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Unused {
+    name: String,
+    tag: String,
+    architecture: String,
+}
+
+/// A number that is Go's `int` and so has another name in errors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Int(i64);
+
+impl Manifest {
+    /// Reads a manifest of any schema.
+    ///
+    /// # Errors
+    /// The text is no JSON, or a value has a wrong type.
+    pub fn read(text: &str) -> Result<Self, Error> {
+        json::read(text)
+    }
+
+    /// The schema's number; decides which of the other parts count.
+    pub fn schema_version(&self) -> i64 {
+        self.schema_version.0
+    }
+}
+
+impl ManifestList {
+    /// Reads a list of manifests, Docker's or OCI's.
+    ///
+    /// # Errors
+    /// The text is no JSON, or a value has a wrong type.
+    pub fn read(text: &str) -> Result<Self, Error> {
+        json::read(text)
+    }
+}
+
+impl Decode for Int {
+    fn decode(&mut self, node: &Node, decoder: &mut Decoder) {
+        decoder.number(node, &mut self.0, "int");
+    }
+
+    fn go_type(&self) -> String {
+        "int".into()
+    }
+}
+
+impl Struct for Manifest {
+    const NAME: &'static str = "dockerv1client.DockerImageManifest";
+
+    fn fields(&mut self) -> Vec<(&'static str, &mut dyn Decode)> {
+        vec![
+            ("schemaVersion", &mut self.schema_version),
+            ("mediaType", &mut self.media_type),
+            ("name", &mut self.unused.name),
+            ("tag", &mut self.unused.tag),
+            ("architecture", &mut self.unused.architecture),
+            ("fsLayers", &mut self.fs_layers),
+            ("history", &mut self.history),
+            ("layers", &mut self.layers),
+            ("config", &mut self.config),
+        ]
+    }
+}
+
+impl Struct for Descriptor {
+    const NAME: &'static str = "dockerv1client.Descriptor";
+
+    fn fields(&mut self) -> Vec<(&'static str, &mut dyn Decode)> {
+        vec![("mediaType", &mut self.media_type), ("size", &mut self.size), ("digest", &mut self.digest)]
+    }
+}
+
+impl Struct for FsLayer {
+    const NAME: &'static str = "dockerv1client.DockerFSLayer";
+
+    fn fields(&mut self) -> Vec<(&'static str, &mut dyn Decode)> {
+        vec![("blobSum", &mut self.blob_sum)]
+    }
+}
+
+impl Struct for History {
+    const NAME: &'static str = "dockerv1client.DockerHistory";
+
+    fn fields(&mut self) -> Vec<(&'static str, &mut dyn Decode)> {
+        vec![("v1Compatibility", &mut self.v1_compatibility)]
+    }
+}
+
+impl Struct for ManifestList {
+    const NAME: &'static str = "manifestlist.ManifestList";
+
+    fn fields(&mut self) -> Vec<(&'static str, &mut dyn Decode)> {
+        vec![("manifests", &mut self.manifests)]
+    }
+}
+
+impl Struct for Entry {
+    const NAME: &'static str = "manifestlist.ManifestDescriptor";
+
+    fn fields(&mut self) -> Vec<(&'static str, &mut dyn Decode)> {
+        vec![
+            ("mediaType", &mut self.media_type),
+            ("size", &mut self.size),
+            ("digest", &mut self.digest),
+            ("platform", &mut self.platform),
+        ]
+    }
+}
+
+impl Struct for Platform {
+    const NAME: &'static str = "manifestlist.PlatformSpec";
+
+    fn fields(&mut self) -> Vec<(&'static str, &mut dyn Decode)> {
+        vec![("architecture", &mut self.architecture), ("os", &mut self.os), ("variant", &mut self.variant)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_schema_2_manifest_has_a_configuration_and_layers() {
+        let text = r#"{"schemaVersion":2,"MEDIATYPE":"m","config":{"digest":"c","size":3},
+            "layers":[{"mediaType":"t","size":1,"digest":"a","urls":["x"]},{"Digest":"b"}]}"#;
+        let manifest = Manifest::read(text).unwrap();
+        assert_eq!((manifest.schema_version(), manifest.media_type.as_str()), (2, "m"));
+        assert_eq!((manifest.config.digest.as_str(), manifest.config.size), ("c", 3));
+        let layers: Vec<_> = manifest.layers.iter().map(|layer| (layer.digest.as_str(), layer.size)).collect();
+        assert_eq!(layers, [("a", 1), ("b", 0)]);
+    }
+
+    #[test]
+    fn a_signed_schema_1_manifest_is_read_like_a_plain_one() {
+        let text = r#"{"schemaVersion":1,"name":"n","fsLayers":[{"blobSum":"b"}],"history":[{"v1Compatibility":"{}"}],
+            "signatures":[{"header":{"alg":"ES256"},"signature":"s","protected":"p"}]}"#;
+        let manifest = Manifest::read(text).unwrap();
+        assert_eq!(manifest.schema_version(), 1);
+        assert_eq!(manifest.fs_layers[0].blob_sum, "b");
+        assert_eq!(manifest.history[0].v1_compatibility, "{}");
+    }
+
+    #[test]
+    fn an_entry_of_a_list_may_lack_a_platform() {
+        let text = r#"{"manifests":[{"digest":"d","platform":{"architecture":"arm","os":"linux","variant":"v7"}},
+            {"digest":"e","platform":null}]}"#;
+        let list = ManifestList::read(text).unwrap();
+        assert_eq!(list.manifests[0].platform.variant, "v7");
+        assert_eq!(list.manifests[1].platform, Platform::default());
+    }
+
+    #[test]
+    fn a_wrong_type_names_the_field() {
+        let fault = |text: &str| Manifest::read(text).unwrap_err().to_string();
+        assert_eq!(
+            fault(r#"{"layers":[{"size":"1"}]}"#),
+            "json: cannot unmarshal string into Go struct field DockerImageManifest.layers.size of type int64"
+        );
+        assert_eq!(
+            fault(r#"{"schemaVersion":"2"}"#),
+            "json: cannot unmarshal string into Go struct field DockerImageManifest.schemaVersion of type int"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_a_manifest_or_an_error(
+            text in "\\PC*|[{\\[]*\"(layers|config|manifests)\":[\\[{]?(null|1|\"x\"|\\{\"size\":[0-9]{1,30}\\})[\\]}]{0,4}"
+        ) {
+            let _ = (Manifest::read(&text), ManifestList::read(&text));
+        }
+    }
+}

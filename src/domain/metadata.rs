@@ -1,0 +1,431 @@
+//! Filling an image's metadata and layers from its manifest and configuration.
+//!
+//! Runs when images are written and when they are shown; it changes the given object and nothing else.
+
+use std::collections::BTreeSet;
+
+use super::{
+    configuration,
+    json::Error,
+    manifest::{self, Manifest, ManifestList},
+};
+use crate::{
+    api::{Image, ImageLayer, ImageManifest},
+    meta::field,
+};
+
+/// Says in which order `dockerImageLayers` is; everything that passes through [`fill`] is ascending.
+pub const LAYERS_ORDER: &str = "image.openshift.io/dockerLayersOrder";
+const ASCENDING: &str = "ascending";
+const DESCENDING: &str = "descending";
+/// Media type of layers of schema 1, whose manifests do not say it.
+const SCHEMA1_LAYER: &str = "application/vnd.docker.container.image.rootfs.diff+x-gtar";
+
+/// Why metadata cannot be filled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FillError {
+    /// The manifest, or the history in a schema 1 manifest, cannot be read.
+    #[error(transparent)]
+    Manifest(Error),
+    /// The configuration cannot be read.
+    #[error("failed to parse dockerImageConfig: {0}")]
+    Config(Error),
+    /// There is a manifest that needs a configuration, and no configuration.
+    #[error("dockerImageConfig must not be empty for manifest type \"{0}\"")]
+    NoConfig(String),
+    /// The schema is unknown.
+    #[error("unrecognized container image manifest schema {schema} for {} ({reference})", field::quote(name))]
+    UnknownSchema {
+        /// The schema's number.
+        schema: i64,
+        /// Name of the image.
+        name: String,
+        /// Reference of the image.
+        reference: String,
+    },
+    /// A schema 1 manifest has not as much history as layers.
+    #[error("the image {name} ({reference}) has mismatched history and fslayer cardinality ({history} != {layers})")]
+    Cardinality {
+        /// Name of the image.
+        name: String,
+        /// Reference of the image.
+        reference: String,
+        /// Number of history entries.
+        history: usize,
+        /// Number of layers.
+        layers: usize,
+    },
+    /// A schema 1 manifest has no history at all.
+    #[error("the image {name} ({reference}) has a schema 1 manifest, but it doesn't have history")]
+    NoHistory {
+        /// Name of the image.
+        name: String,
+        /// Reference of the image.
+        reference: String,
+    },
+}
+
+/// Fills layers, media type and metadata of `image` from its manifest and configuration, if it has a manifest.
+///
+/// An image that has layers, a size and a media type only gets its layers put in order. For an image that lists images
+/// the metadata says when the image was made: what it says already, else the object's creation time, so that two reads
+/// of one object never differ. Creating code therefore sets `metadata.creationTimestamp` first.
+///
+/// # Errors
+/// Manifest or configuration do not allow it. What was filled in before the fault stays.
+pub fn fill(image: &mut Image) -> Result<(), FillError> {
+    if image.docker_image_manifest.is_empty() {
+        return Ok(());
+    }
+    order_layers(image);
+    if is_complete(image) {
+        return Ok(());
+    }
+    let manifest = Manifest::read(&image.docker_image_manifest).map_err(FillError::Manifest)?;
+    if manifest::is_list(&manifest.media_type) {
+        describe_list(image);
+        return Ok(());
+    }
+    if image.docker_image_layers.is_empty() {
+        image.docker_image_layers = layers(image, &manifest)?;
+        mark_ascending(image);
+    }
+    match manifest.schema_version() {
+        1 => describe_schema1(image, &manifest),
+        2 => describe_schema2(image, manifest),
+        _ => Err(unknown_schema(image, &manifest)),
+    }
+}
+
+/// Fills `image` and takes manifest and configuration away, as views of images in streams show it.
+///
+/// # Errors
+/// As [`fill`].
+pub fn present(image: &mut Image) -> Result<(), FillError> {
+    fill(image)?;
+    image.docker_image_manifest.clear();
+    image.docker_image_config.clear();
+    Ok(())
+}
+
+/// The images that the manifest of `image` lists, if its media type says that it is a list and it can be read.
+///
+/// `None` leaves what the client sent.
+pub fn manifests_of_list(image: &Image) -> Option<Vec<ImageManifest>> {
+    if image.docker_image_manifest.is_empty() || !manifest::is_list(&image.docker_image_manifest_media_type) {
+        return None;
+    }
+    let list = ManifestList::read(&image.docker_image_manifest).ok()?;
+    let entries = list.manifests.into_iter().map(|entry| ImageManifest {
+        digest: entry.digest,
+        media_type: entry.media_type,
+        manifest_size: entry.size,
+        architecture: entry.platform.architecture,
+        os: entry.platform.os,
+        variant: entry.platform.variant,
+    });
+    Some(entries.collect())
+}
+
+/// Turns given layers oldest first, by what the annotation says or else the media type is known for.
+fn order_layers(image: &mut Image) {
+    if image.docker_image_layers.is_empty() {
+        return;
+    }
+    let said = image.metadata.annotations.get(LAYERS_ORDER).map(String::as_str);
+    let order = said.or(match image.docker_image_manifest_media_type.as_str() {
+        manifest::SCHEMA1 | manifest::SCHEMA1_SIGNED => Some(ASCENDING),
+        manifest::SCHEMA2 | manifest::OCI_MANIFEST => Some(DESCENDING),
+        _ => None,
+    });
+    let Some(order) = order else { return };
+    if order == DESCENDING {
+        image.docker_image_layers.reverse();
+    }
+    mark_ascending(image);
+}
+
+fn mark_ascending(image: &mut Image) {
+    image.metadata.annotations.insert(LAYERS_ORDER.into(), ASCENDING.into());
+}
+
+fn is_complete(image: &Image) -> bool {
+    !image.docker_image_layers.is_empty()
+        && image.docker_image_metadata.image().size > 0
+        && !image.docker_image_manifest_media_type.is_empty()
+}
+
+fn describe_list(image: &mut Image) {
+    let metadata = image.docker_image_metadata.image_mut();
+    metadata.id.clone_from(&image.metadata.name);
+    metadata.created = metadata.created.or(image.metadata.creation_timestamp);
+}
+
+fn layers(image: &Image, manifest: &Manifest) -> Result<Vec<ImageLayer>, FillError> {
+    match manifest.schema_version() {
+        1 => schema1_layers(image, manifest),
+        2 => Ok(manifest
+            .layers
+            .iter()
+            .map(|layer| ImageLayer {
+                name: layer.digest.clone(),
+                size: layer.size,
+                media_type: layer.media_type.clone(),
+            })
+            .collect()),
+        _ => Err(unknown_schema(image, manifest)),
+    }
+}
+
+fn schema1_layers(image: &Image, manifest: &Manifest) -> Result<Vec<ImageLayer>, FillError> {
+    let (history, layers) = (manifest.history.len(), manifest.fs_layers.len());
+    if history != layers {
+        let (name, reference) = names(image);
+        return Err(FillError::Cardinality { name, reference, history, layers });
+    }
+    let newest_first = manifest.history.iter().zip(&manifest.fs_layers).map(|(history, layer)| ImageLayer {
+        name: layer.blob_sum.clone(),
+        size: configuration::v1_layer_size(&history.v1_compatibility),
+        media_type: SCHEMA1_LAYER.into(),
+    });
+    Ok(newest_first.rev().collect())
+}
+
+fn describe_schema1(image: &mut Image, manifest: &Manifest) -> Result<(), FillError> {
+    image.docker_image_manifest_media_type = manifest::SCHEMA1.into();
+    let Some(newest) = manifest.history.first() else {
+        let (name, reference) = names(image);
+        return Err(FillError::NoHistory { name, reference });
+    };
+    let mut metadata = configuration::read_v1(&newest.v1_compatibility).map_err(FillError::Manifest)?;
+    metadata.size = size_of_layers(&image.docker_image_layers, None);
+    *image.docker_image_metadata.image_mut() = metadata;
+    Ok(())
+}
+
+fn describe_schema2(image: &mut Image, manifest: Manifest) -> Result<(), FillError> {
+    let media_type = &mut image.docker_image_manifest_media_type;
+    if !manifest.media_type.is_empty() {
+        *media_type = manifest.media_type;
+    } else if media_type.is_empty() {
+        *media_type = manifest::SCHEMA2.into();
+    }
+    if image.docker_image_config.is_empty() {
+        return Err(FillError::NoConfig(media_type.clone()));
+    }
+    let mut metadata = configuration::read(&image.docker_image_config).map_err(FillError::Config)?;
+    let config_size = i64::try_from(image.docker_image_config.len()).unwrap_or(i64::MAX);
+    metadata.size = config_size.wrapping_add(size_of_layers(&image.docker_image_layers, Some(&manifest.config.digest)));
+    metadata.id = manifest.config.digest;
+    *image.docker_image_metadata.image_mut() = metadata;
+    Ok(())
+}
+
+/// The sum over distinct layers without the configuration. Wraps like the reference, for sizes may be any numbers.
+fn size_of_layers(layers: &[ImageLayer], config: Option<&String>) -> i64 {
+    let mut counted: BTreeSet<&String> = config.into_iter().collect();
+    layers.iter().filter(|layer| counted.insert(&layer.name)).fold(0, |sum: i64, layer| sum.wrapping_add(layer.size))
+}
+
+fn unknown_schema(image: &Image, manifest: &Manifest) -> FillError {
+    let (name, reference) = names(image);
+    FillError::UnknownSchema { schema: manifest.schema_version(), name, reference }
+}
+
+fn names(image: &Image) -> (String, String) {
+    (image.metadata.name.clone(), image.docker_image_reference.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::meta::Time;
+
+    const CONFIG: &str = r#"{"architecture":"amd64","created":"2021-02-03T04:05:06.789Z","config":{"Cmd":["x"]}}"#;
+
+    fn image(media_type: &str, manifest: serde_json::Value) -> Image {
+        Image {
+            docker_image_reference: "r.io/a".into(),
+            docker_image_manifest: manifest.to_string(),
+            docker_image_manifest_media_type: media_type.into(),
+            ..named("n")
+        }
+    }
+
+    fn named(name: &str) -> Image {
+        let mut image = Image::default();
+        image.metadata.name = name.into();
+        image
+    }
+
+    fn schema2() -> Image {
+        let layer = |name: &str| json!({"digest": name, "size": 10, "mediaType": "l"});
+        let layers = [layer("a"), layer("b"), layer("a"), layer("c")];
+        let manifest = json!({"schemaVersion": 2, "mediaType": manifest::SCHEMA2,
+            "config": {"digest": "c"}, "layers": layers});
+        Image { docker_image_config: CONFIG.into(), ..image("", manifest) }
+    }
+
+    fn layer_names(image: &Image) -> String {
+        image.docker_image_layers.iter().map(|layer| layer.name.as_str()).collect()
+    }
+
+    fn given_layers(names: &str) -> Vec<ImageLayer> {
+        names.chars().map(|name| ImageLayer { name: name.into(), size: 1, media_type: "t".into() }).collect()
+    }
+
+    fn fault(mut image: Image) -> String {
+        fill(&mut image).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_image_without_a_manifest_is_left_alone() {
+        let mut image = Image { docker_image_layers: given_layers("ab"), ..named("n") };
+        let before = image.clone();
+        fill(&mut image).unwrap();
+        assert_eq!(image, before);
+    }
+
+    #[test]
+    fn a_schema_2_image_is_described_by_its_configuration() {
+        let mut image = schema2();
+        fill(&mut image).unwrap();
+        let metadata = image.docker_image_metadata.image();
+        assert_eq!((metadata.id.as_str(), metadata.architecture.as_str()), ("c", "amd64"));
+        assert_eq!(metadata.created.unwrap().to_string(), "2021-02-03T04:05:06Z");
+        assert_eq!(layer_names(&image), "abac");
+        assert_eq!(image.docker_image_manifest_media_type, manifest::SCHEMA2);
+        assert_eq!(image.metadata.annotations[LAYERS_ORDER], "ascending");
+    }
+
+    #[test]
+    fn the_size_counts_each_distinct_layer_once_and_the_configuration() {
+        let mut image = schema2();
+        fill(&mut image).unwrap();
+        assert_eq!(image.docker_image_metadata.image().size, CONFIG.len() as i64 + 20);
+    }
+
+    #[test]
+    fn filling_twice_changes_nothing() {
+        let mut image = schema2();
+        fill(&mut image).unwrap();
+        let once = image.clone();
+        fill(&mut image).unwrap();
+        assert_eq!(image, once);
+    }
+
+    #[test]
+    fn given_layers_are_turned_by_annotation_or_media_type() {
+        let turned = |media_type: &str, annotation: Option<&str>| {
+            let mut image = Image { docker_image_layers: given_layers("ab"), ..schema2() };
+            image.docker_image_manifest_media_type = media_type.into();
+            image.metadata.annotations.extend(annotation.map(|order| (LAYERS_ORDER.into(), order.into())));
+            fill(&mut image).unwrap();
+            let marked = image.metadata.annotations.get(LAYERS_ORDER).is_some_and(|order| order == "ascending");
+            (layer_names(&image), marked)
+        };
+        assert_eq!(turned(manifest::SCHEMA2, None), ("ba".into(), true));
+        assert_eq!(turned(manifest::OCI_MANIFEST, None), ("ba".into(), true));
+        assert_eq!(turned(manifest::SCHEMA2, Some("ascending")), ("ab".into(), true));
+        assert_eq!(turned(manifest::SCHEMA1, None), ("ab".into(), true));
+        assert_eq!(turned("", None), ("ab".into(), false));
+        assert_eq!(turned("", Some("descending")), ("ba".into(), true));
+        assert_eq!(turned("", Some("other")), ("ab".into(), true));
+    }
+
+    #[test]
+    fn complete_images_keep_what_they_have() {
+        let mut image = Image { docker_image_layers: given_layers("a"), ..schema2() };
+        image.docker_image_manifest_media_type = "t".into();
+        image.docker_image_metadata.image_mut().size = 77;
+        image.docker_image_manifest = "{oops".into();
+        fill(&mut image).unwrap();
+        assert_eq!(image.docker_image_metadata.image().size, 77);
+    }
+
+    #[test]
+    fn a_schema_1_image_is_described_by_its_newest_history() {
+        let history = |id: &str, size: i64| json!({"v1Compatibility": json!({"id": id, "Size": size}).to_string()});
+        let text = json!({"schemaVersion": 1, "fsLayers": [{"blobSum": "b"}, {"blobSum": "a"}],
+            "history": [history("new", 2), history("old", 1)]});
+        let mut image = image(manifest::SCHEMA1_SIGNED, text);
+        fill(&mut image).unwrap();
+        assert_eq!(layer_names(&image), "ab");
+        assert_eq!(image.docker_image_manifest_media_type, manifest::SCHEMA1);
+        assert_eq!(
+            (image.docker_image_metadata.image().id.as_str(), image.docker_image_metadata.image().size),
+            ("new", 3)
+        );
+    }
+
+    #[test]
+    fn the_time_of_a_list_is_the_objects_and_never_changes() {
+        let mut image = image(manifest::OCI_INDEX, json!({"mediaType": manifest::OCI_INDEX, "manifests": []}));
+        image.metadata.creation_timestamp = Some(Time::from_unix_seconds(5));
+        fill(&mut image).unwrap();
+        assert_eq!(image.docker_image_metadata.image().id, "n");
+        assert_eq!(image.docker_image_metadata.image().created, Some(Time::from_unix_seconds(5)));
+        image.docker_image_metadata.image_mut().created = Some(Time::from_unix_seconds(3));
+        fill(&mut image).unwrap();
+        assert_eq!(image.docker_image_metadata.image().created, Some(Time::from_unix_seconds(3)));
+        assert!(!image.metadata.annotations.contains_key(LAYERS_ORDER));
+    }
+
+    #[test]
+    fn every_fault_has_its_text() {
+        let cases = [
+            (
+                image("", json!({"schemaVersion": 9})),
+                r#"unrecognized container image manifest schema 9 for "n" (r.io/a)"#,
+            ),
+            (
+                image("", json!({"schemaVersion": 1, "fsLayers": [{}], "history": []})),
+                "the image n (r.io/a) has mismatched history and fslayer cardinality (0 != 1)",
+            ),
+            (
+                image("", json!({"schemaVersion": 1})),
+                "the image n (r.io/a) has a schema 1 manifest, but it doesn't have history",
+            ),
+            (image("m", json!({"schemaVersion": 2})), r#"dockerImageConfig must not be empty for manifest type "m""#),
+            (
+                Image { docker_image_config: "{bad".into(), ..schema2() },
+                "failed to parse dockerImageConfig: invalid character 'b' looking for beginning of object key string",
+            ),
+            (Image { docker_image_manifest: "{".into(), ..schema2() }, "unexpected end of JSON input"),
+        ];
+        for (image, said) in cases {
+            assert_eq!(fault(image), said);
+        }
+    }
+
+    #[test]
+    fn what_was_filled_before_a_fault_stays() {
+        let mut image = Image { docker_image_config: "{bad".into(), ..schema2() };
+        fill(&mut image).unwrap_err();
+        assert_eq!(layer_names(&image), "abac");
+        assert!(image.metadata.annotations.contains_key(LAYERS_ORDER));
+        assert_eq!(image.docker_image_manifest_media_type, manifest::SCHEMA2);
+        assert_eq!(image.docker_image_metadata.image().id, "");
+    }
+
+    #[test]
+    fn a_list_is_read_only_where_the_media_type_says_so() {
+        let text =
+            json!({"manifests": [{"digest": "d", "size": 5, "platform": {"architecture": "arm", "os": "linux"}}]});
+        let listed = manifests_of_list(&image(manifest::DOCKER_LIST, text.clone())).unwrap();
+        assert_eq!((listed[0].digest.as_str(), listed[0].manifest_size, listed[0].os.as_str()), ("d", 5, "linux"));
+        assert_eq!(manifests_of_list(&image(manifest::SCHEMA2, text)), None);
+        let broken = Image { docker_image_manifest: "{".into(), ..image(manifest::OCI_INDEX, json!({})) };
+        assert_eq!(manifests_of_list(&broken), None);
+    }
+
+    #[test]
+    fn a_shown_image_has_neither_manifest_nor_configuration() {
+        let mut image = schema2();
+        present(&mut image).unwrap();
+        assert_eq!((image.docker_image_manifest.as_str(), image.docker_image_config.as_str()), ("", ""));
+        assert_eq!(image.docker_image_metadata.image().id, "c");
+    }
+}

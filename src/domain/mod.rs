@@ -1,0 +1,21 @@
+//! Pure image logic: names, references, digests, manifests, metadata, tag history and the rules of validation.
+//!
+//! Knows nothing of storage, HTTP or clocks: everything that changes between two calls is an argument.
+
+pub mod configuration;
+pub mod digest;
+pub mod history;
+pub mod intake;
+mod json;
+pub mod layers;
+pub mod lookup;
+pub mod manifest;
+pub mod metadata;
+pub mod names;
+pub mod policy;
+pub mod reference;
+pub mod status;
+pub mod signed;
+pub mod validate;
+
+pub use json::Error as BadJson;

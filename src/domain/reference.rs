@@ -1,0 +1,273 @@
+//! Docker references such as `registry.example.com:5000/ns/app:tag@sha256:…`: the grammar and its quirks.
+//!
+//! Reads and prints only; what a reference may point to is decided elsewhere.
+
+use std::{fmt::Write as _, str::FromStr};
+
+use super::digest::{self, BadDigest, Digest};
+
+const LONGEST_NAME: usize = 255;
+const LONGEST_TAG: usize = 128;
+
+/// The parts of a reference; a part that is not there is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Reference {
+    /// Host and port. A text without a slash that looks like a host is all registry, tag and digest included.
+    pub registry: String,
+    /// First component after the registry, if another one follows.
+    pub namespace: String,
+    /// What remains of the name; may contain slashes.
+    pub name: String,
+    /// Tag.
+    pub tag: String,
+    /// Digest.
+    pub id: String,
+}
+
+/// Why a text is no reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadReference {
+    /// It does not have the form of a reference.
+    #[error("invalid reference format")]
+    Format,
+    /// It would be a reference in lower case.
+    #[error("repository name must be lowercase")]
+    NotLowercase,
+    /// It is empty.
+    #[error("repository name must have at least one component")]
+    Empty,
+    /// The name is too long.
+    #[error("repository name must not be more than {LONGEST_NAME} characters")]
+    TooLong,
+    /// The digest is none.
+    #[error(transparent)]
+    Digest(#[from] BadDigest),
+}
+
+/// `text` without tag and digest if it is a reference that has one, otherwise `text` as it is.
+pub fn without_tag_and_digest(text: &str) -> String {
+    match text.parse::<Reference>() {
+        Ok(reference) if !reference.tag.is_empty() || !reference.id.is_empty() => reference.repository().exact(),
+        _ => text.into(),
+    }
+}
+
+/// The reference of an image of this name in a repository; none where the repository cannot be read.
+pub fn of_image(repository: &str, image: &str) -> Option<String> {
+    let repository: Reference = repository.parse().ok()?;
+    Some(Reference { tag: String::new(), id: image.into(), ..repository }.exact())
+}
+
+impl Reference {
+    /// The reference as a string that names one image; a tag beside a digest is dropped.
+    ///
+    /// Empty for a reference that is nothing but a registry.
+    pub fn exact(&self) -> String {
+        let mut text = String::new();
+        if self.name.is_empty() {
+            return text;
+        }
+        for part in [&self.registry, &self.namespace].into_iter().filter(|part| !part.is_empty()) {
+            text.push_str(part);
+            text.push('/');
+        }
+        text.push_str(&self.name);
+        let (mark, end) = match (self.id.as_str(), self.tag.as_str()) {
+            ("", "") => return text,
+            ("", tag) => (':', tag),
+            (id, _) if digest::is_digest(id) => ('@', id),
+            (id, _) => (':', id),
+        };
+        write!(text, "{mark}{end}").expect("writing to a string cannot fail");
+        text
+    }
+
+    /// The same reference without tag and digest.
+    pub fn repository(&self) -> Self {
+        Self { tag: String::new(), id: String::new(), ..self.clone() }
+    }
+
+    fn of(whole: &str, parts: Parts<'_>) -> Self {
+        let first = parts.name.split_once('/');
+        if first.is_none() && (parts.name.contains('.') || parts.name.starts_with("localhost")) {
+            return Self { registry: whole.into(), ..Self::default() };
+        }
+        let (registry, rest) = match first {
+            Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => (host, rest),
+            _ => ("", parts.name),
+        };
+        let (namespace, name) = rest.split_once('/').unwrap_or(("", rest));
+        Self {
+            registry: registry.into(),
+            namespace: namespace.into(),
+            name: name.into(),
+            tag: parts.tag.unwrap_or_default().into(),
+            id: parts.digest.unwrap_or_default().into(),
+        }
+    }
+}
+
+impl FromStr for Reference {
+    type Err = BadReference;
+
+    fn from_str(text: &str) -> Result<Self, BadReference> {
+        let Some(parts) = Parts::find(text) else {
+            return Err(match text {
+                "" => BadReference::Empty,
+                _ if Parts::find(&text.to_lowercase()).is_some() => BadReference::NotLowercase,
+                _ => BadReference::Format,
+            });
+        };
+        if parts.name.len() > LONGEST_NAME {
+            return Err(BadReference::TooLong);
+        }
+        if let Some(digest) = parts.digest {
+            digest.parse::<Digest>()?;
+        }
+        Ok(Self::of(text, parts))
+    }
+}
+
+/// The outer split of a reference, which is unambiguous: only a digest follows `@`, and no slash follows a tag.
+struct Parts<'a> {
+    name: &'a str,
+    tag: Option<&'a str>,
+    digest: Option<&'a str>,
+}
+
+impl<'a> Parts<'a> {
+    fn find(text: &'a str) -> Option<Self> {
+        let (named, digest) = split_optional(text, text.find('@'));
+        let last = named.rfind('/').map_or(0, |slash| slash + 1);
+        let (name, tag) = split_optional(named, named[last..].find(':').map(|colon| last + colon));
+        let good = is_name(name) && tag.is_none_or(is_tag) && digest.is_none_or(looks_like_digest);
+        good.then_some(Self { name, tag, digest })
+    }
+}
+
+fn split_optional(text: &str, at: Option<usize>) -> (&str, Option<&str>) {
+    match at {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
+    }
+}
+
+/// Path components, of which the first may be a host with a port if another one follows.
+fn is_name(name: &str) -> bool {
+    let (first, rest) = split_optional(name, name.find('/'));
+    let first_is_good = is_component(first) || (rest.is_some() && is_host(first));
+    first_is_good && rest.is_none_or(|rest| rest.split('/').all(is_component))
+}
+
+/// Runs of small letters and digits, joined by a dot, one or two underscores, or any number of dashes.
+fn is_component(text: &str) -> bool {
+    let alphanumeric = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
+    let joint = |text: &str| matches!(text, "" | "." | "_" | "__") || text.bytes().all(|byte| byte == b'-');
+    text.starts_with(alphanumeric) && text.ends_with(alphanumeric) && text.split(alphanumeric).all(joint)
+}
+
+fn is_host(text: &str) -> bool {
+    let (host, port) = split_optional(text, text.find(':'));
+    let label = |text: &str| {
+        let inner = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        !text.is_empty() && inner && !text.starts_with('-') && !text.ends_with('-')
+    };
+    host.split('.').all(label)
+        && port.is_none_or(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn is_tag(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    (1..=LONGEST_TAG).contains(&text.len()) && !text.starts_with(['.', '-']) && text.bytes().all(inner)
+}
+
+/// The loose form that the grammar asks for; [`Digest`] is stricter.
+fn looks_like_digest(text: &str) -> bool {
+    let word = |text: &str| {
+        text.starts_with(|letter: char| letter.is_ascii_alphabetic())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    text.split_once(':').is_some_and(|(algorithm, hex)| {
+        algorithm.split(['-', '_', '+', '.']).all(word) && hex.len() >= 32 && hex.bytes().all(|b| b.is_ascii_hexdigit())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parts(text: &str) -> [String; 5] {
+        let Reference { registry, namespace, name, tag, id } = text.parse().unwrap();
+        [registry, namespace, name, tag, id]
+    }
+
+    fn fault(text: &str) -> String {
+        text.parse::<Reference>().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_reference_is_split_into_its_parts() {
+        let id = format!("sha256:{}", "a".repeat(64));
+        assert_eq!(parts("app"), ["", "", "app", "", ""]);
+        assert_eq!(parts("ns/app:1.2"), ["", "ns", "app", "1.2", ""]);
+        assert_eq!(parts("r.io:5000/a/b/c"), ["r.io:5000", "a", "b/c", "", ""]);
+        assert_eq!(parts("localhost/app"), ["localhost", "", "app", "", ""]);
+        assert_eq!(parts(&format!("r.io/a:t@{id}")), ["r.io", "", "a", "t", &id]);
+        assert_eq!(parts("A/b"), ["", "A", "b", "", ""]);
+    }
+
+    #[test]
+    fn what_looks_like_a_host_without_a_path_is_all_registry() {
+        assert_eq!(parts("foo.bar:latest"), ["foo.bar:latest", "", "", "", ""]);
+        assert_eq!(parts("localhost:5000"), ["localhost:5000", "", "", "", ""]);
+    }
+
+    #[test]
+    fn every_fault_has_its_text() {
+        let format = "invalid reference format";
+        for text in ["a b", "http://x/y", "x@sha256:123", "x:", "/x", "x/", "[::1]/x", "a//b", "a:b:c", "a._b"] {
+            assert_eq!(fault(text), format, "{text}");
+        }
+        assert_eq!(fault(&format!("x:{}", "t".repeat(129))), format);
+        assert_eq!(fault("x/UPPER"), "repository name must be lowercase");
+        assert_eq!(fault(""), "repository name must have at least one component");
+        assert_eq!(fault(&"n".repeat(256)), "repository name must not be more than 255 characters");
+        assert_eq!(fault(&format!("x@sha256:{}", "a".repeat(32))), "invalid checksum digest length");
+        assert_eq!(fault(&format!("x@md5:{}", "a".repeat(32))), "unsupported digest algorithm");
+        assert_eq!(fault(&format!("x@a+b:{}", "a".repeat(32))), "unsupported digest algorithm");
+    }
+
+    #[test]
+    fn the_exact_form_prefers_the_digest() {
+        let id = format!("sha256:{}", "a".repeat(64));
+        let exact = |text: &str| text.parse::<Reference>().unwrap().exact();
+        assert_eq!(exact(&format!("r.io/a/b:t@{id}")), format!("r.io/a/b@{id}"));
+        assert_eq!(exact("a/b:t"), "a/b:t");
+        let odd = Reference { name: "a".into(), id: "short".into(), ..Reference::default() };
+        assert_eq!(odd.exact(), "a:short");
+    }
+
+    #[test]
+    fn a_repository_loses_tag_and_digest_only() {
+        assert_eq!(without_tag_and_digest("r.io/a/b:t"), "r.io/a/b");
+        assert_eq!(without_tag_and_digest("r.io/a/b"), "r.io/a/b");
+        assert_eq!(without_tag_and_digest("A B"), "A B");
+        assert_eq!(without_tag_and_digest("foo.bar:t"), "foo.bar:t");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_a_reference_or_an_error(text in "\\PC*|[aA./:@_\\-0-9]{0,20}(@sha256:[a-f0-9]{64})?") {
+            if let Ok(reference) = text.parse::<Reference>() {
+                let exact = reference.exact();
+                if reference.name.is_empty() {
+                    prop_assert_eq!(&reference.registry, &text);
+                } else {
+                    prop_assert_eq!(exact.parse::<Reference>().unwrap().exact(), exact);
+                }
+            }
+        }
+    }
+}

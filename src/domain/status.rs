@@ -1,0 +1,98 @@
+//! Writing the status of a stream: what such a write may change, and what it must keep.
+
+use super::history;
+use super::validate;
+use crate::api::{ImageStream, TagEvent};
+use crate::meta::field;
+
+/// Takes from `new` what a write of the status may not change, and numbers the events that it adds.
+///
+/// The wanted tags and the wanted repository stay as they are; the lookup policy, labels and annotations may change.
+pub fn prepare_update(old: &ImageStream, new: &mut ImageStream) {
+    new.spec.tags.clone_from(&old.spec.tags);
+    new.spec.docker_image_repository.clone_from(&old.spec.docker_image_repository);
+    let generations: Vec<Option<i64>> = new.status.tags.iter().map(|tag| generation_of(old, &tag.tag, tag.items.first()?)).collect();
+    for (tag, generation) in new.status.tags.iter_mut().zip(generations) {
+        if let (Some(event), Some(generation)) = (tag.items.first_mut(), generation) {
+            event.generation = generation;
+        }
+    }
+}
+
+/// The generation for the newest event of a tag where the writer gave none.
+///
+/// What was there before, or begins a history, gets the stream's; what is new gets that of the wanted tag, if there is one.
+fn generation_of(old: &ImageStream, tag: &str, event: &TagEvent) -> Option<i64> {
+    if event.generation != 0 {
+        return None;
+    }
+    let wanted = old.spec.tags.iter().find(|each| each.name == tag).and_then(|each| each.generation);
+    match history::newest(old, tag) {
+        Some(before) if is_change(before, event) => Some(wanted.unwrap_or(old.metadata.generation)),
+        _ => Some(old.metadata.generation),
+    }
+}
+
+fn is_change(before: &TagEvent, event: &TagEvent) -> bool {
+    before.image != event.image
+        || before.docker_image_reference != event.docker_image_reference
+        || before.generation > event.generation
+}
+
+/// The faults of references that `new` brings into the status.
+pub fn faults(old: &ImageStream, new: &ImageStream) -> Vec<field::Error> {
+    let events = |stream: &ImageStream| stream.status.tags.iter().flat_map(|tag| tag.items.clone()).collect::<Vec<_>>();
+    let known: std::collections::HashSet<String> = events(old).into_iter().map(|event| event.docker_image_reference).collect();
+    let tags = new.status.tags.iter().flat_map(|tag| tag.items.iter().enumerate().map(move |(at, event)| (tag, at, event)));
+    tags.filter(|(_, _, event)| !known.contains(&event.docker_image_reference))
+        .filter_map(|(tag, at, event)| {
+            let path = format!("status.tags[{}].items[{at}].dockerImageReference", tag.tag);
+            validate::reference_form(path, &event.docker_image_reference)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{NamedTagEventList, TagReference};
+
+    fn stream(generation: i64, events: &[(&str, i64)]) -> ImageStream {
+        let mut stream = ImageStream::default();
+        stream.metadata.generation = generation;
+        let items = events.iter().map(|(image, generation)| TagEvent {
+            image: (*image).into(),
+            docker_image_reference: (*image).into(),
+            generation: *generation,
+            created: None,
+        });
+        stream.status.tags.push(NamedTagEventList { tag: "t".into(), items: items.collect(), conditions: vec![] });
+        stream
+    }
+
+    fn numbered(old: &ImageStream, events: &[(&str, i64)]) -> i64 {
+        let mut new = stream(9, events);
+        prepare_update(old, &mut new);
+        new.status.tags[0].items[0].generation
+    }
+
+    #[test]
+    fn events_without_a_generation_get_one() {
+        let mut old = stream(5, &[("a", 0)]);
+        assert_eq!(numbered(&old, &[("a", 0)]), 5);
+        assert_eq!(numbered(&old, &[("b", 0)]), 5);
+        assert_eq!(numbered(&old, &[("b", 7)]), 7);
+        old.spec.tags.push(TagReference { name: "t".into(), generation: Some(3), ..TagReference::default() });
+        assert_eq!(numbered(&old, &[("b", 0)]), 3);
+        assert_eq!(numbered(&stream(5, &[]), &[("b", 0)]), 5);
+    }
+
+    #[test]
+    fn only_new_references_are_judged() {
+        let old = stream(1, &[("A B", 1)]);
+        assert!(faults(&old, &stream(1, &[("A B", 1)])).is_empty());
+        let told = field::join(&faults(&old, &stream(1, &[("", 1)])));
+        let text = "status.tags[t].items[0].dockerImageReference: Invalid value: \"\": repository name must have at least one component";
+        assert_eq!(told, text);
+    }
+}

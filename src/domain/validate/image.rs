@@ -1,0 +1,160 @@
+//! Rules for images.
+
+use serde_json::{Value, json};
+
+use super::{MetadataRules, reference, signature};
+use crate::{
+    api::{Image, ImageLayer, ImageManifest},
+    meta::field,
+};
+
+/// The faults of `image`, but for those of its own metadata.
+pub fn image(image: &Image, nested: MetadataRules<'_>) -> Vec<field::Error> {
+    let mut faults = Vec::new();
+    faults.extend(reference("dockerImageReference", &image.docker_image_reference));
+    for (at, each) in image.signatures.iter().enumerate() {
+        let path = format!("signatures[{at}]");
+        faults.extend(nested(&each.metadata).into_iter().map(|fault| fault.under(&path)));
+        faults.extend(signature(each).into_iter().map(|fault| fault.under(&path)));
+    }
+    for (at, part) in image.docker_image_manifests.iter().enumerate() {
+        let path = format!("dockerImageManifests[{at}]");
+        faults.extend(manifest(part).into_iter().map(|fault| fault.under(&path)));
+    }
+    if !image.docker_image_manifests.is_empty() && !image.docker_image_layers.is_empty() {
+        let rule = "dockerImageLayers should not be set when dockerImageManifests is set";
+        faults.push(field::Error::invalid_value("dockerImageLayers", layers(image), rule));
+    }
+    faults
+}
+
+fn manifest(part: &ImageManifest) -> Vec<field::Error> {
+    let mut faults = Vec::new();
+    if !contains_digest(&part.digest) {
+        let rule = "digest does not conform with OCI image specification";
+        faults.push(field::Error::invalid("digest", &part.digest, rule));
+    }
+    if !is_media_type(&part.media_type) {
+        faults.push(field::Error::invalid("mediaType", &part.media_type, "media type does not conform to RFC6838"));
+    }
+    if part.architecture.is_empty() {
+        faults.push(field::Error::required("architecture", ""));
+    }
+    if part.os.is_empty() {
+        faults.push(field::Error::required("os", ""));
+    }
+    if part.manifest_size < 0 {
+        // Clients know this fault under a name that the field does not have.
+        faults.push(field::Error::invalid_value("size", part.manifest_size, "manifest size cannot be negative"));
+    }
+    faults
+}
+
+/// The layers in the form in which faults show them.
+fn layers(image: &Image) -> Value {
+    let layer = |each: &ImageLayer| json!({"Name": each.name, "LayerSize": each.size, "MediaType": each.media_type});
+    image.docker_image_layers.iter().map(layer).collect()
+}
+
+/// Whether something in `text` has the form of a digest: a word with a letter, a colon and 32 hex digits.
+fn contains_digest(text: &str) -> bool {
+    text.match_indices(':').any(|(at, _)| {
+        let hex = text[at + 1..].bytes().take_while(u8::is_ascii_hexdigit).count();
+        let mut word = text[..at].bytes().rev().take_while(u8::is_ascii_alphanumeric);
+        hex >= 32 && word.any(|byte| byte.is_ascii_alphabetic())
+    })
+}
+
+/// Type and subtype by RFC 6838; spaces around both together are allowed.
+fn is_media_type(text: &str) -> bool {
+    let part = |text: &str, more: &[u8]| {
+        let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&^_-".contains(&byte) || more.contains(&byte);
+        (1..=127).contains(&text.len()) && text.as_bytes()[0].is_ascii_alphanumeric() && text.bytes().all(inner)
+    };
+    text.trim_matches(' ').split_once('/').is_some_and(|(kind, subtype)| part(kind, b"") && part(subtype, b".+"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::ImageSignature;
+
+    fn good() -> ImageManifest {
+        ImageManifest {
+            digest: format!("sha256:{}", "0".repeat(64)),
+            media_type: "application/vnd.docker.distribution.manifest.v2+json".into(),
+            manifest_size: 5,
+            architecture: "amd64".into(),
+            os: "linux".into(),
+            variant: String::new(),
+        }
+    }
+
+    fn faults(image_: Image) -> String {
+        field::join(&image(&image_, &|_| vec![field::Error::required("metadata.name", "")]))
+    }
+
+    fn with(manifest: ImageManifest) -> Image {
+        Image { docker_image_reference: "a".into(), docker_image_manifests: vec![manifest], ..Image::default() }
+    }
+
+    #[test]
+    fn an_image_has_a_reference() {
+        assert_eq!(faults(Image::default()), "dockerImageReference: Required value");
+        let bad = Image { docker_image_reference: "A B".into(), ..Image::default() };
+        assert_eq!(faults(bad), "dockerImageReference: Invalid value: \"A B\": invalid reference format");
+    }
+
+    #[test]
+    fn a_part_is_checked_field_by_field() {
+        assert_eq!(faults(with(good())), "[]");
+        let bad = ImageManifest { media_type: "a b/c".into(), manifest_size: -3, ..ImageManifest::default() };
+        assert_eq!(
+            faults(with(bad)),
+            "[dockerImageManifests[0].digest: Invalid value: \"\": digest does not conform with OCI image specification, \
+            dockerImageManifests[0].mediaType: Invalid value: \"a b/c\": media type does not conform to RFC6838, \
+            dockerImageManifests[0].architecture: Required value, dockerImageManifests[0].os: Required value, \
+            dockerImageManifests[0].size: Invalid value: -3: manifest size cannot be negative]"
+        );
+    }
+
+    #[test]
+    fn a_digest_may_stand_anywhere_in_the_text() {
+        let hex = "0".repeat(32);
+        assert!(contains_digest(&format!("!! 1a1:{hex} !!")));
+        assert!(contains_digest(&format!(":x.y:{hex}")));
+        assert!(!contains_digest(&format!("sha256:{}", &hex[1..])));
+        assert!(!contains_digest(&format!("256:{hex}")));
+        assert!(!contains_digest(&format!("a-:{hex}")));
+    }
+
+    #[test]
+    fn media_types_have_two_parts() {
+        for good in ["a/b", "  a/b ", "application/vnd.x+json"] {
+            assert!(is_media_type(good), "{good}");
+        }
+        for bad in ["", "x", "/", "a/", "a.b/c", "a/b/c", "é/b", "a/ b", &format!("{}/b", "a".repeat(128))] {
+            assert!(!is_media_type(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn layers_and_parts_exclude_each_other() {
+        let layer = ImageLayer { name: "l".into(), size: 1, media_type: "t".into() };
+        let both = Image { docker_image_layers: vec![layer], ..with(good()) };
+        assert_eq!(
+            faults(both),
+            "dockerImageLayers: Invalid value: [{\"Name\":\"l\",\"LayerSize\":1,\"MediaType\":\"t\"}]: \
+            dockerImageLayers should not be set when dockerImageManifests is set"
+        );
+    }
+
+    #[test]
+    fn faults_of_signatures_stand_under_their_place() {
+        let mut image = Image { docker_image_reference: "a".into(), ..Image::default() };
+        image.signatures = vec![ImageSignature { r#type: "t".into(), ..ImageSignature::default() }];
+        let told = faults(image);
+        assert!(told.starts_with("[signatures[0].metadata.name: Required value, signatures[0].metadata.name: Invalid"));
+        assert!(told.ends_with("signatures[0].content: Required value]"), "{told}");
+    }
+}

@@ -1,0 +1,51 @@
+//! Rules for image stream mappings.
+
+use super::{MetadataRules, image};
+use crate::{api::ImageStreamMapping, meta::field};
+
+/// The faults of `mapping`, but for those of its own metadata; those of the image's metadata are here.
+pub fn mapping(mapping: &ImageStreamMapping, nested: MetadataRules<'_>) -> Vec<field::Error> {
+    let mut faults = Vec::new();
+    if mapping.metadata.name.is_empty() {
+        // The second field exists only inside of the reference, but clients are told about it.
+        faults.extend(["name", "dockerImageRepository"].map(|field| field::Error::required(field, "")));
+    }
+    if mapping.tag.is_empty() {
+        faults.push(field::Error::required("tag", ""));
+    }
+    let inside = nested(&mapping.image.metadata).into_iter().chain(image(&mapping.image, nested));
+    faults.extend(inside.map(|fault| fault.under("image")));
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meta::ObjectMeta;
+
+    fn faults(object: &ImageStreamMapping) -> String {
+        let named = |metadata: &ObjectMeta| match metadata.name.is_empty() {
+            true => vec![field::Error::required("metadata.name", "")],
+            false => Vec::new(),
+        };
+        field::join(&mapping(object, &named))
+    }
+
+    #[test]
+    fn a_mapping_names_stream_tag_and_image() {
+        let mut object = ImageStreamMapping::default();
+        assert_eq!(
+            faults(&object),
+            "[name: Required value, dockerImageRepository: Required value, tag: Required value, image.metadata.name: \
+            Required value, image.dockerImageReference: Required value]"
+        );
+        object.metadata.name = "s".into();
+        object.tag = "t".into();
+        object.image.metadata.name = "i".into();
+        object.image.docker_image_reference = "A B".into();
+        let told = "image.dockerImageReference: Invalid value: \"A B\": invalid reference format";
+        assert_eq!(faults(&object), told);
+        object.image.docker_image_reference = "a".into();
+        assert_eq!(faults(&object), "[]");
+    }
+}

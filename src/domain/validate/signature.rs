@@ -1,0 +1,198 @@
+//! Rules for signatures of images.
+
+use serde_json::{Value, json};
+
+use crate::{
+    api::{ImageSignature, SignatureCondition},
+    domain::names,
+    meta::field,
+};
+
+/// The faults of `signature`, but for the generic ones of its metadata.
+///
+/// A deliberate difference: conditions of other types than `Trusted` and `ForImage` are left alone. The reference takes
+/// some of them for `ForImage` and crashes on others.
+pub fn signature(signature: &ImageSignature) -> Vec<field::Error> {
+    let mut faults = metadata(signature);
+    if signature.r#type.is_empty() {
+        faults.push(field::Error::required("type", ""));
+    }
+    if signature.content.0.is_empty() {
+        faults.push(field::Error::required("content", ""));
+    }
+    let trusted = newest(&signature.conditions, "Trusted");
+    let for_image = newest(&signature.conditions, "ForImage");
+    let missing = match (trusted, for_image) {
+        (Some(_), None) => Some("missing \"ForImage\" condition type"),
+        (None, Some(_)) => Some("missing \"Trusted\" condition type"),
+        _ => None,
+    };
+    faults.extend(missing.map(|rule| field::Error::invalid_value("conditions", conditions(signature), rule)));
+    if trusted.is_none_or(|condition| condition.status == "Unknown") {
+        faults.extend(claims(signature));
+    }
+    faults
+}
+
+fn metadata(signature: &ImageSignature) -> Vec<field::Error> {
+    let metadata = &signature.metadata;
+    let mut faults = Vec::new();
+    if !metadata.labels.is_empty() {
+        faults.push(field::Error::forbidden("metadata.labels", "signature labels cannot be set"));
+    }
+    if !metadata.annotations.is_empty() {
+        faults.push(field::Error::forbidden("metadata.annotations", "signature annotations cannot be set"));
+    }
+    if names::two_parts(&metadata.name, '@').is_none() {
+        let rule = "name must be of format <imageName>@<signatureName>";
+        faults.push(field::Error::invalid("metadata.name", &metadata.name, rule));
+    }
+    faults
+}
+
+/// What only a verified signature may claim.
+fn claims(signature: &ImageSignature) -> Vec<field::Error> {
+    let rule = "must be unset for unknown signature state";
+    let mut faults = Vec::new();
+    if !signature.image_identity.is_empty() {
+        faults.push(field::Error::invalid("imageIdentity", &signature.image_identity, rule));
+    }
+    if !signature.signed_claims.is_empty() {
+        faults.push(field::Error::invalid_value("signedClaims", json!(signature.signed_claims), rule));
+    }
+    if let Some(issuer) = &signature.issued_by {
+        let value = json!({"Organization": issuer.organization, "CommonName": issuer.common_name});
+        faults.push(field::Error::invalid_value("issuedBy", value, rule));
+    }
+    if let Some(subject) = &signature.issued_to {
+        let value = json!({"Organization": subject.organization, "CommonName": subject.common_name,
+            "PublicKeyID": subject.public_key_id});
+        faults.push(field::Error::invalid_value("issuedTo", value, rule));
+    }
+    faults
+}
+
+/// The condition of a type that was probed last; of those at one time the last in the list.
+fn newest<'a>(conditions: &'a [SignatureCondition], r#type: &str) -> Option<&'a SignatureCondition> {
+    conditions.iter().filter(|each| each.r#type == r#type).max_by_key(|each| each.last_probe_time)
+}
+
+/// The conditions in the form in which faults show them.
+fn conditions(signature: &ImageSignature) -> Value {
+    let condition = |each: &SignatureCondition| {
+        json!({"Type": each.r#type, "Status": each.status, "LastProbeTime": each.last_probe_time,
+            "LastTransitionTime": each.last_transition_time, "Reason": each.reason, "Message": each.message})
+    };
+    signature.conditions.iter().map(condition).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::ByteString;
+
+    use super::*;
+    use crate::{
+        api::{SignatureIssuer, SignatureSubject},
+        meta::Time,
+    };
+
+    fn good() -> ImageSignature {
+        let mut signature = ImageSignature {
+            r#type: "AtomicImageV1".into(),
+            content: ByteString(b"sig".to_vec()),
+            ..ImageSignature::default()
+        };
+        signature.metadata.name = "image@name".into();
+        signature
+    }
+
+    fn faults(signature_: &ImageSignature) -> String {
+        field::join(&signature(signature_))
+    }
+
+    fn with(conditions: &[(&str, &str, i64)]) -> ImageSignature {
+        let condition = |(r#type, status, probe): &(&str, &str, i64)| SignatureCondition {
+            r#type: (*r#type).into(),
+            status: (*status).into(),
+            last_probe_time: Some(Time::from_unix_seconds(*probe)),
+            ..SignatureCondition::default()
+        };
+        ImageSignature { conditions: conditions.iter().map(condition).collect(), image_identity: "x".into(), ..good() }
+    }
+
+    #[test]
+    fn a_name_has_two_parts() {
+        assert_eq!(faults(&good()), "[]");
+        for name in ["", "bad", "a@b@c", "@b", "a@"] {
+            let mut signature = good();
+            signature.metadata.name = name.into();
+            let rule = "name must be of format <imageName>@<signatureName>";
+            assert_eq!(faults(&signature), format!("metadata.name: Invalid value: \"{name}\": {rule}"));
+        }
+    }
+
+    #[test]
+    fn labels_and_annotations_are_forbidden() {
+        let mut signature = good();
+        signature.metadata.labels.insert("a".into(), "b".into());
+        signature.metadata.annotations.insert("a".into(), "b".into());
+        assert_eq!(
+            faults(&signature),
+            "[metadata.labels: Forbidden: signature labels cannot be set, \
+            metadata.annotations: Forbidden: signature annotations cannot be set]"
+        );
+    }
+
+    #[test]
+    fn type_and_content_are_required() {
+        let signature = ImageSignature { r#type: String::new(), content: ByteString::default(), ..good() };
+        assert_eq!(faults(&signature), "[type: Required value, content: Required value]");
+    }
+
+    #[test]
+    fn claims_need_a_known_state() {
+        let signature = ImageSignature {
+            image_identity: "x".into(),
+            signed_claims: [("a".to_owned(), "b".to_owned())].into(),
+            issued_by: Some(SignatureIssuer { common_name: "n".into(), ..SignatureIssuer::default() }),
+            issued_to: Some(SignatureSubject { public_key_id: "1".into(), ..SignatureSubject::default() }),
+            ..good()
+        };
+        let rule = "must be unset for unknown signature state";
+        assert_eq!(
+            faults(&signature),
+            format!(
+                "[imageIdentity: Invalid value: \"x\": {rule}, signedClaims: Invalid value: {{\"a\":\"b\"}}: {rule}, \
+                issuedBy: Invalid value: {{\"Organization\":\"\",\"CommonName\":\"n\"}}: {rule}, issuedTo: Invalid value: \
+                {{\"Organization\":\"\",\"CommonName\":\"\",\"PublicKeyID\":\"1\"}}: {rule}]"
+            )
+        );
+    }
+
+    #[test]
+    fn trust_and_the_image_it_is_for_come_together() {
+        assert_eq!(faults(&with(&[("Trusted", "True", 1), ("ForImage", "True", 1)])), "[]");
+        assert!(faults(&with(&[("ForImage", "True", 1)])).contains("missing \"Trusted\" condition type"));
+        let mut signature = with(&[("Trusted", "True", 1)]);
+        signature.conditions[0].last_probe_time = None;
+        assert_eq!(
+            faults(&signature),
+            "conditions: Invalid value: [{\"Type\":\"Trusted\",\"Status\":\"True\",\"LastProbeTime\":null,\
+            \"LastTransitionTime\":null,\"Reason\":\"\",\"Message\":\"\"}]: missing \"ForImage\" condition type"
+        );
+    }
+
+    #[test]
+    fn the_newest_condition_counts() {
+        let unknown = with(&[("Trusted", "Unknown", 2), ("Trusted", "True", 1), ("ForImage", "True", 1)]);
+        assert!(faults(&unknown).starts_with("imageIdentity"));
+        assert_eq!(faults(&with(&[("Trusted", "Unknown", 1), ("Trusted", "True", 1), ("ForImage", "True", 1)])), "[]");
+    }
+
+    /// The reference answers this with a crash.
+    #[test]
+    fn conditions_of_other_types_are_left_alone() {
+        assert_eq!(faults(&with(&[("Foo", "True", 1), ("Trusted", "True", 1), ("ForImage", "True", 0)])), "[]");
+        assert!(faults(&with(&[("Foo", "True", 1), ("Trusted", "True", 1)])).contains("missing \"ForImage\""));
+    }
+}

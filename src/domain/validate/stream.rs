@@ -1,0 +1,198 @@
+//! Rules for image streams and their tags.
+
+use std::collections::HashSet;
+
+use super::{reference, reference_form};
+use crate::{
+    api::{ImageStream, TagEvent, TagReference},
+    domain::reference::Reference,
+    meta::field,
+};
+
+/// A stream must fit into a reference.
+const LONGEST_NAME: usize = 255;
+
+/// The faults of `stream`, spec and status, but for those of its metadata that concern the form of names, labels and so
+/// on. Tags are taken in their order in the object, which is that of their names.
+///
+/// Tag names are free. Which registries are allowed is not checked here.
+pub fn stream(stream: &ImageStream) -> Vec<field::Error> {
+    let mut faults = Vec::new();
+    let metadata = &stream.metadata;
+    if metadata.namespace.len() + 1 + metadata.name.len() > LONGEST_NAME {
+        let rule = format!("'namespace/name' cannot be longer than {LONGEST_NAME} characters");
+        faults.push(field::Error::invalid("metadata.name", &metadata.name, rule));
+    }
+    faults.extend(repository(&stream.spec.docker_image_repository));
+    for tag in &stream.spec.tags {
+        faults.extend(tag_reference(tag).into_iter().map(|fault| fault.under(&format!("spec.tags[{}]", tag.name))));
+    }
+    faults.extend(events(stream).filter_map(|(path, event)| reference(path, &event.docker_image_reference)));
+    faults
+}
+
+/// The faults of the status of `stream` where only that is written: references that `stored` does not have.
+pub fn status(stream: &ImageStream, stored: &ImageStream) -> Vec<field::Error> {
+    let known: HashSet<&str> = events(stored).map(|(_, event)| event.docker_image_reference.as_str()).collect();
+    let new = events(stream).filter(|(_, event)| !known.contains(event.docker_image_reference.as_str()));
+    new.filter_map(|(path, event)| reference_form(path, &event.docker_image_reference)).collect()
+}
+
+/// The faults of one tag of a spec, with paths inside of the tag.
+pub fn tag_reference(tag: &TagReference) -> Vec<field::Error> {
+    let mut faults = source(tag);
+    let policy = &tag.reference_policy.r#type;
+    if !matches!(policy.as_str(), "Source" | "Local") {
+        let rule = "valid values are \"Source\", \"Local\"";
+        faults.push(field::Error::invalid("referencePolicy.type", policy, rule));
+    }
+    let mode = &tag.import_policy.import_mode;
+    if !matches!(mode.as_str(), "" | "Legacy" | "PreserveOriginal") {
+        let rule = "invalid import mode, valid modes are '', 'Legacy', 'PreserveOriginal'";
+        faults.push(field::Error::invalid("importPolicy.importMode", mode, rule));
+    }
+    faults
+}
+
+fn source(tag: &TagReference) -> Vec<field::Error> {
+    let Some(from) = &tag.from else {
+        return Vec::new();
+    };
+    let mut faults = Vec::new();
+    if from.name.is_empty() {
+        faults.push(field::Error::required("from.name", ""));
+    }
+    match from.kind.as_str() {
+        "DockerImage" if from.name.is_empty() => {}
+        "DockerImage" => faults.extend(reference_form("from.name", &from.name)),
+        "ImageStreamTag" | "ImageStreamImage" if tag.import_policy.scheduled => {
+            let rule = "only tags pointing to Docker repositories may be scheduled for background import";
+            faults.push(field::Error::invalid_value("importPolicy.scheduled", true, rule));
+        }
+        "ImageStreamTag" | "ImageStreamImage" => {}
+        _ => {
+            let remark = "valid values are 'DockerImage', 'ImageStreamImage', 'ImageStreamTag'";
+            faults.push(field::Error::required("from.kind", remark));
+        }
+    }
+    faults
+}
+
+/// Every event of the status, with the path of its reference.
+fn events(stream: &ImageStream) -> impl Iterator<Item = (String, &TagEvent)> {
+    stream.status.tags.iter().flat_map(|tag| {
+        let path = move |at| format!("status.tags[{}].items[{at}].dockerImageReference", tag.tag);
+        tag.items.iter().enumerate().map(move |(at, event)| (path(at), event))
+    })
+}
+
+fn repository(text: &str) -> Vec<field::Error> {
+    let fault = |rule: &str| field::Error::invalid("spec.dockerImageRepository", text, rule);
+    match text.parse::<Reference>() {
+        _ if text.is_empty() => Vec::new(),
+        Err(error) => vec![fault(&error.to_string())],
+        Ok(reference) => {
+            let tag = (!reference.tag.is_empty()).then(|| fault("the repository name may not contain a tag"));
+            let id = (!reference.id.is_empty()).then(|| fault("the repository name may not contain an ID"));
+            tag.into_iter().chain(id).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{NamedTagEventList, ObjectReference};
+
+    fn tag(kind: &str, name: &str) -> TagReference {
+        let from = ObjectReference { kind: kind.into(), name: name.into(), ..ObjectReference::default() };
+        let mut tag = TagReference { name: "t".into(), from: Some(from), ..TagReference::default() };
+        tag.default_fields();
+        tag
+    }
+
+    fn faults(tags: &[TagReference]) -> String {
+        let mut object = ImageStream::default();
+        object.spec.tags = tags.to_vec();
+        field::join(&stream(&object))
+    }
+
+    #[test]
+    fn a_stream_fits_into_a_reference() {
+        let mut object = ImageStream::default();
+        object.metadata.namespace = "n".into();
+        object.metadata.name = "a".repeat(253);
+        assert_eq!(stream(&object), []);
+        object.metadata.name.push('a');
+        assert!(stream(&object)[0].to_string().ends_with("'namespace/name' cannot be longer than 255 characters"));
+    }
+
+    #[test]
+    fn a_repository_has_neither_tag_nor_digest() {
+        let faults = |text: &str| repository(text).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let told = |text: &str, rule: &str| format!("spec.dockerImageRepository: Invalid value: \"{text}\": {rule}");
+        assert!(faults("").is_empty() && faults("UP/er").is_empty() && faults("r.io:5000/a/b/c").is_empty());
+        assert_eq!(faults("x y"), [told("x y", "invalid reference format")]);
+        let both = format!("x:t@sha256:{}", "a".repeat(64));
+        let (tag, id) = ("the repository name may not contain a tag", "the repository name may not contain an ID");
+        assert_eq!(faults(&both), [told(&both, tag), told(&both, id)]);
+    }
+
+    #[test]
+    fn a_tag_may_have_no_source_but_not_an_unknown_one() {
+        let none = TagReference { from: None, ..tag("", "") };
+        assert_eq!(faults(&[none, tag("DockerImage", "x/y:z"), tag("ImageStreamTag", "any: thing")]), "[]");
+        let kinds = "spec.tags[t].from.kind: Required value: valid values are 'DockerImage', 'ImageStreamImage', \
+            'ImageStreamTag'";
+        assert_eq!(faults(&[tag("dockerimage", "x")]), kinds);
+        assert_eq!(faults(&[tag("", "")]), format!("[spec.tags[t].from.name: Required value, {kinds}]"));
+        assert_eq!(faults(&[tag("DockerImage", "")]), "spec.tags[t].from.name: Required value");
+        let lower = "spec.tags[t].from.name: Invalid value: \"x/U\": repository name must be lowercase";
+        assert_eq!(faults(&[tag("DockerImage", "x/U")]), lower);
+    }
+
+    #[test]
+    fn policies_are_from_closed_sets() {
+        let mut bad = tag("ImageStreamImage", "a@b");
+        bad.import_policy.scheduled = true;
+        bad.import_policy.import_mode = "zz".into();
+        bad.reference_policy.r#type = "q".into();
+        assert_eq!(
+            faults(&[bad]),
+            "[spec.tags[t].importPolicy.scheduled: Invalid value: true: only tags pointing to Docker repositories may be \
+            scheduled for background import, spec.tags[t].referencePolicy.type: Invalid value: \"q\": valid values are \
+            \"Source\", \"Local\", spec.tags[t].importPolicy.importMode: Invalid value: \"zz\": invalid import mode, valid \
+            modes are '', 'Legacy', 'PreserveOriginal']"
+        );
+    }
+
+    #[test]
+    fn every_event_has_a_reference() {
+        let event = |text: &str| TagEvent { docker_image_reference: text.into(), ..TagEvent::default() };
+        let items = vec![event("a"), event(""), event("A B")];
+        let mut object = ImageStream::default();
+        object.status.tags = vec![NamedTagEventList { tag: "x".into(), items, ..NamedTagEventList::default() }];
+        assert_eq!(
+            field::join(&stream(&object)),
+            "[status.tags[x].items[1].dockerImageReference: Required value, status.tags[x].items[2].dockerImageReference: \
+            Invalid value: \"A B\": invalid reference format]"
+        );
+    }
+
+    #[test]
+    fn a_written_status_is_checked_only_where_it_is_new() {
+        let with = |references: &[&str]| {
+            let event = |text: &&str| TagEvent { docker_image_reference: (*text).into(), ..TagEvent::default() };
+            let items = references.iter().map(event).collect();
+            let mut object = ImageStream::default();
+            object.status.tags = vec![NamedTagEventList { tag: "x".into(), items, ..NamedTagEventList::default() }];
+            object
+        };
+        assert_eq!(status(&with(&["A B", "a"]), &with(&["A B"])), []);
+        assert_eq!(
+            field::join(&status(&with(&["A B", ""]), &with(&["A B"]))),
+            "status.tags[x].items[1].dockerImageReference: Invalid value: \"\": repository name must have at least one \
+            component"
+        );
+    }
+}

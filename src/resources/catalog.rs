@@ -1,0 +1,171 @@
+//! The two stored kinds, and what is kept of streams in memory to find their images fast.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use super::images::ImageStrategy;
+use super::imagestreams::StreamStrategy;
+use crate::api::{GROUP, Image, ImageStream};
+use crate::domain::lookup::StreamIndex;
+use crate::domain::policy::Registries;
+use crate::meta::{Resource, Status};
+use crate::rest::failure::status_of;
+use crate::rest::json;
+use crate::rest::stored::Stored;
+use crate::store::{Change, Entry, Key, Lookup, Revision, Store};
+
+/// Memory for what is kept of streams, in bytes.
+const STREAM_CACHE_BYTES: u64 = 16 << 20;
+
+/// The stored images and streams.
+pub struct Catalog {
+    /// All images.
+    pub images: Arc<Stored<Image, ImageStrategy>>,
+    /// All streams.
+    pub streams: Arc<Stored<ImageStream, StreamStrategy>>,
+    /// Where images are pulled from and pushed to.
+    pub registries: Registries,
+    views: Cache<Key, Arc<StreamView>, Weight>,
+}
+
+/// What is needed of a stream to show its images, as of one revision of the stream.
+#[derive(Debug)]
+pub struct StreamView {
+    revision: Revision,
+    /// The JSON of the stream's annotations; empty where it has none.
+    pub annotations: Vec<u8>,
+    /// The images in the history of its tags.
+    pub history: StreamIndex,
+    family: Mutex<Option<Family>>,
+}
+
+/// The images of a stream with the parts of those that list images, as of one revision of all such lists.
+#[derive(Clone, Debug)]
+struct Family {
+    lists: Option<Revision>,
+    index: Arc<StreamIndex>,
+}
+
+impl Catalog {
+    /// What a store holds.
+    pub fn new(store: &Arc<dyn Store>, registries: Registries) -> Self {
+        let resource = |name| Resource { group: GROUP, name };
+        let strategy = StreamStrategy { registries: registries.clone() };
+        Self {
+            images: Arc::new(Stored::new(store.clone(), resource("images"), ImageStrategy)),
+            streams: Arc::new(Stored::new(store.clone(), resource("imagestreams"), strategy)),
+            registries,
+            views: Cache::with_weighter(4096, STREAM_CACHE_BYTES, Weight),
+        }
+    }
+
+    /// What is needed to show images of a stream; as fresh as the store, decoded once for each revision.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub async fn stream_view(&self, namespace: &str, name: &str) -> Result<Option<Arc<StreamView>>, Status> {
+        let key = self.streams.key(namespace, name);
+        let kept = self.views.get(&key);
+        let known = kept.as_ref().map(|view| view.revision);
+        let found = self.streams.store().get(&key, known).await.map_err(|error| status_of(&error))?;
+        match (found, kept) {
+            (Lookup::Unchanged, Some(view)) => Ok(Some(view)),
+            (Lookup::Found(entry), _) => {
+                let view = Arc::new(self.view_of(&entry)?);
+                self.views.insert(key, view.clone());
+                Ok(Some(view))
+            }
+            (Lookup::Missing | Lookup::Unchanged, _) => {
+                self.views.remove(&key);
+                Ok(None)
+            }
+        }
+    }
+
+    fn view_of(&self, entry: &Entry) -> Result<StreamView, Status> {
+        let stream = self.streams.decode(entry)?;
+        let annotations = &stream.metadata.annotations;
+        Ok(StreamView {
+            revision: entry.revision,
+            annotations: if annotations.is_empty() { Vec::new() } else { json::encode(annotations) },
+            history: StreamIndex::of(&stream),
+            family: Mutex::new(None),
+        })
+    }
+
+    /// The images of a stream and, recursively, the parts of those that list images.
+    ///
+    /// Built again only when the stream changed, or any image that lists images did.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub async fn family(&self, view: &StreamView) -> Result<Arc<StreamIndex>, Status> {
+        let lists = self.row(&Key::new(LISTS)).await?.map(|entry| entry.revision);
+        let kept = view.family.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(family) = kept.filter(|family| family.lists == lists) {
+            return Ok(family.index);
+        }
+        let mut seen: HashSet<String> = view.history.names().iter().cloned().collect();
+        let mut open: Vec<String> = view.history.names().to_vec();
+        while let Some(name) = open.pop() {
+            let Some(parts) = self.row(&parts_key(&name)).await? else {
+                continue;
+            };
+            for part in String::from_utf8_lossy(&parts.value).lines() {
+                if seen.insert(part.to_owned()) {
+                    open.push(part.to_owned());
+                }
+            }
+        }
+        let index = Arc::new(StreamIndex::from_names(seen));
+        let family = Family { lists, index: index.clone() };
+        *view.family.lock().unwrap_or_else(PoisonError::into_inner) = Some(family);
+        Ok(index)
+    }
+
+    async fn row(&self, key: &Key) -> Result<Option<Entry>, Status> {
+        match self.images.store().get(key, None).await.map_err(|error| status_of(&error))? {
+            Lookup::Found(entry) => Ok(Some(entry)),
+            Lookup::Missing | Lookup::Unchanged => Ok(None),
+        }
+    }
+}
+
+/// The row that changes whenever an image that lists images is written or deleted.
+const LISTS: &str = "/image.openshift.io/lists";
+
+/// The row that names the parts of an image that lists images, one a line.
+fn parts_key(image: &str) -> Key {
+    Key::new(format!("{LISTS}/{image}"))
+}
+
+/// Keeps the rows about images that list images beside the images themselves.
+pub(super) fn family_changes(old: Option<&Image>, new: Option<&Image>) -> Vec<Change> {
+    let parts = |image: Option<&Image>| -> Vec<String> {
+        image.map(|image| image.docker_image_manifests.iter().map(|part| part.digest.clone()).collect()).unwrap_or_default()
+    };
+    let (before, after) = (parts(old), parts(new));
+    let Some(image) = old.or(new).filter(|_| before != after) else {
+        return Vec::new();
+    };
+    let key = parts_key(&image.metadata.name);
+    let change = if after.is_empty() { Change::Delete(key) } else { Change::Put(key, after.join("\n").into()) };
+    vec![Change::Put(Key::new(LISTS), bytes::Bytes::new()), change]
+}
+
+/// Weighs a stream by its names, which are nearly all that it keeps.
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<Key, Arc<StreamView>> for Weight {
+    fn weight(&self, key: &Key, view: &Arc<StreamView>) -> u64 {
+        const ENTRY: usize = 256;
+        const NAME: usize = 40;
+        let names: usize = view.history.names().iter().map(|name| name.len() + NAME).sum();
+        // Twice the names, for a family that is as large as the history.
+        (ENTRY + key.as_str().len() + view.annotations.len() + 2 * names) as u64
+    }
+}

@@ -1,0 +1,25 @@
+//! Descriptions that the tables of several kinds share.
+
+use crate::rest::table::Column;
+
+/// The first column of every table.
+pub(super) const NAME: Column = Column {
+    name: "Name",
+    r#type: "string",
+    format: "name",
+    description: "Name must be unique within a namespace. Is required when creating resources, although some resources may \
+                  allow a client to request the generation of an appropriate name automatically. Name is primarily intended \
+                  for creation idempotence and configuration definition. Cannot be updated. More info: \
+                  https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names",
+    priority: 0,
+};
+
+/// A column of texts.
+pub(super) const fn text(name: &'static str, description: &'static str, priority: u8) -> Column {
+    Column { name, r#type: "string", format: "", description, priority }
+}
+
+/// What the column of an image's reference shows.
+pub(super) const REFERENCE: &str = "dockerImageReference is the string that can be used to pull this image.";
+/// What the column of a last change shows.
+pub(super) const UPDATED: &str = "Last update time.";

@@ -1,0 +1,127 @@
+//! `imagestreamimages`: one image of a stream, by `<stream>@<digest>`. The main job of this server.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::catalog::StreamView;
+use super::columns::{self, NAME, REFERENCE, UPDATED};
+use super::record::{Record, View as ImageView};
+use super::{API, Catalog};
+use crate::api::{GROUP, GROUP_VERSION, ImageStreamImage};
+use crate::domain::lookup::Matches;
+use crate::domain::names::StreamImageName;
+use crate::meta::{Kind, Resource, Status};
+use crate::rest::cx::Cx;
+use crate::rest::endpoint::{Builder, Endpoint, Get, Scope};
+use crate::rest::json;
+use crate::rest::reply::Sent;
+use crate::rest::table::{Columns, age};
+use crate::rest::target::check_path_segment;
+use crate::store::Entry;
+
+/// The resource.
+pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
+    Builder::new(API, "imagestreamimages", Scope::Namespaced)
+        .names("imagestreamimage", &["isimage"])
+        .columns(&COLUMNS)
+        .get(&Arc::new(View(catalog.clone())))
+        .build()
+}
+
+static COLUMNS: Columns<ImageStreamImage> = Columns {
+    definitions: &[
+        NAME,
+        columns::text("Updated", UPDATED, 0),
+        columns::text("Image Reference", REFERENCE, 1),
+        columns::text("Image Name", "image associated with the ImageStream and image name.", 1),
+    ],
+    cells: |view, now| {
+        vec![
+            json!(view.metadata.name),
+            json!(age(now, view.metadata.creation_timestamp)),
+            json!(view.image.docker_image_reference),
+            json!(view.image.metadata.name),
+        ]
+    },
+};
+
+/// At most this many candidates are told to a client whose digest is too short.
+const MOST_CANDIDATES: usize = 10;
+const PLURAL: Resource<'static> = Resource { group: GROUP, name: "imagestreamimages" };
+const SINGULAR: Resource<'static> = Resource { group: GROUP, name: "imagestreamimage" };
+
+struct View(Arc<Catalog>);
+
+impl Get<ImageStreamImage> for View {
+    async fn get(&self, cx: &Cx) -> Result<Sent<ImageStreamImage>, Status> {
+        let name = StreamImageName::parse(cx.name()).map_err(|why| Status::bad_request(why.to_string()))?;
+        check_path_segment(&name.stream)?;
+        let stream = self.0.stream_view(cx.namespace(), &name.stream).await?;
+        let stream = stream.ok_or_else(|| Status::not_found(PLURAL, &name.stream))?;
+        let image = self.resolve(&stream, &name.id).await?;
+        let image = image.ok_or_else(|| Status::not_found(SINGULAR, cx.name()))?;
+        let entry = self.0.images.entry("", &image).await?;
+        let entry = entry.ok_or_else(|| Status::not_found(PLURAL, &image))?;
+        compose(cx, &stream, &entry).map(Sent::Json)
+    }
+}
+
+impl View {
+    /// The name of the image that an id stands for in a stream.
+    ///
+    /// The history alone decides where it holds just this name; only otherwise are the parts of lists looked at.
+    async fn resolve(&self, stream: &StreamView, id: &str) -> Result<Option<String>, Status> {
+        if let Matches::One(name) = stream.history.matches(id)
+            && name == id
+        {
+            return Ok(Some(name.to_owned()));
+        }
+        match self.0.family(stream).await?.matches(id) {
+            Matches::None => Ok(None),
+            Matches::One(name) => Ok(Some(name.to_owned())),
+            Matches::Several(names) => Err(ambiguous(id, &names)),
+        }
+    }
+}
+
+fn ambiguous(id: &str, names: &[&str]) -> Status {
+    let told = names[..names.len().min(MOST_CANDIDATES)].join(", ");
+    let more = match names.len().saturating_sub(MOST_CANDIDATES) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Status::bad_request(format!("several images of the stream match {id:?}, give more of the digest: {told}{more}"))
+}
+
+/// The answer: the stream's part around the image's view, which was prepared when the image was written.
+fn compose(cx: &Cx, stream: &StreamView, entry: &Entry) -> Result<Vec<u8>, Status> {
+    let record = Record::read(&entry.value).map_err(|why| Status::hidden(format!("{}: {why}", entry.key)))?;
+    let (before, after) = match record.view {
+        ImageView::Image(before, after) => (before, after),
+        ImageView::Broken(status) => return Err(serde_json::from_slice(status).unwrap_or_else(Status::hidden)),
+    };
+    let mut out = Vec::with_capacity(512 + stream.annotations.len() + before.len() + after.len());
+    out.extend_from_slice(br#"{"kind":""#);
+    out.extend_from_slice(ImageStreamImage::KIND.as_bytes());
+    out.extend_from_slice(br#"","apiVersion":""#);
+    out.extend_from_slice(GROUP_VERSION.as_bytes());
+    out.extend_from_slice(br#"","metadata":{"name":"#);
+    json::encode_into(cx.name(), &mut out);
+    out.extend_from_slice(br#","namespace":"#);
+    json::encode_into(cx.namespace(), &mut out);
+    if let Some(created) = record.created {
+        out.extend_from_slice(br#","creationTimestamp":"#);
+        json::encode_into(&created, &mut out);
+    }
+    if !stream.annotations.is_empty() {
+        out.extend_from_slice(br#","annotations":"#);
+        out.extend_from_slice(&stream.annotations);
+    }
+    out.extend_from_slice(br#"},"image":"#);
+    out.extend_from_slice(before);
+    json::encode_into(&entry.revision.0, &mut out);
+    out.extend_from_slice(after);
+    out.extend_from_slice(b"}\n");
+    Ok(out)
+}

@@ -1,0 +1,166 @@
+//! `imagestreams`: stored, with repositories that are computed on the way out.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::columns::{self, NAME, UPDATED};
+use super::{API, Catalog};
+use crate::api::{ImageStream, ImageStreamStatus, NamedTagEventList};
+use crate::domain::policy::Registries;
+use crate::domain::validate;
+use crate::meta::{Time, field};
+use crate::rest::endpoint::{Builder, Endpoint, Scope};
+use crate::rest::json;
+use crate::rest::stored::Strategy;
+use crate::rest::table::{Columns, age};
+use crate::store::Change;
+
+/// The resource.
+pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
+    let streams = &catalog.streams;
+    Builder::new(API, "imagestreams", Scope::Namespaced)
+        .names("imagestream", &["is"])
+        .categories(&["all"])
+        .stored()
+        .columns(&COLUMNS)
+        .create(streams)
+        .delete(streams)
+        .get(streams)
+        .list(streams)
+        .build()
+}
+
+/// What the column of a stream's repository shows.
+const REPOSITORY: &str = "dockerImageRepository represents the effective location this stream may be accessed at. May be empty \
+                          until the server determines where the repository is located";
+
+/// How a stream looks in a table.
+pub(super) static COLUMNS: Columns<ImageStream> = Columns {
+    definitions: &[
+        NAME,
+        columns::text("Image Repository", REPOSITORY, 0),
+        columns::text("Tags", "Human readable list of tags.", 0),
+        columns::text("Updated", UPDATED, 0),
+    ],
+    cells: |stream, now| {
+        vec![json!(stream.metadata.name), json!(repository(stream)), json!(tags_cell(stream)), json!(updated_cell(stream, now))]
+    },
+};
+
+fn repository(stream: &ImageStream) -> &str {
+    let candidates = [
+        &stream.status.public_docker_image_repository,
+        &stream.spec.docker_image_repository,
+        &stream.status.docker_image_repository,
+    ];
+    candidates.into_iter().find(|repository| !repository.is_empty()).map_or("", String::as_str)
+}
+
+/// When a tag last became another image.
+fn updated(tag: &NamedTagEventList) -> Option<Time> {
+    tag.items.first().and_then(|event| event.created)
+}
+
+fn updated_cell(stream: &ImageStream, now: Time) -> String {
+    let tags = &stream.status.tags;
+    let newest = tags.iter().filter(|tag| !tag.items.is_empty()).map(updated).max();
+    newest.map_or_else(String::new, |newest| age(now, newest))
+}
+
+/// The tags, last changed first, as many as fit.
+fn tags_cell(stream: &ImageStream) -> String {
+    /// Room for the names and the commas between them.
+    const ROOM: usize = 40;
+    /// By how much the last name may go beyond the room, if more than that was left for it.
+    const LEEWAY: usize = 10;
+    let mut tags: Vec<&NamedTagEventList> = stream.status.tags.iter().collect();
+    tags.sort_by_key(|tag| (Reverse(updated(tag)), &tag.tag));
+    let (mut shown, mut used) = (0, 0);
+    for tag in &tags {
+        let (left, needed) = (ROOM.saturating_sub(used), tag.tag.len() + 1);
+        let fits = needed <= left || (left > LEEWAY && needed - left <= LEEWAY);
+        if shown > 0 && !fits {
+            break;
+        }
+        (shown, used) = (shown + 1, used + needed);
+    }
+    let names: Vec<&str> = tags[..shown].iter().map(|tag| tag.tag.as_str()).collect();
+    match tags.len() - shown {
+        0 => names.join(","),
+        more => format!("{} + {more} more...", names.join(",")),
+    }
+}
+
+/// What is special about stored streams.
+pub struct StreamStrategy {
+    /// Where images are pulled from and pushed to.
+    pub registries: Registries,
+}
+
+impl Strategy<ImageStream> for StreamStrategy {
+    fn prepare_create(&self, stream: &mut ImageStream) {
+        stream.status = ImageStreamStatus::default();
+        stream.metadata.generation = 1;
+        stream.spec.tags.iter_mut().for_each(|tag| tag.generation = Some(1));
+        self.registries.decorate(stream);
+    }
+
+    fn validate(&self, stream: &ImageStream) -> Vec<field::Error> {
+        validate::stream(stream)
+    }
+
+    fn present(&self, stream: &mut ImageStream) {
+        self.registries.decorate(stream);
+    }
+
+    fn encode(&self, stream: &ImageStream) -> Vec<u8> {
+        json::encode(stream)
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<ImageStream, String> {
+        // A `null` where a list or map is empty stands for nothing.
+        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
+        crate::rest::codec::from_value(value)
+    }
+
+    fn companions(&self, _: Option<&ImageStream>, _: Option<&ImageStream>) -> Vec<Change> {
+        Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::TagEvent;
+
+    fn stream(tags: &[(&str, i64)]) -> ImageStream {
+        let mut stream = ImageStream::default();
+        for (name, seconds) in tags {
+            let event = TagEvent { created: Some(Time::from_unix_seconds(*seconds)), ..TagEvent::default() };
+            stream.status.tags.push(NamedTagEventList { tag: (*name).into(), items: vec![event], conditions: vec![] });
+        }
+        stream
+    }
+
+    #[test]
+    fn tags_are_shown_newest_first_as_many_as_fit() {
+        assert_eq!(tags_cell(&stream(&[("b", 1), ("a", 1), ("c", 2)])), "c,a,b");
+        let names: Vec<String> = (0..50).map(|number| format!("t{number:02}")).collect();
+        let many: Vec<(&str, i64)> = names.iter().map(|name| (name.as_str(), 0)).collect();
+        assert_eq!(tags_cell(&stream(&many)), "t00,t01,t02,t03,t04,t05,t06,t07,t08,t09 + 40 more...");
+        let long = "x".repeat(60);
+        assert_eq!(tags_cell(&stream(&[(&long, 2), ("a", 1)])), format!("{long} + 1 more..."));
+    }
+
+    #[test]
+    fn a_stream_is_stored_and_read_back() {
+        let strategy = StreamStrategy { registries: Registries::default() };
+        let mut empty = stream(&[("a", 5)]);
+        empty.status.tags[0].items.clear();
+        for stream in [stream(&[("a", 5)]), empty] {
+            assert_eq!(strategy.decode(&strategy.encode(&stream)).unwrap(), stream);
+        }
+    }
+}

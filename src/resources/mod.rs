@@ -1,0 +1,34 @@
+//! The resources of `image.openshift.io/v1`, one file a line of the list below.
+//!
+//! Here, and only here, storage, Kubernetes' rules and image logic meet.
+
+use std::sync::Arc;
+
+use crate::api;
+use crate::rest::codec::GroupVersion;
+use crate::rest::serve::Api;
+
+pub mod catalog;
+mod columns;
+mod images;
+mod imagestreamimages;
+mod imagestreammappings;
+mod imagestreams;
+mod imagestreams_status;
+mod record;
+
+pub use catalog::Catalog;
+
+/// The API that all resources belong to.
+pub const API: GroupVersion = GroupVersion { name: api::GROUP_VERSION, version: api::VERSION };
+
+/// Everything that is served.
+pub fn all(catalog: &Arc<Catalog>) -> Api {
+    Api::new(vec![
+        images::endpoint(catalog),
+        imagestreamimages::endpoint(catalog),
+        imagestreammappings::endpoint(catalog),
+        imagestreams::endpoint(catalog),
+        imagestreams_status::endpoint(catalog),
+    ])
+}

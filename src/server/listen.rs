@@ -1,0 +1,229 @@
+//! The one port of the server: accepting connections, and ending them when the server ends.
+//!
+//! Nothing here looks at a request; what a connection proves about its client travels with each request as [`Peer`].
+
+mod activity;
+mod connection;
+mod handshake;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tower::Service;
+use tracing::{debug, info, warn};
+
+use super::shutdown::{Phase, Shutdown};
+use connection::{Connections, Order};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The flags of listening.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// The address to listen on. `::` is every address of both families.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
+    pub bind_address: IpAddr,
+    /// The port to listen on, with TLS. 0 takes any free one.
+    #[arg(long, value_name = "PORT", default_value_t = 443)]
+    pub secure_port: u16,
+}
+
+/// Who is at the other end of the connection that a request came through.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The address, IPv4 in its own form even on a socket of both families.
+    pub address: SocketAddr,
+    /// The chain the client showed, leaf first; empty if it showed none. It holds the leaf's key, nothing else is known.
+    /// Requests of one connection share the allocation, so that its address may serve to recognise a judged chain
+    /// while it is held.
+    pub certificates: Arc<[CertificateDer<'static>]>,
+}
+
+/// What a client may take of the server before it has said who it is. The defaults are those of kube-apiserver, where it
+/// has one.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// From the accepted connection to the end of the handshake.
+    pub handshake: Duration,
+    /// Handshakes that compute at a time. More of them wait, within `handshake`.
+    pub handshakes: usize,
+    /// From the first byte of a request on HTTP/1.1 to the end of its headers, or from the handshake for the first one.
+    /// A quarter of the smaller timeout is the grain of this one and of `idle`.
+    pub header_read: Duration,
+    /// How long a connection without requests is kept.
+    pub idle: Duration,
+    /// The headers of a request, in bytes; more is answered with 431. At least 8 KiB.
+    pub header_bytes: u32,
+    /// The header lines of a request on HTTP/1.1. A user's groups come as a line each.
+    pub header_lines: usize,
+    /// The requests at a time on a connection of HTTP/2.
+    pub streams: u32,
+    /// How often an HTTP/2 client is asked whether it is still there.
+    pub ping_interval: Duration,
+    /// How long it may take to answer.
+    pub ping_timeout: Duration,
+    /// How long requests in flight may take once the server drains.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            handshakes: 512,
+            header_read: Duration::from_secs(32),
+            idle: Duration::from_secs(90),
+            header_bytes: 1 << 20,
+            header_lines: 500,
+            streams: 1000,
+            ping_interval: Duration::from_secs(30),
+            ping_timeout: Duration::from_secs(15),
+            drain: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Why there is no port.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// Another process has it.
+    #[error("port {} of {} is in use by another process: choose another with --secure-port", .0.port(), .0.ip())]
+    InUse(SocketAddr),
+    /// Low ports take a privilege.
+    #[error("port {} may not be opened by this user: choose one above 1023 with --secure-port", .0.port())]
+    Denied(SocketAddr),
+    /// No interface has the address.
+    #[error("{} is not an address of this machine: choose another with --bind-address", .0.ip())]
+    NotOurs(SocketAddr),
+    /// Something else.
+    #[error("cannot listen on {address} (--bind-address, --secure-port): {cause}")]
+    Other {
+        /// Where.
+        address: SocketAddr,
+        /// What the system says.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+/// Opens the port. Port 0 takes a free one; ask the listener which.
+pub async fn bind(address: IpAddr, port: u16) -> Result<TcpListener, BindError> {
+    let address = SocketAddr::new(address, port);
+    TcpListener::bind(address).await.map_err(|cause| match cause.kind() {
+        io::ErrorKind::AddrInUse => BindError::InUse(address),
+        io::ErrorKind::PermissionDenied => BindError::Denied(address),
+        io::ErrorKind::AddrNotAvailable => BindError::NotOurs(address),
+        _ => BindError::Other { address, cause },
+    })
+}
+
+/// Serves `app` until the server drains and its requests are done, or until [`Limits::drain`] after that.
+///
+/// Each handshake takes the configuration that `tls` holds at that time. Connections that were upgraded to another
+/// protocol are no longer this function's: whoever took them over watches the phase.
+pub async fn serve<S, B>(
+    listener: TcpListener,
+    tls: watch::Receiver<Arc<ServerConfig>>,
+    app: S,
+    limits: Limits,
+    shutdown: Shutdown,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Unpin + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let drain = limits.drain;
+    let connections = Arc::new(Connections::new(limits, tls));
+    let (orders, order) = watch::channel(Order::Serve);
+    let mut draining = pin!(shutdown.reached(Phase::Draining));
+    let mut backoff = Backoff::default();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut draining => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                backoff.reset();
+                let peer = SocketAddr::new(address.ip().to_canonical(), address.port());
+                tokio::spawn(Arc::clone(&connections).run(stream, peer, app.clone(), order.clone()));
+            }
+            Err(error) if concerns_one_connection(&error) => debug!(%error, "a connection was lost before its start"),
+            Err(error) => {
+                let pause = backoff.next_pause();
+                if pause == Backoff::FIRST {
+                    warn!(%error, "cannot accept connections, trying again");
+                }
+                tokio::select! {
+                    () = &mut draining => break,
+                    () = tokio::time::sleep(pause) => {}
+                }
+            }
+        }
+    }
+    drop((listener, order));
+    finish(&orders, drain).await;
+}
+
+/// Lets the connections come to their end, and ends them if that takes too long.
+async fn finish(orders: &watch::Sender<Order>, drain: Duration) {
+    info!(connections = orders.receiver_count(), "no longer accepting connections");
+    orders.send_replace(Order::Finish);
+    // Every connection holds a receiver, so the channel is closed when the last one is gone.
+    if tokio::time::timeout(drain, orders.closed()).await.is_err() {
+        warn!(connections = orders.receiver_count(), "requests outlast the drain time and are cut off");
+        orders.send_replace(Order::Abort);
+        orders.closed().await;
+    }
+}
+
+/// Whether the listener itself is well: the client was gone before it was accepted.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+/// Pauses between attempts that fail for want of file descriptors or memory, which other work may free.
+#[derive(Default)]
+struct Backoff {
+    last: Option<Duration>,
+}
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(10);
+    const LAST: Duration = Duration::from_secs(1);
+
+    fn next_pause(&mut self) -> Duration {
+        let pause = self.last.map_or(Self::FIRST, |last| (last * 2).min(Self::LAST));
+        self.last = Some(pause);
+        pause
+    }
+
+    fn reset(&mut self) {
+        self.last = None;
+    }
+}
+
+/// Small answers leave at once instead of waiting for more.
+fn without_delay(stream: &TcpStream) {
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "TCP_NODELAY cannot be set");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+//! What a connection is doing, so that it can be ended when it does too little: hyper times the headers of HTTP/1.1 from
+//! the end of the request before, which would cut idle clients off early, and it knows no idle timeout at all.
+//!
+//! Requests only move a few atomics; one timer a connection looks at them now and then.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What a connection is doing. Each field has its meaning alone, a mix of two moments does no harm.
+pub(super) struct Activity {
+    start: Instant,
+    in_flight: AtomicU32,
+    /// Milliseconds from `start` to when it last fell idle or began to send headers.
+    since: AtomicU64,
+    /// Whether the client is sending headers, as opposed to nothing.
+    in_head: AtomicBool,
+}
+
+/// The state of a connection, judged by its timeouts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It may go on.
+    Fine,
+    /// No request for too long.
+    Idle,
+    /// Headers took too long.
+    SlowHeaders,
+}
+
+impl Activity {
+    /// A connection of which the first request is awaited.
+    pub(super) fn awaiting_head() -> Arc<Self> {
+        Self::new(true)
+    }
+
+    /// A connection that may stay silent for the idle time.
+    pub(super) fn idle() -> Arc<Self> {
+        Self::new(false)
+    }
+
+    fn new(in_head: bool) -> Arc<Self> {
+        Arc::new(Self {
+            start: Instant::now(),
+            in_flight: AtomicU32::new(0),
+            since: AtomicU64::new(0),
+            in_head: AtomicBool::new(in_head),
+        })
+    }
+
+    /// Counts a request, until the result is dropped.
+    pub(super) fn enter(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Relaxed);
+        self.in_head.store(false, Relaxed);
+        InFlight(Arc::clone(self))
+    }
+
+    /// Takes note of bytes from the client.
+    fn heard(&self) {
+        if self.in_flight.load(Relaxed) == 0 && !self.in_head.swap(true, Relaxed) {
+            self.mark();
+        }
+    }
+
+    fn mark(&self) {
+        self.since.store(self.now(), Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn judge(&self, header_read: Duration, idle: Duration) -> Verdict {
+        if self.in_flight.load(Relaxed) > 0 {
+            return Verdict::Fine;
+        }
+        let past = Duration::from_millis(self.now().saturating_sub(self.since.load(Relaxed)));
+        match self.in_head.load(Relaxed) {
+            true if past >= header_read => Verdict::SlowHeaders,
+            false if past >= idle => Verdict::Idle,
+            _ => Verdict::Fine,
+        }
+    }
+}
+
+/// A request that is being answered.
+pub(super) struct InFlight(Arc<Activity>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.0.in_flight.load(Relaxed) == 1 {
+            self.0.mark();
+        }
+        self.0.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A body that keeps its request in flight until it is sent.
+pub(super) struct Counted<B> {
+    pub(super) body: B,
+    pub(super) _in_flight: InFlight,
+}
+
+impl<B: Body + Unpin> Body for Counted<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A stream that tells when bytes arrive.
+pub(super) struct Heard<T> {
+    pub(super) stream: T,
+    pub(super) activity: Arc<Activity>,
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Heard<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        if buffer.filled().len() > before {
+            self.activity.heard();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Heard<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn a_request_in_flight_is_neither_idle_nor_slow() {
+        let activity = Activity::awaiting_head();
+        assert_eq!(activity.judge(Duration::ZERO, LONG), Verdict::SlowHeaders);
+        let (first, second) = (activity.enter(), activity.enter());
+        activity.heard();
+        drop(first);
+        assert_eq!(activity.judge(Duration::ZERO, Duration::ZERO), Verdict::Fine);
+        drop(second);
+        assert_eq!(activity.judge(LONG, Duration::ZERO), Verdict::Idle);
+    }
+
+    #[test]
+    fn bytes_between_requests_begin_the_time_of_headers() {
+        let activity = Activity::idle();
+        assert_eq!(activity.judge(Duration::ZERO, LONG), Verdict::Fine);
+        activity.heard();
+        assert_eq!(activity.judge(Duration::ZERO, LONG), Verdict::SlowHeaders);
+        assert_eq!(activity.judge(LONG, Duration::ZERO), Verdict::Fine);
+    }
+}

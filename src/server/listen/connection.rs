@@ -1,0 +1,226 @@
+//! One connection: handshake, then HTTP/1.1 or HTTP/2 as the handshake agreed, watched for idleness and for the end of
+//! the server.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper::rt::{Read, Write};
+use hyper::server::conn::{http1, http2};
+use hyper::service::{HttpService, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tokio_rustls::server::TlsStream;
+use tower::{Service, ServiceExt};
+use tracing::debug;
+
+use super::activity::{Activity, Counted, Heard, Verdict};
+use super::handshake::Handshakes;
+use super::{BoxError, Limits, Peer, without_delay};
+
+/// Bytes in transit that one stream of HTTP/2 may have unread, as in Kubernetes.
+const STREAM_WINDOW: u32 = 256 << 10;
+/// The same for a connection. The proxy of kube-apiserver sends all users over a few connections, so that it has to be
+/// many times the window of a stream, or a few unread bodies stop everybody.
+const CONNECTION_WINDOW: u32 = 16 << 20;
+
+/// What the listener tells every connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Go on.
+    Serve,
+    /// Answer what was asked, take nothing new.
+    Finish,
+    /// End now.
+    Abort,
+}
+
+/// What the connections have in common.
+pub(super) struct Connections {
+    handshakes: Handshakes,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+    header_read: Duration,
+    idle: Duration,
+}
+
+impl Connections {
+    pub(super) fn new(limits: Limits, tls: watch::Receiver<Arc<ServerConfig>>) -> Self {
+        let mut http1 = http1::Builder::new();
+        // The headers are timed by `Activity`, which costs no timer a request.
+        http1.timer(TokioTimer::new()).header_read_timeout(None).max_headers(limits.header_lines);
+        http1.max_buf_size(usize::try_from(limits.header_bytes).unwrap_or(usize::MAX).max(8 << 10));
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.streams)
+            .max_header_list_size(limits.header_bytes)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .keep_alive_interval(limits.ping_interval)
+            .keep_alive_timeout(limits.ping_timeout);
+        let handshakes = Handshakes::new(tls, limits.handshakes, limits.handshake);
+        Self { handshakes, http1, http2, header_read: limits.header_read, idle: limits.idle }
+    }
+
+    /// Runs a connection to its end.
+    pub(super) async fn run<S, B>(
+        self: Arc<Self>,
+        stream: TcpStream,
+        address: SocketAddr,
+        app: S,
+        mut order: watch::Receiver<Order>,
+    ) where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: Body + Unpin + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        without_delay(&stream);
+        let handshake = tokio::select! {
+            handshake = self.handshakes.accept(stream) => handshake,
+            // Nothing was asked yet, so nothing is owed.
+            _ = order.changed() => return,
+        };
+        match handshake {
+            Ok(stream) => self.serve(stream, address, app, order).await,
+            Err(error) => debug!(%address, %error, "no TLS connection came about"),
+        }
+    }
+
+    async fn serve<S, B>(
+        &self,
+        stream: TlsStream<TcpStream>,
+        address: SocketAddr,
+        app: S,
+        order: watch::Receiver<Order>,
+    ) where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        B: Body + Unpin + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let (_, session) = stream.get_ref();
+        let certificates = session.peer_certificates().unwrap_or_default();
+        let peer = Peer { address, certificates: certificates.iter().map(|der| der.clone().into_owned()).collect() };
+        let speaks_http2 = session.alpn_protocol() == Some(b"h2");
+        let activity = if speaks_http2 { Activity::idle() } else { Activity::awaiting_head() };
+        let counted = Arc::clone(&activity);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let _in_flight = counted.enter();
+            request.extensions_mut().insert(peer.clone());
+            let answer = app.clone().oneshot(request);
+            async move { answer.await.map(|response| response.map(|body| Counted { body, _in_flight })) }
+        });
+        let ended = if speaks_http2 {
+            let connection = self.http2.serve_connection(TokioIo::new(stream), service);
+            self.attend(connection, &activity, order).await
+        } else {
+            let stream = Heard { stream, activity: Arc::clone(&activity) };
+            let connection = self.http1.serve_connection(TokioIo::new(stream), service).with_upgrades();
+            self.attend(connection, &activity, order).await
+        };
+        if let Err(error) = ended {
+            debug!(%address, error = %Chain(&error), "a connection ended badly");
+        }
+    }
+
+    /// Drives a connection until it ends, or has to.
+    async fn attend<C: Graceful>(
+        &self,
+        connection: C,
+        activity: &Activity,
+        mut order: watch::Receiver<Order>,
+    ) -> hyper::Result<()> {
+        let grain = self.header_read.min(self.idle) / 4;
+        let mut connection = pin!(connection);
+        let mut look = pin!(sleep(grain));
+        let mut idle_before = false;
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut connection => return ended,
+                changed = order.changed() => {
+                    let now = *order.borrow_and_update();
+                    match now {
+                        _ if changed.is_err() => return Ok(()),
+                        Order::Serve => {}
+                        Order::Finish => connection.as_mut().finish(),
+                        Order::Abort => return Ok(()),
+                    }
+                },
+                () = &mut look => {
+                    match activity.judge(self.header_read, self.idle) {
+                        Verdict::Fine => idle_before = false,
+                        Verdict::Idle if !idle_before => {
+                            idle_before = true;
+                            connection.as_mut().finish();
+                        }
+                        // The client neither asked anything more nor closed its end.
+                        Verdict::Idle | Verdict::SlowHeaders => return Ok(()),
+                    }
+                    look.as_mut().reset(Instant::now() + grain);
+                }
+            }
+        }
+    }
+}
+
+/// An HTTP connection that can be asked to end after the requests it has.
+trait Graceful: Future<Output = hyper::Result<()>> {
+    fn finish(self: Pin<&mut Self>);
+}
+
+impl<I, S, B> Graceful for http1::UpgradeableConnection<I, S>
+where
+    I: Read + Write + Unpin + Send + 'static,
+    S: HttpService<Incoming, ResBody = B>,
+    S::Error: Into<BoxError>,
+    B: Body + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, S, B> Graceful for http2::Connection<I, S, TokioExecutor>
+where
+    I: Read + Write + Unpin,
+    S: HttpService<Incoming, ResBody = B>,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// An error with its causes: hyper's own text leaves them out.
+struct Chain<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

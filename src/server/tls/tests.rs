@@ -1,0 +1,282 @@
+//! What clients see of the serving certificate, through real handshakes over memory.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
+
+use super::*;
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+fn pair_for(name: &str) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new([name.to_owned()]).unwrap().self_signed(&key).unwrap();
+    (certificate.pem(), key.serialize_pem())
+}
+
+fn put(folder: &Path, (certificate, key): &(String, String)) -> Source {
+    fs::write(folder.join("tls.crt"), certificate).unwrap();
+    fs::write(folder.join("tls.key"), key).unwrap();
+    Source::files(folder.join("tls.crt"), folder.join("tls.key"))
+}
+
+fn der(pem: &str) -> CertificateDer<'static> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
+}
+
+/// The leaf that a client sees that trusts `anchor`.
+fn seen(server: &Arc<ServingCertificate>, anchor: &str, name: &str) -> Result<CertificateDer<'static>, rustls::Error> {
+    let mut roots = RootCertStore::empty();
+    roots.add(der(anchor)).unwrap();
+    let client = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let server = server_config(server.clone(), MinVersion::Tls12, Vec::new()).unwrap();
+    handshake(client, server, name).map(|client| client.peer_certificates().unwrap()[0].clone().into_owned())
+}
+
+fn handshake(client: ClientConfig, server: ServerConfig, name: &str) -> Result<ClientConnection, rustls::Error> {
+    let mut client = ClientConnection::new(Arc::new(client), ServerName::try_from(name.to_owned()).unwrap()).unwrap();
+    let mut server = ServerConnection::new(Arc::new(server)).unwrap();
+    while client.is_handshaking() || server.is_handshaking() {
+        let mut bytes = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut bytes).unwrap();
+        }
+        let mut arriving = bytes.as_slice();
+        while !arriving.is_empty() {
+            server.read_tls(&mut arriving).unwrap();
+            server.process_new_packets()?;
+        }
+        let mut bytes = Vec::new();
+        while server.wants_write() {
+            server.write_tls(&mut bytes).unwrap();
+        }
+        let mut arriving = bytes.as_slice();
+        while !arriving.is_empty() {
+            client.read_tls(&mut arriving).unwrap();
+            client.process_new_packets()?;
+        }
+    }
+    Ok(client)
+}
+
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+fn refusal(outcome: Reload) -> String {
+    match outcome {
+        Reload::Refused(error) => error.to_string(),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn the_self_made_certificate_is_its_own_trust_anchor_for_every_name_it_carries() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Arc::new(ServingCertificate::open(Source::self_signed(folder.path().into(), vec![]), now()).unwrap());
+    let anchor = fs::read_to_string(server.path()).unwrap();
+    for name in ["localhost", "127.0.0.1", "::1"] {
+        assert_eq!(seen(&server, &anchor, name).unwrap(), der(&anchor));
+    }
+    assert!(seen(&server, &anchor, "elsewhere").is_err());
+}
+
+#[test]
+fn new_handshakes_see_a_replaced_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (pair_for("a.test"), pair_for("a.test"));
+    let server = Arc::new(ServingCertificate::open(put(folder.path(), &first), now()).unwrap());
+    assert_eq!(seen(&server, &first.0, "a.test").unwrap(), der(&first.0));
+    assert!(matches!(server.reload(now()), Reload::Unchanged));
+    put(folder.path(), &second);
+    assert!(matches!(server.reload(now()), Reload::Replaced { ends } if ends == server.ends()));
+    assert_eq!(seen(&server, &second.0, "a.test").unwrap(), der(&second.0));
+    assert!(matches!(server.reload(now()), Reload::Unchanged));
+}
+
+#[test]
+fn a_bad_pair_keeps_the_old_one_and_is_told_once_for_each_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (pair_for("a.test"), pair_for("a.test"));
+    let server = Arc::new(ServingCertificate::open(put(folder.path(), &first), now()).unwrap());
+    put(folder.path(), &(second.0.clone(), first.1.clone()));
+    assert!(refusal(server.reload(now())).contains("does not belong to the certificate"));
+    assert!(matches!(server.reload(now()), Reload::Unchanged));
+    fs::write(folder.path().join("tls.crt"), "rubbish").unwrap();
+    assert!(refusal(server.reload(now())).contains("holds no certificate"));
+    fs::remove_file(folder.path().join("tls.crt")).unwrap();
+    assert!(refusal(server.reload(now())).contains("cannot be read"));
+    assert!(matches!(server.reload(now()), Reload::Unchanged));
+    assert_eq!(seen(&server, &first.0, "a.test").unwrap(), der(&first.0));
+    put(folder.path(), &first);
+    assert!(matches!(server.reload(now()), Reload::Unchanged));
+    put(folder.path(), &second);
+    assert!(matches!(server.reload(now()), Reload::Replaced { .. }));
+}
+
+#[test]
+fn the_self_made_pair_is_renewed_while_the_server_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ServingCertificate::open(Source::self_signed(folder.path().into(), vec![]), now()).unwrap();
+    let first = server.ends();
+    assert!(matches!(server.reload(now()), Reload::Unchanged));
+    let later = now() + jiff::SignedDuration::from_hours(24 * 340);
+    assert!(matches!(server.reload(later), Reload::Replaced { ends } if ends > first));
+}
+
+#[tokio::test]
+async fn the_timer_replaces_the_certificate_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (pair_for("a.test"), pair_for("a.test"));
+    let server = Arc::new(ServingCertificate::open(put(folder.path(), &first), now()).unwrap());
+    let task = tokio::spawn(server.clone().keep_current(std::time::Duration::from_millis(1)));
+    put(folder.path(), &second);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while seen(&server, &second.0, "a.test").is_err() {
+        assert!(std::time::Instant::now() < deadline, "the new certificate is never served");
+        tokio::task::yield_now().await;
+    }
+    task.abort();
+}
+
+#[test]
+fn faults_are_sentences_with_the_flag_and_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let (good, other) = (pair_for("a.test"), pair_for("b.test"));
+    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let cases = [
+        (("", good.1.as_str()), "tls.crt (--tls-cert-file) holds no certificate"),
+        ((good.1.as_str(), good.1.as_str()), "tls.crt (--tls-cert-file) holds no certificate"),
+        ((broken, good.1.as_str()), "tls.crt (--tls-cert-file) cannot be used: "),
+        ((good.0.as_str(), ""), "tls.key (--tls-private-key-file) holds no private key"),
+        ((good.0.as_str(), encrypted), "tls.key (--tls-private-key-file) holds no private key"),
+        ((good.0.as_str(), other.1.as_str()), "tls.crt (--tls-cert-file)"),
+    ];
+    for ((certificate, key), expected) in cases {
+        let source = put(folder.path(), &(certificate.to_owned(), key.to_owned()));
+        let error = ServingCertificate::open(source, now()).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    let missing = Source::files(folder.path().join("none.crt"), folder.path().join("tls.key"));
+    let error = ServingCertificate::open(missing, now()).unwrap_err().to_string();
+    assert!(error.contains("none.crt (--tls-cert-file) cannot be read: No such file"), "{error}");
+}
+
+#[test]
+fn a_certificate_needs_its_key_on_the_command_line() {
+    let options = |certificate: Option<&str>, key: Option<&str>| Options {
+        tls_cert_file: certificate.map(Into::into),
+        tls_private_key_file: key.map(Into::into),
+        cert_dir: "certs".into(),
+        tls_min_version: MinVersion::Tls12,
+    };
+    let error = Source::from_options(&options(Some("a"), None), vec![]).unwrap_err().to_string();
+    assert!(error.starts_with("--tls-cert-file needs --tls-private-key-file"), "{error}");
+    assert!(Source::from_options(&options(None, Some("b")), vec![]).is_err());
+    assert!(Source::from_options(&options(None, None), vec![]).is_ok());
+}
+
+#[test]
+fn the_subjects_of_wanted_cas_reach_the_client() {
+    #[derive(Debug)]
+    struct Hints(std::sync::Mutex<Vec<Vec<u8>>>);
+    impl rustls::client::ResolvesClientCert for Hints {
+        fn resolve(
+            &self,
+            hints: &[&[u8]],
+            _schemes: &[rustls::SignatureScheme],
+        ) -> Option<Arc<rustls::sign::CertifiedKey>> {
+            *self.0.lock().unwrap() = hints.iter().map(|hint| hint.to_vec()).collect();
+            None
+        }
+        fn has_certs(&self) -> bool {
+            true
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let pair = pair_for("a.test");
+    let server = Arc::new(ServingCertificate::open(put(folder.path(), &pair), now()).unwrap());
+    let mut roots = RootCertStore::empty();
+    roots.add(der(&pair.0)).unwrap();
+    let subjects = roots.subjects();
+    let hints = Arc::new(Hints(Default::default()));
+    let client = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_cert_resolver(hints.clone());
+    let config = server_config(server, MinVersion::Tls13, subjects.clone()).unwrap();
+    handshake(client, config, "a.test").unwrap();
+    assert_eq!(*hints.0.lock().unwrap(), [subjects[0].as_ref().to_vec()]);
+}
+
+#[test]
+fn a_client_below_the_lowest_version_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = pair_for("a.test");
+    let server = Arc::new(ServingCertificate::open(put(folder.path(), &pair), now()).unwrap());
+    for (lowest, accepted) in [(MinVersion::Tls12, true), (MinVersion::Tls13, false)] {
+        let mut roots = RootCertStore::empty();
+        roots.add(der(&pair.0)).unwrap();
+        let client = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&rustls::version::TLS12])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let config = server_config(server.clone(), lowest, vec![]).unwrap();
+        assert_eq!(handshake(client, config, "a.test").is_ok(), accepted);
+    }
+}
+
+/// A client that shows `shown` and signs with `key`.
+fn client_showing(shown: &str, key: &str, anchor: &str, version: &'static SupportedProtocolVersion) -> ClientConfig {
+    #[derive(Debug)]
+    struct Shows(Arc<rustls::sign::CertifiedKey>);
+    impl rustls::client::ResolvesClientCert for Shows {
+        fn resolve(&self, _: &[&[u8]], _: &[rustls::SignatureScheme]) -> Option<Arc<rustls::sign::CertifiedKey>> {
+            Some(self.0.clone())
+        }
+        fn has_certs(&self) -> bool {
+            true
+        }
+    }
+    let signer = rustls::crypto::aws_lc_rs::sign::any_supported_type(
+        &PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+    )
+    .unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(der(anchor)).unwrap();
+    ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_cert_resolver(Arc::new(Shows(Arc::new(rustls::sign::CertifiedKey::new(vec![der(shown)], signer)))))
+}
+
+#[test]
+fn a_stranger_may_shake_hands_but_not_with_a_certificate_whose_key_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pair, stranger, thief) = (pair_for("a.test"), pair_for("stranger"), pair_for("thief"));
+    let server = Arc::new(ServingCertificate::open(put(folder.path(), &pair), now()).unwrap());
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let config = || server_config(server.clone(), MinVersion::Tls12, vec![]).unwrap();
+        let honest = client_showing(&stranger.0, &stranger.1, &pair.0, version);
+        assert!(handshake(honest, config(), "a.test").is_ok());
+        let lying = client_showing(&stranger.0, &thief.1, &pair.0, version);
+        let error = handshake(lying, config(), "a.test").unwrap_err();
+        assert_eq!(error, rustls::Error::InvalidCertificate(rustls::CertificateError::BadSignature));
+    }
+}

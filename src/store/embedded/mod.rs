@@ -1,0 +1,153 @@
+//! The store in one file, on redb: the default, for a server with a single replica and a volume.
+//!
+//! ```text
+//!   get, range ──────────────┐                     ┌── watchers: each reads the log from its own cursor
+//!                            ▼                     ▼
+//!                    [read]  snapshots of  <dir>/store.redb
+//!                                          ▲
+//!   commit, compact ── queue ── [writer] ──┘  one thread; what waits shares one durable commit
+//! ```
+//!
+//! *Where reads run.* `get` and watchers read on the calling thread: an index row and a value are microseconds in the
+//! page cache and tens of them when a page is read from disk, less than the way to another thread. `range` may read any
+//! number of values and runs on tokio's blocking threads, so it needs a tokio runtime.
+//!
+//! *Damage.* Every row carries a checksum that every read verifies, see [`layout`]. A wrong value is `Damaged`, never
+//! returned; a wrong index row or a panic of redb is `Corrupt`.
+//!
+//! *Failure.* After a failed commit the store answers nothing but that failure, until it is opened anew.
+//!
+//! Nothing outside of this folder sees redb.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot, watch as signal};
+
+use super::{Key, Lookup, Outcome, Page, Range, Revision, Store, StoreError, Txn, Watch};
+
+mod error;
+mod group;
+mod layout;
+mod lock;
+mod open;
+mod read;
+mod shared;
+mod space;
+mod trim;
+mod watch;
+mod writer;
+
+pub use error::OpenError;
+pub use open::{DATA_FILE, Options, first_revision};
+pub use space::{FreeSpace, Reserve};
+
+use shared::{Shared, panicked};
+use space::Space;
+use trim::Trimmed;
+use watch::Watcher;
+use writer::{Job, QUEUE, Ticket, Writer};
+
+/// The longest value that is accepted, in bytes.
+pub const MAX_VALUE_BYTES: usize = 64 << 20;
+
+/// The store in a folder.
+///
+/// Dropping it finishes what is queued, which takes a few milliseconds, closes the file and gives up the folder. Watches
+/// that are still about end with `Closed`.
+pub struct Embedded {
+    shared: Arc<Shared>,
+    latest: signal::Receiver<Revision>,
+    jobs: Option<mpsc::Sender<Job>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Embedded {
+    /// Opens the folder, waiting for another process to leave it. Blocks; not for a thread of a runtime that serves.
+    pub fn open(options: Options) -> Result<Self, OpenError> {
+        let shared = Arc::new(Shared::new(open::open(&options)?));
+        let corrupt =
+            |error: StoreError| OpenError::Corrupt { path: options.dir.join(DATA_FILE), reason: error.to_string() };
+        let current = shared.read(|snapshot| snapshot.current()).map_err(corrupt)?;
+        let (jobs, waiting) = mpsc::channel(QUEUE);
+        let (publish, latest) = signal::channel(current);
+        let space = options.reserve.map(|reserve| Space { dir: options.dir.clone(), reserve });
+        let writer = Writer { shared: shared.clone(), space, jobs: waiting, latest: publish };
+        let writer = thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|source| OpenError::NotWritable { path: options.dir, source })?;
+        Ok(Self { shared, latest, jobs: Some(jobs), writer: Some(writer) })
+    }
+
+    /// Queues a job and waits for its answer.
+    async fn ask<W, T>(&self, job: fn(Ticket<W, T>) -> Job, work: W) -> Result<T, StoreError> {
+        let (ticket, answer): (_, oneshot::Receiver<_>) = Ticket::new(work);
+        let jobs = self.jobs.as_ref().ok_or(StoreError::Closed)?;
+        jobs.send(job(ticket)).await.map_err(|_| self.shared.gone())?;
+        answer.await.map_err(|_| self.shared.gone())?
+    }
+
+    async fn compact_to(&self, at: Revision) -> Result<(), StoreError> {
+        let current = self.shared.read(|snapshot| snapshot.current())?;
+        if at > current {
+            return Err(StoreError::Future { requested: at, current });
+        }
+        self.ask(Job::Raise, at).await?;
+        // One step in each group at most, so commits get in between.
+        while self.ask(Job::Trim, ()).await? == Trimmed::More {}
+        Ok(())
+    }
+}
+
+impl Store for Embedded {
+    fn get<'a>(&'a self, key: &'a Key, known: Option<Revision>) -> BoxFuture<'a, Result<Lookup, StoreError>> {
+        Box::pin(async move { self.shared.read(|snapshot| snapshot.get(key, known)) })
+    }
+
+    fn range(&self, range: Range) -> BoxFuture<'_, Result<Page, StoreError>> {
+        let shared = self.shared.clone();
+        Box::pin(async move {
+            match tokio::task::spawn_blocking(move || shared.read(|snapshot| snapshot.range(&range))).await {
+                Ok(page) => page,
+                // Panics are caught inside, so what is left is a runtime that shuts down.
+                Err(error) => error.try_into_panic().map_or(Err(StoreError::Closed), |panic| Err(panicked(&*panic))),
+            }
+        })
+    }
+
+    fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<Outcome, StoreError>> {
+        Box::pin(async move {
+            txn.validate(MAX_VALUE_BYTES)?;
+            self.ask(Job::Commit, txn).await
+        })
+    }
+
+    fn watch(&self, prefix: &str, after: Revision) -> Box<dyn Watch> {
+        Box::new(Watcher::new(self.shared.clone(), self.latest.clone(), prefix.to_owned(), after))
+    }
+
+    fn current(&self) -> BoxFuture<'_, Result<Revision, StoreError>> {
+        Box::pin(async { self.shared.read(|snapshot| snapshot.current()) })
+    }
+
+    fn compact(&self, at: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.compact_to(at))
+    }
+
+    fn healthy(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { self.shared.read(|snapshot| snapshot.current()).map(drop) })
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(writer) = self.writer.take() {
+            // Its panics are caught inside and reported as the failure of the store.
+            let _ = writer.join();
+        }
+        self.shared.close();
+    }
+}

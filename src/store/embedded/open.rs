@@ -1,0 +1,193 @@
+//! Opening a folder: makes a new store, or looks closely at what is there before redb may touch it.
+//!
+//! A new store is made under another name and put in place whole, so a crash leaves either none or a good one. A file
+//! that is there is only ever opened, never initialised.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use redb::{Builder, Database, DatabaseError, StorageError};
+
+use crate::store::{Revision, StoreError};
+
+use super::error::OpenError;
+use super::layout::{
+    CURRENT, FORMAT, HISTORY, LOG, META, META_COMPACTED, META_CURRENT, META_FORMAT, VALUES, encode_number,
+};
+use super::lock::{self, Patience};
+use super::read::{Snapshot, number};
+use super::shared::{Open, fault, panicked};
+use super::space::Reserve;
+
+/// The data file in the folder.
+pub const DATA_FILE: &str = "store.redb";
+/// Where a new store is made. Whatever stands there is left over from a crash.
+const NEW_FILE: &str = "store.redb.new";
+/// The first bytes of every file of redb.
+const MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
+
+/// What [`super::Embedded::open`] needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The folder, made if it is missing.
+    pub dir: PathBuf,
+    /// How long to wait for another process to leave the folder.
+    pub lock_timeout: Duration,
+    /// The page cache. More than 16 MiB makes nothing faster.
+    pub cache_bytes: usize,
+    /// Where a new store begins counting; no meaning for one that exists. See [`first_revision`].
+    pub first_revision: Revision,
+    /// The space to leave free; `None` to let the file system run full, which stops the store.
+    pub reserve: Option<Reserve>,
+}
+
+impl Options {
+    /// Usual options for a folder: 30 s, 16 MiB, the present time, no reserve.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            lock_timeout: Duration::from_secs(30),
+            cache_bytes: 16 << 20,
+            first_revision: first_revision(SystemTime::now()),
+            reserve: None,
+        }
+    }
+}
+
+/// The first revision of a store made at this time: the seconds since 2020, times 2^20.
+///
+/// A store that replaces a lost one thereby begins above everything the lost one handed out, as long as that took less
+/// than a million commits a second. Clients with an old revision are told `Compacted` and list again, instead of being
+/// taken for up to date.
+pub fn first_revision(now: SystemTime) -> Revision {
+    const SECONDS_TO_2020: u64 = 1_577_836_800;
+    let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Revision(seconds.saturating_sub(SECONDS_TO_2020).max(1) << 20)
+}
+
+/// Takes the folder and opens its data file, which it makes if there is none. Blocks.
+pub(super) fn open(options: &Options) -> Result<Open, OpenError> {
+    let dir = &options.dir;
+    let mut patience = Patience::new(dir, options.lock_timeout);
+    fs::create_dir_all(dir).map_err(|source| OpenError::NotWritable { path: dir.clone(), source })?;
+    let lock = lock::take(dir, &mut patience)?;
+    let path = dir.join(DATA_FILE);
+    if !path.try_exists().map_err(|source| OpenError::NotReadable { path: path.clone(), source })? {
+        create(dir, options)?;
+    }
+    inspect(&path)?;
+    let database = open_database(&path, options, &mut patience)?;
+    Ok(Open { database: check_format(&path, database)?, _lock: lock })
+}
+
+fn create(dir: &Path, options: &Options) -> Result<(), OpenError> {
+    let new = dir.join(NEW_FILE);
+    let not_writable = |source: io::Error| OpenError::NotWritable { path: new.clone(), source };
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(not_writable(error)),
+        _ => {}
+    }
+    initialise(&new, options.first_revision).map_err(|error| not_writable(io::Error::other(error)))?;
+    File::open(&new).and_then(|file| file.sync_all()).map_err(not_writable)?;
+    fs::rename(&new, dir.join(DATA_FILE)).map_err(not_writable)?;
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(not_writable)
+}
+
+fn initialise(path: &Path, first: Revision) -> Result<(), redb::Error> {
+    let database = Builder::new().set_cache_size(1 << 20).create(path)?;
+    let txn = database.begin_write()?;
+    {
+        let mut meta = txn.open_table(META)?;
+        let numbers = [(META_FORMAT, FORMAT), (META_CURRENT, first.0), (META_COMPACTED, first.0)];
+        for (name, number) in numbers {
+            meta.insert(name, &encode_number(name, number)[..])?;
+        }
+        txn.open_table(LOG)?;
+        txn.open_table(VALUES)?;
+        txn.open_table(CURRENT)?;
+        txn.open_table(HISTORY)?;
+    }
+    txn.commit()?;
+    Ok(database.close()?)
+}
+
+/// Refuses what redb would initialise or has never written.
+fn inspect(path: &Path) -> Result<(), OpenError> {
+    let mut start = Vec::new();
+    let file = File::open(path);
+    file.and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut start))
+        .map_err(|source| OpenError::NotReadable { path: path.to_owned(), source })?;
+    match &*start {
+        [] => Err(OpenError::Empty { path: path.to_owned() }),
+        MAGIC => Ok(()),
+        _ => Err(OpenError::Foreign { path: path.to_owned() }),
+    }
+}
+
+fn open_database(path: &Path, options: &Options, patience: &mut Patience) -> Result<Database, OpenError> {
+    loop {
+        // redb trusts a file that was closed cleanly, and may panic when that is damaged.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let repairing = path.to_owned();
+            Builder::new()
+                .set_cache_size(options.cache_bytes)
+                .set_repair_callback(move |session| {
+                    tracing::warn!("repairing {}, {:.0} % done", repairing.display(), session.progress() * 100.0);
+                })
+                .open(path)
+        }));
+        match opened {
+            Ok(Ok(database)) => return Ok(database),
+            Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => patience.wait()?,
+            Ok(Err(DatabaseError::Storage(StorageError::Io(source)))) if is_about_writing(&source) => {
+                return Err(OpenError::NotWritable { path: path.to_owned(), source });
+            }
+            Ok(Err(error)) => return Err(corrupt(path, error)),
+            Err(panic) => return Err(corrupt(path, panicked(&*panic))),
+        }
+    }
+}
+
+fn is_about_writing(error: &io::Error) -> bool {
+    use ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | StorageFull | QuotaExceeded)
+}
+
+/// Hands the database back if its tables are ours and in a format that this version reads. Closes it otherwise, also
+/// under the guard against panics.
+fn check_format(path: &Path, database: Database) -> Result<Database, OpenError> {
+    let checked = catch_unwind(AssertUnwindSafe(|| match read_format(&database) {
+        Ok(Some(FORMAT)) => Ok(database),
+        Ok(Some(found)) => Err(OpenError::Newer { path: path.to_owned(), found, supported: FORMAT }),
+        Ok(None) => Err(OpenError::Foreign { path: path.to_owned() }),
+        Err(error) => Err(corrupt(path, error)),
+    }));
+    checked.unwrap_or_else(|panic| Err(corrupt(path, panicked(&*panic))))
+}
+
+/// The format of the file; `None` when it is a database of some other program.
+fn read_format(database: &Database) -> Result<Option<u64>, StoreError> {
+    let txn = redb::ReadableDatabase::begin_read(database).map_err(fault)?;
+    let meta = match txn.open_table(META) {
+        Err(redb::TableError::Storage(error)) => return Err(fault(error)),
+        Err(_) => return Ok(None),
+        Ok(meta) => meta,
+    };
+    let format = number(&meta, META_FORMAT)?;
+    if format == FORMAT {
+        let snapshot = Snapshot::new(txn);
+        snapshot.table(LOG)?;
+        snapshot.table(VALUES)?;
+        snapshot.table(CURRENT)?;
+        snapshot.table(HISTORY)?;
+        snapshot.compacted()?;
+    }
+    Ok(Some(format))
+}
+
+fn corrupt(path: &Path, reason: impl std::fmt::Display) -> OpenError {
+    OpenError::Corrupt { path: path.to_owned(), reason: reason.to_string() }
+}

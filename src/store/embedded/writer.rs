@@ -1,0 +1,147 @@
+//! The one thread that writes: takes the jobs that wait, makes them in one write transaction, commits once, tells the
+//! watchers, then answers everybody. What a transaction or a compaction step does stands in [`super::group`] and
+//! [`super::trim`].
+//!
+//! A failure of the group is a failure of the store: redb refuses everything after an I/O error, and after a panic
+//! nothing is certain. So nobody in the group is acknowledged, and the thread ends.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::store::{Change, Outcome, Revision, StoreError, Txn};
+
+use super::group::{Effect, Group, Verdict};
+use super::shared::{Shared, fault, panicked};
+use super::space::{Room, Space};
+use super::trim::Trimmed;
+
+/// How many jobs may wait; beyond that, callers wait before they queue.
+pub(super) const QUEUE: usize = 1024;
+/// How many jobs share one commit.
+const GROUP_JOBS: usize = 256;
+/// How many bytes of values share one commit, but for the last job.
+const GROUP_BYTES: usize = 4 << 20;
+
+/// Something to do in order with everything else that changes the file.
+pub(super) enum Job {
+    /// A transaction.
+    Commit(Ticket<Txn, Outcome>),
+    /// Raise the compaction point to a revision.
+    Raise(Ticket<Revision, ()>),
+    /// Take one step towards the compaction point.
+    Trim(Ticket<(), Trimmed>),
+}
+
+/// A job with the caller that waits for it. Dropped without an answer when the store fails.
+pub(super) struct Ticket<W, T> {
+    work: W,
+    answer: Option<Result<T, StoreError>>,
+    caller: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<W, T> Ticket<W, T> {
+    /// The ticket, and where its answer will arrive.
+    pub(super) fn new(work: W) -> (Self, oneshot::Receiver<Result<T, StoreError>>) {
+        let (caller, answer) = oneshot::channel();
+        (Self { work, answer: None, caller }, answer)
+    }
+
+    fn settle(self) {
+        if let Some(answer) = self.answer {
+            // A caller that went away has no use for the answer.
+            let _ = self.caller.send(answer);
+        }
+    }
+}
+
+impl Job {
+    fn bytes(&self) -> usize {
+        let Self::Commit(ticket) = self else { return 0 };
+        let size = |change: &Change| if let Change::Put(_, value) = change { value.len() } else { 0 };
+        ticket.work.changes.iter().map(size).sum()
+    }
+
+    fn settle(self) {
+        match self {
+            Self::Commit(ticket) => ticket.settle(),
+            Self::Raise(ticket) => ticket.settle(),
+            Self::Trim(ticket) => ticket.settle(),
+        }
+    }
+}
+
+/// What the thread owns.
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) space: Option<Space>,
+    pub(super) jobs: mpsc::Receiver<Job>,
+    /// The latest revision, told after it is durable and before it is acknowledged.
+    pub(super) latest: watch::Sender<Revision>,
+}
+
+impl Writer {
+    /// Works until all handles are gone or the store fails.
+    pub(super) fn run(mut self) {
+        while let Some(first) = self.jobs.blocking_recv() {
+            let mut group = self.gather(first);
+            let written = catch_unwind(AssertUnwindSafe(|| self.write(&mut group)));
+            match written.unwrap_or_else(|panic| Err(panicked(&*panic))) {
+                Ok(()) => group.into_iter().for_each(Job::settle),
+                Err(failure) => {
+                    // Before the callers notice that their tickets are dropped.
+                    self.shared.fail(failure);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn gather(&mut self, first: Job) -> Vec<Job> {
+        let mut bytes = first.bytes();
+        let mut group = vec![first];
+        while group.len() < GROUP_JOBS && bytes < GROUP_BYTES {
+            let Ok(job) = self.jobs.try_recv() else { break };
+            bytes += job.bytes();
+            group.push(job);
+        }
+        group
+    }
+
+    fn write(&self, jobs: &mut [Job]) -> Result<(), StoreError> {
+        let room = self.space.as_ref().map_or(Room::Plenty, Space::room);
+        let txn = self.shared.begin_write()?;
+        let mut group = Group::open(&txn)?;
+        for job in jobs {
+            perform(&mut group, &room, job)?;
+        }
+        let revision = group.revision();
+        match group.finish()? {
+            Effect::Nothing => txn.abort().map_err(fault)?,
+            Effect::Changed => txn.commit().map_err(fault)?,
+        }
+        self.latest.send_if_modified(|latest| std::mem::replace(latest, revision) != revision);
+        Ok(())
+    }
+}
+
+/// Leaves the answer in the job. An error here is one of the whole group.
+fn perform(group: &mut Group<'_>, room: &Room, job: &mut Job) -> Result<(), StoreError> {
+    match job {
+        Job::Commit(ticket) => ticket.answer = Some(transact(group, room, &ticket.work)?),
+        Job::Raise(ticket) => ticket.answer = Some(room.for_upkeep().map(|()| group.raise(ticket.work))),
+        Job::Trim(ticket) => ticket.answer = Some(room.for_upkeep().and_then(|()| group.trim())),
+    }
+    Ok(())
+}
+
+/// The inner error concerns the transaction, the outer one the group.
+fn transact(group: &mut Group<'_>, room: &Room, txn: &Txn) -> Result<Result<Outcome, StoreError>, StoreError> {
+    let judged = room.for_changes(&txn.changes).and_then(|()| group.judge(txn));
+    match judged {
+        Ok(Verdict::Holds(present)) => group.apply(txn, present).map(Ok),
+        Ok(Verdict::Refused(current)) => Ok(Ok(Outcome::Refused(current))),
+        Err(error) => Ok(Err(error)),
+    }
+}

@@ -1,0 +1,197 @@
+//! A recorded conversation: what its file says, and how a placeholder in a request is filled. Reading is strict: an
+//! option that the replayer does not know is an error, not something to pass over.
+
+use std::collections::BTreeMap;
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result, bail, ensure};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use regex::{Captures, Regex};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use super::json;
+
+/// A file under `cases`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Case {
+    /// `area/case`, which is also where the file is.
+    pub(crate) name: String,
+    /// The promise that the case checks.
+    pub(crate) about: String,
+    pub(crate) steps: Vec<Step>,
+    /// Requests that are sent before and after the steps, whatever comes back.
+    #[serde(default)]
+    pub(crate) cleanup: Vec<Value>,
+}
+
+/// A request with the answer that was recorded, and what of it is compared.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Step {
+    /// A [`Request`] whose placeholders are not filled yet.
+    pub(crate) request: Value,
+    /// `{"status", "headers", "body" | "text" | "base64" | "events" | "keys"}`, normalised.
+    #[serde(default = "nothing")]
+    pub(crate) response: Value,
+    /// The identity that sends the request.
+    #[serde(default = "admin", rename = "as")]
+    pub(crate) identity: String,
+    /// Variables to take out of the answer, with the place of each; `headers.x` is the header x.
+    #[serde(default)]
+    pub(crate) capture: BTreeMap<String, String>,
+    /// Captured variables that later answers are compared with.
+    #[serde(default)]
+    pub(crate) back: Vec<String>,
+    /// `managedFields`, when it is to be compared.
+    #[serde(default)]
+    pub(crate) keep: Vec<String>,
+    /// Places that are not compared.
+    #[serde(default)]
+    pub(crate) skip: Vec<String>,
+    /// Regular expressions with their replacements, for every string of the answer.
+    #[serde(default)]
+    pub(crate) scrub: Vec<(String, String)>,
+    /// Lists whose order is not compared.
+    #[serde(default)]
+    pub(crate) unordered: Vec<String>,
+    /// Lists of which only the elements are compared that have this value at this place.
+    #[serde(default)]
+    pub(crate) filter: BTreeMap<String, (String, Value)>,
+    /// Objects of which only the keys that match are compared, instead of the answer.
+    pub(crate) keys: Option<BTreeMap<String, String>>,
+    /// The least and the most seconds that the answer may take.
+    #[serde(default = "any_time")]
+    pub(crate) seconds: (f64, f64),
+    /// Seconds to wait before the request.
+    #[serde(default)]
+    pub(crate) wait: f64,
+}
+
+/// A request as recorded, placeholders filled.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    /// The request target, to be sent as it stands.
+    pub(crate) path: String,
+    /// A text is a header line, a list is a header line each, null takes a default away.
+    #[serde(default)]
+    pub(crate) headers: Map<String, Value>,
+    #[serde(default, deserialize_with = "even_null")]
+    body: Option<Value>,
+    text: Option<String>,
+    base64: Option<String>,
+    /// The answer is a stream of events.
+    #[serde(default)]
+    pub(crate) watch: bool,
+    /// The answer is compared as text although it is JSON.
+    #[serde(default)]
+    pub(crate) verbatim: bool,
+    /// Seconds during which the request is repeated until the answer is the wanted one.
+    #[serde(default)]
+    pub(crate) retry: f64,
+    /// Of interest to whoever records only.
+    #[serde(rename = "until")]
+    _until: Option<u16>,
+}
+
+impl Case {
+    /// Reads a case and checks that it can be sent and that it is where its name says.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let case: Self = serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
+        ensure!(path.with_extension("").ends_with(&case.name), "{} calls itself {}", path.display(), case.name);
+        for request in case.steps.iter().map(|step| &step.request).chain(&case.cleanup) {
+            Request::deserialize(request).with_context(|| format!("a request of {}", case.name))?;
+        }
+        Ok(case)
+    }
+
+    /// The part of the name that tells the area.
+    pub(crate) fn area(&self) -> &str {
+        self.name.split('/').next().unwrap_or_default()
+    }
+}
+
+impl Request {
+    /// Fills the placeholders of a recorded request: `${NAME}` with a variable, `${x*1000}` with a thousand letters x.
+    pub(crate) fn fill(recorded: &Value, variables: &BTreeMap<String, String>) -> Result<Self> {
+        let placeholder = Regex::new(r"\$\{(?:x\*(\d+)|(\w+))\}").expect("the pattern is one");
+        let filled = fill(recorded, &placeholder, variables)?;
+        serde_json::from_value(filled).context("a request that is none after filling its placeholders")
+    }
+
+    /// The bytes of the body, if there is one. JSON is written as when recording.
+    pub(crate) fn bytes(&self) -> Result<Option<Vec<u8>>> {
+        Ok(match (&self.body, &self.text, &self.base64) {
+            (Some(body), ..) => Some(json::spaced(body).into_bytes()),
+            (_, Some(text), _) => Some(text.clone().into_bytes()),
+            (.., Some(base64)) => Some(BASE64_STANDARD.decode(base64)?),
+            _ => None,
+        })
+    }
+
+    /// Whether the body is JSON, which is then said without a header of the case.
+    pub(crate) fn has_json(&self) -> bool {
+        self.body.is_some()
+    }
+
+    /// The lines of a header of the case.
+    pub(crate) fn lines(value: &Value) -> Result<Vec<String>> {
+        let text = |value: &Value| value.as_str().map(str::to_owned).context("a header line is a text");
+        match value {
+            Value::Null => Ok(Vec::new()),
+            Value::Array(list) => list.iter().map(text).collect(),
+            one => Ok(vec![text(one)?]),
+        }
+    }
+}
+
+fn fill(value: &Value, placeholder: &Regex, variables: &BTreeMap<String, String>) -> Result<Value> {
+    Ok(match value {
+        Value::Object(object) => {
+            let text = |key: &str| fill_text(key, placeholder, variables);
+            let pairs = object.iter().map(|(key, value)| Ok((text(key)?, fill(value, placeholder, variables)?)));
+            Value::Object(pairs.collect::<Result<_>>()?)
+        }
+        Value::Array(list) => {
+            Value::Array(list.iter().map(|each| fill(each, placeholder, variables)).collect::<Result<_>>()?)
+        }
+        Value::String(text) => fill_text(text, placeholder, variables)?.into(),
+        other => other.clone(),
+    })
+}
+
+fn fill_text(text: &str, placeholder: &Regex, variables: &BTreeMap<String, String>) -> Result<String> {
+    if let Some(unknown) = placeholder
+        .captures_iter(text)
+        .filter_map(|found| found.get(2))
+        .find(|name| !variables.contains_key(name.as_str()))
+    {
+        bail!("the variable {} has no value here", unknown.as_str());
+    }
+    let put = |found: &Captures<'_>| match (found.get(1), found.get(2)) {
+        (Some(count), _) => "x".repeat(count.as_str().parse().unwrap_or_default()),
+        (_, Some(name)) => variables[name.as_str()].clone(),
+        _ => String::new(),
+    };
+    Ok(placeholder.replace_all(text, put).into_owned())
+}
+
+fn even_null<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(input).map(Some)
+}
+
+fn nothing() -> Value {
+    Value::Object(Map::new())
+}
+
+fn admin() -> String {
+    "admin".to_owned()
+}
+
+fn any_time() -> (f64, f64) {
+    (0.0, 90.0)
+}

@@ -1,0 +1,238 @@
+//! Sends the requests of a case one after the other and tells every difference from the recorded answers. It knows
+//! nothing of any resource: what to send, what to compare and what to leave open stand in the case.
+
+pub(crate) mod case;
+pub(crate) mod compare;
+pub(crate) mod exceptions;
+mod json;
+mod observe;
+pub(crate) mod scrub;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::time::sleep;
+
+use self::case::{Case, Request, Step};
+use self::compare::{differences, without};
+use self::exceptions::{Exception, Exceptions, Reason};
+use self::scrub::{Rules, Scrubber};
+use crate::support::client::{self, Answer, Client};
+
+/// The pause between two tries of a request that may be repeated.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What every case is replayed with.
+pub(crate) struct Replayer {
+    /// The identities that cases name.
+    pub(crate) clients: BTreeMap<String, Client>,
+    /// Variables that cases use without capturing them. Their values become placeholders in answers.
+    pub(crate) given: BTreeMap<String, String>,
+    pub(crate) exceptions: Exceptions,
+    /// Prints every exchange.
+    pub(crate) show: Show,
+    pub(crate) rules: Rules,
+}
+
+/// Whether exchanges are printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Show {
+    Nothing,
+    Exchanges,
+}
+
+/// What came of a case.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    /// What is wrong, each with its step, counted from one; 0 is the case itself.
+    pub(crate) findings: Vec<(usize, String)>,
+    /// The steps that differ from the recording, with what was answered.
+    pub(crate) differing: Vec<Exception>,
+}
+
+/// What one try of a step came to.
+struct Try {
+    answer: Answer,
+    seen: Value,
+    took: f64,
+    /// How it differs from the exception if there is one, else from the recording.
+    wrong: Vec<String>,
+}
+
+/// The variables of a case on its way.
+struct Variables {
+    values: BTreeMap<String, String>,
+    /// Values with the placeholder that each of them is in answers.
+    back: Vec<(String, String)>,
+}
+
+impl Replayer {
+    /// Replays a case, cleaning up before and after.
+    pub(crate) async fn replay(&self, case: &Case) -> Outcome {
+        let mut outcome = Outcome::default();
+        if let Err(error) = self.replay_into(case, &mut outcome).await {
+            outcome.findings.push((0, format!("{error:#}")));
+        }
+        outcome
+    }
+
+    async fn replay_into(&self, case: &Case, outcome: &mut Outcome) -> Result<()> {
+        let back = self.given.iter().filter(|(_, value)| !value.is_empty());
+        let back = back.map(|(name, value)| (value.clone(), format!("${{{name}}}"))).collect();
+        let mut variables = Variables { values: self.given.clone(), back };
+        self.clean(case, outcome).await?;
+        for number in 1..=case.steps.len() {
+            self.step(case, number, &mut variables, outcome).await.with_context(|| format!("step {number}"))?;
+        }
+        self.clean(case, outcome).await
+    }
+
+    async fn clean(&self, case: &Case, outcome: &mut Outcome) -> Result<()> {
+        for recorded in &case.cleanup {
+            let request = Request::fill(recorded, &self.given)?;
+            let answer = self.send("admin", &request).await?;
+            let line = |broken| (0, format!("{} {} {broken}", request.method, request.path));
+            outcome.findings.extend(answer.broken_promises().into_iter().map(line));
+        }
+        Ok(())
+    }
+
+    async fn step(&self, case: &Case, number: usize, variables: &mut Variables, outcome: &mut Outcome) -> Result<()> {
+        let step = &case.steps[number - 1];
+        let request = Request::fill(&step.request, &variables.values)?;
+        let exception = self.exceptions.find(&case.name, number);
+        sleep(Duration::from_secs_f64(step.wait)).await;
+        let last = self.try_until_right(step, &request, exception, &variables.back).await?;
+        if self.show == Show::Exchanges {
+            show(number, step, &request, &last);
+        }
+        let line = |found: String| (number, format!("{} {} {found}", request.method, request.path));
+        outcome.findings.extend(last.wrong.into_iter().map(line));
+        outcome.findings.extend(broken_promises(&last.answer, step).into_iter().map(line));
+        let differs = !differences(&without(&step.response, step), &without(&last.seen, step)).is_empty();
+        if differs {
+            outcome.differing.push(to_be_reasoned(&case.name, number, exception, without(&last.seen, step)));
+        } else if exception.is_some() {
+            outcome.findings.push(line("is listed as an exception, but is answered as recorded".to_owned()));
+        }
+        let (least, most) = step.seconds;
+        if !(least..=most).contains(&last.took) {
+            outcome.findings.push((number, format!("took {:.2} s, should be {least} to {most} s", last.took)));
+        }
+        for error in variables.capture(step, &last.answer) {
+            outcome.findings.push((number, error));
+        }
+        Ok(())
+    }
+
+    async fn try_until_right(
+        &self,
+        step: &Step,
+        request: &Request,
+        exception: Option<&Exception>,
+        back: &[(String, String)],
+    ) -> Result<Try> {
+        let wanted = without(exception.map_or(&step.response, |exception| &exception.answer), step);
+        let begun = Instant::now();
+        loop {
+            let sent = Instant::now();
+            let answer = self.send(&step.identity, request).await?;
+            let took = sent.elapsed().as_secs_f64();
+            let scrubber = Scrubber::new(&self.rules, step, back, Timestamp::now())?;
+            let seen = observe::observe(&answer, request, step, &scrubber)?;
+            let wrong = differences(&wanted, &without(&seen, step));
+            if wrong.is_empty() || begun.elapsed().as_secs_f64() >= request.retry {
+                return Ok(Try { answer, seen, took, wrong });
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn send(&self, identity: &str, request: &Request) -> Result<Answer> {
+        let client = self.clients.get(identity);
+        let client = client.with_context(|| format!("there is no identity called {identity:?} in this test"))?;
+        let line = || format!("{} {}", request.method, request.path);
+        client.send_unchecked(to_be_sent(request)?).await.with_context(line)
+    }
+}
+
+impl Variables {
+    /// Takes what a step captures out of its answer; returns what could not be taken.
+    fn capture(&mut self, step: &Step, answer: &Answer) -> Vec<String> {
+        let mut errors = Vec::new();
+        for (name, place) in &step.capture {
+            let value = observe::take(answer, place).unwrap_or_else(|error| {
+                errors.push(error.to_string());
+                "missing".to_owned()
+            });
+            if step.back.contains(name) {
+                self.back.push((value.clone(), format!("${{{name}}}")));
+            }
+            self.values.insert(name.clone(), value);
+        }
+        errors
+    }
+}
+
+/// The request of a case with the headers that every request has unless the case says otherwise.
+fn to_be_sent(request: &Request) -> Result<client::Request> {
+    let mut sent = client::Request::new(&request.method, &request.path);
+    sent.body = request.bytes()?;
+    let mut defaults = vec![("accept", "application/json"), ("user-agent", "conformance")];
+    if request.has_json() {
+        defaults.push(("content-type", "application/json"));
+    }
+    let given = |name: &str| request.headers.keys().any(|each| each.eq_ignore_ascii_case(name));
+    for (name, value) in defaults.into_iter().filter(|(name, _)| !given(name)) {
+        sent = sent.header(name, value);
+    }
+    for (name, value) in &request.headers {
+        for line in Request::lines(value)? {
+            sent = sent.header(name, &line);
+        }
+    }
+    Ok(sent)
+}
+
+/// What must hold for every answer; where a step leaves the whole body open, not that an error is a `Status`, because
+/// outside of the API group the reference answers 404 with a list of paths.
+fn broken_promises(answer: &Answer, step: &Step) -> Vec<String> {
+    if step.skip.iter().any(|place| place == "body") { answer.missing_headers() } else { answer.broken_promises() }
+}
+
+/// An exception as it is to be written: a reason that was given counts as long as the answer is the one it was given for.
+fn to_be_reasoned(case: &str, step: usize, exception: Option<&Exception>, answer: Value) -> Exception {
+    match exception {
+        Some(old) if old.answer == answer => old.clone(),
+        old => {
+            let why = old.map_or_else(|| "TODO".to_owned(), |old| old.why.clone());
+            Exception { case: case.to_owned(), step, reason: Reason::Todo, why, answer }
+        }
+    }
+}
+
+fn show(number: usize, step: &Step, request: &Request, last: &Try) {
+    println!("--- step {number} as {}: {} {}", step.identity, request.method, request.path);
+    for (name, value) in &request.headers {
+        println!("> {name}: {value}");
+    }
+    if let Some(body) = request.bytes().ok().flatten() {
+        println!("{}", readable(&body));
+    }
+    println!("< {} after {:.3} s", last.answer.status, last.took);
+    for (name, value) in &last.answer.headers {
+        println!("< {name}: {value}");
+    }
+    println!("{}", readable(&last.answer.body));
+    for line in &last.wrong {
+        println!("! {line}");
+    }
+}
+
+fn readable(body: &[u8]) -> String {
+    let json = serde_json::from_slice::<Value>(body).map(|body| format!("{body:#}"));
+    json.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned())
+}

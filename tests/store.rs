@@ -1,0 +1,18 @@
+//! The promises of [`Store`](imagestream_apiserver::store::Store): one contract suite and one model test that run over
+//! every implementation, and what only the embedded store promises about its file.
+//!
+//! A further implementation needs a [`Lab`](support::Lab) and two lines here.
+
+#[path = "store/contract.rs"]
+mod contract;
+#[path = "store/damage.rs"]
+mod damage;
+#[path = "store/folder.rs"]
+mod folder;
+#[path = "store/model.rs"]
+mod model;
+#[path = "store/support.rs"]
+mod support;
+
+contract::suite!(embedded, crate::support::EmbeddedLab);
+model::suite!(embedded_model, crate::support::EmbeddedLab);

@@ -1,0 +1,125 @@
+//! What the tests of the store share: a place to run a store in, and short words for common steps.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use imagestream_apiserver::store::embedded::{Embedded, Options};
+use imagestream_apiserver::store::{
+    At, Batch, Change, Entry, Guard, Key, Lookup, Outcome, Page, Range, Revision, Store, StoreError, Txn, Watch,
+    WatchError,
+};
+use tempfile::TempDir;
+
+/// A store with nothing in it, and how to close and reopen it.
+pub(crate) trait Lab: Sized + Send {
+    /// A new, empty store.
+    fn start() -> impl Future<Output = Self> + Send;
+    /// The store.
+    fn store(&self) -> Arc<dyn Store>;
+    /// The same content behind a new handle. Nothing may hold the old one any more.
+    fn reopen(self) -> impl Future<Output = Self> + Send;
+}
+
+/// An embedded store in a folder of its own.
+pub(crate) struct EmbeddedLab {
+    store: Arc<Embedded>,
+    dir: TempDir,
+}
+
+impl Lab for EmbeddedLab {
+    async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self { store: Arc::new(Embedded::open(options(&dir)).unwrap()), dir }
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        self.store.clone()
+    }
+
+    async fn reopen(self) -> Self {
+        let Self { store, dir } = self;
+        drop(Arc::into_inner(store).expect("a test drops its handles before it reopens"));
+        Self { store: Arc::new(Embedded::open(options(&dir)).unwrap()), dir }
+    }
+}
+
+/// Options that do not wait for a folder in use.
+pub(crate) fn options(dir: &TempDir) -> Options {
+    Options { lock_timeout: Duration::ZERO, ..Options::new(dir.path()) }
+}
+
+/// Fails the test instead of hanging.
+pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), work).await.expect("answered within the deadline")
+}
+
+pub(crate) fn key(text: &str) -> Key {
+    Key::new(text)
+}
+
+pub(crate) fn put(at: &str, value: &str) -> Change {
+    Change::Put(key(at), Bytes::copy_from_slice(value.as_bytes()))
+}
+
+pub(crate) fn delete(at: &str) -> Change {
+    Change::Delete(key(at))
+}
+
+pub(crate) fn entry(at: &str, value: &str, revision: Revision) -> Entry {
+    Entry { key: key(at), value: Bytes::copy_from_slice(value.as_bytes()), revision }
+}
+
+/// Common steps, each with a deadline.
+pub(crate) trait Steps {
+    /// Commits changes that nothing guards.
+    async fn make(&self, changes: Vec<Change>) -> Revision;
+    /// Commits under guards.
+    async fn attempt(&self, guards: Vec<Guard>, changes: Vec<Change>) -> Outcome;
+    /// The present entry.
+    async fn entry(&self, at: &str) -> Option<Entry>;
+    /// Everything under a prefix at a revision.
+    async fn list(&self, prefix: &str, at: At) -> Result<Page, StoreError>;
+    /// The latest revision.
+    async fn now(&self) -> Revision;
+}
+
+impl Steps for Arc<dyn Store> {
+    async fn make(&self, changes: Vec<Change>) -> Revision {
+        match self.attempt(Vec::new(), changes).await {
+            Outcome::Committed(revision) => revision,
+            refused @ Outcome::Refused(_) => panic!("refused without a guard: {refused:?}"),
+        }
+    }
+
+    async fn attempt(&self, guards: Vec<Guard>, changes: Vec<Change>) -> Outcome {
+        within(self.commit(Txn { guards, changes })).await.unwrap()
+    }
+
+    async fn entry(&self, at: &str) -> Option<Entry> {
+        match within(self.get(&key(at), None)).await.unwrap() {
+            Lookup::Found(entry) => Some(entry),
+            Lookup::Missing => None,
+            Lookup::Unchanged => panic!("nothing was known"),
+        }
+    }
+
+    async fn list(&self, prefix: &str, at: At) -> Result<Page, StoreError> {
+        within(self.range(Range { prefix: prefix.to_owned(), at, ..Range::default() })).await
+    }
+
+    async fn now(&self) -> Revision {
+        within(self.current()).await.unwrap()
+    }
+}
+
+/// `key=value` of every entry, for short comparisons.
+pub(crate) fn brief(page: &Page) -> Vec<String> {
+    page.entries.iter().map(|entry| format!("{}={}", entry.key, String::from_utf8_lossy(&entry.value))).collect()
+}
+
+/// The next batch, with a deadline.
+pub(crate) async fn next(watch: &mut dyn Watch) -> Result<Batch, WatchError> {
+    within(watch.next()).await
+}
