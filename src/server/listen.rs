@@ -33,7 +33,7 @@ pub struct Options {
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
     pub bind_address: IpAddr,
     /// The port to listen on, with TLS. 0 takes any free one.
-    #[arg(long, value_name = "PORT", default_value_t = 443)]
+    #[arg(long, value_name = "PORT", default_value_t = 8443)]
     pub secure_port: u16,
 }
 

@@ -20,7 +20,7 @@ pub struct Options {
 }
 
 /// A duration as in Go's flags: `15s`, `1m30s`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
     Duration::try_from(parsed).map_err(|_| "a duration cannot be negative".to_owned())
 }

@@ -195,3 +195,41 @@ fn admin() -> String {
 fn any_time() -> (f64, f64) {
     (0.0, 90.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn filled(request: Value) -> Result<Request> {
+        Request::fill(&request, &BTreeMap::from([("RV".to_owned(), "12".to_owned())]))
+    }
+
+    #[test]
+    fn placeholders_are_filled_in_keys_and_values() {
+        let recorded = json!({"method": "PUT", "path": "/a?rv=${RV}", "body": {"${RV}": ["${x*3}", "$RV", 1]}});
+        let request = filled(recorded).unwrap();
+        assert_eq!(request.path, "/a?rv=12");
+        assert_eq!(request.bytes().unwrap().unwrap(), br#"{"12": ["xxx", "$RV", 1]}"#);
+    }
+
+    #[test]
+    fn a_variable_without_a_value_and_an_unknown_option_are_errors() {
+        assert!(filled(json!({"method": "GET", "path": "/${NEW}"})).is_err());
+        assert!(filled(json!({"method": "GET", "path": "/", "patience": 1})).is_err());
+    }
+
+    #[test]
+    fn a_body_is_json_or_text_or_bytes_or_none() {
+        let bytes = |mut request: Value| {
+            request["method"] = "POST".into();
+            request["path"] = "/".into();
+            filled(request).unwrap().bytes().unwrap()
+        };
+        assert_eq!(bytes(json!({"body": null})), Some(b"null".to_vec()));
+        assert_eq!(bytes(json!({"text": "a: b"})), Some(b"a: b".to_vec()));
+        assert_eq!(bytes(json!({"base64": "AP8="})), Some(vec![0, 255]));
+        assert_eq!(bytes(json!({})), None);
+    }
+}

@@ -11,7 +11,7 @@ mod stream;
 pub use image::image;
 pub use mapping::mapping;
 pub use signature::signature;
-pub use stream::{status, stream, tag_reference};
+pub use stream::{stream, tag_reference};
 
 use super::reference::Reference;
 use crate::meta::{ObjectMeta, field};

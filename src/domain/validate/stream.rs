@@ -1,7 +1,5 @@
 //! Rules for image streams and their tags.
 
-use std::collections::HashSet;
-
 use super::{reference, reference_form};
 use crate::{
     api::{ImageStream, TagEvent, TagReference},
@@ -29,13 +27,6 @@ pub fn stream(stream: &ImageStream) -> Vec<field::Error> {
     }
     faults.extend(events(stream).filter_map(|(path, event)| reference(path, &event.docker_image_reference)));
     faults
-}
-
-/// The faults of the status of `stream` where only that is written: references that `stored` does not have.
-pub fn status(stream: &ImageStream, stored: &ImageStream) -> Vec<field::Error> {
-    let known: HashSet<&str> = events(stored).map(|(_, event)| event.docker_image_reference.as_str()).collect();
-    let new = events(stream).filter(|(_, event)| !known.contains(event.docker_image_reference.as_str()));
-    new.filter_map(|(path, event)| reference_form(path, &event.docker_image_reference)).collect()
 }
 
 /// The faults of one tag of a spec, with paths inside of the tag.
@@ -176,23 +167,6 @@ mod tests {
             field::join(&stream(&object)),
             "[status.tags[x].items[1].dockerImageReference: Required value, status.tags[x].items[2].dockerImageReference: \
             Invalid value: \"A B\": invalid reference format]"
-        );
-    }
-
-    #[test]
-    fn a_written_status_is_checked_only_where_it_is_new() {
-        let with = |references: &[&str]| {
-            let event = |text: &&str| TagEvent { docker_image_reference: (*text).into(), ..TagEvent::default() };
-            let items = references.iter().map(event).collect();
-            let mut object = ImageStream::default();
-            object.status.tags = vec![NamedTagEventList { tag: "x".into(), items, ..NamedTagEventList::default() }];
-            object
-        };
-        assert_eq!(status(&with(&["A B", "a"]), &with(&["A B"])), []);
-        assert_eq!(
-            field::join(&status(&with(&["A B", ""]), &with(&["A B"]))),
-            "status.tags[x].items[1].dockerImageReference: Invalid value: \"\": repository name must have at least one \
-            component"
         );
     }
 }

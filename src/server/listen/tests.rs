@@ -1,1 +1,316 @@
-//! x
+//! The listener as clients meet it, on real sockets.
+
+use std::net::Ipv4Addr;
+
+use axum::Router;
+use axum::extract::Extension;
+use axum::routing::get;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use jiff::Timestamp;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::super::tls::{MinVersion, ServingCertificate, Source, server_config};
+use super::*;
+
+const SOON: Duration = Duration::from_secs(10);
+const SHORT: Duration = Duration::from_millis(40);
+const NEVER: Duration = Duration::from_secs(3600);
+
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(SOON, future).await.expect("it takes too long")
+}
+
+/// A running server; requests to `/held` announce themselves and wait for `release`.
+struct Server {
+    address: SocketAddr,
+    anchor: CertificateDer<'static>,
+    shutdown: Shutdown,
+    task: JoinHandle<()>,
+    held: mpsc::UnboundedReceiver<()>,
+    release: Arc<Semaphore>,
+    _folder: tempfile::TempDir,
+    _tls: watch::Sender<Arc<ServerConfig>>,
+}
+
+fn app(announce: mpsc::UnboundedSender<()>, release: Arc<Semaphore>) -> Router {
+    let held = move || async move {
+        announce.send(()).unwrap();
+        release.acquire().await.unwrap().forget();
+        "at last"
+    };
+    let peer = |Extension(peer): Extension<Peer>| async move {
+        let leaf = peer.certificates.first().map_or(0, |leaf| leaf.len());
+        format!("{} {leaf}", peer.address)
+    };
+    Router::new().route("/held", get(held)).route("/", get(peer))
+}
+
+async fn start(limits: Limits) -> Server {
+    let folder = tempfile::tempdir().unwrap();
+    let source = Source::self_signed(folder.path().into(), vec![]);
+    let certificate = Arc::new(ServingCertificate::open(source, Timestamp::now()).unwrap());
+    let anchor = CertificateDer::from_pem_file(certificate.path()).unwrap();
+    let config = server_config(certificate, MinVersion::Tls12, vec![]).unwrap();
+    let listener = bind(Ipv4Addr::LOCALHOST.into(), 0).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (announce, held) = mpsc::unbounded_channel();
+    let (release, shutdown) = (Arc::new(Semaphore::new(0)), Shutdown::new());
+    let (tls, configs) = watch::channel(Arc::new(config));
+    let app = app(announce, release.clone());
+    let task = tokio::spawn(serve(listener, configs, app, limits, shutdown.clone()));
+    Server { address, anchor, shutdown, task, held, release, _folder: folder, _tls: tls }
+}
+
+/// The pair of a client.
+struct Identity {
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+}
+
+fn stranger() -> Identity {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(["stranger".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap().der().clone();
+    Identity { certificate, key: PrivateKeyDer::Pkcs8(key.serialize_der().into()) }
+}
+
+type Http1 = http1::SendRequest<Empty<Bytes>>;
+type Http2 = http2::SendRequest<Empty<Bytes>>;
+
+impl Server {
+    async fn tls(&self, protocol: &[u8], identity: Option<Identity>) -> TlsStream<TcpStream> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.anchor.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        let mut config = match identity {
+            Some(Identity { certificate, key }) => builder.with_client_auth_cert(vec![certificate], key).unwrap(),
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![protocol.to_vec()];
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = soon(TlsConnector::from(Arc::new(config)).connect(name, stream)).await.unwrap();
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
+        stream
+    }
+
+    /// The task ends with the connection.
+    async fn http1(&self, identity: Option<Identity>) -> (Http1, JoinHandle<hyper::Result<()>>) {
+        let stream = TokioIo::new(self.tls(b"http/1.1", identity).await);
+        let (sender, connection) = http1::Builder::new().handshake(stream).await.unwrap();
+        (sender, tokio::spawn(connection))
+    }
+
+    async fn http2(&self) -> (Http2, JoinHandle<hyper::Result<()>>) {
+        let stream = TokioIo::new(self.tls(b"h2", None).await);
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+        (sender, tokio::spawn(connection))
+    }
+}
+
+fn request(uri: &str) -> Request<Empty<Bytes>> {
+    Request::get(uri).header("host", "localhost").body(Empty::new()).unwrap()
+}
+
+async fn text(response: Response<Incoming>) -> String {
+    assert_eq!(response.status(), 200);
+    String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn both_protocols_are_served_on_one_port_and_tell_who_asks() {
+    let server = start(Limits::default()).await;
+    let (mut first, _) = server.http1(None).await;
+    for _ in 0..2 {
+        let answer = text(soon(first.send_request(request("/"))).await.unwrap()).await;
+        assert!(answer.starts_with("127.0.0.1:") && answer.ends_with(" 0"), "{answer}");
+    }
+    let (mut second, _) = server.http2().await;
+    let answer = text(soon(second.send_request(request("https://localhost/"))).await.unwrap()).await;
+    assert!(answer.starts_with("127.0.0.1:") && answer.ends_with(" 0"), "{answer}");
+}
+
+#[tokio::test]
+async fn the_certificate_of_a_stranger_reaches_each_request() {
+    let server = start(Limits::default()).await;
+    let identity = stranger();
+    let length = identity.certificate.len();
+    let (mut client, _) = server.http1(Some(identity)).await;
+    for _ in 0..2 {
+        let answer = text(soon(client.send_request(request("/"))).await.unwrap()).await;
+        assert!(answer.ends_with(&format!(" {length}")), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn plain_http_is_told_to_use_https() {
+    let server = start(Limits::default()).await;
+    for asked in ["GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), format!("PATCH /{}", "x".repeat(20_000))] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(asked.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        soon(stream.read_to_string(&mut answer)).await.unwrap();
+        assert_eq!(answer, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_is_cut_off_and_holds_up_nobody() {
+    let server = start(Limits { handshake: Duration::from_millis(500), handshakes: 1, ..Limits::default() }).await;
+    let mut silent = TcpStream::connect(server.address).await.unwrap();
+    let (mut client, _) = server.http1(None).await;
+    text(soon(client.send_request(request("/"))).await.unwrap()).await;
+    assert_eq!(soon(silent.read(&mut [0; 8])).await.unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn slow_headers_are_cut_off_while_an_idle_connection_lives_on() {
+    let server = start(Limits { header_read: SHORT, idle: NEVER, ..Limits::default() }).await;
+    let (mut idle, _) = server.http1(None).await;
+    text(soon(idle.send_request(request("/"))).await.unwrap()).await;
+    let mut slow = server.tls(b"http/1.1", None).await;
+    slow.write_all(b"GET / HTTP/1.1\r\nHost: loc").await.unwrap();
+    assert_eq!(soon(slow.read(&mut [0; 64])).await.unwrap_or(0), 0);
+    let mut second = server.tls(b"http/1.1", None).await;
+    second.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = [0; 1024];
+    soon(second.read(&mut answer)).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK"));
+    second.write_all(b"GET").await.unwrap();
+    while soon(second.read(&mut answer)).await.unwrap_or(0) > 0 {}
+    text(soon(idle.send_request(request("/"))).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn idle_connections_are_closed_but_a_long_request_is_not() {
+    let mut server = start(Limits { idle: SHORT, ..Limits::default() }).await;
+    let (mut busy, _) = server.http1(None).await;
+    let answer = tokio::spawn(busy.send_request(request("/held")));
+    soon(server.held.recv()).await;
+    let (mut first, first_end) = server.http1(None).await;
+    let (_second, second_end) = server.http2().await;
+    text(soon(first.send_request(request("/"))).await.unwrap()).await;
+    soon(first_end).await.unwrap().unwrap();
+    soon(second_end).await.unwrap().unwrap();
+    server.release.add_permits(1);
+    assert_eq!(text(soon(answer).await.unwrap().unwrap()).await, "at last");
+}
+
+fn with_headers(uri: &str, count: usize, size: usize) -> Request<Empty<Bytes>> {
+    let mut request = request(uri);
+    for _ in 0..count {
+        request.headers_mut().append("x-remote-group", "g".repeat(size).parse().unwrap());
+    }
+    request
+}
+
+#[tokio::test]
+async fn headers_have_a_limit() {
+    let server = start(Limits::default()).await;
+    for (count, size, status) in [(9, 100_000, 200), (11, 100_000, 431), (400, 8, 200), (600, 8, 431)] {
+        let (mut client, _) = server.http1(None).await;
+        let answer = soon(client.send_request(with_headers("/", count, size))).await.unwrap();
+        assert_eq!(answer.status(), status, "HTTP/1.1, {count} lines of {size}");
+    }
+    for (count, size, status) in [(9, 100_000, 200), (11, 100_000, 431), (600, 8, 200)] {
+        // The client holds itself to a limit of 16 KiB of its own unless told otherwise by the server's settings.
+        let (mut client, _) = server.http2().await;
+        text(soon(client.send_request(request("https://localhost/"))).await.unwrap()).await;
+        let sent = soon(client.send_request(with_headers("https://localhost/", count, size))).await;
+        assert_eq!(sent.map_or(431, |answer| answer.status().as_u16()), status, "HTTP/2, {count} lines of {size}");
+    }
+}
+
+#[tokio::test]
+async fn when_the_server_drains_requests_finish_and_nothing_new_begins() {
+    let mut server = start(Limits::default()).await;
+    let (_idle, idle_end) = server.http1(None).await;
+    let (mut first, first_end) = server.http1(None).await;
+    let (mut second, second_end) = server.http2().await;
+    let answers = [
+        tokio::spawn(first.send_request(request("/held"))),
+        tokio::spawn(second.send_request(request("https://localhost/held"))),
+    ];
+    soon(server.held.recv()).await;
+    soon(server.held.recv()).await;
+    server.shutdown.begin();
+    text(soon(server.http1(None).await.0.send_request(request("/"))).await.unwrap()).await;
+    server.shutdown.advance(Phase::Draining);
+    // A client of hyper that never asked calls this an error, though the server closed in good order.
+    let _ = soon(idle_end).await.unwrap();
+    assert!(TcpStream::connect(server.address).await.is_err());
+    assert!(!server.task.is_finished());
+    server.release.add_permits(2);
+    for answer in answers {
+        let answer = soon(answer).await.unwrap().unwrap();
+        assert!(answer.version() == http::Version::HTTP_2 || answer.headers()["connection"] == "close");
+        assert_eq!(text(answer).await, "at last");
+    }
+    soon(server.task).await.unwrap();
+    soon(first_end).await.unwrap().unwrap();
+    soon(second_end).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn requests_that_outlast_the_drain_time_are_cut_off() {
+    let mut server = start(Limits { drain: SHORT, ..Limits::default() }).await;
+    let (mut first, _) = server.http1(None).await;
+    let (mut second, _) = server.http2().await;
+    let first = tokio::spawn(first.send_request(request("/held")));
+    let second = tokio::spawn(second.send_request(request("https://localhost/held")));
+    soon(server.held.recv()).await;
+    soon(server.held.recv()).await;
+    server.shutdown.advance(Phase::Draining);
+    soon(server.task).await.unwrap();
+    assert!(soon(first).await.unwrap().is_err() && soon(second).await.unwrap().is_err());
+    // The handler of the second request was dropped with its connection, not left running.
+    while server.held.recv().await.is_some() {}
+}
+
+#[tokio::test]
+async fn each_handshake_takes_the_configuration_of_its_time() {
+    let server = start(Limits::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let source = Source::self_signed(folder.path().into(), vec![]);
+    let certificate = Arc::new(ServingCertificate::open(source, Timestamp::now()).unwrap());
+    let anchor = CertificateDer::from_pem_file(certificate.path()).unwrap();
+    server._tls.send_replace(Arc::new(server_config(certificate, MinVersion::Tls12, vec![]).unwrap()));
+    let server = Server { anchor, ..server };
+    text(soon(server.http1(None).await.0.send_request(request("/"))).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_port_in_use_and_a_foreign_address_are_told_with_their_flags() {
+    let taken = bind(Ipv4Addr::LOCALHOST.into(), 0).await.unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let error = bind(Ipv4Addr::LOCALHOST.into(), port).await.unwrap_err().to_string();
+    let expected = format!("port {port} of 127.0.0.1 is in use by another process: choose another with --secure-port");
+    assert_eq!(error, expected);
+    let error = bind(Ipv4Addr::new(192, 0, 2, 1).into(), 0).await.unwrap_err().to_string();
+    assert_eq!(error, "192.0.2.1 is not an address of this machine: choose another with --bind-address");
+}
+
+#[test]
+fn failures_to_accept_are_retried_ever_more_slowly() {
+    let mut backoff = Backoff::default();
+    let pauses: Vec<_> = (0..9).map(|_| backoff.next_pause().as_millis()).collect();
+    assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
+    backoff.reset();
+    assert_eq!(backoff.next_pause(), Backoff::FIRST);
+    assert!(concerns_one_connection(&io::ErrorKind::ConnectionAborted.into()));
+    assert!(!concerns_one_connection(&io::Error::from_raw_os_error(24)));
+}

@@ -76,8 +76,8 @@ impl SelfSigned {
     }
 
     fn make(&self, now: Timestamp, places: &PairPlaces) -> Result<(), CertificateError> {
-        let (certificate, key) = generate(&self.names, now)
-            .map_err(|cause| CertificateError::Make { names: self.names.clone(), cause })?;
+        let (certificate, key) =
+            generate(&self.names, now).map_err(|cause| CertificateError::Make { names: self.names.clone(), cause })?;
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory).map_err(|cause| {
             CertificateError::Write { place: Place { flag: FLAG, path: self.directory.clone() }, cause }
         })?;

@@ -253,10 +253,9 @@ fn client_showing(shown: &str, key: &str, anchor: &str, version: &'static Suppor
             true
         }
     }
-    let signer = rustls::crypto::aws_lc_rs::sign::any_supported_type(
-        &PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
-    )
-    .unwrap();
+    let signer =
+        rustls::crypto::aws_lc_rs::sign::any_supported_type(&PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap())
+            .unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(der(anchor)).unwrap();
     ClientConfig::builder_with_provider(provider())

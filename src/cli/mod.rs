@@ -1,0 +1,49 @@
+//! Commands and their flags.
+
+mod quickstart;
+mod serve;
+
+use clap::{Parser, Subcommand};
+
+/// An aggregated Kubernetes API server for image.openshift.io/v1.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API.
+    Serve(Box<serve::Serve>),
+    /// Start a server for this machine with a sample stream, and print commands to try it with.
+    Quickstart(quickstart::Quickstart),
+}
+
+impl Cli {
+    /// Runs the command until its end.
+    ///
+    /// # Errors
+    /// A sentence for the person who gave the command.
+    pub fn run(self) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(async {
+            match self.command {
+                Command::Serve(serve) => serve.run().await,
+                Command::Quickstart(quickstart) => quickstart.run().await,
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_flags_are_sound() {
+        Cli::command().debug_assert();
+    }
+}

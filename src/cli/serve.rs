@@ -1,0 +1,22 @@
+//! `serve`: the server itself.
+
+use clap::Args;
+
+use crate::server::{self, Options};
+use crate::telemetry::log;
+
+/// Flags of `serve`.
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    options: Options,
+    #[command(flatten)]
+    log: log::Options,
+}
+
+impl Serve {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        log::init(self.log.verbosity, self.log.logging_format)?;
+        server::start(self.options).await?.until_end().await
+    }
+}

@@ -1,0 +1,191 @@
+//! What every request goes through, whatever its path: identity, limits, deadline, metrics, and the log of failures.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use futures_util::FutureExt;
+use http::{HeaderName, HeaderValue, Method, header};
+
+use super::health::Health;
+use super::inflight::{InFlight, is_mutating};
+use super::listen::Peer;
+use super::respond;
+use super::shutdown::Phase;
+use crate::api;
+use crate::auth::{Authenticator, Authorizer, Identity, User};
+use crate::meta::Status;
+use crate::rest::negotiate::Wanted;
+use crate::rest::query::Query;
+use crate::rest::serve::Api;
+use crate::rest::target::Target;
+use crate::telemetry::metrics::{Metrics, RequestLabels};
+
+/// Everything that requests need.
+pub(super) struct App {
+    /// The resources.
+    pub(super) api: Api,
+    /// Who are you.
+    pub(super) authenticator: Authenticator,
+    /// May you.
+    pub(super) authorizer: Authorizer,
+    /// How many at a time.
+    pub(super) in_flight: InFlight,
+    /// Whether all is well.
+    pub(super) health: Health,
+    /// What happened.
+    pub(super) metrics: Arc<Metrics>,
+    /// The documents that never change.
+    pub(super) documents: super::documents::Documents,
+    /// The longest that a request may take.
+    pub(super) request_timeout: Duration,
+}
+
+/// What a request asks for, read once and used by everything that follows.
+#[derive(Clone)]
+pub(super) struct Asked {
+    /// The parameters.
+    pub(super) query: Query,
+    /// What the path names, if it lies below the API's version; the error tells what is wrong with the path.
+    pub(super) target: Option<Result<Target, Status>>,
+    /// Who asks; nobody for the paths that answer to everybody.
+    pub(super) user: Option<Arc<User>>,
+}
+
+/// Requests that change something get an answer before clients give up on them.
+const LONGEST_MUTATION: Duration = Duration::from_secs(34);
+/// Everything below this path is a resource.
+pub(super) const PREFIX: &str = "/apis/image.openshift.io/v1/";
+
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+
+/// Leads a request through, and tells of it.
+pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    let audit_id = request.headers().get(AUDIT_ID).cloned().unwrap_or_else(new_audit_id);
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let query = Query::parse(request.uri().query());
+    let target = path.strip_prefix(PREFIX).map(Target::parse);
+    let labels = app.labels(&method, &query, target.as_ref());
+    let media = Wanted::new(request.headers(), &query).for_errors();
+    let asked = app.admit(&request, query, target);
+    let mut response = match asked {
+        Err(status) => respond::status(&status, media),
+        Ok((asked, deadline)) => {
+            // Probes, discovery and metrics answer from memory, and must answer when nothing else does.
+            let is_counted = asked.target.is_some();
+            request.extensions_mut().insert(asked);
+            let permit = if is_counted { app.in_flight.enter(&method) } else { None };
+            let outcome = if permit.is_none() && is_counted {
+                app.metrics.terminated(&labels, 429);
+                Err(Status::too_many_requests())
+            } else {
+                run(&app, request, next, deadline).await
+            };
+            outcome.unwrap_or_else(|status| respond::status(&status, media))
+        }
+    };
+    app.metrics.answered(&labels, response.status().as_u16(), start.elapsed());
+    tell(&response, &audit_id, &method, &path, start.elapsed());
+    let headers = response.headers_mut();
+    headers.insert(AUDIT_ID, audit_id);
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Runs the rest within the deadline. A panic ends the request, not the server.
+async fn run(app: &App, request: Request, next: Next, deadline: Duration) -> Result<Response, Status> {
+    let rest = AssertUnwindSafe(next.run(request)).catch_unwind();
+    match tokio::time::timeout(deadline, rest).await {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(panic)) => {
+            app.metrics.panicked();
+            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            let mut status = Status::internal("This request caused apiserver to panic. Look in the logs for details.");
+            status.reason = "InternalError".into();
+            status.hidden = Some(format!("panic: {}", text.unwrap_or("without a text")));
+            Err(status)
+        }
+        Err(_) => Err(Status::timeout("Timeout: request did not complete within the allotted timeout").with_details(Default::default())),
+    }
+}
+
+/// The one line about a request that failed; all others are told at a higher verbosity.
+fn tell(response: &Response, audit_id: &HeaderValue, method: &Method, path: &str, took: Duration) {
+    let code = response.status().as_u16();
+    let audit_id = audit_id.to_str().unwrap_or_default();
+    let took_ms = took.as_secs_f64() * 1e3;
+    match response.extensions().get::<respond::Hidden>() {
+        Some(respond::Hidden(cause)) => tracing::error!(audit_id, %method, path, code, took_ms, "request failed: {cause}"),
+        None => tracing::debug!(audit_id, %method, path, code, took_ms, "request answered"),
+    }
+}
+
+fn new_audit_id() -> HeaderValue {
+    let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+    HeaderValue::from_str(uuid::Uuid::new_v4().hyphenated().encode_lower(&mut text)).expect("a UUID is plain ASCII")
+}
+
+impl App {
+    /// Whether a request may go on, and how long it may take.
+    fn admit(&self, request: &Request, query: Query, target: Option<Result<Target, Status>>) -> Result<(Asked, Duration), Status> {
+        let asked_for = query.timeout()?;
+        let most = if is_mutating(request.method()) { self.request_timeout.min(LONGEST_MUTATION) } else { self.request_timeout };
+        let deadline = asked_for.map_or(most, |wanted| wanted.min(most));
+        let certificates = request.extensions().get::<Peer>().map(|peer| peer.certificates.clone());
+        let identity = self.authenticator.authenticate(request.headers(), certificates.as_deref().unwrap_or_default());
+        if !self.authorizer.allows(&identity, request.uri().path()) {
+            return Err(Status::unauthorized());
+        }
+        if self.health.shutdown.phase() >= Phase::Draining && !self.health.is_path(request.uri().path()) {
+            return Err(Status::unavailable("apiserver is shutting down"));
+        }
+        let user = match identity {
+            Identity::User(user) => Some(user),
+            Identity::Anonymous | Identity::Refused => None,
+        };
+        Ok((Asked { query, target, user }, deadline))
+    }
+
+    fn labels(&self, method: &Method, query: &Query, target: Option<&Result<Target, Status>>) -> RequestLabels {
+        let none = RequestLabels { verb: "", group: "", version: "", resource: "", subresource: "", scope: "", component: "apiserver" };
+        let Some(Ok(target)) = target else {
+            return none;
+        };
+        let Some(endpoint) = self.api.find(target) else {
+            return none;
+        };
+        let scope = match (&target.namespace, &target.name) {
+            (_, Some(_)) => "resource",
+            (Some(_), None) => "namespace",
+            (None, None) => "cluster",
+        };
+        RequestLabels {
+            verb: capitals(target.verb(method, query)),
+            group: api::GROUP,
+            version: api::VERSION,
+            resource: endpoint.resource,
+            subresource: endpoint.subresource.unwrap_or_default(),
+            scope,
+            ..none
+        }
+    }
+}
+
+/// The verb as metrics name it.
+fn capitals(verb: &str) -> &'static str {
+    match verb {
+        "get" => "GET",
+        "list" => "LIST",
+        "watch" => "WATCH",
+        "create" => "POST",
+        "update" => "PUT",
+        "patch" => "PATCH",
+        "delete" => "DELETE",
+        "deletecollection" => "DELETECOLLECTION",
+        _ => "",
+    }
+}

@@ -1,0 +1,73 @@
+//! Documents that never change while the server runs: made once, sent from memory.
+
+use bytes::Bytes;
+use serde::Serialize;
+use sha2::{Digest, Sha512};
+
+use crate::api::GROUP;
+use crate::resources::API;
+use crate::rest::discovery::{self, Aggregated, Group, GroupList, ResourceList};
+use crate::rest::json;
+use crate::rest::serve::Api;
+
+/// Discovery and the version.
+pub(super) struct Documents {
+    /// `/apis`.
+    pub(super) groups: GroupList,
+    /// `/apis/<group>`.
+    pub(super) group: Group,
+    /// `/apis/<group>/<version>`.
+    pub(super) resources: ResourceList,
+    /// `/apis` in one document, with everything below it.
+    pub(super) aggregated: Aggregated,
+    /// The entity tag of `aggregated`, with its quotes.
+    pub(super) aggregated_tag: String,
+    /// `/version`, indented.
+    pub(super) version: Bytes,
+}
+
+/// What `/version` tells.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    major: &'static str,
+    minor: &'static str,
+    git_version: &'static str,
+    git_commit: &'static str,
+    git_tree_state: &'static str,
+    build_date: &'static str,
+    go_version: &'static str,
+    compiler: &'static str,
+    platform: &'static str,
+}
+
+/// Operating system and architecture, in Go's words.
+const PLATFORM: &str = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
+
+impl Documents {
+    /// The documents about an API.
+    pub(super) fn new(api: &Api) -> Self {
+        let aggregated = discovery::aggregated(API, GROUP, api.endpoints());
+        let hash = Sha512::digest(json::encode(&aggregated));
+        let hash: String = hash.iter().map(|byte| format!("{byte:02X}")).collect();
+        let version = Version {
+            major: env!("CARGO_PKG_VERSION_MAJOR"),
+            minor: env!("CARGO_PKG_VERSION_MINOR"),
+            git_version: concat!("v", env!("CARGO_PKG_VERSION")),
+            git_commit: "",
+            git_tree_state: "",
+            build_date: "",
+            go_version: "",
+            compiler: "rustc",
+            platform: PLATFORM,
+        };
+        Self {
+            groups: discovery::groups(API, GROUP),
+            group: discovery::group(API, GROUP),
+            resources: discovery::resources(API, api.endpoints()),
+            aggregated,
+            aggregated_tag: format!("\"{hash}\""),
+            version: json::indent(&json::encode(&version)).into(),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! `/livez`, `/readyz` and `/healthz`: whether to restart the server, and whether to send requests to it.
+//!
+//! Storage counts for `/readyz` only: a restart does not mend it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::shutdown::{Phase, Shutdown};
+use crate::rest::query::Query;
+use crate::store::Store;
+
+/// A check that takes longer has failed.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// One thing that is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Check {
+    /// The server answers.
+    Ping,
+    /// The store can be read.
+    Storage,
+    /// The server is not about to end.
+    Shutdown,
+}
+
+impl Check {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Storage => "storage",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// What the health of the server is read from.
+#[derive(Clone)]
+pub(super) struct Health {
+    /// The store.
+    pub(super) store: Arc<dyn Store>,
+    /// The phase of the server.
+    pub(super) shutdown: Shutdown,
+}
+
+/// The answer to a health check.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Report {
+    /// HTTP status code.
+    pub(super) code: u16,
+    /// The body.
+    pub(super) text: String,
+}
+
+impl Health {
+    /// Whether a path is one of the three, or below one of them.
+    pub(super) fn is_path(&self, path: &str) -> bool {
+        ["livez", "readyz", "healthz"].iter().any(|root| path.strip_prefix('/').is_some_and(|path| path.starts_with(root)))
+    }
+
+    /// The answer for a path such as `/readyz` or `/readyz/ping`; none for a check that does not exist.
+    pub(super) async fn report(&self, path: &str, query: &Query) -> Option<Report> {
+        let (root, single) = path.trim_start_matches('/').split_once('/').map_or((path.trim_start_matches('/'), None), |(root, one)| (root, Some(one)));
+        let checks: &[Check] = match root {
+            "livez" | "healthz" => &[Check::Ping],
+            "readyz" => &[Check::Ping, Check::Storage, Check::Shutdown],
+            _ => return None,
+        };
+        match single {
+            None => Some(self.all(root, checks, query).await),
+            Some(name) => {
+                let check = checks.iter().find(|check| check.name() == name)?;
+                Some(match self.run(*check).await {
+                    Ok(()) => Report { code: 200, text: "ok".into() },
+                    Err(why) => Report { code: 500, text: format!("internal server error: {why}\n") },
+                })
+            }
+        }
+    }
+
+    async fn all(&self, root: &str, checks: &[Check], query: &Query) -> Report {
+        let excluded: Vec<&str> = query.all("exclude").collect();
+        let (mut text, mut failed) = (String::new(), Vec::new());
+        for check in checks {
+            let name = check.name();
+            if excluded.contains(&name) {
+                text += &format!("[+]{name} excluded: ok\n");
+            } else if let Err(why) = self.run(*check).await {
+                text += &format!("[-]{name} failed: reason withheld\n");
+                failed.push(format!("{name}: {why}"));
+            } else {
+                text += &format!("[+]{name} ok\n");
+            }
+        }
+        let unknown: Vec<String> =
+            excluded.iter().filter(|name| checks.iter().all(|check| check.name() != **name)).map(|name| format!("{name:?}")).collect();
+        if !unknown.is_empty() {
+            text += &format!("warn: some health checks cannot be excluded: no matches for {}\n", unknown.join(","));
+        }
+        if !failed.is_empty() {
+            tracing::warn!(check = root, "health check failed: {}", failed.join("; "));
+            return Report { code: 500, text: format!("{text}{root} check failed\n") };
+        }
+        match query.get("verbose") {
+            Some(_) => Report { code: 200, text: format!("{text}{root} check passed\n") },
+            None => Report { code: 200, text: "ok".into() },
+        }
+    }
+
+    async fn run(&self, check: Check) -> Result<(), String> {
+        match check {
+            Check::Ping => Ok(()),
+            Check::Shutdown if self.shutdown.phase() == Phase::Running => Ok(()),
+            Check::Shutdown => Err("the server is shutting down".into()),
+            Check::Storage => match tokio::time::timeout(PATIENCE, self.store.healthy()).await {
+                Ok(healthy) => healthy.map_err(|why| why.to_string()),
+                Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+            },
+        }
+    }
+}

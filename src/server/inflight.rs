@@ -1,0 +1,92 @@
+//! How many requests are worked on at a time. More are turned away at once, so that overload is felt by the client and
+//! not by the server's memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::Method;
+
+use crate::telemetry::metrics::Metrics;
+
+/// The flags of the limits.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Options {
+    /// Requests that only read, at a time; more are answered with 429.
+    #[arg(long, value_name = "COUNT", default_value_t = 400, value_parser = at_least_one)]
+    pub max_requests_inflight: usize,
+    /// Requests that change something, at a time; more are answered with 429.
+    #[arg(long, value_name = "COUNT", default_value_t = 200, value_parser = at_least_one)]
+    pub max_mutating_requests_inflight: usize,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "a whole number from 1 is needed".to_owned())
+}
+
+/// The requests that are being worked on.
+pub(super) struct InFlight {
+    reading: Lane,
+    mutating: Lane,
+    metrics: Arc<Metrics>,
+}
+
+struct Lane {
+    kind: &'static str,
+    most: usize,
+    count: AtomicUsize,
+}
+
+/// The right to work on one request.
+pub(super) struct Permit<'a> {
+    lane: &'a Lane,
+    metrics: &'a Metrics,
+}
+
+impl InFlight {
+    /// Nothing is being worked on.
+    pub(super) fn new(options: Options, metrics: Arc<Metrics>) -> Self {
+        let Options { max_requests_inflight, max_mutating_requests_inflight } = options;
+        let lane = |kind, most| Lane { kind, most, count: AtomicUsize::new(0) };
+        Self { reading: lane("readOnly", max_requests_inflight), mutating: lane("mutating", max_mutating_requests_inflight), metrics }
+    }
+
+    /// The right to work on a request with this method, unless there are as many as there may be.
+    pub(super) fn enter(&self, method: &Method) -> Option<Permit<'_>> {
+        let lane = if is_mutating(method) { &self.mutating } else { &self.reading };
+        let before = lane.count.fetch_add(1, Ordering::Relaxed);
+        if before >= lane.most {
+            lane.count.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        self.metrics.set_in_flight(lane.kind, before + 1);
+        Some(Permit { lane, metrics: &self.metrics })
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        let before = self.lane.count.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.set_in_flight(self.lane.kind, before.saturating_sub(1));
+    }
+}
+
+/// Whether a method is for changing something.
+pub(super) fn is_mutating(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_request_has_a_limit_of_its_own() {
+        let options = Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1 };
+        let limits = InFlight::new(options, Arc::default());
+        let reading = limits.enter(&Method::GET).unwrap();
+        assert!(limits.enter(&Method::GET).is_none());
+        assert!(limits.enter(&Method::POST).is_some());
+        drop(reading);
+        assert!(limits.enter(&Method::GET).is_some());
+    }
+}

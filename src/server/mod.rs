@@ -1,0 +1,119 @@
+//! Puts the server together: flags, store, resources, TLS, listening, background work, and the end of it all.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+mod app;
+mod documents;
+mod health;
+mod inflight;
+pub mod listen;
+pub mod options;
+mod respond;
+mod router;
+pub mod shutdown;
+pub mod tls;
+
+pub use options::Options;
+
+use self::shutdown::{Phase, Shutdown};
+use crate::resources::{self, Catalog};
+use crate::store::Store;
+use crate::store::embedded::{self, Embedded};
+use crate::telemetry::metrics::Metrics;
+
+/// How often the serving certificate is looked at again.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A server that is serving.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The certificate that clients must trust.
+    pub certificate: PathBuf,
+    /// The resources, for work inside of the process.
+    pub catalog: Arc<Catalog>,
+    /// How to end it.
+    pub shutdown: Shutdown,
+    serving: JoinHandle<()>,
+}
+
+/// Starts a server; it serves when this returns.
+///
+/// # Errors
+/// A sentence that names the flag behind whatever cannot be used.
+pub async fn start(options: Options) -> anyhow::Result<Running> {
+    let Options { listen, tls, access, storage, registries, in_flight, request_timeout, shutdown: ending } = options;
+    let authorizer = access.authorizer()?;
+    let authenticator = access.authenticator()?;
+    let listener = listen::bind(listen.bind_address, listen.secure_port).await?;
+    let address = listener.local_addr().context("the address of the listening socket is not known")?;
+    let (certificate, config) = serving_certificate(&tls)?;
+    let store = open_store(storage).await?;
+    let catalog = Arc::new(Catalog::new(&store, (&registries).into()));
+    let shutdown = Shutdown::new();
+    let metrics = Arc::new(Metrics::new());
+    let api = resources::all(&catalog);
+    let app = app::App {
+        documents: documents::Documents::new(&api),
+        api,
+        authenticator,
+        authorizer,
+        in_flight: inflight::InFlight::new(in_flight, metrics.clone()),
+        health: health::Health { store, shutdown: shutdown.clone() },
+        metrics,
+        request_timeout,
+    };
+    let path = certificate.path().to_owned();
+    let refresh = tokio::spawn(certificate.keep_current(CERTIFICATE_INTERVAL));
+    let limits = listen::Limits { drain: request_timeout, ..listen::Limits::default() };
+    let service = router::router(Arc::new(app));
+    let serving = listen::serve(listener, config, service, limits, shutdown.clone());
+    let end = shutdown.clone();
+    let serving = tokio::spawn(async move {
+        serving.await;
+        refresh.abort();
+        end.advance(Phase::Stopped);
+    });
+    tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move { shutdown.conduct(ending.shutdown_delay_duration).await }
+    });
+    tracing::info!(%address, "serving");
+    Ok(Running { address, certificate: path, catalog, shutdown, serving })
+}
+
+impl Running {
+    /// Serves until a signal, or [`Shutdown::begin`], has led to the end.
+    ///
+    /// # Errors
+    /// Signals cannot be received, or serving ended in a panic.
+    pub async fn until_end(self) -> anyhow::Result<()> {
+        tokio::spawn(self.shutdown.on_signals().context("signals cannot be received")?);
+        self.serving.await.context("serving ended early")?;
+        tracing::info!("ended");
+        Ok(())
+    }
+}
+
+fn serving_certificate(options: &tls::Options) -> anyhow::Result<(Arc<tls::ServingCertificate>, watch::Receiver<Arc<rustls::ServerConfig>>)> {
+    let source = tls::Source::from_options(options, Vec::new())?;
+    let certificate = Arc::new(tls::ServingCertificate::open(source, Timestamp::now())?);
+    let config = tls::server_config(certificate.clone(), options.tls_min_version, Vec::new());
+    Ok((certificate, watch::channel(Arc::new(config.context("TLS cannot be set up")?)).1))
+}
+
+async fn open_store(storage: options::Storage) -> anyhow::Result<Arc<dyn Store>> {
+    let options::Storage { data_dir, data_dir_lock_timeout } = storage;
+    let first_revision = embedded::first_revision(SystemTime::now());
+    let options = embedded::Options { lock_timeout: data_dir_lock_timeout, first_revision, ..embedded::Options::new(data_dir) };
+    let store = tokio::task::spawn_blocking(move || Embedded::open(options)).await.context("opening the store ended early")?;
+    Ok(Arc::new(store.context("--data-dir cannot be used")?))
+}

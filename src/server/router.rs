@@ -1,0 +1,177 @@
+//! Which path is answered by what. Everything goes through [`app::guard`] first.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware;
+use axum::response::Response;
+use axum::routing::any;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+
+use super::app::{self, App, Asked};
+use super::inflight::is_mutating;
+use super::respond;
+use crate::auth::User;
+use crate::meta::{Status, Time};
+use crate::rest::codec::MAX_BODY_BYTES;
+use crate::rest::negotiate::{Forms, Media, Wanted};
+use crate::rest::reply::Reply;
+use crate::rest::serve;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/// The service that answers every request.
+pub(super) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/livez", any(health))
+        .route("/livez/{check}", any(health))
+        .route("/readyz", any(health))
+        .route("/readyz/{check}", any(health))
+        .route("/healthz", any(health))
+        .route("/healthz/{check}", any(health))
+        .route("/metrics", any(metrics))
+        .route("/version", any(version))
+        .route("/apis", any(groups))
+        .route("/apis/", any(groups))
+        .route("/apis/image.openshift.io", any(group))
+        .route("/apis/image.openshift.io/", any(group))
+        .route("/apis/image.openshift.io/v1", any(resources))
+        .route(app::PREFIX, any(resources))
+        .fallback(resource)
+        .layer(middleware::from_fn_with_state(app.clone(), app::guard))
+        .with_state(app)
+}
+
+/// Anything below the version of the API; and every path that does not exist.
+async fn resource(State(app): State<Arc<App>>, mut request: Request) -> Response {
+    let Some(asked) = request.extensions_mut().remove::<Asked>() else {
+        return respond::status(&Status::hidden("a request came past the guard"), Media::Json { pretty: true });
+    };
+    let media = Wanted::new(request.headers(), &asked.query).for_errors();
+    let target = match asked.target {
+        Some(Ok(target)) => target,
+        Some(Err(status)) => return respond::status(&status, media),
+        None => return respond::status(&Status::no_such_path(), media),
+    };
+    let (parts, body) = request.into_parts();
+    let body = if is_mutating(&parts.method) { read(&parts.headers, body).await } else { Ok(Bytes::new()) };
+    let body = match body {
+        Ok(body) => body,
+        Err(status) => return respond::status(&status, media),
+    };
+    let request = serve::Request {
+        user: asked.user.unwrap_or_else(|| Arc::new(User::default())),
+        method: &parts.method,
+        headers: &parts.headers,
+        target,
+        query: asked.query,
+        body,
+        now: Time::now(),
+    };
+    respond::reply(app.api.serve(request).await)
+}
+
+/// The whole body, unless it is too large.
+async fn read(headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, Status> {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > MAX_BODY_BYTES) {
+        return Err(Status::request_too_large(MAX_BODY_BYTES));
+    }
+    match Limited::new(body, MAX_BODY_BYTES).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(why) if why.is::<LengthLimitError>() => Err(Status::request_too_large(MAX_BODY_BYTES)),
+        Err(why) => Err(Status::bad_request(format!("the body of the request could not be read: {why}"))),
+    }
+}
+
+async fn health(State(app): State<Arc<App>>, request: Request) -> Response {
+    let path = request.uri().path();
+    let asked = request.extensions().get::<Asked>();
+    let query = asked.map(|asked| asked.query.clone()).unwrap_or_default();
+    let Some(report) = app.health.report(path, &query).await else {
+        return respond::status(&Status::no_such_path(), Wanted::new(request.headers(), &query).for_errors());
+    };
+    let mut response = respond::text(report.code, report.text, TEXT);
+    if path.matches('/').count() == 1 {
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    response
+}
+
+async fn metrics(State(app): State<Arc<App>>) -> Response {
+    respond::text(200, app.metrics.text(), "application/openmetrics-text; version=1.0.0; charset=utf-8")
+}
+
+async fn version(State(app): State<Arc<App>>, request: Request) -> Response {
+    document(&request, |_| {
+        let body = app.documents.version.clone();
+        Ok(Reply { code: 200, content_type: "application/json", body, retry_after: 0, hidden: None })
+    })
+}
+
+async fn group(State(app): State<Arc<App>>, request: Request) -> Response {
+    document(&request, |media| Reply::document(media, &app.documents.group))
+}
+
+async fn resources(State(app): State<Arc<App>>, request: Request) -> Response {
+    document(&request, |media| Reply::document(media, &app.documents.resources))
+}
+
+async fn groups(State(app): State<Arc<App>>, request: Request) -> Response {
+    if asks_for_aggregated(request.headers()) && request.method() == Method::GET {
+        return aggregated(&app, request.headers());
+    }
+    let mut response = document(&request, |media| Reply::document(media, &app.documents.groups));
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+    response
+}
+
+/// Everything about discovery in one document, or 304 for who has it already.
+fn aggregated(app: &App, headers: &HeaderMap) -> Response {
+    let tag = &app.documents.aggregated_tag;
+    let is_known = headers.get(header::IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == tag.as_bytes());
+    let mut response = match Reply::document(Media::Json { pretty: false }, &app.documents.aggregated) {
+        _ if is_known => {
+            let mut response = Response::default();
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            response
+        }
+        Ok(reply) => respond::reply(Reply { content_type: AGGREGATED, ..reply }),
+        Err(status) => return respond::status(&status, Media::Json { pretty: true }),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
+    headers.insert(header::ETAG, HeaderValue::from_str(tag).expect("a hash in quotes is plain ASCII"));
+    response
+}
+
+/// Whether the first clause that this server can meet is the one document of discovery.
+fn asks_for_aggregated(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let first = accept.split(',').find(|clause| {
+        let parameter = |name: &str| clause.split(';').filter_map(|pair| pair.split_once('=')).find(|(key, _)| key.trim() == name);
+        let value = |name| parameter(name).map(|(_, value)| value.trim());
+        let is_json = ["application/json", "*/*"].contains(&clause.split(';').next().unwrap_or_default().trim());
+        is_json && (value("as").is_none() || (value("as"), value("v"), value("g")) == (Some("APIGroupDiscoveryList"), Some("v2"), Some("apidiscovery.k8s.io")))
+    });
+    first.is_some_and(|clause| clause.contains("as="))
+}
+
+/// A document that can only be read.
+fn document(request: &Request, write: impl Fn(Media) -> Result<Reply, Status>) -> Response {
+    let query = request.extensions().get::<Asked>().map(|asked| asked.query.clone()).unwrap_or_default();
+    let wanted = Wanted::new(request.headers(), &query);
+    let answer = match *request.method() {
+        Method::GET => wanted.agree(Forms::ObjectOnly).and_then(|representation| write(representation.media)),
+        _ => Err(Status::method_not_allowed()),
+    };
+    match answer {
+        Ok(reply) => respond::reply(reply),
+        Err(status) => respond::status(&status, wanted.for_errors()),
+    }
+}

@@ -1,0 +1,128 @@
+//! Metrics in the names that dashboards for API servers know. Labels come from closed sets only.
+
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// What a request was, as metrics name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// The verb in capitals, such as `GET` or `LIST`; empty for paths that are no resource.
+    pub verb: &'static str,
+    /// The API group.
+    pub group: &'static str,
+    /// The version of the group.
+    pub version: &'static str,
+    /// The resource; empty for paths that are none.
+    pub resource: &'static str,
+    /// The aspect of the resource.
+    pub subresource: &'static str,
+    /// `resource`, `namespace` or `cluster`; empty for paths that are no resource.
+    pub scope: &'static str,
+    /// Always `apiserver`.
+    pub component: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AnsweredLabels {
+    code: u16,
+    verb: &'static str,
+    group: &'static str,
+    version: &'static str,
+    resource: &'static str,
+    subresource: &'static str,
+    scope: &'static str,
+    component: &'static str,
+}
+
+/// Whether a request changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabels {
+    request_kind: &'static str,
+}
+
+/// The metrics of a server.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<AnsweredLabels, Counter>,
+    durations: Family<RequestLabels, Histogram>,
+    in_flight: Family<KindLabels, Gauge>,
+    terminated: Family<AnsweredLabels, Counter>,
+    panics: Counter,
+}
+
+/// Upper bounds of the classes of duration, in seconds.
+const DURATIONS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
+
+impl Metrics {
+    /// All metrics at zero.
+    pub fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::default(),
+            requests: Family::default(),
+            durations: Family::new_with_constructor(|| Histogram::new(DURATIONS)),
+            in_flight: Family::default(),
+            terminated: Family::default(),
+            panics: Counter::default(),
+        };
+        let start = Gauge::<f64, AtomicU64>::default();
+        start.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
+        let registry = &mut metrics.registry;
+        registry.register("apiserver_request", "Requests that were answered", metrics.requests.clone());
+        registry.register("apiserver_request_duration_seconds", "Time from a request to its answer", metrics.durations.clone());
+        registry.register("apiserver_current_inflight_requests", "Requests being worked on", metrics.in_flight.clone());
+        let text = "Requests that were turned away or ended early by the server to protect itself";
+        registry.register("apiserver_request_terminations", text, metrics.terminated.clone());
+        registry.register("apiserver_request_panics", "Requests that ended in a panic", metrics.panics.clone());
+        registry.register("process_start_time_seconds", "When the process started, since 1970", start);
+        metrics
+    }
+
+    /// A request was answered.
+    pub fn answered(&self, request: &RequestLabels, code: u16, took: Duration) {
+        self.requests.get_or_create(&request.with(code)).inc();
+        self.durations.get_or_create(request).observe(took.as_secs_f64());
+    }
+
+    /// A request was turned away, or ended, because the server has too much to do.
+    pub fn terminated(&self, request: &RequestLabels, code: u16) {
+        self.terminated.get_or_create(&request.with(code)).inc();
+    }
+
+    /// A request ended in a panic.
+    pub fn panicked(&self) {
+        self.panics.inc();
+    }
+
+    /// How many requests of a kind (`readOnly` or `mutating`) are being worked on.
+    pub fn set_in_flight(&self, request_kind: &'static str, count: usize) {
+        self.in_flight.get_or_create(&KindLabels { request_kind }).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// All metrics, as a scraper reads them.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("writing to a string does not fail");
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl RequestLabels {
+    fn with(&self, code: u16) -> AnsweredLabels {
+        let Self { verb, group, version, resource, subresource, scope, component } = *self;
+        AnsweredLabels { code, verb, group, version, resource, subresource, scope, component }
+    }
+}

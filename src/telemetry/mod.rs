@@ -1,0 +1,4 @@
+//! Logs and metrics. Uses no other floor.
+
+pub mod log;
+pub mod metrics;
