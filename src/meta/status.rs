@@ -120,7 +120,7 @@ impl Status {
 
     /// 404: an object does not exist.
     pub fn not_found(resource: Resource<'_>, name: &str) -> Self {
-        Self::failure(404, "NotFound", format!("{resource} \"{name}\" not found")).about(resource, name)
+        Self::failure(404, "NotFound", format!("{resource} {} not found", field::quote(name))).about(resource, name)
     }
 
     /// 404: there is no such path.
@@ -137,12 +137,12 @@ impl Status {
 
     /// 409: an object of this name exists.
     pub fn already_exists(resource: Resource<'_>, name: &str) -> Self {
-        Self::failure(409, "AlreadyExists", format!("{resource} \"{name}\" already exists")).about(resource, name)
+        Self::failure(409, "AlreadyExists", format!("{resource} {} already exists", field::quote(name))).about(resource, name)
     }
 
     /// 409: the object is not in the state that the request builds on.
     pub fn conflict(resource: Resource<'_>, name: &str, why: &str) -> Self {
-        let text = format!("Operation cannot be fulfilled on {resource} \"{name}\": {why}");
+        let text = format!("Operation cannot be fulfilled on {resource} {}: {why}", field::quote(name));
         Self::failure(409, "Conflict", text).about(resource, name)
     }
 
@@ -165,7 +165,7 @@ impl Status {
 
     /// 422: the object breaks rules. `kind` names the kind, not the resource.
     pub fn invalid(kind: Resource<'_>, name: &str, errors: &[field::Error]) -> Self {
-        let text = format!("{kind} \"{name}\" is invalid: {}", field::join(errors));
+        let text = format!("{kind} {} is invalid: {}", field::quote(name), field::join(errors));
         let mut status = Self::failure(422, "Invalid", text).about(kind, name);
         if let Some(details) = &mut status.details {
             details.causes = errors.iter().map(field::Error::cause).collect();

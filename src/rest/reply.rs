@@ -1,6 +1,11 @@
 //! Answers: objects, lists and statuses in the representation that was agreed upon.
 
+use std::io::Write;
+
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::{HeaderMap, header};
 use serde_json::Value;
 
 use super::codec::GroupVersion;
@@ -17,12 +22,23 @@ pub struct Reply {
     pub code: u16,
     /// Media type of the body.
     pub content_type: &'static str,
+    /// How the body is compressed.
+    pub encoding: Encoding,
     /// The body.
     pub body: Bytes,
     /// Seconds for `Retry-After`; 0 for none.
     pub retry_after: u32,
     /// What went wrong inside, for the log only.
     pub hidden: Option<String>,
+}
+
+/// How a body is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// Not at all.
+    Identity,
+    /// With gzip.
+    Gzip,
 }
 
 /// An object on its way out.
@@ -53,14 +69,19 @@ pub struct Listed<T> {
 }
 
 impl Reply {
+    /// An answer with this body.
+    pub fn new(code: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self { code, content_type, encoding: Encoding::Identity, body: body.into(), retry_after: 0, hidden: None }
+    }
+
     /// Compact JSON, complete with its final newline, in another way of writing.
     fn write(code: u16, media: Media, compact: Vec<u8>) -> Result<Self, Status> {
         let body = match media {
-            Media::Json { pretty: false } => compact.into(),
-            Media::Json { pretty: true } => json::indent(&compact).into(),
-            Media::Yaml => to_yaml(&compact).map_err(|why| Status::internal(why.to_string()))?.into(),
+            Media::Json { pretty: false } => compact,
+            Media::Json { pretty: true } => json::indent(&compact),
+            Media::Yaml => to_yaml(&compact).map_err(|why| Status::internal(why.to_string()))?.into_bytes(),
         };
-        Ok(Self { code, content_type: media.content_type(), body, retry_after: 0, hidden: None })
+        Ok(Self::new(code, media.content_type(), body))
     }
 
     /// An answer of any serializable document, such as discovery.
@@ -84,7 +105,7 @@ impl Reply {
         let plain = Media::Json { pretty: true };
         let mut reply = match Self::write(code, media, compact.clone()) {
             Ok(reply) => reply,
-            Err(_) => Self { code, content_type: plain.content_type(), body: json::indent(&compact).into(), retry_after: 0, hidden: None },
+            Err(_) => Self::new(code, plain.content_type(), json::indent(&compact)),
         };
         reply.retry_after = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
         reply.hidden = status.hidden.clone();
@@ -164,6 +185,24 @@ impl<T: Kind> Sent<T> {
             Self::Object(object) => Ok(*object),
             Self::Json(compact) => serde_json::from_slice(&compact).map_err(Status::hidden),
         }
+    }
+}
+
+impl Reply {
+    /// The same answer, compressed if it is large and the client accepts that.
+    ///
+    /// As in the reference, only a bare `gzip` in the list counts as acceptance.
+    pub fn compressed(mut self, headers: &HeaderMap) -> Self {
+        /// Smaller bodies are not worth the time.
+        const LEAST: usize = 128 << 10;
+        let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if self.body.len() > LEAST && accepted.split(',').any(|each| each.trim() == "gzip") {
+            let mut encoder = GzEncoder::new(Vec::with_capacity(self.body.len() / 4), Compression::fast());
+            encoder.write_all(&self.body).expect("writing to memory does not fail");
+            self.body = encoder.finish().expect("writing to memory does not fail").into();
+            self.encoding = Encoding::Gzip;
+        }
+        self
     }
 }
 

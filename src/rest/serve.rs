@@ -56,9 +56,10 @@ impl Api {
 
     /// Answers a request.
     pub async fn serve(&self, request: Request<'_>) -> Reply {
-        let wanted = Wanted::new(request.headers, &request.query);
+        let headers = request.headers;
+        let wanted = Wanted::new(headers, &request.query);
         match self.answer(request, &wanted).await {
-            Ok(reply) => reply,
+            Ok(reply) => reply.compressed(headers),
             Err(status) => Reply::status(&status, wanted.for_errors()),
         }
     }

@@ -10,6 +10,7 @@ use crate::telemetry::metrics::Metrics;
 
 /// The flags of the limits.
 #[derive(Clone, Copy, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// Requests that only read, at a time; more are answered with 429.
     #[arg(long, value_name = "COUNT", default_value_t = 400, value_parser = at_least_one)]

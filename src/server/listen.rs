@@ -28,6 +28,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The flags of listening.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// The address to listen on. `::` is every address of both families.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]

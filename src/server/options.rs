@@ -11,6 +11,7 @@ use crate::domain::policy::Registries;
 
 /// All flags of the server.
 #[derive(Clone, Debug, Args)]
+#[group(skip)]
 pub struct Options {
     /// Where it listens.
     #[command(flatten)]
@@ -40,6 +41,7 @@ pub struct Options {
 
 /// The flags of authentication and authorization.
 #[derive(Clone, Debug, Args)]
+#[group(skip)]
 pub struct Access {
     /// File with bearer tokens, a line each: token,user,uid,"group1,group2".
     #[arg(long, value_name = "FILE")]
@@ -68,6 +70,7 @@ pub enum Mode {
 
 /// The flags of the embedded store.
 #[derive(Clone, Debug, Args)]
+#[group(skip)]
 pub struct Storage {
     /// Folder of the data. Made if it is not there, readable for this user only.
     #[arg(long, value_name = "FOLDER", default_value = "data")]
@@ -79,6 +82,7 @@ pub struct Storage {
 
 /// The flags about registries.
 #[derive(Clone, Debug, Args)]
+#[group(skip)]
 pub struct RegistryOptions {
     /// Host and port of the registry inside of the cluster: what streams say in status.dockerImageRepository.
     #[arg(long, value_name = "HOST[:PORT]", value_parser = host)]

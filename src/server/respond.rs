@@ -6,7 +6,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::meta::Status;
 use crate::rest::negotiate::Media;
-use crate::rest::reply::Reply;
+use crate::rest::reply::{Encoding, Reply};
 
 /// What went wrong inside, on its way to the log.
 #[derive(Clone, Debug)]
@@ -18,6 +18,10 @@ pub(super) fn reply(reply: Reply) -> Response {
     *response.status_mut() = StatusCode::from_u16(reply.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
+    if reply.encoding == Encoding::Gzip {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
     if reply.retry_after > 0 {
         headers.insert(header::RETRY_AFTER, reply.retry_after.into());
     }
@@ -37,6 +41,5 @@ pub(super) fn status(status: &Status, media: Media) -> Response {
 
 /// Plain text as HTTP.
 pub(super) fn text(code: u16, text: String, content_type: &'static str) -> Response {
-    let body = text.into();
-    reply(Reply { code, content_type, body, retry_after: 0, hidden: None })
+    reply(Reply::new(code, content_type, text))
 }

@@ -107,10 +107,7 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
 }
 
 async fn version(State(app): State<Arc<App>>, request: Request) -> Response {
-    document(&request, |_| {
-        let body = app.documents.version.clone();
-        Ok(Reply { code: 200, content_type: "application/json", body, retry_after: 0, hidden: None })
-    })
+    document(&request, |_| Ok(Reply::new(200, "application/json", app.documents.version.clone())))
 }
 
 async fn group(State(app): State<Arc<App>>, request: Request) -> Response {

@@ -13,6 +13,7 @@ use tracing::{error, info};
 
 /// The flags of shutting down.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// How long to keep serving after a signal while /readyz fails, so that load balancers notice: 15s.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]

@@ -20,6 +20,7 @@ pub use error::{CertificateError, Place};
 
 /// The flags of TLS.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// File with the serving certificate and its intermediates, in PEM. Re-read every minute.
     #[arg(long, value_name = "FILE")]

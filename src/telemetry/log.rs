@@ -11,6 +11,7 @@ const VARIABLE: &str = "RUST_LOG";
 
 /// The flags of logging.
 #[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
 pub struct Options {
     /// How much to log: 0-1 what an operator needs, 2-4 each step of this server, 5 and above its inner workings.
     /// RUST_LOG overrides it.

@@ -57,11 +57,12 @@ pub(crate) fn observe(answer: &Answer, request: &Request, step: &Step, scrubber:
     Ok(seen)
 }
 
-/// Takes a value out of an answer as it came: out of its body, or with `headers.x` a header.
+/// Takes a value out of an answer as it came: out of its body, which must call itself JSON, or with `headers.x` a header.
 pub(crate) fn take(answer: &Answer, place: &str) -> Result<String> {
     let headers: Map<String, Value> =
         answer.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
-    let mut parsed = answer.json().ok().filter(Value::is_object).unwrap_or_else(|| json!({}));
+    let json = answer.header("content-type").is_some_and(|kind| kind.contains("json"));
+    let mut parsed = answer.json().ok().filter(|body| json && body.is_object()).unwrap_or_else(|| json!({}));
     parsed["headers"] = headers.into();
     let found = json::lookup(&parsed, place).with_context(|| format!("cannot take {place} out of the answer"))?;
     Ok(found.as_str().map_or_else(|| found.to_string(), str::to_owned))

@@ -56,7 +56,9 @@ impl Connections {
         let mut http1 = http1::Builder::new();
         // The headers are timed by `Activity`, which costs no timer a request.
         http1.timer(TokioTimer::new()).header_read_timeout(None).max_headers(limits.header_lines);
-        http1.max_buf_size(usize::try_from(limits.header_bytes).unwrap_or(usize::MAX).max(8 << 10));
+        let header_bytes = usize::try_from(limits.header_bytes).unwrap_or(usize::MAX).max(8 << 10);
+        // The buffer alone is no exact limit: its last read may overshoot and complete the headers.
+        http1.max_buf_size(header_bytes).max_header_size(header_bytes);
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
             .timer(TokioTimer::new())

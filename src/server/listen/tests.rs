@@ -223,11 +223,14 @@ async fn headers_have_a_limit() {
     let server = start(Limits::default()).await;
     for (count, size, status) in [(9, 100_000, 200), (11, 100_000, 431), (400, 8, 200), (600, 8, 431)] {
         let (mut client, _) = server.http1(None).await;
-        let answer = soon(client.send_request(with_headers("/", count, size))).await.unwrap();
-        assert_eq!(answer.status(), status, "HTTP/1.1, {count} lines of {size}");
+        let sent = soon(client.send_request(with_headers("/", count, size))).await;
+        // Whoever is still sending when the server closes may see a reset instead of the answer.
+        let seen =
+            sent.map_or_else(|error| if size > 8 { 431 } else { panic!("{error}") }, |got| got.status().as_u16());
+        assert_eq!(seen, status, "HTTP/1.1, {count} lines of {size}");
     }
     for (count, size, status) in [(9, 100_000, 200), (11, 100_000, 431), (600, 8, 200)] {
-        // The client holds itself to a limit of 16 KiB of its own unless told otherwise by the server's settings.
+        // Once the client knows the server's settings, it refuses by itself to send more.
         let (mut client, _) = server.http2().await;
         text(soon(client.send_request(request("https://localhost/"))).await.unwrap()).await;
         let sent = soon(client.send_request(with_headers("https://localhost/", count, size))).await;

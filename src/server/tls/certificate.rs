@@ -194,7 +194,7 @@ impl ServingCertificate {
                     warn!(file = %self.places.certificate, %ends, "the serving certificate has ended");
                 }
             }
-            Reload::Refused(error) => warn!(%error, "a new serving certificate is refused, the present one stays"),
+            Reload::Refused(error) => warn!(%error, "no new serving certificate, the present one stays"),
         }
     }
 }

@@ -39,6 +39,10 @@ pub(super) fn read(place: &Place) -> Result<Vec<u8>, CertificateError> {
 }
 
 impl PemPair {
+    pub(super) fn new(certificate: Vec<u8>, key: Vec<u8>) -> Self {
+        Self { certificate, key }
+    }
+
     /// Reads both files. They may be of different generations when they are replaced meanwhile; the pair does not
     /// parse then, and the next look finds the new one complete.
     pub(super) fn read(places: &PairPlaces) -> Result<Self, CertificateError> {

@@ -50,29 +50,32 @@ impl SelfSigned {
     }
 
     /// Sees to it that a pair is there that serves beyond the renewal time and carries the names.
+    ///
+    /// A file that is there but cannot be read now is an error: a new pair would break the trust in the present one.
     pub(super) fn ensure(&self, now: Timestamp) -> Result<(), CertificateError> {
         let places = self.places();
-        let Some(present) = read_if_present(&places.certificate)? else {
-            if places.key.path.exists() {
-                return Err(CertificateError::KeyAlone { certificate: places.certificate, key: places.key });
+        match (read_if_present(&places.certificate)?, read_if_present(&places.key)?) {
+            (None, Some(_)) => Err(CertificateError::KeyAlone { certificate: places.certificate, key: places.key }),
+            (Some(certificate), _) if !is_ours(&certificate) => Ok(()),
+            (Some(certificate), Some(key)) => {
+                let serves = self.serves(&PemPair::new(certificate, key), now, &places);
+                if serves { Ok(()) } else { self.make(now, &places) }
             }
-            return self.make(now, &places);
-        };
-        if is_ours(&present) && !self.serves(&present, now, &places) { self.make(now, &places) } else { Ok(()) }
+            (_, None) => self.make(now, &places),
+        }
     }
 
-    fn serves(&self, certificate: &[u8], now: Timestamp, places: &PairPlaces) -> bool {
-        let pair = PemPair::read(places).and_then(|pem| pem.parse(places));
-        pair.is_ok_and(|pair| pair.ends.duration_since(now) > RENEW_BEFORE) && self.carries_names(certificate)
+    fn serves(&self, pem: &PemPair, now: Timestamp, places: &PairPlaces) -> bool {
+        let Ok(pair) = pem.parse(places) else { return false };
+        pair.ends.duration_since(now) > RENEW_BEFORE && pair.key.cert.first().is_some_and(|leaf| self.is_named_by(leaf))
     }
 
-    fn carries_names(&self, certificate: &[u8]) -> bool {
-        with_certificate(certificate, |certificate| {
-            let Ok(Some(carried)) = certificate.subject_alternative_name() else { return false };
-            let carried = &carried.value.general_names;
-            self.names.iter().all(|name| carried.iter().any(|general| is_name(general, name)))
-        })
-        .unwrap_or(false)
+    /// Whether the certificate carries all the names.
+    fn is_named_by(&self, leaf: &CertificateDer<'_>) -> bool {
+        let Ok((_, leaf)) = X509Certificate::from_der(leaf) else { return false };
+        let Ok(Some(carried)) = leaf.subject_alternative_name() else { return false };
+        let carried = &carried.value.general_names;
+        self.names.iter().all(|name| carried.iter().any(|general| is_name(general, name)))
     }
 
     fn make(&self, now: Timestamp, places: &PairPlaces) -> Result<(), CertificateError> {
@@ -104,12 +107,12 @@ fn generate(names: &[String], now: Timestamp) -> Result<(String, String), rcgen:
     Ok((certificate.pem(), key.serialize_pem()))
 }
 
-fn is_ours(certificate: &[u8]) -> bool {
-    with_certificate(certificate, |certificate| {
-        let name = certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
-        name.is_some_and(|name| name.starts_with(MARK)) && certificate.issuer() == certificate.subject()
-    })
-    .unwrap_or(false)
+/// Whether the first certificate of a PEM file was made here. What does not parse was not.
+fn is_ours(pem: &[u8]) -> bool {
+    let Ok(der) = CertificateDer::from_pem_slice(pem) else { return false };
+    let Ok((_, certificate)) = X509Certificate::from_der(&der) else { return false };
+    let name = certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+    name.is_some_and(|name| name.starts_with(MARK)) && certificate.issuer() == certificate.subject()
 }
 
 fn is_name(general: &GeneralName<'_>, name: &str) -> bool {
@@ -119,13 +122,6 @@ fn is_name(general: &GeneralName<'_>, name: &str) -> bool {
         (GeneralName::IPAddress(carried), Ok(IpAddr::V6(address))) => *carried == address.octets(),
         _ => false,
     }
-}
-
-/// Looks at the first certificate of a PEM file, if there is one that parses.
-fn with_certificate<T>(pem: &[u8], look: impl FnOnce(&X509Certificate<'_>) -> T) -> Option<T> {
-    let der = CertificateDer::from_pem_slice(pem).ok()?;
-    let (_, certificate) = X509Certificate::from_der(&der).ok()?;
-    Some(look(&certificate))
 }
 
 fn read_if_present(place: &Place) -> Result<Option<Vec<u8>>, CertificateError> {
@@ -231,6 +227,19 @@ mod tests {
         fs::write(folder.path().join("apiserver.key"), key.serialize_pem()).unwrap();
         maker(folder.path(), &["localhost"]).ensure(day(1_000_000)).unwrap();
         assert_eq!(fs::read_to_string(folder.path().join("apiserver.crt")).unwrap(), theirs);
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_read_now_is_an_error_and_not_a_reason_for_a_new_pair() {
+        let folder = tempfile::tempdir().unwrap();
+        let maker = maker(folder.path(), &["localhost"]);
+        maker.ensure(day(0)).unwrap();
+        let first = fs::read(folder.path().join("apiserver.crt")).unwrap();
+        fs::remove_file(folder.path().join("apiserver.key")).unwrap();
+        fs::create_dir(folder.path().join("apiserver.key")).unwrap();
+        let error = maker.ensure(day(0)).unwrap_err().to_string();
+        assert!(error.contains("apiserver.key (--cert-dir) cannot be read"), "{error}");
+        assert_eq!(fs::read(folder.path().join("apiserver.crt")).unwrap(), first);
     }
 
     #[test]
