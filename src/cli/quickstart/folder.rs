@@ -1,0 +1,109 @@
+//! The folder of a quickstart: what lies in it, readable for its owner only.
+
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde_json::json;
+
+/// The folder, with a token in it.
+pub(super) struct Folder(PathBuf);
+
+const USER: &str = "admin";
+const NAME: &str = "imagestream-apiserver";
+
+impl Folder {
+    /// Makes the folder and the token, unless they are there.
+    pub(super) fn prepare(path: &Path) -> anyhow::Result<Self> {
+        let flag = || format!("--data-dir: the folder {} cannot be prepared", path.display());
+        fs::create_dir_all(path).with_context(flag)?;
+        fs::set_permissions(path, Permissions::from_mode(0o700)).with_context(flag)?;
+        let folder = Self(path.to_owned());
+        let token = match fs::read_to_string(folder.token()) {
+            Ok(token) if !token.trim().is_empty() => token.trim().to_owned(),
+            _ => new_token(),
+        };
+        write_private(&folder.token(), &token).with_context(flag)?;
+        write_private(&folder.tokens(), &format!("{token},{USER},{USER},\"system:masters\"\n")).with_context(flag)?;
+        Ok(folder)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(super) fn certificates(&self) -> PathBuf {
+        self.0.join("certificates")
+    }
+
+    /// The token alone.
+    pub(super) fn token(&self) -> PathBuf {
+        self.0.join("admin.token")
+    }
+
+    /// The token in the form that the server reads.
+    pub(super) fn tokens(&self) -> PathBuf {
+        self.0.join("tokens.csv")
+    }
+
+    pub(super) fn kubeconfig(&self) -> PathBuf {
+        self.0.join("kubeconfig")
+    }
+
+    /// Writes what kubectl needs. It names the files of token and certificate, relative to itself, and holds neither.
+    pub(super) fn write_kubeconfig(&self, address: SocketAddr, certificate: &Path) -> anyhow::Result<()> {
+        let certificate = certificate.strip_prefix(&self.0).unwrap_or(certificate);
+        let config = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": NAME, "cluster": {"server": format!("https://{address}"), "certificate-authority": certificate}}],
+            "users": [{"name": USER, "user": {"tokenFile": self.token().file_name().map(Path::new)}}],
+            "contexts": [{"name": NAME, "context": {"cluster": NAME, "user": USER}}],
+            "current-context": NAME,
+        });
+        let path = self.kubeconfig();
+        let text = serde_saphyr::to_string(&config).context("the kubeconfig cannot be written as YAML")?;
+        write_private(&path, &text).with_context(|| format!("{} cannot be written", path.display()))
+    }
+}
+
+/// 122 random bits, twice: more than anybody can guess.
+fn new_token() -> String {
+    format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
+}
+
+/// Puts a whole file in place at once, readable for its owner only.
+fn write_private(path: &Path, content: &str) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    let _ = fs::remove_file(&new);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    file.write_all(content.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_kept_and_everything_is_private() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("data");
+        let first = Folder::prepare(&path).unwrap();
+        let token = fs::read_to_string(first.token()).unwrap();
+        let again = Folder::prepare(&path).unwrap();
+        again.write_kubeconfig("127.0.0.1:1".parse().unwrap(), &again.certificates().join("x.crt")).unwrap();
+        assert_eq!(fs::read_to_string(again.token()).unwrap(), token);
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&path), 0o700);
+        for file in [again.token(), again.tokens(), again.kubeconfig()] {
+            assert_eq!(mode(&file), 0o600, "{}", file.display());
+        }
+        let config = fs::read_to_string(again.kubeconfig()).unwrap();
+        assert!(!config.contains(&token) && config.contains("certificates/x.crt"), "{config}");
+    }
+}

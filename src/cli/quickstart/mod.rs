@@ -1,0 +1,94 @@
+//! `quickstart`: a server for this machine, with a sample stream and commands to try it with.
+//!
+//! Everything lies in one folder and is kept: certificate, token, data. Running it again goes on where it ended.
+
+mod folder;
+mod sample;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, FromArgMatches};
+
+use self::folder::Folder;
+use crate::server::{self, Options, Running};
+use crate::telemetry::log;
+
+/// Flags of `quickstart`.
+#[derive(Debug, Args)]
+pub(super) struct Quickstart {
+    /// Folder of everything: data, certificate, token, kubeconfig. Made if it is not there.
+    #[arg(long, value_name = "FOLDER", default_value = "data")]
+    data_dir: PathBuf,
+    /// The port to listen on, on 127.0.0.1. 0 takes any free one.
+    #[arg(long, value_name = "PORT", default_value_t = 8443)]
+    secure_port: u16,
+    #[command(flatten)]
+    log: log::Options,
+}
+
+impl Quickstart {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let Self { data_dir, secure_port, log } = self;
+        log::init(log.verbosity, log.logging_format)?;
+        let folder = Folder::prepare(&data_dir)?;
+        let running = server::start(options(&folder, secure_port)?).await?;
+        sample::load(&running.catalog).await?;
+        folder.write_kubeconfig(running.address, &running.certificate)?;
+        println!("{}", invitation(&folder, &running));
+        running.until_end().await
+    }
+}
+
+/// The flags that `serve` would have to be given.
+fn options(folder: &Folder, port: u16) -> anyhow::Result<Options> {
+    let command = Options::augment_args(clap::Command::new("quickstart"));
+    let matches = command.try_get_matches_from(["quickstart", "--authorization-mode=AlwaysAllow"])?;
+    let mut options = Options::from_arg_matches(&matches)?;
+    options.listen = server::listen::Options { bind_address: IpAddr::V4(Ipv4Addr::LOCALHOST), secure_port: port };
+    options.tls.cert_dir = folder.certificates();
+    options.access.token_auth_file = Some(folder.tokens());
+    options.storage.data_dir = folder.path().to_owned();
+    Ok(options)
+}
+
+/// What is printed: commands that work as they stand.
+fn invitation(folder: &Folder, running: &Running) -> String {
+    let Running { address, certificate, .. } = running;
+    let (full, short) = (sample::current(), sample::previous());
+    format!(
+        "The server listens on https://{address} and ends with Ctrl-C. Its data is in {data}.\n\
+         The sample stream {stream} in the namespace {namespace} has a history of real images.\n\n\
+         Its present image, by its full digest:\n\n  {full}\n\n\
+         The one before, by the beginning of its digest, with kubectl:\n\n  {partial}\n\n\
+         All of it:\n\n  {table}\n  {list}\n",
+        data = folder.path().display(),
+        stream = sample::STREAM,
+        namespace = sample::NAMESPACE,
+        full = curl(folder, *address, certificate, &full),
+        partial = kubectl(folder, &format!("imagestreamimage {}@{} -o yaml", sample::STREAM, &short[..19])),
+        table = kubectl(folder, &format!("imagestreamimage {}@{}", sample::STREAM, &full[7..19])),
+        list = kubectl(folder, "imagestreams"),
+    )
+}
+
+fn curl(folder: &Folder, address: SocketAddr, certificate: &Path, digest: &str) -> String {
+    let path = format!("{}/namespaces/{}/imagestreamimages", crate::api::GROUP_VERSION, sample::NAMESPACE);
+    format!(
+        "curl --cacert {} -H \"Authorization: Bearer $(cat {})\" https://{address}/apis/{path}/{}@{digest}",
+        quoted(certificate),
+        quoted(&folder.token()),
+        sample::STREAM,
+    )
+}
+
+fn kubectl(folder: &Folder, what: &str) -> String {
+    format!("kubectl --kubeconfig {} -n {} get {what}", quoted(&folder.kubeconfig()), sample::NAMESPACE)
+}
+
+/// A path as a word of a shell's command.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = text.chars().all(|letter| letter.is_ascii_alphanumeric() || "/._-".contains(letter));
+    if is_plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
