@@ -201,6 +201,6 @@ fn read_log(stderr: ChildStderr, log: &Mutex<Vec<String>>, address: &watch::Send
 /// The address in the line of the log that tells it.
 fn serving_address(line: &str) -> Option<SocketAddr> {
     let line: Value = serde_json::from_str(line).ok()?;
-    let fields = line.get("fields").filter(|fields| fields["message"] == "serving")?;
-    fields["address"].as_str()?.parse().ok()
+    let address = (line["message"] == "serving").then(|| line["address"].as_str())?;
+    address?.parse().ok()
 }

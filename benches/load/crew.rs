@@ -1,0 +1,83 @@
+//! The client: a few threads, each with its share of the connections. Knows nothing of what is asked.
+
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail};
+use futures_util::stream::{FuturesUnordered, TryStreamExt};
+use tokio::runtime::Builder;
+
+use crate::wire::{self, Connection, Connector};
+
+/// How long the server may take to become ready.
+const READY: Duration = Duration::from_secs(30);
+/// How often it is asked for that.
+const INTERVAL: Duration = Duration::from_millis(20);
+
+/// Everybody who asks.
+pub(crate) struct Crew {
+    /// Makes the connections.
+    pub(crate) connector: Connector,
+    /// How many ask at a time.
+    pub(crate) connections: usize,
+    /// How many threads they share.
+    pub(crate) threads: usize,
+}
+
+impl Crew {
+    /// Runs a job on every connection and gives their results. The job is told the number of its connection.
+    ///
+    /// # Errors
+    /// The first job that fails, or that is not done within `limit`.
+    pub(crate) fn run<T, J>(&self, address: SocketAddr, limit: Duration, job: J) -> anyhow::Result<Vec<T>>
+    where
+        T: Send,
+        J: AsyncFn(&mut Connection, usize) -> anyhow::Result<T> + Sync,
+    {
+        let job = &job;
+        thread::scope(|scope| {
+            let start = |thread| scope.spawn(move || self.share(thread, address, limit, job));
+            let threads: Vec<_> = (0..self.threads).map(start).collect();
+            let mut results = Vec::with_capacity(self.connections);
+            for thread in threads {
+                results.extend(thread.join().map_err(|_| anyhow!("a thread of the client panicked"))??);
+            }
+            Ok(results)
+        })
+    }
+
+    /// What one thread does. Connections wake one by one, so each is polled only when it has something to do.
+    fn share<T, J>(&self, thread: usize, address: SocketAddr, limit: Duration, job: &J) -> anyhow::Result<Vec<T>>
+    where
+        J: AsyncFn(&mut Connection, usize) -> anyhow::Result<T>,
+    {
+        let jobs = (thread..self.connections).step_by(self.threads).map(|number| async move {
+            let mut connection = self.connector.open(address).await.context("no connection came about")?;
+            job(&mut connection, number).await
+        });
+        let jobs: FuturesUnordered<_> = jobs.collect();
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let done = runtime.block_on(async { tokio::time::timeout(limit, jobs.try_collect()).await });
+        done.with_context(|| format!("not done after {limit:?}"))?
+    }
+
+    /// Waits until a server says that it is ready.
+    ///
+    /// # Errors
+    /// It does not say so in time.
+    pub(crate) fn await_readiness(&self, address: SocketAddr) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            while begun.elapsed() < READY {
+                let mut connection = self.connector.open(address).await?;
+                if connection.exchange(&wire::get("/readyz")).await?.status == 200 {
+                    return Ok(());
+                }
+                tokio::time::sleep(INTERVAL).await;
+            }
+            bail!("the server is not ready after {READY:?}")
+        })
+    }
+}
