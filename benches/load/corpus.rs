@@ -101,7 +101,8 @@ fn manifest(number: usize, config: &str) -> Value {
 
 /// A configuration of about 6 kB.
 fn config(number: usize) -> Value {
-    let created = format!("2026-0{}-{:02}T09:{:02}:{:02}.123456789Z", 1 + number % 9, 1 + number % 28, number % 60, number % 59);
+    let created =
+        format!("2026-0{}-{:02}T09:{:02}:{:02}.123456789Z", 1 + number % 9, 1 + number % 28, number % 60, number % 59);
     let container = json!({
         "Hostname": &hex(&format!("host {number}"))[..12],
         "User": "1001",
@@ -112,7 +113,8 @@ fn config(number: usize) -> Value {
         "WorkingDir": "/opt/app-root/src",
         "Labels": labels(number),
     });
-    let diff_ids: Vec<String> = (0..LAYERS).map(|layer| digest(&format!("unpacked {}", layer_seed(number, layer)))).collect();
+    let diff_ids: Vec<String> =
+        (0..LAYERS).map(|layer| digest(&format!("unpacked {}", layer_seed(number, layer)))).collect();
     json!({
         "architecture": "amd64",
         "os": "linux",
@@ -126,7 +128,8 @@ fn config(number: usize) -> Value {
 
 fn environment(number: usize) -> Vec<String> {
     let mut lines = vec![
-        "PATH=/opt/app-root/src/bin:/opt/app-root/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into(),
+        "PATH=/opt/app-root/src/bin:/opt/app-root/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+            .into(),
         "HOME=/opt/app-root/src".into(),
         "LANG=C.UTF-8".into(),
         "JAVA_HOME=/usr/lib/jvm/java-21-openjdk".into(),

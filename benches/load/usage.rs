@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 
 /// The kernel tells processor time in these units, on every architecture that matters here.
-const TICK: Duration = Duration::from_millis(10);
+const TICK_MILLIS: u64 = 10;
 
 /// What was taken up to a moment.
 pub(crate) struct Sample {
@@ -80,15 +80,16 @@ fn processor_time(process: &str) -> anyhow::Result<Duration> {
 /// Time of the whole machine in user and kernel mode, and what the host gave to others meanwhile.
 fn busy_time() -> anyhow::Result<Duration> {
     let stat = fs::read_to_string("/proc/stat").context("/proc/stat cannot be read")?;
-    let fields = stat.lines().next().and_then(|line| line.strip_prefix("cpu ")).context("/proc/stat has another form")?;
+    let fields =
+        stat.lines().next().and_then(|line| line.strip_prefix("cpu ")).context("/proc/stat has another form")?;
     let fields: Vec<&str> = fields.split_whitespace().collect();
     ticks([0, 1, 2, 7].into_iter().filter_map(|at| fields.get(at).copied()))
 }
 
 fn ticks<'a>(fields: impl Iterator<Item = &'a str>) -> anyhow::Result<Duration> {
-    let mut sum = 0;
+    let mut sum: u64 = 0;
     for field in fields {
-        sum += field.parse::<u32>().with_context(|| format!("{field:?} is no number of ticks"))?;
+        sum += field.parse::<u64>().with_context(|| format!("{field:?} is no number of ticks"))?;
     }
-    Ok(TICK * sum)
+    Ok(Duration::from_millis(TICK_MILLIS * sum))
 }

@@ -19,7 +19,9 @@ pub enum DockerImageMetadata {
 
 /// A metadata version that no form is known for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no kind \"DockerImage\" is registered for version \"image.openshift.io/{0}\" in scheme \"image.openshift.io\"")]
+#[error(
+    "no kind \"DockerImage\" is registered for version \"image.openshift.io/{0}\" in scheme \"image.openshift.io\""
+)]
 pub struct UnknownVersion(pub String);
 
 /// Why metadata cannot be read.

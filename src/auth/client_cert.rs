@@ -90,7 +90,10 @@ mod tests {
     fn a_certificate_of_the_authority_names_its_user() {
         let (issuer, ca) = authority();
         let user = ca.user(&client(&issuer, ExtendedKeyUsagePurpose::ClientAuth)).unwrap();
-        assert_eq!((user.name.as_str(), user.groups.as_slice()), ("alice", &["devs".to_owned(), "system:authenticated".into()][..]));
+        assert_eq!(
+            (user.name.as_str(), user.groups.as_slice()),
+            ("alice", &["devs".to_owned(), "system:authenticated".into()][..])
+        );
     }
 
     #[test]

@@ -53,7 +53,8 @@ impl TokenFile {
     /// The first thing that is wrong with it.
     pub fn parse(content: &[u8]) -> Result<Self, TokenFileError> {
         let mut reader = csv::ReaderBuilder::new();
-        let mut reader = reader.has_headers(false).flexible(true).trim(csv::Trim::All).comment(Some(b'#')).from_reader(content);
+        let mut reader =
+            reader.has_headers(false).flexible(true).trim(csv::Trim::All).comment(Some(b'#')).from_reader(content);
         let mut users: Vec<([u8; 32], Arc<User>)> = Vec::new();
         for record in reader.records() {
             let record = record?;
@@ -110,7 +111,10 @@ mod tests {
 
     #[test]
     fn faults_name_the_line_and_never_the_token() {
-        assert_eq!(fault("a,b,c\nsecret,x\n"), "line 2 has 2 columns, at least 3 are needed: token, user name, user UID");
+        assert_eq!(
+            fault("a,b,c\nsecret,x\n"),
+            "line 2 has 2 columns, at least 3 are needed: token, user name, user UID"
+        );
         assert_eq!(fault(",b,c\n"), "line 1 has an empty token");
         assert_eq!(fault("a,b,c\na,d,e\n"), "line 2 has the token of an earlier line");
         assert_eq!(fault("\n"), "it holds no token");

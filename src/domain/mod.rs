@@ -14,8 +14,8 @@ pub mod metadata;
 pub mod names;
 pub mod policy;
 pub mod reference;
-pub mod status;
 pub mod signed;
+pub mod status;
 pub mod validate;
 
 pub use json::Error as BadJson;

@@ -1,15 +1,6 @@
-//! The rules for names: path segments, image streams, and names made of two parts.
+//! The rules for names: image streams, and names made of two parts.
 
-/// Why a name that is a segment of a URL path is not allowed; empty if it is.
-pub fn path_segment_faults(name: &str) -> Vec<&'static str> {
-    match name {
-        "." => return vec!["may not be '.'"],
-        ".." => return vec!["may not be '..'"],
-        _ => {}
-    }
-    let forbidden = [('/', "may not contain '/'"), ('%', "may not contain '%'")];
-    forbidden.into_iter().filter(|(letter, _)| name.contains(*letter)).map(|(_, text)| text).collect()
-}
+use crate::meta::path_segment_faults;
 
 /// Why a name is not allowed for an image stream; empty if it is. The form is checked only in path segments.
 pub fn stream_name_faults(name: &str) -> Vec<&'static str> {

@@ -11,7 +11,8 @@ use crate::meta::field;
 pub fn prepare_update(old: &ImageStream, new: &mut ImageStream) {
     new.spec.tags.clone_from(&old.spec.tags);
     new.spec.docker_image_repository.clone_from(&old.spec.docker_image_repository);
-    let generations: Vec<Option<i64>> = new.status.tags.iter().map(|tag| generation_of(old, &tag.tag, tag.items.first()?)).collect();
+    let generations: Vec<Option<i64>> =
+        new.status.tags.iter().map(|tag| generation_of(old, &tag.tag, tag.items.first()?)).collect();
     for (tag, generation) in new.status.tags.iter_mut().zip(generations) {
         if let (Some(event), Some(generation)) = (tag.items.first_mut(), generation) {
             event.generation = generation;
@@ -42,8 +43,10 @@ fn is_change(before: &TagEvent, event: &TagEvent) -> bool {
 /// The faults of references that `new` brings into the status.
 pub fn faults(old: &ImageStream, new: &ImageStream) -> Vec<field::Error> {
     let events = |stream: &ImageStream| stream.status.tags.iter().flat_map(|tag| tag.items.clone()).collect::<Vec<_>>();
-    let known: std::collections::HashSet<String> = events(old).into_iter().map(|event| event.docker_image_reference).collect();
-    let tags = new.status.tags.iter().flat_map(|tag| tag.items.iter().enumerate().map(move |(at, event)| (tag, at, event)));
+    let known: std::collections::HashSet<String> =
+        events(old).into_iter().map(|event| event.docker_image_reference).collect();
+    let tags =
+        new.status.tags.iter().flat_map(|tag| tag.items.iter().enumerate().map(move |(at, event)| (tag, at, event)));
     tags.filter(|(_, _, event)| !known.contains(&event.docker_image_reference))
         .filter_map(|(tag, at, event)| {
             let path = format!("status.tags[{}].items[{at}].dockerImageReference", tag.tag);

@@ -3,10 +3,12 @@
 //! Plain data and its JSON shape. Knows nothing of images, storage or HTTP.
 
 pub mod field;
+mod names;
 mod object;
 mod status;
 mod time;
 
+pub use names::path_segment_faults;
 pub use object::{Kind, ListMeta, ManagedFieldsEntry, Object, ObjectMeta, OwnerReference};
 pub use status::{Cause, Details, Resource, Status};
 pub use time::Time;

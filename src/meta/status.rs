@@ -94,13 +94,7 @@ pub struct Cause {
 impl Status {
     /// A failure with a code, a reason (may be empty) and a text.
     pub fn failure(code: u16, reason: &str, message: impl Into<String>) -> Self {
-        Self {
-            status: "Failure".into(),
-            message: message.into(),
-            reason: reason.into(),
-            code,
-            ..Self::default()
-        }
+        Self { status: "Failure".into(), message: message.into(), reason: reason.into(), code, ..Self::default() }
     }
 
     /// A success that has nothing else to say.
@@ -137,7 +131,8 @@ impl Status {
 
     /// 409: an object of this name exists.
     pub fn already_exists(resource: Resource<'_>, name: &str) -> Self {
-        Self::failure(409, "AlreadyExists", format!("{resource} {} already exists", field::quote(name))).about(resource, name)
+        Self::failure(409, "AlreadyExists", format!("{resource} {} already exists", field::quote(name)))
+            .about(resource, name)
     }
 
     /// 409: the object is not in the state that the request builds on.

@@ -59,8 +59,7 @@ impl Serialize for Time {
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse()
-            .map_err(|_| de::Error::custom(format_args!("{text:?} is not an RFC 3339 time")))
+        text.parse().map_err(|_| de::Error::custom(format_args!("{text:?} is not an RFC 3339 time")))
     }
 }
 

@@ -145,7 +145,9 @@ fn parts_key(image: &str) -> Key {
 /// Keeps the rows about images that list images beside the images themselves.
 pub(super) fn family_changes(old: Option<&Image>, new: Option<&Image>) -> Vec<Change> {
     let parts = |image: Option<&Image>| -> Vec<String> {
-        image.map(|image| image.docker_image_manifests.iter().map(|part| part.digest.clone()).collect()).unwrap_or_default()
+        image
+            .map(|image| image.docker_image_manifests.iter().map(|part| part.digest.clone()).collect())
+            .unwrap_or_default()
     };
     let (before, after) = (parts(old), parts(new));
     let Some(image) = old.or(new).filter(|_| before != after) else {

@@ -8,7 +8,7 @@ use super::columns::{self, NAME, REFERENCE};
 use super::{API, Catalog, catalog, record};
 use crate::api::Image;
 use crate::domain::{intake, validate};
-use crate::meta::field;
+use crate::meta::{field, path_segment_faults};
 use crate::rest::endpoint::{Builder, Endpoint, Scope};
 use crate::rest::metadata;
 use crate::rest::stored::Strategy;
@@ -40,6 +40,10 @@ pub struct ImageStrategy;
 impl Strategy<Image> for ImageStrategy {
     fn prepare_create(&self, image: &mut Image) {
         intake::prepare_new(image);
+    }
+
+    fn name_faults(&self, name: &str) -> Vec<&'static str> {
+        path_segment_faults(name)
     }
 
     fn validate(&self, image: &Image) -> Vec<field::Error> {

@@ -52,7 +52,7 @@ impl Create<ImageStreamMapping> for Push {
             Ok(if has_work { Decision::Write(changes, ()) } else { Decision::Keep(()) })
         })
         .await?;
-        Ok(Written::Status(Status { code: 201, ..Status::success() }))
+        Ok(Written::Status(Box::new(Status { code: 201, ..Status::success() })))
     }
 }
 

@@ -9,7 +9,7 @@ use super::columns::{self, NAME, UPDATED};
 use super::{API, Catalog};
 use crate::api::{ImageStream, ImageStreamStatus, NamedTagEventList};
 use crate::domain::policy::Registries;
-use crate::domain::validate;
+use crate::domain::{names, validate};
 use crate::meta::{Time, field};
 use crate::rest::endpoint::{Builder, Endpoint, Scope};
 use crate::rest::json;
@@ -45,7 +45,12 @@ pub(super) static COLUMNS: Columns<ImageStream> = Columns {
         columns::text("Updated", UPDATED, 0),
     ],
     cells: |stream, now| {
-        vec![json!(stream.metadata.name), json!(repository(stream)), json!(tags_cell(stream)), json!(updated_cell(stream, now))]
+        vec![
+            json!(stream.metadata.name),
+            json!(repository(stream)),
+            json!(tags_cell(stream)),
+            json!(updated_cell(stream, now)),
+        ]
     },
 };
 
@@ -105,6 +110,10 @@ impl Strategy<ImageStream> for StreamStrategy {
         stream.metadata.generation = 1;
         stream.spec.tags.iter_mut().for_each(|tag| tag.generation = Some(1));
         self.registries.decorate(stream);
+    }
+
+    fn name_faults(&self, name: &str) -> Vec<&'static str> {
+        names::stream_name_faults(name)
     }
 
     fn validate(&self, stream: &ImageStream) -> Vec<field::Error> {

@@ -117,7 +117,8 @@ impl<'a> Record<'a> {
         let view = match place {
             NO_VIEW => View::Broken(view),
             place => {
-                let (before, after) = view.split_at_checked(place as usize).ok_or("the revision is outside of the view")?;
+                let (before, after) =
+                    view.split_at_checked(place as usize).ok_or("the revision is outside of the view")?;
                 View::Image(before, after)
             }
         };
@@ -155,7 +156,9 @@ mod tests {
     use super::*;
 
     fn image(manifest: &str, config: &str) -> Image {
-        let mut image: Image = serde_json::from_str(r#"{"metadata":{"name":"x","uid":"u","creationTimestamp":"2020-01-01T00:00:00Z"}}"#).unwrap();
+        let mut image: Image =
+            serde_json::from_str(r#"{"metadata":{"name":"x","uid":"u","creationTimestamp":"2020-01-01T00:00:00Z"}}"#)
+                .unwrap();
         image.docker_image_manifest = manifest.into();
         image.docker_image_config = config.into();
         image
@@ -180,7 +183,12 @@ mod tests {
 
     #[test]
     fn whatever_can_be_shown_or_not_is_stored_unchanged() {
-        for image in [image("", ""), image(r#"{"schemaVersion":2}"#, "{}"), image("{oops", "x"), image(r#"{"schemaVersion":2}"#, "")] {
+        for image in [
+            image("", ""),
+            image(r#"{"schemaVersion":2}"#, "{}"),
+            image("{oops", "x"),
+            image(r#"{"schemaVersion":2}"#, ""),
+        ] {
             assert_eq!(decode(&encode(&image)).unwrap(), image);
         }
         assert!(shown(&image("{oops", "")).contains("\"code\":500"));

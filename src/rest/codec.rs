@@ -26,7 +26,8 @@ pub fn decode<T: Kind>(cx: &Cx, api: GroupVersion) -> Result<T, Status> {
     let value = read(cx, T::KIND)?;
     let (kind, version) = (text_of(&value, "kind"), text_of(&value, "apiVersion"));
     if !version.is_empty() && version != api.name {
-        let text = format!("the API version in the data ({version}) does not match the expected API version ({})", api.name);
+        let text =
+            format!("the API version in the data ({version}) does not match the expected API version ({})", api.name);
         return Err(Status::bad_request(text));
     }
     if !kind.is_empty() && kind != T::KIND {
@@ -55,8 +56,12 @@ pub fn read(cx: &Cx, kind: &str) -> Result<Value, Status> {
     let media = cx.content_type.as_deref().unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match media.as_str() {
-        "" | "application/json" => from_json(&cx.body).map_err(|why| unrecognized(kind, &format!("json parse error: {why}"), &cx.body)),
-        "application/yaml" => from_yaml(&cx.body).map_err(|why| unrecognized(kind, &format!("yaml parse error: {why}"), &cx.body)),
+        "" | "application/json" => {
+            from_json(&cx.body).map_err(|why| unrecognized(kind, &format!("json parse error: {why}"), &cx.body))
+        }
+        "application/yaml" => {
+            from_yaml(&cx.body).map_err(|why| unrecognized(kind, &format!("yaml parse error: {why}"), &cx.body))
+        }
         _ => {
             let text = "the body of the request was in an unknown format - accepted media types include: \
                         application/json, application/yaml, application/vnd.kubernetes.protobuf";
@@ -95,7 +100,10 @@ fn text_of(value: &Value, key: &str) -> String {
 }
 
 fn unrecognized(kind: &str, why: &str, body: &[u8]) -> Status {
-    let text = format!("the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; {why} ({})", head(body));
+    let text = format!(
+        "the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; {why} ({})",
+        head(body)
+    );
     Status::bad_request(text)
 }
 

@@ -59,7 +59,8 @@ pub fn check_dry_run(values: &[&str], options: &'static str) -> Result<(), Statu
     match values.iter().find(|value| **value != "All") {
         None => Ok(()),
         Some(value) => {
-            let fault = field::Fault::Unsupported { value: format!("[{}]", field::quote(value)), supported: vec!["All"] };
+            let fault =
+                field::Fault::Unsupported { value: format!("[{}]", field::quote(value)), supported: vec!["All"] };
             let kind = Resource { group: "meta.k8s.io", name: options };
             Err(Status::invalid(kind, "", &[field::Error { field: "dryRun".into(), fault }]))
         }

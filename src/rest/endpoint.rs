@@ -142,7 +142,9 @@ impl Endpoint {
         if here.peek().is_none() {
             return Err(Status::no_such_path());
         }
-        here.find(|(verb, _)| verb.method() == *method).map(|(_, handler)| handler).ok_or_else(Status::method_not_allowed)
+        here.find(|(verb, _)| verb.method() == *method)
+            .map(|(_, handler)| handler)
+            .ok_or_else(Status::method_not_allowed)
     }
 
     /// Objects of namespaces can be listed, and only listed, without naming one.
@@ -281,7 +283,11 @@ impl<T: Kind> Builder<T> {
         self.endpoint
     }
 
-    fn verb(mut self, verb: Verb, handler: impl Fn(Arc<Cx>) -> BoxFuture<'static, Result<Reply, Status>> + Send + Sync + 'static) -> Self {
+    fn verb(
+        mut self,
+        verb: Verb,
+        handler: impl Fn(Arc<Cx>) -> BoxFuture<'static, Result<Reply, Status>> + Send + Sync + 'static,
+    ) -> Self {
         self.endpoint.verbs.push((verb, Arc::new(handler)));
         self
     }

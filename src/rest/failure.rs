@@ -18,7 +18,8 @@ pub fn status_of(error: &StoreError) -> Status {
         }
         StoreError::Invalid { reason } => Status::bad_request(reason.clone()),
         StoreError::Full { .. } => {
-            let mut status = Status::failure(507, "InsufficientStorage", "the server's storage is full: nothing was written");
+            let mut status =
+                Status::failure(507, "InsufficientStorage", "the server's storage is full: nothing was written");
             status.hidden = Some(error.to_string());
             status
         }

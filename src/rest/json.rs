@@ -102,13 +102,17 @@ mod tests {
     #[test]
     fn texts_are_escaped_as_go_does() {
         let text = "<a>&\u{2028}é\u{1}\t\u{7f}\"";
-        assert_eq!(String::from_utf8(encode(text)).unwrap(), r#""\u003ca\u003e\u0026\u2028é\u0001\t"#.to_owned() + "\u{7f}\\\"\"");
+        assert_eq!(
+            String::from_utf8(encode(text)).unwrap(),
+            r#""\u003ca\u003e\u0026\u2028é\u0001\t"#.to_owned() + "\u{7f}\\\"\""
+        );
     }
 
     #[test]
     fn indentation_keeps_empty_containers_and_texts_as_they_are() {
         let compact = br#"{"a":{},"b":[],"c":[1,{"d":"x,{}:\"[]\\"}]}"#;
-        let pretty = "{\n  \"a\": {},\n  \"b\": [],\n  \"c\": [\n    1,\n    {\n      \"d\": \"x,{}:\\\"[]\\\\\"\n    }\n  ]\n}";
+        let pretty =
+            "{\n  \"a\": {},\n  \"b\": [],\n  \"c\": [\n    1,\n    {\n      \"d\": \"x,{}:\\\"[]\\\\\"\n    }\n  ]\n}";
         assert_eq!(String::from_utf8(indent(compact)).unwrap(), pretty);
     }
 

@@ -1,8 +1,7 @@
 //! Rules for the metadata of any object, and what the server sets when an object is made.
 
 use super::cx::Cx;
-use super::target::path_segment_faults;
-use crate::meta::{ObjectMeta, Status, field};
+use crate::meta::{ObjectMeta, Status, field, path_segment_faults};
 
 /// The most bytes that all annotations of an object may have together.
 const MAX_ANNOTATION_BYTES: usize = 256 << 10;
@@ -17,7 +16,9 @@ const GENERATED_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 /// 400 when the object names another namespace than the path, or has a resourceVersion.
 pub fn prepare_create(cx: &Cx, meta: &mut ObjectMeta) -> Result<(), Status> {
     if !meta.namespace.is_empty() && meta.namespace != cx.namespace() {
-        return Err(Status::bad_request("the namespace of the provided object does not match the namespace sent on the request"));
+        return Err(Status::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
     }
     if !meta.resource_version.is_empty() {
         return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
@@ -53,18 +54,29 @@ fn generate_name(base: &str) -> String {
         end -= 1;
     }
     let random = uuid::Uuid::new_v4();
-    let letters = random.as_bytes()[..5].iter().map(|byte| char::from(GENERATED_LETTERS[usize::from(*byte) % GENERATED_LETTERS.len()]));
+    let letters = random.as_bytes()[..5]
+        .iter()
+        .map(|byte| char::from(GENERATED_LETTERS[usize::from(*byte) % GENERATED_LETTERS.len()]));
     base[..end].chars().chain(letters).collect()
 }
 
 /// The faults of the metadata of an object whose name is a segment of a storage path.
 pub fn faults(meta: &ObjectMeta) -> Vec<field::Error> {
+    faults_by(meta, path_segment_faults)
+}
+
+/// The faults of the metadata of an object whose name has rules of its own.
+pub fn faults_by(meta: &ObjectMeta, name_faults: impl Fn(&str) -> Vec<&'static str>) -> Vec<field::Error> {
     let mut faults = Vec::new();
+    if !meta.generate_name.is_empty() {
+        let rules = name_faults(&meta.generate_name).into_iter();
+        faults.extend(rules.map(|rule| field::Error::invalid("metadata.generateName", &meta.generate_name, rule)));
+    }
     if meta.name.is_empty() {
         faults.push(field::Error::required("metadata.name", "name or generateName is required"));
-    }
-    for rule in path_segment_faults(&meta.name) {
-        faults.push(field::Error::invalid("metadata.name", &meta.name, rule));
+    } else {
+        let rules = name_faults(&meta.name).into_iter();
+        faults.extend(rules.map(|rule| field::Error::invalid("metadata.name", &meta.name, rule)));
     }
     let annotations: usize = meta.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
     if annotations > MAX_ANNOTATION_BYTES {
@@ -108,7 +120,10 @@ fn key_fault(path: &str, key: &str, shown: &str) -> Option<field::Error> {
 fn is_domain_part(part: &str) -> bool {
     let is_edge = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = part.as_bytes();
-    !bytes.is_empty() && is_edge(bytes[0]) && is_edge(bytes[bytes.len() - 1]) && bytes.iter().all(|&byte| is_edge(byte) || byte == b'-')
+    !bytes.is_empty()
+        && is_edge(bytes[0])
+        && is_edge(bytes[bytes.len() - 1])
+        && bytes.iter().all(|&byte| is_edge(byte) || byte == b'-')
 }
 
 fn is_label_value(value: &str) -> bool {
@@ -118,7 +133,9 @@ fn is_label_value(value: &str) -> bool {
 fn is_word(text: &str) -> bool {
     let bytes = text.as_bytes();
     let is_inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-    bytes.first().is_some_and(u8::is_ascii_alphanumeric) && bytes.last().is_some_and(u8::is_ascii_alphanumeric) && bytes.iter().all(is_inner)
+    bytes.first().is_some_and(u8::is_ascii_alphanumeric)
+        && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
+        && bytes.iter().all(is_inner)
 }
 
 #[cfg(test)]
@@ -136,7 +153,9 @@ mod tests {
         for (key, value) in [("a", ""), ("a.b/c-d_e", "X.y"), ("k8s.io/x", "1")] {
             assert!(with_label(key, value).is_empty(), "{key}={value}");
         }
-        for (key, value) in [("", ""), ("a/b/c", ""), ("A/b", ""), ("/b", ""), ("a b", ""), ("a", "-x"), ("a", &"x".repeat(64))] {
+        for (key, value) in
+            [("", ""), ("a/b/c", ""), ("A/b", ""), ("/b", ""), ("a b", ""), ("a", "-x"), ("a", &"x".repeat(64))]
+        {
             assert_eq!(with_label(key, value).len(), 1, "{key}={value}");
         }
     }

@@ -84,7 +84,9 @@ impl<'a> Wanted<'a> {
     pub fn new(headers: &'a HeaderMap, query: &Query) -> Self {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let pretty = match query.get("pretty") {
-            None | Some("") => ["curl", "Wget", "Mozilla/5.0"].iter().any(|start| text(header::USER_AGENT).starts_with(start)),
+            None | Some("") => {
+                ["curl", "Wget", "Mozilla/5.0"].iter().any(|start| text(header::USER_AGENT).starts_with(start))
+            }
             Some(value) => matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True"),
         };
         Self { accept: text(header::ACCEPT), pretty: if pretty { Pretty::Yes } else { Pretty::No } }
@@ -113,10 +115,11 @@ impl<'a> Wanted<'a> {
     /// The first layer.
     fn is_routable(&self) -> bool {
         let accept = self.accept.trim();
-        accept.is_empty() || accept.split(',').any(|clause| {
-            let media = clause.split(';').next().unwrap_or_default().trim();
-            media == "*/*" || AVAILABLE.split(", ").any(|available| available == media)
-        })
+        accept.is_empty()
+            || accept.split(',').any(|clause| {
+                let media = clause.split(';').next().unwrap_or_default().trim();
+                media == "*/*" || AVAILABLE.split(", ").any(|available| available == media)
+            })
     }
 
     /// The second layer: the clause of the highest quality that can be met, the more exact one before the less exact.

@@ -68,7 +68,8 @@ fn read_version(text: &str) -> Result<Option<u64>, Status> {
     }
     text.parse().map(Some).map_err(|_| {
         let shown = crate::meta::field::quote(text);
-        let why = format!("resourceVersion: Invalid value: {shown}: strconv.ParseUint: parsing {shown}: invalid syntax");
+        let why =
+            format!("resourceVersion: Invalid value: {shown}: strconv.ParseUint: parsing {shown}: invalid syntax");
         Status::bad_request(format!("invalid resource version: {why}"))
     })
 }

@@ -44,7 +44,10 @@ impl Query {
             return Ok(None);
         };
         value.parse().map(Some).map_err(|_| {
-            Status::bad_request(format!("strconv.ParseInt: parsing {}: invalid syntax", crate::meta::field::quote(value)))
+            Status::bad_request(format!(
+                "strconv.ParseInt: parsing {}: invalid syntax",
+                crate::meta::field::quote(value)
+            ))
         })
     }
 
@@ -57,7 +60,10 @@ impl Query {
             return Ok(None);
         };
         parse_duration(value).map_err(|why| {
-            let text = format!("invalid timeout specified in the request URL - time: {why} {}", crate::meta::field::quote(value));
+            let text = format!(
+                "invalid timeout specified in the request URL - time: {why} {}",
+                crate::meta::field::quote(value)
+            );
             Status::bad_request(text)
         })
     }

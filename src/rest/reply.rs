@@ -56,7 +56,7 @@ pub enum Written<T> {
     /// The object as it is now.
     Object(Box<T>),
     /// Only that it is done.
-    Status(Status),
+    Status(Box<Status>),
 }
 
 /// A list on its way out.
@@ -116,7 +116,13 @@ impl Reply {
     ///
     /// # Errors
     /// 406 where the object was asked for as a list, 400 for bad table parameters, 500 where YAML cannot hold it.
-    pub fn object<T: Kind>(cx: &Cx, api: GroupVersion, code: u16, sent: Sent<T>, columns: Option<&Columns<T>>) -> Result<Self, Status> {
+    pub fn object<T: Kind>(
+        cx: &Cx,
+        api: GroupVersion,
+        code: u16,
+        sent: Sent<T>,
+        columns: Option<&Columns<T>>,
+    ) -> Result<Self, Status> {
         let media = cx.representation.media;
         let mut compact = match (cx.representation.form, sent) {
             (Form::Object, Sent::Json(compact)) => return Self::write(code, media, compact),
@@ -127,8 +133,10 @@ impl Reply {
             }
             (Form::Table, sent) => {
                 let object = [sent.into_object()?];
-                let metadata = ListMeta { resource_version: object[0].metadata().resource_version.clone(), ..ListMeta::default() };
-                let columns = columns.ok_or_else(|| Status::hidden("a table was agreed upon for a kind that has none"))?;
+                let metadata =
+                    ListMeta { resource_version: object[0].metadata().resource_version.clone(), ..ListMeta::default() };
+                let columns =
+                    columns.ok_or_else(|| Status::hidden("a table was agreed upon for a kind that has none"))?;
                 table::encode(cx, columns, &metadata, &object, api.name)?
             }
             (Form::Partial, sent) => {
@@ -146,7 +154,12 @@ impl Reply {
     ///
     /// # Errors
     /// As for [`Reply::object`].
-    pub fn list<T: Kind>(cx: &Cx, api: GroupVersion, list: &Listed<T>, columns: Option<&Columns<T>>) -> Result<Self, Status> {
+    pub fn list<T: Kind>(
+        cx: &Cx,
+        api: GroupVersion,
+        list: &Listed<T>,
+        columns: Option<&Columns<T>>,
+    ) -> Result<Self, Status> {
         let version = cx.representation.meta_version;
         let mut compact = match cx.representation.form {
             Form::Object => {
@@ -154,11 +167,13 @@ impl Reply {
                 items(head, &list.metadata, &list.items, |item, out| json::encode_into(item, out))
             }
             Form::Table => {
-                let columns = columns.ok_or_else(|| Status::hidden("a table was agreed upon for a kind that has none"))?;
+                let columns =
+                    columns.ok_or_else(|| Status::hidden("a table was agreed upon for a kind that has none"))?;
                 table::encode(cx, columns, &list.metadata, &list.items, api.name)?
             }
             Form::PartialList => {
-                let head = format!(r#"{{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/{version}","metadata":"#);
+                let head =
+                    format!(r#"{{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/{version}","metadata":"#);
                 items(head, &list.metadata, &list.items, |item, out| table::partial(item, version, out))
             }
             Form::Partial => return Err(wrong_form("PartialObjectMetadata", "a list", &format!("{}List", T::KIND))),
@@ -171,7 +186,13 @@ impl Reply {
     ///
     /// # Errors
     /// As for [`Reply::object`].
-    pub fn written<T: Kind>(cx: &Cx, api: GroupVersion, code: u16, written: Written<T>, columns: Option<&Columns<T>>) -> Result<Self, Status> {
+    pub fn written<T: Kind>(
+        cx: &Cx,
+        api: GroupVersion,
+        code: u16,
+        written: Written<T>,
+        columns: Option<&Columns<T>>,
+    ) -> Result<Self, Status> {
         match written {
             Written::Object(object) => Self::object(cx, api, code, Sent::Object(object), columns),
             Written::Status(status) => Ok(Self::status(&status, cx.representation.media)),
@@ -226,5 +247,9 @@ fn to_yaml(compact: &[u8]) -> Result<String, yaml::ControlCharacter> {
 }
 
 fn wrong_form(asked: &str, is: &str, kind: &str) -> Status {
-    Status::failure(406, "NotAcceptable", format!("you requested {asked}, but the requested object is {is} (*image.{kind})"))
+    Status::failure(
+        406,
+        "NotAcceptable",
+        format!("you requested {asked}, but the requested object is {is} (*image.{kind})"),
+    )
 }

@@ -50,7 +50,8 @@ impl Api {
 
     /// The resource that a target names.
     pub fn find(&self, target: &Target) -> Option<&Endpoint> {
-        let is_it = |each: &&Endpoint| each.resource == target.resource && each.subresource == target.subresource.as_deref();
+        let is_it =
+            |each: &&Endpoint| each.resource == target.resource && each.subresource == target.subresource.as_deref();
         self.endpoints.iter().find(is_it)
     }
 
@@ -68,7 +69,9 @@ impl Api {
         let endpoint = self.find(&request.target).ok_or_else(Status::no_such_path)?;
         let handler = endpoint.route(request.method, route_of(&request.target))?;
         let representation = wanted.agree(endpoint.forms)?;
-        if request.method == Method::GET && request.query.get("export").is_some_and(|value| value != "false" && value != "0") {
+        if request.method == Method::GET
+            && request.query.get("export").is_some_and(|value| value != "false" && value != "0")
+        {
             let text = "the export parameter, deprecated since v1.14, is no longer supported";
             return Err(Status::bad_request(text));
         }

@@ -21,6 +21,9 @@ pub trait Strategy<T>: Send + Sync + 'static {
     /// Sets what the API defines for a new object, and drops what a client may not set.
     fn prepare_create(&self, object: &mut T);
 
+    /// The rules for names that `name` breaks.
+    fn name_faults(&self, name: &str) -> Vec<&'static str>;
+
     /// The faults of a new object besides those of its metadata.
     fn validate(&self, object: &T) -> Vec<field::Error>;
 
@@ -127,7 +130,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     pub fn admit(&self, cx: &Cx, object: &mut T) -> Result<(), Status> {
         metadata::prepare_create(cx, object.metadata_mut())?;
         self.strategy.prepare_create(object);
-        let mut faults = metadata::faults(object.metadata());
+        let mut faults = metadata::faults_by(object.metadata(), |name| self.strategy.name_faults(name));
         faults.extend(self.strategy.validate(object));
         self.refuse(object, &faults)
     }
@@ -168,7 +171,12 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     ///
     /// # Errors
     /// What `edit` refuses; 400, 404, 409 and 422 as Kubernetes' updates.
-    pub async fn replace(&self, cx: &Cx, object: &T, edit: impl Fn(&T, &mut T) -> Result<(), Status>) -> Result<T, Status> {
+    pub async fn replace(
+        &self,
+        cx: &Cx,
+        object: &T,
+        edit: impl Fn(&T, &mut T) -> Result<(), Status>,
+    ) -> Result<T, Status> {
         check_path_segment(cx.name())?;
         let is_dry_run = cx.is_dry_run("UpdateOptions")?;
         self.check_names(cx, object)?;
@@ -199,7 +207,9 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     fn check_names(&self, cx: &Cx, object: &T) -> Result<(), Status> {
         let meta = object.metadata();
         let text = match (meta.name.as_str(), cx.name()) {
-            ("", wanted) => format!("the name of the object ({wanted} based on URL) was undeterminable: name must be provided"),
+            ("", wanted) => {
+                format!("the name of the object ({wanted} based on URL) was undeterminable: name must be provided")
+            }
             (name, wanted) if name != wanted => {
                 format!("the name of the object ({name}) does not match the name on the URL ({wanted})")
             }
@@ -244,10 +254,13 @@ impl<T: Kind, S: Strategy<T>> List<T> for Stored<T, S> {
     async fn list(&self, cx: &Cx) -> Result<Listed<T>, Status> {
         if cx.query.switch("watch") {
             let text = format!("watch is not supported on resources of kind \"{}\"", self.resource);
-            let details = Details { group: self.resource.group.into(), kind: self.resource.name.into(), ..Details::default() };
+            let details =
+                Details { group: self.resource.group.into(), kind: self.resource.name.into(), ..Details::default() };
             return Err(Status::failure(405, "MethodNotAllowed", text).with_details(details));
         }
-        if let Some(selector) = ["labelSelector", "fieldSelector"].iter().find(|name| cx.query.get(name).is_some_and(|v| !v.is_empty())) {
+        if let Some(selector) =
+            ["labelSelector", "fieldSelector"].iter().find(|name| cx.query.get(name).is_some_and(|v| !v.is_empty()))
+        {
             return Err(Status::bad_request(format!("lists with a {selector} are not served yet: list without it")));
         }
         let options = page::Options::read(&cx.query)?;
@@ -305,13 +318,13 @@ impl<T: Kind, S: Strategy<T>> Delete<T> for Stored<T, S> {
             }
         });
         let (Done::Kept(uid) | Done::Committed(uid, _)) = done.await?;
-        Ok(Written::Status(Status::success().with_details(Details {
+        Ok(Written::Status(Box::new(Status::success().with_details(Details {
             name: cx.name().into(),
             group: self.resource.group.into(),
             kind: self.resource.name.into(),
             uid,
             ..Details::default()
-        })))
+        }))))
     }
 }
 
@@ -345,10 +358,16 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
 fn delete_options(cx: &Cx) -> Result<DeleteOptions, Status> {
     if cx.body.is_empty() {
         let dry_run: Vec<String> = cx.query.all("dryRun").map(str::to_owned).collect();
-        return checked(DeleteOptions { dry_run: Some(dry_run).filter(|values| !values.is_empty()), ..DeleteOptions::default() });
+        return checked(DeleteOptions {
+            dry_run: Some(dry_run).filter(|values| !values.is_empty()),
+            ..DeleteOptions::default()
+        });
     }
     let value = codec::read(cx, "DeleteOptions")?;
-    checked(serde_json::from_value(value).map_err(|why| Status::bad_request(format!("DeleteOptions cannot be read: {why}")))?)
+    checked(
+        serde_json::from_value(value)
+            .map_err(|why| Status::bad_request(format!("DeleteOptions cannot be read: {why}")))?,
+    )
 }
 
 fn checked(options: DeleteOptions) -> Result<DeleteOptions, Status> {
@@ -362,7 +381,11 @@ fn is_dry_run(options: &DeleteOptions) -> bool {
 }
 
 fn unreadable(key: &Key, why: &str) -> Status {
-    let mut status = Status::failure(500, "InternalError", format!("Internal error occurred: the stored object {key} cannot be read"));
+    let mut status = Status::failure(
+        500,
+        "InternalError",
+        format!("Internal error occurred: the stored object {key} cannot be read"),
+    );
     status.hidden = Some(format!("{key}: {why}"));
     status
 }

@@ -42,7 +42,13 @@ enum IncludeObject {
 ///
 /// # Errors
 /// 400 for an unknown value of the parameter `includeObject`.
-pub fn encode<T: Kind>(cx: &Cx, columns: &Columns<T>, metadata: &ListMeta, objects: &[T], group_version: &str) -> Result<Vec<u8>, Status> {
+pub fn encode<T: Kind>(
+    cx: &Cx,
+    columns: &Columns<T>,
+    metadata: &ListMeta,
+    objects: &[T],
+    group_version: &str,
+) -> Result<Vec<u8>, Status> {
     let include = include_object(cx)?;
     let version = cx.representation.meta_version;
     let mut out = format!(r#"{{"kind":"Table","apiVersion":"meta.k8s.io/{version}","metadata":"#).into_bytes();
@@ -129,9 +135,21 @@ mod tests {
     #[test]
     fn ages_are_told_as_docker_does() {
         let expected = [
-            (-5, "Less than a second"), (0, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (60, "About a minute"),
-            (119, "About a minute"), (120, "2 minutes"), (3599, "59 minutes"), (3600, "About an hour"), (5399, "About an hour"),
-            (5400, "2 hours"), (47 * 3600, "47 hours"), (48 * 3600, "2 days"), (15 * 86400, "2 weeks"), (90 * 86400, "3 months"),
+            (-5, "Less than a second"),
+            (0, "Less than a second"),
+            (1, "1 second"),
+            (59, "59 seconds"),
+            (60, "About a minute"),
+            (119, "About a minute"),
+            (120, "2 minutes"),
+            (3599, "59 minutes"),
+            (3600, "About an hour"),
+            (5399, "About an hour"),
+            (5400, "2 hours"),
+            (47 * 3600, "47 hours"),
+            (48 * 3600, "2 days"),
+            (15 * 86400, "2 weeks"),
+            (90 * 86400, "3 months"),
             (3 * 365 * 86400, "3 years"),
         ];
         for (seconds, text) in expected {

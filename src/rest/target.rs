@@ -4,7 +4,7 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 
 use super::query::{Query, has_sound_escapes};
-use crate::meta::Status;
+use crate::meta::{Status, field, path_segment_faults};
 
 /// The part of a path below group and version, taken apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,43 +78,44 @@ impl Target {
 /// 400 with the rule that is broken.
 pub fn check_path_segment(name: &str) -> Result<(), Status> {
     path_segment_faults(name).first().map_or(Ok(()), |fault| {
-        Err(Status::bad_request(format!("Name parameter invalid: {}: {fault}", crate::meta::field::quote(name))))
+        Err(Status::bad_request(format!("Name parameter invalid: {}: {fault}", field::quote(name))))
     })
-}
-
-/// The rules for a segment of a storage path that a name breaks.
-pub fn path_segment_faults(name: &str) -> Vec<&'static str> {
-    match name {
-        "." => return vec!["may not be '.'"],
-        ".." => return vec!["may not be '..'"],
-        _ => {}
-    }
-    let rules = [('/', "may not contain '/'"), ('%', "may not contain '%'")];
-    rules.iter().filter(|(letter, _)| name.contains(*letter)).map(|(_, fault)| *fault).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(path: &str) -> Option<(Option<String>, String, Option<String>, Option<String>)> {
-        let target = Target::parse(path).ok()?;
-        Some((target.namespace, target.resource, target.name, target.subresource))
+    fn target(namespace: Option<&str>, resource: &str, name: Option<&str>, subresource: Option<&str>) -> Target {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Target {
+            namespace: owned(namespace),
+            resource: resource.into(),
+            name: owned(name),
+            subresource: owned(subresource),
+        }
     }
 
     #[test]
     fn paths_are_decoded_and_slashes_at_the_end_do_not_count() {
-        let some = |text: &str| Some(text.to_owned());
-        let expected = Some((some("n"), "isis".to_owned(), some("a@b:c"), None));
-        assert_eq!(parse("namespaces/n/isis/a%40b%3ac//"), expected);
-        assert_eq!(parse("namespaces/n/isis/a/status"), Some((some("n"), "isis".to_owned(), some("a"), some("status"))));
-        assert_eq!(parse("namespaces//isis"), Some((None, "isis".to_owned(), None, None)));
-        assert_eq!(parse("images/x"), Some((None, "images".to_owned(), some("x"), None)));
+        let parse = |path: &str| Target::parse(path).unwrap();
+        assert_eq!(parse("namespaces/n/isis/a%40b%3ac//"), target(Some("n"), "isis", Some("a@b:c"), None));
+        assert_eq!(parse("namespaces/n/isis/a/status"), target(Some("n"), "isis", Some("a"), Some("status")));
+        assert_eq!(parse("namespaces//isis"), target(None, "isis", None, None));
+        assert_eq!(parse("images/x"), target(None, "images", Some("x"), None));
     }
 
     #[test]
     fn paths_of_no_known_form_are_not_found() {
-        for path in ["", "namespaces", "namespaces/n", "/namespaces/n/isis/x", "namespaces/n//isis/x", "images/x/y/z", "namespaces/n/i/a/b/c"] {
+        for path in [
+            "",
+            "namespaces",
+            "namespaces/n",
+            "/namespaces/n/isis/x",
+            "namespaces/n//isis/x",
+            "images/x/y/z",
+            "namespaces/n/i/a/b/c",
+        ] {
             assert_eq!(Target::parse(path).unwrap_err().code, 404, "{path}");
         }
     }

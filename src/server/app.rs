@@ -109,7 +109,8 @@ async fn run(app: &App, request: Request, next: Next, deadline: Duration) -> Res
             status.hidden = Some(format!("panic: {}", text.unwrap_or("without a text")));
             Err(status)
         }
-        Err(_) => Err(Status::timeout("Timeout: request did not complete within the allotted timeout").with_details(Default::default())),
+        Err(_) => Err(Status::timeout("Timeout: request did not complete within the allotted timeout")
+            .with_details(Default::default())),
     }
 }
 
@@ -119,7 +120,9 @@ fn tell(response: &Response, audit_id: &HeaderValue, method: &Method, path: &str
     let audit_id = audit_id.to_str().unwrap_or_default();
     let took_ms = took.as_secs_f64() * 1e3;
     match response.extensions().get::<respond::Hidden>() {
-        Some(respond::Hidden(cause)) => tracing::error!(audit_id, %method, path, code, took_ms, "request failed: {cause}"),
+        Some(respond::Hidden(cause)) => {
+            tracing::error!(audit_id, %method, path, code, took_ms, "request failed: {cause}")
+        }
         None => tracing::debug!(audit_id, %method, path, code, took_ms, "request answered"),
     }
 }
@@ -131,9 +134,18 @@ fn new_audit_id() -> HeaderValue {
 
 impl App {
     /// Whether a request may go on, and how long it may take.
-    fn admit(&self, request: &Request, query: Query, target: Option<Result<Target, Status>>) -> Result<(Asked, Duration), Status> {
+    fn admit(
+        &self,
+        request: &Request,
+        query: Query,
+        target: Option<Result<Target, Status>>,
+    ) -> Result<(Asked, Duration), Status> {
         let asked_for = query.timeout()?;
-        let most = if is_mutating(request.method()) { self.request_timeout.min(LONGEST_MUTATION) } else { self.request_timeout };
+        let most = if is_mutating(request.method()) {
+            self.request_timeout.min(LONGEST_MUTATION)
+        } else {
+            self.request_timeout
+        };
         let deadline = asked_for.map_or(most, |wanted| wanted.min(most));
         let certificates = request.extensions().get::<Peer>().map(|peer| peer.certificates.clone());
         let identity = self.authenticator.authenticate(request.headers(), certificates.as_deref().unwrap_or_default());
@@ -151,7 +163,15 @@ impl App {
     }
 
     fn labels(&self, method: &Method, query: &Query, target: Option<&Result<Target, Status>>) -> RequestLabels {
-        let none = RequestLabels { verb: "", group: "", version: "", resource: "", subresource: "", scope: "", component: "apiserver" };
+        let none = RequestLabels {
+            verb: "",
+            group: "",
+            version: "",
+            resource: "",
+            subresource: "",
+            scope: "",
+            component: "apiserver",
+        };
         let Some(Ok(target)) = target else {
             return none;
         };

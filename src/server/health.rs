@@ -54,12 +54,17 @@ pub(super) struct Report {
 impl Health {
     /// Whether a path is one of the three, or below one of them.
     pub(super) fn is_path(&self, path: &str) -> bool {
-        ["livez", "readyz", "healthz"].iter().any(|root| path.strip_prefix('/').is_some_and(|path| path.starts_with(root)))
+        ["livez", "readyz", "healthz"]
+            .iter()
+            .any(|root| path.strip_prefix('/').is_some_and(|path| path.starts_with(root)))
     }
 
     /// The answer for a path such as `/readyz` or `/readyz/ping`; none for a check that does not exist.
     pub(super) async fn report(&self, path: &str, query: &Query) -> Option<Report> {
-        let (root, single) = path.trim_start_matches('/').split_once('/').map_or((path.trim_start_matches('/'), None), |(root, one)| (root, Some(one)));
+        let (root, single) = path
+            .trim_start_matches('/')
+            .split_once('/')
+            .map_or((path.trim_start_matches('/'), None), |(root, one)| (root, Some(one)));
         let checks: &[Check] = match root {
             "livez" | "healthz" => &[Check::Ping],
             "readyz" => &[Check::Ping, Check::Storage, Check::Shutdown],
@@ -91,8 +96,11 @@ impl Health {
                 text += &format!("[+]{name} ok\n");
             }
         }
-        let unknown: Vec<String> =
-            excluded.iter().filter(|name| checks.iter().all(|check| check.name() != **name)).map(|name| format!("{name:?}")).collect();
+        let unknown: Vec<String> = excluded
+            .iter()
+            .filter(|name| checks.iter().all(|check| check.name() != **name))
+            .map(|name| format!("{name:?}"))
+            .collect();
         if !unknown.is_empty() {
             text += &format!("warn: some health checks cannot be excluded: no matches for {}\n", unknown.join(","));
         }

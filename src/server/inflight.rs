@@ -48,7 +48,11 @@ impl InFlight {
     pub(super) fn new(options: Options, metrics: Arc<Metrics>) -> Self {
         let Options { max_requests_inflight, max_mutating_requests_inflight } = options;
         let lane = |kind, most| Lane { kind, most, count: AtomicUsize::new(0) };
-        Self { reading: lane("readOnly", max_requests_inflight), mutating: lane("mutating", max_mutating_requests_inflight), metrics }
+        Self {
+            reading: lane("readOnly", max_requests_inflight),
+            mutating: lane("mutating", max_mutating_requests_inflight),
+            metrics,
+        }
     }
 
     /// The right to work on a request with this method, unless there are as many as there may be.

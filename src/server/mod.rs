@@ -103,7 +103,9 @@ impl Running {
     }
 }
 
-fn serving_certificate(options: &tls::Options) -> anyhow::Result<(Arc<tls::ServingCertificate>, watch::Receiver<Arc<rustls::ServerConfig>>)> {
+fn serving_certificate(
+    options: &tls::Options,
+) -> anyhow::Result<(Arc<tls::ServingCertificate>, watch::Receiver<Arc<rustls::ServerConfig>>)> {
     let source = tls::Source::from_options(options, Vec::new())?;
     let certificate = Arc::new(tls::ServingCertificate::open(source, Timestamp::now())?);
     let config = tls::server_config(certificate.clone(), options.tls_min_version, Vec::new());
@@ -113,7 +115,9 @@ fn serving_certificate(options: &tls::Options) -> anyhow::Result<(Arc<tls::Servi
 async fn open_store(storage: options::Storage) -> anyhow::Result<Arc<dyn Store>> {
     let options::Storage { data_dir, data_dir_lock_timeout } = storage;
     let first_revision = embedded::first_revision(SystemTime::now());
-    let options = embedded::Options { lock_timeout: data_dir_lock_timeout, first_revision, ..embedded::Options::new(data_dir) };
-    let store = tokio::task::spawn_blocking(move || Embedded::open(options)).await.context("opening the store ended early")?;
+    let options =
+        embedded::Options { lock_timeout: data_dir_lock_timeout, first_revision, ..embedded::Options::new(data_dir) };
+    let store =
+        tokio::task::spawn_blocking(move || Embedded::open(options)).await.context("opening the store ended early")?;
     Ok(Arc::new(store.context("--data-dir cannot be used")?))
 }

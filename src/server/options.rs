@@ -102,7 +102,9 @@ pub enum OptionsError {
     )]
     NoMode,
     /// Webhook needs what is not there yet.
-    #[error("--authorization-mode=Webhook is not possible yet: this version cannot ask a cluster; AlwaysAllow is the only mode")]
+    #[error(
+        "--authorization-mode=Webhook is not possible yet: this version cannot ask a cluster; AlwaysAllow is the only mode"
+    )]
     Webhook,
     /// Everybody would be allowed everything.
     #[error("--anonymous-auth=true cannot go with --authorization-mode=AlwaysAllow: everybody could do everything")]
@@ -155,8 +157,12 @@ impl Access {
         if token_auth_file.is_none() && client_ca_file.is_none() {
             return Err(OptionsError::NoAuthentication);
         }
-        let tokens = load("--token-auth-file", token_auth_file.as_deref(), |content| TokenFile::parse(content).map_err(|why| why.to_string()))?;
-        let client_ca = load("--client-ca-file", client_ca_file.as_deref(), |content| ClientCa::parse(content).map_err(|why| why.to_string()))?;
+        let tokens = load("--token-auth-file", token_auth_file.as_deref(), |content| {
+            TokenFile::parse(content).map_err(|why| why.to_string())
+        })?;
+        let client_ca = load("--client-ca-file", client_ca_file.as_deref(), |content| {
+            ClientCa::parse(content).map_err(|why| why.to_string())
+        })?;
         Ok(Authenticator { tokens, client_ca })
     }
 }
@@ -168,7 +174,11 @@ impl From<&RegistryOptions> for Registries {
     }
 }
 
-fn load<T>(flag: &'static str, path: Option<&Path>, parse: impl Fn(&[u8]) -> Result<T, String>) -> Result<Option<T>, OptionsError> {
+fn load<T>(
+    flag: &'static str,
+    path: Option<&Path>,
+    parse: impl Fn(&[u8]) -> Result<T, String>,
+) -> Result<Option<T>, OptionsError> {
     let Some(path) = path else {
         return Ok(None);
     };

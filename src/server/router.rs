@@ -151,10 +151,14 @@ fn aggregated(app: &App, headers: &HeaderMap) -> Response {
 fn asks_for_aggregated(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let first = accept.split(',').find(|clause| {
-        let parameter = |name: &str| clause.split(';').filter_map(|pair| pair.split_once('=')).find(|(key, _)| key.trim() == name);
+        let parameter =
+            |name: &str| clause.split(';').filter_map(|pair| pair.split_once('=')).find(|(key, _)| key.trim() == name);
         let value = |name| parameter(name).map(|(_, value)| value.trim());
         let is_json = ["application/json", "*/*"].contains(&clause.split(';').next().unwrap_or_default().trim());
-        is_json && (value("as").is_none() || (value("as"), value("v"), value("g")) == (Some("APIGroupDiscoveryList"), Some("v2"), Some("apidiscovery.k8s.io")))
+        is_json
+            && (value("as").is_none()
+                || (value("as"), value("v"), value("g"))
+                    == (Some("APIGroupDiscoveryList"), Some("v2"), Some("apidiscovery.k8s.io")))
     });
     first.is_some_and(|clause| clause.contains("as="))
 }

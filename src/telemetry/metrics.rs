@@ -76,7 +76,11 @@ impl Metrics {
         start.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
         let registry = &mut metrics.registry;
         registry.register("apiserver_request", "Requests that were answered", metrics.requests.clone());
-        registry.register("apiserver_request_duration_seconds", "Time from a request to its answer", metrics.durations.clone());
+        registry.register(
+            "apiserver_request_duration_seconds",
+            "Time from a request to its answer",
+            metrics.durations.clone(),
+        );
         registry.register("apiserver_current_inflight_requests", "Requests being worked on", metrics.in_flight.clone());
         let text = "Requests that were turned away or ended early by the server to protect itself";
         registry.register("apiserver_request_terminations", text, metrics.terminated.clone());

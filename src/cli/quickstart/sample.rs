@@ -74,7 +74,13 @@ const SAMPLES: [Sample; 6] = [
         config: file!("multi/linux-arm64/config.json"),
         tag: None,
     },
-    Sample { repository: "multi", media_type: manifest::OCI_INDEX, manifest: file!("multi/index.json"), config: "", tag: Some("multi") },
+    Sample {
+        repository: "multi",
+        media_type: manifest::OCI_INDEX,
+        manifest: file!("multi/index.json"),
+        config: "",
+        tag: Some("multi"),
+    },
 ];
 
 impl Sample {
@@ -114,12 +120,16 @@ pub(super) async fn load(catalog: &Arc<Catalog>) -> anyhow::Result<()> {
     let api = resources::all(catalog);
     let mut stream = ImageStream::default();
     stream.metadata.name = STREAM.into();
-    stream.metadata.annotations.insert("description".into(), "A sample: images for one and for several platforms".into());
+    stream
+        .metadata
+        .annotations
+        .insert("description".into(), "A sample: images for one and for several platforms".into());
     create(&api, "imagestreams", Some(NAMESPACE), &stream).await.context("the sample stream cannot be made")?;
     for sample in &SAMPLES {
         let digest = sample.digest();
         let image = sample.image();
-        let is_known = catalog.images.find("", &digest).await.with_context(|| format!("{digest} cannot be read"))?.is_some();
+        let is_known =
+            catalog.images.find("", &digest).await.with_context(|| format!("{digest} cannot be read"))?.is_some();
         let made = match sample.tag {
             _ if is_known => Ok(()),
             None => create(&api, "images", None, &image).await,
@@ -165,7 +175,9 @@ mod tests {
             let manifest: Value = serde_json::from_str(sample.manifest).unwrap();
             assert_eq!(manifest["mediaType"], sample.media_type);
             match manifest["manifests"].as_array() {
-                Some(parts) => assert!(parts.iter().all(|part| all.contains(&part["digest"].as_str().unwrap().to_owned()))),
+                Some(parts) => {
+                    assert!(parts.iter().all(|part| all.contains(&part["digest"].as_str().unwrap().to_owned())))
+                }
                 None => assert_eq!(manifest["config"]["digest"], Digest::sha256_of(sample.config).as_str()),
             }
         }
