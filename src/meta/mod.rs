@@ -8,7 +8,7 @@ mod object;
 mod status;
 mod time;
 
-pub use names::path_segment_faults;
+pub use names::{label_value_faults, path_segment_faults, qualified_name_faults};
 pub use object::{Kind, ListMeta, ManagedFieldsEntry, Object, ObjectMeta, OwnerReference};
 pub use status::{Cause, Details, Resource, Status};
 pub use time::Time;

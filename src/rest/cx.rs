@@ -56,13 +56,11 @@ impl Cx {
 /// # Errors
 /// 422 that names the value.
 pub fn check_dry_run(values: &[&str], options: &'static str) -> Result<(), Status> {
-    match values.iter().find(|value| **value != "All") {
-        None => Ok(()),
-        Some(value) => {
-            let fault =
-                field::Fault::Unsupported { value: format!("[{}]", field::quote(value)), supported: vec!["All"] };
-            let kind = Resource { group: "meta.k8s.io", name: options };
-            Err(Status::invalid(kind, "", &[field::Error { field: "dryRun".into(), fault }]))
-        }
+    if values.iter().all(|value| *value == "All") {
+        return Ok(());
     }
+    let shown: Vec<String> = values.iter().map(|value| field::quote(value)).collect();
+    let fault = field::Fault::Unsupported { value: format!("[{}]", shown.join(",")), supported: vec!["All"] };
+    let kind = Resource { group: "meta.k8s.io", name: options };
+    Err(Status::invalid(kind, "", &[field::Error { field: "dryRun".into(), fault }]))
 }

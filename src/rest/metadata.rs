@@ -1,7 +1,9 @@
 //! Rules for the metadata of any object, and what the server sets when an object is made.
 
 use super::cx::Cx;
-use crate::meta::{ObjectMeta, Status, field, path_segment_faults};
+use crate::meta::{
+    ObjectMeta, OwnerReference, Status, field, label_value_faults, path_segment_faults, qualified_name_faults,
+};
 
 /// The most bytes that all annotations of an object may have together.
 const MAX_ANNOTATION_BYTES: usize = 256 << 10;
@@ -29,7 +31,6 @@ pub fn prepare_create(cx: &Cx, meta: &mut ObjectMeta) -> Result<(), Status> {
     }
     meta.uid = uuid::Uuid::new_v4().to_string();
     meta.creation_timestamp = Some(cx.now);
-    meta.generation = 0;
     meta.deletion_timestamp = None;
     meta.deletion_grace_period_seconds = None;
     meta.self_link.clear();
@@ -78,90 +79,79 @@ pub fn faults_by(meta: &ObjectMeta, name_faults: impl Fn(&str) -> Vec<&'static s
         let rules = name_faults(&meta.name).into_iter();
         faults.extend(rules.map(|rule| field::Error::invalid("metadata.name", &meta.name, rule)));
     }
-    let annotations: usize = meta.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
-    if annotations > MAX_ANNOTATION_BYTES {
+    faults.extend(annotation_faults(meta));
+    for (key, value) in &meta.labels {
+        let key_faults = qualified_name_faults(key).into_iter().map(|rule| invalid("metadata.labels", key, rule));
+        faults.extend(
+            key_faults.chain(label_value_faults(value).into_iter().map(|rule| invalid("metadata.labels", value, rule))),
+        );
+    }
+    faults.extend(meta.owner_references.iter().flat_map(owner_faults));
+    faults.extend(finalizer_faults(&meta.finalizers));
+    faults
+}
+
+fn invalid(path: &str, value: &str, rule: String) -> field::Error {
+    field::Error::invalid(path, value, rule)
+}
+
+fn annotation_faults(meta: &ObjectMeta) -> Vec<field::Error> {
+    let keys = meta.annotations.keys();
+    let rules =
+        keys.flat_map(|key| qualified_name_faults(&key.to_lowercase()).into_iter().map(move |rule| (key, rule)));
+    let mut faults: Vec<_> = rules.map(|(key, rule)| invalid("metadata.annotations", key, rule)).collect();
+    let bytes: usize = meta.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if bytes > MAX_ANNOTATION_BYTES {
         let fault = field::Fault::TooLong(MAX_ANNOTATION_BYTES);
         faults.push(field::Error { field: "metadata.annotations".into(), fault });
-    }
-    for key in meta.annotations.keys() {
-        faults.extend(key_fault("metadata.annotations", &key.to_lowercase(), key));
-    }
-    for (key, value) in &meta.labels {
-        faults.extend(key_fault("metadata.labels", key, key));
-        if !is_label_value(value) {
-            faults.push(field::Error::invalid("metadata.labels", value, LABEL_VALUE_RULE));
-        }
     }
     faults
 }
 
-const NAME_RULE: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
-    alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
-    '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
-const LABEL_VALUE_RULE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', \
-    and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for \
-    validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
-
-/// Keys of labels and annotations: an optional domain, a slash, and a name of at most 63 characters.
-fn key_fault(path: &str, key: &str, shown: &str) -> Option<field::Error> {
-    let (domain, name) = key.split_once('/').map_or((None, key), |(domain, name)| (Some(domain), name));
-    let is_domain = |domain: &str| !domain.is_empty() && domain.len() <= 253 && domain.split('.').all(is_domain_part);
-    let rule = match (domain, name) {
-        (_, "") => "name part must be non-empty",
-        (_, name) if name.contains('/') => "a qualified name may have one slash only, between its domain and its name",
-        (Some(domain), _) if !is_domain(domain) => "prefix part must be a DNS subdomain in lower case",
-        (_, name) if name.len() > 63 => "name part must be no more than 63 characters",
-        (_, name) if !is_word(name) => NAME_RULE,
-        _ => return None,
-    };
-    Some(field::Error::invalid(path, shown, rule))
+fn owner_faults(owner: &OwnerReference) -> Vec<field::Error> {
+    let fields = [
+        ("apiVersion", &owner.api_version, "version must not be empty"),
+        ("kind", &owner.kind, "must not be empty"),
+        ("name", &owner.name, "must not be empty"),
+        ("uid", &owner.uid, "must not be empty"),
+    ];
+    let empty = fields.into_iter().filter(|(_, value, _)| value.is_empty());
+    empty.map(|(name, _, rule)| field::Error::invalid(format!("metadata.ownerReferences.{name}"), "", rule)).collect()
 }
 
-fn is_domain_part(part: &str) -> bool {
-    let is_edge = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = part.as_bytes();
-    !bytes.is_empty()
-        && is_edge(bytes[0])
-        && is_edge(bytes[bytes.len() - 1])
-        && bytes.iter().all(|&byte| is_edge(byte) || byte == b'-')
-}
-
-fn is_label_value(value: &str) -> bool {
-    value.is_empty() || (value.len() <= 63 && is_word(value))
-}
-
-fn is_word(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let is_inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
-    bytes.first().is_some_and(u8::is_ascii_alphanumeric)
-        && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
-        && bytes.iter().all(is_inner)
+/// Finalizers need a domain, but for those of the garbage collector and of the namespace controller.
+fn finalizer_faults(finalizers: &[String]) -> Vec<field::Error> {
+    const STANDARD: [&str; 3] = ["kubernetes", "foregroundDeletion", "orphan"];
+    let mut faults = Vec::new();
+    for (at, finalizer) in finalizers.iter().enumerate() {
+        let rules = qualified_name_faults(finalizer);
+        faults.extend(rules.into_iter().map(|rule| invalid("metadata.finalizers", finalizer, rule)));
+        if !finalizer.contains('/') && !STANDARD.contains(&finalizer.as_str()) {
+            let rule = "name is neither a standard finalizer name nor is it fully qualified";
+            faults.push(field::Error::invalid(format!("metadata.finalizers[{at}]"), finalizer, rule));
+        }
+    }
+    faults
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn with_label(key: &str, value: &str) -> Vec<field::Error> {
-        let mut meta = ObjectMeta { name: "x".into(), ..ObjectMeta::default() };
-        meta.labels.insert(key.into(), value.into());
-        faults(&meta)
-    }
-
-    #[test]
-    fn labels_have_a_form() {
-        for (key, value) in [("a", ""), ("a.b/c-d_e", "X.y"), ("k8s.io/x", "1")] {
-            assert!(with_label(key, value).is_empty(), "{key}={value}");
-        }
-        for (key, value) in
-            [("", ""), ("a/b/c", ""), ("A/b", ""), ("/b", ""), ("a b", ""), ("a", "-x"), ("a", &"x".repeat(64))]
-        {
-            assert_eq!(with_label(key, value).len(), 1, "{key}={value}");
-        }
-    }
-
     #[test]
     fn a_generated_name_is_the_base_and_five_letters() {
         assert_eq!(generate_name(&"é".repeat(40)).len(), 58 + 5);
+    }
+
+    #[test]
+    fn metadata_is_judged_part_by_part() {
+        let mut meta = ObjectMeta { name: "x".into(), ..ObjectMeta::default() };
+        meta.labels.insert("k".into(), "bad value!".into());
+        meta.annotations.insert("Up/k".into(), String::new());
+        meta.finalizers.push("nofqdn".into());
+        meta.owner_references.push(OwnerReference { kind: "K".into(), ..OwnerReference::default() });
+        let fields: Vec<_> = faults(&meta).into_iter().map(|fault| fault.field).collect();
+        let owner = ["apiVersion", "name", "uid"].map(|name| format!("metadata.ownerReferences.{name}"));
+        assert_eq!(fields, [&["metadata.labels".into()], &owner[..], &["metadata.finalizers[0]".into()]].concat());
     }
 }
