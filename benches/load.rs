@@ -93,7 +93,9 @@ fn measure(options: &Options) -> anyhow::Result<()> {
         let found = asked.iter().find(|(scenario, _)| *scenario == wanted);
         found.map(|(_, questions)| questions.sample.as_slice()).unwrap_or_default()
     };
-    bare::prepare(folder.path(), answer(Scenario::Uniform), answer(Scenario::Missing))?;
+    let (found, missing) = (answer(Scenario::Uniform), answer(Scenario::Missing));
+    report::print_answers(found, missing);
+    bare::prepare(folder.path(), found, missing)?;
     let bare = Process::start(&mut bare::command(folder.path())?).context("the bare server does not start")?;
     let mut contests = Vec::new();
     for (scenario, questions) in asked {

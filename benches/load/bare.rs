@@ -63,7 +63,7 @@ pub(crate) fn serve(folder: &Path) -> anyhow::Result<()> {
     let acceptor = acceptor(&folder.join("certs"))?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        eprintln!("{}", json!({"fields": {"message": "serving", "address": listener.local_addr()?.to_string()}}));
+        eprintln!("{}", json!({"message": "serving", "address": listener.local_addr()?.to_string()}));
         loop {
             let (stream, _) = listener.accept().await?;
             tokio::spawn(connection(stream, acceptor.clone(), app.clone()));

@@ -172,7 +172,9 @@ fn history(number: usize, created: &str) -> Vec<Value> {
     let step = |each: usize| match each.is_multiple_of(2) {
         true => {
             let seed = &hex(&layer_seed(number, each / 2))[..32];
-            let command = format!("/bin/sh -c #(nop) COPY dir:{seed} in /opt/app-root/src/part-{each}");
+            let command = format!(
+                "/bin/sh -c #(nop) COPY --chown=1001:0 dir:{seed} in /opt/app-root/src/part-{each}/ # buildkit"
+            );
             json!({"created": created, "created_by": command})
         }
         false => {

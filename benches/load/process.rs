@@ -86,6 +86,6 @@ fn read_log(log: impl Read, news: &Sender<News>) {
 /// The address in the line of the log that tells it.
 fn serving_address(line: &str) -> Option<SocketAddr> {
     let line: Value = serde_json::from_str(line).ok()?;
-    let fields = line.get("fields").filter(|fields| fields["message"] == "serving")?;
-    fields["address"].as_str()?.parse().ok()
+    let address = (line["message"] == "serving").then(|| line["address"].as_str())?;
+    address?.parse().ok()
 }

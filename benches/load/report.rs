@@ -92,6 +92,11 @@ pub(crate) fn print_filling(filling: &Filling) {
     );
 }
 
+/// Prints how large the answers are.
+pub(crate) fn print_answers(found: &[u8], missing: &[u8]) {
+    println!("answers: an image {} bytes, none {} bytes", found.len(), missing.len());
+}
+
 /// Prints the head of the turns.
 pub(crate) fn print_head() {
     println!();

@@ -1,6 +1,6 @@
 //! Reading image configurations, and what schema 1 manifests have in their place: both become image metadata.
 
-use super::json::{self, Decode, Error, Struct};
+use crate::meta::go_json::{self as json, Decode, Error, Struct};
 use crate::{
     api::{DockerConfig, DockerImage},
     meta::Time,

@@ -2,7 +2,7 @@
 //!
 //! Reads shape and types only; whether the parts make sense together is for those who use them.
 
-use super::json::{self, Decode, Decoder, Error, Node, Struct};
+use crate::meta::go_json::{self as json, Decode, Decoder, Error, Node, Struct};
 
 /// Schema 1.
 pub const SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+json";

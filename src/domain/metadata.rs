@@ -4,9 +4,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::meta::go_json::Error;
+
 use super::{
     configuration,
-    json::Error,
     manifest::{self, Manifest, ManifestList},
 };
 use crate::{

@@ -6,7 +6,6 @@ pub mod configuration;
 pub mod digest;
 pub mod history;
 pub mod intake;
-mod json;
 pub mod layers;
 pub mod lookup;
 pub mod manifest;
@@ -18,4 +17,4 @@ pub mod signed;
 pub mod status;
 pub mod validate;
 
-pub use json::Error as BadJson;
+pub use crate::meta::go_json::Error as BadJson;

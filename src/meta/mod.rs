@@ -3,6 +3,7 @@
 //! Plain data and its JSON shape. Knows nothing of images, storage or HTTP.
 
 pub mod field;
+pub(crate) mod go_json;
 mod names;
 mod object;
 mod status;

@@ -20,7 +20,23 @@ mod record;
 pub use catalog::Catalog;
 
 /// The API that all resources belong to.
-pub const API: GroupVersion = GroupVersion { name: api::GROUP_VERSION, version: api::VERSION };
+pub const API: GroupVersion = GroupVersion {
+    group: api::GROUP,
+    name: api::GROUP_VERSION,
+    version: api::VERSION,
+    kinds: &[
+        "Image",
+        "ImageSignature",
+        "ImageStream",
+        "ImageStreamImage",
+        "ImageStreamImport",
+        "ImageStreamLayers",
+        "ImageStreamMapping",
+        "ImageStreamTag",
+        "ImageTag",
+        "Secret",
+    ],
+};
 
 /// Everything that is served.
 pub fn all(catalog: &Arc<Catalog>) -> Api {

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::cx::Cx;
-use crate::meta::{Kind, Status};
+use crate::meta::{Kind, Status, go_json};
 
 /// The largest body of a request, in bytes.
 pub const MAX_BODY_BYTES: usize = 3 << 20;
@@ -12,10 +12,21 @@ pub const MAX_BODY_BYTES: usize = 3 << 20;
 /// The API that bodies must belong to.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupVersion {
+    /// The group alone.
+    pub group: &'static str,
     /// Group and version, as in `apiVersion`.
     pub name: &'static str,
     /// The version alone.
     pub version: &'static str,
+    /// The kinds of the version, but for their lists.
+    pub kinds: &'static [&'static str],
+}
+
+impl GroupVersion {
+    /// Whether the version has a kind of this name, be it a list.
+    fn knows(&self, kind: &str) -> bool {
+        self.kinds.iter().any(|known| kind == *known || kind.strip_suffix("List") == Some(known))
+    }
 }
 
 /// The object in a request's body.
@@ -24,19 +35,39 @@ pub struct GroupVersion {
 /// 415 for a media type that is not read, 400 for everything else that is wrong with the body.
 pub fn decode<T: Kind>(cx: &Cx, api: GroupVersion) -> Result<T, Status> {
     let value = read(cx, T::KIND)?;
-    let (kind, version) = (text_of(&value, "kind"), text_of(&value, "apiVersion"));
-    if !version.is_empty() && version != api.name {
-        let text =
-            format!("the API version in the data ({version}) does not match the expected API version ({})", api.name);
-        return Err(Status::bad_request(text));
-    }
-    if !kind.is_empty() && kind != T::KIND {
-        let why = format!("converting ({}.{kind}) to (image.{}): unknown conversion", api.version, T::KIND);
-        return Err(cannot_be_handled(&kind, api, T::KIND, &why));
-    }
-    let mut object: T = from_value(value).map_err(|why| cannot_be_handled(T::KIND, api, T::KIND, &why))?;
+    check_type(&value, api, T::KIND, &cx.body)?;
+    let mut object: T = from_value(value).map_err(|why| cannot_be_handled(T::KIND, api.version, T::KIND, &why))?;
     object.default_fields();
     Ok(object)
+}
+
+/// Refuses an object that says it is of another kind or version; one that does not say is what the path says.
+fn check_type(value: &Value, api: GroupVersion, wanted: &str, body: &[u8]) -> Result<(), Status> {
+    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
+    let (kind, full_version) = (text("kind"), text("apiVersion"));
+    let (group, version) = full_version.split_once('/').unwrap_or(("", full_version));
+    if version.contains('/') {
+        return Err(unrecognized(wanted, &format!("unexpected GroupVersion string: {full_version}"), body));
+    }
+    let is_here = full_version.is_empty() || full_version == api.name;
+    let is_other_version = !is_here && group == api.group;
+    let version = if version.is_empty() { api.version } else { version };
+    if is_other_version || (is_here && !kind.is_empty() && !api.knows(kind)) {
+        let shown = if full_version.is_empty() { api.name } else { full_version };
+        let why = format!("no kind {kind:?} is registered for version {shown:?} in scheme {:?}", api.group);
+        return Err(cannot_be_handled(kind, version, wanted, &why));
+    }
+    if !kind.is_empty() && kind != wanted {
+        let why = format!("converting ({version}.{kind}) to (image.{wanted}): unknown conversion");
+        return Err(cannot_be_handled(kind, version, wanted, &why));
+    }
+    if is_here {
+        return Ok(());
+    }
+    let expected = api.name;
+    let text =
+        format!("the API version in the data ({full_version}) does not match the expected API version ({expected})");
+    Err(Status::bad_request(text))
 }
 
 /// A value as a type of the API, to which a `null` means the same as a key that is not there.
@@ -56,12 +87,8 @@ pub fn read(cx: &Cx, kind: &str) -> Result<Value, Status> {
     let media = cx.content_type.as_deref().unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     match media.as_str() {
-        "" | "application/json" => {
-            from_json(&cx.body).map_err(|why| unrecognized(kind, &format!("json parse error: {why}"), &cx.body))
-        }
-        "application/yaml" => {
-            from_yaml(&cx.body).map_err(|why| unrecognized(kind, &format!("yaml parse error: {why}"), &cx.body))
-        }
+        "" | "application/json" => from_json(&cx.body).map_err(|why| no_type(kind, "json", &why, &cx.body)),
+        "application/yaml" => from_yaml(&cx.body).map_err(|why| no_type(kind, "yaml", &why, &cx.body)),
         _ => {
             let text = "the body of the request was in an unknown format - accepted media types include: \
                         application/json, application/yaml, application/vnd.kubernetes.protobuf";
@@ -71,17 +98,35 @@ pub fn read(cx: &Cx, kind: &str) -> Result<Value, Status> {
 }
 
 fn from_json(body: &[u8]) -> Result<Value, String> {
-    if body.is_empty() {
-        return Err("unexpected end of JSON input".into());
-    }
-    let value: Value = serde_json::from_slice(body).map_err(|why| why.to_string())?;
-    if value.is_object() { Ok(value) } else { Err(format!("cannot unmarshal {} into an object", name_of(&value))) }
+    let value: Value = serde_json::from_slice(body).map_err(|why| {
+        let told = go_json::syntax_fault(&String::from_utf8_lossy(body));
+        told.map_or_else(|| why.to_string(), |told| told.to_string())
+    })?;
+    as_object(value)
 }
 
+/// The first document counts, as for the reference.
 fn from_yaml(body: &[u8]) -> Result<Value, String> {
     let text = std::str::from_utf8(body).map_err(|why| why.to_string())?;
-    let value: Value = serde_saphyr::from_str(text).map_err(|why| why.to_string())?;
-    if value.is_object() { Ok(value) } else { Err(format!("cannot unmarshal {} into an object", name_of(&value))) }
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|why| why.to_string())?;
+    as_object(documents.into_iter().next().unwrap_or_default())
+}
+
+/// An object whose kind and version are texts, or nothing at all: `null` is an object without fields.
+fn as_object(value: Value) -> Result<Value, String> {
+    let fields = match &value {
+        Value::Null => return Ok(Value::Object(serde_json::Map::new())),
+        Value::Object(fields) => fields,
+        other => return Err(format!("json: cannot unmarshal {} into an object", name_of(other))),
+    };
+    let is_text = |key: &str| fields.get(key).is_none_or(|value| value.is_string() || value.is_null());
+    match ["kind", "apiVersion"].into_iter().find(|key| !is_text(key)) {
+        None => Ok(value),
+        Some(key) => {
+            let found = name_of(&fields[key]);
+            Err(format!("json: cannot unmarshal {found} into Go struct field .{key} of type string"))
+        }
+    }
 }
 
 fn name_of(value: &Value) -> &'static str {
@@ -95,30 +140,29 @@ fn name_of(value: &Value) -> &'static str {
     }
 }
 
-fn text_of(value: &Value, key: &str) -> String {
-    value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+/// The error for a body of which not even kind and version can be told.
+fn no_type(kind: &str, format: &str, why: &str, body: &[u8]) -> Status {
+    unrecognized(kind, &format!("couldn't get version/kind; {format} parse error: {why}"), body)
 }
 
 fn unrecognized(kind: &str, why: &str, body: &[u8]) -> Status {
-    let text = format!(
-        "the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; {why} ({})",
-        head(body)
-    );
-    Status::bad_request(text)
+    let head = head(body);
+    Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why} ({head})"))
 }
 
-fn cannot_be_handled(found: &str, api: GroupVersion, wanted: &str, why: &str) -> Status {
-    let text = format!("{found} in version {:?} cannot be handled as a {wanted}: {why}", api.version);
-    Status::bad_request(text)
+fn cannot_be_handled(found: &str, version: &str, wanted: &str, why: &str) -> Status {
+    Status::bad_request(format!("{found} in version {version:?} cannot be handled as a {wanted}: {why}"))
 }
 
-/// The beginning of a body for an error message: text as it is, anything else in hexadecimal.
+/// The beginning of a body for an error message: an object as it is, anything else in hexadecimal.
 fn head(body: &[u8]) -> String {
-    let start = &body[..body.len().min(30)];
+    const SHOWN: usize = 30;
+    let start = &body[..body.len().min(SHOWN)];
+    let more = if body.len() > SHOWN { " ..." } else { "" };
     match std::str::from_utf8(start) {
         Ok("") => "<empty>".into(),
-        Ok(text) if text.starts_with('{') => text.into(),
-        _ => start.iter().map(|byte| format!("{byte:02x}")).collect(),
+        Ok(text) if text.starts_with('{') => format!("{text}{more}"),
+        _ => start.iter().map(|byte| format!("{byte:02x}")).chain([more.to_owned()]).collect(),
     }
 }
 

@@ -32,6 +32,10 @@ pub(super) struct Documents {
 struct Version {
     major: &'static str,
     minor: &'static str,
+    emulation_major: &'static str,
+    emulation_minor: &'static str,
+    min_compatibility_major: &'static str,
+    min_compatibility_minor: &'static str,
     git_version: &'static str,
     git_commit: &'static str,
     git_tree_state: &'static str,
@@ -53,6 +57,10 @@ impl Documents {
         let version = Version {
             major: env!("CARGO_PKG_VERSION_MAJOR"),
             minor: env!("CARGO_PKG_VERSION_MINOR"),
+            emulation_major: env!("CARGO_PKG_VERSION_MAJOR"),
+            emulation_minor: env!("CARGO_PKG_VERSION_MINOR"),
+            min_compatibility_major: env!("CARGO_PKG_VERSION_MAJOR"),
+            min_compatibility_minor: env!("CARGO_PKG_VERSION_MINOR"),
             git_version: concat!("v", env!("CARGO_PKG_VERSION")),
             git_commit: "",
             git_tree_state: "",

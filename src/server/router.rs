@@ -35,6 +35,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/healthz/{check}", any(health))
         .route("/metrics", any(metrics))
         .route("/version", any(version))
+        .route("/version/", any(version))
         .route("/apis", any(groups))
         .route("/apis/", any(groups))
         .route("/apis/image.openshift.io", any(group))

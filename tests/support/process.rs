@@ -102,6 +102,13 @@ impl Server {
         self.wait().await
     }
 
+    /// Asks the process to end (SIGTERM) and does not wait for it.
+    pub(crate) fn ask_to_end(&self) {
+        let id = self.process.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().expect("the command `kill` exists");
+        assert!(sent.success(), "SIGTERM could not be sent to the server");
+    }
+
     /// Waits for the end of the process. Panics when it does not end in time.
     pub(crate) async fn wait(&mut self) -> ExitStatus {
         time::timeout(DEADLINE, self.process.log_ended()).await.expect("the server ends in time");

@@ -3,8 +3,9 @@
 //! A new store is made under another name and put in place whole, so a crash leaves either none or a good one. A file
 //! that is there is only ever opened, never initialised.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -72,7 +73,11 @@ pub fn first_revision(now: SystemTime) -> Revision {
 pub(super) fn open(options: &Options) -> Result<Open, OpenError> {
     let dir = &options.dir;
     let mut patience = Patience::new(dir, options.lock_timeout);
-    fs::create_dir_all(dir).map_err(|source| OpenError::NotWritable { path: dir.clone(), source })?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|source| OpenError::NotWritable { path: dir.clone(), source })?;
     let lock = lock::take(dir, &mut patience)?;
     let path = dir.join(DATA_FILE);
     if !path.try_exists().map_err(|source| OpenError::NotReadable { path: path.clone(), source })? {

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// A place that a value can be read into.
-pub(in crate::domain) trait Decode {
+pub(crate) trait Decode {
     /// Reads `node`; what does not fit is told to `decoder` and leaves the place as it is.
     fn decode(&mut self, node: &Node, decoder: &mut Decoder);
 
@@ -18,7 +18,7 @@ pub(in crate::domain) trait Decode {
 }
 
 /// An object with known keys.
-pub(in crate::domain) trait Struct {
+pub(crate) trait Struct {
     /// Package and name of the type in Go, for errors.
     const NAME: &'static str;
 
@@ -27,7 +27,7 @@ pub(in crate::domain) trait Struct {
 }
 
 /// Where decoding is, and the first thing that went wrong.
-pub(in crate::domain) struct Decoder {
+pub(crate) struct Decoder {
     root: &'static str,
     path: Vec<&'static str>,
     fault: Option<Error>,
@@ -47,7 +47,7 @@ pub(super) fn decode<T: Struct + Default>(node: &Node) -> Result<T, Error> {
 
 impl Decoder {
     /// Reads a number into `place`, whose type is called `go_type`.
-    pub(in crate::domain) fn number(&mut self, node: &Node, place: &mut i64, go_type: &str) {
+    pub(crate) fn number(&mut self, node: &Node, place: &mut i64, go_type: &str) {
         match node {
             Node::Null => {}
             Node::Number(text) => match text.parse() {

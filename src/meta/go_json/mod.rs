@@ -7,7 +7,7 @@
 mod decode;
 mod parse;
 
-pub(super) use decode::{Decode, Decoder, Struct};
+pub(crate) use decode::{Decode, Decoder, Struct};
 
 /// Why a text cannot be read, as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,7 +16,7 @@ pub struct Error(String);
 
 /// A value, with the keys of objects in the order of the text and with doubles.
 #[derive(Debug, PartialEq)]
-pub(in crate::domain) enum Node {
+pub(crate) enum Node {
     Null,
     Bool(bool),
     Number(String),
@@ -26,6 +26,11 @@ pub(in crate::domain) enum Node {
 }
 
 /// Reads `text` into a new `T`. Syntax faults anywhere come before the first value of a wrong type.
-pub(super) fn read<T: Struct + Default>(text: &str) -> Result<T, Error> {
+pub(crate) fn read<T: Struct + Default>(text: &str) -> Result<T, Error> {
     decode::decode(&parse::parse(text)?)
+}
+
+/// What Go says of a text that is no JSON; none for one that is.
+pub(crate) fn syntax_fault(text: &str) -> Option<Error> {
+    parse::parse(text).err()
 }

@@ -1,0 +1,117 @@
+//! A server for one test, and what most tests say to it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time;
+
+use crate::support::client::{Answer, Client, Request};
+use crate::support::process::Server;
+
+/// Everything below this path is a resource.
+pub(crate) const V1: &str = "/apis/image.openshift.io/v1";
+/// The namespace of most tests.
+pub(crate) const STREAMS: &str = "namespaces/ns/imagestreams";
+pub(crate) const STREAM_IMAGES: &str = "namespaces/ns/imagestreamimages";
+pub(crate) const MAPPINGS: &str = "namespaces/ns/imagestreammappings";
+
+/// The longest time until what a test waits for is true.
+const DEADLINE: Duration = Duration::from_secs(30);
+const INTERVAL: Duration = Duration::from_millis(10);
+
+/// A server and a client of it that may do everything.
+pub(crate) struct Api {
+    pub(crate) server: Server,
+    pub(crate) client: Client,
+}
+
+impl Api {
+    pub(crate) async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// Starts a server with more flags.
+    pub(crate) async fn with(flags: &[&str]) -> Self {
+        let server = Server::start(flags).await;
+        Self { client: server.admin(), server }
+    }
+
+    /// Starts a server that has a stream `s`.
+    pub(crate) async fn with_stream() -> Self {
+        let api = Self::start().await;
+        api.post(STREAMS, &crate::fixtures::stream("s")).await.is(201);
+        api
+    }
+
+    pub(crate) async fn ask(&self, request: Request) -> Answer {
+        let line = format!("{} {}", request.method, request.target);
+        self.client.send(request).await.unwrap_or_else(|why| panic!("{line} is not answered: {why}"))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask(request("GET", path)).await
+    }
+
+    pub(crate) async fn get_as(&self, path: &str, accept: &str) -> Answer {
+        self.ask(request("GET", path).header("accept", accept)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.ask(request("POST", path).json(body)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.ask(request("PUT", path).json(body)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.ask(request("DELETE", path)).await
+    }
+
+    /// Pushes an image to a tag of the stream `s`.
+    pub(crate) async fn push(&self, tag: &str, image: &Value) {
+        self.post(MAPPINGS, &crate::fixtures::mapping("s", tag, image)).await.is(201);
+    }
+}
+
+/// A request for a path below the version of the API.
+pub(crate) fn request(method: &str, path: &str) -> Request {
+    Request::new(method, &format!("{V1}/{path}"))
+}
+
+/// Waits until a condition holds.
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+    let wait = async {
+        let mut interval = time::interval(INTERVAL);
+        while !condition().await {
+            interval.tick().await;
+        }
+    };
+    time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("{what} not within {DEADLINE:?}"));
+}
+
+/// What tests expect of an answer.
+pub(crate) trait Expect {
+    /// The body, if the answer has this code.
+    fn is(&self, code: u16) -> Value;
+    /// The body, if the answer is a `Status` with this code, reason and message.
+    fn fails(&self, code: u16, reason: &str, message: &str) -> Value;
+}
+
+impl Expect for Answer {
+    #[track_caller]
+    fn is(&self, code: u16) -> Value {
+        let text = String::from_utf8_lossy(&self.body);
+        assert_eq!(self.status, code, "{text}");
+        self.json().unwrap_or_else(|why| panic!("{why}: {text}"))
+    }
+
+    #[track_caller]
+    fn fails(&self, code: u16, reason: &str, message: &str) -> Value {
+        let body = self.is(code);
+        let text = |key: &str| body[key].as_str().unwrap_or_default();
+        assert_eq!((text("kind"), text("reason"), text("message")), ("Status", reason, message));
+        body
+    }
+}

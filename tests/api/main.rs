@@ -1,0 +1,24 @@
+//! The API as its clients meet it: the real binary, over TLS. One module a resource, a part of Kubernetes REST, or a
+//! promise of the process.
+
+#[expect(dead_code, reason = "other test binaries use the rest")]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access;
+mod discovery;
+mod durability;
+mod every_field;
+mod fixtures;
+mod harness;
+mod health;
+mod images;
+mod imagestreamimages;
+mod imagestreammappings;
+mod imagestreams;
+mod imagestreams_status;
+mod options;
+mod overload;
+mod quickstart;
+mod shutdown;
+mod wire;

@@ -1,0 +1,106 @@
+//! Connections that outlast one exchange: several requests on one of them, by HTTP/1.1 or HTTP/2, and requests whose
+//! body comes in parts.
+
+use std::io;
+
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::ServerName;
+use tokio::{io::AsyncWriteExt, io::BufReader, net::TcpStream, time::timeout};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::{Answer, Client, DEADLINE, Request, wire, write};
+
+/// A request that the server has not seen all of.
+pub(crate) struct Begun {
+    stream: BufReader<TlsStream<TcpStream>>,
+    method: String,
+    rest: Vec<u8>,
+}
+
+impl Begun {
+    /// Sends the rest of the body and reads the answer.
+    pub(crate) async fn finish(mut self) -> io::Result<Answer> {
+        let rest = std::mem::take(&mut self.rest);
+        self.stream.write_all(&rest).await?;
+        self.stream.flush().await?;
+        self.answer().await
+    }
+
+    /// Reads the answer and never sends the rest of the body.
+    pub(crate) async fn answer(mut self) -> io::Result<Answer> {
+        timeout(DEADLINE, wire::read_answer(&mut self.stream, &self.method)).await?
+    }
+}
+
+impl Client {
+    /// A TLS connection that offers these protocols.
+    pub(crate) async fn open(&self, protocols: &[&str]) -> io::Result<TlsStream<TcpStream>> {
+        let mut tls = (*self.tls).clone();
+        tls.alpn_protocols = protocols.iter().map(|each| each.as_bytes().to_vec()).collect();
+        let socket = TcpStream::connect(self.address).await?;
+        socket.set_nodelay(true)?;
+        let name = ServerName::IpAddress(self.address.ip().into());
+        TlsConnector::from(std::sync::Arc::new(tls)).connect(name, socket).await
+    }
+
+    /// Sends a request but for the last byte of its body.
+    pub(crate) async fn begin(&self, request: Request) -> io::Result<Begun> {
+        let mut body = request.body.clone().unwrap_or_default();
+        let rest = body.split_off(body.len().saturating_sub(1));
+        let request = self.signed(request);
+        let mut stream = BufReader::new(self.open(&[]).await?);
+        write(&mut stream, &request.head(self.address), Some(&body)).await?;
+        Ok(Begun { stream, method: request.method, rest })
+    }
+
+    /// Sends requests one after the other on one connection of HTTP/1.1.
+    pub(crate) async fn send_in_turn(&self, requests: Vec<Request>) -> io::Result<Vec<Answer>> {
+        let mut stream = BufReader::new(self.open(&["http/1.1"]).await?);
+        let mut answers = Vec::new();
+        for request in requests {
+            let request = self.signed(request).header("connection", "keep-alive");
+            write(&mut stream, &request.head(self.address), request.body.as_deref()).await?;
+            answers.push(timeout(DEADLINE, wire::read_answer(&mut stream, &request.method)).await??);
+        }
+        Ok(answers)
+    }
+
+    /// Sends requests all at once on one connection of HTTP/2.
+    pub(crate) async fn send_together(&self, requests: Vec<Request>) -> io::Result<Vec<Answer>> {
+        let stream = TokioIo::new(self.open(&["h2"]).await?);
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.map_err(io::Error::other)?;
+        let connection = tokio::spawn(connection);
+        let exchanges = requests.into_iter().map(|request| self.stream_of(sender.clone(), self.signed(request)));
+        let answers = timeout(DEADLINE, futures_util::future::try_join_all(exchanges)).await?;
+        connection.abort();
+        answers.map_err(io::Error::other)
+    }
+
+    async fn stream_of(
+        &self,
+        mut sender: http2::SendRequest<Full<bytes::Bytes>>,
+        request: Request,
+    ) -> hyper::Result<Answer> {
+        let uri = format!("https://{}{}", self.address, request.target);
+        let mut message = http::Request::builder().method(request.method.as_str()).uri(uri);
+        for (name, value) in &request.headers {
+            message = message.header(name, value);
+        }
+        let body = Full::from(request.body.unwrap_or_default());
+        let (head, body) = sender.send_request(message.body(body).expect("the request is one")).await?.into_parts();
+        let text = |value: &http::HeaderValue| value.as_bytes().iter().copied().map(char::from).collect();
+        let headers = head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+        let body = body.collect().await?.to_bytes().to_vec();
+        Ok(Answer { method: request.method, status: head.status.as_u16(), headers, body })
+    }
+
+    /// The request with the token of this client, unless it has credentials of its own.
+    fn signed(&self, request: Request) -> Request {
+        match &self.token {
+            Some(token) if !request.has("authorization") => request.header("authorization", &format!("Bearer {token}")),
+            _ => request,
+        }
+    }
+}
