@@ -137,7 +137,7 @@ fn environment(number: usize) -> Vec<String> {
         format!("BUILD_NUMBER={number}"),
         format!("SERVICE_VERSION=1.{}.{}", number % IMAGES_PER_STREAM, number / IMAGES_PER_STREAM),
     ];
-    lines.extend((0..8).map(|each| format!("SERVICE_SETTING_{each}=https://settings.example.com/{each}/{number}")));
+    lines.extend((0..15).map(|each| format!("SERVICE_SETTING_{each}=https://settings.example.com/{each}/{number}")));
     lines
 }
 

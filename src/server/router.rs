@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware;
 use axum::response::Response;
@@ -77,15 +78,35 @@ async fn resource(State(app): State<Arc<App>>, mut request: Request) -> Response
 }
 
 /// The whole body, unless it is too large.
-async fn read(headers: &HeaderMap, body: axum::body::Body) -> Result<Bytes, Status> {
+async fn read(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Status> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > MAX_BODY_BYTES) {
+        if !headers.contains_key(header::EXPECT) {
+            discard(&mut body).await;
+        }
         return Err(Status::request_too_large(MAX_BODY_BYTES));
     }
-    match Limited::new(body, MAX_BODY_BYTES).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(why) if why.is::<LengthLimitError>() => Err(Status::request_too_large(MAX_BODY_BYTES)),
+    match Limited::new(&mut body, MAX_BODY_BYTES).collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(why) if why.is::<LengthLimitError>() => {
+            discard(&mut body).await;
+            Err(Status::request_too_large(MAX_BODY_BYTES))
+        }
         Err(why) => Err(Status::bad_request(format!("the body of the request could not be read: {why}"))),
+    }
+}
+
+/// Reads on where a body is too large, so that a client that writes before it reads gets to see the answer.
+///
+/// Only so far: who sends even more loses the connection.
+async fn discard(body: &mut Body) {
+    const MOST: usize = 16 << 20;
+    let mut seen = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        seen += frame.data_ref().map_or(0, Bytes::len);
+        if seen > MOST {
+            return;
+        }
     }
 }
 

@@ -1,0 +1,136 @@
+//! Who is served: nobody but probes without credentials, and nobody at all with wrong ones.
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use tempfile::TempDir;
+
+use crate::harness::{Expect, request};
+use crate::support::client::{Client, Identity, Request};
+use crate::support::process::Server;
+
+const PROBES: [&str; 3] = ["/livez", "/readyz", "/healthz"];
+const CLOSED: [&str; 9] = [
+    "/readyz/ping",
+    "/livez/ping",
+    "/readyz/",
+    "/readyzz",
+    "/version",
+    "/metrics",
+    "/apis",
+    "/nowhere",
+    "/apis/image.openshift.io/v1/images",
+];
+
+async fn code(client: &Client, path: &str) -> u16 {
+    client.send(Request::new("GET", path)).await.expect("an answer").status
+}
+
+#[tokio::test]
+async fn exactly_the_probes_answer_without_credentials() {
+    let server = Server::start(&[]).await;
+    let nobody = server.client(Identity::default());
+    for path in PROBES {
+        assert_eq!(code(&nobody, path).await, 200, "{path}");
+    }
+    for path in CLOSED {
+        let answer = nobody.send(Request::new("GET", path)).await.expect("an answer");
+        answer.fails(401, "Unauthorized", "Unauthorized");
+        assert_eq!(answer.header("www-authenticate"), None, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_token_is_refused_everywhere() {
+    let server = Server::start(&[]).await;
+    let stranger = server.client(Identity::token("token-of-nobody"));
+    for path in PROBES.iter().chain(&CLOSED) {
+        assert_eq!(code(&stranger, path).await, 401, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_bearer_token_counts_as_nothing() {
+    let server = Server::start(&[]).await;
+    let nobody = server.client(Identity::default());
+    for value in ["Basic YWRtaW46YWRtaW4=", "Bearer", "Bearer ", "token-of-admin"] {
+        let with = |path: &str| nobody.send(Request::new("GET", path).header("authorization", value));
+        assert_eq!(with("/readyz").await.expect("an answer").status, 200, "{value}");
+        assert_eq!(with("/apis").await.expect("an answer").status, 401, "{value}");
+    }
+    let lower = Request::new("GET", "/apis").header("authorization", "bearer token-of-admin");
+    assert_eq!(nobody.send(lower).await.expect("an answer").status, 200);
+}
+
+#[tokio::test]
+async fn headers_of_a_front_proxy_prove_nothing() {
+    let server = Server::start(&[]).await;
+    let forged = request("GET", "images").header("x-remote-user", "admin").header("x-remote-group", "system:masters");
+    let answer = server.client(Identity::default()).send(forged).await.expect("an answer");
+    answer.fails(401, "Unauthorized", "Unauthorized");
+}
+
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new([]).expect("no names are names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key can be made");
+        let pem = params.self_signed(&key).expect("a certificate can be made").pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    fn identity(&self, usage: ExtendedKeyUsagePurpose) -> Identity {
+        let mut params = CertificateParams::new([]).expect("no names are names");
+        params.distinguished_name.push(DnType::CommonName, "carol");
+        params.extended_key_usages.push(usage);
+        let key = KeyPair::generate().expect("a key can be made");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate can be made");
+        let pair = (certificate.pem().into_bytes(), key.serialize_pem().into_bytes());
+        Identity { certificate: Some(pair), ..Identity::default() }
+    }
+}
+
+async fn trusting(authority: &Authority) -> (Server, TempDir) {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let path = folder.path().join("ca.crt");
+    std::fs::write(&path, &authority.pem).expect("the file can be written");
+    (Server::start(&[&format!("--client-ca-file={}", path.display())]).await, folder)
+}
+
+#[tokio::test]
+async fn a_certificate_of_the_authority_is_a_user() {
+    let authority = Authority::new();
+    let (server, _folder) = trusting(&authority).await;
+    let carol = server.client(authority.identity(ExtendedKeyUsagePurpose::ClientAuth));
+    for path in ["/apis", "/readyz", "/apis/image.openshift.io/v1/images"] {
+        assert_eq!(code(&carol, path).await, 200, "{path}");
+    }
+    assert_eq!(code(&server.admin(), "/apis").await, 200, "tokens are good as before");
+    assert_eq!(code(&server.client(Identity::default()), "/apis").await, 401);
+}
+
+#[tokio::test]
+async fn a_certificate_of_a_stranger_or_for_something_else_is_refused() {
+    let authority = Authority::new();
+    let (server, _folder) = trusting(&authority).await;
+    let stranger = Authority::new().identity(ExtendedKeyUsagePurpose::ClientAuth);
+    let misused = authority.identity(ExtendedKeyUsagePurpose::ServerAuth);
+    for identity in [stranger, misused] {
+        let both = Identity { token: Some("token-of-admin".into()), ..identity.clone() };
+        let client = server.client(identity);
+        for path in ["/apis", "/readyz"] {
+            assert_eq!(code(&client, path).await, 401, "{path}");
+        }
+        assert_eq!(code(&server.client(both), "/apis").await, 200, "a good token counts beside it");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_refused_where_no_authority_is_known() {
+    let server = Server::start(&[]).await;
+    let client = server.client(Authority::new().identity(ExtendedKeyUsagePurpose::ClientAuth));
+    assert_eq!(code(&client, "/apis").await, 401);
+}

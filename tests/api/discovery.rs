@@ -1,0 +1,95 @@
+//! Discovery: what is served, in the classic documents and in the aggregated one.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Api, Expect, V1};
+use crate::support::client::{Answer, Identity, Request};
+
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+const PATHS: [&str; 4] = ["/apis", "/apis/image.openshift.io", V1, "/version"];
+
+async fn ask(api: &Api, path: &str) -> Answer {
+    api.ask(Request::new("GET", path)).await
+}
+
+#[tokio::test]
+async fn the_list_of_groups_has_no_version_of_its_own() {
+    let api = Api::start().await;
+    let version = json!({"groupVersion": "image.openshift.io/v1", "version": "v1"});
+    let group = json!({"name": "image.openshift.io", "versions": [version], "preferredVersion": version});
+    let groups = ask(&api, "/apis").await;
+    assert_eq!(groups.is(200), json!({"kind": "APIGroupList", "groups": [group]}));
+    assert_eq!(groups.header("vary"), Some("Accept"));
+    let mut alone = ask(&api, "/apis/image.openshift.io").await.is(200);
+    let fields = alone.as_object_mut().expect("a group is an object");
+    assert_eq!((fields.remove("kind"), fields.remove("apiVersion")), (Some("APIGroup".into()), Some("v1".into())));
+    assert_eq!(alone, group);
+}
+
+#[tokio::test]
+async fn resources_come_in_the_recorded_order() {
+    let api = Api::start().await;
+    let list = ask(&api, V1).await.is(200);
+    assert_eq!((&list["kind"], &list["groupVersion"]), (&json!("APIResourceList"), &json!("image.openshift.io/v1")));
+    let resources = list["resources"].as_array().expect("resources");
+    let recorded = ["images", "imagestreamimages", "imagestreammappings", "imagestreams", "imagestreams/status"];
+    assert_eq!(resources.iter().map(|each| &each["name"]).collect::<Vec<_>>(), recorded);
+    let images = json!({"name": "images", "singularName": "image", "namespaced": false, "kind": "Image",
+        "verbs": ["create", "delete", "get", "list"], "storageVersionHash": "FX/i8Tt+3Fc="});
+    let stream_images = json!({"name": "imagestreamimages", "singularName": "imagestreamimage", "namespaced": true,
+        "kind": "ImageStreamImage", "verbs": ["get"], "shortNames": ["isimage"]});
+    assert_eq!((&resources[0], &resources[1]), (&images, &stream_images));
+    let streams = &resources[3];
+    assert_eq!((&streams["shortNames"], &streams["categories"]), (&json!(["is"]), &json!(["all"])));
+    assert_eq!(streams["storageVersionHash"], "mwmf9lCqOiA=");
+    assert_eq!(resources[4]["singularName"], "");
+}
+
+#[tokio::test]
+async fn one_document_tells_everything_and_is_sent_once() {
+    let api = Api::start().await;
+    let accept = format!("{AGGREGATED},application/json;as=APIGroupDiscoveryList;v=v2beta1,application/json");
+    let asked = Request::new("GET", "/apis").header("accept", &accept);
+    let answer = api.ask(asked.clone()).await;
+    assert_eq!(answer.header("content-type"), Some(AGGREGATED));
+    let document = answer.is(200);
+    assert_eq!(document["kind"], "APIGroupDiscoveryList");
+    let version = &document["items"][0]["versions"][0];
+    assert_eq!((&version["version"], &version["freshness"]), (&json!("v1"), &json!("Current")));
+    let names = |list: &Value, key: &str| -> Vec<Value> {
+        list.as_array().into_iter().flatten().map(|each| each[key].clone()).collect()
+    };
+    let recorded = ["images", "imagestreamimages", "imagestreammappings", "imagestreams"];
+    assert_eq!(names(&version["resources"], "resource"), recorded);
+    assert_eq!(names(&version["resources"][3]["subresources"], "subresource"), ["status"]);
+    let tag = answer.header("etag").expect("the document has a tag");
+    assert!(tag.starts_with('"') && tag.ends_with('"'), "{tag}");
+    let known = api.ask(asked.header("if-none-match", tag)).await;
+    assert_eq!((known.status, known.header("etag"), known.body.len()), (304, Some(tag), 0));
+}
+
+#[tokio::test]
+async fn discovery_says_what_it_sends() {
+    let api = Api::start().await;
+    for path in PATHS {
+        assert_eq!(ask(&api, path).await.header("content-type"), Some("application/json"), "{path}");
+    }
+    for path in &PATHS[..3] {
+        let yaml = api.ask(Request::new("GET", path).header("accept", "application/yaml")).await;
+        assert_eq!((yaml.status, yaml.header("content-type")), (200, Some("application/yaml")), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn discovery_is_for_those_who_say_who_they_are() {
+    let api = Api::start().await;
+    let nobody = api.server.client(Identity::default());
+    for path in PATHS {
+        let answer = nobody.send(Request::new("GET", path)).await.expect("an answer");
+        answer.fails(401, "Unauthorized", "Unauthorized");
+        let alice = api.server.alice().send(Request::new("GET", path)).await.expect("an answer");
+        assert_eq!(alice.status, 200, "{path}");
+    }
+    let aggregated = Request::new("GET", "/apis").header("accept", AGGREGATED);
+    assert_eq!(nobody.send(aggregated).await.expect("an answer").status, 401);
+}

@@ -1,0 +1,84 @@
+//! What was acknowledged is there, however the process ends.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use crate::fixtures::{digest, image, mapping};
+use crate::harness::{Api, Expect, MAPPINGS, STREAMS, eventually, request};
+use crate::support::client::Client;
+
+const WRITERS: usize = 8;
+/// So many pushes are acknowledged before a round ends.
+const PUSHES: usize = 60;
+
+fn version(object: &Value) -> u64 {
+    object["metadata"]["resourceVersion"].as_str().unwrap_or_default().parse().expect("a version is a number here")
+}
+
+/// Pushes image after image until the server is gone, and notes what it acknowledged.
+async fn push_on(client: Client, next: &AtomicUsize, highest: &AtomicU64, acknowledged: &Mutex<Vec<usize>>) {
+    loop {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        let body = mapping("s", &format!("t{number}"), &image(&digest(&format!("{number:08x}"))));
+        let Ok(answer) = client.send(request("POST", &MAPPINGS).json(&body)).await else { return };
+        answer.is(201);
+        acknowledged.lock().unwrap_or_else(PoisonError::into_inner).push(number);
+        let Ok(stream) = client.send(request("GET", &format!("{STREAMS}/s"))).await else { return };
+        highest.fetch_max(version(&stream.is(200)), Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn whatever_was_acknowledged_outlives_a_kill() {
+    let mut api = Api::with_stream().await;
+    let (next, highest, acknowledged) = (AtomicUsize::new(0), AtomicU64::new(0), Mutex::new(Vec::new()));
+    let known = || acknowledged.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    for round in 1..=3 {
+        let writers = (0..WRITERS).map(|_| push_on(api.server.admin(), &next, &highest, &acknowledged));
+        let writers = join_all(writers);
+        let kill = async {
+            eventually("pushes are acknowledged", || async { known().len() >= round * PUSHES }).await;
+            api.server.kill9();
+        };
+        tokio::join!(writers, kill);
+        api.server.restart().await;
+        api.client = api.server.admin();
+        check(&api, &known(), highest.load(Ordering::Relaxed)).await;
+    }
+}
+
+async fn check(api: &Api, acknowledged: &[usize], highest: u64) {
+    let stream = api.get(&format!("{STREAMS}/s")).await.is(200);
+    let images = api.get("images").await.is(200);
+    assert!(version(&stream) >= highest && version(&images) >= highest);
+    let tags = stream["status"]["tags"].as_array().expect("the stream has tags");
+    let images = images["items"].as_array().expect("there are images");
+    for number in acknowledged {
+        let (tag, name) = (format!("t{number}"), digest(&format!("{number:08x}")));
+        let event = tags.iter().find(|each| each["tag"] == tag).map(|each| &each["items"][0]["image"]);
+        assert_eq!(event, Some(&Value::from(name.as_str())), "the event of {tag}");
+        assert!(images.iter().any(|image| image["metadata"]["name"] == name), "the image of {tag}");
+    }
+    // Image and event are written together, so there is never one without the other.
+    assert_eq!(tags.len(), images.len());
+    let new = api.post("images?dryRun=All", &image("new")).await;
+    new.is(201);
+}
+
+#[tokio::test]
+async fn versions_go_on_where_they_ended() {
+    let mut api = Api::start().await;
+    let mut last = version(&api.post("images", &image("a")).await.is(201));
+    for name in ["b", "c"] {
+        api.server.kill9();
+        api.server.restart().await;
+        api.client = api.server.admin();
+        assert!(version(&api.get("images").await.is(200)) >= last);
+        let new = version(&api.post("images", &image(name)).await.is(201));
+        assert!(new > last, "{new} follows {last}");
+        last = new;
+    }
+}

@@ -1,0 +1,54 @@
+//! Too many requests at a time: who is turned away, and who is not.
+
+use std::time::{Duration, Instant};
+
+use crate::fixtures::image;
+use crate::harness::{Api, Expect, eventually, request};
+use crate::support::client::{Begun, Request};
+
+async fn in_flight(api: &Api) -> usize {
+    let text = api.ask(Request::new("GET", "/metrics")).await.body;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let line = text.lines().find(|line| line.starts_with("apiserver_current_inflight") && line.contains("\"mutating\""));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
+}
+
+/// A server whose one place for a request that changes something is taken.
+async fn full() -> (Api, Begun) {
+    let api = Api::with(&["--max-mutating-requests-inflight=1"]).await;
+    let begun = api.client.begin(request("POST", "images").json(&image("slow"))).await.expect("it can be begun");
+    eventually("the request is not in flight", || async { in_flight(&api).await == 1 }).await;
+    (api, begun)
+}
+
+#[tokio::test]
+async fn a_request_too_many_is_turned_away_at_once() {
+    let (api, begun) = full().await;
+    let start = Instant::now();
+    let refused = api.post("images", &image("other")).await;
+    refused.fails(429, "TooManyRequests", "Too many requests, please try again later.");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    begun.finish().await.expect("an answer").is(201);
+    eventually("the place is not free", || async { in_flight(&api).await == 0 }).await;
+    api.post("images", &image("other")).await.is(201);
+}
+
+#[tokio::test]
+async fn what_must_always_answer_answers() {
+    let (api, begun) = full().await;
+    let always = ["/livez", "/readyz", "/healthz", "/metrics", "/version", "/apis", "/apis/image.openshift.io/v1"];
+    for path in always {
+        assert_eq!(api.ask(Request::new("GET", path)).await.status, 200, "{path}");
+    }
+    assert_eq!(api.get("images").await.status, 200, "reading has places of its own");
+    begun.finish().await.expect("an answer").is(201);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_frees_its_place() {
+    let (api, begun) = full().await;
+    drop(begun);
+    eventually("the place is not free", || async { in_flight(&api).await == 0 }).await;
+    api.post("images", &image("other")).await.is(201);
+}

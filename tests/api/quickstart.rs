@@ -1,0 +1,204 @@
+//! `quickstart`: one command, and printed commands that work as they stand.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+use std::{fs, thread};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::harness::{Expect, request};
+use crate::support::client::{Client, Identity};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A running quickstart, and what it printed until it serves.
+struct Quickstart {
+    child: Child,
+    printed: Vec<String>,
+}
+
+impl Quickstart {
+    async fn start(data: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver"))
+            .args(["quickstart", "--secure-port", "0", "--data-dir"])
+            .arg(data)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary can be started");
+        let stdout = child.stdout.take().expect("the output is piped");
+        let (sender, mut lines) = mpsc::unbounded_channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        let mut quickstart = Self { child, printed: Vec::new() };
+        while !quickstart.printed.last().is_some_and(|line| line.ends_with("get imagestreams")) {
+            let line = timeout(DEADLINE, lines.recv()).await.expect("the commands are printed in time");
+            quickstart.printed.push(line.expect("the commands are printed before the end"));
+        }
+        quickstart
+    }
+
+    /// The printed commands of a program.
+    fn commands(&self, program: &str) -> Vec<&str> {
+        self.printed.iter().filter_map(|line| line.strip_prefix("  ")).filter(|line| line.starts_with(program)).collect()
+    }
+
+    /// The printed address and the path that the printed curl command asks for.
+    fn target(&self) -> (std::net::SocketAddr, String) {
+        let curl = self.commands("curl")[0];
+        let (_, rest) = curl.split_once("https://").expect("the command has an address");
+        let (address, path) = rest.split_once("/apis/image.openshift.io/v1/").expect("the command has a path");
+        (address.parse().expect("the address is one"), path.to_owned())
+    }
+
+    fn client(&self, data: &Path) -> Client {
+        let certificates = fs::read_dir(data.join("certificates")).expect("there is a folder of certificates");
+        let certificate: PathBuf = certificates
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .find(|path| path.extension().is_some_and(|extension| extension == "crt"))
+            .expect("there is a certificate");
+        let ca = fs::read(certificate).expect("the certificate can be read");
+        Client::new(self.target().0, &ca, Identity::token(&token(data)))
+    }
+}
+
+impl Drop for Quickstart {
+    fn drop(&mut self) {
+        // Neither can fail but for a child that has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn token(data: &Path) -> String {
+    fs::read_to_string(data.join("admin.token")).expect("there is a token")
+}
+
+fn new_folder() -> (TempDir, PathBuf) {
+    let parent = tempfile::tempdir().expect("a folder can be made");
+    // Printed paths must survive the shell.
+    let data = parent.path().join("my data's");
+    (parent, data)
+}
+
+fn exists(program: &str) -> bool {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&paths).any(|folder| folder.join(program).is_file())
+}
+
+/// Runs a printed command as somebody would who pastes it.
+async fn paste(command: &str, home: &Path) -> Output {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", command]).env("HOME", home).stdin(Stdio::null());
+    let output = tokio::task::spawn_blocking(move || shell.output());
+    let output = timeout(DEADLINE, output).await.expect("the command ends in time");
+    let output = output.expect("the command is run").expect("there is a shell");
+    assert!(output.status.success(), "{command}\n{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("it can be looked at").permissions().mode() & 0o777
+}
+
+/// All files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("the folder can be read").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[tokio::test]
+async fn the_folder_is_for_its_owner_only_and_the_token_is_not_shown() {
+    let (_parent, data) = new_folder();
+    let quickstart = Quickstart::start(&data).await;
+    assert_eq!(mode(&data), 0o700);
+    for name in ["admin.token", "tokens.csv", "kubeconfig"] {
+        assert_eq!(mode(&data.join(name)), 0o600, "{name}");
+    }
+    let keys: Vec<_> = files(&data).into_iter().filter(|path| path.extension().is_some_and(|end| end == "key")).collect();
+    assert!(!keys.is_empty() && keys.iter().all(|key| mode(key) == 0o600), "{keys:?}");
+    let token = token(&data);
+    assert!(quickstart.printed.iter().all(|line| !line.contains(token.trim())), "{:?}", quickstart.printed);
+    assert!(!quickstart.commands("curl").is_empty() && quickstart.commands("kubectl").len() >= 2);
+}
+
+#[tokio::test]
+async fn the_printed_curl_command_shows_an_image() {
+    let (parent, data) = new_folder();
+    let quickstart = Quickstart::start(&data).await;
+    let (_, path) = quickstart.target();
+    let shown: Value = if exists("curl") {
+        let output = paste(quickstart.commands("curl")[0], parent.path()).await;
+        serde_json::from_slice(&output.stdout).expect("the answer is JSON")
+    } else {
+        println!("curl is missing here: the request that it would send is sent without it");
+        quickstart.client(&data).send(request("GET", &path)).await.expect("an answer").is(200)
+    };
+    assert_eq!(shown["kind"], "ImageStreamImage", "{shown}");
+    assert!(path.ends_with(shown["metadata"]["name"].as_str().unwrap_or("no name")), "{path}");
+    assert!(shown["image"]["dockerImageLayers"].as_array().is_some_and(|layers| !layers.is_empty()), "{shown}");
+}
+
+#[tokio::test]
+async fn the_printed_kubectl_commands_work() {
+    if !exists("kubectl") {
+        println!("kubectl is missing here: its commands are not tried");
+        return;
+    }
+    let (parent, data) = new_folder();
+    let quickstart = Quickstart::start(&data).await;
+    for command in quickstart.commands("kubectl") {
+        let output = paste(command, parent.path()).await;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains("hello"), "{command}\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_sample_holds_images_of_every_form() {
+    let (_parent, data) = new_folder();
+    let quickstart = Quickstart::start(&data).await;
+    let client = quickstart.client(&data);
+    let stream = client.send(request("GET", "namespaces/samples/imagestreams/hello")).await.expect("an answer").is(200);
+    let (mut kinds, mut history) = (Vec::new(), 0);
+    for tag in stream["status"]["tags"].as_array().expect("the sample has tags") {
+        let events = tag["items"].as_array().expect("the tags have a history");
+        history = history.max(events.len());
+        for name in events.iter().map(|event| event["image"].as_str().expect("each event has an image")) {
+            let path = format!("namespaces/samples/imagestreamimages/hello@{name}");
+            let shown = client.send(request("GET", &path)).await.expect("an answer").is(200);
+            kinds.push(shown["image"]["dockerImageManifestMediaType"].as_str().unwrap_or_default().to_owned());
+            for part in shown["image"]["dockerImageManifests"].as_array().into_iter().flatten() {
+                let path = format!("namespaces/samples/imagestreamimages/hello@{}", part["digest"].as_str().unwrap_or_default());
+                client.send(request("GET", &path)).await.expect("an answer").is(200);
+            }
+        }
+    }
+    for kind in ["oci.image.manifest", "distribution.manifest.v2", "oci.image.index"] {
+        assert!(kinds.iter().any(|each| each.contains(kind)), "{kind} is missing in {kinds:?}");
+    }
+    assert!(history >= 2, "one tag has been more than one image");
+}
+
+#[tokio::test]
+async fn running_it_again_keeps_the_data() {
+    let (_parent, data) = new_folder();
+    let path = "namespaces/samples/imagestreams/hello";
+    let mut before = None;
+    for _ in 0..2 {
+        let quickstart = Quickstart::start(&data).await;
+        let stream = quickstart.client(&data).send(request("GET", path)).await.expect("an answer").is(200);
+        let now = (token(&data), stream);
+        assert_eq!(*before.get_or_insert_with(|| now.clone()), now);
+    }
+}

@@ -1,0 +1,214 @@
+//! What holds for every request: errors are a `Status`, identifiers, deadlines, limits, and the protocols of the port.
+
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls::{ClientConfig, ProtocolVersion, RootCertStore, crypto::aws_lc_rs, version};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::fixtures::{digest, image};
+use crate::harness::{Api, Expect, request};
+use crate::support::client::{Identity, Request};
+
+/// The largest body that is read.
+const MOST: usize = 3 << 20;
+
+#[tokio::test]
+async fn every_error_is_a_status_whatever_the_path_and_method() {
+    let api = Api::start().await;
+    let json = |method: &str, path: &str, body: &str| {
+        let mut request = request(method, path).header("content-type", "application/json");
+        request.body = Some(body.as_bytes().to_vec());
+        request
+    };
+    let at = Request::new;
+    let plain = request("POST", "images").header("content-type", "text/plain");
+    let cases = [
+        (at("GET", "/"), 404),
+        (at("GET", "/nowhere"), 404),
+        (at("POST", "/nowhere"), 404),
+        (at("OPTIONS", "/nowhere"), 404),
+        (at("GET", "/apis/other"), 404),
+        (at("GET", "/apis/image.openshift.io/v2"), 404),
+        (request("GET", "nothing"), 404),
+        (request("GET", "namespaces/ns//imagestreams"), 404),
+        (request("GET", "images/a/b"), 404),
+        (request("GET", "images/%zz"), 400),
+        (at("POST", "/apis"), 405),
+        (at("DELETE", "/version"), 405),
+        (at("OPTIONS", "/apis/image.openshift.io/v1"), 405),
+        (request("PUT", "images"), 405),
+        (request("PATCH", "images/a"), 405),
+        (request("OPTIONS", "images"), 405),
+        (request("BREW", "images"), 405),
+        (request("GET", "images").header("accept", "text/html"), 406),
+        (request("GET", "images").header("accept", "application/vnd.kubernetes.protobuf"), 406),
+        (at("GET", "/apis").header("accept", "text/html"), 406),
+        (plain.clone(), 415),
+        (Request { body: Some(vec![b' '; MOST + 1]), ..plain }, 413),
+        (json("POST", "images", ""), 400),
+        (json("POST", "images", "{"), 400),
+        (json("POST", "images", "[]"), 400),
+        (json("POST", "images", r#"{"kind":"Pod","apiVersion":"v1"}"#), 400),
+        (json("POST", "images", r#"{"metadata":{"name":7}}"#), 400),
+    ];
+    for (request, code) in cases {
+        let line = format!("{} {} {:?}", request.method, request.target, request.headers);
+        let answer = api.ask(request).await;
+        assert_eq!((answer.status, answer.header("content-type")), (code, Some("application/json")), "{line}");
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{line}");
+        assert_eq!(answer.is(code)["status"], "Failure", "{line}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_head_has_no_body() {
+    let api = Api::start().await;
+    for (path, code) in [("/nowhere", 404), ("/apis", 405), ("/apis/image.openshift.io/v1/images", 405)] {
+        assert_eq!(api.ask(Request::new("HEAD", path)).await.status, code, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_grows_too_large_on_the_way_is_refused() {
+    let api = Api::start().await;
+    let mut chunked = request("POST", "images").header("content-type", "application/json");
+    chunked.headers.push(("transfer-encoding".into(), "chunked".into()));
+    chunked.body = Some([format!("{:x}\r\n", MOST + 1).as_bytes(), &vec![b' '; MOST + 1], b"\r\n0\r\n\r\n"].concat());
+    let message = format!("Request entity too large: limit is {MOST}");
+    api.ask(chunked).await.fails(413, "RequestEntityTooLarge", &message);
+}
+
+#[tokio::test]
+async fn a_request_keeps_its_audit_id_or_gets_one() {
+    let api = Api::start().await;
+    for path in ["/nowhere", "/readyz", "/apis/image.openshift.io/v1/images"] {
+        let named = api.ask(Request::new("GET", path).header("audit-id", "my id")).await;
+        assert_eq!(named.header("audit-id"), Some("my id"), "{path}");
+        let (one, two) = (api.ask(Request::new("GET", path)).await, api.ask(Request::new("GET", path)).await);
+        assert_eq!(one.header("audit-id").map(str::len), Some(36), "{path}");
+        assert_ne!(one.header("audit-id"), two.header("audit-id"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_timeout_that_is_none_is_refused_before_anybody_is_asked_who_they_are() {
+    let api = Api::start().await;
+    let nobody = api.server.client(Identity::default());
+    let asked = nobody.send(request("GET", "images?timeout=soon")).await.expect("an answer");
+    let message = "invalid timeout specified in the request URL - time: invalid duration \"soon\"";
+    asked.fails(400, "BadRequest", message);
+    api.get("images?timeout=10s").await.is(200);
+    api.get("images?timeout=").await.is(200);
+}
+
+#[tokio::test]
+async fn a_request_that_takes_longer_than_it_may_is_answered_all_the_same() {
+    let api = Api::start().await;
+    let slow = request("POST", "images?timeout=100ms").json(&image("a"));
+    let answer = api.client.begin(slow).await.expect("it can be begun").answer().await.expect("an answer");
+    assert_eq!(answer.broken_promises(), [""; 0]);
+    assert_eq!(answer.is(504)["reason"], "Timeout");
+    let answer = api.get("images/a").await;
+    assert_eq!(answer.status, 404);
+}
+
+#[tokio::test]
+async fn large_answers_are_compressed_for_those_who_want_it() {
+    let api = Api::start().await;
+    let mut large = image("large");
+    large["metadata"]["annotations"] = json!({"text": "x".repeat(200 << 10)});
+    api.post("images", &large).await.is(201);
+    let plain = api.get("images/large").await;
+    let packed = api.ask(request("GET", "images/large").header("accept-encoding", "gzip")).await;
+    assert_eq!((plain.header("content-encoding"), packed.header("content-encoding")), (None, Some("gzip")));
+    assert_eq!(packed.header("vary"), Some("Accept-Encoding"));
+    let mut text = Vec::new();
+    std::io::copy(&mut flate2::read::GzDecoder::new(&packed.body[..]), &mut text).expect("the answer is compressed");
+    assert_eq!(text, plain.body);
+}
+
+#[tokio::test]
+async fn yaml_is_read_as_json_is() {
+    let api = Api::start().await;
+    let mut yaml = request("POST", "images").header("content-type", "application/yaml");
+    let name = digest("1");
+    yaml.body = Some(format!("kind: Image\nmetadata:\n  name: {name}\ndockerImageReference: a/b\n").into_bytes());
+    let made = api.ask(yaml.header("accept", "application/yaml")).await;
+    assert_eq!((made.status, made.header("content-type")), (201, Some("application/yaml")));
+    assert_eq!(api.get("images").await.is(200)["items"][0]["dockerImageReference"], "a/b");
+}
+
+#[tokio::test]
+async fn one_connection_carries_many_requests_by_either_protocol() {
+    let api = Api::start().await;
+    let requests = || (0..20).map(|number| request("POST", "images").json(&image(&format!("i{number}")))).collect();
+    let in_turn = api.client.send_in_turn(requests()).await.expect("HTTP/1.1 is spoken");
+    assert!(in_turn.iter().all(|answer| answer.status == 201));
+    let together = api.client.send_together(requests()).await.expect("HTTP/2 is spoken");
+    assert!(together.iter().all(|answer| answer.status == 409 && answer.broken_promises().is_empty()));
+}
+
+#[tokio::test]
+async fn the_client_chooses_the_protocol() {
+    let api = Api::start().await;
+    let offers: [(&[&str], Option<&str>); 3] =
+        [(&["h2", "http/1.1"], Some("h2")), (&["http/1.1"], Some("http/1.1")), (&[], None)];
+    for (offer, chosen) in offers {
+        let stream = api.client.open(offer).await.expect("the handshake succeeds");
+        assert_eq!(stream.get_ref().1.alpn_protocol(), chosen.map(str::as_bytes));
+    }
+}
+
+#[tokio::test]
+async fn tls_1_2_and_1_3_are_spoken() {
+    let api = Api::start().await;
+    let ca = std::fs::read(api.server.folder().join("certs/apiserver.crt")).expect("the certificate can be read");
+    for (spoken, number) in [(&version::TLS12, ProtocolVersion::TLSv1_2), (&version::TLS13, ProtocolVersion::TLSv1_3)] {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(&ca).expect("it is PEM")).expect("it is a certificate");
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[spoken])
+            .expect("the provider knows the version")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let socket = TcpStream::connect(api.server.address()).await.expect("the port is open");
+        let name = ServerName::IpAddress(api.server.address().ip().into());
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await.expect("the handshake succeeds");
+        assert_eq!(stream.get_ref().1.protocol_version(), Some(number));
+    }
+}
+
+#[tokio::test]
+async fn tls_1_1_is_refused() {
+    let api = Api::start().await;
+    let suites = [0xc0, 0x13, 0xc0, 0x14, 0x00, 0x2f, 0x00, 0x35];
+    let extensions = [0x00, 0x0a, 0x00, 0x04, 0x00, 0x02, 0x00, 0x17, 0x00, 0x0b, 0x00, 0x02, 0x01, 0x00];
+    let mut hello = vec![0x03, 0x02];
+    hello.extend([7; 32]);
+    hello.extend([0x00, 0x00, suites.len() as u8]);
+    hello.extend(suites);
+    hello.extend([0x01, 0x00, 0x00, extensions.len() as u8]);
+    hello.extend(extensions);
+    let (inner, outer) = (hello.len() as u8, hello.len() as u8 + 4);
+    let mut socket = TcpStream::connect(api.server.address()).await.expect("the port is open");
+    let record = [&[0x16, 0x03, 0x01, 0x00, outer, 0x01, 0x00, 0x00, inner], &hello[..]].concat();
+    socket.write_all(&record).await.expect("the greeting is sent");
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).await.expect("the connection is closed");
+    let (alert, protocol_version) = (0x15, 70);
+    assert_eq!((answer.first(), answer.last()), (Some(&alert), Some(&protocol_version)), "{answer:x?}");
+}
+
+#[tokio::test]
+async fn headers_have_a_limit() {
+    let api = Api::start().await;
+    let fits = request("GET", "images").header("x-large", &"x".repeat(500 << 10));
+    api.ask(fits).await.is(200);
+    let large = request("GET", "images").header("x-large", &"x".repeat(2 << 20));
+    let answer = api.client.send_unchecked(large).await.expect("an answer");
+    assert_eq!(answer.status, 431);
+}

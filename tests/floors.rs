@@ -1,0 +1,201 @@
+//! The floors of the code as tests: modules use only what lies below them, every file is a part of the crate and says
+//! what it is for, and the house rules that can be read off the text hold.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The modules, from the ground up. A module uses nothing beside it and nothing above it.
+const FLOORS: [&[&str]; 7] = [
+    &["meta", "store", "telemetry"],
+    &["api"],
+    &["domain", "auth"],
+    &["rest", "registry"],
+    &["resources"],
+    &["server"],
+    &["cli"],
+];
+/// The most lines of a file.
+const LINES: usize = 500;
+
+/// A file of `src`, by its path from there.
+struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    /// The module of the first level that the file belongs to; none for the roots of the crates.
+    fn module(&self) -> Option<String> {
+        let first = self.path.components().next()?.as_os_str().to_str()?;
+        (!["lib.rs", "main.rs"].contains(&first)).then(|| first.trim_end_matches(".rs").to_owned())
+    }
+
+    /// The lines that are code, with their numbers, without those of tests at the end of the file.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let lines = self.text.lines().enumerate().map(|(at, line)| (at + 1, line));
+        let is_test_file = self.path.file_name().is_some_and(|name| name == "tests.rs");
+        let lines = lines.take_while(move |(_, line)| !is_test_file && line.trim() != "#[cfg(test)]");
+        lines.filter(|(_, line)| !line.trim_start().starts_with("//"))
+    }
+
+    /// The modules of the first level that the file uses, with the number of the line.
+    fn uses(&self) -> Vec<(usize, String)> {
+        let mut uses = Vec::new();
+        for (at, start) in self.text.match_indices("crate::").map(|(at, found)| (at, at + found.len())) {
+            let line_start = self.text[..at].rfind('\n').map_or(0, |end| end + 1);
+            let before = &self.text[line_start..at];
+            let is_word = before.ends_with(|letter: char| letter.is_alphanumeric() || "_:$".contains(letter));
+            if is_word || before.trim_start().starts_with("//") {
+                continue;
+            }
+            let number = self.text[..at].lines().count().max(1);
+            uses.extend(first_names(&self.text[start..]).into_iter().map(|name| (number, name)));
+        }
+        uses
+    }
+}
+
+/// The first names of a path, or of each path of a group in braces.
+fn first_names(text: &str) -> Vec<String> {
+    let name = |text: &str| -> String {
+        text.trim_start().chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect()
+    };
+    let Some(group) = text.strip_prefix('{') else { return vec![name(text)] };
+    let (mut depth, mut start, mut names) = (0, 0, Vec::new());
+    for (at, letter) in group.char_indices() {
+        match letter {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                names.push(name(&group[start..at]));
+                break;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                names.push(name(&group[start..at]));
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+fn source_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn sources() -> Vec<Source> {
+    fn walk(folder: &Path, root: &Path, out: &mut Vec<Source>) {
+        for entry in fs::read_dir(folder).expect("the folder can be read") {
+            let path = entry.expect("the folder can be read").path();
+            if path.is_dir() {
+                walk(&path, root, out);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("source is text");
+                out.push(Source { path: path.strip_prefix(root).expect("it lies there").to_owned(), text });
+            }
+        }
+    }
+    let mut out = Vec::new();
+    walk(&source_folder(), &source_folder(), &mut out);
+    out.sort_by(|a, b| a.path.cmp(&b.path));
+    assert!(!out.is_empty(), "there is source");
+    out
+}
+
+fn floor(module: &str) -> Option<usize> {
+    FLOORS.iter().position(|floor| floor.contains(&module))
+}
+
+fn assert_none(findings: &[String]) {
+    assert!(findings.is_empty(), "\n{}", findings.join("\n"));
+}
+
+#[test]
+fn every_module_has_a_floor() {
+    let modules: BTreeSet<String> = sources().iter().filter_map(Source::module).collect();
+    let homeless: Vec<String> = modules.into_iter().filter(|module| floor(module).is_none()).collect();
+    assert_none(&homeless);
+}
+
+#[test]
+fn modules_use_only_what_lies_below_them() {
+    let mut findings = Vec::new();
+    for source in sources() {
+        let Some(module) = source.module() else { continue };
+        for (line, used) in source.uses().into_iter().filter(|(_, used)| *used != module) {
+            if floor(&used) >= floor(&module) || floor(&used).is_none() {
+                findings.push(format!("{}:{line} uses {used}, which is not below {module}", source.path.display()));
+            }
+        }
+    }
+    assert_none(&findings);
+}
+
+/// The files that are reached from a file through `mod name;`.
+fn reachable(file: &Path, out: &mut BTreeSet<PathBuf>) {
+    let text = fs::read_to_string(file).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
+    out.insert(file.to_owned());
+    let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let parent = file.parent().expect("a file lies in a folder");
+    let folder = if ["lib", "main", "mod"].contains(&stem) { parent.to_owned() } else { parent.join(stem) };
+    for line in text.lines().map(str::trim).filter(|line| line.ends_with(';')) {
+        let words: Vec<&str> = line.trim_end_matches(';').split_whitespace().collect();
+        let (["mod", name] | [_, "mod", name]) = words[..] else { continue };
+        let inner = [folder.join(format!("{name}.rs")), folder.join(name).join("mod.rs")];
+        let inner = inner.iter().find(|path| path.is_file()).expect("the compiler found the module");
+        reachable(inner, out);
+    }
+}
+
+#[test]
+fn every_file_is_a_part_of_the_crate() {
+    let mut reached = BTreeSet::new();
+    for root in ["lib.rs", "main.rs"] {
+        reachable(&source_folder().join(root), &mut reached);
+    }
+    let lost = sources().into_iter().filter(|source| !reached.contains(&source_folder().join(&source.path)));
+    assert_none(&lost.map(|source| format!("no `mod` leads to {}", source.path.display())).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_file_says_what_it_is_for_and_is_not_too_long() {
+    let mut findings = Vec::new();
+    for source in sources() {
+        let (path, lines) = (source.path.display(), source.text.lines().count());
+        if !source.text.starts_with("//!") {
+            findings.push(format!("{path} does not begin with //!"));
+        }
+        if lines > LINES {
+            findings.push(format!("{path} has {lines} lines, at most {LINES} are wanted"));
+        }
+    }
+    assert_none(&findings);
+}
+
+#[test]
+fn code_neither_unwraps_nor_allows_without_a_reason() {
+    let mut findings = Vec::new();
+    for source in sources() {
+        for (number, line) in source.code() {
+            let place = format!("{}:{number}: {}", source.path.display(), line.trim());
+            if line.contains(".unwrap()") {
+                findings.push(format!("{place} (unwrap belongs into tests)"));
+            }
+            if line.contains("#[allow(") || line.contains("#![allow(") {
+                findings.push(format!("{place} (say #[expect(…, reason = …)])"));
+            }
+        }
+    }
+    assert_none(&findings);
+}
+
+#[test]
+fn the_paths_of_a_use_are_read() {
+    let names = |text: &str| first_names(text);
+    assert_eq!(names("meta::Status;"), ["meta"]);
+    assert_eq!(names("{api::{A, B}, meta::field, };"), ["api", "meta"]);
+    assert_eq!(names("{\n    domain::reference::Reference,\n    meta::field,\n};"), ["domain", "meta"]);
+}
