@@ -98,6 +98,9 @@ fn tags_cell(stream: &ImageStream) -> String {
     }
 }
 
+const SPEC_REPOSITORY: &str = "spec.dockerImageRepository";
+const STATUS_REPOSITORY: &str = "status.dockerImageRepository";
+
 /// What is special about stored streams.
 pub struct StreamStrategy {
     /// Where images are pulled from and pushed to.
@@ -110,6 +113,17 @@ impl Strategy<ImageStream> for StreamStrategy {
         stream.metadata.generation = 1;
         stream.spec.tags.iter_mut().for_each(|tag| tag.generation = Some(1));
         self.registries.decorate(stream);
+    }
+
+    fn selectable_fields(&self) -> &'static [&'static str] {
+        &[SPEC_REPOSITORY, STATUS_REPOSITORY]
+    }
+
+    fn field(&self, stream: &ImageStream, name: &str) -> String {
+        match name {
+            SPEC_REPOSITORY => stream.spec.docker_image_repository.clone(),
+            _ => stream.status.docker_image_repository.clone(),
+        }
     }
 
     fn name_faults(&self, name: &str) -> Vec<&'static str> {

@@ -13,6 +13,7 @@ pub mod negotiate;
 pub mod page;
 pub mod query;
 pub mod reply;
+pub mod selector;
 pub mod serve;
 pub mod stored;
 pub mod table;

@@ -174,7 +174,14 @@ impl Reply {
             Form::PartialList => {
                 let head =
                     format!(r#"{{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/{version}","metadata":"#);
-                items(head, &list.metadata, &list.items, |item, out| table::partial(item, version, out))
+                let encode = |item: &T, out: &mut Vec<u8>| table::partial(item, version, out);
+                let mut compact = items(head, &list.metadata, &list.items, encode);
+                if list.items.is_empty() {
+                    // Here, and only here, the reference writes an empty list as null.
+                    compact.truncate(compact.len() - "[]}".len());
+                    compact.extend_from_slice(b"null}");
+                }
+                compact
             }
             Form::Partial => return Err(wrong_form("PartialObjectMetadata", "a list", &format!("{}List", T::KIND))),
         };

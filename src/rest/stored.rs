@@ -11,15 +11,26 @@ use super::failure::status_of;
 use super::metadata;
 use super::page;
 use super::reply::{Listed, Sent, Written};
+use super::selector::Selector;
 use super::target::check_path_segment;
 use super::update::{Decision, Done, transact};
 use crate::meta::{Details, Kind, ListMeta, Resource, Status, field};
-use crate::store::{Change, Entry, Key, Lookup, Range, Revision, Store};
+use crate::store::{At, Change, Entry, Key, Lookup, Range, Revision, Store, StoreError};
 
 /// What differs from one stored type to another.
 pub trait Strategy<T>: Send + Sync + 'static {
     /// Sets what the API defines for a new object, and drops what a client may not set.
     fn prepare_create(&self, object: &mut T);
+
+    /// The fields that lists can select by, besides name and namespace.
+    fn selectable_fields(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The stored value of one of those fields.
+    fn field(&self, _object: &T, _name: &str) -> String {
+        String::new()
+    }
 
     /// The rules for names that `name` breaks.
     fn name_faults(&self, name: &str) -> Vec<&'static str>;
@@ -258,25 +269,48 @@ impl<T: Kind, S: Strategy<T>> List<T> for Stored<T, S> {
                 Details { group: self.resource.group.into(), kind: self.resource.name.into(), ..Details::default() };
             return Err(Status::failure(405, "MethodNotAllowed", text).with_details(details));
         }
-        if let Some(selector) =
-            ["labelSelector", "fieldSelector"].iter().find(|name| cx.query.get(name).is_some_and(|v| !v.is_empty()))
-        {
-            return Err(Status::bad_request(format!("lists with a {selector} are not served yet: list without it")));
-        }
+        let selector = Selector::read(&cx.query, self.strategy.selectable_fields())?;
         let options = page::Options::read(&cx.query)?;
-        let prefix = self.prefix(cx.namespace());
-        let start = options.start.map(|start| format!("{prefix}{start}"));
-        let range = Range { prefix: prefix.clone(), start, limit: options.limit, at: options.at };
-        let page = self.store.range(range).await.map_err(|error| status_of(&error))?;
-        let mut metadata = ListMeta { resource_version: page.revision.to_string(), ..ListMeta::default() };
-        if let Some(last) = page.entries.last().filter(|_| page.more) {
-            metadata.r#continue = page::token(page.revision, &last.key.as_str()[prefix.len()..]);
-            metadata.remaining_item_count = Some(page.remaining);
+        self.page(&self.prefix(cx.namespace()), options, &selector).await
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> Stored<T, S> {
+    /// Objects whose keys start with `prefix`, as many as are wanted of those that are selected.
+    async fn page(&self, prefix: &str, options: page::Options, selector: &Selector) -> Result<Listed<T>, Status> {
+        /// How many objects are read at a time where a selector may leave out any of them.
+        const STEP: usize = 500;
+        let page::Options { mut at, at_least, start, limit } = options;
+        let mut start = start.map(|start| format!("{prefix}{start}"));
+        let mut items = Vec::new();
+        loop {
+            let step = if selector.is_empty() { limit } else { STEP };
+            let range = Range { prefix: prefix.into(), start, limit: step, at };
+            let page = self.store.range(range).await.map_err(|error| status_of(&error))?;
+            if page.revision < at_least {
+                return Err(status_of(&StoreError::Future { requested: at_least, current: page.revision }));
+            }
+            let mut metadata = ListMeta { resource_version: page.revision.to_string(), ..ListMeta::default() };
+            for (number, entry) in page.entries.iter().enumerate() {
+                let mut object = self.decode(entry)?;
+                if !selector.selects(object.metadata(), |name| self.strategy.field(&object, name)) {
+                    continue;
+                }
+                self.strategy.present(&mut object);
+                items.push(object);
+                let follows = page.more || number + 1 < page.entries.len();
+                if limit > 0 && items.len() == limit && follows {
+                    metadata.r#continue = page::token(page.revision, &entry.key.as_str()[prefix.len()..]);
+                    metadata.remaining_item_count = selector.is_empty().then_some(page.remaining);
+                    return Ok(Listed { metadata, items });
+                }
+            }
+            start = page.entries.last().map(|entry| format!("{}\0", entry.key));
+            at = At::Revision(page.revision);
+            if !page.more {
+                return Ok(Listed { metadata, items });
+            }
         }
-        let items: Result<Vec<T>, Status> = page.entries.iter().map(|entry| self.decode(entry)).collect();
-        let mut items = items?;
-        items.iter_mut().for_each(|item| self.strategy.present(item));
-        Ok(Listed { metadata, items })
     }
 }
 

@@ -107,7 +107,8 @@ fn unset(schema: &Value, values: &[&Value]) -> BTreeSet<String> {
         if schema.get("items").is_some() {
             walk(root, &schema["items"], &elements, path, out);
         }
-        for (name, inner) in schema["properties"].as_object().into_iter().flatten().filter(|(name, _)| *name != "metadata")
+        for (name, inner) in
+            schema["properties"].as_object().into_iter().flatten().filter(|(name, _)| *name != "metadata")
         {
             let path = format!("{path}.{name}");
             let inside: Vec<&Value> = values.iter().filter_map(|value| value.get(name)).collect();

@@ -22,9 +22,7 @@ pub(crate) fn image(name: &str) -> Value {
 
 /// An image that lists images.
 pub(crate) fn index(name: &str, parts: &[&str]) -> Value {
-    let part = |digest: &&str| {
-        json!({"digest": digest, "mediaType": OCI_MANIFEST, "manifestSize": 7, "architecture": "amd64", "os": "linux"})
-    };
+    let part = |digest: &&str| json!({"digest": digest, "mediaType": OCI_MANIFEST, "manifestSize": 7, "architecture": "amd64", "os": "linux"});
     let mut image = image(name);
     image["dockerImageManifestMediaType"] = OCI_INDEX.into();
     image["dockerImageManifests"] = parts.iter().map(part).collect();

@@ -111,7 +111,8 @@ async fn tables_have_the_columns_of_images() {
         let table = api.get_as(path, TABLE).await.is(200);
         let columns: Vec<&Value> = table["columnDefinitions"].as_array().expect("columns").iter().collect();
         assert_eq!(columns.iter().map(|column| &column["name"]).collect::<Vec<_>>(), ["Name", "Image Reference"]);
-        let cells = table["rows"].as_array().expect("rows").iter().map(|row| row["cells"][0].clone()).collect::<Value>();
+        let cells =
+            table["rows"].as_array().expect("rows").iter().map(|row| row["cells"][0].clone()).collect::<Value>();
         assert_eq!((&table["kind"], cells), (&json!("Table"), rows));
         assert_eq!(table["rows"][0]["object"]["kind"], "PartialObjectMetadata");
         assert_eq!(table["rows"][0]["cells"][1], "registry.example.com/ns/s:a");
@@ -123,7 +124,8 @@ async fn metadata_can_be_read_alone() {
     let api = with_images(&["a"]).await;
     let whole = api.get("images/a").await.is(200);
     let one = api.get_as("images/a", PARTIAL).await.is(200);
-    let wanted = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": whole["metadata"]});
+    let wanted =
+        json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": whole["metadata"]});
     assert_eq!(one, wanted);
     let list = api.get_as("images", PARTIAL_LIST).await.is(200);
     assert_eq!((&list["kind"], &list["items"]), (&json!("PartialObjectMetadataList"), &json!([wanted])));
@@ -166,7 +168,8 @@ async fn generated_names_begin_as_wanted_and_differ() {
     unnamed["metadata"] = json!({"generateName": "gen"});
     let mut made = BTreeSet::new();
     for _ in 0..3 {
-        let name = api.post("images", &unnamed).await.is(201)["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let name =
+            api.post("images", &unnamed).await.is(201)["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         assert!(name.starts_with("gen") && name.len() == 8, "{name}");
         made.insert(name);
     }

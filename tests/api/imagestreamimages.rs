@@ -223,7 +223,8 @@ async fn the_same_answer_comes_as_yaml_indented_and_as_a_table() {
     assert!(pretty.body.starts_with(b"{\n  \"kind\": \"ImageStreamImage\",\n"));
 
     let table = api.get_as(&path, "application/json;as=Table;v=v1;g=meta.k8s.io").await.is(200);
-    let columns: Vec<_> = table["columnDefinitions"].as_array().into_iter().flatten().map(|each| &each["name"]).collect();
+    let columns: Vec<_> =
+        table["columnDefinitions"].as_array().into_iter().flatten().map(|each| &each["name"]).collect();
     assert_eq!(columns, ["Name", "Updated", "Image Reference", "Image Name"]);
     let cells = &table["rows"][0]["cells"];
     assert_eq!((&cells[0], &cells[3]), (&json!("s@1"), &json!(name)));

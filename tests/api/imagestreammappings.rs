@@ -41,7 +41,8 @@ async fn pushes_of_many_tags_at_once_all_succeed_and_are_all_there() {
         async move { api.post(MAPPINGS, &mapping).await.is(201) }
     });
     join_all(pushes).await;
-    let pushed: Vec<_> = tags(&api).await.iter().map(|tag| (tag["tag"].clone(), tag["items"][0]["image"].clone())).collect();
+    let pushed: Vec<_> =
+        tags(&api).await.iter().map(|tag| (tag["tag"].clone(), tag["items"][0]["image"].clone())).collect();
     let wanted: Vec<_> = hex.iter().map(|hex| (json!(format!("t{hex}")), json!(digest(hex)))).collect();
     assert_eq!(pushed, wanted);
     assert_eq!(names(&api.get("images").await.is(200)).len(), 32);
@@ -87,7 +88,8 @@ async fn an_image_without_a_reference_is_in_the_internal_registry() {
 async fn a_push_needs_a_tag_and_an_image() {
     let api = Api::with_stream().await;
     let refused = api.post(MAPPINGS, &mapping("s", "", &json!({}))).await.is(422);
-    let fields: Vec<_> = refused["details"]["causes"].as_array().into_iter().flatten().map(|each| &each["field"]).collect();
+    let fields: Vec<_> =
+        refused["details"]["causes"].as_array().into_iter().flatten().map(|each| &each["field"]).collect();
     assert!(fields.contains(&&json!("tag")) && fields.contains(&&json!("image.metadata.name")), "{refused}");
     assert!(tags(&api).await.is_empty());
 }

@@ -57,7 +57,8 @@ async fn a_table_of_streams_tells_their_tags() {
         api.push(tag, &image(&digest("1"))).await;
     }
     let table = api.get_as(STREAMS, "application/json;as=Table;v=v1;g=meta.k8s.io").await.is(200);
-    let columns: Vec<_> = table["columnDefinitions"].as_array().into_iter().flatten().map(|each| &each["name"]).collect();
+    let columns: Vec<_> =
+        table["columnDefinitions"].as_array().into_iter().flatten().map(|each| &each["name"]).collect();
     assert_eq!(columns, ["Name", "Image Repository", "Tags", "Updated"]);
     let cells = &table["rows"][0]["cells"];
     assert_eq!((&cells[0], cells[2].as_str().map(str::len)), (&json!("s"), Some(3)));

@@ -116,7 +116,9 @@ async fn somebody_must_be_able_to_prove_who_they_are() {
     refuses(&flags, "--token-auth-file").await;
     refuses(&files.good_but(&[files.flag("--token-auth-file", "missing")]), "--token-auth-file").await;
     refuses(&files.good_but(&[files.flag("--client-ca-file", "missing")]), "--client-ca-file").await;
-    for content in ["", "\n# nothing\n", "secret-token,admin\n", "secret-token,,1\n", "secret-token,a,1\nsecret-token,b,2\n"] {
+    for content in
+        ["", "\n# nothing\n", "secret-token,admin\n", "secret-token,,1\n", "secret-token,a,1\nsecret-token,b,2\n"]
+    {
         files.write("broken", content);
         refuses(&files.good_but(&[files.flag("--token-auth-file", "broken")]), "--token-auth-file").await;
     }

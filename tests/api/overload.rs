@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use crate::fixtures::image;
 use crate::harness::{Api, Expect, eventually, request};
-use crate::support::client::{Begun, Request};
+use crate::support::client::{Request, connection::Begun};
 
 async fn in_flight(api: &Api) -> usize {
     let text = api.ask(Request::new("GET", "/metrics")).await.body;
     let text = String::from_utf8_lossy(&text).into_owned();
-    let line = text.lines().find(|line| line.starts_with("apiserver_current_inflight") && line.contains("\"mutating\""));
+    let line =
+        text.lines().find(|line| line.starts_with("apiserver_current_inflight") && line.contains("\"mutating\""));
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
 }
 
@@ -32,6 +33,20 @@ async fn a_request_too_many_is_turned_away_at_once() {
     begun.finish().await.expect("an answer").is(201);
     eventually("the place is not free", || async { in_flight(&api).await == 0 }).await;
     api.post("images", &image("other")).await.is(201);
+}
+
+#[tokio::test]
+async fn reading_has_a_limit_of_its_own() {
+    let api = Api::with(&["--max-requests-inflight=1"]).await;
+    let round = || async {
+        let answers = api.client.send_together(vec![request("GET", "images"); 100]).await.expect("they are answered");
+        assert!(
+            answers.iter().all(|answer| [200, 429].contains(&answer.status) && answer.broken_promises().is_empty())
+        );
+        answers.iter().any(|answer| answer.status == 429)
+    };
+    eventually("nobody is turned away", round).await;
+    api.get("images").await.is(200);
 }
 
 #[tokio::test]

@@ -50,7 +50,11 @@ impl Quickstart {
 
     /// The printed commands of a program.
     fn commands(&self, program: &str) -> Vec<&str> {
-        self.printed.iter().filter_map(|line| line.strip_prefix("  ")).filter(|line| line.starts_with(program)).collect()
+        self.printed
+            .iter()
+            .filter_map(|line| line.strip_prefix("  "))
+            .filter(|line| line.starts_with(program))
+            .collect()
     }
 
     /// The printed address and the path that the printed curl command asks for.
@@ -125,7 +129,8 @@ async fn the_folder_is_for_its_owner_only_and_the_token_is_not_shown() {
     for name in ["admin.token", "tokens.csv", "kubeconfig"] {
         assert_eq!(mode(&data.join(name)), 0o600, "{name}");
     }
-    let keys: Vec<_> = files(&data).into_iter().filter(|path| path.extension().is_some_and(|end| end == "key")).collect();
+    let keys: Vec<_> =
+        files(&data).into_iter().filter(|path| path.extension().is_some_and(|end| end == "key")).collect();
     assert!(!keys.is_empty() && keys.iter().all(|key| mode(key) == 0o600), "{keys:?}");
     let token = token(&data);
     assert!(quickstart.printed.iter().all(|line| !line.contains(token.trim())), "{:?}", quickstart.printed);
@@ -179,7 +184,10 @@ async fn the_sample_holds_images_of_every_form() {
             let shown = client.send(request("GET", &path)).await.expect("an answer").is(200);
             kinds.push(shown["image"]["dockerImageManifestMediaType"].as_str().unwrap_or_default().to_owned());
             for part in shown["image"]["dockerImageManifests"].as_array().into_iter().flatten() {
-                let path = format!("namespaces/samples/imagestreamimages/hello@{}", part["digest"].as_str().unwrap_or_default());
+                let path = format!(
+                    "namespaces/samples/imagestreamimages/hello@{}",
+                    part["digest"].as_str().unwrap_or_default()
+                );
                 client.send(request("GET", &path)).await.expect("an answer").is(200);
             }
         }

@@ -40,7 +40,8 @@ async fn a_server_ends_by_itself_after_the_delay() {
 async fn a_request_in_flight_is_finished() {
     let mut api = Api::start().await;
     let begun = api.client.begin(request("POST", "images").json(&image("a"))).await.expect("it can be begun");
-    let metrics = || async { String::from_utf8_lossy(&api.ask(Request::new("GET", "/metrics")).await.body).into_owned() };
+    let metrics =
+        || async { String::from_utf8_lossy(&api.ask(Request::new("GET", "/metrics")).await.body).into_owned() };
     let counted = || async { metrics().await.contains("{request_kind=\"mutating\"} 1") };
     eventually("the request is not in flight", counted).await;
     api.server.ask_to_end();

@@ -182,25 +182,31 @@ async fn tls_1_2_and_1_3_are_spoken() {
     }
 }
 
+/// The first message of a client that speaks no newer version than this one: 2 for TLS 1.1, 3 for TLS 1.2.
+fn greeting(minor: u8) -> Vec<u8> {
+    let suites = [0xc0, 0x2b, 0xc0, 0x2f, 0xc0, 0x09, 0xc0, 0x13];
+    let (curves, points, signatures) =
+        ([0, 10, 0, 4, 0, 2, 0, 23], [0, 11, 0, 2, 1, 0], [0, 13, 0, 6, 0, 4, 4, 3, 8, 4]);
+    let extensions = [&curves[..], &points, &signatures].concat();
+    let random = [7; 32];
+    let sizes = (suites.len() as u8, extensions.len() as u8);
+    let hello = [&[3, minor][..], &random, &[0, 0, sizes.0], &suites, &[1, 0, 0, sizes.1], &extensions].concat();
+    let size = hello.len() as u8;
+    [&[0x16, 3, 1, 0, size + 4, 1, 0, 0, size], &hello[..]].concat()
+}
+
 #[tokio::test]
-async fn tls_1_1_is_refused() {
+async fn tls_1_1_is_refused_with_the_alert_that_says_so() {
     let api = Api::start().await;
-    let suites = [0xc0, 0x13, 0xc0, 0x14, 0x00, 0x2f, 0x00, 0x35];
-    let extensions = [0x00, 0x0a, 0x00, 0x04, 0x00, 0x02, 0x00, 0x17, 0x00, 0x0b, 0x00, 0x02, 0x01, 0x00];
-    let mut hello = vec![0x03, 0x02];
-    hello.extend([7; 32]);
-    hello.extend([0x00, 0x00, suites.len() as u8]);
-    hello.extend(suites);
-    hello.extend([0x01, 0x00, 0x00, extensions.len() as u8]);
-    hello.extend(extensions);
-    let (inner, outer) = (hello.len() as u8, hello.len() as u8 + 4);
-    let mut socket = TcpStream::connect(api.server.address()).await.expect("the port is open");
-    let record = [&[0x16, 0x03, 0x01, 0x00, outer, 0x01, 0x00, 0x00, inner], &hello[..]].concat();
-    socket.write_all(&record).await.expect("the greeting is sent");
-    let mut answer = Vec::new();
-    socket.read_to_end(&mut answer).await.expect("the connection is closed");
-    let (alert, protocol_version) = (0x15, 70);
-    assert_eq!((answer.first(), answer.last()), (Some(&alert), Some(&protocol_version)), "{answer:x?}");
+    let handshake = [0x16, 3, 3];
+    let protocol_version = [0x15, 3, 3, 0, 2, 2, 70];
+    for (minor, wanted) in [(3, &handshake[..]), (2, &protocol_version)] {
+        let mut socket = TcpStream::connect(api.server.address()).await.expect("the port is open");
+        socket.write_all(&greeting(minor)).await.expect("the greeting is sent");
+        let mut answer = vec![0; wanted.len()];
+        socket.read_exact(&mut answer).await.expect("there is an answer");
+        assert_eq!(answer, wanted, "TLS 1.{}", minor - 1);
+    }
 }
 
 #[tokio::test]

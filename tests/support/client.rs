@@ -4,7 +4,7 @@
 //!
 //! [`Client::send`] checks on every answer what must always hold ([`Answer::broken_promises`]).
 
-mod connection;
+pub(crate) mod connection;
 mod wire;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};

@@ -1,0 +1,134 @@
+//! Field selectors: `name=value`, `name==value`, `name!=value`, joined by commas. A backslash takes the next letter as it is.
+
+use crate::meta::field::quote;
+
+/// The field that holds an object's name.
+pub(super) const NAME: &str = "metadata.name";
+/// The field that holds an object's namespace.
+pub(super) const NAMESPACE: &str = "metadata.namespace";
+
+/// Demands on fields, all of which must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Selector(Vec<Demand>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Demand {
+    field: String,
+    wanted: Wanted,
+    value: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Equal,
+    Different,
+}
+
+impl Selector {
+    /// Reads a selector about name, namespace and `more` fields.
+    ///
+    /// # Errors
+    /// A sentence for the client.
+    pub(super) fn parse(text: &str, more: &[&'static str]) -> Result<Self, String> {
+        let parts = split(text);
+        let demands = parts.iter().filter(|part| !part.is_empty()).map(|part| Demand::parse(part));
+        let demands: Vec<Demand> = demands.collect::<Result<_, _>>()?;
+        let is_known = |field: &str| field == NAME || field == NAMESPACE || more.contains(&field);
+        match demands.iter().find(|demand| !is_known(&demand.field)) {
+            None => Ok(Self(demands)),
+            Some(demand) => {
+                let (name, namespace) = (quote(NAME), quote(NAMESPACE));
+                Err(format!("{} is not a known field selector: only {name}, {namespace}", quote(&demand.field)))
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn selects(&self, field: impl Fn(&str) -> String) -> bool {
+        self.0.iter().all(|demand| (field(&demand.field) == demand.value) == (demand.wanted == Wanted::Equal))
+    }
+}
+
+impl Demand {
+    fn parse(text: &str) -> Result<Self, String> {
+        let at = text.find(['=', '!']).filter(|at| text[*at..].starts_with('=') || text[*at..].starts_with("!="));
+        let at = at.ok_or_else(|| format!("invalid selector: '{text}'; can't understand '{text}'"))?;
+        let operators = [("!=", Wanted::Different), ("==", Wanted::Equal), ("=", Wanted::Equal)];
+        let (operator, wanted) = operators
+            .into_iter()
+            .find(|(operator, _)| text[at..].starts_with(operator))
+            .unwrap_or(("=", Wanted::Equal));
+        let value = unescape(&text[at + operator.len()..])?;
+        Ok(Self { field: text[..at].to_owned(), wanted, value })
+    }
+}
+
+/// Splits at commas that have no backslash before them.
+fn split(text: &str) -> Vec<&str> {
+    let (mut parts, mut start, mut escaped) = (Vec::new(), 0, false);
+    for (at, letter) in text.char_indices() {
+        if letter == ',' && !escaped {
+            parts.push(&text[start..at]);
+            start = at + 1;
+        }
+        escaped = letter == '\\' && !escaped;
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+fn unescape(text: &str) -> Result<String, String> {
+    let mut plain = String::with_capacity(text.len());
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' => match letters.next() {
+                Some(next @ ('\\' | ',' | '=')) => plain.push(next),
+                next => {
+                    let next = next.map(String::from).unwrap_or_default();
+                    return Err(format!("invalid field selector: invalid escape sequence: \\{next}"));
+                }
+            },
+            ',' | '=' => return Err(format!("invalid field selector: unescaped character in value: {letter}")),
+            letter => plain.push(letter),
+        }
+    }
+    Ok(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selects(text: &str) -> Result<bool, String> {
+        let object = |field: &str| if field == NAME { "a,b".to_owned() } else { String::new() };
+        Selector::parse(text, &["spec.x"]).map(|selector| selector.selects(object))
+    }
+
+    #[test]
+    fn every_demand_must_hold() {
+        for text in ["", r"metadata.name=a\,b", r"metadata.name==a\,b,spec.x=", "metadata.namespace!=n,"] {
+            assert_eq!(selects(text), Ok(true), "{text}");
+        }
+        assert_eq!(selects("metadata.name!=a\\,b"), Ok(false));
+    }
+
+    #[test]
+    fn faults_are_told() {
+        let unknown = "\"foo\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"";
+        assert_eq!(selects("foo=bar").unwrap_err(), unknown);
+        let unclear = "invalid selector: 'metadata.name'; can't understand 'metadata.name'";
+        assert_eq!(selects("metadata.name").unwrap_err(), unclear);
+        assert_eq!(selects("metadata.name=x\\").unwrap_err(), "invalid field selector: invalid escape sequence: \\");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_panics(text in ".*") {
+            let _ = selects(&text);
+        }
+    }
+}

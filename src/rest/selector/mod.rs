@@ -1,0 +1,42 @@
+//! Which objects a list is about: by their labels and by some of their fields.
+
+mod field;
+mod label;
+
+use super::query::Query;
+use crate::meta::{ObjectMeta, Status};
+
+/// The selectors of a list.
+#[derive(Clone, Debug, Default)]
+pub struct Selector {
+    labels: label::Selector,
+    fields: field::Selector,
+}
+
+impl Selector {
+    /// Reads the selectors of a request. `more_fields` are fields that the kind knows besides name and namespace.
+    ///
+    /// # Errors
+    /// 400 for selectors that cannot be read, or for unknown fields.
+    pub fn read(query: &Query, more_fields: &[&'static str]) -> Result<Self, Status> {
+        let text = |name| query.get(name).unwrap_or_default();
+        let labels = label::Selector::parse(text("labelSelector")).map_err(Status::bad_request)?;
+        let fields = field::Selector::parse(text("fieldSelector"), more_fields).map_err(Status::bad_request)?;
+        Ok(Self { labels, fields })
+    }
+
+    /// Whether every object is selected.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.fields.is_empty()
+    }
+
+    /// Whether an object is selected. `field` tells the fields that the kind knows besides name and namespace.
+    pub fn selects(&self, meta: &ObjectMeta, field: impl Fn(&str) -> String) -> bool {
+        self.labels.selects(&meta.labels)
+            && self.fields.selects(|name| match name {
+                field::NAME => meta.name.clone(),
+                field::NAMESPACE => meta.namespace.clone(),
+                other => field(other),
+            })
+    }
+}
