@@ -3,7 +3,7 @@
 //! The first layer wants an exact media type or `*/*` and ignores parameters; the second one understands quality,
 //! wildcards and the parameters `as`, `v`, `g` and `pretty`. Each refuses with a text of its own.
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 
 use super::query::Query;
 use crate::meta::Status;
@@ -82,14 +82,18 @@ const AVAILABLE: &str = "application/json, application/yaml, application/vnd.kub
 impl<'a> Wanted<'a> {
     /// Reads the headers and the parameter `pretty`.
     pub fn new(headers: &'a HeaderMap, query: &Query) -> Self {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let pretty = match query.get("pretty") {
-            None | Some("") => {
-                ["curl", "Wget", "Mozilla/5.0"].iter().any(|start| text(header::USER_AGENT).starts_with(start))
-            }
+        Self::by(headers.get(header::ACCEPT), headers.get(header::USER_AGENT), query)
+    }
+
+    /// The same from the values of `Accept` and `User-Agent`.
+    pub fn by(accept: Option<&'a HeaderValue>, agent: Option<&HeaderValue>, query: &Query) -> Self {
+        let agent = agent.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let is_pretty = match query.get("pretty") {
+            None | Some("") => ["curl", "Wget", "Mozilla/5.0"].iter().any(|start| agent.starts_with(start)),
             Some(value) => matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True"),
         };
-        Self { accept: text(header::ACCEPT), pretty: if pretty { Pretty::Yes } else { Pretty::No } }
+        let accept = accept.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        Self { accept, pretty: if is_pretty { Pretty::Yes } else { Pretty::No } }
     }
 
     /// The representation of an answer.
@@ -194,7 +198,6 @@ impl<'a> Clause<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     fn agree(accept: &str, query: &str, agent: &str) -> Result<Representation, String> {
         let mut headers = HeaderMap::new();

@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::FutureExt;
-use http::{HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, HeaderValue, Method, Uri, header};
 
 use super::health::Health;
 use super::inflight::{InFlight, is_mutating};
@@ -18,7 +18,7 @@ use super::shutdown::Phase;
 use crate::api;
 use crate::auth::{Authenticator, Authorizer, Identity, User};
 use crate::meta::Status;
-use crate::rest::negotiate::Wanted;
+use crate::rest::negotiate::{Media, Wanted};
 use crate::rest::query::Query;
 use crate::rest::serve::Api;
 use crate::rest::target::Target;
@@ -66,14 +66,13 @@ const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let start = Instant::now();
     let audit_id = request.headers().get(AUDIT_ID).cloned().unwrap_or_else(new_audit_id);
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let query = Query::parse(request.uri().query());
-    let target = path.strip_prefix(PREFIX).map(Target::parse);
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let query = Query::parse(uri.query());
+    let target = uri.path().strip_prefix(PREFIX).map(Target::parse);
     let labels = app.labels(&method, &query, target.as_ref());
-    let media = Wanted::new(request.headers(), &query).for_errors();
-    let asked = app.admit(&request, query, target);
-    let mut response = match asked {
-        Err(status) => respond::status(&status, media),
+    let wishes = Wishes::of(&request);
+    let mut response = match app.admit(&request, query, target) {
+        Err(status) => respond::status(&status, wishes.media(&uri)),
         Ok((asked, deadline)) => {
             // Probes, discovery and metrics answer from memory, and must answer when nothing else does.
             let is_counted = asked.target.is_some();
@@ -85,15 +84,32 @@ pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
             } else {
                 run(&app, request, next, deadline).await
             };
-            outcome.unwrap_or_else(|status| respond::status(&status, media))
+            outcome.unwrap_or_else(|status| respond::status(&status, wishes.media(&uri)))
         }
     };
     app.metrics.answered(&labels, response.status().as_u16(), start.elapsed());
-    tell(&response, &audit_id, &method, &path, start.elapsed());
+    tell(&response, &audit_id, &method, uri.path(), start.elapsed());
     let headers = response.headers_mut();
     headers.insert(AUDIT_ID, audit_id);
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// What is kept of a request to write an error as its client wants it, once the request itself is gone.
+struct Wishes {
+    accept: Option<HeaderValue>,
+    agent: Option<HeaderValue>,
+}
+
+impl Wishes {
+    fn of(request: &Request) -> Self {
+        let header = |name: HeaderName| request.headers().get(name).cloned();
+        Self { accept: header(header::ACCEPT), agent: header(header::USER_AGENT) }
+    }
+
+    fn media(&self, uri: &Uri) -> Media {
+        Wanted::by(self.accept.as_ref(), self.agent.as_ref(), &Query::parse(uri.query())).for_errors()
+    }
 }
 
 /// Runs the rest within the deadline. A panic ends the request, not the server.

@@ -1,10 +1,10 @@
 //! How many requests are worked on at a time. More are turned away at once, so that overload is felt by the client and
 //! not by the server's memory.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::Method;
+use prometheus_client::metrics::gauge::Gauge;
 
 use crate::telemetry::metrics::Metrics;
 
@@ -28,11 +28,10 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 pub(super) struct InFlight {
     reading: Lane,
     mutating: Lane,
-    metrics: Arc<Metrics>,
 }
 
 struct Lane {
-    kind: &'static str,
+    gauge: Gauge,
     most: usize,
     count: AtomicUsize,
 }
@@ -40,18 +39,16 @@ struct Lane {
 /// The right to work on one request.
 pub(super) struct Permit<'a> {
     lane: &'a Lane,
-    metrics: &'a Metrics,
 }
 
 impl InFlight {
     /// Nothing is being worked on.
-    pub(super) fn new(options: Options, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(options: Options, metrics: &Metrics) -> Self {
         let Options { max_requests_inflight, max_mutating_requests_inflight } = options;
-        let lane = |kind, most| Lane { kind, most, count: AtomicUsize::new(0) };
+        let lane = |kind, most| Lane { gauge: metrics.in_flight(kind), most, count: AtomicUsize::new(0) };
         Self {
             reading: lane("readOnly", max_requests_inflight),
             mutating: lane("mutating", max_mutating_requests_inflight),
-            metrics,
         }
     }
 
@@ -63,15 +60,15 @@ impl InFlight {
             lane.count.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        self.metrics.set_in_flight(lane.kind, before + 1);
-        Some(Permit { lane, metrics: &self.metrics })
+        lane.gauge.inc();
+        Some(Permit { lane })
     }
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        let before = self.lane.count.fetch_sub(1, Ordering::Relaxed);
-        self.metrics.set_in_flight(self.lane.kind, before.saturating_sub(1));
+        self.lane.count.fetch_sub(1, Ordering::Relaxed);
+        self.lane.gauge.dec();
     }
 }
 
@@ -87,7 +84,7 @@ mod tests {
     #[test]
     fn each_kind_of_request_has_a_limit_of_its_own() {
         let options = Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1 };
-        let limits = InFlight::new(options, Arc::default());
+        let limits = InFlight::new(options, &Metrics::new());
         let reading = limits.enter(&Method::GET).unwrap();
         assert!(limits.enter(&Method::GET).is_none());
         assert!(limits.enter(&Method::POST).is_some());

@@ -66,7 +66,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         api,
         authenticator,
         authorizer,
-        in_flight: inflight::InFlight::new(in_flight, metrics.clone()),
+        in_flight: inflight::InFlight::new(in_flight, &metrics),
         health: health::Health { store, shutdown: shutdown.clone() },
         metrics,
         request_timeout,

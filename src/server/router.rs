@@ -53,17 +53,17 @@ async fn resource(State(app): State<Arc<App>>, mut request: Request) -> Response
     let Some(asked) = request.extensions_mut().remove::<Asked>() else {
         return respond::status(&Status::hidden("a request came past the guard"), Media::Json { pretty: true });
     };
-    let media = Wanted::new(request.headers(), &asked.query).for_errors();
+    let (parts, body) = request.into_parts();
+    let fail = |status: &Status| respond::status(status, Wanted::new(&parts.headers, &asked.query).for_errors());
     let target = match asked.target {
         Some(Ok(target)) => target,
-        Some(Err(status)) => return respond::status(&status, media),
-        None => return respond::status(&Status::no_such_path(), media),
+        Some(Err(status)) => return fail(&status),
+        None => return fail(&Status::no_such_path()),
     };
-    let (parts, body) = request.into_parts();
     let body = if is_mutating(&parts.method) { read(&parts.headers, body).await } else { Ok(Bytes::new()) };
     let body = match body {
         Ok(body) => body,
-        Err(status) => return respond::status(&status, media),
+        Err(status) => return fail(&status),
     };
     let request = serve::Request {
         user: asked.user.unwrap_or_else(|| Arc::new(User::default())),

@@ -105,9 +105,9 @@ impl Metrics {
         self.panics.inc();
     }
 
-    /// How many requests of a kind (`readOnly` or `mutating`) are being worked on.
-    pub fn set_in_flight(&self, request_kind: &'static str, count: usize) {
-        self.in_flight.get_or_create(&KindLabels { request_kind }).set(i64::try_from(count).unwrap_or(i64::MAX));
+    /// The gauge of requests of a kind (`readOnly` or `mutating`) that are being worked on.
+    pub fn in_flight(&self, request_kind: &'static str) -> Gauge {
+        self.in_flight.get_or_create(&KindLabels { request_kind }).clone()
     }
 
     /// All metrics, as a scraper reads them.

@@ -1,6 +1,8 @@
 //! Who is served: nobody but probes without credentials, and nobody at all with wrong ones.
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd,
+};
 use tempfile::TempDir;
 
 use crate::harness::{Expect, request};
@@ -73,19 +75,37 @@ struct Authority {
     pem: String,
 }
 
+fn authority_params() -> CertificateParams {
+    let mut params = CertificateParams::new([]).expect("no names are names");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params
+}
+
+/// The certificate of a user who is called carol, valid until the end of a year.
+fn user_params(usage: ExtendedKeyUsagePurpose, year: i32) -> CertificateParams {
+    let mut params = CertificateParams::new([]).expect("no names are names");
+    params.distinguished_name.push(DnType::CommonName, "carol");
+    params.extended_key_usages.push(usage);
+    params.not_after = date_time_ymd(year, 12, 31);
+    params
+}
+
 impl Authority {
     fn new() -> Self {
-        let mut params = CertificateParams::new([]).expect("no names are names");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().expect("a key can be made");
+        let (params, key) = (authority_params(), KeyPair::generate().expect("a key can be made"));
         let pem = params.self_signed(&key).expect("a certificate can be made").pem();
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    fn identity(&self, usage: ExtendedKeyUsagePurpose) -> Identity {
-        let mut params = CertificateParams::new([]).expect("no names are names");
-        params.distinguished_name.push(DnType::CommonName, "carol");
-        params.extended_key_usages.push(usage);
+    /// An authority that this one vouches for. Its PEM is the certificate that says so.
+    fn intermediate(&self) -> Self {
+        let (mut params, key) = (authority_params(), KeyPair::generate().expect("a key can be made"));
+        params.distinguished_name.push(DnType::CommonName, "intermediate");
+        let pem = params.signed_by(&key, &self.issuer).expect("a certificate can be made").pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    fn identity(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().expect("a key can be made");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate can be made");
         let pair = (certificate.pem().into_bytes(), key.serialize_pem().into_bytes());
@@ -104,7 +124,7 @@ async fn trusting(authority: &Authority) -> (Server, TempDir) {
 async fn a_certificate_of_the_authority_is_a_user() {
     let authority = Authority::new();
     let (server, _folder) = trusting(&authority).await;
-    let carol = server.client(authority.identity(ExtendedKeyUsagePurpose::ClientAuth));
+    let carol = server.client(authority.identity(&user_params(ExtendedKeyUsagePurpose::ClientAuth, 2099)));
     for path in ["/apis", "/readyz", "/apis/image.openshift.io/v1/images"] {
         assert_eq!(code(&carol, path).await, 200, "{path}");
     }
@@ -113,12 +133,25 @@ async fn a_certificate_of_the_authority_is_a_user() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_a_stranger_or_for_something_else_is_refused() {
+async fn an_authority_may_vouch_for_another_one() {
     let authority = Authority::new();
     let (server, _folder) = trusting(&authority).await;
-    let stranger = Authority::new().identity(ExtendedKeyUsagePurpose::ClientAuth);
-    let misused = authority.identity(ExtendedKeyUsagePurpose::ServerAuth);
-    for identity in [stranger, misused] {
+    let intermediate = authority.intermediate();
+    let mut identity = intermediate.identity(&user_params(ExtendedKeyUsagePurpose::ClientAuth, 2099));
+    assert_eq!(code(&server.client(identity.clone()), "/apis").await, 401, "the link is missing");
+    let (chain, _) = identity.certificate.as_mut().expect("there is a certificate");
+    chain.extend(intermediate.pem.as_bytes());
+    assert_eq!(code(&server.client(identity), "/apis").await, 200);
+}
+
+#[tokio::test]
+async fn a_certificate_of_a_stranger_or_for_something_else_or_of_old_is_refused() {
+    let authority = Authority::new();
+    let (server, _folder) = trusting(&authority).await;
+    let stranger = Authority::new().identity(&user_params(ExtendedKeyUsagePurpose::ClientAuth, 2099));
+    let misused = authority.identity(&user_params(ExtendedKeyUsagePurpose::ServerAuth, 2099));
+    let expired = authority.identity(&user_params(ExtendedKeyUsagePurpose::ClientAuth, 2020));
+    for identity in [stranger, misused, expired] {
         let both = Identity { token: Some("token-of-admin".into()), ..identity.clone() };
         let client = server.client(identity);
         for path in ["/apis", "/readyz"] {
@@ -131,6 +164,6 @@ async fn a_certificate_of_a_stranger_or_for_something_else_is_refused() {
 #[tokio::test]
 async fn a_certificate_is_refused_where_no_authority_is_known() {
     let server = Server::start(&[]).await;
-    let client = server.client(Authority::new().identity(ExtendedKeyUsagePurpose::ClientAuth));
+    let client = server.client(Authority::new().identity(&user_params(ExtendedKeyUsagePurpose::ClientAuth, 2099)));
     assert_eq!(code(&client, "/apis").await, 401);
 }

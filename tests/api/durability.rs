@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use futures_util::future::join_all;
 use serde_json::Value;
 
+use crate::child::{Output, Running};
 use crate::fixtures::{digest, image, mapping};
 use crate::harness::{Api, Expect, MAPPINGS, STREAMS, eventually, request};
 use crate::support::client::Client;
@@ -23,7 +24,7 @@ async fn push_on(client: Client, next: &AtomicUsize, highest: &AtomicU64, acknow
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
         let body = mapping("s", &format!("t{number}"), &image(&digest(&format!("{number:08x}"))));
-        let Ok(answer) = client.send(request("POST", &MAPPINGS).json(&body)).await else { return };
+        let Ok(answer) = client.send(request("POST", MAPPINGS).json(&body)).await else { return };
         answer.is(201);
         acknowledged.lock().unwrap_or_else(PoisonError::into_inner).push(number);
         let Ok(stream) = client.send(request("GET", &format!("{STREAMS}/s"))).await else { return };
@@ -64,8 +65,19 @@ async fn check(api: &Api, acknowledged: &[usize], highest: u64) {
     }
     // Image and event are written together, so there is never one without the other.
     assert_eq!(tags.len(), images.len());
-    let new = api.post("images?dryRun=All", &image("new")).await;
-    new.is(201);
+}
+
+#[tokio::test]
+async fn a_second_process_takes_over_when_the_first_has_ended() {
+    let mut api = Api::with_stream().await;
+    let at = |name: &str| api.server.folder().join(name).display().to_string();
+    let flags = [("--data-dir", "data"), ("--cert-dir", "certs"), ("--token-auth-file", "tokens.csv")];
+    let modes = ["serve", "--authorization-mode=AlwaysAllow", "--bind-address=127.0.0.1", "--secure-port=0"];
+    let files = flags.map(|(flag, name)| format!("{flag}={}", at(name)));
+    let mut second = Running::start(modes.into_iter().chain(files.iter().map(String::as_str)), Output::Logged);
+    second.says(|line| line.contains("in use by another process")).await;
+    assert_eq!(api.server.terminate().await.code(), Some(0));
+    second.says(|line| line.contains("serving")).await;
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::fixtures::{digest, image, index, stream, with_manifest};
-use crate::harness::{Api, Expect, STREAM_IMAGES, STREAMS};
+use crate::fixtures::{OCI_INDEX, OCI_MANIFEST, digest, image, index, stream, with_manifest};
+use crate::harness::{Api, Expect, STREAM_IMAGES, STREAMS, request};
 use crate::support::client::Answer;
 
 const SINGULAR: &str = "imagestreamimage.image.openshift.io";
@@ -125,7 +125,7 @@ async fn an_exact_name_wins_over_longer_ones() {
 #[tokio::test]
 async fn a_broken_image_does_not_hide_its_neighbours() {
     let api = Api::with_stream().await;
-    let manifest = json!({"schemaVersion": 2, "mediaType": crate::fixtures::OCI_MANIFEST,
+    let manifest = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST,
         "config": {"digest": digest("c")}, "layers": []});
     api.push("a", &with_manifest(&digest("1"), &manifest, "")).await;
     api.push("b", &with_manifest(&digest("2"), &json!({"schemaVersion": 3}), "{}")).await;
@@ -145,7 +145,7 @@ async fn a_broken_image_does_not_hide_its_neighbours() {
 #[tokio::test]
 async fn a_list_says_at_every_request_that_it_was_created_when_it_was() {
     let api = Api::with_stream().await;
-    let manifest = json!({"schemaVersion": 2, "mediaType": crate::fixtures::OCI_INDEX, "manifests": []});
+    let manifest = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []});
     api.push("t", &with_manifest(&digest("1"), &manifest, "")).await;
     let mut dated = with_manifest(&digest("2"), &manifest, "");
     dated["dockerImageMetadata"] = json!({"Created": "2020-01-02T03:04:05Z"});
@@ -239,10 +239,10 @@ async fn stream_images_can_only_be_read_one_by_one() {
     api.push("t", &image(&digest("1"))).await;
     let path = format!("{STREAM_IMAGES}/s@1");
     for method in ["PUT", "POST", "PATCH", "DELETE", "OPTIONS"] {
-        let answer = api.ask(crate::harness::request(method, &path)).await;
+        let answer = api.ask(request(method, &path)).await;
         answer.fails(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
     }
-    assert_eq!(api.ask(crate::harness::request("HEAD", &path)).await.status, 405);
+    assert_eq!(api.ask(request("HEAD", &path)).await.status, 405);
     for path in [STREAM_IMAGES, "imagestreamimages", "imagestreamimages/s@1", &format!("{path}/layers")] {
         api.get(path).await.fails(404, "NotFound", "the server could not find the requested resource");
     }

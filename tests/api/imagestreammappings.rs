@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::fixtures::{digest, image, mapping, names, stream};
-use crate::harness::{Api, Expect, MAPPINGS, STREAMS};
+use crate::harness::{Api, Expect, MAPPINGS, STREAM_IMAGES, STREAMS};
 
 async fn tags(api: &Api) -> Vec<Value> {
     let stream = api.get(&format!("{STREAMS}/s")).await.is(200);
@@ -46,6 +46,28 @@ async fn pushes_of_many_tags_at_once_all_succeed_and_are_all_there() {
     let wanted: Vec<_> = hex.iter().map(|hex| (json!(format!("t{hex}")), json!(digest(hex)))).collect();
     assert_eq!(pushed, wanted);
     assert_eq!(names(&api.get("images").await.is(200)).len(), 32);
+}
+
+#[tokio::test]
+async fn nobody_sees_an_event_without_its_image() {
+    let api = Api::with_stream().await;
+    let pushes = async {
+        for number in 0..32 {
+            api.push(&format!("t{number}"), &image(&digest(&format!("{number:02x}")))).await;
+        }
+    };
+    let look = async {
+        let mut seen = 0;
+        while seen < 32 {
+            let tags = tags(&api).await;
+            for tag in &tags[seen..] {
+                let name = tag["items"][0]["image"].as_str().unwrap_or_default();
+                api.get(&format!("{STREAM_IMAGES}/s@{name}")).await.is(200);
+            }
+            seen = tags.len();
+        }
+    };
+    tokio::join!(pushes, look);
 }
 
 #[tokio::test]

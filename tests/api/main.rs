@@ -6,6 +6,7 @@
 mod support;
 
 mod access;
+mod child;
 mod discovery;
 mod durability;
 mod every_field;

@@ -1,17 +1,14 @@
 //! Flags that cannot be used: the server does not start, and a sentence names the flag.
 
 use std::fs;
-use std::io::Read;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::process::ExitStatus;
 
 use tempfile::TempDir;
 
+use crate::child::{Output, Running};
 use crate::support::process::Server;
-
-const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A folder with a good token file, and files that are good for nothing.
 struct Files(TempDir);
@@ -60,26 +57,8 @@ impl Files {
 
 /// Runs the binary to its end.
 async fn run(command: &str, flags: &[String]) -> (ExitStatus, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver"))
-        .arg(command)
-        .args(flags)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary can be started");
-    let mut stderr = child.stderr.take().expect("the log is piped");
-    let read = tokio::task::spawn_blocking(move || {
-        let mut text = String::new();
-        stderr.read_to_string(&mut text).map(|_| text)
-    });
-    let text = tokio::time::timeout(DEADLINE, read).await;
-    if text.is_err() {
-        let _ = child.kill();
-    }
-    let status = child.wait().expect("the end of a child can be awaited");
-    let text = text.unwrap_or_else(|_| panic!("the server runs with {flags:?}"));
-    (status, text.expect("the log is read").expect("the log is text"))
+    let arguments = std::iter::once(command).chain(flags.iter().map(String::as_str));
+    Running::start(arguments, Output::Logged).end().await
 }
 
 /// Runs `serve` with flags that it must refuse with a sentence that names `flag`.

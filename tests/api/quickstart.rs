@@ -1,60 +1,35 @@
 //! `quickstart`: one command, and printed commands that work as they stand.
 
-use std::io::{BufRead, BufReader};
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{self, Command, Stdio};
 use std::time::Duration;
-use std::{fs, thread};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use crate::child::{Output, Running};
 use crate::harness::{Expect, request};
 use crate::support::client::{Client, Identity};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A running quickstart, and what it printed until it serves.
-struct Quickstart {
-    child: Child,
-    printed: Vec<String>,
-}
+/// A running quickstart.
+struct Quickstart(Running);
 
 impl Quickstart {
     async fn start(data: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver"))
-            .args(["quickstart", "--secure-port", "0", "--data-dir"])
-            .arg(data)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary can be started");
-        let stdout = child.stdout.take().expect("the output is piped");
-        let (sender, mut lines) = mpsc::unbounded_channel();
-        thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
-        });
-        let mut quickstart = Self { child, printed: Vec::new() };
-        while !quickstart.printed.last().is_some_and(|line| line.ends_with("get imagestreams")) {
-            let line = timeout(DEADLINE, lines.recv()).await.expect("the commands are printed in time");
-            quickstart.printed.push(line.expect("the commands are printed before the end"));
-        }
-        quickstart
+        let data = data.to_str().expect("the path is text");
+        let mut running = Running::start(["quickstart", "--secure-port=0", "--data-dir", data], Output::Printed);
+        running.says(|line| line.ends_with("get imagestreams")).await;
+        Self(running)
     }
 
     /// The printed commands of a program.
     fn commands(&self, program: &str) -> Vec<&str> {
-        self.printed
-            .iter()
-            .filter_map(|line| line.strip_prefix("  "))
-            .filter(|line| line.starts_with(program))
-            .collect()
+        self.0.said.iter().filter_map(|line| line.strip_prefix("  ")).filter(|line| line.starts_with(program)).collect()
     }
 
     /// The printed address and the path that the printed curl command asks for.
@@ -76,14 +51,6 @@ impl Quickstart {
     }
 }
 
-impl Drop for Quickstart {
-    fn drop(&mut self) {
-        // Neither can fail but for a child that has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn token(data: &Path) -> String {
     fs::read_to_string(data.join("admin.token")).expect("there is a token")
 }
@@ -101,7 +68,7 @@ fn exists(program: &str) -> bool {
 }
 
 /// Runs a printed command as somebody would who pastes it.
-async fn paste(command: &str, home: &Path) -> Output {
+async fn paste(command: &str, home: &Path) -> process::Output {
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).env("HOME", home).stdin(Stdio::null());
     let output = tokio::task::spawn_blocking(move || shell.output());
@@ -133,7 +100,7 @@ async fn the_folder_is_for_its_owner_only_and_the_token_is_not_shown() {
         files(&data).into_iter().filter(|path| path.extension().is_some_and(|end| end == "key")).collect();
     assert!(!keys.is_empty() && keys.iter().all(|key| mode(key) == 0o600), "{keys:?}");
     let token = token(&data);
-    assert!(quickstart.printed.iter().all(|line| !line.contains(token.trim())), "{:?}", quickstart.printed);
+    assert!(quickstart.0.said.iter().all(|line| !line.contains(token.trim())), "{:?}", quickstart.0.said);
     assert!(!quickstart.commands("curl").is_empty() && quickstart.commands("kubectl").len() >= 2);
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, ProtocolVersion, RootCertStore, crypto::aws_lc_rs, version};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -140,6 +140,19 @@ async fn yaml_is_read_as_json_is() {
     let made = api.ask(yaml.header("accept", "application/yaml")).await;
     assert_eq!((made.status, made.header("content-type")), (201, Some("application/yaml")));
     assert_eq!(api.get("images").await.is(200)["items"][0]["dockerImageReference"], "a/b");
+}
+
+#[tokio::test]
+async fn errors_come_as_yaml_and_indented_too() {
+    let api = Api::start().await;
+    let yaml = api.get_as("images/a", "application/yaml").await;
+    assert_eq!((yaml.status, yaml.header("content-type")), (404, Some("application/yaml")));
+    let status: Value =
+        serde_saphyr::from_str(std::str::from_utf8(&yaml.body).expect("YAML is text")).expect("it is YAML");
+    assert_eq!(status, api.get("images/a").await.is(404));
+    for asked in [request("GET", "images/a?pretty=1"), request("GET", "images/a").header("user-agent", "curl/8.0")] {
+        assert!(api.ask(asked).await.body.starts_with(b"{\n  \"kind\": \"Status\",\n"));
+    }
 }
 
 #[tokio::test]
