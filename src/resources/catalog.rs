@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::images::ImageStrategy;
-use super::imagestreams::StreamStrategy;
+use super::lists::{LISTS, parts_key};
+use super::strategies::{ImageStrategy, StreamStrategy};
 use crate::api::{GROUP, Image, ImageStream};
 use crate::domain::lookup::StreamIndex;
 use crate::domain::policy::Registries;
@@ -15,7 +15,7 @@ use crate::meta::{Resource, Status};
 use crate::rest::failure::status_of;
 use crate::rest::json;
 use crate::rest::stored::Stored;
-use crate::store::{Change, Entry, Key, Lookup, Revision, Store};
+use crate::store::{Entry, Key, Lookup, Revision, Store};
 
 /// Memory for what is kept of streams, in bytes.
 const STREAM_CACHE_BYTES: u64 = 16 << 20;
@@ -132,30 +132,6 @@ impl Catalog {
             Lookup::Missing | Lookup::Unchanged => Ok(None),
         }
     }
-}
-
-/// The row that changes whenever an image that lists images is written or deleted.
-const LISTS: &str = "/image.openshift.io/lists";
-
-/// The row that names the parts of an image that lists images, one a line.
-fn parts_key(image: &str) -> Key {
-    Key::new(format!("{LISTS}/{image}"))
-}
-
-/// Keeps the rows about images that list images beside the images themselves.
-pub(super) fn family_changes(old: Option<&Image>, new: Option<&Image>) -> Vec<Change> {
-    let parts = |image: Option<&Image>| -> Vec<String> {
-        image
-            .map(|image| image.docker_image_manifests.iter().map(|part| part.digest.clone()).collect())
-            .unwrap_or_default()
-    };
-    let (before, after) = (parts(old), parts(new));
-    let Some(image) = old.or(new).filter(|_| before != after) else {
-        return Vec::new();
-    };
-    let key = parts_key(&image.metadata.name);
-    let change = if after.is_empty() { Change::Delete(key) } else { Change::Put(key, after.join("\n").into()) };
-    vec![Change::Put(Key::new(LISTS), bytes::Bytes::new()), change]
 }
 
 /// Weighs a stream by its names, which are nearly all that it keeps.

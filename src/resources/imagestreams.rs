@@ -7,15 +7,10 @@ use serde_json::json;
 
 use super::columns::{self, NAME, UPDATED};
 use super::{API, Catalog};
-use crate::api::{ImageStream, ImageStreamStatus, NamedTagEventList};
-use crate::domain::policy::Registries;
-use crate::domain::{names, validate};
-use crate::meta::{Time, field};
+use crate::api::{ImageStream, NamedTagEventList};
+use crate::meta::Time;
 use crate::rest::endpoint::{Builder, Endpoint, Scope};
-use crate::rest::json;
-use crate::rest::stored::Strategy;
 use crate::rest::table::{Columns, age};
-use crate::store::Change;
 
 /// The resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
@@ -98,61 +93,6 @@ fn tags_cell(stream: &ImageStream) -> String {
     }
 }
 
-const SPEC_REPOSITORY: &str = "spec.dockerImageRepository";
-const STATUS_REPOSITORY: &str = "status.dockerImageRepository";
-
-/// What is special about stored streams.
-pub struct StreamStrategy {
-    /// Where images are pulled from and pushed to.
-    pub registries: Registries,
-}
-
-impl Strategy<ImageStream> for StreamStrategy {
-    fn prepare_create(&self, stream: &mut ImageStream) {
-        stream.status = ImageStreamStatus::default();
-        stream.metadata.generation = 1;
-        stream.spec.tags.iter_mut().for_each(|tag| tag.generation = Some(1));
-        self.registries.decorate(stream);
-    }
-
-    fn selectable_fields(&self) -> &'static [&'static str] {
-        &[SPEC_REPOSITORY, STATUS_REPOSITORY]
-    }
-
-    fn field(&self, stream: &ImageStream, name: &str) -> String {
-        match name {
-            SPEC_REPOSITORY => stream.spec.docker_image_repository.clone(),
-            _ => stream.status.docker_image_repository.clone(),
-        }
-    }
-
-    fn name_faults(&self, name: &str) -> Vec<&'static str> {
-        names::stream_name_faults(name)
-    }
-
-    fn validate(&self, stream: &ImageStream) -> Vec<field::Error> {
-        validate::stream(stream)
-    }
-
-    fn present(&self, stream: &mut ImageStream) {
-        self.registries.decorate(stream);
-    }
-
-    fn encode(&self, stream: &ImageStream) -> Vec<u8> {
-        json::encode(stream)
-    }
-
-    fn decode(&self, bytes: &[u8]) -> Result<ImageStream, String> {
-        // A `null` where a list or map is empty stands for nothing.
-        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
-        crate::rest::codec::from_value(value)
-    }
-
-    fn companions(&self, _: Option<&ImageStream>, _: Option<&ImageStream>) -> Vec<Change> {
-        Vec::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,15 +115,5 @@ mod tests {
         assert_eq!(tags_cell(&stream(&many)), "t00,t01,t02,t03,t04,t05,t06,t07,t08,t09 + 40 more...");
         let long = "x".repeat(60);
         assert_eq!(tags_cell(&stream(&[(&long, 2), ("a", 1)])), format!("{long} + 1 more..."));
-    }
-
-    #[test]
-    fn a_stream_is_stored_and_read_back() {
-        let strategy = StreamStrategy { registries: Registries::default() };
-        let mut empty = stream(&[("a", 5)]);
-        empty.status.tags[0].items.clear();
-        for stream in [stream(&[("a", 5)]), empty] {
-            assert_eq!(strategy.decode(&strategy.encode(&stream)).unwrap(), stream);
-        }
     }
 }

@@ -15,7 +15,9 @@ mod imagestreamimages;
 mod imagestreammappings;
 mod imagestreams;
 mod imagestreams_status;
+mod lists;
 mod record;
+mod strategies;
 
 pub use catalog::Catalog;
 
