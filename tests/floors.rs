@@ -31,6 +31,12 @@ impl Source {
         (!["lib.rs", "main.rs"].contains(&first)).then(|| first.trim_end_matches(".rs").to_owned())
     }
 
+    /// How many modules lie around the content of the file, its own included.
+    fn depth(&self) -> usize {
+        let is_mod = self.path.file_name().is_some_and(|name| name == "mod.rs");
+        self.path.components().count() - usize::from(is_mod)
+    }
+
     /// The lines that are code, with their numbers, without those of tests at the end of the file.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines = self.text.lines().enumerate().map(|(at, line)| (at + 1, line));
@@ -128,6 +134,24 @@ fn modules_use_only_what_lies_below_them() {
         for (line, used) in source.uses().into_iter().filter(|(_, used)| *used != module) {
             if floor(&used) >= floor(&module) || floor(&used).is_none() {
                 findings.push(format!("{}:{line} uses {used}, which is not below {module}", source.path.display()));
+            }
+        }
+    }
+    assert_none(&findings);
+}
+
+/// `crate::` paths are judged by floor, so no other path may lead out of a module of the first level.
+#[test]
+fn no_path_climbs_out_of_its_module() {
+    let mut findings = Vec::new();
+    for source in sources().iter().filter(|source| source.module().is_some()) {
+        for (number, line) in source.code() {
+            let (_, most) = line.split_inclusive("super::").fold((0, 0), |(run, most), part| {
+                let run = if part == "super::" { run + 1 } else { usize::from(part.ends_with("super::")) };
+                (run, run.max(most))
+            });
+            if most >= source.depth() {
+                findings.push(format!("{}:{number}: {}", source.path.display(), line.trim()));
             }
         }
     }

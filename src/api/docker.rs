@@ -194,20 +194,17 @@ impl DockerImageMetadata {
     /// The version of metadata that says none.
     pub const DEFAULT_VERSION: &'static str = "1.0";
 
-    /// Reads the JSON form of `version`; no value, or an empty object, is empty metadata.
+    /// Reads the JSON form of `version`; no value is empty metadata.
     ///
     /// # Errors
-    /// A version that is not known together with metadata that is not empty, or a value of a wrong type.
+    /// A version that is not known, or a value of a wrong type.
     pub fn read(value: Option<Value>, version: &str) -> Result<Self, Unreadable> {
-        let Some(mut value) = value else {
-            return Ok(Self::default());
-        };
+        let mut value = value.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
         let inner = value.as_object_mut().and_then(|fields| fields.remove("apiVersion"));
         let inner = inner.as_ref().and_then(Value::as_str).unwrap_or(version);
         match inner.trim_start_matches("image.openshift.io/") {
             "1.0" => Ok(Self::Current(DockerImage::deserialize(value)?)),
             "pre012" => Ok(Self::Pre012(Pre012::deserialize(value)?)),
-            _ if value.as_object().is_some_and(serde_json::Map::is_empty) => Ok(Self::default()),
             unknown => Err(UnknownVersion(unknown.into()).into()),
         }
     }

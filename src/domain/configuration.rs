@@ -1,8 +1,8 @@
 //! Reading image configurations, and what schema 1 manifests have in their place: both become image metadata.
 
-use crate::meta::go_json::{self as json, Decode, Error, Struct};
+use crate::meta::go_json::{self as json, Decode, Decoder, Error, Node, Struct};
 use crate::{
-    api::{DockerConfig, DockerImage},
+    api::{DockerConfig, DockerImage, Empty},
     meta::Time,
 };
 
@@ -163,6 +163,16 @@ impl Struct for DockerConfig {
             ("OnBuild", &mut self.on_build),
             ("Labels", &mut self.labels),
         ]
+    }
+}
+
+impl Decode for Empty {
+    fn decode(&mut self, node: &Node, decoder: &mut Decoder) {
+        ().decode(node, decoder);
+    }
+
+    fn go_type(&self) -> String {
+        ().go_type()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Faults of single fields, with the texts that Kubernetes' validation uses.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use super::Cause;
@@ -105,13 +106,16 @@ impl fmt::Display for Fault {
     }
 }
 
+/// At most this many faults of one object are told.
+pub const MOST_TOLD: usize = 100;
+
 /// Several faults in one line: one as it is, more in brackets, each text once.
 pub fn join(errors: &[Error]) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    for text in errors.iter().map(Error::to_string) {
-        if !texts.contains(&text) {
-            texts.push(text);
-        }
+    let mut seen = HashSet::new();
+    let mut texts: Vec<String> = errors.iter().take(MOST_TOLD).map(Error::to_string).collect();
+    texts.retain(|text| seen.insert(text.clone()));
+    if let Some(more) = errors.len().checked_sub(MOST_TOLD + 1) {
+        texts.push(format!("and {} more", more + 1));
     }
     match &texts[..] {
         [one] => one.clone(),

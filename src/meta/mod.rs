@@ -9,7 +9,7 @@ mod object;
 mod status;
 mod time;
 
-pub use names::{label_value_faults, path_segment_faults, qualified_name_faults};
+pub use names::{is_dns_label, label_value_faults, path_segment_faults, qualified_name_faults};
 pub use object::{Kind, ListMeta, ManagedFieldsEntry, Object, ObjectMeta, OwnerReference};
 pub use status::{Cause, Details, Resource, Status};
 pub use time::Time;

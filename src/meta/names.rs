@@ -74,6 +74,11 @@ pub fn label_value_faults(value: &str) -> Vec<String> {
     faults
 }
 
+/// Whether a text can be the name of a namespace.
+pub fn is_dns_label(name: &str) -> bool {
+    name.len() <= LONGEST && is_domain_part(name)
+}
+
 fn is_domain_part(part: &str) -> bool {
     let is_edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = part.as_bytes();

@@ -163,7 +163,7 @@ impl Status {
         let text = format!("{kind} {} is invalid: {}", field::quote(name), field::join(errors));
         let mut status = Self::failure(422, "Invalid", text).about(kind, name);
         if let Some(details) = &mut status.details {
-            details.causes = errors.iter().map(field::Error::cause).collect();
+            details.causes = errors.iter().take(field::MOST_TOLD).map(field::Error::cause).collect();
         }
         status
     }

@@ -6,6 +6,11 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+/// 0000-01-01T00:00:00Z, the first second that RFC 3339 can write.
+const FIRST: i64 = -62_167_219_200;
+/// 9999-12-30T22:00:00Z, the last second that can be written in every zone.
+const LAST: i64 = 253_402_207_200;
+
 /// A point in time with second precision.
 ///
 /// Input may carry a fraction and another zone; both are dropped while reading, as Kubernetes does.
@@ -24,10 +29,9 @@ impl Time {
         Self::new(Timestamp::now())
     }
 
-    /// Seconds since 1970-01-01 UTC; what lies outside of the years that RFC 3339 can write is cut to them.
+    /// Seconds since 1970-01-01 UTC; what lies outside of the years 0 to 9999, which RFC 3339 can write, is cut to them.
     pub fn from_unix_seconds(seconds: i64) -> Self {
-        let (least, most) = (Timestamp::MIN.as_second(), Timestamp::MAX.as_second());
-        Self(Timestamp::from_second(seconds.clamp(least + 1, most)).unwrap_or_default())
+        Self(Timestamp::from_second(seconds.clamp(FIRST, LAST)).unwrap_or_default())
     }
 
     /// Seconds since 1970-01-01 UTC.
@@ -93,7 +97,11 @@ mod tests {
     }
 
     #[test]
-    fn extreme_seconds_are_cut_not_refused() {
+    fn years_that_cannot_be_written_are_cut() {
+        for text in ["-000001-01-01T00:00:00Z", "0000-01-01T00:00:00+01:00", "9999-12-30T22:00:00Z"] {
+            let time: Time = text.parse().unwrap();
+            assert_eq!(time.to_string().parse::<Time>().unwrap(), time, "{text}");
+        }
         assert!(Time::from_unix_seconds(i64::MAX) > Time::from_unix_seconds(0));
         assert!(Time::from_unix_seconds(i64::MIN) < Time::from_unix_seconds(0));
     }

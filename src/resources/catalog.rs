@@ -20,6 +20,9 @@ use crate::store::{Entry, Key, Lookup, Revision, Store};
 /// Memory for what is kept of streams, in bytes.
 const STREAM_CACHE_BYTES: u64 = 16 << 20;
 
+/// After this many reads in a row others get their turn.
+const READS_AT_A_TIME: usize = 64;
+
 /// The stored images and streams.
 pub struct Catalog {
     /// All images.
@@ -58,7 +61,7 @@ impl Catalog {
             images: Arc::new(Stored::new(store.clone(), resource("images"), ImageStrategy)),
             streams: Arc::new(Stored::new(store.clone(), resource("imagestreams"), strategy)),
             registries,
-            views: Cache::with_weighter(4096, STREAM_CACHE_BYTES, Weight),
+            views: Cache::with_options(one_shard(), Weight, Default::default(), Default::default()),
         }
     }
 
@@ -110,7 +113,13 @@ impl Catalog {
         }
         let mut seen: HashSet<String> = view.history.names().iter().cloned().collect();
         let mut open: Vec<String> = view.history.names().to_vec();
-        while let Some(name) = open.pop() {
+        for step in 1.. {
+            let Some(name) = open.pop() else {
+                break;
+            };
+            if step % READS_AT_A_TIME == 0 {
+                tokio::task::yield_now().await;
+            }
             let Some(parts) = self.row(&parts_key(&name)).await? else {
                 continue;
             };
@@ -132,6 +141,13 @@ impl Catalog {
             Lookup::Missing | Lookup::Unchanged => Ok(None),
         }
     }
+}
+
+/// One shard, since a cache refuses what does not fit into a shard, and a stream may be as large as the whole cache.
+fn one_shard() -> quick_cache::Options {
+    let mut options = quick_cache::OptionsBuilder::new();
+    options.shards(1).estimated_items_capacity(4096).weight_capacity(STREAM_CACHE_BYTES);
+    options.build().expect("all options that are needed are given")
 }
 
 /// Weighs a stream by its names, which are nearly all that it keeps.

@@ -108,12 +108,29 @@ fn from_json(body: &[u8]) -> Result<Value, String> {
 /// The first document counts, as for the reference.
 fn from_yaml(body: &[u8]) -> Result<Value, String> {
     let text = std::str::from_utf8(body).map_err(|why| why.to_string())?;
-    let documents: Vec<Value> = serde_saphyr::from_multiple(text).map_err(|why| why.to_string())?;
+    let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins };
+    let documents: Vec<Value> =
+        serde_saphyr::from_multiple_with_options(text, options).map_err(|why| why.to_string())?;
     as_object(documents.into_iter().next().unwrap_or_default())
+}
+
+/// Whether a value is nested deeper than anything that belongs into an object. What is stored and sent is nested a
+/// little deeper than what came in, and must still be readable.
+fn is_too_deep(value: &Value, left: usize) -> bool {
+    match (value, left.checked_sub(1)) {
+        (Value::Object(_) | Value::Array(_), None) => true,
+        (Value::Object(fields), Some(left)) => fields.values().any(|value| is_too_deep(value, left)),
+        (Value::Array(items), Some(left)) => items.iter().any(|value| is_too_deep(value, left)),
+        _ => false,
+    }
 }
 
 /// An object whose kind and version are texts, or nothing at all: `null` is an object without fields.
 fn as_object(value: Value) -> Result<Value, String> {
+    const DEEPEST: usize = 64;
+    if is_too_deep(&value, DEEPEST) {
+        return Err(format!("the object is nested deeper than {DEEPEST} levels"));
+    }
     let fields = match &value {
         Value::Null => return Ok(Value::Object(serde_json::Map::new())),
         Value::Object(fields) => fields,

@@ -2,11 +2,14 @@
 
 use super::cx::Cx;
 use crate::meta::{
-    ObjectMeta, OwnerReference, Status, field, label_value_faults, path_segment_faults, qualified_name_faults,
+    ObjectMeta, OwnerReference, Resource, Status, field, is_dns_label, label_value_faults, path_segment_faults,
+    qualified_name_faults,
 };
 
 /// The most bytes that all annotations of an object may have together.
 const MAX_ANNOTATION_BYTES: usize = 256 << 10;
+/// The longest name, in bytes: with its prefix it must fit into a key of the store.
+const MAX_NAME_BYTES: usize = 512;
 /// The longest base of a generated name.
 const MAX_GENERATED_BASE: usize = 58;
 /// Letters of generated names: none that reads as another, and none that spells words.
@@ -15,7 +18,8 @@ const GENERATED_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 /// Sets what belongs to the server in a new object, and its namespace.
 ///
 /// # Errors
-/// 400 when the object names another namespace than the path, or has a resourceVersion.
+/// 400 when the object names another namespace than the path, or has a resourceVersion; 404 when the namespace cannot
+/// exist.
 pub fn prepare_create(cx: &Cx, meta: &mut ObjectMeta) -> Result<(), Status> {
     if !meta.namespace.is_empty() && meta.namespace != cx.namespace() {
         return Err(Status::bad_request(
@@ -24,6 +28,9 @@ pub fn prepare_create(cx: &Cx, meta: &mut ObjectMeta) -> Result<(), Status> {
     }
     if !meta.resource_version.is_empty() {
         return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
+    }
+    if !cx.namespace().is_empty() && !is_dns_label(cx.namespace()) {
+        return Err(Status::not_found(Resource { group: "", name: "namespaces" }, cx.namespace()));
     }
     meta.namespace = cx.namespace().into();
     if meta.name.is_empty() && !meta.generate_name.is_empty() {
@@ -78,6 +85,13 @@ pub fn faults_by(meta: &ObjectMeta, name_faults: impl Fn(&str) -> Vec<&'static s
     } else {
         let rules = name_faults(&meta.name).into_iter();
         faults.extend(rules.map(|rule| field::Error::invalid("metadata.name", &meta.name, rule)));
+        if meta.name.len() > MAX_NAME_BYTES {
+            let fault = field::Fault::TooLong(MAX_NAME_BYTES);
+            faults.push(field::Error { field: "metadata.name".into(), fault });
+        }
+        if meta.name.contains('\0') {
+            faults.push(field::Error::invalid("metadata.name", &meta.name, "may not contain NUL"));
+        }
     }
     faults.extend(annotation_faults(meta));
     for (key, value) in &meta.labels {

@@ -132,7 +132,7 @@ impl<'a> Wanted<'a> {
             return Some(Representation { media: self.json(None), form: Form::Object, meta_version: "v1" });
         }
         let mut clauses: Vec<Clause<'_>> = self.accept.split(',').filter_map(Clause::parse).collect();
-        clauses.sort_by(|a, b| b.rank().total_cmp(&a.rank()));
+        clauses.sort_by(|a, b| b.quality.total_cmp(&a.quality).then(b.exactness().cmp(&a.exactness())));
         clauses.iter().find_map(|clause| self.meet(clause, forms))
     }
 
@@ -188,10 +188,9 @@ impl<'a> Clause<'a> {
         pairs.map(|(key, value)| (key.trim(), value.trim())).find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
-    /// Quality first; at the same quality wildcards come last.
-    fn rank(&self) -> f32 {
-        let exactness = f32::from(u8::from(self.kind != "*") + u8::from(self.subtype != "*"));
-        self.quality * 10.0 + exactness / 10.0
+    /// At the same quality wildcards come last.
+    fn exactness(&self) -> u8 {
+        u8::from(self.kind != "*") + u8::from(self.subtype != "*")
     }
 }
 
@@ -215,6 +214,7 @@ mod tests {
         assert_eq!(media("application/json;q=0.1, application/yaml"), Media::Yaml);
         assert_eq!(media("application/yaml;q=0.5,*/*;q=0.1"), Media::Yaml);
         assert_eq!(media("text/html, application/json;foo=bar"), Media::Json { pretty: false });
+        assert_eq!(media("*/*;q=0.51, application/yaml;q=0.50"), Media::Json { pretty: false });
         assert_eq!(media("application/json;q=0"), Media::Json { pretty: false });
         assert_eq!(media(""), Media::Json { pretty: false });
     }

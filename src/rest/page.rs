@@ -123,7 +123,7 @@ fn read_token(text: &str) -> Result<Token, Status> {
         let why = format!("server does not recognize this encoded version {}", token.v);
         return Err(Status::bad_request(format!("invalid continue token: continue key is not valid: {why}")));
     }
-    if token.start.is_empty() || token.start.contains("..") {
+    if token.start.is_empty() || token.start.split('/').any(|segment| segment == "..") {
         return Err(refuse(token.start));
     }
     Ok(token)

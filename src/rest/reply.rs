@@ -79,7 +79,7 @@ impl Reply {
         let body = match media {
             Media::Json { pretty: false } => compact,
             Media::Json { pretty: true } => json::indent(&compact),
-            Media::Yaml => to_yaml(&compact).map_err(|why| Status::internal(why.to_string()))?.into_bytes(),
+            Media::Yaml => to_yaml(&compact)?.into_bytes(),
         };
         Ok(Self::new(code, media.content_type(), body))
     }
@@ -248,9 +248,9 @@ fn items<T>(head: String, metadata: &ListMeta, items: &[T], encode: impl Fn(&T, 
     out
 }
 
-fn to_yaml(compact: &[u8]) -> Result<String, yaml::ControlCharacter> {
-    let value: Value = serde_json::from_slice(compact).expect("answers are JSON that was just written");
-    yaml::encode(&value)
+fn to_yaml(compact: &[u8]) -> Result<String, Status> {
+    let value: Value = serde_json::from_slice(compact).map_err(Status::hidden)?;
+    yaml::encode(&value).map_err(|why| Status::internal(why.to_string()))
 }
 
 fn wrong_form(asked: &str, is: &str, kind: &str) -> Status {

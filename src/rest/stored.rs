@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, Preconditions};
+use serde_json::Value;
 
 use super::codec;
 use super::cx::{Cx, check_dry_run};
@@ -200,6 +201,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
             let mut new = object.clone();
             self.check_version(&old, &new)?;
             metadata::prepare_update(old.metadata(), new.metadata_mut());
+            self.refuse(&new, &metadata::faults_by(new.metadata(), |name| self.strategy.name_faults(name)))?;
             edit(&old, &mut new)?;
             match new == old || is_dry_run {
                 true => Ok(Decision::Keep(new)),
@@ -343,7 +345,14 @@ impl<T: Kind, S: Strategy<T>> Delete<T> for Stored<T, S> {
             let [Some(entry)] = entries else {
                 return Err(Status::not_found(self.resource, cx.name()));
             };
-            let object = self.decode(entry)?;
+            let object = match self.decode(entry) {
+                Ok(object) => object,
+                // What cannot be read must still be possible to remove.
+                Err(_) if options.preconditions.is_none() && !is_dry_run(&options) => {
+                    return Ok(Decision::Write(vec![Change::Delete(key.clone())], String::new()));
+                }
+                Err(status) => return Err(status),
+            };
             self.check_preconditions(&options, &object)?;
             let uid = object.metadata().uid.clone();
             match is_dry_run(&options) {
@@ -388,26 +397,50 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     }
 }
 
-/// The options of a deletion, from the body or else from the query.
+/// The options of a deletion: from the body, which switches the query off, or else from the query.
 fn delete_options(cx: &Cx) -> Result<DeleteOptions, Status> {
-    if cx.body.is_empty() {
-        let dry_run: Vec<String> = cx.query.all("dryRun").map(str::to_owned).collect();
-        return checked(DeleteOptions {
-            dry_run: Some(dry_run).filter(|values| !values.is_empty()),
-            ..DeleteOptions::default()
-        });
-    }
-    let value = codec::read(cx, "DeleteOptions")?;
-    checked(
-        serde_json::from_value(value)
-            .map_err(|why| Status::bad_request(format!("DeleteOptions cannot be read: {why}")))?,
-    )
-}
-
-fn checked(options: DeleteOptions) -> Result<DeleteOptions, Status> {
+    let options = if cx.body.is_empty() { delete_options_of_query(cx)? } else { delete_options_of_body(cx)? };
     let values: Vec<&str> = options.dry_run.iter().flatten().map(String::as_str).collect();
     check_dry_run(&values, "DeleteOptions")?;
+    check_propagation(&options)?;
     Ok(options)
+}
+
+fn delete_options_of_query(cx: &Cx) -> Result<DeleteOptions, Status> {
+    let text = |name| cx.query.get(name).filter(|value| !value.is_empty()).map(str::to_owned);
+    let dry_run: Vec<String> = cx.query.all("dryRun").map(str::to_owned).collect();
+    let (uid, resource_version) = (text("uid"), text("resourceVersion"));
+    let has_preconditions = uid.is_some() || resource_version.is_some();
+    Ok(DeleteOptions {
+        dry_run: Some(dry_run).filter(|values| !values.is_empty()),
+        grace_period_seconds: cx.query.integer("gracePeriodSeconds")?,
+        orphan_dependents: cx.query.get("orphanDependents").map(|_| cx.query.switch("orphanDependents")),
+        preconditions: has_preconditions.then_some(Preconditions { resource_version, uid }),
+        propagation_policy: text("propagationPolicy"),
+        ..DeleteOptions::default()
+    })
+}
+
+fn delete_options_of_body(cx: &Cx) -> Result<DeleteOptions, Status> {
+    const KIND: &str = "DeleteOptions";
+    let value = codec::read(cx, KIND)?;
+    if let Some(other) = value.get("kind").and_then(Value::as_str).filter(|kind| *kind != KIND) {
+        return Err(Status::bad_request(format!("the body of a deletion must be of kind {KIND}, not {other}")));
+    }
+    codec::from_value(value).map_err(|why| Status::bad_request(format!("{KIND} cannot be read: {why}")))
+}
+
+fn check_propagation(options: &DeleteOptions) -> Result<(), Status> {
+    const NAME: &str = "propagationPolicy";
+    let fault = match options.propagation_policy.as_deref() {
+        None => return Ok(()),
+        Some(policy) if options.orphan_dependents.is_some() => {
+            field::Error::invalid(NAME, policy, "orphanDependents and deletionPropagation cannot be both set")
+        }
+        Some("Foreground" | "Background" | "Orphan") => return Ok(()),
+        Some(other) => field::Error::unsupported(NAME, other, &["Foreground", "Background", "Orphan", "nil"]),
+    };
+    Err(Status::invalid(Resource { group: "meta.k8s.io", name: "DeleteOptions" }, "", &[fault]))
 }
 
 fn is_dry_run(options: &DeleteOptions) -> bool {

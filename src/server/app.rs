@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method, Uri, header};
 
 use super::health::Health;
+use super::held::held;
 use super::inflight::{InFlight, is_mutating};
 use super::listen::Peer;
 use super::respond;
@@ -84,7 +85,11 @@ pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
             } else {
                 run(&app, request, next, deadline).await
             };
-            outcome.unwrap_or_else(|status| respond::status(&status, wishes.media(&uri)))
+            let response = outcome.unwrap_or_else(|status| respond::status(&status, wishes.media(&uri)));
+            match permit {
+                Some(permit) => response.map(|body| held(body, permit)),
+                None => response,
+            }
         }
     };
     app.metrics.answered(&labels, response.status().as_u16(), start.elapsed());

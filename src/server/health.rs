@@ -54,9 +54,8 @@ pub(super) struct Report {
 impl Health {
     /// Whether a path is one of the three, or below one of them.
     pub(super) fn is_path(&self, path: &str) -> bool {
-        ["livez", "readyz", "healthz"]
-            .iter()
-            .any(|root| path.strip_prefix('/').is_some_and(|path| path.starts_with(root)))
+        let root = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        ["livez", "readyz", "healthz"].contains(&root)
     }
 
     /// The answer for a path such as `/readyz` or `/readyz/ping`; none for a check that does not exist.

@@ -1,6 +1,7 @@
 //! How many requests are worked on at a time. More are turned away at once, so that overload is felt by the client and
 //! not by the server's memory.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::Method;
@@ -26,8 +27,8 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 
 /// The requests that are being worked on.
 pub(super) struct InFlight {
-    reading: Lane,
-    mutating: Lane,
+    reading: Arc<Lane>,
+    mutating: Arc<Lane>,
 }
 
 struct Lane {
@@ -37,15 +38,13 @@ struct Lane {
 }
 
 /// The right to work on one request.
-pub(super) struct Permit<'a> {
-    lane: &'a Lane,
-}
+pub(super) struct Permit(Arc<Lane>);
 
 impl InFlight {
     /// Nothing is being worked on.
     pub(super) fn new(options: Options, metrics: &Metrics) -> Self {
         let Options { max_requests_inflight, max_mutating_requests_inflight } = options;
-        let lane = |kind, most| Lane { gauge: metrics.in_flight(kind), most, count: AtomicUsize::new(0) };
+        let lane = |kind, most| Arc::new(Lane { gauge: metrics.in_flight(kind), most, count: AtomicUsize::new(0) });
         Self {
             reading: lane("readOnly", max_requests_inflight),
             mutating: lane("mutating", max_mutating_requests_inflight),
@@ -53,7 +52,7 @@ impl InFlight {
     }
 
     /// The right to work on a request with this method, unless there are as many as there may be.
-    pub(super) fn enter(&self, method: &Method) -> Option<Permit<'_>> {
+    pub(super) fn enter(&self, method: &Method) -> Option<Permit> {
         let lane = if is_mutating(method) { &self.mutating } else { &self.reading };
         let before = lane.count.fetch_add(1, Ordering::Relaxed);
         if before >= lane.most {
@@ -61,14 +60,14 @@ impl InFlight {
             return None;
         }
         lane.gauge.inc();
-        Some(Permit { lane })
+        Some(Permit(lane.clone()))
     }
 }
 
-impl Drop for Permit<'_> {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.lane.count.fetch_sub(1, Ordering::Relaxed);
-        self.lane.gauge.dec();
+        self.0.count.fetch_sub(1, Ordering::Relaxed);
+        self.0.gauge.dec();
     }
 }
 

@@ -1,7 +1,7 @@
 //! Puts the server together: flags, store, resources, TLS, listening, background work, and the end of it all.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 mod app;
 mod documents;
 mod health;
+mod held;
 mod inflight;
 pub mod listen;
 pub mod options;
@@ -31,6 +32,9 @@ use crate::telemetry::metrics::Metrics;
 
 /// How often the serving certificate is looked at again.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// With less free space than this, in bytes, writes are refused, so that the store never meets a full disk.
+const SPACE_RESERVE: u64 = 64 << 20;
 
 /// A server that is serving.
 pub struct Running {
@@ -115,8 +119,13 @@ fn serving_certificate(
 async fn open_store(storage: options::Storage) -> anyhow::Result<Arc<dyn Store>> {
     let options::Storage { data_dir, data_dir_lock_timeout } = storage;
     let first_revision = embedded::first_revision(SystemTime::now());
-    let options =
-        embedded::Options { lock_timeout: data_dir_lock_timeout, first_revision, ..embedded::Options::new(data_dir) };
+    let free = |path: &Path| Ok(rustix::fs::statvfs(path).map(|disk| disk.f_bavail * disk.f_frsize)?);
+    let options = embedded::Options {
+        lock_timeout: data_dir_lock_timeout,
+        first_revision,
+        reserve: Some(embedded::Reserve { bytes: SPACE_RESERVE, free: Arc::new(free) }),
+        ..embedded::Options::new(data_dir)
+    };
     let store =
         tokio::task::spawn_blocking(move || Embedded::open(options)).await.context("opening the store ended early")?;
     Ok(Arc::new(store.context("--data-dir cannot be used")?))

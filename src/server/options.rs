@@ -32,7 +32,7 @@ pub struct Options {
     #[command(flatten)]
     pub in_flight: inflight::Options,
     /// The longest that a request may take, such as 1m; requests that change something end after 34s at the latest.
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = shutdown::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = shutdown::some_duration)]
     pub request_timeout: Duration,
     /// How it ends.
     #[command(flatten)]

@@ -26,6 +26,12 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(parsed).map_err(|_| "a duration cannot be negative".to_owned())
 }
 
+/// A duration that is not zero.
+pub(crate) fn some_duration(text: &str) -> Result<Duration, String> {
+    duration(text)
+        .and_then(|wanted| if wanted.is_zero() { Err("it must be more than zero".into()) } else { Ok(wanted) })
+}
+
 /// How far the end of the server has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {

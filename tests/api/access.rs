@@ -1,5 +1,7 @@
 //! Who is served: nobody but probes without credentials, and nobody at all with wrong ones.
 
+use std::os::unix::fs::PermissionsExt;
+
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd,
 };
@@ -166,4 +168,27 @@ async fn a_certificate_is_refused_where_no_authority_is_known() {
     let server = Server::start(&[]).await;
     let client = server.client(Authority::new().identity(&user_params(ExtendedKeyUsagePurpose::ClientAuth, 2099)));
     assert_eq!(code(&client, "/apis").await, 401);
+}
+
+#[tokio::test]
+async fn no_token_is_ever_logged() {
+    let mut server = Server::start(&["-v", "10"]).await;
+    let strange = server.client(Identity::token("token-of-nobody"));
+    for client in [server.admin(), strange] {
+        code(&client, "/apis/image.openshift.io/v1/images?token=token-of-query").await;
+    }
+    server.terminate().await;
+    let log = server.log().join("\n");
+    assert!(log.contains("/apis/image.openshift.io/v1/images"), "requests are logged at this verbosity");
+    assert!(!log.contains("token-of-"), "{log}");
+}
+
+#[tokio::test]
+async fn keys_and_data_are_for_their_owner_only() {
+    let server = Server::start(&[]).await;
+    let mode = |name: &str| {
+        let metadata = std::fs::metadata(server.folder().join(name)).expect("it can be looked at");
+        metadata.permissions().mode() & 0o777
+    };
+    assert_eq!((mode("data"), mode("certs/apiserver.key")), (0o700, 0o600));
 }

@@ -1,7 +1,6 @@
 //! The API as its clients meet it: the real binary, over TLS. One module a resource, a part of Kubernetes REST, or a
 //! promise of the process.
 
-#[expect(dead_code, reason = "other test binaries use the rest")]
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -18,6 +17,7 @@ mod imagestreamimages;
 mod imagestreammappings;
 mod imagestreams;
 mod imagestreams_status;
+mod lists;
 mod options;
 mod overload;
 mod quickstart;

@@ -2,6 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+
 use crate::fixtures::image;
 use crate::harness::{Api, Expect, eventually, request};
 use crate::support::client::Request;
@@ -51,4 +56,29 @@ async fn a_request_in_flight_is_finished() {
     api.server.restart().await;
     let again = api.server.admin().send(request("GET", "images/a")).await.expect("an answer");
     assert_eq!(again.status, 200);
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_hold_up_the_end() {
+    let mut api = Api::start().await;
+    let fresh = api.client.open(&["http/1.1"]).await.expect("the port is open");
+    let multiplexed = TokioIo::new(api.client.open(&["h2"]).await.expect("the port is open"));
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), multiplexed).await.expect("HTTP/2 is spoken");
+    let connection = tokio::spawn(connection);
+    let mut sender: http2::SendRequest<Empty<Bytes>> = sender;
+    sender.ready().await.expect("requests can be sent");
+    let start = Instant::now();
+    assert_eq!(api.server.terminate().await.code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    connection.await.expect("the client does not panic").expect("the server says good-bye");
+    drop(fresh);
+}
+
+#[tokio::test]
+async fn a_request_that_never_ends_does_not_hold_up_the_end_for_ever() {
+    let mut api = Api::with(&["--request-timeout=1s"]).await;
+    let begun = api.client.begin(request("POST", "images").json(&image("a"))).await.expect("it can be begun");
+    let ended = api.server.terminate().await;
+    assert_eq!(ended.code(), Some(0));
+    drop(begun);
 }

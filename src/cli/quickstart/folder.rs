@@ -1,12 +1,12 @@
 //! The folder of a quickstart: what lies in it, readable for its owner only.
 
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde_json::json;
 
 /// The folder, with a token in it.
@@ -19,8 +19,14 @@ impl Folder {
     /// Makes the folder and the token, unless they are there.
     pub(super) fn prepare(path: &Path) -> anyhow::Result<Self> {
         let flag = || format!("--data-dir: the folder {} cannot be prepared", path.display());
-        fs::create_dir_all(path).with_context(flag)?;
-        fs::set_permissions(path, Permissions::from_mode(0o700)).with_context(flag)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(flag)?;
+        let mode = fs::metadata(path).with_context(flag)?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            bail!(
+                "--data-dir: the folder {} is open to others (mode {mode:o}): name a new one, or chmod it to 700",
+                path.display()
+            );
+        }
         let folder = Self(path.to_owned());
         let token = match fs::read_to_string(folder.token()) {
             Ok(token) if !token.trim().is_empty() => token.trim().to_owned(),

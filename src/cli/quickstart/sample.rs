@@ -112,7 +112,8 @@ pub(super) fn previous() -> String {
     SAMPLES[0].digest()
 }
 
-/// Loads what of the sample is not there yet. An image that is there was loaded before, and its tag may have moved on.
+/// Loads what of the sample is not there yet. What the stream has in its history was loaded before, and its tag may have
+/// moved on.
 ///
 /// # Errors
 /// Whatever the resources refuse.
@@ -125,13 +126,12 @@ pub(super) async fn load(catalog: &Arc<Catalog>) -> anyhow::Result<()> {
         .annotations
         .insert("description".into(), "A sample: images for one and for several platforms".into());
     create(&api, "imagestreams", Some(NAMESPACE), &stream).await.context("the sample stream cannot be made")?;
+    let view = catalog.stream_view(NAMESPACE, STREAM).await.context("the sample stream cannot be read")?;
+    let view = view.context("the sample stream is gone again")?;
     for sample in &SAMPLES {
-        let digest = sample.digest();
         let image = sample.image();
-        let is_known =
-            catalog.images.find("", &digest).await.with_context(|| format!("{digest} cannot be read"))?.is_some();
         let made = match sample.tag {
-            _ if is_known => Ok(()),
+            _ if view.history.names().contains(&image.metadata.name) => Ok(()),
             None => create(&api, "images", None, &image).await,
             Some(tag) => {
                 let mut mapping = ImageStreamMapping { image, tag: tag.into(), ..ImageStreamMapping::default() };
@@ -139,7 +139,7 @@ pub(super) async fn load(catalog: &Arc<Catalog>) -> anyhow::Result<()> {
                 create(&api, "imagestreammappings", Some(NAMESPACE), &mapping).await
             }
         };
-        made.with_context(|| format!("the sample image {digest} cannot be loaded"))?;
+        made.with_context(|| format!("the sample image {} cannot be loaded", sample.digest()))?;
     }
     Ok(())
 }

@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Error, Node};
-use crate::{
-    api::Empty,
-    meta::{Time, field},
-};
+use crate::meta::{Time, field};
 
 /// A place that a value can be read into.
 pub(crate) trait Decode {
@@ -183,7 +180,8 @@ impl<T: Struct + Default> Decode for Option<T> {
     }
 }
 
-impl Decode for Empty {
+/// A set's value: an object of which nothing is kept.
+impl Decode for () {
     fn decode(&mut self, node: &Node, decoder: &mut Decoder) {
         if !matches!(node, Node::Null | Node::Object(_)) {
             decoder.mismatch(kind(node), self.go_type());
@@ -270,7 +268,7 @@ mod tests {
     struct Inner {
         a: String,
         b: String,
-        ports: BTreeMap<String, Empty>,
+        ports: BTreeMap<String, ()>,
     }
 
     impl Struct for Sample {
