@@ -1,11 +1,11 @@
 //! Load on the real binary, in turns with a bare server.
 //!
-//! `cargo bench --bench load` starts the server on an empty folder, fills it with images by way of mappings, and asks it
-//! for ImageStreamImages over TLS connections that stay open, each of them sending the next request when the last answer
-//! is complete. Between its turns a bare server is asked the same: axum, hyper and rustls in a process of their own,
-//! which send the bytes of one of the answers from memory. So what counts are the ratios: absolute figures belong to a
-//! machine and to its mood. Every answer is checked in full before the first turn, and for status and length in the
-//! turns; a wrong one ends the run.
+//! `cargo bench --bench load` starts the server on an empty folder, fills it with images by way of mappings, and
+//! asks it for ImageStreamImages over TLS connections that stay open, each of them sending the next request when
+//! the last answer is complete. Between its turns a bare server is asked the same: axum, hyper and rustls in a
+//! process of their own, which send the bytes of one of the answers from memory. So what counts are the ratios:
+//! absolute figures belong to a machine and to its mood. Every answer is checked in full before the first turn, and
+//! for status and length in the turns; a wrong one ends the run.
 //!
 //! Options go behind `--` or into the environment (`LOAD_IMAGES=100000`); `-- --help` lists them. Without `--bench`,
 //! which cargo passes in a benchmark, this is a test and takes seconds, as with `--smoke`.

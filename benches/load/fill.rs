@@ -30,8 +30,8 @@ pub(crate) struct Filling {
     pub(crate) resident_mib: f64,
 }
 
-/// Pushes images and gives their digests, in the order of their numbers. Connections take one stream after the other, so
-/// that the pushes to one stream follow each other.
+/// Pushes images and gives their digests, in the order of their numbers. Connections take one stream after the other,
+/// so that the pushes to one stream follow each other.
 ///
 /// # Errors
 /// A push that is not answered with 201.

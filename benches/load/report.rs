@@ -85,7 +85,7 @@ pub(crate) fn print_filling(filling: &Filling) {
         *bytes as f64 / count / 1e3,
     );
     println!(
-        "a mapping: {:.0} us of CPU for the server, {:.0} us for the client; then RSS {resident_mib:.1} MiB, others {:.1} %",
+        "a mapping: {:.0} us of CPU for the server, {:.0} us for the client; RSS {resident_mib:.1} MiB, others {:.1} %",
         micros(usage.server),
         micros(usage.client),
         usage.others * 100.0,

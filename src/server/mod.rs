@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 mod app;
+mod compaction;
 mod documents;
 mod health;
 mod held;
@@ -54,7 +55,8 @@ pub struct Running {
 /// # Errors
 /// A sentence that names the flag behind whatever cannot be used.
 pub async fn start(options: Options) -> anyhow::Result<Running> {
-    let Options { listen, tls, access, storage, registries, in_flight, request_timeout, shutdown: ending } = options;
+    let Options { listen, tls, access, storage, compaction, registries, in_flight, request_timeout, shutdown: ending } =
+        options;
     let authorizer = access.authorizer()?;
     let authenticator = access.authenticator()?;
     let listener = listen::bind(listen.bind_address, listen.secure_port).await?;
@@ -71,11 +73,12 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         authenticator,
         authorizer,
         in_flight: inflight::InFlight::new(in_flight, &metrics),
-        health: health::Health { store, shutdown: shutdown.clone() },
+        health: health::Health { store: store.clone(), shutdown: shutdown.clone() },
         metrics,
         request_timeout,
     };
     let path = certificate.path().to_owned();
+    let compacting = tokio::spawn(compaction::run(store, compaction));
     let refresh = tokio::spawn(certificate.keep_current(CERTIFICATE_INTERVAL));
     let limits = listen::Limits { drain: request_timeout, ..listen::Limits::default() };
     let service = router::router(Arc::new(app));
@@ -84,6 +87,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let serving = tokio::spawn(async move {
         serving.await;
         refresh.abort();
+        compacting.abort();
         end.advance(Phase::Stopped);
     });
     tokio::spawn({

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{inflight, listen, shutdown, tls};
+use super::{compaction, inflight, listen, shutdown, tls};
 use crate::auth::{Authenticator, Authorizer, ClientCa, TokenFile};
 use crate::domain::policy::Registries;
 
@@ -25,6 +25,9 @@ pub struct Options {
     /// Where it keeps its data.
     #[command(flatten)]
     pub storage: Storage,
+    /// How long it remembers.
+    #[command(flatten)]
+    pub compaction: compaction::Options,
     /// Which registries it knows.
     #[command(flatten)]
     pub registries: RegistryOptions,

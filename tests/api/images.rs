@@ -187,3 +187,23 @@ async fn every_write_has_a_higher_version_than_the_one_before() {
         last = version;
     }
 }
+
+#[tokio::test]
+async fn the_preconditions_of_a_deletion_may_stand_in_the_query() {
+    let api = with_images(&["a"]).await;
+    for query in ["uid=other", "resourceVersion=1"] {
+        assert_eq!(api.delete(&format!("images/a?{query}")).await.is(409)["reason"], "Conflict");
+    }
+    api.get("images/a").await.is(200);
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_delete_options_deletes_nothing() {
+    let api = with_images(&["a"]).await;
+    for body in
+        [json!({"kind": "Pod", "apiVersion": "v1"}), json!({"kind": "Image", "apiVersion": "image.openshift.io/v1"})]
+    {
+        api.ask(request("DELETE", "images/a").json(&body)).await.is(400);
+    }
+    api.get("images/a").await.is(200);
+}
