@@ -135,7 +135,11 @@ impl Catalog {
         Ok(index)
     }
 
-    async fn row(&self, key: &Key) -> Result<Option<Entry>, Status> {
+    /// The entry of a row beside the stored objects.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub async fn row(&self, key: &Key) -> Result<Option<Entry>, Status> {
         match self.images.store().get(key, None).await.map_err(|error| status_of(&error))? {
             Lookup::Found(entry) => Ok(Some(entry)),
             Lookup::Missing | Lookup::Unchanged => Ok(None),

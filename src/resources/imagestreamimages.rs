@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::catalog::StreamView;
 use super::columns::{self, NAME, REFERENCE, UPDATED};
-use super::record::{Record, View as ImageView};
+use super::record::{self, Record, View as ImageView};
 use super::{API, Catalog};
 use crate::api::{GROUP, GROUP_VERSION, ImageStreamImage};
 use crate::domain::lookup::Matches;
@@ -61,7 +61,7 @@ impl Get<ImageStreamImage> for View {
         let stream = stream.ok_or_else(|| Status::not_found(PLURAL, &name.stream))?;
         let image = self.resolve(&stream, &name.id).await?;
         let image = image.ok_or_else(|| Status::not_found(SINGULAR, cx.name()))?;
-        let entry = self.0.images.entry("", &image).await?;
+        let entry = self.0.row(&record::key(&image)).await?;
         let entry = entry.ok_or_else(|| Status::not_found(PLURAL, &image))?;
         compose(cx, &stream, &entry).map(Sent::Json)
     }
@@ -110,9 +110,10 @@ fn compose(cx: &Cx, stream: &StreamView, entry: &Entry) -> Result<Vec<u8>, Statu
     json::encode_into(cx.name(), &mut out);
     out.extend_from_slice(br#","namespace":"#);
     json::encode_into(cx.namespace(), &mut out);
-    if let Some(created) = record.created {
-        out.extend_from_slice(br#","creationTimestamp":"#);
-        json::encode_into(&created, &mut out);
+    if !record.created.is_empty() {
+        out.extend_from_slice(br#","creationTimestamp":""#);
+        out.extend_from_slice(record.created);
+        out.push(b'"');
     }
     if !stream.annotations.is_empty() {
         out.extend_from_slice(br#","annotations":"#);

@@ -43,10 +43,10 @@ impl Create<ImageStreamMapping> for Push {
             let mut changes = Vec::new();
             if history::push(&mut after, &mapping.tag, event).is_change() {
                 history::push_to_followers(&mut after, &mapping.tag);
-                changes.extend(streams.changes(&keys[0], Some(&before), Some(&after)));
+                changes.extend(streams.changes(&keys[0], name, Some(&before), Some(&after)));
             }
             if present.is_none() {
-                changes.extend(images.changes(&keys[1], None, Some(&image)));
+                changes.extend(images.changes(&keys[1], &image.metadata.name, None, Some(&image)));
             }
             let has_work = !changes.is_empty() && !is_dry_run;
             Ok(if has_work { Decision::Write(changes, ()) } else { Decision::Keep(()) })

@@ -1,39 +1,35 @@
-//! The stored form of an image: what a stream shows of it, ready to be sent, and beside that what it does not show.
+//! What a stream shows of an image, ready to be sent: a row beside the image, written in the same transaction.
 //!
 //! Showing an image through its stream is the most frequent request by far, so all work for it is done when the image is
-//! written: its metadata is filled in, manifest and configuration are set aside, and the JSON is written down. A read
-//! copies bytes and puts in the revision, which nobody knows before the commit.
+//! written: its metadata is filled in, manifest and configuration are left out, and the JSON is written down. A read
+//! copies bytes and puts in the revision, which nobody knows before the commit and which is that of the row.
 //!
 //! ```text
 //! 1 byte    form, 1
-//! 4 bytes   length of the view
-//! 4 bytes   place of the revision in the view; NO_VIEW where the view is the status that says why there is none
-//! 8 bytes   creation time in seconds since 1970; NO_TIME for none
+//! 4 bytes   place of the revision in the view, little-endian; NO_VIEW where the view is the status that says why there is none
+//! 1 byte    length of the creation time
+//! n bytes   creation time as it is written in JSON, without quotes
 //! view      JSON of the image, or of the status
-//! rest      JSON of `Rest`
 //! ```
-//! Numbers are little-endian.
 
-use serde::{Deserialize, Serialize};
+use bytes::Bytes;
 
 use crate::api::{GROUP, Image};
 use crate::domain::{layers, metadata};
-use crate::meta::{Resource, Status, Time};
+use crate::meta::{Resource, Status};
 use crate::rest::json;
+use crate::store::{Change, Key};
 
 const FORM: u8 = 1;
-const HEAD: usize = 17;
 const NO_VIEW: u32 = u32::MAX;
-const NO_TIME: i64 = i64::MIN;
 
-/// A stored image, as far as it can be told without decoding it.
+/// A row, taken apart.
 #[derive(Debug)]
 pub(super) struct Record<'a> {
-    /// When the image was created.
-    pub(super) created: Option<Time>,
+    /// When the image was created, as JSON without quotes; empty where that is not known.
+    pub(super) created: &'a [u8],
     /// What a stream shows of the image.
     pub(super) view: View<'a>,
-    rest: &'a [u8],
 }
 
 /// What a stream shows of an image.
@@ -45,84 +41,59 @@ pub(super) enum View<'a> {
     Broken(&'a [u8]),
 }
 
-/// What the view does not hold.
-#[derive(Serialize, Deserialize)]
-struct Rest {
-    manifest: String,
-    config: String,
-    /// The image as it was stored, where the view is not just that without manifest and configuration.
-    stored: Option<Image>,
+/// The key of the row of an image.
+pub(super) fn key(image: &str) -> Key {
+    const PREFIX: &str = "/image.openshift.io/views/";
+    let mut key = String::with_capacity(PREFIX.len() + image.len());
+    key.push_str(PREFIX);
+    key.push_str(image);
+    Key::new(key)
 }
 
-/// The stored form of an image.
-pub(super) fn encode(image: &Image) -> Vec<u8> {
-    let mut image = image.clone();
-    image.metadata.resource_version.clear();
-    let created = image.metadata.creation_timestamp.map_or(NO_TIME, Time::unix_seconds);
-    let (view, place, is_plain) = match present(&image) {
-        Ok(shown) => {
-            let is_plain = shown == without_texts(&image);
-            let (view, place) = view_of(shown);
-            (view, place, is_plain)
-        }
-        Err(status) => (json::encode(&status), NO_VIEW, false),
-    };
-    let rest = match is_plain {
-        true => Rest { manifest: image.docker_image_manifest, config: image.docker_image_config, stored: None },
-        false => Rest { manifest: String::new(), config: String::new(), stored: Some(image) },
-    };
-    let mut bytes = Vec::with_capacity(HEAD + view.len() + rest.manifest.len() + rest.config.len() + 256);
-    bytes.push(FORM);
-    bytes.extend_from_slice(&u32::try_from(view.len()).unwrap_or(NO_VIEW).to_le_bytes());
-    bytes.extend_from_slice(&place.to_le_bytes());
-    bytes.extend_from_slice(&created.to_le_bytes());
-    bytes.extend_from_slice(&view);
-    json::encode_into(&rest, &mut bytes);
-    bytes
-}
-
-/// The stored image, without its resourceVersion.
-///
-/// # Errors
-/// A sentence for the log, when the bytes are none that [`encode`] writes.
-pub(super) fn decode(bytes: &[u8]) -> Result<Image, String> {
-    let record = Record::read(bytes)?;
-    let rest: Rest = serde_json::from_slice(record.rest).map_err(|why| why.to_string())?;
-    if let Some(image) = rest.stored {
-        return Ok(image);
+/// The change that keeps the row of the image `name` beside the image.
+pub(super) fn change(name: &str, image: Option<&Image>) -> Change {
+    match image {
+        Some(image) => Change::Put(key(name), encode(image)),
+        None => Change::Delete(key(name)),
     }
-    let View::Image(before, after) = record.view else {
-        return Err("an image without a view must be stored whole".into());
+}
+
+/// The row of an image.
+fn encode(image: &Image) -> Bytes {
+    let (view, place) = match present(image) {
+        Ok(shown) => view_of(shown),
+        Err(status) => (json::encode(&status), NO_VIEW),
     };
-    let mut image: Image = serde_json::from_slice(&[before, after].concat()).map_err(|why| why.to_string())?;
-    image.docker_image_manifest = rest.manifest;
-    image.docker_image_config = rest.config;
-    Ok(image)
+    let created = image.metadata.creation_timestamp.map(|time| time.to_string()).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(view.len() + created.len() + 6);
+    bytes.push(FORM);
+    bytes.extend_from_slice(&place.to_le_bytes());
+    bytes.push(u8::try_from(created.len()).expect("a time has twenty letters"));
+    bytes.extend_from_slice(created.as_bytes());
+    bytes.extend_from_slice(&view);
+    bytes.into()
 }
 
 impl<'a> Record<'a> {
-    /// Takes a stored form apart.
+    /// Takes a row apart.
     ///
     /// # Errors
-    /// A sentence for the log, when the bytes are none that [`encode`] writes.
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, String> {
-        let (head, body) = bytes.split_at_checked(HEAD).ok_or("the record is shorter than its head")?;
-        if head[0] != FORM {
-            return Err(format!("form {} of the record is not known", head[0]));
-        }
-        let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-        let (length, place) = (number(1) as usize, number(5));
-        let seconds = i64::from_le_bytes(std::array::from_fn(|at| head[9 + at]));
-        let (view, rest) = body.split_at_checked(length).ok_or("the view is longer than the record")?;
+    /// A sentence for the log, when the bytes are none that this module writes.
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, &'static str> {
+        let (head, body) = bytes.split_first_chunk::<6>().ok_or("the record is shorter than its head")?;
+        let [FORM, place @ .., created] = head else {
+            return Err("the form of the record is not known");
+        };
+        let place = u32::from_le_bytes([place[0], place[1], place[2], place[3]]);
+        let (created, view) = body.split_at_checked(usize::from(*created)).ok_or("the creation time is cut off")?;
         let view = match place {
             NO_VIEW => View::Broken(view),
             place => {
-                let (before, after) =
-                    view.split_at_checked(place as usize).ok_or("the revision is outside of the view")?;
-                View::Image(before, after)
+                let parts = view.split_at_checked(place as usize).ok_or("the revision is outside of the view")?;
+                View::Image(parts.0, parts.1)
             }
         };
-        Ok(Self { created: (seconds != NO_TIME).then(|| Time::from_unix_seconds(seconds)), view, rest })
+        Ok(Self { created, view })
     }
 }
 
@@ -133,10 +104,6 @@ fn present(image: &Image) -> Result<Image, Status> {
     let mut shown = image.clone();
     metadata::present(&mut shown).map_err(|why| Status::internal(why.to_string()))?;
     Ok(shown)
-}
-
-fn without_texts(image: &Image) -> Image {
-    Image { docker_image_manifest: String::new(), docker_image_config: String::new(), ..image.clone() }
 }
 
 /// The JSON of an image and the place in it where the revision belongs.
@@ -156,9 +123,8 @@ mod tests {
     use super::*;
 
     fn image(manifest: &str, config: &str) -> Image {
-        let mut image: Image =
-            serde_json::from_str(r#"{"metadata":{"name":"x","uid":"u","creationTimestamp":"2020-01-01T00:00:00Z"}}"#)
-                .unwrap();
+        let text = r#"{"metadata":{"name":"x","uid":"u","creationTimestamp":"2020-01-01T00:00:00Z"}}"#;
+        let mut image: Image = serde_json::from_str(text).unwrap();
         image.docker_image_manifest = manifest.into();
         image.docker_image_config = config.into();
         image
@@ -166,7 +132,9 @@ mod tests {
 
     fn shown(image: &Image) -> String {
         let bytes = encode(image);
-        match Record::read(&bytes).unwrap().view {
+        let record = Record::read(&bytes).unwrap();
+        assert_eq!(record.created, b"2020-01-01T00:00:00Z");
+        match record.view {
             View::Image(before, after) => String::from_utf8([before, b"7", after].concat()).unwrap(),
             View::Broken(status) => String::from_utf8(status.to_vec()).unwrap(),
         }
@@ -182,23 +150,15 @@ mod tests {
     }
 
     #[test]
-    fn whatever_can_be_shown_or_not_is_stored_unchanged() {
-        for image in [
-            image("", ""),
-            image(r#"{"schemaVersion":2}"#, "{}"),
-            image("{oops", "x"),
-            image(r#"{"schemaVersion":2}"#, ""),
-        ] {
-            assert_eq!(decode(&encode(&image)).unwrap(), image);
-        }
+    fn an_image_that_cannot_be_shown_leaves_the_reason() {
         assert!(shown(&image("{oops", "")).contains("\"code\":500"));
     }
 
     proptest::proptest! {
         #[test]
-        fn no_bytes_panic(bytes: Vec<u8>, length in 0_u32..40, place: u32) {
-            let head = [&[FORM][..], &length.to_le_bytes(), &place.to_le_bytes(), &[0; 8]].concat();
-            let _ = (decode(&bytes), decode(&[head, bytes].concat()));
+        fn no_bytes_panic(bytes: Vec<u8>, place: u32, created: u8) {
+            let head = [&[FORM][..], &place.to_le_bytes(), &[created]].concat();
+            let _ = (Record::read(&bytes).is_ok(), Record::read(&[head, bytes].concat()).is_ok());
         }
     }
 }

@@ -5,8 +5,8 @@ use crate::api::{Image, ImageStream, ImageStreamStatus};
 use crate::domain::policy::Registries;
 use crate::domain::{intake, names, validate};
 use crate::meta::{field, path_segment_faults};
+use crate::rest::metadata;
 use crate::rest::stored::Strategy;
-use crate::rest::{codec, json, metadata};
 use crate::store::Change;
 
 /// What is special about stored images.
@@ -27,16 +27,10 @@ impl Strategy<Image> for ImageStrategy {
 
     fn present(&self, _: &mut Image) {}
 
-    fn encode(&self, image: &Image) -> Vec<u8> {
-        record::encode(image)
-    }
-
-    fn decode(&self, bytes: &[u8]) -> Result<Image, String> {
-        record::decode(bytes)
-    }
-
-    fn companions(&self, old: Option<&Image>, new: Option<&Image>) -> Vec<Change> {
-        lists::changes(old, new)
+    fn companions(&self, name: &str, old: Option<&Image>, new: Option<&Image>) -> Vec<Change> {
+        let mut changes = lists::changes(old, new);
+        changes.push(record::change(name, new));
+        changes
     }
 }
 
@@ -78,20 +72,6 @@ impl Strategy<ImageStream> for StreamStrategy {
 
     fn present(&self, stream: &mut ImageStream) {
         self.registries.decorate(stream);
-    }
-
-    fn encode(&self, stream: &ImageStream) -> Vec<u8> {
-        json::encode(stream)
-    }
-
-    fn decode(&self, bytes: &[u8]) -> Result<ImageStream, String> {
-        // A `null` where a list or map is empty stands for nothing.
-        let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
-        codec::from_value(value)
-    }
-
-    fn companions(&self, _: Option<&ImageStream>, _: Option<&ImageStream>) -> Vec<Change> {
-        Vec::new()
     }
 }
 

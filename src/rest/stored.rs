@@ -9,6 +9,7 @@ use super::codec;
 use super::cx::{Cx, check_dry_run};
 use super::endpoint::{Create, Delete, Get, List};
 use super::failure::status_of;
+use super::json;
 use super::metadata;
 use super::page;
 use super::reply::{Listed, Sent, Written};
@@ -19,7 +20,7 @@ use crate::meta::{Details, Kind, ListMeta, Resource, Status, field};
 use crate::store::{At, Change, Entry, Key, Lookup, Range, Revision, Store, StoreError};
 
 /// What differs from one stored type to another.
-pub trait Strategy<T>: Send + Sync + 'static {
+pub trait Strategy<T: Kind>: Send + Sync + 'static {
     /// Sets what the API defines for a new object, and drops what a client may not set.
     fn prepare_create(&self, object: &mut T);
 
@@ -42,17 +43,24 @@ pub trait Strategy<T>: Send + Sync + 'static {
     /// Sets what is computed on the way out and never stored.
     fn present(&self, object: &mut T);
 
-    /// The form in which an object is stored. Its resourceVersion is not part of it.
-    fn encode(&self, object: &T) -> Vec<u8>;
+    /// Changes to other rows that belong into the transaction that puts `new` in the place of `old` under a name.
+    fn companions(&self, _name: &str, _old: Option<&T>, _new: Option<&T>) -> Vec<Change> {
+        Vec::new()
+    }
+
+    /// The form in which an object is stored. The resourceVersion in it does not count: it is that of the row.
+    fn encode(&self, object: &T) -> Vec<u8> {
+        json::encode(object)
+    }
 
     /// The object that was stored in this form.
     ///
     /// # Errors
     /// A sentence for the log, when the bytes are none that `encode` writes.
-    fn decode(&self, bytes: &[u8]) -> Result<T, String>;
-
-    /// Changes to other rows that belong into the transaction that puts `new` in the place of `old`.
-    fn companions(&self, old: Option<&T>, new: Option<&T>) -> Vec<Change>;
+    fn decode(&self, bytes: &[u8]) -> Result<T, String> {
+        // Some empty lists and texts are written as null.
+        codec::from_value(serde_json::from_slice(bytes).map_err(|why| why.to_string())?)
+    }
 }
 
 /// The stored objects of a resource.
@@ -108,11 +116,6 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         Ok(object)
     }
 
-    /// The bytes of an object to be stored.
-    pub fn encode(&self, object: &T) -> Vec<u8> {
-        self.strategy.encode(object)
-    }
-
     /// The stored object of a name.
     ///
     /// # Errors
@@ -156,14 +159,13 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         if faults.is_empty() { Ok(()) } else { Err(Status::invalid(kind, &object.metadata().name, faults)) }
     }
 
-    /// The changes that put `new` in the place of `old`.
-    pub fn changes(&self, key: &Key, old: Option<&T>, new: Option<&T>) -> Vec<Change> {
-        let change = match new {
-            Some(new) => Change::Put(key.clone(), self.encode(new).into()),
+    /// The changes that put `new` in the place of `old` under a key whose last part is `name`.
+    pub fn changes(&self, key: &Key, name: &str, old: Option<&T>, new: Option<&T>) -> Vec<Change> {
+        let mut changes = self.strategy.companions(name, old, new);
+        changes.push(match new {
+            Some(new) => Change::Put(key.clone(), self.strategy.encode(new).into()),
             None => Change::Delete(key.clone()),
-        };
-        let mut changes = self.strategy.companions(old, new);
-        changes.push(change);
+        });
         changes
     }
 
@@ -205,7 +207,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
             edit(&old, &mut new)?;
             match new == old || is_dry_run {
                 true => Ok(Decision::Keep(new)),
-                false => Ok(Decision::Write(self.changes(&key, Some(&old), Some(&new)), new)),
+                false => Ok(Decision::Write(self.changes(&key, cx.name(), Some(&old), Some(&new)), new)),
             }
         });
         match done.await? {
@@ -323,7 +325,7 @@ impl<T: Kind, S: Strategy<T>> Create<T> for Stored<T, S> {
         let key = self.key(cx.namespace(), &object.metadata().name);
         let done = transact(&*self.store, std::slice::from_ref(&key), |entries| match entries {
             [None] if is_dry_run => Ok(Decision::Keep(())),
-            [None] => Ok(Decision::Write(self.changes(&key, None, Some(&object)), ())),
+            [None] => Ok(Decision::Write(self.changes(&key, &object.metadata().name, None, Some(&object)), ())),
             _ => Err(Status::already_exists(self.resource, &object.metadata().name)),
         });
         match done.await? {
@@ -349,7 +351,7 @@ impl<T: Kind, S: Strategy<T>> Delete<T> for Stored<T, S> {
                 Ok(object) => object,
                 // What cannot be read must still be possible to remove.
                 Err(_) if options.preconditions.is_none() && !is_dry_run(&options) => {
-                    return Ok(Decision::Write(vec![Change::Delete(key.clone())], String::new()));
+                    return Ok(Decision::Write(self.changes(&key, cx.name(), None, None), String::new()));
                 }
                 Err(status) => return Err(status),
             };
@@ -357,7 +359,7 @@ impl<T: Kind, S: Strategy<T>> Delete<T> for Stored<T, S> {
             let uid = object.metadata().uid.clone();
             match is_dry_run(&options) {
                 true => Ok(Decision::Keep(uid)),
-                false => Ok(Decision::Write(self.changes(&key, Some(&object), None), uid)),
+                false => Ok(Decision::Write(self.changes(&key, cx.name(), Some(&object), None), uid)),
             }
         });
         let (Done::Kept(uid) | Done::Committed(uid, _)) = done.await?;

@@ -14,8 +14,8 @@ use super::health::Health;
 use super::held::held;
 use super::inflight::{InFlight, is_mutating};
 use super::listen::Peer;
-use super::respond;
 use super::shutdown::Phase;
+use super::{respond, router};
 use crate::api;
 use crate::auth::{Authenticator, Authorizer, Identity, User};
 use crate::meta::Status;
@@ -50,8 +50,6 @@ pub(super) struct App {
 pub(super) struct Asked {
     /// The parameters.
     pub(super) query: Query,
-    /// What the path names, if it lies below the API's version; the error tells what is wrong with the path.
-    pub(super) target: Option<Result<Target, Status>>,
     /// Who asks; nobody for the paths that answer to everybody.
     pub(super) user: Option<Arc<User>>,
 }
@@ -72,18 +70,21 @@ pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
     let target = uri.path().strip_prefix(PREFIX).map(Target::parse);
     let labels = app.labels(&method, &query, target.as_ref());
     let wishes = Wishes::of(&request);
-    let mut response = match app.admit(&request, query, target) {
+    let mut response = match app.admit(&request, query) {
         Err(status) => respond::status(&status, wishes.media(&uri)),
         Ok((asked, deadline)) => {
             // Probes, discovery and metrics answer from memory, and must answer when nothing else does.
-            let is_counted = asked.target.is_some();
-            request.extensions_mut().insert(asked);
-            let permit = if is_counted { app.in_flight.enter(&method) } else { None };
-            let outcome = if permit.is_none() && is_counted {
-                app.metrics.terminated(&labels, 429);
-                Err(Status::too_many_requests())
-            } else {
-                run(&app, request, next, deadline).await
+            let permit = target.as_ref().and_then(|_| app.in_flight.enter(&method));
+            let outcome = match target {
+                Some(_) if permit.is_none() => {
+                    app.metrics.terminated(&labels, 429);
+                    Err(Status::too_many_requests())
+                }
+                Some(target) => run(&app, deadline, router::resource(&app, asked, target, request)).await,
+                None => {
+                    request.extensions_mut().insert(asked);
+                    run(&app, deadline, next.run(request)).await
+                }
             };
             let response = outcome.unwrap_or_else(|status| respond::status(&status, wishes.media(&uri)));
             match permit {
@@ -118,8 +119,8 @@ impl Wishes {
 }
 
 /// Runs the rest within the deadline. A panic ends the request, not the server.
-async fn run(app: &App, request: Request, next: Next, deadline: Duration) -> Result<Response, Status> {
-    let rest = AssertUnwindSafe(next.run(request)).catch_unwind();
+async fn run(app: &App, deadline: Duration, rest: impl Future<Output = Response>) -> Result<Response, Status> {
+    let rest = AssertUnwindSafe(rest).catch_unwind();
     match tokio::time::timeout(deadline, rest).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(panic)) => {
@@ -155,12 +156,7 @@ fn new_audit_id() -> HeaderValue {
 
 impl App {
     /// Whether a request may go on, and how long it may take.
-    fn admit(
-        &self,
-        request: &Request,
-        query: Query,
-        target: Option<Result<Target, Status>>,
-    ) -> Result<(Asked, Duration), Status> {
+    fn admit(&self, request: &Request, query: Query) -> Result<(Asked, Duration), Status> {
         let asked_for = query.timeout()?;
         let most = if is_mutating(request.method()) {
             self.request_timeout.min(LONGEST_MUTATION)
@@ -180,7 +176,7 @@ impl App {
             Identity::User(user) => Some(user),
             Identity::Anonymous | Identity::Refused => None,
         };
-        Ok((Asked { query, target, user }, deadline))
+        Ok((Asked { query, user }, deadline))
     }
 
     fn labels(&self, method: &Method, query: &Query, target: Option<&Result<Target, Status>>) -> RequestLabels {

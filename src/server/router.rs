@@ -19,8 +19,10 @@ use crate::auth::User;
 use crate::meta::{Status, Time};
 use crate::rest::codec::MAX_BODY_BYTES;
 use crate::rest::negotiate::{Forms, Media, Wanted};
+use crate::rest::query::Query;
 use crate::rest::reply::Reply;
 use crate::rest::serve;
+use crate::rest::target::Target;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -43,22 +45,24 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/apis/image.openshift.io/", any(group))
         .route("/apis/image.openshift.io/v1", any(resources))
         .route(app::PREFIX, any(resources))
-        .fallback(resource)
+        .fallback(nowhere)
         .layer(middleware::from_fn_with_state(app.clone(), app::guard))
         .with_state(app)
 }
 
-/// Anything below the version of the API; and every path that does not exist.
-async fn resource(State(app): State<Arc<App>>, mut request: Request) -> Response {
-    let Some(asked) = request.extensions_mut().remove::<Asked>() else {
-        return respond::status(&Status::hidden("a request came past the guard"), Media::Json { pretty: true });
-    };
+/// A path that does not exist.
+async fn nowhere(request: Request) -> Response {
+    let query = Query::parse(request.uri().query());
+    respond::status(&Status::no_such_path(), Wanted::new(request.headers(), &query).for_errors())
+}
+
+/// Anything below the version of the API.
+pub(super) async fn resource(app: &App, asked: Asked, target: Result<Target, Status>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let fail = |status: &Status| respond::status(status, Wanted::new(&parts.headers, &asked.query).for_errors());
-    let target = match asked.target {
-        Some(Ok(target)) => target,
-        Some(Err(status)) => return fail(&status),
-        None => return fail(&Status::no_such_path()),
+    let target = match target {
+        Ok(target) => target,
+        Err(status) => return fail(&status),
     };
     let body = if is_mutating(&parts.method) { read(&parts.headers, body).await } else { Ok(Bytes::new()) };
     let body = match body {

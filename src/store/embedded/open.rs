@@ -183,10 +183,8 @@ fn read_format(database: &Database) -> Result<Option<u64>, StoreError> {
     };
     let format = number(&meta, META_FORMAT)?;
     if format == FORMAT {
-        let snapshot = Snapshot::new(txn);
+        let snapshot = Snapshot::new(txn)?;
         snapshot.table(LOG)?;
-        snapshot.table(VALUES)?;
-        snapshot.table(CURRENT)?;
         snapshot.table(HISTORY)?;
         snapshot.compacted()?;
     }

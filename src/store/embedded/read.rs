@@ -13,22 +13,26 @@ use super::layout::{
 };
 use super::shared::{damaged_row, fault};
 
-/// The state after one commit.
+/// The state after one commit. What every read needs is opened once.
 pub(super) struct Snapshot {
     txn: ReadTransaction,
+    versions: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    values: ReadOnlyTable<&'static [u8; Position::BYTES], &'static [u8]>,
 }
 
 impl Snapshot {
-    pub(super) fn new(txn: ReadTransaction) -> Self {
-        Self { txn }
+    pub(super) fn new(txn: ReadTransaction) -> Result<Self, StoreError> {
+        let versions = txn.open_table(CURRENT).map_err(fault)?;
+        let values = txn.open_table(VALUES).map_err(fault)?;
+        Ok(Self { txn, versions, values })
     }
 
     /// See [`crate::store::Store::get`]. `Unchanged` and `Missing` come from the index alone.
     pub(super) fn get(&self, key: &Key, known: Option<Revision>) -> Result<Lookup, StoreError> {
-        match version(&self.table(CURRENT)?, key.as_str().as_bytes())?.and_then(live) {
+        match version(&self.versions, key.as_str().as_bytes())?.and_then(live) {
             None => Ok(Lookup::Missing),
             Some(at) if Some(at.revision) == known => Ok(Lookup::Unchanged),
-            Some(at) => Ok(Lookup::Found(entry(&self.table(VALUES)?, key, at)?)),
+            Some(at) => Ok(Lookup::Found(entry(&self.values, key, at)?)),
         }
     }
 
@@ -36,11 +40,11 @@ impl Snapshot {
     pub(super) fn range(&self, range: &Range) -> Result<Page, StoreError> {
         let revision = self.resolve(range.at)?;
         let limit = if range.limit == 0 { usize::MAX } else { range.limit };
-        let values = self.table(VALUES)?;
+        let values = &self.values;
         let mut page = Page { entries: Vec::new(), revision, more: false, remaining: 0 };
         self.walk(range, revision, |key, at| {
             if page.entries.len() < limit {
-                page.entries.push(entry(&values, &decode_key(key)?, at)?);
+                page.entries.push(entry(values, &decode_key(key)?, at)?);
             } else {
                 page.remaining += 1;
             }
@@ -92,7 +96,7 @@ impl Snapshot {
         let start = range.start.as_deref().map_or(prefix, |start| prefix.max(start.as_bytes()));
         let history = self.table(HISTORY)?;
         let bounds: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(start), Bound::Unbounded);
-        for row in self.table(CURRENT)?.range::<&[u8]>(bounds).map_err(fault)? {
+        for row in self.versions.range::<&[u8]>(bounds).map_err(fault)? {
             let (key, row) = row.map_err(fault)?;
             let key = key.value();
             if !key.starts_with(prefix) {

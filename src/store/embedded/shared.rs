@@ -21,22 +21,24 @@ pub(super) struct Open {
 /// What all handles of one store have in common.
 pub(super) struct Shared {
     open: RwLock<Option<Open>>,
+    /// The state after the latest commit; none before the first read, which comes before the writer starts.
+    latest: RwLock<Option<Arc<Snapshot>>>,
     failure: OnceLock<StoreError>,
 }
 
 impl Shared {
     pub(super) fn new(open: Open) -> Self {
-        Self { open: RwLock::new(Some(open)), failure: OnceLock::new() }
+        Self { open: RwLock::new(Some(open)), latest: RwLock::default(), failure: OnceLock::new() }
     }
 
-    /// Reads from one snapshot, on the calling thread.
+    /// Reads from the latest snapshot, on the calling thread.
     ///
     /// redb panics on some kinds of damage; a panic below is caught here and becomes `Corrupt`.
     pub(super) fn read<T>(&self, f: impl FnOnce(&Snapshot) -> Result<T, StoreError>) -> Result<T, StoreError> {
         if let Some(failure) = self.failure.get() {
             return Err(failure.clone());
         }
-        catch_unwind(AssertUnwindSafe(|| f(&self.snapshot()?))).unwrap_or_else(|panic| Err(panicked(&*panic)))
+        catch_unwind(AssertUnwindSafe(|| f(&*self.snapshot()?))).unwrap_or_else(|panic| Err(panicked(&*panic)))
     }
 
     /// A write transaction whose commit is durable and needs no repair after a crash.
@@ -60,14 +62,25 @@ impl Shared {
     /// Closes the file and gives up the folder, also when watches or reads are still about.
     pub(super) fn close(&self) {
         let open = self.open.write().unwrap_or_else(PoisonError::into_inner).take();
+        drop(self.latest.write().unwrap_or_else(PoisonError::into_inner).take());
         // Closing writes, and redb may panic on damage that it meets there. What is acknowledged is safe before.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(open))) {
             tracing::error!("while closing the store: {}", panicked(&*panic));
         }
     }
 
-    fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        self.with_database(|database| database.begin_read().map(Snapshot::new).map_err(fault))
+    /// Shows readers what was committed. Must come before anybody is told of the commit.
+    pub(super) fn renew(&self) -> Result<Arc<Snapshot>, StoreError> {
+        let begin = |database: &Database| database.begin_read().map_err(fault).and_then(Snapshot::new);
+        let snapshot = Arc::new(self.with_database(begin)?);
+        let before = self.latest.write().unwrap_or_else(PoisonError::into_inner).replace(snapshot.clone());
+        drop(before);
+        Ok(snapshot)
+    }
+
+    fn snapshot(&self) -> Result<Arc<Snapshot>, StoreError> {
+        let latest = self.latest.read().unwrap_or_else(PoisonError::into_inner).clone();
+        latest.map_or_else(|| self.renew(), Ok)
     }
 
     fn with_database<T>(&self, f: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {

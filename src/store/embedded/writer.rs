@@ -119,7 +119,10 @@ impl Writer {
         let revision = group.revision();
         match group.finish()? {
             Effect::Nothing => txn.abort().map_err(fault)?,
-            Effect::Changed => txn.commit().map_err(fault)?,
+            Effect::Changed => {
+                txn.commit().map_err(fault)?;
+                self.shared.renew()?;
+            }
         }
         self.latest.send_if_modified(|latest| std::mem::replace(latest, revision) != revision);
         Ok(())
