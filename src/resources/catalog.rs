@@ -7,6 +7,7 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::lists::{LISTS, parts_key};
+use super::record;
 use super::strategies::{ImageStrategy, StreamStrategy};
 use crate::api::{GROUP, Image, ImageStream};
 use crate::domain::lookup::StreamIndex;
@@ -19,6 +20,8 @@ use crate::store::{Entry, Key, Lookup, Revision, Store};
 
 /// Memory for what is kept of streams, in bytes.
 const STREAM_CACHE_BYTES: u64 = 16 << 20;
+/// Memory for what streams show of images, in bytes.
+const IMAGE_CACHE_BYTES: u64 = 16 << 20;
 
 /// After this many reads in a row others get their turn.
 const READS_AT_A_TIME: usize = 64;
@@ -32,6 +35,7 @@ pub struct Catalog {
     /// Where images are pulled from and pushed to.
     pub registries: Registries,
     views: Cache<Key, Arc<StreamView>, Weight>,
+    images_shown: Cache<Key, Entry, EntryWeight>,
 }
 
 /// What is needed of a stream to show its images, as of one revision of the stream.
@@ -61,7 +65,13 @@ impl Catalog {
             images: Arc::new(Stored::new(store.clone(), resource("images"), ImageStrategy)),
             streams: Arc::new(Stored::new(store.clone(), resource("imagestreams"), strategy)),
             registries,
-            views: Cache::with_options(one_shard(), Weight, Default::default(), Default::default()),
+            views: Cache::with_options(one_shard(STREAM_CACHE_BYTES), Weight, Default::default(), Default::default()),
+            images_shown: Cache::with_options(
+                one_shard(IMAGE_CACHE_BYTES),
+                EntryWeight,
+                Default::default(),
+                Default::default(),
+            ),
         }
     }
 
@@ -135,11 +145,32 @@ impl Catalog {
         Ok(index)
     }
 
+    /// What streams show of the image `name`; as fresh as the store, read once for each revision while there is room.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub async fn image_shown(&self, name: &str) -> Result<Option<Entry>, Status> {
+        let key = record::key(name);
+        let kept = self.images_shown.get(&key);
+        let known = kept.as_ref().map(|entry| entry.revision);
+        match (self.images.store().get(&key, known).await.map_err(|error| status_of(&error))?, kept) {
+            (Lookup::Unchanged, Some(entry)) => Ok(Some(entry)),
+            (Lookup::Found(entry), _) => {
+                self.images_shown.insert(key, entry.clone());
+                Ok(Some(entry))
+            }
+            (Lookup::Missing | Lookup::Unchanged, _) => {
+                self.images_shown.remove(&key);
+                Ok(None)
+            }
+        }
+    }
+
     /// The entry of a row beside the stored objects.
     ///
     /// # Errors
     /// Failures of the store.
-    pub async fn row(&self, key: &Key) -> Result<Option<Entry>, Status> {
+    async fn row(&self, key: &Key) -> Result<Option<Entry>, Status> {
         match self.images.store().get(key, None).await.map_err(|error| status_of(&error))? {
             Lookup::Found(entry) => Ok(Some(entry)),
             Lookup::Missing | Lookup::Unchanged => Ok(None),
@@ -148,9 +179,9 @@ impl Catalog {
 }
 
 /// One shard, since a cache refuses what does not fit into a shard, and a stream may be as large as the whole cache.
-fn one_shard() -> quick_cache::Options {
+fn one_shard(bytes: u64) -> quick_cache::Options {
     let mut options = quick_cache::OptionsBuilder::new();
-    options.shards(1).estimated_items_capacity(4096).weight_capacity(STREAM_CACHE_BYTES);
+    options.shards(1).estimated_items_capacity(4096).weight_capacity(bytes);
     options.build().expect("all options that are needed are given")
 }
 
@@ -165,5 +196,16 @@ impl Weighter<Key, Arc<StreamView>> for Weight {
         let names: usize = view.history.names().iter().map(|name| name.len() + NAME).sum();
         // Twice the names, for a family that is as large as the history.
         (ENTRY + key.as_str().len() + view.annotations.len() + 2 * names) as u64
+    }
+}
+
+/// Weighs an entry by its bytes.
+#[derive(Clone)]
+struct EntryWeight;
+
+impl Weighter<Key, Entry> for EntryWeight {
+    fn weight(&self, key: &Key, entry: &Entry) -> u64 {
+        const ENTRY: usize = 128;
+        (ENTRY + 2 * key.as_str().len() + entry.value.len()) as u64
     }
 }

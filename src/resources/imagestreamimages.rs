@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::catalog::StreamView;
 use super::columns::{self, NAME, REFERENCE, UPDATED};
-use super::record::{self, Record, View as ImageView};
+use super::record::{Record, View as ImageView};
 use super::{API, Catalog};
 use crate::api::{GROUP, GROUP_VERSION, ImageStreamImage};
 use crate::domain::lookup::Matches;
@@ -61,7 +61,7 @@ impl Get<ImageStreamImage> for View {
         let stream = stream.ok_or_else(|| Status::not_found(PLURAL, &name.stream))?;
         let image = self.resolve(&stream, &name.id).await?;
         let image = image.ok_or_else(|| Status::not_found(SINGULAR, cx.name()))?;
-        let entry = self.0.row(&record::key(&image)).await?;
+        let entry = self.0.image_shown(&image).await?;
         let entry = entry.ok_or_else(|| Status::not_found(PLURAL, &image))?;
         compose(cx, &stream, &entry).map(Sent::Json)
     }

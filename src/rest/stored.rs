@@ -94,15 +94,18 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
 
     /// The key of an object; `namespace` is empty for objects of the cluster.
     pub fn key(&self, namespace: &str, name: &str) -> Key {
-        let mut key = self.prefix(namespace);
+        let mut key = self.prefix(namespace, name.len());
         key.push_str(name);
         Key::new(key)
     }
 
-    /// The beginning of the keys of a namespace, or of all objects.
-    fn prefix(&self, namespace: &str) -> String {
-        let gap = if namespace.is_empty() { "" } else { "/" };
-        format!("/{}/{}/{namespace}{gap}", self.resource.group, self.resource.name)
+    /// The beginning of the keys of a namespace, or of all objects, with room for `more` bytes.
+    fn prefix(&self, namespace: &str, more: usize) -> String {
+        let Resource { group, name: resource } = self.resource;
+        let mut prefix = String::with_capacity(group.len() + resource.len() + namespace.len() + more + 4);
+        let end = if namespace.is_empty() { "" } else { "/" };
+        prefix.extend(["/", group, "/", resource, "/", namespace, end]);
+        prefix
     }
 
     /// The object in an entry, with its resourceVersion, as it is stored.
@@ -275,7 +278,7 @@ impl<T: Kind, S: Strategy<T>> List<T> for Stored<T, S> {
         }
         let selector = Selector::read(&cx.query, self.strategy.selectable_fields())?;
         let options = page::Options::read(&cx.query)?;
-        self.page(&self.prefix(cx.namespace()), options, &selector).await
+        self.page(&self.prefix(cx.namespace(), 0), options, &selector).await
     }
 }
 

@@ -4,11 +4,13 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::Router;
+use axum::extract::Request;
 use axum::response::Response;
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method, Uri, header};
+
+use tower::ServiceExt;
 
 use super::health::Health;
 use super::held::held;
@@ -62,7 +64,7 @@ pub(super) const PREFIX: &str = "/apis/image.openshift.io/v1/";
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
 /// Leads a request through, and tells of it.
-pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn guard(app: &App, fixed: Router, mut request: Request) -> Response {
     let start = Instant::now();
     let audit_id = request.headers().get(AUDIT_ID).cloned().unwrap_or_else(new_audit_id);
     let (method, uri) = (request.method().clone(), request.uri().clone());
@@ -80,10 +82,11 @@ pub(super) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
                     app.metrics.terminated(&labels, 429);
                     Err(Status::too_many_requests())
                 }
-                Some(target) => run(&app, deadline, router::resource(&app, asked, target, request)).await,
+                Some(target) => run(app, deadline, router::resource(app, asked, target, request)).await,
                 None => {
                     request.extensions_mut().insert(asked);
-                    run(&app, deadline, next.run(request)).await
+                    let answer = fixed.oneshot(request).map(|answer| answer.unwrap_or_else(|never| match never {}));
+                    run(app, deadline, answer).await
                 }
             };
             let response = outcome.unwrap_or_else(|status| respond::status(&status, wishes.media(&uri)));

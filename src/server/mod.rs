@@ -81,7 +81,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let compacting = tokio::spawn(compaction::run(store, compaction));
     let refresh = tokio::spawn(certificate.keep_current(CERTIFICATE_INTERVAL));
     let limits = listen::Limits { drain: request_timeout, ..listen::Limits::default() };
-    let service = router::router(Arc::new(app));
+    let service = router::service(Arc::new(app));
     let serving = listen::serve(listener, config, service, limits, shutdown.clone());
     let end = shutdown.clone();
     let serving = tokio::spawn(async move {

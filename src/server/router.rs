@@ -1,16 +1,18 @@
 //! Which path is answered by what. Everything goes through [`app::guard`] first.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::middleware;
 use axum::response::Response;
 use axum::routing::any;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use tower::Service;
 
 use super::app::{self, App, Asked};
 use super::inflight::is_mutating;
@@ -28,7 +30,20 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// The service that answers every request.
-pub(super) fn router(app: Arc<App>) -> Router {
+///
+/// Resources are answered by [`resource`] without a detour; axum serves the fixed paths.
+pub(super) fn service(
+    app: Arc<App>,
+) -> impl Service<hyper::Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send {
+    let fixed = fixed_paths(app.clone());
+    tower::service_fn(move |request: hyper::Request<Incoming>| {
+        let (app, fixed) = (app.clone(), fixed.clone());
+        async move { Ok(app::guard(&app, fixed, request.map(Body::new)).await) }
+    })
+}
+
+/// The paths that are no resources.
+fn fixed_paths(app: Arc<App>) -> Router {
     Router::new()
         .route("/livez", any(health))
         .route("/livez/{check}", any(health))
@@ -46,7 +61,6 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/apis/image.openshift.io/v1", any(resources))
         .route(app::PREFIX, any(resources))
         .fallback(nowhere)
-        .layer(middleware::from_fn_with_state(app.clone(), app::guard))
         .with_state(app)
 }
 
