@@ -1,6 +1,7 @@
 //! The two stored kinds, and what is kept of streams in memory to find their images fast.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quick_cache::Weighter;
@@ -21,7 +22,7 @@ use crate::store::{Entry, Key, Lookup, Revision, Store};
 /// Memory for what is kept of streams, in bytes.
 const STREAM_CACHE_BYTES: u64 = 16 << 20;
 /// Memory for what streams show of images, in bytes.
-const IMAGE_CACHE_BYTES: u64 = 16 << 20;
+const IMAGE_CACHE_BYTES: u64 = 28 << 20;
 
 /// After this many reads in a row others get their turn.
 const READS_AT_A_TIME: usize = 64;
@@ -35,13 +36,14 @@ pub struct Catalog {
     /// Where images are pulled from and pushed to.
     pub registries: Registries,
     views: Cache<Key, Arc<StreamView>, Weight>,
-    images_shown: Cache<Key, Entry, EntryWeight>,
+    images_shown: Cache<Key, Arc<Shown>, ShownWeight>,
 }
 
 /// What is needed of a stream to show its images, as of one revision of the stream.
 #[derive(Debug)]
 pub struct StreamView {
     revision: Revision,
+    fresh: Freshness,
     /// The JSON of the stream's annotations; empty where it has none.
     pub annotations: Vec<u8>,
     /// The images in the history of its tags.
@@ -49,9 +51,35 @@ pub struct StreamView {
     family: Mutex<Option<Family>>,
 }
 
+/// What a stream shows of an image, as of one revision of the image.
+#[derive(Debug)]
+pub struct Shown {
+    /// The row.
+    pub entry: Entry,
+    fresh: Freshness,
+}
+
+/// The latest revision of the store when something was known to be right. While nothing is committed it still is, and
+/// the store need not be asked.
+#[derive(Debug, Default)]
+struct Freshness(AtomicU64);
+
+impl Freshness {
+    fn is_sure(&self, latest: Option<Revision>) -> bool {
+        latest.is_some_and(|latest| self.0.load(Ordering::Relaxed) == latest.0)
+    }
+
+    /// `latest` must have been read before what is known to be right now.
+    fn note(&self, latest: Option<Revision>) {
+        self.0.store(latest.unwrap_or_default().0, Ordering::Relaxed);
+    }
+}
+
 /// The images of a stream with the parts of those that list images, as of one revision of all such lists.
 #[derive(Clone, Debug)]
 struct Family {
+    /// The latest revision of the store when this was known to be right.
+    latest: Option<Revision>,
     lists: Option<Revision>,
     index: Arc<StreamIndex>,
 }
@@ -68,7 +96,7 @@ impl Catalog {
             views: Cache::with_options(one_shard(STREAM_CACHE_BYTES), Weight, Default::default(), Default::default()),
             images_shown: Cache::with_options(
                 one_shard(IMAGE_CACHE_BYTES),
-                EntryWeight,
+                ShownWeight,
                 Default::default(),
                 Default::default(),
             ),
@@ -81,21 +109,26 @@ impl Catalog {
     /// Failures of the store.
     pub async fn stream_view(&self, namespace: &str, name: &str) -> Result<Option<Arc<StreamView>>, Status> {
         let key = self.streams.key(namespace, name);
-        let kept = self.views.get(&key);
+        let (latest, kept) = (self.streams.store().latest(), self.views.get(&key));
+        if let Some(view) = kept.as_ref().filter(|view| view.fresh.is_sure(latest)) {
+            return Ok(Some(view.clone()));
+        }
         let known = kept.as_ref().map(|view| view.revision);
         let found = self.streams.store().get(&key, known).await.map_err(|error| status_of(&error))?;
-        match (found, kept) {
-            (Lookup::Unchanged, Some(view)) => Ok(Some(view)),
+        let view = match (found, kept) {
+            (Lookup::Unchanged, Some(view)) => view,
             (Lookup::Found(entry), _) => {
                 let view = Arc::new(self.view_of(&entry)?);
                 self.views.insert(key, view.clone());
-                Ok(Some(view))
+                view
             }
             (Lookup::Missing | Lookup::Unchanged, _) => {
                 self.views.remove(&key);
-                Ok(None)
+                return Ok(None);
             }
-        }
+        };
+        view.fresh.note(latest);
+        Ok(Some(view))
     }
 
     fn view_of(&self, entry: &Entry) -> Result<StreamView, Status> {
@@ -103,6 +136,7 @@ impl Catalog {
         let annotations = &stream.metadata.annotations;
         Ok(StreamView {
             revision: entry.revision,
+            fresh: Freshness::default(),
             annotations: if annotations.is_empty() { Vec::new() } else { json::encode(annotations) },
             history: StreamIndex::of(&stream),
             family: Mutex::new(None),
@@ -116,11 +150,22 @@ impl Catalog {
     /// # Errors
     /// Failures of the store.
     pub async fn family(&self, view: &StreamView) -> Result<Arc<StreamIndex>, Status> {
-        let lists = self.row(&Key::new(LISTS)).await?.map(|entry| entry.revision);
+        let latest = self.images.store().latest();
         let kept = view.family.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(family) = kept.filter(|family| family.lists == lists) {
-            return Ok(family.index);
+        if let Some(family) = kept.as_ref().filter(|family| latest.is_some() && family.latest == latest) {
+            return Ok(family.index.clone());
         }
+        let lists = self.row(&Key::new(LISTS)).await?.map(|entry| entry.revision);
+        let index = match kept.filter(|family| family.lists == lists) {
+            Some(family) => family.index,
+            None => Arc::new(self.family_index(view).await?),
+        };
+        let family = Family { latest, lists, index: index.clone() };
+        *view.family.lock().unwrap_or_else(PoisonError::into_inner) = Some(family);
+        Ok(index)
+    }
+
+    async fn family_index(&self, view: &StreamView) -> Result<StreamIndex, Status> {
         let mut seen: HashSet<String> = view.history.names().iter().cloned().collect();
         let mut open: Vec<String> = view.history.names().to_vec();
         for step in 1.. {
@@ -139,31 +184,35 @@ impl Catalog {
                 }
             }
         }
-        let index = Arc::new(StreamIndex::from_names(seen));
-        let family = Family { lists, index: index.clone() };
-        *view.family.lock().unwrap_or_else(PoisonError::into_inner) = Some(family);
-        Ok(index)
+        Ok(StreamIndex::from_names(seen))
     }
 
     /// What streams show of the image `name`; as fresh as the store, read once for each revision while there is room.
     ///
     /// # Errors
     /// Failures of the store.
-    pub async fn image_shown(&self, name: &str) -> Result<Option<Entry>, Status> {
+    pub async fn image_shown(&self, name: &str) -> Result<Option<Arc<Shown>>, Status> {
         let key = record::key(name);
-        let kept = self.images_shown.get(&key);
-        let known = kept.as_ref().map(|entry| entry.revision);
-        match (self.images.store().get(&key, known).await.map_err(|error| status_of(&error))?, kept) {
-            (Lookup::Unchanged, Some(entry)) => Ok(Some(entry)),
+        let (latest, kept) = (self.images.store().latest(), self.images_shown.get(&key));
+        if let Some(shown) = kept.as_ref().filter(|shown| shown.fresh.is_sure(latest)) {
+            return Ok(Some(shown.clone()));
+        }
+        let known = kept.as_ref().map(|shown| shown.entry.revision);
+        let found = self.images.store().get(&key, known).await.map_err(|error| status_of(&error))?;
+        let shown = match (found, kept) {
+            (Lookup::Unchanged, Some(shown)) => shown,
             (Lookup::Found(entry), _) => {
-                self.images_shown.insert(key, entry.clone());
-                Ok(Some(entry))
+                let shown = Arc::new(Shown { entry, fresh: Freshness::default() });
+                self.images_shown.insert(key, shown.clone());
+                shown
             }
             (Lookup::Missing | Lookup::Unchanged, _) => {
                 self.images_shown.remove(&key);
-                Ok(None)
+                return Ok(None);
             }
-        }
+        };
+        shown.fresh.note(latest);
+        Ok(Some(shown))
     }
 
     /// The entry of a row beside the stored objects.
@@ -199,13 +248,13 @@ impl Weighter<Key, Arc<StreamView>> for Weight {
     }
 }
 
-/// Weighs an entry by its bytes.
+/// Weighs what is shown of an image by its bytes.
 #[derive(Clone)]
-struct EntryWeight;
+struct ShownWeight;
 
-impl Weighter<Key, Entry> for EntryWeight {
-    fn weight(&self, key: &Key, entry: &Entry) -> u64 {
+impl Weighter<Key, Arc<Shown>> for ShownWeight {
+    fn weight(&self, key: &Key, shown: &Arc<Shown>) -> u64 {
         const ENTRY: usize = 128;
-        (ENTRY + 2 * key.as_str().len() + entry.value.len()) as u64
+        (ENTRY + 2 * key.as_str().len() + shown.entry.value.len()) as u64
     }
 }

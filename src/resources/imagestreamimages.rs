@@ -61,9 +61,9 @@ impl Get<ImageStreamImage> for View {
         let stream = stream.ok_or_else(|| Status::not_found(PLURAL, &name.stream))?;
         let image = self.resolve(&stream, &name.id).await?;
         let image = image.ok_or_else(|| Status::not_found(SINGULAR, cx.name()))?;
-        let entry = self.0.image_shown(&image).await?;
-        let entry = entry.ok_or_else(|| Status::not_found(PLURAL, &image))?;
-        compose(cx, &stream, &entry).map(Sent::Json)
+        let shown = self.0.image_shown(&image).await?;
+        let shown = shown.ok_or_else(|| Status::not_found(PLURAL, &image))?;
+        compose(cx, &stream, &shown.entry).map(Sent::Json)
     }
 }
 

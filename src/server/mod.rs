@@ -34,6 +34,8 @@ use crate::telemetry::metrics::Metrics;
 /// How often the serving certificate is looked at again.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(60);
 
+/// Memory for pages of the store. Its index is what is read most; values are read through the system's own cache.
+const PAGE_CACHE_BYTES: usize = 8 << 20;
 /// With less free space than this, in bytes, writes are refused, so that the store never meets a full disk.
 const SPACE_RESERVE: u64 = 64 << 20;
 
@@ -127,6 +129,7 @@ async fn open_store(storage: options::Storage) -> anyhow::Result<Arc<dyn Store>>
     let options = embedded::Options {
         lock_timeout: data_dir_lock_timeout,
         first_revision,
+        cache_bytes: PAGE_CACHE_BYTES,
         reserve: Some(embedded::Reserve { bytes: SPACE_RESERVE, free: Arc::new(free) }),
         ..embedded::Options::new(data_dir)
     };

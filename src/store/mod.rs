@@ -76,6 +76,11 @@ pub trait Store: Send + Sync + 'static {
     /// as if it were complete, and the next compaction finishes the work.
     fn compact(&self, at: Revision) -> BoxFuture<'_, Result<(), StoreError>>;
 
+    /// The revision of the latest commit, where that is known without asking anybody; none otherwise.
+    ///
+    /// What was read after this was the latest revision is still so while it is: nobody has seen a later commit yet.
+    fn latest(&self) -> Option<Revision>;
+
     /// Whether the store can serve, or why not. Cheap enough for a readiness probe.
     fn healthy(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }

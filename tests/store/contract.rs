@@ -60,6 +60,7 @@ macro_rules! suite {
                 compaction_survives_reopening
                 a_closed_store_ends_its_watches
                 a_store_that_works_is_healthy
+                the_latest_revision_is_never_behind_what_was_seen
             );
         }
     };
@@ -684,4 +685,16 @@ pub(crate) async fn a_closed_store_ends_its_watches(lab: impl Lab) {
 
 pub(crate) async fn a_store_that_works_is_healthy(lab: impl Lab) {
     within(lab.store().healthy()).await.unwrap();
+}
+
+/// A store that does not know without asking answers none, always.
+pub(crate) async fn the_latest_revision_is_never_behind_what_was_seen(lab: impl Lab) {
+    let store = lab.store();
+    for _ in 0..20 {
+        let committed = store.make(vec![put("/a", "x")]).await;
+        if let Some(latest) = store.latest() {
+            assert_eq!(latest, committed);
+            assert_eq!(store.now().await, latest);
+        }
+    }
 }

@@ -136,6 +136,10 @@ impl Store for Embedded {
         Box::pin(self.compact_to(at))
     }
 
+    fn latest(&self) -> Option<Revision> {
+        self.shared.latest()
+    }
+
     fn healthy(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async { self.shared.read(|snapshot| snapshot.current()).map(drop) })
     }

@@ -16,6 +16,7 @@ use super::shared::{damaged_row, fault};
 /// The state after one commit. What every read needs is opened once.
 pub(super) struct Snapshot {
     txn: ReadTransaction,
+    revision: Revision,
     versions: ReadOnlyTable<&'static [u8], &'static [u8]>,
     values: ReadOnlyTable<&'static [u8; Position::BYTES], &'static [u8]>,
 }
@@ -24,7 +25,13 @@ impl Snapshot {
     pub(super) fn new(txn: ReadTransaction) -> Result<Self, StoreError> {
         let versions = txn.open_table(CURRENT).map_err(fault)?;
         let values = txn.open_table(VALUES).map_err(fault)?;
-        Ok(Self { txn, versions, values })
+        let revision = number(&txn.open_table(META).map_err(fault)?, META_CURRENT).map(Revision)?;
+        Ok(Self { txn, revision, versions, values })
+    }
+
+    /// The revision of the commit.
+    pub(super) fn revision(&self) -> Revision {
+        self.revision
     }
 
     /// See [`crate::store::Store::get`]. `Unchanged` and `Missing` come from the index alone.

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use redb::{Database, ReadableDatabase, WriteTransaction};
 
-use crate::store::StoreError;
+use crate::store::{Revision, StoreError};
 
 use super::read::Snapshot;
 
@@ -76,6 +76,12 @@ impl Shared {
         let before = self.latest.write().unwrap_or_else(PoisonError::into_inner).replace(snapshot.clone());
         drop(before);
         Ok(snapshot)
+    }
+
+    /// The revision that readers see; none while there is no telling, such as after a failure.
+    pub(super) fn latest(&self) -> Option<Revision> {
+        let latest = self.latest.read().unwrap_or_else(PoisonError::into_inner);
+        latest.as_ref().filter(|_| self.failure.get().is_none()).map(|snapshot| snapshot.revision())
     }
 
     fn snapshot(&self) -> Result<Arc<Snapshot>, StoreError> {
