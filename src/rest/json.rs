@@ -21,6 +21,16 @@ pub fn encode_into<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) {
     value.serialize(&mut serializer).expect("objects have text keys and writing to memory does not fail");
 }
 
+/// Appends the compact JSON of an object whose first fields are those of `head`, which lacks its closing brace.
+///
+/// The object must have fields of its own.
+pub fn encode_behind<T: Serialize + ?Sized>(head: &[u8], object: &T, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(head);
+    let brace = bytes.len();
+    encode_into(object, bytes);
+    bytes[brace] = b',';
+}
+
 /// Compact JSON with two spaces of indentation and without a final newline, as Go's `json.Indent` lays it out.
 pub fn indent(compact: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(compact.len() * 2);

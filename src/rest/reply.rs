@@ -96,16 +96,16 @@ impl Reply {
 
     /// The answer that tells a status: its code, or 200 where it has none.
     pub fn status(status: &Status, media: Media) -> Self {
-        let mut compact = br#"{"kind":"Status","apiVersion":"v1","#.to_vec();
-        let start = compact.len();
-        json::encode_into(status, &mut compact);
-        compact.remove(start);
+        let mut compact = Vec::with_capacity(512);
+        json::encode_behind(br#"{"kind":"Status","apiVersion":"v1""#, status, &mut compact);
         compact.push(b'\n');
         let code = if status.code == 0 { 200 } else { status.code };
-        let plain = Media::Json { pretty: true };
-        let mut reply = match Self::write(code, media, compact.clone()) {
+        // What YAML cannot hold is told as JSON.
+        let is_writable = media != Media::Yaml || to_yaml(&compact).is_ok();
+        let media = if is_writable { media } else { Media::Json { pretty: true } };
+        let mut reply = match Self::write(code, media, compact) {
             Ok(reply) => reply,
-            Err(_) => Self::new(code, plain.content_type(), json::indent(&compact)),
+            Err(_) => Self::new(code, media.content_type(), Bytes::new()),
         };
         reply.retry_after = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
         reply.hidden = status.hidden.clone();

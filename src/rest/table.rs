@@ -73,10 +73,8 @@ pub fn encode<T: Kind>(
 
 /// Appends an object with its kind and version in front.
 pub fn typed<T: Kind>(object: &T, group_version: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(format!(r#"{{"kind":"{}","apiVersion":"{group_version}","#, T::KIND).as_bytes());
-    let start = out.len();
-    json::encode_into(object, out);
-    out.remove(start);
+    let head = format!(r#"{{"kind":"{}","apiVersion":"{group_version}""#, T::KIND);
+    json::encode_behind(head.as_bytes(), object, out);
 }
 
 /// Appends the metadata of an object, as an object of its own.

@@ -1,5 +1,6 @@
 //! Metrics in the names that dashboards for API servers know. Labels come from closed sets only.
 
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 /// What a request was, as metrics name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EncodeLabelSet)]
 pub struct RequestLabels {
     /// The verb in capitals, such as `GET` or `LIST`; empty for paths that are no resource.
     pub verb: &'static str,
@@ -30,7 +31,7 @@ pub struct RequestLabels {
     pub component: &'static str,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EncodeLabelSet)]
 struct AnsweredLabels {
     code: u16,
     verb: &'static str,
@@ -40,6 +41,19 @@ struct AnsweredLabels {
     subresource: &'static str,
     scope: &'static str,
     component: &'static str,
+}
+
+/// Only what tells most requests apart is hashed, for this is done for each of them.
+impl Hash for RequestLabels {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.verb, self.resource.len(), self.subresource.len()).hash(state);
+    }
+}
+
+impl Hash for AnsweredLabels {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.code, self.verb, self.resource.len(), self.subresource.len()).hash(state);
+    }
 }
 
 /// Whether a request changes something.
