@@ -166,7 +166,12 @@ async fn numbers_durations_and_hosts_have_a_form() {
     cases.extend(durations.iter().flat_map(|flag| ["soon", "-1s", "", "5"].map(|value| (*flag, value))));
     cases.extend(counts.iter().flat_map(|flag| ["0", "-1", "many", ""].map(|value| (*flag, value))));
     cases.extend(hosts.iter().flat_map(|flag| ["https://a.b", "a.b/c", "a b", ""].map(|value| (*flag, value))));
-    cases.extend([("--logging-format", "xml"), ("--v", "loud")]);
+    cases.extend([
+        ("--request-timeout", "0s"),
+        ("--compaction-retention", "0s"),
+        ("--logging-format", "xml"),
+        ("--v", "loud"),
+    ]);
     for (flag, value) in cases {
         refuses(&files.good_but(&[format!("{flag}={value}")]), flag).await;
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::AsyncWriteExt;
 
 use crate::fixtures::image;
 use crate::harness::{Api, Expect, eventually, request};
@@ -81,4 +82,17 @@ async fn a_request_that_never_ends_does_not_hold_up_the_end_for_ever() {
     let ended = api.server.terminate().await;
     assert_eq!(ended.code(), Some(0));
     drop(begun);
+}
+
+#[tokio::test]
+async fn a_silent_http2_client_does_not_hold_up_the_end() {
+    let mut api = Api::start().await;
+    let silent = api.client.open(&["h2"]).await.expect("the port is open");
+    let mut greeted = api.client.open(&["h2"]).await.expect("the port is open");
+    let greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    greeted.write_all(greeting).await.expect("the greeting is sent");
+    let start = Instant::now();
+    assert_eq!(api.server.terminate().await.code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    drop((silent, greeted));
 }

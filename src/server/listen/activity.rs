@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(super) struct Activity {
     start: Instant,
     in_flight: AtomicU32,
-    /// Milliseconds from `start` to when it last fell idle or began to send headers.
+    /// Milliseconds from `start` to when it last fell idle, took bytes, or began to send headers.
     since: AtomicU64,
     /// Whether the client is sending headers, as opposed to nothing.
     in_head: AtomicBool,
@@ -68,6 +68,13 @@ impl Activity {
         }
     }
 
+    /// Takes note of bytes that the client took: who reads slowly is not idle.
+    fn told(&self) {
+        if self.in_flight.load(Relaxed) == 0 && !self.in_head.load(Relaxed) {
+            self.mark();
+        }
+    }
+
     fn mark(&self) {
         self.since.store(self.now(), Relaxed);
     }
@@ -94,14 +101,14 @@ pub(super) struct InFlight(Arc<Activity>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if self.0.in_flight.load(Relaxed) == 1 {
-            self.0.mark();
-        }
+        // Always, since of two that end at once neither knows that it is the last.
+        self.0.mark();
         self.0.in_flight.fetch_sub(1, Relaxed);
     }
 }
 
-/// A body that keeps its request in flight until it is sent.
+/// A body that keeps its request in flight until the connection has taken all of it. What is not sent by then counts as
+/// activity while it is.
 pub(super) struct Counted<B> {
     pub(super) body: B,
     pub(super) _in_flight: InFlight,
@@ -124,17 +131,36 @@ impl<B: Body + Unpin> Body for Counted<B> {
     }
 }
 
-/// A stream that tells when bytes arrive.
+/// What a stream tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tells {
+    /// When bytes arrive, as the beginning of headers, and when bytes leave.
+    Both,
+    /// When bytes leave. On HTTP/2 bytes arrive that are no headers.
+    Leaving,
+}
+
+/// A stream that tells of its bytes.
 pub(super) struct Heard<T> {
     pub(super) stream: T,
     pub(super) activity: Arc<Activity>,
+    pub(super) tells: Tells,
+}
+
+impl<T> Heard<T> {
+    fn told(&self, written: io::Result<usize>) -> io::Result<usize> {
+        if written.as_ref().is_ok_and(|count| *count > 0) {
+            self.activity.told();
+        }
+        written
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Heard<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        if buffer.filled().len() > before {
+        if buffer.filled().len() > before && self.tells == Tells::Both {
             self.activity.heard();
         }
         Poll::Ready(Ok(()))
@@ -143,7 +169,8 @@ impl<T: AsyncRead + Unpin> AsyncRead for Heard<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Heard<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes));
+        Poll::Ready(self.told(written))
     }
 
     fn poll_write_vectored(
@@ -151,7 +178,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Heard<T> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bytes));
+        Poll::Ready(self.told(written))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -21,7 +21,7 @@ use tokio_rustls::server::TlsStream;
 use tower::{Service, ServiceExt};
 use tracing::debug;
 
-use super::activity::{Activity, Counted, Heard, Verdict};
+use super::activity::{Activity, Counted, Heard, Tells, Verdict};
 use super::handshake::Handshakes;
 use super::{BoxError, Limits, Peer, without_delay};
 
@@ -125,11 +125,12 @@ impl Connections {
             let answer = app.clone().oneshot(request);
             async move { answer.await.map(|response| response.map(|body| Counted { body, _in_flight })) }
         });
+        let tells = if speaks_http2 { Tells::Leaving } else { Tells::Both };
+        let stream = Heard { stream, activity: Arc::clone(&activity), tells };
         let ended = if speaks_http2 {
             let connection = self.http2.serve_connection(TokioIo::new(stream), service);
             self.attend(connection, &activity, order).await
         } else {
-            let stream = Heard { stream, activity: Arc::clone(&activity) };
             let connection = self.http1.serve_connection(TokioIo::new(stream), service).with_upgrades();
             self.attend(connection, &activity, order).await
         };
@@ -145,7 +146,8 @@ impl Connections {
         activity: &Activity,
         mut order: watch::Receiver<Order>,
     ) -> hyper::Result<()> {
-        let grain = self.header_read.min(self.idle) / 4;
+        let (mut header_read, mut idle) = (self.header_read, self.idle);
+        let mut grain = header_read.min(idle) / 4;
         let mut connection = pin!(connection);
         let mut look = pin!(sleep(grain));
         let mut idle_before = false;
@@ -158,12 +160,17 @@ impl Connections {
                     match now {
                         _ if changed.is_err() => return Ok(()),
                         Order::Serve => {}
-                        Order::Finish => connection.as_mut().finish(),
+                        Order::Finish => {
+                            connection.as_mut().finish();
+                            (header_read, idle) = (LAST_WORDS, LAST_WORDS);
+                            grain = LAST_WORDS / 4;
+                            look.as_mut().reset(Instant::now() + grain);
+                        }
                         Order::Abort => return Ok(()),
                     }
                 },
                 () = &mut look => {
-                    match activity.judge(self.header_read, self.idle) {
+                    match activity.judge(header_read, idle) {
                         Verdict::Fine => idle_before = false,
                         Verdict::Idle if !idle_before => {
                             idle_before = true;
@@ -178,6 +185,9 @@ impl Connections {
         }
     }
 }
+
+/// How long a connection without a request in flight may stay silent once the server ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// An HTTP connection that can be asked to end after the requests it has.
 trait Graceful: Future<Output = hyper::Result<()>> {
