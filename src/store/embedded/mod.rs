@@ -12,7 +12,7 @@
 //! page cache and tens of them when a page is read from disk, less than the way to another thread. `range` may read any
 //! number of values and runs on tokio's blocking threads, so it needs a tokio runtime.
 //!
-//! *Damage.* Every row carries a checksum that every read verifies, see [`layout`]. A wrong value is `Damaged`, never
+//! *Damage.* Every row carries a checksum that every read verifies, see `layout`. A wrong value is `Damaged`, never
 //! returned; a wrong index row or a panic of redb is `Corrupt`.
 //!
 //! *Failure.* After a failed commit the store answers nothing but that failure, until it is opened anew.
