@@ -3,6 +3,7 @@ FROM rust:1.95-alpine AS build
 RUN apk add --no-cache cmake g++ make musl-dev perl
 WORKDIR /source
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
 RUN mkdir -p src benches && echo 'fn main() {}' > src/main.rs && echo 'fn main() {}' > benches/load.rs && touch src/lib.rs \
     && cargo build --locked --release && rm -rf src benches
 COPY src src

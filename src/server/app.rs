@@ -82,11 +82,11 @@ pub(super) async fn guard(app: &App, fixed: Router, mut request: Request) -> Res
                     app.metrics.terminated(&labels, 429);
                     Err(Status::too_many_requests())
                 }
-                Some(target) => run(app, deadline, router::resource(app, asked, target, request)).await,
+                Some(target) => run(&app.metrics, deadline, router::resource(app, asked, target, request)).await,
                 None => {
                     request.extensions_mut().insert(asked);
                     let answer = fixed.oneshot(request).map(|answer| answer.unwrap_or_else(|never| match never {}));
-                    run(app, deadline, answer).await
+                    run(&app.metrics, deadline, answer).await
                 }
             };
             let response = outcome.unwrap_or_else(|status| respond::status(&status, wishes.media(&uri)));
@@ -122,12 +122,12 @@ impl Wishes {
 }
 
 /// Runs the rest within the deadline. A panic ends the request, not the server.
-async fn run(app: &App, deadline: Duration, rest: impl Future<Output = Response>) -> Result<Response, Status> {
+async fn run(metrics: &Metrics, deadline: Duration, rest: impl Future<Output = Response>) -> Result<Response, Status> {
     let rest = AssertUnwindSafe(rest).catch_unwind();
     match tokio::time::timeout(deadline, rest).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(panic)) => {
-            app.metrics.panicked();
+            metrics.panicked();
             let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
             let mut status = Status::internal("This request caused apiserver to panic. Look in the logs for details.");
             status.reason = "InternalError".into();
@@ -227,5 +227,26 @@ fn capitals(verb: &str) -> &'static str {
         "delete" => "DELETE",
         "deletecollection" => "DELETECOLLECTION",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(10);
+
+    #[tokio::test]
+    async fn a_panic_ends_the_request_with_a_status_and_its_text_stays_inside() {
+        let rest = std::future::ready(()).map(|()| -> Response { panic!("secret") });
+        let status = run(&Metrics::new(), SOON, rest).await.unwrap_err();
+        assert_eq!((status.code, status.reason.as_str()), (500, "InternalError"));
+        assert!(!status.message.contains("secret") && status.hidden.unwrap().contains("secret"));
+    }
+
+    #[tokio::test]
+    async fn a_request_that_takes_too_long_is_answered_504() {
+        let status = run(&Metrics::new(), SOON, std::future::pending()).await.unwrap_err();
+        assert_eq!((status.code, status.reason.as_str()), (504, "Timeout"));
     }
 }
