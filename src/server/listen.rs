@@ -55,12 +55,14 @@ pub struct Peer {
 pub struct Limits {
     /// From the accepted connection to the end of the handshake.
     pub handshake: Duration,
-    /// Handshakes that compute at a time. More of them wait, within `handshake`.
+    /// Handshakes at a time that have got as far as to compute. More of them wait, within `handshake`. Connections that have
+    /// not sent their whole ClientHello are not among them: only `handshake` and the file descriptors bound these, and
+    /// rustls the memory that each may fill.
     pub handshakes: usize,
     /// From the first byte of a request on HTTP/1.1 to the end of its headers, or from the handshake for the first one.
     /// A quarter of the smaller timeout is the grain of this one and of `idle`.
     pub header_read: Duration,
-    /// How long a connection without requests is kept.
+    /// How long a connection is kept without requests, or while its client takes nothing of the answers to them.
     pub idle: Duration,
     /// The headers of a request, in bytes; more is answered with 431. At least 8 KiB.
     pub header_bytes: u32,

@@ -6,14 +6,17 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use bytes::Buf;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What a connection is doing. Each field has its meaning alone, a mix of two moments does no harm.
+/// What a connection is doing. Whoever sees no request in flight also sees when the last one ended; other than that each
+/// field has its meaning alone, a mix of two moments does no harm.
 pub(super) struct Activity {
     start: Instant,
     in_flight: AtomicU32,
@@ -28,7 +31,7 @@ pub(super) struct Activity {
 pub(super) enum Verdict {
     /// It may go on.
     Fine,
-    /// No request for too long.
+    /// No request for too long, and nothing taken of the answers.
     Idle,
     /// Headers took too long.
     SlowHeaders,
@@ -68,7 +71,7 @@ impl Activity {
         }
     }
 
-    /// Takes note of bytes that the client took: who reads slowly is not idle.
+    /// Takes note of bytes of an answer that went out: who reads slowly is not idle.
     fn told(&self) {
         if self.in_flight.load(Relaxed) == 0 && !self.in_head.load(Relaxed) {
             self.mark();
@@ -84,7 +87,7 @@ impl Activity {
     }
 
     pub(super) fn judge(&self, header_read: Duration, idle: Duration) -> Verdict {
-        if self.in_flight.load(Relaxed) > 0 {
+        if self.in_flight.load(Acquire) > 0 {
             return Verdict::Fine;
         }
         let past = Duration::from_millis(self.now().saturating_sub(self.since.load(Relaxed)));
@@ -103,23 +106,26 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         // Always, since of two that end at once neither knows that it is the last.
         self.0.mark();
-        self.0.in_flight.fetch_sub(1, Relaxed);
+        self.0.in_flight.fetch_sub(1, Release);
     }
 }
 
-/// A body that keeps its request in flight until the connection has taken all of it. What is not sent by then counts as
-/// activity while it is.
+/// A body that keeps its request in flight until hyper has taken the last of it. The client may be far from having it
+/// by then, as an answer can be a single frame; from there on [`Taken`] tells that it moves.
 pub(super) struct Counted<B> {
     pub(super) body: B,
-    pub(super) _in_flight: InFlight,
+    pub(super) in_flight: InFlight,
 }
 
 impl<B: Body + Unpin> Body for Counted<B> {
-    type Data = B::Data;
+    type Data = Taken<B::Data>;
     type Error = B::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, B::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        let activity = &self.in_flight.0;
+        let taken = |data| Taken { data, activity: Arc::clone(activity) };
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(taken))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -131,36 +137,45 @@ impl<B: Body + Unpin> Body for Counted<B> {
     }
 }
 
-/// What a stream tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tells {
-    /// When bytes arrive, as the beginning of headers, and when bytes leave.
-    Both,
-    /// When bytes leave. On HTTP/2 bytes arrive that are no headers.
-    Leaving,
+/// Bytes of an answer that tell when the connection takes some of them. Writes to the socket would tell less: those of
+/// HTTP/2 are also pings, which go on while nothing else does.
+pub(super) struct Taken<D> {
+    data: D,
+    activity: Arc<Activity>,
 }
 
-/// A stream that tells of its bytes.
+impl<D: Buf> Buf for Taken<D> {
+    fn remaining(&self) -> usize {
+        self.data.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.data.chunk()
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [io::IoSlice<'a>]) -> usize {
+        self.data.chunks_vectored(slices)
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.data.advance(count);
+        if count > 0 {
+            self.activity.told();
+        }
+    }
+}
+
+/// A stream that tells when bytes arrive.
 pub(super) struct Heard<T> {
     pub(super) stream: T,
     pub(super) activity: Arc<Activity>,
-    pub(super) tells: Tells,
-}
-
-impl<T> Heard<T> {
-    fn told(&self, written: io::Result<usize>) -> io::Result<usize> {
-        if written.as_ref().is_ok_and(|count| *count > 0) {
-            self.activity.told();
-        }
-        written
-    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Heard<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        if buffer.filled().len() > before && self.tells == Tells::Both {
+        if buffer.filled().len() > before {
             self.activity.heard();
         }
         Poll::Ready(Ok(()))
@@ -169,8 +184,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Heard<T> {
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for Heard<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes));
-        Poll::Ready(self.told(written))
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -178,8 +192,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Heard<T> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, bytes));
-        Poll::Ready(self.told(written))
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -211,6 +224,25 @@ mod tests {
         assert_eq!(activity.judge(Duration::ZERO, Duration::ZERO), Verdict::Fine);
         drop(second);
         assert_eq!(activity.judge(LONG, Duration::ZERO), Verdict::Idle);
+    }
+
+    #[test]
+    fn the_idle_time_begins_anew_with_each_end_of_a_request_and_each_taken_part_of_an_answer() {
+        let activity = Activity::idle();
+        let unset = u64::MAX;
+        let (first, second) = (activity.enter(), activity.enter());
+        for end in [first, second] {
+            activity.since.store(unset, Relaxed);
+            drop(end);
+            assert_ne!(activity.since.load(Relaxed), unset);
+        }
+        let mut answer = Taken { data: &b"answer"[..], activity: Arc::clone(&activity) };
+        activity.since.store(unset, Relaxed);
+        answer.advance(0);
+        assert_eq!(activity.since.load(Relaxed), unset);
+        answer.advance(1);
+        assert_ne!(activity.since.load(Relaxed), unset);
+        assert_eq!(answer.chunk(), b"nswer");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tokio_rustls::server::TlsStream;
 use tower::{Service, ServiceExt};
 use tracing::debug;
 
-use super::activity::{Activity, Counted, Heard, Tells, Verdict};
+use super::activity::{Activity, Counted, Heard, Verdict};
 use super::handshake::Handshakes;
 use super::{BoxError, Limits, Peer, without_delay};
 
@@ -120,17 +120,17 @@ impl Connections {
         let activity = if speaks_http2 { Activity::idle() } else { Activity::awaiting_head() };
         let counted = Arc::clone(&activity);
         let service = service_fn(move |mut request: Request<Incoming>| {
-            let _in_flight = counted.enter();
+            let in_flight = counted.enter();
             request.extensions_mut().insert(peer.clone());
             let answer = app.clone().oneshot(request);
-            async move { answer.await.map(|response| response.map(|body| Counted { body, _in_flight })) }
+            async move { answer.await.map(|response| response.map(|body| Counted { body, in_flight })) }
         });
-        let tells = if speaks_http2 { Tells::Leaving } else { Tells::Both };
-        let stream = Heard { stream, activity: Arc::clone(&activity), tells };
         let ended = if speaks_http2 {
             let connection = self.http2.serve_connection(TokioIo::new(stream), service);
             self.attend(connection, &activity, order).await
         } else {
+            // On HTTP/2 bytes arrive that are no headers.
+            let stream = Heard { stream, activity: Arc::clone(&activity) };
             let connection = self.http1.serve_connection(TokioIo::new(stream), service).with_upgrades();
             self.attend(connection, &activity, order).await
         };
@@ -176,7 +176,7 @@ impl Connections {
                             idle_before = true;
                             connection.as_mut().finish();
                         }
-                        // The client neither asked anything more nor closed its end.
+                        // The client neither asked or took anything more nor closed its end.
                         Verdict::Idle | Verdict::SlowHeaders => return Ok(()),
                     }
                     look.as_mut().reset(Instant::now() + grain);
@@ -186,8 +186,9 @@ impl Connections {
     }
 }
 
-/// How long a connection without a request in flight may stay silent once the server ends.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a connection without a request in flight may neither ask nor take anything once the server ends. Long enough
+/// for a slow reader, whose system makes room for more in lumps, and far below what a kubelet waits for.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// An HTTP connection that can be asked to end after the requests it has.
 trait Graceful: Future<Output = hyper::Result<()>> {

@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
+use rustls::server::Acceptor;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// The answer of Go's servers, which people search for.
 const PLAIN_HTTP: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 /// How much of a plain request is read away so that closing does not reset the connection before the answer is seen.
 const PLAIN_READ_AWAY: usize = 64 * 1024;
+/// From the ClientHello to the end of the handshake, once it is its turn: a few round trips, lost packets included.
+const REST: Duration = Duration::from_secs(2);
 
 /// Makes TLS streams, so many at a time.
 pub(super) struct Handshakes {
@@ -33,7 +36,6 @@ impl Handshakes {
     }
 
     async fn attempt(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        // A client that says nothing holds no permit.
         let mut first = [0];
         if stream.peek(&mut first).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -42,9 +44,11 @@ impl Handshakes {
             refuse_plain(stream).await?;
             return Err(io::Error::new(io::ErrorKind::InvalidData, "plain HTTP"));
         }
+        // Whoever has not sent a whole ClientHello holds no permit, and who stalls after it not for long.
+        let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         let _permit = self.permits.acquire().await.map_err(io::Error::other)?;
         let config = Arc::clone(&self.config.borrow());
-        TlsAcceptor::from(config).accept(stream).await
+        tokio::time::timeout(REST, start.into_stream(config)).await?
     }
 }
 

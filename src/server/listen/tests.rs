@@ -14,6 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
@@ -25,6 +26,8 @@ use super::*;
 const SOON: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(40);
 const NEVER: Duration = Duration::from_secs(3600);
+/// Many times what the buffers of the system take.
+const LARGE: usize = 32 << 20;
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, future).await.expect("it takes too long")
@@ -52,7 +55,8 @@ fn app(announce: mpsc::UnboundedSender<()>, release: Arc<Semaphore>) -> Router {
         let leaf = peer.certificates.first().map_or(0, |leaf| leaf.len());
         format!("{} {leaf}", peer.address)
     };
-    Router::new().route("/held", get(held)).route("/", get(peer))
+    let large = || async { Bytes::from_static(&[b'x'; LARGE]) };
+    Router::new().route("/held", get(held)).route("/large", get(large)).route("/", get(peer))
 }
 
 async fn start(limits: Limits) -> Server {
@@ -84,11 +88,19 @@ fn stranger() -> Identity {
     Identity { certificate, key: PrivateKeyDer::Pkcs8(key.serialize_der().into()) }
 }
 
+/// What a client says first, and nothing after it.
+fn client_hello(config: ClientConfig) -> Vec<u8> {
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut bytes = Vec::new();
+    rustls::ClientConnection::new(Arc::new(config), name).unwrap().write_tls(&mut bytes).unwrap();
+    bytes
+}
+
 type Http1 = http1::SendRequest<Empty<Bytes>>;
 type Http2 = http2::SendRequest<Empty<Bytes>>;
 
 impl Server {
-    async fn tls(&self, protocol: &[u8], identity: Option<Identity>) -> TlsStream<TcpStream> {
+    fn client_config(&self, protocol: &[u8], identity: Option<Identity>) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.anchor.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -101,7 +113,15 @@ impl Server {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = vec![protocol.to_vec()];
-        let stream = TcpStream::connect(self.address).await.unwrap();
+        config
+    }
+
+    async fn tls(&self, protocol: &[u8], identity: Option<Identity>) -> TlsStream<TcpStream> {
+        let config = self.client_config(protocol, identity);
+        let socket = TcpSocket::new_v4().unwrap();
+        // So that the client's system does not read ahead of the client by much.
+        socket.set_recv_buffer_size(64 << 10).unwrap();
+        let stream = socket.connect(self.address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         let stream = soon(TlsConnector::from(Arc::new(config)).connect(name, stream)).await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
@@ -175,6 +195,75 @@ async fn a_client_that_says_nothing_is_cut_off_and_holds_up_nobody() {
     let (mut client, _) = server.http1(None).await;
     text(soon(client.send_request(request("/"))).await.unwrap()).await;
     assert_eq!(soon(silent.read(&mut [0; 8])).await.unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn stalled_handshakes_in_greater_number_than_permits_keep_nobody_out() {
+    let server = start(Limits { handshake: NEVER, handshakes: 2, ..Limits::default() }).await;
+    let hello = client_hello(server.client_config(b"http/1.1", None));
+    let mut stalled = Vec::new();
+    for sent in [&hello[..1], &hello[..1], &hello[..1], &hello[..hello.len() - 1]] {
+        stalled.push(TcpStream::connect(server.address).await.unwrap());
+        stalled.last_mut().unwrap().write_all(sent).await.unwrap();
+    }
+    // These two hold the permits: they have the server's answer.
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(&hello).await.unwrap();
+        soon(stream.read_u8()).await.unwrap();
+        stalled.push(stream);
+    }
+    let (mut client, _) = server.http1(None).await;
+    text(soon(client.send_request(request("/"))).await.unwrap()).await;
+}
+
+/// Reads at a pace, with pauses that are shorter than the idle time, while all of it takes several times as long.
+async fn length_at_a_slow_pace(mut body: Incoming, pause: Duration) -> usize {
+    let (mut length, mut next) = (0, 1 << 20);
+    while let Some(frame) = soon(body.frame()).await {
+        length += frame.expect("the answer is cut off").into_data().unwrap().len();
+        if length >= next {
+            next += 1 << 20;
+            tokio::time::sleep(pause).await;
+        }
+    }
+    length
+}
+
+#[tokio::test]
+async fn a_slow_reader_gets_the_whole_of_a_large_answer() {
+    let idle = Duration::from_secs(1);
+    let server = start(Limits { idle, ..Limits::default() }).await;
+    let (mut first, _) = server.http1(None).await;
+    let (mut second, _) = server.http2().await;
+    let first = soon(first.send_request(request("/large"))).await.unwrap().into_body();
+    let second = soon(second.send_request(request("https://localhost/large"))).await.unwrap().into_body();
+    let lengths = tokio::join!(length_at_a_slow_pace(first, idle / 10), length_at_a_slow_pace(second, idle / 10));
+    assert_eq!(lengths, (LARGE, LARGE));
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_nothing_is_cut_off() {
+    let mut server = start(Limits { idle: SHORT, ..Limits::default() }).await;
+    let mut stalled = server.tls(b"http/1.1", None).await;
+    stalled.write_all(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let (mut second, second_end) = server.http2().await;
+    let unread = soon(second.send_request(request("https://localhost/large"))).await.unwrap();
+    let _ = soon(second_end).await.unwrap();
+    drop(unread);
+    // The connections are gone, though the clients hold on to theirs.
+    server.shutdown.advance(Phase::Draining);
+    soon(&mut server.task).await.unwrap();
+    drop(stalled);
+}
+
+#[tokio::test]
+async fn the_pings_of_http2_keep_no_idle_connection() {
+    let ping_interval = SHORT / 4;
+    let server = start(Limits { idle: SHORT, ping_interval, ..Limits::default() }).await;
+    let (mut client, end) = server.http2().await;
+    text(soon(client.send_request(request("https://localhost/"))).await.unwrap()).await;
+    soon(end).await.unwrap().unwrap();
 }
 
 #[tokio::test]
