@@ -1,12 +1,9 @@
 //! The two stored kinds, and what is kept of streams in memory to find their images fast.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
-
+use super::fresh::{Fresh, FreshCache, Weigh};
 use super::lists::{LISTS, parts_key};
 use super::record;
 use super::strategies::{ImageStrategy, StreamStrategy};
@@ -35,44 +32,18 @@ pub struct Catalog {
     pub streams: Arc<Stored<ImageStream, StreamStrategy>>,
     /// Where images are pulled from and pushed to.
     pub registries: Registries,
-    views: Cache<Key, Arc<StreamView>, Weight>,
-    images_shown: Cache<Key, Arc<Shown>, ShownWeight>,
+    views: FreshCache<StreamView>,
+    images_shown: FreshCache<Entry>,
 }
 
 /// What is needed of a stream to show its images, as of one revision of the stream.
 #[derive(Debug)]
 pub struct StreamView {
-    revision: Revision,
-    fresh: Freshness,
     /// The JSON of the stream's annotations; empty where it has none.
     pub annotations: Vec<u8>,
     /// The images in the history of its tags.
     pub history: StreamIndex,
     family: Mutex<Option<Family>>,
-}
-
-/// What a stream shows of an image, as of one revision of the image.
-#[derive(Debug)]
-pub struct Shown {
-    /// The row.
-    pub entry: Entry,
-    fresh: Freshness,
-}
-
-/// The latest revision of the store when something was known to be right. While nothing is committed it still is, and
-/// the store need not be asked.
-#[derive(Debug, Default)]
-struct Freshness(AtomicU64);
-
-impl Freshness {
-    fn is_sure(&self, latest: Option<Revision>) -> bool {
-        latest.is_some_and(|latest| self.0.load(Ordering::Relaxed) == latest.0)
-    }
-
-    /// `latest` must have been read before what is known to be right now.
-    fn note(&self, latest: Option<Revision>) {
-        self.0.store(latest.unwrap_or_default().0, Ordering::Relaxed);
-    }
 }
 
 /// The images of a stream with the parts of those that list images, as of one revision of all such lists.
@@ -93,50 +64,24 @@ impl Catalog {
             images: Arc::new(Stored::new(store.clone(), resource("images"), ImageStrategy)),
             streams: Arc::new(Stored::new(store.clone(), resource("imagestreams"), strategy)),
             registries,
-            views: Cache::with_options(one_shard(STREAM_CACHE_BYTES), Weight, Default::default(), Default::default()),
-            images_shown: Cache::with_options(
-                one_shard(IMAGE_CACHE_BYTES),
-                ShownWeight,
-                Default::default(),
-                Default::default(),
-            ),
+            views: FreshCache::new(STREAM_CACHE_BYTES),
+            images_shown: FreshCache::new(IMAGE_CACHE_BYTES),
         }
     }
 
-    /// What is needed to show images of a stream; as fresh as the store, decoded once for each revision.
+    /// What is needed to show images of a stream; as fresh as the store, decoded once a revision while there is room.
     ///
     /// # Errors
     /// Failures of the store.
-    pub async fn stream_view(&self, namespace: &str, name: &str) -> Result<Option<Arc<StreamView>>, Status> {
+    pub async fn stream_view(&self, namespace: &str, name: &str) -> Result<Option<Arc<Fresh<StreamView>>>, Status> {
         let key = self.streams.key(namespace, name);
-        let (latest, kept) = (self.streams.store().latest(), self.views.get(&key));
-        if let Some(view) = kept.as_ref().filter(|view| view.fresh.is_sure(latest)) {
-            return Ok(Some(view.clone()));
-        }
-        let known = kept.as_ref().map(|view| view.revision);
-        let found = self.streams.store().get(&key, known).await.map_err(|error| status_of(&error))?;
-        let view = match (found, kept) {
-            (Lookup::Unchanged, Some(view)) => view,
-            (Lookup::Found(entry), _) => {
-                let view = Arc::new(self.view_of(&entry)?);
-                self.views.insert(key, view.clone());
-                view
-            }
-            (Lookup::Missing | Lookup::Unchanged, _) => {
-                self.views.remove(&key);
-                return Ok(None);
-            }
-        };
-        view.fresh.note(latest);
-        Ok(Some(view))
+        self.views.get(self.streams.store(), key, |entry| self.view_of(&entry)).await
     }
 
     fn view_of(&self, entry: &Entry) -> Result<StreamView, Status> {
         let stream = self.streams.decode(entry)?;
         let annotations = &stream.metadata.annotations;
         Ok(StreamView {
-            revision: entry.revision,
-            fresh: Freshness::default(),
             annotations: if annotations.is_empty() { Vec::new() } else { json::encode(annotations) },
             history: StreamIndex::of(&stream),
             family: Mutex::new(None),
@@ -187,32 +132,12 @@ impl Catalog {
         Ok(StreamIndex::from_names(seen))
     }
 
-    /// What streams show of the image `name`; as fresh as the store, read once for each revision while there is room.
+    /// The row with what streams show of the image `name`; as fresh as the store.
     ///
     /// # Errors
     /// Failures of the store.
-    pub async fn image_shown(&self, name: &str) -> Result<Option<Arc<Shown>>, Status> {
-        let key = record::key(name);
-        let (latest, kept) = (self.images.store().latest(), self.images_shown.get(&key));
-        if let Some(shown) = kept.as_ref().filter(|shown| shown.fresh.is_sure(latest)) {
-            return Ok(Some(shown.clone()));
-        }
-        let known = kept.as_ref().map(|shown| shown.entry.revision);
-        let found = self.images.store().get(&key, known).await.map_err(|error| status_of(&error))?;
-        let shown = match (found, kept) {
-            (Lookup::Unchanged, Some(shown)) => shown,
-            (Lookup::Found(entry), _) => {
-                let shown = Arc::new(Shown { entry, fresh: Freshness::default() });
-                self.images_shown.insert(key, shown.clone());
-                shown
-            }
-            (Lookup::Missing | Lookup::Unchanged, _) => {
-                self.images_shown.remove(&key);
-                return Ok(None);
-            }
-        };
-        shown.fresh.note(latest);
-        Ok(Some(shown))
+    pub async fn image_shown(&self, name: &str) -> Result<Option<Arc<Fresh<Entry>>>, Status> {
+        self.images_shown.get(self.images.store(), record::key(name), Ok).await
     }
 
     /// The entry of a row beside the stored objects.
@@ -227,34 +152,18 @@ impl Catalog {
     }
 }
 
-/// One shard, since a cache refuses what does not fit into a shard, and a stream may be as large as the whole cache.
-fn one_shard(bytes: u64) -> quick_cache::Options {
-    let mut options = quick_cache::OptionsBuilder::new();
-    options.shards(1).estimated_items_capacity(4096).weight_capacity(bytes);
-    options.build().expect("all options that are needed are given")
-}
-
-/// Weighs a stream by its names, which are nearly all that it keeps.
-#[derive(Clone)]
-struct Weight;
-
-impl Weighter<Key, Arc<StreamView>> for Weight {
-    fn weight(&self, key: &Key, view: &Arc<StreamView>) -> u64 {
-        const ENTRY: usize = 256;
+impl Weigh for StreamView {
+    fn weigh(&self) -> usize {
+        /// Memory of a name besides its letters.
         const NAME: usize = 40;
-        let names: usize = view.history.names().iter().map(|name| name.len() + NAME).sum();
-        // Twice the names, for a family that is as large as the history.
-        (ENTRY + key.as_str().len() + view.annotations.len() + 2 * names) as u64
+        let names: usize = self.history.names().iter().map(|name| name.len() + NAME).sum();
+        // Twice the names, for a family about as large as the history; it is made later, if at all.
+        self.annotations.len() + 2 * names
     }
 }
 
-/// Weighs what is shown of an image by its bytes.
-#[derive(Clone)]
-struct ShownWeight;
-
-impl Weighter<Key, Arc<Shown>> for ShownWeight {
-    fn weight(&self, key: &Key, shown: &Arc<Shown>) -> u64 {
-        const ENTRY: usize = 128;
-        (ENTRY + 2 * key.as_str().len() + shown.entry.value.len()) as u64
+impl Weigh for Entry {
+    fn weigh(&self) -> usize {
+        self.key.as_str().len() + self.value.len()
     }
 }

@@ -63,7 +63,7 @@ impl Get<ImageStreamImage> for View {
         let image = image.ok_or_else(|| Status::not_found(SINGULAR, cx.name()))?;
         let shown = self.0.image_shown(&image).await?;
         let shown = shown.ok_or_else(|| Status::not_found(PLURAL, &image))?;
-        compose(cx, &stream, &shown.entry).map(Sent::Json)
+        compose(cx, &stream, &shown).map(Sent::Json)
     }
 }
 

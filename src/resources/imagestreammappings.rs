@@ -11,6 +11,7 @@ use crate::rest::endpoint::{Builder, Create, Endpoint, Scope};
 use crate::rest::metadata;
 use crate::rest::reply::Written;
 use crate::rest::update::{Decision, transact};
+use crate::store::Entry;
 
 /// The resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
@@ -39,7 +40,7 @@ impl Create<ImageStreamMapping> for Push {
             };
             let before = streams.decode(stream)?;
             let mut after = before.clone();
-            let event = self.event(cx, &mapping, &before, present.is_some());
+            let event = self.event(cx, &mapping, &before, present.as_ref());
             let mut changes = Vec::new();
             if history::push(&mut after, &mapping.tag, event).is_change() {
                 history::push_to_followers(&mut after, &mapping.tag);
@@ -84,11 +85,13 @@ impl Push {
         Ok(image)
     }
 
-    fn event(&self, cx: &Cx, mapping: &ImageStreamMapping, stream: &ImageStream, is_known: bool) -> TagEvent {
+    /// The event that the push is. An image that is `present` and was pushed to the internal registry is pulled from there
+    /// through this stream, wherever it was pushed first.
+    fn event(&self, cx: &Cx, mapping: &ImageStreamMapping, stream: &ImageStream, present: Option<&Entry>) -> TagEvent {
         let image = &mapping.image;
         let is_managed = image.metadata.annotations.get(MANAGED).is_some_and(|value| value == "true");
         let mut reference = image.docker_image_reference.clone();
-        if is_known && is_managed {
+        if present.is_some() && is_managed {
             let mut stream = stream.clone();
             self.0.registries.decorate(&mut stream);
             let repository = [&stream.status.docker_image_repository, &stream.spec.docker_image_repository];

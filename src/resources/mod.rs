@@ -10,6 +10,7 @@ use crate::rest::serve::Api;
 
 pub mod catalog;
 mod columns;
+pub mod fresh;
 mod images;
 mod imagestreamimages;
 mod imagestreammappings;

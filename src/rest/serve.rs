@@ -69,9 +69,7 @@ impl Api {
         let endpoint = self.find(&request.target).ok_or_else(Status::no_such_path)?;
         let handler = endpoint.route(request.method, route_of(&request.target))?;
         let representation = wanted.agree(endpoint.forms)?;
-        if request.method == Method::GET
-            && request.query.get("export").is_some_and(|value| value != "false" && value != "0")
-        {
+        if request.method == Method::GET && request.query.switch("export") {
             let text = "the export parameter, deprecated since v1.14, is no longer supported";
             return Err(Status::bad_request(text));
         }

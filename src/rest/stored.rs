@@ -77,11 +77,6 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         Self { store, resource, strategy, kind: std::marker::PhantomData }
     }
 
-    /// What is special about the type.
-    pub fn strategy(&self) -> &S {
-        &self.strategy
-    }
-
     /// The store.
     pub fn store(&self) -> &dyn Store {
         &*self.store
@@ -124,19 +119,8 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     /// # Errors
     /// Failures of the store.
     pub async fn find(&self, namespace: &str, name: &str) -> Result<Option<T>, Status> {
-        match self.entry(namespace, name).await? {
-            Some(entry) => self.decode(&entry).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// The stored entry of a name.
-    ///
-    /// # Errors
-    /// Failures of the store.
-    pub async fn entry(&self, namespace: &str, name: &str) -> Result<Option<Entry>, Status> {
         match self.store.get(&self.key(namespace, name), None).await.map_err(|error| status_of(&error))? {
-            Lookup::Found(entry) => Ok(Some(entry)),
+            Lookup::Found(entry) => self.decode(&entry).map(Some),
             Lookup::Missing | Lookup::Unchanged => Ok(None),
         }
     }

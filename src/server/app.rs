@@ -9,9 +9,9 @@ use axum::extract::Request;
 use axum::response::Response;
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method, Uri, header};
-
 use tower::ServiceExt;
 
+use super::documents::Documents;
 use super::health::Health;
 use super::held::held;
 use super::inflight::{InFlight, is_mutating};
@@ -42,7 +42,7 @@ pub(super) struct App {
     /// What happened.
     pub(super) metrics: Arc<Metrics>,
     /// The documents that never change.
-    pub(super) documents: super::documents::Documents,
+    pub(super) documents: Documents,
     /// The longest that a request may take.
     pub(super) request_timeout: Duration,
 }
@@ -96,8 +96,9 @@ pub(super) async fn guard(app: &App, fixed: Router, mut request: Request) -> Res
             }
         }
     };
-    app.metrics.answered(&labels, response.status().as_u16(), start.elapsed());
-    tell(&response, &audit_id, &method, uri.path(), start.elapsed());
+    let took = start.elapsed();
+    app.metrics.answered(&labels, response.status().as_u16(), took);
+    tell(&response, &audit_id, &method, uri.path(), took);
     let headers = response.headers_mut();
     headers.insert(AUDIT_ID, audit_id);
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

@@ -1,27 +1,28 @@
 //! Documents that never change while the server runs: made once, sent from memory.
 
 use bytes::Bytes;
+use http::HeaderValue;
 use serde::Serialize;
 use sha2::{Digest, Sha512};
 
 use crate::api::GROUP;
 use crate::resources::API;
-use crate::rest::discovery::{self, Aggregated, Group, GroupList, ResourceList};
+use crate::rest::discovery;
 use crate::rest::json;
 use crate::rest::serve::Api;
 
-/// Discovery and the version.
+/// Discovery and the version, as JSON: compact and with a final newline, but for the version.
 pub(super) struct Documents {
     /// `/apis`.
-    pub(super) groups: GroupList,
+    pub(super) groups: Bytes,
     /// `/apis/<group>`.
-    pub(super) group: Group,
+    pub(super) group: Bytes,
     /// `/apis/<group>/<version>`.
-    pub(super) resources: ResourceList,
+    pub(super) resources: Bytes,
     /// `/apis` in one document, with everything below it.
-    pub(super) aggregated: Aggregated,
+    pub(super) aggregated: Bytes,
     /// The entity tag of `aggregated`, with its quotes.
-    pub(super) aggregated_tag: String,
+    pub(super) aggregated_tag: HeaderValue,
     /// `/version`, indented.
     pub(super) version: Bytes,
 }
@@ -51,9 +52,8 @@ const PLATFORM: &str = if cfg!(target_arch = "aarch64") { "linux/arm64" } else {
 impl Documents {
     /// The documents about an API.
     pub(super) fn new(api: &Api) -> Self {
-        let aggregated = discovery::aggregated(API, GROUP, api.endpoints());
-        let hash = Sha512::digest(json::encode(&aggregated));
-        let hash: String = hash.iter().map(|byte| format!("{byte:02X}")).collect();
+        let aggregated = line(&discovery::aggregated(API, GROUP, api.endpoints()));
+        let hash: String = Sha512::digest(&aggregated).iter().map(|byte| format!("{byte:02X}")).collect();
         let version = Version {
             major: env!("CARGO_PKG_VERSION_MAJOR"),
             minor: env!("CARGO_PKG_VERSION_MINOR"),
@@ -70,12 +70,18 @@ impl Documents {
             platform: PLATFORM,
         };
         Self {
-            groups: discovery::groups(API, GROUP),
-            group: discovery::group(API, GROUP),
-            resources: discovery::resources(API, api.endpoints()),
+            groups: line(&discovery::groups(API, GROUP)),
+            group: line(&discovery::group(API, GROUP)),
+            resources: line(&discovery::resources(API, api.endpoints())),
             aggregated,
-            aggregated_tag: format!("\"{hash}\""),
+            aggregated_tag: HeaderValue::try_from(format!("\"{hash}\"")).expect("a hash in quotes is plain ASCII"),
             version: json::indent(&json::encode(&version)).into(),
         }
     }
+}
+
+fn line(document: &impl Serialize) -> Bytes {
+    let mut compact = json::encode(document);
+    compact.push(b'\n');
+    compact.into()
 }

@@ -1,9 +1,12 @@
 //! `/livez`, `/readyz` and `/healthz`: whether to restart the server, and whether to send requests to it.
 //!
-//! Storage counts for `/readyz` only: a restart does not mend it.
+//! Storage counts for `/readyz` only: a restart frees no disk, and probes that fail on all replicas at once would end them
+//! all. What a restart does mend, a store that stopped after an I/O error, is left to whoever sees `/readyz` fail.
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::runtime::Handle;
 
 use super::shutdown::{Phase, Shutdown};
 use crate::rest::query::Query;
@@ -118,10 +121,16 @@ impl Health {
             Check::Ping => Ok(()),
             Check::Shutdown if self.shutdown.phase() == Phase::Running => Ok(()),
             Check::Shutdown => Err("the server is shutting down".into()),
-            Check::Storage => match tokio::time::timeout(PATIENCE, self.store.healthy()).await {
-                Ok(healthy) => healthy.map_err(|why| why.to_string()),
-                Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
-            },
+            Check::Storage => {
+                // The embedded store reads on the calling thread, where no patience could end it.
+                let (store, here) = (self.store.clone(), Handle::current());
+                let asking = tokio::task::spawn_blocking(move || here.block_on(store.healthy()));
+                match tokio::time::timeout(PATIENCE, asking).await {
+                    Ok(Ok(healthy)) => healthy.map_err(|why| why.to_string()),
+                    Ok(Err(why)) => Err(why.to_string()),
+                    Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+                }
+            }
         }
     }
 }

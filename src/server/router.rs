@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use tower::Service;
 
 use super::app::{self, App, Asked};
+use super::documents::Documents;
 use super::inflight::is_mutating;
 use super::respond;
 use crate::auth::User;
@@ -151,39 +152,37 @@ async fn version(State(app): State<Arc<App>>, request: Request) -> Response {
 }
 
 async fn group(State(app): State<Arc<App>>, request: Request) -> Response {
-    document(&request, |media| Reply::document(media, &app.documents.group))
+    document(&request, |media| Reply::prepared(media, &app.documents.group))
 }
 
 async fn resources(State(app): State<Arc<App>>, request: Request) -> Response {
-    document(&request, |media| Reply::document(media, &app.documents.resources))
+    document(&request, |media| Reply::prepared(media, &app.documents.resources))
 }
 
 async fn groups(State(app): State<Arc<App>>, request: Request) -> Response {
     if asks_for_aggregated(request.headers()) && request.method() == Method::GET {
         return aggregated(&app, request.headers());
     }
-    let mut response = document(&request, |media| Reply::document(media, &app.documents.groups));
+    let mut response = document(&request, |media| Reply::prepared(media, &app.documents.groups));
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
     response
 }
 
 /// Everything about discovery in one document, or 304 for who has it already.
 fn aggregated(app: &App, headers: &HeaderMap) -> Response {
-    let tag = &app.documents.aggregated_tag;
-    let is_known = headers.get(header::IF_NONE_MATCH).is_some_and(|value| value.as_bytes() == tag.as_bytes());
-    let mut response = match Reply::document(Media::Json { pretty: false }, &app.documents.aggregated) {
-        _ if is_known => {
+    let Documents { aggregated, aggregated_tag: tag, .. } = &app.documents;
+    let mut response = match headers.get(header::IF_NONE_MATCH) {
+        Some(known) if known == tag => {
             let mut response = Response::default();
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             response
         }
-        Ok(reply) => respond::reply(Reply { content_type: AGGREGATED, ..reply }),
-        Err(status) => return respond::status(&status, Media::Json { pretty: true }),
+        _ => respond::reply(Reply::new(200, AGGREGATED, aggregated.clone())),
     };
     let headers = response.headers_mut();
     headers.insert(header::VARY, HeaderValue::from_static("Accept"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
-    headers.insert(header::ETAG, HeaderValue::from_str(tag).expect("a hash in quotes is plain ASCII"));
+    headers.insert(header::ETAG, tag.clone());
     response
 }
 

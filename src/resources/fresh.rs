@@ -1,0 +1,107 @@
+//! What is made of rows of the store and kept in memory, yet never older than the store.
+//!
+//! A value is made once for each revision of its row, while there is room. Each use asks the store whether the row is still
+//! at that revision; while nothing at all was committed since the last use, not even that.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+use crate::meta::Status;
+use crate::rest::failure::status_of;
+use crate::store::{Entry, Key, Lookup, Revision, Store};
+
+/// Something whose memory can be told, in bytes.
+pub(super) trait Weigh {
+    /// About as much memory as it takes.
+    fn weigh(&self) -> usize;
+}
+
+/// Values by the keys of their rows.
+pub(super) struct FreshCache<V> {
+    kept: Cache<Key, Arc<Fresh<V>>, Weights>,
+}
+
+/// A value that was made of a row.
+#[derive(Debug)]
+pub struct Fresh<V> {
+    value: V,
+    /// The revision of the row.
+    row: Revision,
+    /// The latest revision of the store when the value was known to be right; 0 where that is never known.
+    sure_at: AtomicU64,
+}
+
+impl<V: Weigh> FreshCache<V> {
+    /// An empty cache for values of so many bytes.
+    ///
+    /// It has one shard, since a cache refuses what does not fit into a shard, and a value may be as large as all of it.
+    pub(super) fn new(bytes: u64) -> Self {
+        let mut options = quick_cache::OptionsBuilder::new();
+        options.shards(1).estimated_items_capacity(4096).weight_capacity(bytes);
+        let options = options.build().expect("all options that are needed are given");
+        Self { kept: Cache::with_options(options, Weights, Default::default(), Default::default()) }
+    }
+
+    /// The value of a row as it is now; none where there is no row. `make` makes it of the row.
+    ///
+    /// # Errors
+    /// Failures of the store, and of `make`.
+    pub(super) async fn get(
+        &self,
+        store: &dyn Store,
+        key: Key,
+        make: impl FnOnce(Entry) -> Result<V, Status>,
+    ) -> Result<Option<Arc<Fresh<V>>>, Status> {
+        // Before the row is read: what is read then is at least as new, so a value is never held for newer than it is.
+        let latest = store.latest().unwrap_or_default();
+        let kept = self.kept.get(&key);
+        if let Some(fresh) = kept.as_ref().filter(|fresh| fresh.is_sure_at(latest)) {
+            return Ok(Some(fresh.clone()));
+        }
+        let known = kept.as_ref().map(|fresh| fresh.row);
+        let fresh = match (store.get(&key, known).await.map_err(|error| status_of(&error))?, kept) {
+            (Lookup::Unchanged, Some(fresh)) => fresh,
+            (Lookup::Found(entry), _) => {
+                let row = entry.revision;
+                let fresh = Arc::new(Fresh { value: make(entry)?, row, sure_at: AtomicU64::default() });
+                self.kept.insert(key, fresh.clone());
+                fresh
+            }
+            (Lookup::Missing | Lookup::Unchanged, _) => {
+                self.kept.remove(&key);
+                return Ok(None);
+            }
+        };
+        fresh.sure_at.store(latest.0, Ordering::Relaxed);
+        Ok(Some(fresh))
+    }
+}
+
+impl<V> Fresh<V> {
+    fn is_sure_at(&self, latest: Revision) -> bool {
+        latest != Revision(0) && self.sure_at.load(Ordering::Relaxed) == latest.0
+    }
+}
+
+impl<V> Deref for Fresh<V> {
+    type Target = V;
+
+    fn deref(&self) -> &V {
+        &self.value
+    }
+}
+
+#[derive(Clone)]
+struct Weights;
+
+impl<V: Weigh> Weighter<Key, Arc<Fresh<V>>> for Weights {
+    fn weight(&self, key: &Key, fresh: &Arc<Fresh<V>>) -> u64 {
+        /// Memory of an entry besides its key and value.
+        const ENTRY: usize = 128;
+        (ENTRY + key.as_str().len() + fresh.value.weigh()) as u64
+    }
+}
