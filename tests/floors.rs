@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// The modules, from the ground up. A module uses nothing beside it and nothing above it.
 const FLOORS: [&[&str]; 7] = [
     &["meta", "store", "telemetry"],
-    &["api"],
+    &["api", "cluster"],
     &["domain", "auth"],
     &["rest", "registry"],
     &["resources"],

@@ -1,0 +1,7 @@
+//! The control plane, as far as this server asks it anything: how to reach it, and what is followed of it.
+//!
+//! Knows Kubernetes' own objects; knows nothing of images, of requests, and of who may do what.
+
+mod connect;
+
+pub use connect::{Clients, ConnectError, Options, told};
