@@ -2,4 +2,5 @@
 //! process. Nothing here knows what a test is about.
 
 pub(crate) mod client;
+pub(crate) mod expect;
 pub(crate) mod process;

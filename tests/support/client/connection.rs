@@ -6,7 +6,7 @@ use std::io;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::pki_types::ServerName;
+use rustls::{HandshakeKind, pki_types::ServerName};
 use tokio::{io::AsyncWriteExt, io::BufReader, net::TcpStream, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -34,7 +34,32 @@ impl Begun {
     }
 }
 
+/// A connection of HTTP/1.1 that stays open between requests.
+pub(crate) struct Kept {
+    client: Client,
+    stream: BufReader<TlsStream<TcpStream>>,
+}
+
+impl Kept {
+    /// Sends a request and reads the answer. Fails when the server has closed the connection meanwhile.
+    pub(crate) async fn send(&mut self, request: Request) -> io::Result<Answer> {
+        let request = self.client.signed(request).header("connection", "keep-alive");
+        write(&mut self.stream, &request.head(self.client.address), request.body.as_deref()).await?;
+        timeout(DEADLINE, wire::read_answer(&mut self.stream, &request.method)).await?
+    }
+
+    /// Whether the handshake took up an earlier session of this client, in which no certificate was sent again.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.stream.get_ref().get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+}
+
 impl Client {
+    /// Opens a connection that stays open.
+    pub(crate) async fn keep_open(&self) -> io::Result<Kept> {
+        Ok(Kept { client: self.clone(), stream: BufReader::new(self.open(&["http/1.1"]).await?) })
+    }
+
     /// A TLS connection that offers these protocols.
     pub(crate) async fn open(&self, protocols: &[&str]) -> io::Result<TlsStream<TcpStream>> {
         let mut tls = (*self.tls).clone();
@@ -57,12 +82,10 @@ impl Client {
 
     /// Sends requests one after the other on one connection of HTTP/1.1.
     pub(crate) async fn send_in_turn(&self, requests: Vec<Request>) -> io::Result<Vec<Answer>> {
-        let mut stream = BufReader::new(self.open(&["http/1.1"]).await?);
+        let mut connection = self.keep_open().await?;
         let mut answers = Vec::new();
         for request in requests {
-            let request = self.signed(request).header("connection", "keep-alive");
-            write(&mut stream, &request.head(self.address), request.body.as_deref()).await?;
-            answers.push(timeout(DEADLINE, wire::read_answer(&mut stream, &request.method)).await??);
+            answers.push(connection.send(request).await?);
         }
         Ok(answers)
     }

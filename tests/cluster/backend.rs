@@ -1,0 +1,270 @@
+//! The real binary beside a control plane, with the rights of its service account there.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::child::{Child, LogsOfFailure, end_of, free_port};
+use super::objects::{self, API_SERVICE, SERVER, V1};
+use super::pki::{Authority, Pair};
+use super::plane::{Authorities, ControlPlane, replace};
+use super::wait::until;
+use crate::support::client::{Answer, Client, Identity, Request};
+
+/// Where the certificate of a server comes from.
+pub(crate) enum Certificate {
+    /// From an authority of the test.
+    Issued,
+    /// The server makes it.
+    OwnCa,
+}
+
+/// A server on a port and with a folder of its own. It is killed on drop.
+pub(crate) struct Backend {
+    folder: PathBuf,
+    port: u16,
+    arguments: Vec<String>,
+    /// The authorities that clients of this server trust; none while the server is yet to make its own.
+    trusted: Option<String>,
+    child: Option<Child>,
+    _logs: Option<LogsOfFailure>,
+    _removed_on_drop: Option<TempDir>,
+}
+
+/// Flags and folder of a server that does not run yet.
+pub(crate) struct Prepared(Backend);
+
+impl Prepared {
+    /// A server that may do in the cluster what the manifests let it.
+    pub(crate) async fn new(plane: &ControlPlane, certificate: Certificate) -> Self {
+        let temporary = tempfile::tempdir().expect("a temporary folder can be made");
+        let folder = temporary.path().to_owned();
+        let token = token(plane, SERVER, SERVER).await;
+        let kubeconfig = plane.kubeconfig(&Identity::token(&token)).expect("a kubeconfig can be written");
+        let port = free_port();
+        let path = |name: &str| folder.join(name).display().to_string();
+        let mut arguments = vec![
+            "serve".to_owned(),
+            format!("--kubeconfig={}", kubeconfig.display()),
+            "--bind-address=127.0.0.1".to_owned(),
+            format!("--secure-port={port}"),
+            format!("--data-dir={}", path("data")),
+            format!("--cert-dir={}", path("certs")),
+            format!("--service-name={SERVER}"),
+            format!("--service-namespace={SERVER}"),
+            "--internal-registry-hostname=image-registry.openshift-image-registry.svc:5000".to_owned(),
+            "--shutdown-delay-duration=0s".to_owned(),
+            "--logging-format=json".to_owned(),
+        ];
+        let mut backend = Backend {
+            trusted: None,
+            child: None,
+            _logs: Some(LogsOfFailure(vec![folder.join("log")])),
+            _removed_on_drop: Some(temporary),
+            folder,
+            port,
+            arguments: Vec::new(),
+        };
+        if matches!(certificate, Certificate::Issued) {
+            arguments.push(format!("--tls-cert-file={}", backend.path("serving.crt").display()));
+            arguments.push(format!("--tls-private-key-file={}", backend.path("serving.key").display()));
+            let Authorities { backend: present, next_backend: next, .. } = &plane.authorities;
+            backend.trusted = Some(present.pem() + &next.pem());
+            backend.show(&certificate_by(present));
+        }
+        backend.arguments = arguments;
+        Self(backend)
+    }
+
+    /// Where the server will listen.
+    pub(crate) fn port(&self) -> u16 {
+        self.0.port
+    }
+
+    /// Adds a flag.
+    pub(crate) fn flag(mut self, flag: &str) -> Self {
+        self.0.arguments.push(flag.to_owned());
+        self
+    }
+
+    /// Starts the process and does not wait for anything.
+    pub(crate) fn spawn(mut self) -> Backend {
+        self.0.spawn();
+        self.0
+    }
+
+    /// Starts the server and waits until it is ready.
+    pub(crate) async fn start(self) -> Backend {
+        let backend = self.spawn();
+        backend.ready().await;
+        backend
+    }
+
+    /// Starts the server for the rest of the test process: its folder stays for as long.
+    pub(crate) async fn start_for_all_tests(mut self) -> Backend {
+        let folder = self.0._removed_on_drop.take().map(TempDir::keep);
+        self.0._logs = None;
+        let log = self.0.log_path();
+        let program = Path::new(env!("CARGO_BIN_EXE_imagestream-apiserver"));
+        let child = Child::start_and_remove(program, &self.0.arguments, &log, folder.as_deref());
+        self.0.child = Some(child.expect("the server can be started"));
+        self.0.ready().await;
+        self.0
+    }
+}
+
+impl Backend {
+    fn spawn(&mut self) {
+        let program = Path::new(env!("CARGO_BIN_EXE_imagestream-apiserver"));
+        let child = Child::start(program, &self.arguments, &self.log_path());
+        self.child = Some(child.expect("the server can be started"));
+    }
+
+    /// Kills the process, as a power failure would.
+    pub(crate) fn kill(&mut self) {
+        self.child = None;
+    }
+
+    /// Starts the server again, on the same port and the same data, and waits until it is ready.
+    pub(crate) async fn start_again(&mut self) {
+        self.kill();
+        self.spawn();
+        self.ready().await;
+    }
+
+    /// Asks the process to end (SIGTERM) and waits for it.
+    pub(crate) async fn terminate(&mut self) -> ExitStatus {
+        self.child.as_mut().expect("the server runs").terminate().expect("a signal can be sent");
+        let child = self.child.take().expect("the server runs");
+        until("the server ends", || async { child.end().ok_or_else(|| "it runs".to_owned()) }).await
+    }
+
+    /// Whether the process has ended by itself.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.child.as_ref().is_none_or(|child| child.end().is_some())
+    }
+
+    /// Waits until the server says that it is ready.
+    pub(crate) async fn ready(&self) {
+        until("the server is ready", || async {
+            assert!(!self.has_ended(), "the server ended before it was ready: {}", end_of(&self.log_path()));
+            let answer = self.try_client(&Identity::default())?.send_unchecked(Request::new("GET", "/readyz")).await;
+            match answer {
+                Ok(answer) if answer.status == 200 => Ok(()),
+                Ok(answer) => Err(String::from_utf8_lossy(&answer.body).into_owned()),
+                Err(why) => Err(why.to_string()),
+            }
+        })
+        .await;
+    }
+
+    /// Puts a certificate and its key in the place of those that the server shows. It re-reads them once a minute.
+    pub(crate) fn show(&self, pair: &Pair) {
+        replace(&self.path("serving.key"), &pair.key).expect("the key can be written");
+        replace(&self.path("serving.crt"), &pair.certificate).expect("the certificate can be written");
+    }
+
+    /// A client that speaks to the server directly.
+    pub(crate) fn client(&self, identity: &Identity) -> Client {
+        self.try_client(identity).expect("the authority of the server is known")
+    }
+
+    fn try_client(&self, identity: &Identity) -> Result<Client, String> {
+        Ok(self.client_trusting(&self.authority()?, identity))
+    }
+
+    /// A client that trusts other authorities than those of this server.
+    pub(crate) fn client_trusting(&self, authorities: &str, identity: &Identity) -> Client {
+        Client::new(self.address(), authorities.as_bytes(), identity.clone())
+    }
+
+    /// Sets the authorities that clients trust from now on.
+    pub(crate) fn trust(&mut self, authorities: &str) {
+        self.trusted = Some(authorities.to_owned());
+    }
+
+    /// The authority of the server's certificate.
+    pub(crate) fn authority(&self) -> Result<String, String> {
+        match &self.trusted {
+            Some(trusted) => Ok(trusted.clone()),
+            None => fs::read_to_string(self.path("certs/ca.crt")).map_err(|why| format!("certs/ca.crt: {why}")),
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    pub(crate) fn log_path(&self) -> PathBuf {
+        self.path("log")
+    }
+
+    /// What the server has logged so far.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.log_path()).unwrap_or_default()).into_owned()
+    }
+
+    /// Sends a request to the server, not through kube-apiserver. Panics when there is no answer.
+    pub(crate) async fn ask(&self, identity: &Identity, request: Request) -> Answer {
+        let line = format!("{} {}", request.method, request.target);
+        let answer = self.client(identity).send(request).await;
+        answer.unwrap_or_else(|why| panic!("the server does not answer {line}: {why}"))
+    }
+}
+
+/// A certificate of the server: for the name that kube-apiserver asks for, and for the address of the tests.
+pub(crate) fn certificate_by(authority: &Authority) -> Pair {
+    authority.server(&[&format!("{SERVER}.{SERVER}.svc"), "127.0.0.1"])
+}
+
+/// A token of a service account.
+pub(crate) async fn token(plane: &ControlPlane, namespace: &str, name: &str) -> String {
+    let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
+    let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+    let answer = plane.create(&path, &request).await;
+    answer["status"]["token"].as_str().expect("there is a token").to_owned()
+}
+
+impl ControlPlane {
+    /// Registers a server as the APIService of the group and waits until it is available.
+    pub(crate) async fn register(&self, backend: &Backend) {
+        let authority = backend.authority().expect("the authority of the server is known");
+        self.apply(&[objects::service(), objects::api_service(backend.port(), Some(&authority))]);
+        self.available().await;
+    }
+
+    /// Waits until kube-apiserver sends requests for the group to its server.
+    pub(crate) async fn available(&self) {
+        until("the APIService is available", || async {
+            let api_service = self.get(API_SERVICE).await.ok_or("it is not there")?;
+            let condition = &api_service["status"]["conditions"][0];
+            if condition["type"] == "Available" && condition["status"] == "True" {
+                return Ok(());
+            }
+            Err(condition.to_string())
+        })
+        .await;
+    }
+
+    /// Creates a namespace that a server lets things be created in.
+    pub(crate) async fn create_namespace(&self, name: &str) -> Value {
+        self.create("/api/v1/namespaces", &objects::namespace(name)).await
+    }
+}
+
+/// A path below the version of the API.
+pub(crate) fn path(namespace: &str, rest: &str) -> String {
+    format!("{V1}/namespaces/{namespace}/{rest}")
+}

@@ -1,0 +1,24 @@
+//! The control plane of the tests, from the bottom up, and then the tests.
+
+mod child;
+mod pki;
+mod tools;
+
+mod backend;
+mod grants;
+mod kubectl;
+mod objects;
+mod plane;
+mod site;
+mod wait;
+
+mod aggregation;
+mod credentials;
+mod installation;
+mod manifests;
+mod namespaces;
+mod outage;
+mod own_ca;
+mod recorded;
+mod rotation;
+mod trust;

@@ -1,0 +1,101 @@
+//! The objects that tests put into a cluster, beside those of the manifests.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use serde_json::{Value, json};
+
+/// The Service in front of the server, its ServiceAccount, and the namespace of both.
+pub(crate) const SERVER: &str = "imagestream-apiserver";
+/// Where the APIService is found.
+pub(crate) const API_SERVICE: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v1.image.openshift.io";
+/// Everything below this path is a resource of ours.
+pub(crate) const V1: &str = "/apis/image.openshift.io/v1";
+
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+/// A namespace.
+pub(crate) fn namespace(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+}
+
+/// A service account.
+pub(crate) fn service_account(namespace: &str, name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"namespace": namespace, "name": name}})
+}
+
+/// The Service that leads to a server on this machine.
+pub(crate) fn service() -> Value {
+    json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": SERVER, "name": SERVER},
+        "spec": {"type": "ExternalName", "externalName": "localhost"}})
+}
+
+/// The APIService of a server on this port, trusted if its certificate comes from an authority of the bundle.
+pub(crate) fn api_service(port: u16, bundle: Option<&str>) -> Value {
+    let mut object = json!({
+        "apiVersion": "apiregistration.k8s.io/v1",
+        "kind": "APIService",
+        "metadata": {"name": "v1.image.openshift.io"},
+        "spec": {
+            "group": "image.openshift.io",
+            "version": "v1",
+            "groupPriorityMinimum": 9900,
+            "versionPriority": 15,
+            "service": {"namespace": SERVER, "name": SERVER, "port": port},
+        },
+    });
+    if let Some(bundle) = bundle {
+        object["spec"]["caBundle"] = in_base64(bundle).into();
+    }
+    object
+}
+
+/// How bytes, such as those of `spec.caBundle`, stand in an object.
+pub(crate) fn in_base64(bytes: impl AsRef<[u8]>) -> String {
+    BASE64_STANDARD.encode(bytes)
+}
+
+/// The text that stands so in an object.
+pub(crate) fn from_base64(text: &str) -> String {
+    let bytes = BASE64_STANDARD.decode(text).expect("an object has base64");
+    String::from_utf8(bytes).expect("it is a text")
+}
+
+/// The Secret that replicas share.
+pub(crate) const SECRET: &str = "imagestream-apiserver-certificates";
+
+/// A Role or a ClusterRole.
+pub(crate) fn role(kind: &str, namespace: &str, name: &str, rules: Value) -> Value {
+    json!({"apiVersion": format!("{RBAC}/v1"), "kind": kind, "metadata": metadata(namespace, name), "rules": rules})
+}
+
+/// A RoleBinding or a ClusterRoleBinding to a role, given by kind and name.
+pub(crate) fn binding(kind: &str, namespace: &str, name: &str, role: (&str, &str), subjects: &[Value]) -> Value {
+    let role = json!({"apiGroup": RBAC, "kind": role.0, "name": role.1});
+    json!({"apiVersion": format!("{RBAC}/v1"), "kind": kind, "metadata": metadata(namespace, name),
+        "roleRef": role, "subjects": subjects})
+}
+
+/// A Role with the rules, bound to subjects under the same name.
+pub(crate) fn allow(namespace: &str, name: &str, resources: &[&str], verbs: &[&str], subjects: &[Value]) -> [Value; 2] {
+    let rules = json!([{"apiGroups": ["image.openshift.io"], "resources": resources, "verbs": verbs}]);
+    [role("Role", namespace, name, rules), binding("RoleBinding", namespace, name, ("Role", name), subjects)]
+}
+
+/// A stream.
+pub(crate) fn stream(name: &str) -> Value {
+    json!({"kind": "ImageStream", "apiVersion": "image.openshift.io/v1", "metadata": {"name": name}})
+}
+
+/// What a registry sends after a push of an image, which has no manifest, to the tag `latest`.
+pub(crate) fn mapping(stream: &str, digest: &str) -> Value {
+    let image = json!({"kind": "Image", "apiVersion": "image.openshift.io/v1", "metadata": {"name": digest},
+        "dockerImageReference": format!("registry.example.com/shop/{stream}@{digest}")});
+    json!({"kind": "ImageStreamMapping", "apiVersion": "image.openshift.io/v1", "metadata": {"name": stream},
+        "image": image, "tag": "latest"})
+}
+
+fn metadata(namespace: &str, name: &str) -> Value {
+    match namespace {
+        "" => json!({"name": name}),
+        _ => json!({"namespace": namespace, "name": name}),
+    }
+}

@@ -1,0 +1,74 @@
+//! The certificate authorities of a test cluster and what they issue.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose,
+};
+
+use crate::support::client::Identity;
+
+/// A certificate authority.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate with its key, both PEM.
+#[derive(Clone)]
+pub(crate) struct Pair {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+impl Authority {
+    pub(crate) fn new(name: &str) -> Self {
+        let mut params = named(name, None, &[]);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        Self(CertifiedIssuer::self_signed(params, key()).expect("an authority can be made"))
+    }
+
+    /// Its certificate.
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// The certificate of a client that is this user, in this group.
+    pub(crate) fn user(&self, name: &str, group: Option<&str>) -> Pair {
+        self.issue(named(name, group, &[]), ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    /// The certificate of a server that is reached by these names and addresses.
+    pub(crate) fn server(&self, names: &[&str]) -> Pair {
+        self.issue(named(names[0], None, names), ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    fn issue(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Pair {
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![usage];
+        let key = key();
+        let certificate = params.signed_by(&key, &self.0).expect("a certificate can be issued");
+        Pair { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+}
+
+impl Pair {
+    /// A client that shows this certificate.
+    pub(crate) fn identity(&self) -> Identity {
+        let certificate = Some((self.certificate.clone().into_bytes(), self.key.clone().into_bytes()));
+        Identity { certificate, ..Identity::default() }
+    }
+}
+
+/// A new private key.
+pub(crate) fn key() -> KeyPair {
+    KeyPair::generate().expect("a key can be made")
+}
+
+fn named(common_name: &str, organization: Option<&str>, names: &[&str]) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let mut params = CertificateParams::new(names).expect("the names can stand in a certificate");
+    params.distinguished_name = DistinguishedName::new();
+    if let Some(organization) = organization {
+        params.distinguished_name.push(DnType::OrganizationName, organization);
+    }
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    params
+}

@@ -1,0 +1,36 @@
+//! The recorded conversations about authentication and authorization, on the server's own port.
+
+use super::grants::{group, user};
+use super::objects;
+use super::site::{Shared, anonymous, front_proxy, shared};
+use crate::suite::Suite;
+
+#[tokio::test]
+async fn every_request_of_the_area_authz_is_answered_as_recorded() {
+    let suite = Suite::of_areas(|area| area == "authz");
+    let site = shared().await;
+    prepare(&site).await;
+    let certificate = |name: &str, group: Option<&str>| site.plane.user(name, group).identity();
+    let identities = [
+        ("admin", certificate("admin", Some("system:masters"))),
+        ("alice", certificate("alice", None)),
+        ("viewer", certificate("viewer", None)),
+        ("frontproxy", front_proxy(&site.plane).identity()),
+        ("anonymous", anonymous()),
+    ];
+    let clients = identities.map(|(name, identity)| (name.to_owned(), site.backend.client(&identity)));
+    suite.replay(clients.into()).await;
+}
+
+/// Creates the namespaces and roles that the conversations were recorded with.
+async fn prepare(site: &Shared) {
+    let [namespace, source] = ["conf-authz", "conf-authz-source"];
+    site.plane.apply(&[objects::namespace(namespace), objects::namespace(source)]);
+    let edited = ["imagestreams", "imagestreamtags", "imagetags", "imagestreamimports", "imagestreamimages"];
+    let edit = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
+    for subject in [user("editor"), user("puller"), group("conf-editors")] {
+        site.plane.grant(namespace, &subject, &edit, &edited).await;
+    }
+    site.plane.grant(namespace, &user("viewer"), &["get"], &["imagestreams", "imagestreamimages"]).await;
+    site.plane.grant(source, &user("puller"), &["get"], &["imagestreams/layers"]).await;
+}

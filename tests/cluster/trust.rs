@@ -1,0 +1,221 @@
+//! Whom the server trusts is what the cluster publishes now, for connections and sessions of before as well.
+//!
+//! kube-apiserver keeps what others add to the ConfigMap, so each test adds authorities and names of its own and takes
+//! them away again.
+
+use std::time::Instant;
+
+use serde_json::Value;
+use tokio::time;
+
+use super::backend::{Certificate, Prepared};
+use super::objects::V1;
+use super::pki::{Authority, Pair};
+use super::plane::ControlPlane;
+use super::site::{front_proxy, image, on_behalf, own, shared};
+use super::wait::{DEADLINE, INTERVAL, until};
+use crate::support::client::connection::Kept;
+use crate::support::client::{Answer, Client, Request};
+use crate::support::expect::Expect;
+
+const CONFIG_MAP: &str = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
+pub(crate) const PROXY_CA: &str = "requestheader-client-ca-file";
+const PROXY_NAMES: &str = "requestheader-allowed-names";
+const CLIENT_CA: &str = "client-ca-file";
+
+/// Changes a value of the ConfigMap that kube-apiserver publishes, whoever else changes it at the same time.
+pub(crate) async fn edit(plane: &ControlPlane, key: &str, change: impl Fn(&str) -> String) {
+    until("the ConfigMap is changed", || async {
+        let mut object = plane.get(CONFIG_MAP).await.ok_or("it is not there")?;
+        let value = object["data"][key].as_str().unwrap_or_default();
+        object["data"][key] = change(value).into();
+        let answer = plane.ask(Request::new("PUT", CONFIG_MAP).json(&object)).await;
+        if answer.status == 200 { Ok(()) } else { Err(String::from_utf8_lossy(&answer.body).into_owned()) }
+    })
+    .await;
+}
+
+/// A bundle with an authority more.
+fn with(bundle: &str, authority: &Authority) -> String {
+    format!("{}\n{}", without(bundle, authority).trim_end(), authority.pem())
+}
+
+/// A bundle without an authority.
+pub(crate) fn without(bundle: &str, authority: &Authority) -> String {
+    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+    let compact = |pem: &str| pem.split_whitespace().collect::<String>();
+    let unwanted = compact(&authority.pem());
+    let certificates =
+        bundle.split_inclusive("-----END CERTIFICATE-----").filter_map(|part| part.find(BEGIN).map(|at| &part[at..]));
+    certificates.filter(|pem| compact(pem) != unwanted).map(|pem| format!("{pem}\n")).collect()
+}
+
+/// A list of names, as the ConfigMap has it, with or without one of them.
+fn names(list: &str, name: &str, wanted: Wanted) -> String {
+    let mut names: Vec<String> = serde_json::from_str(list).expect("the names are a list in JSON");
+    names.retain(|each| each != name);
+    if matches!(wanted, Wanted::Present) {
+        names.push(name.to_owned());
+    }
+    Value::from(names).to_string()
+}
+
+enum Wanted {
+    Present,
+    Absent,
+}
+
+/// A proxy beside kube-apiserver's own.
+struct Proxy {
+    name: &'static str,
+    authority: Authority,
+    pair: Pair,
+}
+
+impl Proxy {
+    fn new(name: &'static str) -> Self {
+        let authority = Authority::new(&format!("ca-of-{name}"));
+        Self { name, pair: authority.user(name, None), authority }
+    }
+
+    async fn trust(&self, plane: &ControlPlane) {
+        edit(plane, PROXY_CA, |bundle| with(bundle, &self.authority)).await;
+        edit(plane, PROXY_NAMES, |list| names(list, self.name, Wanted::Present)).await;
+    }
+
+    async fn forget_authority(&self, plane: &ControlPlane) {
+        edit(plane, PROXY_CA, |bundle| without(bundle, &self.authority)).await;
+    }
+
+    async fn forget_name(&self, plane: &ControlPlane) {
+        edit(plane, PROXY_NAMES, |list| names(list, self.name, Wanted::Absent)).await;
+    }
+}
+
+fn as_viewer() -> Request {
+    on_behalf("viewer", &[], "GET", &image())
+}
+
+/// Waits until a request on a new connection is answered with this code.
+pub(crate) async fn answered_with(client: &Client, request: &Request, code: u16) {
+    until(&format!("a request on a new connection is answered with {code}"), || async {
+        let answer = client.send(request.clone()).await.map_err(|why| why.to_string())?;
+        told(answer, code)
+    })
+    .await;
+}
+
+/// Waits until a request on this open connection is answered with 401.
+async fn refused_on(mut connection: Kept, request: &Request) {
+    let begun = Instant::now();
+    let mut interval = time::interval(INTERVAL);
+    loop {
+        interval.tick().await;
+        let answer = connection.send(request.clone()).await.expect("the connection is open until it is refused");
+        if answer.status == 401 {
+            return;
+        }
+        answer.is(200);
+        assert!(begun.elapsed() < DEADLINE, "the open connection is still trusted");
+    }
+}
+
+fn told(answer: Answer, code: u16) -> Result<(), String> {
+    if answer.status == code { Ok(()) } else { Err(String::from_utf8_lossy(&answer.body).into_owned()) }
+}
+
+/// An open connection on which the request was allowed.
+async fn open(client: &Client, request: &Request) -> Kept {
+    let mut connection = client.keep_open().await.expect("the server takes connections");
+    connection.send(request.clone()).await.expect("the server answers").is(200);
+    connection
+}
+
+#[tokio::test]
+async fn a_proxy_is_trusted_as_soon_as_its_authority_and_its_name_are_published() {
+    let site = shared().await;
+    let proxy = Proxy::new("new-proxy");
+    let client = site.backend.client(&proxy.pair.identity());
+    answered_with(&client, &as_viewer(), 401).await;
+    edit(&site.plane, PROXY_CA, |bundle| with(bundle, &proxy.authority)).await;
+    answered_with(&client, &as_viewer(), 401).await;
+    proxy.trust(&site.plane).await;
+    answered_with(&client, &as_viewer(), 200).await;
+}
+
+#[tokio::test]
+async fn an_open_connection_is_not_trusted_any_more_when_its_authority_is_taken_away() {
+    let site = shared().await;
+    let proxy = Proxy::new("proxy-without-authority");
+    let client = site.backend.client(&proxy.pair.identity());
+    proxy.trust(&site.plane).await;
+    answered_with(&client, &as_viewer(), 200).await;
+    let connection = open(&client, &as_viewer()).await;
+    proxy.forget_authority(&site.plane).await;
+    refused_on(connection, &as_viewer()).await;
+}
+
+#[tokio::test]
+async fn an_open_connection_is_not_trusted_any_more_when_its_name_is_taken_away() {
+    let site = shared().await;
+    let proxy = Proxy::new("proxy-without-name");
+    let client = site.backend.client(&proxy.pair.identity());
+    proxy.trust(&site.plane).await;
+    answered_with(&client, &as_viewer(), 200).await;
+    let connection = open(&client, &as_viewer()).await;
+    proxy.forget_name(&site.plane).await;
+    refused_on(connection, &as_viewer()).await;
+}
+
+#[tokio::test]
+async fn a_user_is_not_known_any_more_when_the_authority_of_users_is_taken_away() {
+    let site = shared().await;
+    let authority = Authority::new("second-client-ca");
+    let client = site.backend.client(&authority.user("viewer", None).identity());
+    let request = Request::new("GET", &image());
+    answered_with(&client, &request, 401).await;
+    edit(&site.plane, CLIENT_CA, |bundle| with(bundle, &authority)).await;
+    answered_with(&client, &request, 200).await;
+    let connection = open(&client, &request).await;
+    edit(&site.plane, CLIENT_CA, |bundle| without(bundle, &authority)).await;
+    refused_on(connection, &request).await;
+}
+
+#[tokio::test]
+async fn a_resumed_session_is_judged_like_a_new_one() {
+    let site = shared().await;
+    let proxy = Proxy::new("proxy-that-resumes");
+    let client = site.backend.client(&proxy.pair.identity());
+    proxy.trust(&site.plane).await;
+    answered_with(&client, &as_viewer(), 200).await;
+    assert!(open(&client, &as_viewer()).await.is_resumed(), "the server lets sessions be resumed");
+    proxy.forget_authority(&site.plane).await;
+    let resumed = until("a resumed session is refused", || async {
+        let mut connection = client.keep_open().await.map_err(|why| why.to_string())?;
+        let answer = connection.send(as_viewer()).await.map_err(|why| why.to_string())?;
+        told(answer, 401).map(|()| connection.is_resumed())
+    })
+    .await;
+    assert!(resumed, "the refused session was a resumed one");
+}
+
+#[tokio::test]
+async fn a_broken_config_map_leaves_the_last_good_one_in_force_and_is_told_of_once() {
+    let plane = own().await;
+    let backend = Prepared::new(&plane, Certificate::Issued).await.start().await;
+    let proxy = front_proxy(&plane).identity();
+    let request = on_behalf("admin", &["system:masters"], "GET", &format!("{V1}/images"));
+    answered_with(&backend.client(&proxy), &request, 200).await;
+    for (key, broken) in [(PROXY_NAMES, "no list"), (PROXY_CA, "no certificate"), (CLIENT_CA, "no certificate")] {
+        let good = plane.get(CONFIG_MAP).await.expect("it is there")["data"][key].clone();
+        edit(&plane, key, |_| broken.to_owned()).await;
+        let told = || backend.log().lines().filter(|line| line.contains(key)).count();
+        until("the server tells of it", || async { if told() > 0 { Ok(()) } else { Err(key.to_owned()) } }).await;
+        backend.ask(&proxy, request.clone()).await.is(200);
+        // Another change of the ConfigMap that leaves this value as it is is no news.
+        edit(&plane, "unrelated", |_| key.to_owned()).await;
+        edit(&plane, key, |_| good.as_str().unwrap_or_default().to_owned()).await;
+        backend.ask(&proxy, request.clone()).await.is(200);
+        assert_eq!(told(), 1, "{key} is told of more than once:\n{}", backend.log());
+    }
+}

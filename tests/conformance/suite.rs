@@ -1,0 +1,107 @@
+//! Replays the recorded conversations of some areas and reports on them. What the test binaries that do so have in
+//! common; who the identities are is theirs to say.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use futures_util::future::join_all;
+
+use crate::replay::case::Case;
+use crate::replay::exceptions::{Exceptions, MissingCase};
+use crate::replay::{Outcome, Replayer, Show, scrub::Rules};
+use crate::support::client::Client;
+
+/// So many findings of a case are printed.
+const LINES: usize = 12;
+
+/// What is to be replayed, with the reasons of what is not answered as recorded.
+pub(crate) struct Suite {
+    cases: Vec<Case>,
+    exceptions: Exceptions,
+    show: Show,
+}
+
+impl Suite {
+    /// The cases of the areas that are `wanted`, as far as the environment does not choose others. Panics when the
+    /// exceptions and the cases, those of all areas, do not fit together.
+    pub(crate) fn of_areas(wanted: impl Fn(&str) -> bool) -> Self {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
+        let exceptions = Exceptions::read(&here.join("exceptions.json")).expect("the exceptions can be used");
+        let (folder, missing_case) = match env::var_os("CONFORMANCE_CASES") {
+            Some(elsewhere) => (PathBuf::from(elsewhere), MissingCase::Accepted),
+            None => (here.join("cases"), MissingCase::Refused),
+        };
+        let mut cases = read_cases(&folder);
+        let stray = exceptions.without_step(&cases, missing_case);
+        assert!(stray.is_empty(), "{}", stray.join("\n"));
+        let show = keep_shown(&mut cases);
+        cases.retain(|case| wanted(case.area()));
+        // Whoever chooses cases may have chosen none of these areas.
+        let chosen = show == Show::Exchanges || missing_case == MissingCase::Accepted;
+        assert!(chosen || !cases.is_empty(), "there are no cases to replay");
+        Self { cases, exceptions, show }
+    }
+
+    /// Sends the requests in the name of these identities. Panics when a case is not answered as it should be.
+    pub(crate) async fn replay(self, clients: BTreeMap<String, Client>) {
+        let Self { cases, exceptions, show } = self;
+        let replayer = Replayer { clients, given: BTreeMap::new(), exceptions, show, rules: Rules::new() };
+        let outcomes = replay_by_area(&replayer, &cases).await;
+
+        if let Some(path) = env::var_os("CONFORMANCE_WRITE_EXCEPTIONS") {
+            let differing: Vec<_> = outcomes.iter().flat_map(|(_, outcome)| outcome.differing.clone()).collect();
+            Exceptions::write(Path::new(&path), &differing).expect("the exceptions can be written");
+        }
+        let failed = outcomes.iter().filter(|(case, outcome)| report(case, outcome).is_err()).count();
+        println!("{} passed, {failed} failed", outcomes.len() - failed);
+        assert_eq!(failed, 0, "so many cases are not answered as recorded");
+    }
+}
+
+/// Keeps the cases that are to be shown, if any are.
+fn keep_shown(cases: &mut Vec<Case>) -> Show {
+    let Ok(shown) = env::var("CONFORMANCE_SHOW") else { return Show::Nothing };
+    cases.retain(|case| case.name == shown || case.area() == shown);
+    assert!(!cases.is_empty(), "CONFORMANCE_SHOW={shown} names no case and no area");
+    Show::Exchanges
+}
+
+/// Areas use names of their own, so they run side by side; the cases of an area share names and run one by one.
+async fn replay_by_area<'a>(replayer: &Replayer, cases: &'a [Case]) -> Vec<(&'a Case, Outcome)> {
+    let areas = cases.chunk_by(|a, b| a.area() == b.area()).map(|area| async move {
+        let mut outcomes = Vec::new();
+        for case in area {
+            outcomes.push((case, replayer.replay(case).await));
+        }
+        outcomes
+    });
+    join_all(areas).await.into_iter().flatten().collect()
+}
+
+/// Prints what is wrong with a case, if anything is.
+fn report(case: &Case, outcome: &Outcome) -> Result<(), ()> {
+    if outcome.findings.is_empty() {
+        return Ok(());
+    }
+    println!("FAIL {}  ({})", case.name, case.about);
+    for (step, line) in outcome.findings.iter().take(LINES) {
+        println!("     step {step}: {line}");
+    }
+    Err(())
+}
+
+/// The cases of all files below a folder, by name.
+fn read_cases(folder: &Path) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for entry in fs::read_dir(folder).expect("the folder of cases can be read") {
+        let path = entry.expect("the folder of cases can be read").path();
+        if path.is_dir() {
+            cases.extend(read_cases(&path));
+        } else if path.extension().is_some_and(|extension| extension == "json") {
+            cases.push(Case::read(&path).expect("a case can be read"));
+        }
+    }
+    cases.sort_by(|a, b| a.name.cmp(&b.name));
+    cases
+}
