@@ -7,9 +7,11 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use jiff::Timestamp;
+use rustls::pki_types::UnixTime;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
+mod access;
 mod app;
 mod compaction;
 mod documents;
@@ -25,7 +27,10 @@ pub mod tls;
 
 pub use options::Options;
 
+use self::access::Access;
 use self::shutdown::{Phase, Shutdown};
+use crate::auth::{OpenPaths, Trusted};
+use crate::cluster::Namespaces;
 use crate::resources::{self, Catalog};
 use crate::store::Store;
 use crate::store::embedded::{self, Embedded};
@@ -57,39 +62,65 @@ pub struct Running {
 /// # Errors
 /// A sentence that names the flag behind whatever cannot be used.
 pub async fn start(options: Options) -> anyhow::Result<Running> {
-    let Options { listen, tls, access, storage, compaction, registries, in_flight, request_timeout, shutdown: ending } =
-        options;
-    let authorizer = access.authorizer()?;
-    let authenticator = access.authenticator()?;
+    let Options {
+        listen,
+        tls,
+        access,
+        cluster,
+        storage,
+        compaction,
+        registries,
+        in_flight,
+        request_timeout,
+        shutdown: ending,
+    } = options;
+    let metrics = Arc::new(Metrics::new());
+    let clients = cluster.connect(access.may_join_cluster()).await?;
+    let authorizer = access.authorizer(clients.as_ref(), &metrics)?;
+    let (authenticator, trust) = access.authenticator(clients.as_ref(), &metrics, UnixTime::now())?;
     let listener = listen::bind(listen.bind_address, listen.secure_port).await?;
     let address = listener.local_addr().context("the address of the listening socket is not known")?;
-    let (certificate, config) = serving_certificate(&tls)?;
+    let (certificate, config, hints) = serving_certificate(&tls, authenticator.trusted())?;
     let store = open_store(storage).await?;
     let catalog = Arc::new(Catalog::new(&store, (&registries).into()));
     let shutdown = Shutdown::new();
-    let metrics = Arc::new(Metrics::new());
-    let api = resources::all(&catalog);
+    let mut background = JoinSet::new();
+    let namespaces = match clients {
+        Some(clients) => {
+            let (namespaces, following) = Namespaces::of(clients.general);
+            background.spawn(following);
+            namespaces
+        }
+        None => Namespaces::all(),
+    };
+    let api = resources::all(&catalog, namespaces);
+    let health = health::Health { store: store.clone(), shutdown: shutdown.clone(), trusted: authenticator.trusted() };
     let app = app::App {
         documents: documents::Documents::new(&api),
         api,
-        authenticator,
-        authorizer,
+        access: Access {
+            authenticator,
+            authorizer,
+            serves_anonymous: access.serves_anonymous(),
+            open: OpenPaths::new(&access.authorization_always_allow_paths),
+        },
         in_flight: inflight::InFlight::new(in_flight, &metrics),
-        health: health::Health { store: store.clone(), shutdown: shutdown.clone() },
+        health,
         metrics,
         request_timeout,
     };
     let path = certificate.path().to_owned();
-    let compacting = tokio::spawn(compaction::run(store, compaction));
-    let refresh = tokio::spawn(certificate.keep_current(CERTIFICATE_INTERVAL));
+    background.spawn(compaction::run(store, compaction));
+    background.spawn(certificate.keep_current(CERTIFICATE_INTERVAL));
+    background.spawn(trust.run());
+    background.spawn(hints);
     let limits = listen::Limits { drain: request_timeout, ..listen::Limits::default() };
     let service = router::service(Arc::new(app));
     let serving = listen::serve(listener, config, service, limits, shutdown.clone());
     let end = shutdown.clone();
     let serving = tokio::spawn(async move {
         serving.await;
-        refresh.abort();
-        compacting.abort();
+        background.shutdown().await;
         end.advance(Phase::Stopped);
     });
     tokio::spawn({
@@ -113,13 +144,31 @@ impl Running {
     }
 }
 
+/// The certificate that is shown, the configuration of handshakes, and the work that keeps its hints current: clients in Go show
+/// no certificate whose issuer is not among them.
 fn serving_certificate(
     options: &tls::Options,
-) -> anyhow::Result<(Arc<tls::ServingCertificate>, watch::Receiver<Arc<rustls::ServerConfig>>)> {
+    mut trusted: watch::Receiver<Trusted>,
+) -> anyhow::Result<(
+    Arc<tls::ServingCertificate>,
+    watch::Receiver<Arc<rustls::ServerConfig>>,
+    impl Future<Output = ()> + use<>,
+)> {
     let source = tls::Source::from_options(options, Vec::new())?;
     let certificate = Arc::new(tls::ServingCertificate::open(source, Timestamp::now())?);
-    let config = tls::server_config(certificate.clone(), options.tls_min_version, Vec::new());
-    Ok((certificate, watch::channel(Arc::new(config.context("TLS cannot be set up")?)).1))
+    let (lowest, shown) = (options.tls_min_version, certificate.clone());
+    let configured = move |trusted: &Trusted| tls::server_config(shown.clone(), lowest, trusted.trust.subjects());
+    let config = configured(&trusted.borrow_and_update()).context("TLS cannot be set up")?;
+    let (sender, receiver) = watch::channel(Arc::new(config));
+    let hints = async move {
+        while trusted.changed().await.is_ok() {
+            match configured(&trusted.borrow_and_update()) {
+                Ok(config) => drop(sender.send_replace(Arc::new(config))),
+                Err(error) => tracing::error!(%error, "TLS cannot be set up with new authorities of clients"),
+            }
+        }
+    };
+    Ok((certificate, receiver, hints))
 }
 
 async fn open_store(storage: options::Storage) -> anyhow::Result<Arc<dyn Store>> {

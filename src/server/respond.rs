@@ -43,3 +43,11 @@ pub(super) fn status(status: &Status, media: Media) -> Response {
 pub(super) fn text(code: u16, text: String, content_type: &'static str) -> Response {
     reply(Reply::new(code, content_type, text))
 }
+
+/// A failure in plain text, whose cause also goes to the log.
+pub(super) fn internal(text: String, why: String) -> Response {
+    let mut response = self::text(500, text, "text/plain; charset=utf-8");
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response.extensions_mut().insert(Hidden(why));
+    response
+}
