@@ -54,8 +54,6 @@ impl Prepared {
             format!("--secure-port={port}"),
             format!("--data-dir={}", path("data")),
             format!("--cert-dir={}", path("certs")),
-            format!("--service-name={SERVER}"),
-            format!("--service-namespace={SERVER}"),
             "--internal-registry-hostname=image-registry.openshift-image-registry.svc:5000".to_owned(),
             "--shutdown-delay-duration=0s".to_owned(),
             "--logging-format=json".to_owned(),
@@ -75,6 +73,10 @@ impl Prepared {
             let Authorities { backend: present, next_backend: next, .. } = &plane.authorities;
             backend.trusted = Some(present.pem() + &next.pem());
             backend.show(&certificate_by(present));
+        }
+        if matches!(certificate, Certificate::OwnCa) {
+            arguments.push(format!("--service-name={SERVER}"));
+            arguments.push(format!("--service-namespace={SERVER}"));
         }
         backend.arguments = arguments;
         Self(backend)
