@@ -146,7 +146,96 @@ async fn ask(reviews: &Reviews<SubjectAccessReview>, review: SubjectAccessReview
 
 #[cfg(test)]
 mod tests {
+    use super::super::attributes::ResourceAction;
+    use super::super::fixtures::control_plane;
     use super::*;
+    use serde_json::{Value, json};
+    use std::sync::atomic::Ordering;
+
+    const LIFE: Duration = Duration::from_secs(60);
+
+    /// Lets alice do what she wants, and nobody else anything.
+    fn alice_may(review: Value) -> (u16, Value) {
+        let allowed = review["spec"]["user"] == "alice";
+        let status = json!({"allowed": allowed, "reason": if allowed { "" } else { "not alice" }});
+        let version = "authorization.k8s.io/v1";
+        (
+            201,
+            json!({"apiVersion": version, "kind": "SubjectAccessReview", "metadata": {}, "spec": {}, "status": status}),
+        )
+    }
+
+    fn webhook(client: Client) -> Authorizer {
+        let open = OpenPaths::new(&["/livez".into()]);
+        Authorizer::Webhook(AccessReviews::new(client, open, LIFE, LIFE, Arc::default()))
+    }
+
+    fn user(name: &str) -> User {
+        let user = User { name: name.into(), ..User::default() }.authenticated();
+        (*user).clone()
+    }
+
+    fn get(name: &str) -> Attributes {
+        let (verb, name) = ("get".into(), name.into());
+        Attributes::Resource(Box::new(ResourceAction { verb, name, ..ResourceAction::default() }))
+    }
+
+    fn path(path: &str) -> Attributes {
+        Attributes::Path { path: path.into(), verb: "get".into() }
+    }
+
+    #[tokio::test]
+    async fn a_decision_is_asked_for_once_for_everything_that_is_sent() {
+        let (client, asked) = control_plane(alice_may);
+        let authorizer = webhook(client);
+        let with_extra = User { extra: [("scopes".to_owned(), vec!["all".to_owned()])].into(), ..user("alice") };
+        for _ in 0..2 {
+            assert_eq!(authorizer.decide(&user("alice"), &get("x")).await.unwrap(), Decision::Allowed);
+            assert_eq!(authorizer.decide(&with_extra, &get("x")).await.unwrap(), Decision::Allowed);
+            assert_eq!(authorizer.decide(&user("alice"), &get("y")).await.unwrap(), Decision::Allowed);
+            let denied = Decision::Denied { reason: "not alice".into() };
+            assert_eq!(authorizer.decide(&user("bob"), &get("x")).await.unwrap(), denied);
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 4);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_allowed_while_nobody_can_be_asked_but_what_needs_no_question() {
+        let (client, asked) = control_plane(|_| (403, json!({"kind": "Status", "code": 403, "message": "no"})));
+        let authorizer = webhook(client);
+        assert!(authorizer.decide(&user("alice"), &get("x")).await.is_err());
+        assert!(authorizer.decide(&user("alice"), &path("/metrics")).await.is_err());
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+        let master = User { groups: vec![MASTERS.into()], ..user("root") };
+        assert_eq!(authorizer.decide(&master, &get("x")).await.unwrap(), Decision::Allowed);
+        assert_eq!(authorizer.decide(&User::anonymous(), &path("/livez")).await.unwrap(), Decision::Allowed);
+        for discovery in ["/apis", "/apis/image.openshift.io/v1", "/openapi/v2"] {
+            assert_eq!(
+                authorizer.decide(&user("system:aggregator"), &path(discovery)).await.unwrap(),
+                Decision::Allowed
+            );
+            assert_eq!(authorizer.decide(&User::anonymous(), &path(discovery)).await.unwrap(), Decision::DENIED);
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn a_question_that_is_too_long_is_not_remembered() {
+        let (client, asked) = control_plane(alice_may);
+        let authorizer = webhook(client);
+        let name = "x".repeat(LONGEST);
+        for _ in 0..2 {
+            assert_eq!(authorizer.decide(&user("alice"), &get(&name)).await.unwrap(), Decision::Allowed);
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn without_a_cluster_whoever_is_known_may_do_everything() {
+        assert!(Authorizer::AlwaysAllow.lets_do_everything(&user("alice")));
+        let decision = Authorizer::AlwaysAllow.decide(&User::anonymous(), &get("x")).await.unwrap();
+        assert_eq!(decision, Decision::DENIED);
+    }
 
     #[test]
     fn open_paths_are_exact_unless_they_end_in_a_star() {

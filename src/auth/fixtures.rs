@@ -1,5 +1,9 @@
-//! Authorities and certificates for tests.
+//! Authorities, certificates and control planes for tests.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http_body_util::BodyExt;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
@@ -70,4 +74,23 @@ impl Ca {
         params.extended_key_usages = usages.to_vec();
         vec![params.signed_by(&KeyPair::generate().unwrap(), &self.issuer).unwrap().der().clone()]
     }
+}
+
+/// A control plane that answers each question by `answer`, which gets the body of the question, and counts them.
+pub(super) fn control_plane(
+    answer: impl Fn(serde_json::Value) -> (u16, serde_json::Value) + Clone + Send + Sync + 'static,
+) -> (kube::Client, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let (answer, count) = (answer.clone(), count.clone());
+        async move {
+            count.fetch_add(1, Ordering::Relaxed);
+            let body = request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
+            let (code, body) = answer(serde_json::from_slice(&body).unwrap_or_default());
+            let response = http::Response::builder().status(code);
+            Ok::<_, std::io::Error>(response.body(kube::client::Body::from(body.to_string().into_bytes())).unwrap())
+        }
+    });
+    (kube::Client::new(service, "default"), asked)
 }

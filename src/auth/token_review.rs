@@ -74,3 +74,81 @@ fn user_of(info: UserInfo) -> Arc<User> {
     let (name, uid) = (username.unwrap_or_default(), uid.unwrap_or_default());
     User { name, uid, groups: groups.unwrap_or_default(), extra: extra.unwrap_or_default() }.authenticated()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::control_plane;
+    use super::*;
+    use serde_json::{Value, json};
+    use std::sync::atomic::Ordering;
+
+    const LIFE: Duration = Duration::from_secs(60);
+
+    fn knows_alice(review: Value) -> (u16, Value) {
+        let user = json!({"username": "alice", "uid": "7", "groups": ["devs"], "extra": {"scopes": ["all"]}});
+        let status = match review["spec"]["token"] == "good" {
+            true => json!({"authenticated": true, "user": user}),
+            false => json!({"user": {}, "error": "invalid bearer token"}),
+        };
+        let kind = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}});
+        (
+            201,
+            json!({"spec": {}, "status": status, "apiVersion": kind["apiVersion"], "kind": kind["kind"], "metadata": {}}),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_token_is_asked_for_once_and_a_bad_one_too() {
+        let (client, asked) = control_plane(knows_alice);
+        let reviews = TokenReviews::new(client, LIFE, Arc::default());
+        for _ in 0..3 {
+            let user = reviews.user("good").await.unwrap().unwrap();
+            assert_eq!((user.name.as_str(), user.uid.as_str()), ("alice", "7"));
+            assert_eq!(user.groups, ["devs", "system:authenticated"]);
+            assert_eq!(user.extra["scopes"], ["all"]);
+            assert_eq!(reviews.user("bad").await.unwrap(), None);
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn those_who_show_the_same_token_at_once_share_the_question() {
+        let (client, asked) = control_plane(knows_alice);
+        let reviews = TokenReviews::new(client, LIFE, Arc::default());
+        let users = futures_util::future::join_all((0..20).map(|_| reviews.user("good"))).await;
+        assert!(users.into_iter().all(|user| user.unwrap().is_some()));
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_remembered_of_a_review_that_could_not_be_made() {
+        let (client, asked) = control_plane(|_| (403, json!({"kind": "Status", "code": 403, "message": "no"})));
+        let reviews = TokenReviews::new(client, LIFE, Arc::default());
+        for tries in 1..3 {
+            let why = reviews.user("good").await.unwrap_err();
+            assert_eq!((why.code(), asked.load(Ordering::Relaxed)), (Some(403), tries));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_no_token_can_be_is_not_even_asked_for() {
+        let (client, asked) = control_plane(knows_alice);
+        let reviews = TokenReviews::new(client, LIFE, Arc::default());
+        assert_eq!(reviews.user(&"x".repeat(LONGEST + 1)).await.unwrap(), None);
+        assert_eq!(asked.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_failure_that_may_pass_is_tried_again() {
+        let failures = Arc::new(std::sync::atomic::AtomicUsize::new(2));
+        let (client, asked) = control_plane(move |review| {
+            match failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) {
+                Ok(_) => (503, json!({"kind": "Status", "code": 503, "message": "later"})),
+                Err(_) => knows_alice(review),
+            }
+        });
+        let reviews = TokenReviews::new(client, LIFE, Arc::default());
+        assert!(reviews.user("good").await.unwrap().is_some());
+        assert_eq!(asked.load(Ordering::Relaxed), 3);
+    }
+}

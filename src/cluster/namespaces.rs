@@ -125,3 +125,46 @@ fn state_of(namespace: &Namespace) -> State {
     let is_ending = phase == Some("Terminating") || namespace.metadata.deletion_timestamp.is_some();
     if is_ending { State::Terminating } else { State::Active }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A cluster that knows the namespace `lab` by a live question only, and `old`, which is ending.
+    fn client() -> Client {
+        let service = tower::service_fn(|request: http::Request<kube::client::Body>| async move {
+            let (code, body) = match request.uri().path().rsplit('/').next() {
+                Some("lab") => (200, json!({"metadata": {"name": "lab"}, "status": {"phase": "Active"}})),
+                Some("old") => (200, json!({"metadata": {"name": "old"}, "status": {"phase": "Terminating"}})),
+                Some("down") => (503, json!({"kind": "Status", "code": 503, "message": "down"})),
+                _ => (404, json!({"kind": "Status", "code": 404, "reason": "NotFound", "message": "no"})),
+            };
+            let body = kube::client::Body::from(body.to_string().into_bytes());
+            Ok::<_, std::io::Error>(http::Response::builder().status(code).body(body).unwrap())
+        });
+        Client::new(service, "default")
+    }
+
+    #[tokio::test]
+    async fn what_the_watch_does_not_know_is_asked_for() {
+        let (namespaces, _following) = Namespaces::of(client());
+        assert_eq!(namespaces.state("lab").await.unwrap(), State::Active);
+        assert_eq!(namespaces.state("old").await.unwrap(), State::Terminating);
+        assert_eq!(namespaces.state("new").await.unwrap(), State::Missing);
+        assert_eq!(namespaces.state("No Name").await.unwrap(), State::Missing);
+    }
+
+    #[tokio::test]
+    async fn nothing_known_and_nobody_to_ask_is_no_answer() {
+        let (namespaces, _following) = Namespaces::of(client());
+        let why = namespaces.state("down").await.unwrap_err().to_string();
+        assert!(why.contains("\"down\"") && why.contains("could not be asked"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn without_a_cluster_every_valid_name_is_there() {
+        assert_eq!(Namespaces::all().state("any").await.unwrap(), State::Active);
+        assert_eq!(Namespaces::all().state("Any").await.unwrap(), State::Missing);
+    }
+}
