@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::child::{Child, LogsOfFailure, end_of, free_port};
-use super::objects::{self, API_SERVICE, SERVER, V1};
+use super::objects::{self, API_SERVICE, SERVER, SERVICE, V1};
 use super::pki::{Authority, Pair};
 use super::plane::{Authorities, ControlPlane, replace};
 use super::wait::until;
@@ -75,7 +75,7 @@ impl Prepared {
             backend.show(&certificate_by(present));
         }
         if matches!(certificate, Certificate::OwnCa) {
-            arguments.push(format!("--service-name={SERVER}"));
+            arguments.push(format!("--service-name={SERVICE}"));
             arguments.push(format!("--service-namespace={SERVER}"));
         }
         backend.arguments = arguments;
@@ -228,7 +228,7 @@ impl Backend {
 
 /// A certificate of the server: for the name that kube-apiserver asks for, and for the address of the tests.
 pub(crate) fn certificate_by(authority: &Authority) -> Pair {
-    authority.server(&[&format!("{SERVER}.{SERVER}.svc"), "127.0.0.1"])
+    authority.server(&[&format!("{SERVICE}.{SERVER}.svc"), "127.0.0.1"])
 }
 
 /// A token of a service account.

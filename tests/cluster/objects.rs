@@ -3,8 +3,10 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
-/// The Service in front of the server, its ServiceAccount, and the namespace of both.
+/// The ServiceAccount of the server and its namespace.
 pub(crate) const SERVER: &str = "imagestream-apiserver";
+/// The Service in front of the server, beside the one of the manifests.
+pub(crate) const SERVICE: &str = "outside";
 /// Where the APIService is found.
 pub(crate) const API_SERVICE: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v1.image.openshift.io";
 /// Everything below this path is a resource of ours.
@@ -24,7 +26,7 @@ pub(crate) fn service_account(namespace: &str, name: &str) -> Value {
 
 /// The Service that leads to a server on this machine.
 pub(crate) fn service() -> Value {
-    json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": SERVER, "name": SERVER},
+    json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": SERVER, "name": SERVICE},
         "spec": {"type": "ExternalName", "externalName": "localhost"}})
 }
 
@@ -39,7 +41,7 @@ pub(crate) fn api_service(port: u16, bundle: Option<&str>) -> Value {
             "version": "v1",
             "groupPriorityMinimum": 9900,
             "versionPriority": 15,
-            "service": {"namespace": SERVER, "name": SERVER, "port": port},
+            "service": {"namespace": SERVER, "name": SERVICE, "port": port},
         },
     });
     if let Some(bundle) = bundle {

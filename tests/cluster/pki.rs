@@ -1,8 +1,10 @@
 //! The certificate authorities of a test cluster and what they issue.
 
+use std::time::{Duration, SystemTime};
+
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose,
+    KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 
 use crate::support::client::Identity;
@@ -33,6 +35,14 @@ impl Authority {
     /// The certificate of a client that is this user, in this group.
     pub(crate) fn user(&self, name: &str, group: Option<&str>) -> Pair {
         self.issue(named(name, group, &[]), ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    /// The certificate of a user that ends soon.
+    pub(crate) fn user_for(&self, name: &str, life: Duration) -> Pair {
+        let mut params = named(name, None, &[]);
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is after 1970");
+        params.not_after = date_time_ymd(1970, 1, 1) + now + life;
+        self.issue(params, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
     /// The certificate of a server that is reached by these names and addresses.

@@ -3,7 +3,7 @@
 //! kube-apiserver keeps what others add to the ConfigMap, so each test adds authorities and names of its own and takes
 //! them away again.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::time;
@@ -11,7 +11,7 @@ use tokio::time;
 use super::backend::{Certificate, Prepared};
 use super::objects::V1;
 use super::pki::{Authority, Pair};
-use super::plane::ControlPlane;
+use super::plane::{ControlPlane, FRONT_PROXY};
 use super::site::{front_proxy, image, on_behalf, own, shared};
 use super::wait::{DEADLINE, INTERVAL, until};
 use crate::support::client::connection::Kept;
@@ -22,6 +22,9 @@ const CONFIG_MAP: &str = "/api/v1/namespaces/kube-system/configmaps/extension-ap
 pub(crate) const PROXY_CA: &str = "requestheader-client-ca-file";
 const PROXY_NAMES: &str = "requestheader-allowed-names";
 const CLIENT_CA: &str = "client-ca-file";
+
+/// How long a certificate serves that ends during a test.
+const LIFE: Duration = Duration::from_secs(4);
 
 /// Changes a value of the ConfigMap that kube-apiserver publishes, whoever else changes it at the same time.
 pub(crate) async fn edit(plane: &ControlPlane, key: &str, change: impl Fn(&str) -> String) {
@@ -182,21 +185,24 @@ async fn a_user_is_not_known_any_more_when_the_authority_of_users_is_taken_away(
 }
 
 #[tokio::test]
-async fn a_resumed_session_is_judged_like_a_new_one() {
-    let site = shared().await;
-    let proxy = Proxy::new("proxy-that-resumes");
-    let client = site.backend.client(&proxy.pair.identity());
-    proxy.trust(&site.plane).await;
-    answered_with(&client, &as_viewer(), 200).await;
-    assert!(open(&client, &as_viewer()).await.is_resumed(), "the server lets sessions be resumed");
-    proxy.forget_authority(&site.plane).await;
-    let resumed = until("a resumed session is refused", || async {
+async fn a_certificate_that_ends_is_refused_on_open_connections_and_in_resumed_sessions() {
+    // Another change of the trusted authorities would end all sessions.
+    let plane = own().await;
+    let backend = Prepared::new(&plane, Certificate::Issued).await.start().await;
+    let request = on_behalf("admin", &["system:masters"], "GET", &format!("{V1}/images"));
+    answered_with(&backend.client(&front_proxy(&plane).identity()), &request, 200).await;
+
+    let client = backend.client(&plane.authorities.front_proxy.user_for(FRONT_PROXY, LIFE).identity());
+    let connection = open(&client, &request).await;
+    assert!(open(&client, &request).await.is_resumed(), "the server lets sessions be resumed");
+    let resumed = until("a session is refused", || async {
         let mut connection = client.keep_open().await.map_err(|why| why.to_string())?;
-        let answer = connection.send(as_viewer()).await.map_err(|why| why.to_string())?;
+        let answer = connection.send(request.clone()).await.map_err(|why| why.to_string())?;
         told(answer, 401).map(|()| connection.is_resumed())
     })
     .await;
     assert!(resumed, "the refused session was a resumed one");
+    refused_on(connection, &request).await;
 }
 
 #[tokio::test]
@@ -209,10 +215,10 @@ async fn a_broken_config_map_leaves_the_last_good_one_in_force_and_is_told_of_on
     for (key, broken) in [(PROXY_NAMES, "no list"), (PROXY_CA, "no certificate"), (CLIENT_CA, "no certificate")] {
         let good = plane.get(CONFIG_MAP).await.expect("it is there")["data"][key].clone();
         edit(&plane, key, |_| broken.to_owned()).await;
-        let told = || backend.log().lines().filter(|line| line.contains(key)).count();
+        let told = || backend.log().matches(&format!(": {key}: ")).count();
         until("the server tells of it", || async { if told() > 0 { Ok(()) } else { Err(key.to_owned()) } }).await;
         backend.ask(&proxy, request.clone()).await.is(200);
-        // Another change of the ConfigMap that leaves this value as it is is no news.
+        // That the value is as broken as before is no news.
         edit(&plane, "unrelated", |_| key.to_owned()).await;
         edit(&plane, key, |_| good.as_str().unwrap_or_default().to_owned()).await;
         backend.ask(&proxy, request.clone()).await.is(200);
