@@ -27,13 +27,18 @@ trap finish EXIT
 
 step() { printf '\n== %s\n' "$*"; }
 available() { kubectl wait --for=condition=Available apiservice/v1.image.openshift.io --timeout=180s; }
-# Succeeds when the output of a command has this text in it; shows the output otherwise.
+# Waits until the output of a command has this text in it: rights and their absence are remembered for some seconds.
 says() {
-    local text=$1 output
+    local text=$1 output end=$((SECONDS + 60))
     shift
-    output=$("$@" 2>&1) || true
-    grep --quiet --fixed-strings -- "$text" <<< "$output" && return
-    printf '%s\ndoes not say "%s", but:\n%s\n' "$*" "$text" "$output" >&2
+    while true; do
+        output=$("$@" 2>&1) || true
+        grep --quiet --fixed-strings -- "$text" <<< "$output" && return
+        [ "$SECONDS" -lt "$end" ] || break
+        sleep 1
+    done
+    # Not the command: there may be a token in it.
+    printf 'expected "%s", but kubectl says:\n%s\n' "$text" "$output" >&2
     return 1
 }
 
@@ -54,11 +59,19 @@ step an image of a stream
 digest=sha256:5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03
 path=/apis/image.openshift.io/v1/namespaces/shop
 kubectl create namespace shop
-kubectl create --raw "$path/imagestreams" --filename=- <<< '{"kind": "ImageStream",
-    "apiVersion": "image.openshift.io/v1", "metadata": {"name": "hello"}}' > /dev/null
-kubectl create --raw "$path/imagestreammappings" --filename=- <<< '{"kind": "ImageStreamMapping",
-    "apiVersion": "image.openshift.io/v1", "metadata": {"name": "hello"}, "tag": "latest", "image": {
-    "metadata": {"name": "'$digest'"}, "dockerImageReference": "registry.example.com/shop/hello@'$digest'"}}' > /dev/null
+kubectl --namespace=shop create --filename=- <<EOF
+apiVersion: image.openshift.io/v1
+kind: ImageStream
+metadata: {name: hello}
+---
+apiVersion: image.openshift.io/v1
+kind: ImageStreamMapping
+metadata: {name: hello}
+tag: latest
+image:
+  metadata: {name: "$digest"}
+  dockerImageReference: registry.example.com/shop/hello@$digest
+EOF
 says '"kind":"ImageStreamImage"' kubectl get --raw "$path/imagestreamimages/hello@$digest"
 says UPDATED kubectl --namespace=shop get isimage "hello@$digest"
 
@@ -77,8 +90,9 @@ says 'is forbidden: User "alice" cannot get' kubectl --as=alice --namespace=shop
 rm -f "$ca"
 
 step namespaces
-says 'namespaces "nowhere" not found' kubectl create --raw "${path%shop}nowhere/imagestreams" --filename=- \
-    <<< '{"kind": "ImageStream", "apiVersion": "image.openshift.io/v1", "metadata": {"name": "hello"}}'
+stream='{"apiVersion": "image.openshift.io/v1", "kind": "ImageStream", "metadata": {"name": "hello"}}'
+create() { kubectl --namespace="$1" create --filename=- <<< "$stream"; }
+says 'namespaces "nowhere" not found' create nowhere
 
 step restart
 kubectl --namespace=imagestream-apiserver rollout restart deployment/imagestream-apiserver
