@@ -51,7 +51,7 @@ impl Wish {
             (true, parts) if parts.is_empty() => Ok(None),
             (true, parts) => {
                 let parts: Vec<String> = parts.iter().map(Part::to_string).collect();
-                Err(Refusal::Internal(format!("requested [{}] without impersonating a user", parts.join(" "))))
+                Err(Refusal::Senseless(format!("requested [{}] without impersonating a user", parts.join(" "))))
             }
             (false, _) => Ok(Some(wish)),
         }
@@ -195,7 +195,7 @@ mod tests {
     fn groups_without_a_user_are_an_error_in_kubernetes_words() {
         let refusal = read(&[("impersonate-group", "g"), ("impersonate-uid", "7")]).unwrap_err();
         let text = "requested [{Group  g    } {UID  7  authentication.k8s.io/v1  }] without impersonating a user";
-        assert_eq!(refusal, Refusal::Internal(text.into()));
+        assert_eq!(refusal, Refusal::Senseless(text.into()));
     }
 
     #[test]

@@ -8,8 +8,10 @@ use crate::meta::Status;
 pub enum Refusal {
     /// As Kubernetes words it.
     Status(Box<Status>),
-    /// Something could not be found out: 500 in plain text, as kube-apiserver has it before a request is known to be allowed.
-    Internal(String),
+    /// What is asked for makes no sense: 500 in plain text, as kube-apiserver has it before a request is known to be allowed.
+    Senseless(String),
+    /// Something could not be found out: 500 in plain text, too.
+    Undecided(String),
 }
 
 impl From<Status> for Refusal {
@@ -20,6 +22,6 @@ impl From<Status> for Refusal {
 
 impl From<&ReviewError> for Refusal {
     fn from(error: &ReviewError) -> Self {
-        Self::Internal(error.to_string())
+        Self::Undecided(error.to_string())
     }
 }

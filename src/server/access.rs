@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::Request;
-use http::{Method, Uri};
+use http::Method;
 use rustls::pki_types::UnixTime;
 
 use super::listen::Peer;
@@ -96,10 +96,4 @@ impl Access {
             Decision::Denied { reason } => Err(attributes.forbidden(&user, &reason).into()),
         }
     }
-}
-
-/// The text of a 500 for a request of which something could not be found out, in the words of Kubernetes.
-pub(super) fn internal_text(uri: &Uri, why: &str) -> String {
-    let uri = uri.path_and_query().map_or("/", |uri| uri.as_str());
-    format!("Internal Server Error: {}: {why}\n", crate::meta::field::quote(uri))
 }

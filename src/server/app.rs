@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method, Uri, header};
 use tower::ServiceExt;
 
-use super::access::{self, Access, Trail};
+use super::access::{Access, Trail};
 use super::documents::Documents;
 use super::health::Health;
 use super::held::held;
@@ -80,18 +80,24 @@ pub(super) async fn guard(app: &App, fixed: Router, request: Request) -> Respons
     };
     let mut response = outcome.unwrap_or_else(|refusal| match refusal {
         Refusal::Status(status) => respond::status(&status, wishes.media(&uri)),
-        Refusal::Internal(why) => respond::internal(access::internal_text(&uri, &why), why),
+        Refusal::Senseless(why) => respond::internal(&uri, &why),
+        Refusal::Undecided(why) => respond::hiding(respond::internal(&uri, &why), why),
     });
     let took = start.elapsed();
     app.metrics.answered(&labels, response.status().as_u16(), took);
     tell(&response, &audit_id, &method, uri.path(), took);
     let headers = response.headers_mut();
     headers.insert(AUDIT_ID, audit_id);
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(caching(uri.path())));
     if let Some(warning) = trail.warning.and_then(|text| HeaderValue::try_from(format!("299 - \"{text}\"")).ok()) {
         headers.append(header::WARNING, warning);
     }
     response
+}
+
+/// What caches may do with an answer that says nothing of it. OpenAPI is served by another part of the reference, which says this.
+fn caching(path: &str) -> &'static str {
+    if path.starts_with("/openapi/") { "no-cache, private" } else { "no-store" }
 }
 
 /// What is kept of a request to write an error as its client wants it, once the request itself is gone.
