@@ -11,7 +11,7 @@ use crate::support::client::{Identity, Request};
 use crate::support::expect::Expect;
 
 /// What a user asks for as a table.
-fn table<'a>(name: &'a str) -> [&'a str; 5] {
+fn table(name: &str) -> [&str; 5] {
     ["get", "isimage", name, "--namespace", SHOP]
 }
 
@@ -163,4 +163,22 @@ async fn what_is_written_through_kube_apiserver_is_read_from_there() {
     assert_eq!(read.expect("kube-apiserver answers").is(200)["metadata"]["name"], "written");
     let image = Request::new("GET", &format!("{V1}/images/{DIGEST}"));
     client.send_unchecked(image).await.expect("kube-apiserver answers").is(403);
+}
+
+#[tokio::test]
+async fn kubectl_creates_a_stream_and_shows_and_deletes_it() {
+    let site = shared().await;
+    site.plane.grant(SHOP, &user("curator"), &["create", "get", "delete"], &["imagestreams"]).await;
+    let curator = site.plane.user("curator", None).identity();
+    let created = site.plane.kubectl_with_input(
+        &curator,
+        // Without a schema in OpenAPI kubectl would look for a CustomResourceDefinition, which few may.
+        &["create", "--namespace", SHOP, "--filename=-", "--validate=false"],
+        objects::stream("made-by-kubectl").to_string().as_bytes(),
+    );
+    assert_eq!(created.done().trim_end(), "imagestream.image.openshift.io/made-by-kubectl created");
+    let call = |verb: &str| site.plane.kubectl(&curator, &[verb, "--namespace", SHOP, "imagestream/made-by-kubectl"]);
+    assert!(call("get").done().contains("made-by-kubectl"));
+    call("delete").done();
+    assert!(call("get").failed().contains("(NotFound)"));
 }

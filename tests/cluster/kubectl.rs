@@ -47,7 +47,8 @@ impl ControlPlane {
         self.kubectl_with_input(&admin, &arguments, list.as_bytes()).done();
     }
 
-    fn kubectl_with_input(&self, identity: &Identity, arguments: &[&str], input: &[u8]) -> Said {
+    /// Runs kubectl with something to read.
+    pub(crate) fn kubectl_with_input(&self, identity: &Identity, arguments: &[&str], input: &[u8]) -> Said {
         let kubeconfig = self.kubeconfig(identity).expect("a kubeconfig can be written");
         let cache = tempfile::tempdir().expect("a temporary folder can be made");
         let mut child = Command::new(self.tools.path("kubectl"))

@@ -6,7 +6,7 @@ use std::io;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::{HandshakeKind, pki_types::ServerName};
+use rustls::pki_types::ServerName;
 use tokio::{io::AsyncWriteExt, io::BufReader, net::TcpStream, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -37,7 +37,7 @@ impl Begun {
 /// A connection of HTTP/1.1 that stays open between requests.
 pub(crate) struct Kept {
     client: Client,
-    stream: BufReader<TlsStream<TcpStream>>,
+    pub(crate) stream: BufReader<TlsStream<TcpStream>>,
 }
 
 impl Kept {
@@ -46,11 +46,6 @@ impl Kept {
         let request = self.client.signed(request).header("connection", "keep-alive");
         write(&mut self.stream, &request.head(self.client.address), request.body.as_deref()).await?;
         timeout(DEADLINE, wire::read_answer(&mut self.stream, &request.method)).await?
-    }
-
-    /// Whether the handshake took up an earlier session of this client, in which no certificate was sent again.
-    pub(crate) fn is_resumed(&self) -> bool {
-        self.stream.get_ref().get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 }
 
