@@ -13,6 +13,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 mod access;
 mod app;
+mod audit;
 mod compaction;
 mod documents;
 mod health;
@@ -28,6 +29,7 @@ pub mod tls;
 pub use options::Options;
 
 use self::access::Access;
+use self::audit::AuditLog;
 use self::shutdown::{Phase, Shutdown};
 use crate::auth::{OpenPaths, Trusted};
 use crate::cluster::Namespaces;
@@ -72,9 +74,11 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         registries,
         in_flight,
         request_timeout,
+        audit,
         shutdown: ending,
     } = options;
     let metrics = Arc::new(Metrics::new());
+    let audit = AuditLog::open(&audit, &metrics)?;
     let clients = cluster.connect(access.may_join_cluster()).await?;
     let authorizer = access.authorizer(clients.as_ref(), &metrics)?;
     let (authenticator, trust) = access.authenticator(clients.as_ref(), &metrics, UnixTime::now())?;
@@ -106,6 +110,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         },
         in_flight: inflight::InFlight::new(in_flight, &metrics),
         health,
+        audit,
         metrics,
         request_timeout,
     };
@@ -115,11 +120,15 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     background.spawn(trust.run());
     background.spawn(hints);
     let limits = listen::Limits { drain: request_timeout, ..listen::Limits::default() };
-    let service = router::service(Arc::new(app));
+    let app = Arc::new(app);
+    let service = router::service(app.clone());
     let serving = listen::serve(listener, config, service, limits, shutdown.clone());
     let end = shutdown.clone();
     let serving = tokio::spawn(async move {
         serving.await;
+        if let Some(audit) = &app.audit {
+            audit.close().await;
+        }
         background.shutdown().await;
         end.advance(Phase::Stopped);
     });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{compaction, inflight, listen, shutdown, tls};
+use super::{audit, compaction, inflight, listen, shutdown, tls};
 use crate::auth;
 use crate::cluster;
 use crate::domain::policy::Registries;
@@ -42,6 +42,9 @@ pub struct Options {
     /// The longest that a request may take, such as 1m; requests that change something end after 34s at the latest.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = flag::some_duration)]
     pub request_timeout: Duration,
+    /// Who asked what.
+    #[command(flatten)]
+    pub audit: audit::Options,
     /// How it ends.
     #[command(flatten)]
     pub shutdown: shutdown::Options,

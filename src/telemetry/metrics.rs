@@ -77,6 +77,12 @@ struct CodeLabels {
     code: String,
 }
 
+/// Which part of the audit failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PluginLabels {
+    plugin: &'static str,
+}
+
 /// The metrics of a server.
 pub struct Metrics {
     registry: Registry,
@@ -88,6 +94,8 @@ pub struct Metrics {
     authentications: Family<CodeLabels, Counter>,
     authorizations: Family<CodeLabels, Counter>,
     proxies_refused: Counter,
+    audit_events: Counter,
+    audit_errors: Family<PluginLabels, Counter>,
 }
 
 /// Upper bounds of the classes of duration, in seconds.
@@ -106,6 +114,8 @@ impl Metrics {
             authentications: Family::default(),
             authorizations: Family::default(),
             proxies_refused: Counter::default(),
+            audit_events: Counter::default(),
+            audit_errors: Family::default(),
         };
         let start = Gauge::<f64, AtomicU64>::default();
         start.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
@@ -126,6 +136,8 @@ impl Metrics {
         registry.register("apiserver_delegated_authz_request", text, metrics.authorizations.clone());
         let text = "Requests that name a user and come with a certificate that is not the one of a front proxy";
         registry.register("imagestream_apiserver_front_proxy_refused", text, metrics.proxies_refused.clone());
+        registry.register("apiserver_audit_event", "Audit events that were made", metrics.audit_events.clone());
+        registry.register("apiserver_audit_error", "Audit events that were lost", metrics.audit_errors.clone());
         registry.register("process_start_time_seconds", "When the process started, since 1970", start);
         metrics
     }
@@ -164,6 +176,16 @@ impl Metrics {
     /// The gauge of requests of a kind (`readOnly` or `mutating`) that are being worked on.
     pub fn in_flight(&self, request_kind: &'static str) -> Gauge {
         self.in_flight.get_or_create(&KindLabels { request_kind }).clone()
+    }
+
+    /// The counter of audit events.
+    pub fn audit_events(&self) -> Counter {
+        self.audit_events.clone()
+    }
+
+    /// The counter of audit events that did not get into the audit log.
+    pub fn audit_errors(&self) -> Counter {
+        self.audit_errors.get_or_create(&PluginLabels { plugin: "log" }).clone()
     }
 
     /// All metrics, as a scraper reads them.

@@ -5,6 +5,7 @@
 mod support;
 
 mod access;
+mod audit;
 mod child;
 mod discovery;
 mod durability;
