@@ -1,7 +1,7 @@
 //! Puts the server together: flags, store, resources, TLS, listening, background work, and the end of it all.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -43,8 +43,6 @@ const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Memory for pages of the store. Its index is what is read most; values are read through the system's own cache.
 const PAGE_CACHE_BYTES: usize = 8 << 20;
-/// With less free space than this, in bytes, writes are refused, so that the store never meets a full disk.
-const SPACE_RESERVE: u64 = 64 << 20;
 
 /// A server that is serving.
 pub struct Running {
@@ -183,12 +181,11 @@ fn serving_certificate(
 async fn open_store(storage: options::Storage) -> anyhow::Result<Arc<dyn Store>> {
     let options::Storage { data_dir, data_dir_lock_timeout } = storage;
     let first_revision = embedded::first_revision(SystemTime::now());
-    let free = |path: &Path| Ok(rustix::fs::statvfs(path).map(|disk| disk.f_bavail * disk.f_frsize)?);
     let options = embedded::Options {
         lock_timeout: data_dir_lock_timeout,
         first_revision,
         cache_bytes: PAGE_CACHE_BYTES,
-        reserve: Some(embedded::Reserve { bytes: SPACE_RESERVE, free: Arc::new(free) }),
+        reserve: Some(embedded::Reserve { bytes: options::SPACE_RESERVE, free: Arc::new(options::free_space) }),
         ..embedded::Options::new(data_dir)
     };
     let store =
