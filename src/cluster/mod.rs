@@ -3,5 +3,6 @@
 //! Knows Kubernetes' own objects; knows nothing of images, of requests, and of who may do what.
 
 mod connect;
+pub mod registration;
 
 pub use connect::{Clients, ConnectError, Options, told};

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
-use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -57,17 +56,30 @@ pub struct Running {
 /// # Errors
 /// A sentence that names the flag behind whatever cannot be used.
 pub async fn start(options: Options) -> anyhow::Result<Running> {
-    let Options { listen, tls, access, storage, compaction, registries, in_flight, request_timeout, shutdown: ending } =
-        options;
+    let Options {
+        listen,
+        tls,
+        cluster,
+        access,
+        storage,
+        compaction,
+        registries,
+        in_flight,
+        request_timeout,
+        shutdown: ending,
+    } = options;
     let authorizer = access.authorizer()?;
     let authenticator = access.authenticator()?;
     let listener = listen::bind(listen.bind_address, listen.secure_port).await?;
     let address = listener.local_addr().context("the address of the listening socket is not known")?;
-    let (certificate, config) = serving_certificate(&tls)?;
+    let metrics = Arc::new(Metrics::new());
+    let control_plane = cluster.connect().await?.map(|clients| clients.general);
+    let serving_certificate = tls::Serving::open(&tls, control_plane, metrics.clone()).await?;
+    let certificate = serving_certificate.certificate.clone();
+    let config = tls_configuration(&tls, certificate.clone())?;
     let store = open_store(storage).await?;
     let catalog = Arc::new(Catalog::new(&store, (&registries).into()));
     let shutdown = Shutdown::new();
-    let metrics = Arc::new(Metrics::new());
     let api = resources::all(&catalog);
     let app = app::App {
         documents: documents::Documents::new(&api),
@@ -81,7 +93,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     };
     let path = certificate.path().to_owned();
     let compacting = tokio::spawn(compaction::run(store, compaction));
-    let refresh = tokio::spawn(certificate.keep_current(CERTIFICATE_INTERVAL));
+    let refresh = tokio::spawn(serving_certificate.keep_current(CERTIFICATE_INTERVAL));
     let limits = listen::Limits { drain: request_timeout, ..listen::Limits::default() };
     let service = router::service(Arc::new(app));
     let serving = listen::serve(listener, config, service, limits, shutdown.clone());
@@ -113,13 +125,13 @@ impl Running {
     }
 }
 
-fn serving_certificate(
+fn tls_configuration(
     options: &tls::Options,
-) -> anyhow::Result<(Arc<tls::ServingCertificate>, watch::Receiver<Arc<rustls::ServerConfig>>)> {
-    let source = tls::Source::from_options(options, Vec::new())?;
-    let certificate = Arc::new(tls::ServingCertificate::open(source, Timestamp::now())?);
-    let config = tls::server_config(certificate.clone(), options.tls_min_version, Vec::new());
-    Ok((certificate, watch::channel(Arc::new(config.context("TLS cannot be set up")?)).1))
+    certificate: Arc<tls::ServingCertificate>,
+) -> anyhow::Result<watch::Receiver<Arc<rustls::ServerConfig>>> {
+    let protocol = tls::Protocol::from_options(options).context("TLS cannot be set up")?;
+    let config = tls::server_config(certificate, &protocol, Vec::new()).context("TLS cannot be set up")?;
+    Ok(watch::channel(Arc::new(config)).1)
 }
 
 async fn open_store(storage: options::Storage) -> anyhow::Result<Arc<dyn Store>> {

@@ -19,6 +19,9 @@ pub struct Options {
     /// How it speaks TLS.
     #[command(flatten)]
     pub tls: tls::Options,
+    /// How it reaches the control plane.
+    #[command(flatten)]
+    pub cluster: crate::cluster::Options,
     /// Whom it serves.
     #[command(flatten)]
     pub access: Access,

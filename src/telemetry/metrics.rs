@@ -4,8 +4,9 @@ use std::hash::{Hash, Hasher};
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prometheus_client::encoding::EncodeLabelSet;
+use jiff::Timestamp;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -62,6 +63,36 @@ struct KindLabels {
     request_kind: &'static str,
 }
 
+/// A certificate that the server depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Certificate {
+    /// The one that the server shows.
+    Serving,
+    /// The CA of the server's own, which signs that.
+    ServingCa,
+    /// The CA of users' certificates that ends first.
+    ClientCa,
+    /// The CA of the front proxy that ends first.
+    FrontProxyCa,
+}
+
+impl EncodeLabelValue for Certificate {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> std::fmt::Result {
+        let name = match self {
+            Self::Serving => "serving",
+            Self::ServingCa => "serving-ca",
+            Self::ClientCa => "client-ca",
+            Self::FrontProxyCa => "front-proxy-ca",
+        };
+        EncodeLabelValue::encode(&name, encoder)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabels {
+    certificate: Certificate,
+}
+
 /// The metrics of a server.
 pub struct Metrics {
     registry: Registry,
@@ -70,6 +101,7 @@ pub struct Metrics {
     in_flight: Family<KindLabels, Gauge>,
     terminated: Family<AnsweredLabels, Counter>,
     panics: Counter,
+    certificate_ends: Family<CertificateLabels, Gauge>,
 }
 
 /// Upper bounds of the classes of duration, in seconds.
@@ -85,6 +117,7 @@ impl Metrics {
             in_flight: Family::default(),
             terminated: Family::default(),
             panics: Counter::default(),
+            certificate_ends: Family::default(),
         };
         let start = Gauge::<f64, AtomicU64>::default();
         start.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
@@ -99,6 +132,9 @@ impl Metrics {
         let text = "Requests that were turned away or ended early by the server to protect itself";
         registry.register("apiserver_request_terminations", text, metrics.terminated.clone());
         registry.register("apiserver_request_panics", "Requests that ended in a panic", metrics.panics.clone());
+        let text = "When a certificate that the server depends on ends, in seconds since 1970";
+        let name = "imagestream_apiserver_certificate_expiration_timestamp_seconds";
+        registry.register(name, text, metrics.certificate_ends.clone());
         registry.register("process_start_time_seconds", "When the process started, since 1970", start);
         metrics
     }
@@ -117,6 +153,11 @@ impl Metrics {
     /// A request ended in a panic.
     pub fn panicked(&self) {
         self.panics.inc();
+    }
+
+    /// A certificate ends at this time.
+    pub fn certificate_ends(&self, which: Certificate, ends: Timestamp) {
+        self.certificate_ends.get_or_create(&CertificateLabels { certificate: which }).set(ends.as_second());
     }
 
     /// The gauge of requests of a kind (`readOnly` or `mutating`) that are being worked on.
@@ -142,5 +183,25 @@ impl RequestLabels {
     fn with(&self, code: u16) -> AnsweredLabels {
         let Self { verb, group, version, resource, subresource, scope, component } = *self;
         AnsweredLabels { code, verb, group, version, resource, subresource, scope, component }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_each_certificate_is_a_gauge_of_its_own() {
+        let metrics = Metrics::new();
+        let end = |second| Timestamp::from_second(second).unwrap();
+        metrics.certificate_ends(Certificate::Serving, end(5));
+        metrics.certificate_ends(Certificate::FrontProxyCa, end(6));
+        metrics.certificate_ends(Certificate::Serving, end(7));
+        let text = metrics.text();
+        let name = "imagestream_apiserver_certificate_expiration_timestamp_seconds";
+        let lines: Vec<_> = text.lines().filter(|line| line.starts_with(name)).collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(text.contains(&format!("{name}{{certificate=\"serving\"}} 7")), "{text}");
+        assert!(text.contains(&format!("{name}{{certificate=\"front-proxy-ca\"}} 6")), "{text}");
     }
 }
