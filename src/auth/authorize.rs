@@ -1,24 +1,257 @@
-//! May you: the one decision that exists without a cluster.
+//! May you: decided by the control plane, or, without one, for everybody who is known.
 
-use super::Identity;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::authorization::v1::{SubjectAccessReview, SubjectAccessReviewStatus};
+use kube::Client;
+
+use super::attributes::Attributes;
+use super::flights::Flights;
+use super::user::{MASTERS, UNAUTHENTICATED, User};
+use crate::cluster::{ReviewError, Reviews};
+use crate::telemetry::metrics::{Delegated, Metrics};
 
 /// Decides what users may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authorizer {
     /// Every authenticated user may do everything, nobody else anything.
     AlwaysAllow,
+    /// The control plane decides.
+    Webhook(AccessReviews),
 }
 
-/// Paths that answer to everybody whose credentials are not wrong.
-const ALWAYS_ALLOWED: [&str; 3] = ["/healthz", "/livez", "/readyz"];
+/// A decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The user may do it.
+    Allowed,
+    /// The user may not do it.
+    Denied {
+        /// Why, in the words of those who decided it; mostly empty.
+        reason: String,
+    },
+}
+
+/// Paths that everybody may ask for whose credentials are not wrong.
+#[derive(Clone, Debug)]
+pub struct OpenPaths {
+    exact: HashSet<String>,
+    prefixes: Vec<String>,
+}
+
+/// Asks by SubjectAccessReview, and remembers the answer for a short time.
+pub struct AccessReviews {
+    open: OpenPaths,
+    reviews: Arc<Reviews<SubjectAccessReview>>,
+    known: Flights<Decision, ReviewError>,
+    metrics: Arc<Metrics>,
+}
+
+/// How many decisions are remembered.
+const CAPACITY: usize = 8192;
+/// Questions that are longer are not remembered; in bytes.
+const LONGEST: usize = 10_000;
 
 impl Authorizer {
-    /// Whether an identity may ask for a path.
-    pub fn allows(self, identity: &Identity, path: &str) -> bool {
-        match (self, identity) {
-            (_, Identity::Refused) => false,
-            (Self::AlwaysAllow, Identity::User(_)) => true,
-            (Self::AlwaysAllow, Identity::Anonymous) => ALWAYS_ALLOWED.contains(&path),
+    /// Whether a user may do something.
+    ///
+    /// # Errors
+    /// The control plane could not be asked. That is no permission.
+    pub async fn decide(&self, user: &User, attributes: &Attributes) -> Result<Decision, Arc<ReviewError>> {
+        match self {
+            _ if self.lets_do_everything(user) => Ok(Decision::Allowed),
+            Self::AlwaysAllow => Ok(Decision::DENIED),
+            Self::Webhook(reviews) => reviews.decide(user, attributes).await,
+        }
+    }
+
+    /// Whether a user may do everything, so that nobody needs to know what it is.
+    pub fn lets_do_everything(&self, user: &User) -> bool {
+        match self {
+            Self::AlwaysAllow => !user.is_in(UNAUTHENTICATED),
+            Self::Webhook(_) => user.is_in(MASTERS),
+        }
+    }
+}
+
+impl Decision {
+    const DENIED: Self = Self::Denied { reason: String::new() };
+}
+
+impl OpenPaths {
+    /// Paths, or beginnings of paths that end in `*`.
+    pub fn new(paths: &[String]) -> Self {
+        let prefixes = paths.iter().filter_map(|path| path.strip_suffix('*')).map(str::to_owned);
+        let exact = paths.iter().filter(|path| !path.ends_with('*')).cloned();
+        Self { exact: exact.collect(), prefixes: prefixes.collect() }
+    }
+
+    /// Whether a path is among them.
+    pub fn contain(&self, path: &str) -> bool {
+        self.exact.contains(path) || self.prefixes.iter().any(|prefix| path.starts_with(prefix))
+    }
+}
+
+impl AccessReviews {
+    /// Asks by this client about everything but `open` paths. Answers count for these times.
+    pub fn new(client: Client, open: OpenPaths, allowed: Duration, denied: Duration, metrics: Arc<Metrics>) -> Self {
+        let life = move |decision: &Decision| if *decision == Decision::Allowed { allowed } else { denied };
+        Self { open, reviews: Arc::new(Reviews::new(client)), known: Flights::new(CAPACITY, life), metrics }
+    }
+
+    async fn decide(&self, user: &User, attributes: &Attributes) -> Result<Decision, Arc<ReviewError>> {
+        if let Attributes::Path { path, verb } = attributes {
+            if self.open.contain(path) {
+                return Ok(Decision::Allowed);
+            }
+            if verb == "get" && is_discovery(path) {
+                let is_known = !user.is_in(UNAUTHENTICATED);
+                return Ok(if is_known { Decision::Allowed } else { Decision::DENIED });
+            }
+        }
+        let spec = attributes.review(user);
+        let key = serde_json::to_vec(&spec).expect("a review is plain data");
+        let ask = || {
+            let (reviews, metrics) = (self.reviews.clone(), self.metrics.clone());
+            async move {
+                let outcome = ask(&reviews, SubjectAccessReview { spec, ..SubjectAccessReview::default() }).await;
+                metrics.delegated(
+                    Delegated::Authorization,
+                    outcome.as_ref().map_or_else(ReviewError::code, |_| Some(201)),
+                );
+                outcome
+            }
+        };
+        if key.len() > LONGEST {
+            return ask().await.map_err(Arc::new);
+        }
+        self.known.get(key, ask).await
+    }
+}
+
+/// What kube-apiserver reads to know what is served here. Kubernetes lets every known user read it, and it must be there while
+/// nothing can be asked: a group that cannot be discovered holds up clients of the whole cluster.
+fn is_discovery(path: &str) -> bool {
+    let path = path.trim_end_matches('/');
+    let is_below = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    is_below("/apis") || is_below("/openapi")
+}
+
+async fn ask(reviews: &Reviews<SubjectAccessReview>, review: SubjectAccessReview) -> Result<Decision, ReviewError> {
+    let status = reviews.post(&review).await?.status.unwrap_or_default();
+    let SubjectAccessReviewStatus { allowed, reason, .. } = status;
+    Ok(if allowed { Decision::Allowed } else { Decision::Denied { reason: reason.unwrap_or_default() } })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::attributes::ResourceAction;
+    use super::super::fixtures::control_plane;
+    use super::*;
+    use serde_json::{Value, json};
+    use std::sync::atomic::Ordering;
+
+    const LIFE: Duration = Duration::from_secs(60);
+
+    /// Lets alice do what she wants, and nobody else anything.
+    fn alice_may(review: Value) -> (u16, Value) {
+        let allowed = review["spec"]["user"] == "alice";
+        let status = json!({"allowed": allowed, "reason": if allowed { "" } else { "not alice" }});
+        let version = "authorization.k8s.io/v1";
+        (
+            201,
+            json!({"apiVersion": version, "kind": "SubjectAccessReview", "metadata": {}, "spec": {}, "status": status}),
+        )
+    }
+
+    fn webhook(client: Client) -> Authorizer {
+        let open = OpenPaths::new(&["/livez".into()]);
+        Authorizer::Webhook(AccessReviews::new(client, open, LIFE, LIFE, Arc::default()))
+    }
+
+    fn user(name: &str) -> User {
+        let user = User { name: name.into(), ..User::default() }.authenticated();
+        (*user).clone()
+    }
+
+    fn get(name: &str) -> Attributes {
+        let (verb, name) = ("get".into(), name.into());
+        Attributes::Resource(Box::new(ResourceAction { verb, name, ..ResourceAction::default() }))
+    }
+
+    fn path(path: &str) -> Attributes {
+        Attributes::Path { path: path.into(), verb: "get".into() }
+    }
+
+    #[tokio::test]
+    async fn a_decision_is_asked_for_once_for_everything_that_is_sent() {
+        let (client, asked) = control_plane(alice_may);
+        let authorizer = webhook(client);
+        let with_extra = User { extra: [("scopes".to_owned(), vec!["all".to_owned()])].into(), ..user("alice") };
+        for _ in 0..2 {
+            assert_eq!(authorizer.decide(&user("alice"), &get("x")).await.unwrap(), Decision::Allowed);
+            assert_eq!(authorizer.decide(&with_extra, &get("x")).await.unwrap(), Decision::Allowed);
+            assert_eq!(authorizer.decide(&user("alice"), &get("y")).await.unwrap(), Decision::Allowed);
+            let denied = Decision::Denied { reason: "not alice".into() };
+            assert_eq!(authorizer.decide(&user("bob"), &get("x")).await.unwrap(), denied);
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 4);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_allowed_while_nobody_can_be_asked_but_what_needs_no_question() {
+        let (client, asked) = control_plane(|_| (403, json!({"kind": "Status", "code": 403, "message": "no"})));
+        let authorizer = webhook(client);
+        assert!(authorizer.decide(&user("alice"), &get("x")).await.is_err());
+        assert!(authorizer.decide(&user("alice"), &path("/metrics")).await.is_err());
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+        let master = User { groups: vec![MASTERS.into()], ..user("root") };
+        assert_eq!(authorizer.decide(&master, &get("x")).await.unwrap(), Decision::Allowed);
+        assert_eq!(authorizer.decide(&User::anonymous(), &path("/livez")).await.unwrap(), Decision::Allowed);
+        for discovery in ["/apis", "/apis/image.openshift.io/v1", "/openapi/v2"] {
+            assert_eq!(
+                authorizer.decide(&user("system:aggregator"), &path(discovery)).await.unwrap(),
+                Decision::Allowed
+            );
+            assert_eq!(authorizer.decide(&User::anonymous(), &path(discovery)).await.unwrap(), Decision::DENIED);
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn a_question_that_is_too_long_is_not_remembered() {
+        let (client, asked) = control_plane(alice_may);
+        let authorizer = webhook(client);
+        let name = "x".repeat(LONGEST);
+        for _ in 0..2 {
+            assert_eq!(authorizer.decide(&user("alice"), &get(&name)).await.unwrap(), Decision::Allowed);
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn without_a_cluster_whoever_is_known_may_do_everything() {
+        assert!(Authorizer::AlwaysAllow.lets_do_everything(&user("alice")));
+        let decision = Authorizer::AlwaysAllow.decide(&User::anonymous(), &get("x")).await.unwrap();
+        assert_eq!(decision, Decision::DENIED);
+    }
+
+    #[test]
+    fn open_paths_are_exact_unless_they_end_in_a_star() {
+        let open = OpenPaths::new(&["/livez".into(), "/public/*".into()]);
+        for (path, is_open) in [("/livez", true), ("/livez/ping", false), ("/public/a", true), ("/public", false)] {
+            assert_eq!(open.contain(path), is_open, "{path}");
+        }
+    }
+
+    #[test]
+    fn discovery_is_everything_below_its_roots_and_nothing_beside_them() {
+        for path in ["/apis", "/apis/", "/apis/g/v1", "/openapi/v2", "/openapi/v3/apis/g/v1"] {
+            assert!(is_discovery(path), "{path}");
+        }
+        for path in ["/", "/apisx", "/metrics", "/api", "/healthz/ping"] {
+            assert!(!is_discovery(path), "{path}");
         }
     }
 }

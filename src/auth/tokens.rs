@@ -91,8 +91,9 @@ fn read_line(record: &csv::StringRecord, line: u64) -> Result<([u8; 32], Arc<Use
         }
     }
     let groups = record.get(3).unwrap_or_default().split(',').map(str::trim).filter(|group| !group.is_empty());
-    let user = User::authenticated(record[1].into(), record[2].into(), groups.map(str::to_owned).collect());
-    Ok((Sha256::digest(&record[0]).into(), user))
+    let groups = groups.map(str::to_owned).collect();
+    let user = User { name: record[1].into(), uid: record[2].into(), groups, ..User::default() };
+    Ok((Sha256::digest(&record[0]).into(), user.authenticated()))
 }
 
 impl fmt::Debug for TokenFile {

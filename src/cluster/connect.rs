@@ -55,17 +55,17 @@ pub enum ConnectError {
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Options {
-    /// The clients; none where no flag is given and this is no pod.
+    /// The clients; none where no flag is given and this is no pod, or the pod's service account is not to be used.
     ///
     /// # Errors
     /// A file that cannot be used, with its flag.
-    pub async fn connect(&self) -> Result<Option<Clients>, ConnectError> {
+    pub async fn connect(&self, may_use_pod: bool) -> Result<Option<Clients>, ConnectError> {
         let Self { kubeconfig, authentication_kubeconfig, authorization_kubeconfig } = self;
         let general = from_file("--kubeconfig", kubeconfig.as_deref()).await?;
         let authentication = from_file("--authentication-kubeconfig", authentication_kubeconfig.as_deref()).await?;
         let authorization = from_file("--authorization-kubeconfig", authorization_kubeconfig.as_deref()).await?;
         let general = match general {
-            None if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() => Some(in_cluster()?),
+            None if may_use_pod && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() => Some(in_cluster()?),
             general => general,
         };
         let Some(general) = general.or_else(|| authentication.clone()).or_else(|| authorization.clone()) else {

@@ -3,6 +3,11 @@
 //! Knows Kubernetes' own objects; knows nothing of images, of requests, and of who may do what.
 
 mod connect;
+pub mod follow;
+mod namespaces;
 pub mod registration;
+mod reviews;
 
 pub use connect::{Clients, ConnectError, Options, told};
+pub use namespaces::{Namespaces, State, Unknown};
+pub use reviews::{ReviewError, Reviews};

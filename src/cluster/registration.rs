@@ -13,14 +13,13 @@ use futures_util::StreamExt;
 use k8s_openapi::ByteString;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt, watcher as watch_objects};
 use kube::{Api, Client};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use super::follow::{self, Subject};
 use super::told;
 use judge::{Fit, Judgement, Precondition, judge};
 
@@ -34,6 +33,12 @@ pub struct Registration {
     bundle: watch::Receiver<Bytes>,
     pauses: Pauses,
 }
+
+const SUBJECT: Subject = Subject {
+    what: "the APIService of this server",
+    if_forbidden: "a ClusterRole must allow this server to get, list, watch and patch the one of \
+                   apiservices.apiregistration.k8s.io that has this name (resourceNames), for --inject-ca-bundle",
+};
 
 /// How long is waited between changes.
 #[derive(Clone, Copy)]
@@ -75,8 +80,6 @@ enum Changed {
 /// The state of the work.
 struct Work {
     known: Known,
-    /// Whether the object was met since the list of objects began.
-    is_listed: bool,
     /// How much of our list must be in the object.
     fit: Fit,
     /// The last finding that was logged.
@@ -103,15 +106,15 @@ impl Registration {
     /// list has no sender any more.
     pub async fn keep(mut self) {
         let api = Api::<APIService>::all(self.client.clone());
-        let only = watcher::Config::default().fields(&format!("metadata.name={}", self.name));
-        let mut events = pin!(watch_objects(api.clone(), only).default_backoff());
+        let name = self.name.clone();
+        let mut states = pin!(follow::object(api.clone(), &name, SUBJECT));
         let mut work = Work::new(self.pauses);
         loop {
             let is_due = self.settle(&api, &mut work).await;
             tokio::select! {
-                event = events.next() => match event {
-                    Some(Ok(event)) => work.learn(event),
-                    Some(Err(why)) => self.tell_unfollowed(&mut work, &why),
+                state = states.next() => match state {
+                    Some(Ok(state)) => work.known = state.map_or(Known::Absent, |object| Known::Object(Box::new(object))),
+                    Some(Err(_)) => {}
                     None => return,
                 },
                 changed = self.bundle.changed() => match changed {
@@ -163,7 +166,7 @@ impl Registration {
             Ok(Err(kube::Error::Api(status))) => match status.code {
                 404 => Changed::Gone,
                 409 => Changed::Outdated,
-                403 => Changed::Refused(self.rule(&status.message)),
+                403 => Changed::Refused(format!("{}: {}", status.message, SUBJECT.if_forbidden)),
                 _ => Changed::Refused(status.message.clone()),
             },
             Ok(Err(error)) => Changed::Refused(told(&error)),
@@ -224,53 +227,12 @@ impl Registration {
             Judgement::Change { .. } => {}
         }
     }
-
-    fn tell_unfollowed(&self, work: &mut Work, why: &watcher::Error) {
-        let denied = match why {
-            watcher::Error::InitialListFailed(kube::Error::Api(status))
-            | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-            | watcher::Error::WatchFailed(kube::Error::Api(status))
-            | watcher::Error::WatchError(status)
-                if status.code == 403 =>
-            {
-                Some(self.rule(&status.message))
-            }
-            // An expired watch begins again by itself, and is no news.
-            watcher::Error::WatchError(status) if status.code == 410 => return,
-            _ => None,
-        };
-        let reason = denied.unwrap_or_else(|| told(why));
-        if work.says(&reason) {
-            warn!(apiservice = %self.name, reason, "the APIService cannot be followed, trying again");
-        }
-    }
-
-    fn rule(&self, message: &str) -> String {
-        format!(
-            "{message}; a ClusterRole must allow apiGroups [\"apiregistration.k8s.io\"], resources [\"apiservices\"], \
-             resourceNames [\"{}\"], verbs [\"get\", \"list\", \"watch\", \"patch\"]",
-            self.name
-        )
-    }
 }
 
 impl Work {
     fn new(pauses: Pauses) -> Self {
         let patience = Patience { pauses, not_before: Instant::now(), last: None, pause: Duration::ZERO };
-        Self { known: Known::Nothing, is_listed: false, fit: Fit::AtLeast, told: String::new(), patience }
-    }
-
-    fn learn(&mut self, event: Event<APIService>) {
-        match event {
-            Event::Init => self.is_listed = false,
-            Event::InitApply(object) => {
-                self.is_listed = true;
-                self.known = Known::Object(Box::new(object));
-            }
-            Event::InitDone if self.is_listed => {}
-            Event::InitDone | Event::Delete(_) => self.known = Known::Absent,
-            Event::Apply(object) => self.known = Known::Object(Box::new(object)),
-        }
+        Self { known: Known::Nothing, fit: Fit::AtLeast, told: String::new(), patience }
     }
 
     /// Whether a finding is news. Remembers it.

@@ -3,13 +3,14 @@
 //! Plain data and its JSON shape. Knows nothing of images, storage or HTTP.
 
 pub mod field;
+pub mod flag;
 pub(crate) mod go_json;
 mod names;
 mod object;
 mod status;
 mod time;
 
-pub use names::{is_dns_label, label_value_faults, path_segment_faults, qualified_name_faults};
+pub use names::{is_dns_label, is_dns_subdomain, label_value_faults, path_segment_faults, qualified_name_faults};
 pub use object::{Kind, ListMeta, ManagedFieldsEntry, Object, ObjectMeta, OwnerReference};
 pub use status::{Cause, Details, Resource, Status};
 pub use time::Time;

@@ -79,6 +79,11 @@ pub fn is_dns_label(name: &str) -> bool {
     name.len() <= LONGEST && is_domain_part(name)
 }
 
+/// Whether a text can be the name of most objects: DNS labels of any length, joined by dots.
+pub fn is_dns_subdomain(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(is_domain_part)
+}
+
 fn is_domain_part(part: &str) -> bool {
     let is_edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = part.as_bytes();

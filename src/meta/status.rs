@@ -112,6 +112,11 @@ impl Status {
         Self::failure(401, "Unauthorized", "Unauthorized")
     }
 
+    /// 403: the user is known, and may not do this.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::failure(403, "Forbidden", message)
+    }
+
     /// 404: an object does not exist.
     pub fn not_found(resource: Resource<'_>, name: &str) -> Self {
         Self::failure(404, "NotFound", format!("{resource} {} not found", field::quote(name))).about(resource, name)
@@ -207,7 +212,8 @@ impl Status {
         self
     }
 
-    fn about(self, resource: Resource<'_>, name: &str) -> Self {
+    /// The same status about an object.
+    pub fn about(self, resource: Resource<'_>, name: &str) -> Self {
         self.with_details(Details {
             name: name.into(),
             group: resource.group.into(),

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use crate::api;
+use crate::cluster::Namespaces;
 use crate::rest::codec::GroupVersion;
 use crate::rest::serve::Api;
 
@@ -41,13 +42,14 @@ pub const API: GroupVersion = GroupVersion {
     ],
 };
 
-/// Everything that is served.
-pub fn all(catalog: &Arc<Catalog>) -> Api {
-    Api::new(vec![
+/// Everything that is served, for objects in these namespaces.
+pub fn all(catalog: &Arc<Catalog>, namespaces: Namespaces) -> Api {
+    let endpoints = vec![
         images::endpoint(catalog),
         imagestreamimages::endpoint(catalog),
         imagestreammappings::endpoint(catalog),
         imagestreams::endpoint(catalog),
         imagestreams_status::endpoint(catalog),
-    ])
+    ];
+    Api::new(endpoints, namespaces)
 }

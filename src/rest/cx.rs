@@ -8,6 +8,7 @@ use super::negotiate::Representation;
 use super::query::Query;
 use super::target::Target;
 use crate::auth::User;
+use crate::cluster::Namespaces;
 use crate::meta::{Resource, Status, Time, field};
 
 /// A request after authentication, routing and negotiation. Credentials are not in it.
@@ -27,6 +28,8 @@ pub struct Cx {
     pub representation: Representation,
     /// When the request arrived.
     pub now: Time,
+    /// Which namespaces there are.
+    pub namespaces: Namespaces,
 }
 
 impl Cx {

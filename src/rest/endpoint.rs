@@ -9,12 +9,13 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use http::Method;
 
+use super::admission;
 use super::codec::{self, GroupVersion};
 use super::cx::Cx;
 use super::negotiate::Forms;
 use super::reply::{Listed, Reply, Sent, Written};
 use super::table::Columns;
-use crate::meta::{Kind, Status};
+use crate::meta::{Kind, Resource, Status};
 
 /// Reads one object, which the path names.
 pub trait Get<T>: Send + Sync + 'static {
@@ -107,11 +108,11 @@ impl Verb {
         }
     }
 
-    fn is_on_collection(self) -> bool {
+    pub(super) fn is_on_collection(self) -> bool {
         matches!(self, Self::Create | Self::List)
     }
 
-    fn method(self) -> Method {
+    pub(super) fn method(self) -> Method {
         match self {
             Self::Create => Method::POST,
             Self::Delete => Method::DELETE,
@@ -247,10 +248,12 @@ impl<T: Kind> Builder<T> {
     /// Objects can be made.
     pub fn create<H: Create<T>>(self, handler: &Arc<H>) -> Self {
         let (handler, api, columns) = (handler.clone(), self.api, self.columns);
+        let resource = Resource { group: api.group, name: self.endpoint.resource };
         self.verb(Verb::Create, move |cx| {
             let handler = handler.clone();
             Box::pin(async move {
-                let object = codec::decode(&cx, api)?;
+                let object: T = codec::decode(&cx, api)?;
+                admission::may_create(&cx, resource, &object.metadata().name).await?;
                 Reply::written(&cx, api, 201, handler.create(&cx, object).await?, columns)
             })
         })

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of images. A resource is declared once as an [`endpoint::Endpoint`]; [`serve::Api`] answers for all.
 
+mod admission;
 pub mod codec;
 pub mod cx;
 pub mod discovery;
@@ -10,9 +11,11 @@ pub mod failure;
 pub mod json;
 pub mod metadata;
 pub mod negotiate;
+pub mod openapi;
 pub mod page;
 pub mod query;
 pub mod reply;
+pub mod request_info;
 pub mod selector;
 pub mod serve;
 pub mod stored;

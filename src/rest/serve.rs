@@ -12,6 +12,7 @@ use super::query::Query;
 use super::reply::Reply;
 use super::target::Target;
 use crate::auth::User;
+use crate::cluster::Namespaces;
 use crate::meta::{Status, Time};
 
 /// A request that is authenticated and authorized, with its body read.
@@ -35,12 +36,13 @@ pub struct Request<'a> {
 /// All resources of a group's version.
 pub struct Api {
     endpoints: Vec<Endpoint>,
+    namespaces: Namespaces,
 }
 
 impl Api {
-    /// An API with these resources, in the order in which discovery lists them.
-    pub fn new(endpoints: Vec<Endpoint>) -> Self {
-        Self { endpoints }
+    /// An API with these resources, in the order in which discovery lists them, for objects in these namespaces.
+    pub fn new(endpoints: Vec<Endpoint>, namespaces: Namespaces) -> Self {
+        Self { endpoints, namespaces }
     }
 
     /// The resources.
@@ -82,6 +84,7 @@ impl Api {
             body: request.body,
             representation,
             now: request.now,
+            namespaces: self.namespaces.clone(),
         };
         handler(Arc::new(cx)).await
     }

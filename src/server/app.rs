@@ -11,15 +11,15 @@ use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method, Uri, header};
 use tower::ServiceExt;
 
+use super::access::{Access, Trail};
 use super::documents::Documents;
 use super::health::Health;
 use super::held::held;
 use super::inflight::{InFlight, is_mutating};
-use super::listen::Peer;
 use super::shutdown::Phase;
 use super::{respond, router};
 use crate::api;
-use crate::auth::{Authenticator, Authorizer, Identity, User};
+use crate::auth::{Refusal, User};
 use crate::meta::Status;
 use crate::rest::negotiate::{Media, Wanted};
 use crate::rest::query::Query;
@@ -31,10 +31,8 @@ use crate::telemetry::metrics::{Metrics, RequestLabels};
 pub(super) struct App {
     /// The resources.
     pub(super) api: Api,
-    /// Who are you.
-    pub(super) authenticator: Authenticator,
-    /// May you.
-    pub(super) authorizer: Authorizer,
+    /// Who are you, and may you.
+    pub(super) access: Access,
     /// How many at a time.
     pub(super) in_flight: InFlight,
     /// Whether all is well.
@@ -64,7 +62,7 @@ pub(super) const PREFIX: &str = "/apis/image.openshift.io/v1/";
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
 /// Leads a request through, and tells of it.
-pub(super) async fn guard(app: &App, fixed: Router, mut request: Request) -> Response {
+pub(super) async fn guard(app: &App, fixed: Router, request: Request) -> Response {
     let start = Instant::now();
     let audit_id = request.headers().get(AUDIT_ID).cloned().unwrap_or_else(new_audit_id);
     let (method, uri) = (request.method().clone(), request.uri().clone());
@@ -72,37 +70,34 @@ pub(super) async fn guard(app: &App, fixed: Router, mut request: Request) -> Res
     let target = uri.path().strip_prefix(PREFIX).map(Target::parse);
     let labels = app.labels(&method, &query, target.as_ref());
     let wishes = Wishes::of(&request);
-    let mut response = match app.admit(&request, query) {
-        Err(status) => respond::status(&status, wishes.media(&uri)),
-        Ok((asked, deadline)) => {
-            // Probes, discovery and metrics answer from memory, and must answer when nothing else does.
-            let permit = target.as_ref().and_then(|_| app.in_flight.enter(&method));
-            let outcome = match target {
-                Some(_) if permit.is_none() => {
-                    app.metrics.terminated(&labels, 429);
-                    Err(Status::too_many_requests())
-                }
-                Some(target) => run(&app.metrics, deadline, router::resource(app, asked, target, request)).await,
-                None => {
-                    request.extensions_mut().insert(asked);
-                    let answer = fixed.oneshot(request).map(|answer| answer.unwrap_or_else(|never| match never {}));
-                    run(&app.metrics, deadline, answer).await
-                }
-            };
-            let response = outcome.unwrap_or_else(|status| respond::status(&status, wishes.media(&uri)));
-            match permit {
-                Some(permit) => response.map(|body| held(body, permit)),
-                None => response,
-            }
+    let mut trail = Trail::default();
+    let outcome = match app.deadline(&method, &query) {
+        Ok(deadline) => {
+            let passing = app.pass(&mut trail, &labels, query, target, request, fixed);
+            run(&app.metrics, deadline, passing).await
         }
+        Err(status) => Err(status.into()),
     };
+    let mut response = outcome.unwrap_or_else(|refusal| match refusal {
+        Refusal::Status(status) => respond::status(&status, wishes.media(&uri)),
+        Refusal::Senseless(why) => respond::internal(&uri, &why),
+        Refusal::Undecided(why) => respond::hiding(respond::internal(&uri, &why), why),
+    });
     let took = start.elapsed();
     app.metrics.answered(&labels, response.status().as_u16(), took);
     tell(&response, &audit_id, &method, uri.path(), took);
     let headers = response.headers_mut();
     headers.insert(AUDIT_ID, audit_id);
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(caching(uri.path())));
+    if let Some(warning) = trail.warning.and_then(|text| HeaderValue::try_from(format!("299 - \"{text}\"")).ok()) {
+        headers.append(header::WARNING, warning);
+    }
     response
+}
+
+/// What caches may do with an answer that says nothing of it. OpenAPI is served by another part of the reference, which says this.
+fn caching(path: &str) -> &'static str {
+    if path.starts_with("/openapi/") { "no-cache, private" } else { "no-store" }
 }
 
 /// What is kept of a request to write an error as its client wants it, once the request itself is gone.
@@ -123,20 +118,26 @@ impl Wishes {
 }
 
 /// Runs the rest within the deadline. A panic ends the request, not the server.
-async fn run(metrics: &Metrics, deadline: Duration, rest: impl Future<Output = Response>) -> Result<Response, Status> {
+async fn run(
+    metrics: &Metrics,
+    deadline: Duration,
+    rest: impl Future<Output = Result<Response, Refusal>>,
+) -> Result<Response, Refusal> {
     let rest = AssertUnwindSafe(rest).catch_unwind();
     match tokio::time::timeout(deadline, rest).await {
-        Ok(Ok(response)) => Ok(response),
+        Ok(Ok(outcome)) => outcome,
         Ok(Err(panic)) => {
             metrics.panicked();
             let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
             let mut status = Status::internal("This request caused apiserver to panic. Look in the logs for details.");
             status.reason = "InternalError".into();
             status.hidden = Some(format!("panic: {}", text.unwrap_or("without a text")));
-            Err(status)
+            Err(status.into())
         }
-        Err(_) => Err(Status::timeout("Timeout: request did not complete within the allotted timeout")
-            .with_details(Default::default())),
+        Err(_) => {
+            let status = Status::timeout("Timeout: request did not complete within the allotted timeout");
+            Err(status.with_details(Default::default()).into())
+        }
     }
 }
 
@@ -159,28 +160,47 @@ fn new_audit_id() -> HeaderValue {
 }
 
 impl App {
-    /// Whether a request may go on, and how long it may take.
-    fn admit(&self, request: &Request, query: Query) -> Result<(Asked, Duration), Status> {
+    /// How long a request may take.
+    fn deadline(&self, method: &Method, query: &Query) -> Result<Duration, Status> {
         let asked_for = query.timeout()?;
-        let most = if is_mutating(request.method()) {
-            self.request_timeout.min(LONGEST_MUTATION)
-        } else {
-            self.request_timeout
-        };
-        let deadline = asked_for.map_or(most, |wanted| wanted.min(most));
-        let certificates = request.extensions().get::<Peer>().map(|peer| peer.certificates.clone());
-        let identity = self.authenticator.authenticate(request.headers(), certificates.as_deref().unwrap_or_default());
-        if !self.authorizer.allows(&identity, request.uri().path()) {
-            return Err(Status::unauthorized());
-        }
+        let most = if is_mutating(method) { self.request_timeout.min(LONGEST_MUTATION) } else { self.request_timeout };
+        Ok(asked_for.map_or(most, |wanted| wanted.min(most)))
+    }
+
+    /// Lets a request through to what answers it, if it may go there.
+    async fn pass(
+        &self,
+        trail: &mut Trail,
+        labels: &RequestLabels,
+        query: Query,
+        target: Option<Result<Target, Status>>,
+        mut request: Request,
+        fixed: Router,
+    ) -> Result<Response, Refusal> {
+        self.access.identify(&mut request, trail).await?;
         if self.health.shutdown.phase() >= Phase::Draining && !self.health.is_path(request.uri().path()) {
-            return Err(Status::unavailable("apiserver is shutting down"));
+            return Err(Status::unavailable("apiserver is shutting down").into());
         }
-        let user = match identity {
-            Identity::User(user) => Some(user),
-            Identity::Anonymous | Identity::Refused => None,
+        // Probes, discovery and metrics answer from memory, and must answer when nothing else does.
+        let permit = target.as_ref().and_then(|_| self.in_flight.enter(request.method()));
+        if target.is_some() && permit.is_none() {
+            self.metrics.terminated(labels, 429);
+            return Err(Status::too_many_requests().into());
+        }
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        self.access.authorize(&method, uri.path(), &query, trail).await?;
+        let asked = Asked { query, user: trail.effective().cloned() };
+        let response = match target {
+            Some(target) => router::resource(self, asked, target, request).await,
+            None => {
+                request.extensions_mut().insert(asked);
+                fixed.oneshot(request).await.unwrap_or_else(|never| match never {})
+            }
         };
-        Ok((Asked { query, user }, deadline))
+        Ok(match permit {
+            Some(permit) => response.map(|body| held(body, permit)),
+            None => response,
+        })
     }
 
     fn labels(&self, method: &Method, query: &Query, target: Option<&Result<Target, Status>>) -> RequestLabels {
@@ -237,17 +257,24 @@ mod tests {
 
     const SOON: Duration = Duration::from_millis(10);
 
+    fn status(outcome: Result<Response, Refusal>) -> Status {
+        match outcome {
+            Err(Refusal::Status(status)) => *status,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[tokio::test]
     async fn a_panic_ends_the_request_with_a_status_and_its_text_stays_inside() {
-        let rest = std::future::ready(()).map(|()| -> Response { panic!("secret") });
-        let status = run(&Metrics::new(), SOON, rest).await.unwrap_err();
+        let rest = std::future::ready(()).map(|()| -> Result<Response, Refusal> { panic!("secret") });
+        let status = status(run(&Metrics::new(), SOON, rest).await);
         assert_eq!((status.code, status.reason.as_str()), (500, "InternalError"));
         assert!(!status.message.contains("secret") && status.hidden.unwrap().contains("secret"));
     }
 
     #[tokio::test]
     async fn a_request_that_takes_too_long_is_answered_504() {
-        let status = run(&Metrics::new(), SOON, std::future::pending()).await.unwrap_err();
+        let status = status(run(&Metrics::new(), SOON, std::future::pending()).await);
         assert_eq!((status.code, status.reason.as_str()), (504, "Timeout"));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::shutdown;
+use crate::meta::flag;
 use crate::store::{Revision, Store};
 
 /// The flags of compaction.
@@ -15,10 +15,10 @@ use crate::store::{Revision, Store};
 #[group(skip)]
 pub struct Options {
     /// How often old revisions are forgotten.
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = shutdown::some_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = flag::some_duration)]
     pub compaction_interval: Duration,
     /// How long revisions are kept at least, for pages of lists and for watches that come back.
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = shutdown::some_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = flag::some_duration)]
     pub compaction_retention: Duration,
 }
 

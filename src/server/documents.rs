@@ -9,6 +9,7 @@ use crate::api::GROUP;
 use crate::resources::API;
 use crate::rest::discovery;
 use crate::rest::json;
+use crate::rest::openapi::{self, Edition};
 use crate::rest::serve::Api;
 
 /// Discovery and the version, as JSON: compact and with a final newline, but for the version.
@@ -20,11 +21,33 @@ pub(super) struct Documents {
     /// `/apis/<group>/<version>`.
     pub(super) resources: Bytes,
     /// `/apis` in one document, with everything below it.
-    pub(super) aggregated: Bytes,
-    /// The entity tag of `aggregated`, with its quotes.
-    pub(super) aggregated_tag: HeaderValue,
+    pub(super) aggregated: Tagged,
+    /// `/openapi/v2`.
+    pub(super) openapi_v2: Tagged,
+    /// `/openapi/v3`: where the document about the version is.
+    pub(super) openapi_index: Tagged,
+    /// `/openapi/v3/apis/<group>/<version>`.
+    pub(super) openapi_v3: Tagged,
     /// `/version`, indented.
     pub(super) version: Bytes,
+}
+
+/// A document that clients ask for again and again.
+pub(super) struct Tagged {
+    /// The document.
+    pub(super) body: Bytes,
+    /// Its hash in upper-case hexadecimal digits.
+    pub(super) hash: String,
+    /// The same as an entity tag, with its quotes.
+    pub(super) tag: HeaderValue,
+}
+
+impl Tagged {
+    fn new(body: Bytes) -> Self {
+        let hash: String = Sha512::digest(&body).iter().map(|byte| format!("{byte:02X}")).collect();
+        let tag = HeaderValue::try_from(format!("\"{hash}\"")).expect("a hash in quotes is plain ASCII");
+        Self { body, hash, tag }
+    }
 }
 
 /// What `/version` tells.
@@ -52,8 +75,8 @@ const PLATFORM: &str = if cfg!(target_arch = "aarch64") { "linux/arm64" } else {
 impl Documents {
     /// The documents about an API.
     pub(super) fn new(api: &Api) -> Self {
-        let aggregated = line(&discovery::aggregated(API, GROUP, api.endpoints()));
-        let hash: String = Sha512::digest(&aggregated).iter().map(|byte| format!("{byte:02X}")).collect();
+        let openapi = |edition| Tagged::new(json::encode(&openapi::document(edition, API, api.endpoints())).into());
+        let openapi_v3 = openapi(Edition::V3);
         let version = Version {
             major: env!("CARGO_PKG_VERSION_MAJOR"),
             minor: env!("CARGO_PKG_VERSION_MINOR"),
@@ -73,8 +96,10 @@ impl Documents {
             groups: line(&discovery::groups(API, GROUP)),
             group: line(&discovery::group(API, GROUP)),
             resources: line(&discovery::resources(API, api.endpoints())),
-            aggregated,
-            aggregated_tag: HeaderValue::try_from(format!("\"{hash}\"")).expect("a hash in quotes is plain ASCII"),
+            aggregated: Tagged::new(line(&discovery::aggregated(API, GROUP, api.endpoints()))),
+            openapi_v2: openapi(Edition::V2),
+            openapi_index: Tagged::new(json::encode(&openapi::index(API, &openapi_v3.hash)).into()),
+            openapi_v3,
             version: json::indent(&json::encode(&version)).into(),
         }
     }

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use super::shutdown::{Phase, Shutdown};
+use crate::auth::Trusted;
 use crate::rest::query::Query;
 use crate::store::Store;
 
@@ -22,6 +24,8 @@ enum Check {
     Ping,
     /// The store can be read.
     Storage,
+    /// The server knows which certificates of clients to trust.
+    Trust,
     /// The server is not about to end.
     Shutdown,
 }
@@ -31,6 +35,7 @@ impl Check {
         match self {
             Self::Ping => "ping",
             Self::Storage => "storage",
+            Self::Trust => "authentication",
             Self::Shutdown => "shutdown",
         }
     }
@@ -43,6 +48,8 @@ pub(super) struct Health {
     pub(super) store: Arc<dyn Store>,
     /// The phase of the server.
     pub(super) shutdown: Shutdown,
+    /// What certificates of clients are trusted.
+    pub(super) trusted: watch::Receiver<Trusted>,
 }
 
 /// The answer to a health check.
@@ -69,7 +76,7 @@ impl Health {
             .map_or((path.trim_start_matches('/'), None), |(root, one)| (root, Some(one)));
         let checks: &[Check] = match root {
             "livez" | "healthz" => &[Check::Ping],
-            "readyz" => &[Check::Ping, Check::Storage, Check::Shutdown],
+            "readyz" => &[Check::Ping, Check::Storage, Check::Trust, Check::Shutdown],
             _ => return None,
         };
         match single {
@@ -119,6 +126,7 @@ impl Health {
     async fn run(&self, check: Check) -> Result<(), String> {
         match check {
             Check::Ping => Ok(()),
+            Check::Trust => self.trusted.borrow().awaited.clone().map_or(Ok(()), Err),
             Check::Shutdown if self.shutdown.phase() == Phase::Running => Ok(()),
             Check::Shutdown => Err("the server is shutting down".into()),
             Check::Storage => {

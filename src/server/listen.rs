@@ -15,13 +15,13 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use rustls::ServerConfig;
-use rustls::pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tower::Service;
 use tracing::{debug, info, warn};
 
 use super::shutdown::{Phase, Shutdown};
+use crate::auth::PeerCertificates;
 use connection::{Connections, Order};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -43,10 +43,8 @@ pub struct Options {
 pub struct Peer {
     /// The address, IPv4 in its own form even on a socket of both families.
     pub address: SocketAddr,
-    /// The chain the client showed, leaf first; empty if it showed none. It holds the leaf's key, nothing else is known.
-    /// Requests of one connection share the allocation, so that its address may serve to recognise a judged chain
-    /// while it is held.
-    pub certificates: Arc<[CertificateDer<'static>]>,
+    /// What the client showed of certificates. Requests of one connection share it, and with it what it was found to be worth.
+    pub certificates: Arc<PeerCertificates>,
 }
 
 /// What a client may take of the server before it has said who it is. The defaults are those of kube-apiserver, where it

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
+use rustls::pki_types::UnixTime;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
+mod access;
 mod app;
 mod compaction;
 mod documents;
@@ -24,7 +26,10 @@ pub mod tls;
 
 pub use options::Options;
 
+use self::access::Access;
 use self::shutdown::{Phase, Shutdown};
+use crate::auth::{OpenPaths, Trusted};
+use crate::cluster::Namespaces;
 use crate::resources::{self, Catalog};
 use crate::store::Store;
 use crate::store::embedded::{self, Embedded};
@@ -59,8 +64,8 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let Options {
         listen,
         tls,
-        cluster,
         access,
+        cluster,
         storage,
         compaction,
         registries,
@@ -68,40 +73,56 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         request_timeout,
         shutdown: ending,
     } = options;
-    let authorizer = access.authorizer()?;
-    let authenticator = access.authenticator()?;
+    let metrics = Arc::new(Metrics::new());
+    let clients = cluster.connect(access.may_join_cluster()).await?;
+    let authorizer = access.authorizer(clients.as_ref(), &metrics)?;
+    let (authenticator, trust) = access.authenticator(clients.as_ref(), &metrics, UnixTime::now())?;
     let listener = listen::bind(listen.bind_address, listen.secure_port).await?;
     let address = listener.local_addr().context("the address of the listening socket is not known")?;
-    let metrics = Arc::new(Metrics::new());
-    let control_plane = cluster.connect().await?.map(|clients| clients.general);
+    let control_plane = clients.as_ref().map(|clients| clients.general.clone());
     let serving_certificate = tls::Serving::open(&tls, control_plane, metrics.clone()).await?;
     let certificate = serving_certificate.certificate.clone();
-    let config = tls_configuration(&tls, certificate.clone())?;
+    let (config, hints) = tls_configurations(&tls, certificate.clone(), authenticator.trusted())?;
     let store = open_store(storage).await?;
     let catalog = Arc::new(Catalog::new(&store, (&registries).into()));
     let shutdown = Shutdown::new();
-    let api = resources::all(&catalog);
+    let mut background = JoinSet::new();
+    let namespaces = match clients {
+        Some(clients) => {
+            let (namespaces, following) = Namespaces::of(clients.general);
+            background.spawn(following);
+            namespaces
+        }
+        None => Namespaces::all(),
+    };
+    let api = resources::all(&catalog, namespaces);
+    let health = health::Health { store: store.clone(), shutdown: shutdown.clone(), trusted: authenticator.trusted() };
     let app = app::App {
         documents: documents::Documents::new(&api),
         api,
-        authenticator,
-        authorizer,
+        access: Access {
+            authenticator,
+            authorizer,
+            serves_anonymous: access.serves_anonymous(),
+            open: OpenPaths::new(&access.authorization_always_allow_paths),
+        },
         in_flight: inflight::InFlight::new(in_flight, &metrics),
-        health: health::Health { store: store.clone(), shutdown: shutdown.clone() },
+        health,
         metrics,
         request_timeout,
     };
     let path = certificate.path().to_owned();
-    let compacting = tokio::spawn(compaction::run(store, compaction));
-    let refresh = tokio::spawn(serving_certificate.keep_current(CERTIFICATE_INTERVAL));
+    background.spawn(compaction::run(store, compaction));
+    background.spawn(serving_certificate.keep_current(CERTIFICATE_INTERVAL));
+    background.spawn(trust.run());
+    background.spawn(hints);
     let limits = listen::Limits { drain: request_timeout, ..listen::Limits::default() };
     let service = router::service(Arc::new(app));
     let serving = listen::serve(listener, config, service, limits, shutdown.clone());
     let end = shutdown.clone();
     let serving = tokio::spawn(async move {
         serving.await;
-        refresh.abort();
-        compacting.abort();
+        background.shutdown().await;
         end.advance(Phase::Stopped);
     });
     tokio::spawn({
@@ -125,13 +146,27 @@ impl Running {
     }
 }
 
-fn tls_configuration(
+/// The configuration of handshakes, and the work that keeps its hints current: clients in Go show no certificate whose
+/// issuer is not among them.
+fn tls_configurations(
     options: &tls::Options,
     certificate: Arc<tls::ServingCertificate>,
-) -> anyhow::Result<watch::Receiver<Arc<rustls::ServerConfig>>> {
+    mut trusted: watch::Receiver<Trusted>,
+) -> anyhow::Result<(watch::Receiver<Arc<rustls::ServerConfig>>, impl Future<Output = ()> + use<>)> {
     let protocol = tls::Protocol::from_options(options).context("TLS cannot be set up")?;
-    let config = tls::server_config(certificate, &protocol, Vec::new()).context("TLS cannot be set up")?;
-    Ok(watch::channel(Arc::new(config)).1)
+    let configured =
+        move |trusted: &Trusted| tls::server_config(certificate.clone(), &protocol, trusted.trust.subjects());
+    let config = configured(&trusted.borrow_and_update()).context("TLS cannot be set up")?;
+    let (sender, receiver) = watch::channel(Arc::new(config));
+    let hints = async move {
+        while trusted.changed().await.is_ok() {
+            match configured(&trusted.borrow_and_update()) {
+                Ok(config) => drop(sender.send_replace(Arc::new(config))),
+                Err(error) => tracing::error!(%error, "TLS cannot be set up with new authorities of clients"),
+            }
+        }
+    };
+    Ok((receiver, hints))
 }
 
 async fn open_store(storage: options::Storage) -> anyhow::Result<Arc<dyn Store>> {

@@ -2,9 +2,10 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, Uri, header};
 
 use crate::meta::Status;
+use crate::meta::field::quote;
 use crate::rest::negotiate::Media;
 use crate::rest::reply::{Encoding, Reply};
 
@@ -28,10 +29,10 @@ pub(super) fn reply(reply: Reply) -> Response {
     if reply.code == 403 {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
-    if let Some(hidden) = reply.hidden {
-        response.extensions_mut().insert(Hidden(hidden));
+    match reply.hidden {
+        Some(hidden) => hiding(response, hidden),
+        None => response,
     }
-    response
 }
 
 /// A status as HTTP.
@@ -42,4 +43,19 @@ pub(super) fn status(status: &Status, media: Media) -> Response {
 /// Plain text as HTTP.
 pub(super) fn text(code: u16, text: String, content_type: &'static str) -> Response {
     reply(Reply::new(code, content_type, text))
+}
+
+/// A 500 in the words of Kubernetes for a request that is not known to be allowed.
+pub(super) fn internal(uri: &Uri, why: &str) -> Response {
+    let uri = uri.path_and_query().map_or("/", |uri| uri.as_str());
+    let text = format!("Internal Server Error: {}: {why}\n", quote(uri));
+    let mut response = self::text(500, text, "text/plain; charset=utf-8");
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// The same answer, with what went wrong on its way to the log.
+pub(super) fn hiding(mut response: Response, why: String) -> Response {
+    response.extensions_mut().insert(Hidden(why));
+    response
 }

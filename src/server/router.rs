@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use tower::Service;
 
 use super::app::{self, App, Asked};
-use super::documents::Documents;
+use super::documents::Tagged;
 use super::inflight::is_mutating;
 use super::respond;
 use crate::auth::User;
@@ -55,6 +55,9 @@ fn fixed_paths(app: Arc<App>) -> Router {
         .route("/metrics", any(metrics))
         .route("/version", any(version))
         .route("/version/", any(version))
+        .route("/openapi/v2", any(openapi_v2))
+        .route("/openapi/v3", any(openapi_index))
+        .route("/openapi/v3/apis/image.openshift.io/v1", any(openapi_v3))
         .route("/apis", any(groups))
         .route("/apis/", any(groups))
         .route("/apis/image.openshift.io", any(group))
@@ -170,20 +173,53 @@ async fn groups(State(app): State<Arc<App>>, request: Request) -> Response {
 
 /// Everything about discovery in one document, or 304 for who has it already.
 fn aggregated(app: &App, headers: &HeaderMap) -> Response {
-    let Documents { aggregated, aggregated_tag: tag, .. } = &app.documents;
-    let mut response = match headers.get(header::IF_NONE_MATCH) {
+    tagged(&app.documents.aggregated, AGGREGATED, "public", headers)
+}
+
+/// A document, or 304 for who has it already.
+fn tagged(document: &Tagged, content_type: &'static str, caching: &'static str, asked: &HeaderMap) -> Response {
+    let Tagged { body, tag, .. } = document;
+    let mut response = match asked.get(header::IF_NONE_MATCH) {
         Some(known) if known == tag => {
             let mut response = Response::default();
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             response
         }
-        _ => respond::reply(Reply::new(200, AGGREGATED, aggregated.clone())),
+        _ => respond::reply(Reply::new(200, content_type, body.clone())),
     };
     let headers = response.headers_mut();
     headers.insert(header::VARY, HeaderValue::from_static("Accept"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
     headers.insert(header::ETAG, tag.clone());
     response
+}
+
+async fn openapi_v2(State(app): State<Arc<App>>, request: Request) -> Response {
+    openapi(&request, &app.documents.openapi_v2, MAY_CHANGE)
+}
+
+async fn openapi_index(State(app): State<Arc<App>>, request: Request) -> Response {
+    openapi(&request, &app.documents.openapi_index, MAY_CHANGE)
+}
+
+/// The document of version 3. One that was asked for by its hash never changes; by another hash it is sent all the same, since
+/// kube-apiserver follows no redirection.
+async fn openapi_v3(State(app): State<Arc<App>>, request: Request) -> Response {
+    let document = &app.documents.openapi_v3;
+    let query = request.extensions().get::<Asked>().map(|asked| asked.query.clone()).unwrap_or_default();
+    let is_this = query.get("hash") == Some(document.hash.as_str());
+    openapi(&request, document, if is_this { "public, immutable" } else { MAY_CHANGE })
+}
+
+/// How long documents are good for that may change.
+const MAY_CHANGE: &str = "no-cache, private";
+
+fn openapi(request: &Request, document: &Tagged, caching: &'static str) -> Response {
+    let wanted = |query: &Query| Wanted::new(request.headers(), query).for_errors();
+    match *request.method() {
+        Method::GET | Method::HEAD => tagged(document, "application/json", caching, request.headers()),
+        _ => respond::status(&Status::method_not_allowed(), wanted(&Query::default())),
+    }
 }
 
 /// Whether the first clause that this server can meet is the one document of discovery.

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
+use crate::meta::flag;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info};
@@ -16,20 +17,8 @@ use tracing::{error, info};
 #[group(skip)]
 pub struct Options {
     /// How long to keep serving after a signal while /readyz fails, so that load balancers notice: 15s.
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = flag::duration)]
     pub shutdown_delay_duration: Duration,
-}
-
-/// A duration as in Go's flags: `15s`, `1m30s`.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
-    Duration::try_from(parsed).map_err(|_| "a duration cannot be negative".to_owned())
-}
-
-/// A duration that is not zero.
-pub(crate) fn some_duration(text: &str) -> Result<Duration, String> {
-    duration(text)
-        .and_then(|wanted| if wanted.is_zero() { Err("it must be more than zero".into()) } else { Ok(wanted) })
 }
 
 /// How far the end of the server has come.
@@ -203,12 +192,5 @@ mod tests {
         sender.send("SIGTERM").await.unwrap();
         soon(task).await.unwrap();
         assert!(exited.load(Ordering::SeqCst));
-    }
-
-    #[test]
-    fn durations_are_written_as_in_go() {
-        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("0s"), Ok(Duration::ZERO));
-        assert!(duration("-1s").is_err() && duration("soon").is_err());
     }
 }

@@ -93,6 +93,21 @@ struct CertificateLabels {
     certificate: Certificate,
 }
 
+/// What the control plane decides in the place of this server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delegated {
+    /// Who somebody is.
+    Authentication,
+    /// Who may do what.
+    Authorization,
+}
+
+/// The status of an answer of the control plane; `<error>` where there was none.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabels {
+    code: String,
+}
+
 /// The metrics of a server.
 pub struct Metrics {
     registry: Registry,
@@ -101,6 +116,9 @@ pub struct Metrics {
     in_flight: Family<KindLabels, Gauge>,
     terminated: Family<AnsweredLabels, Counter>,
     panics: Counter,
+    authentications: Family<CodeLabels, Counter>,
+    authorizations: Family<CodeLabels, Counter>,
+    proxies_refused: Counter,
     certificate_ends: Family<CertificateLabels, Gauge>,
 }
 
@@ -117,6 +135,9 @@ impl Metrics {
             in_flight: Family::default(),
             terminated: Family::default(),
             panics: Counter::default(),
+            authentications: Family::default(),
+            authorizations: Family::default(),
+            proxies_refused: Counter::default(),
             certificate_ends: Family::default(),
         };
         let start = Gauge::<f64, AtomicU64>::default();
@@ -132,6 +153,12 @@ impl Metrics {
         let text = "Requests that were turned away or ended early by the server to protect itself";
         registry.register("apiserver_request_terminations", text, metrics.terminated.clone());
         registry.register("apiserver_request_panics", "Requests that ended in a panic", metrics.panics.clone());
+        let text = "Reviews of tokens that the control plane was asked for";
+        registry.register("apiserver_delegated_authn_request", text, metrics.authentications.clone());
+        let text = "Reviews of access that the control plane was asked for";
+        registry.register("apiserver_delegated_authz_request", text, metrics.authorizations.clone());
+        let text = "Requests that name a user and come with a certificate that is not the one of a front proxy";
+        registry.register("imagestream_apiserver_front_proxy_refused", text, metrics.proxies_refused.clone());
         let text = "When a certificate that the server depends on ends, in seconds since 1970";
         let name = "imagestream_apiserver_certificate_expiration_timestamp_seconds";
         registry.register(name, text, metrics.certificate_ends.clone());
@@ -153,6 +180,21 @@ impl Metrics {
     /// A request ended in a panic.
     pub fn panicked(&self) {
         self.panics.inc();
+    }
+
+    /// The control plane was asked; with the status of its answer, if there was one.
+    pub fn delegated(&self, what: Delegated, code: Option<u16>) {
+        let family = match what {
+            Delegated::Authentication => &self.authentications,
+            Delegated::Authorization => &self.authorizations,
+        };
+        let code = code.map_or_else(|| "<error>".to_owned(), |code| code.to_string());
+        family.get_or_create(&CodeLabels { code }).inc();
+    }
+
+    /// Somebody wanted to ask on behalf of others and is no front proxy.
+    pub fn proxy_refused(&self) {
+        self.proxies_refused.inc();
     }
 
     /// A certificate ends at this time.

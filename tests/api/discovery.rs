@@ -93,3 +93,32 @@ async fn discovery_is_for_those_who_say_who_they_are() {
     let aggregated = Request::new("GET", "/apis").header("accept", AGGREGATED);
     assert_eq!(nobody.send(aggregated).await.expect("an answer").status, 401);
 }
+
+#[tokio::test]
+async fn openapi_tells_what_is_served_and_is_sent_once() {
+    let api = Api::start().await;
+    let index = ask(&api, "/openapi/v3").await.is(200);
+    let url = index["paths"]["apis/image.openshift.io/v1"]["serverRelativeURL"].as_str().expect("a URL").to_owned();
+    let (path, hash) = url.split_once("?hash=").expect("a hash");
+    let document = ask(&api, &url).await;
+    assert_eq!(document.header("cache-control"), Some("public, immutable"));
+    assert_eq!(document.header("etag"), Some(format!("\"{hash}\"").as_str()));
+    for (path, version) in [(path, ("openapi", "3.0.0")), ("/openapi/v2", ("swagger", "2.0"))] {
+        let answer = ask(&api, path).await;
+        let document = answer.is(200);
+        assert_eq!(document[version.0], version.1);
+        let get = &document["paths"][format!("{V1}/namespaces/{{namespace}}/imagestreamimages/{{name}}")]["get"];
+        assert_eq!(get["x-kubernetes-group-version-kind"]["kind"], "ImageStreamImage");
+        let tag = answer.header("etag").expect("an entity tag");
+        let again = api.ask(Request::new("GET", path).header("if-none-match", tag)).await;
+        assert_eq!((again.status, again.body.len()), (304, 0));
+    }
+}
+
+#[tokio::test]
+async fn an_old_hash_is_no_redirection() {
+    let api = Api::start().await;
+    let answer = ask(&api, "/openapi/v3/apis/image.openshift.io/v1?hash=OLD").await;
+    assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-cache, private")));
+    assert_eq!(ask(&api, "/openapi/v3/apis/apps/v1").await.status, 404);
+}

@@ -25,7 +25,7 @@ async fn only_readiness_depends_on_storage() {
         assert_eq!(text(&api, path).await.0, 404, "{path}");
     }
     let told = text(&api, "/readyz?verbose").await.1;
-    assert_eq!(told, "[+]ping ok\n[+]storage ok\n[+]shutdown ok\nreadyz check passed\n");
+    assert_eq!(told, "[+]ping ok\n[+]storage ok\n[+]authentication ok\n[+]shutdown ok\nreadyz check passed\n");
     assert_eq!(text(&api, "/livez?verbose=true").await.1, "[+]ping ok\nlivez check passed\n");
 }
 
@@ -33,7 +33,7 @@ async fn only_readiness_depends_on_storage() {
 async fn checks_can_be_left_out() {
     let api = Api::start().await;
     let told = text(&api, "/readyz?verbose&exclude=storage&exclude=nothing").await.1;
-    let wanted = "[+]ping ok\n[+]storage excluded: ok\n[+]shutdown ok\nwarn: some health checks cannot be excluded: no \
+    let wanted = "[+]ping ok\n[+]storage excluded: ok\n[+]authentication ok\n[+]shutdown ok\nwarn: some health checks cannot be excluded: no \
                   matches for \"nothing\"\nreadyz check passed\n";
     assert_eq!(told, wanted);
 }

@@ -7,6 +7,7 @@ use http::{HeaderMap, Method};
 use serde::Serialize;
 
 use crate::api::{Image, ImageStream, ImageStreamMapping};
+use crate::cluster::Namespaces;
 use crate::domain::digest::Digest;
 use crate::domain::manifest;
 use crate::meta::{ObjectMeta, Time};
@@ -118,7 +119,7 @@ pub(super) fn previous() -> String {
 /// # Errors
 /// Whatever the resources refuse.
 pub(super) async fn load(catalog: &Arc<Catalog>) -> anyhow::Result<()> {
-    let api = resources::all(catalog);
+    let api = resources::all(catalog, Namespaces::all());
     let mut stream = ImageStream::default();
     stream.metadata.name = STREAM.into();
     stream

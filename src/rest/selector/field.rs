@@ -1,5 +1,7 @@
 //! Field selectors: `name=value`, `name==value`, `name!=value`, joined by commas. A backslash takes the next letter as it is.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::FieldSelectorRequirement;
+
 use crate::meta::field::quote;
 
 /// The field that holds an object's name.
@@ -30,17 +32,41 @@ impl Selector {
     /// # Errors
     /// A sentence for the client.
     pub(super) fn parse(text: &str, more: &[&'static str]) -> Result<Self, String> {
-        let parts = split(text);
-        let demands = parts.iter().filter(|part| !part.is_empty()).map(|part| Demand::parse(part));
-        let demands: Vec<Demand> = demands.collect::<Result<_, _>>()?;
+        let selector = Self::parse_any(text)?;
         let is_known = |field: &str| field == NAME || field == NAMESPACE || more.contains(&field);
-        match demands.iter().find(|demand| !is_known(&demand.field)) {
-            None => Ok(Self(demands)),
+        match selector.0.iter().find(|demand| !is_known(&demand.field)) {
+            None => Ok(selector),
             Some(demand) => {
                 let (name, namespace) = (quote(NAME), quote(NAMESPACE));
                 Err(format!("{} is not a known field selector: only {name}, {namespace}", quote(&demand.field)))
             }
         }
+    }
+
+    /// Reads a selector about any fields.
+    ///
+    /// # Errors
+    /// A sentence for the client.
+    pub(super) fn parse_any(text: &str) -> Result<Self, String> {
+        let parts = split(text);
+        let demands = parts.iter().filter(|part| !part.is_empty()).map(|part| Demand::parse(part));
+        demands.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The demands in the words of authorization.
+    pub(super) fn requirements(&self) -> Vec<FieldSelectorRequirement> {
+        let requirement = |demand: &Demand| FieldSelectorRequirement {
+            key: demand.field.clone(),
+            operator: if demand.wanted == Wanted::Equal { "In" } else { "NotIn" }.into(),
+            values: Some(vec![demand.value.clone()]),
+        };
+        self.0.iter().map(requirement).collect()
+    }
+
+    /// The value that a field must have.
+    pub(super) fn exact(&self, field: &str) -> Option<&str> {
+        let mut demands = self.0.iter().filter(|demand| demand.field == field && demand.wanted == Wanted::Equal);
+        demands.next().map(|demand| demand.value.as_str())
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelectorRequirement;
+
 use crate::meta::{field, label_value_faults, qualified_name_faults};
 
 /// Demands on labels, all of which must hold.
@@ -53,6 +55,21 @@ impl Selector {
                 other => return Err(format!("found '{other}', expected: ',' or 'end of string'")),
             }
         }
+    }
+
+    /// The demands in the words of authorization, which knows no comparisons of numbers.
+    pub(super) fn requirements(&self) -> Vec<LabelSelectorRequirement> {
+        let requirement = |demand: &Demand| {
+            let (operator, values) = match &demand.test {
+                Test::Exists => ("Exists", None),
+                Test::Missing => ("DoesNotExist", None),
+                Test::In(values) => ("In", Some(values.clone())),
+                Test::NotIn(values) => ("NotIn", Some(values.clone())),
+                Test::Greater(_) | Test::Less(_) => return None,
+            };
+            Some(LabelSelectorRequirement { key: demand.key.clone(), operator: operator.into(), values })
+        };
+        self.0.iter().filter_map(requirement).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -3,6 +3,8 @@
 mod field;
 mod label;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldSelectorRequirement, LabelSelectorRequirement};
+
 use super::query::Query;
 use crate::meta::{ObjectMeta, Status};
 
@@ -39,4 +41,17 @@ impl Selector {
                 other => field(other),
             })
     }
+}
+
+/// What the selectors of a request demand, in the words of authorization; nothing of a selector that cannot be read.
+pub fn requirements(query: &Query) -> (Vec<FieldSelectorRequirement>, Vec<LabelSelectorRequirement>) {
+    let fields = field::Selector::parse_any(query.get("fieldSelector").unwrap_or_default()).unwrap_or_default();
+    let labels = label::Selector::parse(query.get("labelSelector").unwrap_or_default()).unwrap_or_default();
+    (fields.requirements(), labels.requirements())
+}
+
+/// The name that the field selector of a request demands.
+pub fn exact_name(query: &Query) -> Option<String> {
+    let fields = field::Selector::parse_any(query.get("fieldSelector")?).ok()?;
+    fields.exact(field::NAME).map(str::to_owned)
 }

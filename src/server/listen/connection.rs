@@ -24,6 +24,7 @@ use tracing::debug;
 use super::activity::{Activity, Counted, Heard, Verdict};
 use super::handshake::Handshakes;
 use super::{BoxError, Limits, Peer, without_delay};
+use crate::auth::PeerCertificates;
 
 /// Bytes in transit that one stream of HTTP/2 may have unread, as in Kubernetes.
 const STREAM_WINDOW: u32 = 256 << 10;
@@ -115,7 +116,8 @@ impl Connections {
     {
         let (_, session) = stream.get_ref();
         let certificates = session.peer_certificates().unwrap_or_default();
-        let peer = Peer { address, certificates: certificates.iter().map(|der| der.clone().into_owned()).collect() };
+        let certificates = certificates.iter().map(|der| der.clone().into_owned()).collect();
+        let peer = Peer { address, certificates: Arc::new(PeerCertificates::new(certificates)) };
         let speaks_http2 = session.alpn_protocol() == Some(b"h2");
         let activity = if speaks_http2 { Activity::idle() } else { Activity::awaiting_head() };
         let counted = Arc::clone(&activity);

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -52,7 +53,7 @@ fn app(announce: mpsc::UnboundedSender<()>, release: Arc<Semaphore>) -> Router {
         "at last"
     };
     let peer = |Extension(peer): Extension<Peer>| async move {
-        let leaf = peer.certificates.first().map_or(0, |leaf| leaf.len());
+        let leaf = peer.certificates.chain().first().map_or(0, |leaf| leaf.len());
         format!("{} {leaf}", peer.address)
     };
     let large = || async { Bytes::from_static(&[b'x'; LARGE]) };

@@ -1,0 +1,263 @@
+//! Who are you: all the ways in which a request can prove it, in the order of Kubernetes.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::HeaderMap;
+use rustls_pki_types::UnixTime;
+use tokio::sync::watch;
+use tracing::{debug, warn};
+
+use super::bearer::{self, Bearer};
+use super::front_proxy::{FrontProxy, ProxyFault};
+use super::impersonate;
+use super::token_review::TokenReviews;
+use super::tokens::TokenFile;
+use super::trust::{PeerCertificates, Trust};
+use super::trust_source::Trusted;
+use super::user::User;
+use crate::telemetry::metrics::Metrics;
+
+/// What the credentials of a request prove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// A known user.
+    User(Arc<User>),
+    /// There are no credentials.
+    Anonymous,
+    /// There are credentials, and none of them is good.
+    Refused,
+}
+
+/// What came of a look at the credentials of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authenticated {
+    /// Who it is.
+    pub identity: Identity,
+    /// What the client should hear about how it showed its credentials.
+    pub warning: Option<&'static str>,
+}
+
+/// The ways in which users prove who they are. The first that holds counts; one that does not is worse than none.
+pub struct Authenticator {
+    tokens: Option<TokenFile>,
+    reviews: Option<TokenReviews>,
+    trusted: watch::Receiver<Trusted>,
+    refused_proxies: Mutex<HashSet<ProxyFault>>,
+    metrics: Arc<Metrics>,
+}
+
+const SPACED: &str = "the provided Authorization header contains extra space before the bearer token, and is ignored";
+/// Of how many certificates the refusal is told, each once; afterwards of none, since anybody can make more.
+const MOST_TOLD: usize = 100;
+
+impl Authenticator {
+    /// By tokens of a file, tokens that the control plane knows, and certificates.
+    pub fn new(
+        tokens: Option<TokenFile>,
+        reviews: Option<TokenReviews>,
+        trusted: watch::Receiver<Trusted>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { tokens, reviews, trusted, refused_proxies: Mutex::default(), metrics }
+    }
+
+    /// Judges the credentials of a request.
+    pub async fn authenticate(&self, headers: &HeaderMap, peer: &PeerCertificates, now: UnixTime) -> Authenticated {
+        let (by_certificate, mut is_wrong) = self.by_certificate(headers, peer, now);
+        let known = |identity| Authenticated { identity, warning: None };
+        if let Some(user) = by_certificate {
+            return known(Identity::User(user));
+        }
+        let in_header = bearer::of_header(headers);
+        let mut tokens = Vec::new();
+        match bearer::of_websocket(headers) {
+            Ok(token) => tokens.extend(token),
+            Err(()) => is_wrong = true,
+        }
+        if let Bearer::Token(token) = &in_header {
+            tokens.insert(0, token.clone());
+        }
+        for token in tokens {
+            match self.by_token(&token).await {
+                Some(user) => return known(Identity::User(user)),
+                None => is_wrong = true,
+            }
+        }
+        let warning = (in_header == Bearer::Spaced).then_some(SPACED);
+        Authenticated { identity: if is_wrong { Identity::Refused } else { Identity::Anonymous }, warning }
+    }
+
+    /// Takes everything out of the headers that proves, or claims, who somebody is.
+    pub fn strip(&self, headers: &mut HeaderMap) {
+        bearer::strip(headers);
+        let trust = self.trusted.borrow().trust.clone();
+        let names = trust.front_proxy.as_ref().map(|proxy| proxy.headers.clone()).unwrap_or_default();
+        let credentials: Vec<_> = headers
+            .keys()
+            .filter(|name| {
+                name.as_str().starts_with("x-remote-") || impersonate::is_header(name) || names.contain(name)
+            })
+            .cloned()
+            .collect();
+        for name in credentials {
+            headers.remove(name);
+        }
+    }
+
+    /// What certificates wait for, where the cluster must be heard first and has not been.
+    pub fn awaited(&self) -> Option<String> {
+        self.trusted.borrow().awaited.clone()
+    }
+
+    /// Follows what certificates are trusted.
+    pub fn trusted(&self) -> watch::Receiver<Trusted> {
+        self.trusted.clone()
+    }
+
+    /// The user by the certificate of the connection, and whether one was shown that is not good.
+    fn by_certificate(&self, headers: &HeaderMap, peer: &PeerCertificates, now: UnixTime) -> (Option<Arc<User>>, bool) {
+        if peer.is_empty() {
+            return (None, false);
+        }
+        let trust = self.trusted.borrow().trust.clone();
+        let Some(judged) = peer.judge(&trust, now) else {
+            return (None, false);
+        };
+        match &judged.proxy {
+            Some(Ok(proxy)) => match proxy.user(headers) {
+                Ok(Some(user)) => return (Some(user), false),
+                Ok(None) => {}
+                Err(_) => debug!("a front proxy names a user that is no UTF-8"),
+            },
+            Some(Err(fault)) => self.tell_of_proxy(&trust, fault, headers),
+            None => {}
+        }
+        (judged.user.clone(), true)
+    }
+
+    /// Tells, once for each cause, of a certificate that comes with the name of a user and is not that of a front proxy.
+    fn tell_of_proxy(&self, trust: &Trust, fault: &ProxyFault, headers: &HeaderMap) {
+        let names_user = |proxy: &FrontProxy| proxy.headers.username.iter().any(|name| headers.contains_key(name));
+        let Some(proxy) = trust.front_proxy.as_ref().filter(|proxy| names_user(proxy)) else {
+            return;
+        };
+        self.metrics.proxy_refused();
+        let mut told = self.refused_proxies.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() >= MOST_TOLD || told.contains(fault) {
+            return;
+        }
+        told.insert(fault.clone());
+        let ProxyFault { issuer, name, cause } = fault;
+        warn!(
+            issuer,
+            name,
+            allowed_names = ?proxy.allowed_names,
+            authorities = %proxy.authority,
+            "a certificate that comes with the name of a user is not accepted as that of a front proxy: {cause}"
+        );
+    }
+
+    async fn by_token(&self, token: &str) -> Option<Arc<User>> {
+        if let Some(user) = self.tokens.as_ref().and_then(|tokens| tokens.user(token)) {
+            return Some(user);
+        }
+        match self.reviews.as_ref()?.user(token).await {
+            Ok(user) => user,
+            // Kubernetes answers 401 here too; the reason stands in the log.
+            Err(why) => {
+                debug!("a bearer token could not be judged: {why}");
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{Ca, now};
+    use super::super::front_proxy::HeaderNames;
+    use super::*;
+    use http::{HeaderName, HeaderValue, header};
+
+    /// Tokens of a file, a CA of users, and a CA of front proxies.
+    fn authenticator(clients: &Ca, proxies: &Ca) -> Authenticator {
+        let tokens = TokenFile::parse("secret,admin,1,\"a,b\"\n".as_bytes()).unwrap();
+        let username = vec![HeaderName::from_static("x-remote-user")];
+        let headers = Arc::new(HeaderNames { username, ..HeaderNames::default() });
+        let allowed_names = vec!["aggregator".to_owned()];
+        let front_proxy = FrontProxy { authority: proxies.authority(), allowed_names, headers };
+        let trust = Trust { clients: Some(Arc::new(clients.authority())), front_proxy: Some(Arc::new(front_proxy)) };
+        let trusted = watch::channel(Trusted { trust: Arc::new(trust), awaited: None }).1;
+        Authenticator::new(Some(tokens), None, trusted, Arc::new(Metrics::new()))
+    }
+
+    fn headers(pairs: &[(HeaderName, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
+    }
+
+    fn name(identity: &Identity) -> &str {
+        match identity {
+            Identity::User(user) => &user.name,
+            Identity::Anonymous => "anonymous",
+            Identity::Refused => "refused",
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_proof_that_holds_counts_and_a_bad_one_is_worse_than_none() {
+        const USER: HeaderName = HeaderName::from_static("x-remote-user");
+        let (clients, proxies, stranger) = (Ca::new("clients"), Ca::new("proxies"), Ca::new("stranger"));
+        let authenticator = authenticator(&clients, &proxies);
+        let (good, bad) = ((header::AUTHORIZATION, "Bearer secret"), (header::AUTHORIZATION, "Bearer bad"));
+        let bob = (USER, "bob");
+        let alice = clients.client("alice", &[]);
+        let proxy = proxies.client("aggregator", &[]);
+        let table = [
+            (vec![], vec![], "anonymous"),
+            (vec![], vec![good.clone()], "admin"),
+            (vec![], vec![bad.clone()], "refused"),
+            (vec![], vec![bob.clone()], "anonymous"),
+            (vec![], vec![(header::AUTHORIZATION, "Basic x")], "anonymous"),
+            (alice.clone(), vec![], "alice"),
+            (alice.clone(), vec![bob.clone()], "alice"),
+            (alice, vec![bad.clone()], "alice"),
+            (stranger.client("alice", &[]), vec![], "refused"),
+            (stranger.client("alice", &[]), vec![good.clone()], "admin"),
+            (stranger.client("aggregator", &[]), vec![bob.clone()], "refused"),
+            (proxies.client("nope", &[]), vec![bob.clone()], "refused"),
+            (proxy.clone(), vec![], "refused"),
+            (proxy.clone(), vec![good], "admin"),
+            (proxy.clone(), vec![bob.clone(), bad], "bob"),
+            (proxy, vec![bob], "bob"),
+        ];
+        for (chain, given, wanted) in table {
+            let peer = PeerCertificates::new(chain);
+            let found = authenticator.authenticate(&headers(&given), &peer, now()).await;
+            assert_eq!(name(&found.identity), wanted, "{given:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_behind_two_spaces_is_told_of() {
+        let authenticator = authenticator(&Ca::new("a"), &Ca::new("b"));
+        let spaced = headers(&[(header::AUTHORIZATION, "Bearer  secret")]);
+        let found = authenticator.authenticate(&spaced, &PeerCertificates::default(), now()).await;
+        assert_eq!(found, Authenticated { identity: Identity::Anonymous, warning: Some(SPACED) });
+    }
+
+    #[test]
+    fn nothing_of_who_somebody_is_stays_in_the_headers() {
+        let authenticator = authenticator(&Ca::new("a"), &Ca::new("b"));
+        let name = HeaderName::from_static;
+        let mut headers = headers(&[
+            (header::AUTHORIZATION, "Bearer secret"),
+            (name("x-remote-user"), "bob"),
+            (name("x-remote-extra-a"), "b"),
+            (name("impersonate-user"), "eve"),
+            (header::ACCEPT, "*/*"),
+        ]);
+        authenticator.strip(&mut headers);
+        assert_eq!(headers.keys().collect::<Vec<_>>(), [header::ACCEPT]);
+    }
+}

@@ -1,0 +1,235 @@
+//! Certificate authorities: whether they signed a client's certificate, and which user a certificate names.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{DistinguishedName, RootCertStore};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, UnixTime};
+use sha2::{Digest, Sha256};
+use x509_parser::der_parser::oid::Oid;
+use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::x509::AttributeTypeAndValue;
+
+use super::User;
+
+/// One or more authorities that sign certificates of clients. Any certificate of the bundle is a root, self-signed or not.
+pub struct Authority {
+    /// None where every certificate of the bundle has ended.
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+    subjects: Vec<DistinguishedName>,
+    /// The live certificates, to tell whether another bundle is any different.
+    roots: Vec<CertificateDer<'static>>,
+    ends: Option<UnixTime>,
+}
+
+/// Why a bundle of certificate authorities cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// The bundle is no PEM, or holds something that is no certificate.
+    #[error("it holds no readable PEM certificate: {0}")]
+    Pem(String),
+    /// There is not one certificate.
+    #[error("it holds no certificate")]
+    Empty,
+}
+
+/// Why an authority does not vouch for a certificate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Rejected(String);
+
+impl Authority {
+    /// Reads a bundle in PEM form. Certificates that have ended `now` are left out.
+    ///
+    /// # Errors
+    /// What is wrong with the content.
+    pub fn parse(pem: &[u8], now: UnixTime) -> Result<Self, AuthorityError> {
+        let mut store = RootCertStore::empty();
+        let (mut roots, mut ends, mut is_empty) = (Vec::new(), None, true);
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|why| AuthorityError::Pem(why.to_string()))?;
+            is_empty = false;
+            let end = end_of(&certificate).ok_or_else(|| AuthorityError::Pem("not an X.509 certificate".into()))?;
+            if end < now {
+                continue;
+            }
+            store.add(certificate.clone()).map_err(|why| AuthorityError::Pem(why.to_string()))?;
+            roots.push(certificate);
+            ends = Some(ends.map_or(end, |before: UnixTime| before.min(end)));
+        }
+        if is_empty {
+            return Err(AuthorityError::Empty);
+        }
+        let subjects = store.subjects();
+        let verifier = match roots.is_empty() {
+            true => None,
+            false => {
+                let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+                let verifier = WebPkiClientVerifier::builder_with_provider(store.into(), provider).build();
+                Some(verifier.map_err(|why| AuthorityError::Pem(why.to_string()))?)
+            }
+        };
+        Ok(Self { verifier, subjects, roots, ends })
+    }
+
+    /// Whether a chain, leaf first, was signed by this authority for clients and is valid `now`.
+    ///
+    /// # Errors
+    /// What speaks against it, for a log.
+    pub fn verify(&self, chain: &[CertificateDer<'static>], now: UnixTime) -> Result<(), Rejected> {
+        let Some((leaf, intermediates)) = chain.split_first() else {
+            return Err(Rejected("there is no certificate".into()));
+        };
+        let Some(verifier) = &self.verifier else {
+            return Err(Rejected("every certificate of the authority has ended".into()));
+        };
+        let verified = verifier.verify_client_cert(leaf, intermediates, now);
+        verified.map(drop).map_err(|why| Rejected(why.to_string()))
+    }
+
+    /// The names of the authorities, for the hints of a handshake.
+    pub fn subjects(&self) -> &[DistinguishedName] {
+        &self.subjects
+    }
+
+    /// When the first of the authorities ends; none where all have.
+    pub fn ends(&self) -> Option<UnixTime> {
+        self.ends
+    }
+
+    /// Whether both have the same live certificates.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.roots == other.roots
+    }
+}
+
+/// The names of the authorities and their ends, for a log.
+impl fmt::Display for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for root in &self.roots {
+            let Ok((_, certificate)) = X509Certificate::from_der(root) else { continue };
+            let end = jiff::Timestamp::from_second(certificate.validity().not_after.timestamp()).unwrap_or_default();
+            write!(f, "{separator}{} (until {end})", certificate.subject())?;
+            separator = ", ";
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Authority({} certificates)", self.roots.len())
+    }
+}
+
+/// The user that a verified certificate names: the common name is the user, each organization a group.
+///
+/// Which certificate it was is told to those who decide what the user may do, as kube-apiserver does.
+pub(super) fn user_of(leaf: &CertificateDer<'_>) -> Option<Arc<User>> {
+    /// Holds the UID of a user in a subject; Kubernetes' own number.
+    const UID: Oid<'static> = x509_parser::der_parser::oid!(1.3.6.1.4.1.57683.2);
+    const CREDENTIAL: &str = "authentication.kubernetes.io/credential-id";
+    let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
+    let subject = certificate.subject();
+    let name = common_name(&certificate)?;
+    let texts = |attribute: &AttributeTypeAndValue<'_>| attribute.as_str().map(str::to_owned).ok();
+    let uids: Vec<String> = subject.iter_by_oid(&UID).filter_map(texts).collect();
+    let uid = match uids.as_slice() {
+        [] => String::new(),
+        [uid] => uid.clone(),
+        _ => return None,
+    };
+    let fingerprint: String = Sha256::digest(leaf).iter().map(|byte| format!("{byte:02x}")).collect();
+    let user = User {
+        name,
+        uid,
+        groups: subject.iter_organization().filter_map(texts).collect(),
+        extra: BTreeMap::from([(CREDENTIAL.to_owned(), vec![format!("X509SHA256={fingerprint}")])]),
+    };
+    Some(user.authenticated())
+}
+
+/// The common name in the subject of a certificate; the last one, where there are several, as Go reads it.
+pub(super) fn common_name(certificate: &X509Certificate<'_>) -> Option<String> {
+    let name = certificate.subject().iter_common_name().last()?.as_str().ok()?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// The last second in which a certificate is valid.
+pub(super) fn end_of(certificate: &CertificateDer<'_>) -> Option<UnixTime> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let end = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or_default();
+    Some(UnixTime::since_unix_epoch(Duration::from_secs(end)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{Ca, now};
+    use super::*;
+    use rcgen::ExtendedKeyUsagePurpose;
+
+    #[test]
+    fn a_certificate_of_the_authority_names_its_user() {
+        let ca = Ca::new("ca");
+        let chain = ca.client("alice", &["devs"]);
+        ca.authority().verify(&chain, now()).unwrap();
+        let user = user_of(&chain[0]).unwrap();
+        assert_eq!(
+            (user.name.as_str(), user.groups.as_slice()),
+            ("alice", &["devs", "system:authenticated"].map(String::from)[..])
+        );
+        assert!(user.extra["authentication.kubernetes.io/credential-id"][0].starts_with("X509SHA256="));
+    }
+
+    #[test]
+    fn strangers_servers_and_rubbish_are_rejected() {
+        let (ca, stranger) = (Ca::new("ca"), Ca::new("stranger"));
+        let authority = ca.authority();
+        assert!(authority.verify(&stranger.client("alice", &[]), now()).is_err());
+        assert!(authority.verify(&ca.leaf("alice", &[], &[ExtendedKeyUsagePurpose::ServerAuth]), now()).is_err());
+        assert!(authority.verify(&[CertificateDer::from(vec![1, 2, 3])], now()).is_err());
+        assert!(authority.verify(&[], now()).is_err());
+        assert_eq!(user_of(&CertificateDer::from(vec![1, 2, 3])), None);
+    }
+
+    #[test]
+    fn an_intermediate_that_the_client_shows_is_used() {
+        let root = Ca::new("root");
+        let between = root.intermediate("between");
+        let mut chain = between.client("alice", &[]);
+        assert!(root.authority().verify(&chain, now()).is_err());
+        chain.push(between.der());
+        root.authority().verify(&chain, now()).unwrap();
+    }
+
+    #[test]
+    fn an_intermediate_in_the_bundle_is_a_root() {
+        let between = Ca::new("root").intermediate("between");
+        between.authority().verify(&between.client("alice", &[]), now()).unwrap();
+    }
+
+    #[test]
+    fn certificates_and_authorities_end() {
+        let ca = Ca::new("ca");
+        let (chain, authority) = (ca.client("alice", &[]), ca.authority());
+        let later = UnixTime::since_unix_epoch(
+            authority.ends().unwrap().as_secs().checked_add(1).map(Duration::from_secs).unwrap(),
+        );
+        assert!(authority.verify(&chain, later).unwrap_err().to_string().contains("expired"));
+        let ended = Authority::parse(ca.pem().as_bytes(), later).unwrap();
+        assert!(ended.verify(&chain, now()).unwrap_err().to_string().contains("has ended"));
+    }
+
+    #[test]
+    fn an_empty_bundle_is_no_authority() {
+        assert!(matches!(Authority::parse(b"", now()), Err(AuthorityError::Empty)));
+        let rubbish = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(matches!(Authority::parse(rubbish, now()), Err(AuthorityError::Pem(_))));
+    }
+}

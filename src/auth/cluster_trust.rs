@@ -1,0 +1,172 @@
+//! What the control plane says of certificates, in the ConfigMap `kube-system/extension-apiserver-authentication`.
+//!
+//! Everything in it is hostile until proved. A value that is missing or broken never takes the place of one that was good.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::HeaderName;
+use rustls_pki_types::UnixTime;
+
+use super::authority::Authority;
+use super::front_proxy::{FrontProxy, HeaderNames};
+use super::trust::Trust;
+
+/// Where the ConfigMap is.
+pub const NAMESPACE: &str = "kube-system";
+/// What it is called.
+pub const NAME: &str = "extension-apiserver-authentication";
+
+const CLIENT_CA: &str = "client-ca-file";
+const PROXY_CA: &str = "requestheader-client-ca-file";
+
+/// What a ConfigMap says, each part for itself.
+#[derive(Debug)]
+pub struct Said {
+    /// Who signs certificates of users; none where nothing is said.
+    pub clients: Option<Result<Authority, String>>,
+    /// Who may ask on behalf of others; none where nothing is said.
+    pub front_proxy: Option<Result<FrontProxy, String>>,
+}
+
+/// Reads the data of the ConfigMap.
+pub fn read(data: &BTreeMap<String, String>, now: UnixTime) -> Said {
+    let said = |key: &str| data.get(key).filter(|value| !value.trim().is_empty());
+    let authority = |key: &str, pem: &str| Authority::parse(pem.as_bytes(), now).map_err(|why| format!("{key}: {why}"));
+    Said {
+        clients: said(CLIENT_CA).map(|pem| authority(CLIENT_CA, pem)),
+        front_proxy: said(PROXY_CA).map(|pem| {
+            let authority = authority(PROXY_CA, pem)?;
+            let headers = HeaderNames {
+                username: header_names(data, "requestheader-username-headers")?,
+                uid: header_names(data, "requestheader-uid-headers")?,
+                group: header_names(data, "requestheader-group-headers")?,
+                extra_prefixes: header_names(data, "requestheader-extra-headers-prefix")?
+                    .iter()
+                    .map(|prefix| prefix.as_str().to_owned())
+                    .collect(),
+            };
+            if headers.username.is_empty() {
+                return Err("requestheader-username-headers: it names no header".into());
+            }
+            let allowed_names = list(data, "requestheader-allowed-names")?;
+            Ok(FrontProxy { authority, allowed_names, headers: Arc::new(headers) })
+        }),
+    }
+}
+
+/// The trust that a ConfigMap leads to, and what is wrong with it. What is not said, or is wrong, stays as it was `before`.
+pub(super) fn next(before: &Trust, data: &BTreeMap<String, String>, now: UnixTime) -> (Trust, Vec<String>) {
+    let Said { clients, front_proxy } = read(data, now);
+    let mut faults = Vec::new();
+    let clients = settle(clients, before.clients.is_some(), CLIENT_CA, &mut faults);
+    let front_proxy = settle(front_proxy, before.front_proxy.is_some(), PROXY_CA, &mut faults);
+    let trust = Trust {
+        clients: clients.map(Arc::new).or_else(|| before.clients.clone()),
+        front_proxy: front_proxy.map(Arc::new).or_else(|| before.front_proxy.clone()),
+    };
+    (trust, faults)
+}
+
+fn settle<T>(said: Option<Result<T, String>>, was_there: bool, key: &str, faults: &mut Vec<String>) -> Option<T> {
+    match said {
+        Some(Ok(value)) => Some(value),
+        Some(Err(fault)) => {
+            faults.push(fault);
+            None
+        }
+        None => {
+            if was_there {
+                faults.push(format!("{key}: it is gone"));
+            }
+            None
+        }
+    }
+}
+
+fn header_names(data: &BTreeMap<String, String>, key: &str) -> Result<Vec<HeaderName>, String> {
+    let parse = |name: &String| name.trim().parse().map_err(|_| format!("{key}: {name:?} is no name of a header"));
+    list(data, key)?.iter().map(parse).collect()
+}
+
+fn list(data: &BTreeMap<String, String>, key: &str) -> Result<Vec<String>, String> {
+    match data.get(key).filter(|text| !text.is_empty()) {
+        Some(text) => serde_json::from_str(text).map_err(|why| format!("{key}: no JSON list of texts: {why}")),
+        None => Ok(Vec::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{Ca, now};
+    use super::*;
+
+    fn data(ca: &Ca) -> BTreeMap<String, String> {
+        let pairs = [
+            ("client-ca-file", ca.pem()),
+            ("requestheader-client-ca-file", ca.pem()),
+            ("requestheader-username-headers", r#"["X-Remote-User"]"#.into()),
+            ("requestheader-group-headers", r#"["X-Remote-Group"]"#.into()),
+            ("requestheader-extra-headers-prefix", r#"["X-Remote-Extra-"]"#.into()),
+            ("requestheader-allowed-names", r#"["front-proxy-client"]"#.into()),
+        ];
+        pairs.map(|(key, value)| (key.to_owned(), value)).into()
+    }
+
+    #[test]
+    fn a_sound_config_map_is_taken_whole() {
+        let (trust, faults) = next(&Trust::default(), &data(&Ca::new("ca")), now());
+        assert_eq!(faults, Vec::<String>::new());
+        let proxy = trust.front_proxy.unwrap();
+        assert_eq!(proxy.allowed_names, ["front-proxy-client"]);
+        assert_eq!(proxy.headers.username, ["x-remote-user"]);
+        assert_eq!(proxy.headers.uid, Vec::<HeaderName>::new());
+        assert_eq!(proxy.headers.extra_prefixes, ["x-remote-extra-"]);
+        assert!(trust.clients.is_some());
+    }
+
+    #[test]
+    fn a_cluster_without_a_front_proxy_has_none() {
+        let (trust, faults) = next(&Trust::default(), &BTreeMap::new(), now());
+        assert!(trust.front_proxy.is_none() && trust.clients.is_none() && faults.is_empty());
+    }
+
+    #[test]
+    fn whatever_is_broken_or_gone_stays_as_it_was() {
+        let (before, _) = next(&Trust::default(), &data(&Ca::new("ca")), now());
+        let broken: [(&str, Option<&str>, &str); 6] = [
+            ("client-ca-file", Some("x"), "client-ca-file: it holds no certificate"),
+            ("client-ca-file", None, "client-ca-file: it is gone"),
+            ("requestheader-client-ca-file", Some(" "), "requestheader-client-ca-file: it is gone"),
+            ("requestheader-username-headers", Some("[]"), "it names no header"),
+            ("requestheader-group-headers", Some(r#"["a b"]"#), r#""a b" is no name of a header"#),
+            ("requestheader-allowed-names", Some("front-proxy-client"), "no JSON list of texts"),
+        ];
+        for (key, value, fault) in broken {
+            let mut data = data(&Ca::new("new"));
+            match value {
+                Some(value) => data.insert(key.into(), value.into()),
+                None => data.remove(key),
+            };
+            let (trust, faults) = next(&before, &data, now());
+            assert!(faults.len() == 1 && faults[0].contains(fault), "{faults:?}");
+            let (kept, replaced) = match key {
+                "client-ca-file" => (0, 1),
+                _ => (1, 0),
+            };
+            let same = [
+                trust.clients.unwrap().is_same(before.clients.as_ref().unwrap()),
+                trust.front_proxy.unwrap().authority.is_same(&before.front_proxy.as_ref().unwrap().authority),
+            ];
+            assert!(same[kept] && !same[replaced], "{key}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_config_map_panics(values in proptest::collection::vec(".*", 6)) {
+            let keys = data(&Ca::new("ca")).into_keys();
+            let _ = next(&Trust::default(), &keys.zip(values).collect(), now());
+        }
+    }
+}

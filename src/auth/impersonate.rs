@@ -1,0 +1,238 @@
+//! Acting as somebody else: the headers that ask for it, and what they need.
+//!
+//! Each user, group, UID and extra that somebody wants to take on is a permission of its own (verb `impersonate`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::attributes::{Attributes, ResourceAction};
+use super::authorize::{Authorizer, Decision};
+use super::front_proxy::unescape;
+use super::refusal::Refusal;
+use super::user::{ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, User};
+use crate::meta::{Status, is_dns_label, is_dns_subdomain};
+
+const USER: HeaderName = HeaderName::from_static("impersonate-user");
+const UID: HeaderName = HeaderName::from_static("impersonate-uid");
+const GROUP: HeaderName = HeaderName::from_static("impersonate-group");
+const EXTRA: &str = "impersonate-extra-";
+const PREFIX: &str = "impersonate-";
+
+/// Whom a request wants to act as.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    user: String,
+    uid: String,
+    groups: Vec<String>,
+    extra: BTreeMap<String, Vec<String>>,
+}
+
+impl Wish {
+    /// Reads the headers; none where they ask for nothing.
+    ///
+    /// # Errors
+    /// 400 for a value that is no text. 500, as kube-apiserver has it, where everything but a user is named.
+    pub fn read(headers: &HeaderMap) -> Result<Option<Self>, Refusal> {
+        if !headers.keys().any(|name| name.as_str().starts_with(PREFIX)) {
+            return Ok(None);
+        }
+        let texts = |name: &HeaderName| headers.get_all(name).iter().map(text).collect::<Result<Vec<String>, _>>();
+        let first = |name: &HeaderName| headers.get(name).map(text).transpose().map(Option::unwrap_or_default);
+        let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, value) in headers {
+            if let Some(key) = name.as_str().strip_prefix(EXTRA) {
+                extra.entry(unescape(key)).or_default().push(text(value)?);
+            }
+        }
+        let wish = Self { user: first(&USER)?, uid: first(&UID)?, groups: texts(&GROUP)?, extra };
+        match (wish.user.is_empty(), wish.parts()) {
+            (true, parts) if parts.is_empty() => Ok(None),
+            (true, parts) => {
+                let parts: Vec<String> = parts.iter().map(Part::to_string).collect();
+                Err(Refusal::Senseless(format!("requested [{}] without impersonating a user", parts.join(" "))))
+            }
+            (false, _) => Ok(Some(wish)),
+        }
+    }
+
+    /// The user that `who` becomes, if that is allowed.
+    ///
+    /// # Errors
+    /// 403 that names what is not allowed; 500 where it could not be found out.
+    pub async fn grant(self, who: &User, authorizer: &Authorizer) -> Result<Arc<User>, Refusal> {
+        for part in self.parts() {
+            let attributes = part.attributes();
+            match authorizer.decide(who, &attributes).await {
+                Ok(Decision::Allowed) => {}
+                Ok(Decision::Denied { reason }) => return Err(attributes.forbidden(who, &reason).into()),
+                Err(why) => return Err((&*why).into()),
+            }
+        }
+        Ok(Arc::new(self.user()))
+    }
+
+    fn parts(&self) -> Vec<Part<'_>> {
+        let mut parts = Vec::new();
+        match service_account(&self.user) {
+            _ if self.user.is_empty() => {}
+            Some((namespace, name)) => parts.push(Part::ServiceAccount { namespace, name }),
+            None => parts.push(Part::User(&self.user)),
+        }
+        parts.extend(self.groups.iter().map(|group| Part::Group(group)));
+        for (key, values) in &self.extra {
+            parts.extend(values.iter().map(|value| Part::Extra { key, value }));
+        }
+        parts.extend((!self.uid.is_empty()).then_some(Part::Uid(&self.uid)));
+        parts
+    }
+
+    fn user(self) -> User {
+        let Self { user: name, uid, mut groups, extra } = self;
+        if let Some((namespace, _)) = service_account(&name)
+            && groups.is_empty()
+        {
+            groups = vec!["system:serviceaccounts".into(), format!("system:serviceaccounts:{namespace}")];
+        }
+        let mut user = User { name, uid, groups, extra };
+        if user.name != ANONYMOUS {
+            if !user.is_in(AUTHENTICATED) && !user.is_in(UNAUTHENTICATED) {
+                user.groups.push(AUTHENTICATED.into());
+            }
+        } else if !user.is_in(UNAUTHENTICATED) {
+            user.groups.push(UNAUTHENTICATED.into());
+        }
+        user
+    }
+}
+
+/// Whether a header asks to act as somebody else.
+pub(super) fn is_header(name: &HeaderName) -> bool {
+    name.as_str().starts_with(PREFIX)
+}
+
+/// One thing that somebody wants to take on.
+#[derive(Clone, Copy, Debug)]
+enum Part<'a> {
+    User(&'a str),
+    ServiceAccount { namespace: &'a str, name: &'a str },
+    Group(&'a str),
+    Extra { key: &'a str, value: &'a str },
+    Uid(&'a str),
+}
+
+impl Part<'_> {
+    fn attributes(self) -> Attributes {
+        const GROUP: &str = "authentication.k8s.io";
+        let (group, resource, subresource, namespace, name) = match self {
+            Part::User(name) => ("", "users", "", "", name),
+            Part::ServiceAccount { namespace, name } => ("", "serviceaccounts", "", namespace, name),
+            Part::Group(name) => ("", "groups", "", "", name),
+            Part::Extra { key, value } => (GROUP, "userextras", key, "", value),
+            Part::Uid(uid) => (GROUP, "uids", "", "", uid),
+        };
+        Attributes::Resource(Box::new(ResourceAction {
+            verb: "impersonate".into(),
+            group: group.into(),
+            version: if group.is_empty() { String::new() } else { "v1".into() },
+            resource: resource.into(),
+            subresource: subresource.into(),
+            namespace: namespace.into(),
+            name: name.into(),
+            ..ResourceAction::default()
+        }))
+    }
+}
+
+/// A reference to an object as Go prints it: kind, namespace, name, UID, version, resourceVersion, field.
+impl std::fmt::Display for Part<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Part::User(name) => write!(f, "{{User  {name}    }}"),
+            Part::ServiceAccount { namespace, name } => write!(f, "{{ServiceAccount {namespace} {name}    }}"),
+            Part::Group(name) => write!(f, "{{Group  {name}    }}"),
+            Part::Extra { key, value } => write!(f, "{{UserExtra  {value}  authentication.k8s.io/v1  {key}}}"),
+            Part::Uid(uid) => write!(f, "{{UID  {uid}  authentication.k8s.io/v1  }}"),
+        }
+    }
+}
+
+/// Namespace and name of the service account that has this user name.
+fn service_account(user: &str) -> Option<(&str, &str)> {
+    let (namespace, name) = user.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+    (is_dns_label(namespace) && is_dns_subdomain(name)).then_some((namespace, name))
+}
+
+fn text(value: &HeaderValue) -> Result<String, Refusal> {
+    let text = std::str::from_utf8(value.as_bytes()).map(str::to_owned);
+    text.map_err(|_| Status::bad_request("a header that begins with Impersonate is no UTF-8").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Option<Wish>, Refusal> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
+        }
+        Wish::read(&headers)
+    }
+
+    fn user(pairs: &[(&str, &str)]) -> User {
+        read(pairs).unwrap().unwrap().user()
+    }
+
+    #[test]
+    fn nothing_is_wished_without_the_headers() {
+        assert_eq!(read(&[("accept", "*/*")]), Ok(None));
+        assert_eq!(read(&[("impersonate-user", "")]), Ok(None));
+    }
+
+    #[test]
+    fn groups_without_a_user_are_an_error_in_kubernetes_words() {
+        let refusal = read(&[("impersonate-group", "g"), ("impersonate-uid", "7")]).unwrap_err();
+        let text = "requested [{Group  g    } {UID  7  authentication.k8s.io/v1  }] without impersonating a user";
+        assert_eq!(refusal, Refusal::Senseless(text.into()));
+    }
+
+    #[test]
+    fn the_groups_follow_from_who_it_is() {
+        assert_eq!(user(&[("impersonate-user", "bob")]).groups, [AUTHENTICATED]);
+        let given = user(&[("impersonate-user", "bob"), ("impersonate-group", "devs")]);
+        assert_eq!(given.groups, ["devs", AUTHENTICATED]);
+        assert_eq!(user(&[("impersonate-user", ANONYMOUS)]).groups, [UNAUTHENTICATED]);
+        let account = user(&[("impersonate-user", "system:serviceaccount:lab:tester")]);
+        assert_eq!(account.groups, ["system:serviceaccounts", "system:serviceaccounts:lab", AUTHENTICATED]);
+    }
+
+    #[test]
+    fn each_part_is_a_permission_of_its_own() {
+        let wish = read(&[
+            ("impersonate-user", "system:serviceaccount:lab:tester"),
+            ("impersonate-group", "g"),
+            ("impersonate-extra-example.com%2fScopes", "all"),
+            ("impersonate-uid", "7"),
+        ]);
+        let wish = wish.unwrap().unwrap();
+        let wanted: Vec<String> = wish
+            .parts()
+            .into_iter()
+            .map(|part| match part.attributes() {
+                Attributes::Resource(of) => {
+                    format!("{}/{}/{}/{}/{}", of.group, of.resource, of.subresource, of.namespace, of.name)
+                }
+                Attributes::Path { .. } => unreachable!(),
+            })
+            .collect();
+        let expected = [
+            "/serviceaccounts//lab/tester",
+            "/groups///g",
+            "authentication.k8s.io/userextras/example.com/scopes//all",
+            "authentication.k8s.io/uids///7",
+        ];
+        assert_eq!(wanted, expected);
+    }
+}

@@ -1,0 +1,164 @@
+//! What certificates are believed at present, and what the certificate of a connection is worth by that.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls::DistinguishedName;
+use rustls_pki_types::{CertificateDer, UnixTime};
+
+use super::authority::{Authority, end_of, user_of};
+use super::front_proxy::{FrontProxy, ProxyFault, VerifiedProxy};
+use super::user::User;
+
+/// The authorities that count at present. A change makes a new value.
+#[derive(Debug, Default)]
+pub struct Trust {
+    /// Who signs certificates of users.
+    pub clients: Option<Arc<Authority>>,
+    /// Who may ask on behalf of others.
+    pub front_proxy: Option<Arc<FrontProxy>>,
+}
+
+impl Trust {
+    /// The names of all authorities, for the hints of a handshake.
+    pub fn subjects(&self) -> Vec<DistinguishedName> {
+        let proxy = self.front_proxy.as_ref().map(|proxy| &proxy.authority);
+        self.clients
+            .as_deref()
+            .into_iter()
+            .chain(proxy)
+            .flat_map(|authority| authority.subjects().iter().cloned())
+            .collect()
+    }
+}
+
+impl Trust {
+    /// Whether both judge every certificate alike.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let clients = match (&self.clients, &other.clients) {
+            (Some(own), Some(other)) => own.is_same(other),
+            (own, other) => own.is_none() && other.is_none(),
+        };
+        let proxies = match (&self.front_proxy, &other.front_proxy) {
+            (Some(own), Some(other)) => own.is_same(other),
+            (own, other) => own.is_none() && other.is_none(),
+        };
+        clients && proxies
+    }
+}
+
+impl fmt::Display for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.clients {
+            Some(authority) => write!(f, "users: {authority}"),
+            None => write!(f, "users: none"),
+        }?;
+        match &self.front_proxy {
+            Some(proxy) => write!(f, "; front proxies: {} allowed {:?}", proxy.authority, proxy.allowed_names),
+            None => write!(f, "; front proxies: none"),
+        }
+    }
+}
+
+/// The certificates that the other end of a connection showed, and what they were last found to be worth.
+///
+/// The handshake proved that the other end holds the key of the first one, nothing else.
+#[derive(Debug, Default)]
+pub struct PeerCertificates {
+    chain: Vec<CertificateDer<'static>>,
+    judged: Mutex<Option<Arc<Judgement>>>,
+}
+
+/// What the certificates of a connection are worth, by one state of trust.
+#[derive(Debug)]
+pub struct Judgement {
+    by: Arc<Trust>,
+    until: UnixTime,
+    /// Whether this is a front proxy; none where there is none.
+    pub proxy: Option<Result<VerifiedProxy, ProxyFault>>,
+    /// The user that the certificate names, where somebody vouches for it.
+    pub user: Option<Arc<User>>,
+}
+
+/// A certificate that is not valid may become valid.
+const REJECTED_FOR: Duration = Duration::from_secs(60);
+
+impl PeerCertificates {
+    /// The chain of a connection, leaf first; empty where the other end showed none.
+    pub fn new(chain: Vec<CertificateDer<'static>>) -> Self {
+        Self { chain, judged: Mutex::default() }
+    }
+
+    /// The chain as it was shown.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
+    /// Whether the other end showed none.
+    pub fn is_empty(&self) -> bool {
+        self.chain.is_empty()
+    }
+
+    /// What the certificates are worth `now`; found out once for each state of trust. None where there are none.
+    pub fn judge(&self, trust: &Arc<Trust>, now: UnixTime) -> Option<Arc<Judgement>> {
+        if self.chain.is_empty() {
+            return None;
+        }
+        let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = judged.as_ref().filter(|known| Arc::ptr_eq(&known.by, trust) && now < known.until) {
+            return Some(known.clone());
+        }
+        let fresh = Arc::new(judge(&self.chain, trust.clone(), now));
+        *judged = Some(fresh.clone());
+        Some(fresh)
+    }
+}
+
+fn judge(chain: &[CertificateDer<'static>], by: Arc<Trust>, now: UnixTime) -> Judgement {
+    let proxy = by.front_proxy.as_ref().map(|proxy| proxy.verify(chain, now));
+    let is_user = by.clients.as_ref().is_some_and(|authority| authority.verify(chain, now).is_ok());
+    let user = if is_user { user_of(&chain[0]) } else { None };
+    let end = chain.iter().filter_map(end_of).min().unwrap_or(now);
+    let rejected_until = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()) + REJECTED_FOR);
+    let until = if user.is_some() || matches!(proxy, Some(Ok(_))) { end } else { rejected_until };
+    Judgement { by, until, proxy, user }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{Ca, now};
+    use super::*;
+
+    fn trust(ca: &Ca) -> Arc<Trust> {
+        Arc::new(Trust { clients: Some(Arc::new(ca.authority())), front_proxy: None })
+    }
+
+    fn name(judged: Option<Arc<Judgement>>) -> Option<String> {
+        judged?.user.as_ref().map(|user| user.name.clone())
+    }
+
+    #[test]
+    fn a_change_of_trust_counts_on_connections_that_are_open() {
+        let (old, new) = (Ca::new("old"), Ca::new("new"));
+        let peer = PeerCertificates::new(old.client("alice", &[]));
+        assert_eq!(name(peer.judge(&trust(&old), now())).as_deref(), Some("alice"));
+        assert_eq!(name(peer.judge(&trust(&new), now())), None);
+        assert_eq!(name(peer.judge(&trust(&old), now())).as_deref(), Some("alice"));
+    }
+
+    #[test]
+    fn a_judgement_is_remembered_until_the_certificate_ends() {
+        let ca = Ca::new("ca");
+        let (peer, trust) = (PeerCertificates::new(ca.client("alice", &[])), trust(&ca));
+        let first = peer.judge(&trust, now()).unwrap();
+        assert!(Arc::ptr_eq(&first, &peer.judge(&trust, now()).unwrap()));
+        let later = UnixTime::since_unix_epoch(Duration::from_secs(now().as_secs() + 3601));
+        assert_eq!(name(peer.judge(&trust, later)), None);
+    }
+
+    #[test]
+    fn no_certificate_is_worth_nothing() {
+        assert!(PeerCertificates::default().judge(&trust(&Ca::new("ca")), now()).is_none());
+    }
+}

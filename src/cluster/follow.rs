@@ -1,0 +1,105 @@
+//! Following objects of the control plane: for ever, over every outage, telling of each outage once.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{self, Event, watch_object};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+use tracing::{info, warn};
+
+use super::told;
+
+/// What is followed, in the words of log lines.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject {
+    /// What it is.
+    pub what: &'static str,
+    /// What to do where reading it is forbidden.
+    pub if_forbidden: &'static str,
+}
+
+/// Follows one object: its states, and none whenever it is not there. Errors are told, and the stream goes on.
+pub fn object<K>(api: Api<K>, name: &str, subject: Subject) -> impl Stream<Item = Result<Option<K>, String>> + Send
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    tell_once(watch_object(api, name).backoff(Pauses::default()), subject)
+}
+
+/// Follows all objects that an API is about. Errors are told, and the stream goes on.
+pub fn collection<K>(api: Api<K>, subject: Subject) -> impl Stream<Item = Result<Event<K>, String>> + Send
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    tell_once(watcher::watcher(api, watcher::Config::default()).backoff(Pauses::default()), subject)
+}
+
+fn tell_once<T: Send>(
+    stream: impl Stream<Item = watcher::Result<T>> + Send,
+    subject: Subject,
+) -> impl Stream<Item = Result<T, String>> + Send {
+    let mut outage = false;
+    stream.map(move |item| {
+        let Subject { what, if_forbidden } = subject;
+        match item {
+            Ok(item) => {
+                if outage {
+                    info!("{what} can be read again");
+                }
+                outage = false;
+                Ok(item)
+            }
+            // A watch that ends because its history is gone is begun anew without anybody's help.
+            Err(watcher::Error::WatchError(status)) if status.code == 410 => Err(status.message.clone()),
+            Err(error) => {
+                let why = if is_forbidden(&error) { format!("{}: {if_forbidden}", told(&error)) } else { told(&error) };
+                if !outage {
+                    warn!("waiting for {what}: it cannot be read now: {why}");
+                }
+                outage = true;
+                Err(why)
+            }
+        }
+    })
+}
+
+fn is_forbidden(error: &watcher::Error) -> bool {
+    use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
+    match error {
+        InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => {
+            matches!(error, kube::Error::Api(status) if status.code == 403)
+        }
+        _ => false,
+    }
+}
+
+/// Pauses between attempts: short at first, for a control plane that restarts is back in seconds.
+#[derive(Debug, Default)]
+struct Pauses {
+    last: Option<Duration>,
+}
+
+impl Pauses {
+    const FIRST: Duration = Duration::from_millis(200);
+    const LONGEST: Duration = Duration::from_secs(5);
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = self.last.map_or(Self::FIRST, |last| (last * 2).min(Self::LONGEST));
+        self.last = Some(pause);
+        Some(pause)
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        self.last = None;
+    }
+}

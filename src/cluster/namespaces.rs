@@ -1,0 +1,170 @@
+//! Which namespaces there are: known from a watch, and asked for where the watch knows nothing.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::runtime::watcher::Event;
+use kube::{Api, Client};
+
+use super::follow::{self, Subject};
+use super::told;
+use crate::meta::is_dns_label;
+
+/// What is known of namespaces.
+#[derive(Clone, Debug, Default)]
+pub struct Namespaces(Option<Arc<Followed>>);
+
+/// The state of a namespace, as far as creating things in it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is there.
+    Active,
+    /// It is there, and is being deleted.
+    Terminating,
+    /// It is not there.
+    Missing,
+}
+
+/// The control plane could not be asked, and nothing is known.
+#[derive(Debug, thiserror::Error)]
+#[error("the namespace {name:?} is not known here, and the control plane could not be asked for it: {why}")]
+pub struct Unknown {
+    name: String,
+    why: String,
+}
+
+struct Followed {
+    api: Api<Namespace>,
+    known: RwLock<HashMap<String, State>>,
+}
+
+/// The longest that a namespace is asked for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const SUBJECT: Subject = Subject {
+    what: "the namespaces of the cluster",
+    if_forbidden: "allow this server's user to get, list and watch namespaces (manifests/base/rbac.yaml does)",
+};
+
+impl Namespaces {
+    /// Without a cluster: every namespace with a valid name is there.
+    pub fn all() -> Self {
+        Self(None)
+    }
+
+    /// Those of a cluster, and the work that follows them for ever.
+    pub fn of(client: Client) -> (Self, impl Future<Output = ()> + Send) {
+        let followed = Arc::new(Followed { api: Api::all(client), known: RwLock::default() });
+        (Self(Some(followed.clone())), async move { followed.follow().await })
+    }
+
+    /// The state of a namespace.
+    ///
+    /// That it is active is taken from memory. Everything else is asked for, so that a namespace that was made a moment ago counts.
+    ///
+    /// # Errors
+    /// The control plane could not be asked, and nothing is known.
+    pub async fn state(&self, name: &str) -> Result<State, Unknown> {
+        match &self.0 {
+            _ if !is_dns_label(name) => Ok(State::Missing),
+            None => Ok(State::Active),
+            Some(followed) => followed.state(name).await,
+        }
+    }
+}
+
+impl Followed {
+    async fn state(&self, name: &str) -> Result<State, Unknown> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(name).copied();
+        if known == Some(State::Active) {
+            return Ok(State::Active);
+        }
+        let asked = tokio::time::timeout(PATIENCE, self.api.get_opt(name)).await;
+        let why = match asked {
+            Ok(Ok(found)) => return Ok(found.as_ref().map_or(State::Missing, state_of)),
+            Ok(Err(error)) => told(&error),
+            Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+        };
+        known.ok_or_else(|| Unknown { name: name.to_owned(), why })
+    }
+
+    async fn follow(&self) {
+        let mut events = std::pin::pin!(follow::collection(self.api.clone(), SUBJECT));
+        // A list that begins anew takes the place of everything once it is whole.
+        let mut listed = HashMap::new();
+        while let Some(event) = events.next().await {
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            match event {
+                Ok(Event::Apply(namespace)) => drop(known.insert(name_of(&namespace), state_of(&namespace))),
+                Ok(Event::Delete(namespace)) => drop(known.remove(&name_of(&namespace))),
+                Ok(Event::Init) => listed.clear(),
+                Ok(Event::InitApply(namespace)) => drop(listed.insert(name_of(&namespace), state_of(&namespace))),
+                Ok(Event::InitDone) => *known = std::mem::take(&mut listed),
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Followed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Followed")
+    }
+}
+
+fn name_of(namespace: &Namespace) -> String {
+    namespace.metadata.name.clone().unwrap_or_default()
+}
+
+fn state_of(namespace: &Namespace) -> State {
+    let phase = namespace.status.as_ref().and_then(|status| status.phase.as_deref());
+    let is_ending = phase == Some("Terminating") || namespace.metadata.deletion_timestamp.is_some();
+    if is_ending { State::Terminating } else { State::Active }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A cluster that knows the namespace `lab` by a live question only, and `old`, which is ending.
+    fn client() -> Client {
+        let service = tower::service_fn(|request: http::Request<kube::client::Body>| async move {
+            let (code, body) = match request.uri().path().rsplit('/').next() {
+                Some("lab") => (200, json!({"metadata": {"name": "lab"}, "status": {"phase": "Active"}})),
+                Some("old") => (200, json!({"metadata": {"name": "old"}, "status": {"phase": "Terminating"}})),
+                Some("down") => (503, json!({"kind": "Status", "code": 503, "message": "down"})),
+                _ => (404, json!({"kind": "Status", "code": 404, "reason": "NotFound", "message": "no"})),
+            };
+            let body = kube::client::Body::from(body.to_string().into_bytes());
+            Ok::<_, std::io::Error>(http::Response::builder().status(code).body(body).unwrap())
+        });
+        Client::new(service, "default")
+    }
+
+    #[tokio::test]
+    async fn what_the_watch_does_not_know_is_asked_for() {
+        let (namespaces, _following) = Namespaces::of(client());
+        assert_eq!(namespaces.state("lab").await.unwrap(), State::Active);
+        assert_eq!(namespaces.state("old").await.unwrap(), State::Terminating);
+        assert_eq!(namespaces.state("new").await.unwrap(), State::Missing);
+        assert_eq!(namespaces.state("No Name").await.unwrap(), State::Missing);
+    }
+
+    #[tokio::test]
+    async fn nothing_known_and_nobody_to_ask_is_no_answer() {
+        let (namespaces, _following) = Namespaces::of(client());
+        let why = namespaces.state("down").await.unwrap_err().to_string();
+        assert!(why.contains("\"down\"") && why.contains("could not be asked"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn without_a_cluster_every_valid_name_is_there() {
+        assert_eq!(Namespaces::all().state("any").await.unwrap(), State::Active);
+        assert_eq!(Namespaces::all().state("Any").await.unwrap(), State::Missing);
+    }
+}

@@ -1,0 +1,99 @@
+//! Who a request is from, and whether it may go on.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use http::Method;
+use rustls::pki_types::UnixTime;
+
+use super::listen::Peer;
+use crate::auth::{Authenticator, Authorizer, Decision, Identity, OpenPaths, Refusal, User, Wish};
+use crate::meta::Status;
+use crate::rest::query::Query;
+use crate::rest::request_info;
+
+/// Who may do what here.
+pub(super) struct Access {
+    /// Who are you.
+    pub(super) authenticator: Authenticator,
+    /// May you.
+    pub(super) authorizer: Authorizer,
+    /// Whether those who show nothing are a user too.
+    pub(super) serves_anonymous: bool,
+    /// What everybody may ask for, if they are not.
+    pub(super) open: OpenPaths,
+}
+
+/// What became known of a request on its way, whatever its end.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trail {
+    /// Who asks.
+    pub(super) user: Option<Arc<User>>,
+    /// As whom.
+    pub(super) acting_as: Option<Arc<User>>,
+    /// What was decided.
+    pub(super) decision: Option<Decision>,
+    /// What the client should hear about its credentials.
+    pub(super) warning: Option<&'static str>,
+}
+
+impl Trail {
+    /// The user on whose behalf everything is done; none on paths that are open to those who are nobody.
+    pub(super) fn effective(&self) -> Option<&Arc<User>> {
+        self.acting_as.as_ref().or(self.user.as_ref())
+    }
+}
+
+impl Access {
+    /// Finds out who asks, and as whom, and takes the proofs of it out of the request.
+    ///
+    /// # Errors
+    /// Nobody who is known, or somebody who may not act as somebody else.
+    pub(super) async fn identify(&self, request: &mut Request, trail: &mut Trail) -> Result<(), Refusal> {
+        let certificates = request.extensions().get::<Peer>().map(|peer| peer.certificates.clone()).unwrap_or_default();
+        let headers = request.headers();
+        let found = self.authenticator.authenticate(headers, &certificates, UnixTime::now()).await;
+        trail.warning = found.warning;
+        trail.user = match found.identity {
+            Identity::User(user) => Some(user),
+            Identity::Anonymous if self.serves_anonymous => Some(Arc::new(User::anonymous())),
+            Identity::Anonymous if self.open.contain(request.uri().path()) => None,
+            Identity::Anonymous | Identity::Refused => return Err(Status::unauthorized().into()),
+        };
+        if let Some(user) = &trail.user
+            && let Some(wish) = Wish::read(request.headers())?
+        {
+            trail.acting_as = Some(wish.grant(user, &self.authorizer).await?);
+        }
+        self.authenticator.strip(request.headers_mut());
+        Ok(())
+    }
+
+    /// Whether the user may do what the request asks for.
+    ///
+    /// # Errors
+    /// 403, or 500 where it could not be found out.
+    pub(super) async fn authorize(
+        &self,
+        method: &Method,
+        path: &str,
+        query: &Query,
+        trail: &mut Trail,
+    ) -> Result<(), Refusal> {
+        let Some(user) = trail.effective().cloned() else {
+            return Ok(());
+        };
+        if self.authorizer.lets_do_everything(&user) {
+            trail.decision = Some(Decision::Allowed);
+            return Ok(());
+        }
+        let attributes = request_info::attributes(method, path, query);
+        let attributes = attributes.ok_or_else(Status::no_such_path)?;
+        let decision = self.authorizer.decide(&user, &attributes).await.map_err(|why| Refusal::from(&*why))?;
+        trail.decision = Some(decision.clone());
+        match decision {
+            Decision::Allowed => Ok(()),
+            Decision::Denied { reason } => Err(attributes.forbidden(&user, &reason).into()),
+        }
+    }
+}
