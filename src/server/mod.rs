@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
-use jiff::Timestamp;
 use rustls::pki_types::UnixTime;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -82,7 +81,10 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let (authenticator, trust) = access.authenticator(clients.as_ref(), &metrics, UnixTime::now())?;
     let listener = listen::bind(listen.bind_address, listen.secure_port).await?;
     let address = listener.local_addr().context("the address of the listening socket is not known")?;
-    let (certificate, config, hints) = serving_certificate(&tls, authenticator.trusted())?;
+    let control_plane = clients.as_ref().map(|clients| clients.general.clone());
+    let serving_certificate = tls::Serving::open(&tls, control_plane, metrics.clone()).await?;
+    let certificate = serving_certificate.certificate.clone();
+    let (config, hints) = tls_configurations(&tls, certificate.clone(), authenticator.trusted())?;
     let store = open_store(storage).await?;
     let catalog = Arc::new(Catalog::new(&store, (&registries).into()));
     let shutdown = Shutdown::new();
@@ -114,7 +116,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     };
     let path = certificate.path().to_owned();
     background.spawn(compaction::run(store, compaction));
-    background.spawn(certificate.keep_current(CERTIFICATE_INTERVAL));
+    background.spawn(serving_certificate.keep_current(CERTIFICATE_INTERVAL));
     background.spawn(trust.run());
     background.spawn(hints);
     let limits = listen::Limits { drain: request_timeout, ..listen::Limits::default() };
@@ -151,20 +153,16 @@ impl Running {
     }
 }
 
-/// The certificate that is shown, the configuration of handshakes, and the work that keeps its hints current: clients in Go show
-/// no certificate whose issuer is not among them.
-fn serving_certificate(
+/// The configuration of handshakes, and the work that keeps its hints current: clients in Go show no certificate whose
+/// issuer is not among them.
+fn tls_configurations(
     options: &tls::Options,
+    certificate: Arc<tls::ServingCertificate>,
     mut trusted: watch::Receiver<Trusted>,
-) -> anyhow::Result<(
-    Arc<tls::ServingCertificate>,
-    watch::Receiver<Arc<rustls::ServerConfig>>,
-    impl Future<Output = ()> + use<>,
-)> {
-    let source = tls::Source::from_options(options, Vec::new())?;
-    let certificate = Arc::new(tls::ServingCertificate::open(source, Timestamp::now())?);
-    let (lowest, shown) = (options.tls_min_version, certificate.clone());
-    let configured = move |trusted: &Trusted| tls::server_config(shown.clone(), lowest, trusted.trust.subjects());
+) -> anyhow::Result<(watch::Receiver<Arc<rustls::ServerConfig>>, impl Future<Output = ()> + use<>)> {
+    let protocol = tls::Protocol::from_options(options).context("TLS cannot be set up")?;
+    let configured =
+        move |trusted: &Trusted| tls::server_config(certificate.clone(), &protocol, trusted.trust.subjects());
     let config = configured(&trusted.borrow_and_update()).context("TLS cannot be set up")?;
     let (sender, receiver) = watch::channel(Arc::new(config));
     let hints = async move {
@@ -175,7 +173,7 @@ fn serving_certificate(
             }
         }
     };
-    Ok((certificate, receiver, hints))
+    Ok((receiver, hints))
 }
 
 async fn open_store(storage: options::Storage) -> anyhow::Result<Arc<dyn Store>> {

@@ -25,7 +25,8 @@ pub(super) async fn reach(clients: &Clients) -> Finding {
         Ok(Err(error)) => told(&error),
         Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
     };
-    Finding::wrong(PLANE, why).way_out("is the address in the kubeconfig right, is kube-apiserver up, and may this host reach it?")
+    Finding::wrong(PLANE, why)
+        .way_out("is the address in the kubeconfig right, is kube-apiserver up, and may this host reach it?")
 }
 
 /// What the control plane says of certificates.
@@ -35,11 +36,14 @@ pub(super) async fn trust(options: &auth::Options, clients: &Clients) -> Vec<Fin
     }
     let config_maps: Api<ConfigMap> = Api::namespaced(clients.authentication.clone(), TRUST_NAMESPACE);
     match config_maps.get_opt(TRUST_CONFIG_MAP).await {
-        Ok(Some(config_map)) => told_of(auth::read_cluster_trust(&config_map.data.unwrap_or_default(), UnixTime::now())),
-        Ok(None) => vec![
-            Finding::wrong(CONFIG_MAP, "it is not there")
-                .way_out("kube-apiserver makes it when it starts with --client-ca-file or --requestheader-client-ca-file"),
-        ],
+        Ok(Some(config_map)) => {
+            told_of(auth::read_cluster_trust(&config_map.data.unwrap_or_default(), UnixTime::now()))
+        }
+        Ok(None) => {
+            vec![Finding::wrong(CONFIG_MAP, "it is not there").way_out(
+                "kube-apiserver makes it when it starts with --client-ca-file or --requestheader-client-ca-file",
+            )]
+        }
         Err(error) => vec![Finding::wrong(CONFIG_MAP, told(&error)).way_out(
             "bind the Role extension-apiserver-authentication-reader in kube-system to this server's user \
              (manifests/base/rbac-server.yaml does)",
@@ -54,8 +58,11 @@ fn told_of(Said { clients, front_proxy }: Said) -> Vec<Finding> {
         Some(Ok(authority)) => lifetime("client CA", &authority, &authority.to_string()),
     };
     let proxies = match front_proxy {
-        None => Finding::wrong("front proxy CA", "the cluster names none: nothing that comes through kube-apiserver is believed")
-            .way_out("start kube-apiserver with --requestheader-client-ca-file and --proxy-client-cert-file"),
+        None => Finding::wrong(
+            "front proxy CA",
+            "the cluster names none: nothing that comes through kube-apiserver is believed",
+        )
+        .way_out("start kube-apiserver with --requestheader-client-ca-file and --proxy-client-cert-file"),
         Some(Err(fault)) => broken("front proxy CA", fault),
         Some(Ok(proxy)) => {
             let names = match proxy.allowed_names.as_slice() {
@@ -69,7 +76,8 @@ fn told_of(Said { clients, front_proxy }: Said) -> Vec<Finding> {
 }
 
 fn broken(subject: &'static str, fault: String) -> Finding {
-    Finding::wrong(subject, fault).way_out("mend the flags of kube-apiserver; it writes this ConfigMap from them when it starts")
+    Finding::wrong(subject, fault)
+        .way_out("mend the flags of kube-apiserver; it writes this ConfigMap from them when it starts")
 }
 
 fn lifetime(subject: &'static str, authority: &Authority, text: &str) -> Finding {

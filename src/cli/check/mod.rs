@@ -62,7 +62,9 @@ impl Check {
         match (access, &clients) {
             (Err(why), _) => report.add(Finding::wrong("flags", why.to_string())),
             (Ok(()), Some(_)) => report.add(Finding::good("flags", "users and their rights are those of a cluster")),
-            (Ok(()), None) => report.add(Finding::good("flags", "this server is on its own: no cluster is asked anything")),
+            (Ok(()), None) => {
+                report.add(Finding::good("flags", "this server is on its own: no cluster is asked anything"))
+            }
         }
         clients
     }

@@ -35,13 +35,16 @@ pub(super) async fn check(options: &Options, clients: &Clients) -> Vec<Finding> 
 fn condition(found: &APIService) -> Finding {
     let conditions = found.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     match conditions.iter().find(|condition| condition.type_ == "Available") {
-        Some(condition) if condition.status == "True" => Finding::good(SUBJECT, "kube-apiserver finds this server available"),
+        Some(condition) if condition.status == "True" => {
+            Finding::good(SUBJECT, "kube-apiserver finds this server available")
+        }
         Some(condition) => {
             let (reason, message) = (condition.reason.as_deref(), condition.message.as_deref());
             let text = format!("not available: {}: {}", reason.unwrap_or("?"), message.unwrap_or("no reason is given"));
             Finding::wrong(SUBJECT, text).way_out(way_out(message.unwrap_or_default()))
         }
-        None => Finding::wrong(SUBJECT, "kube-apiserver has not looked at it yet").way_out("wait half a minute, then check again"),
+        None => Finding::wrong(SUBJECT, "kube-apiserver has not looked at it yet")
+            .way_out("wait half a minute, then check again"),
     }
 }
 
@@ -71,7 +74,8 @@ fn service(spec: &APIServiceSpec, options: &Options) -> Finding {
     let own = options.tls.service_name.clone().zip(options.tls.service_namespace.clone());
     match own {
         Some(own) if own != (name.clone(), namespace.clone()) => {
-            let text = format!("it leads to the Service {namespace}/{name}, not to {}/{} as the flags say", own.1, own.0);
+            let text =
+                format!("it leads to the Service {namespace}/{name}, not to {}/{} as the flags say", own.1, own.0);
             Finding::wrong(SUBJECT, text).way_out("correct spec.service, or --service-name and --service-namespace")
         }
         _ => Finding::good(SUBJECT, format!("it leads to the Service {namespace}/{name}")),
@@ -80,9 +84,14 @@ fn service(spec: &APIServiceSpec, options: &Options) -> Finding {
 
 fn trust(spec: &APIServiceSpec) -> Finding {
     match (&spec.ca_bundle, spec.insecure_skip_tls_verify) {
-        (_, Some(true)) => Finding::wrong(SUBJECT, "insecureSkipTLSVerify is set: anybody on the way can answer for this server")
-            .way_out("remove it, and set spec.caBundle (--inject-ca-bundle does)"),
-        (None, _) => Finding::noteworthy(SUBJECT, "spec.caBundle is empty: the roots of kube-apiserver's system must know the CA"),
+        (_, Some(true)) => {
+            Finding::wrong(SUBJECT, "insecureSkipTLSVerify is set: anybody on the way can answer for this server")
+                .way_out("remove it, and set spec.caBundle (--inject-ca-bundle does)")
+        }
+        (None, _) => Finding::noteworthy(
+            SUBJECT,
+            "spec.caBundle is empty: the roots of kube-apiserver's system must know the CA",
+        ),
         (Some(_), _) => Finding::good(SUBJECT, "spec.caBundle is set"),
     }
 }

@@ -1,8 +1,6 @@
 //! What the server itself must be allowed to do in the cluster, asked by SelfSubjectAccessReview.
 
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
-};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::api::PostParams;
 use kube::{Api, Client};
 
@@ -34,9 +32,9 @@ pub(super) async fn check(options: &Options, clients: &Clients) -> Vec<Finding> 
     findings
 }
 
-const DELEGATOR: &str = "bind the ClusterRole system:auth-delegator to this server's user (manifests/base/rbac-server.yaml)";
-const READER: &str =
-    "bind the Role extension-apiserver-authentication-reader in kube-system to this server's user (manifests/base/rbac-server.yaml)";
+const DELEGATOR: &str =
+    "bind the ClusterRole system:auth-delegator to this server's user (manifests/base/rbac-server.yaml)";
+const READER: &str = "bind the Role extension-apiserver-authentication-reader in kube-system to this server's user (manifests/base/rbac-server.yaml)";
 
 fn needs<'a>(options: &Options, clients: &'a Clients) -> Vec<Need<'a>> {
     let mut needs = vec![
@@ -98,7 +96,8 @@ impl Need<'_> {
                 }
                 Err(error) => {
                     let text = format!("whether it may {verb} {resource} could not be found out: {}", told(&error));
-                    return Finding::wrong(SUBJECT, text).way_out("is the kubeconfig, or the pod's service account, still good?");
+                    return Finding::wrong(SUBJECT, text)
+                        .way_out("is the kubeconfig, or the pod's service account, still good?");
                 }
             }
         }
@@ -118,6 +117,8 @@ impl Need<'_> {
         let spec = SelfSubjectAccessReviewSpec { resource_attributes, ..SelfSubjectAccessReviewSpec::default() };
         let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
         let answer = Api::all(self.client.clone()).create(&PostParams::default(), &review).await?;
-        Ok(answer.status.is_some_and(|status: k8s_openapi::api::authorization::v1::SubjectAccessReviewStatus| status.allowed))
+        Ok(answer
+            .status
+            .is_some_and(|status: k8s_openapi::api::authorization::v1::SubjectAccessReviewStatus| status.allowed))
     }
 }

@@ -27,7 +27,9 @@ async fn open(storage: &Storage) -> Finding {
             Ok(()) => Finding::good(SUBJECT, format!("{folder} can be opened and read")),
             Err(why) => Finding::wrong(SUBJECT, format!("{folder}: {why}")).way_out("restore it from a backup"),
         },
-        Ok(Err(OpenError::InUse { .. })) => Finding::good(SUBJECT, format!("{folder} is in use: a server is running on it")),
+        Ok(Err(OpenError::InUse { .. })) => {
+            Finding::good(SUBJECT, format!("{folder} is in use: a server is running on it"))
+        }
         // These errors name the way out themselves.
         Ok(Err(why)) => Finding::wrong(SUBJECT, why.to_string()),
         Err(why) => Finding::wrong(SUBJECT, why.to_string()),
@@ -40,7 +42,8 @@ fn room(storage: &Storage) -> Finding {
         Ok(free) if free > SPACE_RESERVE => Finding::good(SUBJECT, format!("{} MiB are free beside it", free / MIB)),
         Ok(free) => {
             let text = format!("only {} MiB are free beside it: nothing can be written", free / MIB);
-            Finding::wrong(SUBJECT, text).way_out(format!("make room: {} MiB are kept as a reserve", SPACE_RESERVE / MIB))
+            Finding::wrong(SUBJECT, text)
+                .way_out(format!("make room: {} MiB are kept as a reserve", SPACE_RESERVE / MIB))
         }
         Err(why) => Finding::wrong(SUBJECT, format!("the free space beside it is not known: {why}")),
     }
