@@ -7,6 +7,7 @@ mod certificate;
 mod cipher;
 mod client;
 mod error;
+mod examine;
 mod names;
 mod options;
 mod own;
@@ -22,6 +23,7 @@ use rustls::{DistinguishedName, ServerConfig, SupportedProtocolVersion};
 pub use certificate::{Reload, ServingCertificate, Source};
 pub use cipher::CipherSuite;
 pub use error::{CertificateError, Place};
+pub use examine::{Examined, examine};
 pub use options::{FlagError, MinVersion, Options};
 pub use serving::Serving;
 

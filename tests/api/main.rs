@@ -6,6 +6,7 @@ mod support;
 
 mod access;
 mod audit;
+mod check;
 mod child;
 mod discovery;
 mod durability;

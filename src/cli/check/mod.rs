@@ -1,6 +1,7 @@
 //! `check`: tells, line by line, whether a server with these flags can do its work, and what to do where it cannot. It changes
 //! nothing.
 
+mod certificate;
 mod cluster;
 mod finding;
 mod registration;
@@ -39,6 +40,7 @@ impl Check {
                 report.extend(registration::check(&self.options, clients).await);
             }
         }
+        report.extend(certificate::check(&self.options.tls));
         report.extend(store::check(&self.options.storage).await);
         report.end()
     }

@@ -81,6 +81,18 @@ fn needs<'a>(options: &Options, clients: &'a Clients) -> Vec<Need<'a>> {
             way_out: READER,
         });
     }
+    if options.tls.inject_ca_bundle {
+        needs.push(Need {
+            client: &clients.general,
+            verbs: &["get", "list", "watch", "patch"],
+            group: "apiregistration.k8s.io",
+            resource: "apiservices",
+            namespace: "",
+            name: "v1.image.openshift.io",
+            what_for: "to keep its CA there",
+            way_out: "allow it for this one name with a ClusterRole (manifests/components/own-ca/rbac.yaml)",
+        });
+    }
     needs
 }
 

@@ -56,7 +56,7 @@ impl Source {
         Self(Kind::Secret(Box::new(Store::new(client, namespace, name, names))))
     }
 
-    fn places(&self) -> PairPlaces {
+    pub(super) fn places(&self) -> PairPlaces {
         match &self.0 {
             Kind::Files(places) => places.clone(),
             Kind::Folder(folder) => folder.places().pair,

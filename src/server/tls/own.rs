@@ -10,6 +10,8 @@ pub(super) mod folder;
 mod make;
 pub(super) mod secret;
 
+pub(super) use make::is_pair_of_ours;
+
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::CertificateDer;

@@ -70,7 +70,7 @@ fn since_epoch(time: Timestamp) -> Duration {
 }
 
 /// Whether the first certificate of a PEM file is one of a pair made here. What does not parse was not.
-pub(super) fn is_pair_of_ours(pem: &[u8]) -> bool {
+pub(in super::super) fn is_pair_of_ours(pem: &[u8]) -> bool {
     CertificateDer::from_pem_slice(pem).is_ok_and(|certificate| is_marked(&certificate, PAIR_MARK))
 }
 
