@@ -40,7 +40,7 @@ impl Source {
     /// The lines that are code, with their numbers, without those of tests at the end of the file.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         let lines = self.text.lines().enumerate().map(|(at, line)| (at + 1, line));
-        let is_test_file = self.path.file_name().is_some_and(|name| name == "tests.rs");
+        let is_test_file = self.path.file_name().is_some_and(|name| name == "tests.rs" || name == "fixtures.rs");
         let lines = lines.take_while(move |(_, line)| !is_test_file && line.trim() != "#[cfg(test)]");
         lines.filter(|(_, line)| !line.trim_start().starts_with("//"))
     }

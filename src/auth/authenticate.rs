@@ -34,6 +34,8 @@ pub enum Identity {
 pub struct Authenticated {
     /// Who it is.
     pub identity: Identity,
+    /// Whether a front proxy vouches for it.
+    pub is_passed_on: bool,
     /// What the client should hear about how it showed its credentials.
     pub warning: Option<&'static str>,
 }
@@ -45,6 +47,18 @@ pub struct Authenticator {
     trusted: watch::Receiver<Trusted>,
     refused_proxies: Mutex<HashSet<ProxyFault>>,
     metrics: Arc<Metrics>,
+}
+
+/// What the certificate of a connection proves.
+enum ByCertificate {
+    /// It is a front proxy's, who names this user.
+    PassedOn(Arc<User>),
+    /// It is this user's own.
+    Own(Arc<User>),
+    /// It is not good for anything.
+    Wrong,
+    /// There is none, or none that can be judged.
+    Nothing,
 }
 
 const SPACED: &str = "the provided Authorization header contains extra space before the bearer token, and is ignored";
@@ -64,11 +78,15 @@ impl Authenticator {
 
     /// Judges the credentials of a request.
     pub async fn authenticate(&self, headers: &HeaderMap, peer: &PeerCertificates, now: UnixTime) -> Authenticated {
-        let (by_certificate, mut is_wrong) = self.by_certificate(headers, peer, now);
-        let known = |identity| Authenticated { identity, warning: None };
-        if let Some(user) = by_certificate {
-            return known(Identity::User(user));
-        }
+        let known = |identity| Authenticated { identity, is_passed_on: false, warning: None };
+        let mut is_wrong = match self.by_certificate(headers, peer, now) {
+            ByCertificate::PassedOn(user) => {
+                return Authenticated { is_passed_on: true, ..known(Identity::User(user)) };
+            }
+            ByCertificate::Own(user) => return known(Identity::User(user)),
+            ByCertificate::Wrong => true,
+            ByCertificate::Nothing => false,
+        };
         let in_header = bearer::of_header(headers);
         let mut tokens = Vec::new();
         match bearer::of_websocket(headers) {
@@ -85,7 +103,7 @@ impl Authenticator {
             }
         }
         let warning = (in_header == Bearer::Spaced).then_some(SPACED);
-        Authenticated { identity: if is_wrong { Identity::Refused } else { Identity::Anonymous }, warning }
+        Authenticated { warning, ..known(if is_wrong { Identity::Refused } else { Identity::Anonymous }) }
     }
 
     /// Takes everything out of the headers that proves, or claims, who somebody is.
@@ -115,25 +133,25 @@ impl Authenticator {
         self.trusted.clone()
     }
 
-    /// The user by the certificate of the connection, and whether one was shown that is not good.
-    fn by_certificate(&self, headers: &HeaderMap, peer: &PeerCertificates, now: UnixTime) -> (Option<Arc<User>>, bool) {
+    /// What the certificate of the connection proves.
+    fn by_certificate(&self, headers: &HeaderMap, peer: &PeerCertificates, now: UnixTime) -> ByCertificate {
         if peer.is_empty() {
-            return (None, false);
+            return ByCertificate::Nothing;
         }
         let trust = self.trusted.borrow().trust.clone();
         let Some(judged) = peer.judge(&trust, now) else {
-            return (None, false);
+            return ByCertificate::Nothing;
         };
         match &judged.proxy {
             Some(Ok(proxy)) => match proxy.user(headers) {
-                Ok(Some(user)) => return (Some(user), false),
+                Ok(Some(user)) => return ByCertificate::PassedOn(user),
                 Ok(None) => {}
                 Err(_) => debug!("a front proxy names a user that is no UTF-8"),
             },
             Some(Err(fault)) => self.tell_of_proxy(&trust, fault, headers),
             None => {}
         }
-        (judged.user.clone(), true)
+        judged.user.clone().map_or(ByCertificate::Wrong, ByCertificate::Own)
     }
 
     /// Tells, once for each cause, of a certificate that comes with the name of a user and is not that of a front proxy.
@@ -243,7 +261,7 @@ mod tests {
         let authenticator = authenticator(&Ca::new("a"), &Ca::new("b"));
         let spaced = headers(&[(header::AUTHORIZATION, "Bearer  secret")]);
         let found = authenticator.authenticate(&spaced, &PeerCertificates::default(), now()).await;
-        assert_eq!(found, Authenticated { identity: Identity::Anonymous, warning: Some(SPACED) });
+        assert_eq!(found, Authenticated { identity: Identity::Anonymous, is_passed_on: false, warning: Some(SPACED) });
     }
 
     #[test]

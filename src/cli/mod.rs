@@ -1,5 +1,6 @@
 //! Commands and their flags.
 
+mod check;
 mod quickstart;
 mod serve;
 
@@ -17,6 +18,8 @@ pub struct Cli {
 enum Command {
     /// Serve the API.
     Serve(Box<serve::Serve>),
+    /// Tell, line by line, whether a server with the flags of `serve` can do its work. Changes nothing.
+    Check(Box<check::Check>),
     /// Start a server for this machine with a sample stream, and print commands to try it with.
     Quickstart(quickstart::Quickstart),
 }
@@ -31,6 +34,7 @@ impl Cli {
         runtime.block_on(async {
             match self.command {
                 Command::Serve(serve) => serve.run().await,
+                Command::Check(check) => check.run().await,
                 Command::Quickstart(quickstart) => quickstart.run().await,
             }
         })

@@ -1,5 +1,6 @@
 //! Ways to the control plane: a kubeconfig, or what Kubernetes gives to every pod.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -100,16 +101,19 @@ fn client(mut config: Config) -> Result<Client, String> {
     Client::try_from(config).map_err(|why| told(&why))
 }
 
-/// An error with all its causes, in one line.
-pub fn told(error: &dyn std::error::Error) -> String {
+/// An error with all its causes, in one line. What the control plane itself says of the cause stands alone.
+pub fn told(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let more = next.to_string();
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(kube::Error::Api(status)) = cause.downcast_ref() {
+            return status.message.clone();
+        }
+        let more = cause.to_string();
         if !text.contains(&more) {
             text = format!("{text}: {more}");
         }
-        cause = next.source();
+        next = cause.source();
     }
     text
 }

@@ -5,6 +5,7 @@
 mod connect;
 pub mod follow;
 mod namespaces;
+pub mod registration;
 mod reviews;
 
 pub use connect::{Clients, ConnectError, Options, told};

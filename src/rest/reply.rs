@@ -30,6 +30,8 @@ pub struct Reply {
     pub retry_after: u32,
     /// What went wrong inside, for the log only.
     pub hidden: Option<String>,
+    /// The status that it tells, if that is what it is, for the audit log.
+    pub told: Option<Box<Status>>,
 }
 
 /// How a body is compressed.
@@ -71,7 +73,15 @@ pub struct Listed<T> {
 impl Reply {
     /// An answer with this body.
     pub fn new(code: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Self { code, content_type, encoding: Encoding::Identity, body: body.into(), retry_after: 0, hidden: None }
+        Self {
+            code,
+            content_type,
+            encoding: Encoding::Identity,
+            body: body.into(),
+            retry_after: 0,
+            hidden: None,
+            told: None,
+        }
     }
 
     /// Compact JSON, complete with its final newline, in another way of writing.
@@ -110,6 +120,7 @@ impl Reply {
         };
         reply.retry_after = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
         reply.hidden = status.hidden.clone();
+        reply.told = Some(Box::new(status.clone()));
         reply
     }
 

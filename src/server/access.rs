@@ -31,6 +31,8 @@ pub(super) struct Trail {
     pub(super) user: Option<Arc<User>>,
     /// As whom.
     pub(super) acting_as: Option<Arc<User>>,
+    /// Whether a front proxy says so, whose headers may be believed.
+    pub(super) is_passed_on: bool,
     /// What was decided.
     pub(super) decision: Option<Decision>,
     /// What the client should hear about its credentials.
@@ -54,6 +56,7 @@ impl Access {
         let headers = request.headers();
         let found = self.authenticator.authenticate(headers, &certificates, UnixTime::now()).await;
         trail.warning = found.warning;
+        trail.is_passed_on = found.is_passed_on;
         trail.user = match found.identity {
             Identity::User(user) => Some(user),
             Identity::Anonymous if self.serves_anonymous => Some(Arc::new(User::anonymous())),

@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue, Method, Uri, header};
 use tower::ServiceExt;
 
 use super::access::{Access, Trail};
+use super::audit::{AuditLog, Entry};
 use super::documents::Documents;
 use super::health::Health;
 use super::held::held;
@@ -37,6 +38,8 @@ pub(super) struct App {
     pub(super) in_flight: InFlight,
     /// Whether all is well.
     pub(super) health: Health,
+    /// Who asked what, if that is written down.
+    pub(super) audit: Option<AuditLog>,
     /// What happened.
     pub(super) metrics: Arc<Metrics>,
     /// The documents that never change.
@@ -70,10 +73,10 @@ pub(super) async fn guard(app: &App, fixed: Router, request: Request) -> Respons
     let target = uri.path().strip_prefix(PREFIX).map(Target::parse);
     let labels = app.labels(&method, &query, target.as_ref());
     let wishes = Wishes::of(&request);
-    let mut trail = Trail::default();
+    let mut entry = Entry::begin(app.audit.as_ref(), &audit_id, &request);
     let outcome = match app.deadline(&method, &query) {
         Ok(deadline) => {
-            let passing = app.pass(&mut trail, &labels, query, target, request, fixed);
+            let passing = app.pass(&mut entry.trail, &labels, query, target, request, fixed);
             run(&app.metrics, deadline, passing).await
         }
         Err(status) => Err(status.into()),
@@ -89,9 +92,11 @@ pub(super) async fn guard(app: &App, fixed: Router, request: Request) -> Respons
     let headers = response.headers_mut();
     headers.insert(AUDIT_ID, audit_id);
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(caching(uri.path())));
-    if let Some(warning) = trail.warning.and_then(|text| HeaderValue::try_from(format!("299 - \"{text}\"")).ok()) {
+    if let Some(warning) = entry.trail.warning.and_then(|text| HeaderValue::try_from(format!("299 - \"{text}\"")).ok())
+    {
         headers.append(header::WARNING, warning);
     }
+    entry.end(&response);
     response
 }
 

@@ -1,18 +1,18 @@
 //! Puts the server together: flags, store, resources, TLS, listening, background work, and the end of it all.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
-use jiff::Timestamp;
 use rustls::pki_types::UnixTime;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 mod access;
 mod app;
+mod audit;
 mod compaction;
 mod documents;
 mod health;
@@ -28,6 +28,7 @@ pub mod tls;
 pub use options::Options;
 
 use self::access::Access;
+use self::audit::AuditLog;
 use self::shutdown::{Phase, Shutdown};
 use crate::auth::{OpenPaths, Trusted};
 use crate::cluster::Namespaces;
@@ -41,8 +42,6 @@ const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Memory for pages of the store. Its index is what is read most; values are read through the system's own cache.
 const PAGE_CACHE_BYTES: usize = 8 << 20;
-/// With less free space than this, in bytes, writes are refused, so that the store never meets a full disk.
-const SPACE_RESERVE: u64 = 64 << 20;
 
 /// A server that is serving.
 pub struct Running {
@@ -72,15 +71,20 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         registries,
         in_flight,
         request_timeout,
+        audit,
         shutdown: ending,
     } = options;
     let metrics = Arc::new(Metrics::new());
+    let audit = AuditLog::open(&audit, &metrics)?;
     let clients = cluster.connect(access.may_join_cluster()).await?;
     let authorizer = access.authorizer(clients.as_ref(), &metrics)?;
     let (authenticator, trust) = access.authenticator(clients.as_ref(), &metrics, UnixTime::now())?;
     let listener = listen::bind(listen.bind_address, listen.secure_port).await?;
     let address = listener.local_addr().context("the address of the listening socket is not known")?;
-    let (certificate, config, hints) = serving_certificate(&tls, authenticator.trusted())?;
+    let control_plane = clients.as_ref().map(|clients| clients.general.clone());
+    let serving_certificate = tls::Serving::open(&tls, control_plane, metrics.clone()).await?;
+    let certificate = serving_certificate.certificate.clone();
+    let (config, hints) = tls_configurations(&tls, certificate.clone(), authenticator.trusted())?;
     let store = open_store(storage).await?;
     let catalog = Arc::new(Catalog::new(&store, (&registries).into()));
     let shutdown = Shutdown::new();
@@ -106,20 +110,25 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         },
         in_flight: inflight::InFlight::new(in_flight, &metrics),
         health,
+        audit,
         metrics,
         request_timeout,
     };
     let path = certificate.path().to_owned();
     background.spawn(compaction::run(store, compaction));
-    background.spawn(certificate.keep_current(CERTIFICATE_INTERVAL));
+    background.spawn(serving_certificate.keep_current(CERTIFICATE_INTERVAL));
     background.spawn(trust.run());
     background.spawn(hints);
     let limits = listen::Limits { drain: request_timeout, ..listen::Limits::default() };
-    let service = router::service(Arc::new(app));
+    let app = Arc::new(app);
+    let service = router::service(app.clone());
     let serving = listen::serve(listener, config, service, limits, shutdown.clone());
     let end = shutdown.clone();
     let serving = tokio::spawn(async move {
         serving.await;
+        if let Some(audit) = &app.audit {
+            audit.close().await;
+        }
         background.shutdown().await;
         end.advance(Phase::Stopped);
     });
@@ -144,20 +153,16 @@ impl Running {
     }
 }
 
-/// The certificate that is shown, the configuration of handshakes, and the work that keeps its hints current: clients in Go show
-/// no certificate whose issuer is not among them.
-fn serving_certificate(
+/// The configuration of handshakes, and the work that keeps its hints current: clients in Go show no certificate whose
+/// issuer is not among them.
+fn tls_configurations(
     options: &tls::Options,
+    certificate: Arc<tls::ServingCertificate>,
     mut trusted: watch::Receiver<Trusted>,
-) -> anyhow::Result<(
-    Arc<tls::ServingCertificate>,
-    watch::Receiver<Arc<rustls::ServerConfig>>,
-    impl Future<Output = ()> + use<>,
-)> {
-    let source = tls::Source::from_options(options, Vec::new())?;
-    let certificate = Arc::new(tls::ServingCertificate::open(source, Timestamp::now())?);
-    let (lowest, shown) = (options.tls_min_version, certificate.clone());
-    let configured = move |trusted: &Trusted| tls::server_config(shown.clone(), lowest, trusted.trust.subjects());
+) -> anyhow::Result<(watch::Receiver<Arc<rustls::ServerConfig>>, impl Future<Output = ()> + use<>)> {
+    let protocol = tls::Protocol::from_options(options).context("TLS cannot be set up")?;
+    let configured =
+        move |trusted: &Trusted| tls::server_config(certificate.clone(), &protocol, trusted.trust.subjects());
     let config = configured(&trusted.borrow_and_update()).context("TLS cannot be set up")?;
     let (sender, receiver) = watch::channel(Arc::new(config));
     let hints = async move {
@@ -168,18 +173,17 @@ fn serving_certificate(
             }
         }
     };
-    Ok((certificate, receiver, hints))
+    Ok((receiver, hints))
 }
 
 async fn open_store(storage: options::Storage) -> anyhow::Result<Arc<dyn Store>> {
     let options::Storage { data_dir, data_dir_lock_timeout } = storage;
     let first_revision = embedded::first_revision(SystemTime::now());
-    let free = |path: &Path| Ok(rustix::fs::statvfs(path).map(|disk| disk.f_bavail * disk.f_frsize)?);
     let options = embedded::Options {
         lock_timeout: data_dir_lock_timeout,
         first_revision,
         cache_bytes: PAGE_CACHE_BYTES,
-        reserve: Some(embedded::Reserve { bytes: SPACE_RESERVE, free: Arc::new(free) }),
+        reserve: Some(embedded::Reserve { bytes: options::SPACE_RESERVE, free: Arc::new(options::free_space) }),
         ..embedded::Options::new(data_dir)
     };
     let store =

@@ -1,11 +1,11 @@
 //! The flags of the server, and what they must not be together. Names follow kube-apiserver.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 
-use super::{compaction, inflight, listen, shutdown, tls};
+use super::{audit, compaction, inflight, listen, shutdown, tls};
 use crate::auth;
 use crate::cluster;
 use crate::domain::policy::Registries;
@@ -42,6 +42,9 @@ pub struct Options {
     /// The longest that a request may take, such as 1m; requests that change something end after 34s at the latest.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = flag::some_duration)]
     pub request_timeout: Duration,
+    /// Who asked what.
+    #[command(flatten)]
+    pub audit: audit::Options,
     /// How it ends.
     #[command(flatten)]
     pub shutdown: shutdown::Options,
@@ -57,6 +60,17 @@ pub struct Storage {
     /// How long to wait for another process to let go of --data-dir, as during a rolling restart.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = flag::duration)]
     pub data_dir_lock_timeout: Duration,
+}
+
+/// With less free space than this, in bytes, writes are refused, so that the store never meets a full disk.
+pub const SPACE_RESERVE: u64 = 64 << 20;
+
+/// The free space beside the files of a folder, in bytes.
+///
+/// # Errors
+/// What the system says.
+pub fn free_space(folder: &Path) -> std::io::Result<u64> {
+    Ok(rustix::fs::statvfs(folder).map(|disk| disk.f_bavail * disk.f_frsize)?)
 }
 
 /// The flags about registries.

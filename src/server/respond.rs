@@ -13,6 +13,10 @@ use crate::rest::reply::{Encoding, Reply};
 #[derive(Clone, Debug)]
 pub(super) struct Hidden(pub String);
 
+/// The status that an answer tells, on its way to the audit log.
+#[derive(Clone, Debug)]
+pub(super) struct Told(pub Box<Status>);
+
 /// An answer as HTTP.
 pub(super) fn reply(reply: Reply) -> Response {
     let mut response = Response::new(Body::from(reply.body));
@@ -28,6 +32,9 @@ pub(super) fn reply(reply: Reply) -> Response {
     }
     if reply.code == 403 {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    if let Some(status) = reply.told {
+        response.extensions_mut().insert(Told(status));
     }
     match reply.hidden {
         Some(hidden) => hiding(response, hidden),

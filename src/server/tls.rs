@@ -4,48 +4,28 @@
 //! request, where several CAs can be weighed and a stranger is answered with 401 instead of a broken handshake.
 
 mod certificate;
+mod cipher;
 mod client;
 mod error;
+mod examine;
+mod names;
+mod options;
+mod own;
 mod pem;
-mod self_signed;
+mod serving;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustls::server::ResolvesServerCert;
+use rustls::crypto::CryptoProvider;
+use rustls::server::{ProducesTickets, ResolvesServerCert};
 use rustls::{DistinguishedName, ServerConfig, SupportedProtocolVersion};
 
 pub use certificate::{Reload, ServingCertificate, Source};
+pub use cipher::CipherSuite;
 pub use error::{CertificateError, Place};
-
-/// The flags of TLS.
-#[derive(Clone, Debug, clap::Args)]
-#[group(skip)]
-pub struct Options {
-    /// File with the serving certificate and its intermediates, in PEM. Re-read every minute.
-    #[arg(long, value_name = "FILE")]
-    pub tls_cert_file: Option<PathBuf>,
-    /// File with the private key of --tls-cert-file, in PEM. Re-read every minute.
-    #[arg(long, value_name = "FILE")]
-    pub tls_private_key_file: Option<PathBuf>,
-    /// Folder of the self-signed pair (apiserver.crt, apiserver.key) that is made when no certificate is given.
-    #[arg(long, value_name = "FOLDER", default_value = "apiserver.local.config/certificates")]
-    pub cert_dir: PathBuf,
-    /// The lowest version of TLS that is spoken.
-    #[arg(long, value_name = "VERSION", value_enum, default_value_t = MinVersion::Tls12)]
-    pub tls_min_version: MinVersion,
-}
-
-/// The lowest version of TLS that is spoken. The names are the ones that kube-apiserver takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum MinVersion {
-    /// TLS 1.2 and 1.3.
-    #[value(name = "VersionTLS12")]
-    Tls12,
-    /// TLS 1.3 only.
-    #[value(name = "VersionTLS13")]
-    Tls13,
-}
+pub use examine::{Examined, examine};
+pub use options::{FlagError, MinVersion, Options};
+pub use serving::Serving;
 
 static ONLY_TLS13: [&SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
 
@@ -58,6 +38,28 @@ impl MinVersion {
     }
 }
 
+/// What every configuration of a server has in common, so that sessions outlive a change of configuration.
+#[derive(Clone)]
+pub struct Protocol {
+    lowest: MinVersion,
+    provider: Arc<CryptoProvider>,
+    /// Tickets keep the state of a session at the client, so resumption costs no memory and no shared lock here.
+    tickets: Arc<dyn ProducesTickets>,
+}
+
+impl Protocol {
+    /// `suites` are those of TLS 1.2; none means all. Those of TLS 1.3 are always on.
+    pub fn new(lowest: MinVersion, suites: &[CipherSuite]) -> Result<Self, rustls::Error> {
+        let tickets = rustls::crypto::aws_lc_rs::Ticketer::new()?;
+        Ok(Self { lowest, provider: Arc::new(cipher::provider(suites)), tickets })
+    }
+
+    /// What the flags ask for.
+    pub fn from_options(options: &Options) -> Result<Self, rustls::Error> {
+        Self::new(options.tls_min_version, &options.tls_cipher_suites)
+    }
+}
+
 /// The configuration of every handshake.
 ///
 /// `hints` are the subjects of the CAs whose certificates are wanted. Go's client (hence kube-apiserver's proxy) sends
@@ -65,18 +67,17 @@ impl MinVersion {
 /// configuration then and hand it to [`super::listen::serve`] through its channel. No hints means "any".
 pub fn server_config(
     certificate: Arc<dyn ResolvesServerCert>,
-    lowest: MinVersion,
+    protocol: &Protocol,
     hints: Vec<DistinguishedName>,
 ) -> Result<ServerConfig, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let Protocol { lowest, provider, tickets } = protocol.clone();
     let verifier = client::AnyCertificate::new(provider.signature_verification_algorithms, hints);
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(lowest.versions())?
         .with_client_cert_verifier(Arc::new(verifier))
         .with_cert_resolver(certificate);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    // Tickets keep the state of a session at the client, so resumption costs no memory and no shared lock here.
-    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
+    config.ticketer = tickets;
     Ok(config)
 }
 

@@ -4,8 +4,9 @@ use std::hash::{Hash, Hasher};
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prometheus_client::encoding::EncodeLabelSet;
+use jiff::Timestamp;
 use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -62,6 +63,36 @@ struct KindLabels {
     request_kind: &'static str,
 }
 
+/// A certificate that the server depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Certificate {
+    /// The one that the server shows.
+    Serving,
+    /// The CA of the server's own, which signs that.
+    ServingCa,
+    /// The CA of users' certificates that ends first.
+    ClientCa,
+    /// The CA of the front proxy that ends first.
+    FrontProxyCa,
+}
+
+impl EncodeLabelValue for Certificate {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> std::fmt::Result {
+        let name = match self {
+            Self::Serving => "serving",
+            Self::ServingCa => "serving-ca",
+            Self::ClientCa => "client-ca",
+            Self::FrontProxyCa => "front-proxy-ca",
+        };
+        EncodeLabelValue::encode(&name, encoder)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabels {
+    certificate: Certificate,
+}
+
 /// What the control plane decides in the place of this server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delegated {
@@ -77,6 +108,12 @@ struct CodeLabels {
     code: String,
 }
 
+/// Which part of the audit failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PluginLabels {
+    plugin: &'static str,
+}
+
 /// The metrics of a server.
 pub struct Metrics {
     registry: Registry,
@@ -88,6 +125,9 @@ pub struct Metrics {
     authentications: Family<CodeLabels, Counter>,
     authorizations: Family<CodeLabels, Counter>,
     proxies_refused: Counter,
+    audit_events: Counter,
+    audit_errors: Family<PluginLabels, Counter>,
+    certificate_ends: Family<CertificateLabels, Gauge>,
 }
 
 /// Upper bounds of the classes of duration, in seconds.
@@ -106,6 +146,9 @@ impl Metrics {
             authentications: Family::default(),
             authorizations: Family::default(),
             proxies_refused: Counter::default(),
+            audit_events: Counter::default(),
+            audit_errors: Family::default(),
+            certificate_ends: Family::default(),
         };
         let start = Gauge::<f64, AtomicU64>::default();
         start.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
@@ -126,6 +169,11 @@ impl Metrics {
         registry.register("apiserver_delegated_authz_request", text, metrics.authorizations.clone());
         let text = "Requests that name a user and come with a certificate that is not the one of a front proxy";
         registry.register("imagestream_apiserver_front_proxy_refused", text, metrics.proxies_refused.clone());
+        registry.register("apiserver_audit_event", "Audit events that were made", metrics.audit_events.clone());
+        registry.register("apiserver_audit_error", "Audit events that were lost", metrics.audit_errors.clone());
+        let text = "When a certificate that the server depends on ends, in seconds since 1970";
+        let name = "imagestream_apiserver_certificate_expiration_timestamp_seconds";
+        registry.register(name, text, metrics.certificate_ends.clone());
         registry.register("process_start_time_seconds", "When the process started, since 1970", start);
         metrics
     }
@@ -161,9 +209,24 @@ impl Metrics {
         self.proxies_refused.inc();
     }
 
+    /// A certificate ends at this time.
+    pub fn certificate_ends(&self, which: Certificate, ends: Timestamp) {
+        self.certificate_ends.get_or_create(&CertificateLabels { certificate: which }).set(ends.as_second());
+    }
+
     /// The gauge of requests of a kind (`readOnly` or `mutating`) that are being worked on.
     pub fn in_flight(&self, request_kind: &'static str) -> Gauge {
         self.in_flight.get_or_create(&KindLabels { request_kind }).clone()
+    }
+
+    /// The counter of audit events.
+    pub fn audit_events(&self) -> Counter {
+        self.audit_events.clone()
+    }
+
+    /// The counter of audit events that did not get into the audit log.
+    pub fn audit_errors(&self) -> Counter {
+        self.audit_errors.get_or_create(&PluginLabels { plugin: "log" }).clone()
     }
 
     /// All metrics, as a scraper reads them.
@@ -184,5 +247,25 @@ impl RequestLabels {
     fn with(&self, code: u16) -> AnsweredLabels {
         let Self { verb, group, version, resource, subresource, scope, component } = *self;
         AnsweredLabels { code, verb, group, version, resource, subresource, scope, component }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_each_certificate_is_a_gauge_of_its_own() {
+        let metrics = Metrics::new();
+        let end = |second| Timestamp::from_second(second).unwrap();
+        metrics.certificate_ends(Certificate::Serving, end(5));
+        metrics.certificate_ends(Certificate::FrontProxyCa, end(6));
+        metrics.certificate_ends(Certificate::Serving, end(7));
+        let text = metrics.text();
+        let name = "imagestream_apiserver_certificate_expiration_timestamp_seconds";
+        let lines: Vec<_> = text.lines().filter(|line| line.starts_with(name)).collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(text.contains(&format!("{name}{{certificate=\"serving\"}} 7")), "{text}");
+        assert!(text.contains(&format!("{name}{{certificate=\"front-proxy-ca\"}} 6")), "{text}");
     }
 }

@@ -5,6 +5,8 @@
 mod support;
 
 mod access;
+mod audit;
+mod check;
 mod child;
 mod discovery;
 mod durability;

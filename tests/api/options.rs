@@ -176,3 +176,10 @@ async fn numbers_durations_and_hosts_have_a_form() {
         refuses(&files.good_but(&[format!("{flag}={value}")]), flag).await;
     }
 }
+
+#[tokio::test]
+async fn an_audit_log_needs_a_place() {
+    let files = Files::new();
+    refuses(&files.good_but(&[files.flag("--audit-log-path", "missing/audit.log")]), "--audit-log-path").await;
+    refuses(&files.good_but(&["--audit-log-maxsize=-1".into()]), "--audit-log-maxsize").await;
+}

@@ -182,7 +182,9 @@ async fn tls_1_2_and_1_3_are_spoken() {
     let ca = std::fs::read(api.server.folder().join("certs/apiserver.crt")).expect("the certificate can be read");
     for (spoken, number) in [(&version::TLS12, ProtocolVersion::TLSv1_2), (&version::TLS13, ProtocolVersion::TLSv1_3)] {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(&ca).expect("it is PEM")).expect("it is a certificate");
+        for each in CertificateDer::pem_slice_iter(&ca) {
+            roots.add(each.expect("it is PEM")).expect("it is a certificate");
+        }
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[spoken])
             .expect("the provider knows the version")

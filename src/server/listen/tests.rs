@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::super::tls::{MinVersion, ServingCertificate, Source, server_config};
+use super::super::tls::{MinVersion, Protocol, ServingCertificate, Source, server_config};
 use super::*;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -62,10 +62,10 @@ fn app(announce: mpsc::UnboundedSender<()>, release: Arc<Semaphore>) -> Router {
 
 async fn start(limits: Limits) -> Server {
     let folder = tempfile::tempdir().unwrap();
-    let source = Source::self_signed(folder.path().into(), vec![]);
-    let certificate = Arc::new(ServingCertificate::open(source, Timestamp::now()).unwrap());
-    let anchor = CertificateDer::from_pem_file(certificate.path()).unwrap();
-    let config = server_config(certificate, MinVersion::Tls12, vec![]).unwrap();
+    let source = Source::folder(folder.path().into(), vec![]);
+    let certificate = Arc::new(ServingCertificate::open(source, Timestamp::now()).await.unwrap());
+    let anchor = CertificateDer::from_pem_slice(&certificate.bundle().borrow()).unwrap();
+    let config = server_config(certificate, &Protocol::new(MinVersion::Tls12, &[]).unwrap(), vec![]).unwrap();
     let listener = bind(Ipv4Addr::LOCALHOST.into(), 0).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (announce, held) = mpsc::unbounded_channel();
@@ -378,10 +378,12 @@ async fn requests_that_outlast_the_drain_time_are_cut_off() {
 async fn each_handshake_takes_the_configuration_of_its_time() {
     let server = start(Limits::default()).await;
     let folder = tempfile::tempdir().unwrap();
-    let source = Source::self_signed(folder.path().into(), vec![]);
-    let certificate = Arc::new(ServingCertificate::open(source, Timestamp::now()).unwrap());
-    let anchor = CertificateDer::from_pem_file(certificate.path()).unwrap();
-    server._tls.send_replace(Arc::new(server_config(certificate, MinVersion::Tls12, vec![]).unwrap()));
+    let source = Source::folder(folder.path().into(), vec![]);
+    let certificate = Arc::new(ServingCertificate::open(source, Timestamp::now()).await.unwrap());
+    let anchor = CertificateDer::from_pem_slice(&certificate.bundle().borrow()).unwrap();
+    server._tls.send_replace(Arc::new(
+        server_config(certificate, &Protocol::new(MinVersion::Tls12, &[]).unwrap(), vec![]).unwrap(),
+    ));
     let server = Server { anchor, ..server };
     text(soon(server.http1(None).await.0.send_request(request("/"))).await.unwrap()).await;
 }

@@ -1,32 +1,36 @@
 //! The certificate that the server shows, and its replacement while the server runs.
 //!
-//! Files are compared by content on a timer: volumes of Secrets swap a symlink, which file watching misses. A pair that
-//! cannot serve never replaces one that can.
+//! Places are looked at on a timer: volumes of Secrets swap a symlink, which file watching misses. A pair that cannot
+//! serve never replaces one that can.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
+use kube::Client;
+use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use tracing::{info, warn};
+use tokio::sync::watch;
+use tracing::warn;
 
 use super::error::{CertificateError, Place};
+use super::options::{CERT_FLAG, KEY_FLAG};
+use super::own::Kept;
+use super::own::folder::Folder;
+use super::own::secret::Store;
 use super::pem::{Pair, PairPlaces, PemPair};
-use super::self_signed::SelfSigned;
-
-const CERT_FLAG: &str = "--tls-cert-file";
-const KEY_FLAG: &str = "--tls-private-key-file";
 
 /// Where the serving certificate comes from.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Source(Kind);
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Kind {
     Files(PairPlaces),
-    SelfSigned(SelfSigned),
+    Folder(Folder),
+    Secret(Box<Store>),
 }
 
 impl Source {
@@ -38,164 +42,186 @@ impl Source {
         }))
     }
 
-    /// A pair of our own in `directory`, for these host names and IP addresses. None means this machine only:
+    /// A CA and a pair of our own in `directory`, for these host names and IP addresses. None means this machine only:
     /// `localhost`, `127.0.0.1` and `::1`.
-    pub fn self_signed(directory: PathBuf, mut names: Vec<String>) -> Self {
+    pub fn folder(directory: PathBuf, mut names: Vec<String>) -> Self {
         if names.is_empty() {
-            names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+            names = super::names::wanted(None);
         }
-        Self(Kind::SelfSigned(SelfSigned::new(directory, names)))
+        Self(Kind::Folder(Folder::new(directory, names)))
     }
 
-    /// What the flags ask for: the files if they are given, otherwise a pair of our own for `names`.
-    pub fn from_options(options: &super::Options, names: Vec<String>) -> Result<Self, CertificateError> {
-        let super::Options { tls_cert_file, tls_private_key_file, cert_dir, tls_min_version: _ } = options;
-        match (tls_cert_file, tls_private_key_file) {
-            (Some(certificate), Some(key)) => Ok(Self::files(certificate.clone(), key.clone())),
-            (None, None) => Ok(Self::self_signed(cert_dir.clone(), names)),
-            (Some(_), None) => Err(CertificateError::HalfGiven { given: CERT_FLAG, missing: KEY_FLAG }),
-            (None, Some(_)) => Err(CertificateError::HalfGiven { given: KEY_FLAG, missing: CERT_FLAG }),
-        }
+    /// A CA and a pair of our own in a Secret.
+    pub fn secret(client: Client, namespace: String, name: String, names: Vec<String>) -> Self {
+        Self(Kind::Secret(Box::new(Store::new(client, namespace, name, names))))
     }
 
-    fn places(&self) -> PairPlaces {
+    pub(super) fn places(&self) -> PairPlaces {
         match &self.0 {
             Kind::Files(places) => places.clone(),
-            Kind::SelfSigned(own) => own.places(),
+            Kind::Folder(folder) => folder.places().pair,
+            Kind::Secret(store) => store.places().pair,
         }
     }
 
-    fn read(&self, places: &PairPlaces, now: Timestamp) -> Result<PemPair, CertificateError> {
-        if let Kind::SelfSigned(own) = &self.0 {
-            own.ensure(now)?;
+    async fn look(&self, now: Timestamp) -> Result<Kept, CertificateError> {
+        match &self.0 {
+            Kind::Files(places) => {
+                let places = places.clone();
+                blocking(move || {
+                    let pair = PemPair::read(&places)?.parse(&places)?;
+                    Ok(Kept { pair, bundle: None, authority_ends: None, concern: None })
+                })
+                .await
+            }
+            Kind::Folder(folder) => {
+                let folder = folder.clone();
+                blocking(move || folder.look(now)).await
+            }
+            Kind::Secret(store) => store.look(now).await,
         }
-        PemPair::read(places)
     }
 }
 
-/// The outcome of a look at the files.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, CertificateError> + Send + 'static,
+) -> Result<T, CertificateError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is being shut down, and nobody waits for an answer.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// The outcome of a look.
 #[derive(Debug)]
 pub enum Reload {
-    /// The files are as they were at the last look, whatever that led to.
+    /// Everything is as it was at the last look, whatever that led to.
     Unchanged,
     /// New handshakes see a new certificate.
     Replaced {
         /// When the new certificate ends.
         ends: Timestamp,
     },
-    /// The files changed to something that cannot serve; the certificate of before stays. Told once for each content.
+    /// What is there now cannot serve; the certificate of before stays. Each reason is told once.
     Refused(CertificateError),
 }
 
 /// The certificate of the server: what handshakes resolve to.
-#[derive(Debug)]
 pub struct ServingCertificate {
     source: Source,
-    places: PairPlaces,
-    serving: RwLock<Serving>,
-    /// What the last look found, so that a fault is told once and an unchanged pair is not parsed again.
-    seen: Mutex<Seen>,
+    path: PathBuf,
+    serving: RwLock<Current>,
+    /// The CAs that clients are to trust, in PEM; empty where nobody knows.
+    bundle: watch::Sender<Bytes>,
+    /// The fault of the last look, and the concern of the last good one, so that each is told once.
+    told: Mutex<Told>,
 }
 
-#[derive(Debug)]
-struct Serving {
+struct Current {
     key: Arc<CertifiedKey>,
     ends: Timestamp,
+    authority_ends: Option<Timestamp>,
 }
 
-enum Seen {
-    Content(PemPair),
-    Failure(String),
+#[derive(Default)]
+struct Told {
+    fault: Option<String>,
+    concern: Option<String>,
 }
 
-impl std::fmt::Debug for Seen {
+impl std::fmt::Debug for ServingCertificate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Content(_) => f.write_str("Content(..)"),
-            Self::Failure(reason) => f.debug_tuple("Failure").field(reason).finish(),
-        }
+        f.debug_struct("ServingCertificate").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
 impl ServingCertificate {
     /// Loads the pair, making it first if it is to be our own.
-    pub fn open(source: Source, now: Timestamp) -> Result<Self, CertificateError> {
-        let places = source.places();
-        let pem = source.read(&places, now)?;
-        let Pair { key, ends } = pem.parse(&places)?;
-        let serving = RwLock::new(Serving { key, ends });
-        Ok(Self { source, places, serving, seen: Mutex::new(Seen::Content(pem)) })
+    pub async fn open(source: Source, now: Timestamp) -> Result<Self, CertificateError> {
+        let path = source.places().certificate.path;
+        let Kept { pair: Pair { key, ends }, bundle, authority_ends, concern } = source.look(now).await?;
+        let serving = RwLock::new(Current { key, ends, authority_ends });
+        let bundle = watch::Sender::new(bundle.unwrap_or_default());
+        let this = Self { source, path, serving, bundle, told: Mutex::default() };
+        this.tell(concern);
+        Ok(this)
     }
 
-    /// The file with the certificate, for a client that is to trust it.
-    pub fn path(&self) -> &std::path::Path {
-        &self.places.certificate.path
+    /// Where the certificate lies. If it is a file, a client may be told to trust it.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// When the certificate that is being served ends.
     pub fn ends(&self) -> Timestamp {
-        self.serving.read().unwrap_or_else(PoisonError::into_inner).ends
+        self.current(|current| current.ends)
     }
 
-    /// Looks at the files again (renewing our own pair if its end is near) and serves what they hold now. Blocks on
-    /// the file system.
-    pub fn reload(&self, now: Timestamp) -> Reload {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let pem = match self.source.read(&self.places, now) {
-            Ok(pem) => pem,
+    /// When our own CA ends; none where the certificate is somebody else's.
+    pub fn authority_ends(&self) -> Option<Timestamp> {
+        self.current(|current| current.authority_ends)
+    }
+
+    /// The CAs that clients are to trust, in PEM, now and after each change. Empty where nobody knows them.
+    pub fn bundle(&self) -> watch::Receiver<Bytes> {
+        self.bundle.subscribe()
+    }
+
+    /// The certificate that is being served, without its chain.
+    pub(super) fn leaf(&self) -> CertificateDer<'static> {
+        let leaf = self.current(|current| current.key.cert.first().cloned());
+        leaf.unwrap_or_else(|| CertificateDer::from(Vec::new()))
+    }
+
+    fn current<T>(&self, part: impl FnOnce(&Current) -> T) -> T {
+        part(&self.serving.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Looks again (renewing what is our own if its end is near) and serves what is there now.
+    pub async fn reload(&self, now: Timestamp) -> Reload {
+        match self.source.look(now).await {
+            Ok(Kept { pair, bundle, authority_ends, concern }) => {
+                self.told.lock().unwrap_or_else(PoisonError::into_inner).fault = None;
+                self.tell(concern);
+                // Without news the list of before stays: a damaged file is no reason to trust nobody.
+                if let Some(bundle) = bundle {
+                    self.bundle.send_if_modified(|present| std::mem::replace(present, bundle.clone()) != bundle);
+                }
+                self.serve(pair, authority_ends)
+            }
             Err(error) => {
-                let reason = error.to_string();
-                if matches!(&*seen, Seen::Failure(before) if *before == reason) {
+                let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+                let reason = Some(error.to_string());
+                if told.fault == reason {
                     return Reload::Unchanged;
                 }
-                *seen = Seen::Failure(reason);
-                return Reload::Refused(error);
+                told.fault = reason;
+                Reload::Refused(error)
             }
-        };
-        if matches!(&*seen, Seen::Content(before) if *before == pem) {
-            return Reload::Unchanged;
-        }
-        let parsed = pem.parse(&self.places);
-        *seen = Seen::Content(pem);
-        match parsed {
-            Ok(pair) => self.serve(pair),
-            Err(error) => Reload::Refused(error),
         }
     }
 
-    fn serve(&self, Pair { key, ends }: Pair) -> Reload {
+    fn serve(&self, Pair { key, ends }: Pair, authority_ends: Option<Timestamp>) -> Reload {
         let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
-        // After an unreadable moment the same certificate is no news.
-        if serving.key.cert == key.cert {
-            return Reload::Unchanged;
-        }
-        *serving = Serving { key, ends };
-        Reload::Replaced { ends }
+        let is_same = serving.key.cert == key.cert;
+        *serving = Current { key, ends, authority_ends };
+        if is_same { Reload::Unchanged } else { Reload::Replaced { ends } }
     }
 
-    /// Reloads for ever, every `interval`, and logs what changes. Runs until it is dropped.
-    pub async fn keep_current(self: Arc<Self>, interval: Duration) {
-        loop {
-            tokio::time::sleep(interval).await;
-            let this = Arc::clone(&self);
-            match tokio::task::spawn_blocking(move || this.reload(Timestamp::now())).await {
-                Ok(outcome) => self.log(&outcome),
-                Err(error) => warn!(%error, "looking for a new serving certificate failed"),
-            }
+    fn tell(&self, concern: Option<CertificateError>) {
+        let concern = concern.map(|concern| concern.to_string());
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.concern == concern {
+            return;
         }
-    }
-
-    fn log(&self, outcome: &Reload) {
-        match outcome {
-            Reload::Unchanged => {}
-            Reload::Replaced { ends } => {
-                info!(file = %self.places.certificate, %ends, "serving a new certificate");
-                if *ends < Timestamp::now() {
-                    warn!(file = %self.places.certificate, %ends, "the serving certificate has ended");
-                }
-            }
-            Reload::Refused(error) => warn!(%error, "no new serving certificate, the present one stays"),
+        if let Some(error) = &concern {
+            warn!(error, "the serving certificate cannot be renewed as things are");
         }
+        told.concern = concern;
     }
 }
 

@@ -4,12 +4,16 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-/// A file, and the flag that led to it.
+use jiff::Timestamp;
+
+use super::options::FlagError;
+
+/// A file, or a key of a Secret, and the flag that led to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The flag, with its dashes.
     pub flag: &'static str,
-    /// The file or folder.
+    /// The file or folder; the key of a Secret in words.
     pub path: PathBuf,
 }
 
@@ -23,14 +27,9 @@ impl fmt::Display for Place {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {
-    /// Only one of the two files is given.
-    #[error("{given} needs {missing}: a certificate and its key are given together or not at all")]
-    HalfGiven {
-        /// The flag that is there.
-        given: &'static str,
-        /// The flag that is not.
-        missing: &'static str,
-    },
+    /// Flags that do not go together.
+    #[error(transparent)]
+    Flags(#[from] FlagError),
     /// A file is missing or may not be read.
     #[error("{place} cannot be read: {cause}")]
     Read {
@@ -62,7 +61,7 @@ pub enum CertificateError {
         /// The file of the key.
         key: Place,
     },
-    /// A self-signed pair would destroy a key of somebody else's.
+    /// A new pair would destroy a key of somebody else's.
     #[error("{key} has no certificate beside it: add {certificate}, or remove the key to have a new pair made")]
     KeyAlone {
         /// The file that is missing.
@@ -70,7 +69,28 @@ pub enum CertificateError {
         /// The file that is there.
         key: Place,
     },
-    /// The self-signed pair cannot be kept.
+    /// The CA made here cannot sign, and is not replaced without being asked: clients trust it.
+    #[error(
+        "the CA in {certificate} cannot sign: {reason}; restore {key}, or remove both to have a new CA made, in which \
+         case the present pair is still shown for a week, while clients learn the new CA"
+    )]
+    Authority {
+        /// The file of the CA.
+        certificate: Place,
+        /// The file of its key.
+        key: Place,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A CA that was not made here will not be replaced here.
+    #[error("the CA in {certificate} was not made by this server and ends at {ends}: put a new one with its key there")]
+    Ending {
+        /// The file of the CA.
+        certificate: Place,
+        /// When it ends.
+        ends: Timestamp,
+    },
+    /// What is made here cannot be kept.
     #[error("{place} cannot be written: {cause}")]
     Write {
         /// Which file or folder.
@@ -79,13 +99,30 @@ pub enum CertificateError {
         #[source]
         cause: io::Error,
     },
-    /// The self-signed pair cannot be made.
-    #[error("no self-signed certificate can be made for {names:?}: {cause}")]
+    /// A certificate cannot be made.
+    #[error("no certificate can be made for {names:?}: {cause}")]
     Make {
-        /// The names it was to carry.
+        /// The names it was to carry; none for a CA.
         names: Vec<String>,
         /// What the generator says.
         #[source]
         cause: rcgen::Error,
     },
+    /// The Secret cannot be read or written now.
+    #[error("secret {namespace}/{name} (--cert-secret): {reason}")]
+    Secret {
+        /// Where it lies.
+        namespace: String,
+        /// What it is called.
+        name: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+}
+
+impl CertificateError {
+    /// Whether waiting may help: nothing is wrong with what was read, it could only not be read or written.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Secret { .. })
+    }
 }

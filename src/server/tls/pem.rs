@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use jiff::Timestamp;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
@@ -13,6 +14,9 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::error::{CertificateError, Place};
 
+/// The letters in a line of a PEM file.
+const PEM_WIDTH: usize = 64;
+
 /// Where the two halves of a pair lie.
 #[derive(Clone, Debug)]
 pub(super) struct PairPlaces {
@@ -21,7 +25,6 @@ pub(super) struct PairPlaces {
 }
 
 /// The bytes of both files. They hold a secret, hence no `Debug`.
-#[derive(PartialEq, Eq)]
 pub(super) struct PemPair {
     certificate: Vec<u8>,
     key: Vec<u8>,
@@ -32,6 +35,15 @@ pub(super) struct Pair {
     pub(super) key: Arc<CertifiedKey>,
     /// The end of validity of the first certificate.
     pub(super) ends: Timestamp,
+}
+
+impl Pair {
+    /// The pair as it is shown to clients that hold the CA: without it.
+    pub(super) fn without_authority(self) -> Self {
+        let Self { key, ends } = self;
+        let leaf = key.cert.iter().take(1).cloned().collect();
+        Self { key: Arc::new(CertifiedKey::new(leaf, Arc::clone(&key.key))), ends }
+    }
 }
 
 pub(super) fn read(place: &Place) -> Result<Vec<u8>, CertificateError> {
@@ -74,11 +86,31 @@ impl PemPair {
 
     /// The chain, never empty.
     fn chain(&self, place: &Place) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(&self.certificate)
-            .collect::<Result<_, _>>()
-            .map_err(|error| malformed(place, error))?;
+        let chain = certificates(&self.certificate).map_err(|reason| malformed(place, reason))?;
         if chain.is_empty() { Err(CertificateError::NoCertificate(place.clone())) } else { Ok(chain) }
     }
+}
+
+/// All certificates of a PEM file, or what is wrong with one. Anything else in the file is passed over.
+pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| error.to_string())
+}
+
+/// Certificates, and nothing else, as a PEM file.
+pub(super) fn encode(certificates: &[CertificateDer<'_>]) -> String {
+    let mut text = String::new();
+    for each in certificates {
+        text.push_str("-----BEGIN CERTIFICATE-----\n");
+        let base64 = BASE64_STANDARD.encode(each);
+        for (at, letter) in base64.chars().enumerate() {
+            if at > 0 && at % PEM_WIDTH == 0 {
+                text.push('\n');
+            }
+            text.push(letter);
+        }
+        text.push_str("\n-----END CERTIFICATE-----\n");
+    }
+    text
 }
 
 fn end_of_validity(leaf: &CertificateDer<'_>, place: &Place) -> Result<Timestamp, CertificateError> {

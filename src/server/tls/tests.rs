@@ -11,9 +11,14 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
 
 use super::*;
+use crate::telemetry::metrics::Metrics;
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+fn protocol(lowest: MinVersion) -> Protocol {
+    Protocol::new(lowest, &[]).unwrap()
 }
 
 fn pair_for(name: &str) -> (String, String) {
@@ -35,13 +40,15 @@ fn der(pem: &str) -> CertificateDer<'static> {
 /// The leaf that a client sees that trusts `anchor`.
 fn seen(server: &Arc<ServingCertificate>, anchor: &str, name: &str) -> Result<CertificateDer<'static>, rustls::Error> {
     let mut roots = RootCertStore::empty();
-    roots.add(der(anchor)).unwrap();
+    for each in pem::certificates(anchor.as_bytes()).unwrap() {
+        roots.add(each).unwrap();
+    }
     let client = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let server = server_config(server.clone(), MinVersion::Tls12, Vec::new()).unwrap();
+    let server = server_config(server.clone(), &protocol(MinVersion::Tls12), Vec::new()).unwrap();
     handshake(client, server, name).map(|client| client.peer_certificates().unwrap()[0].clone().into_owned())
 }
 
@@ -82,66 +89,80 @@ fn refusal(outcome: Reload) -> String {
     }
 }
 
-#[test]
-fn the_self_made_certificate_is_its_own_trust_anchor_for_every_name_it_carries() {
+#[tokio::test]
+async fn the_self_made_certificate_is_trusted_through_its_own_file_and_through_the_list_of_cas() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Arc::new(ServingCertificate::open(Source::self_signed(folder.path().into(), vec![]), now()).unwrap());
-    let anchor = fs::read_to_string(server.path()).unwrap();
-    for name in ["localhost", "127.0.0.1", "::1"] {
-        assert_eq!(seen(&server, &anchor, name).unwrap(), der(&anchor));
+    let server = Arc::new(ServingCertificate::open(Source::folder(folder.path().into(), vec![]), now()).await.unwrap());
+    let file = fs::read_to_string(server.path()).unwrap();
+    let bundle = String::from_utf8(server.bundle().borrow().to_vec()).unwrap();
+    for (name, anchors) in ["localhost", "127.0.0.1", "::1"].map(|name| [(name, &file), (name, &bundle)]).as_flattened()
+    {
+        assert_eq!(seen(&server, anchors, name).unwrap(), der(&file));
     }
-    assert!(seen(&server, &anchor, "elsewhere").is_err());
-}
-
-#[test]
-fn new_handshakes_see_a_replaced_certificate() {
-    let folder = tempfile::tempdir().unwrap();
-    let (first, second) = (pair_for("a.test"), pair_for("a.test"));
-    let server = Arc::new(ServingCertificate::open(put(folder.path(), &first), now()).unwrap());
-    assert_eq!(seen(&server, &first.0, "a.test").unwrap(), der(&first.0));
-    assert!(matches!(server.reload(now()), Reload::Unchanged));
-    put(folder.path(), &second);
-    assert!(matches!(server.reload(now()), Reload::Replaced { ends } if ends == server.ends()));
-    assert_eq!(seen(&server, &second.0, "a.test").unwrap(), der(&second.0));
-    assert!(matches!(server.reload(now()), Reload::Unchanged));
-}
-
-#[test]
-fn a_bad_pair_keeps_the_old_one_and_is_told_once_for_each_content() {
-    let folder = tempfile::tempdir().unwrap();
-    let (first, second) = (pair_for("a.test"), pair_for("a.test"));
-    let server = Arc::new(ServingCertificate::open(put(folder.path(), &first), now()).unwrap());
-    put(folder.path(), &(second.0.clone(), first.1.clone()));
-    assert!(refusal(server.reload(now())).contains("does not belong to the certificate"));
-    assert!(matches!(server.reload(now()), Reload::Unchanged));
-    fs::write(folder.path().join("tls.crt"), "rubbish").unwrap();
-    assert!(refusal(server.reload(now())).contains("holds no certificate"));
-    fs::remove_file(folder.path().join("tls.crt")).unwrap();
-    assert!(refusal(server.reload(now())).contains("cannot be read"));
-    assert!(matches!(server.reload(now()), Reload::Unchanged));
-    assert_eq!(seen(&server, &first.0, "a.test").unwrap(), der(&first.0));
-    put(folder.path(), &first);
-    assert!(matches!(server.reload(now()), Reload::Unchanged));
-    put(folder.path(), &second);
-    assert!(matches!(server.reload(now()), Reload::Replaced { .. }));
-}
-
-#[test]
-fn the_self_made_pair_is_renewed_while_the_server_runs() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = ServingCertificate::open(Source::self_signed(folder.path().into(), vec![]), now()).unwrap();
-    let first = server.ends();
-    assert!(matches!(server.reload(now()), Reload::Unchanged));
-    let later = now() + jiff::SignedDuration::from_hours(24 * 340);
-    assert!(matches!(server.reload(later), Reload::Replaced { ends } if ends > first));
+    assert!(seen(&server, &bundle, "elsewhere").is_err());
 }
 
 #[tokio::test]
-async fn the_timer_replaces_the_certificate_by_itself() {
+async fn new_handshakes_see_a_replaced_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (pair_for("a.test"), pair_for("a.test"));
-    let server = Arc::new(ServingCertificate::open(put(folder.path(), &first), now()).unwrap());
-    let task = tokio::spawn(server.clone().keep_current(std::time::Duration::from_millis(1)));
+    let server = Arc::new(ServingCertificate::open(put(folder.path(), &first), now()).await.unwrap());
+    assert_eq!(seen(&server, &first.0, "a.test").unwrap(), der(&first.0));
+    assert!(matches!(server.reload(now()).await, Reload::Unchanged));
+    put(folder.path(), &second);
+    assert!(matches!(server.reload(now()).await, Reload::Replaced { ends } if ends == server.ends()));
+    assert_eq!(seen(&server, &second.0, "a.test").unwrap(), der(&second.0));
+    assert!(matches!(server.reload(now()).await, Reload::Unchanged));
+}
+
+#[tokio::test]
+async fn a_bad_pair_keeps_the_old_one_and_is_told_once_for_each_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (pair_for("a.test"), pair_for("a.test"));
+    let server = Arc::new(ServingCertificate::open(put(folder.path(), &first), now()).await.unwrap());
+    put(folder.path(), &(second.0.clone(), first.1.clone()));
+    assert!(refusal(server.reload(now()).await).contains("does not belong to the certificate"));
+    assert!(matches!(server.reload(now()).await, Reload::Unchanged));
+    fs::write(folder.path().join("tls.crt"), "rubbish").unwrap();
+    assert!(refusal(server.reload(now()).await).contains("holds no certificate"));
+    fs::remove_file(folder.path().join("tls.crt")).unwrap();
+    assert!(refusal(server.reload(now()).await).contains("cannot be read"));
+    assert!(matches!(server.reload(now()).await, Reload::Unchanged));
+    assert_eq!(seen(&server, &first.0, "a.test").unwrap(), der(&first.0));
+    put(folder.path(), &first);
+    assert!(matches!(server.reload(now()).await, Reload::Unchanged));
+    put(folder.path(), &second);
+    assert!(matches!(server.reload(now()).await, Reload::Replaced { .. }));
+}
+
+#[tokio::test]
+async fn the_self_made_pair_is_renewed_while_the_server_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = ServingCertificate::open(Source::folder(folder.path().into(), vec![]), now()).await.unwrap();
+    let first = server.ends();
+    assert!(matches!(server.reload(now()).await, Reload::Unchanged));
+    let later = now() + jiff::SignedDuration::from_hours(24 * 340);
+    assert!(matches!(server.reload(later).await, Reload::Replaced { ends } if ends > first));
+}
+
+fn options(flags: &[String]) -> Options {
+    let command = <Options as clap::Args>::augment_args(clap::Command::new("serve").no_binary_name(true));
+    <Options as clap::FromArgMatches>::from_arg_matches(&command.get_matches_from(flags)).unwrap()
+}
+
+#[tokio::test]
+async fn the_timer_replaces_the_certificate_and_its_measure_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (pair_for("a.test"), pair_for("a.test"));
+    put(folder.path(), &first);
+    let flag = |flag, name| format!("{flag}={}", folder.path().join(name).display());
+    let options = options(&[flag("--tls-cert-file", "tls.crt"), flag("--tls-private-key-file", "tls.key")]);
+    let metrics = Arc::new(Metrics::new());
+    let serving = Serving::open(&options, None, metrics.clone()).await.unwrap();
+    let server = serving.certificate.clone();
+    let gauge = format!("{{certificate=\"serving\"}} {}", server.ends().as_second());
+    assert!(metrics.text().contains(&gauge) && !metrics.text().contains("serving-ca"), "{}", metrics.text());
+    let task = tokio::spawn(serving.keep_current(std::time::Duration::from_millis(1)));
     put(folder.path(), &second);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while seen(&server, &second.0, "a.test").is_err() {
@@ -151,8 +172,56 @@ async fn the_timer_replaces_the_certificate_by_itself() {
     task.abort();
 }
 
+#[tokio::test]
+async fn the_pair_made_for_a_service_is_what_kube_apiserver_asks_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = format!("--cert-dir={}", folder.path().display());
+    let options = options(&[folder, "--service-name=images".into(), "--service-namespace=registry".into()]);
+    let metrics = Arc::new(Metrics::new());
+    let serving = Serving::open(&options, None, metrics.clone()).await.unwrap();
+    let bundle = String::from_utf8(serving.ca_bundle().borrow().to_vec()).unwrap();
+    assert_eq!(bundle.matches("BEGIN CERTIFICATE").count(), 1);
+    for name in ["images.registry.svc", "images", "images.registry.svc.cluster.local", "localhost"] {
+        seen(&serving.certificate, &bundle, name).unwrap();
+    }
+    assert!(metrics.text().contains("{certificate=\"serving-ca\"}"), "{}", metrics.text());
+}
+
 #[test]
-fn faults_are_sentences_with_the_flag_and_the_file() {
+fn chosen_cipher_suites_bind_tls_1_2_only() {
+    let suites = [CipherSuite::EcdsaChacha20, CipherSuite::Tls13Aes128];
+    let pair = pair_for("a.test");
+    let key = PrivateKeyDer::from_pem_slice(pair.1.as_bytes()).unwrap();
+    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).unwrap();
+    let key = rustls::sign::CertifiedKey::new(vec![der(&pair.0)], key);
+    let shown = Arc::new(rustls::sign::SingleCertAndKey::from(key));
+    let protocol = Protocol::new(MinVersion::Tls12, &suites).unwrap();
+    let negotiated = |version| {
+        let client = client_showing(&pair.0, &pair.1, &pair.0, version);
+        let config = server_config(shown.clone(), &protocol, vec![]).unwrap();
+        handshake(client, config, "a.test").unwrap().negotiated_cipher_suite().unwrap().suite()
+    };
+    use rustls::CipherSuite as Id;
+    assert_eq!(negotiated(&rustls::version::TLS12), Id::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256);
+    assert_eq!(negotiated(&rustls::version::TLS13), Id::TLS13_AES_256_GCM_SHA384);
+}
+
+#[tokio::test]
+async fn a_session_is_resumed_under_a_later_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = pair_for("a.test");
+    let server = Arc::new(ServingCertificate::open(put(folder.path(), &pair), now()).await.unwrap());
+    let protocol = protocol(MinVersion::Tls12);
+    let client = client_showing(&pair.0, &pair.1, &pair.0, &rustls::version::TLS12);
+    let kinds = [(); 2].map(|()| {
+        let config = server_config(server.clone(), &protocol, vec![]).unwrap();
+        handshake(client.clone(), config, "a.test").unwrap().handshake_kind().unwrap()
+    });
+    assert_eq!(kinds, [rustls::HandshakeKind::Full, rustls::HandshakeKind::Resumed]);
+}
+
+#[tokio::test]
+async fn faults_are_sentences_with_the_flag_and_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let (good, other) = (pair_for("a.test"), pair_for("b.test"));
     let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
@@ -167,30 +236,16 @@ fn faults_are_sentences_with_the_flag_and_the_file() {
     ];
     for ((certificate, key), expected) in cases {
         let source = put(folder.path(), &(certificate.to_owned(), key.to_owned()));
-        let error = ServingCertificate::open(source, now()).unwrap_err().to_string();
+        let error = ServingCertificate::open(source, now()).await.unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
     let missing = Source::files(folder.path().join("none.crt"), folder.path().join("tls.key"));
-    let error = ServingCertificate::open(missing, now()).unwrap_err().to_string();
+    let error = ServingCertificate::open(missing, now()).await.unwrap_err().to_string();
     assert!(error.contains("none.crt (--tls-cert-file) cannot be read: No such file"), "{error}");
 }
 
-#[test]
-fn a_certificate_needs_its_key_on_the_command_line() {
-    let options = |certificate: Option<&str>, key: Option<&str>| Options {
-        tls_cert_file: certificate.map(Into::into),
-        tls_private_key_file: key.map(Into::into),
-        cert_dir: "certs".into(),
-        tls_min_version: MinVersion::Tls12,
-    };
-    let error = Source::from_options(&options(Some("a"), None), vec![]).unwrap_err().to_string();
-    assert!(error.starts_with("--tls-cert-file needs --tls-private-key-file"), "{error}");
-    assert!(Source::from_options(&options(None, Some("b")), vec![]).is_err());
-    assert!(Source::from_options(&options(None, None), vec![]).is_ok());
-}
-
-#[test]
-fn the_subjects_of_wanted_cas_reach_the_client() {
+#[tokio::test]
+async fn the_subjects_of_wanted_cas_reach_the_client() {
     #[derive(Debug)]
     struct Hints(std::sync::Mutex<Vec<Vec<u8>>>);
     impl rustls::client::ResolvesClientCert for Hints {
@@ -208,7 +263,7 @@ fn the_subjects_of_wanted_cas_reach_the_client() {
     }
     let folder = tempfile::tempdir().unwrap();
     let pair = pair_for("a.test");
-    let server = Arc::new(ServingCertificate::open(put(folder.path(), &pair), now()).unwrap());
+    let server = Arc::new(ServingCertificate::open(put(folder.path(), &pair), now()).await.unwrap());
     let mut roots = RootCertStore::empty();
     roots.add(der(&pair.0)).unwrap();
     let subjects = roots.subjects();
@@ -218,16 +273,16 @@ fn the_subjects_of_wanted_cas_reach_the_client() {
         .unwrap()
         .with_root_certificates(roots)
         .with_client_cert_resolver(hints.clone());
-    let config = server_config(server, MinVersion::Tls13, subjects.clone()).unwrap();
+    let config = server_config(server, &protocol(MinVersion::Tls13), subjects.clone()).unwrap();
     handshake(client, config, "a.test").unwrap();
     assert_eq!(*hints.0.lock().unwrap(), [subjects[0].as_ref().to_vec()]);
 }
 
-#[test]
-fn a_client_below_the_lowest_version_is_refused() {
+#[tokio::test]
+async fn a_client_below_the_lowest_version_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let pair = pair_for("a.test");
-    let server = Arc::new(ServingCertificate::open(put(folder.path(), &pair), now()).unwrap());
+    let server = Arc::new(ServingCertificate::open(put(folder.path(), &pair), now()).await.unwrap());
     for (lowest, accepted) in [(MinVersion::Tls12, true), (MinVersion::Tls13, false)] {
         let mut roots = RootCertStore::empty();
         roots.add(der(&pair.0)).unwrap();
@@ -236,7 +291,7 @@ fn a_client_below_the_lowest_version_is_refused() {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let config = server_config(server.clone(), lowest, vec![]).unwrap();
+        let config = server_config(server.clone(), &protocol(lowest), vec![]).unwrap();
         assert_eq!(handshake(client, config, "a.test").is_ok(), accepted);
     }
 }
@@ -265,13 +320,13 @@ fn client_showing(shown: &str, key: &str, anchor: &str, version: &'static Suppor
         .with_client_cert_resolver(Arc::new(Shows(Arc::new(rustls::sign::CertifiedKey::new(vec![der(shown)], signer)))))
 }
 
-#[test]
-fn a_stranger_may_shake_hands_but_not_with_a_certificate_whose_key_it_lacks() {
+#[tokio::test]
+async fn a_stranger_may_shake_hands_but_not_with_a_certificate_whose_key_it_lacks() {
     let folder = tempfile::tempdir().unwrap();
     let (pair, stranger, thief) = (pair_for("a.test"), pair_for("stranger"), pair_for("thief"));
-    let server = Arc::new(ServingCertificate::open(put(folder.path(), &pair), now()).unwrap());
+    let server = Arc::new(ServingCertificate::open(put(folder.path(), &pair), now()).await.unwrap());
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
-        let config = || server_config(server.clone(), MinVersion::Tls12, vec![]).unwrap();
+        let config = || server_config(server.clone(), &protocol(MinVersion::Tls12), vec![]).unwrap();
         let honest = client_showing(&stranger.0, &stranger.1, &pair.0, version);
         assert!(handshake(honest, config(), "a.test").is_ok());
         let lying = client_showing(&stranger.0, &thief.1, &pair.0, version);

@@ -1,0 +1,73 @@
+//! `check`: tells, line by line, whether a server with these flags can do its work, and what to do where it cannot. It changes
+//! nothing.
+
+mod certificate;
+mod cluster;
+mod finding;
+mod registration;
+mod rights;
+mod store;
+
+use clap::Args;
+
+use self::finding::{Finding, Report};
+use crate::cluster::Clients;
+use crate::server::Options;
+use crate::telemetry::metrics::Metrics;
+
+/// Flags of `check`: those of `serve`.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    options: Options,
+}
+
+impl Check {
+    /// Prints what is found.
+    ///
+    /// # Errors
+    /// Something is wrong.
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let mut report = Report::default();
+        let clients = self.flags(&mut report).await;
+        if let Some(clients) = &clients {
+            let reached = cluster::reach(clients).await;
+            let is_reached = !reached.is_wrong();
+            report.add(reached);
+            if is_reached {
+                report.extend(cluster::trust(&self.options.access, clients).await);
+                report.extend(rights::check(&self.options, clients).await);
+                report.extend(registration::check(&self.options, clients).await);
+            }
+        }
+        report.extend(certificate::check(&self.options.tls));
+        report.extend(store::check(&self.options.storage).await);
+        report.end()
+    }
+
+    /// Judges the flags, and finds the way to the cluster.
+    async fn flags(&self, report: &mut Report) -> Option<Clients> {
+        let Options { access, cluster, .. } = &self.options;
+        let clients = match cluster.connect(access.may_join_cluster()).await {
+            Ok(clients) => clients,
+            Err(why) => {
+                report.add(Finding::wrong("flags", why.to_string()));
+                return None;
+            }
+        };
+        let metrics = std::sync::Arc::new(Metrics::new());
+        let now = rustls::pki_types::UnixTime::now();
+        let access = access
+            .authorizer(clients.as_ref(), &metrics)
+            .map(drop)
+            .and_then(|()| access.authenticator(clients.as_ref(), &metrics, now).map(drop));
+        match (access, &clients) {
+            (Err(why), _) => report.add(Finding::wrong("flags", why.to_string())),
+            (Ok(()), Some(_)) => report.add(Finding::good("flags", "users and their rights are those of a cluster")),
+            (Ok(()), None) => {
+                report.add(Finding::good("flags", "this server is on its own: no cluster is asked anything"))
+            }
+        }
+        clients
+    }
+}

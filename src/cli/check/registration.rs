@@ -1,0 +1,97 @@
+//! The APIService: whether kube-apiserver sends requests here, and what it thinks of this server.
+
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::{APIService, APIServiceSpec};
+use kube::Api;
+
+use super::finding::Finding;
+use crate::api::{GROUP, VERSION};
+use crate::cluster::{Clients, told};
+use crate::server::Options;
+
+const SUBJECT: &str = "APIService v1.image.openshift.io";
+
+/// What the cluster knows of this server.
+pub(super) async fn check(options: &Options, clients: &Clients) -> Vec<Finding> {
+    let services: Api<APIService> = Api::all(clients.general.clone());
+    let found = match services.get_opt(&format!("{VERSION}.{GROUP}")).await {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            let way_out = "register the server: kubectl apply -k manifests/overlays/embedded";
+            return vec![Finding::wrong(SUBJECT, "it is not there").way_out(way_out)];
+        }
+        Err(error) => {
+            let way_out = "allow this server's user to get it (manifests/base/rbac-server.yaml)";
+            return vec![Finding::wrong(SUBJECT, told(&error)).way_out(way_out)];
+        }
+    };
+    let mut findings = vec![condition(&found)];
+    if let Some(spec) = &found.spec {
+        findings.push(service(spec, options));
+        findings.push(trust(spec));
+    }
+    findings
+}
+
+fn condition(found: &APIService) -> Finding {
+    let conditions = found.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    match conditions.iter().find(|condition| condition.type_ == "Available") {
+        Some(condition) if condition.status == "True" => {
+            Finding::good(SUBJECT, "kube-apiserver finds this server available")
+        }
+        Some(condition) => {
+            let (reason, message) = (condition.reason.as_deref(), condition.message.as_deref());
+            let text = format!("not available: {}: {}", reason.unwrap_or("?"), message.unwrap_or("no reason is given"));
+            Finding::wrong(SUBJECT, text).way_out(way_out(message.unwrap_or_default()))
+        }
+        None => Finding::wrong(SUBJECT, "kube-apiserver has not looked at it yet")
+            .way_out("wait half a minute, then check again"),
+    }
+}
+
+/// What mostly is behind a message of kube-apiserver.
+fn way_out(message: &str) -> &'static str {
+    if message.contains("x509") || message.contains("tls:") {
+        "spec.caBundle must hold the CA of the serving certificate, and that must carry <service>.<namespace>.svc; \
+         --inject-ca-bundle keeps the caBundle right by itself"
+    } else if message.contains("connection refused") || message.contains("no route") || message.contains("timed out") {
+        "is the server running and ready, and may kube-apiserver reach the pod (network policies, firewalls, webhooks of the network)?"
+    } else if message.contains("not found") || message.contains("endpoints") {
+        "the Service must exist, with the port that the APIService names, and select a ready pod"
+    } else {
+        "look into the log of this server, and at the Service and its endpoints"
+    }
+}
+
+fn service(spec: &APIServiceSpec, options: &Options) -> Finding {
+    let told = spec.service.as_ref().map(|service| {
+        let (name, namespace) = (service.name.as_deref(), service.namespace.as_deref());
+        (name.unwrap_or_default().to_owned(), namespace.unwrap_or_default().to_owned())
+    });
+    let Some((name, namespace)) = told else {
+        return Finding::wrong(SUBJECT, "it names no Service: kube-apiserver answers for the group itself")
+            .way_out("set spec.service to the Service in front of this server");
+    };
+    let own = options.tls.service_name.clone().zip(options.tls.service_namespace.clone());
+    match own {
+        Some(own) if own != (name.clone(), namespace.clone()) => {
+            let text =
+                format!("it leads to the Service {namespace}/{name}, not to {}/{} as the flags say", own.1, own.0);
+            Finding::wrong(SUBJECT, text).way_out("correct spec.service, or --service-name and --service-namespace")
+        }
+        _ => Finding::good(SUBJECT, format!("it leads to the Service {namespace}/{name}")),
+    }
+}
+
+fn trust(spec: &APIServiceSpec) -> Finding {
+    match (&spec.ca_bundle, spec.insecure_skip_tls_verify) {
+        (_, Some(true)) => {
+            Finding::wrong(SUBJECT, "insecureSkipTLSVerify is set: anybody on the way can answer for this server")
+                .way_out("remove it, and set spec.caBundle (--inject-ca-bundle does)")
+        }
+        (None, _) => Finding::noteworthy(
+            SUBJECT,
+            "spec.caBundle is empty: the roots of kube-apiserver's system must know the CA",
+        ),
+        (Some(_), _) => Finding::good(SUBJECT, "spec.caBundle is set"),
+    }
+}

@@ -1,0 +1,136 @@
+//! What the server itself must be allowed to do in the cluster, asked by SelfSubjectAccessReview.
+
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
+use kube::api::PostParams;
+use kube::{Api, Client};
+
+use super::finding::Finding;
+use crate::auth::{TRUST_CONFIG_MAP, TRUST_NAMESPACE};
+use crate::cluster::{Clients, told};
+use crate::server::Options;
+
+const SUBJECT: &str = "rights of this server";
+
+/// Something that the server must be allowed to do.
+struct Need<'a> {
+    client: &'a Client,
+    verbs: &'static [&'static str],
+    group: &'static str,
+    resource: &'static str,
+    namespace: &'static str,
+    name: &'static str,
+    what_for: &'static str,
+    way_out: &'static str,
+}
+
+/// Whether the server may do what it must.
+pub(super) async fn check(options: &Options, clients: &Clients) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for need in needs(options, clients) {
+        findings.push(need.check().await);
+    }
+    findings
+}
+
+const DELEGATOR: &str =
+    "bind the ClusterRole system:auth-delegator to this server's user (manifests/base/rbac-server.yaml)";
+const READER: &str = "bind the Role extension-apiserver-authentication-reader in kube-system to this server's user (manifests/base/rbac-server.yaml)";
+
+fn needs<'a>(options: &Options, clients: &'a Clients) -> Vec<Need<'a>> {
+    let mut needs = vec![
+        Need {
+            client: &clients.authentication,
+            verbs: &["create"],
+            group: "authentication.k8s.io",
+            resource: "tokenreviews",
+            namespace: "",
+            name: "",
+            what_for: "to learn whose token a token is",
+            way_out: DELEGATOR,
+        },
+        Need {
+            client: &clients.authorization,
+            verbs: &["create"],
+            group: "authorization.k8s.io",
+            resource: "subjectaccessreviews",
+            namespace: "",
+            name: "",
+            what_for: "to learn who may do what",
+            way_out: DELEGATOR,
+        },
+        Need {
+            client: &clients.general,
+            verbs: &["get", "list", "watch"],
+            group: "",
+            resource: "namespaces",
+            namespace: "",
+            name: "",
+            what_for: "to know which namespaces there are",
+            way_out: "allow it with a ClusterRole (manifests/base/rbac-server.yaml)",
+        },
+    ];
+    if !options.access.authentication_skip_lookup {
+        needs.push(Need {
+            client: &clients.authentication,
+            verbs: &["get", "list", "watch"],
+            group: "",
+            resource: "configmaps",
+            namespace: TRUST_NAMESPACE,
+            name: TRUST_CONFIG_MAP,
+            what_for: "to know whose certificates to believe",
+            way_out: READER,
+        });
+    }
+    if options.tls.inject_ca_bundle {
+        needs.push(Need {
+            client: &clients.general,
+            verbs: &["get", "list", "watch", "patch"],
+            group: "apiregistration.k8s.io",
+            resource: "apiservices",
+            namespace: "",
+            name: "v1.image.openshift.io",
+            what_for: "to keep its CA there",
+            way_out: "allow it for this one name with a ClusterRole (manifests/components/own-ca/rbac.yaml)",
+        });
+    }
+    needs
+}
+
+impl Need<'_> {
+    async fn check(&self) -> Finding {
+        let Self { verbs, resource, what_for, .. } = self;
+        for verb in *verbs {
+            match self.may(verb).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    let text = format!("it may not {verb} {resource}, which it needs {what_for}");
+                    return Finding::wrong(SUBJECT, text).way_out(self.way_out);
+                }
+                Err(error) => {
+                    let text = format!("whether it may {verb} {resource} could not be found out: {}", told(&error));
+                    return Finding::wrong(SUBJECT, text)
+                        .way_out("is the kubeconfig, or the pod's service account, still good?");
+                }
+            }
+        }
+        Finding::good(SUBJECT, format!("it may {} {resource}, {what_for}", verbs.join(", ")))
+    }
+
+    async fn may(&self, verb: &str) -> kube::Result<bool> {
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let resource_attributes = Some(ResourceAttributes {
+            verb: some(verb),
+            group: some(self.group),
+            resource: some(self.resource),
+            namespace: some(self.namespace),
+            name: some(self.name),
+            ..ResourceAttributes::default()
+        });
+        let spec = SelfSubjectAccessReviewSpec { resource_attributes, ..SelfSubjectAccessReviewSpec::default() };
+        let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
+        let answer = Api::all(self.client.clone()).create(&PostParams::default(), &review).await?;
+        Ok(answer
+            .status
+            .is_some_and(|status: k8s_openapi::api::authorization::v1::SubjectAccessReviewStatus| status.allowed))
+    }
+}

@@ -1,0 +1,259 @@
+//! The APIService that makes kube-apiserver send requests here, as far as it must know the CA of this server.
+//!
+//! `spec.caBundle` of the one existing object is kept, and nothing else: what is not there is not created, so that an
+//! uninstall is not undone, and what points at another Service is not touched.
+
+mod judge;
+
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use k8s_openapi::ByteString;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::follow::{self, Subject};
+use super::told;
+use judge::{Fit, Judgement, Precondition, judge};
+
+pub use judge::ServiceReference;
+
+/// Keeps the CA of this server in its APIService.
+pub struct Registration {
+    client: Client,
+    name: String,
+    service: ServiceReference,
+    bundle: watch::Receiver<Bytes>,
+    pauses: Pauses,
+}
+
+const SUBJECT: Subject = Subject {
+    what: "the APIService of this server",
+    if_forbidden: "a ClusterRole must allow this server to get, list, watch and patch the one of \
+                   apiservices.apiregistration.k8s.io that has this name (resourceNames), for --inject-ca-bundle",
+};
+
+/// How long is waited between changes.
+#[derive(Clone, Copy)]
+struct Pauses {
+    /// The first pause between two changes when somebody undoes them; it doubles with each.
+    first: Duration,
+    /// The longest such pause, and the one after a change that was refused.
+    last: Duration,
+    /// A change that lasted this long was not undone by a machine.
+    peace: Duration,
+}
+
+const PAUSES: Pauses =
+    Pauses { first: Duration::from_secs(1), last: Duration::from_secs(60), peace: Duration::from_secs(600) };
+/// The longest that the control plane may take for an answer to a change.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// What is known of the object.
+enum Known {
+    /// Nothing yet.
+    Nothing,
+    /// It is not there.
+    Absent,
+    /// It looks like this.
+    Object(Box<APIService>),
+}
+
+/// What a change came to.
+enum Changed {
+    /// The object is like this now.
+    Into(Box<APIService>),
+    /// There is no object any more.
+    Gone,
+    /// The object is not what it was when it was judged; its present state is on its way here.
+    Outdated,
+    Refused(String),
+}
+
+/// The state of the work.
+struct Work {
+    known: Known,
+    /// How much of our list must be in the object.
+    fit: Fit,
+    /// The last finding that was logged.
+    told: String,
+    patience: Patience,
+}
+
+/// When the object may be changed again, so that two who insist on their own do not keep the cluster busy.
+struct Patience {
+    pauses: Pauses,
+    not_before: Instant,
+    last: Option<Instant>,
+    pause: Duration,
+}
+
+impl Registration {
+    /// Keeps the list of CAs of `bundle`, in PEM, in the APIService `name` as long as that points at `service`. An empty
+    /// list means that nobody knows the CAs.
+    pub fn new(client: Client, name: String, service: ServiceReference, bundle: watch::Receiver<Bytes>) -> Self {
+        Self { client, name, service, bundle, pauses: PAUSES }
+    }
+
+    /// Follows the APIService and the list of CAs, and brings the one into the other. Runs until it is dropped, or the
+    /// list has no sender any more.
+    pub async fn keep(mut self) {
+        let api = Api::<APIService>::all(self.client.clone());
+        let name = self.name.clone();
+        let mut states = pin!(follow::object(api.clone(), &name, SUBJECT));
+        let mut work = Work::new(self.pauses);
+        loop {
+            let is_due = self.settle(&api, &mut work).await;
+            tokio::select! {
+                state = states.next() => match state {
+                    Some(Ok(state)) => work.known = state.map_or(Known::Absent, |object| Known::Object(Box::new(object))),
+                    Some(Err(_)) => {}
+                    None => return,
+                },
+                changed = self.bundle.changed() => match changed {
+                    Ok(()) => work.fit = Fit::Exactly,
+                    Err(_) => return,
+                },
+                () = tokio::time::sleep_until(work.patience.not_before), if is_due => {}
+            }
+        }
+    }
+
+    /// Changes the object if it must be. Returns whether a change is due that has to wait.
+    async fn settle(&mut self, api: &Api<APIService>, work: &mut Work) -> bool {
+        let object = match &work.known {
+            Known::Nothing => return false,
+            Known::Absent => None,
+            Known::Object(object) => Some(object.clone()),
+        };
+        let bundle = self.bundle.borrow_and_update().clone();
+        match judge(object.as_deref(), &self.service, &bundle, work.fit) {
+            Judgement::Change { .. } if Instant::now() < work.patience.not_before => true,
+            Judgement::Change { found, precondition } => {
+                let outcome = self.change(api, &precondition, bundle).await;
+                self.conclude(work, outcome, found)
+            }
+            judgement => {
+                if judgement == Judgement::Fits {
+                    work.fit = Fit::AtLeast;
+                }
+                if work.says(&format!("{judgement:?}")) {
+                    self.tell(&judgement);
+                }
+                false
+            }
+        }
+    }
+
+    /// Writes the list, and nothing else.
+    async fn change(&self, api: &Api<APIService>, precondition: &Precondition, bundle: Bytes) -> Changed {
+        let Precondition { uid, resource_version } = precondition;
+        let bundle = ByteString(bundle.into());
+        let patch = Patch::Merge(json!({
+            "metadata": {"uid": uid, "resourceVersion": resource_version},
+            "spec": {"caBundle": bundle},
+        }));
+        let params = PatchParams { field_manager: Some(env!("CARGO_PKG_NAME").to_owned()), ..PatchParams::default() };
+        match tokio::time::timeout(TIMEOUT, api.patch(&self.name, &params, &patch)).await {
+            Ok(Ok(object)) => Changed::Into(Box::new(object)),
+            Ok(Err(kube::Error::Api(status))) => match status.code {
+                404 => Changed::Gone,
+                409 => Changed::Outdated,
+                403 => Changed::Refused(format!("{}: {}", status.message, SUBJECT.if_forbidden)),
+                _ => Changed::Refused(status.message.clone()),
+            },
+            Ok(Err(error)) => Changed::Refused(told(&error)),
+            Err(_) => Changed::Refused(format!("no answer within {}s", TIMEOUT.as_secs())),
+        }
+    }
+
+    fn conclude(&self, work: &mut Work, outcome: Changed, found: &'static str) -> bool {
+        let now = Instant::now();
+        match outcome {
+            Changed::Into(object) => {
+                work.patience.changed(now);
+                work.known = Known::Object(object);
+                info!(apiservice = %self.name, found, "wrote the CA of this server into spec.caBundle");
+                work.says(&format!("{:?}", Judgement::Fits));
+                work.fit = Fit::AtLeast;
+                false
+            }
+            Changed::Gone => {
+                work.known = Known::Absent;
+                false
+            }
+            Changed::Outdated => {
+                work.patience.not_before = now + self.pauses.first;
+                true
+            }
+            Changed::Refused(reason) => {
+                if work.says(&reason) {
+                    error!(apiservice = %self.name, reason, "spec.caBundle cannot be set, trying again from time to time");
+                }
+                work.patience.not_before = now + self.pauses.last;
+                true
+            }
+        }
+    }
+
+    fn tell(&self, judgement: &Judgement) {
+        let apiservice = &self.name;
+        match judgement {
+            Judgement::Absent => {
+                info!(%apiservice, "waiting for the APIService: it is not there, and is not created here")
+            }
+            Judgement::Fits => info!(%apiservice, "spec.caBundle holds the CA of this server"),
+            Judgement::NoBundle => warn!(
+                %apiservice,
+                "spec.caBundle is left alone: the serving certificate is somebody else's and its CA is not known here"
+            ),
+            Judgement::Insecure => error!(
+                %apiservice,
+                "insecureSkipTLSVerify is true, with which no caBundle can be set, so anybody could pose as this server: \
+                 remove it, and the CA is written at once"
+            ),
+            Judgement::Elsewhere { points_at } => warn!(
+                %apiservice, points_at, ours = %self.service,
+                "spec.caBundle is left alone: the APIService points elsewhere; correct it, or --service-name and \
+                 --service-namespace"
+            ),
+            Judgement::Change { .. } => {}
+        }
+    }
+}
+
+impl Work {
+    fn new(pauses: Pauses) -> Self {
+        let patience = Patience { pauses, not_before: Instant::now(), last: None, pause: Duration::ZERO };
+        Self { known: Known::Nothing, fit: Fit::AtLeast, told: String::new(), patience }
+    }
+
+    /// Whether a finding is news. Remembers it.
+    fn says(&mut self, finding: &str) -> bool {
+        let is_news = self.told != finding;
+        if is_news {
+            finding.clone_into(&mut self.told);
+        }
+        is_news
+    }
+}
+
+impl Patience {
+    fn changed(&mut self, now: Instant) {
+        let Pauses { first, last, peace } = self.pauses;
+        let is_undone = self.last.is_some_and(|before| now.duration_since(before) < peace);
+        self.pause = if is_undone { (self.pause * 2).clamp(first, last) } else { Duration::ZERO };
+        self.last = Some(now);
+        self.not_before = now + self.pause;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! The entry that a request leaves in the audit log, however it ends.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::thread;
+
+use axum::extract::Request;
+use axum::response::Response;
+use http::{HeaderName, HeaderValue, Method, Uri, header};
+use jiff::Timestamp;
+
+use super::AuditLog;
+use super::event::{Event, ObjectRef, Person, ResponseStatus, Stage};
+use crate::auth::Attributes;
+use crate::rest::query::Query;
+use crate::rest::request_info;
+use crate::server::access::Trail;
+use crate::server::listen::Peer;
+use crate::server::respond;
+
+/// What becomes known of one request, and the event that this will be where there is an audit log.
+///
+/// A request whose client goes away is dropped wherever it is, maybe behind its commit; dropping this writes an event too.
+pub(in crate::server) struct Entry<'a> {
+    /// Who asks and what was decided, to be filled in on the way.
+    pub(in crate::server) trail: Trail,
+    facts: Option<Box<Facts<'a>>>,
+}
+
+/// What is known of a request when it arrives.
+struct Facts<'a> {
+    log: &'a AuditLog,
+    received: Timestamp,
+    audit_id: HeaderValue,
+    method: Method,
+    uri: Uri,
+    user_agent: Option<HeaderValue>,
+    peer: Option<IpAddr>,
+    forwarded_for: Vec<HeaderValue>,
+}
+
+/// The longest header value that is told whole, in bytes. Kubernetes cuts user agents here.
+const LONGEST: usize = 1024;
+/// The most addresses of `X-Forwarded-For` that are told, the nearest.
+const MOST_HOPS: usize = 32;
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+impl<'a> Entry<'a> {
+    /// A request arrived.
+    pub(in crate::server) fn begin(log: Option<&'a AuditLog>, audit_id: &HeaderValue, request: &Request) -> Self {
+        let facts = log.map(|log| {
+            Box::new(Facts {
+                log,
+                received: Timestamp::now(),
+                audit_id: audit_id.clone(),
+                method: request.method().clone(),
+                uri: request.uri().clone(),
+                user_agent: request.headers().get(header::USER_AGENT).cloned(),
+                peer: request.extensions().get::<Peer>().map(|peer| peer.address.ip()),
+                forwarded_for: request.headers().get_all(FORWARDED_FOR).iter().cloned().collect(),
+            })
+        });
+        Self { trail: Trail::default(), facts }
+    }
+
+    /// The request is answered.
+    pub(in crate::server) fn end(mut self, response: &Response) {
+        if let Some(facts) = self.facts.take() {
+            let status = match response.extensions().get::<respond::Told>() {
+                Some(respond::Told(status)) => ResponseStatus::told(status),
+                None => ResponseStatus::of(response.status().as_u16()),
+            };
+            facts.write(&self.trail, Stage::ResponseComplete, status);
+        }
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        match self.facts.take() {
+            Some(facts) if thread::panicking() => facts.write(&self.trail, Stage::Panic, ResponseStatus::panicked()),
+            Some(facts) => facts.write(&self.trail, Stage::ResponseComplete, ResponseStatus::abandoned()),
+            None => {}
+        }
+    }
+}
+
+impl Facts<'_> {
+    fn write(&self, trail: &Trail, stage: Stage, status: ResponseStatus) {
+        let attributes = request_info::attributes(&self.method, self.uri.path(), &Query::parse(self.uri.query()));
+        let (verb, object_ref) = match &attributes {
+            Some(Attributes::Resource(action)) => (action.verb.as_str().into(), Some(ObjectRef::from(&**action))),
+            Some(Attributes::Path { verb, .. }) => (verb.as_str().into(), None),
+            None => (self.method.as_str().to_ascii_lowercase().into(), None),
+        };
+        self.log.write(&Event {
+            audit_id: shortened(&self.audit_id),
+            stage,
+            request_uri: without_token(self.uri.path_and_query().map_or("", |uri| uri.as_str())),
+            verb,
+            user: trail.user.as_deref().map(Person::from).unwrap_or_default(),
+            impersonated_user: trail.acting_as.as_deref().map(Person::from),
+            source_ips: &self.source_ips(trail),
+            user_agent: self.user_agent.as_ref().map(shortened).unwrap_or_default(),
+            object_ref,
+            response_status: Some(status),
+            request_received_timestamp: self.received,
+            stage_timestamp: Timestamp::now(),
+            decision: trail.decision.as_ref(),
+        });
+    }
+
+    /// Where the request came from, the nearest last.
+    ///
+    /// `X-Forwarded-For` is believed of a front proxy that proved to be one, and of nobody else: the proxy wrote the last
+    /// address, those before it are what its client said, as readers of audit logs know. `X-Real-Ip` is never believed,
+    /// for no proxy of Kubernetes writes it.
+    fn source_ips(&self, trail: &Trail) -> Vec<IpAddr> {
+        let mut hops = if trail.is_passed_on { addresses(&self.forwarded_for) } else { Vec::new() };
+        hops.extend(self.peer.filter(|peer| hops.last() != Some(peer)));
+        hops
+    }
+}
+
+/// The addresses of the header. What is no address is left out.
+fn addresses(forwarded_for: &[HeaderValue]) -> Vec<IpAddr> {
+    let lines = forwarded_for.iter().filter_map(|line| line.to_str().ok());
+    let hops = lines.flat_map(|line| line.split(',')).filter_map(|hop| hop.trim().parse::<IpAddr>().ok());
+    let mut hops: Vec<IpAddr> = hops.map(|address| address.to_canonical()).collect();
+    hops.drain(..hops.len().saturating_sub(MOST_HOPS));
+    hops
+}
+
+/// The text of a header, cut where it is too long.
+fn shortened(value: &HeaderValue) -> Cow<'_, str> {
+    match value.as_bytes() {
+        short if short.len() <= LONGEST => String::from_utf8_lossy(short),
+        long => format!("{}...TRUNCATED", String::from_utf8_lossy(&long[..LONGEST])).into(),
+    }
+}
+
+/// Clients of OpenShift could once authenticate by a token in the query. This server does not take it, but a client may
+/// still send it.
+fn without_token(uri: &str) -> Cow<'_, str> {
+    const PARAMETER: &str = "access_token=";
+    match uri.split_once('?') {
+        Some((path, query)) if query.contains(PARAMETER) => {
+            let pairs = query.split('&').map(|pair| match pair.starts_with(PARAMETER) {
+                true => "access_token=REDACTED",
+                false => pair,
+            });
+            format!("{path}?{}", pairs.collect::<Vec<_>>().join("&")).into()
+        }
+        _ => uri.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! What requests leave behind.
+
+use std::fs;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::body::Body;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::*;
+use crate::auth::{Decision, PeerCertificates, User};
+use crate::meta::Status;
+use crate::rest::negotiate::Media;
+use crate::server::audit::Options;
+use crate::telemetry::metrics::Metrics;
+
+const ID: HeaderValue = HeaderValue::from_static("4a9b");
+
+/// The events that requests leave which `work` leads through.
+async fn events(work: impl FnOnce(&AuditLog)) -> Vec<Value> {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("audit.log");
+    let options = Options { audit_log_path: Some(path.clone()), audit_log_maxsize: 1, audit_log_maxbackup: 1 };
+    let log = AuditLog::open(&options, &Metrics::new()).unwrap().unwrap();
+    work(&log);
+    log.close().await;
+    let text = fs::read_to_string(&path).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn request(method: &str, uri: &str, headers: &[(&str, &str)]) -> Request {
+    let peer = Peer { address: "10.0.0.1:4000".parse().unwrap(), certificates: Arc::new(PeerCertificates::default()) };
+    let mut request = Request::builder().method(method).uri(uri).extension(peer);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(Body::empty()).unwrap()
+}
+
+fn answer(code: u16) -> Response {
+    respond::text(code, String::new(), "text/plain")
+}
+
+#[tokio::test]
+async fn a_request_leaves_what_became_known_of_it() {
+    let user = |name: &str| Some(Arc::new(User { name: name.into(), ..User::default() }));
+    let uri = "/apis/image.openshift.io/v1/namespaces/lab/imagestreams?dryRun=All";
+    let events = events(|log| {
+        let headers = [("user-agent", "kubectl/v1"), ("authorization", "Bearer secret")];
+        let mut entry = Entry::begin(Some(log), &ID, &request("POST", uri, &headers));
+        entry.trail.user = user("alice");
+        entry.trail.acting_as = user("zoe");
+        entry.trail.decision = Some(Decision::Denied { reason: "no".into() });
+        entry.end(&respond::status(&Status::unauthorized(), Media::Json { pretty: false }));
+    });
+    let event = &events.await[0];
+    assert_eq!((&event["auditID"], &event["requestURI"]), (&json!("4a9b"), &json!(uri)));
+    let users = (&event["user"]["username"], &event["impersonatedUser"]["username"]);
+    assert_eq!(users, (&json!("alice"), &json!("zoe")));
+    assert_eq!((&event["verb"], &event["userAgent"]), (&json!("create"), &json!("kubectl/v1")));
+    let object =
+        json!({"resource": "imagestreams", "namespace": "lab", "apiGroup": "image.openshift.io", "apiVersion": "v1"});
+    assert_eq!(event["objectRef"], object);
+    assert_eq!(event["sourceIPs"], json!(["10.0.0.1"]));
+    let annotations = json!({"authorization.k8s.io/decision": "forbid", "authorization.k8s.io/reason": "no"});
+    assert_eq!(event["annotations"], annotations);
+    assert_eq!(event["responseStatus"]["reason"], "Unauthorized");
+    assert!(event["requestReceivedTimestamp"].as_str() <= event["stageTimestamp"].as_str());
+    assert!(!event.to_string().contains("secret"));
+}
+
+#[tokio::test]
+async fn a_request_whose_client_goes_away_leaves_an_event() {
+    let events = events(|log| drop(Entry::begin(Some(log), &ID, &request("POST", "/version", &[])))).await;
+    assert_eq!((&events[0]["verb"], &events[0]["objectRef"]), (&json!("post"), &Value::Null));
+    assert_eq!(events[0]["responseStatus"], json!({"metadata": {}, "message": "Connection closed early"}));
+}
+
+#[tokio::test]
+async fn a_panic_leaves_an_event() {
+    let events = events(|log| {
+        let panics = || {
+            let _entry = Entry::begin(Some(log), &ID, &request("GET", "/version", &[]));
+            panic!("secret");
+        };
+        std::panic::catch_unwind(AssertUnwindSafe(panics)).unwrap_err();
+    });
+    let event = &events.await[0];
+    assert_eq!((&event["stage"], &event["responseStatus"]["code"]), (&json!("Panic"), &json!(500)));
+}
+
+#[tokio::test]
+async fn forwarding_is_believed_of_a_proxy_and_of_nobody_else() {
+    let many = "9.9.9.9,".repeat(1000);
+    let forged = [("x-forwarded-for", "9.9.9.9, nonsense, ::ffff:8.8.8.8"), ("x-real-ip", "7.7.7.7")];
+    let events = events(|log| {
+        Entry::begin(Some(log), &ID, &request("GET", "/", &forged)).end(&answer(200));
+        let cases = [&forged[..], &[("x-forwarded-for", &many)], &[("x-forwarded-for", "9.9.9.9,10.0.0.1")]];
+        for headers in cases {
+            let mut entry = Entry::begin(Some(log), &ID, &request("GET", "/", headers));
+            entry.trail.is_passed_on = true;
+            entry.end(&answer(200));
+        }
+    });
+    let events = events.await;
+    assert_eq!(events[0]["sourceIPs"], json!(["10.0.0.1"]));
+    assert_eq!(events[1]["sourceIPs"], json!(["9.9.9.9", "8.8.8.8", "10.0.0.1"]));
+    assert_eq!(events[2]["sourceIPs"].as_array().unwrap().len(), MOST_HOPS + 1);
+    assert_eq!(events[3]["sourceIPs"], json!(["9.9.9.9", "10.0.0.1"]));
+}
+
+#[tokio::test]
+async fn long_headers_are_cut_and_tokens_in_a_query_are_hidden() {
+    let agent = "x".repeat(5000);
+    let events = events(|log| {
+        let request = request("GET", "/a?b=1&access_token=secret&c=2", &[("user-agent", &agent)]);
+        Entry::begin(Some(log), &ID, &request).end(&answer(404));
+    });
+    let event = &events.await[0];
+    assert_eq!(event["requestURI"], "/a?b=1&access_token=REDACTED&c=2");
+    assert_eq!(event["responseStatus"], json!({"metadata": {}, "code": 404}));
+    let agent = event["userAgent"].as_str().unwrap();
+    assert!(agent.len() == LONGEST + "...TRUNCATED".len() && agent.ends_with("...TRUNCATED"));
+}

@@ -1,0 +1,269 @@
+//! The flags of TLS, and what they must not be together.
+
+use std::path::PathBuf;
+
+use super::cipher::CipherSuite;
+use super::names::Service;
+use crate::meta::is_dns_label;
+
+pub(super) const CERT_FLAG: &str = "--tls-cert-file";
+pub(super) const KEY_FLAG: &str = "--tls-private-key-file";
+const SERVICE_FLAG: &str = "--service-name";
+const NAMESPACE_FLAG: &str = "--service-namespace";
+const INJECT_FLAG: &str = "--inject-ca-bundle";
+pub(super) const SECRET_FLAG: &str = "--cert-secret";
+/// The longest name of a Secret.
+const LONGEST_NAME: usize = 253;
+
+/// The flags of TLS.
+#[derive(Clone, Debug, clap::Args)]
+#[group(skip)]
+pub struct Options {
+    /// File with the serving certificate and its intermediates, in PEM. Re-read every minute.
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// File with the private key of --tls-cert-file, in PEM. Re-read every minute.
+    #[arg(long, value_name = "FILE")]
+    pub tls_private_key_file: Option<PathBuf>,
+    /// Folder of what is made where no certificate is given: a CA (ca.crt, ca.key) and a pair (apiserver.crt, apiserver.key).
+    #[arg(long, value_name = "FOLDER", default_value = "apiserver.local.config/certificates")]
+    pub cert_dir: PathBuf,
+    /// Secret in --service-namespace that holds CA and pair instead of --cert-dir, for several replicas. It must exist and may be empty.
+    #[arg(long, value_name = "NAME")]
+    pub cert_secret: Option<String>,
+    /// Name of the Service in front of this server. The serving certificate must carry <name>.<namespace>.svc.
+    #[arg(long, value_name = "NAME")]
+    pub service_name: Option<String>,
+    /// Namespace of the Service in front of this server.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub service_namespace: Option<String>,
+    /// Whether the CA of this server is written into spec.caBundle of its APIService. The APIService is never created.
+    #[arg(long, value_name = "BOOL", default_value_t = false, default_missing_value = "true", num_args = 0..=1,
+        require_equals = true, action = clap::ArgAction::Set)]
+    pub inject_ca_bundle: bool,
+    /// The lowest version of TLS that is spoken.
+    #[arg(long, value_name = "VERSION", value_enum, default_value_t = MinVersion::Tls12)]
+    pub tls_min_version: MinVersion,
+    /// Cipher suites of TLS 1.2, separated by commas; all that are known if not given. Those of TLS 1.3 are always on.
+    #[arg(long, value_name = "SUITES", value_enum, value_delimiter = ',')]
+    pub tls_cipher_suites: Vec<CipherSuite>,
+}
+
+/// The lowest version of TLS that is spoken. The names are the ones that kube-apiserver takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum MinVersion {
+    /// TLS 1.2 and 1.3.
+    #[value(name = "VersionTLS12")]
+    Tls12,
+    /// TLS 1.3 only.
+    #[value(name = "VersionTLS13")]
+    Tls13,
+}
+
+/// Flags of TLS that do not go together.
+#[derive(Debug, thiserror::Error)]
+pub enum FlagError {
+    /// A flag is useless without another.
+    #[error("{given} needs {missing}: {why}")]
+    Incomplete {
+        /// The flag that is there.
+        given: &'static str,
+        /// The flag that is not.
+        missing: &'static str,
+        /// What for.
+        why: &'static str,
+    },
+    /// Two flags exclude each other.
+    #[error("{one} cannot go with {other}: {why}")]
+    Contradiction {
+        /// A flag.
+        one: &'static str,
+        /// The other flag.
+        other: &'static str,
+        /// Why, and what to do.
+        why: &'static str,
+    },
+    /// There is no cluster.
+    #[error("{flag} needs a control plane: give --kubeconfig, or run in a pod with a service account")]
+    NoControlPlane {
+        /// The flag.
+        flag: &'static str,
+    },
+    /// The text cannot be the name of such an object.
+    #[error("{flag}={value}: {rule}")]
+    Name {
+        /// The flag.
+        flag: &'static str,
+        /// What was given.
+        value: String,
+        /// What a name is like.
+        rule: &'static str,
+    },
+}
+
+/// Where the pair comes from, as the flags say.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Files that somebody else keeps.
+    Files { certificate: PathBuf, key: PathBuf },
+    /// Made here, kept in a folder.
+    Folder(PathBuf),
+    /// Made here, kept in a Secret.
+    Secret { namespace: String, name: String },
+}
+
+/// What the flags come to.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) wanted: Wanted,
+    pub(super) service: Option<Service>,
+    /// The service behind the APIService whose caBundle is to be kept.
+    pub(super) inject: Option<Service>,
+}
+
+impl Options {
+    /// Judges the flags; `has_control_plane` tells whether there is a way to one.
+    pub(super) fn plan(&self, has_control_plane: bool) -> Result<Plan, FlagError> {
+        let service = self.service()?;
+        let wanted = self.wanted(service.as_ref())?;
+        let is_files = matches!(wanted, Wanted::Files { .. });
+        let inject = match (self.inject_ca_bundle, &service) {
+            (false, _) => None,
+            (true, _) if is_files => return Err(contradiction(INJECT_FLAG, CERT_FLAG, FOREIGN_CA)),
+            (true, None) => return Err(incomplete(INJECT_FLAG, SERVICE_FLAG, WHOSE_BUNDLE)),
+            (true, Some(service)) => Some(service.clone()),
+        };
+        let asks = [(inject.is_some(), INJECT_FLAG), (matches!(wanted, Wanted::Secret { .. }), SECRET_FLAG)];
+        match asks.into_iter().find(|(asked, _)| *asked && !has_control_plane) {
+            Some((_, flag)) => Err(FlagError::NoControlPlane { flag }),
+            None => Ok(Plan { wanted, service, inject }),
+        }
+    }
+
+    fn service(&self) -> Result<Option<Service>, FlagError> {
+        match (&self.service_name, &self.service_namespace) {
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(incomplete(SERVICE_FLAG, NAMESPACE_FLAG, BOTH)),
+            (None, Some(_)) => Err(incomplete(NAMESPACE_FLAG, SERVICE_FLAG, BOTH)),
+            (Some(name), Some(namespace)) => {
+                let rule = "it must be a DNS label: at most 63 lower case letters, digits and dashes";
+                for (flag, value) in [(SERVICE_FLAG, name), (NAMESPACE_FLAG, namespace)] {
+                    if !is_dns_label(value) {
+                        return Err(FlagError::Name { flag, value: value.clone(), rule });
+                    }
+                }
+                Ok(Some(Service { namespace: namespace.clone(), name: name.clone() }))
+            }
+        }
+    }
+
+    fn wanted(&self, service: Option<&Service>) -> Result<Wanted, FlagError> {
+        let Self { tls_cert_file, tls_private_key_file, cert_dir, cert_secret, .. } = self;
+        let wanted = match (tls_cert_file.clone(), tls_private_key_file.clone()) {
+            (Some(certificate), Some(key)) => Wanted::Files { certificate, key },
+            (None, None) => Wanted::Folder(cert_dir.clone()),
+            (Some(_), None) => return Err(incomplete(CERT_FLAG, KEY_FLAG, A_PAIR)),
+            (None, Some(_)) => return Err(incomplete(KEY_FLAG, CERT_FLAG, A_PAIR)),
+        };
+        match (cert_secret, wanted, service) {
+            (None, wanted, _) => Ok(wanted),
+            (Some(_), Wanted::Files { .. }, _) => Err(contradiction(SECRET_FLAG, CERT_FLAG, TWO_PAIRS)),
+            (Some(_), _, None) => Err(incomplete(SECRET_FLAG, NAMESPACE_FLAG, "the Secret lies there")),
+            (Some(name), _, Some(_)) if !is_name(name) => {
+                let rule = "it must be the name of a Secret: lower case letters, digits, dashes and dots";
+                Err(FlagError::Name { flag: SECRET_FLAG, value: name.clone(), rule })
+            }
+            (Some(name), _, Some(service)) => {
+                Ok(Wanted::Secret { namespace: service.namespace.clone(), name: name.clone() })
+            }
+        }
+    }
+}
+
+const A_PAIR: &str = "a certificate and its key are given together or not at all";
+const BOTH: &str = "a Service has a name and a namespace";
+const TWO_PAIRS: &str = "there is one serving pair, either in files or in the Secret";
+const WHOSE_BUNDLE: &str = "only the APIService that points at this server's own Service is changed";
+const FOREIGN_CA: &str = "the CA behind the files is not known to this server; let the one who makes them set \
+                          spec.caBundle, as cert-manager does with the annotation cert-manager.io/inject-ca-from";
+
+fn incomplete(given: &'static str, missing: &'static str, why: &'static str) -> FlagError {
+    FlagError::Incomplete { given, missing, why }
+}
+
+fn contradiction(one: &'static str, other: &'static str, why: &'static str) -> FlagError {
+    FlagError::Contradiction { one, other, why }
+}
+
+fn is_name(text: &str) -> bool {
+    text.len() <= LONGEST_NAME && text.split('.').all(is_dns_label)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, FromArgMatches};
+
+    use super::*;
+
+    fn parsed(flags: &[&str]) -> Result<Options, clap::Error> {
+        let command = Options::augment_args(clap::Command::new("serve"));
+        let matches = command.try_get_matches_from([&["serve"], flags].concat())?;
+        Options::from_arg_matches(&matches)
+    }
+
+    fn planned(flags: &[&str]) -> Result<Plan, String> {
+        parsed(flags).unwrap().plan(true).map_err(|error| error.to_string())
+    }
+
+    const SERVICE: [&str; 2] = ["--service-name=images", "--service-namespace=registry"];
+
+    #[test]
+    fn what_cannot_go_together_is_named() {
+        let files = ["--tls-cert-file=a", "--tls-private-key-file=b"];
+        let cases: [(Vec<&str>, &str); 10] = [
+            (vec!["--tls-cert-file=a"], "--tls-cert-file needs --tls-private-key-file"),
+            (vec!["--tls-private-key-file=b"], "--tls-private-key-file needs --tls-cert-file"),
+            (vec!["--service-name=a"], "--service-name needs --service-namespace"),
+            (vec!["--service-namespace=a"], "--service-namespace needs --service-name"),
+            (vec!["--service-name=a.b", "--service-namespace=c"], "--service-name=a.b: it must be a DNS label"),
+            (vec!["--cert-secret=a"], "--cert-secret needs --service-namespace"),
+            (vec!["--inject-ca-bundle"], "--inject-ca-bundle needs --service-name"),
+            ([&SERVICE[..], &["--cert-secret=A"]].concat(), "--cert-secret=A: it must be the name of a Secret"),
+            ([&SERVICE[..], &files, &["--cert-secret=a"]].concat(), "--cert-secret cannot go with --tls-cert-file"),
+            ([&SERVICE[..], &files, &["--inject-ca-bundle"]].concat(), "--inject-ca-bundle cannot go with"),
+        ];
+        for (flags, expected) in cases {
+            let error = planned(&flags).unwrap_err();
+            assert!(error.starts_with(expected), "{flags:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn secret_and_injection_need_a_control_plane() {
+        for flag in ["--cert-secret=a", "--inject-ca-bundle"] {
+            let options = parsed(&[&SERVICE[..], &[flag]].concat()).unwrap();
+            let error = options.plan(false).unwrap_err().to_string();
+            assert!(error.contains("needs a control plane: give --kubeconfig"), "{error}");
+            options.plan(true).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_flags_say_where_the_pair_lies() {
+        assert_eq!(planned(&["--cert-dir=c"]).unwrap().wanted, Wanted::Folder("c".into()));
+        let plan = planned(&[&SERVICE[..], &["--cert-secret=a.b", "--inject-ca-bundle=true"]].concat()).unwrap();
+        assert_eq!(plan.wanted, Wanted::Secret { namespace: "registry".into(), name: "a.b".into() });
+        assert_eq!((plan.inject.clone(), plan.inject), (plan.service, Some(Service::new("registry", "images"))));
+        assert!(planned(&[&SERVICE[..], &["--inject-ca-bundle=false"]].concat()).unwrap().inject.is_none());
+    }
+
+    #[test]
+    fn cipher_suites_have_the_names_of_go_and_unknown_ones_are_refused_with_a_list() {
+        let known = "--tls-cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_AES_128_GCM_SHA256";
+        assert_eq!(parsed(&[known]).unwrap().tls_cipher_suites.len(), 2);
+        for unknown in ["TLS_RSA_WITH_3DES_EDE_CBC_SHA", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", "x", ""] {
+            let error = parsed(&[&format!("--tls-cipher-suites={unknown}")]).unwrap_err().to_string();
+            assert!(error.contains("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The serving certificate as a part of the server: opened with what the flags say, kept current, measured, checked
+//! against the Service that it is for, and its CA made known to kube-apiserver.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use kube::Client;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use super::certificate::{Reload, ServingCertificate, Source};
+use super::error::CertificateError;
+use super::names::{self, Service};
+use super::options::{FlagError, Options, Plan, Wanted};
+use crate::api::{GROUP, VERSION};
+use crate::cluster::registration::{Registration, ServiceReference};
+use crate::telemetry::metrics::{Certificate, Metrics};
+
+/// How long until the control plane is asked again for a Secret that could not be read.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// The serving certificate with all that is done for it.
+pub struct Serving {
+    /// What handshakes resolve to.
+    pub certificate: Arc<ServingCertificate>,
+    service: Option<Service>,
+    registration: Option<Registration>,
+    metrics: Arc<Metrics>,
+}
+
+impl Serving {
+    /// Opens the certificate that the flags ask for. Waits, and says for what, while the Secret of --cert-secret cannot
+    /// be read.
+    ///
+    /// # Errors
+    /// Flags that do not go together, and a certificate that cannot be used or made.
+    pub async fn open(
+        options: &Options,
+        control_plane: Option<Client>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, CertificateError> {
+        let Plan { wanted, service, inject } = options.plan(control_plane.is_some())?;
+        let names = names::wanted(service.as_ref());
+        let source = match (wanted, &control_plane) {
+            (Wanted::Files { certificate, key }, _) => Source::files(certificate, key),
+            (Wanted::Folder(directory), _) => Source::folder(directory, names),
+            (Wanted::Secret { namespace, name }, Some(client)) => {
+                Source::secret(client.clone(), namespace, name, names)
+            }
+            (Wanted::Secret { .. }, None) => {
+                return Err(FlagError::NoControlPlane { flag: super::options::SECRET_FLAG }.into());
+            }
+        };
+        let certificate = Arc::new(open(source).await?);
+        let registration = inject.zip(control_plane).map(|(Service { namespace, name }, client)| {
+            let service = ServiceReference { namespace, name };
+            Registration::new(client, format!("{VERSION}.{GROUP}"), service, certificate.bundle())
+        });
+        let this = Self { certificate, service, registration, metrics };
+        this.check();
+        this.measure();
+        Ok(this)
+    }
+
+    /// The CAs that clients are to trust, in PEM, now and after each change. Empty where nobody knows them.
+    pub fn ca_bundle(&self) -> watch::Receiver<Bytes> {
+        self.certificate.bundle()
+    }
+
+    /// Keeps the certificate current with a look every `interval`, and the caBundle of the APIService. Runs until it
+    /// is dropped.
+    pub async fn keep_current(mut self, interval: Duration) {
+        let registration = self.registration.take();
+        let register = async {
+            match registration {
+                Some(registration) => registration.keep().await,
+                None => std::future::pending().await,
+            }
+        };
+        let reload = async {
+            loop {
+                tokio::time::sleep(interval).await;
+                self.reload().await;
+            }
+        };
+        tokio::join!(register, reload);
+    }
+
+    async fn reload(&self) {
+        match self.certificate.reload(Timestamp::now()).await {
+            Reload::Unchanged => {}
+            Reload::Replaced { ends } => {
+                info!(file = %self.certificate.path().display(), %ends, "serving a new certificate");
+                self.check();
+            }
+            Reload::Refused(error) => warn!(%error, "no new serving certificate, the present one stays"),
+        }
+        self.measure();
+    }
+
+    fn measure(&self) {
+        self.metrics.certificate_ends(Certificate::Serving, self.certificate.ends());
+        if let Some(ends) = self.certificate.authority_ends() {
+            self.metrics.certificate_ends(Certificate::ServingCa, ends);
+        }
+    }
+
+    /// Tells what clients will refuse. The server goes on: the certificate may be replaced while it runs.
+    fn check(&self) {
+        let (file, ends) = (self.certificate.path().display(), self.certificate.ends());
+        if ends < Timestamp::now() {
+            error!(%file, %ends, "the serving certificate has ended: clients refuse it, put a new one there");
+        }
+        let Some(needed) = self.service.as_ref().map(Service::verified_name) else { return };
+        let leaf = self.certificate.leaf();
+        if !names::serves(&leaf, &needed) {
+            let carried = names::carried(&leaf).join(", ");
+            error!(
+                %file, needed, carried,
+                "the serving certificate is not for the Service of this server, so kube-apiserver will refuse it: issue one \
+                 that has the needed name among its subject alternative names (the common name does not count), or correct \
+                 --service-name and --service-namespace"
+            );
+        }
+    }
+}
+
+async fn open(source: Source) -> Result<ServingCertificate, CertificateError> {
+    let mut told = None;
+    loop {
+        match ServingCertificate::open(source.clone(), Timestamp::now()).await {
+            Err(error) if error.may_pass() => {
+                let reason = error.to_string();
+                if told.as_ref() != Some(&reason) {
+                    warn!(%error, "waiting for the serving certificate");
+                }
+                told = Some(reason);
+                tokio::time::sleep(RETRY).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! `check` without a cluster: what it says of flags, certificate and store, and how it ends.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitStatus;
+
+use crate::child::{Output, Running};
+use crate::support::process::Server;
+
+/// What `check` prints for a folder like that of a server, and how it ends.
+async fn check(folder: &Path, more: &[&str]) -> (ExitStatus, String) {
+    let at = |flag: &str, name: &str| format!("{flag}={}", folder.join(name).display());
+    let mut arguments = vec!["check".to_owned(), "--authorization-mode=AlwaysAllow".into()];
+    arguments.extend([at("--token-auth-file", "tokens.csv"), at("--data-dir", "data"), at("--cert-dir", "certs")]);
+    arguments.extend(more.iter().map(|&flag| flag.to_owned()));
+    Running::start(arguments, Output::Printed).end().await
+}
+
+#[tokio::test]
+async fn all_is_well_beside_a_running_server_and_after_it() {
+    let mut server = Server::start(&[]).await;
+    let (status, text) = check(&server.folder(), &[]).await;
+    assert!(status.success(), "{text}");
+    assert!(text.contains("ok    store: ") && text.contains("is in use: a server is running on it"), "{text}");
+    assert!(text.contains("ok    serving certificate: it is for localhost"), "{text}");
+    server.terminate().await;
+    let (status, text) = check(&server.folder(), &[]).await;
+    assert!(status.success() && text.contains("can be opened and read"), "{text}");
+}
+
+#[tokio::test]
+async fn nothing_is_made_by_looking() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    fs::write(folder.path().join("tokens.csv"), "secret,admin,1\n").expect("the file can be written");
+    let (status, text) = check(folder.path(), &[]).await;
+    assert!(status.success(), "{text}");
+    assert_eq!(text.matches("the server makes").count(), 2, "{text}");
+    assert_eq!(fs::read_dir(folder.path()).expect("the folder is there").count(), 1);
+}
+
+#[tokio::test]
+async fn whatever_is_wrong_is_told_and_ends_with_1() {
+    let mut server = Server::start(&[]).await;
+    server.terminate().await;
+    let folder = server.folder();
+    fs::write(folder.join("data/store.redb"), "").expect("the store can be damaged");
+    let pair = ["apiserver.crt", "apiserver.key"].map(|name| folder.join("certs").join(name).display().to_string());
+    let files = [format!("--tls-cert-file={}", pair[0]), format!("--tls-private-key-file={}", pair[1])];
+    let service = ["--service-name=images", "--service-namespace=registry", &files[0], &files[1]];
+    let (status, text) = check(&folder, &service).await;
+    assert_eq!(status.code(), Some(1), "{text}");
+    assert!(text.contains("and not for images.registry.svc\n      -> issue one with that"), "{text}");
+    assert!(text.contains("WRONG store: ") && text.contains("is an empty file"), "{text}");
+    let (status, text) = check(&folder, &["--anonymous-auth=true"]).await;
+    assert_eq!(status.code(), Some(1));
+    assert!(text.contains("WRONG flags: --anonymous-auth=true"), "{text}");
+}
