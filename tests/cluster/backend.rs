@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -54,6 +54,8 @@ impl Prepared {
             format!("--secure-port={port}"),
             format!("--data-dir={}", path("data")),
             format!("--cert-dir={}", path("certs")),
+            format!("--service-name={SERVICE}"),
+            format!("--service-namespace={SERVER}"),
             "--internal-registry-hostname=image-registry.openshift-image-registry.svc:5000".to_owned(),
             "--shutdown-delay-duration=0s".to_owned(),
             "--logging-format=json".to_owned(),
@@ -73,10 +75,6 @@ impl Prepared {
             let Authorities { backend: present, next_backend: next, .. } = &plane.authorities;
             backend.trusted = Some(present.pem() + &next.pem());
             backend.show(&certificate_by(present));
-        }
-        if matches!(certificate, Certificate::OwnCa) {
-            arguments.push(format!("--service-name={SERVICE}"));
-            arguments.push(format!("--service-namespace={SERVER}"));
         }
         backend.arguments = arguments;
         Self(backend)
@@ -148,6 +146,15 @@ impl Backend {
     /// Whether the process has ended by itself.
     pub(crate) fn has_ended(&self) -> bool {
         self.child.as_ref().is_none_or(|child| child.end().is_some())
+    }
+
+    /// Runs `check` with the flags of the server, some of them replaced: whether it finds all well, and what it prints.
+    pub(crate) fn check(&self, flags: &[&str]) -> (bool, String) {
+        let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
+        let kept = self.arguments[1..].iter().filter(|own| flags.iter().all(|flag| name(flag) != name(own)));
+        let program = env!("CARGO_BIN_EXE_imagestream-apiserver");
+        let run = Command::new(program).arg("check").args(kept).args(flags).output().expect("check can be run");
+        (run.status.success(), String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned())
     }
 
     /// Waits until the server says that it is ready.

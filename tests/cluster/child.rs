@@ -16,7 +16,7 @@ exec 3<&0
 child=$!
 { while read -r signal; do kill -"$signal" $child; done; kill -KILL $child; } <&3 2>/dev/null &
 reader=$!
-wait $child
+wait $child 2>/dev/null
 code=$?
 kill $reader 2>/dev/null
 [ -z "$FOLDER" ] || rm -rf "$FOLDER"

@@ -14,6 +14,7 @@ mod wait;
 
 mod aggregation;
 mod credentials;
+mod diagnosis;
 mod installation;
 mod manifests;
 mod namespaces;
