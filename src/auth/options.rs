@@ -181,7 +181,7 @@ impl Options {
             let life = self.authentication_token_webhook_cache_ttl;
             TokenReviews::new(clients.authentication.clone(), life, metrics.clone())
         });
-        let (trusted, keeper) = self.trust_source(cluster).open(now)?;
+        let (trusted, keeper) = self.trust_source(cluster).open(now, metrics.clone())?;
         Ok((Authenticator::new(tokens, reviews, trusted, metrics.clone()), keeper))
     }
 

@@ -17,6 +17,7 @@ use super::cluster_trust::{self, NAME, NAMESPACE};
 use super::front_proxy::{FrontProxy, HeaderNames};
 use super::trust::Trust;
 use crate::cluster::follow::{self, Subject};
+use crate::telemetry::metrics::{Certificate, Metrics};
 
 /// Where trust comes from.
 #[derive(Default)]
@@ -86,7 +87,11 @@ impl TrustSource {
     ///
     /// # Errors
     /// A file that cannot be used, with its flag.
-    pub fn open(self, now: UnixTime) -> Result<(watch::Receiver<Trusted>, TrustKeeper), TrustFileError> {
+    pub fn open(
+        self,
+        now: UnixTime,
+        metrics: Arc<Metrics>,
+    ) -> Result<(watch::Receiver<Trusted>, TrustKeeper), TrustFileError> {
         let Self { client_ca_file, front_proxy, lookup } = self;
         let awaited = matches!(lookup, Lookup::Required(_)).then(|| format!("waiting for {}", SUBJECT.what));
         let client = match lookup {
@@ -96,9 +101,10 @@ impl TrustSource {
         let files = Files { client_ca_file, front_proxy };
         let from_files = files.read(now)?;
         let trust = Arc::new(joined(&from_files, &Trust::default()));
+        measure(&trust, &metrics);
         let (sender, receiver) = watch::channel(Trusted { trust, awaited });
         let (from_cluster, said, told) = (Trust::default(), None, Vec::new());
-        Ok((receiver, TrustKeeper { files, client, from_files, from_cluster, said, told, sender }))
+        Ok((receiver, TrustKeeper { files, client, from_files, from_cluster, said, told, sender, metrics }))
     }
 }
 
@@ -113,6 +119,7 @@ pub struct TrustKeeper {
     /// The faults that were told last.
     told: Vec<String>,
     sender: watch::Sender<Trusted>,
+    metrics: Arc<Metrics>,
 }
 
 impl TrustKeeper {
@@ -176,6 +183,7 @@ impl TrustKeeper {
         self.sender.send_if_modified(|trusted| {
             let is_new = !trusted.trust.is_same(&next);
             if is_new {
+                measure(&next, &self.metrics);
                 info!(trust = %next, "certificates of clients are judged by new authorities");
                 trusted.trust = Arc::new(next);
             }
@@ -206,6 +214,18 @@ impl Files {
             }),
         };
         Ok(Trust { clients: clients.map(Arc::new), front_proxy: front_proxy.map(Arc::new) })
+    }
+}
+
+/// Tells when the authorities end.
+fn measure(trust: &Trust, metrics: &Metrics) {
+    let proxies = trust.front_proxy.as_ref().map(|proxy| &proxy.authority);
+    for (which, authority) in [(Certificate::ClientCa, trust.clients.as_deref()), (Certificate::FrontProxyCa, proxies)]
+    {
+        let end = authority.and_then(Authority::ends).and_then(|end| i64::try_from(end.as_secs()).ok());
+        if let Some(end) = end.and_then(|end| jiff::Timestamp::from_second(end).ok()) {
+            metrics.certificate_ends(which, end);
+        }
     }
 }
 

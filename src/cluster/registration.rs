@@ -190,8 +190,8 @@ impl Registration {
                 false
             }
             Changed::Outdated => {
-                work.patience.not_before = now + self.pauses.first;
-                true
+                work.known = Known::Nothing;
+                false
             }
             Changed::Refused(reason) => {
                 if work.says(&reason) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
+use kube::Client;
 use rustls::pki_types::UnixTime;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -30,8 +31,8 @@ pub use options::Options;
 use self::access::Access;
 use self::audit::AuditLog;
 use self::shutdown::{Phase, Shutdown};
-use crate::auth::{OpenPaths, Trusted};
-use crate::cluster::Namespaces;
+use crate::auth::{self, OpenPaths, Trusted};
+use crate::cluster::{Clients, Namespaces};
 use crate::resources::{self, Catalog};
 use crate::store::Store;
 use crate::store::embedded::{self, Embedded};
@@ -74,55 +75,31 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         audit,
         shutdown: ending,
     } = options;
-    let metrics = Arc::new(Metrics::new());
+    let (metrics, shutdown, mut background) = (Arc::new(Metrics::new()), Shutdown::new(), JoinSet::new());
     let audit = AuditLog::open(&audit, &metrics)?;
     let clients = cluster.connect(access.may_join_cluster()).await?;
-    let authorizer = access.authorizer(clients.as_ref(), &metrics)?;
-    let (authenticator, trust) = access.authenticator(clients.as_ref(), &metrics, UnixTime::now())?;
+    let access = open_access(&access, clients.as_ref(), &metrics, &mut background)?;
     let listener = listen::bind(listen.bind_address, listen.secure_port).await?;
     let address = listener.local_addr().context("the address of the listening socket is not known")?;
+    let trusted = access.authenticator.trusted();
     let control_plane = clients.as_ref().map(|clients| clients.general.clone());
-    let serving_certificate = tls::Serving::open(&tls, control_plane, metrics.clone()).await?;
-    let certificate = serving_certificate.certificate.clone();
-    let (config, hints) = tls_configurations(&tls, certificate.clone(), authenticator.trusted())?;
+    let (certificate, tls) = open_tls(&tls, control_plane.clone(), trusted.clone(), &metrics, &mut background).await?;
     let store = open_store(storage).await?;
+    background.spawn(compaction::run(store.clone(), compaction));
     let catalog = Arc::new(Catalog::new(&store, (&registries).into()));
-    let shutdown = Shutdown::new();
-    let mut background = JoinSet::new();
-    let namespaces = match clients {
-        Some(clients) => {
-            let (namespaces, following) = Namespaces::of(clients.general);
-            background.spawn(following);
-            namespaces
-        }
-        None => Namespaces::all(),
-    };
-    let api = resources::all(&catalog, namespaces);
-    let health = health::Health { store: store.clone(), shutdown: shutdown.clone(), trusted: authenticator.trusted() };
-    let app = app::App {
+    let api = resources::all(&catalog, follow_namespaces(control_plane, &mut background));
+    let app = Arc::new(app::App {
         documents: documents::Documents::new(&api),
         api,
-        access: Access {
-            authenticator,
-            authorizer,
-            serves_anonymous: access.serves_anonymous(),
-            open: OpenPaths::new(&access.authorization_always_allow_paths),
-        },
+        access,
         in_flight: inflight::InFlight::new(in_flight, &metrics),
-        health,
+        health: health::Health { store, shutdown: shutdown.clone(), trusted },
         audit,
         metrics,
         request_timeout,
-    };
-    let path = certificate.path().to_owned();
-    background.spawn(compaction::run(store, compaction));
-    background.spawn(serving_certificate.keep_current(CERTIFICATE_INTERVAL));
-    background.spawn(trust.run());
-    background.spawn(hints);
+    });
     let limits = listen::Limits { drain: request_timeout, ..listen::Limits::default() };
-    let app = Arc::new(app);
-    let service = router::service(app.clone());
-    let serving = listen::serve(listener, config, service, limits, shutdown.clone());
+    let serving = listen::serve(listener, tls, router::service(app.clone()), limits, shutdown.clone());
     let end = shutdown.clone();
     let serving = tokio::spawn(async move {
         serving.await;
@@ -137,7 +114,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         async move { shutdown.conduct(ending.shutdown_delay_duration).await }
     });
     tracing::info!(%address, "serving");
-    Ok(Running { address, certificate: path, catalog, shutdown, serving })
+    Ok(Running { address, certificate, catalog, shutdown, serving })
 }
 
 impl Running {
@@ -153,27 +130,59 @@ impl Running {
     }
 }
 
-/// The configuration of handshakes, and the work that keeps its hints current: clients in Go show no certificate whose
-/// issuer is not among them.
-fn tls_configurations(
+/// Who may do what here; what certificates are trusted is followed in the background.
+fn open_access(
+    options: &auth::Options,
+    clients: Option<&Clients>,
+    metrics: &Arc<Metrics>,
+    background: &mut JoinSet<()>,
+) -> anyhow::Result<Access> {
+    let authorizer = options.authorizer(clients, metrics)?;
+    let (authenticator, trust) = options.authenticator(clients, metrics, UnixTime::now())?;
+    background.spawn(trust.run());
+    let serves_anonymous = options.serves_anonymous();
+    let open = OpenPaths::new(&options.authorization_always_allow_paths);
+    Ok(Access { authenticator, authorizer, serves_anonymous, open })
+}
+
+/// Which namespaces there are, as the cluster has them, if there is one.
+fn follow_namespaces(control_plane: Option<Client>, background: &mut JoinSet<()>) -> Namespaces {
+    let Some(client) = control_plane else {
+        return Namespaces::all();
+    };
+    let (namespaces, following) = Namespaces::of(client);
+    background.spawn(following);
+    namespaces
+}
+
+/// The file of the certificate that is shown, and the configuration of handshakes. Both are kept current in the background.
+///
+/// The configuration names the authorities of clients: those in Go show no certificate whose issuer is not among them.
+async fn open_tls(
     options: &tls::Options,
-    certificate: Arc<tls::ServingCertificate>,
+    control_plane: Option<Client>,
     mut trusted: watch::Receiver<Trusted>,
-) -> anyhow::Result<(watch::Receiver<Arc<rustls::ServerConfig>>, impl Future<Output = ()> + use<>)> {
+    metrics: &Arc<Metrics>,
+    background: &mut JoinSet<()>,
+) -> anyhow::Result<(PathBuf, watch::Receiver<Arc<rustls::ServerConfig>>)> {
+    let serving = tls::Serving::open(options, control_plane, metrics.clone()).await?;
+    let certificate = serving.certificate.clone();
+    let path = certificate.path().to_owned();
+    background.spawn(serving.keep_current(CERTIFICATE_INTERVAL));
     let protocol = tls::Protocol::from_options(options).context("TLS cannot be set up")?;
     let configured =
         move |trusted: &Trusted| tls::server_config(certificate.clone(), &protocol, trusted.trust.subjects());
     let config = configured(&trusted.borrow_and_update()).context("TLS cannot be set up")?;
     let (sender, receiver) = watch::channel(Arc::new(config));
-    let hints = async move {
+    background.spawn(async move {
         while trusted.changed().await.is_ok() {
             match configured(&trusted.borrow_and_update()) {
                 Ok(config) => drop(sender.send_replace(Arc::new(config))),
                 Err(error) => tracing::error!(%error, "TLS cannot be set up with new authorities of clients"),
             }
         }
-    };
-    Ok((receiver, hints))
+    });
+    Ok((path, receiver))
 }
 
 async fn open_store(storage: options::Storage) -> anyhow::Result<Arc<dyn Store>> {

@@ -71,11 +71,12 @@ fn filter(verbosity: u8, environment: Option<String>) -> Result<EnvFilter, LogEr
     }
 }
 
-/// Libraries stay at info: their inner workings drown ours.
+/// Libraries stay at info: their inner workings drown ours. The client of the control plane tells of each attempt during an
+/// outage, of which we tell once.
 fn directives(verbosity: u8) -> &'static str {
     match verbosity {
-        0..=1 => "info",
-        2..=4 => "info,imagestream_apiserver=debug",
+        0..=1 => "info,kube_runtime=error,kube_client=error",
+        2..=4 => "info,kube_runtime=error,kube_client=error,imagestream_apiserver=debug",
         5.. => "info,imagestream_apiserver=trace",
     }
 }
@@ -86,8 +87,9 @@ mod tests {
 
     #[test]
     fn verbosity_follows_kubernetes_for_our_own_lines_only() {
-        for (verbosity, expected) in [(0, "info"), (1, "info")] {
-            assert_eq!(filter(verbosity, None).unwrap().to_string(), expected);
+        for verbosity in [0, 1] {
+            let filter = filter(verbosity, None).unwrap().to_string();
+            assert!(!filter.contains("imagestream_apiserver") && filter.contains("kube_runtime=error"), "{filter}");
         }
         for (verbosity, level) in [(2, "debug"), (4, "debug"), (5, "trace"), (10, "trace")] {
             let filter = filter(verbosity, None).unwrap().to_string();
@@ -99,7 +101,7 @@ mod tests {
     #[test]
     fn the_environment_overrides_the_flag_unless_it_is_empty() {
         assert_eq!(filter(9, Some("warn".into())).unwrap().to_string(), "warn");
-        assert_eq!(filter(0, Some(String::new())).unwrap().to_string(), "info");
+        assert!(filter(0, Some(String::new())).unwrap().to_string().contains("info"));
     }
 
     #[test]
