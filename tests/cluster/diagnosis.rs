@@ -56,6 +56,6 @@ async fn check_names_what_is_wrong() {
     finds(&backend, &[], &["APIService", "not there"]).await;
 
     plane.stop_kube_apiserver();
-    finds(&backend, &[], &["cannot be reached"]).await;
+    finds(&backend, &[], &["control plane", "Connection refused"]).await;
     plane.start_kube_apiserver().await.expect("kube-apiserver starts again");
 }
