@@ -15,7 +15,7 @@ COPY benches benches
 RUN touch src/main.rs src/lib.rs && cargo build --locked --release
 # Fails the build where the binary would need a library that the image below does not have.
 RUN ! readelf --dynamic target/release/imagestream-apiserver | grep NEEDED && mkdir -p /image/data \
-    && cp target/release/imagestream-apiserver /image/
+    && strip --strip-debug -o /image/imagestream-apiserver target/release/imagestream-apiserver
 
 FROM scratch
 COPY --from=build /image/imagestream-apiserver /imagestream-apiserver
