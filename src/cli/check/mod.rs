@@ -13,6 +13,7 @@ use clap::Args;
 use self::finding::{Finding, Report};
 use crate::cluster::Clients;
 use crate::server::Options;
+use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
 
 /// Flags of `check`: those of `serve`.
@@ -20,6 +21,8 @@ use crate::telemetry::metrics::Metrics;
 pub(super) struct Check {
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    log: log::Options,
 }
 
 impl Check {
@@ -28,6 +31,7 @@ impl Check {
     /// # Errors
     /// Something is wrong.
     pub(super) async fn run(self) -> anyhow::Result<()> {
+        log::init(self.log.verbosity, self.log.logging_format)?;
         let mut report = Report::default();
         let clients = self.flags(&mut report).await;
         if let Some(clients) = &clients {
