@@ -35,7 +35,10 @@ pub fn collection<K>(api: Api<K>, subject: Subject) -> impl Stream<Item = Result
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    tell_once(watcher::watcher(api, watcher::Config::default()).backoff(Pauses::default()), subject)
+    // `Init` only tells that a list is asked for, which is no sign of life: it must neither end an outage nor its pauses.
+    let events = watcher::watcher(api, watcher::Config::default())
+        .filter(|event| std::future::ready(!matches!(event, Ok(Event::Init))));
+    tell_once(events.backoff(Pauses::default()), subject)
 }
 
 fn tell_once<T: Send>(

@@ -101,10 +101,10 @@ impl Followed {
             match event {
                 Ok(Event::Apply(namespace)) => drop(known.insert(name_of(&namespace), state_of(&namespace))),
                 Ok(Event::Delete(namespace)) => drop(known.remove(&name_of(&namespace))),
-                Ok(Event::Init) => listed.clear(),
                 Ok(Event::InitApply(namespace)) => drop(listed.insert(name_of(&namespace), state_of(&namespace))),
                 Ok(Event::InitDone) => *known = std::mem::take(&mut listed),
-                Err(_) => {}
+                // Whatever was listed so far is listed again.
+                Ok(Event::Init) | Err(_) => listed.clear(),
             }
         }
     }

@@ -7,7 +7,7 @@ use http::Method;
 use rustls::pki_types::UnixTime;
 
 use super::listen::Peer;
-use crate::auth::{Authenticator, Authorizer, Decision, Identity, OpenPaths, Refusal, User, Wish};
+use crate::auth::{Attributes, Authenticator, Authorizer, Decision, Identity, OpenPaths, Refusal, User, Wish};
 use crate::meta::Status;
 use crate::rest::query::Query;
 use crate::rest::request_info;
@@ -84,7 +84,11 @@ impl Access {
         trail: &mut Trail,
     ) -> Result<(), Refusal> {
         let Some(user) = trail.effective().cloned() else {
-            return Ok(());
+            // Paths can be open to everybody, resources never.
+            return match request_info::attributes(method, path, query) {
+                Some(Attributes::Path { path, .. }) if self.open.contain(&path) => Ok(()),
+                _ => Err(Status::unauthorized().into()),
+            };
         };
         if self.authorizer.lets_do_everything(&user) {
             trail.decision = Some(Decision::Allowed);

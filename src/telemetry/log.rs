@@ -75,9 +75,9 @@ fn filter(verbosity: u8, environment: Option<String>) -> Result<EnvFilter, LogEr
 /// outage, of which we tell once.
 fn directives(verbosity: u8) -> &'static str {
     match verbosity {
-        0..=1 => "info,kube_runtime=error,kube_client=error",
-        2..=4 => "info,kube_runtime=error,kube_client=error,imagestream_apiserver=debug",
-        5.. => "info,imagestream_apiserver=trace",
+        0..=1 => "info,kube_runtime=off,kube_client=off",
+        2..=4 => "info,kube_runtime=off,kube_client=off,imagestream_apiserver=debug",
+        5.. => "info,kube_runtime=off,kube_client=off,imagestream_apiserver=trace",
     }
 }
 
