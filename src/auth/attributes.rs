@@ -10,7 +10,7 @@ use super::User;
 use crate::meta::{Details, Status, field};
 
 /// What somebody wants to do.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Attributes {
     /// Something with objects.
     Resource(Box<ResourceAction>),
@@ -24,7 +24,7 @@ pub enum Attributes {
 }
 
 /// What somebody wants to do with objects.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ResourceAction {
     /// The verb; empty for methods that are none.
     pub verb: String,
@@ -41,9 +41,20 @@ pub struct ResourceAction {
     /// The name of the object; empty where several are meant, or a new one.
     pub name: String,
     /// What a list selects by fields.
-    pub fields: Vec<FieldSelectorRequirement>,
+    pub fields: Vec<Requirement>,
     /// What a list selects by labels.
-    pub labels: Vec<LabelSelectorRequirement>,
+    pub labels: Vec<Requirement>,
+}
+
+/// One demand of a selector.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Requirement {
+    /// The field or label.
+    pub key: String,
+    /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
+    pub operator: &'static str,
+    /// What it is compared with; none for the last two.
+    pub values: Option<Vec<String>>,
 }
 
 impl Attributes {
@@ -72,14 +83,33 @@ impl Attributes {
                     subresource: some(subresource),
                     namespace: some(namespace),
                     name: some(name),
-                    field_selector: (!fields.is_empty())
-                        .then(|| FieldSelectorAttributes { requirements: Some(fields.clone()), raw_selector: None }),
-                    label_selector: (!labels.is_empty())
-                        .then(|| LabelSelectorAttributes { requirements: Some(labels.clone()), raw_selector: None }),
+                    field_selector: (!fields.is_empty()).then(|| FieldSelectorAttributes {
+                        requirements: Some(fields.iter().map(Requirement::of_field).collect()),
+                        raw_selector: None,
+                    }),
+                    label_selector: (!labels.is_empty()).then(|| LabelSelectorAttributes {
+                        requirements: Some(labels.iter().map(Requirement::of_label).collect()),
+                        raw_selector: None,
+                    }),
                 });
             }
         }
         spec
+    }
+
+    /// About how many bytes it takes to tell what it is.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Path { path, verb } => path.len() + verb.len(),
+            Self::Resource(action) => {
+                let ResourceAction { verb, group, version, resource, subresource, namespace, name, fields, labels } =
+                    &**action;
+                let texts = [verb, group, version, resource, subresource, namespace, name].map(String::len);
+                let values = |each: &Requirement| each.values.iter().flatten().map(String::len).sum::<usize>();
+                let selected = fields.iter().chain(labels).map(|each| each.key.len() + values(each));
+                texts.into_iter().chain(selected).sum()
+            }
+        }
     }
 
     /// The 403 for a user who may not do this; `reason` is what those say who decided it.
@@ -110,6 +140,18 @@ impl Attributes {
         let what = if reason.is_empty() { what } else { format!("{what}: {reason}") };
         let escaped = what.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         Status::forbidden(format!("{about}: {escaped}")).with_details(details)
+    }
+}
+
+impl Requirement {
+    fn of_field(&self) -> FieldSelectorRequirement {
+        let Self { key, operator, values } = self.clone();
+        FieldSelectorRequirement { key, operator: operator.into(), values }
+    }
+
+    fn of_label(&self) -> LabelSelectorRequirement {
+        let Self { key, operator, values } = self.clone();
+        LabelSelectorRequirement { key, operator: operator.into(), values }
     }
 }
 

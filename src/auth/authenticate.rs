@@ -1,7 +1,7 @@
 //! Who are you: all the ways in which a request can prove it, in the order of Kubernetes.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use http::HeaderMap;
 use rustls_pki_types::UnixTime;
@@ -45,7 +45,7 @@ pub struct Authenticator {
     tokens: Option<TokenFile>,
     reviews: Option<TokenReviews>,
     trusted: watch::Receiver<Trusted>,
-    refused_proxies: Mutex<HashSet<ProxyFault>>,
+    refused_proxies: Mutex<RefusedProxies>,
     metrics: Arc<Metrics>,
 }
 
@@ -59,6 +59,13 @@ enum ByCertificate {
     Wrong,
     /// There is none, or none that can be judged.
     Nothing,
+}
+
+/// The certificates whose refusal was told, by one state of trust.
+#[derive(Default)]
+struct RefusedProxies {
+    by: Weak<Trust>,
+    told: HashSet<ProxyFault>,
 }
 
 const SPACED: &str = "the provided Authorization header contains extra space before the bearer token, and is ignored";
@@ -146,7 +153,11 @@ impl Authenticator {
             Some(Ok(proxy)) => match proxy.user(headers) {
                 Ok(Some(user)) => return ByCertificate::PassedOn(user),
                 Ok(None) => {}
-                Err(_) => debug!("a front proxy names a user that is no UTF-8"),
+                // Never the proxy itself in the place of a user that cannot be read.
+                Err(_) => {
+                    debug!("a front proxy names a user that is no UTF-8");
+                    return ByCertificate::Wrong;
+                }
             },
             Some(Err(fault)) => self.tell_of_proxy(&trust, fault, headers),
             None => {}
@@ -155,17 +166,19 @@ impl Authenticator {
     }
 
     /// Tells, once for each cause, of a certificate that comes with the name of a user and is not that of a front proxy.
-    fn tell_of_proxy(&self, trust: &Trust, fault: &ProxyFault, headers: &HeaderMap) {
+    fn tell_of_proxy(&self, trust: &Arc<Trust>, fault: &ProxyFault, headers: &HeaderMap) {
         let names_user = |proxy: &FrontProxy| proxy.headers.username.iter().any(|name| headers.contains_key(name));
         let Some(proxy) = trust.front_proxy.as_ref().filter(|proxy| names_user(proxy)) else {
             return;
         };
         self.metrics.proxy_refused();
-        let mut told = self.refused_proxies.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.len() >= MOST_TOLD || told.contains(fault) {
+        let mut refused = self.refused_proxies.lock().unwrap_or_else(PoisonError::into_inner);
+        if !refused.by.upgrade().is_some_and(|by| Arc::ptr_eq(&by, trust)) {
+            *refused = RefusedProxies { by: Arc::downgrade(trust), told: HashSet::new() };
+        }
+        if refused.told.len() >= MOST_TOLD || !refused.told.insert(fault.clone()) {
             return;
         }
-        told.insert(fault.clone());
         let ProxyFault { issuer, name, cause } = fault;
         warn!(
             issuer,
@@ -254,6 +267,16 @@ mod tests {
             let found = authenticator.authenticate(&headers(&given), &peer, now()).await;
             assert_eq!(name(&found.identity), wanted, "{given:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_proxy_is_never_taken_for_a_user_whom_it_names_unreadably() {
+        const USER: HeaderName = HeaderName::from_static("x-remote-user");
+        let ca = Ca::new("both");
+        let peer = PeerCertificates::new(ca.client("aggregator", &[]));
+        let unreadable = HeaderMap::from_iter([(USER, HeaderValue::from_bytes(b"bob\xff").unwrap())]);
+        let found = authenticator(&ca, &ca).authenticate(&unreadable, &peer, now()).await;
+        assert_eq!(found.identity, Identity::Refused);
     }
 
     #[tokio::test]

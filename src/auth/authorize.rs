@@ -9,7 +9,7 @@ use kube::Client;
 
 use super::attributes::Attributes;
 use super::flights::Flights;
-use super::user::{MASTERS, UNAUTHENTICATED, User};
+use super::user::{AUTHENTICATED, MASTERS, User};
 use crate::cluster::{ReviewError, Reviews};
 use crate::telemetry::metrics::{Delegated, Metrics};
 
@@ -44,32 +44,52 @@ pub struct OpenPaths {
 pub struct AccessReviews {
     open: OpenPaths,
     reviews: Arc<Reviews<SubjectAccessReview>>,
-    known: Flights<Decision, ReviewError>,
+    /// For everybody who is not known: they must not stand in the way of those who are.
+    reviews_of_strangers: Arc<Reviews<SubjectAccessReview>>,
+    known: Flights<Question, Decision, ReviewError>,
     metrics: Arc<Metrics>,
+}
+
+/// Everything that a decision depends on.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Question {
+    user: Arc<User>,
+    attributes: Arc<Attributes>,
 }
 
 /// How many decisions are remembered.
 const CAPACITY: usize = 8192;
 /// Questions that are longer are not remembered; in bytes.
 const LONGEST: usize = 10_000;
+/// How many questions may be under way, for those who are known and for those who are not.
+const UNDER_WAY: (usize, usize) = (100, 20);
 
 impl Authorizer {
     /// Whether a user may do something.
     ///
     /// # Errors
     /// The control plane could not be asked. That is no permission.
-    pub async fn decide(&self, user: &User, attributes: &Attributes) -> Result<Decision, Arc<ReviewError>> {
+    pub async fn decide(&self, user: &Arc<User>, attributes: &Arc<Attributes>) -> Result<Decision, Arc<ReviewError>> {
+        match (self.known(user, attributes), self) {
+            (Some(decision), _) => Ok(decision),
+            (None, Self::AlwaysAllow) => Ok(Decision::DENIED),
+            (None, Self::Webhook(reviews)) => reviews.decide(user, attributes).await,
+        }
+    }
+
+    /// What is decided without asking anybody.
+    pub fn known(&self, user: &User, attributes: &Attributes) -> Option<Decision> {
         match self {
-            _ if self.lets_do_everything(user) => Ok(Decision::Allowed),
-            Self::AlwaysAllow => Ok(Decision::DENIED),
-            Self::Webhook(reviews) => reviews.decide(user, attributes).await,
+            _ if self.lets_do_everything(user) => Some(Decision::Allowed),
+            Self::AlwaysAllow => Some(Decision::DENIED),
+            Self::Webhook(reviews) => reviews.known(user, attributes),
         }
     }
 
     /// Whether a user may do everything, so that nobody needs to know what it is.
     pub fn lets_do_everything(&self, user: &User) -> bool {
         match self {
-            Self::AlwaysAllow => !user.is_in(UNAUTHENTICATED),
+            Self::AlwaysAllow => user.is_in(AUTHENTICATED),
             Self::Webhook(_) => user.is_in(MASTERS),
         }
     }
@@ -97,36 +117,42 @@ impl AccessReviews {
     /// Asks by this client about everything but `open` paths. Answers count for these times.
     pub fn new(client: Client, open: OpenPaths, allowed: Duration, denied: Duration, metrics: Arc<Metrics>) -> Self {
         let life = move |decision: &Decision| if *decision == Decision::Allowed { allowed } else { denied };
-        Self { open, reviews: Arc::new(Reviews::new(client)), known: Flights::new(CAPACITY, life), metrics }
+        let (known, strangers) = UNDER_WAY;
+        let reviews = Arc::new(Reviews::new(client.clone(), known));
+        let reviews_of_strangers = Arc::new(Reviews::new(client, strangers));
+        Self { open, reviews, reviews_of_strangers, known: Flights::new(CAPACITY, life), metrics }
     }
 
-    async fn decide(&self, user: &User, attributes: &Attributes) -> Result<Decision, Arc<ReviewError>> {
-        if let Attributes::Path { path, verb } = attributes {
-            if self.open.contain(path) {
-                return Ok(Decision::Allowed);
-            }
-            if verb == "get" && is_discovery(path) {
-                let is_known = !user.is_in(UNAUTHENTICATED);
-                return Ok(if is_known { Decision::Allowed } else { Decision::DENIED });
-            }
+    fn known(&self, user: &User, attributes: &Attributes) -> Option<Decision> {
+        let Attributes::Path { path, verb } = attributes else {
+            return None;
+        };
+        if self.open.contain(path) {
+            return Some(Decision::Allowed);
         }
-        let spec = attributes.review(user);
-        let key = serde_json::to_vec(&spec).expect("a review is plain data");
+        let is_known = user.is_in(AUTHENTICATED);
+        let decision = if is_known { Decision::Allowed } else { Decision::DENIED };
+        (verb == "get" && is_discovery(path)).then_some(decision)
+    }
+
+    async fn decide(&self, user: &Arc<User>, attributes: &Arc<Attributes>) -> Result<Decision, Arc<ReviewError>> {
+        let is_known = user.is_in(AUTHENTICATED);
+        let question = Question { user: user.clone(), attributes: attributes.clone() };
         let ask = || {
-            let (reviews, metrics) = (self.reviews.clone(), self.metrics.clone());
+            let reviews = if is_known { self.reviews.clone() } else { self.reviews_of_strangers.clone() };
+            let (metrics, question) = (self.metrics.clone(), question.clone());
             async move {
+                let spec = question.attributes.review(&question.user);
                 let outcome = ask(&reviews, SubjectAccessReview { spec, ..SubjectAccessReview::default() }).await;
-                metrics.delegated(
-                    Delegated::Authorization,
-                    outcome.as_ref().map_or_else(ReviewError::code, |_| Some(201)),
-                );
+                let code = outcome.as_ref().map_or_else(ReviewError::code, |_| Some(201));
+                metrics.delegated(Delegated::Authorization, code);
                 outcome
             }
         };
-        if key.len() > LONGEST {
+        if user.size() + attributes.size() > LONGEST {
             return ask().await.map_err(Arc::new);
         }
-        self.known.get(key, ask).await
+        self.known.get(&question, ask).await
     }
 }
 
@@ -140,8 +166,9 @@ fn is_discovery(path: &str) -> bool {
 
 async fn ask(reviews: &Reviews<SubjectAccessReview>, review: SubjectAccessReview) -> Result<Decision, ReviewError> {
     let status = reviews.post(&review).await?.status.unwrap_or_default();
-    let SubjectAccessReviewStatus { allowed, reason, .. } = status;
-    Ok(if allowed { Decision::Allowed } else { Decision::Denied { reason: reason.unwrap_or_default() } })
+    let SubjectAccessReviewStatus { allowed, denied, reason, .. } = status;
+    let is_allowed = allowed && denied != Some(true);
+    Ok(if is_allowed { Decision::Allowed } else { Decision::Denied { reason: reason.unwrap_or_default() } })
 }
 
 #[cfg(test)]
@@ -170,25 +197,25 @@ mod tests {
         Authorizer::Webhook(AccessReviews::new(client, open, LIFE, LIFE, Arc::default()))
     }
 
-    fn user(name: &str) -> User {
-        let user = User { name: name.into(), ..User::default() }.authenticated();
-        (*user).clone()
+    fn user(name: &str) -> Arc<User> {
+        User { name: name.into(), ..User::default() }.authenticated()
     }
 
-    fn get(name: &str) -> Attributes {
+    fn get(name: &str) -> Arc<Attributes> {
         let (verb, name) = ("get".into(), name.into());
-        Attributes::Resource(Box::new(ResourceAction { verb, name, ..ResourceAction::default() }))
+        Arc::new(Attributes::Resource(Box::new(ResourceAction { verb, name, ..ResourceAction::default() })))
     }
 
-    fn path(path: &str) -> Attributes {
-        Attributes::Path { path: path.into(), verb: "get".into() }
+    fn path(path: &str) -> Arc<Attributes> {
+        Arc::new(Attributes::Path { path: path.into(), verb: "get".into() })
     }
 
     #[tokio::test]
     async fn a_decision_is_asked_for_once_for_everything_that_is_sent() {
         let (client, asked) = control_plane(alice_may);
         let authorizer = webhook(client);
-        let with_extra = User { extra: [("scopes".to_owned(), vec!["all".to_owned()])].into(), ..user("alice") };
+        let scopes = [("scopes".to_owned(), vec!["all".to_owned()])].into();
+        let with_extra = Arc::new(User { extra: scopes, ..(*user("alice")).clone() });
         for _ in 0..2 {
             assert_eq!(authorizer.decide(&user("alice"), &get("x")).await.unwrap(), Decision::Allowed);
             assert_eq!(authorizer.decide(&with_extra, &get("x")).await.unwrap(), Decision::Allowed);
@@ -206,15 +233,18 @@ mod tests {
         assert!(authorizer.decide(&user("alice"), &get("x")).await.is_err());
         assert!(authorizer.decide(&user("alice"), &path("/metrics")).await.is_err());
         assert_eq!(asked.load(Ordering::Relaxed), 2);
-        let master = User { groups: vec![MASTERS.into()], ..user("root") };
+        let master = Arc::new(User { groups: vec![MASTERS.into()], ..(*user("root")).clone() });
         assert_eq!(authorizer.decide(&master, &get("x")).await.unwrap(), Decision::Allowed);
-        assert_eq!(authorizer.decide(&User::anonymous(), &path("/livez")).await.unwrap(), Decision::Allowed);
+        assert_eq!(authorizer.decide(&Arc::new(User::anonymous()), &path("/livez")).await.unwrap(), Decision::Allowed);
         for discovery in ["/apis", "/apis/image.openshift.io/v1", "/openapi/v2"] {
             assert_eq!(
                 authorizer.decide(&user("system:aggregator"), &path(discovery)).await.unwrap(),
                 Decision::Allowed
             );
-            assert_eq!(authorizer.decide(&User::anonymous(), &path(discovery)).await.unwrap(), Decision::DENIED);
+            assert_eq!(
+                authorizer.decide(&Arc::new(User::anonymous()), &path(discovery)).await.unwrap(),
+                Decision::DENIED
+            );
         }
         assert_eq!(asked.load(Ordering::Relaxed), 2);
     }
@@ -233,8 +263,10 @@ mod tests {
     #[tokio::test]
     async fn without_a_cluster_whoever_is_known_may_do_everything() {
         assert!(Authorizer::AlwaysAllow.lets_do_everything(&user("alice")));
-        let decision = Authorizer::AlwaysAllow.decide(&User::anonymous(), &get("x")).await.unwrap();
-        assert_eq!(decision, Decision::DENIED);
+        for nobody in [User::anonymous(), User { name: "system:anonymous".into(), ..User::default() }] {
+            let decision = Authorizer::AlwaysAllow.decide(&Arc::new(nobody), &get("x")).await.unwrap();
+            assert_eq!(decision, Decision::DENIED);
+        }
     }
 
     #[test]

@@ -20,8 +20,9 @@ const PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
 
 /// The token in the header `Authorization`.
 pub(super) fn of_header(headers: &HeaderMap) -> Bearer {
-    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default().trim();
-    let Some((scheme, rest)) = value.split_once(' ') else {
+    // A token that is no text is still one, and a bad one.
+    let value = headers.get(header::AUTHORIZATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let Some((scheme, rest)) = value.as_deref().unwrap_or_default().trim().split_once(' ') else {
         return Bearer::Absent;
     };
     if !scheme.eq_ignore_ascii_case("bearer") {
@@ -34,20 +35,22 @@ pub(super) fn of_header(headers: &HeaderMap) -> Bearer {
     }
 }
 
-/// The token among the sub-protocols of a WebSocket; an error where it is unreadable or stands there twice.
+/// The token among the sub-protocols of a WebSocket; an error where it is unreadable, stands there twice, or alone.
 pub(super) fn of_websocket(headers: &HeaderMap) -> Result<Option<String>, ()> {
     if !is_websocket(headers) {
         return Ok(None);
     }
-    let mut tokens = protocols(headers).into_iter().filter_map(|each| each.strip_prefix(PROTOCOL).map(str::to_owned));
-    let (first, second) = (tokens.next(), tokens.next());
-    match (first, second) {
-        (None, _) => Ok(None),
-        (Some(_), Some(_)) => Err(()),
-        (Some(encoded), None) => {
+    let protocols = protocols(headers);
+    let tokens: Vec<&str> = protocols.iter().filter_map(|each| each.strip_prefix(PROTOCOL)).collect();
+    match tokens[..] {
+        [] => Ok(None),
+        // The server answers with one of the protocols, which must not be the token.
+        [_] if protocols.len() == 1 => Err(()),
+        [encoded] => {
             let token = URL_SAFE_NO_PAD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             token.filter(|token| !token.is_empty()).map(Some).ok_or(())
         }
+        _ => Err(()),
     }
 }
 
@@ -101,6 +104,8 @@ mod tests {
         }
         assert_eq!(of_header(&HeaderMap::new()), Bearer::Absent);
         assert_eq!(header("Bearer  secret"), Bearer::Spaced);
+        let no_text = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_bytes(b"Bearer \xff").unwrap())]);
+        assert!(matches!(of_header(&no_text), Bearer::Token(_)));
     }
 
     fn websocket(protocols: &'static str) -> HeaderMap {
@@ -124,7 +129,12 @@ mod tests {
     #[test]
     fn a_token_that_is_unreadable_or_there_twice_is_wrong() {
         let twice = "base64url.bearer.authorization.k8s.io.YQ,base64url.bearer.authorization.k8s.io.YQ";
-        for protocols in [twice, "base64url.bearer.authorization.k8s.io.?", "base64url.bearer.authorization.k8s.io."] {
+        for protocols in [
+            twice,
+            "v1,base64url.bearer.authorization.k8s.io.?",
+            "v1,base64url.bearer.authorization.k8s.io.",
+            "base64url.bearer.authorization.k8s.io.c2VjcmV0",
+        ] {
             assert_eq!(of_websocket(&websocket(protocols)), Err(()), "{protocols}");
         }
         assert_eq!(of_websocket(&websocket("v1")), Ok(None));

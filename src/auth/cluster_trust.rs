@@ -19,6 +19,7 @@ pub const NAME: &str = "extension-apiserver-authentication";
 
 const CLIENT_CA: &str = "client-ca-file";
 const PROXY_CA: &str = "requestheader-client-ca-file";
+const UID: &str = "requestheader-uid-headers";
 
 /// What a ConfigMap says, each part for itself.
 #[derive(Debug)]
@@ -37,18 +38,18 @@ pub fn read(data: &BTreeMap<String, String>, now: UnixTime) -> Said {
         clients: said(CLIENT_CA).map(|pem| authority(CLIENT_CA, pem)),
         front_proxy: said(PROXY_CA).map(|pem| {
             let authority = authority(PROXY_CA, pem)?;
+            let extra = header_names(data, "requestheader-extra-headers-prefix")?;
             let headers = HeaderNames {
                 username: header_names(data, "requestheader-username-headers")?,
-                uid: header_names(data, "requestheader-uid-headers")?,
+                // Control planes name it only since Kubernetes 1.33; older ones let clients write such a header themselves.
+                uid: data.contains_key(UID).then(|| header_names(data, UID)).transpose()?.unwrap_or_default(),
                 group: header_names(data, "requestheader-group-headers")?,
-                extra_prefixes: header_names(data, "requestheader-extra-headers-prefix")?
-                    .iter()
-                    .map(|prefix| prefix.as_str().to_owned())
-                    .collect(),
+                extra_prefixes: extra.iter().map(|prefix| prefix.as_str().to_owned()).collect(),
             };
             if headers.username.is_empty() {
                 return Err("requestheader-username-headers: it names no header".into());
             }
+            // Only a list that is there and empty means every name.
             let allowed_names = list(data, "requestheader-allowed-names")?;
             Ok(FrontProxy { authority, allowed_names, headers: Arc::new(headers) })
         }),
@@ -90,10 +91,8 @@ fn header_names(data: &BTreeMap<String, String>, key: &str) -> Result<Vec<Header
 }
 
 fn list(data: &BTreeMap<String, String>, key: &str) -> Result<Vec<String>, String> {
-    match data.get(key).filter(|text| !text.is_empty()) {
-        Some(text) => serde_json::from_str(text).map_err(|why| format!("{key}: no JSON list of texts: {why}")),
-        None => Ok(Vec::new()),
-    }
+    let text = data.get(key).ok_or_else(|| format!("{key}: it is not there"))?;
+    serde_json::from_str(text).map_err(|why| format!("{key}: no JSON list of texts: {why}"))
 }
 
 #[cfg(test)]
@@ -134,13 +133,16 @@ mod tests {
     #[test]
     fn whatever_is_broken_or_gone_stays_as_it_was() {
         let (before, _) = next(&Trust::default(), &data(&Ca::new("ca")), now());
-        let broken: [(&str, Option<&str>, &str); 6] = [
+        let broken: [(&str, Option<&str>, &str); 9] = [
             ("client-ca-file", Some("x"), "client-ca-file: it holds no certificate"),
             ("client-ca-file", None, "client-ca-file: it is gone"),
             ("requestheader-client-ca-file", Some(" "), "requestheader-client-ca-file: it is gone"),
             ("requestheader-username-headers", Some("[]"), "it names no header"),
             ("requestheader-group-headers", Some(r#"["a b"]"#), r#""a b" is no name of a header"#),
             ("requestheader-allowed-names", Some("front-proxy-client"), "no JSON list of texts"),
+            ("requestheader-allowed-names", Some(""), "no JSON list of texts"),
+            ("requestheader-allowed-names", None, "requestheader-allowed-names: it is not there"),
+            ("requestheader-group-headers", None, "requestheader-group-headers: it is not there"),
         ];
         for (key, value, fault) in broken {
             let mut data = data(&Ca::new("new"));

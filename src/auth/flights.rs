@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::hash::Hash;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -12,8 +13,8 @@ use quick_cache::sync::Cache;
 type Outcome<V, E> = Result<V, Arc<E>>;
 
 /// Answers by what was asked. The number of questions is bounded.
-pub(super) struct Flights<V, E> {
-    kept: Cache<Vec<u8>, Arc<Flight<V, E>>>,
+pub(super) struct Flights<K, V, E> {
+    kept: Cache<K, Arc<Flight<V, E>>>,
     life: Arc<dyn Fn(&V) -> Duration + Send + Sync>,
 }
 
@@ -24,8 +25,9 @@ struct Flight<V, E> {
     until: Arc<OnceLock<Instant>>,
 }
 
-impl<V, E> Flights<V, E>
+impl<K, V, E> Flights<K, V, E>
 where
+    K: Clone + Eq + Hash,
     V: Clone + Send + Sync + 'static,
     E: Send + Sync + 'static,
 {
@@ -37,13 +39,16 @@ where
     /// The answer to a question, which is asked by `ask` where none is kept.
     ///
     /// The question is pursued even if everybody who waits for it goes away.
-    pub(super) async fn get<F>(&self, key: Vec<u8>, ask: impl FnOnce() -> F) -> Outcome<V, E>
+    pub(super) async fn get<F>(&self, question: &K, ask: impl FnOnce() -> F) -> Outcome<V, E>
     where
         F: Future<Output = Result<V, E>> + Send + 'static,
     {
-        let now = Instant::now();
-        self.kept.remove_if(&key, |flight| flight.until.get().is_some_and(|until| *until <= now));
-        let begun = self.kept.get_or_insert_with(&key, || Ok::<_, Infallible>(Arc::new(self.begin(ask()))));
+        let kept = self.kept.get(question);
+        if let Some(flight) = kept.filter(|flight| !flight.is_over(Instant::now())) {
+            return flight.outcome.clone().await;
+        }
+        self.kept.remove_if(question, |flight| flight.is_over(Instant::now()));
+        let begun = self.kept.get_or_insert_with(question, || Ok::<_, Infallible>(Arc::new(self.begin(ask()))));
         let Ok(flight) = begun;
         flight.outcome.clone().await
     }
@@ -63,6 +68,12 @@ where
     }
 }
 
+impl<V, E> Flight<V, E> {
+    fn is_over(&self, now: Instant) -> bool {
+        self.until.get().is_some_and(|until| *until <= now)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,9 +82,9 @@ mod tests {
 
     const LIFE: Duration = Duration::from_secs(60);
 
-    async fn ask(flights: &Flights<usize, String>, asked: &Arc<AtomicUsize>) -> usize {
+    async fn ask(flights: &Flights<&'static str, usize, String>, asked: &Arc<AtomicUsize>) -> usize {
         let asked = asked.clone();
-        let answer = flights.get(b"key".to_vec(), || async move { Ok(asked.fetch_add(1, Ordering::Relaxed)) });
+        let answer = flights.get(&"key", || async move { Ok(asked.fetch_add(1, Ordering::Relaxed)) });
         answer.await.unwrap()
     }
 
@@ -89,11 +100,11 @@ mod tests {
 
     #[tokio::test]
     async fn those_who_ask_the_same_at_once_share_the_answer_and_its_failure() {
-        let (flights, asked) = (Flights::<(), String>::new(8, |()| LIFE), Arc::new(AtomicUsize::new(0)));
+        let (flights, asked) = (Flights::<&str, (), String>::new(8, |()| LIFE), Arc::new(AtomicUsize::new(0)));
         let gate = Arc::new(Semaphore::new(0));
         let one = || {
             let (asked, gate) = (asked.clone(), gate.clone());
-            flights.get(b"key".to_vec(), move || async move {
+            flights.get(&"key", move || async move {
                 asked.fetch_add(1, Ordering::Relaxed);
                 let _ = gate.acquire().await;
                 Err("away".to_owned())
@@ -110,11 +121,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_question_outlives_who_asked_first() {
-        let (flights, asked) = (Flights::<usize, String>::new(8, |_| LIFE), Arc::new(AtomicUsize::new(0)));
+        let (flights, asked) = (Flights::<&str, usize, String>::new(8, |_| LIFE), Arc::new(AtomicUsize::new(0)));
         let gate = Arc::new(Semaphore::new(0));
         let question = || {
             let (asked, gate) = (asked.clone(), gate.clone());
-            flights.get(b"key".to_vec(), move || async move {
+            flights.get(&"key", move || async move {
                 let _ = gate.acquire().await;
                 Ok(asked.fetch_add(1, Ordering::Relaxed))
             })
@@ -127,9 +138,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_number_of_answers_is_bounded() {
-        let flights = Flights::<(), String>::new(8, |()| LIFE);
+        let flights = Flights::<u32, (), String>::new(8, |()| LIFE);
         for number in 0..100_u32 {
-            flights.get(number.to_be_bytes().to_vec(), || async { Ok(()) }).await.unwrap();
+            flights.get(&number, || async { Ok(()) }).await.unwrap();
         }
         assert!(flights.kept.len() <= 8);
     }

@@ -61,9 +61,9 @@ impl Wish {
     ///
     /// # Errors
     /// 403 that names what is not allowed; 500 where it could not be found out.
-    pub async fn grant(self, who: &User, authorizer: &Authorizer) -> Result<Arc<User>, Refusal> {
+    pub async fn grant(self, who: &Arc<User>, authorizer: &Authorizer) -> Result<Arc<User>, Refusal> {
         for part in self.parts() {
-            let attributes = part.attributes();
+            let attributes = Arc::new(part.attributes());
             match authorizer.decide(who, &attributes).await {
                 Ok(Decision::Allowed) => {}
                 Ok(Decision::Denied { reason }) => return Err(attributes.forbidden(who, &reason).into()),

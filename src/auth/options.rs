@@ -70,16 +70,34 @@ pub struct FrontProxyOptions {
     #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "requestheader_client_ca_file")]
     pub requestheader_allowed_names: Vec<String>,
     /// Headers with the name of the user.
-    #[arg(long, value_name = "HEADERS", value_delimiter = ',', default_value = "X-Remote-User")]
+    #[arg(
+        long,
+        value_name = "HEADERS",
+        value_delimiter = ',',
+        default_value = "X-Remote-User",
+        requires = "requestheader_client_ca_file"
+    )]
     pub requestheader_username_headers: Vec<HeaderName>,
     /// Headers with the UID of the user.
     #[arg(long, value_name = "HEADERS", value_delimiter = ',', requires = "requestheader_client_ca_file")]
     pub requestheader_uid_headers: Vec<HeaderName>,
     /// Headers with the groups of the user.
-    #[arg(long, value_name = "HEADERS", value_delimiter = ',', default_value = "X-Remote-Group")]
+    #[arg(
+        long,
+        value_name = "HEADERS",
+        value_delimiter = ',',
+        default_value = "X-Remote-Group",
+        requires = "requestheader_client_ca_file"
+    )]
     pub requestheader_group_headers: Vec<HeaderName>,
     /// Beginnings of headers with anything else about the user.
-    #[arg(long, value_name = "HEADERS", value_delimiter = ',', default_value = "X-Remote-Extra-")]
+    #[arg(
+        long,
+        value_name = "HEADERS",
+        value_delimiter = ',',
+        default_value = "X-Remote-Extra-",
+        requires = "requestheader_client_ca_file"
+    )]
     pub requestheader_extra_headers_prefix: Vec<HeaderName>,
 }
 
@@ -137,6 +155,12 @@ impl Options {
         self.authorization_mode != Some(Mode::AlwaysAllow)
     }
 
+    /// Whether the cluster is asked whose certificates to believe.
+    pub fn looks_up_trust(&self) -> bool {
+        let is_complete = self.client_ca_file.is_some() && self.front_proxy.requestheader_client_ca_file.is_some();
+        !self.authentication_skip_lookup && !is_complete
+    }
+
     /// Whether requests without credentials are served as the anonymous user.
     pub fn serves_anonymous(&self) -> bool {
         self.anonymous_auth.unwrap_or(self.authorization_mode != Some(Mode::AlwaysAllow))
@@ -187,9 +211,8 @@ impl Options {
 
     fn trust_source(&self, cluster: Option<&Clients>) -> TrustSource {
         let front_proxy = self.front_proxy.file();
-        let is_complete = self.client_ca_file.is_some() && front_proxy.is_some();
         let lookup = match cluster.map(|clients| clients.authentication.clone()) {
-            Some(_) if self.authentication_skip_lookup || is_complete => Lookup::Never,
+            Some(_) if !self.looks_up_trust() => Lookup::Never,
             Some(client) if self.authentication_tolerate_lookup_failure => Lookup::Tolerated(client),
             Some(client) => Lookup::Required(client),
             None => Lookup::Never,

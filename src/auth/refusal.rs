@@ -22,6 +22,9 @@ impl From<Status> for Refusal {
 
 impl From<&ReviewError> for Refusal {
     fn from(error: &ReviewError) -> Self {
-        Self::Undecided(error.to_string())
+        match error {
+            ReviewError::TooMany => Status::too_many_requests().into(),
+            error => Self::Undecided(error.to_string()),
+        }
     }
 }

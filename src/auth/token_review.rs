@@ -15,14 +15,24 @@ use crate::telemetry::metrics::{Delegated, Metrics};
 /// Asks whose token a token is, and remembers the answer for a short time.
 pub struct TokenReviews {
     reviews: Arc<Reviews<TokenReview>>,
-    known: Flights<Option<Arc<User>>, ReviewError>,
+    known: Flights<[u8; 32], Answer, ReviewError>,
     /// Makes what is remembered useless to whoever gets to see the memory.
     key: [u8; 32],
     metrics: Arc<Metrics>,
 }
 
+/// What the control plane knows of a token.
+#[derive(Clone, Debug)]
+struct Answer {
+    user: Option<Arc<User>>,
+    /// It says that something went wrong, which may be over with the next question. It says so of bad tokens, too.
+    is_error: bool,
+}
+
 /// How many tokens are remembered.
 const CAPACITY: usize = 4096;
+/// How many questions may be under way.
+const UNDER_WAY: usize = 100;
 /// No token is longer; in bytes.
 const LONGEST: usize = 64 << 10;
 
@@ -32,8 +42,8 @@ impl TokenReviews {
         let mut key = [0; 32];
         let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
         random.fill(&mut key).expect("the system has random numbers");
-        let known = Flights::new(CAPACITY, move |_: &Option<Arc<User>>| life);
-        Self { reviews: Arc::new(Reviews::new(client)), known, key, metrics }
+        let known = Flights::new(CAPACITY, move |answer: &Answer| if answer.is_error { Duration::ZERO } else { life });
+        Self { reviews: Arc::new(Reviews::new(client, UNDER_WAY)), known, key, metrics }
     }
 
     /// The user of a token; none where the control plane does not know it.
@@ -56,17 +66,16 @@ impl TokenReviews {
                 outcome
             }
         };
-        self.known.get(hash.to_vec(), ask).await
+        Ok(self.known.get(&hash.into(), ask).await?.user)
     }
 }
 
-async fn ask(reviews: &Reviews<TokenReview>, token: String) -> Result<Option<Arc<User>>, ReviewError> {
+async fn ask(reviews: &Reviews<TokenReview>, token: String) -> Result<Answer, ReviewError> {
     let spec = TokenReviewSpec { token, ..TokenReviewSpec::default() };
     let status = reviews.post(&TokenReview { spec, ..TokenReview::default() }).await?.status.unwrap_or_default();
-    match (status.authenticated, status.user) {
-        (Some(true), Some(user)) => Ok(Some(user_of(user))),
-        _ => Ok(None),
-    }
+    let user = status.user.filter(|_| status.authenticated == Some(true)).map(user_of);
+    let is_error = user.is_none() && status.error.is_some_and(|error| !error.is_empty());
+    Ok(Answer { user, is_error })
 }
 
 fn user_of(info: UserInfo) -> Arc<User> {
@@ -88,6 +97,7 @@ mod tests {
         let user = json!({"username": "alice", "uid": "7", "groups": ["devs"], "extra": {"scopes": ["all"]}});
         let status = match review["spec"]["token"] == "good" {
             true => json!({"authenticated": true, "user": user}),
+            false if review["spec"]["token"] == "bad" => json!({"user": {}}),
             false => json!({"user": {}, "error": "invalid bearer token"}),
         };
         let kind = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}});
@@ -109,6 +119,16 @@ mod tests {
             assert_eq!(reviews.user("bad").await.unwrap(), None);
         }
         assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_bad_by_an_error_is_asked_for_again() {
+        let (client, asked) = control_plane(knows_alice);
+        let reviews = TokenReviews::new(client, LIFE, Arc::default());
+        for tries in 1..3 {
+            assert_eq!(reviews.user("too early").await.unwrap(), None);
+            assert_eq!(asked.load(Ordering::Relaxed), tries);
+        }
     }
 
     #[tokio::test]

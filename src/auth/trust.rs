@@ -31,9 +31,7 @@ impl Trust {
             .flat_map(|authority| authority.subjects().iter().cloned())
             .collect()
     }
-}
 
-impl Trust {
     /// Whether both judge every certificate alike.
     pub fn is_same(&self, other: &Self) -> bool {
         let clients = match (&self.clients, &other.clients) {
@@ -119,9 +117,11 @@ fn judge(chain: &[CertificateDer<'static>], by: Arc<Trust>, now: UnixTime) -> Ju
     let proxy = by.front_proxy.as_ref().map(|proxy| proxy.verify(chain, now));
     let is_user = by.clients.as_ref().is_some_and(|authority| authority.verify(chain, now).is_ok());
     let user = if is_user { user_of(&chain[0]) } else { None };
-    let end = chain.iter().filter_map(end_of).min().unwrap_or(now);
+    // A certificate of the chain that has ended already changes nothing any more.
+    let end = chain.iter().filter_map(end_of).filter(|end| *end > now).min();
     let rejected_until = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()) + REJECTED_FOR);
-    let until = if user.is_some() || matches!(proxy, Some(Ok(_))) { end } else { rejected_until };
+    let until =
+        if user.is_some() || matches!(proxy, Some(Ok(_))) { end.unwrap_or(rejected_until) } else { rejected_until };
     Judgement { by, until, proxy, user }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A user as authentication found it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct User {
     /// Name of the user.
     pub name: String,
@@ -41,6 +41,13 @@ impl User {
     /// Everybody who shows no credentials.
     pub fn anonymous() -> Self {
         Self { name: ANONYMOUS.into(), groups: vec![UNAUTHENTICATED.into()], ..Self::default() }
+    }
+
+    /// About how many bytes it takes to tell who the user is.
+    pub(super) fn size(&self) -> usize {
+        let extra = self.extra.iter().flat_map(|(key, values)| std::iter::once(key).chain(values));
+        let texts = [&self.name, &self.uid].into_iter().chain(&self.groups).chain(extra);
+        texts.map(String::len).sum()
     }
 
     /// Whether the user is a member of a group.

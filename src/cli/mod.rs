@@ -4,6 +4,8 @@ mod check;
 mod quickstart;
 mod serve;
 
+use std::time::Duration;
+
 use clap::{Parser, Subcommand};
 
 /// An aggregated Kubernetes API server for image.openshift.io/v1.
@@ -31,13 +33,16 @@ impl Cli {
     /// A sentence for the person who gave the command.
     pub fn run(self) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(async {
+        let outcome = runtime.block_on(async {
             match self.command {
                 Command::Serve(serve) => serve.run().await,
                 Command::Check(check) => check.run().await,
                 Command::Quickstart(quickstart) => quickstart.run().await,
             }
-        })
+        });
+        // What waits for a disk or a lock must not keep a process that was told to end.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        outcome
     }
 }
 

@@ -17,6 +17,9 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         log::init(self.log.verbosity, self.log.logging_format)?;
-        server::start(self.options).await?.until_end().await
+        match server::start(self.options).await? {
+            Some(running) => running.until_end().await,
+            None => Ok(()),
+        }
     }
 }

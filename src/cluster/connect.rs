@@ -2,11 +2,12 @@
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::Args;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use futures_util::future::join_all;
+use kube::Client;
+
+use super::source::{Place, Source};
 
 /// The flags that lead to the control plane.
 #[derive(Clone, Debug, Default, Args)]
@@ -34,6 +35,9 @@ pub struct Clients {
     pub authorization: Client,
 }
 
+/// Keeps clients current, whose files change while the server runs.
+pub struct Connection(Vec<Source>);
+
 /// Why there is no way to the control plane.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -52,53 +56,56 @@ pub enum ConnectError {
     InCluster(String),
 }
 
-/// A control plane that does not even accept a connection in this time is away.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
 impl Options {
-    /// The clients; none where no flag is given and this is no pod, or the pod's service account is not to be used.
+    /// The clients, and the work that keeps them current; none where no flag is given and this is no pod, or the pod's service
+    /// account is not to be used.
     ///
     /// # Errors
     /// A file that cannot be used, with its flag.
-    pub async fn connect(&self, may_use_pod: bool) -> Result<Option<Clients>, ConnectError> {
+    pub async fn connect(&self, may_use_pod: bool) -> Result<Option<(Clients, Connection)>, ConnectError> {
         let Self { kubeconfig, authentication_kubeconfig, authorization_kubeconfig } = self;
-        let general = from_file("--kubeconfig", kubeconfig.as_deref()).await?;
-        let authentication = from_file("--authentication-kubeconfig", authentication_kubeconfig.as_deref()).await?;
-        let authorization = from_file("--authorization-kubeconfig", authorization_kubeconfig.as_deref()).await?;
-        let general = match general {
-            None if may_use_pod && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() => Some(in_cluster()?),
-            general => general,
-        };
+        let mut sources = Vec::new();
+        let mut general = from_file("--kubeconfig", kubeconfig.as_deref(), &mut sources).await?;
+        let authentication = authentication_kubeconfig.as_deref();
+        let authentication = from_file("--authentication-kubeconfig", authentication, &mut sources).await?;
+        let authorization = authorization_kubeconfig.as_deref();
+        let authorization = from_file("--authorization-kubeconfig", authorization, &mut sources).await?;
+        if general.is_none() && may_use_pod && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
+            let (source, client) = Source::open(Place::Pod).await.map_err(ConnectError::InCluster)?;
+            sources.push(source);
+            general = Some(client);
+        }
         let Some(general) = general.or_else(|| authentication.clone()).or_else(|| authorization.clone()) else {
             return Ok(None);
         };
-        Ok(Some(Clients {
+        let clients = Clients {
             authentication: authentication.unwrap_or_else(|| general.clone()),
             authorization: authorization.unwrap_or_else(|| general.clone()),
             general,
-        }))
+        };
+        Ok(Some((clients, Connection(sources))))
     }
 }
 
-async fn from_file(flag: &'static str, path: Option<&Path>) -> Result<Option<Client>, ConnectError> {
+impl Connection {
+    /// Looks at the files for ever.
+    pub async fn keep_current(self) {
+        join_all(self.0.into_iter().map(Source::keep_current)).await;
+    }
+}
+
+async fn from_file(
+    flag: &'static str,
+    path: Option<&Path>,
+    sources: &mut Vec<Source>,
+) -> Result<Option<Client>, ConnectError> {
     let Some(path) = path else {
         return Ok(None);
     };
-    let fault = |why: String| ConnectError::Kubeconfig { flag, path: path.to_owned(), why };
-    let content = Kubeconfig::read_from(path).map_err(|why| fault(told(&why)))?;
-    let options = KubeConfigOptions::default();
-    let config = Config::from_custom_kubeconfig(content, &options).await.map_err(|why| fault(told(&why)))?;
-    client(config).map(Some).map_err(fault)
-}
-
-fn in_cluster() -> Result<Client, ConnectError> {
-    let config = Config::incluster().map_err(|why| ConnectError::InCluster(told(&why)))?;
-    client(config).map_err(ConnectError::InCluster)
-}
-
-fn client(mut config: Config) -> Result<Client, String> {
-    config.connect_timeout = Some(CONNECT_TIMEOUT);
-    Client::try_from(config).map_err(|why| told(&why))
+    let opened = Source::open(Place::Kubeconfig(path.to_owned())).await;
+    let (source, client) = opened.map_err(|why| ConnectError::Kubeconfig { flag, path: path.to_owned(), why })?;
+    sources.push(source);
+    Ok(Some(client))
 }
 
 /// An error with all its causes, in one line. What the control plane itself says of the cause stands alone.
@@ -107,13 +114,23 @@ pub fn told(error: &(dyn Error + 'static)) -> String {
     let mut next = Some(error);
     while let Some(cause) = next {
         if let Some(kube::Error::Api(status)) = cause.downcast_ref() {
-            return status.message.clone();
+            return shortened(status.message.clone());
         }
         let more = cause.to_string();
         if !text.contains(&more) {
             text = format!("{text}: {more}");
         }
         next = cause.source();
+    }
+    shortened(text)
+}
+
+/// What is not the control plane may answer with a whole page.
+fn shortened(mut text: String) -> String {
+    const MOST: usize = 600;
+    if let Some((end, _)) = text.char_indices().nth(MOST) {
+        text.truncate(end);
+        text.push('…');
     }
     text
 }

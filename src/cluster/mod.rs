@@ -7,7 +7,8 @@ pub mod follow;
 mod namespaces;
 pub mod registration;
 mod reviews;
+mod source;
 
-pub use connect::{Clients, ConnectError, Options, told};
+pub use connect::{Clients, ConnectError, Connection, Options, told};
 pub use namespaces::{Namespaces, State, Unknown};
 pub use reviews::{ReviewError, Reviews};

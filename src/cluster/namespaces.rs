@@ -47,7 +47,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 const SUBJECT: Subject = Subject {
     what: "the namespaces of the cluster",
-    if_forbidden: "allow this server's user to get, list and watch namespaces (manifests/base/rbac.yaml does)",
+    if_forbidden: "allow this server's user to get, list and watch namespaces (manifests/base/rbac-server.yaml does)",
 };
 
 impl Namespaces {

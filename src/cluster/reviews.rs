@@ -2,8 +2,9 @@
 //! the time that they take and on how many are under way.
 
 use std::fmt::Debug;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use kube::api::PostParams;
 use kube::core::ClusterResourceScope;
@@ -20,8 +21,15 @@ use super::told;
 pub struct Reviews<K> {
     api: Api<K>,
     under_way: Semaphore,
-    /// Whether the last one failed, so that each outage is told once.
-    outage: AtomicBool,
+    waiting: AtomicUsize,
+    outage: Mutex<Outage>,
+}
+
+/// Whether the last review failed, so that an outage is told once, and no flood of them is.
+#[derive(Debug, Default)]
+struct Outage {
+    lasts: bool,
+    told: Option<Instant>,
 }
 
 /// A review could not be made. This decides nothing about what was asked.
@@ -35,6 +43,9 @@ pub enum ReviewError {
         /// What happened.
         text: String,
     },
+    /// There are too many questions.
+    #[error("too many questions wait for the control plane")]
+    TooMany,
     /// There was no answer in time.
     #[error("the control plane did not answer within {} s", LIMIT.as_secs())]
     TimedOut,
@@ -42,8 +53,10 @@ pub enum ReviewError {
 
 /// The longest that a review may take, attempts and pauses included.
 const LIMIT: Duration = Duration::from_secs(10);
-/// How many may be under way; more of them wait, within the limit.
-const MOST: usize = 100;
+/// How many may wait for their turn.
+const WAITING: usize = 400;
+/// An outage is not told again sooner.
+const QUIET: Duration = Duration::from_secs(10);
 /// How often one is tried again after a failure that may pass, after pauses that grow by half each.
 const ATTEMPTS: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(400);
@@ -52,9 +65,10 @@ impl<K> Reviews<K>
 where
     K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
 {
-    /// Reviews by this client.
-    pub fn new(client: Client) -> Self {
-        Self { api: Api::all(client), under_way: Semaphore::new(MOST), outage: AtomicBool::new(false) }
+    /// Reviews by this client, so many at a time; some more may wait, within the limit of time.
+    pub fn new(client: Client, under_way: usize) -> Self {
+        let (under_way, waiting, outage) = (Semaphore::new(under_way), AtomicUsize::new(0), Mutex::default());
+        Self { api: Api::all(client), under_way, waiting, outage }
     }
 
     /// Posts a review and hands back what came of it.
@@ -62,7 +76,11 @@ where
     /// # Errors
     /// There is no answer.
     pub async fn post(&self, review: &K) -> Result<K, ReviewError> {
-        let outcome = match tokio::time::timeout(LIMIT, self.try_to_post(review)).await {
+        let waiting = Waiting::begin(&self.waiting);
+        if waiting.before >= WAITING {
+            return Err(ReviewError::TooMany);
+        }
+        let outcome = match tokio::time::timeout(LIMIT, self.try_to_post(review, waiting)).await {
             Ok(outcome) => outcome.map_err(|error| ReviewError::Failed { code: code_of(&error), text: told(&error) }),
             Err(_) => Err(ReviewError::TimedOut),
         };
@@ -70,8 +88,9 @@ where
         outcome
     }
 
-    async fn try_to_post(&self, review: &K) -> kube::Result<K> {
+    async fn try_to_post(&self, review: &K, waiting: Waiting<'_>) -> kube::Result<K> {
         let _turn = self.under_way.acquire().await.expect("nobody closes the semaphore");
+        drop(waiting);
         let mut pause = FIRST_PAUSE;
         for _ in 0..ATTEMPTS {
             match self.api.create(&PostParams::default(), review).await {
@@ -85,14 +104,38 @@ where
 
     fn tell(&self, outcome: &Result<K, ReviewError>) {
         let kind = K::kind(&());
-        match (outcome, self.outage.swap(outcome.is_err(), Ordering::Relaxed)) {
-            (Err(error), false) if error.code() == Some(403) => {
+        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = outage.lasts != outcome.is_err();
+        outage.lasts = outcome.is_err();
+        if !is_news || outage.told.is_some_and(|told| told.elapsed() < QUIET) {
+            return;
+        }
+        outage.told = outcome.is_err().then(Instant::now);
+        match outcome {
+            Err(error) if error.code() == Some(403) => {
                 warn!("a {kind} failed: {error}; bind the ClusterRole system:auth-delegator to this server's user");
             }
-            (Err(error), false) => warn!("a {kind} failed: {error}"),
-            (Ok(_), true) => info!("the control plane answers {kind}s again"),
-            _ => {}
+            Err(error) => warn!("a {kind} failed: {error}"),
+            Ok(_) => info!("the control plane answers {kind}s again"),
         }
+    }
+}
+
+/// One more who waits, until it is dropped.
+struct Waiting<'a> {
+    count: &'a AtomicUsize,
+    before: usize,
+}
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        Self { count, before: count.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -101,7 +144,7 @@ impl ReviewError {
     pub fn code(&self) -> Option<u16> {
         match self {
             Self::Failed { code, .. } => *code,
-            Self::TimedOut => None,
+            Self::TimedOut | Self::TooMany => None,
         }
     }
 }

@@ -2,20 +2,24 @@
 
 use super::cx::Cx;
 use crate::cluster::State;
-use crate::meta::{Cause, Resource, Status, field};
+use crate::meta::{Cause, ObjectMeta, Resource, Status, field};
 
 /// Whether an object may be made in the namespace of the request.
 ///
 /// # Errors
-/// 404 where the namespace is missing, 403 where it is being deleted, 503 where that could not be found out.
-pub(super) async fn may_create(cx: &Cx, resource: Resource<'_>, name: &str) -> Result<(), Status> {
+/// 400 where the object names another one; 404 where the namespace is missing, 403 where it is being deleted, 503 where that could not be found out.
+pub(super) async fn may_create(cx: &Cx, resource: Resource<'_>, meta: &ObjectMeta) -> Result<(), Status> {
+    if !meta.namespace.is_empty() && meta.namespace != cx.namespace() {
+        let text = "the namespace of the provided object does not match the namespace sent on the request";
+        return Err(Status::bad_request(text));
+    }
     let Some(namespace) = cx.target.namespace.as_deref() else {
         return Ok(());
     };
     match cx.namespaces.state(namespace).await {
         Ok(State::Active) => Ok(()),
         Ok(State::Missing) => Err(Status::not_found(Resource { group: "", name: "namespaces" }, namespace)),
-        Ok(State::Terminating) => Err(terminating(resource, name, namespace)),
+        Ok(State::Terminating) => Err(terminating(resource, &meta.name, namespace)),
         Err(unknown) => Err(Status::unavailable(unknown.to_string())),
     }
 }

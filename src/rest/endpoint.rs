@@ -253,7 +253,7 @@ impl<T: Kind> Builder<T> {
             let handler = handler.clone();
             Box::pin(async move {
                 let object: T = codec::decode(&cx, api)?;
-                admission::may_create(&cx, resource, &object.metadata().name).await?;
+                admission::may_create(&cx, resource, object.metadata()).await?;
                 Reply::written(&cx, api, 201, handler.create(&cx, object).await?, columns)
             })
         })

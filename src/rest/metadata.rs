@@ -2,8 +2,7 @@
 
 use super::cx::Cx;
 use crate::meta::{
-    ObjectMeta, OwnerReference, Resource, Status, field, is_dns_label, label_value_faults, path_segment_faults,
-    qualified_name_faults,
+    ObjectMeta, OwnerReference, Status, field, label_value_faults, path_segment_faults, qualified_name_faults,
 };
 
 /// The most bytes that all annotations of an object may have together.
@@ -21,16 +20,8 @@ const GENERATED_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 /// 400 when the object names another namespace than the path, or has a resourceVersion; 404 when the namespace cannot
 /// exist.
 pub fn prepare_create(cx: &Cx, meta: &mut ObjectMeta) -> Result<(), Status> {
-    if !meta.namespace.is_empty() && meta.namespace != cx.namespace() {
-        return Err(Status::bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request",
-        ));
-    }
     if !meta.resource_version.is_empty() {
         return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
-    }
-    if !cx.namespace().is_empty() && !is_dns_label(cx.namespace()) {
-        return Err(Status::not_found(Resource { group: "", name: "namespaces" }, cx.namespace()));
     }
     meta.namespace = cx.namespace().into();
     if meta.name.is_empty() && !meta.generate_name.is_empty() {

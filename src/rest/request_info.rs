@@ -78,6 +78,9 @@ fn one_name(query: &Query) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Requirement;
+    use crate::rest::target::Target;
+    use proptest::prelude::*;
 
     fn action(method: &str, path: &str, query: &str) -> ResourceAction {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
@@ -121,16 +124,12 @@ mod tests {
     #[test]
     fn what_a_list_selects_is_told_if_it_can_be_read() {
         let action = action("GET", "is", "labelSelector=a%3Db,c,!d,e+notin+(f)&fieldSelector=metadata.name!%3Dx");
-        let labels = serde_json::to_value(action.labels).unwrap();
-        let wanted = serde_json::json!([
-            {"key": "a", "operator": "In", "values": ["b"]},
-            {"key": "c", "operator": "Exists"},
-            {"key": "d", "operator": "DoesNotExist"},
-            {"key": "e", "operator": "NotIn", "values": ["f"]},
-        ]);
-        assert_eq!(labels, wanted);
-        let fields = serde_json::to_value(action.fields).unwrap();
-        assert_eq!(fields, serde_json::json!([{"key": "metadata.name", "operator": "NotIn", "values": ["x"]}]));
+        let told = |requirements: &[Requirement]| -> Vec<String> {
+            let values = |each: &Requirement| each.values.as_ref().map_or(String::new(), |values| values.join("|"));
+            requirements.iter().map(|each| format!("{} {} {}", each.key, each.operator, values(each))).collect()
+        };
+        assert_eq!(told(&action.labels), ["a In b", "c Exists ", "d DoesNotExist ", "e NotIn f"]);
+        assert_eq!(told(&action.fields), ["metadata.name NotIn x"]);
         let action = self::action("GET", "is", "labelSelector=a+b");
         assert!(action.labels.is_empty());
     }
@@ -148,6 +147,56 @@ mod tests {
     fn a_watch_of_nothing_means_nothing() {
         let path = "/apis/image.openshift.io/v1/watch";
         assert_eq!(attributes(&Method::GET, path, &Query::default()), None);
+    }
+
+    /// Parts of paths that could be understood in two ways.
+    fn odd_path() -> impl Strategy<Value = String> {
+        let part = proptest::sample::select(vec![
+            "/",
+            "//",
+            "a",
+            "lab",
+            "images",
+            "imagestreams",
+            "namespaces",
+            "watch",
+            "proxy",
+            "status",
+            "%2F",
+            "%2f",
+            "..",
+            ".",
+            "%2e%2e",
+            "%00",
+            "%ff",
+            "%25",
+            "x@sha256:ab",
+            " ",
+            "?",
+            "finalize",
+        ]);
+        proptest::collection::vec(part, 0..10).prop_map(|parts| parts.concat())
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(2000))]
+
+        /// Whatever is carried out was allowed as just that.
+        #[test]
+        fn what_is_authorized_is_what_is_done(path in odd_path(), method in proptest::sample::select(vec!["GET", "POST", "PUT", "DELETE"])) {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let Ok(target) = Target::parse(&path) else { return Ok(()) };
+            let attributes = attributes(&method, &format!("/apis/image.openshift.io/v1/{path}"), &Query::default());
+            let Some(Attributes::Resource(asked)) = attributes else { return Ok(()) };
+            let served = ["images", "imagestreams"].contains(&target.resource.as_str());
+            if served {
+                prop_assert_eq!(&asked.resource, &target.resource);
+                prop_assert_eq!(&asked.name, target.name.as_deref().unwrap_or_default());
+                prop_assert_eq!(&asked.namespace, target.namespace.as_deref().unwrap_or_default());
+                prop_assert_eq!(&asked.subresource, target.subresource.as_deref().unwrap_or_default());
+                prop_assert_eq!(asked.verb.as_str(), target.verb(&method, &Query::default()));
+            }
+        }
     }
 
     proptest::proptest! {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::extract::Request;
-use http::Method;
 use rustls::pki_types::UnixTime;
 
 use super::listen::Peer;
@@ -33,6 +32,8 @@ pub(super) struct Trail {
     pub(super) acting_as: Option<Arc<User>>,
     /// Whether a front proxy says so, whose headers may be believed.
     pub(super) is_passed_on: bool,
+    /// What is asked for, where somebody had to know it.
+    pub(super) attributes: Option<Arc<Attributes>>,
     /// What was decided.
     pub(super) decision: Option<Decision>,
     /// What the client should hear about its credentials.
@@ -72,35 +73,60 @@ impl Access {
         Ok(())
     }
 
-    /// Whether the user may do what the request asks for.
+    /// What is known at once of whether the request may go on: nothing, where somebody must be asked.
     ///
     /// # Errors
-    /// 403, or 500 where it could not be found out.
-    pub(super) async fn authorize(
-        &self,
-        method: &Method,
-        path: &str,
-        query: &Query,
-        trail: &mut Trail,
-    ) -> Result<(), Refusal> {
-        let Some(user) = trail.effective().cloned() else {
+    /// 401 for nobody, where it is not a path that is open to everybody; 404 for a path that means nothing.
+    pub(super) fn judge(&self, request: &Request, query: &Query, trail: &mut Trail) -> Result<Judged, Refusal> {
+        if let Some(user) = trail.effective()
+            && self.authorizer.lets_do_everything(user)
+        {
+            trail.decision = Some(Decision::Allowed);
+            return Ok(Judged::Known);
+        }
+        let attributes = request_info::attributes(request.method(), request.uri().path(), query);
+        let attributes = Arc::new(attributes.ok_or_else(Status::no_such_path)?);
+        trail.attributes = Some(attributes.clone());
+        let Some(user) = trail.effective() else {
             // Paths can be open to everybody, resources never.
-            return match request_info::attributes(method, path, query) {
-                Some(Attributes::Path { path, .. }) if self.open.contain(&path) => Ok(()),
+            return match &*attributes {
+                Attributes::Path { path, .. } if self.open.contain(path) => Ok(Judged::Known),
                 _ => Err(Status::unauthorized().into()),
             };
         };
-        if self.authorizer.lets_do_everything(&user) {
-            trail.decision = Some(Decision::Allowed);
-            return Ok(());
+        match self.authorizer.known(user, &attributes) {
+            Some(decision) => conclude(decision, &user.clone(), &attributes, trail).map(|()| Judged::Known),
+            None => Ok(Judged::ToBeAsked(user.clone(), attributes)),
         }
-        let attributes = request_info::attributes(method, path, query);
-        let attributes = attributes.ok_or_else(Status::no_such_path)?;
-        let decision = self.authorizer.decide(&user, &attributes).await.map_err(|why| Refusal::from(&*why))?;
-        trail.decision = Some(decision.clone());
-        match decision {
-            Decision::Allowed => Ok(()),
-            Decision::Denied { reason } => Err(attributes.forbidden(&user, &reason).into()),
+    }
+
+    /// Asks whether the user may do what the request asks for.
+    ///
+    /// # Errors
+    /// 403, or 500 where it could not be found out.
+    pub(super) async fn ask(&self, judged: Judged, trail: &mut Trail) -> Result<(), Refusal> {
+        match judged {
+            Judged::Known => Ok(()),
+            Judged::ToBeAsked(user, attributes) => {
+                let decision = self.authorizer.decide(&user, &attributes).await;
+                conclude(decision.map_err(|why| Refusal::from(&*why))?, &user, &attributes, trail)
+            }
         }
+    }
+}
+
+/// Whether a request may go on.
+pub(super) enum Judged {
+    /// It may.
+    Known,
+    /// The control plane must be asked whether the user may do this.
+    ToBeAsked(Arc<User>, Arc<Attributes>),
+}
+
+fn conclude(decision: Decision, user: &User, attributes: &Attributes, trail: &mut Trail) -> Result<(), Refusal> {
+    trail.decision = Some(decision.clone());
+    match decision {
+        Decision::Allowed => Ok(()),
+        Decision::Denied { reason } => Err(attributes.forbidden(user, &reason).into()),
     }
 }

@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method, Uri, header};
 use tower::ServiceExt;
 
-use super::access::{Access, Trail};
+use super::access::{Access, Judged, Trail};
 use super::audit::{AuditLog, Entry};
 use super::documents::Documents;
 use super::health::Health;
@@ -70,7 +70,7 @@ pub(super) async fn guard(app: &App, fixed: Router, request: Request) -> Respons
     let audit_id = request.headers().get(AUDIT_ID).cloned().unwrap_or_else(new_audit_id);
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let query = Query::parse(uri.query());
-    let target = uri.path().strip_prefix(PREFIX).map(Target::parse);
+    let target = uri.path().strip_prefix(PREFIX).filter(|rest| !rest.is_empty()).map(Target::parse);
     let labels = app.labels(&method, &query, target.as_ref());
     let wishes = Wishes::of(&request);
     let mut entry = Entry::begin(app.audit.as_ref(), &audit_id, &request);
@@ -186,14 +186,15 @@ impl App {
         if self.health.shutdown.phase() >= Phase::Draining && !self.health.is_path(request.uri().path()) {
             return Err(Status::unavailable("apiserver is shutting down").into());
         }
-        // Probes, discovery and metrics answer from memory, and must answer when nothing else does.
-        let permit = target.as_ref().and_then(|_| self.in_flight.enter(request.method()));
-        if target.is_some() && permit.is_none() {
+        let judged = self.access.judge(&request, &query, trail);
+        // Probes and discovery answer from memory, and must answer when nothing else does. They ask nobody.
+        let is_work = target.is_some() || matches!(judged, Ok(Judged::ToBeAsked(..)));
+        let permit = is_work.then(|| self.in_flight.enter(request.method()));
+        if let Some(None) = permit {
             self.metrics.terminated(labels, 429);
             return Err(Status::too_many_requests().into());
         }
-        let (method, uri) = (request.method().clone(), request.uri().clone());
-        self.access.authorize(&method, uri.path(), &query, trail).await?;
+        self.access.ask(judged?, trail).await?;
         let asked = Asked { query, user: trail.effective().cloned() };
         let response = match target {
             Some(target) => router::resource(self, asked, target, request).await,
@@ -202,7 +203,7 @@ impl App {
                 fixed.oneshot(request).await.unwrap_or_else(|never| match never {})
             }
         };
-        Ok(match permit {
+        Ok(match permit.flatten() {
             Some(permit) => response.map(|body| held(body, permit)),
             None => response,
         })

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -54,14 +55,23 @@ pub struct Running {
     pub catalog: Arc<Catalog>,
     /// How to end it.
     pub shutdown: Shutdown,
-    serving: JoinHandle<()>,
+    serving: JoinHandle<anyhow::Result<()>>,
 }
 
-/// Starts a server; it serves when this returns.
+/// Starts a server; it serves when this returns. None where a signal told it to end before it got there.
 ///
 /// # Errors
 /// A sentence that names the flag behind whatever cannot be used.
-pub async fn start(options: Options) -> anyhow::Result<Running> {
+pub async fn start(options: Options) -> anyhow::Result<Option<Running>> {
+    let shutdown = Shutdown::new();
+    tokio::spawn(shutdown.on_signals().context("signals cannot be received")?);
+    tokio::select! {
+        running = open(options, shutdown.clone()) => running.map(Some),
+        () = shutdown.reached(Phase::Stopping) => Ok(None),
+    }
+}
+
+async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let Options {
         listen,
         tls,
@@ -75,9 +85,10 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         audit,
         shutdown: ending,
     } = options;
-    let (metrics, shutdown, mut background) = (Arc::new(Metrics::new()), Shutdown::new(), JoinSet::new());
+    let (metrics, mut background) = (Arc::new(Metrics::new()), JoinSet::new());
     let audit = AuditLog::open(&audit, &metrics)?;
-    let clients = cluster.connect(access.may_join_cluster()).await?;
+    let (clients, connection) = cluster.connect(access.may_join_cluster()).await?.unzip();
+    connection.map(|connection| background.spawn(connection.keep_current()));
     let access = open_access(&access, clients.as_ref(), &metrics, &mut background)?;
     let listener = listen::bind(listen.bind_address, listen.secure_port).await?;
     let address = listener.local_addr().context("the address of the listening socket is not known")?;
@@ -100,15 +111,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     });
     let limits = listen::Limits { drain: request_timeout, ..listen::Limits::default() };
     let serving = listen::serve(listener, tls, router::service(app.clone()), limits, shutdown.clone());
-    let end = shutdown.clone();
-    let serving = tokio::spawn(async move {
-        serving.await;
-        if let Some(audit) = &app.audit {
-            audit.close().await;
-        }
-        background.shutdown().await;
-        end.advance(Phase::Stopped);
-    });
+    let serving = tokio::spawn(serve_to_the_end(serving, background, app, shutdown.clone()));
     tokio::spawn({
         let shutdown = shutdown.clone();
         async move { shutdown.conduct(ending.shutdown_delay_duration).await }
@@ -121,12 +124,40 @@ impl Running {
     /// Serves until a signal, or [`Shutdown::begin`], has led to the end.
     ///
     /// # Errors
-    /// Signals cannot be received, or serving ended in a panic.
+    /// Something that the server cannot do without ended by itself.
     pub async fn until_end(self) -> anyhow::Result<()> {
-        tokio::spawn(self.shutdown.on_signals().context("signals cannot be received")?);
-        self.serving.await.context("serving ended early")?;
+        self.serving.await.context("serving ended early")??;
         tracing::info!("ended");
         Ok(())
+    }
+}
+
+/// Serves until the end. Work in the background never ends by itself: if it does, nothing would be kept current any more, so the server
+/// ends in good order, for something else to start it again.
+async fn serve_to_the_end(
+    serving: impl Future<Output = ()>,
+    mut background: JoinSet<()>,
+    app: Arc<app::App>,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
+    let mut serving = pin!(serving);
+    let lost = tokio::select! {
+        () = &mut serving => None,
+        Some(ended) = background.join_next() => Some(ended),
+    };
+    if let Some(ended) = &lost {
+        tracing::error!(?ended, "work in the background ended by itself: shutting down");
+        shutdown.begin();
+        serving.await;
+    }
+    if let Some(audit) = &app.audit {
+        audit.close().await;
+    }
+    background.shutdown().await;
+    shutdown.advance(Phase::Stopped);
+    match lost {
+        None => Ok(()),
+        Some(ended) => Err(anyhow::anyhow!("work in the background ended by itself: {ended:?}")),
     }
 }
 

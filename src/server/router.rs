@@ -235,7 +235,7 @@ fn asks_for_aggregated(headers: &HeaderMap) -> bool {
                 || (value("as"), value("v"), value("g"))
                     == (Some("APIGroupDiscoveryList"), Some("v2"), Some("apidiscovery.k8s.io")))
     });
-    first.is_some_and(|clause| clause.contains("as="))
+    first.is_some_and(|clause| clause.split(';').any(|parameter| parameter.trim_start().starts_with("as=")))
 }
 
 /// A document that can only be read.

@@ -192,3 +192,19 @@ async fn keys_and_data_are_for_their_owner_only() {
     };
     assert_eq!((mode("data"), mode("certs/apiserver.key")), (0o700, 0o600));
 }
+
+#[tokio::test]
+async fn paths_can_be_open_to_everybody_and_resources_never() {
+    let server = Server::start(&["--authorization-always-allow-paths=/livez,/readyz,/metrics,/apis/*"]).await;
+    let nobody = server.client(Identity::default());
+    for (path, status) in [
+        ("/metrics", 200),
+        ("/livez", 200),
+        ("/apis/image.openshift.io/v1", 200),
+        ("/apis/image.openshift.io/v1/images", 401),
+        ("/apis/image.openshift.io/v1/namespaces/lab/imagestreams/x", 401),
+        ("/healthz", 401),
+    ] {
+        assert_eq!(code(&nobody, path).await, status, "{path}");
+    }
+}

@@ -116,6 +116,15 @@ async fn openapi_tells_what_is_served_and_is_sent_once() {
 }
 
 #[tokio::test]
+async fn a_slash_at_the_end_changes_nothing() {
+    let api = Api::start().await;
+    for path in PATHS {
+        let slashed = ask(&api, &format!("{path}/")).await;
+        assert_eq!(slashed.is(200), ask(&api, path).await.is(200), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn an_old_hash_is_no_redirection() {
     let api = Api::start().await;
     let answer = ask(&api, "/openapi/v3/apis/image.openshift.io/v1?hash=OLD").await;

@@ -1,5 +1,6 @@
 //! The control plane: whether it answers, and what it says of certificates.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -31,8 +32,11 @@ pub(super) async fn reach(clients: &Clients) -> Finding {
 
 /// What the control plane says of certificates.
 pub(super) async fn trust(options: &auth::Options, clients: &Clients) -> Vec<Finding> {
-    if options.authentication_skip_lookup {
-        return vec![Finding::noteworthy(CONFIG_MAP, "it is not read, because of --authentication-skip-lookup")];
+    if !options.looks_up_trust() {
+        return vec![Finding::noteworthy(
+            CONFIG_MAP,
+            "it is not read, since flags say so or say everything that it would",
+        )];
     }
     let config_maps: Api<ConfigMap> = Api::namespaced(clients.authentication.clone(), TRUST_NAMESPACE);
     match config_maps.get_opt(TRUST_CONFIG_MAP).await {
@@ -51,7 +55,31 @@ pub(super) async fn trust(options: &auth::Options, clients: &Clients) -> Vec<Fin
     }
 }
 
+/// The authorities that flags name.
+pub(super) fn files(options: &auth::Options) -> Vec<Finding> {
+    let files = [
+        ("--client-ca-file", &options.client_ca_file),
+        ("--requestheader-client-ca-file", &options.front_proxy.requestheader_client_ca_file),
+    ];
+    let named = files.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?)));
+    let read = |path: &PathBuf| {
+        let pem = std::fs::read(path).map_err(|why| why.to_string())?;
+        Authority::parse(&pem, UnixTime::now()).map_err(|why| why.to_string())
+    };
+    let found = named.map(|(flag, path)| match read(path) {
+        Ok(authority) => lifetime(flag, &authority, &authority.to_string()),
+        Err(why) => {
+            Finding::wrong(flag, format!("{}: {why}", path.display())).way_out("name a bundle of certificates in PEM")
+        }
+    });
+    found.collect()
+}
+
 fn told_of(Said { clients, front_proxy }: Said) -> Vec<Finding> {
+    let poses = match (&clients, &front_proxy) {
+        (Some(Ok(clients)), Some(Ok(proxy))) => proxy.allowed_names.is_empty() && proxy.authority.is_same(clients),
+        _ => false,
+    };
     let users = match clients {
         None => Finding::noteworthy("client CA", "the cluster names none: certificates of users are not accepted"),
         Some(Err(fault)) => broken("client CA", fault),
@@ -64,6 +92,14 @@ fn told_of(Said { clients, front_proxy }: Said) -> Vec<Finding> {
         )
         .way_out("start kube-apiserver with --requestheader-client-ca-file and --proxy-client-cert-file"),
         Some(Err(fault)) => broken("front proxy CA", fault),
+        Some(Ok(proxy)) if poses => Finding::wrong(
+            "front proxy CA",
+            format!(
+                "{}; it signs users too, and any name is allowed: every user can act as any other",
+                proxy.authority
+            ),
+        )
+        .way_out("give kube-apiserver a front-proxy CA of its own, or name the proxy in --requestheader-allowed-names"),
         Some(Ok(proxy)) => {
             let names = match proxy.allowed_names.as_slice() {
                 [] => "any name is allowed".to_owned(),

@@ -1,5 +1,5 @@
-//! `check`: tells, line by line, whether a server with these flags can do its work, and what to do where it cannot. It changes
-//! nothing.
+//! `check`: tells, line by line, whether a server with these flags can do its work, and what to do where it cannot. It makes and
+//! changes nothing, but for what opening a store repairs after a crash.
 
 mod certificate;
 mod cluster;
@@ -8,7 +8,10 @@ mod registration;
 mod rights;
 mod store;
 
+use std::time::Duration;
+
 use clap::Args;
+use tokio::time::timeout;
 
 use self::finding::{Finding, Report};
 use crate::cluster::Clients;
@@ -39,13 +42,14 @@ impl Check {
             let is_reached = !reached.is_wrong();
             report.add(reached);
             if is_reached {
-                report.extend(cluster::trust(&self.options.access, clients).await);
-                report.extend(rights::check(&self.options, clients).await);
-                report.extend(registration::check(&self.options, clients).await);
+                report.extend(in_time(cluster::trust(&self.options.access, clients)).await);
+                report.extend(in_time(rights::check(&self.options, clients)).await);
+                report.extend(in_time(registration::check(&self.options, clients)).await);
             }
         }
+        report.extend(cluster::files(&self.options.access));
         report.extend(certificate::check(&self.options.tls));
-        report.extend(store::check(&self.options.storage).await);
+        report.extend(in_time(store::check(&self.options.storage)).await);
         report.end()
     }
 
@@ -53,7 +57,7 @@ impl Check {
     async fn flags(&self, report: &mut Report) -> Option<Clients> {
         let Options { access, cluster, .. } = &self.options;
         let clients = match cluster.connect(access.may_join_cluster()).await {
-            Ok(clients) => clients,
+            Ok(connected) => connected.map(|(clients, _)| clients),
             Err(why) => {
                 report.add(Finding::wrong("flags", why.to_string()));
                 return None;
@@ -74,4 +78,15 @@ impl Check {
         }
         clients
     }
+}
+
+/// The longest that one look may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a look finds, or that it does not come to an end.
+async fn in_time(looking: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {
+    timeout(PATIENCE, looking).await.unwrap_or_else(|_| {
+        let text = format!("no answer within {} s", PATIENCE.as_secs());
+        vec![Finding::wrong("time", text).way_out("look at what would have stood here: control plane or disk hang")]
+    })
 }

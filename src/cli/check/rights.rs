@@ -17,8 +17,8 @@ struct Need<'a> {
     verbs: &'static [&'static str],
     group: &'static str,
     resource: &'static str,
-    namespace: &'static str,
-    name: &'static str,
+    namespace: &'a str,
+    name: &'a str,
     what_for: &'static str,
     way_out: &'static str,
 }
@@ -36,7 +36,7 @@ const DELEGATOR: &str =
     "bind the ClusterRole system:auth-delegator to this server's user (manifests/base/rbac-server.yaml)";
 const READER: &str = "bind the Role extension-apiserver-authentication-reader in kube-system to this server's user (manifests/base/rbac-server.yaml)";
 
-fn needs<'a>(options: &Options, clients: &'a Clients) -> Vec<Need<'a>> {
+fn needs<'a>(options: &'a Options, clients: &'a Clients) -> Vec<Need<'a>> {
     let mut needs = vec![
         Need {
             client: &clients.authentication,
@@ -69,7 +69,7 @@ fn needs<'a>(options: &Options, clients: &'a Clients) -> Vec<Need<'a>> {
             way_out: "allow it with a ClusterRole (manifests/base/rbac-server.yaml)",
         },
     ];
-    if !options.access.authentication_skip_lookup {
+    if options.access.looks_up_trust() {
         needs.push(Need {
             client: &clients.authentication,
             verbs: &["get", "list", "watch"],
@@ -91,6 +91,18 @@ fn needs<'a>(options: &Options, clients: &'a Clients) -> Vec<Need<'a>> {
             name: "v1.image.openshift.io",
             what_for: "to keep its CA there",
             way_out: "allow it for this one name with a ClusterRole (manifests/components/own-ca/rbac.yaml)",
+        });
+    }
+    if let (Some(name), Some(namespace)) = (&options.tls.cert_secret, &options.tls.service_namespace) {
+        needs.push(Need {
+            client: &clients.general,
+            verbs: &["get", "update"],
+            group: "",
+            resource: "secrets",
+            namespace,
+            name,
+            what_for: "to keep its certificates there",
+            way_out: "allow it for this one name with a Role (manifests/components/cert-secret/secret.yaml)",
         });
     }
     needs

@@ -32,7 +32,9 @@ impl Quickstart {
         let Self { data_dir, secure_port, log } = self;
         log::init(log.verbosity, log.logging_format)?;
         let folder = Folder::prepare(&data_dir)?;
-        let running = server::start(options(&folder, secure_port)?).await?;
+        let Some(running) = server::start(options(&folder, secure_port)?).await? else {
+            return Ok(());
+        };
         sample::load(&running.catalog).await?;
         folder.write_kubeconfig(running.address, &running.certificate)?;
         println!("{}", invitation(&folder, &running));

@@ -1,7 +1,6 @@
 //! Field selectors: `name=value`, `name==value`, `name!=value`, joined by commas. A backslash takes the next letter as it is.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::FieldSelectorRequirement;
-
+use crate::auth::Requirement;
 use crate::meta::field::quote;
 
 /// The field that holds an object's name.
@@ -54,10 +53,10 @@ impl Selector {
     }
 
     /// The demands in the words of authorization.
-    pub(super) fn requirements(&self) -> Vec<FieldSelectorRequirement> {
-        let requirement = |demand: &Demand| FieldSelectorRequirement {
+    pub(super) fn requirements(&self) -> Vec<Requirement> {
+        let requirement = |demand: &Demand| Requirement {
             key: demand.field.clone(),
-            operator: if demand.wanted == Wanted::Equal { "In" } else { "NotIn" }.into(),
+            operator: if demand.wanted == Wanted::Equal { "In" } else { "NotIn" },
             values: Some(vec![demand.value.clone()]),
         };
         self.0.iter().map(requirement).collect()

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelectorRequirement;
-
+use crate::auth::Requirement;
 use crate::meta::{field, label_value_faults, qualified_name_faults};
 
 /// Demands on labels, all of which must hold.
@@ -58,7 +57,7 @@ impl Selector {
     }
 
     /// The demands in the words of authorization, which knows no comparisons of numbers.
-    pub(super) fn requirements(&self) -> Vec<LabelSelectorRequirement> {
+    pub(super) fn requirements(&self) -> Vec<Requirement> {
         let requirement = |demand: &Demand| {
             let (operator, values) = match &demand.test {
                 Test::Exists => ("Exists", None),
@@ -67,7 +66,7 @@ impl Selector {
                 Test::NotIn(values) => ("NotIn", Some(values.clone())),
                 Test::Greater(_) | Test::Less(_) => return None,
             };
-            Some(LabelSelectorRequirement { key: demand.key.clone(), operator: operator.into(), values })
+            Some(Requirement { key: demand.key.clone(), operator, values })
         };
         self.0.iter().filter_map(requirement).collect()
     }

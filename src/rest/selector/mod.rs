@@ -3,9 +3,8 @@
 mod field;
 mod label;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldSelectorRequirement, LabelSelectorRequirement};
-
 use super::query::Query;
+use crate::auth::Requirement;
 use crate::meta::{ObjectMeta, Status};
 
 /// The selectors of a list.
@@ -44,7 +43,7 @@ impl Selector {
 }
 
 /// What the selectors of a request demand, in the words of authorization; nothing of a selector that cannot be read.
-pub fn requirements(query: &Query) -> (Vec<FieldSelectorRequirement>, Vec<LabelSelectorRequirement>) {
+pub fn requirements(query: &Query) -> (Vec<Requirement>, Vec<Requirement>) {
     let fields = field::Selector::parse_any(query.get("fieldSelector").unwrap_or_default()).unwrap_or_default();
     let labels = label::Selector::parse(query.get("labelSelector").unwrap_or_default()).unwrap_or_default();
     (fields.requirements(), labels.requirements())

@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::thread;
 
 use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, Method, Uri, header};
 use jiff::Timestamp;
+use percent_encoding::percent_decode_str;
 
 use super::AuditLog;
 use super::event::{Event, ObjectRef, Person, ResponseStatus, Stage};
@@ -87,8 +89,9 @@ impl Drop for Entry<'_> {
 
 impl Facts<'_> {
     fn write(&self, trail: &Trail, stage: Stage, status: ResponseStatus) {
-        let attributes = request_info::attributes(&self.method, self.uri.path(), &Query::parse(self.uri.query()));
-        let (verb, object_ref) = match &attributes {
+        let read = || request_info::attributes(&self.method, self.uri.path(), &Query::parse(self.uri.query()));
+        let attributes = trail.attributes.clone().or_else(|| read().map(Arc::new));
+        let (verb, object_ref) = match attributes.as_deref() {
             Some(Attributes::Resource(action)) => (action.verb.as_str().into(), Some(ObjectRef::from(&**action))),
             Some(Attributes::Path { verb, .. }) => (verb.as_str().into(), None),
             None => (self.method.as_str().to_ascii_lowercase().into(), None),
@@ -142,10 +145,13 @@ fn shortened(value: &HeaderValue) -> Cow<'_, str> {
 /// Clients of OpenShift could once authenticate by a token in the query. This server does not take it, but a client may
 /// still send it.
 fn without_token(uri: &str) -> Cow<'_, str> {
-    const PARAMETER: &str = "access_token=";
+    let is_token = |pair: &str| {
+        let key = pair.split('=').next().unwrap_or_default();
+        percent_decode_str(key).decode_utf8_lossy() == "access_token"
+    };
     match uri.split_once('?') {
-        Some((path, query)) if query.contains(PARAMETER) => {
-            let pairs = query.split('&').map(|pair| match pair.starts_with(PARAMETER) {
+        Some((path, query)) if query.split(['&', ';']).any(is_token) => {
+            let pairs = query.split(['&', ';']).map(|pair| match is_token(pair) {
                 true => "access_token=REDACTED",
                 false => pair,
             });

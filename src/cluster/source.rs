@@ -1,0 +1,178 @@
+//! One way to the control plane, whose files are read again while the server runs: certificates and keys of clients are replaced, and
+//! so are the authorities of control planes. (Tokens in files are read again by the client library.)
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use kube::client::Body;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tower::Service;
+use tracing::{info, warn};
+
+use super::told;
+
+/// Where the way to the control plane is described.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// In a kubeconfig.
+    Kubeconfig(PathBuf),
+    /// In what Kubernetes gives to every pod.
+    Pod,
+}
+
+/// A way to the control plane.
+pub(super) struct Source {
+    place: Place,
+    /// The content of the files that the present client was made of.
+    content: Vec<u8>,
+    present: Arc<RwLock<Client>>,
+}
+
+/// Sends each request by the client of now.
+#[derive(Clone)]
+struct Present(Arc<RwLock<Client>>);
+
+/// How often the files are looked at.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// A control plane that does not even accept a connection in this time is away.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The authority of the control plane in a pod.
+const POD_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
+
+impl Source {
+    /// Opens a way, and makes the client that follows it as long as [`Source::keep_current`] runs.
+    ///
+    /// # Errors
+    /// What is wrong with the files.
+    pub(super) async fn open(place: Place) -> Result<(Self, Client), String> {
+        let content = place.content()?;
+        let client = place.client().await?;
+        let namespace = client.default_namespace().to_owned();
+        let present = Arc::new(RwLock::new(client));
+        let following = Client::new(Present(present.clone()), namespace);
+        Ok((Self { place, content, present }, following))
+    }
+
+    /// Looks at the files for ever, and takes what they hold now.
+    pub(super) async fn keep_current(mut self) {
+        let mut fault = None;
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            let outcome = self.look().await;
+            match &outcome {
+                Ok(()) => {}
+                Err(why) if fault.as_ref() == Some(why) => {}
+                Err(why) => warn!("the way to the control plane stays as it was: {why}"),
+            }
+            fault = outcome.err();
+        }
+    }
+
+    async fn look(&mut self) -> Result<(), String> {
+        let content = self.place.content()?;
+        if content != self.content {
+            let client = self.place.client().await?;
+            *self.present.write().unwrap_or_else(PoisonError::into_inner) = client;
+            self.content = content;
+            info!("the control plane is asked with what the files hold now");
+        }
+        Ok(())
+    }
+}
+
+impl Place {
+    async fn client(&self) -> Result<Client, String> {
+        let mut config = match self {
+            Self::Kubeconfig(path) => {
+                let content = Kubeconfig::read_from(path).map_err(|why| told(&why))?;
+                let options = KubeConfigOptions::default();
+                Config::from_custom_kubeconfig(content, &options).await.map_err(|why| told(&why))?
+            }
+            Self::Pod => Config::incluster().map_err(|why| told(&why))?,
+        };
+        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        Client::try_from(config).map_err(|why| told(&why))
+    }
+
+    /// The content of all files that a client is made of. They are small, and seldom read.
+    fn content(&self) -> Result<Vec<u8>, String> {
+        let mut all = Vec::new();
+        let mut add = |path: &Path| {
+            let content = std::fs::read(path).map_err(|why| format!("{}: {why}", path.display()))?;
+            all.extend(content);
+            Ok::<(), String>(())
+        };
+        match self {
+            Self::Pod => add(Path::new(POD_CA))?,
+            Self::Kubeconfig(path) => {
+                add(path)?;
+                let config = Kubeconfig::read_from(path).map_err(|why| told(&why))?;
+                let authorities = config.clusters.into_iter().filter_map(|each| each.cluster?.certificate_authority);
+                let users = config.auth_infos.into_iter().filter_map(|each| each.auth_info);
+                let pairs = users.flat_map(|user| [user.client_certificate, user.client_key]).flatten();
+                for path in authorities.chain(pairs) {
+                    add(Path::new(&path))?;
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+impl Service<Request<Body>> for Present {
+    type Response = Response<Body>;
+    type Error = kube::Error;
+    type Future = BoxFuture<'static, Result<Response<Body>, kube::Error>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), kube::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let client = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Box::pin(async move { client.send(request).await })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(path: &Path, server: &str) {
+        let config = serde_json::json!({
+            "clusters": [{"name": "c", "cluster": {"server": server}}],
+            "users": [{"name": "u", "user": {"token": "t"}}],
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+            "current-context": "x",
+        });
+        std::fs::write(path, config.to_string()).unwrap();
+    }
+
+    async fn refused(client: &Client) -> String {
+        told(&client.apiserver_version().await.unwrap_err())
+    }
+
+    #[tokio::test]
+    async fn what_the_files_hold_now_counts_unless_it_is_broken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kubeconfig");
+        // Who is asked shows in what fails: somebody who hangs up, or nobody.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        write(&path, &format!("http://{}", listener.local_addr().unwrap()));
+        std::thread::spawn(move || drop(listener.accept()));
+        let (mut source, client) = Source::open(Place::Kubeconfig(path.clone())).await.unwrap();
+        let before = refused(&client).await;
+        write(&path, "http://127.0.0.1:1");
+        source.look().await.unwrap();
+        let after = refused(&client).await;
+        assert!(after.contains("refused") && !before.contains("refused"), "{before} / {after}");
+        std::fs::write(&path, "no kubeconfig: [").unwrap();
+        source.look().await.unwrap_err();
+        assert_eq!(refused(&client).await, after);
+    }
+}
