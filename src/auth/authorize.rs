@@ -150,7 +150,8 @@ impl AccessReviews {
             }
         };
         if user.size() + attributes.size() > LONGEST {
-            return ask().await.map_err(Arc::new);
+            // A question to the control plane is a large thing, which must not make every request as large.
+            return Box::pin(ask()).await.map_err(Arc::new);
         }
         self.known.get(&question, ask).await
     }

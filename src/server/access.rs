@@ -67,7 +67,7 @@ impl Access {
         if let Some(user) = &trail.user
             && let Some(wish) = Wish::read(request.headers())?
         {
-            trail.acting_as = Some(wish.grant(user, &self.authorizer).await?);
+            trail.acting_as = Some(Box::pin(wish.grant(user, &self.authorizer)).await?);
         }
         self.authenticator.strip(request.headers_mut());
         Ok(())
@@ -108,7 +108,7 @@ impl Access {
         match judged {
             Judged::Known => Ok(()),
             Judged::ToBeAsked(user, attributes) => {
-                let decision = self.authorizer.decide(&user, &attributes).await;
+                let decision = Box::pin(self.authorizer.decide(&user, &attributes)).await;
                 conclude(decision.map_err(|why| Refusal::from(&*why))?, &user, &attributes, trail)
             }
         }

@@ -76,7 +76,8 @@ pub(super) async fn guard(app: &App, fixed: Router, request: Request) -> Respons
     let mut entry = Entry::begin(app.audit.as_ref(), &audit_id, &request);
     let outcome = match app.deadline(&method, &query) {
         Ok(deadline) => {
-            let passing = app.pass(&mut entry.trail, &labels, query, target, request, fixed);
+            // On the heap, for what is awaited inside of it would be copied with every move of this future.
+            let passing = Box::pin(app.pass(&mut entry.trail, &labels, query, target, request, fixed));
             run(&app.metrics, deadline, passing).await
         }
         Err(status) => Err(status.into()),
@@ -200,7 +201,7 @@ impl App {
             Some(target) => router::resource(self, asked, target, request).await,
             None => {
                 request.extensions_mut().insert(asked);
-                fixed.oneshot(request).await.unwrap_or_else(|never| match never {})
+                Box::pin(fixed.oneshot(request)).await.unwrap_or_else(|never| match never {})
             }
         };
         Ok(match permit.flatten() {
@@ -268,6 +269,15 @@ mod tests {
             Err(Refusal::Status(status)) => *status,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// A future is copied each time it is moved, and is as large as the largest of all that is awaited in it.
+    #[test]
+    fn the_future_of_a_request_is_small() {
+        fn size<F>(_: impl Fn(&'static App, Router, Request) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(size(guard) < 4096, "{}", size(guard));
     }
 
     #[tokio::test]

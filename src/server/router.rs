@@ -82,7 +82,7 @@ pub(super) async fn resource(app: &App, asked: Asked, target: Result<Target, Sta
         Ok(target) => target,
         Err(status) => return fail(&status),
     };
-    let body = if is_mutating(&parts.method) { read(&parts.headers, body).await } else { Ok(Bytes::new()) };
+    let body = if is_mutating(&parts.method) { Box::pin(read(&parts.headers, body)).await } else { Ok(Bytes::new()) };
     let body = match body {
         Ok(body) => body,
         Err(status) => return fail(&status),
