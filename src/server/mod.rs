@@ -1,6 +1,7 @@
 //! Puts the server together: flags, store, resources, TLS, listening, background work, and the end of it all.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -71,6 +72,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         compaction,
         registries,
         in_flight,
+        max_objects_per_namespace,
         request_timeout,
         audit,
         shutdown: ending,
@@ -86,7 +88,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
     let (certificate, tls) = open_tls(&tls, control_plane.clone(), trusted.clone(), &metrics, &mut background).await?;
     let store = open_store(storage).await?;
     background.spawn(compaction::run(store.clone(), compaction));
-    let catalog = Arc::new(Catalog::new(&store, (&registries).into()));
+    let catalog = Arc::new(Catalog::new(&store, (&registries).into(), NonZeroU64::new(max_objects_per_namespace)));
     let api = resources::all(&catalog, follow_namespaces(control_plane, &mut background));
     let app = Arc::new(app::App {
         documents: documents::Documents::new(&api),

@@ -34,6 +34,21 @@ impl Begun {
     }
 }
 
+/// A connection of HTTP/1.1 that is kept from one request to the next.
+pub(crate) struct Kept {
+    stream: BufReader<TlsStream<TcpStream>>,
+    client: Client,
+}
+
+impl Kept {
+    /// Sends a request and takes any answer.
+    pub(crate) async fn send(&mut self, request: Request) -> io::Result<Answer> {
+        let request = self.client.signed(request).header("connection", "keep-alive");
+        write(&mut self.stream, &request.head(self.client.address), request.body.as_deref()).await?;
+        timeout(DEADLINE, wire::read_answer(&mut self.stream, &request.method)).await?
+    }
+}
+
 impl Client {
     /// A TLS connection that offers these protocols.
     pub(crate) async fn open(&self, protocols: &[&str]) -> io::Result<TlsStream<TcpStream>> {
@@ -55,14 +70,17 @@ impl Client {
         Ok(Begun { stream, method: request.method, rest })
     }
 
+    /// Opens a connection of HTTP/1.1 for any number of requests.
+    pub(crate) async fn keep(&self) -> io::Result<Kept> {
+        Ok(Kept { stream: BufReader::new(self.open(&["http/1.1"]).await?), client: self.clone() })
+    }
+
     /// Sends requests one after the other on one connection of HTTP/1.1.
     pub(crate) async fn send_in_turn(&self, requests: Vec<Request>) -> io::Result<Vec<Answer>> {
-        let mut stream = BufReader::new(self.open(&["http/1.1"]).await?);
+        let mut kept = self.keep().await?;
         let mut answers = Vec::new();
         for request in requests {
-            let request = self.signed(request).header("connection", "keep-alive");
-            write(&mut stream, &request.head(self.address), request.body.as_deref()).await?;
-            answers.push(timeout(DEADLINE, wire::read_answer(&mut stream, &request.method)).await??);
+            answers.push(kept.send(request).await?);
         }
         Ok(answers)
     }
