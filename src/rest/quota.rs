@@ -135,17 +135,17 @@ impl Quota {
 
 impl Place {
     /// The store is asked to make the object.
-    pub(super) fn is_asked_for(&mut self) {
+    pub(super) fn ask(&mut self) {
         self.end = End::Open;
     }
 
     /// Nothing was made.
-    pub(super) fn is_refused(&mut self) {
+    pub(super) fn refused(&mut self) {
         self.end = End::Unmade;
     }
 
     /// The object was made.
-    pub(super) fn is_filled(mut self, revision: Revision) {
+    pub(super) fn filled(mut self, revision: Revision) {
         self.end = End::Made(revision);
     }
 }
@@ -288,7 +288,7 @@ mod tests {
         for key in ["/n/x", "/ns/a", "/ns0/x"] {
             lab.put(key).await;
         }
-        lab.place().await.unwrap().is_filled(lab.put("/ns/b").await);
+        lab.place().await.unwrap().filled(lab.put("/ns/b").await);
         assert!(lab.is_full().await);
     }
 
@@ -297,8 +297,8 @@ mod tests {
         let lab = Lab::new(NEVER);
         let (mut first, second) = (lab.place().await.unwrap(), lab.place().await.unwrap());
         assert!(lab.is_full().await);
-        first.is_asked_for();
-        first.is_refused();
+        first.ask();
+        first.refused();
         drop(first);
         let third = lab.place().await.unwrap();
         assert!(lab.is_full().await);
@@ -310,7 +310,7 @@ mod tests {
     async fn a_deletion_makes_room() {
         let lab = Lab::new(NEVER);
         for key in ["/ns/a", "/ns/b"] {
-            lab.place().await.unwrap().is_filled(lab.put(key).await);
+            lab.place().await.unwrap().filled(lab.put(key).await);
         }
         assert!(lab.is_full().await);
         let revision = lab.commit(Change::Delete(Key::new("/ns/a"))).await;
@@ -322,8 +322,8 @@ mod tests {
     async fn a_creation_without_an_answer_counts_until_the_next_count() {
         for (ages, is_full) in [(NEVER, true), (ALWAYS_TO_REFUSE, false)] {
             let lab = Lab::new(ages);
-            lab.place().await.unwrap().is_filled(lab.put("/ns/a").await);
-            lab.place().await.unwrap().is_asked_for();
+            lab.place().await.unwrap().filled(lab.put("/ns/a").await);
+            lab.place().await.unwrap().ask();
             assert_eq!(lab.is_full().await, is_full);
         }
     }

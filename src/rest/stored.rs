@@ -345,17 +345,19 @@ impl<T: Kind, S: Strategy<T>> Create<T> for Stored<T, S> {
         let done = transact(&*self.store, std::slice::from_ref(&key), |entries| match entries {
             [None] if is_dry_run => Ok(Decision::Keep(())),
             [None] => {
-                place.as_mut().map(Place::is_asked_for);
+                place.as_mut().map(Place::ask);
                 Ok(Decision::Write(self.changes(&key, &object.metadata().name, None, Some(&object)), ()))
             }
             _ => {
-                place.as_mut().map(Place::is_refused);
+                place.as_mut().map(Place::refused);
                 Err(Status::already_exists(self.resource, &object.metadata().name))
             }
         });
         match done.await? {
             Done::Committed((), revision) => {
-                place.map(|place| place.is_filled(revision));
+                if let Some(place) = place {
+                    place.filled(revision);
+                }
                 Ok(Written::Object(self.presented(object, revision)))
             }
             Done::Kept(()) => {

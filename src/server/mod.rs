@@ -16,11 +16,13 @@ mod access;
 mod app;
 mod audit;
 mod compaction;
+mod descriptors;
 mod documents;
 mod health;
 mod held;
 mod inflight;
 pub mod listen;
+mod memory;
 pub mod options;
 mod respond;
 mod router;
@@ -77,6 +79,7 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         audit,
         shutdown: ending,
     } = options;
+    descriptors::raise();
     let (metrics, shutdown, mut background) = (Arc::new(Metrics::new()), Shutdown::new(), JoinSet::new());
     let audit = AuditLog::open(&audit, &metrics)?;
     let clients = cluster.connect(access.may_join_cluster()).await?;
@@ -95,12 +98,14 @@ pub async fn start(options: Options) -> anyhow::Result<Running> {
         api,
         access,
         in_flight: inflight::InFlight::new(in_flight, &metrics),
+        bodies: memory::Memory::new(memory::REQUESTS),
+        answers: memory::Memory::new(memory::ANSWERS),
         health: health::Health { store, shutdown: shutdown.clone(), trusted },
         audit,
         metrics,
         request_timeout,
     });
-    let limits = listen::Limits { drain: request_timeout, ..listen::Limits::default() };
+    let limits = listen::Limits { drain: request_timeout, send: request_timeout, ..listen::Limits::default() };
     let serving = listen::serve(listener, tls, router::service(app.clone()), limits, shutdown.clone());
     let end = shutdown.clone();
     let serving = tokio::spawn(async move {

@@ -57,6 +57,11 @@ impl Server {
         server
     }
 
+    /// The present process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.child.id()
+    }
+
     /// Where the server listens; another port after a restart.
     pub(crate) fn address(&self) -> SocketAddr {
         let known = *self.process.address.borrow();
