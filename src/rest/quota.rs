@@ -15,6 +15,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::failure::status_of;
+use crate::meta::{Resource, Status, field};
 use crate::store::{At, Range, Revision, Store, StoreError};
 
 /// After this time a namespace is counted anew.
@@ -51,7 +53,8 @@ pub(super) enum NoPlace {
 
 /// The place of one object that is to be made. Given back when it is dropped, unless the object may have been made.
 pub(super) struct Place {
-    namespace: Arc<Namespace>,
+    /// None where nothing is limited.
+    namespace: Option<Arc<Namespace>>,
     end: End,
 }
 
@@ -106,7 +109,7 @@ impl Quota {
         for age in [self.ages.to_admit, self.ages.to_refuse] {
             namespace.count(store, prefix, age).await.map_err(NoPlace::Failed)?;
             if namespace.tally().take(self.most) {
-                return Ok(Place { namespace, end: End::Unmade });
+                return Ok(Place { namespace: Some(namespace), end: End::Unmade });
             }
         }
         Err(NoPlace::Full { most: self.most })
@@ -133,7 +136,29 @@ impl Quota {
     }
 }
 
+impl NoPlace {
+    /// What is answered to who wants to make the object `name` in this namespace.
+    pub(super) fn status(&self, resource: Resource<'_>, namespace: &str, name: &str) -> Status {
+        match self {
+            Self::Failed(error) => status_of(error),
+            Self::Full { most } => {
+                let (namespace, what, quoted) = (field::quote(namespace), resource.name, field::quote(name));
+                let text = format!(
+                    "{resource} {quoted} is forbidden: namespace {namespace} has {most} {what} and may have no more: delete \
+                     some, or have --max-objects-per-namespace of the server raised"
+                );
+                Status::forbidden(text).about(resource, name)
+            }
+        }
+    }
+}
+
 impl Place {
+    /// One of as many as are wanted.
+    pub(super) fn unlimited() -> Self {
+        Self { namespace: None, end: End::Unmade }
+    }
+
     /// The store is asked to make the object.
     pub(super) fn ask(&mut self) {
         self.end = End::Open;
@@ -152,7 +177,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut tally = self.namespace.tally();
+        let Some(namespace) = &self.namespace else { return };
+        let mut tally = namespace.tally();
         tally.under_way -= 1;
         match self.end {
             End::Unmade => {}

@@ -13,7 +13,7 @@ use super::failure::status_of;
 use super::json;
 use super::metadata;
 use super::page;
-use super::quota::{NoPlace, Place, Quota};
+use super::quota::{Place, Quota};
 use super::reply::{Listed, Sent, Written};
 use super::selector::Selector;
 use super::target::check_path_segment;
@@ -314,25 +314,13 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
 }
 
 impl<T: Kind, S: Strategy<T>> Stored<T, S> {
-    /// The place of an object that is to be made, where their number is limited. Whoever makes one takes it first.
-    async fn place(&self, namespace: &str, name: &str) -> Result<Option<Place>, Status> {
+    /// A place for an object that is to be made. Whoever makes one takes it first.
+    async fn place(&self, namespace: &str, name: &str) -> Result<Place, Status> {
         let Some(quota) = &self.quota else {
-            return Ok(None);
+            return Ok(Place::unlimited());
         };
-        match quota.place(&*self.store, namespace, &self.prefix(namespace, 0)).await {
-            Ok(place) => Ok(Some(place)),
-            Err(NoPlace::Failed(error)) => Err(status_of(&error)),
-            Err(NoPlace::Full { most }) => {
-                let (resource, what) = (self.resource, self.resource.name);
-                let text = format!(
-                    "{resource} {} is forbidden: namespace {} has {most} {what} and may have no more: delete some, or have \
-                     --max-objects-per-namespace of the server raised",
-                    field::quote(name),
-                    field::quote(namespace)
-                );
-                Err(Status::forbidden(text).about(resource, name))
-            }
-        }
+        let place = quota.place(&*self.store, namespace, &self.prefix(namespace, 0)).await;
+        place.map_err(|why| why.status(self.resource, namespace, name))
     }
 }
 
@@ -345,19 +333,17 @@ impl<T: Kind, S: Strategy<T>> Create<T> for Stored<T, S> {
         let done = transact(&*self.store, std::slice::from_ref(&key), |entries| match entries {
             [None] if is_dry_run => Ok(Decision::Keep(())),
             [None] => {
-                place.as_mut().map(Place::ask);
+                place.ask();
                 Ok(Decision::Write(self.changes(&key, &object.metadata().name, None, Some(&object)), ()))
             }
             _ => {
-                place.as_mut().map(Place::refused);
+                place.refused();
                 Err(Status::already_exists(self.resource, &object.metadata().name))
             }
         });
         match done.await? {
             Done::Committed((), revision) => {
-                if let Some(place) = place {
-                    place.filled(revision);
-                }
+                place.filled(revision);
                 Ok(Written::Object(self.presented(object, revision)))
             }
             Done::Kept(()) => {

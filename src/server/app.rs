@@ -1,6 +1,7 @@
 //! What every request goes through, whatever its path: identity, limits, deadline, metrics, and the log of failures.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -82,7 +83,8 @@ pub(super) async fn guard(app: &App, fixed: Router, request: Request) -> Respons
     let mut entry = Entry::begin(app.audit.as_ref(), &audit_id, &request);
     let outcome = match app.deadline(&method, &query) {
         Ok(deadline) => {
-            let passing = app.pass(&mut entry.trail, &labels, query, target, request, fixed);
+            // Pinned here: handed on by value, each hand would keep room for the whole of it.
+            let passing = pin!(app.pass(&mut entry.trail, &labels, query, target, request, fixed));
             run(&app.metrics, deadline, passing).await
         }
         Err(status) => Err(status.into()),

@@ -91,7 +91,8 @@ impl Connections {
     {
         without_delay(&stream);
         let handshake = tokio::select! {
-            handshake = self.handshakes.accept(stream) => handshake,
+            // In a place of its own, which is free again once the connection is served.
+            handshake = Box::pin(self.handshakes.accept(stream)) => handshake,
             // Nothing was asked yet, so nothing is owed.
             _ = order.changed() => return,
         };
@@ -129,12 +130,12 @@ impl Connections {
             async move { answer.await.map(|response| response.map(|body| Counted::new(body, in_flight))) }
         });
         let ended = if speaks_http2 {
-            let connection = self.http2.serve_connection(TokioIo::new(stream), service);
+            let connection = pin!(self.http2.serve_connection(TokioIo::new(stream), service));
             self.attend(connection, &activity, order).await
         } else {
             // On HTTP/2 bytes arrive that are no headers.
             let stream = Heard { stream, activity: Arc::clone(&activity) };
-            let connection = self.http1.serve_connection(TokioIo::new(stream), service).with_upgrades();
+            let connection = pin!(self.http1.serve_connection(TokioIo::new(stream), service).with_upgrades());
             self.attend(connection, &activity, order).await
         };
         if let Err(error) = ended {
@@ -145,13 +146,12 @@ impl Connections {
     /// Drives a connection until it ends, or has to.
     async fn attend<C: Graceful>(
         &self,
-        connection: C,
+        mut connection: Pin<&mut C>,
         activity: &Activity,
         mut order: watch::Receiver<Order>,
     ) -> hyper::Result<()> {
         let mut patience = self.patience;
         let mut grain = patience.grain();
-        let mut connection = pin!(connection);
         let mut look = pin!(sleep(grain));
         let mut idle_before = false;
         loop {

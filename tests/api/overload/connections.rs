@@ -18,7 +18,7 @@ const SILENT: usize = 10_000;
 const HANDSHAKES: usize = 600;
 /// What one connection may cost the server: one that says nothing, and one that is encrypted. In bytes.
 const SILENT_COST: usize = 8 << 10;
-const IDLE_COST: usize = 48 << 10;
+const IDLE_COST: usize = 60 << 10;
 /// What is not due to the connections.
 const BESIDES: usize = 16 << 20;
 /// The longest that an answer may take meanwhile.
@@ -88,7 +88,7 @@ async fn idle_and_half_open_connections_cost_little() {
 
 /// A connection that stays where it is: after the handshake, after an answer, or in the middle of a request.
 async fn half_open(api: &Api, number: usize) -> impl Sized + use<> {
-    let protocol = if number % 4 == 0 { "h2" } else { "http/1.1" };
+    let protocol = if number.is_multiple_of(4) { "h2" } else { "http/1.1" };
     let mut stream = api.client.open(&[protocol]).await.expect("the handshake succeeds");
     let whole = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n";
     match number % 4 {
