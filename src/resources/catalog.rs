@@ -1,6 +1,7 @@
 //! The two stored kinds, and what is kept of streams in memory to find their images fast.
 
 use std::collections::HashSet;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::fresh::{Fresh, FreshCache, Weigh};
@@ -56,13 +57,17 @@ struct Family {
 }
 
 impl Catalog {
-    /// What a store holds.
-    pub fn new(store: &Arc<dyn Store>, registries: Registries) -> Self {
+    /// What a store holds; at most so many streams a namespace, if that is limited.
+    pub fn new(store: &Arc<dyn Store>, registries: Registries, most_streams: Option<NonZeroU64>) -> Self {
         let resource = |name| Resource { group: GROUP, name };
         let strategy = StreamStrategy { registries: registries.clone() };
+        let streams = Stored::new(store.clone(), resource("imagestreams"), strategy);
         Self {
             images: Arc::new(Stored::new(store.clone(), resource("images"), ImageStrategy)),
-            streams: Arc::new(Stored::new(store.clone(), resource("imagestreams"), strategy)),
+            streams: Arc::new(match most_streams {
+                Some(most) => streams.at_most(most),
+                None => streams,
+            }),
             registries,
             views: FreshCache::new(STREAM_CACHE_BYTES),
             images_shown: FreshCache::new(IMAGE_CACHE_BYTES),

@@ -14,6 +14,7 @@ pub mod negotiate;
 pub mod openapi;
 pub mod page;
 pub mod query;
+mod quota;
 pub mod reply;
 pub mod request_info;
 pub mod selector;

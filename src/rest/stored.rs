@@ -1,5 +1,6 @@
 //! Objects that are stored as they are: reading, listing, making and deleting them, whatever their type.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, Preconditions};
@@ -12,6 +13,7 @@ use super::failure::status_of;
 use super::json;
 use super::metadata;
 use super::page;
+use super::quota::{Place, Quota};
 use super::reply::{Listed, Sent, Written};
 use super::selector::Selector;
 use super::target::check_path_segment;
@@ -68,13 +70,19 @@ pub struct Stored<T, S> {
     store: Arc<dyn Store>,
     resource: Resource<'static>,
     strategy: S,
+    quota: Option<Quota>,
     kind: std::marker::PhantomData<fn() -> T>,
 }
 
 impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     /// The objects of `resource` in a store.
     pub fn new(store: Arc<dyn Store>, resource: Resource<'static>, strategy: S) -> Self {
-        Self { store, resource, strategy, kind: std::marker::PhantomData }
+        Self { store, resource, strategy, quota: None, kind: std::marker::PhantomData }
+    }
+
+    /// The same, at most so many objects in a namespace.
+    pub fn at_most(self, objects: NonZeroU64) -> Self {
+        Self { quota: Some(Quota::new(objects.get())), ..self }
     }
 
     /// The store.
@@ -305,18 +313,39 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     }
 }
 
+impl<T: Kind, S: Strategy<T>> Stored<T, S> {
+    /// A place for an object that is to be made. Whoever makes one takes it first.
+    async fn place(&self, namespace: &str, name: &str) -> Result<Place, Status> {
+        let Some(quota) = &self.quota else {
+            return Ok(Place::unlimited());
+        };
+        let place = quota.place(&*self.store, namespace, &self.prefix(namespace, 0)).await;
+        place.map_err(|why| why.status(self.resource, namespace, name))
+    }
+}
+
 impl<T: Kind, S: Strategy<T>> Create<T> for Stored<T, S> {
     async fn create(&self, cx: &Cx, mut object: T) -> Result<Written<T>, Status> {
         let is_dry_run = cx.is_dry_run("CreateOptions")?;
         self.admit(cx, &mut object)?;
         let key = self.key(cx.namespace(), &object.metadata().name);
+        let mut place = self.place(cx.namespace(), &object.metadata().name).await?;
         let done = transact(&*self.store, std::slice::from_ref(&key), |entries| match entries {
             [None] if is_dry_run => Ok(Decision::Keep(())),
-            [None] => Ok(Decision::Write(self.changes(&key, &object.metadata().name, None, Some(&object)), ())),
-            _ => Err(Status::already_exists(self.resource, &object.metadata().name)),
+            [None] => {
+                place.ask();
+                Ok(Decision::Write(self.changes(&key, &object.metadata().name, None, Some(&object)), ()))
+            }
+            _ => {
+                place.refused();
+                Err(Status::already_exists(self.resource, &object.metadata().name))
+            }
         });
         match done.await? {
-            Done::Committed((), revision) => Ok(Written::Object(self.presented(object, revision))),
+            Done::Committed((), revision) => {
+                place.filled(revision);
+                Ok(Written::Object(self.presented(object, revision)))
+            }
             Done::Kept(()) => {
                 self.strategy.present(&mut object);
                 Ok(Written::Object(Box::new(object)))
@@ -349,7 +378,15 @@ impl<T: Kind, S: Strategy<T>> Delete<T> for Stored<T, S> {
                 false => Ok(Decision::Write(self.changes(&key, cx.name(), Some(&object), None), uid)),
             }
         });
-        let (Done::Kept(uid) | Done::Committed(uid, _)) = done.await?;
+        let uid = match done.await? {
+            Done::Kept(uid) => uid,
+            Done::Committed(uid, revision) => {
+                if let Some(quota) = &self.quota {
+                    quota.deleted(cx.namespace(), revision);
+                }
+                uid
+            }
+        };
         Ok(Written::Status(Box::new(Status::success().with_details(Details {
             name: cx.name().into(),
             group: self.resource.group.into(),

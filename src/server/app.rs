@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::HttpBody;
 use axum::extract::Request;
 use axum::response::Response;
 use futures_util::FutureExt;
-use http::{HeaderName, HeaderValue, Method, Uri, header};
+use http::{HeaderName, HeaderValue, Method, Uri, Version, header};
 use tower::ServiceExt;
 
 use super::access::{Access, Judged, Trail};
@@ -16,7 +17,8 @@ use super::audit::{AuditLog, Entry};
 use super::documents::Documents;
 use super::health::Health;
 use super::held::held;
-use super::inflight::{InFlight, is_mutating};
+use super::inflight::{InFlight, Permit, is_mutating};
+use super::memory::Memory;
 use super::shutdown::Phase;
 use super::{respond, router};
 use crate::api;
@@ -36,6 +38,10 @@ pub(super) struct App {
     pub(super) access: Access,
     /// How many at a time.
     pub(super) in_flight: InFlight,
+    /// Memory for bodies of requests.
+    pub(super) bodies: Arc<Memory>,
+    /// Memory for bodies of answers.
+    pub(super) answers: Arc<Memory>,
     /// Whether all is well.
     pub(super) health: Health,
     /// Who asked what, if that is written down.
@@ -195,6 +201,7 @@ impl App {
             self.metrics.terminated(labels, 429);
             return Err(Status::too_many_requests().into());
         }
+        let version = request.version();
         self.access.ask(judged?, trail).await?;
         let asked = Asked { query, user: trail.effective().cloned() };
         let response = match target {
@@ -204,10 +211,26 @@ impl App {
                 Box::pin(fixed.oneshot(request)).await.unwrap_or_else(|never| match never {})
             }
         };
-        Ok(match permit.flatten() {
-            Some(permit) => response.map(|body| held(body, permit)),
-            None => response,
-        })
+        match permit.flatten() {
+            Some(permit) => self.hold(response, permit, version, labels),
+            None => Ok(response),
+        }
+    }
+
+    /// The answer, which counts as work until it is sent; if there is room for it until then.
+    fn hold(
+        &self,
+        response: Response,
+        permit: Permit,
+        version: Version,
+        labels: &RequestLabels,
+    ) -> Result<Response, Refusal> {
+        let size = response.body().size_hint().exact().and_then(|size| usize::try_from(size).ok()).unwrap_or_default();
+        let Some(share) = self.answers.take(size) else {
+            self.metrics.terminated(labels, 429);
+            return Err(Status::too_many_requests().into());
+        };
+        Ok(response.map(|body| held(body, permit, share, version)))
     }
 
     fn labels(&self, method: &Method, query: &Query, target: Option<&Result<Target, Status>>) -> RequestLabels {

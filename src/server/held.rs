@@ -1,20 +1,24 @@
 //! A large answer on its way to a client, which counts as work until it is sent.
 //!
 //! It goes out in slices, so that the connection takes no more than it can send soon, and the permit of its request is held
-//! until the last slice is taken. Slow readers of large answers are thus bounded in number as requests are.
+//! until the last slice is taken, together with its share of the memory for answers. Slow readers of large answers are thus
+//! bounded in number as requests are. A connection of HTTP/1.1 takes a small answer at once and has one at a time; one of
+//! HTTP/2 leaves each of many where it is until its client makes room, so that small ones count there as well.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
+use http::Version;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 
 use super::inflight::Permit;
+use super::memory::{SMALL, Share};
 
-/// Bodies up to this size are sent at once, and each slice of a larger one is as large, in bytes.
-const SLICE: usize = 64 << 10;
+/// The size of a slice, in bytes.
+const SLICE: usize = SMALL;
 
 /// A body and the right to work on its request.
 struct Held {
@@ -23,13 +27,15 @@ struct Held {
     rest: Bytes,
     left: u64,
     _permit: Permit,
+    _share: Share,
 }
 
-/// The same body; a large one holds the permit until it is sent.
-pub(super) fn held(body: Body, permit: Permit) -> Body {
+/// The same body, in an answer of this version; one that may stay for long holds permit and share until it is sent.
+pub(super) fn held(body: Body, permit: Permit, share: Share, version: Version) -> Body {
+    let at_once = if version == Version::HTTP_2 { 0 } else { SMALL as u64 };
     match body.size_hint().exact() {
-        Some(size) if size > SLICE as u64 => {
-            Held { body, rest: Bytes::new(), left: size, _permit: permit }.boxed_body()
+        Some(size) if size > at_once => {
+            Held { body, rest: Bytes::new(), left: size, _permit: permit, _share: share }.boxed_body()
         }
         _ => body,
     }
@@ -74,6 +80,7 @@ impl HttpBody for Held {
 mod tests {
     use super::super::inflight::{InFlight, Options};
     use super::*;
+    use crate::server::memory::Memory;
     use crate::telemetry::metrics::Metrics;
     use http::Method;
 
@@ -82,23 +89,28 @@ mod tests {
         let options = Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1 };
         let limits = InFlight::new(options, &Metrics::new());
         let whole: Vec<u8> = (0..200_000_u32).map(|number| number as u8).collect();
-        let mut body = held(Body::from(whole.clone()), limits.enter(&Method::GET).unwrap());
+        let memory = Memory::new(200_000);
+        let share = memory.take(whole.len()).unwrap();
+        let mut body = held(Body::from(whole.clone()), limits.enter(&Method::GET).unwrap(), share, Version::HTTP_11);
         assert_eq!(body.size_hint().exact(), Some(200_000));
         let mut seen = Vec::new();
         while let Some(frame) = body.frame().await {
-            assert!(limits.enter(&Method::GET).is_none());
+            assert!(limits.enter(&Method::GET).is_none() && memory.take(100_000).is_none());
             seen.extend_from_slice(&frame.unwrap().into_data().unwrap());
         }
         drop(body);
         assert_eq!(seen, whole);
-        assert!(limits.enter(&Method::GET).is_some());
+        assert!(limits.enter(&Method::GET).is_some() && memory.take(100_000).is_some());
     }
 
     #[tokio::test]
-    async fn a_small_answer_does_not_count() {
+    async fn a_small_answer_counts_on_http_2_only() {
         let options = Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1 };
         let limits = InFlight::new(options, &Metrics::new());
-        let _body = held(Body::from("small"), limits.enter(&Method::GET).unwrap());
-        assert!(limits.enter(&Method::GET).is_some());
+        for (version, counts) in [(Version::HTTP_11, false), (Version::HTTP_2, true)] {
+            let share = Memory::new(0).take(5).unwrap();
+            let _body = held(Body::from("small"), limits.enter(&Method::GET).unwrap(), share, version);
+            assert_eq!(limits.enter(&Method::GET).is_none(), counts);
+        }
     }
 }

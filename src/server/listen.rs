@@ -5,6 +5,7 @@
 mod activity;
 mod connection;
 mod handshake;
+mod streams;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -62,6 +63,8 @@ pub struct Limits {
     pub header_read: Duration,
     /// How long a connection is kept without requests, or while its client takes nothing of the answers to them.
     pub idle: Duration,
+    /// How long a client may take to read an answer whose size is known; after that it does not get the rest.
+    pub send: Duration,
     /// The headers of a request, in bytes; more is answered with 431. At least 8 KiB.
     pub header_bytes: u32,
     /// The header lines of a request on HTTP/1.1. A user's groups come as a line each.
@@ -83,6 +86,7 @@ impl Default for Limits {
             handshakes: 512,
             header_read: Duration::from_secs(32),
             idle: Duration::from_secs(90),
+            send: Duration::from_secs(60),
             header_bytes: 1 << 20,
             header_lines: 500,
             streams: 1000,

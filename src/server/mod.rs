@@ -1,6 +1,7 @@
 //! Puts the server together: flags, store, resources, TLS, listening, background work, and the end of it all.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,11 +17,13 @@ mod access;
 mod app;
 mod audit;
 mod compaction;
+mod descriptors;
 mod documents;
 mod health;
 mod held;
 mod inflight;
 pub mod listen;
+mod memory;
 pub mod options;
 mod respond;
 mod router;
@@ -81,10 +84,12 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         compaction,
         registries,
         in_flight,
+        max_objects_per_namespace,
         request_timeout,
         audit,
         shutdown: ending,
     } = options;
+    descriptors::raise();
     let (metrics, mut background) = (Arc::new(Metrics::new()), JoinSet::new());
     let audit = AuditLog::open(&audit, &metrics)?;
     let (clients, connection) = cluster.connect(access.may_join_cluster()).await?.unzip();
@@ -97,19 +102,21 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let (certificate, tls) = open_tls(&tls, control_plane.clone(), trusted.clone(), &metrics, &mut background).await?;
     let store = open_store(storage).await?;
     background.spawn(compaction::run(store.clone(), compaction));
-    let catalog = Arc::new(Catalog::new(&store, (&registries).into()));
+    let catalog = Arc::new(Catalog::new(&store, (&registries).into(), NonZeroU64::new(max_objects_per_namespace)));
     let api = resources::all(&catalog, follow_namespaces(control_plane, &mut background));
     let app = Arc::new(app::App {
         documents: documents::Documents::new(&api),
         api,
         access,
         in_flight: inflight::InFlight::new(in_flight, &metrics),
+        bodies: memory::Memory::new(memory::REQUESTS),
+        answers: memory::Memory::new(memory::ANSWERS),
         health: health::Health { store, shutdown: shutdown.clone(), trusted },
         audit,
         metrics,
         request_timeout,
     });
-    let limits = listen::Limits { drain: request_timeout, ..listen::Limits::default() };
+    let limits = listen::Limits { drain: request_timeout, send: request_timeout, ..listen::Limits::default() };
     let serving = listen::serve(listener, tls, router::service(app.clone()), limits, shutdown.clone());
     let serving = tokio::spawn(serve_to_the_end(serving, background, app, shutdown.clone()));
     tokio::spawn({

@@ -39,6 +39,9 @@ pub struct Options {
     /// How much it takes on.
     #[command(flatten)]
     pub in_flight: inflight::Options,
+    /// Objects of a resource that a namespace may hold; who makes more is answered with 403. 0 is no limit.
+    #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
+    pub max_objects_per_namespace: u64,
     /// The longest that a request may take, such as 1m; requests that change something end after 34s at the latest.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = flag::some_duration)]
     pub request_timeout: Duration,

@@ -17,6 +17,7 @@ use tower::Service;
 use super::app::{self, App, Asked};
 use super::documents::Tagged;
 use super::inflight::is_mutating;
+use super::memory::{Memory, Share};
 use super::respond;
 use crate::auth::User;
 use crate::meta::{Status, Time};
@@ -82,9 +83,13 @@ pub(super) async fn resource(app: &App, asked: Asked, target: Result<Target, Sta
         Ok(target) => target,
         Err(status) => return fail(&status),
     };
-    let body = if is_mutating(&parts.method) { Box::pin(read(&parts.headers, body)).await } else { Ok(Bytes::new()) };
-    let body = match body {
-        Ok(body) => body,
+    let read = match is_mutating(&parts.method) {
+        true => Box::pin(read(&app.bodies, &parts.headers, body)).await.map(|(body, share)| (body, Some(share))),
+        false => Ok((Bytes::new(), None)),
+    };
+    // The share is held until the body is no longer needed.
+    let (body, _share) = match read {
+        Ok(read) => read,
         Err(status) => return fail(&status),
     };
     let request = serve::Request {
@@ -99,8 +104,8 @@ pub(super) async fn resource(app: &App, asked: Asked, target: Result<Target, Sta
     respond::reply(app.api.serve(request).await)
 }
 
-/// The whole body, unless it is too large.
-async fn read(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Status> {
+/// The whole body, unless it is too large, or others have taken the memory for bodies.
+async fn read(memory: &Arc<Memory>, headers: &HeaderMap, mut body: Body) -> Result<(Bytes, Share), Status> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > MAX_BODY_BYTES) {
         if !headers.contains_key(header::EXPECT) {
@@ -108,8 +113,9 @@ async fn read(headers: &HeaderMap, mut body: Body) -> Result<Bytes, Status> {
         }
         return Err(Status::request_too_large(MAX_BODY_BYTES));
     }
+    let share = memory.take(announced.unwrap_or(MAX_BODY_BYTES)).ok_or_else(Status::too_many_requests)?;
     match Limited::new(&mut body, MAX_BODY_BYTES).collect().await {
-        Ok(whole) => Ok(whole.to_bytes()),
+        Ok(whole) => Ok((whole.to_bytes(), share)),
         Err(why) if why.is::<LengthLimitError>() => {
             discard(&mut body).await;
             Err(Status::request_too_large(MAX_BODY_BYTES))

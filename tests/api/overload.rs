@@ -1,5 +1,12 @@
-//! Too many requests at a time: who is turned away, and who is not.
+//! More than the server can take: who is turned away, who is not, and what it costs.
 
+mod bombs;
+mod connections;
+mod namespaces;
+mod readers;
+mod writers;
+
+use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::fixtures::image;
@@ -12,6 +19,14 @@ async fn in_flight(api: &Api) -> usize {
     let line =
         text.lines().find(|line| line.starts_with("apiserver_current_inflight") && line.contains("\"mutating\""));
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
+}
+
+/// The memory of the server that is in use, in bytes.
+fn resident(api: &Api) -> usize {
+    let status = fs::read_to_string(format!("/proc/{}/status", api.server.id())).expect("the server runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the system tells it");
+    let kilobytes: usize = line.trim().trim_end_matches(" kB").parse().expect("it is a number");
+    kilobytes << 10
 }
 
 /// A server whose one place for a request that changes something is taken.

@@ -135,7 +135,7 @@ fn is_resumed(connection: &Kept) -> bool {
 
 /// An open connection on which the request was allowed.
 async fn open(client: &Client, request: &Request) -> Kept {
-    let mut connection = client.keep_open().await.expect("the server takes connections");
+    let mut connection = client.keep().await.expect("the server takes connections");
     connection.send(request.clone()).await.expect("the server answers").is(200);
     connection
 }
@@ -202,7 +202,7 @@ async fn a_certificate_that_ends_is_refused_on_open_connections_and_in_resumed_s
     let connection = open(&client, &request).await;
     assert!(is_resumed(&open(&client, &request).await), "the server lets sessions be resumed");
     let resumed = until("a session is refused", || async {
-        let mut connection = client.keep_open().await.map_err(|why| why.to_string())?;
+        let mut connection = client.keep().await.map_err(|why| why.to_string())?;
         let answer = connection.send(request.clone()).await.map_err(|why| why.to_string())?;
         told(answer, 401).map(|()| is_resumed(&connection))
     })

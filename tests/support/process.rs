@@ -57,6 +57,11 @@ impl Server {
         server
     }
 
+    /// The present process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.child.id()
+    }
+
     /// Where the server listens; another port after a restart.
     pub(crate) fn address(&self) -> SocketAddr {
         let known = *self.process.address.borrow();
@@ -118,11 +123,17 @@ impl Server {
     /// Starts a new process on the same folder, killing the old one if it still runs.
     pub(crate) async fn restart(&mut self) {
         self.process.kill();
-        self.process = Process::spawn(&self.arguments);
+        self.begin_restart();
         self.wait_until_ready().await;
     }
 
-    async fn wait_until_ready(&self) {
+    /// Starts a new process on the same folder and waits for nothing. The old one must have ended.
+    pub(crate) fn begin_restart(&mut self) {
+        self.process = Process::spawn(&self.arguments);
+    }
+
+    /// Waits until the process is ready. Panics, with the log, when it does not get there.
+    pub(crate) async fn wait_until_ready(&self) {
         let begun = Instant::now();
         time::timeout(DEADLINE, self.process.address_known()).await.expect("the server says in time where it serves");
         let client = self.admin();

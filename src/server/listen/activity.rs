@@ -15,6 +15,8 @@ use bytes::Buf;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::streams::begin_to_send;
+
 /// What a connection is doing. Whoever sees no request in flight also sees when the last one ended; other than that each
 /// field has its meaning alone, a mix of two moments does no harm.
 pub(super) struct Activity {
@@ -24,6 +26,31 @@ pub(super) struct Activity {
     since: AtomicU64,
     /// Whether the client is sending headers, as opposed to nothing.
     in_head: AtomicBool,
+    /// Milliseconds from `start` to when the present answer of HTTP/1.1 was made; `NOT_SENDING` where there is none whose
+    /// size is known, and on HTTP/2, where each of many has a time of its own.
+    sending: AtomicU64,
+    /// Whether there is one answer at a time, as on HTTP/1.1.
+    is_serial: bool,
+}
+
+const NOT_SENDING: u64 = u64::MAX;
+
+/// How long a connection may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For the headers of a request.
+    pub(super) header_read: Duration,
+    /// Without requests.
+    pub(super) idle: Duration,
+    /// To read an answer.
+    pub(super) send: Duration,
+}
+
+impl Patience {
+    /// How often to look.
+    pub(super) fn grain(self) -> Duration {
+        self.header_read.min(self.idle).min(self.send) / 4
+    }
 }
 
 /// The state of a connection, judged by its timeouts.
@@ -35,15 +62,17 @@ pub(super) enum Verdict {
     Idle,
     /// Headers took too long.
     SlowHeaders,
+    /// Reading an answer takes too long.
+    SlowReader,
 }
 
 impl Activity {
-    /// A connection of which the first request is awaited.
+    /// A connection of HTTP/1.1, of which the first request is awaited.
     pub(super) fn awaiting_head() -> Arc<Self> {
         Self::new(true)
     }
 
-    /// A connection that may stay silent for the idle time.
+    /// A connection of HTTP/2, which may stay silent for the idle time.
     pub(super) fn idle() -> Arc<Self> {
         Self::new(false)
     }
@@ -54,6 +83,8 @@ impl Activity {
             in_flight: AtomicU32::new(0),
             since: AtomicU64::new(0),
             in_head: AtomicBool::new(in_head),
+            sending: AtomicU64::new(NOT_SENDING),
+            is_serial: in_head,
         })
     }
 
@@ -78,6 +109,18 @@ impl Activity {
         }
     }
 
+    /// Takes note that an answer is there to be sent.
+    fn begin_to_send(&self) {
+        if self.is_serial {
+            self.sending.store(self.now(), Relaxed);
+        }
+    }
+
+    fn is_sent_for(&self, longest: Duration) -> bool {
+        let since = self.sending.load(Relaxed);
+        since != NOT_SENDING && Duration::from_millis(self.now().saturating_sub(since)) >= longest
+    }
+
     fn mark(&self) {
         self.since.store(self.now(), Relaxed);
     }
@@ -86,9 +129,10 @@ impl Activity {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    pub(super) fn judge(&self, header_read: Duration, idle: Duration) -> Verdict {
+    pub(super) fn judge(&self, patience: Patience) -> Verdict {
+        let Patience { header_read, idle, send } = patience;
         if self.in_flight.load(Acquire) > 0 {
-            return Verdict::Fine;
+            return if self.is_sent_for(send) { Verdict::SlowReader } else { Verdict::Fine };
         }
         let past = Duration::from_millis(self.now().saturating_sub(self.since.load(Relaxed)));
         match self.in_head.load(Relaxed) {
@@ -106,6 +150,7 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         // Always, since of two that end at once neither knows that it is the last.
         self.0.mark();
+        self.0.sending.store(NOT_SENDING, Relaxed);
         self.0.in_flight.fetch_sub(1, Release);
     }
 }
@@ -113,8 +158,20 @@ impl Drop for InFlight {
 /// A body that keeps its request in flight until hyper has taken the last of it. The client may be far from having it
 /// by then, as an answer can be a single frame; from there on [`Taken`] tells that it moves.
 pub(super) struct Counted<B> {
-    pub(super) body: B,
-    pub(super) in_flight: InFlight,
+    body: B,
+    in_flight: InFlight,
+}
+
+impl<B: Body> Counted<B> {
+    /// The body of an answer. From now on the time runs in which the client must read it, unless its size is not known:
+    /// who watches reads for as long as it likes.
+    pub(super) fn new(body: B, in_flight: InFlight) -> Self {
+        if body.size_hint().exact().is_some() {
+            in_flight.0.begin_to_send();
+            begin_to_send();
+        }
+        Self { body, in_flight }
+    }
 }
 
 impl<B: Body + Unpin> Body for Counted<B> {
@@ -214,16 +271,34 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(3600);
 
+    fn judge(activity: &Activity, header_read: Duration, idle: Duration) -> Verdict {
+        activity.judge(Patience { header_read, idle, send: LONG })
+    }
+
     #[test]
     fn a_request_in_flight_is_neither_idle_nor_slow() {
         let activity = Activity::awaiting_head();
-        assert_eq!(activity.judge(Duration::ZERO, LONG), Verdict::SlowHeaders);
+        assert_eq!(judge(&activity, Duration::ZERO, LONG), Verdict::SlowHeaders);
         let (first, second) = (activity.enter(), activity.enter());
         activity.heard();
         drop(first);
-        assert_eq!(activity.judge(Duration::ZERO, Duration::ZERO), Verdict::Fine);
+        assert_eq!(judge(&activity, Duration::ZERO, Duration::ZERO), Verdict::Fine);
         drop(second);
-        assert_eq!(activity.judge(LONG, Duration::ZERO), Verdict::Idle);
+        assert_eq!(judge(&activity, LONG, Duration::ZERO), Verdict::Idle);
+    }
+
+    #[test]
+    fn an_answer_of_known_size_must_be_read_in_time_on_http_1() {
+        let patience = Patience { header_read: LONG, idle: LONG, send: Duration::ZERO };
+        for (activity, verdict) in [(Activity::awaiting_head(), Verdict::SlowReader), (Activity::idle(), Verdict::Fine)]
+        {
+            let answering = activity.enter();
+            assert_eq!(activity.judge(patience), Verdict::Fine);
+            let answer = Counted::new(String::from("answer"), answering);
+            assert_eq!(activity.judge(patience), verdict);
+            drop(answer);
+            assert_eq!(activity.judge(patience), Verdict::Fine);
+        }
     }
 
     #[test]
@@ -248,9 +323,9 @@ mod tests {
     #[test]
     fn bytes_between_requests_begin_the_time_of_headers() {
         let activity = Activity::idle();
-        assert_eq!(activity.judge(Duration::ZERO, LONG), Verdict::Fine);
+        assert_eq!(judge(&activity, Duration::ZERO, LONG), Verdict::Fine);
         activity.heard();
-        assert_eq!(activity.judge(Duration::ZERO, LONG), Verdict::SlowHeaders);
-        assert_eq!(activity.judge(LONG, Duration::ZERO), Verdict::Fine);
+        assert_eq!(judge(&activity, Duration::ZERO, LONG), Verdict::SlowHeaders);
+        assert_eq!(judge(&activity, LONG, Duration::ZERO), Verdict::Fine);
     }
 }

@@ -12,7 +12,7 @@ use hyper::body::{Body, Incoming};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -21,8 +21,9 @@ use tokio_rustls::server::TlsStream;
 use tower::{Service, ServiceExt};
 use tracing::debug;
 
-use super::activity::{Activity, Counted, Heard, Verdict};
+use super::activity::{Activity, Counted, Heard, Patience, Verdict};
 use super::handshake::Handshakes;
+use super::streams::Streams;
 use super::{BoxError, Limits, Peer, without_delay};
 use crate::auth::PeerCertificates;
 
@@ -47,9 +48,8 @@ pub(super) enum Order {
 pub(super) struct Connections {
     handshakes: Handshakes,
     http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
-    header_read: Duration,
-    idle: Duration,
+    http2: http2::Builder<Streams>,
+    patience: Patience,
 }
 
 impl Connections {
@@ -60,7 +60,7 @@ impl Connections {
         let header_bytes = usize::try_from(limits.header_bytes).unwrap_or(usize::MAX).max(8 << 10);
         // The buffer alone is no exact limit: its last read may overshoot and complete the headers.
         http1.max_buf_size(header_bytes).max_header_size(header_bytes);
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        let mut http2 = http2::Builder::new(Streams { send: limits.send });
         http2
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams)
@@ -70,7 +70,8 @@ impl Connections {
             .keep_alive_interval(limits.ping_interval)
             .keep_alive_timeout(limits.ping_timeout);
         let handshakes = Handshakes::new(tls, limits.handshakes, limits.handshake);
-        Self { handshakes, http1, http2, header_read: limits.header_read, idle: limits.idle }
+        let Limits { header_read, idle, send, .. } = limits;
+        Self { handshakes, http1, http2, patience: Patience { header_read, idle, send } }
     }
 
     /// Runs a connection to its end.
@@ -90,7 +91,8 @@ impl Connections {
     {
         without_delay(&stream);
         let handshake = tokio::select! {
-            handshake = self.handshakes.accept(stream) => handshake,
+            // In a place of its own, which is free again once the connection is served.
+            handshake = Box::pin(self.handshakes.accept(stream)) => handshake,
             // Nothing was asked yet, so nothing is owed.
             _ = order.changed() => return,
         };
@@ -125,15 +127,15 @@ impl Connections {
             let in_flight = counted.enter();
             request.extensions_mut().insert(peer.clone());
             let answer = app.clone().oneshot(request);
-            async move { answer.await.map(|response| response.map(|body| Counted { body, in_flight })) }
+            async move { answer.await.map(|response| response.map(|body| Counted::new(body, in_flight))) }
         });
         let ended = if speaks_http2 {
-            let connection = self.http2.serve_connection(TokioIo::new(stream), service);
+            let connection = pin!(self.http2.serve_connection(TokioIo::new(stream), service));
             self.attend(connection, &activity, order).await
         } else {
             // On HTTP/2 bytes arrive that are no headers.
             let stream = Heard { stream, activity: Arc::clone(&activity) };
-            let connection = self.http1.serve_connection(TokioIo::new(stream), service).with_upgrades();
+            let connection = pin!(self.http1.serve_connection(TokioIo::new(stream), service).with_upgrades());
             self.attend(connection, &activity, order).await
         };
         if let Err(error) = ended {
@@ -144,13 +146,12 @@ impl Connections {
     /// Drives a connection until it ends, or has to.
     async fn attend<C: Graceful>(
         &self,
-        connection: C,
+        mut connection: Pin<&mut C>,
         activity: &Activity,
         mut order: watch::Receiver<Order>,
     ) -> hyper::Result<()> {
-        let (mut header_read, mut idle) = (self.header_read, self.idle);
-        let mut grain = header_read.min(idle) / 4;
-        let mut connection = pin!(connection);
+        let mut patience = self.patience;
+        let mut grain = patience.grain();
         let mut look = pin!(sleep(grain));
         let mut idle_before = false;
         loop {
@@ -164,22 +165,22 @@ impl Connections {
                         Order::Serve => {}
                         Order::Finish => {
                             connection.as_mut().finish();
-                            (header_read, idle) = (LAST_WORDS, LAST_WORDS);
-                            grain = LAST_WORDS / 4;
+                            patience = Patience { header_read: LAST_WORDS, idle: LAST_WORDS, ..patience };
+                            grain = patience.grain();
                             look.as_mut().reset(Instant::now() + grain);
                         }
                         Order::Abort => return Ok(()),
                     }
                 },
                 () = &mut look => {
-                    match activity.judge(header_read, idle) {
+                    match activity.judge(patience) {
                         Verdict::Fine => idle_before = false,
                         Verdict::Idle if !idle_before => {
                             idle_before = true;
                             connection.as_mut().finish();
                         }
-                        // The client neither asked or took anything more nor closed its end.
-                        Verdict::Idle | Verdict::SlowHeaders => return Ok(()),
+                        // The client took too long, or neither asked or took anything more nor closed its end.
+                        Verdict::Idle | Verdict::SlowHeaders | Verdict::SlowReader => return Ok(()),
                     }
                     look.as_mut().reset(Instant::now() + grain);
                 }
@@ -210,7 +211,7 @@ where
     }
 }
 
-impl<I, S, B> Graceful for http2::Connection<I, S, TokioExecutor>
+impl<I, S, B> Graceful for http2::Connection<I, S, Streams>
 where
     I: Read + Write + Unpin,
     S: HttpService<Incoming, ResBody = B>,

@@ -34,14 +34,14 @@ impl Begun {
     }
 }
 
-/// A connection of HTTP/1.1 that stays open between requests.
+/// A connection of HTTP/1.1 that is kept from one request to the next.
 pub(crate) struct Kept {
-    client: Client,
     pub(crate) stream: BufReader<TlsStream<TcpStream>>,
+    client: Client,
 }
 
 impl Kept {
-    /// Sends a request and reads the answer. Fails when the server has closed the connection meanwhile.
+    /// Sends a request and takes any answer.
     pub(crate) async fn send(&mut self, request: Request) -> io::Result<Answer> {
         let request = self.client.signed(request).header("connection", "keep-alive");
         write(&mut self.stream, &request.head(self.client.address), request.body.as_deref()).await?;
@@ -50,11 +50,6 @@ impl Kept {
 }
 
 impl Client {
-    /// Opens a connection that stays open.
-    pub(crate) async fn keep_open(&self) -> io::Result<Kept> {
-        Ok(Kept { client: self.clone(), stream: BufReader::new(self.open(&["http/1.1"]).await?) })
-    }
-
     /// A TLS connection that offers these protocols.
     pub(crate) async fn open(&self, protocols: &[&str]) -> io::Result<TlsStream<TcpStream>> {
         let mut tls = (*self.tls).clone();
@@ -75,12 +70,17 @@ impl Client {
         Ok(Begun { stream, method: request.method, rest })
     }
 
+    /// Opens a connection of HTTP/1.1 for any number of requests.
+    pub(crate) async fn keep(&self) -> io::Result<Kept> {
+        Ok(Kept { stream: BufReader::new(self.open(&["http/1.1"]).await?), client: self.clone() })
+    }
+
     /// Sends requests one after the other on one connection of HTTP/1.1.
     pub(crate) async fn send_in_turn(&self, requests: Vec<Request>) -> io::Result<Vec<Answer>> {
-        let mut connection = self.keep_open().await?;
+        let mut kept = self.keep().await?;
         let mut answers = Vec::new();
         for request in requests {
-            answers.push(connection.send(request).await?);
+            answers.push(kept.send(request).await?);
         }
         Ok(answers)
     }

@@ -1,0 +1,86 @@
+//! Requests that are small for their client and large for the server: refused, in good time, without growing.
+
+use std::time::{Duration, Instant};
+
+use super::resident;
+use crate::harness::{Api, Expect, request};
+use crate::support::client::Request;
+
+/// The longest that any of these may take, in a build for tests on a busy machine.
+const PROMPT: Duration = Duration::from_secs(10);
+/// By how much the server may grow meanwhile.
+const GROWTH: usize = 160 << 20;
+/// A little less than the largest body that is read.
+const ALMOST: usize = (3 << 20) - 1024;
+
+fn body(kind: &str, text: String) -> Request {
+    let mut request = request("POST", "images").header("content-type", kind);
+    request.body = Some(text.into_bytes());
+    request
+}
+
+/// Lists of references to lists of references: a few lines that stand for billions.
+fn yaml_of_references() -> String {
+    let mut text = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();
+    for level in 1..12 {
+        let before = format!("*a{}", level - 1);
+        text.push_str(&format!("a{level}: &a{level} [{}]\n", [before.as_str(); 9].join(",")));
+    }
+    text
+}
+
+#[tokio::test]
+async fn bodies_that_unfold_are_refused() {
+    let api = Api::start().await;
+    let before = resident(&api);
+    let cases = [
+        ("references", body("application/yaml", yaml_of_references())),
+        ("deep", body("application/json", format!("{}{}", "[".repeat(ALMOST / 2), "]".repeat(ALMOST / 2)))),
+        ("open", body("application/json", "{\"a\":".repeat(ALMOST / 5))),
+        ("deep in YAML", body("application/yaml", "[".repeat(100_000))),
+        ("wide", body("application/json", format!("[{}0]", "[],".repeat(ALMOST / 3)))),
+        ("packed", body("application/json", "\u{1f}\u{8b}".to_owned()).header("content-encoding", "gzip")),
+    ];
+    for (name, request) in cases {
+        let start = Instant::now();
+        let answer = api.ask(request).await;
+        assert_eq!(answer.status, 400, "{name}: {}", String::from_utf8_lossy(&answer.body));
+        assert!(start.elapsed() < PROMPT, "{name} takes {:?}", start.elapsed());
+        let grown = resident(&api).saturating_sub(before);
+        assert!(grown < GROWTH, "{name} costs {grown} bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_body_is_refused_by_the_length_that_it_announces() {
+    let api = Api::start().await;
+    let huge = request("POST", "images").header("content-length", &(1_u64 << 40).to_string());
+    let huge = huge.header("expect", "100-continue");
+    let answer = api.client.send_unchecked(huge).await.expect("an answer");
+    assert_eq!(answer.status, 413);
+}
+
+#[tokio::test]
+async fn header_lines_and_addresses_have_a_limit() {
+    let api = Api::start().await;
+    let mut lines = request("GET", "images");
+    lines.headers.extend((0..600).map(|number| (format!("x-line-{number}"), "x".to_owned())));
+    let long = |length| request("GET", &format!("images?labelSelector={}", "a".repeat(length)));
+    for (name, request, code) in [("lines", lines, 431), ("address", long(80 << 10), 414), ("huge", long(2 << 20), 431)]
+    {
+        let answer = api.client.send_unchecked(request).await.expect("an answer");
+        assert_eq!(answer.status, code, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_of_many_parts_is_read_in_good_time() {
+    let api = Api::start().await;
+    let selector: Vec<String> = (0..6000).map(|number| format!("k{number}=v")).collect();
+    let parameters: Vec<String> = (0..6000).map(|number| format!("p{number}=v")).collect();
+    for query in [format!("labelSelector={}", selector.join(",")), parameters.join("&"), "%25".repeat(20_000)] {
+        let start = Instant::now();
+        api.get(&format!("images?{query}")).await.is(200);
+        assert!(start.elapsed() < PROMPT, "{:.20}… takes {:?}", query, start.elapsed());
+    }
+}

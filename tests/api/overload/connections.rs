@@ -1,0 +1,106 @@
+//! Connections that do nothing, and very many of them.
+//!
+//! There are 10,000 that say nothing at all. Handshakes take long in a build for tests, so fewer go that far;
+//! `OVERLOAD_CONNECTIONS=10000` makes it as many.
+
+use std::env;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::resident;
+use crate::harness::{Api, Expect};
+
+const SILENT: usize = 10_000;
+const HANDSHAKES: usize = 600;
+/// What one connection may cost the server: one that says nothing, and one that is encrypted. In bytes.
+const SILENT_COST: usize = 8 << 10;
+const IDLE_COST: usize = 60 << 10;
+/// What is not due to the connections.
+const BESIDES: usize = 16 << 20;
+/// The longest that an answer may take meanwhile.
+const PROMPT: Duration = Duration::from_secs(5);
+
+/// So many connections, or as many as the system allows this process.
+fn as_many_as_possible(wanted: usize) -> usize {
+    /// Files that are open besides.
+    const OTHERS: u64 = 200;
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Processes that this one starts begin with the same limit.
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("the limit may be raised so far");
+    let most = maximum.map_or(wanted, |most| most.saturating_sub(OTHERS) as usize);
+    if most < wanted {
+        println!("only {most} of {wanted} connections: the system allows {maximum:?} open files");
+    }
+    wanted.min(most)
+}
+
+async fn answers_promptly(api: &Api) {
+    let start = Instant::now();
+    api.get("images").await.is(200);
+    assert_eq!(api.get("nothing").await.status, 404);
+    assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
+}
+
+fn check_cost(api: &Api, before: usize, count: usize, each: usize) {
+    let grown = resident(api).saturating_sub(before);
+    println!("{count} connections cost {grown} bytes, {} each", grown / count);
+    assert!(grown < count * each + BESIDES, "{count} connections cost {grown} bytes, {} each", grown / count);
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_cost_next_to_nothing_and_end() {
+    let count = as_many_as_possible(SILENT);
+    let api = Api::start().await;
+    let before = resident(&api);
+    let mut silent = Vec::new();
+    for _ in 0..count {
+        silent.push(TcpStream::connect(api.server.address()).await.expect("the port is open"));
+    }
+    // Accepted in turn: with this one all are.
+    answers_promptly(&api).await;
+    check_cost(&api, before, count, SILENT_COST);
+    // They are given the time of a handshake.
+    for connection in &mut silent {
+        assert_eq!(connection.read(&mut [0]).await.unwrap_or_default(), 0);
+    }
+    answers_promptly(&api).await;
+}
+
+#[tokio::test]
+async fn idle_and_half_open_connections_cost_little() {
+    let wanted = env::var("OVERLOAD_CONNECTIONS").map_or(HANDSHAKES, |text| text.parse().expect("it is a number"));
+    let count = as_many_as_possible(wanted);
+    let api = Api::start().await;
+    let before = resident(&api);
+    let mut idle = Vec::new();
+    for first in (0..count).step_by(50) {
+        idle.extend(join_all((first..count.min(first + 50)).map(|number| half_open(&api, number))).await);
+    }
+    answers_promptly(&api).await;
+    check_cost(&api, before, count, IDLE_COST);
+    drop(idle);
+    answers_promptly(&api).await;
+}
+
+/// A connection that stays where it is: after the handshake, after an answer, or in the middle of a request.
+async fn half_open(api: &Api, number: usize) -> impl Sized + use<> {
+    let protocol = if number.is_multiple_of(4) { "h2" } else { "http/1.1" };
+    let mut stream = api.client.open(&[protocol]).await.expect("the handshake succeeds");
+    let whole = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n";
+    match number % 4 {
+        0 => stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await,
+        1 => stream.write_all(&whole[..20]).await,
+        2 => stream.write_all(whole).await,
+        _ => Ok(()),
+    }
+    .expect("the connection is open");
+    stream.flush().await.expect("the connection is open");
+    if number % 4 == 2 {
+        stream.read_exact(&mut [0; 12]).await.expect("an answer");
+    }
+    stream
+}

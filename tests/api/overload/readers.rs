@@ -1,0 +1,106 @@
+//! Clients that read slowly, or not at all.
+
+use http_body_util::Empty;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+
+use super::resident;
+use crate::fixtures::image;
+use crate::harness::{Api, Expect, V1, eventually};
+
+/// The images of the large list, each of which has almost as many annotations as it may, in bytes.
+const IMAGES: usize = 56;
+const ANNOTATIONS: usize = 250 << 10;
+/// What the server keeps for bodies of answers, and what it may take besides, most of it while a list is made.
+const MEMORY: usize = 256 << 20;
+const BESIDES: usize = 192 << 20;
+
+/// A server with a list that is far larger than what the buffers of the system take.
+async fn with_large_list(flags: &[&str]) -> Api {
+    let api = Api::with(flags).await;
+    for number in 0..IMAGES {
+        let mut large = image(&format!("i{number}"));
+        large["metadata"]["annotations"] = json!({"text": "x".repeat(ANNOTATIONS)});
+        api.post("images", &large).await.is(201);
+    }
+    api
+}
+
+/// Asks for the large list and reads nothing, for as long as the result is kept.
+async fn ask_by_http1(api: &Api) -> impl Drop + use<> {
+    let mut stream = api.client.open(&["http/1.1"]).await.expect("the port is open");
+    let head = format!("GET {V1}/images HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer token-of-admin\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.expect("the request is sent");
+    stream.flush().await.expect("the request is sent");
+    Kept(Box::new(stream))
+}
+
+/// The same on a connection of HTTP/2, which goes on to answer pings.
+async fn ask_by_http2(api: &Api) -> impl Drop + use<> {
+    let stream = TokioIo::new(api.client.open(&["h2"]).await.expect("the port is open"));
+    let handshake = http2::handshake(TokioExecutor::new(), stream).await;
+    let (mut sender, connection) = handshake.expect("HTTP/2 is spoken");
+    let connection = tokio::spawn(connection);
+    let request = http::Request::get(format!("https://localhost{V1}/images"));
+    let request = request.header("authorization", "Bearer token-of-admin").body(Empty::<bytes::Bytes>::new());
+    let answer = sender.send_request(request.expect("the request is one")).await.expect("an answer");
+    Kept(Box::new((answer, sender, connection)))
+}
+
+/// Whatever must not be dropped yet.
+struct Kept(#[expect(dead_code, reason = "it is kept, not used")] Box<dyn Send>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {}
+}
+
+async fn is_turned_away(api: &Api) -> bool {
+    api.get("images?limit=1").await.status == 429
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_too_long_loses_its_place() {
+    let api = with_large_list(&["--max-requests-inflight=2", "--request-timeout=3s"]).await;
+    let (first, second) = (ask_by_http1(&api).await, ask_by_http2(&api).await);
+    eventually("both places are taken", || async { is_turned_away(&api).await }).await;
+    eventually("the places are free", || async { !is_turned_away(&api).await }).await;
+    drop((first, second));
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_frees_its_place_at_once() {
+    let api = with_large_list(&["--max-requests-inflight=2", "--request-timeout=1h"]).await;
+    let (first, second) = (ask_by_http1(&api).await, ask_by_http2(&api).await);
+    eventually("both places are taken", || async { is_turned_away(&api).await }).await;
+    drop(first);
+    eventually("the place of HTTP/1.1 is free", || async { !is_turned_away(&api).await }).await;
+    let third = ask_by_http1(&api).await;
+    eventually("both places are taken", || async { is_turned_away(&api).await }).await;
+    drop(second);
+    eventually("the place of HTTP/2 is free", || async { !is_turned_away(&api).await }).await;
+    drop(third);
+}
+
+#[tokio::test]
+async fn slow_readers_of_large_answers_share_a_bounded_memory() {
+    let api = with_large_list(&[]).await;
+    let before = resident(&api);
+    let fit = MEMORY / (IMAGES * ANNOTATIONS);
+    let mut readers = Vec::new();
+    for _ in 0..fit {
+        readers.push(ask_by_http1(&api).await);
+    }
+    eventually("large answers are turned away", || async {
+        let answer = api.get("images").await;
+        answer.status == 429 && answer.header("retry-after") == Some("1")
+    })
+    .await;
+    api.get("images/i1").await.is(200);
+    let grown = resident(&api).saturating_sub(before);
+    assert!(grown < MEMORY + BESIDES, "{grown} bytes for {fit} readers");
+    drop(readers);
+    eventually("the memory is given back", || async { resident(&api) < before + BESIDES / 2 }).await;
+    api.get("images").await.is(200);
+}
