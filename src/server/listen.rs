@@ -67,7 +67,8 @@ pub struct Limits {
     pub send: Duration,
     /// The headers of a request, in bytes; more is answered with 431. At least 8 KiB.
     pub header_bytes: u32,
-    /// The header lines of a request on HTTP/1.1. A user's groups come as a line each.
+    /// The header lines of a request on HTTP/1.1 from a client that showed a certificate: a proxy names a user's groups with a line
+    /// each. Everybody else may send 100.
     pub header_lines: usize,
     /// The requests at a time on a connection of HTTP/2.
     pub streams: u32,

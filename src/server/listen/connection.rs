@@ -48,6 +48,9 @@ pub(super) enum Order {
 pub(super) struct Connections {
     handshakes: Handshakes,
     http1: http1::Builder,
+    /// For clients that showed a certificate: only those may name many groups, a line each, and room for more lines than usual has
+    /// to be made for every request.
+    http1_of_proxies: http1::Builder,
     http2: http2::Builder<Streams>,
     patience: Patience,
 }
@@ -56,10 +59,12 @@ impl Connections {
     pub(super) fn new(limits: Limits, tls: watch::Receiver<Arc<ServerConfig>>) -> Self {
         let mut http1 = http1::Builder::new();
         // The headers are timed by `Activity`, which costs no timer a request.
-        http1.timer(TokioTimer::new()).header_read_timeout(None).max_headers(limits.header_lines);
+        http1.timer(TokioTimer::new()).header_read_timeout(None);
         let header_bytes = usize::try_from(limits.header_bytes).unwrap_or(usize::MAX).max(8 << 10);
         // The buffer alone is no exact limit: its last read may overshoot and complete the headers.
         http1.max_buf_size(header_bytes).max_header_size(header_bytes);
+        let mut http1_of_proxies = http1.clone();
+        http1_of_proxies.max_headers(limits.header_lines);
         let mut http2 = http2::Builder::new(Streams { send: limits.send });
         http2
             .timer(TokioTimer::new())
@@ -71,7 +76,7 @@ impl Connections {
             .keep_alive_timeout(limits.ping_timeout);
         let handshakes = Handshakes::new(tls, limits.handshakes, limits.handshake);
         let Limits { header_read, idle, send, .. } = limits;
-        Self { handshakes, http1, http2, patience: Patience { header_read, idle, send } }
+        Self { handshakes, http1, http1_of_proxies, http2, patience: Patience { header_read, idle, send } }
     }
 
     /// Runs a connection to its end.
@@ -120,6 +125,7 @@ impl Connections {
         let certificates = session.peer_certificates().unwrap_or_default();
         let certificates = certificates.iter().map(|der| der.clone().into_owned()).collect();
         let peer = Peer { address, certificates: Arc::new(PeerCertificates::new(certificates)) };
+        let http1 = if peer.certificates.is_empty() { &self.http1 } else { &self.http1_of_proxies };
         let speaks_http2 = session.alpn_protocol() == Some(b"h2");
         let activity = if speaks_http2 { Activity::idle() } else { Activity::awaiting_head() };
         let counted = Arc::clone(&activity);
@@ -135,7 +141,7 @@ impl Connections {
         } else {
             // On HTTP/2 bytes arrive that are no headers.
             let stream = Heard { stream, activity: Arc::clone(&activity) };
-            let connection = pin!(self.http1.serve_connection(TokioIo::new(stream), service).with_upgrades());
+            let connection = pin!(http1.serve_connection(TokioIo::new(stream), service).with_upgrades());
             self.attend(connection, &activity, order).await
         };
         if let Err(error) = ended {

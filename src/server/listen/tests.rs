@@ -311,8 +311,15 @@ fn with_headers(uri: &str, count: usize, size: usize) -> Request<Empty<Bytes>> {
 #[tokio::test]
 async fn headers_have_a_limit() {
     let server = start(Limits::default()).await;
-    for (count, size, status) in [(9, 100_000, 200), (11, 100_000, 431), (400, 8, 200), (600, 8, 431)] {
-        let (mut client, _) = server.http1(None).await;
+    for (count, size, status, is_proxy) in [
+        (9, 100_000, 200, false),
+        (11, 100_000, 431, false),
+        (90, 8, 200, false),
+        (400, 8, 431, false),
+        (400, 8, 200, true),
+        (600, 8, 431, true),
+    ] {
+        let (mut client, _) = server.http1(is_proxy.then(stranger)).await;
         let sent = soon(client.send_request(with_headers("/", count, size))).await;
         // Whoever is still sending when the server closes may see a reset instead of the answer.
         let seen =
