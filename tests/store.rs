@@ -7,10 +7,16 @@
 mod contract;
 #[path = "store/damage.rs"]
 mod damage;
+#[path = "store/disk.rs"]
+mod disk;
+#[path = "store/faults.rs"]
+mod faults;
 #[path = "store/folder.rs"]
 mod folder;
 #[path = "store/model.rs"]
 mod model;
+#[path = "store/power.rs"]
+mod power;
 #[path = "store/support.rs"]
 mod support;
 

@@ -42,6 +42,7 @@ impl Writer {
                 match full {
                     Some(reason) => {
                         self.space.exhaust(reason.clone());
+                        self.sweeps = true;
                         // Only then is it certain that nothing was done.
                         if revision == acknowledged { StoreError::Full { reason } } else { failure }
                     }

@@ -107,6 +107,8 @@ pub(super) struct Writer {
     /// The latest revision, told after it is durable and before it is acknowledged.
     pub(super) latest: watch::Sender<Revision>,
     pub(super) recovery: Recovery,
+    /// Whether freed space has to be brought in before values are written.
+    pub(super) sweeps: bool,
 }
 
 impl Writer {
@@ -139,8 +141,11 @@ impl Writer {
         group
     }
 
-    fn write(&self, jobs: &mut [Job]) -> Result<(), StoreError> {
+    fn write(&mut self, jobs: &mut [Job]) -> Result<(), StoreError> {
         let room = self.space.room();
+        if self.sweeps && matches!(room, Room::Plenty) {
+            self.sweep()?;
+        }
         let txn = self.shared.begin_write()?;
         let mut group = Group::open(&txn)?;
         for job in jobs {
@@ -155,6 +160,21 @@ impl Writer {
             }
         }
         self.latest.send_if_modified(|latest| std::mem::replace(latest, revision) != revision);
+        Ok(())
+    }
+}
+
+impl Writer {
+    /// Commits nothing: redb gives out what one commit has freed only after another one, so a file that is full to the
+    /// last page would stay so although everything in it was deleted.
+    fn sweep(&mut self) -> Result<(), StoreError> {
+        let txn = self.shared.begin_write()?;
+        let mut group = Group::open(&txn)?;
+        group.effect = Effect::Changed;
+        group.finish()?;
+        txn.commit().map_err(fault)?;
+        self.shared.renew()?;
+        self.sweeps = false;
         Ok(())
     }
 }
