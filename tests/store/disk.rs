@@ -36,7 +36,10 @@ struct State {
 /// Something that was done to the disk.
 #[derive(Clone, Debug)]
 pub(crate) enum Written {
-    Bytes { at: usize, bytes: Vec<u8> },
+    Bytes {
+        at: usize,
+        bytes: Vec<u8>,
+    },
     Length(usize),
     /// All of the above is on the disk for good.
     Synced,

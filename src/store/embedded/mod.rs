@@ -87,7 +87,14 @@ impl Embedded {
         let space = Arc::new(Space::new(options.dir.clone(), options.reserve.clone()));
         let dir = options.dir.clone();
         let recovery = Recovery { options, done: None };
-        let writer = Writer { shared: shared.clone(), space: space.clone(), jobs: waiting, latest: publish, recovery, sweeps: false };
+        let writer = Writer {
+            shared: shared.clone(),
+            space: space.clone(),
+            jobs: waiting,
+            latest: publish,
+            recovery,
+            sweeps: false,
+        };
         let writer = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run())
