@@ -3,6 +3,8 @@
 //!
 //! A further implementation needs a [`Lab`](support::Lab) and two lines here.
 
+#[path = "store/bounded.rs"]
+mod bounded;
 #[path = "store/contract.rs"]
 mod contract;
 #[path = "store/damage.rs"]

@@ -63,6 +63,11 @@ impl Server {
         known.expect("a server that was started has an address")
     }
 
+    /// The id of the present process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.child.id()
+    }
+
     /// The folder that holds `data`, `certs` and `tokens.csv`.
     pub(crate) fn folder(&self) -> PathBuf {
         self.folder.path().to_owned()
