@@ -216,8 +216,9 @@ async fn concurrent_writers_see_an_error_and_then_go_on() {
     ill.disk.fail(Operation::Sync, 31, 1, ErrorKind::Other);
     futures_util::future::join_all((0..16).map(write)).await;
     assert!(refused.load(Ordering::SeqCst) > 0);
-    for (name, revision) in &*acknowledged.lock().unwrap() {
-        assert_eq!(ill.store.entry(name).await.unwrap().revision, *revision);
+    let acknowledged = std::mem::take(&mut *acknowledged.lock().unwrap());
+    for (name, revision) in acknowledged {
+        assert_eq!(ill.store.entry(&name).await.unwrap().revision, revision);
     }
 }
 
