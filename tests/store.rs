@@ -3,14 +3,22 @@
 //!
 //! A further implementation needs a [`Lab`](support::Lab) and two lines here.
 
+#[path = "store/bounded.rs"]
+mod bounded;
 #[path = "store/contract.rs"]
 mod contract;
 #[path = "store/damage.rs"]
 mod damage;
+#[path = "store/disk.rs"]
+mod disk;
+#[path = "store/faults.rs"]
+mod faults;
 #[path = "store/folder.rs"]
 mod folder;
 #[path = "store/model.rs"]
 mod model;
+#[path = "store/power.rs"]
+mod power;
 #[path = "store/support.rs"]
 mod support;
 

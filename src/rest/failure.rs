@@ -18,8 +18,8 @@ pub fn status_of(error: &StoreError) -> Status {
         }
         StoreError::Invalid { reason } => Status::bad_request(reason.clone()),
         StoreError::Full { .. } => {
-            let mut status =
-                Status::failure(507, "InsufficientStorage", "the server's storage is full: nothing was written");
+            let text = "the server's storage is full: nothing was written; make room on its volume and try again";
+            let mut status = Status::failure(507, "InsufficientStorage", text);
             status.hidden = Some(error.to_string());
             status
         }
@@ -28,6 +28,37 @@ pub fn status_of(error: &StoreError) -> Status {
             status.hidden = Some(error.to_string());
             status
         }
+        StoreError::Unavailable(_) => {
+            let text = "the server's storage failed: look whether a write was made before you repeat it";
+            let mut status = Status::unavailable(text);
+            status.hidden = Some(error.to_string());
+            status
+        }
+        StoreError::Closed => Status::unavailable("apiserver is shutting down"),
         other => Status::hidden(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::{Key, Revision};
+
+    #[test]
+    fn a_full_disk_is_told_from_a_failed_one_and_from_damage() {
+        let status = |error: StoreError| status_of(&error);
+        let full = status(StoreError::Full { reason: "1 byte is free in /data".into() });
+        assert_eq!((full.code, full.reason.as_str()), (507, "InsufficientStorage"));
+        assert!(full.message.contains("full") && !full.message.contains("/data"), "{}", full.message);
+        let failed = status(StoreError::Unavailable(Arc::new(io::Error::other("no disk in /data"))));
+        assert_eq!((failed.code, failed.reason.as_str()), (503, "ServiceUnavailable"));
+        assert!(failed.details.is_some_and(|details| details.retry_after_seconds > 0));
+        assert!(!failed.message.contains("/data") && failed.hidden.is_some_and(|text| text.contains("/data")));
+        let damaged = status(StoreError::Damaged { key: Key::new("/images/a"), revision: Revision(7) });
+        assert_eq!((damaged.code, damaged.reason.as_str()), (500, "InternalError"));
+        assert!(damaged.message.contains("/images/a") && damaged.hidden.is_some());
     }
 }

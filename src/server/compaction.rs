@@ -1,5 +1,5 @@
-//! Forgets old revisions in the background, as kube-apiserver does with etcd: what is older than the retention can no
-//! longer be listed or watched from, and its space is used again.
+//! Forgets old revisions in the background, as kube-apiserver does with etcd: what is older than the retention, or beyond
+//! the number of revisions that are kept, can no longer be listed or watched from, and its space is used again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::meta::flag;
-use crate::store::{Revision, Store};
+use crate::store::{Revision, Store, StoreError};
 
 /// The flags of compaction.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -20,7 +20,13 @@ pub struct Options {
     /// How long revisions are kept at least, for pages of lists and for watches that come back.
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = flag::some_duration)]
     pub compaction_retention: Duration,
+    /// How many revisions are kept at most, even if they are younger than --compaction-retention; 0 for any number.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1_000_000)]
+    pub compaction_max_revisions: u64,
 }
+
+/// How often revisions are counted. At full speed some ten thousand are made in this time.
+const COUNTING: Duration = Duration::from_secs(10);
 
 /// Which revision was the latest, and when: the clock of the store.
 #[derive(Default)]
@@ -41,19 +47,34 @@ impl Seen {
     }
 }
 
+/// What is beyond the number of revisions that are kept, if that is bounded and there are more.
+fn surplus(latest: Revision, forgotten: Revision, max: u64) -> Option<Revision> {
+    let bound = Revision(latest.0.saturating_sub(max));
+    (max > 0 && bound > forgotten).then_some(bound)
+}
+
 /// Compacts for ever. Runs until it is dropped; a failure is logged and tried again at the next turn.
 pub(super) async fn run(store: Arc<dyn Store>, options: Options) {
-    let Options { compaction_interval, compaction_retention } = options;
+    let Options { compaction_interval, compaction_retention, compaction_max_revisions } = options;
     let mut turns = tokio::time::interval(compaction_interval);
-    let mut seen = Seen::default();
+    let mut counts = tokio::time::interval(COUNTING);
+    let (mut seen, mut forgotten) = (Seen::default(), Revision(0));
     loop {
-        let now = turns.tick().await;
+        let turn = tokio::select! {
+            now = turns.tick() => Some(now),
+            _ = counts.tick() => None,
+        };
         let done = async {
             let latest = store.current().await?;
-            match seen.note(now, latest, compaction_retention) {
-                Some(revision) => store.compact(revision).await,
-                None => Ok(()),
+            let due = match turn {
+                Some(now) => seen.note(now, latest, compaction_retention),
+                None => surplus(latest, forgotten, compaction_max_revisions),
+            };
+            if let Some(revision) = due {
+                store.compact(revision).await?;
+                forgotten = forgotten.max(revision);
             }
+            Ok::<_, StoreError>(())
         };
         if let Err(why) = done.await {
             tracing::warn!("old revisions could not be forgotten: {why}");
@@ -75,5 +96,15 @@ mod tests {
         assert_eq!(note(10, 9), Some(Revision(1)));
         assert_eq!(note(15, 9), Some(Revision(7)));
         assert_eq!(note(60, 9), Some(Revision(9)));
+    }
+
+    #[test]
+    fn only_so_many_revisions_are_kept() {
+        let surplus = |latest, forgotten, max| surplus(Revision(latest), Revision(forgotten), max);
+        assert_eq!(surplus(100, 0, 30), Some(Revision(70)));
+        assert_eq!(surplus(100, 70, 30), None);
+        assert_eq!(surplus(101, 70, 30), Some(Revision(71)));
+        assert_eq!(surplus(20, 0, 30), None);
+        assert_eq!(surplus(100, 0, 0), None, "any number");
     }
 }

@@ -1,7 +1,8 @@
 //! `/livez`, `/readyz` and `/healthz`: whether to restart the server, and whether to send requests to it.
 //!
 //! Storage counts for `/readyz` only: a restart frees no disk, and probes that fail on all replicas at once would end them
-//! all. What a restart does mend, a store that stopped after an I/O error, is left to whoever sees `/readyz` fail.
+//! all. What a restart may mend, a store that failed for good, ends the process by itself. While the store serves, what
+//! somebody should look at, a full disk or damage, stands in `/readyz?verbose` as a warning: reads must still come here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,7 +85,7 @@ impl Health {
             Some(name) => {
                 let check = checks.iter().find(|check| check.name() == name)?;
                 Some(match self.run(*check).await {
-                    Ok(()) => Report { code: 200, text: "ok".into() },
+                    Ok(_) => Report { code: 200, text: "ok".into() },
                     Err(why) => Report { code: 500, text: format!("internal server error: {why}\n") },
                 })
             }
@@ -93,18 +94,25 @@ impl Health {
 
     async fn all(&self, root: &str, checks: &[Check], query: &Query) -> Report {
         let excluded: Vec<&str> = query.all("exclude").collect();
-        let (mut text, mut failed) = (String::new(), Vec::new());
+        let (mut text, mut failed, mut warnings) = (String::new(), Vec::new(), Vec::new());
         for check in checks {
             let name = check.name();
             if excluded.contains(&name) {
                 text += &format!("[+]{name} excluded: ok\n");
-            } else if let Err(why) = self.run(*check).await {
-                text += &format!("[-]{name} failed: reason withheld\n");
-                failed.push(format!("{name}: {why}"));
-            } else {
-                text += &format!("[+]{name} ok\n");
+                continue;
+            }
+            match self.run(*check).await {
+                Err(why) => {
+                    text += &format!("[-]{name} failed: reason withheld\n");
+                    failed.push(format!("{name}: {why}"));
+                }
+                Ok(told) => {
+                    text += &format!("[+]{name} ok\n");
+                    warnings.extend(told.into_iter().map(|each| format!("warn: {name}: {each}\n")));
+                }
             }
         }
+        text.extend(warnings);
         let unknown: Vec<String> = excluded
             .iter()
             .filter(|name| checks.iter().all(|check| check.name() != **name))
@@ -123,16 +131,18 @@ impl Health {
         }
     }
 
-    async fn run(&self, check: Check) -> Result<(), String> {
+    /// Runs a check; gives the warnings of one that passes.
+    async fn run(&self, check: Check) -> Result<Vec<String>, String> {
         match check {
-            Check::Ping => Ok(()),
-            Check::Trust => self.trusted.borrow().awaited.clone().map_or(Ok(()), Err),
-            Check::Shutdown if self.shutdown.phase() == Phase::Running => Ok(()),
+            Check::Ping => Ok(Vec::new()),
+            Check::Trust => self.trusted.borrow().awaited.clone().map_or(Ok(Vec::new()), Err),
+            Check::Shutdown if self.shutdown.phase() == Phase::Running => Ok(Vec::new()),
             Check::Shutdown => Err("the server is shutting down".into()),
             Check::Storage => {
                 // The embedded store reads on the calling thread, where no patience could end it.
                 let (store, here) = (self.store.clone(), Handle::current());
-                let asking = tokio::task::spawn_blocking(move || here.block_on(store.healthy()));
+                let asking =
+                    tokio::task::spawn_blocking(move || here.block_on(store.healthy()).map(|()| store.warnings()));
                 match tokio::time::timeout(PATIENCE, asking).await {
                     Ok(Ok(healthy)) => healthy.map_err(|why| why.to_string()),
                     Ok(Err(why)) => Err(why.to_string()),

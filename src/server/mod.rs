@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anyhow::Context;
 use kube::Client;
@@ -28,6 +28,7 @@ pub mod options;
 mod respond;
 mod router;
 pub mod shutdown;
+mod storage;
 pub mod tls;
 
 pub use options::Options;
@@ -38,15 +39,11 @@ use self::shutdown::{Phase, Shutdown};
 use crate::auth::{self, OpenPaths, Trusted};
 use crate::cluster::{Clients, Namespaces};
 use crate::resources::{self, Catalog};
-use crate::store::Store;
-use crate::store::embedded::{self, Embedded};
+use crate::store::StoreError;
 use crate::telemetry::metrics::Metrics;
 
 /// How often the serving certificate is looked at again.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Memory for pages of the store. Its index is what is read most; values are read through the system's own cache.
-const PAGE_CACHE_BYTES: usize = 8 << 20;
 
 /// A server that is serving.
 pub struct Running {
@@ -58,6 +55,8 @@ pub struct Running {
     pub catalog: Arc<Catalog>,
     /// How to end it.
     pub shutdown: Shutdown,
+    /// Why the store stopped, if it did.
+    failure: Arc<OnceLock<StoreError>>,
     serving: JoinHandle<anyhow::Result<()>>,
 }
 
@@ -100,7 +99,9 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let trusted = access.authenticator.trusted();
     let control_plane = clients.as_ref().map(|clients| clients.general.clone());
     let (certificate, tls) = open_tls(&tls, control_plane.clone(), trusted.clone(), &metrics, &mut background).await?;
-    let store = open_store(storage).await?;
+    let (storage::Opened { store, failure }, watching) =
+        storage::open(storage, metrics.clone(), shutdown.clone()).await?;
+    background.spawn(watching);
     background.spawn(compaction::run(store.clone(), compaction));
     let catalog = Arc::new(Catalog::new(&store, (&registries).into(), NonZeroU64::new(max_objects_per_namespace)));
     let api = resources::all(&catalog, follow_namespaces(control_plane, &mut background));
@@ -124,16 +125,19 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         async move { shutdown.conduct(ending.shutdown_delay_duration).await }
     });
     tracing::info!(%address, "serving");
-    Ok(Running { address, certificate, catalog, shutdown, serving })
+    Ok(Running { address, certificate, catalog, shutdown, failure, serving })
 }
 
 impl Running {
     /// Serves until a signal, or [`Shutdown::begin`], has led to the end.
     ///
     /// # Errors
-    /// Something that the server cannot do without ended by itself.
+    /// Something that the server cannot do without ended by itself, or the store stopped for good.
     pub async fn until_end(self) -> anyhow::Result<()> {
         self.serving.await.context("serving ended early")??;
+        if let Some(why) = self.failure.get() {
+            anyhow::bail!(why.clone());
+        }
         tracing::info!("ended");
         Ok(())
     }
@@ -221,19 +225,4 @@ async fn open_tls(
         }
     });
     Ok((path, receiver))
-}
-
-async fn open_store(storage: options::Storage) -> anyhow::Result<Arc<dyn Store>> {
-    let options::Storage { data_dir, data_dir_lock_timeout } = storage;
-    let first_revision = embedded::first_revision(SystemTime::now());
-    let options = embedded::Options {
-        lock_timeout: data_dir_lock_timeout,
-        first_revision,
-        cache_bytes: PAGE_CACHE_BYTES,
-        reserve: Some(embedded::Reserve { bytes: options::SPACE_RESERVE, free: Arc::new(options::free_space) }),
-        ..embedded::Options::new(data_dir)
-    };
-    let store =
-        tokio::task::spawn_blocking(move || Embedded::open(options)).await.context("opening the store ended early")?;
-    Ok(Arc::new(store.context("--data-dir cannot be used")?))
 }

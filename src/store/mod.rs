@@ -83,6 +83,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Whether the store can serve, or why not. Cheap enough for a readiness probe.
     fn healthy(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// What whoever runs the store should look at although it can serve; names nothing that is stored.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A stream of changes, see [`Store::watch`].

@@ -114,6 +114,37 @@ struct PluginLabels {
     plugin: &'static str,
 }
 
+/// What happened to the storage and should not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StorageIncident {
+    /// Something that was read is not what was written.
+    Damaged,
+    /// Something was not written for want of space.
+    Full,
+    /// It failed and had to be opened again.
+    Failed,
+}
+
+impl StorageIncident {
+    const ALL: [Self; 3] = [Self::Damaged, Self::Full, Self::Failed];
+}
+
+impl EncodeLabelValue for StorageIncident {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> std::fmt::Result {
+        let name = match self {
+            Self::Damaged => "damaged",
+            Self::Full => "full",
+            Self::Failed => "failed",
+        };
+        EncodeLabelValue::encode(&name, encoder)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IncidentLabels {
+    incident: StorageIncident,
+}
+
 /// The metrics of a server.
 pub struct Metrics {
     registry: Registry,
@@ -128,6 +159,7 @@ pub struct Metrics {
     audit_events: Counter,
     audit_errors: Family<PluginLabels, Counter>,
     certificate_ends: Family<CertificateLabels, Gauge>,
+    storage_incidents: Family<IncidentLabels, Counter>,
 }
 
 /// Upper bounds of the classes of duration, in seconds.
@@ -149,6 +181,7 @@ impl Metrics {
             audit_events: Counter::default(),
             audit_errors: Family::default(),
             certificate_ends: Family::default(),
+            storage_incidents: Family::default(),
         };
         let start = Gauge::<f64, AtomicU64>::default();
         start.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
@@ -174,6 +207,12 @@ impl Metrics {
         let text = "When a certificate that the server depends on ends, in seconds since 1970";
         let name = "imagestream_apiserver_certificate_expiration_timestamp_seconds";
         registry.register(name, text, metrics.certificate_ends.clone());
+        for incident in StorageIncident::ALL {
+            // An alert on its rise needs to know it at zero.
+            drop(metrics.storage_incidents.get_or_create(&IncidentLabels { incident }));
+        }
+        let text = "Damage that was read, writes that found no space, and failures of the storage";
+        registry.register("imagestream_apiserver_storage_incidents", text, metrics.storage_incidents.clone());
         registry.register("process_start_time_seconds", "When the process started, since 1970", start);
         metrics
     }
@@ -212,6 +251,11 @@ impl Metrics {
     /// A certificate ends at this time.
     pub fn certificate_ends(&self, which: Certificate, ends: Timestamp) {
         self.certificate_ends.get_or_create(&CertificateLabels { certificate: which }).set(ends.as_second());
+    }
+
+    /// Something happened to the storage.
+    pub fn storage_incident(&self, incident: StorageIncident) {
+        self.storage_incidents.get_or_create(&IncidentLabels { incident }).inc();
     }
 
     /// The gauge of requests of a kind (`readOnly` or `mutating`) that are being worked on.

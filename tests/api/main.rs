@@ -24,4 +24,5 @@ mod options;
 mod overload;
 mod quickstart;
 mod shutdown;
+mod storage;
 mod wire;

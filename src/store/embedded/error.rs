@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::store::Revision;
+
 /// Why [`super::Embedded::open`] failed. Nothing was changed in the file, unless a variant says so.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -71,5 +73,50 @@ pub enum OpenError {
         path: PathBuf,
         /// What was found.
         reason: String,
+    },
+}
+
+/// Why a store that was open answers nothing but this any more.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Stopped {
+    /// It failed, and opening the file again failed as well.
+    #[error("{} failed ({cause}) and could not be opened again: {source}", path.display())]
+    NotReopened {
+        /// The data file.
+        path: PathBuf,
+        /// What happened first.
+        cause: String,
+        /// What happened then.
+        source: OpenError,
+    },
+    /// It failed soon after it was opened again.
+    #[error(
+        "{} failed ({cause}), {after:?} after it was opened again because of a failure: \
+         check the volume and the kernel's log, then start the server again",
+        path.display()
+    )]
+    Again {
+        /// The data file.
+        path: PathBuf,
+        /// What happened this time.
+        cause: String,
+        /// How long it went well.
+        after: Duration,
+    },
+    /// The file that was opened again does not hold what was acknowledged.
+    #[error(
+        "{} failed ({cause}) and has lost the commits after revision {found} up to {acknowledged}: \
+         keep a copy of the file and restore a backup",
+        path.display()
+    )]
+    Lost {
+        /// The data file.
+        path: PathBuf,
+        /// What happened first.
+        cause: String,
+        /// The latest revision that was acknowledged.
+        acknowledged: Revision,
+        /// The latest revision that is there.
+        found: Revision,
     },
 }

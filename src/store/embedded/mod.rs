@@ -15,10 +15,14 @@
 //! *Damage.* Every row carries a checksum that every read verifies, see `layout`. A wrong value is `Damaged`, never
 //! returned; a wrong index row or a panic of redb is `Corrupt`.
 //!
-//! *Failure.* After a failed commit the store answers nothing but that failure, until it is opened anew.
+//! *Failure.* After an I/O error or a panic in a commit the writer opens the file again; reads wait a moment for that, and
+//! are `Unavailable` if it takes longer. When opening fails, or the file soon fails again, the store answers nothing but
+//! that failure, and [`Embedded::broken`] resolves: the process should end. When space runs out, transactions are `Full`
+//! and reads go on.
 //!
 //! Nothing outside of this folder sees redb.
 
+use std::future::{self, Future};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -27,24 +31,31 @@ use tokio::sync::{mpsc, oneshot, watch as signal};
 
 use super::{Key, Lookup, Outcome, Page, Range, Revision, Store, StoreError, Txn, Watch};
 
+mod backend;
 mod error;
 mod group;
+mod incident;
 mod layout;
 mod lock;
 mod open;
 mod read;
+mod recover;
 mod shared;
 mod space;
 mod trim;
 mod watch;
 mod writer;
 
+pub use backend::{BackendError, FileBackend, OpenFile, Opener, StorageBackend, open_file};
 pub use error::OpenError;
+pub use incident::{Incident, Observer};
 pub use open::{DATA_FILE, Options, first_revision};
 pub use space::{FreeSpace, Reserve};
 
-use shared::{Shared, panicked};
-use space::Space;
+use read::Snapshot;
+use recover::Recovery;
+use shared::{Condition, Shared, panicked};
+use space::{Room, Space};
 use trim::Trimmed;
 use watch::Watcher;
 use writer::{Job, QUEUE, Ticket, Writer};
@@ -58,6 +69,7 @@ pub const MAX_VALUE_BYTES: usize = 64 << 20;
 /// that are still about end with `Closed`.
 pub struct Embedded {
     shared: Arc<Shared>,
+    space: Arc<Space>,
     latest: signal::Receiver<Revision>,
     jobs: Option<mpsc::Sender<Job>>,
     writer: Option<JoinHandle<()>>,
@@ -66,19 +78,42 @@ pub struct Embedded {
 impl Embedded {
     /// Opens the folder, waiting for another process to leave it. Blocks; not for a thread of a runtime that serves.
     pub fn open(options: Options) -> Result<Self, OpenError> {
-        let shared = Arc::new(Shared::new(open::open(&options)?));
-        let corrupt =
-            |error: StoreError| OpenError::Corrupt { path: options.dir.join(DATA_FILE), reason: error.to_string() };
-        let current = shared.read(|snapshot| snapshot.current()).map_err(corrupt)?;
+        let unusable = |error| open::unusable(&options.dir.join(DATA_FILE), error);
+        let shared = Arc::new(Shared::new(open::open(&options)?, options.observer.clone()).map_err(unusable)?);
+        let current = shared.read(Snapshot::current).map_err(unusable)?;
         let (jobs, waiting) = mpsc::channel(QUEUE);
+        shared.introduce(jobs.downgrade());
         let (publish, latest) = signal::channel(current);
-        let space = options.reserve.map(|reserve| Space { dir: options.dir.clone(), reserve });
-        let writer = Writer { shared: shared.clone(), space, jobs: waiting, latest: publish };
+        let space = Arc::new(Space::new(options.dir.clone(), options.reserve.clone()));
+        let dir = options.dir.clone();
+        let recovery = Recovery { options, done: None };
+        let writer = Writer {
+            shared: shared.clone(),
+            space: space.clone(),
+            jobs: waiting,
+            latest: publish,
+            recovery,
+            sweeps: false,
+        };
         let writer = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run())
-            .map_err(|source| OpenError::NotWritable { path: options.dir, source })?;
-        Ok(Self { shared, latest, jobs: Some(jobs), writer: Some(writer) })
+            .map_err(|source| OpenError::NotWritable { path: dir, source })?;
+        Ok(Self { shared, space, latest, jobs: Some(jobs), writer: Some(writer) })
+    }
+
+    /// Resolves with the reason when the store has stopped for good, which only a new process can mend.
+    pub fn broken(&self) -> impl Future<Output = StoreError> + Send + use<> {
+        let mut condition = self.shared.condition();
+        async move {
+            if let Ok(condition) = condition.wait_for(|condition| matches!(condition, Condition::Broken(_))).await
+                && let Condition::Broken(failure) = &*condition
+            {
+                return failure.clone();
+            }
+            // The store was closed instead.
+            future::pending().await
+        }
     }
 
     /// Queues a job and waits for its answer.
@@ -89,8 +124,17 @@ impl Embedded {
         answer.await.map_err(|_| self.shared.gone())?
     }
 
+    async fn range_once(&self, range: Range) -> Result<Page, StoreError> {
+        let shared = self.shared.clone();
+        match tokio::task::spawn_blocking(move || shared.read(|snapshot| snapshot.range(&range))).await {
+            Ok(page) => page,
+            // Panics are caught inside, so what is left is a runtime that shuts down.
+            Err(error) => error.try_into_panic().map_or(Err(StoreError::Closed), |panic| Err(panicked(&*panic))),
+        }
+    }
+
     async fn compact_to(&self, at: Revision) -> Result<(), StoreError> {
-        let current = self.shared.read(|snapshot| snapshot.current())?;
+        let current = self.shared.read_patiently(Snapshot::current).await?;
         if at > current {
             return Err(StoreError::Future { requested: at, current });
         }
@@ -103,16 +147,14 @@ impl Embedded {
 
 impl Store for Embedded {
     fn get<'a>(&'a self, key: &'a Key, known: Option<Revision>) -> BoxFuture<'a, Result<Lookup, StoreError>> {
-        Box::pin(async move { self.shared.read(|snapshot| snapshot.get(key, known)) })
+        Box::pin(async move { self.shared.read_patiently(|snapshot| snapshot.get(key, known)).await })
     }
 
     fn range(&self, range: Range) -> BoxFuture<'_, Result<Page, StoreError>> {
-        let shared = self.shared.clone();
         Box::pin(async move {
-            match tokio::task::spawn_blocking(move || shared.read(|snapshot| snapshot.range(&range))).await {
-                Ok(page) => page,
-                // Panics are caught inside, so what is left is a runtime that shuts down.
-                Err(error) => error.try_into_panic().map_or(Err(StoreError::Closed), |panic| Err(panicked(&*panic))),
+            match self.range_once(range.clone()).await {
+                Err(StoreError::Unavailable(_)) if self.shared.is_recovered().await => self.range_once(range).await,
+                answer => answer,
             }
         })
     }
@@ -129,7 +171,7 @@ impl Store for Embedded {
     }
 
     fn current(&self) -> BoxFuture<'_, Result<Revision, StoreError>> {
-        Box::pin(async { self.shared.read(|snapshot| snapshot.current()) })
+        Box::pin(self.shared.read_patiently(Snapshot::current))
     }
 
     fn compact(&self, at: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
@@ -141,7 +183,20 @@ impl Store for Embedded {
     }
 
     fn healthy(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async { self.shared.read(|snapshot| snapshot.current()).map(drop) })
+        Box::pin(async { self.shared.read(Snapshot::current).map(drop) })
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let full = match self.space.room() {
+            Room::Plenty => None,
+            Room::Scarce(_) => Some("no space is left: only deletions are accepted".to_owned()),
+            Room::Out(_) => Some("no space is left: nothing is written".to_owned()),
+        };
+        let damaged = match self.shared.damages() {
+            0 => None,
+            times => Some(format!("something damaged was read, {times} times since the start")),
+        };
+        full.into_iter().chain(damaged).collect()
     }
 }
 

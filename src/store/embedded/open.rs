@@ -4,7 +4,7 @@
 //! that is there is only ever opened, never initialised.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -14,13 +14,15 @@ use redb::{Builder, Database, DatabaseError, StorageError};
 
 use crate::store::{Revision, StoreError};
 
-use super::error::OpenError;
+use super::backend::{Backend, Opener};
+pub(super) use super::error::OpenError;
+use super::incident::Observer;
 use super::layout::{
     CURRENT, FORMAT, HISTORY, LOG, META, META_COMPACTED, META_CURRENT, META_FORMAT, VALUES, encode_number,
 };
 use super::lock::{self, Patience};
 use super::read::{Snapshot, number};
-use super::shared::{Open, fault, panicked};
+use super::shared::{fault, panicked};
 use super::space::Reserve;
 
 /// The data file in the folder.
@@ -28,7 +30,9 @@ pub const DATA_FILE: &str = "store.redb";
 /// Where a new store is made. Whatever stands there is left over from a crash.
 const NEW_FILE: &str = "store.redb.new";
 /// The first bytes of every file of redb.
-const MAGIC: &[u8] = b"redb\x1a\x0a\xa9\x0d\x0a";
+const MAGIC: [u8; 9] = *b"redb\x1a\x0a\xa9\x0d\x0a";
+/// How long a file that this process has just closed may seem to be in use.
+const REOPEN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What [`super::Embedded::open`] needs to know.
 #[derive(Clone, Debug)]
@@ -41,12 +45,16 @@ pub struct Options {
     pub cache_bytes: usize,
     /// Where a new store begins counting; no meaning for one that exists. See [`first_revision`].
     pub first_revision: Revision,
-    /// The space to leave free; `None` to let the file system run full, which stops the store.
+    /// The space to leave free; `None` to let the file system run full, which costs reopening the file.
     pub reserve: Option<Reserve>,
+    /// How the data file is opened.
+    pub opener: Opener,
+    /// Who is told of what should not happen.
+    pub observer: Observer,
 }
 
 impl Options {
-    /// Usual options for a folder: 30 s, 16 MiB, the present time, no reserve.
+    /// Usual options for a folder: 30 s, 16 MiB, the present time, no reserve, the file itself, nobody.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
@@ -54,6 +62,8 @@ impl Options {
             cache_bytes: 16 << 20,
             first_revision: first_revision(SystemTime::now()),
             reserve: None,
+            opener: Opener::default(),
+            observer: Observer::default(),
         }
     }
 }
@@ -67,6 +77,12 @@ pub fn first_revision(now: SystemTime) -> Revision {
     const SECONDS_TO_2020: u64 = 1_577_836_800;
     let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     Revision(seconds.saturating_sub(SECONDS_TO_2020).max(1) << 20)
+}
+
+/// The database together with the lock on its folder.
+pub(super) struct Open {
+    pub(super) database: Database,
+    pub(super) lock: File,
 }
 
 /// Takes the folder and opens its data file, which it makes if there is none. Blocks.
@@ -83,9 +99,13 @@ pub(super) fn open(options: &Options) -> Result<Open, OpenError> {
     if !path.try_exists().map_err(|source| OpenError::NotReadable { path: path.clone(), source })? {
         create(dir, options)?;
     }
-    inspect(&path)?;
-    let database = open_database(&path, options, &mut patience)?;
-    Ok(Open { database: check_format(&path, database)?, _lock: lock })
+    Ok(Open { database: open_database(&path, options, &mut patience)?, lock })
+}
+
+/// Opens the data file of a folder that is held already. It must be there. Blocks.
+pub(super) fn reopen(options: &Options) -> Result<Database, OpenError> {
+    let mut patience = Patience::new(&options.dir, REOPEN_PATIENCE);
+    open_database(&options.dir.join(DATA_FILE), options, &mut patience)
 }
 
 fn create(dir: &Path, options: &Options) -> Result<(), OpenError> {
@@ -119,21 +139,32 @@ fn initialise(path: &Path, first: Revision) -> Result<(), redb::Error> {
     Ok(database.close()?)
 }
 
-/// Refuses what redb would initialise or has never written.
-fn inspect(path: &Path) -> Result<(), OpenError> {
-    let mut start = Vec::new();
-    let file = File::open(path);
-    file.and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut start))
-        .map_err(|source| OpenError::NotReadable { path: path.to_owned(), source })?;
-    match &*start {
-        [] => Err(OpenError::Empty { path: path.to_owned() }),
-        MAGIC => Ok(()),
+/// Opens the file, refusing what redb would initialise or has never written.
+fn open_file(path: &Path, opener: &Opener) -> Result<Backend, OpenError> {
+    let unusable = |source: io::Error| {
+        let path = path.to_owned();
+        if is_about_writing(&source) {
+            OpenError::NotWritable { path, source }
+        } else {
+            OpenError::NotReadable { path, source }
+        }
+    };
+    let file = (opener.0)(path).map_err(unusable)?;
+    let mut start = [0; MAGIC.len()];
+    let length = file.len().map_err(unusable)?;
+    if length >= start.len() as u64 {
+        file.read(0, &mut start).map_err(unusable)?;
+    }
+    match start {
+        _ if length == 0 => Err(OpenError::Empty { path: path.to_owned() }),
+        MAGIC => Ok(Backend(file)),
         _ => Err(OpenError::Foreign { path: path.to_owned() }),
     }
 }
 
 fn open_database(path: &Path, options: &Options, patience: &mut Patience) -> Result<Database, OpenError> {
     loop {
+        let file = open_file(path, &options.opener)?;
         // redb trusts a file that was closed cleanly, and may panic when that is damaged.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let repairing = path.to_owned();
@@ -142,13 +173,16 @@ fn open_database(path: &Path, options: &Options, patience: &mut Patience) -> Res
                 .set_repair_callback(move |session| {
                     tracing::warn!("repairing {}, {:.0} % done", repairing.display(), session.progress() * 100.0);
                 })
-                .open(path)
+                .create_with_backend(file)
         }));
         match opened {
-            Ok(Ok(database)) => return Ok(database),
+            Ok(Ok(database)) => return check_format(path, database),
             Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => patience.wait()?,
             Ok(Err(DatabaseError::Storage(StorageError::Io(source)))) if is_about_writing(&source) => {
                 return Err(OpenError::NotWritable { path: path.to_owned(), source });
+            }
+            Ok(Err(DatabaseError::Storage(StorageError::Io(source)))) if !is_about_content(&source) => {
+                return Err(OpenError::NotReadable { path: path.to_owned(), source });
             }
             Ok(Err(error)) => return Err(corrupt(path, error)),
             Err(panic) => return Err(corrupt(path, panicked(&*panic))),
@@ -161,6 +195,11 @@ fn is_about_writing(error: &io::Error) -> bool {
     matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | StorageFull | QuotaExceeded)
 }
 
+/// Whether the file is at fault, not the disk under it.
+fn is_about_content(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput)
+}
+
 /// Hands the database back if its tables are ours and in a format that this version reads. Closes it otherwise, also
 /// under the guard against panics.
 fn check_format(path: &Path, database: Database) -> Result<Database, OpenError> {
@@ -168,7 +207,7 @@ fn check_format(path: &Path, database: Database) -> Result<Database, OpenError> 
         Ok(Some(FORMAT)) => Ok(database),
         Ok(Some(found)) => Err(OpenError::Newer { path: path.to_owned(), found, supported: FORMAT }),
         Ok(None) => Err(OpenError::Foreign { path: path.to_owned() }),
-        Err(error) => Err(corrupt(path, error)),
+        Err(error) => Err(unusable(path, error)),
     }));
     checked.unwrap_or_else(|panic| Err(corrupt(path, panicked(&*panic))))
 }
@@ -189,6 +228,17 @@ fn read_format(database: &Database) -> Result<Option<u64>, StoreError> {
         snapshot.compacted()?;
     }
     Ok(Some(format))
+}
+
+/// What a failure to read a file that redb could open says of the file.
+pub(super) fn unusable(path: &Path, error: StoreError) -> OpenError {
+    if let StoreError::Unavailable(source) = &error
+        && let Some(redb::Error::Io(source)) = source.downcast_ref::<redb::Error>()
+        && !is_about_content(source)
+    {
+        return OpenError::NotReadable { path: path.to_owned(), source: io::Error::new(source.kind(), error) };
+    }
+    corrupt(path, error)
 }
 
 fn corrupt(path: &Path, reason: impl std::fmt::Display) -> OpenError {

@@ -1,11 +1,15 @@
-//! Looking at the free space before every group, because running out of it inside of redb stops the store.
+//! Looking at the free space before every group, because running out of it inside of redb costs reopening the file.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::store::{Change, StoreError};
+
+/// How long values are refused after redb ran out of space, before it is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Finds out how many bytes this process may still write to the file system of a folder.
 pub type FreeSpace = dyn Fn(&Path) -> io::Result<u64> + Send + Sync;
@@ -26,24 +30,53 @@ impl fmt::Debug for Reserve {
     }
 }
 
-/// The reserve of one folder.
+/// The space for one folder.
 pub(super) struct Space {
-    pub(super) dir: PathBuf,
-    pub(super) reserve: Reserve,
+    dir: PathBuf,
+    reserve: Option<Reserve>,
+    exhausted: Mutex<Option<Exhausted>>,
+}
+
+/// The file could not grow although there seemed to be room, as with a quota or a limit on the size of files.
+struct Exhausted {
+    since: Instant,
+    reason: String,
 }
 
 impl Space {
+    pub(super) fn new(dir: PathBuf, reserve: Option<Reserve>) -> Self {
+        Self { dir, reserve, exhausted: Mutex::default() }
+    }
+
     /// What can be written now. A failing probe stops nothing: redb will say what is wrong.
     pub(super) fn room(&self) -> Room {
-        match (self.reserve.free)(&self.dir) {
-            Ok(free) if free < self.reserve.bytes / 4 => Room::Out(self.full(free)),
-            Ok(free) if free < self.reserve.bytes => Room::Scarce(self.full(free)),
+        if let Some(reason) = self.exhausted() {
+            return Room::Scarce(StoreError::Full { reason });
+        }
+        let Some(Reserve { bytes, free }) = &self.reserve else { return Room::Plenty };
+        match free(&self.dir) {
+            Ok(free) if free < bytes / 4 => Room::Out(self.full(free, *bytes)),
+            Ok(free) if free < *bytes => Room::Scarce(self.full(free, *bytes)),
             _ => Room::Plenty,
         }
     }
 
-    fn full(&self, free: u64) -> StoreError {
-        let reason = format!("{free} bytes are free in {}, {} are kept", self.dir.display(), self.reserve.bytes);
+    /// Notes that redb ran out of space: for a moment, only what makes room is let through.
+    pub(super) fn exhaust(&self, reason: String) {
+        let exhausted = Exhausted { since: Instant::now(), reason };
+        *self.exhausted.lock().unwrap_or_else(PoisonError::into_inner) = Some(exhausted);
+    }
+
+    fn exhausted(&self) -> Option<String> {
+        let mut exhausted = self.exhausted.lock().unwrap_or_else(PoisonError::into_inner);
+        if exhausted.as_ref().is_some_and(|exhausted| exhausted.since.elapsed() >= PAUSE) {
+            *exhausted = None;
+        }
+        exhausted.as_ref().map(|exhausted| exhausted.reason.clone())
+    }
+
+    fn full(&self, free: u64, kept: u64) -> StoreError {
+        let reason = format!("{free} bytes are free in {}, {kept} are kept", self.dir.display());
         StoreError::Full { reason }
     }
 }

@@ -30,6 +30,8 @@ pub(super) struct Watcher {
     latest: watch::Receiver<Revision>,
     prefix: String,
     cursor: Revision,
+    /// Why the watch has ended.
+    ended: Option<WatchError>,
 }
 
 impl Watcher {
@@ -39,7 +41,7 @@ impl Watcher {
         prefix: String,
         cursor: Revision,
     ) -> Self {
-        Self { shared, latest, prefix, cursor }
+        Self { shared, latest, prefix, cursor, ended: None }
     }
 
     async fn advance(&mut self) -> Result<Batch, WatchError> {
@@ -50,7 +52,7 @@ impl Watcher {
                 self.latest.changed().await.map_err(|_| self.shared.gone())?;
                 continue;
             }
-            let step = self.shared.read(|snapshot| step(snapshot, &self.prefix, self.cursor))?;
+            let step = self.shared.read_patiently(|snapshot| step(snapshot, &self.prefix, self.cursor)).await?;
             self.cursor = step.revision;
             if !step.events.is_empty() {
                 return Ok(step);
@@ -62,7 +64,12 @@ impl Watcher {
 
 impl Watch for Watcher {
     fn next(&mut self) -> BoxFuture<'_, Result<Batch, WatchError>> {
-        Box::pin(self.advance())
+        Box::pin(async move {
+            if let Some(error) = &self.ended {
+                return Err(error.clone());
+            }
+            self.advance().await.inspect_err(|error| self.ended = Some(error.clone()))
+        })
     }
 
     fn revision(&self) -> Revision {

@@ -1,0 +1,67 @@
+//! Opens the store, counts what happens to it that should not, and ends the server when it has stopped for good.
+
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::options::{self, Storage};
+use super::shutdown::{Phase, Shutdown};
+use crate::store::embedded::{self, Embedded, Incident, Observer, Reserve};
+use crate::store::{Store, StoreError};
+use crate::telemetry::metrics::{Metrics, StorageIncident};
+
+/// Memory for pages of the store. Its index is what is read most; values are read through the system's own cache.
+const PAGE_CACHE_BYTES: usize = 8 << 20;
+
+/// Sent for a write beyond the limit on the size of files (`ulimit -f`), and fatal unless it is caught.
+const SIGXFSZ: i32 = 25;
+
+/// The store, and why it stopped, once it has.
+pub(super) struct Opened {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) failure: Arc<OnceLock<StoreError>>,
+}
+
+/// Opens the store of these flags. The future that comes with it, to be spawned, ends the server when the store has
+/// stopped for good: only a new process can mend that.
+pub(super) async fn open(
+    storage: Storage,
+    metrics: Arc<Metrics>,
+    shutdown: Shutdown,
+) -> anyhow::Result<(Opened, impl Future<Output = ()> + Send + 'static)> {
+    // From now on such a write fails like one to a full disk.
+    drop(signal(SignalKind::from_raw(SIGXFSZ)).context("signals cannot be received")?);
+    let Storage { data_dir, data_dir_lock_timeout } = storage;
+    let options = embedded::Options {
+        lock_timeout: data_dir_lock_timeout,
+        first_revision: embedded::first_revision(SystemTime::now()),
+        cache_bytes: PAGE_CACHE_BYTES,
+        reserve: Some(Reserve { bytes: options::SPACE_RESERVE, free: Arc::new(options::free_space) }),
+        observer: Observer(Arc::new(move |incident| metrics.storage_incident(named(incident)))),
+        ..embedded::Options::new(data_dir)
+    };
+    let store =
+        tokio::task::spawn_blocking(move || Embedded::open(options)).await.context("opening the store ended early")?;
+    let store = store.context("--data-dir cannot be used")?;
+    let (broken, failure) = (store.broken(), Arc::new(OnceLock::new()));
+    let told = failure.clone();
+    let watching = async move {
+        let why = broken.await;
+        tracing::error!("nothing can be served any more: {why}");
+        // There is only one who sets it.
+        let _ = told.set(why);
+        shutdown.advance(Phase::Draining);
+    };
+    Ok((Opened { store: Arc::new(store), failure }, watching))
+}
+
+fn named(incident: Incident) -> StorageIncident {
+    match incident {
+        Incident::Damaged => StorageIncident::Damaged,
+        Incident::Full => StorageIncident::Full,
+        Incident::Failed => StorageIncident::Failed,
+    }
+}

@@ -1,0 +1,109 @@
+//! What the embedded store promises about the size of its file when a few objects are updated for ever.
+//!
+//! `STORE_BOUNDED_UPDATES` (default 2,000) is the number of updates; 200,000 is the figure of the README.
+
+use std::env;
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use imagestream_apiserver::store::embedded::{DATA_FILE, Embedded, Options};
+use imagestream_apiserver::store::{Change, Revision, Store, Txn};
+use tempfile::TempDir;
+
+use crate::support::{Steps, key, options};
+
+const OBJECTS: u64 = 100;
+const BYTES: u64 = 10_000;
+/// How many clients update.
+const CLIENTS: u64 = 8;
+/// How often history is forgotten.
+const TURN: Duration = Duration::from_millis(100);
+/// The file may be this many times as large as what it holds.
+const TIMES: u64 = 4;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_all_history_the_file_is_less_than_four_times_its_content() {
+    let updates = updates();
+    let (dir, store) = open();
+    let longest = update(&store, updates, None).await;
+    report(&dir, updates, longest);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_bounded_history_the_file_is_less_than_four_times_its_content() {
+    let updates = updates();
+    let (dir, store) = open();
+    let longest = update(&store, updates, Some(updates / 10)).await;
+    report(&dir, updates / 10, longest);
+}
+
+/// The longest wait of a commit while years of history go away at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writes_go_on_while_all_history_is_forgotten() {
+    let (_dir, store) = open();
+    update(&store, updates(), None).await;
+    let start = Instant::now();
+    let (forgetting, now) = (store.clone(), store.now().await);
+    let forgetting = tokio::spawn(async move { forgetting.compact(now).await.unwrap() });
+    let (mut count, mut longest) = (0, Duration::ZERO);
+    while !forgetting.is_finished() {
+        longest = longest.max(update_one(&store, count % OBJECTS).await);
+        count += 1;
+    }
+    forgetting.await.unwrap();
+    println!("forgotten in {:?}; meanwhile {count} writes, the longest {longest:?}", start.elapsed());
+    assert!(count > 0);
+}
+
+fn updates() -> u64 {
+    env::var("STORE_BOUNDED_UPDATES").map_or(2_000, |text| text.parse().expect("a number"))
+}
+
+fn open() -> (TempDir, Arc<dyn Store>) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Embedded::open(Options { cache_bytes: 8 << 20, ..options(&dir) }).unwrap();
+    (dir, Arc::new(store))
+}
+
+/// Updates one object after another, forgetting all but some revisions now and then; the longest wait for a commit.
+async fn update(store: &Arc<dyn Store>, updates: u64, kept: Option<u64>) -> Duration {
+    let client = |client: u64| {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let mut longest = Duration::ZERO;
+            for n in (client..updates).step_by(usize::try_from(CLIENTS).unwrap()) {
+                longest = longest.max(update_one(&store, n % OBJECTS).await);
+            }
+            longest
+        })
+    };
+    let clients = futures_util::future::join_all((0..CLIENTS).map(client));
+    tokio::pin!(clients);
+    let mut turns = tokio::time::interval(TURN);
+    loop {
+        tokio::select! {
+            longest = &mut clients => return longest.into_iter().map(Result::unwrap).max().unwrap(),
+            _ = turns.tick(), if kept.is_some() => {
+                let now = store.now().await;
+                store.compact(Revision(now.0 - kept.unwrap_or_default())).await.unwrap();
+            }
+        }
+    }
+}
+
+async fn update_one(store: &Arc<dyn Store>, n: u64) -> Duration {
+    let value = Bytes::from(vec![u8::try_from(n).unwrap(); usize::try_from(BYTES).unwrap()]);
+    let start = Instant::now();
+    store.commit(Txn { guards: vec![], changes: vec![Change::Put(key(&format!("/{n}")), value)] }).await.unwrap();
+    start.elapsed()
+}
+
+fn report(dir: &TempDir, retained: u64, longest: Duration) {
+    let length = fs::metadata(dir.path().join(DATA_FILE)).unwrap().len();
+    let content = (OBJECTS + retained) * BYTES;
+    let times = length as f64 / content as f64;
+    println!("{length} bytes for {content}: {times:.2} times; the longest write {longest:?}");
+    assert!(length < TIMES * content, "{length} bytes for {content}");
+}
