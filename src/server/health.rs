@@ -4,9 +4,11 @@
 //! all. What a restart may mend, a store that failed for good, ends the process by itself. While the store serves, what
 //! somebody should look at, a full disk or damage, stands in `/readyz?verbose` as a warning: reads must still come here.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -42,6 +44,40 @@ impl Check {
     }
 }
 
+/// The one question to the store that is under way, or was answered a moment ago.
+///
+/// Anybody may ask for readiness, and each question to a disk that hangs would keep a thread.
+#[derive(Clone, Default)]
+pub(super) struct Asking(Arc<Mutex<Option<(Instant, Outcome)>>>);
+
+type Outcome = Shared<BoxFuture<'static, Result<(), String>>>;
+
+impl Asking {
+    /// For how long an answer counts.
+    const LIFE: Duration = Duration::from_millis(200);
+
+    fn current(&self, store: &Arc<dyn Store>) -> Outcome {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((since, outcome)) = &*kept
+            && (outcome.peek().is_none() || since.elapsed() < Self::LIFE)
+        {
+            return outcome.clone();
+        }
+        // The embedded store reads on the calling thread, where no patience could end it.
+        let (store, here) = (store.clone(), Handle::current());
+        let asking = tokio::task::spawn_blocking(move || here.block_on(store.healthy()));
+        let outcome = async move {
+            match asking.await {
+                Ok(healthy) => healthy.map_err(|why| why.to_string()),
+                Err(why) => Err(why.to_string()),
+            }
+        };
+        let outcome = outcome.boxed().shared();
+        *kept = Some((Instant::now(), outcome.clone()));
+        outcome
+    }
+}
+
 /// What the health of the server is read from.
 #[derive(Clone)]
 pub(super) struct Health {
@@ -49,6 +85,8 @@ pub(super) struct Health {
     pub(super) store: Arc<dyn Store>,
     /// The phase of the server.
     pub(super) shutdown: Shutdown,
+    /// What the store said last.
+    pub(super) asking: Asking,
     /// What certificates of clients are trusted.
     pub(super) trusted: watch::Receiver<Trusted>,
 }
@@ -139,13 +177,9 @@ impl Health {
             Check::Shutdown if self.shutdown.phase() == Phase::Running => Ok(Vec::new()),
             Check::Shutdown => Err("the server is shutting down".into()),
             Check::Storage => {
-                // The embedded store reads on the calling thread, where no patience could end it.
-                let (store, here) = (self.store.clone(), Handle::current());
-                let asking =
-                    tokio::task::spawn_blocking(move || here.block_on(store.healthy()).map(|()| store.warnings()));
+                let asking = self.asking.current(&self.store);
                 match tokio::time::timeout(PATIENCE, asking).await {
-                    Ok(Ok(healthy)) => healthy.map_err(|why| why.to_string()),
-                    Ok(Err(why)) => Err(why.to_string()),
+                    Ok(outcome) => outcome.map(|()| self.store.warnings()),
                     Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
                 }
             }

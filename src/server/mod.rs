@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -39,7 +39,6 @@ use self::shutdown::{Phase, Shutdown};
 use crate::auth::{self, OpenPaths, Trusted};
 use crate::cluster::{Clients, Namespaces};
 use crate::resources::{self, Catalog};
-use crate::store::StoreError;
 use crate::telemetry::metrics::Metrics;
 
 /// How often the serving certificate is looked at again.
@@ -55,8 +54,6 @@ pub struct Running {
     pub catalog: Arc<Catalog>,
     /// How to end it.
     pub shutdown: Shutdown,
-    /// Why the store stopped, if it did.
-    failure: Arc<OnceLock<StoreError>>,
     serving: JoinHandle<anyhow::Result<()>>,
 }
 
@@ -92,17 +89,18 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let (metrics, mut background) = (Arc::new(Metrics::new()), JoinSet::new());
     let audit = AuditLog::open(&audit, &metrics)?;
     let (clients, connection) = cluster.connect(access.may_join_cluster()).await?.unzip();
-    connection.map(|connection| background.spawn(connection.keep_current()));
+    if let Some(connection) = connection {
+        keep(&mut background, "the way to the cluster", connection.keep_current());
+    }
     let access = open_access(&access, clients.as_ref(), &metrics, &mut background)?;
     let listener = listen::bind(listen.bind_address, listen.secure_port).await?;
     let address = listener.local_addr().context("the address of the listening socket is not known")?;
     let trusted = access.authenticator.trusted();
     let control_plane = clients.as_ref().map(|clients| clients.general.clone());
     let (certificate, tls) = open_tls(&tls, control_plane.clone(), trusted.clone(), &metrics, &mut background).await?;
-    let (storage::Opened { store, failure }, watching) =
-        storage::open(storage, metrics.clone(), shutdown.clone()).await?;
-    background.spawn(watching);
-    background.spawn(compaction::run(store.clone(), compaction));
+    let (store, broken) = storage::open(storage, metrics.clone()).await?;
+    background.spawn(async move { broken.await.into() });
+    keep(&mut background, "compaction", compaction::run(store.clone(), compaction));
     let catalog = Arc::new(Catalog::new(&store, (&registries).into(), NonZeroU64::new(max_objects_per_namespace)));
     let api = resources::all(&catalog, follow_namespaces(control_plane, &mut background));
     let app = Arc::new(app::App {
@@ -112,7 +110,7 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         in_flight: inflight::InFlight::new(in_flight, &metrics),
         bodies: memory::Memory::new(memory::REQUESTS),
         answers: memory::Memory::new(memory::ANSWERS),
-        health: health::Health { store, shutdown: shutdown.clone(), trusted },
+        health: health::Health { store, shutdown: shutdown.clone(), asking: Default::default(), trusted },
         audit,
         metrics,
         request_timeout,
@@ -125,7 +123,7 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         async move { shutdown.conduct(ending.shutdown_delay_duration).await }
     });
     tracing::info!(%address, "serving");
-    Ok(Running { address, certificate, catalog, shutdown, failure, serving })
+    Ok(Running { address, certificate, catalog, shutdown, serving })
 }
 
 impl Running {
@@ -135,30 +133,38 @@ impl Running {
     /// Something that the server cannot do without ended by itself, or the store stopped for good.
     pub async fn until_end(self) -> anyhow::Result<()> {
         self.serving.await.context("serving ended early")??;
-        if let Some(why) = self.failure.get() {
-            anyhow::bail!(why.clone());
-        }
         tracing::info!("ended");
         Ok(())
     }
 }
 
-/// Serves until the end. Work in the background never ends by itself: if it does, nothing would be kept current any more, so the server
-/// ends in good order, for something else to start it again.
+/// Work that goes on as long as the server does. If any of it ends nothing more can be relied on; what it hands back says why.
+type Background = JoinSet<anyhow::Error>;
+
+/// Does work in the background that has no reason to end.
+fn keep(background: &mut Background, what: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+    background.spawn(async move {
+        work.await;
+        anyhow::anyhow!("the work in the background ended that is for {what}")
+    });
+}
+
+/// Serves until the end; that comes in good order also when work in the background ends, for something else to start the server
+/// again.
 async fn serve_to_the_end(
     serving: impl Future<Output = ()>,
-    mut background: JoinSet<()>,
+    mut background: Background,
     app: Arc<app::App>,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let mut serving = pin!(serving);
-    let lost = tokio::select! {
-        () = &mut serving => None,
-        Some(ended) = background.join_next() => Some(ended),
+    let ended = tokio::select! {
+        () = &mut serving => Ok(()),
+        Some(ended) = background.join_next() => Err(ended.unwrap_or_else(anyhow::Error::from)),
     };
-    if let Some(ended) = &lost {
-        tracing::error!(?ended, "work in the background ended by itself: shutting down");
-        shutdown.begin();
+    if let Err(why) = &ended {
+        tracing::error!("nothing can be served any more: {why}");
+        shutdown.advance(Phase::Draining);
         serving.await;
     }
     if let Some(audit) = &app.audit {
@@ -166,10 +172,7 @@ async fn serve_to_the_end(
     }
     background.shutdown().await;
     shutdown.advance(Phase::Stopped);
-    match lost {
-        None => Ok(()),
-        Some(ended) => Err(anyhow::anyhow!("work in the background ended by itself: {ended:?}")),
-    }
+    ended
 }
 
 /// Who may do what here; what certificates are trusted is followed in the background.
@@ -177,23 +180,23 @@ fn open_access(
     options: &auth::Options,
     clients: Option<&Clients>,
     metrics: &Arc<Metrics>,
-    background: &mut JoinSet<()>,
+    background: &mut Background,
 ) -> anyhow::Result<Access> {
     let authorizer = options.authorizer(clients, metrics)?;
     let (authenticator, trust) = options.authenticator(clients, metrics, UnixTime::now())?;
-    background.spawn(trust.run());
+    keep(background, "trust in certificates", trust.run());
     let serves_anonymous = options.serves_anonymous();
     let open = OpenPaths::new(&options.authorization_always_allow_paths);
     Ok(Access { authenticator, authorizer, serves_anonymous, open })
 }
 
 /// Which namespaces there are, as the cluster has them, if there is one.
-fn follow_namespaces(control_plane: Option<Client>, background: &mut JoinSet<()>) -> Namespaces {
+fn follow_namespaces(control_plane: Option<Client>, background: &mut Background) -> Namespaces {
     let Some(client) = control_plane else {
         return Namespaces::all();
     };
     let (namespaces, following) = Namespaces::of(client);
-    background.spawn(following);
+    keep(background, "namespaces", following);
     namespaces
 }
 
@@ -205,18 +208,18 @@ async fn open_tls(
     control_plane: Option<Client>,
     mut trusted: watch::Receiver<Trusted>,
     metrics: &Arc<Metrics>,
-    background: &mut JoinSet<()>,
+    background: &mut Background,
 ) -> anyhow::Result<(PathBuf, watch::Receiver<Arc<rustls::ServerConfig>>)> {
     let serving = tls::Serving::open(options, control_plane, metrics.clone()).await?;
     let certificate = serving.certificate.clone();
     let path = certificate.path().to_owned();
-    background.spawn(serving.keep_current(CERTIFICATE_INTERVAL));
+    keep(background, "the serving certificate", serving.keep_current(CERTIFICATE_INTERVAL));
     let protocol = tls::Protocol::from_options(options).context("TLS cannot be set up")?;
     let configured =
         move |trusted: &Trusted| tls::server_config(certificate.clone(), &protocol, trusted.trust.subjects());
     let config = configured(&trusted.borrow_and_update()).context("TLS cannot be set up")?;
     let (sender, receiver) = watch::channel(Arc::new(config));
-    background.spawn(async move {
+    keep(background, "the hints of handshakes", async move {
         while trusted.changed().await.is_ok() {
             match configured(&trusted.borrow_and_update()) {
                 Ok(config) => drop(sender.send_replace(Arc::new(config))),

@@ -1,14 +1,13 @@
-//! Opens the store, counts what happens to it that should not, and ends the server when it has stopped for good.
+//! Opens the store, and counts what happens to it that should not.
 
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::options::{self, Storage};
-use super::shutdown::{Phase, Shutdown};
 use crate::store::embedded::{self, Embedded, Incident, Observer, Reserve};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Metrics, StorageIncident};
@@ -19,19 +18,12 @@ const PAGE_CACHE_BYTES: usize = 8 << 20;
 /// Sent for a write beyond the limit on the size of files (`ulimit -f`), and fatal unless it is caught.
 const SIGXFSZ: i32 = 25;
 
-/// The store, and why it stopped, once it has.
-pub(super) struct Opened {
-    pub(super) store: Arc<dyn Store>,
-    pub(super) failure: Arc<OnceLock<StoreError>>,
-}
-
-/// Opens the store of these flags. The future that comes with it, to be spawned, ends the server when the store has
-/// stopped for good: only a new process can mend that.
+/// Opens the store of these flags. The future that comes with it tells, once it is so, why the store has stopped for good: only a
+/// new process can mend that.
 pub(super) async fn open(
     storage: Storage,
     metrics: Arc<Metrics>,
-    shutdown: Shutdown,
-) -> anyhow::Result<(Opened, impl Future<Output = ()> + Send + 'static)> {
+) -> anyhow::Result<(Arc<dyn Store>, impl Future<Output = StoreError> + Send + 'static)> {
     // From now on such a write fails like one to a full disk.
     drop(signal(SignalKind::from_raw(SIGXFSZ)).context("signals cannot be received")?);
     let Storage { data_dir, data_dir_lock_timeout } = storage;
@@ -46,16 +38,8 @@ pub(super) async fn open(
     let store =
         tokio::task::spawn_blocking(move || Embedded::open(options)).await.context("opening the store ended early")?;
     let store = store.context("--data-dir cannot be used")?;
-    let (broken, failure) = (store.broken(), Arc::new(OnceLock::new()));
-    let told = failure.clone();
-    let watching = async move {
-        let why = broken.await;
-        tracing::error!("nothing can be served any more: {why}");
-        // There is only one who sets it.
-        let _ = told.set(why);
-        shutdown.advance(Phase::Draining);
-    };
-    Ok((Opened { store: Arc::new(store), failure }, watching))
+    let broken = store.broken();
+    Ok((Arc::new(store), broken))
 }
 
 fn named(incident: Incident) -> StorageIncident {
