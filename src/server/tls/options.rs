@@ -31,7 +31,7 @@ pub struct Options {
     /// Secret in --service-namespace that holds CA and pair instead of --cert-dir, for several replicas. It must exist and may be empty.
     #[arg(long, value_name = "NAME")]
     pub cert_secret: Option<String>,
-    /// Name of the Service in front of this server. The serving certificate must carry <name>.<namespace>.svc.
+    /// Name of the Service in front of this server. The serving certificate must carry NAME.NAMESPACE.svc.
     #[arg(long, value_name = "NAME")]
     pub service_name: Option<String>,
     /// Namespace of the Service in front of this server.
