@@ -160,3 +160,32 @@ fn code_of(error: &kube::Error) -> Option<u16> {
 fn may_pass(error: &kube::Error) -> bool {
     code_of(error).is_none_or(|code| code >= 500 || code == 429)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use futures_util::future::join_all;
+    use k8s_openapi::api::authentication::v1::TokenReview;
+
+    /// A control plane that never answers.
+    fn hanging() -> Client {
+        let service = tower::service_fn(|_: http::Request<kube::client::Body>| {
+            std::future::pending::<Result<http::Response<kube::client::Body>, std::io::Error>>()
+        });
+        Client::new(service, "default")
+    }
+
+    #[tokio::test]
+    async fn who_comes_when_too_many_wait_is_told_at_once_and_who_leaves_makes_room() {
+        let reviews = Reviews::<TokenReview>::new(hanging(), 1);
+        let review = TokenReview::default();
+        let mut first = Box::pin(reviews.post(&review));
+        assert!((&mut first).now_or_never().is_none());
+        let mut others = Box::pin(join_all((0..WAITING).map(|_| reviews.post(&review))));
+        assert!((&mut others).now_or_never().is_none());
+        assert!(matches!(reviews.post(&review).now_or_never(), Some(Err(ReviewError::TooMany))));
+        drop(others);
+        assert!(reviews.post(&review).now_or_never().is_none());
+    }
+}
