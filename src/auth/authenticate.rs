@@ -130,11 +130,6 @@ impl Authenticator {
         }
     }
 
-    /// What certificates wait for, where the cluster must be heard first and has not been.
-    pub fn awaited(&self) -> Option<String> {
-        self.trusted.borrow().awaited.clone()
-    }
-
     /// Follows what certificates are trusted.
     pub fn trusted(&self) -> watch::Receiver<Trusted> {
         self.trusted.clone()

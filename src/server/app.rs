@@ -9,7 +9,7 @@ use axum::body::HttpBody;
 use axum::extract::Request;
 use axum::response::Response;
 use futures_util::FutureExt;
-use http::{HeaderName, HeaderValue, Method, Uri, Version, header};
+use http::{HeaderName, HeaderValue, Method, Uri, header};
 use tower::ServiceExt;
 
 use super::access::{Access, Judged, Trail};
@@ -17,8 +17,8 @@ use super::audit::{AuditLog, Entry};
 use super::documents::Documents;
 use super::health::Health;
 use super::held::held;
-use super::inflight::{InFlight, Permit, is_mutating};
-use super::memory::Memory;
+use super::inflight::{InFlight, is_mutating};
+use super::memory::{Memory, Share};
 use super::shutdown::Phase;
 use super::{respond, router};
 use crate::api;
@@ -201,7 +201,7 @@ impl App {
             self.metrics.terminated(labels, 429);
             return Err(Status::too_many_requests().into());
         }
-        let version = request.version();
+        let (version, is_mutation) = (request.version(), is_mutating(request.method()));
         self.access.ask(judged?, trail).await?;
         let asked = Asked { query, user: trail.effective().cloned() };
         let response = match target {
@@ -212,25 +212,21 @@ impl App {
             }
         };
         match permit.flatten() {
-            Some(permit) => self.hold(response, permit, version, labels),
+            Some(permit) => {
+                let share = self.room(&response, is_mutation).ok_or_else(|| {
+                    self.metrics.terminated(labels, 429);
+                    Status::too_many_requests()
+                })?;
+                Ok(response.map(|body| held(body, permit, share, version)))
+            }
             None => Ok(response),
         }
     }
 
-    /// The answer, which counts as work until it is sent; if there is room for it until then.
-    fn hold(
-        &self,
-        response: Response,
-        permit: Permit,
-        version: Version,
-        labels: &RequestLabels,
-    ) -> Result<Response, Refusal> {
+    /// Room for an answer until it is sent, if there is any. What was changed is done, and must not be told to be refused.
+    fn room(&self, response: &Response, is_mutation: bool) -> Option<Share> {
         let size = response.body().size_hint().exact().and_then(|size| usize::try_from(size).ok()).unwrap_or_default();
-        let Some(share) = self.answers.take(size) else {
-            self.metrics.terminated(labels, 429);
-            return Err(Status::too_many_requests().into());
-        };
-        Ok(response.map(|body| held(body, permit, share, version)))
+        if is_mutation { Some(self.answers.add(size)) } else { self.answers.take(size) }
     }
 
     fn labels(&self, method: &Method, query: &Query, target: Option<&Result<Target, Status>>) -> RequestLabels {

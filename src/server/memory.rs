@@ -32,7 +32,7 @@ impl Memory {
     /// A share for a body of this size, unless others have taken too much. One that is larger than everything gets it
     /// while it is alone.
     pub(super) fn take(self: &Arc<Self>, bytes: usize) -> Option<Share> {
-        let bytes = if bytes > SMALL { bytes } else { 0 };
+        let bytes = counted(bytes);
         let fits = |taken: usize| {
             let after = taken.saturating_add(bytes);
             (bytes == 0 || taken == 0 || after <= self.most).then_some(after)
@@ -40,6 +40,17 @@ impl Memory {
         self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
         Some(Share { memory: self.clone(), bytes })
     }
+
+    /// A share for a body that cannot be refused any more, whatever others have taken.
+    pub(super) fn add(self: &Arc<Self>, bytes: usize) -> Share {
+        let bytes = counted(bytes);
+        self.taken.fetch_add(bytes, Ordering::Relaxed);
+        Share { memory: self.clone(), bytes }
+    }
+}
+
+fn counted(bytes: usize) -> usize {
+    if bytes > SMALL { bytes } else { 0 }
 }
 
 impl Drop for Share {
@@ -60,6 +71,16 @@ mod tests {
         assert!(memory.take(SMALL).is_some());
         drop(first);
         assert!(memory.take(SMALL + 1).is_some());
+    }
+
+    #[test]
+    fn one_that_cannot_be_refused_counts_against_the_others() {
+        let memory = Memory::new(3 * SMALL);
+        let _first = memory.take(2 * SMALL).unwrap();
+        let second = memory.add(2 * SMALL);
+        assert!(memory.take(SMALL + 1).is_none());
+        drop(second);
+        let _small = memory.take(SMALL).unwrap();
     }
 
     #[test]

@@ -71,8 +71,12 @@ fn fixed_paths(app: Arc<App>) -> Router {
 
 /// A path that does not exist.
 async fn nowhere(request: Request) -> Response {
-    let query = Query::parse(request.uri().query());
-    respond::status(&Status::no_such_path(), Wanted::new(request.headers(), &query).for_errors())
+    respond::status(&Status::no_such_path(), Wanted::new(request.headers(), &query_of(&request)).for_errors())
+}
+
+/// The parameters, as the guard read them.
+fn query_of(request: &Request) -> Query {
+    request.extensions().get::<Asked>().map(|asked| asked.query.clone()).unwrap_or_default()
 }
 
 /// Anything below the version of the API.
@@ -140,8 +144,7 @@ async fn discard(body: &mut Body) {
 
 async fn health(State(app): State<Arc<App>>, request: Request) -> Response {
     let path = request.uri().path();
-    let asked = request.extensions().get::<Asked>();
-    let query = asked.map(|asked| asked.query.clone()).unwrap_or_default();
+    let query = query_of(&request);
     let Some(report) = app.health.report(path, &query).await else {
         return respond::status(&Status::no_such_path(), Wanted::new(request.headers(), &query).for_errors());
     };
@@ -212,8 +215,7 @@ async fn openapi_index(State(app): State<Arc<App>>, request: Request) -> Respons
 /// kube-apiserver follows no redirection.
 async fn openapi_v3(State(app): State<Arc<App>>, request: Request) -> Response {
     let document = &app.documents.openapi_v3;
-    let query = request.extensions().get::<Asked>().map(|asked| asked.query.clone()).unwrap_or_default();
-    let is_this = query.get("hash") == Some(document.hash.as_str());
+    let is_this = query_of(&request).get("hash") == Some(document.hash.as_str());
     openapi(&request, document, if is_this { "public, immutable" } else { MAY_CHANGE })
 }
 
@@ -221,10 +223,12 @@ async fn openapi_v3(State(app): State<Arc<App>>, request: Request) -> Response {
 const MAY_CHANGE: &str = "no-cache, private";
 
 fn openapi(request: &Request, document: &Tagged, caching: &'static str) -> Response {
-    let wanted = |query: &Query| Wanted::new(request.headers(), query).for_errors();
     match *request.method() {
         Method::GET | Method::HEAD => tagged(document, "application/json", caching, request.headers()),
-        _ => respond::status(&Status::method_not_allowed(), wanted(&Query::default())),
+        _ => {
+            let wanted = Wanted::new(request.headers(), &query_of(request)).for_errors();
+            respond::status(&Status::method_not_allowed(), wanted)
+        }
     }
 }
 
@@ -246,7 +250,7 @@ fn asks_for_aggregated(headers: &HeaderMap) -> bool {
 
 /// A document that can only be read.
 fn document(request: &Request, write: impl Fn(Media) -> Result<Reply, Status>) -> Response {
-    let query = request.extensions().get::<Asked>().map(|asked| asked.query.clone()).unwrap_or_default();
+    let query = query_of(request);
     let wanted = Wanted::new(request.headers(), &query);
     let answer = match *request.method() {
         Method::GET => wanted.agree(Forms::ObjectOnly).and_then(|representation| write(representation.media)),
