@@ -116,8 +116,8 @@ impl Catalog {
     }
 
     async fn family_index(&self, view: &StreamView) -> Result<StreamIndex, Status> {
-        let mut seen: HashSet<String> = view.history.names().iter().cloned().collect();
-        let mut open: Vec<String> = view.history.names().to_vec();
+        let mut open: Vec<String> = view.history.names().map(str::to_owned).collect();
+        let mut seen: HashSet<String> = open.iter().cloned().collect();
         for step in 1.. {
             let Some(name) = open.pop() else {
                 break;
@@ -159,11 +159,8 @@ impl Catalog {
 
 impl Weigh for StreamView {
     fn weigh(&self) -> usize {
-        /// Memory of a name besides its letters.
-        const NAME: usize = 40;
-        let names: usize = self.history.names().iter().map(|name| name.len() + NAME).sum();
         // Twice the names, for a family about as large as the history; it is made later, if at all.
-        self.annotations.len() + 2 * names
+        self.annotations.len() + 2 * self.history.size()
     }
 }
 

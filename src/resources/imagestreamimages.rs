@@ -107,9 +107,9 @@ fn compose(cx: &Cx, stream: &StreamView, entry: &Entry) -> Result<Vec<u8>, Statu
     out.extend_from_slice(br#"","apiVersion":""#);
     out.extend_from_slice(GROUP_VERSION.as_bytes());
     out.extend_from_slice(br#"","metadata":{"name":"#);
-    json::encode_into(cx.name(), &mut out);
+    json::encode_text(cx.name(), &mut out);
     out.extend_from_slice(br#","namespace":"#);
-    json::encode_into(cx.namespace(), &mut out);
+    json::encode_text(cx.namespace(), &mut out);
     if !record.created.is_empty() {
         out.extend_from_slice(br#","creationTimestamp":""#);
         out.extend_from_slice(record.created);
