@@ -187,6 +187,9 @@ impl<'a> Clause<'a> {
     }
 
     fn parameter(&self, name: &str) -> Option<&'a str> {
+        if self.parameters.is_empty() {
+            return None;
+        }
         let pairs = self.parameters.split(';').filter_map(|pair| pair.split_once('='));
         pairs.map(|(key, value)| (key.trim(), value.trim())).find(|(key, _)| *key == name).map(|(_, value)| value)
     }
