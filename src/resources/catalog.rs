@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
+
 use super::fresh::{Fresh, FreshCache, Weigh};
 use super::lists::{LISTS, parts_key};
 use super::record;
@@ -20,7 +22,7 @@ use crate::store::{Entry, Key, Lookup, Revision, Store};
 /// Memory for what is kept of streams, in bytes.
 const STREAM_CACHE_BYTES: u64 = 16 << 20;
 /// Memory for what streams show of images, in bytes.
-const IMAGE_CACHE_BYTES: u64 = 40 << 20;
+const IMAGE_CACHE_BYTES: u64 = 24 << 20;
 
 /// After this many reads in a row others get their turn.
 const READS_AT_A_TIME: usize = 64;
@@ -33,8 +35,51 @@ pub struct Catalog {
     pub streams: Arc<Stored<ImageStream, StreamStrategy>>,
     /// Where images are pulled from and pushed to.
     pub registries: Registries,
-    views: FreshCache<StreamView>,
-    images_shown: FreshCache<Entry>,
+    views: FreshCache<Key, StreamView>,
+    images_shown: FreshCache<ImageName, ImageShown>,
+}
+
+/// The row with what streams show of an image, see [`record`].
+#[derive(Debug)]
+pub struct ImageShown {
+    /// The row.
+    pub(super) row: Bytes,
+    /// The revision of the row and of the image.
+    pub(super) revision: Revision,
+}
+
+/// The name of an image, small where it is a hash, as it mostly is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum ImageName {
+    Sha256([u8; 32]),
+    Other(Box<str>),
+}
+
+impl ImageName {
+    fn of(name: &str) -> Self {
+        sha256(name).map_or_else(|| Self::Other(name.into()), Self::Sha256)
+    }
+}
+
+/// The hash in a name that is one in lower case.
+fn sha256(name: &str) -> Option<[u8; 32]> {
+    let digits = name.strip_prefix("sha256:")?.as_bytes();
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let mut hash = [0; 32];
+    let (pairs, []) = digits.as_chunks::<2>() else {
+        return None;
+    };
+    if pairs.len() != hash.len() {
+        return None;
+    }
+    for (byte, [high, low]) in hash.iter_mut().zip(pairs) {
+        *byte = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(hash)
 }
 
 /// What is needed of a stream to show its images, as of one revision of the stream.
@@ -80,7 +125,7 @@ impl Catalog {
     /// Failures of the store.
     pub async fn stream_view(&self, namespace: &str, name: &str) -> Result<Option<Arc<Fresh<StreamView>>>, Status> {
         let key = self.streams.key(namespace, name);
-        self.views.get(self.streams.store(), key, |entry| self.view_of(&entry)).await
+        self.views.get(self.streams.store(), key, Key::clone, |entry| self.view_of(&entry)).await
     }
 
     fn view_of(&self, entry: &Entry) -> Result<StreamView, Status> {
@@ -141,8 +186,9 @@ impl Catalog {
     ///
     /// # Errors
     /// Failures of the store.
-    pub async fn image_shown(&self, name: &str) -> Result<Option<Arc<Fresh<Entry>>>, Status> {
-        self.images_shown.get(self.images.store(), record::key(name), Ok).await
+    pub async fn image_shown(&self, name: &str) -> Result<Option<Arc<Fresh<ImageShown>>>, Status> {
+        let make = |Entry { value: row, revision, .. }| Ok(ImageShown { row, revision });
+        self.images_shown.get(self.images.store(), ImageName::of(name), |_| record::key(name), make).await
     }
 
     /// The entry of a row beside the stored objects.
@@ -164,8 +210,23 @@ impl Weigh for StreamView {
     }
 }
 
-impl Weigh for Entry {
+impl Weigh for ImageShown {
     fn weigh(&self) -> usize {
-        self.key.as_str().len() + self.value.len()
+        self.row.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_same_only_if_they_are_the_same_text() {
+        let hash = "0123456789abcdef".repeat(4);
+        let lower = ImageName::of(&format!("sha256:{hash}"));
+        assert!(matches!(lower, ImageName::Sha256(bytes) if bytes[..2] == [0x01, 0x23]));
+        for other in [format!("sha256:{}", hash.to_uppercase()), format!("sha256:{hash}0"), hash, "sha256:".into()] {
+            assert_eq!(ImageName::of(&other), ImageName::Other(other.as_str().into()));
+        }
     }
 }
