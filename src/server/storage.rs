@@ -13,7 +13,7 @@ use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Metrics, StorageIncident};
 
 /// Memory for pages of the store. Its index is what is read most; values are read through the system's own cache.
-const PAGE_CACHE_BYTES: usize = 8 << 20;
+const PAGE_CACHE_BYTES: usize = 4 << 20;
 
 /// Sent for a write beyond the limit on the size of files (`ulimit -f`), and fatal unless it is caught.
 const SIGXFSZ: i32 = 25;
