@@ -95,6 +95,11 @@ fn app(reviews: &Arc<AtomicUsize>) -> Router {
             review("authentication.k8s.io", "TokenReview", json!({"authenticated": true, "user": user})),
         )
         .route("/api/v1/namespaces", get(namespaces))
+        .route(
+            // A server asks for it when it is told to make something before it has seen the list.
+            &format!("/api/v1/namespaces/{NAMESPACE}"),
+            get(async || answer(StatusCode::OK, Body::from(namespace().to_string()))),
+        )
         .fallback(async || answer(StatusCode::NOT_FOUND, Body::from(r#"{"kind": "Status", "code": 404}"#)))
 }
 
@@ -103,14 +108,22 @@ async fn namespaces(RawQuery(query): RawQuery) -> Response {
     if query.is_some_and(|query| query.contains("watch=true")) {
         return answer(StatusCode::OK, Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>()));
     }
-    let namespace = json!({"metadata": {"name": NAMESPACE}, "status": {"phase": "Active"}});
     let list = json!({
         "apiVersion": "v1",
         "kind": "NamespaceList",
         "metadata": {"resourceVersion": "1"},
-        "items": [namespace],
+        "items": [namespace()],
     });
     answer(StatusCode::OK, Body::from(list.to_string()))
+}
+
+fn namespace() -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": NAMESPACE, "resourceVersion": "1"},
+        "status": {"phase": "Active"},
+    })
 }
 
 fn answer(status: StatusCode, body: Body) -> Response {
