@@ -26,12 +26,13 @@ pub(super) async fn open(
 ) -> anyhow::Result<(Arc<dyn Store>, impl Future<Output = StoreError> + Send + 'static)> {
     // From now on such a write fails like one to a full disk.
     drop(signal(SignalKind::from_raw(SIGXFSZ)).context("signals cannot be received")?);
-    let Storage { data_dir, data_dir_lock_timeout } = storage;
+    let Storage { data_dir, data_dir_lock_timeout, opener } = storage;
     let options = embedded::Options {
         lock_timeout: data_dir_lock_timeout,
         first_revision: embedded::first_revision(SystemTime::now()),
         cache_bytes: PAGE_CACHE_BYTES,
         reserve: Some(Reserve { bytes: options::SPACE_RESERVE, free: Arc::new(options::free_space) }),
+        opener,
         observer: Observer(Arc::new(move |incident| metrics.storage_incident(named(incident)))),
         ..embedded::Options::new(data_dir)
     };
