@@ -16,7 +16,9 @@ pub trait Object {
 }
 
 /// A kind of object that this server reads and writes.
-pub trait Kind: Object + Serialize + DeserializeOwned + JsonSchema + Clone + PartialEq + Send + Sync + 'static {
+pub trait Kind:
+    Object + Serialize + DeserializeOwned + JsonSchema + Clone + Default + PartialEq + Send + Sync + 'static
+{
     /// The kind as it stands in `kind`, for example `ImageStream`.
     const KIND: &'static str;
 
