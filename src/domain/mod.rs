@@ -5,6 +5,7 @@
 pub mod configuration;
 pub mod digest;
 pub mod history;
+mod images;
 pub mod intake;
 pub mod layers;
 pub mod lookup;
@@ -13,8 +14,12 @@ pub mod metadata;
 pub mod names;
 pub mod policy;
 pub mod reference;
+pub mod resolve;
 pub mod signed;
+pub mod source;
+pub mod spec;
 pub mod status;
+pub mod tags;
 pub mod validate;
 
 pub use crate::meta::go_json::Error as BadJson;

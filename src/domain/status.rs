@@ -1,6 +1,6 @@
 //! Writing the status of a stream: what such a write may change, and what it must keep.
 
-use super::history;
+use super::tags;
 use super::validate;
 use crate::api::{ImageStream, TagEvent};
 use crate::meta::field;
@@ -28,7 +28,7 @@ fn generation_of(old: &ImageStream, tag: &str, event: &TagEvent) -> Option<i64> 
         return None;
     }
     let wanted = old.spec.tags.iter().find(|each| each.name == tag).and_then(|each| each.generation);
-    match history::newest(old, tag) {
+    match tags::newest(old, tag) {
         Some(before) if is_change(before, event) => Some(wanted.unwrap_or(old.metadata.generation)),
         _ => Some(old.metadata.generation),
     }

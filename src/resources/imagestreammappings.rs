@@ -42,8 +42,9 @@ impl Create<ImageStreamMapping> for Push {
             let mut after = before.clone();
             let event = self.event(cx, &mapping, &before, present.as_ref());
             let mut changes = Vec::new();
-            if history::push(&mut after, &mapping.tag, event).is_change() {
-                history::push_to_followers(&mut after, &mapping.tag);
+            if history::push(&mut after.status.tags, &mapping.tag, event, history::MaxTagHistory::default()).is_change()
+            {
+                history::push_to_followers(&mut after, &mapping.tag, history::MaxTagHistory::default());
                 changes.extend(streams.changes(&keys[0], name, Some(&before), Some(&after)));
             }
             if present.is_none() {
