@@ -5,12 +5,15 @@ use super::validate;
 use crate::api::{ImageStream, TagEvent};
 use crate::meta::field;
 
-/// Takes from `new` what a write of the status may not change, and numbers the events that it adds.
-///
-/// The wanted tags and the wanted repository stay as they are; the lookup policy, labels and annotations may change.
-pub fn prepare_update(old: &ImageStream, new: &mut ImageStream) {
+/// Takes from `new` what a write of the status may not change: the wanted tags and the wanted repository stay as they are; the
+/// lookup policy, labels and annotations may change.
+pub fn restrict(old: &ImageStream, new: &mut ImageStream) {
     new.spec.tags.clone_from(&old.spec.tags);
     new.spec.docker_image_repository.clone_from(&old.spec.docker_image_repository);
+}
+
+/// Numbers the events that `new` adds.
+pub fn prepare_update(old: &ImageStream, new: &mut ImageStream) {
     let generations: Vec<Option<i64>> =
         new.status.tags.iter().map(|tag| generation_of(old, &tag.tag, tag.items.first()?)).collect();
     for (tag, generation) in new.status.tags.iter_mut().zip(generations) {

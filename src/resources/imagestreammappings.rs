@@ -9,6 +9,7 @@ use crate::meta::{Kind, Resource, Status};
 use crate::rest::cx::Cx;
 use crate::rest::endpoint::{Builder, Create, Endpoint, Scope};
 use crate::rest::metadata;
+use crate::rest::options::{DryRun, Options};
 use crate::rest::reply::Written;
 use crate::rest::update::{Decision, transact};
 use crate::store::Entry;
@@ -27,34 +28,37 @@ const MANAGED: &str = "openshift.io/image.managed";
 struct Push(Arc<Catalog>);
 
 impl Create<ImageStreamMapping> for Push {
-    async fn create(&self, cx: &Cx, mapping: ImageStreamMapping) -> Result<Written<ImageStreamMapping>, Status> {
-        let is_dry_run = cx.is_dry_run("CreateOptions")?;
+    async fn create(
+        &self,
+        cx: &Cx,
+        options: &Options,
+        mapping: ImageStreamMapping,
+    ) -> Result<Written<ImageStreamMapping>, Status> {
         let mapping = self.admit(cx, mapping)?;
         let image = self.new_image(cx, &mapping)?;
         let (images, streams) = (&self.0.images, &self.0.streams);
         let name = &mapping.metadata.name;
         let keys = [streams.key(cx.namespace(), name), images.key("", &image.metadata.name)];
-        transact(streams.store(), &keys, |entries| {
-            let [Some(stream), present] = entries else {
-                return Err(Status::not_found(Resource { group: GROUP, name: "imagestreammappings" }, name));
-            };
+        transact(streams.store(), &keys, |seen| {
+            let missing = || Status::not_found(Resource { group: GROUP, name: "imagestreammappings" }, name);
+            let (stream, present) = (seen.entry(&keys[0]).ok_or_else(missing)?, seen.entry(&keys[1]));
             let before = streams.decode(stream)?;
             let mut after = before.clone();
-            let event = self.event(cx, &mapping, &before, present.as_ref());
+            let event = self.event(cx, &mapping, &before, present);
             let mut changes = Vec::new();
             if history::push(&mut after.status.tags, &mapping.tag, event, history::MaxTagHistory::default()).is_change()
             {
                 history::push_to_followers(&mut after, &mapping.tag, history::MaxTagHistory::default());
-                changes.extend(streams.changes(&keys[0], name, Some(&before), Some(&after)));
+                changes.extend(streams.changes(&keys[0], name, Some(&before), Some(&after))?);
             }
             if present.is_none() {
-                changes.extend(images.changes(&keys[1], &image.metadata.name, None, Some(&image)));
+                changes.extend(images.changes(&keys[1], &image.metadata.name, None, Some(&image))?);
             }
-            let has_work = !changes.is_empty() && !is_dry_run;
+            let has_work = !changes.is_empty() && options.dry_run == DryRun::Off;
             Ok(if has_work { Decision::Write(changes, ()) } else { Decision::Keep(()) })
         })
         .await?;
-        Ok(Written::Status(Box::new(Status { code: 201, ..Status::success() })))
+        Ok(Written::status(Status { code: 201, ..Status::success() }))
     }
 }
 

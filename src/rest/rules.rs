@@ -11,8 +11,9 @@ use crate::store::Change;
 
 /// How objects of a type are written through one path: the objects themselves, or an aspect of theirs such as the status.
 ///
-/// A write goes through these in order: [`restrict`](Self::restrict), [`needs`](Self::needs), [`settle`](Self::settle),
-/// [`present`](Self::present). All are pure, and may be called again and again while others change the object.
+/// A write goes through these in order: [`restrict`](Self::restrict), [`prepare`](Self::prepare), [`needs`](Self::needs),
+/// [`settle`](Self::settle), [`present`](Self::present). All are pure, and may be called again and again while others change the
+/// object.
 pub trait Rules<T: Kind>: Send + Sync + 'static {
     /// The aspect, as managedFields name it; empty for the objects themselves.
     fn subresource(&self) -> &'static str {
@@ -24,15 +25,19 @@ pub trait Rules<T: Kind>: Send + Sync + 'static {
         &[]
     }
 
-    /// Gives `new` what this path cannot change: of `old`, or of nothing for a new object.
+    /// Gives `new` what this path cannot change: of `old`, or of nothing for a new object. What a client wants to have there is
+    /// not even known to managedFields.
     fn restrict(&self, _old: Option<&T>, _new: &mut T) {}
+
+    /// Sets in `new` what the server computes from the two.
+    fn prepare(&self, _old: Option<&T>, _new: &mut T) {}
 
     /// The other objects of the type that must be known to settle `new`.
     fn needs(&self, _old: Option<&T>, _new: &T) -> Vec<Need> {
         Vec::new()
     }
 
-    /// Sets in `new` what the server computes, and answers the faults besides those of metadata in general.
+    /// Sets in `new` what the server computes from others too, and answers the faults besides those of metadata in general.
     fn settle(&self, old: Option<&T>, new: &mut T, others: &Others<T>, now: Time) -> Vec<field::Error>;
 
     /// Sets what is computed on the way out and never stored.

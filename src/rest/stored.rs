@@ -125,6 +125,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     pub fn admit(&self, cx: &Cx, object: &mut T) -> Result<(), Status> {
         metadata::prepare_create(cx, object.metadata_mut())?;
         self.strategy.restrict(None, object);
+        self.strategy.prepare(None, object);
         let mut faults = metadata::faults_by(object.metadata(), |name| self.strategy.name_faults(name));
         faults.extend(self.strategy.settle(None, object, &Others::none(), cx.now));
         self.refuse(object, &faults)

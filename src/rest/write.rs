@@ -16,10 +16,9 @@ use super::target::check_path_segment;
 use super::update::{Decision, Done, Seen, transact};
 use crate::auth::ResourceAction;
 use crate::meta::{Kind, ObjectMeta, Status, field};
-use crate::store::Key;
+use crate::store::{Key, Revision};
 
 /// How a request writes.
-#[derive(Clone, Copy)]
 pub struct Path<'a, T> {
     /// The rules of the path that it takes.
     pub rules: &'a dyn Rules<T>,
@@ -79,9 +78,18 @@ struct Found {
     verdicts: Vec<(Need, Verdict)>,
 }
 
+/// One write, whatever the number of attempts.
+struct Task<'a, T, E> {
+    cx: &'a Cx,
+    name: &'a str,
+    key: Key,
+    path: Path<'a, T>,
+    edit: E,
+}
+
 impl<T: Kind, S: Strategy<T>> Stored<T, S> {
-    /// Puts what `edit` wants in the place of what is there under a name: nothing, where it is handed nothing. An object that
-    /// it makes must be [prepared](metadata::prepare_create).
+    /// Puts what `edit` wants in the place of what is there under a name; it is handed nothing where nothing is there. An object
+    /// that it makes must be [prepared](metadata::prepare_create).
     ///
     /// Whatever else is written at the same time, `edit` is asked again with it until it gets through.
     ///
@@ -94,97 +102,99 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         path: Path<'_, T>,
         edit: impl Fn(Option<&T>) -> Result<(T, X), Status> + Send + Sync,
     ) -> Result<Settled<T, X>, Status> {
-        self.write_with(Found::default(), cx, name, path, edit).await
+        let task = Task { cx, name, key: self.key(cx.namespace(), name), path, edit };
+        self.carry_out(task, Found::default()).await
     }
 
-    async fn write_with<X: Send>(
-        &self,
-        mut found: Found,
-        cx: &Cx,
-        name: &str,
-        path: Path<'_, T>,
-        edit: impl Fn(Option<&T>) -> Result<(T, X), Status> + Send + Sync,
-    ) -> Result<Settled<T, X>, Status> {
-        let key = self.key(cx.namespace(), name);
+    async fn carry_out<X: Send, E>(&self, task: Task<'_, T, E>, mut found: Found) -> Result<Settled<T, X>, Status>
+    where
+        E: Fn(Option<&T>) -> Result<(T, X), Status> + Send + Sync,
+    {
         loop {
-            let attempt = |seen: &Seen| self.attempt(cx, &key, name, path, &edit, &mut found, seen);
-            let (step, revision) = match transact(self.store(), std::slice::from_ref(&key), attempt).await? {
+            let attempt = |seen: &Seen| self.attempt(&task, &mut found, seen);
+            let (step, revision) = match transact(self.store(), std::slice::from_ref(&task.key), attempt).await? {
                 Done::Kept(step) => (step, None),
                 Done::Committed(step, revision) => (step, Some(revision)),
             };
             match step {
-                Step::Ask(needs) => {
-                    for need in needs {
-                        let action = need.permission.clone().unwrap_or_default();
-                        let verdict = cx.permissions.ask(&cx.user, *action).await;
-                        found.verdicts.push((need, verdict));
-                    }
-                }
-                Step::Make(meta) => {
-                    if path.making == Making::Permitted {
-                        cx.permissions.demand(&cx.user, self.creation(cx, name)).await?;
-                    }
-                    admission::may_create(cx, self.resource(), &meta).await?;
-                    found.place = Some(self.place(cx.namespace(), name).await?);
-                }
-                Step::Settled(mut settled) => {
-                    if let Some(revision) = revision {
-                        settled.object.metadata_mut().resource_version = revision.to_string();
-                        match (settled.effect, found.place.take()) {
-                            (Effect::Made, Some(place)) => place.filled(revision),
-                            (Effect::Removed, _) => self.note_removal(cx.namespace(), revision),
-                            _ => {}
-                        }
-                    }
-                    return Ok(settled);
-                }
+                Step::Ask(needs) => found.ask(task.cx, needs).await,
+                Step::Make(meta) => found.place = Some(self.permit(task.cx, &task.path, &meta).await?),
+                Step::Settled(settled) => return Ok(self.conclude(task.cx, settled, revision, found)),
             }
         }
     }
 
-    /// One attempt: what is to become of what was seen.
-    #[expect(clippy::too_many_arguments, reason = "what the loop holds, apart from what it sees")]
-    fn attempt<X>(
+    /// Lets an object be made, if it may.
+    async fn permit(&self, cx: &Cx, path: &Path<'_, T>, meta: &ObjectMeta) -> Result<Place, Status> {
+        if path.making == Making::Permitted {
+            cx.permissions.demand(&cx.user, self.creation(cx, &meta.name)).await?;
+        }
+        admission::may_create(cx, self.resource(), meta).await?;
+        self.place(cx.namespace(), &meta.name).await
+    }
+
+    /// Takes note of what was written, if anything was.
+    fn conclude<X>(
         &self,
         cx: &Cx,
-        key: &Key,
-        name: &str,
-        path: Path<'_, T>,
-        edit: impl Fn(Option<&T>) -> Result<(T, X), Status>,
+        mut settled: Settled<T, X>,
+        revision: Option<Revision>,
+        found: Found,
+    ) -> Settled<T, X> {
+        let Some(revision) = revision else {
+            return settled;
+        };
+        settled.object.metadata_mut().resource_version = revision.to_string();
+        match (settled.effect, found.place) {
+            (Effect::Made, Some(place)) => place.filled(revision),
+            (Effect::Removed, _) => self.note_removal(cx.namespace(), revision),
+            _ => {}
+        }
+        settled
+    }
+
+    /// One attempt: what is to become of what was seen.
+    fn attempt<X, E>(
+        &self,
+        task: &Task<'_, T, E>,
         found: &mut Found,
         seen: &Seen,
-    ) -> Result<Decision<Step<T, X>>, Status> {
+    ) -> Result<Decision<Step<T, X>>, Status>
+    where
+        E: Fn(Option<&T>) -> Result<(T, X), Status>,
+    {
         if let Some(place) = &mut found.place {
             place.refused();
         }
-        let old = seen.entry(key).map(|entry| self.decode(entry)).transpose()?;
-        let (mut new, told) = edit(old.as_ref())?;
+        let old = seen.entry(&task.key).map(|entry| self.decode(entry)).transpose()?;
+        let (mut new, told) = (task.edit)(old.as_ref())?;
         if old.is_none() && found.place.is_none() {
             return Ok(Decision::Keep(Step::Make(Box::new(new.metadata().clone()))));
         }
-        let needs = path.rules.needs(old.as_ref(), &new);
-        let others = match self.others(needs, &found.verdicts, seen)? {
+        let rules = task.path.rules;
+        if let Some(old) = &old {
+            metadata::prepare_update(old.metadata(), new.metadata_mut());
+        }
+        rules.prepare(old.as_ref(), &mut new);
+        let others = match self.others(rules.needs(old.as_ref(), &new), &found.verdicts, seen)? {
             Known::All(others) => others,
             Known::Ask(needs) => return Ok(Decision::Keep(Step::Ask(needs))),
             Known::Read(keys) => return Ok(Decision::Read(keys)),
         };
-        if let Some(old) = &old {
-            metadata::prepare_update(old.metadata(), new.metadata_mut());
-        }
         let mut faults = self.metadata_faults(old.as_ref(), &new);
-        faults.extend(path.rules.settle(old.as_ref(), &mut new, &others, cx.now));
+        faults.extend(rules.settle(old.as_ref(), &mut new, &others, task.cx.now));
         self.refuse(&new, &faults)?;
         let effect = effect(old.as_ref(), &mut new);
+        if effect == Effect::Kept {
+            return Ok(Decision::Keep(Step::Settled(Settled { object: new, effect, told })));
+        }
         let stored = (effect != Effect::Removed).then_some(&new);
-        let changes = match effect {
-            Effect::Kept => Vec::new(),
-            _ => self.changes(key, name, old.as_ref(), stored)?,
-        };
+        let changes = self.changes(&task.key, task.name, old.as_ref(), stored)?;
         let step = Step::Settled(Settled { object: new, effect, told });
-        if effect == Effect::Kept || path.dry_run == DryRun::All {
+        if task.path.dry_run == DryRun::All {
             return Ok(Decision::Keep(step));
         }
-        if let Some(place) = found.place.as_mut().filter(|_| effect == Effect::Made) {
+        if let Some(place) = &mut found.place {
             place.ask();
         }
         Ok(Decision::Write(changes, step))
@@ -246,6 +256,17 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
             api_version: self.api().name,
             time: cx.now,
             ignored: rules.ignored(),
+        }
+    }
+}
+
+impl Found {
+    /// Finds out whether the user may look at these.
+    async fn ask(&mut self, cx: &Cx, needs: Vec<Need>) {
+        for need in needs {
+            let action = need.permission.clone().unwrap_or_default();
+            let verdict = cx.permissions.ask(&cx.user, *action).await;
+            self.verdicts.push((need, verdict));
         }
     }
 }
@@ -406,13 +427,13 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         object.metadata_mut().managed_fields = managed;
         let name = object.metadata().name.clone();
         let place = Some(self.place(cx.namespace(), &name).await?);
-        let found = Found { place, ..Found::default() };
         let path = Path { rules, dry_run: options.dry_run, making: Making::Free };
-        let wanted = |old: Option<&T>| match old {
+        let edit = |old: Option<&T>| match old {
             None => Ok((object.clone(), ())),
             Some(old) => Err(self.exists(old)),
         };
-        let mut settled = self.write_with(found, cx, &name, path, wanted).await?;
+        let task = Task { cx, name: &name, key: self.key(cx.namespace(), &name), path, edit };
+        let mut settled = self.carry_out(task, Found { place, ..Found::default() }).await?;
         rules.present(&mut settled.object);
         Ok(Written::made(settled.object))
     }

@@ -1,7 +1,6 @@
 //! Puts the server together: flags, store, resources, TLS, listening, background work, and the end of it all.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -39,6 +38,7 @@ use self::shutdown::{Phase, Shutdown};
 use crate::auth::{self, OpenPaths, Trusted};
 use crate::cluster::{Clients, Namespaces};
 use crate::resources::{self, Catalog};
+use crate::rest::permission::Permissions;
 use crate::telemetry::metrics::Metrics;
 
 /// How often the serving certificate is looked at again.
@@ -80,7 +80,7 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         compaction,
         registries,
         in_flight,
-        max_objects_per_namespace,
+        limits: object_limits,
         request_timeout,
         audit,
         shutdown: ending,
@@ -101,7 +101,7 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let (store, broken) = storage::open(storage, metrics.clone()).await?;
     background.spawn(async move { broken.await.into() });
     keep(&mut background, "compaction", compaction::run(store.clone(), compaction));
-    let catalog = Arc::new(Catalog::new(&store, (&registries).into(), NonZeroU64::new(max_objects_per_namespace)));
+    let catalog = Arc::new(Catalog::new(&store, (&registries).into(), &object_limits.into()));
     let permissions = Permissions::new(access.authorizer.clone());
     let api = resources::all(&catalog, follow_namespaces(control_plane, &mut background), permissions);
     let app = Arc::new(app::App {

@@ -7,12 +7,14 @@ use http::{HeaderMap, Method};
 use serde::Serialize;
 
 use crate::api::{Image, ImageStream, ImageStreamMapping};
+use crate::auth::Authorizer;
 use crate::cluster::Namespaces;
 use crate::domain::digest::Digest;
 use crate::domain::manifest;
 use crate::meta::{ObjectMeta, Time};
 use crate::resources::{self, Catalog};
 use crate::rest::json;
+use crate::rest::permission::Permissions;
 use crate::rest::query::Query;
 use crate::rest::serve::{Api, Request};
 use crate::rest::target::Target;
