@@ -8,6 +8,7 @@ pub mod cx;
 pub mod discovery;
 pub mod endpoint;
 pub mod failure;
+mod go_text;
 pub mod json;
 pub mod managed;
 pub mod metadata;
