@@ -10,6 +10,7 @@ pub mod discovery;
 pub mod edit;
 pub mod endpoint;
 pub mod failure;
+mod go_text;
 pub mod json;
 pub mod managed;
 pub mod metadata;
