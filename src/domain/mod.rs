@@ -19,6 +19,8 @@ pub mod signed;
 pub mod source;
 pub mod spec;
 pub mod status;
+pub mod tag_edit;
+pub mod tag_view;
 pub mod tags;
 pub mod validate;
 
