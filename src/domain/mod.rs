@@ -10,6 +10,7 @@ pub mod intake;
 pub mod layers;
 pub mod lookup;
 pub mod manifest;
+pub mod mapping;
 pub mod metadata;
 pub mod names;
 pub mod policy;
