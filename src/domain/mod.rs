@@ -2,6 +2,8 @@
 //!
 //! Knows nothing of storage, HTTP or clocks: everything that changes between two calls is an argument.
 
+#[cfg(test)]
+mod commuting;
 pub mod configuration;
 pub mod digest;
 pub mod history;

@@ -116,3 +116,100 @@ fn set(stream: &mut ImageStream, tag: &str, mut wanted: TagReference) -> Set {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{NamedTagEventList, ObjectReference};
+
+    fn wanted(name: &str, from: &str) -> TagReference {
+        let from = ObjectReference { kind: "DockerImage".into(), name: from.into(), ..ObjectReference::default() };
+        TagReference { name: name.into(), from: Some(from), ..TagReference::default() }
+    }
+
+    fn stream() -> ImageStream {
+        let mut stream = empty_stream("ns", "s");
+        stream.spec.tags = vec![wanted("a", "x"), wanted("c", "z")];
+        stream.spec.tags.iter_mut().for_each(TagReference::default_fields);
+        let history = |tag: &str| NamedTagEventList { tag: tag.into(), ..NamedTagEventList::default() };
+        stream.status.tags = vec![history("a"), history("p")];
+        stream
+    }
+
+    fn names(stream: &ImageStream) -> (Vec<&str>, Vec<&str>) {
+        let wanted = stream.spec.tags.iter().map(|tag| tag.name.as_str()).collect();
+        (wanted, stream.status.tags.iter().map(|tag| tag.tag.as_str()).collect())
+    }
+
+    fn source(stream: &ImageStream, tag: &str) -> String {
+        tags::wanted(stream, tag).unwrap().from.as_ref().unwrap().name.clone()
+    }
+
+    #[test]
+    fn a_new_tag_is_put_at_its_place_under_its_own_name() {
+        let mut stream = stream();
+        let view = ImageStreamTag { tag: Some(wanted("other", "y")), ..ImageStreamTag::default() };
+        create_stream_tag(&mut stream, "b", &view).unwrap();
+        create_stream_tag(&mut stream, "p", &view).unwrap();
+        create_stream_tag(&mut stream, "nothing", &ImageStreamTag::default()).unwrap();
+        assert_eq!(names(&stream), (vec!["a", "b", "c", "p"], vec!["a", "p"]));
+        assert_eq!(tags::wanted(&stream, "b").unwrap().reference_policy.r#type, "Source");
+    }
+
+    #[test]
+    fn a_tag_that_is_wanted_already_is_not_made_again() {
+        let mut view = ImageStreamTag { tag: Some(wanted("a", "y")), ..ImageStreamTag::default() };
+        view.metadata.name = "s:a".into();
+        let status = create_stream_tag(&mut stream(), "a", &view).unwrap_err();
+        assert_eq!(status.message, "imagestreamtag.image.openshift.io \"s:a\" already exists");
+        let mut view = ImageTag { spec: Some(wanted("a", "y")), ..ImageTag::default() };
+        view.metadata.name = "s:a".into();
+        let status = create_image_tag(&mut stream(), "a", &view).unwrap_err();
+        assert_eq!(status.message, "imagetags.image.openshift.io \"s:a\" already exists");
+    }
+
+    #[test]
+    fn an_update_of_a_stream_tag_sets_the_tag_or_keeps_it_and_sets_its_annotations() {
+        let mut stream = stream();
+        let mut view = ImageStreamTag { tag: Some(wanted("z", "new")), ..ImageStreamTag::default() };
+        assert_eq!(update_stream_tag(&mut stream, "a", &view), Ok(Set::Replaced));
+        assert_eq!(update_stream_tag(&mut stream, "p", &view), Ok(Set::New));
+        assert_eq!(source(&stream, "a"), "new");
+        view.tag = None;
+        view.metadata.annotations.insert("k".into(), "v".into());
+        assert_eq!(update_stream_tag(&mut stream, "c", &view), Ok(Set::Replaced));
+        assert_eq!(source(&stream, "c"), "z");
+        assert_eq!(tags::wanted(&stream, "c").unwrap().annotations, Some(view.metadata.annotations.clone()));
+        let status = update_stream_tag(&mut stream, "nosuch", &view).unwrap_err();
+        let text = "imagestreamtag nosuch is not a spec tag in imagestream ns/s, cannot be updated";
+        assert_eq!((status.code, status.message.as_str()), (400, text));
+        view.metadata.annotations.clear();
+        update_stream_tag(&mut stream, "c", &view).unwrap();
+        assert_eq!(tags::wanted(&stream, "c").unwrap().annotations, None);
+    }
+
+    #[test]
+    fn an_update_of_an_image_tag_sets_the_tag_or_takes_it_away() {
+        let mut stream = stream();
+        let mut view = ImageTag { spec: Some(wanted("a", "new")), ..ImageTag::default() };
+        assert_eq!(update_image_tag(&mut stream, "a", &view), Set::Replaced);
+        assert_eq!(update_image_tag(&mut stream, "p", &view), Set::New);
+        view.spec = None;
+        assert_eq!(update_image_tag(&mut stream, "a", &view), Set::Replaced);
+        assert_eq!(update_image_tag(&mut stream, "a", &view), Set::New);
+        assert_eq!(names(&stream), (vec!["c", "p"], vec!["a", "p"]));
+    }
+
+    #[test]
+    fn a_deleted_tag_goes_with_its_history() {
+        let mut stream = stream();
+        let resource = Resource { group: GROUP, name: "imagetags" };
+        let mut remove = |tag: &str| {
+            let name = StreamTagName { stream: "s".into(), tag: tag.into() };
+            delete(&mut stream, &name, resource).map_err(|status| status.message)
+        };
+        assert_eq!((remove("a"), remove("c"), remove("p")), (Ok(()), Ok(()), Ok(())));
+        assert_eq!(remove("p"), Err("imagetags.image.openshift.io \"s:p\" not found".into()));
+        assert_eq!(names(&stream), (vec![], vec![]));
+    }
+}

@@ -111,3 +111,146 @@ fn pulled_by(stream: &ImageStream, tag: &str, event: &TagEvent) -> String {
     let local = is_local.then(|| reference::of_image(&stream.status.docker_image_repository, &event.image)).flatten();
     local.unwrap_or_else(|| event.docker_image_reference.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::api::{NamedTagEventList, TagEventCondition, TagReference};
+    use crate::meta::Time;
+
+    fn map(key: &str, value: &str) -> BTreeMap<String, String> {
+        [(key.to_owned(), value.to_owned())].into()
+    }
+
+    /// A stream with a pushed tag `p`, a reference `r`, a wanted tag `w` and a tag `x` that failed.
+    fn stream() -> ImageStream {
+        let mut stream = ImageStream::default();
+        let metadata = &mut stream.metadata;
+        (metadata.name, metadata.namespace, metadata.uid) = ("s".into(), "ns".into(), "u".into());
+        (metadata.resource_version, metadata.generation) = ("7".into(), 5);
+        metadata.creation_timestamp = Some(Time::from_unix_seconds(100));
+        metadata.labels = map("l", "1");
+        metadata.annotations = map("of", "stream");
+        stream.status.docker_image_repository = "in/ns/s".into();
+        let wanted = |name: &str| TagReference { name: name.into(), ..TagReference::default() };
+        stream.spec.tags = vec![wanted("r"), wanted("w")];
+        let event = |image: &str| TagEvent {
+            created: Some(Time::from_unix_seconds(200)),
+            docker_image_reference: "r.io/a:1".into(),
+            image: image.into(),
+            generation: 3,
+        };
+        let history = |tag: &str, items: Vec<TagEvent>| NamedTagEventList {
+            tag: tag.into(),
+            items,
+            conditions: vec![TagEventCondition { r#type: tag.into(), ..TagEventCondition::default() }],
+        };
+        stream.status.tags = vec![history("p", vec![event("i")]), history("r", vec![event("")]), history("x", vec![])];
+        stream
+    }
+
+    fn image() -> Image {
+        let mut image = Image { docker_image_reference: "first/place".into(), ..Image::default() };
+        image.metadata.name = "i".into();
+        image.metadata.uid = "of the image".into();
+        image.metadata.annotations = map("of", "image");
+        image.docker_image_config = "{}".into();
+        image
+    }
+
+    #[test]
+    fn a_pushed_tag_shows_its_stream_its_event_and_its_image() {
+        let stream = stream();
+        assert_eq!(image_of(&stream, "p"), Some("i"));
+        let view = stream_tag(&stream, "p", Some(image())).unwrap();
+        let expected = ObjectMeta {
+            name: "s:p".into(),
+            namespace: "ns".into(),
+            uid: "u".into(),
+            resource_version: "7".into(),
+            creation_timestamp: Some(Time::from_unix_seconds(200)),
+            labels: map("l", "1"),
+            ..ObjectMeta::default()
+        };
+        assert_eq!(view.metadata, expected);
+        assert_eq!((view.tag, view.generation, view.conditions[0].r#type.as_str()), (None, 3, "p"));
+        assert_eq!((view.image.metadata.uid.as_str(), view.image.docker_image_config.as_str()), ("of the image", ""));
+        assert_eq!(view.image.docker_image_reference, "r.io/a:1");
+    }
+
+    #[test]
+    fn a_tag_without_an_image_has_the_time_of_its_stream_and_an_empty_image() {
+        let stream = stream();
+        for tag in ["r", "w", "x", "nosuch"] {
+            assert_eq!(image_of(&stream, tag), None, "{tag}");
+            let view = stream_tag(&stream, tag, None).unwrap();
+            assert_eq!((view.generation, view.metadata.creation_timestamp), (0, stream.metadata.creation_timestamp));
+            assert_eq!(view.image, Image::default());
+            assert_eq!(view.tag.map(|tag| tag.name), tags::wanted(&stream, tag).map(|_| tag.to_owned()));
+        }
+    }
+
+    #[test]
+    fn annotations_of_the_wanted_tag_are_those_of_the_view_and_are_put_over_those_of_the_image() {
+        let mut stream = stream();
+        let annotations = Some(map("of", "tag"));
+        stream.spec.tags.insert(0, TagReference { name: "p".into(), annotations, ..TagReference::default() });
+        let view = stream_tag(&stream, "p", Some(image())).unwrap();
+        assert_eq!((view.metadata.annotations, view.image.metadata.annotations), (map("of", "tag"), map("of", "tag")));
+        let view = image_tag(&stream, "p", Some(image())).unwrap();
+        let image = view.image.unwrap();
+        assert_eq!((view.metadata.annotations, image.metadata.annotations), (map("of", "stream"), map("of", "image")));
+    }
+
+    #[test]
+    fn a_local_tag_is_pulled_through_the_internal_registry_if_there_is_one() {
+        let pulled = |policy: &str, repository: &str| {
+            let mut stream = stream();
+            let mut wanted = TagReference { name: "p".into(), ..TagReference::default() };
+            wanted.reference_policy.r#type = policy.into();
+            stream.spec.tags.insert(0, wanted);
+            stream.status.docker_image_repository = repository.into();
+            stream_tag(&stream, "p", None).unwrap().image.docker_image_reference
+        };
+        assert_eq!(pulled("Local", "in/ns/s"), "in/ns/s:i");
+        assert_eq!(pulled("Source", "in/ns/s"), "r.io/a:1");
+        assert_eq!(pulled("Local", ""), "r.io/a:1");
+    }
+
+    #[test]
+    fn an_image_tag_shows_the_streams_metadata_and_whatever_there_is() {
+        let stream = stream();
+        let view = image_tag(&stream, "p", Some(image())).unwrap();
+        assert_eq!(view.metadata, ObjectMeta { name: "s:p".into(), ..stream.metadata.clone() });
+        assert_eq!((view.spec, view.status.as_ref()), (None, stream.status.tags.first()));
+        assert_eq!(view.image.unwrap().docker_image_reference, "r.io/a:1");
+        let view = image_tag(&stream, "w", None).unwrap();
+        assert_eq!((view.spec.unwrap().name.as_str(), view.status, view.image), ("w", None, None));
+        let seen: Vec<bool> = ["p", "r", "w", "x", "nosuch"].map(|tag| exists(&stream, tag)).into();
+        assert_eq!(seen, [true, true, true, true, false]);
+    }
+
+    #[test]
+    fn lists_show_tags_by_name_and_no_images() {
+        let stream = stream();
+        let views = stream_tags(&stream);
+        let names: Vec<_> = views.iter().map(|view| view.metadata.name.as_str()).collect();
+        assert_eq!(names, ["s:p"]);
+        let mut named = Image { docker_image_reference: "r.io/a:1".into(), ..Image::default() };
+        named.metadata.name = "i".into();
+        assert_eq!(views[0].image, named);
+        let views = image_tags(&stream);
+        let names: Vec<_> = views.iter().map(|view| view.metadata.name.as_str()).collect();
+        assert_eq!(names, ["s:p", "s:r", "s:w", "s:x"]);
+        assert!(views.iter().all(|view| view.image.is_none()));
+    }
+
+    #[test]
+    fn an_image_that_cannot_be_described_is_a_fault() {
+        let broken = || Image { docker_image_manifest: "{".into(), ..image() };
+        assert!(stream_tag(&stream(), "p", Some(broken())).is_err());
+        assert!(image_tag(&stream(), "p", Some(broken())).is_err());
+    }
+}
