@@ -24,6 +24,10 @@ pub struct ImageSignature {
     pub content: ByteString,
     /// What is known of the signature's state.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend(
+        "x-kubernetes-patch-strategy" = "merge",
+        "x-kubernetes-patch-merge-key" = "type"
+    ))]
     pub conditions: Vec<SignatureCondition>,
     /// The image reference that the signer signed.
     #[serde(skip_serializing_if = "String::is_empty")]

@@ -165,6 +165,11 @@ pub fn quote(text: &str) -> String {
     quoted
 }
 
+/// Whether Go prints a character as it is.
+pub fn is_printable(letter: char) -> bool {
+    !is_unprintable(letter)
+}
+
 /// Characters beyond ASCII that Go does not print: controls, separators, private use, the byte order mark.
 fn is_unprintable(letter: char) -> bool {
     letter.is_control()

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::api;
 use crate::cluster::Namespaces;
 use crate::rest::codec::GroupVersion;
+use crate::rest::permission::Permissions;
 use crate::rest::serve::Api;
 
 pub mod catalog;
@@ -42,8 +43,8 @@ pub const API: GroupVersion = GroupVersion {
     ],
 };
 
-/// Everything that is served, for objects in these namespaces.
-pub fn all(catalog: &Arc<Catalog>, namespaces: Namespaces) -> Api {
+/// Everything that is served, for objects in these namespaces and users with these permissions.
+pub fn all(catalog: &Arc<Catalog>, namespaces: Namespaces, permissions: Permissions) -> Api {
     let endpoints = vec![
         images::endpoint(catalog),
         imagestreamimages::endpoint(catalog),
@@ -51,5 +52,5 @@ pub fn all(catalog: &Arc<Catalog>, namespaces: Namespaces) -> Api {
         imagestreams::endpoint(catalog),
         imagestreams_status::endpoint(catalog),
     ];
-    Api::new(endpoints, namespaces)
+    Api::new(endpoints, namespaces, permissions)
 }

@@ -102,7 +102,8 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     background.spawn(async move { broken.await.into() });
     keep(&mut background, "compaction", compaction::run(store.clone(), compaction));
     let catalog = Arc::new(Catalog::new(&store, (&registries).into(), NonZeroU64::new(max_objects_per_namespace)));
-    let api = resources::all(&catalog, follow_namespaces(control_plane, &mut background));
+    let permissions = Permissions::new(access.authorizer.clone());
+    let api = resources::all(&catalog, follow_namespaces(control_plane, &mut background), permissions);
     let app = Arc::new(app::App {
         documents: documents::Documents::new(&api),
         api,
@@ -182,7 +183,7 @@ fn open_access(
     metrics: &Arc<Metrics>,
     background: &mut Background,
 ) -> anyhow::Result<Access> {
-    let authorizer = options.authorizer(clients, metrics)?;
+    let authorizer = Arc::new(options.authorizer(clients, metrics)?);
     let (authenticator, trust) = options.authenticator(clients, metrics, UnixTime::now())?;
     keep(background, "trust in certificates", trust.run());
     let serves_anonymous = options.serves_anonymous();

@@ -119,7 +119,7 @@ pub(super) fn previous() -> String {
 /// # Errors
 /// Whatever the resources refuse.
 pub(super) async fn load(catalog: &Arc<Catalog>) -> anyhow::Result<()> {
-    let api = resources::all(catalog, Namespaces::all());
+    let api = resources::all(catalog, Namespaces::all(), Permissions::new(Arc::new(Authorizer::AlwaysAllow)));
     let mut stream = ImageStream::default();
     stream.metadata.name = STREAM.into();
     stream
