@@ -228,6 +228,14 @@ mod tests {
     }
 
     #[test]
+    fn a_history_that_grows_too_long_loses_its_oldest_events() {
+        let mut stream = stream(&[event("r", "i", 1), event("r", "h", 0)]);
+        let two = MaxTagHistory(NonZeroUsize::new(2));
+        assert_eq!(push(&mut stream.status.tags, "t", event("q", "j", 2), two), Pushed::Added);
+        assert_eq!(stream.status.tags[0].items, [event("q", "j", 2), event("r", "i", 1)]);
+    }
+
+    #[test]
     fn tags_that_follow_get_the_newest_event_one_level_deep() {
         let mut stream = stream(&[event("r", "i", 1)]);
         let mut spec = |name: &str, kind: &str, namespace: &str, from: &str| {

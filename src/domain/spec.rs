@@ -75,3 +75,96 @@ fn is_changed(before: &TagReference, after: &TagReference, namespace: &str) -> b
         || before.import_policy.import_mode != after.import_policy.import_mode
         || (after.generation == Some(0) && before.generation.is_some_and(|generation| generation != 0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{NamedTagEventList, ObjectReference, TagEvent};
+
+    fn tag(name: &str, from: &str) -> TagReference {
+        let from = ObjectReference { kind: "DockerImage".into(), name: from.into(), ..ObjectReference::default() };
+        TagReference { name: name.into(), from: Some(from), ..TagReference::default() }
+    }
+
+    fn stream() -> ImageStream {
+        let mut stream = ImageStream::default();
+        stream.metadata.namespace = "ns".into();
+        stream.spec.tags = vec![tag("a", "x"), tag("b", "y")];
+        prepare_create(&mut stream);
+        stream
+    }
+
+    /// The generations of stream and tags after `edit`.
+    fn updated(old: &ImageStream, edit: impl FnOnce(&mut ImageStream)) -> (i64, Vec<i64>) {
+        let mut new = old.clone();
+        edit(&mut new);
+        prepare_update(old, &mut new, Route::Stream);
+        (new.metadata.generation, new.spec.tags.iter().map(|tag| tag.generation.unwrap()).collect())
+    }
+
+    #[test]
+    fn generations_of_a_new_stream_start_with_one_and_it_has_no_status() {
+        let mut sent = stream();
+        sent.metadata.generation = 7;
+        sent.spec.tags[0].generation = Some(9);
+        sent.status.docker_image_repository = "evil".into();
+        prepare_create(&mut sent);
+        assert_eq!(sent, stream());
+    }
+
+    #[test]
+    fn what_a_client_says_of_generations_does_not_count_but_for_zero() {
+        let old = stream();
+        assert_eq!(updated(&old, |new| new.metadata.generation = 9), (1, vec![1, 1]));
+        assert_eq!(updated(&old, |new| new.spec.tags[0].generation = Some(99)), (1, vec![1, 1]));
+        assert_eq!(updated(&old, |new| new.spec.tags[0].generation = None), (1, vec![1, 1]));
+        assert_eq!(updated(&old, |new| new.spec.tags[0].generation = Some(0)), (2, vec![2, 1]));
+    }
+
+    #[test]
+    fn any_change_of_the_spec_raises_the_streams_generation_but_only_some_that_of_a_tag() {
+        let old = stream();
+        assert_eq!(updated(&old, |new| new.metadata.labels = [("a".into(), "b".into())].into()), (1, vec![1, 1]));
+        assert_eq!(updated(&old, |new| new.spec.lookup_policy.local = true), (2, vec![1, 1]));
+        let edits: [(fn(&mut TagReference), i64); 9] = [
+            (|tag| tag.annotations = Some([("a".to_owned(), "b".to_owned())].into()), 1),
+            (|tag| tag.import_policy.scheduled = true, 1),
+            (|tag| tag.reference_policy.r#type = "Local".into(), 1),
+            (|tag| tag.from.as_mut().unwrap().kind = "ImageStreamTag".into(), 1),
+            (|tag| tag.from = None, 1),
+            (|tag| tag.from.as_mut().unwrap().name = "z".into(), 2),
+            (|tag| tag.from.as_mut().unwrap().namespace = "far".into(), 2),
+            (|tag| tag.reference = true, 2),
+            (|tag| tag.import_policy.import_mode = "PreserveOriginal".into(), 2),
+        ];
+        for (at, (edit, then)) in edits.into_iter().enumerate() {
+            assert_eq!(updated(&old, |new| edit(&mut new.spec.tags[0])), (2, vec![then, 1]), "edit {at}");
+        }
+        let own = |new: &mut ImageStream| new.spec.tags[0].from.as_mut().unwrap().namespace = "ns".into();
+        assert_eq!(updated(&old, own), (2, vec![1, 1]));
+    }
+
+    #[test]
+    fn tags_that_come_and_go_raise_it_too() {
+        let old = stream();
+        assert_eq!(updated(&old, |new| new.spec.tags.push(tag("c", "z"))), (2, vec![1, 1, 2]));
+        assert_eq!(updated(&old, |new| new.spec.tags.clear()), (2, vec![]));
+        let without_source = TagReference { name: "c".into(), ..TagReference::default() };
+        assert_eq!(updated(&old, |new| new.spec.tags.push(without_source)), (2, vec![1, 1, 2]));
+    }
+
+    #[test]
+    fn the_status_is_the_stored_one_unless_a_tag_is_written() {
+        let history = |tag: &str, items| NamedTagEventList { tag: tag.into(), items, conditions: vec![] };
+        let old = stream();
+        let mut sent = old.clone();
+        sent.status.tags = vec![history("a", vec![TagEvent::default()]), history("b", vec![])];
+        let status = |route| {
+            let mut new = sent.clone();
+            prepare_update(&old, &mut new, route);
+            new.status.tags
+        };
+        assert_eq!(status(Route::Stream), []);
+        assert_eq!(status(Route::Tag), [history("a", vec![TagEvent::default()])]);
+    }
+}

@@ -1,5 +1,7 @@
 //! Writing the status of a stream: what such a write may change, and what it must keep.
 
+use std::collections::HashSet;
+
 use super::tags;
 use super::validate;
 use crate::api::{ImageStream, TagEvent};
@@ -30,7 +32,7 @@ fn generation_of(old: &ImageStream, tag: &str, event: &TagEvent) -> Option<i64> 
     if event.generation != 0 {
         return None;
     }
-    let wanted = old.spec.tags.iter().find(|each| each.name == tag).and_then(|each| each.generation);
+    let wanted = tags::wanted(old, tag).and_then(|wanted| wanted.generation);
     match tags::newest(old, tag) {
         Some(before) if is_change(before, event) => Some(wanted.unwrap_or(old.metadata.generation)),
         _ => Some(old.metadata.generation),
@@ -45,12 +47,11 @@ fn is_change(before: &TagEvent, event: &TagEvent) -> bool {
 
 /// The faults of references that `new` brings into the status.
 pub fn faults(old: &ImageStream, new: &ImageStream) -> Vec<field::Error> {
-    let events = |stream: &ImageStream| stream.status.tags.iter().flat_map(|tag| tag.items.clone()).collect::<Vec<_>>();
-    let known: std::collections::HashSet<String> =
-        events(old).into_iter().map(|event| event.docker_image_reference).collect();
+    let events = old.status.tags.iter().flat_map(|tag| &tag.items);
+    let known: HashSet<&str> = events.map(|event| event.docker_image_reference.as_str()).collect();
     let tags =
         new.status.tags.iter().flat_map(|tag| tag.items.iter().enumerate().map(move |(at, event)| (tag, at, event)));
-    tags.filter(|(_, _, event)| !known.contains(&event.docker_image_reference))
+    tags.filter(|(_, _, event)| !known.contains(event.docker_image_reference.as_str()))
         .filter_map(|(tag, at, event)| {
             let path = format!("status.tags[{}].items[{at}].dockerImageReference", tag.tag);
             validate::reference_form(path, &event.docker_image_reference)
