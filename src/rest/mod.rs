@@ -23,6 +23,7 @@ pub mod request_info;
 pub mod schema;
 pub mod selector;
 pub mod serve;
+mod single;
 pub mod stored;
 pub mod strict;
 pub mod table;
