@@ -3,7 +3,7 @@
 //! The stream is written like any other afterwards; [`spec::prepare_update`](super::spec::prepare_update) gives the edited
 //! tag its generation.
 
-use super::names::StreamTagName;
+use super::names::{self, StreamTagName};
 use super::tags;
 use crate::api::{GROUP, ImageStream, ImageStreamTag, ImageTag, TagReference};
 use crate::meta::{Resource, Status};
@@ -23,6 +23,11 @@ pub fn empty_stream(namespace: &str, name: &str) -> ImageStream {
     stream.metadata.namespace = namespace.into();
     stream.metadata.name = name.into();
     stream
+}
+
+/// The name of the tag in the name of a new view, whatever that looks like.
+pub fn tag_of_new(name: &str) -> &str {
+    names::tag_part(name)
 }
 
 /// Adds the wanted tag of a new ImageStreamTag, if it has one.

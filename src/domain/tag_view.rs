@@ -3,7 +3,7 @@
 use super::metadata::{self, FillError};
 use super::names::joined;
 use super::{reference, tags};
-use crate::api::{Image, ImageStream, ImageStreamTag, ImageTag, TagEvent};
+use crate::api::{DockerImageMetadata, Image, ImageStream, ImageStreamTag, ImageTag, TagEvent};
 use crate::meta::ObjectMeta;
 
 /// Name of the image that `tag` stands for; none for a tag that has been nothing, or only refers to something.
@@ -36,7 +36,8 @@ pub fn stream_tag(stream: &ImageStream, tag: &str, image: Option<Image>) -> Resu
             image
         }
         None => {
-            let mut image = Image::default();
+            let version = DockerImageMetadata::DEFAULT_VERSION.into();
+            let mut image = Image { docker_image_metadata_version: version, ..Image::default() };
             image.metadata.name = event.map(|event| event.image.clone()).unwrap_or_default();
             image
         }
@@ -151,6 +152,10 @@ mod tests {
         stream
     }
 
+    fn empty_image() -> Image {
+        Image { docker_image_metadata_version: "1.0".into(), ..Image::default() }
+    }
+
     fn image() -> Image {
         let mut image = Image { docker_image_reference: "first/place".into(), ..Image::default() };
         image.metadata.name = "i".into();
@@ -187,7 +192,7 @@ mod tests {
             assert_eq!(image_of(&stream, tag), None, "{tag}");
             let view = stream_tag(&stream, tag, None).unwrap();
             assert_eq!((view.generation, view.metadata.creation_timestamp), (0, stream.metadata.creation_timestamp));
-            assert_eq!(view.image, Image::default());
+            assert_eq!(view.image, empty_image());
             assert_eq!(view.tag.map(|tag| tag.name), tags::wanted(&stream, tag).map(|_| tag.to_owned()));
         }
     }
@@ -238,7 +243,7 @@ mod tests {
         let views = stream_tags(&stream);
         let names: Vec<_> = views.iter().map(|view| view.metadata.name.as_str()).collect();
         assert_eq!(names, ["s:p"]);
-        let mut named = Image { docker_image_reference: "r.io/a:1".into(), ..Image::default() };
+        let mut named = Image { docker_image_reference: "r.io/a:1".into(), ..empty_image() };
         named.metadata.name = "i".into();
         assert_eq!(views[0].image, named);
         let views = image_tags(&stream);

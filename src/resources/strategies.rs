@@ -101,7 +101,7 @@ impl Rules<ImageStream> for StreamStrategy {
 
 impl StreamStrategy {
     /// Resolves the tags of a stream and answers the faults of all of it.
-    fn resolve(
+    pub(super) fn resolve(
         &self,
         old: Option<&ImageStream>,
         new: &mut ImageStream,
@@ -115,7 +115,7 @@ impl StreamStrategy {
         let unresolved = resolution.run(new);
         self.registries.decorate(new);
         let mut faults: Vec<field::Error> = resolve::fault_of(new, &unresolved).into_iter().collect();
-        faults.extend(validate::stream(new));
+        faults.extend(old.map_or_else(|| validate::stream(new), |old| validate::stream_update(old, new)));
         faults
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::codec;
 use super::cx::Cx;
 use super::endpoint::{Delete, DeleteCollection};
-use super::options::{dry_run_fault, refuse};
+use super::options::{DryRun, dry_run_fault, refuse};
 use super::reply::{Listed, Written};
 use super::rules::{Dependents, Strategy};
 use super::stored::Stored;
@@ -26,9 +26,7 @@ const AT_A_TIME: usize = 32;
 /// What became of an object that was to be deleted.
 enum Deleted<T> {
     /// It is gone. The UID is not known of one that could not be read.
-    Gone {
-        uid: String,
-    },
+    Gone { uid: String },
     /// It goes once its finalizers have.
     Going(Box<T>),
 }
@@ -172,7 +170,10 @@ fn finalizer(meta: &ObjectMeta, options: &DeleteOptions) -> Option<&'static str>
 }
 
 /// The options of a deletion: from the body, which switches the query off, or else from the query.
-fn options(cx: &Cx) -> Result<DeleteOptions, Status> {
+///
+/// # Errors
+/// 400 and 422 for options that cannot be read, or make no sense.
+pub fn options(cx: &Cx) -> Result<DeleteOptions, Status> {
     let options = if cx.body.is_empty() { options_of_query(cx)? } else { options_of_body(cx)? };
     let dry_run: Vec<&str> = options.dry_run.iter().flatten().map(String::as_str).collect();
     let faults: Vec<field::Error> = dry_run_fault(&dry_run).into_iter().chain(propagation_fault(&options)).collect();
@@ -219,6 +220,11 @@ fn propagation_fault(options: &DeleteOptions) -> Option<field::Error> {
         "Foreground" | "Background" | "Orphan" => None,
         other => Some(field::Error::unsupported(NAME, other, &["Foreground", "Background", "Orphan", "nil"])),
     }
+}
+
+/// Whether anything is deleted.
+pub fn dry_run(options: &DeleteOptions) -> DryRun {
+    if is_dry_run(options) { DryRun::All } else { DryRun::Off }
 }
 
 fn is_dry_run(options: &DeleteOptions) -> bool {

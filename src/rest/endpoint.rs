@@ -36,12 +36,7 @@ pub trait List<T>: Send + Sync + 'static {
 /// Makes an object.
 pub trait Create<T>: Send + Sync + 'static {
     /// Makes the object and says what became of it.
-    fn create(
-        &self,
-        cx: &Cx,
-        options: &Options,
-        object: T,
-    ) -> impl Future<Output = Result<Written<T>, Status>> + Send;
+    fn create(&self, cx: &Cx, options: &Options, object: T) -> impl Future<Output = Result<Written<T>, Status>> + Send;
 }
 
 /// Changes an object, which the path names: replaces it, patches it, or applies to it.
@@ -248,7 +243,13 @@ impl<T: Kind> Builder<T> {
         self
     }
 
-    /// The objects can be shown as a table.
+    /// Of the objects their metadata can be shown alone.
+    pub fn metadata(mut self) -> Self {
+        self.endpoint.forms = Forms::Metadata;
+        self
+    }
+
+    /// The objects can be shown as a table, and of each its metadata alone.
     pub fn columns(mut self, columns: &'static Columns<T>) -> Self {
         self.columns = Some(columns);
         self.endpoint.forms = Forms::Tabular;

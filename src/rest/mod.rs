@@ -5,7 +5,7 @@
 mod admission;
 pub mod codec;
 pub mod cx;
-mod delete;
+pub mod delete;
 pub mod discovery;
 pub mod edit;
 pub mod endpoint;

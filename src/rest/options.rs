@@ -180,9 +180,6 @@ mod tests {
     fn all_values_of_a_dry_run_are_told_if_one_is_wrong() {
         assert_eq!(dry_run_fault(&["All", "All"]), None);
         let told = dry_run_fault(&["All", "x"]).map(|fault| fault.to_string());
-        assert_eq!(
-            told.as_deref(),
-            Some("dryRun: Unsupported value: [\"All\",\"x\"]: supported values: \"All\"")
-        );
+        assert_eq!(told.as_deref(), Some("dryRun: Unsupported value: [\"All\",\"x\"]: supported values: \"All\""));
     }
 }

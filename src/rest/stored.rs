@@ -15,7 +15,7 @@ use super::rules::{Others, Strategy};
 use super::schema::Schema;
 use super::selector::Selector;
 use super::target::check_path_segment;
-use crate::meta::{Details, Kind, ListMeta, Resource, Status, field};
+use crate::meta::{Kind, ListMeta, Resource, Status, field};
 use crate::store::{At, Change, Entry, Key, Lookup, Range, Revision, Store, StoreError};
 
 /// The stored objects of a resource.
@@ -186,10 +186,7 @@ impl<T: Kind, S: Strategy<T>> Get<T> for Stored<T, S> {
 impl<T: Kind, S: Strategy<T>> List<T> for Stored<T, S> {
     async fn list(&self, cx: &Cx) -> Result<Listed<T>, Status> {
         if cx.query.switch("watch") {
-            let text = format!("watch is not supported on resources of kind \"{}\"", self.resource);
-            let details =
-                Details { group: self.resource.group.into(), kind: self.resource.name.into(), ..Details::default() };
-            return Err(Status::failure(405, "MethodNotAllowed", text).with_details(details));
+            return Err(Status::not_watchable(self.resource));
         }
         self.selected(cx).await
     }

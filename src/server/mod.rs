@@ -36,7 +36,7 @@ use self::access::Access;
 use self::audit::AuditLog;
 use self::shutdown::{Phase, Shutdown};
 use crate::auth::{self, OpenPaths, Trusted};
-use crate::cluster::{Clients, Namespaces};
+use crate::cluster::{Clients, Namespaces, Secrets};
 use crate::resources::{self, Catalog};
 use crate::rest::permission::Permissions;
 use crate::telemetry::metrics::Metrics;
@@ -103,7 +103,9 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     keep(&mut background, "compaction", compaction::run(store.clone(), compaction));
     let catalog = Arc::new(Catalog::new(&store, (&registries).into(), &object_limits.into()));
     let permissions = Permissions::new(access.authorizer.clone());
-    let api = resources::all(&catalog, follow_namespaces(control_plane, &mut background), permissions);
+    let secrets = control_plane.clone().map_or_else(Secrets::none, Secrets::of);
+    let namespaces = follow_namespaces(control_plane, &mut background);
+    let api = resources::all(&catalog, namespaces, secrets, permissions);
     let app = Arc::new(app::App {
         documents: documents::Documents::new(&api),
         api,

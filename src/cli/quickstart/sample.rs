@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::api::{Image, ImageStream, ImageStreamMapping};
 use crate::auth::Authorizer;
-use crate::cluster::Namespaces;
+use crate::cluster::{Namespaces, Secrets};
 use crate::domain::digest::Digest;
 use crate::domain::manifest;
 use crate::meta::{ObjectMeta, Time};
@@ -121,7 +121,12 @@ pub(super) fn previous() -> String {
 /// # Errors
 /// Whatever the resources refuse.
 pub(super) async fn load(catalog: &Arc<Catalog>) -> anyhow::Result<()> {
-    let api = resources::all(catalog, Namespaces::all(), Permissions::new(Arc::new(Authorizer::AlwaysAllow)));
+    let api = resources::all(
+        catalog,
+        Namespaces::all(),
+        Secrets::none(),
+        Permissions::new(Arc::new(Authorizer::AlwaysAllow)),
+    );
     let mut stream = ImageStream::default();
     stream.metadata.name = STREAM.into();
     stream
