@@ -112,7 +112,9 @@ impl<T: Kind> Edit<T> {
         };
         let mut faults = patch.faults().to_vec();
         let patched = match patch.wanted() {
-            Some(wanted) => managed::applied(&self.schema, present.map(Present::value), wanted, writer, self.conflicts)?,
+            Some(wanted) => {
+                managed::applied(&self.schema, present.map(Present::value), wanted, writer, self.conflicts)?
+            }
             None => {
                 let patched = patch.apply_to(present.map_or(&self.schema.empty, Present::value), &self.schema)?;
                 faults.extend(strict::unknown_fields(&patched, &self.schema));
