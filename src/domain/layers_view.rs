@@ -30,7 +30,7 @@ impl LayersView {
     }
 
     /// The name of an image that is to be [added](Self::add) next; none at the end.
-    pub fn next(&mut self) -> Option<String> {
+    pub fn next_image(&mut self) -> Option<String> {
         self.open.pop_first()
     }
 
@@ -111,7 +111,7 @@ mod tests {
 
     fn gathered(stream: &ImageStream, images: &[Image]) -> Result<ImageStreamLayers, Vec<field::Error>> {
         let mut view = LayersView::new(stream);
-        while let Some(name) = view.next() {
+        while let Some(name) = view.next_image() {
             let image = images.iter().find(|image| image.metadata.name == name);
             view.add(name, image);
         }

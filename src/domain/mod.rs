@@ -2,8 +2,6 @@
 //!
 //! Knows nothing of storage, HTTP or clocks: everything that changes between two calls is an argument.
 
-#[cfg(test)]
-mod commuting;
 pub mod configuration;
 pub mod digest;
 pub mod history;
@@ -28,5 +26,8 @@ pub mod tag_edit;
 pub mod tag_view;
 pub mod tags;
 pub mod validate;
+
+#[cfg(test)]
+mod tests;
 
 pub use crate::meta::go_json::Error as BadJson;

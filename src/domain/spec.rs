@@ -22,7 +22,7 @@ pub fn prepare_create(stream: &mut ImageStream) {
 /// Prepares the new form of the stream `old`: what a client cannot set is set.
 ///
 /// The generation of the stream rises with any change of what is wanted. It becomes the generation of the wanted tags that
-/// are new or [changed](changed_tags), or whose generation the client set to 0 to have them imported again.
+/// are new or changed, or whose generation the client set to 0 to have them imported again.
 pub fn prepare_update(old: &ImageStream, new: &mut ImageStream, route: Route) {
     new.metadata.generation = old.metadata.generation;
     match route {
@@ -126,7 +126,8 @@ mod tests {
         let old = stream();
         assert_eq!(updated(&old, |new| new.metadata.labels = [("a".into(), "b".into())].into()), (1, vec![1, 1]));
         assert_eq!(updated(&old, |new| new.spec.lookup_policy.local = true), (2, vec![1, 1]));
-        let edits: [(fn(&mut TagReference), i64); 9] = [
+        type Edit = fn(&mut TagReference);
+        let edits: [(Edit, i64); 9] = [
             (|tag| tag.annotations = Some([("a".to_owned(), "b".to_owned())].into()), 1),
             (|tag| tag.import_policy.scheduled = true, 1),
             (|tag| tag.reference_policy.r#type = "Local".into(), 1),

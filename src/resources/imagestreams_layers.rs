@@ -30,7 +30,7 @@ impl Get<ImageStreamLayers> for Layers {
         let stream = stream.ok_or_else(|| Status::not_found(streams.resource(), cx.name()))?;
         let mut view = LayersView::new(&stream);
         for step in 1.. {
-            let Some(name) = view.next() else {
+            let Some(name) = view.next_image() else {
                 break;
             };
             if step % IMAGES_AT_A_TIME == 0 {
