@@ -21,6 +21,7 @@ pub struct Image {
     pub docker_image_reference: String,
     /// What the image's configuration says about it: author, architecture, command, environment, size and so on.
     #[serde(skip_deserializing)]
+    #[schemars(extend("x-kubernetes-patch-strategy" = "replace"))]
     pub docker_image_metadata: DockerImageMetadata,
     /// Version of the form of `dockerImageMetadata`: `1.0`, or `pre012` for very old images.
     pub docker_image_metadata_version: String,
@@ -32,6 +33,12 @@ pub struct Image {
     pub docker_image_layers: Vec<ImageLayer>,
     /// Signatures of the image.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    // Patches merge by a key that no signature has; so nobody can own one of several.
+    #[schemars(extend(
+        "x-kubernetes-list-type" = "atomic",
+        "x-kubernetes-patch-strategy" = "merge",
+        "x-kubernetes-patch-merge-key" = "name"
+    ))]
     pub signatures: Vec<ImageSignature>,
     /// Signatures in the older form: opaque, base64 encoded.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -35,6 +35,10 @@ pub struct ImageStreamSpec {
     pub docker_image_repository: String,
     /// The tags that the owner wants, each at most once, by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend(
+        "x-kubernetes-patch-strategy" = "merge",
+        "x-kubernetes-patch-merge-key" = "name"
+    ))]
     pub tags: Vec<TagReference>,
 }
 
@@ -73,7 +77,7 @@ pub struct TagReference {
 /// A reference to an object, as in the core API.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(rename = "io.k8s.api.core.v1.ObjectReference")]
+#[schemars(rename = "io.k8s.api.core.v1.ObjectReference", extend("x-kubernetes-map-type" = "atomic"))]
 pub struct ObjectReference {
     /// Kind of the object.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -135,6 +139,10 @@ pub struct ImageStreamStatus {
     pub public_docker_image_repository: String,
     /// The history of each tag, by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend(
+        "x-kubernetes-patch-strategy" = "merge",
+        "x-kubernetes-patch-merge-key" = "tag"
+    ))]
     pub tags: Vec<NamedTagEventList>,
 }
 

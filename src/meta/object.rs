@@ -16,7 +16,9 @@ pub trait Object {
 }
 
 /// A kind of object that this server reads and writes.
-pub trait Kind: Object + Serialize + DeserializeOwned + JsonSchema + Clone + PartialEq + Send + Sync + 'static {
+pub trait Kind:
+    Object + Serialize + DeserializeOwned + JsonSchema + Clone + Default + PartialEq + Send + Sync + 'static
+{
     /// The kind as it stands in `kind`, for example `ImageStream`.
     const KIND: &'static str;
 
@@ -69,19 +71,30 @@ pub struct ObjectMeta {
     pub annotations: BTreeMap<String, String>,
     /// Objects without which this one is garbage.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend(
+        "x-kubernetes-list-type" = "map",
+        "x-kubernetes-list-map-keys" = ["uid"],
+        "x-kubernetes-patch-strategy" = "merge",
+        "x-kubernetes-patch-merge-key" = "uid"
+    ))]
     pub owner_references: Vec<OwnerReference>,
     /// Names of parties that must clean up before the object may vanish.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "set", "x-kubernetes-patch-strategy" = "merge"))]
     pub finalizers: Vec<String>,
     /// Which writer owns which field.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub managed_fields: Vec<ManagedFieldsEntry>,
 }
 
 /// An object that another one depends on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-#[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.OwnerReference")]
+#[schemars(
+    rename = "io.k8s.apimachinery.pkg.apis.meta.v1.OwnerReference",
+    extend("x-kubernetes-map-type" = "atomic")
+)]
 pub struct OwnerReference {
     /// API version of the owner.
     pub api_version: String,

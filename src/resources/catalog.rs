@@ -4,16 +4,17 @@ use std::collections::HashSet;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-
+use super::API;
 use super::fresh::{Fresh, FreshCache, Weigh};
 use super::lists::{LISTS, parts_key};
 use super::record;
+use super::shown::{ImageName, ImageShown};
 use super::strategies::{ImageStrategy, StreamStrategy};
-use crate::api::{GROUP, Image, ImageStream};
+use crate::api::{Image, ImageStream};
+use crate::domain::history::MaxTagHistory;
 use crate::domain::lookup::StreamIndex;
 use crate::domain::policy::Registries;
-use crate::meta::{Resource, Status};
+use crate::meta::Status;
 use crate::rest::failure::status_of;
 use crate::rest::json;
 use crate::rest::stored::Stored;
@@ -35,51 +36,21 @@ pub struct Catalog {
     pub streams: Arc<Stored<ImageStream, StreamStrategy>>,
     /// Where images are pulled from and pushed to.
     pub registries: Registries,
+    /// How many events a tag keeps.
+    pub tag_history: MaxTagHistory,
     views: FreshCache<Key, StreamView>,
     images_shown: FreshCache<ImageName, ImageShown>,
 }
 
-/// The row with what streams show of an image, see [`record`].
-#[derive(Debug)]
-pub struct ImageShown {
-    /// The row.
-    pub(super) row: Bytes,
-    /// The revision of the row and of the image.
-    pub(super) revision: Revision,
-}
-
-/// The name of an image, small where it is a hash, as it mostly is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum ImageName {
-    Sha256([u8; 32]),
-    Other(Box<str>),
-}
-
-impl ImageName {
-    fn of(name: &str) -> Self {
-        sha256(name).map_or_else(|| Self::Other(name.into()), Self::Sha256)
-    }
-}
-
-/// The hash in a name that is one in lower case.
-fn sha256(name: &str) -> Option<[u8; 32]> {
-    let digits = name.strip_prefix("sha256:")?.as_bytes();
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let mut hash = [0; 32];
-    let (pairs, []) = digits.as_chunks::<2>() else {
-        return None;
-    };
-    if pairs.len() != hash.len() {
-        return None;
-    }
-    for (byte, [high, low]) in hash.iter_mut().zip(pairs) {
-        *byte = digit(*high)? << 4 | digit(*low)?;
-    }
-    Some(hash)
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Streams of a namespace; none for any number.
+    pub streams_per_namespace: Option<NonZeroU64>,
+    /// Bytes of one object as it is stored.
+    pub object_bytes: usize,
+    /// Events of a tag.
+    pub tag_history: MaxTagHistory,
 }
 
 /// What is needed of a stream to show its images, as of one revision of the stream.
@@ -102,18 +73,19 @@ struct Family {
 }
 
 impl Catalog {
-    /// What a store holds; at most so many streams a namespace, if that is limited.
-    pub fn new(store: &Arc<dyn Store>, registries: Registries, most_streams: Option<NonZeroU64>) -> Self {
-        let resource = |name| Resource { group: GROUP, name };
-        let strategy = StreamStrategy { registries: registries.clone() };
-        let streams = Stored::new(store.clone(), resource("imagestreams"), strategy);
+    /// What a store holds.
+    pub fn new(store: &Arc<dyn Store>, registries: Registries, limits: &Limits) -> Self {
+        let Limits { streams_per_namespace, object_bytes, tag_history } = *limits;
+        let strategy = StreamStrategy { registries: registries.clone(), tag_history };
+        let streams = Stored::new(store.clone(), API, "imagestreams", strategy).of_at_most(object_bytes);
         Self {
-            images: Arc::new(Stored::new(store.clone(), resource("images"), ImageStrategy)),
-            streams: Arc::new(match most_streams {
+            images: Arc::new(Stored::new(store.clone(), API, "images", ImageStrategy).of_at_most(object_bytes)),
+            streams: Arc::new(match streams_per_namespace {
                 Some(most) => streams.at_most(most),
                 None => streams,
             }),
             registries,
+            tag_history,
             views: FreshCache::new(STREAM_CACHE_BYTES),
             images_shown: FreshCache::new(IMAGE_CACHE_BYTES),
         }
@@ -187,7 +159,7 @@ impl Catalog {
     /// # Errors
     /// Failures of the store.
     pub async fn image_shown(&self, name: &str) -> Result<Option<Arc<Fresh<ImageShown>>>, Status> {
-        let make = |Entry { value: row, revision, .. }| Ok(ImageShown { row, revision });
+        let make = |entry| Ok(ImageShown::from(entry));
         self.images_shown.get(self.images.store(), ImageName::of(name), |_| record::key(name), make).await
     }
 
@@ -207,26 +179,5 @@ impl Weigh for StreamView {
     fn weigh(&self) -> usize {
         // Twice the names, for a family about as large as the history; it is made later, if at all.
         self.annotations.len() + 2 * self.history.size()
-    }
-}
-
-impl Weigh for ImageShown {
-    fn weigh(&self) -> usize {
-        self.row.len()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_the_same_only_if_they_are_the_same_text() {
-        let hash = "0123456789abcdef".repeat(4);
-        let lower = ImageName::of(&format!("sha256:{hash}"));
-        assert!(matches!(lower, ImageName::Sha256(bytes) if bytes[..2] == [0x01, 0x23]));
-        for other in [format!("sha256:{}", hash.to_uppercase()), format!("sha256:{hash}0"), hash, "sha256:".into()] {
-            assert_eq!(ImageName::of(&other), ImageName::Other(other.as_str().into()));
-        }
     }
 }

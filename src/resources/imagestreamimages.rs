@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::catalog::{ImageShown, StreamView};
+use super::catalog::StreamView;
 use super::columns::{self, NAME, REFERENCE, UPDATED};
 use super::record::{Record, View as Shown};
+use super::shown::ImageShown;
 use super::{API, Catalog};
 use crate::api::{GROUP, GROUP_VERSION, ImageStreamImage};
 use crate::domain::lookup::Matches;

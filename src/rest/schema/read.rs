@@ -1,0 +1,104 @@
+//! From a Rust type to its [`Shape`], by way of the JSON schema that schemars derives.
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value};
+
+use super::{Field, ListKey, ListType, Parts, PatchStrategy, Scalar, Shape};
+
+/// The shape of `T` as it is written, which is all that clients get to see. Types that hold themselves are not for this.
+pub(super) fn shape<T: JsonSchema>() -> Shape {
+    let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true).for_serialize();
+    read(settings.into_generator().into_root_schema_for::<T>().as_value())
+}
+
+fn read(schema: &Value) -> Shape {
+    let Some(object) = schema.as_object() else { return Shape::Untyped };
+    let schema = or_null(object).unwrap_or(object);
+    match type_of(schema) {
+        Some("string") => Shape::Scalar(Scalar::String),
+        Some("integer" | "number") => Shape::Scalar(Scalar::Number),
+        Some("boolean") => Shape::Scalar(Scalar::Boolean),
+        Some("array") => list(object, schema),
+        Some("object") => map(schema),
+        _ => Shape::Untyped,
+    }
+}
+
+/// The schema of a value that may also be `null`, where it stands beside that of `null`.
+fn or_null(schema: &Map<String, Value>) -> Option<&Map<String, Value>> {
+    let choices = schema.get("anyOf")?.as_array()?;
+    choices.iter().filter_map(Value::as_object).find(|choice| type_of(choice) != Some("null"))
+}
+
+/// The type, of several the one that is not `null`.
+fn type_of(schema: &Map<String, Value>) -> Option<&str> {
+    match schema.get("type")? {
+        Value::Array(types) => types.iter().filter_map(Value::as_str).find(|name| *name != "null"),
+        one => one.as_str(),
+    }
+}
+
+fn text<'a>(schema: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+    schema.get(key).and_then(Value::as_str)
+}
+
+fn map(schema: &Map<String, Value>) -> Shape {
+    let parts = match text(schema, "x-kubernetes-map-type") {
+        Some("atomic") => Parts::Atomic,
+        _ => Parts::Granular,
+    };
+    let keeps_unknown = schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true));
+    match (schema.get("properties").and_then(Value::as_object), schema.get("additionalProperties")) {
+        (Some(fields), None | Some(Value::Bool(false))) if !keeps_unknown => structure(parts, fields),
+        (None, Some(values @ Value::Object(_))) => Shape::Map(parts, Box::new(read(values))),
+        (None, Some(Value::Bool(false))) if !keeps_unknown => structure(parts, &Map::new()),
+        _ if parts == Parts::Atomic => Shape::Map(parts, Box::new(Shape::Untyped)),
+        _ => Shape::Untyped,
+    }
+}
+
+/// Whatever has metadata also has a kind and a version, though the Rust types leave them to who writes them.
+fn structure(parts: Parts, fields: &Map<String, Value>) -> Shape {
+    const TYPE: [&str; 2] = ["kind", "apiVersion"];
+    let text = || Field { shape: Shape::Scalar(Scalar::String), patch: PatchStrategy::Plain };
+    let named = TYPE.into_iter().filter(|_| fields.contains_key("metadata")).map(|name| (name.to_owned(), text()));
+    Shape::Struct(parts, fields.iter().map(|(name, schema)| (name.clone(), field(schema))).chain(named).collect())
+}
+
+fn field(schema: &Value) -> Field {
+    let none = Map::new();
+    let extensions = schema.as_object().unwrap_or(&none);
+    let patch = match text(extensions, "x-kubernetes-patch-strategy") {
+        Some("merge") => PatchStrategy::Merge(text(extensions, "x-kubernetes-patch-merge-key").map(str::to_owned)),
+        Some("replace") => PatchStrategy::Replace,
+        _ => PatchStrategy::Plain,
+    };
+    Field { shape: read(schema), patch }
+}
+
+/// A list. What says how it is owned stands on the field; without that, a list that patches merge is owned item by item.
+fn list(field: &Map<String, Value>, schema: &Map<String, Value>) -> Shape {
+    let items = schema.get("items").unwrap_or(&Value::Null);
+    let key = text(field, "x-kubernetes-patch-merge-key");
+    let merges = text(field, "x-kubernetes-patch-strategy") == Some("merge");
+    let list_type = match (text(field, "x-kubernetes-list-type"), key) {
+        (Some("map"), _) => ListType::Map(list_keys(field, items)),
+        (Some("set"), _) => ListType::Set,
+        (None, Some(key)) if merges => ListType::Map(vec![list_key(key, items)]),
+        (None, None) if merges => ListType::Set,
+        _ => ListType::Atomic,
+    };
+    Shape::List(list_type, Box::new(read(items)))
+}
+
+fn list_keys(field: &Map<String, Value>, items: &Value) -> Vec<ListKey> {
+    let keys = field.get("x-kubernetes-list-map-keys").and_then(Value::as_array);
+    let mut keys: Vec<_> = keys.into_iter().flatten().filter_map(Value::as_str).collect();
+    keys.sort_unstable();
+    keys.into_iter().map(|key| list_key(key, items)).collect()
+}
+
+fn list_key(name: &str, items: &Value) -> ListKey {
+    ListKey { name: name.to_owned(), default: items["properties"][name].get("default").cloned() }
+}

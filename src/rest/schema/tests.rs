@@ -1,0 +1,80 @@
+//! What the types of the API look like to patches and to apply.
+
+use serde_json::json;
+
+use super::{ListType, Parts, PatchStrategy, Scalar, Schema, Shape};
+use crate::api::{Image, ImageStream};
+
+/// The shape under a path of field names.
+fn at<'a>(schema: &'a Schema, path: &str) -> &'a Shape {
+    path.split('.').fold(&schema.root, |shape, name| {
+        let shape = if let Shape::List(_, items) = shape { items } else { shape };
+        shape.value(name).unwrap_or_else(|| panic!("{name} of {path}"))
+    })
+}
+
+fn key(schema: &Schema, path: &str) -> Option<(String, Option<serde_json::Value>)> {
+    match at(schema, path) {
+        Shape::List(ListType::Map(keys), _) => keys.first().map(|key| (key.name.clone(), key.default.clone())),
+        _ => None,
+    }
+}
+
+#[test]
+fn tags_are_told_apart_by_their_names() {
+    let schema = Schema::of::<ImageStream>();
+    assert_eq!(key(&schema, "spec.tags"), Some(("name".into(), Some(json!("")))));
+    assert_eq!(key(&schema, "status.tags"), Some(("tag".into(), Some(json!("")))));
+    assert_eq!(key(&schema, "metadata.ownerReferences"), Some(("uid".into(), Some(json!("")))));
+    let tags = at(&schema, "spec").field("tags").unwrap();
+    assert_eq!(tags.patch, PatchStrategy::Merge(Some("name".into())));
+}
+
+#[test]
+fn lists_without_a_type_are_atomic() {
+    let schema = Schema::of::<ImageStream>();
+    for path in ["status.tags.items", "status.tags.conditions", "metadata.managedFields"] {
+        assert!(matches!(at(&schema, path), Shape::List(ListType::Atomic, _)), "{path}");
+    }
+    assert!(matches!(at(&schema, "metadata.finalizers"), Shape::List(ListType::Set, _)));
+}
+
+#[test]
+fn references_and_owners_are_atomic_and_other_objects_granular() {
+    let schema = Schema::of::<ImageStream>();
+    assert!(matches!(at(&schema, "spec.tags.from"), Shape::Struct(Parts::Atomic, _)));
+    assert!(matches!(at(&schema, "spec.tags.importPolicy"), Shape::Struct(Parts::Granular, _)));
+    assert!(matches!(at(&schema, "metadata.labels"), Shape::Map(Parts::Granular, _)));
+    assert!(matches!(at(&schema, "spec.tags.annotations"), Shape::Map(Parts::Granular, _)));
+}
+
+#[test]
+fn scalars_have_types_be_they_optional_or_not() {
+    let schema = Schema::of::<ImageStream>();
+    for (path, scalar) in [
+        ("kind", Scalar::String),
+        ("spec.tags.generation", Scalar::Number),
+        ("metadata.creationTimestamp", Scalar::String),
+        ("spec.lookupPolicy.local", Scalar::Boolean),
+    ] {
+        assert_eq!(at(&schema, path), &Shape::Scalar(scalar), "{path}");
+    }
+}
+
+#[test]
+fn image_metadata_is_anything_and_signatures_belong_together() {
+    let schema = Schema::of::<Image>();
+    assert!(matches!(at(&schema, "dockerImageMetadata"), Shape::Map(Parts::Atomic, _)));
+    assert_eq!(schema.root.field("dockerImageMetadata").unwrap().patch, PatchStrategy::Replace);
+    assert!(matches!(at(&schema, "signatures"), Shape::List(ListType::Atomic, _)));
+    assert_eq!(at(&schema, "signatures.kind"), &Shape::Scalar(Scalar::String));
+    assert_eq!(schema.root.field("signatures").unwrap().patch, PatchStrategy::Merge(Some("name".into())));
+}
+
+#[test]
+fn an_empty_object_is_what_nobody_has_set() {
+    let empty = Schema::of::<ImageStream>().empty;
+    let expected =
+        json!({"metadata": {}, "spec": {"lookupPolicy": {"local": false}}, "status": {"dockerImageRepository": ""}});
+    assert_eq!(empty, expected);
+}
