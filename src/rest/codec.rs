@@ -175,18 +175,25 @@ fn from_json(body: &[u8]) -> Result<Value, String> {
     as_object(value)
 }
 
-/// The first document counts, as for the reference.
 fn from_yaml(body: &[u8]) -> Result<Value, String> {
+    yaml_value(body).and_then(as_object)
+}
+
+/// The value in a YAML body. The first document counts, as for the reference.
+pub(super) fn yaml_value(body: &[u8]) -> Result<Value, String> {
     let text = std::str::from_utf8(body).map_err(|why| why.to_string())?;
     let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins };
     let documents: Vec<Value> =
         serde_saphyr::from_multiple_with_options(text, options).map_err(|why| why.to_string())?;
-    as_object(documents.into_iter().next().unwrap_or_default())
+    Ok(documents.into_iter().next().unwrap_or_default())
 }
+
+/// The deepest nesting of an object. Nothing that belongs into one comes near it.
+pub(super) const DEEPEST: usize = 64;
 
 /// Whether a value is nested deeper than anything that belongs into an object. What is stored and sent is nested a
 /// little deeper than what came in, and must still be readable.
-fn is_too_deep(value: &Value, left: usize) -> bool {
+pub(super) fn is_too_deep(value: &Value, left: usize) -> bool {
     match (value, left.checked_sub(1)) {
         (Value::Object(_) | Value::Array(_), None) => true,
         (Value::Object(fields), Some(left)) => fields.values().any(|value| is_too_deep(value, left)),
@@ -197,7 +204,6 @@ fn is_too_deep(value: &Value, left: usize) -> bool {
 
 /// An object whose kind and version are texts, or nothing at all: `null` is an object without fields.
 fn as_object(value: Value) -> Result<Value, String> {
-    const DEEPEST: usize = 64;
     if is_too_deep(&value, DEEPEST) {
         return Err(format!("the object is nested deeper than {DEEPEST} levels"));
     }
@@ -216,7 +222,8 @@ fn as_object(value: Value) -> Result<Value, String> {
     }
 }
 
-fn name_of(value: &Value) -> &'static str {
+/// The type of a value as Go's errors call it.
+pub(super) fn name_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",

@@ -95,7 +95,7 @@ impl<T: Kind> Edit<T> {
 
     /// Whether the edit makes an object where there is none.
     pub fn makes_missing(&self) -> bool {
-        matches!(self.form, Form::Patch(Patch::Apply(_)))
+        matches!(&self.form, Form::Patch(patch) if patch.wanted().is_some())
     }
 
     /// The object that is wanted in the place of `present`. Where nothing is present it is only to be asked of an edit that
@@ -111,12 +111,12 @@ impl<T: Kind> Edit<T> {
             Form::Patch(patch) => patch,
         };
         let mut faults = patch.faults().to_vec();
-        let patched = match patch {
-            Patch::Apply(wanted) => {
+        let patched = match patch.wanted() {
+            Some(wanted) => {
                 managed::applied(&self.schema, present.map(Present::value), wanted, writer, self.conflicts)?
             }
-            other => {
-                let patched = other.apply_to(present.map_or(&self.schema.empty, Present::value), &self.schema)?;
+            None => {
+                let patched = patch.apply_to(present.map_or(&self.schema.empty, Present::value), &self.schema)?;
                 faults.extend(strict::unknown_fields(&patched, &self.schema));
                 patched
             }
@@ -129,7 +129,7 @@ impl<T: Kind> Edit<T> {
     /// The object that a patch led to.
     fn decode(&self, patch: &Patch, patched: &Value, faults: &[String]) -> Result<T, Status> {
         if self.validation == FieldValidation::Strict && !faults.is_empty() {
-            return Err(patch.invalid(patched, &strict::told(faults)));
+            return Err(patch.refused(patched, faults));
         }
         let kind = patched.get("kind").and_then(Value::as_str).unwrap_or_default();
         if !kind.is_empty() && kind != T::KIND {

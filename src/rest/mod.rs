@@ -28,6 +28,7 @@ pub mod rules;
 pub mod schema;
 pub mod selector;
 pub mod serve;
+mod single;
 pub mod stored;
 pub mod strict;
 pub mod table;

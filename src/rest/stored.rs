@@ -176,6 +176,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
 impl<T: Kind, S: Strategy<T>> Get<T> for Stored<T, S> {
     async fn get(&self, cx: &Cx) -> Result<Sent<T>, Status> {
         check_path_segment(cx.name())?;
+        page::check_version(&cx.query)?;
         let object = self.find(cx.namespace(), cx.name()).await?;
         let mut object = object.ok_or_else(|| Status::not_found(self.resource, cx.name()))?;
         self.strategy.present(&mut object);

@@ -1,8 +1,16 @@
 //! `fieldValidation`: fields of a body that the server does not know, or that are there twice.
+//!
+//! The text of a body is walked once beside the schema, without building anything of it.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::schema::Schema;
+use super::schema::{Schema, Shape};
+use crate::meta::field::quote;
 
 /// What is done about such fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,19 +24,229 @@ pub enum FieldValidation {
     Strict,
 }
 
+/// At most this many faults of one body are told.
+const MOST_TOLD: usize = 100;
+
 /// The faults in the text of a body: fields that are not known, and fields that are there twice.
 ///
 /// `content_type` is that of the request, empty for JSON. A body that cannot be read has none.
-pub fn faults(_content_type: &str, _body: &[u8], _schema: &Schema) -> Vec<String> {
-    Vec::new()
+pub fn faults(content_type: &str, body: &[u8], schema: &Schema) -> Vec<String> {
+    let media = content_type.split(';').next().unwrap_or_default().trim();
+    if !media.eq_ignore_ascii_case("application/yaml") {
+        return text_faults(body, &schema.root);
+    }
+    let unknown = super::codec::yaml_value(body).map(|value| unknown_fields(&value, schema));
+    yaml_duplicate(body).into_iter().chain(unknown.unwrap_or_default()).collect()
 }
 
 /// The fields of a value that are not known.
-pub fn unknown_fields(_value: &Value, _schema: &Schema) -> Vec<String> {
-    Vec::new()
+pub fn unknown_fields(value: &Value, schema: &Schema) -> Vec<String> {
+    let mut walk = Walk::default();
+    // A value in memory can always be walked.
+    let _ = Part { walk: &mut walk, known: Known::Shape(&schema.root) }.deserialize(value);
+    walk.faults
+}
+
+/// The faults in the text of JSON of this shape.
+pub(super) fn text_faults(body: &[u8], shape: &Shape) -> Vec<String> {
+    json_faults(body, Known::Shape(shape))
+}
+
+/// The fields that are twice in the text of JSON of whatever shape.
+pub(super) fn duplicate_fields(body: &[u8]) -> Vec<String> {
+    json_faults(body, Known::Everything)
+}
+
+/// What YAML's reader says of a field that is there twice, the first of them; none if there is none.
+pub(super) fn yaml_duplicate(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?;
+    let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error };
+    let read: Result<Vec<IgnoredAny>, _> = serde_saphyr::from_multiple_with_options(text, options);
+    match read.as_ref().err()?.without_snippet() {
+        serde_saphyr::Error::DuplicateMappingKey { key, location } => {
+            let (line, key) = (location.line(), quote(key.as_deref().unwrap_or_default()));
+            Some(format!("yaml: unmarshal errors:\n  line {line}: key {key} already set in map"))
+        }
+        _ => None,
+    }
 }
 
 /// The faults as one sentence, as it stands in errors.
 pub fn told(faults: &[String]) -> String {
     format!("strict decoding error: {}", faults.join(", "))
 }
+
+fn json_faults(body: &[u8], known: Known<'_>) -> Vec<String> {
+    let mut walk = Walk::default();
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    match (Part { walk: &mut walk, known }).deserialize(&mut deserializer) {
+        Ok(()) => walk.faults,
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Which fields a value may have.
+#[derive(Clone, Copy)]
+enum Known<'a> {
+    /// Those of its shape.
+    Shape(&'a Shape),
+    /// All of them.
+    Everything,
+}
+
+impl<'a> Known<'a> {
+    fn field(self, name: &str) -> Option<Self> {
+        match self {
+            Self::Everything => Some(self),
+            Self::Shape(shape) => shape.value(name).map(Self::Shape),
+        }
+    }
+
+    fn item(self) -> Self {
+        match self {
+            Self::Shape(Shape::List(_, items)) => Self::Shape(items),
+            other => other,
+        }
+    }
+
+    /// Whether the inside does not matter: what may be anything is kept as it is, be it with doubles.
+    fn is_opaque(self) -> bool {
+        match self {
+            Self::Shape(Shape::Map(_, values)) => **values == Shape::Untyped,
+            Self::Shape(Shape::Untyped | Shape::Scalar(_)) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Where the walk is, and what it found.
+#[derive(Default)]
+struct Walk {
+    path: String,
+    faults: Vec<String>,
+}
+
+impl Walk {
+    fn tell(&mut self, what: &str) {
+        let fault = format!("{what} {}", quote(&self.path));
+        if self.faults.len() < MOST_TOLD && !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
+    }
+
+    /// Goes one step down, does what is to be done there, and comes back.
+    fn at<R>(&mut self, step: fmt::Arguments<'_>, there: impl FnOnce(&mut Self) -> R) -> R {
+        let length = self.path.len();
+        let result = fmt::Write::write_fmt(&mut self.path, step).map(|()| there(self));
+        self.path.truncate(length);
+        result.expect("writing to memory does not fail")
+    }
+}
+
+/// A value in the text, to be walked.
+struct Part<'w, 'a> {
+    walk: &'w mut Walk,
+    known: Known<'a>,
+}
+
+impl<'de> DeserializeSeed<'de> for Part<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        match self.known.is_opaque() {
+            true => IgnoredAny::deserialize(deserializer).map(drop),
+            false => deserializer.deserialize_any(self),
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for Part<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        let (walk, known) = (self.walk, self.known.item());
+        let mut at = 0;
+        while walk.at(format_args!("[{at}]"), |walk| items.next_element_seed(Part { walk, known }))?.is_some() {
+            at += 1;
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
+        let (walk, known) = (self.walk, self.known);
+        let mut seen: HashSet<String> = HashSet::new();
+        while let Some(Name(name)) = fields.next_key()? {
+            let dot = if walk.path.is_empty() { "" } else { "." };
+            walk.at(format_args!("{dot}{name}"), |walk| match known.field(&name) {
+                None => {
+                    walk.tell("unknown field");
+                    fields.next_value::<IgnoredAny>().map(drop)
+                }
+                Some(known) => {
+                    if seen.contains(&*name) {
+                        walk.tell("duplicate field");
+                    }
+                    fields.next_value_seed(Part { walk, known })
+                }
+            })?;
+            seen.insert(name.into_owned());
+        }
+        Ok(())
+    }
+}
+
+/// The name of a field.
+struct Name<'de>(Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OfName;
+        impl<'de> Visitor<'de> for OfName {
+            type Value = Name<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of a field")
+            }
+
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(OfName)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use super::target::check_path_segment;
 use super::update::{Decision, Done, Seen, transact};
 use crate::auth::ResourceAction;
 use crate::meta::{Kind, ObjectMeta, Status, field};
-use crate::store::{Key, Revision};
+use crate::store::{Entry, Key, Revision};
 
 /// How a request writes.
 pub struct Path<'a, T> {
@@ -28,10 +28,12 @@ pub struct Path<'a, T> {
     pub making: Making,
 }
 
-/// What it takes to make an object where there is none.
+/// Whether a write makes an object where there is none, and what it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Making {
-    /// Nothing more.
+    /// That is all it does: where there is one it is refused.
+    Only,
+    /// It takes nothing more than what the request is allowed to do.
     Free,
     /// The user must be allowed to make it.
     Permitted,
@@ -166,7 +168,12 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         if let Some(place) = &mut found.place {
             place.refused();
         }
-        let old = seen.entry(&task.key).map(|entry| self.decode(entry)).transpose()?;
+        let stored = seen.entry(&task.key);
+        // What is to be made is judged before it is said that there is something already.
+        let old = match task.path.making {
+            Making::Only => None,
+            Making::Free | Making::Permitted => stored.map(|entry| self.decode(entry)).transpose()?,
+        };
         let (mut new, told) = (task.edit)(old.as_ref())?;
         if old.is_none() && found.place.is_none() {
             return Ok(Decision::Keep(Step::Make(Box::new(new.metadata().clone()))));
@@ -184,12 +191,15 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         let mut faults = self.metadata_faults(old.as_ref(), &new);
         faults.extend(rules.settle(old.as_ref(), &mut new, &others, task.cx.now));
         self.refuse(&new, &faults)?;
+        if let Some(entry) = stored.filter(|_| task.path.making == Making::Only) {
+            return Err(self.exists(task.name, entry));
+        }
         let effect = effect(old.as_ref(), &mut new);
         if effect == Effect::Kept {
             return Ok(Decision::Keep(Step::Settled(Settled { object: new, effect, told })));
         }
-        let stored = (effect != Effect::Removed).then_some(&new);
-        let changes = self.changes(&task.key, task.name, old.as_ref(), stored)?;
+        let kept = (effect != Effect::Removed).then_some(&new);
+        let changes = self.changes(&task.key, task.name, old.as_ref(), kept)?;
         let step = Step::Settled(Settled { object: new, effect, told });
         if task.path.dry_run == DryRun::All {
             return Ok(Decision::Keep(step));
@@ -427,20 +437,17 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         object.metadata_mut().managed_fields = managed;
         let name = object.metadata().name.clone();
         let place = Some(self.place(cx.namespace(), &name).await?);
-        let path = Path { rules, dry_run: options.dry_run, making: Making::Free };
-        let edit = |old: Option<&T>| match old {
-            None => Ok((object.clone(), ())),
-            Some(old) => Err(self.exists(old)),
-        };
+        let path = Path { rules, dry_run: options.dry_run, making: Making::Only };
+        let edit = |_: Option<&T>| Ok((object.clone(), ()));
         let task = Task { cx, name: &name, key: self.key(cx.namespace(), &name), path, edit };
         let mut settled = self.carry_out(task, Found { place, ..Found::default() }).await?;
         rules.present(&mut settled.object);
         Ok(Written::made(settled.object))
     }
 
-    fn exists(&self, old: &T) -> Status {
-        let mut status = Status::already_exists(self.resource(), &old.metadata().name);
-        if old.metadata().deletion_timestamp.is_some() {
+    fn exists(&self, name: &str, entry: &Entry) -> Status {
+        let mut status = Status::already_exists(self.resource(), name);
+        if self.decode(entry).is_ok_and(|old| old.metadata().deletion_timestamp.is_some()) {
             status.message.insert_str(0, "object is being deleted: ");
         }
         status

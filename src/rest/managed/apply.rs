@@ -98,13 +98,14 @@ impl<'a> Apply<'a> {
         let mut owner = Owner::new(&manager.name, Operation::Apply, manager.api_version, manager.subresource);
         let last = std::mem::take(&mut owners.entry(&owner).fields);
         owner.time = owners.entry(&owner).time;
-        owner.fields = wanted_fields(schema, wanted, manager).map_err(refuse)?;
+        let wanted_fields = fields::of(&schema.root, wanted).map_err(refuse)?;
+        owner.fields = ownable(wanted_fields.clone(), manager);
 
         let mut merged = live.clone();
         take_managed_fields(&mut merged);
         merge::merge(&schema.root, &mut merged, &without_type(wanted)).map_err(refuse)?;
         if !last.is_empty() {
-            merge::prune(&schema.root, &mut merged, &last, &owned(&owners, &owner));
+            merge::prune(&schema.root, &mut merged, &last, &owned(&owners, &owner, wanted_fields));
         }
         let difference = changes(schema, live, &merged, manager).map_err(refuse)?;
         Ok(Self { live, manager, owners, owner, merged, difference })
@@ -153,17 +154,16 @@ fn owners_before(schema: &Schema, live: &Value, manager: &Manager) -> Owners {
     owners
 }
 
-/// The fields that are to be owned by who applies.
-fn wanted_fields(schema: &Schema, wanted: &Value, manager: &Manager) -> Result<Set, String> {
-    let mut set = fields::of(&schema.root, wanted)?;
-    set.subtract(&NEVER_OWNED);
-    manager.ignored.iter().for_each(|name| set.drop_part(&super::Element::Field((*name).to_owned())));
-    Ok(set)
+/// Of the fields that are wanted, those that are to be owned by who applies.
+fn ownable(mut wanted: Set, manager: &Manager) -> Set {
+    wanted.subtract(&NEVER_OWNED);
+    manager.ignored.iter().for_each(|name| wanted.drop_part(&super::Element::Field((*name).to_owned())));
+    wanted
 }
 
-/// All that is owned, be it by who applies.
-fn owned(owners: &Owners, owner: &Owner) -> Set {
-    let mut all = owner.fields.clone();
+/// All that is owned by others, or wanted by who applies: also what nobody can own, such as the name, keeps what is around it.
+fn owned(owners: &Owners, owner: &Owner, wanted: Set) -> Set {
+    let mut all = wanted;
     let same_version = owners.iter().filter(|other| other.api_version == owner.api_version);
     same_version.for_each(|other| all.add(other.fields.clone()));
     all

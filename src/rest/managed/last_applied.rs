@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::conflict::Conflict;
 use super::{Manager, changes, fields};
-use crate::rest::json;
 use crate::rest::schema::Schema;
+use crate::rest::single::json_text;
 
 /// The name of kubectl when it applies by the server.
 const KUBECTL: &str = "kubectl";
@@ -42,8 +42,7 @@ pub(super) fn refresh(object: &mut Value, wanted: &Value, manager: &Manager) {
     if let Some(annotations) = noted.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
         annotations.shift_remove(ANNOTATION);
     }
-    let mut text = String::from_utf8_lossy(&json::encode(&noted)).into_owned();
-    text.push('\n');
+    let text = json_text(&noted) + "\n";
     if let Some(annotations) = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
         annotations.insert(ANNOTATION.into(), json!(text));
     }

@@ -1,20 +1,35 @@
 //! Patches: edits of an object that a client sends instead of the whole object.
 
-use serde_json::Value;
+mod json_patch;
+mod list;
+mod merge;
+mod strategic;
 
+use serde_json::{Map, Value};
+
+use self::json_patch::JsonPatch;
+use super::codec::{self, name_of};
 use super::schema::Schema;
-use crate::meta::Status;
+use super::single::json_text;
+use super::{go_text, strict};
+use crate::meta::{Details, Resource, Status, field, go_json};
 
 /// What a client sends to PATCH.
 #[derive(Clone, Debug)]
-pub enum Patch {
+pub struct Patch {
+    form: Form,
+    faults: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
     /// RFC 6902: a list of operations.
-    Json(Value),
-    /// RFC 7386: an object whose fields replace those of the same name, `null` removing them.
-    Merge(Value),
+    Json(JsonPatch),
+    /// RFC 7386: an object whose fields replace those of the same name, `null` removing them. None is the patch `null`.
+    Merge(Option<Map<String, Value>>),
     /// The same, with lists merged as the schema says.
-    Strategic(Value),
-    /// The fields that a manager wants, for [`managed::applied`](super::managed::applied).
+    Strategic(Map<String, Value>),
+    /// The fields that a manager wants.
     Apply(Value),
 }
 
@@ -23,27 +38,134 @@ impl Patch {
     ///
     /// # Errors
     /// 415 for a media type that is no patch, 400 for a body that cannot be read, 413 for too many operations.
-    pub fn read(_content_type: &str, _body: &[u8]) -> Result<Self, Status> {
-        Ok(Self::Merge(Value::Null))
+    pub fn read(content_type: &str, body: &[u8]) -> Result<Self, Status> {
+        let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let decoding = |why: String| Status::bad_request(format!("error decoding patch: {why}"));
+        let (form, faults) = match media.as_str() {
+            "application/json-patch+json" => {
+                let patch = JsonPatch::read(&value(body).map_err(decoding)?, decoding)?;
+                (Form::Json(patch), json_patch::faults(body))
+            }
+            "application/merge-patch+json" => {
+                (Form::Merge(object(body).map_err(decoding)?), strict::duplicate_fields(body))
+            }
+            "application/strategic-merge-patch+json" => {
+                let patch = object(body).map_err(Status::bad_request)?.unwrap_or_default();
+                (Form::Strategic(patch), strict::duplicate_fields(body))
+            }
+            "application/apply-patch+yaml" => {
+                (Form::Apply(wanted(body)?), strict::yaml_duplicate(body).into_iter().collect())
+            }
+            _ => return Err(unsupported()),
+        };
+        Ok(Self { form, faults })
     }
 
     /// What is wrong with the text of the patch without keeping it from being applied: fields that are there twice.
     pub fn faults(&self) -> &[String] {
-        &[]
+        &self.faults
+    }
+
+    /// What is to be [applied](super::managed::applied), if that is what the patch is about.
+    pub fn wanted(&self) -> Option<&Value> {
+        match &self.form {
+            Form::Apply(wanted) => Some(wanted),
+            _ => None,
+        }
     }
 
     /// The object that the patch makes of `present`, which has `kind` and `apiVersion`.
     ///
-    /// A patch of type apply answers the object that it holds.
+    /// A patch that is to be applied answers the object that it holds.
     ///
     /// # Errors
     /// 400 and 422, with the texts of Kubernetes.
-    pub fn apply_to(&self, present: &Value, _schema: &Schema) -> Result<Value, Status> {
-        Ok(present.clone())
+    pub fn apply_to(&self, present: &Value, schema: &Schema) -> Result<Value, Status> {
+        let mut object = present.clone();
+        match &self.form {
+            Form::Json(patch) => patch.apply(&mut object).map_err(|_| unprocessable())?,
+            Form::Merge(None) => return Err(Status::bad_request("Invalid JSON Patch")),
+            Form::Merge(Some(patch)) => merge::merge(&mut object, patch),
+            Form::Strategic(patch) => strategic::merge(&schema.root, &mut object, patch).map_err(strategic_refusal)?,
+            Form::Apply(wanted) => object.clone_from(wanted),
+        }
+        if codec::is_too_deep(&object, codec::DEEPEST) {
+            return Err(unprocessable());
+        }
+        Ok(object)
     }
 
-    /// 422: what the patch makes of an object is none, or has faults and is to have none.
-    pub fn invalid(&self, _patched: &Value, why: &str) -> Status {
-        Status::failure(422, "Invalid", why)
+    /// 422: what the patch makes of an object is none.
+    pub fn invalid(&self, patched: &Value, why: &str) -> Status {
+        let shown = match &self.form {
+            Form::Strategic(patch) => go_text::of_object(patch),
+            Form::Json(_) | Form::Merge(_) | Form::Apply(_) => json_text(patched),
+        };
+        let nothing = Resource { group: "", name: "" };
+        Status::invalid(nothing, "", &[field::Error::invalid("patch", &shown, why)])
+    }
+
+    /// The patch, or what it makes of an object, has faults and is to have none: 422, or 400 if it is to be applied.
+    pub fn refused(&self, patched: &Value, faults: &[String]) -> Status {
+        match &self.form {
+            Form::Apply(_) => Status::bad_request(format!("error strict decoding YAML: {}", faults.join(", "))),
+            _ => self.invalid(patched, &strict::told(faults)),
+        }
     }
 }
+
+/// The JSON value in a body.
+fn value(body: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(body).map_err(|why| {
+        let told = go_json::syntax_fault(&String::from_utf8_lossy(body));
+        told.map_or_else(|| why.to_string(), |told| told.to_string())
+    })
+}
+
+/// The JSON object in a body; none for `null`.
+fn object(body: &[u8]) -> Result<Option<Map<String, Value>>, String> {
+    match value(body)? {
+        Value::Null => Ok(None),
+        Value::Object(fields) => Ok(Some(fields)),
+        other => {
+            Err(format!("json: cannot unmarshal {} into Go value of type map[string]interface {{}}", name_of(&other)))
+        }
+    }
+}
+
+/// What a body wants to be applied.
+fn wanted(body: &[u8]) -> Result<Value, Status> {
+    let refuse = |why: String| Status::bad_request(format!("error decoding YAML: {why}"));
+    match codec::yaml_value(body).map_err(refuse)? {
+        Value::Null => Ok(Value::Object(Map::new())),
+        value if codec::is_too_deep(&value, codec::DEEPEST) => {
+            Err(refuse(format!("the object is nested deeper than {} levels", codec::DEEPEST)))
+        }
+        value @ Value::Object(_) => Ok(value),
+        other => Err(refuse(format!(
+            "error unmarshaling JSON: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            name_of(&other)
+        ))),
+    }
+}
+
+fn unsupported() -> Status {
+    let text = "415: Unsupported Media Type";
+    Status::failure(415, "UnsupportedMediaType", text).with_details(Details::default())
+}
+
+/// 422 without a reason that the client is told.
+fn unprocessable() -> Status {
+    let text = "the server rejected our request due to an error in our request";
+    Status::failure(422, "Invalid", text).with_details(Details::default())
+}
+
+fn strategic_refusal(fault: strategic::Fault) -> Status {
+    match fault {
+        strategic::Fault::Content => unprocessable(),
+        strategic::Fault::Format(why) => Status::bad_request(why),
+    }
+}
+
+#[cfg(test)]
+mod tests;
