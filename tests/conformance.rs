@@ -1,6 +1,6 @@
 //! Replays recorded conversations with the reference implementation against the real binary: it must answer as
-//! recorded, except where `conformance/exceptions.json` says what it answers instead, and why. The area `authz` needs a
-//! cluster that knows users and roles: it is replayed by `cluster.rs`, in the same way.
+//! recorded, except where `conformance/exceptions.json` says what it answers instead, and why. What needs a cluster, which
+//! knows users, roles and namespaces, is replayed by `cluster.rs`, in the same way.
 //!
 //! For work on the cases, by environment:
 //!
@@ -28,7 +28,7 @@ use support::process::Server;
 
 #[tokio::test]
 async fn every_request_is_answered_as_recorded() {
-    let suite = Suite::of_areas(|area| area != "authz");
+    let suite = Suite::of(|case| !case.needs_cluster());
     let server = Server::start(&[]).await;
     let anonymous = server.client(Identity::default());
     let clients = [("admin", server.admin()), ("alice", server.alice()), ("anonymous", anonymous)];

@@ -259,7 +259,7 @@ impl JsonSchema for DockerImageMetadata {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "object"})
+        json_schema!({"type": "object", "x-kubernetes-map-type": "atomic"})
     }
 }
 

@@ -5,17 +5,23 @@
 
 mod docker;
 mod image;
+mod layers;
+mod secrets;
 mod signature;
 mod stream;
+mod tags;
 mod views;
 
 pub use docker::{DockerConfig, DockerImage, DockerImageMetadata, Empty, UnknownVersion};
 pub use image::{Image, ImageLayer, ImageManifest};
+pub use layers::{ImageBlobReferences, ImageLayerData, ImageStreamLayers};
+pub use secrets::SecretList;
 pub use signature::{ImageSignature, SignatureCondition, SignatureIssuer, SignatureSubject};
 pub use stream::{
     ImageLookupPolicy, ImageStream, ImageStreamSpec, ImageStreamStatus, NamedTagEventList, ObjectReference, TagEvent,
     TagEventCondition, TagImportPolicy, TagReference, TagReferencePolicy,
 };
+pub use tags::{ImageStreamTag, ImageTag};
 pub use views::{ImageStreamImage, ImageStreamMapping};
 
 /// The API group.

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::object;
-use crate::meta::{ObjectMeta, Time};
+use crate::meta::{Kind, ObjectMeta, Time};
 
 /// A signature of an image and what verifying it found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -97,6 +97,10 @@ pub struct SignatureSubject {
 }
 
 object!(ImageSignature);
+
+impl Kind for ImageSignature {
+    const KIND: &'static str = "ImageSignature";
+}
 
 /// No content is `null` on the wire, not an empty string.
 fn bytes_or_null<S: serde::Serializer>(content: &ByteString, serializer: S) -> Result<S::Ok, S::Error> {

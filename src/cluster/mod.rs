@@ -7,8 +7,10 @@ pub mod follow;
 mod namespaces;
 pub mod registration;
 mod reviews;
+mod secrets;
 mod source;
 
 pub use connect::{Clients, ConnectError, Connection, Options, told};
 pub use namespaces::{Namespaces, State, Unknown};
 pub use reviews::{ReviewError, Reviews};
+pub use secrets::{Secrets, SecretsOf, Unreadable};

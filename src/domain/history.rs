@@ -2,7 +2,16 @@
 //!
 //! Events come with their time; nothing here asks a clock. History is never sorted, trimmed or searched for doubles.
 
-use crate::api::{ImageStream, NamedTagEventList, ObjectReference, TagEvent};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::num::NonZeroUsize;
+
+use super::source::Source;
+use super::tags::{history_place, newest};
+use crate::api::{ImageStream, NamedTagEventList, TagEvent};
+
+/// How many events the history of a tag keeps; no number keeps all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MaxTagHistory(pub Option<NonZeroUsize>);
 
 /// What adding an event did to the history of a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,59 +33,96 @@ impl Pushed {
     }
 }
 
-/// The newest event of `tag`.
-pub fn newest<'a>(stream: &'a ImageStream, tag: &str) -> Option<&'a TagEvent> {
-    stream.status.tags.iter().find(|each| each.tag == tag)?.items.first()
-}
-
 /// Adds `event` to the history of `tag`; every change takes away what stood in the way of the tag.
 ///
 /// An event that shares image or reference with the newest one is written over it, and the time of that one stays.
-/// Two events without an image share it.
-pub fn push(stream: &mut ImageStream, tag: &str, event: TagEvent) -> Pushed {
-    let history = history_of(&mut stream.status.tags, tag);
+/// Two events without an image share it. Where an event makes the history longer than `most`, the oldest ones go.
+pub fn push(tags: &mut Vec<NamedTagEventList>, tag: &str, event: TagEvent, most: MaxTagHistory) -> Pushed {
+    let history = history_of(tags, tag);
     let pushed = merge(&mut history.items, event);
     if pushed.is_change() {
         history.conditions.clear();
+        most.cut(&mut history.items);
     }
     pushed
 }
 
-/// Gives the newest event of `tag` to every spec tag that follows it, and returns the tags that changed, by name.
+/// Gives the newest event of `tag` to every wanted tag that follows it, and returns the tags that changed, by name.
 ///
 /// One level only: what follows the followers keeps what it has.
-pub fn push_to_followers(stream: &mut ImageStream, tag: &str) -> Vec<String> {
+pub fn push_to_followers(stream: &mut ImageStream, tag: &str, most: MaxTagHistory) -> Vec<String> {
     let Some(event) = newest(stream, tag).cloned() else {
         return Vec::new();
     };
-    let mut followers = followers(stream, tag);
-    followers.retain(|follower| push(stream, follower, event.clone()).is_change());
+    let mut followers = followers(stream).remove(tag).unwrap_or_default();
+    followers.retain(|follower| push(&mut stream.status.tags, follower, event.clone(), most).is_change());
     followers
 }
 
-/// Names of the spec tags that come from `tag` of the same stream.
-pub fn followers(stream: &ImageStream, tag: &str) -> Vec<String> {
-    let own = &stream.metadata;
-    let follows = |from: &ObjectReference| {
-        let name = match from.name.split_once(':') {
-            Some((name, rest)) if name == own.name => rest,
-            _ => &from.name,
-        };
-        from.kind == "ImageStreamTag" && (from.namespace.is_empty() || from.namespace == own.namespace) && name == tag
+/// Lets wanted tags follow the tags whose newest event is another one than in `old`, and follow those that followed.
+pub(super) fn follow(stream: &mut ImageStream, old: Option<&ImageStream>, most: MaxTagHistory) {
+    let followers = followers(stream);
+    if followers.is_empty() {
+        return;
+    }
+    let is_other = |tag: &&NamedTagEventList| {
+        let before = old.and_then(|old| newest(old, &tag.tag));
+        tag.items.first().is_some_and(|event| before != Some(event))
     };
-    let tags = stream.spec.tags.iter().filter(|each| each.from.as_ref().is_some_and(follows));
-    tags.map(|each| each.name.clone()).collect()
+    let mut open: VecDeque<String> = stream.status.tags.iter().filter(is_other).map(|tag| tag.tag.clone()).collect();
+    let mut seen: HashSet<String> = open.iter().cloned().collect();
+    while let Some(tag) = open.pop_front() {
+        let (Some(event), Some(followers)) = (newest(stream, &tag).cloned(), followers.get(&tag)) else {
+            continue;
+        };
+        for follower in followers {
+            let is_change = push(&mut stream.status.tags, follower, event.clone(), most).is_change();
+            if is_change && seen.insert(follower.clone()) {
+                open.push_back(follower.clone());
+            }
+        }
+    }
+}
+
+/// The names of the wanted tags that come from another tag of the same stream, by the name of that tag.
+fn followers(stream: &ImageStream) -> HashMap<String, Vec<String>> {
+    let mut followers: HashMap<String, Vec<String>> = HashMap::new();
+    for tag in &stream.spec.tags {
+        let Some(Ok(Source::Tag(key, source))) = tag.from.as_ref().map(|from| Source::read(from, stream)) else {
+            continue;
+        };
+        if key.is_of(stream) {
+            followers.entry(source.to_owned()).or_default().push(tag.name.clone());
+        }
+    }
+    followers
+}
+
+/// Puts an empty history for each of these tags at its place, so that many events can be added fast.
+pub(super) fn make_room<'a>(tags: &mut Vec<NamedTagEventList>, names: impl Iterator<Item = &'a str>) {
+    let missing: Vec<&str> = names.filter(|name| history_place(tags, name).is_err()).collect();
+    tags.extend(missing.into_iter().map(empty));
+    tags.sort_by(|a, b| a.tag.cmp(&b.tag));
+}
+
+fn empty(tag: &str) -> NamedTagEventList {
+    NamedTagEventList { tag: tag.into(), ..NamedTagEventList::default() }
 }
 
 /// The history of `tag`, made at its place in the order of names if there is none.
 fn history_of<'a>(tags: &'a mut Vec<NamedTagEventList>, tag: &str) -> &'a mut NamedTagEventList {
-    let at = match tags.iter().position(|each| each.tag.as_str() >= tag) {
-        Some(at) if tags[at].tag == tag => return &mut tags[at],
-        Some(at) => at,
-        None => tags.len(),
-    };
-    tags.insert(at, NamedTagEventList { tag: tag.into(), ..NamedTagEventList::default() });
+    let at = history_place(tags, tag).unwrap_or_else(|at| {
+        tags.insert(at, empty(tag));
+        at
+    });
     &mut tags[at]
+}
+
+impl MaxTagHistory {
+    /// Takes away the oldest events that are too many.
+    pub fn cut(self, items: &mut Vec<TagEvent>) {
+        items.truncate(self.0.map_or(usize::MAX, NonZeroUsize::get));
+    }
 }
 
 fn merge(items: &mut Vec<TagEvent>, event: TagEvent) -> Pushed {
@@ -107,9 +153,11 @@ fn merge(items: &mut Vec<TagEvent>, event: TagEvent) -> Pushed {
 mod tests {
     use super::*;
     use crate::{
-        api::{TagEventCondition, TagReference},
+        api::{ObjectReference, TagEventCondition, TagReference},
         meta::Time,
     };
+
+    const ALL: MaxTagHistory = MaxTagHistory(None);
 
     fn event(reference: &str, image: &str, generation: i64) -> TagEvent {
         TagEvent {
@@ -132,7 +180,7 @@ mod tests {
     /// What happens to a tag whose newest event is `r`, `i`, generation 1, and what its history is then.
     fn pushed(event_: TagEvent) -> (Pushed, Vec<(String, String, i64)>, usize) {
         let mut stream = stream(&[event("r", "i", 1)]);
-        let pushed = push(&mut stream, "t", event_);
+        let pushed = push(&mut stream.status.tags, "t", event_, ALL);
         let history = &stream.status.tags[0];
         let items = history.items.iter();
         let items = items.map(|each| (each.docker_image_reference.clone(), each.image.clone(), each.generation));
@@ -158,7 +206,7 @@ mod tests {
     #[test]
     fn the_time_of_an_overwritten_event_stays() {
         let mut stream = stream(&[event("r", "", 1)]);
-        push(&mut stream, "t", event("q", "", 2));
+        push(&mut stream.status.tags, "t", event("q", "", 2), ALL);
         assert_eq!(newest(&stream, "t").unwrap().created, Some(Time::from_unix_seconds(1)));
     }
 
@@ -170,13 +218,21 @@ mod tests {
     #[test]
     fn a_new_tag_is_put_in_the_order_of_names() {
         let mut stream = stream(&[]);
-        assert_eq!(push(&mut stream, "t", event("r", "i", 1)), Pushed::Added);
+        assert_eq!(push(&mut stream.status.tags, "t", event("r", "i", 1), ALL), Pushed::Added);
         for tag in ["u", "a", "tt"] {
-            assert_eq!(push(&mut stream, tag, event("r", "i", 1)), Pushed::Added);
+            assert_eq!(push(&mut stream.status.tags, tag, event("r", "i", 1), ALL), Pushed::Added);
         }
         let names: Vec<_> = stream.status.tags.iter().map(|each| each.tag.as_str()).collect();
         assert_eq!(names, ["a", "t", "tt", "u"]);
         assert!(stream.status.tags.iter().all(|each| each.conditions.is_empty()));
+    }
+
+    #[test]
+    fn a_history_that_grows_too_long_loses_its_oldest_events() {
+        let mut stream = stream(&[event("r", "i", 1), event("r", "h", 0)]);
+        let two = MaxTagHistory(NonZeroUsize::new(2));
+        assert_eq!(push(&mut stream.status.tags, "t", event("q", "j", 2), two), Pushed::Added);
+        assert_eq!(stream.status.tags[0].items, [event("q", "j", 2), event("r", "i", 1)]);
     }
 
     #[test]
@@ -197,10 +253,10 @@ mod tests {
         spec("d", "ImageStreamTag", "", "x:t");
         spec("e", "DockerImage", "", "t");
         spec("f", "ImageStreamTag", "", "a");
-        assert_eq!(push_to_followers(&mut stream, "t"), ["a", "b"]);
-        assert_eq!(push_to_followers(&mut stream, "t"), [""; 0]);
+        assert_eq!(push_to_followers(&mut stream, "t", ALL), ["a", "b"]);
+        assert_eq!(push_to_followers(&mut stream, "t", ALL), [""; 0]);
         assert_eq!(newest(&stream, "a"), Some(&event("r", "i", 1)));
         assert_eq!(newest(&stream, "f"), None);
-        assert_eq!(push_to_followers(&mut stream, "nosuch"), [""; 0]);
+        assert_eq!(push_to_followers(&mut stream, "nosuch", ALL), [""; 0]);
     }
 }

@@ -25,15 +25,20 @@ pub fn prepare_new(image: &mut Image) {
     drop_unstored(image);
 }
 
+/// Takes from the new form of an image what can never be changed: what is computed keeps its stored value.
+pub fn restrict(stored: &Image, image: &mut Image) {
+    image.docker_image_metadata.clone_from(&stored.docker_image_metadata);
+    image.docker_image_metadata_version.clone_from(&stored.docker_image_metadata_version);
+    image.docker_image_layers.clone_from(&stored.docker_image_layers);
+}
+
 /// Prepares the new form of the `stored` image.
 ///
 /// What is computed keeps its stored value. A manifest or configuration may be left out, or be put in if it is what the
 /// image's name stands for; other texts are silently replaced by the stored ones. Afterwards the metadata is filled as
 /// far as that is possible.
 pub fn prepare_changed(image: &mut Image, stored: &Image) {
-    image.docker_image_metadata.clone_from(&stored.docker_image_metadata);
-    image.docker_image_metadata_version.clone_from(&stored.docker_image_metadata_version);
-    image.docker_image_layers.clone_from(&stored.docker_image_layers);
+    restrict(stored, image);
     if !stored.docker_image_signatures.is_empty() {
         image.docker_image_signatures.clone_from(&stored.docker_image_signatures);
     }

@@ -5,16 +5,29 @@
 pub mod configuration;
 pub mod digest;
 pub mod history;
+mod images;
 pub mod intake;
 pub mod layers;
+pub mod layers_view;
 pub mod lookup;
 pub mod manifest;
+pub mod mapping;
 pub mod metadata;
 pub mod names;
 pub mod policy;
 pub mod reference;
+pub mod resolve;
+pub mod signatures;
 pub mod signed;
+pub mod source;
+pub mod spec;
 pub mod status;
+pub mod tag_edit;
+pub mod tag_view;
+pub mod tags;
 pub mod validate;
+
+#[cfg(test)]
+mod tests;
 
 pub use crate::meta::go_json::Error as BadJson;

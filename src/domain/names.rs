@@ -1,5 +1,8 @@
 //! The rules for names: image streams, and names made of two parts.
 
+use std::fmt;
+
+use super::tags;
 use crate::meta::path_segment_faults;
 
 /// Why a name is not allowed for an image stream; empty if it is. The form is checked only in path segments.
@@ -34,6 +37,73 @@ impl StreamImageName {
         let (stream, id) = two_parts(name, '@').ok_or(BadStreamImageName)?;
         Ok(Self { stream: stream.into(), id: id.into() })
     }
+}
+
+/// The name of a tag of a stream: `<stream>:<tag>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamTagName {
+    /// Name of the stream; any text.
+    pub stream: String,
+    /// Name of the tag; any text.
+    pub tag: String,
+}
+
+/// A name of a new tag that names no stream or no tag.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadNewTagName {
+    /// It has no colon.
+    #[error("{} must be of the form <stream_name>:<tag>", crate::meta::field::quote(.0))]
+    NoTag(String),
+    /// Nothing stands before the colon.
+    #[error("Name parameter required.")]
+    NoStream,
+}
+
+impl StreamTagName {
+    /// Splits the name of a tag that is there: it has exactly one `:` with something on both sides, and no `@`.
+    ///
+    /// `None` for other forms; [`StreamTagName::must_be`] says what clients are told.
+    pub fn parse(name: &str) -> Option<Self> {
+        let (stream, tag) = two_parts(name, ':').filter(|_| !name.contains('@'))?;
+        Some(Self { stream: stream.into(), tag: tag.into() })
+    }
+
+    /// Splits the name of a tag that is to be made, at the first `:`; nothing behind it is the tag `latest`.
+    ///
+    /// # Errors
+    /// Names without a colon, or with nothing before it.
+    pub fn parse_new(name: &str) -> Result<Self, BadNewTagName> {
+        match name.split_once(':') {
+            None => Err(BadNewTagName::NoTag(name.into())),
+            Some(("", _)) => Err(BadNewTagName::NoStream),
+            Some((stream, tag)) => Ok(Self { stream: stream.into(), tag: tag_or_default(tag).into() }),
+        }
+    }
+
+    /// What clients are told of a name of another form. `kinds` is the plural of the kind, such as `ImageTags`.
+    pub fn must_be(kinds: &str) -> String {
+        format!("{kinds} must be retrieved with <name>:<tag>")
+    }
+}
+
+impl fmt::Display for StreamTagName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.stream, self.tag)
+    }
+}
+
+/// The name of `tag` of `stream`.
+pub(super) fn joined(stream: &str, tag: &str) -> String {
+    format!("{stream}:{tag}")
+}
+
+/// The tag part of a name, as it is understood where the whole name may be anything.
+pub(super) fn tag_part(name: &str) -> &str {
+    tag_or_default(name.split_once(':').map_or("", |(_, tag)| tag))
+}
+
+fn tag_or_default(tag: &str) -> &str {
+    if tag.is_empty() { tags::DEFAULT } else { tag }
 }
 
 /// The two sides of the only `mark` in `name`, if neither is empty.
@@ -80,6 +150,28 @@ mod tests {
             let error = StreamImageName::parse(bad).unwrap_err();
             assert_eq!(error.to_string(), "ImageStreamImages must be retrieved with <name>@<id>", "{bad}");
         }
+    }
+
+    #[test]
+    fn the_name_of_a_tag_has_one_colon_between_two_parts() {
+        let name = StreamTagName::parse("s:t").unwrap();
+        assert_eq!((name.stream.as_str(), name.tag.as_str(), name.to_string().as_str()), ("s", "t", "s:t"));
+        for bad in ["", "s", "s:", ":t", "s:a:b", "s@x", "s:a@b", "a@s:t"] {
+            assert_eq!(StreamTagName::parse(bad), None, "{bad}");
+        }
+        assert_eq!(StreamTagName::must_be("ImageTags"), "ImageTags must be retrieved with <name>:<tag>");
+    }
+
+    #[test]
+    fn the_name_of_a_new_tag_is_split_at_the_first_colon() {
+        let split = |name: &str| StreamTagName::parse_new(name).map(|name| (name.stream, name.tag));
+        let parts = |stream: &str, tag: &str| Ok((stream.to_owned(), tag.to_owned()));
+        assert_eq!(split("s:a:b"), parts("s", "a:b"));
+        assert_eq!(split("s:x@y"), parts("s", "x@y"));
+        assert_eq!(split("s:"), parts("s", "latest"));
+        let told = |name: &str| split(name).unwrap_err().to_string();
+        assert_eq!(told("bad"), "\"bad\" must be of the form <stream_name>:<tag>");
+        assert_eq!(told(":a"), "Name parameter required.");
     }
 
     proptest! {

@@ -2,8 +2,12 @@
 //!
 //! The signatures themselves are not verified; nobody trusts them any more.
 
+use std::fmt;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 #[derive(Deserialize)]
 struct Signed {
@@ -33,8 +37,56 @@ pub fn payload(manifest: &str) -> Option<Vec<u8>> {
     Some(payload)
 }
 
+/// Whether `manifest` says what `payload` says, and has nothing but signatures beside it.
+///
+/// The payload ends where the signatures begin; what somebody wrote after them, or under a name that is read like another
+/// one, would else go for signed.
+pub fn is_signed_form(manifest: &str, payload: &[u8]) -> bool {
+    let fields = |text: &[u8]| -> Option<Vec<(String, Value)>> { Some(json::<Fields>(text)?.0) };
+    let (Some(mut all), Some(signed)) = (fields(manifest.as_bytes()), fields(payload)) else {
+        return false;
+    };
+    all.retain(|(name, _)| name != "signatures");
+    all == signed
+}
+
+/// The fields of an object, in their order and with those that come twice.
+struct Fields(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(Collect)
+    }
+}
+
 fn json<T: DeserializeOwned>(text: &[u8]) -> Option<T> {
     serde_json::from_slice(text).ok()
+}
+
+/// `text`, which ends in `}`, with a signature put in before its last two letters.
+#[cfg(test)]
+pub(super) fn sign(text: &str) -> String {
+    let (head, tail) = text.split_at(text.len() - 2);
+    let tail = URL_SAFE_NO_PAD.encode(tail);
+    let protected = format!(r#"{{"formatLength":{},"formatTail":"{tail}"}}"#, head.len());
+    let protected = URL_SAFE_NO_PAD.encode(protected);
+    format!(r#"{head},"signatures":[{{"protected":"{protected}"}}]}}"#)
 }
 
 #[cfg(test)]
@@ -42,15 +94,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    /// `text`, which ends in `}`, with a signature put in before its last two letters.
-    fn sign(text: &str) -> String {
-        let (head, tail) = text.split_at(text.len() - 2);
-        let tail = URL_SAFE_NO_PAD.encode(tail);
-        let protected = format!(r#"{{"formatLength":{},"formatTail":"{tail}"}}"#, head.len());
-        let protected = URL_SAFE_NO_PAD.encode(protected);
-        format!(r#"{head},"signatures":[{{"protected":"{protected}"}}]}}"#)
-    }
 
     #[test]
     fn the_signed_text_is_restored_to_the_byte() {

@@ -1,16 +1,21 @@
 //! Writing the status of a stream: what such a write may change, and what it must keep.
 
-use super::history;
+use std::collections::HashSet;
+
+use super::tags;
 use super::validate;
 use crate::api::{ImageStream, TagEvent};
 use crate::meta::field;
 
-/// Takes from `new` what a write of the status may not change, and numbers the events that it adds.
-///
-/// The wanted tags and the wanted repository stay as they are; the lookup policy, labels and annotations may change.
-pub fn prepare_update(old: &ImageStream, new: &mut ImageStream) {
+/// Takes from `new` what a write of the status may not change: the wanted tags and the wanted repository stay as they are; the
+/// lookup policy, labels and annotations may change.
+pub fn restrict(old: &ImageStream, new: &mut ImageStream) {
     new.spec.tags.clone_from(&old.spec.tags);
     new.spec.docker_image_repository.clone_from(&old.spec.docker_image_repository);
+}
+
+/// Numbers the events that `new` adds.
+pub fn prepare_update(old: &ImageStream, new: &mut ImageStream) {
     let generations: Vec<Option<i64>> =
         new.status.tags.iter().map(|tag| generation_of(old, &tag.tag, tag.items.first()?)).collect();
     for (tag, generation) in new.status.tags.iter_mut().zip(generations) {
@@ -27,8 +32,8 @@ fn generation_of(old: &ImageStream, tag: &str, event: &TagEvent) -> Option<i64> 
     if event.generation != 0 {
         return None;
     }
-    let wanted = old.spec.tags.iter().find(|each| each.name == tag).and_then(|each| each.generation);
-    match history::newest(old, tag) {
+    let wanted = tags::wanted(old, tag).and_then(|wanted| wanted.generation);
+    match tags::newest(old, tag) {
         Some(before) if is_change(before, event) => Some(wanted.unwrap_or(old.metadata.generation)),
         _ => Some(old.metadata.generation),
     }
@@ -42,12 +47,11 @@ fn is_change(before: &TagEvent, event: &TagEvent) -> bool {
 
 /// The faults of references that `new` brings into the status.
 pub fn faults(old: &ImageStream, new: &ImageStream) -> Vec<field::Error> {
-    let events = |stream: &ImageStream| stream.status.tags.iter().flat_map(|tag| tag.items.clone()).collect::<Vec<_>>();
-    let known: std::collections::HashSet<String> =
-        events(old).into_iter().map(|event| event.docker_image_reference).collect();
+    let events = old.status.tags.iter().flat_map(|tag| &tag.items);
+    let known: HashSet<&str> = events.map(|event| event.docker_image_reference.as_str()).collect();
     let tags =
         new.status.tags.iter().flat_map(|tag| tag.items.iter().enumerate().map(move |(at, event)| (tag, at, event)));
-    tags.filter(|(_, _, event)| !known.contains(&event.docker_image_reference))
+    tags.filter(|(_, _, event)| !known.contains(event.docker_image_reference.as_str()))
         .filter_map(|(tag, at, event)| {
             let path = format!("status.tags[{}].items[{at}].dockerImageReference", tag.tag);
             validate::reference_form(path, &event.docker_image_reference)

@@ -28,6 +28,10 @@ pub enum Fault {
     },
     /// The value is longer than this many bytes.
     TooLong(usize),
+    /// What the value names does not exist. Carries the value as it is shown.
+    NotFound(String),
+    /// Something that is told for the object as a whole.
+    Internal(String),
 }
 
 /// A fault and the field that has it.
@@ -65,6 +69,11 @@ impl Error {
         Self { field: field.into(), fault: Fault::Unsupported { value: quote(value), supported: supported.to_vec() } }
     }
 
+    /// What the text `value` names does not exist.
+    pub fn not_found(field: impl Into<String>, value: &str) -> Self {
+        Self { field: field.into(), fault: Fault::NotFound(quote(value)) }
+    }
+
     /// The same fault, with `prefix` before the field's path.
     pub fn under(mut self, prefix: &str) -> Self {
         self.field = format!("{prefix}.{}", self.field);
@@ -79,6 +88,8 @@ impl Error {
             Fault::Forbidden(_) => "FieldValueForbidden",
             Fault::Unsupported { .. } => "FieldValueNotSupported",
             Fault::TooLong(_) => "FieldValueTooLong",
+            Fault::NotFound(_) => "FieldValueNotFound",
+            Fault::Internal(_) => "InternalError",
         };
         Cause { reason: reason.into(), message: self.fault.to_string(), field: self.field.clone() }
     }
@@ -101,6 +112,8 @@ impl fmt::Display for Fault {
                 let supported: Vec<_> = supported.iter().map(|each| quote(each)).collect();
                 write!(f, "Unsupported value: {value}: supported values: {}", supported.join(", "))
             }
+            Self::NotFound(value) => write!(f, "Not found: {value}"),
+            Self::Internal(text) => write!(f, "Internal error: {text}"),
             Self::TooLong(most) => write!(f, "Too long: may not be more than {most} bytes"),
         }
     }
@@ -150,6 +163,11 @@ pub fn quote(text: &str) -> String {
     }
     quoted.push('"');
     quoted
+}
+
+/// Whether Go prints a character as it is.
+pub fn is_printable(letter: char) -> bool {
+    !is_unprintable(letter)
 }
 
 /// Characters beyond ASCII that Go does not print: controls, separators, private use, the byte order mark.

@@ -134,6 +134,12 @@ impl Status {
         Self::failure(405, "MethodNotAllowed", text).with_details(Details::default())
     }
 
+    /// 405: objects of this resource can be listed, but not watched.
+    pub fn not_watchable(resource: Resource<'_>) -> Self {
+        let text = format!("watch is not supported on resources of kind {}", field::quote(&resource.to_string()));
+        Self::failure(405, "MethodNotAllowed", text).about(resource, "")
+    }
+
     /// 409: an object of this name exists.
     pub fn already_exists(resource: Resource<'_>, name: &str) -> Self {
         Self::failure(409, "AlreadyExists", format!("{resource} {} already exists", field::quote(name)))

@@ -4,14 +4,16 @@ use std::collections::HashSet;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::API;
 use super::fresh::{Fresh, FreshCache, Weigh};
 use super::lists::{LISTS, parts_key};
 use super::record;
 use super::strategies::{ImageStrategy, StreamStrategy};
-use crate::api::{GROUP, Image, ImageStream};
+use crate::api::{Image, ImageStream};
+use crate::domain::history::MaxTagHistory;
 use crate::domain::lookup::StreamIndex;
 use crate::domain::policy::Registries;
-use crate::meta::{Resource, Status};
+use crate::meta::Status;
 use crate::rest::failure::status_of;
 use crate::rest::json;
 use crate::rest::stored::Stored;
@@ -33,8 +35,21 @@ pub struct Catalog {
     pub streams: Arc<Stored<ImageStream, StreamStrategy>>,
     /// Where images are pulled from and pushed to.
     pub registries: Registries,
+    /// How many events a tag keeps.
+    pub tag_history: MaxTagHistory,
     views: FreshCache<StreamView>,
     images_shown: FreshCache<Entry>,
+}
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Streams of a namespace; none for any number.
+    pub streams_per_namespace: Option<NonZeroU64>,
+    /// Bytes of one object as it is stored.
+    pub object_bytes: usize,
+    /// Events of a tag.
+    pub tag_history: MaxTagHistory,
 }
 
 /// What is needed of a stream to show its images, as of one revision of the stream.
@@ -57,18 +72,19 @@ struct Family {
 }
 
 impl Catalog {
-    /// What a store holds; at most so many streams a namespace, if that is limited.
-    pub fn new(store: &Arc<dyn Store>, registries: Registries, most_streams: Option<NonZeroU64>) -> Self {
-        let resource = |name| Resource { group: GROUP, name };
-        let strategy = StreamStrategy { registries: registries.clone() };
-        let streams = Stored::new(store.clone(), resource("imagestreams"), strategy);
+    /// What a store holds.
+    pub fn new(store: &Arc<dyn Store>, registries: Registries, limits: &Limits) -> Self {
+        let Limits { streams_per_namespace, object_bytes, tag_history } = *limits;
+        let strategy = StreamStrategy { registries: registries.clone(), tag_history };
+        let streams = Stored::new(store.clone(), API, "imagestreams", strategy).of_at_most(object_bytes);
         Self {
-            images: Arc::new(Stored::new(store.clone(), resource("images"), ImageStrategy)),
-            streams: Arc::new(match most_streams {
+            images: Arc::new(Stored::new(store.clone(), API, "images", ImageStrategy).of_at_most(object_bytes)),
+            streams: Arc::new(match streams_per_namespace {
                 Some(most) => streams.at_most(most),
                 None => streams,
             }),
             registries,
+            tag_history,
             views: FreshCache::new(STREAM_CACHE_BYTES),
             images_shown: FreshCache::new(IMAGE_CACHE_BYTES),
         }

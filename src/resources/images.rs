@@ -19,8 +19,10 @@ pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
         .columns(&COLUMNS)
         .create(images)
         .delete(images)
+        .delete_collection(images)
         .get(images)
         .list(images)
+        .update(images)
         .build()
 }
 

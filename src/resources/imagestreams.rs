@@ -22,8 +22,10 @@ pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
         .columns(&COLUMNS)
         .create(streams)
         .delete(streams)
+        .delete_collection(streams)
         .get(streams)
         .list(streams)
+        .update(streams)
         .build()
 }
 

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use super::{API, Catalog, imagestreams};
 use crate::api::ImageStream;
 use crate::domain::status;
-use crate::meta::Status;
+use crate::meta::{Status, Time, field};
 use crate::rest::cx::Cx;
+use crate::rest::edit::Edit;
 use crate::rest::endpoint::{Builder, Endpoint, Get, Scope, Update};
+use crate::rest::options::Options;
 use crate::rest::reply::{Sent, Written};
+use crate::rest::rules::{Others, Rules};
 use crate::rest::target::check_path_segment;
 
 /// The resource.
@@ -34,12 +37,43 @@ impl Get<ImageStream> for StreamStatus {
 }
 
 impl Update<ImageStream> for StreamStatus {
-    async fn update(&self, cx: &Cx, stream: ImageStream) -> Result<Written<ImageStream>, Status> {
-        let streams = &self.0.streams;
-        let written = streams.replace(cx, &stream, |old, new| {
+    async fn update(
+        &self,
+        cx: &Cx,
+        options: &Options,
+        edit: &Edit<ImageStream>,
+    ) -> Result<Written<ImageStream>, Status> {
+        self.0.streams.edit(cx, options, edit, &StatusRules).await
+    }
+}
+
+/// How the status of a stream is written.
+struct StatusRules;
+
+impl Rules<ImageStream> for StatusRules {
+    fn subresource(&self) -> &'static str {
+        "status"
+    }
+
+    fn restrict(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
+        if let Some(old) = old {
+            status::restrict(old, new);
+        }
+    }
+
+    fn prepare(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
+        if let Some(old) = old {
             status::prepare_update(old, new);
-            streams.refuse(new, &status::faults(old, new))
-        });
-        Ok(Written::Object(Box::new(written.await?)))
+        }
+    }
+
+    fn settle(
+        &self,
+        old: Option<&ImageStream>,
+        new: &mut ImageStream,
+        _: &Others<ImageStream>,
+        _: Time,
+    ) -> Vec<field::Error> {
+        old.map(|old| status::faults(old, new)).unwrap_or_default()
     }
 }

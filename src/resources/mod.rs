@@ -5,21 +5,28 @@
 use std::sync::Arc;
 
 use crate::api;
-use crate::cluster::Namespaces;
+use crate::cluster::{Namespaces, Secrets};
 use crate::rest::codec::GroupVersion;
+use crate::rest::permission::Permissions;
 use crate::rest::serve::Api;
 
 pub mod catalog;
 mod columns;
 pub mod fresh;
 mod images;
+mod imagesignatures;
 mod imagestreamimages;
 mod imagestreammappings;
 mod imagestreams;
+mod imagestreams_layers;
+mod imagestreams_secrets;
 mod imagestreams_status;
+mod imagestreamtags;
+mod imagetags;
 mod lists;
 mod record;
 mod strategies;
+mod tag;
 
 pub use catalog::Catalog;
 
@@ -42,14 +49,19 @@ pub const API: GroupVersion = GroupVersion {
     ],
 };
 
-/// Everything that is served, for objects in these namespaces.
-pub fn all(catalog: &Arc<Catalog>, namespaces: Namespaces) -> Api {
+/// Everything that is served, for objects in these namespaces and users with these permissions.
+pub fn all(catalog: &Arc<Catalog>, namespaces: Namespaces, secrets: Secrets, permissions: Permissions) -> Api {
     let endpoints = vec![
         images::endpoint(catalog),
+        imagesignatures::endpoint(catalog),
         imagestreamimages::endpoint(catalog),
         imagestreammappings::endpoint(catalog),
         imagestreams::endpoint(catalog),
+        imagestreams_layers::endpoint(catalog),
+        imagestreams_secrets::endpoint(secrets),
         imagestreams_status::endpoint(catalog),
+        imagestreamtags::endpoint(catalog),
+        imagetags::endpoint(catalog),
     ];
-    Api::new(endpoints, namespaces)
+    Api::new(endpoints, namespaces, permissions)
 }

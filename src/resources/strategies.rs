@@ -1,31 +1,50 @@
 //! What is special about the two stored kinds.
 
 use super::{lists, record};
-use crate::api::{Image, ImageStream, ImageStreamStatus};
+use crate::api::{GROUP, Image, ImageStream, VERSION};
+use crate::auth::ResourceAction;
+use crate::domain::history::MaxTagHistory;
 use crate::domain::policy::Registries;
+use crate::domain::resolve::{self, Resolution};
+use crate::domain::source::StreamKey;
+use crate::domain::spec::{self, Route};
 use crate::domain::{intake, names, validate};
-use crate::meta::{field, path_segment_faults};
+use crate::meta::{Time, field, path_segment_faults};
 use crate::rest::metadata;
-use crate::rest::stored::Strategy;
+use crate::rest::permission::Verdict;
+use crate::rest::rules::{Dependents, Need, Other, Others, Rules, Strategy};
 use crate::store::Change;
 
 /// What is special about stored images.
 pub struct ImageStrategy;
 
-impl Strategy<Image> for ImageStrategy {
-    fn prepare_create(&self, image: &mut Image) {
-        intake::prepare_new(image);
+impl Rules<Image> for ImageStrategy {
+    fn restrict(&self, old: Option<&Image>, new: &mut Image) {
+        if let Some(old) = old {
+            intake::restrict(old, new);
+        }
     }
 
+    fn prepare(&self, old: Option<&Image>, new: &mut Image) {
+        match old {
+            None => intake::prepare_new(new),
+            Some(old) => intake::prepare_changed(new, old),
+        }
+    }
+
+    fn settle(&self, _: Option<&Image>, new: &mut Image, _: &Others<Image>, _: Time) -> Vec<field::Error> {
+        validate::image(new, &metadata::faults)
+    }
+}
+
+impl Strategy<Image> for ImageStrategy {
     fn name_faults(&self, name: &str) -> Vec<&'static str> {
         path_segment_faults(name)
     }
 
-    fn validate(&self, image: &Image) -> Vec<field::Error> {
-        validate::image(image, &metadata::faults)
+    fn dependents(&self) -> Dependents {
+        Dependents::None
     }
-
-    fn present(&self, _: &mut Image) {}
 
     fn companions(&self, name: &str, old: Option<&Image>, new: Option<&Image>) -> Vec<Change> {
         let mut changes = lists::changes(old, new);
@@ -41,16 +60,112 @@ const STATUS_REPOSITORY: &str = "status.dockerImageRepository";
 pub struct StreamStrategy {
     /// Where images are pulled from and pushed to.
     pub registries: Registries,
+    /// How many events a tag keeps.
+    pub tag_history: MaxTagHistory,
+}
+
+impl Rules<ImageStream> for StreamStrategy {
+    fn ignored(&self) -> &'static [&'static str] {
+        &["status"]
+    }
+
+    fn restrict(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
+        new.status = old.map(|old| old.status.clone()).unwrap_or_default();
+    }
+
+    fn prepare(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
+        match old {
+            None => spec::prepare_create(new),
+            Some(old) => spec::prepare_update(old, new, Route::Stream),
+        }
+    }
+
+    fn needs(&self, old: Option<&ImageStream>, new: &ImageStream) -> Vec<Need> {
+        needs(old, new)
+    }
+
+    fn settle(
+        &self,
+        old: Option<&ImageStream>,
+        new: &mut ImageStream,
+        others: &Others<ImageStream>,
+        now: Time,
+    ) -> Vec<field::Error> {
+        self.resolve(old, new, others, Route::Stream, now)
+    }
+
+    fn present(&self, stream: &mut ImageStream) {
+        self.registries.decorate(stream);
+    }
+}
+
+impl StreamStrategy {
+    /// Resolves the tags of a stream and answers the faults of all of it.
+    pub(super) fn resolve(
+        &self,
+        old: Option<&ImageStream>,
+        new: &mut ImageStream,
+        others: &Others<ImageStream>,
+        route: Route,
+        now: Time,
+    ) -> Vec<field::Error> {
+        let others = known(others);
+        let resolution =
+            Resolution { old, others: &others, registries: &self.registries, most: self.tag_history, route, now };
+        let unresolved = resolution.run(new);
+        self.registries.decorate(new);
+        let mut faults: Vec<field::Error> = resolve::fault_of(new, &unresolved).into_iter().collect();
+        faults.extend(old.map_or_else(|| validate::stream(new), |old| validate::stream_update(old, new)));
+        faults
+    }
+}
+
+/// The other streams that tags come from. Into another namespace only those may look who may have its images.
+fn needs(old: Option<&ImageStream>, new: &ImageStream) -> Vec<Need> {
+    let permission = |key: &StreamKey| ResourceAction {
+        verb: "get".into(),
+        group: GROUP.into(),
+        version: VERSION.into(),
+        resource: "imagestreams".into(),
+        subresource: "layers".into(),
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+        ..ResourceAction::default()
+    };
+    let need = |key: StreamKey| Need {
+        permission: (key.namespace != new.metadata.namespace).then(|| Box::new(permission(&key))),
+        namespace: key.namespace,
+        name: key.name,
+    };
+    resolve::needed(old, new).into_iter().map(need).collect()
+}
+
+/// What was found of other streams, in the words of the resolution.
+fn known(others: &Others<ImageStream>) -> resolve::Others {
+    let mut known = resolve::Others::default();
+    for (need, other) in &others.0 {
+        let key = StreamKey { namespace: need.namespace.clone(), name: need.name.clone() };
+        known.insert(
+            key,
+            match other {
+                Other::Found(stream) => resolve::Other::Found(stream.clone()),
+                Other::Missing => resolve::Other::Missing,
+                Other::Hidden(verdict) => resolve::Other::Refused { reason: reason(verdict) },
+            },
+        );
+    }
+    known
+}
+
+fn reason(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Denied { reason } => reason.clone(),
+        Verdict::Unknown { .. } => "it could not be found out whether you may: try again later".into(),
+        Verdict::Allowed => String::new(),
+    }
 }
 
 impl Strategy<ImageStream> for StreamStrategy {
-    fn prepare_create(&self, stream: &mut ImageStream) {
-        stream.status = ImageStreamStatus::default();
-        stream.metadata.generation = 1;
-        stream.spec.tags.iter_mut().for_each(|tag| tag.generation = Some(1));
-        self.registries.decorate(stream);
-    }
-
     fn selectable_fields(&self) -> &'static [&'static str] {
         &[SPEC_REPOSITORY, STATUS_REPOSITORY]
     }
@@ -65,14 +180,6 @@ impl Strategy<ImageStream> for StreamStrategy {
     fn name_faults(&self, name: &str) -> Vec<&'static str> {
         names::stream_name_faults(name)
     }
-
-    fn validate(&self, stream: &ImageStream) -> Vec<field::Error> {
-        validate::stream(stream)
-    }
-
-    fn present(&self, stream: &mut ImageStream) {
-        self.registries.decorate(stream);
-    }
 }
 
 #[cfg(test)]
@@ -82,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_stream_is_stored_and_read_back() {
-        let strategy = StreamStrategy { registries: Registries::default() };
+        let strategy = StreamStrategy { registries: Registries::default(), tag_history: MaxTagHistory::default() };
         let mut stream = ImageStream::default();
         for (tag, items) in [("empty", vec![]), ("full", vec![TagEvent { image: "i".into(), ..TagEvent::default() }])] {
             stream.status.tags.push(NamedTagEventList { tag: tag.into(), items, conditions: vec![] });

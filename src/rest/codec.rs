@@ -4,7 +4,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::cx::Cx;
-use crate::meta::{Kind, Status, go_json};
+use super::schema::Schema;
+use super::strict::{self, FieldValidation};
+use crate::meta::{Kind, ManagedFieldsEntry, Status, go_json};
 
 /// The largest body of a request, in bytes.
 pub const MAX_BODY_BYTES: usize = 3 << 20;
@@ -23,22 +25,50 @@ pub struct GroupVersion {
 }
 
 impl GroupVersion {
+    /// The sentence about a kind that a version of the group does not have.
+    pub(super) fn unknown_kind(&self, kind: &str, version: &str) -> String {
+        format!("no kind {kind:?} is registered for version {version:?} in scheme {:?}", self.group)
+    }
+
     /// Whether the version has a kind of this name, be it a list.
     fn knows(&self, kind: &str) -> bool {
         self.kinds.iter().any(|known| kind == *known || kind.strip_suffix("List") == Some(known))
     }
 }
 
+/// An object from a request's body.
+#[derive(Clone, Debug)]
+pub struct Decoded<T> {
+    /// The object.
+    pub object: T,
+    /// Faults of the body that are no errors.
+    pub warnings: Vec<String>,
+}
+
 /// The object in a request's body.
 ///
 /// # Errors
 /// 415 for a media type that is not read, 400 for everything else that is wrong with the body.
-pub fn decode<T: Kind>(cx: &Cx, api: GroupVersion) -> Result<T, Status> {
+pub fn decode<T: Kind>(
+    cx: &Cx,
+    api: GroupVersion,
+    schema: &Schema,
+    validation: FieldValidation,
+) -> Result<Decoded<T>, Status> {
     let value = read(cx, T::KIND)?;
     check_type(&value, api, T::KIND, &cx.body)?;
-    let mut object: T = from_value(value).map_err(|why| cannot_be_handled(T::KIND, api.version, T::KIND, &why))?;
-    object.default_fields();
-    Ok(object)
+    let warnings = match validation {
+        FieldValidation::Ignore => Vec::new(),
+        FieldValidation::Warn | FieldValidation::Strict => {
+            strict::faults(cx.content_type.as_deref().unwrap_or_default(), &cx.body, schema)
+        }
+    };
+    let refuse = |why: &str| cannot_be_handled(T::KIND, api.version, T::KIND, why);
+    let object = object_from(value).map_err(|why| refuse(&why))?;
+    if validation == FieldValidation::Strict && !warnings.is_empty() {
+        return Err(refuse(&strict::told(&warnings)));
+    }
+    Ok(Decoded { object, warnings })
 }
 
 /// Refuses an object that says it is of another kind or version; one that does not say is what the path says.
@@ -54,8 +84,7 @@ fn check_type(value: &Value, api: GroupVersion, wanted: &str, body: &[u8]) -> Re
     let version = if version.is_empty() { api.version } else { version };
     if is_other_version || (is_here && !kind.is_empty() && !api.knows(kind)) {
         let shown = if full_version.is_empty() { api.name } else { full_version };
-        let why = format!("no kind {kind:?} is registered for version {shown:?} in scheme {:?}", api.group);
-        return Err(cannot_be_handled(kind, version, wanted, &why));
+        return Err(cannot_be_handled(kind, version, wanted, &api.unknown_kind(kind, shown)));
     }
     if !kind.is_empty() && kind != wanted {
         let why = format!("converting ({version}.{kind}) to (image.{wanted}): unknown conversion");
@@ -70,6 +99,21 @@ fn check_type(value: &Value, api: GroupVersion, wanted: &str, body: &[u8]) -> Re
     Err(Status::bad_request(text))
 }
 
+/// A value as an object, with the defaults of the API. Where it says that managedFields are to be none, which is more than not to
+/// say anything of them, the object has one empty entry.
+///
+/// # Errors
+/// A sentence that says which part is of a wrong type.
+pub fn object_from<T: Kind>(value: Value) -> Result<T, String> {
+    let ends_tracking = value.pointer("/metadata/managedFields").and_then(Value::as_array).is_some_and(Vec::is_empty);
+    let mut object: T = from_value(value)?;
+    object.default_fields();
+    if ends_tracking {
+        object.metadata_mut().managed_fields = vec![ManagedFieldsEntry::default()];
+    }
+    Ok(object)
+}
+
 /// A value as a type of the API, to which a `null` means the same as a key that is not there.
 ///
 /// # Errors
@@ -79,22 +123,48 @@ pub fn from_value<T: DeserializeOwned>(mut value: Value) -> Result<T, String> {
     serde_json::from_value(value).map_err(|why| why.to_string())
 }
 
+/// An object as a value, with `kind` and `apiVersion`.
+pub fn to_value<T: Kind>(object: &T, api: GroupVersion) -> Value {
+    let fields = serde_json::to_value(object).expect("objects have text keys and no failing serializers");
+    let mut value = serde_json::Map::new();
+    value.insert("kind".into(), T::KIND.into());
+    value.insert("apiVersion".into(), api.name.into());
+    if let Value::Object(fields) = fields {
+        value.extend(fields);
+    }
+    Value::Object(value)
+}
+
 /// The value in a request's body, whatever its type; `kind` is what the error names.
 ///
 /// # Errors
 /// As for [`decode`].
 pub fn read(cx: &Cx, kind: &str) -> Result<Value, Status> {
+    parse(cx)?.map_err(|why| unrecognized(kind, &why, &cx.body))
+}
+
+/// The options in a request's body.
+///
+/// # Errors
+/// 415 for a media type that is not read, 400 for a body that cannot be read.
+pub fn read_options(cx: &Cx) -> Result<Value, Status> {
+    parse(cx)?.map_err(Status::bad_request)
+}
+
+/// The value in a request's body, or why not even kind and version can be told.
+fn parse(cx: &Cx) -> Result<Result<Value, String>, Status> {
     let media = cx.content_type.as_deref().unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match media.as_str() {
-        "" | "application/json" => from_json(&cx.body).map_err(|why| no_type(kind, "json", &why, &cx.body)),
-        "application/yaml" => from_yaml(&cx.body).map_err(|why| no_type(kind, "yaml", &why, &cx.body)),
+    let (format, parsed) = match media.as_str() {
+        "" | "application/json" => ("json", from_json(&cx.body)),
+        "application/yaml" => ("yaml", from_yaml(&cx.body)),
         _ => {
             let text = "the body of the request was in an unknown format - accepted media types include: \
                         application/json, application/yaml, application/vnd.kubernetes.protobuf";
-            Err(Status::failure(415, "UnsupportedMediaType", text))
+            return Err(Status::failure(415, "UnsupportedMediaType", text));
         }
-    }
+    };
+    Ok(parsed.map_err(|why| format!("couldn't get version/kind; {format} parse error: {why}")))
 }
 
 fn from_json(body: &[u8]) -> Result<Value, String> {
@@ -162,11 +232,6 @@ pub(super) fn name_of(value: &Value) -> &'static str {
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     }
-}
-
-/// The error for a body of which not even kind and version can be told.
-fn no_type(kind: &str, format: &str, why: &str, body: &[u8]) -> Status {
-    unrecognized(kind, &format!("couldn't get version/kind; {format} parse error: {why}"), body)
 }
 
 fn unrecognized(kind: &str, why: &str, body: &[u8]) -> Status {

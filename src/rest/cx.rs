@@ -5,11 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::negotiate::Representation;
+use super::permission::Permissions;
 use super::query::Query;
 use super::target::Target;
 use crate::auth::User;
 use crate::cluster::Namespaces;
-use crate::meta::{Resource, Status, Time, field};
+use crate::meta::Time;
 
 /// A request after authentication, routing and negotiation. Credentials are not in it.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct Cx {
     pub query: Query,
     /// The media type of the body, as the client wrote it.
     pub content_type: Option<String>,
+    /// The program that asks, in its own words; empty where the request changes nothing.
+    pub agent: String,
     /// The body; empty for methods that have none.
     pub body: Bytes,
     /// How the answer is written.
@@ -30,6 +33,8 @@ pub struct Cx {
     pub now: Time,
     /// Which namespaces there are.
     pub namespaces: Namespaces,
+    /// What else the user may do.
+    pub permissions: Permissions,
 }
 
 impl Cx {
@@ -42,28 +47,4 @@ impl Cx {
     pub fn namespace(&self) -> &str {
         self.target.namespace.as_deref().unwrap_or_default()
     }
-
-    /// Whether the request only asks what would happen. `options` is the kind of the options, for the error.
-    ///
-    /// # Errors
-    /// 422 for a value of `dryRun` that is not `All`.
-    pub fn is_dry_run(&self, options: &'static str) -> Result<bool, Status> {
-        let values: Vec<&str> = self.query.all("dryRun").collect();
-        check_dry_run(&values, options)?;
-        Ok(!values.is_empty())
-    }
-}
-
-/// Refuses values of `dryRun` other than `All`. `options` is the kind of the options, for the error.
-///
-/// # Errors
-/// 422 that names the value.
-pub fn check_dry_run(values: &[&str], options: &'static str) -> Result<(), Status> {
-    if values.iter().all(|value| *value == "All") {
-        return Ok(());
-    }
-    let shown: Vec<String> = values.iter().map(|value| field::quote(value)).collect();
-    let fault = field::Fault::Unsupported { value: format!("[{}]", shown.join(",")), supported: vec!["All"] };
-    let kind = Resource { group: "meta.k8s.io", name: options };
-    Err(Status::invalid(kind, "", &[field::Error { field: "dryRun".into(), fault }]))
 }

@@ -10,10 +10,14 @@ use futures_util::future::BoxFuture;
 use http::Method;
 
 use super::admission;
-use super::codec::{self, GroupVersion};
+use super::codec::{self, Decoded, GroupVersion};
 use super::cx::Cx;
+use super::edit::Edit;
 use super::negotiate::Forms;
+use super::options::{Options, Purpose};
+use super::patch::Patch;
 use super::reply::{Listed, Reply, Sent, Written};
+use super::schema::Schema;
 use super::table::Columns;
 use crate::meta::{Kind, Resource, Status};
 
@@ -32,19 +36,30 @@ pub trait List<T>: Send + Sync + 'static {
 /// Makes an object.
 pub trait Create<T>: Send + Sync + 'static {
     /// Makes the object and says what became of it.
-    fn create(&self, cx: &Cx, object: T) -> impl Future<Output = Result<Written<T>, Status>> + Send;
+    fn create(&self, cx: &Cx, options: &Options, object: T) -> impl Future<Output = Result<Written<T>, Status>> + Send;
 }
 
-/// Replaces an object, which the path names.
+/// Changes an object, which the path names: replaces it, patches it, or applies to it.
 pub trait Update<T>: Send + Sync + 'static {
-    /// Puts the object in the place of the present one.
-    fn update(&self, cx: &Cx, object: T) -> impl Future<Output = Result<Written<T>, Status>> + Send;
+    /// Puts what is wanted in the place of what is there.
+    fn update(
+        &self,
+        cx: &Cx,
+        options: &Options,
+        edit: &Edit<T>,
+    ) -> impl Future<Output = Result<Written<T>, Status>> + Send;
 }
 
 /// Deletes an object, which the path names.
 pub trait Delete<T>: Send + Sync + 'static {
     /// Deletes the object.
     fn delete(&self, cx: &Cx) -> impl Future<Output = Result<Written<T>, Status>> + Send;
+}
+
+/// Deletes the objects of a namespace, or those of the cluster.
+pub trait DeleteCollection<T>: Send + Sync + 'static {
+    /// Deletes the objects that are selected and answers them as they were.
+    fn delete_collection(&self, cx: &Cx) -> impl Future<Output = Result<Listed<T>, Status>> + Send;
 }
 
 type Handler = Arc<dyn Fn(Arc<Cx>) -> BoxFuture<'static, Result<Reply, Status>> + Send + Sync>;
@@ -88,10 +103,14 @@ pub enum Verb {
     Create,
     /// Delete an object.
     Delete,
+    /// Delete many objects.
+    DeleteCollection,
     /// Read an object.
     Get,
     /// Read many objects.
     List,
+    /// Change parts of an object.
+    Patch,
     /// Replace an object.
     Update,
 }
@@ -102,21 +121,24 @@ impl Verb {
         match self {
             Self::Create => "create",
             Self::Delete => "delete",
+            Self::DeleteCollection => "deletecollection",
             Self::Get => "get",
             Self::List => "list",
+            Self::Patch => "patch",
             Self::Update => "update",
         }
     }
 
     pub(super) fn is_on_collection(self) -> bool {
-        matches!(self, Self::Create | Self::List)
+        matches!(self, Self::Create | Self::DeleteCollection | Self::List)
     }
 
     pub(super) fn method(self) -> Method {
         match self {
             Self::Create => Method::POST,
-            Self::Delete => Method::DELETE,
+            Self::Delete | Self::DeleteCollection => Method::DELETE,
             Self::Get | Self::List => Method::GET,
+            Self::Patch => Method::PATCH,
             Self::Update => Method::PUT,
         }
     }
@@ -174,6 +196,7 @@ pub enum RouteOf {
 pub struct Builder<T: 'static> {
     endpoint: Endpoint,
     api: GroupVersion,
+    schema: Arc<Schema>,
     columns: Option<&'static Columns<T>>,
 }
 
@@ -192,7 +215,7 @@ impl<T: Kind> Builder<T> {
             forms: Forms::ObjectOnly,
             verbs: Vec::new(),
         };
-        Self { endpoint, api, columns: None }
+        Self { endpoint, api, schema: Arc::new(Schema::of::<T>()), columns: None }
     }
 
     /// The name of one object, and short names.
@@ -220,7 +243,13 @@ impl<T: Kind> Builder<T> {
         self
     }
 
-    /// The objects can be shown as a table.
+    /// Of the objects their metadata can be shown alone.
+    pub fn metadata(mut self) -> Self {
+        self.endpoint.forms = Forms::Metadata;
+        self
+    }
+
+    /// The objects can be shown as a table, and of each its metadata alone.
     pub fn columns(mut self, columns: &'static Columns<T>) -> Self {
         self.columns = Some(columns);
         self.endpoint.forms = Forms::Tabular;
@@ -247,26 +276,42 @@ impl<T: Kind> Builder<T> {
 
     /// Objects can be made.
     pub fn create<H: Create<T>>(self, handler: &Arc<H>) -> Self {
-        let (handler, api, columns) = (handler.clone(), self.api, self.columns);
+        let (handler, api, columns, schema) = (handler.clone(), self.api, self.columns, self.schema.clone());
         let resource = Resource { group: api.group, name: self.endpoint.resource };
         self.verb(Verb::Create, move |cx| {
-            let handler = handler.clone();
+            let (handler, schema) = (handler.clone(), schema.clone());
             Box::pin(async move {
-                let object: T = codec::decode(&cx, api)?;
+                let options = Options::read(&cx, Purpose::Create)?;
+                let Decoded { object, warnings } = codec::decode::<T>(&cx, api, &schema, options.validation)?;
                 admission::may_create(&cx, resource, object.metadata()).await?;
-                Reply::written(&cx, api, 201, handler.create(&cx, object).await?, columns)
+                let written = handler.create(&cx, &options, object).await?;
+                Reply::written(&cx, api, written.warning(warnings), columns)
             })
         })
     }
 
-    /// An object can be replaced.
+    /// An object can be replaced, patched, and applied to.
     pub fn update<H: Update<T>>(self, handler: &Arc<H>) -> Self {
-        let (handler, api, columns) = (handler.clone(), self.api, self.columns);
-        self.verb(Verb::Update, move |cx| {
-            let handler = handler.clone();
+        let (api, columns, schema) = (self.api, self.columns, self.schema.clone());
+        let (put, patch) = (handler.clone(), handler.clone());
+        let schema_of_put = schema.clone();
+        let with_put = self.verb(Verb::Update, move |cx| {
+            let (handler, schema) = (put.clone(), schema_of_put.clone());
             Box::pin(async move {
-                let object = codec::decode(&cx, api)?;
-                Reply::written(&cx, api, 200, handler.update(&cx, object).await?, columns)
+                let options = Options::read(&cx, Purpose::Update)?;
+                let object = codec::decode(&cx, api, &schema, options.validation)?;
+                let edit = Edit::whole(object, &options, &schema, api);
+                Reply::written(&cx, api, handler.update(&cx, &options, &edit).await?, columns)
+            })
+        });
+        with_put.verb(Verb::Patch, move |cx| {
+            let (handler, schema) = (patch.clone(), schema.clone());
+            Box::pin(async move {
+                let content_type = cx.content_type.as_deref().unwrap_or_default();
+                let options = Options::read(&cx, Purpose::of_patch(content_type))?;
+                let patch = Patch::read(content_type, &cx.body)?;
+                let edit = Edit::patch(patch, &options, &schema, api);
+                Reply::written(&cx, api, handler.update(&cx, &options, &edit).await?, columns)
             })
         })
     }
@@ -276,7 +321,16 @@ impl<T: Kind> Builder<T> {
         let (handler, api, columns) = (handler.clone(), self.api, self.columns);
         self.verb(Verb::Delete, move |cx| {
             let handler = handler.clone();
-            Box::pin(async move { Reply::written(&cx, api, 200, handler.delete(&cx).await?, columns) })
+            Box::pin(async move { Reply::written(&cx, api, handler.delete(&cx).await?, columns) })
+        })
+    }
+
+    /// Objects can be deleted many at a time.
+    pub fn delete_collection<H: DeleteCollection<T>>(self, handler: &Arc<H>) -> Self {
+        let (handler, api, columns) = (handler.clone(), self.api, self.columns);
+        self.verb(Verb::DeleteCollection, move |cx| {
+            let handler = handler.clone();
+            Box::pin(async move { Reply::list(&cx, api, &handler.delete_collection(&cx).await?, columns) })
         })
     }
 

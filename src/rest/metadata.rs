@@ -1,5 +1,7 @@
 //! Rules for the metadata of any object, and what the server sets when an object is made.
 
+use std::collections::BTreeSet;
+
 use super::cx::Cx;
 use crate::meta::{
     ObjectMeta, OwnerReference, Status, field, label_value_faults, path_segment_faults, qualified_name_faults,
@@ -38,13 +40,35 @@ pub fn prepare_create(cx: &Cx, meta: &mut ObjectMeta) -> Result<(), Status> {
 /// Gives the new form of an object what only the server may set.
 pub fn prepare_update(old: &ObjectMeta, new: &mut ObjectMeta) {
     new.namespace.clone_from(&old.namespace);
-    new.uid.clone_from(&old.uid);
+    if new.uid.is_empty() {
+        new.uid.clone_from(&old.uid);
+    }
     new.resource_version.clone_from(&old.resource_version);
     new.generation = old.generation;
     new.creation_timestamp = old.creation_timestamp;
     new.deletion_timestamp = old.deletion_timestamp;
     new.deletion_grace_period_seconds = old.deletion_grace_period_seconds;
     new.self_link.clear();
+}
+
+/// Refuses an object that is not the one that the path names.
+///
+/// # Errors
+/// 400 that says which names differ.
+pub fn check_names(cx: &Cx, meta: &ObjectMeta) -> Result<(), Status> {
+    let text = match (meta.name.as_str(), cx.name()) {
+        ("", wanted) => {
+            format!("the name of the object ({wanted} based on URL) was undeterminable: name must be provided")
+        }
+        (name, wanted) if name != wanted => {
+            format!("the name of the object ({name}) does not match the name on the URL ({wanted})")
+        }
+        _ if !meta.namespace.is_empty() && meta.namespace != cx.namespace() => {
+            "the namespace of the provided object does not match the namespace sent on the request".into()
+        }
+        _ => return Ok(()),
+    };
+    Err(Status::bad_request(text))
 }
 
 fn generate_name(base: &str) -> String {
@@ -85,15 +109,48 @@ pub fn faults_by(meta: &ObjectMeta, name_faults: impl Fn(&str) -> Vec<&'static s
         }
     }
     faults.extend(annotation_faults(meta));
-    for (key, value) in &meta.labels {
-        let key_faults = qualified_name_faults(key).into_iter().map(|rule| invalid("metadata.labels", key, rule));
-        faults.extend(
-            key_faults.chain(label_value_faults(value).into_iter().map(|rule| invalid("metadata.labels", value, rule))),
-        );
-    }
+    faults.extend(label_faults(meta));
     faults.extend(meta.owner_references.iter().flat_map(owner_faults));
     faults.extend(finalizer_faults(&meta.finalizers));
     faults
+}
+
+/// The faults of putting metadata in the place of `old`, after [`prepare_update`].
+pub fn update_faults(old: &ObjectMeta, new: &ObjectMeta) -> Vec<field::Error> {
+    let mut faults = Vec::new();
+    if old.deletion_timestamp.is_some() {
+        faults.extend(new_finalizer_fault(&old.finalizers, &new.finalizers));
+    }
+    if new.uid != old.uid {
+        faults.push(field::Error::invalid("metadata.uid", &new.uid, "field is immutable"));
+    }
+    faults.extend(label_faults(new));
+    faults.extend(annotation_faults(new));
+    faults.extend(new.owner_references.iter().flat_map(owner_faults));
+    faults
+}
+
+/// Who is to clean up is settled once an object is being deleted.
+fn new_finalizer_fault(old: &[String], new: &[String]) -> Option<field::Error> {
+    let added: BTreeSet<&String> = new.iter().filter(|each| !old.contains(each)).collect();
+    if added.is_empty() {
+        return None;
+    }
+    let added: Vec<String> = added.into_iter().map(|each| field::quote(each)).collect();
+    let why = format!(
+        "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+        added.join(", ")
+    );
+    Some(field::Error::forbidden("metadata.finalizers", why))
+}
+
+fn label_faults(meta: &ObjectMeta) -> Vec<field::Error> {
+    const PATH: &str = "metadata.labels";
+    let faults = meta.labels.iter().flat_map(|(key, value)| {
+        let of_key = qualified_name_faults(key).into_iter().map(|rule| invalid(PATH, key, rule));
+        of_key.chain(label_value_faults(value).into_iter().map(|rule| invalid(PATH, value, rule)))
+    });
+    faults.collect()
 }
 
 fn invalid(path: &str, value: &str, rule: String) -> field::Error {

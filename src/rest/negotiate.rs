@@ -59,6 +59,8 @@ pub struct Representation {
 pub enum Forms {
     /// Nothing else: errors, discovery and kinds that have neither table nor metadata.
     ObjectOnly,
+    /// Metadata only.
+    Metadata,
     /// Metadata only and a table.
     Tabular,
 }
@@ -150,7 +152,7 @@ impl<'a> Wanted<'a> {
         let form = match clause.parameter("as") {
             None | Some("") => Form::Object,
             Some(_) if forms == Forms::ObjectOnly || meta_version.is_none() => return None,
-            Some("Table") => Form::Table,
+            Some("Table") if forms == Forms::Tabular => Form::Table,
             Some("PartialObjectMetadata") => Form::Partial,
             Some("PartialObjectMetadataList") => Form::PartialList,
             Some(_) => return None,
@@ -203,6 +205,19 @@ mod tests {
         headers.insert(header::ACCEPT, HeaderValue::from_str(accept).unwrap());
         headers.insert(header::USER_AGENT, HeaderValue::from_str(agent).unwrap());
         Wanted::new(&headers, &Query::parse(Some(query))).agree(Forms::Tabular).map_err(|status| status.message)
+    }
+
+    #[test]
+    fn a_kind_without_a_table_can_be_shown_as_metadata() {
+        let agree = |r#as: &str, forms| {
+            let accept = format!("application/json;as={as};g=meta.k8s.io;v=v1", r#as = r#as);
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_str(&accept).unwrap());
+            Wanted::new(&headers, &Query::parse(None)).agree(forms).ok().map(|representation| representation.form)
+        };
+        assert_eq!(agree("PartialObjectMetadata", Forms::Metadata), Some(Form::Partial));
+        assert_eq!(agree("Table", Forms::Metadata), None);
+        assert_eq!(agree("PartialObjectMetadata", Forms::ObjectOnly), None);
     }
 
     fn media(accept: &str) -> Media {

@@ -85,8 +85,10 @@ fn action(verb: Verb) -> &'static str {
     match verb {
         Verb::Create => "post",
         Verb::Delete => "delete",
+        Verb::DeleteCollection => "deletecollection",
         Verb::Get => "get",
         Verb::List => "list",
+        Verb::Patch => "patch",
         Verb::Update => "put",
     }
 }

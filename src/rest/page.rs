@@ -107,11 +107,25 @@ fn read_version(text: &str) -> Result<Option<Revision>, Status> {
     if text.is_empty() {
         return Ok(None);
     }
-    text.parse().map(|number| Some(Revision(number))).map_err(|_| {
+    let refuse = |why| Status::bad_request(format!("invalid resource version: {why}"));
+    parse_version(text).map(Some).map_err(refuse)
+}
+
+/// Refuses a read of one object at a version that is none. Which version it is does not matter: every read is as fresh as the store.
+///
+/// # Errors
+/// That 400.
+pub fn check_version(query: &Query) -> Result<(), Status> {
+    match query.get("resourceVersion") {
+        None | Some("") => Ok(()),
+        Some(text) => parse_version(text).map(drop).map_err(Status::bad_request),
+    }
+}
+
+fn parse_version(text: &str) -> Result<Revision, String> {
+    text.parse().map(Revision).map_err(|_| {
         let shown = field::quote(text);
-        let why =
-            format!("resourceVersion: Invalid value: {shown}: strconv.ParseUint: parsing {shown}: invalid syntax");
-        Status::bad_request(format!("invalid resource version: {why}"))
+        format!("resourceVersion: Invalid value: {shown}: strconv.ParseUint: parsing {shown}: invalid syntax")
     })
 }
 

@@ -32,6 +32,8 @@ pub struct Reply {
     pub hidden: Option<String>,
     /// The status that it tells, if that is what it is, for the audit log.
     pub told: Option<Box<Status>>,
+    /// What the client should hear besides.
+    pub warnings: Vec<String>,
 }
 
 /// How a body is compressed.
@@ -54,11 +56,49 @@ pub enum Sent<T> {
 
 /// What a write answers.
 #[derive(Clone, Debug)]
-pub enum Written<T> {
+pub struct Written<T> {
+    answer: Answer<T>,
+    warnings: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+enum Answer<T> {
     /// The object as it is now.
-    Object(Box<T>),
+    Object(u16, Box<T>),
     /// Only that it is done.
     Status(Box<Status>),
+}
+
+impl<T> Written<T> {
+    /// The object that was made.
+    pub fn made(object: T) -> Self {
+        Self::answer(Answer::Object(201, Box::new(object)))
+    }
+
+    /// The object as it is now.
+    pub fn object(object: T) -> Self {
+        Self::answer(Answer::Object(200, Box::new(object)))
+    }
+
+    /// The object, which will be what was asked for, but is not yet.
+    pub fn accepted(object: T) -> Self {
+        Self::answer(Answer::Object(202, Box::new(object)))
+    }
+
+    /// Only that it is done.
+    pub fn status(status: Status) -> Self {
+        Self::answer(Answer::Status(Box::new(status)))
+    }
+
+    /// The same, with more that the client should hear.
+    pub fn warning(mut self, warnings: Vec<String>) -> Self {
+        self.warnings.extend(warnings);
+        self
+    }
+
+    fn answer(answer: Answer<T>) -> Self {
+        Self { answer, warnings: Vec::new() }
+    }
 }
 
 /// A list on its way out.
@@ -81,6 +121,7 @@ impl Reply {
             retry_after: 0,
             hidden: None,
             told: None,
+            warnings: Vec::new(),
         }
     }
 
@@ -201,21 +242,22 @@ impl Reply {
         Self::write(200, cx.representation.media, compact)
     }
 
-    /// What a write came to. Objects are answered with `code`, a status with its own code, or 200 where it has none.
+    /// What a write came to. A status is answered with its own code, or 200 where it has none.
     ///
     /// # Errors
     /// As for [`Reply::object`].
     pub fn written<T: Kind>(
         cx: &Cx,
         api: GroupVersion,
-        code: u16,
         written: Written<T>,
         columns: Option<&Columns<T>>,
     ) -> Result<Self, Status> {
-        match written {
-            Written::Object(object) => Self::object(cx, api, code, Sent::Object(object), columns),
-            Written::Status(status) => Ok(Self::status(&status, cx.representation.media)),
-        }
+        let mut reply = match written.answer {
+            Answer::Object(code, object) => Self::object(cx, api, code, Sent::Object(object), columns)?,
+            Answer::Status(status) => Self::status(&status, cx.representation.media),
+        };
+        reply.warnings = written.warnings;
+        Ok(reply)
     }
 }
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderName, Method, header};
 
 use super::cx::Cx;
 use super::endpoint::{Endpoint, RouteOf};
 use super::negotiate::Wanted;
+use super::permission::Permissions;
 use super::query::Query;
 use super::reply::Reply;
 use super::target::Target;
@@ -37,12 +38,14 @@ pub struct Request<'a> {
 pub struct Api {
     endpoints: Vec<Endpoint>,
     namespaces: Namespaces,
+    permissions: Permissions,
 }
 
 impl Api {
-    /// An API with these resources, in the order in which discovery lists them, for objects in these namespaces.
-    pub fn new(endpoints: Vec<Endpoint>, namespaces: Namespaces) -> Self {
-        Self { endpoints, namespaces }
+    /// An API with these resources, in the order in which discovery lists them, for objects in these namespaces and users with these
+    /// permissions.
+    pub fn new(endpoints: Vec<Endpoint>, namespaces: Namespaces, permissions: Permissions) -> Self {
+        Self { endpoints, namespaces, permissions }
     }
 
     /// The resources.
@@ -75,19 +78,26 @@ impl Api {
             let text = "the export parameter, deprecated since v1.14, is no longer supported";
             return Err(Status::bad_request(text));
         }
-        let content_type = request.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let content_type = text(request.headers, header::CONTENT_TYPE);
+        let agent = text(request.headers, header::USER_AGENT).filter(|_| request.method != Method::GET);
         let cx = Cx {
             user: request.user,
             target: request.target,
             query: request.query,
             content_type: content_type.map(str::to_owned),
+            agent: agent.unwrap_or_default().to_owned(),
             body: request.body,
             representation,
             now: request.now,
             namespaces: self.namespaces.clone(),
+            permissions: self.permissions.clone(),
         };
         handler(Arc::new(cx)).await
     }
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 fn route_of(target: &Target) -> RouteOf {

@@ -111,7 +111,11 @@ impl<'a> Known<'a> {
 
     /// Whether the inside does not matter: what may be anything is kept as it is, be it with doubles.
     fn is_opaque(self) -> bool {
-        matches!(self, Self::Shape(Shape::Untyped | Shape::Scalar(_)))
+        match self {
+            Self::Shape(Shape::Map(_, values)) => **values == Shape::Untyped,
+            Self::Shape(Shape::Untyped | Shape::Scalar(_)) => true,
+            _ => false,
+        }
     }
 }
 

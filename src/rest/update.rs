@@ -11,6 +11,8 @@ pub enum Decision<R> {
     Keep(R),
     /// The changes are made, if nothing that was read has changed meanwhile.
     Write(Vec<Change>, R),
+    /// It cannot be said before these keys are read, too.
+    Read(Vec<Key>),
 }
 
 /// The result of a decision.
@@ -22,46 +24,76 @@ pub enum Done<R> {
     Committed(R, Revision),
 }
 
-/// Reads the keys and does what `decide` makes of their entries, in one transaction that fails if any of them changes.
+/// What was read.
+#[derive(Debug, Default)]
+pub struct Seen(Vec<(Key, Option<Entry>)>);
+
+impl Seen {
+    /// The entry of a key; none where it has no value, or was not read.
+    pub fn entry(&self, key: &Key) -> Option<&Entry> {
+        self.0.iter().find(|(read, _)| read == key).and_then(|(_, entry)| entry.as_ref())
+    }
+
+    /// Whether a key was read.
+    pub fn has(&self, key: &Key) -> bool {
+        self.0.iter().any(|(read, _)| read == key)
+    }
+
+    async fn read(&mut self, store: &dyn Store, keys: &[Key]) -> Result<(), Status> {
+        for key in keys {
+            if self.has(key) {
+                continue;
+            }
+            let entry = match store.get(key, None).await.map_err(|error| status_of(&error))? {
+                Lookup::Found(entry) => Some(entry),
+                Lookup::Missing | Lookup::Unchanged => None,
+            };
+            self.0.push((key.clone(), entry));
+        }
+        Ok(())
+    }
+
+    fn replace(&mut self, now: &Key, entry: Option<Entry>) {
+        let row = self.0.iter_mut().find(|(key, _)| key == now);
+        row.expect("only keys with a guard are handed back").1 = entry;
+    }
+
+    fn guards(&self) -> Vec<Guard> {
+        let guard = |(key, entry): &(Key, Option<Entry>)| match entry {
+            None => Guard::Absent(key.clone()),
+            Some(entry) => Guard::Unchanged(key.clone(), entry.revision),
+        };
+        self.0.iter().map(guard).collect()
+    }
+}
+
+/// Reads the keys and does what `decide` makes of them, in one transaction that fails if any of what was read changes.
 ///
-/// `decide` is pure and may be called again and again, each time with what is there now, one entry a key. The loop ends
-/// since each refusal means that somebody else got through; the deadline of the request bounds it.
+/// `decide` is pure and may be called again and again, each time with what is there now. The loop ends since each refusal
+/// means that somebody else got through, and since each key is read once only; the deadline of the request bounds it.
 ///
 /// # Errors
 /// What `decide` refuses, and failures of the store.
 pub async fn transact<R>(
     store: &dyn Store,
     keys: &[Key],
-    mut decide: impl FnMut(&[Option<Entry>]) -> Result<Decision<R>, Status>,
+    mut decide: impl FnMut(&Seen) -> Result<Decision<R>, Status>,
 ) -> Result<Done<R>, Status> {
-    let mut entries = Vec::with_capacity(keys.len());
-    for key in keys {
-        entries.push(match store.get(key, None).await.map_err(|error| status_of(&error))? {
-            Lookup::Found(entry) => Some(entry),
-            Lookup::Missing | Lookup::Unchanged => None,
-        });
-    }
+    let mut seen = Seen::default();
+    seen.read(store, keys).await?;
     loop {
-        let (changes, result) = match decide(&entries)? {
+        let (changes, result) = match decide(&seen)? {
             Decision::Keep(result) => return Ok(Done::Kept(result)),
+            Decision::Read(more) => {
+                seen.read(store, &more).await?;
+                continue;
+            }
             Decision::Write(changes, result) => (changes, result),
         };
-        let guards = keys.iter().zip(&entries).map(|(key, entry)| guard(key, entry.as_ref())).collect();
-        match store.commit(Txn { guards, changes }).await.map_err(|error| status_of(&error))? {
+        let txn = Txn { guards: seen.guards(), changes };
+        match store.commit(txn).await.map_err(|error| status_of(&error))? {
             Outcome::Committed(revision) => return Ok(Done::Committed(result, revision)),
-            Outcome::Refused(current) => {
-                for now in current {
-                    let place = keys.iter().position(|key| *key == now.key);
-                    entries[place.expect("only keys with a guard are handed back")] = now.entry;
-                }
-            }
+            Outcome::Refused(current) => current.into_iter().for_each(|now| seen.replace(&now.key, now.entry)),
         }
-    }
-}
-
-fn guard(key: &Key, entry: Option<&Entry>) -> Guard {
-    match entry {
-        None => Guard::Absent(key.clone()),
-        Some(entry) => Guard::Unchanged(key.clone(), entry.revision),
     }
 }

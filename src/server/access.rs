@@ -16,7 +16,7 @@ pub(super) struct Access {
     /// Who are you.
     pub(super) authenticator: Authenticator,
     /// May you.
-    pub(super) authorizer: Authorizer,
+    pub(super) authorizer: Arc<Authorizer>,
     /// Whether those who show nothing are a user too.
     pub(super) serves_anonymous: bool,
     /// What everybody may ask for, if they are not.

@@ -99,9 +99,8 @@ pub(super) async fn guard(app: &App, fixed: Router, request: Request) -> Respons
     let headers = response.headers_mut();
     headers.insert(AUDIT_ID, audit_id);
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(caching(uri.path())));
-    if let Some(warning) = entry.trail.warning.and_then(|text| HeaderValue::try_from(format!("299 - \"{text}\"")).ok())
-    {
-        headers.append(header::WARNING, warning);
+    if let Some(warning) = entry.trail.warning {
+        respond::append_warning(headers, warning);
     }
     entry.end(&response);
     response

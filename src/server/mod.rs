@@ -1,7 +1,6 @@
 //! Puts the server together: flags, store, resources, TLS, listening, background work, and the end of it all.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -37,8 +36,9 @@ use self::access::Access;
 use self::audit::AuditLog;
 use self::shutdown::{Phase, Shutdown};
 use crate::auth::{self, OpenPaths, Trusted};
-use crate::cluster::{Clients, Namespaces};
+use crate::cluster::{Clients, Namespaces, Secrets};
 use crate::resources::{self, Catalog};
+use crate::rest::permission::Permissions;
 use crate::telemetry::metrics::Metrics;
 
 /// How often the serving certificate is looked at again.
@@ -80,7 +80,7 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         compaction,
         registries,
         in_flight,
-        max_objects_per_namespace,
+        limits: object_limits,
         request_timeout,
         audit,
         shutdown: ending,
@@ -101,8 +101,11 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let (store, broken) = storage::open(storage, metrics.clone()).await?;
     background.spawn(async move { broken.await.into() });
     keep(&mut background, "compaction", compaction::run(store.clone(), compaction));
-    let catalog = Arc::new(Catalog::new(&store, (&registries).into(), NonZeroU64::new(max_objects_per_namespace)));
-    let api = resources::all(&catalog, follow_namespaces(control_plane, &mut background));
+    let catalog = Arc::new(Catalog::new(&store, (&registries).into(), &object_limits.into()));
+    let permissions = Permissions::new(access.authorizer.clone());
+    let secrets = control_plane.clone().map_or_else(Secrets::none, Secrets::of);
+    let namespaces = follow_namespaces(control_plane, &mut background);
+    let api = resources::all(&catalog, namespaces, secrets, permissions);
     let app = Arc::new(app::App {
         documents: documents::Documents::new(&api),
         api,
@@ -182,7 +185,7 @@ fn open_access(
     metrics: &Arc<Metrics>,
     background: &mut Background,
 ) -> anyhow::Result<Access> {
-    let authorizer = options.authorizer(clients, metrics)?;
+    let authorizer = Arc::new(options.authorizer(clients, metrics)?);
     let (authenticator, trust) = options.authenticator(clients, metrics, UnixTime::now())?;
     keep(background, "trust in certificates", trust.run());
     let serves_anonymous = options.serves_anonymous();

@@ -1,5 +1,6 @@
 //! The flags of the server, and what they must not be together. Names follow kube-apiserver.
 
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,8 +9,10 @@ use clap::Args;
 use super::{audit, compaction, inflight, listen, shutdown, tls};
 use crate::auth;
 use crate::cluster;
+use crate::domain::history::MaxTagHistory;
 use crate::domain::policy::Registries;
 use crate::meta::flag;
+use crate::resources::catalog::Limits;
 
 /// All flags of the server.
 #[derive(Clone, Debug, Args)]
@@ -39,9 +42,9 @@ pub struct Options {
     /// How much it takes on.
     #[command(flatten)]
     pub in_flight: inflight::Options,
-    /// Objects of a resource that a namespace may hold; who makes more is answered with 403. 0 is no limit.
-    #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
-    pub max_objects_per_namespace: u64,
+    /// How much it keeps.
+    #[command(flatten)]
+    pub limits: ObjectLimits,
     /// The longest that a request may take, such as 1m; requests that change something end after 34s at the latest.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = flag::some_duration)]
     pub request_timeout: Duration,
@@ -74,6 +77,35 @@ pub const SPACE_RESERVE: u64 = 64 << 20;
 /// What the system says.
 pub fn free_space(folder: &Path) -> std::io::Result<u64> {
     Ok(rustix::fs::statvfs(folder).map(|disk| disk.f_bavail * disk.f_frsize)?)
+}
+
+/// The flags about how much is kept.
+#[derive(Clone, Copy, Debug, Args)]
+#[group(skip)]
+pub struct ObjectLimits {
+    /// Objects of a resource that a namespace may hold; who makes more is answered with 403. 0 is no limit.
+    #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
+    pub max_objects_per_namespace: u64,
+    /// The most bytes that one object may take as it is stored; whoever makes one larger is answered with 413.
+    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20, value_parser = clap::value_parser!(u32).range(1 << 20..=MOST_OBJECT_BYTES))]
+    pub max_object_size: u32,
+    /// Events that the history of a tag keeps, newest first. 0 is no limit.
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub max_tag_history: usize,
+}
+
+/// The most that `--max-object-size` may be, in bytes: what the store takes as one value.
+const MOST_OBJECT_BYTES: i64 = crate::store::embedded::MAX_VALUE_BYTES as i64;
+
+impl From<ObjectLimits> for Limits {
+    fn from(options: ObjectLimits) -> Self {
+        let ObjectLimits { max_objects_per_namespace, max_object_size, max_tag_history } = options;
+        Self {
+            streams_per_namespace: NonZeroU64::new(max_objects_per_namespace),
+            object_bytes: max_object_size as usize,
+            tag_history: MaxTagHistory(NonZeroUsize::new(max_tag_history)),
+        }
+    }
 }
 
 /// The flags about registries.

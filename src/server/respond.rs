@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
-use http::{HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 
 use crate::meta::Status;
 use crate::meta::field::quote;
@@ -30,6 +30,9 @@ pub(super) fn reply(reply: Reply) -> Response {
     if reply.retry_after > 0 {
         headers.insert(header::RETRY_AFTER, reply.retry_after.into());
     }
+    for warning in &reply.warnings {
+        append_warning(headers, warning);
+    }
     if reply.code == 403 {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
@@ -39,6 +42,14 @@ pub(super) fn reply(reply: Reply) -> Response {
     match reply.hidden {
         Some(hidden) => hiding(response, hidden),
         None => response,
+    }
+}
+
+/// Tells a client something that is no error. What cannot stand in a header is left out.
+pub(super) fn append_warning(headers: &mut HeaderMap, text: &str) {
+    let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
+    if let Ok(value) = HeaderValue::try_from(format!("299 - \"{quoted}\"").into_bytes()) {
+        headers.append(header::WARNING, value);
     }
 }
 

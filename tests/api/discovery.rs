@@ -32,17 +32,28 @@ async fn resources_come_in_the_recorded_order() {
     let list = ask(&api, V1).await.is(200);
     assert_eq!((&list["kind"], &list["groupVersion"]), (&json!("APIResourceList"), &json!("image.openshift.io/v1")));
     let resources = list["resources"].as_array().expect("resources");
-    let recorded = ["images", "imagestreamimages", "imagestreammappings", "imagestreams", "imagestreams/status"];
+    let recorded = [
+        "images",
+        "imagesignatures",
+        "imagestreamimages",
+        "imagestreammappings",
+        "imagestreams",
+        "imagestreams/layers",
+        "imagestreams/secrets",
+        "imagestreams/status",
+        "imagestreamtags",
+        "imagetags",
+    ];
     assert_eq!(resources.iter().map(|each| &each["name"]).collect::<Vec<_>>(), recorded);
     let images = json!({"name": "images", "singularName": "image", "namespaced": false, "kind": "Image",
-        "verbs": ["create", "delete", "get", "list"], "storageVersionHash": "FX/i8Tt+3Fc="});
+        "verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "update"], "storageVersionHash": "FX/i8Tt+3Fc="});
     let stream_images = json!({"name": "imagestreamimages", "singularName": "imagestreamimage", "namespaced": true,
         "kind": "ImageStreamImage", "verbs": ["get"], "shortNames": ["isimage"]});
-    assert_eq!((&resources[0], &resources[1]), (&images, &stream_images));
-    let streams = &resources[3];
+    assert_eq!((&resources[0], &resources[2]), (&images, &stream_images));
+    let streams = &resources[4];
     assert_eq!((&streams["shortNames"], &streams["categories"]), (&json!(["is"]), &json!(["all"])));
     assert_eq!(streams["storageVersionHash"], "mwmf9lCqOiA=");
-    assert_eq!(resources[4]["singularName"], "");
+    assert_eq!(resources[5]["singularName"], "");
 }
 
 #[tokio::test]
@@ -59,9 +70,17 @@ async fn one_document_tells_everything_and_is_sent_once() {
     let names = |list: &Value, key: &str| -> Vec<Value> {
         list.as_array().into_iter().flatten().map(|each| each[key].clone()).collect()
     };
-    let recorded = ["images", "imagestreamimages", "imagestreammappings", "imagestreams"];
+    let recorded = [
+        "images",
+        "imagesignatures",
+        "imagestreamimages",
+        "imagestreammappings",
+        "imagestreams",
+        "imagestreamtags",
+        "imagetags",
+    ];
     assert_eq!(names(&version["resources"], "resource"), recorded);
-    assert_eq!(names(&version["resources"][3]["subresources"], "subresource"), ["status"]);
+    assert_eq!(names(&version["resources"][4]["subresources"], "subresource"), ["layers", "secrets", "status"]);
     let tag = answer.header("etag").expect("the document has a tag");
     assert!(tag.starts_with('"') && tag.ends_with('"'), "{tag}");
     let known = api.ask(asked.header("if-none-match", tag)).await;

@@ -9,6 +9,12 @@ use crate::support::client::Answer;
 const SINGULAR: &str = "imagestreamimage.image.openshift.io";
 const PLURAL: &str = "imagestreamimages.image.openshift.io";
 
+/// Makes an image whose name is no digest of its manifest, which no push may bring, and puts it into a tag.
+async fn plant(api: &Api, tag: &str, planted: &Value) {
+    api.post("images", planted).await.is(201);
+    api.push(tag, &image(planted["metadata"]["name"].as_str().unwrap())).await;
+}
+
 /// What the stream `s` shows for an id.
 async fn shown(api: &Api, id: &str) -> Answer {
     api.get(&format!("{STREAM_IMAGES}/s@{id}")).await
@@ -127,8 +133,8 @@ async fn a_broken_image_does_not_hide_its_neighbours() {
     let api = Api::with_stream().await;
     let manifest = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST,
         "config": {"digest": digest("c")}, "layers": []});
-    api.push("a", &with_manifest(&digest("1"), &manifest, "")).await;
-    api.push("b", &with_manifest(&digest("2"), &json!({"schemaVersion": 3}), "{}")).await;
+    plant(&api, "a", &with_manifest(&digest("1"), &manifest, "")).await;
+    plant(&api, "b", &with_manifest(&digest("2"), &json!({"schemaVersion": 3}), "{}")).await;
     api.push("c", &image(&digest("3"))).await;
     let message = format!(
         ".image.openshift.io \"\" is invalid: images[{}].config: Invalid value: \"\": config cannot be an empty string",
@@ -146,10 +152,10 @@ async fn a_broken_image_does_not_hide_its_neighbours() {
 async fn a_list_says_at_every_request_that_it_was_created_when_it_was() {
     let api = Api::with_stream().await;
     let manifest = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []});
-    api.push("t", &with_manifest(&digest("1"), &manifest, "")).await;
+    plant(&api, "t", &with_manifest(&digest("1"), &manifest, "")).await;
     let mut dated = with_manifest(&digest("2"), &manifest, "");
     dated["dockerImageMetadata"] = json!({"Created": "2020-01-02T03:04:05Z"});
-    api.push("t", &dated).await;
+    plant(&api, "t", &dated).await;
     let (first, second) = (shown(&api, "1").await, shown(&api, "1").await);
     assert_eq!(first.body, second.body);
     let image = &first.is(200)["image"];

@@ -126,3 +126,14 @@ async fn a_push_gives_its_image_to_the_tags_that_follow() {
     let images: Vec<_> = tags(&api).await.iter().map(|tag| tag["items"][0]["image"].clone()).collect();
     assert_eq!(images, [digest("1"), digest("1")]);
 }
+
+#[tokio::test]
+async fn a_manifest_under_the_name_of_another_one_is_refused() {
+    let api = Api::with_stream().await;
+    let mut planted = image(&digest("1"));
+    planted["dockerImageManifest"] = r#"{"schemaVersion":2}"#.into();
+    let refused = api.post(MAPPINGS, &mapping("s", "t", &planted)).await.is(422);
+    assert_eq!(refused["details"]["causes"][0]["field"], "image.metadata.name");
+    assert!(tags(&api).await.is_empty());
+    api.get(&format!("images/{}", digest("1"))).await.is(404);
+}

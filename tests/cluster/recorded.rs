@@ -1,13 +1,14 @@
-//! The recorded conversations about authentication and authorization, on the server's own port.
+//! The recorded conversations about users, roles and namespaces, on the server's own port.
 
 use super::grants::{group, user};
 use super::objects;
 use super::site::{Shared, anonymous, front_proxy, shared};
+use crate::replay::case::Case;
 use crate::suite::Suite;
 
 #[tokio::test]
-async fn every_request_of_the_area_authz_is_answered_as_recorded() {
-    let suite = Suite::of_areas(|area| area == "authz");
+async fn every_request_that_needs_a_cluster_is_answered_as_recorded() {
+    let suite = Suite::of(Case::needs_cluster);
     let site = shared().await;
     prepare(&site).await;
     let certificate = |name: &str, group: Option<&str>| site.plane.user(name, group).identity();
@@ -25,7 +26,10 @@ async fn every_request_of_the_area_authz_is_answered_as_recorded() {
 /// Creates the namespaces and roles that the conversations were recorded with.
 async fn prepare(site: &Shared) {
     let [namespace, source] = ["conf-authz", "conf-authz-source"];
-    site.plane.apply(&[objects::namespace(namespace), objects::namespace(source)]);
+    let others = ["imagestreams", "imagestreammappings", "imagestreamtags", "imagetags", "machinery"];
+    let others = others.map(|area| format!("conf-{area}"));
+    let all = [namespace, source].into_iter().chain(others.iter().map(String::as_str));
+    site.plane.apply(&all.map(objects::namespace).collect::<Vec<_>>());
     let edited = ["imagestreams", "imagestreamtags", "imagetags", "imagestreamimports", "imagestreamimages"];
     let edit = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
     for subject in [user("editor"), user("puller"), group("conf-editors")] {

@@ -109,6 +109,16 @@ impl Case {
         Ok(case)
     }
 
+    /// Whether only a server that belongs to a cluster can answer: one that knows users and roles, or that a namespace is missing in
+    /// which something is to be made.
+    pub(crate) fn needs_cluster(&self) -> bool {
+        let text = |step: &Step, key: &str| step.request[key].as_str().unwrap_or_default().to_owned();
+        let makes_in_missing_namespace = |step: &Step| {
+            ["POST", "PATCH"].contains(&text(step, "method").as_str()) && text(step, "path").contains("/conf-nosuch/")
+        };
+        self.area() == "authz" || self.steps.iter().any(makes_in_missing_namespace)
+    }
+
     /// The part of the name that tells the area.
     pub(crate) fn area(&self) -> &str {
         self.name.split('/').next().unwrap_or_default()

@@ -23,9 +23,9 @@ pub(crate) struct Suite {
 }
 
 impl Suite {
-    /// The cases of the areas that are `wanted`, as far as the environment does not choose others. Panics when the
-    /// exceptions and the cases, those of all areas, do not fit together.
-    pub(crate) fn of_areas(wanted: impl Fn(&str) -> bool) -> Self {
+    /// The cases that are `wanted`, as far as the environment does not choose others. Panics when the exceptions and all
+    /// cases do not fit together.
+    pub(crate) fn of(wanted: impl Fn(&Case) -> bool) -> Self {
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
         let exceptions = Exceptions::read(&here.join("exceptions.json")).expect("the exceptions can be used");
         let (folder, missing_case) = match env::var_os("CONFORMANCE_CASES") {
@@ -36,8 +36,8 @@ impl Suite {
         let stray = exceptions.without_step(&cases, missing_case);
         assert!(stray.is_empty(), "{}", stray.join("\n"));
         let show = keep_shown(&mut cases);
-        cases.retain(|case| wanted(case.area()));
-        // Whoever chooses cases may have chosen none of these areas.
+        cases.retain(wanted);
+        // Whoever chooses cases may have chosen none of these.
         let chosen = show == Show::Exchanges || missing_case == MissingCase::Accepted;
         assert!(chosen || !cases.is_empty(), "there are no cases to replay");
         Self { cases, exceptions, show }

@@ -7,12 +7,14 @@ use http::{HeaderMap, Method};
 use serde::Serialize;
 
 use crate::api::{Image, ImageStream, ImageStreamMapping};
-use crate::cluster::Namespaces;
+use crate::auth::Authorizer;
+use crate::cluster::{Namespaces, Secrets};
 use crate::domain::digest::Digest;
 use crate::domain::manifest;
 use crate::meta::{ObjectMeta, Time};
 use crate::resources::{self, Catalog};
 use crate::rest::json;
+use crate::rest::permission::Permissions;
 use crate::rest::query::Query;
 use crate::rest::serve::{Api, Request};
 use crate::rest::target::Target;
@@ -119,7 +121,12 @@ pub(super) fn previous() -> String {
 /// # Errors
 /// Whatever the resources refuse.
 pub(super) async fn load(catalog: &Arc<Catalog>) -> anyhow::Result<()> {
-    let api = resources::all(catalog, Namespaces::all());
+    let api = resources::all(
+        catalog,
+        Namespaces::all(),
+        Secrets::none(),
+        Permissions::new(Arc::new(Authorizer::AlwaysAllow)),
+    );
     let mut stream = ImageStream::default();
     stream.metadata.name = STREAM.into();
     stream

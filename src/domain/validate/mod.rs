@@ -7,11 +7,13 @@ mod image;
 mod mapping;
 mod signature;
 mod stream;
+mod tag;
 
 pub use image::image;
 pub use mapping::mapping;
 pub use signature::signature;
-pub use stream::{stream, tag_reference};
+pub use stream::{stream, stream_update, tag_reference};
+pub use tag::{image_tag, image_tag_update, stream_tag, stream_tag_update};
 
 use super::reference::Reference;
 use crate::meta::{ObjectMeta, field};

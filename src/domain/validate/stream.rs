@@ -2,8 +2,8 @@
 
 use super::{reference, reference_form};
 use crate::{
-    api::{ImageStream, TagEvent, TagReference},
-    domain::reference::Reference,
+    api::{ImageStream, NamedTagEventList, TagReference},
+    domain::{reference::Reference, tags},
     meta::field,
 };
 
@@ -15,6 +15,21 @@ const LONGEST_NAME: usize = 255;
 ///
 /// Tag names are free. Which registries are allowed is not checked here.
 pub fn stream(stream: &ImageStream) -> Vec<field::Error> {
+    let mut faults = wanted(stream);
+    faults.extend(stream.status.tags.iter().flat_map(history));
+    faults
+}
+
+/// The faults of a stream that takes the place of `old`; histories that are in `old` as they are were checked before.
+pub fn stream_update(old: &ImageStream, new: &ImageStream) -> Vec<field::Error> {
+    let mut faults = wanted(new);
+    let is_new = |tag: &&NamedTagEventList| tags::history(old, &tag.tag).is_none_or(|before| before.items != tag.items);
+    faults.extend(new.status.tags.iter().filter(is_new).flat_map(history));
+    faults
+}
+
+/// The faults of name and spec.
+fn wanted(stream: &ImageStream) -> Vec<field::Error> {
     let mut faults = Vec::new();
     let metadata = &stream.metadata;
     if metadata.namespace.len() + 1 + metadata.name.len() > LONGEST_NAME {
@@ -25,7 +40,6 @@ pub fn stream(stream: &ImageStream) -> Vec<field::Error> {
     for tag in &stream.spec.tags {
         faults.extend(tag_reference(tag).into_iter().map(|fault| fault.under(&format!("spec.tags[{}]", tag.name))));
     }
-    faults.extend(events(stream).filter_map(|(path, event)| reference(path, &event.docker_image_reference)));
     faults
 }
 
@@ -69,11 +83,12 @@ fn source(tag: &TagReference) -> Vec<field::Error> {
     faults
 }
 
-/// Every event of the status, with the path of its reference.
-fn events(stream: &ImageStream) -> impl Iterator<Item = (String, &TagEvent)> {
-    stream.status.tags.iter().flat_map(|tag| {
-        let path = move |at| format!("status.tags[{}].items[{at}].dockerImageReference", tag.tag);
-        tag.items.iter().enumerate().map(move |(at, event)| (path(at), event))
+/// The faults of the references in the history of a tag.
+fn history(tag: &NamedTagEventList) -> impl Iterator<Item = field::Error> {
+    tag.items.iter().enumerate().filter_map(|(at, event)| {
+        let fault = reference("", &event.docker_image_reference)?;
+        // Histories are long and faults are rare, so only they get a path.
+        Some(field::Error { field: format!("status.tags[{}].items[{at}].dockerImageReference", tag.tag), ..fault })
     })
 }
 
@@ -93,7 +108,7 @@ fn repository(text: &str) -> Vec<field::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{NamedTagEventList, ObjectReference};
+    use crate::api::{ObjectReference, TagEvent};
 
     fn tag(kind: &str, name: &str) -> TagReference {
         let from = ObjectReference { kind: kind.into(), name: name.into(), ..ObjectReference::default() };
@@ -155,6 +170,24 @@ mod tests {
             \"Source\", \"Local\", spec.tags[t].importPolicy.importMode: Invalid value: \"zz\": invalid import mode, valid \
             modes are '', 'Legacy', 'PreserveOriginal']"
         );
+    }
+
+    #[test]
+    fn of_a_changed_stream_only_changed_histories_are_judged() {
+        let event = |text: &str| TagEvent { docker_image_reference: text.into(), ..TagEvent::default() };
+        let tag = |tag: &str, text: &str| NamedTagEventList {
+            tag: tag.into(),
+            items: vec![event(text)],
+            ..NamedTagEventList::default()
+        };
+        let mut old = ImageStream::default();
+        old.status.tags = vec![tag("a", "A B"), tag("b", "b")];
+        let mut new = old.clone();
+        new.status.tags[1] = tag("b", "B B");
+        let told = field::join(&stream_update(&old, &new));
+        assert!(told.starts_with("status.tags[b].items[0].dockerImageReference: Invalid"), "{told}");
+        new.spec.docker_image_repository = "x y".into();
+        assert_eq!(stream_update(&old, &new).len(), 2);
     }
 
     #[test]

@@ -169,7 +169,7 @@ fn release_what_nobody_owns(fields: &mut Set, manager: &Manager) {
     manager.ignored.iter().for_each(|name| fields.drop_part(&Element::Field((*name).to_owned())));
 }
 
-/// What each owner has, and what `owner` wants, be it something that nobody can own.
+/// What each owner has, and what `owner` wants. What nobody can own, such as the name, keeps what is around it as well.
 fn owned<'a>(owners: &'a Owners, owner: &'a Owner) -> Vec<&'a Set> {
     let others = owners.iter().filter(|other| other.api_version == owner.api_version);
     others.chain([owner]).map(|owner| &owner.fields).collect()

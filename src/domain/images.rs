@@ -1,0 +1,54 @@
+//! The images of a stream that a tag can come from.
+
+use std::collections::HashMap;
+
+use super::lookup::{Matches, StreamIndex};
+use crate::api::{GROUP, ImageStream, TagEvent};
+use crate::meta::{Resource, Status};
+
+/// At most this many candidates are told to a client whose digest is too short.
+const MOST_CANDIDATES: usize = 10;
+const SINGULAR: Resource<'static> = Resource { group: GROUP, name: "imagestreamimage" };
+
+/// The images in the history of a stream, to be found by the beginning of their names.
+pub(super) struct SourceImages<'a> {
+    index: StreamIndex,
+    /// How each image is pulled, as the newest event of the first tag that has it says.
+    references: HashMap<&'a str, &'a str>,
+}
+
+impl<'a> SourceImages<'a> {
+    pub(super) fn of(stream: Option<&'a ImageStream>) -> Self {
+        let Some(stream) = stream else {
+            return Self { index: StreamIndex::default(), references: HashMap::new() };
+        };
+        let mut references = HashMap::new();
+        for event in stream.status.tags.iter().flat_map(|tag| &tag.items) {
+            references.entry(event.image.as_str()).or_insert(event.docker_image_reference.as_str());
+        }
+        Self { index: StreamIndex::of(stream), references }
+    }
+
+    /// The one image that `id` stands for, as an event without time and generation.
+    ///
+    /// # Errors
+    /// None or several: the sentence that clients know.
+    pub(super) fn find(&self, id: &str) -> Result<TagEvent, String> {
+        match self.index.matches(id) {
+            Matches::One(image) => Ok(TagEvent {
+                docker_image_reference: self.references.get(image).copied().unwrap_or_default().into(),
+                image: image.into(),
+                ..TagEvent::default()
+            }),
+            Matches::None => Err(Status::not_found(SINGULAR, id).message),
+            Matches::Several(names) => {
+                let mut told = names[..names.len().min(MOST_CANDIDATES)].join(", ");
+                if let Some(more) = names.len().checked_sub(MOST_CANDIDATES).filter(|more| *more > 0) {
+                    told.push_str(&format!(" and {more} more"));
+                }
+                let why = format!("multiple images match the prefix {}: {told}", crate::meta::field::quote(id));
+                Err(Status::conflict(SINGULAR, id, &why).message)
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The images and blobs of a stream, gathered image by image.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::{layers, manifest};
+use crate::api::{Image, ImageBlobReferences, ImageLayerData, ImageStream, ImageStreamLayers};
+use crate::meta::field;
+
+/// Media type of the configuration of images in Docker's form.
+const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+/// Media type of the configuration of images in OCI's form.
+const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+
+/// Gathers what a stream is made of. The images come in one after the other, so that no more than one must be held.
+#[derive(Debug)]
+pub struct LayersView {
+    view: ImageStreamLayers,
+    seen: HashSet<String>,
+    open: BTreeSet<String>,
+    faults: Vec<field::Error>,
+}
+
+impl LayersView {
+    /// The view of a stream of which nothing is known but its history.
+    pub fn new(stream: &ImageStream) -> Self {
+        let events = stream.status.tags.iter().flat_map(|tag| &tag.items);
+        let open: BTreeSet<String> = events.map(|event| event.image.clone()).filter(|name| !name.is_empty()).collect();
+        let view = ImageStreamLayers { metadata: stream.metadata.clone(), ..ImageStreamLayers::default() };
+        Self { view, seen: open.iter().cloned().collect(), open, faults: Vec::new() }
+    }
+
+    /// The name of an image that is to be [added](Self::add) next; none at the end.
+    pub fn next_image(&mut self) -> Option<String> {
+        self.open.pop_first()
+    }
+
+    /// Adds what is known of the image `name`, as it is stored. The parts of one that lists images come later.
+    pub fn add(&mut self, name: String, image: Option<&Image>) {
+        let Some(image) = image else {
+            let missing = ImageBlobReferences { image_missing: true, ..ImageBlobReferences::default() };
+            self.view.images.insert(name, missing);
+            return;
+        };
+        self.faults.extend(layers::check_presentable(image).err().unwrap_or_default());
+        for layer in &image.docker_image_layers {
+            self.add_blob(&layer.name, Some(layer.size), &layer.media_type);
+        }
+        let media_type = image.docker_image_manifest_media_type.as_str();
+        let config = manifest::has_config(media_type).then(|| image.docker_image_metadata.image().id.clone());
+        if let Some(config) = &config {
+            let form = if media_type == manifest::OCI_MANIFEST { OCI_CONFIG } else { DOCKER_CONFIG };
+            self.add_blob(config, None, form);
+        }
+        self.add_blob(&name, None, if media_type.is_empty() { manifest::SCHEMA2 } else { media_type });
+        let manifests: Vec<String> = image.docker_image_manifests.iter().map(|part| part.digest.clone()).collect();
+        for part in &manifests {
+            if self.seen.insert(part.clone()) {
+                self.open.insert(part.clone());
+            }
+        }
+        let layers = image.docker_image_layers.iter().map(|layer| layer.name.clone()).collect();
+        self.view.images.insert(name, ImageBlobReferences { image_missing: false, layers, config, manifests });
+    }
+
+    /// The whole view.
+    ///
+    /// # Errors
+    /// The faults for which the reference does not show it; answered with 422.
+    pub fn finish(self) -> Result<ImageStreamLayers, Vec<field::Error>> {
+        if self.faults.is_empty() { Ok(self.view) } else { Err(self.faults) }
+    }
+
+    /// What was said of a blob first is kept.
+    fn add_blob(&mut self, digest: &str, size: Option<i64>, media_type: &str) {
+        let blobs = &mut self.view.blobs;
+        if !blobs.contains_key(digest) {
+            blobs.insert(digest.into(), ImageLayerData { size, media_type: media_type.into() });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::{ImageLayer, ImageManifest, NamedTagEventList, TagEvent};
+
+    fn stream(images: &[&str]) -> ImageStream {
+        let event = |image: &&str| TagEvent { image: (*image).into(), ..TagEvent::default() };
+        let items = images.iter().map(event).collect();
+        let mut stream = ImageStream::default();
+        stream.metadata.name = "s".into();
+        stream.status.tags = vec![NamedTagEventList { tag: "t".into(), items, conditions: vec![] }];
+        stream
+    }
+
+    fn image(name: &str, media_type: &str, config: &str, layers: &[&str], parts: &[&str]) -> Image {
+        let layer = |name: &&str| ImageLayer { name: (*name).into(), size: 5, media_type: "l".into() };
+        let part = |digest: &&str| ImageManifest { digest: (*digest).into(), ..ImageManifest::default() };
+        let mut image = Image {
+            docker_image_manifest_media_type: media_type.into(),
+            docker_image_layers: layers.iter().map(layer).collect(),
+            docker_image_manifests: parts.iter().map(part).collect(),
+            ..Image::default()
+        };
+        image.metadata.name = name.into();
+        image.docker_image_metadata.image_mut().id = config.into();
+        image
+    }
+
+    fn gathered(stream: &ImageStream, images: &[Image]) -> Result<ImageStreamLayers, Vec<field::Error>> {
+        let mut view = LayersView::new(stream);
+        while let Some(name) = view.next_image() {
+            let image = images.iter().find(|image| image.metadata.name == name);
+            view.add(name, image);
+        }
+        view.finish()
+    }
+
+    #[test]
+    fn every_image_and_part_is_named_with_its_blobs() {
+        let images = [
+            image("a", manifest::SCHEMA2, "config", &["l1", "l2", "l1"], &[]),
+            image("list", manifest::OCI_INDEX, "", &[], &["part", "gone", "list"]),
+            image("part", manifest::OCI_MANIFEST, "oci", &["l2"], &[]),
+            image("old", "", "", &[], &[]),
+        ];
+        let view = gathered(&stream(&["a", "list", "old", "a", ""]), &images).unwrap();
+        let blob = |size: Option<i64>, media_type: &str| json!({"size": size, "mediaType": media_type});
+        assert_eq!(
+            json!(view.blobs),
+            json!({
+                "a": blob(None, manifest::SCHEMA2), "config": blob(None, DOCKER_CONFIG), "l1": blob(Some(5), "l"),
+                "l2": blob(Some(5), "l"), "list": blob(None, manifest::OCI_INDEX), "oci": blob(None, OCI_CONFIG),
+                "old": blob(None, manifest::SCHEMA2), "part": blob(None, manifest::OCI_MANIFEST),
+            })
+        );
+        let known = |layers: serde_json::Value, config: Option<&str>| json!({"imageMissing": false, "layers": layers, "config": config});
+        assert_eq!(
+            json!(view.images),
+            json!({
+                "a": known(json!(["l1", "l2", "l1"]), Some("config")),
+                "gone": {"imageMissing": true, "layers": null, "config": null},
+                "list": {"imageMissing": false, "layers": null, "config": null, "manifests": ["part", "gone", "list"]},
+                "old": known(json!(null), None), "part": known(json!(["l2"]), Some("oci")),
+            })
+        );
+        assert_eq!(view.metadata.name, "s");
+    }
+
+    #[test]
+    fn an_image_that_cannot_be_shown_hides_the_view() {
+        let images = [image("a", manifest::SCHEMA2, "", &[], &[]), image("b", "", "", &[], &[])];
+        let faults = gathered(&stream(&["a", "b"]), &images).unwrap_err();
+        assert_eq!(field::join(&faults), "images[a].config: Invalid value: \"\": config cannot be an empty string");
+        assert!(gathered(&stream(&["b"]), &images).is_ok());
+    }
+}

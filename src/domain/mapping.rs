@@ -1,0 +1,202 @@
+//! What a registry sends after a push: whether it may be believed, and the event that it is.
+
+use super::digest::Digest;
+use super::history::{self, MaxTagHistory, Pushed};
+use super::manifest;
+use super::policy::Registries;
+use super::{reference, signed};
+use crate::api::{Image, ImageStream, ImageStreamMapping, TagEvent};
+use crate::meta::{Time, field};
+
+/// Says, with `"true"`, that an image was pushed to the internal registry.
+const MANAGED: &str = "openshift.io/image.managed";
+
+/// Whether the image that a push names is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Present {
+    /// It is, and stays as it is.
+    Yes,
+    /// It is new.
+    No,
+}
+
+/// Completes what a client sent: an image without a reference is in the internal registry, and nobody signs by pushing.
+pub fn prepare(mapping: &mut ImageStreamMapping, registries: &Registries) {
+    if mapping.image.docker_image_reference.is_empty() {
+        mapping.image.docker_image_reference = registries.default_reference(mapping).unwrap_or_default();
+    }
+    mapping.image.signatures.clear();
+}
+
+/// The fault of an image whose name is the digest of something else than its manifest.
+///
+/// A deliberate difference: the reference believes such an image. Images belong to the whole cluster, so whoever may push
+/// into one namespace could put a false image under the name that everybody else will ask for. Without a manifest there is
+/// nothing to compare.
+pub fn manifest_fault(image: &Image) -> Option<field::Error> {
+    let text = &image.docker_image_manifest;
+    let name = image.metadata.name.parse::<Digest>().ok()?;
+    if text.is_empty() || name.digest_of(text) == name || is_payload(image, &name) {
+        return None;
+    }
+    let rule = format!("must be the digest of the manifest, which is {}", name.digest_of(text));
+    Some(field::Error::invalid("image.metadata.name", name.as_str(), rule))
+}
+
+/// Whether the signed part of a schema 1 manifest is what `name` stands for, and nothing but signatures is beside it.
+fn is_payload(image: &Image, name: &Digest) -> bool {
+    let may_be_signed =
+        matches!(image.docker_image_manifest_media_type.as_str(), manifest::SCHEMA1 | manifest::SCHEMA1_SIGNED | "");
+    let Some(payload) = signed::payload(&image.docker_image_manifest).filter(|_| may_be_signed) else {
+        return false;
+    };
+    name.digest_of(&payload) == *name && signed::is_signed_form(&image.docker_image_manifest, &payload)
+}
+
+/// Puts the pushed image into the history of its tag and of those that follow it, one level deep.
+///
+/// An image that is present and was pushed to the internal registry is pulled from there through this stream, wherever it
+/// was pushed first. The stream must be [decorated](Registries::decorate).
+pub fn push(
+    stream: &mut ImageStream,
+    mapping: &ImageStreamMapping,
+    present: Present,
+    most: MaxTagHistory,
+    now: Time,
+) -> Pushed {
+    let event = TagEvent {
+        created: Some(now),
+        docker_image_reference: reference_in(stream, &mapping.image, present),
+        image: mapping.image.metadata.name.clone(),
+        generation: stream.metadata.generation,
+    };
+    let pushed = history::push(&mut stream.status.tags, &mapping.tag, event, most);
+    if pushed.is_change() {
+        history::push_to_followers(stream, &mapping.tag, most);
+    }
+    pushed
+}
+
+fn reference_in(stream: &ImageStream, image: &Image, present: Present) -> String {
+    let is_managed = image.metadata.annotations.get(MANAGED).is_some_and(|value| value == "true");
+    let repositories = [&stream.status.docker_image_repository, &stream.spec.docker_image_repository];
+    let repository = repositories.into_iter().find(|each| !each.is_empty());
+    repository
+        .filter(|_| is_managed && present == Present::Yes)
+        .and_then(|repository| reference::of_image(repository, &image.metadata.name))
+        .unwrap_or_else(|| image.docker_image_reference.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{ObjectReference, TagReference};
+
+    fn image(name: &str, media_type: &str, manifest: &str) -> Image {
+        let mut image = Image {
+            docker_image_manifest: manifest.into(),
+            docker_image_manifest_media_type: media_type.into(),
+            docker_image_reference: "r.io/a".into(),
+            ..Image::default()
+        };
+        image.metadata.name = name.into();
+        image
+    }
+
+    fn stream() -> ImageStream {
+        let mut stream = ImageStream::default();
+        stream.metadata.namespace = "ns".into();
+        stream.metadata.name = "s".into();
+        stream.metadata.generation = 4;
+        stream.status.docker_image_repository = "in/ns/s".into();
+        let from = ObjectReference { kind: "ImageStreamTag".into(), name: "t".into(), ..ObjectReference::default() };
+        stream.spec.tags = vec![TagReference { name: "f".into(), from: Some(from), ..TagReference::default() }];
+        stream
+    }
+
+    fn mapping(image: Image) -> ImageStreamMapping {
+        ImageStreamMapping { tag: "t".into(), image, ..ImageStreamMapping::default() }
+    }
+
+    #[test]
+    fn a_manifest_must_be_what_the_name_stands_for() {
+        let (text, other) = (r#"{"schemaVersion":2}"#, Digest::sha256_of("other"));
+        let own = Digest::sha256_of(text);
+        assert_eq!(manifest_fault(&image(own.as_str(), manifest::SCHEMA2, text)), None);
+        let told = manifest_fault(&image(other.as_str(), manifest::SCHEMA2, text)).unwrap().to_string();
+        let rule = format!("must be the digest of the manifest, which is {own}");
+        assert_eq!(told, format!("image.metadata.name: Invalid value: \"{other}\": {rule}"));
+    }
+
+    #[test]
+    fn names_that_are_no_digests_and_images_without_a_manifest_are_not_compared() {
+        assert_eq!(manifest_fault(&image("app", "", "{}")), None);
+        assert_eq!(manifest_fault(&image(Digest::sha256_of("x").as_str(), "", "")), None);
+    }
+
+    #[test]
+    fn a_signed_manifest_is_named_after_what_was_signed() {
+        let payload = "{\n \"schemaVersion\": 1\n}";
+        let own = Digest::sha256_of(payload);
+        let text = signed::sign(payload);
+        for media_type in [manifest::SCHEMA1, manifest::SCHEMA1_SIGNED, ""] {
+            assert_eq!(manifest_fault(&image(own.as_str(), media_type, &text)), None, "{media_type}");
+        }
+        assert!(manifest_fault(&image(own.as_str(), manifest::SCHEMA2, &text)).is_some());
+    }
+
+    #[test]
+    fn nothing_can_be_smuggled_in_beside_the_signatures() {
+        let payload = "{\n \"schemaVersion\": 1\n}";
+        let own = Digest::sha256_of(payload);
+        let text = signed::sign(payload);
+        for more in [r#""FSLayers":[],"signatures""#, r#""schemaVersion":2,"signatures""#] {
+            let false_text = text.replacen("\"signatures\"", more, 1);
+            assert_eq!(signed::payload(&false_text).unwrap(), payload.as_bytes());
+            assert!(manifest_fault(&image(own.as_str(), manifest::SCHEMA1, &false_text)).is_some(), "{more}");
+        }
+    }
+
+    #[test]
+    fn a_push_goes_into_the_tag_and_those_that_follow_it() {
+        let mut stream = stream();
+        let (most, now) = (MaxTagHistory(None), Time::from_unix_seconds(7));
+        let sent = mapping(image("i", "", ""));
+        assert_eq!(push(&mut stream, &sent, Present::No, most, now), Pushed::Added);
+        let told: Vec<_> = stream.status.tags.iter().map(|tag| (tag.tag.as_str(), tag.items[0].clone())).collect();
+        let event =
+            TagEvent { created: Some(now), docker_image_reference: "r.io/a".into(), image: "i".into(), generation: 4 };
+        assert_eq!(told, [("f", event.clone()), ("t", event)]);
+        assert_eq!(push(&mut stream, &sent, Present::Yes, most, now), Pushed::Unchanged);
+    }
+
+    #[test]
+    fn a_known_image_of_the_internal_registry_is_pulled_through_this_stream() {
+        let reference = |managed: bool, present: Present, spec: &str| {
+            let (mut stream, mut sent) = (stream(), mapping(image("i", "", "")));
+            if !spec.is_empty() {
+                stream.status.docker_image_repository.clear();
+                stream.spec.docker_image_repository = spec.into();
+            }
+            if managed {
+                sent.image.metadata.annotations.insert(MANAGED.into(), "true".into());
+            }
+            push(&mut stream, &sent, present, MaxTagHistory(None), Time::from_unix_seconds(7));
+            stream.status.tags[1].items[0].docker_image_reference.clone()
+        };
+        assert_eq!(reference(true, Present::Yes, ""), "in/ns/s:i");
+        assert_eq!(reference(true, Present::Yes, "out/x"), "out/x:i");
+        assert_eq!(reference(true, Present::No, ""), "r.io/a");
+        assert_eq!(reference(false, Present::Yes, ""), "r.io/a");
+    }
+
+    #[test]
+    fn what_comes_without_a_reference_is_in_the_internal_registry_and_unsigned() {
+        let mut sent = mapping(image("i", "", ""));
+        (sent.metadata.namespace, sent.metadata.name) = ("ns".into(), "s".into());
+        sent.image.signatures.push(Default::default());
+        sent.image.docker_image_reference.clear();
+        prepare(&mut sent, &Registries { internal: Some("in".into()), external: None });
+        assert_eq!((sent.image.docker_image_reference.as_str(), sent.image.signatures.len()), ("in/ns/s:i", 0));
+    }
+}

@@ -1,0 +1,229 @@
+//! From wanted tags to the history of tags: what a write of a stream's spec puts into its status.
+//!
+//! Other streams come in as an argument: [`needed`] says which, [`Others`] holds what was found.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::history::{self, MaxTagHistory};
+use super::images::SourceImages;
+use super::policy::Registries;
+use super::reference::Reference;
+use super::source::{Source, StreamKey};
+use super::spec::{self, Route};
+use super::tags;
+use crate::api::{ImageStream, ObjectReference, TagEvent, TagReference};
+use crate::meta::{Time, field, path_segment_faults};
+
+/// What is known of another stream that tags come from.
+#[derive(Clone, Debug)]
+pub enum Other {
+    /// The stream as it is stored.
+    Found(Arc<ImageStream>),
+    /// There is none.
+    Missing,
+    /// The user may not have images from it. Whether it exists must not be told, so nobody needs to look.
+    Refused {
+        /// Why, in the words of those who decided it; mostly empty.
+        reason: String,
+    },
+}
+
+/// What is known of other streams.
+#[derive(Clone, Debug, Default)]
+pub struct Others(HashMap<StreamKey, Other>);
+
+/// Puts into the status of a stream what its wanted tags come to.
+#[derive(Clone, Copy, Debug)]
+pub struct Resolution<'a> {
+    /// The stream as it is stored; none for a new one.
+    pub old: Option<&'a ImageStream>,
+    /// The other streams that are [`needed`].
+    pub others: &'a Others,
+    /// Where the images of streams are pulled from.
+    pub registries: &'a Registries,
+    /// How many events a tag keeps.
+    pub most: MaxTagHistory,
+    /// How the write comes to the stream.
+    pub route: Route,
+    /// When.
+    pub now: Time,
+}
+
+/// The other streams that new and changed tags of `new` come from.
+///
+/// `new` must be [prepared](spec::prepare_update). For those in other namespances than its own, somebody must ask first
+/// whether the user may `get` their `imagestreams/layers`.
+pub fn needed(old: Option<&ImageStream>, new: &ImageStream) -> BTreeSet<StreamKey> {
+    let changed = spec::changed_tags(old, new).into_iter();
+    let sources = changed.filter_map(|at| Source::read(new.spec.tags[at].from.as_ref()?, new).ok()?.stream().cloned());
+    sources.filter(|key| !key.is_of(new) && name_fault(&key.name).is_none()).collect()
+}
+
+/// The fault of a stream whose tags could not be resolved, as clients know it: one text inside of another.
+pub fn fault_of(stream: &ImageStream, faults: &[field::Error]) -> Option<field::Error> {
+    let name = field::quote(&stream.metadata.name);
+    let text = format!("imagestreams {name} is invalid: {}", field::join(faults));
+    (!faults.is_empty()).then(|| field::Error { field: "[]".into(), fault: field::Fault::Internal(text) })
+}
+
+impl Others {
+    /// Remembers what is known of a stream.
+    pub fn insert(&mut self, key: StreamKey, other: Other) {
+        self.0.insert(key, other);
+    }
+
+    /// Those of the `needed` streams of which nothing is known yet.
+    pub fn unknown(&self, needed: BTreeSet<StreamKey>) -> Vec<StreamKey> {
+        needed.into_iter().filter(|key| !self.0.contains_key(key)).collect()
+    }
+}
+
+impl<'a> Resolution<'a> {
+    /// Adds an event to each tag that is new or changed and comes from something that is there. Tags that follow other tags
+    /// of the stream get their events too, unless the stream itself is updated.
+    ///
+    /// Returns the faults of the tags, with paths in the stream; [`fault_of`] makes one of them.
+    pub fn run(&self, new: &mut ImageStream) -> Vec<field::Error> {
+        let changed = spec::changed_tags(self.old, new);
+        let mut faults = Vec::new();
+        if !changed.is_empty() {
+            let names: Vec<String> = changed.iter().map(|at| new.spec.tags[*at].name.clone()).collect();
+            history::make_room(&mut new.status.tags, names.iter().map(String::as_str));
+            faults = self.add_events(new, &changed);
+            new.status.tags.retain(|tag| !tag.items.is_empty() || !tag.conditions.is_empty());
+        }
+        if self.old.is_none() || self.route == Route::Tag {
+            history::follow(new, self.old, self.most);
+        }
+        faults
+    }
+
+    fn add_events(&self, new: &mut ImageStream, changed: &[usize]) -> Vec<field::Error> {
+        let (mut faults, mut images) = (Vec::new(), HashMap::new());
+        for at in sources_first(new, changed) {
+            match self.event(new, &new.spec.tags[at], &mut images) {
+                Ok(Some(event)) => {
+                    history::push(&mut new.status.tags, &new.spec.tags[at].name, event, self.most);
+                }
+                Ok(None) => {}
+                Err(fault) => faults.push(fault),
+            }
+            // More are not told, and finding them could take long.
+            if faults.len() > field::MOST_TOLD {
+                break;
+            }
+        }
+        faults
+    }
+
+    /// The event that a wanted tag comes to, if its source is something that the status shows and that is there.
+    fn event(
+        &self,
+        new: &ImageStream,
+        tag: &TagReference,
+        images: &mut HashMap<StreamKey, SourceImages<'a>>,
+    ) -> Result<Option<TagEvent>, field::Error> {
+        let path = format!("spec.tags[{}].from", tag.name);
+        let Some(from) = &tag.from else {
+            return Ok(None);
+        };
+        let invalid = |rule: String| field::Error::invalid(format!("{path}.name"), &from.name, rule);
+        let found = match Source::read(from, new).map_err(|bad| invalid(bad.to_string()))? {
+            Source::Outside(reference) => tag.reference.then(|| TagEvent {
+                created: Some(self.now),
+                docker_image_reference: reference.into(),
+                ..TagEvent::default()
+            }),
+            Source::Tag(key, source) => {
+                let stream = if key.is_of(new) { new } else { self.other(&key, &path, from)? };
+                tags::newest(stream, or_default(source)).cloned().map(|event| self.moved(event, tag, &key, new))
+            }
+            Source::Image(key, id) => {
+                // Of the stream itself only what was there before counts, so that the order of tags does not.
+                let stream = if key.is_of(new) { self.old } else { Some(self.other(&key, &path, from)?) };
+                let images = images.entry(key.clone()).or_insert_with(|| SourceImages::of(stream));
+                let found = images.find(id).map_err(|why| invalid(format!("error generating tag event: {why}")))?;
+                let event = TagEvent { created: Some(self.now), ..found };
+                Some(self.moved(event, tag, &key, new))
+            }
+        };
+        Ok(found.map(|event| TagEvent { generation: new.metadata.generation, ..event }))
+    }
+
+    fn other(&self, key: &StreamKey, path: &str, from: &ObjectReference) -> Result<&'a ImageStream, field::Error> {
+        let unreadable = |why: &str| {
+            let rule = format!("unable to retrieve image stream: {why}");
+            field::Error::invalid(format!("{path}.name"), &from.name, rule)
+        };
+        if let Some(why) = name_fault(&key.name) {
+            return Err(unreadable(&why));
+        }
+        match self.others.0.get(key) {
+            Some(Other::Found(stream)) => Ok(stream),
+            Some(Other::Missing) => Err(field::Error::not_found(format!("{path}.name"), &from.name)),
+            Some(Other::Refused { reason }) => {
+                let why = format!("{}/{}: {} \"\"", key.namespace, key.name, field::quote(reason));
+                Err(field::Error::forbidden(path, why))
+            }
+            None => Err(unreadable("it was not looked for")),
+        }
+    }
+
+    /// The event as it is in `stream`: what the internal registry has in the stream of `key` is pulled through this one
+    /// instead, unless the tag only refers to it.
+    fn moved(&self, mut event: TagEvent, tag: &TagReference, key: &StreamKey, stream: &ImageStream) -> TagEvent {
+        let Some(internal) = self.registries.internal.as_ref().filter(|_| !tag.reference && !key.is_of(stream)) else {
+            return event;
+        };
+        if let Ok(reference) = event.docker_image_reference.parse::<Reference>()
+            && reference.registry == *internal
+            && (reference.namespace.as_str(), reference.name.as_str()) == (key.namespace.as_str(), key.name.as_str())
+        {
+            let StreamKey { namespace, name } = StreamKey::of(stream);
+            event.docker_image_reference = Reference { namespace, name, ..reference }.exact();
+        }
+        event
+    }
+}
+
+/// The places of `changed` tags, each after the one that it comes from.
+///
+/// In a circle any of them is first, for there is nothing that it could wait for.
+fn sources_first(stream: &ImageStream, changed: &[usize]) -> Vec<usize> {
+    let tags = &stream.spec.tags;
+    let mut is_open = vec![false; tags.len()];
+    changed.iter().for_each(|at| is_open[*at] = true);
+    let source = |at: usize| match Source::read(tags[at].from.as_ref()?, stream).ok()? {
+        Source::Tag(key, source) if key.is_of(stream) => tags::wanted_place(tags, or_default(source)).ok(),
+        _ => None,
+    };
+    let mut order = Vec::with_capacity(changed.len());
+    for first in changed {
+        let start = order.len();
+        let mut next = Some(*first);
+        while let Some(at) = next.filter(|at| is_open[*at]) {
+            is_open[at] = false;
+            order.push(at);
+            next = source(at);
+        }
+        order[start..].reverse();
+    }
+    order
+}
+
+fn or_default(tag: &str) -> &str {
+    if tag.is_empty() { tags::DEFAULT } else { tag }
+}
+
+/// Why no stream can have this name.
+fn name_fault(name: &str) -> Option<String> {
+    if name.is_empty() {
+        return Some("Name parameter required.".into());
+    }
+    let fault = path_segment_faults(name).into_iter().next()?;
+    Some(format!("Name parameter invalid: {}: {fault}", field::quote(name)))
+}
+
+#[cfg(test)]
+mod tests;

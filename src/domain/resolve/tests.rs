@@ -1,0 +1,327 @@
+//! Tests of how wanted tags become history.
+
+use super::*;
+use crate::api::NamedTagEventList;
+
+const NOW: i64 = 1_000_000;
+
+fn stream(name: &str, tags: &[(&str, &str, &str)]) -> ImageStream {
+    let mut stream = ImageStream::default();
+    stream.metadata.namespace = "ns".into();
+    stream.metadata.name = name.into();
+    for (tag, kind, from) in tags {
+        want(&mut stream, tag, kind, from);
+    }
+    stream
+}
+
+/// Sets a wanted tag; kinds are `docker`, `ref` (a reference), `tag` and `image`, with `@namespace` behind them.
+fn want<'a>(stream: &'a mut ImageStream, tag: &str, kind: &str, from: &str) -> &'a mut TagReference {
+    let (kind, namespace) = kind.split_once('@').unwrap_or((kind, ""));
+    let full = match kind {
+        "docker" | "ref" => "DockerImage",
+        "tag" => "ImageStreamTag",
+        "image" => "ImageStreamImage",
+        other => other,
+    };
+    let from = ObjectReference {
+        kind: full.into(),
+        namespace: namespace.into(),
+        name: from.into(),
+        ..ObjectReference::default()
+    };
+    let mut wanted = TagReference { name: tag.into(), from: Some(from), ..TagReference::default() };
+    wanted.reference = kind == "ref";
+    wanted.default_fields();
+    let at = match tags::wanted_place(&stream.spec.tags, tag) {
+        Ok(at) => {
+            wanted.generation = stream.spec.tags[at].generation;
+            stream.spec.tags[at] = wanted;
+            at
+        }
+        Err(at) => {
+            stream.spec.tags.insert(at, wanted);
+            at
+        }
+    };
+    &mut stream.spec.tags[at]
+}
+
+fn event(image: &str, generation: i64) -> TagEvent {
+    TagEvent {
+        created: Some(Time::from_unix_seconds(generation)),
+        docker_image_reference: format!("r.io/{image}"),
+        image: image.into(),
+        generation,
+    }
+}
+
+fn with_history(mut stream: ImageStream, tag: &str, items: &[TagEvent]) -> ImageStream {
+    let list = NamedTagEventList { tag: tag.into(), items: items.to_vec(), conditions: vec![] };
+    let at = tags::history_place(&stream.status.tags, tag).unwrap_err();
+    stream.status.tags.insert(at, list);
+    stream
+}
+
+fn registries() -> Registries {
+    Registries { internal: Some("in:5000".into()), external: None }
+}
+
+/// Writes `new` in the place of `old`, and returns the fault.
+fn write(old: Option<&ImageStream>, new: &mut ImageStream, route: Route, others: &Others) -> String {
+    match old {
+        None => spec::prepare_create(new),
+        Some(old) => spec::prepare_update(old, new, route),
+    }
+    assert!(others.unknown(needed(old, new)).is_empty(), "{:?}", needed(old, new));
+    let registries = registries();
+    let now = Time::from_unix_seconds(NOW);
+    let resolution = Resolution { old, others, registries: &registries, most: MaxTagHistory(None), route, now };
+    let faults = resolution.run(new);
+    fault_of(new, &faults).map(|fault| fault.to_string()).unwrap_or_default()
+}
+
+fn created(mut new: ImageStream, others: &Others) -> ImageStream {
+    assert_eq!(write(None, &mut new, Route::Stream, others), "");
+    new
+}
+
+fn refused(mut new: ImageStream, others: &Others) -> String {
+    let prefix = format!("[]: Internal error: imagestreams \"{}\" is invalid: ", new.metadata.name);
+    let told = write(None, &mut new, Route::Stream, others);
+    told.strip_prefix(&prefix).unwrap_or_else(|| panic!("{told}")).to_owned()
+}
+
+fn others(all: &[(&str, &str, Option<ImageStream>)]) -> Others {
+    let mut others = Others::default();
+    for (namespace, name, found) in all {
+        let key = StreamKey { namespace: (*namespace).into(), name: (*name).into() };
+        others.insert(key, found.clone().map_or(Other::Missing, |stream| Other::Found(Arc::new(stream))));
+    }
+    others
+}
+
+/// What each tag has been, in one line: `tag=image@generation,…`.
+fn told(stream: &ImageStream) -> String {
+    let item = |event: &TagEvent| {
+        let what = if event.image.is_empty() { &event.docker_image_reference } else { &event.image };
+        format!("{what}@{}", event.generation)
+    };
+    let tag =
+        |tag: &NamedTagEventList| format!("{}={}", tag.tag, tag.items.iter().map(item).collect::<Vec<_>>().join(","));
+    stream.status.tags.iter().map(tag).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn something_outside_becomes_history_only_as_a_reference() {
+    let new = created(stream("s", &[("d", "docker", "a/b:1"), ("r", "ref", "a/b:1")]), &Others::default());
+    assert_eq!(told(&new), "r=a/b:1@1");
+    assert_eq!(new.status.tags[0].items[0].created, Some(Time::from_unix_seconds(NOW)));
+}
+
+#[test]
+fn a_changed_reference_is_written_over_the_former_one() {
+    let old = created(stream("s", &[("r", "ref", "a/b:1")]), &Others::default());
+    let mut new = old.clone();
+    want(&mut new, "r", "ref", "a/b:2");
+    assert_eq!(write(Some(&old), &mut new, Route::Stream, &Others::default()), "");
+    assert_eq!(told(&new), "r=a/b:2@2");
+}
+
+#[test]
+fn tags_of_one_stream_are_resolved_after_those_that_they_come_from() {
+    let tags =
+        [("a", "tag", "b"), ("b", "tag", "s:c"), ("c", "ref", "x"), ("d", "tag", "nosuch"), ("e", "tag@ns", "c")];
+    assert_eq!(told(&created(stream("s", &tags), &Others::default())), "a=x@1 b=x@1 c=x@1 e=x@1");
+}
+
+#[test]
+fn tags_in_a_circle_become_nothing() {
+    let tags = [("a", "tag", "b"), ("b", "tag", "a"), ("c", "tag", "c")];
+    assert_eq!(told(&created(stream("s", &tags), &Others::default())), "");
+}
+
+#[test]
+fn the_newest_event_of_a_tag_of_another_stream_is_copied_with_its_time() {
+    let source = with_history(stream("src", &[]), "latest", &[event("i2", 7), event("i1", 3)]);
+    let others = others(&[("ns", "src", Some(source))]);
+    let tags = [("no", "tag", "src:nosuch"), ("t", "tag", "src:latest"), ("u", "tag", "src:")];
+    let new = created(stream("s", &tags), &others);
+    assert_eq!(told(&new), "t=i2@1 u=i2@1");
+    assert_eq!(new.status.tags[0].items[0].created, Some(Time::from_unix_seconds(7)));
+}
+
+#[test]
+fn an_image_of_a_stream_is_found_by_the_beginning_of_its_name() {
+    let (one, two) = (format!("sha256:1{}", "a".repeat(63)), format!("sha256:1{}", "b".repeat(63)));
+    let source = with_history(stream("src", &[]), "t", &[event(&one, 7), event(&two, 3)]);
+    let others = others(&[("ns", "src", Some(source))]);
+    let new = created(stream("s", &[("t", "image", "src@1a")]), &others);
+    assert_eq!(told(&new), format!("t={one}@1"));
+    assert_eq!(new.status.tags[0].items[0].created, Some(Time::from_unix_seconds(NOW)));
+    let of = |id: &str| refused(stream("s", &[("t", "image", &format!("src@{id}"))]), &others);
+    assert_eq!(
+        of("zzz"),
+        "spec.tags[t].from.name: Invalid value: \"src@zzz\": error generating tag event: imagestreamimage.\
+        image.openshift.io \"zzz\" not found"
+    );
+    assert_eq!(
+        of("sha256:"),
+        format!(
+            "spec.tags[t].from.name: Invalid value: \"src@sha256:\": error generating tag event: Operation cannot be \
+            fulfilled on imagestreamimage.image.openshift.io \"sha256:\": multiple images match the prefix \"sha256:\": \
+            {one}, {two}"
+        )
+    );
+}
+
+#[test]
+fn a_source_that_is_no_stream_is_a_fault() {
+    let others = others(&[("ns", "x", None)]);
+    let of = |kind: &str, from: &str| refused(stream("s", &[("t", kind, from)]), &others);
+    assert_eq!(of("tag", "x:y"), "spec.tags[t].from.name: Not found: \"x:y\"");
+    let form = "must be of the form <tag>, <repo>:<tag>, <id>, or <repo>@<id>";
+    for (kind, from) in [("tag", "a:b:c"), ("Pod", "x"), ("docker", ""), ("docker@other", "x")] {
+        assert_eq!(of(kind, from), format!("spec.tags[t].from.name: Invalid value: \"{from}\": {form}"));
+    }
+    let unreadable = "unable to retrieve image stream: Name parameter";
+    let told = of("tag", ":a");
+    assert_eq!(told, format!("spec.tags[t].from.name: Invalid value: \":a\": {unreadable} required."));
+    assert!(of("tag", "..:a").ends_with(&format!("{unreadable} invalid: \"..\": may not be '..'")));
+}
+
+#[test]
+fn nothing_is_told_of_a_stream_that_the_user_may_not_see() {
+    let mut others = Others::default();
+    for (name, reason) in [("src", ""), ("why", "no rule")] {
+        let key = StreamKey { namespace: "far".into(), name: name.into() };
+        others.insert(key, Other::Refused { reason: reason.into() });
+    }
+    let tags = [("a", "tag@far", "src:t"), ("b", "image@far", "src@1"), ("c", "tag@far", "why:t")];
+    assert_eq!(
+        refused(stream("s", &tags), &others),
+        "[spec.tags[a].from: Forbidden: far/src: \"\" \"\", spec.tags[b].from: Forbidden: far/src: \"\" \"\", \
+        spec.tags[c].from: Forbidden: far/why: \"no rule\" \"\"]"
+    );
+}
+
+#[test]
+fn only_streams_of_new_and_changed_tags_are_needed_each_once() {
+    let mut old = stream("s", &[("a", "tag", "x:1"), ("b", "image@far", "y@1")]);
+    spec::prepare_create(&mut old);
+    let mut new = old.clone();
+    want(&mut new, "c", "tag", "z:1");
+    want(&mut new, "d", "image@ns", "z@1");
+    want(&mut new, "e", "tag", "a");
+    want(&mut new, "f", "docker", "q");
+    want(&mut new, "g", "tag@far", ":a");
+    new.spec.tags[0].annotations = Some([("k".to_owned(), "v".to_owned())].into());
+    let names = |keys: BTreeSet<StreamKey>| -> Vec<String> {
+        keys.into_iter().map(|key| format!("{}/{}", key.namespace, key.name)).collect()
+    };
+    assert_eq!(names(needed(Some(&old), &new)), ["ns/z"]);
+    assert_eq!(names(needed(None, &old)), ["far/y", "ns/x"]);
+}
+
+#[test]
+fn what_the_internal_registry_has_is_pulled_through_the_own_stream_but_for_references() {
+    let id = format!("sha256:{}", "a".repeat(64));
+    let event = |repository: &str| TagEvent {
+        docker_image_reference: format!("{repository}@{id}"),
+        image: id.clone(),
+        ..TagEvent::default()
+    };
+    let source = with_history(stream("src", &[]), "else", &[event("in:5000/ns/third")]);
+    let source = with_history(source, "in", &[event("in:5000/ns/src")]);
+    let others = others(&[("ns", "src", Some(source))]);
+    let mut new = stream("s", &[("a", "tag", "src:in"), ("b", "tag", "src:else"), ("c", "tag", "src:in")]);
+    new.spec.tags[2].reference = true;
+    let new = created(new, &others);
+    let references: Vec<&str> =
+        new.status.tags.iter().map(|tag| tag.items[0].docker_image_reference.split('@').next().unwrap()).collect();
+    assert_eq!(references, ["in:5000/ns/s", "in:5000/ns/third", "in:5000/ns/src"]);
+}
+
+#[test]
+fn tags_follow_when_a_tag_is_written_but_not_when_the_stream_is() {
+    let tags = [("base", "ref", "x:1"), ("t1", "tag", "base"), ("t2", "tag", "s:t1"), ("t3", "docker", "q")];
+    let old = created(stream("s", &tags), &Others::default());
+    assert_eq!(told(&old), "base=x:1@1 t1=x:1@1 t2=x:1@1");
+    for (route, then) in [(Route::Stream, "base=x:2@2 t1=x:1@1 t2=x:1@1"), (Route::Tag, "base=x:2@2 t1=x:2@2 t2=x:2@2")]
+    {
+        let mut new = old.clone();
+        want(&mut new, "base", "ref", "x:2");
+        assert_eq!(write(Some(&old), &mut new, route, &Others::default()), "");
+        assert_eq!(told(&new), then, "{route:?}");
+    }
+}
+
+#[test]
+fn a_tag_of_the_same_stream_leaves_its_source_alone() {
+    let old = with_history(created(stream("s", &[]), &Others::default()), "latest", &[event("i", 1)]);
+    let mut new = old.clone();
+    want(&mut new, "b", "tag", "latest");
+    assert_eq!(write(Some(&old), &mut new, Route::Tag, &Others::default()), "");
+    assert_eq!(told(&new), "b=i@2 latest=i@1");
+}
+
+#[test]
+fn a_tag_that_did_not_change_is_not_resolved_again() {
+    let old_source = others(&[("ns", "src", Some(with_history(stream("src", &[]), "t", &[event("i1", 1)])))]);
+    let old = created(stream("s", &[("a", "tag", "src:t")]), &old_source);
+    let nothing = Others::default();
+    let mut new = old.clone();
+    new.spec.tags[0].annotations = Some([("k".to_owned(), "v".to_owned())].into());
+    assert_eq!(write(Some(&old), &mut new, Route::Stream, &nothing), "");
+    assert_eq!((told(&new).as_str(), new.metadata.generation, new.spec.tags[0].generation), ("a=i1@1", 2, Some(1)));
+    // A generation of 0 asks for a new import, which other streams know nothing of.
+    let mut again = new.clone();
+    again.spec.tags[0].generation = Some(0);
+    assert_eq!(write(Some(&new), &mut again, Route::Stream, &nothing), "");
+    assert_eq!(
+        (told(&again).as_str(), again.metadata.generation, again.spec.tags[0].generation),
+        ("a=i1@1", 3, Some(3))
+    );
+}
+
+#[test]
+fn a_limit_takes_the_oldest_events_of_the_tag_that_grows_only() {
+    let source = others(&[("ns", "src", Some(with_history(stream("src", &[]), "t", &[event("i9", 9)])))]);
+    let long = [event("i3", 3), event("i2", 2), event("i1", 1)];
+    let old = with_history(with_history(created(stream("s", &[]), &source), "a", &long), "b", &long);
+    let mut new = old.clone();
+    want(&mut new, "b", "tag", "src:t");
+    spec::prepare_update(&old, &mut new, Route::Tag);
+    let most = MaxTagHistory(std::num::NonZeroUsize::new(2));
+    let (registries, now) = (registries(), Time::from_unix_seconds(NOW));
+    let resolution =
+        Resolution { old: Some(&old), others: &source, registries: &registries, most, route: Route::Tag, now };
+    assert_eq!(resolution.run(&mut new), []);
+    assert_eq!(told(&new), "a=i3@3,i2@2,i1@1 b=i9@2,i3@3");
+}
+
+/// Many tags that come from each other, the worst order, and many ambiguous images: nothing here may be quadratic.
+#[test]
+fn a_stream_of_very_many_tags_is_resolved_in_no_time() {
+    const MANY: usize = 20_000;
+    let name = |at: usize| format!("t{at:06}");
+    let mut chain = stream("s", &[]);
+    chain.spec.tags = (0..MANY)
+        .map(|at| {
+            let (kind, from) = if at + 1 == MANY { ("ref", "x".into()) } else { ("tag", name(at + 1)) };
+            let mut one = ImageStream::default();
+            want(&mut one, &name(at), kind, &from).clone()
+        })
+        .collect();
+    let start = std::time::Instant::now();
+    let new = created(chain, &Others::default());
+    assert_eq!(new.status.tags.len(), MANY);
+
+    let items: Vec<TagEvent> = (0..MANY).map(|at| event(&format!("sha256:{at:064x}"), 1)).collect();
+    let source = others(&[("ns", "src", Some(with_history(stream("src", &[]), "t", &items)))]);
+    let mut ambiguous = stream("s", &[]);
+    ambiguous.spec.tags =
+        (0..MANY).map(|at| want(&mut ImageStream::default(), &name(at), "image", "src@sha256:").clone()).collect();
+    assert!(refused(ambiguous, &source).contains("and 19990 more"));
+    assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
+}

@@ -1,0 +1,128 @@
+//! Signatures as parts of their image: adding one and taking one away.
+
+use super::names;
+use crate::api::{GROUP, Image, ImageSignature};
+use crate::meta::{Resource, Status};
+
+/// The resource as errors about one signature name it.
+const SIGNATURES: Resource<'static> = Resource { group: GROUP, name: "imageSignatures" };
+
+/// The name of a signature: `<image>@<signature>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignatureName<'a> {
+    /// The whole name, under which the image has the signature.
+    pub whole: &'a str,
+    /// Name of the image.
+    pub image: &'a str,
+}
+
+impl<'a> SignatureName<'a> {
+    /// Splits `name`, which must have exactly one `@` with something on both sides.
+    ///
+    /// # Errors
+    /// 400 for another form.
+    pub fn parse(name: &'a str) -> Result<Self, Status> {
+        let (image, _) = names::two_parts(name, '@')
+            .ok_or_else(|| Status::bad_request("ImageSignatures must be accessed with <imageName>@<signatureName>"))?;
+        Ok(Self { whole: name, image })
+    }
+}
+
+/// Takes from a new signature what only those may say who verified it.
+pub fn prepare(signature: &mut ImageSignature) {
+    let ImageSignature { metadata, r#type, content, .. } = std::mem::take(signature);
+    *signature = ImageSignature { metadata, r#type, content, ..ImageSignature::default() };
+}
+
+/// Adds a signature behind those that the image has.
+///
+/// # Errors
+/// 409 where the image has one of the same name, or of the same type and content.
+pub fn add(image: &mut Image, signature: &ImageSignature) -> Result<(), Status> {
+    let is_same = |each: &ImageSignature| {
+        each.metadata.name == signature.metadata.name
+            || (each.r#type == signature.r#type && each.content == signature.content)
+    };
+    if image.signatures.iter().any(is_same) {
+        return Err(Status::already_exists(SIGNATURES, &signature.metadata.name));
+    }
+    image.signatures.push(signature.clone());
+    Ok(())
+}
+
+/// Takes the signature of this name away; the others keep their order.
+///
+/// # Errors
+/// 404 where the image has none of this name.
+pub fn remove(image: &mut Image, name: &SignatureName<'_>) -> Result<(), Status> {
+    let at = image.signatures.iter().position(|each| each.metadata.name == name.whole);
+    image.signatures.remove(at.ok_or_else(|| Status::not_found(SIGNATURES, name.whole))?);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::ByteString;
+
+    use super::*;
+    use crate::api::SignatureIssuer;
+
+    fn signature(name: &str, content: &str) -> ImageSignature {
+        let mut signature =
+            ImageSignature { r#type: "t".into(), content: ByteString(content.into()), ..ImageSignature::default() };
+        signature.metadata.name = name.into();
+        signature
+    }
+
+    fn names(image: &Image) -> Vec<&str> {
+        image.signatures.iter().map(|each| each.metadata.name.as_str()).collect()
+    }
+
+    #[test]
+    fn the_name_of_a_signature_begins_with_its_image() {
+        assert_eq!(SignatureName::parse("i@s").unwrap().image, "i");
+        for bad in ["bad", "a@b@c", "@b", "a@", ""] {
+            let status = SignatureName::parse(bad).unwrap_err();
+            assert_eq!(status.message, "ImageSignatures must be accessed with <imageName>@<signatureName>", "{bad}");
+            assert_eq!(status.code, 400);
+        }
+    }
+
+    #[test]
+    fn a_new_signature_says_nothing_that_must_be_verified() {
+        let mut sent = ImageSignature {
+            conditions: vec![Default::default()],
+            image_identity: "x".into(),
+            issued_by: Some(SignatureIssuer::default()),
+            ..signature("i@s", "c")
+        };
+        prepare(&mut sent);
+        assert_eq!(sent, signature("i@s", "c"));
+    }
+
+    #[test]
+    fn signatures_are_added_at_the_end_and_taken_from_anywhere() {
+        let mut image = Image::default();
+        for (name, content) in [("i@a", "1"), ("i@b", "2"), ("i@c", "3")] {
+            add(&mut image, &signature(name, content)).unwrap();
+        }
+        remove(&mut image, &SignatureName::parse("i@b").unwrap()).unwrap();
+        assert_eq!(names(&image), ["i@a", "i@c"]);
+        let status = remove(&mut image, &SignatureName::parse("i@b").unwrap()).unwrap_err();
+        assert_eq!(status.message, "imageSignatures.image.openshift.io \"i@b\" not found");
+    }
+
+    #[test]
+    fn an_image_has_a_name_and_a_content_once() {
+        let mut image = Image::default();
+        add(&mut image, &signature("i@a", "1")).unwrap();
+        for (name, content) in [("i@a", "2"), ("i@b", "1")] {
+            let status = add(&mut image, &signature(name, content)).unwrap_err();
+            let text = format!("imageSignatures.image.openshift.io \"{name}\" already exists");
+            assert_eq!((status.code, status.message), (409, text));
+        }
+        let other = ImageSignature { r#type: "other".into(), ..signature("i@b", "1") };
+        add(&mut image, &other).unwrap();
+        assert_eq!(names(&image), ["i@a", "i@b"]);
+    }
+}

@@ -1,0 +1,126 @@
+//! Where a tag comes from: reading the `from` of a wanted tag.
+
+use crate::api::{ImageStream, ObjectReference};
+
+/// Names one stream of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamKey {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name; any text, for it comes from a client.
+    pub name: String,
+}
+
+/// Where a tag comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source<'a> {
+    /// A reference to an image outside of the cluster.
+    Outside(&'a str),
+    /// The newest image of a tag of a stream.
+    Tag(StreamKey, &'a str),
+    /// The image of a stream that this text is the name of, or the beginning of its name.
+    Image(StreamKey, &'a str),
+}
+
+/// A source that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be of the form <tag>, <repo>:<tag>, <id>, or <repo>@<id>")]
+pub struct BadSource;
+
+impl StreamKey {
+    /// The key of a stream.
+    pub fn of(stream: &ImageStream) -> Self {
+        Self { namespace: stream.metadata.namespace.clone(), name: stream.metadata.name.clone() }
+    }
+
+    /// Whether this is the key of that stream.
+    pub fn is_of(&self, stream: &ImageStream) -> bool {
+        self.namespace == stream.metadata.namespace && self.name == stream.metadata.name
+    }
+}
+
+impl<'a> Source<'a> {
+    /// Reads where a tag of `stream` comes from.
+    ///
+    /// # Errors
+    /// An unknown kind, or a name that does not have the form of its kind. Something outside of the cluster has a name,
+    /// and no other namespace than the stream's.
+    pub fn read(from: &'a ObjectReference, stream: &ImageStream) -> Result<Self, BadSource> {
+        let own = StreamKey::of(stream);
+        let namespace = if from.namespace.is_empty() { &own.namespace } else { &from.namespace };
+        let mark = match from.kind.as_str() {
+            "ImageStreamTag" => ':',
+            "ImageStreamImage" => '@',
+            "DockerImage" if !from.name.is_empty() && *namespace == own.namespace => {
+                return Ok(Self::Outside(&from.name));
+            }
+            _ => return Err(BadSource),
+        };
+        let (name, part) = match from.name.split_once(mark) {
+            Some((_, rest)) if rest.contains(mark) => return Err(BadSource),
+            Some(parts) => parts,
+            None => (own.name.as_str(), from.name.as_str()),
+        };
+        let key = StreamKey { namespace: namespace.clone(), name: name.into() };
+        Ok(if mark == ':' { Self::Tag(key, part) } else { Self::Image(key, part) })
+    }
+
+    /// The stream that the tag comes from, if it comes from one.
+    pub fn stream(&self) -> Option<&StreamKey> {
+        match self {
+            Self::Outside(_) => None,
+            Self::Tag(key, _) | Self::Image(key, _) => Some(key),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(kind: &str, namespace: &str, name: &str) -> Option<(String, String)> {
+        let from = ObjectReference {
+            kind: kind.into(),
+            namespace: namespace.into(),
+            name: name.into(),
+            ..ObjectReference::default()
+        };
+        let mut stream = ImageStream::default();
+        stream.metadata.namespace = "ns".into();
+        stream.metadata.name = "s".into();
+        Some(match Source::read(&from, &stream).ok()? {
+            Source::Outside(reference) => ("outside".into(), reference.into()),
+            Source::Tag(key, part) => (format!("tag of {}/{}", key.namespace, key.name), part.into()),
+            Source::Image(key, part) => (format!("image of {}/{}", key.namespace, key.name), part.into()),
+        })
+    }
+
+    fn parts(of: &str, part: &str) -> Option<(String, String)> {
+        Some((of.into(), part.into()))
+    }
+
+    #[test]
+    fn one_part_means_the_same_stream_and_two_another_one() {
+        assert_eq!(read("ImageStreamTag", "", "t"), parts("tag of ns/s", "t"));
+        assert_eq!(read("ImageStreamTag", "other", "x:t"), parts("tag of other/x", "t"));
+        assert_eq!(read("ImageStreamTag", "", "a@b"), parts("tag of ns/s", "a@b"));
+        assert_eq!(read("ImageStreamTag", "", ":"), parts("tag of ns/", ""));
+        assert_eq!(read("ImageStreamImage", "", "x@sha256:1"), parts("image of ns/x", "sha256:1"));
+        assert_eq!(read("ImageStreamImage", "ns", "sha256:1"), parts("image of ns/s", "sha256:1"));
+    }
+
+    #[test]
+    fn three_parts_and_unknown_kinds_cannot_be_read() {
+        for (kind, name) in [("ImageStreamTag", "a:b:c"), ("ImageStreamImage", "a@b@c"), ("Pod", "x"), ("", "x")] {
+            assert_eq!(read(kind, "", name), None, "{kind} {name}");
+        }
+    }
+
+    #[test]
+    fn what_is_outside_has_a_name_and_no_other_namespace() {
+        assert_eq!(read("DockerImage", "", "a:b:c@d"), parts("outside", "a:b:c@d"));
+        assert_eq!(read("DockerImage", "ns", "x"), parts("outside", "x"));
+        assert_eq!(read("DockerImage", "other", "x"), None);
+        assert_eq!(read("DockerImage", "", ""), None);
+    }
+}

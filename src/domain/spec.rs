@@ -1,0 +1,171 @@
+//! What the owner of a stream wants: generations, and which wanted tags a write changes.
+
+use super::tags;
+use crate::api::{ImageStream, ImageStreamStatus, TagReference};
+
+/// The way on which a write comes to a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// The stream itself is written; its status stays as it is stored.
+    Stream,
+    /// One of its tags is written; the status may change too.
+    Tag,
+}
+
+/// Prepares a new stream: it has no status, and all generations start with 1.
+pub fn prepare_create(stream: &mut ImageStream) {
+    stream.status = ImageStreamStatus::default();
+    stream.metadata.generation = 1;
+    stream.spec.tags.iter_mut().for_each(|tag| tag.generation = Some(1));
+}
+
+/// Prepares the new form of the stream `old`: what a client cannot set is set.
+///
+/// The generation of the stream rises with any change of what is wanted. It becomes the generation of the wanted tags that
+/// are new or changed, or whose generation the client set to 0 to have them imported again.
+pub fn prepare_update(old: &ImageStream, new: &mut ImageStream, route: Route) {
+    new.metadata.generation = old.metadata.generation;
+    match route {
+        Route::Stream => new.status.clone_from(&old.status),
+        Route::Tag => new.status.tags.retain(|tag| !tag.items.is_empty() || !tag.conditions.is_empty()),
+    }
+    for tag in new.spec.tags.iter_mut().filter(|tag| tag.generation != Some(0)) {
+        if let Some(before) = tags::wanted(old, &tag.name) {
+            tag.generation = before.generation;
+        }
+    }
+    if new.spec != old.spec || new.metadata.generation == 0 {
+        new.metadata.generation = old.metadata.generation.saturating_add(1);
+    }
+    let (generation, namespace) = (new.metadata.generation, &new.metadata.namespace);
+    for tag in &mut new.spec.tags {
+        let is_current = tags::wanted(old, &tag.name).is_some_and(|before| !is_changed(before, tag, namespace));
+        if !is_current || matches!(tag.generation, None | Some(0)) {
+            tag.generation = Some(generation);
+        }
+    }
+}
+
+/// The places in `new.spec.tags` of the tags with a source that are new or changed against `old`.
+pub(super) fn changed_tags(old: Option<&ImageStream>, new: &ImageStream) -> Vec<usize> {
+    let is_new = |tag: &TagReference| match old.and_then(|old| tags::wanted(old, &tag.name)) {
+        Some(before) => is_changed(before, tag, &new.metadata.namespace),
+        None => true,
+    };
+    let tags = new.spec.tags.iter().enumerate();
+    tags.filter(|(_, tag)| tag.from.is_some() && is_new(tag)).map(|(at, _)| at).collect()
+}
+
+/// Whether a wanted tag comes from elsewhere than before, or is to be imported anew.
+///
+/// The kind of the source does not count, nor do annotations and the other policies.
+fn is_changed(before: &TagReference, after: &TagReference, namespace: &str) -> bool {
+    let Some(to) = &after.from else {
+        return false;
+    };
+    if to.kind.is_empty() && to.name.is_empty() {
+        return false;
+    }
+    let (before_namespace, before_name) =
+        before.from.as_ref().map_or(("", ""), |from| (from.namespace.as_str(), from.name.as_str()));
+    let effective = |of: &'_ str| if of.is_empty() { namespace.to_owned() } else { of.to_owned() };
+    effective(before_namespace) != effective(&to.namespace)
+        || before_name != to.name
+        || before.reference != after.reference
+        || before.import_policy.import_mode != after.import_policy.import_mode
+        || (after.generation == Some(0) && before.generation.is_some_and(|generation| generation != 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{NamedTagEventList, ObjectReference, TagEvent};
+
+    fn tag(name: &str, from: &str) -> TagReference {
+        let from = ObjectReference { kind: "DockerImage".into(), name: from.into(), ..ObjectReference::default() };
+        TagReference { name: name.into(), from: Some(from), ..TagReference::default() }
+    }
+
+    fn stream() -> ImageStream {
+        let mut stream = ImageStream::default();
+        stream.metadata.namespace = "ns".into();
+        stream.spec.tags = vec![tag("a", "x"), tag("b", "y")];
+        prepare_create(&mut stream);
+        stream
+    }
+
+    /// The generations of stream and tags after `edit`.
+    fn updated(old: &ImageStream, edit: impl FnOnce(&mut ImageStream)) -> (i64, Vec<i64>) {
+        let mut new = old.clone();
+        edit(&mut new);
+        prepare_update(old, &mut new, Route::Stream);
+        (new.metadata.generation, new.spec.tags.iter().map(|tag| tag.generation.unwrap()).collect())
+    }
+
+    #[test]
+    fn generations_of_a_new_stream_start_with_one_and_it_has_no_status() {
+        let mut sent = stream();
+        sent.metadata.generation = 7;
+        sent.spec.tags[0].generation = Some(9);
+        sent.status.docker_image_repository = "evil".into();
+        prepare_create(&mut sent);
+        assert_eq!(sent, stream());
+    }
+
+    #[test]
+    fn what_a_client_says_of_generations_does_not_count_but_for_zero() {
+        let old = stream();
+        assert_eq!(updated(&old, |new| new.metadata.generation = 9), (1, vec![1, 1]));
+        assert_eq!(updated(&old, |new| new.spec.tags[0].generation = Some(99)), (1, vec![1, 1]));
+        assert_eq!(updated(&old, |new| new.spec.tags[0].generation = None), (1, vec![1, 1]));
+        assert_eq!(updated(&old, |new| new.spec.tags[0].generation = Some(0)), (2, vec![2, 1]));
+    }
+
+    #[test]
+    fn any_change_of_the_spec_raises_the_streams_generation_but_only_some_that_of_a_tag() {
+        let old = stream();
+        assert_eq!(updated(&old, |new| new.metadata.labels = [("a".into(), "b".into())].into()), (1, vec![1, 1]));
+        assert_eq!(updated(&old, |new| new.spec.lookup_policy.local = true), (2, vec![1, 1]));
+        type Edit = fn(&mut TagReference);
+        let edits: [(Edit, i64); 9] = [
+            (|tag| tag.annotations = Some([("a".to_owned(), "b".to_owned())].into()), 1),
+            (|tag| tag.import_policy.scheduled = true, 1),
+            (|tag| tag.reference_policy.r#type = "Local".into(), 1),
+            (|tag| tag.from.as_mut().unwrap().kind = "ImageStreamTag".into(), 1),
+            (|tag| tag.from = None, 1),
+            (|tag| tag.from.as_mut().unwrap().name = "z".into(), 2),
+            (|tag| tag.from.as_mut().unwrap().namespace = "far".into(), 2),
+            (|tag| tag.reference = true, 2),
+            (|tag| tag.import_policy.import_mode = "PreserveOriginal".into(), 2),
+        ];
+        for (at, (edit, then)) in edits.into_iter().enumerate() {
+            assert_eq!(updated(&old, |new| edit(&mut new.spec.tags[0])), (2, vec![then, 1]), "edit {at}");
+        }
+        let own = |new: &mut ImageStream| new.spec.tags[0].from.as_mut().unwrap().namespace = "ns".into();
+        assert_eq!(updated(&old, own), (2, vec![1, 1]));
+    }
+
+    #[test]
+    fn tags_that_come_and_go_raise_it_too() {
+        let old = stream();
+        assert_eq!(updated(&old, |new| new.spec.tags.push(tag("c", "z"))), (2, vec![1, 1, 2]));
+        assert_eq!(updated(&old, |new| new.spec.tags.clear()), (2, vec![]));
+        let without_source = TagReference { name: "c".into(), ..TagReference::default() };
+        assert_eq!(updated(&old, |new| new.spec.tags.push(without_source)), (2, vec![1, 1, 2]));
+    }
+
+    #[test]
+    fn the_status_is_the_stored_one_unless_a_tag_is_written() {
+        let history = |tag: &str, items| NamedTagEventList { tag: tag.into(), items, conditions: vec![] };
+        let old = stream();
+        let mut sent = old.clone();
+        sent.status.tags = vec![history("a", vec![TagEvent::default()]), history("b", vec![])];
+        let status = |route| {
+            let mut new = sent.clone();
+            prepare_update(&old, &mut new, route);
+            new.status.tags
+        };
+        assert_eq!(status(Route::Stream), []);
+        assert_eq!(status(Route::Tag), [history("a", vec![TagEvent::default()])]);
+    }
+}

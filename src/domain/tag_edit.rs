@@ -1,0 +1,220 @@
+//! Writing a tag: edits of the stream that it belongs to.
+//!
+//! The stream is written like any other afterwards; [`spec::prepare_update`](super::spec::prepare_update) gives the edited
+//! tag its generation.
+
+use super::names::{self, StreamTagName};
+use super::tags;
+use crate::api::{GROUP, ImageStream, ImageStreamTag, ImageTag, TagReference};
+use crate::meta::{Resource, Status};
+
+/// Whether a wanted tag was there before it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Set {
+    /// There was none of this name.
+    New,
+    /// There was one.
+    Replaced,
+}
+
+/// A stream without anything in it, for a tag whose stream does not exist yet.
+pub fn empty_stream(namespace: &str, name: &str) -> ImageStream {
+    let mut stream = ImageStream::default();
+    stream.metadata.namespace = namespace.into();
+    stream.metadata.name = name.into();
+    stream
+}
+
+/// The name of the tag in the name of a new view, whatever that looks like.
+pub fn tag_of_new(name: &str) -> &str {
+    names::tag_part(name)
+}
+
+/// Adds the wanted tag of a new ImageStreamTag, if it has one.
+///
+/// # Errors
+/// 409 where the stream has a wanted tag of this name; one that was only pushed does not count.
+pub fn create_stream_tag(stream: &mut ImageStream, tag: &str, view: &ImageStreamTag) -> Result<(), Status> {
+    add(stream, tag, view.tag.clone(), "imagestreamtag", &view.metadata.name)
+}
+
+/// Adds the wanted tag of a new ImageTag.
+///
+/// # Errors
+/// 409 where the stream has a wanted tag of this name; one that was only pushed does not count.
+pub fn create_image_tag(stream: &mut ImageStream, tag: &str, view: &ImageTag) -> Result<(), Status> {
+    add(stream, tag, view.spec.clone(), "imagetags", &view.metadata.name)
+}
+
+/// Sets the wanted tag to that of an ImageStreamTag, or keeps it where that has none, and its annotations to those of the
+/// ImageStreamTag.
+///
+/// # Errors
+/// 400 where there is nothing that could be kept.
+pub fn update_stream_tag(stream: &mut ImageStream, tag: &str, view: &ImageStreamTag) -> Result<Set, Status> {
+    let Some(mut wanted) = view.tag.clone().or_else(|| tags::wanted(stream, tag).cloned()) else {
+        let (namespace, name) = (&stream.metadata.namespace, &stream.metadata.name);
+        let text =
+            format!("imagestreamtag {tag} is not a spec tag in imagestream {namespace}/{name}, cannot be updated");
+        return Err(Status::bad_request(text));
+    };
+    wanted.annotations = Some(view.metadata.annotations.clone());
+    Ok(set(stream, tag, wanted))
+}
+
+/// Sets the wanted tag to that of an ImageTag, or takes it away where that has none.
+pub fn update_image_tag(stream: &mut ImageStream, tag: &str, view: &ImageTag) -> Set {
+    match &view.spec {
+        Some(wanted) => set(stream, tag, wanted.clone()),
+        None => match tags::wanted_place(&stream.spec.tags, tag) {
+            Ok(at) => {
+                stream.spec.tags.remove(at);
+                Set::Replaced
+            }
+            Err(_) => Set::New,
+        },
+    }
+}
+
+/// Takes a tag away, with its history. Tags that follow it keep what they have.
+///
+/// # Errors
+/// 404 where the stream has no such tag. `resource` is the one that was asked for.
+pub fn delete(stream: &mut ImageStream, name: &StreamTagName, resource: Resource<'_>) -> Result<(), Status> {
+    let wanted = tags::wanted_place(&stream.spec.tags, &name.tag).map(|at| stream.spec.tags.remove(at));
+    let history = tags::history_place(&stream.status.tags, &name.tag).map(|at| stream.status.tags.remove(at));
+    match (wanted, history) {
+        (Err(_), Err(_)) => Err(Status::not_found(resource, &name.to_string())),
+        _ => Ok(()),
+    }
+}
+
+fn add(
+    stream: &mut ImageStream,
+    tag: &str,
+    wanted: Option<TagReference>,
+    resource: &'static str,
+    name: &str,
+) -> Result<(), Status> {
+    if tags::wanted(stream, tag).is_some() {
+        return Err(Status::already_exists(Resource { group: GROUP, name: resource }, name));
+    }
+    if let Some(wanted) = wanted {
+        set(stream, tag, wanted);
+    }
+    Ok(())
+}
+
+/// Puts a wanted tag at its place, under the name `tag` whatever it calls itself.
+fn set(stream: &mut ImageStream, tag: &str, mut wanted: TagReference) -> Set {
+    wanted.name = tag.into();
+    wanted.default_fields();
+    let tags = &mut stream.spec.tags;
+    match tags::wanted_place(tags, tag) {
+        Ok(at) => {
+            tags[at] = wanted;
+            Set::Replaced
+        }
+        Err(at) => {
+            tags.insert(at, wanted);
+            Set::New
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{NamedTagEventList, ObjectReference};
+
+    fn wanted(name: &str, from: &str) -> TagReference {
+        let from = ObjectReference { kind: "DockerImage".into(), name: from.into(), ..ObjectReference::default() };
+        TagReference { name: name.into(), from: Some(from), ..TagReference::default() }
+    }
+
+    fn stream() -> ImageStream {
+        let mut stream = empty_stream("ns", "s");
+        stream.spec.tags = vec![wanted("a", "x"), wanted("c", "z")];
+        stream.spec.tags.iter_mut().for_each(TagReference::default_fields);
+        let history = |tag: &str| NamedTagEventList { tag: tag.into(), ..NamedTagEventList::default() };
+        stream.status.tags = vec![history("a"), history("p")];
+        stream
+    }
+
+    fn names(stream: &ImageStream) -> (Vec<&str>, Vec<&str>) {
+        let wanted = stream.spec.tags.iter().map(|tag| tag.name.as_str()).collect();
+        (wanted, stream.status.tags.iter().map(|tag| tag.tag.as_str()).collect())
+    }
+
+    fn source(stream: &ImageStream, tag: &str) -> String {
+        tags::wanted(stream, tag).unwrap().from.as_ref().unwrap().name.clone()
+    }
+
+    #[test]
+    fn a_new_tag_is_put_at_its_place_under_its_own_name() {
+        let mut stream = stream();
+        let view = ImageStreamTag { tag: Some(wanted("other", "y")), ..ImageStreamTag::default() };
+        create_stream_tag(&mut stream, "b", &view).unwrap();
+        create_stream_tag(&mut stream, "p", &view).unwrap();
+        create_stream_tag(&mut stream, "nothing", &ImageStreamTag::default()).unwrap();
+        assert_eq!(names(&stream), (vec!["a", "b", "c", "p"], vec!["a", "p"]));
+        assert_eq!(tags::wanted(&stream, "b").unwrap().reference_policy.r#type, "Source");
+    }
+
+    #[test]
+    fn a_tag_that_is_wanted_already_is_not_made_again() {
+        let mut view = ImageStreamTag { tag: Some(wanted("a", "y")), ..ImageStreamTag::default() };
+        view.metadata.name = "s:a".into();
+        let status = create_stream_tag(&mut stream(), "a", &view).unwrap_err();
+        assert_eq!(status.message, "imagestreamtag.image.openshift.io \"s:a\" already exists");
+        let mut view = ImageTag { spec: Some(wanted("a", "y")), ..ImageTag::default() };
+        view.metadata.name = "s:a".into();
+        let status = create_image_tag(&mut stream(), "a", &view).unwrap_err();
+        assert_eq!(status.message, "imagetags.image.openshift.io \"s:a\" already exists");
+    }
+
+    #[test]
+    fn an_update_of_a_stream_tag_sets_the_tag_or_keeps_it_and_sets_its_annotations() {
+        let mut stream = stream();
+        let mut view = ImageStreamTag { tag: Some(wanted("z", "new")), ..ImageStreamTag::default() };
+        assert_eq!(update_stream_tag(&mut stream, "a", &view), Ok(Set::Replaced));
+        assert_eq!(update_stream_tag(&mut stream, "p", &view), Ok(Set::New));
+        assert_eq!(source(&stream, "a"), "new");
+        view.tag = None;
+        view.metadata.annotations.insert("k".into(), "v".into());
+        assert_eq!(update_stream_tag(&mut stream, "c", &view), Ok(Set::Replaced));
+        assert_eq!(source(&stream, "c"), "z");
+        assert_eq!(tags::wanted(&stream, "c").unwrap().annotations, Some(view.metadata.annotations.clone()));
+        let status = update_stream_tag(&mut stream, "nosuch", &view).unwrap_err();
+        let text = "imagestreamtag nosuch is not a spec tag in imagestream ns/s, cannot be updated";
+        assert_eq!((status.code, status.message.as_str()), (400, text));
+        view.metadata.annotations.clear();
+        update_stream_tag(&mut stream, "c", &view).unwrap();
+        assert_eq!(tags::wanted(&stream, "c").unwrap().annotations, None);
+    }
+
+    #[test]
+    fn an_update_of_an_image_tag_sets_the_tag_or_takes_it_away() {
+        let mut stream = stream();
+        let mut view = ImageTag { spec: Some(wanted("a", "new")), ..ImageTag::default() };
+        assert_eq!(update_image_tag(&mut stream, "a", &view), Set::Replaced);
+        assert_eq!(update_image_tag(&mut stream, "p", &view), Set::New);
+        view.spec = None;
+        assert_eq!(update_image_tag(&mut stream, "a", &view), Set::Replaced);
+        assert_eq!(update_image_tag(&mut stream, "a", &view), Set::New);
+        assert_eq!(names(&stream), (vec!["c", "p"], vec!["a", "p"]));
+    }
+
+    #[test]
+    fn a_deleted_tag_goes_with_its_history() {
+        let mut stream = stream();
+        let resource = Resource { group: GROUP, name: "imagetags" };
+        let mut remove = |tag: &str| {
+            let name = StreamTagName { stream: "s".into(), tag: tag.into() };
+            delete(&mut stream, &name, resource).map_err(|status| status.message)
+        };
+        assert_eq!((remove("a"), remove("c"), remove("p")), (Ok(()), Ok(()), Ok(())));
+        assert_eq!(remove("p"), Err("imagetags.image.openshift.io \"s:p\" not found".into()));
+        assert_eq!(names(&stream), (vec![], vec![]));
+    }
+}

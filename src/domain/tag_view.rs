@@ -1,0 +1,261 @@
+//! What the two views on a tag show of a stream and its image.
+
+use super::metadata::{self, FillError};
+use super::names::joined;
+use super::{reference, tags};
+use crate::api::{DockerImageMetadata, Image, ImageStream, ImageStreamTag, ImageTag, TagEvent};
+use crate::meta::ObjectMeta;
+
+/// Name of the image that `tag` stands for; none for a tag that has been nothing, or only refers to something.
+pub fn image_of<'a>(stream: &'a ImageStream, tag: &str) -> Option<&'a str> {
+    event(stream, tag).map(|event| event.image.as_str())
+}
+
+/// Whether there is something to be shown of `tag`: a wish, or what became of it.
+pub fn exists(stream: &ImageStream, tag: &str) -> bool {
+    tags::wanted(stream, tag).is_some() || tags::history(stream, tag).is_some()
+}
+
+/// The view on `tag` as an ImageStreamTag. The stream must be [decorated](super::policy::Registries::decorate).
+///
+/// Whether a tag without an [image](image_of) can be seen at all is for the caller to say. Where the image is not given,
+/// only its name and how it is pulled are shown.
+///
+/// # Errors
+/// Metadata of the image that cannot be filled in.
+pub fn stream_tag(stream: &ImageStream, tag: &str, image: Option<Image>) -> Result<ImageStreamTag, FillError> {
+    let (event, wanted) = (event(stream, tag), tags::wanted(stream, tag));
+    let annotations = wanted.and_then(|wanted| wanted.annotations.as_ref());
+    let mut image = match image {
+        Some(mut image) => {
+            image
+                .metadata
+                .annotations
+                .extend(annotations.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
+            metadata::present(&mut image)?;
+            image
+        }
+        None => {
+            let version = DockerImageMetadata::DEFAULT_VERSION.into();
+            let mut image = Image { docker_image_metadata_version: version, ..Image::default() };
+            image.metadata.name = event.map(|event| event.image.clone()).unwrap_or_default();
+            image
+        }
+    };
+    image.docker_image_reference = event.map(|event| pulled_by(stream, tag, event)).unwrap_or_default();
+    let of = &stream.metadata;
+    let metadata = ObjectMeta {
+        name: joined(&of.name, tag),
+        namespace: of.namespace.clone(),
+        uid: of.uid.clone(),
+        resource_version: of.resource_version.clone(),
+        creation_timestamp: event.map_or(of.creation_timestamp, |event| event.created),
+        labels: of.labels.clone(),
+        annotations: annotations.cloned().unwrap_or_default(),
+        ..ObjectMeta::default()
+    };
+    Ok(ImageStreamTag {
+        metadata,
+        tag: wanted.cloned(),
+        generation: event.map_or(0, |event| event.generation),
+        lookup_policy: stream.spec.lookup_policy.clone(),
+        conditions: tags::history(stream, tag).map(|history| history.conditions.clone()).unwrap_or_default(),
+        image,
+    })
+}
+
+/// The view on `tag` as an ImageTag. The stream must be [decorated](super::policy::Registries::decorate).
+///
+/// # Errors
+/// Metadata of the image that cannot be filled in.
+pub fn image_tag(stream: &ImageStream, tag: &str, image: Option<Image>) -> Result<ImageTag, FillError> {
+    let image = match (image, event(stream, tag)) {
+        (Some(mut image), Some(event)) => {
+            metadata::present(&mut image)?;
+            image.docker_image_reference = pulled_by(stream, tag, event);
+            Some(image)
+        }
+        _ => None,
+    };
+    Ok(ImageTag {
+        metadata: ObjectMeta { name: joined(&stream.metadata.name, tag), ..stream.metadata.clone() },
+        spec: tags::wanted(stream, tag).cloned(),
+        status: tags::history(stream, tag).cloned(),
+        image,
+    })
+}
+
+/// Every tag of the stream that stands for an image, as lists show ImageStreamTags: by name, without the images.
+pub fn stream_tags(stream: &ImageStream) -> Vec<ImageStreamTag> {
+    let tags = stream.status.tags.iter().map(|tag| tag.tag.as_str()).filter(|tag| image_of(stream, tag).is_some());
+    // Without an image there is nothing that could not be filled in.
+    tags.filter_map(|tag| stream_tag(stream, tag, None).ok()).collect()
+}
+
+/// Every tag of the stream, as lists show ImageTags: by name, without the images.
+pub fn image_tags(stream: &ImageStream) -> Vec<ImageTag> {
+    let wanted = stream.spec.tags.iter().map(|tag| tag.name.as_str());
+    let mut tags: Vec<&str> = wanted.chain(stream.status.tags.iter().map(|tag| tag.tag.as_str())).collect();
+    tags.sort_unstable();
+    tags.dedup();
+    tags.into_iter().filter_map(|tag| image_tag(stream, tag, None).ok()).collect()
+}
+
+/// The newest event of `tag`, if it has an image.
+fn event<'a>(stream: &'a ImageStream, tag: &str) -> Option<&'a TagEvent> {
+    tags::newest(stream, tag).filter(|event| !event.image.is_empty())
+}
+
+/// How the image of a tag is pulled, as the wanted tag's policy says: from where it is, or through the cluster's registry.
+fn pulled_by(stream: &ImageStream, tag: &str, event: &TagEvent) -> String {
+    let is_local = tags::wanted(stream, tag).is_some_and(|wanted| wanted.reference_policy.r#type == "Local");
+    let local = is_local.then(|| reference::of_image(&stream.status.docker_image_repository, &event.image)).flatten();
+    local.unwrap_or_else(|| event.docker_image_reference.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::api::{NamedTagEventList, TagEventCondition, TagReference};
+    use crate::meta::Time;
+
+    fn map(key: &str, value: &str) -> BTreeMap<String, String> {
+        [(key.to_owned(), value.to_owned())].into()
+    }
+
+    /// A stream with a pushed tag `p`, a reference `r`, a wanted tag `w` and a tag `x` that failed.
+    fn stream() -> ImageStream {
+        let mut stream = ImageStream::default();
+        let metadata = &mut stream.metadata;
+        (metadata.name, metadata.namespace, metadata.uid) = ("s".into(), "ns".into(), "u".into());
+        (metadata.resource_version, metadata.generation) = ("7".into(), 5);
+        metadata.creation_timestamp = Some(Time::from_unix_seconds(100));
+        metadata.labels = map("l", "1");
+        metadata.annotations = map("of", "stream");
+        stream.status.docker_image_repository = "in/ns/s".into();
+        let wanted = |name: &str| TagReference { name: name.into(), ..TagReference::default() };
+        stream.spec.tags = vec![wanted("r"), wanted("w")];
+        let event = |image: &str| TagEvent {
+            created: Some(Time::from_unix_seconds(200)),
+            docker_image_reference: "r.io/a:1".into(),
+            image: image.into(),
+            generation: 3,
+        };
+        let history = |tag: &str, items: Vec<TagEvent>| NamedTagEventList {
+            tag: tag.into(),
+            items,
+            conditions: vec![TagEventCondition { r#type: tag.into(), ..TagEventCondition::default() }],
+        };
+        stream.status.tags = vec![history("p", vec![event("i")]), history("r", vec![event("")]), history("x", vec![])];
+        stream
+    }
+
+    fn empty_image() -> Image {
+        Image { docker_image_metadata_version: "1.0".into(), ..Image::default() }
+    }
+
+    fn image() -> Image {
+        let mut image = Image { docker_image_reference: "first/place".into(), ..Image::default() };
+        image.metadata.name = "i".into();
+        image.metadata.uid = "of the image".into();
+        image.metadata.annotations = map("of", "image");
+        image.docker_image_config = "{}".into();
+        image
+    }
+
+    #[test]
+    fn a_pushed_tag_shows_its_stream_its_event_and_its_image() {
+        let stream = stream();
+        assert_eq!(image_of(&stream, "p"), Some("i"));
+        let view = stream_tag(&stream, "p", Some(image())).unwrap();
+        let expected = ObjectMeta {
+            name: "s:p".into(),
+            namespace: "ns".into(),
+            uid: "u".into(),
+            resource_version: "7".into(),
+            creation_timestamp: Some(Time::from_unix_seconds(200)),
+            labels: map("l", "1"),
+            ..ObjectMeta::default()
+        };
+        assert_eq!(view.metadata, expected);
+        assert_eq!((view.tag, view.generation, view.conditions[0].r#type.as_str()), (None, 3, "p"));
+        assert_eq!((view.image.metadata.uid.as_str(), view.image.docker_image_config.as_str()), ("of the image", ""));
+        assert_eq!(view.image.docker_image_reference, "r.io/a:1");
+    }
+
+    #[test]
+    fn a_tag_without_an_image_has_the_time_of_its_stream_and_an_empty_image() {
+        let stream = stream();
+        for tag in ["r", "w", "x", "nosuch"] {
+            assert_eq!(image_of(&stream, tag), None, "{tag}");
+            let view = stream_tag(&stream, tag, None).unwrap();
+            assert_eq!((view.generation, view.metadata.creation_timestamp), (0, stream.metadata.creation_timestamp));
+            assert_eq!(view.image, empty_image());
+            assert_eq!(view.tag.map(|tag| tag.name), tags::wanted(&stream, tag).map(|_| tag.to_owned()));
+        }
+    }
+
+    #[test]
+    fn annotations_of_the_wanted_tag_are_those_of_the_view_and_are_put_over_those_of_the_image() {
+        let mut stream = stream();
+        let annotations = Some(map("of", "tag"));
+        stream.spec.tags.insert(0, TagReference { name: "p".into(), annotations, ..TagReference::default() });
+        let view = stream_tag(&stream, "p", Some(image())).unwrap();
+        assert_eq!((view.metadata.annotations, view.image.metadata.annotations), (map("of", "tag"), map("of", "tag")));
+        let view = image_tag(&stream, "p", Some(image())).unwrap();
+        let image = view.image.unwrap();
+        assert_eq!((view.metadata.annotations, image.metadata.annotations), (map("of", "stream"), map("of", "image")));
+    }
+
+    #[test]
+    fn a_local_tag_is_pulled_through_the_internal_registry_if_there_is_one() {
+        let pulled = |policy: &str, repository: &str| {
+            let mut stream = stream();
+            let mut wanted = TagReference { name: "p".into(), ..TagReference::default() };
+            wanted.reference_policy.r#type = policy.into();
+            stream.spec.tags.insert(0, wanted);
+            stream.status.docker_image_repository = repository.into();
+            stream_tag(&stream, "p", None).unwrap().image.docker_image_reference
+        };
+        assert_eq!(pulled("Local", "in/ns/s"), "in/ns/s:i");
+        assert_eq!(pulled("Source", "in/ns/s"), "r.io/a:1");
+        assert_eq!(pulled("Local", ""), "r.io/a:1");
+    }
+
+    #[test]
+    fn an_image_tag_shows_the_streams_metadata_and_whatever_there_is() {
+        let stream = stream();
+        let view = image_tag(&stream, "p", Some(image())).unwrap();
+        assert_eq!(view.metadata, ObjectMeta { name: "s:p".into(), ..stream.metadata.clone() });
+        assert_eq!((view.spec, view.status.as_ref()), (None, stream.status.tags.first()));
+        assert_eq!(view.image.unwrap().docker_image_reference, "r.io/a:1");
+        let view = image_tag(&stream, "w", None).unwrap();
+        assert_eq!((view.spec.unwrap().name.as_str(), view.status, view.image), ("w", None, None));
+        let seen: Vec<bool> = ["p", "r", "w", "x", "nosuch"].map(|tag| exists(&stream, tag)).into();
+        assert_eq!(seen, [true, true, true, true, false]);
+    }
+
+    #[test]
+    fn lists_show_tags_by_name_and_no_images() {
+        let stream = stream();
+        let views = stream_tags(&stream);
+        let names: Vec<_> = views.iter().map(|view| view.metadata.name.as_str()).collect();
+        assert_eq!(names, ["s:p"]);
+        let mut named = Image { docker_image_reference: "r.io/a:1".into(), ..empty_image() };
+        named.metadata.name = "i".into();
+        assert_eq!(views[0].image, named);
+        let views = image_tags(&stream);
+        let names: Vec<_> = views.iter().map(|view| view.metadata.name.as_str()).collect();
+        assert_eq!(names, ["s:p", "s:r", "s:w", "s:x"]);
+        assert!(views.iter().all(|view| view.image.is_none()));
+    }
+
+    #[test]
+    fn an_image_that_cannot_be_described_is_a_fault() {
+        let broken = || Image { docker_image_manifest: "{".into(), ..image() };
+        assert!(stream_tag(&stream(), "p", Some(broken())).is_err());
+        assert!(image_tag(&stream(), "p", Some(broken())).is_err());
+    }
+}

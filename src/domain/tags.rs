@@ -1,0 +1,33 @@
+//! Finding the tags of a stream by their names.
+//!
+//! Both lists of tags are in byte order of the names, each name at most once, as decoding leaves them.
+
+use crate::api::{ImageStream, NamedTagEventList, TagEvent, TagReference};
+
+/// The tag that a name without one means.
+pub const DEFAULT: &str = "latest";
+
+/// The wanted form of `tag`, if the stream's owner has named it.
+pub fn wanted<'a>(stream: &'a ImageStream, tag: &str) -> Option<&'a TagReference> {
+    wanted_place(&stream.spec.tags, tag).ok().map(|at| &stream.spec.tags[at])
+}
+
+/// The history of `tag`, if it has been something, or something stands in its way.
+pub fn history<'a>(stream: &'a ImageStream, tag: &str) -> Option<&'a NamedTagEventList> {
+    history_place(&stream.status.tags, tag).ok().map(|at| &stream.status.tags[at])
+}
+
+/// The newest event of `tag`.
+pub fn newest<'a>(stream: &'a ImageStream, tag: &str) -> Option<&'a TagEvent> {
+    history(stream, tag)?.items.first()
+}
+
+/// The place of a wanted tag, or else where it belongs.
+pub(super) fn wanted_place(tags: &[TagReference], tag: &str) -> Result<usize, usize> {
+    tags.binary_search_by(|each| each.name.as_str().cmp(tag))
+}
+
+/// The place of a tag's history, or else where it belongs.
+pub(super) fn history_place(tags: &[NamedTagEventList], tag: &str) -> Result<usize, usize> {
+    tags.binary_search_by(|each| each.tag.as_str().cmp(tag))
+}

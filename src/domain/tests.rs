@@ -1,0 +1,85 @@
+//! Property: writes of different tags of one stream do not depend on which of them comes first.
+
+use proptest::prelude::*;
+
+use super::history::MaxTagHistory;
+use super::mapping::{self, Present};
+use super::names::StreamTagName;
+use super::policy::Registries;
+use super::resolve::{Others, Resolution};
+use super::spec::{self, Route};
+use super::tag_edit;
+use crate::api::{GROUP, ImageStream, ImageStreamMapping, ImageStreamTag, ObjectReference, TagReference};
+use crate::meta::{Resource, Time};
+
+/// A write of one tag.
+#[derive(Clone, Debug)]
+enum Write {
+    Push(u8),
+    Set { from: u8, reference: bool },
+    Delete,
+}
+
+fn write() -> impl Strategy<Value = Write> {
+    prop_oneof![
+        (0..3u8).prop_map(Write::Push),
+        (0..3u8, any::<bool>()).prop_map(|(from, reference)| Write::Set { from, reference }),
+        Just(Write::Delete),
+    ]
+}
+
+fn apply(stream: &ImageStream, tag: &str, write: &Write) -> ImageStream {
+    let mut new = stream.clone();
+    let now = Time::from_unix_seconds(1);
+    match write {
+        Write::Push(image) => {
+            let mut mapping = ImageStreamMapping { tag: tag.into(), ..ImageStreamMapping::default() };
+            mapping.image.metadata.name = format!("image{image}");
+            mapping.image.docker_image_reference = format!("r/i{image}");
+            mapping::push(&mut new, &mapping, Present::Yes, MaxTagHistory(None), now);
+            return new;
+        }
+        Write::Set { from, reference } => {
+            let from = ObjectReference {
+                kind: "DockerImage".into(),
+                name: format!("r/f{from}"),
+                ..ObjectReference::default()
+            };
+            let wanted = TagReference { from: Some(from), reference: *reference, ..TagReference::default() };
+            let view = ImageStreamTag { tag: Some(wanted), ..ImageStreamTag::default() };
+            tag_edit::update_stream_tag(&mut new, tag, &view).unwrap();
+        }
+        Write::Delete => {
+            let name = StreamTagName { stream: "s".into(), tag: tag.into() };
+            let _ = tag_edit::delete(&mut new, &name, Resource { group: GROUP, name: "imagestreamtags" });
+        }
+    }
+    spec::prepare_update(stream, &mut new, Route::Tag);
+    let (others, registries, most) = (Others::default(), Registries::default(), MaxTagHistory(None));
+    let resolution =
+        Resolution { old: Some(stream), others: &others, registries: &registries, most, route: Route::Tag, now };
+    assert_eq!(resolution.run(&mut new), []);
+    new
+}
+
+/// The stream without generations, which tell the order of writes.
+fn timeless(mut stream: ImageStream) -> ImageStream {
+    stream.metadata.generation = 0;
+    stream.spec.tags.iter_mut().for_each(|tag| tag.generation = None);
+    stream.status.tags.iter_mut().flat_map(|tag| &mut tag.items).for_each(|event| event.generation = 0);
+    stream
+}
+
+proptest! {
+    #[test]
+    fn writes_of_different_tags_commute(
+        before in prop::collection::vec(("[a-d]", write()), 0..8),
+        one in write(),
+        other in write(),
+    ) {
+        let stream = before.iter().fold(tag_edit::empty_stream("ns", "s"), |stream, (tag, write)| apply(&stream, tag, write));
+        let forth = apply(&apply(&stream, "a", &one), "b", &other);
+        let back = apply(&apply(&stream, "b", &other), "a", &one);
+        prop_assert_eq!(timeless(forth), timeless(back));
+    }
+}

@@ -1,0 +1,148 @@
+//! Rules for image stream tags and image tags.
+
+use super::tag_reference;
+use crate::api::{ImageStreamTag, ImageTag, TagReference};
+use crate::domain::names;
+use crate::meta::{ObjectMeta, field};
+
+/// The faults of a new ImageStreamTag, but for those of its metadata.
+pub fn stream_tag(view: &ImageStreamTag) -> Vec<field::Error> {
+    let mut faults: Vec<field::Error> = view.tag.iter().flat_map(|tag| under("tag", tag)).collect();
+    let annotations = view.tag.as_ref().and_then(|tag| tag.annotations.as_ref());
+    if annotations.is_some_and(|annotations| *annotations != view.metadata.annotations) {
+        let rule = "tag annotations must not be provided or must be equal to the object meta annotations";
+        faults.push(field::Error::invalid("tag.annotations", "<map>", rule));
+    }
+    faults
+}
+
+/// The faults of an ImageStreamTag that takes the place of `old`, but for those of its metadata.
+///
+/// Annotations and the wanted tag may change; lookup policy, generation, conditions and image are not looked at, for they
+/// are not written.
+pub fn stream_tag_update(old: &ImageStreamTag, new: &ImageStreamTag) -> Vec<field::Error> {
+    let mut faults: Vec<field::Error> = new.tag.iter().flat_map(|tag| under("tag", tag)).collect();
+    let without_annotations = |meta: &ObjectMeta| ObjectMeta { annotations: Default::default(), ..meta.clone() };
+    if without_annotations(&old.metadata) != without_annotations(&new.metadata) {
+        let rule = "may not update fields other than metadata.annotations";
+        faults.push(field::Error::invalid("metadata", "", rule));
+    }
+    faults
+}
+
+/// The faults of a new ImageTag, but for those of its metadata.
+pub fn image_tag(view: &ImageTag) -> Vec<field::Error> {
+    match &view.spec {
+        Some(spec) => wanted(&view.metadata.name, spec),
+        None => vec![field::Error::required("spec", "spec is a required field during creation")],
+    }
+}
+
+/// The faults of an ImageTag that takes the place of `old`, but for those of its metadata.
+pub fn image_tag_update(old: &ImageTag, new: &ImageTag) -> Vec<field::Error> {
+    let mut faults = new.spec.as_ref().map(|spec| wanted(&new.metadata.name, spec)).unwrap_or_default();
+    let rule = "may not update fields other than spec";
+    if old.metadata != new.metadata {
+        faults.push(field::Error::invalid("metadata", "", rule));
+    }
+    if old.status != new.status {
+        faults.push(field::Error::invalid("status", "", rule));
+    }
+    faults
+}
+
+fn wanted(name: &str, spec: &TagReference) -> Vec<field::Error> {
+    let mut faults = under("spec", spec);
+    if spec.name != names::tag_part(name) {
+        faults.push(field::Error::invalid("spec.name", &spec.name, "must match image tag name"));
+    }
+    faults
+}
+
+fn under(path: &str, tag: &TagReference) -> Vec<field::Error> {
+    tag_reference(tag).into_iter().map(|fault| fault.under(path)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{NamedTagEventList, ObjectReference};
+
+    fn reference(name: &str, kind: &str) -> TagReference {
+        let from = ObjectReference { kind: kind.into(), name: "x/y".into(), ..ObjectReference::default() };
+        let mut tag = TagReference { name: name.into(), from: Some(from), ..TagReference::default() };
+        tag.default_fields();
+        tag
+    }
+
+    fn stream_tag_of(tag: Option<TagReference>) -> ImageStreamTag {
+        let mut view = ImageStreamTag { tag, ..ImageStreamTag::default() };
+        view.metadata.name = "s:a".into();
+        view
+    }
+
+    fn image_tag_of(name: &str, spec: Option<TagReference>) -> ImageTag {
+        let mut view = ImageTag { spec, ..ImageTag::default() };
+        view.metadata.name = name.into();
+        view
+    }
+
+    const KIND: &str =
+        "from.kind: Required value: valid values are 'DockerImage', 'ImageStreamImage', 'ImageStreamTag'";
+
+    #[test]
+    fn a_stream_tag_may_want_nothing_but_nothing_wrong() {
+        assert_eq!(stream_tag(&stream_tag_of(None)), []);
+        assert_eq!(stream_tag(&stream_tag_of(Some(reference("any", "DockerImage")))), []);
+        assert_eq!(field::join(&stream_tag(&stream_tag_of(Some(reference("a", "Pod"))))), format!("tag.{KIND}"));
+    }
+
+    #[test]
+    fn annotations_of_a_new_stream_tag_are_said_once_or_twice_the_same() {
+        let mut view = stream_tag_of(Some(reference("a", "DockerImage")));
+        view.metadata.annotations.insert("m".into(), "2".into());
+        assert_eq!(stream_tag(&view), []);
+        view.tag.as_mut().unwrap().annotations = Some(view.metadata.annotations.clone());
+        assert_eq!(stream_tag(&view), []);
+        view.metadata.annotations.clear();
+        let rule = "tag annotations must not be provided or must be equal to the object meta annotations";
+        let told = format!("tag.annotations: Invalid value: \"<map>\": {rule}");
+        assert_eq!(field::join(&stream_tag(&view)), told);
+    }
+
+    #[test]
+    fn only_annotations_and_the_wanted_tag_of_a_stream_tag_change() {
+        let old = stream_tag_of(None);
+        let mut new = stream_tag_of(Some(reference("a", "DockerImage")));
+        new.metadata.annotations.insert("m".into(), "2".into());
+        new.generation = 9;
+        assert_eq!(stream_tag_update(&old, &new), []);
+        new.metadata.labels.insert("l".into(), "1".into());
+        let told = "metadata: Invalid value: \"\": may not update fields other than metadata.annotations";
+        assert_eq!(field::join(&stream_tag_update(&old, &new)), told);
+    }
+
+    #[test]
+    fn a_new_image_tag_wants_something_under_its_own_name() {
+        let faults = |name: &str, spec| field::join(&image_tag(&image_tag_of(name, spec)));
+        assert_eq!(faults("s:a", None), "spec: Required value: spec is a required field during creation");
+        assert_eq!(faults("s:a", Some(reference("a", "DockerImage"))), "[]");
+        assert_eq!(faults("s:", Some(reference("latest", "DockerImage"))), "[]");
+        assert_eq!(faults("s:a", Some(reference("a", "Pod"))), format!("spec.{KIND}"));
+        for name in ["", "s:b", "a"] {
+            let told = "spec.name: Invalid value: \"a\": must match image tag name";
+            assert_eq!(faults(name, Some(reference("a", "DockerImage"))), told, "{name}");
+        }
+    }
+
+    #[test]
+    fn only_the_spec_of_an_image_tag_changes() {
+        let old = image_tag_of("s:a", None);
+        assert_eq!(image_tag_update(&old, &image_tag_of("s:a", Some(reference("a", "DockerImage")))), []);
+        let mut new = image_tag_of("s:a", None);
+        new.metadata.labels.insert("l".into(), "1".into());
+        new.status = Some(NamedTagEventList::default());
+        let rule = "Invalid value: \"\": may not update fields other than spec";
+        assert_eq!(field::join(&image_tag_update(&old, &new)), format!("[metadata: {rule}, status: {rule}]"));
+    }
+}

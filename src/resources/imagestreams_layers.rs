@@ -1,0 +1,47 @@
+//! `imagestreams/layers`: which images a stream has, and what they are made of.
+
+use std::sync::Arc;
+
+use super::{API, Catalog};
+use crate::api::{GROUP, ImageStreamLayers};
+use crate::domain::layers_view::LayersView;
+use crate::meta::{Resource, Status};
+use crate::rest::cx::Cx;
+use crate::rest::endpoint::{Builder, Endpoint, Get, Scope};
+use crate::rest::reply::Sent;
+use crate::rest::target::check_path_segment;
+
+/// The resource.
+pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
+    let handler = Arc::new(Layers(catalog.clone()));
+    Builder::new(API, "imagestreams", Scope::Namespaced).subresource("layers").metadata().get(&handler).build()
+}
+
+/// After this many images in a row others get their turn.
+const IMAGES_AT_A_TIME: usize = 16;
+
+struct Layers(Arc<Catalog>);
+
+impl Get<ImageStreamLayers> for Layers {
+    async fn get(&self, cx: &Cx) -> Result<Sent<ImageStreamLayers>, Status> {
+        check_path_segment(cx.name())?;
+        let streams = &self.0.streams;
+        let stream = streams.find(cx.namespace(), cx.name()).await?;
+        let stream = stream.ok_or_else(|| Status::not_found(streams.resource(), cx.name()))?;
+        let mut view = LayersView::new(&stream);
+        for step in 1.. {
+            let Some(name) = view.next_image() else {
+                break;
+            };
+            if step % IMAGES_AT_A_TIME == 0 {
+                tokio::task::yield_now().await;
+            }
+            let image = self.0.images.find("", &name).await?;
+            view.add(name, image.as_ref());
+        }
+        // Clients know this fault without a kind and a name.
+        let kind = Resource { group: GROUP, name: "" };
+        let layers = view.finish().map_err(|faults| Status::invalid(kind, "", &faults))?;
+        Ok(Sent::Object(Box::new(layers)))
+    }
+}

@@ -1,0 +1,65 @@
+//! `imagestreams/secrets`: the secrets that images of a namespace can be pulled with. The name of the stream does not count.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::Secret;
+
+use super::API;
+use crate::api::SecretList;
+use crate::cluster::Secrets;
+use crate::meta::{ObjectMeta, Status};
+use crate::rest::cx::Cx;
+use crate::rest::endpoint::{Builder, Endpoint, Get, Scope};
+use crate::rest::reply::Sent;
+
+/// The resource.
+pub(super) fn endpoint(secrets: Secrets) -> Endpoint {
+    let handler = Arc::new(PullSecrets(secrets));
+    Builder::new(API, "imagestreams", Scope::Namespaced).subresource("secrets").get(&handler).build()
+}
+
+/// Says, with `"true"`, that a secret is not for pulling images.
+const EXCLUDED: &str = "openshift.io/image.excludeSecret";
+
+struct PullSecrets(Secrets);
+
+impl Get<SecretList> for PullSecrets {
+    async fn get(&self, cx: &Cx) -> Result<Sent<SecretList>, Status> {
+        let labels = cx.query.get("labelSelector").unwrap_or_default();
+        let found = self.0.list(cx.namespace(), labels).await.map_err(|why| {
+            let mut status = Status::unavailable("the secrets of the namespace cannot be read now: try again later");
+            status.hidden = Some(why.to_string());
+            status
+        })?;
+        let metadata = ObjectMeta { resource_version: found.resource_version, ..ObjectMeta::default() };
+        let items = found.items.into_iter().filter(is_for_pulling).collect();
+        Ok(Sent::Object(Box::new(SecretList { metadata, items })))
+    }
+}
+
+fn is_for_pulling(secret: &Secret) -> bool {
+    let is_excluded =
+        secret.metadata.annotations.iter().flatten().any(|(key, value)| key == EXCLUDED && value == "true");
+    let types = ["kubernetes.io/dockercfg", "kubernetes.io/dockerconfigjson"];
+    secret.type_.as_deref().is_some_and(|r#type| types.contains(&r#type)) && !is_excluded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(r#type: &str, excluded: Option<&str>) -> Secret {
+        let mut secret = Secret { type_: Some(r#type.into()), ..Secret::default() };
+        secret.metadata.annotations = excluded.map(|value| [(EXCLUDED.to_owned(), value.to_owned())].into());
+        secret
+    }
+
+    #[test]
+    fn only_credentials_for_registries_are_shown_that_are_not_excluded() {
+        for r#type in ["kubernetes.io/dockercfg", "kubernetes.io/dockerconfigjson"] {
+            assert!(is_for_pulling(&secret(r#type, None)) && is_for_pulling(&secret(r#type, Some("false"))));
+            assert!(!is_for_pulling(&secret(r#type, Some("true"))));
+        }
+        assert!(!is_for_pulling(&secret("Opaque", None)) && !is_for_pulling(&Secret::default()));
+    }
+}

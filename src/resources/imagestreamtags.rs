@@ -1,0 +1,95 @@
+//! `imagestreamtags`: one tag of a stream with its image, by `<stream>:<tag>`.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::columns::{self, NAME, REFERENCE, UPDATED};
+use super::tag::{TagView, Tags};
+use super::{API, Catalog};
+use crate::api::{GROUP, Image, ImageStream, ImageStreamTag};
+use crate::domain::metadata::FillError;
+use crate::domain::tag_edit::{self, Set};
+use crate::domain::{tag_view, validate};
+use crate::meta::{Resource, Status, field};
+use crate::rest::endpoint::{Builder, Endpoint, Scope};
+use crate::rest::table::{Columns, age};
+
+/// The resource.
+pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
+    let tags = Arc::new(Tags::<ImageStreamTag>::new(catalog));
+    Builder::new(API, "imagestreamtags", Scope::Namespaced)
+        .names("imagestreamtag", &["istag"])
+        .columns(&COLUMNS)
+        .create(&tags)
+        .delete(&tags)
+        .get(&tags)
+        .list(&tags)
+        .update(&tags)
+        .build()
+}
+
+static COLUMNS: Columns<ImageStreamTag> = Columns {
+    definitions: &[
+        NAME,
+        columns::text("Image Reference", REFERENCE, 0),
+        columns::text("Updated", UPDATED, 0),
+        columns::text("Image Name", "image associated with the ImageStream and tag.", 1),
+    ],
+    cells: |view, now| {
+        vec![
+            json!(view.metadata.name),
+            json!(view.image.docker_image_reference),
+            json!(age(now, view.metadata.creation_timestamp)),
+            json!(view.image.metadata.name),
+        ]
+    },
+};
+
+impl TagView for ImageStreamTag {
+    const RESOURCE: Resource<'static> = Resource { group: GROUP, name: "imagestreamtags" };
+    const KINDS: &'static str = "ImageStreamTags";
+
+    fn is_there(stream: &ImageStream, tag: &str) -> bool {
+        tag_view::image_of(stream, tag).is_some()
+    }
+
+    fn without_image(name: &str) -> Result<(), Status> {
+        Err(Status::not_found(Self::RESOURCE, name))
+    }
+
+    fn show(stream: &ImageStream, tag: &str, image: Option<Image>) -> Result<Self, FillError> {
+        tag_view::stream_tag(stream, tag, image)
+    }
+
+    fn all(stream: &ImageStream) -> Vec<Self> {
+        tag_view::stream_tags(stream)
+    }
+
+    fn prepare_create(&mut self) {
+        self.conditions.clear();
+        self.image = Image::default();
+    }
+
+    fn create_faults(&self) -> Vec<field::Error> {
+        validate::stream_tag(self)
+    }
+
+    fn create(&self, stream: &mut ImageStream, tag: &str) -> Result<(), Status> {
+        tag_edit::create_stream_tag(stream, tag, self)
+    }
+
+    fn prepare_update(&mut self, old: &Self) {
+        if self.metadata.labels.is_empty() {
+            self.metadata.labels.clone_from(&old.metadata.labels);
+        }
+    }
+
+    fn update_faults(&self, old: &Self) -> Vec<field::Error> {
+        validate::stream_tag_update(old, self)
+    }
+
+    fn update(&self, stream: &mut ImageStream, tag: &str) -> Result<Set, Status> {
+        tag_edit::update_stream_tag(stream, tag, self)
+    }
+}

@@ -1,0 +1,250 @@
+//! `imagetags`: one tag of a stream, what is wanted of it and what became of it, by `<stream>:<tag>`.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::columns::{self, NAME};
+use super::tag::{TagView, Tags};
+use super::{API, Catalog};
+use crate::api::{GROUP, Image, ImageStream, ImageTag, NamedTagEventList, TagReference};
+use crate::domain::metadata::FillError;
+use crate::domain::tag_edit::{self, Set};
+use crate::domain::{tag_view, validate};
+use crate::meta::{Resource, Status, Time, field};
+use crate::rest::endpoint::{Builder, Endpoint, Scope};
+use crate::rest::table::{Column, Columns, age};
+
+/// The resource.
+pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
+    let tags = Arc::new(Tags::<ImageTag>::new(catalog));
+    Builder::new(API, "imagetags", Scope::Namespaced)
+        .names("imagetag", &["itag"])
+        .columns(&COLUMNS)
+        .create(&tags)
+        .delete(&tags)
+        .get(&tags)
+        .list(&tags)
+        .update(&tags)
+        .build()
+}
+
+const SPEC: &str = "spec is the spec tag associated with this image stream tag, and it may be null if only pushes have occurred \
+                    to this image stream.";
+const STATUS: &str = "status is the status tag details associated with this image stream tag, and it may be null if no push or \
+                      import has been performed.";
+
+static COLUMNS: Columns<ImageTag> = Columns {
+    definitions: &[
+        NAME,
+        columns::text("Spec", SPEC, 0),
+        columns::text("Status", STATUS, 0),
+        Column { r#type: "number", ..columns::text("History", "Number of history entries", 0) },
+        columns::text("Updated", "Last updated at", 0),
+    ],
+    cells: |view, now| {
+        let (spec, status) = spec_and_status(view);
+        let history = view.status.as_ref().map_or(0, |status| status.items.len());
+        let history = if history == 0 { Value::Null } else { json!(history) };
+        let updated = updated(view).map_or_else(String::new, |time| age(now, time));
+        vec![json!(view.metadata.name), json!(spec), json!(status), history, json!(updated)]
+    },
+};
+
+/// What is wanted of a tag, and what became of it, in a word or two each.
+fn spec_and_status(view: &ImageTag) -> (&'static str, String) {
+    let (mut spec, mut source) = view.spec.as_ref().map(wanted).unwrap_or_default();
+    let mut status = match source {
+        Source::Bad(word) => Some(word.to_owned()),
+        _ => None,
+    };
+    let wanted = view.spec.as_ref().and_then(|spec| spec.generation).unwrap_or_default();
+    if let Some(event) = view.status.as_ref().and_then(|status| status.items.first()) {
+        let (is_numbered, image) = (wanted > 0 && event.generation > 0, &event.image);
+        if is_numbered && event.generation < wanted {
+            status = Some("Importing".into());
+        } else if !image.is_empty() {
+            source = Source::Told(format!("image/{image}"));
+        } else if !event.docker_image_reference.is_empty() {
+            source = Source::Told(event.docker_image_reference.clone());
+        }
+        let is_newer = is_numbered && event.generation > wanted;
+        if spec != "Track" && (is_newer || (spec.is_empty() && source.text().is_some())) {
+            spec = "Push";
+        }
+    }
+    if let Some(failure) = view.status.as_ref().and_then(failure) {
+        status = Some(format!("ImportFailed ({failure})"));
+    }
+    (spec, status.unwrap_or_else(|| source.text().unwrap_or_default().to_owned()))
+}
+
+/// Where a tag comes from.
+#[derive(Default)]
+enum Source {
+    /// Nowhere.
+    #[default]
+    None,
+    /// From there.
+    Told(String),
+    /// From something that cannot be.
+    Bad(&'static str),
+}
+
+impl Source {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Told(text) if !text.is_empty() => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// The word for a wanted tag, and where it comes from.
+fn wanted(spec: &TagReference) -> (&'static str, Source) {
+    let Some(from) = &spec.from else {
+        return ("", Source::None);
+    };
+    let word = match (spec.import_policy.scheduled, spec.reference) {
+        (true, _) => "Scheduled",
+        (false, true) => "Ref",
+        (false, false) => "Tag",
+    };
+    match from.kind.as_str() {
+        "DockerImage" => (word, Source::Told(from.name.clone())),
+        "ImageStreamImage" => match from.name.split_once('@') {
+            Some((_, id)) => (word, Source::Told(format!("image/{id}"))),
+            None => (word, Source::Bad("InvalidRefName")),
+        },
+        "ImageStreamTag" => {
+            let namespace = if from.namespace.is_empty() { String::new() } else { format!(" {}", from.namespace) };
+            let word = if from.name.contains(':') { word } else { "Track" };
+            (word, Source::Told(format!("istag{namespace}/{}", from.name)))
+        }
+        _ => (word, Source::Bad("InvalidRefKind")),
+    }
+}
+
+/// Why the last import failed, if it did.
+fn failure(status: &NamedTagEventList) -> Option<&str> {
+    let mut failures = status.conditions.iter().rev();
+    let failed = failures.find(|condition| condition.r#type == "ImportSuccess" && condition.status == "False");
+    failed.map(|condition| condition.reason.as_str())
+}
+
+/// When the tag last became something, or something came to stand in its way.
+fn updated(view: &ImageTag) -> Option<Option<Time>> {
+    let status = view.status.as_ref()?;
+    let events = status.items.first().map(|event| event.created);
+    events.into_iter().chain(status.conditions.iter().map(|condition| condition.last_transition_time)).max()
+}
+
+impl TagView for ImageTag {
+    const RESOURCE: Resource<'static> = Resource { group: GROUP, name: "imagetags" };
+    const KINDS: &'static str = "ImageTags";
+
+    fn is_there(stream: &ImageStream, tag: &str) -> bool {
+        tag_view::exists(stream, tag)
+    }
+
+    fn without_image(_: &str) -> Result<(), Status> {
+        Ok(())
+    }
+
+    fn show(stream: &ImageStream, tag: &str, image: Option<Image>) -> Result<Self, FillError> {
+        tag_view::image_tag(stream, tag, image)
+    }
+
+    fn all(stream: &ImageStream) -> Vec<Self> {
+        tag_view::image_tags(stream)
+    }
+
+    fn prepare_create(&mut self) {
+        self.status = None;
+        self.image = None;
+        let name = tag_edit::tag_of_new(&self.metadata.name).to_owned();
+        if let Some(spec) = self.spec.as_mut().filter(|spec| spec.name.is_empty()) {
+            spec.name = name;
+        }
+    }
+
+    fn create_faults(&self) -> Vec<field::Error> {
+        validate::image_tag(self)
+    }
+
+    fn create(&self, stream: &mut ImageStream, tag: &str) -> Result<(), Status> {
+        tag_edit::create_image_tag(stream, tag, self)
+    }
+
+    fn prepare_update(&mut self, _: &Self) {}
+
+    fn update_faults(&self, old: &Self) -> Vec<field::Error> {
+        validate::image_tag_update(old, self)
+    }
+
+    fn update(&self, stream: &mut ImageStream, tag: &str) -> Result<Set, Status> {
+        Ok(tag_edit::update_image_tag(stream, tag, self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{ObjectReference, TagEvent, TagEventCondition};
+
+    fn spec(kind: &str, name: &str) -> TagReference {
+        let from = ObjectReference { kind: kind.into(), name: name.into(), ..ObjectReference::default() };
+        TagReference { from: Some(from), generation: Some(2), ..TagReference::default() }
+    }
+
+    fn told(spec: Option<TagReference>, event: Option<(&str, i64)>, failure: &str) -> (&'static str, String) {
+        let items = event.map(|(image, generation)| TagEvent {
+            image: image.into(),
+            docker_image_reference: "r/a:1".into(),
+            generation,
+            created: None,
+        });
+        let condition = TagEventCondition {
+            r#type: "ImportSuccess".into(),
+            status: "False".into(),
+            reason: failure.into(),
+            ..TagEventCondition::default()
+        };
+        let conditions = if failure.is_empty() { vec![] } else { vec![condition] };
+        let status = NamedTagEventList { items: items.into_iter().collect(), conditions, ..Default::default() };
+        spec_and_status(&ImageTag { spec, status: Some(status), ..ImageTag::default() })
+    }
+
+    #[test]
+    fn a_wanted_tag_is_told_by_its_source() {
+        let of = |spec| told(Some(spec), None, "");
+        let scheduled = |mut spec: TagReference| {
+            (spec.import_policy.scheduled, spec.reference) = (true, true);
+            spec
+        };
+        let far = |mut spec: TagReference| {
+            spec.from.as_mut().unwrap().namespace = "far".into();
+            spec
+        };
+        assert_eq!(of(spec("DockerImage", "x")), ("Tag", "x".into()));
+        assert_eq!(of(TagReference { reference: true, ..spec("DockerImage", "x") }), ("Ref", "x".into()));
+        assert_eq!(of(scheduled(spec("DockerImage", "x"))), ("Scheduled", "x".into()));
+        assert_eq!(of(spec("ImageStreamTag", "s:t")), ("Tag", "istag/s:t".into()));
+        assert_eq!(of(far(spec("ImageStreamTag", "t"))), ("Track", "istag far/t".into()));
+        assert_eq!(of(spec("ImageStreamImage", "s@1")), ("Tag", "image/1".into()));
+        assert_eq!(of(spec("ImageStreamImage", "1")), ("Tag", "InvalidRefName".into()));
+        assert_eq!(of(spec("Pod", "1")), ("Tag", "InvalidRefKind".into()));
+        assert_eq!(of(TagReference::default()), ("", String::new()));
+    }
+
+    #[test]
+    fn what_became_of_a_tag_is_told_before_what_was_wanted() {
+        let wanted = || Some(spec("DockerImage", "x"));
+        assert_eq!(told(None, Some(("i", 1)), ""), ("Push", "image/i".into()));
+        assert_eq!(told(wanted(), Some(("", 2)), ""), ("Tag", "r/a:1".into()));
+        assert_eq!(told(wanted(), Some(("i", 1)), ""), ("Tag", "Importing".into()));
+        assert_eq!(told(wanted(), Some(("i", 3)), ""), ("Push", "image/i".into()));
+        assert_eq!(told(Some(spec("ImageStreamTag", "t")), Some(("i", 3)), ""), ("Track", "image/i".into()));
+        assert_eq!(told(wanted(), Some(("i", 2)), "Gone"), ("Tag", "ImportFailed (Gone)".into()));
+    }
+}

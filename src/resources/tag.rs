@@ -1,0 +1,346 @@
+//! What `imagestreamtags` and `imagetags` have in common: both are views on one tag of a stream, and writing them edits it.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::{API, Catalog};
+use crate::api::{GROUP, Image, ImageStream};
+use crate::auth::ResourceAction;
+use crate::domain::metadata::FillError;
+use crate::domain::names::StreamTagName;
+use crate::domain::spec::{self, Route};
+use crate::domain::tag_edit::{self, Set};
+use crate::domain::tag_view;
+use crate::meta::{Kind, ListMeta, Resource, Status, Time, field};
+use crate::rest::cx::Cx;
+use crate::rest::delete;
+use crate::rest::edit::{Edit, Present, Wanted};
+use crate::rest::endpoint::{Create, Delete, Get, List, Update};
+use crate::rest::managed::Manager;
+use crate::rest::metadata;
+use crate::rest::options::{DryRun, Options};
+use crate::rest::reply::{Listed, Sent, Written};
+use crate::rest::rules::{Need, Others, Rules};
+use crate::rest::selector::Selector;
+use crate::rest::target::check_path_segment;
+use crate::rest::write::{Making, Path, Settled};
+
+/// A view on a tag of a stream.
+pub(super) trait TagView: Kind {
+    /// The resource that serves the views.
+    const RESOURCE: Resource<'static>;
+    /// The kind in its plural, as it is told to clients.
+    const KINDS: &'static str;
+
+    /// Whether there is a view on a tag.
+    fn is_there(stream: &ImageStream, tag: &str) -> bool;
+
+    /// What a view is without the image `name`, which should be there.
+    ///
+    /// # Errors
+    /// 404 where it is nothing.
+    fn without_image(name: &str) -> Result<(), Status>;
+
+    /// The view on a tag.
+    ///
+    /// # Errors
+    /// An image that cannot be described.
+    fn show(stream: &ImageStream, tag: &str, image: Option<Image>) -> Result<Self, FillError>;
+
+    /// The views on all tags of a stream, without images.
+    fn all(stream: &ImageStream) -> Vec<Self>;
+
+    /// Drops what a client cannot say of a new tag.
+    fn prepare_create(&mut self);
+
+    /// The faults of a new view, besides those of its metadata.
+    fn create_faults(&self) -> Vec<field::Error>;
+
+    /// Adds the tag to its stream.
+    ///
+    /// # Errors
+    /// 409 where it is there.
+    fn create(&self, stream: &mut ImageStream, tag: &str) -> Result<(), Status>;
+
+    /// Gives the view what a client cannot say of a tag that is there.
+    fn prepare_update(&mut self, old: &Self);
+
+    /// The faults of putting this view in the place of `old`, besides those of metadata in general.
+    fn update_faults(&self, old: &Self) -> Vec<field::Error>;
+
+    /// Puts the tag into its stream.
+    ///
+    /// # Errors
+    /// 400 where nothing is wanted of it.
+    fn update(&self, stream: &mut ImageStream, tag: &str) -> Result<Set, Status>;
+}
+
+/// The views of one kind on the tags of all streams.
+pub(super) struct Tags<V> {
+    catalog: Arc<Catalog>,
+    rules: TagRules,
+    view: PhantomData<fn() -> V>,
+}
+
+impl<V: TagView> Tags<V> {
+    pub(super) fn new(catalog: &Arc<Catalog>) -> Self {
+        Self { catalog: catalog.clone(), rules: TagRules(catalog.clone()), view: PhantomData }
+    }
+
+    /// The tag that the path names.
+    fn name(&self, cx: &Cx) -> Result<StreamTagName, Status> {
+        let name = StreamTagName::parse(cx.name());
+        let name = name.ok_or_else(|| Status::bad_request(StreamTagName::must_be(V::KINDS)))?;
+        check_path_segment(&name.stream)?;
+        Ok(name)
+    }
+
+    async fn image(&self, stream: &ImageStream, tag: &str) -> Result<Option<Image>, Status> {
+        let Some(name) = tag_view::image_of(stream, tag) else {
+            return Ok(None);
+        };
+        let image = self.catalog.images.find("", name).await?;
+        if image.is_none() {
+            V::without_image(name)?;
+        }
+        Ok(image)
+    }
+
+    /// The view on a tag that was written. An image that cannot be had is no reason to tell that the write failed.
+    async fn written(&self, mut stream: ImageStream, tag: &str) -> Result<V, Status> {
+        self.rules.present(&mut stream);
+        let image = self.image(&stream, tag).await.unwrap_or_default();
+        let view = V::show(&stream, tag, image).or_else(|_| V::show(&stream, tag, None));
+        view.map_err(|why| Status::internal(why.to_string()))
+    }
+
+    /// A stream without tags, for a tag whose stream does not exist yet.
+    fn empty_stream(&self, cx: &Cx, name: &StreamTagName) -> Result<ImageStream, Status> {
+        let mut stream = tag_edit::empty_stream(cx.namespace(), &name.stream);
+        metadata::prepare_create(cx, &mut stream.metadata)?;
+        Ok(stream)
+    }
+
+    fn path(&self, dry_run: DryRun) -> Path<'_, ImageStream> {
+        Path { rules: &self.rules, dry_run, making: Making::Free }
+    }
+}
+
+impl<V: TagView> Get<V> for Tags<V> {
+    async fn get(&self, cx: &Cx) -> Result<Sent<V>, Status> {
+        let name = self.name(cx)?;
+        let stream = self.catalog.streams.find(cx.namespace(), &name.stream).await?;
+        let mut stream = stream.ok_or_else(|| Status::not_found(V::RESOURCE, &name.stream))?;
+        if !V::is_there(&stream, &name.tag) {
+            return Err(Status::not_found(V::RESOURCE, cx.name()));
+        }
+        self.rules.present(&mut stream);
+        let image = self.image(&stream, &name.tag).await?;
+        let view = V::show(&stream, &name.tag, image).map_err(|why| Status::internal(why.to_string()))?;
+        Ok(Sent::Object(Box::new(view)))
+    }
+}
+
+/// A page holds the tags of as many streams as the client wants objects. What follows is told by a token, which is a
+/// deliberate difference: the reference leaves it out, and with it the rest of the tags.
+impl<V: TagView> List<V> for Tags<V> {
+    async fn list(&self, cx: &Cx) -> Result<Listed<V>, Status> {
+        if cx.query.switch("watch") {
+            return Err(Status::not_watchable(V::RESOURCE));
+        }
+        let selector = Selector::read(&cx.query, &[])?;
+        let streams = List::list(&*self.catalog.streams, cx).await?;
+        // The selectors are for streams and tags alike, so one by name finds nothing, as clients know it.
+        let views = streams.items.iter().flat_map(V::all);
+        let items = views.filter(|view| selector.selects(view.metadata(), |_| String::new())).collect();
+        let metadata = ListMeta { r#continue: streams.metadata.r#continue, ..ListMeta::default() };
+        Ok(Listed { metadata, items })
+    }
+}
+
+impl<V: TagView> Create<V> for Tags<V> {
+    async fn create(&self, cx: &Cx, options: &Options, mut view: V) -> Result<Written<V>, Status> {
+        if view.metadata().name.is_empty() && !view.metadata().generate_name.is_empty() {
+            let text =
+                "metadata.name was not generated: that of a tag says which stream it belongs to, so it must be given";
+            return Err(Status::bad_request(text));
+        }
+        metadata::prepare_create(cx, view.metadata_mut())?;
+        view.prepare_create();
+        let mut faults = metadata::faults(view.metadata());
+        faults.extend(view.create_faults());
+        refuse(&view, &faults)?;
+        let name = StreamTagName::parse_new(&view.metadata().name);
+        let name = name.map_err(|why| Status::bad_request(why.to_string()))?;
+        check_path_segment(&name.stream)?;
+        let edit = |old: Option<&ImageStream>| {
+            let mut stream = old.map_or_else(|| self.empty_stream(cx, &name), |old| Ok(old.clone()))?;
+            view.create(&mut stream, &name.tag)?;
+            Ok((stream, ()))
+        };
+        let settled = self.catalog.streams.write(cx, &name.stream, self.path(options.dry_run), edit).await?;
+        Ok(Written::made(self.written(settled.object, &name.tag).await?))
+    }
+}
+
+/// What an update leads to.
+enum Outcome<V> {
+    /// The stream does not exist, and whether it may be made is not known.
+    NoStream,
+    /// The tag is written.
+    Written(Written<V>),
+}
+
+/// Whether an update may make the stream that it needs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Upsert {
+    Unknown,
+    Permitted,
+}
+
+impl<V: TagView> Update<V> for Tags<V> {
+    async fn update(&self, cx: &Cx, options: &Options, edit: &Edit<V>) -> Result<Written<V>, Status> {
+        if let Outcome::Written(written) = self.put(cx, options, edit, Upsert::Unknown).await? {
+            return Ok(written);
+        }
+        let create = ResourceAction {
+            verb: "create".into(),
+            group: GROUP.into(),
+            version: API.version.into(),
+            resource: V::RESOURCE.name.into(),
+            namespace: cx.namespace().into(),
+            name: cx.name().into(),
+            ..ResourceAction::default()
+        };
+        cx.permissions.demand(&cx.user, create).await?;
+        match self.put(cx, options, edit, Upsert::Permitted).await? {
+            Outcome::Written(written) => Ok(written),
+            Outcome::NoStream => Err(Status::not_found(V::RESOURCE, cx.name())),
+        }
+    }
+}
+
+impl<V: TagView> Tags<V> {
+    async fn put(&self, cx: &Cx, options: &Options, edit: &Edit<V>, upsert: Upsert) -> Result<Outcome<V>, Status> {
+        let name = self.name(cx)?;
+        if upsert == Upsert::Unknown && self.catalog.streams.find(cx.namespace(), &name.stream).await?.is_none() {
+            return Ok(Outcome::NoStream);
+        }
+        let writer = Manager {
+            name: options.manager.clone(),
+            subresource: "",
+            api_version: API.name,
+            time: cx.now,
+            ignored: &[],
+        };
+        let change = |old: Option<&ImageStream>| {
+            let mut stream = match old {
+                Some(old) => old.clone(),
+                None if upsert == Upsert::Permitted => self.empty_stream(cx, &name)?,
+                None => return Err(Status::not_found(V::RESOURCE, &name.stream)),
+            };
+            let Wanted { object, warnings } = self.wanted(cx, edit, &writer, old.is_some(), &stream, &name)?;
+            let set = object.update(&mut stream, &name.tag)?;
+            Ok((stream, (set, warnings)))
+        };
+        let written = self.catalog.streams.write(cx, &name.stream, self.path(options.dry_run), change).await?;
+        let Settled { object, told: (set, warnings), .. } = written;
+        let view = self.written(object, &name.tag).await?;
+        let written = if set == Set::New { Written::made(view) } else { Written::object(view) };
+        Ok(Outcome::Written(written.warning(warnings)))
+    }
+
+    /// The view that is wanted in the place of the present one, complete and checked.
+    fn wanted(
+        &self,
+        cx: &Cx,
+        edit: &Edit<V>,
+        writer: &Manager,
+        has_stream: bool,
+        stream: &ImageStream,
+        name: &StreamTagName,
+    ) -> Result<Wanted<V>, Status> {
+        let old = V::show(stream, &name.tag, None).map_err(|why| Status::internal(why.to_string()))?;
+        let Wanted { object: mut new, warnings } = edit.wanted(Some(&Present::new(&old, API)), writer)?;
+        metadata::check_names(cx, new.metadata())?;
+        check_version(&new.metadata().resource_version, has_stream.then_some(stream), cx.name(), V::RESOURCE)?;
+        metadata::prepare_update(old.metadata(), new.metadata_mut());
+        if !edit.makes_missing() {
+            // Only an apply keeps books of a tag, and is refused for that.
+            new.metadata_mut().managed_fields.clone_from(&old.metadata().managed_fields);
+        }
+        new.prepare_update(&old);
+        let mut faults = metadata::update_faults(old.metadata(), new.metadata());
+        faults.extend(new.update_faults(&old));
+        refuse(&new, &faults)?;
+        Ok(Wanted { object: new, warnings })
+    }
+}
+
+/// Refuses a write that builds on another version of the stream than the present one.
+fn check_version(wanted: &str, stream: Option<&ImageStream>, name: &str, resource: Resource<'_>) -> Result<(), Status> {
+    match stream {
+        _ if wanted.is_empty() => Ok(()),
+        None => Err(Status::not_found(resource, name)),
+        Some(stream) if stream.metadata.resource_version == wanted => Ok(()),
+        Some(stream) => {
+            let version = &stream.metadata.resource_version;
+            let why = format!("another caller has updated the resource version to {version}");
+            Err(Status::conflict(resource, name, &why))
+        }
+    }
+}
+
+impl<V: TagView> Delete<V> for Tags<V> {
+    async fn delete(&self, cx: &Cx) -> Result<Written<V>, Status> {
+        let name = self.name(cx)?;
+        let options = delete::options(cx)?;
+        let wanted_uid = options.preconditions.as_ref().and_then(|wanted| wanted.uid.as_ref());
+        let edit = |old: Option<&ImageStream>| {
+            let mut stream = old.ok_or_else(|| Status::not_found(V::RESOURCE, &name.stream))?.clone();
+            if wanted_uid.is_some_and(|uid| *uid != stream.metadata.uid) {
+                return Err(Status::conflict(V::RESOURCE, cx.name(), "the UID precondition was not met"));
+            }
+            tag_edit::delete(&mut stream, &name, V::RESOURCE)?;
+            Ok((stream, ()))
+        };
+        self.catalog.streams.write(cx, &name.stream, self.path(delete::dry_run(&options)), edit).await?;
+        Ok(Written::status(Status::success()))
+    }
+}
+
+/// How a stream is written through one of its tags: its status may change with its spec.
+struct TagRules(Arc<Catalog>);
+
+impl Rules<ImageStream> for TagRules {
+    fn prepare(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
+        match old {
+            None => spec::prepare_create(new),
+            Some(old) => spec::prepare_update(old, new, Route::Tag),
+        }
+    }
+
+    fn needs(&self, old: Option<&ImageStream>, new: &ImageStream) -> Vec<Need> {
+        self.0.streams.strategy().needs(old, new)
+    }
+
+    fn settle(
+        &self,
+        old: Option<&ImageStream>,
+        new: &mut ImageStream,
+        others: &Others<ImageStream>,
+        now: Time,
+    ) -> Vec<field::Error> {
+        self.0.streams.strategy().resolve(old, new, others, Route::Tag, now)
+    }
+
+    fn present(&self, stream: &mut ImageStream) {
+        self.0.streams.strategy().present(stream);
+    }
+}
+
+/// 422, if there are faults.
+fn refuse<V: TagView>(view: &V, faults: &[field::Error]) -> Result<(), Status> {
+    let kind = Resource { group: GROUP, name: V::KIND };
+    if faults.is_empty() { Ok(()) } else { Err(Status::invalid(kind, &view.metadata().name, faults)) }
+}

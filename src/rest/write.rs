@@ -1,0 +1,455 @@
+//! Writing stored objects: one path for what is made, replaced, patched and applied, and for what other resources edit.
+
+use super::admission;
+use super::cx::Cx;
+use super::edit::{self, Edit, Present, Wanted};
+use super::endpoint::{Create, Update};
+use super::managed::Manager;
+use super::metadata;
+use super::options::{DryRun, Options};
+use super::permission::Verdict;
+use super::quota::Place;
+use super::reply::Written;
+use super::rules::{Need, Other, Others, Rules, Strategy};
+use super::stored::Stored;
+use super::target::check_path_segment;
+use super::update::{Decision, Done, Seen, transact};
+use crate::auth::ResourceAction;
+use crate::meta::{Kind, ObjectMeta, Status, field};
+use crate::store::{Entry, Key, Revision};
+
+/// How a request writes.
+pub struct Path<'a, T> {
+    /// The rules of the path that it takes.
+    pub rules: &'a dyn Rules<T>,
+    /// Whether anything is written.
+    pub dry_run: DryRun,
+    /// What it takes to make an object where there is none.
+    pub making: Making,
+}
+
+/// Whether a write makes an object where there is none, and what it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Making {
+    /// That is all it does: where there is one it is refused.
+    Only,
+    /// It takes nothing more than what the request is allowed to do.
+    Free,
+    /// The user must be allowed to make it.
+    Permitted,
+}
+
+/// What became of a write.
+#[derive(Clone, Debug)]
+pub struct Settled<T, X> {
+    /// The object as it is stored, or would be in a dry run.
+    pub object: T,
+    /// What happened to it.
+    pub effect: Effect,
+    /// What else the edit told.
+    pub told: X,
+}
+
+/// What happens to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It is made.
+    Made,
+    /// It is changed.
+    Changed,
+    /// It is what was wanted already.
+    Kept,
+    /// It waited for its last finalizer to go, and is removed.
+    Removed,
+}
+
+/// How far a write has come when the loop ends.
+enum Step<T, X> {
+    Settled(Settled<T, X>),
+    /// Whether the user may look at these is to be found out.
+    Ask(Vec<Need>),
+    /// An object is to be made, which must be allowed first.
+    Make(Box<ObjectMeta>),
+}
+
+/// What is found out on the way, and holds for all attempts.
+#[derive(Default)]
+struct Found {
+    /// The place for an object that is to be made.
+    place: Option<Place>,
+    verdicts: Vec<(Need, Verdict)>,
+}
+
+/// One write, whatever the number of attempts.
+struct Task<'a, T, E> {
+    cx: &'a Cx,
+    name: &'a str,
+    key: Key,
+    path: Path<'a, T>,
+    edit: E,
+}
+
+impl<T: Kind, S: Strategy<T>> Stored<T, S> {
+    /// Puts what `edit` wants in the place of what is there under a name; it is handed nothing where nothing is there. An object
+    /// that it makes must be [prepared](metadata::prepare_create).
+    ///
+    /// Whatever else is written at the same time, `edit` is asked again with it until it gets through.
+    ///
+    /// # Errors
+    /// What `edit` refuses, and what the rules do; 403 and 404 where an object may not be made; failures of the store.
+    pub async fn write<X: Send>(
+        &self,
+        cx: &Cx,
+        name: &str,
+        path: Path<'_, T>,
+        edit: impl Fn(Option<&T>) -> Result<(T, X), Status> + Send + Sync,
+    ) -> Result<Settled<T, X>, Status> {
+        let task = Task { cx, name, key: self.key(cx.namespace(), name), path, edit };
+        self.carry_out(task, Found::default()).await
+    }
+
+    async fn carry_out<X: Send, E>(&self, task: Task<'_, T, E>, mut found: Found) -> Result<Settled<T, X>, Status>
+    where
+        E: Fn(Option<&T>) -> Result<(T, X), Status> + Send + Sync,
+    {
+        loop {
+            let attempt = |seen: &Seen| self.attempt(&task, &mut found, seen);
+            let (step, revision) = match transact(self.store(), std::slice::from_ref(&task.key), attempt).await? {
+                Done::Kept(step) => (step, None),
+                Done::Committed(step, revision) => (step, Some(revision)),
+            };
+            match step {
+                Step::Ask(needs) => found.ask(task.cx, needs).await,
+                Step::Make(meta) => found.place = Some(self.permit(task.cx, &task.path, &meta).await?),
+                Step::Settled(settled) => return Ok(self.conclude(task.cx, settled, revision, found)),
+            }
+        }
+    }
+
+    /// Lets an object be made, if it may.
+    async fn permit(&self, cx: &Cx, path: &Path<'_, T>, meta: &ObjectMeta) -> Result<Place, Status> {
+        if path.making == Making::Permitted {
+            cx.permissions.demand(&cx.user, self.creation(cx, &meta.name)).await?;
+        }
+        admission::may_create(cx, self.resource(), meta).await?;
+        self.place(cx.namespace(), &meta.name).await
+    }
+
+    /// Takes note of what was written, if anything was.
+    fn conclude<X>(
+        &self,
+        cx: &Cx,
+        mut settled: Settled<T, X>,
+        revision: Option<Revision>,
+        found: Found,
+    ) -> Settled<T, X> {
+        let Some(revision) = revision else {
+            return settled;
+        };
+        settled.object.metadata_mut().resource_version = revision.to_string();
+        match (settled.effect, found.place) {
+            (Effect::Made, Some(place)) => place.filled(revision),
+            (Effect::Removed, _) => self.note_removal(cx.namespace(), revision),
+            _ => {}
+        }
+        settled
+    }
+
+    /// One attempt: what is to become of what was seen.
+    fn attempt<X, E>(
+        &self,
+        task: &Task<'_, T, E>,
+        found: &mut Found,
+        seen: &Seen,
+    ) -> Result<Decision<Step<T, X>>, Status>
+    where
+        E: Fn(Option<&T>) -> Result<(T, X), Status>,
+    {
+        if let Some(place) = &mut found.place {
+            place.refused();
+        }
+        let stored = seen.entry(&task.key);
+        // What is to be made is judged before it is said that there is something already.
+        let old = match task.path.making {
+            Making::Only => None,
+            Making::Free | Making::Permitted => stored.map(|entry| self.decode(entry)).transpose()?,
+        };
+        let (mut new, told) = (task.edit)(old.as_ref())?;
+        if old.is_none() && found.place.is_none() {
+            return Ok(Decision::Keep(Step::Make(Box::new(new.metadata().clone()))));
+        }
+        let rules = task.path.rules;
+        if let Some(old) = &old {
+            metadata::prepare_update(old.metadata(), new.metadata_mut());
+        }
+        rules.prepare(old.as_ref(), &mut new);
+        let others = match self.others(rules.needs(old.as_ref(), &new), &found.verdicts, seen)? {
+            Known::All(others) => others,
+            Known::Ask(needs) => return Ok(Decision::Keep(Step::Ask(needs))),
+            Known::Read(keys) => return Ok(Decision::Read(keys)),
+        };
+        let mut faults = self.metadata_faults(old.as_ref(), &new);
+        faults.extend(rules.settle(old.as_ref(), &mut new, &others, task.cx.now));
+        self.refuse(&new, &faults)?;
+        if let Some(entry) = stored.filter(|_| task.path.making == Making::Only) {
+            return Err(self.exists(task.name, entry));
+        }
+        let effect = effect(old.as_ref(), &mut new);
+        if effect == Effect::Kept {
+            return Ok(Decision::Keep(Step::Settled(Settled { object: new, effect, told })));
+        }
+        let kept = (effect != Effect::Removed).then_some(&new);
+        let changes = self.changes(&task.key, task.name, old.as_ref(), kept)?;
+        let step = Step::Settled(Settled { object: new, effect, told });
+        if task.path.dry_run == DryRun::All {
+            return Ok(Decision::Keep(step));
+        }
+        if let Some(place) = &mut found.place {
+            place.ask();
+        }
+        Ok(Decision::Write(changes, step))
+    }
+
+    /// What is known of the objects that are needed.
+    fn others(&self, needs: Vec<Need>, verdicts: &[(Need, Verdict)], seen: &Seen) -> Result<Known<T>, Status> {
+        let (mut ask, mut read, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for need in needs {
+            let verdict = verdicts.iter().find(|(asked, _)| *asked == need).map(|(_, verdict)| verdict);
+            match (&need.permission, verdict) {
+                (Some(_), None) => ask.push(need),
+                (None, _) | (Some(_), Some(Verdict::Allowed)) => {
+                    let key = self.key(&need.namespace, &need.name);
+                    match seen.entry(&key) {
+                        Some(entry) => others.push((need, Other::Found(self.decode(entry)?.into()))),
+                        None if seen.has(&key) => others.push((need, Other::Missing)),
+                        None => read.push(key),
+                    }
+                }
+                (Some(_), Some(refusal)) => others.push((need, Other::Hidden(refusal.clone()))),
+            }
+        }
+        Ok(match (ask.is_empty(), read.is_empty()) {
+            (false, _) => Known::Ask(ask),
+            (true, false) => Known::Read(read),
+            (true, true) => Known::All(Others(others)),
+        })
+    }
+
+    /// The faults of the metadata of an object. Those of a changed one are told as often as the reference tells them, which
+    /// judges twice.
+    fn metadata_faults(&self, old: Option<&T>, new: &T) -> Vec<field::Error> {
+        let Some(old) = old else {
+            return metadata::faults_by(new.metadata(), |name| self.strategy().name_faults(name));
+        };
+        let (all, changed) =
+            (metadata::faults(new.metadata()), metadata::update_faults(old.metadata(), new.metadata()));
+        [&all[..], &changed[..], &changed[..], &all[..]].concat()
+    }
+
+    fn creation(&self, cx: &Cx, name: &str) -> ResourceAction {
+        ResourceAction {
+            verb: "create".into(),
+            group: self.api().group.into(),
+            version: self.api().version.into(),
+            resource: self.resource().name.into(),
+            namespace: cx.namespace().into(),
+            name: name.into(),
+            ..ResourceAction::default()
+        }
+    }
+
+    /// Who writes through a path.
+    pub fn writer(&self, cx: &Cx, options: &Options, rules: &dyn Rules<T>) -> Manager {
+        Manager {
+            name: options.manager.clone(),
+            subresource: rules.subresource(),
+            api_version: self.api().name,
+            time: cx.now,
+            ignored: rules.ignored(),
+        }
+    }
+}
+
+impl Found {
+    /// Finds out whether the user may look at these.
+    async fn ask(&mut self, cx: &Cx, needs: Vec<Need>) {
+        for need in needs {
+            let action = need.permission.clone().unwrap_or_default();
+            let verdict = cx.permissions.ask(&cx.user, *action).await;
+            self.verdicts.push((need, verdict));
+        }
+    }
+}
+
+/// Whether the objects that are needed are known.
+enum Known<T> {
+    All(Others<T>),
+    Ask(Vec<Need>),
+    Read(Vec<Key>),
+}
+
+/// What putting `new` in the place of `old` does. Where only the times in managedFields differ, the old ones stay.
+fn effect<T: Kind>(old: Option<&T>, new: &mut T) -> Effect {
+    let Some(old) = old else {
+        return Effect::Made;
+    };
+    let meta = new.metadata_mut();
+    if meta.deletion_timestamp.is_some() && meta.finalizers.is_empty() {
+        return Effect::Removed;
+    }
+    let timeless = |meta: &ObjectMeta| {
+        let entries = meta.managed_fields.iter().cloned();
+        entries.map(|entry| crate::meta::ManagedFieldsEntry { time: None, ..entry }).collect::<Vec<_>>()
+    };
+    if timeless(meta) != timeless(old.metadata()) {
+        return Effect::Changed;
+    }
+    let managed = std::mem::replace(&mut meta.managed_fields, old.metadata().managed_fields.clone());
+    if *new == *old {
+        return Effect::Kept;
+    }
+    new.metadata_mut().managed_fields = managed;
+    Effect::Changed
+}
+
+impl<T: Kind, S: Strategy<T>> Stored<T, S> {
+    /// Edits the object that the path names, by these rules.
+    ///
+    /// # Errors
+    /// 400, 404, 409 and 422 as Kubernetes' updates, patches and applies.
+    pub async fn edit(
+        &self,
+        cx: &Cx,
+        options: &Options,
+        edit: &Edit<T>,
+        rules: &dyn Rules<T>,
+    ) -> Result<Written<T>, Status> {
+        check_path_segment(cx.name())?;
+        if let Some(object) = edit.object() {
+            metadata::check_names(cx, object.metadata())?;
+        }
+        let writer = self.writer(cx, options, rules);
+        let path = Path { rules, dry_run: options.dry_run, making: Making::Permitted };
+        let wanted = |old: Option<&T>| self.wanted(cx, edit, rules, &writer, old);
+        let Settled { mut object, effect, told } = self.write(cx, cx.name(), path, wanted).await?;
+        rules.present(&mut object);
+        let written = if effect == Effect::Made { Written::made(object) } else { Written::object(object) };
+        Ok(written.warning(told))
+    }
+
+    fn wanted(
+        &self,
+        cx: &Cx,
+        edit: &Edit<T>,
+        rules: &dyn Rules<T>,
+        writer: &Manager,
+        old: Option<&T>,
+    ) -> Result<(T, Vec<String>), Status> {
+        if old.is_none() && !edit.makes_missing() {
+            return Err(Status::not_found(self.resource(), cx.name()));
+        }
+        let present = old.map(|old| Present::new(old, self.api()));
+        let Wanted { mut object, warnings } = edit.wanted(present.as_ref(), writer)?;
+        metadata::check_names(cx, object.metadata())?;
+        match old {
+            Some(old) => self.check_version(edit, old, &object)?,
+            None => self.prepare_applied(cx, object.metadata_mut())?,
+        }
+        rules.restrict(old, &mut object);
+        object.metadata_mut().managed_fields = edit.managed_fields(present.as_ref(), &object, writer)?;
+        Ok((object, warnings))
+    }
+
+    /// Prepares an object that an apply makes.
+    fn prepare_applied(&self, cx: &Cx, meta: &mut ObjectMeta) -> Result<(), Status> {
+        if !meta.uid.is_empty() {
+            let uid = &meta.uid;
+            let why =
+                format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+            return Err(Status::conflict(self.resource(), cx.name(), &why));
+        }
+        metadata::prepare_create(cx, meta)
+    }
+
+    fn check_version(&self, edit: &Edit<T>, old: &T, new: &T) -> Result<(), Status> {
+        let (old, new) = (old.metadata(), new.metadata());
+        let wanted = new.resource_version.as_str();
+        if edit.object().is_some() && !new.uid.is_empty() && new.uid != old.uid {
+            return Err(Status::conflict(self.resource(), &old.name, &self.other_uid(old, &new.uid)));
+        }
+        if wanted.is_empty() || wanted == "0" {
+            let fault = field::Error::invalid_value("metadata.resourceVersion", 0, "must be specified for an update");
+            return Err(Status::invalid(self.resource(), &old.name, &[fault]));
+        }
+        if wanted.parse::<u64>().is_err() {
+            let quoted = field::quote(wanted);
+            return Err(Status::bad_request(format!("strconv.ParseUint: parsing {quoted}: invalid syntax")));
+        }
+        if wanted == old.resource_version { Ok(()) } else { Err(Status::modified(self.resource(), &old.name)) }
+    }
+
+    /// Why a PUT for another object of the name is refused, with the key that the reference's own storage has.
+    fn other_uid(&self, old: &ObjectMeta, wanted: &str) -> String {
+        let ObjectMeta { namespace, name, uid, .. } = old;
+        let place = if namespace.is_empty() { "" } else { "/" };
+        let resource = self.resource().name;
+        format!(
+            "StorageError: invalid object, Code: 4, Key: /openshift.io/{resource}{place}{namespace}/{name}, \
+             ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object \
+             meta: {uid}"
+        )
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> Update<T> for Stored<T, S> {
+    async fn update(&self, cx: &Cx, options: &Options, edit: &Edit<T>) -> Result<Written<T>, Status> {
+        self.edit(cx, options, edit, self.strategy()).await
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> Create<T> for Stored<T, S> {
+    async fn create(&self, cx: &Cx, options: &Options, object: T) -> Result<Written<T>, Status> {
+        /// How often another name is tried where a generated one is taken.
+        const MORE_NAMES: usize = 7;
+        let is_generated = object.metadata().name.is_empty();
+        for _ in 0..MORE_NAMES {
+            match self.make(cx, options, object.clone()).await {
+                Err(status) if is_generated && status.reason == "AlreadyExists" => {}
+                done => return done,
+            }
+        }
+        self.make(cx, options, object).await.map_err(|mut status| {
+            if is_generated && status.reason == "AlreadyExists" {
+                status.message.push_str(", the server was not able to generate a unique name for the object");
+            }
+            status
+        })
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> Stored<T, S> {
+    async fn make(&self, cx: &Cx, options: &Options, mut object: T) -> Result<Written<T>, Status> {
+        let rules = self.strategy();
+        metadata::prepare_create(cx, object.metadata_mut())?;
+        rules.restrict(None, &mut object);
+        let writer = self.writer(cx, options, rules);
+        let managed = edit::managed_fields(self.schema(), None, &object, self.api(), &writer)?;
+        object.metadata_mut().managed_fields = managed;
+        let name = object.metadata().name.clone();
+        let place = Some(self.place(cx.namespace(), &name).await?);
+        let path = Path { rules, dry_run: options.dry_run, making: Making::Only };
+        let edit = |_: Option<&T>| Ok((object.clone(), ()));
+        let task = Task { cx, name: &name, key: self.key(cx.namespace(), &name), path, edit };
+        let mut settled = self.carry_out(task, Found { place, ..Found::default() }).await?;
+        rules.present(&mut settled.object);
+        Ok(Written::made(settled.object))
+    }
+
+    fn exists(&self, name: &str, entry: &Entry) -> Status {
+        let mut status = Status::already_exists(self.resource(), name);
+        if self.decode(entry).is_ok_and(|old| old.metadata().deletion_timestamp.is_some()) {
+            status.message.insert_str(0, "object is being deleted: ");
+        }
+        status
+    }
+}

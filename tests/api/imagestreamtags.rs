@@ -1,0 +1,189 @@
+//! `imagestreamtags` and `imagetags`: two views on one tag of a stream, through which it is written.
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::fixtures::{digest, image, mapping, names, stream};
+use crate::harness::{Api, Expect, MAPPINGS, STREAMS};
+
+const TAGS: &str = "namespaces/ns/imagestreamtags";
+const IMAGE_TAGS: &str = "namespaces/ns/imagetags";
+
+fn reference(name: &str) -> Value {
+    json!({"from": {"kind": "DockerImage", "name": name}, "reference": true})
+}
+
+fn tag(name: &str, wanted: &Value) -> Value {
+    json!({"kind": "ImageStreamTag", "apiVersion": "image.openshift.io/v1", "metadata": {"name": name}, "tag": wanted})
+}
+
+async fn history(api: &Api, stream: &str) -> Vec<(String, String)> {
+    let stream = api.get(&format!("{STREAMS}/{stream}")).await.is(200);
+    let tags = stream["status"]["tags"].as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let newest = |tag: &Value| {
+        let event = &tag["items"][0];
+        let image = text(&event["image"]);
+        (text(&tag["tag"]), if image.is_empty() { text(&event["dockerImageReference"]) } else { image })
+    };
+    tags.iter().map(newest).collect()
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(tag, is)| ((*tag).to_owned(), (*is).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn a_new_tag_makes_its_stream_and_a_second_one_is_refused() {
+    let api = Api::start().await;
+    let made = api.post(TAGS, &tag("s:a", &reference("r.io/a:1"))).await.is(201);
+    assert_eq!((&made["tag"]["name"], &made["tag"]["generation"]), (&json!("a"), &json!(1)));
+    assert_eq!(history(&api, "s").await, pairs(&[("a", "r.io/a:1")]));
+    let message = "imagestreamtag.image.openshift.io \"s:a\" already exists";
+    api.post(TAGS, &tag("s:a", &reference("r.io/a:2"))).await.fails(409, "AlreadyExists", message);
+}
+
+#[tokio::test]
+async fn a_name_that_is_no_name_of_a_tag_is_a_fault_of_the_request() {
+    let api = Api::start().await;
+    let message = "\"bad\" must be of the form <stream_name>:<tag>";
+    api.post(TAGS, &tag("bad", &Value::Null)).await.fails(400, "BadRequest", message);
+    let message = "ImageStreamTags must be retrieved with <name>:<tag>";
+    api.get(&format!("{TAGS}/bad")).await.fails(400, "BadRequest", message);
+}
+
+#[tokio::test]
+async fn a_dry_run_writes_nothing() {
+    let api = Api::with_stream().await;
+    for path in [format!("{TAGS}/s:a?dryRun=All"), format!("{TAGS}/other:a?dryRun=All")] {
+        let name = path.split(['/', '?']).nth(3).unwrap();
+        api.put(&path, &tag(name, &reference("r.io/a:1"))).await.is(201);
+    }
+    assert_eq!(history(&api, "s").await, pairs(&[]));
+    api.get(&format!("{STREAMS}/other")).await.is(404);
+    api.push("p", &image(&digest("1"))).await;
+    api.delete(&format!("{TAGS}/s:p?dryRun=All")).await.is(200);
+    api.get(&format!("{TAGS}/s:p")).await.is(200);
+}
+
+#[tokio::test]
+async fn tags_of_one_stream_follow_when_the_one_they_come_from_is_written() {
+    let api = Api::start().await;
+    api.post(TAGS, &tag("s:base", &reference("r.io/a:1"))).await.is(201);
+    let follows = json!({"from": {"kind": "ImageStreamTag", "name": "base"}});
+    api.post(TAGS, &tag("s:t", &follows)).await.is(201);
+    api.put(&format!("{TAGS}/s:base"), &tag("s:base", &reference("r.io/a:2"))).await.is(200);
+    assert_eq!(history(&api, "s").await, pairs(&[("base", "r.io/a:2"), ("t", "r.io/a:2")]));
+    api.post(MAPPINGS, &mapping("s", "base", &image(&digest("1")))).await.is(201);
+    let one = digest("1");
+    assert_eq!(history(&api, "s").await, pairs(&[("base", &one), ("t", &one)]));
+}
+
+#[tokio::test]
+async fn an_update_that_builds_on_another_version_is_refused() {
+    let api = Api::start().await;
+    let made = api.post(TAGS, &tag("s:a", &reference("r.io/a:1"))).await.is(201);
+    let mut next = tag("s:a", &reference("r.io/a:2"));
+    next["metadata"]["resourceVersion"] = made["metadata"]["resourceVersion"].clone();
+    let now = api.put(&format!("{TAGS}/s:a"), &next).await.is(200);
+    let now = now["metadata"]["resourceVersion"].as_str().unwrap();
+    let why = format!("another caller has updated the resource version to {now}");
+    let message = format!("Operation cannot be fulfilled on imagestreamtags.image.openshift.io \"s:a\": {why}");
+    api.put(&format!("{TAGS}/s:a"), &next).await.fails(409, "Conflict", &message);
+}
+
+#[tokio::test]
+async fn an_update_that_changes_nothing_writes_nothing() {
+    let api = Api::start().await;
+    let made = api.post(TAGS, &tag("s:a", &reference("r.io/a:1"))).await.is(201);
+    let again = api.put(&format!("{TAGS}/s:a"), &tag("s:a", &reference("r.io/a:1"))).await.is(200);
+    assert_eq!(again["metadata"]["resourceVersion"], made["metadata"]["resourceVersion"]);
+}
+
+#[tokio::test]
+async fn edits_of_many_tags_at_once_all_succeed_at_the_first_try() {
+    let api = Api::with_stream().await;
+    let edits = (0..64).map(|number| {
+        let (api, name) = (&api, format!("s:t{number:02}"));
+        async move {
+            match number % 3 {
+                0 => api.post(TAGS, &tag(&name, &reference("r.io/a:1"))).await.is(201),
+                1 => api.put(&format!("{TAGS}/{name}"), &tag(&name, &reference("r.io/a:1"))).await.is(201),
+                _ => {
+                    let pushed = mapping("s", &name[2..], &image(&digest("1")));
+                    api.post(MAPPINGS, &pushed).await.is(201)
+                }
+            }
+        }
+    });
+    join_all(edits).await;
+    assert_eq!(history(&api, "s").await.len(), 64);
+}
+
+#[tokio::test]
+async fn a_tag_shows_its_image_and_both_views_list_it() {
+    let api = Api::with_stream().await;
+    api.push("p", &image(&digest("1"))).await;
+    api.put(&format!("{TAGS}/s:r"), &tag("s:r", &reference("r.io/a:1"))).await.is(201);
+    let view = api.get(&format!("{TAGS}/s:p")).await.is(200);
+    assert_eq!((&view["image"]["metadata"]["name"], &view["tag"]), (&json!(digest("1")), &Value::Null));
+    let message = "imagestreamtags.image.openshift.io \"s:r\" not found";
+    api.get(&format!("{TAGS}/s:r")).await.fails(404, "NotFound", message);
+    assert_eq!(names(&api.get(TAGS).await.is(200)), ["s:p"]);
+    assert_eq!(names(&api.get(IMAGE_TAGS).await.is(200)), ["s:p", "s:r"]);
+    assert_eq!(names(&api.get("imagetags").await.is(200)), ["s:p", "s:r"]);
+}
+
+#[tokio::test]
+async fn no_tag_is_lost_between_the_pages_of_a_list() {
+    let api = Api::start().await;
+    for name in ["a", "b", "c"] {
+        api.post(STREAMS, &stream(name)).await.is(201);
+        api.post(MAPPINGS, &mapping(name, "t", &image(&digest("1")))).await.is(201);
+    }
+    let (mut seen, mut token) = (Vec::new(), String::new());
+    loop {
+        let page = api.get(&format!("{TAGS}?limit=1&continue={token}")).await.is(200);
+        seen.extend(names(&page).iter().map(|name| (*name).to_owned()));
+        match page["metadata"]["continue"].as_str() {
+            Some(next) => token = next.to_owned(),
+            None => break,
+        }
+    }
+    assert_eq!(seen, ["a:t", "b:t", "c:t"]);
+}
+
+#[tokio::test]
+async fn an_image_tag_can_be_read_changed_and_written_back() {
+    let api = Api::start().await;
+    api.post(STREAMS, &stream("s")).await.is(201);
+    let wanted = json!({"name": "a", "from": {"kind": "DockerImage", "name": "r.io/a:1"}, "reference": true});
+    let new =
+        json!({"kind": "ImageTag", "apiVersion": "image.openshift.io/v1", "metadata": {"name": "s:a"}, "spec": wanted});
+    api.post(IMAGE_TAGS, &new).await.is(201);
+    let mut view = api.get(&format!("{IMAGE_TAGS}/s:a")).await.is(200);
+    view["spec"]["from"]["name"] = "r.io/a:2".into();
+    api.put(&format!("{IMAGE_TAGS}/s:a"), &view).await.is(200);
+    assert_eq!(history(&api, "s").await, pairs(&[("a", "r.io/a:2")]));
+    let mut view = api.get(&format!("{IMAGE_TAGS}/s:a")).await.is(200);
+    view["spec"] = Value::Null;
+    let view = api.put(&format!("{IMAGE_TAGS}/s:a"), &view).await.is(200);
+    assert_eq!((&view["spec"], &view["status"]["tag"]), (&Value::Null, &json!("a")));
+    api.delete(&format!("{IMAGE_TAGS}/s:a")).await.is(200);
+    let message = "imagetags.image.openshift.io \"s:a\" not found";
+    api.get(&format!("{IMAGE_TAGS}/s:a")).await.fails(404, "NotFound", message);
+}
+
+#[tokio::test]
+async fn a_limit_to_histories_holds_for_every_way_into_a_tag() {
+    let api = Api::with(&["--max-tag-history=2"]).await;
+    api.post(STREAMS, &stream("s")).await.is(201);
+    api.put(&format!("{TAGS}/s:t"), &tag("s:t", &reference("r.io/a:1"))).await.is(201);
+    for hex in ["1", "2", "3"] {
+        api.push("t", &image(&digest(hex))).await;
+    }
+    let stream = api.get(&format!("{STREAMS}/s")).await.is(200);
+    let items = stream["status"]["tags"][0]["items"].as_array().unwrap();
+    let images: Vec<&Value> = items.iter().map(|event| &event["image"]).collect();
+    assert_eq!(images, [&json!(digest("3")), &json!(digest("2"))]);
+}
