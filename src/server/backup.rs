@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How much is read from the store at a time.
 const CHUNK_BYTES: usize = 128 << 10;
 /// How much requests come before a backup where both want a processor.
-const NICENESS: i32 = 10;
+pub const NICENESS: i32 = 10;
 /// How long to wait before listening again after a failure, such as too many open files.
 const PAUSE: Duration = Duration::from_secs(1);
 

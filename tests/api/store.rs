@@ -210,7 +210,8 @@ async fn objects_go_out_as_lines_and_into_another_store_as_they_were() {
     let (stream, before) = (api.get(&format!("{STREAMS}/s")).await.is(200), shown(&api, &digest("2")).await);
     api.server.terminate().await;
     let said = done(&["import", text(&file)], &other);
-    assert_eq!(said.out, "3 objects stored, 0 left out because they are there, 0 refused\n");
+    assert!(said.out.starts_with("3 objects stored, 0 left out because they are there, 0 refused\n"), "{said:?}");
+    assert!(said.out.contains("uid, creationTimestamp and status are kept"), "{said:?}");
     assert_eq!(done(&["export"], &other).out, exported, "the lines of both stores are the same");
     assert!(
         done(&["check"], &other).out.contains("2 images and 1 streams can be read, and what lies beside them agrees")
@@ -305,7 +306,7 @@ fn what_kubectl_prints_is_imported_but_for_what_is_not_sound() {
     assert_eq!(done(&["export"], &data).out, "");
     let said = import(&[]);
     assert_eq!(said.code, Some(1));
-    assert_eq!(said.out, "2 objects stored, 0 left out because they are there, 3 refused\n");
+    assert!(said.out.starts_with("2 objects stored, 0 left out because they are there, 3 refused\n"), "{said:?}");
     for told in [
         "dockerImageManifest: Invalid value: \"sha256:",
         &format!("its digest must be {}", digest("f")),
@@ -324,12 +325,9 @@ fn what_kubectl_prints_is_imported_but_for_what_is_not_sound() {
     assert!(housed["metadata"]["creationTimestamp"].is_string());
     assert!(import(&[]).err.contains("images.image.openshift.io \"named\" already exists"));
     let said = import(&["--existing=skip"]);
-    assert_eq!(said.out, "0 objects stored, 2 left out because they are there, 3 refused\n");
-    let said = store(&["import", "/dev/null"], &data);
-    assert_eq!(
-        (said.code, said.out.as_str()),
-        (Some(0), "0 objects stored, 0 left out because they are there, 0 refused\n")
-    );
+    assert!(said.out.starts_with("0 objects stored, 2 left out because they are there, 3 refused\n"), "{said:?}");
+    let said = done(&["import", "/dev/null"], &data);
+    assert!(said.out.starts_with("0 objects stored, 0 left out because they are there, 0 refused\n"), "{said:?}");
     let output = run(&["import", "-"], &data, b"{\"kind\":");
     assert!(String::from_utf8_lossy(&output.stderr).contains("no sequence of JSON objects"), "{output:?}");
 }

@@ -21,7 +21,8 @@ use crate::store::embedded::{Embedded, Reserve};
 /// Flags of `store import`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Import {
-    /// The objects; `-` for standard input. Images and streams, one after the other or in lists.
+    /// The objects; `-` for standard input. Images and streams, one after the other or in lists. They keep uid,
+    /// creationTimestamp and status, and get a new resourceVersion.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// What becomes of objects whose names are taken.
@@ -79,6 +80,7 @@ impl Import {
             tally.add(&importer, &value).await;
         }
         println!("{}{tally}", if dry_run { "nothing was written; it would have been: " } else { "" });
+        println!("uid, creationTimestamp and status are kept where they are given; each resourceVersion is a new one");
         match tally.refused {
             0 => Ok(()),
             refused => bail!("{refused} objects were refused"),

@@ -9,7 +9,7 @@ use std::thread;
 use anyhow::{Context, bail};
 
 use super::options;
-use crate::server::backup::SOCKET;
+use crate::server::backup::{NICENESS, SOCKET};
 use crate::store::embedded::{Embedded, OpenError};
 
 /// Whatever can be read.
@@ -22,7 +22,11 @@ const CHUNK_BYTES: usize = 128 << 10;
 pub(super) fn store(dir: &Path) -> anyhow::Result<Source> {
     let socket = dir.join(SOCKET);
     let refused = match UnixStream::connect(&socket) {
-        Ok(stream) => return Ok(Box::new(stream)),
+        Ok(stream) => {
+            // The server's requests come first, also before what is done here with its answer.
+            let _ = rustix::process::nice(NICENESS);
+            return Ok(Box::new(stream));
+        }
         Err(error) => error,
     };
     match Embedded::open_to_look(options(dir)) {

@@ -129,18 +129,22 @@ fn create(dir: &Path, options: &Options) -> Result<(), OpenError> {
 }
 
 /// Makes a data file in a folder that is held already: whole and durable, or not at all. Blocks.
-pub(super) fn put_in_place<E: From<OpenError>>(dir: &Path, make: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
+pub(super) fn put_in_place<T, E: From<OpenError>>(
+    dir: &Path,
+    make: impl FnOnce(&Path) -> Result<T, E>,
+) -> Result<T, E> {
     let new = dir.join(NEW_FILE);
     match fs::remove_file(&new) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(not_writable(&new)(error).into()),
         _ => {}
     }
-    make(&new).inspect_err(|_| drop(fs::remove_file(&new)))?;
+    let made = make(&new).inspect_err(|_| drop(fs::remove_file(&new)))?;
     let placed = File::open(&new)
         .and_then(|file| file.sync_all())
         .and_then(|()| fs::rename(&new, dir.join(DATA_FILE)))
         .and_then(|()| File::open(dir)?.sync_all());
-    Ok(placed.map_err(not_writable(&new))?)
+    placed.map_err(not_writable(&new))?;
+    Ok(made)
 }
 
 fn not_writable(path: &Path) -> impl Fn(io::Error) -> OpenError {

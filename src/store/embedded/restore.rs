@@ -83,11 +83,14 @@ pub enum RestoreError {
 /// Where a store must begin that is made of a backup, so that no client has seen anything at or above it.
 ///
 /// A store begins at [`super::first_revision`] of the time when it was made, 2^20 for each second, and takes one for
-/// each commit. With a clock that is right, and fewer than a million commits a second, it stays below the first revision
-/// of any later time; so that of the present time is above all it can have handed out. Should the clock have been ahead
-/// when it was made, it is above the backup's revision that its commits since the backup count: again 2^20 for each
-/// second since, and 2^32 more for a clock that was set back meanwhile: at the highest rate that was ever measured,
-/// commits of a week.
+/// each commit. While the clock is right and there are fewer than a million commits a second, it stays below the first
+/// revision of any later time; so that of the present time is above everything that it can have handed out.
+///
+/// Where the clock was ahead when the old store was made, its revisions are ahead too. Then its commits since the backup
+/// are counted from the backup's revision: 2^20 for each second that has passed, and 2^32 more in case the clock was set
+/// back in between, which at the highest rate ever measured are the commits of a week. A store that is younger than an
+/// hour is ahead of the clock for so long after a restore; nothing but a store that is made anew in that hour, without
+/// the backup, could begin below it.
 pub fn beginning(backup: Head, now: SystemTime, seen: Revision) -> Revision {
     const LEEWAY: u64 = 1 << 32;
     let since = now.duration_since(backup.taken).unwrap_or(Duration::ZERO).as_secs();
@@ -111,15 +114,12 @@ pub fn restore<R: Read>(archive: ArchiveReader<R>, options: &Restore) -> Result<
     if open::holds_data(dir)? {
         return Err(RestoreError::Occupied { path: dir.join(DATA_FILE) });
     }
-    let mut backup = None;
-    open::put_in_place(dir, |new| {
+    let backup = open::put_in_place(dir, |new| {
         let written = write(archive, new, begins)?;
         verify(new, &written, begins, dir)?;
-        backup = Some(written);
-        Ok::<_, RestoreError>(())
+        Ok::<_, RestoreError>(written)
     })?;
     drop(lock);
-    let backup = backup.expect("what was put in place has been written");
     Ok(Restored { backup, begins })
 }
 
