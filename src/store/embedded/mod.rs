@@ -20,9 +20,9 @@
 //! that failure, and [`Embedded::broken`] resolves: the process should end. When space runs out, transactions are `Full`
 //! and reads go on.
 //!
-//! *Care.* [`Backups`] are made of a snapshot while everything goes on; [`restore`] makes a store of one, under another
-//! name until all of it is verified. [`examine`] and [`Embedded::open_to_look`] leave the file as it is, whatever is wrong
-//! with it. [`shrink`] needs the folder for itself.
+//! *Care.* [`Backups`] are made of a snapshot while everything goes on; [`restore()`] makes a store of one, under another
+//! name until all of it is verified. [`examine()`] and [`Embedded::open_to_look`] leave the file as it is, whatever is wrong
+//! with it. [`shrink()`] needs the folder for itself.
 //!
 //! Nothing outside of this folder sees redb.
 
