@@ -6,8 +6,7 @@ use super::conflict::{self, Conflict};
 use super::owners::{Operation, Owner, Owners};
 use super::set::Set;
 use super::{
-    Difference, Manager, NEVER_OWNED, changes, fields, last_applied, managed_fields, merge, set_managed_fields,
-    take_managed_fields,
+    Difference, Element, Manager, NEVER_OWNED, changes, fields, last_applied, managed_fields, merge, set_managed_fields,
 };
 use crate::meta::Status;
 use crate::rest::schema::Schema;
@@ -26,6 +25,9 @@ pub enum Conflicts {
 
 /// The object that applying `wanted` makes of `live` (none for an object that does not exist), with its managedFields.
 ///
+/// What is applied is not always kept: of an empty map, for one, nothing is. So a result that only
+/// [differs in times](super::differ_in_times_only) from the live object is no change.
+///
 /// # Errors
 /// 400 for a wrong kind, version or field, 409 with the conflicts.
 pub fn applied(
@@ -36,7 +38,7 @@ pub fn applied(
     conflicts: Conflicts,
 ) -> Result<Value, Status> {
     check(schema, wanted, manager)?;
-    let apply = Apply::new(schema, live.unwrap_or(&schema.empty), wanted, manager)?;
+    let apply = Apply::new(schema, live, wanted, manager)?;
     let found = apply.conflicts();
     let refused = match conflicts {
         Conflicts::Force => Vec::new(),
@@ -80,6 +82,7 @@ fn no_object(wanted: &Value, why: &str) -> Status {
 /// An apply on its way.
 struct Apply<'a> {
     live: &'a Value,
+    is_new: bool,
     manager: &'a Manager,
     /// The owners before, the one who applies among them.
     owners: Owners,
@@ -92,23 +95,29 @@ struct Apply<'a> {
 }
 
 impl<'a> Apply<'a> {
-    fn new(schema: &Schema, live: &'a Value, wanted: &Value, manager: &'a Manager) -> Result<Self, Status> {
+    fn new(
+        schema: &'a Schema,
+        present: Option<&'a Value>,
+        wanted: &Value,
+        manager: &'a Manager,
+    ) -> Result<Self, Status> {
+        let live = present.unwrap_or(&schema.empty);
         let refuse = |why: String| no_object(wanted, &why);
         let mut owners = owners_before(schema, live, manager);
         let mut owner = Owner::new(&manager.name, Operation::Apply, manager.api_version, manager.subresource);
         let last = std::mem::take(&mut owners.entry(&owner).fields);
         owner.time = owners.entry(&owner).time;
-        let wanted_fields = fields::of(&schema.root, wanted).map_err(refuse)?;
-        owner.fields = ownable(wanted_fields.clone(), manager);
+        owner.fields = fields::of(&schema.root, wanted).map_err(refuse)?;
 
-        let mut merged = live.clone();
-        take_managed_fields(&mut merged);
-        merge::merge(&schema.root, &mut merged, &without_type(wanted)).map_err(refuse)?;
+        let mut merged = without_managed_fields(live);
+        merge::merge(&schema.root, &mut merged, wanted).map_err(refuse)?;
+        keep_type(&mut merged, live);
         if !last.is_empty() {
-            merge::prune(&schema.root, &mut merged, &last, &owned(&owners, &owner, wanted_fields));
+            merge::prune(&schema.root, &mut merged, &last, owned(&owners, &owner));
         }
+        release_what_nobody_owns(&mut owner.fields, manager);
         let difference = changes(schema, live, &merged, manager).map_err(refuse)?;
-        Ok(Self { live, manager, owners, owner, merged, difference })
+        Ok(Self { live, is_new: present.is_none(), manager, owners, owner, merged, difference })
     }
 
     /// The fields of others that change.
@@ -131,7 +140,7 @@ impl<'a> Apply<'a> {
         self.owners.release(changed, Some(identity), version);
         self.owners.release(removed, Some(identity), version);
         // Who applies what is there already owns it from now on, but has changed nothing.
-        if !is_same(self.live, &self.merged) {
+        if self.is_new || !changed.is_empty() || !removed.is_empty() {
             self.owner.time = Some(self.manager.time);
         }
         self.owners.put(self.owner);
@@ -154,32 +163,36 @@ fn owners_before(schema: &Schema, live: &Value, manager: &Manager) -> Owners {
     owners
 }
 
-/// Of the fields that are wanted, those that are to be owned by who applies.
-fn ownable(mut wanted: Set, manager: &Manager) -> Set {
-    wanted.subtract(&NEVER_OWNED);
-    manager.ignored.iter().for_each(|name| wanted.drop_part(&super::Element::Field((*name).to_owned())));
-    wanted
+/// Takes out of the fields that somebody applies those that cannot be owned.
+fn release_what_nobody_owns(fields: &mut Set, manager: &Manager) {
+    fields.subtract(&NEVER_OWNED);
+    manager.ignored.iter().for_each(|name| fields.drop_part(&Element::Field((*name).to_owned())));
 }
 
-/// All that is owned by others, or wanted by who applies: also what nobody can own, such as the name, keeps what is around it.
-fn owned(owners: &Owners, owner: &Owner, wanted: Set) -> Set {
-    let mut all = wanted;
-    let same_version = owners.iter().filter(|other| other.api_version == owner.api_version);
-    same_version.for_each(|other| all.add(other.fields.clone()));
-    all
+/// What each owner has, and what `owner` wants. What nobody can own, such as the name, keeps what is around it as well.
+fn owned<'a>(owners: &'a Owners, owner: &'a Owner) -> Vec<&'a Set> {
+    let others = owners.iter().filter(|other| other.api_version == owner.api_version);
+    others.chain([owner]).map(|owner| &owner.fields).collect()
 }
 
-fn without_type(object: &Value) -> Value {
-    let mut object = object.clone();
+/// A copy of an object without its owners, who may take up most of it.
+fn without_managed_fields(object: &Value) -> Value {
+    let (Some(fields), Some(metadata)) = (object.as_object(), object.get("metadata").and_then(Value::as_object)) else {
+        return object.clone();
+    };
+    let copied = |name: &String, value: &Value| (name.clone(), value.clone());
+    let metadata = metadata.iter().filter(|(name, _)| *name != "managedFields");
+    let metadata = Value::Object(metadata.map(|(name, value)| copied(name, value)).collect());
+    let fields = fields.iter().map(|(name, value)| match name.as_str() {
+        "metadata" => (name.clone(), metadata.clone()),
+        _ => copied(name, value),
+    });
+    Value::Object(fields.collect())
+}
+
+/// An object says what it is exactly if it did so before.
+fn keep_type(object: &mut Value, before: &Value) {
     if let Some(fields) = object.as_object_mut() {
-        fields.retain(|name, _| name != "kind" && name != "apiVersion");
+        fields.retain(|name, _| !["kind", "apiVersion"].contains(&name.as_str()) || before.get(name).is_some());
     }
-    object
-}
-
-/// Whether two objects are the same but for their owners.
-fn is_same(live: &Value, merged: &Value) -> bool {
-    let mut live = live.clone();
-    take_managed_fields(&mut live);
-    live == *merged
 }

@@ -1,5 +1,8 @@
 //! The fields that a value has, and whether the value fits its shape.
 
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
 use serde_json::Value;
 
 use super::element::Element;
@@ -36,51 +39,72 @@ pub(super) fn of(shape: &Shape, value: &Value) -> Result<Set, String> {
 
 /// Everything in a value that does not fit its shape: `<path>: <what is wrong>`.
 pub(super) fn faults(shape: &Shape, value: &Value) -> Vec<String> {
-    let mut faults = Vec::new();
-    check(shape, value, "", &mut faults);
-    faults
+    let mut check = Check::default();
+    check.value(shape, value);
+    check.faults
 }
 
-fn check(shape: &Shape, value: &Value, path: &str, faults: &mut Vec<String>) {
-    let mut tell = |what: String| faults.push(if path.is_empty() { what } else { format!("{path}: {what}") });
-    match (shape, value) {
-        (Shape::Untyped, _) | (_, Value::Null) => {}
-        (Shape::Scalar(scalar), value) => {
-            if let Some(fault) = scalar_fault(*scalar, value) {
-                tell(fault);
-            }
-        }
-        (Shape::List(list_type, items), Value::Array(list)) => check_items(list_type, items, list, path, faults),
-        (Shape::List(..), other) => tell(format!("expected list, got {}", shown(other))),
-        (Shape::Struct(..) | Shape::Map(..), Value::Object(fields)) => {
-            for (name, value) in fields {
-                match shape.value(name) {
-                    Some(shape) => check(shape, value, &format!("{path}.{name}"), faults),
-                    None => faults.push(format!("{path}.{name}: field not declared in schema")),
+/// Where the check is, and what it found.
+#[derive(Default)]
+struct Check {
+    path: String,
+    faults: Vec<String>,
+}
+
+impl Check {
+    fn tell(&mut self, what: &str) {
+        let colon = if self.path.is_empty() { "" } else { ": " };
+        self.faults.push(format!("{}{colon}{what}", self.path));
+    }
+
+    /// Goes one step down, does what is to be done there, and comes back.
+    fn at(&mut self, step: impl std::fmt::Display, there: impl FnOnce(&mut Self)) {
+        let length = self.path.len();
+        write!(self.path, "{step}").expect("writing to memory does not fail");
+        there(self);
+        self.path.truncate(length);
+    }
+
+    fn value(&mut self, shape: &Shape, value: &Value) {
+        match (shape, value) {
+            (Shape::Untyped, _) | (_, Value::Null) => {}
+            (Shape::Scalar(scalar), value) => {
+                if let Some(fault) = scalar_fault(*scalar, value) {
+                    self.tell(&fault);
                 }
             }
+            (Shape::List(list_type, items), Value::Array(list)) => self.items(list_type, items, list),
+            (Shape::List(..), other) => self.tell(&format!("expected list, got {}", shown(other))),
+            (Shape::Struct(..) | Shape::Map(..), Value::Object(fields)) => {
+                for (name, value) in fields {
+                    self.at(format_args!(".{name}"), |check| match shape.value(name) {
+                        Some(shape) => check.value(shape, value),
+                        None => check.tell("field not declared in schema"),
+                    });
+                }
+            }
+            (Shape::Struct(..) | Shape::Map(..), other) => self.tell(&format!("expected map, got {}", shown(other))),
         }
-        (Shape::Struct(..) | Shape::Map(..), other) => tell(format!("expected map, got {}", shown(other))),
     }
-}
 
-fn check_items(list_type: &ListType, shape: &Shape, list: &[Value], path: &str, faults: &mut Vec<String>) {
-    let mut seen = std::collections::BTreeSet::new();
-    for (at, item) in list.iter().enumerate() {
-        let element = match list_type {
-            ListType::Atomic => Ok(Element::Index(i64::try_from(at).unwrap_or(i64::MAX))),
-            list_type => form::element(item, list_type),
-        };
-        let element = match element {
-            Ok(element) => element,
-            // What cannot be told from others cannot be named in the path of a fault inside of it.
-            Err(why) => return faults.push(format!("{path}: element {at}: {why}")),
-        };
-        let item_path = format!("{path}{element}");
-        if !seen.insert(element.clone()) {
-            faults.push(format!("{path}: duplicate entries for key {element}"));
+    fn items(&mut self, list_type: &ListType, shape: &Shape, list: &[Value]) {
+        let mut seen = BTreeSet::new();
+        for (at, item) in list.iter().enumerate() {
+            let element = match list_type {
+                ListType::Atomic => Ok(Element::Index(i64::try_from(at).unwrap_or(i64::MAX))),
+                list_type => form::element(item, list_type),
+            };
+            let element = match element {
+                Ok(element) => element,
+                // What cannot be told from others cannot be named in the path of a fault inside of it.
+                Err(why) => return self.tell(&format!("element {at}: {why}")),
+            };
+            if seen.contains(&element) {
+                self.tell(&format!("duplicate entries for key {element}"));
+            }
+            self.at(&element, |check| check.value(shape, item));
+            seen.insert(element);
         }
-        check(shape, item, &item_path, faults);
     }
 }
 

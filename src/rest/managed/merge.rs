@@ -70,26 +70,20 @@ fn merge_items(list_type: &ListType, shape: &Shape, live: Vec<Value>, wanted: &[
     };
     let (live_order, order) = (elements(&live)?, elements(wanted)?);
     let places: BTreeMap<&Element, usize> = order.iter().enumerate().map(|(at, element)| (element, at)).collect();
-    let mut merged: Vec<_> = wanted.iter().map(|item| Merged { item: item.clone(), is_shared: false }).collect();
+    let mut shared: Vec<Option<Value>> = vec![None; wanted.len()];
     let mut slots = Vec::with_capacity(live.len());
     for (mut item, element) in live.into_iter().zip(&live_order) {
         match places.get(element).copied() {
-            Some(at) if !merged[at].is_shared => {
+            Some(at) if shared[at].is_none() => {
                 merge(shape, &mut item, &wanted[at])?;
-                merged[at] = Merged { item, is_shared: true };
+                shared[at] = Some(item);
                 slots.push(Slot::Shared(at));
             }
             Some(_) => {}
             None => slots.push(Slot::Only(item)),
         }
     }
-    Ok(interleave(merged, slots))
-}
-
-/// A wanted item, and whether the live list had it.
-struct Merged {
-    item: Value,
-    is_shared: bool,
+    Ok(interleave(wanted, shared, slots))
 }
 
 /// An item of the live list.
@@ -100,12 +94,13 @@ enum Slot {
     Shared(usize),
 }
 
-fn interleave(merged: Vec<Merged>, live: Vec<Slot>) -> Vec<Value> {
+/// Puts the items that only the live list has between the wanted ones, of which the shared ones are merged already.
+fn interleave(wanted: &[Value], merged: Vec<Option<Value>>, live: Vec<Slot>) -> Vec<Value> {
     let mut out = Vec::with_capacity(merged.len() + live.len());
     let mut live = live.into_iter().peekable();
-    let shared: Vec<_> = (0..merged.len()).filter(|at| merged[*at].is_shared).collect();
+    let shared: Vec<_> = (0..merged.len()).filter(|at| merged[*at].is_some()).collect();
     let mut shared = shared.into_iter().peekable();
-    for (at, wanted) in merged.into_iter().enumerate() {
+    for (at, (wanted, merged)) in wanted.iter().zip(merged).enumerate() {
         let next = shared.peek().copied();
         let is_next = |slot: &Slot| matches!(slot, Slot::Shared(at) if Some(*at) == next);
         while let Some(slot) = live.next_if(|slot| !is_next(slot)) {
@@ -114,7 +109,7 @@ fn interleave(merged: Vec<Merged>, live: Vec<Slot>) -> Vec<Value> {
         if shared.next_if_eq(&at).is_some() {
             live.next_if(is_next);
         }
-        out.push(wanted.item);
+        out.push(merged.unwrap_or_else(|| wanted.clone()));
     }
     out.extend(live.filter_map(Slot::only));
     out
@@ -129,18 +124,17 @@ impl Slot {
     }
 }
 
-/// Takes away everything that `last` has (what a manager wanted before) and `owned` has not (what any manager wants now).
-pub(super) fn prune(shape: &Shape, value: &mut Value, last: &Set, owned: &Set) {
-    Pruning { last, owned: Some(owned), was_wanted: false, is_forsaken: false }.descend(shape, value);
+/// Takes away everything that `last` has (what a manager wanted before) and none of `owned` has (what each wants now).
+pub(super) fn prune(shape: &Shape, value: &mut Value, last: &Set, owned: Vec<&Set>) {
+    Pruning { last, owned, was_wanted: false, is_forsaken: false }.descend(shape, value);
 }
 
 /// How things stand with a value.
-#[derive(Clone, Copy)]
 struct Pruning<'a> {
     /// What was wanted of it.
     last: &'a Set,
     /// What is owned of it now.
-    owned: Option<&'a Set>,
+    owned: Vec<&'a Set>,
     /// Whether it, or something around it, was wanted as such.
     was_wanted: bool,
     /// Whether it, or something around it, was wanted and is now owned by nobody.
@@ -148,7 +142,7 @@ struct Pruning<'a> {
 }
 
 impl Pruning<'_> {
-    fn descend(self, shape: &Shape, value: &mut Value) {
+    fn descend(&self, shape: &Shape, value: &mut Value) {
         match (Form::of(shape, value), value) {
             (Form::Object(shape), Value::Object(fields)) => fields.retain(|name, value| {
                 let part = shape.value(name).unwrap_or(&Shape::Untyped);
@@ -163,16 +157,18 @@ impl Pruning<'_> {
     }
 
     /// Whether a part of the value stays. If it does, parts of it may have gone.
-    fn keeps(self, element: &Element, naming: Naming, shape: &Shape, value: &mut Value) -> bool {
+    fn keeps(&self, element: &Element, naming: Naming, shape: &Shape, value: &mut Value) -> bool {
         let Some(last) = self.last.part(element) else { return true };
-        let owned = self.owned.and_then(|owned| owned.part(element));
+        let owned: Vec<_> = self.owned.iter().filter_map(|owned| owned.part(element)).collect();
         let was_member = naming.has(last);
         let was_wanted = self.was_wanted || was_member;
-        let is_forsaken = self.is_forsaken || (was_wanted && !owned.is_some_and(|owned| naming.has(owned)));
+        let is_forsaken = self.is_forsaken || (was_wanted && !owned.iter().any(|owned| naming.has(owned)));
         if was_member && is_forsaken {
             return false;
         }
-        Pruning { last, owned, was_wanted, is_forsaken }.descend(shape, value);
+        if last.has_parts() {
+            Pruning { last, owned, was_wanted, is_forsaken }.descend(shape, value);
+        }
         true
     }
 }

@@ -1,5 +1,6 @@
 //! Ownership as stories of writes to one stream. The expected owners are those of the reference.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -56,6 +57,14 @@ impl Story {
         self
     }
 
+    /// The stream but for when its owners changed it: an empty list that is applied and not kept looks new each time.
+    fn without_times(&self) -> Value {
+        let mut live = self.live.clone().unwrap();
+        let entries = live["metadata"]["managedFields"].as_array_mut().into_iter().flatten();
+        entries.for_each(|entry| _ = entry.as_object_mut().unwrap().remove("time"));
+        live
+    }
+
     /// The owners, a line each: name, operation and subresource, the second of the change, and the fields.
     fn owners(&self) -> Vec<String> {
         let entries =
@@ -92,7 +101,7 @@ fn who_creates_owns_all_that_is_not_empty_and_who_changes_owns_the_change() {
     let creator = format!(
         r#"creator Update 01 {{"f:metadata":{{"f:labels":{{".":{{}},"f:l":{{}}}}}},"f:spec":{{"f:tags":{{".":{{}},"k:{{\"name\":\"a\"}}":{TAG_FIELDS}}}}}}}"#
     );
-    assert_eq!(story.owners(), [creator.clone()]);
+    assert_eq!(story.owners(), [creator.as_str()]);
 
     story.edit("other", "", |stream| stream["metadata"]["labels"]["m"] = json!("2"));
     let other = r#"other Update 02 {"f:metadata":{"f:labels":{"f:m":{}}}}"#;
@@ -336,4 +345,61 @@ fn lists_differ_in_times_only_if_all_else_is_the_same() {
     assert!(differ_in_times_only(&[entry(1, "a")], &[entry(2, "a")]));
     assert!(!differ_in_times_only(&[entry(1, "a")], &[entry(1, "b")]));
     assert!(!differ_in_times_only(&[entry(1, "a")], &[]));
+}
+
+/// Something to apply: some labels, a repository, and some tags.
+fn any_wanted() -> impl Strategy<Value = Value> {
+    let tag = (prop::option::of("[xy]"), prop::option::of("[mn]")).prop_map(|(annotation, from)| {
+        let mut tag = json!({});
+        if let Some(annotation) = annotation {
+            tag["annotations"] = json!({"k": annotation});
+        }
+        if let Some(from) = from {
+            tag["from"] = json!({"kind": "DockerImage", "name": from});
+        }
+        tag
+    });
+    let tags = prop::collection::btree_map("[a-d]", tag, 0..4).prop_map(|tags| {
+        let named = |(name, mut tag): (String, Value)| {
+            tag["name"] = json!(name);
+            tag
+        };
+        tags.into_iter().map(named).collect::<Vec<_>>()
+    });
+    // An empty map is not kept, so that whoever applies it conflicts with those who own it, again and again.
+    let labels = prop::option::of(prop::collection::btree_map("[ab]", "[12]", 1..3));
+    (labels, prop::option::of("[xy]"), tags).prop_map(|(labels, repository, tags)| {
+        let mut wanted = json!({"metadata": {}, "spec": {"tags": tags}});
+        if let Some(labels) = labels {
+            wanted["metadata"]["labels"] = json!(labels);
+        }
+        if let Some(repository) = repository {
+            wanted["spec"]["dockerImageRepository"] = json!(repository);
+        }
+        wanted
+    })
+}
+
+proptest! {
+    #[test]
+    fn to_apply_the_same_again_changes_nothing(writes in prop::collection::vec((any_wanted(), "m[12]"), 1..4)) {
+        let mut story = Story::new();
+        for (wanted, manager) in writes {
+            story.try_apply(&manager, wanted.clone(), Conflicts::Force).unwrap();
+            let once = story.without_times();
+            story.apply(&manager, wanted);
+            prop_assert_eq!(story.without_times(), once);
+        }
+    }
+
+    #[test]
+    fn what_was_applied_is_there(first in any_wanted(), second in any_wanted()) {
+        let mut story = Story::new();
+        story.apply("m1", first);
+        story.try_apply("m2", second.clone(), Conflicts::Force).unwrap();
+        let live = story.live.unwrap();
+        let mut again = live.clone();
+        merge::merge(&story.schema.root, &mut again, &second).unwrap();
+        prop_assert_eq!(decoded(again), live);
+    }
 }

@@ -147,17 +147,15 @@ impl List<'_> {
 
     /// Refuses a patch whose items stand in another order than the one that it asks for.
     fn check_order(self, patch: &[Value], order: &[Value]) -> Result<(), Fault> {
-        let places = self.places(order);
-        let mut last = None;
+        let mut wanted = order.iter().filter_map(|item| self.id(item).ok());
         for item in patch.iter().filter(|item| item.get(PATCH).is_none()) {
-            let place = places.get(&self.id(item)?).copied();
-            if place.is_none() || place <= last {
+            let id = self.id(item)?;
+            if !wanted.any(|wanted| wanted == id) {
                 let (patch, order) = (go_text::of_list(patch), go_text::of_list(order));
                 return Err(Fault::format(format!(
                     "The order in patch list:\n{patch}\n doesn't match $setElementOrder list:\n{order}\n"
                 )));
             }
-            last = place;
         }
         Ok(())
     }

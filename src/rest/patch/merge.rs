@@ -5,15 +5,14 @@ use serde_json::{Map, Value};
 /// Does a patch to an object.
 pub(super) fn merge(object: &mut Value, patch: &Map<String, Value>) {
     let Value::Object(fields) = object else {
-        *object = fresh(patch);
-        return;
+        *object = Value::Object(Map::new());
+        return merge(object, patch);
     };
     for (name, patch) in patch {
         match (fields.get_mut(name), patch) {
             (_, Value::Null) => _ = fields.shift_remove(name),
             (Some(present), Value::Object(patch)) => merge(present, patch),
-            (_, Value::Object(patch)) => _ = fields.insert(name.clone(), fresh(patch)),
-            (_, value) => _ = fields.insert(name.clone(), value.clone()),
+            (_, value) => _ = fields.insert(name.clone(), fresh(value)),
         }
     }
     // What a patch goes through is written anew, with sorted keys.
@@ -21,8 +20,14 @@ pub(super) fn merge(object: &mut Value, patch: &Map<String, Value>) {
 }
 
 /// What a patch makes of nothing: itself, without what it removes.
-fn fresh(patch: &Map<String, Value>) -> Value {
-    let mut object = Value::Object(Map::new());
-    merge(&mut object, patch);
-    object
+fn fresh(patch: &Value) -> Value {
+    match patch {
+        Value::Object(fields) => {
+            let mut object = Value::Object(Map::new());
+            merge(&mut object, fields);
+            object
+        }
+        Value::Array(items) => Value::Array(items.iter().map(fresh).collect()),
+        single => single.clone(),
+    }
 }
