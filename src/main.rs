@@ -1,5 +1,6 @@
 //! The command `imagestream-apiserver`.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -14,7 +15,8 @@ fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("imagestream-apiserver: {why:#}");
+            // Where nobody listens any more there is nobody to tell.
+            let _ = writeln!(std::io::stderr(), "imagestream-apiserver: {why:#}");
             ExitCode::FAILURE
         }
     }

@@ -3,8 +3,12 @@
 //!
 //! A further implementation needs a [`Lab`](support::Lab) and two lines here.
 
+#[path = "store/backup.rs"]
+mod backup;
 #[path = "store/bounded.rs"]
 mod bounded;
+#[path = "store/care.rs"]
+mod care;
 #[path = "store/contract.rs"]
 mod contract;
 #[path = "store/damage.rs"]

@@ -8,14 +8,16 @@ use anyhow::{Context, anyhow, bail};
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
 use tokio::runtime::Builder;
 
+use crate::caller::Caller;
 use crate::wire::{self, Connection, Connector};
 
 /// How long the server may take to become ready.
 const READY: Duration = Duration::from_secs(30);
 /// How often it is asked for that.
-const INTERVAL: Duration = Duration::from_millis(20);
+const INTERVAL: Duration = Duration::from_millis(1);
 
 /// Everybody who asks.
+#[derive(Clone)]
 pub(crate) struct Crew {
     /// Makes the connections.
     pub(crate) connector: Connector,
@@ -62,18 +64,18 @@ impl Crew {
         done.with_context(|| format!("not done after {limit:?}"))?
     }
 
-    /// Waits until a server says that it is ready.
+    /// Waits until a server says that it is ready, and tells when it did.
     ///
     /// # Errors
     /// It does not say so in time.
-    pub(crate) fn await_readiness(&self, address: SocketAddr) -> anyhow::Result<()> {
+    pub(crate) fn await_readiness(&self, address: SocketAddr) -> anyhow::Result<Instant> {
         let begun = Instant::now();
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             while begun.elapsed() < READY {
                 let mut connection = self.connector.open(address).await?;
-                if connection.exchange(&wire::get("/readyz")).await?.status == 200 {
-                    return Ok(());
+                if connection.exchange(&wire::get("/readyz", Caller::Token)).await?.status == 200 {
+                    return Ok(Instant::now());
                 }
                 tokio::time::sleep(INTERVAL).await;
             }

@@ -3,13 +3,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
-
-use crate::corpus::{self, IMAGES_PER_STREAM, NAMESPACE};
+use crate::corpus::{self, IMAGES_PER_STREAM};
 use crate::crew::Crew;
 use crate::process::Process;
+use crate::stock::{create, push_request, stream_request};
 use crate::usage::{Sample, Usage, resident_mib};
-use crate::wire::{self, Connection};
 
 /// How long it may take.
 const LIMIT: Duration = Duration::from_secs(3600);
@@ -46,11 +44,11 @@ pub(crate) fn fill(crew: &Crew, server: &Process, images: usize) -> anyhow::Resu
             if stream >= streams {
                 return Ok(pushed);
             }
-            create(connection, "imagestreams", &corpus::stream_body(stream)).await?;
+            create(connection, &stream_request(stream)).await?;
             let first = stream * IMAGES_PER_STREAM;
             for number in first..images.min(first + IMAGES_PER_STREAM) {
                 let image = corpus::image(number);
-                create(connection, "imagestreammappings", &image.mapping).await?;
+                create(connection, &push_request(&image.mapping)).await?;
                 pushed.push((number, image.digest, image.mapping.len()));
             }
         }
@@ -63,12 +61,4 @@ pub(crate) fn fill(crew: &Crew, server: &Process, images: usize) -> anyhow::Resu
     let resident_mib = resident_mib(server.id())?;
     let digests = pushed.into_iter().map(|(_, digest, _)| digest).collect();
     Ok((digests, Filling { images, streams, took, usage, bytes, resident_mib }))
-}
-
-async fn create(connection: &mut Connection, resource: &str, body: &[u8]) -> anyhow::Result<()> {
-    let path = format!("/apis/image.openshift.io/v1/namespaces/{NAMESPACE}/{resource}");
-    let answer = connection.exchange(&wire::post(&path, body)).await?;
-    let text = || String::from_utf8_lossy(answer.body);
-    ensure!(answer.status == 201, "{resource} was answered with status {}: {}", answer.status, text());
-    Ok(())
 }

@@ -1,14 +1,15 @@
 //! A server as a process of its own, ours or the bare one: both tell their address in a line of their log.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, stdin};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{self, Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// How long a server may take to listen.
@@ -20,6 +21,8 @@ const LOG_LINES: usize = 20;
 pub(crate) struct Process {
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// When the process was started.
+    pub(crate) started: Instant,
     child: Child,
     /// Closed when this process ends, however it does.
     _stdin: Option<ChildStdin>,
@@ -38,19 +41,31 @@ impl Process {
     /// It cannot be started, ends, or does not say in time where it serves.
     pub(crate) fn start(command: &mut Command) -> anyhow::Result<Self> {
         let command = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let started = Instant::now();
         let mut child = command.spawn().context("the process cannot be started")?;
         let stdin = child.stdin.take();
         let log = child.stderr.take().context("the log is piped")?;
         let (sender, news) = mpsc::channel();
         thread::spawn(move || read_log(log, &sender));
         // Made before the address is known, so that the process ends in every case.
-        let mut process = Self { address: SocketAddr::from(([0, 0, 0, 0], 0)), child, _stdin: stdin };
+        let mut process = Self { address: SocketAddr::from(([0, 0, 0, 0], 0)), started, child, _stdin: stdin };
         match news.recv_timeout(DEADLINE) {
             Ok(News::Serves(address)) => process.address = address,
             Ok(News::Ended(log)) => bail!("it ended:\n{log}"),
             Err(_) => bail!("it does not say within {DEADLINE:?} where it serves"),
         }
         Ok(process)
+    }
+
+    /// Tells the process to end in good order, and waits for that.
+    ///
+    /// # Errors
+    /// It ends with a failure.
+    pub(crate) fn terminate(mut self) -> anyhow::Result<()> {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).context("the process cannot be told to end")?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "the process ended with {status}");
+        Ok(())
     }
 
     /// The number of the process.
@@ -65,6 +80,15 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Lets this process end with the one that started it, however that does.
+pub(crate) fn end_with_parent() {
+    thread::spawn(|| {
+        // Nothing is ever sent: reading ends with the other process, which has no more use for this one.
+        let _ = stdin().read_to_end(&mut Vec::new());
+        process::exit(0);
+    });
 }
 
 /// Reads the log to its end, so that the server is never kept waiting for it.

@@ -6,12 +6,15 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
+use crate::caller::Caller;
 use crate::corpus::{self, LAYERS, NAMESPACE};
 use crate::crew::Crew;
 use crate::wire::{self, Answer};
 
 /// How long it may take to see every answer once.
 const LIMIT: Duration = Duration::from_secs(600);
+/// How many images are asked for where each takes a review: about half as many as the server remembers.
+const REVIEWED: usize = 4000;
 /// Digits of a part of a digest, as people copy it.
 const PARTIAL_DIGITS: usize = 12;
 /// The resource that exists.
@@ -30,10 +33,15 @@ pub(crate) enum Scenario {
     Partial,
     /// By a full digest that no stream has.
     Missing,
+    /// As the first, of some images, with a token that the control plane has reviewed, and so the access.
+    ReviewedToken,
+    /// As the first, of some images, by the front proxy, with access that the control plane has reviewed.
+    FrontProxy,
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Self; 4] = [Self::Uniform, Self::Hot, Self::Partial, Self::Missing];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Uniform, Self::Hot, Self::Partial, Self::Missing, Self::ReviewedToken, Self::FrontProxy];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -41,6 +49,8 @@ impl Scenario {
             Self::Hot => "one image",
             Self::Partial => "partial digest",
             Self::Missing => "not found",
+            Self::ReviewedToken => "reviewed token",
+            Self::FrontProxy => "front proxy",
         }
     }
 
@@ -49,9 +59,13 @@ impl Scenario {
         if self == Self::Missing { Self::Missing } else { Self::Uniform }
     }
 
-    /// Whether the bare server is asked for this one. It sends the same bytes whichever image is asked for.
-    pub(crate) fn has_bare_turns(self) -> bool {
-        self == self.yardstick()
+    /// Who asks.
+    pub(crate) fn caller(self) -> Caller {
+        match self {
+            Self::Uniform | Self::Hot | Self::Partial | Self::Missing => Caller::Token,
+            Self::ReviewedToken => Caller::ReviewedToken,
+            Self::FrontProxy => Caller::FrontProxy,
+        }
     }
 
     fn status(self) -> u16 {
@@ -70,7 +84,8 @@ struct Wish {
 
 /// The requests of a scenario and what is known of their answers.
 pub(crate) struct Questions {
-    scenario: Scenario,
+    /// The scenario.
+    pub(crate) scenario: Scenario,
     wishes: Vec<Wish>,
     requests: Vec<Vec<u8>>,
     /// Bytes of the body of each answer.
@@ -92,8 +107,12 @@ impl Questions {
         let wishes: Vec<Wish> = match scenario {
             Scenario::Hot => all.skip(digests.len() / 2).take(1).map(wish).collect(),
             Scenario::Uniform | Scenario::Partial | Scenario::Missing => all.map(wish).collect(),
+            // Access to each image is a review of its own.
+            Scenario::ReviewedToken | Scenario::FrontProxy => {
+                all.step_by(digests.len().div_ceil(REVIEWED)).map(wish).collect()
+            }
         };
-        let requests = requests(&wishes, RESOURCE);
+        let requests = requests(&wishes, RESOURCE, scenario.caller());
         Self { scenario, wishes, requests, lengths: Vec::new(), sample: Vec::new() }
     }
 
@@ -103,7 +122,7 @@ impl Questions {
         Self {
             scenario: self.scenario,
             wishes: self.wishes.clone(),
-            requests: requests(&self.wishes, resource),
+            requests: requests(&self.wishes, resource, self.scenario.caller()),
             lengths: vec![self.sample.len(); self.wishes.len()],
             sample: self.sample.clone(),
         }
@@ -199,7 +218,7 @@ impl Questions {
     }
 }
 
-fn requests(wishes: &[Wish], resource: &str) -> Vec<Vec<u8>> {
+fn requests(wishes: &[Wish], resource: &str, caller: Caller) -> Vec<Vec<u8>> {
     let path = |asked: &str| format!("/apis/image.openshift.io/v1/namespaces/{NAMESPACE}/{resource}/{asked}");
-    wishes.iter().map(|wish| wire::get(&path(&wish.asked))).collect()
+    wishes.iter().map(|wish| wire::get(&path(&wish.asked), caller)).collect()
 }

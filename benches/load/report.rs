@@ -1,58 +1,29 @@
-//! What is printed: the setting, each turn, and medians with the ratios that the run is for.
+//! What is printed: the setting, each turn, and after each size the medians with the ratios that the run is for; in the
+//! end, how they grow with the size.
 
-use std::ops::RangeInclusive;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
+use crate::contest::{Contest, Side};
 use crate::corpus::{IMAGES_PER_STREAM, LAYERS};
-use crate::drive::Turn;
+use crate::figures::{COLUMNS, COMPARABLE, Column, Figures};
 use crate::fill::Filling;
 use crate::options::Options;
-use crate::questions::Scenario;
 use crate::usage;
 
-/// Whose turn it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    /// The real server.
-    Ours,
-    /// The server to compare with.
-    Bare,
-}
-
-impl Side {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Ours => "ours",
-            Self::Bare => "bare",
-        }
-    }
-}
-
-/// A figure of a turn.
-struct Column {
-    title: &'static str,
-    decimals: usize,
-    read: fn(&Turn) -> f64,
-}
-
-const COLUMNS: [Column; 8] = [
-    Column { title: "requests/s", decimals: 0, read: |turn| turn.rate },
-    Column { title: "p50 us", decimals: 0, read: |turn| turn.p50 },
-    Column { title: "p99 us", decimals: 0, read: |turn| turn.p99 },
-    Column { title: "p99.9 us", decimals: 0, read: |turn| turn.p999 },
-    Column { title: "CPU us", decimals: 1, read: |turn| turn.server_micros },
-    Column { title: "RSS MiB", decimals: 1, read: |turn| turn.resident_mib },
-    Column { title: "client us", decimals: 1, read: |turn| turn.client_micros },
-    Column { title: "others %", decimals: 1, read: |turn| turn.others_percent },
-];
-/// The columns, from the first, of which a ratio says something.
-const COMPARABLE: usize = 6;
 const WIDTH: usize = 11;
+/// How often the disk is tried before the turns.
+const SYNCS: u32 = 100;
 
 struct Row {
+    images: usize,
     number: usize,
-    scenario: Scenario,
+    scenario: &'static str,
     side: Side,
-    turn: Turn,
+    yardstick: &'static str,
+    figures: Figures,
 }
 
 /// All turns.
@@ -62,22 +33,40 @@ pub(crate) struct Report {
 }
 
 /// Prints what is measured, and on what.
-pub(crate) fn print_setting(options: &Options) -> anyhow::Result<()> {
-    let Options { images, seconds, turns, connections, threads, .. } = options;
-    println!("{images} images of {LAYERS} layers, {IMAGES_PER_STREAM} to a stream; {turns} turns of {seconds} s each");
+///
+/// # Errors
+/// The machine does not tell, or nothing can be written to the folder.
+pub(crate) fn print_setting(options: &Options, folder: &Path) -> anyhow::Result<()> {
+    let Options { images, seconds, turns, connections, threads, paced_rate, .. } = options;
+    println!(
+        "{images:?} images of {LAYERS} layers, {IMAGES_PER_STREAM} to a stream; {turns} turns of {seconds} s each"
+    );
     println!("{connections} TLS connections, one request at a time on each, from {threads} threads of the client");
+    println!("beside writes, {paced_rate} GETs a second, whose latencies count from when they are due");
     println!("{} processors, load average {}", std::thread::available_parallelism()?, usage::load_average()?);
+    println!("4 kB more of a file are on the disk after {:.0} us", sync_time(folder)?.as_secs_f64() * 1e6);
     if options.smoke {
         println!("This is a smoke test: its figures mean nothing.");
     }
     Ok(())
 }
 
+/// How long the disk takes to keep a little more of a file.
+fn sync_time(folder: &Path) -> std::io::Result<Duration> {
+    let mut file = File::create(folder.join("syncs"))?;
+    let begun = Instant::now();
+    for _ in 0..SYNCS {
+        file.write_all(&[0; 4096])?;
+        file.sync_data()?;
+    }
+    Ok(begun.elapsed() / SYNCS)
+}
+
 /// Prints how the server was filled.
 pub(crate) fn print_filling(filling: &Filling) {
     let Filling { images, streams, took, usage, bytes, resident_mib } = filling;
     let count = *images as f64;
-    let micros = |time: std::time::Duration| time.as_secs_f64() * 1e6 / count;
+    let micros = |time: Duration| time.as_secs_f64() * 1e6 / count;
     println!(
         "\nfilled with {images} images in {streams} streams within {:.2} s: {:.0} mappings/s of {:.1} kB",
         took.as_secs_f64(),
@@ -97,76 +86,114 @@ pub(crate) fn print_answers(found: &[u8], missing: &[u8]) {
     println!("answers: an image {} bytes, none {} bytes", found.len(), missing.len());
 }
 
-/// Prints the head of the turns.
-pub(crate) fn print_head() {
+/// Prints the head of the turns of a size.
+pub(crate) fn print_head(images: usize) {
     println!();
-    print_line("turn", "", COLUMNS.iter().map(|column| column.title.to_owned()));
+    print_line(&format!("{images} images, turn"), "", titles(&COLUMNS));
 }
 
 impl Report {
     /// Prints a turn and keeps it.
-    pub(crate) fn add(&mut self, number: usize, scenario: Scenario, side: Side, turn: Turn) {
-        let title = format!("{number} {}", scenario.name());
-        print_line(
-            &title,
-            side.name(),
-            COLUMNS.iter().map(|column| format!("{:.*}", column.decimals, (column.read)(&turn))),
-        );
-        self.rows.push(Row { number, scenario, side, turn });
+    pub(crate) fn add(&mut self, images: usize, number: usize, contest: &Contest<'_>, figures: Figures) {
+        let Contest { scenario, side, yardstick, .. } = *contest;
+        let shown = COLUMNS.iter().map(|column| show((column.read)(&figures), column.decimals));
+        print_line(&format!("{number} {scenario}"), &side.to_string(), shown);
+        self.rows.push(Row { images, number, scenario, side, yardstick, figures });
     }
 
-    /// Prints the medians, and the ratios of each turn to the bare turn beside it.
-    pub(crate) fn print_summary(&self) {
+    /// Prints the medians of a size, and the ratios of each turn of ours to the turns of its rivals beside it.
+    pub(crate) fn print_summary(&self, images: usize) {
         println!();
-        print_line("median", "", COLUMNS.iter().map(|column| column.title.to_owned()));
-        for scenario in Scenario::ALL {
-            for side in [Side::Ours, Side::Bare] {
-                let figures = COLUMNS.iter().filter_map(|column| {
-                    let found = self.turns(scenario, side).map(|row| (column.read)(&row.turn));
-                    Some(format!("{:.*}", column.decimals, median(found.collect())?))
-                });
-                let figures: Vec<String> = figures.collect();
-                if !figures.is_empty() {
-                    print_line(scenario.name(), side.name(), figures.into_iter());
+        print_line(&format!("{images} images, median"), "", titles(&COLUMNS));
+        for (scenario, side) in self.sides(images) {
+            let figures = COLUMNS.iter().map(|each| show(self.median(images, scenario, side, each), each.decimals));
+            print_line(scenario, &side.to_string(), figures);
+        }
+        println!();
+        let compared = &COLUMNS[..COMPARABLE];
+        print_line(&format!("{images} images, ratio"), "", titles(compared));
+        for (scenario, side) in self.sides(images).into_iter().filter(|(_, side)| *side == Side::Ours) {
+            for rival in Side::RIVALS {
+                let ratios: Vec<Vec<f64>> =
+                    compared.iter().map(|column| self.ratios(images, scenario, rival, column)).collect();
+                if ratios.iter().any(|ratios| !ratios.is_empty()) {
+                    print_ratios(&format!("{scenario}, {side}/{rival}"), &ratios);
                 }
             }
         }
+    }
+
+    /// Prints the medians of our turns by size, each with its ratio to that of the first size.
+    pub(crate) fn print_growth(&self, sizes: &[usize]) {
+        let Some((first, others)) = sizes.split_first().filter(|(_, others)| !others.is_empty()) else {
+            return;
+        };
+        let compared = &COLUMNS[..COMPARABLE];
         println!();
-        print_line("ours/bare", "", COLUMNS[..COMPARABLE].iter().map(|column| column.title.to_owned()));
-        for scenario in Scenario::ALL {
-            let ratios: Vec<Vec<f64>> = COLUMNS[..COMPARABLE].iter().map(|each| self.ratios(scenario, each)).collect();
-            print_line(scenario.name(), "median", ratios.iter().map(|each| show(median(each.clone()))));
-            let ranges: Vec<RangeInclusive<f64>> = ratios.iter().filter_map(|each| range(each)).collect();
-            print_line("", "lowest", ranges.iter().map(|each| show(Some(*each.start()))));
-            print_line("", "highest", ranges.iter().map(|each| show(Some(*each.end()))));
+        print_line("growth with size", "images", titles(compared));
+        for (scenario, side) in self.sides(*first).into_iter().filter(|(_, side)| *side == Side::Ours) {
+            let median = |images, column: &Column| self.median(images, scenario, side, column);
+            let figures = compared.iter().map(|column| show(median(*first, column), column.decimals));
+            print_line(scenario, &first.to_string(), figures);
+            for images in others {
+                let ratio = |column| Some(median(*images, column)? / median(*first, column)?);
+                let ratios = compared.iter().map(|column| match ratio(column) {
+                    Some(ratio) => format!("x {ratio:.2}"),
+                    None => show(None, 0),
+                });
+                print_line("", &images.to_string(), ratios);
+            }
         }
     }
 
-    fn turns(&self, scenario: Scenario, side: Side) -> impl Iterator<Item = &Row> {
-        self.rows.iter().filter(move |row| row.scenario == scenario && row.side == side)
+    /// What took turns, in the order of the first turn.
+    fn sides(&self, images: usize) -> Vec<(&'static str, Side)> {
+        let first = self.rows.iter().filter(|row| row.images == images && row.number == 1);
+        first.map(|row| (row.scenario, row.side)).collect()
     }
 
-    /// Figures of our turns, divided by those of the bare turns of the same number.
-    fn ratios(&self, scenario: Scenario, column: &Column) -> Vec<f64> {
-        let ratio = |ours: &Row| {
-            let bare = self.turns(scenario.yardstick(), Side::Bare).find(|row| row.number == ours.number)?;
-            Some((column.read)(&ours.turn) / (column.read)(&bare.turn))
-        };
-        self.turns(scenario, Side::Ours).filter_map(ratio).collect()
+    fn turns(&self, images: usize, scenario: &str, side: Side) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(move |row| row.images == images && row.scenario == scenario && row.side == side)
     }
+
+    fn median(&self, images: usize, scenario: &str, side: Side, column: &Column) -> Option<f64> {
+        median(self.turns(images, scenario, side).filter_map(|row| (column.read)(&row.figures)).collect())
+    }
+
+    /// Figures of our turns, divided by those of a rival's turns of the same number.
+    fn ratios(&self, images: usize, scenario: &str, rival: Side, column: &Column) -> Vec<f64> {
+        let ratio = |ours: &Row| {
+            let theirs = self.turns(images, ours.yardstick, rival).find(|row| row.number == ours.number)?;
+            Some((column.read)(&ours.figures)? / (column.read)(&theirs.figures)?)
+        };
+        self.turns(images, scenario, Side::Ours).filter_map(ratio).collect()
+    }
+}
+
+fn titles(columns: &[Column]) -> impl Iterator<Item = String> {
+    columns.iter().map(|column| column.title.to_owned())
+}
+
+/// The median of all turns, and how far they are apart.
+fn print_ratios(title: &str, ratios: &[Vec<f64>]) {
+    let print = |title: &str, name: &str, pick: fn(&[f64]) -> Option<f64>| {
+        print_line(title, name, ratios.iter().map(|ratios| show(pick(ratios), 2)));
+    };
+    print(title, "median", |ratios| median(ratios.to_vec()));
+    if ratios.iter().all(|ratios| ratios.len() < 2) {
+        return;
+    }
+    print("", "lowest", |ratios| ratios.iter().copied().reduce(f64::min));
+    print("", "highest", |ratios| ratios.iter().copied().reduce(f64::max));
 }
 
 fn print_line(title: &str, side: &str, figures: impl Iterator<Item = String>) {
     let figures: String = figures.map(|figure| format!("{figure:>WIDTH$}")).collect();
-    println!("{title:<17}{side:<8}{figures}");
+    println!("{title:<31}{side:<8}{figures}");
 }
 
-fn show(ratio: Option<f64>) -> String {
-    ratio.map_or_else(|| "-".into(), |ratio| format!("{ratio:.2}"))
-}
-
-fn range(values: &[f64]) -> Option<RangeInclusive<f64>> {
-    Some(values.iter().copied().reduce(f64::min)?..=values.iter().copied().reduce(f64::max)?)
+fn show(figure: Option<f64>, decimals: usize) -> String {
+    figure.map_or_else(|| "-".into(), |figure| format!("{figure:.decimals$}"))
 }
 
 fn median(mut values: Vec<f64>) -> Option<f64> {

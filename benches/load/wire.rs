@@ -14,7 +14,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use crate::TOKEN;
+use crate::caller::Caller;
+use crate::listen::Pair;
 
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 const LENGTH: &[u8] = b"content-length:";
@@ -40,16 +41,19 @@ pub(crate) struct Answer<'a> {
 }
 
 impl Connector {
-    /// A connector that trusts one certificate.
-    pub(crate) fn new(certificate: &Path) -> anyhow::Result<Self> {
+    /// A connector that trusts one certificate, and shows one of its own if it has any.
+    pub(crate) fn new(certificate: &Path, shown: Option<Pair>) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
         for each in CertificateDer::pem_file_iter(certificate).context("the server's certificate cannot be read")? {
             roots.add(each?)?;
         }
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let config = match shown {
+            Some(Pair { chain, key }) => config.with_client_auth_cert(chain, key)?,
+            None => config.with_no_client_auth(),
+        };
         Ok(Self(TlsConnector::from(Arc::new(config))))
     }
 
@@ -120,26 +124,24 @@ impl Head {
 }
 
 /// A request without a body.
-pub(crate) fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\n{}\r\n", fields()).into_bytes()
+pub(crate) fn get(path: &str, caller: Caller) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\n{}\r\n", fields(caller)).into_bytes()
 }
 
 /// A request with a JSON body.
-pub(crate) fn post(path: &str, body: &[u8]) -> Vec<u8> {
+pub(crate) fn post(path: &str, caller: Caller, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!(
         "POST {path} HTTP/1.1\r\n{}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n",
-        fields()
+        fields(caller)
     );
     [head.as_bytes(), body].concat()
 }
 
 /// What clients of Kubernetes send with every request.
-fn fields() -> String {
-    format!(
-        "Host: localhost\r\nUser-Agent: load/1.0 (linux/amd64)\r\nAccept: application/json, */*\r\n\
-         Authorization: Bearer {TOKEN}\r\n"
-    )
+fn fields(caller: Caller) -> String {
+    let caller = caller.fields();
+    format!("Host: localhost\r\nUser-Agent: load/1.0 (linux/amd64)\r\nAccept: application/json, */*\r\n{caller}")
 }
 
 fn number(text: &[u8]) -> Option<usize> {

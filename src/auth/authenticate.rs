@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use rustls_pki_types::UnixTime;
 use tokio::sync::watch;
 use tracing::{debug, warn};
@@ -117,14 +117,13 @@ impl Authenticator {
     pub fn strip(&self, headers: &mut HeaderMap) {
         bearer::strip(headers);
         let trust = self.trusted.borrow().trust.clone();
-        let names = trust.front_proxy.as_ref().map(|proxy| proxy.headers.clone()).unwrap_or_default();
-        let credentials: Vec<_> = headers
-            .keys()
-            .filter(|name| {
-                name.as_str().starts_with("x-remote-") || impersonate::is_header(name) || names.contain(name)
-            })
-            .cloned()
-            .collect();
+        let proxy = trust.front_proxy.as_ref();
+        let is_credential = |name: &&HeaderName| {
+            name.as_str().starts_with("x-remote-")
+                || impersonate::is_header(name)
+                || proxy.is_some_and(|proxy| proxy.headers.contain(name))
+        };
+        let credentials: Vec<HeaderName> = headers.keys().filter(is_credential).cloned().collect();
         for name in credentials {
             headers.remove(name);
         }

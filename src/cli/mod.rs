@@ -3,6 +3,7 @@
 mod check;
 mod quickstart;
 mod serve;
+mod store;
 
 use std::time::Duration;
 
@@ -22,6 +23,9 @@ enum Command {
     Serve(Box<serve::Serve>),
     /// Tell, line by line, whether a server with the flags of `serve` can do its work. Changes nothing.
     Check(Box<check::Check>),
+    /// Take care of the data: check it, back it up, restore it, carry objects elsewhere.
+    #[command(subcommand)]
+    Store(store::Store),
     /// Start a server for this machine with a sample stream, and print commands to try it with.
     Quickstart(quickstart::Quickstart),
 }
@@ -37,6 +41,7 @@ impl Cli {
             match self.command {
                 Command::Serve(serve) => serve.run().await,
                 Command::Check(check) => check.run().await,
+                Command::Store(store) => store.run().await,
                 Command::Quickstart(quickstart) => quickstart.run().await,
             }
         });

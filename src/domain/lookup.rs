@@ -1,15 +1,21 @@
 //! Finding an image of a stream by its name, or by the beginning of its name or hash.
 
+use std::ops::Range;
+
 use super::digest;
 use crate::api::ImageStream;
 
 /// The names of all images that a stream knows, in two orders, so that no lookup walks over the history.
+///
+/// They stand one behind the other, since a lookup in one place of memory is done before one that jumps from name to name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamIndex {
-    /// In byte order, each once, none empty.
-    names: Vec<String>,
-    /// Places in `names` of the digests, in the order of their hex parts.
-    by_hex: Vec<usize>,
+    /// The names in byte order, each once, none empty.
+    text: Box<str>,
+    /// Where each of them ends in `text`.
+    ends: Box<[u32]>,
+    /// Numbers of the names that are digests, in the order of their hex parts.
+    by_hex: Box<[u32]>,
 }
 
 /// Which images an id stands for.
@@ -40,16 +46,27 @@ impl StreamIndex {
         let mut names: Vec<String> = names.into_iter().filter(|name| !name.is_empty()).collect();
         names.sort_unstable();
         names.dedup();
-        let mut digests: Vec<(&str, usize)> =
-            names.iter().enumerate().filter_map(|(at, name)| Some((digest::hex_of(name)?, at))).collect();
+        let mut end = 0;
+        let ends = names.iter().map(|name| {
+            end += name.len();
+            narrow(end)
+        });
+        let ends = ends.collect();
+        let mut digests: Vec<(&str, u32)> =
+            names.iter().zip(0..).filter_map(|(name, at)| Some((digest::hex_of(name)?, at))).collect();
         digests.sort_unstable();
         let by_hex = digests.into_iter().map(|(_, at)| at).collect();
-        Self { names, by_hex }
+        Self { text: names.concat().into(), ends, by_hex }
     }
 
     /// All names, in byte order.
-    pub fn names(&self) -> &[String] {
-        &self.names
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        (0..self.ends.len()).map(|at| self.name(at))
+    }
+
+    /// About as many bytes as it takes in memory.
+    pub fn size(&self) -> usize {
+        self.text.len() + size_of::<u32>() * (self.ends.len() + self.by_hex.len())
     }
 
     /// The images that `id` stands for.
@@ -57,31 +74,50 @@ impl StreamIndex {
     /// The image of exactly this name if there is one. Otherwise those whose name starts with `id`, and those whose
     /// name is a digest with a hex part that starts with `id`.
     pub fn matches(&self, id: &str) -> Matches<'_> {
-        let named = run(&self.names, |name| name.as_str() < id, |name| name.starts_with(id));
-        if let Some(first) = named.first().filter(|first| *first == id) {
-            return Matches::One(first);
+        let first = first_not(0..self.ends.len(), |at| self.name(at) < id);
+        if first < self.ends.len() && self.name(first) == id {
+            return Matches::One(self.name(first));
         }
+        let named = first..first_not(first..self.ends.len(), |at| self.name(at).starts_with(id));
         let hashed = run(&self.by_hex, |at| self.hex(*at) < id, |at| self.hex(*at).starts_with(id));
-        let hashed = hashed.iter().map(|at| self.names[*at].as_str());
-        let mut found: Vec<&str> = named.iter().map(String::as_str).chain(hashed).collect();
+        let mut found: Vec<usize> = named.chain(hashed.iter().map(|at| *at as usize)).collect();
         found.sort_unstable();
         found.dedup();
         match found[..] {
             [] => Matches::None,
-            [one] => Matches::One(one),
-            _ => Matches::Several(found),
+            [one] => Matches::One(self.name(one)),
+            _ => Matches::Several(found.into_iter().map(|at| self.name(at)).collect()),
         }
     }
 
-    fn hex(&self, at: usize) -> &str {
-        digest::hex_of(&self.names[at]).expect("only places of digests are kept")
+    fn name(&self, at: usize) -> &str {
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[start as usize..self.ends[at] as usize]
     }
+
+    fn hex(&self, at: u32) -> &str {
+        digest::hex_of(self.name(at as usize)).expect("only numbers of digests are kept")
+    }
+}
+
+fn narrow(length: usize) -> u32 {
+    u32::try_from(length).expect("the names of a stream are a part of a stored object, which is far smaller")
 }
 
 /// The part of `sorted` that follows what is `before` it and is `inside`, found by halving.
 fn run<T>(sorted: &[T], before: impl Fn(&T) -> bool, inside: impl Fn(&T) -> bool) -> &[T] {
     let rest = &sorted[sorted.partition_point(before)..];
     &rest[..rest.partition_point(inside)]
+}
+
+/// The first number of a range that is not `before` something, or its end; found by halving.
+fn first_not(range: Range<usize>, before: impl Fn(usize) -> bool) -> usize {
+    let Range { mut start, mut end } = range;
+    while start < end {
+        let middle = start + (end - start) / 2;
+        if before(middle) { start = middle + 1 } else { end = middle }
+    }
+    start
 }
 
 #[cfg(test)]
@@ -144,8 +180,8 @@ mod tests {
         };
         let mut stream = ImageStream::default();
         stream.status.tags = vec![tag(&["b", "a"]), tag(&["", "c", "b"])];
-        assert_eq!(StreamIndex::of(&stream).names(), ["a", "b", "c"]);
-        assert_eq!(StreamIndex::with(&stream, ["d".to_owned(), "a".to_owned()]).names(), ["a", "b", "c", "d"]);
+        assert!(StreamIndex::of(&stream).names().eq(["a", "b", "c"]));
+        assert!(StreamIndex::with(&stream, ["d".to_owned(), "a".to_owned()]).names().eq(["a", "b", "c", "d"]));
     }
 
     /// The rule, one name after the other.

@@ -3,6 +3,7 @@
 //! Knows nothing of storage, HTTP or clocks: everything that changes between two calls is an argument.
 
 pub mod configuration;
+pub mod content;
 pub mod digest;
 pub mod history;
 mod images;

@@ -8,6 +8,7 @@ use super::API;
 use super::fresh::{Fresh, FreshCache, Weigh};
 use super::lists::{LISTS, parts_key};
 use super::record;
+use super::shown::{ImageName, ImageShown};
 use super::strategies::{ImageStrategy, StreamStrategy};
 use crate::api::{Image, ImageStream};
 use crate::domain::history::MaxTagHistory;
@@ -22,7 +23,7 @@ use crate::store::{Entry, Key, Lookup, Revision, Store};
 /// Memory for what is kept of streams, in bytes.
 const STREAM_CACHE_BYTES: u64 = 16 << 20;
 /// Memory for what streams show of images, in bytes.
-const IMAGE_CACHE_BYTES: u64 = 40 << 20;
+const IMAGE_CACHE_BYTES: u64 = 30 << 20;
 
 /// After this many reads in a row others get their turn.
 const READS_AT_A_TIME: usize = 64;
@@ -37,8 +38,8 @@ pub struct Catalog {
     pub registries: Registries,
     /// How many events a tag keeps.
     pub tag_history: MaxTagHistory,
-    views: FreshCache<StreamView>,
-    images_shown: FreshCache<Entry>,
+    views: FreshCache<Key, StreamView>,
+    images_shown: FreshCache<ImageName, ImageShown>,
 }
 
 /// How much is kept.
@@ -96,7 +97,7 @@ impl Catalog {
     /// Failures of the store.
     pub async fn stream_view(&self, namespace: &str, name: &str) -> Result<Option<Arc<Fresh<StreamView>>>, Status> {
         let key = self.streams.key(namespace, name);
-        self.views.get(self.streams.store(), key, |entry| self.view_of(&entry)).await
+        self.views.get(self.streams.store(), key, Key::clone, |entry| self.view_of(&entry)).await
     }
 
     fn view_of(&self, entry: &Entry) -> Result<StreamView, Status> {
@@ -132,8 +133,8 @@ impl Catalog {
     }
 
     async fn family_index(&self, view: &StreamView) -> Result<StreamIndex, Status> {
-        let mut seen: HashSet<String> = view.history.names().iter().cloned().collect();
-        let mut open: Vec<String> = view.history.names().to_vec();
+        let mut open: Vec<String> = view.history.names().map(str::to_owned).collect();
+        let mut seen: HashSet<String> = open.iter().cloned().collect();
         for step in 1.. {
             let Some(name) = open.pop() else {
                 break;
@@ -157,8 +158,9 @@ impl Catalog {
     ///
     /// # Errors
     /// Failures of the store.
-    pub async fn image_shown(&self, name: &str) -> Result<Option<Arc<Fresh<Entry>>>, Status> {
-        self.images_shown.get(self.images.store(), record::key(name), Ok).await
+    pub async fn image_shown(&self, name: &str) -> Result<Option<Arc<Fresh<ImageShown>>>, Status> {
+        let make = |entry| Ok(ImageShown::from(entry));
+        self.images_shown.get(self.images.store(), ImageName::of(name), |_| record::key(name), make).await
     }
 
     /// The entry of a row beside the stored objects.
@@ -175,16 +177,7 @@ impl Catalog {
 
 impl Weigh for StreamView {
     fn weigh(&self) -> usize {
-        /// Memory of a name besides its letters.
-        const NAME: usize = 40;
-        let names: usize = self.history.names().iter().map(|name| name.len() + NAME).sum();
         // Twice the names, for a family about as large as the history; it is made later, if at all.
-        self.annotations.len() + 2 * names
-    }
-}
-
-impl Weigh for Entry {
-    fn weigh(&self) -> usize {
-        self.key.as_str().len() + self.value.len()
+        self.annotations.len() + 2 * self.history.size()
     }
 }

@@ -3,6 +3,7 @@
 //! A value is made once for each revision of its row, while there is room. Each use asks the store whether the row is still
 //! at that revision; while nothing at all was committed since the last use, not even that.
 
+use std::hash::Hash;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,9 +21,9 @@ pub(super) trait Weigh {
     fn weigh(&self) -> usize;
 }
 
-/// Values by the keys of their rows.
-pub(super) struct FreshCache<V> {
-    kept: Cache<Key, Arc<Fresh<V>>, Weights>,
+/// Values by what tells their rows apart.
+pub(super) struct FreshCache<K, V> {
+    kept: Cache<K, Arc<Fresh<V>>, Weights>,
 }
 
 /// A value that was made of a row.
@@ -35,7 +36,7 @@ pub struct Fresh<V> {
     sure_at: AtomicU64,
 }
 
-impl<V: Weigh> FreshCache<V> {
+impl<K: Hash + Eq, V: Weigh> FreshCache<K, V> {
     /// An empty cache for values of so many bytes.
     ///
     /// It has one shard, since a cache refuses what does not fit into a shard, and a value may be as large as all of it.
@@ -46,14 +47,16 @@ impl<V: Weigh> FreshCache<V> {
         Self { kept: Cache::with_options(options, Weights, Default::default(), Default::default()) }
     }
 
-    /// The value of a row as it is now; none where there is no row. `make` makes it of the row.
+    /// The value of a row as it is now; none where there is no row. `row_of` says which row that is, `make` makes the
+    /// value of it.
     ///
     /// # Errors
     /// Failures of the store, and of `make`.
     pub(super) async fn get(
         &self,
         store: &dyn Store,
-        key: Key,
+        key: K,
+        row_of: impl FnOnce(&K) -> Key,
         make: impl FnOnce(Entry) -> Result<V, Status>,
     ) -> Result<Option<Arc<Fresh<V>>>, Status> {
         // Before the row is read: what is read then is at least as new, so a value is never held for newer than it is.
@@ -63,7 +66,7 @@ impl<V: Weigh> FreshCache<V> {
             return Ok(Some(fresh.clone()));
         }
         let known = kept.as_ref().map(|fresh| fresh.row);
-        let fresh = match (store.get(&key, known).await.map_err(|error| status_of(&error))?, kept) {
+        let fresh = match (store.get(&row_of(&key), known).await.map_err(|error| status_of(&error))?, kept) {
             (Lookup::Unchanged, Some(fresh)) => fresh,
             (Lookup::Found(entry), _) => {
                 let row = entry.revision;
@@ -98,10 +101,10 @@ impl<V> Deref for Fresh<V> {
 #[derive(Clone)]
 struct Weights;
 
-impl<V: Weigh> Weighter<Key, Arc<Fresh<V>>> for Weights {
-    fn weight(&self, key: &Key, fresh: &Arc<Fresh<V>>) -> u64 {
-        /// Memory of an entry besides its key and value.
-        const ENTRY: usize = 128;
-        (ENTRY + key.as_str().len() + fresh.value.weigh()) as u64
+impl<K, V: Weigh> Weighter<K, Arc<Fresh<V>>> for Weights {
+    fn weight(&self, _: &K, fresh: &Arc<Fresh<V>>) -> u64 {
+        /// Memory of an entry besides its value, about.
+        const ENTRY: usize = 200;
+        (ENTRY + fresh.value.weigh()) as u64
     }
 }

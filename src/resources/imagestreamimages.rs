@@ -6,7 +6,8 @@ use serde_json::json;
 
 use super::catalog::StreamView;
 use super::columns::{self, NAME, REFERENCE, UPDATED};
-use super::record::{Record, View as ImageView};
+use super::record::{Record, View as Shown};
+use super::shown::ImageShown;
 use super::{API, Catalog};
 use crate::api::{GROUP, GROUP_VERSION, ImageStreamImage};
 use crate::domain::lookup::Matches;
@@ -18,7 +19,6 @@ use crate::rest::json;
 use crate::rest::reply::Sent;
 use crate::rest::table::{Columns, age};
 use crate::rest::target::check_path_segment;
-use crate::store::Entry;
 
 /// The resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
@@ -95,21 +95,26 @@ fn ambiguous(id: &str, names: &[&str]) -> Status {
 }
 
 /// The answer: the stream's part around the image's view, which was prepared when the image was written.
-fn compose(cx: &Cx, stream: &StreamView, entry: &Entry) -> Result<Vec<u8>, Status> {
-    let record = Record::read(&entry.value).map_err(|why| Status::hidden(format!("{}: {why}", entry.key)))?;
-    let (before, after) = match record.view {
-        ImageView::Image(before, after) => (before, after),
-        ImageView::Broken(status) => return Err(serde_json::from_slice(status).unwrap_or_else(Status::hidden)),
+fn compose(cx: &Cx, stream: &StreamView, shown: &ImageShown) -> Result<Vec<u8>, Status> {
+    let damaged = |why: &str| Status::hidden(format!("the view on the image {}: {why}", cx.name()));
+    let record = Record::read(&shown.row).map_err(damaged)?;
+    let view = match record.view {
+        Shown::Image(view) => view,
+        Shown::Broken(status) => {
+            let mut json = Vec::new();
+            status.unpack_into(&mut json).map_err(damaged)?;
+            return Err(serde_json::from_slice(&json).unwrap_or_else(Status::hidden));
+        }
     };
-    let mut out = Vec::with_capacity(512 + stream.annotations.len() + before.len() + after.len());
+    let mut out = Vec::with_capacity(512 + stream.annotations.len() + view.length());
     out.extend_from_slice(br#"{"kind":""#);
     out.extend_from_slice(ImageStreamImage::KIND.as_bytes());
     out.extend_from_slice(br#"","apiVersion":""#);
     out.extend_from_slice(GROUP_VERSION.as_bytes());
     out.extend_from_slice(br#"","metadata":{"name":"#);
-    json::encode_into(cx.name(), &mut out);
+    json::encode_text(cx.name(), &mut out);
     out.extend_from_slice(br#","namespace":"#);
-    json::encode_into(cx.namespace(), &mut out);
+    json::encode_text(cx.namespace(), &mut out);
     if !record.created.is_empty() {
         out.extend_from_slice(br#","creationTimestamp":""#);
         out.extend_from_slice(record.created);
@@ -120,9 +125,7 @@ fn compose(cx: &Cx, stream: &StreamView, entry: &Entry) -> Result<Vec<u8>, Statu
         out.extend_from_slice(&stream.annotations);
     }
     out.extend_from_slice(br#"},"image":"#);
-    out.extend_from_slice(before);
-    json::encode_into(&entry.revision.0, &mut out);
-    out.extend_from_slice(after);
+    view.write(shown.revision, &mut out).map_err(damaged)?;
     out.extend_from_slice(b"}\n");
     Ok(out)
 }

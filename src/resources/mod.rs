@@ -10,6 +10,7 @@ use crate::rest::codec::GroupVersion;
 use crate::rest::permission::Permissions;
 use crate::rest::serve::Api;
 
+pub mod agreement;
 pub mod catalog;
 mod columns;
 pub mod fresh;
@@ -25,8 +26,11 @@ mod imagestreamtags;
 mod imagetags;
 mod lists;
 mod record;
+mod rows;
+pub mod shown;
 mod strategies;
 mod tag;
+pub mod transfer;
 
 pub use catalog::Catalog;
 

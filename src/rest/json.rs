@@ -21,6 +21,17 @@ pub fn encode_into<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) {
     value.serialize(&mut serializer).expect("objects have text keys and writing to memory does not fail");
 }
 
+/// Appends a text as JSON. Most texts have nothing to be escaped.
+pub fn encode_text(text: &str, bytes: &mut Vec<u8>) {
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&');
+    if !text.as_bytes().iter().all(is_plain) {
+        return encode_into(text, bytes);
+    }
+    bytes.push(b'"');
+    bytes.extend_from_slice(text.as_bytes());
+    bytes.push(b'"');
+}
+
 /// Appends the compact JSON of an object whose first fields are those of `head`, which lacks its closing brace.
 ///
 /// The object must have fields of its own.
@@ -112,6 +123,11 @@ mod tests {
     #[test]
     fn texts_are_escaped_as_go_does() {
         let text = "<a>&\u{2028}é\u{1}\t\u{7f}\"";
+        for plain in ["", "a b~", "a\"b", "a\\b", "<&>", "é\n"] {
+            let mut encoded = Vec::new();
+            encode_text(plain, &mut encoded);
+            assert_eq!(encoded, encode(plain));
+        }
         assert_eq!(
             String::from_utf8(encode(text)).unwrap(),
             r#""\u003ca\u003e\u0026\u2028é\u0001\t"#.to_owned() + "\u{7f}\\\"\""

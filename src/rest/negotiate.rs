@@ -80,6 +80,7 @@ enum Pretty {
 }
 
 const AVAILABLE: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+const ROUTABLE: [&str; 4] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "*/*"];
 
 impl<'a> Wanted<'a> {
     /// Reads the headers and the parameter `pretty`.
@@ -124,7 +125,7 @@ impl<'a> Wanted<'a> {
         accept.is_empty()
             || accept.split(',').any(|clause| {
                 let media = clause.split(';').next().unwrap_or_default().trim();
-                media == "*/*" || AVAILABLE.split(", ").any(|available| available == media)
+                ROUTABLE.contains(&media)
             })
     }
 
@@ -133,9 +134,11 @@ impl<'a> Wanted<'a> {
         if self.accept.trim().is_empty() {
             return Some(Representation { media: self.json(None), form: Form::Object, meta_version: "v1" });
         }
-        let mut clauses: Vec<Clause<'_>> = self.accept.split(',').filter_map(Clause::parse).collect();
-        clauses.sort_by(|a, b| b.quality.total_cmp(&a.quality).then(b.exactness().cmp(&a.exactness())));
-        clauses.iter().find_map(|clause| self.meet(clause, forms))
+        let clauses = self.accept.split(',').filter_map(Clause::parse);
+        let met = clauses.filter_map(|clause| Some((clause.rank(), self.meet(&clause, forms)?)));
+        // Of those of the same rank the first counts.
+        let best = met.reduce(|best, other| if other.0 > best.0 { other } else { best });
+        best.map(|(_, representation)| representation)
     }
 
     fn meet(&self, clause: &Clause<'_>, forms: Forms) -> Option<Representation> {
@@ -186,13 +189,16 @@ impl<'a> Clause<'a> {
     }
 
     fn parameter(&self, name: &str) -> Option<&'a str> {
+        if self.parameters.is_empty() {
+            return None;
+        }
         let pairs = self.parameters.split(';').filter_map(|pair| pair.split_once('='));
         pairs.map(|(key, value)| (key.trim(), value.trim())).find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
-    /// At the same quality wildcards come last.
-    fn exactness(&self) -> u8 {
-        u8::from(self.kind != "*") + u8::from(self.subtype != "*")
+    /// How much it is wanted: by its quality, and at the same quality wildcards come last.
+    fn rank(&self) -> (f32, u8) {
+        (self.quality, u8::from(self.kind != "*") + u8::from(self.subtype != "*"))
     }
 }
 

@@ -27,21 +27,26 @@ impl Target {
     /// # Errors
     /// 404 for paths of no known form, 400 for a broken escape.
     pub fn parse(path: &str) -> Result<Self, Status> {
+        if !path.contains('%') {
+            return Self::of_decoded(path);
+        }
         if !has_sound_escapes(path) {
             return Err(Status::bad_request(format!("the path {path:?} has a broken percent escape")));
         }
-        let path = percent_decode_str(path).decode_utf8_lossy();
-        let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
-        let (namespace, rest) = match &segments[..] {
-            ["namespaces", namespace, rest @ ..] => (Some(*namespace), rest),
-            rest => (None, rest),
+        Self::of_decoded(&percent_decode_str(path).decode_utf8_lossy())
+    }
+
+    fn of_decoded(path: &str) -> Result<Self, Status> {
+        let path = path.trim_end_matches('/');
+        let (namespace, rest) = match path.strip_prefix("namespaces/").and_then(|rest| rest.split_once('/')) {
+            Some((namespace, rest)) => (Some(namespace), rest),
+            None => (None, path),
         };
-        let (resource, name, subresource) = match *rest {
-            [resource] => (resource, None, None),
-            [resource, name] => (resource, Some(name), None),
-            [resource, name, subresource] => (resource, Some(name), Some(subresource)),
-            _ => return Err(Status::no_such_path()),
-        };
+        let mut segments = rest.split('/');
+        let (resource, name, subresource) = (segments.next().unwrap_or_default(), segments.next(), segments.next());
+        if segments.next().is_some() {
+            return Err(Status::no_such_path());
+        }
         let has_gap = [Some(resource), name, subresource].contains(&Some(""));
         if has_gap || resource == "namespaces" {
             return Err(Status::no_such_path());

@@ -229,20 +229,11 @@ impl App {
     }
 
     fn labels(&self, method: &Method, query: &Query, target: Option<&Result<Target, Status>>) -> RequestLabels {
-        let none = RequestLabels {
-            verb: "",
-            group: "",
-            version: "",
-            resource: "",
-            subresource: "",
-            scope: "",
-            component: "apiserver",
-        };
         let Some(Ok(target)) = target else {
-            return none;
+            return RequestLabels::default();
         };
         let Some(endpoint) = self.api.find(target) else {
-            return none;
+            return RequestLabels::default();
         };
         let scope = match (&target.namespace, &target.name) {
             (_, Some(_)) => "resource",
@@ -256,7 +247,6 @@ impl App {
             resource: endpoint.resource,
             subresource: endpoint.subresource.unwrap_or_default(),
             scope,
-            ..none
         }
     }
 }

@@ -15,6 +15,7 @@ use tokio::task::{JoinHandle, JoinSet};
 mod access;
 mod app;
 mod audit;
+pub mod backup;
 mod compaction;
 mod descriptors;
 mod documents;
@@ -39,6 +40,7 @@ use crate::auth::{self, OpenPaths, Trusted};
 use crate::cluster::{Clients, Namespaces, Secrets};
 use crate::resources::{self, Catalog};
 use crate::rest::permission::Permissions;
+use crate::store::Store;
 use crate::telemetry::metrics::Metrics;
 
 /// How often the serving certificate is looked at again.
@@ -98,8 +100,7 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let trusted = access.authenticator.trusted();
     let control_plane = clients.as_ref().map(|clients| clients.general.clone());
     let (certificate, tls) = open_tls(&tls, control_plane.clone(), trusted.clone(), &metrics, &mut background).await?;
-    let (store, broken) = storage::open(storage, metrics.clone()).await?;
-    background.spawn(async move { broken.await.into() });
+    let store = open_store(storage, &metrics, &mut background).await?;
     keep(&mut background, "compaction", compaction::run(store.clone(), compaction));
     let catalog = Arc::new(Catalog::new(&store, (&registries).into(), &object_limits.into()));
     let permissions = Permissions::new(access.authorizer.clone());
@@ -191,6 +192,25 @@ fn open_access(
     let serves_anonymous = options.serves_anonymous();
     let open = OpenPaths::new(&options.authorization_always_allow_paths);
     Ok(Access { authenticator, authorizer, serves_anonymous, open })
+}
+
+/// The store. That it stopped for good ends the server; backups of it are made in the background.
+async fn open_store(
+    options: options::Storage,
+    metrics: &Arc<Metrics>,
+    background: &mut Background,
+) -> anyhow::Result<Arc<dyn Store>> {
+    let folder = options.data_dir.clone();
+    let storage::Opened { store, broken, backups } = storage::open(options, metrics.clone()).await?;
+    background.spawn(async move { broken.await.into() });
+    match backup::listen(&folder) {
+        Ok(listener) => keep(background, "backups", backup::serve(listener, backups)),
+        Err(why) => {
+            let socket = folder.join(backup::SOCKET);
+            tracing::warn!("backups can be made only while the server is stopped: {}: {why}", socket.display());
+        }
+    }
+    Ok(store)
 }
 
 /// Which namespaces there are, as the cluster has them, if there is one.

@@ -13,6 +13,7 @@ use crate::domain::history::MaxTagHistory;
 use crate::domain::policy::Registries;
 use crate::meta::flag;
 use crate::resources::catalog::Limits;
+use crate::store::embedded::Opener;
 
 /// All flags of the server.
 #[derive(Clone, Debug, Args)]
@@ -66,6 +67,9 @@ pub struct Storage {
     /// How long to wait for another process to let go of --data-dir, as during a rolling restart.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = flag::duration)]
     pub data_dir_lock_timeout: Duration,
+    /// How the data file is opened; no flag, for whoever measures on a disk that is made slower than it is.
+    #[arg(skip)]
+    pub opener: Opener,
 }
 
 /// With less free space than this, in bytes, writes are refused, so that the store never meets a full disk.

@@ -8,38 +8,48 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::options::{self, Storage};
-use crate::store::embedded::{self, Embedded, Incident, Observer, Reserve};
+use crate::store::embedded::{self, Backups, Embedded, Incident, Observer, Reserve};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Metrics, StorageIncident};
 
 /// Memory for pages of the store. Its index is what is read most; values are read through the system's own cache.
-const PAGE_CACHE_BYTES: usize = 8 << 20;
+const PAGE_CACHE_BYTES: usize = 4 << 20;
 
 /// Sent for a write beyond the limit on the size of files (`ulimit -f`), and fatal unless it is caught.
 const SIGXFSZ: i32 = 25;
 
-/// Opens the store of these flags. The future that comes with it tells, once it is so, why the store has stopped for good: only a
-/// new process can mend that.
+/// A store that is open.
+pub(super) struct Opened<F> {
+    /// The store.
+    pub(super) store: Arc<dyn Store>,
+    /// Resolves, once it is so, with why the store has stopped for good: only a new process can mend that.
+    pub(super) broken: F,
+    /// Makes backups of it.
+    pub(super) backups: Backups,
+}
+
+/// Opens the store of these flags.
 pub(super) async fn open(
     storage: Storage,
     metrics: Arc<Metrics>,
-) -> anyhow::Result<(Arc<dyn Store>, impl Future<Output = StoreError> + Send + 'static)> {
+) -> anyhow::Result<Opened<impl Future<Output = StoreError> + Send + 'static>> {
     // From now on such a write fails like one to a full disk.
     drop(signal(SignalKind::from_raw(SIGXFSZ)).context("signals cannot be received")?);
-    let Storage { data_dir, data_dir_lock_timeout } = storage;
+    let Storage { data_dir, data_dir_lock_timeout, opener } = storage;
     let options = embedded::Options {
         lock_timeout: data_dir_lock_timeout,
         first_revision: embedded::first_revision(SystemTime::now()),
         cache_bytes: PAGE_CACHE_BYTES,
         reserve: Some(Reserve { bytes: options::SPACE_RESERVE, free: Arc::new(options::free_space) }),
+        opener,
         observer: Observer(Arc::new(move |incident| metrics.storage_incident(named(incident)))),
         ..embedded::Options::new(data_dir)
     };
     let store =
         tokio::task::spawn_blocking(move || Embedded::open(options)).await.context("opening the store ended early")?;
     let store = store.context("--data-dir cannot be used")?;
-    let broken = store.broken();
-    Ok((Arc::new(store), broken))
+    let (broken, backups) = (store.broken(), store.backups());
+    Ok(Opened { store: Arc::new(store), broken, backups })
 }
 
 fn named(incident: Incident) -> StorageIncident {

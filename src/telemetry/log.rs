@@ -52,7 +52,9 @@ pub fn init(verbosity: u8, format: Format) -> Result<(), LogError> {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter(verbosity, env::var(VARIABLE).ok())?)
         .with_writer(io::stderr)
-        .with_ansi(false);
+        .with_ansi(false)
+        // It would be told on stderr, which is what has just failed, and that ends the thread with a panic.
+        .log_internal_errors(false);
     match format {
         Format::Text => lines.finish().try_init(),
         Format::Json => lines.json().flatten_event(true).finish().try_init(),

@@ -52,7 +52,7 @@ fn signature(image: &str) -> Value {
 }
 
 /// An image with all fields that an image of layers can have.
-fn layered(name: &str) -> Value {
+pub(crate) fn layered(name: &str) -> Value {
     json!({
         "metadata": {"name": name, "labels": {"a": "b"}, "annotations": {
             "image.openshift.io/dockerLayersOrder": "ascending", "note": "\"quoted\" <text>"}},
@@ -71,7 +71,7 @@ fn layered(name: &str) -> Value {
 }
 
 /// An image with all fields that an image of images can have.
-fn listing(name: &str) -> Value {
+pub(crate) fn listing(name: &str) -> Value {
     let mut image = layered(name);
     let fields = image.as_object_mut().expect("an image is an object");
     fields.remove("dockerImageLayers");
@@ -86,7 +86,7 @@ fn listing(name: &str) -> Value {
     image
 }
 
-fn old(name: &str) -> Value {
+pub(crate) fn old(name: &str) -> Value {
     let mut image = layered(name);
     image["dockerImageMetadata"] = old_metadata();
     image["dockerImageMetadataVersion"] = "pre012".into();

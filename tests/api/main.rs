@@ -28,4 +28,5 @@ mod overload;
 mod quickstart;
 mod shutdown;
 mod storage;
+mod store;
 mod wire;

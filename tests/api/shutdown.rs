@@ -96,3 +96,14 @@ async fn a_silent_http2_client_does_not_hold_up_the_end() {
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     drop((silent, greeted));
 }
+
+/// A log that cannot be written, here because its reader is gone, must not keep anything from happening.
+#[tokio::test]
+async fn a_server_whose_log_nobody_reads_goes_on_and_ends_when_told() {
+    let mut api = Api::with(&["-v=4"]).await;
+    api.server.stop_reading_the_log();
+    for _ in 0..3 {
+        api.get("images").await.is(200);
+    }
+    assert_eq!(api.server.terminate().await.code(), Some(0));
+}

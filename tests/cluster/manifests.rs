@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-/// Makes the namespace of the manifests for real and applies the rest as a dry run of the server. Panics, with the
+/// Makes the namespace and the service account of the manifests for real and applies the rest as a dry run of the server. Panics, with the
 /// server's words, when it refuses something or warns of something. It may be run again. A Service of the same name that
 /// a test made in another way must not be there yet: the ports of both together are none that a Service could have.
 pub(crate) fn check(kubectl: &Path, kubeconfig: &Path) {
@@ -19,14 +19,24 @@ pub(crate) fn check(kubectl: &Path, kubeconfig: &Path) {
     for overlay in kustomize::overlays() {
         // The kinds of cert-manager are not known to a plain API server.
         let objects = kustomize::build(kubectl, &overlay).into_iter().filter(|object| !is_of_cert_manager(object));
-        let (namespaces, rest): (Vec<_>, Vec<_>) = objects.partition(|object| object["kind"] == "Namespace");
-        // Nothing can be tried in a namespace that is not there.
-        run(&["apply", "--server-side", "--force-conflicts"], &namespaces);
+        // Nothing can be tried in a namespace that is not there, and no pod without its service account.
+        let comes_first = |object: &Value| object["kind"] == "Namespace" || object["kind"] == "ServiceAccount";
+        let (first, rest): (Vec<_>, Vec<_>) = objects.partition(comes_first);
+        run(&["apply", "--server-side", "--force-conflicts"], &first);
         let done =
             run(&["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict"], &rest);
         assert_eq!(done.lines().count(), rest.len(), "{}: every object is told of: {done}", overlay.display());
     }
+    let overrides = format!("--overrides={CARE}");
+    let pod =
+        ["run", "care", "--namespace=imagestream-apiserver", "--image=dev", "--restart=Never", "--dry-run=server"];
+    let more = ["--override-type=strategic", &overrides, "--", "store", "check", "--data-dir=/data/store"];
+    let done = run(&[&pod[..], &more].concat(), &[]);
+    assert!(done.starts_with("pod/care created"), "{done}");
 }
+
+/// What the README gives `kubectl run` for a pod with the volume.
+const CARE: &str = include_str!("../../manifests/care.json");
 
 fn is_of_cert_manager(object: &Value) -> bool {
     object["apiVersion"].as_str().is_some_and(|version| version.starts_with("cert-manager.io/"))

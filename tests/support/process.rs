@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fs, path::PathBuf, thread};
@@ -94,6 +95,12 @@ impl Server {
         self.process.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Closes the log for good, as when its reader dies.
+    pub(crate) fn stop_reading_the_log(&self) {
+        // The thread that reads sees it with the next line.
+        self.process.is_read.store(false, Ordering::SeqCst);
+    }
+
     /// Kills the process as a power failure would, and waits for its end.
     pub(crate) fn kill9(&mut self) {
         self.process.kill();
@@ -117,7 +124,15 @@ impl Server {
     /// Waits for the end of the process. Panics when it does not end in time.
     pub(crate) async fn wait(&mut self) -> ExitStatus {
         time::timeout(DEADLINE, self.process.log_ended()).await.expect("the server ends in time");
-        self.process.child.wait().expect("the end of a child can be awaited")
+        let begun = Instant::now();
+        let mut interval = time::interval(INTERVAL);
+        loop {
+            interval.tick().await;
+            if let Some(status) = self.process.child.try_wait().expect("the end of a child can be awaited") {
+                return status;
+            }
+            assert!(begun.elapsed() < DEADLINE, "the server has not ended after {DEADLINE:?}");
+        }
     }
 
     /// Starts a new process on the same folder, killing the old one if it still runs.
@@ -156,6 +171,7 @@ struct Process {
     /// What the log says about the address; closed when the log ends, which it does with the process.
     address: watch::Receiver<Option<SocketAddr>>,
     log: Arc<Mutex<Vec<String>>>,
+    is_read: Arc<AtomicBool>,
 }
 
 impl Process {
@@ -170,9 +186,10 @@ impl Process {
         let stderr = child.stderr.take().expect("the log is piped");
         let (sender, address) = watch::channel(None);
         let log = Arc::default();
-        let lines = Arc::clone(&log);
-        thread::spawn(move || read_log(stderr, &lines, &sender));
-        Self { child, address, log }
+        let is_read = Arc::new(AtomicBool::new(true));
+        let (lines, goes_on) = (Arc::clone(&log), Arc::clone(&is_read));
+        thread::spawn(move || read_log(stderr, &lines, &sender, &goes_on));
+        Self { child, address, log, is_read }
     }
 
     async fn address_known(&self) {
@@ -206,8 +223,14 @@ impl Drop for Process {
     }
 }
 
-fn read_log(stderr: ChildStderr, log: &Mutex<Vec<String>>, address: &watch::Sender<Option<SocketAddr>>) {
-    for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+fn read_log(
+    stderr: ChildStderr,
+    log: &Mutex<Vec<String>>,
+    address: &watch::Sender<Option<SocketAddr>>,
+    goes_on: &AtomicBool,
+) {
+    let goes_on = |_: &Vec<u8>| goes_on.load(Ordering::SeqCst);
+    for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok).take_while(goes_on) {
         let line = String::from_utf8_lossy(&line).into_owned();
         if let Some(found) = serving_address(&line) {
             address.send_replace(Some(found));

@@ -4,7 +4,7 @@ use anyhow::bail;
 
 /// Something that was looked at.
 #[derive(Debug)]
-pub(super) struct Finding {
+pub(in crate::cli) struct Finding {
     subject: &'static str,
     verdict: Verdict,
     text: String,
@@ -20,41 +20,41 @@ enum Verdict {
 
 impl Finding {
     /// As it should be.
-    pub(super) fn good(subject: &'static str, text: impl Into<String>) -> Self {
+    pub(in crate::cli) fn good(subject: &'static str, text: impl Into<String>) -> Self {
         Self { subject, verdict: Verdict::Good, text: text.into(), way_out: None }
     }
 
     /// Not wrong, but to be known.
-    pub(super) fn noteworthy(subject: &'static str, text: impl Into<String>) -> Self {
+    pub(in crate::cli) fn noteworthy(subject: &'static str, text: impl Into<String>) -> Self {
         Self { subject, verdict: Verdict::Noteworthy, text: text.into(), way_out: None }
     }
 
     /// Not as it must be.
-    pub(super) fn wrong(subject: &'static str, text: impl Into<String>) -> Self {
+    pub(in crate::cli) fn wrong(subject: &'static str, text: impl Into<String>) -> Self {
         Self { subject, verdict: Verdict::Wrong, text: text.into(), way_out: None }
     }
 
     /// What to do about it.
-    pub(super) fn way_out(mut self, text: impl Into<String>) -> Self {
+    pub(in crate::cli) fn way_out(mut self, text: impl Into<String>) -> Self {
         self.way_out = Some(text.into());
         self
     }
 
     /// Whether it is not as it must be.
-    pub(super) fn is_wrong(&self) -> bool {
+    pub(in crate::cli) fn is_wrong(&self) -> bool {
         self.verdict == Verdict::Wrong
     }
 }
 
 /// Prints findings as they come, and counts what is wrong.
 #[derive(Debug, Default)]
-pub(super) struct Report {
+pub(in crate::cli) struct Report {
     wrong: usize,
 }
 
 impl Report {
     /// Tells of a finding.
-    pub(super) fn add(&mut self, finding: Finding) {
+    pub(in crate::cli) fn add(&mut self, finding: Finding) {
         self.wrong += usize::from(finding.is_wrong());
         let verdict = match finding.verdict {
             Verdict::Good => "ok",
@@ -68,7 +68,7 @@ impl Report {
     }
 
     /// Tells of several findings.
-    pub(super) fn extend(&mut self, findings: Vec<Finding>) {
+    pub(in crate::cli) fn extend(&mut self, findings: Vec<Finding>) {
         findings.into_iter().for_each(|finding| self.add(finding));
     }
 
@@ -76,7 +76,7 @@ impl Report {
     ///
     /// # Errors
     /// Something is wrong.
-    pub(super) fn end(self) -> anyhow::Result<()> {
+    pub(in crate::cli) fn end(self) -> anyhow::Result<()> {
         match self.wrong {
             0 => {
                 println!("everything that was looked at is as it should be");

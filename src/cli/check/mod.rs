@@ -3,7 +3,7 @@
 
 mod certificate;
 mod cluster;
-mod finding;
+pub(super) mod finding;
 mod registration;
 mod rights;
 mod store;

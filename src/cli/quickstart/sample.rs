@@ -139,7 +139,7 @@ pub(super) async fn load(catalog: &Arc<Catalog>) -> anyhow::Result<()> {
     for sample in &SAMPLES {
         let image = sample.image();
         let made = match sample.tag {
-            _ if view.history.names().contains(&image.metadata.name) => Ok(()),
+            _ if view.history.names().any(|name| name == image.metadata.name) => Ok(()),
             None => create(&api, "images", None, &image).await,
             Some(tag) => {
                 let mut mapping = ImageStreamMapping { image, tag: tag.into(), ..ImageStreamMapping::default() };

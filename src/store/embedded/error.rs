@@ -41,6 +41,12 @@ pub enum OpenError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// There is no data file, and none was to be made.
+    #[error("there is no store in {}: name the folder that the server's --data-dir names", path.parent().unwrap_or(path).display())]
+    Missing {
+        /// The data file.
+        path: PathBuf,
+    },
     /// The data file has no content. It is never filled in, since it may be what is left of lost data.
     #[error("{} is an empty file: restore it from a backup, or remove it to start with an empty store", path.display())]
     Empty {

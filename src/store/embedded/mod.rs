@@ -20,6 +20,10 @@
 //! that failure, and [`Embedded::broken`] resolves: the process should end. When space runs out, transactions are `Full`
 //! and reads go on.
 //!
+//! *Care.* [`Backups`] are made of a snapshot while everything goes on; [`restore()`] makes a store of one, under another
+//! name until all of it is verified. [`examine()`] and [`Embedded::open_to_look`] leave the file as it is, whatever is wrong
+//! with it. [`shrink()`] needs the folder for itself.
+//!
 //! Nothing outside of this folder sees redb.
 
 use std::future::{self, Future};
@@ -31,27 +35,39 @@ use tokio::sync::{mpsc, oneshot, watch as signal};
 
 use super::{Key, Lookup, Outcome, Page, Range, Revision, Store, StoreError, Txn, Watch};
 
+mod archive;
 mod backend;
+mod backup;
 mod error;
+mod examine;
 mod group;
 mod incident;
 mod layout;
 mod lock;
 mod open;
+mod overlay;
 mod read;
 mod recover;
+mod restore;
 mod shared;
+mod shrink;
 mod space;
 mod trim;
 mod watch;
 mod writer;
 
+pub use archive::{ArchiveError, ArchiveReader, Head, Summary};
 pub use backend::{BackendError, FileBackend, OpenFile, Opener, StorageBackend, open_file};
+pub use backup::{BackupError, Backups};
 pub use error::OpenError;
+pub use examine::{Examination, Faults, examine};
 pub use incident::{Incident, Observer};
 pub use open::{DATA_FILE, Options, first_revision};
+pub use restore::{Restore, RestoreError, Restored, beginning, restore};
+pub use shrink::{FileSize, Shrunk, shrink};
 pub use space::{FreeSpace, Reserve};
 
+use open::Open;
 use read::Snapshot;
 use recover::Recovery;
 use shared::{Condition, Shared, panicked};
@@ -76,10 +92,25 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Opens the folder, waiting for another process to leave it. Blocks; not for a thread of a runtime that serves.
+    /// Opens the folder, waiting for another process to leave it; makes a store if there is none. Blocks; not for a thread
+    /// of a runtime that serves.
     pub fn open(options: Options) -> Result<Self, OpenError> {
+        Self::start(open::open(&options)?, options)
+    }
+
+    /// The same for a folder that must hold a store: makes nothing.
+    pub fn open_existing(options: Options) -> Result<Self, OpenError> {
+        Self::start(open::open_existing(&options)?, options)
+    }
+
+    /// The same, to look at what is there: whatever is written is forgotten, and the file stays as it is.
+    pub fn open_to_look(options: Options) -> Result<Self, OpenError> {
+        Self::open_existing(Options { opener: overlay::opener(), ..options })
+    }
+
+    fn start(open: Open, options: Options) -> Result<Self, OpenError> {
         let unusable = |error| open::unusable(&options.dir.join(DATA_FILE), error);
-        let shared = Arc::new(Shared::new(open::open(&options)?, options.observer.clone()).map_err(unusable)?);
+        let shared = Arc::new(Shared::new(open, options.observer.clone()).map_err(unusable)?);
         let current = shared.read(Snapshot::current).map_err(unusable)?;
         let (jobs, waiting) = mpsc::channel(QUEUE);
         shared.introduce(jobs.downgrade());
@@ -114,6 +145,11 @@ impl Embedded {
             // The store was closed instead.
             future::pending().await
         }
+    }
+
+    /// Makes backups of it, for whoever is not to keep it open.
+    pub fn backups(&self) -> Backups {
+        Backups { shared: self.shared.clone() }
     }
 
     /// Queues a job and waits for its answer.

@@ -89,17 +89,31 @@ pub(super) struct Open {
 pub(super) fn open(options: &Options) -> Result<Open, OpenError> {
     let dir = &options.dir;
     let mut patience = Patience::new(dir, options.lock_timeout);
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|source| OpenError::NotWritable { path: dir.clone(), source })?;
-    let lock = lock::take(dir, &mut patience)?;
-    let path = dir.join(DATA_FILE);
-    if !path.try_exists().map_err(|source| OpenError::NotReadable { path: path.clone(), source })? {
+    let lock = take(dir, &mut patience)?;
+    if !holds_data(dir)? {
         create(dir, options)?;
     }
-    Ok(Open { database: open_database(&path, options, &mut patience)?, lock })
+    Ok(Open { database: open_database(&dir.join(DATA_FILE), options, &mut patience)?, lock })
+}
+
+/// The same for a folder that must hold a store. Makes nothing, no folder either.
+pub(super) fn open_existing(options: &Options) -> Result<Open, OpenError> {
+    if holds_data(&options.dir)? {
+        return open(options);
+    }
+    Err(OpenError::Missing { path: options.dir.join(DATA_FILE) })
+}
+
+/// Takes the folder, which is made if it is missing. Blocks.
+pub(super) fn take(dir: &Path, patience: &mut Patience) -> Result<File, OpenError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(not_writable(dir))?;
+    lock::take(dir, patience)
+}
+
+/// Whether there is a data file, whatever is in it.
+pub(super) fn holds_data(dir: &Path) -> Result<bool, OpenError> {
+    let path = dir.join(DATA_FILE);
+    path.try_exists().map_err(|source| OpenError::NotReadable { path: path.clone(), source })
 }
 
 /// Opens the data file of a folder that is held already. It must be there. Blocks.
@@ -109,19 +123,37 @@ pub(super) fn reopen(options: &Options) -> Result<Database, OpenError> {
 }
 
 fn create(dir: &Path, options: &Options) -> Result<(), OpenError> {
-    let new = dir.join(NEW_FILE);
-    let not_writable = |source: io::Error| OpenError::NotWritable { path: new.clone(), source };
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(not_writable(error)),
-        _ => {}
-    }
-    initialise(&new, options.first_revision).map_err(|error| not_writable(io::Error::other(error)))?;
-    File::open(&new).and_then(|file| file.sync_all()).map_err(not_writable)?;
-    fs::rename(&new, dir.join(DATA_FILE)).map_err(not_writable)?;
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(not_writable)
+    put_in_place(dir, |new| {
+        initialise(new, options.first_revision).map_err(|error| not_writable(new)(io::Error::other(error)))
+    })
 }
 
-fn initialise(path: &Path, first: Revision) -> Result<(), redb::Error> {
+/// Makes a data file in a folder that is held already: whole and durable, or not at all. Blocks.
+pub(super) fn put_in_place<T, E: From<OpenError>>(
+    dir: &Path,
+    make: impl FnOnce(&Path) -> Result<T, E>,
+) -> Result<T, E> {
+    let new = dir.join(NEW_FILE);
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(not_writable(&new)(error).into()),
+        _ => {}
+    }
+    let made = make(&new).inspect_err(|_| drop(fs::remove_file(&new)))?;
+    let placed = File::open(&new)
+        .and_then(|file| file.sync_all())
+        .and_then(|()| fs::rename(&new, dir.join(DATA_FILE)))
+        .and_then(|()| File::open(dir)?.sync_all());
+    placed.map_err(not_writable(&new))?;
+    Ok(made)
+}
+
+fn not_writable(path: &Path) -> impl Fn(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| OpenError::NotWritable { path: path.clone(), source }
+}
+
+/// Makes a data file with nothing in it.
+pub(super) fn initialise(path: &Path, first: Revision) -> Result<(), redb::Error> {
     let database = Builder::new().set_cache_size(1 << 20).create(path)?;
     let txn = database.begin_write()?;
     {
@@ -162,7 +194,8 @@ fn open_file(path: &Path, opener: &Opener) -> Result<Backend, OpenError> {
     }
 }
 
-fn open_database(path: &Path, options: &Options, patience: &mut Patience) -> Result<Database, OpenError> {
+/// Opens a data file of a folder that is held already. Blocks.
+pub(super) fn open_database(path: &Path, options: &Options, patience: &mut Patience) -> Result<Database, OpenError> {
     loop {
         let file = open_file(path, &options.opener)?;
         // redb trusts a file that was closed cleanly, and may panic when that is damaged.
@@ -239,6 +272,14 @@ pub(super) fn unusable(path: &Path, error: StoreError) -> OpenError {
         return OpenError::NotReadable { path: path.to_owned(), source: io::Error::new(source.kind(), error) };
     }
     corrupt(path, error)
+}
+
+/// The same where the file was being written.
+pub(super) fn unwritable(path: &Path, error: StoreError) -> OpenError {
+    match unusable(path, error) {
+        OpenError::NotReadable { path, source } => OpenError::NotWritable { path, source },
+        other => other,
+    }
 }
 
 fn corrupt(path: &Path, reason: impl std::fmt::Display) -> OpenError {

@@ -167,10 +167,12 @@ fn before(
     last.map(|(_, row)| decode_version(key, row.value())).transpose()
 }
 
-fn decode_version(key: &[u8], row: &[u8]) -> Result<Version, StoreError> {
+/// The version in a row of the index.
+pub(super) fn decode_version(key: &[u8], row: &[u8]) -> Result<Version, StoreError> {
     Version::decode(key, row).ok_or_else(|| damaged_row(format_args!("the index of {}", key.escape_ascii())))
 }
 
-fn decode_key(key: &[u8]) -> Result<Key, StoreError> {
+/// The key of a row.
+pub(super) fn decode_key(key: &[u8]) -> Result<Key, StoreError> {
     std::str::from_utf8(key).map(Key::new).map_err(|_| damaged_row(format_args!("the key {}", key.escape_ascii())))
 }

@@ -1,0 +1,93 @@
+//! What all scenarios of one size start from: a filled store, a server on a copy of it, clients, and what is known of the
+//! answers.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::caller::Caller;
+use crate::ceiling::Ceiling;
+use crate::crew::Crew;
+use crate::fill;
+use crate::options::Options;
+use crate::process::Process;
+use crate::questions::{Questions, Scenario};
+use crate::report;
+use crate::seed::Seed;
+use crate::site::Site;
+use crate::stock::Stock;
+use crate::template::Template;
+use crate::turn::Times;
+
+/// Everything that a scenario may use.
+pub(crate) struct Bench {
+    pub(crate) options: Options,
+    /// The digests of the images, by their numbers.
+    pub(crate) digests: Vec<String>,
+    /// The server that nobody writes to.
+    pub(crate) server: Process,
+    _data: TempDir,
+    /// All clients, with a token that the server knows.
+    pub(crate) crew: Crew,
+    /// Questions for any image, with their answers.
+    pub(crate) uniform: Questions,
+    /// Mappings that the store does not have.
+    pub(crate) stock: Stock,
+    /// The filled store.
+    pub(crate) seed: Seed,
+    /// redb alone, as full.
+    pub(crate) ceiling: Ceiling,
+    // Dropped last: it holds the folder of all the others.
+    pub(crate) site: Site,
+}
+
+impl Bench {
+    /// Fills a store with so many images, and starts a server on a copy of it.
+    ///
+    /// # Errors
+    /// Whatever does not work.
+    pub(crate) fn fill(options: &Options, site: Site, images: usize) -> anyhow::Result<Self> {
+        let data = site.data()?;
+        let server = site.serve(data.path())?;
+        let crew = Crew {
+            connector: site.connector(Caller::Token)?,
+            connections: options.connections,
+            threads: options.threads,
+        };
+        crew.await_readiness(server.address)?;
+        let (digests, filling) = fill::fill(&crew, &server, images)?;
+        report::print_filling(&filling);
+        server.terminate()?;
+        let template = Template::learn(data.path(), images)?;
+        println!("a mapping gives {:.1} kB to the store", template.bytes() as f64 / 1e3);
+        let ceiling = Ceiling::fill(&site, template, images)?;
+        let seed = Seed(data);
+        let data = seed.copy(&site)?;
+        let server = site.serve(data.path())?;
+        crew.await_readiness(server.address)?;
+        let mut uniform = Questions::new(Scenario::Uniform, &digests);
+        uniform.learn_answers(&crew, server.address)?;
+        let stock = Stock::new(filling.streams, options.stock, options.threads)?;
+        let options = options.clone();
+        Ok(Self { options, digests, server, _data: data, crew, uniform, stock, seed, ceiling, site })
+    }
+
+    /// A server on a new copy of the filled store, with the folder of the copy. It is ready.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub(crate) fn fresh(&self, delay: Duration) -> anyhow::Result<(Process, TempDir)> {
+        let copy = self.seed.copy(&self.site)?;
+        let server = match delay.is_zero() {
+            true => self.site.serve(copy.path()),
+            false => self.site.serve_on_slow_disk(copy.path(), delay),
+        }?;
+        self.crew.await_readiness(server.address)?;
+        Ok((server, copy))
+    }
+
+    /// How long a turn takes.
+    pub(crate) fn times(&self) -> Times {
+        self.options.times()
+    }
+}

@@ -1,0 +1,41 @@
+//! GETs of any image at a fixed rate, while as many clients push mappings as fast as these are answered.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::anyhow;
+
+use crate::bench::Bench;
+use crate::contest::{Contest, Side};
+use crate::figures::{Figures, Latencies};
+use crate::paced;
+use crate::turn::{Clock, Stopwatch, observe};
+
+pub(super) fn contests(bench: &Bench) -> anyhow::Result<Vec<Contest<'_>>> {
+    Ok(vec![Contest::new("beside writes", Side::Ours, move || turn(bench))])
+}
+
+fn turn(bench: &Bench) -> anyhow::Result<Figures> {
+    let (server, _copy) = bench.fresh(Duration::ZERO)?;
+    let pushes = bench.stock.open(&bench.crew, &server)?;
+    let (crew, clock) = (&bench.crew, &Clock::new(2 * bench.crew.connections, bench.times()));
+    let write = || {
+        crew.run(server.address, clock.limit(), async |connection, _| {
+            let mut watch = Stopwatch::start(clock);
+            pushes.push(connection, &mut watch).await?;
+            Ok(watch.latencies)
+        })
+    };
+    let (seen, (gets, writes)) = observe(&server, clock, || {
+        thread::scope(|scope| {
+            let writing = scope.spawn(write);
+            let gets = paced::ask(crew, &server, &bench.uniform, bench.options.paced_rate, clock)?;
+            let writes = writing.join().map_err(|_| anyhow!("the clients that write panicked"))??;
+            Ok((gets, Latencies::of(writes)))
+        })
+    })?;
+    let writes = writes.count() as f64 / clock.length().as_secs_f64();
+    let others_percent = Some(seen.usage.others * 100.0);
+    let resident_mib = Some(seen.resident_mib);
+    Ok(Figures { writes: Some(writes), resident_mib, others_percent, ..Figures::of(&gets, clock.length()) })
+}

@@ -1,0 +1,60 @@
+//! From the start of the process to its first answer 200 to `/readyz`, over a TLS connection of its own: on data that a
+//! server left when it was told to end, and on data of a server that was killed while mappings were written.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use tempfile::TempDir;
+
+use crate::bench::Bench;
+use crate::contest::{Contest, Side};
+use crate::figures::Figures;
+use crate::turn::{Clock, Stopwatch};
+use crate::usage::resident_mib;
+
+/// How long mappings are written before the server is killed.
+const WRITING: Duration = Duration::from_millis(500);
+/// How long the first of them may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) fn contests(bench: &Bench) -> anyhow::Result<Vec<Contest<'_>>> {
+    let after = |name, data: fn(&Bench) -> anyhow::Result<TempDir>| {
+        Contest::new(name, Side::Ours, move || start(bench, &data(bench)?))
+    };
+    Ok(vec![after("start, stopped", |bench| bench.seed.copy(&bench.site)), after("start, killed", killed)])
+}
+
+fn start(bench: &Bench, data: &TempDir) -> anyhow::Result<Figures> {
+    let server = bench.site.serve(data.path())?;
+    let ready = bench.crew.await_readiness(server.address)?;
+    let ready_millis = Some((ready - server.started).as_secs_f64() * 1e3);
+    Ok(Figures { ready_millis, resident_mib: Some(resident_mib(server.id())?), ..Figures::default() })
+}
+
+/// The data of a server that was killed while it wrote.
+fn killed(bench: &Bench) -> anyhow::Result<TempDir> {
+    let (server, data) = bench.fresh(Duration::ZERO)?;
+    let pushes = bench.stock.open(&bench.crew, &server)?;
+    thread::scope(|scope| {
+        let (address, pushes) = (server.address, &pushes);
+        let writing = scope.spawn(move || {
+            // One client more than there are, so that the turn never ends.
+            let clock = Clock::new(bench.crew.connections + 1, bench.times());
+            bench.crew.run(address, PATIENCE, async |connection, _| {
+                pushes.push(connection, &mut Stopwatch::start(&clock)).await
+            })
+        });
+        let begun = Instant::now();
+        while begun.elapsed() < WRITING || (pushes.acknowledged() == 0 && !writing.is_finished()) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        ensure!(!writing.is_finished(), "the clients that write ended before the server was killed");
+        drop(server);
+        // They lose their connections, as they must.
+        let lost = writing.join().is_ok_and(|outcome| outcome.is_err());
+        ensure!(lost && pushes.acknowledged() > 0, "nothing was written when the server was killed");
+        Ok(())
+    })?;
+    Ok(data)
+}

@@ -1,0 +1,126 @@
+//! Where the servers of one size live: what they have in common, and how they are started.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context;
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rustls::pki_types::PrivateKeyDer;
+use tempfile::TempDir;
+
+use crate::caller::{Caller, TOKEN};
+use crate::control_plane::ControlPlane;
+use crate::listen::Pair;
+use crate::process::Process;
+use crate::wire::Connector;
+
+const CERTIFICATES: &str = "certs";
+/// The certificate of all servers, in the folder of a site.
+pub(crate) const CHAIN: &str = "certs/apiserver.crt";
+/// Its key.
+pub(crate) const KEY: &str = "certs/apiserver.key";
+
+/// A folder with certificates, tokens, a control plane, and the data of every server.
+pub(crate) struct Site {
+    folder: PathBuf,
+    proxy: ProxyPair,
+    /// Whom the servers ask.
+    pub(crate) control_plane: ControlPlane,
+}
+
+/// What a front proxy shows: the chain and the key, both DER.
+struct ProxyPair {
+    certificate: rcgen::Certificate,
+    key: KeyPair,
+}
+
+impl Site {
+    /// Furnishes an empty folder.
+    ///
+    /// # Errors
+    /// Something cannot be written.
+    pub(crate) fn new(folder: &Path) -> anyhow::Result<Self> {
+        fs::write(folder.join("tokens.csv"), format!("{TOKEN},load,uid-of-load,\"system:masters\"\n"))?;
+        let control_plane = ControlPlane::start(&folder.join("kubeconfig"))?;
+        Ok(Self { proxy: front_proxy(&folder.join("front-proxy-ca.crt"))?, folder: folder.to_owned(), control_plane })
+    }
+
+    /// The folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// A new folder for data, which goes away with the value.
+    pub(crate) fn data(&self) -> anyhow::Result<TempDir> {
+        tempfile::tempdir_in(&self.folder).context("no folder for data can be made")
+    }
+
+    /// Starts the real server on this data.
+    ///
+    /// # Errors
+    /// It does not serve.
+    pub(crate) fn serve(&self, data: &Path) -> anyhow::Result<Process> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver"));
+        Process::start(command.arg("serve").args(self.flags(data))).context("the server does not start")
+    }
+
+    /// Starts the server on this data, in a process of this program, on a disk whose syncs take so much longer.
+    ///
+    /// # Errors
+    /// It does not serve.
+    pub(crate) fn serve_on_slow_disk(&self, data: &Path, delay: Duration) -> anyhow::Result<Process> {
+        let mut command = Command::new(env::current_exe().context("the path of this program is not known")?);
+        command.args(["--slow-disk", &delay.as_millis().to_string(), "--"]).args(self.flags(data));
+        Process::start(&mut command).context("the server does not start on a slow disk")
+    }
+
+    /// Makes connections to the servers, which must have been started once. They all have one certificate.
+    ///
+    /// # Errors
+    /// There is no certificate.
+    pub(crate) fn connector(&self, caller: Caller) -> anyhow::Result<Connector> {
+        let pair = || -> anyhow::Result<Pair> {
+            let key = PrivateKeyDer::try_from(self.proxy.key.serialize_der()).map_err(anyhow::Error::msg)?;
+            Ok(Pair { chain: vec![self.proxy.certificate.der().clone()], key })
+        };
+        let shown = (caller == Caller::FrontProxy).then(pair).transpose()?;
+        Connector::new(&self.folder.join(CHAIN), shown)
+    }
+
+    fn flags(&self, data: &Path) -> Vec<String> {
+        let at = |name: &str| self.folder.join(name).display().to_string();
+        vec![
+            "--bind-address=127.0.0.1".into(),
+            "--secure-port=0".into(),
+            format!("--data-dir={}", data.display()),
+            format!("--cert-dir={}", at(CERTIFICATES)),
+            format!("--token-auth-file={}", at("tokens.csv")),
+            format!("--kubeconfig={}", at("kubeconfig")),
+            "--authentication-skip-lookup".into(),
+            format!("--requestheader-client-ca-file={}", at("front-proxy-ca.crt")),
+            // Reviews are to be remembered for a whole run; how they are asked for is not what is measured.
+            "--authentication-token-webhook-cache-ttl=24h".into(),
+            "--authorization-webhook-cache-authorized-ttl=24h".into(),
+            "--internal-registry-hostname=image-registry.openshift-image-registry.svc:5000".into(),
+            "--logging-format=json".into(),
+        ]
+    }
+}
+
+/// A front proxy and its authority, whose certificate is written down.
+fn front_proxy(ca_file: &Path) -> anyhow::Result<ProxyPair> {
+    let mut params = CertificateParams::new([])?;
+    params.distinguished_name.push(DnType::CommonName, "front-proxy-ca");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate()?;
+    fs::write(ca_file, params.self_signed(&key)?.pem())?;
+    let issuer = Issuer::new(params, key);
+    let mut params = CertificateParams::new([])?;
+    params.distinguished_name.push(DnType::CommonName, "front-proxy-client");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let key = KeyPair::generate()?;
+    Ok(ProxyPair { certificate: params.signed_by(&key, &issuer)?, key })
+}

@@ -1,0 +1,136 @@
+//! Mappings to push in a turn: as many as fit are made beforehand, since making one costs about as much as serving it.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{anyhow, ensure};
+
+use crate::caller::Caller;
+use crate::corpus::{self, IMAGES_PER_STREAM, NAMESPACE};
+use crate::crew::Crew;
+use crate::process::Process;
+use crate::turn::Stopwatch;
+use crate::wire::{self, Connection};
+
+/// How long it may take to make the streams of a turn.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// Mappings into streams that the seed does not have.
+pub(crate) struct Stock {
+    first_stream: usize,
+    /// The requests of all images of the first streams, in order.
+    requests: Vec<Vec<u8>>,
+}
+
+/// The pushes of one turn. Clients take one stream after the other, so that the pushes to one stream follow each other.
+pub(crate) struct Pushes<'a> {
+    stock: &'a Stock,
+    next_stream: AtomicUsize,
+    acknowledged: AtomicUsize,
+}
+
+impl Stock {
+    /// Makes the requests of so many images, with so many threads, in streams from a number on.
+    ///
+    /// # Errors
+    /// A thread panicked.
+    pub(crate) fn new(first_stream: usize, images: usize, threads: usize) -> anyhow::Result<Self> {
+        let first = first_stream * IMAGES_PER_STREAM;
+        let images = images.next_multiple_of(IMAGES_PER_STREAM);
+        let share = images.div_ceil(threads);
+        let make = |thread: usize| {
+            let numbers = first + thread * share..first + images.min((thread + 1) * share);
+            move || numbers.map(|number| push_request(&corpus::image(number).mapping)).collect::<Vec<_>>()
+        };
+        let requests = thread::scope(|scope| {
+            let makers: Vec<_> = (0..threads).map(|thread| scope.spawn(make(thread))).collect();
+            let made: Result<Vec<_>, _> = makers.into_iter().map(|maker| maker.join()).collect();
+            made.map_err(|_| anyhow!("a thread that makes mappings panicked"))
+        })?;
+        Ok(Self { first_stream, requests: requests.concat() })
+    }
+
+    /// Makes the streams of what is in stock on a server, for one turn of pushes.
+    ///
+    /// # Errors
+    /// The server does not make them.
+    pub(crate) fn open(&self, crew: &Crew, server: &Process) -> anyhow::Result<Pushes<'_>> {
+        let next = AtomicUsize::new(0);
+        crew.run(server.address, LIMIT, async |connection, _| {
+            loop {
+                let stream = next.fetch_add(1, Ordering::Relaxed);
+                if stream >= self.streams() {
+                    return Ok(());
+                }
+                create(connection, &stream_request(self.first_stream + stream)).await?;
+            }
+        })?;
+        Ok(Pushes { stock: self, next_stream: AtomicUsize::new(0), acknowledged: AtomicUsize::new(0) })
+    }
+
+    fn streams(&self) -> usize {
+        self.requests.len() / IMAGES_PER_STREAM
+    }
+}
+
+impl Pushes<'_> {
+    /// Pushes on one connection until the time is over.
+    ///
+    /// # Errors
+    /// A push that is not answered with 201.
+    pub(crate) async fn push(&self, connection: &mut Connection, watch: &mut Stopwatch<'_>) -> anyhow::Result<()> {
+        while watch.runs() {
+            let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
+            if stream >= self.stock.streams() {
+                create(connection, &stream_request(self.stock.first_stream + stream)).await?;
+                watch.skip();
+            }
+            for number in stream * IMAGES_PER_STREAM..(stream + 1) * IMAGES_PER_STREAM {
+                if !watch.runs() {
+                    break;
+                }
+                match self.stock.requests.get(number) {
+                    Some(request) => create(connection, request).await?,
+                    None => {
+                        let number = self.stock.first_stream * IMAGES_PER_STREAM + number;
+                        create(connection, &push_request(&corpus::image(number).mapping)).await?;
+                    }
+                }
+                self.acknowledged.fetch_add(1, Ordering::Relaxed);
+                watch.lap();
+            }
+        }
+        Ok(())
+    }
+
+    /// How many were answered so far.
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+}
+
+/// The request that makes a stream.
+pub(crate) fn stream_request(stream: usize) -> Vec<u8> {
+    post("imagestreams", &corpus::stream_body(stream))
+}
+
+/// The request that pushes an image.
+pub(crate) fn push_request(mapping: &[u8]) -> Vec<u8> {
+    post("imagestreammappings", mapping)
+}
+
+fn post(resource: &str, body: &[u8]) -> Vec<u8> {
+    wire::post(&format!("/apis/image.openshift.io/v1/namespaces/{NAMESPACE}/{resource}"), Caller::Token, body)
+}
+
+/// Sends a request that makes something.
+///
+/// # Errors
+/// It is not answered with 201.
+pub(crate) async fn create(connection: &mut Connection, request: &[u8]) -> anyhow::Result<()> {
+    let answer = connection.exchange(request).await?;
+    let text = || String::from_utf8_lossy(answer.body);
+    ensure!(answer.status == 201, "a creation was answered with status {}: {}", answer.status, text());
+    Ok(())
+}

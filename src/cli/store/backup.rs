@@ -1,0 +1,61 @@
+//! `store backup`: copies what the store sends, and verifies it on the way.
+
+use std::io::{self, BufReader, Read, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::output::Output;
+use super::{Common, size, source};
+use crate::store::embedded::{ArchiveReader, Summary};
+
+/// Flags of `store backup`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Backup {
+    /// The new file; `-` for standard output.
+    #[arg(value_name = "FILE", default_value = "-")]
+    file: PathBuf,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Backup {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let Self { file, common } = self;
+        let dir = common.begin()?;
+        let output = Output::open(&file)?;
+        if output.is_terminal() {
+            bail!("a backup is nothing to look at: name a file, or send the output to one");
+        }
+        let Summary { revision, entries, bytes } = copy(source::store(&dir)?, output)?;
+        eprintln!("backed up {entries} entries as of revision {revision}, {}", size(bytes));
+        Ok(())
+    }
+}
+
+fn copy(source: impl Read, output: Output) -> anyhow::Result<Summary> {
+    const CHUNK_BYTES: usize = 128 << 10;
+    let mut tee = Tee { source, output };
+    let summary = {
+        let mut archive = ArchiveReader::begin(BufReader::with_capacity(CHUNK_BYTES, &mut tee))?;
+        archive.by_ref().try_for_each(|entry| entry.map(drop))?;
+        archive.summary().context("the backup has no end")?
+    };
+    tee.output.finish()?;
+    Ok(summary)
+}
+
+/// Writes down what is read.
+struct Tee<R> {
+    source: R,
+    output: Output,
+}
+
+impl<R: Read> Read for Tee<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.source.read(buffer)?;
+        self.output.write_all(&buffer[..length])?;
+        Ok(length)
+    }
+}

@@ -1,0 +1,71 @@
+//! `store export`: all objects, one a line.
+
+use std::io::{BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::Common;
+use super::output::Output;
+use super::source::{self, Source};
+use crate::resources::transfer;
+use crate::store::embedded::{ArchiveReader, Summary};
+
+/// Flags of `store export`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Export {
+    /// The new file; `-` for standard output.
+    #[arg(value_name = "FILE", default_value = "-")]
+    file: PathBuf,
+    /// Take the objects from a backup instead; `-` for one on standard input.
+    #[arg(long, value_name = "FILE")]
+    backup: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Export {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let Self { file, backup, common } = self;
+        let dir = common.begin()?;
+        let mut output = BufWriter::new(Output::open(&file)?);
+        let Exported { lines, faults, summary } = export(open(backup.as_deref(), &dir)?, &mut output)?;
+        output.into_inner().map_err(|error| error.into_error())?.finish()?;
+        eprintln!("exported {lines} objects as of revision {}", summary.revision);
+        if faults > 0 {
+            bail!("{faults} entries could not be exported, all others are");
+        }
+        Ok(())
+    }
+}
+
+fn open(backup: Option<&Path>, dir: &Path) -> anyhow::Result<Source> {
+    backup.map_or_else(|| source::store(dir), source::file)
+}
+
+struct Exported {
+    lines: u64,
+    faults: u64,
+    summary: Summary,
+}
+
+/// Writes what can be written; tells the rest.
+fn export(source: Source, output: &mut impl Write) -> anyhow::Result<Exported> {
+    let mut archive = ArchiveReader::begin(BufReader::new(source))?;
+    let (mut lines, mut faults) = (0, 0);
+    for entry in archive.by_ref() {
+        match transfer::line(&entry?) {
+            Ok(Some(line)) => {
+                output.write_all(&line)?;
+                lines += 1;
+            }
+            Ok(None) => {}
+            Err(why) => {
+                eprintln!("{why}");
+                faults += 1;
+            }
+        }
+    }
+    Ok(Exported { lines, faults, summary: archive.summary().context("the backup has no end")? })
+}

@@ -1,0 +1,125 @@
+//! `store import`: stores objects from JSON.
+
+use std::io::BufReader;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use futures_util::future::join_all;
+use serde_json::value::RawValue;
+
+use super::{Common, offline, options, source};
+use crate::domain::policy::Registries;
+use crate::meta::Time;
+use crate::resources::Catalog;
+use crate::resources::transfer::{self, Effect, Imported, Importer, Object, Unreadable};
+use crate::server::options::{SPACE_RESERVE, free_space};
+use crate::store::Store;
+use crate::store::embedded::{Embedded, Reserve};
+
+/// Flags of `store import`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Import {
+    /// The objects; `-` for standard input. Images and streams, one after the other or in lists. They keep uid,
+    /// creationTimestamp and status, and get a new resourceVersion.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// What becomes of objects whose names are taken.
+    #[arg(long, value_enum, default_value_t = Existing::Refuse)]
+    existing: Existing,
+    /// Only tell what would happen.
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What becomes of objects whose names are taken.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Existing {
+    /// They are errors.
+    Refuse,
+    /// They are left out.
+    Skip,
+}
+
+/// What became of objects.
+#[derive(Debug, Default)]
+struct Tally {
+    made: u64,
+    skipped: u64,
+    refused: u64,
+}
+
+/// How many objects are stored at a time: they share the commits of the store.
+const AT_A_TIME: usize = 64;
+
+impl Import {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let Self { file, existing, dry_run, common } = self;
+        let dir = common.begin()?;
+        let input = BufReader::new(source::file(&file)?);
+        let reserve = Some(Reserve { bytes: SPACE_RESERVE, free: Arc::new(free_space) });
+        let store = offline(Embedded::open(crate::store::embedded::Options { reserve, ..options(&dir) }))?;
+        let store: Arc<dyn Store> = Arc::new(store);
+        let catalog = Catalog::new(&store, Registries::default(), None);
+        let importer = Importer {
+            catalog: &catalog,
+            existing: match existing {
+                Existing::Refuse => transfer::Existing::Refuse,
+                Existing::Skip => transfer::Existing::Skip,
+            },
+            effect: if dry_run { Effect::Check } else { Effect::Write },
+            now: Time::now(),
+        };
+        let mut tally = Tally::default();
+        for value in serde_json::Deserializer::from_reader(input).into_iter::<Box<RawValue>>() {
+            let told = || format!("{} is no sequence of JSON objects after {tally}", file.display());
+            let value = value.with_context(told)?;
+            tally.add(&importer, &value).await;
+        }
+        println!("{}{tally}", if dry_run { "nothing was written; it would have been: " } else { "" });
+        println!("uid, creationTimestamp and status are kept where they are given; each resourceVersion is a new one");
+        match tally.refused {
+            0 => Ok(()),
+            refused => bail!("{refused} objects were refused"),
+        }
+    }
+}
+
+impl Tally {
+    /// Stores the objects of a value; tells what is wrong with those that are refused.
+    async fn add(&mut self, importer: &Importer<'_>, value: &RawValue) {
+        let objects = transfer::objects(value).unwrap_or_else(|why| vec![Err(why)]);
+        let mut objects = objects.into_iter().peekable();
+        while objects.peek().is_some() {
+            let group = objects.by_ref().take(AT_A_TIME).map(|object| import(importer, object));
+            for imported in join_all(group).await {
+                match imported {
+                    Ok(Imported::Made) => self.made += 1,
+                    Ok(Imported::Skipped) => self.skipped += 1,
+                    Err(why) => {
+                        self.refused += 1;
+                        eprintln!("{why}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn import(importer: &Importer<'_>, object: Result<Object, Unreadable>) -> Result<Imported, String> {
+    let object = object.map_err(|why| why.to_string())?;
+    importer.import(object).await.map_err(|status| match status.hidden {
+        Some(cause) => format!("{} ({cause})", status.message),
+        None => status.message,
+    })
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { made, skipped, refused } = self;
+        write!(f, "{made} objects stored, {skipped} left out because they are there, {refused} refused")
+    }
+}

@@ -1,0 +1,92 @@
+//! `store`: what an operator does with the data besides serving it. Backup and export work beside a running server;
+//! everything else needs the folder for itself.
+
+mod backup;
+mod check;
+mod compact;
+mod export;
+mod import;
+mod output;
+mod restore;
+mod source;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+
+use crate::store::embedded::{OpenError, Options};
+use crate::telemetry::log;
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Store {
+    /// Tell whether everything in the folder, or in a backup, is what was written. Changes nothing.
+    Check(check::Check),
+    /// Write everything as it is now, also beside a running server.
+    Backup(backup::Backup),
+    /// Make a store of a backup, in a folder that has none.
+    Restore(restore::Restore),
+    /// Write all objects as lines of JSON, also beside a running server.
+    Export(export::Export),
+    /// Store objects from lines of JSON, or from what `kubectl get -o json` prints.
+    Import(import::Import),
+    /// Make the data file as small as what is in it.
+    Compact(compact::Compact),
+}
+
+impl Store {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Check(check) => check.run(),
+            Self::Backup(backup) => backup.run(),
+            Self::Restore(restore) => restore.run(),
+            Self::Export(export) => export.run(),
+            Self::Import(import) => import.run().await,
+            Self::Compact(compact) => compact.run(),
+        }
+    }
+}
+
+/// The flags of all of them.
+#[derive(Debug, Args)]
+#[group(skip)]
+struct Common {
+    /// Folder of the data, as the server has it.
+    #[arg(long, value_name = "FOLDER", default_value = "data")]
+    data_dir: PathBuf,
+    #[command(flatten)]
+    log: log::Options,
+}
+
+impl Common {
+    /// Sets up logging; gives the folder.
+    fn begin(self) -> anyhow::Result<PathBuf> {
+        let Self { data_dir, log } = self;
+        log::init(log.verbosity, log.logging_format)?;
+        Ok(data_dir)
+    }
+}
+
+/// How a folder is opened that a server has left: now or not at all.
+fn options(dir: &Path) -> Options {
+    Options { lock_timeout: Duration::ZERO, ..Options::new(dir) }
+}
+
+/// A folder that a server has is told of in the words of these commands.
+fn offline<T>(opened: Result<T, OpenError>) -> anyhow::Result<T> {
+    match opened {
+        Err(OpenError::InUse { dir, .. }) => {
+            bail!("a server is running on {}: stop it first; only backup and export work beside it", dir.display())
+        }
+        other => Ok(other?),
+    }
+}
+
+/// A number of bytes for people.
+fn size(bytes: u64) -> String {
+    const KIB: f64 = 1024.0;
+    let kib = bytes as f64 / KIB;
+    if kib < KIB { format!("{kib:.1} KiB") } else { format!("{:.1} MiB", kib / KIB) }
+}

@@ -1,0 +1,48 @@
+//! `store restore`: makes a store of a backup.
+
+use std::io::BufReader;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use clap::Args;
+
+use super::{Common, offline, size, source};
+use crate::store::Revision;
+use crate::store::embedded::{self, ArchiveReader, RestoreError, Restored};
+
+/// Flags of `store restore`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Restore {
+    /// The backup; `-` for standard input.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// A resourceVersion that clients of the old store have seen: the new one begins above it. Needed only where the clock
+    /// of the old server was wrong.
+    #[arg(long, value_name = "RESOURCEVERSION", default_value_t = 0)]
+    seen_resource_version: u64,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Restore {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let Self { file, seen_resource_version, common } = self;
+        let dir = common.begin()?;
+        let archive = ArchiveReader::begin(BufReader::new(source::file(&file)?))?;
+        let options =
+            embedded::Restore { dir: dir.clone(), now: SystemTime::now(), seen: Revision(seen_resource_version) };
+        let Restored { backup, begins } = match embedded::restore(archive, &options) {
+            Err(RestoreError::Folder(error)) => offline(Err(error))?,
+            other => other?,
+        };
+        println!(
+            "restored {} entries as of revision {}, {}, into {}",
+            backup.entries,
+            backup.revision,
+            size(backup.bytes),
+            dir.display()
+        );
+        println!("everything before revision {begins} counts as compacted: watches and lists begin anew");
+        Ok(())
+    }
+}

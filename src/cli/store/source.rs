@@ -1,0 +1,63 @@
+//! Where bytes come from: a running server, the folder itself, a file, standard input.
+
+use std::fs::File;
+use std::io::{self, BufWriter, ErrorKind, Read};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::thread;
+
+use anyhow::{Context, bail};
+
+use super::options;
+use crate::server::backup::{NICENESS, SOCKET};
+use crate::store::embedded::{Embedded, OpenError};
+
+/// Whatever can be read.
+pub(super) type Source = Box<dyn Read + Send>;
+
+/// How much is read from the store at a time.
+const CHUNK_BYTES: usize = 128 << 10;
+
+/// The present state of a store, as a backup: from the server that runs on the folder, or else from the folder.
+pub(super) fn store(dir: &Path) -> anyhow::Result<Source> {
+    let socket = dir.join(SOCKET);
+    let refused = match UnixStream::connect(&socket) {
+        Ok(stream) => {
+            // The server's requests come first, also before what is done here with its answer.
+            let _ = rustix::process::nice(NICENESS);
+            return Ok(Box::new(stream));
+        }
+        Err(error) => error,
+    };
+    match Embedded::open_to_look(options(dir)) {
+        Ok(store) => Ok(Box::new(of(store)?)),
+        Err(OpenError::InUse { .. }) => {
+            let way_out = match refused.kind() {
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused => "it is just starting or ending: try again",
+                _ => "run this as the user of the server, in a folder whose path is shorter than 90 letters",
+            };
+            bail!("a server is running on {}, but {}: {refused}; {way_out}", dir.display(), socket.display())
+        }
+        Err(other) => Err(other.into()),
+    }
+}
+
+/// The state of a store that nobody else has, as a backup. A failure stands in it.
+pub(super) fn of(store: Embedded) -> io::Result<impl Read + Send + use<>> {
+    let (reader, writer) = io::pipe()?;
+    thread::Builder::new().name("backup".to_owned()).spawn(move || {
+        if let Err(why) = store.backups().write(BufWriter::with_capacity(CHUNK_BYTES, writer)) {
+            tracing::debug!("the store was not read to its end: {why}");
+        }
+    })?;
+    Ok(reader)
+}
+
+/// A file; `-` is standard input.
+pub(super) fn file(path: &Path) -> anyhow::Result<Source> {
+    if path == Path::new("-") {
+        return Ok(Box::new(io::stdin()));
+    }
+    let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    Ok(Box::new(file))
+}

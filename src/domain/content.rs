@@ -1,0 +1,91 @@
+//! Whether manifest and configuration of an image are what its name stands for.
+
+use super::digest::Digest;
+use super::manifest::{self, Manifest};
+use super::signed;
+use crate::api::Image;
+use crate::meta::field;
+
+/// The faults of manifest and configuration against the digests that name them.
+///
+/// The name is the digest of the manifest, of a signed one without its signatures; the manifest names the digest of the
+/// configuration. What is left out, and what no digest names, is not judged.
+pub fn faults(image: &Image) -> Vec<field::Error> {
+    let text = &image.docker_image_manifest;
+    if text.is_empty() {
+        return Vec::new();
+    }
+    let content = signed::payload(text).unwrap_or_else(|| text.clone().into_bytes());
+    let config = Manifest::read(text).map(|manifest| manifest.config.digest).unwrap_or_default();
+    let has_config =
+        manifest::has_config(&image.docker_image_manifest_media_type) && !image.docker_image_config.is_empty();
+    let manifest = fault("dockerImageManifest", &image.metadata.name, &content);
+    let config =
+        has_config.then(|| fault("dockerImageConfig", &config, image.docker_image_config.as_bytes())).flatten();
+    manifest.into_iter().chain(config).collect()
+}
+
+fn fault(field: &str, name: &str, content: &[u8]) -> Option<field::Error> {
+    let wanted: Digest = name.parse().ok()?;
+    let found = wanted.digest_of(content);
+    (found != wanted).then(|| field::Error::invalid(field, found.as_str(), format!("its digest must be {wanted}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = r#"{"architecture":"amd64"}"#;
+
+    fn image() -> Image {
+        let manifest = format!(r#"{{"schemaVersion":2,"config":{{"digest":"{}"}}}}"#, Digest::sha256_of(CONFIG));
+        let mut image = Image {
+            docker_image_manifest_media_type: manifest::OCI_MANIFEST.into(),
+            docker_image_config: CONFIG.into(),
+            ..Image::default()
+        };
+        image.metadata.name = Digest::sha256_of(&manifest).to_string();
+        image.docker_image_manifest = manifest;
+        image
+    }
+
+    fn fields(image: &Image) -> Vec<String> {
+        faults(image).into_iter().map(|fault| fault.field).collect()
+    }
+
+    #[test]
+    fn an_image_that_is_what_it_is_called_has_no_faults() {
+        assert!(fields(&image()).is_empty());
+        let bare = Image { docker_image_config: String::new(), ..image() };
+        assert!(fields(&bare).is_empty(), "a configuration may be left out");
+        let bare = Image { docker_image_manifest: String::new(), ..image() };
+        assert!(fields(&bare).is_empty(), "so may a manifest");
+    }
+
+    #[test]
+    fn other_texts_than_the_digests_stand_for_are_told() {
+        let mut other = image();
+        other.docker_image_manifest.push(' ');
+        assert_eq!(fields(&other), ["dockerImageManifest"]);
+        let other = Image { docker_image_config: "{}".into(), ..image() };
+        assert_eq!(fields(&other), ["dockerImageConfig"]);
+        let text = field::join(&faults(&other));
+        assert!(text.contains(&format!("its digest must be {}", Digest::sha256_of(CONFIG))), "{text}");
+    }
+
+    #[test]
+    fn a_name_that_is_no_digest_stands_for_nothing() {
+        let mut named = image();
+        named.metadata.name = "latest".into();
+        named.docker_image_manifest.push(' ');
+        assert!(fields(&named).is_empty());
+    }
+
+    #[test]
+    fn texts_that_are_no_manifests_are_judged_by_their_digest_alone() {
+        let mut broken = Image { docker_image_manifest: "{oops".into(), ..image() };
+        assert_eq!(fields(&broken), ["dockerImageManifest"]);
+        broken.metadata.name = Digest::sha256_of("{oops").to_string();
+        assert!(fields(&broken).is_empty());
+    }
+}

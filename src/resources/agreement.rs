@@ -1,0 +1,142 @@
+//! Whether all objects of a store can be read, and whether what lies beside the images is what their writing put there.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::rows::{self, Row};
+use crate::store::{Change, Entry, Key};
+
+/// Compares all entries of a store with each other; keeps no more of them than keys and hashes.
+#[derive(Debug, Default)]
+pub struct Agreement {
+    images: u64,
+    streams: u64,
+    faults: Vec<String>,
+    wanted: HashMap<Key, u64>,
+    found: HashMap<Key, u64>,
+}
+
+/// What a store holds, and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// How many images there are.
+    pub images: u64,
+    /// How many streams there are.
+    pub streams: u64,
+    /// What is wrong, a sentence each.
+    pub faults: Vec<String>,
+}
+
+impl Agreement {
+    /// Takes an entry into account. They may come in any order.
+    pub fn see(&mut self, entry: &Entry) {
+        match Row::read(entry) {
+            Ok(Row::Image(image)) => {
+                self.images += 1;
+                for change in rows::beside(&image) {
+                    if let Change::Put(key, value) = change {
+                        self.wanted.insert(key, hash(&value));
+                    }
+                }
+            }
+            Ok(Row::Stream(_)) => self.streams += 1,
+            Ok(Row::Beside) => {
+                self.found.insert(entry.key.clone(), hash(&entry.value));
+            }
+            Ok(Row::Unknown) => self.faults.push(format!("this version knows nothing like {}", entry.key)),
+            Err(why) => self.faults.push(why),
+        }
+    }
+
+    /// What all of them together are worth.
+    pub fn judge(self) -> Judged {
+        let Self { images, streams, mut faults, wanted, found } = self;
+        let missing = wanted.keys().filter(|key| !found.contains_key(*key)).map(|key| format!("{key} is missing"));
+        let other = found.iter().filter_map(|(key, value)| match wanted.get(key) {
+            Some(wanted) if wanted == value => None,
+            Some(_) => Some(format!("{key} is not what its image makes it")),
+            // The mark of the last change of any list stays when the last list goes.
+            None if key.as_str() == super::lists::LISTS => None,
+            None => Some(format!("{key} belongs to no image")),
+        });
+        let mut beside: Vec<String> = missing.chain(other).collect();
+        beside.sort();
+        faults.extend(beside);
+        Judged { images, streams, faults }
+    }
+}
+
+fn hash(value: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Image;
+    use crate::rest::json;
+    use crate::store::Revision;
+
+    /// As it was read from a request.
+    fn list() -> Image {
+        let text = r#"{"metadata":{"name":"list"},"dockerImageManifests":[{"digest":"part"}]}"#;
+        serde_json::from_str(text).unwrap()
+    }
+
+    fn entry(key: &str, value: Vec<u8>) -> Entry {
+        Entry { key: Key::new(key), value: value.into(), revision: Revision(7) }
+    }
+
+    /// The image with everything that is written beside it.
+    fn stored(image: &Image) -> Vec<Entry> {
+        let beside = rows::beside(image).into_iter().filter_map(|change| match change {
+            Change::Put(key, value) => Some(Entry { key, value, revision: Revision(7) }),
+            Change::Delete(_) => None,
+        });
+        let key = format!("/image.openshift.io/images/{}", image.metadata.name);
+        beside.chain([entry(&key, json::encode(image))]).collect()
+    }
+
+    fn faults(entries: &[Entry]) -> Vec<String> {
+        let mut agreement = Agreement::default();
+        entries.iter().for_each(|entry| agreement.see(entry));
+        agreement.judge().faults
+    }
+
+    #[test]
+    fn what_was_written_together_agrees() {
+        let entries = stored(&list());
+        assert_eq!(entries.len(), 4, "the image, its view, its parts and the mark of all lists");
+        assert_eq!(faults(&entries), <[String; 0]>::default());
+        let left: Vec<_> =
+            entries.into_iter().filter(|entry| entry.key.as_str() == "/image.openshift.io/lists").collect();
+        assert_eq!(faults(&left), <[String; 0]>::default(), "the mark stays");
+    }
+
+    #[test]
+    fn each_row_that_is_gone_or_changed_is_told() {
+        let entries = stored(&list());
+        for at in 0..entries.len() {
+            let mut fewer = entries.clone();
+            let gone = fewer.remove(at);
+            assert!(faults(&fewer).iter().any(|fault| fault.contains("list")), "{}", gone.key);
+            let mut changed = entries.clone();
+            changed[at].value = b"{}".as_slice().into();
+            assert!(!faults(&changed).is_empty(), "{}", gone.key);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_by_its_key() {
+        let told = |key: &str, value: &str| faults(&[entry(key, value.into())]).join("; ");
+        let place = "/image.openshift.io/images/a";
+        assert!(told(place, "{").contains("the object /image.openshift.io/images/a cannot be read"));
+        assert!(told(place, r#"{"metadata":{"name":"b"}}"#).contains("another name than its place"));
+        let place = "/image.openshift.io/imagestreams/ns/a";
+        assert!(told(place, r#"{"metadata":{"name":"a","namespace":"other"}}"#).contains("another name"));
+        assert!(told("/image.openshift.io/pods/a", "{}").contains("knows nothing like"));
+        assert!(told("elsewhere", "{}").contains("knows nothing like elsewhere"));
+    }
+}

@@ -1,0 +1,78 @@
+//! Rows with what streams show of images, as they are kept in memory.
+
+use bytes::Bytes;
+
+use super::fresh::Weigh;
+use crate::store::{Entry, Revision};
+
+/// The row with what streams show of an image, see [`super::record`].
+#[derive(Debug)]
+pub struct ImageShown {
+    /// The row.
+    pub(super) row: Bytes,
+    /// The revision of the row and of the image.
+    pub(super) revision: Revision,
+}
+
+impl From<Entry> for ImageShown {
+    fn from(entry: Entry) -> Self {
+        Self { row: entry.value, revision: entry.revision }
+    }
+}
+
+impl Weigh for ImageShown {
+    fn weigh(&self) -> usize {
+        self.row.len()
+    }
+}
+
+/// The name of an image, small where it is a hash, as it mostly is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum ImageName {
+    /// `sha256:` and these bytes in lower case.
+    Sha256([u8; 32]),
+    /// Any other text.
+    Other(Box<str>),
+}
+
+impl ImageName {
+    /// The name that is this text.
+    pub(super) fn of(name: &str) -> Self {
+        sha256(name).map_or_else(|| Self::Other(name.into()), Self::Sha256)
+    }
+}
+
+fn sha256(name: &str) -> Option<[u8; 32]> {
+    let (pairs, []) = name.strip_prefix("sha256:")?.as_bytes().as_chunks::<2>() else {
+        return None;
+    };
+    let pairs: &[[u8; 2]; 32] = pairs.try_into().ok()?;
+    let mut hash = [0; 32];
+    for (byte, [high, low]) in hash.iter_mut().zip(pairs) {
+        *byte = nibble(*high)? << 4 | nibble(*low)?;
+    }
+    Some(hash)
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_same_only_if_they_are_the_same_text() {
+        let hash = "0123456789abcdef".repeat(4);
+        let lower = ImageName::of(&format!("sha256:{hash}"));
+        assert!(matches!(lower, ImageName::Sha256(bytes) if bytes[..2] == [0x01, 0x23]));
+        for other in [format!("sha256:{}", hash.to_uppercase()), format!("sha256:{hash}00"), hash, "sha256:".into()] {
+            assert_eq!(ImageName::of(&other), ImageName::Other(other.as_str().into()));
+        }
+    }
+}

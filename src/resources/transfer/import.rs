@@ -1,0 +1,119 @@
+//! Objects into a store, as if they had always been there.
+//!
+//! An object keeps uid, creationTimestamp and status, which nobody may set who makes it through the API; those that it
+//! has not are made. It is judged by the same rules as one that is made, and manifests by their digests too. What lies
+//! beside it is written with it, in one transaction.
+
+use super::read::Object;
+use crate::api::{Image, ImageStream};
+use crate::domain::{content, intake, names, validate};
+use crate::meta::{Kind, ObjectMeta, Status, Time, field, is_dns_label, path_segment_faults};
+use crate::resources::Catalog;
+use crate::rest::metadata;
+use crate::rest::stored::{Stored, Strategy};
+use crate::rest::update::{Decision, Done, transact};
+
+/// What becomes of an object whose name is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// It is an error.
+    Refuse,
+    /// The stored one stays.
+    Skip,
+}
+
+/// Whether anything is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Objects are stored.
+    Write,
+    /// Nothing is; the answers are the same.
+    Check,
+}
+
+/// What became of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Imported {
+    /// It is stored now.
+    Made,
+    /// One of this name was there before, and stays.
+    Skipped,
+}
+
+/// Puts objects into a store.
+pub struct Importer<'a> {
+    /// Where they go.
+    pub catalog: &'a Catalog,
+    /// What becomes of those whose names are taken.
+    pub existing: Existing,
+    /// Whether anything is written.
+    pub effect: Effect,
+    /// When the objects were made that do not say so.
+    pub now: Time,
+}
+
+impl Importer<'_> {
+    /// Stores an object.
+    ///
+    /// # Errors
+    /// 422 for one that breaks the rules, 409 for one whose name is taken, and failures of the store.
+    pub async fn import(&self, object: Object) -> Result<Imported, Status> {
+        match object {
+            Object::Image(image) => self.image(*image).await,
+            Object::Stream(stream) => self.stream(*stream).await,
+        }
+    }
+
+    async fn image(&self, mut image: Image) -> Result<Imported, Status> {
+        image.metadata.namespace.clear();
+        self.complete(&mut image.metadata);
+        let mut faults = metadata::faults_by(&image.metadata, path_segment_faults);
+        faults.extend(content::faults(&image));
+        intake::prepare_new(&mut image);
+        faults.extend(validate::image(&image, &metadata::faults));
+        self.store(&self.catalog.images, image, &faults).await
+    }
+
+    async fn stream(&self, mut stream: ImageStream) -> Result<Imported, Status> {
+        self.complete(&mut stream.metadata);
+        stream.metadata.generation = stream.metadata.generation.max(1);
+        let mut faults = metadata::faults_by(&stream.metadata, names::stream_name_faults);
+        if !is_dns_label(&stream.metadata.namespace) {
+            let rule = "a stream lives in a namespace, and the name of that is a DNS label";
+            faults.push(field::Error::invalid("metadata.namespace", &stream.metadata.namespace, rule));
+        }
+        faults.extend(validate::stream(&stream));
+        self.store(&self.catalog.streams, stream, &faults).await
+    }
+
+    /// Makes what the server makes for a new object, where it is not there.
+    fn complete(&self, meta: &mut ObjectMeta) {
+        meta.resource_version.clear();
+        meta.self_link.clear();
+        meta.creation_timestamp.get_or_insert(self.now);
+        if meta.uid.is_empty() {
+            meta.uid = uuid::Uuid::new_v4().to_string();
+        }
+    }
+
+    async fn store<T: Kind, S: Strategy<T>>(
+        &self,
+        stored: &Stored<T, S>,
+        object: T,
+        faults: &[field::Error],
+    ) -> Result<Imported, Status> {
+        stored.refuse(&object, faults)?;
+        let (name, namespace) = (&object.metadata().name, &object.metadata().namespace);
+        let key = stored.key(namespace, name);
+        let done = transact(stored.store(), std::slice::from_ref(&key), |entries| match (entries, self.effect) {
+            ([None], Effect::Check) => Ok(Decision::Keep(Imported::Made)),
+            ([None], Effect::Write) => {
+                Ok(Decision::Write(stored.changes(&key, name, None, Some(&object)), Imported::Made))
+            }
+            _ if self.existing == Existing::Skip => Ok(Decision::Keep(Imported::Skipped)),
+            _ => Err(Status::already_exists(stored.resource(), name)),
+        });
+        let (Done::Kept(imported) | Done::Committed(imported, _)) = done.await?;
+        Ok(imported)
+    }
+}

@@ -1,0 +1,106 @@
+//! Backups that are whole, and all that are not.
+
+use super::*;
+
+const REVISION: Revision = Revision(7 << 20);
+
+fn head() -> Head {
+    Head { revision: REVISION, taken: UNIX_EPOCH + Duration::from_secs(1_800_000_000) }
+}
+
+fn written(keys: &[&str]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut writer = ArchiveWriter::begin(&mut bytes, head()).unwrap();
+    for (sub, key) in (0..).zip(keys) {
+        writer.entry(&Key::new(*key), Position { revision: REVISION, sub }, key.repeat(3).as_bytes()).unwrap();
+    }
+    writer.end().unwrap();
+    bytes
+}
+
+fn read(bytes: &[u8]) -> Result<(Vec<Entry>, Summary), ArchiveError> {
+    let mut reader = ArchiveReader::begin(bytes)?;
+    let entries = reader.by_ref().collect::<Result<_, _>>()?;
+    Ok((entries, reader.summary().expect("it was read to its end")))
+}
+
+#[test]
+fn what_was_written_is_read() {
+    let bytes = written(&["/a", "/b"]);
+    let (entries, summary) = read(&bytes).unwrap();
+    let entry = |key: &str| Entry { key: Key::new(key), value: key.repeat(3).into(), revision: REVISION };
+    assert_eq!(entries, [entry("/a"), entry("/b")]);
+    assert_eq!(summary, Summary { revision: REVISION, entries: 2, bytes: bytes.len() as u64 });
+    assert_eq!(ArchiveReader::begin(&*bytes).unwrap().head(), head());
+}
+
+#[test]
+fn there_is_no_summary_before_the_end() {
+    let bytes = written(&["/a"]);
+    let mut reader = ArchiveReader::begin(&*bytes).unwrap();
+    reader.next().unwrap().unwrap();
+    assert_eq!(reader.summary(), None);
+    assert!(reader.next().is_none() && reader.summary().is_some());
+}
+
+#[test]
+fn a_backup_that_is_cut_off_anywhere_is_told_from_a_whole_one() {
+    let bytes = written(&["/a", "/b"]);
+    for length in 0..bytes.len() {
+        let error = read(&bytes[..length]).unwrap_err();
+        match error {
+            ArchiveError::CutOff { bytes } => assert!(bytes <= length as u64, "{bytes} of {length}"),
+            other => panic!("{length}: {other}"),
+        }
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_found() {
+    let bytes = written(&["/a", "/b"]);
+    for bit in 0..bytes.len() * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(read(&flipped).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn what_follows_after_the_end_is_refused() {
+    let twice = [written(&["/a"]), written(&["/a"])].concat();
+    assert!(read(&twice).unwrap_err().to_string().contains("follows"));
+}
+
+#[test]
+fn keys_out_of_order_are_refused() {
+    for keys in [["/b", "/a"], ["/a", "/a"]] {
+        assert!(read(&written(&keys)).unwrap_err().to_string().contains("out of order"));
+    }
+}
+
+#[test]
+fn a_failure_tells_its_reason() {
+    let mut bytes = Vec::new();
+    ArchiveWriter::begin(&mut bytes, head()).unwrap().fail("the disk is gone").unwrap();
+    match read(&bytes) {
+        Err(ArchiveError::Unfinished { reason }) => assert_eq!(reason, "the disk is gone"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn other_files_and_newer_forms_are_told_apart() {
+    assert!(matches!(read(b"{\"kind\":\"List\"}"), Err(ArchiveError::Foreign)));
+    let mut bytes = written(&[]);
+    bytes[11] = 9;
+    assert!(matches!(read(&bytes), Err(ArchiveError::Newer { found: 9 })));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_panic(tail: Vec<u8>, keep in 0_usize..80) {
+        let start = written(&["/a"]);
+        let bytes = [&start[..keep.min(start.len())], &tail].concat();
+        let _ = read(&bytes).is_ok();
+    }
+}

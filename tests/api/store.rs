@@ -1,0 +1,454 @@
+//! The commands of `store`: beside a running server, after it, and what a server makes of what they leave behind.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::join_all;
+use imagestream_apiserver::domain::digest::Digest;
+use imagestream_apiserver::store::embedded::{Embedded, Options};
+use imagestream_apiserver::store::{Change, Key, Store, Txn};
+use serde_json::{Value, json};
+
+use crate::every_field::{layered, listing, old};
+use crate::fixtures::{digest, image, index, mapping, names, stream, with_manifest};
+use crate::harness::{Api, Expect, MAPPINGS, STREAM_IMAGES, STREAMS, eventually, request};
+
+/// What a command printed, and how it ended.
+#[derive(Debug)]
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+/// Runs `store` with these arguments and this input.
+fn run(arguments: &[&str], folder: &Path, input: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver"))
+        .arg("store")
+        .args(arguments)
+        .arg(format!("--data-dir={}", folder.display()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary can be started");
+    // A command that refuses its arguments reads nothing.
+    let _ = child.stdin.take().expect("it is piped").write_all(input);
+    child.wait_with_output().expect("the end of a child can be awaited")
+}
+
+fn store(arguments: &[&str], folder: &Path) -> Said {
+    let Output { status, stdout, stderr } = run(arguments, folder, b"");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("what is printed is text");
+    Said { code: status.code(), out: text(stdout), err: text(stderr) }
+}
+
+/// The same for a command that must end well.
+fn done(arguments: &[&str], folder: &Path) -> Said {
+    let said = store(arguments, folder);
+    assert_eq!(said.code, Some(0), "{arguments:?}: {said:?}");
+    said
+}
+
+fn data(api: &Api) -> PathBuf {
+    api.server.folder().join("data")
+}
+
+/// A path as an argument.
+fn text(path: &Path) -> &str {
+    path.to_str().expect("temporary folders have plain names")
+}
+
+/// Puts a store of another folder in the place of the server's, which has ended.
+async fn serve_instead(api: &mut Api, folder: &Path) {
+    fs::remove_dir_all(data(api)).expect("the old store can be removed");
+    fs::rename(folder, data(api)).expect("the new one can be put there");
+    api.server.restart().await;
+    api.client = api.server.admin();
+}
+
+/// A server with a stream of two images, one of which lists images.
+async fn server() -> Api {
+    let api = Api::with_stream().await;
+    api.push("one", &image(&digest("1"))).await;
+    api.push("list", &index(&digest("2"), &[&digest("1")])).await;
+    api
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).expect("a line is an object")).collect()
+}
+
+#[tokio::test]
+async fn a_backup_beside_a_server_is_the_same_as_one_after_it() {
+    let mut api = server().await;
+    let folder = api.server.folder();
+    let (beside, after) = (folder.join("beside"), folder.join("after"));
+    let said = done(&["backup", text(&beside)], &data(&api));
+    assert!(said.out.is_empty() && said.err.starts_with("backed up 7 entries as of revision "), "{said:?}");
+    let piped = run(&["backup"], &data(&api), b"").stdout;
+    api.server.terminate().await;
+    done(&["backup", text(&after)], &data(&api));
+    // Only the time differs, and with it the checksum.
+    let content = |path| fs::read(path).expect("it was written");
+    let (beside_bytes, after_bytes) = (content(&beside), content(&after));
+    assert_eq!((beside_bytes.len(), piped.len()), (after_bytes.len(), after_bytes.len()));
+    assert_eq!(beside_bytes[28..beside_bytes.len() - 32], after_bytes[28..after_bytes.len() - 32]);
+    assert_eq!(piped[28..piped.len() - 32], after_bytes[28..after_bytes.len() - 32]);
+    assert_eq!(fs::metadata(&beside).expect("it is there").permissions().mode() & 0o777, 0o600);
+    let said = store(&["backup", text(&after)], &data(&api));
+    assert!(said.code == Some(1) && said.err.contains("is there already"), "{said:?}");
+    assert!(!folder.join("beside.partial").exists());
+}
+
+#[tokio::test]
+async fn only_the_user_of_the_server_can_ask_for_a_backup() {
+    let api = server().await;
+    let socket = fs::metadata(data(&api).join("backup.sock")).expect("it is there");
+    assert_eq!(socket.permissions().mode() & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_or_stands_still_does_not_keep_a_server_from_ending() {
+    let mut api = server().await;
+    // More than fits into the buffers of a socket.
+    for n in 0..10 {
+        let mut large = image(&format!("large-{n}"));
+        large["dockerImageConfig"] = "x".repeat(500_000).into();
+        api.post("images", &large).await.is(201);
+    }
+    let socket = data(&api).join("backup.sock");
+    let connect = || std::os::unix::net::UnixStream::connect(&socket).expect("the server listens there");
+    drop(connect());
+    let _stands_still = connect();
+    api.get("images/large-0").await.is(200);
+    api.post("images", &image("after")).await.is(201);
+    assert_eq!(api.server.terminate().await.code(), Some(0));
+    done(&["check"], &data(&api));
+}
+
+const WRITERS: usize = 6;
+
+/// Pushes image after image until it is told to stop, and notes what was acknowledged.
+async fn push_on(api: &Api, next: &AtomicUsize, stop: &AtomicUsize, acknowledged: &Mutex<Vec<usize>>) {
+    while stop.load(Ordering::SeqCst) == 0 {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        let body = mapping("s", &format!("t{number}"), &image(&digest(&format!("{number:08x}"))));
+        api.ask(request("POST", MAPPINGS).json(&body)).await.is(201);
+        acknowledged.lock().expect("no test panics with it").push(number);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_acknowledged_before_a_backup_under_writes_is_restored_and_nothing_half() {
+    let mut api = Api::with_stream().await;
+    let (next, stop, acknowledged) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let known = || acknowledged.lock().expect("no test panics with it").clone();
+    let folder = api.server.folder();
+    let (file, restored) = (folder.join("backup"), folder.join("restored"));
+    let writers = join_all((0..WRITERS).map(|_| push_on(&api, &next, &stop, &acknowledged)));
+    let backup = async {
+        eventually("pushes are acknowledged", || async { known().len() >= 60 }).await;
+        let before = known();
+        let (file, data) = (file.clone(), data(&api));
+        let done = tokio::task::spawn_blocking(move || done(&["backup", text(&file)], &data)).await;
+        done.expect("the backup is made");
+        // The old server goes on, and its clients see what the backup does not have.
+        eventually("pushes go on", || async { known().len() >= before.len() + 60 }).await;
+        stop.store(1, Ordering::SeqCst);
+        before
+    };
+    let (_, before) = tokio::join!(writers, backup);
+    let seen = api.get("images").await.is(200)["metadata"]["resourceVersion"].clone();
+    let seen = seen.as_str().expect("it is a text").to_owned();
+    api.server.terminate().await;
+    let said = done(&["restore", text(&file)], &restored);
+    assert!(said.out.contains("counts as compacted"), "{said:?}");
+    done(&["check"], &restored);
+    serve_instead(&mut api, &restored).await;
+    let stream = api.get(&format!("{STREAMS}/s")).await.is(200);
+    let images = api.get("images").await.is(200);
+    let tags = stream["status"]["tags"].as_array().expect("the stream has tags");
+    let stored = names(&images);
+    for number in &before {
+        let name = digest(&format!("{number:08x}"));
+        assert!(tags.iter().any(|tag| tag["items"][0]["image"] == name.as_str()), "the event of {name}");
+        assert!(stored.contains(&name.as_str()), "the image of {name}");
+    }
+    assert_eq!(tags.len(), stored.len(), "image and event are written together");
+    assert!(tags.len() < known().len(), "what came after the backup is gone");
+    // Whoever knows the old server's revisions is told to list again, also of those after the backup.
+    let old = format!("images?resourceVersion={seen}&resourceVersionMatch=Exact");
+    api.get(&old).await.fails(410, "Expired", "The resourceVersion for the provided list is too old.");
+    let now = images["metadata"]["resourceVersion"].as_str().expect("it is a text");
+    assert!(now.parse::<u64>().expect("it is a number") > seen.parse().expect("it is a number"));
+}
+
+/// What the stream shows of an image.
+async fn shown(api: &Api, name: &str) -> Value {
+    api.get(&format!("{STREAM_IMAGES}/s@{name}")).await.is(200)
+}
+
+#[tokio::test]
+async fn objects_go_out_as_lines_and_into_another_store_as_they_were() {
+    let mut api = server().await;
+    let folder = api.server.folder();
+    let (file, other) = (folder.join("objects.jsonl"), folder.join("other"));
+    let said = done(&["export", text(&file)], &data(&api));
+    assert!(said.err.starts_with("exported 3 objects as of revision "), "{said:?}");
+    let exported = fs::read_to_string(&file).expect("it was written");
+    let objects = lines(&exported);
+    let kinds: Vec<_> = objects.iter().map(|object| object["kind"].as_str().expect("it has a kind")).collect();
+    assert_eq!(kinds, ["Image", "Image", "ImageStream"]);
+    assert!(objects.iter().all(|object| object["apiVersion"] == "image.openshift.io/v1"));
+    assert!(objects.iter().all(|object| object["metadata"]["resourceVersion"].is_null()));
+    let (stream, before) = (api.get(&format!("{STREAMS}/s")).await.is(200), shown(&api, &digest("2")).await);
+    api.server.terminate().await;
+    let said = done(&["import", text(&file)], &other);
+    assert!(said.out.starts_with("3 objects stored, 0 left out because they are there, 0 refused\n"), "{said:?}");
+    assert!(said.out.contains("uid, creationTimestamp and status are kept"), "{said:?}");
+    assert_eq!(done(&["export"], &other).out, exported, "the lines of both stores are the same");
+    assert!(
+        done(&["check"], &other).out.contains("2 images and 1 streams can be read, and what lies beside them agrees")
+    );
+    serve_instead(&mut api, &other).await;
+    let (mut again, mut after) = (api.get(&format!("{STREAMS}/s")).await.is(200), shown(&api, &digest("2")).await);
+    for kept in ["uid", "creationTimestamp"] {
+        assert_eq!(again["metadata"][kept], stream["metadata"][kept], "{kept}");
+    }
+    // A version is that of the store.
+    again["metadata"]["resourceVersion"] = stream["metadata"]["resourceVersion"].clone();
+    after["image"]["metadata"]["resourceVersion"] = before["image"]["metadata"]["resourceVersion"].clone();
+    assert_eq!((again, after), (stream, before));
+}
+
+/// An image whose name is no digest, with a reference that can be read.
+fn referring(mut image: Value) -> Value {
+    image["dockerImageReference"] = "registry.example.com/ns/s:1".into();
+    image
+}
+
+#[tokio::test]
+async fn no_form_of_an_image_is_taken_for_a_fault_or_changed_on_the_way() {
+    let mut api = Api::start().await;
+    let config = r#"{"architecture":"arm64","created":"2020-01-02T03:04:05.678Z"}"#;
+    let manifest = json!({"schemaVersion": 2, "mediaType": crate::fixtures::OCI_MANIFEST,
+        "config": {"digest": Digest::sha256_of(config).as_str(), "size": 2}, "layers": [{"digest": digest("d"), "size": 7}]});
+    let mut broken = image("broken");
+    broken["dockerImageManifest"] = "{oops".into();
+    let mut kept_elsewhere = with_manifest("kept-elsewhere", &manifest, "{}");
+    kept_elsewhere["metadata"]["annotations"] = json!({"image.openshift.io/manifestBlobStored": "true"});
+    let images = [
+        referring(layered("layered")),
+        referring(listing("listing")),
+        referring(old("old")),
+        with_manifest("whole", &manifest, config),
+        with_manifest("no-config", &manifest, ""),
+        broken,
+        kept_elsewhere,
+    ];
+    for image in &images {
+        api.post("images", image).await.is(201);
+    }
+    api.server.terminate().await;
+    let other = api.server.folder().join("other");
+    done(&["check"], &data(&api));
+    let exported = run(&["export"], &data(&api), b"").stdout;
+    let imported = run(&["import", "-"], &other, &exported);
+    assert!(imported.status.success(), "{imported:?}");
+    assert_eq!(run(&["export"], &other, b"").stdout, exported);
+    done(&["check"], &other);
+}
+
+#[tokio::test]
+async fn objects_are_taken_out_of_backups_too() {
+    let api = server().await;
+    let file = api.server.folder().join("backup");
+    done(&["backup", text(&file)], &data(&api));
+    let nowhere = api.server.folder().join("nowhere");
+    let exported = done(&["export", &format!("--backup={}", text(&file))], &nowhere).out;
+    assert_eq!(exported, done(&["export"], &data(&api)).out);
+    assert!(!nowhere.exists());
+}
+
+#[test]
+fn what_kubectl_prints_is_imported_but_for_what_is_not_sound() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let data = folder.path().join("data");
+    let manifest = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"digest": "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", "size": 2}});
+    let forged = with_manifest(&digest("f"), &manifest, "{}");
+    let mut named = image("named");
+    named["metadata"]["resourceVersion"] = "12345".into();
+    named["metadata"]["uid"] = "6f3a0f5e-0000-4000-8000-000000000000".into();
+    named["metadata"]["creationTimestamp"] = "2020-01-02T03:04:05Z".into();
+    let mut homeless = stream("homeless");
+    homeless["metadata"]["name"] = "homeless".into();
+    let mut housed = stream("housed");
+    housed["metadata"]["namespace"] = "ns".into();
+    housed["status"] = json!({"dockerImageRepository": "", "tags": [crate::fixtures::history("t", &[&digest("1")])]});
+    let pod = json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p"}});
+    let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""},
+        "items": [named, forged, homeless, housed, pod]});
+    let pretty = serde_json::to_vec_pretty(&list).expect("it is JSON");
+    let import = |flags: &[&str]| {
+        let output = run(&[&["import", "-"], flags].concat(), &data, &pretty);
+        let text = |bytes| String::from_utf8(bytes).expect("what is printed is text");
+        Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    };
+    let said = import(&["--dry-run"]);
+    assert!(said.out.contains("nothing was written; it would have been: 2 objects stored"), "{said:?}");
+    assert_eq!(done(&["export"], &data).out, "");
+    let said = import(&[]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.out.starts_with("2 objects stored, 0 left out because they are there, 3 refused\n"), "{said:?}");
+    for told in [
+        "dockerImageManifest: Invalid value: \"sha256:",
+        &format!("its digest must be {}", digest("f")),
+        "metadata.namespace: Invalid value: \"\"",
+        "\"Pod\" of \"v1\" is not stored here",
+    ] {
+        assert!(said.err.contains(told), "{told} is not in {}", said.err);
+    }
+    let objects = lines(&done(&["export"], &data).out);
+    let named = &objects[0]["metadata"];
+    assert_eq!(named["uid"], "6f3a0f5e-0000-4000-8000-000000000000");
+    assert_eq!(named["creationTimestamp"], "2020-01-02T03:04:05Z");
+    let housed = &objects[1];
+    assert_eq!(housed["status"]["tags"][0]["items"][0]["image"], digest("1"), "a status is kept");
+    assert!(housed["metadata"]["uid"].as_str().is_some_and(|uid| uid.len() == 36), "what is not there is made");
+    assert!(housed["metadata"]["creationTimestamp"].is_string());
+    assert!(import(&[]).err.contains("images.image.openshift.io \"named\" already exists"));
+    let said = import(&["--existing=skip"]);
+    assert!(said.out.starts_with("0 objects stored, 2 left out because they are there, 3 refused\n"), "{said:?}");
+    let said = done(&["import", "/dev/null"], &data);
+    assert!(said.out.starts_with("0 objects stored, 0 left out because they are there, 0 refused\n"), "{said:?}");
+    let output = run(&["import", "-"], &data, b"{\"kind\":");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no sequence of JSON objects"), "{output:?}");
+}
+
+/// Makes changes to the rows of a store that no server has.
+async fn tamper(folder: &Path, changes: Vec<Change>) {
+    let store = Embedded::open(Options::new(folder)).expect("the server has left it");
+    store.commit(Txn { guards: vec![], changes }).await.expect("the rows can be changed");
+}
+
+#[tokio::test]
+async fn a_check_tells_what_is_wrong_and_the_way_out_and_changes_nothing() {
+    let mut api = server().await;
+    let folder = data(&api);
+    let said = store(&["check"], &folder);
+    assert!(said.code == Some(1) && said.err.contains("a server is running on") && said.err.contains("stop it first"));
+    api.server.kill9();
+    let before = fs::read(folder.join("store.redb")).expect("it is there");
+    let said = done(&["check"], &folder);
+    assert!(
+        said.out.contains("ok    file: 7 keys, ") && said.out.contains("ok    objects: 2 images and 1 streams"),
+        "{said:?}"
+    );
+    assert!(fs::read(folder.join("store.redb")).expect("it is there") == before);
+    let view = |name: &str| Key::new(format!("/image.openshift.io/views/{}", digest(name)));
+    let changes =
+        vec![Change::Delete(view("1")), Change::Put(view("2"), "other".into()), Change::Put(view("3"), "".into())];
+    tamper(&folder, changes).await;
+    let said = store(&["check"], &folder);
+    assert_eq!(said.code, Some(1));
+    for told in [
+        format!("WRONG objects: {} is missing", view("1")),
+        format!("WRONG objects: {} is not what its image makes it", view("2")),
+        format!("WRONG objects: {} belongs to no image", view("3")),
+        "-> what can be read can be saved: `store export`".to_owned(),
+    ] {
+        assert!(said.out.contains(&told), "{told} is not in {}", said.out);
+    }
+    assert!(said.err.ends_with("3 things are wrong\n"), "{said:?}");
+    // The way out that it names.
+    let (file, other) = (api.server.folder().join("objects"), api.server.folder().join("other"));
+    done(&["export", text(&file)], &folder);
+    done(&["import", text(&file)], &other);
+    done(&["check"], &other);
+}
+
+#[tokio::test]
+async fn a_check_of_a_damaged_file_names_the_object() {
+    let mut api = Api::start().await;
+    let mut bad = image("bad");
+    bad["dockerImageConfig"] = "what is flipped".into();
+    api.post("images", &bad).await.is(201);
+    api.server.terminate().await;
+    let path = data(&api).join("store.redb");
+    let mut content = fs::read(&path).expect("it is there");
+    let wanted = b"what is flipped";
+    let places: Vec<_> = (0..content.len() - wanted.len()).filter(|at| content[*at..].starts_with(wanted)).collect();
+    places.into_iter().for_each(|at| content[at] ^= 1);
+    fs::write(&path, content).expect("it can be written");
+    let said = store(&["check"], &data(&api));
+    assert_eq!(said.code, Some(1));
+    assert!(
+        said.out.contains("WRONG file: the value of /image.openshift.io/images/bad written by revision "),
+        "{said:?}"
+    );
+    assert!(said.out.contains("-> keep a copy of the folder, and restore the latest backup"), "{said:?}");
+    let said = store(&["backup", text(&api.server.folder().join("file"))], &data(&api));
+    assert!(said.code == Some(1) && said.err.contains("could not be finished: the value of /image"), "{said:?}");
+    assert!(!api.server.folder().join("file").exists() && !api.server.folder().join("file.partial").exists());
+}
+
+#[tokio::test]
+async fn backups_are_checked_without_a_folder() {
+    let api = server().await;
+    let file = api.server.folder().join("backup");
+    done(&["backup", text(&file)], &data(&api));
+    let nowhere = api.server.folder().join("nowhere");
+    let flag = format!("--backup={}", text(&file));
+    let said = done(&["check", &flag], &nowhere);
+    assert!(
+        said.out.contains("ok    backup: 7 entries as of revision ") && said.out.contains("ok    objects: "),
+        "{said:?}"
+    );
+    let content = fs::read(&file).expect("it is there");
+    fs::write(&file, &content[..content.len() - 1]).expect("it can be written");
+    let said = store(&["check", &flag], &nowhere);
+    assert!(said.code == Some(1) && said.out.contains("WRONG backup: the backup is cut off after "), "{said:?}");
+    let said = store(&["restore", text(&file)], &nowhere);
+    assert!(said.code == Some(1) && said.err.contains("cut off"), "{said:?}");
+    assert!(!nowhere.join("store.redb").exists());
+}
+
+#[tokio::test]
+async fn a_restore_takes_a_stream_and_a_version_that_was_seen_and_leaves_a_store_alone() {
+    let api = server().await;
+    let backup = run(&["backup"], &data(&api), b"").stdout;
+    let other = api.server.folder().join("other");
+    let seen = 1_u64 << 52;
+    let output = run(&["restore", "-", &format!("--seen-resource-version={seen}")], &other, &backup);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains(&format!("before revision {} ", seen + 1)), "{output:?}");
+    for folder in [&other, &data(&api)] {
+        let output = run(&["restore", "-"], folder, &backup);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(told.contains("is there already") || told.contains("a server is running on"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_compacted_after_the_server_only() {
+    let mut api = server().await;
+    let said = store(&["compact"], &data(&api));
+    assert!(said.code == Some(1) && said.err.contains("a server is running on"), "{said:?}");
+    api.server.terminate().await;
+    let length = || fs::metadata(data(&api).join("store.redb")).expect("it is there").len();
+    let before = length();
+    let said = done(&["compact"], &data(&api));
+    assert!(said.out.starts_with("before: ") && said.out.contains("\nafter:  "), "{said:?}");
+    assert!(length() < before);
+    done(&["check"], &data(&api));
+    let said = store(&["compact"], Path::new("/nowhere/at/all"));
+    assert!(said.code == Some(1) && said.err.contains("there is no store in /nowhere/at/all"), "{said:?}");
+}

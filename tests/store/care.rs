@@ -1,0 +1,261 @@
+//! Looking at everything in a folder, and making its file small: what is found, and that nothing else changes.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use imagestream_apiserver::store::embedded::{DATA_FILE, Embedded, Examination, OpenError, examine, shrink};
+use imagestream_apiserver::store::{At, Change, Revision, Store, Txn};
+use proptest::prelude::*;
+use redb::{Database, ReadableTable, TableDefinition};
+use tempfile::TempDir;
+
+use crate::support::{Steps, brief, delete, key, next, options, put, within};
+
+const CURRENT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("current");
+const HISTORY: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("history");
+const LOG: TableDefinition<'_, &[u8; 12], &[u8]> = TableDefinition::new("log");
+const VALUES: TableDefinition<'_, &[u8; 12], &[u8]> = TableDefinition::new("values");
+
+fn open(dir: &TempDir) -> Arc<dyn Store> {
+    Arc::new(Embedded::open(options(dir)).unwrap())
+}
+
+/// What is found, and that the file is left as it was.
+fn look(dir: &TempDir) -> Examination {
+    let path = dir.path().join(DATA_FILE);
+    let before = fs::read(&path).unwrap();
+    let examination = examine(&options(dir)).unwrap();
+    assert!(fs::read(&path).unwrap() == before, "looking changes nothing");
+    examination
+}
+
+fn faults(dir: &TempDir) -> Vec<String> {
+    let found = look(dir).faults;
+    assert_eq!(found.told.len() as u64, found.total.min(20));
+    found.told
+}
+
+/// Something replaced, something deleted, something made again; compacted in the middle.
+async fn workload() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    store.make(vec![put("/a", "1"), put("/b", "1"), put("/c", "a value that is flipped")]).await;
+    store.make(vec![put("/b", "2"), delete("/a")]).await;
+    let middle = store.make(vec![put("/a", "2")]).await;
+    within(store.compact(middle)).await.unwrap();
+    store.make(vec![delete("/b")]).await;
+    store.make(vec![put("/a", "3"), put("/d", "1")]).await;
+    dir
+}
+
+#[tokio::test]
+async fn a_sound_store_has_no_faults_and_is_told_in_numbers() {
+    let dir = workload().await;
+    let Examination { revision, compacted, keys, values, changes, bytes, faults } = look(&dir);
+    assert_eq!(faults.told, <[String; 0]>::default());
+    assert_eq!((keys, values, changes), (3, 5, 3), "two of the values were replaced, one of them by a deletion");
+    assert_eq!((bytes, revision.0 - compacted.0), (27, 2));
+}
+
+#[tokio::test]
+async fn a_compaction_that_was_cut_off_is_no_fault() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    for round in 0..10 {
+        store.make((0..100).map(|n| put(&format!("/{n}"), &round.to_string())).collect()).await;
+        store.make((0..100).step_by(3).map(|n| delete(&format!("/{n}"))).collect()).await;
+    }
+    let now = store.now().await;
+    let compaction = store.compact(now);
+    assert!(futures_util::FutureExt::now_or_never(compaction).is_none(), "dropped after the point was queued");
+    drop(store);
+    assert_eq!(faults(&dir), <[String; 0]>::default());
+}
+
+/// Copies the file while it is open, as if the process had been killed there.
+#[tokio::test]
+async fn a_store_that_was_not_closed_is_no_fault() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    for round in 0..20 {
+        store.make(vec![put("/a", &round.to_string()), put(&format!("/{round}"), "")]).await;
+    }
+    let killed = tempfile::tempdir().unwrap();
+    fs::copy(dir.path().join(DATA_FILE), killed.path().join(DATA_FILE)).unwrap();
+    let found = look(&killed);
+    assert_eq!((found.faults.told, found.keys), (vec![], 21));
+}
+
+#[tokio::test]
+async fn damage_is_told_by_the_name_of_what_is_damaged() {
+    let dir = workload().await;
+    let path = dir.path().join(DATA_FILE);
+    let mut content = fs::read(&path).unwrap();
+    let text = b"a value that is flipped";
+    // Pages that were copied hold it as well.
+    let places: Vec<_> = (0..content.len() - text.len()).filter(|at| content[*at..].starts_with(text)).collect();
+    places.into_iter().for_each(|at| content[at] ^= 1);
+    fs::write(&path, content).unwrap();
+    let told = faults(&dir);
+    assert!(told.iter().any(|fault| fault.starts_with("the value of /c written by revision ")), "{told:?}");
+    assert!(told.iter().any(|fault| fault.starts_with("pages of the file are not what was written")), "{told:?}");
+}
+
+#[tokio::test]
+async fn no_flipped_bit_in_what_is_used_is_overlooked_by_both_checksums() {
+    let dir = workload().await;
+    let path = dir.path().join(DATA_FILE);
+    let content = fs::read(&path).unwrap();
+    let sound = look(&dir);
+    let (mut found, mut harmless) = (0, 0);
+    for round in 0..150_usize {
+        let mut damaged = content.clone();
+        let at = (round * 7_919 * 31 + 4096) % damaged.len();
+        damaged[at] ^= 1 << (round % 8);
+        fs::write(&path, damaged).unwrap();
+        match examine(&options(&dir)) {
+            Ok(examination) if examination.faults.total == 0 => {
+                // A page that is not in use, or the older of the two headers.
+                assert_eq!(examination, sound, "bit at {at}");
+                harmless += 1;
+            }
+            _ => found += 1,
+        }
+    }
+    assert!(found > 10, "{found} found, {harmless} harmless");
+}
+
+/// Makes a change behind the back of the store, checksums of redb and all.
+fn tamper(dir: &TempDir, change: impl FnOnce(&redb::WriteTransaction)) {
+    let database = Database::open(dir.path().join(DATA_FILE)).unwrap();
+    let txn = database.begin_write().unwrap();
+    change(&txn);
+    txn.commit().unwrap();
+}
+
+#[tokio::test]
+async fn tables_that_do_not_agree_are_told() {
+    type Tampering = fn(&redb::WriteTransaction);
+    let cases: [(&str, Tampering); 8] = [
+        ("/c is gone: values are stored", |txn| drop(txn.open_table(CURRENT).unwrap().remove(&b"/c"[..]).unwrap())),
+        ("the value of /d", |txn| assert!(txn.open_table(VALUES).unwrap().pop_last().unwrap().is_some())),
+        ("the log does not say", |txn| assert!(txn.open_table(LOG).unwrap().pop_last().unwrap().is_some())),
+        ("what revision", |txn| assert!(txn.open_table(HISTORY).unwrap().pop_first().unwrap().is_some())),
+        ("the log at revision", |txn| {
+            let mut log = txn.open_table(LOG).unwrap();
+            let at = *log.last().unwrap().unwrap().0.value();
+            log.insert(&at, &[0; 30][..]).unwrap();
+        }),
+        ("the index of /c", |txn| {
+            txn.open_table(CURRENT).unwrap().insert(&b"/c"[..], &[0; 21][..]).unwrap();
+        }),
+        ("the history has an entry", |txn| {
+            txn.open_table(HISTORY).unwrap().insert(&b"short"[..], &[0; 21][..]).unwrap();
+        }),
+        ("values are stored", |txn| drop(txn.open_table(VALUES).unwrap().insert(&[9; 12], &[0; 9][..]).unwrap())),
+    ];
+    for (told, change) in cases {
+        let dir = workload().await;
+        tamper(&dir, change);
+        let found = faults(&dir);
+        let wanted = told.rsplit(": ").next().unwrap();
+        assert!(found.iter().any(|fault| fault.contains(wanted)), "{told}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_in_use_and_one_without_a_store_are_told_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("missing");
+    let nowhere = || options_at(&missing);
+    assert!(matches!(examine(&nowhere()), Err(OpenError::Missing { .. })));
+    assert!(matches!(shrink(&nowhere()), Err(OpenError::Missing { .. })));
+    let error = Embedded::open_existing(nowhere()).err().unwrap();
+    assert!(matches!(&error, OpenError::Missing { .. }) && error.to_string().contains("missing"), "{error}");
+    assert!(!missing.exists());
+    let _store = open(&dir);
+    assert!(matches!(examine(&options(&dir)), Err(OpenError::InUse { .. })));
+    assert!(matches!(shrink(&options(&dir)), Err(OpenError::InUse { .. })));
+}
+
+fn options_at(path: &Path) -> imagestream_apiserver::store::embedded::Options {
+    imagestream_apiserver::store::embedded::Options::new(path)
+}
+
+#[tokio::test]
+async fn what_is_written_while_looking_is_forgotten() {
+    let dir = workload().await;
+    let before = fs::read(dir.path().join(DATA_FILE)).unwrap();
+    let store: Arc<dyn Store> = Arc::new(Embedded::open_to_look(options(&dir)).unwrap());
+    store.make(vec![put("/a", &"4".repeat(100_000))]).await;
+    assert_eq!(store.entry("/a").await.unwrap().value.len(), 100_000);
+    drop(store);
+    assert!(fs::read(dir.path().join(DATA_FILE)).unwrap() == before);
+    assert_eq!(open(&dir).entry("/a").await.unwrap().value, "3");
+}
+
+#[tokio::test]
+async fn a_compacted_file_is_smaller_and_holds_the_same_also_of_the_past() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir);
+    let start = store.now().await;
+    for n in 0..200 {
+        store.make(vec![Change::Put(key(&format!("/{n}")), vec![0; 20_000].into())]).await;
+    }
+    let kept = store.make((1..200).map(|n| delete(&format!("/{n}"))).collect()).await;
+    within(store.compact(kept)).await.unwrap();
+    let last = store.make(vec![put("/0", "last")]).await;
+    drop(store);
+    let shrunk = shrink(&options(&dir)).unwrap();
+    assert!(shrunk.after.length < shrunk.before.length / 2, "{shrunk:?}");
+    assert_eq!(shrunk.after.length, fs::metadata(dir.path().join(DATA_FILE)).unwrap().len());
+    assert_eq!(faults(&dir), <[String; 0]>::default());
+    let store = open(&dir);
+    assert_eq!(brief(&store.list("/", At::Now).await.unwrap()), ["/0=last"]);
+    let batch = next(&mut *store.watch("/", kept)).await.unwrap();
+    assert_eq!((batch.events.len(), batch.revision), (1, last), "a watch goes on where it was");
+    assert!(next(&mut *store.watch("/", start)).await.is_err());
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Commit(Vec<Change>),
+    Compact(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let name = (0..6_u8).prop_map(|n| key(&format!("/{n}")));
+    let change = (name, proptest::option::of(0..3000_usize)).prop_map(|(key, length)| match length {
+        Some(length) => Change::Put(key, vec![7; length].into()),
+        None => Change::Delete(key),
+    });
+    let changes = proptest::collection::vec(change, 1..4).prop_map(|mut changes| {
+        changes.sort_by(|a, b| a.key().cmp(b.key()));
+        changes.dedup_by(|a, b| a.key() == b.key());
+        changes
+    });
+    prop_oneof![6 => changes.prop_map(Step::Commit), 1 => (0..5_u64).prop_map(Step::Compact)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn whatever_was_done_to_a_store_it_agrees_with_itself(steps in proptest::collection::vec(step(), 0..25)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        runtime.block_on(async {
+            let store = open(&dir);
+            for step in steps {
+                match step {
+                    Step::Commit(changes) => drop(within(store.commit(Txn { guards: vec![], changes })).await.unwrap()),
+                    Step::Compact(back) => {
+                        let now = store.now().await;
+                        within(store.compact(Revision(now.0 - back))).await.unwrap();
+                    }
+                }
+            }
+        });
+        prop_assert_eq!(faults(&dir), <[String; 0]>::default());
+    }
+}
