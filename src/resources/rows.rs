@@ -3,9 +3,10 @@
 use super::strategies::{ImageStrategy, StreamStrategy};
 use super::{lists, record};
 use crate::api::{GROUP, Image, ImageStream};
+use crate::domain::history::MaxTagHistory;
 use crate::domain::policy::Registries;
 use crate::meta::Kind;
-use crate::rest::stored::Strategy;
+use crate::rest::rules::Strategy;
 use crate::store::{Change, Entry};
 
 /// A row of a store.
@@ -53,9 +54,9 @@ pub(super) fn beside(image: &Image) -> Vec<Change> {
     ImageStrategy.companions(&image.metadata.name, None, Some(image))
 }
 
-/// The form of streams does not depend on the registries.
+/// The form of streams depends neither on the registries nor on limits.
 fn stream_strategy() -> StreamStrategy {
-    StreamStrategy { registries: Registries::default() }
+    StreamStrategy { registries: Registries::default(), tag_history: MaxTagHistory(None) }
 }
 
 fn decode<T: Kind>(strategy: &impl Strategy<T>, entry: &Entry) -> Result<T, String> {

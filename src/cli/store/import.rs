@@ -10,13 +10,15 @@ use futures_util::future::join_all;
 use serde_json::value::RawValue;
 
 use super::{Common, offline, options, source};
+use crate::domain::history::MaxTagHistory;
 use crate::domain::policy::Registries;
 use crate::meta::Time;
 use crate::resources::Catalog;
+use crate::resources::catalog::Limits;
 use crate::resources::transfer::{self, Effect, Imported, Importer, Object, Unreadable};
 use crate::server::options::{SPACE_RESERVE, free_space};
 use crate::store::Store;
-use crate::store::embedded::{Embedded, Reserve};
+use crate::store::embedded::{Embedded, MAX_VALUE_BYTES, Reserve};
 
 /// Flags of `store import`.
 #[derive(Debug, Args)]
@@ -55,6 +57,10 @@ struct Tally {
 /// How many objects are stored at a time: they share the commits of the store.
 const AT_A_TIME: usize = 64;
 
+/// What was stored once is stored again, whatever the limits of the server are that it comes from.
+const LIMITS: Limits =
+    Limits { streams_per_namespace: None, object_bytes: MAX_VALUE_BYTES, tag_history: MaxTagHistory(None) };
+
 impl Import {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let Self { file, existing, dry_run, common } = self;
@@ -63,7 +69,7 @@ impl Import {
         let reserve = Some(Reserve { bytes: SPACE_RESERVE, free: Arc::new(free_space) });
         let store = offline(Embedded::open(crate::store::embedded::Options { reserve, ..options(&dir) }))?;
         let store: Arc<dyn Store> = Arc::new(store);
-        let catalog = Catalog::new(&store, Registries::default(), None);
+        let catalog = Catalog::new(&store, Registries::default(), &LIMITS);
         let importer = Importer {
             catalog: &catalog,
             existing: match existing {
