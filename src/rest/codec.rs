@@ -210,7 +210,12 @@ fn as_object(value: Value) -> Result<Value, String> {
     let fields = match &value {
         Value::Null => return Ok(Value::Object(serde_json::Map::new())),
         Value::Object(fields) => fields,
-        other => return Err(format!("json: cannot unmarshal {} into an object", name_of(other))),
+        other => {
+            // The type in which the reference looks for these two.
+            let wanted = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; "#.to_owned()
+                + r#"Kind string "json:\"kind,omitempty\"" }"#;
+            return Err(format!("json: cannot unmarshal {} into Go value of type {wanted}", name_of(other)));
+        }
     };
     let is_text = |key: &str| fields.get(key).is_none_or(|value| value.is_string() || value.is_null());
     match ["kind", "apiVersion"].into_iter().find(|key| !is_text(key)) {
