@@ -3,7 +3,9 @@
 //! Knows nothing of images. A resource is declared once as an [`endpoint::Endpoint`]; [`serve::Api`] answers for all.
 
 mod admission;
+mod change;
 pub mod codec;
+mod create;
 pub mod cx;
 pub mod delete;
 pub mod discovery;

@@ -1,9 +1,13 @@
-//! What is served, as OpenAPI tells it: the paths and what can be done there, in versions 2 and 3. Bodies are not described yet.
+//! What is served, as OpenAPI tells it: the paths and what can be done there, in versions 2 and 3. Bodies are not described
+//! yet.
+
+mod operation;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use self::operation::operation;
 use super::codec::GroupVersion;
 use super::endpoint::{Endpoint, Scope, Verb};
 
@@ -60,35 +64,4 @@ fn parameters(edition: Edition, path: &str) -> Vec<Value> {
         Edition::V3 => json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }),
     };
     ["namespace", "name"].iter().filter(|name| described(name)).map(|name| parameter(name)).collect()
-}
-
-fn operation(edition: Edition, api: GroupVersion, endpoint: &Endpoint, verb: Verb, path: &str) -> Value {
-    let words = |text: &str| text[..1].to_ascii_uppercase() + &text[1..];
-    let place = if path.contains("{namespace}") { "Namespaced" } else { "" };
-    let aspect = endpoint.subresource.map(words).unwrap_or_default();
-    let everywhere = if endpoint.scope == Scope::Namespaced && place.is_empty() { "ForAllNamespaces" } else { "" };
-    let id = format!("{}{place}{}{aspect}{everywhere}", verb.name(), endpoint.kind);
-    let mut operation = json!({
-        "operationId": id,
-        "responses": { "200": { "description": "OK" } },
-        "x-kubernetes-action": action(verb),
-        "x-kubernetes-group-version-kind": { "group": api.group, "version": api.version, "kind": endpoint.kind },
-    });
-    if edition == Edition::V2 {
-        operation["produces"] = json!(["application/json", "application/yaml"]);
-    }
-    operation
-}
-
-/// The verb as the extension of Kubernetes names it.
-fn action(verb: Verb) -> &'static str {
-    match verb {
-        Verb::Create => "post",
-        Verb::Delete => "delete",
-        Verb::DeleteCollection => "deletecollection",
-        Verb::Get => "get",
-        Verb::List => "list",
-        Verb::Patch => "patch",
-        Verb::Update => "put",
-    }
 }

@@ -97,3 +97,68 @@ pub async fn transact<R>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::Handle;
+    use tokio::task::block_in_place;
+
+    use super::*;
+    use crate::store::embedded::{Embedded, Options};
+
+    fn put(key: &Key, value: &'static str) -> Change {
+        Change::Put(key.clone(), value.into())
+    }
+
+    /// What somebody else writes while a decision is made.
+    fn meanwhile(store: &Embedded, change: Change) {
+        let txn = Txn { guards: vec![], changes: vec![change] };
+        block_in_place(|| Handle::current().block_on(store.commit(txn))).unwrap();
+    }
+
+    fn text(seen: &Seen, key: &Key) -> String {
+        seen.entry(key).map(|entry| String::from_utf8_lossy(&entry.value).into_owned()).unwrap_or_default()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_was_read_on_the_way_is_guarded_like_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Embedded::open(Options::new(folder.path())).unwrap();
+        let [own, other] = ["/own", "/other"].map(Key::new);
+        meanwhile(&store, put(&other, "1"));
+        let mut seen_of_other = Vec::new();
+        let decide = |seen: &Seen| {
+            if !seen.has(&other) {
+                return Ok(Decision::Read(vec![other.clone()]));
+            }
+            seen_of_other.push(text(seen, &other));
+            if seen_of_other.len() == 1 {
+                meanwhile(&store, put(&other, "2"));
+            }
+            Ok(Decision::Write(vec![put(&own, "x")], ()))
+        };
+        let done = transact(&store, std::slice::from_ref(&own), decide).await.unwrap();
+        assert!(matches!(done, Done::Committed((), _)));
+        assert_eq!(seen_of_other, ["1", "2"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_decision_is_made_again_until_nobody_comes_between() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Embedded::open(Options::new(folder.path())).unwrap();
+        let key = Key::new("/key");
+        let mut attempts = 0;
+        let decide = |seen: &Seen| {
+            attempts += 1;
+            match attempts {
+                1 => meanwhile(&store, put(&key, "made")),
+                2 => meanwhile(&store, Change::Delete(key.clone())),
+                _ => {}
+            }
+            Ok(Decision::Write(vec![put(&key, "x")], text(seen, &key)))
+        };
+        let done = transact(&store, std::slice::from_ref(&key), decide).await.unwrap();
+        assert!(matches!(done, Done::Committed(before, _) if before.is_empty()));
+        assert_eq!(attempts, 3);
+    }
+}

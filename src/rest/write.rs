@@ -2,17 +2,13 @@
 
 use super::admission;
 use super::cx::Cx;
-use super::edit::{self, Edit, Present, Wanted};
-use super::endpoint::{Create, Update};
 use super::managed::Manager;
 use super::metadata;
 use super::options::{DryRun, Options};
 use super::permission::Verdict;
 use super::quota::Place;
-use super::reply::Written;
 use super::rules::{Need, Other, Others, Rules, Strategy};
 use super::stored::Stored;
-use super::target::check_path_segment;
 use super::update::{Decision, Done, Seen, transact};
 use crate::auth::ResourceAction;
 use crate::meta::{Kind, ObjectMeta, Status, field};
@@ -31,7 +27,7 @@ pub struct Path<'a, T> {
 /// Whether a write makes an object where there is none, and what it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Making {
-    /// That is all it does: where there is one it is refused.
+    /// That is all it does: where there is one it is refused. The request was found to be allowed to.
     Only,
     /// It takes nothing more than what the request is allowed to do.
     Free,
@@ -105,13 +101,10 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         edit: impl Fn(Option<&T>) -> Result<(T, X), Status> + Send + Sync,
     ) -> Result<Settled<T, X>, Status> {
         let task = Task { cx, name, key: self.key(cx.namespace(), name), path, edit };
-        self.carry_out(task, Found::default()).await
-    }
-
-    async fn carry_out<X: Send, E>(&self, task: Task<'_, T, E>, mut found: Found) -> Result<Settled<T, X>, Status>
-    where
-        E: Fn(Option<&T>) -> Result<(T, X), Status> + Send + Sync,
-    {
+        let mut found = Found::default();
+        if task.path.making == Making::Only {
+            found.place = Some(self.place(cx.namespace(), name).await?);
+        }
         loop {
             let attempt = |seen: &Seen| self.attempt(&task, &mut found, seen);
             let (step, revision) = match transact(self.store(), std::slice::from_ref(&task.key), attempt).await? {
@@ -119,9 +112,9 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
                 Done::Committed(step, revision) => (step, Some(revision)),
             };
             match step {
-                Step::Ask(needs) => found.ask(task.cx, needs).await,
-                Step::Make(meta) => found.place = Some(self.permit(task.cx, &task.path, &meta).await?),
-                Step::Settled(settled) => return Ok(self.conclude(task.cx, settled, revision, found)),
+                Step::Ask(needs) => found.ask(cx, needs).await,
+                Step::Make(meta) => found.place = Some(self.permit(cx, &task.path, &meta).await?),
+                Step::Settled(settled) => return Ok(self.conclude(cx, settled, revision, found)),
             }
         }
     }
@@ -258,6 +251,14 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         }
     }
 
+    fn exists(&self, name: &str, entry: &Entry) -> Status {
+        let mut status = Status::already_exists(self.resource(), name);
+        if self.decode(entry).is_ok_and(|old| old.metadata().deletion_timestamp.is_some()) {
+            status.message.insert_str(0, "object is being deleted: ");
+        }
+        status
+    }
+
     /// Who writes through a path.
     pub fn writer(&self, cx: &Cx, options: &Options, rules: &dyn Rules<T>) -> Manager {
         Manager {
@@ -310,146 +311,4 @@ fn effect<T: Kind>(old: Option<&T>, new: &mut T) -> Effect {
     }
     new.metadata_mut().managed_fields = managed;
     Effect::Changed
-}
-
-impl<T: Kind, S: Strategy<T>> Stored<T, S> {
-    /// Edits the object that the path names, by these rules.
-    ///
-    /// # Errors
-    /// 400, 404, 409 and 422 as Kubernetes' updates, patches and applies.
-    pub async fn edit(
-        &self,
-        cx: &Cx,
-        options: &Options,
-        edit: &Edit<T>,
-        rules: &dyn Rules<T>,
-    ) -> Result<Written<T>, Status> {
-        check_path_segment(cx.name())?;
-        if let Some(object) = edit.object() {
-            metadata::check_names(cx, object.metadata())?;
-        }
-        let writer = self.writer(cx, options, rules);
-        let path = Path { rules, dry_run: options.dry_run, making: Making::Permitted };
-        let wanted = |old: Option<&T>| self.wanted(cx, edit, rules, &writer, old);
-        let Settled { mut object, effect, told } = self.write(cx, cx.name(), path, wanted).await?;
-        rules.present(&mut object);
-        let written = if effect == Effect::Made { Written::made(object) } else { Written::object(object) };
-        Ok(written.warning(told))
-    }
-
-    fn wanted(
-        &self,
-        cx: &Cx,
-        edit: &Edit<T>,
-        rules: &dyn Rules<T>,
-        writer: &Manager,
-        old: Option<&T>,
-    ) -> Result<(T, Vec<String>), Status> {
-        if old.is_none() && !edit.makes_missing() {
-            return Err(Status::not_found(self.resource(), cx.name()));
-        }
-        let present = old.map(|old| Present::new(old, self.api()));
-        let Wanted { mut object, warnings } = edit.wanted(present.as_ref(), writer)?;
-        metadata::check_names(cx, object.metadata())?;
-        match old {
-            Some(old) => self.check_version(edit, old, &object)?,
-            None => self.prepare_applied(cx, object.metadata_mut())?,
-        }
-        rules.restrict(old, &mut object);
-        object.metadata_mut().managed_fields = edit.managed_fields(present.as_ref(), &object, writer)?;
-        Ok((object, warnings))
-    }
-
-    /// Prepares an object that an apply makes.
-    fn prepare_applied(&self, cx: &Cx, meta: &mut ObjectMeta) -> Result<(), Status> {
-        if !meta.uid.is_empty() {
-            let uid = &meta.uid;
-            let why =
-                format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
-            return Err(Status::conflict(self.resource(), cx.name(), &why));
-        }
-        metadata::prepare_create(cx, meta)
-    }
-
-    fn check_version(&self, edit: &Edit<T>, old: &T, new: &T) -> Result<(), Status> {
-        let (old, new) = (old.metadata(), new.metadata());
-        let wanted = new.resource_version.as_str();
-        if edit.object().is_some() && !new.uid.is_empty() && new.uid != old.uid {
-            return Err(Status::conflict(self.resource(), &old.name, &self.other_uid(old, &new.uid)));
-        }
-        if wanted.is_empty() || wanted == "0" {
-            let fault = field::Error::invalid_value("metadata.resourceVersion", 0, "must be specified for an update");
-            return Err(Status::invalid(self.resource(), &old.name, &[fault]));
-        }
-        if wanted.parse::<u64>().is_err() {
-            let quoted = field::quote(wanted);
-            return Err(Status::bad_request(format!("strconv.ParseUint: parsing {quoted}: invalid syntax")));
-        }
-        if wanted == old.resource_version { Ok(()) } else { Err(Status::modified(self.resource(), &old.name)) }
-    }
-
-    /// Why a PUT for another object of the name is refused, with the key that the reference's own storage has.
-    fn other_uid(&self, old: &ObjectMeta, wanted: &str) -> String {
-        let ObjectMeta { namespace, name, uid, .. } = old;
-        let place = if namespace.is_empty() { "" } else { "/" };
-        let resource = self.resource().name;
-        format!(
-            "StorageError: invalid object, Code: 4, Key: /openshift.io/{resource}{place}{namespace}/{name}, \
-             ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object \
-             meta: {uid}"
-        )
-    }
-}
-
-impl<T: Kind, S: Strategy<T>> Update<T> for Stored<T, S> {
-    async fn update(&self, cx: &Cx, options: &Options, edit: &Edit<T>) -> Result<Written<T>, Status> {
-        self.edit(cx, options, edit, self.strategy()).await
-    }
-}
-
-impl<T: Kind, S: Strategy<T>> Create<T> for Stored<T, S> {
-    async fn create(&self, cx: &Cx, options: &Options, object: T) -> Result<Written<T>, Status> {
-        /// How often another name is tried where a generated one is taken.
-        const MORE_NAMES: usize = 7;
-        let is_generated = object.metadata().name.is_empty();
-        for _ in 0..MORE_NAMES {
-            match self.make(cx, options, object.clone()).await {
-                Err(status) if is_generated && status.reason == "AlreadyExists" => {}
-                done => return done,
-            }
-        }
-        self.make(cx, options, object).await.map_err(|mut status| {
-            if is_generated && status.reason == "AlreadyExists" {
-                status.message.push_str(", the server was not able to generate a unique name for the object");
-            }
-            status
-        })
-    }
-}
-
-impl<T: Kind, S: Strategy<T>> Stored<T, S> {
-    async fn make(&self, cx: &Cx, options: &Options, mut object: T) -> Result<Written<T>, Status> {
-        let rules = self.strategy();
-        metadata::prepare_create(cx, object.metadata_mut())?;
-        rules.restrict(None, &mut object);
-        let writer = self.writer(cx, options, rules);
-        let managed = edit::managed_fields(self.schema(), None, &object, self.api(), &writer)?;
-        object.metadata_mut().managed_fields = managed;
-        let name = object.metadata().name.clone();
-        let place = Some(self.place(cx.namespace(), &name).await?);
-        let path = Path { rules, dry_run: options.dry_run, making: Making::Only };
-        let edit = |_: Option<&T>| Ok((object.clone(), ()));
-        let task = Task { cx, name: &name, key: self.key(cx.namespace(), &name), path, edit };
-        let mut settled = self.carry_out(task, Found { place, ..Found::default() }).await?;
-        rules.present(&mut settled.object);
-        Ok(Written::made(settled.object))
-    }
-
-    fn exists(&self, name: &str, entry: &Entry) -> Status {
-        let mut status = Status::already_exists(self.resource(), name);
-        if self.decode(entry).is_ok_and(|old| old.metadata().deletion_timestamp.is_some()) {
-            status.message.insert_str(0, "object is being deleted: ");
-        }
-        status
-    }
 }

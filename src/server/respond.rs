@@ -30,9 +30,7 @@ pub(super) fn reply(reply: Reply) -> Response {
     if reply.retry_after > 0 {
         headers.insert(header::RETRY_AFTER, reply.retry_after.into());
     }
-    for warning in &reply.warnings {
-        append_warning(headers, warning);
-    }
+    append_warnings(headers, &reply.warnings);
     if reply.code == 403 {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
@@ -42,6 +40,26 @@ pub(super) fn reply(reply: Reply) -> Response {
     match reply.hidden {
         Some(hidden) => hiding(response, hidden),
         None => response,
+    }
+}
+
+/// Tells a client what is no error, as far as headers have room for it: where it is too much each text is cut, and what does not fit
+/// is left out.
+fn append_warnings(headers: &mut HeaderMap, texts: &[String]) {
+    /// Characters of all texts together.
+    const ROOM: usize = 4096;
+    /// Characters of one text where all together are too long.
+    const SHORT: usize = 256;
+    let length = |text: &str| text.chars().count();
+    let longest = if texts.iter().map(|text| length(text)).sum::<usize>() > ROOM { SHORT } else { ROOM };
+    let mut left = ROOM;
+    for text in texts {
+        let text: String = text.chars().take(longest).collect();
+        let Some(rest) = left.checked_sub(length(&text)) else {
+            return;
+        };
+        left = rest;
+        append_warning(headers, &text);
     }
 }
 

@@ -126,6 +126,12 @@ async fn openapi_tells_what_is_served_and_is_sent_once() {
         let answer = ask(&api, path).await;
         let document = answer.is(200);
         assert_eq!(document[version.0], version.1);
+        let patch = &document["paths"][format!("{V1}/namespaces/{{namespace}}/imagestreams/{{name}}")]["patch"];
+        assert_eq!(patch["x-kubernetes-group-version-kind"]["kind"], "ImageStream");
+        let parameters = patch["parameters"].as_array().expect("a patch has parameters");
+        for name in ["dryRun", "fieldValidation"] {
+            assert!(parameters.iter().any(|each| each["name"] == name), "{path}: {parameters:?}");
+        }
         let get = &document["paths"][format!("{V1}/namespaces/{{namespace}}/imagestreamimages/{{name}}")]["get"];
         assert_eq!(get["x-kubernetes-group-version-kind"]["kind"], "ImageStreamImage");
         let tag = answer.header("etag").expect("an entity tag");

@@ -30,3 +30,4 @@ mod shutdown;
 mod storage;
 mod store;
 mod wire;
+mod writing;

@@ -14,6 +14,14 @@ use super::single::json_text;
 use super::{go_text, strict};
 use crate::meta::{Details, Resource, Status, field, go_json};
 
+/// The media types of patches.
+pub const MEDIA_TYPES: [&str; 4] = [
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
+];
+
 /// What a client sends to PATCH.
 #[derive(Clone, Debug)]
 pub struct Patch {
