@@ -137,7 +137,7 @@ fn without_server_fields(mut image: Value) -> Value {
     fields.remove("kind");
     fields.remove("apiVersion");
     let meta = fields["metadata"].as_object_mut().expect("metadata is an object");
-    for name in ["uid", "resourceVersion", "creationTimestamp"] {
+    for name in ["uid", "resourceVersion", "creationTimestamp", "managedFields"] {
         assert!(meta.remove(name).is_some(), "the server sets {name}");
     }
     image
