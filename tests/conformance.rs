@@ -26,7 +26,7 @@ use suite::Suite;
 use support::client::Identity;
 use support::process::Server;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_request_is_answered_as_recorded() {
     let suite = Suite::of(|case| !case.needs_cluster());
     let server = Server::start(&[]).await;

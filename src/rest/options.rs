@@ -48,7 +48,7 @@ impl Purpose {
     /// What a patch of this media type does.
     pub fn of_patch(content_type: &str) -> Self {
         let media = content_type.split(';').next().unwrap_or_default().trim();
-        if media == "application/apply-patch+yaml" { Self::Apply } else { Self::Patch }
+        if media.eq_ignore_ascii_case("application/apply-patch+yaml") { Self::Apply } else { Self::Patch }
     }
 
     fn kind(self) -> &'static str {

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, Method, header};
 use super::cx::Cx;
 use super::endpoint::{Endpoint, RouteOf};
 use super::negotiate::Wanted;
+use super::patch;
 use super::permission::Permissions;
 use super::query::Query;
 use super::reply::Reply;
@@ -73,12 +74,15 @@ impl Api {
     async fn answer(&self, request: Request<'_>, wanted: &Wanted<'_>) -> Result<Reply, Status> {
         let endpoint = self.find(&request.target).ok_or_else(Status::no_such_path)?;
         let handler = endpoint.route(request.method, route_of(&request.target))?;
+        let content_type = text(request.headers, header::CONTENT_TYPE);
+        if request.method == Method::PATCH {
+            patch::check_media_type(content_type.unwrap_or_default())?;
+        }
         let representation = wanted.agree(endpoint.forms)?;
         if request.method == Method::GET && request.query.switch("export") {
             let text = "the export parameter, deprecated since v1.14, is no longer supported";
             return Err(Status::bad_request(text));
         }
-        let content_type = text(request.headers, header::CONTENT_TYPE);
         let agent = text(request.headers, header::USER_AGENT).filter(|_| request.method != Method::GET);
         let cx = Cx {
             user: request.user,

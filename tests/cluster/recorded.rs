@@ -6,7 +6,7 @@ use super::site::{Shared, anonymous, front_proxy, shared};
 use crate::replay::case::Case;
 use crate::suite::Suite;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_request_that_needs_a_cluster_is_answered_as_recorded() {
     let suite = Suite::of(Case::needs_cluster);
     let site = shared().await;

@@ -99,6 +99,11 @@ impl<'a> Scrubber<'a> {
     /// A text with what differs from run to run replaced.
     pub(crate) fn text(&self, text: &str) -> String {
         let mut text = self.back.iter().fold(text.to_owned(), |text, (value, name)| text.replace(value, name));
+        // First, for it makes texts short that would take all others seconds, in which nothing else goes on.
+        replace(&mut text, &self.rules.letters, |found| match found[0].len() {
+            many @ MANY.. => format!("${{x*{many}}}"),
+            _ => found[0].to_owned(),
+        });
         for (from, to) in self.of_step.iter().chain(&self.rules.places) {
             replace(&mut text, from, |found| {
                 let mut put = String::new();
@@ -106,10 +111,6 @@ impl<'a> Scrubber<'a> {
                 put
             });
         }
-        replace(&mut text, &self.rules.letters, |found| match found[0].len() {
-            many @ MANY.. => format!("${{x*{many}}}"),
-            _ => found[0].to_owned(),
-        });
         replace(&mut text, &self.rules.uid, |_| "<uid>".to_owned());
         replace(&mut text, &self.rules.time, |found| self.time(&found[0]));
         text

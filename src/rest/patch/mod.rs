@@ -41,13 +41,25 @@ enum Form {
     Apply(Value),
 }
 
+/// Refuses a media type that is no patch.
+///
+/// # Errors
+/// That 415.
+pub fn check_media_type(content_type: &str) -> Result<(), Status> {
+    if MEDIA_TYPES.contains(&media_type(content_type).as_str()) { Ok(()) } else { Err(unsupported()) }
+}
+
+fn media_type(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
 impl Patch {
     /// Reads a patch.
     ///
     /// # Errors
     /// 415 for a media type that is no patch, 400 for a body that cannot be read, 413 for too many operations.
     pub fn read(content_type: &str, body: &[u8]) -> Result<Self, Status> {
-        let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let media = media_type(content_type);
         let decoding = |why: String| Status::bad_request(format!("error decoding patch: {why}"));
         let (form, faults) = match media.as_str() {
             "application/json-patch+json" => {
