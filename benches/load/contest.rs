@@ -18,11 +18,13 @@ pub(crate) enum Side {
     Redb,
     /// redb alone, with commits that spare it that, as the store makes them.
     RedbQuickRepair,
+    /// The real server, with less to do: a stream of fewer tags.
+    SmallStream,
 }
 
 impl Side {
     /// Those that the real server is compared with.
-    pub(crate) const RIVALS: [Self; 3] = [Self::Bare, Self::Redb, Self::RedbQuickRepair];
+    pub(crate) const RIVALS: [Self; 4] = [Self::Bare, Self::Redb, Self::RedbQuickRepair, Self::SmallStream];
 }
 
 impl fmt::Display for Side {
@@ -32,6 +34,7 @@ impl fmt::Display for Side {
             Self::Bare => "bare",
             Self::Redb => "redb",
             Self::RedbQuickRepair => "redb-qr",
+            Self::SmallStream => "small",
         })
     }
 }

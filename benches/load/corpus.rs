@@ -5,6 +5,8 @@ use sha2::{Digest, Sha256};
 
 /// Images of a stream, each under a tag of its own.
 pub(crate) const IMAGES_PER_STREAM: usize = 20;
+/// The most images that a tag remembers.
+pub(crate) const EVENTS_PER_TAG: usize = 20;
 /// Layers of an image.
 pub(crate) const LAYERS: usize = 10;
 /// The namespace of all streams.

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::caller::{Caller, TOKEN};
 use crate::control_plane::ControlPlane;
+use crate::corpus::EVENTS_PER_TAG;
 use crate::listen::Pair;
 use crate::process::Process;
 use crate::wire::Connector;
@@ -104,6 +105,8 @@ impl Site {
             // Reviews are to be remembered for a whole run; how they are asked for is not what is measured.
             "--authentication-token-webhook-cache-ttl=24h".into(),
             "--authorization-webhook-cache-authorized-ttl=24h".into(),
+            // Streams keep their size, however often their tags are pushed to.
+            format!("--max-tag-history={EVENTS_PER_TAG}"),
             "--internal-registry-hostname=image-registry.openshift-image-registry.svc:5000".into(),
             "--logging-format=json".into(),
         ]

@@ -128,11 +128,16 @@ pub(crate) fn get(path: &str, caller: Caller) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\n{}\r\n", fields(caller)).into_bytes()
 }
 
-/// A request with a JSON body.
+/// A POST of a JSON body.
 pub(crate) fn post(path: &str, caller: Caller, body: &[u8]) -> Vec<u8> {
+    send(&format!("POST {path}"), caller, "application/json", body)
+}
+
+/// A request with a body; `what` is its method and its path.
+pub(crate) fn send(what: &str, caller: Caller, content_type: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!(
-        "POST {path} HTTP/1.1\r\n{}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n",
+        "{what} HTTP/1.1\r\n{}Content-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n",
         fields(caller)
     );
     [head.as_bytes(), body].concat()

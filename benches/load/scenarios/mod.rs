@@ -7,6 +7,7 @@ use crate::contest::Contest;
 
 mod beside_writes;
 mod gets;
+mod large_stream;
 mod mappings;
 mod start;
 
@@ -19,6 +20,8 @@ pub(crate) enum Kind {
     Mappings,
     /// GETs at a fixed rate while mappings are written.
     BesideWrites,
+    /// Pushes to a stream of many tags with long histories, and edits of one of its tags.
+    LargeStream,
     /// From the start of the process to readiness.
     Start,
 }
@@ -26,10 +29,11 @@ pub(crate) enum Kind {
 type Make = for<'a> fn(&'a Bench) -> anyhow::Result<Vec<Contest<'a>>>;
 
 /// In the order in which they take their turns.
-const KINDS: [(Kind, Make); 4] = [
+const KINDS: [(Kind, Make); 5] = [
     (Kind::Gets, gets::contests),
     (Kind::Mappings, mappings::contests),
     (Kind::BesideWrites, beside_writes::contests),
+    (Kind::LargeStream, large_stream::contests),
     (Kind::Start, start::contests),
 ];
 

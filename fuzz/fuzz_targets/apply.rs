@@ -1,0 +1,5 @@
+//! Bodies that are applied.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| imagestream_apiserver_fuzz::apply(bytes));

@@ -1,0 +1,5 @@
+//! Bodies of JSON.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| imagestream_apiserver_fuzz::json_body(bytes));

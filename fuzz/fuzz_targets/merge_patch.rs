@@ -1,0 +1,5 @@
+//! JSON merge patches.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| imagestream_apiserver_fuzz::merge_patch(bytes));

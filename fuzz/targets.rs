@@ -1,0 +1,185 @@
+//! What each fuzz target does with its bytes. The targets call this, and so does `tests/fuzz_seeds.rs` with every seed.
+//!
+//! Bytes come in as the body of a request and go the way of a request up to the object that would be stored. None of them
+//! may panic, and what each function says in addition must hold.
+
+use std::sync::{Arc, LazyLock};
+
+use imagestream_apiserver::api::{GROUP_VERSION, Image, ImageStream};
+use imagestream_apiserver::auth::{Authorizer, User};
+use imagestream_apiserver::cluster::Namespaces;
+use imagestream_apiserver::meta::{Kind, Time};
+use imagestream_apiserver::resources::API;
+use imagestream_apiserver::rest::codec;
+use imagestream_apiserver::rest::cx::Cx;
+use imagestream_apiserver::rest::edit::{Edit, Present};
+use imagestream_apiserver::rest::managed::{self, Manager};
+use imagestream_apiserver::rest::negotiate::{Form, Media, Representation};
+use imagestream_apiserver::rest::options::{Options, Purpose};
+use imagestream_apiserver::rest::patch::Patch;
+use imagestream_apiserver::rest::permission::Permissions;
+use imagestream_apiserver::rest::query::Query;
+use imagestream_apiserver::rest::schema::Schema;
+use imagestream_apiserver::rest::strict::FieldValidation;
+use serde_json::{Value, json};
+
+/// A fuzz target.
+pub struct Target {
+    /// The name, which is that of the folder of its seeds too.
+    pub name: &'static str,
+    /// What it does with some bytes.
+    pub run: fn(&[u8]),
+}
+
+/// All targets.
+pub const ALL: [Target; 6] = [
+    Target { name: "json_body", run: json_body },
+    Target { name: "yaml_body", run: yaml_body },
+    Target { name: "json_patch", run: json_patch },
+    Target { name: "merge_patch", run: merge_patch },
+    Target { name: "strategic_merge_patch", run: strategic_merge_patch },
+    Target { name: "apply", run: apply },
+];
+
+/// A JSON body is an object or is refused; the object, written and read again, is the same.
+pub fn json_body(bytes: &[u8]) {
+    body("application/json", bytes);
+}
+
+/// The same of a YAML body.
+pub fn yaml_body(bytes: &[u8]) {
+    body("application/yaml", bytes);
+}
+
+/// A JSON patch leads to an object or is refused.
+pub fn json_patch(bytes: &[u8]) {
+    patch("application/json-patch+json", bytes);
+}
+
+/// A merge patch leads to an object or is refused; once done, doing it again changes nothing.
+pub fn merge_patch(bytes: &[u8]) {
+    if let Some(once) = patch("application/merge-patch+json", bytes) {
+        let twice = edited("application/merge-patch+json", bytes, Some(&once)).expect("it was possible before");
+        assert_eq!(shown(&once), shown(&twice));
+    }
+}
+
+/// A strategic merge patch leads to an object or is refused.
+pub fn strategic_merge_patch(bytes: &[u8]) {
+    patch("application/strategic-merge-patch+json", bytes);
+}
+
+/// What is applied, to an object that is there and to one that is not, leads to an object or is refused; once applied, applying
+/// it again changes no more than times.
+pub fn apply(bytes: &[u8]) {
+    const APPLY: &str = "application/apply-patch+yaml";
+    for present in [None, Some(&*STREAM)] {
+        let Some(once) = edited(APPLY, bytes, present) else { continue };
+        let twice = edited(APPLY, bytes, Some(&once)).expect("it was possible before");
+        assert_same_but_for_times(&once, &twice);
+    }
+}
+
+/// The stream that patches are about: lists with keys, sets, owners, and an item that lacks most fields.
+static STREAM: LazyLock<ImageStream> = LazyLock::new(|| {
+    let stream = json!({
+        "metadata": {
+            "name": "s", "namespace": "n", "uid": "u", "resourceVersion": "7", "generation": 2,
+            "creationTimestamp": "2026-01-01T00:00:00Z",
+            "labels": {"l": "1"}, "annotations": {"a/b": "1"}, "finalizers": ["x/a", "x/b"],
+            "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "1"}],
+            "managedFields": [
+                {"manager": "fuzzer", "operation": "Apply", "apiVersion": GROUP_VERSION, "fieldsType": "FieldsV1",
+                 "time": "2026-01-01T00:00:00Z",
+                 "fieldsV1": {"f:metadata": {"f:labels": {"f:l": {}}}, "f:spec": {"f:tags": {"k:{\"name\":\"a\"}": {"f:name": {}, "f:from": {}}}}}},
+                {"manager": "other", "operation": "Update", "apiVersion": GROUP_VERSION, "fieldsType": "FieldsV1",
+                 "time": "2026-01-01T00:00:00Z",
+                 "fieldsV1": {"f:metadata": {"f:annotations": {".": {}, "f:a/b": {}}}, "f:spec": {"f:tags": {"k:{\"name\":\"b\"}": {".": {}, "f:name": {}}}}}},
+            ],
+        },
+        "spec": {"lookupPolicy": {"local": true}, "tags": [
+            {"name": "a", "from": {"kind": "DockerImage", "name": "registry.example.com/a:1"}, "annotations": {"t": "1"}, "generation": 2},
+            {"name": "b"},
+        ]},
+        "status": {"dockerImageRepository": "", "tags": [
+            {"tag": "a", "items": [{"created": "2026-01-01T00:00:00Z", "dockerImageReference": "registry.example.com/a:1", "image": "sha256:1", "generation": 2}]},
+        ]},
+    });
+    codec::object_from(stream).expect("it is a stream")
+});
+
+static SCHEMA: LazyLock<Arc<Schema>> = LazyLock::new(|| Arc::new(Schema::of::<ImageStream>()));
+static IMAGE_SCHEMA: LazyLock<Schema> = LazyLock::new(Schema::of::<Image>);
+
+fn body(content_type: &str, bytes: &[u8]) {
+    let cx = request(content_type, bytes);
+    for validation in [FieldValidation::Ignore, FieldValidation::Warn, FieldValidation::Strict] {
+        read::<ImageStream>(&cx, &SCHEMA, validation);
+        read::<Image>(&cx, &IMAGE_SCHEMA, validation);
+    }
+}
+
+fn read<T: Kind>(cx: &Cx, schema: &Schema, validation: FieldValidation) {
+    if let Ok(decoded) = codec::decode::<T>(cx, API, schema, validation) {
+        let value = shown(&decoded.object);
+        let again: T = codec::object_from(value.clone()).expect("what is written can be read");
+        assert_eq!(shown(&again), value);
+    }
+}
+
+/// The stream after a patch; none if the patch is refused.
+fn patch(content_type: &str, bytes: &[u8]) -> Option<ImageStream> {
+    edited(content_type, bytes, Some(&STREAM))
+}
+
+/// An object after an edit by the fuzzer, with its owners; none if the edit is refused.
+fn edited(content_type: &str, bytes: &[u8], present: Option<&ImageStream>) -> Option<ImageStream> {
+    let cx = request(content_type, bytes);
+    let options = Options::read(&cx, Purpose::of_patch(content_type)).expect("the options are good");
+    let writer = Manager {
+        name: options.manager.clone(),
+        subresource: "",
+        api_version: GROUP_VERSION,
+        time: cx.now,
+        ignored: &["status"],
+    };
+    let patch = Patch::read(content_type, bytes).ok()?;
+    let edit = Edit::<ImageStream>::patch(patch, &options, &SCHEMA, API);
+    let present = present.map(|stream| Present::new(stream, API));
+    let mut object = edit.wanted(present.as_ref(), &writer).ok()?.object;
+    object.metadata.managed_fields =
+        edit.managed_fields(present.as_ref(), &object, &writer).expect("the owners of an object can be read");
+    Some(object)
+}
+
+fn assert_same_but_for_times(once: &ImageStream, twice: &ImageStream) {
+    let owners = |stream: &ImageStream| stream.metadata.managed_fields.clone();
+    let rest = |stream: &ImageStream| {
+        let mut stream = stream.clone();
+        stream.metadata.managed_fields.clear();
+        shown(&stream)
+    };
+    assert_eq!(rest(once), rest(twice));
+    let (first, second) = (owners(once), owners(twice));
+    assert!(managed::differ_in_times_only(&first, &second), "{first:?}\n{second:?}");
+}
+
+fn shown<T: Kind>(object: &T) -> Value {
+    codec::to_value(object, API)
+}
+
+/// A request with this body, by somebody who may do everything.
+fn request(content_type: &str, body: &[u8]) -> Cx {
+    Cx {
+        user: Arc::new(User::default()),
+        target: Default::default(),
+        query: Query::parse(content_type.contains("apply").then_some("fieldManager=fuzzer")),
+        content_type: Some(content_type.to_owned()),
+        agent: "fuzzer/1".into(),
+        body: body.to_vec().into(),
+        representation: Representation { media: Media::Json { pretty: false }, form: Form::Object, meta_version: "v1" },
+        now: Time::from_unix_seconds(1_800_000_000),
+        namespaces: Namespaces::all(),
+        permissions: Permissions::new(Arc::new(Authorizer::AlwaysAllow)),
+    }
+}
