@@ -6,12 +6,15 @@ mod tools;
 
 mod backend;
 mod grants;
+mod kubeconfig;
 mod kubectl;
 mod objects;
+mod places;
 mod plane;
 mod site;
 mod wait;
 
+mod across;
 mod aggregation;
 mod credentials;
 mod diagnosis;
@@ -20,6 +23,10 @@ mod manifests;
 mod namespaces;
 mod outage;
 mod own_ca;
+mod pull_secrets;
 mod recorded;
+mod roles;
 mod rotation;
+mod tags;
 mod trust;
+mod writing;

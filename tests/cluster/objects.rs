@@ -87,6 +87,13 @@ pub(crate) fn stream(name: &str) -> Value {
     json!({"kind": "ImageStream", "apiVersion": "image.openshift.io/v1", "metadata": {"name": name}})
 }
 
+/// A stream that says its namespace.
+pub(crate) fn stream_in(namespace: &str, name: &str) -> Value {
+    let mut stream = stream(name);
+    stream["metadata"]["namespace"] = namespace.into();
+    stream
+}
+
 /// What a registry sends after a push of an image, which has no manifest, to the tag `latest`.
 pub(crate) fn mapping(stream: &str, digest: &str) -> Value {
     let image = json!({"kind": "Image", "apiVersion": "image.openshift.io/v1", "metadata": {"name": digest},
