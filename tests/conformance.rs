@@ -17,6 +17,7 @@
 
 #[path = "conformance/replay.rs"]
 mod replay;
+#[expect(dead_code, reason = "the tests of the cluster use the rest")]
 #[path = "conformance/suite.rs"]
 mod suite;
 #[expect(dead_code, reason = "other test binaries use the rest")]
