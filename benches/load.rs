@@ -104,8 +104,10 @@ fn measure(options: &Options) -> anyhow::Result<()> {
         let within = tempfile::tempdir_in(folder.path())?;
         let bench = Bench::fill(options, Site::new(within.path())?, *images)?;
         let contests = scenarios::contests(&bench)?;
-        take_turns(options.turns, *images, &contests, &mut report)?;
+        let outcome = take_turns(options.turns, *images, &contests, &mut report);
+        // What was measured before a failure took long enough to be worth something.
         report.print_summary(*images);
+        outcome?;
     }
     report.print_growth(&options.images);
     Ok(())

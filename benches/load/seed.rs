@@ -21,6 +21,10 @@ impl Seed {
         let copy = site.data()?;
         for file in fs::read_dir(self.0.path())? {
             let file = file?;
+            // A socket may lie there too.
+            if !file.file_type()?.is_file() {
+                continue;
+            }
             copy_file(&file.path(), &copy.path().join(file.file_name())).context("the data cannot be copied")?;
         }
         File::open(copy.path())?.sync_all()?;

@@ -2,7 +2,7 @@
 
 use super::digest::Digest;
 use super::manifest::{self, Manifest};
-use super::signed;
+use super::mapping;
 use crate::api::Image;
 use crate::meta::field;
 
@@ -11,24 +11,19 @@ use crate::meta::field;
 /// The name is the digest of the manifest, of a signed one without its signatures; the manifest names the digest of the
 /// configuration. What is left out, and what no digest names, is not judged.
 pub fn faults(image: &Image) -> Vec<field::Error> {
-    let text = &image.docker_image_manifest;
-    if text.is_empty() {
-        return Vec::new();
-    }
-    let content = signed::payload(text).unwrap_or_else(|| text.clone().into_bytes());
-    let config = Manifest::read(text).map(|manifest| manifest.config.digest).unwrap_or_default();
-    let has_config =
-        manifest::has_config(&image.docker_image_manifest_media_type) && !image.docker_image_config.is_empty();
-    let manifest = fault("dockerImageManifest", &image.metadata.name, &content);
-    let config =
-        has_config.then(|| fault("dockerImageConfig", &config, image.docker_image_config.as_bytes())).flatten();
-    manifest.into_iter().chain(config).collect()
+    let manifest = mapping::manifest_fault(image).map(|fault| field::Error { field: "metadata.name".into(), ..fault });
+    manifest.into_iter().chain(config_fault(image)).collect()
 }
 
-fn fault(field: &str, name: &str, content: &[u8]) -> Option<field::Error> {
-    let wanted: Digest = name.parse().ok()?;
-    let found = wanted.digest_of(content);
-    (found != wanted).then(|| field::Error::invalid(field, found.as_str(), format!("its digest must be {wanted}")))
+fn config_fault(image: &Image) -> Option<field::Error> {
+    let config = &image.docker_image_config;
+    if config.is_empty() || !manifest::has_config(&image.docker_image_manifest_media_type) {
+        return None;
+    }
+    let wanted: Digest = Manifest::read(&image.docker_image_manifest).ok()?.config.digest.parse().ok()?;
+    let found = wanted.digest_of(config);
+    let rule = || format!("its digest must be {wanted}, as the manifest says");
+    (found != wanted).then(|| field::Error::invalid("dockerImageConfig", found.as_str(), rule()))
 }
 
 #[cfg(test)]
@@ -66,7 +61,7 @@ mod tests {
     fn other_texts_than_the_digests_stand_for_are_told() {
         let mut other = image();
         other.docker_image_manifest.push(' ');
-        assert_eq!(fields(&other), ["dockerImageManifest"]);
+        assert_eq!(fields(&other), ["metadata.name"]);
         let other = Image { docker_image_config: "{}".into(), ..image() };
         assert_eq!(fields(&other), ["dockerImageConfig"]);
         let text = field::join(&faults(&other));
@@ -84,7 +79,7 @@ mod tests {
     #[test]
     fn texts_that_are_no_manifests_are_judged_by_their_digest_alone() {
         let mut broken = Image { docker_image_manifest: "{oops".into(), ..image() };
-        assert_eq!(fields(&broken), ["dockerImageManifest"]);
+        assert_eq!(fields(&broken), ["metadata.name"]);
         broken.metadata.name = Digest::sha256_of("{oops").to_string();
         assert!(fields(&broken).is_empty());
     }

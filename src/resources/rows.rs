@@ -54,9 +54,9 @@ pub(super) fn beside(image: &Image) -> Vec<Change> {
     ImageStrategy.companions(&image.metadata.name, None, Some(image))
 }
 
-/// The form of streams depends neither on the registries nor on limits.
+/// The form of streams does not depend on how the server is configured.
 fn stream_strategy() -> StreamStrategy {
-    StreamStrategy { registries: Registries::default(), tag_history: MaxTagHistory(None) }
+    StreamStrategy { registries: Registries::default(), tag_history: MaxTagHistory::default() }
 }
 
 fn decode<T: Kind>(strategy: &impl Strategy<T>, entry: &Entry) -> Result<T, String> {

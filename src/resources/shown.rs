@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::fresh::Weigh;
 use crate::store::{Entry, Revision};
 
-/// The row with what streams show of an image, see [`super::record`].
+/// The row with what streams show of an image, which `record` describes.
 #[derive(Debug)]
 pub struct ImageShown {
     /// The row.

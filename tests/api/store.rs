@@ -308,8 +308,7 @@ fn what_kubectl_prints_is_imported_but_for_what_is_not_sound() {
     assert_eq!(said.code, Some(1));
     assert!(said.out.starts_with("2 objects stored, 0 left out because they are there, 3 refused\n"), "{said:?}");
     for told in [
-        "dockerImageManifest: Invalid value: \"sha256:",
-        &format!("its digest must be {}", digest("f")),
+        &format!("metadata.name: Invalid value: \"{}\": must be the digest of the manifest, which is ", digest("f")),
         "metadata.namespace: Invalid value: \"\"",
         "\"Pod\" of \"v1\" is not stored here",
     ] {

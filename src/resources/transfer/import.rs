@@ -2,7 +2,8 @@
 //!
 //! An object keeps uid, creationTimestamp and status, which nobody may set who makes it through the API; those that it
 //! has not are made. It is judged by the same rules as one that is made, and manifests by their digests too. What lies
-//! beside it is written with it, in one transaction.
+//! beside it is written with it, in one transaction. The tags that a stream wants and has no history of come into being
+//! when it is next written through the API.
 
 use super::read::Object;
 use crate::api::{Image, ImageStream};
@@ -111,8 +112,8 @@ impl Importer<'_> {
             (None, Effect::Write) => {
                 Ok(Decision::Write(stored.changes(&key, name, None, Some(&object))?, Imported::Made))
             }
-            _ if self.existing == Existing::Skip => Ok(Decision::Keep(Imported::Skipped)),
-            _ => Err(Status::already_exists(stored.resource(), name)),
+            (Some(_), _) if self.existing == Existing::Skip => Ok(Decision::Keep(Imported::Skipped)),
+            (Some(_), _) => Err(Status::already_exists(stored.resource(), name)),
         });
         let (Done::Kept(imported) | Done::Committed(imported, _)) = done.await?;
         Ok(imported)
