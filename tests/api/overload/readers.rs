@@ -4,7 +4,7 @@ use http_body_util::Empty;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::resident;
 use crate::fixtures::image;
@@ -28,12 +28,15 @@ async fn with_large_list(flags: &[&str]) -> Api {
     api
 }
 
-/// Asks for the large list and reads nothing, for as long as the result is kept.
+/// Asks for the large list and reads no more than that it comes, for as long as the result is kept.
 async fn ask_by_http1(api: &Api) -> impl Drop + use<> {
     let mut stream = api.client.open(&["http/1.1"]).await.expect("the port is open");
     let head = format!("GET {V1}/images HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer token-of-admin\r\n\r\n");
     stream.write_all(head.as_bytes()).await.expect("the request is sent");
     stream.flush().await.expect("the request is sent");
+    let mut start = [0; 12];
+    stream.read_exact(&mut start).await.expect("an answer");
+    assert_eq!(&start, b"HTTP/1.1 200");
     Kept(Box::new(stream))
 }
 
