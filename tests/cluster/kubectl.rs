@@ -1,6 +1,7 @@
-//! kubectl of the same release, as one of the users of a control plane.
+//! kubectl of the same release, as one of the users of a server.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
@@ -11,8 +12,8 @@ use crate::support::client::Identity;
 /// What kubectl did.
 #[derive(Debug)]
 pub(crate) struct Said {
-    /// Whether it ended without an error.
-    pub(crate) done: bool,
+    /// 0 where it did what it was to do. `kubectl diff` ends with 1 when it finds a difference.
+    pub(crate) code: Option<i32>,
     pub(crate) output: String,
     pub(crate) errors: String,
 }
@@ -21,42 +22,40 @@ impl Said {
     /// The output of a call that did not fail.
     #[track_caller]
     pub(crate) fn done(self) -> String {
-        assert!(self.done, "{self:?}");
+        assert_eq!(self.code, Some(0), "{self:?}");
         self.output
     }
 
     /// The errors of a call that failed.
     #[track_caller]
     pub(crate) fn failed(self) -> String {
-        assert!(!self.done, "{self:?}");
+        assert_ne!(self.code, Some(0), "{self:?}");
         self.errors
     }
 }
 
-impl ControlPlane {
-    /// Runs kubectl. It remembers nothing of earlier runs.
-    pub(crate) fn kubectl(&self, identity: &Identity, arguments: &[&str]) -> Said {
-        self.kubectl_with_input(identity, arguments, &[])
-    }
+/// kubectl with a kubeconfig. It remembers nothing of earlier runs.
+pub(crate) struct Kubectl {
+    pub(crate) program: PathBuf,
+    pub(crate) kubeconfig: PathBuf,
+}
 
-    /// Applies objects as admin and takes over whatever others have set of them. Panics when that is refused.
-    pub(crate) fn apply(&self, objects: &[Value]) {
-        let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
-        let admin = self.user("admin", Some("system:masters")).identity();
-        let arguments = ["apply", "--server-side", "--force-conflicts", "--validate=false", "--filename=-"];
-        self.kubectl_with_input(&admin, &arguments, list.as_bytes()).done();
-    }
-
+impl Kubectl {
     /// Runs kubectl with something to read.
-    pub(crate) fn kubectl_with_input(&self, identity: &Identity, arguments: &[&str], input: &[u8]) -> Said {
-        let kubeconfig = self.kubeconfig(identity).expect("a kubeconfig can be written");
+    pub(crate) fn run(&self, arguments: &[&str], input: &[u8]) -> Said {
+        self.run_with_editor(arguments, input, "false")
+    }
+
+    /// Runs kubectl where it opens an editor: a command that is given the name of the file.
+    pub(crate) fn run_with_editor(&self, arguments: &[&str], input: &[u8], editor: &str) -> Said {
         let cache = tempfile::tempdir().expect("a temporary folder can be made");
-        let mut child = Command::new(self.tools.path("kubectl"))
+        let mut child = Command::new(&self.program)
             .arg("--kubeconfig")
-            .arg(kubeconfig)
+            .arg(&self.kubeconfig)
             .arg("--cache-dir")
             .arg(cache.path())
             .args(arguments)
+            .env("KUBE_EDITOR", editor)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -68,6 +67,32 @@ impl ControlPlane {
         drop(pipe);
         let Output { status, stdout, stderr } = child.wait_with_output().expect("kubectl ends");
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Said { done: status.success(), output: text(stdout), errors: text(stderr) }
+        Said { code: status.code(), output: text(stdout), errors: text(stderr) }
+    }
+}
+
+impl ControlPlane {
+    /// kubectl as a user of the cluster.
+    pub(crate) fn kubectl_of(&self, identity: &Identity) -> Kubectl {
+        let kubeconfig = self.kubeconfig(identity).expect("a kubeconfig can be written");
+        Kubectl { program: self.tools.path("kubectl"), kubeconfig }
+    }
+
+    /// Runs kubectl.
+    pub(crate) fn kubectl(&self, identity: &Identity, arguments: &[&str]) -> Said {
+        self.kubectl_with_input(identity, arguments, &[])
+    }
+
+    /// Runs kubectl with something to read.
+    pub(crate) fn kubectl_with_input(&self, identity: &Identity, arguments: &[&str], input: &[u8]) -> Said {
+        self.kubectl_of(identity).run(arguments, input)
+    }
+
+    /// Applies objects as admin and takes over whatever others have set of them. Panics when that is refused.
+    pub(crate) fn apply(&self, objects: &[Value]) {
+        let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
+        let admin = self.user("admin", Some("system:masters")).identity();
+        let arguments = ["apply", "--server-side", "--force-conflicts", "--validate=false", "--filename=-"];
+        self.kubectl_with_input(&admin, &arguments, list.as_bytes()).done();
     }
 }

@@ -6,8 +6,10 @@ mod tools;
 
 mod backend;
 mod grants;
+mod kubeconfig;
 mod kubectl;
 mod objects;
+mod places;
 mod plane;
 mod site;
 mod wait;
@@ -22,4 +24,6 @@ mod outage;
 mod own_ca;
 mod recorded;
 mod rotation;
+mod tags;
 mod trust;
+mod writing;

@@ -87,6 +87,13 @@ pub(crate) fn stream(name: &str) -> Value {
     json!({"kind": "ImageStream", "apiVersion": "image.openshift.io/v1", "metadata": {"name": name}})
 }
 
+/// A stream that says its namespace.
+pub(crate) fn stream_in(namespace: &str, name: &str) -> Value {
+    let mut stream = stream(name);
+    stream["metadata"]["namespace"] = namespace.into();
+    stream
+}
+
 /// What a registry sends after a push of an image, which has no manifest, to the tag `latest`.
 pub(crate) fn mapping(stream: &str, digest: &str) -> Value {
     let image = json!({"kind": "Image", "apiVersion": "image.openshift.io/v1", "metadata": {"name": digest},
@@ -94,6 +101,11 @@ pub(crate) fn mapping(stream: &str, digest: &str) -> Value {
     json!({"kind": "ImageStreamMapping", "apiVersion": "image.openshift.io/v1", "metadata": {"name": stream},
         "image": image, "tag": "latest"})
 }
+
+/// What kubectl must be told before it creates a mapping. It looks at the operation PATCH of a kind to see whether the
+/// server validates fields, and a mapping cannot be patched. Then it asks whether the kind comes from a
+/// CustomResourceDefinition, which few may know, and alone it asks for OpenAPI v2 in protobuf, which there is not yet.
+pub(crate) const WITHOUT_VALIDATION: &str = "--validate=false";
 
 fn metadata(namespace: &str, name: &str) -> Value {
     match namespace {

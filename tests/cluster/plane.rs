@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time;
 
 use super::child::{Child, end_of, free_port};
-use super::objects::in_base64;
+use super::kubeconfig;
 use super::pki::{self, Authority, Pair};
 use super::tools::Tools;
 use crate::support::client::{Answer, Client, Identity, Request};
@@ -160,27 +160,8 @@ impl ControlPlane {
 
     /// A file that tells a program of the cluster where kube-apiserver is and how to be somebody there.
     pub(crate) fn kubeconfig(&self, identity: &Identity) -> Result<PathBuf> {
-        let mut user = json!({});
-        if let Some((certificate, key)) = &identity.certificate {
-            user["client-certificate-data"] = in_base64(certificate).into();
-            user["client-key-data"] = in_base64(key).into();
-        }
-        if let Some(token) = &identity.token {
-            user["token"] = token.as_str().into();
-        }
         let server = format!("https://127.0.0.1:{}", self.port);
-        let ca = in_base64(self.authorities.serving.pem());
-        let config = json!({
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "test", "cluster": {"server": server, "certificate-authority-data": ca}}],
-            "users": [{"name": "test", "user": user}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-            "current-context": "test",
-        });
-        let (file, path) = tempfile::Builder::new().prefix("kubeconfig-").tempfile_in(&self.folder)?.keep()?;
-        serde_json::to_writer(file, &config)?;
-        Ok(path)
+        kubeconfig::write(&self.folder, &server, &self.authorities.serving.pem(), identity)
     }
 
     /// Asks kube-apiserver as admin. Panics when there is no answer.

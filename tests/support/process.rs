@@ -74,15 +74,24 @@ impl Server {
         self.folder.path().to_owned()
     }
 
+    /// The certificate that the server made for itself, in PEM: what a client must trust.
+    pub(crate) fn certificate(&self) -> String {
+        fs::read_to_string(self.folder.path().join("certs/apiserver.crt")).expect("the server wrote its certificate")
+    }
+
     /// A client of the present process. It trusts the certificate that the server made for itself.
     pub(crate) fn client(&self, identity: Identity) -> Client {
-        let ca = fs::read(self.folder.path().join("certs/apiserver.crt")).expect("the server wrote its certificate");
-        Client::new(self.address(), &ca, identity)
+        Client::new(self.address(), self.certificate().as_bytes(), identity)
     }
 
     /// A client that is `admin`, a member of `system:masters`.
     pub(crate) fn admin(&self) -> Client {
-        self.client(Identity::token(ADMIN_TOKEN))
+        self.client(Self::identity_of_admin())
+    }
+
+    /// How to be `admin`.
+    pub(crate) fn identity_of_admin() -> Identity {
+        Identity::token(ADMIN_TOKEN)
     }
 
     /// A client that is `alice`, who is in no group.

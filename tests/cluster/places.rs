@@ -1,0 +1,92 @@
+//! The two places that kubectl is pointed at: the kube-apiserver of a cluster, and a server that stands alone. What a
+//! test says of one must hold at the other.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::grants::user;
+use super::kubeconfig;
+use super::kubectl::{Kubectl, Said};
+use super::objects;
+use super::site::{Shared, shared};
+use super::tools::Tools;
+use crate::support::process::Server;
+
+/// The namespace of the objects. Tests share it, so each uses names of its own.
+pub(crate) const WORKSHOP: &str = "workshop";
+
+/// kubectl before one of the two.
+pub(crate) struct Place {
+    kubectl: Kubectl,
+    kind: Kind,
+}
+
+/// Which of the two, and what must live as long as it is used.
+enum Kind {
+    Cluster { _site: Shared },
+    Alone { _server: Server },
+}
+
+/// Both places. In the cluster kubectl is somebody with the role `edit` in the namespace and nothing else; alone it is
+/// somebody who may do everything.
+pub(crate) async fn places() -> [Place; 2] {
+    [cluster().await, alone().await]
+}
+
+async fn cluster() -> Place {
+    let site = shared().await;
+    site.plane.apply(&[objects::namespace(WORKSHOP)]);
+    site.plane.bind(WORKSHOP, &user("maker"), "edit", ("create", "imagestreams")).await;
+    let kubectl = site.plane.kubectl_of(&site.plane.user("maker", None).identity());
+    Place { kubectl, kind: Kind::Cluster { _site: site } }
+}
+
+async fn alone() -> Place {
+    let server = Server::start(&[]).await;
+    let address = format!("https://{}", server.address());
+    let identity = Server::identity_of_admin();
+    let kubeconfig: PathBuf = kubeconfig::write(&server.folder(), &address, &server.certificate(), &identity)
+        .expect("a kubeconfig can be written");
+    let program = Tools::find().expect("the programs of a control plane are there").path("kubectl");
+    Place { kubectl: Kubectl { program, kubeconfig }, kind: Kind::Alone { _server: server } }
+}
+
+impl Place {
+    /// Runs kubectl.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Said {
+        self.kubectl.run(&self.here(arguments), &[])
+    }
+
+    /// Runs kubectl with an object as its file.
+    pub(crate) fn give(&self, arguments: &[&str], object: &Value) -> Said {
+        self.kubectl.run(&self.here(&[arguments, &["--filename=-"]].concat()), object.to_string().as_bytes())
+    }
+
+    /// Runs `kubectl edit`, where somebody replaces one text by another.
+    pub(crate) fn edit(&self, what: &str, text: &str, by: &str) -> Said {
+        let editor = format!("sed -i 's/{text}/{by}/'");
+        self.kubectl.run_with_editor(&self.here(&["edit", what]), &[], &editor)
+    }
+
+    /// An object as kubectl gets it.
+    pub(crate) fn get(&self, what: &str) -> Value {
+        let object = self.run(&["get", what, "--output=json", "--show-managed-fields"]).done();
+        serde_json::from_str(&object).expect("kubectl writes JSON")
+    }
+
+    /// The version of an object, which every write changes.
+    pub(crate) fn version(&self, what: &str) -> String {
+        self.get(what)["metadata"]["resourceVersion"].as_str().expect("an object has a version").to_owned()
+    }
+
+    fn here<'a>(&self, arguments: &[&'a str]) -> Vec<&'a str> {
+        // A failing test prints on which of the two it was.
+        let place = match self.kind {
+            Kind::Cluster { .. } => "in the cluster",
+            Kind::Alone { .. } => "alone",
+        };
+        println!("{place}: kubectl {}", arguments.join(" "));
+        [&["--namespace", WORKSHOP], arguments].concat()
+    }
+}
