@@ -14,6 +14,7 @@ mod plane;
 mod site;
 mod wait;
 
+mod across;
 mod aggregation;
 mod credentials;
 mod diagnosis;
@@ -23,6 +24,7 @@ mod namespaces;
 mod outage;
 mod own_ca;
 mod recorded;
+mod roles;
 mod rotation;
 mod tags;
 mod trust;
