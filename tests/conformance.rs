@@ -18,6 +18,7 @@
 #[path = "conformance/replay.rs"]
 mod replay;
 #[path = "conformance/suite.rs"]
+#[expect(dead_code, reason = "the tests of the cluster use the rest")]
 mod suite;
 #[expect(dead_code, reason = "other test binaries use the rest")]
 mod support;

@@ -23,6 +23,7 @@ mod manifests;
 mod namespaces;
 mod outage;
 mod own_ca;
+mod pull_secrets;
 mod recorded;
 mod roles;
 mod rotation;

@@ -38,7 +38,8 @@ pub(crate) struct Exception {
     pub(crate) answer: Value,
 }
 
-/// The exceptions that are accepted.
+/// The exceptions that are accepted; none by default.
+#[derive(Default)]
 pub(crate) struct Exceptions(Vec<Exception>);
 
 impl Exceptions {
