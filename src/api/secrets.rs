@@ -2,7 +2,8 @@
 
 use k8s_openapi::api::core::v1::Secret;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::ser::Error;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use super::object;
@@ -17,6 +18,7 @@ pub struct SecretList {
     #[schemars(with = "ListMeta")]
     pub metadata: ObjectMeta,
     /// The secrets, with what they hold.
+    #[serde(serialize_with = "without_kinds")]
     #[schemars(with = "Vec<Value>")]
     pub items: Vec<Secret>,
 }
@@ -25,4 +27,34 @@ object!(SecretList);
 
 impl Kind for SecretList {
     const KIND: &'static str = "SecretList";
+}
+
+/// The list says what its elements are, so they do not.
+fn without_kinds<S: Serializer>(items: &[Secret], serializer: S) -> Result<S::Ok, S::Error> {
+    let bare = items.iter().map(|item| {
+        let mut item = serde_json::to_value(item)?;
+        if let Some(fields) = item.as_object_mut() {
+            fields.retain(|name, _| name != "apiVersion" && name != "kind");
+        }
+        Ok(item)
+    });
+    let bare: Vec<Value> = bare.collect::<Result<_, serde_json::Error>>().map_err(S::Error::custom)?;
+    bare.serialize(serializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_list_says_what_its_elements_are_and_they_do_not() {
+        let item =
+            json!({"metadata": {"name": "pull"}, "type": "kubernetes.io/dockercfg", "data": {".dockercfg": "e30="}});
+        let list: SecretList = serde_json::from_value(json!({"metadata": {}, "items": [item]})).unwrap();
+        let written = serde_json::to_value(&list).unwrap();
+        assert_eq!(written["items"], json!([item]));
+        assert_eq!(serde_json::from_value::<SecretList>(written).unwrap(), list);
+    }
 }

@@ -172,8 +172,7 @@ async fn kubectl_creates_a_stream_and_shows_and_deletes_it() {
     let curator = site.plane.user("curator", None).identity();
     let created = site.plane.kubectl_with_input(
         &curator,
-        // Without a schema in OpenAPI kubectl would look for a CustomResourceDefinition, which few may.
-        &["create", "--namespace", SHOP, "--filename=-", "--validate=false"],
+        &["create", "--namespace", SHOP, "--filename=-"],
         objects::stream("made-by-kubectl").to_string().as_bytes(),
     );
     assert_eq!(created.done().trim_end(), "imagestream.image.openshift.io/made-by-kubectl created");

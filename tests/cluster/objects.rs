@@ -102,6 +102,11 @@ pub(crate) fn mapping(stream: &str, digest: &str) -> Value {
         "image": image, "tag": "latest"})
 }
 
+/// What kubectl must be told before it creates a mapping. It looks at the operation PATCH of a kind to see whether the
+/// server validates fields, and a mapping cannot be patched. Then it asks whether the kind comes from a
+/// CustomResourceDefinition, which few may know, and alone it asks for OpenAPI v2 in protobuf, which there is not yet.
+pub(crate) const WITHOUT_VALIDATION: &str = "--validate=false";
+
 fn metadata(namespace: &str, name: &str) -> Value {
     match namespace {
         "" => json!({"name": name}),

@@ -65,7 +65,7 @@ impl Place {
 
     /// Runs `kubectl edit`, where somebody replaces one text by another.
     pub(crate) fn edit(&self, what: &str, text: &str, by: &str) -> Said {
-        let editor = format!("sed -i s/{text}/{by}/");
+        let editor = format!("sed -i 's/{text}/{by}/'");
         self.kubectl.run_with_editor(&self.here(&["edit", what]), &[], &editor)
     }
 
@@ -78,15 +78,6 @@ impl Place {
     /// The version of an object, which every write changes.
     pub(crate) fn version(&self, what: &str) -> String {
         self.get(what)["metadata"]["resourceVersion"].as_str().expect("an object has a version").to_owned()
-    }
-
-    /// Where kubectl can look nothing up to validate a file of a kind that cannot be patched, it must be told not to. It asks for
-    /// OpenAPI v2 in protobuf then, in which kube-apiserver has it, and this server does not yet.
-    pub(crate) fn validation_of_what_cannot_be_patched(&self) -> &'static str {
-        match self.kind {
-            Kind::Cluster { .. } => "--validate=true",
-            Kind::Alone { .. } => "--validate=false",
-        }
     }
 
     fn here<'a>(&self, arguments: &[&'a str]) -> Vec<&'a str> {

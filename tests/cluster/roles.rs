@@ -21,7 +21,7 @@ fn run(kubectl: &Kubectl, arguments: &[&str]) -> Said {
 }
 
 fn create(kubectl: &Kubectl, object: &Value) -> Said {
-    let arguments = ["--namespace", ROLES, "create", "--filename=-"];
+    let arguments = ["--namespace", ROLES, "create", objects::WITHOUT_VALIDATION, "--filename=-"];
     kubectl.run(&arguments, object.to_string().as_bytes())
 }
 
@@ -41,8 +41,8 @@ async fn edit_may_push_and_tag() {
     create(&editor, &tag("edited")).done();
     let image = run(&editor, &["get", "istag/edited:prod", "--output=jsonpath={.image.metadata.name}"]).done();
     assert_eq!(image, DIGEST);
-    run(&editor, &["delete", "istag/edited:prod", "--wait=false"]).done();
-    run(&editor, &["delete", "is/edited", "--wait=false"]).done();
+    run(&editor, &["delete", "istag/edited:prod"]).done();
+    run(&editor, &["delete", "is/edited"]).done();
 }
 
 #[tokio::test]
@@ -51,12 +51,24 @@ async fn edit_may_not_touch_images_nor_what_has_happened_nor_another_namespace()
     let editor = with(&site, "edits-only", "edit").await;
     let image = json!({"kind": "Image", "apiVersion": "image.openshift.io/v1", "metadata": {"name": "planted"},
         "dockerImageReference": "registry.example.com/a/b"});
-    let status = ["patch", "is/any", "--subresource=status", "--type=merge", "--patch={}"];
+    create(&editor, &objects::stream("happened")).done();
+    let status = ["patch", "is/happened", "--subresource=status", "--type=merge", r#"--patch={"status":{"tags":[]}}"#];
     let elsewhere = ["get", "is", "--namespace=default"];
     for refused in [create(&editor, &image), run(&editor, &status), run(&editor, &elsewhere)] {
         let errors = refused.failed();
         assert!(errors.contains("User \"edits-only\" cannot "), "{errors}");
     }
+}
+
+#[tokio::test]
+async fn whoever_may_list_definitions_creates_a_mapping_with_validation() {
+    let site = shared().await;
+    with(&site, "with-edit", "edit").await;
+    let admin = site.plane.kubectl_of(&site.plane.user("admin", Some("system:masters")).identity());
+    create(&admin, &objects::stream("validated")).done();
+    let mapping = objects::mapping("validated", DIGEST).to_string();
+    let arguments = ["--namespace", ROLES, "create", "--validate=strict", "--filename=-"];
+    admin.run(&arguments, mapping.as_bytes()).done();
 }
 
 #[tokio::test]

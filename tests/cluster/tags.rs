@@ -11,7 +11,7 @@ const NEW: &str = "sha256:2551d6f0b224448d184f98ea2060ec3ba1a30b2997d81b94430c27
 /// Creates a mapping, as a registry does after a push to the tag `latest`.
 fn push(place: &Place, stream: &str, digest: &str) {
     let mapping = objects::mapping(stream, digest);
-    place.give(&["create", place.validation_of_what_cannot_be_patched()], &mapping).done();
+    place.give(&["create", objects::WITHOUT_VALIDATION], &mapping).done();
 }
 
 /// A stream with an image under the tag `latest`.
@@ -20,12 +20,19 @@ fn pushed(place: &Place, stream: &str) {
     push(place, stream, OLD);
 }
 
-/// A tag of a kind that follows the tag `latest` of its stream.
-fn tag(kind: &str, key: &str, stream: &str, annotations: &Value) -> Value {
+/// A tag of a kind, under one of its keys, that follows the tag `latest` of its stream.
+fn tag(kind: &str, key: &str, stream: &str, step: &str) -> Value {
     let mut tag = json!({"kind": kind, "apiVersion": "image.openshift.io/v1",
-        "metadata": {"name": format!("{stream}:prod"), "annotations": annotations}});
-    tag[key] =
-        json!({"name": "prod", "from": {"kind": "ImageStreamTag", "name": "latest"}, "annotations": annotations});
+        "metadata": {"name": format!("{stream}:prod")}});
+    tag[key] = json!({"name": "prod", "from": {"kind": "ImageStreamTag", "name": "latest"},
+        "annotations": {"step": step}});
+    tag
+}
+
+/// A tag of a stream. Its annotations are said twice, and must be the same.
+fn stream_tag(stream: &str, step: &str) -> Value {
+    let mut tag = tag("ImageStreamTag", "tag", stream, step);
+    tag["metadata"]["annotations"] = json!({"step": step});
     tag
 }
 
@@ -48,44 +55,76 @@ async fn a_mapping_that_is_created_is_a_push() {
 }
 
 #[tokio::test]
-async fn a_tag_is_created_applied_changed_and_deleted() {
-    for (kind, key, resource) in [("ImageStreamTag", "tag", "imagestreamtag"), ("ImageTag", "spec", "imagetag")] {
-        for place in places().await {
-            let stream = format!("with-{resource}");
-            pushed(&place, &stream);
-            let what = format!("{resource}/{stream}:prod");
-            let tag = |annotations: Value| tag(kind, key, &stream, &annotations);
-            place.give(&["create"], &tag(json!({"step": "0"}))).done();
-            assert!(place.give(&["create"], &tag(json!({}))).failed().contains("(AlreadyExists)"));
-            assert_eq!(image(&place, &format!("{stream}:prod")), OLD);
-
-            let step = |wanted: &str| {
-                let got = place.get(&what);
-                assert_eq!(got[key]["annotations"]["step"], wanted, "{got}");
-            };
-            step("0");
-            place.run(&["annotate", &what, "step=1", "--overwrite"]).done();
-            step("1");
-            place.run(&["patch", &what, "--type=merge", r#"--patch={"metadata":{"annotations":{"step":"2"}}}"#]).done();
-            step("2");
-            let json = r#"--patch=[{"op":"replace","path":"/metadata/annotations/step","value":"3"}]"#;
-            place.run(&["patch", &what, "--type=json", json]).done();
-            step("3");
-            place.edit(&what, "step: \\\"3\\\"", "step: four").done();
-            step("four");
-            place.give(&["apply"], &tag(json!({"step": "5"}))).done();
-            step("5");
-            let version = place.version(&what);
-            place.give(&["apply"], &tag(json!({"step": "5"}))).done();
-            assert_eq!(place.version(&what), version);
-            place.give(&["replace"], &tag(json!({"step": "6"}))).done();
-            step("6");
-
-            // The labels are those of the stream.
-            assert!(place.run(&["label", &what, "a=b"]).failed().contains("may not update fields other than"));
-            place.run(&["delete", &what, "--wait=false"]).done();
-            assert!(place.run(&["get", &what]).failed().contains("(NotFound)"));
-            assert_eq!(image(&place, &format!("{stream}:latest")), OLD);
+async fn a_tag_of_a_stream_is_created_changed_and_deleted() {
+    for place in places().await {
+        pushed(&place, "tagged");
+        let what = "imagestreamtag/tagged:prod";
+        let step = |wanted: &str| assert_eq!(place.get(what)["tag"]["annotations"]["step"], wanted);
+        place.give(&["create"], &stream_tag("tagged", "zero")).done();
+        assert!(place.give(&["create"], &stream_tag("tagged", "zero")).failed().contains("(AlreadyExists)"));
+        assert_eq!(image(&place, "tagged:prod"), OLD);
+        step("zero");
+        place.run(&["annotate", what, "step=one", "--overwrite"]).done();
+        step("one");
+        let patch = |kind: &str, patch: &str| place.run(&["patch", what, kind, "--patch", patch]).done();
+        for (kind, to) in [("--type=merge", "two"), ("--type=strategic", "three")] {
+            patch(kind, &json!({"metadata": {"annotations": {"step": to}}}).to_string());
+            step(to);
         }
+        patch("--type=json", r#"[{"op":"replace","path":"/metadata/annotations/step","value":"four"}]"#);
+        step("four");
+        place.edit(what, "four", "five").done();
+        step("five");
+        place.give(&["replace"], &stream_tag("tagged", "six")).done();
+        step("six");
+
+        // The labels are those of the stream.
+        assert!(place.run(&["label", what, "a=b"]).failed().contains("may not update fields other than"));
+        place.run(&["delete", what]).done();
+        assert!(place.run(&["get", what]).failed().contains("(NotFound)"));
+        assert_eq!(image(&place, "tagged:latest"), OLD);
+    }
+}
+
+#[tokio::test]
+async fn a_tag_of_a_stream_is_applied_on_the_side_of_the_client_only() {
+    for place in places().await {
+        pushed(&place, "applied-tag");
+        let what = "imagestreamtag/applied-tag:prod";
+        let apply = |step: &str| place.give(&["apply"], &stream_tag("applied-tag", step)).done();
+        place.give(&["create"], &stream_tag("applied-tag", "zero")).done();
+        apply("one");
+        let version = place.version(what);
+        apply("one");
+        assert_eq!(place.version(what), version);
+        assert_eq!(place.get(what)["tag"]["annotations"]["step"], "one");
+        // The reference refuses it so. A tag has no managedFields of its own to remember an apply in.
+        let refused = place.give(&["apply", "--server-side"], &stream_tag("applied-tag", "two")).failed();
+        assert!(refused.contains("metadata: Invalid value: \"\": may not update fields other than"), "{refused}");
+        assert_eq!(place.version(what), version);
+    }
+}
+
+#[tokio::test]
+async fn an_image_tag_is_created_changed_and_deleted() {
+    for place in places().await {
+        pushed(&place, "spec-of-tag");
+        let what = "imagetag/spec-of-tag:prod";
+        place.give(&["create"], &tag("ImageTag", "spec", "spec-of-tag", "zero")).done();
+        assert_eq!(image(&place, "spec-of-tag:prod"), OLD);
+        let step = |wanted: &str| assert_eq!(place.get(what)["spec"]["annotations"]["step"], wanted);
+        step("zero");
+        place.run(&["patch", what, "--type=merge", r#"--patch={"spec":{"annotations":{"step":"one"}}}"#]).done();
+        step("one");
+        let json = r#"--patch=[{"op":"replace","path":"/spec/annotations/step","value":"two"}]"#;
+        place.run(&["patch", what, "--type=json", json]).done();
+        step("two");
+        place.edit(what, "importMode: Legacy", "importMode: PreserveOriginal").done();
+        assert_eq!(place.get(what)["spec"]["importPolicy"]["importMode"], "PreserveOriginal");
+        // The metadata are those of the stream.
+        assert!(place.run(&["annotate", what, "a=b"]).failed().contains("may not update fields other than spec"));
+        place.run(&["delete", what]).done();
+        assert!(place.run(&["get", what]).failed().contains("(NotFound)"));
+        assert_eq!(image(&place, "spec-of-tag:latest"), OLD);
     }
 }

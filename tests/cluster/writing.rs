@@ -230,8 +230,7 @@ async fn delete_removes_one_those_that_are_selected_and_dependents_may_stay() {
             object["metadata"]["labels"] = json!({"fate": name.split('-').next()});
             place.give(&["create"], &object).done();
         }
-        // A `kubectl delete` that waits until the object is gone watches it; nothing here can be watched yet.
-        let delete = |what: &[&str]| place.run(&[&["delete", "imagestream", "--wait=false"], what].concat());
+        let delete = |what: &[&str]| place.run(&[&["delete", "imagestream"], what].concat());
         let deleted = delete(&["doomed-1"]).done();
         assert!(deleted.starts_with("imagestream.image.openshift.io \"doomed-1\" deleted"), "{deleted}");
         assert!(delete(&["doomed-1"]).failed().contains("(NotFound)"));
@@ -243,7 +242,7 @@ async fn delete_removes_one_those_that_are_selected_and_dependents_may_stay() {
         let left = place.run(&["get", "imagestream", "--output=name", "--selector=fate"]).done();
         assert_eq!(left, "imagestream.image.openshift.io/kept\n");
         // Somebody has to let the dependents go, so the object waits for them: the garbage collector does not run here.
-        delete(&["kept", "--cascade=orphan"]).done();
+        delete(&["kept", "--cascade=orphan", "--wait=false"]).done();
         let object = place.get("imagestream/kept");
         assert_eq!(object["metadata"]["finalizers"], json!(["orphan"]));
         assert!(object["metadata"]["deletionTimestamp"].is_string(), "{object}");

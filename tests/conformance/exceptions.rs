@@ -38,15 +38,11 @@ pub(crate) struct Exception {
     pub(crate) answer: Value,
 }
 
-/// The exceptions that are accepted.
+/// The exceptions that are accepted; none by default.
+#[derive(Default)]
 pub(crate) struct Exceptions(Vec<Exception>);
 
 impl Exceptions {
-    /// No exceptions.
-    pub(crate) fn none() -> Self {
-        Self(Vec::new())
-    }
-
     /// Reads the file and refuses an exception without a reason and two exceptions for one step.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
