@@ -18,8 +18,8 @@ const OBJECTS: u64 = 100;
 const BYTES: u64 = 10_000;
 /// How many clients update.
 const CLIENTS: u64 = 8;
-/// How often history is forgotten.
-const TURN: Duration = Duration::from_millis(100);
+/// How many times history is forgotten in the course of all updates.
+const TURNS: u64 = 20;
 /// The file may be this many times as large as what it holds.
 const TIMES: u64 = 4;
 
@@ -75,22 +75,19 @@ async fn update(store: &Arc<dyn Store>, updates: u64, kept: Option<u64>) -> Dura
             let mut longest = Duration::ZERO;
             for n in (client..updates).step_by(usize::try_from(CLIENTS).unwrap()) {
                 longest = longest.max(update_one(&store, n % OBJECTS).await);
+                if let Some(kept) = kept
+                    && n % (updates / TURNS) == 0
+                {
+                    // The others go on meanwhile.
+                    let now = store.now().await;
+                    store.compact(Revision(now.0 - kept)).await.unwrap();
+                }
             }
             longest
         })
     };
-    let clients = futures_util::future::join_all((0..CLIENTS).map(client));
-    tokio::pin!(clients);
-    let mut turns = tokio::time::interval(TURN);
-    loop {
-        tokio::select! {
-            longest = &mut clients => return longest.into_iter().map(Result::unwrap).max().unwrap(),
-            _ = turns.tick(), if kept.is_some() => {
-                let now = store.now().await;
-                store.compact(Revision(now.0 - kept.unwrap_or_default())).await.unwrap();
-            }
-        }
-    }
+    let all = futures_util::future::join_all((0..CLIENTS).map(client)).await;
+    all.into_iter().map(Result::unwrap).max().unwrap()
 }
 
 async fn update_one(store: &Arc<dyn Store>, n: u64) -> Duration {
