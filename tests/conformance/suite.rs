@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::{env, fs};
 
 use futures_util::future::join_all;
@@ -53,7 +54,7 @@ impl Suite {
     pub(crate) async fn replay(self, clients: BTreeMap<String, Client>) {
         let Self { cases, exceptions, show } = self;
         let replayer = Replayer { clients, given: BTreeMap::new(), exceptions, show, rules: Rules::new() };
-        let outcomes = replay_by_area(&replayer, &cases).await;
+        let outcomes = replay_by_area(Arc::new(replayer), cases).await;
 
         if let Some(path) = env::var_os("CONFORMANCE_WRITE_EXCEPTIONS") {
             let differing: Vec<_> = outcomes.iter().flat_map(|(_, outcome)| outcome.differing.clone()).collect();
@@ -73,16 +74,25 @@ fn keep_shown(cases: &mut Vec<Case>) -> Show {
     Show::Exchanges
 }
 
-/// Areas use names of their own, so they run side by side; the cases of an area share names and run one by one.
-async fn replay_by_area<'a>(replayer: &Replayer, cases: &'a [Case]) -> Vec<(&'a Case, Outcome)> {
-    let areas = cases.chunk_by(|a, b| a.area() == b.area()).map(|area| async move {
-        let mut outcomes = Vec::new();
-        for case in area {
-            outcomes.push((case, replayer.replay(case).await));
-        }
-        outcomes
+/// Areas use names of their own, so they run side by side, each in a task of its own, since comparing large answers takes a while;
+/// the cases of an area share names and run one by one.
+async fn replay_by_area(replayer: Arc<Replayer>, cases: Vec<Case>) -> Vec<(Case, Outcome)> {
+    let mut areas: BTreeMap<String, Vec<Case>> = BTreeMap::new();
+    for case in cases {
+        areas.entry(case.area().to_owned()).or_default().push(case);
+    }
+    let areas = areas.into_values().map(|cases| {
+        let replayer = Arc::clone(&replayer);
+        tokio::spawn(async move {
+            let mut outcomes = Vec::new();
+            for case in cases {
+                let outcome = replayer.replay(&case).await;
+                outcomes.push((case, outcome));
+            }
+            outcomes
+        })
     });
-    join_all(areas).await.into_iter().flatten().collect()
+    join_all(areas).await.into_iter().flat_map(|area| area.expect("replaying does not panic")).collect()
 }
 
 /// Prints what is wrong with a case, if anything is.
