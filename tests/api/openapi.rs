@@ -98,7 +98,7 @@ impl Document {
     }
 }
 
-/// The bodies of recorded answers that are objects of kinds that have a schema.
+/// The bodies of recorded answers that are whole and objects of kinds that have a schema.
 fn recorded() -> Vec<Value> {
     fn walk(folder: &Path, out: &mut Vec<Value>) {
         for entry in fs::read_dir(folder).expect("the recorded conversations can be read") {
@@ -109,7 +109,12 @@ fn recorded() -> Vec<Value> {
             }
             let case: Value =
                 serde_json::from_str(&fs::read_to_string(path).expect("a case is text")).expect("a case is JSON");
-            out.extend(case["steps"].as_array().into_iter().flatten().map(|step| step["response"]["body"].clone()));
+            let is_whole = |step: &&Value| {
+                let skipped = step["skip"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                !skipped.into_iter().any(|path| path.starts_with("body"))
+            };
+            let steps = case["steps"].as_array().into_iter().flatten().filter(is_whole);
+            out.extend(steps.map(|step| step["response"]["body"].clone()));
         }
     }
     let mut bodies = Vec::new();
