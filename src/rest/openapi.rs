@@ -4,6 +4,7 @@
 
 mod form;
 mod operation;
+mod protobuf;
 mod schemas;
 mod standard;
 
@@ -16,6 +17,8 @@ use self::schemas::Schemas;
 use super::codec::GroupVersion;
 use super::endpoint::{Endpoint, Scope, Verb};
 use super::json;
+
+pub use self::protobuf::{NoField, write_protobuf};
 
 /// The extension that says which kind something is about.
 const KIND: &str = "x-kubernetes-group-version-kind";

@@ -24,6 +24,8 @@ pub(super) struct Documents {
     pub(super) aggregated: Tagged,
     /// `/openapi/v2`.
     pub(super) openapi_v2: Tagged,
+    /// The same as protobuf.
+    pub(super) openapi_v2_protobuf: Tagged,
     /// `/openapi/v3`: where the document about the version is.
     pub(super) openapi_index: Tagged,
     /// `/openapi/v3/apis/<group>/<version>`.
@@ -71,6 +73,7 @@ struct Version {
 
 /// What the command `openapi` made of the API; a test proves that it still would.
 const OPENAPI_V2: &[u8] = include_bytes!("../../openapi/v2.json");
+const OPENAPI_V2_PROTOBUF: &[u8] = include_bytes!("../../openapi/v2.pb");
 const OPENAPI_V3: &[u8] = include_bytes!("../../openapi/v3.json");
 
 /// Operating system and architecture, in Go's words.
@@ -101,6 +104,7 @@ impl Documents {
             resources: line(&discovery::resources(API, api.endpoints())),
             aggregated: Tagged::new(line(&discovery::aggregated(API, GROUP, api.endpoints()))),
             openapi_v2: Tagged::new(Bytes::from_static(OPENAPI_V2)),
+            openapi_v2_protobuf: Tagged::new(Bytes::from_static(OPENAPI_V2_PROTOBUF)),
             openapi_index: Tagged::new(json::encode(&openapi::index(API, &openapi_v3.hash)).into()),
             openapi_v3,
             version: json::indent(&json::encode(&version)).into(),

@@ -129,12 +129,12 @@ async fn the_documents_are_made_of_the_resources_of_now() {
     let path = folder.path().to_str().expect("the path is text");
     let (status, _) = Running::start(["openapi", path], Output::Logged).end().await;
     assert!(status.success());
-    for name in ["v2.json", "v3.json"] {
-        let made = fs::read_to_string(folder.path().join(name)).expect("the document was written");
-        let kept = fs::read_to_string(at("openapi").join(name)).expect("the document can be read");
+    for name in ["v2.json", "v2.pb", "v3.json"] {
+        let made = fs::read(folder.path().join(name)).expect("the document was written");
+        let kept = fs::read(at("openapi").join(name)).expect("the document can be read");
         assert!(made == kept, "openapi/{name} is not current: `cargo run -- openapi openapi` makes it so");
     }
-    assert_eq!(fs::read_dir(folder.path()).expect("the folder can be read").count(), 2, "nothing else is left behind");
+    assert_eq!(fs::read_dir(folder.path()).expect("the folder can be read").count(), 3, "nothing else is left behind");
 }
 
 #[tokio::test]
@@ -145,6 +145,22 @@ async fn the_documents_are_served_byte_for_byte() {
     {
         let answer = api.ask(Request::new("GET", target)).await;
         assert!(answer.body == fs::read(at(path)).expect("the document can be read"), "{target}");
+    }
+}
+
+#[tokio::test]
+async fn version_2_is_sent_as_protobuf_to_whoever_asks_for_that_first() {
+    let api = Api::start().await;
+    let protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let ask = |accept: String| api.ask(Request::new("GET", "/openapi/v2").header("accept", &accept));
+    for accept in [protobuf.to_owned(), format!("text/html,{protobuf};q=0.9,application/json")] {
+        let answer = ask(accept).await;
+        let sent_as = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some(sent_as)));
+        assert!(answer.body == fs::read(at("openapi/v2.pb")).expect("the document can be read"));
+    }
+    for accept in [format!("application/json,{protobuf}"), "*/*".to_owned()] {
+        assert_eq!(ask(accept).await.header("content-type"), Some("application/json"));
     }
 }
 

@@ -162,6 +162,23 @@ async fn kubectl_explains_fields_and_validates_what_it_creates() {
     let created = paste(&create(r#"{"tags":[{"name":"one"}]}"#), parent.path()).await;
     let created = String::from_utf8_lossy(&created.stdout).into_owned();
     assert_eq!(created.trim_end(), "imagestream.image.openshift.io/mine created");
+    // What cannot be patched is validated by kubectl itself, by the document of version 2.
+    let push = |image: &str| {
+        let mapping = format!(
+            r#"{{"apiVersion":"image.openshift.io/v1","kind":"ImageStreamMapping","metadata":{{"name":"mine"}},"tag":"a","image":{image}}}"#
+        );
+        format!("echo '{mapping}' | {kubectl} create -f - 2>&1 || true")
+    };
+    for (image, said) in [
+        (
+            r#"{"metadata":{"name":"sha256:01"},"dockerImageLayerz":[]}"#,
+            r#"unknown field "dockerImageLayerz" in com.github"#,
+        ),
+        (r#"{"metadata":{"name":"sha256:01"},"dockerImageReference":"registry.example.com/a:1"}"#, "created"),
+    ] {
+        let output = String::from_utf8_lossy(&paste(&push(image), parent.path()).await.stdout).into_owned();
+        assert!(output.contains(said), "{said} is not said: {output}");
+    }
 }
 
 #[tokio::test]
