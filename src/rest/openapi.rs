@@ -8,8 +8,6 @@ mod protobuf;
 mod schemas;
 mod standard;
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use self::operation::operation;
@@ -35,7 +33,7 @@ pub enum Edition {
 /// The document about an API, in the order of its keys.
 pub fn document(edition: Edition, api: GroupVersion, endpoints: &[Endpoint]) -> Value {
     let mut schemas = Schemas::new(edition, api);
-    let mut paths: BTreeMap<String, Value> = operation::discovery(&mut schemas, api).into();
+    let mut paths = operation::discovery(&mut schemas, api);
     for endpoint in endpoints {
         for verb in endpoint.verbs() {
             for path in paths_of(api, endpoint, verb) {

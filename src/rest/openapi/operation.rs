@@ -1,6 +1,8 @@
 //! One operation: what it is called, what its query may say, what its body may be and what is answered. Clients look here before they send a dry run, a
 //! field validation or an apply.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::schemas::Schemas;
@@ -62,25 +64,26 @@ pub(super) fn operation(
     operation
 }
 
-/// The paths of discovery, with what they answer.
-pub(super) fn discovery(schemas: &mut Schemas, api: GroupVersion) -> [(String, Value); 2] {
-    let (group, resources) = (schemas.group(), schemas.resources());
-    let item = |id: &str, schema: Value| {
-        let edition = schemas.edition();
+/// The paths of discovery, with what they answer. In version 3 a document is about a version, and the group has none of its own.
+pub(super) fn discovery(schemas: &mut Schemas, api: GroupVersion) -> BTreeMap<String, Value> {
+    let edition = schemas.edition();
+    let item = |id: &str, schema: &Value| {
         let mut get = json!({
             "operationId": id,
             "tags": [tag(api)],
-            "responses": { "200": answer(edition, "OK", &schema), "401": { "description": "Unauthorized" } },
+            "responses": { "200": answer(edition, "OK", schema), "401": { "description": "Unauthorized" } },
         });
         if edition == Edition::V2 {
             get["produces"] = json!(OBJECTS);
         }
         json!({ "get": get })
     };
-    [
-        (format!("/apis/{}/", api.group), item("getAPIGroup", group)),
-        (format!("/apis/{}/", api.name), item("getAPIResources", resources)),
-    ]
+    let mut paths = BTreeMap::new();
+    paths.insert(format!("/apis/{}/", api.name), item("getAPIResources", &schemas.resources()));
+    if edition == Edition::V2 {
+        paths.insert(format!("/apis/{}/", api.group), item("getAPIGroup", &schemas.group()));
+    }
+    paths
 }
 
 /// What generators of clients gather operations by: group and version.
