@@ -11,6 +11,7 @@ RUN mkdir -p src benches \
     && cargo build --locked --release && rm -rf src benches
 COPY src src
 COPY benches benches
+COPY openapi openapi
 # Cargo goes by times, and the files copied may be older than the empty crate.
 RUN touch src/main.rs src/lib.rs && cargo build --locked --release
 # Fails the build where the binary would need a library that the image below does not have.

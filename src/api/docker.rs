@@ -259,7 +259,12 @@ impl JsonSchema for DockerImageMetadata {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "object", "x-kubernetes-map-type": "atomic"})
+        json_schema!({
+            "type": "object",
+            "description": "Fields of a type that is named beside them or inside of them.",
+            "x-kubernetes-map-type": "atomic",
+            "x-kubernetes-preserve-unknown-fields": true,
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
 use super::{DockerImageMetadata, ImageSignature, object};
-use crate::meta::{Kind, ObjectMeta};
+use crate::meta::{Base64, Kind, ObjectMeta};
 
 /// A container image: where to pull it, what it is made of and what is known about it.
 ///
@@ -24,6 +24,7 @@ pub struct Image {
     #[schemars(extend("x-kubernetes-patch-strategy" = "replace"))]
     pub docker_image_metadata: DockerImageMetadata,
     /// Version of the form of `dockerImageMetadata`: `1.0`, or `pre012` for very old images.
+    #[schemars(extend("default" = DockerImageMetadata::DEFAULT_VERSION))]
     pub docker_image_metadata_version: String,
     /// The manifest, byte for byte as the registry has it. Left out where an image is seen through a stream.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -42,7 +43,7 @@ pub struct Image {
     pub signatures: Vec<ImageSignature>,
     /// Signatures in the older form: opaque, base64 encoded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(with = "Vec<String>")]
+    #[schemars(with = "Vec<Base64>")]
     pub docker_image_signatures: Vec<k8s_openapi::ByteString>,
     /// Media type of the manifest.
     #[serde(skip_serializing_if = "String::is_empty")]

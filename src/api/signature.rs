@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::object;
-use crate::meta::{Kind, ObjectMeta, Time};
+use crate::meta::{Base64, Kind, ObjectMeta, Time};
 
 /// A signature of an image and what verifying it found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -17,9 +17,10 @@ pub struct ImageSignature {
     /// Standard object metadata; the name is `<image name>@<signature name>`.
     pub metadata: ObjectMeta,
     /// Kind of signature, such as `AtomicImageV1`.
+    #[schemars(extend("required" = true))]
     pub r#type: String,
     /// The signature itself, base64 encoded.
-    #[schemars(with = "String")]
+    #[schemars(with = "Base64", extend("required" = true))]
     #[serde(serialize_with = "bytes_or_null")]
     pub content: ByteString,
     /// What is known of the signature's state.
@@ -52,8 +53,10 @@ pub struct ImageSignature {
 #[schemars(rename = "com.github.openshift.api.image.v1.SignatureCondition")]
 pub struct SignatureCondition {
     /// What the statement is about, such as `Trusted` or `ForImage`.
+    #[schemars(extend("required" = true))]
     pub r#type: String,
     /// `True`, `False` or `Unknown`.
+    #[schemars(extend("required" = true))]
     pub status: String,
     /// When it was last checked.
     pub last_probe_time: Option<Time>,

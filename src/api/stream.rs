@@ -57,6 +57,7 @@ pub struct ImageLookupPolicy {
 #[schemars(rename = "com.github.openshift.api.image.v1.TagReference")]
 pub struct TagReference {
     /// Name of the tag.
+    #[schemars(extend("required" = true))]
     pub name: String,
     /// Annotations of the tag, shown on ImageStreamTags.
     pub annotations: Option<BTreeMap<String, String>>,
@@ -114,6 +115,7 @@ pub struct TagImportPolicy {
     #[serde(skip_serializing_if = "is_false")]
     pub scheduled: bool,
     /// What is imported of an image for several platforms: `Legacy` one of them, `PreserveOriginal` all.
+    #[schemars(extend("default" = "Legacy"))]
     #[serde(skip_serializing_if = "String::is_empty")]
     pub import_mode: String,
 }
@@ -124,6 +126,7 @@ pub struct TagImportPolicy {
 #[schemars(rename = "com.github.openshift.api.image.v1.TagReferencePolicy")]
 pub struct TagReferencePolicy {
     /// `Source` for the registry that the image was imported from, `Local` for the cluster's own.
+    #[schemars(extend("default" = "Source"))]
     pub r#type: String,
 }
 
@@ -152,6 +155,7 @@ pub struct ImageStreamStatus {
 #[schemars(rename = "com.github.openshift.api.image.v1.NamedTagEventList")]
 pub struct NamedTagEventList {
     /// Name of the tag.
+    #[schemars(extend("required" = true))]
     pub tag: String,
     /// The images that the tag has stood for, newest first.
     #[serde(serialize_with = "list_or_null")]

@@ -25,6 +25,7 @@ pub struct ImageStreamMapping {
     /// Standard object metadata; the name is that of the stream.
     pub metadata: ObjectMeta,
     /// The image.
+    #[schemars(extend("required" = true))]
     pub image: Image,
     /// The tag that the image becomes.
     pub tag: String,

@@ -1,6 +1,7 @@
 //! Commands and their flags.
 
 mod check;
+mod openapi;
 mod quickstart;
 mod serve;
 mod store;
@@ -28,6 +29,9 @@ enum Command {
     Store(store::Store),
     /// Start a server for this machine with a sample stream, and print commands to try it with.
     Quickstart(quickstart::Quickstart),
+    /// Write the OpenAPI documents that the server is built with.
+    #[command(hide = true)]
+    Openapi(openapi::Openapi),
 }
 
 impl Cli {
@@ -43,6 +47,7 @@ impl Cli {
                 Command::Check(check) => check.run().await,
                 Command::Store(store) => store.run().await,
                 Command::Quickstart(quickstart) => quickstart.run().await,
+                Command::Openapi(openapi) => openapi.run(),
             }
         });
         // What waits for a disk or a lock must not keep a process that was told to end.

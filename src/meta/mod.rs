@@ -2,6 +2,7 @@
 //!
 //! Plain data and its JSON shape. Knows nothing of images, storage or HTTP.
 
+mod base64;
 pub mod field;
 pub mod flag;
 pub(crate) mod go_json;
@@ -10,6 +11,7 @@ mod object;
 mod status;
 mod time;
 
+pub use base64::Base64;
 pub use names::{is_dns_label, is_dns_subdomain, label_value_faults, path_segment_faults, qualified_name_faults};
 pub use object::{Kind, ListMeta, ManagedFieldsEntry, Object, ObjectMeta, OwnerReference};
 pub use status::{Cause, Details, Resource, Status};

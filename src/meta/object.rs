@@ -1,8 +1,9 @@
 //! What every Kubernetes object carries, in the order in which the reference implementation writes it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::Time;
@@ -97,12 +98,16 @@ pub struct ObjectMeta {
 )]
 pub struct OwnerReference {
     /// API version of the owner.
+    #[schemars(extend("required" = true))]
     pub api_version: String,
     /// Kind of the owner.
+    #[schemars(extend("required" = true))]
     pub kind: String,
     /// Name of the owner.
+    #[schemars(extend("required" = true))]
     pub name: String,
     /// UID of the owner.
+    #[schemars(extend("required" = true))]
     pub uid: String,
     /// Whether the owner is the managing controller.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -134,6 +139,7 @@ pub struct ManagedFieldsEntry {
     pub fields_type: String,
     /// The field set.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<FieldsV1>")]
     pub fields_v1: Option<serde_json::Value>,
     /// Subresource through which the fields were written; empty for the object itself.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -157,6 +163,22 @@ pub struct ListMeta {
     /// How many items follow after this page, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remaining_item_count: Option<u64>,
+}
+
+/// What stands in `fieldsV1`, for OpenAPI.
+struct FieldsV1;
+
+impl JsonSchema for FieldsV1 {
+    fn schema_name() -> Cow<'static, str> {
+        "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "description": "A set of fields: each key is a field, a key of a map or an item of a list, and holds what is inside of it.",
+        })
+    }
 }
 
 fn is_zero(number: &i64) -> bool {

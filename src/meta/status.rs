@@ -2,6 +2,7 @@
 
 use std::{error, fmt};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ListMeta, field};
@@ -25,10 +26,10 @@ impl fmt::Display for Resource<'_> {
 }
 
 /// The outcome of a request where it is not an object: nearly always an error.
-///
-/// Field order and emptiness are those of the reference implementation.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+// Field order and emptiness are those of the reference implementation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.Status")]
 pub struct Status {
     /// List metadata, `{}` but for expired continue tokens.
     pub metadata: ListMeta,
@@ -52,9 +53,10 @@ pub struct Status {
     pub hidden: Option<String>,
 }
 
-/// What a [`Status`] is about.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What a `Status` is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.StatusDetails")]
 pub struct Details {
     /// Name of the object.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -70,15 +72,17 @@ pub struct Details {
     pub uid: String,
     /// The single faults, where there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub causes: Vec<Cause>,
     /// Seconds after which another try makes sense.
     #[serde(skip_serializing_if = "is_zero_u32")]
     pub retry_after_seconds: u32,
 }
 
-/// One of the faults behind a [`Status`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// One of the faults behind a `Status`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.StatusCause")]
 pub struct Cause {
     /// Kind of fault.
     #[serde(skip_serializing_if = "String::is_empty")]

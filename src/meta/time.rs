@@ -73,7 +73,11 @@ impl JsonSchema for Time {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "string", "format": "date-time"})
+        json_schema!({
+            "type": "string",
+            "format": "date-time",
+            "description": "A point in time as RFC 3339 writes it; fractions of seconds are dropped.",
+        })
     }
 }
 

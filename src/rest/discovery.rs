@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -9,7 +10,8 @@ use super::codec::GroupVersion;
 use super::endpoint::{Endpoint, Scope, Verb};
 
 /// `/apis/<group>/<version>`: the resources of a version.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.APIResourceList")]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceList {
     kind: &'static str,
@@ -18,7 +20,9 @@ pub struct ResourceList {
     resources: Vec<Resource>,
 }
 
-#[derive(Debug, Serialize)]
+/// A resource, or an aspect of one.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.APIResource")]
 #[serde(rename_all = "camelCase")]
 struct Resource {
     name: String,
@@ -35,7 +39,8 @@ struct Resource {
 }
 
 /// `/apis/<group>`: the versions of the group.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroup")]
 #[serde(rename_all = "camelCase")]
 pub struct Group {
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -47,7 +52,9 @@ pub struct Group {
     preferred_version: Version,
 }
 
-#[derive(Clone, Copy, Debug, Serialize)]
+/// A version of a group.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.GroupVersionForDiscovery")]
 #[serde(rename_all = "camelCase")]
 struct Version {
     group_version: &'static str,

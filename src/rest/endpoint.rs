@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use http::Method;
+use schemars::SchemaGenerator;
 
 use super::admission;
 use super::codec::{self, Decoded, GroupVersion};
@@ -93,6 +94,8 @@ pub struct Endpoint {
     pub is_stored: bool,
     /// What the objects can be shown as.
     pub forms: Forms,
+    /// Adds the schema of the objects to others, and refers to it.
+    pub schema: fn(&mut SchemaGenerator) -> schemars::Schema,
     verbs: Vec<(Verb, Handler)>,
 }
 
@@ -213,6 +216,7 @@ impl<T: Kind> Builder<T> {
             scope,
             is_stored: false,
             forms: Forms::ObjectOnly,
+            schema: SchemaGenerator::subschema_for::<T>,
             verbs: Vec::new(),
         };
         Self { endpoint, api, schema: Arc::new(Schema::of::<T>()), columns: None }

@@ -1,15 +1,25 @@
-//! What is served, as OpenAPI tells it: the paths and what can be done there, in versions 2 and 3. Bodies are not described
-//! yet.
+//! What is served, as OpenAPI tells it in versions 2 and 3: the paths, what can be done there, and what objects look like.
+//!
+//! The documents are made from the resources and their Rust types when they change, not while the server runs.
 
+mod form;
 mod operation;
-
-use std::collections::BTreeMap;
+mod protobuf;
+mod schemas;
+mod standard;
 
 use serde_json::{Value, json};
 
 use self::operation::operation;
+use self::schemas::Schemas;
 use super::codec::GroupVersion;
 use super::endpoint::{Endpoint, Scope, Verb};
+use super::json;
+
+pub use self::protobuf::{NoField, write_protobuf};
+
+/// The extension that says which kind something is about.
+const KIND: &str = "x-kubernetes-group-version-kind";
 
 /// A version of OpenAPI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,23 +30,55 @@ pub enum Edition {
     V3,
 }
 
-/// The document about an API.
+/// The document about an API, in the order of its keys.
 pub fn document(edition: Edition, api: GroupVersion, endpoints: &[Endpoint]) -> Value {
-    let mut paths: BTreeMap<String, Value> = BTreeMap::new();
+    let mut schemas = Schemas::new(edition, api);
+    let mut paths = operation::discovery(&mut schemas, api);
     for endpoint in endpoints {
         for verb in endpoint.verbs() {
             for path in paths_of(api, endpoint, verb) {
                 let parameters = parameters(edition, &path);
                 let item = paths.entry(path.clone()).or_insert_with(|| json!({ "parameters": parameters }));
-                item[verb.method().as_str().to_ascii_lowercase()] = operation(edition, api, endpoint, verb, &path);
+                let operation = operation(&mut schemas, api, endpoint, verb, &path);
+                item[verb.method().as_str().to_ascii_lowercase()] = operation;
             }
         }
     }
-    let info = json!({ "title": env!("CARGO_PKG_NAME"), "version": concat!("v", env!("CARGO_PKG_VERSION")) });
-    match edition {
-        Edition::V2 => json!({ "swagger": "2.0", "info": info, "paths": paths, "definitions": {} }),
-        Edition::V3 => json!({ "openapi": "3.0.0", "info": info, "paths": paths, "components": { "schemas": {} } }),
+    let (info, schemas) = (info(), schemas.finish());
+    let mut document = match edition {
+        Edition::V2 => json!({ "swagger": "2.0", "info": info, "paths": paths, "definitions": schemas }),
+        Edition::V3 => {
+            json!({ "openapi": "3.0.0", "info": info, "paths": paths, "components": { "schemas": schemas } })
+        }
+    };
+    document.sort_all_objects();
+    document
+}
+
+/// A document as it is kept and sent: each operation and each schema has a line or more, so that people can see what changes.
+pub fn write(document: &Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_object(document, 3, &mut out);
+    out.push(b'\n');
+    out
+}
+
+fn info() -> Value {
+    json!({ "title": env!("CARGO_PKG_NAME"), "version": concat!("v", env!("CARGO_PKG_VERSION")) })
+}
+
+/// Writes an object of which the fields that are objects have lines of their own, down to a depth.
+fn write_object(value: &Value, depth: usize, out: &mut Vec<u8>) {
+    let Some(fields) = value.as_object().filter(|fields| depth > 0 && !fields.is_empty()) else {
+        return json::encode_into(value, out);
+    };
+    for (at, (name, field)) in fields.iter().enumerate() {
+        out.extend_from_slice(if at == 0 { b"{\n" } else { b",\n" });
+        json::encode_text(name, out);
+        out.push(b':');
+        write_object(field, depth - 1, out);
     }
+    out.extend_from_slice(b"\n}");
 }
 
 /// The index of documents of version 3: the one, with a hash that changes whenever it does.

@@ -9,7 +9,7 @@ use crate::api::GROUP;
 use crate::resources::API;
 use crate::rest::discovery;
 use crate::rest::json;
-use crate::rest::openapi::{self, Edition};
+use crate::rest::openapi;
 use crate::rest::serve::Api;
 
 /// Discovery and the version, as JSON: compact and with a final newline, but for the version.
@@ -24,6 +24,8 @@ pub(super) struct Documents {
     pub(super) aggregated: Tagged,
     /// `/openapi/v2`.
     pub(super) openapi_v2: Tagged,
+    /// The same as protobuf.
+    pub(super) openapi_v2_protobuf: Tagged,
     /// `/openapi/v3`: where the document about the version is.
     pub(super) openapi_index: Tagged,
     /// `/openapi/v3/apis/<group>/<version>`.
@@ -69,14 +71,18 @@ struct Version {
     platform: &'static str,
 }
 
+/// What the command `openapi` made of the API; a test proves that it still would.
+const OPENAPI_V2: &[u8] = include_bytes!("../../openapi/v2.json");
+const OPENAPI_V2_PROTOBUF: &[u8] = include_bytes!("../../openapi/v2.pb");
+const OPENAPI_V3: &[u8] = include_bytes!("../../openapi/v3.json");
+
 /// Operating system and architecture, in Go's words.
 const PLATFORM: &str = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
 
 impl Documents {
     /// The documents about an API.
     pub(super) fn new(api: &Api) -> Self {
-        let openapi = |edition| Tagged::new(json::encode(&openapi::document(edition, API, api.endpoints())).into());
-        let openapi_v3 = openapi(Edition::V3);
+        let openapi_v3 = Tagged::new(Bytes::from_static(OPENAPI_V3));
         let version = Version {
             major: env!("CARGO_PKG_VERSION_MAJOR"),
             minor: env!("CARGO_PKG_VERSION_MINOR"),
@@ -97,7 +103,8 @@ impl Documents {
             group: line(&discovery::group(API, GROUP)),
             resources: line(&discovery::resources(API, api.endpoints())),
             aggregated: Tagged::new(line(&discovery::aggregated(API, GROUP, api.endpoints()))),
-            openapi_v2: openapi(Edition::V2),
+            openapi_v2: Tagged::new(Bytes::from_static(OPENAPI_V2)),
+            openapi_v2_protobuf: Tagged::new(Bytes::from_static(OPENAPI_V2_PROTOBUF)),
             openapi_index: Tagged::new(json::encode(&openapi::index(API, &openapi_v3.hash)).into()),
             openapi_v3,
             version: json::indent(&json::encode(&version)).into(),

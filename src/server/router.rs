@@ -204,11 +204,16 @@ fn tagged(document: &Tagged, content_type: &'static str, caching: &'static str, 
 }
 
 async fn openapi_v2(State(app): State<Arc<App>>, request: Request) -> Response {
-    openapi(&request, &app.documents.openapi_v2, MAY_CHANGE)
+    let documents = &app.documents;
+    let (document, content_type) = match asks_for_protobuf(request.headers()) {
+        true => (&documents.openapi_v2_protobuf, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"),
+        false => (&documents.openapi_v2, "application/json"),
+    };
+    openapi(&request, document, content_type, MAY_CHANGE)
 }
 
 async fn openapi_index(State(app): State<Arc<App>>, request: Request) -> Response {
-    openapi(&request, &app.documents.openapi_index, MAY_CHANGE)
+    openapi(&request, &app.documents.openapi_index, "application/json", MAY_CHANGE)
 }
 
 /// The document of version 3. One that was asked for by its hash never changes; by another hash it is sent all the same, since
@@ -216,20 +221,29 @@ async fn openapi_index(State(app): State<Arc<App>>, request: Request) -> Respons
 async fn openapi_v3(State(app): State<Arc<App>>, request: Request) -> Response {
     let document = &app.documents.openapi_v3;
     let is_this = query_of(&request).get("hash") == Some(document.hash.as_str());
-    openapi(&request, document, if is_this { "public, immutable" } else { MAY_CHANGE })
+    openapi(&request, document, "application/json", if is_this { "public, immutable" } else { MAY_CHANGE })
 }
 
 /// How long documents are good for that may change.
 const MAY_CHANGE: &str = "no-cache, private";
 
-fn openapi(request: &Request, document: &Tagged, caching: &'static str) -> Response {
+fn openapi(request: &Request, document: &Tagged, content_type: &'static str, caching: &'static str) -> Response {
     match *request.method() {
-        Method::GET | Method::HEAD => tagged(document, "application/json", caching, request.headers()),
+        Method::GET | Method::HEAD => tagged(document, content_type, caching, request.headers()),
         _ => {
             let wanted = Wanted::new(request.headers(), &query_of(request)).for_errors();
             respond::status(&Status::method_not_allowed(), wanted)
         }
     }
+}
+
+/// Whether the first clause that this server can meet is OpenAPI as protobuf. What it is asked by has an `@` where what it is
+/// sent as has a dot.
+fn asks_for_protobuf(headers: &HeaderMap) -> bool {
+    const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut asked = accept.split(',').filter_map(|clause| clause.split(';').next()).map(str::trim);
+    asked.find(|media| [PROTOBUF, "application/json", "*/*"].contains(media)) == Some(PROTOBUF)
 }
 
 /// Whether the first clause that this server can meet is the one document of discovery.

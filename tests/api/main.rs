@@ -23,6 +23,7 @@ mod imagestreams_aspects;
 mod imagestreams_status;
 mod imagestreamtags;
 mod lists;
+mod openapi;
 mod options;
 mod overload;
 mod quickstart;

@@ -137,6 +137,51 @@ async fn the_printed_kubectl_commands_work() {
 }
 
 #[tokio::test]
+async fn kubectl_explains_fields_and_validates_what_it_creates() {
+    if !exists("kubectl") {
+        println!("kubectl is missing here: nothing is explained and nothing validated");
+        return;
+    }
+    let (parent, data) = new_folder();
+    let _quickstart = Quickstart::start(&data).await;
+    let kubectl = format!("kubectl --kubeconfig \"{}/kubeconfig\" -n samples", data.display());
+    let explain = format!("{kubectl} explain isimage.image.dockerImageLayers");
+    let explained = String::from_utf8_lossy(&paste(&explain, parent.path()).await.stdout).into_owned();
+    for text in ["ImageStreamImage", "The layers, lowest first.", "Size in bytes as the registry stores it."] {
+        assert!(explained.contains(text), "{text} is missing:\n{explained}");
+    }
+    let create = |spec: &str| {
+        let stream = format!(
+            r#"{{"apiVersion":"image.openshift.io/v1","kind":"ImageStream","metadata":{{"name":"mine"}},"spec":{spec}}}"#
+        );
+        format!("echo '{stream}' | {kubectl} create --validate=strict -f - 2>&1")
+    };
+    let refused = format!("{} || true", create(r#"{"tagz":[]}"#));
+    let refused = String::from_utf8_lossy(&paste(&refused, parent.path()).await.stdout).into_owned();
+    assert!(refused.contains(r#"unknown field "spec.tagz""#), "{refused}");
+    let created = paste(&create(r#"{"tags":[{"name":"one"}]}"#), parent.path()).await;
+    let created = String::from_utf8_lossy(&created.stdout).into_owned();
+    assert_eq!(created.trim_end(), "imagestream.image.openshift.io/mine created");
+    // What cannot be patched is validated by kubectl itself, by the document of version 2.
+    let push = |image: &str| {
+        let mapping = format!(
+            r#"{{"apiVersion":"image.openshift.io/v1","kind":"ImageStreamMapping","metadata":{{"name":"mine"}},"tag":"a","image":{image}}}"#
+        );
+        format!("echo '{mapping}' | {kubectl} create -f - 2>&1 || true")
+    };
+    for (image, said) in [
+        (
+            r#"{"metadata":{"name":"sha256:01"},"dockerImageLayerz":[]}"#,
+            r#"unknown field "dockerImageLayerz" in com.github"#,
+        ),
+        (r#"{"metadata":{"name":"sha256:01"},"dockerImageReference":"registry.example.com/a:1"}"#, "created"),
+    ] {
+        let output = String::from_utf8_lossy(&paste(&push(image), parent.path()).await.stdout).into_owned();
+        assert!(output.contains(said), "{said} is not said: {output}");
+    }
+}
+
+#[tokio::test]
 async fn the_sample_holds_images_of_every_form() {
     let (_parent, data) = new_folder();
     let quickstart = Quickstart::start(&data).await;

@@ -69,6 +69,17 @@ async fn kube_apiserver_publishes_the_openapi_document_of_the_group() {
 }
 
 #[tokio::test]
+async fn kubectl_explains_the_fields_of_an_image_of_a_stream() {
+    let site = shared().await;
+    let alice = site.plane.user("alice", None).identity();
+    until("the layers are explained", || async {
+        let said = site.plane.kubectl(&alice, &["explain", "isimage.image.dockerImageLayers"]);
+        if said.output.contains("The layers, lowest first.") { Ok(()) } else { Err(format!("{said:?}")) }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn whoever_may_reads_an_image_of_a_stream_raw_and_as_a_table() {
     let site = shared().await;
     let viewer = site.plane.user("viewer", None).identity();
@@ -172,7 +183,7 @@ async fn kubectl_creates_a_stream_and_shows_and_deletes_it() {
     let curator = site.plane.user("curator", None).identity();
     let created = site.plane.kubectl_with_input(
         &curator,
-        &["create", "--namespace", SHOP, "--filename=-"],
+        &["create", "--namespace", SHOP, "--filename=-", "--validate=strict"],
         objects::stream("made-by-kubectl").to_string().as_bytes(),
     );
     assert_eq!(created.done().trim_end(), "imagestream.image.openshift.io/made-by-kubectl created");

@@ -1,9 +1,12 @@
-//! One operation: what it is called, what its query may say, and what its body may be. Clients look here before they send a dry run, a
+//! One operation: what it is called, what its query may say, what its body may be and what is answered. Clients look here before they send a dry run, a
 //! field validation or an apply.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
-use super::Edition;
+use serde_json::{Map, Value, json};
+
+use super::schemas::Schemas;
+use super::{Edition, KIND};
 use crate::rest::codec::GroupVersion;
 use crate::rest::endpoint::{Endpoint, Scope, Verb};
 use crate::rest::patch::MEDIA_TYPES;
@@ -36,27 +39,68 @@ const SELECTION: [Parameter; 4] = [
 ];
 
 /// The operation of a verb at a path.
-pub(super) fn operation(edition: Edition, api: GroupVersion, endpoint: &Endpoint, verb: Verb, path: &str) -> Value {
+pub(super) fn operation(
+    schemas: &mut Schemas,
+    api: GroupVersion,
+    endpoint: &Endpoint,
+    verb: Verb,
+    path: &str,
+) -> Value {
+    let edition = schemas.edition();
     let mut operation = json!({
         "operationId": id(endpoint, verb, path),
+        "tags": [tag(api)],
         "parameters": query(verb).into_iter().map(|each| parameter(edition, each)).collect::<Vec<_>>(),
-        "responses": { "200": { "description": "OK" } },
+        "responses": responses(schemas, endpoint, verb),
         "x-kubernetes-action": action(verb),
-        "x-kubernetes-group-version-kind": { "group": api.group, "version": api.version, "kind": endpoint.kind },
+        KIND: { "group": api.group, "version": api.version, "kind": endpoint.kind },
     });
     if edition == Edition::V2 {
         operation["produces"] = json!(OBJECTS);
     }
-    if let Some(media_types) = body(verb) {
-        add_body(edition, &mut operation, media_types);
+    if let Some(body) = body(schemas, endpoint, verb) {
+        add_body(edition, &mut operation, &body);
     }
     operation
 }
 
+/// The paths of discovery, with what they answer. In version 3 a document is about a version, and the group has none of its own.
+pub(super) fn discovery(schemas: &mut Schemas, api: GroupVersion) -> BTreeMap<String, Value> {
+    let edition = schemas.edition();
+    let item = |id: &str, schema: &Value| {
+        let mut get = json!({
+            "operationId": id,
+            "tags": [tag(api)],
+            "responses": { "200": answer(edition, "OK", schema), "401": { "description": "Unauthorized" } },
+        });
+        if edition == Edition::V2 {
+            get["produces"] = json!(OBJECTS);
+        }
+        json!({ "get": get })
+    };
+    let mut paths = BTreeMap::new();
+    paths.insert(format!("/apis/{}/", api.name), item("getAPIResources", &schemas.resources()));
+    if edition == Edition::V2 {
+        paths.insert(format!("/apis/{}/", api.group), item("getAPIGroup", &schemas.group()));
+    }
+    paths
+}
+
+/// What generators of clients gather operations by: group and version.
+fn tag(api: GroupVersion) -> String {
+    let mut words = api.group.split('.');
+    let first = words.next().unwrap_or_default().to_owned();
+    let group = words.filter(|word| !word.is_empty()).fold(first, |all, word| all + &capital(word));
+    format!("{group}_{}", api.version)
+}
+
+fn capital(word: &str) -> String {
+    word[..1].to_ascii_uppercase() + &word[1..]
+}
+
 fn id(endpoint: &Endpoint, verb: Verb, path: &str) -> String {
-    let words = |text: &str| text[..1].to_ascii_uppercase() + &text[1..];
     let place = if path.contains("{namespace}") { "Namespaced" } else { "" };
-    let aspect = endpoint.subresource.map(words).unwrap_or_default();
+    let aspect = endpoint.subresource.map(capital).unwrap_or_default();
     let everywhere = if endpoint.scope == Scope::Namespaced && place.is_empty() { "ForAllNamespaces" } else { "" };
     format!("{}{place}{}{aspect}{everywhere}", verb.name(), endpoint.kind)
 }
@@ -85,28 +129,68 @@ fn parameter(edition: Edition, (name, kind, description): Parameter) -> Value {
     parameter
 }
 
-/// The media types of the body; none where there is no body.
-fn body(verb: Verb) -> Option<&'static [&'static str]> {
-    match verb {
-        Verb::Get | Verb::List => None,
-        Verb::Patch => Some(&MEDIA_TYPES),
-        Verb::Create | Verb::Update | Verb::Delete | Verb::DeleteCollection => Some(&OBJECTS),
-    }
+/// What a request may carry.
+struct Body {
+    media_types: &'static [&'static str],
+    schema: Value,
+    required: bool,
 }
 
-fn add_body(edition: Edition, operation: &mut Value, media_types: &[&str]) {
-    let schema = json!({ "type": "object" });
+/// The body; none where nothing is read.
+fn body(schemas: &mut Schemas, endpoint: &Endpoint, verb: Verb) -> Option<Body> {
+    let (media_types, schema): (&[_], _) = match verb {
+        Verb::Get | Verb::List => return None,
+        Verb::Patch => (&MEDIA_TYPES, schemas.patch()),
+        Verb::Create | Verb::Update => (&OBJECTS, schemas.object(endpoint)),
+        Verb::Delete | Verb::DeleteCollection => (&OBJECTS, schemas.delete_options()),
+    };
+    let required = !matches!(verb, Verb::Delete | Verb::DeleteCollection);
+    Some(Body { media_types, schema, required })
+}
+
+fn add_body(edition: Edition, operation: &mut Value, body: &Body) {
+    let Body { media_types, schema, required } = body;
     match edition {
         Edition::V2 => {
             operation["consumes"] = json!(media_types);
-            let body = json!({ "name": "body", "in": "body", "schema": schema });
+            let body = json!({ "name": "body", "in": "body", "required": required, "schema": schema });
             operation["parameters"].as_array_mut().expect("it was made a list").push(body);
         }
         Edition::V3 => {
-            let content = media_types.iter().map(|media| ((*media).to_owned(), json!({ "schema": schema })));
-            operation["requestBody"] = json!({ "content": content.collect::<serde_json::Map<_, _>>() });
+            operation["requestBody"] = json!({ "required": required, "content": content(media_types, schema) });
         }
     }
+}
+
+/// What is answered.
+fn responses(schemas: &mut Schemas, endpoint: &Endpoint, verb: Verb) -> Value {
+    let schema = match verb {
+        Verb::List | Verb::DeleteCollection => schemas.list(endpoint),
+        Verb::Delete => schemas.status(),
+        Verb::Create | Verb::Get | Verb::Patch | Verb::Update => schemas.object(endpoint),
+    };
+    let codes: &[(&str, &str)] = match verb {
+        Verb::Create => &[("200", "OK"), ("201", "Created"), ("202", "Accepted")],
+        Verb::Delete => &[("200", "OK"), ("202", "Accepted")],
+        Verb::Patch | Verb::Update => &[("200", "OK"), ("201", "Created")],
+        Verb::DeleteCollection | Verb::Get | Verb::List => &[("200", "OK")],
+    };
+    let edition = schemas.edition();
+    let answers = codes.iter().map(|(code, text)| ((*code).to_owned(), answer(edition, text, &schema)));
+    let unauthorized = ("401".to_owned(), json!({ "description": "Unauthorized" }));
+    answers.chain([unauthorized]).collect::<Map<_, _>>().into()
+}
+
+fn answer(edition: Edition, description: &str, schema: &Value) -> Value {
+    match edition {
+        Edition::V2 => json!({ "description": description, "schema": schema }),
+        Edition::V3 => json!({ "description": description, "content": content(&OBJECTS, schema) }),
+    }
+}
+
+fn content(media_types: &[&str], schema: &Value) -> Value {
+    let content = media_types.iter().map(|media| ((*media).to_owned(), json!({ "schema": schema })));
+    content.collect::<Map<_, _>>().into()
 }
 
 /// The verb as the extension of Kubernetes names it.
@@ -132,7 +216,8 @@ mod tests {
 
     fn patch(edition: Edition) -> Value {
         let endpoint = Builder::<ImageStream>::new(API, "imagestreams", Scope::Namespaced).build();
-        operation(edition, API, &endpoint, Verb::Patch, "/apis/g/v1/namespaces/{namespace}/imagestreams/{name}")
+        let path = "/apis/g/v1/namespaces/{namespace}/imagestreams/{name}";
+        operation(&mut Schemas::new(edition, API), API, &endpoint, Verb::Patch, path)
     }
 
     #[test]

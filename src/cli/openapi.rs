@@ -1,0 +1,58 @@
+//! `openapi`: writes the documents that the server is built with. For whoever changes the API.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+
+use crate::auth::Authorizer;
+use crate::cluster::{Namespaces, Secrets};
+use crate::domain::history::MaxTagHistory;
+use crate::domain::policy::Registries;
+use crate::resources::catalog::Limits;
+use crate::resources::{self, API, Catalog};
+use crate::rest::openapi::{self, Edition};
+use crate::rest::permission::Permissions;
+use crate::rest::serve::Api;
+use crate::store::Store;
+use crate::store::embedded::{Embedded, Options};
+
+/// Flags of `openapi`.
+#[derive(Debug, Args)]
+pub(super) struct Openapi {
+    /// The folder to write `v2.json`, `v2.pb` and `v3.json` to.
+    #[arg(value_name = "FOLDER")]
+    folder: PathBuf,
+}
+
+impl Openapi {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        // The resources want a store, though nothing is ever asked of it.
+        let store = self.folder.join("store.tmp");
+        let api = api(&store);
+        let written = api.and_then(|api| write(&self.folder, &api));
+        let removed = fs::remove_dir_all(&store).with_context(|| format!("{} cannot be removed", store.display()));
+        written.and(removed)
+    }
+}
+
+fn api(folder: &Path) -> anyhow::Result<Api> {
+    let store: Arc<dyn Store> = Arc::new(Embedded::open(Options::new(folder))?);
+    let limits = Limits { streams_per_namespace: None, object_bytes: 0, tag_history: MaxTagHistory::default() };
+    let catalog = Arc::new(Catalog::new(&store, Registries::default(), &limits));
+    let permissions = Permissions::new(Arc::new(Authorizer::AlwaysAllow));
+    Ok(resources::all(&catalog, Namespaces::all(), Secrets::none(), permissions))
+}
+
+fn write(folder: &Path, api: &Api) -> anyhow::Result<()> {
+    let [v2, v3] = [Edition::V2, Edition::V3].map(|edition| openapi::document(edition, API, api.endpoints()));
+    let files =
+        [("v2.json", openapi::write(&v2)), ("v2.pb", openapi::write_protobuf(&v2)?), ("v3.json", openapi::write(&v3))];
+    for (name, content) in files {
+        let path = folder.join(name);
+        fs::write(&path, content).with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    Ok(())
+}
