@@ -48,8 +48,6 @@ async fn client_side_apply_makes_changes_and_removes_and_the_second_time_changes
         let applied = place.give(&["apply"], &stream("applied", ONE)).done();
         assert_eq!(applied, "imagestream.image.openshift.io/applied created\n");
         let version = place.version(what);
-        // Without schemas in OpenAPI kubectl does not know that tags merge by name. It sends the whole list, without the
-        // defaults that the server filled in, and takes it for a change.
         place.give(&["apply"], &stream("applied", ONE)).done();
         assert_eq!(place.version(what), version);
 
