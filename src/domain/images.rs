@@ -2,12 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::lookup::{Matches, StreamIndex};
+use super::lookup::{self, Matches, StreamIndex};
 use crate::api::{GROUP, ImageStream, TagEvent};
 use crate::meta::{Resource, Status};
 
-/// At most this many candidates are told to a client whose digest is too short.
-const MOST_CANDIDATES: usize = 10;
 const SINGULAR: Resource<'static> = Resource { group: GROUP, name: "imagestreamimage" };
 
 /// The images in the history of a stream, to be found by the beginning of their names.
@@ -42,10 +40,7 @@ impl<'a> SourceImages<'a> {
             }),
             Matches::None => Err(Status::not_found(SINGULAR, id).message),
             Matches::Several(names) => {
-                let mut told = names[..names.len().min(MOST_CANDIDATES)].join(", ");
-                if let Some(more) = names.len().checked_sub(MOST_CANDIDATES).filter(|more| *more > 0) {
-                    told.push_str(&format!(" and {more} more"));
-                }
+                let told = lookup::told(&names);
                 let why = format!("multiple images match the prefix {}: {told}", crate::meta::field::quote(id));
                 Err(Status::conflict(SINGULAR, id, &why).message)
             }

@@ -100,6 +100,16 @@ impl StreamIndex {
     }
 }
 
+/// The names of several matches as clients are told them: at most ten, and how many more there are.
+pub fn told(names: &[&str]) -> String {
+    const MOST: usize = 10;
+    let told = names[..names.len().min(MOST)].join(", ");
+    match names.len().saturating_sub(MOST) {
+        0 => told,
+        more => format!("{told} and {more} more"),
+    }
+}
+
 fn narrow(length: usize) -> u32 {
     u32::try_from(length).expect("the names of a stream are a part of a stored object, which is far smaller")
 }

@@ -10,7 +10,7 @@ use super::record::{Record, View as Shown};
 use super::shown::ImageShown;
 use super::{API, Catalog};
 use crate::api::{GROUP, GROUP_VERSION, ImageStreamImage};
-use crate::domain::lookup::Matches;
+use crate::domain::lookup::{self, Matches};
 use crate::domain::names::StreamImageName;
 use crate::meta::{Kind, Resource, Status};
 use crate::rest::cx::Cx;
@@ -46,8 +46,6 @@ static COLUMNS: Columns<ImageStreamImage> = Columns {
     },
 };
 
-/// At most this many candidates are told to a client whose digest is too short.
-const MOST_CANDIDATES: usize = 10;
 const PLURAL: Resource<'static> = Resource { group: GROUP, name: "imagestreamimages" };
 const SINGULAR: Resource<'static> = Resource { group: GROUP, name: "imagestreamimage" };
 
@@ -86,12 +84,8 @@ impl View {
 }
 
 fn ambiguous(id: &str, names: &[&str]) -> Status {
-    let told = names[..names.len().min(MOST_CANDIDATES)].join(", ");
-    let more = match names.len().saturating_sub(MOST_CANDIDATES) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    Status::bad_request(format!("several images of the stream match {id:?}, give more of the digest: {told}{more}"))
+    let told = lookup::told(names);
+    Status::bad_request(format!("several images of the stream match {id:?}, give more of the digest: {told}"))
 }
 
 /// The answer: the stream's part around the image's view, which was prepared when the image was written.
