@@ -3,6 +3,7 @@
 //! Knows nothing of images. A resource is declared once as an [`endpoint::Endpoint`]; [`serve::Api`] answers for all.
 
 mod admission;
+pub mod body;
 mod change;
 pub mod codec;
 mod create;

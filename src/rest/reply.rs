@@ -8,6 +8,7 @@ use flate2::write::GzEncoder;
 use http::{HeaderMap, header};
 use serde_json::Value;
 
+use super::body::Body;
 use super::codec::GroupVersion;
 use super::cx::Cx;
 use super::negotiate::{Form, Media};
@@ -16,7 +17,7 @@ use super::{json, yaml};
 use crate::meta::{Kind, ListMeta, Status};
 
 /// An answer, ready to be sent.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Reply {
     /// HTTP status code.
     pub code: u16,
@@ -25,7 +26,7 @@ pub struct Reply {
     /// How the body is compressed.
     pub encoding: Encoding,
     /// The body.
-    pub body: Bytes,
+    pub body: Body,
     /// Seconds for `Retry-After`; 0 for none.
     pub retry_after: u32,
     /// What went wrong inside, for the log only.
@@ -112,7 +113,7 @@ pub struct Listed<T> {
 
 impl Reply {
     /// An answer with this body.
-    pub fn new(code: u16, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+    pub fn new(code: u16, content_type: &'static str, body: impl Into<Body>) -> Self {
         Self {
             code,
             content_type,
@@ -278,11 +279,14 @@ impl Reply {
         /// Smaller bodies are not worth the time.
         const LEAST: usize = 128 << 10;
         let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if self.body.len() > LEAST && accepted.split(',').any(|each| each.trim() == "gzip") {
-            let mut encoder = GzEncoder::new(Vec::with_capacity(self.body.len() / 4), Compression::fast());
-            encoder.write_all(&self.body).expect("writing to memory does not fail");
-            self.body = encoder.finish().expect("writing to memory does not fail").into();
-            self.encoding = Encoding::Gzip;
+        match &self.body {
+            Body::Whole(bytes) if bytes.len() > LEAST && accepted.split(',').any(|each| each.trim() == "gzip") => {
+                let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
+                encoder.write_all(bytes).expect("writing to memory does not fail");
+                self.body = encoder.finish().expect("writing to memory does not fail").into();
+                self.encoding = Encoding::Gzip;
+            }
+            _ => {}
         }
         self
     }

@@ -211,14 +211,14 @@ impl App {
             }
         };
         match permit.flatten() {
-            Some(permit) => {
+            Some(permit) if response.extensions().get::<respond::Endless>().is_none() => {
                 let share = self.room(&response, is_mutation).ok_or_else(|| {
                     self.metrics.terminated(labels, 429);
                     Status::too_many_requests()
                 })?;
                 Ok(response.map(|body| held(body, permit, share, version)))
             }
-            None => Ok(response),
+            _ => Ok(response),
         }
     }
 

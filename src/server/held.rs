@@ -25,19 +25,18 @@ struct Held {
     body: Body,
     /// What the body has given and is not passed on yet.
     rest: Bytes,
-    left: u64,
+    left: Option<u64>,
     _permit: Permit,
     _share: Share,
 }
 
-/// The same body, in an answer of this version; one that may stay for long holds permit and share until it is sent.
+/// The same body, in an answer of this version; one that may stay for long holds permit and share until it is sent, as one
+/// does that is made part by part.
 pub(super) fn held(body: Body, permit: Permit, share: Share, version: Version) -> Body {
     let at_once = if version == Version::HTTP_2 { 0 } else { SMALL as u64 };
     match body.size_hint().exact() {
-        Some(size) if size > at_once => {
-            Held { body, rest: Bytes::new(), left: size, _permit: permit, _share: share }.boxed_body()
-        }
-        _ => body,
+        Some(size) if size <= at_once => body,
+        left => Held { body, rest: Bytes::new(), left, _permit: permit, _share: share }.boxed_body(),
     }
 }
 
@@ -63,7 +62,7 @@ impl HttpBody for Held {
         }
         let size = self.rest.len().min(SLICE);
         let slice = self.rest.split_to(size);
-        self.left = self.left.saturating_sub(size as u64);
+        self.left = self.left.map(|left| left.saturating_sub(size as u64));
         Poll::Ready(Some(Ok(Frame::data(slice))))
     }
 
@@ -72,7 +71,7 @@ impl HttpBody for Held {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.left)
+        self.left.map_or_else(SizeHint::new, SizeHint::with_exact)
     }
 }
 

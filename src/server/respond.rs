@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 
 use crate::meta::Status;
 use crate::meta::field::quote;
+use crate::rest::body;
 use crate::rest::negotiate::Media;
 use crate::rest::reply::{Encoding, Reply};
 
@@ -17,9 +18,21 @@ pub(super) struct Hidden(pub String);
 #[derive(Clone, Debug)]
 pub(super) struct Told(pub Box<Status>);
 
+/// Says of an answer that it goes on while nothing happens, so that it is no work.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Endless;
+
 /// An answer as HTTP.
 pub(super) fn reply(reply: Reply) -> Response {
-    let mut response = Response::new(Body::from(reply.body));
+    let mut response = match reply.body {
+        body::Body::Whole(bytes) => Response::new(Body::from(bytes)),
+        body::Body::Parts(parts) => Response::new(Body::from_stream(parts)),
+        body::Body::Events(parts) => {
+            let mut response = Response::new(Body::from_stream(parts));
+            response.extensions_mut().insert(Endless);
+            response
+        }
+    };
     *response.status_mut() = StatusCode::from_u16(reply.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(reply.content_type));

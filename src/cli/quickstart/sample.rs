@@ -167,7 +167,7 @@ async fn create<T: Serialize>(api: &Api, resource: &str, namespace: Option<&str>
     let reply = reply.await;
     match reply.code {
         201 | 409 => Ok(()),
-        code => bail!("{code}: {} {}", String::from_utf8_lossy(&reply.body), reply.hidden.unwrap_or_default()),
+        code => bail!("{code}: {:?} {}", reply.body, reply.hidden.unwrap_or_default()),
     }
 }
 
