@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::object;
+use super::{nulls, object};
 use crate::meta::{Kind, ObjectMeta};
 
 /// The images in the history of a stream, their parts, and the blobs of all of them.
@@ -29,7 +29,7 @@ pub struct ImageBlobReferences {
     /// Whether the image is in the stream, but no Image object describes it.
     pub image_missing: bool,
     /// Digests of the layers, lowest first.
-    #[serde(serialize_with = "list_or_null")]
+    #[serde(serialize_with = "nulls::list", deserialize_with = "nulls::or_empty")]
     pub layers: Vec<String>,
     /// Digest of the configuration, for images that have one.
     pub config: Option<String>,
@@ -53,11 +53,4 @@ object!(ImageStreamLayers);
 
 impl Kind for ImageStreamLayers {
     const KIND: &'static str = "ImageStreamLayers";
-}
-
-fn list_or_null<S: serde::Serializer>(items: &[String], serializer: S) -> Result<S::Ok, S::Error> {
-    match items {
-        [] => serializer.serialize_none(),
-        items => items.serialize(serializer),
-    }
 }

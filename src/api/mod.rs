@@ -6,6 +6,7 @@
 mod docker;
 mod image;
 mod layers;
+mod nulls;
 mod secrets;
 mod signature;
 mod stream;

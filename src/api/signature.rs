@@ -6,7 +6,7 @@ use k8s_openapi::ByteString;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::object;
+use super::{nulls, object};
 use crate::meta::{Base64, Kind, ObjectMeta, Time};
 
 /// A signature of an image and what verifying it found.
@@ -21,7 +21,7 @@ pub struct ImageSignature {
     pub r#type: String,
     /// The signature itself, base64 encoded.
     #[schemars(with = "Base64", extend("required" = true))]
-    #[serde(serialize_with = "bytes_or_null")]
+    #[serde(serialize_with = "bytes_or_null", deserialize_with = "nulls::or_empty")]
     pub content: ByteString,
     /// What is known of the signature's state.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::object;
+use super::{nulls, object};
 use crate::meta::{Kind, ObjectMeta, Time};
 
 /// A named set of tags, each of which stands for one image after another.
@@ -158,7 +158,7 @@ pub struct NamedTagEventList {
     #[schemars(extend("required" = true))]
     pub tag: String,
     /// The images that the tag has stood for, newest first.
-    #[serde(serialize_with = "list_or_null")]
+    #[serde(serialize_with = "nulls::list", deserialize_with = "nulls::or_empty")]
     pub items: Vec<TagEvent>,
     /// What stands in the way of the tag.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -231,13 +231,6 @@ fn keep_last_by_name<T>(tags: &mut Vec<T>, name: impl Fn(&T) -> &String) {
     tags.reverse();
     tags.sort_by(|a, b| name(a).cmp(name(b)));
     tags.dedup_by(|a, b| name(a) == name(b));
-}
-
-fn list_or_null<S: serde::Serializer>(items: &[TagEvent], serializer: S) -> Result<S::Ok, S::Error> {
-    match items {
-        [] => serializer.serialize_none(),
-        items => items.serialize(serializer),
-    }
 }
 
 fn is_false(value: &bool) -> bool {

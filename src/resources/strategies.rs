@@ -1,5 +1,7 @@
 //! What is special about the two stored kinds.
 
+use std::borrow::Cow;
+
 use super::{lists, record};
 use crate::api::{GROUP, Image, ImageStream, VERSION};
 use crate::auth::ResourceAction;
@@ -67,6 +69,12 @@ pub struct StreamStrategy {
 impl Rules<ImageStream> for StreamStrategy {
     fn ignored(&self) -> &'static [&'static str] {
         &["status"]
+    }
+
+    fn writable<'a>(&self, stream: &'a ImageStream) -> Cow<'a, ImageStream> {
+        let ImageStream { metadata, spec, status: _ } = stream;
+        let part = ImageStream { metadata: metadata.clone(), spec: spec.clone(), ..ImageStream::default() };
+        Cow::Owned(part)
     }
 
     fn restrict(&self, old: Option<&ImageStream>, new: &mut ImageStream) {

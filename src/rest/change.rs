@@ -49,15 +49,21 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         if old.is_none() && !edit.makes_missing() {
             return Err(Status::not_found(self.resource(), cx.name()));
         }
-        let present = old.map(|old| Present::new(old, self.api()));
-        let Wanted { mut object, warnings } = edit.wanted(present.as_ref(), writer)?;
+        let whole = old.map(|old| Present::new(old, self.api()));
+        let part = old.map(|old| rules.writable(old));
+        let part = part.as_deref().map(|part| Present::new(part, self.api()));
+        // What cannot be written is mostly not looked at either, and may be large. Refusals tell of the whole object.
+        let of_part = if edit.touches(rules.ignored()) { None } else { edit.wanted(part.as_ref(), writer).ok() };
+        let wanted = of_part.map_or_else(|| edit.wanted(whole.as_ref(), writer), Ok);
+        let Wanted { mut object, warnings } = wanted?;
         metadata::check_names(cx, object.metadata())?;
         match old {
             Some(old) => self.check_version(edit, old, &object)?,
             None => self.prepare_applied(cx, object.metadata_mut())?,
         }
         rules.restrict(old, &mut object);
-        object.metadata_mut().managed_fields = edit.managed_fields(present.as_ref(), &object, writer)?;
+        let managed = edit.managed_fields(part.as_ref(), &rules.writable(&object), writer)?;
+        object.metadata_mut().managed_fields = managed;
         Ok((object, warnings))
     }
 

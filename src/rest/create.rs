@@ -37,7 +37,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         metadata::prepare_create(cx, object.metadata_mut())?;
         rules.restrict(None, &mut object);
         let writer = self.writer(cx, options, rules);
-        let managed = edit::managed_fields(self.schema(), None, &object, self.api(), &writer)?;
+        let managed = edit::managed_fields(self.schema(), None, &*rules.writable(&object), self.api(), &writer)?;
         object.metadata_mut().managed_fields = managed;
         let name = object.metadata().name.clone();
         let path = Path { rules, dry_run: options.dry_run, making: Making::Only };

@@ -98,6 +98,11 @@ impl<T: Kind> Edit<T> {
         matches!(&self.form, Form::Patch(patch) if patch.wanted().is_some())
     }
 
+    /// Whether the edit looks at fields of the object that are named so, or changes them.
+    pub fn touches(&self, fields: &[&str]) -> bool {
+        matches!(&self.form, Form::Patch(patch) if patch.touches(fields))
+    }
+
     /// The object that is wanted in the place of `present`. Where nothing is present it is only to be asked of an edit that
     /// [makes](Self::makes_missing) what is missing.
     ///

@@ -93,6 +93,10 @@ struct GoFormatter(CompactFormatter);
 impl Formatter for GoFormatter {
     fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         let bytes = fragment.as_bytes();
+        // Without a way out of the loop it looks at many bytes at a time. Most texts have nothing to be escaped.
+        if !bytes.iter().fold(false, |found, byte| found | matches!(byte, b'<' | b'>' | b'&' | 0xe2)) {
+            return writer.write_all(bytes);
+        }
         let mut done = 0;
         for (at, &byte) in bytes.iter().enumerate() {
             let (escape, length): (&[u8], _) = match byte {

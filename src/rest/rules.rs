@@ -1,8 +1,8 @@
 //! What differs from one stored type to another, and from one path of a type to another.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::codec;
 use super::json;
 use super::permission::Verdict;
 use crate::auth::ResourceAction;
@@ -23,6 +23,11 @@ pub trait Rules<T: Kind>: Send + Sync + 'static {
     /// The fields beside `metadata` that are not written through this path, so that nobody owns them by it.
     fn ignored(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    /// The part of an object that is written through this path: but for what is [ignored](Self::ignored), which is empty.
+    fn writable<'a>(&self, object: &'a T) -> Cow<'a, T> {
+        Cow::Borrowed(object)
     }
 
     /// Gives `new` what this path cannot change: of `old`, or of nothing for a new object. What a client wants to have there is
@@ -79,8 +84,7 @@ pub trait Strategy<T: Kind>: Rules<T> {
     /// # Errors
     /// A sentence for the log, when the bytes are none that `encode` writes.
     fn decode(&self, bytes: &[u8]) -> Result<T, String> {
-        // Some empty lists and texts are written as null.
-        codec::from_value(serde_json::from_slice(bytes).map_err(|why| why.to_string())?)
+        serde_json::from_slice(bytes).map_err(|why| why.to_string())
     }
 }
 

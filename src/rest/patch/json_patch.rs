@@ -68,6 +68,15 @@ impl JsonPatch {
         operations.iter().map(operation).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Whether an operation is about fields of the document that are named so, or about the whole document.
+    pub(super) fn touches(&self, fields: &[&str]) -> bool {
+        let is_among = |pointer: &String| {
+            let first = pointer.trim_start_matches('/').split('/').next().unwrap_or_default();
+            first.is_empty() || fields.contains(&first)
+        };
+        self.0.iter().any(|operation| [&operation.path, &operation.from].into_iter().flatten().any(is_among))
+    }
+
     /// Does all operations on a document.
     pub(super) fn apply(&self, document: &mut Value) -> Result<(), Impossible> {
         let mut copied = 0;

@@ -94,6 +94,17 @@ impl Patch {
         }
     }
 
+    /// Whether the patch looks at fields of the object that are named so, or changes them.
+    pub fn touches(&self, fields: &[&str]) -> bool {
+        let has_any = |object: &Map<String, Value>| fields.iter().any(|name| object.contains_key(*name));
+        match &self.form {
+            Form::Json(patch) => patch.touches(fields),
+            Form::Merge(None) => false,
+            Form::Merge(Some(patch)) | Form::Strategic(patch) => has_any(patch),
+            Form::Apply(wanted) => wanted.as_object().is_some_and(has_any),
+        }
+    }
+
     /// The object that the patch makes of `present`, which has `kind` and `apiVersion`.
     ///
     /// A patch that is to be applied answers the object that it holds.
