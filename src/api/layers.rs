@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::object;
+use super::{object, protobuf};
+use crate::meta::protobuf::Message;
 use crate::meta::{Kind, ObjectMeta};
 
 /// The images in the history of a stream, their parts, and the blobs of all of them.
@@ -53,6 +54,7 @@ object!(ImageStreamLayers);
 
 impl Kind for ImageStreamLayers {
     const KIND: &'static str = "ImageStreamLayers";
+    const MESSAGE: &'static Message = &protobuf::IMAGE_STREAM_LAYERS;
 }
 
 fn list_or_null<S: serde::Serializer>(items: &[String], serializer: S) -> Result<S::Ok, S::Error> {

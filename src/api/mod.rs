@@ -6,6 +6,7 @@
 mod docker;
 mod image;
 mod layers;
+pub mod protobuf;
 mod secrets;
 mod signature;
 mod stream;
