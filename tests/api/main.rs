@@ -30,5 +30,6 @@ mod quickstart;
 mod shutdown;
 mod storage;
 mod store;
+mod usage;
 mod wire;
 mod writing;
