@@ -3,6 +3,8 @@
 
 #[path = "cluster/manifests/kustomize.rs"]
 mod kustomize;
+#[path = "manifests/monitoring.rs"]
+mod monitoring;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -43,6 +45,11 @@ impl Manifests {
 
     /// The embedded overlay with a component on top, as somebody would take it.
     fn with_component(component: &str) -> Self {
+        Self::with(&format!("components/{component}"))
+    }
+
+    /// The embedded overlay with the component in a folder on top.
+    fn with(component: &str) -> Self {
         let own = tempfile::tempdir().expect("a temporary folder can be made");
         let real = own.path().canonicalize().expect("the folder is there");
         let manifests = folder().canonicalize().expect("the manifests are there");
@@ -51,7 +58,7 @@ impl Manifests {
         let at = |inner: &str| format!("{up}{}", manifests.join(inner).display().to_string().trim_start_matches('/'));
         let text = json!({
             "resources": [at("overlays/embedded")],
-            "components": [at(&format!("components/{component}"))],
+            "components": [at(component)],
         });
         fs::write(real.join("kustomization.yaml"), text.to_string()).expect("the file can be written");
         Self { place: format!("embedded with {component}"), objects: build(&KUBECTL, &real) }

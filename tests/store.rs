@@ -25,6 +25,8 @@ mod model;
 mod power;
 #[path = "store/support.rs"]
 mod support;
+#[path = "store/survey.rs"]
+mod survey;
 
 contract::suite!(embedded, crate::support::EmbeddedLab);
 model::suite!(embedded_model, crate::support::EmbeddedLab);

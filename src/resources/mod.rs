@@ -31,6 +31,7 @@ pub mod shown;
 mod strategies;
 mod tag;
 pub mod transfer;
+pub mod usage;
 
 pub use catalog::Catalog;
 

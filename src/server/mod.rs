@@ -30,6 +30,7 @@ mod router;
 pub mod shutdown;
 mod storage;
 pub mod tls;
+mod usage;
 
 pub use options::Options;
 
@@ -41,6 +42,7 @@ use crate::cluster::{Clients, Namespaces, Secrets};
 use crate::resources::{self, Catalog};
 use crate::rest::permission::Permissions;
 use crate::store::Store;
+use crate::store::embedded::Survey;
 use crate::telemetry::metrics::Metrics;
 
 /// How often the serving certificate is looked at again.
@@ -100,13 +102,14 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let trusted = access.authenticator.trusted();
     let control_plane = clients.as_ref().map(|clients| clients.general.clone());
     let (certificate, tls) = open_tls(&tls, control_plane.clone(), trusted.clone(), &metrics, &mut background).await?;
-    let store = open_store(storage, &metrics, &mut background).await?;
+    let (store, survey) = open_store(storage, &metrics, &mut background).await?;
     keep(&mut background, "compaction", compaction::run(store.clone(), compaction));
     let catalog = Arc::new(Catalog::new(&store, (&registries).into(), &object_limits.into()));
     let permissions = Permissions::new(access.authorizer.clone());
     let secrets = control_plane.clone().map_or_else(Secrets::none, Secrets::of);
     let namespaces = follow_namespaces(control_plane, &mut background);
     let api = resources::all(&catalog, namespaces, secrets, permissions);
+    keep(&mut background, "counting what is stored", usage::run(survey, metrics.clone()));
     let app = Arc::new(app::App {
         documents: documents::Documents::new(&api),
         api,
@@ -194,14 +197,14 @@ fn open_access(
     Ok(Access { authenticator, authorizer, serves_anonymous, open })
 }
 
-/// The store. That it stopped for good ends the server; backups of it are made in the background.
+/// The store, and what counts it. That it stopped for good ends the server; backups of it are made in the background.
 async fn open_store(
     options: options::Storage,
     metrics: &Arc<Metrics>,
     background: &mut Background,
-) -> anyhow::Result<Arc<dyn Store>> {
+) -> anyhow::Result<(Arc<dyn Store>, Survey)> {
     let folder = options.data_dir.clone();
-    let storage::Opened { store, broken, backups } = storage::open(options, metrics.clone()).await?;
+    let storage::Opened { store, broken, backups, survey } = storage::open(options, metrics.clone()).await?;
     background.spawn(async move { broken.await.into() });
     match backup::listen(&folder) {
         Ok(listener) => keep(background, "backups", backup::serve(listener, backups)),
@@ -210,7 +213,7 @@ async fn open_store(
             tracing::warn!("backups can be made only while the server is stopped: {}: {why}", socket.display());
         }
     }
-    Ok(store)
+    Ok((store, survey))
 }
 
 /// Which namespaces there are, as the cluster has them, if there is one.

@@ -8,7 +8,8 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::options::{self, Storage};
-use crate::store::embedded::{self, Backups, Embedded, Incident, Observer, Reserve};
+use super::usage;
+use crate::store::embedded::{self, Backups, Embedded, Incident, Observer, Reserve, Survey};
 use crate::store::{Store, StoreError};
 use crate::telemetry::metrics::{Metrics, StorageIncident};
 
@@ -26,6 +27,8 @@ pub(super) struct Opened<F> {
     pub(super) broken: F,
     /// Makes backups of it.
     pub(super) backups: Backups,
+    /// Counts what is in it.
+    pub(super) survey: Survey,
 }
 
 /// Opens the store of these flags.
@@ -48,8 +51,8 @@ pub(super) async fn open(
     let store =
         tokio::task::spawn_blocking(move || Embedded::open(options)).await.context("opening the store ended early")?;
     let store = store.context("--data-dir cannot be used")?;
-    let (broken, backups) = (store.broken(), store.backups());
-    Ok(Opened { store: Arc::new(store), broken, backups })
+    let (broken, backups, survey) = (store.broken(), store.backups(), store.survey(usage::prefixes()));
+    Ok(Opened { store: Arc::new(store), broken, backups, survey })
 }
 
 fn named(incident: Incident) -> StorageIncident {

@@ -13,6 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::usage::UsageMetrics;
+
 /// What a request was, as metrics name it. All is empty for paths that are no resource.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestLabels {
@@ -188,6 +190,8 @@ pub struct Metrics {
     audit_errors: Family<PluginLabels, Counter>,
     certificate_ends: Family<CertificateLabels, Gauge>,
     storage_incidents: Family<IncidentLabels, Counter>,
+    long_running: Family<RequestLabels, Gauge>,
+    usage: UsageMetrics,
 }
 
 /// Upper bounds of the classes of duration, in seconds.
@@ -210,6 +214,8 @@ impl Metrics {
             audit_errors: Family::default(),
             certificate_ends: Family::default(),
             storage_incidents: Family::default(),
+            long_running: Family::default(),
+            usage: UsageMetrics::default(),
         };
         let start = Gauge::<f64, AtomicU64>::default();
         start.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
@@ -241,6 +247,9 @@ impl Metrics {
         }
         let text = "Damage that was read, writes that found no space, and failures of the storage";
         registry.register("imagestream_apiserver_storage_incidents", text, metrics.storage_incidents.clone());
+        let text = "Requests that last, such as watches, and are being answered";
+        registry.register("apiserver_longrunning_requests", text, metrics.long_running.clone());
+        metrics.usage.register(registry);
         registry.register("process_start_time_seconds", "When the process started, since 1970", start);
         metrics
     }
@@ -291,6 +300,18 @@ impl Metrics {
         self.in_flight.get_or_create(&KindLabels { request_kind }).clone()
     }
 
+    /// Counts a request that lasts, such as a watch, until what this hands out is dropped.
+    pub fn long_running(&self, request: &RequestLabels) -> LongRunning {
+        let gauge = self.long_running.get_or_create(request).clone();
+        gauge.inc();
+        LongRunning(gauge)
+    }
+
+    /// The gauges of what is stored.
+    pub fn usage(&self) -> &UsageMetrics {
+        &self.usage
+    }
+
     /// The counter of audit events.
     pub fn audit_events(&self) -> Counter {
         self.audit_events.clone()
@@ -309,6 +330,16 @@ impl Metrics {
     }
 }
 
+/// A request that is being answered for long.
+#[derive(Debug)]
+pub struct LongRunning(Gauge);
+
+impl Drop for LongRunning {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -318,6 +349,22 @@ impl Default for Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_that_lasts_is_counted_as_long_as_it_does() {
+        let metrics = Metrics::new();
+        let labels = RequestLabels { verb: "WATCH", resource: "images", ..RequestLabels::default() };
+        let count = || {
+            let text = metrics.text();
+            let name = "apiserver_longrunning_requests{verb=\"WATCH\"";
+            let line = text.lines().find(|line| line.starts_with(name));
+            line.map(|line| line.rsplit(' ').next().unwrap().to_owned()).unwrap_or_default()
+        };
+        let requests = [metrics.long_running(&labels), metrics.long_running(&labels)];
+        assert_eq!(count(), "2");
+        drop(requests);
+        assert_eq!(count(), "0");
+    }
 
     #[test]
     fn the_end_of_each_certificate_is_a_gauge_of_its_own() {

@@ -31,5 +31,6 @@ mod quickstart;
 mod shutdown;
 mod storage;
 mod store;
+mod usage;
 mod wire;
 mod writing;

@@ -20,6 +20,8 @@
 //! that failure, and [`Embedded::broken`] resolves: the process should end. When space runs out, transactions are `Full`
 //! and reads go on.
 //!
+//! *Counting.* A [`Survey`] tells, in small steps, of every value under some prefixes and then of what has changed.
+//!
 //! *Care.* [`Backups`] are made of a snapshot while everything goes on; [`restore()`] makes a store of one, under another
 //! name until all of it is verified. [`examine()`] and [`Embedded::open_to_look`] leave the file as it is, whatever is wrong
 //! with it. [`shrink()`] needs the folder for itself.
@@ -52,6 +54,7 @@ mod restore;
 mod shared;
 mod shrink;
 mod space;
+mod survey;
 mod trim;
 mod watch;
 mod writer;
@@ -66,6 +69,7 @@ pub use open::{DATA_FILE, Options, first_revision};
 pub use restore::{Restore, RestoreError, Restored, beginning, restore};
 pub use shrink::{FileSize, Shrunk, shrink};
 pub use space::{FreeSpace, Reserve};
+pub use survey::{Counting, Difference, FileState, Step, Survey};
 
 use open::Open;
 use read::Snapshot;
@@ -150,6 +154,11 @@ impl Embedded {
     /// Makes backups of it, for whoever is not to keep it open.
     pub fn backups(&self) -> Backups {
         Backups { shared: self.shared.clone() }
+    }
+
+    /// Counts what is stored under some prefixes, for whoever is not to keep it open.
+    pub fn survey(&self, prefixes: Vec<String>) -> Survey {
+        Survey::new(self.shared.clone(), self.space.clone(), self.latest.clone(), prefixes)
     }
 
     /// Queues a job and waits for its answer.

@@ -155,7 +155,7 @@ pub(super) fn live(version: Version) -> Option<Position> {
 }
 
 /// The newest replaced version of a key up to a revision.
-fn before(
+pub(super) fn before(
     history: &impl ReadableTable<&'static [u8], &'static [u8]>,
     key: &[u8],
     revision: Revision,

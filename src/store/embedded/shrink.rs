@@ -45,7 +45,8 @@ pub fn shrink(options: &Options) -> Result<Shrunk, OpenError> {
     Ok(Shrunk { before, after: size(&path)? })
 }
 
-fn size(path: &Path) -> Result<FileSize, OpenError> {
+/// The size of a file.
+pub(super) fn size(path: &Path) -> Result<FileSize, OpenError> {
     let data = fs::metadata(path).map_err(|source| OpenError::NotReadable { path: path.to_owned(), source })?;
     Ok(FileSize { length: data.len(), allocated: data.blocks() * 512 })
 }

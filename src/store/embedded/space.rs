@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::store::{Change, StoreError};
 
+use super::open::DATA_FILE;
+
 /// How long values are refused after redb ran out of space, before it is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -46,6 +48,16 @@ struct Exhausted {
 impl Space {
     pub(super) fn new(dir: PathBuf, reserve: Option<Reserve>) -> Self {
         Self { dir, reserve, exhausted: Mutex::default() }
+    }
+
+    /// The data file in the folder.
+    pub(super) fn data_file(&self) -> PathBuf {
+        self.dir.join(DATA_FILE)
+    }
+
+    /// How many bytes may still be written to the file system, if that is known.
+    pub(super) fn available(&self) -> Option<u64> {
+        self.reserve.as_ref().and_then(|reserve| (reserve.free)(&self.dir).ok())
     }
 
     /// What can be written now. A failing probe stops nothing: redb will say what is wrong.

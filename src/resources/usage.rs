@@ -1,0 +1,233 @@
+//! How much of what is stored: objects and bytes of each stored resource, the largest object, the events in the histories
+//! of tags. Kept by differences, as a [`Survey`](crate::store::embedded::Survey) of the store tells them.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::api::GROUP;
+use crate::store::embedded::{Counting, Difference};
+
+/// A stored resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoredResource {
+    /// Images.
+    Images,
+    /// Streams.
+    ImageStreams,
+}
+
+impl StoredResource {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Images, Self::ImageStreams];
+
+    /// The name in paths.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Images => "images",
+            Self::ImageStreams => "imagestreams",
+        }
+    }
+
+    /// What the keys of its objects begin with.
+    pub fn prefix(self) -> String {
+        format!("/{GROUP}/{}/", self.name())
+    }
+}
+
+/// How much of one resource is stored.
+#[derive(Clone, Debug, Default)]
+pub struct Amount {
+    /// How many objects.
+    pub objects: u64,
+    /// How many bytes these take as they are stored.
+    pub bytes: u64,
+    largest: Largest,
+}
+
+impl Amount {
+    /// The largest object; none if there is no object, or if so many of the largest went away that the rest was not looked at.
+    pub fn largest(&self) -> Option<Large<'_>> {
+        self.largest.seen.last().map(|(bytes, name)| Large { name, bytes: *bytes })
+    }
+
+    /// Whether [`Self::largest`] can only be told after everything was counted again.
+    fn is_vague(&self) -> bool {
+        self.objects > 0 && self.largest.seen.is_empty()
+    }
+
+    fn note(&mut self, name: &str, before: Option<u64>, after: Option<u64>) {
+        self.objects += u64::from(after.is_some());
+        self.objects = self.objects.saturating_sub(u64::from(before.is_some()));
+        self.bytes = (self.bytes + after.unwrap_or_default()).saturating_sub(before.unwrap_or_default());
+        self.largest.note(name, before, after);
+    }
+}
+
+/// An object, and how large it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Large<'a> {
+    /// Its name, with its namespace if it has one.
+    pub name: &'a str,
+    /// Its size in bytes, as it is stored.
+    pub bytes: u64,
+}
+
+/// The largest objects. All others are at most as large as the bound.
+#[derive(Clone, Debug, Default)]
+struct Largest {
+    seen: BTreeSet<(u64, String)>,
+    bound: u64,
+}
+
+impl Largest {
+    /// How many of them are known, so that one may go away without counting again.
+    const KNOWN: usize = 64;
+
+    fn note(&mut self, name: &str, before: Option<u64>, after: Option<u64>) {
+        if let Some(bytes) = before {
+            self.seen.remove(&(bytes, name.to_owned()));
+        }
+        if let Some(bytes) = after.filter(|bytes| *bytes > self.bound || self.bound == 0) {
+            self.seen.insert((bytes, name.to_owned()));
+        }
+        if self.seen.len() > Self::KNOWN
+            && let Some((bytes, _)) = self.seen.pop_first()
+        {
+            self.bound = bytes;
+        }
+    }
+}
+
+/// How much is stored.
+#[derive(Clone, Debug, Default)]
+pub struct Usage {
+    images: Amount,
+    streams: Amount,
+    /// Events in the histories of all tags.
+    pub tag_events: u64,
+}
+
+impl Usage {
+    /// How much of one resource.
+    pub fn of(&self, resource: StoredResource) -> &Amount {
+        match resource {
+            StoredResource::Images => &self.images,
+            StoredResource::ImageStreams => &self.streams,
+        }
+    }
+
+    /// Whether everything should be counted again.
+    pub fn is_vague(&self) -> bool {
+        self.images.is_vague() || self.streams.is_vague()
+    }
+}
+
+impl Counting for Usage {
+    fn begin(&mut self) {
+        *self = Self::default();
+    }
+
+    fn differs(&mut self, Difference { key, before, after }: Difference<'_>) {
+        let found = StoredResource::ALL.map(|resource| (resource, key.strip_prefix(&*resource.prefix())));
+        for (resource, name) in found {
+            let Some(name) = name else { continue };
+            let bytes = |value: Option<&[u8]>| value.map(|value| value.len() as u64);
+            match resource {
+                StoredResource::Images => self.images.note(name, bytes(before), bytes(after)),
+                StoredResource::ImageStreams => {
+                    self.streams.note(name, bytes(before), bytes(after));
+                    let events = self.tag_events + after.map_or(0, tag_events);
+                    self.tag_events = events.saturating_sub(before.map_or(0, tag_events));
+                }
+            }
+        }
+    }
+}
+
+/// The events in the histories of a stream's tags, without decoding anything else; 0 for what is no stream.
+fn tag_events(stream: &[u8]) -> u64 {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Stream {
+        status: Option<Status>,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Status {
+        tags: Option<Vec<Tag>>,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Tag {
+        items: Option<Vec<IgnoredAny>>,
+    }
+    let stream: Stream = serde_json::from_slice(stream).unwrap_or_default();
+    let tags = stream.status.and_then(|status| status.tags).unwrap_or_default();
+    tags.into_iter().map(|tag| tag.items.map_or(0, |items| items.len() as u64)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(usage: &mut Usage, name: &str, before: Option<usize>, after: Option<usize>) {
+        let value = |bytes: Option<usize>| bytes.map(|bytes| vec![b'x'; bytes]);
+        let (key, before, after) = (format!("/image.openshift.io/images/{name}"), value(before), value(after));
+        usage.differs(Difference { key: &key, before: before.as_deref(), after: after.as_deref() });
+    }
+
+    fn largest(usage: &Usage) -> Option<(&str, u64)> {
+        usage.images.largest().map(|large| (large.name, large.bytes))
+    }
+
+    #[test]
+    fn objects_and_bytes_follow_what_is_made_changed_and_deleted() {
+        let mut usage = Usage::default();
+        image(&mut usage, "a", None, Some(10));
+        image(&mut usage, "b", None, Some(20));
+        image(&mut usage, "a", Some(10), Some(15));
+        assert_eq!((usage.images.objects, usage.images.bytes), (2, 35));
+        image(&mut usage, "b", Some(20), None);
+        assert_eq!((usage.images.objects, usage.images.bytes, largest(&usage)), (1, 15, Some(("a", 15))));
+        assert_eq!(usage.streams.objects, 0, "an image is no stream");
+        usage.begin();
+        assert_eq!((usage.images.objects, usage.images.bytes, largest(&usage)), (0, 0, None));
+    }
+
+    #[test]
+    fn events_of_tags_are_counted_in_streams_and_nothing_that_is_odd_panics() {
+        let mut usage = Usage::default();
+        let mut change = |before: Option<&str>, after: Option<&str>| {
+            let [before, after] = [before, after].map(|value| value.map(str::as_bytes));
+            usage.differs(Difference { key: "/image.openshift.io/imagestreams/ns/s", before, after });
+            usage.tag_events
+        };
+        let two = r#"{"status":{"tags":[{"tag":"a","items":[{"image":"x"},{}]},{"tag":"b","items":null}]},"spec":{}}"#;
+        assert_eq!(change(None, Some(two)), 2);
+        let three = r#"{"status":{"tags":[{"items":[{}]},{"items":[{},{}]},{}]}}"#;
+        assert_eq!(change(Some(two), Some(three)), 3);
+        assert_eq!(change(Some(three), Some(r#"{"status":{"tags":7}}"#)), 0);
+        assert_eq!(change(None, Some("{\"status\":")), 0);
+        assert_eq!(change(None, Some("")), 0);
+    }
+
+    #[test]
+    fn the_largest_is_known_until_many_of_the_largest_are_gone_and_is_never_told_wrongly() {
+        let mut usage = Usage::default();
+        let name = |bytes: usize| format!("image-{bytes}");
+        for bytes in 1..=200 {
+            image(&mut usage, &name(bytes), None, Some(bytes));
+        }
+        for bytes in (201 - Largest::KNOWN..=200).rev() {
+            assert_eq!(largest(&usage), Some((&*name(bytes), bytes as u64)));
+            assert!(!usage.is_vague());
+            image(&mut usage, &name(bytes), Some(bytes), None);
+        }
+        assert_eq!(largest(&usage), None);
+        assert!(usage.is_vague(), "others are left that nobody looked at");
+        image(&mut usage, "new", None, Some(5));
+        assert_eq!(largest(&usage), None, "it is not the largest");
+    }
+}

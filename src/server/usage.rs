@@ -1,0 +1,182 @@
+//! Keeps the gauges of what is stored: counts everything once after the start, then what has changed, and tells the names
+//! of the largest objects in the log. All of it happens beside the requests and takes a small part of the time, so that
+//! the gauges are some seconds behind.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time;
+
+use crate::api::GROUP;
+use crate::resources::usage::{Large, StoredResource, Usage};
+use crate::store::StoreError;
+use crate::store::embedded::{FileState, Step, Survey};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::usage::{FileUsage, ResourceLabels, ResourceUsage};
+
+/// The shortest time between two looks at what has changed.
+const REST: Duration = Duration::from_secs(5);
+/// The longest, where nothing is written.
+const LONGEST_REST: Duration = Duration::from_secs(60);
+/// How long is rested after a failure.
+const REST_OF_FAILURE: Duration = Duration::from_secs(600);
+/// After a step this many times as long as it took is rested: counting takes a quarter of a processor, and of the disk.
+const STEP_RESTS: u32 = 3;
+/// The same for reading the whole file, which cannot be done in steps, and the shortest time until it is read again.
+const FILE_RESTS: u32 = 500;
+const REST_OF_FILE: Duration = Duration::from_secs(600);
+/// The size of a page of the file, in bytes.
+const PAGE: u64 = 4096;
+
+/// Counts for ever.
+pub(super) async fn run(survey: Survey, metrics: Arc<Metrics>) {
+    let mut counter = Counter { survey, usage: Usage::default(), told: Default::default(), used: None };
+    loop {
+        let looked;
+        (counter, looked) = counter.look(&metrics).await;
+        let rest = match looked {
+            Ok(()) => REST,
+            Err(why) => {
+                tracing::warn!("what is stored could not be counted: {why}");
+                REST_OF_FAILURE
+            }
+        };
+        time::sleep(rest).await;
+        // Whether something was written or not makes no difference: compaction is no change, and moves gauges too.
+        drop(time::timeout(LONGEST_REST, counter.survey.changed()).await);
+    }
+}
+
+/// The prefixes of the keys that are counted.
+pub(super) fn prefixes() -> Vec<String> {
+    StoredResource::ALL.map(StoredResource::prefix).into()
+}
+
+struct Counter {
+    survey: Survey,
+    usage: Usage,
+    told: [Told; StoredResource::ALL.len()],
+    used: Option<Used>,
+}
+
+/// What of the file holds something.
+#[derive(Clone, Copy)]
+struct Used {
+    bytes: u64,
+    /// When that is looked at again.
+    until: Instant,
+}
+
+/// The largest object that the log tells.
+#[derive(Debug, Default)]
+struct Told(Option<(String, u64)>);
+
+impl Told {
+    /// Whether to tell of the largest object: when it is much larger than the one that was told, or that one is no more.
+    fn is_news(&mut self, largest: Option<Large<'_>>) -> bool {
+        let is_news = match (&self.0, largest) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some((name, bytes)), Some(large)) => {
+                large.bytes > bytes + bytes / 4 || (name != large.name && large.bytes < *bytes)
+            }
+        };
+        if is_news {
+            self.0 = largest.map(|large| (large.name.to_owned(), large.bytes));
+        }
+        is_news
+    }
+}
+
+impl Counter {
+    /// Counts all that has changed, and sets the gauges.
+    async fn look(mut self, metrics: &Metrics) -> (Self, Result<(), StoreError>) {
+        loop {
+            let (counter, step, took) = self.aside(|counter| counter.survey.step(&mut counter.usage)).await;
+            self = counter;
+            match step {
+                Ok(Step::More) => time::sleep(took * STEP_RESTS).await,
+                Ok(Step::Done) if self.usage.is_vague() => self.survey.restart(),
+                Ok(Step::Done) => break,
+                Err(why) => return (self, Err(why)),
+            }
+        }
+        self.show_stored(metrics);
+        let (counter, file, _) = self.aside(Self::file).await;
+        self = counter;
+        let shown = file.map(|file| show_file(metrics, file, self.used));
+        (self, shown)
+    }
+
+    /// Does something that blocks, and tells how long that took.
+    async fn aside<T: Send + 'static>(mut self, work: fn(&mut Self) -> T) -> (Self, T, Duration) {
+        let start = Instant::now();
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work(&mut self);
+            (self, done, start.elapsed())
+        });
+        match done.await {
+            Ok(done) => done,
+            // Panics of the store are caught inside of it, so what is left is a runtime that shuts down.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// The file as it is now; what of it is used as it was lately.
+    fn file(&mut self) -> Result<FileState, StoreError> {
+        let start = Instant::now();
+        if self.used.is_none_or(|used| used.until <= start) {
+            let bytes = self.survey.used_bytes()?;
+            let rest = (start.elapsed() * FILE_RESTS).max(REST_OF_FILE);
+            self.used = Some(Used { bytes, until: start + rest });
+        }
+        self.survey.file()
+    }
+
+    fn show_stored(&mut self, metrics: &Metrics) {
+        for (resource, told) in StoredResource::ALL.into_iter().zip(&mut self.told) {
+            let amount = self.usage.of(resource);
+            let largest = amount.largest();
+            let stored = ResourceUsage {
+                objects: amount.objects,
+                bytes: amount.bytes,
+                largest_bytes: largest.map(|large| large.bytes),
+            };
+            let name = resource.name();
+            metrics.usage().stored(ResourceLabels { group: GROUP, resource: name }, stored);
+            if told.is_news(largest)
+                && let Some(Large { name: largest, bytes }) = largest
+            {
+                tracing::info!(bytes, "the largest of {} {name} is {largest}", amount.objects);
+            }
+        }
+        metrics.usage().tag_events(self.usage.tag_events);
+    }
+}
+
+fn show_file(metrics: &Metrics, file: FileState, used: Option<Used>) {
+    let FileState { size, available, revision, compacted } = file;
+    let (bytes, available_bytes) = (size.allocated, available);
+    metrics.usage().file(FileUsage { bytes, available_bytes, revision: revision.0, compacted: compacted.0 });
+    if let Some(used) = used {
+        metrics.usage().free_pages(size.allocated.saturating_sub(used.bytes) / PAGE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_tells_of_the_largest_when_it_has_grown_much_and_when_the_one_it_told_of_is_gone() {
+        let mut told = Told::default();
+        let mut is_news = |name, bytes| told.is_news(Some(Large { name, bytes }));
+        assert!(is_news("a", 100));
+        assert!(!is_news("a", 100));
+        assert!(!is_news("b", 120), "hardly larger");
+        assert!(is_news("b", 130));
+        assert!(!is_news("b", 90), "it is still the largest");
+        assert!(is_news("c", 90), "b is gone");
+        assert!(!told.is_news(None));
+    }
+}

@@ -1,0 +1,149 @@
+//! What `manifests/monitoring` asks of the server is what the server tells. Whether the alerts fire when they should is
+//! tried by `.ci/alerts`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use imagestream_apiserver::telemetry::metrics::{Certificate, Delegated, Metrics, RequestLabels};
+use imagestream_apiserver::telemetry::usage::{FileUsage, ResourceLabels, ResourceUsage};
+use jiff::Timestamp;
+use regex::Regex;
+use serde_json::{Value, json};
+
+use super::{Manifests, NAME, texts, texts_of};
+
+static MONITORING: LazyLock<Manifests> = LazyLock::new(|| Manifests::with("monitoring"));
+
+/// The names of labels, by the name of the series that have them.
+type Series = BTreeMap<String, BTreeSet<String>>;
+
+/// Everything that the server can tell, once it has done everything at least once.
+fn told() -> Series {
+    let metrics = Metrics::new();
+    let request = RequestLabels::default();
+    metrics.answered(&request, 200, Duration::ZERO);
+    metrics.terminated(&request, 429);
+    metrics.in_flight("mutating");
+    metrics.delegated(Delegated::Authentication, Some(201));
+    metrics.delegated(Delegated::Authorization, None);
+    metrics.certificate_ends(Certificate::Serving, Timestamp::UNIX_EPOCH);
+    metrics.audit_errors();
+    drop(metrics.long_running(&request));
+    let usage = metrics.usage();
+    usage.stored(
+        ResourceLabels { group: "g", resource: "r" },
+        ResourceUsage { objects: 1, bytes: 1, largest_bytes: Some(1) },
+    );
+    usage.file(FileUsage { bytes: 1, available_bytes: Some(1), revision: 1, compacted: 1 });
+    usage.tag_events(1);
+    usage.free_pages(1);
+    let (series, label) = (Regex::new(r"^(\w+)(?:\{(.*)\})? \S+$").unwrap(), Regex::new(r#"(\w+)=""#).unwrap());
+    let text = metrics.text();
+    let lines = text.lines().filter_map(|line| series.captures(line));
+    let labels = |text: &str| label.captures_iter(text).map(|found| found[1].to_owned()).collect();
+    lines.map(|line| (line[1].to_owned(), labels(line.get(2).map_or("", |found| found.as_str())))).collect()
+}
+
+/// What the rules and the dashboard ask, each with the place where it stands.
+fn questions() -> Vec<(String, String)> {
+    let alerts = alerts().into_iter().map(|alert| (text(&alert["alert"]), text(&alert["expr"])));
+    let dashboard = dashboard();
+    let panels = list(&dashboard["panels"]).iter().filter(|panel| panel["type"] != "row");
+    let targets = panels.flat_map(|panel| {
+        let targets = list(&panel["targets"]);
+        assert!(!targets.is_empty(), "{} shows something", panel["title"]);
+        targets.iter().map(|target| (text(&panel["title"]), text(&target["expr"])))
+    });
+    let found: Vec<_> = alerts.chain(targets).collect();
+    assert!(found.len() > 30, "there are alerts and panels");
+    found
+}
+
+fn alerts() -> Vec<Value> {
+    let groups = list(&MONITORING.the("PrometheusRule")["spec"]["groups"]);
+    groups.iter().flat_map(|group| list(&group["rules"]).iter().cloned()).collect()
+}
+
+fn dashboard() -> Value {
+    let map = MONITORING.the("ConfigMap");
+    assert_eq!(map["metadata"]["labels"]["grafana_dashboard"], "1");
+    serde_json::from_str(&text(&map["data"]["imagestream-apiserver.json"])).expect("a dashboard is JSON")
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().expect("it is a text").to_owned()
+}
+
+#[test]
+fn the_server_tells_each_metric_with_each_label_that_rules_and_dashboard_ask_for() {
+    let mut told = told();
+    // Prometheus itself tells whether it could scrape.
+    told.insert("up".to_owned(), BTreeSet::new());
+    // All series are told apart by the job, and a name without a brace would be one of another job too.
+    let selector = Regex::new(r"\b([a-z][a-z0-9_]+)\{([^}]*)\}").unwrap();
+    let name = Regex::new(r"\b(?:\w*apiserver|process)_\w+").unwrap();
+    let matcher = Regex::new(r#"(\w+)\s*(?:=~|!~|!=|=)\s*""#).unwrap();
+    for (place, question) in questions() {
+        let selectors: Vec<_> = selector.captures_iter(&question).collect();
+        let names = name.find_iter(&question).count();
+        let named = selectors.iter().filter(|found| name.is_match(&found[1])).count();
+        assert_eq!(names, named, "{place}: each metric is asked for with labels, in {question}");
+        for found in selectors {
+            let labels = told.get(&found[1]).unwrap_or_else(|| panic!("{place}: nobody tells {}", &found[1]));
+            let asked: BTreeSet<String> = matcher.captures_iter(&found[2]).map(|label| label[1].to_owned()).collect();
+            assert!(asked.contains("job"), "{place}: {question}");
+            for label in asked.iter().filter(|label| *label != "job") {
+                assert!(labels.contains(label), "{place}: {} has no label {label}", &found[1]);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_alert_says_what_it_is_and_what_to_do_and_is_tried_and_explained() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = |name: &str| fs::read_to_string(root.join(name)).expect("the file is there");
+    let (readme, tried) = (file("README.md"), file(".ci/alerts.test.yaml"));
+    for alert in alerts() {
+        let name = text(&alert["alert"]);
+        assert!(["critical", "warning", "info"].contains(&&*text(&alert["labels"]["severity"])), "{name}");
+        for part in ["summary", "description"] {
+            assert!(text(&alert["annotations"][part]).len() > 20, "{name} has a {part}");
+        }
+        assert!(tried.contains(&format!("alertname=\"{name}\"")), "{name} is tried in .ci/alerts.test.yaml");
+        assert!(readme.contains(name.strip_prefix("ImagestreamApiserver").unwrap()), "the README explains {name}");
+    }
+}
+
+#[test]
+fn prometheus_finds_the_service_and_may_read_its_metrics() {
+    let monitor = &MONITORING.the("ServiceMonitor")["spec"];
+    let labels = &MONITORING.the("Service")["metadata"]["labels"];
+    for (label, value) in monitor["selector"]["matchLabels"].as_object().expect("it selects by labels") {
+        assert_eq!(&labels[label], value);
+    }
+    let endpoint = &monitor["endpoints"][0];
+    assert_eq!(endpoint["port"], MONITORING.the("Service")["spec"]["ports"][0]["name"]);
+    assert_eq!([&endpoint["scheme"], &endpoint["path"]], ["https", "/metrics"]);
+    assert_eq!(endpoint["tlsConfig"]["serverName"], format!("{NAME}.{NAME}.svc"));
+    assert_eq!(endpoint["tlsConfig"]["insecureSkipVerify"], Value::Null, "the certificate is verified");
+
+    let role = MONITORING.of_kind("ClusterRole").find(|role| role["metadata"]["name"] == format!("{NAME}:metrics"));
+    assert_eq!(role.expect("there is a role")["rules"], json!([{ "nonResourceURLs": ["/metrics"], "verbs": ["get"] }]));
+    let subjects = MONITORING
+        .of_kind("ClusterRoleBinding")
+        .filter(|binding| binding["roleRef"]["name"] == format!("{NAME}:metrics"))
+        .flat_map(|binding| texts_of(&binding["subjects"], "name"));
+    assert_eq!(subjects.collect::<Vec<_>>(), ["prometheus-k8s"]);
+    let role = MONITORING.of_kind("Role").find(|role| role["metadata"]["name"] == format!("{NAME}:scrape"));
+    for rule in list(&role.expect("there is a role")["rules"]) {
+        assert_eq!(texts(&rule["verbs"]), ["get", "list", "watch"]);
+    }
+}
