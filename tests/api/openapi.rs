@@ -201,10 +201,13 @@ fn recorded_answers_of_every_kind_are_as_the_schemas_say() {
     ] {
         assert!(kinds.contains(kind), "no {kind} is recorded");
     }
-    for document in Document::both() {
-        let faults: BTreeSet<String> = bodies.iter().flat_map(|body| document.faults_of(body)).collect();
-        assert_eq!(faults, BTreeSet::new());
-    }
+    let [whole, of_version] = Document::both();
+    let faults: BTreeSet<String> = bodies.iter().flat_map(|body| whole.faults_of(body)).collect();
+    assert_eq!(faults, BTreeSet::new());
+    // The document of a version does not tell of the group.
+    let of_version_bodies = bodies.iter().filter(|body| body["kind"] != "APIGroup");
+    let faults: BTreeSet<String> = of_version_bodies.flat_map(|body| of_version.faults_of(body)).collect();
+    assert_eq!(faults, BTreeSet::new());
 }
 
 #[test]
