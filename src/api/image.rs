@@ -4,7 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
-use super::{DockerImageMetadata, ImageSignature, object};
+use super::{DockerImageMetadata, ImageSignature, object, protobuf};
+use crate::meta::protobuf::Message;
 use crate::meta::{Base64, Kind, ObjectMeta};
 
 /// A container image: where to pull it, what it is made of and what is known about it.
@@ -93,6 +94,7 @@ object!(Image);
 
 impl Kind for Image {
     const KIND: &'static str = "Image";
+    const MESSAGE: &'static Message = &protobuf::IMAGE;
 }
 
 impl Serialize for Image {

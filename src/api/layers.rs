@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{nulls, object};
+use super::{nulls, object, protobuf};
+use crate::meta::protobuf::Message;
 use crate::meta::{Kind, ObjectMeta};
 
 /// The images in the history of a stream, their parts, and the blobs of all of them.
@@ -53,4 +54,5 @@ object!(ImageStreamLayers);
 
 impl Kind for ImageStreamLayers {
     const KIND: &'static str = "ImageStreamLayers";
+    const MESSAGE: &'static Message = &protobuf::IMAGE_STREAM_LAYERS;
 }

@@ -7,6 +7,7 @@ mod docker;
 mod image;
 mod layers;
 mod nulls;
+pub mod protobuf;
 mod secrets;
 mod signature;
 mod stream;

@@ -6,7 +6,8 @@ use k8s_openapi::ByteString;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{nulls, object};
+use super::{nulls, object, protobuf};
+use crate::meta::protobuf::Message;
 use crate::meta::{Base64, Kind, ObjectMeta, Time};
 
 /// A signature of an image and what verifying it found.
@@ -103,6 +104,7 @@ object!(ImageSignature);
 
 impl Kind for ImageSignature {
     const KIND: &'static str = "ImageSignature";
+    const MESSAGE: &'static Message = &protobuf::IMAGE_SIGNATURE;
 }
 
 /// No content is `null` on the wire, not an empty string.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{nulls, object};
+use super::{nulls, object, protobuf};
+use crate::meta::protobuf::Message;
 use crate::meta::{Kind, ObjectMeta, Time};
 
 /// A named set of tags, each of which stands for one image after another.
@@ -205,6 +206,7 @@ object!(ImageStream);
 
 impl Kind for ImageStream {
     const KIND: &'static str = "ImageStream";
+    const MESSAGE: &'static Message = &protobuf::IMAGE_STREAM;
 
     fn default_fields(&mut self) {
         keep_last_by_name(&mut self.spec.tags, |tag| &tag.name);

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Image, ImageLookupPolicy, NamedTagEventList, TagEventCondition, TagReference, object};
+use super::{Image, ImageLookupPolicy, NamedTagEventList, TagEventCondition, TagReference, object, protobuf};
+use crate::meta::protobuf::Message;
 use crate::meta::{Kind, ObjectMeta};
 
 /// One tag of a stream with the image that it stands for, found by the name `<stream>:<tag>`.
@@ -46,6 +47,7 @@ object!(ImageTag);
 
 impl Kind for ImageStreamTag {
     const KIND: &'static str = "ImageStreamTag";
+    const MESSAGE: &'static Message = &protobuf::IMAGE_STREAM_TAG;
 
     fn default_fields(&mut self) {
         self.tag.iter_mut().for_each(TagReference::default_fields);
@@ -54,6 +56,7 @@ impl Kind for ImageStreamTag {
 
 impl Kind for ImageTag {
     const KIND: &'static str = "ImageTag";
+    const MESSAGE: &'static Message = &protobuf::IMAGE_TAG;
 
     fn default_fields(&mut self) {
         self.spec.iter_mut().for_each(TagReference::default_fields);

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Image, object};
+use super::{Image, object, protobuf};
+use crate::meta::protobuf::Message;
 use crate::meta::{Kind, ObjectMeta};
 
 /// One image of a stream, found by the name `<stream>@<digest>`.
@@ -36,8 +37,10 @@ object!(ImageStreamMapping);
 
 impl Kind for ImageStreamImage {
     const KIND: &'static str = "ImageStreamImage";
+    const MESSAGE: &'static Message = &protobuf::IMAGE_STREAM_IMAGE;
 }
 
 impl Kind for ImageStreamMapping {
     const KIND: &'static str = "ImageStreamMapping";
+    const MESSAGE: &'static Message = &protobuf::IMAGE_STREAM_MAPPING;
 }

@@ -8,6 +8,7 @@ pub mod flag;
 pub(crate) mod go_json;
 mod names;
 mod object;
+pub mod protobuf;
 mod status;
 mod time;
 

@@ -12,6 +12,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 const FIRST: i64 = -62_167_219_200;
 /// 9999-12-30T22:00:00Z, the last second that can be written in every zone.
 const LAST: i64 = 253_402_207_200;
+/// 0001-01-01T00:00:00Z.
+const ZERO: i64 = -62_135_596_800;
 
 /// A point in time with second precision.
 ///
@@ -34,6 +36,11 @@ impl Time {
     /// Seconds since 1970-01-01 UTC; what lies outside of the years 0 to 9999, which RFC 3339 can write, is cut to them.
     pub fn from_unix_seconds(seconds: i64) -> Self {
         Self(Timestamp::from_second(seconds.clamp(FIRST, LAST)).unwrap_or_default())
+    }
+
+    /// Whether it is the first second of year 1, which to Go is no time at all.
+    pub fn is_zero(self) -> bool {
+        self.unix_seconds() == ZERO
     }
 
     /// Seconds since 1970-01-01 UTC.
