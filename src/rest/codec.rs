@@ -1,11 +1,13 @@
-//! Bodies of requests: JSON or YAML into a type, with the texts of the reference where a body cannot be used.
+//! Bodies of requests: JSON, YAML or protobuf into a type, with the texts of the reference where a body cannot be used.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::cx::Cx;
+use super::protobuf;
 use super::schema::Schema;
 use super::strict::{self, FieldValidation};
+use crate::meta::protobuf::Message;
 use crate::meta::{Kind, ManagedFieldsEntry, Status, go_json};
 
 /// The largest body of a request, in bytes.
@@ -55,11 +57,19 @@ pub fn decode<T: Kind>(
     schema: &Schema,
     validation: FieldValidation,
 ) -> Result<Decoded<T>, Status> {
-    let value = read(cx, T::KIND)?;
-    check_type(&value, api, T::KIND, &cx.body)?;
-    let warnings = match validation {
-        FieldValidation::Ignore => Vec::new(),
-        FieldValidation::Warn | FieldValidation::Strict => {
+    let format = Format::of(cx)?;
+    let value = match format {
+        Format::Protobuf => from_protobuf::<T>(&cx.body, api)?,
+        Format::Text(text) => {
+            let value = text.parse(&cx.body).map_err(|why| unrecognized(T::KIND, &why, &cx.body))?;
+            check_type(&value, api, T::KIND, &cx.body)?;
+            value
+        }
+    };
+    let warnings = match (format, validation) {
+        // What no field knows is passed over in protobuf, and of values that are there twice the last one counts.
+        (Format::Protobuf, _) | (_, FieldValidation::Ignore) => Vec::new(),
+        (_, FieldValidation::Warn | FieldValidation::Strict) => {
             strict::faults(cx.content_type.as_deref().unwrap_or_default(), &cx.body, schema)
         }
     };
@@ -135,36 +145,82 @@ pub fn to_value<T: Kind>(object: &T, api: GroupVersion) -> Value {
     Value::Object(value)
 }
 
-/// The value in a request's body, whatever its type; `kind` is what the error names.
-///
-/// # Errors
-/// As for [`decode`].
-pub fn read(cx: &Cx, kind: &str) -> Result<Value, Status> {
-    parse(cx)?.map_err(|why| unrecognized(kind, &why, &cx.body))
-}
-
-/// The options in a request's body.
+/// The options in a request's body, which are what this message says. Of those that say they are of another kind nothing but
+/// that is read.
 ///
 /// # Errors
 /// 415 for a media type that is not read, 400 for a body that cannot be read.
-pub fn read_options(cx: &Cx) -> Result<Value, Status> {
-    parse(cx)?.map_err(Status::bad_request)
+pub fn read_options(cx: &Cx, message: &Message) -> Result<Value, Status> {
+    let options = match Format::of(cx)? {
+        Format::Protobuf => protobuf_options(&cx.body, message).map_err(|why| why.to_string()),
+        Format::Text(text) => text.parse(&cx.body),
+    };
+    options.map_err(Status::bad_request)
 }
 
-/// The value in a request's body, or why not even kind and version can be told.
-fn parse(cx: &Cx) -> Result<Result<Value, String>, Status> {
-    let media = cx.content_type.as_deref().unwrap_or_default();
-    let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let (format, parsed) = match media.as_str() {
-        "" | "application/json" => ("json", from_json(&cx.body)),
-        "application/yaml" => ("yaml", from_yaml(&cx.body)),
-        _ => {
-            let text = "the body of the request was in an unknown format - accepted media types include: \
-                        application/json, application/yaml, application/vnd.kubernetes.protobuf";
-            return Err(Status::failure(415, "UnsupportedMediaType", text));
+/// The ways to write a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Text(Text),
+    Protobuf,
+}
+
+/// Those that people can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Text {
+    Json,
+    Yaml,
+}
+
+impl Format {
+    /// The format of a request's body.
+    fn of(cx: &Cx) -> Result<Self, Status> {
+        let media = cx.content_type.as_deref().unwrap_or_default();
+        let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match media.as_str() {
+            "" | "application/json" => Ok(Self::Text(Text::Json)),
+            "application/yaml" => Ok(Self::Text(Text::Yaml)),
+            protobuf::MEDIA_TYPE => Ok(Self::Protobuf),
+            _ => {
+                let text = "the body of the request was in an unknown format - accepted media types include: \
+                            application/json, application/yaml, application/vnd.kubernetes.protobuf";
+                Err(Status::failure(415, "UnsupportedMediaType", text))
+            }
         }
-    };
-    Ok(parsed.map_err(|why| format!("couldn't get version/kind; {format} parse error: {why}")))
+    }
+}
+
+impl Text {
+    /// The value in a body, or why not even kind and version can be told.
+    fn parse(self, body: &[u8]) -> Result<Value, String> {
+        let (name, parsed) = match self {
+            Self::Yaml => ("yaml", from_yaml(body)),
+            Self::Json => ("json", from_json(body)),
+        };
+        parsed.map_err(|why| format!("couldn't get version/kind; {name} parse error: {why}"))
+    }
+}
+
+/// The value in a body of protobuf. Its message is only read if it says it is what is wanted: no other is like it.
+fn from_protobuf<T: Kind>(body: &[u8], api: GroupVersion) -> Result<Value, Status> {
+    let typed = protobuf::open(body).map_err(|why| unrecognized(T::KIND, &why.to_string(), body))?;
+    let own_type = own_type(&typed);
+    check_type(&own_type, api, T::KIND, body)?;
+    let refuse = |why: &str| cannot_be_handled(T::KIND, api.version, T::KIND, why);
+    let fields = protobuf::fields(T::MESSAGE, typed.message).map_err(|why| refuse(&why.to_string()))?;
+    as_object(Value::Object(fields)).map_err(|why| refuse(&why))
+}
+
+fn protobuf_options(body: &[u8], message: &Message) -> Result<Value, protobuf::Unreadable> {
+    let typed = protobuf::open(body)?;
+    match typed.kind.as_str() {
+        kind if kind == message.name || kind.is_empty() => protobuf::fields(message, typed.message).map(Value::Object),
+        _ => Ok(own_type(&typed)),
+    }
+}
+
+fn own_type(typed: &protobuf::Typed<'_>) -> Value {
+    serde_json::json!({ "kind": typed.kind, "apiVersion": typed.api_version })
 }
 
 fn from_json(body: &[u8]) -> Result<Value, String> {

@@ -14,6 +14,7 @@ use super::rules::{Dependents, Strategy};
 use super::stored::Stored;
 use super::target::check_path_segment;
 use super::update::{Decision, Done, transact};
+use crate::meta::protobuf::DELETE_OPTIONS;
 use crate::meta::{Details, Kind, ObjectMeta, Status, Time, field};
 
 /// Kept until the garbage collector has let go of the dependents.
@@ -201,7 +202,7 @@ fn options_of_query(cx: &Cx) -> Result<DeleteOptions, Status> {
 }
 
 fn options_of_body(cx: &Cx) -> Result<DeleteOptions, Status> {
-    let value = codec::read_options(cx)?;
+    let value = codec::read_options(cx, &DELETE_OPTIONS)?;
     if let Some(other) = value.get("kind").and_then(Value::as_str).filter(|kind| ![KIND, ""].contains(kind)) {
         let version = value.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
         let text = format!("no kind {other:?} is registered for version {version:?} in scheme \"meta.k8s.io\"");

@@ -23,6 +23,7 @@ pub mod options;
 pub mod page;
 pub mod patch;
 pub mod permission;
+pub mod protobuf;
 pub mod query;
 mod quota;
 pub mod reply;

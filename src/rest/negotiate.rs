@@ -5,6 +5,7 @@
 
 use http::{HeaderMap, HeaderValue, header};
 
+use super::protobuf;
 use super::query::Query;
 use crate::meta::Status;
 
@@ -18,6 +19,8 @@ pub enum Media {
     },
     /// `application/yaml`.
     Yaml,
+    /// `application/vnd.kubernetes.protobuf`.
+    Protobuf,
 }
 
 impl Media {
@@ -26,6 +29,7 @@ impl Media {
         match self {
             Self::Json { .. } => "application/json",
             Self::Yaml => "application/yaml",
+            Self::Protobuf => protobuf::MEDIA_TYPE,
         }
     }
 }
@@ -145,6 +149,7 @@ impl<'a> Wanted<'a> {
         let media = match (clause.kind, clause.subtype) {
             ("*", "*") | ("application", "*" | "json") => self.json(clause.parameter("pretty")),
             ("application", "yaml") => Media::Yaml,
+            ("application", "vnd.kubernetes.protobuf") => Media::Protobuf,
             _ => return None,
         };
         let meta_version = match (clause.parameter("g"), clause.parameter("v")) {
@@ -155,7 +160,8 @@ impl<'a> Wanted<'a> {
         let form = match clause.parameter("as") {
             None | Some("") => Form::Object,
             Some(_) if forms == Forms::ObjectOnly || meta_version.is_none() => return None,
-            Some("Table") if forms == Forms::Tabular => Form::Table,
+            // There are no tables in protobuf.
+            Some("Table") if forms == Forms::Tabular && media != Media::Protobuf => Form::Table,
             Some("PartialObjectMetadata") => Form::Partial,
             Some("PartialObjectMetadataList") => Form::PartialList,
             Some(_) => return None,
@@ -237,6 +243,11 @@ mod tests {
         assert_eq!(media("text/html, application/json;foo=bar"), Media::Json { pretty: false });
         assert_eq!(media("*/*;q=0.51, application/yaml;q=0.50"), Media::Json { pretty: false });
         assert_eq!(media("application/json;q=0"), Media::Json { pretty: false });
+        assert_eq!(media("application/vnd.kubernetes.protobuf,application/json"), Media::Protobuf);
+        assert_eq!(
+            media("application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"),
+            Media::Protobuf
+        );
         assert_eq!(media(""), Media::Json { pretty: false });
     }
 
@@ -251,7 +262,8 @@ mod tests {
     #[test]
     fn a_clause_that_cannot_be_met_falls_through() {
         let table = "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json";
-        assert_eq!(agree(table, "", "x").unwrap().form, Form::Object);
+        let agreed = agree(table, "", "x").unwrap();
+        assert_eq!((agreed.media, agreed.form), (Media::Json { pretty: false }, Form::Object));
         let table = "application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
         assert_eq!(agree(table, "", "x").unwrap().form, Form::Table);
     }

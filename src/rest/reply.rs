@@ -11,9 +11,10 @@ use serde_json::Value;
 use super::body::Body;
 use super::codec::GroupVersion;
 use super::cx::Cx;
-use super::negotiate::{Form, Media};
+use super::negotiate::{Form, Media, Representation};
 use super::table::{self, Columns};
-use super::{json, yaml};
+use super::{json, protobuf, yaml};
+use crate::meta::protobuf::{Message, PARTIAL_OBJECT_METADATA, STATUS};
 use crate::meta::{Kind, ListMeta, Status};
 
 /// An answer, ready to be sent.
@@ -126,12 +127,13 @@ impl Reply {
         }
     }
 
-    /// Compact JSON, complete with its final newline, in another way of writing.
-    fn write(code: u16, media: Media, compact: Vec<u8>) -> Result<Self, Status> {
+    /// Compact JSON, complete with its final newline, in another way of writing. Tables are no messages and have no protobuf.
+    fn write(code: u16, media: Media, message: Option<&'static Message>, compact: Vec<u8>) -> Result<Self, Status> {
         let body = match media {
             Media::Json { pretty: false } => compact,
             Media::Json { pretty: true } => json::indent(&compact),
             Media::Yaml => to_yaml(&compact)?.into_bytes(),
+            Media::Protobuf => to_protobuf(message, &compact)?,
         };
         Ok(Self::new(code, media.content_type(), body))
     }
@@ -140,10 +142,10 @@ impl Reply {
     ///
     /// # Errors
     /// A text that cannot be written as YAML.
-    pub fn prepared(media: Media, compact: &Bytes) -> Result<Self, Status> {
+    pub fn prepared(media: Media, message: &'static Message, compact: &Bytes) -> Result<Self, Status> {
         match media {
             Media::Json { pretty: false } => Ok(Self::new(200, media.content_type(), compact.clone())),
-            other => Self::write(200, other, compact.to_vec()),
+            other => Self::write(200, other, Some(message), compact.to_vec()),
         }
     }
 
@@ -156,7 +158,7 @@ impl Reply {
         // What YAML cannot hold is told as JSON.
         let is_writable = media != Media::Yaml || to_yaml(&compact).is_ok();
         let media = if is_writable { media } else { Media::Json { pretty: true } };
-        let mut reply = match Self::write(code, media, compact) {
+        let mut reply = match Self::write(code, media, Some(&STATUS), compact) {
             Ok(reply) => reply,
             Err(_) => Self::new(code, media.content_type(), Bytes::new()),
         };
@@ -178,8 +180,9 @@ impl Reply {
         columns: Option<&Columns<T>>,
     ) -> Result<Self, Status> {
         let media = cx.representation.media;
+        let mut message = Some(T::MESSAGE);
         let mut compact = match (cx.representation.form, sent) {
-            (Form::Object, Sent::Json(compact)) => return Self::write(code, media, compact),
+            (Form::Object, Sent::Json(compact)) => return Self::write(code, media, message, compact),
             (Form::Object, Sent::Object(object)) => {
                 let mut compact = Vec::with_capacity(2048);
                 table::typed(&*object, api.name, &mut compact);
@@ -191,9 +194,11 @@ impl Reply {
                     ListMeta { resource_version: object[0].metadata().resource_version.clone(), ..ListMeta::default() };
                 let columns =
                     columns.ok_or_else(|| Status::hidden("a table was agreed upon for a kind that has none"))?;
+                message = None;
                 table::encode(cx, columns, &metadata, &object, api.name)?
             }
             (Form::Partial, sent) => {
+                message = Some(&PARTIAL_OBJECT_METADATA);
                 let mut compact = Vec::with_capacity(512);
                 table::partial(&sent.into_object()?, cx.representation.meta_version, &mut compact);
                 compact
@@ -201,7 +206,7 @@ impl Reply {
             (Form::PartialList, _) => return Err(wrong_form("PartialObjectMetadataList", "not a list", T::KIND)),
         };
         compact.push(b'\n');
-        Self::write(code, media, compact)
+        Self::write(code, media, message, compact)
     }
 
     /// A list.
@@ -214,8 +219,12 @@ impl Reply {
         list: &Listed<T>,
         columns: Option<&Columns<T>>,
     ) -> Result<Self, Status> {
-        let version = cx.representation.meta_version;
-        let mut compact = match cx.representation.form {
+        let Representation { media, form, meta_version: version } = cx.representation;
+        if media == Media::Protobuf && form != Form::Partial {
+            let content = protobuf::whole_list(cx.representation, api, list).map_err(Status::hidden)?;
+            return Ok(Self::new(200, media.content_type(), content));
+        }
+        let mut compact = match form {
             Form::Object => {
                 let head = format!(r#"{{"kind":"{}List","apiVersion":"{}","metadata":"#, T::KIND, api.name);
                 items(head, &list.metadata, &list.items, |item, out| json::encode_into(item, out))
@@ -240,7 +249,7 @@ impl Reply {
             Form::Partial => return Err(wrong_form("PartialObjectMetadata", "a list", &format!("{}List", T::KIND))),
         };
         compact.push(b'\n');
-        Self::write(200, cx.representation.media, compact)
+        Self::write(200, media, None, compact)
     }
 
     /// What a write came to. A status is answered with its own code, or 200 where it has none.
@@ -309,6 +318,11 @@ fn items<T>(head: String, metadata: &ListMeta, items: &[T], encode: impl Fn(&T, 
 fn to_yaml(compact: &[u8]) -> Result<String, Status> {
     let value: Value = serde_json::from_slice(compact).map_err(Status::hidden)?;
     yaml::encode(&value).map_err(|why| Status::internal(why.to_string()))
+}
+
+fn to_protobuf(message: Option<&'static Message>, compact: &[u8]) -> Result<Vec<u8>, Status> {
+    let message = message.ok_or_else(|| Status::hidden("protobuf was agreed upon for what has none"))?;
+    protobuf::object(message, compact).map_err(Status::hidden)
 }
 
 fn wrong_form(asked: &str, is: &str, kind: &str) -> Status {

@@ -20,6 +20,7 @@ use super::inflight::is_mutating;
 use super::memory::{Memory, Share};
 use super::respond;
 use crate::auth::User;
+use crate::meta::protobuf::{API_GROUP, API_GROUP_LIST, API_RESOURCE_LIST};
 use crate::meta::{Status, Time};
 use crate::rest::codec::MAX_BODY_BYTES;
 use crate::rest::negotiate::{Forms, Media, Wanted};
@@ -164,18 +165,18 @@ async fn version(State(app): State<Arc<App>>, request: Request) -> Response {
 }
 
 async fn group(State(app): State<Arc<App>>, request: Request) -> Response {
-    document(&request, |media| Reply::prepared(media, &app.documents.group))
+    document(&request, |media| Reply::prepared(media, &API_GROUP, &app.documents.group))
 }
 
 async fn resources(State(app): State<Arc<App>>, request: Request) -> Response {
-    document(&request, |media| Reply::prepared(media, &app.documents.resources))
+    document(&request, |media| Reply::prepared(media, &API_RESOURCE_LIST, &app.documents.resources))
 }
 
 async fn groups(State(app): State<Arc<App>>, request: Request) -> Response {
     if asks_for_aggregated(request.headers()) && request.method() == Method::GET {
         return aggregated(&app, request.headers());
     }
-    let mut response = document(&request, |media| Reply::prepared(media, &app.documents.groups));
+    let mut response = document(&request, |media| Reply::prepared(media, &API_GROUP_LIST, &app.documents.groups));
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
     response
 }

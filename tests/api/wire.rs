@@ -45,7 +45,11 @@ async fn every_error_is_a_status_whatever_the_path_and_method() {
         (request("OPTIONS", "images"), 405),
         (request("BREW", "images"), 405),
         (request("GET", "images").header("accept", "text/html"), 406),
-        (request("GET", "images").header("accept", "application/vnd.kubernetes.protobuf"), 406),
+        (
+            request("GET", "images")
+                .header("accept", "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io"),
+            406,
+        ),
         (at("GET", "/apis").header("accept", "text/html"), 406),
         (plain.clone(), 415),
         (request("PATCH", "images/a").header("accept", "text/html"), 415),
