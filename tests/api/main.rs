@@ -26,6 +26,7 @@ mod lists;
 mod openapi;
 mod options;
 mod overload;
+mod protobuf;
 mod quickstart;
 mod shutdown;
 mod storage;
