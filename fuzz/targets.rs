@@ -8,16 +8,19 @@ use std::sync::{Arc, LazyLock};
 use imagestream_apiserver::api::{GROUP_VERSION, Image, ImageStream};
 use imagestream_apiserver::auth::{Authorizer, User};
 use imagestream_apiserver::cluster::Namespaces;
+use imagestream_apiserver::meta::protobuf::DELETE_OPTIONS;
 use imagestream_apiserver::meta::{Kind, Time};
 use imagestream_apiserver::resources::API;
 use imagestream_apiserver::rest::codec;
 use imagestream_apiserver::rest::cx::Cx;
 use imagestream_apiserver::rest::edit::{Edit, Present};
+use imagestream_apiserver::rest::json;
 use imagestream_apiserver::rest::managed::{self, Manager};
 use imagestream_apiserver::rest::negotiate::{Form, Media, Representation};
 use imagestream_apiserver::rest::options::{Options, Purpose};
 use imagestream_apiserver::rest::patch::Patch;
 use imagestream_apiserver::rest::permission::Permissions;
+use imagestream_apiserver::rest::protobuf;
 use imagestream_apiserver::rest::query::Query;
 use imagestream_apiserver::rest::schema::Schema;
 use imagestream_apiserver::rest::strict::FieldValidation;
@@ -32,9 +35,10 @@ pub struct Target {
 }
 
 /// All targets.
-pub const ALL: [Target; 6] = [
+pub const ALL: [Target; 7] = [
     Target { name: "json_body", run: json_body },
     Target { name: "yaml_body", run: yaml_body },
+    Target { name: "protobuf_body", run: protobuf_body },
     Target { name: "json_patch", run: json_patch },
     Target { name: "merge_patch", run: merge_patch },
     Target { name: "strategic_merge_patch", run: strategic_merge_patch },
@@ -49,6 +53,15 @@ pub fn json_body(bytes: &[u8]) {
 /// The same of a YAML body.
 pub fn yaml_body(bytes: &[u8]) {
     body("application/yaml", bytes);
+}
+
+/// The same of a body of protobuf; the object, sent as protobuf and read again, is the same too. The bytes may also be the
+/// options of a deletion.
+pub fn protobuf_body(bytes: &[u8]) {
+    body(protobuf::MEDIA_TYPE, bytes);
+    sent_back::<ImageStream>(bytes, &SCHEMA);
+    sent_back::<Image>(bytes, &IMAGE_SCHEMA);
+    let _ = codec::read_options(&request(protobuf::MEDIA_TYPE, bytes), &DELETE_OPTIONS);
 }
 
 /// A JSON patch leads to an object or is refused.
@@ -124,6 +137,16 @@ fn read<T: Kind>(cx: &Cx, schema: &Schema, validation: FieldValidation) {
         let value = shown(&decoded.object);
         let again: T = codec::object_from(value.clone()).expect("what is written can be read");
         assert_eq!(shown(&again), value);
+    }
+}
+
+fn sent_back<T: Kind>(bytes: &[u8], schema: &Schema) {
+    let read =
+        |bytes: &[u8]| codec::decode::<T>(&request(protobuf::MEDIA_TYPE, bytes), API, schema, FieldValidation::Ignore);
+    if let Ok(decoded) = read(bytes) {
+        let value = shown(&decoded.object);
+        let sent = protobuf::object(T::MESSAGE, &json::encode(&value)).expect("an object can be written");
+        assert_eq!(shown(&read(&sent).expect("what is written can be read").object), value);
     }
 }
 

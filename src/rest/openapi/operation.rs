@@ -10,9 +10,10 @@ use super::{Edition, KIND};
 use crate::rest::codec::GroupVersion;
 use crate::rest::endpoint::{Endpoint, Scope, Verb};
 use crate::rest::patch::MEDIA_TYPES;
+use crate::rest::protobuf;
 
 /// The media types of bodies that are whole objects.
-const OBJECTS: [&str; 2] = ["application/json", "application/yaml"];
+const OBJECTS: [&str; 3] = ["application/json", "application/yaml", protobuf::MEDIA_TYPE];
 
 /// A parameter of a query: its name, its type, and what it is for.
 type Parameter = (&'static str, &'static str, &'static str);

@@ -3,6 +3,8 @@
 
 use serde_json::Value;
 
+use crate::rest::protobuf::wire;
+
 /// The fields of a message that are used, and the number of its extensions.
 struct Message {
     fields: &'static [(&'static str, u32, Form)],
@@ -138,8 +140,7 @@ fn write(number: u32, form: &Form, value: &Value, out: &mut Vec<u8>) -> Result<(
     match form {
         Form::Text => out.extend(framed(number, value.as_str().ok_or_else(|| NoField(value.to_string()))?.as_bytes())),
         Form::Flag => {
-            varint(u64::from(number) << 3, out);
-            out.push(u8::from(value.as_bool().ok_or_else(|| NoField(value.to_string()))?));
+            wire::number(number, value.as_bool().ok_or_else(|| NoField(value.to_string()))?.into(), out);
         }
         Form::Message(message) => out.extend(framed(number, &content(message, value)?)),
         Form::Within(inner, form) => {
@@ -184,18 +185,8 @@ fn extension(name: &str, value: &Value) -> Vec<u8> {
 /// A field whose content has a length.
 fn framed(number: u32, content: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(content.len() + 8);
-    varint(u64::from(number) << 3 | 2, &mut out);
-    varint(content.len() as u64, &mut out);
-    out.extend_from_slice(content);
+    wire::bytes(number, content, &mut out);
     out
-}
-
-fn varint(mut number: u64, out: &mut Vec<u8>) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
 }
 
 #[cfg(test)]
@@ -221,10 +212,5 @@ mod tests {
     fn what_has_no_field_is_named() {
         let document = json!({"info": {"contact": {}}});
         assert_eq!(write_protobuf(&document), Err(NoField("info.contact".into())));
-    }
-
-    #[test]
-    fn lengths_over_127_take_more_bytes() {
-        assert_eq!(framed(1, &[0; 300])[..3], [0x0a, 0xac, 0x02]);
     }
 }

@@ -17,7 +17,7 @@ const FIXED32: u32 = 5;
 const MOST: usize = 10;
 
 /// Appends a number.
-pub(in crate::rest) fn varint(mut number: u64, out: &mut Vec<u8>) {
+fn varint(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -32,7 +32,7 @@ pub(in crate::rest) fn number(field: u32, value: u64, out: &mut Vec<u8>) {
 }
 
 /// Appends the beginning of a field that says how long it is: tag and length.
-pub(in crate::rest) fn length(field: u32, length: usize, out: &mut Vec<u8>) {
+pub(super) fn length(field: u32, length: usize, out: &mut Vec<u8>) {
     varint(u64::from(field << 3 | BYTES), out);
     varint(length as u64, out);
 }

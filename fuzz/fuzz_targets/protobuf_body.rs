@@ -1,0 +1,5 @@
+//! Bodies of protobuf.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| imagestream_apiserver_fuzz::protobuf_body(bytes));
