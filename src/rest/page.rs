@@ -1,6 +1,7 @@
 //! Lists in pages: the options of a list and the token that continues it.
 
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 use base64::{DecodeError, Engine};
 use serde::Serialize;
 
@@ -30,6 +31,8 @@ struct Token {
 }
 
 const TOKEN_VERSION: &str = "meta.k8s.io/v1";
+/// As Go reads it: what the last letter has too much does not count.
+const BASE64: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
 /// Stands in a token for whatever revision is the latest when the list goes on.
 const LATEST: i64 = -1;
 
@@ -124,7 +127,7 @@ pub fn expired(start: &str) -> Status {
 
 fn write_token(rv: i64, start: String) -> String {
     let token = Token { v: TOKEN_VERSION.into(), rv, start };
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).expect("a token is plain data"))
+    BASE64.encode(serde_json::to_vec(&token).expect("a token is plain data"))
 }
 
 fn read_version(text: &str) -> Result<Option<Revision>, Status> {
@@ -159,7 +162,7 @@ fn read_token(text: &str) -> Result<Token, Status> {
 }
 
 fn decode_token(text: &str) -> Result<Token, String> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|why| {
+    let bytes = BASE64.decode(text).map_err(|why| {
         let at = match why {
             DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => at,
             DecodeError::InvalidLength(at) => at.saturating_sub(1),
@@ -167,7 +170,9 @@ fn decode_token(text: &str) -> Result<Token, String> {
         };
         format!("illegal base64 data at input byte {at}")
     })?;
-    let json = str::from_utf8(&bytes).map_err(|why| format!("no text behind byte {}", why.valid_up_to()))?;
+    let json = str::from_utf8(&bytes).map_err(|why| {
+        format!("invalid character '\\x{:02x}' looking for beginning of value", bytes[why.valid_up_to()])
+    })?;
     let token: Token = go_json::read(json).map_err(|why| why.to_string())?;
     if token.v != TOKEN_VERSION {
         return Err(format!("server does not recognize this encoded version {}", token.v));

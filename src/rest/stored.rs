@@ -206,7 +206,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         let options = page::Options::read(&cx.query)?;
         let (start, limit) = (options.start.clone(), options.limit);
         let entries = self.entries(cx.namespace(), start.as_deref(), options);
-        let entries = if selector.is_empty() { entries.by(limit) } else { entries };
+        let entries = if selector.is_empty() { entries.at_most(limit) } else { entries };
         Ok(Listing { walk: Objects::new(self, entries, selector), limit })
     }
 

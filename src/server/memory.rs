@@ -10,7 +10,7 @@ pub(super) const SMALL: usize = 64 << 10;
 pub(super) const REQUESTS: usize = 128 << 20;
 /// What a body counts for that is made while it is sent, whose size is not known: rows that were read, what is made of them,
 /// and what waits for the client.
-pub(super) const STREAMED: usize = 1 << 20;
+pub(super) const STREAMED: usize = 2 << 20;
 /// For bodies of answers, in bytes.
 pub(super) const ANSWERS: usize = 256 << 20;
 

@@ -28,20 +28,20 @@ pub struct Entries {
     revision: Option<Revision>,
     /// Whether entries follow behind the page.
     more: bool,
-    /// How many entries are read at a time at most; 0 for any number.
-    at_a_time: usize,
+    /// How many entries may still be read; none where any number may.
+    left: Option<usize>,
 }
 
 impl Entries {
     /// The entries whose keys start with `prefix`, from where `start` follows it.
     pub fn new(store: Arc<dyn Store>, prefix: String, start: Option<&str>, options: page::Options) -> Self {
         let start = start.map(|start| format!("{prefix}{start}"));
-        Self { store, prefix, options, start, page: Vec::new().into_iter(), revision: None, more: true, at_a_time: 0 }
+        Self { store, prefix, options, start, page: Vec::new().into_iter(), revision: None, more: true, left: None }
     }
 
-    /// The same, so many at a time.
-    pub fn by(self, at_a_time: usize) -> Self {
-        Self { at_a_time, ..self }
+    /// The same, so many at most; 0 for all.
+    pub fn at_most(self, entries: usize) -> Self {
+        Self { left: (entries > 0).then_some(entries), ..self }
     }
 
     /// What stands before the names in the keys.
@@ -54,7 +54,7 @@ impl Entries {
         self.revision.unwrap_or_default()
     }
 
-    /// Whether entries follow. Right once the first was read.
+    /// Whether entries follow, even if no more may be read. Right once the first was read.
     pub fn has_more(&self) -> bool {
         self.more || self.page.len() > 0
     }
@@ -77,10 +77,11 @@ impl Entries {
     /// # Errors
     /// As for [`Entries::next`].
     pub async fn peek(&mut self) -> Result<Option<&Entry>, Status> {
-        if self.page.len() == 0 && self.more {
-            let page = self.store.range(Range { bytes: PAGE, ..self.range(self.at_a_time) }).await;
+        if self.page.len() == 0 && self.more && self.left != Some(0) {
+            let page = self.store.range(Range { bytes: PAGE, ..self.range(self.left.unwrap_or_default()) }).await;
             let page = page.map_err(|error| self.failed(&error))?;
             self.settle(page.revision)?;
+            self.left = self.left.map(|left| left.saturating_sub(page.entries.len()));
             (self.page, self.more) = (page.entries.into_iter(), page.more);
         }
         Ok(self.page.as_slice().first())
