@@ -57,6 +57,8 @@ mod site;
 mod slow_disk;
 #[path = "load/stock.rs"]
 mod stock;
+#[path = "load/streamed.rs"]
+mod streamed;
 #[path = "load/template.rs"]
 mod template;
 #[path = "load/turn.rs"]

@@ -1,10 +1,12 @@
 //! What each fuzz target does with its bytes. The targets call this, and so does `tests/fuzz_seeds.rs` with every seed.
 //!
-//! Bytes come in as the body of a request and go the way of a request up to the object that would be stored. None of them
-//! may panic, and what each function says in addition must hold.
+//! Bytes come in as the body of a request, and go the way of a request up to the object that would be stored, or as a part of
+//! its URL. None of them may panic, and what each function says in addition must hold.
 
 use std::sync::{Arc, LazyLock};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use imagestream_apiserver::api::{GROUP_VERSION, Image, ImageStream};
 use imagestream_apiserver::auth::{Authorizer, User};
 use imagestream_apiserver::cluster::Namespaces;
@@ -18,12 +20,15 @@ use imagestream_apiserver::rest::json;
 use imagestream_apiserver::rest::managed::{self, Manager};
 use imagestream_apiserver::rest::negotiate::{Form, Media, Representation};
 use imagestream_apiserver::rest::options::{Options, Purpose};
+use imagestream_apiserver::rest::page;
 use imagestream_apiserver::rest::patch::Patch;
 use imagestream_apiserver::rest::permission::Permissions;
 use imagestream_apiserver::rest::protobuf;
 use imagestream_apiserver::rest::query::Query;
 use imagestream_apiserver::rest::schema::Schema;
+use imagestream_apiserver::rest::selector::{self, Selector};
 use imagestream_apiserver::rest::strict::FieldValidation;
+use imagestream_apiserver::store::At;
 use serde_json::{Value, json};
 
 /// A fuzz target.
@@ -35,7 +40,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const ALL: [Target; 7] = [
+pub const ALL: [Target; 10] = [
     Target { name: "json_body", run: json_body },
     Target { name: "yaml_body", run: yaml_body },
     Target { name: "protobuf_body", run: protobuf_body },
@@ -43,6 +48,9 @@ pub const ALL: [Target; 7] = [
     Target { name: "merge_patch", run: merge_patch },
     Target { name: "strategic_merge_patch", run: strategic_merge_patch },
     Target { name: "apply", run: apply },
+    Target { name: "query", run: query },
+    Target { name: "selector", run: selector },
+    Target { name: "continue_token", run: continue_token },
 ];
 
 /// A JSON body is an object or is refused; the object, written and read again, is the same.
@@ -91,6 +99,44 @@ pub fn apply(bytes: &[u8]) {
         let twice = edited(APPLY, bytes, Some(&once)).expect("it was possible before");
         assert_same_but_for_times(&once, &twice);
     }
+}
+
+/// The query of a URL leads to options of a list or is refused.
+pub fn query(bytes: &[u8]) {
+    let query = Query::parse(Some(&String::from_utf8_lossy(bytes)));
+    let _ = (page::Options::read(&query), page::check_version(&query), query.timeout(), query.switch("watch"));
+    select(&query);
+}
+
+/// Selectors, that of labels in the first line and that of fields behind it, select or not, or are refused.
+pub fn selector(bytes: &[u8]) {
+    let escaped = |bytes: &[u8]| bytes.iter().map(|byte| format!("%{byte:02X}")).collect::<String>();
+    let (labels, fields) = bytes.split_at(bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len()));
+    let fields = fields.strip_prefix(b"\n").unwrap_or(fields);
+    select(&Query::parse(Some(&format!("labelSelector={}&fieldSelector={}", escaped(labels), escaped(fields)))));
+}
+
+/// A token, whose text this is or what the text stands for, continues a list or is refused; what it says can be said again.
+pub fn continue_token(bytes: &[u8]) {
+    for token in [String::from_utf8_lossy(bytes).into_owned(), URL_SAFE_NO_PAD.encode(bytes)] {
+        let read = |token: &str| page::Options::read(&Query::parse(Some(&format!("continue={token}"))));
+        let Ok(options) = read(&token) else { continue };
+        let (At::Revision(revision), Some(start)) = (options.at, &options.start) else { continue };
+        if let Some(last) = start.strip_suffix('\0') {
+            assert_eq!(read(&page::token(revision, last)).expect("it was read before"), options);
+        }
+    }
+}
+
+/// Asks of the stream whether it is selected, and what a selector demands.
+fn select(query: &Query) {
+    let requirements = selector::requirements(query);
+    if let Ok(selector) = Selector::read(query, &["spec.dockerImageRepository"]) {
+        let is_selected = selector.selects(&STREAM.metadata, |_| "registry.example.com/a".into());
+        assert!(is_selected || !selector.is_empty());
+        assert!(!selector.is_empty() || requirements.0.is_empty() && requirements.1.is_empty());
+    }
+    let _ = selector::exact_name(query);
 }
 
 /// The stream that patches are about: lists with keys, sets, owners, and an item that lacks most fields.

@@ -24,6 +24,12 @@ pub(crate) struct Figures {
     pub(crate) writes: Option<f64>,
     /// From the start of the process to readiness, in milliseconds.
     pub(crate) ready_millis: Option<f64>,
+    /// From a request to the first byte of the body of its answer, in milliseconds.
+    pub(crate) first_millis: Option<f64>,
+    /// From a request to the end of its answer, or of the last of those that belong together, in milliseconds.
+    pub(crate) whole_millis: Option<f64>,
+    /// By how much the memory of the server rose at most, in MiB.
+    pub(crate) rise_mib: Option<f64>,
     /// Processor time of the client for a request, in microseconds.
     pub(crate) client_micros: Option<f64>,
     /// The share of the machine that neither had, in percent.
@@ -38,7 +44,7 @@ pub(crate) struct Column {
 }
 
 /// All columns. Of the first ones, [`COMPARABLE`], a ratio says something.
-pub(crate) const COLUMNS: [Column; 10] = [
+pub(crate) const COLUMNS: [Column; 13] = [
     Column { title: "requests/s", decimals: 0, read: |figures| figures.rate },
     Column { title: "p50 us", decimals: 0, read: |figures| figures.p50 },
     Column { title: "p99 us", decimals: 0, read: |figures| figures.p99 },
@@ -47,11 +53,14 @@ pub(crate) const COLUMNS: [Column; 10] = [
     Column { title: "RSS MiB", decimals: 1, read: |figures| figures.resident_mib },
     Column { title: "writes/s", decimals: 0, read: |figures| figures.writes },
     Column { title: "ready ms", decimals: 1, read: |figures| figures.ready_millis },
+    Column { title: "first ms", decimals: 1, read: |figures| figures.first_millis },
+    Column { title: "whole ms", decimals: 0, read: |figures| figures.whole_millis },
+    Column { title: "rise MiB", decimals: 1, read: |figures| figures.rise_mib },
     Column { title: "client us", decimals: 1, read: |figures| figures.client_micros },
     Column { title: "others %", decimals: 1, read: |figures| figures.others_percent },
 ];
 /// How many columns, from the first, say something of a server.
-pub(crate) const COMPARABLE: usize = 8;
+pub(crate) const COMPARABLE: usize = 11;
 
 /// The latencies of a turn, in nanoseconds and in order; each at most the 4.3 seconds that fit.
 pub(crate) struct Latencies(Vec<u32>);

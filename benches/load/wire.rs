@@ -88,6 +88,57 @@ impl Connection {
         Ok(Answer { status: head.status, body: &self.buffer[head.bytes..end] })
     }
 
+    /// Sends a request, whose answer is then read bit by bit.
+    pub(crate) async fn send(&mut self, request: &[u8]) -> io::Result<()> {
+        self.stream.write_all(request).await?;
+        self.stream.flush().await
+    }
+
+    /// Reads the head of an answer: its status, and how its body comes.
+    pub(crate) async fn begin(&mut self) -> io::Result<(u16, Incoming)> {
+        let mut filled = 0;
+        loop {
+            filled += self.read(filled).await?;
+            let bytes = &self.buffer[..filled];
+            if let Some(end) = bytes.windows(END_OF_HEAD.len()).position(|part| part == END_OF_HEAD) {
+                let head = Head::read(&bytes[..end + END_OF_HEAD.len()]);
+                let (status, chunks, left) = match head {
+                    Ok(Some(head)) => (head.status, Chunks::None, head.body_bytes),
+                    _ => (status_of(bytes)?, Chunks::Size, 0),
+                };
+                return Ok((status, Incoming { from: end + END_OF_HEAD.len(), filled, left, chunks }));
+            }
+        }
+    }
+
+    /// The next bytes of a body, as many as are there; none at its end.
+    pub(crate) async fn part(&mut self, body: &mut Incoming) -> io::Result<Option<&[u8]>> {
+        loop {
+            if body.left == 0 && body.chunks == Chunks::None {
+                return Ok(None);
+            }
+            if body.left > 0 && body.from < body.filled {
+                let size = body.left.min(body.filled - body.from);
+                let part = body.from..body.from + size;
+                (body.from, body.left) = (part.end, body.left - size);
+                return Ok(Some(&self.buffer[part]));
+            }
+            let line = self.buffer[body.from..body.filled].iter().position(|byte| *byte == b'\n');
+            match line.filter(|_| body.left == 0) {
+                Some(length) => {
+                    let line = self.buffer[body.from..body.from + length].trim_ascii();
+                    body.from += length + 1;
+                    body.line(line)?;
+                }
+                None => {
+                    self.buffer.copy_within(body.from..body.filled, 0);
+                    (body.from, body.filled) = (0, body.filled - body.from);
+                    body.filled += self.read(body.filled).await?;
+                }
+            }
+        }
+    }
+
     async fn read(&mut self, filled: usize) -> io::Result<usize> {
         if filled == self.buffer.len() {
             self.buffer.resize(2 * filled, 0);
@@ -97,6 +148,51 @@ impl Connection {
             read => Ok(read),
         }
     }
+}
+
+/// A body on its way.
+pub(crate) struct Incoming {
+    /// Where in the buffer the bytes begin that were read and not given yet.
+    from: usize,
+    /// Where they end.
+    filled: usize,
+    /// How many bytes follow of the body, or of the present chunk.
+    left: usize,
+    chunks: Chunks,
+}
+
+/// What stands between the bytes of a body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Chunks {
+    /// Nothing, or nothing more.
+    None,
+    /// The size of the next chunk comes next.
+    Size,
+    /// The end of a chunk comes next.
+    End,
+    /// The end of the last chunk comes next.
+    LastEnd,
+}
+
+impl Incoming {
+    /// Takes note of a line between two chunks.
+    fn line(&mut self, line: &[u8]) -> io::Result<()> {
+        self.chunks = match self.chunks {
+            Chunks::Size => {
+                let size = str::from_utf8(line).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
+                self.left = size.ok_or_else(|| invalid("a chunk has no size"))?;
+                if self.left == 0 { Chunks::LastEnd } else { Chunks::End }
+            }
+            Chunks::End => Chunks::Size,
+            Chunks::LastEnd | Chunks::None => Chunks::None,
+        };
+        Ok(())
+    }
+}
+
+fn status_of(bytes: &[u8]) -> io::Result<u16> {
+    let status = bytes.strip_prefix(b"HTTP/1.1 ").and_then(|rest| number(rest.get(..3)?));
+    status.and_then(|status| u16::try_from(status).ok()).ok_or_else(|| invalid("the answer has no status"))
 }
 
 struct Head {

@@ -62,7 +62,7 @@ impl TagView for ImageStreamTag {
         tag_view::stream_tag(stream, tag, image)
     }
 
-    fn all(stream: &ImageStream) -> Vec<Self> {
+    fn listed(stream: &ImageStream) -> Vec<&str> {
         tag_view::stream_tags(stream)
     }
 

@@ -155,7 +155,7 @@ impl TagView for ImageTag {
         tag_view::image_tag(stream, tag, image)
     }
 
-    fn all(stream: &ImageStream) -> Vec<Self> {
+    fn listed(stream: &ImageStream) -> Vec<&str> {
         tag_view::image_tags(stream)
     }
 

@@ -30,6 +30,7 @@ mod rows;
 pub mod shown;
 mod strategies;
 mod tag;
+mod tag_list;
 pub mod transfer;
 pub mod usage;
 

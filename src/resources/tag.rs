@@ -11,17 +11,16 @@ use crate::domain::names::StreamTagName;
 use crate::domain::spec::{self, Route};
 use crate::domain::tag_edit::{self, Set};
 use crate::domain::tag_view;
-use crate::meta::{Kind, ListMeta, Resource, Status, Time, field};
+use crate::meta::{Kind, Resource, Status, Time, field};
 use crate::rest::cx::Cx;
 use crate::rest::delete;
 use crate::rest::edit::{Edit, Present, Wanted};
-use crate::rest::endpoint::{Create, Delete, Get, List, Update};
+use crate::rest::endpoint::{Create, Delete, Get, Update};
 use crate::rest::managed::Manager;
 use crate::rest::metadata;
 use crate::rest::options::{DryRun, Options};
-use crate::rest::reply::{Listed, Sent, Written};
+use crate::rest::reply::{Sent, Written};
 use crate::rest::rules::{Need, Others, Rules};
-use crate::rest::selector::Selector;
 use crate::rest::target::check_path_segment;
 use crate::rest::write::{Making, Path, Settled};
 
@@ -47,8 +46,8 @@ pub(super) trait TagView: Kind {
     /// An image that cannot be described.
     fn show(stream: &ImageStream, tag: &str, image: Option<Image>) -> Result<Self, FillError>;
 
-    /// The views on all tags of a stream, without images.
-    fn all(stream: &ImageStream) -> Vec<Self>;
+    /// The tags of a stream that lists show, in the order of their names.
+    fn listed(stream: &ImageStream) -> Vec<&str>;
 
     /// Drops what a client cannot say of a new tag.
     fn prepare_create(&mut self);
@@ -77,7 +76,7 @@ pub(super) trait TagView: Kind {
 
 /// The views of one kind on the tags of all streams.
 pub(super) struct Tags<V> {
-    catalog: Arc<Catalog>,
+    pub(super) catalog: Arc<Catalog>,
     rules: TagRules,
     view: PhantomData<fn() -> V>,
 }
@@ -138,23 +137,6 @@ impl<V: TagView> Get<V> for Tags<V> {
         let image = self.image(&stream, &name.tag).await?;
         let view = V::show(&stream, &name.tag, image).map_err(|why| Status::internal(why.to_string()))?;
         Ok(Sent::Object(Box::new(view)))
-    }
-}
-
-/// A page holds the tags of as many streams as the client wants objects. What follows is told by a token, which is a
-/// deliberate difference: the reference leaves it out, and with it the rest of the tags.
-impl<V: TagView> List<V> for Tags<V> {
-    async fn list(&self, cx: &Cx) -> Result<Listed<V>, Status> {
-        if cx.query.switch("watch") {
-            return Err(Status::not_watchable(V::RESOURCE));
-        }
-        let selector = Selector::read(&cx.query, &[])?;
-        let streams = List::list(&*self.catalog.streams, cx).await?;
-        // The selectors are for streams and tags alike, so one by name finds nothing, as clients know it.
-        let views = streams.items.iter().flat_map(V::all);
-        let items = views.filter(|view| selector.selects(view.metadata(), |_| String::new())).collect();
-        let metadata = ListMeta { r#continue: streams.metadata.r#continue, ..ListMeta::default() };
-        Ok(Listed { metadata, items })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Deleting stored objects: at once, or once their finalizers are gone; one, or all that are selected.
 
+use std::sync::Arc;
+
 use futures_util::future::FutureExt;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, Preconditions};
@@ -54,9 +56,9 @@ impl<T: Kind, S: Strategy<T>> Delete<T> for Stored<T, S> {
 }
 
 impl<T: Kind, S: Strategy<T>> DeleteCollection<T> for Stored<T, S> {
-    async fn delete_collection(&self, cx: &Cx) -> Result<Listed<T>, Status> {
+    async fn delete_collection(self: &Arc<Self>, cx: &Cx) -> Result<Listed<T>, Status> {
         let options = options(cx)?;
-        let listed = self.selected(cx).await?;
+        let listed = self.selected(cx)?.collect().await?;
         let names = listed.items.iter().map(|object| object.metadata().name.as_str());
         let removals: Vec<_> = names.map(|name| self.remove_if_there(cx, name, &options).boxed()).collect();
         stream::iter(removals).buffer_unordered(AT_A_TIME).try_collect::<()>().await?;

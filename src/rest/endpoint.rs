@@ -14,6 +14,7 @@ use super::admission;
 use super::codec::{self, Decoded, GroupVersion};
 use super::cx::Cx;
 use super::edit::Edit;
+use super::list::{Listing, Walk};
 use super::negotiate::Forms;
 use super::options::{Options, Purpose};
 use super::patch::Patch;
@@ -30,8 +31,14 @@ pub trait Get<T>: Send + Sync + 'static {
 
 /// Reads the objects of a namespace, or of all.
 pub trait List<T>: Send + Sync + 'static {
-    /// The objects.
-    fn list(&self, cx: &Cx) -> impl Future<Output = Result<Listed<T>, Status>> + Send;
+    /// How the objects are gone through.
+    type Walk: Walk<Item = T>;
+
+    /// The objects that are wanted; nothing is read yet.
+    ///
+    /// # Errors
+    /// 400 and 422 for selectors and options that cannot be, 405 where a watch is wanted that cannot be had.
+    fn list(self: &Arc<Self>, cx: &Cx) -> Result<Listing<Self::Walk>, Status>;
 }
 
 /// Makes an object.
@@ -60,7 +67,7 @@ pub trait Delete<T>: Send + Sync + 'static {
 /// Deletes the objects of a namespace, or those of the cluster.
 pub trait DeleteCollection<T>: Send + Sync + 'static {
     /// Deletes the objects that are selected and answers them as they were.
-    fn delete_collection(&self, cx: &Cx) -> impl Future<Output = Result<Listed<T>, Status>> + Send;
+    fn delete_collection(self: &Arc<Self>, cx: &Cx) -> impl Future<Output = Result<Listed<T>, Status>> + Send;
 }
 
 type Handler = Arc<dyn Fn(Arc<Cx>) -> BoxFuture<'static, Result<Reply, Status>> + Send + Sync>;
@@ -274,7 +281,7 @@ impl<T: Kind> Builder<T> {
         let (handler, api, columns) = (handler.clone(), self.api, self.columns);
         self.verb(Verb::List, move |cx| {
             let handler = handler.clone();
-            Box::pin(async move { Reply::list(&cx, api, &handler.list(&cx).await?, columns) })
+            Box::pin(async move { handler.list(&cx)?.reply(&cx, api, columns).await })
         })
     }
 

@@ -45,41 +45,63 @@ pub fn encode_behind<T: Serialize + ?Sized>(head: &[u8], object: &T, bytes: &mut
 /// Compact JSON with two spaces of indentation and without a final newline, as Go's `json.Indent` lays it out.
 pub fn indent(compact: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(compact.len() * 2);
-    let (mut depth, mut in_text, mut escaped, mut fresh) = (0_usize, false, false, false);
-    for &byte in compact {
-        if in_text {
-            out.push(byte);
-            in_text = escaped || byte != b'"';
-            escaped = !escaped && byte == b'\\';
-            continue;
+    Indenter::default().push(compact, &mut out);
+    out
+}
+
+/// The same of JSON that comes in pieces, cut anywhere.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Indenter {
+    depth: usize,
+    in_text: bool,
+    /// The last byte was a backslash that counts.
+    escaped: bool,
+    /// The last byte opened a list or an object.
+    fresh: bool,
+}
+
+impl Indenter {
+    /// Appends the next piece.
+    pub(super) fn push(&mut self, compact: &[u8], out: &mut Vec<u8>) {
+        for &byte in compact {
+            if self.in_text {
+                out.push(byte);
+                self.in_text = self.escaped || byte != b'"';
+                self.escaped = !self.escaped && byte == b'\\';
+            } else {
+                self.structure(byte, out);
+            }
         }
+    }
+
+    /// Appends a byte that does not stand inside of a text.
+    fn structure(&mut self, byte: u8, out: &mut Vec<u8>) {
         let closes = matches!(byte, b'}' | b']');
-        if fresh && !closes {
-            depth += 1;
-            new_line(&mut out, depth);
+        if self.fresh && !closes {
+            self.depth += 1;
+            new_line(out, self.depth);
         }
         match byte {
             b'{' | b'[' => out.push(byte),
             b',' => {
                 out.push(byte);
-                new_line(&mut out, depth);
+                new_line(out, self.depth);
             }
             b':' => out.extend_from_slice(b": "),
-            _ if closes && fresh => out.push(byte),
+            _ if closes && self.fresh => out.push(byte),
             _ if closes => {
-                depth = depth.saturating_sub(1);
-                new_line(&mut out, depth);
+                self.depth = self.depth.saturating_sub(1);
+                new_line(out, self.depth);
                 out.push(byte);
             }
             b'\n' => {}
             _ => {
-                in_text = byte == b'"';
+                self.in_text = byte == b'"';
                 out.push(byte);
             }
         }
-        fresh = matches!(byte, b'{' | b'[');
+        self.fresh = matches!(byte, b'{' | b'[');
     }
-    out
 }
 
 fn new_line(out: &mut Vec<u8>, depth: usize) {
@@ -153,6 +175,14 @@ mod tests {
             let compact = encode(&value);
             proptest::prop_assert_eq!(&serde_json::from_slice::<Value>(&compact).unwrap(), &value);
             proptest::prop_assert_eq!(serde_json::from_slice::<Value>(&indent(&compact)).unwrap(), value);
+        }
+
+        #[test]
+        fn pieces_are_indented_as_the_whole_is(texts in proptest::collection::vec(".*", 0..5), size in 1_usize..9) {
+            let compact = encode(&json!({"texts": texts, "o": {"p": [[], {}, null, "\\\""]}}));
+            let (mut indenter, mut pieces) = (Indenter::default(), Vec::new());
+            compact.chunks(size).for_each(|piece| indenter.push(piece, &mut pieces));
+            proptest::prop_assert_eq!(pieces, indent(&compact));
         }
     }
 }

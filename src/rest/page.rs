@@ -1,11 +1,12 @@
 //! Lists in pages: the options of a list and the token that continues it.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
+use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
+use base64::{DecodeError, Engine};
+use serde::Serialize;
 
 use super::query::Query;
-use crate::meta::{Resource, Status, field};
+use crate::meta::{Resource, Status, field, go_json};
 use crate::store::{At, Revision};
 
 /// Where a list begins, at which revision, and how much of it is wanted.
@@ -22,14 +23,18 @@ pub struct Options {
 }
 
 /// What a continue token holds; clients must not look inside.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize)]
 struct Token {
     v: String,
-    rv: u64,
+    rv: i64,
     start: String,
 }
 
 const TOKEN_VERSION: &str = "meta.k8s.io/v1";
+/// As Go reads it: what the last letter has too much does not count.
+const BASE64: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
+/// Stands in a token for whatever revision is the latest when the list goes on.
+const LATEST: i64 = -1;
 
 impl Options {
     /// Reads the options of a list.
@@ -51,12 +56,18 @@ impl Options {
                 return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
             }
             let token = read_token(token)?;
-            let at = At::Revision(Revision(token.rv));
+            let at = u64::try_from(token.rv).map_or(At::Now, |revision| At::Revision(Revision(revision)));
             return Ok(Self { at, at_least: Revision(0), start: Some(token.start), limit });
         }
         let is_any = !version_text.is_empty() && version == Revision(0);
+        let is_exact = match exactness {
+            Match::Exact => true,
+            // Pages of a known revision are pages of exactly that one, where nothing else is said.
+            Match::Unsaid => limit > 0 && version != Revision(0),
+            Match::NotOlderThan => false,
+        };
         Ok(Self {
-            at: if exactness == Match::Exact { At::Revision(version) } else { At::Now },
+            at: if is_exact { At::Revision(version) } else { At::Now },
             at_least: version,
             start: None,
             // A list of any age comes whole, as from the reference's cache.
@@ -67,6 +78,7 @@ impl Options {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Match {
+    Unsaid,
     NotOlderThan,
     Exact,
 }
@@ -75,7 +87,7 @@ enum Match {
 fn read_match(text: &str, version: &str, token: &str) -> Result<Match, Status> {
     const NAME: &str = "resourceVersionMatch";
     match text {
-        "" => Ok(Match::NotOlderThan),
+        "" => Ok(Match::Unsaid),
         _ if !token.is_empty() => Err(forbidden(NAME, "resourceVersionMatch is forbidden when continue is provided")),
         _ if version.is_empty() => {
             Err(forbidden(NAME, "resourceVersionMatch is forbidden unless resourceVersion is provided"))
@@ -99,8 +111,23 @@ fn invalid(fault: field::Error) -> Status {
 
 /// The token that continues a list behind the key `last`, which stands without the list's prefix.
 pub fn token(revision: Revision, last: &str) -> String {
-    let token = Token { v: TOKEN_VERSION.into(), rv: revision.0, start: format!("{last}\0") };
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).expect("a token is plain data"))
+    write_token(i64::try_from(revision.0).unwrap_or(i64::MAX), format!("{last}\0"))
+}
+
+/// 410: the list that was to be continued at the key `start` is forgotten. With the token in it the present one can be.
+pub fn expired(start: &str) -> Status {
+    let mut status = Status::expired(
+        "The provided continue parameter is too old to display a consistent list result: start a new list without it, \
+         or go on with the continue token of this answer. Then what was made, changed or deleted meanwhile may be missing \
+         from the list or stand in it twice.",
+    );
+    status.metadata.r#continue = write_token(LATEST, start.to_owned());
+    status
+}
+
+fn write_token(rv: i64, start: String) -> String {
+    let token = Token { v: TOKEN_VERSION.into(), rv, start };
+    BASE64.encode(serde_json::to_vec(&token).expect("a token is plain data"))
 }
 
 fn read_version(text: &str) -> Result<Option<Revision>, Status> {
@@ -130,17 +157,46 @@ fn parse_version(text: &str) -> Result<Revision, String> {
 }
 
 fn read_token(text: &str) -> Result<Token, Status> {
-    let refuse = |why: String| Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
-    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|why| refuse(why.to_string()))?;
-    let token: Token = serde_json::from_slice(&bytes).map_err(|why| refuse(why.to_string()))?;
+    decode_token(text)
+        .map_err(|why| Status::bad_request(format!("invalid continue token: continue key is not valid: {why}")))
+}
+
+fn decode_token(text: &str) -> Result<Token, String> {
+    let bytes = BASE64.decode(text).map_err(|why| {
+        let at = match why {
+            DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => at,
+            DecodeError::InvalidLength(at) => at.saturating_sub(1),
+            DecodeError::InvalidPadding => 0,
+        };
+        format!("illegal base64 data at input byte {at}")
+    })?;
+    let json = str::from_utf8(&bytes).map_err(|why| {
+        format!("invalid character '\\x{:02x}' looking for beginning of value", bytes[why.valid_up_to()])
+    })?;
+    let token: Token = go_json::read(json).map_err(|why| why.to_string())?;
     if token.v != TOKEN_VERSION {
-        let why = format!("server does not recognize this encoded version {}", token.v);
-        return Err(Status::bad_request(format!("invalid continue token: continue key is not valid: {why}")));
+        return Err(format!("server does not recognize this encoded version {}", token.v));
     }
-    if token.start.is_empty() || token.start.split('/').any(|segment| segment == "..") {
-        return Err(refuse(token.start));
+    if token.rv == 0 || token.rv < LATEST {
+        return Err(format!("incorrect encoded start resourceVersion (version {TOKEN_VERSION})"));
+    }
+    if token.start.is_empty() {
+        return Err(format!("encoded start key empty (version {TOKEN_VERSION})"));
+    }
+    // What stands behind a colon is the name of a tag, which may be any text.
+    let path = token.start.split(':').next().unwrap_or_default();
+    if path.split('/').any(|segment| segment == "..") {
+        return Err(token.start);
     }
     Ok(token)
+}
+
+impl go_json::Struct for Token {
+    const NAME: &'static str = "storage.continueToken";
+
+    fn fields(&mut self) -> Vec<(&'static str, &mut dyn go_json::Decode)> {
+        vec![("v", &mut self.v), ("rv", &mut self.rv), ("start", &mut self.start)]
+    }
 }
 
 #[cfg(test)]
@@ -153,6 +209,29 @@ mod tests {
         let expected =
             Options { at: At::Revision(Revision(7)), at_least: Revision(0), start: Some("ns/a\0".into()), limit: 5 };
         assert_eq!(Options::read(&query).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_forgotten_list_goes_on_at_the_same_key_as_of_now() {
+        let status = expired("ns/a\0");
+        let query = Query::parse(Some(&format!("continue={}", status.metadata.r#continue)));
+        let expected = Options { at: At::Now, at_least: Revision(0), start: Some("ns/a\0".into()), limit: 0 };
+        assert_eq!((status.code, Options::read(&query).unwrap()), (410, expected));
+    }
+
+    #[test]
+    fn pages_of_a_version_are_of_exactly_that_one_unless_said_otherwise() {
+        let at = |query| Options::read(&Query::parse(Some(query))).unwrap().at;
+        assert_eq!(at("limit=5&resourceVersion=7"), At::Revision(Revision(7)));
+        assert_eq!(at("limit=5&resourceVersion=7&resourceVersionMatch=NotOlderThan"), At::Now);
+        assert_eq!(at("resourceVersion=7"), At::Now);
+    }
+
+    #[test]
+    fn a_token_stays_inside_of_its_list_but_tags_may_have_any_name() {
+        let start = |last| read_token(&token(Revision(1), last)).map(|token| token.start);
+        assert!(start("../x").is_err() && start("ns/../x").is_err());
+        assert_eq!(start("ns/s:../../x").unwrap(), "ns/s:../../x\0");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::failure::status_of;
 use crate::meta::{Resource, Status, field};
-use crate::store::{At, Range, Revision, Store, StoreError};
+use crate::store::{Range, Revision, Store, StoreError};
 
 /// After this time a namespace is counted anew.
 const RECOUNT: Duration = Duration::from_secs(60);
@@ -205,9 +205,8 @@ impl Namespace {
         }
         let open = self.tally().begin_count();
         let begun = Instant::now();
-        // One entry, and how many follow it, which reads the index alone.
-        let page = store.range(Range { prefix: prefix.into(), start: None, limit: 1, at: At::Now }).await?;
-        self.tally().end_count(page.entries.len() as u64 + page.remaining, open, (page.revision, begun));
+        let all = store.outline(Range { prefix: prefix.into(), ..Range::default() }).await?;
+        self.tally().end_count(all.entries, open, (all.revision, begun));
         Ok(())
     }
 }

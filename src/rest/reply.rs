@@ -1,19 +1,16 @@
 //! Answers: objects, lists and statuses in the representation that was agreed upon.
 
-use std::io::Write;
-
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http::{HeaderMap, header};
 use serde_json::Value;
 
 use super::body::Body;
 use super::codec::GroupVersion;
 use super::cx::Cx;
-use super::negotiate::{Form, Media, Representation};
+use super::list::Frame;
+use super::negotiate::{Form, Media};
 use super::table::{self, Columns};
-use super::{json, protobuf, yaml};
+use super::{gzip, json, protobuf, yaml};
 use crate::meta::protobuf::{Message, PARTIAL_OBJECT_METADATA, STATUS};
 use crate::meta::{Kind, ListMeta, Status};
 
@@ -177,7 +174,7 @@ impl Reply {
         api: GroupVersion,
         code: u16,
         sent: Sent<T>,
-        columns: Option<&Columns<T>>,
+        columns: Option<&'static Columns<T>>,
     ) -> Result<Self, Status> {
         let media = cx.representation.media;
         let mut message = Some(T::MESSAGE);
@@ -189,11 +186,10 @@ impl Reply {
                 compact
             }
             (Form::Table, sent) => {
-                let object = [sent.into_object()?];
-                let metadata =
-                    ListMeta { resource_version: object[0].metadata().resource_version.clone(), ..ListMeta::default() };
-                let columns =
-                    columns.ok_or_else(|| Status::hidden("a table was agreed upon for a kind that has none"))?;
+                let object = sent.into_object()?;
+                let resource_version = object.metadata().resource_version.clone();
+                let metadata = ListMeta { resource_version, ..ListMeta::default() };
+                let columns = columns.ok_or_else(table::missing)?;
                 message = None;
                 table::encode(cx, columns, &metadata, &object, api.name)?
             }
@@ -203,7 +199,9 @@ impl Reply {
                 table::partial(&sent.into_object()?, cx.representation.meta_version, &mut compact);
                 compact
             }
-            (Form::PartialList, _) => return Err(wrong_form("PartialObjectMetadataList", "not a list", T::KIND)),
+            (Form::PartialList, _) => {
+                return Err(table::wrong_form("PartialObjectMetadataList", "not a list", T::KIND));
+            }
         };
         compact.push(b'\n');
         Self::write(code, media, message, compact)
@@ -217,39 +215,15 @@ impl Reply {
         cx: &Cx,
         api: GroupVersion,
         list: &Listed<T>,
-        columns: Option<&Columns<T>>,
+        columns: Option<&'static Columns<T>>,
     ) -> Result<Self, Status> {
-        let Representation { media, form, meta_version: version } = cx.representation;
-        if media == Media::Protobuf && form != Form::Partial {
-            let content = protobuf::whole_list(cx.representation, api, list).map_err(Status::hidden)?;
-            return Ok(Self::new(200, media.content_type(), content));
-        }
-        let mut compact = match form {
-            Form::Object => {
-                let head = format!(r#"{{"kind":"{}List","apiVersion":"{}","metadata":"#, T::KIND, api.name);
-                items(head, &list.metadata, &list.items, |item, out| json::encode_into(item, out))
-            }
-            Form::Table => {
-                let columns =
-                    columns.ok_or_else(|| Status::hidden("a table was agreed upon for a kind that has none"))?;
-                table::encode(cx, columns, &list.metadata, &list.items, api.name)?
-            }
-            Form::PartialList => {
-                let head =
-                    format!(r#"{{"kind":"PartialObjectMetadataList","apiVersion":"meta.k8s.io/{version}","metadata":"#);
-                let encode = |item: &T, out: &mut Vec<u8>| table::partial(item, version, out);
-                let mut compact = items(head, &list.metadata, &list.items, encode);
-                if list.items.is_empty() {
-                    // Here, and only here, the reference writes an empty list as null.
-                    compact.truncate(compact.len() - "[]}".len());
-                    compact.extend_from_slice(b"null}");
-                }
-                compact
-            }
-            Form::Partial => return Err(wrong_form("PartialObjectMetadata", "a list", &format!("{}List", T::KIND))),
-        };
-        compact.push(b'\n');
-        Self::write(200, media, None, compact)
+        let mut frame = Frame::new(cx, api, columns)?;
+        let (mut body, mut objects) = (Vec::with_capacity(2048), Vec::new());
+        list.items.iter().try_for_each(|object| frame.object(object, &mut objects))?;
+        frame.begin(&list.metadata, objects.len(), &mut body)?;
+        body.append(&mut objects);
+        frame.end(&list.metadata, &mut body)?;
+        Ok(Self::new(200, frame.content_type(), body))
     }
 
     /// What a write came to. A status is answered with its own code, or 200 where it has none.
@@ -260,7 +234,7 @@ impl Reply {
         cx: &Cx,
         api: GroupVersion,
         written: Written<T>,
-        columns: Option<&Columns<T>>,
+        columns: Option<&'static Columns<T>>,
     ) -> Result<Self, Status> {
         let mut reply = match written.answer {
             Answer::Object(code, object) => Self::object(cx, api, code, Sent::Object(object), columns)?,
@@ -280,39 +254,26 @@ impl<T: Kind> Sent<T> {
     }
 }
 
+/// Bodies up to this size are not compressed, in bytes: they are not worth the time.
+pub(super) const SMALL: usize = 128 << 10;
+
 impl Reply {
     /// The same answer, compressed if it is large and the client accepts that.
     ///
     /// As in the reference, only a bare `gzip` in the list counts as acceptance.
     pub fn compressed(mut self, headers: &HeaderMap) -> Self {
-        /// Smaller bodies are not worth the time.
-        const LEAST: usize = 128 << 10;
         let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        match &self.body {
-            Body::Whole(bytes) if bytes.len() > LEAST && accepted.split(',').any(|each| each.trim() == "gzip") => {
-                let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
-                encoder.write_all(bytes).expect("writing to memory does not fail");
-                self.body = encoder.finish().expect("writing to memory does not fail").into();
-                self.encoding = Encoding::Gzip;
-            }
-            _ => {}
+        if !accepted.split(',').any(|each| each.trim() == "gzip") {
+            return self;
         }
+        (self.body, self.encoding) = match self.body {
+            Body::Whole(bytes) if bytes.len() > SMALL => (gzip::whole(&bytes).into(), Encoding::Gzip),
+            // What is made part by part is large.
+            Body::Parts(parts) => (Body::Parts(gzip::parts(parts)), Encoding::Gzip),
+            other => (other, self.encoding),
+        };
         self
     }
-}
-
-fn items<T>(head: String, metadata: &ListMeta, items: &[T], encode: impl Fn(&T, &mut Vec<u8>)) -> Vec<u8> {
-    let mut out = head.into_bytes();
-    json::encode_into(metadata, &mut out);
-    out.extend_from_slice(br#","items":["#);
-    for (number, item) in items.iter().enumerate() {
-        if number > 0 {
-            out.push(b',');
-        }
-        encode(item, &mut out);
-    }
-    out.extend_from_slice(b"]}");
-    out
 }
 
 fn to_yaml(compact: &[u8]) -> Result<String, Status> {
@@ -323,12 +284,4 @@ fn to_yaml(compact: &[u8]) -> Result<String, Status> {
 fn to_protobuf(message: Option<&'static Message>, compact: &[u8]) -> Result<Vec<u8>, Status> {
     let message = message.ok_or_else(|| Status::hidden("protobuf was agreed upon for what has none"))?;
     protobuf::object(message, compact).map_err(Status::hidden)
-}
-
-fn wrong_form(asked: &str, is: &str, kind: &str) -> Status {
-    Status::failure(
-        406,
-        "NotAcceptable",
-        format!("you requested {asked}, but the requested object is {is} (*image.{kind})"),
-    )
 }

@@ -7,16 +7,17 @@ use super::codec::GroupVersion;
 use super::cx::Cx;
 use super::endpoint::{Get, List};
 use super::failure::status_of;
+use super::list::{Entries, Listing, Objects};
 use super::metadata;
 use super::page;
 use super::quota::{Place, Quota};
-use super::reply::{Listed, Sent};
+use super::reply::Sent;
 use super::rules::{Others, Strategy};
 use super::schema::Schema;
 use super::selector::Selector;
 use super::target::check_path_segment;
-use crate::meta::{Kind, ListMeta, Resource, Status, field};
-use crate::store::{At, Change, Entry, Key, Lookup, Range, Revision, Store, StoreError};
+use crate::meta::{Kind, Resource, Status, field};
+use crate::store::{Change, Entry, Key, Lookup, Revision, Store};
 
 /// The stored objects of a resource.
 pub struct Stored<T, S> {
@@ -185,57 +186,33 @@ impl<T: Kind, S: Strategy<T>> Get<T> for Stored<T, S> {
 }
 
 impl<T: Kind, S: Strategy<T>> List<T> for Stored<T, S> {
-    async fn list(&self, cx: &Cx) -> Result<Listed<T>, Status> {
+    type Walk = Objects<T, S>;
+
+    fn list(self: &Arc<Self>, cx: &Cx) -> Result<Listing<Self::Walk>, Status> {
         if cx.query.switch("watch") {
             return Err(Status::not_watchable(self.resource));
         }
-        self.selected(cx).await
+        self.selected(cx)
     }
 }
 
 impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     /// The objects that the query selects.
-    pub(super) async fn selected(&self, cx: &Cx) -> Result<Listed<T>, Status> {
+    ///
+    /// # Errors
+    /// 400 and 422 for selectors and options that cannot be.
+    pub(super) fn selected(self: &Arc<Self>, cx: &Cx) -> Result<Listing<Objects<T, S>>, Status> {
         let selector = Selector::read(&cx.query, self.strategy.selectable_fields())?;
         let options = page::Options::read(&cx.query)?;
-        self.page(&self.prefix(cx.namespace(), 0), options, &selector).await
+        let (start, limit) = (options.start.clone(), options.limit);
+        let entries = self.entries(cx.namespace(), start.as_deref(), options);
+        let entries = if selector.is_empty() { entries.at_most(limit) } else { entries };
+        Ok(Listing { walk: Objects::new(self, entries, selector), limit })
     }
 
-    /// Objects whose keys start with `prefix`, as many as are wanted of those that are selected.
-    async fn page(&self, prefix: &str, options: page::Options, selector: &Selector) -> Result<Listed<T>, Status> {
-        /// How many objects are read at a time where a selector may leave out any of them.
-        const STEP: usize = 500;
-        let page::Options { mut at, at_least, start, limit } = options;
-        let mut start = start.map(|start| format!("{prefix}{start}"));
-        let mut items = Vec::new();
-        loop {
-            let step = if selector.is_empty() { limit } else { STEP };
-            let range = Range { prefix: prefix.into(), start, limit: step, at };
-            let page = self.store.range(range).await.map_err(|error| status_of(&error))?;
-            if page.revision < at_least {
-                return Err(status_of(&StoreError::Future { requested: at_least, current: page.revision }));
-            }
-            let mut metadata = ListMeta { resource_version: page.revision.to_string(), ..ListMeta::default() };
-            for (number, entry) in page.entries.iter().enumerate() {
-                let mut object = self.decode(entry)?;
-                if !selector.selects(object.metadata(), |name| self.strategy.field(&object, name)) {
-                    continue;
-                }
-                self.strategy.present(&mut object);
-                items.push(object);
-                let follows = page.more || number + 1 < page.entries.len();
-                if limit > 0 && items.len() == limit && follows {
-                    metadata.r#continue = page::token(page.revision, &entry.key.as_str()[prefix.len()..]);
-                    metadata.remaining_item_count = selector.is_empty().then_some(page.remaining);
-                    return Ok(Listed { metadata, items });
-                }
-            }
-            start = page.entries.last().map(|entry| format!("{}\0", entry.key));
-            at = At::Revision(page.revision);
-            if !page.more {
-                return Ok(Listed { metadata, items });
-            }
-        }
+    /// The rows of a namespace, or of all, from the name `start` on.
+    pub fn entries(&self, namespace: &str, start: Option<&str>, options: page::Options) -> Entries {
+        Entries::new(self.store.clone(), self.prefix(namespace, 0), start, options)
     }
 }
 

@@ -31,42 +31,73 @@ pub struct Column {
     pub priority: u8,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum IncludeObject {
     Metadata,
     Object,
     None,
 }
 
-/// The compact JSON of a table with these objects, without a final newline.
+/// How the objects of an answer become rows of a table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rows<T: 'static> {
+    columns: &'static Columns<T>,
+    include: IncludeObject,
+    meta_version: &'static str,
+    group_version: &'static str,
+    now: Time,
+}
+
+impl<T: Kind> Rows<T> {
+    /// The rows that a request wants.
+    ///
+    /// # Errors
+    /// 400 for an unknown value of the parameter `includeObject`.
+    pub(super) fn new(cx: &Cx, columns: &'static Columns<T>, group_version: &'static str) -> Result<Self, Status> {
+        let meta_version = cx.representation.meta_version;
+        Ok(Self { columns, include: include_object(cx)?, meta_version, group_version, now: cx.now })
+    }
+
+    /// Appends the compact JSON of a table up to its list of rows.
+    pub(super) fn head(&self, metadata: &ListMeta, out: &mut Vec<u8>) {
+        let head = format!(r#"{{"kind":"Table","apiVersion":"meta.k8s.io/{}","metadata":"#, self.meta_version);
+        out.extend_from_slice(head.as_bytes());
+        json::encode_into(metadata, out);
+        out.extend_from_slice(br#","columnDefinitions":"#);
+        json::encode_into(self.columns.definitions, out);
+        out.extend_from_slice(br#","rows":"#);
+    }
+
+    /// Appends the row of an object.
+    pub(super) fn row(&self, object: &T, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"cells":"#);
+        json::encode_into(&(self.columns.cells)(object, self.now), out);
+        out.extend_from_slice(br#","object":"#);
+        match self.include {
+            IncludeObject::Metadata => partial(object, self.meta_version, out),
+            IncludeObject::Object => typed(object, self.group_version, out),
+            IncludeObject::None => out.extend_from_slice(b"null"),
+        }
+        out.push(b'}');
+    }
+}
+
+/// The compact JSON of a table with one object, without a final newline.
 ///
 /// # Errors
 /// 400 for an unknown value of the parameter `includeObject`.
 pub fn encode<T: Kind>(
     cx: &Cx,
-    columns: &Columns<T>,
+    columns: &'static Columns<T>,
     metadata: &ListMeta,
-    objects: &[T],
-    group_version: &str,
+    object: &T,
+    group_version: &'static str,
 ) -> Result<Vec<u8>, Status> {
-    let include = include_object(cx)?;
-    let version = cx.representation.meta_version;
-    let mut out = format!(r#"{{"kind":"Table","apiVersion":"meta.k8s.io/{version}","metadata":"#).into_bytes();
-    json::encode_into(metadata, &mut out);
-    out.extend_from_slice(br#","columnDefinitions":"#);
-    json::encode_into(columns.definitions, &mut out);
-    out.extend_from_slice(br#","rows":["#);
-    for (number, object) in objects.iter().enumerate() {
-        out.extend_from_slice(if number == 0 { br#"{"cells":"# } else { br#",{"cells":"# });
-        json::encode_into(&(columns.cells)(object, cx.now), &mut out);
-        out.extend_from_slice(br#","object":"#);
-        match include {
-            IncludeObject::Metadata => partial(object, version, &mut out),
-            IncludeObject::Object => typed(object, group_version, &mut out),
-            IncludeObject::None => out.extend_from_slice(b"null"),
-        }
-        out.push(b'}');
-    }
+    let rows = Rows::new(cx, columns, group_version)?;
+    let mut out = Vec::with_capacity(2048);
+    rows.head(metadata, &mut out);
+    out.push(b'[');
+    rows.row(object, &mut out);
     out.extend_from_slice(b"]}");
     Ok(out)
 }
@@ -83,6 +114,17 @@ pub fn partial<T: Kind>(object: &T, meta_version: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(head.as_bytes());
     json::encode_into(object.metadata(), out);
     out.push(b'}');
+}
+
+/// 406: the answer has another form than the wanted one.
+pub(super) fn wrong_form(asked: &str, is: &str, kind: &str) -> Status {
+    let text = format!("you requested {asked}, but the requested object is {is} (*image.{kind})");
+    Status::failure(406, "NotAcceptable", text)
+}
+
+/// A table was agreed upon for a kind that has none, which cannot be.
+pub(super) fn missing() -> Status {
+    Status::hidden("a table was agreed upon for a kind that has none")
 }
 
 fn include_object(cx: &Cx) -> Result<IncludeObject, Status> {

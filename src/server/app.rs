@@ -18,7 +18,7 @@ use super::documents::Documents;
 use super::health::Health;
 use super::held::held;
 use super::inflight::{InFlight, is_mutating};
-use super::memory::{Memory, Share};
+use super::memory::{Memory, STREAMED, Share};
 use super::shutdown::Phase;
 use super::{respond, router};
 use crate::api;
@@ -224,7 +224,8 @@ impl App {
 
     /// Room for an answer until it is sent, if there is any. What was changed is done, and must not be told to be refused.
     fn room(&self, response: &Response, is_mutation: bool) -> Option<Share> {
-        let size = response.body().size_hint().exact().and_then(|size| usize::try_from(size).ok()).unwrap_or_default();
+        let size = response.body().size_hint().exact();
+        let size = size.map_or(STREAMED, |size| usize::try_from(size).unwrap_or(usize::MAX));
         if is_mutation { Some(self.answers.add(size)) } else { self.answers.take(size) }
     }
 

@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(super) const SMALL: usize = 64 << 10;
 /// For bodies of requests, in bytes.
 pub(super) const REQUESTS: usize = 128 << 20;
+/// What a body counts for that is made while it is sent, whose size is not known: rows that were read, what is made of them,
+/// and what waits for the client.
+pub(super) const STREAMED: usize = 2 << 20;
 /// For bodies of answers, in bytes.
 pub(super) const ANSWERS: usize = 256 << 20;
 

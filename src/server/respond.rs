@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::response::Response;
+use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 
 use crate::meta::Status;
@@ -26,9 +27,9 @@ pub(super) struct Endless;
 pub(super) fn reply(reply: Reply) -> Response {
     let mut response = match reply.body {
         body::Body::Whole(bytes) => Response::new(Body::from(bytes)),
-        body::Body::Parts(parts) => Response::new(Body::from_stream(parts)),
+        body::Body::Parts(parts) => Response::new(in_parts(parts)),
         body::Body::Events(parts) => {
-            let mut response = Response::new(Body::from_stream(parts));
+            let mut response = Response::new(in_parts(parts));
             response.extensions_mut().insert(Endless);
             response
         }
@@ -54,6 +55,11 @@ pub(super) fn reply(reply: Reply) -> Response {
         Some(hidden) => hiding(response, hidden),
         None => response,
     }
+}
+
+/// A body that is made part by part. Why one is broken off is told here, since the answer has begun as one that went well.
+fn in_parts(parts: body::Parts) -> Body {
+    Body::from_stream(parts.inspect_err(|why| tracing::error!("{why}")))
 }
 
 /// Tells a client what is no error, as far as headers have room for it: where it is too much each text is cut, and what does not fit

@@ -56,6 +56,9 @@ pub trait Store: Send + Sync + 'static {
     /// The entries under a prefix in the order of their keys, as of one revision.
     fn range(&self, range: Range) -> BoxFuture<'_, Result<Page, StoreError>>;
 
+    /// What a page would hold and how much follows it, as of one revision. Reads keys only, no values.
+    fn outline(&self, range: Range) -> BoxFuture<'_, Result<Outline, StoreError>>;
+
     /// Applies a transaction if its guards hold.
     ///
     /// A transaction that changes nothing (no changes, or only deletions of missing keys) takes no revision and answers
@@ -182,7 +185,7 @@ pub enum At {
     Revision(Revision),
 }
 
-/// What to read with [`Store::range`].
+/// What to read with [`Store::range`] or [`Store::outline`].
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Range {
     /// Only keys that start with this text; all keys when empty.
@@ -191,6 +194,9 @@ pub struct Range {
     pub start: Option<String>,
     /// How many entries at most; 0 for all of them.
     pub limit: usize,
+    /// A page ends with the entry whose value makes all of its values together so many bytes or more; 0 for any number.
+    /// An outline does not know it.
+    pub bytes: usize,
     /// The revision to look at.
     pub at: At,
 }
@@ -204,7 +210,18 @@ pub struct Page {
     pub revision: Revision,
     /// Whether entries follow after this page.
     pub more: bool,
-    /// How many entries follow after this page at this revision. Exact; counting reads the index only, no values.
+}
+
+/// The answer of [`Store::outline`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// The revision that was read.
+    pub revision: Revision,
+    /// How many entries the page would hold.
+    pub entries: u64,
+    /// The key of the last of them.
+    pub last: Option<Key>,
+    /// How many entries follow it. Exact.
     pub remaining: u64,
 }
 

@@ -1,5 +1,9 @@
 //! Lists of any stored kind: which objects, and of which moment. Pages are told about with images.
 
+mod pages;
+mod streamed;
+mod tags;
+
 use serde_json::{Value, json};
 
 use crate::fixtures::{image, names};

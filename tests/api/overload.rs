@@ -22,7 +22,7 @@ async fn in_flight(api: &Api) -> usize {
 }
 
 /// The memory of the server that is in use, in bytes.
-fn resident(api: &Api) -> usize {
+pub(crate) fn resident(api: &Api) -> usize {
     let status = fs::read_to_string(format!("/proc/{}/status", api.server.id())).expect("the server runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the system tells it");
     let kilobytes: usize = line.trim().trim_end_matches(" kB").parse().expect("it is a number");

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use imagestream_apiserver::store::{
-    At, Change, Current, Event, Guard, Lookup, MAX_KEY_BYTES, Outcome, Range, Revision, Store, StoreError, Txn, Watch,
-    WatchError,
+    At, Change, Current, Event, Guard, Lookup, MAX_KEY_BYTES, Outcome, Outline, Range, Revision, Store, StoreError,
+    Txn, Watch, WatchError,
 };
 
 use crate::support::{Lab, Steps, brief, delete, entry, key, next, put, within};
@@ -38,6 +38,7 @@ macro_rules! suite {
                 a_range_is_ordered_and_stays_under_its_prefix
                 a_range_at_a_revision_sees_exactly_the_commits_up_to_it
                 a_range_in_the_future_is_refused
+                a_page_ends_with_the_entry_that_fills_it
                 pages_at_one_revision_fit_together_after_later_writes
                 a_page_that_starts_outside_of_its_prefix_stays_inside
                 a_watch_delivers_every_later_event_in_order_exactly_once
@@ -81,7 +82,9 @@ pub(crate) use tests;
 pub(crate) async fn a_new_store_is_empty_and_has_a_revision(lab: impl Lab) {
     let store = lab.store();
     let page = store.list("", At::Now).await.unwrap();
-    assert_eq!((page.entries.len(), page.more, page.remaining), (0, false, 0));
+    assert_eq!((page.entries.len(), page.more), (0, false));
+    let outline = within(store.outline(Range::default())).await.unwrap();
+    assert_eq!(outline, Outline { revision: page.revision, entries: 0, last: None, remaining: 0 });
     assert!(page.revision > Revision(0));
     assert_eq!(page.revision, store.now().await);
 }
@@ -348,6 +351,18 @@ pub(crate) async fn a_range_in_the_future_is_refused(lab: impl Lab) {
     }
 }
 
+pub(crate) async fn a_page_ends_with_the_entry_that_fills_it(lab: impl Lab) {
+    let store = lab.store();
+    store.make(["/p/a", "/p/b", "/p/c", "/p/d"].map(|key| put(key, "0123456789")).into()).await;
+    for (bytes, limit, expected) in
+        [(1, 0, 1), (10, 0, 1), (11, 0, 2), (20, 0, 2), (21, 2, 2), (30, 0, 3), (40, 0, 4), (0, 0, 4)]
+    {
+        let range = Range { prefix: "/p/".to_owned(), bytes, limit, ..Range::default() };
+        let page = within(store.range(range)).await.unwrap();
+        assert_eq!((page.entries.len(), page.more), (expected, expected < 4), "{bytes} bytes");
+    }
+}
+
 pub(crate) async fn pages_at_one_revision_fit_together_after_later_writes(lab: impl Lab) {
     let store = lab.store();
     let keys: Vec<_> = (0..25).map(|n| format!("/p/{n:02}")).collect();
@@ -358,10 +373,13 @@ pub(crate) async fn pages_at_one_revision_fit_together_after_later_writes(lab: i
     let mut entries = Vec::new();
     loop {
         let page = within(store.range(range.clone())).await.unwrap();
-        assert_eq!(page.revision, whole.revision);
+        let outline = within(store.outline(range.clone())).await.unwrap();
+        assert_eq!((page.revision, outline.revision), (whole.revision, whole.revision));
+        assert_eq!(outline.entries, page.entries.len() as u64);
+        assert_eq!(outline.last.as_ref(), page.entries.last().map(|entry| &entry.key));
         entries.extend(page.entries);
-        assert_eq!(usize::try_from(page.remaining).unwrap(), keys.len() - entries.len());
-        assert_eq!(page.more, page.remaining > 0);
+        assert_eq!(usize::try_from(outline.remaining).unwrap(), keys.len() - entries.len());
+        assert_eq!(page.more, outline.remaining > 0);
         if !page.more {
             break;
         }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use imagestream_apiserver::store::{
-    At, Change, Current, Entry, Event, Guard, Lookup, Outcome, Range, Revision, Store, StoreError, Txn, Watch,
-    WatchError,
+    At, Change, Current, Entry, Event, Guard, Lookup, Outcome, Outline, Page, Range, Revision, Store, StoreError, Txn,
+    Watch, WatchError,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -180,7 +180,7 @@ impl<L: Lab> Run<L> {
             Step::Range { prefix, start, limit, at } => {
                 let at = at.map_or(At::Now, |n| At::Revision(self.model.pick(n)));
                 let start = start.map(|start| KEYS[start].to_owned());
-                self.range(Range { prefix: PREFIXES[prefix].to_owned(), start, limit, at }).await;
+                self.range(Range { prefix: PREFIXES[prefix].to_owned(), start, limit, at, bytes: 0 }).await;
             }
             Step::Watch { prefix, after } => self.watch(PREFIXES[prefix], after),
             Step::Poll { watch } if !self.watches.is_empty() => self.poll(watch % self.watches.len()).await,
@@ -234,14 +234,17 @@ impl<L: Lab> Run<L> {
 
     async fn range(&self, range: Range) {
         let answer = within(self.store().range(range.clone())).await;
+        let outline = within(self.store().outline(range.clone())).await;
         let at = match range.at {
             At::Now => self.model.current(),
             At::Revision(at) => at,
         };
         if at > self.model.current() {
+            assert!(matches!(outline, Err(StoreError::Future { .. })), "{outline:?}");
             return assert!(matches!(answer, Err(StoreError::Future { .. })), "{answer:?}");
         }
         if at < self.model.compacted {
+            assert!(matches!(outline, Err(StoreError::Compacted { .. })), "{outline:?}");
             return assert!(matches!(answer, Err(StoreError::Compacted { .. })), "{answer:?}");
         }
         let inside =
@@ -250,9 +253,10 @@ impl<L: Lab> Run<L> {
             self.model.states[&at].iter().filter(|(key, _)| inside(key)).map(|(_, entry)| entry.clone()).collect();
         let rest = if range.limit == 0 { 0 } else { expected.len().saturating_sub(range.limit) };
         expected.truncate(expected.len() - rest);
-        let page = answer.unwrap();
-        assert_eq!((page.entries, page.revision), (expected, at));
-        assert_eq!((page.more, page.remaining), (rest > 0, rest as u64));
+        let last = expected.last().map(|entry| entry.key.clone());
+        let outlined = Outline { revision: at, entries: expected.len() as u64, last, remaining: rest as u64 };
+        assert_eq!(outline.unwrap(), outlined);
+        assert_eq!(answer.unwrap(), Page { entries: expected, revision: at, more: rest > 0 });
     }
 
     fn watch(&mut self, prefix: &'static str, after: usize) {

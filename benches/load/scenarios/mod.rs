@@ -8,6 +8,7 @@ use crate::contest::Contest;
 mod beside_writes;
 mod gets;
 mod large_stream;
+mod lists;
 mod mappings;
 mod start;
 
@@ -22,6 +23,8 @@ pub(crate) enum Kind {
     BesideWrites,
     /// Pushes to a stream of many tags with long histories, and edits of one of its tags.
     LargeStream,
+    /// All images in one list, and in pages.
+    Lists,
     /// From the start of the process to readiness.
     Start,
 }
@@ -29,11 +32,12 @@ pub(crate) enum Kind {
 type Make = for<'a> fn(&'a Bench) -> anyhow::Result<Vec<Contest<'a>>>;
 
 /// In the order in which they take their turns.
-const KINDS: [(Kind, Make); 5] = [
+const KINDS: [(Kind, Make); 6] = [
     (Kind::Gets, gets::contests),
     (Kind::Mappings, mappings::contests),
     (Kind::BesideWrites, beside_writes::contests),
     (Kind::LargeStream, large_stream::contests),
+    (Kind::Lists, lists::contests),
     (Kind::Start, start::contests),
 ];
 

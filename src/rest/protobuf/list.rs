@@ -1,50 +1,24 @@
-//! Lists, whole or piece by piece. A list is metadata (1) and items (2); its head says how long all of them are.
+//! Lists, piece by piece. A list is metadata (1) and items (2); its head says how long all of them are.
 
 use super::encode::{self, Unwritable};
-use super::envelope::{TAIL, TypeMeta, head};
+use super::envelope::{TypeMeta, head};
 use super::wire;
-use crate::meta::protobuf::{LIST_META, Message, PARTIAL_OBJECT_METADATA};
-use crate::meta::{Kind, ListMeta};
-use crate::rest::codec::GroupVersion;
-use crate::rest::negotiate::{Form, Representation};
-use crate::rest::reply::Listed;
-use crate::rest::{json, table};
+use crate::meta::protobuf::{Form, LIST_META, Message, always, each};
 
-/// A whole list: of objects, or of the metadata alone of each.
+/// A list, whatever its items are.
+const LIST: Message =
+    Message { name: "List", fields: &[always(1, "metadata", Form::Message(&LIST_META)), each(2, "items", Form::Json)] };
+
+/// Appends what stands before the items of a list, which take so many bytes, from the JSON of the list without items.
 ///
 /// # Errors
-/// The message of the kind is not what its objects are.
-pub fn whole_list<T: Kind>(how: Representation, api: GroupVersion, list: &Listed<T>) -> Result<Vec<u8>, Unwritable> {
-    let is_partial = how.form != Form::Object;
-    let message = if is_partial { &PARTIAL_OBJECT_METADATA } else { T::MESSAGE };
-    let (mut content, mut compact) = (Vec::new(), Vec::new());
-    list_metadata(&list.metadata, &mut content)?;
-    for each in &list.items {
-        compact.clear();
-        match is_partial {
-            true => table::partial(each, how.meta_version, &mut compact),
-            false => json::encode_into(each, &mut compact),
-        }
-        item(message, &compact, &mut content)?;
-    }
-    let (kind, api_version) = match is_partial {
-        true => ("PartialObjectMetadataList".to_owned(), format!("meta.k8s.io/{}", how.meta_version)),
-        false => (format!("{}List", T::KIND), api.name.to_owned()),
-    };
-    let mut out = head(TypeMeta { api_version: &api_version, kind: &kind }, content.len());
-    out.append(&mut content);
-    out.extend_from_slice(&TAIL);
-    Ok(out)
-}
-
-/// Appends the metadata of a list, which come first.
-///
-/// # Errors
-/// None that happen.
-pub fn list_metadata(metadata: &ListMeta, out: &mut Vec<u8>) -> Result<(), Unwritable> {
-    let start = out.len();
-    encode::content(&LIST_META, &json::encode(metadata), out)?;
-    wire::enclose(1, start, out);
+/// The JSON is no list.
+pub fn list_head(list: &[u8], items: usize, out: &mut Vec<u8>) -> Result<(), Unwritable> {
+    let mut metadata = Vec::new();
+    let own_type = encode::content(&LIST, list, &mut metadata)?;
+    let own_type = TypeMeta { api_version: &own_type.api_version, kind: &own_type.kind };
+    out.append(&mut head(own_type, metadata.len() + items));
+    out.append(&mut metadata);
     Ok(())
 }
 

@@ -26,8 +26,8 @@ pub(super) struct Activity {
     since: AtomicU64,
     /// Whether the client is sending headers, as opposed to nothing.
     in_head: AtomicBool,
-    /// Milliseconds from `start` to when the present answer of HTTP/1.1 was made; `NOT_SENDING` where there is none whose
-    /// size is known, and on HTTP/2, where each of many has a time of its own.
+    /// Milliseconds from `start` to when the present answer of HTTP/1.1 was made, or its last part taken; `NOT_SENDING` where
+    /// there is none that is timed, and on HTTP/2, where each of many has a time of its own.
     sending: AtomicU64,
     /// Whether there is one answer at a time, as on HTTP/1.1.
     is_serial: bool,
@@ -42,7 +42,7 @@ pub(super) struct Patience {
     pub(super) header_read: Duration,
     /// Without requests.
     pub(super) idle: Duration,
-    /// To read an answer.
+    /// To read an answer, or a part of one that is made while it is sent.
     pub(super) send: Duration,
 }
 
@@ -109,7 +109,7 @@ impl Activity {
         }
     }
 
-    /// Takes note that an answer is there to be sent.
+    /// Takes note that an answer is there to be sent, or more of it.
     fn begin_to_send(&self) {
         if self.is_serial {
             self.sending.store(self.now(), Relaxed);
@@ -159,18 +159,34 @@ impl Drop for InFlight {
 /// by then, as an answer can be a single frame; from there on [`Taken`] tells that it moves.
 pub(super) struct Counted<B> {
     body: B,
+    pace: Pace,
     in_flight: InFlight,
 }
 
+/// In which time a client must read an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// All of it in the time for answers.
+    Whole,
+    /// Each part in the time for answers: all of it is made while it is read, and may take longer.
+    Parts,
+    /// As it likes: it watches.
+    Any,
+}
+
 impl<B: Body> Counted<B> {
-    /// The body of an answer. From now on the time runs in which the client must read it, unless its size is not known:
-    /// who watches reads for as long as it likes.
-    pub(super) fn new(body: B, in_flight: InFlight) -> Self {
-        if body.size_hint().exact().is_some() {
-            in_flight.0.begin_to_send();
-            begin_to_send();
+    /// The body of an answer. From now on the time runs in which the client must read it.
+    pub(super) fn new(body: B, pace: Pace, in_flight: InFlight) -> Self {
+        let counted = Self { body, pace, in_flight };
+        if pace != Pace::Any {
+            counted.begin_to_send();
         }
-        Self { body, in_flight }
+        counted
+    }
+
+    fn begin_to_send(&self) {
+        self.in_flight.0.begin_to_send();
+        begin_to_send();
     }
 }
 
@@ -180,6 +196,10 @@ impl<B: Body + Unpin> Body for Counted<B> {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, B::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if self.pace == Pace::Parts {
+            // Who asks for a part has taken those before.
+            self.begin_to_send();
+        }
         let activity = &self.in_flight.0;
         let taken = |data| Taken { data, activity: Arc::clone(activity) };
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(taken))))
@@ -267,6 +287,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Heard<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use super::*;
 
     const LONG: Duration = Duration::from_secs(3600);
@@ -288,16 +310,31 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_known_size_must_be_read_in_time_on_http_1() {
+    fn an_answer_must_be_read_in_time_on_http_1_unless_it_is_a_watch() {
         let patience = Patience { header_read: LONG, idle: LONG, send: Duration::ZERO };
-        for (activity, verdict) in [(Activity::awaiting_head(), Verdict::SlowReader), (Activity::idle(), Verdict::Fine)]
-        {
+        for (activity, pace, verdict) in [
+            (Activity::awaiting_head(), Pace::Whole, Verdict::SlowReader),
+            (Activity::awaiting_head(), Pace::Parts, Verdict::SlowReader),
+            (Activity::awaiting_head(), Pace::Any, Verdict::Fine),
+            (Activity::idle(), Pace::Whole, Verdict::Fine),
+        ] {
             let answering = activity.enter();
             assert_eq!(activity.judge(patience), Verdict::Fine);
-            let answer = Counted::new(String::from("answer"), answering);
+            let answer = Counted::new(String::from("answer"), pace, answering);
             assert_eq!(activity.judge(patience), verdict);
             drop(answer);
             assert_eq!(activity.judge(patience), Verdict::Fine);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_time_to_read_begins_anew_with_each_part_that_is_taken() {
+        for (pace, begins) in [(Pace::Parts, true), (Pace::Whole, false)] {
+            let activity = Activity::awaiting_head();
+            let mut answer = Counted::new(String::from("answer"), pace, activity.enter());
+            activity.sending.store(NOT_SENDING, Relaxed);
+            poll_fn(|cx| Pin::new(&mut answer).poll_frame(cx)).await.unwrap().unwrap();
+            assert_eq!(activity.sending.load(Relaxed) != NOT_SENDING, begins, "{pace:?}");
         }
     }
 

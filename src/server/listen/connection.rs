@@ -21,11 +21,12 @@ use tokio_rustls::server::TlsStream;
 use tower::{Service, ServiceExt};
 use tracing::debug;
 
-use super::activity::{Activity, Counted, Heard, Patience, Verdict};
+use super::activity::{Activity, Counted, Heard, Pace, Patience, Verdict};
 use super::handshake::Handshakes;
 use super::streams::Streams;
 use super::{BoxError, Limits, Peer, without_delay};
 use crate::auth::PeerCertificates;
+use crate::server::respond::Endless;
 
 /// Bytes in transit that one stream of HTTP/2 may have unread, as in Kubernetes.
 const STREAM_WINDOW: u32 = 256 << 10;
@@ -133,7 +134,12 @@ impl Connections {
             let in_flight = counted.enter();
             request.extensions_mut().insert(peer.clone());
             let answer = app.clone().oneshot(request);
-            async move { answer.await.map(|response| response.map(|body| Counted::new(body, in_flight))) }
+            async move {
+                answer.await.map(|response| {
+                    let pace = pace(&response);
+                    response.map(|body| Counted::new(body, pace, in_flight))
+                })
+            }
         });
         let ended = if speaks_http2 {
             let connection = pin!(self.http2.serve_connection(TokioIo::new(stream), service));
@@ -192,6 +198,15 @@ impl Connections {
                 }
             }
         }
+    }
+}
+
+/// In which time an answer must be read.
+fn pace<B: Body>(response: &Response<B>) -> Pace {
+    match response.body().size_hint().exact() {
+        Some(_) => Pace::Whole,
+        None if response.extensions().get::<Endless>().is_some() => Pace::Any,
+        None => Pace::Parts,
     }
 }
 

@@ -35,7 +35,7 @@ use std::thread::{self, JoinHandle};
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch as signal};
 
-use super::{Key, Lookup, Outcome, Page, Range, Revision, Store, StoreError, Txn, Watch};
+use super::{Key, Lookup, Outcome, Outline, Page, Range, Revision, Store, StoreError, Txn, Watch};
 
 mod archive;
 mod backend;
@@ -169,10 +169,28 @@ impl Embedded {
         answer.await.map_err(|_| self.shared.gone())?
     }
 
-    async fn range_once(&self, range: Range) -> Result<Page, StoreError> {
+    /// Reads a range on a thread of its own, once more if the file fails and is soon opened again.
+    async fn read_range<T: Send + 'static>(
+        &self,
+        range: Range,
+        read: fn(&Snapshot, &Range) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match self.read_range_once(range.clone(), read).await {
+            Err(StoreError::Unavailable(_)) if self.shared.is_recovered().await => {
+                self.read_range_once(range, read).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn read_range_once<T: Send + 'static>(
+        &self,
+        range: Range,
+        read: fn(&Snapshot, &Range) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let shared = self.shared.clone();
-        match tokio::task::spawn_blocking(move || shared.read(|snapshot| snapshot.range(&range))).await {
-            Ok(page) => page,
+        match tokio::task::spawn_blocking(move || shared.read(|snapshot| read(snapshot, &range))).await {
+            Ok(answer) => answer,
             // Panics are caught inside, so what is left is a runtime that shuts down.
             Err(error) => error.try_into_panic().map_or(Err(StoreError::Closed), |panic| Err(panicked(&*panic))),
         }
@@ -196,12 +214,11 @@ impl Store for Embedded {
     }
 
     fn range(&self, range: Range) -> BoxFuture<'_, Result<Page, StoreError>> {
-        Box::pin(async move {
-            match self.range_once(range.clone()).await {
-                Err(StoreError::Unavailable(_)) if self.shared.is_recovered().await => self.range_once(range).await,
-                answer => answer,
-            }
-        })
+        Box::pin(self.read_range(range, Snapshot::range))
+    }
+
+    fn outline(&self, range: Range) -> BoxFuture<'_, Result<Outline, StoreError>> {
+        Box::pin(self.read_range(range, Snapshot::outline))
     }
 
     fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<Outcome, StoreError>> {

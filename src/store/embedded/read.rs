@@ -1,12 +1,12 @@
 //! Reading one snapshot: the entry of a key, the entries under a prefix. Pure functions of the file; who calls them, and
 //! on which thread, is decided in [`super`].
 
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 
 use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition};
 
-use crate::store::{At, Entry, Key, Lookup, Page, Range, Revision, StoreError};
+use crate::store::{At, Entry, Key, Lookup, Outline, Page, Range, Revision, StoreError};
 
 use super::layout::{
     self, CURRENT, HISTORY, Kind, META, META_COMPACTED, META_CURRENT, Position, VALUES, Version, history_key,
@@ -46,19 +46,39 @@ impl Snapshot {
     /// See [`crate::store::Store::range`].
     pub(super) fn range(&self, range: &Range) -> Result<Page, StoreError> {
         let revision = self.resolve(range.at)?;
-        let limit = if range.limit == 0 { usize::MAX } else { range.limit };
-        let values = &self.values;
-        let mut page = Page { entries: Vec::new(), revision, more: false, remaining: 0 };
+        let (limit, room) = (bound(range.limit), bound(range.bytes));
+        let mut page = Page { entries: Vec::new(), revision, more: false };
+        let mut bytes = 0;
         self.walk(range, revision, |key, at| {
-            if page.entries.len() < limit {
-                page.entries.push(entry(values, &decode_key(key)?, at)?);
-            } else {
-                page.remaining += 1;
+            if page.entries.len() == limit || bytes >= room {
+                page.more = true;
+                return Ok(ControlFlow::Break(()));
             }
-            Ok(())
+            let entry = entry(&self.values, &decode_key(key)?, at)?;
+            bytes += entry.value.len();
+            page.entries.push(entry);
+            Ok(ControlFlow::Continue(()))
         })?;
-        page.more = page.remaining > 0;
         Ok(page)
+    }
+
+    /// See [`crate::store::Store::outline`].
+    pub(super) fn outline(&self, range: &Range) -> Result<Outline, StoreError> {
+        let revision = self.resolve(range.at)?;
+        let limit = u64::try_from(bound(range.limit)).unwrap_or(u64::MAX);
+        let (mut last, mut remaining, mut entries) = (Vec::new(), 0, 0);
+        self.walk(range, revision, |key, _| {
+            if entries < limit {
+                entries += 1;
+                last.clear();
+                last.extend_from_slice(key);
+            } else {
+                remaining += 1;
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let last = (entries > 0).then(|| decode_key(&last)).transpose()?;
+        Ok(Outline { revision, entries, last, remaining })
     }
 
     /// The revision of the latest commit.
@@ -92,12 +112,13 @@ impl Snapshot {
         }
     }
 
-    /// Visits every key that has a value at a revision, in order. Only keys that changed later cost a second look-up.
+    /// Visits the keys that have a value at a revision, in order, until it is told to stop. Only keys that changed later cost
+    /// a second look-up.
     fn walk(
         &self,
         range: &Range,
         revision: Revision,
-        mut visit: impl FnMut(&[u8], Position) -> Result<(), StoreError>,
+        mut visit: impl FnMut(&[u8], Position) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
         let prefix = range.prefix.as_bytes();
         let start = range.start.as_deref().map_or(prefix, |start| prefix.max(start.as_bytes()));
@@ -111,12 +132,19 @@ impl Snapshot {
             }
             let latest = decode_version(key, row.value())?;
             let seen = if latest.at.revision <= revision { Some(latest) } else { before(&history, key, revision)? };
-            if let Some(at) = seen.and_then(live) {
-                visit(key, at)?;
+            if let Some(at) = seen.and_then(live)
+                && visit(key, at)?.is_break()
+            {
+                break;
             }
         }
         Ok(())
     }
+}
+
+/// A limit, where 0 stands for none.
+fn bound(limit: usize) -> usize {
+    if limit == 0 { usize::MAX } else { limit }
 }
 
 /// The latest version of a key.

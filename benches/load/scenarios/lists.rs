@@ -1,0 +1,82 @@
+//! All images in one list, and page by page: how long until the first byte and until the last, and how much memory that takes
+//! of a server that has just started.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+
+use crate::bench::Bench;
+use crate::caller::Caller;
+use crate::contest::{Contest, Side};
+use crate::crew::Crew;
+use crate::figures::Figures;
+use crate::process::Process;
+use crate::streamed::Streamed;
+use crate::usage::resident_mib;
+use crate::wire::{self, Connection};
+
+/// How long all pages may take.
+const LIMIT: Duration = Duration::from_secs(120);
+/// How often the server's memory is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+/// The size of a page, as `kubectl` asks for it.
+const PAGE: &str = "limit=500";
+
+pub(super) fn contests(bench: &Bench) -> anyhow::Result<Vec<Contest<'_>>> {
+    let contest = |name, query| Contest::new(name, Side::Ours, move || turn(bench, query));
+    Ok(vec![contest("list of all", ""), contest("pages of 500", PAGE)])
+}
+
+fn turn(bench: &Bench, query: &str) -> anyhow::Result<Figures> {
+    let (server, _data) = bench.fresh(Duration::ZERO)?;
+    let before = resident_mib(server.id())?;
+    let crew = Crew { connections: 1, threads: 1, ..bench.crew.clone() };
+    let (most, figures) = while_looking(&server, || {
+        let all = crew.run(server.address, LIMIT, async |connection, _| read(connection, query).await)?;
+        Ok(all.into_iter().next().unwrap_or_default())
+    })?;
+    Ok(Figures { rise_mib: Some(most - before), resident_mib: Some(most), ..figures })
+}
+
+/// Reads a list to its end, one page after the other if it has several.
+async fn read(connection: &mut Connection, query: &str) -> anyhow::Result<Figures> {
+    let (begun, mut first, mut bytes, mut token) = (Instant::now(), None, 0, String::new());
+    loop {
+        let path = format!("/apis/image.openshift.io/v1/images?{query}&continue={token}");
+        let page = Streamed::read(connection, &wire::get(&path, Caller::Token)).await?;
+        ensure!(page.status == 200, "a list is answered {}", page.status);
+        first.get_or_insert(page.first);
+        bytes += page.bytes;
+        match page.token() {
+            Some(next) => token = next.to_owned(),
+            None => break,
+        }
+    }
+    ensure!(bytes > 0, "the list is empty");
+    let millis = |time: Duration| time.as_secs_f64() * 1e3;
+    Ok(Figures { first_millis: first.map(millis), whole_millis: Some(millis(begun.elapsed())), ..Figures::default() })
+}
+
+/// Does something, and tells the most memory that the server had meanwhile, in MiB.
+fn while_looking<T: Send>(
+    server: &Process,
+    job: impl FnOnce() -> anyhow::Result<T> + Send,
+) -> anyhow::Result<(f64, T)> {
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            let mut most: f64 = 0.0;
+            while !is_done.load(Ordering::Relaxed) {
+                most = most.max(resident_mib(server.id())?);
+                thread::sleep(LOOK);
+            }
+            anyhow::Ok(most)
+        });
+        let done = job();
+        is_done.store(true, Ordering::Relaxed);
+        let most = looking.join().map_err(|_| anyhow::anyhow!("the look at the server panicked"))??;
+        Ok((most, done?))
+    })
+}

@@ -1,0 +1,5 @@
+//! Queries of URLs.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| imagestream_apiserver_fuzz::query(bytes));

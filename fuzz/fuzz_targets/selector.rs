@@ -1,0 +1,5 @@
+//! Selectors of labels and fields.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| imagestream_apiserver_fuzz::selector(bytes));

@@ -1,0 +1,206 @@
+//! Lists of tags: the streams one after the other, and of each its tags, all in the order of their whole names.
+//!
+//! That order is not the one of the streams: `-`, `.` and digits come before the colon, so that the tags of `a-b` and `a1`
+//! come before those of `a`. A stream whose turn has not come yet is remembered by its key and read again when it has.
+
+use std::sync::Arc;
+use std::vec;
+
+use super::tag::{TagView, Tags};
+use crate::api::ImageStream;
+use crate::meta::{ListMeta, Status};
+use crate::rest::cx::Cx;
+use crate::rest::endpoint::List;
+use crate::rest::list::{Entries, Listing, Walk};
+use crate::rest::page;
+use crate::rest::rules::Rules;
+use crate::rest::selector::Selector;
+use crate::store::Entry;
+
+/// Pages that continue where the last one ended are a deliberate difference: the reference cuts a list off without a token.
+impl<V: TagView> List<V> for Tags<V> {
+    type Walk = TagWalk<V>;
+
+    fn list(self: &Arc<Self>, cx: &Cx) -> Result<Listing<TagWalk<V>>, Status> {
+        if cx.query.switch("watch") {
+            return Err(Status::not_watchable(V::RESOURCE));
+        }
+        // For streams and tags alike, so that one by name finds nothing, as clients know it.
+        let selector = Selector::read(&cx.query, &[])?;
+        let options = page::Options::read(&cx.query)?;
+        let (limit, from) = (options.limit, options.start.clone());
+        let (stem, start) = match &from {
+            Some(from) => stem_and_start(from),
+            None => (String::new(), None),
+        };
+        let entries = self.catalog.streams.entries(cx.namespace(), start.as_deref(), options);
+        let held = shorter(&stem).map(|key| format!("{}{key}", entries.prefix())).collect();
+        let tags = self.clone();
+        Ok(Listing { walk: TagWalk { tags, entries, selector, held, from, present: None, last: None }, limit })
+    }
+}
+
+/// The stream that a list continues in, and the key behind which the others stand that are still to come.
+fn stem_and_start(from: &str) -> (String, Option<String>) {
+    match from.split_once(':') {
+        Some((stem, _)) => (stem.to_owned(), Some(format!("{stem}:"))),
+        None => (from.to_owned(), Some(from.to_owned())),
+    }
+}
+
+/// The keys of streams whose tags may stand behind those of `stem` although they are shorter, and `stem`; shortest first.
+fn shorter(stem: &str) -> impl Iterator<Item = &str> {
+    let name = stem.rfind('/').map_or(0, |slash| slash + 1);
+    let ends = stem.char_indices().filter(move |(at, next)| *at > name && *next < ':').map(|(at, _)| at);
+    ends.chain((stem.len() > name).then_some(stem.len())).map(|end| &stem[..end])
+}
+
+/// Tags that are selected, in the order of their names.
+pub(super) struct TagWalk<V> {
+    tags: Arc<Tags<V>>,
+    /// The streams that were not seen yet.
+    entries: Entries,
+    selector: Selector,
+    /// The keys of streams that were passed although their turn comes later, the next one last. Some may not exist.
+    held: Vec<String>,
+    /// The name to begin with, without the prefix of the keys.
+    from: Option<String>,
+    /// The stream whose tags are being listed.
+    present: Option<Tagged>,
+    /// The name of the last tag, without the prefix of the keys.
+    last: Option<String>,
+}
+
+/// A stream and the tags of it that are still to be listed.
+#[derive(Clone)]
+struct Tagged {
+    stream: Arc<ImageStream>,
+    /// The key of the stream, without the prefix of the keys.
+    key: String,
+    tags: vec::IntoIter<String>,
+}
+
+// Not derived, since views need not be copied.
+impl<V> Clone for TagWalk<V> {
+    fn clone(&self) -> Self {
+        Self {
+            tags: self.tags.clone(),
+            entries: self.entries.clone(),
+            selector: self.selector.clone(),
+            held: self.held.clone(),
+            from: self.from.clone(),
+            present: self.present.clone(),
+            last: self.last.clone(),
+        }
+    }
+}
+
+impl<V: TagView> Walk for TagWalk<V> {
+    type Item = V;
+
+    async fn next(&mut self) -> Result<Option<V>, Status> {
+        loop {
+            if let Some(view) = self.next_of_present()? {
+                return Ok(Some(view));
+            }
+            let Some(entry) = self.next_stream().await? else {
+                return Ok(None);
+            };
+            self.present = self.tagged(&entry)?;
+        }
+    }
+
+    fn metadata(&self) -> ListMeta {
+        ListMeta::default()
+    }
+
+    fn token(&self) -> Option<String> {
+        let follows = self.present.as_ref().is_some_and(|present| present.tags.len() > 0)
+            || !self.held.is_empty()
+            || self.entries.has_more();
+        let last = self.last.as_deref().filter(|_| follows)?;
+        Some(page::token(self.entries.revision(), last))
+    }
+}
+
+impl<V: TagView> TagWalk<V> {
+    /// The next tag of the present stream that is to be listed.
+    fn next_of_present(&mut self) -> Result<Option<V>, Status> {
+        let Some(Tagged { stream, key, tags }) = &mut self.present else {
+            return Ok(None);
+        };
+        for tag in tags {
+            let name = format!("{key}:{tag}");
+            if self.from.as_ref().is_some_and(|from| name < *from) {
+                continue;
+            }
+            let view = V::show(stream, &tag, None).map_err(|why| Status::internal(why.to_string()))?;
+            if self.selector.selects(view.metadata(), |_| String::new()) {
+                self.last = Some(name);
+                return Ok(Some(view));
+            }
+        }
+        self.present = None;
+        Ok(None)
+    }
+
+    /// The stream whose tags come next.
+    async fn next_stream(&mut self) -> Result<Option<Entry>, Status> {
+        loop {
+            let upcoming = self.entries.peek().await?.map(|entry| entry.key.as_str());
+            if let Some(key) = self.held.pop_if(|key| comes_before(key, upcoming)) {
+                match self.entries.find(&key).await? {
+                    Some(entry) => return Ok(Some(entry)),
+                    None => continue,
+                }
+            }
+            let Some(entry) = self.entries.next().await? else {
+                return Ok(None);
+            };
+            let upcoming = self.entries.peek().await?.map(|entry| entry.key.as_str());
+            if comes_before(entry.key.as_str(), upcoming) {
+                return Ok(Some(entry));
+            }
+            self.held.push(entry.key.as_str().to_owned());
+        }
+    }
+
+    fn tagged(&self, entry: &Entry) -> Result<Option<Tagged>, Status> {
+        let streams = &self.tags.catalog.streams;
+        let mut stream = streams.decode(entry)?;
+        if !self.selector.selects(&stream.metadata, |_| String::new()) {
+            return Ok(None);
+        }
+        streams.strategy().present(&mut stream);
+        let tags: Vec<String> = V::listed(&stream).into_iter().map(str::to_owned).collect();
+        let key = entry.key.as_str();
+        let key = key.strip_prefix(self.entries.prefix()).unwrap_or(key).to_owned();
+        Ok(Some(Tagged { stream: Arc::new(stream), key, tags: tags.into_iter() }))
+    }
+}
+
+/// Whether the tags of a stream come before those of all streams from the upcoming one on.
+fn comes_before(key: &str, upcoming: Option<&str>) -> bool {
+    upcoming.is_none_or(|upcoming| key.bytes().chain([b':']).lt(upcoming.bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shorter_names_may_come_later() {
+        let shorter = |stem| shorter(stem).collect::<Vec<_>>();
+        assert_eq!(shorter("a-b/c1.d_e-f"), ["a-b/c", "a-b/c1", "a-b/c1.d_e", "a-b/c1.d_e-f"]);
+        assert_eq!(shorter("a1"), ["a", "a1"]);
+        assert!(shorter("").is_empty() && shorter("ns/").is_empty());
+    }
+
+    #[test]
+    fn a_stream_comes_before_the_next_unless_that_is_its_name_and_a_mark_or_digit() {
+        for (next, first) in [("b", true), ("aa", true), ("a_b", true), ("a-b", false), ("a.b", false), ("a1", false)] {
+            assert_eq!(comes_before("a", Some(next)), first, "{next}");
+        }
+        assert!(comes_before("a", None));
+    }
+}

@@ -1,0 +1,148 @@
+//! From a walk to an answer: whole where it is small, part by part where it is not.
+
+use bytes::Bytes;
+use futures_util::stream;
+
+use super::frame::Frame;
+use super::{Listing, Walk, ended};
+use crate::meta::{Kind, ListMeta, Status};
+use crate::rest::body::{Body, Interrupted, Parts};
+use crate::rest::codec::GroupVersion;
+use crate::rest::cx::Cx;
+use crate::rest::reply::{Reply, SMALL};
+use crate::rest::table::Columns;
+
+/// A list that is being written.
+struct Writing<W: Walk> {
+    walk: W,
+    frame: Frame<W::Item>,
+    metadata: ListMeta,
+    /// How many objects may still follow.
+    left: usize,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Objects may follow.
+    Objects,
+    /// None follow.
+    End,
+    /// All is written.
+    Written,
+}
+
+impl<W: Walk> Listing<W> {
+    /// The answer. What is read for its first part decides: a list that ends there is one body, whose faults are statuses;
+    /// of any other a later fault breaks the connection.
+    ///
+    /// # Errors
+    /// 406 where a single object was asked for, 400 for bad table parameters, and those of [`Walk::next`].
+    pub(in crate::rest) async fn reply(
+        self,
+        cx: &Cx,
+        api: GroupVersion,
+        columns: Option<&'static Columns<W::Item>>,
+    ) -> Result<Reply, Status> {
+        let frame = Frame::new(cx, api, columns)?;
+        let content_type = frame.content_type();
+        let left = if self.limit == 0 { usize::MAX } else { self.limit };
+        let mut writing =
+            Writing { walk: self.walk, frame, metadata: ListMeta::default(), left, stage: Stage::Objects };
+        let mut objects = Vec::new();
+        writing.fill(&mut objects).await?;
+        // How the list ends stands before its objects.
+        writing.metadata = writing.look_ahead().await?;
+        let length = objects.len() + if writing.frame.begins_with_length() { writing.measure().await? } else { 0 };
+        let mut part = Vec::with_capacity(objects.len() + 1024);
+        writing.frame.begin(&writing.metadata, length, &mut part)?;
+        part.append(&mut objects);
+        if writing.stage == Stage::End {
+            writing.end(&mut part)?;
+            return Ok(Reply::new(200, content_type, part));
+        }
+        Ok(Reply::new(200, content_type, Body::Parts(writing.parts(part))))
+    }
+}
+
+impl<W: Walk> Writing<W> {
+    /// Appends objects until there are enough for a part of its own, or none follow.
+    async fn fill(&mut self, part: &mut Vec<u8>) -> Result<(), Status> {
+        while part.len() <= SMALL {
+            let object = if self.left == 0 { None } else { self.walk.next().await? };
+            let Some(object) = object else {
+                self.stage = Stage::End;
+                break;
+            };
+            self.left -= 1;
+            self.frame.object(&object, part)?;
+        }
+        Ok(())
+    }
+
+    /// What the list says of itself: that there is more only where its limit ends it.
+    async fn look_ahead(&self) -> Result<ListMeta, Status> {
+        match self.left {
+            0 => ended(&self.walk).await,
+            _ if self.stage == Stage::End || self.is_endless() => Ok(self.walk.metadata()),
+            left => {
+                let mut ahead = self.walk.clone();
+                ahead.skip(left).await?;
+                ended(&ahead).await
+            }
+        }
+    }
+
+    /// How many bytes the objects take that follow. They are read, written and forgotten, to be read again when they are sent.
+    async fn measure(&mut self) -> Result<usize, Status> {
+        if self.stage != Stage::Objects {
+            return Ok(0);
+        }
+        let (mut ahead, mut left, mut length, mut object_written) = (self.walk.clone(), self.left, 0, Vec::new());
+        while left > 0
+            && let Some(object) = ahead.next().await?
+        {
+            object_written.clear();
+            self.frame.object(&object, &mut object_written)?;
+            length += object_written.len();
+            left -= 1;
+        }
+        Ok(length)
+    }
+
+    /// Whether nothing limits the number of objects.
+    fn is_endless(&self) -> bool {
+        self.left > usize::MAX / 2
+    }
+
+    fn end(&mut self, part: &mut Vec<u8>) -> Result<(), Status> {
+        self.stage = Stage::Written;
+        self.frame.end(&self.metadata, part)
+    }
+
+    /// The next part; empty when all is written.
+    async fn part(&mut self) -> Result<Vec<u8>, Status> {
+        let mut part = Vec::new();
+        if self.stage == Stage::Objects {
+            part.reserve(SMALL + SMALL / 2);
+            self.fill(&mut part).await?;
+        }
+        if self.stage == Stage::End {
+            self.end(&mut part)?;
+        }
+        Ok(part)
+    }
+
+    /// The parts behind the first, each made when those before are taken.
+    fn parts(self, first: Vec<u8>) -> Parts {
+        Box::pin(stream::try_unfold((self, first), |(mut writing, first)| async move {
+            let part = if first.is_empty() { writing.part().await.map_err(broken::<W::Item>)? } else { first };
+            Ok((!part.is_empty()).then(|| (Bytes::from(part), (writing, Vec::new()))))
+        }))
+    }
+}
+
+fn broken<T: Kind>(status: Status) -> Interrupted {
+    let why = status.hidden.unwrap_or(status.message);
+    Interrupted(format!("a list of {} could not be read to its end: {why}", T::KIND))
+}

@@ -1,0 +1,94 @@
+//! Pages of lists: each list is of one moment, whatever is written between its pages, and until that is forgotten.
+
+use serde_json::{Value, json};
+
+use super::version;
+use crate::fixtures::{image, names};
+use crate::harness::{Api, Expect, eventually};
+
+/// A server with the images i00, i01 and so on, each with some kilobytes; those with an even number have the label `even`.
+pub(super) async fn with_images(flags: &[&str], count: usize, bytes: usize) -> Api {
+    let api = Api::with(flags).await;
+    for number in 0..count {
+        let mut each = image(&format!("i{number:02}"));
+        each["metadata"]["annotations"] = json!({"text": "x".repeat(bytes)});
+        if number % 2 == 0 {
+            each["metadata"]["labels"] = json!({"even": "yes"});
+        }
+        api.post("images", &each).await.is(201);
+    }
+    api
+}
+
+fn token(page: &Value) -> &str {
+    page["metadata"]["continue"].as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn pages_show_one_moment_whatever_is_written_between_them() {
+    let api = with_images(&[], 6, 1).await;
+    let whole = api.get("images").await.is(200);
+    let first = api.get("images?limit=2").await.is(200);
+    api.delete("images/i02").await.is(200);
+    api.delete("images/i05").await.is(200);
+    api.post("images", &image("i03x")).await.is(201);
+    let second = api.get(&format!("images?limit=2&continue={}", token(&first))).await.is(200);
+    let third = api.get(&format!("images?continue={}", token(&second))).await.is(200);
+    for (page, remaining) in [(&first, json!(4)), (&second, json!(2)), (&third, Value::Null)] {
+        assert_eq!((version(page), &page["metadata"]["remainingItemCount"]), (version(&whole), &remaining));
+    }
+    let pages = [first, second, third].map(|page| page["items"].as_array().cloned().unwrap_or_default());
+    assert_eq!(json!(pages.concat()), whole["items"]);
+}
+
+#[tokio::test]
+async fn a_large_page_says_how_it_ends_before_it_is_read() {
+    let api = with_images(&[], 30, 20_000).await;
+    let page = api.get("images?limit=20").await;
+    assert_eq!(page.header("transfer-encoding"), Some("chunked"));
+    let page = page.is(200);
+    assert_eq!((names(&page).len(), &page["metadata"]["remainingItemCount"]), (20, &json!(10)));
+    let rest = api.get(&format!("images?limit=20&continue={}", token(&page))).await.is(200);
+    assert_eq!((names(&rest)[0], names(&rest).len(), token(&rest)), ("i20", 10, ""));
+
+    let page = api.get("images?limit=9&labelSelector=even").await.is(200);
+    assert_eq!((names(&page).len(), &page["metadata"]["remainingItemCount"]), (9, &Value::Null));
+    let rest = api.get(&format!("images?limit=9&labelSelector=even&continue={}", token(&page))).await.is(200);
+    assert_eq!((names(&rest), token(&rest)), (vec!["i18", "i20", "i22", "i24", "i26", "i28"], ""));
+}
+
+#[tokio::test]
+async fn a_page_of_a_forgotten_moment_is_410_with_a_token_for_the_present() {
+    let api = with_images(&["--compaction-interval=100ms", "--compaction-retention=100ms"], 4, 1).await;
+    let first = api.get("images?limit=2").await.is(200);
+    let next = format!("images?limit=1&continue={}", token(&first));
+    eventually("the moment is forgotten", || async {
+        api.post("images", &image("new")).await.is(201);
+        api.delete("images/new").await.is(200);
+        api.get(&next).await.status == 410
+    })
+    .await;
+    api.delete("images/i02").await.is(200);
+    api.post("images", &image("i02x")).await.is(201);
+    let gone = api.get(&next).await.is(410);
+    assert_eq!(gone["reason"], "Expired");
+    let message = gone["message"].as_str().unwrap_or_default();
+    let start = "The provided continue parameter is too old to display a consistent list result";
+    assert!(message.starts_with(start), "{message}");
+    let rest = api.get(&format!("images?limit=1&continue={}", token(&gone))).await.is(200);
+    assert_eq!((names(&rest), &rest["metadata"]["remainingItemCount"]), (vec!["i02x"], &json!(1)));
+    assert!(version(&rest) > version(&first));
+    let last = api.get(&format!("images?continue={}", token(&rest))).await;
+    assert!([200, 410].contains(&last.status), "it is of a moment that may be forgotten as well");
+}
+
+#[tokio::test]
+async fn pages_of_a_version_are_of_that_version() {
+    let api = with_images(&[], 3, 1).await;
+    let old = version(&api.get("images").await.is(200));
+    api.delete("images/i00").await.is(200);
+    let page = api.get(&format!("images?limit=2&resourceVersion={old}")).await.is(200);
+    assert_eq!((names(&page), version(&page)), (vec!["i00", "i01"], old));
+    let all = api.get("images?limit=1&resourceVersion=0").await.is(200);
+    assert_eq!(names(&all), ["i01", "i02"], "a list of any version comes whole");
+}
