@@ -325,7 +325,8 @@ fn to_protobuf(message: Option<&'static Message>, compact: &[u8]) -> Result<Vec<
     protobuf::object(message, compact).map_err(Status::hidden)
 }
 
-fn wrong_form(asked: &str, is: &str, kind: &str) -> Status {
+/// The refusal of a form that an answer cannot have.
+pub(super) fn wrong_form(asked: &str, is: &str, kind: &str) -> Status {
     Status::failure(
         406,
         "NotAcceptable",

@@ -31,10 +31,14 @@ pub struct Column {
     pub priority: u8,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum IncludeObject {
+/// What stands beside the cells of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IncludeObject {
+    /// The object's metadata.
     Metadata,
+    /// The object.
     Object,
+    /// Nothing.
     None,
 }
 
@@ -57,18 +61,43 @@ pub fn encode<T: Kind>(
     json::encode_into(columns.definitions, &mut out);
     out.extend_from_slice(br#","rows":["#);
     for (number, object) in objects.iter().enumerate() {
-        out.extend_from_slice(if number == 0 { br#"{"cells":"# } else { br#",{"cells":"# });
-        json::encode_into(&(columns.cells)(object, cx.now), &mut out);
+        if number > 0 {
+            out.push(b',');
+        }
+        let row = Row { columns, include, meta_version: version, group_version, now: cx.now };
+        row.write(object, &mut out);
+    }
+    out.extend_from_slice(b"]}");
+    Ok(out)
+}
+
+/// How a row is written.
+pub(super) struct Row<'a, T> {
+    /// What stands in the cells.
+    pub(super) columns: &'a Columns<T>,
+    /// What stands beside them.
+    pub(super) include: IncludeObject,
+    /// The version that metadata is written in.
+    pub(super) meta_version: &'a str,
+    /// The version that objects are written in.
+    pub(super) group_version: &'a str,
+    /// What ages are counted to.
+    pub(super) now: Time,
+}
+
+impl<T: Kind> Row<'_, T> {
+    /// Appends the row of an object.
+    pub(super) fn write(&self, object: &T, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#"{"cells":"#);
+        json::encode_into(&(self.columns.cells)(object, self.now), out);
         out.extend_from_slice(br#","object":"#);
-        match include {
-            IncludeObject::Metadata => partial(object, version, &mut out),
-            IncludeObject::Object => typed(object, group_version, &mut out),
+        match self.include {
+            IncludeObject::Metadata => partial(object, self.meta_version, out),
+            IncludeObject::Object => typed(object, self.group_version, out),
             IncludeObject::None => out.extend_from_slice(b"null"),
         }
         out.push(b'}');
     }
-    out.extend_from_slice(b"]}");
-    Ok(out)
 }
 
 /// Appends an object with its kind and version in front.
@@ -85,7 +114,11 @@ pub fn partial<T: Kind>(object: &T, meta_version: &str, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
-fn include_object(cx: &Cx) -> Result<IncludeObject, Status> {
+/// What the request wants to have beside the cells.
+///
+/// # Errors
+/// 400 for an unknown value of the parameter `includeObject`.
+pub(super) fn include_object(cx: &Cx) -> Result<IncludeObject, Status> {
     match cx.query.get("includeObject").unwrap_or_default() {
         "" | "Metadata" => Ok(IncludeObject::Metadata),
         "Object" => Ok(IncludeObject::Object),
