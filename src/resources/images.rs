@@ -23,6 +23,7 @@ pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
         .get(images)
         .list(images)
         .update(images)
+        .watch(images)
         .build()
 }
 

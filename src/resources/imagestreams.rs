@@ -26,6 +26,7 @@ pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
         .get(streams)
         .list(streams)
         .update(streams)
+        .watch(streams)
         .build()
 }
 

@@ -21,6 +21,7 @@ use super::patch::Patch;
 use super::reply::{Listed, Reply, Sent, Written};
 use super::schema::Schema;
 use super::table::Columns;
+use super::watch::{self, Changes, Encoder};
 use crate::meta::{Kind, Resource, Status};
 
 /// Reads one object, which the path names.
@@ -39,6 +40,12 @@ pub trait List<T>: Send + Sync + 'static {
     /// # Errors
     /// 400 and 422 for selectors and options that cannot be, 405 where a watch is wanted that cannot be had.
     fn list(self: &Arc<Self>, cx: &Cx) -> Result<Listing<Self::Walk>, Status>;
+}
+
+/// Reads what changes of one object, of those of a namespace, or of all.
+pub trait Watch<T>: Send + Sync + 'static {
+    /// The changes, and how they come.
+    fn watch(self: Arc<Self>, cx: &Cx, scope: Scope) -> impl Future<Output = Result<Changes<T>, Status>> + Send;
 }
 
 /// Makes an object.
@@ -123,6 +130,8 @@ pub enum Verb {
     Patch,
     /// Replace an object.
     Update,
+    /// Read what changes.
+    Watch,
 }
 
 impl Verb {
@@ -136,18 +145,19 @@ impl Verb {
             Self::List => "list",
             Self::Patch => "patch",
             Self::Update => "update",
+            Self::Watch => "watch",
         }
     }
 
     pub(super) fn is_on_collection(self) -> bool {
-        matches!(self, Self::Create | Self::DeleteCollection | Self::List)
+        matches!(self, Self::Create | Self::DeleteCollection | Self::List | Self::Watch)
     }
 
     pub(super) fn method(self) -> Method {
         match self {
             Self::Create => Method::POST,
             Self::Delete | Self::DeleteCollection => Method::DELETE,
-            Self::Get | Self::List => Method::GET,
+            Self::Get | Self::List | Self::Watch => Method::GET,
             Self::Patch => Method::PATCH,
             Self::Update => Method::PUT,
         }
@@ -160,30 +170,39 @@ impl Endpoint {
         self.verbs.iter().map(|(verb, _)| *verb)
     }
 
+    /// Whether there is such a verb.
+    pub fn has(&self, verb: Verb) -> bool {
+        self.verbs().any(|each| each == verb)
+    }
+
     /// The handler for a method on a target of this resource.
     ///
     /// # Errors
     /// 404 where no method has such a path, 405 where another one does.
     pub fn route(&self, method: &Method, cx: RouteOf) -> Result<&Handler, Status> {
         let on_collection = match cx {
+            RouteOf::Changes { in_namespace } if !in_namespace || self.scope == Scope::Namespaced => {
+                return self.route_to_only(Verb::Watch, method);
+            }
             RouteOf::Object { in_namespace } if in_namespace == (self.scope == Scope::Namespaced) => false,
             RouteOf::Collection { in_namespace } if in_namespace == (self.scope == Scope::Namespaced) => true,
-            RouteOf::Collection { in_namespace: false } => return self.route_over_namespaces(method),
+            // Objects of namespaces can be listed, and only listed, without naming one.
+            RouteOf::Collection { in_namespace: false } => return self.route_to_only(Verb::List, method),
             _ => return Err(Status::no_such_path()),
         };
         let mut here = self.verbs.iter().filter(|(verb, _)| verb.is_on_collection() == on_collection).peekable();
         if here.peek().is_none() {
             return Err(Status::no_such_path());
         }
-        here.find(|(verb, _)| verb.method() == *method)
+        here.find(|(verb, _)| *verb != Verb::Watch && verb.method() == *method)
             .map(|(_, handler)| handler)
             .ok_or_else(Status::method_not_allowed)
     }
 
-    /// Objects of namespaces can be listed, and only listed, without naming one.
-    fn route_over_namespaces(&self, method: &Method) -> Result<&Handler, Status> {
-        let list = self.verbs.iter().find(|(verb, _)| *verb == Verb::List).ok_or_else(Status::no_such_path)?;
-        if *method == Method::GET { Ok(&list.1) } else { Err(Status::method_not_allowed()) }
+    /// The handler at a path that is there for one verb.
+    fn route_to_only(&self, verb: Verb, method: &Method) -> Result<&Handler, Status> {
+        let (_, handler) = self.verbs.iter().find(|(each, _)| *each == verb).ok_or_else(Status::no_such_path)?;
+        if *method == verb.method() { Ok(handler) } else { Err(Status::method_not_allowed()) }
     }
 }
 
@@ -197,6 +216,11 @@ pub enum RouteOf {
     },
     /// The path of all objects.
     Collection {
+        /// Whether the path names a namespace.
+        in_namespace: bool,
+    },
+    /// The path of what changes, of one object or of all.
+    Changes {
         /// Whether the path names a namespace.
         in_namespace: bool,
     },
@@ -282,6 +306,18 @@ impl<T: Kind> Builder<T> {
         self.verb(Verb::List, move |cx| {
             let handler = handler.clone();
             Box::pin(async move { handler.list(&cx)?.reply(&cx, api, columns).await })
+        })
+    }
+
+    /// Objects can be watched.
+    pub fn watch<H: Watch<T>>(self, handler: &Arc<H>) -> Self {
+        let (handler, api, columns, scope) = (handler.clone(), self.api, self.columns, self.endpoint.scope);
+        self.verb(Verb::Watch, move |cx| {
+            let handler = handler.clone();
+            Box::pin(async move {
+                let encoder = Encoder::new(&cx, api, columns)?;
+                Ok(watch::reply(handler.watch(&cx, scope).await?, encoder))
+            })
         })
     }
 

@@ -40,5 +40,6 @@ pub mod strict;
 pub mod table;
 pub mod target;
 pub mod update;
+pub mod watch;
 pub mod write;
 mod yaml;

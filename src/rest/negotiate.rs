@@ -118,6 +118,28 @@ impl<'a> Wanted<'a> {
         })
     }
 
+    /// The representation of events, which are written one after the other: never as YAML, and never for people.
+    ///
+    /// # Errors
+    /// As for [`Wanted::agree`].
+    pub fn agree_on_events(&self, forms: Forms) -> Result<Representation, Status> {
+        const STREAMED: &str = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
+        if !self.is_routable() {
+            let text = format!("406: Not Acceptable\n\nAvailable representations: {AVAILABLE}, {STREAMED}");
+            return Err(Status::failure(406, "NotAcceptable", text).with_details(Default::default()));
+        }
+        let of_events = |representation: &Representation| representation.media != Media::Yaml;
+        let best = self.best_of(forms, of_events).ok_or_else(|| {
+            let text = format!("only the following media types are accepted: {STREAMED}");
+            Status::failure(406, "NotAcceptable", text)
+        })?;
+        let media = match best.media {
+            Media::Json { .. } => Media::Json { pretty: false },
+            other => other,
+        };
+        Ok(Representation { media, ..best })
+    }
+
     /// How an error is written: as the client wants it, or indented JSON where that cannot be had.
     pub fn for_errors(&self) -> Media {
         self.best(Forms::ObjectOnly).map_or(Media::Json { pretty: true }, |representation| representation.media)
@@ -135,11 +157,16 @@ impl<'a> Wanted<'a> {
 
     /// The second layer: the clause of the highest quality that can be met, the more exact one before the less exact.
     fn best(&self, forms: Forms) -> Option<Representation> {
+        self.best_of(forms, |_| true)
+    }
+
+    /// The same of those representations only that are `possible`.
+    fn best_of(&self, forms: Forms, possible: impl Fn(&Representation) -> bool) -> Option<Representation> {
         if self.accept.trim().is_empty() {
             return Some(Representation { media: self.json(None), form: Form::Object, meta_version: "v1" });
         }
         let clauses = self.accept.split(',').filter_map(Clause::parse);
-        let met = clauses.filter_map(|clause| Some((clause.rank(), self.meet(&clause, forms)?)));
+        let met = clauses.filter_map(|clause| Some((clause.rank(), self.meet(&clause, forms).filter(&possible)?)));
         // Of those of the same rank the first counts.
         let best = met.reduce(|best, other| if other.0 > best.0 { other } else { best });
         best.map(|(_, representation)| representation)

@@ -35,7 +35,8 @@ pub fn document(edition: Edition, api: GroupVersion, endpoints: &[Endpoint]) -> 
     let mut schemas = Schemas::new(edition, api);
     let mut paths = operation::discovery(&mut schemas, api);
     for endpoint in endpoints {
-        for verb in endpoint.verbs() {
+        // Watches have no operations of their own: a list that changes is asked for by a parameter.
+        for verb in endpoint.verbs().filter(|verb| *verb != Verb::Watch) {
             for path in paths_of(api, endpoint, verb) {
                 let parameters = parameters(edition, &path);
                 let item = paths.entry(path.clone()).or_insert_with(|| json!({ "parameters": parameters }));

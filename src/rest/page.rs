@@ -106,7 +106,12 @@ fn forbidden(name: &str, why: &str) -> Status {
 }
 
 fn invalid(fault: field::Error) -> Status {
-    Status::invalid(Resource { group: "meta.k8s.io", name: "ListOptions" }, "", &[fault])
+    invalid_options(&[fault])
+}
+
+/// 422 for options of a list or a watch that do not go together.
+pub(super) fn invalid_options(faults: &[field::Error]) -> Status {
+    Status::invalid(Resource { group: "meta.k8s.io", name: "ListOptions" }, "", faults)
 }
 
 /// The token that continues a list behind the key `last`, which stands without the list's prefix.
@@ -149,7 +154,11 @@ pub fn check_version(query: &Query) -> Result<(), Status> {
     }
 }
 
-fn parse_version(text: &str) -> Result<Revision, String> {
+/// The revision that a resourceVersion names.
+///
+/// # Errors
+/// A sentence for the client.
+pub(super) fn parse_version(text: &str) -> Result<Revision, String> {
     text.parse().map(Revision).map_err(|_| {
         let shown = field::quote(text);
         format!("resourceVersion: Invalid value: {shown}: strconv.ParseUint: parsing {shown}: invalid syntax")

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, header};
 
 use super::cx::Cx;
-use super::endpoint::{Endpoint, RouteOf};
+use super::endpoint::{Endpoint, RouteOf, Verb};
 use super::negotiate::Wanted;
 use super::patch;
 use super::permission::Permissions;
 use super::query::Query;
 use super::reply::Reply;
-use super::target::Target;
+use super::target::{Reads, Target};
 use crate::auth::User;
 use crate::cluster::Namespaces;
 use crate::meta::{Status, Time};
@@ -73,12 +73,16 @@ impl Api {
 
     async fn answer(&self, request: Request<'_>, wanted: &Wanted<'_>) -> Result<Reply, Status> {
         let endpoint = self.find(&request.target).ok_or_else(Status::no_such_path)?;
-        let handler = endpoint.route(request.method, route_of(&request.target))?;
+        let route = route_of(endpoint, &request);
+        let handler = endpoint.route(request.method, route)?;
         let content_type = text(request.headers, header::CONTENT_TYPE);
         if request.method == Method::PATCH {
             patch::check_media_type(content_type.unwrap_or_default())?;
         }
-        let representation = wanted.agree(endpoint.forms)?;
+        let representation = match route {
+            RouteOf::Changes { .. } => wanted.agree_on_events(endpoint.forms)?,
+            RouteOf::Collection { .. } | RouteOf::Object { .. } => wanted.agree(endpoint.forms)?,
+        };
         if request.method == Method::GET && request.query.switch("export") {
             let text = "the export parameter, deprecated since v1.14, is no longer supported";
             return Err(Status::bad_request(text));
@@ -104,9 +108,14 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn route_of(target: &Target) -> RouteOf {
+fn route_of(endpoint: &Endpoint, Request { method, target, query, .. }: &Request<'_>) -> RouteOf {
     let in_namespace = target.namespace.is_some();
     match target.name {
+        _ if target.reads == Reads::Changes => RouteOf::Changes { in_namespace },
+        // What can be listed and not be watched says so in its own words.
+        None if *method == Method::GET && target.is_watch(query) && endpoint.has(Verb::Watch) => {
+            RouteOf::Changes { in_namespace }
+        }
         Some(_) => RouteOf::Object { in_namespace },
         None => RouteOf::Collection { in_namespace },
     }

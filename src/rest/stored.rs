@@ -1,11 +1,11 @@
-//! Objects that are stored as they are: where they lie, and how they are read, whatever their type.
+//! Objects that are stored as they are: where they lie, how they are read and watched, whatever their type.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::codec::GroupVersion;
 use super::cx::Cx;
-use super::endpoint::{Get, List};
+use super::endpoint::{self, Get, List};
 use super::failure::status_of;
 use super::list::{Entries, Listing, Objects};
 use super::metadata;
@@ -16,6 +16,7 @@ use super::rules::{Others, Strategy};
 use super::schema::Schema;
 use super::selector::Selector;
 use super::target::check_path_segment;
+use super::watch::{self, Changes, Extent, Hub};
 use crate::meta::{Kind, Resource, Status, field};
 use crate::store::{Change, Entry, Key, Lookup, Revision, Store};
 
@@ -28,6 +29,7 @@ pub struct Stored<T, S> {
     strategy: S,
     quota: Option<Quota>,
     most_bytes: usize,
+    hub: Hub<T>,
     kind: std::marker::PhantomData<fn() -> T>,
 }
 
@@ -42,6 +44,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
             strategy,
             quota: None,
             most_bytes: usize::MAX,
+            hub: Hub::default(),
             kind: std::marker::PhantomData,
         }
     }
@@ -193,6 +196,54 @@ impl<T: Kind, S: Strategy<T>> List<T> for Stored<T, S> {
             return Err(Status::not_watchable(self.resource));
         }
         self.selected(cx)
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> endpoint::Watch<T> for Stored<T, S> {
+    async fn watch(self: Arc<Self>, cx: &Cx, scope: endpoint::Scope) -> Result<Changes<T>, Status> {
+        let scope = self.scope(cx, scope)?;
+        let options = watch::Options::read(&cx.query)?;
+        let (store, hub, prefix) = (&self.store, &self.hub, &*self.prefix("", 0));
+        Changes::begin(watch::Source { store, hub, prefix, read: self.clone() }, scope, options).await
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> watch::Read<T> for Stored<T, S> {
+    fn decode(&self, entry: &Entry) -> Result<T, Status> {
+        self.decode(entry)
+    }
+
+    fn field(&self, object: &T, name: &str) -> String {
+        self.strategy.field(object, name)
+    }
+
+    fn present(&self, object: &mut T) {
+        self.strategy.present(object);
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> Stored<T, S> {
+    /// What a watch is about: all objects of a place, or the one that the path or the field selector names.
+    fn scope(&self, cx: &Cx, scope: endpoint::Scope) -> Result<watch::Scope, Status> {
+        let selector = Selector::read(&cx.query, self.strategy.selectable_fields())?;
+        let selected = selector.exact_name().map(str::to_owned);
+        if let (Some(name), Some(selected)) = (&cx.target.name, &selected)
+            && name != selected
+        {
+            let text = format!("the field selector is about {selected:?}, and the path about {name:?}");
+            return Err(Status::bad_request(text));
+        }
+        let name = cx.target.name.as_deref().or(selected.as_deref()).filter(|name| !name.is_empty());
+        // Of all namespaces several objects may have the name.
+        let is_one = scope == endpoint::Scope::Cluster || cx.target.namespace.is_some();
+        Ok(match name.filter(|_| is_one) {
+            Some(name) => watch::Scope {
+                prefix: self.key(cx.namespace(), name).as_str().to_owned(),
+                extent: Extent::One,
+                selector: selector.beside_name(name),
+            },
+            None => watch::Scope { prefix: self.prefix(cx.namespace(), 0), extent: Extent::Many, selector },
+        })
     }
 }
 

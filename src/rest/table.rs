@@ -31,21 +31,30 @@ pub struct Column {
     pub priority: u8,
 }
 
+/// What stands beside the cells of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum IncludeObject {
+pub(super) enum IncludeObject {
+    /// The object's metadata.
     Metadata,
+    /// The object.
     Object,
+    /// Nothing.
     None,
 }
 
 /// How the objects of an answer become rows of a table.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rows<T: 'static> {
-    columns: &'static Columns<T>,
-    include: IncludeObject,
-    meta_version: &'static str,
-    group_version: &'static str,
-    now: Time,
+    /// What stands in the cells.
+    pub(super) columns: &'static Columns<T>,
+    /// What stands beside them.
+    pub(super) include: IncludeObject,
+    /// The version that tables and metadata are written in.
+    pub(super) meta_version: &'static str,
+    /// The version that objects are written in.
+    pub(super) group_version: &'static str,
+    /// What ages are counted to.
+    pub(super) now: Time,
 }
 
 impl<T: Kind> Rows<T> {
@@ -58,13 +67,18 @@ impl<T: Kind> Rows<T> {
         Ok(Self { columns, include: include_object(cx)?, meta_version, group_version, now: cx.now })
     }
 
-    /// Appends the compact JSON of a table up to its list of rows.
-    pub(super) fn head(&self, metadata: &ListMeta, out: &mut Vec<u8>) {
+    /// What the columns are.
+    pub(super) fn definitions(&self) -> Option<&'static [Column]> {
+        Some(self.columns.definitions)
+    }
+
+    /// Appends the compact JSON of a table up to its list of rows, with what the columns are unless that is known.
+    pub(super) fn head(&self, metadata: &ListMeta, definitions: Option<&[Column]>, out: &mut Vec<u8>) {
         let head = format!(r#"{{"kind":"Table","apiVersion":"meta.k8s.io/{}","metadata":"#, self.meta_version);
         out.extend_from_slice(head.as_bytes());
         json::encode_into(metadata, out);
         out.extend_from_slice(br#","columnDefinitions":"#);
-        json::encode_into(self.columns.definitions, out);
+        json::encode_into(&definitions, out);
         out.extend_from_slice(br#","rows":"#);
     }
 
@@ -95,7 +109,7 @@ pub fn encode<T: Kind>(
 ) -> Result<Vec<u8>, Status> {
     let rows = Rows::new(cx, columns, group_version)?;
     let mut out = Vec::with_capacity(2048);
-    rows.head(metadata, &mut out);
+    rows.head(metadata, rows.definitions(), &mut out);
     out.push(b'[');
     rows.row(object, &mut out);
     out.extend_from_slice(b"]}");
@@ -127,7 +141,11 @@ pub(super) fn missing() -> Status {
     Status::hidden("a table was agreed upon for a kind that has none")
 }
 
-fn include_object(cx: &Cx) -> Result<IncludeObject, Status> {
+/// What the request wants to have beside the cells.
+///
+/// # Errors
+/// 400 for an unknown value of the parameter `includeObject`.
+pub(super) fn include_object(cx: &Cx) -> Result<IncludeObject, Status> {
     match cx.query.get("includeObject").unwrap_or_default() {
         "" | "Metadata" => Ok(IncludeObject::Metadata),
         "Object" => Ok(IncludeObject::Object),

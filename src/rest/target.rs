@@ -1,4 +1,6 @@
 //! What a path below `/apis/<group>/<version>` names, and the verb that a method is on it.
+//!
+//! Before there was the parameter `watch` the paths of watches began with `watch/`. Clients that are old still ask that way.
 
 use http::Method;
 use percent_encoding::percent_decode_str;
@@ -17,6 +19,18 @@ pub struct Target {
     pub name: Option<String>,
     /// What of the object is meant, such as `status`.
     pub subresource: Option<String>,
+    /// What a GET of the path reads.
+    pub reads: Reads,
+}
+
+/// What a GET reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reads {
+    /// What is there, if the query says nothing else.
+    #[default]
+    State,
+    /// What changes, as paths that begin with `watch/` say.
+    Changes,
 }
 
 impl Target {
@@ -38,6 +52,10 @@ impl Target {
 
     fn of_decoded(path: &str) -> Result<Self, Status> {
         let path = path.trim_end_matches('/');
+        let (reads, path) = match path.strip_prefix("watch/") {
+            Some(path) => (Reads::Changes, path),
+            None => (Reads::State, path),
+        };
         let (namespace, rest) = match path.strip_prefix("namespaces/").and_then(|rest| rest.split_once('/')) {
             Some((namespace, rest)) => (Some(namespace), rest),
             None => (None, path),
@@ -58,12 +76,21 @@ impl Target {
             resource: resource.to_owned(),
             name: owned(name),
             subresource: owned(subresource),
+            reads,
         })
+    }
+
+    /// Whether a GET with this query reads what changes, be there such a thing or not. One object is watched through the path
+    /// of all, or through one that begins with `watch/`.
+    pub fn is_watch(&self, query: &Query) -> bool {
+        self.reads == Reads::Changes || (self.name.is_none() && query.switch("watch"))
     }
 
     /// The verb that authorization and metrics know a request by; empty for methods that are none.
     pub fn verb(&self, method: &Method, query: &Query) -> &'static str {
         match (method.as_str(), self.name.is_some()) {
+            // Whatever the method is, it is not known before the path.
+            _ if self.reads == Reads::Changes => "watch",
             ("GET" | "HEAD", true) => "get",
             ("GET" | "HEAD", false) if query.switch("watch") => "watch",
             ("GET" | "HEAD", false) => "list",
@@ -98,7 +125,18 @@ mod tests {
             resource: resource.into(),
             name: owned(name),
             subresource: owned(subresource),
+            reads: Reads::State,
         }
+    }
+
+    #[test]
+    fn a_path_that_begins_with_watch_reads_what_changes() {
+        let watched = Target { reads: Reads::Changes, ..target(Some("n"), "isis", Some("a"), None) };
+        assert_eq!(Target::parse("watch/namespaces/n/isis/a").unwrap(), watched);
+        assert!(watched.is_watch(&Query::default()));
+        assert_eq!(Target::parse("watch").unwrap(), target(None, "watch", None, None));
+        let named = target(Some("n"), "isis", Some("a"), None);
+        assert!(!named.is_watch(&Query::parse(Some("watch=1"))), "a name in the path asks for the object");
     }
 
     #[test]

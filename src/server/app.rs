@@ -18,6 +18,7 @@ use super::documents::Documents;
 use super::health::Health;
 use super::held::held;
 use super::inflight::{InFlight, is_mutating};
+use super::lasting::{self, Story};
 use super::memory::{Memory, STREAMED, Share};
 use super::shutdown::Phase;
 use super::{respond, router};
@@ -45,7 +46,7 @@ pub(super) struct App {
     /// Whether all is well.
     pub(super) health: Health,
     /// Who asked what, if that is written down.
-    pub(super) audit: Option<AuditLog>,
+    pub(super) audit: Option<Arc<AuditLog>>,
     /// What happened.
     pub(super) metrics: Arc<Metrics>,
     /// The documents that never change.
@@ -94,7 +95,6 @@ pub(super) async fn guard(app: &App, fixed: Router, request: Request) -> Respons
         Refusal::Undecided(why) => respond::hiding(respond::internal(&uri, &why), why),
     });
     let took = start.elapsed();
-    app.metrics.answered(&labels, response.status().as_u16(), took);
     tell(&response, &audit_id, &method, uri.path(), took);
     let headers = response.headers_mut();
     headers.insert(AUDIT_ID, audit_id);
@@ -102,6 +102,12 @@ pub(super) async fn guard(app: &App, fixed: Router, request: Request) -> Respons
     if let Some(warning) = entry.trail.warning {
         respond::append_warning(headers, warning);
     }
+    let code = response.status().as_u16();
+    if response.extensions().get::<respond::Endless>().is_some() {
+        let story = Story { metrics: app.metrics.clone(), labels, code, start, _event: entry.start(&response) };
+        return response.map(|body| lasting::keeping(body, story));
+    }
+    app.metrics.answered(&labels, code, took);
     entry.end(&response);
     response
 }
@@ -211,14 +217,23 @@ impl App {
             }
         };
         match permit.flatten() {
-            Some(permit) if response.extensions().get::<respond::Endless>().is_none() => {
+            Some(_) if response.extensions().get::<respond::Endless>().is_some() => {
+                let place = self.in_flight.enter_watch().ok_or_else(|| {
+                    self.metrics.terminated(labels, 429);
+                    Status::too_many_requests()
+                })?;
+                let end = self.health.shutdown.reached(Phase::Draining);
+                let kept = (place, self.metrics.long_running(labels));
+                Ok(response.map(|body| lasting::keeping(lasting::until(body, end), kept)))
+            }
+            Some(permit) => {
                 let share = self.room(&response, is_mutation).ok_or_else(|| {
                     self.metrics.terminated(labels, 429);
                     Status::too_many_requests()
                 })?;
                 Ok(response.map(|body| held(body, permit, share, version)))
             }
-            _ => Ok(response),
+            None => Ok(response),
         }
     }
 

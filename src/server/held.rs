@@ -85,7 +85,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_large_answer_counts_until_its_last_slice_is_taken() {
-        let options = Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1 };
+        let options = Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1, max_watches: 1 };
         let limits = InFlight::new(options, &Metrics::new());
         let whole: Vec<u8> = (0..200_000_u32).map(|number| number as u8).collect();
         let memory = Memory::new(200_000);
@@ -104,7 +104,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_small_answer_counts_on_http_2_only() {
-        let options = Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1 };
+        let options = Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1, max_watches: 1 };
         let limits = InFlight::new(options, &Metrics::new());
         for (version, counts) in [(Version::HTTP_11, false), (Version::HTTP_2, true)] {
             let share = Memory::new(0).take(5).unwrap();

@@ -19,6 +19,9 @@ pub struct Options {
     /// Requests that change something, at a time; more are answered with 429.
     #[arg(long, value_name = "COUNT", default_value_t = 200, value_parser = at_least_one)]
     pub max_mutating_requests_inflight: usize,
+    /// Watches at a time; more are answered with 429.
+    #[arg(long, value_name = "COUNT", default_value_t = 10_000, value_parser = at_least_one)]
+    pub max_watches: usize,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -29,6 +32,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 pub(super) struct InFlight {
     reading: Arc<Lane>,
     mutating: Arc<Lane>,
+    watching: Arc<Lane>,
 }
 
 struct Lane {
@@ -43,24 +47,37 @@ pub(super) struct Permit(Arc<Lane>);
 impl InFlight {
     /// Nothing is being worked on.
     pub(super) fn new(options: Options, metrics: &Metrics) -> Self {
-        let Options { max_requests_inflight, max_mutating_requests_inflight } = options;
-        let lane = |kind, most| Arc::new(Lane { gauge: metrics.in_flight(kind), most, count: AtomicUsize::new(0) });
+        let Options { max_requests_inflight, max_mutating_requests_inflight, max_watches } = options;
+        let lane = |gauge, most| Arc::new(Lane { gauge, most, count: AtomicUsize::new(0) });
         Self {
-            reading: lane("readOnly", max_requests_inflight),
-            mutating: lane("mutating", max_mutating_requests_inflight),
+            reading: lane(metrics.in_flight("readOnly"), max_requests_inflight),
+            mutating: lane(metrics.in_flight("mutating"), max_mutating_requests_inflight),
+            // No work while nothing happens; what is published counts them by resource.
+            watching: lane(Gauge::default(), max_watches),
         }
     }
 
     /// The right to work on a request with this method, unless there are as many as there may be.
     pub(super) fn enter(&self, method: &Method) -> Option<Permit> {
         let lane = if is_mutating(method) { &self.mutating } else { &self.reading };
-        let before = lane.count.fetch_add(1, Ordering::Relaxed);
-        if before >= lane.most {
-            lane.count.fetch_sub(1, Ordering::Relaxed);
+        lane.enter()
+    }
+
+    /// The right to go on with a watch, unless there are as many as there may be.
+    pub(super) fn enter_watch(&self) -> Option<Permit> {
+        self.watching.enter()
+    }
+}
+
+impl Lane {
+    fn enter(self: &Arc<Self>) -> Option<Permit> {
+        let before = self.count.fetch_add(1, Ordering::Relaxed);
+        if before >= self.most {
+            self.count.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        lane.gauge.inc();
-        Some(Permit(lane.clone()))
+        self.gauge.inc();
+        Some(Permit(self.clone()))
     }
 }
 
@@ -82,11 +99,15 @@ mod tests {
 
     #[test]
     fn each_kind_of_request_has_a_limit_of_its_own() {
-        let options = Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1 };
+        let options = Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1, max_watches: 1 };
         let limits = InFlight::new(options, &Metrics::new());
         let reading = limits.enter(&Method::GET).unwrap();
         assert!(limits.enter(&Method::GET).is_none());
         assert!(limits.enter(&Method::POST).is_some());
+        let watching = limits.enter_watch().unwrap();
+        assert!(limits.enter_watch().is_none());
+        drop(watching);
+        assert!(limits.enter_watch().is_some());
         drop(reading);
         assert!(limits.enter(&Method::GET).is_some());
     }

@@ -22,6 +22,7 @@ mod documents;
 mod health;
 mod held;
 mod inflight;
+mod lasting;
 pub mod listen;
 mod memory;
 pub mod options;
@@ -91,7 +92,7 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     } = options;
     descriptors::raise();
     let (metrics, mut background) = (Arc::new(Metrics::new()), JoinSet::new());
-    let audit = AuditLog::open(&audit, &metrics)?;
+    let audit = AuditLog::open(&audit, &metrics)?.map(Arc::new);
     let (clients, connection) = cluster.connect(access.may_join_cluster()).await?.unzip();
     if let Some(connection) = connection {
         keep(&mut background, "the way to the cluster", connection.keep_current());

@@ -46,7 +46,7 @@ async fn resources_come_in_the_recorded_order() {
     ];
     assert_eq!(resources.iter().map(|each| &each["name"]).collect::<Vec<_>>(), recorded);
     let images = json!({"name": "images", "singularName": "image", "namespaced": false, "kind": "Image",
-        "verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "update"], "storageVersionHash": "FX/i8Tt+3Fc="});
+        "verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"], "storageVersionHash": "FX/i8Tt+3Fc="});
     let stream_images = json!({"name": "imagestreamimages", "singularName": "imagestreamimage", "namespaced": true,
         "kind": "ImageStreamImage", "verbs": ["get"], "shortNames": ["isimage"]});
     assert_eq!((&resources[0], &resources[2]), (&images, &stream_images));

@@ -92,5 +92,5 @@ async fn options_that_do_not_go_together_are_refused() {
     for query in ["limit=many", "resourceVersion=many"] {
         assert_eq!(api.get(&format!("images?{query}")).await.is(400)["reason"], "BadRequest", "{query}");
     }
-    api.get("images?watch=true").await.is(405);
+    api.get("imagetags?watch=true").await.is(405);
 }

@@ -115,7 +115,7 @@ impl<T: Kind> Frame<T> {
         match &self.shape {
             Shape::Objects => open(&format!("{}List", T::KIND), "", self.api.name),
             Shape::Partial => open("PartialObjectMetadataList", "meta.k8s.io/", self.meta_version),
-            Shape::Table(rows) => rows.head(metadata, &mut head),
+            Shape::Table(rows) => rows.head(metadata, rows.definitions(), &mut head),
         }
         // Here, and only here, the reference writes an empty list as null.
         let empty = if matches!(self.shape, Shape::Partial) { "null" } else { "[]" };

@@ -110,7 +110,7 @@ fn id(endpoint: &Endpoint, verb: Verb, path: &str) -> String {
 fn query(verb: Verb) -> Vec<Parameter> {
     match verb {
         Verb::Get => Vec::new(),
-        Verb::List => SELECTION.into(),
+        Verb::List | Verb::Watch => SELECTION.into(),
         Verb::Create | Verb::Update => vec![DRY_RUN, FIELD_MANAGER, FIELD_VALIDATION],
         Verb::Patch => vec![DRY_RUN, FIELD_MANAGER, FIELD_VALIDATION, FORCE],
         Verb::Delete => DELETION.into(),
@@ -140,7 +140,7 @@ struct Body {
 /// The body; none where nothing is read.
 fn body(schemas: &mut Schemas, endpoint: &Endpoint, verb: Verb) -> Option<Body> {
     let (media_types, schema): (&[_], _) = match verb {
-        Verb::Get | Verb::List => return None,
+        Verb::Get | Verb::List | Verb::Watch => return None,
         Verb::Patch => (&MEDIA_TYPES, schemas.patch()),
         Verb::Create | Verb::Update => (&OBJECTS, schemas.object(endpoint)),
         Verb::Delete | Verb::DeleteCollection => (&OBJECTS, schemas.delete_options()),
@@ -166,7 +166,7 @@ fn add_body(edition: Edition, operation: &mut Value, body: &Body) {
 /// What is answered.
 fn responses(schemas: &mut Schemas, endpoint: &Endpoint, verb: Verb) -> Value {
     let schema = match verb {
-        Verb::List | Verb::DeleteCollection => schemas.list(endpoint),
+        Verb::List | Verb::Watch | Verb::DeleteCollection => schemas.list(endpoint),
         Verb::Delete => schemas.status(),
         Verb::Create | Verb::Get | Verb::Patch | Verb::Update => schemas.object(endpoint),
     };
@@ -174,7 +174,7 @@ fn responses(schemas: &mut Schemas, endpoint: &Endpoint, verb: Verb) -> Value {
         Verb::Create => &[("200", "OK"), ("201", "Created"), ("202", "Accepted")],
         Verb::Delete => &[("200", "OK"), ("202", "Accepted")],
         Verb::Patch | Verb::Update => &[("200", "OK"), ("201", "Created")],
-        Verb::DeleteCollection | Verb::Get | Verb::List => &[("200", "OK")],
+        Verb::DeleteCollection | Verb::Get | Verb::List | Verb::Watch => &[("200", "OK")],
     };
     let edition = schemas.edition();
     let answers = codes.iter().map(|(code, text)| ((*code).to_owned(), answer(edition, text, &schema)));
@@ -204,6 +204,7 @@ fn action(verb: Verb) -> &'static str {
         Verb::List => "list",
         Verb::Patch => "patch",
         Verb::Update => "put",
+        Verb::Watch => "watchlist",
     }
 }
 

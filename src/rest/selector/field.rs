@@ -68,6 +68,11 @@ impl Selector {
         demands.next().map(|demand| demand.value.as_str())
     }
 
+    /// Drops the demands that a field has a value.
+    pub(super) fn drop_exact(&mut self, field: &str, value: &str) {
+        self.0.retain(|demand| !(demand.field == field && demand.wanted == Wanted::Equal && demand.value == value));
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

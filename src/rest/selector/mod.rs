@@ -26,6 +26,17 @@ impl Selector {
         Ok(Self { labels, fields })
     }
 
+    /// The name that an object must have.
+    pub fn exact_name(&self) -> Option<&str> {
+        self.fields.exact(field::NAME)
+    }
+
+    /// What is demanded besides this name.
+    pub fn beside_name(mut self, name: &str) -> Self {
+        self.fields.drop_exact(field::NAME, name);
+        self
+    }
+
     /// Whether every object is selected.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()

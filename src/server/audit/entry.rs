@@ -23,15 +23,21 @@ use crate::server::respond;
 /// What becomes known of one request, and the event that this will be where there is an audit log.
 ///
 /// A request whose client goes away is dropped wherever it is, maybe behind its commit; dropping this writes an event too.
-pub(in crate::server) struct Entry<'a> {
+pub(in crate::server) struct Entry {
     /// Who asks and what was decided, to be filled in on the way.
     pub(in crate::server) trail: Trail,
-    facts: Option<Box<Facts<'a>>>,
+    facts: Option<Box<Facts>>,
+}
+
+/// A request whose answer has begun and goes on for long. Dropping this writes the event of its end.
+pub(in crate::server) struct Begun {
+    entry: Entry,
+    status: Option<ResponseStatus>,
 }
 
 /// What is known of a request when it arrives.
-struct Facts<'a> {
-    log: &'a AuditLog,
+struct Facts {
+    log: Arc<AuditLog>,
     received: Timestamp,
     audit_id: HeaderValue,
     method: Method,
@@ -47,12 +53,12 @@ const LONGEST: usize = 1024;
 const MOST_HOPS: usize = 32;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-impl<'a> Entry<'a> {
+impl Entry {
     /// A request arrived.
-    pub(in crate::server) fn begin(log: Option<&'a AuditLog>, audit_id: &HeaderValue, request: &Request) -> Self {
+    pub(in crate::server) fn begin(log: Option<&Arc<AuditLog>>, audit_id: &HeaderValue, request: &Request) -> Self {
         let facts = log.map(|log| {
             Box::new(Facts {
-                log,
+                log: log.clone(),
                 received: Timestamp::now(),
                 audit_id: audit_id.clone(),
                 method: request.method().clone(),
@@ -75,9 +81,27 @@ impl<'a> Entry<'a> {
             facts.write(&self.trail, Stage::ResponseComplete, status);
         }
     }
+
+    /// The answer begins, and goes on for long.
+    pub(in crate::server) fn start(self, response: &Response) -> Begun {
+        let status = self.facts.as_ref().map(|facts| {
+            let status = ResponseStatus::of(response.status().as_u16());
+            facts.write(&self.trail, Stage::ResponseStarted, status.clone());
+            status
+        });
+        Begun { entry: self, status }
+    }
 }
 
-impl Drop for Entry<'_> {
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if let (Some(facts), Some(status)) = (self.entry.facts.take(), self.status.take()) {
+            facts.write(&self.entry.trail, Stage::ResponseComplete, status);
+        }
+    }
+}
+
+impl Drop for Entry {
     fn drop(&mut self) {
         match self.facts.take() {
             Some(facts) if thread::panicking() => facts.write(&self.trail, Stage::Panic, ResponseStatus::panicked()),
@@ -87,7 +111,7 @@ impl Drop for Entry<'_> {
     }
 }
 
-impl Facts<'_> {
+impl Facts {
     fn write(&self, trail: &Trail, stage: Stage, status: ResponseStatus) {
         let read = || request_info::attributes(&self.method, self.uri.path(), &Query::parse(self.uri.query()));
         let attributes = trail.attributes.clone().or_else(|| read().map(Arc::new));

@@ -58,6 +58,8 @@ pub(in crate::server) struct Event<'a> {
 /// Where a request is when its event is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(in crate::server) enum Stage {
+    /// Its answer has begun, and goes on for long.
+    ResponseStarted,
     /// Its answer is complete.
     ResponseComplete,
     /// It ended in a panic that nobody caught.

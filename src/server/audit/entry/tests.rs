@@ -18,11 +18,11 @@ use crate::telemetry::metrics::Metrics;
 const ID: HeaderValue = HeaderValue::from_static("4a9b");
 
 /// The events that requests leave which `work` leads through.
-async fn events(work: impl FnOnce(&AuditLog)) -> Vec<Value> {
+async fn events(work: impl FnOnce(&Arc<AuditLog>)) -> Vec<Value> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("audit.log");
     let options = Options { audit_log_path: Some(path.clone()), audit_log_maxsize: 1, audit_log_maxbackup: 1 };
-    let log = AuditLog::open(&options, &Metrics::new()).unwrap().unwrap();
+    let log = Arc::new(AuditLog::open(&options, &Metrics::new()).unwrap().unwrap());
     work(&log);
     log.close().await;
     let text = fs::read_to_string(&path).unwrap();
@@ -75,6 +75,14 @@ async fn a_request_whose_client_goes_away_leaves_an_event() {
     let events = events(|log| drop(Entry::begin(Some(log), &ID, &request("POST", "/version", &[])))).await;
     assert_eq!((&events[0]["verb"], &events[0]["objectRef"]), (&json!("post"), &Value::Null));
     assert_eq!(events[0]["responseStatus"], json!({"metadata": {}, "message": "Connection closed early"}));
+}
+
+#[tokio::test]
+async fn an_answer_that_goes_on_leaves_an_event_at_each_end() {
+    let events = events(|log| drop(Entry::begin(Some(log), &ID, &request("GET", "/", &[])).start(&answer(200)))).await;
+    let stages: Vec<_> = events.iter().map(|event| event["stage"].as_str().unwrap()).collect();
+    assert_eq!(stages, ["ResponseStarted", "ResponseComplete"]);
+    assert!(events.iter().all(|event| event["responseStatus"]["code"] == 200));
 }
 
 #[tokio::test]

@@ -1,0 +1,116 @@
+//! How the events of a watch are written: what was agreed upon with the client, for the whole watch.
+
+use bytes::Bytes;
+
+use super::frame::{self, Type};
+use crate::meta::protobuf::{PARTIAL_OBJECT_METADATA, STATUS};
+use crate::meta::{Kind, ListMeta, Status, Time};
+use crate::rest::codec::GroupVersion;
+use crate::rest::cx::Cx;
+use crate::rest::json;
+use crate::rest::negotiate::{Form, Media};
+use crate::rest::table::{self, Columns, IncludeObject, Rows};
+
+/// Writes the events of one watch.
+pub struct Encoder<T: 'static> {
+    api: GroupVersion,
+    columns: Option<&'static Columns<T>>,
+    style: Style,
+}
+
+/// All that decides how an event is written. Two watches of the same style share their events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Style {
+    media: Media,
+    form: Form,
+    meta_version: &'static str,
+    include: IncludeObject,
+    definitions: Definitions,
+}
+
+/// Whether a table says what its columns are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Definitions {
+    /// It does.
+    Given,
+    /// It does not, since the client knows it of an earlier event.
+    Known,
+}
+
+impl<T: Kind> Encoder<T> {
+    /// Writes events as a request wants to have them.
+    ///
+    /// # Errors
+    /// 400 for bad table parameters; 406 for the form of lists, which events do not have.
+    pub(crate) fn new(cx: &Cx, api: GroupVersion, columns: Option<&'static Columns<T>>) -> Result<Self, Status> {
+        let representation = cx.representation;
+        let is_table = representation.form == Form::Table;
+        if is_table && columns.is_none() {
+            return Err(table::missing());
+        }
+        if representation.form == Form::PartialList {
+            return Err(table::wrong_form("PartialObjectMetadataList", "not a list", T::KIND));
+        }
+        let style = Style {
+            media: representation.media,
+            form: representation.form,
+            meta_version: representation.meta_version,
+            include: if is_table { table::include_object(cx)? } else { IncludeObject::Metadata },
+            definitions: if is_table { Definitions::Given } else { Definitions::Known },
+        };
+        Ok(Self { api, columns, style })
+    }
+
+    /// What the answer says in `Content-Type`.
+    pub(super) fn content_type(&self) -> &'static str {
+        frame::content_type(self.style.media)
+    }
+
+    /// What decides how the next event is written.
+    pub(super) fn style(&self) -> Style {
+        self.style
+    }
+
+    /// Takes note that the client has seen an event.
+    pub(super) fn note_event(&mut self) {
+        self.style.definitions = Definitions::Known;
+    }
+
+    /// An event about an object.
+    ///
+    /// # Errors
+    /// 500 for an object that cannot be written in the media type.
+    pub(super) fn event(&self, r#type: Type, object: &T, now: Time) -> Result<Bytes, Status> {
+        let mut compact = Vec::with_capacity(1024);
+        let Style { form, meta_version, .. } = self.style;
+        match (form, self.columns) {
+            (Form::Table, Some(columns)) => self.table(columns, object, now, &mut compact),
+            (Form::Partial, _) => table::partial(object, meta_version, &mut compact),
+            _ => table::typed(object, self.api.name, &mut compact),
+        }
+        let message = if form == Form::Partial { &PARTIAL_OBJECT_METADATA } else { T::MESSAGE };
+        frame::frame(self.style.media, r#type, message, &compact)
+    }
+
+    /// The event that ends the watch.
+    ///
+    /// # Errors
+    /// As for [`Encoder::event`].
+    pub(super) fn error(&self, status: &Status) -> Result<Bytes, Status> {
+        let mut compact = Vec::with_capacity(256);
+        json::encode_behind(br#"{"kind":"Status","apiVersion":"v1""#, status, &mut compact);
+        frame::frame(self.style.media, Type::Error, &STATUS, &compact)
+    }
+
+    /// Appends a table of one row.
+    fn table(&self, columns: &'static Columns<T>, object: &T, now: Time, out: &mut Vec<u8>) {
+        let Style { meta_version, include, definitions, .. } = self.style;
+        let rows = Rows { columns, include, meta_version, group_version: self.api.name, now };
+        let resource_version = object.metadata().resource_version.clone();
+        let definitions = rows.definitions().filter(|_| definitions == Definitions::Given);
+        rows.head(&ListMeta { resource_version, ..ListMeta::default() }, definitions, out);
+        out.push(b'[');
+        rows.row(object, out);
+        out.extend_from_slice(b"]}");
+    }
+}
