@@ -22,7 +22,7 @@ use crate::store::embedded::{Embedded, Options};
 /// Flags of `openapi`.
 #[derive(Debug, Args)]
 pub(super) struct Openapi {
-    /// The folder to write `v2.json`, `v2.pb` and `v3.json` to.
+    /// The folder to write `v2.json`, `v2.pb`, `v3.json` and `v3-group.json` to.
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
 }
@@ -48,8 +48,12 @@ fn api(folder: &Path) -> anyhow::Result<Api> {
 
 fn write(folder: &Path, api: &Api) -> anyhow::Result<()> {
     let [v2, v3] = [Edition::V2, Edition::V3].map(|edition| openapi::document(edition, API, api.endpoints()));
-    let files =
-        [("v2.json", openapi::write(&v2)), ("v2.pb", openapi::write_protobuf(&v2)?), ("v3.json", openapi::write(&v3))];
+    let files = [
+        ("v2.json", openapi::write(&v2)),
+        ("v2.pb", openapi::write_protobuf(&v2)?),
+        ("v3.json", openapi::write(&v3)),
+        ("v3-group.json", openapi::write(&openapi::group_document(API))),
+    ];
     for (name, content) in files {
         let path = folder.join(name);
         fs::write(&path, content).with_context(|| format!("{} cannot be written", path.display()))?;

@@ -8,6 +8,8 @@ mod protobuf;
 mod schemas;
 mod standard;
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use self::operation::operation;
@@ -30,10 +32,20 @@ pub enum Edition {
     V3,
 }
 
-/// The document about an API, in the order of its keys.
+/// The document of version 3 about a group: where its versions are told.
+pub fn group_document(api: GroupVersion) -> Value {
+    let mut schemas = Schemas::new(Edition::V3, api);
+    let paths = operation::group_discovery(&mut schemas, api);
+    finish(Edition::V3, paths, schemas)
+}
+
+/// The document about an API, in the order of its keys. In version 2 it tells of the group, too.
 pub fn document(edition: Edition, api: GroupVersion, endpoints: &[Endpoint]) -> Value {
     let mut schemas = Schemas::new(edition, api);
     let mut paths = operation::discovery(&mut schemas, api);
+    if edition == Edition::V2 {
+        paths.append(&mut operation::group_discovery(&mut schemas, api));
+    }
     for endpoint in endpoints {
         // Watches have no operations of their own: a list that changes is asked for by a parameter.
         for verb in endpoint.verbs().filter(|verb| *verb != Verb::Watch) {
@@ -45,6 +57,10 @@ pub fn document(edition: Edition, api: GroupVersion, endpoints: &[Endpoint]) -> 
             }
         }
     }
+    finish(edition, paths, schemas)
+}
+
+fn finish(edition: Edition, paths: BTreeMap<String, Value>, schemas: Schemas) -> Value {
     let (info, schemas) = (info(), schemas.finish());
     let mut document = match edition {
         Edition::V2 => json!({ "swagger": "2.0", "info": info, "paths": paths, "definitions": schemas }),
@@ -82,10 +98,12 @@ fn write_object(value: &Value, depth: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\n}");
 }
 
-/// The index of documents of version 3: the one, with a hash that changes whenever it does.
-pub fn index(api: GroupVersion, hash: &str) -> Value {
-    let url = format!("/openapi/v3/apis/{}?hash={hash}", api.name);
-    json!({ "paths": { format!("apis/{}", api.name): { "serverRelativeURL": url } } })
+/// The index of documents of version 3: by path, with a hash that changes whenever the document does.
+pub fn index(documents: &[(String, &str)]) -> Value {
+    let entry = |(path, hash): &(String, &str)| {
+        (path.clone(), json!({ "serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}") }))
+    };
+    json!({ "paths": documents.iter().map(entry).collect::<serde_json::Map<_, _>>() })
 }
 
 fn paths_of(api: GroupVersion, endpoint: &Endpoint, verb: Verb) -> Vec<String> {

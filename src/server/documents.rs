@@ -26,10 +26,12 @@ pub(super) struct Documents {
     pub(super) openapi_v2: Tagged,
     /// The same as protobuf.
     pub(super) openapi_v2_protobuf: Tagged,
-    /// `/openapi/v3`: where the document about the version is.
+    /// `/openapi/v3`: where the documents about the version and about the group are.
     pub(super) openapi_index: Tagged,
     /// `/openapi/v3/apis/<group>/<version>`.
     pub(super) openapi_v3: Tagged,
+    /// `/openapi/v3/apis/<group>`.
+    pub(super) openapi_v3_group: Tagged,
     /// `/version`, indented.
     pub(super) version: Bytes,
 }
@@ -75,6 +77,7 @@ struct Version {
 const OPENAPI_V2: &[u8] = include_bytes!("../../openapi/v2.json");
 const OPENAPI_V2_PROTOBUF: &[u8] = include_bytes!("../../openapi/v2.pb");
 const OPENAPI_V3: &[u8] = include_bytes!("../../openapi/v3.json");
+const OPENAPI_V3_GROUP: &[u8] = include_bytes!("../../openapi/v3-group.json");
 
 /// Operating system and architecture, in Go's words.
 const PLATFORM: &str = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
@@ -83,6 +86,9 @@ impl Documents {
     /// The documents about an API.
     pub(super) fn new(api: &Api) -> Self {
         let openapi_v3 = Tagged::new(Bytes::from_static(OPENAPI_V3));
+        let openapi_v3_group = Tagged::new(Bytes::from_static(OPENAPI_V3_GROUP));
+        let of_version_3 =
+            [(format!("apis/{GROUP}"), &*openapi_v3_group.hash), (format!("apis/{}", API.name), &*openapi_v3.hash)];
         let version = Version {
             major: env!("CARGO_PKG_VERSION_MAJOR"),
             minor: env!("CARGO_PKG_VERSION_MINOR"),
@@ -105,8 +111,9 @@ impl Documents {
             aggregated: Tagged::new(line(&discovery::aggregated(API, GROUP, api.endpoints()))),
             openapi_v2: Tagged::new(Bytes::from_static(OPENAPI_V2)),
             openapi_v2_protobuf: Tagged::new(Bytes::from_static(OPENAPI_V2_PROTOBUF)),
-            openapi_index: Tagged::new(json::encode(&openapi::index(API, &openapi_v3.hash)).into()),
+            openapi_index: Tagged::new(json::encode(&openapi::index(&of_version_3)).into()),
             openapi_v3,
+            openapi_v3_group,
             version: json::indent(&json::encode(&version)).into(),
         }
     }

@@ -59,6 +59,7 @@ fn fixed_paths(app: Arc<App>) -> Router {
         .route("/version/", any(version))
         .route("/openapi/v2", any(openapi_v2))
         .route("/openapi/v3", any(openapi_index))
+        .route("/openapi/v3/apis/image.openshift.io", any(openapi_v3_group))
         .route("/openapi/v3/apis/image.openshift.io/v1", any(openapi_v3))
         .route("/apis", any(groups))
         .route("/apis/", any(groups))
@@ -217,12 +218,19 @@ async fn openapi_index(State(app): State<Arc<App>>, request: Request) -> Respons
     openapi(&request, &app.documents.openapi_index, "application/json", MAY_CHANGE)
 }
 
-/// The document of version 3. One that was asked for by its hash never changes; by another hash it is sent all the same, since
-/// kube-apiserver follows no redirection.
 async fn openapi_v3(State(app): State<Arc<App>>, request: Request) -> Response {
-    let document = &app.documents.openapi_v3;
-    let is_this = query_of(&request).get("hash") == Some(document.hash.as_str());
-    openapi(&request, document, "application/json", if is_this { "public, immutable" } else { MAY_CHANGE })
+    by_hash(&request, &app.documents.openapi_v3)
+}
+
+async fn openapi_v3_group(State(app): State<Arc<App>>, request: Request) -> Response {
+    by_hash(&request, &app.documents.openapi_v3_group)
+}
+
+/// A document of version 3. One that was asked for by its hash never changes; by another hash it is sent all the same, since
+/// kube-apiserver follows no redirection.
+fn by_hash(request: &Request, document: &Tagged) -> Response {
+    let is_this = query_of(request).get("hash") == Some(document.hash.as_str());
+    openapi(request, document, "application/json", if is_this { "public, immutable" } else { MAY_CHANGE })
 }
 
 /// How long documents are good for that may change.

@@ -129,20 +129,22 @@ async fn the_documents_are_made_of_the_resources_of_now() {
     let path = folder.path().to_str().expect("the path is text");
     let (status, _) = Running::start(["openapi", path], Output::Logged).end().await;
     assert!(status.success());
-    for name in ["v2.json", "v2.pb", "v3.json"] {
+    for name in ["v2.json", "v2.pb", "v3.json", "v3-group.json"] {
         let made = fs::read(folder.path().join(name)).expect("the document was written");
         let kept = fs::read(at("openapi").join(name)).expect("the document can be read");
         assert!(made == kept, "openapi/{name} is not current: `cargo run -- openapi openapi` makes it so");
     }
-    assert_eq!(fs::read_dir(folder.path()).expect("the folder can be read").count(), 3, "nothing else is left behind");
+    assert_eq!(fs::read_dir(folder.path()).expect("the folder can be read").count(), 4, "nothing else is left behind");
 }
 
 #[tokio::test]
 async fn the_documents_are_served_byte_for_byte() {
     let api = Api::start().await;
-    for (target, path) in
-        [("/openapi/v2", "openapi/v2.json"), ("/openapi/v3/apis/image.openshift.io/v1", "openapi/v3.json")]
-    {
+    for (target, path) in [
+        ("/openapi/v2", "openapi/v2.json"),
+        ("/openapi/v3/apis/image.openshift.io", "openapi/v3-group.json"),
+        ("/openapi/v3/apis/image.openshift.io/v1", "openapi/v3.json"),
+    ] {
         let answer = api.ask(Request::new("GET", target)).await;
         assert!(answer.body == fs::read(at(path)).expect("the document can be read"), "{target}");
     }

@@ -65,26 +65,29 @@ pub(super) fn operation(
     operation
 }
 
-/// The paths of discovery, with what they answer. In version 3 a document is about a version, and the group has none of its own.
+/// The path that tells the resources of a version.
 pub(super) fn discovery(schemas: &mut Schemas, api: GroupVersion) -> BTreeMap<String, Value> {
-    let edition = schemas.edition();
-    let item = |id: &str, schema: &Value| {
-        let mut get = json!({
-            "operationId": id,
-            "tags": [tag(api)],
-            "responses": { "200": answer(edition, "OK", schema), "401": { "description": "Unauthorized" } },
-        });
-        if edition == Edition::V2 {
-            get["produces"] = json!(OBJECTS);
-        }
-        json!({ "get": get })
-    };
-    let mut paths = BTreeMap::new();
-    paths.insert(format!("/apis/{}/", api.name), item("getAPIResources", &schemas.resources()));
+    let resources = schemas.resources();
+    BTreeMap::from([(format!("/apis/{}/", api.name), reading(schemas.edition(), api, "getAPIResources", &resources))])
+}
+
+/// The path that tells the versions of a group.
+pub(super) fn group_discovery(schemas: &mut Schemas, api: GroupVersion) -> BTreeMap<String, Value> {
+    let group = schemas.group();
+    BTreeMap::from([(format!("/apis/{}/", api.group), reading(schemas.edition(), api, "getAPIGroup", &group))])
+}
+
+/// A path of discovery, with what it answers.
+fn reading(edition: Edition, api: GroupVersion, id: &str, schema: &Value) -> Value {
+    let mut get = json!({
+        "operationId": id,
+        "tags": [tag(api)],
+        "responses": { "200": answer(edition, "OK", schema), "401": { "description": "Unauthorized" } },
+    });
     if edition == Edition::V2 {
-        paths.insert(format!("/apis/{}/", api.group), item("getAPIGroup", &schemas.group()));
+        get["produces"] = json!(OBJECTS);
     }
-    paths
+    json!({ "get": get })
 }
 
 /// What generators of clients gather operations by: group and version.
