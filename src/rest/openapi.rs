@@ -47,8 +47,7 @@ pub fn document(edition: Edition, api: GroupVersion, endpoints: &[Endpoint]) -> 
         paths.append(&mut operation::group_discovery(&mut schemas, api));
     }
     for endpoint in endpoints {
-        // Watches have no operations of their own: a list that changes is asked for by a parameter.
-        for verb in endpoint.verbs().filter(|verb| *verb != Verb::Watch) {
+        for verb in endpoint.verbs() {
             for path in paths_of(api, endpoint, verb) {
                 let parameters = parameters(edition, &path);
                 let item = paths.entry(path.clone()).or_insert_with(|| json!({ "parameters": parameters }));
@@ -111,7 +110,13 @@ fn paths_of(api: GroupVersion, endpoint: &Endpoint, verb: Verb) -> Vec<String> {
     let name = if verb.is_on_collection() { "" } else { "/{name}" };
     let subresource = subresource.map(|name| format!("/{name}")).unwrap_or_default();
     let path = |namespace: &str| format!("/apis/{}/{namespace}{resource}{name}{subresource}", api.name);
+    let watched = |rest: &str| format!("/apis/{}/watch/{rest}", api.name);
     match (scope, verb) {
+        (Scope::Cluster, Verb::Watch) => vec![watched(resource), watched(&format!("{resource}/{{name}}"))],
+        (Scope::Namespaced, Verb::Watch) => {
+            let in_namespace = format!("namespaces/{{namespace}}/{resource}");
+            vec![watched(resource), watched(&in_namespace), watched(&format!("{in_namespace}/{{name}}"))]
+        }
         (Scope::Cluster, _) => vec![path("")],
         (Scope::Namespaced, Verb::List) => vec![path(""), path("namespaces/{namespace}/")],
         (Scope::Namespaced, _) => vec![path("namespaces/{namespace}/")],

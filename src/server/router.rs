@@ -178,7 +178,10 @@ async fn groups(State(app): State<Arc<App>>, request: Request) -> Response {
         return aggregated(&app, request.headers());
     }
     let mut response = document(&request, |media| Reply::prepared(media, &API_GROUP_LIST, &app.documents.groups));
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+    // What is refused is refused in one form, and the reference does not speak of others.
+    if response.status().is_success() {
+        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+    }
     response
 }
 

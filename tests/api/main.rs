@@ -32,5 +32,6 @@ mod shutdown;
 mod storage;
 mod store;
 mod usage;
+mod watches;
 mod wire;
 mod writing;

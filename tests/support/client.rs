@@ -5,6 +5,7 @@
 //! [`Client::send`] checks on every answer what must always hold ([`Answer::broken_promises`]).
 
 pub(crate) mod connection;
+pub(crate) mod watch;
 mod wire;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};

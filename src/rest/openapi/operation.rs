@@ -14,6 +14,14 @@ use crate::rest::protobuf;
 
 /// The media types of bodies that are whole objects.
 const OBJECTS: [&str; 3] = ["application/json", "application/yaml", protobuf::MEDIA_TYPE];
+/// The media types of answers that may be events.
+const OBJECTS_AND_EVENTS: [&str; 5] = [
+    "application/json",
+    "application/yaml",
+    protobuf::MEDIA_TYPE,
+    "application/json;stream=watch",
+    "application/vnd.kubernetes.protobuf;stream=watch",
+];
 
 /// A parameter of a query: its name, its type, and what it is for.
 type Parameter = (&'static str, &'static str, &'static str);
@@ -39,6 +47,15 @@ const SELECTION: [Parameter; 4] = [
     ("limit", "integer", "How many objects a page has at most."),
 ];
 
+const WATCHING: [Parameter; 6] = [
+    ("allowWatchBookmarks", "boolean", "Whether a watch tells now and then how far it has come."),
+    ("resourceVersion", "string", "Where a watch begins, or how old a list may be."),
+    ("resourceVersionMatch", "string", "How resourceVersion is meant: Exact or NotOlderThan."),
+    ("sendInitialEvents", "boolean", "Whether a watch begins with all that is there."),
+    ("timeoutSeconds", "integer", "How long a watch lasts."),
+    ("watch", "boolean", "Whether what changes is told, instead of what is there."),
+];
+
 /// The operation of a verb at a path.
 pub(super) fn operation(
     schemas: &mut Schemas,
@@ -51,13 +68,18 @@ pub(super) fn operation(
     let mut operation = json!({
         "operationId": id(endpoint, verb, path),
         "tags": [tag(api)],
-        "parameters": query(verb).into_iter().map(|each| parameter(edition, each)).collect::<Vec<_>>(),
+        "parameters": query(endpoint, verb).into_iter().map(|each| parameter(edition, each)).collect::<Vec<_>>(),
         "responses": responses(schemas, endpoint, verb),
-        "x-kubernetes-action": action(verb),
+        "x-kubernetes-action": action(verb, path),
         KIND: { "group": api.group, "version": api.version, "kind": endpoint.kind },
     });
     if edition == Edition::V2 {
-        operation["produces"] = json!(OBJECTS);
+        operation["produces"] = json!(media_types(endpoint, verb));
+    }
+    if verb == Verb::Watch {
+        operation["description"] =
+            "List with the parameter watch instead, and with a fieldSelector for one object.".into();
+        operation["deprecated"] = true.into();
     }
     if let Some(body) = body(schemas, endpoint, verb) {
         add_body(edition, &mut operation, &body);
@@ -106,13 +128,15 @@ fn id(endpoint: &Endpoint, verb: Verb, path: &str) -> String {
     let place = if path.contains("{namespace}") { "Namespaced" } else { "" };
     let aspect = endpoint.subresource.map(capital).unwrap_or_default();
     let everywhere = if endpoint.scope == Scope::Namespaced && place.is_empty() { "ForAllNamespaces" } else { "" };
-    format!("{}{place}{}{aspect}{everywhere}", verb.name(), endpoint.kind)
+    let many = if verb == Verb::Watch && !path.contains("{name}") { "List" } else { "" };
+    format!("{}{place}{}{many}{aspect}{everywhere}", verb.name(), endpoint.kind)
 }
 
 /// What the query may say.
-fn query(verb: Verb) -> Vec<Parameter> {
+fn query(endpoint: &Endpoint, verb: Verb) -> Vec<Parameter> {
     match verb {
         Verb::Get => Vec::new(),
+        Verb::List | Verb::Watch if endpoint.has(Verb::Watch) => SELECTION.into_iter().chain(WATCHING).collect(),
         Verb::List | Verb::Watch => SELECTION.into(),
         Verb::Create | Verb::Update => vec![DRY_RUN, FIELD_MANAGER, FIELD_VALIDATION],
         Verb::Patch => vec![DRY_RUN, FIELD_MANAGER, FIELD_VALIDATION, FORCE],
@@ -169,7 +193,8 @@ fn add_body(edition: Edition, operation: &mut Value, body: &Body) {
 /// What is answered.
 fn responses(schemas: &mut Schemas, endpoint: &Endpoint, verb: Verb) -> Value {
     let schema = match verb {
-        Verb::List | Verb::Watch | Verb::DeleteCollection => schemas.list(endpoint),
+        Verb::Watch => schemas.watch_event(),
+        Verb::List | Verb::DeleteCollection => schemas.list(endpoint),
         Verb::Delete => schemas.status(),
         Verb::Create | Verb::Get | Verb::Patch | Verb::Update => schemas.object(endpoint),
     };
@@ -180,15 +205,28 @@ fn responses(schemas: &mut Schemas, endpoint: &Endpoint, verb: Verb) -> Value {
         Verb::DeleteCollection | Verb::Get | Verb::List | Verb::Watch => &[("200", "OK")],
     };
     let edition = schemas.edition();
-    let answers = codes.iter().map(|(code, text)| ((*code).to_owned(), answer(edition, text, &schema)));
+    let media_types = media_types(endpoint, verb);
+    let answers = codes.iter().map(|(code, text)| ((*code).to_owned(), answer_in(edition, media_types, text, &schema)));
     let unauthorized = ("401".to_owned(), json!({ "description": "Unauthorized" }));
     answers.chain([unauthorized]).collect::<Map<_, _>>().into()
 }
 
+/// The media types of answers.
+fn media_types(endpoint: &Endpoint, verb: Verb) -> &'static [&'static str] {
+    match verb {
+        Verb::List | Verb::Watch if endpoint.has(Verb::Watch) => &OBJECTS_AND_EVENTS,
+        _ => &OBJECTS,
+    }
+}
+
 fn answer(edition: Edition, description: &str, schema: &Value) -> Value {
+    answer_in(edition, &OBJECTS, description, schema)
+}
+
+fn answer_in(edition: Edition, media_types: &[&str], description: &str, schema: &Value) -> Value {
     match edition {
         Edition::V2 => json!({ "description": description, "schema": schema }),
-        Edition::V3 => json!({ "description": description, "content": content(&OBJECTS, schema) }),
+        Edition::V3 => json!({ "description": description, "content": content(media_types, schema) }),
     }
 }
 
@@ -198,8 +236,9 @@ fn content(media_types: &[&str], schema: &Value) -> Value {
 }
 
 /// The verb as the extension of Kubernetes names it.
-fn action(verb: Verb) -> &'static str {
+fn action(verb: Verb, path: &str) -> &'static str {
     match verb {
+        Verb::Watch if path.contains("{name}") => "watch",
         Verb::Create => "post",
         Verb::Delete => "delete",
         Verb::DeleteCollection => "deletecollection",

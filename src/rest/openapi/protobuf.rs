@@ -55,11 +55,13 @@ static PATH: Message = Message {
 static OPERATION: Message = Message {
     fields: &[
         ("tags", 1, Each(&Text)),
+        ("description", 3, Text),
         ("operationId", 5, Text),
         ("produces", 6, Each(&Text)),
         ("consumes", 7, Each(&Text)),
         ("parameters", 8, Each(&Parameter)),
         ("responses", 9, Named(1, &Within(1, &Form::Message(&RESPONSE)))),
+        ("deprecated", 11, Flag),
     ],
     extensions: 13,
 };

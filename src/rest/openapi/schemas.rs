@@ -85,6 +85,13 @@ impl Schemas {
         self.written(standard::DELETE_OPTIONS, &standard::delete_options(&preconditions), kinds)
     }
 
+    /// A reference to an event of a watch.
+    pub(super) fn watch_event(&mut self) -> Value {
+        let kind = |group: &str| json!({ "group": group, "version": "v1", "kind": "WatchEvent" });
+        let kinds = vec![kind(""), kind(self.api.group)];
+        self.written(standard::WATCH_EVENT, &standard::watch_event(), kinds)
+    }
+
     /// A reference to the body of a patch.
     pub(super) fn patch(&mut self) -> Value {
         self.written(standard::PATCH, &standard::patch(), Vec::new())

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 pub(super) const DELETE_OPTIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 /// The name of [`preconditions`].
 pub(super) const PRECONDITIONS: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Preconditions";
+/// The name of [`watch_event`].
+pub(super) const WATCH_EVENT: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.WatchEvent";
 /// The name of [`patch`].
 pub(super) const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 
@@ -52,6 +54,23 @@ pub(super) fn preconditions() -> Value {
         "properties": {
             "resourceVersion": text("The version that the object must have."),
             "uid": text("The UID that the object must have."),
+        },
+    })
+}
+
+/// An event of a watch, whatever the kind of its object.
+pub(super) fn watch_event() -> Value {
+    json!({
+        "type": "object",
+        "description": "What became of an object, how far a watch has come, or why it ends.",
+        "required": ["object", "type"],
+        "properties": {
+            "object": {
+                "type": "object",
+                "description": "The object as it is; of DELETED as it was last, of BOOKMARK with its resourceVersion only, of \
+                                ERROR a Status.",
+            },
+            "type": text("`ADDED`, `MODIFIED`, `DELETED`, `BOOKMARK` or `ERROR`."),
         },
     })
 }

@@ -56,6 +56,12 @@ impl<T: Kind> Cursor<T> {
         }
     }
 
+    /// Whether it reads the log of the store, since the hub does not remember what comes next.
+    #[cfg(test)]
+    pub(super) fn reads_log(&self) -> bool {
+        self.log.is_some()
+    }
+
     /// Moves on over what does not concern the watcher, as far as that is known without waiting.
     pub(super) fn look(&mut self, scope: &Scope) {
         if self.log.is_none()

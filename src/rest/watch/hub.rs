@@ -95,7 +95,8 @@ impl<T: Kind> Hub<T> {
 }
 
 impl<T: Kind> Feed<T> {
-    fn follow(watch: Box<dyn Watch>, start: Revision, most: usize) -> Self {
+    /// Follows what a watch tells that begins behind `start`, and remembers at most so much of it.
+    pub(super) fn follow(watch: Box<dyn Watch>, start: Revision, most: usize) -> Self {
         let ring = Ring { changes: VecDeque::new(), start, end: start, cost: 0, most };
         let reached = signal::Sender::new(Reached { revision: start, ended: None });
         let recent = Arc::new(Recent { ring: RwLock::new(ring), reached });

@@ -16,6 +16,8 @@ mod parts;
 mod scope;
 mod stream;
 mod style;
+#[cfg(test)]
+mod tests;
 
 pub use changes::Changes;
 pub use hub::Hub;

@@ -8,7 +8,7 @@ use crate::meta::{Kind, ListMeta, Status, Time};
 use crate::rest::codec::GroupVersion;
 use crate::rest::cx::Cx;
 use crate::rest::json;
-use crate::rest::negotiate::{Form, Media};
+use crate::rest::negotiate::{Form, Media, Representation};
 use crate::rest::table::{self, Columns, IncludeObject, Rows};
 
 /// Writes the events of one watch.
@@ -37,6 +37,14 @@ enum Definitions {
     Known,
 }
 
+impl Style {
+    /// The style of the first event.
+    fn of(Representation { media, form, meta_version }: Representation, include: IncludeObject) -> Self {
+        let definitions = if form == Form::Table { Definitions::Given } else { Definitions::Known };
+        Self { media, form, meta_version, include, definitions }
+    }
+}
+
 impl<T: Kind> Encoder<T> {
     /// Writes events as a request wants to have them.
     ///
@@ -51,14 +59,8 @@ impl<T: Kind> Encoder<T> {
         if representation.form == Form::PartialList {
             return Err(table::wrong_form("PartialObjectMetadataList", "not a list", T::KIND));
         }
-        let style = Style {
-            media: representation.media,
-            form: representation.form,
-            meta_version: representation.meta_version,
-            include: if is_table { table::include_object(cx)? } else { IncludeObject::Metadata },
-            definitions: if is_table { Definitions::Given } else { Definitions::Known },
-        };
-        Ok(Self { api, columns, style })
+        let include = if is_table { table::include_object(cx)? } else { IncludeObject::Metadata };
+        Ok(Self { api, columns, style: Style::of(representation, include) })
     }
 
     /// What the answer says in `Content-Type`.
@@ -112,5 +114,51 @@ impl<T: Kind> Encoder<T> {
         out.push(b'[');
         rows.row(object, out);
         out.extend_from_slice(b"]}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::change::Change;
+    use super::super::scope::EventType;
+    use super::super::tests::{Streams, put};
+    use super::*;
+    use crate::api::ImageStream;
+    use crate::rest::table::Column;
+
+    const API: GroupVersion = GroupVersion { group: "g", name: "g/v1", version: "v1", kinds: &["ImageStream"] };
+    static COLUMNS: Columns<ImageStream> = Columns {
+        definitions: &[Column { name: "Name", r#type: "string", format: "name", description: "", priority: 0 }],
+        cells: |stream, _| vec![stream.metadata.name.clone().into()],
+    };
+
+    fn encoder(form: Form, media: Media) -> Encoder<ImageStream> {
+        let representation = Representation { media, form, meta_version: "v1" };
+        Encoder { api: API, columns: Some(&COLUMNS), style: Style::of(representation, IncludeObject::Metadata) }
+    }
+
+    #[test]
+    fn an_event_is_written_once_a_style_whoever_sees_it() {
+        let change = Change::new(put("s", 7));
+        let now = Time::from_unix_seconds(0);
+        let written = |encoder: &Encoder<_>, r#type| change.written(r#type, encoder, &Streams, now).unwrap();
+        let json = encoder(Form::Object, Media::Json { pretty: false });
+        let first = written(&json, EventType::Added);
+        assert_eq!(first.as_ptr(), written(&json, EventType::Added).as_ptr());
+        assert_ne!(first, written(&json, EventType::Modified));
+        let partial = written(&encoder(Form::Partial, Media::Json { pretty: false }), EventType::Added);
+        assert!(partial.starts_with(br#"{"type":"ADDED","object":{"kind":"PartialObjectMetadata""#));
+        assert_ne!(written(&encoder(Form::Object, Media::Protobuf), EventType::Added), first);
+    }
+
+    #[test]
+    fn only_the_first_table_says_what_its_columns_are() {
+        let mut table = encoder(Form::Table, Media::Json { pretty: false });
+        let stream = ImageStream::default();
+        let event = |table: &Encoder<_>| table.event(Type::Added, &stream, Time::from_unix_seconds(0)).unwrap();
+        let has = |bytes: &[u8], text: &str| String::from_utf8_lossy(bytes).contains(text);
+        assert!(has(&event(&table), r#""columnDefinitions":[{"name":"Name""#));
+        table.note_event();
+        assert!(has(&event(&table), r#""columnDefinitions":null"#));
     }
 }

@@ -115,7 +115,7 @@ impl Client {
     }
 
     /// The request with the token of this client, unless it has credentials of its own.
-    fn signed(&self, request: Request) -> Request {
+    pub(super) fn signed(&self, request: Request) -> Request {
         match &self.token {
             Some(token) if !request.has("authorization") => request.header("authorization", &format!("Bearer {token}")),
             _ => request,

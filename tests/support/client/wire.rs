@@ -28,7 +28,7 @@ pub(crate) async fn read_answer<R: AsyncBufRead + Unpin>(stream: &mut R, method:
     Ok(answer)
 }
 
-async fn read_head<R: AsyncBufRead + Unpin>(stream: &mut R) -> io::Result<(u16, Vec<(String, String)>)> {
+pub(super) async fn read_head<R: AsyncBufRead + Unpin>(stream: &mut R) -> io::Result<(u16, Vec<(String, String)>)> {
     let first = read_line(stream).await?;
     let status = first.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
     let status = status.ok_or_else(|| bad(&format!("status line {first:?}")))?;
@@ -45,17 +45,19 @@ async fn read_head<R: AsyncBufRead + Unpin>(stream: &mut R) -> io::Result<(u16, 
 
 async fn read_chunks<R: AsyncBufRead + Unpin>(stream: &mut R) -> io::Result<Vec<u8>> {
     let mut body = Vec::new();
-    loop {
-        let line = read_line(stream).await?;
-        let size = line.split(';').next().unwrap_or_default().trim();
-        let size = u64::from_str_radix(size, 16).map_err(|_| bad(&format!("chunk size {line:?}")))?;
-        read_exactly(stream, size, &mut body).await?;
-        // After the last chunk come trailers, of which no test wants to know, up to an empty line.
-        while !read_line(stream).await?.is_empty() {}
-        if size == 0 {
-            return Ok(body);
-        }
-    }
+    while read_chunk(stream, &mut body).await? > 0 {}
+    Ok(body)
+}
+
+/// Reads one chunk and tells its size; the last one has none.
+pub(super) async fn read_chunk<R: AsyncBufRead + Unpin>(stream: &mut R, body: &mut Vec<u8>) -> io::Result<u64> {
+    let line = read_line(stream).await?;
+    let size = line.split(';').next().unwrap_or_default().trim();
+    let size = u64::from_str_radix(size, 16).map_err(|_| bad(&format!("chunk size {line:?}")))?;
+    read_exactly(stream, size, body).await?;
+    // After the last chunk come trailers, of which no test wants to know, up to an empty line.
+    while !read_line(stream).await?.is_empty() {}
+    Ok(size)
 }
 
 async fn read_exactly<R: AsyncBufRead + Unpin>(stream: &mut R, length: u64, body: &mut Vec<u8>) -> io::Result<()> {

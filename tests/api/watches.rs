@@ -1,0 +1,239 @@
+//! Watches: what a watcher is told, from where on, and how a watch ends.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::fixtures::{image, stream};
+use crate::harness::{Api, Expect, STREAMS, request};
+use crate::support::client::Request;
+use crate::support::client::watch::Watch;
+
+/// Begins a watch of a path, whose query may say more.
+async fn watch(api: &Api, path: &str) -> Watch {
+    let mark = if path.contains('?') { '&' } else { '?' };
+    api.client.watch(request("GET", &format!("{path}{mark}watch=true"))).await
+}
+
+/// The resourceVersion of an object or of a list.
+fn version(object: &Value) -> &str {
+    object["metadata"]["resourceVersion"].as_str().expect("a resourceVersion")
+}
+
+async fn label(api: &Api, name: &str, value: &str) {
+    let patch = json!({"metadata": {"labels": {"l": value}}});
+    let request = Request { headers: Vec::new(), ..request("PATCH", &format!("{STREAMS}/{name}")).json(&patch) };
+    api.ask(request.header("content-type", "application/merge-patch+json")).await.is(200);
+}
+
+#[tokio::test]
+async fn a_watch_begins_with_all_that_is_there_and_goes_on_with_what_happens() {
+    let api = Api::start().await;
+    for name in ["a", "b"] {
+        api.post(STREAMS, &stream(name)).await.is(201);
+    }
+    for (query, value) in [("", "1"), ("?resourceVersion=0", "2")] {
+        let mut watch = watch(&api, &format!("imagestreams{query}")).await;
+        assert_eq!(watch.head.header("content-type"), Some("application/json"));
+        assert_eq!(watch.told().await.as_deref(), Some("ADDED a"));
+        assert_eq!(watch.told().await.as_deref(), Some("ADDED b"));
+        label(&api, "a", value).await;
+        assert_eq!(watch.told().await.as_deref(), Some("MODIFIED a"));
+    }
+    let mut one = watch(&api, &format!("{STREAMS}?fieldSelector=metadata.name%3Db")).await;
+    assert_eq!(one.told().await.as_deref(), Some("ADDED b"));
+    label(&api, "a", "more").await;
+    let deleted = api.delete(&format!("{STREAMS}/b")).await.is(200);
+    let event = one.next().await.expect("an event");
+    assert_eq!(event["type"], "DELETED");
+    let last = api.get(STREAMS).await.is(200);
+    assert_eq!(version(&event["object"]), version(&last), "the version is that of the deletion: {deleted}");
+}
+
+#[tokio::test]
+async fn a_page_of_what_is_there_follows_the_other() {
+    let api = Api::start().await;
+    let names: Vec<String> = (100..160).map(|number| format!("s{number}")).collect();
+    for name in &names {
+        api.post(STREAMS, &stream(name)).await.is(201);
+    }
+    let query = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=1";
+    let mut watch = watch(&api, &format!("imagestreams?{query}")).await;
+    for name in &names {
+        assert_eq!(watch.told().await, Some(format!("ADDED {name}")));
+    }
+    let mark = watch.next().await.expect("a bookmark");
+    assert_eq!((&mark["type"], &mark["object"]["kind"]), (&json!("BOOKMARK"), &json!("ImageStream")));
+    let metadata = &mark["object"]["metadata"];
+    assert_eq!(metadata["annotations"], json!({"k8s.io/initial-events-end": "true"}));
+    assert_eq!(metadata["resourceVersion"], api.get(STREAMS).await.is(200)["metadata"]["resourceVersion"]);
+    let rest = watch.rest().await;
+    let types: Vec<_> = rest.iter().map(|event| event["type"].as_str()).collect();
+    assert_eq!(types, [Some("BOOKMARK")], "a last bookmark stands at the end: {rest:?}");
+}
+
+#[tokio::test]
+async fn a_watch_from_now_tells_nothing_of_before() {
+    let api = Api::with_stream().await;
+    let query = "sendInitialEvents=false&resourceVersionMatch=NotOlderThan";
+    let mut watch = watch(&api, &format!("imagestreams?{query}")).await;
+    api.post(STREAMS, &stream("t")).await.is(201);
+    assert_eq!(watch.told().await.as_deref(), Some("ADDED t"));
+}
+
+#[tokio::test]
+async fn selectors_turn_changes_into_coming_and_going() {
+    let api = Api::with_stream().await;
+    let now = api.get(STREAMS).await.is(200);
+    let selected = format!("{STREAMS}?labelSelector=l%3Dyes&resourceVersion={}", version(&now));
+    let mut watch = watch(&api, &selected).await;
+    for value in ["no", "yes", "no", "yes"] {
+        label(&api, "s", value).await;
+    }
+    api.delete(&format!("{STREAMS}/s")).await.is(200);
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        let event = watch.next().await.expect("an event");
+        assert_eq!(event["object"]["metadata"]["labels"]["l"], "yes");
+        told.push(event["type"].as_str().expect("a type").to_owned());
+    }
+    assert_eq!(told, ["ADDED", "DELETED", "ADDED", "DELETED"]);
+}
+
+#[tokio::test]
+async fn the_older_paths_watch_as_well() {
+    let api = Api::with_stream().await;
+    api.post("images", &image("i")).await.is(201);
+    let one = format!("watch/{STREAMS}/s");
+    let paths = [
+        ("watch/images", "i"),
+        ("watch/images/i", "i"),
+        ("watch/imagestreams", "s"),
+        (&*format!("watch/{STREAMS}"), "s"),
+        (&one, "s"),
+    ];
+    for (path, name) in paths {
+        let mut watch = api.client.watch(request("GET", path)).await;
+        assert_eq!(watch.told().await, Some(format!("ADDED {name}")), "{path}");
+    }
+    api.get(&format!("{one}?fieldSelector=metadata.name%3Dother")).await.is(400);
+    api.delete(&one).await.is(405);
+    api.get("watch/imagetags").await.is(404);
+    api.get(&format!("watch/{STREAMS}/s/status")).await.is(404);
+    api.get("watch/namespaces/ns/images").await.is(404);
+}
+
+#[tokio::test]
+async fn a_watch_goes_on_after_a_restart_where_it_was() {
+    let mut api = Api::with_stream().await;
+    let now = api.get(STREAMS).await.is(200);
+    let from = format!("imagestreams?resourceVersion={}", version(&now));
+    label(&api, "s", "1").await;
+    let mut before = watch(&api, &from).await;
+    assert_eq!(before.told().await.as_deref(), Some("MODIFIED s"));
+    api.server.terminate().await;
+    assert_eq!(before.next().await, None, "a watch ends properly with its server");
+    api.server.restart().await;
+    api.client = api.server.admin();
+    let mut after = watch(&api, &from).await;
+    assert_eq!(after.told().await.as_deref(), Some("MODIFIED s"));
+    label(&api, "s", "2").await;
+    assert_eq!(after.told().await.as_deref(), Some("MODIFIED s"));
+}
+
+#[tokio::test]
+async fn a_server_that_ends_does_not_wait_for_its_watchers() {
+    let mut api = Api::with_stream().await;
+    let mut watches = Vec::new();
+    for _ in 0..3 {
+        watches.push(watch(&api, "imagestreams").await);
+    }
+    let start = Instant::now();
+    assert_eq!(api.server.terminate().await.code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    for mut watch in watches {
+        assert_eq!(watch.told().await.as_deref(), Some("ADDED s"));
+        assert_eq!(watch.next().await, None);
+    }
+}
+
+#[tokio::test]
+async fn a_watch_from_before_compaction_is_told_to_list_again() {
+    let api = Api::with(&["--compaction-interval=1s", "--compaction-retention=1s"]).await;
+    let first = api.post(STREAMS, &stream("s")).await.is(201);
+    let from = format!("{STREAMS}?resourceVersion={}", version(&first));
+    let start = Instant::now();
+    let told = loop {
+        label(&api, "s", &start.elapsed().as_millis().to_string()).await;
+        let events = watch(&api, &format!("{from}&timeoutSeconds=1")).await.rest().await;
+        match events.last() {
+            Some(event) if event["type"] == "ERROR" => break event.clone(),
+            _ => assert!(start.elapsed() < Duration::from_secs(60), "{events:?}"),
+        }
+    };
+    let status = &told["object"];
+    assert_eq!(
+        (&status["kind"], &status["code"], &status["reason"]),
+        (&json!("Status"), &json!(410), &json!("Expired"))
+    );
+    let text = format!("too old resource version: {} (", version(&first));
+    assert!(status["message"].as_str().is_some_and(|told| told.starts_with(&text)), "{told}");
+}
+
+#[tokio::test]
+async fn a_future_version_is_waited_for() {
+    let api = Api::with_stream().await;
+    let now: u64 = version(&api.get(STREAMS).await.is(200)).parse().expect("a number");
+    let mut watch = watch(&api, &format!("imagestreams?resourceVersion={}", now + 1)).await;
+    label(&api, "s", "1").await;
+    label(&api, "s", "2").await;
+    let event = watch.next().await.expect("an event");
+    assert_eq!(event["object"]["metadata"]["labels"]["l"], "2");
+}
+
+#[tokio::test]
+async fn there_are_only_so_many_watches() {
+    let api = Api::with(&["--max-watches=2", "--max-requests-inflight=1"]).await;
+    let first = watch(&api, "images").await;
+    let _second = watch(&api, "images").await;
+    let refused = api.get("images?watch=true").await;
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    refused.is(429);
+    api.get("images").await.is(200);
+    drop(first);
+    let granted = || async { api.get("images?watch=true&timeoutSeconds=1").await.status == 200 };
+    crate::harness::eventually("there is room for another", granted).await;
+    let metrics = api.ask(Request::new("GET", "/metrics")).await;
+    let text = String::from_utf8_lossy(&metrics.body).into_owned();
+    let gauge = text.lines().find(|line| line.starts_with("apiserver_longrunning_requests{verb=\"WATCH\""));
+    assert!(gauge.is_some_and(|line| line.ends_with(" 1")), "{text}");
+}
+
+/// Everybody sees every event, once and in order, be they fast or slow.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_watchers_see_every_event_once_and_in_order() {
+    const WATCHERS: usize = 100;
+    const EVENTS: usize = 100;
+    let api = Api::with_stream().await;
+    let from = format!("imagestreams?resourceVersion={}", version(&api.get(STREAMS).await.is(200)));
+    let mut watches = Vec::new();
+    for _ in 0..WATCHERS {
+        watches.push(watch(&api, &from).await);
+    }
+    let seen = watches.into_iter().map(|mut watch| {
+        tokio::spawn(async move {
+            for number in 0..EVENTS {
+                let event = watch.next().await.expect("an event");
+                assert_eq!(event["type"], "MODIFIED");
+                assert_eq!(event["object"]["metadata"]["labels"]["l"], number.to_string());
+            }
+        })
+    });
+    let seen: Vec<_> = seen.collect();
+    for number in 0..EVENTS {
+        label(&api, "s", &number.to_string()).await;
+    }
+    for watcher in seen {
+        watcher.await.expect("every event, in order");
+    }
+}

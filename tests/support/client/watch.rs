@@ -1,0 +1,75 @@
+//! Watches: answers that are read event by event while they come.
+
+use std::io;
+
+use serde_json::Value;
+use tokio::{io::BufReader, net::TcpStream, time::timeout};
+use tokio_rustls::client::TlsStream;
+
+use super::{Answer, Client, DEADLINE, Request, wire, write};
+
+/// A watch that goes on.
+pub(crate) struct Watch {
+    /// Status and headers.
+    pub(crate) head: Answer,
+    stream: BufReader<TlsStream<TcpStream>>,
+    read: Vec<u8>,
+}
+
+impl Watch {
+    /// The next event; none when the watch has come to a proper end.
+    pub(crate) async fn next(&mut self) -> Option<Value> {
+        let line = timeout(DEADLINE, self.line()).await.unwrap_or_else(|_| panic!("no event within {DEADLINE:?}"));
+        let line = line.unwrap_or_else(|why| panic!("the watch broke off: {why}"));
+        line.map(|line| serde_json::from_slice(&line).expect("an event is JSON"))
+    }
+
+    /// The next event, told as its type and the name of its object.
+    pub(crate) async fn told(&mut self) -> Option<String> {
+        let event = self.next().await?;
+        let metadata = &event["object"]["metadata"];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Some(format!("{} {}", text(&event["type"]), text(&metadata["name"])))
+    }
+
+    /// All events up to the end.
+    pub(crate) async fn rest(&mut self) -> Vec<Value> {
+        let mut events = Vec::new();
+        while let Some(event) = self.next().await {
+            events.push(event);
+        }
+        events
+    }
+
+    async fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
+                return Ok(Some(self.read.drain(..=end).collect()));
+            }
+            if wire::read_chunk(&mut self.stream, &mut self.read).await? == 0 {
+                assert!(self.read.is_empty(), "the last event is cut off");
+                return Ok(None);
+            }
+        }
+    }
+}
+
+impl Client {
+    /// Begins a watch, which must be granted.
+    pub(crate) async fn watch(&self, request: Request) -> Watch {
+        let watch = timeout(DEADLINE, self.begin_watch(request)).await.expect("a watch begins in time");
+        let watch = watch.expect("a watch begins");
+        assert_eq!(watch.head.status, 200, "{:?}", watch.head.headers);
+        watch
+    }
+
+    /// Begins a watch and reads the head of the answer.
+    pub(crate) async fn begin_watch(&self, request: Request) -> io::Result<Watch> {
+        let request = self.signed(request);
+        let mut stream = BufReader::new(self.open(&[]).await?);
+        write(&mut stream, &request.head(self.address), None).await?;
+        let (status, headers) = wire::read_head(&mut stream).await?;
+        let head = Answer { method: request.method, status, headers, body: Vec::new() };
+        Ok(Watch { head, stream, read: Vec::new() })
+    }
+}
