@@ -16,6 +16,7 @@ mod wait;
 
 mod across;
 mod aggregation;
+mod controllers;
 mod credentials;
 mod diagnosis;
 mod installation;
@@ -23,6 +24,7 @@ mod manifests;
 mod namespaces;
 mod outage;
 mod own_ca;
+mod peers;
 mod pull_secrets;
 mod recorded;
 mod roles;
