@@ -19,6 +19,7 @@ mod aggregation;
 mod controllers;
 mod credentials;
 mod diagnosis;
+mod informers;
 mod installation;
 mod manifests;
 mod namespaces;

@@ -51,6 +51,18 @@ async fn the_python_client_lists_pages_patches_and_deletes_streams() {
     assert_eq!(told, wanted);
 }
 
+#[tokio::test]
+async fn the_python_client_watches_streams_while_they_change() {
+    let told = python("python-watches", "watch").await;
+    let wanted = [
+        json!({"event": "ADDED", "name": "first", "labels": {}}),
+        json!({"event": "MODIFIED", "name": "first", "labels": {"seen": "yes"}}),
+        json!({"event": "ADDED", "name": "second", "labels": {}}),
+        json!({"event": "DELETED", "name": "first", "labels": {"seen": "yes"}}),
+    ];
+    assert_eq!(told, wanted);
+}
+
 /// Runs Helm as admin in a namespace. It keeps its files in a folder that is removed.
 fn helm(site: &Shared, namespace: &str, arguments: &[&str]) -> String {
     let admin = site.plane.user("admin", Some("system:masters")).identity();
