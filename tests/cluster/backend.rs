@@ -136,6 +136,11 @@ impl Backend {
         self.ready().await;
     }
 
+    /// Adds a flag for the next start.
+    pub(crate) fn set(&mut self, flag: &str) {
+        self.arguments.push(flag.to_owned());
+    }
+
     /// Asks the process to end (SIGTERM) and waits for it.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
         self.child.as_mut().expect("the server runs").terminate().expect("a signal can be sent");

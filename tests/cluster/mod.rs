@@ -16,13 +16,16 @@ mod wait;
 
 mod across;
 mod aggregation;
+mod controllers;
 mod credentials;
 mod diagnosis;
+mod informers;
 mod installation;
 mod manifests;
 mod namespaces;
 mod outage;
 mod own_ca;
+mod peers;
 mod pull_secrets;
 mod recorded;
 mod roles;

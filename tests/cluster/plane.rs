@@ -1,6 +1,6 @@
 //! A control plane: one etcd and one kube-apiserver on loopback, with everything in one folder that is removed in the
-//! end. Nothing else of Kubernetes runs, so a namespace that is deleted stays `Terminating` and a Deployment is only an
-//! object.
+//! end. Nothing else of Kubernetes runs unless a test starts it, so a namespace that is deleted stays `Terminating` and a Deployment
+//! is only an object.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -1,0 +1,147 @@
+//! kube-controller-manager of the same release: it deletes what is in a namespace that goes away, and what belongs to an
+//! object that is no more. Nobody asks it to; it finds our resources by discovery.
+
+use serde_json::{Value, json};
+
+use super::backend::{Backend, Certificate, Prepared, path};
+use super::child::{Child, LogsOfFailure};
+use super::objects::{self, V1};
+use super::plane::ControlPlane;
+use super::site::own;
+use super::wait::until;
+use crate::support::client::Request;
+use crate::support::expect::Expect;
+
+/// The controllers at work, for as long as this lives.
+struct Controllers {
+    _child: Child,
+    _logs: LogsOfFailure,
+}
+
+impl Controllers {
+    fn start(plane: &ControlPlane) -> Self {
+        let program = plane.tools.need("kube-controller-manager").expect("the program is there");
+        let admin = plane.user("admin", Some("system:masters")).identity();
+        let kubeconfig = plane.kubeconfig(&admin).expect("a kubeconfig can be written");
+        let arguments = [
+            format!("--kubeconfig={}", kubeconfig.display()),
+            "--controllers=namespace-controller,garbage-collector-controller".to_owned(),
+            "--leader-elect=false".to_owned(),
+            "--secure-port=0".to_owned(),
+        ];
+        let log = plane.path("kube-controller-manager.log");
+        let child = Child::start(&program, &arguments, &log).expect("kube-controller-manager can be started");
+        Self { _child: child, _logs: LogsOfFailure(vec![log]) }
+    }
+}
+
+async fn registered(plane: &ControlPlane) -> Backend {
+    let backend = Prepared::new(plane, Certificate::Issued).await.start().await;
+    plane.register(&backend).await;
+    backend
+}
+
+async fn is_gone(plane: &ControlPlane, path: &str) {
+    until(&format!("{path} is gone"), || async {
+        plane.get(path).await.map_or(Ok(()), |object| Err(object["metadata"].to_string()))
+    })
+    .await;
+}
+
+/// An object that is called so and belongs to another one.
+fn owned(mut object: Value, owner: &Value) -> Value {
+    let text = |pointer: &str| owner.pointer(pointer).cloned().expect("the owner was created");
+    object["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": text("/apiVersion"), "kind": text("/kind"), "name": text("/metadata/name"),
+        "uid": text("/metadata/uid"), "blockOwnerDeletion": true,
+    }]);
+    object
+}
+
+fn config_map(name: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}})
+}
+
+fn config_maps(namespace: &str) -> String {
+    format!("/api/v1/namespaces/{namespace}/configmaps")
+}
+
+fn streams(namespace: &str) -> String {
+    path(namespace, "imagestreams")
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_deleted_goes_away_and_its_streams_with_it() {
+    let plane = own().await;
+    let backend = registered(&plane).await;
+    let namespace = format!("deleted-{}", backend.port());
+    let _controllers = Controllers::start(&plane);
+    plane.create_namespace(&namespace).await;
+    for name in ["a", "b"] {
+        plane.create(&streams(&namespace), &objects::stream(name)).await;
+    }
+    plane.create(&path(&namespace, "imagestreammappings"), &objects::mapping("a", super::site::DIGEST)).await;
+    plane.delete(&format!("/api/v1/namespaces/{namespace}")).await;
+    is_gone(&plane, &format!("/api/v1/namespaces/{namespace}")).await;
+    let left = plane.get(&streams(&namespace)).await.expect("a list is answered");
+    assert_eq!(left["items"], json!([]));
+    // Images belong to no namespace.
+    let image = plane.get(&format!("{V1}/images/{}", super::site::DIGEST)).await;
+    assert!(image.is_some(), "the image is left");
+    plane.delete(&format!("{V1}/images/{}", super::site::DIGEST)).await;
+}
+
+#[tokio::test]
+async fn what_belongs_to_an_object_that_is_deleted_is_deleted_through_kinds_of_both_servers() {
+    let plane = own().await;
+    let backend = registered(&plane).await;
+    let namespace = format!("owners-{}", backend.port());
+    let _controllers = Controllers::start(&plane);
+    plane.create_namespace(&namespace).await;
+    let (maps, streams) = (config_maps(&namespace), streams(&namespace));
+    let first = plane.create(&maps, &config_map("first")).await;
+    let second = plane.create(&streams, &owned(objects::stream("second"), &first)).await;
+    let third = plane.create(&streams, &owned(objects::stream("third"), &second)).await;
+    plane.create(&maps, &owned(config_map("fourth"), &third)).await;
+    plane.create(&streams, &objects::stream("bystander")).await;
+    plane.delete(&format!("{maps}/first")).await;
+    for path in [format!("{streams}/second"), format!("{streams}/third"), format!("{maps}/fourth")] {
+        is_gone(&plane, &path).await;
+    }
+    assert!(plane.get(&format!("{streams}/bystander")).await.is_some(), "it belongs to nobody");
+}
+
+#[tokio::test]
+async fn a_stream_that_is_deleted_in_the_foreground_goes_after_what_belongs_to_it() {
+    let plane = own().await;
+    let backend = registered(&plane).await;
+    let namespace = format!("foreground-{}", backend.port());
+    plane.create_namespace(&namespace).await;
+    let (maps, streams) = (config_maps(&namespace), streams(&namespace));
+    let owner = plane.create(&streams, &objects::stream("owner")).await;
+    plane.create(&maps, &owned(config_map("belongs"), &owner)).await;
+    let delete = Request::new("DELETE", &format!("{streams}/owner"));
+    plane.ask(delete.json(&json!({"propagationPolicy": "Foreground"}))).await.is(200);
+    let waiting = plane.get(&format!("{streams}/owner")).await.expect("it waits for the garbage collector");
+    assert_eq!(waiting["metadata"]["finalizers"], json!(["foregroundDeletion"]));
+    let _controllers = Controllers::start(&plane);
+    is_gone(&plane, &format!("{streams}/owner")).await;
+    assert_eq!(plane.get(&format!("{maps}/belongs")).await, None, "the owner goes last");
+}
+
+#[tokio::test]
+async fn what_belongs_to_a_stream_that_is_deleted_alone_stays_and_belongs_to_nobody() {
+    let plane = own().await;
+    let backend = registered(&plane).await;
+    let namespace = format!("orphans-{}", backend.port());
+    let _controllers = Controllers::start(&plane);
+    plane.create_namespace(&namespace).await;
+    let streams = streams(&namespace);
+    let owner = plane.create(&streams, &objects::stream("owner")).await;
+    plane.create(&streams, &owned(objects::stream("belongs"), &owner)).await;
+    let delete = Request::new("DELETE", &format!("{streams}/owner"));
+    plane.ask(delete.json(&json!({"propagationPolicy": "Orphan"}))).await.is(200);
+    is_gone(&plane, &format!("{streams}/owner")).await;
+    let orphan = plane.get(&format!("{streams}/belongs")).await.expect("it is still there");
+    assert_eq!(orphan["metadata"]["ownerReferences"], Value::Null, "{orphan}");
+}

@@ -1,0 +1,106 @@
+//! Programs that nobody here wrote do their work through kube-apiserver: Kubernetes' client for Python, and Helm.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::backend::path;
+use super::grants::user;
+use super::objects;
+use super::site::{Shared, shared};
+use super::tools::peers;
+
+/// What a program printed. Panics, with what it complained of, when it failed.
+#[track_caller]
+fn run(command: &mut Command) -> String {
+    let output = command.output().expect("the program can be run");
+    let complaints = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {complaints}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn beside(file: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/peers").join(file).display().to_string()
+}
+
+/// Runs one part of the Python program as somebody with the role `edit` in a new namespace: what it tells.
+async fn python(namespace: &str, part: &str) -> Vec<Value> {
+    let site = shared().await;
+    site.plane.create_namespace(namespace).await;
+    site.plane.bind(namespace, &user("snake"), "edit", ("create", "imagestreams")).await;
+    let kubeconfig = site.plane.kubeconfig(&site.plane.user("snake", None).identity()).expect("it can be written");
+    let program = peers().expect("the programs can be had").join("python/bin/python");
+    let told = run(Command::new(program).arg(beside("streams.py")).arg(kubeconfig).args([namespace, part]));
+    told.lines().map(|line| serde_json::from_str(line).expect("it tells JSON")).collect()
+}
+
+#[tokio::test]
+async fn the_python_client_lists_pages_patches_and_deletes_streams() {
+    let told = python("python-writes", "write").await;
+    let wanted = [
+        json!({"kind": "ImageStreamList", "names": ["a", "b", "c"], "version": true}),
+        json!({"selected": ["a", "c"]}),
+        json!({"named": ["b"]}),
+        json!({"pages": [["a", "b"], ["c"]]}),
+        json!({"annotations": {"merged": "yes"}, "labels": {"letter": "a", "patched": "yes"}, "tags": ["stable"],
+            "local": true}),
+        json!({"refused": 409, "reason": "Conflict"}),
+        json!({"refused": 404, "reason": "NotFound"}),
+    ];
+    assert_eq!(told, wanted);
+}
+
+#[tokio::test]
+async fn the_python_client_watches_streams_while_they_change() {
+    let told = python("python-watches", "watch").await;
+    let wanted = [
+        json!({"event": "ADDED", "name": "first", "labels": {}}),
+        json!({"event": "MODIFIED", "name": "first", "labels": {"seen": "yes"}}),
+        json!({"event": "ADDED", "name": "second", "labels": {}}),
+        json!({"event": "DELETED", "name": "first", "labels": {"seen": "yes"}}),
+    ];
+    assert_eq!(told, wanted);
+}
+
+/// Runs Helm as admin in a namespace. It keeps its files in a folder that is removed.
+fn helm(site: &Shared, namespace: &str, arguments: &[&str]) -> String {
+    let admin = site.plane.user("admin", Some("system:masters")).identity();
+    let kubeconfig = site.plane.kubeconfig(&admin).expect("it can be written");
+    let home = tempfile::tempdir().expect("a temporary folder can be made");
+    let program = peers().expect("the programs can be had").join("helm");
+    let folders = ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME", "HOME"];
+    let mut command = Command::new(program);
+    command.env("KUBECONFIG", kubeconfig).envs(folders.map(|name| (name, home.path())));
+    run(command.args(["--namespace", namespace]).args(arguments))
+}
+
+#[tokio::test]
+async fn helm_installs_upgrades_rolls_back_and_uninstalls_a_chart_with_a_stream() {
+    let site = shared().await;
+    let namespace = "helm";
+    site.plane.apply(&[objects::namespace(namespace)]);
+    let (chart, stream) = (beside("chart"), path(namespace, "imagestreams/shop"));
+    let tags = async || -> Vec<String> {
+        let stream = site.plane.get(&stream).await.expect("the stream is there");
+        let tags = stream["spec"]["tags"].as_array().expect("it has tags");
+        tags.iter().map(|tag| tag["name"].as_str().expect("a tag has a name").to_owned()).collect()
+    };
+    let told = helm(&site, namespace, &["install", "shop", &chart, "--wait", "--timeout=60s"]);
+    assert!(told.contains("STATUS: deployed"), "{told}");
+    assert_eq!(tags().await, ["stable"]);
+    let installed = site.plane.get(&stream).await.expect("the stream is there");
+    assert_eq!(installed["metadata"]["annotations"]["meta.helm.sh/release-name"], "shop", "{installed}");
+
+    let edge = "tags.edge=registry.example.com/shop/hello:2.0";
+    helm(&site, namespace, &["upgrade", "shop", &chart, "--set", edge, "--wait", "--timeout=60s"]);
+    assert_eq!(tags().await, ["edge", "stable"]);
+    helm(&site, namespace, &["rollback", "shop", "1", "--wait", "--timeout=60s"]);
+    assert_eq!(tags().await, ["stable"]);
+    let history: Value =
+        serde_json::from_str(&helm(&site, namespace, &["history", "shop", "--output=json"])).expect("Helm tells JSON");
+    assert_eq!(history.as_array().map(Vec::len), Some(3), "{history}");
+
+    helm(&site, namespace, &["uninstall", "shop", "--wait", "--timeout=60s"]);
+    assert_eq!(site.plane.get(&stream).await, None);
+}
