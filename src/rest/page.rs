@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::query::Query;
 use crate::meta::{Resource, Status, field, go_json};
-use crate::store::{At, Revision};
+use crate::store::{At, MAX_KEY_BYTES, Revision};
 
 /// Where a list begins, at which revision, and how much of it is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,9 +122,10 @@ pub fn token(revision: Revision, last: &str) -> String {
 /// 410: the list that was to be continued at the key `start` is forgotten. With the token in it the present one can be.
 pub fn expired(start: &str) -> Status {
     let mut status = Status::expired(
-        "The provided continue parameter is too old to display a consistent list result: start a new list without it, \
-         or go on with the continue token of this answer. Then what was made, changed or deleted meanwhile may be missing \
-         from the list or stand in it twice.",
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list without \
+         the continue parameter, or use the continue token in this response to retrieve the remainder of the results. \
+         Continuing with the provided token results in an inconsistent list - objects that were created, modified, or \
+         deleted between the time the first chunk was returned and now may show up in the list.",
     );
     status.metadata.r#continue = write_token(LATEST, start.to_owned());
     status
@@ -194,6 +195,9 @@ fn decode_token(text: &str) -> Result<Token, String> {
     }
     // What stands behind a colon is the name of a tag, which may be any text.
     let path = token.start.split(':').next().unwrap_or_default();
+    if path.len() > MAX_KEY_BYTES {
+        return Err(format!("the start key is longer than the {MAX_KEY_BYTES} bytes of a key"));
+    }
     if path.split('/').any(|segment| segment == "..") {
         return Err(token.start);
     }
@@ -241,6 +245,9 @@ mod tests {
         let start = |last| read_token(&token(Revision(1), last)).map(|token| token.start);
         assert!(start("../x").is_err() && start("ns/../x").is_err());
         assert_eq!(start("ns/s:../../x").unwrap(), "ns/s:../../x\0");
+        let long = "-".repeat(MAX_KEY_BYTES);
+        assert!(start(&long).is_err(), "no key is as long");
+        assert!(start(&format!("ns/s:{long}")).is_ok());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, header};
 
 use super::cx::Cx;
-use super::endpoint::{Endpoint, RouteOf, Verb};
+use super::endpoint::{Endpoint, RouteOf, Scope, Verb};
 use super::negotiate::Wanted;
 use super::patch;
 use super::permission::Permissions;
@@ -111,6 +111,10 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 fn route_of(endpoint: &Endpoint, Request { method, target, query, .. }: &Request<'_>) -> RouteOf {
     let in_namespace = target.namespace.is_some();
     match target.name {
+        // One object of a namespace is watched in that, as it was allowed to be.
+        Some(_) if target.reads == Reads::Changes && !in_namespace && endpoint.scope == Scope::Namespaced => {
+            RouteOf::Object { in_namespace }
+        }
         _ if target.reads == Reads::Changes => RouteOf::Changes { in_namespace },
         // What can be listed and not be watched says so in its own words.
         None if *method == Method::GET && target.is_watch(query) && endpoint.has(Verb::Watch) => {

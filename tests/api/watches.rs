@@ -123,6 +123,14 @@ async fn the_older_paths_watch_as_well() {
     api.get("watch/namespaces/ns/images").await.is(404);
 }
 
+/// It would be allowed as a watch of one name, and show what has any.
+#[tokio::test]
+async fn one_object_of_a_namespace_is_not_watched_without_the_namespace() {
+    let api = Api::with_stream().await;
+    let answer = api.get("watch/imagestreams/s").await;
+    assert_eq!(answer.status, 404);
+}
+
 #[tokio::test]
 async fn a_watch_goes_on_after_a_restart_where_it_was() {
     let mut api = Api::with_stream().await;
