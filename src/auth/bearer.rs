@@ -69,7 +69,8 @@ pub(super) fn strip(headers: &mut HeaderMap) {
     }
 }
 
-fn is_websocket(headers: &HeaderMap) -> bool {
+/// Whether a request wishes to go on by WebSocket.
+pub fn is_websocket(headers: &HeaderMap) -> bool {
     let holds = |name, word: &str| {
         let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         values.flat_map(|value| value.split(',')).any(|each| each.trim().eq_ignore_ascii_case(word))

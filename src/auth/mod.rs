@@ -27,6 +27,7 @@ pub use attributes::{Attributes, Requirement, ResourceAction};
 pub use authenticate::{Authenticated, Authenticator, Identity};
 pub use authority::{Authority, AuthorityError};
 pub use authorize::{AccessReviews, Authorizer, Decision, OpenPaths};
+pub use bearer::is_websocket;
 pub use cluster_trust::{NAME as TRUST_CONFIG_MAP, NAMESPACE as TRUST_NAMESPACE, Said, read as read_cluster_trust};
 pub use front_proxy::{FrontProxy, HeaderNames, ProxyFault};
 pub use impersonate::Wish;

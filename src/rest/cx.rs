@@ -12,6 +12,15 @@ use crate::auth::User;
 use crate::cluster::Namespaces;
 use crate::meta::Time;
 
+/// How the events of a watch go to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// One behind the other, as the body of an answer.
+    Stream,
+    /// Each a message of its own.
+    WebSocket,
+}
+
 /// A request after authentication, routing and negotiation. Credentials are not in it.
 #[derive(Clone, Debug)]
 pub struct Cx {
@@ -29,6 +38,8 @@ pub struct Cx {
     pub body: Bytes,
     /// How the answer is written.
     pub representation: Representation,
+    /// How the events of a watch go to the client.
+    pub transport: Transport,
     /// When the request arrived.
     pub now: Time,
     /// Which namespaces there are.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, header};
 
-use super::cx::Cx;
+use super::cx::{Cx, Transport};
 use super::endpoint::{Endpoint, RouteOf, Scope, Verb};
 use super::negotiate::Wanted;
 use super::patch;
@@ -13,7 +13,7 @@ use super::permission::Permissions;
 use super::query::Query;
 use super::reply::Reply;
 use super::target::{Reads, Target};
-use crate::auth::User;
+use crate::auth::{User, is_websocket};
 use crate::cluster::Namespaces;
 use crate::meta::{Status, Time};
 
@@ -96,6 +96,7 @@ impl Api {
             agent: agent.unwrap_or_default().to_owned(),
             body: request.body,
             representation,
+            transport: if is_websocket(request.headers) { Transport::WebSocket } else { Transport::Stream },
             now: request.now,
             namespaces: self.namespaces.clone(),
             permissions: self.permissions.clone(),

@@ -21,6 +21,7 @@ use super::inflight::{InFlight, is_mutating};
 use super::lasting::{self, Story};
 use super::memory::{Memory, STREAMED, Share};
 use super::shutdown::Phase;
+use super::websocket::{WebSockets, Wish};
 use super::{respond, router};
 use crate::api;
 use crate::auth::{Refusal, User};
@@ -53,6 +54,8 @@ pub(super) struct App {
     pub(super) documents: Documents,
     /// The longest that a request may take.
     pub(super) request_timeout: Duration,
+    /// Connections that became something else.
+    pub(super) websockets: WebSockets,
 }
 
 /// What a request asks for, read once and used by everything that follows.
@@ -105,7 +108,12 @@ pub(super) async fn guard(app: &App, fixed: Router, request: Request) -> Respons
     let code = response.status().as_u16();
     if response.extensions().get::<respond::Endless>().is_some() {
         let story = Story { metrics: app.metrics.clone(), labels, code, start, _event: entry.start(&response) };
-        return response.map(|body| lasting::keeping(body, story));
+        let wish = response.extensions_mut().remove::<Wish>();
+        let response = response.map(|body| lasting::keeping(body, story));
+        return match wish {
+            Some(wish) => app.websockets.upgrade(wish, response),
+            None => response,
+        };
     }
     app.metrics.answered(&labels, code, took);
     entry.end(&response);

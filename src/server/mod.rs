@@ -32,6 +32,7 @@ pub mod shutdown;
 mod storage;
 pub mod tls;
 mod usage;
+mod websocket;
 
 pub use options::Options;
 
@@ -48,6 +49,9 @@ use crate::telemetry::metrics::Metrics;
 
 /// How often the serving certificate is looked at again.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long WebSockets may take to come to their end, once all else is served.
+const LAST_MESSAGES: Duration = Duration::from_secs(5);
 
 /// A server that is serving.
 pub struct Running {
@@ -122,6 +126,7 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         audit,
         metrics,
         request_timeout,
+        websockets: websocket::WebSockets::new(),
     });
     let limits = listen::Limits { drain: request_timeout, send: request_timeout, ..listen::Limits::default() };
     let serving = listen::serve(listener, tls, router::service(app.clone()), limits, shutdown.clone());
@@ -175,6 +180,7 @@ async fn serve_to_the_end(
         shutdown.advance(Phase::Draining);
         serving.await;
     }
+    app.websockets.finish(LAST_MESSAGES).await;
     if let Some(audit) = &app.audit {
         audit.close().await;
     }

@@ -19,6 +19,7 @@ use super::documents::Tagged;
 use super::inflight::is_mutating;
 use super::memory::{Memory, Share};
 use super::respond;
+use super::websocket;
 use crate::auth::User;
 use crate::meta::protobuf::{API_GROUP, API_GROUP_LIST, API_RESOURCE_LIST};
 use crate::meta::{Status, Time};
@@ -83,7 +84,8 @@ fn query_of(request: &Request) -> Query {
 
 /// Anything below the version of the API.
 pub(super) async fn resource(app: &App, asked: Asked, target: Result<Target, Status>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    let wish = websocket::Wish::read(&parts.headers, &mut parts.extensions);
     let fail = |status: &Status| respond::status(status, Wanted::new(&parts.headers, &asked.query).for_errors());
     let target = match target {
         Ok(target) => target,
@@ -107,7 +109,11 @@ pub(super) async fn resource(app: &App, asked: Asked, target: Result<Target, Sta
         body,
         now: Time::now(),
     };
-    respond::reply(app.api.serve(request).await)
+    let mut response = respond::reply(app.api.serve(request).await);
+    if let Some(wish) = wish.filter(|_| response.extensions().get::<respond::Endless>().is_some()) {
+        response.extensions_mut().insert(wish);
+    }
+    response
 }
 
 /// The whole body, unless it is too large, or others have taken the memory for bodies.

@@ -2,12 +2,20 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::fixtures::{image, stream};
-use crate::harness::{Api, Expect, STREAMS, request};
+use crate::harness::{Api, Expect, STREAMS, V1, request};
 use crate::support::client::Request;
 use crate::support::client::watch::Watch;
+use crate::support::process::Server;
 
 /// Begins a watch of a path, whose query may say more.
 async fn watch(api: &Api, path: &str) -> Watch {
@@ -215,6 +223,58 @@ async fn there_are_only_so_many_watches() {
     let text = String::from_utf8_lossy(&metrics.body).into_owned();
     let gauge = text.lines().find(|line| line.starts_with("apiserver_longrunning_requests{verb=\"WATCH\""));
     assert!(gauge.is_some_and(|line| line.ends_with(" 1")), "{text}");
+}
+
+type Socket = WebSocketStream<TlsStream<TcpStream>>;
+
+/// Begins a watch over WebSocket.
+async fn watch_by_websocket(
+    api: &Api,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (http::Response<Option<Vec<u8>>>, Socket) {
+    let stream = api.client.open(&["http/1.1"]).await.expect("a connection");
+    let mut request = format!("wss://localhost{V1}/{path}").into_client_request().expect("a request");
+    let admin = Server::identity_of_admin().token.expect("a token");
+    let token = ("authorization", &*format!("Bearer {admin}"));
+    for (name, value) in headers.iter().chain([&token]) {
+        let name = http::HeaderName::from_bytes(name.as_bytes()).expect("a name");
+        request.headers_mut().insert(name, value.parse().expect("a value"));
+    }
+    let (socket, answer) = client_async(request, stream).await.expect("it is granted");
+    (answer, socket)
+}
+
+#[tokio::test]
+async fn a_watch_over_websocket_has_a_message_an_event_and_a_proper_end() {
+    let mut api = Api::with_stream().await;
+    let (answer, mut socket) = watch_by_websocket(&api, "imagestreams?watch=true", &[]).await;
+    assert_eq!(answer.status(), 101);
+    let events = ["ADDED", "MODIFIED", "MODIFIED"];
+    for (number, wanted) in events.into_iter().enumerate() {
+        let message = socket.next().await.expect("a message").expect("a sound one");
+        let text = message.into_text().expect("text");
+        assert!(!text.ends_with('\n'));
+        let event: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!((&event["type"], &event["object"]["metadata"]["name"]), (&json!(wanted), &json!("s")));
+        label(&api, "s", &number.to_string()).await;
+    }
+    drop(socket.next().await);
+    assert_eq!(api.server.terminate().await.code(), Some(0));
+    let end = socket.next().await.expect("a message").expect("a sound one");
+    assert!(matches!(end, Message::Close(Some(ref frame)) if frame.code == CloseCode::Normal), "{end:?}");
+}
+
+#[tokio::test]
+async fn a_watch_over_websocket_ends_in_time_and_speaks_protobuf_in_bytes() {
+    let api = Api::with_stream().await;
+    let accept = [("accept", "application/vnd.kubernetes.protobuf;stream=watch, application/vnd.kubernetes.protobuf")];
+    let (_, mut socket) = watch_by_websocket(&api, "imagestreams?watch=true&timeoutSeconds=1", &accept).await;
+    let message = socket.next().await.expect("a message").expect("a sound one");
+    let Message::Binary(bytes) = &message else { panic!("{message:?}") };
+    assert!(bytes.starts_with(b"\x0a\x05ADDED"), "{bytes:?}");
+    let end = socket.next().await.expect("a message").expect("a sound one");
+    assert!(end.is_close(), "{end:?}");
 }
 
 /// Everybody sees every event, once and in order, be they fast or slow.

@@ -66,6 +66,15 @@ pub(super) fn frame(media: Media, r#type: Type, message: &'static Message, compa
     }
 }
 
+/// A frame without what separates it from others: the end of its line, or its length.
+pub(super) fn bare(media: Media, frame: &Bytes) -> Bytes {
+    const LENGTH: usize = 4;
+    match media {
+        Media::Protobuf => frame.slice(LENGTH.min(frame.len())..),
+        Media::Json { .. } | Media::Yaml => frame.slice(..frame.len().saturating_sub(1)),
+    }
+}
+
 fn json(r#type: Type, compact: &[u8]) -> Bytes {
     let (head, middle, tail) = (r#"{"type":""#, r#"","object":"#, "}\n");
     let name = r#type.name();

@@ -4,22 +4,29 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::rest::cx::Transport;
+
 /// Frames from this size on are sent as they are, without a copy.
 const LARGE: usize = 16 << 10;
 /// How large a part of small frames becomes, about.
 const PART: usize = 64 << 10;
 
 /// Frames that are ready to be sent.
-#[derive(Default)]
 pub(super) struct Parts {
+    transport: Transport,
     whole: VecDeque<Bytes>,
     small: BytesMut,
 }
 
 impl Parts {
-    /// Adds a frame behind the others.
+    /// Nothing to be sent this way yet.
+    pub(super) fn new(transport: Transport) -> Self {
+        Self { transport, whole: VecDeque::new(), small: BytesMut::new() }
+    }
+
+    /// Adds a frame behind the others. A message is one part, and never less.
     pub(super) fn push(&mut self, frame: Bytes) {
-        if frame.len() >= LARGE {
+        if self.transport == Transport::WebSocket || frame.len() >= LARGE {
             self.close();
             self.whole.push_back(frame);
             return;
@@ -56,7 +63,7 @@ mod tests {
             .enumerate()
             .map(|(number, size)| vec![number as u8; size].into())
             .collect();
-        let mut parts = Parts::default();
+        let mut parts = Parts::new(Transport::Stream);
         frames.iter().for_each(|frame| parts.push(frame.clone()));
         let sent: Vec<Bytes> = std::iter::from_fn(|| parts.pop()).collect();
         assert_eq!(sent.concat(), frames.concat());

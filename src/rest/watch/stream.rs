@@ -56,10 +56,11 @@ enum Next<T> {
 
 impl<T: Kind> Watching<T> {
     fn new(changes: Changes<T>, encoder: Encoder<T>) -> Self {
+        let parts = Parts::new(encoder.transport());
         let now = Instant::now();
         let deadline = now + changes.lasts;
         let alarm = Box::pin(sleep_until(next_alarm(now, deadline, changes.bookmarks)));
-        Self { changes, encoder, parts: Parts::default(), deadline, alarm }
+        Self { changes, encoder, parts, deadline, alarm }
     }
 
     /// What is sent next; none when the watch is over.
@@ -177,7 +178,7 @@ impl<T: Kind> Watching<T> {
     }
 
     fn push(&mut self, frame: Bytes) {
-        self.parts.push(frame);
+        self.parts.push(self.encoder.packed(frame));
         self.encoder.note_event();
     }
 }

@@ -6,7 +6,7 @@ use super::frame::{self, Type};
 use crate::meta::protobuf::{PARTIAL_OBJECT_METADATA, STATUS};
 use crate::meta::{Kind, ListMeta, Status, Time};
 use crate::rest::codec::GroupVersion;
-use crate::rest::cx::Cx;
+use crate::rest::cx::{Cx, Transport};
 use crate::rest::json;
 use crate::rest::negotiate::{Form, Media, Representation};
 use crate::rest::table::{self, Columns, IncludeObject, Rows};
@@ -16,6 +16,7 @@ pub struct Encoder<T: 'static> {
     api: GroupVersion,
     columns: Option<&'static Columns<T>>,
     style: Style,
+    transport: Transport,
 }
 
 /// All that decides how an event is written. Two watches of the same style share their events.
@@ -60,12 +61,25 @@ impl<T: Kind> Encoder<T> {
             return Err(table::wrong_form("PartialObjectMetadataList", "not a list", T::KIND));
         }
         let include = if is_table { table::include_object(cx)? } else { IncludeObject::Metadata };
-        Ok(Self { api, columns, style: Style::of(representation, include) })
+        Ok(Self { api, columns, style: Style::of(representation, include), transport: cx.transport })
     }
 
     /// What the answer says in `Content-Type`.
     pub(super) fn content_type(&self) -> &'static str {
         frame::content_type(self.style.media)
+    }
+
+    /// How the events go to the client.
+    pub(super) fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// A frame as it goes to the client: a message begins and ends without what separates frames.
+    pub(super) fn packed(&self, frame: Bytes) -> Bytes {
+        match self.transport {
+            Transport::Stream => frame,
+            Transport::WebSocket => frame::bare(self.style.media, &frame),
+        }
     }
 
     /// What decides how the next event is written.
@@ -134,7 +148,8 @@ mod tests {
 
     fn encoder(form: Form, media: Media) -> Encoder<ImageStream> {
         let representation = Representation { media, form, meta_version: "v1" };
-        Encoder { api: API, columns: Some(&COLUMNS), style: Style::of(representation, IncludeObject::Metadata) }
+        let style = Style::of(representation, IncludeObject::Metadata);
+        Encoder { api: API, columns: Some(&COLUMNS), style, transport: Transport::Stream }
     }
 
     #[test]
