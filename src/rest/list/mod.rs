@@ -1,6 +1,6 @@
 //! Lists: the objects that a request selects, read some at a time as of one revision and sent while they are read.
 //!
-//! A [`Walk`] goes through the objects, a [`frame::Frame`] says how they are written, and [`Listing::reply`] brings both
+//! A [`Walk`] goes through the objects, a frame says how they are written, and the answer to a [`Listing`] brings both
 //! together: a small list is one whole body, a large one is made part by part, so that it takes little memory however
 //! many objects there are.
 

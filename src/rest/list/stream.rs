@@ -17,8 +17,8 @@ struct Writing<W: Walk> {
     walk: W,
     frame: Frame<W::Item>,
     metadata: ListMeta,
-    /// How many objects may still follow.
-    left: usize,
+    /// How many objects may still follow; none where nothing limits them.
+    left: Option<usize>,
     stage: Stage,
 }
 
@@ -46,7 +46,7 @@ impl<W: Walk> Listing<W> {
     ) -> Result<Reply, Status> {
         let frame = Frame::new(cx, api, columns)?;
         let content_type = frame.content_type();
-        let left = if self.limit == 0 { usize::MAX } else { self.limit };
+        let left = (self.limit > 0).then_some(self.limit);
         let mut writing =
             Writing { walk: self.walk, frame, metadata: ListMeta::default(), left, stage: Stage::Objects };
         let mut objects = Vec::new();
@@ -69,12 +69,12 @@ impl<W: Walk> Writing<W> {
     /// Appends objects until there are enough for a part of its own, or none follow.
     async fn fill(&mut self, part: &mut Vec<u8>) -> Result<(), Status> {
         while part.len() <= SMALL {
-            let object = if self.left == 0 { None } else { self.walk.next().await? };
+            let object = if self.left == Some(0) { None } else { self.walk.next().await? };
             let Some(object) = object else {
                 self.stage = Stage::End;
                 break;
             };
-            self.left -= 1;
+            self.left = self.left.map(|left| left - 1);
             self.frame.object(&object, part)?;
         }
         Ok(())
@@ -83,13 +83,13 @@ impl<W: Walk> Writing<W> {
     /// What the list says of itself: that there is more only where its limit ends it.
     async fn look_ahead(&self) -> Result<ListMeta, Status> {
         match self.left {
-            0 => ended(&self.walk).await,
-            _ if self.stage == Stage::End || self.is_endless() => Ok(self.walk.metadata()),
-            left => {
+            Some(0) => ended(&self.walk).await,
+            Some(left) if self.stage == Stage::Objects => {
                 let mut ahead = self.walk.clone();
                 ahead.skip(left).await?;
                 ended(&ahead).await
             }
+            _ => Ok(self.walk.metadata()),
         }
     }
 
@@ -98,7 +98,8 @@ impl<W: Walk> Writing<W> {
         if self.stage != Stage::Objects {
             return Ok(0);
         }
-        let (mut ahead, mut left, mut length, mut object_written) = (self.walk.clone(), self.left, 0, Vec::new());
+        let (mut ahead, mut length, mut object_written) = (self.walk.clone(), 0, Vec::new());
+        let mut left = self.left.unwrap_or(usize::MAX);
         while left > 0
             && let Some(object) = ahead.next().await?
         {
@@ -108,11 +109,6 @@ impl<W: Walk> Writing<W> {
             left -= 1;
         }
         Ok(length)
-    }
-
-    /// Whether nothing limits the number of objects.
-    fn is_endless(&self) -> bool {
-        self.left > usize::MAX / 2
     }
 
     fn end(&mut self, part: &mut Vec<u8>) -> Result<(), Status> {

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::pages::with_images;
 use crate::fixtures::names;
-use crate::harness::{Api, Expect, V1, request};
+use crate::harness::{Api, Expect, V1, eventually, request};
 use crate::overload::resident;
 
 #[tokio::test]
@@ -114,10 +114,54 @@ async fn a_list_that_cannot_be_read_to_its_end_does_not_look_complete() {
 
     let broken = api.client.send(request("GET", "images")).await;
     assert!(broken.is_err(), "it has no end");
-    assert!(api.server.log().iter().any(|line| line.contains("could not be read to its end")), "the log tells why");
+    let told = || async { api.server.log().iter().any(|line| line.contains("could not be read to its end")) };
+    eventually("the log tells why", told).await;
     let first = api.get("images?limit=15").await.is(200);
     let token = first["metadata"]["continue"].as_str().unwrap_or_default();
     // What is read before the answer begins is told in a status.
     api.get(&format!("images?continue={token}")).await.is(500);
     api.get("images/i14").await.is(200);
+}
+
+/// A number of protobuf, and what stands behind it.
+fn varint(bytes: &[u8]) -> (usize, &[u8]) {
+    let length = bytes.iter().position(|byte| *byte < 0x80).expect("a number ends") + 1;
+    let (number, rest) = bytes.split_at(length);
+    (number.iter().rev().fold(0, |number, byte| number << 7 | usize::from(byte & 0x7f)), rest)
+}
+
+/// The content of the field that comes first, which has this tag, and what stands behind it.
+fn field(tag: u8, bytes: &[u8]) -> (&[u8], &[u8]) {
+    assert_eq!(bytes[0], tag);
+    let (length, rest) = varint(&bytes[1..]);
+    rest.split_at(length)
+}
+
+/// The items of a list in protobuf, as they are written one behind the other.
+fn items(body: &[u8]) -> &[u8] {
+    let (_, raw) = field(0x0a, body.strip_prefix(b"k8s\0").expect("it is protobuf"));
+    let (list, end) = field(0x12, raw);
+    assert_eq!(end, [0x1a, 0, 0x22, 0]);
+    field(0x0a, list).1
+}
+
+#[tokio::test]
+async fn a_large_list_in_protobuf_says_its_length_and_has_the_items_of_its_pages() {
+    let api = with_images(&[], 20, 20_000).await;
+    for accept in ["", ";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"] {
+        let accept = format!("application/vnd.kubernetes.protobuf{accept}");
+        let large = api.get_as("images", &accept).await;
+        assert_eq!(large.header("content-type"), Some("application/vnd.kubernetes.protobuf"));
+        assert_eq!(large.header("transfer-encoding"), Some("chunked"));
+        let limited = api.get_as("images?limit=19", &accept).await;
+        let (mut pages, mut token) = (Vec::new(), String::new());
+        for page in 0..5 {
+            let path = format!("images?limit=4&continue={token}");
+            pages.extend_from_slice(items(&api.get_as(&path, &accept).await.body));
+            token = api.get(&path).await.is(200)["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
+            assert_eq!(token.is_empty(), page == 4);
+        }
+        assert!(items(&large.body) == pages, "the pages are together what the list is");
+        assert!(pages.starts_with(items(&limited.body)) && limited.body.len() > 19 * 20_000);
+    }
 }
