@@ -14,7 +14,7 @@ use imagestream_apiserver::meta::protobuf::DELETE_OPTIONS;
 use imagestream_apiserver::meta::{Kind, Time};
 use imagestream_apiserver::resources::API;
 use imagestream_apiserver::rest::codec;
-use imagestream_apiserver::rest::cx::Cx;
+use imagestream_apiserver::rest::cx::{Cx, Transport};
 use imagestream_apiserver::rest::edit::{Edit, Present};
 use imagestream_apiserver::rest::json;
 use imagestream_apiserver::rest::managed::{self, Manager};
@@ -247,6 +247,7 @@ fn request(content_type: &str, body: &[u8]) -> Cx {
         agent: "fuzzer/1".into(),
         body: body.to_vec().into(),
         representation: Representation { media: Media::Json { pretty: false }, form: Form::Object, meta_version: "v1" },
+        transport: Transport::Stream,
         now: Time::from_unix_seconds(1_800_000_000),
         namespaces: Namespaces::all(),
         permissions: Permissions::new(Arc::new(Authorizer::AlwaysAllow)),
