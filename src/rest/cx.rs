@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use prometheus_client::metrics::counter::Counter;
 
 use super::negotiate::Representation;
 use super::permission::Permissions;
@@ -40,6 +41,8 @@ pub struct Cx {
     pub representation: Representation,
     /// How the events of a watch go to the client.
     pub transport: Transport,
+    /// Counts the events of a watch that are sent.
+    pub events_sent: Counter,
     /// When the request arrived.
     pub now: Time,
     /// Which namespaces there are.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, header};
+use prometheus_client::metrics::counter::Counter;
 
 use super::cx::{Cx, Transport};
 use super::endpoint::{Endpoint, RouteOf, Scope, Verb};
@@ -16,6 +17,7 @@ use super::target::{Reads, Target};
 use crate::auth::{User, is_websocket};
 use crate::cluster::Namespaces;
 use crate::meta::{Status, Time};
+use crate::telemetry::metrics::Metrics;
 
 /// A request that is authenticated and authorized, with its body read.
 pub struct Request<'a> {
@@ -40,13 +42,19 @@ pub struct Api {
     endpoints: Vec<Endpoint>,
     namespaces: Namespaces,
     permissions: Permissions,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl Api {
     /// An API with these resources, in the order in which discovery lists them, for objects in these namespaces and users with these
     /// permissions.
     pub fn new(endpoints: Vec<Endpoint>, namespaces: Namespaces, permissions: Permissions) -> Self {
-        Self { endpoints, namespaces, permissions }
+        Self { endpoints, namespaces, permissions, metrics: None }
+    }
+
+    /// The same, which counts what it tells watchers.
+    pub fn counting(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics: Some(metrics), ..self }
     }
 
     /// The resources.
@@ -97,11 +105,22 @@ impl Api {
             body: request.body,
             representation,
             transport: if is_websocket(request.headers) { Transport::WebSocket } else { Transport::Stream },
+            events_sent: self.events_sent(endpoint, route),
             now: request.now,
             namespaces: self.namespaces.clone(),
             permissions: self.permissions.clone(),
         };
         handler(Arc::new(cx)).await
+    }
+}
+
+impl Api {
+    /// The counter of the events of a resource.
+    fn events_sent(&self, endpoint: &Endpoint, route: RouteOf) -> Counter {
+        match (route, &self.metrics) {
+            (RouteOf::Changes { .. }, Some(metrics)) => metrics.watch_events(endpoint.resource),
+            _ => Counter::default(),
+        }
     }
 }
 

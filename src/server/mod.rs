@@ -113,7 +113,7 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let permissions = Permissions::new(access.authorizer.clone());
     let secrets = control_plane.clone().map_or_else(Secrets::none, Secrets::of);
     let namespaces = follow_namespaces(control_plane, &mut background);
-    let api = resources::all(&catalog, namespaces, secrets, permissions);
+    let api = resources::all(&catalog, namespaces, secrets, permissions).counting(metrics.clone());
     keep(&mut background, "counting what is stored", usage::run(survey, metrics.clone()));
     let app = Arc::new(app::App {
         documents: documents::Documents::new(&api),

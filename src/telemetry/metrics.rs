@@ -93,6 +93,12 @@ struct KindLabels {
     request_kind: &'static str,
 }
 
+/// What is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WatchLabels {
+    resource: &'static str,
+}
+
 /// A certificate that the server depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Certificate {
@@ -191,6 +197,7 @@ pub struct Metrics {
     certificate_ends: Family<CertificateLabels, Gauge>,
     storage_incidents: Family<IncidentLabels, Counter>,
     long_running: Family<RequestLabels, Gauge>,
+    watch_events: Family<WatchLabels, Counter>,
     usage: UsageMetrics,
 }
 
@@ -215,6 +222,7 @@ impl Metrics {
             certificate_ends: Family::default(),
             storage_incidents: Family::default(),
             long_running: Family::default(),
+            watch_events: Family::default(),
             usage: UsageMetrics::default(),
         };
         let start = Gauge::<f64, AtomicU64>::default();
@@ -227,6 +235,8 @@ impl Metrics {
             metrics.durations.clone(),
         );
         registry.register("apiserver_current_inflight_requests", "Requests being worked on", metrics.in_flight.clone());
+        let text = "Events that were sent to watchers";
+        registry.register("apiserver_watch_events", text, metrics.watch_events.clone());
         let text = "Requests that were turned away or ended early by the server to protect itself";
         registry.register("apiserver_request_terminations", text, metrics.terminated.clone());
         registry.register("apiserver_request_panics", "Requests that ended in a panic", metrics.panics.clone());
@@ -305,6 +315,11 @@ impl Metrics {
         let gauge = self.long_running.get_or_create(request).clone();
         gauge.inc();
         LongRunning(gauge)
+    }
+
+    /// The counter of events that are sent to those who watch a resource.
+    pub fn watch_events(&self, resource: &'static str) -> Counter {
+        self.watch_events.get_or_create(&WatchLabels { resource }).clone()
     }
 
     /// The gauges of what is stored.

@@ -160,7 +160,7 @@ async fn a_data_folder_must_be_usable_and_free() {
 async fn numbers_durations_and_hosts_have_a_form() {
     let files = Files::new();
     let durations = ["--request-timeout", "--shutdown-delay-duration", "--data-dir-lock-timeout"];
-    let counts = ["--max-requests-inflight", "--max-mutating-requests-inflight"];
+    let counts = ["--max-requests-inflight", "--max-mutating-requests-inflight", "--max-watches"];
     let hosts = ["--internal-registry-hostname", "--external-registry-hostname"];
     let mut cases: Vec<(&str, &str)> = Vec::new();
     cases.extend(durations.iter().flat_map(|flag| ["soon", "-1s", "", "5"].map(|value| (*flag, value))));

@@ -223,6 +223,7 @@ async fn there_are_only_so_many_watches() {
     let text = String::from_utf8_lossy(&metrics.body).into_owned();
     let gauge = text.lines().find(|line| line.starts_with("apiserver_longrunning_requests{verb=\"WATCH\""));
     assert!(gauge.is_some_and(|line| line.ends_with(" 1")), "{text}");
+    assert!(text.contains("apiserver_watch_events_total{resource=\"images\"} 0"), "{text}");
 }
 
 type Socket = WebSocketStream<TlsStream<TcpStream>>;

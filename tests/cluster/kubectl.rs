@@ -1,12 +1,16 @@
 //! kubectl of the same release, as one of the users of a server.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::plane::ControlPlane;
+use super::wait::DEADLINE;
 use crate::support::client::Identity;
 
 /// What kubectl did.
@@ -68,6 +72,61 @@ impl Kubectl {
         let Output { status, stdout, stderr } = child.wait_with_output().expect("kubectl ends");
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Said { code: status.code(), output: text(stdout), errors: text(stderr) }
+    }
+}
+
+/// A kubectl that goes on telling. Ends when this is dropped.
+pub(crate) struct Following {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Following {
+    /// Waits for a line that begins with this; lines before it are passed over.
+    #[track_caller]
+    pub(crate) fn expect(&self, start: &str) -> String {
+        let mut others = Vec::new();
+        loop {
+            match self.lines.recv_timeout(DEADLINE) {
+                Ok(line) if line.starts_with(start) => return line,
+                Ok(line) => others.push(line),
+                Err(why) => panic!("kubectl tells no line {start:?}: {why}; it told {others:?}"),
+            }
+        }
+    }
+}
+
+impl Following {
+    /// The next line, if there is one soon.
+    pub(crate) fn soon(&self) -> Option<String> {
+        const SOON: Duration = Duration::from_secs(1);
+        self.lines.recv_timeout(SOON).ok()
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Kubectl {
+    /// Starts a kubectl that tells what happens, a line an event.
+    pub(crate) fn follow(&self, arguments: &[&str]) -> Following {
+        let mut child = Command::new(&self.program)
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("kubectl can be started");
+        let output = BufReader::new(child.stdout.take().expect("the output is a pipe"));
+        let (sender, lines) = channel();
+        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Following { child, lines }
     }
 }
 

@@ -32,4 +32,5 @@ mod roles;
 mod rotation;
 mod tags;
 mod trust;
+mod watching;
 mod writing;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::grants::user;
 use super::kubeconfig;
-use super::kubectl::{Kubectl, Said};
+use super::kubectl::{Following, Kubectl, Said};
 use super::objects;
 use super::site::{Shared, shared};
 use super::tools::Tools;
@@ -67,6 +67,11 @@ impl Place {
     pub(crate) fn edit(&self, what: &str, text: &str, by: &str) -> Said {
         let editor = format!("sed -i 's/{text}/{by}/'");
         self.kubectl.run_with_editor(&self.here(&["edit", what]), &[], &editor)
+    }
+
+    /// Starts a kubectl that goes on telling.
+    pub(crate) fn follow(&self, arguments: &[&str]) -> Following {
+        self.kubectl.follow(&self.here(arguments))
     }
 
     /// An object as kubectl gets it.

@@ -11,6 +11,7 @@ mod large_stream;
 mod lists;
 mod mappings;
 mod start;
+mod watchers;
 
 /// A kind of scenarios.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -25,6 +26,8 @@ pub(crate) enum Kind {
     LargeStream,
     /// All images in one list, and in pages.
     Lists,
+    /// Events for many watchers.
+    Watchers,
     /// From the start of the process to readiness.
     Start,
 }
@@ -32,12 +35,13 @@ pub(crate) enum Kind {
 type Make = for<'a> fn(&'a Bench) -> anyhow::Result<Vec<Contest<'a>>>;
 
 /// In the order in which they take their turns.
-const KINDS: [(Kind, Make); 6] = [
+const KINDS: [(Kind, Make); 7] = [
     (Kind::Gets, gets::contests),
     (Kind::Mappings, mappings::contests),
     (Kind::BesideWrites, beside_writes::contests),
     (Kind::LargeStream, large_stream::contests),
     (Kind::Lists, lists::contests),
+    (Kind::Watchers, watchers::contests),
     (Kind::Start, start::contests),
 ];
 

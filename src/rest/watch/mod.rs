@@ -1,9 +1,9 @@
 //! Watches: what changes, told to whoever asks as long as they listen.
 //!
 //! One [`Hub`] a resource follows the store while anybody watches, and remembers for all of them what happened last. A
-//! [`cursor::Cursor`] is one watcher's place in it; whoever falls further behind than the hub remembers reads the log of
+//! `Cursor` is one watcher's place in it; whoever falls further behind than the hub remembers reads the log of
 //! the store until there again, so that a slow watcher costs little and loses nothing. How a change looks is written once
-//! a representation, whoever sees it ([`change::Change`]).
+//! a representation, whoever sees it (`Change`).
 
 mod change;
 mod changes;

@@ -1,6 +1,7 @@
 //! How the events of a watch are written: what was agreed upon with the client, for the whole watch.
 
 use bytes::Bytes;
+use prometheus_client::metrics::counter::Counter;
 
 use super::frame::{self, Type};
 use crate::meta::protobuf::{PARTIAL_OBJECT_METADATA, STATUS};
@@ -17,6 +18,7 @@ pub struct Encoder<T: 'static> {
     columns: Option<&'static Columns<T>>,
     style: Style,
     transport: Transport,
+    sent: Counter,
 }
 
 /// All that decides how an event is written. Two watches of the same style share their events.
@@ -61,7 +63,13 @@ impl<T: Kind> Encoder<T> {
             return Err(table::wrong_form("PartialObjectMetadataList", "not a list", T::KIND));
         }
         let include = if is_table { table::include_object(cx)? } else { IncludeObject::Metadata };
-        Ok(Self { api, columns, style: Style::of(representation, include), transport: cx.transport })
+        Ok(Self {
+            api,
+            columns,
+            style: Style::of(representation, include),
+            transport: cx.transport,
+            sent: cx.events_sent.clone(),
+        })
     }
 
     /// What the answer says in `Content-Type`.
@@ -87,8 +95,9 @@ impl<T: Kind> Encoder<T> {
         self.style
     }
 
-    /// Takes note that the client has seen an event.
+    /// Takes note that the client gets to see an event.
     pub(super) fn note_event(&mut self) {
+        self.sent.inc();
         self.style.definitions = Definitions::Known;
     }
 
@@ -149,7 +158,7 @@ mod tests {
     fn encoder(form: Form, media: Media) -> Encoder<ImageStream> {
         let representation = Representation { media, form, meta_version: "v1" };
         let style = Style::of(representation, IncludeObject::Metadata);
-        Encoder { api: API, columns: Some(&COLUMNS), style, transport: Transport::Stream }
+        Encoder { api: API, columns: Some(&COLUMNS), style, transport: Transport::Stream, sent: Counter::default() }
     }
 
     #[test]

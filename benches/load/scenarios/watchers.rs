@@ -1,0 +1,167 @@
+//! Many watchers of streams of about 1 kB: the highest rate of writes at which 99 % of all events arrive within a second, and at
+//! that rate the delay from when a write is due to when an event of it is read, and what an event costs.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, ensure};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use serde_json::json;
+
+use crate::bench::Bench;
+use crate::caller::Caller;
+use crate::contest::{Contest, Side};
+use crate::crew::Crew;
+use crate::figures::{Figures, Latencies};
+use crate::process::Process;
+use crate::turn::{GLANCE, nanos};
+use crate::usage::{Sample, resident_mib};
+use crate::wire;
+
+const STREAMS: &str = "/apis/image.openshift.io/v1/namespaces/load/imagestreams";
+/// The stream that is written. All of the namespace are watched, and the others stay as they are.
+const NAME: &str = "watched";
+/// Where in an event stand the number of the write and its due time, in nanoseconds from the start.
+const MARK: &[u8] = br#""load/mark":""#;
+/// Text that makes a stream about 1 kB long.
+const PADDING: usize = 600;
+/// The most that 99 % of the delays may be, in microseconds.
+const MOST_DELAY: f64 = 1e6;
+/// The first rate, in writes a second; each further one is half as high again.
+const FIRST_RATE: u32 = 10;
+/// How long the last events may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) fn contests(bench: &Bench) -> anyhow::Result<Vec<Contest<'_>>> {
+    Ok(vec![Contest::new("watchers", Side::Ours, move || turn(bench))])
+}
+
+fn turn(bench: &Bench) -> anyhow::Result<Figures> {
+    let (watchers, last_rate) = if bench.options.smoke { (20, FIRST_RATE) } else { (1000, u32::MAX) };
+    let (server, _copy) = bench.fresh(Duration::ZERO)?;
+    let writer = Crew { connections: 1, threads: 1, ..bench.crew.clone() };
+    let stream = json!({"kind": "ImageStream", "apiVersion": "image.openshift.io/v1",
+        "metadata": {"name": NAME, "annotations": {"load/padding": "x".repeat(PADDING)}}});
+    let create = wire::post(STREAMS, Caller::Token, stream.to_string().as_bytes());
+    writer.run(server.address, PATIENCE, async |connection, _| {
+        ensure!(connection.exchange(&create).await?.status == 201, "the stream is not created");
+        Ok(())
+    })?;
+    raise_descriptors();
+    let readers = Crew { connections: watchers, ..bench.crew.clone() };
+    let mut best: Option<Figures> = None;
+    let mut rate = FIRST_RATE;
+    loop {
+        let step = Step { server: &server, writer: &writer, readers: &readers, rate, time: bench.times().window };
+        match (step.run(), best) {
+            (Ok(figures), _) if figures.p99.is_some_and(|p99| p99 < MOST_DELAY) => best = Some(figures),
+            (Ok(figures), None) => return Ok(figures),
+            (Err(why), None) => return Err(why),
+            (_, Some(best)) => return Ok(best),
+        }
+        if rate >= last_rate {
+            return best.context("a rate was measured");
+        }
+        rate += rate / 2;
+    }
+}
+
+/// Each watcher is an open socket of this process; a limit that stays too low is told by the first one that fails.
+fn raise_descriptors() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// One rate of writes.
+struct Step<'a> {
+    server: &'a Process,
+    writer: &'a Crew,
+    readers: &'a Crew,
+    rate: u32,
+    time: Duration,
+}
+
+impl Step<'_> {
+    /// Writes at the rate while everybody watches. Everybody must see every write once and in order.
+    fn run(&self) -> anyhow::Result<Figures> {
+        let writes = (f64::from(self.rate) * self.time.as_secs_f64()).ceil().max(1.0) as usize;
+        let (start, arrived) = (Instant::now(), AtomicUsize::new(0));
+        let limit = 2 * PATIENCE + self.time;
+        thread::scope(|scope| {
+            let watching = scope.spawn(|| {
+                self.readers.run(self.server.address, limit, async |connection, _| {
+                    let path =
+                        format!("{STREAMS}?watch=true&sendInitialEvents=false&resourceVersionMatch=NotOlderThan");
+                    let mut seen = Seen { start, writes, next: 0, delays: Vec::with_capacity(writes) };
+                    let mut is_there = false;
+                    let on_line = |line: &[u8]| {
+                        if !std::mem::replace(&mut is_there, true) {
+                            arrived.fetch_add(1, Ordering::Relaxed);
+                        }
+                        seen.read(line)
+                    };
+                    connection.listen(&wire::get(&path, Caller::Token), on_line).await?;
+                    ensure!(seen.next == writes, "a watcher saw {} of {writes} writes", seen.next);
+                    Ok(seen.delays)
+                })
+            });
+            while arrived.load(Ordering::Relaxed) < self.readers.connections && !watching.is_finished() {
+                thread::sleep(GLANCE);
+            }
+            let before = Sample::take(self.server.id())?;
+            let written = self.write(writes, start, limit);
+            let delays = watching.join().map_err(|_| anyhow!("the watchers panicked"))??;
+            written?;
+            let usage = before.until(&Sample::take(self.server.id())?);
+            let delays = Latencies::of(delays);
+            let figures = Figures::of(&delays, self.time).with_usage(usage, delays.count());
+            let resident_mib = Some(resident_mib(self.server.id())?);
+            Ok(Figures { writes: Some(f64::from(self.rate)), resident_mib, ..figures })
+        })
+    }
+
+    fn write(&self, writes: usize, start: Instant, limit: Duration) -> anyhow::Result<Vec<()>> {
+        self.writer.run(self.server.address, limit, async |connection, _| {
+            let begun = Instant::now();
+            for number in 0..writes {
+                let due = begun + Duration::from_secs_f64(number as f64 / f64::from(self.rate));
+                tokio::time::sleep_until(due.into()).await;
+                let mark = format!("{number} {}", (due - start).as_nanos());
+                let patch = json!({"metadata": {"annotations": {"load/mark": mark}}}).to_string();
+                let what = format!("PATCH {STREAMS}/{NAME}");
+                let request = wire::send(&what, Caller::Token, "application/merge-patch+json", patch.as_bytes());
+                let status = connection.exchange(&request).await?.status;
+                ensure!(status == 200, "a write is answered {status}");
+            }
+            Ok(())
+        })
+    }
+}
+
+/// What one watcher has seen.
+struct Seen {
+    start: Instant,
+    writes: usize,
+    next: usize,
+    delays: Vec<u32>,
+}
+
+impl Seen {
+    /// Takes note of a line that came; tells whether more is awaited. One out of order is not counted, so that the end is missed.
+    fn read(&mut self, line: &[u8]) -> bool {
+        let mark = line.windows(MARK.len()).position(|part| part == MARK).map(|at| &line[at + MARK.len()..]);
+        let text = mark.and_then(|rest| std::str::from_utf8(rest.split(|byte| *byte == b'"').next()?).ok());
+        let Some((number, due)) = text.and_then(|text| text.split_once(' ')) else {
+            return true;
+        };
+        if let (Ok(number), Ok(due)) = (number.parse::<usize>(), due.parse::<u64>())
+            && number == self.next
+        {
+            self.next += 1;
+            self.delays.push(nanos(self.start.elapsed().saturating_sub(Duration::from_nanos(due))));
+        }
+        self.next < self.writes
+    }
+}
