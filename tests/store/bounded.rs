@@ -27,16 +27,17 @@ const TIMES: u64 = 4;
 async fn with_all_history_the_file_is_less_than_four_times_its_content() {
     let updates = updates();
     let (dir, store) = open();
-    let longest = update(&store, updates, None).await;
-    report(&dir, updates, longest);
+    let seen = update(&store, updates, None).await;
+    report(&dir, updates, &seen);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_bounded_history_the_file_is_less_than_four_times_its_content() {
     let updates = updates();
     let (dir, store) = open();
-    let longest = update(&store, updates, Some(updates / 10)).await;
-    report(&dir, updates / 10, longest);
+    let seen = update(&store, updates, Some(updates / 10)).await;
+    // On a busy machine others write much while some of it is forgotten, and that is there, too.
+    report(&dir, updates / 10 + seen.meanwhile, &seen);
 }
 
 /// The longest wait of a commit while years of history go away at once.
@@ -67,27 +68,43 @@ fn open() -> (TempDir, Arc<dyn Store>) {
     (dir, Arc::new(store))
 }
 
-/// Updates one object after another, forgetting all but some revisions now and then; the longest wait for a commit.
-async fn update(store: &Arc<dyn Store>, updates: u64, kept: Option<u64>) -> Duration {
+/// What was seen while objects were updated.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    /// The longest wait for a commit.
+    longest: Duration,
+    /// The most updates that were made while some history was being forgotten.
+    meanwhile: u64,
+}
+
+impl Seen {
+    fn most(self, other: Self) -> Self {
+        Self { longest: self.longest.max(other.longest), meanwhile: self.meanwhile.max(other.meanwhile) }
+    }
+}
+
+/// Updates one object after another, forgetting all but some revisions now and then.
+async fn update(store: &Arc<dyn Store>, updates: u64, kept: Option<u64>) -> Seen {
     let client = |client: u64| {
         let store = store.clone();
         tokio::spawn(async move {
-            let mut longest = Duration::ZERO;
+            let mut seen = Seen::default();
             for n in (client..updates).step_by(usize::try_from(CLIENTS).unwrap()) {
-                longest = longest.max(update_one(&store, n % OBJECTS).await);
+                seen.longest = seen.longest.max(update_one(&store, n % OBJECTS).await);
                 if let Some(kept) = kept
                     && n % (updates / TURNS) == 0
                 {
                     // The others go on meanwhile.
                     let now = store.now().await;
                     store.compact(Revision(now.0 - kept)).await.unwrap();
+                    seen.meanwhile = seen.meanwhile.max(store.now().await.0 - now.0);
                 }
             }
-            longest
+            seen
         })
     };
     let all = futures_util::future::join_all((0..CLIENTS).map(client)).await;
-    all.into_iter().map(Result::unwrap).max().unwrap()
+    all.into_iter().map(Result::unwrap).fold(Seen::default(), Seen::most)
 }
 
 async fn update_one(store: &Arc<dyn Store>, n: u64) -> Duration {
@@ -97,10 +114,10 @@ async fn update_one(store: &Arc<dyn Store>, n: u64) -> Duration {
     start.elapsed()
 }
 
-fn report(dir: &TempDir, retained: u64, longest: Duration) {
+fn report(dir: &TempDir, retained: u64, seen: &Seen) {
     let length = fs::metadata(dir.path().join(DATA_FILE)).unwrap().len();
     let content = (OBJECTS + retained) * BYTES;
     let times = length as f64 / content as f64;
-    println!("{length} bytes for {content}: {times:.2} times; the longest write {longest:?}");
+    println!("{length} bytes for {content}: {times:.2} times; the longest write {:?}", seen.longest);
     assert!(length < TIMES * content, "{length} bytes for {content}");
 }
