@@ -41,8 +41,8 @@ pub struct Cx {
     pub representation: Representation,
     /// How the events of a watch go to the client.
     pub transport: Transport,
-    /// Counts the events of a watch that are sent.
-    pub events_sent: Counter,
+    /// Counts the events of a watch that are sent; none for all other requests.
+    pub events_sent: Option<Counter>,
     /// When the request arrived.
     pub now: Time,
     /// Which namespaces there are.

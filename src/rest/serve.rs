@@ -104,7 +104,7 @@ impl Api {
             agent: agent.unwrap_or_default().to_owned(),
             body: request.body,
             representation,
-            transport: if is_websocket(request.headers) { Transport::WebSocket } else { Transport::Stream },
+            transport: transport(route, request.headers),
             events_sent: self.events_sent(endpoint, route),
             now: request.now,
             namespaces: self.namespaces.clone(),
@@ -116,16 +116,24 @@ impl Api {
 
 impl Api {
     /// The counter of the events of a resource.
-    fn events_sent(&self, endpoint: &Endpoint, route: RouteOf) -> Counter {
+    fn events_sent(&self, endpoint: &Endpoint, route: RouteOf) -> Option<Counter> {
         match (route, &self.metrics) {
-            (RouteOf::Changes { .. }, Some(metrics)) => metrics.watch_events(endpoint.resource),
-            _ => Counter::default(),
+            (RouteOf::Changes { .. }, Some(metrics)) => Some(metrics.watch_events(endpoint.resource)),
+            _ => None,
         }
     }
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// How events go to the client, if it is events that it asks for.
+fn transport(route: RouteOf, headers: &HeaderMap) -> Transport {
+    match route {
+        RouteOf::Changes { .. } if is_websocket(headers) => Transport::WebSocket,
+        _ => Transport::Stream,
+    }
 }
 
 fn route_of(endpoint: &Endpoint, Request { method, target, query, .. }: &Request<'_>) -> RouteOf {

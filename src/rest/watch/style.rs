@@ -68,7 +68,7 @@ impl<T: Kind> Encoder<T> {
             columns,
             style: Style::of(representation, include),
             transport: cx.transport,
-            sent: cx.events_sent.clone(),
+            sent: cx.events_sent.clone().unwrap_or_default(),
         })
     }
 
