@@ -7,8 +7,9 @@ use super::codec::GroupVersion;
 use super::cx::Cx;
 use super::endpoint::{self, Get, List};
 use super::failure::status_of;
-use super::list::{Entries, Listing, Objects};
+use super::list::{Content, Entries, Listing, Objects};
 use super::metadata;
+use super::negotiate::Form;
 use super::page;
 use super::quota::{Place, Quota};
 use super::reply::Sent;
@@ -105,7 +106,19 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     /// # Errors
     /// 500 for an entry that cannot be read; it names the object.
     pub fn decode(&self, entry: &Entry) -> Result<T, Status> {
-        let mut object = self.strategy.decode(&entry.value).map_err(|why| unreadable(&entry.key, &why))?;
+        self.completed(entry, self.strategy.decode(&entry.value))
+    }
+
+    /// The same, but for all that is not metadata, which is empty.
+    ///
+    /// # Errors
+    /// As for [`Stored::decode`].
+    pub(super) fn decode_metadata(&self, entry: &Entry) -> Result<T, Status> {
+        self.completed(entry, self.strategy.decode_metadata(&entry.value))
+    }
+
+    fn completed(&self, entry: &Entry, decoded: Result<T, String>) -> Result<T, Status> {
+        let mut object = decoded.map_err(|why| unreadable(&entry.key, &why))?;
         object.default_fields();
         object.metadata_mut().resource_version = entry.revision.to_string();
         Ok(object)
@@ -258,7 +271,9 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         let (start, limit) = (options.start.clone(), options.limit);
         let entries = self.entries(cx.namespace(), start.as_deref(), options);
         let entries = if selector.is_empty() { entries.at_most(limit) } else { entries };
-        Ok(Listing { walk: Objects::new(self, entries, selector), limit })
+        let is_metadata = cx.representation.form == Form::PartialList && selector.is_about_metadata();
+        let content = if is_metadata { Content::Metadata } else { Content::Whole };
+        Ok(Listing { walk: Objects::new(self, entries, selector, content), limit })
     }
 
     /// The rows of a namespace, or of all, from the name `start` on.

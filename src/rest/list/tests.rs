@@ -1,0 +1,172 @@
+//! What is read of a store for a list, told by a store that counts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::BoxFuture;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::api::{GROUP, ImageStream, VERSION};
+use crate::auth::{Authorizer, User};
+use crate::cluster::Namespaces;
+use crate::meta::{Status, Time, field};
+use crate::rest::codec::GroupVersion;
+use crate::rest::cx::{Cx, Transport};
+use crate::rest::negotiate::{Form, Media, Representation};
+use crate::rest::permission::Permissions;
+use crate::rest::query::Query;
+use crate::rest::reply::Listed;
+use crate::rest::rules::{Others, Rules, Strategy};
+use crate::rest::stored::Stored;
+use crate::store::embedded::{Embedded, Options};
+use crate::store::{Change, Key, Lookup, Outcome, Outline, Page, Range, Revision, Store, StoreError, Txn, Watch};
+
+/// Streams without any rules.
+struct Plain;
+
+impl Rules<ImageStream> for Plain {
+    fn settle(
+        &self,
+        _: Option<&ImageStream>,
+        _: &mut ImageStream,
+        _: &Others<ImageStream>,
+        _: Time,
+    ) -> Vec<field::Error> {
+        Vec::new()
+    }
+}
+
+impl Strategy<ImageStream> for Plain {
+    fn selectable_fields(&self) -> &'static [&'static str] {
+        &["spec.dockerImageRepository"]
+    }
+
+    fn field(&self, stream: &ImageStream, _: &str) -> String {
+        stream.spec.docker_image_repository.clone()
+    }
+
+    fn name_faults(&self, _: &str) -> Vec<&'static str> {
+        Vec::new()
+    }
+}
+
+/// A store that counts how often it is looked at.
+struct Counting {
+    inner: Embedded,
+    ranges: AtomicUsize,
+    outlines: AtomicUsize,
+}
+
+impl Store for Counting {
+    fn get<'a>(&'a self, key: &'a Key, known: Option<Revision>) -> BoxFuture<'a, Result<Lookup, StoreError>> {
+        self.inner.get(key, known)
+    }
+
+    fn range(&self, range: Range) -> BoxFuture<'_, Result<Page, StoreError>> {
+        self.ranges.fetch_add(1, Ordering::Relaxed);
+        self.inner.range(range)
+    }
+
+    fn outline(&self, range: Range) -> BoxFuture<'_, Result<Outline, StoreError>> {
+        self.outlines.fetch_add(1, Ordering::Relaxed);
+        self.inner.outline(range)
+    }
+
+    fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<Outcome, StoreError>> {
+        self.inner.commit(txn)
+    }
+
+    fn watch(&self, prefix: &str, after: Revision) -> Box<dyn Watch> {
+        self.inner.watch(prefix, after)
+    }
+
+    fn current(&self) -> BoxFuture<'_, Result<Revision, StoreError>> {
+        self.inner.current()
+    }
+
+    fn compact(&self, at: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.compact(at)
+    }
+
+    fn latest(&self) -> Option<Revision> {
+        self.inner.latest()
+    }
+
+    fn healthy(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.healthy()
+    }
+}
+
+/// Streams of the namespace `ns` in a store that counts.
+struct Lab {
+    store: Arc<Counting>,
+    streams: Arc<Stored<ImageStream, Plain>>,
+    _folder: TempDir,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = Embedded::open(Options::new(folder.path())).unwrap();
+        let store = Arc::new(Counting { inner, ranges: AtomicUsize::new(0), outlines: AtomicUsize::new(0) });
+        let api =
+            GroupVersion { group: GROUP, name: "image.openshift.io/v1", version: VERSION, kinds: &["ImageStream"] };
+        let streams = Arc::new(Stored::new(store.clone(), api, "imagestreams", Plain));
+        Self { store, streams, _folder: folder }
+    }
+
+    /// Stores a stream whose specification is a text.
+    async fn put(&self, name: &str, spec: serde_json::Value) {
+        let value = json!({"metadata": {"name": name, "namespace": "ns", "labels": {"of": name}}, "spec": spec});
+        let change = Change::Put(self.streams.key("ns", name), value.to_string().into());
+        self.store.commit(Txn { guards: vec![], changes: vec![change] }).await.unwrap();
+    }
+
+    async fn list(&self, form: Form, query: &str) -> Result<Listed<ImageStream>, Status> {
+        self.streams.selected(&cx(form, query))?.collect().await
+    }
+}
+
+fn cx(form: Form, query: &str) -> Cx {
+    let mut cx = Cx {
+        user: Arc::new(User::default()),
+        target: Default::default(),
+        query: Query::parse(Some(query)),
+        content_type: None,
+        agent: String::new(),
+        body: Default::default(),
+        representation: Representation { media: Media::Json { pretty: false }, form, meta_version: "v1" },
+        transport: Transport::Stream,
+        now: Time::from_unix_seconds(1_800_000_000),
+        namespaces: Namespaces::all(),
+        permissions: Permissions::new(Arc::new(Authorizer::AlwaysAllow)),
+    };
+    cx.target.namespace = Some("ns".into());
+    cx
+}
+
+fn names(listed: &Listed<ImageStream>) -> Vec<&str> {
+    listed.items.iter().map(|stream| &*stream.metadata.name).collect()
+}
+
+#[tokio::test]
+async fn a_list_of_metadata_reads_nothing_else() {
+    let lab = Lab::new();
+    lab.put("a", json!("a stream that cannot be read whole")).await;
+    assert_eq!(lab.list(Form::Object, "").await.unwrap_err().code, 500);
+    for query in ["", "labelSelector=of%3Da", "fieldSelector=metadata.name%3Da,metadata.namespace%3Dns"] {
+        let listed = lab.list(Form::PartialList, query).await.unwrap();
+        assert_eq!(names(&listed), ["a"], "{query}");
+        assert_eq!(listed.items[0].metadata.resource_version, listed.metadata.resource_version);
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_metadata_is_selected_by_other_fields_all_the_same() {
+    let lab = Lab::new();
+    lab.put("a", json!({"dockerImageRepository": "r"})).await;
+    lab.put("b", json!({})).await;
+    let listed = lab.list(Form::PartialList, "fieldSelector=spec.dockerImageRepository%3Dr").await.unwrap();
+    assert_eq!(names(&listed), ["a"]);
+}
