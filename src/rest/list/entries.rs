@@ -30,13 +30,29 @@ pub struct Entries {
     more: bool,
     /// How many entries may still be read; none where any number may.
     left: Option<usize>,
+    extent: Extent,
+}
+
+/// What a prefix stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// It is a whole key.
+    One,
+    /// It is where keys begin.
+    Many,
 }
 
 impl Entries {
     /// The entries whose keys start with `prefix`, from where `start` follows it.
     pub fn new(store: Arc<dyn Store>, prefix: String, start: Option<&str>, options: page::Options) -> Self {
         let start = start.map(|start| format!("{prefix}{start}"));
-        Self { store, prefix, options, start, page: Vec::new().into_iter(), revision: None, more: true, left: None }
+        let page = Vec::new().into_iter();
+        Self { store, prefix, options, start, page, revision: None, more: true, left: None, extent: Extent::Many }
+    }
+
+    /// Of these only the one whose key ends with `name` behind the prefix. No other is read.
+    pub fn only(self, name: &str) -> Self {
+        Self { prefix: self.prefix + name, left: Some(1), extent: Extent::One, ..self }
     }
 
     /// The same, so many at most; 0 for all.
@@ -79,7 +95,12 @@ impl Entries {
     pub async fn peek(&mut self) -> Result<Option<&Entry>, Status> {
         if self.page.len() == 0 && self.more && self.left != Some(0) {
             let page = self.store.range(Range { bytes: PAGE, ..self.range(self.left.unwrap_or_default()) }).await;
-            let page = page.map_err(|error| self.failed(&error))?;
+            let mut page = page.map_err(|error| self.failed(&error))?;
+            if self.extent == Extent::One {
+                // Behind the key that is wanted, or in its place, there may be others that begin like it.
+                page.entries.retain(|entry| entry.key.as_str() == self.prefix);
+                page.more = false;
+            }
             self.settle(page.revision)?;
             self.left = self.left.map(|left| left.saturating_sub(page.entries.len()));
             (self.page, self.more) = (page.entries.into_iter(), page.more);

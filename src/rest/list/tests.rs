@@ -13,6 +13,7 @@ use crate::cluster::Namespaces;
 use crate::meta::{Status, Time, field};
 use crate::rest::codec::GroupVersion;
 use crate::rest::cx::{Cx, Transport};
+use crate::rest::endpoint::Scope;
 use crate::rest::negotiate::{Form, Media, Representation};
 use crate::rest::permission::Permissions;
 use crate::rest::query::Query;
@@ -124,7 +125,7 @@ impl Lab {
     }
 
     async fn list(&self, form: Form, query: &str) -> Result<Listed<ImageStream>, Status> {
-        self.streams.selected(&cx(form, query))?.collect().await
+        self.streams.selected(&cx(form, query), Scope::Namespaced)?.collect().await
     }
 }
 
@@ -168,5 +169,38 @@ async fn a_list_of_metadata_is_selected_by_other_fields_all_the_same() {
     lab.put("a", json!({"dockerImageRepository": "r"})).await;
     lab.put("b", json!({})).await;
     let listed = lab.list(Form::PartialList, "fieldSelector=spec.dockerImageRepository%3Dr").await.unwrap();
+    assert_eq!(names(&listed), ["a"]);
+}
+
+#[tokio::test]
+async fn a_list_of_one_name_reads_no_other_object() {
+    let lab = Lab::new();
+    lab.put("b", json!({})).await;
+    for unreadable in ["a", "b1", "c1"] {
+        lab.put(unreadable, json!("a stream that cannot be read whole")).await;
+    }
+    let list = |query| lab.list(Form::Object, query);
+    for (query, wanted) in [
+        ("fieldSelector=metadata.name%3Db", vec!["b"]),
+        ("fieldSelector=metadata.name%3Db&limit=1", vec!["b"]),
+        ("fieldSelector=metadata.name%3Db&labelSelector=of%3Da", vec![]),
+        ("fieldSelector=metadata.name%3Db,metadata.name%3Dc", vec![]),
+        ("fieldSelector=metadata.name%3Dc", vec![]),
+    ] {
+        let listed = list(query).await.unwrap();
+        assert_eq!((names(&listed), &*listed.metadata.r#continue), (wanted, ""), "{query}");
+        assert_eq!(listed.metadata.resource_version, lab.store.current().await.unwrap().to_string(), "{query}");
+    }
+    assert_eq!(lab.store.ranges.load(Ordering::Relaxed), 5);
+    assert_eq!(list("fieldSelector=metadata.name%3D").await.unwrap_err().code, 500, "no name is no key");
+}
+
+#[tokio::test]
+async fn a_list_of_one_name_in_all_namespaces_looks_at_all_of_them() {
+    let lab = Lab::new();
+    lab.put("a", json!({})).await;
+    let mut everywhere = cx(Form::Object, "fieldSelector=metadata.name%3Da");
+    everywhere.target.namespace = None;
+    let listed = lab.streams.selected(&everywhere, Scope::Namespaced).unwrap().collect().await.unwrap();
     assert_eq!(names(&listed), ["a"]);
 }
