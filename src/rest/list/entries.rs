@@ -31,6 +31,8 @@ pub struct Entries {
     /// How many entries may still be read; none where any number may.
     left: Option<usize>,
     extent: Extent,
+    /// How many entries follow, where that was counted and none was read since.
+    remaining: Option<u64>,
 }
 
 /// What a prefix stands for.
@@ -47,7 +49,8 @@ impl Entries {
     pub fn new(store: Arc<dyn Store>, prefix: String, start: Option<&str>, options: page::Options) -> Self {
         let start = start.map(|start| format!("{prefix}{start}"));
         let page = Vec::new().into_iter();
-        Self { store, prefix, options, start, page, revision: None, more: true, left: None, extent: Extent::Many }
+        let (extent, remaining) = (Extent::Many, None);
+        Self { store, prefix, options, start, page, revision: None, more: true, left: None, extent, remaining }
     }
 
     /// Of these only the one whose key ends with `name` behind the prefix. No other is read.
@@ -84,6 +87,7 @@ impl Entries {
         let entry = self.page.next();
         if let Some(entry) = &entry {
             self.start = Some(behind(entry.key.as_str()));
+            self.remaining = None;
         }
         Ok(entry)
     }
@@ -118,11 +122,19 @@ impl Entries {
         Ok(page.entries.into_iter().next().filter(|entry| entry.key.as_str() == key))
     }
 
-    /// How the next `limit` entries would end, and how many follow them; 0 for all.
+    /// How many entries follow, be it more than may be read.
     ///
     /// # Errors
     /// As for [`Entries::next`].
-    pub async fn outline(&self, limit: usize) -> Result<Outline, Status> {
+    pub async fn remaining(&self) -> Result<u64, Status> {
+        match self.remaining {
+            Some(remaining) => Ok(remaining),
+            None => Ok(self.outline(0).await?.entries),
+        }
+    }
+
+    /// How the next `limit` entries would end, and how many follow them; 0 for all.
+    async fn outline(&self, limit: usize) -> Result<Outline, Status> {
         self.store.outline(self.range(limit)).await.map_err(|error| self.failed(&error))
     }
 
@@ -136,6 +148,7 @@ impl Entries {
         let last = outline.last.map(|key| key.as_str().to_owned());
         self.page = Vec::new().into_iter();
         self.more = outline.remaining > 0;
+        self.remaining = Some(outline.remaining);
         self.start = last.as_deref().map(behind).or(self.start.take());
         Ok(last)
     }

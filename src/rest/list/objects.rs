@@ -94,6 +94,6 @@ impl<T: Kind, S: Strategy<T>> Walk for Objects<T, S> {
         if !self.selector.is_empty() {
             return Ok(None);
         }
-        Ok(Some(self.entries.outline(0).await?.entries))
+        self.entries.remaining().await.map(Some)
     }
 }

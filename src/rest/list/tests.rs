@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
 use serde_json::json;
 use tempfile::TempDir;
@@ -11,6 +12,7 @@ use crate::api::{GROUP, ImageStream, VERSION};
 use crate::auth::{Authorizer, User};
 use crate::cluster::Namespaces;
 use crate::meta::{Status, Time, field};
+use crate::rest::body::Body;
 use crate::rest::codec::GroupVersion;
 use crate::rest::cx::{Cx, Transport};
 use crate::rest::endpoint::Scope;
@@ -203,4 +205,27 @@ async fn a_list_of_one_name_in_all_namespaces_looks_at_all_of_them() {
     everywhere.target.namespace = None;
     let listed = lab.streams.selected(&everywhere, Scope::Namespaced).unwrap().collect().await.unwrap();
     assert_eq!(names(&listed), ["a"]);
+}
+
+#[tokio::test]
+async fn what_follows_a_page_is_counted_once_however_large_the_page_is() {
+    let lab = Lab::new();
+    for name in ["a", "b", "c", "d"] {
+        lab.put(name, json!({"dockerImageRepository": "x".repeat(100_000)})).await;
+    }
+    for (limit, remaining) in [(1, 3), (3, 1)] {
+        lab.store.outlines.store(0, Ordering::Relaxed);
+        let cx = cx(Form::Object, &format!("limit={limit}"));
+        let listing = lab.streams.selected(&cx, Scope::Namespaced).unwrap();
+        let Body::Parts(parts) = listing.reply(&cx, lab.streams.api(), None).await.unwrap().body else {
+            assert_eq!(limit, 1, "a page of three is sent in parts");
+            assert_eq!(lab.store.outlines.load(Ordering::Relaxed), 1);
+            continue;
+        };
+        assert_eq!(lab.store.outlines.load(Ordering::Relaxed), 1, "of {limit}");
+        let parts: Vec<_> = parts.try_collect().await.unwrap();
+        let list: serde_json::Value = serde_json::from_slice(&parts.concat()).unwrap();
+        assert_eq!(list["metadata"]["remainingItemCount"], remaining);
+        assert_eq!(list["items"].as_array().unwrap().len(), limit);
+    }
 }
