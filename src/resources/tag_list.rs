@@ -10,7 +10,7 @@ use super::tag::{TagView, Tags};
 use crate::api::ImageStream;
 use crate::meta::{ListMeta, Status};
 use crate::rest::cx::Cx;
-use crate::rest::endpoint::List;
+use crate::rest::endpoint::{List, Scope};
 use crate::rest::list::{Entries, Listing, Walk};
 use crate::rest::page;
 use crate::rest::rules::Rules;
@@ -21,7 +21,7 @@ use crate::store::Entry;
 impl<V: TagView> List<V> for Tags<V> {
     type Walk = TagWalk<V>;
 
-    fn list(self: &Arc<Self>, cx: &Cx) -> Result<Listing<TagWalk<V>>, Status> {
+    fn list(self: &Arc<Self>, cx: &Cx, _: Scope) -> Result<Listing<TagWalk<V>>, Status> {
         if cx.query.switch("watch") {
             return Err(Status::not_watchable(V::RESOURCE));
         }

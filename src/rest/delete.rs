@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::codec;
 use super::cx::Cx;
-use super::endpoint::{Delete, DeleteCollection};
+use super::endpoint::{Delete, DeleteCollection, Scope};
 use super::options::{DryRun, dry_run_fault, refuse};
 use super::reply::{Listed, Written};
 use super::rules::{Dependents, Strategy};
@@ -56,9 +56,9 @@ impl<T: Kind, S: Strategy<T>> Delete<T> for Stored<T, S> {
 }
 
 impl<T: Kind, S: Strategy<T>> DeleteCollection<T> for Stored<T, S> {
-    async fn delete_collection(self: &Arc<Self>, cx: &Cx) -> Result<Listed<T>, Status> {
+    async fn delete_collection(self: &Arc<Self>, cx: &Cx, scope: Scope) -> Result<Listed<T>, Status> {
         let options = options(cx)?;
-        let listed = self.selected(cx)?.collect().await?;
+        let listed = self.selected(cx, scope)?.collect().await?;
         let names = listed.items.iter().map(|object| object.metadata().name.as_str());
         let removals: Vec<_> = names.map(|name| self.remove_if_there(cx, name, &options).boxed()).collect();
         stream::iter(removals).buffer_unordered(AT_A_TIME).try_collect::<()>().await?;

@@ -39,7 +39,7 @@ pub trait List<T>: Send + Sync + 'static {
     ///
     /// # Errors
     /// 400 and 422 for selectors and options that cannot be, 405 where a watch is wanted that cannot be had.
-    fn list(self: &Arc<Self>, cx: &Cx) -> Result<Listing<Self::Walk>, Status>;
+    fn list(self: &Arc<Self>, cx: &Cx, scope: Scope) -> Result<Listing<Self::Walk>, Status>;
 }
 
 /// Reads what changes of one object, of those of a namespace, or of all.
@@ -74,7 +74,11 @@ pub trait Delete<T>: Send + Sync + 'static {
 /// Deletes the objects of a namespace, or those of the cluster.
 pub trait DeleteCollection<T>: Send + Sync + 'static {
     /// Deletes the objects that are selected and answers them as they were.
-    fn delete_collection(self: &Arc<Self>, cx: &Cx) -> impl Future<Output = Result<Listed<T>, Status>> + Send;
+    fn delete_collection(
+        self: &Arc<Self>,
+        cx: &Cx,
+        scope: Scope,
+    ) -> impl Future<Output = Result<Listed<T>, Status>> + Send;
 }
 
 type Handler = Arc<dyn Fn(Arc<Cx>) -> BoxFuture<'static, Result<Reply, Status>> + Send + Sync>;
@@ -302,10 +306,10 @@ impl<T: Kind> Builder<T> {
 
     /// Objects can be listed.
     pub fn list<H: List<T>>(self, handler: &Arc<H>) -> Self {
-        let (handler, api, columns) = (handler.clone(), self.api, self.columns);
+        let (handler, api, columns, scope) = (handler.clone(), self.api, self.columns, self.endpoint.scope);
         self.verb(Verb::List, move |cx| {
             let handler = handler.clone();
-            Box::pin(async move { handler.list(&cx)?.reply(&cx, api, columns).await })
+            Box::pin(async move { handler.list(&cx, scope)?.reply(&cx, api, columns).await })
         })
     }
 
@@ -374,10 +378,10 @@ impl<T: Kind> Builder<T> {
 
     /// Objects can be deleted many at a time.
     pub fn delete_collection<H: DeleteCollection<T>>(self, handler: &Arc<H>) -> Self {
-        let (handler, api, columns) = (handler.clone(), self.api, self.columns);
+        let (handler, api, columns, scope) = (handler.clone(), self.api, self.columns, self.endpoint.scope);
         self.verb(Verb::DeleteCollection, move |cx| {
             let handler = handler.clone();
-            Box::pin(async move { Reply::list(&cx, api, &handler.delete_collection(&cx).await?, columns) })
+            Box::pin(async move { Reply::list(&cx, api, &handler.delete_collection(&cx, scope).await?, columns) })
         })
     }
 

@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde::Deserialize;
+
 use super::json;
 use super::permission::Verdict;
 use crate::auth::ResourceAction;
-use crate::meta::{Kind, Time, field};
+use crate::meta::{Kind, ObjectMeta, Time, field};
 use crate::store::Change;
 
 /// How objects of a type are written through one path: the objects themselves, or an aspect of theirs such as the status.
@@ -86,6 +88,25 @@ pub trait Strategy<T: Kind>: Rules<T> {
     fn decode(&self, bytes: &[u8]) -> Result<T, String> {
         serde_json::from_slice(bytes).map_err(|why| why.to_string())
     }
+
+    /// An object that has the metadata of the one that was stored in this form, and nothing else. What is not metadata is
+    /// passed over, so that this costs much less than [`decode`](Self::decode).
+    ///
+    /// # Errors
+    /// As for [`decode`](Self::decode).
+    fn decode_metadata(&self, bytes: &[u8]) -> Result<T, String> {
+        let OnlyMetadata { metadata } = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
+        let mut object = T::default();
+        *object.metadata_mut() = metadata;
+        Ok(object)
+    }
+}
+
+/// What is read of an object of which only the metadata is wanted.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OnlyMetadata {
+    metadata: ObjectMeta,
 }
 
 /// What becomes of the dependents of objects of a type.

@@ -7,8 +7,9 @@ use super::codec::GroupVersion;
 use super::cx::Cx;
 use super::endpoint::{self, Get, List};
 use super::failure::status_of;
-use super::list::{Entries, Listing, Objects};
+use super::list::{Content, Entries, Listing, Objects};
 use super::metadata;
+use super::negotiate::Form;
 use super::page;
 use super::quota::{Place, Quota};
 use super::reply::Sent;
@@ -105,7 +106,19 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     /// # Errors
     /// 500 for an entry that cannot be read; it names the object.
     pub fn decode(&self, entry: &Entry) -> Result<T, Status> {
-        let mut object = self.strategy.decode(&entry.value).map_err(|why| unreadable(&entry.key, &why))?;
+        self.completed(entry, self.strategy.decode(&entry.value))
+    }
+
+    /// The same, but for all that is not metadata, which is empty.
+    ///
+    /// # Errors
+    /// As for [`Stored::decode`].
+    pub(super) fn decode_metadata(&self, entry: &Entry) -> Result<T, Status> {
+        self.completed(entry, self.strategy.decode_metadata(&entry.value))
+    }
+
+    fn completed(&self, entry: &Entry, decoded: Result<T, String>) -> Result<T, Status> {
+        let mut object = decoded.map_err(|why| unreadable(&entry.key, &why))?;
         object.default_fields();
         object.metadata_mut().resource_version = entry.revision.to_string();
         Ok(object)
@@ -191,11 +204,11 @@ impl<T: Kind, S: Strategy<T>> Get<T> for Stored<T, S> {
 impl<T: Kind, S: Strategy<T>> List<T> for Stored<T, S> {
     type Walk = Objects<T, S>;
 
-    fn list(self: &Arc<Self>, cx: &Cx) -> Result<Listing<Self::Walk>, Status> {
+    fn list(self: &Arc<Self>, cx: &Cx, scope: endpoint::Scope) -> Result<Listing<Self::Walk>, Status> {
         if cx.query.switch("watch") {
             return Err(Status::not_watchable(self.resource));
         }
-        self.selected(cx)
+        self.selected(cx, scope)
     }
 }
 
@@ -234,9 +247,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
             return Err(Status::bad_request(text));
         }
         let name = cx.target.name.as_deref().or(selected.as_deref()).filter(|name| !name.is_empty());
-        // Of all namespaces several objects may have the name.
-        let is_one = scope == endpoint::Scope::Cluster || cx.target.namespace.is_some();
-        Ok(match name.filter(|_| is_one) {
+        Ok(match name.filter(|_| names_one(cx, scope)) {
             Some(name) => watch::Scope {
                 prefix: self.key(cx.namespace(), name).as_str().to_owned(),
                 extent: Extent::One,
@@ -252,13 +263,24 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     ///
     /// # Errors
     /// 400 and 422 for selectors and options that cannot be.
-    pub(super) fn selected(self: &Arc<Self>, cx: &Cx) -> Result<Listing<Objects<T, S>>, Status> {
+    pub(super) fn selected(
+        self: &Arc<Self>,
+        cx: &Cx,
+        scope: endpoint::Scope,
+    ) -> Result<Listing<Objects<T, S>>, Status> {
         let selector = Selector::read(&cx.query, self.strategy.selectable_fields())?;
         let options = page::Options::read(&cx.query)?;
         let (start, limit) = (options.start.clone(), options.limit);
         let entries = self.entries(cx.namespace(), start.as_deref(), options);
-        let entries = if selector.is_empty() { entries.at_most(limit) } else { entries };
-        Ok(Listing { walk: Objects::new(self, entries, selector), limit })
+        let name = selector.exact_name().filter(|name| !name.is_empty() && names_one(cx, scope));
+        let entries = match name {
+            Some(name) => entries.only(name),
+            None if selector.is_empty() => entries.at_most(limit),
+            None => entries,
+        };
+        let is_metadata = cx.representation.form == Form::PartialList && selector.is_about_metadata();
+        let content = if is_metadata { Content::Metadata } else { Content::Whole };
+        Ok(Listing { walk: Objects::new(self, entries, selector, content), limit })
     }
 
     /// The rows of a namespace, or of all, from the name `start` on.
@@ -283,6 +305,11 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
             quota.deleted(namespace, revision);
         }
     }
+}
+
+/// Whether a name is that of one object at most in the place of a request: in all namespaces several may have it.
+fn names_one(cx: &Cx, scope: endpoint::Scope) -> bool {
+    scope == endpoint::Scope::Cluster || cx.target.namespace.is_some()
 }
 
 fn unreadable(key: &Key, why: &str) -> Status {

@@ -30,13 +30,32 @@ pub struct Entries {
     more: bool,
     /// How many entries may still be read; none where any number may.
     left: Option<usize>,
+    extent: Extent,
+    /// How many entries follow, where that was counted and none was read since.
+    remaining: Option<u64>,
+}
+
+/// What a prefix stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// It is a whole key.
+    One,
+    /// It is where keys begin.
+    Many,
 }
 
 impl Entries {
     /// The entries whose keys start with `prefix`, from where `start` follows it.
     pub fn new(store: Arc<dyn Store>, prefix: String, start: Option<&str>, options: page::Options) -> Self {
         let start = start.map(|start| format!("{prefix}{start}"));
-        Self { store, prefix, options, start, page: Vec::new().into_iter(), revision: None, more: true, left: None }
+        let page = Vec::new().into_iter();
+        let (extent, remaining) = (Extent::Many, None);
+        Self { store, prefix, options, start, page, revision: None, more: true, left: None, extent, remaining }
+    }
+
+    /// Of these only the one whose key ends with `name` behind the prefix. No other is read.
+    pub fn only(self, name: &str) -> Self {
+        Self { prefix: self.prefix + name, left: Some(1), extent: Extent::One, ..self }
     }
 
     /// The same, so many at most; 0 for all.
@@ -68,6 +87,7 @@ impl Entries {
         let entry = self.page.next();
         if let Some(entry) = &entry {
             self.start = Some(behind(entry.key.as_str()));
+            self.remaining = None;
         }
         Ok(entry)
     }
@@ -79,7 +99,12 @@ impl Entries {
     pub async fn peek(&mut self) -> Result<Option<&Entry>, Status> {
         if self.page.len() == 0 && self.more && self.left != Some(0) {
             let page = self.store.range(Range { bytes: PAGE, ..self.range(self.left.unwrap_or_default()) }).await;
-            let page = page.map_err(|error| self.failed(&error))?;
+            let mut page = page.map_err(|error| self.failed(&error))?;
+            if self.extent == Extent::One {
+                // Behind the key that is wanted, or in its place, there may be others that begin like it.
+                page.entries.retain(|entry| entry.key.as_str() == self.prefix);
+                page.more = false;
+            }
             self.settle(page.revision)?;
             self.left = self.left.map(|left| left.saturating_sub(page.entries.len()));
             (self.page, self.more) = (page.entries.into_iter(), page.more);
@@ -97,11 +122,19 @@ impl Entries {
         Ok(page.entries.into_iter().next().filter(|entry| entry.key.as_str() == key))
     }
 
-    /// How the next `limit` entries would end, and how many follow them; 0 for all.
+    /// How many entries follow, be it more than may be read.
     ///
     /// # Errors
     /// As for [`Entries::next`].
-    pub async fn outline(&self, limit: usize) -> Result<Outline, Status> {
+    pub async fn remaining(&self) -> Result<u64, Status> {
+        match self.remaining {
+            Some(remaining) => Ok(remaining),
+            None => Ok(self.outline(0).await?.entries),
+        }
+    }
+
+    /// How the next `limit` entries would end, and how many follow them; 0 for all.
+    async fn outline(&self, limit: usize) -> Result<Outline, Status> {
         self.store.outline(self.range(limit)).await.map_err(|error| self.failed(&error))
     }
 
@@ -115,6 +148,7 @@ impl Entries {
         let last = outline.last.map(|key| key.as_str().to_owned());
         self.page = Vec::new().into_iter();
         self.more = outline.remaining > 0;
+        self.remaining = Some(outline.remaining);
         self.start = last.as_deref().map(behind).or(self.start.take());
         Ok(last)
     }

@@ -9,11 +9,14 @@ mod frame;
 mod objects;
 mod pen;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 
 pub use entries::Entries;
 pub(super) use frame::Frame;
+pub(super) use objects::Content;
 pub use objects::Objects;
 
 use super::reply::Listed;

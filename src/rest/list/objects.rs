@@ -14,22 +14,38 @@ pub struct Objects<T, S> {
     stored: Arc<Stored<T, S>>,
     entries: Entries,
     selector: Selector,
+    content: Content,
     /// The key of the last object.
     last: Option<String>,
 }
 
+/// How much of the objects is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::rest) enum Content {
+    /// All of them.
+    Whole,
+    /// Their metadata; the rest of them is empty.
+    Metadata,
+}
+
 impl<T: Kind, S: Strategy<T>> Objects<T, S> {
     /// Those of `entries` that are selected.
-    pub(in crate::rest) fn new(stored: &Arc<Stored<T, S>>, entries: Entries, selector: Selector) -> Self {
-        Self { stored: stored.clone(), entries, selector, last: None }
+    pub(in crate::rest) fn new(
+        stored: &Arc<Stored<T, S>>,
+        entries: Entries,
+        selector: Selector,
+        content: Content,
+    ) -> Self {
+        Self { stored: stored.clone(), entries, selector, content, last: None }
     }
 }
 
 // Not derived, since neither objects nor rules need to be copied.
 impl<T, S> Clone for Objects<T, S> {
     fn clone(&self) -> Self {
-        let Self { stored, entries, selector, last } = self;
-        Self { stored: stored.clone(), entries: entries.clone(), selector: selector.clone(), last: last.clone() }
+        let Self { stored, entries, selector, content, last } = self;
+        let (stored, entries, selector) = (stored.clone(), entries.clone(), selector.clone());
+        Self { stored, entries, selector, content: *content, last: last.clone() }
     }
 }
 
@@ -39,7 +55,10 @@ impl<T: Kind, S: Strategy<T>> Walk for Objects<T, S> {
     async fn next(&mut self) -> Result<Option<T>, Status> {
         let strategy = self.stored.strategy();
         while let Some(entry) = self.entries.next().await? {
-            let mut object = self.stored.decode(&entry)?;
+            let mut object = match self.content {
+                Content::Whole => self.stored.decode(&entry)?,
+                Content::Metadata => self.stored.decode_metadata(&entry)?,
+            };
             if self.selector.selects(object.metadata(), |name| strategy.field(&object, name)) {
                 strategy.present(&mut object);
                 self.last = Some(entry.key.as_str().to_owned());
@@ -75,6 +94,6 @@ impl<T: Kind, S: Strategy<T>> Walk for Objects<T, S> {
         if !self.selector.is_empty() {
             return Ok(None);
         }
-        Ok(Some(self.entries.outline(0).await?.entries))
+        self.entries.remaining().await.map(Some)
     }
 }

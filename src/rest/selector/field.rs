@@ -77,6 +77,11 @@ impl Selector {
         self.0.is_empty()
     }
 
+    /// Whether no demand is about anything but these fields.
+    pub(super) fn is_about(&self, fields: &[&str]) -> bool {
+        self.0.iter().all(|demand| fields.contains(&&*demand.field))
+    }
+
     pub(super) fn selects(&self, field: impl Fn(&str) -> String) -> bool {
         self.0.iter().all(|demand| (field(&demand.field) == demand.value) == (demand.wanted == Wanted::Equal))
     }

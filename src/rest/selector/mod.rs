@@ -42,6 +42,11 @@ impl Selector {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
+    /// Whether the metadata of an object is enough to tell if it is selected.
+    pub fn is_about_metadata(&self) -> bool {
+        self.fields.is_about(&[field::NAME, field::NAMESPACE])
+    }
+
     /// Whether an object is selected. `field` tells the fields that the kind knows besides name and namespace.
     pub fn selects(&self, meta: &ObjectMeta, field: impl Fn(&str) -> String) -> bool {
         self.labels.selects(&meta.labels)
