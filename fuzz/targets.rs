@@ -248,7 +248,7 @@ fn request(content_type: &str, body: &[u8]) -> Cx {
         body: body.to_vec().into(),
         representation: Representation { media: Media::Json { pretty: false }, form: Form::Object, meta_version: "v1" },
         transport: Transport::Stream,
-        events_sent: Default::default(),
+        events_sent: None,
         now: Time::from_unix_seconds(1_800_000_000),
         namespaces: Namespaces::all(),
         permissions: Permissions::new(Arc::new(Authorizer::AlwaysAllow)),

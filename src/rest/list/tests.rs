@@ -141,6 +141,7 @@ fn cx(form: Form, query: &str) -> Cx {
         body: Default::default(),
         representation: Representation { media: Media::Json { pretty: false }, form, meta_version: "v1" },
         transport: Transport::Stream,
+        events_sent: None,
         now: Time::from_unix_seconds(1_800_000_000),
         namespaces: Namespaces::all(),
         permissions: Permissions::new(Arc::new(Authorizer::AlwaysAllow)),
