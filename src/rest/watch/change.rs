@@ -65,7 +65,12 @@ impl<T: Kind> Change<T> {
         const FIXED: usize = 512;
         /// The value itself, decoded, and written in one or two representations.
         const TIMES: usize = 4;
-        FIXED + TIMES * self.stored_bytes()
+        let shown = match &self.event {
+            Event::Put { entry, .. } => entry.value.len(),
+            Event::Delete { previous, .. } => previous.value.len(),
+        };
+        // What was there before is decoded for selectors alone.
+        FIXED + TIMES * shown + self.stored_bytes().saturating_sub(shown)
     }
 
     /// The object before the change; none where there was none.
