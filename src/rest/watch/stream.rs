@@ -203,3 +203,15 @@ fn status_of_end(why: WatchError) -> Status {
         WatchError::Closed => status_of(&StoreError::Closed),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_alarm_rings_now_and_then_and_at_the_end_whoever_watches() {
+        let now = Instant::now();
+        assert_eq!(next_alarm(now, now + 10 * BOOKMARK_INTERVAL), now + BOOKMARK_INTERVAL);
+        assert_eq!(next_alarm(now, now + BOOKMARK_INTERVAL / 2), now + BOOKMARK_INTERVAL / 2);
+    }
+}
