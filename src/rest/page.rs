@@ -45,7 +45,7 @@ impl Options {
         let text = |name| query.get(name).unwrap_or_default();
         let (version_text, token) = (text("resourceVersion"), text("continue"));
         let exactness = read_match(text("resourceVersionMatch"), version_text, token)?;
-        if query.get("sendInitialEvents").is_some_and(|value| !value.is_empty()) {
+        if query.get("sendInitialEvents").is_some() {
             return Err(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
         }
         query.integer("timeoutSeconds")?;

@@ -27,6 +27,10 @@ use connection::{Connections, Order};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// How long a connection without a request in flight, or with a watch, may neither ask nor take anything once the server ends. Long
+/// enough for a slow reader, whose system makes room for more in lumps, and far below what a kubelet waits for.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// The flags of listening.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
@@ -63,7 +67,7 @@ pub struct Limits {
     pub header_read: Duration,
     /// How long a connection is kept without requests, or while its client takes nothing of the answers to them.
     pub idle: Duration,
-    /// How long a client may take to read an answer whose size is known; after that it does not get the rest.
+    /// How long a client may take to read an answer whose size is known, or a part of another; after that it does not get the rest.
     pub send: Duration,
     /// The headers of a request, in bytes; more is answered with 431. At least 8 KiB.
     pub header_bytes: u32,
@@ -152,7 +156,7 @@ pub async fn serve<S, B>(
     B::Error: Into<BoxError>,
 {
     let drain = limits.drain;
-    let connections = Arc::new(Connections::new(limits, tls));
+    let connections = Arc::new(Connections::new(limits, tls, shutdown.clone()));
     let (orders, order) = watch::channel(Order::Serve);
     let mut draining = pin!(shutdown.reached(Phase::Draining));
     let mut backoff = Backoff::default();

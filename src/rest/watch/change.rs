@@ -1,5 +1,6 @@
 //! One change of one object, decoded and written at most once for all who watch.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -31,7 +32,16 @@ pub(super) struct Change<T> {
     before: Lazy<T>,
     after: Lazy<T>,
     /// How it was written so far.
-    written: Mutex<Vec<(Style, EventType, Bytes)>>,
+    written: Mutex<VecDeque<Written>>,
+}
+
+/// How many ways of writing a change are kept; who needs one more writes it again.
+const MOST_WRITTEN: usize = 4;
+
+/// A change as it is written one way.
+struct Written {
+    way: (Style, EventType),
+    bytes: Arc<OnceLock<Result<Bytes, Box<Status>>>>,
 }
 
 type Lazy<T> = OnceLock<Result<Box<T>, Box<Status>>>;
@@ -65,7 +75,12 @@ impl<T: Kind> Change<T> {
         const FIXED: usize = 512;
         /// The value itself, decoded, and written in one or two representations.
         const TIMES: usize = 4;
-        FIXED + TIMES * self.stored_bytes()
+        let shown = match &self.event {
+            Event::Put { entry, .. } => entry.value.len(),
+            Event::Delete { previous, .. } => previous.value.len(),
+        };
+        // What was there before is decoded for selectors alone.
+        FIXED + TIMES * shown + self.stored_bytes().saturating_sub(shown)
     }
 
     /// The object before the change; none where there was none.
@@ -104,21 +119,32 @@ impl<T: Kind> Change<T> {
         read: &dyn Read<T>,
         now: Time,
     ) -> Result<Bytes, Status> {
-        // Held while it is written, so that the others who need it wait for it.
+        // The others who need it written this way wait for it, and nobody else.
+        let bytes = self.place_of((encoder.style(), r#type));
+        let written = bytes.get_or_init(|| self.write(r#type, encoder, read, now).map_err(Box::new));
+        written.clone().map_err(|status| *status)
+    }
+
+    fn place_of(&self, way: (Style, EventType)) -> Arc<OnceLock<Result<Bytes, Box<Status>>>> {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        let style = encoder.style();
-        let known = written.iter().find(|(other, of, _)| (*other, *of) == (style, r#type));
-        if let Some((_, _, bytes)) = known {
-            return Ok(bytes.clone());
+        if let Some(known) = written.iter().find(|known| known.way == way) {
+            return known.bytes.clone();
         }
+        if written.len() == MOST_WRITTEN {
+            written.pop_front();
+        }
+        let bytes = Arc::default();
+        written.push_back(Written { way, bytes: Arc::clone(&bytes) });
+        bytes
+    }
+
+    fn write(&self, r#type: EventType, encoder: &Encoder<T>, read: &dyn Read<T>, now: Time) -> Result<Bytes, Status> {
         let object = if r#type == EventType::Deleted { self.before(read)? } else { self.after(read)? };
         let missing = || Status::hidden(format!("a change of {} has no object to be shown", self.key()));
         let mut object = object.ok_or_else(missing)?.clone();
         object.metadata_mut().resource_version = self.revision().to_string();
         read.present(&mut object);
-        let bytes = encoder.event(r#type.into(), &object, now)?;
-        written.push((style, r#type, bytes.clone()));
-        Ok(bytes)
+        encoder.event(r#type.into(), &object, now)
     }
 }
 

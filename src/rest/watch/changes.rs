@@ -1,4 +1,4 @@
-//! A watch that is about to begin, as a handler makes it: what it is about, and where it begins.
+//! A watch, as a handler makes it: what it is about, where it begins, and where it is from then on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::meta::{Kind, Status};
 use crate::rest::failure::status_of;
 use crate::store::{Revision, Store};
 
-/// A watch that is about to begin.
+/// What a watch is about, and where it is.
 pub struct Changes<T> {
     pub(super) scope: Scope,
     pub(super) read: Arc<dyn Read<T>>,

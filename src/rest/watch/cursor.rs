@@ -7,7 +7,7 @@ use tokio::sync::watch as signal;
 use tokio::time::timeout;
 
 use super::change::Change;
-use super::hub::{Feed, Found, Reached};
+use super::hub::{Feed, Found};
 use super::scope::Scope;
 use crate::meta::Kind;
 use crate::store::{Revision, Store, Watch, WatchError};
@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(super) struct Cursor<T> {
     store: Arc<dyn Store>,
     feed: Arc<Feed<T>>,
-    reached: signal::Receiver<Reached>,
+    bell: signal::Receiver<Option<WatchError>>,
     /// The watcher has seen all that happened up to here.
     at: Revision,
     /// The log, as long as the hub does not remember what comes next.
@@ -29,8 +29,8 @@ pub(super) struct Cursor<T> {
 impl<T: Kind> Cursor<T> {
     /// The place behind a revision.
     pub(super) fn new(store: Arc<dyn Store>, feed: Arc<Feed<T>>, after: Revision) -> Self {
-        let reached = feed.reached();
-        Self { store, feed, reached, at: after, log: None }
+        let bell = feed.bell();
+        Self { store, feed, bell, at: after, log: None }
     }
 
     /// The watcher has seen all that happened up to here.
@@ -74,7 +74,7 @@ impl<T: Kind> Cursor<T> {
 
     async fn next_of_feed(&mut self, scope: &Scope) -> Result<Vec<Arc<Change<T>>>, WatchError> {
         // Noted before the ring is read, so that nothing slips in between.
-        let ended = self.reached.borrow_and_update().ended.clone();
+        let ended = self.bell.borrow_and_update().clone();
         match self.feed.after(self.at, scope) {
             Found::Forgotten => self.log = Some(self.store.watch(&scope.prefix, self.at)),
             Found::Changes(changes, revision) => {
@@ -86,7 +86,7 @@ impl<T: Kind> Cursor<T> {
                     return Err(why);
                 }
                 // The sender lives as long as the feed, which this holds.
-                let _ = self.reached.changed().await;
+                let _ = self.bell.changed().await;
             }
         }
         Ok(Vec::new())

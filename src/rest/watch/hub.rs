@@ -34,21 +34,13 @@ pub(super) struct Feed<T> {
 /// What happened last.
 struct Recent<T> {
     ring: RwLock<Ring<T>>,
-    reached: signal::Sender<Reached>,
-}
-
-/// How far a feed has come.
-#[derive(Clone, Debug)]
-pub(super) struct Reached {
-    /// Everything up to here is known.
-    pub(super) revision: Revision,
-    /// Why there will be no more.
-    pub(super) ended: Option<WatchError>,
+    /// Rings when there is more; holds why there will be no more.
+    ended: signal::Sender<Option<WatchError>>,
 }
 
 struct Ring<T> {
     changes: VecDeque<Arc<Change<T>>>,
-    /// Everything after this revision is remembered.
+    /// Everything after this revision is remembered, up to `end`.
     start: Revision,
     end: Revision,
     cost: usize,
@@ -98,19 +90,24 @@ impl<T: Kind> Feed<T> {
     /// Follows what a watch tells that begins behind `start`, and remembers at most so much of it.
     pub(super) fn follow(watch: Box<dyn Watch>, start: Revision, most: usize) -> Self {
         let ring = Ring { changes: VecDeque::new(), start, end: start, cost: 0, most };
-        let reached = signal::Sender::new(Reached { revision: start, ended: None });
-        let recent = Arc::new(Recent { ring: RwLock::new(ring), reached });
+        let recent = Arc::new(Recent { ring: RwLock::new(ring), ended: signal::Sender::new(None) });
         let follower = tokio::spawn(follow(recent.clone(), watch)).abort_handle();
         Self { recent, follower }
     }
 
     fn is_alive(&self) -> bool {
-        self.recent.reached.borrow().ended.is_none()
+        self.recent.ended.borrow().is_none()
     }
 
-    /// Tells how far the feed has come, whenever there is something new.
-    pub(super) fn reached(&self) -> signal::Receiver<Reached> {
-        self.recent.reached.subscribe()
+    /// Rings whenever something happened, and tells why nothing more will be told once that is so.
+    pub(super) fn bell(&self) -> signal::Receiver<Option<WatchError>> {
+        self.recent.ended.subscribe()
+    }
+
+    /// Everything up to here is known.
+    #[cfg(test)]
+    pub(super) fn revision(&self) -> Revision {
+        self.ring().end
     }
 
     /// Whether everything after a revision is remembered.
@@ -147,23 +144,18 @@ async fn follow<T: Kind>(recent: Arc<Recent<T>>, mut watch: Box<dyn Watch>) {
 
 impl<T: Kind> Recent<T> {
     fn add(&self, batch: Batch) {
-        let revision = batch.revision;
         self.ring.write().unwrap_or_else(PoisonError::into_inner).add(batch);
-        self.reached.send_modify(|reached| reached.revision = revision);
+        self.ended.send_modify(|_| {});
     }
 
     /// Takes note that nothing happened up to a revision. Nobody has to wake for that.
     fn progress(&self, revision: Revision) {
         let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
         ring.end = ring.end.max(revision);
-        self.reached.send_if_modified(|reached| {
-            reached.revision = reached.revision.max(revision);
-            false
-        });
     }
 
     fn end(&self, why: WatchError) {
-        self.reached.send_modify(|reached| reached.ended = Some(why));
+        self.ended.send_replace(Some(why));
     }
 }
 
@@ -175,8 +167,9 @@ impl<T: Kind> Ring<T> {
             self.changes.push_back(change);
         }
         self.end = batch.revision;
+        // What happened just now is kept however large it is, or each watcher would read a copy of its own.
         while self.cost > self.most
-            && let Some(oldest) = self.changes.pop_front()
+            && let Some(oldest) = self.changes.pop_front_if(|oldest| oldest.revision() < batch.revision)
         {
             self.cost -= oldest.cost();
             self.start = oldest.revision();

@@ -67,8 +67,7 @@ impl Options {
         // Without effect on a watch, but for that it must be a number.
         query.integer("limit")?;
         let seconds = u64::try_from(query.integer("timeoutSeconds")?.unwrap_or_default()).unwrap_or_default();
-        let wants_state =
-            query.get("sendInitialEvents").filter(|value| !value.is_empty()).map(|_| query.switch("sendInitialEvents"));
+        let wants_state = query.get("sendInitialEvents").map(|_| query.switch("sendInitialEvents"));
         let faults = faults(wants_state, text("resourceVersionMatch"), text("continue"));
         if !faults.is_empty() {
             return Err(invalid_options(&faults));
@@ -141,6 +140,8 @@ mod tests {
         let initial = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
         assert_eq!(start(&format!("{initial}&resourceVersion=7")), state(7, End::Silent));
         assert_eq!(start(&format!("{initial}&allowWatchBookmarks=1")), state(0, End::Marked));
+        let empty = "sendInitialEvents=&resourceVersionMatch=NotOlderThan";
+        assert_eq!(start(empty), state(0, End::Silent), "only 0, false and nothing at all are off");
         let none = "sendInitialEvents=false&resourceVersionMatch=NotOlderThan";
         assert_eq!(start(none), Start::Now);
         assert_eq!(start(&format!("{none}&resourceVersion=7")), Start::After(Revision(7)));

@@ -23,7 +23,7 @@ use crate::store::{Revision, StoreError, WatchError};
 
 /// The annotation of the bookmark behind all that was there when a watch began.
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
-/// How often a watch tells how far it has come.
+/// How often a watch looks how far it has come, and tells it to whoever wants to know.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The answer to a watch.
@@ -59,16 +59,16 @@ impl<T: Kind> Watching<T> {
         let parts = Parts::new(encoder.transport());
         let now = Instant::now();
         let deadline = now + changes.lasts;
-        let alarm = Box::pin(sleep_until(next_alarm(now, deadline, changes.bookmarks)));
+        let alarm = Box::pin(sleep_until(next_alarm(now, deadline)));
         Self { changes, encoder, parts, deadline, alarm }
     }
 
     /// What is sent next; none when the watch is over.
     async fn next_part(&mut self) -> Option<Result<Bytes, Interrupted>> {
+        if let Some(part) = self.parts.pop() {
+            return Some(Ok(part));
+        }
         loop {
-            if let Some(part) = self.parts.pop() {
-                return Some(Ok(part));
-            }
             let step = match &self.changes.place {
                 Place::State(..) => self.tell_state().await,
                 Place::Live(..) => self.tell_changes().await,
@@ -79,6 +79,11 @@ impl<T: Kind> Watching<T> {
             {
                 return Some(Err(Interrupted(why.hidden.unwrap_or(why.message))));
             }
+            if let Some(part) = self.parts.pop() {
+                return Some(Ok(part));
+            }
+            // Whoever reads much of which nothing is selected must not keep others from their turn.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -146,7 +151,7 @@ impl<T: Kind> Watching<T> {
         if now >= self.deadline {
             self.changes.place = Place::Ended;
         } else {
-            self.alarm.as_mut().reset(next_alarm(now, self.deadline, self.changes.bookmarks));
+            self.alarm.as_mut().reset(next_alarm(now, self.deadline));
         }
         match self.changes.bookmarks {
             Bookmarks::Sent => self.bookmark(revision, &[]),
@@ -183,11 +188,9 @@ impl<T: Kind> Watching<T> {
     }
 }
 
-fn next_alarm(now: Instant, deadline: Instant, bookmarks: Bookmarks) -> Instant {
-    match bookmarks {
-        Bookmarks::Sent => deadline.min(now + BOOKMARK_INTERVAL),
-        Bookmarks::Never => deadline,
-    }
+/// For all, since a watch that stays where it is would fall behind compaction while nothing happens to its objects.
+fn next_alarm(now: Instant, deadline: Instant) -> Instant {
+    deadline.min(now + BOOKMARK_INTERVAL)
 }
 
 /// Why a watch has to end.
@@ -198,5 +201,17 @@ fn status_of_end(why: WatchError) -> Status {
         }
         WatchError::Store(error) => status_of(&error),
         WatchError::Closed => status_of(&StoreError::Closed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_alarm_rings_now_and_then_and_at_the_end_whoever_watches() {
+        let now = Instant::now();
+        assert_eq!(next_alarm(now, now + 10 * BOOKMARK_INTERVAL), now + BOOKMARK_INTERVAL);
+        assert_eq!(next_alarm(now, now + BOOKMARK_INTERVAL / 2), now + BOOKMARK_INTERVAL / 2);
     }
 }

@@ -176,6 +176,23 @@ mod tests {
     }
 
     #[test]
+    fn a_change_keeps_few_of_the_ways_in_which_it_is_written() {
+        let change = Change::new(put("s", 7));
+        let written = |form, r#type| {
+            let encoder = encoder(form, Media::Json { pretty: false });
+            change.written(r#type, &encoder, &Streams, Time::from_unix_seconds(0)).unwrap()
+        };
+        let first = written(Form::Object, EventType::Added);
+        written(Form::Object, EventType::Modified);
+        written(Form::Partial, EventType::Added);
+        written(Form::Partial, EventType::Modified);
+        assert_eq!(first.as_ptr(), written(Form::Object, EventType::Added).as_ptr());
+        written(Form::Table, EventType::Added);
+        let again = written(Form::Object, EventType::Added);
+        assert!(first.as_ptr() != again.as_ptr() && first == again);
+    }
+
+    #[test]
     fn only_the_first_table_says_what_its_columns_are() {
         let mut table = encoder(Form::Table, Media::Json { pretty: false });
         let stream = ImageStream::default();

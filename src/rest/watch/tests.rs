@@ -83,8 +83,8 @@ impl Lab {
             let Outcome::Committed(revision) = self.store.commit(txn).await.unwrap() else { unreachable!() };
             last = revision;
         }
-        let mut reached = self.feed.reached();
-        within(reached.wait_for(|reached| reached.revision >= last)).await.unwrap();
+        let mut bell = self.feed.bell();
+        within(bell.wait_for(|_| self.feed.revision() >= last)).await.unwrap();
         last
     }
 
@@ -168,4 +168,20 @@ async fn what_happens_elsewhere_moves_a_watcher_on() {
     let last = lab.write(names(0..3).into_iter()).await;
     cursor.look(&elsewhere);
     assert_eq!(cursor.revision(), last);
+}
+
+#[tokio::test]
+async fn a_change_that_is_larger_than_the_memory_is_remembered_until_the_next_one() {
+    let lab = Lab::remembering(1).await;
+    let (mut one, mut other) = (lab.cursor(), lab.cursor());
+    let mut last = lab.start;
+    for name in names(0..3) {
+        let before = last;
+        last = lab.write([name.clone()].into_iter()).await;
+        assert!(lab.feed.remembers(before));
+        let ours = within(one.next(&lab.scope)).await.unwrap();
+        let theirs = within(other.next(&lab.scope)).await.unwrap();
+        assert!(Arc::ptr_eq(&ours[0], &theirs[0]), "{name} is read once for all");
+    }
+    assert!(!lab.feed.remembers(lab.start) && !one.reads_log());
 }

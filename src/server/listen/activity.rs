@@ -15,7 +15,7 @@ use bytes::Buf;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::streams::begin_to_send;
+use super::streams::{Sent, all_is_taken, begin_to_send};
 
 /// What a connection is doing. Whoever sees no request in flight also sees when the last one ended; other than that each
 /// field has its meaning alone, a mix of two moments does no harm.
@@ -29,6 +29,8 @@ pub(super) struct Activity {
     /// Milliseconds from `start` to when the present answer of HTTP/1.1 was made, or its last part taken; `NOT_SENDING` where
     /// there is none that is timed, and on HTTP/2, where each of many has a time of its own.
     sending: AtomicU64,
+    /// The same for a part of a watch that is not taken yet.
+    telling: AtomicU64,
     /// Whether there is one answer at a time, as on HTTP/1.1.
     is_serial: bool,
 }
@@ -44,12 +46,14 @@ pub(super) struct Patience {
     pub(super) idle: Duration,
     /// To read an answer, or a part of one that is made while it is sent.
     pub(super) send: Duration,
+    /// To take a part of a watch.
+    pub(super) watch: Duration,
 }
 
 impl Patience {
     /// How often to look.
     pub(super) fn grain(self) -> Duration {
-        self.header_read.min(self.idle).min(self.send) / 4
+        self.header_read.min(self.idle).min(self.send).min(self.watch) / 4
     }
 }
 
@@ -84,6 +88,7 @@ impl Activity {
             since: AtomicU64::new(0),
             in_head: AtomicBool::new(in_head),
             sending: AtomicU64::new(NOT_SENDING),
+            telling: AtomicU64::new(NOT_SENDING),
             is_serial: in_head,
         })
     }
@@ -110,15 +115,27 @@ impl Activity {
     }
 
     /// Takes note that an answer is there to be sent, or more of it.
-    fn begin_to_send(&self) {
+    fn begin_to_send(&self, what: Sent) {
         if self.is_serial {
-            self.sending.store(self.now(), Relaxed);
+            self.clock(what).store(self.now(), Relaxed);
         }
     }
 
-    fn is_sent_for(&self, longest: Duration) -> bool {
-        let since = self.sending.load(Relaxed);
+    /// Takes note that all is taken that there is of a watch.
+    fn all_is_taken(&self) {
+        self.telling.store(NOT_SENDING, Relaxed);
+    }
+
+    fn is_sent_for(&self, what: Sent, longest: Duration) -> bool {
+        let since = self.clock(what).load(Relaxed);
         since != NOT_SENDING && Duration::from_millis(self.now().saturating_sub(since)) >= longest
+    }
+
+    fn clock(&self, what: Sent) -> &AtomicU64 {
+        match what {
+            Sent::Answer => &self.sending,
+            Sent::Watch => &self.telling,
+        }
     }
 
     fn mark(&self) {
@@ -130,9 +147,10 @@ impl Activity {
     }
 
     pub(super) fn judge(&self, patience: Patience) -> Verdict {
-        let Patience { header_read, idle, send } = patience;
+        let Patience { header_read, idle, send, watch } = patience;
         if self.in_flight.load(Acquire) > 0 {
-            return if self.is_sent_for(send) { Verdict::SlowReader } else { Verdict::Fine };
+            let is_slow = self.is_sent_for(Sent::Answer, send) || self.is_sent_for(Sent::Watch, watch);
+            return if is_slow { Verdict::SlowReader } else { Verdict::Fine };
         }
         let past = Duration::from_millis(self.now().saturating_sub(self.since.load(Relaxed)));
         match self.in_head.load(Relaxed) {
@@ -151,6 +169,7 @@ impl Drop for InFlight {
         // Always, since of two that end at once neither knows that it is the last.
         self.0.mark();
         self.0.sending.store(NOT_SENDING, Relaxed);
+        self.0.telling.store(NOT_SENDING, Relaxed);
         self.0.in_flight.fetch_sub(1, Release);
     }
 }
@@ -170,23 +189,28 @@ pub(super) enum Pace {
     Whole,
     /// Each part in the time for answers: all of it is made while it is read, and may take longer.
     Parts,
-    /// As it likes: it watches.
-    Any,
+    /// Each part in the time for answers, which stands still while there is none: it watches.
+    Events,
 }
 
 impl<B: Body> Counted<B> {
     /// The body of an answer. From now on the time runs in which the client must read it.
     pub(super) fn new(body: B, pace: Pace, in_flight: InFlight) -> Self {
         let counted = Self { body, pace, in_flight };
-        if pace != Pace::Any {
-            counted.begin_to_send();
+        if pace != Pace::Events {
+            counted.begin_to_send(Sent::Answer);
         }
         counted
     }
 
-    fn begin_to_send(&self) {
-        self.in_flight.0.begin_to_send();
-        begin_to_send();
+    fn begin_to_send(&self, what: Sent) {
+        self.in_flight.0.begin_to_send(what);
+        begin_to_send(what);
+    }
+
+    fn all_is_taken(&self) {
+        self.in_flight.0.all_is_taken();
+        all_is_taken();
     }
 }
 
@@ -195,10 +219,15 @@ impl<B: Body + Unpin> Body for Counted<B> {
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, B::Error>>> {
+        // Who asks for a part has taken those before.
+        if self.pace == Pace::Events {
+            self.all_is_taken();
+        }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if self.pace == Pace::Parts {
-            // Who asks for a part has taken those before.
-            self.begin_to_send();
+        match self.pace {
+            Pace::Whole => {}
+            Pace::Parts => self.begin_to_send(Sent::Answer),
+            Pace::Events => self.begin_to_send(Sent::Watch),
         }
         let activity = &self.in_flight.0;
         let taken = |data| Taken { data, activity: Arc::clone(activity) };
@@ -294,7 +323,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(3600);
 
     fn judge(activity: &Activity, header_read: Duration, idle: Duration) -> Verdict {
-        activity.judge(Patience { header_read, idle, send: LONG })
+        activity.judge(Patience { header_read, idle, send: LONG, watch: LONG })
     }
 
     #[test]
@@ -311,11 +340,11 @@ mod tests {
 
     #[test]
     fn an_answer_must_be_read_in_time_on_http_1_unless_it_is_a_watch() {
-        let patience = Patience { header_read: LONG, idle: LONG, send: Duration::ZERO };
+        let patience = Patience { header_read: LONG, idle: LONG, send: Duration::ZERO, watch: Duration::ZERO };
         for (activity, pace, verdict) in [
             (Activity::awaiting_head(), Pace::Whole, Verdict::SlowReader),
             (Activity::awaiting_head(), Pace::Parts, Verdict::SlowReader),
-            (Activity::awaiting_head(), Pace::Any, Verdict::Fine),
+            (Activity::awaiting_head(), Pace::Events, Verdict::Fine),
             (Activity::idle(), Pace::Whole, Verdict::Fine),
         ] {
             let answering = activity.enter();
@@ -335,6 +364,24 @@ mod tests {
             activity.sending.store(NOT_SENDING, Relaxed);
             poll_fn(|cx| Pin::new(&mut answer).poll_frame(cx)).await.unwrap().unwrap();
             assert_eq!(activity.sending.load(Relaxed) != NOT_SENDING, begins, "{pace:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_part_of_a_watch_must_be_taken_in_time_and_then_there_is_time_until_the_next() {
+        let patience = Patience { header_read: LONG, idle: LONG, send: LONG, watch: Duration::ZERO };
+        let (sender, mut parts) = tokio::sync::mpsc::unbounded_channel();
+        let parts = futures_util::stream::poll_fn(move |cx| parts.poll_recv(cx));
+        let activity = Activity::awaiting_head();
+        let body = http_body_util::StreamBody::new(parts);
+        let mut watch = Counted::new(body, Pace::Events, activity.enter());
+        for _ in 0..2 {
+            sender.send(Ok::<_, io::Error>(Frame::data(&b"event"[..]))).unwrap();
+            poll_fn(|cx| Pin::new(&mut watch).poll_frame(cx)).await.unwrap().unwrap();
+            assert_eq!(activity.judge(patience), Verdict::SlowReader);
+            let next = poll_fn(|cx| Poll::Ready(Pin::new(&mut watch).poll_frame(cx).is_pending())).await;
+            assert!(next);
+            assert_eq!(activity.judge(patience), Verdict::Fine);
         }
     }
 

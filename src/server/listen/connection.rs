@@ -5,7 +5,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
@@ -24,9 +23,10 @@ use tracing::debug;
 use super::activity::{Activity, Counted, Heard, Pace, Patience, Verdict};
 use super::handshake::Handshakes;
 use super::streams::Streams;
-use super::{BoxError, Limits, Peer, without_delay};
+use super::{BoxError, LAST_WORDS, Limits, Peer, without_delay};
 use crate::auth::PeerCertificates;
 use crate::server::respond::Endless;
+use crate::server::shutdown::Shutdown;
 
 /// Bytes in transit that one stream of HTTP/2 may have unread, as in Kubernetes.
 const STREAM_WINDOW: u32 = 256 << 10;
@@ -57,7 +57,7 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(limits: Limits, tls: watch::Receiver<Arc<ServerConfig>>) -> Self {
+    pub(super) fn new(limits: Limits, tls: watch::Receiver<Arc<ServerConfig>>, shutdown: Shutdown) -> Self {
         let mut http1 = http1::Builder::new();
         // The headers are timed by `Activity`, which costs no timer a request.
         http1.timer(TokioTimer::new()).header_read_timeout(None);
@@ -66,7 +66,7 @@ impl Connections {
         http1.max_buf_size(header_bytes).max_header_size(header_bytes);
         let mut http1_of_proxies = http1.clone();
         http1_of_proxies.max_headers(limits.header_lines);
-        let mut http2 = http2::Builder::new(Streams { send: limits.send });
+        let mut http2 = http2::Builder::new(Streams { send: limits.send, shutdown });
         http2
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams)
@@ -77,7 +77,8 @@ impl Connections {
             .keep_alive_timeout(limits.ping_timeout);
         let handshakes = Handshakes::new(tls, limits.handshakes, limits.handshake);
         let Limits { header_read, idle, send, .. } = limits;
-        Self { handshakes, http1, http1_of_proxies, http2, patience: Patience { header_read, idle, send } }
+        let patience = Patience { header_read, idle, send, watch: send };
+        Self { handshakes, http1, http1_of_proxies, http2, patience }
     }
 
     /// Runs a connection to its end.
@@ -177,7 +178,9 @@ impl Connections {
                         Order::Serve => {}
                         Order::Finish => {
                             connection.as_mut().finish();
-                            patience = Patience { header_read: LAST_WORDS, idle: LAST_WORDS, ..patience };
+                            let Patience { send, watch, .. } = patience;
+                            let watch = watch.min(LAST_WORDS);
+                            patience = Patience { header_read: LAST_WORDS, idle: LAST_WORDS, send, watch };
                             grain = patience.grain();
                             look.as_mut().reset(Instant::now() + grain);
                         }
@@ -205,14 +208,10 @@ impl Connections {
 fn pace<B: Body>(response: &Response<B>) -> Pace {
     match response.body().size_hint().exact() {
         Some(_) => Pace::Whole,
-        None if response.extensions().get::<Endless>().is_some() => Pace::Any,
+        None if response.extensions().get::<Endless>().is_some() => Pace::Events,
         None => Pace::Parts,
     }
 }
-
-/// How long a connection without a request in flight may neither ask nor take anything once the server ends. Long enough
-/// for a slow reader, whose system makes room for more in lumps, and far below what a kubelet waits for.
-const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// An HTTP connection that can be asked to end after the requests it has.
 trait Graceful: Future<Output = hyper::Result<()>> {

@@ -1,5 +1,7 @@
 //! Clients that read slowly, or not at all.
 
+use std::time::{Duration, Instant};
+
 use http_body_util::Empty;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -8,7 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::resident;
 use crate::fixtures::image;
-use crate::harness::{Api, Expect, V1, eventually};
+use crate::harness::{Api, Expect, V1, eventually, request};
+use crate::support::client::Request;
 
 /// The images of the large list, each of which has almost as many annotations as it may, in bytes.
 const IMAGES: usize = 56;
@@ -29,10 +32,10 @@ async fn with_large_list(flags: &[&str]) -> Api {
     api
 }
 
-/// Asks for the large list and reads no more than that it comes, for as long as the result is kept.
-async fn ask_by_http1(api: &Api) -> impl Drop + use<> {
+/// Asks for the large list, or a watch that begins with it, and reads no more than that it comes, for as long as the result is kept.
+async fn ask_by_http1(api: &Api, path: &str) -> impl Drop + use<> {
     let mut stream = api.client.open(&["http/1.1"]).await.expect("the port is open");
-    let head = format!("GET {V1}/images HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer token-of-admin\r\n\r\n");
+    let head = format!("GET {V1}/{path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer token-of-admin\r\n\r\n");
     stream.write_all(head.as_bytes()).await.expect("the request is sent");
     stream.flush().await.expect("the request is sent");
     let mut start = [0; 12];
@@ -42,12 +45,12 @@ async fn ask_by_http1(api: &Api) -> impl Drop + use<> {
 }
 
 /// The same on a connection of HTTP/2, which goes on to answer pings.
-async fn ask_by_http2(api: &Api) -> impl Drop + use<> {
+async fn ask_by_http2(api: &Api, path: &str) -> impl Drop + use<> {
     let stream = TokioIo::new(api.client.open(&["h2"]).await.expect("the port is open"));
     let handshake = http2::handshake(TokioExecutor::new(), stream).await;
     let (mut sender, connection) = handshake.expect("HTTP/2 is spoken");
     let connection = tokio::spawn(connection);
-    let request = http::Request::get(format!("https://localhost{V1}/images"));
+    let request = http::Request::get(format!("https://localhost{V1}/{path}"));
     let request = request.header("authorization", "Bearer token-of-admin").body(Empty::<bytes::Bytes>::new());
     let answer = sender.send_request(request.expect("the request is one")).await.expect("an answer");
     Kept(Box::new((answer, sender, connection)))
@@ -67,7 +70,7 @@ async fn is_turned_away(api: &Api) -> bool {
 #[tokio::test]
 async fn a_reader_that_takes_too_long_loses_its_place() {
     let api = with_large_list(&["--max-requests-inflight=2", "--request-timeout=3s"]).await;
-    let (first, second) = (ask_by_http1(&api).await, ask_by_http2(&api).await);
+    let (first, second) = (ask_by_http1(&api, "images").await, ask_by_http2(&api, "images").await);
     eventually("both places are taken", || async { is_turned_away(&api).await }).await;
     eventually("the places are free", || async { !is_turned_away(&api).await }).await;
     drop((first, second));
@@ -76,11 +79,11 @@ async fn a_reader_that_takes_too_long_loses_its_place() {
 #[tokio::test]
 async fn a_reader_that_goes_away_frees_its_place_at_once() {
     let api = with_large_list(&["--max-requests-inflight=2", "--request-timeout=1h"]).await;
-    let (first, second) = (ask_by_http1(&api).await, ask_by_http2(&api).await);
+    let (first, second) = (ask_by_http1(&api, "images").await, ask_by_http2(&api, "images").await);
     eventually("both places are taken", || async { is_turned_away(&api).await }).await;
     drop(first);
     eventually("the place of HTTP/1.1 is free", || async { !is_turned_away(&api).await }).await;
-    let third = ask_by_http1(&api).await;
+    let third = ask_by_http1(&api, "images").await;
     eventually("both places are taken", || async { is_turned_away(&api).await }).await;
     drop(second);
     eventually("the place of HTTP/2 is free", || async { !is_turned_away(&api).await }).await;
@@ -94,7 +97,7 @@ async fn slow_readers_of_long_lists_share_a_bounded_memory() {
     let fit = MEMORY / STREAMED;
     let mut readers = Vec::new();
     for _ in 0..fit {
-        readers.push(ask_by_http1(&api).await);
+        readers.push(ask_by_http1(&api, "images").await);
     }
     let refused = api.get("images").await;
     refused.fails(429, "TooManyRequests", "Too many requests, please try again later.");
@@ -104,4 +107,42 @@ async fn slow_readers_of_long_lists_share_a_bounded_memory() {
     assert!(grown < MEMORY + BESIDES, "{grown} bytes for {fit} readers");
     drop(readers);
     eventually("their places are given back", || async { api.get("images").await.status == 200 }).await;
+}
+
+const WATCH: &str = "images?watch=true";
+
+/// Watchers that read nothing of what they are told.
+async fn stuck_watchers(api: &Api) -> impl Sized + use<> {
+    (ask_by_http1(api, WATCH).await, ask_by_http2(api, WATCH).await)
+}
+
+#[tokio::test]
+async fn a_watcher_that_takes_nothing_loses_its_place() {
+    let api = with_large_list(&["--max-watches=3", "--request-timeout=3s"]).await;
+    let now = api.get("images?limit=1").await.is(200);
+    let from = now["metadata"]["resourceVersion"].as_str().expect("a version");
+    let watching = api.client.watch(request("GET", &format!("{WATCH}&resourceVersion={from}"))).await;
+    let stuck = stuck_watchers(&api).await;
+    let may_watch = || async { api.get(&format!("{WATCH}&resourceVersion={from}&timeoutSeconds=1")).await.status };
+    eventually("all places are taken", || async { may_watch().await == 429 }).await;
+    // Whoever is told nothing stays for as long as it likes: with two more there is no place left.
+    eventually("the places are free", || async { may_watch().await == 200 }).await;
+    let watches = || async {
+        let answer = api.ask(Request::new("GET", "/metrics")).await;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let line = text.lines().find(|line| line.starts_with("apiserver_longrunning_requests{verb=\"WATCH\""));
+        line.and_then(|line| line.rsplit(' ').next()).map(str::to_owned)
+    };
+    eventually("only the stuck ones are gone", || async { watches().await.as_deref() == Some("1") }).await;
+    drop((watching, stuck));
+}
+
+#[tokio::test]
+async fn watchers_that_take_nothing_do_not_hold_up_the_end() {
+    let mut api = with_large_list(&[]).await;
+    let stuck = stuck_watchers(&api).await;
+    let start = Instant::now();
+    assert_eq!(api.server.terminate().await.code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(25), "{:?}", start.elapsed());
+    drop(stuck);
 }
