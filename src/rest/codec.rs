@@ -7,6 +7,7 @@ use super::cx::Cx;
 use super::protobuf;
 use super::schema::Schema;
 use super::strict::{self, FieldValidation};
+use super::values;
 use crate::meta::protobuf::Message;
 use crate::meta::{Kind, ManagedFieldsEntry, Status, go_json};
 
@@ -207,7 +208,10 @@ fn from_protobuf<T: Kind>(body: &[u8], api: GroupVersion) -> Result<Value, Statu
     let own_type = own_type(&typed);
     check_type(&own_type, api, T::KIND, body)?;
     let refuse = |why: &str| cannot_be_handled(T::KIND, api.version, T::KIND, why);
-    let fields = protobuf::fields(T::MESSAGE, typed.message).map_err(|why| refuse(&why.to_string()))?;
+    let fields = protobuf::fields(T::MESSAGE, typed.message).map_err(|why| match why {
+        protobuf::Unreadable::TooMany => values::too_many(),
+        other => refuse(&other.to_string()),
+    })?;
     as_object(Value::Object(fields)).map_err(|why| refuse(&why))
 }
 

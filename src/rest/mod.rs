@@ -40,6 +40,7 @@ pub mod strict;
 pub mod table;
 pub mod target;
 pub mod update;
+mod values;
 pub mod watch;
 pub mod write;
 mod yaml;

@@ -14,6 +14,7 @@ use super::permission::Permissions;
 use super::query::Query;
 use super::reply::Reply;
 use super::target::{Reads, Target};
+use super::values;
 use crate::auth::{User, is_websocket};
 use crate::cluster::Namespaces;
 use crate::meta::{Status, Time};
@@ -95,6 +96,7 @@ impl Api {
             let text = "the export parameter, deprecated since v1.14, is no longer supported";
             return Err(Status::bad_request(text));
         }
+        values::check(&request.body)?;
         let agent = text(request.headers, header::USER_AGENT).filter(|_| request.method != Method::GET);
         let cx = Cx {
             user: request.user,

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::wire::{self, Malformed, Reader};
 use crate::meta::protobuf::{Field, Form, Message, Occurs};
 use crate::meta::{Time, go_json};
+use crate::rest::values::{MOST_VALUES, cannot_be_too_many};
 
 /// Why bytes are not the message that they should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +36,9 @@ pub enum Unreadable {
         /// The field, by its key in JSON.
         field: &'static str,
     },
+    /// There are more values than are read.
+    #[error("there are too many values")]
+    TooMany,
     /// A text is not in UTF-8.
     #[error("proto: the text of field {0} is not in UTF-8")]
     Text(&'static str),
@@ -53,9 +57,26 @@ pub enum Unreadable {
 /// # Errors
 /// The bytes are no such message.
 pub fn fields(message: &Message, bytes: &[u8]) -> Result<Map<String, Value>, Unreadable> {
+    if !cannot_be_too_many(bytes) && values(message, bytes)? > MOST_VALUES {
+        return Err(Unreadable::TooMany);
+    }
     let mut fields = Map::new();
     read(message, bytes, &mut fields)?;
     Ok(fields)
+}
+
+/// How many values a message holds, and those inside of it.
+fn values(message: &Message, bytes: &[u8]) -> Result<usize, Unreadable> {
+    let (mut count, mut reader) = (0, Reader::new(bytes));
+    while let Some((number, value)) = reader.next()? {
+        let known = message.fields.binary_search_by_key(&number, |field| field.number);
+        let form = known.map(|at| message.fields[at].form);
+        count += 1;
+        if let (Ok(Form::Message(inner) | Form::Inline(inner)), wire::Value::Bytes(bytes)) = (form, value) {
+            count += values(inner, bytes)?;
+        }
+    }
+    Ok(count)
 }
 
 fn read(message: &Message, bytes: &[u8], into: &mut Map<String, Value>) -> Result<(), Unreadable> {

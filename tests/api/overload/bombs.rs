@@ -29,22 +29,42 @@ fn yaml_of_references() -> String {
     text
 }
 
+/// An image of as many empty layers as have room: two bytes each.
+fn protobuf_body() -> Request {
+    let image = [0x32, 0].repeat(ALMOST / 2 - 100);
+    let mut object = b"k8s\0".to_vec();
+    let kind = b"\x0a\x1e\x0a\x15image.openshift.io/v1\x12\x05Image";
+    object.extend_from_slice(kind);
+    object.push(0x12);
+    let mut length = image.len();
+    while length >= 0x80 {
+        object.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    object.push(length as u8);
+    object.extend_from_slice(&image);
+    let mut request = request("POST", "images").header("content-type", "application/vnd.kubernetes.protobuf");
+    request.body = Some(object);
+    request
+}
+
 #[tokio::test]
 async fn bodies_that_unfold_are_refused() {
     let api = Api::start().await;
     let before = resident(&api);
     let cases = [
-        ("references", body("application/yaml", yaml_of_references())),
-        ("deep", body("application/json", format!("{}{}", "[".repeat(ALMOST / 2), "]".repeat(ALMOST / 2)))),
-        ("open", body("application/json", "{\"a\":".repeat(ALMOST / 5))),
-        ("deep in YAML", body("application/yaml", "[".repeat(100_000))),
-        ("wide", body("application/json", format!("[{}0]", "[],".repeat(ALMOST / 3)))),
-        ("packed", body("application/json", "\u{1f}\u{8b}".to_owned()).header("content-encoding", "gzip")),
+        ("references", 400, body("application/yaml", yaml_of_references())),
+        ("deep", 413, body("application/json", format!("{}{}", "[".repeat(ALMOST / 2), "]".repeat(ALMOST / 2)))),
+        ("open", 413, body("application/json", "{\"a\":".repeat(ALMOST / 5))),
+        ("deep in YAML", 400, body("application/yaml", "[".repeat(100_000))),
+        ("wide", 413, body("application/json", format!("[{}0]", "[],".repeat(ALMOST / 3)))),
+        ("packed", 400, body("application/json", "\u{1f}\u{8b}".to_owned()).header("content-encoding", "gzip")),
+        ("wide in protobuf", 413, protobuf_body()),
     ];
-    for (name, request) in cases {
+    for (name, code, request) in cases {
         let start = Instant::now();
         let answer = api.ask(request).await;
-        assert_eq!(answer.status, 400, "{name}: {}", String::from_utf8_lossy(&answer.body));
+        assert_eq!(answer.status, code, "{name}: {}", String::from_utf8_lossy(&answer.body));
         assert!(start.elapsed() < PROMPT, "{name} takes {:?}", start.elapsed());
         let grown = resident(&api).saturating_sub(before);
         assert!(grown < GROWTH, "{name} costs {grown} bytes");
