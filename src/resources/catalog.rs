@@ -23,7 +23,7 @@ use crate::store::{Entry, Key, Lookup, Revision, Store};
 /// Memory for what is kept of streams, in bytes.
 const STREAM_CACHE_BYTES: u64 = 16 << 20;
 /// Memory for what streams show of images, in bytes.
-const IMAGE_CACHE_BYTES: u64 = 24 << 20;
+const IMAGE_CACHE_BYTES: u64 = 26 << 20;
 
 /// After this many reads in a row others get their turn.
 const READS_AT_A_TIME: usize = 64;
