@@ -1,11 +1,10 @@
 //! kubectl of the same release, as one of the users of a server.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -75,7 +74,7 @@ impl Kubectl {
     }
 }
 
-/// A kubectl that goes on telling. Ends when this is dropped.
+/// A kubectl that goes on telling, output and errors alike. Ends when this is dropped.
 pub(crate) struct Following {
     child: Child,
     lines: Receiver<String>,
@@ -85,22 +84,25 @@ impl Following {
     /// Waits for a line that begins with this; lines before it are passed over.
     #[track_caller]
     pub(crate) fn expect(&self, start: &str) -> String {
+        self.expect_line(start, |line| line.starts_with(start))
+    }
+
+    /// Waits until kubectl, which was told to log its requests (`--v=6`), has begun to watch.
+    #[track_caller]
+    pub(crate) fn expect_watch(&self) {
+        self.expect_line("of a watch", |line| line.contains("watch=true") && line.contains("200 OK"));
+    }
+
+    #[track_caller]
+    fn expect_line(&self, what: &str, is_it: impl Fn(&str) -> bool) -> String {
         let mut others = Vec::new();
         loop {
             match self.lines.recv_timeout(DEADLINE) {
-                Ok(line) if line.starts_with(start) => return line,
+                Ok(line) if is_it(&line) => return line,
                 Ok(line) => others.push(line),
-                Err(why) => panic!("kubectl tells no line {start:?}: {why}; it told {others:?}"),
+                Err(why) => panic!("kubectl tells no line {what:?}: {why}; it told {others:#?}"),
             }
         }
-    }
-}
-
-impl Following {
-    /// The next line, if there is one soon.
-    pub(crate) fn soon(&self) -> Option<String> {
-        const SOON: Duration = Duration::from_secs(1);
-        self.lines.recv_timeout(SOON).ok()
     }
 }
 
@@ -121,13 +123,19 @@ impl Kubectl {
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("kubectl can be started");
-        let output = BufReader::new(child.stdout.take().expect("the output is a pipe"));
         let (sender, lines) = channel();
-        thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        tell(child.stderr.take().expect("the errors are a pipe"), sender.clone());
+        tell(child.stdout.take().expect("the output is a pipe"), sender);
         Following { child, lines }
     }
+}
+
+/// Passes on the lines of a pipe until one of its ends is closed.
+fn tell(pipe: impl Read + Send + 'static, lines: Sender<String>) {
+    thread::spawn(move || BufReader::new(pipe).lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
 }
 
 impl ControlPlane {

@@ -21,15 +21,11 @@ async fn kubectl_tells_what_happens_while_it_happens() {
 async fn kubectl_can_watch_from_now_on_only() {
     for place in places().await {
         place.give(&["create"], &objects::stream("before")).done();
-        let mut only = vec!["get", "imagestreams", "--watch-only", "--output-watch-events", "--no-headers"];
-        only.push("--selector=watched=only");
-        let following = place.follow(&only);
-        // It lists first, and tells nothing of that, so that only repeating shows when it watches.
-        let told = (0..).find_map(|number: u32| {
-            place.run(&["label", "imagestream/before", "watched=only", &format!("n={number}"), "--overwrite"]).done();
-            following.soon()
-        });
-        assert!(told.is_some_and(|line| line.starts_with("ADDED") || line.starts_with("MODIFIED")));
+        let only = ["--watch-only", "--output-watch-events", "--no-headers", "--selector=watched=only", "--v=6"];
+        let following = place.follow(&[&["get", "imagestreams"], only.as_slice()].concat());
+        following.expect_watch();
+        place.run(&["label", "imagestream/before", "watched=only"]).done();
+        assert!(following.expect("ADDED").contains("before"));
     }
 }
 
@@ -41,7 +37,9 @@ async fn kubectl_waits_for_what_is_to_become_true() {
         let waiting = place.follow(&["wait", "imagestream/awaited", wanted, "--timeout=90s"]);
         place.run(&["label", "imagestream/awaited", "step=done"]).done();
         waiting.expect("imagestream.image.openshift.io/awaited condition met");
-        let waiting = place.follow(&["wait", "imagestream/awaited", "--for=delete", "--timeout=90s"]);
+        // To wait for the end of what is gone already is nothing to tell of.
+        let waiting = place.follow(&["wait", "imagestream/awaited", "--for=delete", "--timeout=90s", "--v=6"]);
+        waiting.expect_watch();
         place.run(&["delete", "imagestream/awaited", "--wait=false"]).done();
         waiting.expect("imagestream.image.openshift.io/awaited condition met");
     }
