@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::history::MaxTagHistory;
 use super::tags;
 use super::validate;
 use crate::api::{ImageStream, TagEvent};
@@ -14,13 +15,16 @@ pub fn restrict(old: &ImageStream, new: &mut ImageStream) {
     new.spec.docker_image_repository.clone_from(&old.spec.docker_image_repository);
 }
 
-/// Numbers the events that `new` adds.
-pub fn prepare_update(old: &ImageStream, new: &mut ImageStream) {
+/// Numbers the events that `new` adds, and takes the oldest ones that are too many from the histories that it changes.
+pub fn prepare_update(old: &ImageStream, new: &mut ImageStream, most: MaxTagHistory) {
     let generations: Vec<Option<i64>> =
         new.status.tags.iter().map(|tag| generation_of(old, &tag.tag, tag.items.first()?)).collect();
     for (tag, generation) in new.status.tags.iter_mut().zip(generations) {
         if let (Some(event), Some(generation)) = (tag.items.first_mut(), generation) {
             event.generation = generation;
+        }
+        if tags::history(old, &tag.tag).is_none_or(|before| before.items != tag.items) {
+            most.cut(&mut tag.items);
         }
     }
 }
@@ -61,6 +65,8 @@ pub fn faults(old: &ImageStream, new: &ImageStream) -> Vec<field::Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+
     use super::*;
     use crate::api::{NamedTagEventList, TagReference};
 
@@ -79,7 +85,7 @@ mod tests {
 
     fn numbered(old: &ImageStream, events: &[(&str, i64)]) -> i64 {
         let mut new = stream(9, events);
-        prepare_update(old, &mut new);
+        prepare_update(old, &mut new, MaxTagHistory(None));
         new.status.tags[0].items[0].generation
     }
 
@@ -92,6 +98,18 @@ mod tests {
         old.spec.tags.push(TagReference { name: "t".into(), generation: Some(3), ..TagReference::default() });
         assert_eq!(numbered(&old, &[("b", 0)]), 3);
         assert_eq!(numbered(&stream(5, &[]), &[("b", 0)]), 5);
+    }
+
+    #[test]
+    fn a_history_that_is_changed_loses_the_events_that_are_too_many() {
+        let kept = |old: &[(&str, i64)], new: &[(&str, i64)]| {
+            let (old, mut new) = (stream(1, old), stream(1, new));
+            prepare_update(&old, &mut new, MaxTagHistory(NonZeroUsize::new(2)));
+            new.status.tags[0].items.iter().map(|event| event.image.clone()).collect::<Vec<_>>()
+        };
+        let three = [("c", 3), ("b", 2), ("a", 1)];
+        assert_eq!(kept(&[("b", 2), ("a", 1)], &three), ["c", "b"]);
+        assert_eq!(kept(&three, &three), ["c", "b", "a"], "nothing was written into it");
     }
 
     #[test]

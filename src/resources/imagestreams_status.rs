@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{API, Catalog, imagestreams};
 use crate::api::ImageStream;
+use crate::domain::history::MaxTagHistory;
 use crate::domain::status;
 use crate::meta::{Status, Time, field};
 use crate::rest::cx::Cx;
@@ -43,12 +44,16 @@ impl Update<ImageStream> for StreamStatus {
         options: &Options,
         edit: &Edit<ImageStream>,
     ) -> Result<Written<ImageStream>, Status> {
-        self.0.streams.edit(cx, options, edit, &StatusRules).await
+        let rules = StatusRules { tag_history: self.0.tag_history };
+        self.0.streams.edit(cx, options, edit, &rules).await
     }
 }
 
 /// How the status of a stream is written.
-struct StatusRules;
+struct StatusRules {
+    /// How many events a tag keeps.
+    tag_history: MaxTagHistory,
+}
 
 impl Rules<ImageStream> for StatusRules {
     fn subresource(&self) -> &'static str {
@@ -63,7 +68,7 @@ impl Rules<ImageStream> for StatusRules {
 
     fn prepare(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
         if let Some(old) = old {
-            status::prepare_update(old, new);
+            status::prepare_update(old, new, self.tag_history);
         }
     }
 
