@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
+use rustix::net::sockopt;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -228,10 +229,22 @@ impl Backoff {
     }
 }
 
-/// Small answers leave at once instead of waiting for more.
-fn without_delay(stream: &TcpStream) {
-    if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "TCP_NODELAY cannot be set");
+/// How long a connection may be silent until it is asked whether its other end is still there.
+const SILENCE: Duration = Duration::from_secs(30);
+/// How often it is asked, this long apart, until it is given up.
+const QUESTIONS: u32 = 6;
+const BETWEEN_QUESTIONS: Duration = Duration::from_secs(10);
+
+/// Small answers leave at once instead of waiting for more, and whoever vanishes without a word, as a machine does that loses its
+/// power, does not keep a watch until that ends by itself.
+fn prepare(stream: &TcpStream) {
+    let prepared = sockopt::set_tcp_nodelay(stream, true)
+        .and_then(|()| sockopt::set_socket_keepalive(stream, true))
+        .and_then(|()| sockopt::set_tcp_keepidle(stream, SILENCE))
+        .and_then(|()| sockopt::set_tcp_keepintvl(stream, BETWEEN_QUESTIONS))
+        .and_then(|()| sockopt::set_tcp_keepcnt(stream, QUESTIONS));
+    if let Err(error) = prepared {
+        debug!(%error, "the options of a connection cannot be set");
     }
 }
 

@@ -23,7 +23,7 @@ use tracing::debug;
 use super::activity::{Activity, Counted, Heard, Pace, Patience, Verdict};
 use super::handshake::Handshakes;
 use super::streams::Streams;
-use super::{BoxError, LAST_WORDS, Limits, Peer, without_delay};
+use super::{BoxError, LAST_WORDS, Limits, Peer, prepare};
 use crate::auth::PeerCertificates;
 use crate::server::respond::Endless;
 use crate::server::shutdown::Shutdown;
@@ -96,7 +96,7 @@ impl Connections {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        without_delay(&stream);
+        prepare(&stream);
         let handshake = tokio::select! {
             // In a place of its own, which is free again once the connection is served.
             handshake = Box::pin(self.handshakes.accept(stream)) => handshake,
