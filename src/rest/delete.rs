@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use futures_util::future::FutureExt;
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::future::{self, FutureExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, Preconditions};
 use serde_json::Value;
 
 use super::codec;
 use super::cx::Cx;
 use super::endpoint::{Delete, DeleteCollection, Scope};
+use super::list::{Listing, Objects, Walk};
 use super::options::{DryRun, dry_run_fault, refuse};
-use super::reply::{Listed, Written};
+use super::reply::Written;
 use super::rules::{Dependents, Strategy};
 use super::stored::Stored;
 use super::target::check_path_segment;
@@ -56,14 +56,35 @@ impl<T: Kind, S: Strategy<T>> Delete<T> for Stored<T, S> {
 }
 
 impl<T: Kind, S: Strategy<T>> DeleteCollection<T> for Stored<T, S> {
-    async fn delete_collection(self: &Arc<Self>, cx: &Cx, scope: Scope) -> Result<Listed<T>, Status> {
+    type Walk = Objects<T, S>;
+
+    async fn delete_collection(self: &Arc<Self>, cx: &Cx, scope: Scope) -> Result<Listing<Objects<T, S>>, Status> {
         let options = options(cx)?;
-        let listed = self.selected(cx, scope)?.collect().await?;
-        let names = listed.items.iter().map(|object| object.metadata().name.as_str());
-        let removals: Vec<_> = names.map(|name| self.remove_if_there(cx, name, &options).boxed()).collect();
-        stream::iter(removals).buffer_unordered(AT_A_TIME).try_collect::<()>().await?;
-        Ok(listed)
+        let mut listing = self.selected(cx, scope)?;
+        // From here on both see what is there now.
+        listing.walk.begin().await?;
+        let (mut walk, mut left) = (listing.walk.clone().with_little(), listing.most());
+        loop {
+            let names = names(&mut walk, left.min(AT_A_TIME)).await?;
+            if names.is_empty() {
+                return Ok(listing);
+            }
+            left -= names.len();
+            let removals = names.iter().map(|name| self.remove_if_there(cx, name, &options).boxed());
+            future::try_join_all(removals).await?;
+        }
     }
+}
+
+/// The names of the next objects, so many at most.
+async fn names<T: Kind, S: Strategy<T>>(walk: &mut Objects<T, S>, most: usize) -> Result<Vec<String>, Status> {
+    let mut names = Vec::new();
+    while names.len() < most
+        && let Some(object) = walk.next().await?
+    {
+        names.push(object.metadata().name.clone());
+    }
+    Ok(names)
 }
 
 impl<T: Kind, S: Strategy<T>> Stored<T, S> {

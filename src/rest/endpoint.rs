@@ -14,11 +14,11 @@ use super::admission;
 use super::codec::{self, Decoded, GroupVersion};
 use super::cx::Cx;
 use super::edit::Edit;
-use super::list::{Listing, Walk};
+use super::list::{Frame, Listing, Walk};
 use super::negotiate::Forms;
 use super::options::{Options, Purpose};
 use super::patch::Patch;
-use super::reply::{Listed, Reply, Sent, Written};
+use super::reply::{Reply, Sent, Written};
 use super::schema::Schema;
 use super::table::Columns;
 use super::watch::{self, Changes, Encoder};
@@ -73,12 +73,15 @@ pub trait Delete<T>: Send + Sync + 'static {
 
 /// Deletes the objects of a namespace, or those of the cluster.
 pub trait DeleteCollection<T>: Send + Sync + 'static {
+    /// The way through what was deleted.
+    type Walk: Walk<Item = T>;
+
     /// Deletes the objects that are selected and answers them as they were.
     fn delete_collection(
         self: &Arc<Self>,
         cx: &Cx,
         scope: Scope,
-    ) -> impl Future<Output = Result<Listed<T>, Status>> + Send;
+    ) -> impl Future<Output = Result<Listing<Self::Walk>, Status>> + Send;
 }
 
 type Handler = Arc<dyn Fn(Arc<Cx>) -> BoxFuture<'static, Result<Reply, Status>> + Send + Sync>;
@@ -381,7 +384,11 @@ impl<T: Kind> Builder<T> {
         let (handler, api, columns, scope) = (handler.clone(), self.api, self.columns, self.endpoint.scope);
         self.verb(Verb::DeleteCollection, move |cx| {
             let handler = handler.clone();
-            Box::pin(async move { Reply::list(&cx, api, &handler.delete_collection(&cx, scope).await?, columns) })
+            Box::pin(async move {
+                // Before anything is deleted.
+                Frame::<T>::new(&cx, api, columns)?;
+                handler.delete_collection(&cx, scope).await?.reply(&cx, api, columns).await
+            })
         })
     }
 

@@ -14,7 +14,7 @@ pub(super) mod wire;
 pub use self::decode::{Unreadable, fields};
 pub use self::encode::Unwritable;
 pub use self::envelope::{TAIL, TypeMeta, Typed, head, object, open};
-pub use self::list::{item, list_head};
+pub use self::list::{item, list_head, list_opening};
 pub use self::watch::frame;
 
 /// The media type of an object.

@@ -7,7 +7,6 @@ use serde_json::Value;
 use super::body::Body;
 use super::codec::GroupVersion;
 use super::cx::Cx;
-use super::list::Frame;
 use super::negotiate::{Form, Media};
 use super::table::{self, Columns};
 use super::{gzip, json, protobuf, yaml};
@@ -98,15 +97,6 @@ impl<T> Written<T> {
     fn answer(answer: Answer<T>) -> Self {
         Self { answer, warnings: Vec::new() }
     }
-}
-
-/// A list on its way out.
-#[derive(Clone, Debug)]
-pub struct Listed<T> {
-    /// Version, and how to get the next page.
-    pub metadata: ListMeta,
-    /// The objects.
-    pub items: Vec<T>,
 }
 
 impl Reply {
@@ -205,25 +195,6 @@ impl Reply {
         };
         compact.push(b'\n');
         Self::write(code, media, message, compact)
-    }
-
-    /// A list.
-    ///
-    /// # Errors
-    /// As for [`Reply::object`].
-    pub fn list<T: Kind>(
-        cx: &Cx,
-        api: GroupVersion,
-        list: &Listed<T>,
-        columns: Option<&'static Columns<T>>,
-    ) -> Result<Self, Status> {
-        let mut frame = Frame::new(cx, api, columns)?;
-        let (mut body, mut objects) = (Vec::with_capacity(2048), Vec::new());
-        list.items.iter().try_for_each(|object| frame.object(object, &mut objects))?;
-        frame.begin(&list.metadata, objects.len(), &mut body)?;
-        body.append(&mut objects);
-        frame.end(&list.metadata, &mut body)?;
-        Ok(Self::new(200, frame.content_type(), body))
     }
 
     /// What a write came to. A status is answered with its own code, or 200 where it has none.

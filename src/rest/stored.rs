@@ -7,7 +7,7 @@ use super::codec::GroupVersion;
 use super::cx::Cx;
 use super::endpoint::{self, Get, List};
 use super::failure::status_of;
-use super::list::{Content, Entries, Listing, Objects};
+use super::list::{Entries, Listing, Objects};
 use super::metadata;
 use super::negotiate::Form;
 use super::page;
@@ -278,9 +278,9 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
             None if selector.is_empty() => entries.at_most(limit),
             None => entries,
         };
-        let is_metadata = cx.representation.form == Form::PartialList && selector.is_about_metadata();
-        let content = if is_metadata { Content::Metadata } else { Content::Whole };
-        Ok(Listing { walk: Objects::new(self, entries, selector, content), limit })
+        let walk = Objects::new(self, entries, selector);
+        let walk = if cx.representation.form == Form::PartialList { walk.with_little() } else { walk };
+        Ok(Listing { walk, limit })
     }
 
     /// The rows of a namespace, or of all, from the name `start` on.

@@ -4,7 +4,7 @@
 //! takes longer than its revision is kept cannot be read to its end.
 
 use std::sync::Arc;
-use std::vec;
+use std::{mem, vec};
 
 use crate::meta::Status;
 use crate::rest::failure::status_of;
@@ -90,6 +90,20 @@ impl Entries {
             self.remaining = None;
         }
         Ok(entry)
+    }
+
+    /// Those entries that were read together with the next one, all that follow it; none at the end.
+    ///
+    /// # Errors
+    /// As for [`Entries::next`].
+    pub async fn page(&mut self) -> Result<Vec<Entry>, Status> {
+        self.peek().await?;
+        let page = mem::take(&mut self.page).collect::<Vec<_>>();
+        if let Some(last) = page.last() {
+            self.start = Some(behind(last.key.as_str()));
+            self.remaining = None;
+        }
+        Ok(page)
     }
 
     /// The entry that is next.

@@ -62,7 +62,7 @@ impl<T: Kind> Frame<T> {
     }
 
     /// The media type of the list.
-    pub(in crate::rest) fn content_type(&self) -> &'static str {
+    pub(super) fn content_type(&self) -> &'static str {
         self.pen.content_type()
     }
 
@@ -71,11 +71,19 @@ impl<T: Kind> Frame<T> {
         self.pen.begins_with_length()
     }
 
-    /// Appends what stands before the objects, which take so many bytes.
+    /// Appends what comes first of all, however many bytes the objects take.
+    ///
+    /// # Errors
+    /// 500 for a list that cannot be written.
+    pub(super) fn open(&self, out: &mut Vec<u8>) -> Result<(), Status> {
+        self.pen.open(&self.around(&ListMeta::default()), out)
+    }
+
+    /// Appends what stands between that and the objects, which take so many bytes.
     ///
     /// # Errors
     /// 500 for what YAML cannot hold.
-    pub(in crate::rest) fn begin(&self, metadata: &ListMeta, length: usize, out: &mut Vec<u8>) -> Result<(), Status> {
+    pub(super) fn begin(&self, metadata: &ListMeta, length: usize, out: &mut Vec<u8>) -> Result<(), Status> {
         self.pen.begin(&self.around(metadata), length, out)
     }
 
@@ -83,7 +91,7 @@ impl<T: Kind> Frame<T> {
     ///
     /// # Errors
     /// 500 for one that YAML or protobuf cannot hold.
-    pub(in crate::rest) fn object(&mut self, object: &T, out: &mut Vec<u8>) -> Result<(), Status> {
+    pub(super) fn object(&mut self, object: &T, out: &mut Vec<u8>) -> Result<(), Status> {
         self.compact.clear();
         match &self.shape {
             Shape::Objects => json::encode_into(object, &mut self.compact),
@@ -99,7 +107,7 @@ impl<T: Kind> Frame<T> {
     ///
     /// # Errors
     /// As for [`Frame::begin`].
-    pub(in crate::rest) fn end(&mut self, metadata: &ListMeta, out: &mut Vec<u8>) -> Result<(), Status> {
+    pub(super) fn end(&mut self, metadata: &ListMeta, out: &mut Vec<u8>) -> Result<(), Status> {
         let around = self.around(metadata);
         self.pen.end(&around, self.has_objects, out)
     }

@@ -16,10 +16,8 @@ use std::future::Future;
 
 pub use entries::Entries;
 pub(super) use frame::Frame;
-pub(super) use objects::Content;
 pub use objects::Objects;
 
-use super::reply::Listed;
 use crate::meta::{Kind, ListMeta, Status};
 
 /// The objects of a list in their order, as of one revision. A clone goes on by itself from the same place.
@@ -72,21 +70,10 @@ pub struct Listing<W> {
     pub limit: usize,
 }
 
-impl<W: Walk> Listing<W> {
-    /// All of it at once.
-    ///
-    /// # Errors
-    /// As for [`Walk::next`].
-    pub async fn collect(mut self) -> Result<Listed<W::Item>, Status> {
-        let mut items = Vec::new();
-        while let Some(object) = self.walk.next().await? {
-            items.push(object);
-            if items.len() == self.limit {
-                break;
-            }
-        }
-        let metadata = if items.len() == self.limit { ended(&self.walk).await? } else { self.walk.metadata() };
-        Ok(Listed { metadata, items })
+impl<W> Listing<W> {
+    /// How many objects there can be at most.
+    pub(super) fn most(&self) -> usize {
+        if self.limit == 0 { usize::MAX } else { self.limit }
     }
 }
 

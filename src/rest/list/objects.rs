@@ -21,7 +21,7 @@ pub struct Objects<T, S> {
 
 /// How much of the objects is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::rest) enum Content {
+enum Content {
     /// All of them.
     Whole,
     /// Their metadata; the rest of them is empty.
@@ -30,13 +30,22 @@ pub(in crate::rest) enum Content {
 
 impl<T: Kind, S: Strategy<T>> Objects<T, S> {
     /// Those of `entries` that are selected.
-    pub(in crate::rest) fn new(
-        stored: &Arc<Stored<T, S>>,
-        entries: Entries,
-        selector: Selector,
-        content: Content,
-    ) -> Self {
-        Self { stored: stored.clone(), entries, selector, content, last: None }
+    pub(in crate::rest) fn new(stored: &Arc<Stored<T, S>>, entries: Entries, selector: Selector) -> Self {
+        Self { stored: stored.clone(), entries, selector, content: Content::Whole, last: None }
+    }
+
+    /// Settles of which revision the objects are.
+    ///
+    /// # Errors
+    /// Failures of the store; a revision that cannot be had.
+    pub(in crate::rest) async fn begin(&mut self) -> Result<(), Status> {
+        self.entries.peek().await.map(|_| ())
+    }
+
+    /// The same objects, of which only the metadata is read, where that is enough to select them.
+    pub(in crate::rest) fn with_little(self) -> Self {
+        let content = if self.selector.is_about_metadata() { Content::Metadata } else { self.content };
+        Self { content, ..self }
     }
 }
 

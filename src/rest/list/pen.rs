@@ -17,7 +17,7 @@ pub(super) enum Pen {
     Pretty(Indenter),
     /// YAML. Its keys are sorted, so that some stand behind the objects.
     Yaml,
-    /// Protobuf, with the message of the objects. Its envelope says how long everything is before anything else.
+    /// Protobuf, with the message of the objects. Before them its envelope says how long all of it is.
     Protobuf(&'static Message),
 }
 
@@ -52,7 +52,15 @@ impl Pen {
         }
     }
 
-    /// Appends what stands before the objects, which take so many bytes.
+    /// Appends what comes first of all, however many bytes the objects take.
+    pub(super) fn open(&self, around: &Around, out: &mut Vec<u8>) -> Result<(), Status> {
+        match self {
+            Self::Compact | Self::Pretty(_) | Self::Yaml => Ok(()),
+            Self::Protobuf(_) => protobuf::list_opening(&around.empty_list(), out).map_err(Status::hidden),
+        }
+    }
+
+    /// Appends what stands between that and the objects, which take so many bytes.
     pub(super) fn begin(&self, around: &Around, length: usize, out: &mut Vec<u8>) -> Result<(), Status> {
         match self {
             Self::Compact => out.extend_from_slice(&around.head),
@@ -141,6 +149,7 @@ mod tests {
         let mut pen = Pen::new(media, &LIST_META);
         pen.prepare(&around);
         let mut out = Vec::new();
+        pen.open(&around, &mut out).unwrap();
         pen.begin(&around, 0, &mut out).unwrap();
         for (number, object) in objects.iter().enumerate() {
             pen.object(if number == 0 { b'[' } else { b',' }, object.to_string().as_bytes(), &mut out).unwrap();

@@ -1,5 +1,7 @@
 //! From a walk to an answer: whole where it is small, part by part where it is not.
 
+use std::mem;
+
 use bytes::Bytes;
 use futures_util::stream;
 
@@ -22,8 +24,9 @@ struct Writing<W: Walk> {
     stage: Stage,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    /// How many bytes the objects take is to be found out, before which not even those that are written can be sent.
+    Length(Vec<u8>),
     /// Objects may follow.
     Objects,
     /// None follow.
@@ -53,11 +56,15 @@ impl<W: Walk> Listing<W> {
         writing.fill(&mut objects).await?;
         // How the list ends stands before its objects.
         writing.metadata = writing.look_ahead().await?;
-        let length = objects.len() + if writing.frame.begins_with_length() { writing.measure().await? } else { 0 };
         let mut part = Vec::with_capacity(objects.len() + 1024);
-        writing.frame.begin(&writing.metadata, length, &mut part)?;
+        writing.frame.open(&mut part)?;
+        if matches!(writing.stage, Stage::Objects) && writing.frame.begins_with_length() {
+            writing.stage = Stage::Length(objects);
+            return Ok(Reply::new(200, content_type, Body::Parts(writing.parts(part))));
+        }
+        writing.frame.begin(&writing.metadata, objects.len(), &mut part)?;
         part.append(&mut objects);
-        if writing.stage == Stage::End {
+        if matches!(writing.stage, Stage::End) {
             writing.end(&mut part)?;
             return Ok(Reply::new(200, content_type, part));
         }
@@ -84,7 +91,7 @@ impl<W: Walk> Writing<W> {
     async fn look_ahead(&self) -> Result<ListMeta, Status> {
         match self.left {
             Some(0) => ended(&self.walk).await,
-            Some(left) if self.stage == Stage::Objects => {
+            Some(left) if matches!(self.stage, Stage::Objects) => {
                 let mut ahead = self.walk.clone();
                 ahead.skip(left).await?;
                 ended(&ahead).await
@@ -95,9 +102,6 @@ impl<W: Walk> Writing<W> {
 
     /// How many bytes the objects take that follow. They are read, written and forgotten, to be read again when they are sent.
     async fn measure(&mut self) -> Result<usize, Status> {
-        if self.stage != Stage::Objects {
-            return Ok(0);
-        }
         let (mut ahead, mut length, mut object_written) = (self.walk.clone(), 0, Vec::new());
         let mut left = self.left.unwrap_or(usize::MAX);
         while left > 0
@@ -119,11 +123,17 @@ impl<W: Walk> Writing<W> {
     /// The next part; empty when all is written.
     async fn part(&mut self) -> Result<Vec<u8>, Status> {
         let mut part = Vec::new();
-        if self.stage == Stage::Objects {
+        if let Stage::Length(objects) = &mut self.stage {
+            let mut objects = mem::take(objects);
+            let length = objects.len() + self.measure().await?;
+            self.frame.begin(&self.metadata, length, &mut part)?;
+            part.append(&mut objects);
+            self.stage = Stage::Objects;
+        } else if matches!(self.stage, Stage::Objects) {
             part.reserve(SMALL + SMALL / 2);
             self.fill(&mut part).await?;
         }
-        if self.stage == Stage::End {
+        if matches!(self.stage, Stage::End) {
             self.end(&mut part)?;
         }
         Ok(part)

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::api::{GROUP, ImageStream, VERSION};
@@ -18,8 +18,8 @@ use crate::rest::cx::{Cx, Transport};
 use crate::rest::endpoint::Scope;
 use crate::rest::negotiate::{Form, Media, Representation};
 use crate::rest::permission::Permissions;
+use crate::rest::protobuf;
 use crate::rest::query::Query;
-use crate::rest::reply::Listed;
 use crate::rest::rules::{Others, Rules, Strategy};
 use crate::rest::stored::Stored;
 use crate::store::embedded::{Embedded, Options};
@@ -120,14 +120,20 @@ impl Lab {
     }
 
     /// Stores a stream whose specification is a text.
-    async fn put(&self, name: &str, spec: serde_json::Value) {
+    async fn put(&self, name: &str, spec: Value) {
         let value = json!({"metadata": {"name": name, "namespace": "ns", "labels": {"of": name}}, "spec": spec});
         let change = Change::Put(self.streams.key("ns", name), value.to_string().into());
         self.store.commit(Txn { guards: vec![], changes: vec![change] }).await.unwrap();
     }
 
-    async fn list(&self, form: Form, query: &str) -> Result<Listed<ImageStream>, Status> {
-        self.streams.selected(&cx(form, query), Scope::Namespaced)?.collect().await
+    async fn list(&self, form: Form, query: &str) -> Result<Value, Status> {
+        self.answer(&cx(form, query)).await
+    }
+
+    /// The list that answers a request.
+    async fn answer(&self, cx: &Cx) -> Result<Value, Status> {
+        let reply = self.streams.selected(cx, Scope::Namespaced)?.reply(cx, self.streams.api(), None).await?;
+        Ok(serde_json::from_slice(&bytes(reply.body).await).unwrap())
     }
 }
 
@@ -150,8 +156,17 @@ fn cx(form: Form, query: &str) -> Cx {
     cx
 }
 
-fn names(listed: &Listed<ImageStream>) -> Vec<&str> {
-    listed.items.iter().map(|stream| &*stream.metadata.name).collect()
+/// All bytes of a body, however it is sent.
+async fn bytes(body: Body) -> Vec<u8> {
+    match body {
+        Body::Whole(bytes) => bytes.to_vec(),
+        Body::Parts(parts) => parts.try_collect::<Vec<_>>().await.unwrap().concat(),
+        Body::Events(_) => panic!("a list is no watch"),
+    }
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    list["items"].as_array().into_iter().flatten().filter_map(|stream| stream["metadata"]["name"].as_str()).collect()
 }
 
 #[tokio::test]
@@ -162,7 +177,7 @@ async fn a_list_of_metadata_reads_nothing_else() {
     for query in ["", "labelSelector=of%3Da", "fieldSelector=metadata.name%3Da,metadata.namespace%3Dns"] {
         let listed = lab.list(Form::PartialList, query).await.unwrap();
         assert_eq!(names(&listed), ["a"], "{query}");
-        assert_eq!(listed.items[0].metadata.resource_version, listed.metadata.resource_version);
+        assert_eq!(listed["items"][0]["metadata"]["resourceVersion"], listed["metadata"]["resourceVersion"]);
     }
 }
 
@@ -191,8 +206,9 @@ async fn a_list_of_one_name_reads_no_other_object() {
         ("fieldSelector=metadata.name%3Dc", vec![]),
     ] {
         let listed = list(query).await.unwrap();
-        assert_eq!((names(&listed), &*listed.metadata.r#continue), (wanted, ""), "{query}");
-        assert_eq!(listed.metadata.resource_version, lab.store.current().await.unwrap().to_string(), "{query}");
+        assert_eq!((names(&listed), listed["metadata"].get("continue")), (wanted, None), "{query}");
+        let now = lab.store.current().await.unwrap().to_string();
+        assert_eq!(listed["metadata"]["resourceVersion"], now, "{query}");
     }
     assert_eq!(lab.store.ranges.load(Ordering::Relaxed), 5);
     assert_eq!(list("fieldSelector=metadata.name%3D").await.unwrap_err().code, 500, "no name is no key");
@@ -204,7 +220,7 @@ async fn a_list_of_one_name_in_all_namespaces_looks_at_all_of_them() {
     lab.put("a", json!({})).await;
     let mut everywhere = cx(Form::Object, "fieldSelector=metadata.name%3Da");
     everywhere.target.namespace = None;
-    let listed = lab.streams.selected(&everywhere, Scope::Namespaced).unwrap().collect().await.unwrap();
+    let listed = lab.answer(&everywhere).await.unwrap();
     assert_eq!(names(&listed), ["a"]);
 }
 
@@ -225,8 +241,33 @@ async fn what_follows_a_page_is_counted_once_however_large_the_page_is() {
         };
         assert_eq!(lab.store.outlines.load(Ordering::Relaxed), 1, "of {limit}");
         let parts: Vec<_> = parts.try_collect().await.unwrap();
-        let list: serde_json::Value = serde_json::from_slice(&parts.concat()).unwrap();
+        let list: Value = serde_json::from_slice(&parts.concat()).unwrap();
         assert_eq!(list["metadata"]["remainingItemCount"], remaining);
         assert_eq!(list["items"].as_array().unwrap().len(), limit);
     }
+}
+
+/// A list in protobuf says its length before its objects, which are read for that without being kept.
+#[tokio::test]
+async fn a_long_list_in_protobuf_begins_before_its_objects_are_read() {
+    let lab = Lab::new();
+    for name in ["a", "b", "c", "d"] {
+        lab.put(name, json!({"dockerImageRepository": "x".repeat(100_000)})).await;
+    }
+    let mut cx = cx(Form::Object, "");
+    cx.representation.media = Media::Protobuf;
+    let listing = lab.streams.selected(&cx, Scope::Namespaced).unwrap();
+    let Body::Parts(mut parts) = listing.reply(&cx, lab.streams.api(), None).await.unwrap().body else {
+        panic!("a list of four is sent in parts");
+    };
+    let read = lab.store.ranges.load(Ordering::Relaxed);
+    let mut list = parts.try_next().await.unwrap().unwrap().to_vec();
+    assert!(list.starts_with(b"k8s\0"));
+    assert_eq!(lab.store.ranges.load(Ordering::Relaxed), read, "nothing more is read for the first part");
+    while let Some(part) = parts.try_next().await.unwrap() {
+        list.extend_from_slice(&part);
+    }
+    let typed = protobuf::open(&list).unwrap();
+    assert_eq!((typed.api_version.as_str(), typed.kind.as_str()), ("image.openshift.io/v1", "ImageStreamList"));
+    assert!(list.len() - typed.message.len() < 64, "the length is that of all objects");
 }

@@ -34,12 +34,24 @@ pub struct Typed<'a> {
 
 /// What stands before a message of `length` bytes; [`TAIL`] stands behind it.
 pub fn head(is: TypeMeta<'_>, length: usize) -> Vec<u8> {
-    let mut out = PREFIX.to_vec();
-    wire::bytes(1, is.api_version.as_bytes(), &mut out);
-    wire::bytes(2, is.kind.as_bytes(), &mut out);
-    wire::enclose(1, PREFIX.len(), &mut out);
-    wire::length(2, length, &mut out);
+    let mut out = Vec::with_capacity(64);
+    opening(is, &mut out);
+    raw(length, &mut out);
     out
+}
+
+/// Appends what an object begins with, however long it is.
+pub(super) fn opening(is: TypeMeta<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(PREFIX);
+    let start = out.len();
+    wire::bytes(1, is.api_version.as_bytes(), out);
+    wire::bytes(2, is.kind.as_bytes(), out);
+    wire::enclose(1, start, out);
+}
+
+/// Appends what stands between the opening and a message of `length` bytes.
+pub(super) fn raw(length: usize, out: &mut Vec<u8>) {
+    wire::length(2, length, out);
 }
 
 /// An object with all that belongs around it, from its JSON, which says its kind and version.

@@ -1,7 +1,7 @@
-//! Lists, piece by piece. A list is metadata (1) and items (2); its head says how long all of them are.
+//! Lists, piece by piece. A list is metadata (1) and items (2); before them stands how long all of them are.
 
 use super::encode::{self, Unwritable};
-use super::envelope::{TypeMeta, head};
+use super::envelope::{self, TypeMeta};
 use super::wire;
 use crate::meta::protobuf::{Form, LIST_META, Message, always, each};
 
@@ -9,15 +9,24 @@ use crate::meta::protobuf::{Form, LIST_META, Message, always, each};
 const LIST: Message =
     Message { name: "List", fields: &[always(1, "metadata", Form::Message(&LIST_META)), each(2, "items", Form::Json)] };
 
-/// Appends what stands before the items of a list, which take so many bytes, from the JSON of the list without items.
+/// Appends what a list begins with, however long it is, from the JSON of the list without items.
+///
+/// # Errors
+/// The JSON is no list.
+pub fn list_opening(list: &[u8], out: &mut Vec<u8>) -> Result<(), Unwritable> {
+    let own_type = encode::content(&LIST, list, &mut Vec::new())?;
+    envelope::opening(TypeMeta { api_version: &own_type.api_version, kind: &own_type.kind }, out);
+    Ok(())
+}
+
+/// Appends what stands between the opening and the items of a list, which take so many bytes.
 ///
 /// # Errors
 /// The JSON is no list.
 pub fn list_head(list: &[u8], items: usize, out: &mut Vec<u8>) -> Result<(), Unwritable> {
     let mut metadata = Vec::new();
-    let own_type = encode::content(&LIST, list, &mut metadata)?;
-    let own_type = TypeMeta { api_version: &own_type.api_version, kind: &own_type.kind };
-    out.append(&mut head(own_type, metadata.len() + items));
+    encode::content(&LIST, list, &mut metadata)?;
+    envelope::raw(metadata.len() + items, out);
     out.append(&mut metadata);
     Ok(())
 }

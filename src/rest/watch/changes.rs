@@ -56,7 +56,7 @@ impl<T: Kind> Changes<T> {
         // Before anything is read, so that what happens meanwhile is remembered.
         let feed = hub.join(store, prefix).await.map_err(|error| status_of(&error))?;
         let place = match options.start {
-            Start::State { at_least, end } => Place::State(Initial::new(store.clone(), at_least), end),
+            Start::State { at_least, end } => Place::State(Initial::new(store.clone(), &scope, at_least), end),
             Start::Now => {
                 let now = store.current().await.map_err(|error| status_of(&error))?;
                 Place::Live(Cursor::new(store.clone(), feed.clone(), now))
