@@ -1,21 +1,17 @@
 //! Watches: what a watcher is told, from where on, and how a watch ends.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::fixtures::{image, stream};
 use crate::harness::{Api, Expect, STREAMS, V1, request};
 use crate::support::client::Request;
 use crate::support::client::watch::Watch;
-use crate::support::process::Server;
 
 /// Begins a watch of a path, whose query may say more.
 async fn watch(api: &Api, path: &str) -> Watch {
@@ -196,6 +192,34 @@ async fn a_watch_from_before_compaction_is_told_to_list_again() {
     assert!(status["message"].as_str().is_some_and(|told| told.starts_with(&text)), "{told}");
 }
 
+/// A watch that waits has been told all there is, whatever else is forgotten meanwhile.
+#[tokio::test]
+async fn a_watch_of_what_does_not_change_outlives_compaction() {
+    let api = Api::with(&["--compaction-interval=1s", "--compaction-retention=1s"]).await;
+    api.post(STREAMS, &stream("s")).await.is(201);
+    api.post(STREAMS, &stream("still")).await.is(201);
+    let from = version(&api.get(STREAMS).await.is(200)).to_owned();
+    let mut of_images = watch(&api, &format!("images?resourceVersion={from}")).await;
+    let one = format!("{STREAMS}?fieldSelector=metadata.name%3Dstill&resourceVersion={from}");
+    let mut of_one = watch(&api, &one).await;
+    let mut of_few = watch(&api, &format!("{STREAMS}?labelSelector=few&resourceVersion={from}")).await;
+    let old = format!("{STREAMS}?resourceVersion={from}&resourceVersionMatch=Exact");
+    let number = AtomicUsize::new(0);
+    crate::harness::eventually("where they began is forgotten", || async {
+        label(&api, "s", &number.fetch_add(1, Ordering::Relaxed).to_string()).await;
+        api.get(&old).await.status == 410
+    })
+    .await;
+    api.post("images", &image("i")).await.is(201);
+    assert_eq!(of_images.told().await.as_deref(), Some("ADDED i"));
+    label(&api, "still", "1").await;
+    assert_eq!(of_one.told().await.as_deref(), Some("MODIFIED still"));
+    let patch = json!({"metadata": {"labels": {"few": "1"}}});
+    let request = Request { headers: Vec::new(), ..request("PATCH", &format!("{STREAMS}/s")).json(&patch) };
+    api.ask(request.header("content-type", "application/merge-patch+json")).await.is(200);
+    assert_eq!(of_few.told().await.as_deref(), Some("ADDED s"));
+}
+
 #[tokio::test]
 async fn a_future_version_is_waited_for() {
     let api = Api::with_stream().await;
@@ -226,30 +250,10 @@ async fn there_are_only_so_many_watches() {
     assert!(text.contains("apiserver_watch_events_total{resource=\"images\"} 0"), "{text}");
 }
 
-type Socket = WebSocketStream<TlsStream<TcpStream>>;
-
-/// Begins a watch over WebSocket.
-async fn watch_by_websocket(
-    api: &Api,
-    path: &str,
-    headers: &[(&str, &str)],
-) -> (http::Response<Option<Vec<u8>>>, Socket) {
-    let stream = api.client.open(&["http/1.1"]).await.expect("a connection");
-    let mut request = format!("wss://localhost{V1}/{path}").into_client_request().expect("a request");
-    let admin = Server::identity_of_admin().token.expect("a token");
-    let token = ("authorization", &*format!("Bearer {admin}"));
-    for (name, value) in headers.iter().chain([&token]) {
-        let name = http::HeaderName::from_bytes(name.as_bytes()).expect("a name");
-        request.headers_mut().insert(name, value.parse().expect("a value"));
-    }
-    let (socket, answer) = client_async(request, stream).await.expect("it is granted");
-    (answer, socket)
-}
-
 #[tokio::test]
 async fn a_watch_over_websocket_has_a_message_an_event_and_a_proper_end() {
     let mut api = Api::with_stream().await;
-    let (answer, mut socket) = watch_by_websocket(&api, "imagestreams?watch=true", &[]).await;
+    let (answer, mut socket) = api.client.websocket(&format!("{V1}/imagestreams?watch=true"), &[]).await;
     assert_eq!(answer.status(), 101);
     let events = ["ADDED", "MODIFIED", "MODIFIED"];
     for (number, wanted) in events.into_iter().enumerate() {
@@ -270,7 +274,8 @@ async fn a_watch_over_websocket_has_a_message_an_event_and_a_proper_end() {
 async fn a_watch_over_websocket_ends_in_time_and_speaks_protobuf_in_bytes() {
     let api = Api::with_stream().await;
     let accept = [("accept", "application/vnd.kubernetes.protobuf;stream=watch, application/vnd.kubernetes.protobuf")];
-    let (_, mut socket) = watch_by_websocket(&api, "imagestreams?watch=true&timeoutSeconds=1", &accept).await;
+    let target = format!("{V1}/imagestreams?watch=true&timeoutSeconds=1");
+    let (_, mut socket) = api.client.websocket(&target, &accept).await;
     let message = socket.next().await.expect("a message").expect("a sound one");
     let Message::Binary(bytes) = &message else { panic!("{message:?}") };
     assert!(bytes.starts_with(b"\x0a\x05ADDED"), "{bytes:?}");

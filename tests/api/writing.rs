@@ -268,3 +268,26 @@ async fn a_request_that_cannot_be_read_is_a_fault_of_the_request() {
     api.ask(request("PATCH", S).json(&json!({}))).await.fails(415, "UnsupportedMediaType", why);
     assert_eq!(api.get(S).await.status, 200, "{V1}");
 }
+
+#[tokio::test]
+async fn a_collection_is_deleted_as_far_as_its_limit_goes_and_told_as_it_was() {
+    let api = Api::start().await;
+    for name in ["a", "b", "c"] {
+        api.post(STREAMS, &stream(name)).await.is(201);
+    }
+    let names = |list: &Value| -> Vec<String> {
+        let items = list["items"].as_array().expect("items");
+        items.iter().map(|item| item["metadata"]["name"].as_str().expect("a name").to_owned()).collect()
+    };
+    let before = api.get(&format!("{STREAMS}?limit=2")).await.is(200);
+    let mut refused = request("DELETE", STREAMS);
+    refused = refused.header("accept", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
+    api.ask(refused).await.is(406);
+    assert_eq!(names(&api.get(STREAMS).await.is(200)), ["a", "b", "c"], "what is refused deletes nothing");
+    let deleted = api.delete(&format!("{STREAMS}?limit=2")).await.is(200);
+    assert_eq!(deleted, before);
+    assert_eq!(names(&api.get(STREAMS).await.is(200)), ["c"]);
+    assert_eq!(names(&api.delete(&format!("{STREAMS}?dryRun=All")).await.is(200)), ["c"]);
+    assert_eq!(names(&api.delete(STREAMS).await.is(200)), ["c"]);
+    assert_eq!(names(&api.get(STREAMS).await.is(200)), [""; 0]);
+}

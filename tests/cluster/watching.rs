@@ -1,7 +1,13 @@
 //! What kubectl sees happen, alone and through kube-apiserver.
 
-use super::objects;
-use super::places::places;
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+
+use super::objects::{self, V1};
+use super::places::{WORKSHOP, places};
+use super::site::shared;
+use crate::support::client::Request;
+use crate::support::expect::Expect;
 
 #[tokio::test]
 async fn kubectl_tells_what_happens_while_it_happens() {
@@ -42,5 +48,24 @@ async fn kubectl_waits_for_what_is_to_become_true() {
         waiting.expect_watch();
         place.run(&["delete", "imagestream/awaited", "--wait=false"]).done();
         waiting.expect("imagestream.image.openshift.io/awaited condition met");
+    }
+}
+
+/// As browsers watch: kube-apiserver passes the connection on.
+#[tokio::test]
+async fn a_watch_over_websocket_goes_through_kube_apiserver() {
+    let site = shared().await;
+    site.plane.apply(&[objects::namespace(WORKSHOP)]);
+    let admin = site.plane.admin();
+    let streams = format!("{V1}/namespaces/{WORKSHOP}/imagestreams");
+    let target = format!("{streams}?watch=true&fieldSelector=metadata.name%3Dseen&resourceVersion=0");
+    let (answer, mut socket) = admin.websocket(&target, &[]).await;
+    assert_eq!(answer.status(), 101);
+    site.plane.ask(Request::new("POST", &streams).json(&objects::stream("seen"))).await.is(201);
+    site.plane.delete(&format!("{streams}/seen")).await;
+    for wanted in ["ADDED", "DELETED"] {
+        let message = socket.next().await.expect("a message").expect("a sound one");
+        let event: Value = serde_json::from_str(message.to_text().expect("text")).expect("JSON");
+        assert_eq!((&event["type"], &event["object"]["metadata"]["name"]), (&json!(wanted), &json!("seen")));
     }
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod connection;
 pub(crate) mod watch;
+pub(crate) mod websocket;
 mod wire;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
