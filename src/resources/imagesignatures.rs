@@ -11,7 +11,6 @@ use crate::rest::cx::Cx;
 use crate::rest::delete;
 use crate::rest::edit;
 use crate::rest::endpoint::{Builder, Create, Delete, Endpoint, Scope};
-use crate::rest::managed::Manager;
 use crate::rest::metadata;
 use crate::rest::options::{DryRun, Options};
 use crate::rest::reply::Written;
@@ -62,13 +61,7 @@ impl Create<ImageSignature> for Signatures {
     ) -> Result<Written<ImageSignature>, Status> {
         metadata::prepare_create(cx, &mut signature.metadata)?;
         signatures::prepare(&mut signature);
-        let writer = Manager {
-            name: options.manager.clone(),
-            subresource: "",
-            api_version: API.name,
-            time: cx.now,
-            ignored: &[],
-        };
+        let writer = options.writer(cx, API);
         let managed = edit::managed_fields(&self.schema, None, &signature, API, &writer)?;
         signature.metadata.managed_fields = managed;
         let mut faults = metadata::faults(&signature.metadata);

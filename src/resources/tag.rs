@@ -208,13 +208,7 @@ impl<V: TagView> Tags<V> {
         if upsert == Upsert::Unknown && self.catalog.streams.find(cx.namespace(), &name.stream).await?.is_none() {
             return Ok(Outcome::NoStream);
         }
-        let writer = Manager {
-            name: options.manager.clone(),
-            subresource: "",
-            api_version: API.name,
-            time: cx.now,
-            ignored: &[],
-        };
+        let writer = options.writer(cx, API);
         let change = |old: Option<&ImageStream>| {
             let mut stream = match old {
                 Some(old) => old.clone(),

@@ -1,7 +1,8 @@
 //! The options of a request that changes something: dry run, field validation, who writes, whether conflicts count.
 
+use super::codec::GroupVersion;
 use super::cx::Cx;
-use super::managed::Conflicts;
+use super::managed::{Conflicts, Manager};
 use super::strict::FieldValidation;
 use crate::meta::{Resource, Status, field};
 
@@ -61,6 +62,12 @@ impl Purpose {
 }
 
 impl Options {
+    /// Who writes objects of an API, all of each.
+    pub fn writer(&self, cx: &Cx, api: GroupVersion) -> Manager {
+        let name = self.manager.clone();
+        Manager { name, subresource: "", api_version: api.name, time: cx.now, ignored: &[] }
+    }
+
     /// Reads the options of a request.
     ///
     /// # Errors

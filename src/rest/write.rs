@@ -261,13 +261,8 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
 
     /// Who writes through a path.
     pub fn writer(&self, cx: &Cx, options: &Options, rules: &dyn Rules<T>) -> Manager {
-        Manager {
-            name: options.manager.clone(),
-            subresource: rules.subresource(),
-            api_version: self.api().name,
-            time: cx.now,
-            ignored: rules.ignored(),
-        }
+        let (subresource, ignored) = (rules.subresource(), rules.ignored());
+        Manager { subresource, ignored, ..options.writer(cx, self.api()) }
     }
 }
 
