@@ -62,10 +62,10 @@ impl Create<ImageStreamMapping> for Push {
 impl Push {
     /// Completes and checks what was sent.
     fn admit(&self, cx: &Cx, mut mapping: ImageStreamMapping) -> Result<ImageStreamMapping, Status> {
-        metadata::prepare_create(cx, &mut mapping.metadata)?;
+        metadata::prepare_view(cx, &mut mapping.metadata)?;
         mapping::prepare(&mut mapping, &self.0.registries);
         let mut faults = metadata::faults(&mapping.metadata);
-        faults.extend(validate::mapping(&mapping, &metadata::faults));
+        faults.extend(validate::mapping(&mapping, &metadata::nested_faults));
         faults.extend(mapping::manifest_fault(&mapping.image));
         match faults.is_empty() {
             true => Ok(mapping),

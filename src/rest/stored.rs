@@ -13,7 +13,7 @@ use super::negotiate::Form;
 use super::page;
 use super::quota::{Place, Quota};
 use super::reply::Sent;
-use super::rules::{Others, Strategy};
+use super::rules::{Faults, Others, Strategy};
 use super::schema::Schema;
 use super::selector::Selector;
 use super::target::check_path_segment;
@@ -143,9 +143,14 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         metadata::prepare_create(cx, object.metadata_mut())?;
         self.strategy.restrict(None, object);
         self.strategy.prepare(None, object);
-        let mut faults = metadata::faults_by(object.metadata(), |name| self.strategy.name_faults(name));
-        faults.extend(self.strategy.settle(None, object, &Others::none(), cx.now));
-        self.refuse(object, &faults)
+        let settled = self.strategy.settle(None, object, &Others::none(), cx.now);
+        self.refuse(object, &self.faults_of_new(object, settled))
+    }
+
+    /// All faults of a new object, in the order in which they are told.
+    pub(super) fn faults_of_new(&self, object: &T, settled: Faults) -> Vec<field::Error> {
+        let of_metadata = metadata::faults_by(object.metadata(), |name| self.strategy.name_faults(name));
+        [settled.first, of_metadata, settled.last].concat()
     }
 
     /// 422, if there are faults.
