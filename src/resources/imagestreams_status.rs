@@ -31,7 +31,7 @@ struct StreamStatus(Arc<Catalog>);
 impl Get<ImageStream> for StreamStatus {
     async fn get(&self, cx: &Cx) -> Result<Sent<ImageStream>, Status> {
         check_path_segment(cx.name())?;
-        let stream = self.0.streams.find(cx.namespace(), cx.name()).await?;
+        let stream = self.0.streams.read(cx, cx.name()).await?;
         let stream = stream.ok_or_else(|| Status::not_found(self.0.streams.resource(), cx.name()))?;
         Ok(Sent::Object(Box::new(stream)))
     }

@@ -128,7 +128,7 @@ impl<V: TagView> Tags<V> {
 impl<V: TagView> Get<V> for Tags<V> {
     async fn get(&self, cx: &Cx) -> Result<Sent<V>, Status> {
         let name = self.name(cx)?;
-        let stream = self.catalog.streams.find(cx.namespace(), &name.stream).await?;
+        let stream = self.catalog.streams.read(cx, &name.stream).await?;
         let mut stream = stream.ok_or_else(|| Status::not_found(V::RESOURCE, &name.stream))?;
         if !V::is_there(&stream, &name.tag) {
             return Err(Status::not_found(V::RESOURCE, cx.name()));

@@ -14,6 +14,8 @@ const MAX_ANNOTATION_BYTES: usize = 256 << 10;
 const MAX_NAME_BYTES: usize = 512;
 /// The longest base of a generated name.
 const MAX_GENERATED_BASE: usize = 58;
+/// What is said of a field that belongs to the server.
+const IMMUTABLE: &str = "field is immutable";
 /// Letters of generated names: none that reads as another, and none that spells words.
 const GENERATED_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
@@ -64,8 +66,9 @@ pub fn prepare_update(old: &ObjectMeta, new: &mut ObjectMeta) {
     new.resource_version.clone_from(&old.resource_version);
     new.generation = old.generation;
     new.creation_timestamp = old.creation_timestamp;
-    new.deletion_timestamp = old.deletion_timestamp;
-    new.deletion_grace_period_seconds = old.deletion_grace_period_seconds;
+    // That it is being deleted cannot be taken back; that it is to be is a fault.
+    new.deletion_timestamp = old.deletion_timestamp.or(new.deletion_timestamp);
+    new.deletion_grace_period_seconds = new.deletion_grace_period_seconds.or(old.deletion_grace_period_seconds);
     new.self_link.clear();
 }
 
@@ -179,7 +182,14 @@ fn update_faults(old: &ObjectMeta, new: &ObjectMeta) -> Vec<field::Error> {
         faults.extend(new_finalizer_fault(&old.finalizers, &new.finalizers));
     }
     if new.uid != old.uid {
-        faults.push(field::Error::invalid("metadata.uid", &new.uid, "field is immutable"));
+        faults.push(field::Error::invalid("metadata.uid", &new.uid, IMMUTABLE));
+    }
+    if let Some(time) = new.deletion_timestamp.filter(|_| new.deletion_timestamp != old.deletion_timestamp) {
+        faults.push(field::Error::invalid("metadata.deletionTimestamp", &time.to_string(), IMMUTABLE));
+    }
+    let grace = new.deletion_grace_period_seconds;
+    if let Some(grace) = grace.filter(|_| grace != old.deletion_grace_period_seconds) {
+        faults.push(field::Error::invalid_value("metadata.deletionGracePeriodSeconds", grace, IMMUTABLE));
     }
     faults.extend(label_faults(new));
     faults.extend(annotation_faults(new));
@@ -266,10 +276,30 @@ fn finalizer_faults(finalizers: &[String]) -> Vec<field::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meta::Time;
 
     #[test]
     fn a_generated_name_is_the_base_and_five_letters() {
         assert_eq!(generate_name(&"é".repeat(40)).len(), 58 + 5);
+    }
+
+    #[test]
+    fn no_update_begins_or_ends_a_deletion() {
+        let now = Time::from_unix_seconds(0);
+        let deleted = ObjectMeta {
+            deletion_timestamp: Some(now),
+            deletion_grace_period_seconds: Some(0),
+            ..ObjectMeta::default()
+        };
+        let updated = |old: &ObjectMeta, new: &ObjectMeta| {
+            let mut new = new.clone();
+            prepare_update(old, &mut new);
+            (field::join(&update_faults(old, &new)), new)
+        };
+        assert_eq!(updated(&deleted, &ObjectMeta::default()), ("[]".into(), deleted.clone()));
+        let time = "metadata.deletionTimestamp: Invalid value: \"1970-01-01T00:00:00Z\": field is immutable";
+        let grace = "metadata.deletionGracePeriodSeconds: Invalid value: 0: field is immutable";
+        assert_eq!(updated(&ObjectMeta::default(), &deleted).0, format!("[{time}, {grace}]"));
     }
 
     #[test]

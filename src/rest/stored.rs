@@ -19,7 +19,7 @@ use super::selector::Selector;
 use super::target::check_path_segment;
 use super::watch::{self, Changes, Extent, Hub};
 use crate::meta::{Kind, Resource, Status, field};
-use crate::store::{Change, Entry, Key, Lookup, Revision, Store};
+use crate::store::{Change, Entry, Key, Lookup, Revision, Store, StoreError};
 
 /// The stored objects of a resource.
 pub struct Stored<T, S> {
@@ -124,6 +124,21 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         Ok(object)
     }
 
+    /// The stored object of a name, for a request that reads it. It is as new as it can be, so of the version that the request says
+    /// only one that is yet to come is waited for, and that in vain.
+    ///
+    /// # Errors
+    /// 400 for a version that is none, 504 for one that is yet to come; failures of the store.
+    pub async fn read(&self, cx: &Cx, name: &str) -> Result<Option<T>, Status> {
+        if let Some(requested) = page::least_version(&cx.query)? {
+            let current = self.store.current().await.map_err(|error| status_of(&error))?;
+            if requested > current {
+                return Err(status_of(&StoreError::Future { requested, current }));
+            }
+        }
+        self.find(cx.namespace(), name).await
+    }
+
     /// The stored object of a name.
     ///
     /// # Errors
@@ -198,8 +213,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
 impl<T: Kind, S: Strategy<T>> Get<T> for Stored<T, S> {
     async fn get(&self, cx: &Cx) -> Result<Sent<T>, Status> {
         check_path_segment(cx.name())?;
-        page::check_version(&cx.query)?;
-        let object = self.find(cx.namespace(), cx.name()).await?;
+        let object = self.read(cx, cx.name()).await?;
         let mut object = object.ok_or_else(|| Status::not_found(self.resource, cx.name()))?;
         self.strategy.present(&mut object);
         Ok(Sent::Object(Box::new(object)))

@@ -205,6 +205,22 @@ async fn a_tag_shows_its_image_and_both_views_list_it() {
 }
 
 #[tokio::test]
+async fn whatever_is_read_of_a_stream_is_of_a_version_that_has_come() {
+    let api = Api::with_stream().await;
+    api.push("t", &image("i")).await;
+    for path in
+        ["imagestreams/s", "imagestreams/s/status", "imagestreams/s/layers", "imagestreamtags/s:t", "imagetags/s:t"]
+    {
+        let read = async |version: &str| api.get(&format!("namespaces/ns/{path}?resourceVersion={version}")).await;
+        read("1").await.is(200);
+        let message = "resourceVersion: Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax";
+        read("x").await.fails(400, "BadRequest", message);
+        let refused = read("999999999999999999").await.is(504);
+        assert_eq!(refused["details"]["causes"][0]["reason"], "ResourceVersionTooLarge", "{path}");
+    }
+}
+
+#[tokio::test]
 async fn no_tag_is_lost_between_the_pages_of_a_list() {
     let api = Api::start().await;
     for name in ["a", "b", "c"] {
