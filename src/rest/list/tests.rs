@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::api::{GROUP, ImageStream, VERSION};
 use crate::auth::{Authorizer, User};
 use crate::cluster::Namespaces;
-use crate::meta::{Status, Time, field};
+use crate::meta::{Status, Time};
 use crate::rest::body::Body;
 use crate::rest::codec::GroupVersion;
 use crate::rest::cx::{Cx, Transport};
