@@ -17,19 +17,23 @@ pub enum DockerImageMetadata {
     Pre012(DockerImage),
 }
 
-/// A metadata version that no form is known for.
+const KIND: &str = "DockerImage";
+const GROUP: &str = "image.openshift.io/";
+
+/// A kind of metadata, in a version, that no form is known for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "no kind \"DockerImage\" is registered for version \"image.openshift.io/{0}\" in scheme \"image.openshift.io\""
-)]
-pub struct UnknownVersion(pub String);
+#[error("no kind {kind:?} is registered for version {version:?} in scheme \"image.openshift.io\"")]
+pub struct UnknownForm {
+    kind: String,
+    version: String,
+}
 
 /// Why metadata cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
-    /// The version is unknown.
+    /// The form is unknown.
     #[error(transparent)]
-    Version(#[from] UnknownVersion),
+    Form(#[from] UnknownForm),
     /// A field has a value of a wrong type.
     #[error("{0}")]
     Field(#[from] serde_json::Error),
@@ -194,19 +198,19 @@ impl DockerImageMetadata {
     /// The version of metadata that says none.
     pub const DEFAULT_VERSION: &'static str = "1.0";
 
-    /// Reads the JSON form of `version`; no value is empty metadata.
+    /// Metadata of `version` from JSON, which is of that version too unless it says of which it is; no value is empty metadata.
     ///
     /// # Errors
-    /// A version that is not known, or a value of a wrong type.
+    /// A kind or version that is not known, or a value of a wrong type.
     pub fn read(value: Option<Value>, version: &str) -> Result<Self, Unreadable> {
-        let mut value = value.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-        let inner = value.as_object_mut().and_then(|fields| fields.remove("apiVersion"));
-        let inner = inner.as_ref().and_then(Value::as_str).unwrap_or(version);
-        match inner.trim_start_matches("image.openshift.io/") {
-            "1.0" => Ok(Self::Current(DockerImage::deserialize(value)?)),
-            "pre012" => Ok(Self::Pre012(Pre012::deserialize(value)?)),
-            unknown => Err(UnknownVersion(unknown.into()).into()),
-        }
+        let own = format!("{GROUP}{version}");
+        let form = Form::of(KIND, &own)?;
+        let Some(value) = value else {
+            return Ok(form.holding(DockerImage::default()));
+        };
+        let said = |key: &str| value.get(key).and_then(Value::as_str).filter(|said| !said.is_empty());
+        let written = Form::of(said("kind").unwrap_or(KIND), said("apiVersion").unwrap_or(&own))?;
+        Ok(form.holding(written.read(value)?))
     }
 
     /// The metadata, whatever its form.
@@ -220,6 +224,38 @@ impl DockerImageMetadata {
     pub fn image_mut(&mut self) -> &mut DockerImage {
         match self {
             Self::Current(image) | Self::Pre012(image) => image,
+        }
+    }
+}
+
+/// The forms of metadata.
+#[derive(Clone, Copy)]
+enum Form {
+    Current,
+    Pre012,
+}
+
+impl Form {
+    /// The form of a kind in a version, which may be written without its group.
+    fn of(kind: &str, version: &str) -> Result<Self, UnknownForm> {
+        match (kind, version.strip_prefix(GROUP).unwrap_or(version)) {
+            (KIND, "1.0") => Ok(Self::Current),
+            (KIND, "pre012") => Ok(Self::Pre012),
+            _ => Err(UnknownForm { kind: kind.into(), version: version.into() }),
+        }
+    }
+
+    fn read(self, value: Value) -> serde_json::Result<DockerImage> {
+        match self {
+            Self::Current => DockerImage::deserialize(value),
+            Self::Pre012 => Pre012::deserialize(value),
+        }
+    }
+
+    fn holding(self, image: DockerImage) -> DockerImageMetadata {
+        match self {
+            Self::Current => DockerImageMetadata::Current(image),
+            Self::Pre012 => DockerImageMetadata::Pre012(image),
         }
     }
 }
@@ -243,7 +279,7 @@ impl Serialize for DockerImageMetadata {
         }
         #[derive(Serialize)]
         struct Old<'a>(#[serde(with = "Pre012")] &'a DockerImage);
-        let kind = "DockerImage";
+        let kind = KIND;
         match self {
             Self::Current(image) => Typed { kind, api_version: "image.openshift.io/1.0", image }.serialize(serializer),
             Self::Pre012(image) => {
@@ -274,4 +310,39 @@ fn is_zero(number: &i64) -> bool {
 
 fn is_false(value: &bool) -> bool {
     !*value
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(value: Value, version: &str) -> Result<Value, String> {
+        let read = DockerImageMetadata::read(Some(value), version).map_err(|why| why.to_string())?;
+        Ok(serde_json::to_value(read).unwrap())
+    }
+
+    #[test]
+    fn metadata_is_of_the_version_beside_it_whatever_it_was_written_in() {
+        let new = read(json!({"Id": "q"}), "1.0");
+        let old = read(json!({"id": "q"}), "pre012");
+        assert_eq!(new.as_ref().unwrap()["Id"], "q");
+        assert_eq!(old.as_ref().unwrap()["id"], "q");
+        for version in ["pre012", "image.openshift.io/pre012"] {
+            assert_eq!(read(json!({"apiVersion": version, "kind": "DockerImage", "id": "q"}), "1.0"), new);
+        }
+        assert_eq!(read(json!({"apiVersion": "1.0", "kind": "", "Id": "q"}), "pre012"), old);
+    }
+
+    #[test]
+    fn metadata_of_no_known_kind_and_version_is_refused() {
+        let refused = |value: Value, version: &str| read(value, version).unwrap_err();
+        let why = |kind: &str, version: &str| {
+            format!("no kind \"{kind}\" is registered for version \"{version}\" in scheme \"image.openshift.io\"")
+        };
+        assert_eq!(refused(json!({"apiVersion": "1.0"}), "2.0"), why("DockerImage", "image.openshift.io/2.0"));
+        assert_eq!(refused(json!({"apiVersion": "2.0"}), "1.0"), why("DockerImage", "2.0"));
+        assert_eq!(refused(json!({"kind": "Pod"}), "1.0"), why("Pod", "image.openshift.io/1.0"));
+    }
 }

@@ -14,7 +14,7 @@ mod stream;
 mod tags;
 mod views;
 
-pub use docker::{DockerConfig, DockerImage, DockerImageMetadata, Empty, UnknownVersion};
+pub use docker::{DockerConfig, DockerImage, DockerImageMetadata, Empty};
 pub use image::{Image, ImageLayer, ImageManifest};
 pub use layers::{ImageBlobReferences, ImageLayerData, ImageStreamLayers};
 pub use secrets::SecretList;

@@ -259,4 +259,13 @@ mod tests {
         assert_eq!(newest(&stream, "f"), None);
         assert_eq!(push_to_followers(&mut stream, "nosuch", ALL), [""; 0]);
     }
+
+    #[test]
+    fn what_comes_from_a_stream_alone_follows_its_default_tag() {
+        let from = ObjectReference { kind: "ImageStreamTag".into(), name: "s:".into(), ..ObjectReference::default() };
+        let mut stream = stream(&[event("r", "i", 1)]);
+        stream.spec.tags = vec![TagReference { name: "a".into(), from: Some(from), ..TagReference::default() }];
+        stream.status.tags[0].tag = "latest".into();
+        assert_eq!(push_to_followers(&mut stream, "latest", ALL), ["a"]);
+    }
 }

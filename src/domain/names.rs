@@ -76,7 +76,7 @@ impl StreamTagName {
         match name.split_once(':') {
             None => Err(BadNewTagName::NoTag(name.into())),
             Some(("", _)) => Err(BadNewTagName::NoStream),
-            Some((stream, tag)) => Ok(Self { stream: stream.into(), tag: tag_or_default(tag).into() }),
+            Some((stream, tag)) => Ok(Self { stream: stream.into(), tag: tags::or_default(tag).into() }),
         }
     }
 
@@ -99,11 +99,7 @@ pub(super) fn joined(stream: &str, tag: &str) -> String {
 
 /// The tag part of a name, as it is understood where the whole name may be anything.
 pub(super) fn tag_part(name: &str) -> &str {
-    tag_or_default(name.split_once(':').map_or("", |(_, tag)| tag))
-}
-
-fn tag_or_default(tag: &str) -> &str {
-    if tag.is_empty() { tags::DEFAULT } else { tag }
+    tags::or_default(name.split_once(':').map_or("", |(_, tag)| tag))
 }
 
 /// The two sides of the only `mark` in `name`, if neither is empty.

@@ -137,7 +137,7 @@ impl<'a> Resolution<'a> {
             }),
             Source::Tag(key, source) => {
                 let stream = if key.is_of(new) { new } else { self.other(&key, &path, from)? };
-                tags::newest(stream, or_default(source)).cloned().map(|event| self.moved(event, tag, &key, new))
+                tags::newest(stream, source).cloned().map(|event| self.moved(event, tag, &key, new))
             }
             Source::Image(key, id) => {
                 // Of the stream itself only what was there before counts, so that the order of tags does not.
@@ -195,7 +195,7 @@ fn sources_first(stream: &ImageStream, changed: &[usize]) -> Vec<usize> {
     let mut is_open = vec![false; tags.len()];
     changed.iter().for_each(|at| is_open[*at] = true);
     let source = |at: usize| match Source::read(tags[at].from.as_ref()?, stream).ok()? {
-        Source::Tag(key, source) if key.is_of(stream) => tags::wanted_place(tags, or_default(source)).ok(),
+        Source::Tag(key, source) if key.is_of(stream) => tags::wanted_place(tags, source).ok(),
         _ => None,
     };
     let mut order = Vec::with_capacity(changed.len());
@@ -210,10 +210,6 @@ fn sources_first(stream: &ImageStream, changed: &[usize]) -> Vec<usize> {
         order[start..].reverse();
     }
     order
-}
-
-fn or_default(tag: &str) -> &str {
-    if tag.is_empty() { tags::DEFAULT } else { tag }
 }
 
 /// Why no stream can have this name.

@@ -1,5 +1,6 @@
 //! Where a tag comes from: reading the `from` of a wanted tag.
 
+use super::tags;
 use crate::api::{ImageStream, ObjectReference};
 
 /// Names one stream of the cluster.
@@ -62,7 +63,7 @@ impl<'a> Source<'a> {
             None => (own.name.as_str(), from.name.as_str()),
         };
         let key = StreamKey { namespace: namespace.clone(), name: name.into() };
-        Ok(if mark == ':' { Self::Tag(key, part) } else { Self::Image(key, part) })
+        Ok(if mark == ':' { Self::Tag(key, tags::or_default(part)) } else { Self::Image(key, part) })
     }
 
     /// The stream that the tag comes from, if it comes from one.
@@ -104,7 +105,7 @@ mod tests {
         assert_eq!(read("ImageStreamTag", "", "t"), parts("tag of ns/s", "t"));
         assert_eq!(read("ImageStreamTag", "other", "x:t"), parts("tag of other/x", "t"));
         assert_eq!(read("ImageStreamTag", "", "a@b"), parts("tag of ns/s", "a@b"));
-        assert_eq!(read("ImageStreamTag", "", ":"), parts("tag of ns/", ""));
+        assert_eq!(read("ImageStreamTag", "", ":"), parts("tag of ns/", "latest"));
         assert_eq!(read("ImageStreamImage", "", "x@sha256:1"), parts("image of ns/x", "sha256:1"));
         assert_eq!(read("ImageStreamImage", "ns", "sha256:1"), parts("image of ns/s", "sha256:1"));
     }

@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 
 use super::history::MaxTagHistory;
-use super::tags;
-use super::validate;
+use super::{reference, tags, validate};
 use crate::api::{ImageStream, TagEvent};
 use crate::meta::field;
 
@@ -15,8 +14,11 @@ pub fn restrict(old: &ImageStream, new: &mut ImageStream) {
     new.spec.docker_image_repository.clone_from(&old.spec.docker_image_repository);
 }
 
-/// Numbers the events that `new` adds, and takes the oldest ones that are too many from the histories that it changes.
+/// Numbers the events that `new` adds, takes tag and digest from the repository, and takes the oldest events that are too many
+/// from the histories that it changes.
 pub fn prepare_update(old: &ImageStream, new: &mut ImageStream, most: MaxTagHistory) {
+    let repository = &mut new.status.docker_image_repository;
+    *repository = reference::without_tag_and_digest(repository);
     let generations: Vec<Option<i64>> =
         new.status.tags.iter().map(|tag| generation_of(old, &tag.tag, tag.items.first()?)).collect();
     for (tag, generation) in new.status.tags.iter_mut().zip(generations) {
@@ -110,6 +112,14 @@ mod tests {
         let three = [("c", 3), ("b", 2), ("a", 1)];
         assert_eq!(kept(&[("b", 2), ("a", 1)], &three), ["c", "b"]);
         assert_eq!(kept(&three, &three), ["c", "b", "a"], "nothing was written into it");
+    }
+
+    #[test]
+    fn a_repository_has_neither_tag_nor_digest() {
+        let mut new = stream(1, &[]);
+        new.status.docker_image_repository = "r.io/a/b:t".into();
+        prepare_update(&stream(1, &[]), &mut new, MaxTagHistory(None));
+        assert_eq!(new.status.docker_image_repository, "r.io/a/b");
     }
 
     #[test]

@@ -7,6 +7,11 @@ use crate::api::{ImageStream, NamedTagEventList, TagEvent, TagReference};
 /// The tag that a name without one means.
 pub const DEFAULT: &str = "latest";
 
+/// A tag's name where an empty one means the [default](DEFAULT).
+pub(super) fn or_default(tag: &str) -> &str {
+    if tag.is_empty() { DEFAULT } else { tag }
+}
+
 /// The wanted form of `tag`, if the stream's owner has named it.
 pub fn wanted<'a>(stream: &'a ImageStream, tag: &str) -> Option<&'a TagReference> {
     wanted_place(&stream.spec.tags, tag).ok().map(|at| &stream.spec.tags[at])

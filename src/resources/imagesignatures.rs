@@ -59,7 +59,7 @@ impl Create<ImageSignature> for Signatures {
         options: &Options,
         mut signature: ImageSignature,
     ) -> Result<Written<ImageSignature>, Status> {
-        metadata::prepare_create(cx, &mut signature.metadata)?;
+        metadata::prepare_view(cx, &mut signature.metadata)?;
         signatures::prepare(&mut signature);
         let writer = options.writer(cx, API);
         let managed = edit::managed_fields(&self.schema, None, &signature, API, &writer)?;

@@ -33,13 +33,15 @@ impl Create<ImageStreamMapping> for Push {
         mapping: ImageStreamMapping,
     ) -> Result<Written<ImageStreamMapping>, Status> {
         let mapping = self.admit(cx, mapping)?;
-        let image = self.new_image(cx, &mapping)?;
+        let image = self.new_image(cx, &mapping);
         let (images, streams) = (&self.0.images, &self.0.streams);
         let name = &mapping.metadata.name;
-        let keys = [streams.key(cx.namespace(), name), images.key("", &image.metadata.name)];
+        let keys = [streams.key(cx.namespace(), name), images.key("", &mapping.image.metadata.name)];
         transact(streams.store(), &keys, |seen| {
             let missing = || Status::not_found(Resource { group: GROUP, name: "imagestreammappings" }, name);
             let (stream, present) = (seen.entry(&keys[0]).ok_or_else(missing)?, seen.entry(&keys[1]));
+            // Registries make a stream that is missing, so that is told before what is wrong with the image.
+            let image = image.as_ref().map_err(Status::clone)?;
             let before = streams.decode(stream)?;
             let mut after = before.clone();
             streams.strategy().present(&mut after);
@@ -49,7 +51,7 @@ impl Create<ImageStreamMapping> for Push {
                 changes.extend(streams.changes(&keys[0], name, Some(&before), Some(&after))?);
             }
             if present.is_none() {
-                changes.extend(images.changes(&keys[1], &image.metadata.name, None, Some(&image))?);
+                changes.extend(images.changes(&keys[1], &image.metadata.name, None, Some(image))?);
             }
             let has_work = !changes.is_empty() && options.dry_run == DryRun::Off;
             Ok(if has_work { Decision::Write(changes, ()) } else { Decision::Keep(()) })
@@ -62,10 +64,10 @@ impl Create<ImageStreamMapping> for Push {
 impl Push {
     /// Completes and checks what was sent.
     fn admit(&self, cx: &Cx, mut mapping: ImageStreamMapping) -> Result<ImageStreamMapping, Status> {
-        metadata::prepare_create(cx, &mut mapping.metadata)?;
+        metadata::prepare_view(cx, &mut mapping.metadata)?;
         mapping::prepare(&mut mapping, &self.0.registries);
         let mut faults = metadata::faults(&mapping.metadata);
-        faults.extend(validate::mapping(&mapping, &metadata::faults));
+        faults.extend(validate::mapping(&mapping, &metadata::nested_faults));
         faults.extend(mapping::manifest_fault(&mapping.image));
         match faults.is_empty() {
             true => Ok(mapping),

@@ -26,7 +26,7 @@ impl Get<ImageStreamLayers> for Layers {
     async fn get(&self, cx: &Cx) -> Result<Sent<ImageStreamLayers>, Status> {
         check_path_segment(cx.name())?;
         let streams = &self.0.streams;
-        let stream = streams.find(cx.namespace(), cx.name()).await?;
+        let stream = streams.read(cx, cx.name()).await?;
         let stream = stream.ok_or_else(|| Status::not_found(streams.resource(), cx.name()))?;
         let mut view = LayersView::new(&stream);
         for step in 1.. {

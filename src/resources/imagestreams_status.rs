@@ -6,13 +6,13 @@ use super::{API, Catalog, imagestreams};
 use crate::api::ImageStream;
 use crate::domain::history::MaxTagHistory;
 use crate::domain::status;
-use crate::meta::{Status, Time, field};
+use crate::meta::{Status, Time};
 use crate::rest::cx::Cx;
 use crate::rest::edit::Edit;
 use crate::rest::endpoint::{Builder, Endpoint, Get, Scope, Update};
 use crate::rest::options::Options;
 use crate::rest::reply::{Sent, Written};
-use crate::rest::rules::{Others, Rules};
+use crate::rest::rules::{Faults, Others, Retold, Rules};
 use crate::rest::target::check_path_segment;
 
 /// The resource.
@@ -31,7 +31,7 @@ struct StreamStatus(Arc<Catalog>);
 impl Get<ImageStream> for StreamStatus {
     async fn get(&self, cx: &Cx) -> Result<Sent<ImageStream>, Status> {
         check_path_segment(cx.name())?;
-        let stream = self.0.streams.find(cx.namespace(), cx.name()).await?;
+        let stream = self.0.streams.read(cx, cx.name()).await?;
         let stream = stream.ok_or_else(|| Status::not_found(self.0.streams.resource(), cx.name()))?;
         Ok(Sent::Object(Box::new(stream)))
     }
@@ -72,13 +72,11 @@ impl Rules<ImageStream> for StatusRules {
         }
     }
 
-    fn settle(
-        &self,
-        old: Option<&ImageStream>,
-        new: &mut ImageStream,
-        _: &Others<ImageStream>,
-        _: Time,
-    ) -> Vec<field::Error> {
-        old.map(|old| status::faults(old, new)).unwrap_or_default()
+    fn settle(&self, old: Option<&ImageStream>, new: &mut ImageStream, _: &Others<ImageStream>, _: Time) -> Faults {
+        old.map(|old| status::faults(old, new)).unwrap_or_default().into()
+    }
+
+    fn retold(&self) -> Retold {
+        Retold::Changes
     }
 }

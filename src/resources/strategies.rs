@@ -11,10 +11,10 @@ use crate::domain::resolve::{self, Resolution};
 use crate::domain::source::StreamKey;
 use crate::domain::spec::{self, Route};
 use crate::domain::{intake, names, validate};
-use crate::meta::{Time, field, path_segment_faults};
+use crate::meta::{Time, path_segment_faults};
 use crate::rest::metadata;
 use crate::rest::permission::Verdict;
-use crate::rest::rules::{Dependents, Need, Other, Others, Rules, Strategy};
+use crate::rest::rules::{Dependents, Faults, Need, Other, Others, Rules, Strategy};
 use crate::store::Change;
 
 /// What is special about stored images.
@@ -34,8 +34,8 @@ impl Rules<Image> for ImageStrategy {
         }
     }
 
-    fn settle(&self, _: Option<&Image>, new: &mut Image, _: &Others<Image>, _: Time) -> Vec<field::Error> {
-        validate::image(new, &metadata::faults)
+    fn settle(&self, _: Option<&Image>, new: &mut Image, _: &Others<Image>, _: Time) -> Faults {
+        validate::image(new, &metadata::nested_faults).into()
     }
 }
 
@@ -98,7 +98,7 @@ impl Rules<ImageStream> for StreamStrategy {
         new: &mut ImageStream,
         others: &Others<ImageStream>,
         now: Time,
-    ) -> Vec<field::Error> {
+    ) -> Faults {
         self.resolve(old, new, others, Route::Stream, now)
     }
 
@@ -116,15 +116,16 @@ impl StreamStrategy {
         others: &Others<ImageStream>,
         route: Route,
         now: Time,
-    ) -> Vec<field::Error> {
+    ) -> Faults {
         let others = known(others);
         let resolution =
             Resolution { old, others: &others, registries: &self.registries, most: self.tag_history, route, now };
         let unresolved = resolution.run(new);
         self.registries.decorate(new);
-        let mut faults: Vec<field::Error> = resolve::fault_of(new, &unresolved).into_iter().collect();
-        faults.extend(old.map_or_else(|| validate::stream(new), |old| validate::stream_update(old, new)));
-        faults
+        Faults {
+            first: resolve::fault_of(new, &unresolved).into_iter().collect(),
+            last: old.map_or_else(|| validate::stream(new), |old| validate::stream_update(old, new)),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::rest::managed::Manager;
 use crate::rest::metadata;
 use crate::rest::options::{DryRun, Options};
 use crate::rest::reply::{Sent, Written};
-use crate::rest::rules::{Need, Others, Rules};
+use crate::rest::rules::{Faults, Need, Others, Retold, Rules};
 use crate::rest::target::check_path_segment;
 use crate::rest::write::{Making, Path, Settled};
 
@@ -128,7 +128,7 @@ impl<V: TagView> Tags<V> {
 impl<V: TagView> Get<V> for Tags<V> {
     async fn get(&self, cx: &Cx) -> Result<Sent<V>, Status> {
         let name = self.name(cx)?;
-        let stream = self.catalog.streams.find(cx.namespace(), &name.stream).await?;
+        let stream = self.catalog.streams.read(cx, &name.stream).await?;
         let mut stream = stream.ok_or_else(|| Status::not_found(V::RESOURCE, &name.stream))?;
         if !V::is_there(&stream, &name.tag) {
             return Err(Status::not_found(V::RESOURCE, cx.name()));
@@ -142,16 +142,7 @@ impl<V: TagView> Get<V> for Tags<V> {
 
 impl<V: TagView> Create<V> for Tags<V> {
     async fn create(&self, cx: &Cx, options: &Options, mut view: V) -> Result<Written<V>, Status> {
-        if view.metadata().name.is_empty() && !view.metadata().generate_name.is_empty() {
-            let text =
-                "metadata.name was not generated: that of a tag says which stream it belongs to, so it must be given";
-            return Err(Status::bad_request(text));
-        }
-        metadata::prepare_create(cx, view.metadata_mut())?;
-        view.prepare_create();
-        let mut faults = metadata::faults(view.metadata());
-        faults.extend(view.create_faults());
-        refuse(&view, &faults)?;
+        prepare_new(cx, &mut view)?;
         let name = StreamTagName::parse_new(&view.metadata().name);
         let name = name.map_err(|why| Status::bad_request(why.to_string()))?;
         check_path_segment(&name.stream)?;
@@ -215,7 +206,7 @@ impl<V: TagView> Tags<V> {
                 None if upsert == Upsert::Permitted => self.empty_stream(cx, &name)?,
                 None => return Err(Status::not_found(V::RESOURCE, &name.stream)),
             };
-            let Wanted { object, warnings } = self.wanted(cx, edit, &writer, old.is_some(), &stream, &name)?;
+            let Wanted { object, warnings } = self.wanted(cx, edit, &writer, old, &stream, &name)?;
             let set = object.update(&mut stream, &name.tag)?;
             Ok((stream, (set, warnings)))
         };
@@ -226,31 +217,44 @@ impl<V: TagView> Tags<V> {
         Ok(Outcome::Written(written.warning(warnings)))
     }
 
-    /// The view that is wanted in the place of the present one, complete and checked.
+    /// The view that is wanted in the place of the present one, complete and checked. Of a stream that is only to be made,
+    /// `stream`, a tag is written by the rules for new ones.
     fn wanted(
         &self,
         cx: &Cx,
         edit: &Edit<V>,
         writer: &Manager,
-        has_stream: bool,
+        stored: Option<&ImageStream>,
         stream: &ImageStream,
         name: &StreamTagName,
     ) -> Result<Wanted<V>, Status> {
         let old = V::show(stream, &name.tag, None).map_err(|why| Status::internal(why.to_string()))?;
         let Wanted { object: mut new, warnings } = edit.wanted(Some(&Present::new(&old, API)), writer)?;
         metadata::check_names(cx, new.metadata())?;
-        check_version(&new.metadata().resource_version, has_stream.then_some(stream), cx.name(), V::RESOURCE)?;
+        check_version(&new.metadata().resource_version, stored, cx.name(), V::RESOURCE)?;
+        if stored.is_none() && !edit.makes_missing() {
+            prepare_new(cx, &mut new)?;
+            return Ok(Wanted { object: new, warnings });
+        }
         metadata::prepare_update(old.metadata(), new.metadata_mut());
         if !edit.makes_missing() {
             // Only an apply keeps books of a tag, and is refused for that.
             new.metadata_mut().managed_fields.clone_from(&old.metadata().managed_fields);
         }
         new.prepare_update(&old);
-        let mut faults = metadata::update_faults(old.metadata(), new.metadata());
-        faults.extend(new.update_faults(&old));
-        refuse(&new, &faults)?;
+        let others = new.update_faults(&old).into();
+        refuse(&new, &metadata::faults_of_changed(old.metadata(), new.metadata(), Retold::Changes, others))?;
         Ok(Wanted { object: new, warnings })
     }
+}
+
+/// Completes and checks a new view.
+fn prepare_new<V: TagView>(cx: &Cx, view: &mut V) -> Result<(), Status> {
+    metadata::prepare_view(cx, view.metadata_mut())?;
+    view.prepare_create();
+    let mut faults = metadata::faults(view.metadata());
+    faults.extend(view.create_faults());
+    refuse(view, &faults)
 }
 
 /// Refuses a write that builds on another version of the stream than the present one.
@@ -306,7 +310,7 @@ impl Rules<ImageStream> for TagRules {
         new: &mut ImageStream,
         others: &Others<ImageStream>,
         now: Time,
-    ) -> Vec<field::Error> {
+    ) -> Faults {
         self.0.streams.strategy().resolve(old, new, others, Route::Tag, now)
     }
 

@@ -1,6 +1,7 @@
 //! What must hold of the cluster before anything is made in it, whatever it is.
 
 use super::cx::Cx;
+use super::metadata;
 use crate::cluster::State;
 use crate::meta::{Cause, ObjectMeta, Resource, Status, field};
 
@@ -9,10 +10,7 @@ use crate::meta::{Cause, ObjectMeta, Resource, Status, field};
 /// # Errors
 /// 400 where the object names another one; 404 where the namespace is missing, 403 where it is being deleted, 503 where that could not be found out.
 pub(super) async fn may_create(cx: &Cx, resource: Resource<'_>, meta: &ObjectMeta) -> Result<(), Status> {
-    if !meta.namespace.is_empty() && meta.namespace != cx.namespace() {
-        let text = "the namespace of the provided object does not match the namespace sent on the request";
-        return Err(Status::bad_request(text));
-    }
+    metadata::check_namespace(cx, meta)?;
     let Some(namespace) = cx.target.namespace.as_deref() else {
         return Ok(());
     };

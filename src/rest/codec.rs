@@ -29,8 +29,24 @@ pub struct GroupVersion {
 
 impl GroupVersion {
     /// The sentence about a kind that a version of the group does not have.
-    pub(super) fn unknown_kind(&self, kind: &str, version: &str) -> String {
+    fn unknown_kind(&self, kind: &str, version: &str) -> String {
         format!("no kind {kind:?} is registered for version {version:?} in scheme {:?}", self.group)
+    }
+
+    /// Why a document that is to be of the kind `wanted` cannot be read, going by what it says of itself. The core API's version is
+    /// taken for that of the group, which was there once.
+    pub(super) fn misread(&self, document: &Value, wanted: &str) -> Option<String> {
+        let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default();
+        let (kind, version) = (text("kind"), text("apiVersion"));
+        let kind = if kind.is_empty() { wanted } else { kind };
+        if !["", "v1", self.name].contains(&version) {
+            return Some(self.unknown_kind(kind, version));
+        }
+        match kind == wanted {
+            true => None,
+            false if self.knows(kind) => Some(unknown_conversion(self.version, kind, wanted)),
+            false => Some(self.unknown_kind(kind, self.name)),
+        }
     }
 
     /// Whether the version has a kind of this name, be it a list.
@@ -98,8 +114,7 @@ fn check_type(value: &Value, api: GroupVersion, wanted: &str, body: &[u8]) -> Re
         return Err(cannot_be_handled(kind, version, wanted, &api.unknown_kind(kind, shown)));
     }
     if !kind.is_empty() && kind != wanted {
-        let why = format!("converting ({version}.{kind}) to (image.{wanted}): unknown conversion");
-        return Err(cannot_be_handled(kind, version, wanted, &why));
+        return Err(cannot_be_handled(kind, version, wanted, &unknown_conversion(version, kind, wanted)));
     }
     if is_here {
         return Ok(());
@@ -108,6 +123,10 @@ fn check_type(value: &Value, api: GroupVersion, wanted: &str, body: &[u8]) -> Re
     let text =
         format!("the API version in the data ({full_version}) does not match the expected API version ({expected})");
     Err(Status::bad_request(text))
+}
+
+fn unknown_conversion(version: &str, kind: &str, wanted: &str) -> String {
+    format!("converting ({version}.{kind}) to (image.{wanted}): unknown conversion")
 }
 
 /// A value as an object, with the defaults of the API. Where it says that managedFields are to be none, which is more than not to

@@ -136,9 +136,10 @@ impl<T: Kind> Edit<T> {
         if self.validation == FieldValidation::Strict && !faults.is_empty() {
             return Err(patch.refused(patched, faults));
         }
-        let kind = patched.get("kind").and_then(Value::as_str).unwrap_or_default();
-        if !kind.is_empty() && kind != T::KIND {
-            return Err(patch.invalid(patched, &self.api.unknown_kind(kind, self.api.name)));
+        if patch.makes_document()
+            && let Some(why) = self.api.misread(patched, T::KIND)
+        {
+            return Err(patch.invalid(patched, &why));
         }
         codec::object_from(patched.clone()).map_err(|why| patch.invalid(patched, &why))
     }

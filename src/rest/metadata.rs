@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::cx::Cx;
+use super::rules::{Faults, Retold};
 use crate::meta::{
     ObjectMeta, OwnerReference, Status, field, label_value_faults, path_segment_faults, qualified_name_faults,
 };
@@ -13,28 +14,47 @@ const MAX_ANNOTATION_BYTES: usize = 256 << 10;
 const MAX_NAME_BYTES: usize = 512;
 /// The longest base of a generated name.
 const MAX_GENERATED_BASE: usize = 58;
+/// What is said of a field that belongs to the server.
+const IMMUTABLE: &str = "field is immutable";
 /// Letters of generated names: none that reads as another, and none that spells words.
 const GENERATED_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
-/// Sets what belongs to the server in a new object, and its namespace.
+/// Sets what belongs to the server in a new object, its namespace, and its name if that is left to the server.
 ///
 /// # Errors
-/// 400 when the object names another namespace than the path, or has a resourceVersion; 404 when the namespace cannot
-/// exist.
+/// 400 when the object has a resourceVersion.
 pub fn prepare_create(cx: &Cx, meta: &mut ObjectMeta) -> Result<(), Status> {
     if !meta.resource_version.is_empty() {
         return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
     }
-    meta.namespace = cx.namespace().into();
     if meta.name.is_empty() && !meta.generate_name.is_empty() {
         meta.name = generate_name(&meta.generate_name);
     }
+    prepare_new(cx, meta);
+    Ok(())
+}
+
+/// Sets what belongs to the server in a new view, which is stored in another object that its name tells of. A
+/// resourceVersion in it is passed over, for no version of a view is stored.
+///
+/// # Errors
+/// 400 when the name is left to the server.
+pub fn prepare_view(cx: &Cx, meta: &mut ObjectMeta) -> Result<(), Status> {
+    if meta.name.is_empty() && !meta.generate_name.is_empty() {
+        let text = "metadata.name was not generated: it says what the object belongs to, so it must be given";
+        return Err(Status::bad_request(text));
+    }
+    prepare_new(cx, meta);
+    Ok(())
+}
+
+fn prepare_new(cx: &Cx, meta: &mut ObjectMeta) {
+    meta.namespace = cx.namespace().into();
     meta.uid = uuid::Uuid::new_v4().to_string();
     meta.creation_timestamp = Some(cx.now);
     meta.deletion_timestamp = None;
     meta.deletion_grace_period_seconds = None;
     meta.self_link.clear();
-    Ok(())
 }
 
 /// Gives the new form of an object what only the server may set.
@@ -46,9 +66,25 @@ pub fn prepare_update(old: &ObjectMeta, new: &mut ObjectMeta) {
     new.resource_version.clone_from(&old.resource_version);
     new.generation = old.generation;
     new.creation_timestamp = old.creation_timestamp;
-    new.deletion_timestamp = old.deletion_timestamp;
-    new.deletion_grace_period_seconds = old.deletion_grace_period_seconds;
+    // That it is being deleted cannot be taken back; that it is to be is a fault.
+    new.deletion_timestamp = old.deletion_timestamp.or(new.deletion_timestamp);
+    new.deletion_grace_period_seconds = new.deletion_grace_period_seconds.or(old.deletion_grace_period_seconds);
     new.self_link.clear();
+}
+
+/// Refuses an object of another namespace than the one that the path names. Objects of the cluster may say what they want:
+/// they are in none.
+///
+/// # Errors
+/// 400 that says so.
+pub fn check_namespace(cx: &Cx, meta: &ObjectMeta) -> Result<(), Status> {
+    match cx.target.namespace.as_deref() {
+        Some(namespace) if !meta.namespace.is_empty() && meta.namespace != namespace => {
+            let text = "the namespace of the provided object does not match the namespace sent on the request";
+            Err(Status::bad_request(text))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses an object that is not the one that the path names.
@@ -56,15 +92,13 @@ pub fn prepare_update(old: &ObjectMeta, new: &mut ObjectMeta) {
 /// # Errors
 /// 400 that says which names differ.
 pub fn check_names(cx: &Cx, meta: &ObjectMeta) -> Result<(), Status> {
+    check_namespace(cx, meta)?;
     let text = match (meta.name.as_str(), cx.name()) {
         ("", wanted) => {
             format!("the name of the object ({wanted} based on URL) was undeterminable: name must be provided")
         }
         (name, wanted) if name != wanted => {
             format!("the name of the object ({name}) does not match the name on the URL ({wanted})")
-        }
-        _ if !meta.namespace.is_empty() && meta.namespace != cx.namespace() => {
-            "the namespace of the provided object does not match the namespace sent on the request".into()
         }
         _ => return Ok(()),
     };
@@ -90,6 +124,22 @@ pub fn faults(meta: &ObjectMeta) -> Vec<field::Error> {
 
 /// The faults of the metadata of an object whose name has rules of its own.
 pub fn faults_by(meta: &ObjectMeta, name_faults: impl Fn(&str) -> Vec<&'static str>) -> Vec<field::Error> {
+    let mut faults = name_faults_by(meta, name_faults);
+    faults.extend(common_faults(meta));
+    faults
+}
+
+/// The faults of the metadata of an object of the cluster that is sent inside of another object.
+pub fn nested_faults(meta: &ObjectMeta) -> Vec<field::Error> {
+    let mut faults = name_faults_by(meta, path_segment_faults);
+    if !meta.namespace.is_empty() {
+        faults.push(field::Error::forbidden("metadata.namespace", "not allowed on this type"));
+    }
+    faults.extend(common_faults(meta));
+    faults
+}
+
+fn name_faults_by(meta: &ObjectMeta, name_faults: impl Fn(&str) -> Vec<&'static str>) -> Vec<field::Error> {
     let mut faults = Vec::new();
     if !meta.generate_name.is_empty() {
         let rules = name_faults(&meta.generate_name).into_iter();
@@ -108,26 +158,53 @@ pub fn faults_by(meta: &ObjectMeta, name_faults: impl Fn(&str) -> Vec<&'static s
             faults.push(field::Error::invalid("metadata.name", &meta.name, "may not contain NUL"));
         }
     }
-    faults.extend(annotation_faults(meta));
+    faults
+}
+
+/// The faults of what has the same rules in all objects.
+fn common_faults(meta: &ObjectMeta) -> Vec<field::Error> {
+    let mut faults = Vec::new();
+    if meta.generation < 0 {
+        let rule = "must be greater than or equal to 0";
+        faults.push(field::Error::invalid_value("metadata.generation", meta.generation, rule));
+    }
     faults.extend(label_faults(meta));
+    faults.extend(annotation_faults(meta));
     faults.extend(meta.owner_references.iter().flat_map(owner_faults));
     faults.extend(finalizer_faults(&meta.finalizers));
     faults
 }
 
 /// The faults of putting metadata in the place of `old`, after [`prepare_update`].
-pub fn update_faults(old: &ObjectMeta, new: &ObjectMeta) -> Vec<field::Error> {
+fn update_faults(old: &ObjectMeta, new: &ObjectMeta) -> Vec<field::Error> {
     let mut faults = Vec::new();
     if old.deletion_timestamp.is_some() {
         faults.extend(new_finalizer_fault(&old.finalizers, &new.finalizers));
     }
     if new.uid != old.uid {
-        faults.push(field::Error::invalid("metadata.uid", &new.uid, "field is immutable"));
+        faults.push(field::Error::invalid("metadata.uid", &new.uid, IMMUTABLE));
+    }
+    if let Some(time) = new.deletion_timestamp.filter(|_| new.deletion_timestamp != old.deletion_timestamp) {
+        faults.push(field::Error::invalid("metadata.deletionTimestamp", &time.to_string(), IMMUTABLE));
+    }
+    let grace = new.deletion_grace_period_seconds;
+    if let Some(grace) = grace.filter(|_| grace != old.deletion_grace_period_seconds) {
+        faults.push(field::Error::invalid_value("metadata.deletionGracePeriodSeconds", grace, IMMUTABLE));
     }
     faults.extend(label_faults(new));
     faults.extend(annotation_faults(new));
     faults.extend(new.owner_references.iter().flat_map(owner_faults));
     faults
+}
+
+/// All faults of an object that takes the place of one with the metadata `old`, in the order in which they are told.
+pub fn faults_of_changed(old: &ObjectMeta, new: &ObjectMeta, retold: Retold, others: Faults) -> Vec<field::Error> {
+    let (all, changes) = (faults(new), update_faults(old, new));
+    let again = match retold {
+        Retold::All => all.clone(),
+        Retold::Changes => Vec::new(),
+    };
+    [all, changes.clone(), others.first, changes, again, others.last].concat()
 }
 
 /// Who is to clean up is settled once an object is being deleted.
@@ -199,6 +276,7 @@ fn finalizer_faults(finalizers: &[String]) -> Vec<field::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meta::Time;
 
     #[test]
     fn a_generated_name_is_the_base_and_five_letters() {
@@ -206,14 +284,36 @@ mod tests {
     }
 
     #[test]
+    fn no_update_begins_or_ends_a_deletion() {
+        let now = Time::from_unix_seconds(0);
+        let deleted = ObjectMeta {
+            deletion_timestamp: Some(now),
+            deletion_grace_period_seconds: Some(0),
+            ..ObjectMeta::default()
+        };
+        let updated = |old: &ObjectMeta, new: &ObjectMeta| {
+            let mut new = new.clone();
+            prepare_update(old, &mut new);
+            (field::join(&update_faults(old, &new)), new)
+        };
+        assert_eq!(updated(&deleted, &ObjectMeta::default()), ("[]".into(), deleted.clone()));
+        let time = "metadata.deletionTimestamp: Invalid value: \"1970-01-01T00:00:00Z\": field is immutable";
+        let grace = "metadata.deletionGracePeriodSeconds: Invalid value: 0: field is immutable";
+        assert_eq!(updated(&ObjectMeta::default(), &deleted).0, format!("[{time}, {grace}]"));
+    }
+
+    #[test]
     fn metadata_is_judged_part_by_part() {
         let mut meta = ObjectMeta { name: "x".into(), ..ObjectMeta::default() };
+        meta.generation = -1;
         meta.labels.insert("k".into(), "bad value!".into());
         meta.annotations.insert("Up/k".into(), String::new());
+        meta.annotations.insert("a b".into(), String::new());
         meta.finalizers.push("nofqdn".into());
         meta.owner_references.push(OwnerReference { kind: "K".into(), ..OwnerReference::default() });
         let fields: Vec<_> = faults(&meta).into_iter().map(|fault| fault.field).collect();
         let owner = ["apiVersion", "name", "uid"].map(|name| format!("metadata.ownerReferences.{name}"));
-        assert_eq!(fields, [&["metadata.labels".into()], &owner[..], &["metadata.finalizers[0]".into()]].concat());
+        let first = ["generation", "labels", "annotations"].map(|name| format!("metadata.{name}"));
+        assert_eq!(fields, [&first[..], &owner[..], &["metadata.finalizers[0]".into()]].concat());
     }
 }

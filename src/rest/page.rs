@@ -144,14 +144,14 @@ fn read_version(text: &str) -> Result<Option<Revision>, Status> {
     parse_version(text).map(Some).map_err(refuse)
 }
 
-/// Refuses a read of one object at a version that is none. Which version it is does not matter: every read is as fresh as the store.
+/// The version that an object must have reached when it is read alone, if the request says one.
 ///
 /// # Errors
-/// That 400.
-pub fn check_version(query: &Query) -> Result<(), Status> {
+/// 400 for a version that is none.
+pub(super) fn least_version(query: &Query) -> Result<Option<Revision>, Status> {
     match query.get("resourceVersion") {
-        None | Some("") => Ok(()),
-        Some(text) => parse_version(text).map(drop).map_err(Status::bad_request),
+        None | Some("") => Ok(None),
+        Some(text) => parse_version(text).map(Some).map_err(Status::bad_request),
     }
 }
 

@@ -45,10 +45,40 @@ pub trait Rules<T: Kind>: Send + Sync + 'static {
     }
 
     /// Sets in `new` what the server computes from others too, and answers the faults besides those of metadata in general.
-    fn settle(&self, old: Option<&T>, new: &mut T, others: &Others<T>, now: Time) -> Vec<field::Error>;
+    fn settle(&self, old: Option<&T>, new: &mut T, others: &Others<T>, now: Time) -> Faults;
+
+    /// Which faults of the metadata of a changed object are told a second time.
+    fn retold(&self) -> Retold {
+        Retold::All
+    }
 
     /// Sets what is computed on the way out and never stored.
     fn present(&self, _object: &mut T) {}
+}
+
+/// The faults of an object besides those of its metadata.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Faults {
+    /// Those that are told before the faults of the metadata.
+    pub first: Vec<field::Error>,
+    /// Those that are told after them.
+    pub last: Vec<field::Error>,
+}
+
+impl From<Vec<field::Error>> for Faults {
+    fn from(last: Vec<field::Error>) -> Self {
+        Self { first: Vec::new(), last }
+    }
+}
+
+/// Which faults of the metadata of a changed object are told twice. The reference judges it once for all types of objects, and once
+/// for the path that the change takes, which does not always look at everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retold {
+    /// All of them.
+    All,
+    /// Those that come from comparing it with the present one.
+    Changes,
 }
 
 /// How objects of a type are stored, and the rules of their main path.

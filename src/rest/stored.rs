@@ -13,13 +13,13 @@ use super::negotiate::Form;
 use super::page;
 use super::quota::{Place, Quota};
 use super::reply::Sent;
-use super::rules::{Others, Strategy};
+use super::rules::{Faults, Others, Strategy};
 use super::schema::Schema;
 use super::selector::Selector;
 use super::target::check_path_segment;
 use super::watch::{self, Changes, Extent, Hub};
 use crate::meta::{Kind, Resource, Status, field};
-use crate::store::{Change, Entry, Key, Lookup, Revision, Store};
+use crate::store::{Change, Entry, Key, Lookup, Revision, Store, StoreError};
 
 /// The stored objects of a resource.
 pub struct Stored<T, S> {
@@ -124,6 +124,21 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         Ok(object)
     }
 
+    /// The stored object of a name, for a request that reads it. It is as new as it can be, so of the version that the request says
+    /// only one that is yet to come is waited for, and that in vain.
+    ///
+    /// # Errors
+    /// 400 for a version that is none, 504 for one that is yet to come; failures of the store.
+    pub async fn read(&self, cx: &Cx, name: &str) -> Result<Option<T>, Status> {
+        if let Some(requested) = page::least_version(&cx.query)? {
+            let current = self.store.current().await.map_err(|error| status_of(&error))?;
+            if requested > current {
+                return Err(status_of(&StoreError::Future { requested, current }));
+            }
+        }
+        self.find(cx.namespace(), name).await
+    }
+
     /// The stored object of a name.
     ///
     /// # Errors
@@ -143,9 +158,14 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         metadata::prepare_create(cx, object.metadata_mut())?;
         self.strategy.restrict(None, object);
         self.strategy.prepare(None, object);
-        let mut faults = metadata::faults_by(object.metadata(), |name| self.strategy.name_faults(name));
-        faults.extend(self.strategy.settle(None, object, &Others::none(), cx.now));
-        self.refuse(object, &faults)
+        let settled = self.strategy.settle(None, object, &Others::none(), cx.now);
+        self.refuse(object, &self.faults_of_new(object, settled))
+    }
+
+    /// All faults of a new object, in the order in which they are told.
+    pub(super) fn faults_of_new(&self, object: &T, settled: Faults) -> Vec<field::Error> {
+        let of_metadata = metadata::faults_by(object.metadata(), |name| self.strategy.name_faults(name));
+        [settled.first, of_metadata, settled.last].concat()
     }
 
     /// 422, if there are faults.
@@ -193,8 +213,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
 impl<T: Kind, S: Strategy<T>> Get<T> for Stored<T, S> {
     async fn get(&self, cx: &Cx) -> Result<Sent<T>, Status> {
         check_path_segment(cx.name())?;
-        page::check_version(&cx.query)?;
-        let object = self.find(cx.namespace(), cx.name()).await?;
+        let object = self.read(cx, cx.name()).await?;
         let mut object = object.ok_or_else(|| Status::not_found(self.resource, cx.name()))?;
         self.strategy.present(&mut object);
         Ok(Sent::Object(Box::new(object)))

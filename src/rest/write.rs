@@ -11,7 +11,7 @@ use super::rules::{Need, Other, Others, Rules, Strategy};
 use super::stored::Stored;
 use super::update::{Decision, Done, Seen, transact};
 use crate::auth::ResourceAction;
-use crate::meta::{Kind, ObjectMeta, Status, field};
+use crate::meta::{Kind, ObjectMeta, Status};
 use crate::store::{Entry, Key, Revision};
 
 /// How a request writes.
@@ -181,8 +181,11 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
             Known::Ask(needs) => return Ok(Decision::Keep(Step::Ask(needs))),
             Known::Read(keys) => return Ok(Decision::Read(keys)),
         };
-        let mut faults = self.metadata_faults(old.as_ref(), &new);
-        faults.extend(rules.settle(old.as_ref(), &mut new, &others, task.cx.now));
+        let settled = rules.settle(old.as_ref(), &mut new, &others, task.cx.now);
+        let faults = match &old {
+            None => self.faults_of_new(&new, settled),
+            Some(old) => metadata::faults_of_changed(old.metadata(), new.metadata(), rules.retold(), settled),
+        };
         self.refuse(&new, &faults)?;
         if let Some(entry) = stored.filter(|_| task.path.making == Making::Only) {
             return Err(self.exists(task.name, entry));
@@ -226,17 +229,6 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
             (true, false) => Known::Read(read),
             (true, true) => Known::All(Others(others)),
         })
-    }
-
-    /// The faults of the metadata of an object. Those of a changed one are told as often as the reference tells them, which
-    /// judges twice.
-    fn metadata_faults(&self, old: Option<&T>, new: &T) -> Vec<field::Error> {
-        let Some(old) = old else {
-            return metadata::faults_by(new.metadata(), |name| self.strategy().name_faults(name));
-        };
-        let (all, changed) =
-            (metadata::faults(new.metadata()), metadata::update_faults(old.metadata(), new.metadata()));
-        [&all[..], &changed[..], &changed[..], &all[..]].concat()
     }
 
     fn creation(&self, cx: &Cx, name: &str) -> ResourceAction {

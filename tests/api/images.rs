@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::fixtures::{digest, image, names};
-use crate::harness::{Api, Expect, request};
+use crate::fixtures::{digest, image, mapping, names};
+use crate::harness::{Api, Expect, MAPPINGS, request};
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 const PARTIAL: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
@@ -64,6 +64,21 @@ async fn an_image_belongs_to_no_namespace() {
     for path in ["namespaces/ns/images", "namespaces/ns/images/a"] {
         api.get(path).await.fails(404, "NotFound", "the server could not find the requested resource");
     }
+}
+
+#[tokio::test]
+async fn an_image_may_say_any_namespace_but_not_inside_of_a_mapping() {
+    let api = Api::with_stream().await;
+    let mut elsewhere = image("a");
+    elsewhere["metadata"]["namespace"] = "ns".into();
+    let made = api.post("images", &elsewhere).await.is(201);
+    assert_eq!(made["metadata"].get("namespace"), None);
+    elsewhere["metadata"]["resourceVersion"] = made["metadata"]["resourceVersion"].clone();
+    let kept = api.put("images/a", &elsewhere).await.is(200);
+    assert_eq!(kept["metadata"], made["metadata"]);
+    let message = "ImageStreamMapping.image.openshift.io \"s\" is invalid: image.metadata.namespace: Forbidden: not allowed \
+                   on this type";
+    api.post(MAPPINGS, &mapping("s", "t", &elsewhere)).await.fails(422, "Invalid", message);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::fixtures::{digest, image, mapping, names, stream};
+use crate::fixtures::{OCI_INDEX, OCI_MANIFEST, digest, image, mapping, names, stream, with_manifest};
 use crate::harness::{Api, Expect, MAPPINGS, STREAM_IMAGES, STREAMS};
 
 async fn tags(api: &Api) -> Vec<Value> {
@@ -114,6 +114,18 @@ async fn a_push_needs_a_tag_and_an_image() {
         refused["details"]["causes"].as_array().into_iter().flatten().map(|each| &each["field"]).collect();
     assert!(fields.contains(&&json!("tag")) && fields.contains(&&json!("image.metadata.name")), "{refused}");
     assert!(tags(&api).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_missing_stream_is_told_before_what_is_wrong_with_the_image() {
+    let api = Api::with_stream().await;
+    let part = json!({"digest": digest("1"), "mediaType": OCI_MANIFEST, "size": 7, "platform": {"os": "linux"}});
+    let list = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [part]});
+    let image = with_manifest("app", &list, "");
+    let message = "imagestreammappings.image.openshift.io \"nosuch\" not found";
+    api.post(MAPPINGS, &mapping("nosuch", "t", &image)).await.fails(404, "NotFound", message);
+    let message = "Image.image.openshift.io \"app\" is invalid: dockerImageManifests[0].architecture: Required value";
+    api.post(MAPPINGS, &mapping("s", "t", &image)).await.fails(422, "Invalid", message);
 }
 
 #[tokio::test]

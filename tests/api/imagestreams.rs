@@ -64,3 +64,14 @@ async fn a_table_of_streams_tells_their_tags() {
     assert_eq!((&cells[0], cells[2].as_str().map(str::len)), (&json!("s"), Some(3)));
     assert!(cells[3].as_str().is_some_and(|text| text.ends_with(" ago") || text.contains("second")), "{cells}");
 }
+
+#[tokio::test]
+async fn tags_that_come_from_nowhere_are_told_before_what_else_is_wrong_with_a_new_stream() {
+    let api = Api::start().await;
+    let mut bad = stream("A");
+    bad["spec"]["tags"] = json!([{"name": "t", "from": {"kind": "ImageStreamTag", "name": "nosuch:t"}}]);
+    let tags = "[]: Internal error: imagestreams \"A\" is invalid: spec.tags[t].from.name: Not found: \"nosuch:t\"";
+    let name = "metadata.name: Invalid value: \"A\": must match \"[a-z0-9]+(?:[._-][a-z0-9]+)*\"";
+    let message = format!("ImageStream.image.openshift.io \"A\" is invalid: [{tags}, {name}]");
+    api.post(STREAMS, &bad).await.fails(422, "Invalid", &message);
+}

@@ -98,3 +98,15 @@ async fn the_status_of_a_missing_stream_is_not_found() {
     let message = "the name of the object (other) does not match the name on the URL (s)";
     api.put(STATUS, &stream).await.fails(400, "BadRequest", message);
 }
+
+#[tokio::test]
+async fn a_write_of_the_status_tells_faults_of_the_metadata_once_less_than_one_of_the_stream() {
+    let (api, mut stream) = with_wanted_tag().await;
+    stream["metadata"]["labels"] = json!({"a b": ""});
+    let causes = async |path: String| {
+        let refused = api.put(&path, &stream).await.is(422);
+        refused["details"]["causes"].as_array().unwrap().len()
+    };
+    let path = format!("{STREAMS}/s");
+    assert_eq!((causes(format!("{path}/status")).await, causes(path).await), (3, 4));
+}

@@ -53,6 +53,76 @@ async fn a_name_that_is_no_name_of_a_tag_is_a_fault_of_the_request() {
 }
 
 #[tokio::test]
+async fn a_name_that_says_what_an_object_belongs_to_is_not_made_up() {
+    let api = Api::with_stream().await;
+    let message = "metadata.name was not generated: it says what the object belongs to, so it must be given";
+    for path in [TAGS, IMAGE_TAGS, MAPPINGS, "imagesignatures"] {
+        api.post(path, &json!({"metadata": {"generateName": "s:t"}})).await.fails(400, "BadRequest", message);
+    }
+}
+
+#[tokio::test]
+async fn a_version_in_a_new_view_is_passed_over() {
+    let api = Api::with_stream().await;
+    let versioned = |mut object: Value| {
+        object["metadata"]["resourceVersion"] = "7".into();
+        object
+    };
+    let spec = json!({"metadata": {"name": "s:b"}, "spec": reference("r.io/a:1")});
+    let signature = json!({"metadata": {"name": "i@a"}, "type": "t", "content": "eA=="});
+    api.post(TAGS, &versioned(tag("s:a", &reference("r.io/a:1")))).await.is(201);
+    api.post(IMAGE_TAGS, &versioned(spec)).await.is(201);
+    api.post(MAPPINGS, &versioned(mapping("s", "c", &image("i")))).await.is(201);
+    api.post("imagesignatures", &versioned(signature)).await.is(201);
+    let message = "resourceVersion should not be set on objects to be created";
+    api.post(STREAMS, &versioned(stream("other"))).await.fails(400, "BadRequest", message);
+}
+
+#[tokio::test]
+async fn a_put_of_a_tag_whose_stream_is_missing_goes_by_the_rules_for_new_tags() {
+    let api = Api::start().await;
+    let labelled = |mut object: Value| {
+        object["metadata"]["labels"] = json!({"l": "1"});
+        object
+    };
+    api.put(&format!("{TAGS}/a:t"), &labelled(tag("a:t", &reference("r.io/a:1")))).await.is(201);
+    assert_eq!(api.get(&format!("{STREAMS}/a")).await.is(200)["metadata"].get("labels"), None);
+    let mut annotated = tag("b:t", &reference("r.io/a:1"));
+    annotated["tag"]["annotations"] = json!({"k": "v"});
+    let rule = "tag annotations must not be provided or must be equal to the object meta annotations";
+    let message = format!(
+        "ImageStreamTag.image.openshift.io \"b:t\" is invalid: tag.annotations: Invalid value: \"<map>\": {rule}"
+    );
+    api.put(&format!("{TAGS}/b:t"), &annotated).await.fails(422, "Invalid", &message);
+    let spec = json!({"metadata": {"name": "c:t"}, "spec": reference("r.io/a:1")});
+    let made = api.put(&format!("{IMAGE_TAGS}/c:t"), &labelled(spec)).await.is(201);
+    assert_eq!(made["spec"]["name"], "t");
+    let message = "ImageTag.image.openshift.io \"d:t\" is invalid: spec: Required value: spec is a required field during \
+                   creation";
+    let nothing = json!({"metadata": {"name": "d:t"}});
+    api.put(&format!("{IMAGE_TAGS}/d:t"), &nothing).await.fails(422, "Invalid", message);
+    for missing in ["b", "d"] {
+        api.get(&format!("{STREAMS}/{missing}")).await.is(404);
+    }
+}
+
+#[tokio::test]
+async fn the_metadata_of_a_changed_tag_is_judged_like_that_of_any_object() {
+    let api = Api::start().await;
+    api.post(TAGS, &tag("s:a", &reference("r.io/a:1"))).await.is(201);
+    let fields = async |metadata: Value| {
+        let mut changed = tag("s:a", &reference("r.io/a:1"));
+        changed["metadata"].as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
+        let refused = api.put(&format!("{TAGS}/s:a"), &changed).await.is(422);
+        let causes = refused["details"]["causes"].as_array().unwrap().clone();
+        causes.into_iter().map(|cause| cause["field"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(fields(json!({"finalizers": ["x"]})).await, ["metadata.finalizers[0]", "metadata"]);
+    assert_eq!(fields(json!({"uid": "x"})).await, ["metadata.uid", "metadata.uid", "metadata"]);
+    assert_eq!(fields(json!({"annotations": {"a b": ""}})).await, ["metadata.annotations"; 3]);
+}
+
+#[tokio::test]
 async fn a_dry_run_writes_nothing() {
     let api = Api::with_stream().await;
     for path in [format!("{TAGS}/s:a?dryRun=All"), format!("{TAGS}/other:a?dryRun=All")] {
@@ -132,6 +202,22 @@ async fn a_tag_shows_its_image_and_both_views_list_it() {
     assert_eq!(names(&api.get(TAGS).await.is(200)), ["s:p"]);
     assert_eq!(names(&api.get(IMAGE_TAGS).await.is(200)), ["s:p", "s:r"]);
     assert_eq!(names(&api.get("imagetags").await.is(200)), ["s:p", "s:r"]);
+}
+
+#[tokio::test]
+async fn whatever_is_read_of_a_stream_is_of_a_version_that_has_come() {
+    let api = Api::with_stream().await;
+    api.push("t", &image("i")).await;
+    for path in
+        ["imagestreams/s", "imagestreams/s/status", "imagestreams/s/layers", "imagestreamtags/s:t", "imagetags/s:t"]
+    {
+        let read = async |version: &str| api.get(&format!("namespaces/ns/{path}?resourceVersion={version}")).await;
+        read("1").await.is(200);
+        let message = "resourceVersion: Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax";
+        read("x").await.fails(400, "BadRequest", message);
+        let refused = read("999999999999999999").await.is(504);
+        assert_eq!(refused["details"]["causes"][0]["reason"], "ResourceVersionTooLarge", "{path}");
+    }
 }
 
 #[tokio::test]

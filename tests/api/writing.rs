@@ -112,6 +112,26 @@ async fn an_apply_makes_what_is_missing_and_the_losers_of_a_conflict_are_told() 
 }
 
 #[tokio::test]
+async fn what_a_patch_makes_of_an_object_stays_of_its_kind_and_version() {
+    let api = Api::with_stream().await;
+    let refused = async |change: Value| {
+        let message = patch(&api, S, MERGE, &change).await.is(422)["message"].as_str().unwrap().to_owned();
+        message.rsplit_once("}\": ").map(|(_, why)| why.to_owned())
+    };
+    let other = "converting (v1.Image) to (image.ImageStream): unknown conversion";
+    assert_eq!(refused(json!({"kind": "Image"})).await.as_deref(), Some(other));
+    let unknown =
+        "no kind \"Pod\" is registered for version \"image.openshift.io/v1\" in scheme \"image.openshift.io\"";
+    assert_eq!(refused(json!({"kind": "Pod"})).await.as_deref(), Some(unknown));
+    let unknown = "no kind \"ImageStream\" is registered for version \"apps/v1\" in scheme \"image.openshift.io\"";
+    assert_eq!(refused(json!({"apiVersion": "apps/v1"})).await.as_deref(), Some(unknown));
+    let kept = patch(&api, S, MERGE, &json!({"apiVersion": "v1"})).await.is(200);
+    for change in [json!({"kind": "Image"}), json!({"apiVersion": "apps/v1"})] {
+        assert_eq!(patch(&api, S, STRATEGIC, &change).await.is(200), kept);
+    }
+}
+
+#[tokio::test]
 async fn the_status_has_owners_of_its_own() {
     let api = Api::start().await;
     api.post(STREAMS, &wanted("metadata", "labels", &json!({"a": "b"}))).await.is(201);

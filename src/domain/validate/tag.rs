@@ -52,10 +52,11 @@ pub fn image_tag_update(old: &ImageTag, new: &ImageTag) -> Vec<field::Error> {
 }
 
 fn wanted(name: &str, spec: &TagReference) -> Vec<field::Error> {
-    let mut faults = under("spec", spec);
+    let mut faults = Vec::new();
     if spec.name != names::tag_part(name) {
         faults.push(field::Error::invalid("spec.name", &spec.name, "must match image tag name"));
     }
+    faults.extend(under("spec", spec));
     faults
 }
 
@@ -129,6 +130,8 @@ mod tests {
         assert_eq!(faults("s:a", Some(reference("a", "DockerImage"))), "[]");
         assert_eq!(faults("s:", Some(reference("latest", "DockerImage"))), "[]");
         assert_eq!(faults("s:a", Some(reference("a", "Pod"))), format!("spec.{KIND}"));
+        let name = "spec.name: Invalid value: \"b\": must match image tag name";
+        assert_eq!(faults("s:a", Some(reference("b", "Pod"))), format!("[{name}, spec.{KIND}]"));
         for name in ["", "s:b", "a"] {
             let told = "spec.name: Invalid value: \"a\": must match image tag name";
             assert_eq!(faults(name, Some(reference("a", "DockerImage"))), told, "{name}");

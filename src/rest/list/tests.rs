@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::api::{GROUP, ImageStream, VERSION};
 use crate::auth::{Authorizer, User};
 use crate::cluster::Namespaces;
-use crate::meta::{Status, Time, field};
+use crate::meta::{Status, Time};
 use crate::rest::body::Body;
 use crate::rest::codec::GroupVersion;
 use crate::rest::cx::{Cx, Transport};
@@ -20,7 +20,7 @@ use crate::rest::negotiate::{Form, Media, Representation};
 use crate::rest::permission::Permissions;
 use crate::rest::protobuf;
 use crate::rest::query::Query;
-use crate::rest::rules::{Others, Rules, Strategy};
+use crate::rest::rules::{Faults, Others, Rules, Strategy};
 use crate::rest::stored::Stored;
 use crate::store::embedded::{Embedded, Options};
 use crate::store::{Change, Key, Lookup, Outcome, Outline, Page, Range, Revision, Store, StoreError, Txn, Watch};
@@ -29,14 +29,8 @@ use crate::store::{Change, Key, Lookup, Outcome, Outline, Page, Range, Revision,
 struct Plain;
 
 impl Rules<ImageStream> for Plain {
-    fn settle(
-        &self,
-        _: Option<&ImageStream>,
-        _: &mut ImageStream,
-        _: &Others<ImageStream>,
-        _: Time,
-    ) -> Vec<field::Error> {
-        Vec::new()
+    fn settle(&self, _: Option<&ImageStream>, _: &mut ImageStream, _: &Others<ImageStream>, _: Time) -> Faults {
+        Faults::default()
     }
 }
 

@@ -94,6 +94,12 @@ impl Patch {
         }
     }
 
+    /// Whether what the patch makes of an object is read as any document is, by its kind and version. A strategic patch only fills
+    /// in the fields of an object whose kind is known.
+    pub fn makes_document(&self) -> bool {
+        !matches!(self.form, Form::Strategic(_))
+    }
+
     /// Whether the patch looks at fields of the object that are named so, or changes them.
     pub fn touches(&self, fields: &[&str]) -> bool {
         let has_any = |object: &Map<String, Value>| fields.iter().any(|name| object.contains_key(*name));
