@@ -128,7 +128,7 @@ impl<'a> Wanted<'a> {
     /// As for [`Wanted::agree`].
     pub fn agree_on_events(&self, forms: Forms) -> Result<Representation, Status> {
         self.check_route(&[AVAILABLE, STREAMED])?;
-        let best = self.best(forms).ok_or_else(|| only(STREAMED))?;
+        let best = self.best(forms).ok_or_else(|| only(AVAILABLE))?;
         let media = match best.media {
             Media::Yaml => return Err(only(STREAMED)),
             Media::Json { .. } => Media::Json { pretty: false },
@@ -317,6 +317,12 @@ mod tests {
         let wanted = Wanted { accept: "application/yaml,application/json", pretty: Pretty::No };
         let told = wanted.agree_on_events(Forms::Tabular).unwrap_err().message;
         assert!(told.starts_with("only the following media types are accepted: application/json;stream"), "{told}");
+        let wanted = Wanted { accept: "application/json;stream=foo", pretty: Pretty::No };
+        let told = wanted.agree_on_events(Forms::Tabular).unwrap_err().message;
+        assert!(
+            told.ends_with("accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"),
+            "{told}"
+        );
     }
 
     #[test]
