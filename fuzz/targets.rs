@@ -104,7 +104,7 @@ pub fn apply(bytes: &[u8]) {
 /// The query of a URL leads to options of a list or is refused.
 pub fn query(bytes: &[u8]) {
     let query = Query::parse(Some(&String::from_utf8_lossy(bytes)));
-    let _ = (page::Options::read(&query), page::check_version(&query), query.timeout(), query.switch("watch"));
+    let _ = (page::Options::read(&query), page::least_version(&query), query.timeout(), query.switch("watch"));
     select(&query);
 }
 

@@ -51,6 +51,9 @@ pub struct Status {
     /// What went wrong inside; for the log, never for the client.
     #[serde(skip)]
     pub hidden: Option<String>,
+    /// What the client should hear besides, in headers.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
 }
 
 /// What a `Status` is about.

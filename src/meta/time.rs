@@ -8,6 +8,8 @@ use jiff::tz::Offset;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::field::quote;
+
 /// 0000-01-01T00:00:00Z, the first second that RFC 3339 can write.
 const FIRST: i64 = -62_167_219_200;
 /// 9999-12-30T22:00:00Z, the last second that can be written in every zone.
@@ -118,6 +120,16 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
+/// What Go says of a text that is no time.
+pub(super) fn fault(text: &str) -> String {
+    let shown = quote(text);
+    let why = match text.as_bytes().get(..4).is_some_and(|year| year.iter().all(u8::is_ascii_digit)) {
+        true => "it is not a time".into(),
+        false => format!("cannot parse {shown} as \"2006\""),
+    };
+    format!("parsing time {shown} as \"2006-01-02T15:04:05Z07:00\": {why}")
+}
+
 struct Reader;
 
 impl de::Visitor<'_> for Reader {
@@ -128,7 +140,7 @@ impl de::Visitor<'_> for Reader {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Time, E> {
-        text.parse().map_err(|_| E::custom(format_args!("{text:?} is not an RFC 3339 time")))
+        text.parse().map_err(|_| E::custom(fault(text)))
     }
 }
 

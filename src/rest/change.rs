@@ -6,6 +6,7 @@ use super::endpoint::Update;
 use super::managed::Manager;
 use super::metadata;
 use super::options::Options;
+use super::query::number_fault;
 use super::reply::Written;
 use super::rules::{Rules, Strategy};
 use super::stored::Stored;
@@ -88,9 +89,8 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
             let fault = field::Error::invalid_value("metadata.resourceVersion", 0, "must be specified for an update");
             return Err(Status::invalid(self.resource(), &old.name, &[fault]));
         }
-        if wanted.parse::<u64>().is_err() {
-            let quoted = field::quote(wanted);
-            return Err(Status::bad_request(format!("strconv.ParseUint: parsing {quoted}: invalid syntax")));
+        if let Err(why) = wanted.parse::<u64>() {
+            return Err(Status::bad_request(number_fault("ParseUint", wanted, &why)));
         }
         if wanted == old.resource_version { Ok(()) } else { Err(Status::modified(self.resource(), &old.name)) }
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::cx::Cx;
 use super::protobuf;
-use super::schema::Schema;
+use super::schema::{self, Schema};
 use super::strict::{self, FieldValidation};
 use super::values;
 use crate::meta::protobuf::Message;
@@ -49,9 +49,19 @@ impl GroupVersion {
         }
     }
 
-    /// Whether the version has a kind of this name, be it a list.
+    /// Whether the version has a kind of this name, be it a list or one of those that every version has.
     fn knows(&self, kind: &str) -> bool {
-        self.kinds.iter().any(|known| kind == *known || kind.strip_suffix("List") == Some(known))
+        const EVERYWHERE: [&str; 7] = [
+            "CreateOptions",
+            "DeleteOptions",
+            "GetOptions",
+            "ListOptions",
+            "PatchOptions",
+            "UpdateOptions",
+            "WatchEvent",
+        ];
+        EVERYWHERE.contains(&kind)
+            || self.kinds.iter().any(|known| kind == *known || kind.strip_suffix("List") == Some(known))
     }
 }
 
@@ -75,7 +85,7 @@ pub fn decode<T: Kind>(
     validation: FieldValidation,
 ) -> Result<Decoded<T>, Status> {
     let format = Format::of(cx)?;
-    let value = match format {
+    let mut value = match format {
         Format::Protobuf => from_protobuf::<T>(&cx.body, api)?,
         Format::Text(text) => {
             let value = text.parse(&cx.body).map_err(|why| unrecognized(T::KIND, &why, &cx.body))?;
@@ -91,17 +101,25 @@ pub fn decode<T: Kind>(
         }
     };
     let refuse = |why: &str| cannot_be_handled(T::KIND, api.version, T::KIND, why);
+    schema::fit(&mut value, &schema.root).map_err(|misfit| refuse(&misfit.in_text()))?;
     let object = object_from(value).map_err(|why| refuse(&why))?;
     if validation == FieldValidation::Strict && !warnings.is_empty() {
         return Err(refuse(&strict::told(&warnings)));
     }
-    Ok(Decoded { object, warnings })
+    Ok(Decoded { object, warnings: strict::warnings(warnings) })
 }
 
 /// Refuses an object that says it is of another kind or version; one that does not say is what the path says.
 fn check_type(value: &Value, api: GroupVersion, wanted: &str, body: &[u8]) -> Result<(), Status> {
     let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
     let (kind, full_version) = (text("kind"), text("apiVersion"));
+    let kind = if kind.is_empty() { wanted } else { kind };
+    // A group alone, or a slash alone, says no version.
+    let full_version = full_version.strip_suffix('/').map_or(full_version, |group| match group {
+        "" => "",
+        group if group == api.group => api.name,
+        _ => full_version,
+    });
     let (group, version) = full_version.split_once('/').unwrap_or(("", full_version));
     if version.contains('/') {
         return Err(unrecognized(wanted, &format!("unexpected GroupVersion string: {full_version}"), body));
@@ -109,11 +127,11 @@ fn check_type(value: &Value, api: GroupVersion, wanted: &str, body: &[u8]) -> Re
     let is_here = full_version.is_empty() || full_version == api.name;
     let is_other_version = !is_here && group == api.group;
     let version = if version.is_empty() { api.version } else { version };
-    if is_other_version || (is_here && !kind.is_empty() && !api.knows(kind)) {
+    if is_other_version || (is_here && !api.knows(kind)) {
         let shown = if full_version.is_empty() { api.name } else { full_version };
         return Err(cannot_be_handled(kind, version, wanted, &api.unknown_kind(kind, shown)));
     }
-    if !kind.is_empty() && kind != wanted {
+    if kind != wanted {
         return Err(cannot_be_handled(kind, version, wanted, &unknown_conversion(version, kind, wanted)));
     }
     if is_here {
@@ -195,10 +213,8 @@ enum Text {
 impl Format {
     /// The format of a request's body.
     fn of(cx: &Cx) -> Result<Self, Status> {
-        let media = cx.content_type.as_deref().unwrap_or_default();
-        let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        match media.as_str() {
-            "" | "application/json" => Ok(Self::Text(Text::Json)),
+        match media_type(cx.content_type.as_deref().unwrap_or_default()).unwrap_or_default().as_str() {
+            "application/json" => Ok(Self::Text(Text::Json)),
             "application/yaml" => Ok(Self::Text(Text::Yaml)),
             protobuf::MEDIA_TYPE => Ok(Self::Protobuf),
             _ => {
@@ -210,14 +226,30 @@ impl Format {
     }
 }
 
+/// The media type that a header names, JSON where there is none; none of a header whose parameters are no pairs, or there twice.
+fn media_type(header: &str) -> Option<String> {
+    let (media, parameters) = header.split_once(';').unwrap_or((header, ""));
+    let mut names = Vec::new();
+    for parameter in parameters.split(';').map(str::trim) {
+        match parameter.split_once('=') {
+            Some((name, value)) if !value.is_empty() && !names.contains(&name) => names.push(name),
+            // A semicolon at the end says nothing.
+            None if parameter.is_empty() && names.is_empty() => {}
+            _ => return None,
+        }
+    }
+    let media = media.trim().to_ascii_lowercase();
+    Some(if header.is_empty() { "application/json".into() } else { media })
+}
+
 impl Text {
-    /// The value in a body, or why not even kind and version can be told.
+    /// The value in a body, or why not even kind and version can be told. YAML is read as the JSON that it stands for.
     fn parse(self, body: &[u8]) -> Result<Value, String> {
-        let (name, parsed) = match self {
-            Self::Yaml => ("yaml", from_yaml(body)),
-            Self::Json => ("json", from_json(body)),
+        let value = match self {
+            Self::Yaml => yaml_value(body)?,
+            Self::Json => json_value(body).map_err(|why| of_type(&why))?,
         };
-        parsed.map_err(|why| format!("couldn't get version/kind; {name} parse error: {why}"))
+        as_object(value).map_err(|why| of_type(&why))
     }
 }
 
@@ -246,25 +278,40 @@ fn own_type(typed: &protobuf::Typed<'_>) -> Value {
     serde_json::json!({ "kind": typed.kind, "apiVersion": typed.api_version })
 }
 
-fn from_json(body: &[u8]) -> Result<Value, String> {
-    let value: Value = serde_json::from_slice(body).map_err(|why| {
-        let told = go_json::syntax_fault(&String::from_utf8_lossy(body));
-        told.map_or_else(|| why.to_string(), |told| told.to_string())
-    })?;
-    as_object(value)
+/// Why kind and version cannot be told.
+pub(super) fn of_type(why: &str) -> String {
+    format!("couldn't get version/kind; json parse error: {why}")
 }
 
-fn from_yaml(body: &[u8]) -> Result<Value, String> {
-    yaml_value(body).and_then(as_object)
+/// The value in a JSON body.
+pub(super) fn json_value(body: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(body).map_err(|why| {
+        let told = go_json::syntax_fault(&String::from_utf8_lossy(body));
+        told.map_or_else(|| why.to_string(), |told| told.to_string())
+    })
 }
 
 /// The value in a YAML body. The first document counts, as for the reference.
 pub(super) fn yaml_value(body: &[u8]) -> Result<Value, String> {
-    let text = std::str::from_utf8(body).map_err(|why| why.to_string())?;
+    let text = std::str::from_utf8(body).map_err(|why| format!("yaml: {why}"))?;
     let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins };
     let documents: Vec<Value> =
-        serde_saphyr::from_multiple_with_options(text, options).map_err(|why| why.to_string())?;
+        serde_saphyr::from_multiple_with_options(text, options).map_err(|why| format!("yaml: {}", yaml_fault(&why)))?;
     Ok(documents.into_iter().next().unwrap_or_default())
+}
+
+/// What is wrong with a text that is no YAML, in the words of the reference where these are simple to find.
+fn yaml_fault(why: &serde_saphyr::Error) -> String {
+    let plain = why.without_snippet().to_string();
+    let line = why.location().map_or(1, |location| location.line());
+    match plain.as_str() {
+        told if told.contains("mapping values are not allowed in this context") => {
+            "mapping values are not allowed in this context".into()
+        }
+        told if told.contains("unclosed bracket '{'") => format!("line {line}: did not find expected ',' or '}}'"),
+        told if told.contains("unclosed bracket '['") => format!("line {line}: did not find expected ',' or ']'"),
+        _ => plain,
+    }
 }
 
 /// The deepest nesting of an object. Nothing that belongs into one comes near it.
@@ -290,10 +337,7 @@ fn as_object(value: Value) -> Result<Value, String> {
         Value::Null => return Ok(Value::Object(serde_json::Map::new())),
         Value::Object(fields) => fields,
         other => {
-            // The type in which the reference looks for these two.
-            let wanted = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; "#.to_owned()
-                + r#"Kind string "json:\"kind,omitempty\"" }"#;
-            return Err(format!("json: cannot unmarshal {} into Go value of type {wanted}", name_of(other)));
+            return Err(no_object(other));
         }
     };
     let is_text = |key: &str| fields.get(key).is_none_or(|value| value.is_string() || value.is_null());
@@ -304,6 +348,14 @@ fn as_object(value: Value) -> Result<Value, String> {
             Err(format!("json: cannot unmarshal {found} into Go struct field .{key} of type string"))
         }
     }
+}
+
+/// Why kind and version cannot be looked for in a value: it is no object.
+pub(super) fn no_object(value: &Value) -> String {
+    // The type in which the reference looks for these two.
+    let wanted =
+        r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+    format!("json: cannot unmarshal {} into Go value of type {wanted}", name_of(value))
 }
 
 /// The type of a value as Go's errors call it.

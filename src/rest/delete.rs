@@ -200,7 +200,7 @@ fn finalizer(meta: &ObjectMeta, options: &DeleteOptions) -> Option<&'static str>
 pub fn options(cx: &Cx) -> Result<DeleteOptions, Status> {
     let options = if cx.body.is_empty() { options_of_query(cx)? } else { options_of_body(cx)? };
     let dry_run: Vec<&str> = options.dry_run.iter().flatten().map(String::as_str).collect();
-    let faults: Vec<field::Error> = dry_run_fault(&dry_run).into_iter().chain(propagation_fault(&options)).collect();
+    let faults: Vec<field::Error> = propagation_fault(&options).into_iter().chain(dry_run_fault(&dry_run)).collect();
     refuse(KIND, &faults)?;
     Ok(options)
 }
@@ -219,7 +219,7 @@ fn options_of_query(cx: &Cx) -> Result<DeleteOptions, Status> {
         grace_period_seconds: cx.query.integer("gracePeriodSeconds")?,
         orphan_dependents: cx.query.get("orphanDependents").map(|_| cx.query.switch("orphanDependents")),
         preconditions: has_preconditions.then_some(Preconditions { resource_version, uid }),
-        propagation_policy: text("propagationPolicy"),
+        propagation_policy: cx.query.get("propagationPolicy").map(str::to_owned),
         ..DeleteOptions::default()
     })
 }

@@ -12,7 +12,7 @@ use super::codec::{self, Decoded, GroupVersion};
 use super::managed::{self, Manager};
 use super::options::Options;
 use super::patch::Patch;
-use super::schema::Schema;
+use super::schema::{self, Schema};
 use super::strict::{self, FieldValidation};
 use crate::meta::{Kind, ManagedFieldsEntry, Status};
 
@@ -93,6 +93,14 @@ impl<T: Kind> Edit<T> {
         }
     }
 
+    /// What the client should hear of the whole object that it sent, whatever becomes of it.
+    pub fn warnings(&self) -> &[String] {
+        match &self.form {
+            Form::Whole(whole) => &whole.warnings,
+            Form::Patch(_) => &[],
+        }
+    }
+
     /// Whether the edit makes an object where there is none.
     pub fn makes_missing(&self) -> bool {
         matches!(&self.form, Form::Patch(patch) if patch.wanted().is_some())
@@ -127,7 +135,10 @@ impl<T: Kind> Edit<T> {
             }
         };
         let object = self.decode(patch, &patched, &faults)?;
-        let warnings = if self.validation == FieldValidation::Warn { faults } else { Vec::new() };
+        let warnings = match self.validation {
+            FieldValidation::Warn => strict::warnings(faults),
+            FieldValidation::Ignore | FieldValidation::Strict => Vec::new(),
+        };
         Ok(Wanted { object, warnings })
     }
 
@@ -141,7 +152,9 @@ impl<T: Kind> Edit<T> {
         {
             return Err(patch.invalid(patched, &why));
         }
-        codec::object_from(patched.clone()).map_err(|why| patch.invalid(patched, &why))
+        let mut object = patched.clone();
+        schema::fit(&mut object, &self.schema.root).map_err(|misfit| patch.misfit(patched, &misfit, self.api))?;
+        codec::object_from(object).map_err(|why| patch.invalid(patched, &why))
     }
 
     /// What managedFields of `new` are to be. An apply has settled that already.

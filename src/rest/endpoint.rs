@@ -337,9 +337,14 @@ impl<T: Kind> Builder<T> {
             Box::pin(async move {
                 let options = Options::read(&cx, Purpose::Create)?;
                 let Decoded { object, warnings } = codec::decode::<T>(&cx, api, &schema, options.validation)?;
-                admission::may_create(&cx, resource, object.metadata()).await?;
-                let written = handler.create(&cx, &options, object).await?;
-                Reply::written(&cx, api, written.warning(warnings), columns)
+                let made = async {
+                    admission::may_create(&cx, resource, object.metadata()).await?;
+                    handler.create(&cx, &options, object).await
+                };
+                match made.await {
+                    Ok(written) => Reply::written(&cx, api, written.warning(warnings), columns),
+                    Err(status) => Err(Status { warnings, ..status }),
+                }
             })
         })
     }
@@ -355,7 +360,9 @@ impl<T: Kind> Builder<T> {
                 let options = Options::read(&cx, Purpose::Update)?;
                 let object = codec::decode(&cx, api, &schema, options.validation)?;
                 let edit = Edit::whole(object, &options, &schema, api);
-                Reply::written(&cx, api, handler.update(&cx, &options, &edit).await?, columns)
+                let written = handler.update(&cx, &options, &edit).await;
+                let refused = |status| Status { warnings: edit.warnings().to_vec(), ..status };
+                Reply::written(&cx, api, written.map_err(refused)?, columns)
             })
         });
         with_put.verb(Verb::Patch, move |cx| {

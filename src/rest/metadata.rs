@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use serde::Serialize;
+
 use super::cx::Cx;
+use super::options::MAX_MANAGER_BYTES;
 use super::rules::{Faults, Retold};
 use crate::meta::{
-    ObjectMeta, OwnerReference, Status, field, label_value_faults, path_segment_faults, qualified_name_faults,
+    ManagedFieldsEntry, ObjectMeta, OwnerReference, Status, field, label_value_faults, path_segment_faults,
+    qualified_name_faults,
 };
 
 /// The most bytes that all annotations of an object may have together.
@@ -170,8 +174,9 @@ fn common_faults(meta: &ObjectMeta) -> Vec<field::Error> {
     }
     faults.extend(label_faults(meta));
     faults.extend(annotation_faults(meta));
-    faults.extend(meta.owner_references.iter().flat_map(owner_faults));
+    faults.extend(owners_faults(&meta.owner_references));
     faults.extend(finalizer_faults(&meta.finalizers));
+    faults.extend(writers_faults(&meta.managed_fields));
     faults
 }
 
@@ -193,7 +198,8 @@ fn update_faults(old: &ObjectMeta, new: &ObjectMeta) -> Vec<field::Error> {
     }
     faults.extend(label_faults(new));
     faults.extend(annotation_faults(new));
-    faults.extend(new.owner_references.iter().flat_map(owner_faults));
+    faults.extend(owners_faults(&new.owner_references));
+    faults.extend(writers_faults(&new.managed_fields));
     faults
 }
 
@@ -247,15 +253,75 @@ fn annotation_faults(meta: &ObjectMeta) -> Vec<field::Error> {
     faults
 }
 
+const OWNERS: &str = "metadata.ownerReferences";
+
+fn owners_faults(owners: &[OwnerReference]) -> Vec<field::Error> {
+    let mut faults = Vec::new();
+    let mut controller: Option<&OwnerReference> = None;
+    for owner in owners {
+        faults.extend(owner_faults(owner));
+        match controller {
+            _ if owner.controller != Some(true) => {}
+            None => controller = Some(owner),
+            Some(OwnerReference { kind, name, .. }) => {
+                let why = format!(
+                    "Only one reference can have Controller set to true. Found \"true\" in references for {kind}/{name} and \
+                     {}/{}",
+                    owner.kind, owner.name
+                );
+                faults.push(field::Error::invalid_value(OWNERS, json_text(owners), why));
+            }
+        }
+    }
+    faults
+}
+
 fn owner_faults(owner: &OwnerReference) -> Vec<field::Error> {
+    // What is no group with a version, or no version, has none.
+    let (group, version) = match owner.api_version.split('/').collect::<Vec<_>>()[..] {
+        [version] => ("", version),
+        [group, version] => (group, version),
+        _ => ("", ""),
+    };
     let fields = [
-        ("apiVersion", &owner.api_version, "version must not be empty"),
-        ("kind", &owner.kind, "must not be empty"),
-        ("name", &owner.name, "must not be empty"),
-        ("uid", &owner.uid, "must not be empty"),
+        ("apiVersion", &owner.api_version, version, "version must not be empty"),
+        ("kind", &owner.kind, &*owner.kind, "must not be empty"),
+        ("name", &owner.name, &*owner.name, "must not be empty"),
+        ("uid", &owner.uid, &*owner.uid, "must not be empty"),
     ];
-    let empty = fields.into_iter().filter(|(_, value, _)| value.is_empty());
-    empty.map(|(name, _, rule)| field::Error::invalid(format!("metadata.ownerReferences.{name}"), "", rule)).collect()
+    let empty = fields.into_iter().filter(|(.., needed, _)| needed.is_empty());
+    let mut faults: Vec<_> =
+        empty.map(|(name, value, _, rule)| field::Error::invalid(format!("{OWNERS}.{name}"), value, rule)).collect();
+    // Events come and go too often to own anything.
+    if (group, version, &*owner.kind) == ("", "v1", "Event") {
+        let why = "/v1, Kind=Event is disallowed from being an owner";
+        faults.push(field::Error::invalid_value(OWNERS, json_text(owner), why));
+    }
+    faults
+}
+
+fn json_text<T: Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value).expect("owners are plain data")
+}
+
+/// The faults of what says who wrote which field.
+fn writers_faults(entries: &[ManagedFieldsEntry]) -> Vec<field::Error> {
+    const PATH: &str = "metadata.managedFields";
+    const MAX_SUBRESOURCE_BYTES: usize = 256;
+    let mut faults = Vec::new();
+    for (at, entry) in entries.iter().enumerate() {
+        let too_long = |name: &str, most| field::Error {
+            field: format!("{PATH}[{at}].{name}"),
+            fault: field::Fault::TooLong(most),
+        };
+        if entry.manager.len() > MAX_MANAGER_BYTES {
+            faults.push(too_long("manager", MAX_MANAGER_BYTES));
+        }
+        if entry.subresource.len() > MAX_SUBRESOURCE_BYTES {
+            faults.push(too_long("subresource", MAX_SUBRESOURCE_BYTES));
+        }
+    }
+    faults
 }
 
 /// Finalizers need a domain, but for those of the garbage collector and of the namespace controller.
@@ -270,6 +336,10 @@ fn finalizer_faults(finalizers: &[String]) -> Vec<field::Error> {
             faults.push(field::Error::invalid(format!("metadata.finalizers[{at}]"), finalizer, rule));
         }
     }
+    if ["foregroundDeletion", "orphan"].iter().all(|each| finalizers.iter().any(|finalizer| finalizer == each)) {
+        let why = "finalizer orphan and foregroundDeletion cannot be both set";
+        faults.push(field::Error::invalid_value("metadata.finalizers", json_text(finalizers), why));
+    }
     faults
 }
 
@@ -281,6 +351,50 @@ mod tests {
     #[test]
     fn a_generated_name_is_the_base_and_five_letters() {
         assert_eq!(generate_name(&"é".repeat(40)).len(), 58 + 5);
+    }
+
+    fn owner(api_version: &str, kind: &str, controller: Option<bool>) -> OwnerReference {
+        let (api_version, kind) = (api_version.to_owned(), kind.to_owned());
+        OwnerReference { api_version, kind, name: "n".into(), uid: "u".into(), controller, ..OwnerReference::default() }
+    }
+
+    #[test]
+    fn owners_have_a_version_are_no_events_and_one_at_most_controls() {
+        let told = |owners: &[OwnerReference]| field::join(&owners_faults(owners));
+        assert_eq!(owners_faults(&[owner("v1", "Pod", Some(true)), owner("g/v1", "Pod", None)]), []);
+        for api_version in ["g/", "a/b/c", ""] {
+            let fault = format!(
+                "metadata.ownerReferences.apiVersion: Invalid value: \"{api_version}\": version must not be empty"
+            );
+            assert_eq!(told(&[owner(api_version, "Pod", None)]), fault);
+        }
+        let event = r#"{"apiVersion":"v1","kind":"Event","name":"n","uid":"u"}"#;
+        let fault = format!(
+            "metadata.ownerReferences: Invalid value: {event}: /v1, Kind=Event is disallowed from being an owner"
+        );
+        assert_eq!(told(&[owner("v1", "Event", None)]), fault);
+        let both = told(&[owner("v1", "Pod", Some(true)), owner("v1", "Job", Some(true))]);
+        let end =
+            "Only one reference can have Controller set to true. Found \"true\" in references for Pod/n and Job/n";
+        assert!(both.ends_with(end), "{both}");
+    }
+
+    #[test]
+    fn only_one_of_the_collectors_finalizers_can_be_set_and_names_of_writers_are_short() {
+        let finalizers = ["orphan", "foregroundDeletion"].map(str::to_owned);
+        assert!(field::join(&finalizer_faults(&finalizers)).ends_with(
+            "[\"orphan\",\"foregroundDeletion\"]: finalizer orphan and foregroundDeletion cannot be both set"
+        ));
+        let writer = ManagedFieldsEntry {
+            manager: "m".repeat(129),
+            subresource: "s".repeat(257),
+            ..ManagedFieldsEntry::default()
+        };
+        assert_eq!(
+            field::join(&writers_faults(&[writer])),
+            "[metadata.managedFields[0].manager: Too long: may not be more than 128 bytes, \
+             metadata.managedFields[0].subresource: Too long: may not be more than 256 bytes]"
+        );
     }
 
     #[test]

@@ -84,6 +84,7 @@ enum Pretty {
 }
 
 const AVAILABLE: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+const STREAMED: &str = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
 const ROUTABLE: [&str; 4] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "*/*"];
 
 impl<'a> Wanted<'a> {
@@ -108,14 +109,17 @@ impl<'a> Wanted<'a> {
     /// # Errors
     /// 406 with the text of the layer that refuses.
     pub fn agree(&self, forms: Forms) -> Result<Representation, Status> {
-        if !self.is_routable() {
-            let text = format!("406: Not Acceptable\n\nAvailable representations: {AVAILABLE}");
-            return Err(Status::failure(406, "NotAcceptable", text).with_details(Default::default()));
-        }
-        self.best(forms).ok_or_else(|| {
-            let text = format!("only the following media types are accepted: {AVAILABLE}");
-            Status::failure(406, "NotAcceptable", text)
-        })
+        self.check_route(&[AVAILABLE])?;
+        self.best(forms).ok_or_else(|| only(AVAILABLE))
+    }
+
+    /// The representation of an answer that shares its path with events.
+    ///
+    /// # Errors
+    /// As for [`Wanted::agree`].
+    pub fn agree_beside_events(&self, forms: Forms) -> Result<Representation, Status> {
+        self.check_route(&[AVAILABLE, STREAMED])?;
+        self.agree(forms)
     }
 
     /// The representation of events, which are written one after the other: never as YAML, and never for people.
@@ -123,19 +127,12 @@ impl<'a> Wanted<'a> {
     /// # Errors
     /// As for [`Wanted::agree`].
     pub fn agree_on_events(&self, forms: Forms) -> Result<Representation, Status> {
-        const STREAMED: &str = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
-        if !self.is_routable() {
-            let text = format!("406: Not Acceptable\n\nAvailable representations: {AVAILABLE}, {STREAMED}");
-            return Err(Status::failure(406, "NotAcceptable", text).with_details(Default::default()));
-        }
-        let of_events = |representation: &Representation| representation.media != Media::Yaml;
-        let best = self.best_of(forms, of_events).ok_or_else(|| {
-            let text = format!("only the following media types are accepted: {STREAMED}");
-            Status::failure(406, "NotAcceptable", text)
-        })?;
+        self.check_route(&[AVAILABLE, STREAMED])?;
+        let best = self.best(forms).ok_or_else(|| only(AVAILABLE))?;
         let media = match best.media {
+            Media::Yaml => return Err(only(STREAMED)),
             Media::Json { .. } => Media::Json { pretty: false },
-            other => other,
+            Media::Protobuf => Media::Protobuf,
         };
         Ok(Representation { media, ..best })
     }
@@ -145,28 +142,24 @@ impl<'a> Wanted<'a> {
         self.best(Forms::ObjectOnly).map_or(Media::Json { pretty: true }, |representation| representation.media)
     }
 
-    /// The first layer.
-    fn is_routable(&self) -> bool {
+    /// The first layer, which tells what is `available`.
+    fn check_route(&self, available: &[&str]) -> Result<(), Status> {
         let accept = self.accept.trim();
-        accept.is_empty()
-            || accept.split(',').any(|clause| {
-                let media = clause.split(';').next().unwrap_or_default().trim();
-                ROUTABLE.contains(&media)
-            })
+        let media = |clause: &'a str| clause.split(';').next().unwrap_or_default().trim();
+        if accept.is_empty() || accept.split(',').any(|clause| ROUTABLE.contains(&media(clause))) {
+            return Ok(());
+        }
+        let text = format!("406: Not Acceptable\n\nAvailable representations: {}", available.join(", "));
+        Err(Status::failure(406, "NotAcceptable", text).with_details(Default::default()))
     }
 
     /// The second layer: the clause of the highest quality that can be met, the more exact one before the less exact.
     fn best(&self, forms: Forms) -> Option<Representation> {
-        self.best_of(forms, |_| true)
-    }
-
-    /// The same of those representations only that are `possible`.
-    fn best_of(&self, forms: Forms, possible: impl Fn(&Representation) -> bool) -> Option<Representation> {
         if self.accept.trim().is_empty() {
             return Some(Representation { media: self.json(None), form: Form::Object, meta_version: "v1" });
         }
         let clauses = self.accept.split(',').filter_map(Clause::parse);
-        let met = clauses.filter_map(|clause| Some((clause.rank(), self.meet(&clause, forms).filter(&possible)?)));
+        let met = clauses.filter_map(|clause| Some((clause.rank(), self.meet(&clause, forms)?)));
         // Of those of the same rank the first counts.
         let best = met.reduce(|best, other| if other.0 > best.0 { other } else { best });
         best.map(|(_, representation)| representation)
@@ -179,26 +172,42 @@ impl<'a> Wanted<'a> {
             ("application", "vnd.kubernetes.protobuf") => Media::Protobuf,
             _ => return None,
         };
-        let meta_version = match (clause.parameter("g"), clause.parameter("v")) {
-            (Some("meta.k8s.io"), Some("v1beta1")) => Some("v1beta1"),
-            (Some("meta.k8s.io"), Some("v1")) => Some("v1"),
-            _ => None,
+        let is_stream = match clause.parameter("stream") {
+            None => true,
+            Some("watch") => media != Media::Yaml,
+            Some(_) => false,
         };
-        let form = match clause.parameter("as") {
-            None | Some("") => Form::Object,
-            Some(_) if forms == Forms::ObjectOnly || meta_version.is_none() => return None,
+        if !is_stream || clause.parameter("sv").is_some() {
+            return None;
+        }
+        let [form, group, version] = ["as", "g", "v"].map(|name| clause.parameter(name));
+        if (form, group, version) == (None, None, None) {
+            return Some(Representation { media, form: Form::Object, meta_version: "v1" });
+        }
+        let meta_version = match (group, version) {
+            (Some("meta.k8s.io"), Some("v1beta1")) => "v1beta1",
+            (Some("meta.k8s.io"), Some("v1")) => "v1",
+            _ => return None,
+        };
+        let form = match form {
+            _ if forms == Forms::ObjectOnly => return None,
             // There are no tables in protobuf.
             Some("Table") if forms == Forms::Tabular && media != Media::Protobuf => Form::Table,
             Some("PartialObjectMetadata") => Form::Partial,
             Some("PartialObjectMetadataList") => Form::PartialList,
-            Some(_) => return None,
+            _ => return None,
         };
-        Some(Representation { media, form, meta_version: meta_version.unwrap_or("v1") })
+        Some(Representation { media, form, meta_version })
     }
 
     fn json(&self, parameter: Option<&str>) -> Media {
         Media::Json { pretty: self.pretty == Pretty::Yes || parameter == Some("1") }
     }
+}
+
+/// The refusal of the second layer.
+fn only(accepted: &str) -> Status {
+    Status::failure(406, "NotAcceptable", format!("only the following media types are accepted: {accepted}"))
 }
 
 /// One part of an `Accept` header.
@@ -217,15 +226,18 @@ impl<'a> Clause<'a> {
             media => media.split_once('/')?,
         };
         let mut clause = Self { kind: kind.trim(), subtype: subtype.trim(), parameters, quality: 1.0 };
-        clause.quality = clause.parameter("q").and_then(|value| value.parse().ok()).unwrap_or(1.0);
+        // A quality that is no number is none.
+        clause.quality = clause.parameter("q").map_or(1.0, |value| value.parse().unwrap_or_default());
         Some(clause)
     }
 
+    /// The value of a parameter; none of one that has no value, or whose value holds an equals sign.
     fn parameter(&self, name: &str) -> Option<&'a str> {
         if self.parameters.is_empty() {
             return None;
         }
         let pairs = self.parameters.split(';').filter_map(|pair| pair.split_once('='));
+        let pairs = pairs.filter(|(_, value)| !value.is_empty() && !value.contains('='));
         pairs.map(|(key, value)| (key.trim(), value.trim())).find(|(key, _)| *key == name).map(|(_, value)| value)
     }
 
@@ -270,6 +282,7 @@ mod tests {
         assert_eq!(media("text/html, application/json;foo=bar"), Media::Json { pretty: false });
         assert_eq!(media("*/*;q=0.51, application/yaml;q=0.50"), Media::Json { pretty: false });
         assert_eq!(media("application/json;q=0"), Media::Json { pretty: false });
+        assert_eq!(media("application/yaml;q=abc,application/json"), Media::Json { pretty: false });
         assert_eq!(media("application/vnd.kubernetes.protobuf,application/json"), Media::Protobuf);
         assert_eq!(
             media("application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"),
@@ -284,6 +297,32 @@ mod tests {
         assert!(agree("APPLICATION/JSON", "", "x").unwrap_err().starts_with("406: Not Acceptable"));
         let bogus = agree("application/json;as=Bogus;v=v1;g=meta.k8s.io", "", "x").unwrap_err();
         assert!(bogus.starts_with("only the following"));
+    }
+
+    #[test]
+    fn who_asks_for_a_form_must_name_it_in_full() {
+        for parameters in ["v=v1", "g=meta.k8s.io;v=v9", "as=;v=v1;g=meta.k8s.io", "stream=foo", "sv=1"] {
+            let told = agree(&format!("application/json;{parameters}"), "", "x").unwrap_err();
+            assert!(told.starts_with("only the following"), "{parameters}: {told}");
+        }
+        assert!(agree("application/yaml;stream=watch", "", "x").is_err());
+        assert_eq!(media("application/json;stream=watch;as=;q"), Media::Json { pretty: false });
+    }
+
+    #[test]
+    fn a_list_that_can_be_watched_tells_of_events_too() {
+        let wanted = Wanted { accept: "text/html", pretty: Pretty::No };
+        let told = wanted.agree_beside_events(Forms::Tabular).unwrap_err().message;
+        assert!(told.ends_with("application/vnd.kubernetes.protobuf;stream=watch"), "{told}");
+        let wanted = Wanted { accept: "application/yaml,application/json", pretty: Pretty::No };
+        let told = wanted.agree_on_events(Forms::Tabular).unwrap_err().message;
+        assert!(told.starts_with("only the following media types are accepted: application/json;stream"), "{told}");
+        let wanted = Wanted { accept: "application/json;stream=foo", pretty: Pretty::No };
+        let told = wanted.agree_on_events(Forms::Tabular).unwrap_err().message;
+        assert!(
+            told.ends_with("accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"),
+            "{told}"
+        );
     }
 
     #[test]

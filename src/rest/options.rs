@@ -7,7 +7,7 @@ use super::strict::FieldValidation;
 use crate::meta::{Resource, Status, field};
 
 /// The longest name of a writer, in bytes.
-const MAX_MANAGER_BYTES: usize = 128;
+pub(super) const MAX_MANAGER_BYTES: usize = 128;
 
 /// What a request does, as far as its options depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 use base64::{DecodeError, Engine};
 use serde::Serialize;
 
-use super::query::Query;
+use super::query::{Query, number_fault};
 use crate::meta::{Resource, Status, field, go_json};
 use crate::store::{At, MAX_KEY_BYTES, Revision};
 
@@ -44,27 +44,30 @@ impl Options {
     pub fn read(query: &Query) -> Result<Self, Status> {
         let text = |name| query.get(name).unwrap_or_default();
         let (version_text, token) = (text("resourceVersion"), text("continue"));
-        let exactness = read_match(text("resourceVersionMatch"), version_text, token)?;
-        if query.get("sendInitialEvents").is_some() {
-            return Err(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
-        }
-        query.integer("timeoutSeconds")?;
         let limit = usize::try_from(query.integer("limit")?.unwrap_or_default()).unwrap_or_default();
-        let version = read_version(version_text)?.unwrap_or_default();
+        let r#match = text("resourceVersionMatch");
+        let mut faults = match_faults(r#match, version_text, token);
+        if query.get("sendInitialEvents").is_some() {
+            faults.push(field::Error::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+        }
+        if !faults.is_empty() {
+            return Err(invalid_options(&faults));
+        }
         if !token.is_empty() {
-            if version != Revision(0) {
+            let token = read_token(token)?;
+            if !["", "0"].contains(&version_text) {
                 return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
             }
-            let token = read_token(token)?;
             let at = u64::try_from(token.rv).map_or(At::Now, |revision| At::Revision(Revision(revision)));
             return Ok(Self { at, at_least: Revision(0), start: Some(token.start), limit });
         }
+        let version = read_version(version_text)?.unwrap_or_default();
         let is_any = !version_text.is_empty() && version == Revision(0);
-        let is_exact = match exactness {
-            Match::Exact => true,
+        let is_exact = match r#match {
+            "Exact" => true,
             // Pages of a known revision are pages of exactly that one, where nothing else is said.
-            Match::Unsaid => limit > 0 && version != Revision(0),
-            Match::NotOlderThan => false,
+            "" => limit > 0 && version != Revision(0),
+            _ => false,
         };
         Ok(Self {
             at: if is_exact { At::Revision(version) } else { At::Now },
@@ -76,37 +79,27 @@ impl Options {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Match {
-    Unsaid,
-    NotOlderThan,
-    Exact,
-}
-
-/// The parameter `resourceVersionMatch`, which must go with the others.
-fn read_match(text: &str, version: &str, token: &str) -> Result<Match, Status> {
+/// What is wrong with the parameter `resourceVersionMatch` beside the others.
+fn match_faults(r#match: &str, version: &str, token: &str) -> Vec<field::Error> {
     const NAME: &str = "resourceVersionMatch";
-    match text {
-        "" => Ok(Match::Unsaid),
-        _ if !token.is_empty() => Err(forbidden(NAME, "resourceVersionMatch is forbidden when continue is provided")),
-        _ if version.is_empty() => {
-            Err(forbidden(NAME, "resourceVersionMatch is forbidden unless resourceVersion is provided"))
-        }
-        "Exact" if version == "0" => {
-            Err(forbidden(NAME, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""))
-        }
-        "Exact" => Ok(Match::Exact),
-        "NotOlderThan" => Ok(Match::NotOlderThan),
-        other => Err(invalid(field::Error::unsupported(NAME, other, &["Exact", "NotOlderThan", ""]))),
+    let mut faults = Vec::new();
+    if r#match.is_empty() {
+        return faults;
     }
-}
-
-fn forbidden(name: &str, why: &str) -> Status {
-    invalid(field::Error::forbidden(name, why))
-}
-
-fn invalid(fault: field::Error) -> Status {
-    invalid_options(&[fault])
+    let mut forbid = |why: &str| faults.push(field::Error::forbidden(NAME, why));
+    if version.is_empty() {
+        forbid("resourceVersionMatch is forbidden unless resourceVersion is provided");
+    }
+    if !token.is_empty() {
+        forbid("resourceVersionMatch is forbidden when continue is provided");
+    }
+    if r#match == "Exact" && version == "0" {
+        forbid("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+    }
+    if !["Exact", "NotOlderThan"].contains(&r#match) {
+        faults.push(field::Error::unsupported(NAME, r#match, &["Exact", "NotOlderThan", ""]));
+    }
+    faults
 }
 
 /// 422 for options of a list or a watch that do not go together.
@@ -148,7 +141,7 @@ fn read_version(text: &str) -> Result<Option<Revision>, Status> {
 ///
 /// # Errors
 /// 400 for a version that is none.
-pub(super) fn least_version(query: &Query) -> Result<Option<Revision>, Status> {
+pub fn least_version(query: &Query) -> Result<Option<Revision>, Status> {
     match query.get("resourceVersion") {
         None | Some("") => Ok(None),
         Some(text) => parse_version(text).map(Some).map_err(Status::bad_request),
@@ -160,9 +153,8 @@ pub(super) fn least_version(query: &Query) -> Result<Option<Revision>, Status> {
 /// # Errors
 /// A sentence for the client.
 pub(super) fn parse_version(text: &str) -> Result<Revision, String> {
-    text.parse().map(Revision).map_err(|_| {
-        let shown = field::quote(text);
-        format!("resourceVersion: Invalid value: {shown}: strconv.ParseUint: parsing {shown}: invalid syntax")
+    text.parse().map(Revision).map_err(|why| {
+        format!("resourceVersion: Invalid value: {}: {}", field::quote(text), number_fault("ParseUint", text, &why))
     })
 }
 
@@ -176,18 +168,18 @@ fn decode_token(text: &str) -> Result<Token, String> {
         let at = match why {
             DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => at,
             DecodeError::InvalidLength(at) => at.saturating_sub(1),
-            DecodeError::InvalidPadding => 0,
+            DecodeError::InvalidPadding => text.find('=').unwrap_or_default(),
         };
         format!("illegal base64 data at input byte {at}")
     })?;
     let json = str::from_utf8(&bytes).map_err(|why| {
         format!("invalid character '\\x{:02x}' looking for beginning of value", bytes[why.valid_up_to()])
     })?;
-    let token: Token = go_json::read(json).map_err(|why| why.to_string())?;
+    let mut token: Token = go_json::read(json).map_err(|why| why.to_string())?;
     if token.v != TOKEN_VERSION {
         return Err(format!("server does not recognize this encoded version {}", token.v));
     }
-    if token.rv == 0 || token.rv < LATEST {
+    if token.rv == 0 {
         return Err(format!("incorrect encoded start resourceVersion (version {TOKEN_VERSION})"));
     }
     if token.start.is_empty() {
@@ -198,9 +190,11 @@ fn decode_token(text: &str) -> Result<Token, String> {
     if path.len() > MAX_KEY_BYTES {
         return Err(format!("the start key is longer than the {MAX_KEY_BYTES} bytes of a key"));
     }
-    if path.split('/').any(|segment| segment == "..") {
+    let key = path.strip_prefix('/').unwrap_or(path);
+    if key.split('/').any(|part| ["", ".", ".."].contains(&part)) {
         return Err(token.start);
     }
+    token.start.drain(..path.len() - key.len());
     Ok(token)
 }
 
@@ -243,11 +237,29 @@ mod tests {
     #[test]
     fn a_token_stays_inside_of_its_list_but_tags_may_have_any_name() {
         let start = |last| read_token(&token(Revision(1), last)).map(|token| token.start);
-        assert!(start("../x").is_err() && start("ns/../x").is_err());
+        for outside in ["../x", "ns/../x", "./x", "ns//x", "//x"] {
+            assert_eq!(start(outside).unwrap_err().message.split(": ").last(), Some(&*format!("{outside}\0")));
+        }
+        assert_eq!(start("/ns/x").unwrap(), "ns/x\0");
         assert_eq!(start("ns/s:../../x").unwrap(), "ns/s:../../x\0");
         let long = "-".repeat(MAX_KEY_BYTES);
         assert!(start(&long).is_err(), "no key is as long");
         assert!(start(&format!("ns/s:{long}")).is_ok());
+    }
+
+    #[test]
+    fn all_that_is_wrong_with_the_options_is_told() {
+        let told = |query| Options::read(&Query::parse(Some(query))).unwrap_err().message;
+        assert_eq!(
+            told("resourceVersionMatch=Bogus&sendInitialEvents=1"),
+            "ListOptions.meta.k8s.io \"\" is invalid: [resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden \
+             unless resourceVersion is provided, resourceVersionMatch: Unsupported value: \"Bogus\": supported values: \
+             \"Exact\", \"NotOlderThan\", \"\", sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list]"
+        );
+        assert_eq!(told("resourceVersionMatch=Bogus&limit=x"), "strconv.ParseInt: parsing \"x\": invalid syntax");
+        assert!(told("continue=!&resourceVersion=1").ends_with("illegal base64 data at input byte 0"));
+        assert!(told("continue=e30%3D").ends_with("illegal base64 data at input byte 3"));
+        assert!(told("resourceVersion=99999999999999999999").ends_with("value out of range"));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! The query of a URL, read with the rules of Go and of the Kubernetes decoders.
 
 use std::borrow::Cow;
+use std::num::{IntErrorKind, ParseIntError};
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
 use crate::meta::Status;
+use crate::meta::field::quote;
 
 /// The parameters of a request. Of a parameter that is given twice the first counts.
 #[derive(Clone, Debug, Default)]
@@ -35,20 +37,13 @@ impl Query {
         self.get(name).is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 
-    /// A whole number.
+    /// A whole number; a value without a digit is none.
     ///
     /// # Errors
     /// 400 when the value is none.
     pub fn integer(&self, name: &str) -> Result<Option<i64>, Status> {
-        let Some(value) = self.get(name).filter(|value| !value.is_empty()) else {
-            return Ok(None);
-        };
-        value.parse().map(Some).map_err(|_| {
-            Status::bad_request(format!(
-                "strconv.ParseInt: parsing {}: invalid syntax",
-                crate::meta::field::quote(value)
-            ))
-        })
+        let number = self.get(name).map(|value| value.parse().map_err(|why| number_fault("ParseInt", value, &why)));
+        number.transpose().map_err(Status::bad_request)
     }
 
     /// The parameter `timeout`; none when absent, zero or negative.
@@ -60,10 +55,7 @@ impl Query {
             return Ok(None);
         };
         parse_duration(value).map_err(|why| {
-            let text = format!(
-                "invalid timeout specified in the request URL - time: {why} {}",
-                crate::meta::field::quote(value)
-            );
+            let text = format!("invalid timeout specified in the request URL - time: {why} {}", quote(value));
             Status::bad_request(text)
         })
     }
@@ -86,26 +78,58 @@ pub fn has_sound_escapes(text: &str) -> bool {
     parts.all(|part| part.len() >= 2 && part.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit))
 }
 
+/// What Go's `function` says of a text that is no number.
+pub(super) fn number_fault(function: &str, text: &str, why: &ParseIntError) -> String {
+    let why = match why.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+        _ => "invalid syntax",
+    };
+    format!("strconv.{function}: parsing {}: {why}", quote(text))
+}
+
+/// The longest duration that Go can hold, in seconds.
+const LONGEST: f64 = i64::MAX as f64 / 1e9;
+
 /// A duration in Go's notation, such as `1m30s` or `500ms`; negative ones and zero are none.
-fn parse_duration(text: &str) -> Result<Option<Duration>, &'static str> {
-    let (negative, mut rest) = match text.strip_prefix('-') {
+fn parse_duration(text: &str) -> Result<Option<Duration>, String> {
+    let invalid = || "invalid duration".to_owned();
+    let (is_negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
     if rest == "0" {
         return Ok(None);
     }
+    if rest.is_empty() {
+        return Err(invalid());
+    }
     let mut seconds = 0.0;
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or("missing unit in duration")?;
-        let number: f64 = rest[..digits].parse().map_err(|_| "invalid duration")?;
-        rest = &rest[digits..];
-        let letters = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
-        seconds += number * unit_seconds(&rest[..letters]).ok_or("invalid duration")?;
-        rest = &rest[letters..];
+        let number = number_at_start(rest);
+        let value: f64 = rest[..number].parse().map_err(|_| invalid())?;
+        rest = &rest[number..];
+        let unit = &rest[..rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len())];
+        if unit.is_empty() {
+            return Err("missing unit in duration".into());
+        }
+        seconds += value * unit_seconds(unit).ok_or_else(|| format!("unknown unit {} in duration", quote(unit)))?;
+        rest = &rest[unit.len()..];
     }
-    let positive = !negative && seconds > 0.0;
-    Ok(positive.then(|| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)))
+    if seconds > LONGEST {
+        return Err(invalid());
+    }
+    let is_positive = !is_negative && seconds > 0.0;
+    Ok(is_positive.then(|| Duration::from_secs_f64(seconds)))
+}
+
+/// The length of the digits, with one point at most, that a text begins with.
+fn number_at_start(text: &str) -> usize {
+    let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let whole = digits(text);
+    match text[whole..].strip_prefix('.') {
+        Some(fraction) => whole + 1 + digits(fraction),
+        None => whole,
+    }
 }
 
 fn unit_seconds(unit: &str) -> Option<f64> {
@@ -148,6 +172,27 @@ mod tests {
         assert_eq!(timeout("0s").unwrap(), None);
         let text = "invalid timeout specified in the request URL - time: invalid duration \"bad\"";
         assert_eq!(timeout("bad").unwrap_err().message, text);
+        let fault = |text: &str| timeout(text).unwrap_err().message.split(" - time: ").last().map(str::to_owned);
+        for (text, told) in [
+            ("5", "missing unit in duration \"5\""),
+            ("1.5.5s", "missing unit in duration \"1.5.5s\""),
+            ("5x", "unknown unit \"x\" in duration \"5x\""),
+            ("1e3s", "unknown unit \"e\" in duration \"1e3s\""),
+            ("-", "invalid duration \"-\""),
+            (".s", "invalid duration \".s\""),
+            ("99999999999h", "invalid duration \"99999999999h\""),
+        ] {
+            assert_eq!(fault(text).as_deref(), Some(told), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_told_as_go_tells_it() {
+        let read = |text: &str| Query::parse(Some(text)).integer("limit").map_err(|status| status.message);
+        assert_eq!((read("limit=-1"), read("limit=%2B7"), read("a=b")), (Ok(Some(-1)), Ok(Some(7)), Ok(None)));
+        assert_eq!(read("limit=").unwrap_err(), "strconv.ParseInt: parsing \"\": invalid syntax");
+        let large = "strconv.ParseInt: parsing \"99999999999999999999\": value out of range";
+        assert_eq!(read("limit=99999999999999999999").unwrap_err(), large);
     }
 
     proptest::proptest! {

@@ -151,6 +151,7 @@ impl Reply {
         };
         reply.retry_after = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
         reply.hidden = status.hidden.clone();
+        reply.warnings.clone_from(&status.warnings);
         reply.told = Some(Box::new(status.clone()));
         reply
     }

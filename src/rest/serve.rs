@@ -90,12 +90,13 @@ impl Api {
         }
         let representation = match route {
             RouteOf::Changes { .. } => wanted.agree_on_events(endpoint.forms)?,
+            // Those of a list are found by the same path as the events.
+            RouteOf::Collection { .. } if request.method == Method::GET && endpoint.has(Verb::Watch) => {
+                wanted.agree_beside_events(endpoint.forms)?
+            }
             RouteOf::Collection { .. } | RouteOf::Object { .. } => wanted.agree(endpoint.forms)?,
         };
-        if request.method == Method::GET && request.query.switch("export") {
-            let text = "the export parameter, deprecated since v1.14, is no longer supported";
-            return Err(Status::bad_request(text));
-        }
+        check_parameters(&request, route)?;
         values::check(&request.body)?;
         let agent = text(request.headers, header::USER_AGENT).filter(|_| request.method != Method::GET);
         let cx = Cx {
@@ -128,6 +129,23 @@ impl Api {
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Refuses parameters that cannot be read whatever the resource is.
+fn check_parameters(request: &Request<'_>, route: RouteOf) -> Result<(), Status> {
+    let Request { method, query, .. } = request;
+    match route {
+        RouteOf::Object { .. } if *method == Method::GET && query.switch("export") => {
+            Err(Status::bad_request("the export parameter, deprecated since v1.14, is no longer supported"))
+        }
+        RouteOf::Object { .. } => Ok(()),
+        // Numbers are read before anything is made of the texts beside them.
+        RouteOf::Collection { .. } | RouteOf::Changes { .. } if [Method::GET, Method::DELETE].contains(method) => {
+            query.integer("timeoutSeconds")?;
+            query.integer("limit").map(drop)
+        }
+        RouteOf::Collection { .. } | RouteOf::Changes { .. } => Ok(()),
+    }
 }
 
 /// How events go to the client, if it is events that it asks for.

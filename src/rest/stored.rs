@@ -259,11 +259,8 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     fn scope(&self, cx: &Cx, scope: endpoint::Scope) -> Result<watch::Scope, Status> {
         let selector = Selector::read(&cx.query, self.strategy.selectable_fields())?;
         let selected = selector.exact_name().map(str::to_owned);
-        if let (Some(name), Some(selected)) = (&cx.target.name, &selected)
-            && name != selected
-        {
-            let text = format!("the field selector is about {selected:?}, and the path about {name:?}");
-            return Err(Status::bad_request(text));
+        if cx.target.name.as_ref().is_some_and(|name| selector.contradicts_name(name)) {
+            return Err(Status::bad_request("fieldSelector metadata.name doesn't match requested name"));
         }
         let name = cx.target.name.as_deref().or(selected.as_deref()).filter(|name| !name.is_empty());
         Ok(match name.filter(|_| names_one(cx, scope)) {

@@ -24,6 +24,8 @@ pub enum FieldValidation {
     Strict,
 }
 
+/// How YAML's reader begins to tell the faults of a text.
+const YAML_FAULTS: &str = "yaml: unmarshal errors:\n  ";
 /// At most this many faults of one body are told.
 const MOST_TOLD: usize = 100;
 
@@ -65,10 +67,15 @@ pub(super) fn yaml_duplicate(body: &[u8]) -> Option<String> {
     match read.as_ref().err()?.without_snippet() {
         serde_saphyr::Error::DuplicateMappingKey { key, location } => {
             let (line, key) = (location.line(), quote(key.as_deref().unwrap_or_default()));
-            Some(format!("yaml: unmarshal errors:\n  line {line}: key {key} already set in map"))
+            Some(format!("{YAML_FAULTS}line {line}: key {key} already set in map"))
         }
         _ => None,
     }
+}
+
+/// The faults as warnings, each of one line.
+pub fn warnings(faults: Vec<String>) -> Vec<String> {
+    faults.into_iter().map(|fault| fault.strip_prefix(YAML_FAULTS).map(str::to_owned).unwrap_or(fault)).collect()
 }
 
 /// The faults as one sentence, as it stands in errors.

@@ -84,7 +84,10 @@ pub(super) async fn guard(app: &App, fixed: Router, request: Request) -> Respons
     let labels = app.labels(&method, &query, target.as_ref());
     let wishes = Wishes::of(&request);
     let mut entry = Entry::begin(app.audit.as_ref(), &audit_id, &request);
-    let outcome = match app.deadline(&method, &query) {
+    let is_watch = matches!(&target, Some(Ok(target)) if target.is_watch(&query) && method == Method::GET);
+    // A watch lasts as long as it says in words of its own.
+    let asked_for = if is_watch { Ok(None) } else { query.timeout() };
+    let outcome = match asked_for.map(|asked_for| app.deadline(&method, asked_for)) {
         Ok(deadline) => {
             // On the heap, for what is awaited inside of it would be copied with every move of this future.
             let passing = Box::pin(app.pass(&mut entry.trail, &labels, query, target, request, fixed));
@@ -186,10 +189,9 @@ fn new_audit_id() -> HeaderValue {
 
 impl App {
     /// How long a request may take.
-    fn deadline(&self, method: &Method, query: &Query) -> Result<Duration, Status> {
-        let asked_for = query.timeout()?;
+    fn deadline(&self, method: &Method, asked_for: Option<Duration>) -> Duration {
         let most = if is_mutating(method) { self.request_timeout.min(LONGEST_MUTATION) } else { self.request_timeout };
-        Ok(asked_for.map_or(most, |wanted| wanted.min(most)))
+        asked_for.map_or(most, |wanted| wanted.min(most))
     }
 
     /// Lets a request through to what answers it, if it may go there.

@@ -7,7 +7,7 @@ mod tags;
 use serde_json::{Value, json};
 
 use crate::fixtures::{image, names};
-use crate::harness::{Api, Expect};
+use crate::harness::{Api, Expect, STREAMS, request};
 
 /// A server with the images a, b and c; a and b have the label `app`.
 async fn with_labels() -> Api {
@@ -93,4 +93,14 @@ async fn options_that_do_not_go_together_are_refused() {
         assert_eq!(api.get(&format!("images?{query}")).await.is(400)["reason"], "BadRequest", "{query}");
     }
     api.get("imagetags?watch=true").await.is(405);
+}
+
+#[tokio::test]
+async fn a_list_reads_its_numbers_first_and_knows_no_export() {
+    let api = Api::start().await;
+    let told = api.get(&format!("{STREAMS}?labelSelector=a%20b&limit=")).await.is(400);
+    assert_eq!(told["message"], "strconv.ParseInt: parsing \"\": invalid syntax");
+    api.get(&format!("{STREAMS}?export=true")).await.is(200);
+    let other = api.ask(request("GET", STREAMS).header("accept", "text/html")).await.is(406);
+    assert!(other["message"].as_str().unwrap_or_default().ends_with("protobuf;stream=watch"), "{other}");
 }

@@ -311,3 +311,17 @@ async fn a_hundred_watchers_see_every_event_once_and_in_order() {
         watcher.await.expect("every event, in order");
     }
 }
+
+#[tokio::test]
+async fn a_watch_of_one_object_selects_no_other_and_reads_no_timeout() {
+    let api = Api::start().await;
+    api.post(STREAMS, &stream("a")).await.is(201);
+    for selector in ["metadata.name%3Db", "metadata.name!%3Db", "metadata.namespace%3Dns"] {
+        let path = format!("watch/{STREAMS}/a?fieldSelector={selector}");
+        let refused = api.get(&path).await.is(400);
+        assert_eq!(refused["message"], "fieldSelector metadata.name doesn't match requested name", "{selector}");
+    }
+    let mut watch = watch(&api, &format!("{STREAMS}?timeout=bad")).await;
+    assert_eq!(watch.told().await.as_deref(), Some("ADDED a"));
+    api.get(&format!("{STREAMS}?timeout=bad")).await.is(400);
+}

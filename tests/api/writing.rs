@@ -311,3 +311,71 @@ async fn a_collection_is_deleted_as_far_as_its_limit_goes_and_told_as_it_was() {
     assert_eq!(names(&api.delete(STREAMS).await.is(200)), ["c"]);
     assert_eq!(names(&api.get(STREAMS).await.is(200)), [""; 0]);
 }
+
+/// Creates a stream in a dry run from a body of a media type; tells status, message and warnings.
+async fn created(api: &Api, kind: &str, body: &str) -> (u16, String, Vec<String>) {
+    let request = Request { body: Some(body.into()), ..request("POST", &format!("{STREAMS}?dryRun=All")) };
+    let answer = api.ask(request.header("content-type", kind)).await;
+    let warnings = answer.headers.iter().filter(|(name, _)| name == "warning").map(|(_, value)| value.clone());
+    let message = answer.json().map(|body| body["message"].as_str().unwrap_or_default().to_owned());
+    (answer.status, message.unwrap_or_default(), warnings.collect())
+}
+
+#[tokio::test]
+async fn bodies_are_refused_for_parts_of_a_wrong_type_and_nulls_are_empty_parts() {
+    let api = Api::start().await;
+    let json = |body| created(&api, "application/json", body);
+    for (body, why) in [
+        (
+            r#"{"metadata": {"name": "s"}, "spec": []}"#,
+            "json: cannot unmarshal array into Go struct field ImageStream.spec of type v1.ImageStreamSpec",
+        ),
+        (
+            r#"{"metadata": {"name": "s", "creationTimestamp": "bad"}}"#,
+            "parsing time \"bad\" as \"2006-01-02T15:04:05Z07:00\": cannot parse \"bad\" as \"2006\"",
+        ),
+        (
+            r#"{"apiVersion": "image.openshift.io/v1", "kind": "DeleteOptions"}"#,
+            "converting (v1.DeleteOptions) to (image.ImageStream): unknown conversion",
+        ),
+    ] {
+        let (status, message, _) = json(body).await;
+        let message = message.split_once("cannot be handled as a ImageStream: ").map(|(_, why)| why.to_owned());
+        assert_eq!((status, message.as_deref()), (400, Some(why)), "{body}");
+    }
+    let answer = json(r#"{"metadata": {"name": "s", "labels": {"a": null}}, "unknown": 1}"#).await;
+    assert_eq!((answer.0, answer.2), (201, vec![r#"299 - "unknown field \"unknown\"""#.to_owned()]));
+}
+
+#[tokio::test]
+async fn warnings_come_with_refusals_too() {
+    let api = Api::start().await;
+    let refused = created(&api, "application/json", r#"{"metadata": {"name": ""}, "foo": 1}"#).await;
+    assert_eq!((refused.0, refused.2), (422, vec![r#"299 - "unknown field \"foo\"""#.to_owned()]));
+    let double = created(&api, "application/yaml", "metadata: {name: s}\nspec: {}\nspec: {}\n").await;
+    assert_eq!((double.0, double.2), (201, vec![r#"299 - "line 3: key \"spec\" already set in map""#.to_owned()]));
+}
+
+#[tokio::test]
+async fn content_types_must_be_whole() {
+    let api = Api::start().await;
+    let body = r#"{"metadata": {"name": "s"}}"#;
+    for (kind, status) in [
+        ("application/json;", 201),
+        ("application/json; charset=utf-8", 201),
+        ("APPLICATION/JSON;a=b", 201),
+        ("application/json; x", 415),
+        ("application/json;a=b;a=c", 415),
+    ] {
+        assert_eq!(created(&api, kind, body).await.0, status, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn what_becomes_of_dependents_must_be_known_even_if_nothing_is_said() {
+    let api = Api::with_stream().await;
+    let refused = api.delete(&format!("{S}?propagationPolicy=")).await.is(422);
+    let told = refused["message"].as_str().unwrap_or_default();
+    assert!(told.contains("propagationPolicy: Unsupported value: \"\""), "{told}");
+    api.delete(&format!("{S}?gracePeriodSeconds=")).await.is(400);
+}

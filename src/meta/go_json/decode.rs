@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Error, Node};
-use crate::meta::{Time, field};
+use crate::meta::Time;
+use crate::meta::time::fault as time_fault;
 
 /// A place that a value can be read into.
 pub(crate) trait Decode {
@@ -203,14 +204,7 @@ impl Decode for Option<Time> {
         };
         match time(text) {
             Some(time) => *self = Some(time).filter(|time| time.unix_seconds() != FIRST_SECOND),
-            None => {
-                let shown = field::quote(text);
-                let why = match text.as_bytes().get(..4).is_some_and(|year| year.iter().all(u8::is_ascii_digit)) {
-                    true => "it is not a time".into(),
-                    false => format!("cannot parse {shown} as \"2006\""),
-                };
-                decoder.fail(format!("parsing time {shown} as \"2006-01-02T15:04:05Z07:00\": {why}"));
-            }
+            None => decoder.fail(time_fault(text)),
         }
     }
 

@@ -110,11 +110,17 @@ impl Check {
 
 fn scalar_fault(scalar: Scalar, value: &Value) -> Option<String> {
     match (scalar, value) {
-        (Scalar::String, Value::String(_)) | (Scalar::Number, Value::Number(_)) | (Scalar::Boolean, Value::Bool(_)) => {
-            None
+        (Scalar::String, Value::String(_))
+        | (Scalar::Number | Scalar::Integer, Value::Number(_))
+        | (Scalar::Boolean, Value::Bool(_)) => None,
+        // Where a text is wanted the reference tells more of what holds the value.
+        (Scalar::String, other) => {
+            let shown = crate::rest::go_text::of(other);
+            Some(format!("expected string, got &value.valueUnstructured{{Value:{shown}}}"))
         }
-        (Scalar::String, other) => Some(format!("expected string, got {}", shown(other))),
-        (Scalar::Number, other) => Some(format!("expected numeric (int or float), got {}", type_of(other))),
+        (Scalar::Number | Scalar::Integer, other) => {
+            Some(format!("expected numeric (int or float), got {}", type_of(other)))
+        }
         (Scalar::Boolean, other) => Some(format!("expected boolean, got {}", shown(other))),
     }
 }

@@ -3,11 +3,13 @@
 //! Where the RFC and Kubernetes differ, Kubernetes is followed: `replace` may make a field, negative indices count from
 //! the end, and only `replace` and `test` may name the whole document.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use crate::meta::Status;
 use crate::rest::codec::{self, name_of};
-use crate::rest::schema::{Field, ListType, Parts, PatchStrategy, Scalar, Shape};
+use crate::rest::schema::{Field, Fields, ListType, Parts, PatchStrategy, Scalar, Shape};
 use crate::rest::strict;
 
 /// The most operations of a patch.
@@ -80,7 +82,23 @@ impl JsonPatch {
     /// Does all operations on a document.
     pub(super) fn apply(&self, document: &mut Value) -> Result<(), Impossible> {
         let mut copied = 0;
-        self.0.iter().try_for_each(|operation| operation.apply(document, &mut copied))
+        self.0.iter().try_for_each(|operation| operation.apply(document, &mut copied))?;
+        self.sort_touched(document);
+        Ok(())
+    }
+
+    /// Sorts the keys of all objects on the way to what the operations are about, as in the reference, whose errors show the
+    /// document.
+    fn sort_touched(&self, document: &mut Value) {
+        let mut parents = BTreeSet::from([""]);
+        for path in self.0.iter().flat_map(|operation| [&operation.path, &operation.from]).flatten() {
+            parents.extend(path.match_indices('/').map(|(slash, _)| &path[..slash]));
+        }
+        for parent in parents {
+            if let Some(Value::Object(fields)) = document.pointer_mut(parent) {
+                fields.sort_keys();
+            }
+        }
     }
 }
 
@@ -89,7 +107,10 @@ pub(super) fn faults(body: &[u8]) -> Vec<String> {
     let text = || Field { shape: Shape::Scalar(Scalar::String), patch: PatchStrategy::Plain };
     let any = Field { shape: Shape::Untyped, patch: PatchStrategy::Plain };
     let fields = ["op", "path", "from"].into_iter().map(|name| (name.to_owned(), text()));
-    let operation = Shape::Struct(Parts::Granular, fields.chain([("value".to_owned(), any)]).collect());
+    let operation = Shape::Struct(
+        Parts::Granular,
+        Fields { type_name: String::new(), by_name: fields.chain([("value".to_owned(), any)]).collect() },
+    );
     let patch = Shape::List(ListType::Atomic, Box::new(operation));
     strict::text_faults(body, &patch).into_iter().map(|fault| format!("json patch {fault}")).collect()
 }

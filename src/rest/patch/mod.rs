@@ -8,11 +8,11 @@ mod strategic;
 use serde_json::{Map, Value};
 
 use self::json_patch::JsonPatch;
-use super::codec::{self, name_of};
-use super::schema::Schema;
+use super::codec::{self, GroupVersion, name_of};
+use super::schema::{Misfit, Schema};
 use super::single::json_text;
 use super::{go_text, strict};
-use crate::meta::{Details, Resource, Status, field, go_json};
+use crate::meta::{Details, Resource, Status, field};
 
 /// The media types of patches.
 pub const MEDIA_TYPES: [&str; 4] = [
@@ -63,7 +63,7 @@ impl Patch {
         let decoding = |why: String| Status::bad_request(format!("error decoding patch: {why}"));
         let (form, faults) = match media.as_str() {
             "application/json-patch+json" => {
-                let patch = JsonPatch::read(&value(body).map_err(decoding)?, decoding)?;
+                let patch = JsonPatch::read(&codec::json_value(body).map_err(decoding)?, decoding)?;
                 (Form::Json(patch), json_patch::faults(body))
             }
             "application/merge-patch+json" => {
@@ -142,26 +142,38 @@ impl Patch {
         Status::invalid(nothing, "", &[field::Error::invalid("patch", &shown, why)])
     }
 
+    /// 422, or 400 if it is to be applied: a part of what the patch makes of an object is of another type.
+    pub fn misfit(&self, patched: &Value, misfit: &Misfit, api: GroupVersion) -> Status {
+        let Form::Apply(wanted) = &self.form else {
+            let is_strategic = matches!(&self.form, Form::Strategic(_));
+            return self.invalid(patched, &if is_strategic { misfit.in_memory() } else { misfit.in_text() });
+        };
+        let text = |key: &str| wanted["metadata"][key].as_str().unwrap_or_default();
+        let kind = format!("{}, Kind={}", api.name, wanted["kind"].as_str().unwrap_or_default());
+        Status::bad_request(format!(
+            "failed to convert new object ({}/{}; {kind}) to proper version: unable to convert unstructured object to \
+             {kind}: {}",
+            text("namespace"),
+            text("name"),
+            misfit.in_memory()
+        ))
+    }
+
     /// The patch, or what it makes of an object, has faults and is to have none: 422, or 400 if it is to be applied.
     pub fn refused(&self, patched: &Value, faults: &[String]) -> Status {
         match &self.form {
-            Form::Apply(_) => Status::bad_request(format!("error strict decoding YAML: {}", faults.join(", "))),
+            Form::Apply(_) => {
+                let told = faults.join(", ");
+                Status::bad_request(format!("error strict decoding YAML: error converting YAML to JSON: {told}"))
+            }
             _ => self.invalid(patched, &strict::told(faults)),
         }
     }
 }
 
-/// The JSON value in a body.
-fn value(body: &[u8]) -> Result<Value, String> {
-    serde_json::from_slice(body).map_err(|why| {
-        let told = go_json::syntax_fault(&String::from_utf8_lossy(body));
-        told.map_or_else(|| why.to_string(), |told| told.to_string())
-    })
-}
-
 /// The JSON object in a body; none for `null`.
 fn object(body: &[u8]) -> Result<Option<Map<String, Value>>, String> {
-    match value(body)? {
+    match codec::json_value(body)? {
         Value::Null => Ok(None),
         Value::Object(fields) => Ok(Some(fields)),
         other => {
@@ -173,14 +185,14 @@ fn object(body: &[u8]) -> Result<Option<Map<String, Value>>, String> {
 /// What a body wants to be applied.
 fn wanted(body: &[u8]) -> Result<Value, Status> {
     let refuse = |why: String| Status::bad_request(format!("error decoding YAML: {why}"));
-    match codec::yaml_value(body).map_err(refuse)? {
+    match codec::yaml_value(body).map_err(|why| refuse(format!("error converting YAML to JSON: {why}")))? {
         Value::Null => Ok(Value::Object(Map::new())),
         value if codec::is_too_deep(&value, codec::DEEPEST) => {
             Err(refuse(format!("the object is nested deeper than {} levels", codec::DEEPEST)))
         }
         value @ Value::Object(_) => Ok(value),
         other => Err(refuse(format!(
-            "error unmarshaling JSON: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
             name_of(&other)
         ))),
     }

@@ -250,7 +250,18 @@ fn doubles_in_the_text_of_a_patch_are_faults() {
     let patch = Patch::read(APPLY, b"a: 1\na: 2\n").unwrap();
     assert_eq!((patch.faults(), patch.wanted()), (&[double.to_owned()][..], Some(&json!({"a": 2}))));
     let refused = patch.refused(&json!({}), patch.faults());
-    assert_eq!((refused.code, refused.message), (400, format!("error strict decoding YAML: {double}")));
+    assert_eq!(
+        (refused.code, refused.message),
+        (400, format!("error strict decoding YAML: error converting YAML to JSON: {double}"))
+    );
+}
+
+#[test]
+fn objects_that_operations_look_into_are_told_with_sorted_keys() {
+    let patch = Patch::read(JSON, br#"[{"op":"add","path":"/b/d/x","value":5}]"#).unwrap();
+    let present = json!({"z": {"y": 1, "x": 2}, "b": {"d": {"y": 1}, "c": {"y": 1, "x": 2}}});
+    let patched = patch.apply_to(&present, &schema()).unwrap();
+    assert_eq!(patched.to_string(), r#"{"b":{"c":{"y":1,"x":2},"d":{"x":5,"y":1}},"z":{"y":1,"x":2}}"#);
 }
 
 fn any_json() -> impl Strategy<Value = Value> {

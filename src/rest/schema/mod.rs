@@ -1,5 +1,6 @@
 //! What a kind looks like, for what edits JSON: which fields there are, how lists and maps merge, who may own what.
 
+mod fit;
 mod read;
 
 use std::collections::BTreeMap;
@@ -7,6 +8,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::meta::Kind;
+
+pub use fit::{Misfit, fit};
 
 /// The shape of a kind. Made once by whoever serves the kind.
 #[derive(Clone, Debug)]
@@ -27,11 +30,20 @@ pub enum Shape {
     /// Anything at all.
     Untyped,
     /// An object with known fields.
-    Struct(Parts, BTreeMap<String, Field>),
+    Struct(Parts, Fields),
     /// An object with keys of any name and values of one shape.
     Map(Parts, Box<Shape>),
     /// A list of values of one shape.
     List(ListType, Box<Shape>),
+}
+
+/// The fields of an object, by their names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields {
+    /// Package and name of their type as errors tell it, for example `v1.ObjectMeta`.
+    pub type_name: String,
+    /// The fields.
+    pub by_name: BTreeMap<String, Field>,
 }
 
 /// The type of a single value.
@@ -41,6 +53,8 @@ pub enum Scalar {
     String,
     /// A number, whole or not.
     Number,
+    /// A whole number.
+    Integer,
     /// A truth value.
     Boolean,
 }
@@ -110,7 +124,7 @@ impl Shape {
     /// The field of this name, of an object with known fields.
     pub fn field(&self, name: &str) -> Option<&Field> {
         match self {
-            Self::Struct(_, fields) => fields.get(name),
+            Self::Struct(_, fields) => fields.by_name.get(name),
             _ => None,
         }
     }
@@ -118,7 +132,7 @@ impl Shape {
     /// The shape of the value under a key of an object; none if the object cannot have the key.
     pub fn value(&self, key: &str) -> Option<&Self> {
         match self {
-            Self::Struct(_, fields) => fields.get(key).map(|field| &field.shape),
+            Self::Struct(_, fields) => fields.by_name.get(key).map(|field| &field.shape),
             Self::Map(_, values) => Some(values),
             Self::Untyped => Some(self),
             Self::Scalar(_) | Self::List(..) => None,

@@ -4,12 +4,51 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
-use super::{Field, ListKey, ListType, Parts, PatchStrategy, Scalar, Shape};
+use super::{Field, Fields, ListKey, ListType, Parts, PatchStrategy, Scalar, Shape};
 
 /// The shape of `T` as it is written, which is all that clients get to see. Types that hold themselves are not for this.
 pub(super) fn shape<T: JsonSchema>() -> Shape {
-    let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true).for_serialize();
-    read(settings.into_generator().into_root_schema_for::<T>().as_value())
+    let settings = SchemaSettings::draft07().for_serialize();
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().as_value().clone();
+    let types = schema.as_object_mut().and_then(|root| root.remove("definitions")).unwrap_or_default();
+    set_title(&mut schema, &T::schema_name());
+    inline(&mut schema, &types);
+    read(&schema)
+}
+
+/// Puts the schema of a type in the place of its name, with the name as its title.
+fn inline(schema: &mut Value, types: &Value) {
+    if let Some(object) = schema.as_object_mut()
+        && let Some(name) = referred(object)
+    {
+        let mut of_type = types[&name].clone();
+        set_title(&mut of_type, &name);
+        if let Some(of_type) = of_type.as_object_mut() {
+            of_type.extend(std::mem::take(object));
+        }
+        *schema = of_type;
+    }
+    match schema {
+        Value::Object(parts) => parts.values_mut().for_each(|part| inline(part, types)),
+        Value::Array(parts) => parts.iter_mut().for_each(|part| inline(part, types)),
+        _ => {}
+    }
+}
+
+/// Takes the name of a type out of a schema that is nothing but that, or that and remarks.
+fn referred(schema: &mut Map<String, Value>) -> Option<String> {
+    let key = if schema.contains_key("$ref") { "$ref" } else { "allOf" };
+    let refers = match schema.get(key)? {
+        Value::Array(all) => all.first()?.get("$ref")?,
+        one => one,
+    };
+    let name = refers.as_str()?.strip_prefix("#/definitions/")?.to_owned();
+    schema.remove(key);
+    Some(name)
+}
+
+fn set_title(schema: &mut Value, name: &str) {
+    schema["title"] = name.into();
 }
 
 fn read(schema: &Value) -> Shape {
@@ -17,7 +56,8 @@ fn read(schema: &Value) -> Shape {
     let schema = or_null(object).unwrap_or(object);
     match type_of(schema) {
         Some("string") => Shape::Scalar(Scalar::String),
-        Some("integer" | "number") => Shape::Scalar(Scalar::Number),
+        Some("integer") => Shape::Scalar(Scalar::Integer),
+        Some("number") => Shape::Scalar(Scalar::Number),
         Some("boolean") => Shape::Scalar(Scalar::Boolean),
         Some("array") => list(object, schema),
         Some("object") => map(schema),
@@ -50,20 +90,27 @@ fn map(schema: &Map<String, Value>) -> Shape {
     };
     let keeps_unknown = schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true));
     match (schema.get("properties").and_then(Value::as_object), schema.get("additionalProperties")) {
-        (Some(fields), None | Some(Value::Bool(false))) if !keeps_unknown => structure(parts, fields),
+        (Some(fields), None | Some(Value::Bool(false))) if !keeps_unknown => structure(parts, schema, fields),
         (None, Some(values @ Value::Object(_))) => Shape::Map(parts, Box::new(read(values))),
-        (None, Some(Value::Bool(false))) if !keeps_unknown => structure(parts, &Map::new()),
+        (None, Some(Value::Bool(false))) if !keeps_unknown => structure(parts, schema, &Map::new()),
         _ if parts == Parts::Atomic => Shape::Map(parts, Box::new(Shape::Untyped)),
         _ => Shape::Untyped,
     }
 }
 
 /// Whatever has metadata also has a kind and a version, though the Rust types leave them to who writes them.
-fn structure(parts: Parts, fields: &Map<String, Value>) -> Shape {
+fn structure(parts: Parts, schema: &Map<String, Value>, fields: &Map<String, Value>) -> Shape {
     const TYPE: [&str; 2] = ["kind", "apiVersion"];
-    let text = || Field { shape: Shape::Scalar(Scalar::String), patch: PatchStrategy::Plain };
-    let named = TYPE.into_iter().filter(|_| fields.contains_key("metadata")).map(|name| (name.to_owned(), text()));
-    Shape::Struct(parts, fields.iter().map(|(name, schema)| (name.clone(), field(schema))).chain(named).collect())
+    let word = || Field { shape: Shape::Scalar(Scalar::String), patch: PatchStrategy::Plain };
+    let named = TYPE.into_iter().filter(|_| fields.contains_key("metadata")).map(|name| (name.to_owned(), word()));
+    let by_name = fields.iter().map(|(name, schema)| (name.clone(), field(schema))).chain(named).collect();
+    Shape::Struct(parts, Fields { type_name: short(text(schema, "title").unwrap_or_default()), by_name })
+}
+
+/// Package and name of a type, the last two parts of its whole name.
+fn short(name: &str) -> String {
+    let start = name.rmatch_indices('.').nth(1).map_or(0, |(dot, _)| dot + 1);
+    name[start..].to_owned()
 }
 
 fn field(schema: &Value) -> Field {

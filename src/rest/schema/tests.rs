@@ -53,7 +53,7 @@ fn scalars_have_types_be_they_optional_or_not() {
     let schema = Schema::of::<ImageStream>();
     for (path, scalar) in [
         ("kind", Scalar::String),
-        ("spec.tags.generation", Scalar::Number),
+        ("spec.tags.generation", Scalar::Integer),
         ("metadata.creationTimestamp", Scalar::String),
         ("spec.lookupPolicy.local", Scalar::Boolean),
     ] {

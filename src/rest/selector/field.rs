@@ -42,14 +42,15 @@ impl Selector {
         }
     }
 
-    /// Reads a selector about any fields.
+    /// Reads a selector about any fields. Demands are read in the order of their texts: the first fault in that is told.
     ///
     /// # Errors
     /// A sentence for the client.
     pub(super) fn parse_any(text: &str) -> Result<Self, String> {
-        let parts = split(text);
-        let demands = parts.iter().filter(|part| !part.is_empty()).map(|part| Demand::parse(part));
-        demands.collect::<Result<_, _>>().map(Self)
+        let mut parts = split(text);
+        parts.retain(|part| !part.is_empty());
+        parts.sort_unstable();
+        parts.iter().map(|part| Demand::parse(part, text)).collect::<Result<_, _>>().map(Self)
     }
 
     /// The demands in the words of authorization.
@@ -88,9 +89,10 @@ impl Selector {
 }
 
 impl Demand {
-    fn parse(text: &str) -> Result<Self, String> {
+    /// Reads one demand of the selector `whole`.
+    fn parse(text: &str, whole: &str) -> Result<Self, String> {
         let at = text.find(['=', '!']).filter(|at| text[*at..].starts_with('=') || text[*at..].starts_with("!="));
-        let at = at.ok_or_else(|| format!("invalid selector: '{text}'; can't understand '{text}'"))?;
+        let at = at.ok_or_else(|| format!("invalid selector: '{whole}'; can't understand '{text}'"))?;
         let operators = [("!=", Wanted::Different), ("==", Wanted::Equal), ("=", Wanted::Equal)];
         let (operator, wanted) = operators
             .into_iter()
@@ -127,7 +129,10 @@ fn unescape(text: &str) -> Result<String, String> {
                     return Err(format!("invalid field selector: invalid escape sequence: \\{next}"));
                 }
             },
-            ',' | '=' => return Err(format!("invalid field selector: unescaped character in value: {letter}")),
+            // The letter is told by its number.
+            ',' | '=' => {
+                return Err(format!("invalid field selector: unescaped character in value: {}", u32::from(letter)));
+            }
             letter => plain.push(letter),
         }
     }
@@ -157,6 +162,12 @@ mod tests {
         assert_eq!(selects("foo=bar").unwrap_err(), unknown);
         let unclear = "invalid selector: 'metadata.name'; can't understand 'metadata.name'";
         assert_eq!(selects("metadata.name").unwrap_err(), unclear);
+        let unclear = "invalid selector: 'metadata.name=a,b'; can't understand 'b'";
+        assert_eq!(selects("metadata.name=a,b").unwrap_err(), unclear);
+        let first = "\"baz\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"";
+        assert_eq!(selects("foo=bar,baz=x").unwrap_err(), first);
+        let sign = "invalid field selector: unescaped character in value: 61";
+        assert_eq!(selects("metadata.name=a=b").unwrap_err(), sign);
         assert_eq!(selects("metadata.name=x\\").unwrap_err(), "invalid field selector: invalid escape sequence: \\");
     }
 

@@ -120,11 +120,12 @@ impl Reader {
         if !is_word(&key) {
             return Err(format!("found '{key}', expected: identifier"));
         }
-        if let Some(rule) = qualified_name_faults(&key).into_iter().next() {
-            return Err(field::Error::invalid("<nil>", &key, rule).to_string());
+        let rules = qualified_name_faults(&key);
+        if !rules.is_empty() {
+            return Err(field::Error::invalid("<nil>", &key, rules.join("; ")).to_string());
         }
         let test = match self.peek() {
-            "" | "," if is_negated => Test::Missing,
+            _ if is_negated => Test::Missing,
             "" | "," => Test::Exists,
             _ => self.test(&key)?,
         };
@@ -177,7 +178,14 @@ impl Reader {
                     values.pop();
                     values.push(token);
                 }
-                other => return Err(format!("found '{other}', expected: ',', ')' or identifier")),
+                other => {
+                    let expected = match (values.len(), values.last().is_some_and(String::is_empty)) {
+                        (1, true) => "',', ')' or identifier",
+                        (_, true) => "',', or identifier",
+                        (_, false) => "',' or ')'",
+                    };
+                    return Err(format!("found '{other}', expected: {expected}"));
+                }
             }
         }
         for (at, value) in values.iter().enumerate() {
@@ -188,10 +196,11 @@ impl Reader {
 }
 
 fn check(value: &str, key: &str, at: usize) -> Result<(), String> {
-    match label_value_faults(value).into_iter().next() {
-        None => Ok(()),
-        Some(rule) => Err(field::Error::invalid(format!("values[{at}][{key}]"), value, rule).to_string()),
+    let rules = label_value_faults(value);
+    if rules.is_empty() {
+        return Ok(());
     }
+    Err(field::Error::invalid(format!("values[{at}][{key}]"), value, rules.join("; ")).to_string())
 }
 
 /// Anything that is no sign of the grammar.
@@ -262,10 +271,22 @@ mod tests {
             ("a,", "found '', expected: identifier after ','"),
             (",a", "found ',', expected: !, identifier, or 'end of string'"),
             ("a=b c", "found 'c', expected: ',' or 'end of string'"),
+            ("!a=b", "found '=', expected: ',' or 'end of string'"),
+            ("a in (", "unable to parse requirement: found '', expected: ',', ')' or identifier"),
+            ("a in (b", "unable to parse requirement: found '', expected: ',' or ')'"),
+            ("a in (b,!", "unable to parse requirement: found '!', expected: ',', or identifier"),
         ];
         for (text, fault) in told {
             assert_eq!(Selector::parse(text).unwrap_err(), fault, "{text}");
         }
+    }
+
+    #[test]
+    fn all_rules_that_a_key_breaks_are_told() {
+        let fault = Selector::parse("a/").unwrap_err();
+        let start =
+            "unable to parse requirement: <nil>: Invalid value: \"a/\": name part must be non-empty; name part must";
+        assert!(fault.starts_with(start), "{fault}");
     }
 
     proptest::proptest! {

@@ -26,6 +26,11 @@ impl Selector {
         Ok(Self { labels, fields })
     }
 
+    /// Whether a selector that is about fields at all demands a name other than this, or none.
+    pub fn contradicts_name(&self, name: &str) -> bool {
+        !self.fields.is_empty() && self.exact_name() != Some(name)
+    }
+
     /// The name that an object must have.
     pub fn exact_name(&self) -> Option<&str> {
         self.fields.exact(field::NAME)

@@ -64,8 +64,6 @@ impl Options {
     /// 400 for values that cannot be read, 422 for such that do not go together.
     pub(in crate::rest) fn read(query: &Query) -> Result<Self, Status> {
         let text = |name| query.get(name).unwrap_or_default();
-        // Without effect on a watch, but for that it must be a number.
-        query.integer("limit")?;
         let seconds = u64::try_from(query.integer("timeoutSeconds")?.unwrap_or_default()).unwrap_or_default();
         let wants_state = query.get("sendInitialEvents").map(|_| query.switch("sendInitialEvents"));
         let faults = faults(wants_state, text("resourceVersionMatch"), text("continue"));

@@ -98,13 +98,13 @@ impl Connections {
     {
         prepare(&stream);
         let handshake = tokio::select! {
-            // In a place of its own, which is free again once the connection is served.
+            // Each stage has a place of its own, which is there only while it lasts.
             handshake = Box::pin(self.handshakes.accept(stream)) => handshake,
             // Nothing was asked yet, so nothing is owed.
             _ = order.changed() => return,
         };
         match handshake {
-            Ok(stream) => self.serve(stream, address, app, order).await,
+            Ok(stream) => Box::pin(self.serve(stream, address, app, order)).await,
             Err(error) => debug!(%address, %error, "no TLS connection came about"),
         }
     }

@@ -41,9 +41,14 @@ impl Handshakes {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         if looks_like_http(first[0]) {
-            refuse_plain(stream).await?;
+            Box::pin(refuse_plain(stream)).await?;
             return Err(io::Error::new(io::ErrorKind::InvalidData, "plain HTTP"));
         }
+        // What this takes, nobody is given who says nothing.
+        Box::pin(self.shake_hands(stream)).await
+    }
+
+    async fn shake_hands(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         // Whoever has not sent a whole ClientHello holds no permit, and who stalls after it not for long.
         let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         let _permit = self.permits.acquire().await.map_err(io::Error::other)?;

@@ -17,7 +17,7 @@ use crate::harness::{Api, Expect};
 const SILENT: usize = 10_000;
 const HANDSHAKES: usize = 600;
 /// What one connection may cost the server: one that says nothing, and one that is encrypted. In bytes.
-const SILENT_COST: usize = 8 << 10;
+const SILENT_COST: usize = 4 << 10;
 const IDLE_COST: usize = 60 << 10;
 /// What is not due to the connections.
 const BESIDES: usize = 16 << 20;
