@@ -68,13 +68,16 @@ impl Misfit {
 /// # Errors
 /// The first part that is of another shape.
 pub fn fit(value: &mut Value, shape: &Shape) -> Result<(), Misfit> {
-    Place { owner: "", path: String::new() }.fit(value, shape)
+    Place { owner: "", name: "", parent: None }.fit(value, shape)
 }
 
-/// Where a value stands.
+/// Where a value stands. Its path is put together for faults only.
 struct Place<'a> {
+    /// The type that has the field; empty at the root.
     owner: &'a str,
-    path: String,
+    /// The name of the field.
+    name: &'a str,
+    parent: Option<&'a Place<'a>>,
 }
 
 impl Place<'_> {
@@ -101,8 +104,7 @@ impl Place<'_> {
         let owner = fields.type_name.rsplit('.').next().unwrap_or_default();
         for (name, value) in values {
             if let Some(field) = fields.by_name.get(name) {
-                let dot = if self.path.is_empty() { "" } else { "." };
-                Place { owner, path: format!("{}{dot}{name}", self.path) }.fit(value, &field.shape)?;
+                Place { owner, name, parent: Some(self) }.fit(value, &field.shape)?;
             }
         }
         Ok(())
@@ -114,6 +116,13 @@ impl Place<'_> {
             *value = empty(shape);
         }
         self.fit(value, shape)
+    }
+
+    fn path(&self) -> String {
+        match self.parent {
+            Some(parent) if parent.parent.is_some() => format!("{}.{}", parent.path(), self.name),
+            _ => self.name.to_owned(),
+        }
     }
 
     fn misfit(&self, value: &Value, shape: &Shape) -> Misfit {
@@ -138,7 +147,7 @@ impl Place<'_> {
             Shape::List(..) => Form::List,
         };
         let of_type = codec::of_type(&codec::no_object(value));
-        let field = (!self.path.is_empty()).then(|| (self.owner.to_owned(), self.path.clone()));
+        let field = self.parent.map(|_| (self.owner.to_owned(), self.path()));
         Misfit { found: Found { json, go, kind }, of_type, wanted: type_name(shape), form, field }
     }
 }
