@@ -1,4 +1,5 @@
-//! Programs that nobody here wrote do their work through kube-apiserver: Kubernetes' client for Python, and Helm.
+//! Programs and clients that nobody here wrote do their work through kube-apiserver: Kubernetes' client for Python, OpenShift's
+//! clients for Go, and Helm.
 
 use std::path::Path;
 use std::process::Command;
@@ -61,6 +62,54 @@ async fn the_python_client_watches_streams_while_they_change() {
         json!({"event": "DELETED", "name": "first", "labels": {"seen": "yes"}}),
     ];
     assert_eq!(told, wanted);
+}
+
+/// Runs one part of the program around OpenShift's clients as admin in a new namespace: the steps that it took.
+async fn openshift(namespace: &str, part: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    let site = shared().await;
+    site.plane.create_namespace(namespace).await;
+    let admin = site.plane.user("admin", Some("system:masters")).identity();
+    let kubeconfig = site.plane.kubeconfig(&admin).expect("it can be written");
+    let program = peers().expect("the programs can be had").join("openshift");
+    let mut command = Command::new(program);
+    command.arg(kubeconfig).args([namespace, part]).envs(variables.iter().copied());
+    run(&mut command).lines().map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn openshifts_clients_write_read_and_watch_streams() {
+    let steps = [
+        "creates and reads streams",
+        "lists streams",
+        "updates streams",
+        "patches streams",
+        "applies streams",
+        "watches streams",
+        "deletes streams and reads secrets",
+    ];
+    assert_eq!(openshift("openshift-streams", "streams", &[]).await, steps);
+}
+
+#[tokio::test]
+async fn openshifts_clients_push_tag_and_sign_images() {
+    let steps = [
+        "pushes images",
+        "reads images of streams and their layers",
+        "tags with imagestreamtags",
+        "tags with imagetags",
+        "signs images",
+        "creates, changes, lists and deletes images",
+    ];
+    assert_eq!(openshift("openshift-images", "images", &[]).await, steps);
+}
+
+#[tokio::test]
+async fn openshifts_informers_follow_streams_and_images_whether_or_not_lists_are_streamed() {
+    let steps = ["informers know what there was", "informers see streams change", "informers see images change"];
+    for (namespace, streamed) in [("openshift-listed", "false"), ("openshift-streamed", "true")] {
+        let variables = [("KUBE_FEATURE_WatchListClient", streamed)];
+        assert_eq!(openshift(namespace, "informers", &variables).await, steps, "{namespace}");
+    }
 }
 
 /// Runs Helm as admin in a namespace. It keeps its files in a folder that is removed.
