@@ -239,9 +239,19 @@ impl Head {
     }
 }
 
+/// What clients that speak JSON accept.
+pub(crate) const JSON: &str = "application/json, */*";
+/// What clients in Go accept, where their kinds have protobuf.
+pub(crate) const PROTOBUF: &str = "application/vnd.kubernetes.protobuf,application/json";
+
 /// A request without a body.
 pub(crate) fn get(path: &str, caller: Caller) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\n{}\r\n", fields(caller)).into_bytes()
+    get_as(path, caller, JSON)
+}
+
+/// The same of somebody who accepts these media types.
+pub(crate) fn get_as(path: &str, caller: Caller, accept: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\n{}\r\n", fields(caller, accept)).into_bytes()
 }
 
 /// A POST of a JSON body.
@@ -254,15 +264,15 @@ pub(crate) fn send(what: &str, caller: Caller, content_type: &str, body: &[u8]) 
     let length = body.len();
     let head = format!(
         "{what} HTTP/1.1\r\n{}Content-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n",
-        fields(caller)
+        fields(caller, JSON)
     );
     [head.as_bytes(), body].concat()
 }
 
 /// What clients of Kubernetes send with every request.
-fn fields(caller: Caller) -> String {
+fn fields(caller: Caller, accept: &str) -> String {
     let caller = caller.fields();
-    format!("Host: localhost\r\nUser-Agent: load/1.0 (linux/amd64)\r\nAccept: application/json, */*\r\n{caller}")
+    format!("Host: localhost\r\nUser-Agent: load/1.0 (linux/amd64)\r\nAccept: {accept}\r\n{caller}")
 }
 
 fn number(text: &[u8]) -> Option<usize> {

@@ -25,27 +25,28 @@ const LOOK: Duration = Duration::from_millis(5);
 const PAGE: &str = "limit=500";
 
 pub(super) fn contests(bench: &Bench) -> anyhow::Result<Vec<Contest<'_>>> {
-    let contest = |name, query| Contest::new(name, Side::Ours, move || turn(bench, query));
-    Ok(vec![contest("list of all", ""), contest("pages of 500", PAGE)])
+    let contest = |name, query, accept| Contest::new(name, Side::Ours, move || turn(bench, query, accept));
+    let all = contest("list of all", "", wire::JSON);
+    Ok(vec![all, contest("list in protobuf", "", wire::PROTOBUF), contest("pages of 500", PAGE, wire::JSON)])
 }
 
-fn turn(bench: &Bench, query: &str) -> anyhow::Result<Figures> {
+fn turn(bench: &Bench, query: &str, accept: &str) -> anyhow::Result<Figures> {
     let (server, _data) = bench.fresh(Duration::ZERO)?;
     let before = resident_mib(server.id())?;
     let crew = Crew { connections: 1, threads: 1, ..bench.crew.clone() };
     let (most, figures) = while_looking(&server, || {
-        let all = crew.run(server.address, LIMIT, async |connection, _| read(connection, query).await)?;
+        let all = crew.run(server.address, LIMIT, async |connection, _| read(connection, query, accept).await)?;
         Ok(all.into_iter().next().unwrap_or_default())
     })?;
     Ok(Figures { rise_mib: Some(most - before), resident_mib: Some(most), ..figures })
 }
 
 /// Reads a list to its end, one page after the other if it has several.
-async fn read(connection: &mut Connection, query: &str) -> anyhow::Result<Figures> {
+async fn read(connection: &mut Connection, query: &str, accept: &str) -> anyhow::Result<Figures> {
     let (begun, mut first, mut bytes, mut token) = (Instant::now(), None, 0, String::new());
     loop {
         let path = format!("/apis/image.openshift.io/v1/images?{query}&continue={token}");
-        let page = Streamed::read(connection, &wire::get(&path, Caller::Token)).await?;
+        let page = Streamed::read(connection, &wire::get_as(&path, Caller::Token, accept)).await?;
         ensure!(page.status == 200, "a list is answered {}", page.status);
         first.get_or_insert(page.first);
         bytes += page.bytes;
