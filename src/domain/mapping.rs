@@ -70,9 +70,9 @@ pub fn push(
         image: mapping.image.metadata.name.clone(),
         generation: stream.metadata.generation,
     };
-    let pushed = history::push(&mut stream.status.tags, &mapping.tag, event, most);
+    let pushed = history::push(&mut stream.status.tags, &mapping.tag, event.clone(), most);
     if pushed.is_change() {
-        history::push_to_followers(stream, &mapping.tag, most);
+        history::push_to_followers(stream, &mapping.tag, &event, most);
     }
     pushed
 }
