@@ -63,7 +63,7 @@ impl<T: Kind, S: Strategy<T>> DeleteCollection<T> for Stored<T, S> {
         let mut listing = self.selected(cx, scope)?;
         // From here on both see what is there now.
         listing.walk.begin().await?;
-        let (mut walk, mut left) = (listing.walk.clone().with_little(), listing.most());
+        let (mut walk, mut left) = (listing.walk.clone().with_little(), listing.most().unwrap_or(usize::MAX));
         loop {
             let names = names(&mut walk, left.min(AT_A_TIME)).await?;
             if names.is_empty() {

@@ -71,9 +71,9 @@ pub struct Listing<W> {
 }
 
 impl<W> Listing<W> {
-    /// How many objects there can be at most.
-    pub(super) fn most(&self) -> usize {
-        if self.limit == 0 { usize::MAX } else { self.limit }
+    /// How many objects there can be at most; none where nothing limits them.
+    pub(super) fn most(&self) -> Option<usize> {
+        (self.limit > 0).then_some(self.limit)
     }
 }
 

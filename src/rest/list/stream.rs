@@ -49,7 +49,7 @@ impl<W: Walk> Listing<W> {
     ) -> Result<Reply, Status> {
         let frame = Frame::new(cx, api, columns)?;
         let content_type = frame.content_type();
-        let left = (self.limit > 0).then_some(self.limit);
+        let left = self.most();
         let mut writing =
             Writing { walk: self.walk, frame, metadata: ListMeta::default(), left, stage: Stage::Objects };
         let mut objects = Vec::new();
