@@ -3,10 +3,10 @@
 use super::cx::Cx;
 use super::edit::{Edit, Present, Wanted};
 use super::endpoint::Update;
+use super::go_text::number_fault;
 use super::managed::Manager;
 use super::metadata;
 use super::options::Options;
-use super::query::number_fault;
 use super::reply::Written;
 use super::rules::{Rules, Strategy};
 use super::stored::Stored;

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::cx::Cx;
+use super::go_text::{self, name_of};
 use super::protobuf;
 use super::schema::{self, Schema};
 use super::strict::{self, FieldValidation};
@@ -247,9 +248,9 @@ impl Text {
     fn parse(self, body: &[u8]) -> Result<Value, String> {
         let value = match self {
             Self::Yaml => yaml_value(body)?,
-            Self::Json => json_value(body).map_err(|why| of_type(&why))?,
+            Self::Json => json_value(body).map_err(|why| go_text::of_type(&why))?,
         };
-        as_object(value).map_err(|why| of_type(&why))
+        as_object(value).map_err(|why| go_text::of_type(&why))
     }
 }
 
@@ -276,11 +277,6 @@ fn protobuf_options(body: &[u8], message: &Message) -> Result<Value, protobuf::U
 
 fn own_type(typed: &protobuf::Typed<'_>) -> Value {
     serde_json::json!({ "kind": typed.kind, "apiVersion": typed.api_version })
-}
-
-/// Why kind and version cannot be told.
-pub(super) fn of_type(why: &str) -> String {
-    format!("couldn't get version/kind; json parse error: {why}")
 }
 
 /// The value in a JSON body.
@@ -337,7 +333,7 @@ fn as_object(value: Value) -> Result<Value, String> {
         Value::Null => return Ok(Value::Object(serde_json::Map::new())),
         Value::Object(fields) => fields,
         other => {
-            return Err(no_object(other));
+            return Err(go_text::no_object(name_of(other)));
         }
     };
     let is_text = |key: &str| fields.get(key).is_none_or(|value| value.is_string() || value.is_null());
@@ -347,26 +343,6 @@ fn as_object(value: Value) -> Result<Value, String> {
             let found = name_of(&fields[key]);
             Err(format!("json: cannot unmarshal {found} into Go struct field .{key} of type string"))
         }
-    }
-}
-
-/// Why kind and version cannot be looked for in a value: it is no object.
-pub(super) fn no_object(value: &Value) -> String {
-    // The type in which the reference looks for these two.
-    let wanted =
-        r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
-    format!("json: cannot unmarshal {} into Go value of type {wanted}", name_of(value))
-}
-
-/// The type of a value as Go's errors call it.
-pub(super) fn name_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
     }
 }
 

@@ -1,6 +1,11 @@
-//! Values as the reference shows them in error texts: JSON as Go prints it by default.
+//! What error texts of the reference have from Go: values as it prints them by default, and what it says of those that cannot be
+//! read.
+
+use std::num::{IntErrorKind, ParseIntError};
 
 use serde_json::{Map, Value};
+
+use crate::meta::field::quote;
 
 /// A value in Go's default format: `map[a:[1 2] b:<nil>]`, with the keys sorted.
 pub(super) fn of(value: &Value) -> String {
@@ -25,6 +30,40 @@ pub(super) fn of_object(fields: &Map<String, Value>) -> String {
     fields.sort_unstable_by_key(|(name, _)| *name);
     let fields: Vec<_> = fields.into_iter().map(|(name, value)| format!("{name}:{}", of(value))).collect();
     format!("map[{}]", fields.join(" "))
+}
+
+/// The type of a value as Go's errors call it.
+pub(super) fn name_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// Why kind and version cannot be looked for in a value: it is of the type `found`, and no object.
+pub(super) fn no_object(found: &str) -> String {
+    // The type in which the reference looks for these two.
+    let wanted =
+        r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+    format!("json: cannot unmarshal {found} into Go value of type {wanted}")
+}
+
+/// Why kind and version cannot be told.
+pub(super) fn of_type(why: &str) -> String {
+    format!("couldn't get version/kind; json parse error: {why}")
+}
+
+/// What Go's `function` says of a text that is no number.
+pub(super) fn number_fault(function: &str, text: &str, why: &ParseIntError) -> String {
+    let why = match why.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+        _ => "invalid syntax",
+    };
+    format!("strconv.{function}: parsing {}: {why}", quote(text))
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 use base64::{DecodeError, Engine};
 use serde::Serialize;
 
-use super::query::{Query, number_fault};
+use super::go_text::number_fault;
+use super::query::Query;
 use crate::meta::{Resource, Status, field, go_json};
 use crate::store::{At, MAX_KEY_BYTES, Revision};
 

@@ -1,11 +1,11 @@
 //! The query of a URL, read with the rules of Go and of the Kubernetes decoders.
 
 use std::borrow::Cow;
-use std::num::{IntErrorKind, ParseIntError};
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
+use super::go_text::number_fault;
 use crate::meta::Status;
 use crate::meta::field::quote;
 
@@ -76,15 +76,6 @@ pub fn has_sound_escapes(text: &str) -> bool {
     let mut parts = text.split('%');
     parts.next();
     parts.all(|part| part.len() >= 2 && part.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit))
-}
-
-/// What Go's `function` says of a text that is no number.
-pub(super) fn number_fault(function: &str, text: &str, why: &ParseIntError) -> String {
-    let why = match why.kind() {
-        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
-        _ => "invalid syntax",
-    };
-    format!("strconv.{function}: parsing {}: {why}", quote(text))
 }
 
 /// The longest duration that Go can hold, in seconds.

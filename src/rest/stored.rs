@@ -124,8 +124,8 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         Ok(object)
     }
 
-    /// The stored object of a name, for a request that reads it. It is as new as it can be, so of the version that the request says
-    /// only one that is yet to come is waited for, and that in vain.
+    /// The stored object of a name, for a request that reads it. It is as new as it can be, so that a version which the request says
+    /// matters only where it is yet to come.
     ///
     /// # Errors
     /// 400 for a version that is none, 504 for one that is yet to come; failures of the store.

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use crate::meta::Status;
-use crate::rest::codec::{self, name_of};
+use crate::rest::codec;
+use crate::rest::go_text::name_of;
 use crate::rest::schema::{Field, Fields, ListType, Parts, PatchStrategy, Scalar, Shape};
 use crate::rest::strict;
 
@@ -82,14 +83,13 @@ impl JsonPatch {
     /// Does all operations on a document.
     pub(super) fn apply(&self, document: &mut Value) -> Result<(), Impossible> {
         let mut copied = 0;
-        self.0.iter().try_for_each(|operation| operation.apply(document, &mut copied))?;
-        self.sort_touched(document);
-        Ok(())
+        self.0.iter().try_for_each(|operation| operation.apply(document, &mut copied))
     }
 
-    /// Sorts the keys of all objects on the way to what the operations are about, as in the reference, whose errors show the
-    /// document.
-    fn sort_touched(&self, document: &mut Value) {
+    /// A document to which the operations were applied, as errors of the reference show it: the keys of all objects on the way to
+    /// what the operations are about are sorted.
+    pub(super) fn shown(&self, document: &Value) -> Value {
+        let mut document = document.clone();
         let mut parents = BTreeSet::from([""]);
         for path in self.0.iter().flat_map(|operation| [&operation.path, &operation.from]).flatten() {
             parents.extend(path.match_indices('/').map(|(slash, _)| &path[..slash]));
@@ -99,6 +99,7 @@ impl JsonPatch {
                 fields.sort_keys();
             }
         }
+        document
     }
 }
 

@@ -8,7 +8,8 @@ mod strategic;
 use serde_json::{Map, Value};
 
 use self::json_patch::JsonPatch;
-use super::codec::{self, GroupVersion, name_of};
+use super::codec::{self, GroupVersion};
+use super::go_text::name_of;
 use super::schema::{Misfit, Schema};
 use super::single::json_text;
 use super::{go_text, strict};
@@ -136,7 +137,8 @@ impl Patch {
     pub fn invalid(&self, patched: &Value, why: &str) -> Status {
         let shown = match &self.form {
             Form::Strategic(patch) => go_text::of_object(patch),
-            Form::Json(_) | Form::Merge(_) | Form::Apply(_) => json_text(patched),
+            Form::Json(patch) => json_text(&patch.shown(patched)),
+            Form::Merge(_) | Form::Apply(_) => json_text(patched),
         };
         let nothing = Resource { group: "", name: "" };
         Status::invalid(nothing, "", &[field::Error::invalid("patch", &shown, why)])

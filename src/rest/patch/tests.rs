@@ -261,7 +261,9 @@ fn objects_that_operations_look_into_are_told_with_sorted_keys() {
     let patch = Patch::read(JSON, br#"[{"op":"add","path":"/b/d/x","value":5}]"#).unwrap();
     let present = json!({"z": {"y": 1, "x": 2}, "b": {"d": {"y": 1}, "c": {"y": 1, "x": 2}}});
     let patched = patch.apply_to(&present, &schema()).unwrap();
-    assert_eq!(patched.to_string(), r#"{"b":{"c":{"y":1,"x":2},"d":{"x":5,"y":1}},"z":{"y":1,"x":2}}"#);
+    let shown = r#"{"b":{"c":{"y":1,"x":2},"d":{"x":5,"y":1}},"z":{"y":1,"x":2}}"#;
+    let told = patch.invalid(&patched, "why").message;
+    assert!(told.contains(&format!("Invalid value: {shown:?}: why")), "{told}");
 }
 
 fn any_json() -> impl Strategy<Value = Value> {

@@ -4,14 +4,12 @@
 use serde_json::{Map, Value};
 
 use super::{Fields, Scalar, Shape};
-use crate::rest::codec::{self, name_of};
+use crate::rest::go_text::{self, name_of};
 
 /// A value in a place for another type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misfit {
     found: Found,
-    /// What is said of a value that is to be an object of any kind.
-    of_type: String,
     wanted: String,
     form: Form,
     /// The type that has the field, and the path of the field from the root.
@@ -41,7 +39,7 @@ impl Misfit {
     pub fn in_text(&self) -> String {
         let Found { json, .. } = &self.found;
         if self.form == Form::Object {
-            return self.of_type.clone();
+            return self.of_any_kind();
         }
         let place = match &self.field {
             Some((owner, path)) => format!("struct field {owner}.{path}"),
@@ -56,10 +54,15 @@ impl Misfit {
         match self.form {
             Form::Scalar => format!("cannot convert {go} to {}", self.wanted),
             Form::Struct => format!("cannot restore struct from: {kind}"),
-            Form::Object => self.of_type.clone(),
+            Form::Object => self.of_any_kind(),
             Form::Map => format!("cannot restore map from {kind}"),
             Form::List => format!("cannot restore slice from {kind}"),
         }
+    }
+
+    /// What is said of a value that is to be an object of any kind.
+    fn of_any_kind(&self) -> String {
+        go_text::of_type(&go_text::no_object(&self.found.json))
     }
 }
 
@@ -146,9 +149,8 @@ impl Place<'_> {
             Shape::Map(..) => Form::Map,
             Shape::List(..) => Form::List,
         };
-        let of_type = codec::of_type(&codec::no_object(value));
         let field = self.parent.map(|_| (self.owner.to_owned(), self.path()));
-        Misfit { found: Found { json, go, kind }, of_type, wanted: type_name(shape), form, field }
+        Misfit { found: Found { json, go, kind }, wanted: type_name(shape), form, field }
     }
 }
 
