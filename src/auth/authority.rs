@@ -24,7 +24,8 @@ pub struct Authority {
     subjects: Vec<DistinguishedName>,
     /// The live certificates, to tell whether another bundle is any different.
     roots: Vec<CertificateDer<'static>>,
-    ends: Option<UnixTime>,
+    /// The end of each root, earliest first.
+    ends: Vec<UnixTime>,
 }
 
 /// Why a bundle of certificate authorities cannot be used.
@@ -49,21 +50,23 @@ impl Authority {
     /// # Errors
     /// What is wrong with the content.
     pub fn parse(pem: &[u8], now: UnixTime) -> Result<Self, AuthorityError> {
-        let mut store = RootCertStore::empty();
-        let (mut roots, mut ends, mut is_empty) = (Vec::new(), None, true);
+        let mut roots = Vec::new();
         for certificate in CertificateDer::pem_slice_iter(pem) {
             let certificate = certificate.map_err(|why| AuthorityError::Pem(why.to_string()))?;
-            is_empty = false;
-            let end = end_of(&certificate).ok_or_else(|| AuthorityError::Pem("not an X.509 certificate".into()))?;
-            if end < now {
-                continue;
-            }
-            store.add(certificate.clone()).map_err(|why| AuthorityError::Pem(why.to_string()))?;
+            end_of(&certificate).ok_or_else(|| AuthorityError::Pem("not an X.509 certificate".into()))?;
             roots.push(certificate);
-            ends = Some(ends.map_or(end, |before: UnixTime| before.min(end)));
         }
-        if is_empty {
-            return Err(AuthorityError::Empty);
+        if roots.is_empty() { Err(AuthorityError::Empty) } else { Self::of(roots, now) }
+    }
+
+    /// The authority of those roots that have not ended `now`.
+    fn of(mut roots: Vec<CertificateDer<'static>>, now: UnixTime) -> Result<Self, AuthorityError> {
+        roots.retain(|root| end_of(root).is_some_and(|end| now < end));
+        let mut ends: Vec<UnixTime> = roots.iter().filter_map(end_of).collect();
+        ends.sort();
+        let mut store = RootCertStore::empty();
+        for root in &roots {
+            store.add(root.clone()).map_err(|why| AuthorityError::Pem(why.to_string()))?;
         }
         let subjects = store.subjects();
         let verifier = match roots.is_empty() {
@@ -77,7 +80,10 @@ impl Authority {
         Ok(Self { verifier, subjects, roots, ends })
     }
 
-    /// Whether a chain, leaf first, was signed by this authority for clients and is valid `now`.
+    /// Verifies that a chain, leaf first, was signed by this authority for clients and is valid `now`.
+    ///
+    /// A leaf or root is refused from the second of its `notAfter` on, as by Go's `Certificate.isValid`, which counts
+    /// fractions of a second; webpki would accept the leaf during that second and never looks at the validity of a root.
     ///
     /// # Errors
     /// What speaks against it, for a log.
@@ -85,11 +91,19 @@ impl Authority {
         let Some((leaf, intermediates)) = chain.split_first() else {
             return Err(Rejected("there is no certificate".into()));
         };
+        if self.ends().is_some_and(|end| end <= now) {
+            // Rare and short: a root that ended is dropped when the bundle is read again, within a minute.
+            let living = Self::of(self.roots.clone(), now).map_err(|why| Rejected(why.to_string()))?;
+            return living.verify(chain, now);
+        }
         let Some(verifier) = &self.verifier else {
             return Err(Rejected("every certificate of the authority has ended".into()));
         };
-        let verified = verifier.verify_client_cert(leaf, intermediates, now);
-        verified.map(drop).map_err(|why| Rejected(why.to_string()))
+        verifier.verify_client_cert(leaf, intermediates, now).map_err(|why| Rejected(why.to_string()))?;
+        match end_of(leaf) {
+            Some(end) if now < end => Ok(()),
+            _ => Err(Rejected("the certificate has expired".into())),
+        }
     }
 
     /// The names of the authorities, for the hints of a handshake.
@@ -99,7 +113,12 @@ impl Authority {
 
     /// When the first of the authorities ends; none where all have.
     pub fn ends(&self) -> Option<UnixTime> {
-        self.ends
+        self.ends.first().copied()
+    }
+
+    /// The next end of one of the authorities after `now`.
+    pub(super) fn next_end(&self, now: UnixTime) -> Option<UnixTime> {
+        self.ends.iter().copied().find(|end| now < *end)
     }
 
     /// Whether both have the same live certificates.
@@ -161,7 +180,7 @@ pub(super) fn common_name(certificate: &X509Certificate<'_>) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// The last second in which a certificate is valid.
+/// The `notAfter` of a certificate.
 pub(super) fn end_of(certificate: &CertificateDer<'_>) -> Option<UnixTime> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let end = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or_default();
@@ -170,7 +189,7 @@ pub(super) fn end_of(certificate: &CertificateDer<'_>) -> Option<UnixTime> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::{Ca, now};
+    use super::super::fixtures::{Ca, now, seconds_before};
     use super::*;
     use rcgen::ExtendedKeyUsagePurpose;
 
@@ -218,12 +237,33 @@ mod tests {
     fn certificates_and_authorities_end() {
         let ca = Ca::new("ca");
         let (chain, authority) = (ca.client("alice", &[]), ca.authority());
-        let later = UnixTime::since_unix_epoch(
-            authority.ends().unwrap().as_secs().checked_add(1).map(Duration::from_secs).unwrap(),
-        );
-        assert!(authority.verify(&chain, later).unwrap_err().to_string().contains("expired"));
-        let ended = Authority::parse(ca.pem().as_bytes(), later).unwrap();
+        let (end, before) = (authority.ends().unwrap(), seconds_before(authority.ends().unwrap(), 1));
+        authority.verify(&chain, before).unwrap();
+        let ended = Authority::parse(ca.pem().as_bytes(), end).unwrap();
         assert!(ended.verify(&chain, now()).unwrap_err().to_string().contains("has ended"));
+        // No new bundle has been read, and the root counts no more.
+        assert!(authority.verify(&chain, end).unwrap_err().to_string().contains("has ended"));
+    }
+
+    #[test]
+    fn a_leaf_is_refused_from_its_last_second_on() {
+        let ca = Ca::new("ca");
+        let chain = ca.client_until("alice", seconds_before(ca.authority().ends().unwrap(), 60));
+        let end = end_of(&chain[0]).unwrap();
+        ca.authority().verify(&chain, seconds_before(end, 1)).unwrap();
+        assert!(ca.authority().verify(&chain, end).unwrap_err().to_string().contains("expired"));
+    }
+
+    #[test]
+    fn a_root_that_ends_takes_none_of_the_others_with_it() {
+        let (first, second) = (Ca::new("first"), Ca::until("second", seconds_before(now(), -7200)));
+        let both = Authority::parse(format!("{}{}", first.pem(), second.pem()).as_bytes(), now()).unwrap();
+        let end = both.ends().unwrap();
+        assert!(both.next_end(end).unwrap() > end);
+        both.verify(&second.client("alice", &[]), now()).unwrap();
+        let late = second.client_until("alice", seconds_before(end, -60));
+        both.verify(&late, end).unwrap();
+        assert!(both.verify(&first.client_until("bob", seconds_before(end, -60)), end).is_err());
     }
 
     #[test]

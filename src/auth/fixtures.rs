@@ -14,6 +14,12 @@ pub(super) fn now() -> UnixTime {
     UnixTime::now()
 }
 
+/// The time so many seconds before another; after it, where the number is negative.
+pub(super) fn seconds_before(time: UnixTime, seconds: i64) -> UnixTime {
+    let before = time.as_secs().checked_add_signed(-seconds).unwrap();
+    UnixTime::since_unix_epoch(std::time::Duration::from_secs(before))
+}
+
 /// An authority with its key.
 pub(super) struct Ca {
     issuer: Issuer<'static, KeyPair>,
@@ -22,24 +28,28 @@ pub(super) struct Ca {
 
 impl Ca {
     pub(super) fn new(name: &str) -> Self {
-        let (params, key) = (Self::params(name), KeyPair::generate().unwrap());
+        Self::until(name, in_an_hour())
+    }
+
+    /// An authority that ends then.
+    pub(super) fn until(name: &str, end: UnixTime) -> Self {
+        let (params, key) = (Self::params(name, end), KeyPair::generate().unwrap());
         let certificate = params.self_signed(&key).unwrap();
         Self { issuer: Issuer::new(params, key), certificate }
     }
 
     /// An authority that this one vouches for.
     pub(super) fn intermediate(&self, name: &str) -> Self {
-        let (params, key) = (Self::params(name), KeyPair::generate().unwrap());
+        let (params, key) = (Self::params(name, in_an_hour()), KeyPair::generate().unwrap());
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Self { issuer: Issuer::new(params, key), certificate }
     }
 
-    fn params(name: &str) -> CertificateParams {
+    fn params(name: &str, end: UnixTime) -> CertificateParams {
         let mut params = CertificateParams::new([]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let end = UnixTime::now().as_secs() + 3600;
-        params.not_after = rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(end);
+        params.not_after = rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(end.as_secs());
         params
     }
 
@@ -60,13 +70,28 @@ impl Ca {
         self.leaf(name, organizations, &[ExtendedKeyUsagePurpose::ClientAuth])
     }
 
+    /// The same, with an end of its own.
+    pub(super) fn client_until(&self, name: &str, end: UnixTime) -> Vec<CertificateDer<'static>> {
+        self.sign(name, &[], &[ExtendedKeyUsagePurpose::ClientAuth], end)
+    }
+
     pub(super) fn leaf(
         &self,
         name: &str,
         organizations: &[&str],
         usages: &[ExtendedKeyUsagePurpose],
     ) -> Vec<CertificateDer<'static>> {
-        let mut params = Self::params(name);
+        self.sign(name, organizations, usages, in_an_hour())
+    }
+
+    fn sign(
+        &self,
+        name: &str,
+        organizations: &[&str],
+        usages: &[ExtendedKeyUsagePurpose],
+        end: UnixTime,
+    ) -> Vec<CertificateDer<'static>> {
+        let mut params = Self::params(name, end);
         params.is_ca = IsCa::NoCa;
         for organization in organizations {
             params.distinguished_name.push(DnType::OrganizationName, *organization);
@@ -74,6 +99,10 @@ impl Ca {
         params.extended_key_usages = usages.to_vec();
         vec![params.signed_by(&KeyPair::generate().unwrap(), &self.issuer).unwrap().der().clone()]
     }
+}
+
+fn in_an_hour() -> UnixTime {
+    seconds_before(now(), -3600)
 }
 
 /// A control plane that answers each question by `answer`, which gets the body of the question, and counts them.

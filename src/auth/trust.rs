@@ -81,6 +81,8 @@ pub struct Judgement {
 
 /// A certificate that is not valid may become valid.
 const REJECTED_FOR: Duration = Duration::from_secs(60);
+/// The grain of certificates' ends.
+const A_SECOND: Duration = Duration::from_secs(1);
 
 impl PeerCertificates {
     /// The chain of a connection, leaf first; empty where the other end showed none.
@@ -117,17 +119,30 @@ fn judge(chain: &[CertificateDer<'static>], by: Arc<Trust>, now: UnixTime) -> Ju
     let proxy = by.front_proxy.as_ref().map(|proxy| proxy.verify(chain, now));
     let is_user = by.clients.as_ref().is_some_and(|authority| authority.verify(chain, now).is_ok());
     let user = if is_user { user_of(&chain[0]) } else { None };
-    // A certificate of the chain that has ended already changes nothing any more.
-    let end = chain.iter().filter_map(end_of).filter(|end| *end > now).min();
-    let rejected_until = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()) + REJECTED_FOR);
-    let until =
-        if user.is_some() || matches!(proxy, Some(Ok(_))) { end.unwrap_or(rejected_until) } else { rejected_until };
+    let is_accepted = user.is_some() || matches!(proxy, Some(Ok(_)));
+    let rejected_until = after(now, REJECTED_FOR);
+    let until = if is_accepted { next_end(chain, &by, now).unwrap_or(rejected_until) } else { rejected_until };
     Judgement { by, until, proxy, user }
+}
+
+/// The time until which a chain that is accepted `now` stays so: the next end of a certificate of the chain or of an
+/// authority.
+fn next_end(chain: &[CertificateDer<'static>], trust: &Trust, now: UnixTime) -> Option<UnixTime> {
+    // An intermediate in the second of its end is accepted still: it is judged again in the next one. One that ended
+    // before changes nothing any more.
+    let shown = chain.iter().filter_map(end_of).filter(|end| *end >= now).map(|end| end.max(after(now, A_SECOND)));
+    let proxy = trust.front_proxy.as_ref().map(|proxy| &proxy.authority);
+    let authorities = trust.clients.as_deref().into_iter().chain(proxy);
+    shown.chain(authorities.filter_map(|authority| authority.next_end(now))).min()
+}
+
+fn after(time: UnixTime, duration: Duration) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(time.as_secs()) + duration)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::{Ca, now};
+    use super::super::fixtures::{Ca, now, seconds_before};
     use super::*;
 
     fn trust(ca: &Ca) -> Arc<Trust> {
@@ -153,8 +168,47 @@ mod tests {
         let (peer, trust) = (PeerCertificates::new(ca.client("alice", &[])), trust(&ca));
         let first = peer.judge(&trust, now()).unwrap();
         assert!(Arc::ptr_eq(&first, &peer.judge(&trust, now()).unwrap()));
-        let later = UnixTime::since_unix_epoch(Duration::from_secs(now().as_secs() + 3601));
-        assert_eq!(name(peer.judge(&trust, later)), None);
+        let end = end_of(&peer.chain()[0]).unwrap();
+        assert!(Arc::ptr_eq(&first, &peer.judge(&trust, seconds_before(end, 1)).unwrap()));
+        assert_eq!(name(peer.judge(&trust, end)), None);
+    }
+
+    /// Requests come all the time, also in the second of the end; what else the client shows lasts longer.
+    #[test]
+    fn a_busy_connection_ends_with_its_leaf_not_its_intermediate() {
+        let root = Ca::new("root");
+        let between = root.intermediate("between");
+        let mut chain = between.client_until("alice", seconds_before(now(), -10));
+        let end = end_of(&chain[0]).unwrap();
+        chain.push(between.der());
+        let (peer, trust) = (PeerCertificates::new(chain), trust(&root));
+        for (second, wanted) in [(-9, Some("alice")), (-1, Some("alice")), (0, None), (1, None), (30, None), (90, None)]
+        {
+            assert_eq!(name(peer.judge(&trust, seconds_before(end, -second))).as_deref(), wanted, "{second}");
+        }
+    }
+
+    #[test]
+    fn a_front_proxy_is_none_from_the_end_of_its_certificate_on() {
+        let ca = Ca::new("proxies");
+        let peer = PeerCertificates::new(ca.client_until("aggregator", seconds_before(now(), -10)));
+        let end = end_of(&peer.chain()[0]).unwrap();
+        let front_proxy = FrontProxy { authority: ca.authority(), allowed_names: Vec::new(), headers: Arc::default() };
+        let trust = Arc::new(Trust { clients: None, front_proxy: Some(Arc::new(front_proxy)) });
+        for (second, is_proxy) in [(-1, true), (0, false), (1, false), (61, false)] {
+            let judged = peer.judge(&trust, seconds_before(end, -second)).unwrap();
+            assert_eq!(matches!(judged.proxy, Some(Ok(_))), is_proxy, "{second}");
+        }
+    }
+
+    #[test]
+    fn an_authority_that_ends_vouches_for_nobody_on_open_connections() {
+        let ca = Ca::until("short", seconds_before(now(), -10));
+        let (peer, trust) = (PeerCertificates::new(ca.client("alice", &[])), trust(&ca));
+        let end = trust.clients.as_ref().unwrap().ends().unwrap();
+        for (second, wanted) in [(-1, Some("alice")), (0, None), (61, None)] {
+            assert_eq!(name(peer.judge(&trust, seconds_before(end, -second))).as_deref(), wanted, "{second}");
+        }
     }
 
     #[test]
