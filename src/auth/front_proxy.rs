@@ -63,9 +63,16 @@ pub struct VerifiedProxy {
     headers: Arc<HeaderNames>,
 }
 
-/// The header names a user some way that is no text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoText;
+/// The headers of a front proxy name a user in a way that cannot be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadUser {
+    /// Two names that are no text could be taken for one.
+    #[error("a header that names the user is not UTF-8")]
+    NotUtf8,
+    /// No authorizer can tell an extra without a key from none.
+    #[error("a header that starts like an extra of the user names no key")]
+    EmptyExtraKey,
+}
 
 impl FrontProxy {
     /// Judges the certificate of a connection.
@@ -100,8 +107,9 @@ impl VerifiedProxy {
     /// The user on whose behalf the proxy asks; none where it names nobody.
     ///
     /// # Errors
-    /// A name that is no UTF-8: two such names could be taken for one.
-    pub fn user(&self, headers: &HeaderMap) -> Result<Option<Arc<User>>, NoText> {
+    /// A value that is not UTF-8, or an extra without a key, which kube-apiserver takes as the key `""`
+    /// (`newExtra` in `authentication/request/headerrequest`).
+    pub fn user(&self, headers: &HeaderMap) -> Result<Option<Arc<User>>, BadUser> {
         let names = &*self.headers;
         let Some(name) = first(headers, &names.username)? else {
             return Ok(None);
@@ -117,6 +125,9 @@ impl VerifiedProxy {
             let mut keys =
                 names.extra_prefixes.iter().filter_map(|prefix| header.as_str().strip_prefix(prefix.as_str()));
             if let Some(key) = keys.next() {
+                if key.is_empty() {
+                    return Err(BadUser::EmptyExtraKey);
+                }
                 extra.entry(unescape(key)).or_default().push(text(value.as_bytes())?);
             }
         }
@@ -132,13 +143,13 @@ pub(super) fn unescape(key: &str) -> String {
     }
 }
 
-fn first(headers: &HeaderMap, names: &[HeaderName]) -> Result<Option<String>, NoText> {
+fn first(headers: &HeaderMap, names: &[HeaderName]) -> Result<Option<String>, BadUser> {
     let mut values = names.iter().filter_map(|name| headers.get(name)).filter(|value| !value.is_empty());
     values.next().map(|value| text(value.as_bytes())).transpose()
 }
 
-fn text(bytes: &[u8]) -> Result<String, NoText> {
-    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| NoText)
+fn text(bytes: &[u8]) -> Result<String, BadUser> {
+    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| BadUser::NotUtf8)
 }
 
 #[cfg(test)]
@@ -204,6 +215,14 @@ mod tests {
         let verified = proxy(&ca, &[]).verify(&ca.client("p", &[]), now()).unwrap();
         assert_eq!(verified.user(&headers(&[("x-remote-group", b"system:masters")])), Ok(None));
         assert_eq!(verified.user(&headers(&[("x-remote-user", b"")])), Ok(None));
-        assert_eq!(verified.user(&headers(&[("x-remote-user", b"\xff")])), Err(NoText));
+        assert_eq!(verified.user(&headers(&[("x-remote-user", b"\xff")])), Err(BadUser::NotUtf8));
+    }
+
+    #[test]
+    fn an_extra_without_a_key_names_nobody() {
+        let ca = Ca::new("ca");
+        let verified = proxy(&ca, &[]).verify(&ca.client("p", &[]), now()).unwrap();
+        let given = headers(&[("x-remote-user", b"bob"), ("x-remote-extra-", b"scope")]);
+        assert_eq!(verified.user(&given), Err(BadUser::EmptyExtraKey));
     }
 }

@@ -33,7 +33,8 @@ impl Wish {
     /// Reads the headers; none where they ask for nothing.
     ///
     /// # Errors
-    /// 400 for a value that is no text. 500, as kube-apiserver has it, where everything but a user is named.
+    /// 400 for a value that is no text and for an extra without a key. 500, as kube-apiserver has it, where everything but
+    /// a user is named.
     pub fn read(headers: &HeaderMap) -> Result<Option<Self>, Refusal> {
         if !headers.keys().any(|name| name.as_str().starts_with(PREFIX)) {
             return Ok(None);
@@ -43,6 +44,10 @@ impl Wish {
         let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, value) in headers {
             if let Some(key) = name.as_str().strip_prefix(EXTRA) {
+                if key.is_empty() {
+                    let text = "the header \"Impersonate-Extra-\" names no key: send Impersonate-Extra-KEY";
+                    return Err(Status::bad_request(text).into());
+                }
                 extra.entry(unescape(key)).or_default().push(text(value)?);
             }
         }
@@ -189,6 +194,13 @@ mod tests {
     fn nothing_is_wished_without_the_headers() {
         assert_eq!(read(&[("accept", "*/*")]), Ok(None));
         assert_eq!(read(&[("impersonate-user", "")]), Ok(None));
+    }
+
+    #[test]
+    fn an_extra_without_a_key_is_a_bad_request() {
+        let refusal = read(&[("impersonate-user", "bob"), ("impersonate-extra-", "all")]).unwrap_err();
+        let Refusal::Status(status) = refusal else { panic!("{refusal:?}") };
+        assert_eq!((status.code, status.message.contains("names no key")), (400, true), "{status}");
     }
 
     #[test]
