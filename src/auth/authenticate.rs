@@ -16,10 +16,11 @@ use super::tokens::TokenFile;
 use super::trust::{PeerCertificates, Trust};
 use super::trust_source::Trusted;
 use super::user::User;
+use crate::cluster::ReviewError;
 use crate::telemetry::metrics::Metrics;
 
 /// What the credentials of a request prove.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Identity {
     /// A known user.
     User(Arc<User>),
@@ -27,10 +28,12 @@ pub enum Identity {
     Anonymous,
     /// There are credentials, and none of them is good.
     Refused,
+    /// None of the credentials is known to be good, and a token could not be reviewed.
+    Unreviewed(Arc<ReviewError>),
 }
 
 /// What came of a look at the credentials of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Authenticated {
     /// Who it is.
     pub identity: Identity,
@@ -103,14 +106,21 @@ impl Authenticator {
         if let Bearer::Token(token) = &in_header {
             tokens.insert(0, token.clone());
         }
+        let mut unreviewed = None;
         for token in tokens {
             match self.by_token(&token).await {
-                Some(user) => return known(Identity::User(user)),
-                None => is_wrong = true,
+                Ok(Some(user)) => return known(Identity::User(user)),
+                Ok(None) => is_wrong = true,
+                Err(why) => unreviewed = Some(why),
             }
         }
         let warning = (in_header == Bearer::Spaced).then_some(SPACED);
-        Authenticated { warning, ..known(if is_wrong { Identity::Refused } else { Identity::Anonymous }) }
+        let identity = match unreviewed {
+            Some(why) => Identity::Unreviewed(why),
+            None if is_wrong => Identity::Refused,
+            None => Identity::Anonymous,
+        };
+        Authenticated { warning, ..known(identity) }
     }
 
     /// Takes everything out of the headers that proves, or claims, who somebody is.
@@ -148,8 +158,8 @@ impl Authenticator {
                 Ok(Some(user)) => return ByCertificate::PassedOn(user),
                 Ok(None) => {}
                 // Never the proxy itself in the place of a user that cannot be read.
-                Err(_) => {
-                    debug!("a front proxy names a user that is no UTF-8");
+                Err(why) => {
+                    debug!(%why, "a front proxy names a user that cannot be taken");
                     return ByCertificate::Wrong;
                 }
             },
@@ -183,27 +193,24 @@ impl Authenticator {
         );
     }
 
-    async fn by_token(&self, token: &str) -> Option<Arc<User>> {
+    /// The user of a token; none where nobody knows it.
+    async fn by_token(&self, token: &str) -> Result<Option<Arc<User>>, Arc<ReviewError>> {
         if let Some(user) = self.tokens.as_ref().and_then(|tokens| tokens.user(token)) {
-            return Some(user);
+            return Ok(Some(user));
         }
-        match self.reviews.as_ref()?.user(token).await {
-            Ok(user) => user,
-            // Kubernetes answers 401 here too; the reason stands in the log.
-            Err(why) => {
-                debug!("a bearer token could not be judged: {why}");
-                None
-            }
-        }
+        let Some(reviews) = &self.reviews else { return Ok(None) };
+        reviews.user(token).await.inspect_err(|why| debug!(%why, "a bearer token could not be reviewed"))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::{Ca, now};
+    use super::super::fixtures::{Ca, control_plane, now};
     use super::super::front_proxy::HeaderNames;
     use super::*;
     use http::{HeaderName, HeaderValue, header};
+    use serde_json::json;
+    use std::time::Duration;
 
     /// Tokens of a file, a CA of users, and a CA of front proxies.
     fn authenticator(clients: &Ca, proxies: &Ca) -> Authenticator {
@@ -226,6 +233,7 @@ mod tests {
             Identity::User(user) => &user.name,
             Identity::Anonymous => "anonymous",
             Identity::Refused => "refused",
+            Identity::Unreviewed(_) => "unreviewed",
         }
     }
 
@@ -264,13 +272,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_token_that_cannot_be_reviewed_is_neither_good_nor_bad() {
+        let (client, _) = control_plane(|_| (403, json!({"kind": "Status", "code": 403, "message": "no"})));
+        let reviews = TokenReviews::new(client, Duration::from_secs(60), Arc::default());
+        let authenticator = Authenticator { reviews: Some(reviews), ..authenticator(&Ca::new("a"), &Ca::new("b")) };
+        let stranger = PeerCertificates::new(Ca::new("stranger").client("alice", &[]));
+        for (peer, token, wanted) in [
+            (&PeerCertificates::default(), "Bearer unheard-of", "unreviewed"),
+            (&stranger, "Bearer unheard-of", "unreviewed"),
+            (&stranger, "Bearer secret", "admin"),
+        ] {
+            let found = authenticator.authenticate(&headers(&[(header::AUTHORIZATION, token)]), peer, now()).await;
+            assert_eq!(name(&found.identity), wanted, "{token}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_proxy_is_never_taken_for_a_user_whom_it_names_unreadably() {
         const USER: HeaderName = HeaderName::from_static("x-remote-user");
         let ca = Ca::new("both");
         let peer = PeerCertificates::new(ca.client("aggregator", &[]));
         let unreadable = HeaderMap::from_iter([(USER, HeaderValue::from_bytes(b"bob\xff").unwrap())]);
         let found = authenticator(&ca, &ca).authenticate(&unreadable, &peer, now()).await;
-        assert_eq!(found.identity, Identity::Refused);
+        assert_eq!(name(&found.identity), "refused");
     }
 
     #[tokio::test]
@@ -278,7 +302,7 @@ mod tests {
         let authenticator = authenticator(&Ca::new("a"), &Ca::new("b"));
         let spaced = headers(&[(header::AUTHORIZATION, "Bearer  secret")]);
         let found = authenticator.authenticate(&spaced, &PeerCertificates::default(), now()).await;
-        assert_eq!(found, Authenticated { identity: Identity::Anonymous, is_passed_on: false, warning: Some(SPACED) });
+        assert_eq!((name(&found.identity), found.is_passed_on, found.warning), ("anonymous", false, Some(SPACED)));
     }
 
     #[test]

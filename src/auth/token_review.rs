@@ -1,10 +1,15 @@
 //! Bearer tokens whose users the control plane knows, asked for by TokenReview.
+//!
+//! A flood of unknown tokens must not lock out the users of good ones. What is remembered of good tokens therefore lies
+//! apart from what is remembered of all others, and tokens that were good at their last review have places of their own
+//! in the queue to the control plane: nobody gets there without a credential.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
 use kube::Client;
+use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
 use super::flights::Flights;
@@ -14,11 +19,32 @@ use crate::telemetry::metrics::{Delegated, Metrics};
 
 /// Asks whose token a token is, and remembers the answer for a short time.
 pub struct TokenReviews {
-    reviews: Arc<Reviews<TokenReview>>,
-    known: Flights<[u8; 32], Answer, ReviewError>,
+    /// The tokens that were good at their last review.
+    good: Arc<Cache<Hash, Arc<Good>>>,
+    /// For reviews of those.
+    regulars: Queue,
+    /// For reviews of all other tokens.
+    strangers: Queue,
+    /// How long the answer for a good token counts.
+    life: Duration,
     /// Makes what is remembered useless to whoever gets to see the memory.
     key: [u8; 32],
     metrics: Arc<Metrics>,
+}
+
+/// A keyed SHA-256 of a token.
+type Hash = [u8; 32];
+
+/// A token that was good at its last review.
+struct Good {
+    user: Arc<User>,
+    until: Instant,
+}
+
+/// Reviews that wait for the control plane, and their answers.
+struct Queue {
+    reviews: Arc<Reviews<TokenReview>>,
+    answers: Flights<Hash, Answer, ReviewError>,
 }
 
 /// What the control plane knows of a token.
@@ -29,9 +55,9 @@ struct Answer {
     is_error: bool,
 }
 
-/// How many tokens are remembered.
+/// How many tokens are remembered, good ones and others.
 const CAPACITY: usize = 4096;
-/// How many questions may be under way.
+/// How many reviews of a queue may be under way.
 const UNDER_WAY: usize = 100;
 /// No token is longer; in bytes.
 const LONGEST: usize = 64 << 10;
@@ -42,8 +68,12 @@ impl TokenReviews {
         let mut key = [0; 32];
         let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
         random.fill(&mut key).expect("the system has random numbers");
-        let known = Flights::new(CAPACITY, move |answer: &Answer| if answer.is_error { Duration::ZERO } else { life });
-        Self { reviews: Arc::new(Reviews::new(client, UNDER_WAY)), known, key, metrics }
+        let queue = || Queue {
+            reviews: Arc::new(Reviews::new(client.clone(), UNDER_WAY)),
+            answers: Flights::new(CAPACITY, move |answer: &Answer| if answer.is_error { Duration::ZERO } else { life }),
+        };
+        let (good, regulars, strangers) = (Arc::new(Cache::new(CAPACITY)), queue(), queue());
+        Self { good, regulars, strangers, life, key, metrics }
     }
 
     /// The user of a token; none where the control plane does not know it.
@@ -54,42 +84,61 @@ impl TokenReviews {
         if token.len() > LONGEST {
             return Ok(None);
         }
-        let hash = Sha256::new().chain_update(self.key).chain_update(token).finalize();
+        let hash: Hash = Sha256::new().chain_update(self.key).chain_update(token).finalize().into();
+        let queue = match self.good.get(&hash) {
+            Some(good) if Instant::now() < good.until => return Ok(Some(good.user.clone())),
+            Some(_) => &self.regulars,
+            None => &self.strangers,
+        };
         let ask = || {
-            let (reviews, metrics, token) = (self.reviews.clone(), self.metrics.clone(), token.to_owned());
+            let (reviews, metrics, token) = (queue.reviews.clone(), self.metrics.clone(), token.to_owned());
+            let (good, life) = (self.good.clone(), self.life);
             async move {
                 let outcome = ask(&reviews, token).await;
-                metrics.delegated(
-                    Delegated::Authentication,
-                    outcome.as_ref().map_or_else(ReviewError::code, |_| Some(201)),
-                );
+                // What waits in vain is not asked: a flood of tokens is no failure of the control plane.
+                if !matches!(outcome, Err(ReviewError::TooMany)) {
+                    let code = outcome.as_ref().map_or_else(ReviewError::code, |_| Some(201));
+                    metrics.delegated(Delegated::Authentication, code);
+                }
+                match &outcome {
+                    Ok(Answer { user: Some(user), .. }) => {
+                        good.insert(hash, Arc::new(Good { user: user.clone(), until: Instant::now() + life }));
+                    }
+                    Ok(Answer { user: None, is_error: false }) => drop(good.remove(&hash)),
+                    // The token may still be good.
+                    Ok(_) | Err(_) => {}
+                }
                 outcome
             }
         };
-        Ok(self.known.get(&hash.into(), ask).await?.user)
+        Ok(queue.answers.get(&hash, ask).await?.user)
     }
 }
 
 async fn ask(reviews: &Reviews<TokenReview>, token: String) -> Result<Answer, ReviewError> {
     let spec = TokenReviewSpec { token, ..TokenReviewSpec::default() };
     let status = reviews.post(&TokenReview { spec, ..TokenReview::default() }).await?.status.unwrap_or_default();
-    let user = status.user.filter(|_| status.authenticated == Some(true)).map(user_of);
+    let user = status.user.filter(|_| status.authenticated == Some(true)).and_then(user_of);
     let is_error = user.is_none() && status.error.is_some_and(|error| !error.is_empty());
     Ok(Answer { user, is_error })
 }
 
-fn user_of(info: UserInfo) -> Arc<User> {
+/// The user of a review. One without a name is nobody: kube-apiserver would take it for the user `""`.
+fn user_of(info: UserInfo) -> Option<Arc<User>> {
     let UserInfo { username, uid, groups, extra } = info;
-    let (name, uid) = (username.unwrap_or_default(), uid.unwrap_or_default());
-    User { name, uid, groups: groups.unwrap_or_default(), extra: extra.unwrap_or_default() }.authenticated()
+    let name = username.filter(|name| !name.is_empty())?;
+    let (uid, groups, extra) = (uid.unwrap_or_default(), groups.unwrap_or_default(), extra.unwrap_or_default());
+    Some(User { name, uid, groups, extra }.authenticated())
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::fixtures::control_plane;
     use super::*;
+    use futures_util::FutureExt;
+    use http_body_util::BodyExt;
     use serde_json::{Value, json};
-    use std::sync::atomic::Ordering;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     const LIFE: Duration = Duration::from_secs(60);
 
@@ -156,6 +205,76 @@ mod tests {
         let reviews = TokenReviews::new(client, LIFE, Arc::default());
         assert_eq!(reviews.user(&"x".repeat(LONGEST + 1)).await.unwrap(), None);
         assert_eq!(asked.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn a_user_without_a_name_is_nobody() {
+        let (client, _) = control_plane(|_| {
+            let status = json!({"authenticated": true, "user": {"username": "", "groups": ["system:masters"]}});
+            (
+                201,
+                json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": {},
+                "status": status}),
+            )
+        });
+        assert_eq!(TokenReviews::new(client, LIFE, Arc::default()).user("nameless").await.unwrap(), None);
+    }
+
+    /// A control plane that answers nobody but those who show the token `good`.
+    fn hangs_for_strangers() -> (Client, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let count = count.clone();
+            async move {
+                let body = request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
+                let review: Value = serde_json::from_slice(&body).unwrap();
+                if review["spec"]["token"] != "good" {
+                    return std::future::pending().await;
+                }
+                count.fetch_add(1, Ordering::Relaxed);
+                let answer = knows_alice(review).1.to_string().into_bytes();
+                Ok::<_, std::io::Error>(http::Response::new(kube::client::Body::from(answer)))
+            }
+        });
+        (Client::new(service, "default"), asked)
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_strangers_locks_out_no_token_that_was_good() {
+        let (client, asked) = hangs_for_strangers();
+        let metrics = Arc::new(Metrics::new());
+        let kept = TokenReviews::new(client.clone(), LIFE, metrics.clone());
+        let not_kept = TokenReviews::new(client, Duration::ZERO, metrics.clone());
+        for reviews in [&kept, &not_kept] {
+            assert!(reviews.user("good").await.unwrap().is_some());
+            // More than may wait, and more than are remembered.
+            let tokens: Vec<String> = (0..CAPACITY + 1000).map(|number| format!("stranger {number}")).collect();
+            let mut flood = Box::pin(futures_util::future::join_all(tokens.iter().map(|token| reviews.user(token))));
+            assert!((&mut flood).now_or_never().is_none());
+            tokio::task::yield_now().await;
+            let refused = reviews.user("another").await.unwrap_err();
+            assert!(matches!(*refused, ReviewError::TooMany), "{refused}");
+            assert!(reviews.user("good").await.unwrap().is_some());
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 3);
+        assert!(!metrics.text().contains("<error>"), "the control plane has not failed: {}", metrics.text());
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_good_no_more_waits_among_strangers() {
+        let is_good = Arc::new(AtomicUsize::new(1));
+        let told = is_good.clone();
+        let (client, _) = control_plane(move |review| match told.load(Ordering::Relaxed) {
+            1 => knows_alice(review),
+            _ => knows_alice(json!({"spec": {"token": "bad"}})),
+        });
+        let reviews = TokenReviews::new(client, Duration::ZERO, Arc::default());
+        assert!(reviews.user("good").await.unwrap().is_some());
+        assert_eq!(reviews.good.len(), 1);
+        is_good.store(0, Ordering::Relaxed);
+        assert_eq!(reviews.user("good").await.unwrap(), None);
+        assert_eq!(reviews.good.len(), 0);
     }
 
     #[tokio::test]

@@ -30,6 +30,8 @@ pub struct Reviews<K> {
 struct Outage {
     lasts: bool,
     told: Option<Instant>,
+    /// When it was last logged that too many reviews wait.
+    overflow_told: Option<Instant>,
 }
 
 /// A review could not be made. This decides nothing about what was asked.
@@ -78,6 +80,7 @@ where
     pub async fn post(&self, review: &K) -> Result<K, ReviewError> {
         let waiting = Waiting::begin(&self.waiting);
         if waiting.before >= WAITING {
+            self.tell_of_overflow();
             return Err(ReviewError::TooMany);
         }
         let outcome = match tokio::time::timeout(LIMIT, self.try_to_post(review, waiting)).await {
@@ -100,6 +103,14 @@ where
             pause = pause * 3 / 2;
         }
         self.api.create(&PostParams::default(), review).await
+    }
+
+    fn tell_of_overflow(&self) {
+        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        if outage.overflow_told.is_none_or(|told| told.elapsed() >= QUIET) {
+            outage.overflow_told = Some(Instant::now());
+            warn!(waiting = WAITING, "too many {}s wait for the control plane: more are refused", K::kind(&()));
+        }
     }
 
     fn tell(&self, outcome: &Result<K, ReviewError>) {

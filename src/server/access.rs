@@ -7,6 +7,7 @@ use rustls::pki_types::UnixTime;
 
 use super::listen::Peer;
 use crate::auth::{Attributes, Authenticator, Authorizer, Decision, Identity, OpenPaths, Refusal, User, Wish};
+use crate::cluster::ReviewError;
 use crate::meta::Status;
 use crate::rest::query::Query;
 use crate::rest::request_info;
@@ -51,7 +52,8 @@ impl Access {
     /// Finds out who asks, and as whom, and takes the proofs of it out of the request.
     ///
     /// # Errors
-    /// Nobody who is known, or somebody who may not act as somebody else.
+    /// 401 where nobody is known, 503 where that could not be found out, 403 for somebody who may not act as somebody
+    /// else.
     pub(super) async fn identify(&self, request: &mut Request, trail: &mut Trail) -> Result<(), Refusal> {
         let certificates = request.extensions().get::<Peer>().map(|peer| peer.certificates.clone()).unwrap_or_default();
         let headers = request.headers();
@@ -63,6 +65,7 @@ impl Access {
             Identity::Anonymous if self.serves_anonymous => Some(Arc::new(User::anonymous())),
             Identity::Anonymous if self.open.contain(request.uri().path()) => None,
             Identity::Anonymous | Identity::Refused => return Err(Status::unauthorized().into()),
+            Identity::Unreviewed(why) => return Err(unreviewed(&why).into()),
         };
         if let Some(user) = &trail.user
             && let Some(wish) = Wish::read(request.headers())?
@@ -115,6 +118,18 @@ impl Access {
     }
 }
 
+/// 503 for a token that could not be reviewed. A 401, as kube-apiserver has it, would make clients drop a token that may
+/// be good. Clients without credentials get to see this, so it tells nothing of the control plane but that it is away.
+fn unreviewed(why: &ReviewError) -> Status {
+    let cause = match why {
+        ReviewError::TooMany => "too many token reviews wait for the control plane",
+        ReviewError::TimedOut => "the control plane did not answer in time",
+        ReviewError::Failed { code: Some(_), .. } => "the control plane does not review tokens for this server",
+        ReviewError::Failed { code: None, .. } => "the control plane cannot be reached",
+    };
+    Status::unavailable(format!("the bearer token could not be reviewed: {cause}; try again later"))
+}
+
 /// Whether a request may go on.
 pub(super) enum Judged {
     /// It may.
@@ -128,5 +143,26 @@ fn conclude(decision: Decision, user: &User, attributes: &Attributes, trail: &mu
     match decision {
         Decision::Allowed => Ok(()),
         Decision::Denied { reason } => Err(attributes.forbidden(user, &reason).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unreviewed_token_is_503_with_its_cause_and_nothing_more() {
+        let failed = |code| ReviewError::Failed { code, text: "10.1.2.3: secret".into() };
+        for (why, cause) in [
+            (ReviewError::TooMany, "too many token reviews wait"),
+            (ReviewError::TimedOut, "did not answer in time"),
+            (failed(Some(403)), "does not review tokens for this server"),
+            (failed(None), "cannot be reached"),
+        ] {
+            let status = unreviewed(&why);
+            assert_eq!((status.code, status.reason.as_str()), (503, "ServiceUnavailable"));
+            assert!(status.message.contains(cause) && !status.message.contains("secret"), "{status}");
+            assert!(status.details.is_some_and(|details| details.retry_after_seconds > 0));
+        }
     }
 }

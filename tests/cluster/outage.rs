@@ -102,7 +102,9 @@ async fn what_only_kube_apiserver_could_decide_is_refused_while_it_is_away() {
     // Who a token belongs to as well.
     let request = Request::new("GET", &image()).header("authorization", "Bearer unheard-of");
     let answer = backend.ask(&anonymous(), request).await;
-    assert_eq!(answer.status, 401, "{}", text(&answer));
+    assert_eq!(answer.status, 503, "{}", text(&answer));
+    assert!(text(&answer).contains("the bearer token could not be reviewed"), "{}", text(&answer));
+    assert!(answer.header("retry-after").is_some(), "it can be tried again: {answer:?}");
     // An admin needs no review, but a namespace that nobody knows is not created in.
     let create = |namespace: &str| {
         let request = on_behalf("admin", &["system:masters"], "POST", &path(namespace, "imagestreams"));
