@@ -1,9 +1,14 @@
 //! Logs: lines on stderr, for people or for machines. Set up once, by the process; libraries only emit.
 
+use std::borrow::Cow;
 use std::env;
-use std::io;
+use std::fmt::Write as _;
+use std::io::{self, Write};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::DefaultFields;
+use tracing_subscriber::fmt::{self, MakeWriter, SubscriberBuilder};
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// The environment variable that overrides `-v`.
@@ -49,17 +54,74 @@ pub enum LogError {
 
 /// Sends what is logged from now on to stderr, without colours.
 pub fn init(verbosity: u8, format: Format) -> Result<(), LogError> {
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter(verbosity, env::var(VARIABLE).ok())?)
-        .with_writer(io::stderr)
-        .with_ansi(false)
-        // It would be told on stderr, which is what has just failed, and that ends the thread with a panic.
-        .log_internal_errors(false);
+    let lines = lines(io::stderr).with_env_filter(filter(verbosity, env::var(VARIABLE).ok())?);
     match format {
         Format::Text => lines.finish().try_init(),
         Format::Json => lines.json().flatten_event(true).finish().try_init(),
     }
     .map_err(|error| LogError::Twice(error.to_string()))
+}
+
+/// Lines of text, as yet of level info and above.
+fn lines<W: Write + 'static>(
+    writer: impl Fn() -> W + Send + Sync + 'static,
+) -> SubscriberBuilder<
+    DefaultFields,
+    fmt::format::Format,
+    LevelFilter,
+    impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
+> {
+    tracing_subscriber::fmt()
+        .with_writer(move || OneLine(writer()))
+        .with_ansi(false)
+        // It would be told on stderr, which is what has just failed, and that ends the thread with a panic.
+        .log_internal_errors(false)
+}
+
+/// Passes events on as one line each. The formatter writes an event at once, with a line end behind it; every other
+/// control character comes from a value and is escaped, wherever it stands.
+struct OneLine<W>(W);
+
+impl<W: Write> Write for OneLine<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        match text.strip_suffix('\n') {
+            Some(line) => self.0.write_all(format!("{}\n", escaped(line)).as_bytes())?,
+            None => self.0.write_all(escaped(&text).as_bytes())?,
+        }
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// The text with everything escaped that could end its line, command a terminal, or turn the order of what is read:
+/// control characters, line separators and marks of direction. Inside of a JSON string the escapes mean the same.
+pub fn escaped(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unprintable) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        match letter {
+            '\n' => escaped.push_str("\\n"),
+            '\r' => escaped.push_str("\\r"),
+            '\t' => escaped.push_str("\\t"),
+            letter if is_unprintable(letter) => {
+                write!(escaped, "\\u{:04x}", u32::from(letter)).expect("a String takes everything");
+            }
+            letter => escaped.push(letter),
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+fn is_unprintable(letter: char) -> bool {
+    const SEPARATORS_AND_OVERRIDES: [std::ops::RangeInclusive<char>; 3] =
+        ['\u{200e}'..='\u{200f}', '\u{2028}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
+    letter.is_control() || SEPARATORS_AND_OVERRIDES.iter().any(|range| range.contains(&letter))
 }
 
 /// The filter of `-v`, unless the environment asks for another.
@@ -85,6 +147,8 @@ fn directives(verbosity: u8) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[test]
@@ -110,6 +174,60 @@ mod tests {
     fn a_filter_that_makes_no_sense_is_an_error_that_names_the_variable() {
         let error = filter(0, Some("a=loud".into())).unwrap_err().to_string();
         assert!(error.contains("RUST_LOG=\"a=loud\""), "{error}");
+    }
+
+    /// Gathers what is written.
+    #[derive(Clone, Default)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    const HOSTILE: &str = "a\n2026-11-28T18:00:00Z ERROR forged\r\u{1b}[2J\u{9b}31m\u{2028}\u{202e}b\tc";
+
+    /// Logs [`HOSTILE`] in every part of an event that takes a value.
+    fn log_hostile_values() {
+        let span = tracing::info_span!("span", of_span = %HOSTILE);
+        let _entered = span.enter();
+        tracing::info!(display = %HOSTILE, debug = ?HOSTILE, text = HOSTILE, "the message has {HOSTILE}");
+    }
+
+    #[test]
+    fn no_value_breaks_a_line_or_commands_a_terminal() {
+        let memory = Memory::default();
+        let writer = memory.clone();
+        tracing::subscriber::with_default(lines(move || writer.clone()).finish(), log_hostile_values);
+        let text = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
+        let line = text.strip_suffix('\n').unwrap();
+        assert!(!line.contains(is_unprintable), "{text:?}");
+        assert_eq!(line.matches("\\n2026-11-28T18:00:00Z ERROR forged\\r").count(), 5, "{text}");
+    }
+
+    #[test]
+    fn json_stays_json() {
+        let memory = Memory::default();
+        let writer = memory.clone();
+        let lines = lines(move || writer.clone()).json().flatten_event(true).finish();
+        tracing::subscriber::with_default(lines, log_hostile_values);
+        let text = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text:?}");
+        let event: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(event["display"].as_str(), Some(HOSTILE));
+    }
+
+    #[test]
+    fn what_can_be_printed_stays_as_it_is() {
+        for text in ["", "plain", "naïve — 中文 \\n \"quoted\""] {
+            assert!(matches!(escaped(text), Cow::Borrowed(same) if same == text), "{text}");
+        }
+        assert_eq!(escaped("a\nb\u{7f}"), "a\\nb\\u007f");
     }
 
     #[test]
