@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::tags;
-use crate::meta::path_segment_faults;
+use crate::meta::{field, path_segment_faults};
 
 /// Why a name is not allowed for an image stream; empty if it is. The form is checked only in path segments.
 pub fn stream_name_faults(name: &str) -> Vec<&'static str> {
@@ -12,6 +12,15 @@ pub fn stream_name_faults(name: &str) -> Vec<&'static str> {
         _ if is_stream_name(name) => Vec::new(),
         _ => vec![r#"must match "[a-z0-9]+(?:[._-][a-z0-9]+)*""#],
     }
+}
+
+/// The fault of a new image's name, in the field `path`, that Kubernetes' rules for path segments do not know.
+///
+/// No digest has control characters, and a name that has some can forge lines wherever it is printed.
+pub fn new_image_name_fault(path: &str, name: &str) -> Option<field::Error> {
+    // NUL is refused in the name of any object.
+    let is_bad = |letter: char| letter.is_control() && letter != '\0';
+    name.contains(is_bad).then(|| field::Error::invalid(path, name, "may not contain control characters"))
 }
 
 /// The name of an image in a stream: `<stream>@<id>`, where the id may be short.
@@ -135,6 +144,21 @@ mod tests {
         assert_eq!(stream_name_faults("."), ["may not be '.'"]);
         assert_eq!(stream_name_faults(".."), ["may not be '..'"]);
         assert_eq!(stream_name_faults("A/b%"), ["may not contain '/'", "may not contain '%'"]);
+    }
+
+    #[test]
+    fn the_name_of_a_new_image_has_no_control_characters() {
+        for good in ["sha256:0", "app v1", "é", "mine"] {
+            assert_eq!(new_image_name_fault("metadata.name", good), None, "{good}");
+        }
+        for bad in ["sha256:y\nline", "a\rb", "a\tb", "a\u{1b}[31mb", "a\u{7f}", "a\u{85}b"] {
+            let told = new_image_name_fault("metadata.name", bad).unwrap().to_string();
+            assert!(
+                told.starts_with("metadata.name: Invalid value: \"") && told.ends_with("control characters"),
+                "{told}"
+            );
+            assert!(!told.contains(bad), "{told}");
+        }
     }
 
     #[test]

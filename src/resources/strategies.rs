@@ -34,8 +34,13 @@ impl Rules<Image> for ImageStrategy {
         }
     }
 
-    fn settle(&self, _: Option<&Image>, new: &mut Image, _: &Others<Image>, _: Time) -> Faults {
-        validate::image(new, &metadata::nested_faults).into()
+    fn settle(&self, old: Option<&Image>, new: &mut Image, _: &Others<Image>, _: Time) -> Faults {
+        let mut faults = validate::image(new, &metadata::nested_faults);
+        // An older image keeps a name that is refused today, and can be changed.
+        if old.is_none() {
+            faults.extend(names::new_image_name_fault("metadata.name", &new.metadata.name));
+        }
+        faults.into()
     }
 }
 

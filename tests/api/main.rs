@@ -14,6 +14,7 @@ mod every_field;
 mod fixtures;
 mod harness;
 mod health;
+mod image_names;
 mod images;
 mod imagesignatures;
 mod imagestreamimages;

@@ -1,6 +1,7 @@
 //! Rules for image stream mappings.
 
 use super::{MetadataRules, image};
+use crate::domain::names::new_image_name_fault;
 use crate::{api::ImageStreamMapping, meta::field};
 
 /// The faults of `mapping`, but for those of its own metadata; those of the image's metadata are here.
@@ -13,7 +14,9 @@ pub fn mapping(mapping: &ImageStreamMapping, nested: MetadataRules<'_>) -> Vec<f
     if mapping.tag.is_empty() {
         faults.push(field::Error::required("tag", ""));
     }
-    let inside = nested(&mapping.image.metadata).into_iter().chain(image(&mapping.image, nested));
+    let metadata = &mapping.image.metadata;
+    let name = new_image_name_fault("metadata.name", &metadata.name);
+    let inside = nested(metadata).into_iter().chain(name).chain(image(&mapping.image, nested));
     faults.extend(inside.map(|fault| fault.under("image")));
     faults
 }
@@ -47,5 +50,8 @@ mod tests {
         assert_eq!(faults(&object), told);
         object.image.docker_image_reference = "a".into();
         assert_eq!(faults(&object), "[]");
+        object.image.metadata.name = "i\nj".into();
+        let told = "image.metadata.name: Invalid value: \"i\\nj\": may not contain control characters";
+        assert_eq!(faults(&object), told);
     }
 }

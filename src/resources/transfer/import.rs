@@ -70,6 +70,7 @@ impl Importer<'_> {
         image.metadata.namespace.clear();
         self.complete(&mut image.metadata);
         let mut faults = metadata::faults_by(&image.metadata, path_segment_faults);
+        faults.extend(names::new_image_name_fault("metadata.name", &image.metadata.name));
         faults.extend(content::faults(&image));
         intake::prepare_new(&mut image);
         faults.extend(validate::image(&image, &metadata::faults));
