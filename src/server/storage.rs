@@ -39,6 +39,7 @@ pub(super) async fn open(
     // From now on such a write fails like one to a full disk.
     drop(signal(SignalKind::from_raw(SIGXFSZ)).context("signals cannot be received")?);
     let Storage { data_dir, data_dir_lock_timeout, opener } = storage;
+    let folder = data_dir.clone();
     let options = embedded::Options {
         lock_timeout: data_dir_lock_timeout,
         first_revision: embedded::first_revision(SystemTime::now()),
@@ -51,6 +52,10 @@ pub(super) async fn open(
     let store =
         tokio::task::spawn_blocking(move || Embedded::open(options)).await.context("opening the store ended early")?;
     let store = store.context("--data-dir cannot be used")?;
+    if let Ok(Some(mode)) = embedded::open_to_others(&folder) {
+        let mode = format_args!("{mode:o}");
+        tracing::warn!(folder = %folder.display(), %mode, "other users can enter the folder of the data: chmod it to 700");
+    }
     let (broken, backups, survey) = (store.broken(), store.backups(), store.survey(usage::prefixes()));
     Ok(Opened { store: Arc::new(store), broken, backups, survey })
 }

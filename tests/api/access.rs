@@ -191,6 +191,7 @@ async fn keys_and_data_are_for_their_owner_only() {
         metadata.permissions().mode() & 0o777
     };
     assert_eq!((mode("data"), mode("certs/apiserver.key")), (0o700, 0o600));
+    assert_eq!((mode("data/store.redb"), mode("data/store.lock")), (0o600, 0o600));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! `check` without a cluster: what it says of flags, certificate and store, and how it ends.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::ExitStatus;
 
@@ -26,6 +27,22 @@ async fn all_is_well_beside_a_running_server_and_after_it() {
     server.terminate().await;
     let (status, text) = check(&server.folder(), &[]).await;
     assert!(status.success() && text.contains("can be opened and read"), "{text}");
+}
+
+#[tokio::test]
+async fn a_folder_that_others_can_enter_is_told_of() {
+    const TOLD: &str = "other users can enter the folder of the data: chmod it to 700";
+    let mut server = Server::start(&[]).await;
+    server.terminate().await;
+    assert!(!server.log().iter().any(|line| line.contains(TOLD)), "{:?}", server.log());
+    let (_, text) = check(&server.folder(), &[]).await;
+    assert!(!text.contains("other users"), "{text}");
+    fs::set_permissions(server.folder().join("data"), Permissions::from_mode(0o711)).expect("it can be opened");
+    server.restart().await;
+    assert_eq!(server.log().iter().filter(|line| line.contains(TOLD)).count(), 1, "{:?}", server.log());
+    let (status, text) = check(&server.folder(), &[]).await;
+    assert!(status.success() && text.contains("note  store: other users can enter "), "{text}");
+    assert!(text.contains("(mode 711)\n      -> chmod it to 700"), "{text}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What the embedded store promises about its folder: who may have it, what it opens, what it refuses and leaves alone.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +23,39 @@ fn open(options: Options) -> Arc<dyn Store> {
 
 fn refuse(options: Options) -> OpenError {
     Embedded::open(options).err().expect("the folder is refused")
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn data_and_lock_are_for_their_owner_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = [DATA_FILE, "store.lock"].map(|name| dir.path().join(name));
+    drop(open(options(&dir)));
+    assert_eq!(paths.each_ref().map(|path| mode(path)), [0o600; 2], "new");
+    for path in &paths {
+        fs::set_permissions(path, Permissions::from_mode(0o664)).unwrap();
+    }
+    drop(open(options(&dir)));
+    assert_eq!(paths.each_ref().map(|path| mode(path)), [0o600; 2], "of an earlier version");
+}
+
+#[test]
+fn links_in_the_place_of_files_to_be_made_are_not_followed() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let victim = elsewhere.path().join("victim");
+    fs::write(&victim, "precious").unwrap();
+    fs::set_permissions(&victim, Permissions::from_mode(0o644)).unwrap();
+    symlink(&victim, dir.path().join("store.redb.new")).unwrap();
+    drop(open(options(&dir)));
+    let lock = dir.path().join("store.lock");
+    fs::remove_file(&lock).unwrap();
+    symlink(&victim, &lock).unwrap();
+    let error = refuse(options(&dir));
+    assert!(matches!(&error, OpenError::NotWritable { path, .. } if *path == lock), "{error}");
+    assert_eq!((fs::read(&victim).unwrap().as_slice(), mode(&victim)), (&b"precious"[..], 0o644));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::finding::Finding;
 use crate::server::options::{SPACE_RESERVE, Storage, free_space};
 use crate::store::Store;
-use crate::store::embedded::{DATA_FILE, Embedded, OpenError, Options};
+use crate::store::embedded::{DATA_FILE, Embedded, OpenError, Options, open_to_others};
 
 const SUBJECT: &str = "store";
 
@@ -16,7 +16,20 @@ pub(super) async fn check(storage: &Storage) -> Vec<Finding> {
         let text = format!("there is none in {} yet; the server makes it when it starts", folder.display());
         return vec![Finding::noteworthy(SUBJECT, text)];
     }
-    vec![open(storage).await, room(storage)]
+    let mut findings = vec![open(storage).await, room(storage)];
+    findings.extend(access(storage));
+    findings
+}
+
+fn access(storage: &Storage) -> Option<Finding> {
+    let folder = storage.data_dir.display();
+    match open_to_others(&storage.data_dir) {
+        Ok(mode) => mode.map(|mode| {
+            Finding::noteworthy(SUBJECT, format!("other users can enter {folder} (mode {mode:o})"))
+                .way_out("chmod it to 700")
+        }),
+        Err(why) => Some(Finding::wrong(SUBJECT, format!("{folder} cannot be looked at: {why}"))),
+    }
 }
 
 async fn open(storage: &Storage) -> Finding {

@@ -3,12 +3,13 @@
 //!
 //! redb locks the data file as well. The lock here also covers the time before there is one.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::error::OpenError;
+use super::private;
 
 /// The file in the folder that carries the lock. It stays empty and stays behind.
 const LOCK_FILE: &str = "store.lock";
@@ -48,7 +49,7 @@ impl Patience {
 pub(super) fn take(dir: &Path, patience: &mut Patience) -> Result<File, OpenError> {
     let path = dir.join(LOCK_FILE);
     let not_writable = |source| OpenError::NotWritable { path: path.clone(), source };
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(not_writable)?;
+    let file = private::open_or_create(&path).map_err(not_writable)?;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),

@@ -14,13 +14,14 @@ use redb::{Builder, Database, DatabaseError, StorageError};
 
 use crate::store::{Revision, StoreError};
 
-use super::backend::{Backend, Opener};
+use super::backend::{Backend, FileBackend, Opener};
 pub(super) use super::error::OpenError;
 use super::incident::Observer;
 use super::layout::{
     CURRENT, FORMAT, HISTORY, LOG, META, META_COMPACTED, META_CURRENT, META_FORMAT, VALUES, encode_number,
 };
 use super::lock::{self, Patience};
+use super::private;
 use super::read::{Snapshot, number};
 use super::shared::{fault, panicked};
 use super::space::Reserve;
@@ -93,7 +94,18 @@ pub(super) fn open(options: &Options) -> Result<Open, OpenError> {
     if !holds_data(dir)? {
         create(dir, options)?;
     }
-    Ok(Open { database: open_database(&dir.join(DATA_FILE), options, &mut patience)?, lock })
+    let path = dir.join(DATA_FILE);
+    let database = open_database(&path, options, &mut patience)?;
+    close_to_others(&path);
+    Ok(Open { database, lock })
+}
+
+/// Takes the permissions of others on a data file that was made or copied with some. A store that is open is worth more
+/// than a failure of that.
+fn close_to_others(path: &Path) {
+    if let Err(why) = private::tighten_at(path) {
+        tracing::warn!(path = %path.display(), %why, "other users may be able to read the data file: chmod it to 600");
+    }
 }
 
 /// The same for a folder that must hold a store. Makes nothing, no folder either.
@@ -154,7 +166,8 @@ fn not_writable(path: &Path) -> impl Fn(io::Error) -> OpenError {
 
 /// Makes a data file with nothing in it.
 pub(super) fn initialise(path: &Path, first: Revision) -> Result<(), redb::Error> {
-    let database = Builder::new().set_cache_size(1 << 20).create(path)?;
+    let file = FileBackend::new(private::create_new(path)?)?;
+    let database = Builder::new().set_cache_size(1 << 20).create_with_backend(file)?;
     let txn = database.begin_write()?;
     {
         let mut meta = txn.open_table(META)?;

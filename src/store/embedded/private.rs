@@ -1,0 +1,54 @@
+//! Files and folders for their owner only: nobody else may read what is stored.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+/// Reading and writing for the owner, nothing for anybody else.
+const MODE: u32 = 0o600;
+/// The permission bits of group and others.
+const OTHERS: u32 = 0o077;
+const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
+
+/// Makes a file that must not be there yet, mode 0600, for reading and writing. Whatever stands in its place, a symbolic
+/// link too, is an error.
+///
+/// # Errors
+/// What the operating system says.
+pub fn create_new(path: &Path) -> io::Result<File> {
+    // O_CREAT with O_EXCL follows no link either, but open(2) does not promise O_EXCL on every NFS.
+    OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).custom_flags(NO_FOLLOW).open(path)
+}
+
+/// Opens a file for writing, which is made if it is missing, and takes all permissions on it from others. Follows no
+/// symbolic link.
+pub(super) fn open_or_create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(false).mode(MODE).custom_flags(NO_FOLLOW).open(path)?;
+    tighten(&file)?;
+    Ok(file)
+}
+
+/// Takes all permissions on a file that is there from others. Follows no symbolic link.
+pub(super) fn tighten_at(path: &Path) -> io::Result<()> {
+    tighten(&OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(path)?)
+}
+
+fn tighten(file: &File) -> io::Result<()> {
+    match file.metadata()?.mode() & OTHERS {
+        0 => Ok(()),
+        _ => file.set_permissions(Permissions::from_mode(MODE)),
+    }
+}
+
+/// The permission bits of a folder, where group or others have any.
+///
+/// # Errors
+/// The folder cannot be looked at.
+pub fn open_to_others(folder: &Path) -> io::Result<Option<u32>> {
+    let mode = fs::metadata(folder)?.mode() & 0o777;
+    Ok((mode & OTHERS != 0).then_some(mode))
+}
