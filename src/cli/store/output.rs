@@ -1,13 +1,16 @@
 //! Where bytes go: standard output, or a file that is there whole or not at all.
+//!
+//! The folder may be one where others can write, such as `/tmp`. They can neither know the name that the file has until it is
+//! whole, nor have it opened through a link of theirs.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
 use crate::server::options::{SPACE_RESERVE, free_space};
+use crate::store::embedded::create_new;
 
 /// After so many bytes they are brought to the disk: a server beside must not wait for all of them at once.
 const STEP_BYTES: u64 = 8 << 20;
@@ -39,14 +42,14 @@ impl Output {
         if path == Path::new("-") {
             return Ok(Self::Standard(io::stdout()));
         }
-        if path.try_exists().with_context(|| format!("{} cannot be looked at", path.display()))? {
-            bail!("{} is there already: name a new file", path.display());
+        match fs::symlink_metadata(path) {
+            Ok(_) => bail!("{} is there already: name a new file", path.display()),
+            Err(why) if why.kind() == ErrorKind::NotFound => {}
+            Err(why) => return Err(why).with_context(|| format!("{} cannot be looked at", path.display())),
         }
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial);
-        let file = file.with_context(|| format!("{} cannot be written", partial.display()))?;
+        let partial = folder_of(path).join(format!("{}.partial", uuid::Uuid::new_v4().simple()));
+        let file = create_new(&partial);
+        let file = file.with_context(|| format!("{} cannot be written: {}", path.display(), partial.display()))?;
         Ok(Self::File(Aside { file, name: path.to_owned(), partial, pending: 0 }))
     }
 
@@ -59,12 +62,11 @@ impl Output {
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
         self.flush()?;
         let Self::File(aside) = &self else { return Ok(()) };
-        let folder = aside.name.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let placed = aside
             .file
             .sync_all()
             .and_then(|()| fs::rename(&aside.partial, &aside.name))
-            .and_then(|()| File::open(folder)?.sync_all());
+            .and_then(|()| File::open(folder_of(&aside.name))?.sync_all());
         placed.with_context(|| format!("{} cannot be written", aside.name.display()))
     }
 }
@@ -74,7 +76,7 @@ impl Write for Output {
         match self {
             Self::Standard(output) => output.write(bytes),
             Self::File(aside) => aside.write(bytes).map_err(|why| {
-                io::Error::new(why.kind(), format!("{} cannot be written: {why}", aside.partial.display()))
+                io::Error::new(why.kind(), format!("{} cannot be written: {why}", aside.name.display()))
             }),
         }
     }
@@ -94,8 +96,7 @@ impl Aside {
         if self.pending >= STEP_BYTES {
             self.pending = 0;
             self.file.sync_data()?;
-            let folder = self.partial.parent().filter(|folder| !folder.as_os_str().is_empty());
-            let free = free_space(folder.unwrap_or(Path::new(".")))?;
+            let free = free_space(folder_of(&self.name))?;
             if free < ROOM {
                 let reason = format!("only {free} bytes are left there, and {ROOM} are kept for the server");
                 return Err(io::Error::new(io::ErrorKind::StorageFull, reason));
@@ -105,9 +106,62 @@ impl Aside {
     }
 }
 
+/// The folder that a file lies in.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 impl Drop for Aside {
     fn drop(&mut self) {
         // Nothing is there any more once it has its name.
         let _ = fs::remove_file(&self.partial);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn entries(folder: &Path) -> Vec<PathBuf> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+
+    #[test]
+    fn a_link_at_the_name_of_the_partial_file_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (victim, name) = (folder.path().join("victim"), folder.path().join("backup"));
+        fs::write(&victim, "precious").unwrap();
+        symlink(&victim, folder.path().join("backup.partial")).unwrap();
+        let mut output = Output::open(&name).unwrap();
+        output.write_all(b"content").unwrap();
+        output.finish().unwrap();
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+        assert_eq!(fs::read(&name).unwrap(), b"content");
+        assert!(fs::symlink_metadata(&name).unwrap().is_file());
+        assert_eq!(fs::metadata(&name).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(entries(folder.path()).len(), 3, "nothing else is left");
+    }
+
+    #[test]
+    fn a_file_that_is_not_finished_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut output = Output::open(&folder.path().join("backup")).unwrap();
+        output.write_all(b"content").unwrap();
+        let partial = entries(folder.path());
+        assert_eq!(partial.len(), 1);
+        assert_eq!(fs::metadata(&partial[0]).unwrap().permissions().mode() & 0o777, 0o600);
+        drop(output);
+        assert!(entries(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_there_already() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = folder.path().join("backup");
+        symlink(folder.path().join("nothing"), &name).unwrap();
+        assert!(Output::open(&name).unwrap_err().to_string().contains("is there already"));
+        assert_eq!(entries(folder.path()), [name]);
     }
 }
