@@ -59,7 +59,12 @@ pub(super) fn reply(reply: Reply) -> Response {
 
 /// A body that is made part by part. Why one is broken off is told here, since the answer has begun as one that went well.
 fn in_parts(parts: body::Parts) -> Body {
-    Body::from_stream(parts.inspect_err(|why| tracing::error!("{why}")))
+    let parts = parts.inspect_err(|why| tracing::error!("{why}"));
+    // hyper drops what it has not sent yet at an error, the head too. It sends all of it when a body has nothing yet.
+    Body::from_stream(parts.or_else(|why| async {
+        tokio::task::yield_now().await;
+        Err(why)
+    }))
 }
 
 /// Tells a client what is no error, as far as headers have room for it: where it is too much each text is cut, and what does not fit
@@ -113,4 +118,34 @@ pub(super) fn internal(uri: &Uri, why: &str) -> Response {
 pub(super) fn hiding(mut response: Response, why: String) -> Response {
     response.extensions_mut().insert(Hidden(why));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use bytes::Bytes;
+    use futures_util::stream;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::rest::body::Interrupted;
+
+    #[tokio::test]
+    async fn a_list_that_is_broken_off_at_once_has_a_head() {
+        let (mut client, server) = tokio::io::duplex(1 << 20);
+        let service = hyper::service::service_fn(|_| async {
+            let parts = [Ok(Bytes::from_static(b"{\"items\":[")), Err(Interrupted("the second is damaged".into()))];
+            Ok::<_, Infallible>(Response::new(in_parts(Box::pin(stream::iter(parts)))))
+        });
+        let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(server), service);
+        let connection = tokio::spawn(connection.into_future());
+        client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).await.unwrap();
+        assert!(connection.await.unwrap().is_err(), "the connection is broken off");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("{\"items\":["), "{answer:?}");
+        assert!(!answer.ends_with("0\r\n\r\n"), "it must not look complete: {answer:?}");
+    }
 }
