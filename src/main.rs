@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use imagestream_apiserver::cli::Cli;
+use imagestream_apiserver::telemetry::log::escaped;
 
 /// Answers of some kilobytes are made and freed all the time, by whichever thread is free; glibc's allocator takes a lock
 /// and returns memory for each. `.cargo/config.toml` sets its number of arenas.
@@ -16,7 +17,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             // Where nobody listens any more there is nobody to tell.
-            let _ = writeln!(std::io::stderr(), "imagestream-apiserver: {why:#}");
+            let _ = writeln!(std::io::stderr(), "imagestream-apiserver: {}", escaped(&format!("{why:#}")));
             ExitCode::FAILURE
         }
     }

@@ -57,6 +57,10 @@ async fn an_older_image_with_such_a_name_is_read_changed_and_deleted() {
     let changes = vec![Change::Put(key(NAME), renamed.into())];
     store.commit(Txn { guards: vec![], changes }).await.expect("the row can be written");
     drop(store);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver"));
+    let command = command.args(["store", "check", "--data-dir"]).arg(api.server.folder().join("data"));
+    let told = String::from_utf8(command.output().expect("the binary can be run").stdout).expect("it is text");
+    assert!(told.contains("views/older\\nERROR forged is missing"), "{told}");
     api.server.restart().await;
     api.client = api.server.admin();
 

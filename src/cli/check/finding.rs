@@ -2,6 +2,8 @@
 
 use anyhow::bail;
 
+use crate::telemetry::log::escaped;
+
 /// Something that was looked at.
 #[derive(Debug)]
 pub(in crate::cli) struct Finding {
@@ -61,9 +63,10 @@ impl Report {
             Verdict::Noteworthy => "note",
             Verdict::Wrong => "WRONG",
         };
-        println!("{verdict:<6}{}: {}", finding.subject, finding.text);
+        // Names of stored objects may come from anybody.
+        println!("{verdict:<6}{}: {}", finding.subject, escaped(&finding.text));
         if let Some(way_out) = finding.way_out {
-            println!("      -> {way_out}");
+            println!("      -> {}", escaped(&way_out));
         }
     }
 

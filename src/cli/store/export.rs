@@ -11,6 +11,7 @@ use super::output::Output;
 use super::source::{self, Source};
 use crate::resources::transfer;
 use crate::store::embedded::{ArchiveReader, Summary};
+use crate::telemetry::log::escaped;
 
 /// Flags of `store export`.
 #[derive(Debug, Args)]
@@ -62,7 +63,7 @@ fn export(source: Source, output: &mut impl Write) -> anyhow::Result<Exported> {
             }
             Ok(None) => {}
             Err(why) => {
-                eprintln!("{why}");
+                eprintln!("{}", escaped(&why.to_string()));
                 faults += 1;
             }
         }

@@ -19,6 +19,7 @@ use crate::resources::transfer::{self, Effect, Imported, Importer, Object, Unrea
 use crate::server::options::{SPACE_RESERVE, free_space};
 use crate::store::Store;
 use crate::store::embedded::{Embedded, MAX_VALUE_BYTES, Reserve};
+use crate::telemetry::log::escaped;
 
 /// Flags of `store import`.
 #[derive(Debug, Args)]
@@ -107,7 +108,7 @@ impl Tally {
                     Ok(Imported::Skipped) => self.skipped += 1,
                     Err(why) => {
                         self.refused += 1;
-                        eprintln!("{why}");
+                        eprintln!("{}", escaped(&why));
                     }
                 }
             }
