@@ -11,6 +11,10 @@ use std::process::{Command, Output};
 use std::sync::LazyLock;
 use std::{env, fs};
 
+use clap::{Args, FromArgMatches};
+use imagestream_apiserver::auth::OpenPaths;
+use imagestream_apiserver::server::Options;
+use imagestream_apiserver::telemetry::log;
 use jiff::SignedDuration;
 use kustomize::{build, folder, overlays};
 use serde_json::{Value, json};
@@ -200,6 +204,25 @@ fn the_binary_understands_its_arguments() {
 fn the_cluster_decides_who_may_do_what() {
     for manifests in all() {
         assert_eq!(manifests.flag("authorization-mode"), "Webhook", "{}", manifests.place);
+    }
+}
+
+/// The kubelet probes without credentials. Without the anonymous user it is answered on open paths only.
+#[test]
+fn nobody_is_anonymous_and_probes_need_no_user() {
+    for manifests in all() {
+        assert_eq!(manifests.flag("anonymous-auth"), "false", "{}", manifests.place);
+        let command = clap::Command::new("serve").no_binary_name(true);
+        let command = log::Options::augment_args(Options::augment_args(command));
+        let arguments = manifests.arguments().into_iter().filter(|argument| *argument != "serve");
+        let parsed = command.try_get_matches_from(arguments).expect("the server takes its arguments");
+        let access = Options::from_arg_matches(&parsed).expect("the server takes its arguments").access;
+        assert!(!access.serves_anonymous(), "{}", manifests.place);
+        let open = OpenPaths::new(&access.authorization_always_allow_paths);
+        for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
+            let path = manifests.container()[probe]["httpGet"]["path"].as_str().expect("the probe has a path");
+            assert!(open.contain(path), "{}: {probe} asks for {path}", manifests.place);
+        }
     }
 }
 
