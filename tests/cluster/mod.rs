@@ -26,6 +26,7 @@ mod namespaces;
 mod outage;
 mod own_ca;
 mod peers;
+mod programs;
 mod pull_secrets;
 mod recorded;
 mod roles;
