@@ -113,6 +113,11 @@ impl PeerCertificates {
         *judged = Some(fresh.clone());
         Some(fresh)
     }
+
+    /// Whether the certificates prove that the other end is a front proxy.
+    pub fn are_of_front_proxy(&self, trust: &Arc<Trust>, now: UnixTime) -> bool {
+        self.judge(trust, now).is_some_and(|judged| matches!(judged.proxy, Some(Ok(_))))
+    }
 }
 
 fn judge(chain: &[CertificateDer<'static>], by: Arc<Trust>, now: UnixTime) -> Judgement {

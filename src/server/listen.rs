@@ -4,8 +4,13 @@
 
 mod activity;
 mod connection;
+mod frames;
+mod h2_filter;
 mod handshake;
+mod outgoing;
+mod resets;
 mod streams;
+mod unanswered;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -23,7 +28,7 @@ use tower::Service;
 use tracing::{debug, info, warn};
 
 use super::shutdown::{Phase, Shutdown};
-use crate::auth::PeerCertificates;
+use crate::auth::{PeerCertificates, Trusted};
 use connection::{Connections, Order};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -72,11 +77,14 @@ pub struct Limits {
     pub send: Duration,
     /// The headers of a request, in bytes; more is answered with 431. At least 8 KiB.
     pub header_bytes: u32,
-    /// The header lines of a request on HTTP/1.1 from a client that showed a certificate: a proxy names a user's groups with a line
-    /// each. Everybody else may send 100.
+    /// The header lines of a request on HTTP/1.1 from a front proxy, which sends each group of a user in a line of its own. Everybody
+    /// else may send 100.
     pub header_lines: usize,
     /// The requests at a time on a connection of HTTP/2.
     pub streams: u32,
+    /// The streams of HTTP/2 that a client other than a front proxy may reset, or make the server reset, by the second over ten
+    /// seconds. A client that does so more often loses its connection.
+    pub resets: u32,
     /// How often an HTTP/2 client is asked whether it is still there.
     pub ping_interval: Duration,
     /// How long it may take to answer.
@@ -94,8 +102,9 @@ impl Default for Limits {
             idle: Duration::from_secs(90),
             send: Duration::from_secs(60),
             header_bytes: 1 << 20,
-            header_lines: 500,
+            header_lines: 5000,
             streams: 1000,
+            resets: 1000,
             ping_interval: Duration::from_secs(30),
             ping_timeout: Duration::from_secs(15),
             drain: Duration::from_secs(60),
@@ -140,11 +149,13 @@ pub async fn bind(address: IpAddr, port: u16) -> Result<TcpListener, BindError> 
 
 /// Serves `app` until the server drains and its requests are done, or until [`Limits::drain`] after that.
 ///
-/// Each handshake takes the configuration that `tls` holds at that time. Connections that were upgraded to another
+/// Each handshake takes the configuration that `tls` holds at that time, and `trusted` tells front proxies from other clients.
+/// Connections that were upgraded to another
 /// protocol are no longer this function's: whoever took them over watches the phase.
 pub async fn serve<S, B>(
     listener: TcpListener,
     tls: watch::Receiver<Arc<ServerConfig>>,
+    trusted: watch::Receiver<Trusted>,
     app: S,
     limits: Limits,
     shutdown: Shutdown,
@@ -157,7 +168,7 @@ pub async fn serve<S, B>(
     B::Error: Into<BoxError>,
 {
     let drain = limits.drain;
-    let connections = Arc::new(Connections::new(limits, tls, shutdown.clone()));
+    let connections = Arc::new(Connections::new(limits, tls, trusted, shutdown.clone()));
     let (orders, order) = watch::channel(Order::Serve);
     let mut draining = pin!(shutdown.reached(Phase::Draining));
     let mut backoff = Backoff::default();

@@ -122,14 +122,19 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         in_flight: inflight::InFlight::new(in_flight, &metrics),
         bodies: memory::Memory::new(memory::REQUESTS),
         answers: memory::Memory::new(memory::ANSWERS),
-        health: health::Health { store, shutdown: shutdown.clone(), asking: Default::default(), trusted },
+        health: health::Health {
+            store,
+            shutdown: shutdown.clone(),
+            asking: Default::default(),
+            trusted: trusted.clone(),
+        },
         audit,
         metrics,
         request_timeout,
         websockets: websocket::WebSockets::new(),
     });
     let limits = listen::Limits { drain: request_timeout, send: request_timeout, ..listen::Limits::default() };
-    let serving = listen::serve(listener, tls, router::service(app.clone()), limits, shutdown.clone());
+    let serving = listen::serve(listener, tls, trusted, router::service(app.clone()), limits, shutdown.clone());
     let serving = tokio::spawn(serve_to_the_end(serving, background, app, shutdown.clone()));
     tokio::spawn({
         let shutdown = shutdown.clone();

@@ -13,6 +13,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
+use rustls::pki_types::UnixTime;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -21,10 +22,11 @@ use tower::{Service, ServiceExt};
 use tracing::debug;
 
 use super::activity::{Activity, Counted, Heard, Pace, Patience, Verdict};
+use super::h2_filter::{H2Filter, H2Limits};
 use super::handshake::Handshakes;
 use super::streams::Streams;
 use super::{BoxError, LAST_WORDS, Limits, Peer, prepare};
-use crate::auth::PeerCertificates;
+use crate::auth::{PeerCertificates, Trusted};
 use crate::server::respond::Endless;
 use crate::server::shutdown::Shutdown;
 
@@ -49,15 +51,22 @@ pub(super) enum Order {
 pub(super) struct Connections {
     handshakes: Handshakes,
     http1: http1::Builder,
-    /// For clients that showed a certificate: only those may name many groups, a line each, and room for more lines than usual has
-    /// to be made for every request.
+    /// For front proxies: only those may name many groups, a line each, and room for more lines than usual has to be made for
+    /// every request.
     http1_of_proxies: http1::Builder,
     http2: http2::Builder<Streams>,
+    h2_limits: H2Limits,
+    trusted: watch::Receiver<Trusted>,
     patience: Patience,
 }
 
 impl Connections {
-    pub(super) fn new(limits: Limits, tls: watch::Receiver<Arc<ServerConfig>>, shutdown: Shutdown) -> Self {
+    pub(super) fn new(
+        limits: Limits,
+        tls: watch::Receiver<Arc<ServerConfig>>,
+        trusted: watch::Receiver<Trusted>,
+        shutdown: Shutdown,
+    ) -> Self {
         let mut http1 = http1::Builder::new();
         // The headers are timed by `Activity`, which costs no timer a request.
         http1.timer(TokioTimer::new()).header_read_timeout(None);
@@ -71,14 +80,20 @@ impl Connections {
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams)
             .max_header_list_size(limits.header_bytes)
+            // `H2Filter` takes the place of both, with a rate instead of a number.
+            .max_pending_accept_reset_streams(usize::MAX)
+            .max_local_error_reset_streams(None)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .keep_alive_interval(limits.ping_interval)
             .keep_alive_timeout(limits.ping_timeout);
         let handshakes = Handshakes::new(tls, limits.handshakes, limits.handshake);
+        // Twice as many: h2 learns of a reset, and forgets a stream, a little later than the filter does.
+        let streams = usize::try_from(limits.streams).unwrap_or(usize::MAX).saturating_mul(2);
+        let h2_limits = H2Limits { streams, resets: limits.resets };
         let Limits { header_read, idle, send, .. } = limits;
         let patience = Patience { header_read, idle, send, watch: send };
-        Self { handshakes, http1, http1_of_proxies, http2, patience }
+        Self { handshakes, http1, http1_of_proxies, http2, h2_limits, trusted, patience }
     }
 
     /// Runs a connection to its end.
@@ -127,7 +142,10 @@ impl Connections {
         let certificates = session.peer_certificates().unwrap_or_default();
         let certificates = certificates.iter().map(|der| der.clone().into_owned()).collect();
         let peer = Peer { address, certificates: Arc::new(PeerCertificates::new(certificates)) };
-        let http1 = if peer.certificates.is_empty() { &self.http1 } else { &self.http1_of_proxies };
+        let is_front_proxy = {
+            let (certificates, trusted) = (Arc::clone(&peer.certificates), self.trusted.clone());
+            move || certificates.are_of_front_proxy(&trusted.borrow().trust, UnixTime::now())
+        };
         let speaks_http2 = session.alpn_protocol() == Some(b"h2");
         let activity = if speaks_http2 { Activity::idle() } else { Activity::awaiting_head() };
         let counted = Arc::clone(&activity);
@@ -143,9 +161,11 @@ impl Connections {
             }
         });
         let ended = if speaks_http2 {
+            let stream = H2Filter::new(stream, self.h2_limits, is_front_proxy);
             let connection = pin!(self.http2.serve_connection(TokioIo::new(stream), service));
             self.attend(connection, &activity, order).await
         } else {
+            let http1 = if is_front_proxy() { &self.http1_of_proxies } else { &self.http1 };
             // On HTTP/2 bytes arrive that are no headers.
             let stream = Heard { stream, activity: Arc::clone(&activity) };
             let connection = pin!(http1.serve_connection(TokioIo::new(stream), service).with_upgrades());

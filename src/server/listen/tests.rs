@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::pki_types::{PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
@@ -20,6 +20,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use crate::auth::{Authority, FrontProxy, Trust};
 
 use super::super::tls::{MinVersion, Protocol, ServingCertificate, Source, server_config};
 use super::*;
@@ -42,8 +44,38 @@ struct Server {
     task: JoinHandle<()>,
     held: mpsc::UnboundedReceiver<()>,
     release: Arc<Semaphore>,
+    proxies: Proxies,
     _folder: tempfile::TempDir,
     _tls: watch::Sender<Arc<ServerConfig>>,
+    _trusted: watch::Sender<Trusted>,
+}
+
+/// The authority of front proxies.
+struct Proxies(rcgen::Issuer<'static, rcgen::KeyPair>, String);
+
+impl Proxies {
+    fn new() -> Self {
+        let mut params = rcgen::CertificateParams::new([]).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self(rcgen::Issuer::new(params, key), pem)
+    }
+
+    fn trusted(&self) -> Trusted {
+        let authority = Authority::parse(self.1.as_bytes(), UnixTime::now()).unwrap();
+        let proxy = FrontProxy { authority, allowed_names: vec![], headers: Default::default() };
+        let trust = Trust { clients: None, front_proxy: Some(Arc::new(proxy)) };
+        Trusted { trust: Arc::new(trust), awaited: None }
+    }
+
+    fn proxy(&self) -> Identity {
+        let mut params = rcgen::CertificateParams::new([]).unwrap();
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap().der().clone();
+        Identity { certificate, key: PrivateKeyDer::Pkcs8(key.serialize_der().into()) }
+    }
 }
 
 fn app(announce: mpsc::UnboundedSender<()>, release: Arc<Semaphore>) -> Router {
@@ -72,8 +104,10 @@ async fn start(limits: Limits) -> Server {
     let (release, shutdown) = (Arc::new(Semaphore::new(0)), Shutdown::new());
     let (tls, configs) = watch::channel(Arc::new(config));
     let app = app(announce, release.clone());
-    let task = tokio::spawn(serve(listener, configs, app, limits, shutdown.clone()));
-    Server { address, anchor, shutdown, task, held, release, _folder: folder, _tls: tls }
+    let proxies = Proxies::new();
+    let (trusted, trust) = watch::channel(proxies.trusted());
+    let task = tokio::spawn(serve(listener, configs, trust, app, limits, shutdown.clone()));
+    Server { address, anchor, shutdown, task, held, release, proxies, _folder: folder, _tls: tls, _trusted: trusted }
 }
 
 /// The pair of a client.
@@ -311,15 +345,18 @@ fn with_headers(uri: &str, count: usize, size: usize) -> Request<Empty<Bytes>> {
 #[tokio::test]
 async fn headers_have_a_limit() {
     let server = start(Limits::default()).await;
-    for (count, size, status, is_proxy) in [
-        (9, 100_000, 200, false),
-        (11, 100_000, 431, false),
-        (90, 8, 200, false),
-        (400, 8, 431, false),
-        (400, 8, 200, true),
-        (600, 8, 431, true),
+    let proxy = || Some(server.proxies.proxy());
+    for (count, size, status, identity) in [
+        (9, 100_000, 200, None),
+        (11, 100_000, 431, None),
+        (90, 8, 200, None),
+        (400, 8, 431, None),
+        (400, 8, 431, Some(stranger())),
+        (9, 100_000, 200, proxy()),
+        (4_900, 8, 200, proxy()),
+        (5_100, 8, 431, proxy()),
     ] {
-        let (mut client, _) = server.http1(is_proxy.then(stranger)).await;
+        let (mut client, _) = server.http1(identity).await;
         let sent = soon(client.send_request(with_headers("/", count, size))).await;
         // Whoever is still sending when the server closes may see a reset instead of the answer.
         let seen =
