@@ -22,7 +22,7 @@ use super::lasting::{self, Story};
 use super::memory::{Memory, STREAMED, Share};
 use super::shutdown::Phase;
 use super::websocket::{WebSockets, Wish};
-use super::{respond, router};
+use super::{respond, router, well_formed};
 use crate::api;
 use crate::auth::{Refusal, User};
 use crate::meta::Status;
@@ -77,7 +77,7 @@ const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 /// Leads a request through, and tells of it.
 pub(super) async fn guard(app: &App, fixed: Router, request: Request) -> Response {
     let start = Instant::now();
-    let audit_id = request.headers().get(AUDIT_ID).cloned().unwrap_or_else(new_audit_id);
+    let audit_id = request.headers().get(AUDIT_ID).filter(|id| is_audit_id(id)).cloned().unwrap_or_else(new_audit_id);
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let query = Query::parse(uri.query());
     let target = uri.path().strip_prefix(PREFIX).filter(|rest| !rest.is_empty()).map(Target::parse);
@@ -87,7 +87,7 @@ pub(super) async fn guard(app: &App, fixed: Router, request: Request) -> Respons
     let is_watch = matches!(&target, Some(Ok(target)) if target.is_watch(&query) && method == Method::GET);
     // A watch lasts as long as it says in words of its own.
     let asked_for = if is_watch { Ok(None) } else { query.timeout() };
-    let outcome = match asked_for.map(|asked_for| app.deadline(&method, asked_for)) {
+    let outcome = match well_formed::check(&request).and(asked_for).map(|asked_for| app.deadline(&method, asked_for)) {
         Ok(deadline) => {
             // On the heap, for what is awaited inside of it would be copied with every move of this future.
             let passing = Box::pin(app.pass(&mut entry.trail, &labels, query, target, request, fixed));
@@ -107,6 +107,9 @@ pub(super) async fn guard(app: &App, fixed: Router, request: Request) -> Respons
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(caching(uri.path())));
     if let Some(warning) = entry.trail.warning {
         respond::append_warning(headers, warning);
+    }
+    if method == Method::HEAD {
+        response = respond::without_body(response);
     }
     let code = response.status().as_u16();
     if response.extensions().get::<respond::Endless>().is_some() {
@@ -180,6 +183,15 @@ fn tell(response: &Response, audit_id: &HeaderValue, method: &Method, path: &str
         }
         None => tracing::debug!(audit_id, %method, path, code, took_ms, "request answered"),
     }
+}
+
+/// The longest audit ID of a client that is kept, in bytes.
+const LONGEST_AUDIT_ID: usize = 64;
+
+/// Whether the audit ID of a client may stand in logs and in the response. Any other is replaced.
+fn is_audit_id(id: &HeaderValue) -> bool {
+    let id = id.as_bytes();
+    (1..=LONGEST_AUDIT_ID).contains(&id.len()) && id.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
 }
 
 fn new_audit_id() -> HeaderValue {
@@ -320,6 +332,22 @@ mod tests {
         let status = status(run(&Metrics::new(), SOON, rest).await);
         assert_eq!((status.code, status.reason.as_str()), (500, "InternalError"));
         assert!(!status.message.contains("secret") && status.hidden.unwrap().contains("secret"));
+    }
+
+    #[test]
+    fn an_audit_id_is_short_and_plain() {
+        let (longest, too_long) = ("x".repeat(64), "x".repeat(65));
+        for (id, is_kept) in [
+            ("my-own-ID-7", true),
+            (&longest, true),
+            (&too_long, false),
+            ("", false),
+            ("a b", false),
+            ("a_b", false),
+            ("a\u{e4}", false),
+        ] {
+            assert_eq!(is_audit_id(&HeaderValue::from_bytes(id.as_bytes()).unwrap()), is_kept, "{id}");
+        }
     }
 
     #[tokio::test]

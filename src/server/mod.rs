@@ -33,6 +33,7 @@ mod storage;
 pub mod tls;
 mod usage;
 mod websocket;
+mod well_formed;
 
 pub use options::Options;
 

@@ -1,6 +1,6 @@
 //! From answers to HTTP.
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::response::Response;
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
@@ -112,6 +112,16 @@ pub(super) fn internal(uri: &Uri, why: &str) -> Response {
     let mut response = self::text(500, text, "text/plain; charset=utf-8");
     response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// The response to a HEAD request: the headers of the response to GET, the length of its body among them. The library leaves the
+/// body out on HTTP/1.1 only.
+pub(super) fn without_body(response: Response) -> Response {
+    let (mut head, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        head.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    Response::from_parts(head, Body::empty())
 }
 
 /// The same answer, with what went wrong on its way to the log.
