@@ -15,6 +15,7 @@ mod fixtures;
 mod harness;
 mod health;
 mod image_names;
+mod http2;
 mod images;
 mod imagesignatures;
 mod imagestreamimages;

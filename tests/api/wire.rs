@@ -78,6 +78,26 @@ async fn an_answer_to_head_has_no_body() {
 }
 
 #[tokio::test]
+async fn http_1_1_needs_one_host_and_http_1_0_none() {
+    let api = Api::start().await;
+    for (head, line) in [
+        ("GET /livez HTTP/1.1\r\nHost: a\r\n", "HTTP/1.1 200 OK"),
+        ("GET /livez HTTP/1.0\r\n", "HTTP/1.0 200 OK"),
+        ("GET /livez HTTP/1.1\r\n", "HTTP/1.1 400 Bad Request"),
+        ("GET /livez HTTP/1.1\r\nHost: a\r\nHost: b\r\n", "HTTP/1.1 400 Bad Request"),
+        ("GET /livez HTTP/1.1\r\nHost: a/b\r\n", "HTTP/1.1 400 Bad Request"),
+    ] {
+        let mut stream = api.client.open(&["http/1.1"]).await.expect("the handshake succeeds");
+        let request = format!("{head}Connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("the request is sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("there is an answer");
+        assert_eq!(answer.lines().next(), Some(line), "{head}");
+        assert_eq!(answer.contains("\"kind\":\"Status\""), line.contains("400"), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_grows_too_large_on_the_way_is_refused() {
     let api = Api::start().await;
     let mut chunked = request("POST", "images").header("content-type", "application/json");
@@ -91,8 +111,12 @@ async fn a_body_that_grows_too_large_on_the_way_is_refused() {
 async fn a_request_keeps_its_audit_id_or_gets_one() {
     let api = Api::start().await;
     for path in ["/nowhere", "/readyz", "/apis/image.openshift.io/v1/images"] {
-        let named = api.ask(Request::new("GET", path).header("audit-id", "my id")).await;
-        assert_eq!(named.header("audit-id"), Some("my id"), "{path}");
+        let named = api.ask(Request::new("GET", path).header("audit-id", "my-id")).await;
+        assert_eq!(named.header("audit-id"), Some("my-id"), "{path}");
+        for odd in ["", "my id", &"x".repeat(65)] {
+            let replaced = api.ask(Request::new("GET", path).header("audit-id", odd)).await;
+            assert_eq!(replaced.header("audit-id").map(str::len), Some(36), "{path} {odd}");
+        }
         let (one, two) = (api.ask(Request::new("GET", path)).await, api.ask(Request::new("GET", path)).await);
         assert_eq!(one.header("audit-id").map(str::len), Some(36), "{path}");
         assert_ne!(one.header("audit-id"), two.header("audit-id"), "{path}");
