@@ -18,6 +18,7 @@ mod across;
 mod aggregation;
 mod controllers;
 mod credentials;
+mod crowd;
 mod diagnosis;
 mod informers;
 mod installation;

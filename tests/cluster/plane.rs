@@ -158,10 +158,19 @@ impl ControlPlane {
         self.authorities.client.user(name, group)
     }
 
+    /// The URL of kube-apiserver.
+    pub(crate) fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// The authority of kube-apiserver's certificate.
+    pub(crate) fn authority(&self) -> String {
+        self.authorities.serving.pem()
+    }
+
     /// A file that tells a program of the cluster where kube-apiserver is and how to be somebody there.
     pub(crate) fn kubeconfig(&self, identity: &Identity) -> Result<PathBuf> {
-        let server = format!("https://127.0.0.1:{}", self.port);
-        kubeconfig::write(&self.folder, &server, &self.authorities.serving.pem(), identity)
+        kubeconfig::write(&self.folder, &self.url(), &self.authority(), identity)
     }
 
     /// Asks kube-apiserver as admin. Panics when there is no answer.

@@ -39,8 +39,8 @@ impl Tools {
     }
 }
 
-/// The folder of Helm (`helm`), of the program around OpenShift's clients (`openshift`) and of Python with Kubernetes' client
-/// (`python/bin/python`).
+/// The folder of Helm (`helm`), of the program around OpenShift's clients (`openshift`), of the crowd of HTTP/2 clients (`crowd`)
+/// and of Python with Kubernetes' client (`python/bin/python`).
 pub(crate) fn peers() -> Result<PathBuf> {
     build("build-peers", "peers").context("building clients of others, for which Go, Python 3 and PyPI are needed")
 }
