@@ -110,7 +110,7 @@ impl Replayer {
             show(number, step, &request, &last);
         }
         let line = |found: String| (number, format!("{} {} {found}", request.method, request.path));
-        outcome.findings.extend(broken_promises(&last.answer, step).into_iter().map(line));
+        outcome.findings.extend(broken_promises(&last.answer, step, exception).into_iter().map(line));
         let answered = without(&last.seen, step);
         if differences(&without(&step.response, step), &answered).is_empty() {
             if exception.is_some() {
@@ -202,8 +202,13 @@ fn to_be_sent(request: &Request) -> Result<client::Request> {
 }
 
 /// What must hold for every answer; where a step leaves the whole body open, not that an error is a `Status`, because
-/// outside of the API group the reference answers 404 with a list of paths.
-fn broken_promises(answer: &Answer, step: &Step) -> Vec<String> {
+/// outside of the API group the reference answers 404 with a list of paths. An exception that is a status alone says that the
+/// library refuses the request, before the server sees it.
+fn broken_promises(answer: &Answer, step: &Step, exception: Option<&Exception>) -> Vec<String> {
+    let is_status_alone = |answer: &Value| answer.as_object().is_some_and(|answer| answer.keys().eq(["status"]));
+    if answer.body.is_empty() && exception.is_some_and(|exception| is_status_alone(&exception.answer)) {
+        return Vec::new();
+    }
     if step.skip.iter().any(|place| place == "body") { answer.missing_headers() } else { answer.broken_promises() }
 }
 
