@@ -246,6 +246,7 @@ fn request(content_type: &str, body: &[u8]) -> Cx {
         content_type: Some(content_type.to_owned()),
         agent: "fuzzer/1".into(),
         body: body.to_vec().into(),
+        load: Default::default(),
         representation: Representation { media: Media::Json { pretty: false }, form: Form::Object, meta_version: "v1" },
         transport: Transport::Stream,
         events_sent: None,

@@ -37,7 +37,7 @@ impl Create<ImageStreamMapping> for Push {
         let (images, streams) = (&self.0.images, &self.0.streams);
         let name = &mapping.metadata.name;
         let keys = [streams.key(cx.namespace(), name), images.key("", &mapping.image.metadata.name)];
-        transact(streams.store(), &keys, |seen| {
+        transact(streams.store(), &cx.load, &keys, |seen| {
             let missing = || Status::not_found(Resource { group: GROUP, name: "imagestreammappings" }, name);
             let (stream, present) = (seen.entry(&keys[0]).ok_or_else(missing)?, seen.entry(&keys[1]));
             // Registries make a stream that is missing, so that is told before what is wrong with the image.

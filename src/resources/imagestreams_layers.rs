@@ -36,7 +36,7 @@ impl Get<ImageStreamLayers> for Layers {
             if step % IMAGES_AT_A_TIME == 0 {
                 tokio::task::yield_now().await;
             }
-            let image = self.0.images.find("", &name).await?;
+            let image = self.0.images.find(&cx.load, "", &name).await?;
             view.add(name, image.as_ref());
         }
         // Clients know this fault without a kind and a name.

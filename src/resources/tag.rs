@@ -19,6 +19,7 @@ use crate::rest::endpoint::{Create, Delete, Get, Update};
 use crate::rest::managed::Manager;
 use crate::rest::metadata;
 use crate::rest::options::{DryRun, Options};
+use crate::rest::pool::Workload;
 use crate::rest::reply::{Sent, Written};
 use crate::rest::rules::{Faults, Need, Others, Retold, Rules};
 use crate::rest::target::check_path_segment;
@@ -94,11 +95,11 @@ impl<V: TagView> Tags<V> {
         Ok(name)
     }
 
-    async fn image(&self, stream: &ImageStream, tag: &str) -> Result<Option<Image>, Status> {
+    async fn image(&self, load: &Workload, stream: &ImageStream, tag: &str) -> Result<Option<Image>, Status> {
         let Some(name) = tag_view::image_of(stream, tag) else {
             return Ok(None);
         };
-        let image = self.catalog.images.find("", name).await?;
+        let image = self.catalog.images.find(load, "", name).await?;
         if image.is_none() {
             V::without_image(name)?;
         }
@@ -108,7 +109,8 @@ impl<V: TagView> Tags<V> {
     /// The view on a tag that was written. An image that cannot be had is no reason to tell that the write failed.
     async fn written(&self, mut stream: ImageStream, tag: &str) -> Result<V, Status> {
         self.rules.present(&mut stream);
-        let image = self.image(&stream, tag).await.unwrap_or_default();
+        // Without a place, however large the image is: it may be refused, and the write is done.
+        let image = self.image(&Workload::default(), &stream, tag).await.unwrap_or_default();
         let view = V::show(&stream, tag, image).or_else(|_| V::show(&stream, tag, None));
         view.map_err(|why| Status::internal(why.to_string()))
     }
@@ -134,7 +136,7 @@ impl<V: TagView> Get<V> for Tags<V> {
             return Err(Status::not_found(V::RESOURCE, cx.name()));
         }
         self.rules.present(&mut stream);
-        let image = self.image(&stream, &name.tag).await?;
+        let image = self.image(&cx.load, &stream, &name.tag).await?;
         let view = V::show(&stream, &name.tag, image).map_err(|why| Status::internal(why.to_string()))?;
         Ok(Sent::Object(Box::new(view)))
     }
@@ -196,7 +198,9 @@ impl<V: TagView> Update<V> for Tags<V> {
 impl<V: TagView> Tags<V> {
     async fn put(&self, cx: &Cx, options: &Options, edit: &Edit<V>, upsert: Upsert) -> Result<Outcome<V>, Status> {
         let name = self.name(cx)?;
-        if upsert == Upsert::Unknown && self.catalog.streams.find(cx.namespace(), &name.stream).await?.is_none() {
+        if upsert == Upsert::Unknown
+            && self.catalog.streams.find(&cx.load, cx.namespace(), &name.stream).await?.is_none()
+        {
             return Ok(Outcome::NoStream);
         }
         let writer = options.writer(cx, API);

@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 
 use super::negotiate::Representation;
 use super::permission::Permissions;
+use super::pool::Workload;
 use super::query::Query;
 use super::target::Target;
 use crate::auth::User;
@@ -37,6 +38,8 @@ pub struct Cx {
     pub agent: String,
     /// The body; empty for methods that have none.
     pub body: Bytes,
+    /// The size of the work, and where it is done.
+    pub load: Workload,
     /// How the answer is written.
     pub representation: Representation,
     /// How the events of a watch go to the client.

@@ -97,7 +97,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
 
     async fn remove(&self, cx: &Cx, name: &str, options: &DeleteOptions) -> Result<Deleted<T>, Status> {
         let key = self.key(cx.namespace(), name);
-        let done = transact(self.store(), std::slice::from_ref(&key), |seen| {
+        let done = transact(self.store(), &cx.load, std::slice::from_ref(&key), |seen| {
             let entry = seen.entry(&key).ok_or_else(|| Status::not_found(self.resource(), name))?;
             let old = match self.decode(entry) {
                 Ok(old) => old,

@@ -11,6 +11,7 @@ use super::endpoint::{Endpoint, RouteOf, Scope, Verb};
 use super::negotiate::Wanted;
 use super::patch;
 use super::permission::Permissions;
+use super::pool::{Pool, Workload};
 use super::query::Query;
 use super::reply::Reply;
 use super::target::{Reads, Target};
@@ -44,13 +45,17 @@ pub struct Api {
     namespaces: Namespaces,
     permissions: Permissions,
     metrics: Option<Arc<Metrics>>,
+    /// Large requests that read. They have places of their own, so as not to hold up those that write.
+    reading: Pool,
+    /// Large requests that change something.
+    writing: Pool,
 }
 
 impl Api {
     /// An API with these resources, in the order in which discovery lists them, for objects in these namespaces and users with these
     /// permissions.
     pub fn new(endpoints: Vec<Endpoint>, namespaces: Namespaces, permissions: Permissions) -> Self {
-        Self { endpoints, namespaces, permissions, metrics: None }
+        Self { endpoints, namespaces, permissions, metrics: None, reading: Pool::default(), writing: Pool::default() }
     }
 
     /// The same, which counts what it tells watchers.
@@ -75,7 +80,7 @@ impl Api {
         let headers = request.headers;
         let wanted = Wanted::new(headers, &request.query);
         match self.answer(request, &wanted).await {
-            Ok(reply) => reply.compressed(headers),
+            Ok(reply) => reply,
             Err(status) => Reply::status(&status, wanted.for_errors()),
         }
     }
@@ -97,14 +102,15 @@ impl Api {
             RouteOf::Collection { .. } | RouteOf::Object { .. } => wanted.agree(endpoint.forms)?,
         };
         check_parameters(&request, route)?;
-        values::check(&request.body)?;
+        let pool = if *request.method == Method::GET { &self.reading } else { &self.writing };
         let agent = text(request.headers, header::USER_AGENT).filter(|_| request.method != Method::GET);
-        let cx = Cx {
+        let cx = Arc::new(Cx {
             user: request.user,
             target: request.target,
             query: request.query,
             content_type: content_type.map(str::to_owned),
             agent: agent.unwrap_or_default().to_owned(),
+            load: Workload::of_body(request.body.len()),
             body: request.body,
             representation,
             transport: transport(route, request.headers),
@@ -112,8 +118,12 @@ impl Api {
             now: request.now,
             namespaces: self.namespaces.clone(),
             permissions: self.permissions.clone(),
+        });
+        let work = async {
+            values::check(&cx.body)?;
+            Ok(handler(cx.clone()).await?.compressed(request.headers))
         };
-        handler(Arc::new(cx)).await
+        pool.run(&cx.load, work).await
     }
 }
 

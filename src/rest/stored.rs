@@ -11,7 +11,9 @@ use super::list::{Entries, Listing, Objects};
 use super::metadata;
 use super::negotiate::Form;
 use super::page;
+use super::pool::Workload;
 use super::quota::{Place, Quota};
+use super::read;
 use super::reply::Sent;
 use super::rules::{Faults, Others, Strategy};
 use super::schema::Schema;
@@ -19,7 +21,7 @@ use super::selector::Selector;
 use super::target::check_path_segment;
 use super::watch::{self, Changes, Extent, Hub};
 use crate::meta::{Kind, Resource, Status, field};
-use crate::store::{Change, Entry, Key, Lookup, Revision, Store, StoreError};
+use crate::store::{Change, Entry, Key, Revision, Store, StoreError};
 
 /// The stored objects of a resource.
 pub struct Stored<T, S> {
@@ -136,18 +138,16 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
                 return Err(status_of(&StoreError::Future { requested, current }));
             }
         }
-        self.find(cx.namespace(), name).await
+        self.find(&cx.load, cx.namespace(), name).await
     }
 
-    /// The stored object of a name.
+    /// The stored object of a name, for a request with this load; a large one is decoded with a place of the pool.
     ///
     /// # Errors
     /// Failures of the store.
-    pub async fn find(&self, namespace: &str, name: &str) -> Result<Option<T>, Status> {
-        match self.store.get(&self.key(namespace, name), None).await.map_err(|error| status_of(&error))? {
-            Lookup::Found(entry) => self.decode(&entry).map(Some),
-            Lookup::Missing | Lookup::Unchanged => Ok(None),
-        }
+    pub async fn find(&self, load: &Workload, namespace: &str, name: &str) -> Result<Option<T>, Status> {
+        let entry = read::entry(&*self.store, load, &self.key(namespace, name), 0).await?;
+        entry.map(|entry| self.decode(&entry)).transpose()
     }
 
     /// Prepares and checks an object that is to be made beside another one, where it needs no others.

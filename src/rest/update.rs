@@ -1,8 +1,10 @@
 //! The only optimistic loop: read, decide, commit under guards, and go round again with what a refusal hands back.
 
 use super::failure::status_of;
+use super::pool::Workload;
+use super::read;
 use crate::meta::Status;
-use crate::store::{Change, Entry, Guard, Key, Lookup, Outcome, Revision, Store, Txn};
+use crate::store::{Change, Entry, Guard, Key, Outcome, Revision, Store, Txn};
 
 /// What is to be done with what was read.
 #[derive(Debug)]
@@ -39,18 +41,25 @@ impl Seen {
         self.0.iter().any(|(read, _)| read == key)
     }
 
-    async fn read(&mut self, store: &dyn Store, keys: &[Key]) -> Result<(), Status> {
+    /// Reads keys, whose values may have `room` bytes together.
+    async fn read(&mut self, store: &dyn Store, load: &Workload, keys: &[Key], room: usize) -> Result<(), Status> {
+        let before = self.bytes();
         for key in keys {
             if self.has(key) {
                 continue;
             }
-            let entry = match store.get(key, None).await.map_err(|error| status_of(&error))? {
-                Lookup::Found(entry) => Some(entry),
-                Lookup::Missing | Lookup::Unchanged => None,
-            };
+            let entry = read::entry(store, load, key, self.bytes()).await?;
             self.0.push((key.clone(), entry));
+            if self.bytes() - before > room {
+                return Err(too_much(room));
+            }
         }
         Ok(())
+    }
+
+    /// The size of all values.
+    fn bytes(&self) -> usize {
+        self.0.iter().filter_map(|(_, entry)| entry.as_ref()).map(|entry| entry.value.len()).sum()
     }
 
     fn replace(&mut self, now: &Key, entry: Option<Entry>) {
@@ -71,21 +80,27 @@ impl Seen {
 ///
 /// `decide` is pure and may be called again and again, each time with what is there now. The loop ends since each refusal
 /// means that somebody else got through, and since each key is read once only; the deadline of the request bounds it.
+/// Decisions about large values are made with a place of the pool.
 ///
 /// # Errors
-/// What `decide` refuses, and failures of the store.
+/// What `decide` refuses, 422 where it has too much read, and failures of the store.
 pub async fn transact<R>(
     store: &dyn Store,
+    load: &Workload,
     keys: &[Key],
     mut decide: impl FnMut(&Seen) -> Result<Decision<R>, Status>,
 ) -> Result<Done<R>, Status> {
     let mut seen = Seen::default();
-    seen.read(store, keys).await?;
+    seen.read(store, load, keys, usize::MAX).await?;
     loop {
+        // Values may have grown since they were read first.
+        if !load.fits(seen.bytes()) {
+            load.take_place().await;
+        }
         let (changes, result) = match decide(&seen)? {
             Decision::Keep(result) => return Ok(Done::Kept(result)),
             Decision::Read(more) => {
-                seen.read(store, &more).await?;
+                seen.read(store, load, &more, MOST_OTHERS).await?;
                 continue;
             }
             Decision::Write(changes, result) => (changes, result),
@@ -96,6 +111,16 @@ pub async fn transact<R>(
             Outcome::Refused(current) => current.into_iter().for_each(|now| seen.replace(&now.key, now.entry)),
         }
     }
+}
+
+/// Bytes of other objects that one write may have read, in a round. Decoded, they take some ten times as much memory.
+const MOST_OTHERS: usize = 16 << 20;
+
+fn too_much(room: usize) -> Status {
+    let text = format!(
+        "the other objects that this write refers to take more than {room} bytes together: split it into several writes"
+    );
+    Status::failure(422, "Invalid", text)
 }
 
 #[cfg(test)]
@@ -137,7 +162,7 @@ mod tests {
             }
             Ok(Decision::Write(vec![put(&own, "x")], ()))
         };
-        let done = transact(&store, std::slice::from_ref(&own), decide).await.unwrap();
+        let done = transact(&store, &Workload::default(), std::slice::from_ref(&own), decide).await.unwrap();
         assert!(matches!(done, Done::Committed((), _)));
         assert_eq!(seen_of_other, ["1", "2"]);
     }
@@ -157,7 +182,7 @@ mod tests {
             }
             Ok(Decision::Write(vec![put(&key, "x")], text(seen, &key)))
         };
-        let done = transact(&store, std::slice::from_ref(&key), decide).await.unwrap();
+        let done = transact(&store, &Workload::default(), std::slice::from_ref(&key), decide).await.unwrap();
         assert!(matches!(done, Done::Committed(before, _) if before.is_empty()));
         assert_eq!(attempts, 3);
     }

@@ -107,7 +107,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         }
         loop {
             let attempt = |seen: &Seen| self.attempt(&task, &mut found, seen);
-            let (step, revision) = match transact(self.store(), std::slice::from_ref(&task.key), attempt).await? {
+            let (step, revision) = match transact(self.store(), &cx.load, std::slice::from_ref(&task.key), attempt).await? {
                 Done::Kept(step) => (step, None),
                 Done::Committed(step, revision) => (step, Some(revision)),
             };

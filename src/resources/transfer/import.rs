@@ -11,6 +11,7 @@ use crate::domain::{content, intake, names, validate};
 use crate::meta::{Kind, ObjectMeta, Status, Time, field, is_dns_label, path_segment_faults};
 use crate::resources::Catalog;
 use crate::rest::metadata;
+use crate::rest::pool::Workload;
 use crate::rest::rules::Strategy;
 use crate::rest::stored::Stored;
 use crate::rest::update::{Decision, Done, transact};
@@ -108,14 +109,16 @@ impl Importer<'_> {
         stored.refuse(&object, faults)?;
         let (name, namespace) = (&object.metadata().name, &object.metadata().namespace);
         let key = stored.key(namespace, name);
-        let done = transact(stored.store(), std::slice::from_ref(&key), |seen| match (seen.entry(&key), self.effect) {
-            (None, Effect::Check) => Ok(Decision::Keep(Imported::Made)),
-            (None, Effect::Write) => {
-                Ok(Decision::Write(stored.changes(&key, name, None, Some(&object))?, Imported::Made))
-            }
-            (Some(_), _) if self.existing == Existing::Skip => Ok(Decision::Keep(Imported::Skipped)),
-            (Some(_), _) => Err(Status::already_exists(stored.resource(), name)),
-        });
+        let load = Workload::default();
+        let done =
+            transact(stored.store(), &load, std::slice::from_ref(&key), |seen| match (seen.entry(&key), self.effect) {
+                (None, Effect::Check) => Ok(Decision::Keep(Imported::Made)),
+                (None, Effect::Write) => {
+                    Ok(Decision::Write(stored.changes(&key, name, None, Some(&object))?, Imported::Made))
+                }
+                (Some(_), _) if self.existing == Existing::Skip => Ok(Decision::Keep(Imported::Skipped)),
+                (Some(_), _) => Err(Status::already_exists(stored.resource(), name)),
+            });
         let (Done::Kept(imported) | Done::Committed(imported, _)) = done.await?;
         Ok(imported)
     }

@@ -139,6 +139,7 @@ fn cx(form: Form, query: &str) -> Cx {
         content_type: None,
         agent: String::new(),
         body: Default::default(),
+        load: Default::default(),
         representation: Representation { media: Media::Json { pretty: false }, form, meta_version: "v1" },
         transport: Transport::Stream,
         events_sent: None,
