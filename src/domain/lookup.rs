@@ -69,6 +69,12 @@ impl StreamIndex {
         self.text.len() + size_of::<u32>() * (self.ends.len() + self.by_hex.len())
     }
 
+    /// Whether an image of exactly this name is among them.
+    pub fn contains(&self, name: &str) -> bool {
+        let at = first_not(0..self.ends.len(), |at| self.name(at) < name);
+        at < self.ends.len() && self.name(at) == name
+    }
+
     /// The images that `id` stands for.
     ///
     /// The image of exactly this name if there is one. Otherwise those whose name starts with `id`, and those whose
@@ -231,6 +237,7 @@ mod tests {
                 Matches::Several(several) => several.into_iter().map(String::from).collect(),
             };
             prop_assert_eq!(found, naive(&names, &id));
+            prop_assert_eq!(index.contains(&id), !id.is_empty() && names.contains(&id));
         }
     }
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::catalog::StreamView;
 use super::columns::{self, NAME, REFERENCE, UPDATED};
+use super::fresh::Fresh;
 use super::record::{Record, View as Shown};
 use super::shown::ImageShown;
 use super::{API, Catalog};
@@ -55,11 +56,11 @@ impl Get<ImageStreamImage> for View {
     async fn get(&self, cx: &Cx) -> Result<Sent<ImageStreamImage>, Status> {
         let name = StreamImageName::parse(cx.name()).map_err(|why| Status::bad_request(why.to_string()))?;
         check_path_segment(&name.stream)?;
-        let stream = self.0.stream_view(cx.namespace(), &name.stream).await?;
+        let stream = self.0.stream_view(&cx.load, cx.namespace(), &name.stream).await?;
         let stream = stream.ok_or_else(|| Status::not_found(PLURAL, &name.stream))?;
-        let image = self.resolve(&stream, &name.id).await?;
+        let image = self.resolve(cx, &stream, &name.id).await?;
         let image = image.ok_or_else(|| Status::not_found(SINGULAR, cx.name()))?;
-        let shown = self.0.image_shown(&image).await?;
+        let shown = self.0.image_shown(&cx.load, &image).await?;
         let shown = shown.ok_or_else(|| Status::not_found(PLURAL, &image))?;
         compose(cx, &stream, &shown).map(Sent::Json)
     }
@@ -69,13 +70,13 @@ impl View {
     /// The name of the image that an id stands for in a stream.
     ///
     /// The history alone decides where it holds just this name; only otherwise are the parts of lists looked at.
-    async fn resolve(&self, stream: &StreamView, id: &str) -> Result<Option<String>, Status> {
+    async fn resolve(&self, cx: &Cx, stream: &Fresh<StreamView>, id: &str) -> Result<Option<String>, Status> {
         if let Matches::One(name) = stream.history.matches(id)
             && name == id
         {
             return Ok(Some(name.to_owned()));
         }
-        match self.0.family(stream).await?.matches(id) {
+        match self.0.family(&cx.load, stream).await?.index.matches(id) {
             Matches::None => Ok(None),
             Matches::One(name) => Ok(Some(name.to_owned())),
             Matches::Several(names) => Err(ambiguous(id, &names)),

@@ -14,6 +14,11 @@ pub(super) fn parts_key(image: &str) -> Key {
     Key::new(format!("{LISTS}/{image}"))
 }
 
+/// The image whose parts a row names; none for other rows.
+pub(super) fn image_of(key: &Key) -> Option<&str> {
+    key.as_str().strip_prefix(LISTS)?.strip_prefix('/')
+}
+
 /// Keeps the rows about images that list images beside the images themselves.
 pub(super) fn changes(old: Option<&Image>, new: Option<&Image>) -> Vec<Change> {
     let parts = |image: Option<&Image>| -> Vec<String> {

@@ -13,6 +13,7 @@ use crate::rest::serve::Api;
 pub mod agreement;
 pub mod catalog;
 mod columns;
+pub mod families;
 pub mod fresh;
 mod images;
 mod imagesignatures;

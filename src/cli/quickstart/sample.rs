@@ -15,6 +15,7 @@ use crate::meta::{ObjectMeta, Time};
 use crate::resources::{self, Catalog};
 use crate::rest::json;
 use crate::rest::permission::Permissions;
+use crate::rest::pool::Workload;
 use crate::rest::query::Query;
 use crate::rest::serve::{Api, Request};
 use crate::rest::target::Target;
@@ -134,7 +135,10 @@ pub(super) async fn load(catalog: &Arc<Catalog>) -> anyhow::Result<()> {
         .annotations
         .insert("description".into(), "A sample: images for one and for several platforms".into());
     create(&api, "imagestreams", Some(NAMESPACE), &stream).await.context("the sample stream cannot be made")?;
-    let view = catalog.stream_view(NAMESPACE, STREAM).await.context("the sample stream cannot be read")?;
+    let view = catalog
+        .stream_view(&Workload::default(), NAMESPACE, STREAM)
+        .await
+        .context("the sample stream cannot be read")?;
     let view = view.context("the sample stream is gone again")?;
     for sample in &SAMPLES {
         let image = sample.image();
