@@ -11,6 +11,11 @@ const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 /// Media type of the configuration of images in OCI's form.
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
+/// Bytes of JSON around the texts of an image or a blob: names of fields, marks and numbers.
+const ENTRY_BYTES: usize = 48;
+/// Bytes of JSON around the text of an item of a list.
+const ITEM_BYTES: usize = 3;
+
 /// Gathers what a stream is made of. The images come in one after the other, so that no more than one must be held.
 #[derive(Debug)]
 pub struct LayersView {
@@ -18,6 +23,7 @@ pub struct LayersView {
     seen: HashSet<String>,
     open: BTreeSet<String>,
     faults: Vec<field::Error>,
+    bytes: usize,
 }
 
 impl LayersView {
@@ -26,12 +32,18 @@ impl LayersView {
         let events = stream.status.tags.iter().flat_map(|tag| &tag.items);
         let open: BTreeSet<String> = events.map(|event| event.image.clone()).filter(|name| !name.is_empty()).collect();
         let view = ImageStreamLayers { metadata: stream.metadata.clone(), ..ImageStreamLayers::default() };
-        Self { view, seen: open.iter().cloned().collect(), open, faults: Vec::new() }
+        let bytes = open.iter().map(|name| ENTRY_BYTES + name.len()).sum();
+        Self { view, seen: open.iter().cloned().collect(), open, faults: Vec::new(), bytes }
     }
 
     /// The name of an image that is to be [added](Self::add) next; none at the end.
     pub fn next_image(&mut self) -> Option<String> {
         self.open.pop_first()
+    }
+
+    /// The size of the view's JSON without its metadata, in bytes, about; with that of images that are known by name only.
+    pub fn size(&self) -> usize {
+        self.bytes
     }
 
     /// Adds what is known of the image `name`, as it is stored. The parts of one that lists images come later.
@@ -54,11 +66,14 @@ impl LayersView {
         self.add_blob(&name, None, if media_type.is_empty() { manifest::SCHEMA2 } else { media_type });
         let manifests: Vec<String> = image.docker_image_manifests.iter().map(|part| part.digest.clone()).collect();
         for part in &manifests {
+            self.bytes += ITEM_BYTES + part.len();
             if self.seen.insert(part.clone()) {
+                self.bytes += ENTRY_BYTES + part.len();
                 self.open.insert(part.clone());
             }
         }
-        let layers = image.docker_image_layers.iter().map(|layer| layer.name.clone()).collect();
+        let layers: Vec<String> = image.docker_image_layers.iter().map(|layer| layer.name.clone()).collect();
+        self.bytes += layers.iter().map(|layer| ITEM_BYTES + layer.len()).sum::<usize>();
         self.view.images.insert(name, ImageBlobReferences { image_missing: false, layers, config, manifests });
     }
 
@@ -75,6 +90,7 @@ impl LayersView {
         let blobs = &mut self.view.blobs;
         if !blobs.contains_key(digest) {
             blobs.insert(digest.into(), ImageLayerData { size, media_type: media_type.into() });
+            self.bytes += ENTRY_BYTES + digest.len() + media_type.len();
         }
     }
 }
@@ -147,6 +163,24 @@ mod tests {
             })
         );
         assert_eq!(view.metadata.name, "s");
+    }
+
+    #[test]
+    fn the_size_is_about_that_of_the_json() {
+        let layers: Vec<String> = (0..200).map(|number| format!("sha256:{number:0>64}")).collect();
+        let layers: Vec<&str> = layers.iter().map(String::as_str).collect();
+        let images = [
+            image("a", manifest::SCHEMA2, "config", &layers, &[]),
+            image("b", manifest::SCHEMA2, "other", &layers[..100], &[]),
+            image("list", manifest::OCI_INDEX, "", &[], &layers),
+        ];
+        let mut view = LayersView::new(&stream(&["a", "b", "list"]));
+        while let Some(name) = view.next_image() {
+            let image = images.iter().find(|image| image.metadata.name == name);
+            view.add(name, image);
+        }
+        let (told, size) = (view.size(), json!(view.finish().unwrap()).to_string().len());
+        assert!(told.abs_diff(size) < size / 5, "{told} is told of {size} bytes");
     }
 
     #[test]

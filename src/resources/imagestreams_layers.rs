@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{API, Catalog};
 use crate::api::{GROUP, ImageStreamLayers};
 use crate::domain::layers_view::LayersView;
-use crate::meta::{Resource, Status};
+use crate::meta::{Resource, Status, field};
 use crate::rest::cx::Cx;
 use crate::rest::endpoint::{Builder, Endpoint, Get, Scope};
 use crate::rest::reply::Sent;
@@ -19,6 +19,9 @@ pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
 
 /// After this many images in a row others get their turn.
 const IMAGES_AT_A_TIME: usize = 16;
+
+/// The largest view that is shown, in bytes of its JSON, about. No stored object is larger either, by default.
+const MOST_BYTES: usize = 16 << 20;
 
 struct Layers(Arc<Catalog>);
 
@@ -38,10 +41,26 @@ impl Get<ImageStreamLayers> for Layers {
             }
             let image = self.0.images.find(&cx.load, "", &name).await?;
             view.add(name, image.as_ref());
+            drop(image);
+            if view.size() > MOST_BYTES {
+                return Err(too_large(streams.resource(), cx.name()));
+            }
+            if !cx.load.fits(view.size()) {
+                cx.load.take_place().await;
+            }
         }
         // Clients know this fault without a kind and a name.
         let kind = Resource { group: GROUP, name: "" };
         let layers = view.finish().map_err(|faults| Status::invalid(kind, "", &faults))?;
         Ok(Sent::Object(Box::new(layers)))
     }
+}
+
+fn too_large(resource: Resource<'_>, name: &str) -> Status {
+    let text = format!(
+        "the layers of {resource} {} take more than {MOST_BYTES} bytes: remove tags, or images from the histories of its \
+         tags (oc adm prune images), or ask for single images (imagestreamimages)",
+        field::quote(name)
+    );
+    Status::failure(413, "RequestEntityTooLarge", text).about(resource, name)
 }
