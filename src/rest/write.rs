@@ -1,5 +1,7 @@
 //! Writing stored objects: one path for what is made, replaced, patched and applied, and for what other resources edit.
 
+use futures_util::future::join_all;
+
 use super::admission;
 use super::cx::Cx;
 use super::managed::Manager;
@@ -11,8 +13,15 @@ use super::rules::{Need, Other, Others, Rules, Strategy};
 use super::stored::Stored;
 use super::update::{Decision, Done, Seen, transact};
 use crate::auth::ResourceAction;
-use crate::meta::{Kind, ObjectMeta, Status};
+use crate::meta::{Kind, ObjectMeta, Status, field};
 use crate::store::{Entry, Key, Revision};
+
+/// Access reviews that one write may need. The reference asks for any number.
+const MOST_REVIEWS: usize = 100;
+/// Access reviews of one write that are under way at a time.
+const REVIEWS_AT_A_TIME: usize = 8;
+/// Other objects that one write may refer to.
+const MOST_NEEDS: usize = 1000;
 
 /// How a request writes.
 pub struct Path<'a, T> {
@@ -107,10 +116,11 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         }
         loop {
             let attempt = |seen: &Seen| self.attempt(&task, &mut found, seen);
-            let (step, revision) = match transact(self.store(), &cx.load, std::slice::from_ref(&task.key), attempt).await? {
-                Done::Kept(step) => (step, None),
-                Done::Committed(step, revision) => (step, Some(revision)),
-            };
+            let (step, revision) =
+                match transact(self.store(), &cx.load, std::slice::from_ref(&task.key), attempt).await? {
+                    Done::Kept(step) => (step, None),
+                    Done::Committed(step, revision) => (step, Some(revision)),
+                };
             match step {
                 Step::Ask(needs) => found.ask(cx, needs).await,
                 Step::Make(meta) => found.place = Some(self.permit(cx, &task.path, &meta).await?),
@@ -176,7 +186,9 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
             metadata::prepare_update(old.metadata(), new.metadata_mut());
         }
         rules.prepare(old.as_ref(), &mut new);
-        let others = match self.others(rules.needs(old.as_ref(), &new), &found.verdicts, seen)? {
+        let needs = rules.needs(old.as_ref(), &new);
+        self.check_needs(task.name, &needs)?;
+        let others = match self.others(needs, &found.verdicts, seen)? {
             Known::All(others) => others,
             Known::Ask(needs) => return Ok(Decision::Keep(Step::Ask(needs))),
             Known::Read(keys) => return Ok(Decision::Read(keys)),
@@ -204,6 +216,27 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
             place.ask();
         }
         Ok(Decision::Write(changes, step))
+    }
+
+    /// Refuses a write that refers to too many other objects, before any of them is read or asked for.
+    fn check_needs(&self, name: &str, needs: &[Need]) -> Result<(), Status> {
+        let reviews = needs.iter().filter(|need| need.permission.is_some()).count();
+        let text = if reviews > MOST_REVIEWS {
+            format!(
+                "it refers to {reviews} objects of other namespaces, each of which needs an access review, and one write \
+                 may need at most {MOST_REVIEWS}: split it into several writes"
+            )
+        } else if needs.len() > MOST_NEEDS {
+            format!(
+                "it refers to {} other objects, and one write may refer to at most {MOST_NEEDS}: split it into several \
+                 writes",
+                needs.len()
+            )
+        } else {
+            return Ok(());
+        };
+        let text = format!("{} {} cannot be written: {text}", self.resource(), field::quote(name));
+        Err(Status::failure(422, "Invalid", text).about(self.resource(), name))
     }
 
     /// What is known of the objects that are needed.
@@ -261,10 +294,14 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
 impl Found {
     /// Finds out whether the user may look at these.
     async fn ask(&mut self, cx: &Cx, needs: Vec<Need>) {
-        for need in needs {
-            let action = need.permission.clone().unwrap_or_default();
-            let verdict = cx.permissions.ask(&cx.user, *action).await;
-            self.verdicts.push((need, verdict));
+        let mut needs = needs.into_iter().peekable();
+        while needs.peek().is_some() {
+            let asked = needs.by_ref().take(REVIEWS_AT_A_TIME).map(async |need| {
+                let action = need.permission.clone().unwrap_or_default();
+                let verdict = cx.permissions.ask(&cx.user, *action).await;
+                (need, verdict)
+            });
+            self.verdicts.extend(join_all(asked).await);
         }
     }
 }
