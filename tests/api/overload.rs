@@ -2,6 +2,7 @@
 
 mod bombs;
 mod connections;
+mod large;
 mod namespaces;
 mod readers;
 mod writers;
@@ -23,10 +24,20 @@ async fn in_flight(api: &Api) -> usize {
 
 /// The memory of the server that is in use, in bytes.
 pub(crate) fn resident(api: &Api) -> usize {
+    memory(api, "VmRSS:")
+}
+
+/// A line of what the system tells of the server's memory, in bytes.
+fn memory(api: &Api, line: &str) -> usize {
     let status = fs::read_to_string(format!("/proc/{}/status", api.server.id())).expect("the server runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the system tells it");
+    let line = status.lines().find_map(|each| each.strip_prefix(line)).expect("the system tells it");
     let kilobytes: usize = line.trim().trim_end_matches(" kB").parse().expect("it is a number");
     kilobytes << 10
+}
+
+/// The most memory of the server that was ever in use, in bytes.
+fn peak(api: &Api) -> usize {
+    memory(api, "VmHWM:")
 }
 
 /// A server whose one place for a request that changes something is taken.

@@ -30,12 +30,18 @@ const ALICE_TOKEN: &str = "token-of-alice";
 pub(crate) struct Server {
     folder: TempDir,
     arguments: Vec<String>,
+    variables: Vec<(String, String)>,
     process: Process,
 }
 
 impl Server {
     /// Starts the server on a new folder and waits until it is ready. Panics, with the log, when it does not get there.
     pub(crate) async fn start(extra_arguments: &[&str]) -> Self {
+        Self::start_in(extra_arguments, &[]).await
+    }
+
+    /// The same with more variables in its environment.
+    pub(crate) async fn start_in(extra_arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let users = format!("{ADMIN_TOKEN},admin,uid-of-admin,\"system:masters\"\n{ALICE_TOKEN},alice,uid-of-alice\n");
         fs::write(folder.path().join("tokens.csv"), users).expect("the token file can be written");
@@ -52,8 +58,10 @@ impl Server {
             "--logging-format=json".to_owned(),
         ];
         arguments.extend(extra_arguments.iter().map(|&each| each.to_owned()));
-        let process = Process::spawn(&arguments);
-        let server = Self { folder, arguments, process };
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let variables: Vec<_> = variables.iter().map(own).collect();
+        let process = Process::spawn(&arguments, &variables);
+        let server = Self { folder, arguments, variables, process };
         server.wait_until_ready().await;
         server
     }
@@ -153,7 +161,7 @@ impl Server {
 
     /// Starts a new process on the same folder and waits for nothing. The old one must have ended.
     pub(crate) fn begin_restart(&mut self) {
-        self.process = Process::spawn(&self.arguments);
+        self.process = Process::spawn(&self.arguments, &self.variables);
     }
 
     /// Waits until the process is ready. Panics, with the log, when it does not get there.
@@ -184,9 +192,10 @@ struct Process {
 }
 
 impl Process {
-    fn spawn(arguments: &[String]) -> Self {
+    fn spawn(arguments: &[String], variables: &[(String, String)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver"))
             .args(arguments)
+            .envs(variables.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

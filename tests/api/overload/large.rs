@@ -1,0 +1,193 @@
+//! Requests whose work is large: they share a few places, whatever the number of workers, and have limits of their own.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::{peak, resident};
+use crate::fixtures::{digest, image, index, mapping, stream};
+use crate::harness::{Api, Expect, MAPPINGS, STREAM_IMAGES, STREAMS, request};
+use crate::support::client::Request;
+use crate::support::process::Server;
+
+/// The longest that a probe may take beside large requests.
+const PROMPT: Duration = Duration::from_secs(1);
+/// How often it is tried.
+const PROBES: usize = 30;
+/// Large requests at a time.
+const AT_ONCE: usize = 40;
+/// By how much the server may grow beside their bodies: what some of them take, not all.
+const GROWTH: usize = 640 << 20;
+
+async fn with_workers(workers: &str) -> Api {
+    let server = Server::start_in(&[], &[("TOKIO_WORKER_THREADS", workers)]).await;
+    Api { client: server.admin(), server }
+}
+
+/// A merge patch of many small values.
+fn wide_patch() -> Request {
+    let mut patch = request("PATCH", &format!("{STREAMS}/s")).header("content-type", "application/merge-patch+json");
+    patch.body = Some(format!("{{\"x\":[{}0]}}", "{\"a\":0},".repeat(66_000)).into_bytes());
+    patch
+}
+
+/// An apply of many tags.
+fn wide_apply() -> Request {
+    let tags: Vec<Value> = (0..40_000).map(|number| json!({"name": format!("t{number}")})).collect();
+    let object = json!({"apiVersion": "image.openshift.io/v1", "kind": "ImageStream", "metadata": {"name": "s"},
+        "spec": {"tags": tags}});
+    let path = format!("{STREAMS}/s?fieldManager=m&force=true&dryRun=All");
+    let mut apply = request("PATCH", &path).header("content-type", "application/apply-patch+yaml");
+    apply.body = Some(object.to_string().into_bytes());
+    apply
+}
+
+/// Sends the same request again and again over many connections, and looks how probes fare and memory grows meanwhile.
+async fn probes_answer_beside(workers: &str, attack: Request) {
+    let api = with_workers(workers).await;
+    api.post(STREAMS, &stream("s")).await.is(201);
+    let before = resident(&api);
+    let mut attackers = tokio::task::JoinSet::new();
+    for _ in 0..AT_ONCE {
+        let (client, attack) = (api.server.admin(), attack.clone());
+        attackers.spawn(async move {
+            loop {
+                // It may be refused, or end where the test does.
+                let _ = client.send_unchecked(attack.clone()).await;
+            }
+        });
+    }
+    let mut slowest = Duration::ZERO;
+    for _ in 0..PROBES {
+        let start = Instant::now();
+        assert_eq!(api.ask(Request::new("GET", "/livez")).await.status, 200);
+        slowest = slowest.max(start.elapsed());
+        sleep(Duration::from_millis(100)).await;
+    }
+    let grown = peak(&api).saturating_sub(before);
+    println!("{workers} workers: probes take {slowest:?} at most, the server grows by {} MiB", grown >> 20);
+    assert!(slowest < PROMPT, "{slowest:?}");
+    assert!(grown < GROWTH, "{grown} bytes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_answer_beside_large_patches() {
+    for workers in ["2", "16"] {
+        probes_answer_beside(workers, wide_patch()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn probes_answer_beside_large_applies() {
+    for workers in ["2", "16"] {
+        probes_answer_beside(workers, wide_apply()).await;
+    }
+}
+
+#[tokio::test]
+async fn small_requests_get_through_beside_large_ones() {
+    let api = Api::with_stream().await;
+    let (client, attack) = (api.server.admin(), wide_apply());
+    let large = join_all((0..4).map(|_| client.send(attack.clone())));
+    let small = async {
+        for number in 0..20 {
+            api.post(STREAMS, &stream(&format!("s{number}"))).await.is(201);
+        }
+    };
+    let (large, ()) = tokio::join!(large, small);
+    for answer in large {
+        let answer = answer.expect("an answer");
+        assert!([200, 413, 422].contains(&answer.status), "{}", answer.status);
+    }
+}
+
+/// An image of so many layers that no other image has.
+fn with_layers(number: usize, layers: usize) -> Value {
+    let mut image = image(&digest(&format!("{number:x}f")));
+    let layer = |at: usize| json!({"name": digest(&format!("{number:x}e{at:x}e")), "size": 5, "mediaType": "layer"});
+    image["dockerImageLayers"] = (0..layers).map(layer).collect();
+    image
+}
+
+#[tokio::test]
+async fn layers_beyond_a_size_are_refused_and_say_what_to_do() {
+    let api = Api::with_stream().await;
+    let path = format!("{STREAMS}/s/layers");
+    for number in 0..100 {
+        api.push(&format!("t{number}"), &with_layers(number, 500)).await;
+    }
+    let shown = api.get(&path).await.is(200);
+    assert_eq!(shown["images"].as_object().map(serde_json::Map::len), Some(100));
+    for number in 100..180 {
+        api.push(&format!("t{number}"), &with_layers(number, 500)).await;
+    }
+    let before = resident(&api);
+    let answers = join_all((0..6).map(|_| api.get(&path))).await;
+    let grown = peak(&api).saturating_sub(before);
+    for answer in answers {
+        answer.fails(
+            413,
+            "RequestEntityTooLarge",
+            "the layers of imagestreams.image.openshift.io \"s\" take more than 16777216 bytes: remove tags, or images \
+             from the histories of its tags (oc adm prune images), or ask for single images (imagestreamimages)",
+        );
+    }
+    assert!(grown < 200 << 20, "{grown} bytes");
+}
+
+#[tokio::test]
+async fn a_new_part_is_found_at_once_while_others_push_lists() {
+    let api = Api::with_stream().await;
+    api.post(STREAMS, &stream("other")).await.is(201);
+    for round in 0..40_usize {
+        let elsewhere = mapping("other", "t", &index(&digest(&format!("b{round:x}b")), &[&digest("b0")]));
+        let here = index(&digest(&format!("a{round:x}a")), &[&digest(&format!("c{round:x}c"))]);
+        let (other, ()) = tokio::join!(api.post(MAPPINGS, &elsewhere), api.push("t", &here));
+        other.is(201);
+        api.post("images", &image(&digest(&format!("c{round:x}c")))).await.is(201);
+        for id in [format!("c{round:x}c"), digest(&format!("c{round:x}c"))] {
+            let found = api.get(&format!("{STREAM_IMAGES}/s@{id}")).await.is(200);
+            assert_eq!(found["image"]["metadata"]["name"], *digest(&format!("c{round:x}c")), "{id}");
+        }
+        assert_eq!(api.get(&format!("{STREAM_IMAGES}/s@b")).await.status, 404);
+    }
+}
+
+/// A stream with tags that come from so many other streams.
+fn with_sources(namespaces: impl Iterator<Item = String>) -> Value {
+    let mut stream = stream("tags");
+    let tag = |(number, namespace): (usize, String)| {
+        let from = json!({"kind": "ImageStreamTag", "namespace": namespace, "name": format!("s{number}:t")});
+        json!({"name": format!("t{number}"), "from": from})
+    };
+    stream["spec"]["tags"] = namespaces.enumerate().map(tag).collect();
+    stream
+}
+
+#[tokio::test]
+async fn a_write_that_needs_too_many_others_is_refused() {
+    let api = Api::start().await;
+    let elsewhere = |count: usize| with_sources((0..count).map(|number| format!("ns{number}")));
+    let refused = api.post(STREAMS, &elsewhere(101)).await.fails(
+        422,
+        "Invalid",
+        "imagestreams.image.openshift.io \"tags\" cannot be written: it refers to 101 objects of other namespaces, each of \
+         which needs an access review, and one write may need at most 100: split it into several writes",
+    );
+    assert_eq!(refused["details"]["name"], "tags");
+    let here = |count: usize| with_sources((0..count).map(|_| "ns".to_owned()));
+    api.post(STREAMS, &here(1001)).await.fails(
+        422,
+        "Invalid",
+        "imagestreams.image.openshift.io \"tags\" cannot be written: it refers to 1001 other objects, and one write may \
+         refer to at most 1000: split it into several writes",
+    );
+    // So many are looked for, and are not there.
+    for fits in [elsewhere(100), here(1000)] {
+        let answer = api.post(STREAMS, &fits).await;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(answer.status == 201 || text.contains("Not found"), "{}: {text:.300}", answer.status);
+    }
+}
