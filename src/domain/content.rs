@@ -10,7 +10,7 @@ use crate::meta::field;
 ///
 /// The name is the digest of the manifest, of a signed one without its signatures; the manifest names the digest of the
 /// configuration. What is left out, and what no digest names, is not judged.
-pub fn faults(image: &Image) -> Vec<field::Error> {
+pub fn faults(image: &Image) -> field::Errors {
     let manifest = mapping::manifest_fault(image).map(|fault| field::Error { field: "metadata.name".into(), ..fault });
     manifest.into_iter().chain(config_fault(image)).collect()
 }

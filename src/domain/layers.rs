@@ -14,30 +14,33 @@ use crate::{api::Image, meta::field};
 ///
 /// # Errors
 /// All faults of the image, in fixed order, under `images[<name>]`.
-pub fn check_presentable(image: &Image) -> Result<(), Vec<field::Error>> {
+pub fn check_presentable(image: &Image) -> Result<(), field::Errors> {
     let path = format!("images[{}]", image.metadata.name);
-    let mut faults = Vec::new();
+    let mut faults = field::Errors::default();
     let layers: Vec<&str> = image.docker_image_layers.iter().map(|layer| layer.name.as_str()).collect();
     for (at, _) in layers.iter().enumerate().filter(|(_, name)| name.is_empty()) {
-        faults.push(field::Error::invalid(format!("{path}.layers[{at}]"), "", "layer cannot be empty"));
+        faults.push_with(|| field::Error::invalid(format_args!("{path}.layers[{at}]"), "", "layer cannot be empty"));
     }
     let config = config(image);
     if config == Some("") {
-        faults.push(field::Error::invalid(format!("{path}.config"), "", "config cannot be an empty string"));
+        faults
+            .push_with(|| field::Error::invalid(format_args!("{path}.config"), "", "config cannot be an empty string"));
     }
     if !image.docker_image_manifests.is_empty() {
         if let Some(config) = config {
             let rule = "config must be null if manifests are present";
-            faults.push(field::Error::invalid(format!("{path}.config"), config, rule));
+            faults.push_with(|| field::Error::invalid(format_args!("{path}.config"), config, rule));
         }
         if !layers.is_empty() {
             let value = serde_json::Value::from(layers);
             let rule = "layers must be empty if manifests are present";
-            faults.push(field::Error::invalid_value(format!("{path}.layers"), value, rule));
+            faults.push_with(|| field::Error::invalid_value(format_args!("{path}.layers"), value, rule));
         }
     }
     for (at, _) in image.docker_image_manifests.iter().enumerate().filter(|(_, part)| part.digest.is_empty()) {
-        faults.push(field::Error::invalid(format!("{path}.manifests[{at}]"), "", "manifest cannot be empty"));
+        faults.push_with(|| {
+            field::Error::invalid(format_args!("{path}.manifests[{at}]"), "", "manifest cannot be empty")
+        });
     }
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }

@@ -22,7 +22,7 @@ pub struct LayersView {
     view: ImageStreamLayers,
     seen: HashSet<String>,
     open: BTreeSet<String>,
-    faults: Vec<field::Error>,
+    faults: field::Errors,
     bytes: usize,
 }
 
@@ -33,7 +33,7 @@ impl LayersView {
         let open: BTreeSet<String> = events.map(|event| event.image.clone()).filter(|name| !name.is_empty()).collect();
         let view = ImageStreamLayers { metadata: stream.metadata.clone(), ..ImageStreamLayers::default() };
         let bytes = open.iter().map(|name| ENTRY_BYTES + name.len()).sum();
-        Self { view, seen: open.iter().cloned().collect(), open, faults: Vec::new(), bytes }
+        Self { view, seen: open.iter().cloned().collect(), open, faults: field::Errors::default(), bytes }
     }
 
     /// The name of an image that is to be [added](Self::add) next; none at the end.
@@ -81,7 +81,7 @@ impl LayersView {
     ///
     /// # Errors
     /// The faults for which the reference does not show it; answered with 422.
-    pub fn finish(self) -> Result<ImageStreamLayers, Vec<field::Error>> {
+    pub fn finish(self) -> Result<ImageStreamLayers, field::Errors> {
         if self.faults.is_empty() { Ok(self.view) } else { Err(self.faults) }
     }
 
@@ -125,7 +125,7 @@ mod tests {
         image
     }
 
-    fn gathered(stream: &ImageStream, images: &[Image]) -> Result<ImageStreamLayers, Vec<field::Error>> {
+    fn gathered(stream: &ImageStream, images: &[Image]) -> Result<ImageStreamLayers, field::Errors> {
         let mut view = LayersView::new(stream);
         while let Some(name) = view.next_image() {
             let image = images.iter().find(|image| image.metadata.name == name);

@@ -3,6 +3,7 @@
 //! Other streams come in as an argument: [`needed`] says which, [`Others`] holds what was found.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
 use super::history::{self, MaxTagHistory};
@@ -61,7 +62,7 @@ pub fn needed(old: Option<&ImageStream>, new: &ImageStream) -> BTreeSet<StreamKe
 }
 
 /// The fault of a stream whose tags could not be resolved, as clients know it: one text inside of another.
-pub fn fault_of(stream: &ImageStream, faults: &[field::Error]) -> Option<field::Error> {
+pub fn fault_of(stream: &ImageStream, faults: &field::Errors) -> Option<field::Error> {
     let name = field::quote(&stream.metadata.name);
     let text = format!("imagestreams {name} is invalid: {}", field::join(faults));
     (!faults.is_empty()).then(|| field::Error { field: "[]".into(), fault: field::Fault::Internal(text) })
@@ -84,9 +85,9 @@ impl<'a> Resolution<'a> {
     /// of the stream get their events too, unless the stream itself is updated.
     ///
     /// Returns the faults of the tags, with paths in the stream; [`fault_of`] makes one of them.
-    pub fn run(&self, new: &mut ImageStream) -> Vec<field::Error> {
+    pub fn run(&self, new: &mut ImageStream) -> field::Errors {
         let changed = spec::changed_tags(self.old, new);
-        let mut faults = Vec::new();
+        let mut faults = field::Errors::default();
         if !changed.is_empty() {
             let names: Vec<String> = changed.iter().map(|at| new.spec.tags[*at].name.clone()).collect();
             history::make_room(&mut new.status.tags, names.iter().map(String::as_str));
@@ -99,18 +100,18 @@ impl<'a> Resolution<'a> {
         faults
     }
 
-    fn add_events(&self, new: &mut ImageStream, changed: &[usize]) -> Vec<field::Error> {
-        let (mut faults, mut images) = (Vec::new(), HashMap::new());
+    fn add_events(&self, new: &mut ImageStream, changed: &[usize]) -> field::Errors {
+        let (mut faults, mut images) = (field::Errors::default(), HashMap::new());
         for at in sources_first(new, changed) {
             match self.event(new, &new.spec.tags[at], &mut images) {
                 Ok(Some(event)) => {
                     history::push(&mut new.status.tags, &new.spec.tags[at].name, event, self.most);
                 }
                 Ok(None) => {}
-                Err(fault) => faults.push(fault),
+                Err(fault) => faults.push_with(|| fault),
             }
-            // More are not told, and finding them could take long.
-            if faults.len() > field::MOST_TOLD {
+            // Finding more, which would not be shown, could take long.
+            if faults.is_cut() {
                 break;
             }
         }
@@ -124,11 +125,11 @@ impl<'a> Resolution<'a> {
         tag: &TagReference,
         images: &mut HashMap<StreamKey, SourceImages<'a>>,
     ) -> Result<Option<TagEvent>, field::Error> {
-        let path = format!("spec.tags[{}].from", tag.name);
         let Some(from) = &tag.from else {
             return Ok(None);
         };
-        let invalid = |rule: String| field::Error::invalid(format!("{path}.name"), &from.name, rule);
+        let path = SourcePath(&tag.name);
+        let invalid = |rule: String| field::Error::invalid(format_args!("{path}.name"), &from.name, rule);
         let found = match Source::read(from, new).map_err(|bad| invalid(bad.to_string()))? {
             Source::Outside(reference) => tag.reference.then(|| TagEvent {
                 created: Some(self.now),
@@ -151,17 +152,22 @@ impl<'a> Resolution<'a> {
         Ok(found.map(|event| TagEvent { generation: new.metadata.generation, ..event }))
     }
 
-    fn other(&self, key: &StreamKey, path: &str, from: &ObjectReference) -> Result<&'a ImageStream, field::Error> {
+    fn other(
+        &self,
+        key: &StreamKey,
+        path: &SourcePath<'_>,
+        from: &ObjectReference,
+    ) -> Result<&'a ImageStream, field::Error> {
         let unreadable = |why: &str| {
             let rule = format!("unable to retrieve image stream: {why}");
-            field::Error::invalid(format!("{path}.name"), &from.name, rule)
+            field::Error::invalid(format_args!("{path}.name"), &from.name, rule)
         };
         if let Some(why) = name_fault(&key.name) {
             return Err(unreadable(&why));
         }
         match self.others.0.get(key) {
             Some(Other::Found(stream)) => Ok(stream),
-            Some(Other::Missing) => Err(field::Error::not_found(format!("{path}.name"), &from.name)),
+            Some(Other::Missing) => Err(field::Error::not_found(format_args!("{path}.name"), &from.name)),
             Some(Other::Refused { reason }) => {
                 let why = format!("{}/{}: {} \"\"", key.namespace, key.name, field::quote(reason));
                 Err(field::Error::forbidden(path, why))
@@ -184,6 +190,16 @@ impl<'a> Resolution<'a> {
             event.docker_image_reference = Reference { namespace, name, ..reference }.exact();
         }
         event
+    }
+}
+
+/// The path of the source of the wanted tag with this name. It is formatted for errors only.
+#[derive(Clone, Copy)]
+struct SourcePath<'a>(&'a str);
+
+impl fmt::Display for SourcePath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "spec.tags[{}].from", self.0)
     }
 }
 

@@ -52,14 +52,14 @@ fn is_change(before: &TagEvent, event: &TagEvent) -> bool {
 }
 
 /// The faults of references that `new` brings into the status.
-pub fn faults(old: &ImageStream, new: &ImageStream) -> Vec<field::Error> {
+pub fn faults(old: &ImageStream, new: &ImageStream) -> field::Errors {
     let events = old.status.tags.iter().flat_map(|tag| &tag.items);
     let known: HashSet<&str> = events.map(|event| event.docker_image_reference.as_str()).collect();
     let tags =
         new.status.tags.iter().flat_map(|tag| tag.items.iter().enumerate().map(move |(at, event)| (tag, at, event)));
     tags.filter(|(_, _, event)| !known.contains(event.docker_image_reference.as_str()))
         .filter_map(|(tag, at, event)| {
-            let path = format!("status.tags[{}].items[{at}].dockerImageReference", tag.tag);
+            let path = format_args!("status.tags[{}].items[{at}].dockerImageReference", tag.tag);
             validate::reference_form(path, &event.docker_image_reference)
         })
         .collect()

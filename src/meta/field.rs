@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use super::Cause;
+pub use super::excerpt::{is_printable, quoted as quote};
+
+use super::limited::{Limited, TextSize};
+use super::{Cause, excerpt, limited};
 
 /// What is wrong with a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +29,20 @@ pub enum Fault {
         /// The set.
         supported: Vec<&'static str>,
     },
-    /// The value is longer than this many bytes.
-    TooLong(usize),
+    /// The value is longer than `most` bytes. `actual` is its length, where that helps.
+    TooLong {
+        /// The limit, in bytes.
+        most: usize,
+        /// The length, in bytes.
+        actual: Option<usize>,
+    },
+    /// The list has more than `most` items.
+    TooMany {
+        /// The limit.
+        most: usize,
+        /// The number of items.
+        actual: usize,
+    },
     /// What the value names does not exist. Carries the value as it is shown.
     NotFound(String),
     /// Something that is told for the object as a whole.
@@ -43,40 +58,59 @@ pub struct Error {
     pub fault: Fault,
 }
 
+/// The constructors take [excerpts](excerpt) of all texts. They are called for errors only, so arguments are best left
+/// unformatted until then.
 impl Error {
     /// The field must be set; `remark` may be empty.
-    pub fn required(field: impl Into<String>, remark: impl Into<String>) -> Self {
-        Self { field: field.into(), fault: Fault::Required(remark.into()) }
+    pub fn required(field: impl fmt::Display, remark: impl fmt::Display) -> Self {
+        Self { field: excerpt::of(field), fault: Fault::Required(excerpt::of(remark)) }
     }
 
     /// The text `value` breaks `rule`.
-    pub fn invalid(field: impl Into<String>, value: &str, rule: impl Into<String>) -> Self {
-        Self::invalid_value(field, quote(value), rule)
+    pub fn invalid(field: impl fmt::Display, value: &str, rule: impl fmt::Display) -> Self {
+        Self { field: excerpt::of(field), fault: Fault::Invalid { value: quote(value), rule: excerpt::of(rule) } }
     }
 
     /// `value`, shown as it is, breaks `rule`.
-    pub fn invalid_value(field: impl Into<String>, value: impl fmt::Display, rule: impl Into<String>) -> Self {
-        Self { field: field.into(), fault: Fault::Invalid { value: value.to_string(), rule: rule.into() } }
+    pub fn invalid_value(field: impl fmt::Display, value: impl fmt::Display, rule: impl fmt::Display) -> Self {
+        let fault = Fault::Invalid { value: excerpt::of(value), rule: excerpt::of(rule) };
+        Self { field: excerpt::of(field), fault }
     }
 
     /// The field must not be set, or not so.
-    pub fn forbidden(field: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { field: field.into(), fault: Fault::Forbidden(why.into()) }
+    pub fn forbidden(field: impl fmt::Display, why: impl fmt::Display) -> Self {
+        Self { field: excerpt::of(field), fault: Fault::Forbidden(excerpt::of(why)) }
     }
 
     /// The text `value` is not one of `supported`.
-    pub fn unsupported(field: impl Into<String>, value: &str, supported: &[&'static str]) -> Self {
-        Self { field: field.into(), fault: Fault::Unsupported { value: quote(value), supported: supported.to_vec() } }
+    pub fn unsupported(field: impl fmt::Display, value: &str, supported: &[&'static str]) -> Self {
+        let fault = Fault::Unsupported { value: quote(value), supported: supported.to_vec() };
+        Self { field: excerpt::of(field), fault }
     }
 
     /// What the text `value` names does not exist.
-    pub fn not_found(field: impl Into<String>, value: &str) -> Self {
-        Self { field: field.into(), fault: Fault::NotFound(quote(value)) }
+    pub fn not_found(field: impl fmt::Display, value: &str) -> Self {
+        Self { field: excerpt::of(field), fault: Fault::NotFound(quote(value)) }
+    }
+
+    /// The value may have `most` bytes. Kubernetes does not say how many it has.
+    pub fn too_long(field: impl fmt::Display, most: usize) -> Self {
+        Self { field: excerpt::of(field), fault: Fault::TooLong { most, actual: None } }
+    }
+
+    /// The value may have `most` bytes and has `actual`.
+    pub fn longer(field: impl fmt::Display, actual: usize, most: usize) -> Self {
+        Self { field: excerpt::of(field), fault: Fault::TooLong { most, actual: Some(actual) } }
+    }
+
+    /// The list may have `most` items and has `actual`.
+    pub fn too_many(field: impl fmt::Display, actual: usize, most: usize) -> Self {
+        Self { field: excerpt::of(field), fault: Fault::TooMany { most, actual } }
     }
 
     /// The same fault, with `prefix` before the field's path.
-    pub fn under(mut self, prefix: &str) -> Self {
-        self.field = format!("{prefix}.{}", self.field);
+    pub fn under(mut self, prefix: impl fmt::Display) -> Self {
+        self.field = excerpt::of(format_args!("{prefix}.{}", self.field));
         self
     }
 
@@ -87,7 +121,8 @@ impl Error {
             Fault::Invalid { .. } => "FieldValueInvalid",
             Fault::Forbidden(_) => "FieldValueForbidden",
             Fault::Unsupported { .. } => "FieldValueNotSupported",
-            Fault::TooLong(_) => "FieldValueTooLong",
+            Fault::TooLong { .. } => "FieldValueTooLong",
+            Fault::TooMany { .. } => "FieldValueTooMany",
             Fault::NotFound(_) => "FieldValueNotFound",
             Fault::Internal(_) => "InternalError",
         };
@@ -114,69 +149,48 @@ impl fmt::Display for Fault {
             }
             Self::NotFound(value) => write!(f, "Not found: {value}"),
             Self::Internal(text) => write!(f, "Internal error: {text}"),
-            Self::TooLong(most) => write!(f, "Too long: may not be more than {most} bytes"),
+            Self::TooLong { most, actual: None } => write!(f, "Too long: may not be more than {most} bytes"),
+            Self::TooLong { most, actual: Some(actual) } => {
+                write!(f, "Too long: may not be more than {most} bytes, has {actual}")
+            }
+            // As TooMany in apimachinery's field package.
+            Self::TooMany { most, actual } => write!(f, "Too many: {actual}: must have at most {most} items"),
         }
     }
 }
 
-/// At most this many faults of one object are told.
-pub const MOST_TOLD: usize = 100;
+/// The most errors of one object.
+pub const MAX_ERRORS: usize = limited::MAX_ITEMS;
 
-/// Several faults in one line: one as it is, more in brackets, each text once.
-pub fn join(errors: &[Error]) -> String {
+/// The errors of one object. Bounded, so that validators can neither build nor answer more than a client can read.
+pub type Errors = Limited<Error>;
+
+impl TextSize for Error {
+    fn text_bytes(&self) -> usize {
+        let fault = match &self.fault {
+            Fault::Required(text) | Fault::Forbidden(text) | Fault::NotFound(text) | Fault::Internal(text) => {
+                text.len()
+            }
+            Fault::Invalid { value, rule } => value.len() + rule.len(),
+            Fault::Unsupported { value, .. } => value.len(),
+            Fault::TooLong { .. } | Fault::TooMany { .. } => 0,
+        };
+        self.field.len() + fault
+    }
+}
+
+/// Several errors in one line: one as it is, more in brackets, each text once.
+pub fn join(errors: &Errors) -> String {
     let mut seen = HashSet::new();
-    let mut texts: Vec<String> = errors.iter().take(MOST_TOLD).map(Error::to_string).collect();
+    let mut texts: Vec<String> = errors.iter().map(Error::to_string).collect();
     texts.retain(|text| seen.insert(text.clone()));
-    if let Some(more) = errors.len().checked_sub(MOST_TOLD + 1) {
-        texts.push(format!("and {} more", more + 1));
+    if errors.is_cut() {
+        texts.push("and more, which are not shown".into());
     }
     match &texts[..] {
         [one] => one.clone(),
         more => format!("[{}]", more.join(", ")),
     }
-}
-
-/// Text in double quotes, with the escapes of Go's `%q`, as error messages show values.
-pub fn quote(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for letter in text.chars() {
-        match letter {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            '\r' => quoted.push_str("\\r"),
-            '\u{7}' => quoted.push_str("\\a"),
-            '\u{8}' => quoted.push_str("\\b"),
-            '\u{b}' => quoted.push_str("\\v"),
-            '\u{c}' => quoted.push_str("\\f"),
-            letter if u32::from(letter) < 0x20 || letter == '\u{7f}' => {
-                quoted.push_str(&format!("\\x{:02x}", u32::from(letter)));
-            }
-            letter if is_unprintable(letter) && u32::from(letter) < 0x10000 => {
-                quoted.push_str(&format!("\\u{:04x}", u32::from(letter)));
-            }
-            letter if is_unprintable(letter) => quoted.push_str(&format!("\\U{:08x}", u32::from(letter))),
-            letter => quoted.push(letter),
-        }
-    }
-    quoted.push('"');
-    quoted
-}
-
-/// Whether Go prints a character as it is.
-pub fn is_printable(letter: char) -> bool {
-    !is_unprintable(letter)
-}
-
-/// Characters beyond ASCII that Go does not print: controls, separators, private use, the byte order mark.
-fn is_unprintable(letter: char) -> bool {
-    letter.is_control()
-        || (letter.is_whitespace() && letter != ' ')
-        || matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-        || matches!(letter, '\u{e000}'..='\u{f8ff}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
-        || u32::from(letter) >= 0xe0000
 }
 
 #[cfg(test)]
@@ -186,12 +200,27 @@ mod tests {
     #[test]
     fn one_fault_stands_alone_and_several_in_brackets_once_each() {
         let (a, b) = (Error::required("a", ""), Error::forbidden("b", "why"));
-        assert_eq!(join(std::slice::from_ref(&a)), "a: Required value");
-        assert_eq!(join(&[a.clone(), b, a]), "[a: Required value, b: Forbidden: why]");
+        assert_eq!(join(&a.clone().into()), "a: Required value");
+        assert_eq!(join(&[a.clone(), b, a].into_iter().collect()), "[a: Required value, b: Forbidden: why]");
     }
 
     #[test]
-    fn texts_are_quoted_as_go_does() {
-        assert_eq!(quote("a\"b\\\n\u{1}\u{2028}é"), r#""a\"b\\\n\x01\u2028é""#);
+    fn more_faults_than_are_kept_are_mentioned() {
+        let errors: Errors = (0..1000).map(|at| Error::required(at, "")).collect();
+        let text = join(&errors);
+        assert!(text.ends_with("99: Required value, and more, which are not shown]"), "{text}");
+    }
+
+    #[test]
+    fn no_text_of_a_fault_is_longer_than_an_excerpt() {
+        let long = "x".repeat(1 << 20);
+        let error = Error::invalid_value(format_args!("a[{long}]"), &long, &long).under(&long);
+        assert!(error.to_string().len() < 3 * (excerpt::MAX_BYTES + 32), "{}", error.to_string().len());
+    }
+
+    #[test]
+    fn limits_are_told_with_what_was_found() {
+        assert_eq!(Error::too_many("a", 7, 5).to_string(), "a: Too many: 7: must have at most 5 items");
+        assert_eq!(Error::longer("a", 7, 5).to_string(), "a: Too long: may not be more than 5 bytes, has 7");
     }
 }

@@ -3,9 +3,11 @@
 //! Plain data and its JSON shape. Knows nothing of images, storage or HTTP.
 
 mod base64;
+pub mod excerpt;
 pub mod field;
 pub mod flag;
 pub(crate) mod go_json;
+mod limited;
 mod names;
 mod object;
 pub mod protobuf;
@@ -13,6 +15,7 @@ mod status;
 mod time;
 
 pub use base64::Base64;
+pub use limited::{Limited, TextSize};
 pub use names::{is_dns_label, is_dns_subdomain, label_value_faults, path_segment_faults, qualified_name_faults};
 pub use object::{Kind, ListMeta, ManagedFieldsEntry, Object, ObjectMeta, OwnerReference};
 pub use status::{Cause, Details, Resource, Status};

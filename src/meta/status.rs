@@ -5,7 +5,7 @@ use std::{error, fmt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ListMeta, field};
+use super::{Limited, ListMeta, TextSize, excerpt, field};
 
 /// A resource of an API group as errors name it, for example `imagestreams` of `image.openshift.io`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,10 +98,18 @@ pub struct Cause {
     pub field: String,
 }
 
+impl TextSize for Cause {
+    fn text_bytes(&self) -> usize {
+        self.reason.len() + self.message.len() + self.field.len()
+    }
+}
+
 impl Status {
-    /// A failure with a code, a reason (may be empty) and a text.
+    /// A failure with a code, a reason (may be empty) and a text, which is cut to the length that an answer has room for.
     pub fn failure(code: u16, reason: &str, message: impl Into<String>) -> Self {
-        Self { status: "Failure".into(), message: message.into(), reason: reason.into(), code, ..Self::default() }
+        let mut message = message.into();
+        cut(&mut message, MAX_MESSAGE_BYTES);
+        Self { status: "Failure".into(), message, reason: reason.into(), code, ..Self::default() }
     }
 
     /// A success that has nothing else to say.
@@ -177,13 +185,12 @@ impl Status {
     }
 
     /// 422: the object breaks rules. `kind` names the kind, not the resource.
-    pub fn invalid(kind: Resource<'_>, name: &str, errors: &[field::Error]) -> Self {
+    pub fn invalid(kind: Resource<'_>, name: &str, errors: &field::Errors) -> Self {
         let text = format!("{kind} {} is invalid: {}", field::quote(name), field::join(errors));
-        let mut status = Self::failure(422, "Invalid", text).about(kind, name);
-        if let Some(details) = &mut status.details {
-            details.causes = errors.iter().take(field::MOST_TOLD).map(field::Error::cause).collect();
-        }
-        status
+        let (name, group, kind) = (name.into(), kind.group.into(), kind.name.into());
+        let causes = errors.iter().map(field::Error::cause).collect();
+        let details = Details { name, group, kind, causes, ..Details::default() };
+        Self::failure(422, "Invalid", text).with_details(details)
     }
 
     /// 429: the server has as much to do as it takes on.
@@ -213,8 +220,13 @@ impl Status {
         Self::failure(504, "Timeout", message)
     }
 
-    /// The same status with details.
-    pub fn with_details(mut self, details: Details) -> Self {
+    /// The same status with details, whose texts are cut, and whose causes are dropped from the end, to what an answer has
+    /// room for.
+    pub fn with_details(mut self, mut details: Details) -> Self {
+        for text in [&mut details.name, &mut details.group, &mut details.kind, &mut details.uid] {
+            cut(text, MAX_DETAIL_BYTES);
+        }
+        details.causes = fitting(details.causes);
         self.details = Some(details);
         self
     }
@@ -236,6 +248,55 @@ impl Status {
     }
 }
 
+// The limits of the texts of a status add up to less than 128 KiB, in each of the media types.
+/// The most bytes of a message, as it is encoded.
+const MAX_MESSAGE_BYTES: usize = 48 << 10;
+/// The most bytes of all causes, as they are encoded.
+const MAX_CAUSES_BYTES: usize = 48 << 10;
+/// The most bytes of another text of the details, as it is encoded.
+const MAX_DETAIL_BYTES: usize = 4 << 10;
+
+/// Cuts a text where its encoded form reaches `most` bytes, and returns the length of that form.
+fn cut(text: &mut String, most: usize) -> usize {
+    let mut encoded = 0;
+    for (at, letter) in text.char_indices() {
+        encoded += encoded_bytes(letter);
+        if encoded > most {
+            text.truncate(at);
+            text.push_str(excerpt::MARK);
+            return encoded;
+        }
+    }
+    encoded
+}
+
+/// The most bytes that a character takes in JSON, or in YAML, where a line break is followed by an indentation.
+fn encoded_bytes(letter: char) -> usize {
+    match letter {
+        '\n' => 8,
+        '\'' | '"' | '\\' => 2,
+        '<' | '>' | '&' | '\u{7f}' | '\u{2028}' | '\u{2029}' => 6,
+        letter if letter.is_control() => 6,
+        letter => letter.len_utf8(),
+    }
+}
+
+/// The first of the causes, as many as an answer has room for. One that is too long by itself is cut.
+fn fitting(causes: Vec<Cause>) -> Vec<Cause> {
+    let mut left = MAX_CAUSES_BYTES;
+    let mut fitting: Limited<Cause> = Limited::default();
+    for mut cause in causes {
+        let texts = [&mut cause.reason, &mut cause.field, &mut cause.message];
+        let encoded: usize = texts.into_iter().map(|text| cut(text, MAX_CAUSES_BYTES / 3)).sum();
+        match left.checked_sub(encoded) {
+            Some(rest) => left = rest,
+            None => break,
+        }
+        fitting.push_with(|| cause);
+    }
+    fitting.into_vec()
+}
+
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -250,4 +311,49 @@ fn is_zero(number: &u16) -> bool {
 
 fn is_zero_u32(number: &u32) -> bool {
     *number == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The most bytes of an answer that is a status.
+    const MAX_STATUS_BYTES: usize = 128 << 10;
+
+    fn encoded(status: &Status) -> usize {
+        serde_json::to_vec_pretty(status).unwrap().len()
+    }
+
+    #[test]
+    fn no_status_is_longer_than_its_limit() {
+        let resource = Resource { group: "g", name: "r" };
+        for text in ["x", "\u{1}", "é", "\"", "\n", "<"] {
+            let long = text.repeat(1 << 20);
+            let errors = std::iter::repeat_n((), 200)
+                .map(|()| field::Error { field: long.clone(), fault: field::Fault::Internal(long.clone()) });
+            for status in [
+                Status::failure(400, "", long.clone()),
+                Status::not_found(resource, &long),
+                Status::invalid(Resource { group: &long, name: &long }, &long, &errors.collect()),
+            ] {
+                assert!(encoded(&status) < MAX_STATUS_BYTES, "{text:?}: {}", encoded(&status));
+                assert!(status.message.ends_with(excerpt::MARK) || status.code == 404, "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn causes_are_dropped_from_the_end() {
+        let errors: field::Errors =
+            (0..100).map(|at| field::Error::required(format_args!("{at}{:1000}", ""), "")).collect();
+        let details = Status::invalid(Resource { group: "", name: "r" }, "n", &errors).details.unwrap();
+        assert!((40..60).contains(&details.causes.len()), "{}", details.causes.len());
+        assert!(details.causes[0].field.starts_with('0'));
+    }
+
+    #[test]
+    fn what_fits_stays_as_it_is() {
+        let text = "x".repeat(MAX_MESSAGE_BYTES);
+        assert_eq!(Status::bad_request(text.clone()).message, text);
+    }
 }

@@ -71,7 +71,7 @@ impl TagView for ImageStreamTag {
         self.image = Image::default();
     }
 
-    fn create_faults(&self) -> Vec<field::Error> {
+    fn create_faults(&self) -> field::Errors {
         validate::stream_tag(self)
     }
 
@@ -85,7 +85,7 @@ impl TagView for ImageStreamTag {
         }
     }
 
-    fn update_faults(&self, old: &Self) -> Vec<field::Error> {
+    fn update_faults(&self, old: &Self) -> field::Errors {
         validate::stream_tag_update(old, self)
     }
 

@@ -168,7 +168,7 @@ impl TagView for ImageTag {
         }
     }
 
-    fn create_faults(&self) -> Vec<field::Error> {
+    fn create_faults(&self) -> field::Errors {
         validate::image_tag(self)
     }
 
@@ -178,7 +178,7 @@ impl TagView for ImageTag {
 
     fn prepare_update(&mut self, _: &Self) {}
 
-    fn update_faults(&self, old: &Self) -> Vec<field::Error> {
+    fn update_faults(&self, old: &Self) -> field::Errors {
         validate::image_tag_update(old, self)
     }
 

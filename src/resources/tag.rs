@@ -54,7 +54,7 @@ pub(super) trait TagView: Kind {
     fn prepare_create(&mut self);
 
     /// The faults of a new view, besides those of its metadata.
-    fn create_faults(&self) -> Vec<field::Error>;
+    fn create_faults(&self) -> field::Errors;
 
     /// Adds the tag to its stream.
     ///
@@ -66,7 +66,7 @@ pub(super) trait TagView: Kind {
     fn prepare_update(&mut self, old: &Self);
 
     /// The faults of putting this view in the place of `old`, besides those of metadata in general.
-    fn update_faults(&self, old: &Self) -> Vec<field::Error>;
+    fn update_faults(&self, old: &Self) -> field::Errors;
 
     /// Puts the tag into its stream.
     ///
@@ -324,7 +324,7 @@ impl Rules<ImageStream> for TagRules {
 }
 
 /// 422, if there are faults.
-fn refuse<V: TagView>(view: &V, faults: &[field::Error]) -> Result<(), Status> {
+fn refuse<V: TagView>(view: &V, faults: &field::Errors) -> Result<(), Status> {
     let kind = Resource { group: GROUP, name: V::KIND };
     if faults.is_empty() { Ok(()) } else { Err(Status::invalid(kind, &view.metadata().name, faults)) }
 }

@@ -87,7 +87,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         }
         if wanted.is_empty() || wanted == "0" {
             let fault = field::Error::invalid_value("metadata.resourceVersion", 0, "must be specified for an update");
-            return Err(Status::invalid(self.resource(), &old.name, &[fault]));
+            return Err(Status::invalid(self.resource(), &old.name, &fault.into()));
         }
         if let Err(why) = wanted.parse::<u64>() {
             return Err(Status::bad_request(number_fault("ParseUint", wanted, &why)));

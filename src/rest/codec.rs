@@ -10,7 +10,7 @@ use super::schema::{self, Schema};
 use super::strict::{self, FieldValidation};
 use super::values;
 use crate::meta::protobuf::Message;
-use crate::meta::{Kind, ManagedFieldsEntry, Status, go_json};
+use crate::meta::{Kind, Limited, ManagedFieldsEntry, Status, excerpt, go_json};
 
 /// The largest body of a request, in bytes.
 pub const MAX_BODY_BYTES: usize = 3 << 20;
@@ -31,6 +31,7 @@ pub struct GroupVersion {
 impl GroupVersion {
     /// The sentence about a kind that a version of the group does not have.
     fn unknown_kind(&self, kind: &str, version: &str) -> String {
+        let (kind, version) = (excerpt::of(kind), excerpt::of(version));
         format!("no kind {kind:?} is registered for version {version:?} in scheme {:?}", self.group)
     }
 
@@ -96,7 +97,7 @@ pub fn decode<T: Kind>(
     };
     let warnings = match (format, validation) {
         // What no field knows is passed over in protobuf, and of values that are there twice the last one counts.
-        (Format::Protobuf, _) | (_, FieldValidation::Ignore) => Vec::new(),
+        (Format::Protobuf, _) | (_, FieldValidation::Ignore) => Limited::default(),
         (_, FieldValidation::Warn | FieldValidation::Strict) => {
             strict::faults(cx.content_type.as_deref().unwrap_or_default(), &cx.body, schema)
         }
@@ -123,7 +124,11 @@ fn check_type(value: &Value, api: GroupVersion, wanted: &str, body: &[u8]) -> Re
     });
     let (group, version) = full_version.split_once('/').unwrap_or(("", full_version));
     if version.contains('/') {
-        return Err(unrecognized(wanted, &format!("unexpected GroupVersion string: {full_version}"), body));
+        return Err(unrecognized(
+            wanted,
+            &format!("unexpected GroupVersion string: {}", excerpt::of(full_version)),
+            body,
+        ));
     }
     let is_here = full_version.is_empty() || full_version == api.name;
     let is_other_version = !is_here && group == api.group;
@@ -139,12 +144,13 @@ fn check_type(value: &Value, api: GroupVersion, wanted: &str, body: &[u8]) -> Re
         return Ok(());
     }
     let expected = api.name;
-    let text =
-        format!("the API version in the data ({full_version}) does not match the expected API version ({expected})");
+    let found = excerpt::of(full_version);
+    let text = format!("the API version in the data ({found}) does not match the expected API version ({expected})");
     Err(Status::bad_request(text))
 }
 
 fn unknown_conversion(version: &str, kind: &str, wanted: &str) -> String {
+    let (version, kind) = (excerpt::of(version), excerpt::of(kind));
     format!("converting ({version}.{kind}) to (image.{wanted}): unknown conversion")
 }
 
@@ -169,7 +175,7 @@ pub fn object_from<T: Kind>(value: Value) -> Result<T, String> {
 /// A sentence that says which part is of a wrong type.
 pub fn from_value<T: DeserializeOwned>(mut value: Value) -> Result<T, String> {
     drop_nulls(&mut value);
-    serde_json::from_value(value).map_err(|why| why.to_string())
+    serde_json::from_value(value).map_err(excerpt::of)
 }
 
 /// An object as a value, with `kind` and `apiVersion`.
@@ -283,7 +289,7 @@ fn own_type(typed: &protobuf::Typed<'_>) -> Value {
 pub(super) fn json_value(body: &[u8]) -> Result<Value, String> {
     serde_json::from_slice(body).map_err(|why| {
         let told = go_json::syntax_fault(&String::from_utf8_lossy(body));
-        told.map_or_else(|| why.to_string(), |told| told.to_string())
+        told.map_or_else(|| why.to_string(), excerpt::of)
     })
 }
 
@@ -298,7 +304,7 @@ pub(super) fn yaml_value(body: &[u8]) -> Result<Value, String> {
 
 /// What is wrong with a text that is no YAML, in the words of the reference where these are simple to find.
 fn yaml_fault(why: &serde_saphyr::Error) -> String {
-    let plain = why.without_snippet().to_string();
+    let plain = excerpt::of(why.without_snippet());
     let line = why.location().map_or(1, |location| location.line());
     match plain.as_str() {
         told if told.contains("mapping values are not allowed in this context") => {
@@ -352,6 +358,7 @@ fn unrecognized(kind: &str, why: &str, body: &[u8]) -> Status {
 }
 
 fn cannot_be_handled(found: &str, version: &str, wanted: &str, why: &str) -> Status {
+    let (found, version) = (excerpt::of(found), excerpt::of(version));
     Status::bad_request(format!("{found} in version {version:?} cannot be handled as a {wanted}: {why}"))
 }
 

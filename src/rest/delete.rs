@@ -200,7 +200,7 @@ fn finalizer(meta: &ObjectMeta, options: &DeleteOptions) -> Option<&'static str>
 pub fn options(cx: &Cx) -> Result<DeleteOptions, Status> {
     let options = if cx.body.is_empty() { options_of_query(cx)? } else { options_of_body(cx)? };
     let dry_run: Vec<&str> = options.dry_run.iter().flatten().map(String::as_str).collect();
-    let faults: Vec<field::Error> = propagation_fault(&options).into_iter().chain(dry_run_fault(&dry_run)).collect();
+    let faults: field::Errors = propagation_fault(&options).into_iter().chain(dry_run_fault(&dry_run)).collect();
     refuse(KIND, &faults)?;
     Ok(options)
 }

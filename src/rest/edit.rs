@@ -14,7 +14,7 @@ use super::options::Options;
 use super::patch::Patch;
 use super::schema::{self, Schema};
 use super::strict::{self, FieldValidation};
-use crate::meta::{Kind, ManagedFieldsEntry, Status};
+use crate::meta::{Kind, Limited, ManagedFieldsEntry, Status};
 
 /// An edit of an object.
 #[derive(Clone, Debug)]
@@ -123,14 +123,14 @@ impl<T: Kind> Edit<T> {
             }
             Form::Patch(patch) => patch,
         };
-        let mut faults = patch.faults().to_vec();
+        let mut faults = patch.faults().clone();
         let patched = match patch.wanted() {
             Some(wanted) => {
                 managed::applied(&self.schema, present.map(Present::value), wanted, writer, self.conflicts)?
             }
             None => {
                 let patched = patch.apply_to(present.map_or(&self.schema.empty, Present::value), &self.schema)?;
-                faults.extend(strict::unknown_fields(&patched, &self.schema));
+                faults.append(strict::unknown_fields(&patched, &self.schema));
                 patched
             }
         };
@@ -143,7 +143,7 @@ impl<T: Kind> Edit<T> {
     }
 
     /// The object that a patch led to.
-    fn decode(&self, patch: &Patch, patched: &Value, faults: &[String]) -> Result<T, Status> {
+    fn decode(&self, patch: &Patch, patched: &Value, faults: &Limited<String>) -> Result<T, Status> {
         if self.validation == FieldValidation::Strict && !faults.is_empty() {
             return Err(patch.refused(patched, faults));
         }

@@ -1,35 +1,66 @@
 //! What error texts of the reference have from Go: values as it prints them by default, and what it says of those that cannot be
 //! read.
 
+use std::fmt;
 use std::num::{IntErrorKind, ParseIntError};
 
 use serde_json::{Map, Value};
 
+use crate::meta::excerpt;
 use crate::meta::field::quote;
 
-/// A value in Go's default format: `map[a:[1 2] b:<nil>]`, with the keys sorted.
+/// The excerpt of a value in Go's default format: `map[a:[1 2] b:<nil>]`, with the keys sorted.
 pub(super) fn of(value: &Value) -> String {
-    match value {
-        Value::Null => "<nil>".into(),
-        Value::Bool(value) => value.to_string(),
-        Value::Number(number) => number.to_string(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => of_list(items),
-        Value::Object(fields) => of_object(fields),
-    }
+    excerpt::of(GoValue(value))
 }
 
 /// The same of a list.
 pub(super) fn of_list(items: &[Value]) -> String {
-    format!("[{}]", items.iter().map(of).collect::<Vec<_>>().join(" "))
+    excerpt::of(GoList(items))
 }
 
 /// The same of an object.
 pub(super) fn of_object(fields: &Map<String, Value>) -> String {
-    let mut fields: Vec<_> = fields.iter().collect();
-    fields.sort_unstable_by_key(|(name, _)| *name);
-    let fields: Vec<_> = fields.into_iter().map(|(name, value)| format!("{name}:{}", of(value))).collect();
-    format!("map[{}]", fields.join(" "))
+    excerpt::of(GoMap(fields))
+}
+
+struct GoValue<'a>(&'a Value);
+struct GoList<'a>(&'a [Value]);
+struct GoMap<'a>(&'a Map<String, Value>);
+
+impl fmt::Display for GoValue<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Value::Null => f.write_str("<nil>"),
+            Value::Bool(value) => write!(f, "{value}"),
+            Value::Number(number) => write!(f, "{number}"),
+            Value::String(text) => f.write_str(text),
+            Value::Array(items) => GoList(items).fmt(f),
+            Value::Object(fields) => GoMap(fields).fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for GoList<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[")?;
+        for (at, item) in self.0.iter().enumerate() {
+            write!(f, "{}{}", if at == 0 { "" } else { " " }, GoValue(item))?;
+        }
+        f.write_str("]")
+    }
+}
+
+impl fmt::Display for GoMap<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields: Vec<_> = self.0.iter().collect();
+        fields.sort_unstable_by_key(|(name, _)| *name);
+        f.write_str("map[")?;
+        for (at, (name, value)) in fields.into_iter().enumerate() {
+            write!(f, "{}{name}:{}", if at == 0 { "" } else { " " }, GoValue(value))?;
+        }
+        f.write_str("]")
+    }
 }
 
 /// The type of a value as Go's errors call it.

@@ -5,6 +5,8 @@ use std::io;
 use serde::Serialize;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
 
+use crate::meta::excerpt::Excerpt;
+
 /// The compact JSON of a value, without a final newline.
 ///
 /// # Panics
@@ -19,6 +21,15 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
 pub fn encode_into<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) {
     let mut serializer = Serializer::with_formatter(bytes, GoFormatter(CompactFormatter));
     value.serialize(&mut serializer).expect("objects have text keys and writing to memory does not fail");
+}
+
+/// The compact JSON of a value as far as a message shows it.
+pub fn excerpt<T: Serialize + ?Sized>(value: &T) -> String {
+    let mut excerpt = Excerpt::default();
+    let mut serializer = Serializer::with_formatter(&mut excerpt, GoFormatter(CompactFormatter));
+    // The only failure is that of a full excerpt, which its mark shows.
+    let _ = value.serialize(&mut serializer);
+    excerpt.finish()
 }
 
 /// Appends a text as JSON. Most texts have nothing to be escaped.

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
-
 use super::cx::Cx;
+use super::json;
 use super::options::MAX_MANAGER_BYTES;
 use super::rules::{Faults, Retold};
 use crate::meta::{
@@ -122,104 +121,106 @@ fn generate_name(base: &str) -> String {
 }
 
 /// The faults of the metadata of an object whose name is a segment of a storage path.
-pub fn faults(meta: &ObjectMeta) -> Vec<field::Error> {
+pub fn faults(meta: &ObjectMeta) -> field::Errors {
     faults_by(meta, path_segment_faults)
 }
 
 /// The faults of the metadata of an object whose name has rules of its own.
-pub fn faults_by(meta: &ObjectMeta, name_faults: impl Fn(&str) -> Vec<&'static str>) -> Vec<field::Error> {
+pub fn faults_by(meta: &ObjectMeta, name_faults: impl Fn(&str) -> Vec<&'static str>) -> field::Errors {
     let mut faults = name_faults_by(meta, name_faults);
-    faults.extend(common_faults(meta));
+    faults.append(common_faults(meta));
     faults
 }
 
 /// The faults of the metadata of an object of the cluster that is sent inside of another object.
-pub fn nested_faults(meta: &ObjectMeta) -> Vec<field::Error> {
+pub fn nested_faults(meta: &ObjectMeta) -> field::Errors {
     let mut faults = name_faults_by(meta, path_segment_faults);
     if !meta.namespace.is_empty() {
-        faults.push(field::Error::forbidden("metadata.namespace", "not allowed on this type"));
+        faults.push_with(|| field::Error::forbidden("metadata.namespace", "not allowed on this type"));
     }
-    faults.extend(common_faults(meta));
+    faults.append(common_faults(meta));
     faults
 }
 
-fn name_faults_by(meta: &ObjectMeta, name_faults: impl Fn(&str) -> Vec<&'static str>) -> Vec<field::Error> {
-    let mut faults = Vec::new();
+fn name_faults_by(meta: &ObjectMeta, name_faults: impl Fn(&str) -> Vec<&'static str>) -> field::Errors {
+    let mut faults = field::Errors::default();
     if !meta.generate_name.is_empty() {
         let rules = name_faults(&meta.generate_name).into_iter();
         faults.extend(rules.map(|rule| field::Error::invalid("metadata.generateName", &meta.generate_name, rule)));
     }
     if meta.name.is_empty() {
-        faults.push(field::Error::required("metadata.name", "name or generateName is required"));
+        faults.push_with(|| field::Error::required("metadata.name", "name or generateName is required"));
     } else {
         let rules = name_faults(&meta.name).into_iter();
         faults.extend(rules.map(|rule| field::Error::invalid("metadata.name", &meta.name, rule)));
         if meta.name.len() > MAX_NAME_BYTES {
-            let fault = field::Fault::TooLong(MAX_NAME_BYTES);
-            faults.push(field::Error { field: "metadata.name".into(), fault });
+            faults.push_with(|| field::Error::too_long("metadata.name", MAX_NAME_BYTES));
         }
         if meta.name.contains('\0') {
-            faults.push(field::Error::invalid("metadata.name", &meta.name, "may not contain NUL"));
+            faults.push_with(|| field::Error::invalid("metadata.name", &meta.name, "may not contain NUL"));
         }
     }
     faults
 }
 
 /// The faults of what has the same rules in all objects.
-fn common_faults(meta: &ObjectMeta) -> Vec<field::Error> {
-    let mut faults = Vec::new();
+fn common_faults(meta: &ObjectMeta) -> field::Errors {
+    let mut faults = field::Errors::default();
     if meta.generation < 0 {
         let rule = "must be greater than or equal to 0";
-        faults.push(field::Error::invalid_value("metadata.generation", meta.generation, rule));
+        faults.push_with(|| field::Error::invalid_value("metadata.generation", meta.generation, rule));
     }
-    faults.extend(label_faults(meta));
-    faults.extend(annotation_faults(meta));
-    faults.extend(owners_faults(&meta.owner_references));
-    faults.extend(finalizer_faults(&meta.finalizers));
-    faults.extend(writers_faults(&meta.managed_fields));
+    faults.append(label_faults(meta));
+    faults.append(annotation_faults(meta));
+    faults.append(owners_faults(&meta.owner_references));
+    faults.append(finalizer_faults(&meta.finalizers));
+    faults.append(writers_faults(&meta.managed_fields));
     faults
 }
 
 /// The faults of putting metadata in the place of `old`, after [`prepare_update`].
-fn update_faults(old: &ObjectMeta, new: &ObjectMeta) -> Vec<field::Error> {
-    let mut faults = Vec::new();
+fn update_faults(old: &ObjectMeta, new: &ObjectMeta) -> field::Errors {
+    let mut faults = field::Errors::default();
     if old.deletion_timestamp.is_some() {
         faults.extend(new_finalizer_fault(&old.finalizers, &new.finalizers));
     }
     if new.uid != old.uid {
-        faults.push(field::Error::invalid("metadata.uid", &new.uid, IMMUTABLE));
+        faults.push_with(|| field::Error::invalid("metadata.uid", &new.uid, IMMUTABLE));
     }
     if let Some(time) = new.deletion_timestamp.filter(|_| new.deletion_timestamp != old.deletion_timestamp) {
-        faults.push(field::Error::invalid("metadata.deletionTimestamp", &time.to_string(), IMMUTABLE));
+        faults.push_with(|| field::Error::invalid("metadata.deletionTimestamp", &time.to_string(), IMMUTABLE));
     }
     let grace = new.deletion_grace_period_seconds;
     if let Some(grace) = grace.filter(|_| grace != old.deletion_grace_period_seconds) {
-        faults.push(field::Error::invalid_value("metadata.deletionGracePeriodSeconds", grace, IMMUTABLE));
+        faults.push_with(|| field::Error::invalid_value("metadata.deletionGracePeriodSeconds", grace, IMMUTABLE));
     }
-    faults.extend(label_faults(new));
-    faults.extend(annotation_faults(new));
-    faults.extend(owners_faults(&new.owner_references));
-    faults.extend(writers_faults(&new.managed_fields));
+    faults.append(label_faults(new));
+    faults.append(annotation_faults(new));
+    faults.append(owners_faults(&new.owner_references));
+    faults.append(writers_faults(&new.managed_fields));
     faults
 }
 
 /// All faults of an object that takes the place of one with the metadata `old`, in the order in which they are told.
-pub fn faults_of_changed(old: &ObjectMeta, new: &ObjectMeta, retold: Retold, others: Faults) -> Vec<field::Error> {
+pub fn faults_of_changed(old: &ObjectMeta, new: &ObjectMeta, retold: Retold, others: Faults) -> field::Errors {
     let (all, changes) = (faults(new), update_faults(old, new));
     let again = match retold {
         Retold::All => all.clone(),
-        Retold::Changes => Vec::new(),
+        Retold::Changes => field::Errors::default(),
     };
-    [all, changes.clone(), others.first, changes, again, others.last].concat()
+    let mut faults = field::Errors::default();
+    [all, changes.clone(), others.first, changes, again, others.last].into_iter().for_each(|part| faults.append(part));
+    faults
 }
 
 /// Who is to clean up is settled once an object is being deleted.
 fn new_finalizer_fault(old: &[String], new: &[String]) -> Option<field::Error> {
+    let old: BTreeSet<&String> = old.iter().collect();
     let added: BTreeSet<&String> = new.iter().filter(|each| !old.contains(each)).collect();
     if added.is_empty() {
         return None;
     }
-    let added: Vec<String> = added.into_iter().map(|each| field::quote(each)).collect();
+    let added: Vec<String> = added.into_iter().take(field::MAX_ERRORS).map(|each| field::quote(each)).collect();
     let why = format!(
         "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
         added.join(", ")
@@ -227,7 +228,7 @@ fn new_finalizer_fault(old: &[String], new: &[String]) -> Option<field::Error> {
     Some(field::Error::forbidden("metadata.finalizers", why))
 }
 
-fn label_faults(meta: &ObjectMeta) -> Vec<field::Error> {
+fn label_faults(meta: &ObjectMeta) -> field::Errors {
     const PATH: &str = "metadata.labels";
     let faults = meta.labels.iter().flat_map(|(key, value)| {
         let of_key = qualified_name_faults(key).into_iter().map(|rule| invalid(PATH, key, rule));
@@ -240,43 +241,42 @@ fn invalid(path: &str, value: &str, rule: String) -> field::Error {
     field::Error::invalid(path, value, rule)
 }
 
-fn annotation_faults(meta: &ObjectMeta) -> Vec<field::Error> {
+fn annotation_faults(meta: &ObjectMeta) -> field::Errors {
     let keys = meta.annotations.keys();
     let rules =
         keys.flat_map(|key| qualified_name_faults(&key.to_lowercase()).into_iter().map(move |rule| (key, rule)));
-    let mut faults: Vec<_> = rules.map(|(key, rule)| invalid("metadata.annotations", key, rule)).collect();
+    let mut faults: field::Errors = rules.map(|(key, rule)| invalid("metadata.annotations", key, rule)).collect();
     let bytes: usize = meta.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
     if bytes > MAX_ANNOTATION_BYTES {
-        let fault = field::Fault::TooLong(MAX_ANNOTATION_BYTES);
-        faults.push(field::Error { field: "metadata.annotations".into(), fault });
+        faults.push_with(|| field::Error::too_long("metadata.annotations", MAX_ANNOTATION_BYTES));
     }
     faults
 }
 
 const OWNERS: &str = "metadata.ownerReferences";
 
-fn owners_faults(owners: &[OwnerReference]) -> Vec<field::Error> {
-    let mut faults = Vec::new();
+fn owners_faults(owners: &[OwnerReference]) -> field::Errors {
+    let mut faults = field::Errors::default();
     let mut controller: Option<&OwnerReference> = None;
     for owner in owners {
-        faults.extend(owner_faults(owner));
+        faults.append(owner_faults(owner));
         match controller {
             _ if owner.controller != Some(true) => {}
             None => controller = Some(owner),
-            Some(OwnerReference { kind, name, .. }) => {
-                let why = format!(
+            Some(OwnerReference { kind, name, .. }) => faults.push_with(|| {
+                let why = format_args!(
                     "Only one reference can have Controller set to true. Found \"true\" in references for {kind}/{name} and \
                      {}/{}",
                     owner.kind, owner.name
                 );
-                faults.push(field::Error::invalid_value(OWNERS, json_text(owners), why));
-            }
+                field::Error::invalid_value(OWNERS, json::excerpt(owners), why)
+            }),
         }
     }
     faults
 }
 
-fn owner_faults(owner: &OwnerReference) -> Vec<field::Error> {
+fn owner_faults(owner: &OwnerReference) -> field::Errors {
     // What is no group with a version, or no version, has none.
     let (group, version) = match owner.api_version.split('/').collect::<Vec<_>>()[..] {
         [version] => ("", version),
@@ -290,55 +290,48 @@ fn owner_faults(owner: &OwnerReference) -> Vec<field::Error> {
         ("uid", &owner.uid, &*owner.uid, "must not be empty"),
     ];
     let empty = fields.into_iter().filter(|(.., needed, _)| needed.is_empty());
-    let mut faults: Vec<_> =
-        empty.map(|(name, value, _, rule)| field::Error::invalid(format!("{OWNERS}.{name}"), value, rule)).collect();
+    let invalid = |name: &str, value: &str, rule| field::Error::invalid(format_args!("{OWNERS}.{name}"), value, rule);
+    let mut faults: field::Errors = empty.map(|(name, value, _, rule)| invalid(name, value, rule)).collect();
     // Events come and go too often to own anything.
     if (group, version, &*owner.kind) == ("", "v1", "Event") {
         let why = "/v1, Kind=Event is disallowed from being an owner";
-        faults.push(field::Error::invalid_value(OWNERS, json_text(owner), why));
+        faults.push_with(|| field::Error::invalid_value(OWNERS, json::excerpt(owner), why));
     }
     faults
 }
 
-fn json_text<T: Serialize + ?Sized>(value: &T) -> String {
-    serde_json::to_string(value).expect("owners are plain data")
-}
-
 /// The faults of what says who wrote which field.
-fn writers_faults(entries: &[ManagedFieldsEntry]) -> Vec<field::Error> {
+fn writers_faults(entries: &[ManagedFieldsEntry]) -> field::Errors {
     const PATH: &str = "metadata.managedFields";
     const MAX_SUBRESOURCE_BYTES: usize = 256;
-    let mut faults = Vec::new();
+    let mut faults = field::Errors::default();
     for (at, entry) in entries.iter().enumerate() {
-        let too_long = |name: &str, most| field::Error {
-            field: format!("{PATH}[{at}].{name}"),
-            fault: field::Fault::TooLong(most),
-        };
+        let too_long = |name, most| field::Error::too_long(format_args!("{PATH}[{at}].{name}"), most);
         if entry.manager.len() > MAX_MANAGER_BYTES {
-            faults.push(too_long("manager", MAX_MANAGER_BYTES));
+            faults.push_with(|| too_long("manager", MAX_MANAGER_BYTES));
         }
         if entry.subresource.len() > MAX_SUBRESOURCE_BYTES {
-            faults.push(too_long("subresource", MAX_SUBRESOURCE_BYTES));
+            faults.push_with(|| too_long("subresource", MAX_SUBRESOURCE_BYTES));
         }
     }
     faults
 }
 
 /// Finalizers need a domain, but for those of the garbage collector and of the namespace controller.
-fn finalizer_faults(finalizers: &[String]) -> Vec<field::Error> {
+fn finalizer_faults(finalizers: &[String]) -> field::Errors {
     const STANDARD: [&str; 3] = ["kubernetes", "foregroundDeletion", "orphan"];
-    let mut faults = Vec::new();
+    let mut faults = field::Errors::default();
     for (at, finalizer) in finalizers.iter().enumerate() {
         let rules = qualified_name_faults(finalizer);
         faults.extend(rules.into_iter().map(|rule| invalid("metadata.finalizers", finalizer, rule)));
         if !finalizer.contains('/') && !STANDARD.contains(&finalizer.as_str()) {
             let rule = "name is neither a standard finalizer name nor is it fully qualified";
-            faults.push(field::Error::invalid(format!("metadata.finalizers[{at}]"), finalizer, rule));
+            faults.push_with(|| field::Error::invalid(format_args!("metadata.finalizers[{at}]"), finalizer, rule));
         }
     }
     if ["foregroundDeletion", "orphan"].iter().all(|each| finalizers.iter().any(|finalizer| finalizer == each)) {
         let why = "finalizer orphan and foregroundDeletion cannot be both set";
-        faults.push(field::Error::invalid_value("metadata.finalizers", json_text(finalizers), why));
+        faults.push_with(|| field::Error::invalid_value("metadata.finalizers", json::excerpt(finalizers), why));
     }
     faults
 }
@@ -361,7 +354,7 @@ mod tests {
     #[test]
     fn owners_have_a_version_are_no_events_and_one_at_most_controls() {
         let told = |owners: &[OwnerReference]| field::join(&owners_faults(owners));
-        assert_eq!(owners_faults(&[owner("v1", "Pod", Some(true)), owner("g/v1", "Pod", None)]), []);
+        assert!(owners_faults(&[owner("v1", "Pod", Some(true)), owner("g/v1", "Pod", None)]).is_empty());
         for api_version in ["g/", "a/b/c", ""] {
             let fault = format!(
                 "metadata.ownerReferences.apiVersion: Invalid value: \"{api_version}\": version must not be empty"

@@ -4,7 +4,7 @@ use super::codec::GroupVersion;
 use super::cx::Cx;
 use super::managed::{Conflicts, Manager};
 use super::strict::FieldValidation;
-use crate::meta::{Resource, Status, field};
+use crate::meta::{Resource, Status, excerpt, field};
 
 /// The longest name of a writer, in bytes.
 pub(super) const MAX_MANAGER_BYTES: usize = 128;
@@ -76,13 +76,13 @@ impl Options {
         let text = |name| cx.query.get(name).unwrap_or_default();
         let (manager, validation) = (text("fieldManager"), text("fieldValidation"));
         let dry_run: Vec<&str> = cx.query.all("dryRun").collect();
-        let mut faults = Vec::new();
+        let mut faults = field::Errors::default();
         match purpose {
             Purpose::Apply if manager.is_empty() => {
-                faults.push(field::Error::required("fieldManager", "is required for apply patch"));
+                faults.push_with(|| field::Error::required("fieldManager", "is required for apply patch"));
             }
             Purpose::Patch if cx.query.get("force").is_some() => {
-                faults.push(field::Error::forbidden("force", "may not be specified for non-apply patch"));
+                faults.push_with(|| field::Error::forbidden("force", "may not be specified for non-apply patch"));
             }
             _ => {}
         }
@@ -90,7 +90,9 @@ impl Options {
         faults.extend(dry_run_fault(&dry_run));
         let known = known_validation(validation);
         if known.is_none() {
-            faults.push(field::Error::unsupported("fieldValidation", validation, &["", "Ignore", "Strict", "Warn"]));
+            faults.push_with(|| {
+                field::Error::unsupported("fieldValidation", validation, &["", "Ignore", "Strict", "Warn"])
+            });
         }
         refuse(purpose.kind(), &faults)?;
         Ok(Self {
@@ -106,7 +108,7 @@ impl Options {
 ///
 /// # Errors
 /// That 422.
-pub(super) fn refuse(kind: &str, faults: &[field::Error]) -> Result<(), Status> {
+pub(super) fn refuse(kind: &str, faults: &field::Errors) -> Result<(), Status> {
     if faults.is_empty() {
         return Ok(());
     }
@@ -119,15 +121,16 @@ pub(super) fn dry_run_fault(values: &[&str]) -> Option<field::Error> {
         return None;
     }
     let shown: Vec<String> = values.iter().map(|value| field::quote(value)).collect();
-    let fault = field::Fault::Unsupported { value: format!("[{}]", shown.join(",")), supported: vec!["All"] };
+    let value = excerpt::of(format_args!("[{}]", shown.join(",")));
+    let fault = field::Fault::Unsupported { value, supported: vec!["All"] };
     Some(field::Error { field: "dryRun".into(), fault })
 }
 
-fn manager_faults(name: &str) -> Vec<field::Error> {
+fn manager_faults(name: &str) -> field::Errors {
     const FIELD: &str = "fieldManager";
-    let mut faults = Vec::new();
+    let mut faults = field::Errors::default();
     if name.len() > MAX_MANAGER_BYTES {
-        faults.push(field::Error { field: FIELD.into(), fault: field::Fault::TooLong(MAX_MANAGER_BYTES) });
+        faults.push_with(|| field::Error::too_long(FIELD, MAX_MANAGER_BYTES));
     }
     let unprintable = name.char_indices().filter(|(_, letter)| !field::is_printable(*letter));
     faults.extend(unprintable.map(|(at, letter)| {

@@ -49,7 +49,8 @@ impl Options {
         let r#match = text("resourceVersionMatch");
         let mut faults = match_faults(r#match, version_text, token);
         if query.get("sendInitialEvents").is_some() {
-            faults.push(field::Error::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+            faults
+                .push_with(|| field::Error::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
         }
         if !faults.is_empty() {
             return Err(invalid_options(&faults));
@@ -81,13 +82,13 @@ impl Options {
 }
 
 /// What is wrong with the parameter `resourceVersionMatch` beside the others.
-fn match_faults(r#match: &str, version: &str, token: &str) -> Vec<field::Error> {
+fn match_faults(r#match: &str, version: &str, token: &str) -> field::Errors {
     const NAME: &str = "resourceVersionMatch";
-    let mut faults = Vec::new();
+    let mut faults = field::Errors::default();
     if r#match.is_empty() {
         return faults;
     }
-    let mut forbid = |why: &str| faults.push(field::Error::forbidden(NAME, why));
+    let mut forbid = |why: &str| faults.push_with(|| field::Error::forbidden(NAME, why));
     if version.is_empty() {
         forbid("resourceVersionMatch is forbidden unless resourceVersion is provided");
     }
@@ -98,13 +99,13 @@ fn match_faults(r#match: &str, version: &str, token: &str) -> Vec<field::Error> 
         forbid("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
     }
     if !["Exact", "NotOlderThan"].contains(&r#match) {
-        faults.push(field::Error::unsupported(NAME, r#match, &["Exact", "NotOlderThan", ""]));
+        faults.push_with(|| field::Error::unsupported(NAME, r#match, &["Exact", "NotOlderThan", ""]));
     }
     faults
 }
 
 /// 422 for options of a list or a watch that do not go together.
-pub(super) fn invalid_options(faults: &[field::Error]) -> Status {
+pub(super) fn invalid_options(faults: &field::Errors) -> Status {
     Status::invalid(Resource { group: "meta.k8s.io", name: "ListOptions" }, "", faults)
 }
 

@@ -60,14 +60,14 @@ pub trait Rules<T: Kind>: Send + Sync + 'static {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Faults {
     /// Those that are told before the faults of the metadata.
-    pub first: Vec<field::Error>,
+    pub first: field::Errors,
     /// Those that are told after them.
-    pub last: Vec<field::Error>,
+    pub last: field::Errors,
 }
 
-impl From<Vec<field::Error>> for Faults {
-    fn from(last: Vec<field::Error>) -> Self {
-        Self { first: Vec::new(), last }
+impl From<field::Errors> for Faults {
+    fn from(last: field::Errors) -> Self {
+        Self { first: field::Errors::default(), last }
     }
 }
 

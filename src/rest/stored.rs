@@ -163,16 +163,19 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     }
 
     /// All faults of a new object, in the order in which they are told.
-    pub(super) fn faults_of_new(&self, object: &T, settled: Faults) -> Vec<field::Error> {
+    pub(super) fn faults_of_new(&self, object: &T, settled: Faults) -> field::Errors {
         let of_metadata = metadata::faults_by(object.metadata(), |name| self.strategy.name_faults(name));
-        [settled.first, of_metadata, settled.last].concat()
+        let mut faults = settled.first;
+        faults.append(of_metadata);
+        faults.append(settled.last);
+        faults
     }
 
     /// 422, if there are faults.
     ///
     /// # Errors
     /// That 422.
-    pub fn refuse(&self, object: &T, faults: &[field::Error]) -> Result<(), Status> {
+    pub fn refuse(&self, object: &T, faults: &field::Errors) -> Result<(), Status> {
         if faults.is_empty() { Ok(()) } else { Err(Status::invalid(self.kind(), &object.metadata().name, faults)) }
     }
 

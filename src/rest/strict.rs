@@ -10,6 +10,7 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAcces
 use serde_json::Value;
 
 use super::schema::{Schema, Shape};
+use crate::meta::Limited;
 use crate::meta::field::quote;
 
 /// What is done about such fields.
@@ -26,23 +27,25 @@ pub enum FieldValidation {
 
 /// How YAML's reader begins to tell the faults of a text.
 const YAML_FAULTS: &str = "yaml: unmarshal errors:\n  ";
-/// At most this many faults of one body are told.
-const MOST_TOLD: usize = 100;
+/// What is said in the place of faults that a list has no room for.
+const MORE: &str = "and more, which are not shown";
 
 /// The faults in the text of a body: fields that are not known, and fields that are there twice.
 ///
 /// `content_type` is that of the request, empty for JSON. A body that cannot be read has none.
-pub fn faults(content_type: &str, body: &[u8], schema: &Schema) -> Vec<String> {
+pub fn faults(content_type: &str, body: &[u8], schema: &Schema) -> Limited<String> {
     let media = content_type.split(';').next().unwrap_or_default().trim();
     if !media.eq_ignore_ascii_case("application/yaml") {
         return text_faults(body, &schema.root);
     }
     let unknown = super::codec::yaml_value(body).map(|value| unknown_fields(&value, schema));
-    yaml_duplicate(body).into_iter().chain(unknown.unwrap_or_default()).collect()
+    let mut faults: Limited<String> = yaml_duplicate(body).into_iter().collect();
+    faults.append(unknown.unwrap_or_default());
+    faults
 }
 
 /// The fields of a value that are not known.
-pub fn unknown_fields(value: &Value, schema: &Schema) -> Vec<String> {
+pub fn unknown_fields(value: &Value, schema: &Schema) -> Limited<String> {
     let mut walk = Walk::default();
     // A value in memory can always be walked.
     let _ = Part { walk: &mut walk, known: Known::Shape(&schema.root) }.deserialize(value);
@@ -50,12 +53,12 @@ pub fn unknown_fields(value: &Value, schema: &Schema) -> Vec<String> {
 }
 
 /// The faults in the text of JSON of this shape.
-pub(super) fn text_faults(body: &[u8], shape: &Shape) -> Vec<String> {
+pub(super) fn text_faults(body: &[u8], shape: &Shape) -> Limited<String> {
     json_faults(body, Known::Shape(shape))
 }
 
 /// The fields that are twice in the text of JSON of whatever shape.
-pub(super) fn duplicate_fields(body: &[u8]) -> Vec<String> {
+pub(super) fn duplicate_fields(body: &[u8]) -> Limited<String> {
     json_faults(body, Known::Everything)
 }
 
@@ -74,21 +77,29 @@ pub(super) fn yaml_duplicate(body: &[u8]) -> Option<String> {
 }
 
 /// The faults as warnings, each of one line.
-pub fn warnings(faults: Vec<String>) -> Vec<String> {
-    faults.into_iter().map(|fault| fault.strip_prefix(YAML_FAULTS).map(str::to_owned).unwrap_or(fault)).collect()
+pub fn warnings(faults: Limited<String>) -> Vec<String> {
+    let more = faults.is_cut().then(|| MORE.to_owned());
+    let line = |fault: String| fault.strip_prefix(YAML_FAULTS).map(str::to_owned).unwrap_or(fault);
+    faults.into_iter().map(line).chain(more).collect()
 }
 
 /// The faults as one sentence, as it stands in errors.
-pub fn told(faults: &[String]) -> String {
-    format!("strict decoding error: {}", faults.join(", "))
+pub fn told(faults: &Limited<String>) -> String {
+    format!("strict decoding error: {}", listed(faults))
 }
 
-fn json_faults(body: &[u8], known: Known<'_>) -> Vec<String> {
+/// The faults behind each other.
+pub fn listed(faults: &Limited<String>) -> String {
+    let more = if faults.is_cut() { format!(", {MORE}") } else { String::new() };
+    faults.join(", ") + &more
+}
+
+fn json_faults(body: &[u8], known: Known<'_>) -> Limited<String> {
     let mut walk = Walk::default();
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     match (Part { walk: &mut walk, known }).deserialize(&mut deserializer) {
         Ok(()) => walk.faults,
-        Err(_) => Vec::new(),
+        Err(_) => Limited::default(),
     }
 }
 
@@ -130,14 +141,14 @@ impl<'a> Known<'a> {
 #[derive(Default)]
 struct Walk {
     path: String,
-    faults: Vec<String>,
+    faults: Limited<String>,
 }
 
 impl Walk {
     fn tell(&mut self, what: &str) {
-        let fault = format!("{what} {}", quote(&self.path));
-        if self.faults.len() < MOST_TOLD && !self.faults.contains(&fault) {
-            self.faults.push(fault);
+        let fault = || format!("{what} {}", quote(&self.path));
+        if self.faults.is_full() || !self.faults.contains(&fault()) {
+            self.faults.push_with(fault);
         }
     }
 

@@ -1,6 +1,8 @@
 //! Rules for images.
 
-use serde_json::{Value, json};
+use std::fmt;
+
+use serde_json::json;
 
 use super::{MetadataRules, reference, signature};
 use crate::{
@@ -9,51 +11,59 @@ use crate::{
 };
 
 /// The faults of `image`, but for those of its own metadata.
-pub fn image(image: &Image, nested: MetadataRules<'_>) -> Vec<field::Error> {
-    let mut faults = Vec::new();
+pub fn image(image: &Image, nested: MetadataRules<'_>) -> field::Errors {
+    let mut faults = field::Errors::default();
     faults.extend(reference("dockerImageReference", &image.docker_image_reference));
-    for (at, each) in image.signatures.iter().enumerate() {
-        let path = format!("signatures[{at}]");
-        faults.extend(nested(&each.metadata).into_iter().map(|fault| fault.under(&path)));
-        faults.extend(signature(each).into_iter().map(|fault| fault.under(&path)));
-    }
-    for (at, part) in image.docker_image_manifests.iter().enumerate() {
-        let path = format!("dockerImageManifests[{at}]");
-        faults.extend(manifest(part).into_iter().map(|fault| fault.under(&path)));
-    }
+    faults.extend(image.signatures.iter().enumerate().flat_map(|(at, each)| {
+        let of_metadata = nested(&each.metadata).into_iter();
+        of_metadata.chain(signature(each)).map(move |fault| fault.under(format_args!("signatures[{at}]")))
+    }));
+    faults.extend(image.docker_image_manifests.iter().enumerate().flat_map(|(at, part)| {
+        manifest(part).into_iter().map(move |fault| fault.under(format_args!("dockerImageManifests[{at}]")))
+    }));
     if !image.docker_image_manifests.is_empty() && !image.docker_image_layers.is_empty() {
         let rule = "dockerImageLayers should not be set when dockerImageManifests is set";
-        faults.push(field::Error::invalid_value("dockerImageLayers", layers(image), rule));
+        faults.push_with(|| field::Error::invalid_value("dockerImageLayers", Layers(&image.docker_image_layers), rule));
     }
     faults
 }
 
-fn manifest(part: &ImageManifest) -> Vec<field::Error> {
-    let mut faults = Vec::new();
+fn manifest(part: &ImageManifest) -> field::Errors {
+    let mut faults = field::Errors::default();
     if !contains_digest(&part.digest) {
         let rule = "digest does not conform with OCI image specification";
-        faults.push(field::Error::invalid("digest", &part.digest, rule));
+        faults.push_with(|| field::Error::invalid("digest", &part.digest, rule));
     }
     if !is_media_type(&part.media_type) {
-        faults.push(field::Error::invalid("mediaType", &part.media_type, "media type does not conform to RFC6838"));
+        faults.push_with(|| {
+            field::Error::invalid("mediaType", &part.media_type, "media type does not conform to RFC6838")
+        });
     }
     if part.architecture.is_empty() {
-        faults.push(field::Error::required("architecture", ""));
+        faults.push_with(|| field::Error::required("architecture", ""));
     }
     if part.os.is_empty() {
-        faults.push(field::Error::required("os", ""));
+        faults.push_with(|| field::Error::required("os", ""));
     }
     if part.manifest_size < 0 {
         // Clients know this fault under a name that the field does not have.
-        faults.push(field::Error::invalid_value("size", part.manifest_size, "manifest size cannot be negative"));
+        faults
+            .push_with(|| field::Error::invalid_value("size", part.manifest_size, "manifest size cannot be negative"));
     }
     faults
 }
 
-/// The layers in the form in which faults show them.
-fn layers(image: &Image) -> Value {
-    let layer = |each: &ImageLayer| json!({"Name": each.name, "LayerSize": each.size, "MediaType": each.media_type});
-    image.docker_image_layers.iter().map(layer).collect()
+/// Layers in the form in which faults show them, made as far as it is shown.
+struct Layers<'a>(&'a [ImageLayer]);
+
+impl fmt::Display for Layers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, each) in self.0.iter().enumerate() {
+            let layer = json!({"Name": each.name, "LayerSize": each.size, "MediaType": each.media_type});
+            write!(f, "{}{layer}", if at == 0 { "[" } else { "," })?;
+        }
+        f.write_str("]")
+    }
 }
 
 /// Whether something in `text` has the form of a digest: a word with a letter, a colon and 32 hex digits.
@@ -91,7 +101,7 @@ mod tests {
     }
 
     fn faults(image_: Image) -> String {
-        field::join(&image(&image_, &|_| vec![field::Error::required("metadata.name", "")]))
+        field::join(&image(&image_, &|_| field::Error::required("metadata.name", "").into()))
     }
 
     fn with(manifest: ImageManifest) -> Image {

@@ -5,14 +5,14 @@ use crate::domain::names::new_image_name_fault;
 use crate::{api::ImageStreamMapping, meta::field};
 
 /// The faults of `mapping`, but for those of its own metadata; those of the image's metadata are here.
-pub fn mapping(mapping: &ImageStreamMapping, nested: MetadataRules<'_>) -> Vec<field::Error> {
-    let mut faults = Vec::new();
+pub fn mapping(mapping: &ImageStreamMapping, nested: MetadataRules<'_>) -> field::Errors {
+    let mut faults = field::Errors::default();
     if mapping.metadata.name.is_empty() {
         // The second field exists only inside of the reference, but clients are told about it.
         faults.extend(["name", "dockerImageRepository"].map(|field| field::Error::required(field, "")));
     }
     if mapping.tag.is_empty() {
-        faults.push(field::Error::required("tag", ""));
+        faults.push_with(|| field::Error::required("tag", ""));
     }
     let metadata = &mapping.image.metadata;
     let name = new_image_name_fault("metadata.name", &metadata.name);
@@ -28,8 +28,8 @@ mod tests {
 
     fn faults(object: &ImageStreamMapping) -> String {
         let named = |metadata: &ObjectMeta| match metadata.name.is_empty() {
-            true => vec![field::Error::required("metadata.name", "")],
-            false => Vec::new(),
+            true => field::Error::required("metadata.name", "").into(),
+            false => field::Errors::default(),
         };
         field::join(&mapping(object, &named))
     }

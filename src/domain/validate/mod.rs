@@ -15,15 +15,17 @@ pub use signature::signature;
 pub use stream::{stream, stream_update, tag_reference};
 pub use tag::{image_tag, image_tag_update, stream_tag, stream_tag_update};
 
+use std::fmt;
+
 use super::reference::Reference;
 use crate::meta::{ObjectMeta, field};
 
 /// The rules for metadata of objects outside of namespaces that are named by a path segment; paths start with
 /// `metadata`.
-pub type MetadataRules<'a> = &'a dyn Fn(&ObjectMeta) -> Vec<field::Error>;
+pub type MetadataRules<'a> = &'a dyn Fn(&ObjectMeta) -> field::Errors;
 
 /// A reference at `path`: it must be there and be one.
-fn reference(path: impl Into<String>, text: &str) -> Option<field::Error> {
+fn reference(path: impl fmt::Display, text: &str) -> Option<field::Error> {
     match text {
         "" => Some(field::Error::required(path, "")),
         text => reference_form(path, text),
@@ -31,6 +33,6 @@ fn reference(path: impl Into<String>, text: &str) -> Option<field::Error> {
 }
 
 /// A reference at `path` that must be one; emptiness has no special text.
-pub fn reference_form(path: impl Into<String>, text: &str) -> Option<field::Error> {
-    text.parse::<Reference>().err().map(|fault| field::Error::invalid(path, text, fault.to_string()))
+pub fn reference_form(path: impl fmt::Display, text: &str) -> Option<field::Error> {
+    text.parse::<Reference>().err().map(|fault| field::Error::invalid(path, text, fault))
 }

@@ -12,13 +12,13 @@ use crate::{
 ///
 /// A deliberate difference: conditions of other types than `Trusted` and `ForImage` are left alone. The reference takes
 /// some of them for `ForImage` and crashes on others.
-pub fn signature(signature: &ImageSignature) -> Vec<field::Error> {
+pub fn signature(signature: &ImageSignature) -> field::Errors {
     let mut faults = metadata(signature);
     if signature.r#type.is_empty() {
-        faults.push(field::Error::required("type", ""));
+        faults.push_with(|| field::Error::required("type", ""));
     }
     if signature.content.0.is_empty() {
-        faults.push(field::Error::required("content", ""));
+        faults.push_with(|| field::Error::required("content", ""));
     }
     let trusted = newest(&signature.conditions, "Trusted");
     let for_image = newest(&signature.conditions, "ForImage");
@@ -34,40 +34,40 @@ pub fn signature(signature: &ImageSignature) -> Vec<field::Error> {
     faults
 }
 
-fn metadata(signature: &ImageSignature) -> Vec<field::Error> {
+fn metadata(signature: &ImageSignature) -> field::Errors {
     let metadata = &signature.metadata;
-    let mut faults = Vec::new();
+    let mut faults = field::Errors::default();
     if !metadata.labels.is_empty() {
-        faults.push(field::Error::forbidden("metadata.labels", "signature labels cannot be set"));
+        faults.push_with(|| field::Error::forbidden("metadata.labels", "signature labels cannot be set"));
     }
     if !metadata.annotations.is_empty() {
-        faults.push(field::Error::forbidden("metadata.annotations", "signature annotations cannot be set"));
+        faults.push_with(|| field::Error::forbidden("metadata.annotations", "signature annotations cannot be set"));
     }
     if names::two_parts(&metadata.name, '@').is_none() {
         let rule = "name must be of format <imageName>@<signatureName>";
-        faults.push(field::Error::invalid("metadata.name", &metadata.name, rule));
+        faults.push_with(|| field::Error::invalid("metadata.name", &metadata.name, rule));
     }
     faults
 }
 
 /// What only a verified signature may claim.
-fn claims(signature: &ImageSignature) -> Vec<field::Error> {
+fn claims(signature: &ImageSignature) -> field::Errors {
     let rule = "must be unset for unknown signature state";
-    let mut faults = Vec::new();
+    let mut faults = field::Errors::default();
     if !signature.image_identity.is_empty() {
-        faults.push(field::Error::invalid("imageIdentity", &signature.image_identity, rule));
+        faults.push_with(|| field::Error::invalid("imageIdentity", &signature.image_identity, rule));
     }
     if !signature.signed_claims.is_empty() {
-        faults.push(field::Error::invalid_value("signedClaims", json!(signature.signed_claims), rule));
+        faults.push_with(|| field::Error::invalid_value("signedClaims", json!(signature.signed_claims), rule));
     }
     if let Some(issuer) = &signature.issued_by {
         let value = json!({"Organization": issuer.organization, "CommonName": issuer.common_name});
-        faults.push(field::Error::invalid_value("issuedBy", value, rule));
+        faults.push_with(|| field::Error::invalid_value("issuedBy", value, rule));
     }
     if let Some(subject) = &signature.issued_to {
         let value = json!({"Organization": subject.organization, "CommonName": subject.common_name,
             "PublicKeyID": subject.public_key_id});
-        faults.push(field::Error::invalid_value("issuedTo", value, rule));
+        faults.push_with(|| field::Error::invalid_value("issuedTo", value, rule));
     }
     faults
 }

@@ -14,14 +14,14 @@ const LONGEST_NAME: usize = 255;
 /// on. Tags are taken in their order in the object, which is that of their names.
 ///
 /// Tag names are free. Which registries are allowed is not checked here.
-pub fn stream(stream: &ImageStream) -> Vec<field::Error> {
+pub fn stream(stream: &ImageStream) -> field::Errors {
     let mut faults = wanted(stream);
     faults.extend(stream.status.tags.iter().flat_map(history));
     faults
 }
 
 /// The faults of a stream that takes the place of `old`; histories that are in `old` as they are were checked before.
-pub fn stream_update(old: &ImageStream, new: &ImageStream) -> Vec<field::Error> {
+pub fn stream_update(old: &ImageStream, new: &ImageStream) -> field::Errors {
     let mut faults = wanted(new);
     let is_new = |tag: &&NamedTagEventList| tags::history(old, &tag.tag).is_none_or(|before| before.items != tag.items);
     faults.extend(new.status.tags.iter().filter(is_new).flat_map(history));
@@ -29,55 +29,55 @@ pub fn stream_update(old: &ImageStream, new: &ImageStream) -> Vec<field::Error> 
 }
 
 /// The faults of name and spec.
-fn wanted(stream: &ImageStream) -> Vec<field::Error> {
-    let mut faults = Vec::new();
+fn wanted(stream: &ImageStream) -> field::Errors {
+    let mut faults = field::Errors::default();
     let metadata = &stream.metadata;
     if metadata.namespace.len() + 1 + metadata.name.len() > LONGEST_NAME {
         let rule = format!("'namespace/name' cannot be longer than {LONGEST_NAME} characters");
-        faults.push(field::Error::invalid("metadata.name", &metadata.name, rule));
+        faults.push_with(|| field::Error::invalid("metadata.name", &metadata.name, rule));
     }
     faults.extend(repository(&stream.spec.docker_image_repository));
-    for tag in &stream.spec.tags {
-        faults.extend(tag_reference(tag).into_iter().map(|fault| fault.under(&format!("spec.tags[{}]", tag.name))));
-    }
+    faults.extend(stream.spec.tags.iter().flat_map(|tag| {
+        tag_reference(tag).into_iter().map(move |fault| fault.under(format_args!("spec.tags[{}]", tag.name)))
+    }));
     faults
 }
 
 /// The faults of one tag of a spec, with paths inside of the tag.
-pub fn tag_reference(tag: &TagReference) -> Vec<field::Error> {
+pub fn tag_reference(tag: &TagReference) -> field::Errors {
     let mut faults = source(tag);
     let policy = &tag.reference_policy.r#type;
     if !matches!(policy.as_str(), "Source" | "Local") {
         let rule = "valid values are \"Source\", \"Local\"";
-        faults.push(field::Error::invalid("referencePolicy.type", policy, rule));
+        faults.push_with(|| field::Error::invalid("referencePolicy.type", policy, rule));
     }
     let mode = &tag.import_policy.import_mode;
     if !matches!(mode.as_str(), "" | "Legacy" | "PreserveOriginal") {
         let rule = "invalid import mode, valid modes are '', 'Legacy', 'PreserveOriginal'";
-        faults.push(field::Error::invalid("importPolicy.importMode", mode, rule));
+        faults.push_with(|| field::Error::invalid("importPolicy.importMode", mode, rule));
     }
     faults
 }
 
-fn source(tag: &TagReference) -> Vec<field::Error> {
+fn source(tag: &TagReference) -> field::Errors {
     let Some(from) = &tag.from else {
-        return Vec::new();
+        return field::Errors::default();
     };
-    let mut faults = Vec::new();
+    let mut faults = field::Errors::default();
     if from.name.is_empty() {
-        faults.push(field::Error::required("from.name", ""));
+        faults.push_with(|| field::Error::required("from.name", ""));
     }
     match from.kind.as_str() {
         "DockerImage" if from.name.is_empty() => {}
         "DockerImage" => faults.extend(reference_form("from.name", &from.name)),
         "ImageStreamTag" | "ImageStreamImage" if tag.import_policy.scheduled => {
             let rule = "only tags pointing to Docker repositories may be scheduled for background import";
-            faults.push(field::Error::invalid_value("importPolicy.scheduled", true, rule));
+            faults.push_with(|| field::Error::invalid_value("importPolicy.scheduled", true, rule));
         }
         "ImageStreamTag" | "ImageStreamImage" => {}
         _ => {
             let remark = "valid values are 'DockerImage', 'ImageStreamImage', 'ImageStreamTag'";
-            faults.push(field::Error::required("from.kind", remark));
+            faults.push_with(|| field::Error::required("from.kind", remark));
         }
     }
     faults
@@ -86,17 +86,16 @@ fn source(tag: &TagReference) -> Vec<field::Error> {
 /// The faults of the references in the history of a tag.
 fn history(tag: &NamedTagEventList) -> impl Iterator<Item = field::Error> {
     tag.items.iter().enumerate().filter_map(|(at, event)| {
-        let fault = reference("", &event.docker_image_reference)?;
-        // Histories are long and faults are rare, so only they get a path.
-        Some(field::Error { field: format!("status.tags[{}].items[{at}].dockerImageReference", tag.tag), ..fault })
+        let path = format_args!("status.tags[{}].items[{at}].dockerImageReference", tag.tag);
+        reference(path, &event.docker_image_reference)
     })
 }
 
-fn repository(text: &str) -> Vec<field::Error> {
+fn repository(text: &str) -> field::Errors {
     let fault = |rule: &str| field::Error::invalid("spec.dockerImageRepository", text, rule);
     match text.parse::<Reference>() {
-        _ if text.is_empty() => Vec::new(),
-        Err(error) => vec![fault(&error.to_string())],
+        _ if text.is_empty() => field::Errors::default(),
+        Err(error) => fault(&error.to_string()).into(),
         Ok(reference) => {
             let tag = (!reference.tag.is_empty()).then(|| fault("the repository name may not contain a tag"));
             let id = (!reference.id.is_empty()).then(|| fault("the repository name may not contain an ID"));
@@ -128,7 +127,7 @@ mod tests {
         let mut object = ImageStream::default();
         object.metadata.namespace = "n".into();
         object.metadata.name = "a".repeat(253);
-        assert_eq!(stream(&object), []);
+        assert!(stream(&object).is_empty());
         object.metadata.name.push('a');
         assert!(stream(&object)[0].to_string().ends_with("'namespace/name' cannot be longer than 255 characters"));
     }

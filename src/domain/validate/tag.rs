@@ -6,12 +6,12 @@ use crate::domain::names;
 use crate::meta::{ObjectMeta, field};
 
 /// The faults of a new ImageStreamTag, but for those of its metadata.
-pub fn stream_tag(view: &ImageStreamTag) -> Vec<field::Error> {
-    let mut faults: Vec<field::Error> = view.tag.iter().flat_map(|tag| under("tag", tag)).collect();
+pub fn stream_tag(view: &ImageStreamTag) -> field::Errors {
+    let mut faults: field::Errors = view.tag.iter().flat_map(|tag| under("tag", tag)).collect();
     let annotations = view.tag.as_ref().and_then(|tag| tag.annotations.as_ref());
     if annotations.is_some_and(|annotations| *annotations != view.metadata.annotations) {
         let rule = "tag annotations must not be provided or must be equal to the object meta annotations";
-        faults.push(field::Error::invalid("tag.annotations", "<map>", rule));
+        faults.push_with(|| field::Error::invalid("tag.annotations", "<map>", rule));
     }
     faults
 }
@@ -20,47 +20,47 @@ pub fn stream_tag(view: &ImageStreamTag) -> Vec<field::Error> {
 ///
 /// Annotations and the wanted tag may change; lookup policy, generation, conditions and image are not looked at, for they
 /// are not written.
-pub fn stream_tag_update(old: &ImageStreamTag, new: &ImageStreamTag) -> Vec<field::Error> {
-    let mut faults: Vec<field::Error> = new.tag.iter().flat_map(|tag| under("tag", tag)).collect();
+pub fn stream_tag_update(old: &ImageStreamTag, new: &ImageStreamTag) -> field::Errors {
+    let mut faults: field::Errors = new.tag.iter().flat_map(|tag| under("tag", tag)).collect();
     let without_annotations = |meta: &ObjectMeta| ObjectMeta { annotations: Default::default(), ..meta.clone() };
     if without_annotations(&old.metadata) != without_annotations(&new.metadata) {
         let rule = "may not update fields other than metadata.annotations";
-        faults.push(field::Error::invalid("metadata", "", rule));
+        faults.push_with(|| field::Error::invalid("metadata", "", rule));
     }
     faults
 }
 
 /// The faults of a new ImageTag, but for those of its metadata.
-pub fn image_tag(view: &ImageTag) -> Vec<field::Error> {
+pub fn image_tag(view: &ImageTag) -> field::Errors {
     match &view.spec {
         Some(spec) => wanted(&view.metadata.name, spec),
-        None => vec![field::Error::required("spec", "spec is a required field during creation")],
+        None => field::Error::required("spec", "spec is a required field during creation").into(),
     }
 }
 
 /// The faults of an ImageTag that takes the place of `old`, but for those of its metadata.
-pub fn image_tag_update(old: &ImageTag, new: &ImageTag) -> Vec<field::Error> {
+pub fn image_tag_update(old: &ImageTag, new: &ImageTag) -> field::Errors {
     let mut faults = new.spec.as_ref().map(|spec| wanted(&new.metadata.name, spec)).unwrap_or_default();
     let rule = "may not update fields other than spec";
     if old.metadata != new.metadata {
-        faults.push(field::Error::invalid("metadata", "", rule));
+        faults.push_with(|| field::Error::invalid("metadata", "", rule));
     }
     if old.status != new.status {
-        faults.push(field::Error::invalid("status", "", rule));
+        faults.push_with(|| field::Error::invalid("status", "", rule));
     }
     faults
 }
 
-fn wanted(name: &str, spec: &TagReference) -> Vec<field::Error> {
-    let mut faults = Vec::new();
+fn wanted(name: &str, spec: &TagReference) -> field::Errors {
+    let mut faults = field::Errors::default();
     if spec.name != names::tag_part(name) {
-        faults.push(field::Error::invalid("spec.name", &spec.name, "must match image tag name"));
+        faults.push_with(|| field::Error::invalid("spec.name", &spec.name, "must match image tag name"));
     }
     faults.extend(under("spec", spec));
     faults
 }
 
-fn under(path: &str, tag: &TagReference) -> Vec<field::Error> {
+fn under(path: &str, tag: &TagReference) -> field::Errors {
     tag_reference(tag).into_iter().map(|fault| fault.under(path)).collect()
 }
 
@@ -93,8 +93,8 @@ mod tests {
 
     #[test]
     fn a_stream_tag_may_want_nothing_but_nothing_wrong() {
-        assert_eq!(stream_tag(&stream_tag_of(None)), []);
-        assert_eq!(stream_tag(&stream_tag_of(Some(reference("any", "DockerImage")))), []);
+        assert!(stream_tag(&stream_tag_of(None)).is_empty());
+        assert!(stream_tag(&stream_tag_of(Some(reference("any", "DockerImage")))).is_empty());
         assert_eq!(field::join(&stream_tag(&stream_tag_of(Some(reference("a", "Pod"))))), format!("tag.{KIND}"));
     }
 
@@ -102,9 +102,9 @@ mod tests {
     fn annotations_of_a_new_stream_tag_are_said_once_or_twice_the_same() {
         let mut view = stream_tag_of(Some(reference("a", "DockerImage")));
         view.metadata.annotations.insert("m".into(), "2".into());
-        assert_eq!(stream_tag(&view), []);
+        assert!(stream_tag(&view).is_empty());
         view.tag.as_mut().unwrap().annotations = Some(view.metadata.annotations.clone());
-        assert_eq!(stream_tag(&view), []);
+        assert!(stream_tag(&view).is_empty());
         view.metadata.annotations.clear();
         let rule = "tag annotations must not be provided or must be equal to the object meta annotations";
         let told = format!("tag.annotations: Invalid value: \"<map>\": {rule}");
@@ -117,7 +117,7 @@ mod tests {
         let mut new = stream_tag_of(Some(reference("a", "DockerImage")));
         new.metadata.annotations.insert("m".into(), "2".into());
         new.generation = 9;
-        assert_eq!(stream_tag_update(&old, &new), []);
+        assert!(stream_tag_update(&old, &new).is_empty());
         new.metadata.labels.insert("l".into(), "1".into());
         let told = "metadata: Invalid value: \"\": may not update fields other than metadata.annotations";
         assert_eq!(field::join(&stream_tag_update(&old, &new)), told);
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn only_the_spec_of_an_image_tag_changes() {
         let old = image_tag_of("s:a", None);
-        assert_eq!(image_tag_update(&old, &image_tag_of("s:a", Some(reference("a", "DockerImage")))), []);
+        assert!(image_tag_update(&old, &image_tag_of("s:a", Some(reference("a", "DockerImage")))).is_empty());
         let mut new = image_tag_of("s:a", None);
         new.metadata.labels.insert("l".into(), "1".into());
         new.status = Some(NamedTagEventList::default());

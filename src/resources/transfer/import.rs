@@ -84,7 +84,7 @@ impl Importer<'_> {
         let mut faults = metadata::faults_by(&stream.metadata, names::stream_name_faults);
         if !is_dns_label(&stream.metadata.namespace) {
             let rule = "a stream lives in a namespace, and the name of that is a DNS label";
-            faults.push(field::Error::invalid("metadata.namespace", &stream.metadata.namespace, rule));
+            faults.push_with(|| field::Error::invalid("metadata.namespace", &stream.metadata.namespace, rule));
         }
         faults.extend(validate::stream(&stream));
         self.store(&self.catalog.streams, stream, &faults).await
@@ -104,7 +104,7 @@ impl Importer<'_> {
         &self,
         stored: &Stored<T, S>,
         object: T,
-        faults: &[field::Error],
+        faults: &field::Errors,
     ) -> Result<Imported, Status> {
         stored.refuse(&object, faults)?;
         let (name, namespace) = (&object.metadata().name, &object.metadata().namespace);

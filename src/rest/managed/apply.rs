@@ -8,7 +8,7 @@ use super::set::Set;
 use super::{
     Difference, Element, Manager, NEVER_OWNED, changes, fields, last_applied, managed_fields, merge, set_managed_fields,
 };
-use crate::meta::Status;
+use crate::meta::{Status, excerpt};
 use crate::rest::schema::Schema;
 
 /// Who owns what was there before anybody applied anything to an object that nobody tracked.
@@ -55,21 +55,26 @@ fn check(schema: &Schema, wanted: &Value, manager: &Manager) -> Result<(), Statu
     let text = |key: &str| wanted.get(key).and_then(Value::as_str).unwrap_or_default();
     let (kind, api_version) = (text("kind"), text("apiVersion"));
     if kind != schema.kind || api_version != manager.api_version {
-        let group_version = if api_version.contains('/') { api_version.into() } else { format!("/{api_version}") };
-        return Err(Status::bad_request(format!("invalid object type: {group_version}, Kind={kind}")));
+        let slash = if api_version.contains('/') { "" } else { "/" };
+        let (api_version, kind) = (excerpt::of(api_version), excerpt::of(kind));
+        return Err(Status::bad_request(format!("invalid object type: {slash}{api_version}, Kind={kind}")));
     }
     if managed_fields(wanted).is_some_and(|entries| !entries.is_null()) {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
     }
-    match &fields::faults(&schema.root, wanted)[..] {
+    let faults = fields::faults(&schema.root, wanted);
+    match &faults[..] {
         [] => Ok(()),
         [one] => Err(no_object(wanted, one)),
-        several => Err(no_object(wanted, &format!("errors:\n  {}", several.join("\n  ")))),
+        several => {
+            let more = if faults.is_cut() { "\n  and more, which are not shown" } else { "" };
+            Err(no_object(wanted, &format!("errors:\n  {}{more}", several.join("\n  "))))
+        }
     }
 }
 
 fn no_object(wanted: &Value, why: &str) -> Status {
-    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |value: Option<&Value>| excerpt::of(value.and_then(Value::as_str).unwrap_or_default());
     let metadata = wanted.get("metadata");
     let of_metadata = |key: &str| text(metadata.and_then(|metadata| metadata.get(key)));
     let (namespace, name) = (of_metadata("namespace"), of_metadata("name"));

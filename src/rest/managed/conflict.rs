@@ -2,7 +2,7 @@
 
 use super::owners::{Identity, Operation};
 use super::set::Set;
-use crate::meta::{Cause, Details, Status, field};
+use crate::meta::{Cause, Details, Limited, Status, field};
 
 /// Fields that an apply would change, and who owns them.
 #[derive(Clone, Debug)]
@@ -11,33 +11,33 @@ pub(super) struct Conflict {
     pub(super) fields: Set,
 }
 
-/// 409: the conflicts, by owner.
+/// 409: the conflicts, by owner. All are counted, and as many shown as fit.
 pub(super) fn refusal(mut conflicts: Vec<Conflict>) -> Status {
     conflicts.sort_by(|a, b| a.owner.cmp(&b.owner));
-    let told: Vec<(String, Vec<String>)> =
-        conflicts.iter().map(|conflict| (shown(&conflict.owner), conflict.fields.paths())).collect();
-    let causes: Vec<Cause> = told
-        .iter()
-        .flat_map(|(owner, paths)| paths.iter().map(move |path| (owner, path)))
-        .map(|(owner, path)| Cause {
+    let count: usize = conflicts.iter().map(|conflict| conflict.fields.members()).sum();
+    let (mut causes, mut lines): (Limited<Cause>, Limited<String>) = Default::default();
+    for conflict in conflicts {
+        if causes.is_full() {
+            break;
+        }
+        let owner = shown(&conflict.owner);
+        let paths = conflict.fields.paths();
+        lines.push_with(|| format!("conflicts with {owner}:"));
+        lines.extend(paths.iter().map(|path| format!("- {path}")));
+        causes.extend(paths.into_iter().map(|path| Cause {
             reason: "FieldManagerConflict".into(),
             message: format!("conflict with {owner}"),
-            field: path.clone(),
-        })
-        .collect();
+            field: path,
+        }));
+    }
     let text = match &causes[..] {
         [one] => format!("Apply failed with 1 conflict: {}: {}", one.message, one.field),
-        several => format!("Apply failed with {} conflicts: {}", several.len(), lines(&told).join("\n")),
+        shown => {
+            let more = if lines.is_cut() || shown.len() < count { "\nand more, which are not shown" } else { "" };
+            format!("Apply failed with {count} conflicts: {}{more}", lines.join("\n"))
+        }
     };
-    Status::failure(409, "Conflict", text).with_details(Details { causes, ..Details::default() })
-}
-
-fn lines(told: &[(String, Vec<String>)]) -> Vec<String> {
-    let of_owner = |(owner, paths): &(String, Vec<String>)| {
-        let paths: Vec<_> = paths.iter().map(|path| format!("- {path}")).collect();
-        [vec![format!("conflicts with {owner}:")], paths].concat()
-    };
-    told.iter().flat_map(of_owner).collect()
+    Status::failure(409, "Conflict", text).with_details(Details { causes: causes.into_vec(), ..Details::default() })
 }
 
 fn shown(owner: &Identity) -> String {

@@ -1,13 +1,14 @@
 //! The fields that a value has, and whether the value fits its shape.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
+use std::fmt::{self, Display, Write};
 
 use serde_json::Value;
 
 use super::element::Element;
 use super::form::{self, Form};
 use super::set::Set;
+use crate::meta::{Limited, excerpt};
 use crate::rest::schema::{ListType, Scalar, Shape};
 
 /// The fields that whoever applies a value wants to own.
@@ -38,7 +39,7 @@ pub(super) fn of(shape: &Shape, value: &Value) -> Result<Set, String> {
 }
 
 /// Everything in a value that does not fit its shape: `<path>: <what is wrong>`.
-pub(super) fn faults(shape: &Shape, value: &Value) -> Vec<String> {
+pub(super) fn faults(shape: &Shape, value: &Value) -> Limited<String> {
     let mut check = Check::default();
     check.value(shape, value);
     check.faults
@@ -48,17 +49,17 @@ pub(super) fn faults(shape: &Shape, value: &Value) -> Vec<String> {
 #[derive(Default)]
 struct Check {
     path: String,
-    faults: Vec<String>,
+    faults: Limited<String>,
 }
 
 impl Check {
-    fn tell(&mut self, what: &str) {
+    fn tell(&mut self, what: impl Display) {
         let colon = if self.path.is_empty() { "" } else { ": " };
-        self.faults.push(format!("{}{colon}{what}", self.path));
+        self.faults.push_with(|| format!("{}{colon}{}", excerpt::of(&self.path), excerpt::of(what)));
     }
 
     /// Goes one step down, does what is to be done there, and comes back.
-    fn at(&mut self, step: impl std::fmt::Display, there: impl FnOnce(&mut Self)) {
+    fn at(&mut self, step: impl Display, there: impl FnOnce(&mut Self)) {
         let length = self.path.len();
         write!(self.path, "{step}").expect("writing to memory does not fail");
         there(self);
@@ -66,15 +67,18 @@ impl Check {
     }
 
     fn value(&mut self, shape: &Shape, value: &Value) {
+        if self.faults.is_cut() {
+            return;
+        }
         match (shape, value) {
             (Shape::Untyped, _) | (_, Value::Null) => {}
             (Shape::Scalar(scalar), value) => {
                 if let Some(fault) = scalar_fault(*scalar, value) {
-                    self.tell(&fault);
+                    self.tell(fault);
                 }
             }
             (Shape::List(list_type, items), Value::Array(list)) => self.items(list_type, items, list),
-            (Shape::List(..), other) => self.tell(&format!("expected list, got {}", shown(other))),
+            (Shape::List(..), other) => self.tell(format_args!("expected list, got {}", Shown(other))),
             (Shape::Struct(..) | Shape::Map(..), Value::Object(fields)) => {
                 for (name, value) in fields {
                     self.at(format_args!(".{name}"), |check| match shape.value(name) {
@@ -83,7 +87,9 @@ impl Check {
                     });
                 }
             }
-            (Shape::Struct(..) | Shape::Map(..), other) => self.tell(&format!("expected map, got {}", shown(other))),
+            (Shape::Struct(..) | Shape::Map(..), other) => {
+                self.tell(format_args!("expected map, got {}", Shown(other)))
+            }
         }
     }
 
@@ -97,10 +103,10 @@ impl Check {
             let element = match element {
                 Ok(element) => element,
                 // What cannot be told from others cannot be named in the path of a fault inside of it.
-                Err(why) => return self.tell(&format!("element {at}: {why}")),
+                Err(why) => return self.tell(format_args!("element {at}: {why}")),
             };
             if seen.contains(&element) {
-                self.tell(&format!("duplicate entries for key {element}"));
+                self.tell(format_args!("duplicate entries for key {element}"));
             }
             self.at(&element, |check| check.value(shape, item));
             seen.insert(element);
@@ -121,13 +127,17 @@ fn scalar_fault(scalar: Scalar, value: &Value) -> Option<String> {
         (Scalar::Number | Scalar::Integer, other) => {
             Some(format!("expected numeric (int or float), got {}", type_of(other)))
         }
-        (Scalar::Boolean, other) => Some(format!("expected boolean, got {}", shown(other))),
+        (Scalar::Boolean, other) => Some(format!("expected boolean, got {}", Shown(other))),
     }
 }
 
 /// A value as the reference shows it in these texts.
-fn shown(value: &Value) -> String {
-    format!("&{{{}}}", crate::rest::go_text::of(value))
+struct Shown<'a>(&'a Value);
+
+impl Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "&{{{}}}", crate::rest::go_text::of(self.0))
+    }
 }
 
 fn type_of(value: &Value) -> &'static str {

@@ -6,6 +6,7 @@ use std::collections::btree_map::Entry;
 use serde_json::{Map, Value};
 
 use super::element::Element;
+use crate::meta::{Limited, excerpt};
 
 /// The fields of a value that belong to a set: the value itself, and those below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,18 +91,27 @@ impl Set {
         both
     }
 
-    /// The paths of all that belongs to the set, those of each level before those below.
-    pub(super) fn paths(&self) -> Vec<String> {
-        let mut paths = Vec::new();
+    /// The number of members below the value.
+    pub(super) fn members(&self) -> usize {
+        self.below.values().map(|part| usize::from(part.is_member) + part.members()).sum()
+    }
+
+    /// Excerpts of the paths of all that belongs to the set, those of each level before those below, until the list is
+    /// full.
+    pub(super) fn paths(&self) -> Limited<String> {
+        let mut paths = Limited::default();
         self.collect_paths("", &mut paths);
         paths
     }
 
-    fn collect_paths(&self, prefix: &str, paths: &mut Vec<String>) {
+    fn collect_paths(&self, prefix: &str, paths: &mut Limited<String>) {
         let members = self.below.iter().filter(|(_, part)| part.is_member);
-        paths.extend(members.map(|(element, _)| format!("{prefix}{element}")));
+        paths.extend(members.map(|(element, _)| excerpt::of(format_args!("{prefix}{element}"))));
         for (element, part) in self.below.iter().filter(|(_, part)| part.has_parts()) {
-            part.collect_paths(&format!("{prefix}{element}"), paths);
+            if paths.is_cut() {
+                return;
+            }
+            part.collect_paths(&excerpt::of(format_args!("{prefix}{element}")), paths);
         }
     }
 
@@ -185,7 +195,7 @@ mod tests {
     fn a_set_is_its_parts_in_another_and_the_rest() {
         let (all, other) = (set(some()), set(json!({"f:metadata": {"f:labels": {"f:l": {}, "f:m": {}}}})));
         let both = all.intersection(&other);
-        assert_eq!(both.paths(), [".metadata.labels.l"]);
+        assert_eq!(both.paths()[..], [".metadata.labels.l"]);
         let mut rest = all.clone();
         rest.subtract(&other);
         rest.add(both);
@@ -195,6 +205,6 @@ mod tests {
     #[test]
     fn paths_come_level_by_level() {
         let paths = [".metadata.labels", ".metadata.labels.l", ".spec.tags[name=\"a\"]", ".spec.tags[name=\"a\"].name"];
-        assert_eq!(set(some()).paths(), paths);
+        assert_eq!(set(some()).paths()[..], paths);
     }
 }

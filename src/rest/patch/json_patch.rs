@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use crate::meta::Status;
+use crate::meta::{Limited, Status};
 use crate::rest::codec;
 use crate::rest::go_text::name_of;
 use crate::rest::schema::{Field, Fields, ListType, Parts, PatchStrategy, Scalar, Shape};
@@ -104,7 +104,7 @@ impl JsonPatch {
 }
 
 /// Fields of the operations that are not known, or there twice.
-pub(super) fn faults(body: &[u8]) -> Vec<String> {
+pub(super) fn faults(body: &[u8]) -> Limited<String> {
     let text = || Field { shape: Shape::Scalar(Scalar::String), patch: PatchStrategy::Plain };
     let any = Field { shape: Shape::Untyped, patch: PatchStrategy::Plain };
     let fields = ["op", "path", "from"].into_iter().map(|name| (name.to_owned(), text()));
@@ -113,7 +113,7 @@ pub(super) fn faults(body: &[u8]) -> Vec<String> {
         Fields { type_name: String::new(), by_name: fields.chain([("value".to_owned(), any)]).collect() },
     );
     let patch = Shape::List(ListType::Atomic, Box::new(operation));
-    strict::text_faults(body, &patch).into_iter().map(|fault| format!("json patch {fault}")).collect()
+    strict::text_faults(body, &patch).map(|fault| format!("json patch {fault}"))
 }
 
 impl Operation {

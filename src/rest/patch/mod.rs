@@ -11,9 +11,8 @@ use self::json_patch::JsonPatch;
 use super::codec::{self, GroupVersion};
 use super::go_text::name_of;
 use super::schema::{Misfit, Schema};
-use super::single::json_text;
-use super::{go_text, strict};
-use crate::meta::{Details, Resource, Status, field};
+use super::{go_text, json, strict};
+use crate::meta::{Details, Limited, Resource, Status, field};
 
 /// The media types of patches.
 pub const MEDIA_TYPES: [&str; 4] = [
@@ -27,7 +26,7 @@ pub const MEDIA_TYPES: [&str; 4] = [
 #[derive(Clone, Debug)]
 pub struct Patch {
     form: Form,
-    faults: Vec<String>,
+    faults: Limited<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -83,7 +82,7 @@ impl Patch {
     }
 
     /// What is wrong with the text of the patch without keeping it from being applied: fields that are there twice.
-    pub fn faults(&self) -> &[String] {
+    pub fn faults(&self) -> &Limited<String> {
         &self.faults
     }
 
@@ -137,11 +136,13 @@ impl Patch {
     pub fn invalid(&self, patched: &Value, why: &str) -> Status {
         let shown = match &self.form {
             Form::Strategic(patch) => go_text::of_object(patch),
-            Form::Json(patch) => json_text(&patch.shown(patched)),
-            Form::Merge(_) | Form::Apply(_) => json_text(patched),
+            Form::Json(patch) => json::excerpt(&patch.shown(patched)),
+            Form::Merge(_) | Form::Apply(_) => json::excerpt(patched),
         };
         let nothing = Resource { group: "", name: "" };
-        Status::invalid(nothing, "", &[field::Error::invalid("patch", &shown, why)])
+        // The reason may be a list of many fields, which is bounded as a whole.
+        let fault = field::Fault::Invalid { value: field::quote(&shown), rule: why.into() };
+        Status::invalid(nothing, "", &field::Error { field: "patch".into(), fault }.into())
     }
 
     /// 422, or 400 if it is to be applied: a part of what the patch makes of an object is of another type.
@@ -162,10 +163,10 @@ impl Patch {
     }
 
     /// The patch, or what it makes of an object, has faults and is to have none: 422, or 400 if it is to be applied.
-    pub fn refused(&self, patched: &Value, faults: &[String]) -> Status {
+    pub fn refused(&self, patched: &Value, faults: &Limited<String>) -> Status {
         match &self.form {
             Form::Apply(_) => {
-                let told = faults.join(", ");
+                let told = strict::listed(faults);
                 Status::bad_request(format!("error strict decoding YAML: error converting YAML to JSON: {told}"))
             }
             _ => self.invalid(patched, &strict::told(faults)),

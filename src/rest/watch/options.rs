@@ -96,26 +96,27 @@ impl Options {
     }
 }
 
-fn faults(wants_state: Option<bool>, r#match: &str, token: &str) -> Vec<field::Error> {
+fn faults(wants_state: Option<bool>, r#match: &str, token: &str) -> field::Errors {
     const NAME: &str = "resourceVersionMatch";
     const ONLY: &str = "NotOlderThan";
-    let mut faults = Vec::new();
+    let mut faults = field::Errors::default();
     if wants_state.is_some() && r#match != ONLY {
         let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
-        faults.push(field::Error::forbidden(NAME, why));
+        faults.push_with(|| field::Error::forbidden(NAME, why));
     }
     if r#match.is_empty() {
         return faults;
     }
     if wants_state.is_none() {
         let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
-        faults.push(field::Error::forbidden(NAME, why));
+        faults.push_with(|| field::Error::forbidden(NAME, why));
     }
     if r#match != ONLY {
-        faults.push(field::Error::unsupported(NAME, r#match, &[ONLY]));
+        faults.push_with(|| field::Error::unsupported(NAME, r#match, &[ONLY]));
     }
     if !token.is_empty() {
-        faults.push(field::Error::forbidden(NAME, "resourceVersionMatch is forbidden when continue is provided"));
+        faults
+            .push_with(|| field::Error::forbidden(NAME, "resourceVersionMatch is forbidden when continue is provided"));
     }
     faults
 }
