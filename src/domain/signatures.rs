@@ -34,6 +34,11 @@ pub fn prepare(signature: &mut ImageSignature) {
     *signature = ImageSignature { metadata, r#type, content, ..ImageSignature::default() };
 }
 
+/// Returns the signature of this name.
+pub fn find<'a>(image: &'a Image, name: &str) -> Option<&'a ImageSignature> {
+    image.signatures.iter().find(|each| each.metadata.name == name)
+}
+
 /// Adds a signature behind those that the image has.
 ///
 /// # Errors

@@ -67,7 +67,7 @@ impl Push {
         metadata::prepare_view(cx, &mut mapping.metadata)?;
         mapping::prepare(&mut mapping, &self.0.registries);
         let mut faults = metadata::faults(&mapping.metadata);
-        faults.append(validate::mapping(&mapping, &metadata::nested_faults));
+        faults.append(validate::mapping(&mapping, &|meta| metadata::nested_faults(meta, || None)));
         faults.extend(mapping::manifest_fault(&mapping.image));
         match faults.is_empty() {
             true => Ok(mapping),

@@ -10,7 +10,7 @@ use crate::domain::policy::Registries;
 use crate::domain::resolve::{self, Resolution};
 use crate::domain::source::StreamKey;
 use crate::domain::spec::{self, Route};
-use crate::domain::{intake, names, validate};
+use crate::domain::{intake, names, signatures, validate};
 use crate::meta::{Time, path_segment_faults};
 use crate::rest::metadata;
 use crate::rest::permission::Verdict;
@@ -35,7 +35,8 @@ impl Rules<Image> for ImageStrategy {
     }
 
     fn settle(&self, old: Option<&Image>, new: &mut Image, _: &Others<Image>, _: Time) -> Faults {
-        let mut faults = validate::image(new, &metadata::nested_faults);
+        let present = |name: &str| old.and_then(|old| signatures::find(old, name)).map(|found| &found.metadata);
+        let mut faults = validate::image(new, &|meta| metadata::nested_faults(meta, || present(&meta.name)));
         // An older image keeps a name that is refused today, and can be changed.
         if old.is_none() {
             faults.extend(names::new_image_name_fault("metadata.name", &new.metadata.name));

@@ -1,5 +1,7 @@
 //! Rules for the metadata of any object, and what the server sets when an object is made.
 
+mod limits;
+
 use std::collections::BTreeSet;
 
 use super::cx::Cx;
@@ -127,14 +129,25 @@ pub fn faults(meta: &ObjectMeta) -> field::Errors {
 
 /// The faults of the metadata of an object whose name has rules of its own.
 pub fn faults_by(meta: &ObjectMeta, name_faults: impl Fn(&str) -> Vec<&'static str>) -> field::Errors {
+    let mut faults = limits::errors(None, meta);
+    faults.append(faults_beside_limits(meta, name_faults));
+    faults
+}
+
+fn faults_beside_limits(meta: &ObjectMeta, name_faults: impl Fn(&str) -> Vec<&'static str>) -> field::Errors {
     let mut faults = name_faults_by(meta, name_faults);
     faults.append(common_faults(meta));
     faults
 }
 
-/// The faults of the metadata of an object of the cluster that is sent inside of another object.
-pub fn nested_faults(meta: &ObjectMeta) -> field::Errors {
-    let mut faults = name_faults_by(meta, path_segment_faults);
+/// The faults of the metadata of an object of the cluster that is sent inside of another object. `old` looks for the
+/// present metadata, where there is some.
+pub fn nested_faults<'a>(meta: &ObjectMeta, old: impl FnOnce() -> Option<&'a ObjectMeta>) -> field::Errors {
+    let mut faults = limits::errors(None, meta);
+    if !faults.is_empty() {
+        faults = limits::errors(old(), meta);
+    }
+    faults.append(name_faults_by(meta, path_segment_faults));
     if !meta.namespace.is_empty() {
         faults.push_with(|| field::Error::forbidden("metadata.namespace", "not allowed on this type"));
     }
@@ -203,12 +216,12 @@ fn update_faults(old: &ObjectMeta, new: &ObjectMeta) -> field::Errors {
 
 /// All faults of an object that takes the place of one with the metadata `old`, in the order in which they are told.
 pub fn faults_of_changed(old: &ObjectMeta, new: &ObjectMeta, retold: Retold, others: Faults) -> field::Errors {
-    let (all, changes) = (faults(new), update_faults(old, new));
+    let (all, changes) = (faults_beside_limits(new, path_segment_faults), update_faults(old, new));
     let again = match retold {
         Retold::All => all.clone(),
         Retold::Changes => field::Errors::default(),
     };
-    let mut faults = field::Errors::default();
+    let mut faults = limits::errors(Some(old), new);
     [all, changes.clone(), others.first, changes, again, others.last].into_iter().for_each(|part| faults.append(part));
     faults
 }
