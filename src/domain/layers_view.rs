@@ -53,7 +53,7 @@ impl LayersView {
             self.view.images.insert(name, missing);
             return;
         };
-        self.faults.extend(layers::check_presentable(image).err().unwrap_or_default());
+        self.faults.append(layers::check_presentable(image).err().unwrap_or_default());
         for layer in &image.docker_image_layers {
             self.add_blob(&layer.name, Some(layer.size), &layer.media_type);
         }

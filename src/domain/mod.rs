@@ -10,6 +10,7 @@ mod images;
 pub mod intake;
 pub mod layers;
 pub mod layers_view;
+pub mod limits;
 pub mod lookup;
 pub mod manifest;
 pub mod mapping;

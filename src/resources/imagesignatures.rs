@@ -65,7 +65,7 @@ impl Create<ImageSignature> for Signatures {
         let managed = edit::managed_fields(&self.schema, None, &signature, API, &writer)?;
         signature.metadata.managed_fields = managed;
         let mut faults = metadata::faults(&signature.metadata);
-        faults.extend(validate::signature(&signature));
+        faults.append(validate::signature(&signature));
         if !faults.is_empty() {
             let kind = Resource { group: GROUP, name: ImageSignature::KIND };
             return Err(Status::invalid(kind, &signature.metadata.name, &faults));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{API, Catalog};
 use crate::api::{GROUP, Image, ImageStreamMapping};
 use crate::domain::mapping::{self, Present};
-use crate::domain::validate;
-use crate::meta::{Kind, Resource, Status};
+use crate::domain::{limits, validate};
+use crate::meta::{Kind, Resource, Status, field};
 use crate::rest::cx::Cx;
 use crate::rest::endpoint::{Builder, Create, Endpoint, Scope};
 use crate::rest::metadata;
@@ -43,6 +43,8 @@ impl Create<ImageStreamMapping> for Push {
             // Registries make a stream that is missing, so that is told before what is wrong with the image.
             let image = image.as_ref().map_err(Status::clone)?;
             let before = streams.decode(stream)?;
+            let errors: field::Errors = limits::pushed_tag(&before, &mapping.tag).into_iter().collect();
+            refuse(&mapping, &errors)?;
             let mut after = before.clone();
             streams.strategy().present(&mut after);
             let is_present = if present.is_some() { Present::Yes } else { Present::No };
@@ -69,13 +71,8 @@ impl Push {
         let mut faults = metadata::faults(&mapping.metadata);
         faults.append(validate::mapping(&mapping, &|meta| metadata::nested_faults(meta, || None)));
         faults.extend(mapping::manifest_fault(&mapping.image));
-        match faults.is_empty() {
-            true => Ok(mapping),
-            false => {
-                let kind = Resource { group: GROUP, name: ImageStreamMapping::KIND };
-                Err(Status::invalid(kind, &mapping.metadata.name, &faults))
-            }
-        }
+        refuse(&mapping, &faults)?;
+        Ok(mapping)
     }
 
     /// The image, to be stored if it is not there yet.
@@ -86,4 +83,10 @@ impl Push {
         self.0.images.admit(&cx, &mut image)?;
         Ok(image)
     }
+}
+
+/// 422, if there are faults.
+fn refuse(mapping: &ImageStreamMapping, faults: &field::Errors) -> Result<(), Status> {
+    let kind = Resource { group: GROUP, name: ImageStreamMapping::KIND };
+    if faults.is_empty() { Ok(()) } else { Err(Status::invalid(kind, &mapping.metadata.name, faults)) }
 }

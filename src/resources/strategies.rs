@@ -10,8 +10,8 @@ use crate::domain::policy::Registries;
 use crate::domain::resolve::{self, Resolution};
 use crate::domain::source::StreamKey;
 use crate::domain::spec::{self, Route};
-use crate::domain::{intake, names, signatures, validate};
-use crate::meta::{Time, path_segment_faults};
+use crate::domain::{intake, limits, names, signatures, validate};
+use crate::meta::{Time, field, path_segment_faults};
 use crate::rest::metadata;
 use crate::rest::permission::Verdict;
 use crate::rest::rules::{Dependents, Faults, Need, Other, Others, Rules, Strategy};
@@ -46,6 +46,10 @@ impl Rules<Image> for ImageStrategy {
 }
 
 impl Strategy<Image> for ImageStrategy {
+    fn limits(&self, old: Option<&Image>, new: &Image) -> field::Errors {
+        limits::image(old, new)
+    }
+
     fn name_faults(&self, name: &str) -> Vec<&'static str> {
         path_segment_faults(name)
     }
@@ -181,6 +185,10 @@ fn reason(verdict: &Verdict) -> String {
 }
 
 impl Strategy<ImageStream> for StreamStrategy {
+    fn limits(&self, old: Option<&ImageStream>, new: &ImageStream) -> field::Errors {
+        limits::stream(old, new)
+    }
+
     fn selectable_fields(&self) -> &'static [&'static str] {
         &[SPEC_REPOSITORY, STATUS_REPOSITORY]
     }

@@ -257,7 +257,7 @@ fn prepare_new<V: TagView>(cx: &Cx, view: &mut V) -> Result<(), Status> {
     metadata::prepare_view(cx, view.metadata_mut())?;
     view.prepare_create();
     let mut faults = metadata::faults(view.metadata());
-    faults.extend(view.create_faults());
+    faults.append(view.create_faults());
     refuse(view, &faults)
 }
 

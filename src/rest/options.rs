@@ -86,7 +86,7 @@ impl Options {
             }
             _ => {}
         }
-        faults.extend(manager_faults(manager));
+        faults.append(manager_faults(manager));
         faults.extend(dry_run_fault(&dry_run));
         let known = known_validation(validation);
         if known.is_none() {

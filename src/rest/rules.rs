@@ -96,6 +96,12 @@ pub trait Strategy<T: Kind>: Rules<T> {
     /// The rules for names that `name` breaks.
     fn name_faults(&self, name: &str) -> Vec<&'static str>;
 
+    /// Errors about what `new`, as a client sent it, has too much of and more than `old`. They are looked for on all paths,
+    /// before anything is computed from the object.
+    fn limits(&self, _old: Option<&T>, _new: &T) -> field::Errors {
+        field::Errors::default()
+    }
+
     /// What becomes of dependents when an object is deleted.
     fn dependents(&self) -> Dependents {
         Dependents::Collected

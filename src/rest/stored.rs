@@ -156,6 +156,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     /// 400 and 422 for objects that cannot be made.
     pub fn admit(&self, cx: &Cx, object: &mut T) -> Result<(), Status> {
         metadata::prepare_create(cx, object.metadata_mut())?;
+        self.refuse(object, &self.strategy.limits(None, object))?;
         self.strategy.restrict(None, object);
         self.strategy.prepare(None, object);
         let settled = self.strategy.settle(None, object, &Others::none(), cx.now);

@@ -185,6 +185,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         if let Some(old) = &old {
             metadata::prepare_update(old.metadata(), new.metadata_mut());
         }
+        self.refuse(&new, &self.strategy().limits(old.as_ref(), &new))?;
         rules.prepare(old.as_ref(), &mut new);
         let needs = rules.needs(old.as_ref(), &new);
         self.check_needs(task.name, &needs)?;

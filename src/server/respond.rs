@@ -67,9 +67,11 @@ fn in_parts(parts: body::Parts) -> Body {
     }))
 }
 
-/// Tells a client what is no error, as far as headers have room for it: where it is too much each text is cut, and what does not fit
-/// is left out.
+/// Tells a client what is no error, as far as headers have room for it: where it is too much each text is cut, and of what does not
+/// fit the last header gives the number.
 fn append_warnings(headers: &mut HeaderMap, texts: &[String]) {
+    /// The most headers: Python's client takes 100 headers in all, and other warnings may follow.
+    const MAX_HEADERS: usize = 80;
     /// Characters of all texts together.
     const ROOM: usize = 4096;
     /// Characters of one text where all together are too long.
@@ -77,13 +79,20 @@ fn append_warnings(headers: &mut HeaderMap, texts: &[String]) {
     let length = |text: &str| text.chars().count();
     let longest = if texts.iter().map(|text| length(text)).sum::<usize>() > ROOM { SHORT } else { ROOM };
     let mut left = ROOM;
-    for text in texts {
+    let mut shown = 0;
+    let most = if texts.len() > MAX_HEADERS { MAX_HEADERS - 1 } else { texts.len() };
+    for text in &texts[..most] {
         let text: String = text.chars().take(longest).collect();
         let Some(rest) = left.checked_sub(length(&text)) else {
-            return;
+            break;
         };
         left = rest;
         append_warning(headers, &text);
+        shown += 1;
+    }
+    let more = texts.len() - shown;
+    if more > 0 {
+        append_warning(headers, &format!("{more} more warnings are not shown"));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Rules for image stream mappings.
 
 use super::{MetadataRules, image};
-use crate::domain::names::new_image_name_fault;
+use crate::domain::{limits, names::new_image_name_fault};
 use crate::{api::ImageStreamMapping, meta::field};
 
 /// The faults of `mapping`, but for those of its own metadata; those of the image's metadata are here.
@@ -15,8 +15,9 @@ pub fn mapping(mapping: &ImageStreamMapping, nested: MetadataRules<'_>) -> field
         faults.push_with(|| field::Error::required("tag", ""));
     }
     let metadata = &mapping.image.metadata;
+    let of_parts = limits::image(None, &mapping.image).into_iter();
     let name = new_image_name_fault("metadata.name", &metadata.name);
-    let inside = nested(metadata).into_iter().chain(name).chain(image(&mapping.image, nested));
+    let inside = of_parts.chain(nested(metadata)).chain(name).chain(image(&mapping.image, nested));
     faults.extend(inside.map(|fault| fault.under("image")));
     faults
 }

@@ -29,7 +29,7 @@ pub fn signature(signature: &ImageSignature) -> field::Errors {
     };
     faults.extend(missing.map(|rule| field::Error::invalid_value("conditions", conditions(signature), rule)));
     if trusted.is_none_or(|condition| condition.status == "Unknown") {
-        faults.extend(claims(signature));
+        faults.append(claims(signature));
     }
     faults
 }

@@ -36,7 +36,7 @@ fn wanted(stream: &ImageStream) -> field::Errors {
         let rule = format!("'namespace/name' cannot be longer than {LONGEST_NAME} characters");
         faults.push_with(|| field::Error::invalid("metadata.name", &metadata.name, rule));
     }
-    faults.extend(repository(&stream.spec.docker_image_repository));
+    faults.append(repository(&stream.spec.docker_image_repository));
     faults.extend(stream.spec.tags.iter().flat_map(|tag| {
         tag_reference(tag).into_iter().map(move |fault| fault.under(format_args!("spec.tags[{}]", tag.name)))
     }));

@@ -56,7 +56,7 @@ fn wanted(name: &str, spec: &TagReference) -> field::Errors {
     if spec.name != names::tag_part(name) {
         faults.push_with(|| field::Error::invalid("spec.name", &spec.name, "must match image tag name"));
     }
-    faults.extend(under("spec", spec));
+    faults.append(under("spec", spec));
     faults
 }
 

@@ -70,23 +70,25 @@ impl Importer<'_> {
     async fn image(&self, mut image: Image) -> Result<Imported, Status> {
         image.metadata.namespace.clear();
         self.complete(&mut image.metadata);
-        let mut faults = metadata::faults_by(&image.metadata, path_segment_faults);
+        let mut faults = self.catalog.images.strategy().limits(None, &image);
+        faults.append(metadata::faults_by(&image.metadata, path_segment_faults));
         faults.extend(names::new_image_name_fault("metadata.name", &image.metadata.name));
-        faults.extend(content::faults(&image));
+        faults.append(content::faults(&image));
         intake::prepare_new(&mut image);
-        faults.extend(validate::image(&image, &metadata::faults));
+        faults.append(validate::image(&image, &metadata::faults));
         self.store(&self.catalog.images, image, &faults).await
     }
 
     async fn stream(&self, mut stream: ImageStream) -> Result<Imported, Status> {
         self.complete(&mut stream.metadata);
         stream.metadata.generation = stream.metadata.generation.max(1);
-        let mut faults = metadata::faults_by(&stream.metadata, names::stream_name_faults);
+        let mut faults = self.catalog.streams.strategy().limits(None, &stream);
+        faults.append(metadata::faults_by(&stream.metadata, names::stream_name_faults));
         if !is_dns_label(&stream.metadata.namespace) {
             let rule = "a stream lives in a namespace, and the name of that is a DNS label";
             faults.push_with(|| field::Error::invalid("metadata.namespace", &stream.metadata.namespace, rule));
         }
-        faults.extend(validate::stream(&stream));
+        faults.append(validate::stream(&stream));
         self.store(&self.catalog.streams, stream, &faults).await
     }
 

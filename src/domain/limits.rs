@@ -1,0 +1,172 @@
+//! Limits of what clients give: names of tags, and layers and manifests of images.
+//!
+//! Objects that exceeded one before it was introduced can still be updated, as long as the update does not add to it.
+
+use super::manifest::{Manifest, ManifestList};
+use super::tags;
+use crate::api::{Image, ImageStream};
+use crate::meta::field;
+
+/// The longest name of a tag, in bytes. Registries take 128; the reference has no limit.
+const MAX_TAG_NAME_BYTES: usize = 1 << 10;
+/// The most layers, or manifests, of an image beyond those that its own manifest names.
+const MAX_PARTS: usize = 500;
+/// The most layers, or manifests, that a manifest may name. OCI artifacts exist that have one layer for each file.
+const MAX_NAMED_PARTS: usize = 20_000;
+/// The fewest bytes of a manifest that one entry takes.
+const MIN_ENTRY_BYTES: usize = 2;
+
+/// Returns an error for each tag of `new` that `old` does not have and whose name is too long.
+pub fn stream(old: Option<&ImageStream>, new: &ImageStream) -> field::Errors {
+    let has_old = |name: &str| old.is_some_and(|old| has_tag(old, name));
+    let is_over = |name: &str| name.len() > MAX_TAG_NAME_BYTES && !has_old(name);
+    let error = |list: &str, name: &str, field: &str| {
+        let path = format_args!("{list}[{name}].{field}");
+        field::Error::longer(path, name.len(), MAX_TAG_NAME_BYTES)
+    };
+    let wanted = new.spec.tags.iter().filter(|tag| is_over(&tag.name));
+    let pushed = new.status.tags.iter().filter(|tag| is_over(&tag.tag));
+    let wanted = wanted.map(|tag| error("spec.tags", &tag.name, "name"));
+    wanted.chain(pushed.map(|tag| error("status.tags", &tag.tag, "tag"))).collect()
+}
+
+/// Returns an error if `tag`, which is to be pushed into `stream`, is new there and its name is too long.
+pub fn pushed_tag(stream: &ImageStream, tag: &str) -> Option<field::Error> {
+    let is_over = tag.len() > MAX_TAG_NAME_BYTES && !has_tag(stream, tag);
+    is_over.then(|| field::Error::longer("tag", tag.len(), MAX_TAG_NAME_BYTES))
+}
+
+fn has_tag(stream: &ImageStream, name: &str) -> bool {
+    tags::wanted(stream, name).is_some() || tags::history(stream, name).is_some()
+}
+
+/// Returns errors about the layers and manifests of an image as a client sent it, with its manifest.
+pub fn image(old: Option<&Image>, new: &Image) -> field::Errors {
+    let lists = [
+        ("dockerImageLayers", new.docker_image_layers.len(), old.map_or(0, |old| old.docker_image_layers.len())),
+        (
+            "dockerImageManifests",
+            new.docker_image_manifests.len(),
+            old.map_or(0, |old| old.docker_image_manifests.len()),
+        ),
+    ];
+    let text = &new.docker_image_manifest;
+    let is_new_text = old.is_none_or(|old| old.docker_image_manifest != *text);
+    let may_name_many = is_new_text && text.len() > MAX_NAMED_PARTS * MIN_ENTRY_BYTES;
+    // Reading a manifest takes time, and nearly all images are far below the limits.
+    if !may_name_many && lists.iter().all(|(_, count, before)| *count <= MAX_PARTS.max(*before)) {
+        return field::Errors::default();
+    }
+    let named = named_parts(text);
+    let mut errors = field::Errors::default();
+    if is_new_text && named.iter().any(|count| *count > MAX_NAMED_PARTS) {
+        let count = named.into_iter().max().unwrap_or_default();
+        errors.push_with(|| field::Error::too_many("dockerImageManifest", count, MAX_NAMED_PARTS));
+    }
+    for ((path, count, before), named) in lists.into_iter().zip(named) {
+        let most = named.clamp(MAX_PARTS, MAX_NAMED_PARTS);
+        if count > most.max(before) {
+            errors.push_with(|| field::Error::too_many(path, count, most));
+        }
+    }
+    errors
+}
+
+/// The numbers of layers and of manifests that a manifest names. A text that is no manifest names none.
+fn named_parts(text: &str) -> [usize; 2] {
+    let manifest = Manifest::read(text).unwrap_or_default();
+    let list = ManifestList::read(text).unwrap_or_default();
+    [manifest.layers.len().max(manifest.fs_layers.len()), list.manifests.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{ImageLayer, ImageManifest, NamedTagEventList, TagReference};
+
+    fn told(errors: &field::Errors) -> String {
+        field::join(errors)
+    }
+
+    fn with_tags(wanted: &[&str], pushed: &[&str]) -> ImageStream {
+        let mut stream = ImageStream::default();
+        let reference = |name: &&str| TagReference { name: (*name).into(), ..TagReference::default() };
+        let history = |name: &&str| NamedTagEventList { tag: (*name).into(), ..NamedTagEventList::default() };
+        stream.spec.tags = wanted.iter().map(reference).collect();
+        stream.status.tags = pushed.iter().map(history).collect();
+        stream
+    }
+
+    #[test]
+    fn names_of_new_tags_have_a_limit() {
+        let (fits, long) = ("a".repeat(1024), "b".repeat(1025));
+        assert_eq!(told(&stream(None, &with_tags(&[&fits], &[&fits]))), "[]");
+        let rule = "Too long: may not be more than 1024 bytes, has 1025";
+        let both = format!("[spec.tags[{long}].name: {rule}, status.tags[{long}].tag: {rule}]");
+        assert_eq!(told(&stream(None, &with_tags(&[&long], &[&long]))), both);
+        assert_eq!(pushed_tag(&with_tags(&[&fits], &[]), &long).unwrap().to_string(), format!("tag: {rule}"));
+    }
+
+    #[test]
+    fn long_names_of_tags_that_exist_stay() {
+        let (long, longer) = ("b".repeat(1025), "c".repeat(1026));
+        for old in [with_tags(&[&long], &[]), with_tags(&[], &[&long])] {
+            assert_eq!(told(&stream(Some(&old), &with_tags(&[&long], &[&long]))), "[]");
+            assert_eq!(pushed_tag(&old, &long), None);
+            assert!(told(&stream(Some(&old), &with_tags(&[&longer], &[]))).contains("has 1026"));
+        }
+    }
+
+    fn with_parts(layers: usize, manifests: usize, manifest: &str) -> Image {
+        Image {
+            docker_image_layers: vec![ImageLayer::default(); layers],
+            docker_image_manifests: vec![ImageManifest::default(); manifests],
+            docker_image_manifest: manifest.into(),
+            ..Image::default()
+        }
+    }
+
+    fn manifest(list: &str, count: usize) -> String {
+        format!("{{\"{list}\":[{}]}}", vec!["{}"; count].join(","))
+    }
+
+    #[test]
+    fn given_parts_have_a_limit_without_a_manifest_that_names_them() {
+        for text in ["", "{oops", &manifest("layers", 10), &manifest("manifests", 10)] {
+            assert_eq!(told(&image(None, &with_parts(500, 500, text))), "[]");
+            let both = "[dockerImageLayers: Too many: 501: must have at most 500 items, dockerImageManifests: Too many: 502: \
+                        must have at most 500 items]";
+            assert_eq!(told(&image(None, &with_parts(501, 502, text))), both);
+        }
+    }
+
+    #[test]
+    fn a_manifest_allows_as_many_parts_as_it_names() {
+        for list in ["layers", "fsLayers"] {
+            assert_eq!(told(&image(None, &with_parts(2000, 0, &manifest(list, 2000)))), "[]");
+            let more = "dockerImageLayers: Too many: 2001: must have at most 2000 items";
+            assert_eq!(told(&image(None, &with_parts(2001, 0, &manifest(list, 2000)))), more);
+        }
+        assert_eq!(told(&image(None, &with_parts(0, 2000, &manifest("manifests", 2000)))), "[]");
+        let other = "dockerImageManifests: Too many: 2000: must have at most 500 items";
+        assert_eq!(told(&image(None, &with_parts(0, 2000, &manifest("layers", 2000)))), other);
+    }
+
+    #[test]
+    fn a_manifest_names_a_limited_number_of_parts() {
+        for list in ["layers", "fsLayers", "manifests"] {
+            assert_eq!(told(&image(None, &with_parts(0, 0, &manifest(list, 20_000)))), "[]");
+            let over = with_parts(0, 0, &manifest(list, 20_001));
+            let rule = "dockerImageManifest: Too many: 20001: must have at most 20000 items";
+            assert_eq!(told(&image(None, &over)), rule);
+            assert_eq!(told(&image(Some(&over), &over)), "[]", "it is stored already");
+        }
+    }
+
+    #[test]
+    fn an_older_image_keeps_its_parts() {
+        let old = with_parts(600, 700, "");
+        assert_eq!(told(&image(Some(&old), &old)), "[]");
+        assert!(told(&image(Some(&old), &with_parts(600, 701, ""))).contains("Too many: 701: must have at most 500"));
+    }
+}
