@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     api::{Image, ImageLayer, ImageManifest},
-    meta::field,
+    meta::{excerpt, field},
 };
 
 /// Says in which order `dockerImageLayers` is; everything that passes through [`fill`] is ascending.
@@ -212,7 +212,7 @@ fn describe_schema2(image: &mut Image, manifest: Manifest) -> Result<(), FillErr
         *media_type = manifest::SCHEMA2.into();
     }
     if image.docker_image_config.is_empty() {
-        return Err(FillError::NoConfig(media_type.clone()));
+        return Err(FillError::NoConfig(excerpt::of(media_type)));
     }
     let mut metadata = configuration::read(&image.docker_image_config).map_err(FillError::Config)?;
     let config_size = i64::try_from(image.docker_image_config.len()).unwrap_or(i64::MAX);
@@ -234,7 +234,7 @@ fn unknown_schema(image: &Image, manifest: &Manifest) -> FillError {
 }
 
 fn names(image: &Image) -> (String, String) {
-    (image.metadata.name.clone(), image.docker_image_reference.clone())
+    (excerpt::of(&image.metadata.name), excerpt::of(&image.docker_image_reference))
 }
 
 #[cfg(test)]

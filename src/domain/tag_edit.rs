@@ -6,7 +6,7 @@
 use super::names::{self, StreamTagName};
 use super::tags;
 use crate::api::{GROUP, ImageStream, ImageStreamTag, ImageTag, TagReference};
-use crate::meta::{Resource, Status};
+use crate::meta::{Resource, Status, excerpt};
 
 /// Whether a wanted tag was there before it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,7 @@ pub fn create_image_tag(stream: &mut ImageStream, tag: &str, view: &ImageTag) ->
 pub fn update_stream_tag(stream: &mut ImageStream, tag: &str, view: &ImageStreamTag) -> Result<Set, Status> {
     let Some(mut wanted) = view.tag.clone().or_else(|| tags::wanted(stream, tag).cloned()) else {
         let (namespace, name) = (&stream.metadata.namespace, &stream.metadata.name);
+        let tag = excerpt::of(tag);
         let text =
             format!("imagestreamtag {tag} is not a spec tag in imagestream {namespace}/{name}, cannot be updated");
         return Err(Status::bad_request(text));

@@ -254,7 +254,7 @@ const MAX_MESSAGE_BYTES: usize = 48 << 10;
 /// The most bytes of all causes, as they are encoded.
 const MAX_CAUSES_BYTES: usize = 48 << 10;
 /// The most bytes of another text of the details, as it is encoded.
-const MAX_DETAIL_BYTES: usize = 4 << 10;
+const MAX_DETAIL_BYTES: usize = 2 << 10;
 
 /// Cuts a text where its encoded form reaches `most` bytes, and returns the length of that form.
 fn cut(text: &mut String, most: usize) -> usize {

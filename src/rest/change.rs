@@ -12,7 +12,7 @@ use super::rules::{Rules, Strategy};
 use super::stored::Stored;
 use super::target::check_path_segment;
 use super::write::{Effect, Making, Path, Settled};
-use crate::meta::{Kind, ObjectMeta, Status, field};
+use crate::meta::{Kind, ObjectMeta, Status, excerpt, field};
 
 impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     /// Edits the object that the path names, by these rules.
@@ -71,7 +71,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     /// Prepares an object that an apply makes.
     fn prepare_applied(&self, cx: &Cx, meta: &mut ObjectMeta) -> Result<(), Status> {
         if !meta.uid.is_empty() {
-            let uid = &meta.uid;
+            let uid = excerpt::of(&meta.uid);
             let why =
                 format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
             return Err(Status::conflict(self.resource(), cx.name(), &why));
@@ -99,7 +99,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     fn other_uid(&self, old: &ObjectMeta, wanted: &str) -> String {
         let ObjectMeta { namespace, name, uid, .. } = old;
         let place = if namespace.is_empty() { "" } else { "/" };
-        let resource = self.resource().name;
+        let (resource, wanted) = (self.resource().name, excerpt::of(wanted));
         format!(
             "StorageError: invalid object, Code: 4, Key: /openshift.io/{resource}{place}{namespace}/{name}, \
              ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object \

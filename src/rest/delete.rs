@@ -17,7 +17,7 @@ use super::stored::Stored;
 use super::target::check_path_segment;
 use super::update::{Decision, Done, transact};
 use crate::meta::protobuf::DELETE_OPTIONS;
-use crate::meta::{Details, Kind, ObjectMeta, Status, Time, field};
+use crate::meta::{Details, Kind, ObjectMeta, Status, Time, excerpt, field};
 
 /// Kept until the garbage collector has let go of the dependents.
 const ORPHAN: &str = "orphan";
@@ -142,16 +142,18 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         };
         if let Some(uid) = wanted.uid.as_ref().filter(|uid| **uid != meta.uid) {
             let why = format!(
-                "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been \
+                "the UID in the precondition ({}) does not match the UID in record ({}). The object might have been \
                  deleted and then recreated",
+                excerpt::of(uid),
                 meta.uid
             );
             return Err(Status::conflict(self.kind(), &meta.name, &why));
         }
         if let Some(version) = wanted.resource_version.as_ref().filter(|version| **version != meta.resource_version) {
             let why = format!(
-                "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({}). \
-                 The object might have been modified",
+                "the ResourceVersion in the precondition ({}) does not match the ResourceVersion in record ({}). The \
+                 object might have been modified",
+                excerpt::of(version),
                 meta.resource_version
             );
             return Err(Status::conflict(self.kind(), &meta.name, &why));
@@ -228,6 +230,7 @@ fn options_of_body(cx: &Cx) -> Result<DeleteOptions, Status> {
     let value = codec::read_options(cx, &DELETE_OPTIONS)?;
     if let Some(other) = value.get("kind").and_then(Value::as_str).filter(|kind| ![KIND, ""].contains(kind)) {
         let version = value.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+        let (other, version) = (excerpt::of(other), excerpt::of(version));
         let text = format!("no kind {other:?} is registered for version {version:?} in scheme \"meta.k8s.io\"");
         return Err(Status::bad_request(text));
     }

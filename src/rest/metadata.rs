@@ -9,7 +9,7 @@ use super::json;
 use super::options::MAX_MANAGER_BYTES;
 use super::rules::{Faults, Retold};
 use crate::meta::{
-    ManagedFieldsEntry, ObjectMeta, OwnerReference, Status, field, label_value_faults, path_segment_faults,
+    ManagedFieldsEntry, ObjectMeta, OwnerReference, Status, excerpt, field, label_value_faults, path_segment_faults,
     qualified_name_faults,
 };
 
@@ -100,9 +100,11 @@ pub fn check_names(cx: &Cx, meta: &ObjectMeta) -> Result<(), Status> {
     check_namespace(cx, meta)?;
     let text = match (meta.name.as_str(), cx.name()) {
         ("", wanted) => {
+            let wanted = excerpt::of(wanted);
             format!("the name of the object ({wanted} based on URL) was undeterminable: name must be provided")
         }
         (name, wanted) if name != wanted => {
+            let (name, wanted) = (excerpt::of(name), excerpt::of(wanted));
             format!("the name of the object ({name}) does not match the name on the URL ({wanted})")
         }
         _ => return Ok(()),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::go_text::number_fault;
 use super::query::Query;
-use crate::meta::{Resource, Status, field, go_json};
+use crate::meta::{Resource, Status, excerpt, field, go_json};
 use crate::store::{At, MAX_KEY_BYTES, Revision};
 
 /// Where a list begins, at which revision, and how much of it is wanted.
@@ -177,9 +177,9 @@ fn decode_token(text: &str) -> Result<Token, String> {
     let json = str::from_utf8(&bytes).map_err(|why| {
         format!("invalid character '\\x{:02x}' looking for beginning of value", bytes[why.valid_up_to()])
     })?;
-    let mut token: Token = go_json::read(json).map_err(|why| why.to_string())?;
+    let mut token: Token = go_json::read(json).map_err(excerpt::of)?;
     if token.v != TOKEN_VERSION {
-        return Err(format!("server does not recognize this encoded version {}", token.v));
+        return Err(format!("server does not recognize this encoded version {}", excerpt::of(token.v)));
     }
     if token.rv == 0 {
         return Err(format!("incorrect encoded start resourceVersion (version {TOKEN_VERSION})"));

@@ -6,7 +6,7 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 
 use super::query::{Query, has_sound_escapes};
-use crate::meta::{Status, field, path_segment_faults};
+use crate::meta::{Status, excerpt, field, path_segment_faults};
 
 /// The part of a path below group and version, taken apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Target {
             return Self::of_decoded(path);
         }
         if !has_sound_escapes(path) {
-            return Err(Status::bad_request(format!("the path {path:?} has a broken percent escape")));
+            return Err(Status::bad_request(format!("the path {:?} has a broken percent escape", excerpt::of(path))));
         }
         Self::of_decoded(&percent_decode_str(path).decode_utf8_lossy())
     }

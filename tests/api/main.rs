@@ -24,6 +24,7 @@ mod imagestreams;
 mod imagestreams_aspects;
 mod imagestreams_status;
 mod imagestreamtags;
+mod limits;
 mod lists;
 mod openapi;
 mod options;

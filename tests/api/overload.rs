@@ -3,6 +3,7 @@
 mod bombs;
 mod connections;
 mod large;
+mod errors;
 mod namespaces;
 mod readers;
 mod writers;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{Error, Node};
-use crate::meta::Time;
 use crate::meta::time::fault as time_fault;
+use crate::meta::{Time, excerpt};
 
 /// A place that a value can be read into.
 pub(crate) trait Decode {
@@ -65,7 +65,7 @@ impl Decoder {
     }
 
     fn fail(&mut self, text: String) {
-        self.fault.get_or_insert(Error(text));
+        self.fault.get_or_insert_with(|| Error(excerpt::of(text)));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::owners::{Identity, Operation};
 use super::set::Set;
-use crate::meta::{Cause, Details, Limited, Status, field};
+use crate::meta::{Cause, Details, Limited, Status, excerpt, field};
 
 /// Fields that an apply would change, and who owns them.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ fn shown(owner: &Identity) -> String {
         text += &format!(" with subresource {}", field::quote(&owner.subresource));
     }
     if owner.operation == Operation::Update {
-        text += &format!(" using {}", owner.api_version);
+        text += &format!(" using {}", excerpt::of(&owner.api_version));
     }
     text
 }

@@ -12,7 +12,7 @@ use super::codec::{self, GroupVersion};
 use super::go_text::name_of;
 use super::schema::{Misfit, Schema};
 use super::{go_text, json, strict};
-use crate::meta::{Details, Limited, Resource, Status, field};
+use crate::meta::{Details, Limited, Resource, Status, excerpt, field};
 
 /// The media types of patches.
 pub const MEDIA_TYPES: [&str; 4] = [
@@ -151,8 +151,9 @@ impl Patch {
             let is_strategic = matches!(&self.form, Form::Strategic(_));
             return self.invalid(patched, &if is_strategic { misfit.in_memory() } else { misfit.in_text() });
         };
-        let text = |key: &str| wanted["metadata"][key].as_str().unwrap_or_default();
-        let kind = format!("{}, Kind={}", api.name, wanted["kind"].as_str().unwrap_or_default());
+        let shown = |value: &Value| excerpt::of(value.as_str().unwrap_or_default());
+        let text = |key: &str| shown(&wanted["metadata"][key]);
+        let kind = format!("{}, Kind={}", api.name, shown(&wanted["kind"]));
         Status::bad_request(format!(
             "failed to convert new object ({}/{}; {kind}) to proper version: unable to convert unstructured object to \
              {kind}: {}",

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::{Fields, Scalar, Shape};
+use crate::meta::excerpt;
 use crate::rest::go_text::{self, name_of};
 
 /// A value in a place for another type.
@@ -139,7 +140,7 @@ impl Place<'_> {
             Value::Object(_) => ("map[string]interface {}", "map"),
         };
         let json = match (shape, value) {
-            (Shape::Scalar(Scalar::Integer), Value::Number(number)) => format!("number {number}"),
+            (Shape::Scalar(Scalar::Integer), Value::Number(number)) => format!("number {}", excerpt::of(number)),
             _ => name_of(value).to_owned(),
         };
         let form = match shape {

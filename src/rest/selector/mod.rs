@@ -5,7 +5,7 @@ mod label;
 
 use super::query::Query;
 use crate::auth::Requirement;
-use crate::meta::{ObjectMeta, Status};
+use crate::meta::{ObjectMeta, Status, excerpt};
 
 /// The selectors of a list.
 #[derive(Clone, Debug, Default)]
@@ -21,8 +21,9 @@ impl Selector {
     /// 400 for selectors that cannot be read, or for unknown fields.
     pub fn read(query: &Query, more_fields: &[&'static str]) -> Result<Self, Status> {
         let text = |name| query.get(name).unwrap_or_default();
-        let labels = label::Selector::parse(text("labelSelector")).map_err(Status::bad_request)?;
-        let fields = field::Selector::parse(text("fieldSelector"), more_fields).map_err(Status::bad_request)?;
+        let refuse = |why: String| Status::bad_request(excerpt::of(why));
+        let labels = label::Selector::parse(text("labelSelector")).map_err(refuse)?;
+        let fields = field::Selector::parse(text("fieldSelector"), more_fields).map_err(refuse)?;
         Ok(Self { labels, fields })
     }
 
