@@ -70,8 +70,8 @@ fn in_parts(parts: body::Parts) -> Body {
 /// Tells a client what is no error, as far as headers have room for it: where it is too much each text is cut, and of what does not
 /// fit the last header gives the number.
 fn append_warnings(headers: &mut HeaderMap, texts: &[String]) {
-    /// The most headers: Python's client takes 100 headers in all, and other warnings may follow.
-    const MAX_HEADERS: usize = 80;
+    /// The most headers. Python's client takes 100 headers in all; a warning about credentials may follow as the 80th.
+    const MAX_HEADERS: usize = 79;
     /// Characters of all texts together.
     const ROOM: usize = 4096;
     /// Characters of one text where all together are too long.

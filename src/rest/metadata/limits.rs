@@ -40,11 +40,12 @@ mod tests {
     use crate::meta::OwnerReference;
 
     fn with(labels: usize, owners: usize, finalizers: usize) -> ObjectMeta {
-        let mut meta = ObjectMeta::default();
-        meta.labels = (0..labels).map(|at| (format!("{at:0>10}"), "x".repeat(54))).collect();
-        meta.owner_references = vec![OwnerReference::default(); owners];
-        meta.finalizers = vec!["a/b".into(); finalizers];
-        meta
+        ObjectMeta {
+            labels: (0..labels).map(|at| (format!("{at:0>10}"), "x".repeat(54))).collect(),
+            owner_references: vec![OwnerReference::default(); owners],
+            finalizers: vec!["a/b".into(); finalizers],
+            ..ObjectMeta::default()
+        }
     }
 
     fn told(old: Option<&ObjectMeta>, new: &ObjectMeta) -> String {
