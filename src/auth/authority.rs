@@ -80,10 +80,12 @@ impl Authority {
         Ok(Self { verifier, subjects, roots, ends })
     }
 
-    /// Verifies that a chain, leaf first, was signed by this authority for clients and is valid `now`.
+    /// Verifies that a chain, leaf first, was signed by this authority for clients and is valid
+    /// `now`.
     ///
-    /// A leaf or root is refused from the second of its `notAfter` on, as by Go's `Certificate.isValid`, which counts
-    /// fractions of a second; webpki would accept the leaf during that second and never looks at the validity of a root.
+    /// A leaf or root is refused from the second of its `notAfter` on, as by Go's
+    /// `Certificate.isValid`, which counts fractions of a second; webpki would accept the leaf
+    /// during that second and never looks at the validity of a root.
     ///
     /// # Errors
     /// What speaks against it, for a log.
@@ -92,7 +94,8 @@ impl Authority {
             return Err(Rejected("there is no certificate".into()));
         };
         if self.ends().is_some_and(|end| end <= now) {
-            // Rare and short: a root that ended is dropped when the bundle is read again, within a minute.
+            // Rare and short: a root that ended is dropped when the bundle is read again, within a
+            // minute.
             let living = Self::of(self.roots.clone(), now).map_err(|why| Rejected(why.to_string()))?;
             return living.verify(chain, now);
         }

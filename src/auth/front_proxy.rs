@@ -107,8 +107,8 @@ impl VerifiedProxy {
     /// The user on whose behalf the proxy asks; none where it names nobody.
     ///
     /// # Errors
-    /// A value that is not UTF-8, or an extra without a key, which kube-apiserver takes as the key `""`
-    /// (`newExtra` in `authentication/request/headerrequest`).
+    /// A value that is not UTF-8, or an extra without a key, which kube-apiserver takes as the key
+    /// `""` (`newExtra` in `authentication/request/headerrequest`).
     pub fn user(&self, headers: &HeaderMap) -> Result<Option<Arc<User>>, BadUser> {
         let names = &*self.headers;
         let Some(name) = first(headers, &names.username)? else {

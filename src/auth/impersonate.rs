@@ -33,8 +33,8 @@ impl Wish {
     /// Reads the headers; none where they ask for nothing.
     ///
     /// # Errors
-    /// 400 for a value that is no text and for an extra without a key. 500, as kube-apiserver has it, where everything but
-    /// a user is named.
+    /// 400 for a value that is no text and for an extra without a key. 500, as kube-apiserver has
+    /// it, where everything but a user is named.
     pub fn read(headers: &HeaderMap) -> Result<Option<Self>, Refusal> {
         if !headers.keys().any(|name| name.as_str().starts_with(PREFIX)) {
             return Ok(None);

@@ -1,8 +1,9 @@
 //! Bearer tokens whose users the control plane knows, asked for by TokenReview.
 //!
-//! A flood of unknown tokens must not lock out the users of good ones. What is remembered of good tokens therefore lies
-//! apart from what is remembered of all others, and tokens that were good at their last review have places of their own
-//! in the queue to the control plane: nobody gets there without a credential.
+//! A flood of unknown tokens must not lock out the users of good ones. What is remembered of good
+//! tokens therefore lies apart from what is remembered of all others, and tokens that were good at
+//! their last review have places of their own in the queue to the control plane: nobody gets there
+//! without a credential.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -95,7 +96,8 @@ impl TokenReviews {
             let (good, life) = (self.good.clone(), self.life);
             async move {
                 let outcome = ask(&reviews, token).await;
-                // What waits in vain is not asked: a flood of tokens is no failure of the control plane.
+                // What waits in vain is not asked: a flood of tokens is no failure of the control
+                // plane.
                 if !matches!(outcome, Err(ReviewError::TooMany)) {
                     let code = outcome.as_ref().map_or_else(ReviewError::code, |_| Some(201));
                     metrics.delegated(Delegated::Authentication, code);
@@ -123,7 +125,8 @@ async fn ask(reviews: &Reviews<TokenReview>, token: String) -> Result<Answer, Re
     Ok(Answer { user, is_error })
 }
 
-/// The user of a review. One without a name is nobody: kube-apiserver would take it for the user `""`.
+/// The user of a review. One without a name is nobody: kube-apiserver would take it for the user
+/// `""`.
 fn user_of(info: UserInfo) -> Option<Arc<User>> {
     let UserInfo { username, uid, groups, extra } = info;
     let name = username.filter(|name| !name.is_empty())?;

@@ -130,11 +130,11 @@ fn judge(chain: &[CertificateDer<'static>], by: Arc<Trust>, now: UnixTime) -> Ju
     Judgement { by, until, proxy, user }
 }
 
-/// The time until which a chain that is accepted `now` stays so: the next end of a certificate of the chain or of an
-/// authority.
+/// The time until which a chain that is accepted `now` stays so: the next end of a certificate of
+/// the chain or of an authority.
 fn next_end(chain: &[CertificateDer<'static>], trust: &Trust, now: UnixTime) -> Option<UnixTime> {
-    // An intermediate in the second of its end is accepted still: it is judged again in the next one. One that ended
-    // before changes nothing any more.
+    // An intermediate in the second of its end is accepted still: it is judged again in the next
+    // one. One that ended before changes nothing any more.
     let shown = chain.iter().filter_map(end_of).filter(|end| *end >= now).map(|end| end.max(after(now, A_SECOND)));
     let proxy = trust.front_proxy.as_ref().map(|proxy| &proxy.authority);
     let authorities = trust.clients.as_deref().into_iter().chain(proxy);
@@ -178,7 +178,8 @@ mod tests {
         assert_eq!(name(peer.judge(&trust, end)), None);
     }
 
-    /// Requests come all the time, also in the second of the end; what else the client shows lasts longer.
+    /// Requests come all the time, also in the second of the end; what else the client shows lasts
+    /// longer.
     #[test]
     fn a_busy_connection_ends_with_its_leaf_not_its_intermediate() {
         let root = Ca::new("root");

@@ -52,8 +52,8 @@ impl Access {
     /// Finds out who asks, and as whom, and takes the proofs of it out of the request.
     ///
     /// # Errors
-    /// 401 where nobody is known, 503 where that could not be found out, 403 for somebody who may not act as somebody
-    /// else.
+    /// 401 where nobody is known, 503 where that could not be found out, 403 for somebody who may
+    /// not act as somebody else.
     pub(super) async fn identify(&self, request: &mut Request, trail: &mut Trail) -> Result<(), Refusal> {
         let certificates = request.extensions().get::<Peer>().map(|peer| peer.certificates.clone()).unwrap_or_default();
         let headers = request.headers();
@@ -118,8 +118,9 @@ impl Access {
     }
 }
 
-/// 503 for a token that could not be reviewed. A 401, as kube-apiserver has it, would make clients drop a token that may
-/// be good. Clients without credentials get to see this, so it tells nothing of the control plane but that it is away.
+/// 503 for a token that could not be reviewed. A 401, as kube-apiserver has it, would make clients
+/// drop a token that may be good. Clients without credentials get to see this, so it tells nothing
+/// of the control plane but that it is away.
 fn unreviewed(why: &ReviewError) -> Status {
     let cause = match why {
         ReviewError::TooMany => "too many token reviews wait for the control plane",

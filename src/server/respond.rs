@@ -60,7 +60,8 @@ pub(super) fn reply(reply: Reply) -> Response {
 /// A body that is made part by part. Why one is broken off is told here, since the answer has begun as one that went well.
 fn in_parts(parts: body::Parts) -> Body {
     let parts = parts.inspect_err(|why| tracing::error!("{why}"));
-    // hyper drops what it has not sent yet at an error, the head too. It sends all of it when a body has nothing yet.
+    // At an error hyper drops what it has not sent yet, the head too. It sends all of it when a
+    // body has nothing yet.
     Body::from_stream(parts.or_else(|why| async {
         tokio::task::yield_now().await;
         Err(why)

@@ -74,12 +74,13 @@ fn lines<W: Write + 'static>(
     tracing_subscriber::fmt()
         .with_writer(move || OneLine(writer()))
         .with_ansi(false)
-        // It would be told on stderr, which is what has just failed, and that ends the thread with a panic.
+        // It would be told on stderr, which is what has just failed, and that ends the thread with
+        // a panic.
         .log_internal_errors(false)
 }
 
-/// Passes events on as one line each. The formatter writes an event at once, with a line end behind it; every other
-/// control character comes from a value and is escaped, wherever it stands.
+/// Passes events on as one line each. The formatter writes an event at once, with a line end behind
+/// it; every other control character comes from a value and is escaped, wherever it stands.
 struct OneLine<W>(W);
 
 impl<W: Write> Write for OneLine<W> {
@@ -97,8 +98,9 @@ impl<W: Write> Write for OneLine<W> {
     }
 }
 
-/// The text with everything escaped that could end its line, command a terminal, or turn the order of what is read:
-/// control characters, line separators and marks of direction. Inside of a JSON string the escapes mean the same.
+/// The text with everything escaped that could end its line, command a terminal, or turn the order
+/// of what is read: control characters, line separators and marks of direction. Inside of a JSON
+/// string the escapes mean the same.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unprintable) {
         return Cow::Borrowed(text);

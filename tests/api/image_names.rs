@@ -1,4 +1,5 @@
-//! Names of images that could forge lines where they are printed: refused for new images, kept for older ones.
+//! Names of images that could forge lines where they are printed: refused for new images, kept for
+//! older ones.
 
 use std::fs;
 use std::process::Command;

@@ -1,5 +1,6 @@
-//! The roles for programs: a registry and a pruner, each a service account with just its role, send what the real ones
-//! send (openshift/image-registry `pkg/dockerregistry/server`, openshift/oc `pkg/cli/admin/prune/images`).
+//! The roles for programs: a registry and a pruner, each a service account with just its role, send
+//! what the real ones send (openshift/image-registry `pkg/dockerregistry/server`, openshift/oc
+//! `pkg/cli/admin/prune/images`).
 
 use serde_json::{Value, json};
 
@@ -18,8 +19,8 @@ const REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 struct Program(Client);
 
 impl Program {
-    /// A service account with the ClusterRole `imagestream-apiserver:ROLE` and nothing else. `first` is a request that the
-    /// role allows.
+    /// A service account with the ClusterRole `imagestream-apiserver:ROLE` and nothing else.
+    /// `first` is a request that the role allows.
     async fn with(site: &Shared, name: &str, role: &str, first: &Request) -> Self {
         let role = format!("imagestream-apiserver:{role}");
         let account = grants::service_account(NAMESPACE, name);

@@ -1,7 +1,7 @@
 //! Where bytes go: standard output, or a file that is there whole or not at all.
 //!
-//! The folder may be one where others can write, such as `/tmp`. They can neither know the name that the file has until it is
-//! whole, nor have it opened through a link of theirs.
+//! The folder may be one where others can write, such as `/tmp`. They can neither know the name
+//! that the file has until it is whole, nor have it opened through a link of theirs.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, IsTerminal, Write};

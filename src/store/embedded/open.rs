@@ -100,8 +100,8 @@ pub(super) fn open(options: &Options) -> Result<Open, OpenError> {
     Ok(Open { database, lock })
 }
 
-/// Takes the permissions of others on a data file that was made or copied with some. A store that is open is worth more
-/// than a failure of that.
+/// Takes the permissions of others on a data file that was made or copied with some. A store that
+/// is open is worth more than a failure of that.
 fn close_to_others(path: &Path) {
     if let Err(why) = private::tighten_at(path) {
         tracing::warn!(path = %path.display(), %why, "other users may be able to read the data file: chmod it to 600");

@@ -13,8 +13,8 @@ const MODE: u32 = 0o600;
 const OTHERS: u32 = 0o077;
 const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
-/// Makes a file that must not be there yet, mode 0600, for reading and writing. Whatever stands in its place, a symbolic
-/// link too, is an error.
+/// Makes a file that must not be there yet, mode 0600, for reading and writing. Whatever stands in
+/// its place, a symbolic link too, is an error.
 ///
 /// # Errors
 /// What the operating system says.
@@ -23,8 +23,8 @@ pub fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).custom_flags(NO_FOLLOW).open(path)
 }
 
-/// Opens a file for writing, which is made if it is missing, and takes all permissions on it from others. Follows no
-/// symbolic link.
+/// Opens a file for writing, which is made if it is missing, and takes all permissions on it from
+/// others. Follows no symbolic link.
 pub(super) fn open_or_create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let file = options.write(true).create(true).truncate(false).mode(MODE).custom_flags(NO_FOLLOW).open(path)?;
