@@ -2,8 +2,8 @@
 
 mod bombs;
 mod connections;
-mod large;
 mod errors;
+mod large;
 mod namespaces;
 mod readers;
 mod writers;
