@@ -190,4 +190,13 @@ mod tests {
         assert_eq!(field::join(&faults), "images[a].config: Invalid value: \"\": config cannot be an empty string");
         assert!(gathered(&stream(&["b"]), &images).is_ok());
     }
+
+    #[test]
+    fn faults_of_many_images_are_bounded() {
+        let names: Vec<String> = (0..20).map(|at| format!("image{at}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let images: Vec<Image> = names.iter().map(|name| image(name, "", "", &[""; 50], &[])).collect();
+        let faults = gathered(&stream(&names), &images).unwrap_err();
+        assert!((faults.len(), faults.is_cut()) == (100, true), "{}", faults.len());
+    }
 }

@@ -150,19 +150,6 @@ async fn events_of_a_tag_with_a_long_name_cost_little() {
 }
 
 #[tokio::test]
-async fn faults_of_many_images_of_a_stream_are_one_small_answer() {
-    let api = Api::with_stream().await;
-    let layers = vec![json!({"name": "", "size": 1, "mediaType": ""}); 500];
-    for at in 0..20 {
-        let mut broken = image(&format!("{}{at}", long(400)));
-        broken["dockerImageReference"] = "a".into();
-        broken["dockerImageLayers"] = layers.clone().into();
-        api.push(&format!("t{at}"), &broken).await;
-    }
-    is_small(&api, 422, request("GET", &format!("{S}/layers"))).await;
-}
-
-#[tokio::test]
 async fn long_values_are_cut_wherever_an_answer_shows_them() {
     let text = long(700_000);
     let of = |field: &str, value: &str| {
