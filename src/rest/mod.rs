@@ -37,6 +37,7 @@ pub mod schema;
 pub mod selector;
 pub mod serve;
 mod single;
+mod steps;
 pub mod stored;
 pub mod strict;
 pub mod table;

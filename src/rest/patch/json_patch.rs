@@ -3,14 +3,16 @@
 //! Where the RFC and Kubernetes differ, Kubernetes is followed: `replace` may make a field, negative indices count from
 //! the end, and only `replace` and `test` may name the whole document.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use self::Fault::Impossible;
 use crate::meta::{Limited, Status};
 use crate::rest::codec;
 use crate::rest::go_text::name_of;
 use crate::rest::schema::{Field, Fields, ListType, Parts, PatchStrategy, Scalar, Shape};
+use crate::rest::steps::{Exhausted, Steps};
 use crate::rest::strict;
 
 /// The most operations of a patch.
@@ -31,9 +33,20 @@ struct Operation {
     value: Option<Value>,
 }
 
-/// An operation that cannot be done. Clients are told no more than that.
-#[derive(Debug)]
-pub(super) struct Impossible;
+/// Why a patch cannot be applied.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// An operation cannot be done on the document. Clients get no more details.
+    Impossible,
+    /// The operations take too many steps.
+    Exhausted(Exhausted),
+}
+
+impl From<Exhausted> for Fault {
+    fn from(exhausted: Exhausted) -> Self {
+        Self::Exhausted(exhausted)
+    }
+}
 
 impl JsonPatch {
     /// The patch in a value.
@@ -80,26 +93,62 @@ impl JsonPatch {
         self.0.iter().any(|operation| [&operation.path, &operation.from].into_iter().flatten().any(is_among))
     }
 
-    /// Does all operations on a document.
-    pub(super) fn apply(&self, document: &mut Value) -> Result<(), Impossible> {
-        let mut copied = 0;
-        self.0.iter().try_for_each(|operation| operation.apply(document, &mut copied))
+    /// Applies all operations to a document.
+    ///
+    /// # Errors
+    /// An operation cannot be done, or all of them take more than `steps`. The document is changed in part then.
+    pub(super) fn apply(&self, document: &mut Value, steps: &mut Steps) -> Result<(), Fault> {
+        let mut target = Target { document, steps, copied: 0 };
+        self.0.iter().try_for_each(|operation| target.apply(operation))
     }
 
-    /// A document to which the operations were applied, as errors of the reference show it: the keys of all objects on the way to
-    /// what the operations are about are sorted.
+    /// A patched document as errors of the reference show it: the keys of all objects above the places that the operations
+    /// look at are sorted, since evanphx/json-patch decodes exactly these into Go maps.
+    ///
+    /// `from` counts for the operations that read it only. Each object is sorted once.
     pub(super) fn shown(&self, document: &Value) -> Value {
-        let mut document = document.clone();
-        let mut parents = BTreeSet::from([""]);
-        for path in self.0.iter().flat_map(|operation| [&operation.path, &operation.from]).flatten() {
-            parents.extend(path.match_indices('/').map(|(slash, _)| &path[..slash]));
-        }
-        for parent in parents {
-            if let Some(Value::Object(fields)) = document.pointer_mut(parent) {
-                fields.sort_keys();
+        let mut places = Places::default();
+        for operation in &self.0 {
+            let from = operation.from.as_deref().filter(|_| operation.reads_from());
+            for pointer in operation.path.as_deref().into_iter().chain(from) {
+                // Operations with more steps than that fail.
+                if let Ok((parents, _)) = steps_of(pointer) {
+                    places.insert(parents);
+                }
             }
         }
+        let mut document = document.clone();
+        places.sort_keys(&mut document);
         document
+    }
+}
+
+/// The objects and lists above some places of a document, as a tree of the steps to them.
+#[derive(Default)]
+struct Places(BTreeMap<String, Places>);
+
+impl Places {
+    fn insert(&mut self, steps: Vec<String>) {
+        let mut places = self;
+        for step in steps {
+            places = places.0.entry(step).or_default();
+        }
+    }
+
+    fn sort_keys(&self, value: &mut Value) {
+        if let Value::Object(fields) = value {
+            fields.sort_keys();
+        }
+        for (step, below) in &self.0 {
+            let value = match &mut *value {
+                Value::Object(fields) => fields.get_mut(step),
+                Value::Array(items) => index(step, items.len()).ok().and_then(|at| items.get_mut(at)),
+                _ => None,
+            };
+            if let Some(value) = value {
+                below.sort_keys(value);
+            }
+        }
     }
 }
 
@@ -117,30 +166,56 @@ pub(super) fn faults(body: &[u8]) -> Limited<String> {
 }
 
 impl Operation {
-    fn apply(&self, document: &mut Value, copied: &mut usize) -> Result<(), Impossible> {
-        let value = || self.value.clone().unwrap_or(Value::Null);
-        match self.op.as_str() {
-            "add" => add(document, self.path()?, value()),
-            "remove" => remove(document, self.path()?).map(drop),
-            "replace" => replace(document, self.path()?, value()),
+    /// Whether the operation looks at the place that `from` names.
+    fn reads_from(&self) -> bool {
+        matches!(self.op.as_str(), "move" | "copy")
+    }
+
+    fn path(&self) -> Result<&str, Fault> {
+        self.path.as_deref().ok_or(Impossible)
+    }
+
+    fn from(&self) -> Result<&str, Fault> {
+        self.from.as_deref().ok_or(Impossible)
+    }
+}
+
+/// A document that operations change, and what they may still cost.
+struct Target<'a> {
+    document: &'a mut Value,
+    steps: &'a mut Steps,
+    /// The bytes that `copy` operations have made.
+    copied: usize,
+}
+
+impl Target<'_> {
+    fn apply(&mut self, operation: &Operation) -> Result<(), Fault> {
+        let value = || operation.value.clone().unwrap_or(Value::Null);
+        match operation.op.as_str() {
+            "add" => self.add(operation.path()?, value()),
+            "remove" => self.remove(operation.path()?).map(drop),
+            "replace" => self.replace(operation.path()?, value()),
             "move" => {
-                let value = remove(document, self.from()?)?;
-                add(document, self.path()?, value)
+                let value = self.remove(operation.from()?)?;
+                // Otherwise each of many moves could make the document deeper, until it overflows the stack.
+                self.steps.take(size(&value, codec::DEEPEST).ok_or(Impossible)?)?;
+                self.add(operation.path()?, value)
             }
             "copy" => {
                 // A field that is not there is copied as `null`.
-                let from = self.from().and_then(|from| if from.is_empty() { Err(Impossible) } else { Ok(from) })?;
-                let value = find(document, from)?.unwrap_or(&Value::Null);
-                *copied += size(value, codec::DEEPEST).ok_or(Impossible)?;
-                if *copied > MOST_COPIED_BYTES {
+                let from =
+                    operation.from().and_then(|from| if from.is_empty() { Err(Impossible) } else { Ok(from) })?;
+                let value = find(self.document, from)?.unwrap_or(&Value::Null);
+                self.copied += size(value, codec::DEEPEST).ok_or(Impossible)?;
+                if self.copied > MOST_COPIED_BYTES {
                     return Err(Impossible);
                 }
                 let value = value.clone();
-                add(document, self.path()?, value)
+                self.add(operation.path()?, value)
             }
             "test" => {
                 let nothing = Value::Null;
-                let (found, wanted) = (find(document, self.path()?)?, self.value.as_ref());
+                let (found, wanted) = (find(self.document, operation.path()?)?, operation.value.as_ref());
                 let is_same = found.unwrap_or(&nothing) == wanted.unwrap_or(&nothing);
                 if is_same { Ok(()) } else { Err(Impossible) }
             }
@@ -148,25 +223,65 @@ impl Operation {
         }
     }
 
-    fn path(&self) -> Result<&str, Impossible> {
-        self.path.as_deref().ok_or(Impossible)
+    fn add(&mut self, path: &str, value: Value) -> Result<(), Fault> {
+        match parent(self.document, path)? {
+            (Value::Object(fields), name) => _ = fields.insert(name, value),
+            (Value::Array(items), step) if step == "-" => items.push(value),
+            (Value::Array(items), step) => {
+                let at = index(&step, items.len() + 1)?;
+                self.steps.take(items.len().checked_sub(at).ok_or(Impossible)?)?;
+                items.insert(at, value);
+            }
+            _ => return Err(Impossible),
+        }
+        Ok(())
     }
 
-    fn from(&self) -> Result<&str, Impossible> {
-        self.from.as_deref().ok_or(Impossible)
+    fn remove(&mut self, path: &str) -> Result<Value, Fault> {
+        match parent(self.document, path)? {
+            (Value::Object(fields), name) => fields.swap_remove(&name).ok_or(Impossible),
+            (Value::Array(items), step) => {
+                let at = index(&step, items.len())?;
+                let behind = items.len().checked_sub(at).filter(|behind| *behind > 0).ok_or(Impossible)?;
+                self.steps.take(behind)?;
+                Ok(items.remove(at))
+            }
+            _ => Err(Impossible),
+        }
+    }
+
+    fn replace(&mut self, path: &str, value: Value) -> Result<(), Fault> {
+        if path.is_empty() {
+            let whole = Some(value).filter(|value| value.is_object() || value.is_array());
+            *self.document = whole.ok_or(Impossible)?;
+            return Ok(());
+        }
+        match parent(self.document, path)? {
+            (Value::Object(fields), name) => _ = fields.insert(name, value),
+            (Value::Array(items), step) => {
+                let at = index(&step, items.len())?;
+                *items.get_mut(at).ok_or(Impossible)? = value;
+            }
+            _ => return Err(Impossible),
+        }
+        Ok(())
     }
 }
 
-/// The steps of a path, the last apart. What stands before the first slash does not count.
-fn steps(path: &str) -> Result<(Vec<String>, String), Impossible> {
+/// The decoded steps of a JSON pointer, the last apart. What stands before the first slash does not count.
+fn steps_of(pointer: &str) -> Result<(Vec<String>, String), Fault> {
+    // Counted before anything is decoded: an empty step takes a byte of the body and many in memory.
+    if pointer.split('/').skip(1).nth(codec::DEEPEST).is_some() {
+        return Err(Impossible);
+    }
     let decoded = |step: &str| step.replace("~1", "/").replace("~0", "~");
-    let mut steps = path.split('/').skip(1).map(decoded).collect::<Vec<_>>();
+    let mut steps: Vec<_> = pointer.split('/').skip(1).map(decoded).collect();
     let last = steps.pop().ok_or(Impossible)?;
-    if steps.len() < codec::DEEPEST { Ok((steps, last)) } else { Err(Impossible) }
+    Ok((steps, last))
 }
 
 /// A place in a list; negative ones count back from `length`.
-fn index(step: &str, length: usize) -> Result<usize, Impossible> {
+fn index(step: &str, length: usize) -> Result<usize, Fault> {
     let digits = step.strip_prefix(['+', '-']).unwrap_or(step);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Impossible);
@@ -176,16 +291,16 @@ fn index(step: &str, length: usize) -> Result<usize, Impossible> {
 }
 
 /// The value at a path; none where an object lacks the last field.
-fn find<'a>(document: &'a Value, path: &str) -> Result<Option<&'a Value>, Impossible> {
+fn find<'a>(document: &'a Value, path: &str) -> Result<Option<&'a Value>, Fault> {
     if path.is_empty() {
         return Ok(Some(document));
     }
-    let (steps, last) = steps(path)?;
+    let (steps, last) = steps_of(path)?;
     let parent = steps.iter().try_fold(document, |value, step| child(value, step)?.ok_or(Impossible))?;
     child(parent, &last)
 }
 
-fn child<'a>(value: &'a Value, step: &str) -> Result<Option<&'a Value>, Impossible> {
+fn child<'a>(value: &'a Value, step: &str) -> Result<Option<&'a Value>, Fault> {
     match value {
         Value::Object(fields) => Ok(fields.get(step)),
         Value::Array(items) => items.get(index(step, items.len())?).map(Some).ok_or(Impossible),
@@ -194,8 +309,8 @@ fn child<'a>(value: &'a Value, step: &str) -> Result<Option<&'a Value>, Impossib
 }
 
 /// The object or list that the last step of a path starts from, and that step.
-fn parent<'a>(document: &'a mut Value, path: &str) -> Result<(&'a mut Value, String), Impossible> {
-    let (steps, last) = steps(path)?;
+fn parent<'a>(document: &'a mut Value, path: &str) -> Result<(&'a mut Value, String), Fault> {
+    let (steps, last) = steps_of(path)?;
     let step_down = |value: &'a mut Value, step: &String| match value {
         Value::Object(fields) => fields.get_mut(step).ok_or(Impossible),
         Value::Array(items) => {
@@ -207,56 +322,15 @@ fn parent<'a>(document: &'a mut Value, path: &str) -> Result<(&'a mut Value, Str
     Ok((steps.iter().try_fold(document, step_down)?, last))
 }
 
-fn add(document: &mut Value, path: &str, value: Value) -> Result<(), Impossible> {
-    match parent(document, path)? {
-        (Value::Object(fields), name) => _ = fields.insert(name, value),
-        (Value::Array(items), step) if step == "-" => items.push(value),
-        (Value::Array(items), step) => {
-            let at = index(&step, items.len() + 1)?;
-            if at > items.len() {
-                return Err(Impossible);
-            }
-            items.insert(at, value);
-        }
-        _ => return Err(Impossible),
-    }
-    Ok(())
-}
-
-fn remove(document: &mut Value, path: &str) -> Result<Value, Impossible> {
-    match parent(document, path)? {
-        (Value::Object(fields), name) => fields.swap_remove(&name).ok_or(Impossible),
-        (Value::Array(items), step) => {
-            let at = index(&step, items.len())?;
-            if at < items.len() { Ok(items.remove(at)) } else { Err(Impossible) }
-        }
-        _ => Err(Impossible),
-    }
-}
-
-fn replace(document: &mut Value, path: &str, value: Value) -> Result<(), Impossible> {
-    if path.is_empty() {
-        *document = Some(value).filter(|value| value.is_object() || value.is_array()).ok_or(Impossible)?;
-        return Ok(());
-    }
-    match parent(document, path)? {
-        (Value::Object(fields), name) => _ = fields.insert(name, value),
-        (Value::Array(items), step) => {
-            let at = index(&step, items.len())?;
-            *items.get_mut(at).ok_or(Impossible)? = value;
-        }
-        _ => return Err(Impossible),
-    }
-    Ok(())
-}
-
-/// About how many bytes of JSON a value is; none if it is nested deeper than `left`.
+/// The approximate size of a value as compact JSON, in bytes; none if it is nested deeper than `left`.
 fn size(value: &Value, left: usize) -> Option<usize> {
     let left = left.checked_sub(1)?;
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => Some(4),
         Value::String(text) => Some(text.len() + 2),
-        Value::Array(items) => items.iter().map(|item| Some(size(item, left)? + 1)).sum(),
-        Value::Object(fields) => fields.iter().map(|(name, value)| Some(name.len() + 4 + size(value, left)?)).sum(),
+        Value::Array(items) => items.iter().try_fold(2, |sum, item| Some(sum + size(item, left)? + 1)),
+        Value::Object(fields) => {
+            fields.iter().try_fold(2, |sum, (name, value)| Some(sum + name.len() + 4 + size(value, left)?))
+        }
     }
 }

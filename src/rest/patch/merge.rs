@@ -10,7 +10,8 @@ pub(super) fn merge(object: &mut Value, patch: &Map<String, Value>) {
     };
     for (name, patch) in patch {
         match (fields.get_mut(name), patch) {
-            (_, Value::Null) => _ = fields.shift_remove(name),
+            // Takes the last field into the gap: without moving all fields behind it. The order is settled below.
+            (_, Value::Null) => _ = fields.swap_remove(name),
             (Some(present), Value::Object(patch)) => merge(present, patch),
             (_, value) => _ = fields.insert(name.clone(), fresh(value)),
         }

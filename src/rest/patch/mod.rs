@@ -11,6 +11,7 @@ use self::json_patch::JsonPatch;
 use super::codec::{self, GroupVersion};
 use super::go_text::name_of;
 use super::schema::{Misfit, Schema};
+use super::steps::{Steps, weight};
 use super::{go_text, json, strict};
 use crate::meta::{Details, Limited, Resource, Status, excerpt, field};
 
@@ -27,6 +28,8 @@ pub const MEDIA_TYPES: [&str; 4] = [
 pub struct Patch {
     form: Form,
     faults: Limited<String>,
+    /// The length of the body.
+    bytes: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -78,7 +81,7 @@ impl Patch {
             }
             _ => return Err(unsupported()),
         };
-        Ok(Self { form, faults })
+        Ok(Self { form, faults, bytes: body.len() })
     }
 
     /// What is wrong with the text of the patch without keeping it from being applied: fields that are there twice.
@@ -116,14 +119,17 @@ impl Patch {
     /// A patch that is to be applied answers the object that it holds.
     ///
     /// # Errors
-    /// 400 and 422, with the texts of Kubernetes.
+    /// 400 and 422, with the texts of Kubernetes; 413 for a patch that takes too many [`Steps`].
     pub fn apply_to(&self, present: &Value, schema: &Schema) -> Result<Value, Status> {
         let mut object = present.clone();
+        let steps = |object: &Value| Steps::of(self.bytes.saturating_add(weight(object)));
         match &self.form {
-            Form::Json(patch) => patch.apply(&mut object).map_err(|_| unprocessable())?,
+            Form::Json(patch) => patch.apply(&mut object, &mut steps(present)).map_err(json_refusal)?,
             Form::Merge(None) => return Err(Status::bad_request("Invalid JSON Patch")),
             Form::Merge(Some(patch)) => merge::merge(&mut object, patch),
-            Form::Strategic(patch) => strategic::merge(&schema.root, &mut object, patch).map_err(strategic_refusal)?,
+            Form::Strategic(patch) => {
+                strategic::merge(&schema.root, &mut object, patch, &mut steps(present)).map_err(strategic_refusal)?;
+            }
             Form::Apply(wanted) => object.clone_from(wanted),
         }
         if codec::is_too_deep(&object, codec::DEEPEST) {
@@ -213,8 +219,16 @@ fn unprocessable() -> Status {
     Status::failure(422, "Invalid", text).with_details(Details::default())
 }
 
+fn json_refusal(fault: json_patch::Fault) -> Status {
+    match fault {
+        json_patch::Fault::Impossible => unprocessable(),
+        json_patch::Fault::Exhausted(exhausted) => exhausted.status(),
+    }
+}
+
 fn strategic_refusal(fault: strategic::Fault) -> Status {
     match fault {
+        strategic::Fault::Exhausted(exhausted) => exhausted.status(),
         strategic::Fault::Content => unprocessable(),
         strategic::Fault::Format(why) => Status::bad_request(why),
     }

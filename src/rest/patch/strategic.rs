@@ -11,11 +11,14 @@ use super::list::{self, Change};
 use crate::rest::go_text;
 use crate::rest::schema::{PatchStrategy, Shape};
 use crate::rest::single::Single;
+use crate::rest::steps::{Exhausted, Steps, weight, weight_of};
 
 pub(super) const PATCH: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
 const DELETE_FROM: &str = "$deleteFromPrimitiveList";
 const SET_ORDER: &str = "$setElementOrder";
+/// The steps that a byte of a list takes: each item becomes the key of a map.
+const LIST_STEPS: usize = 16;
 
 /// Why a patch cannot be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,14 @@ pub(super) enum Fault {
     Format(String),
     /// The patch asks for what is not supported. Clients are told no more than that.
     Content,
+    /// The patch takes too many steps.
+    Exhausted(Exhausted),
+}
+
+impl From<Exhausted> for Fault {
+    fn from(exhausted: Exhausted) -> Self {
+        Self::Exhausted(exhausted)
+    }
 }
 
 impl Fault {
@@ -38,8 +49,16 @@ impl Fault {
     }
 }
 
-/// Does a patch to an object.
-pub(super) fn merge(shape: &Shape, object: &mut Value, patch: &Map<String, Value>) -> Result<(), Fault> {
+/// Merges a patch into an object.
+///
+/// Costs as much as the patch has bytes, but for its lists and `$retainKeys`: these visit what the object has. Items of a
+/// patch may name the same item of the object again and again, so such visits are taken from `steps`.
+pub(super) fn merge(
+    shape: &Shape,
+    object: &mut Value,
+    patch: &Map<String, Value>,
+    steps: &mut Steps,
+) -> Result<(), Fault> {
     if let Some(directive) = patch.get(PATCH) {
         *object = directed(directive, patch)?;
         return Ok(());
@@ -48,20 +67,21 @@ pub(super) fn merge(shape: &Shape, object: &mut Value, patch: &Map<String, Value
         *object = fresh(&Value::Object(patch.clone()));
         return Ok(());
     };
-    retain_keys(fields, patch)?;
+    retain_keys(fields, patch, steps)?;
     for (name, value) in patch {
         let named = |prefix: &str| named(name, prefix);
         if let Some(field) = named(SET_ORDER)? {
             let order = value.as_array().ok_or_else(|| format_fault("setElementOrder list"))?;
-            merge_list(shape, fields, field, patch.get(field), Change::Order(order))?;
+            merge_list(shape, fields, (field, patch.get(field)), Change::Order(order), steps)?;
         } else if let Some(field) = named(DELETE_FROM)? {
             let gone = value.as_array().ok_or_else(|| format_fault("primitive list"))?;
             if let Some(Value::Array(items)) = fields.get_mut(field) {
+                steps.take(LIST_STEPS * weight_of(items))?;
                 let gone: BTreeSet<_> = gone.iter().map(Single::from).collect();
                 items.retain(|item| !gone.contains(&Single::from(item)));
             }
         } else if name != RETAIN_KEYS && !patch.contains_key(&format!("{SET_ORDER}/{name}")) {
-            merge_field(shape, fields, name, value)?;
+            merge_field(shape, fields, name, value, steps)?;
         }
     }
     Ok(())
@@ -78,28 +98,35 @@ fn format_fault(what: &str) -> Fault {
     Fault::format(format!("invalid patch format of {what}"))
 }
 
-fn merge_field(shape: &Shape, fields: &mut Map<String, Value>, name: &str, patch: &Value) -> Result<(), Fault> {
+fn merge_field(
+    shape: &Shape,
+    fields: &mut Map<String, Value>,
+    name: &str,
+    patch: &Value,
+    steps: &mut Steps,
+) -> Result<(), Fault> {
     let strategy = shape.field(name).map(|field| &field.patch);
     match (fields.get_mut(name), patch) {
-        (_, Value::Null) => _ = fields.shift_remove(name),
+        // Takes the last field into the gap: without moving all fields behind it. Their order means nothing.
+        (_, Value::Null) => _ = fields.swap_remove(name),
         (Some(present @ Value::Object(_)), Value::Object(patch)) if strategy != Some(&PatchStrategy::Replace) => {
-            merge(shape.value(name).unwrap_or(&Shape::Untyped), present, patch)?;
+            merge(shape.value(name).unwrap_or(&Shape::Untyped), present, patch, steps)?;
         }
         (Some(Value::Array(_)), Value::Array(_)) => {
-            merge_list(shape, fields, name, Some(patch), Change::Merge)?;
+            merge_list(shape, fields, (name, Some(patch)), Change::Merge, steps)?;
         }
         (_, patch) => _ = fields.insert(name.to_owned(), fresh(patch)),
     }
     Ok(())
 }
 
-/// Merges a list field as its strategy says.
+/// Merges a list field, given by its name and what the patch has for it, as its strategy says.
 fn merge_list(
     shape: &Shape,
     fields: &mut Map<String, Value>,
-    name: &str,
-    patch: Option<&Value>,
+    (name, patch): (&str, Option<&Value>),
     change: Change<'_>,
+    steps: &mut Steps,
 ) -> Result<(), Fault> {
     let expect = |value: Option<&Value>| match value {
         None | Some(Value::Null | Value::Array(_)) => Ok(()),
@@ -107,6 +134,7 @@ fn merge_list(
     };
     expect(fields.get(name))?;
     expect(patch)?;
+    steps.take(LIST_STEPS * fields.get(name).map_or(0, weight))?;
     let present = fields.get_mut(name).and_then(Value::as_array_mut).map(std::mem::take);
     let patch = patch.and_then(Value::as_array);
     if present.is_none() && patch.is_none() {
@@ -121,7 +149,7 @@ fn merge_list(
         _ => &Shape::Untyped,
     };
     let list = list::List { shape: items, strategy: key };
-    let merged = list.changed(present, patch.map(Vec::as_slice), change)?;
+    let merged = list.changed(present, patch.map(Vec::as_slice), change, steps)?;
     fields.insert(name.to_owned(), Value::Array(merged));
     Ok(())
 }
@@ -140,8 +168,9 @@ pub(super) fn unknown_directive(directive: &Value, patch: &Map<String, Value>) -
 }
 
 /// Takes away the fields that are not among those to be kept. A patch may only set some of these.
-fn retain_keys(fields: &mut Map<String, Value>, patch: &Map<String, Value>) -> Result<(), Fault> {
+fn retain_keys(fields: &mut Map<String, Value>, patch: &Map<String, Value>, steps: &mut Steps) -> Result<(), Fault> {
     let Some(kept) = patch.get(RETAIN_KEYS) else { return Ok(()) };
+    steps.take(fields.len())?;
     let refuse = || format_fault("retainKeys");
     let kept: BTreeSet<_> = kept.as_array().ok_or_else(refuse)?.iter().filter_map(Value::as_str).collect();
     let is_kept = |name: &str| kept.contains(name);
