@@ -118,7 +118,7 @@ impl<'a> Apply<'a> {
         merge::merge(&schema.root, &mut merged, wanted).map_err(refuse)?;
         keep_type(&mut merged, live);
         if !last.is_empty() {
-            merge::prune(&schema.root, &mut merged, &last, owned(&owners, &owner));
+            merge::prune(&schema.root, &mut merged, &last, &owned(&owners, &owner));
         }
         release_what_nobody_owns(&mut owner.fields, manager);
         let difference = changes(schema, live, &merged, manager).map_err(refuse)?;
@@ -174,10 +174,14 @@ fn release_what_nobody_owns(fields: &mut Set, manager: &Manager) {
     manager.ignored.iter().for_each(|name| fields.drop_part(&Element::Field((*name).to_owned())));
 }
 
-/// What each owner has, and what `owner` wants. What nobody can own, such as the name, keeps what is around it as well.
-fn owned<'a>(owners: &'a Owners, owner: &'a Owner) -> Vec<&'a Set> {
+/// What any owner has, and what `owner` wants. What nobody can own, such as the name, keeps what is around it as well.
+///
+/// One set: asking each owner for each field would cost the product of their numbers.
+fn owned(owners: &Owners, owner: &Owner) -> Set {
+    let mut all = owner.fields.clone();
     let others = owners.iter().filter(|other| other.api_version == owner.api_version);
-    others.chain([owner]).map(|owner| &owner.fields).collect()
+    others.for_each(|other| all.add(other.fields.clone()));
+    all
 }
 
 /// A copy of an object without its owners, who may take up most of it.

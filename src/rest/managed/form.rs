@@ -1,6 +1,7 @@
 //! How the parts of a value are reached: what of its shape matters to ownership, and the items of its lists.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde_json::{Map, Value};
 
@@ -47,7 +48,7 @@ pub(super) fn element(item: &Value, list_type: &ListType) -> Result<Element, Str
 /// The items of a list by the steps to them, each with those of the same step.
 pub(super) type Items<'a> = BTreeMap<Element, Vec<&'a Value>>;
 
-/// The steps to the items of a list, in order, and the items by them.
+/// The steps to the items of a list, each once and in the order of the list, and the items by them.
 ///
 /// # Errors
 /// A sentence about an item that cannot be told from others.
@@ -55,8 +56,13 @@ pub(super) fn items<'a>(list: &'a [Value], list_type: &ListType) -> Result<(Vec<
     let (mut order, mut items) = (Vec::with_capacity(list.len()), Items::new());
     for (at, item) in list.iter().enumerate() {
         let element = element(item, list_type).map_err(|why| format!("element {at}: {why}"))?;
-        items.entry(element.clone()).or_default().push(item);
-        order.push(element);
+        match items.entry(element) {
+            Entry::Vacant(place) => {
+                order.push(place.key().clone());
+                place.insert(vec![item]);
+            }
+            Entry::Occupied(place) => place.into_mut().push(item),
+        }
     }
     Ok((order, items))
 }

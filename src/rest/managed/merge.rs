@@ -124,17 +124,17 @@ impl Slot {
     }
 }
 
-/// Takes away everything that `last` has (what a manager wanted before) and none of `owned` has (what each wants now).
-pub(super) fn prune(shape: &Shape, value: &mut Value, last: &Set, owned: Vec<&Set>) {
-    Pruning { last, owned, was_wanted: false, is_forsaken: false }.descend(shape, value);
+/// Takes away everything that `last` has (what a manager wanted before) and `owned` has not (what all managers want now).
+pub(super) fn prune(shape: &Shape, value: &mut Value, last: &Set, owned: &Set) {
+    Pruning { last, owned: Some(owned), was_wanted: false, is_forsaken: false }.descend(shape, value);
 }
 
 /// How things stand with a value.
 struct Pruning<'a> {
     /// What was wanted of it.
     last: &'a Set,
-    /// What is owned of it now.
-    owned: Vec<&'a Set>,
+    /// What is owned of it now, by anybody.
+    owned: Option<&'a Set>,
     /// Whether it, or something around it, was wanted as such.
     was_wanted: bool,
     /// Whether it, or something around it, was wanted and is now owned by nobody.
@@ -159,10 +159,10 @@ impl Pruning<'_> {
     /// Whether a part of the value stays. If it does, parts of it may have gone.
     fn keeps(&self, element: &Element, naming: Naming, shape: &Shape, value: &mut Value) -> bool {
         let Some(last) = self.last.part(element) else { return true };
-        let owned: Vec<_> = self.owned.iter().filter_map(|owned| owned.part(element)).collect();
+        let owned = self.owned.and_then(|owned| owned.part(element));
         let was_member = naming.has(last);
         let was_wanted = self.was_wanted || was_member;
-        let is_forsaken = self.is_forsaken || (was_wanted && !owned.iter().any(|owned| naming.has(owned)));
+        let is_forsaken = self.is_forsaken || (was_wanted && !owned.is_some_and(|owned| naming.has(owned)));
         if was_member && is_forsaken {
             return false;
         }

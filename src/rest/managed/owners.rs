@@ -1,5 +1,7 @@
 //! `metadata.managedFields`: who owns which fields, as a list of owners, read, kept within bounds and written.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::set::Set;
@@ -44,9 +46,9 @@ pub(super) struct Owner {
     pub(super) fields: Set,
 }
 
-/// All owners of an object's fields.
+/// All owners of an object's fields, by identity: clients may send tens of thousands.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Owners(Vec<Owner>);
+pub(super) struct Owners(BTreeMap<Identity, Owner>);
 
 impl Owner {
     /// An owner that has nothing yet.
@@ -106,6 +108,12 @@ impl Owner {
         Value::Object(entry)
     }
 
+    /// What decides on the place in `managedFields`.
+    fn place(&self) -> (Operation, i64, &str, &str, &str) {
+        let Identity { manager, operation, subresource, .. } = &self.identity;
+        (*operation, self.seconds(), manager, &self.api_version, subresource)
+    }
+
     fn seconds(&self) -> i64 {
         self.time.map_or(0, Time::unix_seconds)
     }
@@ -122,14 +130,10 @@ impl Owners {
     }
 
     /// `managedFields`, in the order of the reference: who applies first, then by time.
-    pub(super) fn written(mut self) -> Value {
-        self.0.sort_by(|a, b| {
-            let key = |owner: &Owner| (owner.identity.operation, owner.seconds());
-            let name = |owner: &Owner| owner.identity.manager.clone();
-            let rest = |owner: &Owner| (owner.api_version.clone(), owner.identity.subresource.clone());
-            key(a).cmp(&key(b)).then_with(|| name(a).cmp(&name(b))).then_with(|| rest(a).cmp(&rest(b)))
-        });
-        Value::Array(self.0.iter().map(Owner::written).collect())
+    pub(super) fn written(self) -> Value {
+        let mut owners: Vec<Owner> = self.0.into_values().collect();
+        owners.sort_by(|a, b| a.place().cmp(&b.place()));
+        Value::Array(owners.iter().map(Owner::written).collect())
     }
 
     /// Whether nobody owns anything.
@@ -139,42 +143,39 @@ impl Owners {
 
     /// All owners.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Owner> {
-        self.0.iter()
+        self.0.values()
     }
 
     /// The owner of this identity; `owner` is put there if there is none.
     pub(super) fn entry(&mut self, owner: &Owner) -> &mut Owner {
-        let at = self.0.iter().position(|present| present.identity == owner.identity);
-        let at = at.unwrap_or_else(|| {
-            self.0.push(owner.clone());
-            self.0.len() - 1
-        });
-        &mut self.0[at]
+        self.0.entry(owner.identity.clone()).or_insert_with(|| owner.clone())
     }
 
     /// Puts an owner in the place of the one of the same identity.
     pub(super) fn put(&mut self, owner: Owner) {
-        self.0.retain(|present| present.identity != owner.identity);
-        self.0.push(owner);
+        self.0.insert(owner.identity.clone(), owner);
     }
 
     /// Takes fields away from all owners but one. Owners of fields of another version, which are not known any more, go
     /// with all that they have.
     pub(super) fn release(&mut self, fields: &Set, keeper: Option<&Identity>, api_version: &str) {
-        for owner in self.0.iter_mut().filter(|owner| Some(&owner.identity) != keeper) {
-            owner.fields.subtract(fields);
-        }
-        self.0.retain(|owner| Some(&owner.identity) == keeper || owner.api_version == api_version);
+        self.0.retain(|identity, owner| {
+            let is_keeper = Some(identity) == keeper;
+            if !is_keeper {
+                owner.fields.subtract(fields);
+            }
+            is_keeper || owner.api_version == api_version
+        });
     }
 
     /// Drops owners that own nothing.
     pub(super) fn drop_idle(&mut self) {
-        self.0.retain(|owner| !owner.fields.is_empty());
+        self.0.retain(|_, owner| !owner.fields.is_empty());
     }
 
     /// Throws the fields of the oldest updaters together, if there are too many.
     pub(super) fn cap(&mut self) {
-        let updaters = self.0.iter().filter(|owner| owner.identity.operation == Operation::Update);
+        let updaters = self.iter().filter(|owner| owner.identity.operation == Operation::Update);
         let mut updaters: Vec<_> = updaters.map(|owner| (owner.seconds(), owner.identity.clone())).collect();
         let Some(surplus) = updaters.len().checked_sub(MOST_UPDATERS).filter(|surplus| *surplus > 0) else { return };
         updaters.sort();
@@ -183,8 +184,7 @@ impl Owners {
             |(_, identity): &(i64, Identity)| identity.manager == ANCIENT && identity.subresource.is_empty();
         let thrown = surplus + usize::from(updaters.iter().position(is_bucket).is_none_or(|at| at <= surplus));
         for (_, identity) in updaters.into_iter().take(thrown) {
-            let Some(at) = self.0.iter().position(|owner| owner.identity == identity) else { continue };
-            let old = self.0.remove(at);
+            let Some(old) = self.0.remove(&identity) else { continue };
             let bucket = self.entry(&Owner::new(ANCIENT, Operation::Update, &old.api_version, ""));
             bucket.fields.add(old.fields);
             bucket.time = old.time.or(bucket.time);

@@ -66,14 +66,24 @@ impl Set {
         }
     }
 
-    /// Takes out all of another set.
+    /// Takes out all of another set. Costs `O(m log n)` for the smaller one of the two at each level, so that taking one set
+    /// out of each of many costs no more than all of these together.
     pub(super) fn subtract(&mut self, other: &Self) {
         self.is_member &= !other.is_member;
-        for (element, part) in &other.below {
-            if let Entry::Occupied(mut place) = self.below.entry(element.clone()) {
-                place.get_mut().subtract(part);
-                if place.get().is_empty() {
-                    place.remove();
+        if self.below.len() <= other.below.len() {
+            self.below.retain(|element, part| {
+                if let Some(other) = other.below.get(element) {
+                    part.subtract(other);
+                }
+                !part.is_empty()
+            });
+            return;
+        }
+        for (element, other) in &other.below {
+            if let Some(part) = self.below.get_mut(element) {
+                part.subtract(other);
+                if part.is_empty() {
+                    self.below.remove(element);
                 }
             }
         }

@@ -347,6 +347,56 @@ fn lists_differ_in_times_only_if_all_else_is_the_same() {
     assert!(!differ_in_times_only(&[entry(1, "a")], &[]));
 }
 
+/// `managedFields` of this many managers, each of which owns a label of its own.
+fn entries(operation: &str, count: usize) -> Vec<Value> {
+    let entry = |at: usize| {
+        json!({"manager": format!("m{at}"), "operation": operation, "apiVersion": GROUP_VERSION, "fieldsType": "FieldsV1",
+            "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:metadata": {"f:labels": {format!("f:k{at}"): {}}}}})
+    };
+    (0..count).map(entry).collect()
+}
+
+fn labels(count: usize) -> Map<String, Value> {
+    (0..count).map(|at| (format!("k{at}"), json!("v"))).collect()
+}
+
+/// The cost of owners is the sum of their fields, not the product of owners and fields: that would take minutes here.
+#[test]
+fn many_owners_of_many_fields_take_bounded_time() {
+    const COUNT: usize = 20_000;
+    let start = std::time::Instant::now();
+    for operation in ["Update", "Apply"] {
+        let mut story = Story::new();
+        let metadata = json!({"labels": labels(COUNT), "managedFields": entries(operation, COUNT)});
+        story.put("writer", "", json!({ "metadata": metadata }));
+        story.edit("writer", "", |stream| stream["metadata"]["labels"] = json!(labels(COUNT / 2)));
+        story.try_apply("m1", json!({"metadata": {"labels": labels(COUNT)}}), Conflicts::Force).unwrap();
+        story.try_apply("m1", json!({"metadata": {"labels": labels(1)}}), Conflicts::Force).unwrap();
+        // The others keep what they have.
+        assert_eq!(story.live.unwrap()["metadata"]["labels"].as_object().unwrap().len(), COUNT / 2);
+    }
+    assert!(start.elapsed().as_secs() < 40, "it takes {:?}", start.elapsed());
+}
+
+#[test]
+fn items_of_one_key_are_compared_once() {
+    let start = std::time::Instant::now();
+    let finalizers = |last: &str| {
+        let mut all = vec!["x/a"; 20_000];
+        all.push(last);
+        json!({"metadata": {"finalizers": all, "labels": {"a": last}}, "spec": {}})
+    };
+    let schema = Schema::of::<ImageStream>();
+    let between = |old: &str, new: &str| {
+        let (mut old, mut new) = (finalizers(old), finalizers(new));
+        old["metadata"]["finalizers"].as_array_mut().unwrap().insert(0, json!("x/b"));
+        new["metadata"]["finalizers"].as_array_mut().unwrap().insert(0, json!("x/c"));
+        difference(&schema.root, &old, &new).unwrap()
+    };
+    assert_eq!(between("x/d", "x/e").changed.paths().len(), 3);
+    assert!(start.elapsed().as_secs() < 20, "it takes {:?}", start.elapsed());
+}
+
 /// Something to apply: some labels, a repository, and some tags.
 fn any_wanted() -> impl Strategy<Value = Value> {
     let tag = (prop::option::of("[xy]"), prop::option::of("[mn]")).prop_map(|(annotation, from)| {
