@@ -1,5 +1,7 @@
 //! Bodies of requests: JSON, YAML or protobuf into a type, with the texts of the reference where a body cannot be used.
 
+use std::collections::BTreeSet;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -236,10 +238,10 @@ impl Format {
 /// The media type that a header names, JSON where there is none; none of a header whose parameters are no pairs, or there twice.
 fn media_type(header: &str) -> Option<String> {
     let (media, parameters) = header.split_once(';').unwrap_or((header, ""));
-    let mut names = Vec::new();
+    let mut names = BTreeSet::new();
     for parameter in parameters.split(';').map(str::trim) {
         match parameter.split_once('=') {
-            Some((name, value)) if !value.is_empty() && !names.contains(&name) => names.push(name),
+            Some((name, value)) if !value.is_empty() && names.insert(name) => {}
             // A semicolon at the end says nothing.
             None if parameter.is_empty() && names.is_empty() => {}
             _ => return None,
@@ -296,10 +298,27 @@ pub(super) fn json_value(body: &[u8]) -> Result<Value, String> {
 /// The value in a YAML body. The first document counts, as for the reference.
 pub(super) fn yaml_value(body: &[u8]) -> Result<Value, String> {
     let text = std::str::from_utf8(body).map_err(|why| format!("yaml: {why}"))?;
-    let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins };
+    let options = yaml_options(body, serde_saphyr::DuplicateKeyPolicy::LastWins);
     let documents: Vec<Value> =
         serde_saphyr::from_multiple_with_options(text, options).map_err(|why| format!("yaml: {}", yaml_fault(&why)))?;
     Ok(documents.into_iter().next().unwrap_or_default())
+}
+
+/// Options of the reader of a YAML body. All values together, with those that references and merge keys unfold to, are at
+/// most as many as the body has bytes: the fixed limits of the library let a few kilobytes stand for 250,000 values.
+pub(super) fn yaml_options(body: &[u8], duplicate_keys: serde_saphyr::DuplicateKeyPolicy) -> serde_saphyr::Options {
+    let most = body.len().saturating_add(1000);
+    let defaults = serde_saphyr::Budget::default();
+    serde_saphyr::options! {
+        duplicate_keys: duplicate_keys,
+        budget: serde_saphyr::budget! {
+            max_nodes: most.min(defaults.max_nodes),
+            max_total_scalar_bytes: most.min(defaults.max_total_scalar_bytes),
+            max_recorded_anchor_events: most.min(defaults.max_recorded_anchor_events),
+            max_recorded_anchor_bytes: most.min(defaults.max_recorded_anchor_bytes),
+        },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: most.min(1_000_000) },
+    }
 }
 
 /// What is wrong with a text that is no YAML, in the words of the reference where these are simple to find.

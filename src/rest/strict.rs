@@ -29,6 +29,8 @@ pub enum FieldValidation {
 const YAML_FAULTS: &str = "yaml: unmarshal errors:\n  ";
 /// What is said in the place of faults that a list has no room for.
 const MORE: &str = "and more, which are not shown";
+/// The most bytes of paths that are looked at for faults. A long path may have many, and a fault may be there many times.
+const MOST_PATH_BYTES: usize = 1 << 20;
 
 /// The faults in the text of a body: fields that are not known, and fields that are there twice.
 ///
@@ -65,7 +67,7 @@ pub(super) fn duplicate_fields(body: &[u8]) -> Limited<String> {
 /// What YAML's reader says of a field that is there twice, the first of them; none if there is none.
 pub(super) fn yaml_duplicate(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
-    let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error };
+    let options = super::codec::yaml_options(body, serde_saphyr::DuplicateKeyPolicy::Error);
     let read: Result<Vec<IgnoredAny>, _> = serde_saphyr::from_multiple_with_options(text, options);
     match read.as_ref().err()?.without_snippet() {
         serde_saphyr::Error::DuplicateMappingKey { key, location } => {
@@ -142,10 +144,16 @@ impl<'a> Known<'a> {
 struct Walk {
     path: String,
     faults: Limited<String>,
+    /// The bytes of the paths of all faults, also of those that were told before.
+    path_bytes: usize,
 }
 
 impl Walk {
     fn tell(&mut self, what: &str) {
+        self.path_bytes = self.path_bytes.saturating_add(self.path.len());
+        if self.path_bytes > MOST_PATH_BYTES {
+            return;
+        }
         let fault = || format!("{what} {}", quote(&self.path));
         if self.faults.is_full() || !self.faults.contains(&fault()) {
             self.faults.push_with(fault);

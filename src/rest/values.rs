@@ -29,7 +29,7 @@ pub(super) fn too_many() -> Status {
 }
 
 /// How often values begin, but for the first, outside of what is in quotes.
-fn marks(text: &[u8]) -> usize {
+pub(super) fn marks(text: &[u8]) -> usize {
     let (mut count, mut in_quotes, mut is_escaped) = (0, false, false);
     for byte in text {
         match byte {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::wire::{self, Malformed, Reader};
 use crate::meta::protobuf::{Field, Form, Message, Occurs};
 use crate::meta::{Time, go_json};
-use crate::rest::values::{MOST_VALUES, cannot_be_too_many};
+use crate::rest::values::{MOST_VALUES, cannot_be_too_many, marks};
 
 /// Why bytes are not the message that they should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,8 +72,23 @@ fn values(message: &Message, bytes: &[u8]) -> Result<usize, Unreadable> {
         let known = message.fields.binary_search_by_key(&number, |field| field.number);
         let form = known.map(|at| message.fields[at].form);
         count += 1;
-        if let (Ok(Form::Message(inner) | Form::Inline(inner)), wire::Value::Bytes(bytes)) = (form, value) {
-            count += values(inner, bytes)?;
+        match (form, value) {
+            (Ok(Form::Message(inner) | Form::Inline(inner)), wire::Value::Bytes(bytes)) => {
+                count += values(inner, bytes)?;
+            }
+            (Ok(Form::Json | Form::JsonLine), wire::Value::Bytes(bytes)) => count += json_values(bytes)?,
+            _ => {}
+        }
+    }
+    Ok(count)
+}
+
+/// The number of values, but for the first, in the JSON that a message holds.
+fn json_values(message: &[u8]) -> Result<usize, Unreadable> {
+    let (mut count, mut reader) = (0, Reader::new(message));
+    while let Some((number, value)) = reader.next()? {
+        if let (1, wire::Value::Bytes(json)) = (number, value) {
+            count += marks(json);
         }
     }
     Ok(count)

@@ -14,7 +14,7 @@ use crate::api::{
     ImageTag, SecretList,
 };
 use crate::meta::protobuf::{
-    API_GROUP, API_RESOURCE_LIST, Field, Form, LIST_META, Message, Occurs, PARTIAL_OBJECT_METADATA, STATUS,
+    API_GROUP, API_RESOURCE_LIST, Field, Form, LIST_META, Message, OBJECT_META, Occurs, PARTIAL_OBJECT_METADATA, STATUS,
 };
 use crate::meta::{Kind, ListMeta, Status, Time};
 use crate::rest::codec::{self, GroupVersion};
@@ -350,4 +350,12 @@ proptest! {
             let _ = fields(message, &bytes);
         }
     }
+}
+
+#[test]
+fn values_in_the_json_of_a_message_count() {
+    let list = format!("[{}0]", "0,".repeat(150_000));
+    let owner = part(17, part(7, part(1, &list)));
+    assert!(read(&OBJECT_META, &owner).is_ok());
+    assert_eq!(read(&OBJECT_META, &owner.repeat(2)), Err(Unreadable::TooMany.to_string()));
 }

@@ -66,3 +66,15 @@ fn values_are_checked_like_texts() {
     let told_of = [r#"unknown field "spec.dup""#, r#"unknown field "spec.tags[0].from.x""#];
     assert_eq!(unknown_fields(&value, &Schema::of::<ImageStream>())[..], told_of);
 }
+
+#[test]
+fn faults_below_a_long_path_take_bounded_time() {
+    let start = std::time::Instant::now();
+    let (name, doubles) = ("n".repeat(300_000), r#""a":1,"#.repeat(50_000));
+    let body = format!(r#"{{"{name}":{{{doubles}"a":1}}}}"#);
+    assert_eq!(duplicate_fields(body.as_bytes()), [format!("duplicate field \"{name}.a\"")]);
+    let many: String = (0..50_000).map(|at| format!(r#""k{at}":1,"k{at}":1,"#)).collect();
+    let body = format!(r#"{{"{name}":{{{many}"a":1}}}}"#);
+    assert!(duplicate_fields(body.as_bytes()).len() < MOST_TOLD);
+    assert!(start.elapsed().as_secs() < 20, "it takes {:?}", start.elapsed());
+}
