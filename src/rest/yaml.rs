@@ -348,33 +348,39 @@ fn escape(out: &mut String, letter: char) {
     out.push(short);
 }
 
-/// Order of keys: by letters, runs of digits by their value, other characters before letters.
+/// The digits of a number that count in the order of keys, so that a `u64` has room for their value.
+const DIGITS: usize = 18;
+
+/// Order of keys: by letters, runs of digits by their value, other characters before letters (`keyList.Less` of go-yaml).
+///
+/// Looks at no more than the shorter key: a sort compares a long one with each of many short ones.
 fn natural_order(a: &str, b: &str) -> Ordering {
-    let (left, right): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let Some(at) = left.iter().zip(&right).position(|(a, b)| a != b) else {
+    let common = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+    let (before, left) = a.split_at(a.floor_char_boundary(common));
+    let right = &b[before.len()..];
+    let (Some(first), Some(second)) = (left.chars().next(), right.chars().next()) else {
         return left.len().cmp(&right.len());
     };
-    let after_digit = at > 0 && left[at - 1].is_ascii_digit();
-    match (left[at].is_alphabetic(), right[at].is_alphabetic()) {
-        (true, true) => left[at].cmp(&right[at]),
+    let after_digit = before.ends_with(|letter: char| letter.is_ascii_digit());
+    match (first.is_alphabetic(), second.is_alphabetic()) {
+        (true, true) => first.cmp(&second),
         (true, false) if after_digit => Ordering::Less,
         (false, true) if after_digit => Ordering::Greater,
         (true, false) => Ordering::Greater,
         (false, true) => Ordering::Less,
-        (false, false) => number_order(&left, &right, at),
+        (false, false) => {
+            let has_zero = first == '0' || second == '0';
+            let mut digits_before = before.bytes().rev().take_while(u8::is_ascii_digit);
+            let lead = u64::from(has_zero && digits_before.any(|digit| digit != b'0'));
+            number(left, lead).cmp(&number(right, lead)).then(first.cmp(&second))
+        }
     }
 }
 
-fn number_order(left: &[char], right: &[char], at: usize) -> Ordering {
-    let has_zero = left[at] == '0' || right[at] == '0';
-    let before = left[..at].iter().rev().take_while(|letter| letter.is_ascii_digit());
-    let lead = u64::from(has_zero && before.clone().any(|&digit| digit != '0'));
-    let number = |letters: &[char]| {
-        let digits: Vec<u64> = letters[at..].iter().map_while(|letter| letter.to_digit(10).map(u64::from)).collect();
-        let value = digits.iter().fold(lead, |sum, digit| sum.wrapping_mul(10).wrapping_add(*digit));
-        (value, digits.len())
-    };
-    number(left).cmp(&number(right)).then(left[at].cmp(&right[at]))
+/// The value of the digits that a text begins with, behind the digit `lead`, and their number.
+fn number(text: &str, lead: u64) -> (u64, usize) {
+    let digits = text.bytes().take(DIGITS).take_while(u8::is_ascii_digit);
+    digits.fold((lead, 0), |(value, count), digit| (value * 10 + u64::from(digit - b'0'), count + 1))
 }
 
 #[cfg(test)]
@@ -404,6 +410,27 @@ mod tests {
         for text in ["a \"b\" c", "<a>@<b>", "a:b", "sha256:12", "1.2.3", "x#y", "-x", "é", "10.0.0.0/8"] {
             assert_eq!(yaml(json!(text)), format!("{text}\n"));
         }
+    }
+
+    #[test]
+    fn keys_of_digits_are_ordered_by_value() {
+        let ordered = ["-", "0", "00", "1", "01", "2", "10", "10a", "a", "a0", "a00", "a1", "a2", "a02", "a10", "ab"];
+        for (at, left) in ordered.iter().enumerate() {
+            for (other, right) in ordered.iter().enumerate() {
+                assert_eq!(natural_order(left, right), at.cmp(&other), "{left} {right}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_long_key_beside_many_short_ones_takes_bounded_time() {
+        let start = std::time::Instant::now();
+        for letter in ["k", "1"] {
+            let short = (0..100_000).map(|at| (format!("{letter}{at}"), json!(1)));
+            let long = (letter.repeat(1_000_000), json!(1));
+            assert!(yaml(Value::Object(short.chain([long]).collect())).len() > 1_000_000);
+        }
+        assert!(start.elapsed().as_secs() < 20, "it takes {:?}", start.elapsed());
     }
 
     #[test]
