@@ -52,6 +52,7 @@ pub fn push(tags: &mut Vec<NamedTagEventList>, tag: &str, event: TagEvent, most:
 /// One level only: what follows the followers keeps what it has.
 pub fn push_to_followers(stream: &mut ImageStream, tag: &str, event: &TagEvent, most: MaxTagHistory) -> Vec<String> {
     let mut followers = followers(stream).remove(tag).unwrap_or_default();
+    make_room(&mut stream.status.tags, followers.iter().map(String::as_str));
     followers.retain(|follower| push(&mut stream.status.tags, follower, event.clone(), most).is_change());
     followers
 }
@@ -68,6 +69,8 @@ pub(super) fn follow(stream: &mut ImageStream, old: Option<&ImageStream>, most: 
     };
     let mut open: VecDeque<String> = stream.status.tags.iter().filter(is_other).map(|tag| tag.tag.clone()).collect();
     let mut seen: HashSet<String> = open.iter().cloned().collect();
+    let reached = reached(&open, &followers);
+    make_room(&mut stream.status.tags, reached.into_iter());
     while let Some(tag) = open.pop_front() {
         let (Some(event), Some(followers)) = (newest(stream, &tag).cloned(), followers.get(&tag)) else {
             continue;
@@ -79,6 +82,20 @@ pub(super) fn follow(stream: &mut ImageStream, old: Option<&ImageStream>, most: 
             }
         }
     }
+    // Room that nothing came to.
+    stream.status.tags.retain(|tag| !tag.items.is_empty() || !tag.conditions.is_empty());
+}
+
+/// The tags that follow one of `open`, over however many others.
+fn reached<'a>(open: &VecDeque<String>, followers: &'a HashMap<String, Vec<String>>) -> HashSet<&'a str> {
+    let mut reached = HashSet::new();
+    let mut next: Vec<&str> =
+        open.iter().filter_map(|tag| followers.get_key_value(tag)).map(|(tag, _)| &**tag).collect();
+    while let Some(tag) = next.pop() {
+        let more = followers.get(tag).into_iter().flatten();
+        next.extend(more.map(String::as_str).filter(|follower| reached.insert(*follower)));
+    }
+    reached
 }
 
 /// The names of the wanted tags that come from another tag of the same stream, by the name of that tag.
@@ -98,6 +115,9 @@ fn followers(stream: &ImageStream) -> HashMap<String, Vec<String>> {
 /// Puts an empty history for each of these tags at its place, so that many events can be added fast.
 pub(super) fn make_room<'a>(tags: &mut Vec<NamedTagEventList>, names: impl Iterator<Item = &'a str>) {
     let missing: Vec<&str> = names.filter(|name| history_place(tags, name).is_err()).collect();
+    if missing.is_empty() {
+        return;
+    }
     tags.extend(missing.into_iter().map(empty));
     tags.sort_by(|a, b| a.tag.cmp(&b.tag));
 }
@@ -266,5 +286,39 @@ mod tests {
         stream.spec.tags = vec![TagReference { name: "a".into(), from: Some(from), ..TagReference::default() }];
         stream.status.tags[0].tag = "latest".into();
         assert_eq!(push_to_followers(&mut stream, "latest", &event("q", "j", 2), ALL), ["a"]);
+    }
+    #[test]
+    fn room_for_many_followers_is_made_at_once() {
+        let start = std::time::Instant::now();
+        let mut followed = stream(&[event("r", "i", 1)]);
+        let from = |name: &str| ObjectReference {
+            kind: "ImageStreamTag".into(),
+            name: name.into(),
+            ..ObjectReference::default()
+        };
+        let tag = |name: String, of: &str| TagReference { name, from: Some(from(of)), ..TagReference::default() };
+        // Each is inserted before those that have room already, and each follows the one before it.
+        let names: Vec<String> = (0..40_000).map(|at| format!("a{:05}", 40_000 - at)).collect();
+        let chain =
+            names.iter().enumerate().map(|(at, name)| tag(name.clone(), if at == 0 { "t" } else { &names[at - 1] }));
+        followed.spec.tags = chain.collect();
+        follow(&mut followed, None, ALL);
+        assert_eq!(followed.status.tags.len(), 40_001);
+        assert!(followed.status.tags.is_sorted_by(|a, b| a.tag < b.tag));
+        followed.status.tags.retain(|tag| tag.tag == "t");
+        followed.spec.tags.iter_mut().for_each(|tag| tag.from = Some(from("t")));
+        let changed = push_to_followers(&mut followed, "t", &event("r", "i", 1), ALL);
+        assert_eq!((changed.len(), followed.status.tags.len()), (40_000, 40_001));
+        assert!(start.elapsed().as_secs() < 20, "it takes {:?}", start.elapsed());
+    }
+
+    #[test]
+    fn tags_that_nothing_comes_to_get_no_room() {
+        let mut followed = stream(&[event("r", "i", 1)]);
+        let old = followed.clone();
+        let from = ObjectReference { kind: "ImageStreamTag".into(), name: "t".into(), ..ObjectReference::default() };
+        followed.spec.tags = vec![TagReference { name: "u".into(), from: Some(from), ..TagReference::default() }];
+        follow(&mut followed, Some(&old), ALL);
+        assert_eq!(followed.status, old.status);
     }
 }
