@@ -1,5 +1,7 @@
 //! The only optimistic loop: read, decide, commit under guards, and go round again with what a refusal hands back.
 
+use std::collections::BTreeMap;
+
 use super::failure::status_of;
 use super::pool::Workload;
 use super::read;
@@ -26,31 +28,33 @@ pub enum Done<R> {
     Committed(R, Revision),
 }
 
-/// What was read.
+/// What was read. A stream whose tags come from other streams can make it read thousands of keys.
 #[derive(Debug, Default)]
-pub struct Seen(Vec<(Key, Option<Entry>)>);
+pub struct Seen(BTreeMap<Key, Option<Entry>>);
 
 impl Seen {
     /// The entry of a key; none where it has no value, or was not read.
     pub fn entry(&self, key: &Key) -> Option<&Entry> {
-        self.0.iter().find(|(read, _)| read == key).and_then(|(_, entry)| entry.as_ref())
+        self.0.get(key).and_then(Option::as_ref)
     }
 
     /// Whether a key was read.
     pub fn has(&self, key: &Key) -> bool {
-        self.0.iter().any(|(read, _)| read == key)
+        self.0.contains_key(key)
     }
 
     /// Reads keys, whose values may have `room` bytes together.
     async fn read(&mut self, store: &dyn Store, load: &Workload, keys: &[Key], room: usize) -> Result<(), Status> {
         let before = self.bytes();
+        let mut held = before;
         for key in keys {
             if self.has(key) {
                 continue;
             }
-            let entry = read::entry(store, load, key, self.bytes()).await?;
-            self.0.push((key.clone(), entry));
-            if self.bytes() - before > room {
+            let entry = read::entry(store, load, key, held).await?;
+            held += entry.as_ref().map_or(0, |entry| entry.value.len());
+            self.0.insert(key.clone(), entry);
+            if held - before > room {
                 return Err(too_much(room));
             }
         }
@@ -59,16 +63,15 @@ impl Seen {
 
     /// The size of all values.
     fn bytes(&self) -> usize {
-        self.0.iter().filter_map(|(_, entry)| entry.as_ref()).map(|entry| entry.value.len()).sum()
+        self.0.values().flatten().map(|entry| entry.value.len()).sum()
     }
 
     fn replace(&mut self, now: &Key, entry: Option<Entry>) {
-        let row = self.0.iter_mut().find(|(key, _)| key == now);
-        row.expect("only keys with a guard are handed back").1 = entry;
+        *self.0.get_mut(now).expect("only keys with a guard are handed back") = entry;
     }
 
     fn guards(&self) -> Vec<Guard> {
-        let guard = |(key, entry): &(Key, Option<Entry>)| match entry {
+        let guard = |(key, entry): (&Key, &Option<Entry>)| match entry {
             None => Guard::Absent(key.clone()),
             Some(entry) => Guard::Unchanged(key.clone(), entry.revision),
         };
