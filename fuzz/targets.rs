@@ -31,6 +31,10 @@ use imagestream_apiserver::rest::strict::FieldValidation;
 use imagestream_apiserver::store::At;
 use serde_json::{Value, json};
 
+mod work;
+
+pub use self::work::work;
+
 /// A fuzz target.
 pub struct Target {
     /// The name, which is that of the folder of its seeds too.
@@ -40,7 +44,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const ALL: [Target; 10] = [
+pub const ALL: [Target; 11] = [
     Target { name: "json_body", run: json_body },
     Target { name: "yaml_body", run: yaml_body },
     Target { name: "protobuf_body", run: protobuf_body },
@@ -51,6 +55,7 @@ pub const ALL: [Target; 10] = [
     Target { name: "query", run: query },
     Target { name: "selector", run: selector },
     Target { name: "continue_token", run: continue_token },
+    Target { name: "work", run: work },
 ];
 
 /// A JSON body is an object or is refused; the object, written and read again, is the same.

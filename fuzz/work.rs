@@ -1,0 +1,200 @@
+//! The work that a body causes, as a bound that every loop behind a request must keep: `C * n * log2(n)` steps for `n` bytes
+//! of body and stored object.
+//!
+//! Steps are counted by the clock of the thread: one step is the time that one byte of an ordinary JSON body takes to be
+//! decoded by the same build on the same machine. So no loop needs to be marked to be counted, and what libraries do (moving,
+//! comparing and copying memory above all) counts as well.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use imagestream_apiserver::api::{GROUP_VERSION, Image, ImageStream};
+use imagestream_apiserver::domain::history::MaxTagHistory;
+use imagestream_apiserver::domain::policy::Registries;
+use imagestream_apiserver::domain::resolve::{Others, Resolution};
+use imagestream_apiserver::domain::spec::{self, Route};
+use imagestream_apiserver::domain::validate;
+use imagestream_apiserver::meta::{ObjectMeta, Resource, Status, field};
+use imagestream_apiserver::resources::API;
+use imagestream_apiserver::rest::codec;
+use imagestream_apiserver::rest::edit::{Edit, Present};
+use imagestream_apiserver::rest::json;
+use imagestream_apiserver::rest::managed::Manager;
+use imagestream_apiserver::rest::metadata;
+use imagestream_apiserver::rest::options::{Options, Purpose};
+use imagestream_apiserver::rest::patch::{MEDIA_TYPES, Patch};
+use imagestream_apiserver::rest::strict::FieldValidation;
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::{Map, Value, json};
+
+use super::{IMAGE_SCHEMA, SCHEMA, request};
+
+/// The factor of the bound. Ordinary writes take 0.1 to 1.3: a body is parsed twice (once for `fieldValidation`), fitted to
+/// its type, compared with the stored object, given owners and validated, where the unit is decoding alone. YAML whose
+/// references unfold as far as they may takes 4. A loop over the square of 32 KiB takes 20 and more.
+const C: f64 = 8.0;
+/// The fewest bytes that count. Below, what every request takes weighs more than its bytes.
+const FEWEST: usize = 4 << 10;
+/// The longest body.
+const MOST_BODY: usize = 64 << 10;
+/// The most labels, tags, finalizers and managers of the stored stream.
+const MOST_PARTS: usize = 20_000;
+/// The attempts to keep the bound. Other programs on the machine can only make an attempt slower.
+const ATTEMPTS: usize = 3;
+
+/// An input: a line with the media type, a line with four numbers (labels, tags, finalizers and managers of the stored
+/// stream), and the body.
+struct Case<'a> {
+    media: &'a str,
+    parts: [usize; 4],
+    body: &'a [u8],
+}
+
+/// Asserts that a body keeps the bound.
+pub fn work(bytes: &[u8]) {
+    let Some(case) = Case::read(bytes) else { return };
+    let stored = stored(case.parts);
+    let n = (case.body.len() + json::encode(&stored).len()).max(FEWEST) as f64;
+    let allowed = C * n * n.log2();
+    let mut least = f64::INFINITY;
+    for _ in 0..ATTEMPTS {
+        least = least.min(steps(|| case.run(&stored)));
+        if least <= allowed {
+            return;
+        }
+    }
+    panic!("{} takes {least:.0} steps, {:.1} times as many as {n} bytes may", case.media, least / allowed);
+}
+
+impl<'a> Case<'a> {
+    fn read(bytes: &'a [u8]) -> Option<Self> {
+        let mut lines = bytes.splitn(3, |byte| *byte == b'\n');
+        let media = std::str::from_utf8(lines.next()?).ok()?;
+        let mut numbers = std::str::from_utf8(lines.next()?).ok()?.split(' ');
+        let mut number =
+            || numbers.next().and_then(|number| number.parse().ok()).map(|number: usize| number.min(MOST_PARTS));
+        let parts = [number()?, number()?, number()?, number()?];
+        let body = lines.next()?;
+        (body.len() <= MOST_BODY).then_some(Self { media, parts, body })
+    }
+
+    /// What a write does with the body, up to the object that would be stored or the error.
+    fn run(&self, stored: &ImageStream) {
+        if MEDIA_TYPES.contains(&self.media) {
+            answer(self.patched(stored).and_then(|new| settled(stored, new)));
+            return;
+        }
+        let cx = request(self.media, self.body);
+        let strict = FieldValidation::Strict;
+        answer(codec::decode::<Image>(&cx, API, &IMAGE_SCHEMA, strict).and_then(|image| validated(&image.object)));
+        for validation in [strict, FieldValidation::Ignore] {
+            let new = codec::decode::<ImageStream>(&cx, API, &SCHEMA, validation);
+            answer(new.and_then(|decoded| {
+                let options = Options::read(&cx, Purpose::Update)?;
+                let edit = Edit::whole(decoded, &options, &SCHEMA, API);
+                settled(stored, wanted(&edit, &options, stored)?)
+            }));
+        }
+    }
+
+    fn patched(&self, stored: &ImageStream) -> Result<ImageStream, Status> {
+        let options = Options::read(&request(self.media, b""), Purpose::of_patch(self.media))?;
+        let edit = Edit::patch(Patch::read(self.media, self.body)?, &options, &SCHEMA, API);
+        wanted(&edit, &options, stored)
+    }
+}
+
+/// The object that an edit leads to, with its owners.
+fn wanted(edit: &Edit<ImageStream>, options: &Options, stored: &ImageStream) -> Result<ImageStream, Status> {
+    let now = request("", b"").now;
+    let (name, api_version) = (options.manager.clone(), GROUP_VERSION);
+    let writer = Manager { name, subresource: "", api_version, time: now, ignored: &["status"] };
+    let present = Present::new(stored, API);
+    let mut object = edit.wanted(Some(&present), &writer)?.object;
+    object.metadata.managed_fields = edit.managed_fields(Some(&present), &object, &writer)?;
+    Ok(object)
+}
+
+/// The stream as it would be stored: its tags resolved, all of it validated.
+fn settled(stored: &ImageStream, mut new: ImageStream) -> Result<(), Status> {
+    spec::prepare_update(stored, &mut new, Route::Tag);
+    let (others, registries) = (Others::default(), Registries::default());
+    let resolution = Resolution {
+        old: Some(stored),
+        others: &others,
+        registries: &registries,
+        most: MaxTagHistory::default(),
+        route: Route::Tag,
+        now: request("", b"").now,
+    };
+    let mut faults = resolution.run(&mut new);
+    faults.extend(validate::stream_update(stored, &new));
+    refused(&new.metadata, faults)
+}
+
+fn validated(image: &Image) -> Result<(), Status> {
+    refused(&image.metadata, validate::image(image, &metadata::nested_faults))
+}
+
+fn refused(meta: &ObjectMeta, mut faults: Vec<field::Error>) -> Result<(), Status> {
+    faults.extend(metadata::faults(meta));
+    let resource = Resource { group: "image.openshift.io", name: "imagestreams" };
+    if faults.is_empty() { Ok(()) } else { Err(Status::invalid(resource, &meta.name, &faults)) }
+}
+
+/// Writes an error as clients get it.
+fn answer<T>(result: Result<T, Status>) {
+    if let Err(status) = result {
+        json::encode(&status);
+    }
+}
+
+/// A stream with this many labels, tags, finalizers and managers. The fuzzer owns all labels, and each manager one of them.
+fn stored([labels, tags, finalizers, managers]: [usize; 4]) -> ImageStream {
+    let keys = |count: usize, key: fn(usize) -> String, value: Value| -> Map<String, Value> {
+        (0..count).map(|at| (key(at), value.clone())).collect()
+    };
+    let tag = |at: usize| json!({"name": format!("t{at:05}"), "from": {"kind": "DockerImage", "name": "r.io/a:1"}});
+    let owner = |manager: String, fields: Map<String, Value>| {
+        json!({"manager": manager, "operation": "Apply", "apiVersion": GROUP_VERSION, "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:metadata": {"f:labels": fields}}})
+    };
+    let all = owner("fuzzer".into(), keys(labels, |at| format!("f:k{at}"), json!({})));
+    let each = (0..managers).map(|at| owner(format!("m{at}"), Map::from_iter([(format!("f:k{at}"), json!({}))])));
+    let stream = json!({
+        "metadata": {
+            "name": "s", "namespace": "n", "uid": "u", "resourceVersion": "7",
+            "labels": keys(labels, |at| format!("k{at}"), json!("v")),
+            "finalizers": (0..finalizers).map(|at| format!("x/f{at}")).collect::<Vec<_>>(),
+            "managedFields": std::iter::once(all).chain(each).collect::<Vec<_>>(),
+        },
+        "spec": {"tags": (0..tags).map(tag).collect::<Vec<_>>()},
+    });
+    codec::object_from(stream).expect("it is a stream")
+}
+
+/// The steps that a function takes.
+fn steps(run: impl FnOnce()) -> f64 {
+    spent(run).as_secs_f64() / *STEP
+}
+
+/// How long this thread has been at work meanwhile.
+fn spent(run: impl FnOnce()) -> Duration {
+    let now = || clock_gettime(ClockId::ThreadCPUTime);
+    let start = now();
+    run();
+    let end = now();
+    Duration::new((end.tv_sec - start.tv_sec) as u64, 0) + Duration::from_nanos(end.tv_nsec as u64)
+        - Duration::from_nanos(start.tv_nsec as u64)
+}
+
+/// The time that a byte of an ordinary body takes to be decoded, in seconds.
+static STEP: LazyLock<f64> = LazyLock::new(|| {
+    let body = json::encode(&codec::to_value(&stored([500, 500, 0, 0]), API));
+    let cx = request("application/json", &body);
+    let decode = || {
+        codec::decode::<ImageStream>(&cx, API, &SCHEMA, FieldValidation::Ignore).expect("it is a stream");
+    };
+    let best = (0..2 * ATTEMPTS).map(|_| spent(decode)).min().expect("there are some attempts");
+    best.as_secs_f64() / body.len() as f64
+});
