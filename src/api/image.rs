@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
-use super::{DockerImageMetadata, ImageSignature, object, protobuf};
+use super::{DockerImageMetadata, Evidence, ImageSignature, object, protobuf};
 use crate::meta::protobuf::Message;
 use crate::meta::{Base64, Kind, ObjectMeta};
 
@@ -55,6 +55,9 @@ pub struct Image {
     /// For an image that lists images, such as one for several platforms: its parts. Never set together with layers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub docker_image_manifests: Vec<ImageManifest>,
+    /// Evidence of what the image is. Neither read from clients nor sent to them.
+    #[serde(skip)]
+    pub evidence: Evidence,
 }
 
 /// One layer of an image.

@@ -4,6 +4,7 @@
 //! Field order is the order on the wire.
 
 mod docker;
+mod evidence;
 mod image;
 mod layers;
 mod nulls;
@@ -15,6 +16,7 @@ mod tags;
 mod views;
 
 pub use docker::{DockerConfig, DockerImage, DockerImageMetadata, Empty};
+pub use evidence::{Authored, Evidence, NamedBlobs, Proof};
 pub use image::{Image, ImageLayer, ImageManifest};
 pub use layers::{ImageBlobReferences, ImageLayerData, ImageStreamLayers};
 pub use secrets::SecretList;

@@ -22,6 +22,10 @@ pub struct ImageStream {
     pub spec: ImageStreamSpec,
     /// What became of it.
     pub status: ImageStreamStatus,
+    /// The images in the history that the stream has without proof: by name, the UID of the image that its own mapping
+    /// made. Neither read from clients nor sent to them.
+    #[serde(skip)]
+    pub unproved: BTreeMap<String, String>,
 }
 
 /// What the owner of a stream wants.

@@ -30,6 +30,7 @@ pub fn restrict(stored: &Image, image: &mut Image) {
     image.docker_image_metadata.clone_from(&stored.docker_image_metadata);
     image.docker_image_metadata_version.clone_from(&stored.docker_image_metadata_version);
     image.docker_image_layers.clone_from(&stored.docker_image_layers);
+    image.evidence.clone_from(&stored.evidence);
 }
 
 /// Prepares the new form of the `stored` image.

@@ -6,7 +6,7 @@ use super::manifest;
 use super::policy::Registries;
 use super::{reference, signed};
 use crate::api::{Image, ImageStream, ImageStreamMapping, TagEvent};
-use crate::meta::{Time, field};
+use crate::meta::{ObjectMeta, Time, field};
 
 /// Says, with `"true"`, that an image was pushed to the internal registry.
 const MANAGED: &str = "openshift.io/image.managed";
@@ -28,6 +28,14 @@ pub fn prepare(mapping: &mut ImageStreamMapping, registries: &Registries) {
     mapping.image.signatures.clear();
 }
 
+/// Takes from the metadata of a pushed image what only those may set who may write images: what keeps the image from being
+/// deleted, or has it deleted, and who manages its fields.
+pub fn drop_authority(metadata: &mut ObjectMeta) {
+    metadata.finalizers.clear();
+    metadata.owner_references.clear();
+    metadata.managed_fields.clear();
+}
+
 /// The fault of an image whose name is the digest of something else than its manifest.
 ///
 /// A deliberate difference: the reference believes such an image. Images belong to the whole cluster, so whoever may push
@@ -36,11 +44,18 @@ pub fn prepare(mapping: &mut ImageStreamMapping, registries: &Registries) {
 pub fn manifest_fault(image: &Image) -> Option<field::Error> {
     let text = &image.docker_image_manifest;
     let name = image.metadata.name.parse::<Digest>().ok()?;
-    if text.is_empty() || name.digest_of(text) == name || is_payload(image, &name) {
+    if text.is_empty() || is_named_by_manifest(image) {
         return None;
     }
     let rule = format!("must be the digest of the manifest, which is {}", name.digest_of(text));
     Some(field::Error::invalid("image.metadata.name", name.as_str(), rule))
+}
+
+/// Whether the image has a manifest, and its name is the digest of that; of a signed one without its signatures.
+pub fn is_named_by_manifest(image: &Image) -> bool {
+    let text = &image.docker_image_manifest;
+    let is_digest = |name: &Digest| name.digest_of(text) == *name || is_payload(image, name);
+    !text.is_empty() && image.metadata.name.parse::<Digest>().is_ok_and(|name| is_digest(&name))
 }
 
 /// Whether the signed part of a schema 1 manifest is what `name` stands for, and nothing but signatures is beside it.

@@ -164,32 +164,43 @@ fn describe_list(image: &mut Image) {
 
 fn layers(image: &Image, manifest: &Manifest) -> Result<Vec<ImageLayer>, FillError> {
     match manifest.schema_version() {
-        1 => schema1_layers(image, manifest),
-        2 => Ok(manifest
-            .layers
-            .iter()
-            .map(|layer| ImageLayer {
-                name: layer.digest.clone(),
-                size: layer.size,
-                media_type: layer.media_type.clone(),
-            })
-            .collect()),
+        1 if manifest.history.len() != manifest.fs_layers.len() => {
+            let (history, layers) = (manifest.history.len(), manifest.fs_layers.len());
+            let (name, reference) = names(image);
+            Err(FillError::Cardinality { name, reference, history, layers })
+        }
+        1 | 2 => Ok(named_layers(manifest)),
         _ => Err(unknown_schema(image, manifest)),
     }
 }
 
-fn schema1_layers(image: &Image, manifest: &Manifest) -> Result<Vec<ImageLayer>, FillError> {
-    let (history, layers) = (manifest.history.len(), manifest.fs_layers.len());
-    if history != layers {
-        let (name, reference) = names(image);
-        return Err(FillError::Cardinality { name, reference, history, layers });
+/// The layers that a manifest names, lowest first; none for an unknown schema.
+pub(super) fn named_layers(manifest: &Manifest) -> Vec<ImageLayer> {
+    match manifest.schema_version() {
+        1 => schema1_layers(manifest),
+        2 => {
+            let layer = |layer: &manifest::Descriptor| ImageLayer {
+                name: layer.digest.clone(),
+                size: layer.size,
+                media_type: layer.media_type.clone(),
+            };
+            manifest.layers.iter().map(layer).collect()
+        }
+        _ => Vec::new(),
     }
-    let newest_first = manifest.history.iter().zip(&manifest.fs_layers).map(|(history, layer)| ImageLayer {
+}
+
+/// The sizes are those that the history claims; 0 for a layer without history.
+fn schema1_layers(manifest: &Manifest) -> Vec<ImageLayer> {
+    let mut history = manifest.history.iter();
+    let newest_first = manifest.fs_layers.iter().map(|layer| ImageLayer {
         name: layer.blob_sum.clone(),
-        size: configuration::v1_layer_size(&history.v1_compatibility),
+        size: history.next().map_or(0, |step| configuration::v1_layer_size(&step.v1_compatibility)),
         media_type: SCHEMA1_LAYER.into(),
     });
-    Ok(newest_first.rev().collect())
+    let mut layers: Vec<ImageLayer> = newest_first.collect();
+    layers.reverse();
+    layers
 }
 
 fn describe_schema1(image: &mut Image, manifest: &Manifest) -> Result<(), FillError> {

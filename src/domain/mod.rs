@@ -17,6 +17,7 @@ pub mod mapping;
 pub mod metadata;
 pub mod names;
 pub mod policy;
+pub mod proof;
 pub mod reference;
 pub mod resolve;
 pub mod signatures;
@@ -27,6 +28,7 @@ pub mod status;
 pub mod tag_edit;
 pub mod tag_view;
 pub mod tags;
+pub mod unproved;
 pub mod validate;
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::meta::field;
 pub fn restrict(old: &ImageStream, new: &mut ImageStream) {
     new.spec.tags.clone_from(&old.spec.tags);
     new.spec.docker_image_repository.clone_from(&old.spec.docker_image_repository);
+    new.unproved.clone_from(&old.unproved);
 }
 
 /// Numbers the events that `new` adds, takes tag and digest from the repository, and takes the oldest events that are too many

@@ -1,9 +1,10 @@
 //! Whether all objects of a store can be read, and whether what lies beside the images is what their writing put there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::rows::{self, Row};
+use super::superseded;
 use crate::store::{Change, Entry, Key};
 
 /// Compares all entries of a store with each other; keeps no more of them than keys and hashes.
@@ -14,6 +15,8 @@ pub struct Agreement {
     faults: Vec<String>,
     wanted: HashMap<Key, u64>,
     found: HashMap<Key, u64>,
+    /// The unproved forms of images that the images say are kept, and those that are.
+    superseded: (HashSet<Key>, HashSet<Key>),
 }
 
 /// What a store holds, and what is wrong with it.
@@ -33,6 +36,9 @@ impl Agreement {
         match Row::read(entry) {
             Ok(Row::Image(image)) => {
                 self.images += 1;
+                if image.evidence.has_unproved_form {
+                    self.superseded.0.insert(superseded::key(&image.metadata.name));
+                }
                 for change in rows::beside(&image) {
                     if let Change::Put(key, value) = change {
                         self.wanted.insert(key, hash(&value));
@@ -43,6 +49,9 @@ impl Agreement {
             Ok(Row::Beside) => {
                 self.found.insert(entry.key.clone(), hash(&entry.value));
             }
+            Ok(Row::Superseded) => {
+                self.superseded.1.insert(entry.key.clone());
+            }
             Ok(Row::Unknown) => self.faults.push(format!("this version knows nothing like {}", entry.key)),
             Err(why) => self.faults.push(why),
         }
@@ -50,7 +59,7 @@ impl Agreement {
 
     /// What all of them together are worth.
     pub fn judge(self) -> Judged {
-        let Self { images, streams, mut faults, wanted, found } = self;
+        let Self { images, streams, mut faults, wanted, found, superseded: (said, kept) } = self;
         let missing = wanted.keys().filter(|key| !found.contains_key(*key)).map(|key| format!("{key} is missing"));
         let other = found.iter().filter_map(|(key, value)| match wanted.get(key) {
             Some(wanted) if wanted == value => None,
@@ -59,7 +68,9 @@ impl Agreement {
             None if key.as_str() == super::lists::LISTS => None,
             None => Some(format!("{key} belongs to no image")),
         });
-        let mut beside: Vec<String> = missing.chain(other).collect();
+        let lost = said.difference(&kept).map(|key| format!("{key} is missing"));
+        let stray = kept.difference(&said).map(|key| format!("{key} belongs to no image"));
+        let mut beside: Vec<String> = missing.chain(other).chain(lost).chain(stray).collect();
         beside.sort();
         faults.extend(beside);
         Judged { images, streams, faults }
@@ -77,6 +88,7 @@ mod tests {
     use super::*;
     use crate::api::Image;
     use crate::rest::json;
+    use crate::rest::rules::Strategy;
     use crate::store::Revision;
 
     /// As it was read from a request.
@@ -126,6 +138,20 @@ mod tests {
             changed[at].value = b"{}".as_slice().into();
             assert!(!faults(&changed).is_empty(), "{}", gone.key);
         }
+    }
+
+    #[test]
+    fn the_kept_unproved_form_of_an_image_goes_with_the_image() {
+        let mut image = list();
+        image.evidence.has_unproved_form = true;
+        let mut entries = stored(&image);
+        let place = entries.iter_mut().find(|entry| entry.key.as_str().contains("/images/")).unwrap();
+        place.value = crate::resources::strategies::ImageStrategy.encode(&image).into();
+        assert_eq!(faults(&entries), ["/image.openshift.io/unproved/list is missing"]);
+        let kept = entry("/image.openshift.io/unproved/list", json::encode(&list()));
+        assert_eq!(faults(std::slice::from_ref(&kept)), ["/image.openshift.io/unproved/list belongs to no image"]);
+        entries.push(kept);
+        assert_eq!(faults(&entries), <[String; 0]>::default());
     }
 
     #[test]

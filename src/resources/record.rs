@@ -8,7 +8,7 @@
 //! disk that nobody looked at for a while, and twice as many images are kept in memory.
 //!
 //! ```text
-//! 1 byte    form, 2
+//! 1 byte    form: OPEN, or CLOSED for an image that a stream does not show which has it only as a part of a list
 //! 1 byte    length of the creation time
 //! 4 bytes   length of the head, little-endian; NO_VIEW where what follows is the status that says why there is no view
 //! 4 bytes   length of the rest when it is unpacked, little-endian
@@ -21,12 +21,13 @@ use bytes::Bytes;
 use lz4_flex::block;
 
 use crate::api::{GROUP, Image};
-use crate::domain::{layers, metadata};
+use crate::domain::{layers, metadata, unproved};
 use crate::meta::{Resource, Status};
 use crate::rest::json;
 use crate::store::{Change, Key, Revision};
 
-const FORM: u8 = 2;
+const OPEN: u8 = 2;
+const CLOSED: u8 = 3;
 const NO_VIEW: u32 = u32::MAX;
 
 /// A row, taken apart.
@@ -111,7 +112,7 @@ pub(super) fn change(name: &str, image: Option<&Image>) -> Change {
 }
 
 /// The row of an image.
-fn encode(image: &Image) -> Bytes {
+pub(super) fn encode(image: &Image) -> Bytes {
     let (head, rest) = match present(image) {
         Ok(shown) => view_of(shown),
         Err(status) => (None, json::encode(&status)),
@@ -120,13 +121,19 @@ fn encode(image: &Image) -> Bytes {
     let packed = block::compress(&rest);
     let head_bytes = head.as_deref().unwrap_or_default();
     let mut bytes = Vec::with_capacity(HEAD + created.len() + head_bytes.len() + packed.len());
-    bytes.extend_from_slice(&[FORM, u8::try_from(created.len()).expect("a time has twenty letters")]);
+    let form = if unproved::is_open(image) { OPEN } else { CLOSED };
+    bytes.extend_from_slice(&[form, u8::try_from(created.len()).expect("a time has twenty letters")]);
     bytes.extend_from_slice(&head.as_ref().map_or(NO_VIEW, |head| length(head)).to_le_bytes());
     bytes.extend_from_slice(&length(&rest).to_le_bytes());
     bytes.extend_from_slice(created.as_bytes());
     bytes.extend_from_slice(head_bytes);
     bytes.extend_from_slice(&packed);
     bytes.into()
+}
+
+/// Whether a stream shows the image of a row which has it only as a part of a list.
+pub(super) fn is_open(row: &[u8]) -> bool {
+    row.first() == Some(&OPEN)
 }
 
 /// Length of what stands before the creation time.
@@ -143,7 +150,7 @@ impl<'a> Record<'a> {
     /// A sentence for the log, when the bytes are none that this module writes.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, &'static str> {
         let (numbers, body) = bytes.split_first_chunk::<HEAD>().ok_or("the record is shorter than its head")?;
-        let [FORM, created, lengths @ ..] = numbers else {
+        let [OPEN | CLOSED, created, lengths @ ..] = numbers else {
             return Err("the form of the record is not known");
         };
         let [a, b, c, d, e, f, g, h] = *lengths;
@@ -188,6 +195,7 @@ fn view_of(mut image: Image) -> (Option<Vec<u8>>, Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{Evidence, Proof};
 
     fn image(manifest: &str, config: &str) -> Image {
         let text = r#"{"metadata":{"name":"x","uid":"u","creationTimestamp":"2020-01-01T00:00:00Z"}}"#;
@@ -213,6 +221,16 @@ mod tests {
     }
 
     #[test]
+    fn a_row_tells_whether_lists_may_show_its_image() {
+        let mut image = image("", "");
+        assert!(is_open(&encode(&image)), "it was stored before evidence was recorded");
+        image.evidence.proof = Proof::Full;
+        assert!(!is_open(&encode(&image)));
+        image.evidence = Evidence::authority();
+        assert!(is_open(&encode(&image)));
+    }
+
+    #[test]
     fn the_view_has_room_for_the_revision_and_neither_manifest_nor_configuration() {
         let mut named = image("", "");
         named.metadata.name = "\"resourceVersion\":\"?".into();
@@ -229,7 +247,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_bytes_panic(bytes: Vec<u8>, created: u8, head in 0_u32..40, length: u16) {
-            let numbers = [&[FORM, created][..], &head.to_le_bytes(), &u32::from(length).to_le_bytes()].concat();
+            let numbers = [&[OPEN, created][..], &head.to_le_bytes(), &u32::from(length).to_le_bytes()].concat();
             for bytes in [bytes.clone(), [numbers, bytes].concat()] {
                 let mut out = Vec::new();
                 let _ = match Record::read(&bytes).map(|record| record.view) {

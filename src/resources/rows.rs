@@ -18,6 +18,8 @@ pub(super) enum Row {
     Stream(Box<ImageStream>),
     /// Something beside the images that is made of them.
     Beside,
+    /// The unproved form of an image that a proof replaced.
+    Superseded,
     /// Nothing that this version knows.
     Unknown,
 }
@@ -41,6 +43,10 @@ impl Row {
                 if place == name { Ok(Self::Stream(Box::new(stream))) } else { Err(misplaced(entry)) }
             }
             _ if key == lists::LISTS => Ok(Self::Beside),
+            Some(("unproved", name)) => {
+                let image = decode(&ImageStrategy, entry)?;
+                if image.metadata.name == name { Ok(Self::Superseded) } else { Err(misplaced(entry)) }
+            }
             _ if [lists::parts_key(""), record::key("")].iter().any(|place| key.starts_with(place.as_str())) => {
                 Ok(Self::Beside)
             }

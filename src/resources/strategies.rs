@@ -2,20 +2,26 @@
 
 use std::borrow::Cow;
 
-use super::{lists, record};
-use crate::api::{GROUP, Image, ImageStream, VERSION};
+use super::{lists, marks, record, superseded};
+use crate::api::{Evidence, GROUP, Image, ImageStream, VERSION};
 use crate::auth::ResourceAction;
 use crate::domain::history::MaxTagHistory;
 use crate::domain::policy::Registries;
 use crate::domain::resolve::{self, Resolution};
 use crate::domain::source::StreamKey;
 use crate::domain::spec::{self, Route};
-use crate::domain::{intake, limits, names, signatures, validate};
+use crate::domain::{intake, limits, names, proof, signatures, unproved, validate};
 use crate::meta::{Time, field, path_segment_faults};
+use crate::rest::json;
 use crate::rest::metadata;
 use crate::rest::permission::Verdict;
 use crate::rest::rules::{Dependents, Faults, Need, Other, Others, Rules, Strategy};
 use crate::store::Change;
+
+/// The mark of a stored image with its evidence.
+const EVIDENCE: &str = "evidence";
+/// The mark of a stored stream with the images that it has without proof.
+const UNPROVED: &str = "unproved";
 
 /// What is special about stored images.
 pub struct ImageStrategy;
@@ -29,8 +35,15 @@ impl Rules<Image> for ImageStrategy {
 
     fn prepare(&self, old: Option<&Image>, new: &mut Image) {
         match old {
-            None => intake::prepare_new(new),
-            Some(old) => intake::prepare_changed(new, old),
+            None => {
+                intake::prepare_new(new);
+                // Who may create images vouches for them. A mapping judges its image itself.
+                new.evidence = Evidence::authority();
+            }
+            Some(old) => {
+                intake::prepare_changed(new, old);
+                proof::note_authored(old, new);
+            }
         }
     }
 
@@ -61,7 +74,21 @@ impl Strategy<Image> for ImageStrategy {
     fn companions(&self, name: &str, old: Option<&Image>, new: Option<&Image>) -> Vec<Change> {
         let mut changes = lists::changes(old, new);
         changes.push(record::change(name, new));
+        changes.extend(superseded::change(name, old, new, |image| self.encode(image)));
         changes
+    }
+
+    fn encode(&self, image: &Image) -> Vec<u8> {
+        if image.evidence == Evidence::default() {
+            return json::encode(image);
+        }
+        marks::encode(EVIDENCE, &image.evidence, image)
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Image, String> {
+        let mut image: Image = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
+        image.evidence = marks::decode(EVIDENCE, bytes)?;
+        Ok(image)
     }
 }
 
@@ -82,13 +109,14 @@ impl Rules<ImageStream> for StreamStrategy {
     }
 
     fn writable<'a>(&self, stream: &'a ImageStream) -> Cow<'a, ImageStream> {
-        let ImageStream { metadata, spec, status: _ } = stream;
+        let ImageStream { metadata, spec, status: _, unproved: _ } = stream;
         let part = ImageStream { metadata: metadata.clone(), spec: spec.clone(), ..ImageStream::default() };
         Cow::Owned(part)
     }
 
     fn restrict(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
         new.status = old.map(|old| old.status.clone()).unwrap_or_default();
+        new.unproved = old.map(|old| old.unproved.clone()).unwrap_or_default();
     }
 
     fn prepare(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
@@ -203,6 +231,17 @@ impl Strategy<ImageStream> for StreamStrategy {
     fn name_faults(&self, name: &str) -> Vec<&'static str> {
         names::stream_name_faults(name)
     }
+
+    fn encode(&self, stream: &ImageStream) -> Vec<u8> {
+        let unproved = unproved::stored(stream);
+        if unproved.is_empty() { json::encode(stream) } else { marks::encode(UNPROVED, &unproved, stream) }
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<ImageStream, String> {
+        let mut stream: ImageStream = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
+        stream.unproved = marks::decode(UNPROVED, bytes)?;
+        Ok(stream)
+    }
 }
 
 #[cfg(test)]
@@ -218,5 +257,30 @@ mod tests {
             stream.status.tags.push(NamedTagEventList { tag: tag.into(), items, conditions: vec![] });
         }
         assert_eq!(strategy.decode(&strategy.encode(&stream)).unwrap(), stream);
+        stream.unproved = [("i".to_owned(), "uid".to_owned())].into();
+        assert_eq!(strategy.decode(&strategy.encode(&stream)).unwrap(), stream);
+    }
+
+    #[test]
+    fn what_is_stored_beside_an_object_is_no_part_of_its_json() {
+        let mut image = Image { evidence: Evidence::unproved(), ..Image::default() };
+        image.docker_image_metadata_version = "1.0".into();
+        let stored = ImageStrategy.encode(&image);
+        assert_eq!(ImageStrategy.decode(&stored).unwrap(), image);
+        let sent: Image = serde_json::from_slice(&stored).unwrap();
+        assert_eq!(sent.evidence, Evidence::default(), "a client cannot say it");
+        let unproved = [("i".to_owned(), "uid".to_owned())].into();
+        let stream = ImageStream { unproved, ..ImageStream::default() };
+        for json in [json::encode(&image), json::encode(&stream)] {
+            let text = String::from_utf8(json).unwrap();
+            assert!(!text.contains("proof") && !text.contains("evidence") && !text.contains("unproved"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_image_of_before_evidence_is_read_as_unproved_with_its_layers() {
+        let image = ImageStrategy.decode(br#"{"metadata":{"name":"i"},"dockerImageLayers":[{"name":"l"}]}"#).unwrap();
+        assert_eq!(image.evidence, Evidence::default());
+        assert!(image.evidence.blobs.is_none(), "its layers count");
     }
 }

@@ -14,7 +14,7 @@ pub fn line(entry: &Entry) -> Result<Option<Vec<u8>>, String> {
     match Row::read(entry)? {
         Row::Image(image) => Ok(Some(of(&*image))),
         Row::Stream(stream) => Ok(Some(of(&*stream))),
-        Row::Beside => Ok(None),
+        Row::Beside | Row::Superseded => Ok(None),
         Row::Unknown => Err(format!("this version knows nothing like {}", entry.key)),
     }
 }

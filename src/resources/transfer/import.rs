@@ -6,7 +6,7 @@
 //! when it is next written through the API.
 
 use super::read::Object;
-use crate::api::{Image, ImageStream};
+use crate::api::{Evidence, Image, ImageStream};
 use crate::domain::{content, intake, names, validate};
 use crate::meta::{Kind, ObjectMeta, Status, Time, field, is_dns_label, path_segment_faults};
 use crate::resources::Catalog;
@@ -75,6 +75,7 @@ impl Importer<'_> {
         faults.extend(names::new_image_name_fault("metadata.name", &image.metadata.name));
         faults.append(content::faults(&image));
         intake::prepare_new(&mut image);
+        image.evidence = Evidence::authority();
         faults.append(validate::image(&image, &metadata::faults));
         self.store(&self.catalog.images, image, &faults).await
     }

@@ -1,0 +1,155 @@
+//! Evidence of a pushed image, and what becomes of a stored image when a better proved one is pushed.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use super::digest::Digest;
+use super::manifest::{self, Manifest, ManifestList};
+use super::{intake, mapping, metadata, unproved};
+use crate::api::{DockerImageMetadata, Evidence, Image, ImageLayer, NamedBlobs, Proof};
+
+/// Judges an image as a mapping carries it, with all texts that the client sent.
+///
+/// `metadata.creationTimestamp` must be set, as for [`metadata::fill`].
+pub fn judge(image: &Image) -> Evidence {
+    if !mapping::is_named_by_manifest(image) {
+        return Evidence::unproved();
+    }
+    let manifest = Manifest::read(&image.docker_image_manifest).unwrap_or_default();
+    let layers = metadata::named_layers(&manifest);
+    let has_claims = has_claims(image, &manifest, &layers);
+    let proof = match (has_named_config(image, &manifest), has_claims) {
+        (false, true) => Proof::ManifestWithClaims,
+        (false, false) => Proof::Manifest,
+        (true, true) => Proof::FullWithClaims,
+        (true, false) => Proof::Full,
+    };
+    let config = config_of(&manifest).map(str::to_owned);
+    let blobs = has_claims.then_some(NamedBlobs { layers, config });
+    Evidence { proof, blobs, ..Evidence::default() }
+}
+
+/// The parts that the manifest of an image names, whatever media type the client gave it; none for one that is no list.
+pub fn named_parts(image: &Image) -> Vec<String> {
+    let list = ManifestList::read(&image.docker_image_manifest).unwrap_or_default();
+    list.manifests.into_iter().map(|part| part.digest).collect()
+}
+
+/// Drops the parts that are not among those that the manifest names. They would make other images parts of the stream.
+pub fn keep_named_parts(image: &mut Image, named: &[String]) {
+    if image.evidence.proof > Proof::Nothing {
+        let named: HashSet<&String> = named.iter().collect();
+        image.docker_image_manifests.retain(|part| named.contains(&part.digest));
+    }
+}
+
+/// The image to store in the place of `stored` if `pushed` is better proved, else none.
+///
+/// Content, layers, metadata and reference are those of `pushed`. The identity of the object, its signatures, and what
+/// was set through `images` stay.
+pub fn superseding(stored: &Image, pushed: &Image) -> Option<Image> {
+    if stored.evidence.proof >= pushed.evidence.proof {
+        return None;
+    }
+    let (old, authored) = (&stored.metadata, &stored.evidence.authored);
+    let mut image = pushed.clone();
+    let mut meta = old.clone();
+    meta.labels = pushed.metadata.labels.clone();
+    meta.annotations = pushed.metadata.annotations.clone();
+    let set = |keys: &BTreeSet<String>, from: &BTreeMap<String, String>| -> Vec<(String, String)> {
+        keys.iter().filter_map(|key| Some((key.clone(), from.get(key)?.clone()))).collect()
+    };
+    meta.labels.extend(set(&authored.labels, &old.labels));
+    // The order of the layers is that of the pushed ones.
+    let annotations = set(&authored.annotations, &old.annotations).into_iter();
+    meta.annotations.extend(annotations.filter(|(key, _)| key != metadata::LAYERS_ORDER));
+    let described = image.docker_image_metadata.image_mut();
+    if described.id == pushed.metadata.name && described.created == pushed.metadata.creation_timestamp {
+        // A list of images was made when the object was.
+        described.created = old.creation_timestamp;
+    }
+    image.metadata = meta;
+    image.signatures.clone_from(&stored.signatures);
+    image.evidence.authored = authored.clone();
+    image.evidence.has_unproved_form = stored.evidence.has_unproved_form || unproved::is_kept(&stored.evidence);
+    intake::drop_unstored(&mut image);
+    Some(image)
+}
+
+/// Notes which labels and annotations a write through `images` sets in `new`, the new form of `old`.
+pub fn note_authored(old: &Image, new: &mut Image) {
+    if old.evidence.proof >= Proof::Full {
+        return;
+    }
+    let authored = &mut new.evidence.authored;
+    for (keys, before, after) in [
+        (&mut authored.labels, &old.metadata.labels, &new.metadata.labels),
+        (&mut authored.annotations, &old.metadata.annotations, &new.metadata.annotations),
+    ] {
+        keys.retain(|key| after.contains_key(key));
+        keys.extend(after.iter().filter(|(key, value)| before.get(*key) != Some(value)).map(|(key, _)| key.clone()));
+    }
+}
+
+/// Whether the image shows anything that does not follow from its manifest and configuration.
+fn has_claims(image: &Image, manifest: &Manifest, named: &[ImageLayer]) -> bool {
+    let has_named_layers = has_same_digests(&image.docker_image_layers, named);
+    let mut shown = image.clone();
+    let mut computed = image.clone();
+    computed.docker_image_metadata = DockerImageMetadata::default();
+    computed.docker_image_metadata_version = DockerImageMetadata::DEFAULT_VERSION.into();
+    if !has_named_layers {
+        computed.docker_image_layers.clear();
+    }
+    // Without them nothing can be computed, and all that the client filled in is a claim.
+    let _ = (metadata::fill(&mut shown), metadata::fill(&mut computed));
+    let has_stray_config = config_of(manifest).is_none() && !image.docker_image_config.is_empty();
+    !(has_named_layers || image.docker_image_layers.is_empty())
+        || shown.docker_image_metadata != computed.docker_image_metadata
+        || shown.docker_image_metadata_version != computed.docker_image_metadata_version
+        || !is_media_type_of(&shown.docker_image_manifest_media_type, manifest, &image.docker_image_manifest)
+        || has_stray_config
+}
+
+/// Whether a media type is that of a manifest, or one of its family where the manifest does not say its own. It decides
+/// whether an image has a configuration or parts.
+fn is_media_type_of(media_type: &str, manifest: &Manifest, text: &str) -> bool {
+    if manifest.schema_version() != 2 {
+        return true;
+    }
+    if !manifest.media_type.is_empty() {
+        return media_type == manifest.media_type;
+    }
+    match config_of(manifest) {
+        Some(_) => manifest::has_config(media_type),
+        None => {
+            let has_parts = ManifestList::read(text).is_ok_and(|list| !list.manifests.is_empty());
+            manifest::is_list(media_type) == has_parts
+        }
+    }
+}
+
+fn has_same_digests(left: &[ImageLayer], right: &[ImageLayer]) -> bool {
+    let sorted = |layers: &[ImageLayer]| {
+        let mut names: Vec<String> = layers.iter().map(|layer| layer.name.clone()).collect();
+        names.sort_unstable();
+        names
+    };
+    left.len() == right.len() && sorted(left) == sorted(right)
+}
+
+/// Whether the configuration that the manifest names came with it, or the manifest names none.
+fn has_named_config(image: &Image, manifest: &Manifest) -> bool {
+    config_of(manifest).is_none_or(|named| {
+        let config = &image.docker_image_config;
+        !config.is_empty() && named.parse::<Digest>().is_ok_and(|named| named.digest_of(config) == named)
+    })
+}
+
+/// Digest of the configuration that a manifest names; any text.
+fn config_of(manifest: &Manifest) -> Option<&str> {
+    let digest = manifest.config.digest.as_str();
+    (manifest.schema_version() == 2 && !manifest::is_list(&manifest.media_type) && !digest.is_empty()).then_some(digest)
+}
+
+#[cfg(test)]
+mod tests;

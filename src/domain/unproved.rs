@@ -1,0 +1,210 @@
+//! Images that a stream has without proof.
+//!
+//! Who pushes an image shows with its manifest that they know it, or has the right to see it anyway. Otherwise the
+//! stream has the image *unproved*: it shows what its own mapping said of the image, whoever proves the image later,
+//! until the stream proves it too. Tags that copy the history of another stream copy this as well.
+//!
+//! Anybody can write the manifest of a list that names images of others. So the parts of a list are *withheld* from a
+//! stream that does not have them itself: it shows them only if somebody with the right to create images vouches for
+//! them, as registries do that push parts before their list.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use crate::api::{Evidence, Image, ImageStream, Proof};
+
+/// How a stream has an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The manifest was shown, or the writer had the right to see the image.
+    Proved,
+    /// Only a mapping of this or another stream names it.
+    Unproved {
+        /// UID of the image that the mapping made.
+        uid: String,
+    },
+}
+
+/// Stands for the UID where a stream has an image only as a part of a list.
+pub const WITHHELD: &str = "";
+/// The most images that are withheld from a stream.
+pub const MOST_WITHHELD: usize = 1000;
+
+/// How `stream` has the image `name`; none where no event of its history names the image.
+pub fn standing(stream: &ImageStream, name: &str) -> Option<Standing> {
+    has(stream, name).then(|| standing_in(stream, name))
+}
+
+/// How `stream` has an image that its history names.
+pub fn standing_in(stream: &ImageStream, name: &str) -> Standing {
+    stream.unproved.get(name).map_or(Standing::Proved, |uid| Standing::Unproved { uid: uid.clone() })
+}
+
+/// Notes how `stream` comes to have the image `name`, before the event that names it is added. What is proved once
+/// stays proved, and what is withheld stays so until it is proved.
+pub fn note(stream: &mut ImageStream, name: &str, standing: Standing) {
+    let Standing::Unproved { uid } = standing else {
+        stream.unproved.remove(name);
+        return;
+    };
+    let is_free = match stream.unproved.get(name) {
+        Some(known) => known != WITHHELD,
+        None => !has(stream, name),
+    };
+    if is_free {
+        stream.unproved.insert(name.into(), uid);
+    }
+}
+
+/// The images that `stream` has without proof and that its history still names, as they are stored.
+pub fn stored(stream: &ImageStream) -> BTreeMap<&str, &str> {
+    if stream.unproved.is_empty() {
+        return BTreeMap::new();
+    }
+    let events = stream.status.tags.iter().flat_map(|tag| &tag.items);
+    let names: HashSet<&str> = events.map(|event| event.image.as_str()).collect();
+    let unproved = stream.unproved.iter().map(|(name, uid)| (name.as_str(), uid.as_str()));
+    unproved.filter(|(name, uid)| *uid == WITHHELD || names.contains(name)).collect()
+}
+
+/// Those of the `parts` of the image `list` that `stream` does not have itself. A stream that has the list already keeps
+/// its parts, but for those that are withheld.
+pub fn parts_to_prove<'a>(
+    stream: &ImageStream,
+    list: &str,
+    parts: impl IntoIterator<Item = &'a str>,
+) -> BTreeSet<&'a str> {
+    let mut parts: BTreeSet<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    if parts.is_empty() {
+        return parts;
+    }
+    let is_new = standing(stream, list) != Some(Standing::Proved);
+    let events = stream.status.tags.iter().flat_map(|tag| &tag.items);
+    let has: HashSet<&str> = events.map(|event| event.image.as_str()).collect();
+    parts.retain(|part| match stream.unproved.get(*part) {
+        Some(uid) => uid == WITHHELD,
+        None => is_new && !has.contains(part),
+    });
+    parts
+}
+
+/// Withholds from `stream` those that it does not have itself.
+pub fn withhold<'a>(stream: &mut ImageStream, parts: impl IntoIterator<Item = &'a str>) {
+    for part in parts {
+        if !stream.unproved.contains_key(part) && !has(stream, part) {
+            stream.unproved.insert(part.into(), WITHHELD.into());
+        }
+    }
+}
+
+/// The images that are withheld from `stream`.
+pub fn withheld(stream: &ImageStream) -> impl Iterator<Item = &str> {
+    stream.unproved.iter().filter(|(_, uid)| *uid == WITHHELD).map(|(name, _)| name.as_str())
+}
+
+/// Whether every stream that has a list shows the image as its part: somebody vouches for it, or it was stored before
+/// evidence was recorded.
+pub fn is_open(image: &Image) -> bool {
+    image.evidence.proof == Proof::Authority || image.evidence == Evidence::default()
+}
+
+/// Whether a stream that has `image` without proof, under this UID, shows it all the same: nobody proved or replaced since
+/// what its mapping made, or the image is open.
+pub fn is_own(image: &Image, uid: &str) -> bool {
+    match uid {
+        WITHHELD => is_open(image),
+        _ => image.metadata.uid == uid && image.evidence.proof == Proof::Nothing,
+    }
+}
+
+/// Whether the stored form of an image must be kept when a proof replaces it, for streams that have it unproved.
+pub fn is_kept(replaced: &Evidence) -> bool {
+    replaced.proof == Proof::Nothing && replaced.blobs.is_some()
+}
+
+fn has(stream: &ImageStream, name: &str) -> bool {
+    stream.status.tags.iter().flat_map(|tag| &tag.items).any(|event| event.image == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{NamedTagEventList, TagEvent};
+
+    fn stream(images: &[&str]) -> ImageStream {
+        let event = |image: &&str| TagEvent { image: (*image).into(), ..TagEvent::default() };
+        let items = images.iter().map(event).collect();
+        let mut stream = ImageStream::default();
+        stream.status.tags = vec![NamedTagEventList { tag: "t".into(), items, conditions: vec![] }];
+        stream
+    }
+
+    fn unproved(uid: &str) -> Standing {
+        Standing::Unproved { uid: uid.into() }
+    }
+
+    #[test]
+    fn a_stream_has_what_its_history_names_and_what_it_does_not_has_no_standing() {
+        let mut stream = stream(&["a"]);
+        assert_eq!((standing(&stream, "a"), standing(&stream, "b")), (Some(Standing::Proved), None));
+        note(&mut stream, "b", unproved("u"));
+        assert_eq!((standing(&stream, "b"), standing_in(&stream, "b")), (None, unproved("u")), "no event yet");
+    }
+
+    #[test]
+    fn what_is_proved_stays_proved_and_what_is_not_may_become_so() {
+        let mut stream = stream(&["a"]);
+        note(&mut stream, "a", unproved("u"));
+        assert_eq!(standing(&stream, "a"), Some(Standing::Proved));
+        note(&mut stream, "b", unproved("u"));
+        note(&mut stream, "b", unproved("v"));
+        assert_eq!(standing_in(&stream, "b"), unproved("v"), "the image was made anew");
+        note(&mut stream, "b", Standing::Proved);
+        assert!(stream.unproved.is_empty());
+    }
+
+    #[test]
+    fn what_no_event_names_any_more_is_not_stored() {
+        let mut stream = stream(&["a"]);
+        stream.unproved = [("a", "u"), ("b", "u")].map(|(name, uid)| (name.into(), uid.into())).into();
+        assert_eq!(stored(&stream), [("a", "u")].into());
+    }
+
+    #[test]
+    fn parts_that_a_stream_does_not_have_are_withheld_until_they_are_proved() {
+        let to_prove = |stream: &ImageStream, parts: &[&'static str]| -> Vec<&str> {
+            parts_to_prove(stream, "list", parts.iter().copied()).into_iter().collect()
+        };
+        let mut stream = stream(&["a"]);
+        assert_eq!(to_prove(&stream, &["a", "b", "b", ""]), ["b"]);
+        withhold(&mut stream, ["a", "b"]);
+        assert_eq!(withheld(&stream).collect::<Vec<_>>(), ["b"]);
+        note(&mut stream, "b", unproved("u"));
+        assert_eq!(stored(&stream), [("b", WITHHELD)].into(), "though no event names it");
+        let event = TagEvent { image: "list".into(), ..TagEvent::default() };
+        stream.status.tags[0].items.push(event);
+        assert_eq!(to_prove(&stream, &["a", "b", "c"]), ["b"], "the stream has the list already");
+        note(&mut stream, "b", Standing::Proved);
+        assert_eq!(to_prove(&stream, &["a", "b", "c"]), [""; 0]);
+    }
+
+    #[test]
+    fn a_withheld_image_is_shown_if_somebody_vouches_for_it() {
+        let mut image = Image { evidence: Evidence::authority(), ..Image::default() };
+        assert!(is_own(&image, WITHHELD));
+        for proof in [Proof::Manifest, Proof::Full] {
+            image.evidence.proof = proof;
+            assert!(!is_own(&image, WITHHELD));
+        }
+        image.evidence = Evidence::unproved();
+        assert!(!is_own(&image, WITHHELD));
+    }
+
+    #[test]
+    fn only_the_unproved_image_of_the_mapping_is_its_own() {
+        let mut image = Image { evidence: Evidence::unproved(), ..Image::default() };
+        image.metadata.uid = "u".into();
+        assert!(is_own(&image, "u") && !is_own(&image, "v"));
+        image.evidence.proof = Proof::Manifest;
+        assert!(!is_own(&image, "u"));
+    }
+}
