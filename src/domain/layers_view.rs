@@ -1,8 +1,8 @@
 //! The images and blobs of a stream, gathered image by image.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{layers, manifest};
+use super::{layers, manifest, unproved};
 use crate::api::{Image, ImageBlobReferences, ImageLayerData, ImageStream, ImageStreamLayers};
 use crate::meta::field;
 
@@ -20,6 +20,8 @@ const ITEM_BYTES: usize = 3;
 #[derive(Debug)]
 pub struct LayersView {
     view: ImageStreamLayers,
+    /// The images that the stream has without proof.
+    unproved: BTreeMap<String, String>,
     seen: HashSet<String>,
     open: BTreeSet<String>,
     faults: field::Errors,
@@ -32,8 +34,10 @@ impl LayersView {
         let events = stream.status.tags.iter().flat_map(|tag| &tag.items);
         let open: BTreeSet<String> = events.map(|event| event.image.clone()).filter(|name| !name.is_empty()).collect();
         let view = ImageStreamLayers { metadata: stream.metadata.clone(), ..ImageStreamLayers::default() };
+        let unproved = stream.unproved.clone();
         let bytes = open.iter().map(|name| ENTRY_BYTES + name.len()).sum();
-        Self { view, seen: open.iter().cloned().collect(), open, faults: field::Errors::default(), bytes }
+        let seen = open.iter().cloned().collect();
+        Self { view, unproved, seen, open, faults: field::Errors::default(), bytes }
     }
 
     /// The name of an image that is to be [added](Self::add) next; none at the end.
@@ -47,18 +51,30 @@ impl LayersView {
     }
 
     /// Adds what is known of the image `name`, as it is stored. The parts of one that lists images come later.
+    ///
+    /// Registries let those pull a blob who may pull from a stream that has it. So only blobs count that the manifest
+    /// names, and of an image that the stream has without proof none.
     pub fn add(&mut self, name: String, image: Option<&Image>) {
-        let Some(image) = image else {
+        let is_shown_part = |uid: &str| uid == unproved::WITHHELD && image.is_some_and(unproved::is_open);
+        let unproved = self.unproved.get(&name).filter(|uid| !is_shown_part(uid));
+        let Some(image) = image.filter(|image| unproved.is_none_or(|uid| unproved::is_own(image, uid))) else {
             let missing = ImageBlobReferences { image_missing: true, ..ImageBlobReferences::default() };
             self.view.images.insert(name, missing);
             return;
         };
         self.faults.append(layers::check_presentable(image).err().unwrap_or_default());
-        for layer in &image.docker_image_layers {
+        if unproved.is_some() {
+            self.view.images.insert(name, ImageBlobReferences::default());
+            return;
+        }
+        let named = image.evidence.blobs.as_ref();
+        let layers = named.map_or(&image.docker_image_layers, |named| &named.layers);
+        for layer in layers {
             self.add_blob(&layer.name, Some(layer.size), &layer.media_type);
         }
         let media_type = image.docker_image_manifest_media_type.as_str();
-        let config = manifest::has_config(media_type).then(|| image.docker_image_metadata.image().id.clone());
+        let shown = || manifest::has_config(media_type).then(|| image.docker_image_metadata.image().id.clone());
+        let config = named.map_or_else(shown, |named| named.config.clone());
         if let Some(config) = &config {
             let form = if media_type == manifest::OCI_MANIFEST { OCI_CONFIG } else { DOCKER_CONFIG };
             self.add_blob(config, None, form);
@@ -72,7 +88,7 @@ impl LayersView {
                 self.open.insert(part.clone());
             }
         }
-        let layers: Vec<String> = image.docker_image_layers.iter().map(|layer| layer.name.clone()).collect();
+        let layers: Vec<String> = layers.iter().map(|layer| layer.name.clone()).collect();
         self.bytes += layers.iter().map(|layer| ITEM_BYTES + layer.len()).sum::<usize>();
         self.view.images.insert(name, ImageBlobReferences { image_missing: false, layers, config, manifests });
     }
@@ -100,7 +116,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::{ImageLayer, ImageManifest, NamedTagEventList, TagEvent};
+    use crate::api::{Evidence, ImageLayer, ImageManifest, NamedBlobs, NamedTagEventList, Proof, TagEvent};
 
     fn stream(images: &[&str]) -> ImageStream {
         let event = |image: &&str| TagEvent { image: (*image).into(), ..TagEvent::default() };
@@ -181,6 +197,40 @@ mod tests {
         }
         let (told, size) = (view.size(), json!(view.finish().unwrap()).to_string().len());
         assert!(told.abs_diff(size) < size / 5, "{told} is told of {size} bytes");
+    }
+
+    #[test]
+    fn only_blobs_that_the_manifest_names_count() {
+        let mut forged = image("a", manifest::SCHEMA2, "evil", &["evil", "l"], &[]);
+        let layers = vec![ImageLayer { name: "l".into(), size: 5, media_type: "l".into() }];
+        forged.evidence.blobs = Some(NamedBlobs { layers, config: Some("config".into()) });
+        let mut unproved = image("b", manifest::SCHEMA2, "evil", &["evil"], &[]);
+        unproved.evidence = Evidence::unproved();
+        let view = gathered(&stream(&["a", "b"]), &[forged, unproved]).unwrap();
+        assert_eq!(view.blobs.keys().collect::<Vec<_>>(), ["a", "b", "config", "l"]);
+        assert_eq!(view.images["a"].layers, ["l"]);
+        assert_eq!((view.images["b"].layers.len(), &view.images["b"].config), (0, &None));
+    }
+
+    #[test]
+    fn an_image_that_the_stream_has_without_proof_is_listed_and_nothing_of_it_counts() {
+        let mut own = image("a", "", "", &["evil"], &["part"]);
+        own.metadata.uid = "own".into();
+        own.docker_image_layers.clear();
+        own.evidence = Evidence::unproved();
+        let mut stream = stream(&["a"]);
+        stream.unproved = [("a".to_owned(), "own".to_owned())].into();
+        let told = |image: &Image| {
+            let view = gathered(&stream, std::slice::from_ref(image)).unwrap();
+            assert!(view.blobs.is_empty());
+            assert_eq!(view.images.keys().collect::<Vec<_>>(), ["a"], "no part of it belongs to the stream");
+            view.images["a"].clone()
+        };
+        assert_eq!(told(&own), ImageBlobReferences::default());
+        let mut proved = image("a", "", "", &["secret"], &[]);
+        proved.metadata.uid = "own".into();
+        proved.evidence.proof = Proof::Manifest;
+        assert_eq!(told(&proved), ImageBlobReferences { image_missing: true, ..ImageBlobReferences::default() });
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::reference::Reference;
 use super::source::{Source, StreamKey};
 use super::spec::{self, Route};
 use super::tags;
+use super::unproved::{self, Standing};
 use crate::api::{ImageStream, ObjectReference, TagEvent, TagReference};
 use crate::meta::{Time, field, path_segment_faults};
 
@@ -101,10 +102,11 @@ impl<'a> Resolution<'a> {
     }
 
     fn add_events(&self, new: &mut ImageStream, changed: &[usize]) -> field::Errors {
-        let (mut faults, mut images) = (field::Errors::default(), HashMap::new());
+        let (mut faults, mut images, mut withheld) = (field::Errors::default(), HashMap::new(), BTreeSet::new());
         for at in sources_first(new, changed) {
-            match self.event(new, &new.spec.tags[at], &mut images) {
-                Ok(Some(event)) => {
+            match self.event(new, &new.spec.tags[at], &mut images, &mut withheld) {
+                Ok(Some((event, standing))) => {
+                    unproved::note(new, &event.image, standing);
                     history::push(&mut new.status.tags, &new.spec.tags[at].name, event, self.most);
                 }
                 Ok(None) => {}
@@ -115,41 +117,51 @@ impl<'a> Resolution<'a> {
                 break;
             }
         }
+        unproved::withhold(new, withheld.iter().map(String::as_str));
         faults
     }
 
-    /// The event that a wanted tag comes to, if its source is something that the status shows and that is there.
+    /// The event that a wanted tag comes to, if its source is something that the status shows and that is there, and how
+    /// the source has the image. Adds what is `withheld` from the source.
     fn event(
         &self,
         new: &ImageStream,
         tag: &TagReference,
         images: &mut HashMap<StreamKey, SourceImages<'a>>,
-    ) -> Result<Option<TagEvent>, field::Error> {
+        withheld: &mut BTreeSet<String>,
+    ) -> Result<Option<(TagEvent, Standing)>, field::Error> {
         let Some(from) = &tag.from else {
             return Ok(None);
         };
         let path = SourcePath(&tag.name);
         let invalid = |rule: String| field::Error::invalid(format_args!("{path}.name"), &from.name, rule);
         let found = match Source::read(from, new).map_err(|bad| invalid(bad.to_string()))? {
-            Source::Outside(reference) => tag.reference.then(|| TagEvent {
-                created: Some(self.now),
-                docker_image_reference: reference.into(),
-                ..TagEvent::default()
+            Source::Outside(reference) => tag.reference.then(|| {
+                let docker_image_reference = reference.into();
+                let event = TagEvent { created: Some(self.now), docker_image_reference, ..TagEvent::default() };
+                (event, Standing::Proved)
             }),
             Source::Tag(key, source) => {
                 let stream = if key.is_of(new) { new } else { self.other(&key, &path, from)? };
-                tags::newest(stream, source).cloned().map(|event| self.moved(event, tag, &key, new))
+                withheld.extend(unproved::withheld(stream).map(str::to_owned));
+                tags::newest(stream, source).cloned().map(|event| {
+                    let standing = unproved::standing_in(stream, &event.image);
+                    (self.moved(event, tag, &key, new), standing)
+                })
             }
             Source::Image(key, id) => {
                 // Of the stream itself only what was there before counts, so that the order of tags does not.
                 let stream = if key.is_of(new) { self.old } else { Some(self.other(&key, &path, from)?) };
+                withheld.extend(stream.into_iter().flat_map(unproved::withheld).map(str::to_owned));
                 let images = images.entry(key.clone()).or_insert_with(|| SourceImages::of(stream));
                 let found = images.find(id).map_err(|why| invalid(format!("error generating tag event: {why}")))?;
                 let event = TagEvent { created: Some(self.now), ..found };
-                Some(self.moved(event, tag, &key, new))
+                let standing = stream.map_or(Standing::Proved, |stream| unproved::standing_in(stream, &event.image));
+                Some((self.moved(event, tag, &key, new), standing))
             }
         };
-        Ok(found.map(|event| TagEvent { generation: new.metadata.generation, ..event }))
+        let generation = new.metadata.generation;
+        Ok(found.map(|(event, standing)| (TagEvent { generation, ..event }, standing)))
     }
 
     fn other(

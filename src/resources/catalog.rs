@@ -1,5 +1,6 @@
 //! The two stored kinds, and what is kept of streams in memory to find their images fast.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -9,10 +10,12 @@ use super::fresh::{Fresh, FreshCache, Weigh};
 use super::record;
 use super::shown::{ImageName, ImageShown};
 use super::strategies::{ImageStrategy, StreamStrategy};
+use super::superseded;
 use crate::api::{Image, ImageStream};
 use crate::domain::history::MaxTagHistory;
 use crate::domain::lookup::StreamIndex;
 use crate::domain::policy::Registries;
+use crate::domain::unproved;
 use crate::meta::Status;
 use crate::rest::json;
 use crate::rest::pool::Workload;
@@ -59,6 +62,8 @@ pub struct StreamView {
     pub annotations: Vec<u8>,
     /// The images in the history of its tags.
     pub history: StreamIndex,
+    /// The images that the stream has without proof, with the UIDs of the images that its mappings made.
+    pub unproved: BTreeMap<String, String>,
 }
 
 impl Catalog {
@@ -102,6 +107,7 @@ impl Catalog {
             key: entry.key.clone(),
             annotations: if annotations.is_empty() { Vec::new() } else { json::encode(annotations) },
             history: StreamIndex::of(&stream),
+            unproved: stream.unproved,
         })
     }
 
@@ -121,10 +127,48 @@ impl Catalog {
         let make = |entry| Ok(ImageShown::from(entry));
         self.images_shown.get(self.images.store(), load, ImageName::of(name), |_| record::key(name), make).await
     }
+
+    /// The image `name` as a stream shows it that has the images `unproved` without proof.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub async fn image_in(
+        &self,
+        load: &Workload,
+        unproved: &BTreeMap<String, String>,
+        name: &str,
+    ) -> Result<Option<Image>, Status> {
+        let image = self.images.find(load, "", name).await?;
+        let (Some(uid), Some(image)) = (unproved.get(name), &image) else {
+            return Ok(image);
+        };
+        if unproved::is_own(image, uid) {
+            return Ok(Some(image.clone()));
+        }
+        let kept = self.images.find_at(load, &superseded::key(name)).await?;
+        Ok(kept.filter(|kept| kept.metadata.uid == *uid))
+    }
+
+    /// The row with what a stream shows of an image that it has without proof. It is made anew for each request.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub async fn unproved_shown(
+        &self,
+        load: &Workload,
+        view: &StreamView,
+        name: &str,
+    ) -> Result<Option<ImageShown>, Status> {
+        let image = self.image_in(load, &view.unproved, name).await?;
+        image.map(|image| ImageShown::of_unproved(&image)).transpose()
+    }
 }
 
 impl Weigh for StreamView {
     fn weigh(&self) -> usize {
-        self.annotations.len() + self.history.size()
+        /// Memory of an entry of a map besides its texts, about.
+        const ENTRY: usize = 64;
+        let unproved: usize = self.unproved.iter().map(|(name, uid)| name.len() + uid.len() + ENTRY).sum();
+        self.annotations.len() + self.history.size() + unproved
     }
 }

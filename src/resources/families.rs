@@ -160,9 +160,11 @@ async fn row(store: &dyn Store, key: &Key) -> Result<Option<Entry>, Status> {
 async fn gather(store: &dyn Store, load: &Workload, stream: &StreamView) -> Result<Arc<Family>, Status> {
     // Before the first part is read: what changes meanwhile is found in the log.
     let right_at = revision_of_lists(store).await?;
-    let mut open: Vec<String> = stream.history.names().map(str::to_owned).collect();
-    let mut seen: HashSet<String> = open.iter().cloned().collect();
-    let mut bytes = open.iter().map(String::len).sum();
+    let mut seen: HashSet<String> = stream.history.names().map(str::to_owned).collect();
+    // What an unproved image lists may belong to anybody.
+    let is_proved = |name: &str| !stream.unproved.contains_key(name);
+    let mut open: Vec<String> = seen.iter().filter(|name| is_proved(name)).cloned().collect();
+    let mut bytes = seen.iter().map(String::len).sum();
     for step in 1.. {
         let Some(name) = open.pop() else {
             break;
@@ -170,7 +172,10 @@ async fn gather(store: &dyn Store, load: &Workload, stream: &StreamView) -> Resu
         if step % READS_AT_A_TIME == 0 {
             tokio::task::yield_now().await;
         }
+        let known = open.len();
         add_parts(row(store, &parts_key(&name)).await?, &mut seen, &mut open, &mut bytes)?;
+        let parts = open.split_off(known);
+        open.extend(parts.into_iter().filter(|part| is_proved(part)));
         if !load.fits(bytes) {
             load.take_place().await;
         }

@@ -7,12 +7,13 @@ use serde_json::json;
 use super::catalog::StreamView;
 use super::columns::{self, NAME, REFERENCE, UPDATED};
 use super::fresh::Fresh;
-use super::record::{Record, View as Shown};
+use super::record::{self, Record, View as Shown};
 use super::shown::ImageShown;
 use super::{API, Catalog};
 use crate::api::{GROUP, GROUP_VERSION, ImageStreamImage};
 use crate::domain::lookup::{self, Matches};
 use crate::domain::names::StreamImageName;
+use crate::domain::unproved::WITHHELD;
 use crate::meta::{Kind, Resource, Status};
 use crate::rest::cx::Cx;
 use crate::rest::endpoint::{Builder, Endpoint, Get, Scope};
@@ -60,7 +61,14 @@ impl Get<ImageStreamImage> for View {
         let stream = stream.ok_or_else(|| Status::not_found(PLURAL, &name.stream))?;
         let image = self.resolve(cx, &stream, &name.id).await?;
         let image = image.ok_or_else(|| Status::not_found(SINGULAR, cx.name()))?;
+        let standing = stream.unproved.get(&image);
+        if standing.is_some_and(|uid| uid != WITHHELD) {
+            let shown = Box::pin(self.0.unproved_shown(&cx.load, &stream, &image)).await?;
+            let shown = shown.ok_or_else(|| Status::not_found(PLURAL, &image))?;
+            return compose(cx, &stream, &shown).map(Sent::Json);
+        }
         let shown = self.0.image_shown(&cx.load, &image).await?;
+        let shown = shown.filter(|shown| standing.is_none() || record::is_open(&shown.row));
         let shown = shown.ok_or_else(|| Status::not_found(PLURAL, &image))?;
         compose(cx, &stream, &shown).map(Sent::Json)
     }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use super::join::Rights;
 use super::{API, Catalog};
-use crate::api::{GROUP, Image, ImageStreamMapping};
+use crate::api::{GROUP, Image, ImageStream, ImageStreamMapping, Proof};
 use crate::domain::mapping::{self, Present};
-use crate::domain::{limits, validate};
+use crate::domain::unproved::{self, Standing};
+use crate::domain::{limits, proof, validate};
 use crate::meta::{Kind, Resource, Status, field};
 use crate::rest::cx::Cx;
 use crate::rest::endpoint::{Builder, Create, Endpoint, Scope};
@@ -13,7 +15,10 @@ use crate::rest::metadata;
 use crate::rest::options::{DryRun, Options};
 use crate::rest::reply::Written;
 use crate::rest::rules::Rules;
-use crate::rest::update::{Decision, transact};
+use crate::rest::update::{Decision, Done, Seen, transact};
+use crate::store::Key;
+
+const PLURAL: Resource<'static> = Resource { group: GROUP, name: "imagestreammappings" };
 
 /// The resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
@@ -25,6 +30,35 @@ pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
 
 struct Push(Arc<Catalog>);
 
+/// One push, whatever the number of attempts.
+struct Task<'a> {
+    cx: &'a Cx,
+    mapping: ImageStreamMapping,
+    image: Result<Image, Status>,
+    /// What the manifest lists, if it is the image's.
+    parts: Vec<String>,
+    keys: [Key; 2],
+    dry_run: DryRun,
+}
+
+/// The end of an attempt.
+enum Step {
+    /// The push is done.
+    Done,
+    /// It needs to be known whether the user may see the image.
+    Ask(Question),
+}
+
+/// A right that decides how the stream comes to have an image that the push does not prove.
+enum Question {
+    /// The right to get the image.
+    Image,
+    /// The right to pull from a stream of the namespace that has the image.
+    Streams,
+    /// The right to get these images, which the pushed one lists, or to pull from streams of the namespace that have them.
+    Parts(Vec<String>),
+}
+
 impl Create<ImageStreamMapping> for Push {
     async fn create(
         &self,
@@ -33,33 +67,25 @@ impl Create<ImageStreamMapping> for Push {
         mapping: ImageStreamMapping,
     ) -> Result<Written<ImageStreamMapping>, Status> {
         let mapping = self.admit(cx, mapping)?;
-        let image = self.new_image(cx, &mapping);
+        let parts = proof::named_parts(&mapping.image);
+        let image = self.new_image(cx, &mapping, &parts);
         let (images, streams) = (&self.0.images, &self.0.streams);
-        let name = &mapping.metadata.name;
-        let keys = [streams.key(cx.namespace(), name), images.key("", &mapping.image.metadata.name)];
-        transact(streams.store(), &cx.load, &keys, |seen| {
-            let missing = || Status::not_found(Resource { group: GROUP, name: "imagestreammappings" }, name);
-            let (stream, present) = (seen.entry(&keys[0]).ok_or_else(missing)?, seen.entry(&keys[1]));
-            // Registries make a stream that is missing, so that is told before what is wrong with the image.
-            let image = image.as_ref().map_err(Status::clone)?;
-            let before = streams.decode(stream)?;
-            let errors: field::Errors = limits::pushed_tag(&before, &mapping.tag).into_iter().collect();
-            refuse(&mapping, &errors)?;
-            let mut after = before.clone();
-            streams.strategy().present(&mut after);
-            let is_present = if present.is_some() { Present::Yes } else { Present::No };
-            let mut changes = Vec::new();
-            if mapping::push(&mut after, &mapping, is_present, self.0.tag_history, cx.now).is_change() {
-                changes.extend(streams.changes(&keys[0], name, Some(&before), Some(&after))?);
+        let name = &mapping.image.metadata.name;
+        let keys = [streams.key(cx.namespace(), &mapping.metadata.name), images.key("", name)];
+        let task = Task { cx, mapping, image, parts, keys, dry_run: options.dry_run };
+        let mut rights = Rights::new(&self.0, cx, &task.mapping);
+        loop {
+            let done =
+                transact(streams.store(), &cx.load, &task.keys, |seen| self.attempt(&task, &rights, seen)).await?;
+            match done {
+                Done::Kept(Step::Ask(Question::Image)) => rights.ask_for_image().await?,
+                Done::Kept(Step::Ask(Question::Streams)) => rights.ask_for_streams().await?,
+                Done::Kept(Step::Ask(Question::Parts(parts))) => rights.ask_for_parts(&parts).await?,
+                Done::Kept(Step::Done) | Done::Committed(..) => {
+                    return Ok(Written::status(Status { code: 201, ..Status::success() }));
+                }
             }
-            if present.is_none() {
-                changes.extend(images.changes(&keys[1], &image.metadata.name, None, Some(image))?);
-            }
-            let has_work = !changes.is_empty() && options.dry_run == DryRun::Off;
-            Ok(if has_work { Decision::Write(changes, ()) } else { Decision::Keep(()) })
-        })
-        .await?;
-        Ok(Written::status(Status { code: 201, ..Status::success() }))
+        }
     }
 }
 
@@ -75,14 +101,124 @@ impl Push {
         Ok(mapping)
     }
 
-    /// The image, to be stored if it is not there yet.
-    fn new_image(&self, cx: &Cx, mapping: &ImageStreamMapping) -> Result<Image, Status> {
+    /// The image, with the evidence that the mapping brings. It is stored if it is new or better proved.
+    fn new_image(&self, cx: &Cx, mapping: &ImageStreamMapping, parts: &[String]) -> Result<Image, Status> {
         let cx = Cx { target: Default::default(), ..cx.clone() };
         let mut image = mapping.image.clone();
         image.metadata.namespace.clear();
+        mapping::drop_authority(&mut image.metadata);
+        image.metadata.creation_timestamp = Some(cx.now);
+        let evidence = proof::judge(&image);
         self.0.images.admit(&cx, &mut image)?;
+        image.evidence = evidence;
+        proof::keep_named_parts(&mut image, parts);
         Ok(image)
     }
+
+    /// One attempt: what is to become of what was seen.
+    fn attempt(&self, task: &Task<'_>, rights: &Rights<'_>, seen: &Seen) -> Result<Decision<Step>, Status> {
+        let (images, streams) = (&self.0.images, &self.0.streams);
+        let Task { mapping, keys, .. } = task;
+        let missing = || Status::not_found(PLURAL, &mapping.metadata.name);
+        let stream = seen.entry(&keys[0]).ok_or_else(missing)?;
+        // Registries make a stream that is missing, so that is told before what is wrong with the image.
+        let pushed = task.image.as_ref().map_err(Status::clone)?;
+        let before = streams.decode(stream)?;
+        let errors: field::Errors = limits::pushed_tag(&before, &mapping.tag).into_iter().collect();
+        refuse(mapping, &errors)?;
+        let stored = seen.entry(&keys[1]).map(|entry| images.decode(entry)).transpose()?;
+        let standing = match entitlement(&before, stored.as_ref(), pushed, rights)? {
+            Entitlement::Has(standing) => standing,
+            Entitlement::DependsOn(question) => return Ok(Decision::Keep(Step::Ask(question))),
+        };
+        let mut after = before.clone();
+        streams.strategy().present(&mut after);
+        let present = if stored.is_some() { Present::Yes } else { Present::No };
+        let image = match &stored {
+            None => Some(pushed.clone()),
+            Some(stored) => proof::superseding(stored, pushed),
+        };
+        if standing == Standing::Proved
+            && let Some(parts) = withhold_parts(task, rights, &before, &mut after, image.as_ref().or(stored.as_ref()))?
+        {
+            return Ok(Decision::Keep(Step::Ask(Question::Parts(parts))));
+        }
+        unproved::note(&mut after, &pushed.metadata.name, standing);
+        let pushed_event = mapping::push(&mut after, mapping, present, self.0.tag_history, task.cx.now);
+        let mut changes = Vec::new();
+        if pushed_event.is_change() || after.unproved != before.unproved {
+            changes.extend(streams.changes(&keys[0], &mapping.metadata.name, Some(&before), Some(&after))?);
+        }
+        if let Some(image) = image {
+            changes.extend(images.changes(&keys[1], &image.metadata.name, stored.as_ref(), Some(&image))?);
+        }
+        let has_work = !changes.is_empty() && task.dry_run == DryRun::Off;
+        Ok(if has_work { Decision::Write(changes, Step::Done) } else { Decision::Keep(Step::Done) })
+    }
+}
+
+/// Withholds from `after` the parts of the pushed list that the user may not see. Answers the parts of which it is not
+/// known yet whether the user may.
+///
+/// # Errors
+/// 403 where too many parts were withheld.
+fn withhold_parts(
+    task: &Task<'_>,
+    rights: &Rights<'_>,
+    before: &ImageStream,
+    after: &mut ImageStream,
+    list: Option<&Image>,
+) -> Result<Option<Vec<String>>, Status> {
+    unproved::withhold(after, rights.withheld.iter().map(String::as_str));
+    let kept = list.into_iter().flat_map(|list| &list.docker_image_manifests).map(|part| part.digest.as_str());
+    let parts = task.parts.iter().map(String::as_str).chain(kept);
+    let parts = unproved::parts_to_prove(before, &task.mapping.image.metadata.name, parts);
+    if !parts.is_empty() && !rights.is_known_of_parts() {
+        return Ok(Some(parts.into_iter().map(str::to_owned).collect()));
+    }
+    let (known, others): (Vec<&str>, _) = parts.into_iter().partition(|part| rights.is_known_part(part));
+    known.into_iter().for_each(|part| unproved::note(after, part, Standing::Proved));
+    unproved::withhold(after, others);
+    if unproved::withheld(after).count() > unproved::MOST_WITHHELD {
+        return Err(rights.too_many_parts());
+    }
+    Ok(None)
+}
+
+/// How a stream comes to have a pushed image.
+enum Entitlement {
+    /// It is known.
+    Has(Standing),
+    /// It depends on a right that was not asked for.
+    DependsOn(Question),
+}
+
+/// How `stream` comes to have the image that is `pushed`.
+///
+/// # Errors
+/// 403 where the image is there, and the push neither proves it nor has the user the right to see it.
+fn entitlement(
+    stream: &ImageStream,
+    stored: Option<&Image>,
+    pushed: &Image,
+    rights: &Rights<'_>,
+) -> Result<Entitlement, Status> {
+    if pushed.evidence.proof > Proof::Nothing {
+        return Ok(Entitlement::Has(Standing::Proved));
+    }
+    let known = unproved::standing(stream, &pushed.metadata.name);
+    if let Some(standing) = known.filter(|known| stored.is_some() || *known == Standing::Proved) {
+        // The stream gains nothing by what it has already.
+        return Ok(Entitlement::Has(standing));
+    }
+    Ok(match (rights.image, stored, &rights.stream) {
+        (None, _, _) => Entitlement::DependsOn(Question::Image),
+        (Some(true), _, _) => Entitlement::Has(Standing::Proved),
+        (Some(false), None, _) => Entitlement::Has(Standing::Unproved { uid: pushed.metadata.uid.clone() }),
+        (Some(false), Some(_), None) => Entitlement::DependsOn(Question::Streams),
+        (Some(false), Some(_), Some(Some(standing))) => Entitlement::Has(standing.clone()),
+        (Some(false), Some(_), Some(None)) => return Err(rights.refusal()),
+    })
 }
 
 /// 422, if there are faults.

@@ -25,6 +25,7 @@ mod imagestreams_secrets;
 mod imagestreams_status;
 mod imagestreamtags;
 mod imagetags;
+mod join;
 mod lists;
 mod marks;
 mod record;

@@ -3,6 +3,9 @@
 use bytes::Bytes;
 
 use super::fresh::Weigh;
+use super::record;
+use crate::api::Image;
+use crate::meta::Status;
 use crate::store::{Entry, Revision};
 
 /// The row with what streams show of an image, which `record` describes.
@@ -17,6 +20,17 @@ pub struct ImageShown {
 impl From<Entry> for ImageShown {
     fn from(entry: Entry) -> Self {
         Self { row: entry.value, revision: entry.revision }
+    }
+}
+
+impl ImageShown {
+    /// The same for an image that no row belongs to. Its resourceVersion must be set.
+    ///
+    /// # Errors
+    /// 500 for an image without a resourceVersion.
+    pub(super) fn of_unproved(image: &Image) -> Result<Self, Status> {
+        let revision = image.metadata.resource_version.parse().map_err(Status::hidden)?;
+        Ok(Self { row: record::encode(image), revision: Revision(revision) })
     }
 }
 

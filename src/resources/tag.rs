@@ -99,7 +99,7 @@ impl<V: TagView> Tags<V> {
         let Some(name) = tag_view::image_of(stream, tag) else {
             return Ok(None);
         };
-        let image = self.catalog.images.find(load, "", name).await?;
+        let image = self.catalog.image_in(load, &stream.unproved, name).await?;
         if image.is_none() {
             V::without_image(name)?;
         }

@@ -146,7 +146,15 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     /// # Errors
     /// Failures of the store.
     pub async fn find(&self, load: &Workload, namespace: &str, name: &str) -> Result<Option<T>, Status> {
-        let entry = read::entry(&*self.store, load, &self.key(namespace, name), 0).await?;
+        self.find_at(load, &self.key(namespace, name)).await
+    }
+
+    /// The object in the row of a key, which need not be that of the object.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub async fn find_at(&self, load: &Workload, key: &Key) -> Result<Option<T>, Status> {
+        let entry = read::entry(&*self.store, load, key, 0).await?;
         entry.map(|entry| self.decode(&entry)).transpose()
     }
 

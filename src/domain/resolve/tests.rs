@@ -325,3 +325,24 @@ fn a_stream_of_very_many_tags_is_resolved_in_no_time() {
     assert!(refused(ambiguous, &source).contains("and 19990 more"));
     assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
 }
+
+#[test]
+fn a_copied_tag_is_no_better_proved_than_its_source() {
+    let mut source = with_history(stream("x", &[]), "t", &[event("i", 1), event("j", 1)]);
+    source.unproved = [("i".to_owned(), "uid".to_owned())].into();
+    let known = others(&[("ns", "x", Some(source.clone()))]);
+    for (kind, from) in [("tag", "x:t"), ("image", "x@i")] {
+        let copy = created(stream("s", &[("a", kind, from)]), &known);
+        assert_eq!(copy.unproved, source.unproved, "{kind}");
+    }
+    let proved = created(stream("s", &[("a", "image", "x@j")]), &known);
+    assert!(proved.unproved.is_empty());
+    // A source that has the image proved proves it for the copy.
+    let old = created(stream("s", &[("a", "tag", "x:t")]), &known);
+    source.unproved.clear();
+    let known = others(&[("ns", "x", Some(source))]);
+    let mut new = old.clone();
+    want(&mut new, "b", "tag", "x:t");
+    assert_eq!(write(Some(&old), &mut new, Route::Stream, &known), "");
+    assert!(new.unproved.is_empty());
+}

@@ -1,0 +1,227 @@
+//! Rights to have an image in a stream without showing its manifest.
+
+use std::collections::HashSet;
+
+use super::Catalog;
+use crate::api::{GROUP, ImageStream, ImageStreamMapping, VERSION};
+use crate::auth::ResourceAction;
+use crate::domain::digest;
+use crate::domain::unproved::{self, Standing};
+use crate::meta::{Resource, Status, field};
+use crate::rest::cx::Cx;
+use crate::rest::json;
+use crate::rest::page;
+use crate::rest::permission::Verdict;
+use crate::store::{At, Entry, Revision};
+
+/// The most access reviews of one push.
+const MOST_REVIEWS: usize = 10;
+/// The most parts of a list that are searched for.
+const MOST_PARTS_SEARCHED: usize = 20;
+/// The most bytes of stored streams that are searched for the image.
+const MOST_SEARCHED: usize = 16 << 20;
+
+/// What is known of the rights of the user who pushes an image.
+pub(super) struct Rights<'a> {
+    catalog: &'a Catalog,
+    cx: &'a Cx,
+    mapping: &'a ImageStreamMapping,
+    /// Whether the user may get the image; none before that is asked.
+    pub(super) image: Option<bool>,
+    /// How the streams of the namespace from which the user may pull have the image; none before that is asked.
+    pub(super) stream: Option<Option<Standing>>,
+    /// What is withheld from the stream by which the user may have the image.
+    pub(super) withheld: Vec<String>,
+    parts: Option<Parts>,
+    /// How many reviews were asked for.
+    reviews: usize,
+}
+
+/// The images that a user may see of those that a pushed list names.
+enum Parts {
+    All,
+    These(HashSet<String>),
+}
+
+impl<'a> Rights<'a> {
+    /// Nothing is known yet.
+    pub(super) fn new(catalog: &'a Catalog, cx: &'a Cx, mapping: &'a ImageStreamMapping) -> Self {
+        Self { catalog, cx, mapping, image: None, stream: None, withheld: Vec::new(), parts: None, reviews: 0 }
+    }
+
+    /// Asks whether the user may get the image.
+    ///
+    /// # Errors
+    /// 503 where nobody could be asked.
+    pub(super) async fn ask_for_image(&mut self) -> Result<(), Status> {
+        let action =
+            ResourceAction { resource: "images".into(), name: self.mapping.image.metadata.name.clone(), ..action() };
+        self.image = Some(self.may(action).await?);
+        Ok(())
+    }
+
+    /// Asks whether the user may pull from a stream of the namespace that has the image. Streams that have it proved come
+    /// first.
+    ///
+    /// # Errors
+    /// 503 where nobody could be asked; failures of the store.
+    pub(super) async fn ask_for_streams(&mut self) -> Result<(), Status> {
+        let name = &self.mapping.image.metadata.name;
+        let mut streams = Vec::new();
+        self.search(std::slice::from_ref(name), |stream| {
+            if let Some(standing) = unproved::standing(&stream, name) {
+                let withheld = unproved::withheld(&stream).map(str::to_owned).collect();
+                streams.push((stream.metadata.name, standing, withheld));
+            }
+        })
+        .await?;
+        streams.sort_by_key(|(_, standing, _)| *standing != Standing::Proved);
+        self.stream = Some(None);
+        for (stream, standing, withheld) in streams {
+            if self.may_pull(stream).await? {
+                (self.stream, self.withheld) = (Some(Some(standing)), withheld);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks whether the user may get all images, or else pull from streams of the namespace that have parts of a pushed
+    /// list. The streams with the most of them come first.
+    ///
+    /// # Errors
+    /// As for [`ask_for_streams`](Self::ask_for_streams).
+    pub(super) async fn ask_for_parts(&mut self, parts: &[String]) -> Result<(), Status> {
+        if self.may(ResourceAction { resource: "images".into(), ..action() }).await? {
+            self.parts = Some(Parts::All);
+            return Ok(());
+        }
+        let (mut streams, mut found) = (Vec::new(), HashSet::new());
+        if parts.len() <= MOST_PARTS_SEARCHED {
+            self.search(parts, |stream| {
+                let has = |part: &&String| unproved::standing(&stream, part) == Some(Standing::Proved);
+                let has: Vec<String> = parts.iter().filter(has).cloned().collect();
+                if !has.is_empty() {
+                    streams.push((stream.metadata.name, has));
+                }
+            })
+            .await?;
+        }
+        streams.sort_by_key(|(_, has)| std::cmp::Reverse(has.len()));
+        for (stream, has) in streams {
+            if !has.iter().all(|part| found.contains(part)) && self.may_pull(stream).await? {
+                found.extend(has);
+            }
+        }
+        self.parts = Some(Parts::These(found));
+        Ok(())
+    }
+
+    /// Whether it was asked which parts of the pushed list the user may see.
+    pub(super) fn is_known_of_parts(&self) -> bool {
+        self.parts.is_some()
+    }
+
+    /// Whether the user may see a part of the pushed list, so far as that was asked.
+    pub(super) fn is_known_part(&self, part: &str) -> bool {
+        match &self.parts {
+            None => false,
+            Some(Parts::All) => true,
+            Some(Parts::These(parts)) => parts.contains(part),
+        }
+    }
+
+    /// The 403 for a list with more parts than a stream takes of which it does not have the images.
+    pub(super) fn too_many_parts(&self) -> Status {
+        let most = unproved::MOST_WITHHELD;
+        self.forbidden(&format!(
+            "the lists in it name more than {most} images that the stream does not have: push them into it first, or ask for \
+             the right to get images"
+        ))
+    }
+
+    /// The 403 for a user who has none of the rights.
+    pub(super) fn refusal(&self) -> Status {
+        let name = &self.mapping.image.metadata.name;
+        let by_content = match digest::is_digest(name) {
+            true => "send the manifest that hashes to its name (image.dockerImageManifest), or ask for",
+            false => "push it under the digest of its manifest, or ask for",
+        };
+        let name = field::quote(name);
+        self.forbidden(&format!(
+            "the image {name} exists, and nothing shows that user {} may see it: {by_content} the right to get images {name}, \
+             or imagestreams/layers of a stream of namespace {} that has it",
+            field::quote(&self.cx.user.name),
+            field::quote(self.cx.namespace()),
+        ))
+    }
+
+    fn forbidden(&self, why: &str) -> Status {
+        let stream = &self.mapping.metadata.name;
+        let text = format!("imagestreammappings.{GROUP} {} is forbidden: {why}", field::quote(stream));
+        Status::forbidden(text).about(Resource { group: GROUP, name: "imagestreammappings" }, stream)
+    }
+
+    async fn may_pull(&mut self, stream: String) -> Result<bool, Status> {
+        let action = ResourceAction {
+            resource: "imagestreams".into(),
+            subresource: "layers".into(),
+            namespace: self.cx.namespace().into(),
+            name: stream,
+            ..action()
+        };
+        self.may(action).await
+    }
+
+    /// Whether the user may do something. After the most reviews the answer is no.
+    async fn may(&mut self, action: ResourceAction) -> Result<bool, Status> {
+        if self.reviews == MOST_REVIEWS {
+            return Ok(false);
+        }
+        self.reviews += 1;
+        match self.cx.permissions.ask(&self.cx.user, action).await {
+            Verdict::Allowed => Ok(true),
+            Verdict::Denied { .. } => Ok(false),
+            Verdict::Unknown { why } => {
+                let mut status = Status::unavailable("what you may do could not be found out: try again later");
+                status.hidden = Some(why);
+                Err(status)
+            }
+        }
+    }
+
+    /// Calls `see` with the streams of the namespace that name any of these images. Of very many streams only the first are
+    /// looked at.
+    async fn search(&self, images: &[String], mut see: impl FnMut(ImageStream)) -> Result<(), Status> {
+        let options = page::Options { at: At::Now, at_least: Revision(0), start: None, limit: 0 };
+        let mut entries = self.catalog.streams.entries(self.cx.namespace(), None, options);
+        let texts: Vec<String> =
+            images.iter().map(|name| String::from_utf8(json::encode(name)).unwrap_or_default()).collect();
+        let mut searched = 0_usize;
+        while searched < MOST_SEARCHED {
+            let page = entries.page().await?;
+            if page.is_empty() {
+                break;
+            }
+            let bytes = page.iter().map(|entry| entry.value.len()).sum();
+            if !self.cx.load.fits(bytes) {
+                self.cx.load.take_place().await;
+            }
+            searched += bytes;
+            for entry in page.iter().filter(|entry| texts.iter().any(|text| may_name(entry, text))) {
+                see(self.catalog.streams.decode(entry)?);
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a stored stream can name the image, whose name as JSON is `text`. Spares the others the decoding.
+fn may_name(entry: &Entry, text: &str) -> bool {
+    std::str::from_utf8(&entry.value).is_ok_and(|value| value.contains(text))
+}
+
+fn action() -> ResourceAction {
+    ResourceAction { verb: "get".into(), group: GROUP.into(), version: VERSION.into(), ..ResourceAction::default() }
+}
