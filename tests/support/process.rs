@@ -46,9 +46,10 @@ impl Server {
         let users = format!("{ADMIN_TOKEN},admin,uid-of-admin,\"system:masters\"\n{ALICE_TOKEN},alice,uid-of-alice\n");
         fs::write(folder.path().join("tokens.csv"), users).expect("the token file can be written");
         let at = |name: &str| folder.path().join(name).display().to_string();
+        let mode = "--authorization-mode";
+        let says_mode = extra_arguments.iter().any(|argument| argument.starts_with(mode));
         let mut arguments = vec![
             "serve".to_owned(),
-            "--authorization-mode=AlwaysAllow".to_owned(),
             "--bind-address=127.0.0.1".to_owned(),
             "--secure-port=0".to_owned(),
             format!("--data-dir={}", at("data")),
@@ -57,6 +58,7 @@ impl Server {
             "--internal-registry-hostname=image-registry.openshift-image-registry.svc:5000".to_owned(),
             "--logging-format=json".to_owned(),
         ];
+        arguments.extend((!says_mode).then(|| format!("{mode}=AlwaysAllow")));
         arguments.extend(extra_arguments.iter().map(|&each| each.to_owned()));
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let variables: Vec<_> = variables.iter().map(own).collect();
