@@ -304,18 +304,18 @@ pub(super) fn yaml_value(body: &[u8]) -> Result<Value, String> {
     Ok(documents.into_iter().next().unwrap_or_default())
 }
 
-/// Options of the reader of a YAML body. All values together, with those that references and merge keys unfold to, are at
-/// most as many as the body has bytes: the fixed limits of the library let a few kilobytes stand for 250,000 values.
+/// Options of the reader of a YAML body. It may hold one value for each two bytes, with all that references and merge keys
+/// unfold to: the fixed limits of the library let a few kilobytes stand for 250,000 values.
 pub(super) fn yaml_options(body: &[u8], duplicate_keys: serde_saphyr::DuplicateKeyPolicy) -> serde_saphyr::Options {
-    let most = body.len().saturating_add(1000);
+    let (most, most_bytes) = (body.len() / 2 + 1000, body.len() * 2 + (16 << 10));
     let defaults = serde_saphyr::Budget::default();
     serde_saphyr::options! {
         duplicate_keys: duplicate_keys,
         budget: serde_saphyr::budget! {
             max_nodes: most.min(defaults.max_nodes),
-            max_total_scalar_bytes: most.min(defaults.max_total_scalar_bytes),
+            max_total_scalar_bytes: most_bytes.min(defaults.max_total_scalar_bytes),
             max_recorded_anchor_events: most.min(defaults.max_recorded_anchor_events),
-            max_recorded_anchor_bytes: most.min(defaults.max_recorded_anchor_bytes),
+            max_recorded_anchor_bytes: most_bytes.min(defaults.max_recorded_anchor_bytes),
         },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: most.min(1_000_000) },
     }
