@@ -99,6 +99,22 @@ async fn a_body_that_is_not_as_long_as_announced_is_answered() {
 }
 
 #[tokio::test]
+async fn connect_with_a_body_ends_its_own_stream_only() {
+    let api = Api::start().await;
+    let mut raw = Raw::open(&api).await;
+    let watch = Watch::open(&mut raw).await;
+    let fields = [(":method", "CONNECT"), (":authority", "a:1"), ("content-length", "5")];
+    let fields = fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
+    for _ in 0..3 {
+        let stream = raw.request(&fields, Body::Follows).await;
+        raw.data(stream, b"12345", Body::None).await;
+    }
+    watch.goes_on(&api, &mut raw, "after").await;
+    let resets: Vec<u32> = raw.resets.iter().map(|(stream, _)| *stream).collect();
+    assert_eq!(resets, [3, 5, 7]);
+}
+
+#[tokio::test]
 async fn urls_of_sixty_kilobytes_work_and_longer_ones_are_414() {
     let api = Api::start().await;
     let mut raw = Raw::open(&api).await;

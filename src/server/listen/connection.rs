@@ -5,6 +5,9 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
 
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
@@ -162,8 +165,9 @@ impl Connections {
         });
         let ended = if speaks_http2 {
             let stream = H2Filter::new(stream, self.h2_limits, is_front_proxy);
+            let is_over = stream.is_over();
             let connection = pin!(self.http2.serve_connection(TokioIo::new(stream), service));
-            self.attend(connection, &activity, order).await
+            self.attend(pin!(ToItsEnd { connection, is_over }), &activity, order).await
         } else {
             let http1 = if is_front_proxy() { &self.http1_of_proxies } else { &self.http1 };
             // On HTTP/2 bytes arrive that are no headers.
@@ -263,6 +267,36 @@ where
 {
     fn finish(self: Pin<&mut Self>) {
         self.graceful_shutdown();
+    }
+}
+
+/// A connection of HTTP/2 that goes on until it is over.
+///
+/// hyper calls it complete as soon as one request is CONNECT with a body (`poll_server` in hyper/src/proto/h2/server.rs), which
+/// would end the streams of everybody else. All that hyper has done by then is to reset the one stream, so it is polled again.
+struct ToItsEnd<'a, C> {
+    connection: Pin<&'a mut C>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl<C: Graceful> Future for ToItsEnd<'_, C> {
+    type Output = hyper::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match ready!(self.connection.as_mut().poll(cx)) {
+            Ok(()) if !self.is_over.load(Relaxed) => {
+                // In the next turn, so that timeouts hold whatever hyper does.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            ended => Poll::Ready(ended),
+        }
+    }
+}
+
+impl<C: Graceful> Graceful for ToItsEnd<'_, C> {
+    fn finish(mut self: Pin<&mut Self>) {
+        self.connection.as_mut().finish();
     }
 }
 

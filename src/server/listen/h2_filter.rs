@@ -9,6 +9,9 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
@@ -34,6 +37,7 @@ pub(super) struct H2Filter<T, E> {
     limits: H2Limits,
     /// Whether the connection may exceed the rate.
     is_exempt: E,
+    is_over: Arc<AtomicBool>,
 }
 
 /// What is known of the bytes of the client.
@@ -77,7 +81,13 @@ impl<T, E: Fn() -> bool> H2Filter<T, E> {
             rate: ResetRate::new(limits.resets, Instant::now()),
             limits,
             is_exempt,
+            is_over: Arc::default(),
         }
+    }
+
+    /// Tells when the client has closed the connection, h2 has, or it broke.
+    pub(super) fn is_over(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_over)
     }
 
     /// Takes note of bytes of the client.
@@ -135,13 +145,18 @@ impl<T: AsyncRead + Unpin, E: Fn() -> bool + Unpin> AsyncRead for H2Filter<T, E>
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.incoming.is_excessive {
+            this.is_over.store(true, Relaxed);
             return Poll::Ready(Err(io::Error::other(TooManyResets { per_second: this.limits.resets })));
         }
         ready!(this.incoming.poll_turn(cx));
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
-        this.received(&buffer.filled()[before..]);
-        Poll::Ready(Ok(()))
+        let outcome = ready!(Pin::new(&mut this.stream).poll_read(cx, buffer));
+        let received = &buffer.filled()[before..];
+        if outcome.is_err() || received.is_empty() {
+            this.is_over.store(true, Relaxed);
+        }
+        this.received(received);
+        Poll::Ready(outcome)
     }
 }
 
@@ -210,6 +225,7 @@ impl<T: AsyncWrite + Unpin, E: Fn() -> bool + Unpin> AsyncWrite for H2Filter<T, 
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        this.is_over.store(true, Relaxed);
         this.outgoing.give_up();
         ready!(this.poll_rest(cx))?;
         Pin::new(&mut this.stream).poll_shutdown(cx)

@@ -44,7 +44,7 @@ impl Unanswered {
         let FrameHead { length, kind, stream, .. } = head;
         match kind {
             // Clients open streams of odd numbers, each higher than those before. Other HEADERS are trailers, or an error.
-            HEADERS if stream % 2 == 1 && stream > self.highest => {
+            HEADERS if !stream.is_multiple_of(2) && stream > self.highest => {
                 self.highest = stream;
                 self.opening = (!head.has(END_HEADERS)).then_some(stream);
                 if self.streams.len() < self.most {
@@ -84,7 +84,7 @@ impl Unanswered {
     pub(super) fn response(&self, stream: u32) -> Response {
         match self.streams.get(&stream) {
             Some(&response) => response,
-            None if stream % 2 == 0 || stream > self.highest => Response::Idle,
+            None if stream.is_multiple_of(2) || stream > self.highest => Response::Idle,
             // It may be the one that was not remembered.
             None if self.is_overrun => Response::Begun,
             None => Response::Over,

@@ -93,7 +93,7 @@ fn filter(is_exempt: bool) -> H2Filter<End, impl Fn() -> bool + Unpin> {
 async fn receive<E: Fn() -> bool + Unpin>(filter: &mut H2Filter<End, E>, frames: &[u8]) -> io::Result<()> {
     filter.stream.to_read.extend_from_slice(frames);
     while !filter.stream.to_read.is_empty() {
-        filter.read(&mut [0; 1000]).await?;
+        let _read = filter.read(&mut [0; 1000]).await?;
     }
     Ok(())
 }
@@ -233,6 +233,19 @@ async fn resets_that_a_client_makes_the_server_send_count_too() {
     let harmless: Vec<u8> = (0..20_001).flat_map(|number| reset(2 * number + 1, 5)).collect();
     sent(&mut filter, &harmless, usize::MAX).await;
     assert!(!filter.incoming.is_excessive);
+}
+
+#[tokio::test]
+async fn a_connection_is_over_when_either_side_says_so() {
+    let mut read_to_the_end = after(&[1]).await;
+    let is_over = read_to_the_end.is_over();
+    assert!(!is_over.load(Relaxed));
+    assert_eq!(read_to_the_end.read(&mut [0]).await.unwrap(), 0);
+    assert!(is_over.load(Relaxed));
+    let mut shut_down = filter(false);
+    let is_over = shut_down.is_over();
+    shut_down.shutdown().await.unwrap();
+    assert!(is_over.load(Relaxed));
 }
 
 #[derive(Default)]
