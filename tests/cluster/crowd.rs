@@ -150,6 +150,7 @@ async fn a_crowd_behind_kube_apiserver_disturbs_nobody() {
         ("cancelled", json!({}), &["200", "cancelled"][..], 5),
         ("refused", json!({}), &["405"], 5),
         ("odd", json!({}), &["200", "400", "414"], 5),
+        ("connect", json!({}), &["503"], 5),
         // Each has a connection of its own.
         ("websockets", impersonated, &["101 Switching Protocols"], 15),
     ] {

@@ -71,7 +71,8 @@ func main() {
 	var reader sync.WaitGroup
 	reader.Go(func() { s.read(reading, others, &r) })
 	parts := map[string]func(context.Context, *http.Client) map[string]int{
-		"cancelled": s.cancelled, "refused": s.refused, "odd": s.odd, "websockets": s.websockets(told, &r),
+		"cancelled": s.cancelled, "refused": s.refused, "odd": s.odd, "connect": s.connect,
+		"websockets": s.websockets(told, &r),
 	}
 	r.Crowd = parts[os.Args[2]](ctx, crowd)
 	stop()

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -56,6 +57,19 @@ func (s site) odd(ctx context.Context, client *http.Client) map[string]int {
 	})
 }
 
+// connect asks for tunnels, with a body that such a request does not have.
+func (s site) connect(ctx context.Context, client *http.Client) map[string]int {
+	return together(20, 1, func(int) string {
+		tunnel := request(ctx, s.Crowd, "CONNECT", s.streams(), strings.NewReader("body"))
+		if s.Shared {
+			// HTTP/2 leaves the path out.
+			return ask(client, tunnel)
+		}
+		response := s.exchange(ctx, tunnel, nil)
+		return fmt.Sprint(response.StatusCode)
+	})
+}
+
 // websockets watches as browsers do, for somebody in 600 groups, and stays.
 func (s site) websockets(told chan<- string, r *report) func(context.Context, *http.Client) map[string]int {
 	return func(ctx context.Context, _ *http.Client) map[string]int {
@@ -66,10 +80,6 @@ func (s site) websockets(told chan<- string, r *report) func(context.Context, *h
 }
 
 func (s site) websocket(ctx context.Context, told chan<- string) string {
-	config := s.tls(s.Crowd)
-	config.NextProtos = []string{"http/1.1"}
-	address := strings.TrimPrefix(s.URL, "https://")
-	connection := must((&tls.Dialer{Config: config}).DialContext(ctx, "tcp", address))
 	upgrade := request(ctx, s.Crowd, "GET", s.streams()+"?watch=true", nil)
 	for name, value := range map[string]string{
 		"Connection": "Upgrade", "Upgrade": "websocket", "Sec-Websocket-Version": "13",
@@ -77,13 +87,22 @@ func (s site) websocket(ctx context.Context, told chan<- string) string {
 	} {
 		upgrade.Header.Set(name, value)
 	}
-	done(upgrade.Write(connection))
+	return s.exchange(ctx, upgrade, told).Status
+}
+
+// exchange sends a request on a connection of HTTP/1.1 of its own, on which a WebSocket then tells the names of streams.
+func (s site) exchange(ctx context.Context, r *http.Request, told chan<- string) *http.Response {
+	config := s.tls(s.Crowd)
+	config.NextProtos = []string{"http/1.1"}
+	address := strings.TrimPrefix(s.URL, "https://")
+	connection := must((&tls.Dialer{Config: config}).DialContext(ctx, "tcp", address))
+	done(r.Write(connection))
 	reader := bufio.NewReader(connection)
-	response := must(http.ReadResponse(reader, upgrade))
+	response := must(http.ReadResponse(reader, r))
 	if response.StatusCode == http.StatusSwitchingProtocols {
 		go tell(json.NewDecoder(&messages{reader: reader}), told)
 	}
-	return response.Status
+	return response
 }
 
 // messages are the payloads of a WebSocket's frames, one behind the other (RFC 6455, section 5.2).
