@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Buf;
+use futures_util::task::AtomicWaker;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -33,6 +34,8 @@ pub(super) struct Activity {
     telling: AtomicU64,
     /// Whether there is one answer at a time, as on HTTP/1.1.
     is_serial: bool,
+    /// Who waits for the end of a request.
+    end: AtomicWaker,
 }
 
 const NOT_SENDING: u64 = u64::MAX;
@@ -90,6 +93,7 @@ impl Activity {
             sending: AtomicU64::new(NOT_SENDING),
             telling: AtomicU64::new(NOT_SENDING),
             is_serial: in_head,
+            end: AtomicWaker::new(),
         })
     }
 
@@ -98,6 +102,17 @@ impl Activity {
         self.in_flight.fetch_add(1, Relaxed);
         self.in_head.store(false, Relaxed);
         InFlight(Arc::clone(self))
+    }
+
+    /// Waits until at most this many requests are in flight. One task at a time may wait.
+    pub(super) fn poll_at_most(&self, cx: &mut Context<'_>, most: usize) -> Poll<()> {
+        let is_reached = || usize::try_from(self.in_flight.load(Acquire)).is_ok_and(|count| count <= most);
+        if is_reached() {
+            return Poll::Ready(());
+        }
+        self.end.register(cx.waker());
+        // The end may have come before the waker did.
+        if is_reached() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Takes note of bytes from the client.
@@ -171,6 +186,7 @@ impl Drop for InFlight {
         self.0.sending.store(NOT_SENDING, Relaxed);
         self.0.telling.store(NOT_SENDING, Relaxed);
         self.0.in_flight.fetch_sub(1, Release);
+        self.0.end.wake();
     }
 }
 
@@ -336,6 +352,20 @@ mod tests {
         assert_eq!(judge(&activity, Duration::ZERO, Duration::ZERO), Verdict::Fine);
         drop(second);
         assert_eq!(judge(&activity, LONG, Duration::ZERO), Verdict::Idle);
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_request_is_awaited() {
+        let activity = Activity::idle();
+        let (_first, second) = (activity.enter(), activity.enter());
+        let waiting = tokio::spawn({
+            let activity = Arc::clone(&activity);
+            async move { poll_fn(|cx| activity.poll_at_most(cx, 1)).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(second);
+        waiting.await.unwrap();
     }
 
     #[test]

@@ -164,7 +164,7 @@ impl Connections {
             }
         });
         let ended = if speaks_http2 {
-            let stream = H2Filter::new(stream, self.h2_limits, is_front_proxy);
+            let stream = H2Filter::new(stream, Arc::clone(&activity), self.h2_limits, is_front_proxy);
             let is_over = stream.is_over();
             let connection = pin!(self.http2.serve_connection(TokioIo::new(stream), service));
             self.attend(pin!(ToItsEnd { connection, is_over }), &activity, order).await

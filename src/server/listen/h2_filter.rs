@@ -3,7 +3,7 @@
 //! 1. A request that h2 finds malformed is answered with a status code. h2 resets its stream with PROTOCOL_ERROR, the one
 //!    code after which Go's client gives up the connection and repeats the request on a new one (`processResetStream`
 //!    in golang.org/x/net/http2). [`Outgoing`] puts a response in front of such a reset, as Go's server does.
-//! 2. The resets that a client causes have a rate ([`ResetRate`]), and what it makes the server owe has a limit.
+//! 2. The resets that a client causes have a rate ([`ResetRate`]). What they leave behind has a limit, beyond which nothing is read.
 //!
 //! Only frame headers and the codes of resets are read. All other bytes pass through as they are, without a copy.
 
@@ -18,6 +18,7 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop;
 
+use super::activity::Activity;
 use super::frames::{Frames, PREFACE, RST_STREAM};
 use super::outgoing::Outgoing;
 use super::resets::ResetRate;
@@ -26,6 +27,10 @@ use super::unanswered::Unanswered;
 /// The frames of a client that are read before all that they cause is sent. h2 remembers a reset, say, until then, so
 /// that a client that reads nothing would fill the memory with them.
 const MOST_OWED: u32 = 1024;
+
+/// The requests that the client has reset and that are still being given up. A client may start requests and reset them faster
+/// than that.
+const MOST_RESET: usize = 100;
 
 /// A connection of HTTP/2 below h2.
 pub(super) struct H2Filter<T, E> {
@@ -38,6 +43,7 @@ pub(super) struct H2Filter<T, E> {
     /// Whether the connection may exceed the rate.
     is_exempt: E,
     is_over: Arc<AtomicBool>,
+    activity: Arc<Activity>,
 }
 
 /// What is known of the bytes of the client.
@@ -71,7 +77,7 @@ pub(super) struct H2Limits {
 
 impl<T, E: Fn() -> bool> H2Filter<T, E> {
     /// `is_exempt` tells whether the connection may exceed the rate of resets; it is asked when that happens.
-    pub(super) fn new(stream: T, limits: H2Limits, is_exempt: E) -> Self {
+    pub(super) fn new(stream: T, activity: Arc<Activity>, limits: H2Limits, is_exempt: E) -> Self {
         let frames = Frames::after(PREFACE);
         Self {
             stream,
@@ -82,6 +88,7 @@ impl<T, E: Fn() -> bool> H2Filter<T, E> {
             limits,
             is_exempt,
             is_over: Arc::default(),
+            activity,
         }
     }
 
@@ -118,14 +125,18 @@ impl<T, E: Fn() -> bool> H2Filter<T, E> {
 }
 
 impl Incoming {
-    /// Waits while the client has caused enough for the time being.
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.owed >= MOST_OWED {
-            self.waiting = Some(cx.waker().clone());
-            return Poll::Pending;
+    /// Waits while the client has caused enough that is not sent yet.
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.owed < MOST_OWED {
+            return Poll::Ready(());
         }
-        // Each reset stands for a request whose exchange has been started for nothing. They run out of the turn of this
-        // task, so that exchanges come to their end before more of them are started.
+        self.waiting = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Lets resets run out of the turn of this task: h2 reads all that there is before it hands on a request, so that nobody counts
+    /// those that are reset until then.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..std::mem::take(&mut self.unpaid) {
             ready!(coop::poll_proceed(cx)).made_progress();
         }
@@ -148,7 +159,9 @@ impl<T: AsyncRead + Unpin, E: Fn() -> bool + Unpin> AsyncRead for H2Filter<T, E>
             this.is_over.store(true, Relaxed);
             return Poll::Ready(Err(io::Error::other(TooManyResets { per_second: this.limits.resets })));
         }
+        ready!(this.incoming.poll_sent(cx));
         ready!(this.incoming.poll_turn(cx));
+        ready!(this.activity.poll_at_most(cx, this.unanswered.count() + MOST_RESET));
         let before = buffer.filled().len();
         let outcome = ready!(Pin::new(&mut this.stream).poll_read(cx, buffer));
         let received = &buffer.filled()[before..];

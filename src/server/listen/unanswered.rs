@@ -80,6 +80,11 @@ impl Unanswered {
         }
     }
 
+    /// The number of streams that are remembered.
+    pub(super) fn count(&self) -> usize {
+        self.streams.len()
+    }
+
     /// How far the response on a stream has got.
     pub(super) fn response(&self, stream: u32) -> Response {
         match self.streams.get(&stream) {

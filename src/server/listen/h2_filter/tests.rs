@@ -86,7 +86,7 @@ fn bad_request(stream: u32) -> Vec<u8> {
 }
 
 fn filter(is_exempt: bool) -> H2Filter<End, impl Fn() -> bool + Unpin> {
-    H2Filter::new(End::default(), LIMITS, move || is_exempt)
+    H2Filter::new(End::default(), Activity::idle(), LIMITS, move || is_exempt)
 }
 
 /// Lets the filter read frames of a client.
@@ -192,7 +192,7 @@ async fn a_block_that_may_hold_too_long_a_url_is_answered_414() {
 #[tokio::test]
 async fn streams_that_are_not_remembered_are_left_alone() {
     let limits = H2Limits { streams: 1, ..LIMITS };
-    let mut filter = H2Filter::new(End::default(), limits, || false);
+    let mut filter = H2Filter::new(End::default(), Activity::idle(), limits, || false);
     let preface = [b' '; PREFACE as usize];
     receive(&mut filter, &[&preface[..], &request(1), &request(3)].concat()).await.unwrap();
     assert_eq!(sent(&mut filter, &reset(3, 1), 1000).await, reset(3, 1));
@@ -291,6 +291,20 @@ async fn a_frame_that_is_never_complete_goes_out_at_the_end() {
     assert_eq!(sent(&mut filter, beginning, 1000).await, b"");
     filter.shutdown().await.unwrap();
     assert_eq!(filter.stream.sent, beginning);
+}
+
+#[tokio::test]
+async fn nothing_is_read_while_too_many_resets_are_under_way() {
+    let mut filter = after(&[1]).await;
+    let mut requests: Vec<_> = (0..MOST_RESET + 2).map(|_| filter.activity.enter()).collect();
+    filter.stream.to_read = request(3);
+    // One stream is open, so that one request more may be under way.
+    assert!(
+        poll_fn(|cx| Poll::Ready(Pin::new(&mut filter).poll_read(cx, &mut ReadBuf::new(&mut [0; 9])).is_pending()))
+            .await
+    );
+    requests.pop();
+    assert_eq!(filter.read(&mut [0; 9]).await.unwrap(), 9);
 }
 
 /// A frame as h2 sends it, and what becomes of it where streams 1 to 9 wait for a response.
