@@ -1,6 +1,6 @@
 //! Writing stored objects: one path for what is made, replaced, patched and applied, and for what other resources edit.
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 
 use super::admission;
 use super::cx::Cx;
@@ -295,15 +295,13 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
 impl Found {
     /// Finds out whether the user may look at these.
     async fn ask(&mut self, cx: &Cx, needs: Vec<Need>) {
-        let mut needs = needs.into_iter().peekable();
-        while needs.peek().is_some() {
-            let asked = needs.by_ref().take(REVIEWS_AT_A_TIME).map(async |need| {
-                let action = need.permission.clone().unwrap_or_default();
-                let verdict = cx.permissions.ask(&cx.user, *action).await;
-                (need, verdict)
-            });
-            self.verdicts.extend(join_all(asked).await);
-        }
+        let asked = needs.into_iter().map(async |need| {
+            let action = need.permission.clone().unwrap_or_default();
+            let verdict = cx.permissions.ask(&cx.user, *action).await;
+            (need, verdict)
+        });
+        let answers = stream::iter(asked).buffered(REVIEWS_AT_A_TIME);
+        self.verdicts.extend(answers.collect::<Vec<_>>().await);
     }
 }
 
