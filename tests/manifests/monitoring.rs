@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use regex::Regex;
 use serde_json::{Value, json};
 
-use super::{Manifests, NAME, texts, texts_of};
+use super::{KUBECTL, Manifests, NAME, build, folder, texts, texts_of};
 
 static MONITORING: LazyLock<Manifests> = LazyLock::new(|| Manifests::with("monitoring"));
 
@@ -63,7 +63,11 @@ fn questions() -> Vec<(String, String)> {
 }
 
 fn alerts() -> Vec<Value> {
-    let groups = list(&MONITORING.the("PrometheusRule")["spec"]["groups"]);
+    alerts_of(MONITORING.the("PrometheusRule"))
+}
+
+fn alerts_of(rule: &Value) -> Vec<Value> {
+    let groups = list(&rule["spec"]["groups"]);
     groups.iter().flat_map(|group| list(&group["rules"]).iter().cloned()).collect()
 }
 
@@ -107,18 +111,46 @@ fn the_server_tells_each_metric_with_each_label_that_rules_and_dashboard_ask_for
 }
 
 #[test]
-fn an_alert_says_what_it_is_and_what_to_do_and_is_tried_and_explained() {
+fn an_alert_is_explained_tested_and_has_a_runbook() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let file = |name: &str| fs::read_to_string(root.join(name)).expect("the file is there");
-    let (readme, tried) = (file("README.md"), file(".ci/alerts.test.yaml"));
+    let file = |name: &str| fs::read_to_string(root.join(name)).expect("the file can be read");
+    let (runbook, tested) = (file("manifests/monitoring/README.md"), file(".ci/alerts.test.yaml"));
     for alert in alerts() {
         let name = text(&alert["alert"]);
-        assert!(["critical", "warning", "info"].contains(&&*text(&alert["labels"]["severity"])), "{name}");
+        let severity = text(&alert["labels"]["severity"]);
+        assert!(["critical", "warning", "info"].contains(&&*severity), "{name}: {severity}");
         for part in ["summary", "description"] {
-            assert!(text(&alert["annotations"][part]).len() > 20, "{name} has a {part}");
+            assert!(text(&alert["annotations"][part]).len() > 20, "{name} has no {part}");
         }
-        assert!(tried.contains(&format!("alertname=\"{name}\"")), "{name} is tried in .ci/alerts.test.yaml");
-        assert!(readme.contains(name.strip_prefix("ImagestreamApiserver").unwrap()), "the README explains {name}");
+        let url = text(&alert["annotations"]["runbook_url"]);
+        assert!(url.starts_with("https://"), "{name}: {url}");
+        assert!(url.ends_with(&format!("#{}", name.to_lowercase())), "{name}: {url}");
+        assert!(runbook.contains(&format!("\n### {name}\n")), "{name} has no heading in the runbook");
+        assert!(tested.contains(&format!("alertname=\"{name}\"")), "{name} has no test in .ci/alerts.test.yaml");
+    }
+}
+
+#[test]
+fn the_base_of_the_runbook_urls_is_set_in_one_place() {
+    let own = tempfile::tempdir().expect("a temporary folder can be created");
+    for entry in fs::read_dir(folder().join("monitoring")).expect("the folder can be listed") {
+        let path = entry.expect("the folder can be listed").path();
+        fs::copy(&path, own.path().join(path.file_name().expect("a file has a name"))).expect("files can be copied");
+    }
+    let place = own.path().join("kustomization.yaml");
+    let component = fs::read_to_string(&place).expect("the file can be read");
+    let changed = Regex::new("base-url=.*").unwrap().replace(&component, "base-url=https://wiki.example.org/a/b");
+    assert_ne!(changed, component);
+    fs::write(&place, &*changed).expect("the file can be written");
+    let overlay = tempfile::tempdir_in(own.path()).expect("a temporary folder can be created");
+    fs::write(overlay.path().join("kustomization.yaml"), "components: [..]").expect("the file can be written");
+
+    let objects = build(&KUBECTL, overlay.path());
+    let rule = objects.iter().find(|object| object["kind"] == "PrometheusRule").expect("the component has rules");
+    for alert in alerts_of(rule) {
+        let url = text(&alert["annotations"]["runbook_url"]);
+        let name = text(&alert["alert"]).to_lowercase();
+        assert_eq!(url, format!("https://wiki.example.org/a/b#{name}"));
     }
 }
 
