@@ -1,14 +1,166 @@
 //! An aggregated Kubernetes API server for `image.openshift.io/v1`.
 //!
-//! The modules are floors: each may use those below it only. From the top:
+//! This page describes the architecture for readers of the code: the layers, the way of three
+//! requests, and how to extend the server. Manuals for users and operators start at `README.md`.
 //!
-//! * [`cli`]: commands and flags.
-//! * [`server`]: puts everything together, listens, and ends in good order.
-//! * [`resources`]: one file a resource; here storage, Kubernetes' rules and image logic meet, and nowhere else.
-//! * [`rest`]: Kubernetes REST for any type; knows nothing of images.
-//! * [`domain`] knows images and nothing of I/O; [`auth`] knows who asks and what they may do.
-//! * [`api`]: the types of the group, nothing but data; [`cluster`]: the control plane, as far as it is asked anything.
-//! * [`meta`]: the vocabulary of all objects; [`store`]: bytes and revisions; [`telemetry`]: logs and metrics.
+//! # Layers
+//!
+//! A module uses only modules of lower layers. `tests/floors.rs` checks this.
+//!
+//! ```text
+//! kube-apiserver, clients                                operators
+//!           │ HTTPS                                          │
+//! ┌─────────┼────────────────────────────────────────────────▼───────────┐
+//! │ cli     │                                      commands and flags    │
+//! ├─────────▼────────────────────────────────────────────────────────────┤
+//! │ server      listener, TLS, request pipeline, health, background work │
+//! ├──────────────────────────────────────────────────────────────────────┤
+//! │ resources   one file for each API resource: storage, Kubernetes      │
+//! │             rules and image logic meet here and nowhere else         │
+//! ├──────────────────────────────────────────────────────────────────────┤
+//! │ rest        Kubernetes REST for any type: routing, negotiation,      │
+//! │             bodies, patches, lists, watches, the write loop          │
+//! ├───────────────────────────┬──────────────────────────────────────────┤
+//! │ domain                    │ auth                                     │
+//! │   image logic, no I/O     │   authentication and authorization       │
+//! ├───────────────────────────┼──────────────────────────────────────────┤
+//! │ api                       │ cluster                                  │
+//! │   types of the group      │   client of the control plane            │
+//! ├───────────────────────────┼──────────────────────┬───────────────────┤
+//! │ meta                      │ store                │ telemetry         │
+//! │   object metadata, Status │   revisioned bytes   │   logs, metrics   │
+//! └───────────────────────────┴──────────────────────┴───────────────────┘
+//! ```
+//!
+//! * [`store`] knows bytes and revisions, not Kubernetes. Its contract is on the trait
+//!   [`store::Store`], the subset of etcd that Kubernetes relies on.
+//! * [`rest`] knows Kubernetes objects and HTTP, not images. A resource is a value, an
+//!   [`rest::endpoint::Endpoint`]: routes, verbs, discovery, OpenAPI, and 404 and 405 responses
+//!   follow from it.
+//! * [`domain`] is pure: clocks, randomness and stored objects are arguments.
+//! * [`auth`] proves identity by types: `X-Remote-*` headers are readable only through a verified
+//!   front-proxy certificate ([`auth::FrontProxy`]).
+//! * [`meta::Status`] is the only error that leaves the server. 5xx responses hide the cause and
+//!   log it once.
+//!
+//! # A GET
+//!
+//! `GET …/namespaces/NS/imagestreamimages/STREAM@DIGEST`, the request that the server is built
+//! for. Everything that can be computed when an image is written is computed then.
+//!
+//! 1. [`server::listen::serve`] accepts the connection. The TLS handshake requests a client
+//!    certificate and proves possession of its key, no more. [`server::listen::Peer`] carries the
+//!    certificate along with each request.
+//! 2. `service` in `server/router.rs` hands every request to `guard` in `server/app.rs`, which
+//!    assigns the audit ID, parses query and path ([`rest::target::Target`]), and sets the
+//!    deadline.
+//! 3. `identify` in `server/access.rs` authenticates by front proxy, client certificate or token
+//!    ([`auth::Authenticator`]), applies impersonation, and removes the credentials.
+//! 4. `judge` in `server/access.rs` looks up a cached decision. `enter` in `server/inflight.rs`
+//!    admits the request or refuses it with 429. `ask` in `server/access.rs` sends a
+//!    SubjectAccessReview if no decision is cached; equal reviews are sent once
+//!    ([`auth::AccessReviews`]).
+//! 5. `resource` in `server/router.rs` builds the [`rest::serve::Request`] (other paths, such as
+//!    discovery, are served by axum). [`rest::serve::Api::serve`] finds the endpoint and the verb,
+//!    negotiates the representation ([`rest::negotiate`]), and calls the handler with a
+//!    [`rest::cx::Cx`].
+//! 6. The handler, `View` in `resources/imagestreamimages.rs`, gets the digests of the stream from
+//!    [`resources::Catalog::stream_view`]: a sorted index in memory, read again when the stream's
+//!    revision changes. [`domain::lookup::StreamIndex::matches`] is a binary search. Only if that
+//!    does not decide, the handler also searches the parts of manifest lists
+//!    ([`resources::Catalog::family`]).
+//! 7. [`resources::Catalog::image_shown`] reads the row beside the image that holds its prepared,
+//!    compressed JSON (`Record` in `resources/record.rs`), from memory if its revision is current.
+//!    While nothing is committed, the store is not called at all ([`store::Store::latest`]).
+//! 8. The handler joins the stream's part and the image's part. [`rest::reply::Reply`] compresses
+//!    or converts the body if the client asks for it, and `reply` in `server/respond.rs` turns it
+//!    into an HTTP response.
+//! 9. Back in `guard`, metrics and the audit event are completed. A response that can block on a
+//!    slow reader keeps its place among the requests in flight until it is sent (`held` in
+//!    `server/held.rs`).
+//!
+//! # A push
+//!
+//! `POST …/namespaces/NS/imagestreammappings`, sent by a registry after it has stored the layers.
+//!
+//! 1. Steps 1 to 4 of the GET. The deadline of a write is 34 seconds at most.
+//! 2. `resource` in `server/router.rs` reads the body, within the memory for bodies (`Memory` in
+//!    `server/memory.rs`) and [`rest::codec::MAX_BODY_BYTES`].
+//! 3. [`rest::serve::Api::serve`] as above. The create handler of
+//!    [`rest::endpoint::Builder::create`] reads the options, decodes JSON, YAML or protobuf
+//!    ([`rest::codec`]) with field validation ([`rest::strict`]), and checks the namespace
+//!    (`may_create` in `rest/admission.rs`).
+//! 4. The handler, `Push` in `resources/imagestreammappings.rs`, completes and validates the
+//!    mapping ([`domain::mapping`], [`domain::validate`]). A manifest must match the digest that
+//!    names the image.
+//! 5. [`rest::update::transact`] is the optimistic write loop, as `GuaranteedUpdate` in Kubernetes:
+//!    read the stream and the image, compute the new state ([`domain::mapping::push`],
+//!    [`domain::history`]), and commit all rows under guards on what was read. If another writer
+//!    changed one of them, the loop runs again with the current values.
+//! 6. [`rest::stored::Stored::changes`] makes the rows of an object: its JSON, and the derived rows
+//!    of its [`rest::rules::Strategy`] (the prepared view, the parts of a manifest list). All rows
+//!    of a push are in one transaction.
+//! 7. [`store::Store::commit`] queues the transaction. One writer thread (`Writer` in
+//!    `store/embedded/writer.rs`) commits all waiting transactions as a group and syncs the file.
+//!    Only then the commit is acknowledged, visible to readers, and delivered to watches.
+//! 8. The response is a `Status` with code 201.
+//!
+//! PUT, patches, apply, tags and signatures go through [`rest::stored::Stored::write`] to the same
+//! loop: each is a pure function from the current object to the desired one ([`rest::edit`],
+//! [`domain::tag_edit`]).
+//!
+//! # A watch
+//!
+//! `GET …/imagestreams?watch=true`, sent by informers.
+//!
+//! 1. Steps 1 to 5 of the GET. [`rest::watch::Changes`] starts at a resourceVersion, at the
+//!    present, or with the current objects as ADDED events.
+//! 2. One [`rest::watch::Hub`] for each resource watches the store while any client watches. It
+//!    keeps the last 16 MiB of changes in memory.
+//! 3. Each client has a position in these changes, `Cursor` in `rest/watch/cursor.rs`, not a queue.
+//!    A client that falls behind reads the log of the store until it has caught up. If the log was
+//!    compacted there, it gets an ERROR event with code 410.
+//! 4. A change is decoded once, and encoded once for each representation, for all clients (`Change`
+//!    in `rest/watch/change.rs`). Selectors turn it into ADDED, MODIFIED or DELETED for a client.
+//! 5. The events are the body of the response (`Watching` in `rest/watch/stream.rs`). `keeping` in
+//!    `server/lasting.rs` counts the watch until it ends, and `until` in `server/lasting.rs` ends
+//!    it between two events when the server shuts down.
+//!
+//! Lists ([`rest::list`]) are streamed in the same manner: bounded pages, all at the revision of
+//! the first. An error after the first part breaks the connection, because a truncated list must
+//! not look complete.
+//!
+//! # How to add a resource
+//!
+//! 1. Define its type in [`api`]. Field order is the order on the wire; doc comments are the
+//!    descriptions of `kubectl explain`. Register the protobuf field numbers in
+//!    [`api::protobuf`]; a test compares them with the type.
+//! 2. Add a file to [`resources`] with a function `endpoint` that returns a
+//!    [`rest::endpoint::Endpoint`]. Implement the traits of [`rest::endpoint`] for the verbs that
+//!    it serves ([`rest::endpoint::Get`], [`rest::endpoint::List`], [`rest::endpoint::Create`],
+//!    …).
+//!    * A stored type gets them from [`rest::stored::Stored`]: implement [`rest::rules::Rules`]
+//!      and [`rest::rules::Strategy`] (defaults, validation, computed fields, derived rows). See
+//!      `ImageStrategy` in `resources/strategies.rs`.
+//!    * A virtual resource is a function over stored objects. See `Push` in
+//!      `resources/imagestreammappings.rs`.
+//! 3. Add the endpoint to [`resources::all`] and the kind to [`resources::API`].
+//! 4. Put image logic into [`domain`], with unit tests.
+//! 5. Run `cargo run -- openapi openapi`, and add API tests in `tests/api`. If the reference
+//!    serves the resource, add recorded conversations.
+//! 6. Give users rights in `manifests/base/rbac-users.yaml`.
+//!
+//! # How to add a store
+//!
+//! 1. Implement [`store::Store`] and [`store::Watch`] in a module beside [`store::embedded`]. The
+//!    contract is in the documentation of the trait.
+//! 2. Add a `Lab` in `tests/store/support.rs` and two lines in `tests/store.rs`: the contract
+//!    suite and the model test run against it.
+//! 3. Open it by a flag, in `open` in `server/storage.rs`.
+//! 4. Run the API tests with it.
+//!
+//! Backups, the survey of sizes and recovery are features of the embedded store today, not of the
+//! trait.
 
 pub mod api;
 pub mod auth;

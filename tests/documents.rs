@@ -256,6 +256,30 @@ fn deliberate_differences_are_documented_with_their_cases() {
     assert_none(&missing.chain(lost).collect::<Vec<_>>());
 }
 
+/// Private items, which rustdoc cannot link to from the crate's page, are named with their files.
+#[test]
+fn the_walks_name_items_that_exist() {
+    let page = read("src/lib.rs").lines().map(|line| line.trim_start_matches("//! ")).collect::<Vec<_>>().join(" ");
+    let page = Regex::new(" +").unwrap().replace_all(&page, " ").into_owned();
+    let file = Regex::new(r"`([a-z_/]+\.rs)`").unwrap();
+    let item = Regex::new(r"`(\w+)`,? in `([a-z_/]+\.rs)`").unwrap();
+    let files: BTreeSet<&str> = file.captures_iter(&page).map(|found| found.get(1).unwrap().as_str()).collect();
+    let files: BTreeSet<&str> = files.into_iter().filter(|file| !file.starts_with("tests/")).collect();
+    assert!(files.len() > 10, "the walks name files: {files:?}");
+    let lost = files.iter().filter(|file| !root().join("src").join(file).is_file());
+    let mut findings: Vec<String> =
+        lost.map(|file| format!("src/lib.rs names src/{file}, which does not exist")).collect();
+    for found in item.captures_iter(&page) {
+        let (name, file) = (&found[1], &found[2]);
+        let source = fs::read_to_string(root().join("src").join(file)).unwrap_or_default();
+        let definition = Regex::new(&format!(r"\b(fn|struct|enum|trait|const|type) {name}\b")).unwrap();
+        if !definition.is_match(&source) {
+            findings.push(format!("src/lib.rs names {name} in src/{file}, which does not define it"));
+        }
+    }
+    assert_none(&findings);
+}
+
 #[test]
 fn anchors_follow_the_rules_of_github() {
     let document = |text: &str| Document { path: "a/b.md".into(), text: text.into() };

@@ -35,7 +35,7 @@ pub(crate) fn check(kubectl: &Path, kubeconfig: &Path) {
     assert!(done.starts_with("pod/care created"), "{done}");
 }
 
-/// What the README gives `kubectl run` for a pod with the volume.
+/// The overrides that manifests/OPERATIONS.md passes to `kubectl run` for a pod with the data volume.
 const CARE: &str = include_str!("../../manifests/care.json");
 
 fn is_of_cert_manager(object: &Value) -> bool {

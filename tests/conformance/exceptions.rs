@@ -13,7 +13,7 @@ use super::case::Case;
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Reason {
-    /// The reference does something that we do not want; the README says so.
+    /// A deliberate difference, listed in `tests/conformance/README.md`.
     DeliberateDifference,
     /// The message carries the wording of a parser that we do not use.
     ParserWording,

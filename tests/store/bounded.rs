@@ -1,6 +1,6 @@
 //! What the embedded store promises about the size of its file when a few objects are updated for ever.
 //!
-//! `STORE_BOUNDED_UPDATES` (default 2,000) is the number of updates; 200,000 is the figure of the README.
+//! `STORE_BOUNDED_UPDATES` (default 2,000) is the number of updates; tests/README.md names the long form.
 
 use std::env;
 use std::fs;
