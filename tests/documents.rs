@@ -256,28 +256,26 @@ fn deliberate_differences_are_documented_with_their_cases() {
     assert_none(&missing.chain(lost).collect::<Vec<_>>());
 }
 
-/// Private items, which rustdoc cannot link to from the crate's page, are named with their files.
+/// Private items, which rustdoc cannot link to from the page of the crate, are named with their files.
 #[test]
 fn the_walks_name_items_that_exist() {
-    let page = read("src/lib.rs").lines().map(|line| line.trim_start_matches("//! ")).collect::<Vec<_>>().join(" ");
-    let page = Regex::new(" +").unwrap().replace_all(&page, " ").into_owned();
+    let lines: Vec<String> =
+        read("src/lib.rs").lines().map(|line| line.trim_start_matches("//!").trim().to_owned()).collect();
+    let page = lines.join(" ");
+    let path = |file: &str| root().join(if file.starts_with("tests/") { "" } else { "src" }).join(file);
     let file = Regex::new(r"`([a-z_/]+\.rs)`").unwrap();
+    let lost = file.captures_iter(&page).filter(|found| !path(&found[1]).is_file());
+    let lost = lost.map(|found| format!("src/lib.rs names {}, which does not exist", &found[1]));
     let item = Regex::new(r"`(\w+)`,? in `([a-z_/]+\.rs)`").unwrap();
-    let files: BTreeSet<&str> = file.captures_iter(&page).map(|found| found.get(1).unwrap().as_str()).collect();
-    let files: BTreeSet<&str> = files.into_iter().filter(|file| !file.starts_with("tests/")).collect();
-    assert!(files.len() > 10, "the walks name files: {files:?}");
-    let lost = files.iter().filter(|file| !root().join("src").join(file).is_file());
-    let mut findings: Vec<String> =
-        lost.map(|file| format!("src/lib.rs names src/{file}, which does not exist")).collect();
-    for found in item.captures_iter(&page) {
-        let (name, file) = (&found[1], &found[2]);
-        let source = fs::read_to_string(root().join("src").join(file)).unwrap_or_default();
+    let items: Vec<_> = item.captures_iter(&page).map(|found| found.extract::<2>().1).collect();
+    assert!(items.len() > 10, "the walks name items: {items:?}");
+    let is_defined = |[name, file]: &&[&str; 2]| {
         let definition = Regex::new(&format!(r"\b(fn|struct|enum|trait|const|type) {name}\b")).unwrap();
-        if !definition.is_match(&source) {
-            findings.push(format!("src/lib.rs names {name} in src/{file}, which does not define it"));
-        }
-    }
-    assert_none(&findings);
+        definition.is_match(&fs::read_to_string(path(file)).unwrap_or_default())
+    };
+    let missing = items.iter().filter(|item| !is_defined(item));
+    let missing = missing.map(|[name, file]| format!("src/lib.rs names {name} in {file}, which does not define it"));
+    assert_none(&lost.chain(missing).collect::<Vec<_>>());
 }
 
 #[test]

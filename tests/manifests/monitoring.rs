@@ -133,19 +133,22 @@ fn an_alert_is_explained_tested_and_has_a_runbook() {
 #[test]
 fn the_base_of_the_runbook_urls_is_set_in_one_place() {
     let own = tempfile::tempdir().expect("a temporary folder can be created");
+    let (component, overlay) = (own.path().join("component"), own.path().join("overlay"));
+    for folder in [&component, &overlay] {
+        fs::create_dir(folder).expect("a folder can be created");
+    }
     for entry in fs::read_dir(folder().join("monitoring")).expect("the folder can be listed") {
         let path = entry.expect("the folder can be listed").path();
-        fs::copy(&path, own.path().join(path.file_name().expect("a file has a name"))).expect("files can be copied");
+        fs::copy(&path, component.join(path.file_name().expect("a file has a name"))).expect("files can be copied");
     }
-    let place = own.path().join("kustomization.yaml");
-    let component = fs::read_to_string(&place).expect("the file can be read");
-    let changed = Regex::new("base-url=.*").unwrap().replace(&component, "base-url=https://wiki.example.org/a/b");
-    assert_ne!(changed, component);
+    let place = component.join("kustomization.yaml");
+    let before = fs::read_to_string(&place).expect("the file can be read");
+    let changed = Regex::new("base-url=.*").unwrap().replace(&before, "base-url=https://wiki.example.org/a/b");
+    assert_ne!(changed, before);
     fs::write(&place, &*changed).expect("the file can be written");
-    let overlay = tempfile::tempdir_in(own.path()).expect("a temporary folder can be created");
-    fs::write(overlay.path().join("kustomization.yaml"), "components: [..]").expect("the file can be written");
+    fs::write(overlay.join("kustomization.yaml"), "components: [../component]").expect("the file can be written");
 
-    let objects = build(&KUBECTL, overlay.path());
+    let objects = build(&KUBECTL, &overlay);
     let rule = objects.iter().find(|object| object["kind"] == "PrometheusRule").expect("the component has rules");
     for alert in alerts_of(rule) {
         let url = text(&alert["annotations"]["runbook_url"]);
