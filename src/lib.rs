@@ -126,9 +126,27 @@
 //!    `server/lasting.rs` counts the watch until it ends, and `until` in `server/lasting.rs` ends
 //!    it between two events when the server shuts down.
 //!
-//! Lists ([`rest::list`]) are streamed in the same manner: bounded pages, all at the revision of
-//! the first. An error after the first part breaks the connection, because a truncated list must
-//! not look complete.
+//! # Further decisions
+//!
+//! * **Lists** ([`rest::list`]) are streamed in bounded pages, all at the revision of the first.
+//!   Errors before the first byte are a `Status`. A later error breaks the connection, because a
+//!   truncated list must not look complete. Nothing is held in the store between two pages, so a
+//!   list that takes longer than `--compaction-retention` is aborted. For a limited list the server
+//!   finds the last key first, because `metadata.continue` is sent before `items`; with a selector
+//!   it reads up to there twice. So does a list in protobuf, whose length comes first.
+//! * **Protobuf** ([`rest::protobuf`]) is translated from and to JSON in one pass, so each rule
+//!   exists once. Tables ([`meta::protobuf`], [`api::protobuf`]) give each field its number; a test
+//!   compares them with the Rust types.
+//! * **OpenAPI** ([`rest::openapi`]) is generated from the endpoints and types before the build.
+//!   The server sends the bytes of the files in `openapi/`.
+//! * **Merge keys and list types** for patches and apply come from the Rust types
+//!   ([`rest::schema`]); [`rest::managed`] tracks field ownership.
+//! * **Trust** in certificates is evaluated for each request with the current CAs and cached for
+//!   the connection ([`auth::PeerCertificates`]). The server follows the ConfigMap with the CAs
+//!   and keeps the last valid ones ([`auth::TrustSource`]).
+//! * **The embedded store** ([`store::embedded`]) keeps a log of revisions in redb. Each row has a
+//!   checksum that is verified on read. The first revision of a new folder comes from the clock, so
+//!   that a lost folder never leads to a revision that clients have seen.
 //!
 //! # How to add a resource
 //!
