@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 use std::time::Duration;
 
+use regex::Regex;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -179,6 +180,59 @@ async fn kubectl_explains_fields_and_validates_what_it_creates() {
         let output = String::from_utf8_lossy(&paste(&push(image), parent.path()).await.stdout).into_owned();
         assert!(output.contains(said), "{said} is not said: {output}");
     }
+}
+
+/// The commands behind `$ ` in a document, each with the lines that follow it up to the next command or text.
+fn commands_of(document: &str) -> Vec<(String, Vec<&str>)> {
+    let mut commands: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut is_complete = true;
+    for line in document.lines() {
+        let Some(code) = line.strip_prefix("    ") else {
+            is_complete = true;
+            continue;
+        };
+        let start = code.strip_prefix("$ ");
+        match (start, commands.last_mut()) {
+            (Some(start), _) => commands.push((start.to_owned(), Vec::new())),
+            (None, Some((command, _))) if !is_complete => command.extend(["\n", code]),
+            (None, Some((_, shown))) => shown.push(code),
+            (None, None) => continue,
+        }
+        let (command, _) = commands.last().expect("the line belongs to a command");
+        let is_continued = command.ends_with('\\');
+        let is_open = command.contains("<<EOF") && !command.ends_with("\nEOF");
+        is_complete = !is_continued && !is_open;
+    }
+    commands
+}
+
+#[tokio::test]
+async fn the_commands_of_the_readme_work() {
+    if !exists("kubectl") || !exists("curl") {
+        println!("kubectl or curl is missing here: the commands of the README are not tried");
+        return;
+    }
+    let parent = tempfile::tempdir().expect("a folder can be created");
+    let quickstart = Quickstart::start(&parent.path().join("data")).await;
+    let address = quickstart.target().0.to_string();
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs::read_to_string(readme).expect("the README can be read");
+    let commands = commands_of(&readme);
+    assert!(commands.len() >= 4, "the README has commands: {commands:?}");
+    let time = Regex::new(r#""creationTimestamp": "[^"]*""#).unwrap();
+    let undated = |text: &str| time.replace_all(text, "time").into_owned();
+    let mut answers = 0;
+    for (command, shown) in commands {
+        let command = format!("cd \"$HOME\"; {}", command.replace("127.0.0.1:8443", &address));
+        let output = String::from_utf8(paste(&command, parent.path()).await.stdout).expect("the output is text");
+        // The README shows the beginning of the one answer in JSON.
+        if shown.first() == Some(&"{") {
+            let shown = shown.iter().take_while(|line| **line != "…").copied().collect::<Vec<_>>().join("\n");
+            assert!(undated(&output).starts_with(&undated(&shown)), "the README shows\n{shown}\n\nbut {output}");
+            answers += 1;
+        }
+    }
+    assert_eq!(answers, 1, "the README shows an answer");
 }
 
 #[tokio::test]
