@@ -7,7 +7,7 @@ pub(super) const MAX_ITEMS: usize = 100;
 /// The bytes of text at which a [`Limited`] list is full. The last item may exceed them.
 const MAX_TEXT_BYTES: usize = 64 << 10;
 
-/// A list of messages that stops at [`MAX_ITEMS`] items or [`MAX_TEXT_BYTES`] bytes of text.
+/// A list of messages that stops at `MAX_ITEMS` items or `MAX_TEXT_BYTES` bytes of text.
 ///
 /// A small request can have very many faults, each with a copy of a text that the client chose. Items therefore come in
 /// lazily, by [`push_with`](Self::push_with) or [`Extend`], and are not even built once the list is full.

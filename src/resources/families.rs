@@ -2,7 +2,7 @@
 //!
 //! A family is gathered when it is first needed, once for all requests that wait for it, and kept while there is room. It
 //! stays right until the list of one of *its* images changes. That is found out from the log of the store: an
-//! image that lists images changes the row [`LISTS`] in the same transaction, so while that row is as old as the
+//! image that lists images changes the row `LISTS` in the same transaction, so while that row is as old as the
 //! family nothing has changed at all, and otherwise the changes since then tell of which images they are.
 
 use std::collections::HashSet;
