@@ -52,8 +52,8 @@
 //!    certificate and proves possession of its key, no more. [`server::listen::Peer`] carries the
 //!    certificate along with each request.
 //! 2. `service` in `server/router.rs` hands every request to `guard` in `server/app.rs`, which
-//!    assigns the audit ID, parses query and path ([`rest::target::Target`]), and sets the
-//!    deadline.
+//!    assigns the audit ID, parses query and path ([`rest::target::Target`]), sets the deadline,
+//!    and checks URL and `Host` (`check` in `server/well_formed.rs`).
 //! 3. `identify` in `server/access.rs` authenticates by front proxy, client certificate or token
 //!    ([`auth::Authenticator`]), applies impersonation, and removes the credentials.
 //! 4. `judge` in `server/access.rs` looks up a cached decision. `enter` in `server/inflight.rs`
@@ -68,7 +68,7 @@
 //!    [`resources::Catalog::stream_view`]: a sorted index in memory, read again when the stream's
 //!    revision changes. [`domain::lookup::StreamIndex::matches`] is a binary search. Only if that
 //!    does not decide, the handler also searches the parts of manifest lists
-//!    ([`resources::Catalog::family`]).
+//!    ([`resources::Catalog::family`]), which are gathered once for all requests that wait.
 //! 7. [`resources::Catalog::image_shown`] reads the row beside the image that holds its prepared,
 //!    compressed JSON (`Record` in `resources/record.rs`), from memory if its revision is current.
 //!    While nothing is committed, the store is not called at all ([`store::Store::latest`]).
@@ -86,20 +86,22 @@
 //! 1. Steps 1 to 4 of the GET. The deadline of a write is 34 seconds at most.
 //! 2. `resource` in `server/router.rs` reads the body, within the memory for bodies (`Memory` in
 //!    `server/memory.rs`) and [`rest::codec::MAX_BODY_BYTES`].
-//! 3. [`rest::serve::Api::serve`] as above. The create handler of
+//! 3. [`rest::serve::Api::serve`] as above. A request with a large body, or one that meets a large
+//!    stored object, waits for a place in a [`rest::pool::Pool`] and is polled as blocking from
+//!    then on, so that it delays no other request. The create handler of
 //!    [`rest::endpoint::Builder::create`] reads the options, decodes JSON, YAML or protobuf
 //!    ([`rest::codec`]) with field validation ([`rest::strict`]), and checks the namespace
 //!    (`may_create` in `rest/admission.rs`).
 //! 4. The handler, `Push` in `resources/imagestreammappings.rs`, completes and validates the
 //!    mapping ([`domain::mapping`], [`domain::validate`]). A manifest must match the digest that
 //!    names the image.
-//! 5. [`rest::update::transact`] is the optimistic write loop, as `GuaranteedUpdate` in Kubernetes:
-//!    read the stream and the image, compute the new state ([`domain::mapping::push`],
+//! 5. [`rest::update::transact`] is the optimistic write loop, as `GuaranteedUpdate` in
+//!    Kubernetes: read the stream and the image, compute the new state ([`domain::mapping::push`],
 //!    [`domain::history`]), and commit all rows under guards on what was read. If another writer
 //!    changed one of them, the loop runs again with the current values.
-//! 6. [`rest::stored::Stored::changes`] makes the rows of an object: its JSON, and the derived rows
-//!    of its [`rest::rules::Strategy`] (the prepared view, the parts of a manifest list). All rows
-//!    of a push are in one transaction.
+//! 6. [`rest::stored::Stored::changes`] makes the rows of an object: its JSON, and the derived
+//!    rows of its [`rest::rules::Strategy`] (the prepared view, the parts of a manifest list). All
+//!    rows of a push are in one transaction.
 //! 7. [`store::Store::commit`] queues the transaction. One writer thread (`Writer` in
 //!    `store/embedded/writer.rs`) commits all waiting transactions as a group and syncs the file.
 //!    Only then the commit is acknowledged, visible to readers, and delivered to watches.
@@ -117,11 +119,12 @@
 //!    present, or with the current objects as ADDED events.
 //! 2. One [`rest::watch::Hub`] for each resource watches the store while any client watches. It
 //!    keeps the last 16 MiB of changes in memory.
-//! 3. Each client has a position in these changes, `Cursor` in `rest/watch/cursor.rs`, not a queue.
-//!    A client that falls behind reads the log of the store until it has caught up. If the log was
-//!    compacted there, it gets an ERROR event with code 410.
-//! 4. A change is decoded once, and encoded once for each representation, for all clients (`Change`
-//!    in `rest/watch/change.rs`). Selectors turn it into ADDED, MODIFIED or DELETED for a client.
+//! 3. Each client has a position in these changes, `Cursor` in `rest/watch/cursor.rs`, not a
+//!    queue. A client that falls behind reads the log of the store until it has caught up. If the
+//!    log was compacted there, it gets an ERROR event with code 410.
+//! 4. A change is decoded once, and encoded once for each representation, for all clients
+//!    (`Change` in `rest/watch/change.rs`). Selectors turn it into ADDED, MODIFIED or DELETED for
+//!    a client.
 //! 5. The events are the body of the response (`Watching` in `rest/watch/stream.rs`). `keeping` in
 //!    `server/lasting.rs` counts the watch until it ends, and `until` in `server/lasting.rs` ends
 //!    it between two events when the server shuts down.
@@ -131,12 +134,12 @@
 //! * **Lists** ([`rest::list`]) are streamed in bounded pages, all at the revision of the first.
 //!   Errors before the first byte are a `Status`. A later error breaks the connection, because a
 //!   truncated list must not look complete. Nothing is held in the store between two pages, so a
-//!   list that takes longer than `--compaction-retention` is aborted. For a limited list the server
-//!   finds the last key first, because `metadata.continue` is sent before `items`; with a selector
-//!   it reads up to there twice. So does a list in protobuf, whose length comes first.
+//!   list that takes longer than `--compaction-retention` is aborted. For a limited list the
+//!   server finds the last key first, because `metadata.continue` is sent before `items`; with a
+//!   selector it reads up to there twice. So does a list in protobuf, whose length comes first.
 //! * **Protobuf** ([`rest::protobuf`]) is translated from and to JSON in one pass, so each rule
-//!   exists once. Tables ([`meta::protobuf`], [`api::protobuf`]) give each field its number; a test
-//!   compares them with the Rust types.
+//!   exists once. Tables ([`meta::protobuf`], [`api::protobuf`]) give each field its number; a
+//!   test compares them with the Rust types.
 //! * **OpenAPI** ([`rest::openapi`]) is generated from the endpoints and types before the build.
 //!   The server sends the bytes of the files in `openapi/`.
 //! * **Merge keys and list types** for patches and apply come from the Rust types
@@ -145,14 +148,14 @@
 //!   the connection ([`auth::PeerCertificates`]). The server follows the ConfigMap with the CAs
 //!   and keeps the last valid ones ([`auth::TrustSource`]).
 //! * **The embedded store** ([`store::embedded`]) keeps a log of revisions in redb. Each row has a
-//!   checksum that is verified on read. The first revision of a new folder comes from the clock, so
-//!   that a lost folder never leads to a revision that clients have seen.
+//!   checksum that is verified on read. The first revision of a new folder comes from the clock,
+//!   so that a lost folder never leads to a revision that clients have seen.
 //!
 //! # How to add a resource
 //!
 //! 1. Define its type in [`api`]. Field order is the order on the wire; doc comments are the
-//!    descriptions of `kubectl explain`. Register the protobuf field numbers in
-//!    [`api::protobuf`]; a test compares them with the type.
+//!    descriptions of `kubectl explain`. Register the protobuf field numbers in [`api::protobuf`];
+//!    a test compares them with the type.
 //! 2. Add a file to [`resources`] with a function `endpoint` that returns a
 //!    [`rest::endpoint::Endpoint`]. Implement the traits of [`rest::endpoint`] for the verbs that
 //!    it serves ([`rest::endpoint::Get`], [`rest::endpoint::List`], [`rest::endpoint::Create`],
