@@ -71,7 +71,9 @@
 //!    ([`resources::Catalog::family`]), which are gathered once for all requests that wait.
 //! 7. [`resources::Catalog::image_shown`] reads the row beside the image that holds its prepared,
 //!    compressed JSON (`Record` in `resources/record.rs`), from memory if its revision is current.
-//!    While nothing is committed, the store is not called at all ([`store::Store::latest`]).
+//!    While nothing is committed, the store is not called at all ([`store::Store::latest`]). An
+//!    image that the stream has without proof is shown as its own mapping described it
+//!    ([`domain::unproved`]).
 //! 8. The handler joins the stream's part and the image's part. [`rest::reply::Reply`] compresses
 //!    or converts the body if the client asks for it, and `reply` in `server/respond.rs` turns it
 //!    into an HTTP response.
@@ -93,12 +95,16 @@
 //!    ([`rest::codec`]) with field validation ([`rest::strict`]), and checks the namespace
 //!    (`may_create` in `rest/admission.rs`).
 //! 4. The handler, `Push` in `resources/imagestreammappings.rs`, completes and validates the
-//!    mapping ([`domain::mapping`], [`domain::validate`]). A manifest must match the digest that
-//!    names the image.
+//!    mapping ([`domain::mapping`], [`domain::validate`]), and determines what it proves about the
+//!    image ([`domain::proof::judge`]). A manifest must match the digest that names the image.
 //! 5. [`rest::update::transact`] is the optimistic write loop, as `GuaranteedUpdate` in
-//!    Kubernetes: read the stream and the image, compute the new state ([`domain::mapping::push`],
-//!    [`domain::history`]), and commit all rows under guards on what was read. If another writer
-//!    changed one of them, the loop runs again with the current values.
+//!    Kubernetes: read the stream and the image, compute the new state, and commit all rows under
+//!    guards on what was read. If another writer changed one of them, the loop runs again with the
+//!    current values. The new state of the stream has a tag event ([`domain::mapping::push`],
+//!    [`domain::history`]). The image is stored if it is new or better proved
+//!    ([`domain::proof::superseding`]). A push that proves nothing about an existing image leaves
+//!    the loop to check the rights of the user (`Rights` in `resources/join.rs`), then enters it
+//!    again.
 //! 6. [`rest::stored::Stored::changes`] makes the rows of an object: its JSON, and the derived
 //!    rows of its [`rest::rules::Strategy`] (the prepared view, the parts of a manifest list). All
 //!    rows of a push are in one transaction.

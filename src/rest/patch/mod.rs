@@ -119,7 +119,7 @@ impl Patch {
     /// A patch that is to be applied answers the object that it holds.
     ///
     /// # Errors
-    /// 400 and 422, with the texts of Kubernetes; 413 for a patch that takes too many [`Steps`].
+    /// 400 and 422, with the texts of Kubernetes; 413 for a patch that takes too many `Steps`.
     pub fn apply_to(&self, present: &Value, schema: &Schema) -> Result<Value, Status> {
         let mut object = present.clone();
         let steps = |object: &Value| Steps::of(self.bytes.saturating_add(weight(object)));
