@@ -5,11 +5,14 @@
 mod kustomize;
 #[path = "manifests/monitoring.rs"]
 mod monitoring;
+#[expect(dead_code, reason = "the cluster tests use the rest")]
+#[path = "cluster/tools.rs"]
+mod tools;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
-use std::{env, fs};
 
 use clap::{Args, FromArgMatches};
 use imagestream_apiserver::auth::OpenPaths;
@@ -18,22 +21,13 @@ use imagestream_apiserver::telemetry::log;
 use jiff::SignedDuration;
 use kustomize::{build, folder, overlays};
 use serde_json::{Value, json};
+use tools::Tools;
 
 const NAME: &str = "imagestream-apiserver";
 /// The user of the image.
 const USER: u32 = 65532;
 
-/// From the folder that `KUBEBUILDER_ASSETS` names, or built once, as for the tests of the cluster.
-static KUBECTL: LazyLock<PathBuf> = LazyLock::new(|| {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let assets = env::var_os("KUBEBUILDER_ASSETS").map(PathBuf::from).unwrap_or_else(|| {
-        let assets = root.join("target/envtest");
-        let status = Command::new(root.join("tests/cluster/build-tools")).arg(&assets).status();
-        assert!(status.is_ok_and(|status| status.success()), "tests/cluster/build-tools builds kubectl; it needs Go");
-        assets
-    });
-    assets.join("kubectl")
-});
+static KUBECTL: LazyLock<PathBuf> = LazyLock::new(|| Tools::find().expect("kubectl is built").path("kubectl"));
 
 /// The objects of one kustomization, with the name of its folder.
 struct Manifests {
