@@ -157,7 +157,8 @@ async fn a_new_part_is_found_at_once_while_others_push_lists() {
         let elsewhere = mapping("other", "t", &index(&digest(&format!("b{round:x}b")), &[&digest("b0")]));
         let here = index(&list(round), &[&list(round + 1), &leaf]);
         let (other, here) = tokio::join!(api.post(MAPPINGS, &elsewhere), api.post("images", &here));
-        (other.is(201), here.is(201));
+        other.is(201);
+        here.is(201);
         for id in [&leaf[7..20], &leaf] {
             let found = api.get(&format!("{STREAM_IMAGES}/s@{id}")).await.is(200);
             assert_eq!(found["image"]["metadata"]["name"], leaf, "{id}");
