@@ -1,6 +1,8 @@
-//! Limits of what clients give: names of tags, and layers and manifests of images.
+//! Limits of what clients give: names of tags, pull specs, and layers and manifests of images.
 //!
 //! Objects that exceeded one before it was introduced can still be updated, as long as the update does not add to it.
+
+use std::fmt;
 
 use super::manifest::{Manifest, ManifestList};
 use super::tags;
@@ -9,6 +11,9 @@ use crate::meta::field;
 
 /// The longest name of a tag, in bytes. Registries take 128; the reference has no limit.
 const MAX_TAG_NAME_BYTES: usize = 1 << 10;
+/// The longest pull spec, in bytes. An event has one, and each tag that follows gets a copy of it. A DNS name, a
+/// repository, a tag and a digest take some 700 at most.
+const MAX_PULL_SPEC_BYTES: usize = 1 << 10;
 /// The most layers, or manifests, of an image beyond those that its own manifest names.
 const MAX_PARTS: usize = 500;
 /// The most layers, or manifests, that a manifest may name. OCI artifacts exist that have one layer for each file.
@@ -16,8 +21,14 @@ const MAX_NAMED_PARTS: usize = 20_000;
 /// The fewest bytes of a manifest that one entry takes.
 const MIN_ENTRY_BYTES: usize = 2;
 
-/// Returns an error for each tag of `new` that `old` does not have and whose name is too long.
+/// Returns errors about names of tags, and about pull specs, of `new` that are too long and that `old` does not have.
 pub fn stream(old: Option<&ImageStream>, new: &ImageStream) -> field::Errors {
+    let mut errors = tag_names(old, new);
+    errors.append(pull_specs(old, new));
+    errors
+}
+
+fn tag_names(old: Option<&ImageStream>, new: &ImageStream) -> field::Errors {
     let has_old = |name: &str| old.is_some_and(|old| has_tag(old, name));
     let is_over = |name: &str| name.len() > MAX_TAG_NAME_BYTES && !has_old(name);
     let error = |list: &str, name: &str, field: &str| {
@@ -30,6 +41,31 @@ pub fn stream(old: Option<&ImageStream>, new: &ImageStream) -> field::Errors {
     wanted.chain(pushed.map(|tag| error("status.tags", &tag.tag, "tag"))).collect()
 }
 
+/// Those of events alone: the grammar of references bounds what a stream wants.
+fn pull_specs(old: Option<&ImageStream>, new: &ImageStream) -> field::Errors {
+    let mut errors = field::Errors::default();
+    for tag in &new.status.tags {
+        let before = || old.and_then(|old| tags::history(old, &tag.tag)).map_or(&[][..], |tag| &tag.items);
+        let has_old = |spec: &str| before().iter().any(|event| event.docker_image_reference == spec);
+        for (at, event) in tag.items.iter().enumerate() {
+            let spec = &event.docker_image_reference;
+            if is_long(spec) && !has_old(spec) {
+                let path = format_args!("status.tags[{}].items[{at}].dockerImageReference", tag.tag);
+                errors.push_with(|| long(path, spec));
+            }
+        }
+    }
+    errors
+}
+
+fn is_long(pull_spec: &str) -> bool {
+    pull_spec.len() > MAX_PULL_SPEC_BYTES
+}
+
+fn long(path: impl fmt::Display, pull_spec: &str) -> field::Error {
+    field::Error::longer(path, pull_spec.len(), MAX_PULL_SPEC_BYTES)
+}
+
 /// Returns an error if `tag`, which is to be pushed into `stream`, is new there and its name is too long.
 pub fn pushed_tag(stream: &ImageStream, tag: &str) -> Option<field::Error> {
     let is_over = tag.len() > MAX_TAG_NAME_BYTES && !has_tag(stream, tag);
@@ -40,8 +76,17 @@ fn has_tag(stream: &ImageStream, name: &str) -> bool {
     tags::wanted(stream, name).is_some() || tags::history(stream, name).is_some()
 }
 
-/// Returns errors about the layers and manifests of an image as a client sent it, with its manifest.
+/// Returns errors about the pull spec, layers and manifests of an image as a client sent it, with its manifest.
 pub fn image(old: Option<&Image>, new: &Image) -> field::Errors {
+    let mut errors = parts(old, new);
+    let spec = &new.docker_image_reference;
+    if is_long(spec) && old.is_none_or(|old| old.docker_image_reference != *spec) {
+        errors.push_with(|| long("dockerImageReference", spec));
+    }
+    errors
+}
+
+fn parts(old: Option<&Image>, new: &Image) -> field::Errors {
     let lists = [
         ("dockerImageLayers", new.docker_image_layers.len(), old.map_or(0, |old| old.docker_image_layers.len())),
         (
@@ -82,7 +127,7 @@ fn named_parts(text: &str) -> [usize; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::{ImageLayer, ImageManifest, NamedTagEventList, TagReference};
+    use crate::api::{ImageLayer, ImageManifest, NamedTagEventList, TagEvent, TagReference};
 
     fn told(errors: &field::Errors) -> String {
         field::join(errors)
@@ -115,6 +160,26 @@ mod tests {
             assert_eq!(pushed_tag(&old, &long), None);
             assert!(told(&stream(Some(&old), &with_tags(&[&longer], &[]))).contains("has 1026"));
         }
+    }
+
+    fn with_event(spec: &str) -> ImageStream {
+        let mut stream = with_tags(&[], &["t"]);
+        stream.status.tags[0].items = vec![TagEvent { docker_image_reference: spec.into(), ..TagEvent::default() }];
+        stream
+    }
+
+    #[test]
+    fn new_pull_specs_have_a_limit() {
+        let (fits, over, other) = ("a".repeat(1024), "b".repeat(1025), "c".repeat(1025));
+        assert_eq!(told(&stream(None, &with_event(&fits))), "[]");
+        let rule = "Too long: may not be more than 1024 bytes, has 1025";
+        let all = format!("status.tags[t].items[0].dockerImageReference: {rule}");
+        assert_eq!(told(&stream(None, &with_event(&over))), all);
+        assert_eq!(told(&stream(Some(&with_event(&other)), &with_event(&over))), all);
+        assert_eq!(told(&stream(Some(&with_event(&over)), &with_event(&over))), "[]");
+        let image_of = |spec: &str| Image { docker_image_reference: spec.into(), ..Image::default() };
+        assert_eq!(told(&image(None, &image_of(&over))), format!("dockerImageReference: {rule}"));
+        assert_eq!(told(&image(Some(&image_of(&over)), &image_of(&over))), "[]");
     }
 
     fn with_parts(layers: usize, manifests: usize, manifest: &str) -> Image {

@@ -168,3 +168,29 @@ async fn warnings_that_headers_have_no_room_for_are_counted() {
     assert_eq!(warnings.len(), 79);
     assert_eq!(warnings[78].1, r#"299 - "12 more warnings are not shown""#);
 }
+
+#[tokio::test]
+async fn pull_specs_have_a_limit() {
+    let (api, long) = (Api::with_stream().await, format!("{}.example.com/a:b", "r".repeat(1009)));
+    let with_reference = |name: &str| {
+        let mut image = image(name);
+        image["dockerImageReference"] = json!(long);
+        image
+    };
+    is_refused(&api.post("images", &with_reference("i")).await, "image", LONG_NAME);
+    // Each tag that follows the pushed one would get a copy.
+    let follows = |at: usize| json!({"name": format!("f{at}"), "from": {"kind": "ImageStreamTag", "name": "t"}});
+    let tags: Vec<Value> = (0..3).map(follows).collect();
+    patch(&api, S, MERGE, &json!({"spec": {"tags": tags}})).await.is(200);
+    is_refused(&api.post(MAPPINGS, &mapping("s", "t", &with_reference("i"))).await, "mapping", LONG_NAME);
+    let event = json!([{"created": null, "dockerImageReference": long, "image": "", "generation": 1}]);
+    let mut present = api.get(S).await.is(200);
+    present["status"]["tags"] = json!([{"tag": "t", "items": event}]);
+    is_refused(&api.put(&format!("{S}/status"), &present).await, "status", LONG_NAME);
+    let grammar = "repository name must not be more than 255 characters";
+    let from = json!({"kind": "DockerImage", "name": long});
+    let tag = json!({"spec": {"tags": [{"name": "x", "from": from, "reference": true}]}});
+    is_refused(&patch(&api, S, STRATEGIC, &tag).await, "tag", grammar);
+    let repository = json!({"spec": {"dockerImageRepository": long}});
+    is_refused(&patch(&api, S, MERGE, &repository).await, "repository", grammar);
+}
