@@ -71,7 +71,8 @@ impl Pool {
                 return outcome;
             }
         }
-        _place = Some(self.enter().await?);
+        // On the heap, since small requests never get here.
+        _place = Some(Box::pin(self.enter()).await?);
         load.has_place.store(true, Ordering::Relaxed);
         poll_fn(|context| block_in_place(|| work.as_mut().poll(context))).await
     }

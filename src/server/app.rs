@@ -232,7 +232,8 @@ impl App {
         self.access.ask(judged?, trail).await?;
         let asked = Asked { query, user: trail.effective().cloned() };
         let response = match target {
-            Some(target) => router::resource(self, asked, target, request).await,
+            Some(Ok(target)) => router::resource(self, asked, target, request).await,
+            Some(Err(status)) => respond::status(&status, Wanted::new(request.headers(), &asked.query).for_errors()),
             None => {
                 request.extensions_mut().insert(asked);
                 Box::pin(fixed.oneshot(request)).await.unwrap_or_else(|never| match never {})

@@ -83,14 +83,10 @@ fn query_of(request: &Request) -> Query {
 }
 
 /// Anything below the version of the API.
-pub(super) async fn resource(app: &App, asked: Asked, target: Result<Target, Status>, request: Request) -> Response {
+pub(super) async fn resource(app: &App, asked: Asked, target: Target, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
     let wish = websocket::Wish::read(&parts.headers, &mut parts.extensions);
     let fail = |status: &Status| respond::status(status, Wanted::new(&parts.headers, &asked.query).for_errors());
-    let target = match target {
-        Ok(target) => target,
-        Err(status) => return fail(&status),
-    };
     let read = match is_mutating(&parts.method) {
         true => Box::pin(read(&app.bodies, &parts.headers, body)).await.map(|(body, share)| (body, Some(share))),
         false => Ok((Bytes::new(), None)),
