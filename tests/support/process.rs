@@ -25,6 +25,17 @@ const LOG_LINES: usize = 60;
 const ADMIN_TOKEN: &str = "token-of-admin";
 const ALICE_TOKEN: &str = "token-of-alice";
 
+/// Settings of a server beyond the usual flags.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Launch<'a> {
+    /// More flags.
+    pub(crate) flags: &'a [&'a str],
+    /// More variables in the environment of the process.
+    pub(crate) variables: &'a [(&'a str, &'a str)],
+    /// More lines of the token file: `token,user,uid,"group1,group2"`.
+    pub(crate) users: &'a str,
+}
+
 /// A running server on a free port of 127.0.0.1, with its data, its certificates and its log. It is killed on drop;
 /// in a test that fails, the end of its log is printed first.
 pub(crate) struct Server {
@@ -42,12 +53,20 @@ impl Server {
 
     /// The same with more variables in its environment.
     pub(crate) async fn start_in(extra_arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        Self::launch(Launch { flags: extra_arguments, variables, ..Launch::default() }).await
+    }
+
+    /// Starts the server with these settings on a new folder and waits until it is ready. Panics, with
+    /// the log, when it does not become ready.
+    pub(crate) async fn launch(launch: Launch<'_>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let users = format!("{ADMIN_TOKEN},admin,uid-of-admin,\"system:masters\"\n{ALICE_TOKEN},alice,uid-of-alice\n");
+        let mut users =
+            format!("{ADMIN_TOKEN},admin,uid-of-admin,\"system:masters\"\n{ALICE_TOKEN},alice,uid-of-alice\n");
+        users.push_str(launch.users);
         fs::write(folder.path().join("tokens.csv"), users).expect("the token file can be written");
         let at = |name: &str| folder.path().join(name).display().to_string();
         let mode = "--authorization-mode";
-        let says_mode = extra_arguments.iter().any(|argument| argument.starts_with(mode));
+        let says_mode = launch.flags.iter().any(|flag| flag.starts_with(mode));
         let mut arguments = vec![
             "serve".to_owned(),
             "--bind-address=127.0.0.1".to_owned(),
@@ -59,9 +78,9 @@ impl Server {
             "--logging-format=json".to_owned(),
         ];
         arguments.extend((!says_mode).then(|| format!("{mode}=AlwaysAllow")));
-        arguments.extend(extra_arguments.iter().map(|&each| each.to_owned()));
+        arguments.extend(launch.flags.iter().map(|&each| each.to_owned()));
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let variables: Vec<_> = variables.iter().map(own).collect();
+        let variables: Vec<_> = launch.variables.iter().map(own).collect();
         let process = Process::spawn(&arguments, &variables);
         let server = Self { folder, arguments, variables, process };
         server.wait_until_ready().await;
