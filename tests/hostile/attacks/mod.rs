@@ -1,0 +1,33 @@
+//! Attacks that worked once.
+
+mod errors;
+mod images;
+mod memory;
+mod patches;
+mod proxy;
+mod readers;
+mod reviews;
+mod shared;
+mod small;
+
+use crate::row::{Form, Table};
+
+pub(crate) fn tables(form: Form) -> Vec<Table> {
+    let mut tables = vec![
+        patches::json_patches(form),
+        patches::nulls(form),
+        errors::metadata(form),
+        errors::tags(form),
+        errors::images(form),
+        memory::table(form, 2),
+        memory::table(form, 16),
+        images::forgeries(),
+        readers::layers(form),
+        readers::parts(form),
+        reviews::of_one_write(form),
+        reviews::of_strangers(form),
+    ];
+    tables.extend(shared::tables(form));
+    tables.extend([proxy::table(form), small::table()]);
+    tables
+}

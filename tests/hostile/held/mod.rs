@@ -1,0 +1,10 @@
+//! Attacks that never worked.
+
+mod credentials;
+mod floods;
+
+use crate::row::{Form, Table};
+
+pub(crate) fn tables(form: Form) -> Vec<Table> {
+    vec![credentials::table(), floods::table(form)]
+}

@@ -1,0 +1,141 @@
+//! A server with three users: `adm` prepares, `mal` attacks, `vic` must not notice.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::time;
+
+use crate::bodies;
+use crate::pki::Pki;
+use crate::plane::Plane;
+use crate::row::{Ground, all_at_once};
+use crate::support::client::{Client, Identity, Request};
+use crate::support::process::{Launch, Server};
+
+/// Path of the group and version.
+pub(crate) const V1: &str = "/apis/image.openshift.io/v1";
+
+const USERS: &str = "\
+token-of-adm,adm,uid-of-adm,\"system:masters\"
+token-of-mal,mal,uid-of-mal
+token-of-vic,vic,uid-of-vic
+";
+/// The longest time that another user's GET may take after a row.
+const PROMPT: Duration = Duration::from_secs(5);
+
+/// A running server.
+pub(crate) struct Site {
+    pub(crate) server: Server,
+    /// The control plane, where the server has one.
+    pub(crate) plane: Option<Plane>,
+    pub(crate) pki: Pki,
+    _folder: TempDir,
+    pub(crate) adm: Client,
+    pub(crate) mal: Client,
+    pub(crate) vic: Client,
+}
+
+impl Site {
+    /// Starts a server in which `vic` has the stream `w` with one image in the namespace `vic`.
+    pub(crate) async fn start(ground: &Ground) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let kubeconfig = folder.path().join("kubeconfig");
+        let pki = Pki::new();
+        let plane = ground.rule.map(|rule| Plane::start(rule, ground.answer_after, &kubeconfig));
+        let mut flags = ground.flags.clone();
+        if plane.is_some() {
+            flags.push(format!("--kubeconfig={}", kubeconfig.display()));
+            flags.push("--authorization-mode=Webhook".into());
+            flags.push("--authorization-webhook-cache-authorized-ttl=0s".into());
+            flags.push("--authorization-webhook-cache-unauthorized-ttl=0s".into());
+            flags.extend(pki.flags(folder.path()));
+        }
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let server = Server::launch(Launch {
+            flags: &flags,
+            variables: &[("TOKIO_WORKER_THREADS", &ground.workers.to_string())],
+            users: USERS,
+        })
+        .await;
+        let user = |name: &str| server.client(Identity::token(&format!("token-of-{name}")));
+        let site = Self { adm: user("adm"), mal: user("mal"), vic: user("vic"), server, plane, pki, _folder: folder };
+        site.prepare(vec![
+            post("namespaces/vic/imagestreams", &bodies::stream("w")),
+            post("namespaces/vic/imagestreammappings", &bodies::mapping("w", "t", &bodies::image(&witness()))),
+        ])
+        .await
+        .expect("an empty server takes a stream and an image");
+        site
+    }
+
+    /// Sends requests as `adm`, one after the other.
+    ///
+    /// # Errors
+    /// One does not succeed.
+    pub(crate) async fn prepare(&self, requests: Vec<Request>) -> Result<(), String> {
+        for request in requests {
+            all_at_once(&self.adm, vec![request], &[200, 201]).await?;
+        }
+        Ok(())
+    }
+
+    /// Checks that `vic` still gets his image in time.
+    ///
+    /// # Errors
+    /// A sentence that says what he got.
+    pub(crate) async fn check_witness(&self) -> Result<(), String> {
+        let request = get(&format!("namespaces/vic/imagestreamimages/w@{}", witness()));
+        let answer = time::timeout(PROMPT, self.vic.send(request)).await;
+        let answer = answer.map_err(|_| format!("another user's GET takes longer than {PROMPT:?}"))?;
+        let answer = answer.map_err(|why| format!("another user's GET is not answered: {why}"))?;
+        let is_his = answer.json().is_ok_and(|body| body["image"]["metadata"]["name"] == witness());
+        if answer.status == 200 && is_his {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&answer.body);
+        Err(format!("another user's GET is answered {}: {text:.300}", answer.status))
+    }
+}
+
+fn witness() -> String {
+    bodies::digest("feed")
+}
+
+/// A request for a path below [`V1`].
+pub(crate) fn request(method: &str, path: &str) -> Request {
+    Request::new(method, &format!("{V1}/{path}"))
+}
+
+pub(crate) fn get(path: &str) -> Request {
+    request("GET", path)
+}
+
+pub(crate) fn post(path: &str, body: &Value) -> Request {
+    request("POST", path).json(body)
+}
+
+/// A request with a body of any media type.
+pub(crate) fn send(method: &str, path: &str, kind: &str, body: impl Into<Vec<u8>>) -> Request {
+    let mut request = request(method, path).header("content-type", kind);
+    request.body = Some(body.into());
+    request
+}
+
+pub(crate) fn json_patch(path: &str, body: &str) -> Request {
+    send("PATCH", path, "application/json-patch+json", body)
+}
+
+pub(crate) fn merge_patch(path: &str, body: &str) -> Request {
+    send("PATCH", path, "application/merge-patch+json", body)
+}
+
+pub(crate) fn strategic_patch(path: &str, body: &str) -> Request {
+    send("PATCH", path, "application/strategic-merge-patch+json", body)
+}
+
+/// Server-side apply, forced, in the name of a field manager.
+pub(crate) fn apply(path: &str, manager: &str, body: &Value) -> Request {
+    let path = format!("{path}?fieldManager={manager}");
+    send("PATCH", &path, "application/apply-patch+yaml", body.to_string())
+}
