@@ -39,7 +39,11 @@ fn length(uri: &Uri) -> usize {
 
 /// Whether a header may name a host, which may be empty (`ValidHostHeader` in golang.org/x/net/http/httpguts).
 fn is_host(host: &HeaderValue) -> bool {
-    let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"!$%&'()*+,-.:;=[]_~".contains(byte);
+    // `$` to `.` are the characters $%&'()*+,-. in a row; ranges compare each byte in a few instructions.
+    let is_allowed = |byte: &u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'!' | b'$'..=b'.' | b':' | b';' | b'=' | b'[' | b']' | b'_' | b'~')
+    };
     host.as_bytes().iter().all(is_allowed)
 }
 
