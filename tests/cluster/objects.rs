@@ -94,10 +94,36 @@ pub(crate) fn stream_in(namespace: &str, name: &str) -> Value {
     stream
 }
 
-/// What a registry sends after a push of an image, which has no manifest, to the tag `latest`.
+/// An image that tests push, by the digest of its manifest.
+pub(crate) const DIGEST: &str = "sha256:a1de8ca94896f2a64bc8664d3c1c7771023b293e49946b715ca673a4a6972fe8";
+/// Another one.
+pub(crate) const NEWER: &str = "sha256:dcb21ef7eba3062ea7b56366c27542887cd1c4573ad47c5673441fd96e6aa395";
+
+/// The manifest and configuration of a digest of these two. The manifest hashes to the name: the tests
+/// share a server, and only with the manifest may each of their users push the same image.
+fn texts(digest: &str) -> Option<(String, String)> {
+    let (architecture, config) = match digest {
+        DIGEST => ("amd64", "sha256:9d99a75171aea000c711b34c0e5e3f28d3d537dd99d110eafbfbc2bd8e52c2bf"),
+        NEWER => ("arm64", "sha256:d6f56bc20064075ce319ac2e6fcef5de9ea21773b0a8a4398c4405222971f9c0"),
+        _ => return None,
+    };
+    let manifest =
+        format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}","config":{{"digest":"{config}"}},"layers":[]}}"#);
+    Some((manifest, format!(r#"{{"architecture":"{architecture}","os":"linux"}}"#)))
+}
+
+const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// A mapping as a registry sends it after a push to the tag `latest`. It has a manifest where the
+/// digest is one of the two above.
 pub(crate) fn mapping(stream: &str, digest: &str) -> Value {
-    let image = json!({"kind": "Image", "apiVersion": "image.openshift.io/v1", "metadata": {"name": digest},
+    let mut image = json!({"kind": "Image", "apiVersion": "image.openshift.io/v1", "metadata": {"name": digest},
         "dockerImageReference": format!("registry.example.com/shop/{stream}@{digest}")});
+    if let Some((manifest, config)) = texts(digest) {
+        image["dockerImageManifestMediaType"] = OCI_MANIFEST.into();
+        image["dockerImageManifest"] = manifest.into();
+        image["dockerImageConfig"] = config.into();
+    }
     json!({"kind": "ImageStreamMapping", "apiVersion": "image.openshift.io/v1", "metadata": {"name": stream},
         "image": image, "tag": "latest"})
 }

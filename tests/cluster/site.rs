@@ -22,7 +22,7 @@ use crate::support::expect::Expect;
 /// The namespace with a stream `hello` that has one image.
 pub(crate) const SHOP: &str = "shop";
 /// The image of the stream.
-pub(crate) const DIGEST: &str = "sha256:5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
+pub(crate) use super::objects::DIGEST;
 
 /// Of the manifests, what a server outside of the cluster needs inside.
 const KINDS: [&str; 6] = ["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];

@@ -2,11 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::objects;
+use super::objects::{self, DIGEST as OLD, NEWER as NEW};
 use super::places::{Place, places};
-
-const OLD: &str = "sha256:5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03";
-const NEW: &str = "sha256:2551d6f0b224448d184f98ea2060ec3ba1a30b2997d81b94430c27574c92f0cf";
 
 /// Creates a mapping, as a registry does after a push to the tag `latest`.
 fn push(place: &Place, stream: &str, digest: &str) {
