@@ -28,8 +28,9 @@ use super::unanswered::Unanswered;
 /// that a client that reads nothing would fill the memory with them.
 const MOST_OWED: u32 = 1024;
 
-/// The requests that the client has reset and that are still being given up. A client may start requests and reset them faster
-/// than that.
+/// The requests that the client has reset and that are still being given up. A client may start
+/// requests and reset them faster than that. A front proxy is exempt: Go's client opens more
+/// connections while the PING behind its resets is not acknowledged.
 const MOST_RESET: usize = 100;
 
 /// A connection of HTTP/2 below h2.
@@ -76,7 +77,8 @@ pub(super) struct H2Limits {
 }
 
 impl<T, E: Fn() -> bool> H2Filter<T, E> {
-    /// `is_exempt` tells whether the connection may exceed the rate of resets; it is asked when that happens.
+    /// `is_exempt` returns true if the connection may exceed the limits of resets. It is called only
+    /// when that happens.
     pub(super) fn new(stream: T, activity: Arc<Activity>, limits: H2Limits, is_exempt: E) -> Self {
         let frames = Frames::after(PREFACE);
         Self {
@@ -161,7 +163,10 @@ impl<T: AsyncRead + Unpin, E: Fn() -> bool + Unpin> AsyncRead for H2Filter<T, E>
         }
         ready!(this.incoming.poll_sent(cx));
         ready!(this.incoming.poll_turn(cx));
-        ready!(this.activity.poll_at_most(cx, this.unanswered.count() + MOST_RESET));
+        let most = this.unanswered.count() + MOST_RESET;
+        if this.activity.poll_at_most(cx, most).is_pending() && !(this.is_exempt)() {
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let outcome = ready!(Pin::new(&mut this.stream).poll_read(cx, buffer));
         let received = &buffer.filled()[before..];

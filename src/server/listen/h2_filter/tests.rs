@@ -307,6 +307,14 @@ async fn nothing_is_read_while_too_many_resets_are_under_way() {
     assert_eq!(filter.read(&mut [0; 9]).await.unwrap(), 9);
 }
 
+#[tokio::test]
+async fn a_front_proxy_is_read_from_however_many_resets_there_are() {
+    let mut filter = filter(true);
+    let _requests: Vec<_> = (0..=MOST_RESET).map(|_| filter.activity.enter()).collect();
+    filter.stream.to_read = vec![b'p'; 9];
+    assert_eq!(filter.read(&mut [0; 9]).await.unwrap(), 9);
+}
+
 /// A frame as h2 sends it, and what becomes of it where streams 1 to 9 wait for a response.
 fn frames() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     let payload = || prop::collection::vec(any::<u8>(), 0..60);
