@@ -91,10 +91,15 @@ impl Families {
         // Read after `latest`: it tells of every change of a list up to there.
         let changed = revision_of_lists(store).await?;
         loop {
-            // A family that another request began to gather may miss what this one must see. Those who gather one
-            // themselves need not look, so that nobody who has a place waits for anybody who needs one.
-            let gathering = gather(store, load, stream);
-            let family = self.kept.get_or_insert_async(&generation, gathering).await?;
+            // Another request may have begun to gather before the change that this one must see.
+            let family = match self.kept.get_or_insert_async(&generation, gather(store, load, stream)).await {
+                Ok(family) => family,
+                Err(Ungathered::NeedsPlace) => {
+                    load.take_place().await;
+                    continue;
+                }
+                Err(Ungathered::Refused(status)) => return Err(status),
+            };
             if self.is_right(store, &family, changed).await {
                 family.note_right_at(latest);
                 return Ok(family);
@@ -145,6 +150,21 @@ impl Family {
     }
 }
 
+/// A family that was not gathered. The next request that waits for it tries.
+#[derive(Debug)]
+enum Ungathered {
+    /// It is large, and the request has no place for such work. The request must not wait for one
+    /// while others wait for the family: they may have the places.
+    NeedsPlace,
+    Refused(Status),
+}
+
+impl From<Status> for Ungathered {
+    fn from(status: Status) -> Self {
+        Self::Refused(status)
+    }
+}
+
 /// The revision of the last change of the parts of any image; 0 where none lists images.
 async fn revision_of_lists(store: &dyn Store) -> Result<Revision, Status> {
     Ok(row(store, &Key::new(LISTS)).await?.map(|entry| entry.revision).unwrap_or_default())
@@ -157,7 +177,7 @@ async fn row(store: &dyn Store, key: &Key) -> Result<Option<Entry>, Status> {
     }
 }
 
-async fn gather(store: &dyn Store, load: &Workload, stream: &StreamView) -> Result<Arc<Family>, Status> {
+async fn gather(store: &dyn Store, load: &Workload, stream: &StreamView) -> Result<Arc<Family>, Ungathered> {
     // Before the first part is read: what changes meanwhile is found in the log.
     let right_at = revision_of_lists(store).await?;
     let mut seen: HashSet<String> = stream.history.names().map(str::to_owned).collect();
@@ -177,7 +197,7 @@ async fn gather(store: &dyn Store, load: &Workload, stream: &StreamView) -> Resu
         let parts = open.split_off(known);
         open.extend(parts.into_iter().filter(|part| is_proved(part)));
         if !load.fits(bytes) {
-            load.take_place().await;
+            return Err(Ungathered::NeedsPlace);
         }
     }
     Ok(Arc::new(Family { index: StreamIndex::from_names(seen), right_at: AtomicU64::new(right_at.0) }))

@@ -1,14 +1,19 @@
 //! Families that stay right, are shared, and are bounded.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::task::yield_now;
+use tokio::time::timeout;
 
 use super::super::{Catalog, catalog, lists};
 use super::*;
 use crate::api::{Image, ImageManifest};
 use crate::domain::history::MaxTagHistory;
 use crate::domain::policy::Registries;
+use crate::rest::pool::{LARGE_BODY, Pool};
 use crate::store::embedded::{Embedded, Options};
 use crate::store::{Change, Txn};
 
@@ -122,6 +127,29 @@ async fn those_who_wait_for_a_family_share_it() {
         assert_eq!(first.index.names().len(), 5001 + round);
         lab.list(&format!("part{round}"), &[], &[&format!("more{round}")]).await;
     }
+}
+
+/// The request that begins to gather has no place; those that wait for it have them all.
+#[tokio::test(flavor = "multi_thread")]
+async fn places_are_not_held_by_those_who_wait_for_a_gatherer() {
+    let names: Vec<String> = (0..4000).map(|at| format!("{at:0>100}")).collect();
+    let lab = Lab::with_stream(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let stream = lab.catalog.stream_view(&Workload::default(), "ns", "s").await.unwrap().unwrap();
+    let pool = Pool::default();
+    // Those with a place have it when the last one begins to gather.
+    let loads = [LARGE_BODY + 1, LARGE_BODY + 1, 0].map(Workload::of_body);
+    let all = loads.iter().map(|load| {
+        let (catalog, stream) = (&lab.catalog, &stream);
+        pool.run(load, async move {
+            if load.fits(usize::MAX) {
+                yield_now().await;
+            }
+            catalog.family(load, stream).await
+        })
+    });
+    let all = join_all(all);
+    let families = timeout(Duration::from_secs(30), all).await.expect("none of them waits for ever");
+    assert!(families.iter().all(Result::is_ok));
 }
 
 #[tokio::test]
