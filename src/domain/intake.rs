@@ -56,13 +56,18 @@ pub fn prepare_changed(image: &mut Image, stored: &Image) {
 
 /// Takes away what is not stored: texts that a registry keeps, and marks of controllers on signatures.
 pub fn drop_unstored(image: &mut Image) {
-    if image.metadata.annotations.get(BLOB_STORED).is_some_and(|value| value == "true") {
+    if is_kept_by_registry(image) {
         image.docker_image_manifest.clear();
         image.docker_image_config.clear();
     }
     for signature in &mut image.signatures {
         signature.metadata.annotations.remove(MANAGED_SIGNATURE);
     }
+}
+
+/// Returns true if a registry keeps manifest and configuration, so that they are not stored here.
+pub(super) fn is_kept_by_registry(image: &Image) -> bool {
+    image.metadata.annotations.get(BLOB_STORED).is_some_and(|value| value == "true")
 }
 
 /// Whether the manifest of `image` is left out or the one that its name is the digest of. The stored media type tells

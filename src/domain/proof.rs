@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use super::digest::Digest;
 use super::manifest::{self, Manifest, ManifestList};
 use super::{intake, mapping, metadata, unproved};
-use crate::api::{DockerImageMetadata, Evidence, Image, ImageLayer, NamedBlobs, Proof};
+use crate::api::{Authored, DockerImageMetadata, Evidence, Image, ImageLayer, NamedBlobs, Proof};
+use crate::meta::ObjectMeta;
 
 /// Judges an image as a mapping carries it, with all texts that the client sent.
 ///
@@ -44,14 +45,40 @@ pub fn keep_named_parts(image: &mut Image, named: &[String]) {
 
 /// The image to store in the place of `stored` if `pushed` is better proved, else none.
 ///
-/// Content, layers, metadata and reference are those of `pushed`. The identity of the object, its signatures, and what
-/// was set through `images` stay.
+/// Content, layers and metadata are those of `pushed`. So is the reference, unless both have the same
+/// texts proved and differ in claims only. The identity of the object, its signatures, and what was set
+/// through `images` stay.
 pub fn superseding(stored: &Image, pushed: &Image) -> Option<Image> {
-    if stored.evidence.proof >= pushed.evidence.proof {
+    let level = level(stored);
+    if level >= pushed.evidence.proof {
         return None;
     }
-    let (old, authored) = (&stored.metadata, &stored.evidence.authored);
+    let authored = authored(stored);
     let mut image = pushed.clone();
+    image.metadata = superseding_metadata(stored, pushed, &authored);
+    if texts_of(level) == texts_of(pushed.evidence.proof) {
+        image.docker_image_reference.clone_from(&stored.docker_image_reference);
+        image.metadata.labels.clone_from(&stored.metadata.labels);
+        let (kept, order) = (&stored.metadata.annotations, image.metadata.annotations.remove(metadata::LAYERS_ORDER));
+        image.metadata.annotations = kept.clone();
+        image.metadata.annotations.remove(metadata::LAYERS_ORDER);
+        image.metadata.annotations.extend(order.map(|order| (metadata::LAYERS_ORDER.to_owned(), order)));
+    }
+    let described = image.docker_image_metadata.image_mut();
+    if described.id == pushed.metadata.name && described.created == pushed.metadata.creation_timestamp {
+        // A list of images was made when the object was.
+        described.created = stored.metadata.creation_timestamp;
+    }
+    image.signatures.clone_from(&stored.signatures);
+    image.evidence.authored = authored;
+    image.evidence.has_unproved_form = stored.evidence.has_unproved_form || unproved::is_kept(&stored.evidence);
+    intake::drop_unstored(&mut image);
+    Some(image)
+}
+
+/// The metadata of `stored` with the labels and annotations of `pushed`, but for those that authority set.
+fn superseding_metadata(stored: &Image, pushed: &Image, authored: &Authored) -> ObjectMeta {
+    let old = &stored.metadata;
     let mut meta = old.clone();
     meta.labels = pushed.metadata.labels.clone();
     meta.annotations = pushed.metadata.annotations.clone();
@@ -62,25 +89,49 @@ pub fn superseding(stored: &Image, pushed: &Image) -> Option<Image> {
     // The order of the layers is that of the pushed ones.
     let annotations = set(&authored.annotations, &old.annotations).into_iter();
     meta.annotations.extend(annotations.filter(|(key, _)| key != metadata::LAYERS_ORDER));
-    let described = image.docker_image_metadata.image_mut();
-    if described.id == pushed.metadata.name && described.created == pushed.metadata.creation_timestamp {
-        // A list of images was made when the object was.
-        described.created = old.creation_timestamp;
+    meta
+}
+
+/// How far a stored image is proved. One from before evidence was recorded is judged by what it has:
+/// its texts, or the mark that a registry keeps them, in which case nothing but a full proof replaces it.
+fn level(stored: &Image) -> Proof {
+    if stored.evidence != Evidence::default() {
+        return stored.evidence.proof;
     }
-    image.metadata = meta;
-    image.signatures.clone_from(&stored.signatures);
-    image.evidence.authored = authored.clone();
-    image.evidence.has_unproved_form = stored.evidence.has_unproved_form || unproved::is_kept(&stored.evidence);
-    intake::drop_unstored(&mut image);
-    Some(image)
+    match stored.docker_image_manifest.is_empty() {
+        true if intake::is_kept_by_registry(stored) => Proof::FullWithClaims,
+        true => Proof::Nothing,
+        false => judge(stored).proof,
+    }
+}
+
+/// The labels and annotations that authority set: all those of an image from before evidence was
+/// recorded, since nobody knows.
+fn authored(stored: &Image) -> Authored {
+    if stored.evidence != Evidence::default() {
+        return stored.evidence.authored.clone();
+    }
+    let ObjectMeta { labels, annotations, .. } = &stored.metadata;
+    Authored { labels: labels.keys().cloned().collect(), annotations: annotations.keys().cloned().collect() }
+}
+
+/// The texts that a proof covers, whatever the client claims beside them.
+fn texts_of(proof: Proof) -> u8 {
+    match proof {
+        Proof::Nothing => 0,
+        Proof::ManifestWithClaims | Proof::Manifest => 1,
+        Proof::FullWithClaims | Proof::Full => 2,
+        Proof::Authority => 3,
+    }
 }
 
 /// Notes which labels and annotations a write through `images` sets in `new`, the new form of `old`.
 pub fn note_authored(old: &Image, new: &mut Image) {
-    if old.evidence.proof >= Proof::Full {
+    let is_same = old.metadata.labels == new.metadata.labels && old.metadata.annotations == new.metadata.annotations;
+    if is_same || old.evidence.proof >= Proof::Full {
         return;
     }
-    let authored = &mut new.evidence.authored;
+    let mut authored = authored(old);
     for (keys, before, after) in [
         (&mut authored.labels, &old.metadata.labels, &new.metadata.labels),
         (&mut authored.annotations, &old.metadata.annotations, &new.metadata.annotations),
@@ -88,11 +139,14 @@ pub fn note_authored(old: &Image, new: &mut Image) {
         keys.retain(|key| after.contains_key(key));
         keys.extend(after.iter().filter(|(key, value)| before.get(*key) != Some(value)).map(|(key, _)| key.clone()));
     }
+    // From here on the image has evidence of its own.
+    new.evidence.proof = level(old);
+    new.evidence.authored = authored;
 }
 
 /// Whether the image shows anything that does not follow from its manifest and configuration.
 fn has_claims(image: &Image, manifest: &Manifest, named: &[ImageLayer]) -> bool {
-    let has_named_layers = has_same_digests(&image.docker_image_layers, named);
+    let has_named_layers = has_same_layers(&image.docker_image_layers, named, manifest.schema_version());
     let mut shown = image.clone();
     let mut computed = image.clone();
     computed.docker_image_metadata = DockerImageMetadata::default();
@@ -128,11 +182,15 @@ fn is_media_type_of(media_type: &str, manifest: &Manifest, text: &str) -> bool {
     }
 }
 
-fn has_same_digests(left: &[ImageLayer], right: &[ImageLayer]) -> bool {
+/// Returns true for the same layers in any order. A manifest of schema 1 says neither sizes nor media
+/// types, so that only the digests count.
+fn has_same_layers(left: &[ImageLayer], right: &[ImageLayer], schema: i64) -> bool {
     let sorted = |layers: &[ImageLayer]| {
-        let mut names: Vec<String> = layers.iter().map(|layer| layer.name.clone()).collect();
-        names.sort_unstable();
-        names
+        let known =
+            |layer: &ImageLayer| if schema == 1 { (0, String::new()) } else { (layer.size, layer.media_type.clone()) };
+        let mut layers: Vec<_> = layers.iter().map(|layer| (layer.name.clone(), known(layer))).collect();
+        layers.sort_unstable();
+        layers
     };
     left.len() == right.len() && sorted(left) == sorted(right)
 }

@@ -168,13 +168,75 @@ fn what_is_better_proved_replaces_what_is_less_and_never_the_other_way_round() {
     }
 }
 
+/// As a version stored it that recorded no evidence.
+fn unmarked(image: Image) -> Image {
+    with(pushed(image), |image| image.evidence = Evidence::default())
+}
+
 #[test]
-fn an_image_of_before_evidence_is_replaced_by_any_proof() {
-    let old = with(pushed(whole()), |image| image.evidence = Evidence::default());
-    let alone = pushed(with(whole(), |image| image.docker_image_config.clear()));
-    let replaced = superseding(&old, &alone).unwrap();
+fn an_image_without_evidence_is_judged_by_its_texts() {
+    let alone = || with(whole(), |image| image.docker_image_config.clear());
+    let bare = || with(whole(), |image| image.docker_image_manifest.clear());
+    let kept =
+        || with(whole(), |image| drop(image.metadata.annotations.insert(intake::BLOB_STORED.into(), "true".into())));
+    let forms = [bare(), alone(), with(whole(), |image| image.docker_image_layers = vec![layer("evil")]), whole()];
+    for (stored, by) in [(bare(), 1), (alone(), 2), (kept(), 3), (whole(), 4)] {
+        let stored = unmarked(stored);
+        for (at, form) in forms.iter().enumerate() {
+            assert_eq!(superseding(&stored, &pushed(form.clone())).is_some(), at >= by, "{at} over {by}");
+        }
+    }
+    let replaced = superseding(&unmarked(bare()), &pushed(alone())).unwrap();
     assert!(!replaced.evidence.has_unproved_form, "no stream has it unproved");
-    assert!(superseding(&old, &pushed(with(whole(), |image| image.docker_image_manifest.clear()))).is_none());
+}
+
+#[test]
+fn labels_of_an_image_without_evidence_stay() {
+    let labelled = |value: &str| {
+        let mut image = unmarked(with(whole(), |image| image.docker_image_manifest.clear()));
+        image.metadata.labels = [("scan".to_owned(), value.to_owned())].into();
+        image
+    };
+    let push = pushed(with(whole(), |image| image.metadata.labels = [("scan".to_owned(), "evil".to_owned())].into()));
+    assert_eq!(superseding(&labelled("passed"), &push).unwrap().metadata.labels["scan"], "passed");
+    // A write through `images` gives it evidence, and forgets nothing.
+    let (old, mut new) = (labelled("passed"), labelled("passed"));
+    new.metadata.labels.insert("more".into(), "1".into());
+    note_authored(&old, &mut new);
+    let image = superseding(&new, &push).unwrap();
+    assert_eq!((&*image.metadata.labels["scan"], &*image.metadata.labels["more"]), ("passed", "1"));
+    let whole = unmarked(whole());
+    let mut changed = whole.clone();
+    changed.metadata.labels.insert("more".into(), "1".into());
+    note_authored(&whole, &mut changed);
+    assert_eq!(changed.evidence.proof, Proof::Full);
+}
+
+#[test]
+fn sizes_and_types_of_layers_are_claims_unless_the_manifest_says_them() {
+    for forge in [|layer: &mut ImageLayer| layer.size = 1 << 40, |layer: &mut ImageLayer| layer.media_type.clear()] {
+        let mut image = whole();
+        image.docker_image_layers = vec![layer("a"), layer("b")];
+        forge(&mut image.docker_image_layers[0]);
+        let evidence = judge(&image);
+        assert_eq!(evidence.proof, Proof::FullWithClaims);
+        assert_eq!(evidence.blobs.unwrap().layers, [layer("a"), layer("b")]);
+    }
+}
+
+#[test]
+fn a_proof_of_claims_alone_leaves_reference_and_labels() {
+    let claims = with(whole(), |image| {
+        image.docker_image_layers = vec![layer("evil")];
+        image.metadata.labels = [("team".to_owned(), "first".to_owned())].into();
+    });
+    let second = with(whole(), |image| {
+        image.docker_image_reference = "evil.io/x".into();
+        image.metadata.labels = [("team".to_owned(), "second".to_owned())].into();
+    });
+    let image = superseding(&pushed(claims), &pushed(second)).unwrap();
+    assert_eq!((&*image.docker_image_reference, &*image.metadata.labels["team"]), ("r.io/true", "first"));
+    assert_eq!(image.docker_image_layers, [layer("a"), layer("b")]);
 }
 
 #[test]

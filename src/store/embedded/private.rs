@@ -23,12 +23,17 @@ pub fn create_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).custom_flags(NO_FOLLOW).open(path)
 }
 
-/// Opens a file for writing, which is made if it is missing, and takes all permissions on it from
-/// others. Follows no symbolic link.
+/// Opens a file without content for writing, which is made if it is missing, and takes all permissions
+/// on it from others. Follows no symbolic link.
+///
+/// A file of another user stays as it is: volumes may give it to one (`fsGroup`, a changed
+/// `runAsUser`), and some file systems refuse chmod.
 pub(super) fn open_or_create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     let file = options.write(true).create(true).truncate(false).mode(MODE).custom_flags(NO_FOLLOW).open(path)?;
-    tighten(&file)?;
+    if let Err(error) = tighten(&file) {
+        tracing::warn!(path = %path.display(), %error, "cannot take the permissions on a file from other users");
+    }
     Ok(file)
 }
 
