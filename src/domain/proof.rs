@@ -45,25 +45,15 @@ pub fn keep_named_parts(image: &mut Image, named: &[String]) {
 
 /// The image to store in the place of `stored` if `pushed` is better proved, else none.
 ///
-/// Content, layers and metadata are those of `pushed`. So is the reference, unless both have the same
-/// texts proved and differ in claims only. The identity of the object, its signatures, and what was set
-/// through `images` stay.
+/// Content, layers, metadata and reference are those of `pushed`. The identity of the object, its
+/// signatures, and what was set through `images` stay.
 pub fn superseding(stored: &Image, pushed: &Image) -> Option<Image> {
-    let level = level(stored);
-    if level >= pushed.evidence.proof {
+    if level(stored) >= pushed.evidence.proof {
         return None;
     }
     let authored = authored(stored);
     let mut image = pushed.clone();
     image.metadata = superseding_metadata(stored, pushed, &authored);
-    if texts_of(level) == texts_of(pushed.evidence.proof) {
-        image.docker_image_reference.clone_from(&stored.docker_image_reference);
-        image.metadata.labels.clone_from(&stored.metadata.labels);
-        let (kept, order) = (&stored.metadata.annotations, image.metadata.annotations.remove(metadata::LAYERS_ORDER));
-        image.metadata.annotations = kept.clone();
-        image.metadata.annotations.remove(metadata::LAYERS_ORDER);
-        image.metadata.annotations.extend(order.map(|order| (metadata::LAYERS_ORDER.to_owned(), order)));
-    }
     let described = image.docker_image_metadata.image_mut();
     if described.id == pushed.metadata.name && described.created == pushed.metadata.creation_timestamp {
         // A list of images was made when the object was.
@@ -113,16 +103,6 @@ fn authored(stored: &Image) -> Authored {
     }
     let ObjectMeta { labels, annotations, .. } = &stored.metadata;
     Authored { labels: labels.keys().cloned().collect(), annotations: annotations.keys().cloned().collect() }
-}
-
-/// The texts that a proof covers, whatever the client claims beside them.
-fn texts_of(proof: Proof) -> u8 {
-    match proof {
-        Proof::Nothing => 0,
-        Proof::ManifestWithClaims | Proof::Manifest => 1,
-        Proof::FullWithClaims | Proof::Full => 2,
-        Proof::Authority => 3,
-    }
 }
 
 /// Notes which labels and annotations a write through `images` sets in `new`, the new form of `old`.

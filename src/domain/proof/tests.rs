@@ -225,21 +225,6 @@ fn sizes_and_types_of_layers_are_claims_unless_the_manifest_says_them() {
 }
 
 #[test]
-fn a_proof_of_claims_alone_leaves_reference_and_labels() {
-    let claims = with(whole(), |image| {
-        image.docker_image_layers = vec![layer("evil")];
-        image.metadata.labels = [("team".to_owned(), "first".to_owned())].into();
-    });
-    let second = with(whole(), |image| {
-        image.docker_image_reference = "evil.io/x".into();
-        image.metadata.labels = [("team".to_owned(), "second".to_owned())].into();
-    });
-    let image = superseding(&pushed(claims), &pushed(second)).unwrap();
-    assert_eq!((&*image.docker_image_reference, &*image.metadata.labels["team"]), ("r.io/true", "first"));
-    assert_eq!(image.docker_image_layers, [layer("a"), layer("b")]);
-}
-
-#[test]
 fn content_is_replaced_and_the_object_and_what_authority_set_stay() {
     let map = |entries: &[(&str, &str)]| -> BTreeMap<String, String> {
         entries.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
