@@ -19,6 +19,14 @@ use crate::rest::strict;
 const MOST_OPERATIONS: usize = 10_000;
 /// The most bytes that the `copy` operations of a patch may make, together.
 const MOST_COPIED_BYTES: usize = 3 << 20;
+/// The most values that the `copy` operations of a patch may make, together.
+///
+/// A copied `{}` takes two bytes of JSON but some 150 in memory, so bytes alone bound neither memory nor work. With this
+/// limit the copies take about 3 MiB, as much as the largest body, whatever the length of the patch. Hence a short patch
+/// needs none of the places for large requests.
+const MOST_COPIED_VALUES: usize = 20_000;
+/// The steps that each copied or moved value takes besides those for its bytes: to allocate it and to visit it.
+const STEPS_PER_VALUE: usize = 16;
 
 /// A list of operations.
 #[derive(Clone, Debug)]
@@ -40,12 +48,23 @@ pub(super) enum Fault {
     Impossible,
     /// The operations take too many steps.
     Exhausted(Exhausted),
+    /// The `copy` operations make more than [`MOST_COPIED_VALUES`] values.
+    TooManyCopies,
 }
 
 impl From<Exhausted> for Fault {
     fn from(exhausted: Exhausted) -> Self {
         Self::Exhausted(exhausted)
     }
+}
+
+/// The answer to a patch whose copies are too many values: 413.
+pub(super) fn too_many_copies() -> Status {
+    let text = format!(
+        "the copy operations of the patch make more than {MOST_COPIED_VALUES} values, which is more than the server \
+         allows: split the patch up, or send the values themselves"
+    );
+    Status::failure(413, "RequestEntityTooLarge", text)
 }
 
 impl JsonPatch {
@@ -98,7 +117,7 @@ impl JsonPatch {
     /// # Errors
     /// An operation cannot be done, or all of them take more than `steps`. The document is changed in part then.
     pub(super) fn apply(&self, document: &mut Value, steps: &mut Steps) -> Result<(), Fault> {
-        let mut target = Target { document, steps, copied: 0 };
+        let mut target = Target { document, steps, copied: Size::default() };
         self.0.iter().try_for_each(|operation| target.apply(operation))
     }
 
@@ -184,8 +203,8 @@ impl Operation {
 struct Target<'a> {
     document: &'a mut Value,
     steps: &'a mut Steps,
-    /// The bytes that `copy` operations have made.
-    copied: usize,
+    /// The total of what the `copy` operations have made.
+    copied: Size,
 }
 
 impl Target<'_> {
@@ -198,7 +217,7 @@ impl Target<'_> {
             "move" => {
                 let value = self.remove(operation.from()?)?;
                 // Otherwise each of many moves could make the document deeper, until it overflows the stack.
-                self.steps.take(size(&value, codec::DEEPEST).ok_or(Impossible)?)?;
+                self.steps.take(size(&value)?.steps())?;
                 self.add(operation.path()?, value)
             }
             "copy" => {
@@ -206,10 +225,16 @@ impl Target<'_> {
                 let from =
                     operation.from().and_then(|from| if from.is_empty() { Err(Impossible) } else { Ok(from) })?;
                 let value = find(self.document, from)?.unwrap_or(&Value::Null);
-                self.copied += size(value, codec::DEEPEST).ok_or(Impossible)?;
-                if self.copied > MOST_COPIED_BYTES {
+                let size = size(value)?;
+                self.copied.bytes += size.bytes;
+                self.copied.values += size.values;
+                if self.copied.bytes > MOST_COPIED_BYTES {
                     return Err(Impossible);
                 }
+                if self.copied.values > MOST_COPIED_VALUES {
+                    return Err(Fault::TooManyCopies);
+                }
+                self.steps.take(size.steps())?;
                 let value = value.clone();
                 self.add(operation.path()?, value)
             }
@@ -322,15 +347,44 @@ fn parent<'a>(document: &'a mut Value, path: &str) -> Result<(&'a mut Value, Str
     Ok((steps.iter().try_fold(document, step_down)?, last))
 }
 
-/// The approximate size of a value as compact JSON, in bytes; none if it is nested deeper than `left`.
-fn size(value: &Value, left: usize) -> Option<usize> {
-    let left = left.checked_sub(1)?;
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => Some(4),
-        Value::String(text) => Some(text.len() + 2),
-        Value::Array(items) => items.iter().try_fold(2, |sum, item| Some(sum + size(item, left)? + 1)),
-        Value::Object(fields) => {
-            fields.iter().try_fold(2, |sum, (name, value)| Some(sum + name.len() + 4 + size(value, left)?))
-        }
+/// The size of a value with everything in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Size {
+    /// Objects, arrays and scalars.
+    values: usize,
+    /// The approximate length as compact JSON.
+    bytes: usize,
+}
+
+impl Size {
+    /// The steps that it takes to copy or to visit the value.
+    fn steps(self) -> usize {
+        self.bytes.saturating_add(self.values.saturating_mul(STEPS_PER_VALUE))
     }
+
+    /// Adds a value. Its parts are added at depths up to `left`; none if it is nested deeper.
+    fn add(&mut self, value: &Value, left: usize) -> Option<()> {
+        let left = left.checked_sub(1)?;
+        self.values += 1;
+        self.bytes += match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => 4,
+            Value::String(text) => text.len() + 2,
+            Value::Array(items) => {
+                items.iter().try_for_each(|item| self.add(item, left))?;
+                items.len() + 2
+            }
+            Value::Object(fields) => {
+                fields.values().try_for_each(|value| self.add(value, left))?;
+                fields.keys().map(|name| name.len() + 4).sum::<usize>() + 2
+            }
+        };
+        Some(())
+    }
+}
+
+/// The size of a value; an error if it is nested deeper than [`codec::DEEPEST`].
+fn size(value: &Value) -> Result<Size, Fault> {
+    let mut size = Size::default();
+    size.add(value, codec::DEEPEST).ok_or(Impossible)?;
+    Ok(size)
 }

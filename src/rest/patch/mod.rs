@@ -223,6 +223,7 @@ fn json_refusal(fault: json_patch::Fault) -> Status {
     match fault {
         json_patch::Fault::Impossible => unprocessable(),
         json_patch::Fault::Exhausted(exhausted) => exhausted.status(),
+        json_patch::Fault::TooManyCopies => json_patch::too_many_copies(),
     }
 }
 

@@ -98,8 +98,26 @@ fn fields_are_made_by_replacing_and_the_document_can_be_replaced() {
 }
 
 #[test]
+fn copies_are_limited_by_their_values_not_only_bytes() {
+    let refused = "the copy operations of the patch make more than 20000 values, which is more than the server allows: \
+                   split the patch up, or send the values themselves";
+    let copies = |value: &Value, times: usize| {
+        let add = json!({"op": "add", "path": "/x", "value": vec![value; 400]});
+        json!([vec![add], vec![json!({"op": "copy", "from": "/x", "path": "/y"}); times]].concat())
+    };
+    for empty in [json!({}), json!([]), json!(""), json!(null)] {
+        // 401 values each time.
+        assert!(patched(JSON, &copies(&empty, 49)).is_ok(), "{empty}");
+        assert_eq!(refusal(JSON, &copies(&empty, 50).to_string()), (413, refused.into()), "{empty}");
+    }
+}
+
+#[test]
 fn patches_that_grow_without_end_are_refused() {
     let copies = vec![json!({"op": "copy", "from": "/spec/tags", "path": "/spec/tags/-"}); 30];
+    assert_eq!(refusal(JSON, &json!(copies).to_string()).0, 413);
+    let long = json!({"op": "add", "path": "/x", "value": ["x".repeat(1 << 20)]});
+    let copies = [vec![long], vec![json!({"op": "copy", "from": "/x", "path": "/y"}); 4]].concat();
     assert_eq!(refusal(JSON, &json!(copies).to_string()).0, 422);
     let dive = |depth: usize| json!({"op": "add", "path": "/a".repeat(depth), "value": {}});
     let dives: Vec<_> = (1..200).map(dive).collect();

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::bodies::{repeat, stream};
 use crate::row::{Form, Ground, Row, Table};
-use crate::site::{apply, merge_patch, post};
+use crate::site::{apply, json_patch, merge_patch, post};
 use crate::support::client::Request;
 
 const STREAMS: &str = "namespaces/mal/imagestreams";
@@ -30,6 +30,10 @@ pub(crate) fn table(form: Form, workers: usize) -> Table {
         )
         .memory(form.of(480, 700))
         .cpu(form.of(40.0, 150.0)),
+        // 2 KiB each that stand for 800,000 values, below the size that counts as a large request.
+        row("32 json patches of doubled objects".into(), Box::new(|| vec![json_patch(STREAM, &doubled("{}")); 32]))
+            .memory(128)
+            .cpu(10.0),
         row(
             format!("{applies} applies of {tags} tags"),
             Box::new(move || vec![apply(STREAM, "mal", &with_tags(tags)); applies]),
@@ -44,6 +48,12 @@ pub(crate) fn table(form: Form, workers: usize) -> Table {
         .cpu(form.of(30.0, 200.0)),
     ];
     Table::new(name, rows).on(Ground::with_workers(workers))
+}
+
+/// Adds 400 of an empty value, and doubles them eleven times.
+fn doubled(empty: &str) -> String {
+    let add = repeat(r#"[{"op":"add","path":"/x","value":[["#, 400, |_| empty.into(), "]]},");
+    repeat(&add, 11, |_| r#"{"op":"copy","from":"/x","path":"/x/-"}"#.into(), "]")
 }
 
 fn with_tags(count: usize) -> Value {
