@@ -54,6 +54,11 @@ impl<T: TextSize> Limited<T> {
         self.items.len() >= MAX_ITEMS || self.bytes >= MAX_TEXT_BYTES
     }
 
+    /// Marks the list as incomplete: no more items were looked for.
+    pub fn cut(&mut self) {
+        self.is_cut = true;
+    }
+
     /// Reports whether there were more items than the list has.
     pub fn is_cut(&self) -> bool {
         self.is_cut

@@ -29,7 +29,8 @@ pub enum FieldValidation {
 const YAML_FAULTS: &str = "yaml: unmarshal errors:\n  ";
 /// What is said in the place of faults that a list has no room for.
 const MORE: &str = "and more, which are not shown";
-/// The most bytes of paths that are looked at for faults. A long path may have many, and a fault may be there many times.
+/// The most bytes of paths that are looked at for faults after the first one. A long path may have many, and a fault may
+/// be there many times.
 const MOST_PATH_BYTES: usize = 1 << 20;
 
 /// The faults in the text of a body: fields that are not known, and fields that are there twice.
@@ -151,7 +152,9 @@ struct Walk {
 impl Walk {
     fn tell(&mut self, what: &str) {
         self.path_bytes = self.path_bytes.saturating_add(self.path.len());
-        if self.path_bytes > MOST_PATH_BYTES {
+        // The first fault is always recorded: whether there is any decides about the request.
+        if self.path_bytes > MOST_PATH_BYTES && !self.faults.is_empty() {
+            self.faults.cut();
             return;
         }
         let fault = || format!("{what} {}", quote(&self.path));

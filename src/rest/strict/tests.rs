@@ -33,6 +33,16 @@ fn a_fault_is_told_once_and_not_more_than_a_hundred_are() {
 }
 
 #[test]
+fn a_fault_with_a_very_long_path_is_still_a_fault() {
+    let long = "x".repeat(1_100_000);
+    let found = stream(&format!(r#"{{"{long}":1,"bad":2}}"#));
+    assert_eq!((found.len(), found.is_cut()), (1, true));
+    assert!(found[0].starts_with("unknown field \"xxx"), "{}", &found[0][..100]);
+    let found = stream(&format!(r#"{{"bad":2,"{long}":1}}"#));
+    assert_eq!((&found[..], found.is_cut()), (&[r#"unknown field "bad""#.to_owned()][..], true));
+}
+
+#[test]
 fn items_are_told_by_their_place() {
     let body = r#"{"spec":{"tags":[{"name":"a"},{"name":"b","nosuch":1}]}}"#;
     assert_eq!(stream(body)[..], [r#"unknown field "spec.tags[1].nosuch""#]);
