@@ -35,6 +35,9 @@ use super::{IMAGE_SCHEMA, SCHEMA, request};
 const C: f64 = 4.0;
 /// The fewest bytes that count. Below, what every request takes weighs more than its bytes.
 const FEWEST: usize = 4 << 10;
+/// The fewest bytes that count for YAML. A shorter body may expand to as many nodes as one of this length, so that people can
+/// share parts of a small document.
+const FEWEST_YAML: usize = 40 << 10;
 /// The longest body.
 const MOST_BODY: usize = 64 << 10;
 /// The most labels, tags, finalizers and managers of the stored stream.
@@ -56,7 +59,7 @@ struct Case<'a> {
 pub fn work(bytes: &[u8]) {
     let Some(case) = Case::read(bytes) else { return };
     let stored = stored(case.parts);
-    let n = (case.body.len() + json::encode(&stored).len()).max(FEWEST) as f64;
+    let n = (case.body.len() + json::encode(&stored).len()).max(case.fewest()) as f64;
     let allowed = C * n * n.log2();
     let mut least = f64::INFINITY;
     for _ in 0..ATTEMPTS {
@@ -78,6 +81,11 @@ impl<'a> Case<'a> {
         let parts = [number()?, number()?, number()?, number()?];
         let body = lines.next()?;
         (body.len() <= MOST_BODY).then_some(Self { media, parts, body })
+    }
+
+    /// The least `n` of the bound, in bytes.
+    fn fewest(&self) -> usize {
+        if self.media.contains("yaml") { FEWEST_YAML } else { FEWEST }
     }
 
     /// What a write does with the body, up to the object that would be stored or the error.

@@ -304,20 +304,34 @@ pub(super) fn yaml_value(body: &[u8]) -> Result<Value, String> {
     Ok(documents.into_iter().next().unwrap_or_default())
 }
 
-/// Options of the reader of a YAML body. It may hold one value for each two bytes, with all that references and merge keys
-/// unfold to: the fixed limits of the library let a few kilobytes stand for 250,000 values.
+/// The nodes that a YAML body of any length may expand to, and the events that its aliases may replay. A few kilobytes of
+/// YAML with a shared `&base` reach thousands. In memory these nodes take about 3 MiB, as much as the largest body.
+const LEAST_YAML_NODES: usize = 20_000;
+/// The bytes of scalars that a YAML body of any length may expand to.
+const LEAST_YAML_SCALAR_BYTES: usize = 256 << 10;
+/// The most nodes that the longest YAML body may expand to. A key is a node as well, so an object takes up to two for each of
+/// its values.
+const MOST_YAML_NODES: usize = 2 * values::MOST_VALUES + 1000;
+
+/// Options of the reader of a YAML body.
+///
+/// With all aliases and merge keys expanded, a body may hold one node for each two bytes and two bytes of scalars for each
+/// byte, or the constants above where these are more. The fixed limits of the library would let a few kilobytes stand for
+/// 250,000 nodes. The ratio of aliases to anchors is not limited, as the events that the aliases replay are.
 pub(super) fn yaml_options(body: &[u8], duplicate_keys: serde_saphyr::DuplicateKeyPolicy) -> serde_saphyr::Options {
-    let (most, most_bytes) = (body.len() / 2 + 1000, body.len() * 2 + (16 << 10));
+    let most = (body.len() / 2).clamp(LEAST_YAML_NODES, MOST_YAML_NODES);
+    let most_bytes = (body.len() * 2).max(LEAST_YAML_SCALAR_BYTES);
     let defaults = serde_saphyr::Budget::default();
     serde_saphyr::options! {
         duplicate_keys: duplicate_keys,
         budget: serde_saphyr::budget! {
-            max_nodes: most.min(defaults.max_nodes),
+            max_nodes: most,
             max_total_scalar_bytes: most_bytes.min(defaults.max_total_scalar_bytes),
-            max_recorded_anchor_events: most.min(defaults.max_recorded_anchor_events),
+            max_recorded_anchor_events: most,
             max_recorded_anchor_bytes: most_bytes.min(defaults.max_recorded_anchor_bytes),
+            enforce_alias_anchor_ratio: false,
         },
-        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: most.min(1_000_000) },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: most },
     }
 }
 
@@ -403,3 +417,6 @@ fn drop_nulls(value: &mut Value) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests;
