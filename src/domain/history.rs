@@ -70,7 +70,7 @@ pub(super) fn follow(stream: &mut ImageStream, old: Option<&ImageStream>, most: 
     let mut open: VecDeque<String> = stream.status.tags.iter().filter(is_other).map(|tag| tag.tag.clone()).collect();
     let mut seen: HashSet<String> = open.iter().cloned().collect();
     let reached = reached(&open, &followers);
-    make_room(&mut stream.status.tags, reached.into_iter());
+    let added = make_room(&mut stream.status.tags, reached.into_iter());
     while let Some(tag) = open.pop_front() {
         let (Some(event), Some(followers)) = (newest(stream, &tag).cloned(), followers.get(&tag)) else {
             continue;
@@ -82,8 +82,11 @@ pub(super) fn follow(stream: &mut ImageStream, old: Option<&ImageStream>, most: 
             }
         }
     }
-    // Room that nothing came to.
-    stream.status.tags.retain(|tag| !tag.items.is_empty() || !tag.conditions.is_empty());
+    // Room that nothing came to. A tag of the status that was empty before stays.
+    stream.status.tags.retain(|tag| {
+        let is_empty = tag.items.is_empty() && tag.conditions.is_empty();
+        !(is_empty && added.contains(tag.tag.as_str()))
+    });
 }
 
 /// The tags that follow one of `open`, over however many others.
@@ -112,14 +115,18 @@ fn followers(stream: &ImageStream) -> HashMap<String, Vec<String>> {
     followers
 }
 
-/// Puts an empty history for each of these tags at its place, so that many events can be added fast.
-pub(super) fn make_room<'a>(tags: &mut Vec<NamedTagEventList>, names: impl Iterator<Item = &'a str>) {
-    let missing: Vec<&str> = names.filter(|name| history_place(tags, name).is_err()).collect();
-    if missing.is_empty() {
-        return;
+/// Puts an empty history for each of these tags at its place, so that many events can be added fast, and returns the names
+/// of those that had none.
+pub(super) fn make_room<'a>(
+    tags: &mut Vec<NamedTagEventList>,
+    names: impl Iterator<Item = &'a str>,
+) -> HashSet<&'a str> {
+    let missing: HashSet<&str> = names.filter(|name| history_place(tags, name).is_err()).collect();
+    if !missing.is_empty() {
+        tags.extend(missing.iter().copied().map(empty));
+        tags.sort_by(|a, b| a.tag.cmp(&b.tag));
     }
-    tags.extend(missing.into_iter().map(empty));
-    tags.sort_by(|a, b| a.tag.cmp(&b.tag));
+    missing
 }
 
 fn empty(tag: &str) -> NamedTagEventList {
@@ -315,6 +322,8 @@ mod tests {
     #[test]
     fn tags_that_nothing_comes_to_get_no_room() {
         let mut followed = stream(&[event("r", "i", 1)]);
+        // A client may have written a history without events.
+        followed.status.tags.insert(0, empty("e"));
         let old = followed.clone();
         let from = ObjectReference { kind: "ImageStreamTag".into(), name: "t".into(), ..ObjectReference::default() };
         followed.spec.tags = vec![TagReference { name: "u".into(), from: Some(from), ..TagReference::default() }];
