@@ -2,7 +2,7 @@
 //!
 //! Other streams come in as an argument: [`needed`] says which, [`Others`] holds what was found.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::reference::Reference;
 use super::source::{Source, StreamKey};
 use super::spec::{self, Route};
 use super::tags;
-use super::unproved::{self, Standing};
+use super::unproved::{self, NamedImages, Standing};
 use crate::api::{ImageStream, ObjectReference, TagEvent, TagReference};
 use crate::meta::{Time, field, path_segment_faults};
 
@@ -102,12 +102,14 @@ impl<'a> Resolution<'a> {
     }
 
     fn add_events(&self, new: &mut ImageStream, changed: &[usize]) -> field::Errors {
-        let (mut faults, mut images, mut withheld) = (field::Errors::default(), HashMap::new(), BTreeSet::new());
+        let (mut faults, mut read) = (field::Errors::default(), ReadStreams::default());
+        let mut named = NamedImages::default();
         for at in sources_first(new, changed) {
-            match self.event(new, &new.spec.tags[at], &mut images, &mut withheld) {
+            match self.event(new, &new.spec.tags[at], &mut read) {
                 Ok(Some((event, standing))) => {
-                    unproved::note(new, &event.image, standing);
-                    history::push(&mut new.status.tags, &new.spec.tags[at].name, event, self.most);
+                    named.note(new, &event.image, standing);
+                    let tag = &new.spec.tags[at].name;
+                    named.edit(&mut new.status.tags, tag, |tags| history::push(tags, tag, event, self.most));
                 }
                 Ok(None) => {}
                 Err(fault) => faults.push_with(|| fault),
@@ -117,18 +119,17 @@ impl<'a> Resolution<'a> {
                 break;
             }
         }
-        unproved::withhold(new, withheld.iter().map(String::as_str));
+        unproved::withhold(new, read.withheld);
         faults
     }
 
     /// The event that a wanted tag comes to, if its source is something that the status shows and that is there, and how
-    /// the source has the image. Adds what is `withheld` from the source.
+    /// the source has the image.
     fn event(
         &self,
         new: &ImageStream,
         tag: &TagReference,
-        images: &mut HashMap<StreamKey, SourceImages<'a>>,
-        withheld: &mut BTreeSet<String>,
+        read: &mut ReadStreams<'a>,
     ) -> Result<Option<(TagEvent, Standing)>, field::Error> {
         let Some(from) = &tag.from else {
             return Ok(None);
@@ -142,8 +143,11 @@ impl<'a> Resolution<'a> {
                 (event, Standing::Proved)
             }),
             Source::Tag(key, source) => {
-                let stream = if key.is_of(new) { new } else { self.other(&key, &path, from)? };
-                withheld.extend(unproved::withheld(stream).map(str::to_owned));
+                let stream = match key.is_of(new) {
+                    // What is withheld from the stream itself is noted there already.
+                    true => new,
+                    false => read.stream(&key, self.other(&key, &path, from)?),
+                };
                 tags::newest(stream, source).cloned().map(|event| {
                     let standing = unproved::standing_in(stream, &event.image);
                     (self.moved(event, tag, &key, new), standing)
@@ -152,8 +156,8 @@ impl<'a> Resolution<'a> {
             Source::Image(key, id) => {
                 // Of the stream itself only what was there before counts, so that the order of tags does not.
                 let stream = if key.is_of(new) { self.old } else { Some(self.other(&key, &path, from)?) };
-                withheld.extend(stream.into_iter().flat_map(unproved::withheld).map(str::to_owned));
-                let images = images.entry(key.clone()).or_insert_with(|| SourceImages::of(stream));
+                let stream = stream.map(|stream| read.stream(&key, stream));
+                let images = read.images.entry(key.clone()).or_insert_with(|| SourceImages::of(stream));
                 let found = images.find(id).map_err(|why| invalid(format!("error generating tag event: {why}")))?;
                 let event = TagEvent { created: Some(self.now), ..found };
                 let standing = stream.map_or(Standing::Proved, |stream| unproved::standing_in(stream, &event.image));
@@ -202,6 +206,27 @@ impl<'a> Resolution<'a> {
             event.docker_image_reference = Reference { namespace, name, ..reference }.exact();
         }
         event
+    }
+}
+
+/// State of one run that is computed once for each source stream, however many tags come from it.
+#[derive(Default)]
+struct ReadStreams<'a> {
+    /// Index of the images, for streams that a tag takes an image from by name.
+    images: HashMap<StreamKey, SourceImages<'a>>,
+    /// Streams whose withheld images are in `withheld`.
+    streams: HashSet<StreamKey>,
+    withheld: HashSet<&'a str>,
+}
+
+impl<'a> ReadStreams<'a> {
+    /// Returns `stream`, and collects its withheld images when it is read for the first time.
+    fn stream(&mut self, key: &StreamKey, stream: &'a ImageStream) -> &'a ImageStream {
+        if !self.streams.contains(key) {
+            self.streams.insert(key.clone());
+            self.withheld.extend(unproved::withheld(stream));
+        }
+        stream
     }
 }
 

@@ -8,9 +8,11 @@
 //! stream that does not have them itself: it shows them only if somebody with the right to create images vouches for
 //! them, as registries do that push parts before their list.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::api::{Evidence, Image, ImageStream, Proof};
+use super::tags;
+use crate::api::{Evidence, Image, ImageStream, NamedTagEventList, Proof, TagEvent};
+use crate::meta::field;
 
 /// How a stream has an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,26 +44,91 @@ pub fn standing_in(stream: &ImageStream, name: &str) -> Standing {
 /// Notes how `stream` comes to have the image `name`, before the event that names it is added. What is proved once
 /// stays proved, and what is withheld stays so until it is proved.
 pub fn note(stream: &mut ImageStream, name: &str, standing: Standing) {
+    note_with(stream, name, standing, |stream| has(stream, name));
+}
+
+/// Counts of the events that name an image. Answers without a scan of the history whether a stream has the image, while
+/// many events are added to it. The first question reads the history.
+#[derive(Debug, Default)]
+pub struct NamedImages(Option<HashMap<String, usize>>);
+
+impl NamedImages {
+    /// Does the same as [`note`].
+    pub fn note(&mut self, stream: &mut ImageStream, name: &str, standing: Standing) {
+        note_with(stream, name, standing, |stream| {
+            let Self(counts) = self;
+            let counts = counts.get_or_insert_with(|| {
+                let mut counts = HashMap::new();
+                stream.status.tags.iter().for_each(|tag| add(&mut counts, &tag.items));
+                counts
+            });
+            counts.contains_key(name)
+        });
+    }
+
+    /// Runs an edit of the history of `tag`. The edit must not touch other tags.
+    pub fn edit<R>(
+        &mut self,
+        histories: &mut Vec<NamedTagEventList>,
+        tag: &str,
+        edit: impl FnOnce(&mut Vec<NamedTagEventList>) -> R,
+    ) -> R {
+        let Self(Some(counts)) = self else {
+            return edit(histories);
+        };
+        remove(counts, items_of(histories, tag));
+        let done = edit(histories);
+        add(counts, items_of(histories, tag));
+        done
+    }
+}
+
+fn items_of<'a>(histories: &'a [NamedTagEventList], tag: &str) -> &'a [TagEvent] {
+    tags::history_place(histories, tag).map_or(&[], |at| &histories[at].items)
+}
+
+fn add(counts: &mut HashMap<String, usize>, events: &[TagEvent]) {
+    for event in events {
+        *counts.entry(event.image.clone()).or_default() += 1;
+    }
+}
+
+fn remove(counts: &mut HashMap<String, usize>, events: &[TagEvent]) {
+    for event in events {
+        if let Some(count) = counts.get_mut(&event.image) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&event.image);
+            }
+        }
+    }
+}
+
+fn note_with(stream: &mut ImageStream, name: &str, standing: Standing, has: impl FnOnce(&ImageStream) -> bool) {
     let Standing::Unproved { uid } = standing else {
         stream.unproved.remove(name);
         return;
     };
     let is_free = match stream.unproved.get(name) {
         Some(known) => known != WITHHELD,
-        None => !has(stream, name),
+        None => !has(stream),
     };
     if is_free {
         stream.unproved.insert(name.into(), uid);
     }
 }
 
-/// The images that `stream` has without proof and that its history still names, as they are stored.
+/// The images that `stream` has without proof and that its history still names, as they are stored. Withheld images stay
+/// while the history names any image, since that could be a list of them.
 pub fn stored(stream: &ImageStream) -> BTreeMap<&str, &str> {
     if stream.unproved.is_empty() {
         return BTreeMap::new();
     }
     let events = stream.status.tags.iter().flat_map(|tag| &tag.items);
     let names: HashSet<&str> = events.map(|event| event.image.as_str()).collect();
+    if names.iter().all(|name| name.is_empty()) {
+        return BTreeMap::new();
+    }
     let unproved = stream.unproved.iter().map(|(name, uid)| (name.as_str(), uid.as_str()));
     unproved.filter(|(name, uid)| *uid == WITHHELD || names.contains(name)).collect()
 }
@@ -89,11 +156,35 @@ pub fn parts_to_prove<'a>(
 
 /// Withholds from `stream` those that it does not have itself.
 pub fn withhold<'a>(stream: &mut ImageStream, parts: impl IntoIterator<Item = &'a str>) {
-    for part in parts {
-        if !stream.unproved.contains_key(part) && !has(stream, part) {
-            stream.unproved.insert(part.into(), WITHHELD.into());
-        }
+    let ImageStream { status, unproved, .. } = stream;
+    let mut parts = parts.into_iter().filter(|part| !unproved.contains_key(*part)).peekable();
+    if parts.peek().is_none() {
+        return;
     }
+    let events = status.tags.iter().flat_map(|tag| &tag.items);
+    let has: HashSet<&str> = events.map(|event| event.image.as_str()).collect();
+    let new: Vec<&str> = parts.filter(|part| !has.contains(part)).collect();
+    unproved.extend(new.into_iter().map(|part| (part.into(), WITHHELD.into())));
+}
+
+/// Whether more than [`MOST_WITHHELD`] images are withheld from `new`, and some of them not from `old`. A stream that was
+/// stored with more can still be updated, as long as the update adds none.
+pub fn exceeds_limit(old: Option<&ImageStream>, new: &ImageStream) -> bool {
+    let is_old = |name: &str| old.is_some_and(|old| old.unproved.get(name).is_some_and(|uid| uid == WITHHELD));
+    withheld(new).nth(MOST_WITHHELD).is_some() && !withheld(new).all(is_old)
+}
+
+/// Returns an error if the tags of `new` come from streams from which too many images are [withheld](exceeds_limit).
+pub fn tags_fault(old: Option<&ImageStream>, new: &ImageStream) -> Option<field::Error> {
+    exceeds_limit(old, new).then(|| {
+        let (count, most) = (withheld(new).count(), MOST_WITHHELD);
+        let why = format!(
+            "lists in the streams that tags come from name {count} images that neither those streams nor this one have, \
+             and a stream may have at most {most} of these: push the images into this stream or into those first, or take \
+             tags from fewer streams"
+        );
+        field::Error::forbidden("spec.tags", why)
+    })
 }
 
 /// The images that are withheld from `stream`.
@@ -167,6 +258,45 @@ mod tests {
         let mut stream = stream(&["a"]);
         stream.unproved = [("a", "u"), ("b", "u")].map(|(name, uid)| (name.into(), uid.into())).into();
         assert_eq!(stored(&stream), [("a", "u")].into());
+    }
+
+    #[test]
+    fn withheld_images_are_stored_while_a_list_may_name_them() {
+        let mut stream = stream(&["list"]);
+        withhold(&mut stream, ["part"]);
+        assert_eq!(stored(&stream), [("part", WITHHELD)].into());
+        stream.status.tags[0].items[0].image.clear();
+        assert_eq!(stored(&stream), [].into(), "the event names no image");
+        stream.status.tags.clear();
+        assert_eq!(stored(&stream), [].into());
+    }
+
+    #[test]
+    fn many_parts_are_withheld_from_a_long_history_in_no_time() {
+        const MANY: usize = 20_000;
+        let names = |of: &str| (0..MANY).map(|at| format!("{of}{at:060}")).collect::<Vec<_>>();
+        let (images, parts) = (names("i"), names("p"));
+        let mut stream = stream(&images.iter().map(String::as_str).collect::<Vec<_>>());
+        let start = std::time::Instant::now();
+        withhold(&mut stream, images.iter().chain(&parts).map(String::as_str));
+        assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+        assert!(withheld(&stream).eq(parts.iter().map(String::as_str)));
+    }
+
+    #[test]
+    fn a_stream_over_the_limit_takes_no_other_withheld_images() {
+        let names: Vec<String> = (0..=MOST_WITHHELD).map(|at| format!("p{at}")).collect();
+        let mut fits = stream(&["list"]);
+        withhold(&mut fits, names[1..].iter().map(String::as_str));
+        let mut over = fits.clone();
+        withhold(&mut over, [names[0].as_str()]);
+        assert!(!exceeds_limit(None, &fits) && exceeds_limit(None, &over));
+        assert!(exceeds_limit(Some(&fits), &over) && !exceeds_limit(Some(&over), &over));
+        let mut other = over.clone();
+        note(&mut other, "p0", Standing::Proved);
+        assert!(!exceeds_limit(Some(&over), &other));
+        withhold(&mut other, ["other"]);
+        assert!(exceeds_limit(Some(&over), &other));
     }
 
     #[test]

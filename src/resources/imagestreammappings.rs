@@ -179,7 +179,7 @@ fn withhold_parts(
     let (known, others): (Vec<&str>, _) = parts.into_iter().partition(|part| rights.is_known_part(part));
     known.into_iter().for_each(|part| unproved::note(after, part, Standing::Proved));
     unproved::withhold(after, others);
-    if unproved::withheld(after).count() > unproved::MOST_WITHHELD {
+    if unproved::exceeds_limit(Some(before), after) {
         return Err(rights.too_many_parts());
     }
     Ok(None)

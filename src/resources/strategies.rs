@@ -160,10 +160,9 @@ impl StreamStrategy {
             Resolution { old, others: &others, registries: &self.registries, most: self.tag_history, route, now };
         let unresolved = resolution.run(new);
         self.registries.decorate(new);
-        Faults {
-            first: resolve::fault_of(new, &unresolved).into_iter().collect(),
-            last: old.map_or_else(|| validate::stream(new), |old| validate::stream_update(old, new)),
-        }
+        let mut last = old.map_or_else(|| validate::stream(new), |old| validate::stream_update(old, new));
+        last.extend(unproved::tags_fault(old, new));
+        Faults { first: resolve::fault_of(new, &unresolved).into_iter().collect(), last }
     }
 }
 

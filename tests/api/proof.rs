@@ -375,3 +375,33 @@ async fn what_authority_gave_an_image_outlives_the_proof() {
     }
     assert!(image.get("evidence").is_none(), "the mark is not served");
 }
+
+#[tokio::test]
+async fn tags_bring_a_limited_number_of_withheld_images() {
+    let tenants = Tenants::start().await;
+    let tag = |name: &str, of: &str| json!({"name": name, "from": {"kind": "ImageStreamTag", "name": of}});
+    let with = |name: &str, tags: &[Value]| {
+        json!({"kind": "ImageStream", "apiVersion": "image.openshift.io/v1", "metadata": {"name": name},
+            "spec": {"tags": tags}})
+    };
+    let streams = MALLORY.path("imagestreams");
+    for (stream, first) in [("a", 0), ("b", 600)] {
+        let parts: Vec<String> = (first..first + 600).map(|at| digest_of(&at.to_string())).collect();
+        let list = list_of(&parts.iter().map(String::as_str).collect::<Vec<_>>());
+        tenants.post(MALLORY, &streams, &with(stream, &[])).await.is(201);
+        tenants.push(MALLORY, stream, "t", &list).await.is(201);
+    }
+    tenants.post(MALLORY, &streams, &with("one", &[tag("a", "a:t"), tag("b", "a:t")])).await.is(201);
+    let both = [tag("a", "a:t"), tag("b", "b:t")];
+    let refused = tenants.post(MALLORY, &streams, &with("both", &both)).await.is(422);
+    assert_eq!(refused["details"]["causes"][0]["field"], "spec.tags", "{refused}");
+    assert!(refused["message"].as_str().is_some_and(|text| text.contains("at most 1000")), "{refused}");
+    let view = json!({"kind": "ImageStreamTag", "apiVersion": "image.openshift.io/v1", "metadata": {"name": "one:c"},
+        "tag": tag("", "b:t")});
+    tenants.post(MALLORY, &MALLORY.path("imagestreamtags"), &view).await.is(422);
+    // Nothing is withheld from a stream without images.
+    for name in ["a", "b"] {
+        tenants.ask(MALLORY, "DELETE", &MALLORY.path(&format!("imagestreamtags/one:{name}")), None).await.is(200);
+    }
+    tenants.post(MALLORY, &MALLORY.path("imagestreamtags"), &view).await.is(201);
+}

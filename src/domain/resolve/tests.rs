@@ -346,3 +346,94 @@ fn a_copied_tag_is_no_better_proved_than_its_source() {
     assert_eq!(write(Some(&old), &mut new, Route::Stream, &known), "");
     assert!(new.unproved.is_empty());
 }
+
+/// A stream from which `count` images are withheld, and whose tags `a0`.. have images without proof.
+fn withholding(name: &str, count: usize, unproved: usize) -> ImageStream {
+    let mut source = stream(name, &[]);
+    source.unproved = (0..count).map(|at| (format!("{name}-{at:060}"), unproved::WITHHELD.into())).collect();
+    for at in 0..unproved {
+        let items = vec![event(&format!("u{at:060}"), 1)];
+        source.unproved.insert(items[0].image.clone(), "uid".into());
+        source.status.tags.push(NamedTagEventList { tag: format!("a{at:06}"), items, conditions: vec![] });
+    }
+    source
+}
+
+/// A stream with as many tags that come from the tags of [`withholding`] streams, or else from their image `i`.
+fn copying(kind: &str, name: &str, count: usize) -> ImageStream {
+    let mut copy = stream("s", &[]);
+    let from = |at: usize| if kind == "tag" { format!("{name}:a{at:06}") } else { format!("{name}@u") };
+    copy.spec.tags =
+        (0..count).map(|at| want(&mut ImageStream::default(), &format!("t{at:06}"), kind, &from(at)).clone()).collect();
+    copy
+}
+
+#[test]
+fn withheld_images_are_copied_once_for_each_source_stream() {
+    const TAGS: usize = 1500;
+    const WITHHELD: usize = 60_000;
+    for (kind, unproved) in [("tag", TAGS), ("image", 1)] {
+        let source = withholding("x", WITHHELD, unproved);
+        let known = others(&[("ns", "x", Some(source.clone()))]);
+        let start = std::time::Instant::now();
+        let copy = created(copying(kind, "x", TAGS), &known);
+        assert!(start.elapsed().as_secs() < 5, "{kind}: {:?}", start.elapsed());
+        assert_eq!(copy.unproved, source.unproved, "{kind}");
+    }
+}
+
+#[test]
+fn unproved_images_of_very_many_tags_are_noted_in_no_time() {
+    const TAGS: usize = 20_000;
+    let source = withholding("x", 0, TAGS);
+    let known = others(&[("ns", "x", Some(source.clone()))]);
+    let start = std::time::Instant::now();
+    let copy = created(copying("tag", "x", TAGS), &known);
+    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+    assert_eq!(copy.unproved, source.unproved);
+}
+
+#[test]
+fn sources_withhold_a_limited_number_of_images() {
+    let most = unproved::MOST_WITHHELD;
+    let known = others(&[
+        ("ns", "x", Some(withholding("x", most, 1))),
+        ("ns", "y", Some(withholding("y", 1, 1))),
+        ("ns", "z", Some(withholding("z", most + 1, 1))),
+    ]);
+    let fits = created(stream("s", &[("a", "tag", "x:a000000")]), &known);
+    assert_eq!(unproved::tags_fault(None, &fits), None);
+    let mut over = fits.clone();
+    want(&mut over, "b", "tag", "y:a000000");
+    assert_eq!(write(Some(&fits), &mut over, Route::Stream, &known), "");
+    let fault = unproved::tags_fault(Some(&fits), &over).unwrap().to_string();
+    assert!(fault.starts_with("spec.tags: Forbidden: ") && fault.contains("name 1001 images"), "{fault}");
+    assert!(fault.contains("at most 1000") && fault.contains("push the images into this stream"), "{fault}");
+    // A stream that was stored like this takes what adds nothing.
+    let mut more = over.clone();
+    want(&mut more, "c", "tag", "x:a000000");
+    assert_eq!(write(Some(&over), &mut more, Route::Stream, &known), "");
+    assert_eq!((told(&more) != told(&over), unproved::tags_fault(Some(&over), &more)), (true, None));
+    want(&mut more, "d", "tag", "z:a000000");
+    assert_eq!(write(Some(&over), &mut more, Route::Stream, &known), "");
+    assert!(unproved::tags_fault(Some(&over), &more).is_some());
+}
+
+#[test]
+fn an_image_that_the_write_cuts_off_is_not_there_any_more() {
+    let mut source = with_history(stream("x", &[]), "t", &[event("i", 1)]);
+    source = with_history(source, "u", &[event("j", 1)]);
+    source.unproved = ["i", "j"].map(|name| (name.to_owned(), "uid".to_owned())).into();
+    let known = others(&[("ns", "x", Some(source))]);
+    // Tag a loses image i, which it had proved, before tag b gets it without proof.
+    let old = with_history(stream("s", &[("a", "ref", "r.io/j")]), "a", &[event("i", 1)]);
+    let registries = registries();
+    let most = MaxTagHistory(std::num::NonZeroUsize::new(1));
+    let (route, now) = (Route::Stream, Time::from_unix_seconds(NOW));
+    let mut new = old.clone();
+    want(&mut new, "a", "tag", "x:u");
+    want(&mut new, "b", "tag", "x:t");
+    let resolution = Resolution { old: Some(&old), others: &known, registries: &registries, most, route, now };
+    assert!(resolution.run(&mut new).is_empty());
+    assert_eq!(new.unproved.keys().collect::<Vec<_>>(), ["i", "j"]);
+}
