@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::rows::{self, Row};
-use super::superseded;
+use super::{record, superseded};
 use crate::store::{Change, Entry, Key};
 
 /// Compares all entries of a store with each other; keeps no more of them than keys and hashes.
@@ -41,13 +41,14 @@ impl Agreement {
                 }
                 for change in rows::beside(&image) {
                     if let Change::Put(key, value) = change {
-                        self.wanted.insert(key, hash(&value));
+                        let hash = hash(&key, &value);
+                        self.wanted.insert(key, hash);
                     }
                 }
             }
             Ok(Row::Stream(_)) => self.streams += 1,
             Ok(Row::Beside) => {
-                self.found.insert(entry.key.clone(), hash(&entry.value));
+                self.found.insert(entry.key.clone(), hash(&entry.key, &entry.value));
             }
             Ok(Row::Superseded) => {
                 self.superseded.1.insert(entry.key.clone());
@@ -77,9 +78,10 @@ impl Agreement {
     }
 }
 
-fn hash(value: &[u8]) -> u64 {
+/// Hashes what makes two rows under a key the same.
+fn hash(key: &Key, row: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    value.hash(&mut hasher);
+    record::comparable(key, row).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -87,6 +89,7 @@ fn hash(value: &[u8]) -> u64 {
 mod tests {
     use super::*;
     use crate::api::Image;
+    use crate::meta::{Cause, Details, Status};
     use crate::rest::json;
     use crate::rest::rules::Strategy;
     use crate::store::Revision;
@@ -137,6 +140,43 @@ mod tests {
             let mut changed = entries.clone();
             changed[at].value = b"{}".as_slice().into();
             assert!(!faults(&changed).is_empty(), "{}", gone.key);
+        }
+    }
+
+    /// The row of a view as it was before messages were cut: a status with a cause for each of 300 faults.
+    fn uncut(row: &[u8], code: u16, reason: &str) -> Vec<u8> {
+        let fault = |at| format!("images[bad].layers[{at}]: Invalid value: \"\": layer cannot be empty");
+        let causes = (0..300).map(|at| Cause { message: fault(at), ..Cause::default() }).collect();
+        let message = format!(" \"\" is invalid: {}", (0..300).map(fault).collect::<Vec<_>>().join(", "));
+        let details = Some(Details { causes, ..Details::default() });
+        let reason = reason.to_owned();
+        let status = json::encode(&Status { code, reason, message, details, ..Status::default() });
+        // Form, length of the creation time (none here) and marker; length of the status; status.
+        let length = u32::try_from(status.len()).unwrap().to_le_bytes();
+        [&row[..6], &length, &lz4_flex::block::compress(&status)].concat()
+    }
+
+    #[test]
+    fn views_without_an_image_agree_in_code_and_reason() {
+        let layers = [r#"{"name":"","size":1,"mediaType":""}"#; 300].join(",");
+        let bad = format!(r#"{{"metadata":{{"name":"bad"}},"dockerImageLayers":[{layers}]}}"#);
+        let bad: Image = serde_json::from_str(&bad).unwrap();
+        let entries = stored(&bad);
+        let at = entries.iter().position(|entry| entry.key.as_str() == "/image.openshift.io/views/bad").unwrap();
+        let faults_with = |row: Vec<u8>| {
+            let mut entries = entries.clone();
+            entries[at].value = row.into();
+            faults(&entries)
+        };
+        let row = &entries[at].value;
+        let old = uncut(row, 422, "Invalid");
+        assert!(old != *row, "this version cuts the status");
+        assert_eq!(faults_with(old.clone()), <[String; 0]>::default());
+        let shown = stored(&Image { docker_image_layers: vec![], ..bad.clone() });
+        let shown = shown.into_iter().find(|entry| entry.key == entries[at].key).unwrap().value;
+        let cut_off = old[..old.len() - 9].to_vec();
+        for other in [uncut(row, 500, "Invalid"), uncut(row, 422, "InternalError"), shown.to_vec(), cut_off] {
+            assert_eq!(faults_with(other), ["/image.openshift.io/views/bad is not what its image makes it"]);
         }
     }
 

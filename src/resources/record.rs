@@ -17,6 +17,8 @@
 //! packed    rest: the JSON of the image behind its revision, or of the status
 //! ```
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use lz4_flex::block;
 
@@ -94,9 +96,11 @@ impl Packed<'_> {
     }
 }
 
+/// The beginning of the keys of these rows.
+const PREFIX: &str = "/image.openshift.io/views/";
+
 /// The key of the row of an image.
 pub(super) fn key(image: &str) -> Key {
-    const PREFIX: &str = "/image.openshift.io/views/";
     let mut key = String::with_capacity(PREFIX.len() + image.len());
     key.push_str(PREFIX);
     key.push_str(image);
@@ -134,6 +138,29 @@ pub(super) fn encode(image: &Image) -> Bytes {
 /// Whether a stream shows the image of a row which has it only as a part of a list.
 pub(super) fn is_open(row: &[u8]) -> bool {
     row.first() == Some(&OPEN)
+}
+
+/// The bytes of a row under `key` that do not depend on the version that wrote it, for comparing two rows.
+///
+/// That is the whole row, but for one with a status: versions differ in how they cut long messages, so only code and
+/// reason of the status count. A row that cannot be read counts as it is.
+pub(super) fn comparable<'a>(key: &Key, row: &'a [u8]) -> Cow<'a, [u8]> {
+    let broken = if key.as_str().starts_with(PREFIX) { comparable_broken(row) } else { None };
+    broken.map_or(Cow::Borrowed(row), Cow::Owned)
+}
+
+/// Form, creation time, code and reason of a row with a status; none for any other row.
+fn comparable_broken(row: &[u8]) -> Option<Vec<u8>> {
+    let Record { created, view: View::Broken(packed) } = Record::read(row).ok()? else {
+        return None;
+    };
+    let mut text = Vec::new();
+    packed.unpack_into(&mut text).ok()?;
+    let Status { code, reason, .. } = serde_json::from_slice(&text).ok()?;
+    // The form and the length of the creation time come first, then the marker of a row without a view.
+    let mut bytes = [&row[..HEAD - size_of::<u32>()], created, &code.to_be_bytes()].concat();
+    bytes.extend_from_slice(reason.as_bytes());
+    Some(bytes)
 }
 
 /// Length of what stands before the creation time.
