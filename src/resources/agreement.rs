@@ -50,7 +50,7 @@ impl Agreement {
             Ok(Row::Beside) => {
                 self.found.insert(entry.key.clone(), hash(&entry.key, &entry.value));
             }
-            Ok(Row::Superseded) => {
+            Ok(Row::Superseded(_)) => {
                 self.superseded.1.insert(entry.key.clone());
             }
             Ok(Row::Unknown) => self.faults.push(format!("this version knows nothing like {}", entry.key)),

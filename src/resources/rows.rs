@@ -19,7 +19,7 @@ pub(super) enum Row {
     /// Something beside the images that is made of them.
     Beside,
     /// The unproved form of an image that a proof replaced.
-    Superseded,
+    Superseded(Box<Image>),
     /// Nothing that this version knows.
     Unknown,
 }
@@ -45,7 +45,7 @@ impl Row {
             _ if key == lists::LISTS => Ok(Self::Beside),
             Some(("unproved", name)) => {
                 let image = decode(&ImageStrategy, entry)?;
-                if image.metadata.name == name { Ok(Self::Superseded) } else { Err(misplaced(entry)) }
+                if image.metadata.name == name { Ok(Self::Superseded(Box::new(image))) } else { Err(misplaced(entry)) }
             }
             _ if [lists::parts_key(""), record::key("")].iter().any(|place| key.starts_with(place.as_str())) => {
                 Ok(Self::Beside)

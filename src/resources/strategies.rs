@@ -19,9 +19,9 @@ use crate::rest::rules::{Dependents, Faults, Need, Other, Others, Rules, Strateg
 use crate::store::Change;
 
 /// The mark of a stored image with its evidence.
-const EVIDENCE: &str = "evidence";
+pub(super) const EVIDENCE: &str = "evidence";
 /// The mark of a stored stream with the images that it has without proof.
-const UNPROVED: &str = "unproved";
+pub(super) const UNPROVED: &str = "unproved";
 
 /// What is special about stored images.
 pub struct ImageStrategy;

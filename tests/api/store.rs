@@ -27,7 +27,7 @@ struct Said {
 }
 
 /// Runs `store` with these arguments and this input.
-fn run(arguments: &[&str], folder: &Path, input: &[u8]) -> Output {
+pub(crate) fn run(arguments: &[&str], folder: &Path, input: &[u8]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver"))
         .arg("store")
         .args(arguments)

@@ -69,6 +69,14 @@ impl Tenants {
         tenants
     }
 
+    /// Puts a store of another folder in the place of the server's, which has ended.
+    pub(crate) async fn serve_instead(&mut self, folder: &std::path::Path) {
+        let data = self.server.folder().join("data");
+        std::fs::remove_dir_all(&data).expect("the old store can be removed");
+        std::fs::rename(folder, &data).expect("the new one can be put there");
+        self.server.restart().await;
+    }
+
     fn client(&self, tenant: Tenant) -> Client {
         self.server.client(Identity::token(&format!("token-of-{}", tenant.name)))
     }

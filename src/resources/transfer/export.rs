@@ -1,8 +1,13 @@
 //! Entries of a store as lines.
 
-use crate::api::GROUP_VERSION;
+use serde::Serialize;
+
+use super::SUPERSEDED_IMAGE;
+use crate::api::{GROUP_VERSION, Image, ImageStream};
+use crate::domain::unproved;
 use crate::meta::Kind;
 use crate::resources::rows::Row;
+use crate::resources::strategies::{EVIDENCE, UNPROVED};
 use crate::rest::json;
 use crate::store::Entry;
 
@@ -12,17 +17,29 @@ use crate::store::Entry;
 /// A sentence: what is stored is none of the objects that this version knows.
 pub fn line(entry: &Entry) -> Result<Option<Vec<u8>>, String> {
     match Row::read(entry)? {
-        Row::Image(image) => Ok(Some(of(&*image))),
-        Row::Stream(stream) => Ok(Some(of(&*stream))),
-        Row::Beside | Row::Superseded => Ok(None),
+        // An image without any evidence says so: without the mark, an import would vouch for it.
+        Row::Image(image) => Ok(Some(of(Image::KIND, Some((EVIDENCE, &image.evidence)), &*image))),
+        Row::Superseded(image) => Ok(Some(of(SUPERSEDED_IMAGE, Some((EVIDENCE, &image.evidence)), &*image))),
+        Row::Stream(stream) => {
+            let unproved = unproved::stored(&stream);
+            let mark = (!unproved.is_empty()).then_some((UNPROVED, &unproved));
+            Ok(Some(of(ImageStream::KIND, mark, &*stream)))
+        }
+        Row::Beside => Ok(None),
         Row::Unknown => Err(format!("this version knows nothing like {}", entry.key)),
     }
 }
 
-fn of<T: Kind>(object: &T) -> Vec<u8> {
-    let head = format!(r#"{{"kind":"{}","apiVersion":"{GROUP_VERSION}""#, T::KIND);
+fn of<M: Serialize, T: Kind>(kind: &str, mark: Option<(&str, &M)>, object: &T) -> Vec<u8> {
+    let mut head = b"{".to_vec();
+    if let Some((name, mark)) = mark {
+        head.extend_from_slice(format!(r#""{name}":"#).as_bytes());
+        json::encode_into(mark, &mut head);
+        head.push(b',');
+    }
+    head.extend_from_slice(format!(r#""kind":"{kind}","apiVersion":"{GROUP_VERSION}""#).as_bytes());
     let mut line = Vec::with_capacity(1024);
-    json::encode_behind(head.as_bytes(), object, &mut line);
+    json::encode_behind(&head, object, &mut line);
     line.push(b'\n');
     line
 }

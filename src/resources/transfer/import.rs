@@ -1,20 +1,23 @@
 //! Objects into a store, as if they had always been there.
 //!
-//! An object keeps uid, creationTimestamp and status, which nobody may set who makes it through the API; those that it
-//! has not are made. It is judged by the same rules as one that is made, and manifests by their digests too. What lies
+//! An object keeps its marks, uid, creationTimestamp and status, which nobody may set who makes it through the API; uid and
+//! creationTimestamp are made where they are missing. An image without marks has the evidence of one that is made
+//! through `images`. It is judged by the same rules as one that is made, and manifests by their digests too. What lies
 //! beside it is written with it, in one transaction. The tags that a stream wants and has no history of come into being
 //! when it is next written through the API.
 
+use super::SUPERSEDED_IMAGE;
 use super::read::Object;
-use crate::api::{Evidence, Image, ImageStream};
+use crate::api::{GROUP, Image, ImageStream};
 use crate::domain::{content, intake, names, validate};
-use crate::meta::{Kind, ObjectMeta, Status, Time, field, is_dns_label, path_segment_faults};
-use crate::resources::Catalog;
+use crate::meta::{Kind, ObjectMeta, Resource, Status, Time, field, is_dns_label, path_segment_faults};
+use crate::resources::{Catalog, superseded};
 use crate::rest::metadata;
 use crate::rest::pool::Workload;
 use crate::rest::rules::Strategy;
 use crate::rest::stored::Stored;
 use crate::rest::update::{Decision, Done, transact};
+use crate::store::Change;
 
 /// What becomes of an object whose name is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,20 +67,59 @@ impl Importer<'_> {
         match object {
             Object::Image(image) => self.image(*image).await,
             Object::Stream(stream) => self.stream(*stream).await,
+            Object::Superseded(image) => self.superseded(*image).await,
         }
     }
 
     async fn image(&self, mut image: Image) -> Result<Imported, Status> {
+        let faults = self.faults_of_image(&mut image);
+        self.store(&self.catalog.images, image, &faults).await
+    }
+
+    /// Prepares an image and answers what is wrong with it.
+    fn faults_of_image(&self, image: &mut Image) -> field::Errors {
         image.metadata.namespace.clear();
         self.complete(&mut image.metadata);
-        let mut faults = self.catalog.images.strategy().limits(None, &image);
+        let mut faults = self.catalog.images.strategy().limits(None, image);
         faults.append(metadata::faults_by(&image.metadata, path_segment_faults));
         faults.extend(names::new_image_name_fault("metadata.name", &image.metadata.name));
-        faults.append(content::faults(&image));
-        intake::prepare_new(&mut image);
-        image.evidence = Evidence::authority();
-        faults.append(validate::image(&image, &metadata::faults));
-        self.store(&self.catalog.images, image, &faults).await
+        faults.append(content::faults(image));
+        intake::prepare_new(image);
+        faults.append(validate::image(image, &metadata::faults));
+        faults
+    }
+
+    /// Stores the unproved form of an image beside the proved one, which must be stored already and say that it has
+    /// one. Without that no stream shows it.
+    async fn superseded(&self, mut unproved: Image) -> Result<Imported, Status> {
+        let images = &self.catalog.images;
+        let faults = self.faults_of_image(&mut unproved);
+        images.refuse(&unproved, &faults)?;
+        let name = &unproved.metadata.name;
+        let keys = [superseded::key(name), images.key("", name)];
+        let [key, place] = &keys;
+        let value = images.strategy().encode(&unproved);
+        let load = Workload::default();
+        let done = transact(images.store(), &load, &keys, |seen| {
+            let image = seen.entry(place).map(|entry| images.decode(entry)).transpose()?;
+            let is_wanted = image
+                .as_ref()
+                .is_some_and(|image| image.evidence.has_unproved_form && image.metadata.uid == unproved.metadata.uid);
+            let is_free = seen.entry(key).is_none();
+            match (self.effect, &image) {
+                // Nothing that this import checked is stored, so the image may be one of them.
+                (Effect::Check, None) => Ok(Decision::Keep(Imported::Made)),
+                (Effect::Check, Some(_)) if is_wanted && is_free => Ok(Decision::Keep(Imported::Made)),
+                (Effect::Write, Some(_)) if is_wanted && is_free => {
+                    Ok(Decision::Write(vec![Change::Put(key.clone(), value.clone().into())], Imported::Made))
+                }
+                (_, Some(_)) if self.existing == Existing::Skip => Ok(Decision::Keep(Imported::Skipped)),
+                (_, Some(_)) if is_wanted => Err(Status::already_exists(superseded_kind(), name)),
+                _ => Err(belongs_to_no_image(name)),
+            }
+        });
+        let (Done::Kept(imported) | Done::Committed(imported, _)) = done.await?;
+        Ok(imported)
     }
 
     async fn stream(&self, mut stream: ImageStream) -> Result<Imported, Status> {
@@ -125,4 +167,17 @@ impl Importer<'_> {
         let (Done::Kept(imported) | Done::Committed(imported, _)) = done.await?;
         Ok(imported)
     }
+}
+
+fn superseded_kind() -> Resource<'static> {
+    Resource { group: GROUP, name: SUPERSEDED_IMAGE }
+}
+
+fn belongs_to_no_image(name: &str) -> Status {
+    let quoted = field::quote(name);
+    let text = format!(
+        "{SUPERSEDED_IMAGE} {quoted} is not stored: no image of this name, uid and evidence.hasUnprovedForm is there; import \
+         the line of the image first"
+    );
+    Status::failure(409, "Conflict", text).about(superseded_kind(), name)
 }

@@ -1,10 +1,13 @@
 //! JSON as objects: single ones, and lists of them as kubectl prints them.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::api::{GROUP_VERSION, Image, ImageStream};
+use super::SUPERSEDED_IMAGE;
+use crate::api::{Evidence, GROUP_VERSION, Image, ImageStream};
 use crate::meta::Kind;
+use crate::resources::strategies::{EVIDENCE, UNPROVED};
 use crate::rest::codec;
 
 /// An object that can be stored.
@@ -14,6 +17,8 @@ pub enum Object {
     Image(Box<Image>),
     /// A stream.
     Stream(Box<ImageStream>),
+    /// The unproved form of an image that a proof replaced.
+    Superseded(Box<Image>),
 }
 
 /// Why a value is no object that can be stored.
@@ -82,20 +87,40 @@ fn head(value: &RawValue) -> Result<Head<'_>, Unreadable> {
 
 fn object(value: &RawValue, head: &Head<'_>) -> Result<Object, Unreadable> {
     match (head.kind.as_str(), head.api_version.as_str()) {
-        (Image::KIND, GROUP_VERSION) => fields(value).map(Object::Image),
-        (ImageStream::KIND, GROUP_VERSION) => fields(value).map(Object::Stream),
+        (Image::KIND, GROUP_VERSION) => image(value, Image::KIND).map(Object::Image),
+        (SUPERSEDED_IMAGE, GROUP_VERSION) => image(value, SUPERSEDED_IMAGE).map(Object::Superseded),
+        (ImageStream::KIND, GROUP_VERSION) => {
+            let (mut stream, unproved) = fields::<ImageStream, _>(value, ImageStream::KIND, UNPROVED)?;
+            stream.unproved = unproved.unwrap_or_default();
+            Ok(Object::Stream(stream))
+        }
         (kind, version) => Err(Unreadable::Kind { kind: kind.to_owned(), version: version.to_owned() }),
     }
 }
 
-fn fields<T: Kind>(value: &RawValue) -> Result<Box<T>, Unreadable> {
-    let fields: serde_json::Value =
+/// An image with its evidence. Somebody with the right to create images vouches for one without that mark.
+fn image(value: &RawValue, kind: &'static str) -> Result<Box<Image>, Unreadable> {
+    let (mut image, evidence) = fields::<Image, _>(value, kind, EVIDENCE)?;
+    image.evidence = evidence.unwrap_or_else(Evidence::authority);
+    Ok(image)
+}
+
+/// The object in a value, and the mark of this name, which may stand anywhere: tools reorder keys.
+fn fields<T: Kind, M: DeserializeOwned>(
+    value: &RawValue,
+    kind: &'static str,
+    mark: &str,
+) -> Result<(Box<T>, Option<M>), Unreadable> {
+    let mut fields: serde_json::Value =
         serde_json::from_str(value.get()).map_err(|why| Unreadable::Form(why.to_string()))?;
     let name = fields["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let read = codec::from_value::<T>(fields).map_err(|why| Unreadable::Fields { kind: T::KIND, name, why });
-    let mut object = Box::new(read?);
+    let faulty = |why| Unreadable::Fields { kind, name: name.clone(), why };
+    let found = fields.as_object_mut().and_then(|fields| fields.remove(mark));
+    let found = found.map(serde_json::from_value).transpose();
+    let found = found.map_err(|why| faulty(format!("{mark}: {why}")))?;
+    let mut object = Box::new(codec::from_value::<T>(fields).map_err(faulty)?);
     object.default_fields();
-    Ok(object)
+    Ok((object, found))
 }
 
 #[cfg(test)]
@@ -110,6 +135,7 @@ mod tests {
         let name = |object: Object| match object {
             Object::Image(image) => format!("image {}", image.metadata.name),
             Object::Stream(stream) => format!("stream {}", stream.metadata.name),
+            Object::Superseded(image) => format!("superseded {}", image.metadata.name),
         };
         let told = |object: Result<Object, Unreadable>| object.map_or_else(|why| why.to_string(), name);
         read(text).unwrap().into_iter().map(told).collect()
@@ -141,6 +167,30 @@ mod tests {
         let list =
             r#"{"kind":"ImageStreamList","apiVersion":"image.openshift.io/v1","items":[{"metadata":{"name":"s"}}]}"#;
         assert_eq!(told(list), ["stream s"]);
+    }
+
+    #[test]
+    fn marks_are_read_wherever_they_stand_and_not_guessed() {
+        let evidence = |text: &str| match read(text).unwrap().remove(0).unwrap() {
+            Object::Image(image) => image.evidence,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(evidence(IMAGE), Evidence::authority());
+        for mark in [r#"{"evidence":{"proof":"nothing","blobs":{}},"kind""#, r#"{"evidence":{"blobs":{}},"kind""#] {
+            assert_eq!(evidence(&IMAGE.replace(r#"{"kind""#, mark)), Evidence::unproved());
+        }
+        assert_eq!(evidence(&IMAGE.replace("}}", r#"},"evidence":{"blobs":{}}}"#)), Evidence::unproved(), "at the end");
+        assert_eq!(evidence(&IMAGE.replace("}}", r#"},"evidence":{}}"#)), Evidence::default(), "of before evidence");
+        assert_eq!(told(&IMAGE.replace("Image", "SupersededImage")), ["superseded i"]);
+        for bad in ["null", "7", r#"{"proof":"certain"}"#] {
+            let told = told(&IMAGE.replace("}}", &format!(r#"}},"evidence":{bad}}}"#)));
+            assert!(told[0].starts_with(r#"Image "i" cannot be read: evidence: "#), "{told:?}");
+        }
+        let stream = IMAGE.replace("Image", "ImageStream").replace("}}", r#"},"unproved":{"i":"uid"}}"#);
+        match read(&stream).unwrap().remove(0).unwrap() {
+            Object::Stream(stream) => assert_eq!(stream.unproved, [("i".to_owned(), "uid".to_owned())].into()),
+            other => panic!("{other:?}"),
+        }
     }
 
     proptest::proptest! {
