@@ -98,7 +98,7 @@ impl Families {
                     load.take_place().await;
                     continue;
                 }
-                Err(Ungathered::Refused(status)) => return Err(status),
+                Err(Ungathered::Refused(status)) => return Err(*status),
             };
             if self.is_right(store, &family, changed).await {
                 family.note_right_at(latest);
@@ -156,12 +156,12 @@ enum Ungathered {
     /// It is large, and the request has no place for such work. The request must not wait for one
     /// while others wait for the family: they may have the places.
     NeedsPlace,
-    Refused(Status),
+    Refused(Box<Status>),
 }
 
 impl From<Status> for Ungathered {
     fn from(status: Status) -> Self {
-        Self::Refused(status)
+        Self::Refused(Box::new(status))
     }
 }
 
