@@ -7,6 +7,7 @@ mod connection;
 mod frames;
 mod h2_filter;
 mod handshake;
+mod long_names;
 mod outgoing;
 mod resets;
 mod streams;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use self::raw::{Body, Raw, Response, fields};
+use self::raw::{Body, Raw, Response, fields, literals};
 use crate::fixtures::stream;
 use crate::harness::{Api, Expect, STREAMS};
 
@@ -81,6 +81,46 @@ async fn malformed_requests_are_answered_on_their_stream() {
         let response = timeout(DEADLINE, raw.response(stream)).await.expect("there is a response");
         assert_eq!(response, Response { status, body: vec![], ended_with_headers: true }, "case {number}");
     }
+    watch.goes_on(&api, &mut raw, "after").await;
+}
+
+#[tokio::test]
+async fn header_names_that_are_too_long_end_their_stream_only() {
+    let api = Api::start().await;
+    let mut raw = Raw::open(&api).await;
+    let watch = Watch::open(&mut raw).await;
+    for (length, status) in [(65_535, 200), (65_536, 431), (70_000, 431), (1_000_000, 431)] {
+        for after in [0, 5, 20_000] {
+            let (name, value) = ("n".repeat(length), vec![b'v'; after]);
+            let fields = with(&[(&name, &value), ("x-after", &value)]);
+            let stream = raw.request(&fields, Body::None).await;
+            let response = timeout(DEADLINE, raw.response(stream)).await.expect("there is a response");
+            assert_eq!(response.status, status, "{length}");
+            watch.goes_on(&api, &mut raw, &format!("after-{length}-{after}")).await;
+        }
+    }
+    // 65,536 times `a` in Huffman code, which has five bits: 40,960 bytes.
+    let mut block = literals(&with(&[]));
+    block.extend([0, 0xff, 0x81, 0xbf, 0x02]);
+    block.extend([0x18, 0xc6, 0x31, 0x8c, 0x63].repeat(65_536 / 8));
+    block.extend(b"\x05value");
+    let coded = raw.request(&fields("GET", STREAMS), Body::None).await + 2;
+    raw.block(coded, &block, Body::None).await;
+    assert_eq!(raw.response(coded).await.status, 431);
+    watch.goes_on(&api, &mut raw, "after-code").await;
+    // In trailers, which are ignored.
+    let post = with(&[(":method", b"POST"), ("content-type", b"application/json")]);
+    let stream = raw.request(&post, Body::Follows).await;
+    raw.data(stream, b"{}", Body::Follows).await;
+    raw.block(stream, &literals(&[("n".repeat(70_000), b"value".to_vec())]), Body::None).await;
+    assert_eq!(raw.response(stream).await.status, 422);
+    watch.goes_on(&api, &mut raw, "after-trailers").await;
+    // With a body.
+    let name = "n".repeat(70_000);
+    let post = with(&[(":method", b"POST"), (&name, b""), ("content-length", b"2")]);
+    let stream = raw.request(&post, Body::Follows).await;
+    raw.data(stream, b"{}", Body::None).await;
+    assert_eq!(raw.response(stream).await.status, 431);
     watch.goes_on(&api, &mut raw, "after").await;
 }
 

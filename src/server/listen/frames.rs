@@ -15,6 +15,8 @@ pub(super) const CONTINUATION: u8 = 0x9;
 /// Frame flags.
 pub(super) const END_STREAM: u8 = 0x1;
 pub(super) const END_HEADERS: u8 = 0x4;
+pub(super) const PADDED: u8 = 0x8;
+pub(super) const PRIORITY: u8 = 0x20;
 
 /// A frame header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,10 +75,15 @@ impl Frames {
         self.known
     }
 
+    /// The number of these bytes that come before the next header.
+    pub(super) fn payload(&self, bytes: &[u8]) -> usize {
+        bytes.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX))
+    }
+
     /// Moves past bytes, at most to the end of the next header. Returns how many bytes it passed, and the header if it
     /// is complete.
     pub(super) fn advance(&mut self, bytes: &[u8]) -> (usize, Option<FrameHead>) {
-        let skipped = bytes.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
+        let skipped = self.payload(bytes);
         self.skip -= u32::try_from(skipped).expect("it is at most `skip`");
         let taken = (bytes.len() - skipped).min(HEAD - self.known);
         let end = skipped + taken;

@@ -1,11 +1,13 @@
-//! The plaintext of a connection of HTTP/2, between h2 and TLS, with two rules that h2 does not have.
+//! The plaintext of a connection of HTTP/2, between h2 and TLS, with three rules that h2 does not have.
 //!
 //! 1. A request that h2 finds malformed is answered with a status code. h2 resets its stream with PROTOCOL_ERROR, the one
 //!    code after which Go's client gives up the connection and repeats the request on a new one (`processResetStream`
 //!    in golang.org/x/net/http2). [`Outgoing`] puts a response in front of such a reset, as Go's server does.
 //! 2. The resets that a client causes have a rate ([`ResetRate`]). What they leave behind has a limit, beyond which nothing is read.
+//! 3. A header name that h2 cannot decode is a fault of its stream, not of the connection ([`LongNames`]).
 //!
-//! Only frame headers and the codes of resets are read. All other bytes pass through as they are, without a copy.
+//! Only frame headers, the codes of resets and the lengths in header blocks of several frames are read. All other bytes pass
+//! through as they are, without a copy.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -20,6 +22,7 @@ use tokio::task::coop;
 
 use super::activity::Activity;
 use super::frames::{Frames, PREFACE, RST_STREAM};
+use super::long_names::LongNames;
 use super::outgoing::Outgoing;
 use super::resets::ResetRate;
 use super::unanswered::Unanswered;
@@ -50,6 +53,7 @@ pub(super) struct H2Filter<T, E> {
 /// What is known of the bytes of the client.
 struct Incoming {
     frames: Frames,
+    names: LongNames,
     /// The frames since everything was sent.
     owed: u32,
     /// The reader that waits for that.
@@ -80,10 +84,9 @@ impl<T, E: Fn() -> bool> H2Filter<T, E> {
     /// `is_exempt` returns true if the connection may exceed the limits of resets. It is called only
     /// when that happens.
     pub(super) fn new(stream: T, activity: Arc<Activity>, limits: H2Limits, is_exempt: E) -> Self {
-        let frames = Frames::after(PREFACE);
         Self {
             stream,
-            incoming: Incoming { frames, owed: 0, waiting: None, unpaid: 0, is_excessive: false },
+            incoming: Incoming::new(),
             outgoing: Outgoing::new(),
             unanswered: Unanswered::new(limits.streams),
             rate: ResetRate::new(limits.resets, Instant::now()),
@@ -99,13 +102,18 @@ impl<T, E: Fn() -> bool> H2Filter<T, E> {
         Arc::clone(&self.is_over)
     }
 
-    /// Takes note of bytes of the client.
-    fn received(&mut self, mut bytes: &[u8]) {
+    /// Takes note of bytes of the client, and overwrites header names that are too long.
+    fn received(&mut self, mut bytes: &mut [u8]) {
         while !bytes.is_empty() {
+            let payload = self.incoming.frames.payload(bytes);
+            if self.incoming.names.pass(&mut bytes[..payload]) > 0 {
+                self.unanswered.found_long_name();
+            }
             let (passed, head) = self.incoming.frames.advance(bytes);
-            bytes = &bytes[passed..];
+            bytes = &mut bytes[passed..];
             let Some(head) = head else { return };
             self.incoming.owed += 1;
+            self.incoming.names.begin(head);
             self.unanswered.received(head);
             if head.kind == RST_STREAM {
                 self.incoming.unpaid += 1;
@@ -127,6 +135,17 @@ impl<T, E: Fn() -> bool> H2Filter<T, E> {
 }
 
 impl Incoming {
+    fn new() -> Self {
+        Self {
+            frames: Frames::after(PREFACE),
+            names: LongNames::default(),
+            owed: 0,
+            waiting: None,
+            unpaid: 0,
+            is_excessive: false,
+        }
+    }
+
     /// Waits while the client has caused enough that is not sent yet.
     fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.owed < MOST_OWED {
@@ -169,7 +188,7 @@ impl<T: AsyncRead + Unpin, E: Fn() -> bool + Unpin> AsyncRead for H2Filter<T, E>
         }
         let before = buffer.filled().len();
         let outcome = ready!(Pin::new(&mut this.stream).poll_read(cx, buffer));
-        let received = &buffer.filled()[before..];
+        let received = &mut buffer.filled_mut()[before..];
         if outcome.is_err() || received.is_empty() {
             this.is_over.store(true, Relaxed);
         }

@@ -19,6 +19,8 @@ const REFUSED_STREAM: [u8; 4] = 0x7_u32.to_be_bytes();
 const BAD_REQUEST: &[u8] = &[0x8c];
 /// `:status: 414`, a literal that is not indexed (RFC 7541, section 6.2.2).
 const URI_TOO_LONG: &[u8] = &[0x08, 3, b'4', b'1', b'4'];
+/// `:status: 431`, likewise.
+const HEADERS_TOO_LARGE: &[u8] = &[0x08, 3, b'4', b'3', b'1'];
 
 /// The longest URL that the library `http` reads, in bytes.
 const LONGEST_URL: u32 = 65_534;
@@ -138,8 +140,12 @@ impl Outgoing {
             return 0;
         };
         match streams.response(head.stream) {
-            Response::Awaited { block } if code == PROTOCOL_ERROR => {
-                let status = if block >= BLOCK_OF_LONG_URL { URI_TOO_LONG } else { BAD_REQUEST };
+            Response::Awaited { block, has_long_name } if code == PROTOCOL_ERROR => {
+                let status = match has_long_name {
+                    true => HEADERS_TOO_LARGE,
+                    false if block >= BLOCK_OF_LONG_URL => URI_TOO_LONG,
+                    false => BAD_REQUEST,
+                };
                 self.send(&response(head.stream, status), streams);
                 self.send(&reset(head, NO_ERROR), streams);
             }

@@ -11,6 +11,8 @@ pub(super) enum Response {
     Awaited {
         /// The size of the request's header block as it was sent, in bytes.
         block: u32,
+        /// Whether a name of a header was too long.
+        has_long_name: bool,
     },
     /// Its headers have been sent, its end has not.
     Begun,
@@ -48,13 +50,13 @@ impl Unanswered {
                 self.highest = stream;
                 self.opening = (!head.has(END_HEADERS)).then_some(stream);
                 if self.streams.len() < self.most {
-                    self.streams.insert(stream, Response::Awaited { block: length });
+                    self.streams.insert(stream, Response::Awaited { block: length, has_long_name: false });
                 } else {
                     self.is_overrun = true;
                 }
             }
             CONTINUATION if self.opening == Some(stream) => {
-                if let Some(Response::Awaited { block }) = self.streams.get_mut(&stream) {
+                if let Some(Response::Awaited { block, .. }) = self.streams.get_mut(&stream) {
                     *block = block.saturating_add(length);
                 }
                 if head.has(END_HEADERS) {
@@ -63,6 +65,15 @@ impl Unanswered {
             }
             RST_STREAM => drop(self.streams.remove(&stream)),
             _ => {}
+        }
+    }
+
+    /// Takes note of a header name that is too long, in the header block in transit.
+    pub(super) fn found_long_name(&mut self) {
+        // Trailers have no response of their own. The last frame of a block is too small for the beginning of such a name.
+        let Some(stream) = self.opening else { return };
+        if let Some(Response::Awaited { has_long_name, .. }) = self.streams.get_mut(&stream) {
+            *has_long_name = true;
         }
     }
 

@@ -90,6 +90,13 @@ impl Raw {
         stream
     }
 
+    /// Sends a header block on a stream that is open or the next one.
+    pub(crate) async fn block(&mut self, stream: u32, block: &[u8], body: Body) {
+        self.next = self.next.max(stream + 2);
+        let frames = block_frames(stream, block, body);
+        self.send(&frames).await;
+    }
+
     /// Sends requests and resets each right behind its headers.
     pub(crate) async fn request_and_reset(&mut self, fields: &[(String, Vec<u8>)], count: u32) {
         let mut frames = Vec::new();
@@ -194,8 +201,13 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// Fields as literals that are not indexed (RFC 7541, section 6.2.2), in as many frames as they need.
+/// Fields in as many frames as they need.
 fn headers(stream: u32, fields: &[(String, Vec<u8>)], body: Body) -> Vec<u8> {
+    block_frames(stream, &literals(fields), body)
+}
+
+/// Fields as literals that are not indexed (RFC 7541, section 6.2.2).
+pub(crate) fn literals(fields: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
         block.push(0);
@@ -204,6 +216,10 @@ fn headers(stream: u32, fields: &[(String, Vec<u8>)], body: Body) -> Vec<u8> {
             block.extend(text);
         }
     }
+    block
+}
+
+fn block_frames(stream: u32, block: &[u8], body: Body) -> Vec<u8> {
     let parts: Vec<&[u8]> = block.chunks(LARGEST).collect();
     let mut frames = Vec::new();
     for (number, part) in parts.iter().enumerate() {

@@ -190,6 +190,19 @@ async fn a_block_that_may_hold_too_long_a_url_is_answered_414() {
 }
 
 #[tokio::test]
+async fn a_block_with_too_long_a_name_is_answered_431() {
+    let mut filter = after(&[]).await;
+    // A name of 65,536 bytes and a value of one.
+    let block = [&[0, 0x7f, 0x81, 0xff, 0x03][..], &[b'n'; 65_536], &[1, b'v']].concat();
+    let mut frames = frame(HEADERS, END_STREAM, 1, &block[..16_000]);
+    frames.extend(block[16_000..64_000].chunks(16_000).flat_map(|part| frame(CONTINUATION, 0, 1, part)));
+    frames.extend(frame(CONTINUATION, END_HEADERS, 1, &block[64_000..]));
+    receive(&mut filter, &frames).await.unwrap();
+    let answer = [frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x08\x03431"), reset(1, 0)].concat();
+    assert_eq!(sent(&mut filter, &reset(1, 1), 1000).await, answer);
+}
+
+#[tokio::test]
 async fn streams_that_are_not_remembered_are_left_alone() {
     let limits = H2Limits { streams: 1, ..LIMITS };
     let mut filter = H2Filter::new(End::default(), Activity::idle(), limits, || false);
