@@ -88,7 +88,7 @@ async fn a_crowd_on_a_front_proxys_connection_disturbs_nobody() {
     for (part, statuses) in [
         ("cancelled", &["200", "cancelled"][..]),
         ("refused", &["403"]),
-        ("odd", &["400", "414"]),
+        ("odd", &["400", "414", "431"]),
         ("websockets", &["101 Switching Protocols"]),
     ] {
         let report = run(described.clone(), part).await;
@@ -149,7 +149,7 @@ async fn a_crowd_behind_kube_apiserver_disturbs_nobody() {
     for (part, headers, statuses, most) in [
         ("cancelled", json!({}), &["200", "cancelled"][..], 5),
         ("refused", json!({}), &["405"], 5),
-        ("odd", json!({}), &["200", "400", "414"], 5),
+        ("odd", json!({}), &["200", "400", "414", "431"], 5),
         ("connect", json!({}), &["503"], 5),
         // Each has a connection of its own.
         ("websockets", impersonated, &["101 Switching Protocols"], 15),

@@ -43,7 +43,7 @@ func (s site) odd(ctx context.Context, client *http.Client) map[string]int {
 	long := strings.Repeat("x", 66_000)
 	return together(120, 10, func(number int) string {
 		odd := request(ctx, s.Crowd, "GET", s.streams(), nil)
-		switch number % 4 {
+		switch number % 5 {
 		case 0:
 			odd.URL.RawQuery = "x=" + long
 		case 1:
@@ -52,6 +52,8 @@ func (s site) odd(ctx context.Context, client *http.Client) map[string]int {
 			odd.Header.Set("Te", "gzip")
 		case 3:
 			odd.URL.RawQuery = "labelSelector=" + url.QueryEscape("a="+long)
+		case 4:
+			odd.Header.Set(strings.Repeat("X", 70_000), "v")
 		}
 		return ask(client, odd)
 	})
