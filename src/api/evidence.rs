@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ImageLayer;
 
-/// How far an image is known to be what its name says, from nothing upwards.
+/// Degree to which an image is proved to be what its name says, from nothing upwards.
 ///
 /// A claim is something that the client filled in and that does not follow from the manifest and the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -27,14 +27,14 @@ pub enum Proof {
     Authority,
 }
 
-/// What the server knows of an image beyond what the API shows.
+/// Facts about an image that the API does not show.
 ///
 /// The default is what stored images have that were written before evidence was recorded: nothing is proved, and
 /// their layers count as recorded.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Evidence {
-    /// How far the image is proved.
+    /// Degree of proof.
     pub proof: Proof,
     /// The blobs that count in `imagestreams/layers`; absent where they are those that the image shows.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -26,7 +26,7 @@ pub struct TokenReviews {
     regulars: Queue,
     /// For reviews of all other tokens.
     strangers: Queue,
-    /// How long the answer for a good token counts.
+    /// Lifetime of the answer for a good token.
     life: Duration,
     /// Makes what is remembered useless to whoever gets to see the memory.
     key: [u8; 32],
@@ -56,9 +56,9 @@ struct Answer {
     is_error: bool,
 }
 
-/// How many tokens are remembered, good ones and others.
+/// Capacity of the cache of good tokens, and of the one of others.
 const CAPACITY: usize = 4096;
-/// How many reviews of a queue may be under way.
+/// Maximum number of pending reviews of a queue.
 const UNDER_WAY: usize = 100;
 /// No token is longer; in bytes.
 const LONGEST: usize = 64 << 10;

@@ -114,7 +114,7 @@ impl PeerCertificates {
         Some(fresh)
     }
 
-    /// Whether the certificates prove that the other end is a front proxy.
+    /// Returns true if the certificates prove that the peer is a front proxy.
     pub fn are_of_front_proxy(&self, trust: &Arc<Trust>, now: UnixTime) -> bool {
         self.judge(trust, now).is_some_and(|judged| matches!(judged.proxy, Some(Ok(_))))
     }

@@ -69,7 +69,7 @@ impl StreamIndex {
         self.text.len() + size_of::<u32>() * (self.ends.len() + self.by_hex.len())
     }
 
-    /// Whether an image of exactly this name is among them.
+    /// Returns true if an image of exactly this name is among them.
     pub fn contains(&self, name: &str) -> bool {
         let at = first_not(0..self.ends.len(), |at| self.name(at) < name);
         at < self.ends.len() && self.name(at) == name

@@ -51,7 +51,7 @@ pub fn manifest_fault(image: &Image) -> Option<field::Error> {
     Some(field::Error::invalid("image.metadata.name", name.as_str(), rule))
 }
 
-/// Whether the image has a manifest, and its name is the digest of that; of a signed one without its signatures.
+/// Returns true if the name of the image is the digest of its manifest; of a signed one without its signatures.
 pub fn is_named_by_manifest(image: &Image) -> bool {
     let text = &image.docker_image_manifest;
     let is_digest = |name: &Digest| name.digest_of(text) == *name || is_payload(image, name);

@@ -82,7 +82,7 @@ fn superseding_metadata(stored: &Image, pushed: &Image, authored: &Authored) -> 
     meta
 }
 
-/// How far a stored image is proved. One from before evidence was recorded is judged by what it has:
+/// Degree of proof of a stored image. One from before evidence was recorded is judged by what it has:
 /// its texts, or the mark that a registry keeps them, in which case nothing but a full proof replaces it.
 fn level(stored: &Image) -> Proof {
     if stored.evidence != Evidence::default() {
@@ -124,7 +124,7 @@ pub fn note_authored(old: &Image, new: &mut Image) {
     new.evidence.authored = authored;
 }
 
-/// Whether the image shows anything that does not follow from its manifest and configuration.
+/// Returns true if the image shows anything that does not follow from its manifest and configuration.
 fn has_claims(image: &Image, manifest: &Manifest, named: &[ImageLayer]) -> bool {
     let has_named_layers = has_same_layers(&image.docker_image_layers, named, manifest.schema_version());
     let mut shown = image.clone();
@@ -175,7 +175,7 @@ fn has_same_layers(left: &[ImageLayer], right: &[ImageLayer], schema: i64) -> bo
     left.len() == right.len() && sorted(left) == sorted(right)
 }
 
-/// Whether the configuration that the manifest names came with it, or the manifest names none.
+/// Returns true if the configuration that the manifest names came with it, or the manifest names none.
 fn has_named_config(image: &Image, manifest: &Manifest) -> bool {
     config_of(manifest).is_none_or(|named| {
         let config = &image.docker_image_config;

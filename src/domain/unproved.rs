@@ -14,7 +14,7 @@ use super::tags;
 use crate::api::{Evidence, Image, ImageStream, NamedTagEventList, Proof, TagEvent};
 use crate::meta::field;
 
-/// How a stream has an image.
+/// Standing of an image in a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// The manifest was shown, or the writer had the right to see the image.
@@ -31,12 +31,12 @@ pub const WITHHELD: &str = "";
 /// The most images that are withheld from a stream.
 pub const MOST_WITHHELD: usize = 1000;
 
-/// How `stream` has the image `name`; none where no event of its history names the image.
+/// Standing of the image `name` in `stream`; none if no event of its history names the image.
 pub fn standing(stream: &ImageStream, name: &str) -> Option<Standing> {
     has(stream, name).then(|| standing_in(stream, name))
 }
 
-/// How `stream` has an image that its history names.
+/// Standing in `stream` of an image that its history names.
 pub fn standing_in(stream: &ImageStream, name: &str) -> Standing {
     stream.unproved.get(name).map_or(Standing::Proved, |uid| Standing::Unproved { uid: uid.clone() })
 }

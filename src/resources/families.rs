@@ -108,7 +108,7 @@ impl Families {
         }
     }
 
-    /// Whether a family is right as of a change of some list.
+    /// Returns true if a family is current as of a change of some list.
     async fn is_right(&self, store: &dyn Store, family: &Family, changed: Revision) -> bool {
         if changed <= family.right_at() {
             return true;

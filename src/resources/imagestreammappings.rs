@@ -35,7 +35,7 @@ struct Task<'a> {
     cx: &'a Cx,
     mapping: ImageStreamMapping,
     image: Result<Image, Status>,
-    /// What the manifest lists, if it is the image's.
+    /// Parts that the manifest lists, if it is that of the image.
     parts: Vec<String>,
     keys: [Key; 2],
     dry_run: DryRun,
@@ -185,7 +185,7 @@ fn withhold_parts(
     Ok(None)
 }
 
-/// How a stream comes to have a pushed image.
+/// Way in which a stream comes to have a pushed image.
 enum Entitlement {
     /// It is known.
     Has(Standing),
@@ -193,7 +193,7 @@ enum Entitlement {
     DependsOn(Question),
 }
 
-/// How `stream` comes to have the image that is `pushed`.
+/// Way in which `stream` comes to have the image that is `pushed`.
 ///
 /// # Errors
 /// 403 where the image is there, and the push neither proves it nor has the user the right to see it.

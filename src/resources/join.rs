@@ -21,19 +21,19 @@ const MOST_PARTS_SEARCHED: usize = 20;
 /// The most bytes of stored streams that are searched for the image.
 const MOST_SEARCHED: usize = 16 << 20;
 
-/// What is known of the rights of the user who pushes an image.
+/// Known rights of the user who pushes an image.
 pub(super) struct Rights<'a> {
     catalog: &'a Catalog,
     cx: &'a Cx,
     mapping: &'a ImageStreamMapping,
-    /// Whether the user may get the image; none before that is asked.
+    /// Right to get the image; none before it is reviewed.
     pub(super) image: Option<bool>,
     /// How the streams of the namespace from which the user may pull have the image; none before that is asked.
     pub(super) stream: Option<Option<Standing>>,
     /// What is withheld from the stream by which the user may have the image.
     pub(super) withheld: Vec<String>,
     parts: Option<Parts>,
-    /// How many reviews were asked for.
+    /// Number of reviews so far.
     reviews: usize,
 }
 
@@ -173,7 +173,7 @@ impl<'a> Rights<'a> {
         self.may(action).await
     }
 
-    /// Whether the user may do something. After the most reviews the answer is no.
+    /// Returns true if the user may do something. After the maximum number of reviews the answer is no.
     async fn may(&mut self, action: ResourceAction) -> Result<bool, Status> {
         if self.reviews == MOST_REVIEWS {
             return Ok(false);

@@ -30,7 +30,7 @@ pub(super) fn decode<M: DeserializeOwned + Default>(name: &str, bytes: &[u8]) ->
     mark.ok_or("the mark is cut off")?.map_err(|why| why.to_string())
 }
 
-/// What a stored form with this mark begins with.
+/// Beginning of a stored form with this mark.
 fn start(name: &str) -> String {
     format!("{{\"{name}\":")
 }

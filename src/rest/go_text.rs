@@ -88,7 +88,7 @@ pub(super) fn of_type(why: &str) -> String {
     format!("couldn't get version/kind; json parse error: {why}")
 }
 
-/// What Go's `function` says of a text that is no number.
+/// Error text of Go's `function` for a text that is no number.
 pub(super) fn number_fault(function: &str, text: &str, why: &ParseIntError) -> String {
     let why = match why.kind() {
         IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",

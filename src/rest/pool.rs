@@ -92,7 +92,7 @@ impl Workload {
         Self { is_large: AtomicBool::new(bytes > LARGE_BODY), has_place: AtomicBool::new(false) }
     }
 
-    /// Whether the request may hold so many bytes of stored objects: few, or any number with a place.
+    /// Returns true if the request may hold this many bytes of stored objects: few, or any number with a place.
     pub fn fits(&self, bytes: usize) -> bool {
         bytes <= LARGE_OBJECT || self.has_place.load(Ordering::Relaxed)
     }

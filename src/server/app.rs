@@ -188,7 +188,7 @@ fn tell(response: &Response, audit_id: &HeaderValue, method: &Method, path: &str
 /// The longest audit ID of a client that is kept, in bytes.
 const LONGEST_AUDIT_ID: usize = 64;
 
-/// Whether the audit ID of a client may stand in logs and in the response. Any other is replaced.
+/// Returns true if the audit ID of a client is kept for logs and the response. Any other is replaced.
 fn is_audit_id(id: &HeaderValue) -> bool {
     let id = id.as_bytes();
     (1..=LONGEST_AUDIT_ID).contains(&id.len()) && id.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')

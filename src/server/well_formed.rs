@@ -37,7 +37,7 @@ fn length(uri: &Uri) -> usize {
     uri.path_and_query().map_or(0, |path| path.as_str().len())
 }
 
-/// Whether a header may name a host, which may be empty (`ValidHostHeader` in golang.org/x/net/http/httpguts).
+/// Returns true for a header that may name a host, also an empty one (`ValidHostHeader` in golang.org/x/net/http/httpguts).
 fn is_host(host: &HeaderValue) -> bool {
     // `$` to `.` are the characters $%&'()*+,-. in a row; ranges compare each byte in a few instructions.
     let is_allowed = |byte: &u8| {

@@ -71,7 +71,7 @@ pub struct Listing<W> {
 }
 
 impl<W> Listing<W> {
-    /// How many objects there can be at most; none where nothing limits them.
+    /// Maximum number of objects; none if nothing limits them.
     pub(super) fn most(&self) -> Option<usize> {
         (self.limit > 0).then_some(self.limit)
     }

@@ -108,7 +108,7 @@ impl Owner {
         Value::Object(entry)
     }
 
-    /// What decides on the place in `managedFields`.
+    /// Sort key in `managedFields`.
     fn place(&self) -> (Operation, i64, &str, &str, &str) {
         let Identity { manager, operation, subresource, .. } = &self.identity;
         (*operation, self.seconds(), manager, &self.api_version, subresource)

@@ -185,7 +185,7 @@ pub(super) fn faults(body: &[u8]) -> Limited<String> {
 }
 
 impl Operation {
-    /// Whether the operation looks at the place that `from` names.
+    /// Returns true if the operation reads the place that `from` names.
     fn reads_from(&self) -> bool {
         matches!(self.op.as_str(), "move" | "copy")
     }

@@ -34,7 +34,7 @@ pub(super) struct Activity {
     telling: AtomicU64,
     /// Whether there is one answer at a time, as on HTTP/1.1.
     is_serial: bool,
-    /// Who waits for the end of a request.
+    /// Waker of the task that waits for the end of a request.
     end: AtomicWaker,
 }
 

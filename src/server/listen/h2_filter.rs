@@ -44,13 +44,13 @@ pub(super) struct H2Filter<T, E> {
     unanswered: Unanswered,
     rate: ResetRate,
     limits: H2Limits,
-    /// Whether the connection may exceed the rate.
+    /// Returns true if the connection may exceed the rate.
     is_exempt: E,
     is_over: Arc<AtomicBool>,
     activity: Arc<Activity>,
 }
 
-/// What is known of the bytes of the client.
+/// State of the bytes of the client.
 struct Incoming {
     frames: Frames,
     names: LongNames,
@@ -60,7 +60,7 @@ struct Incoming {
     waiting: Option<Waker>,
     /// The resets that this turn of the task has not paid for.
     unpaid: u32,
-    /// Whether the client caused more resets than it may.
+    /// True if the client caused more resets than it may.
     is_excessive: bool,
 }
 

@@ -39,7 +39,7 @@ pub(super) struct LongNames {
     left: u32,
     /// The position in the header block.
     state: State,
-    /// Whether the block continues in further frames and is scanned.
+    /// True if the block continues in further frames and is scanned.
     is_open: bool,
 }
 

@@ -170,7 +170,7 @@ impl Position {
     }
 }
 
-/// Whether a reset is seen whole, and is none that the client is to blame for.
+/// Returns true if a reset is complete, and the client did not cause it.
 fn is_harmless(head: FrameHead, bytes: &[u8], later: &[IoSlice<'_>]) -> bool {
     let mut code = bytes.iter().chain(later.iter().flat_map(|piece| piece.iter())).copied();
     let code = [code.next(), code.next(), code.next(), code.next()];

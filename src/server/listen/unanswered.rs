@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use super::frames::{CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameHead, HEADERS, RST_STREAM};
 
-/// How far the response to a request has got.
+/// Progress of the response to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Response {
     /// Its headers have not been sent.
     Awaited {
         /// The size of the request's header block as it was sent, in bytes.
         block: u32,
-        /// Whether a name of a header was too long.
+        /// True if the name of a header was too long.
         has_long_name: bool,
     },
     /// Its headers have been sent, its end has not.
@@ -32,7 +32,7 @@ pub(super) struct Unanswered {
     highest: u32,
     /// The stream whose request headers are in transit, in several frames.
     opening: Option<u32>,
-    /// Whether a stream was not remembered.
+    /// True if a stream was not remembered.
     is_overrun: bool,
 }
 
@@ -96,7 +96,7 @@ impl Unanswered {
         self.streams.len()
     }
 
-    /// How far the response on a stream has got.
+    /// Progress of the response on a stream.
     pub(super) fn response(&self, stream: u32) -> Response {
         match self.streams.get(&stream) {
             Some(&response) => response,
@@ -123,7 +123,7 @@ impl HeaderBlock {
         }
     }
 
-    /// Whether a CONTINUATION must come next.
+    /// Returns true if a CONTINUATION must come next.
     pub(super) fn is_open(self) -> bool {
         self.is_open
     }
