@@ -82,11 +82,7 @@ pub(super) fn follow(stream: &mut ImageStream, old: Option<&ImageStream>, most: 
             }
         }
     }
-    // Room that nothing came to. A tag of the status that was empty before stays.
-    stream.status.tags.retain(|tag| {
-        let is_empty = tag.items.is_empty() && tag.conditions.is_empty();
-        !(is_empty && added.contains(tag.tag.as_str()))
-    });
+    drop_room(&mut stream.status.tags, &added);
 }
 
 /// The tags that follow one of `open`, over however many others.
@@ -127,6 +123,15 @@ pub(super) fn make_room<'a>(
         tags.sort_by(|a, b| a.tag.cmp(&b.tag));
     }
     missing
+}
+
+/// Removes the histories that [`make_room`] added and that are still empty. A tag that was empty before
+/// stays.
+pub(super) fn drop_room(tags: &mut Vec<NamedTagEventList>, added: &HashSet<&str>) {
+    tags.retain(|tag| {
+        let is_empty = tag.items.is_empty() && tag.conditions.is_empty();
+        !(is_empty && added.contains(tag.tag.as_str()))
+    });
 }
 
 fn empty(tag: &str) -> NamedTagEventList {

@@ -91,9 +91,9 @@ impl<'a> Resolution<'a> {
         let mut faults = field::Errors::default();
         if !changed.is_empty() {
             let names: Vec<String> = changed.iter().map(|at| new.spec.tags[*at].name.clone()).collect();
-            history::make_room(&mut new.status.tags, names.iter().map(String::as_str));
+            let added = history::make_room(&mut new.status.tags, names.iter().map(String::as_str));
             faults = self.add_events(new, &changed);
-            new.status.tags.retain(|tag| !tag.items.is_empty() || !tag.conditions.is_empty());
+            history::drop_room(&mut new.status.tags, &added);
         }
         if self.old.is_none() || self.route == Route::Tag {
             history::follow(new, self.old, self.most);

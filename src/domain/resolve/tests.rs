@@ -437,3 +437,13 @@ fn an_image_that_the_write_cuts_off_is_not_there_any_more() {
     assert!(resolution.run(&mut new).is_empty());
     assert_eq!(new.unproved.keys().collect::<Vec<_>>(), ["i", "j"]);
 }
+
+#[test]
+fn an_empty_history_stays_when_other_tags_change() {
+    let old = with_history(stream("s", &[]), "empty", &[]);
+    let mut new = old.clone();
+    want(&mut new, "a", "docker", "r.io/x");
+    assert_eq!(write(Some(&old), &mut new, Route::Stream, &Others::default()), "");
+    // The new tag, which nothing imported, has none.
+    assert_eq!(new.status.tags, old.status.tags);
+}
