@@ -8,26 +8,27 @@ use std::sync::{Arc, LazyLock};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use imagestream_apiserver::api::{GROUP_VERSION, Image, ImageStream};
-use imagestream_apiserver::auth::{Authorizer, User};
-use imagestream_apiserver::cluster::Namespaces;
+use imagestream_apiserver::endpoints::codec;
+use imagestream_apiserver::endpoints::context::{RequestContext, Transport};
+use imagestream_apiserver::endpoints::negotiate::{Form, Media, Representation};
+use imagestream_apiserver::endpoints::options::{Purpose, WriteOptions};
+use imagestream_apiserver::machinery::edit::{Edit, Present};
+use imagestream_apiserver::machinery::json;
+use imagestream_apiserver::machinery::managed::{self, Manager};
+use imagestream_apiserver::machinery::patch::Patch;
+use imagestream_apiserver::machinery::protobuf;
+use imagestream_apiserver::machinery::query::Query;
+use imagestream_apiserver::machinery::schema::Schema;
+use imagestream_apiserver::machinery::selector::{self, Selector};
+use imagestream_apiserver::machinery::strict::FieldValidation;
+use imagestream_apiserver::machinery::value;
 use imagestream_apiserver::meta::protobuf::DELETE_OPTIONS;
 use imagestream_apiserver::meta::{Kind, Time};
+use imagestream_apiserver::registry::actor::Actor;
+use imagestream_apiserver::registry::object_ref::ObjectRef;
+use imagestream_apiserver::registry::options::{GetOptions, ListOptions};
+use imagestream_apiserver::registry::page;
 use imagestream_apiserver::resources::API;
-use imagestream_apiserver::rest::codec;
-use imagestream_apiserver::rest::cx::{Cx, Transport};
-use imagestream_apiserver::rest::edit::{Edit, Present};
-use imagestream_apiserver::rest::json;
-use imagestream_apiserver::rest::managed::{self, Manager};
-use imagestream_apiserver::rest::negotiate::{Form, Media, Representation};
-use imagestream_apiserver::rest::options::{Options, Purpose};
-use imagestream_apiserver::rest::page;
-use imagestream_apiserver::rest::patch::Patch;
-use imagestream_apiserver::rest::permission::Permissions;
-use imagestream_apiserver::rest::protobuf;
-use imagestream_apiserver::rest::query::Query;
-use imagestream_apiserver::rest::schema::Schema;
-use imagestream_apiserver::rest::selector::{self, Selector};
-use imagestream_apiserver::rest::strict::FieldValidation;
 use imagestream_apiserver::store::At;
 use serde_json::{Value, json};
 
@@ -109,7 +110,8 @@ pub fn apply(bytes: &[u8]) {
 /// The query of a URL leads to options of a list or is refused.
 pub fn query(bytes: &[u8]) {
     let query = Query::parse(Some(&String::from_utf8_lossy(bytes)));
-    let _ = (page::Options::read(&query), page::least_version(&query), query.timeout(), query.switch("watch"));
+    let _ = (page::least_version(&GetOptions::read(&query)), query.timeout(), query.switch("watch"));
+    let _ = ListOptions::read(&query).and_then(|options| page::Options::read(&options));
     select(&query);
 }
 
@@ -124,7 +126,10 @@ pub fn selector(bytes: &[u8]) {
 /// A token, whose text this is or what the text stands for, continues a list or is refused; what it says can be said again.
 pub fn continue_token(bytes: &[u8]) {
     for token in [String::from_utf8_lossy(bytes).into_owned(), URL_SAFE_NO_PAD.encode(bytes)] {
-        let read = |token: &str| page::Options::read(&Query::parse(Some(&format!("continue={token}"))));
+        let read = |token: &str| {
+            let query = Query::parse(Some(&format!("continue={token}")));
+            ListOptions::read(&query).and_then(|options| page::Options::read(&options))
+        };
         let Ok(options) = read(&token) else { continue };
         let (At::Revision(revision), Some(start)) = (options.at, &options.start) else { continue };
         if let Some(last) = start.strip_suffix('\0') {
@@ -135,8 +140,10 @@ pub fn continue_token(bytes: &[u8]) {
 
 /// Asks of the stream whether it is selected, and what a selector demands.
 fn select(query: &Query) {
+    let text = |name| query.get(name).unwrap_or_default();
     let requirements = selector::requirements(query);
-    if let Ok(selector) = Selector::read(query, &["spec.dockerImageRepository"]) {
+    if let Ok(selector) = Selector::parse(text("labelSelector"), text("fieldSelector"), &["spec.dockerImageRepository"])
+    {
         let is_selected = selector.selects(&STREAM.metadata, |_| "registry.example.com/a".into());
         assert!(is_selected || !selector.is_empty());
         assert!(!selector.is_empty() || requirements.0.is_empty() && requirements.1.is_empty());
@@ -169,7 +176,7 @@ static STREAM: LazyLock<ImageStream> = LazyLock::new(|| {
             {"tag": "a", "items": [{"created": "2026-01-01T00:00:00Z", "dockerImageReference": "registry.example.com/a:1", "image": "sha256:1", "generation": 2}]},
         ]},
     });
-    codec::object_from(stream).expect("it is a stream")
+    value::object_from(stream).expect("it is a stream")
 });
 
 static SCHEMA: LazyLock<Arc<Schema>> = LazyLock::new(|| Arc::new(Schema::of::<ImageStream>()));
@@ -183,10 +190,10 @@ fn body(content_type: &str, bytes: &[u8]) {
     }
 }
 
-fn read<T: Kind>(cx: &Cx, schema: &Schema, validation: FieldValidation) {
+fn read<T: Kind>(cx: &RequestContext, schema: &Schema, validation: FieldValidation) {
     if let Ok(decoded) = codec::decode::<T>(cx, API, schema, validation) {
         let value = shown(&decoded.object);
-        let again: T = codec::object_from(value.clone()).expect("what is written can be read");
+        let again: T = value::object_from(value.clone()).expect("what is written can be read");
         assert_eq!(shown(&again), value);
     }
 }
@@ -209,16 +216,16 @@ fn patch(content_type: &str, bytes: &[u8]) -> Option<ImageStream> {
 /// An object after an edit by the fuzzer, with its owners; none if the edit is refused.
 fn edited(content_type: &str, bytes: &[u8], present: Option<&ImageStream>) -> Option<ImageStream> {
     let cx = request(content_type, bytes);
-    let options = Options::read(&cx, Purpose::of_patch(content_type)).expect("the options are good");
+    let options = WriteOptions::read(&cx, Purpose::of_patch(content_type)).expect("the options are good");
     let writer = Manager {
-        name: options.manager.clone(),
+        name: options.field_manager.clone(),
         subresource: "",
         api_version: GROUP_VERSION,
-        time: cx.now,
+        time: cx.actor.now,
         ignored: &["status"],
     };
     let patch = Patch::read(content_type, bytes).ok()?;
-    let edit = Edit::<ImageStream>::patch(patch, &options, &SCHEMA, API);
+    let edit = Edit::<ImageStream>::patch(patch, options.validation, options.conflicts, &SCHEMA, API);
     let present = present.map(|stream| Present::new(stream, API));
     let mut object = edit.wanted(present.as_ref(), &writer).ok()?.object;
     object.metadata.managed_fields =
@@ -239,24 +246,20 @@ fn assert_same_but_for_times(once: &ImageStream, twice: &ImageStream) {
 }
 
 fn shown<T: Kind>(object: &T) -> Value {
-    codec::to_value(object, API)
+    value::to_value(object, API)
 }
 
 /// A request with this body, by somebody who may do everything.
-fn request(content_type: &str, body: &[u8]) -> Cx {
-    Cx {
-        user: Arc::new(User::default()),
-        target: Default::default(),
+fn request(content_type: &str, body: &[u8]) -> RequestContext {
+    RequestContext {
+        actor: Actor::internal("fuzzer", Time::from_unix_seconds(1_800_000_000)),
+        at: ObjectRef::default(),
         query: Query::parse(content_type.contains("apply").then_some("fieldManager=fuzzer")),
         content_type: Some(content_type.to_owned()),
         agent: "fuzzer/1".into(),
         body: body.to_vec().into(),
-        load: Default::default(),
         representation: Representation { media: Media::Json { pretty: false }, form: Form::Object, meta_version: "v1" },
         transport: Transport::Stream,
         events_sent: None,
-        now: Time::from_unix_seconds(1_800_000_000),
-        namespaces: Namespaces::all(),
-        permissions: Permissions::new(Arc::new(Authorizer::AlwaysAllow)),
     }
 }

@@ -14,16 +14,17 @@ use imagestream_apiserver::domain::policy::Registries;
 use imagestream_apiserver::domain::resolve::{Others, Resolution};
 use imagestream_apiserver::domain::spec::{self, Route};
 use imagestream_apiserver::domain::validate;
+use imagestream_apiserver::endpoints::codec;
+use imagestream_apiserver::endpoints::options::{Purpose, WriteOptions};
+use imagestream_apiserver::machinery::edit::{Edit, Present};
+use imagestream_apiserver::machinery::json;
+use imagestream_apiserver::machinery::managed::Manager;
+use imagestream_apiserver::machinery::patch::{MEDIA_TYPES, Patch};
+use imagestream_apiserver::machinery::strict::FieldValidation;
+use imagestream_apiserver::machinery::value;
 use imagestream_apiserver::meta::{ObjectMeta, Resource, Status, field};
+use imagestream_apiserver::registry::metadata;
 use imagestream_apiserver::resources::API;
-use imagestream_apiserver::rest::codec;
-use imagestream_apiserver::rest::edit::{Edit, Present};
-use imagestream_apiserver::rest::json;
-use imagestream_apiserver::rest::managed::Manager;
-use imagestream_apiserver::rest::metadata;
-use imagestream_apiserver::rest::options::{Options, Purpose};
-use imagestream_apiserver::rest::patch::{MEDIA_TYPES, Patch};
-use imagestream_apiserver::rest::strict::FieldValidation;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Map, Value, json};
 
@@ -101,23 +102,24 @@ impl<'a> Case<'a> {
             return;
         }
         answer(codec::decode::<ImageStream>(&cx, API, &SCHEMA, warn).and_then(|decoded| {
-            let options = Options::read(&cx, Purpose::Update)?;
-            let edit = Edit::whole(decoded, &options, &SCHEMA, API);
+            let options = WriteOptions::read(&cx, Purpose::Update)?;
+            let edit = Edit::whole(decoded, &SCHEMA, API);
             settled(stored, wanted(&edit, &options, stored)?)
         }));
     }
 
     fn patched(&self, stored: &ImageStream) -> Result<ImageStream, Status> {
-        let options = Options::read(&request(self.media, b""), Purpose::of_patch(self.media))?;
-        let edit = Edit::patch(Patch::read(self.media, self.body)?, &options, &SCHEMA, API);
+        let options = WriteOptions::read(&request(self.media, b""), Purpose::of_patch(self.media))?;
+        let edit =
+            Edit::patch(Patch::read(self.media, self.body)?, options.validation, options.conflicts, &SCHEMA, API);
         wanted(&edit, &options, stored)
     }
 }
 
 /// The object that an edit leads to, with its owners.
-fn wanted(edit: &Edit<ImageStream>, options: &Options, stored: &ImageStream) -> Result<ImageStream, Status> {
-    let now = request("", b"").now;
-    let (name, api_version) = (options.manager.clone(), GROUP_VERSION);
+fn wanted(edit: &Edit<ImageStream>, options: &WriteOptions, stored: &ImageStream) -> Result<ImageStream, Status> {
+    let now = request("", b"").actor.now;
+    let (name, api_version) = (options.field_manager.clone(), GROUP_VERSION);
     let writer = Manager { name, subresource: "", api_version, time: now, ignored: &["status"] };
     let present = Present::new(stored, API);
     let mut object = edit.wanted(Some(&present), &writer)?.object;
@@ -135,7 +137,7 @@ fn settled(stored: &ImageStream, mut new: ImageStream) -> Result<(), Status> {
         registries: &registries,
         most: MaxTagHistory::default(),
         route: Route::Tag,
-        now: request("", b"").now,
+        now: request("", b"").actor.now,
     };
     let mut faults = resolution.run(&mut new);
     faults.append(validate::stream_update(stored, &new));
@@ -182,7 +184,7 @@ fn stored([labels, tags, finalizers, managers]: [usize; 4]) -> ImageStream {
         },
         "spec": {"tags": (0..tags).map(tag).collect::<Vec<_>>()},
     });
-    codec::object_from(stream).expect("it is a stream")
+    value::object_from(stream).expect("it is a stream")
 }
 
 /// The steps that a function takes.
@@ -202,7 +204,7 @@ fn spent(run: impl FnOnce()) -> Duration {
 
 /// The time that a byte of an ordinary body takes to be decoded, in seconds.
 static STEP: LazyLock<f64> = LazyLock::new(|| {
-    let body = json::encode(&codec::to_value(&stored([500, 500, 0, 0]), API));
+    let body = json::encode(&value::to_value(&stored([500, 500, 0, 0]), API));
     let cx = request("application/json", &body);
     let decode = || {
         codec::decode::<ImageStream>(&cx, API, &SCHEMA, FieldValidation::Ignore).expect("it is a stream");

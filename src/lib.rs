@@ -18,12 +18,18 @@
 //! │ resources   one file for each API resource: storage, Kubernetes      │
 //! │             rules and image logic meet here and nowhere else         │
 //! ├──────────────────────────────────────────────────────────────────────┤
-//! │ rest        Kubernetes REST for any type: routing, negotiation,      │
-//! │             bodies, patches, lists, watches, the write loop          │
+//! │ endpoints   HTTP: request info, negotiation, bodies, verbs,          │
+//! │             encoders, discovery, OpenAPI                             │
+//! ├──────────────────────────────────────────────────────────────────────┤
+//! │ registry    storage of any type: create, update, delete, list,       │
+//! │             watch, admission, quota                                  │
 //! ├───────────────────────────┬──────────────────────────────────────────┤
 //! │ domain                    │ auth                                     │
 //! │   image logic, no I/O     │   authentication and authorization       │
-//! ├───────────────────────────┼──────────────────────────────────────────┤
+//! ├───────────────────────────┴──────────────────────────────────────────┤
+//! │ machinery   JSON, YAML, protobuf, schemas, patches, managed fields,  │
+//! │             selectors: pure, no async                                │
+//! ├───────────────────────────┬──────────────────────────────────────────┤
 //! │ api                       │ cluster                                  │
 //! │   types of the group      │   client of the control plane            │
 //! ├───────────────────────────┼──────────────────────┬───────────────────┤
@@ -34,8 +40,10 @@
 //!
 //! * [`store`] knows bytes and revisions, not Kubernetes. Its contract is on the trait
 //!   [`store::Store`], the subset of etcd that Kubernetes relies on.
-//! * [`rest`] knows Kubernetes objects and HTTP, not images. A resource is a value, an
-//!   [`rest::endpoint::Endpoint`]: routes, verbs, discovery, OpenAPI, and 404 and 405 responses
+//! * [`registry`] knows Kubernetes objects, not HTTP. Its client is an [`registry::actor::Actor`]:
+//!   the user behind a request, or a part of this process.
+//! * [`endpoints`] knows HTTP, not images. A resource is a value, an
+//!   [`endpoints::endpoint::Endpoint`]: routes, verbs, discovery, OpenAPI, and 404 and 405 responses
 //!   follow from it.
 //! * [`domain`] is pure: clocks, randomness and stored objects are arguments.
 //! * [`auth`] proves identity by types: `X-Remote-*` headers are readable only through a verified
@@ -52,7 +60,7 @@
 //!    certificate and proves possession of its key, no more. [`server::listen::Peer`] carries the
 //!    certificate along with each request.
 //! 2. `service` in `server/router.rs` hands every request to `guard` in `server/app.rs`, which
-//!    assigns the audit ID, parses query and path ([`rest::target::Target`]), sets the deadline,
+//!    assigns the audit ID, parses query and path ([`endpoints::target::Target`]), sets the deadline,
 //!    and checks URL and `Host` (`check` in `server/well_formed.rs`).
 //! 3. `identify` in `server/access.rs` authenticates by front proxy, client certificate or token
 //!    ([`auth::Authenticator`]), applies impersonation, and removes the credentials.
@@ -60,10 +68,10 @@
 //!    admits the request or refuses it with 429. `ask` in `server/access.rs` sends a
 //!    SubjectAccessReview if no decision is cached; equal reviews are sent once
 //!    ([`auth::AccessReviews`]).
-//! 5. `resource` in `server/router.rs` builds the [`rest::serve::Request`] (other paths, such as
-//!    discovery, are served by axum). [`rest::serve::Api::serve`] finds the endpoint and the verb,
-//!    negotiates the representation ([`rest::negotiate`]), and calls the handler with a
-//!    [`rest::cx::Cx`].
+//! 5. `resource` in `server/router.rs` builds the [`endpoints::serve::Request`] (other paths, such as
+//!    discovery, are served by axum). [`endpoints::serve::Api::serve`] finds the endpoint and the verb,
+//!    negotiates the representation ([`endpoints::negotiate`]), and calls the handler with a
+//!    [`endpoints::context::RequestContext`].
 //! 6. The handler, `View` in `resources/imagestreamimages.rs`, gets the digests of the stream from
 //!    [`resources::Catalog::stream_view`]: a sorted index in memory, read again when the stream's
 //!    revision changes. [`domain::lookup::StreamIndex::matches`] is a binary search. Only if that
@@ -74,7 +82,7 @@
 //!    While nothing is committed, the store is not called at all ([`store::Store::latest`]). An
 //!    image that the stream has without proof is shown as its own mapping described it
 //!    ([`domain::unproved`]).
-//! 8. The handler joins the stream's part and the image's part. [`rest::reply::Reply`] compresses
+//! 8. The handler joins the stream's part and the image's part. [`endpoints::reply::Reply`] compresses
 //!    or converts the body if the client asks for it, and `reply` in `server/respond.rs` turns it
 //!    into an HTTP response.
 //! 9. Back in `guard`, metrics and the audit event are completed. A response that can block on a
@@ -87,17 +95,17 @@
 //!
 //! 1. Steps 1 to 4 of the GET. The deadline of a write is 34 seconds at most.
 //! 2. `resource` in `server/router.rs` reads the body, within the memory for bodies (`Memory` in
-//!    `server/memory.rs`) and [`rest::codec::MAX_BODY_BYTES`].
-//! 3. [`rest::serve::Api::serve`] as above. A request with a large body, or one that meets a large
-//!    stored object, waits for a place in a [`rest::pool::Pool`] and is polled as blocking from
+//!    `server/memory.rs`) and [`endpoints::codec::MAX_BODY_BYTES`].
+//! 3. [`endpoints::serve::Api::serve`] as above. A request with a large body, or one that meets a large
+//!    stored object, waits for a place in a [`registry::pool::Pool`] and is polled as blocking from
 //!    then on, so that it delays no other request. The create handler of
-//!    [`rest::endpoint::Builder::create`] reads the options, decodes JSON, YAML or protobuf
-//!    ([`rest::codec`]) with field validation ([`rest::strict`]), and checks the namespace
-//!    (`may_create` in `rest/admission.rs`).
+//!    [`endpoints::endpoint::Builder::create`] reads the options, decodes JSON, YAML or protobuf
+//!    ([`endpoints::codec`]) with field validation ([`machinery::strict`]), and checks the namespace
+//!    (`may_create` in `registry/admission.rs`).
 //! 4. The handler, `Push` in `resources/imagestreammappings.rs`, completes and validates the
 //!    mapping ([`domain::mapping`], [`domain::validate`]), and determines what it proves about the
 //!    image ([`domain::proof::judge`]). A manifest must match the digest that names the image.
-//! 5. [`rest::update::transact`] is the optimistic write loop, as `GuaranteedUpdate` in
+//! 5. [`registry::update::transact`] is the optimistic write loop, as `GuaranteedUpdate` in
 //!    Kubernetes: read the stream and the image, compute the new state, and commit all rows under
 //!    guards on what was read. If another writer changed one of them, the loop runs again with the
 //!    current values. The new state of the stream has a tag event ([`domain::mapping::push`],
@@ -105,51 +113,51 @@
 //!    ([`domain::proof::superseding`]). A push that proves nothing about an existing image leaves
 //!    the loop to check the rights of the user (`Rights` in `resources/join.rs`), then enters it
 //!    again.
-//! 6. [`rest::stored::Stored::changes`] makes the rows of an object: its JSON, and the derived
-//!    rows of its [`rest::rules::Strategy`] (the prepared view, the parts of a manifest list). All
+//! 6. [`registry::stored::Stored::changes`] makes the rows of an object: its JSON, and the derived
+//!    rows of its [`registry::rules::Strategy`] (the prepared view, the parts of a manifest list). All
 //!    rows of a push are in one transaction.
 //! 7. [`store::Store::commit`] queues the transaction. One writer thread (`Writer` in
 //!    `store/embedded/writer.rs`) commits all waiting transactions as a group and syncs the file.
 //!    Only then the commit is acknowledged, visible to readers, and delivered to watches.
 //! 8. The response is a `Status` with code 201.
 //!
-//! PUT, patches, apply, tags and signatures go through [`rest::stored::Stored::write`] to the same
-//! loop: each is a pure function from the current object to the desired one ([`rest::edit`],
+//! PUT, patches, apply, tags and signatures go through [`registry::stored::Stored::write`] to the same
+//! loop: each is a pure function from the current object to the desired one ([`machinery::edit`],
 //! [`domain::tag_edit`]).
 //!
 //! # A watch
 //!
 //! `GET …/imagestreams?watch=true`, sent by informers.
 //!
-//! 1. Steps 1 to 5 of the GET. [`rest::watch::Changes`] starts at a resourceVersion, at the
+//! 1. Steps 1 to 5 of the GET. [`registry::watch::Changes`] starts at a resourceVersion, at the
 //!    present, or with the current objects as ADDED events.
-//! 2. One [`rest::watch::Hub`] for each resource watches the store while any client watches. It
+//! 2. One [`registry::watch::Hub`] for each resource watches the store while any client watches. It
 //!    keeps the last 16 MiB of changes in memory.
-//! 3. Each client has a position in these changes, `Cursor` in `rest/watch/cursor.rs`, not a
+//! 3. Each client has a position in these changes, `Cursor` in `registry/watch/cursor.rs`, not a
 //!    queue. A client that falls behind reads the log of the store until it has caught up. If the
 //!    log was compacted there, it gets an ERROR event with code 410.
 //! 4. A change is decoded once, and encoded once for each representation, for all clients
-//!    (`Change` in `rest/watch/change.rs`). Selectors turn it into ADDED, MODIFIED or DELETED for
+//!    (`Change` in `registry/watch/change.rs`). Selectors turn it into ADDED, MODIFIED or DELETED for
 //!    a client.
-//! 5. The events are the body of the response (`Watching` in `rest/watch/stream.rs`). `keeping` in
+//! 5. The events are the body of the response (`Watching` in `endpoints/watch/stream.rs`). `keeping` in
 //!    `server/lasting.rs` counts the watch until it ends, and `until` in `server/lasting.rs` ends
 //!    it between two events when the server shuts down.
 //!
 //! # Further decisions
 //!
-//! * **Lists** ([`rest::list`]) are streamed in bounded pages, all at the revision of the first.
+//! * **Lists** ([`registry::list`]) are streamed in bounded pages, all at the revision of the first.
 //!   Errors before the first byte are a `Status`. A later error breaks the connection, because a
 //!   truncated list must not look complete. Nothing is held in the store between two pages, so a
 //!   list that takes longer than `--compaction-retention` is aborted. For a limited list the
 //!   server finds the last key first, because `metadata.continue` is sent before `items`; with a
 //!   selector it reads up to there twice. So does a list in protobuf, whose length comes first.
-//! * **Protobuf** ([`rest::protobuf`]) is translated from and to JSON in one pass, so each rule
+//! * **Protobuf** ([`machinery::protobuf`]) is translated from and to JSON in one pass, so each rule
 //!   exists once. Tables ([`meta::protobuf`], [`api::protobuf`]) give each field its number; a
 //!   test compares them with the Rust types.
-//! * **OpenAPI** ([`rest::openapi`]) is generated from the endpoints and types before the build.
+//! * **OpenAPI** ([`endpoints::openapi`]) is generated from the endpoints and types before the build.
 //!   The server sends the bytes of the files in `openapi/`.
 //! * **Merge keys and list types** for patches and apply come from the Rust types
-//!   ([`rest::schema`]); [`rest::managed`] tracks field ownership.
+//!   ([`machinery::schema`]); [`machinery::managed`] tracks field ownership.
 //! * **Trust** in certificates is evaluated for each request with the current CAs and cached for
 //!   the connection ([`auth::PeerCertificates`]). The server follows the ConfigMap with the CAs
 //!   and keeps the last valid ones ([`auth::TrustSource`]).
@@ -163,11 +171,11 @@
 //!    descriptions of `kubectl explain`. Register the protobuf field numbers in [`api::protobuf`];
 //!    a test compares them with the type.
 //! 2. Add a file to [`resources`] with a function `endpoint` that returns a
-//!    [`rest::endpoint::Endpoint`]. Implement the traits of [`rest::endpoint`] for the verbs that
-//!    it serves ([`rest::endpoint::Get`], [`rest::endpoint::List`], [`rest::endpoint::Create`],
+//!    [`endpoints::endpoint::Endpoint`]. Implement the traits of [`endpoints::endpoint`] for the verbs that
+//!    it serves ([`registry::verbs::Get`], [`registry::verbs::List`], [`registry::verbs::Create`],
 //!    …).
-//!    * A stored type gets them from [`rest::stored::Stored`]: implement [`rest::rules::Rules`]
-//!      and [`rest::rules::Strategy`] (defaults, validation, computed fields, derived rows). See
+//!    * A stored type gets them from [`registry::stored::Stored`]: implement [`registry::rules::Rules`]
+//!      and [`registry::rules::Strategy`] (defaults, validation, computed fields, derived rows). See
 //!      `ImageStrategy` in `resources/strategies.rs`.
 //!    * A virtual resource is a function over stored objects. See `Push` in
 //!      `resources/imagestreammappings.rs`.
@@ -194,9 +202,11 @@ pub mod auth;
 pub mod cli;
 pub mod cluster;
 pub mod domain;
+pub mod endpoints;
+pub mod machinery;
 pub mod meta;
+pub mod registry;
 pub mod resources;
-pub mod rest;
 pub mod server;
 pub mod store;
 pub mod telemetry;

@@ -6,11 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules, from the ground up. A module uses nothing beside it and nothing above it.
-const FLOORS: [&[&str]; 7] = [
+const FLOORS: [&[&str]; 9] = [
     &["meta", "store", "telemetry"],
     &["api", "cluster"],
+    &["machinery"],
     &["domain", "auth"],
-    &["rest", "registry"],
+    &["registry"],
+    &["endpoints"],
     &["resources"],
     &["server"],
     &["cli"],

@@ -7,6 +7,7 @@ use k8s_openapi::api::authorization::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldSelectorRequirement, LabelSelectorRequirement};
 
 use super::User;
+use crate::machinery::selector::Requirement;
 use crate::meta::{Details, Status, field};
 
 /// What somebody wants to do.
@@ -46,17 +47,6 @@ pub struct ResourceAction {
     pub labels: Vec<Requirement>,
 }
 
-/// One demand of a selector.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Requirement {
-    /// The field or label.
-    pub key: String,
-    /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
-    pub operator: &'static str,
-    /// What it is compared with; none for the last two.
-    pub values: Option<Vec<String>>,
-}
-
 impl Attributes {
     /// The question that a SubjectAccessReview asks.
     pub fn review(&self, user: &User) -> SubjectAccessReviewSpec {
@@ -84,11 +74,11 @@ impl Attributes {
                     namespace: some(namespace),
                     name: some(name),
                     field_selector: (!fields.is_empty()).then(|| FieldSelectorAttributes {
-                        requirements: Some(fields.iter().map(Requirement::of_field).collect()),
+                        requirements: Some(fields.iter().map(of_field).collect()),
                         raw_selector: None,
                     }),
                     label_selector: (!labels.is_empty()).then(|| LabelSelectorAttributes {
-                        requirements: Some(labels.iter().map(Requirement::of_label).collect()),
+                        requirements: Some(labels.iter().map(of_label).collect()),
                         raw_selector: None,
                     }),
                 });
@@ -143,16 +133,14 @@ impl Attributes {
     }
 }
 
-impl Requirement {
-    fn of_field(&self) -> FieldSelectorRequirement {
-        let Self { key, operator, values } = self.clone();
-        FieldSelectorRequirement { key, operator: operator.into(), values }
-    }
+fn of_field(requirement: &Requirement) -> FieldSelectorRequirement {
+    let Requirement { key, operator, values } = requirement.clone();
+    FieldSelectorRequirement { key, operator: operator.into(), values }
+}
 
-    fn of_label(&self) -> LabelSelectorRequirement {
-        let Self { key, operator, values } = self.clone();
-        LabelSelectorRequirement { key, operator: operator.into(), values }
-    }
+fn of_label(requirement: &Requirement) -> LabelSelectorRequirement {
+    let Requirement { key, operator, values } = requirement.clone();
+    LabelSelectorRequirement { key, operator: operator.into(), values }
 }
 
 impl ResourceAction {

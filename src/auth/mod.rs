@@ -23,7 +23,7 @@ mod trust;
 mod trust_source;
 mod user;
 
-pub use attributes::{Attributes, Requirement, ResourceAction};
+pub use attributes::{Attributes, ResourceAction};
 pub use authenticate::{Authenticated, Authenticator, Identity};
 pub use authority::{Authority, AuthorityError};
 pub use authorize::{AccessReviews, Authorizer, Decision, OpenPaths};

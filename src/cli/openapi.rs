@@ -11,11 +11,11 @@ use crate::auth::Authorizer;
 use crate::cluster::{Namespaces, Secrets};
 use crate::domain::history::MaxTagHistory;
 use crate::domain::policy::Registries;
+use crate::endpoints::openapi::{self, Edition};
+use crate::endpoints::serve::Api;
+use crate::registry::permission::Permissions;
 use crate::resources::catalog::Limits;
 use crate::resources::{self, API, Catalog};
-use crate::rest::openapi::{self, Edition};
-use crate::rest::permission::Permissions;
-use crate::rest::serve::Api;
 use crate::store::Store;
 use crate::store::embedded::{Embedded, Options};
 

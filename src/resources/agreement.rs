@@ -89,9 +89,9 @@ fn hash(key: &Key, row: &[u8]) -> u64 {
 mod tests {
     use super::*;
     use crate::api::Image;
+    use crate::machinery::json;
     use crate::meta::{Cause, Details, Status};
-    use crate::rest::json;
-    use crate::rest::rules::Strategy;
+    use crate::registry::rules::Strategy;
     use crate::store::Revision;
 
     /// As it was read from a request.

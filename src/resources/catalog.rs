@@ -16,10 +16,10 @@ use crate::domain::history::MaxTagHistory;
 use crate::domain::lookup::StreamIndex;
 use crate::domain::policy::Registries;
 use crate::domain::unproved;
+use crate::machinery::json;
 use crate::meta::Status;
-use crate::rest::json;
-use crate::rest::pool::Workload;
-use crate::rest::stored::Stored;
+use crate::registry::pool::Workload;
+use crate::registry::stored::Stored;
 use crate::store::{Entry, Key, Store};
 
 /// Memory for what is kept of streams, in bytes.

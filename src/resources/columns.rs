@@ -1,6 +1,6 @@
 //! Descriptions that the tables of several kinds share.
 
-use crate::rest::table::Column;
+use crate::endpoints::table::Column;
 
 /// The first column of every table.
 pub(super) const NAME: Column = Column {

@@ -7,8 +7,9 @@ use serde_json::json;
 use super::columns::{self, NAME, REFERENCE};
 use super::{API, Catalog};
 use crate::api::Image;
-use crate::rest::endpoint::{Builder, Endpoint, Scope};
-use crate::rest::table::Columns;
+use crate::endpoints::endpoint::{Builder, Endpoint};
+use crate::endpoints::table::Columns;
+use crate::registry::verbs::Scope;
 
 /// The resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {

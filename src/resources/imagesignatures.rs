@@ -6,16 +6,18 @@ use super::{API, Catalog};
 use crate::api::{GROUP, Image, ImageSignature};
 use crate::domain::signatures::{self, SignatureName};
 use crate::domain::validate;
+use crate::endpoints::endpoint::{Builder, Endpoint};
+use crate::machinery::edit;
+use crate::machinery::schema::Schema;
 use crate::meta::{Kind, Resource, Status};
-use crate::rest::cx::Cx;
-use crate::rest::delete;
-use crate::rest::edit;
-use crate::rest::endpoint::{Builder, Create, Delete, Endpoint, Scope};
-use crate::rest::metadata;
-use crate::rest::options::{DryRun, Options};
-use crate::rest::reply::Written;
-use crate::rest::schema::Schema;
-use crate::rest::write::{Making, Path};
+use crate::registry::actor::Actor;
+use crate::registry::actor::DryRun;
+use crate::registry::metadata;
+use crate::registry::object_ref::ObjectRef;
+use crate::registry::outcome::Written;
+use crate::registry::verbs::{Create, Delete, Scope};
+use crate::registry::write::{Making, Path};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 
 /// The resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
@@ -36,7 +38,8 @@ impl Signatures {
     /// Changes the image that a signature belongs to.
     async fn edit(
         &self,
-        cx: &Cx,
+        actor: &Actor,
+        at: &ObjectRef,
         name: &SignatureName<'_>,
         dry_run: DryRun,
         change: impl Fn(&mut Image) -> Result<(), Status> + Send + Sync,
@@ -48,20 +51,20 @@ impl Signatures {
             change(&mut image)?;
             Ok((image, ()))
         };
-        images.write(cx, name.image, path, edit).await.map(drop)
+        images.write(actor, at, name.image, path, edit).await.map(drop)
     }
 }
 
 impl Create<ImageSignature> for Signatures {
     async fn create(
         &self,
-        cx: &Cx,
-        options: &Options,
+        actor: &Actor,
+        at: &ObjectRef,
         mut signature: ImageSignature,
     ) -> Result<Written<ImageSignature>, Status> {
-        metadata::prepare_view(cx, &mut signature.metadata)?;
+        metadata::prepare_view(at.namespace(), actor.now, &mut signature.metadata)?;
         signatures::prepare(&mut signature);
-        let writer = options.writer(cx, API);
+        let writer = actor.manager(API);
         let managed = edit::managed_fields(&self.schema, None, &signature, API, &writer)?;
         signature.metadata.managed_fields = managed;
         let mut faults = metadata::faults(&signature.metadata);
@@ -71,16 +74,20 @@ impl Create<ImageSignature> for Signatures {
             return Err(Status::invalid(kind, &signature.metadata.name, &faults));
         }
         let name = SignatureName::parse(&signature.metadata.name)?;
-        self.edit(cx, &name, options.dry_run, |image| signatures::add(image, &signature)).await?;
-        Ok(Written::made(signature.clone()))
+        self.edit(actor, at, &name, actor.dry_run, |image| signatures::add(image, &signature)).await?;
+        Ok(Written::created(signature.clone()))
     }
 }
 
 impl Delete<ImageSignature> for Signatures {
-    async fn delete(&self, cx: &Cx) -> Result<Written<ImageSignature>, Status> {
-        let name = SignatureName::parse(cx.name())?;
-        let options = delete::options(cx)?;
-        self.edit(cx, &name, delete::dry_run(&options), |image| signatures::remove(image, &name)).await?;
+    async fn delete(
+        &self,
+        actor: &Actor,
+        at: &ObjectRef,
+        _: &DeleteOptions,
+    ) -> Result<Written<ImageSignature>, Status> {
+        let name = SignatureName::parse(at.name())?;
+        self.edit(actor, at, &name, actor.dry_run, |image| signatures::remove(image, &name)).await?;
         Ok(Written::status(Status::success()))
     }
 }

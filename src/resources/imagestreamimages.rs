@@ -14,13 +14,16 @@ use crate::api::{GROUP, GROUP_VERSION, ImageStreamImage};
 use crate::domain::lookup::{self, Matches};
 use crate::domain::names::StreamImageName;
 use crate::domain::unproved::WITHHELD;
+use crate::endpoints::endpoint::{Builder, Endpoint};
+use crate::endpoints::table::{Columns, age};
+use crate::machinery::json;
 use crate::meta::{Kind, Resource, Status};
-use crate::rest::cx::Cx;
-use crate::rest::endpoint::{Builder, Endpoint, Get, Scope};
-use crate::rest::json;
-use crate::rest::reply::Sent;
-use crate::rest::table::{Columns, age};
-use crate::rest::target::check_path_segment;
+use crate::registry::actor::Actor;
+use crate::registry::object_ref::ObjectRef;
+use crate::registry::object_ref::check_path_segment;
+use crate::registry::options::GetOptions;
+use crate::registry::outcome::Sent;
+use crate::registry::verbs::{Get, Scope};
 
 /// The resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
@@ -54,23 +57,23 @@ const SINGULAR: Resource<'static> = Resource { group: GROUP, name: "imagestreami
 struct View(Arc<Catalog>);
 
 impl Get<ImageStreamImage> for View {
-    async fn get(&self, cx: &Cx) -> Result<Sent<ImageStreamImage>, Status> {
-        let name = StreamImageName::parse(cx.name()).map_err(|why| Status::bad_request(why.to_string()))?;
+    async fn get(&self, actor: &Actor, at: &ObjectRef, _: &GetOptions) -> Result<Sent<ImageStreamImage>, Status> {
+        let name = StreamImageName::parse(at.name()).map_err(|why| Status::bad_request(why.to_string()))?;
         check_path_segment(&name.stream)?;
-        let stream = self.0.stream_view(&cx.load, cx.namespace(), &name.stream).await?;
+        let stream = self.0.stream_view(&actor.load, at.namespace(), &name.stream).await?;
         let stream = stream.ok_or_else(|| Status::not_found(PLURAL, &name.stream))?;
-        let image = self.resolve(cx, &stream, &name.id).await?;
-        let image = image.ok_or_else(|| Status::not_found(SINGULAR, cx.name()))?;
+        let image = self.resolve(actor, &stream, &name.id).await?;
+        let image = image.ok_or_else(|| Status::not_found(SINGULAR, at.name()))?;
         let standing = stream.unproved.get(&image);
         if standing.is_some_and(|uid| uid != WITHHELD) {
-            let shown = Box::pin(self.0.unproved_shown(&cx.load, &stream, &image)).await?;
+            let shown = Box::pin(self.0.unproved_shown(&actor.load, &stream, &image)).await?;
             let shown = shown.ok_or_else(|| Status::not_found(PLURAL, &image))?;
-            return compose(cx, &stream, &shown).map(Sent::Json);
+            return compose(at, &stream, &shown).map(Sent::Json);
         }
-        let shown = self.0.image_shown(&cx.load, &image).await?;
+        let shown = self.0.image_shown(&actor.load, &image).await?;
         let shown = shown.filter(|shown| standing.is_none() || record::is_open(&shown.row));
         let shown = shown.ok_or_else(|| Status::not_found(PLURAL, &image))?;
-        compose(cx, &stream, &shown).map(Sent::Json)
+        compose(at, &stream, &shown).map(Sent::Json)
     }
 }
 
@@ -78,13 +81,13 @@ impl View {
     /// The name of the image that an id stands for in a stream.
     ///
     /// The history alone decides where it holds just this name; only otherwise are the parts of lists looked at.
-    async fn resolve(&self, cx: &Cx, stream: &Fresh<StreamView>, id: &str) -> Result<Option<String>, Status> {
+    async fn resolve(&self, actor: &Actor, stream: &Fresh<StreamView>, id: &str) -> Result<Option<String>, Status> {
         if let Matches::One(name) = stream.history.matches(id)
             && name == id
         {
             return Ok(Some(name.to_owned()));
         }
-        match self.0.family(&cx.load, stream).await?.index.matches(id) {
+        match self.0.family(&actor.load, stream).await?.index.matches(id) {
             Matches::None => Ok(None),
             Matches::One(name) => Ok(Some(name.to_owned())),
             Matches::Several(names) => Err(ambiguous(id, &names)),
@@ -98,8 +101,8 @@ fn ambiguous(id: &str, names: &[&str]) -> Status {
 }
 
 /// The answer: the stream's part around the image's view, which was prepared when the image was written.
-fn compose(cx: &Cx, stream: &StreamView, shown: &ImageShown) -> Result<Vec<u8>, Status> {
-    let damaged = |why: &str| Status::hidden(format!("the view on the image {}: {why}", cx.name()));
+fn compose(at: &ObjectRef, stream: &StreamView, shown: &ImageShown) -> Result<Vec<u8>, Status> {
+    let damaged = |why: &str| Status::hidden(format!("the view on the image {}: {why}", at.name()));
     let record = Record::read(&shown.row).map_err(damaged)?;
     let view = match record.view {
         Shown::Image(view) => view,
@@ -115,9 +118,9 @@ fn compose(cx: &Cx, stream: &StreamView, shown: &ImageShown) -> Result<Vec<u8>, 
     out.extend_from_slice(br#"","apiVersion":""#);
     out.extend_from_slice(GROUP_VERSION.as_bytes());
     out.extend_from_slice(br#"","metadata":{"name":"#);
-    json::encode_text(cx.name(), &mut out);
+    json::encode_text(at.name(), &mut out);
     out.extend_from_slice(br#","namespace":"#);
-    json::encode_text(cx.namespace(), &mut out);
+    json::encode_text(at.namespace(), &mut out);
     if !record.created.is_empty() {
         out.extend_from_slice(br#","creationTimestamp":""#);
         out.extend_from_slice(record.created);

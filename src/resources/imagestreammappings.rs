@@ -8,14 +8,16 @@ use crate::api::{GROUP, Image, ImageStream, ImageStreamMapping, Proof};
 use crate::domain::mapping::{self, Present};
 use crate::domain::unproved::{self, Standing};
 use crate::domain::{limits, proof, validate};
+use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::meta::{Kind, Resource, Status, field};
-use crate::rest::cx::Cx;
-use crate::rest::endpoint::{Builder, Create, Endpoint, Scope};
-use crate::rest::metadata;
-use crate::rest::options::{DryRun, Options};
-use crate::rest::reply::Written;
-use crate::rest::rules::Rules;
-use crate::rest::update::{Decision, Done, Seen, transact};
+use crate::registry::actor::Actor;
+use crate::registry::actor::DryRun;
+use crate::registry::metadata;
+use crate::registry::object_ref::ObjectRef;
+use crate::registry::outcome::Written;
+use crate::registry::rules::Rules;
+use crate::registry::update::{Decision, Done, Seen, transact};
+use crate::registry::verbs::{Create, Scope};
 use crate::store::Key;
 
 const PLURAL: Resource<'static> = Resource { group: GROUP, name: "imagestreammappings" };
@@ -32,7 +34,7 @@ struct Push(Arc<Catalog>);
 
 /// One push, whatever the number of attempts.
 struct Task<'a> {
-    cx: &'a Cx,
+    actor: &'a Actor,
     mapping: ImageStreamMapping,
     image: Result<Image, Status>,
     /// Parts that the manifest lists, if it is that of the image.
@@ -62,21 +64,21 @@ enum Question {
 impl Create<ImageStreamMapping> for Push {
     async fn create(
         &self,
-        cx: &Cx,
-        options: &Options,
+        actor: &Actor,
+        at: &ObjectRef,
         mapping: ImageStreamMapping,
     ) -> Result<Written<ImageStreamMapping>, Status> {
-        let mapping = self.admit(cx, mapping)?;
+        let mapping = self.admit(actor, at, mapping)?;
         let parts = proof::named_parts(&mapping.image);
-        let image = self.new_image(cx, &mapping, &parts);
+        let image = self.new_image(actor, &mapping, &parts);
         let (images, streams) = (&self.0.images, &self.0.streams);
         let name = &mapping.image.metadata.name;
-        let keys = [streams.key(cx.namespace(), &mapping.metadata.name), images.key("", name)];
-        let task = Task { cx, mapping, image, parts, keys, dry_run: options.dry_run };
-        let mut rights = Rights::new(&self.0, cx, &task.mapping);
+        let keys = [streams.key(at.namespace(), &mapping.metadata.name), images.key("", name)];
+        let task = Task { actor, mapping, image, parts, keys, dry_run: actor.dry_run };
+        let mut rights = Rights::new(&self.0, actor, at, &task.mapping);
         loop {
             let done =
-                transact(streams.store(), &cx.load, &task.keys, |seen| self.attempt(&task, &rights, seen)).await?;
+                transact(streams.store(), &actor.load, &task.keys, |seen| self.attempt(&task, &rights, seen)).await?;
             match done {
                 Done::Kept(Step::Ask(Question::Image)) => rights.ask_for_image().await?,
                 Done::Kept(Step::Ask(Question::Streams)) => rights.ask_for_streams().await?,
@@ -91,8 +93,13 @@ impl Create<ImageStreamMapping> for Push {
 
 impl Push {
     /// Completes and checks what was sent.
-    fn admit(&self, cx: &Cx, mut mapping: ImageStreamMapping) -> Result<ImageStreamMapping, Status> {
-        metadata::prepare_view(cx, &mut mapping.metadata)?;
+    fn admit(
+        &self,
+        actor: &Actor,
+        at: &ObjectRef,
+        mut mapping: ImageStreamMapping,
+    ) -> Result<ImageStreamMapping, Status> {
+        metadata::prepare_view(at.namespace(), actor.now, &mut mapping.metadata)?;
         mapping::prepare(&mut mapping, &self.0.registries);
         let mut faults = metadata::faults(&mapping.metadata);
         faults.append(validate::mapping(&mapping, &|meta| metadata::nested_faults(meta, || None)));
@@ -102,14 +109,13 @@ impl Push {
     }
 
     /// The image, with the evidence that the mapping brings. It is stored if it is new or better proved.
-    fn new_image(&self, cx: &Cx, mapping: &ImageStreamMapping, parts: &[String]) -> Result<Image, Status> {
-        let cx = Cx { target: Default::default(), ..cx.clone() };
+    fn new_image(&self, actor: &Actor, mapping: &ImageStreamMapping, parts: &[String]) -> Result<Image, Status> {
         let mut image = mapping.image.clone();
         image.metadata.namespace.clear();
         mapping::drop_authority(&mut image.metadata);
-        image.metadata.creation_timestamp = Some(cx.now);
+        image.metadata.creation_timestamp = Some(actor.now);
         let evidence = proof::judge(&image);
-        self.0.images.admit(&cx, &mut image)?;
+        self.0.images.admit("", actor.now, &mut image)?;
         image.evidence = evidence;
         proof::keep_named_parts(&mut image, parts);
         Ok(image)
@@ -144,7 +150,7 @@ impl Push {
             return Ok(Decision::Keep(Step::Ask(Question::Parts(parts))));
         }
         unproved::note(&mut after, &pushed.metadata.name, standing);
-        let pushed_event = mapping::push(&mut after, mapping, present, self.0.tag_history, task.cx.now);
+        let pushed_event = mapping::push(&mut after, mapping, present, self.0.tag_history, task.actor.now);
         let mut changes = Vec::new();
         if pushed_event.is_change() || after.unproved != before.unproved {
             changes.extend(streams.changes(&keys[0], &mapping.metadata.name, Some(&before), Some(&after))?);

@@ -8,9 +8,10 @@ use serde_json::json;
 use super::columns::{self, NAME, UPDATED};
 use super::{API, Catalog};
 use crate::api::{ImageStream, NamedTagEventList};
+use crate::endpoints::endpoint::{Builder, Endpoint};
+use crate::endpoints::table::{Columns, age};
 use crate::meta::Time;
-use crate::rest::endpoint::{Builder, Endpoint, Scope};
-use crate::rest::table::{Columns, age};
+use crate::registry::verbs::Scope;
 
 /// The resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {

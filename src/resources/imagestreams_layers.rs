@@ -5,11 +5,14 @@ use std::sync::Arc;
 use super::{API, Catalog};
 use crate::api::{GROUP, ImageStreamLayers};
 use crate::domain::layers_view::LayersView;
+use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::meta::{Resource, Status, field};
-use crate::rest::cx::Cx;
-use crate::rest::endpoint::{Builder, Endpoint, Get, Scope};
-use crate::rest::reply::Sent;
-use crate::rest::target::check_path_segment;
+use crate::registry::actor::Actor;
+use crate::registry::object_ref::ObjectRef;
+use crate::registry::object_ref::check_path_segment;
+use crate::registry::options::GetOptions;
+use crate::registry::outcome::Sent;
+use crate::registry::verbs::{Get, Scope};
 
 /// The resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
@@ -26,11 +29,16 @@ const MOST_BYTES: usize = 16 << 20;
 struct Layers(Arc<Catalog>);
 
 impl Get<ImageStreamLayers> for Layers {
-    async fn get(&self, cx: &Cx) -> Result<Sent<ImageStreamLayers>, Status> {
-        check_path_segment(cx.name())?;
+    async fn get(
+        &self,
+        actor: &Actor,
+        at: &ObjectRef,
+        options: &GetOptions,
+    ) -> Result<Sent<ImageStreamLayers>, Status> {
+        check_path_segment(at.name())?;
         let streams = &self.0.streams;
-        let stream = streams.read(cx, cx.name()).await?;
-        let stream = stream.ok_or_else(|| Status::not_found(streams.resource(), cx.name()))?;
+        let stream = streams.read(actor, at, options, at.name()).await?;
+        let stream = stream.ok_or_else(|| Status::not_found(streams.resource(), at.name()))?;
         let mut view = LayersView::new(&stream);
         for step in 1.. {
             let Some(name) = view.next_image() else {
@@ -39,14 +47,14 @@ impl Get<ImageStreamLayers> for Layers {
             if step % IMAGES_AT_A_TIME == 0 {
                 tokio::task::yield_now().await;
             }
-            let image = self.0.images.find(&cx.load, "", &name).await?;
+            let image = self.0.images.find(&actor.load, "", &name).await?;
             view.add(name, image.as_ref());
             drop(image);
             if view.size() > MOST_BYTES {
-                return Err(too_large(streams.resource(), cx.name()));
+                return Err(too_large(streams.resource(), at.name()));
             }
-            if !cx.load.fits(view.size()) {
-                cx.load.take_place().await;
+            if !actor.load.fits(view.size()) {
+                actor.load.take_place().await;
             }
         }
         // Clients know this fault without a kind and a name.

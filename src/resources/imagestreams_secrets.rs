@@ -7,10 +7,13 @@ use k8s_openapi::api::core::v1::Secret;
 use super::API;
 use crate::api::SecretList;
 use crate::cluster::Secrets;
+use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::meta::{ObjectMeta, Status};
-use crate::rest::cx::Cx;
-use crate::rest::endpoint::{Builder, Endpoint, Get, Scope};
-use crate::rest::reply::Sent;
+use crate::registry::actor::Actor;
+use crate::registry::object_ref::ObjectRef;
+use crate::registry::options::GetOptions;
+use crate::registry::outcome::Sent;
+use crate::registry::verbs::{Get, Scope};
 
 /// The resource.
 pub(super) fn endpoint(secrets: Secrets) -> Endpoint {
@@ -24,9 +27,9 @@ const EXCLUDED: &str = "openshift.io/image.excludeSecret";
 struct PullSecrets(Secrets);
 
 impl Get<SecretList> for PullSecrets {
-    async fn get(&self, cx: &Cx) -> Result<Sent<SecretList>, Status> {
-        let labels = cx.query.get("labelSelector").unwrap_or_default();
-        let found = self.0.list(cx.namespace(), labels).await.map_err(|why| {
+    async fn get(&self, _: &Actor, at: &ObjectRef, options: &GetOptions) -> Result<Sent<SecretList>, Status> {
+        let labels = &options.label_selector;
+        let found = self.0.list(at.namespace(), labels).await.map_err(|why| {
             let mut status = Status::unavailable("the secrets of the namespace cannot be read now: try again later");
             status.hidden = Some(why.to_string());
             status

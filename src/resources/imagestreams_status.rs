@@ -6,14 +6,16 @@ use super::{API, Catalog, imagestreams};
 use crate::api::ImageStream;
 use crate::domain::history::MaxTagHistory;
 use crate::domain::status;
+use crate::endpoints::endpoint::{Builder, Endpoint};
+use crate::machinery::edit::Edit;
 use crate::meta::{Status, Time};
-use crate::rest::cx::Cx;
-use crate::rest::edit::Edit;
-use crate::rest::endpoint::{Builder, Endpoint, Get, Scope, Update};
-use crate::rest::options::Options;
-use crate::rest::reply::{Sent, Written};
-use crate::rest::rules::{Faults, Others, Retold, Rules};
-use crate::rest::target::check_path_segment;
+use crate::registry::actor::Actor;
+use crate::registry::object_ref::ObjectRef;
+use crate::registry::object_ref::check_path_segment;
+use crate::registry::options::GetOptions;
+use crate::registry::outcome::{Sent, Written};
+use crate::registry::rules::{Faults, Others, Retold, Rules};
+use crate::registry::verbs::{Get, Scope, Update};
 
 /// The resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
@@ -29,10 +31,10 @@ pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
 struct StreamStatus(Arc<Catalog>);
 
 impl Get<ImageStream> for StreamStatus {
-    async fn get(&self, cx: &Cx) -> Result<Sent<ImageStream>, Status> {
-        check_path_segment(cx.name())?;
-        let stream = self.0.streams.read(cx, cx.name()).await?;
-        let stream = stream.ok_or_else(|| Status::not_found(self.0.streams.resource(), cx.name()))?;
+    async fn get(&self, actor: &Actor, at: &ObjectRef, options: &GetOptions) -> Result<Sent<ImageStream>, Status> {
+        check_path_segment(at.name())?;
+        let stream = self.0.streams.read(actor, at, options, at.name()).await?;
+        let stream = stream.ok_or_else(|| Status::not_found(self.0.streams.resource(), at.name()))?;
         Ok(Sent::Object(Box::new(stream)))
     }
 }
@@ -40,12 +42,12 @@ impl Get<ImageStream> for StreamStatus {
 impl Update<ImageStream> for StreamStatus {
     async fn update(
         &self,
-        cx: &Cx,
-        options: &Options,
+        actor: &Actor,
+        at: &ObjectRef,
         edit: &Edit<ImageStream>,
     ) -> Result<Written<ImageStream>, Status> {
         let rules = StatusRules { tag_history: self.0.tag_history };
-        self.0.streams.edit(cx, options, edit, &rules).await
+        self.0.streams.edit(actor, at, edit, &rules).await
     }
 }
 

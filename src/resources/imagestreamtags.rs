@@ -11,9 +11,10 @@ use crate::api::{GROUP, Image, ImageStream, ImageStreamTag};
 use crate::domain::metadata::FillError;
 use crate::domain::tag_edit::{self, Set};
 use crate::domain::{tag_view, validate};
+use crate::endpoints::endpoint::{Builder, Endpoint};
+use crate::endpoints::table::{Columns, age};
 use crate::meta::{Resource, Status, field};
-use crate::rest::endpoint::{Builder, Endpoint, Scope};
-use crate::rest::table::{Columns, age};
+use crate::registry::verbs::Scope;
 
 /// The resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {

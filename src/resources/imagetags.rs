@@ -11,9 +11,10 @@ use crate::api::{GROUP, Image, ImageStream, ImageTag, NamedTagEventList, TagRefe
 use crate::domain::metadata::FillError;
 use crate::domain::tag_edit::{self, Set};
 use crate::domain::{tag_view, validate};
+use crate::endpoints::endpoint::{Builder, Endpoint};
+use crate::endpoints::table::{Column, Columns, age};
 use crate::meta::{Resource, Status, Time, field};
-use crate::rest::endpoint::{Builder, Endpoint, Scope};
-use crate::rest::table::{Column, Columns, age};
+use crate::registry::verbs::Scope;
 
 /// The resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {

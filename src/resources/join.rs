@@ -7,11 +7,12 @@ use crate::api::{GROUP, ImageStream, ImageStreamMapping, VERSION};
 use crate::auth::ResourceAction;
 use crate::domain::digest;
 use crate::domain::unproved::{self, Standing};
+use crate::machinery::json;
 use crate::meta::{Resource, Status, field};
-use crate::rest::cx::Cx;
-use crate::rest::json;
-use crate::rest::page;
-use crate::rest::permission::Verdict;
+use crate::registry::actor::Actor;
+use crate::registry::object_ref::ObjectRef;
+use crate::registry::page;
+use crate::registry::permission::Verdict;
 use crate::store::{At, Entry, Revision};
 
 /// The most access reviews of one push.
@@ -24,7 +25,8 @@ const MOST_SEARCHED: usize = 16 << 20;
 /// Known rights of the user who pushes an image.
 pub(super) struct Rights<'a> {
     catalog: &'a Catalog,
-    cx: &'a Cx,
+    actor: &'a Actor,
+    at: &'a ObjectRef,
     mapping: &'a ImageStreamMapping,
     /// Right to get the image; none before it is reviewed.
     pub(super) image: Option<bool>,
@@ -45,8 +47,13 @@ enum Parts {
 
 impl<'a> Rights<'a> {
     /// Nothing is known yet.
-    pub(super) fn new(catalog: &'a Catalog, cx: &'a Cx, mapping: &'a ImageStreamMapping) -> Self {
-        Self { catalog, cx, mapping, image: None, stream: None, withheld: Vec::new(), parts: None, reviews: 0 }
+    pub(super) fn new(
+        catalog: &'a Catalog,
+        actor: &'a Actor,
+        at: &'a ObjectRef,
+        mapping: &'a ImageStreamMapping,
+    ) -> Self {
+        Self { catalog, actor, at, mapping, image: None, stream: None, withheld: Vec::new(), parts: None, reviews: 0 }
     }
 
     /// Asks whether the user may get the image.
@@ -151,8 +158,8 @@ impl<'a> Rights<'a> {
         self.forbidden(&format!(
             "the image {name} exists, and nothing shows that user {} may see it: {by_content} the right to get images {name}, \
              or imagestreams/layers of a stream of namespace {} that has it",
-            field::quote(&self.cx.user.name),
-            field::quote(self.cx.namespace()),
+            field::quote(&self.actor.user.name),
+            field::quote(self.at.namespace()),
         ))
     }
 
@@ -166,7 +173,7 @@ impl<'a> Rights<'a> {
         let action = ResourceAction {
             resource: "imagestreams".into(),
             subresource: "layers".into(),
-            namespace: self.cx.namespace().into(),
+            namespace: self.at.namespace().into(),
             name: stream,
             ..action()
         };
@@ -179,7 +186,7 @@ impl<'a> Rights<'a> {
             return Ok(false);
         }
         self.reviews += 1;
-        match self.cx.permissions.ask(&self.cx.user, action).await {
+        match self.actor.permissions.ask(&self.actor.user, action).await {
             Verdict::Allowed => Ok(true),
             Verdict::Denied { .. } => Ok(false),
             Verdict::Unknown { why } => {
@@ -194,7 +201,7 @@ impl<'a> Rights<'a> {
     /// looked at.
     async fn search(&self, images: &[String], mut see: impl FnMut(ImageStream)) -> Result<(), Status> {
         let options = page::Options { at: At::Now, at_least: Revision(0), start: None, limit: 0 };
-        let mut entries = self.catalog.streams.entries(self.cx.namespace(), None, options);
+        let mut entries = self.catalog.streams.entries(self.at.namespace(), None, options);
         let texts: Vec<String> =
             images.iter().map(|name| String::from_utf8(json::encode(name)).unwrap_or_default()).collect();
         let mut searched = 0_usize;
@@ -204,8 +211,8 @@ impl<'a> Rights<'a> {
                 break;
             }
             let bytes = page.iter().map(|entry| entry.value.len()).sum();
-            if !self.cx.load.fits(bytes) {
-                self.cx.load.take_place().await;
+            if !self.actor.load.fits(bytes) {
+                self.actor.load.take_place().await;
             }
             searched += bytes;
             for entry in page.iter().filter(|entry| texts.iter().any(|text| may_name(entry, text))) {

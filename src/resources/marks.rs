@@ -7,7 +7,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::rest::json;
+use crate::machinery::json;
 
 /// The stored form of an object with a mark.
 pub(super) fn encode<M: Serialize, T: Serialize>(name: &str, mark: &M, object: &T) -> Vec<u8> {

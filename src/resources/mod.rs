@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use crate::api;
 use crate::cluster::{Namespaces, Secrets};
-use crate::rest::codec::GroupVersion;
-use crate::rest::permission::Permissions;
-use crate::rest::serve::Api;
+use crate::endpoints::serve::Api;
+use crate::machinery::group_version::GroupVersion;
+use crate::registry::permission::Permissions;
 
 pub mod agreement;
 pub mod catalog;

@@ -24,8 +24,8 @@ use lz4_flex::block;
 
 use crate::api::{GROUP, Image};
 use crate::domain::{layers, metadata, unproved};
+use crate::machinery::json;
 use crate::meta::{Resource, Status};
-use crate::rest::json;
 use crate::store::{Change, Key, Revision};
 
 const OPEN: u8 = 2;

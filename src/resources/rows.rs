@@ -6,7 +6,7 @@ use crate::api::{GROUP, Image, ImageStream};
 use crate::domain::history::MaxTagHistory;
 use crate::domain::policy::Registries;
 use crate::meta::Kind;
-use crate::rest::rules::Strategy;
+use crate::registry::rules::Strategy;
 use crate::store::{Change, Entry};
 
 /// A row of a store.

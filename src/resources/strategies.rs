@@ -11,11 +11,11 @@ use crate::domain::resolve::{self, Resolution};
 use crate::domain::source::StreamKey;
 use crate::domain::spec::{self, Route};
 use crate::domain::{intake, limits, names, proof, signatures, unproved, validate};
+use crate::machinery::json;
 use crate::meta::{Time, field, path_segment_faults};
-use crate::rest::json;
-use crate::rest::metadata;
-use crate::rest::permission::Verdict;
-use crate::rest::rules::{Dependents, Faults, Need, Other, Others, Rules, Strategy};
+use crate::registry::metadata;
+use crate::registry::permission::Verdict;
+use crate::registry::rules::{Dependents, Faults, Need, Other, Others, Rules, Strategy};
 use crate::store::Change;
 
 /// The mark of a stored image with its evidence.

@@ -11,19 +11,20 @@ use crate::domain::names::StreamTagName;
 use crate::domain::spec::{self, Route};
 use crate::domain::tag_edit::{self, Set};
 use crate::domain::tag_view;
+use crate::machinery::edit::{Edit, Present, Wanted};
 use crate::meta::{Kind, Resource, Status, Time, field};
-use crate::rest::cx::Cx;
-use crate::rest::delete;
-use crate::rest::edit::{Edit, Present, Wanted};
-use crate::rest::endpoint::{Create, Delete, Get, Update};
-use crate::rest::managed::Manager;
-use crate::rest::metadata;
-use crate::rest::options::{DryRun, Options};
-use crate::rest::pool::Workload;
-use crate::rest::reply::{Sent, Written};
-use crate::rest::rules::{Faults, Need, Others, Retold, Rules};
-use crate::rest::target::check_path_segment;
-use crate::rest::write::{Making, Path, Settled};
+use crate::registry::actor::Actor;
+use crate::registry::actor::DryRun;
+use crate::registry::metadata;
+use crate::registry::object_ref::ObjectRef;
+use crate::registry::object_ref::check_path_segment;
+use crate::registry::options::GetOptions;
+use crate::registry::outcome::{Sent, Written};
+use crate::registry::pool::Workload;
+use crate::registry::rules::{Faults, Need, Others, Retold, Rules};
+use crate::registry::verbs::{Create, Delete, Get, Update};
+use crate::registry::write::{Making, Path, Settled};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 
 /// A view on a tag of a stream.
 pub(super) trait TagView: Kind {
@@ -88,8 +89,8 @@ impl<V: TagView> Tags<V> {
     }
 
     /// The tag that the path names.
-    fn name(&self, cx: &Cx) -> Result<StreamTagName, Status> {
-        let name = StreamTagName::parse(cx.name());
+    fn name(&self, at: &ObjectRef) -> Result<StreamTagName, Status> {
+        let name = StreamTagName::parse(at.name());
         let name = name.ok_or_else(|| Status::bad_request(StreamTagName::must_be(V::KINDS)))?;
         check_path_segment(&name.stream)?;
         Ok(name)
@@ -116,9 +117,9 @@ impl<V: TagView> Tags<V> {
     }
 
     /// A stream without tags, for a tag whose stream does not exist yet.
-    fn empty_stream(&self, cx: &Cx, name: &StreamTagName) -> Result<ImageStream, Status> {
-        let mut stream = tag_edit::empty_stream(cx.namespace(), &name.stream);
-        metadata::prepare_create(cx, &mut stream.metadata)?;
+    fn empty_stream(&self, actor: &Actor, at: &ObjectRef, name: &StreamTagName) -> Result<ImageStream, Status> {
+        let mut stream = tag_edit::empty_stream(at.namespace(), &name.stream);
+        metadata::prepare_create(at.namespace(), actor.now, &mut stream.metadata)?;
         Ok(stream)
     }
 
@@ -128,33 +129,33 @@ impl<V: TagView> Tags<V> {
 }
 
 impl<V: TagView> Get<V> for Tags<V> {
-    async fn get(&self, cx: &Cx) -> Result<Sent<V>, Status> {
-        let name = self.name(cx)?;
-        let stream = self.catalog.streams.read(cx, &name.stream).await?;
+    async fn get(&self, actor: &Actor, at: &ObjectRef, options: &GetOptions) -> Result<Sent<V>, Status> {
+        let name = self.name(at)?;
+        let stream = self.catalog.streams.read(actor, at, options, &name.stream).await?;
         let mut stream = stream.ok_or_else(|| Status::not_found(V::RESOURCE, &name.stream))?;
         if !V::is_there(&stream, &name.tag) {
-            return Err(Status::not_found(V::RESOURCE, cx.name()));
+            return Err(Status::not_found(V::RESOURCE, at.name()));
         }
         self.rules.present(&mut stream);
-        let image = self.image(&cx.load, &stream, &name.tag).await?;
+        let image = self.image(&actor.load, &stream, &name.tag).await?;
         let view = V::show(&stream, &name.tag, image).map_err(|why| Status::internal(why.to_string()))?;
         Ok(Sent::Object(Box::new(view)))
     }
 }
 
 impl<V: TagView> Create<V> for Tags<V> {
-    async fn create(&self, cx: &Cx, options: &Options, mut view: V) -> Result<Written<V>, Status> {
-        prepare_new(cx, &mut view)?;
+    async fn create(&self, actor: &Actor, at: &ObjectRef, mut view: V) -> Result<Written<V>, Status> {
+        prepare_new(actor, at, &mut view)?;
         let name = StreamTagName::parse_new(&view.metadata().name);
         let name = name.map_err(|why| Status::bad_request(why.to_string()))?;
         check_path_segment(&name.stream)?;
         let edit = |old: Option<&ImageStream>| {
-            let mut stream = old.map_or_else(|| self.empty_stream(cx, &name), |old| Ok(old.clone()))?;
+            let mut stream = old.map_or_else(|| self.empty_stream(actor, at, &name), |old| Ok(old.clone()))?;
             view.create(&mut stream, &name.tag)?;
             Ok((stream, ()))
         };
-        let settled = self.catalog.streams.write(cx, &name.stream, self.path(options.dry_run), edit).await?;
-        Ok(Written::made(self.written(settled.object, &name.tag).await?))
+        let settled = self.catalog.streams.write(actor, at, &name.stream, self.path(actor.dry_run), edit).await?;
+        Ok(Written::created(self.written(settled.object, &name.tag).await?))
     }
 }
 
@@ -174,8 +175,8 @@ enum Upsert {
 }
 
 impl<V: TagView> Update<V> for Tags<V> {
-    async fn update(&self, cx: &Cx, options: &Options, edit: &Edit<V>) -> Result<Written<V>, Status> {
-        if let Outcome::Written(written) = self.put(cx, options, edit, Upsert::Unknown).await? {
+    async fn update(&self, actor: &Actor, at: &ObjectRef, edit: &Edit<V>) -> Result<Written<V>, Status> {
+        if let Outcome::Written(written) = self.put(actor, at, edit, Upsert::Unknown).await? {
             return Ok(written);
         }
         let create = ResourceAction {
@@ -183,41 +184,40 @@ impl<V: TagView> Update<V> for Tags<V> {
             group: GROUP.into(),
             version: API.version.into(),
             resource: V::RESOURCE.name.into(),
-            namespace: cx.namespace().into(),
-            name: cx.name().into(),
+            namespace: at.namespace().into(),
+            name: at.name().into(),
             ..ResourceAction::default()
         };
-        cx.permissions.demand(&cx.user, create).await?;
-        match self.put(cx, options, edit, Upsert::Permitted).await? {
+        actor.permissions.demand(&actor.user, create).await?;
+        match self.put(actor, at, edit, Upsert::Permitted).await? {
             Outcome::Written(written) => Ok(written),
-            Outcome::NoStream => Err(Status::not_found(V::RESOURCE, cx.name())),
+            Outcome::NoStream => Err(Status::not_found(V::RESOURCE, at.name())),
         }
     }
 }
 
 impl<V: TagView> Tags<V> {
-    async fn put(&self, cx: &Cx, options: &Options, edit: &Edit<V>, upsert: Upsert) -> Result<Outcome<V>, Status> {
-        let name = self.name(cx)?;
+    async fn put(&self, actor: &Actor, at: &ObjectRef, edit: &Edit<V>, upsert: Upsert) -> Result<Outcome<V>, Status> {
+        let name = self.name(at)?;
         if upsert == Upsert::Unknown
-            && self.catalog.streams.find(&cx.load, cx.namespace(), &name.stream).await?.is_none()
+            && self.catalog.streams.find(&actor.load, at.namespace(), &name.stream).await?.is_none()
         {
             return Ok(Outcome::NoStream);
         }
-        let writer = options.writer(cx, API);
         let change = |old: Option<&ImageStream>| {
             let mut stream = match old {
                 Some(old) => old.clone(),
-                None if upsert == Upsert::Permitted => self.empty_stream(cx, &name)?,
+                None if upsert == Upsert::Permitted => self.empty_stream(actor, at, &name)?,
                 None => return Err(Status::not_found(V::RESOURCE, &name.stream)),
             };
-            let Wanted { object, warnings } = self.wanted(cx, edit, &writer, old, &stream, &name)?;
+            let Wanted { object, warnings } = self.wanted(actor, at, edit, old, &stream, &name)?;
             let set = object.update(&mut stream, &name.tag)?;
             Ok((stream, (set, warnings)))
         };
-        let written = self.catalog.streams.write(cx, &name.stream, self.path(options.dry_run), change).await?;
+        let written = self.catalog.streams.write(actor, at, &name.stream, self.path(actor.dry_run), change).await?;
         let Settled { object, told: (set, warnings), .. } = written;
         let view = self.written(object, &name.tag).await?;
-        let written = if set == Set::New { Written::made(view) } else { Written::object(view) };
+        let written = if set == Set::New { Written::created(view) } else { Written::updated(view) };
         Ok(Outcome::Written(written.warning(warnings)))
     }
 
@@ -225,19 +225,19 @@ impl<V: TagView> Tags<V> {
     /// `stream`, a tag is written by the rules for new ones.
     fn wanted(
         &self,
-        cx: &Cx,
+        actor: &Actor,
+        at: &ObjectRef,
         edit: &Edit<V>,
-        writer: &Manager,
         stored: Option<&ImageStream>,
         stream: &ImageStream,
         name: &StreamTagName,
     ) -> Result<Wanted<V>, Status> {
         let old = V::show(stream, &name.tag, None).map_err(|why| Status::internal(why.to_string()))?;
-        let Wanted { object: mut new, warnings } = edit.wanted(Some(&Present::new(&old, API)), writer)?;
-        metadata::check_names(cx, new.metadata())?;
-        check_version(&new.metadata().resource_version, stored, cx.name(), V::RESOURCE)?;
+        let Wanted { object: mut new, warnings } = edit.wanted(Some(&Present::new(&old, API)), &actor.manager(API))?;
+        metadata::check_names(at, new.metadata())?;
+        check_version(&new.metadata().resource_version, stored, at.name(), V::RESOURCE)?;
         if stored.is_none() && !edit.makes_missing() {
-            prepare_new(cx, &mut new)?;
+            prepare_new(actor, at, &mut new)?;
             return Ok(Wanted { object: new, warnings });
         }
         metadata::prepare_update(old.metadata(), new.metadata_mut());
@@ -253,8 +253,8 @@ impl<V: TagView> Tags<V> {
 }
 
 /// Completes and checks a new view.
-fn prepare_new<V: TagView>(cx: &Cx, view: &mut V) -> Result<(), Status> {
-    metadata::prepare_view(cx, view.metadata_mut())?;
+fn prepare_new<V: TagView>(actor: &Actor, at: &ObjectRef, view: &mut V) -> Result<(), Status> {
+    metadata::prepare_view(at.namespace(), actor.now, view.metadata_mut())?;
     view.prepare_create();
     let mut faults = metadata::faults(view.metadata());
     faults.append(view.create_faults());
@@ -276,19 +276,18 @@ fn check_version(wanted: &str, stream: Option<&ImageStream>, name: &str, resourc
 }
 
 impl<V: TagView> Delete<V> for Tags<V> {
-    async fn delete(&self, cx: &Cx) -> Result<Written<V>, Status> {
-        let name = self.name(cx)?;
-        let options = delete::options(cx)?;
+    async fn delete(&self, actor: &Actor, at: &ObjectRef, options: &DeleteOptions) -> Result<Written<V>, Status> {
+        let name = self.name(at)?;
         let wanted_uid = options.preconditions.as_ref().and_then(|wanted| wanted.uid.as_ref());
         let edit = |old: Option<&ImageStream>| {
             let mut stream = old.ok_or_else(|| Status::not_found(V::RESOURCE, &name.stream))?.clone();
             if wanted_uid.is_some_and(|uid| *uid != stream.metadata.uid) {
-                return Err(Status::conflict(V::RESOURCE, cx.name(), "the UID precondition was not met"));
+                return Err(Status::conflict(V::RESOURCE, at.name(), "the UID precondition was not met"));
             }
             tag_edit::delete(&mut stream, &name, V::RESOURCE)?;
             Ok((stream, ()))
         };
-        self.catalog.streams.write(cx, &name.stream, self.path(delete::dry_run(&options)), edit).await?;
+        self.catalog.streams.write(actor, at, &name.stream, self.path(actor.dry_run), edit).await?;
         Ok(Written::status(Status::success()))
     }
 }

@@ -8,32 +8,40 @@ use std::vec;
 
 use super::tag::{TagView, Tags};
 use crate::api::ImageStream;
+use crate::machinery::selector::Selector;
 use crate::meta::{ListMeta, Status};
-use crate::rest::cx::Cx;
-use crate::rest::endpoint::{List, Scope};
-use crate::rest::list::{Entries, Listing, Walk};
-use crate::rest::page;
-use crate::rest::rules::Rules;
-use crate::rest::selector::Selector;
+use crate::registry::actor::Actor;
+use crate::registry::list::{Entries, Listing, Walk};
+use crate::registry::object_ref::ObjectRef;
+use crate::registry::options::ListOptions;
+use crate::registry::page;
+use crate::registry::rules::Rules;
+use crate::registry::verbs::{List, Scope};
 use crate::store::Entry;
 
 /// Pages that continue where the last one ended are a deliberate difference: the reference cuts a list off without a token.
 impl<V: TagView> List<V> for Tags<V> {
     type Walk = TagWalk<V>;
 
-    fn list(self: &Arc<Self>, cx: &Cx, _: Scope) -> Result<Listing<TagWalk<V>>, Status> {
-        if cx.query.switch("watch") {
+    fn list(
+        self: &Arc<Self>,
+        _: &Actor,
+        at: &ObjectRef,
+        _: Scope,
+        options: &ListOptions,
+    ) -> Result<Listing<TagWalk<V>>, Status> {
+        if options.watch {
             return Err(Status::not_watchable(V::RESOURCE));
         }
         // For streams and tags alike, so that one by name finds nothing, as clients know it.
-        let selector = Selector::read(&cx.query, &[])?;
-        let options = page::Options::read(&cx.query)?;
+        let selector = options.selector(&[])?;
+        let options = page::Options::read(options)?;
         let (limit, from) = (options.limit, options.start.clone());
         let (stem, start) = match &from {
             Some(from) => stem_and_start(from),
             None => (String::new(), None),
         };
-        let entries = self.catalog.streams.entries(cx.namespace(), start.as_deref(), options);
+        let entries = self.catalog.streams.entries(at.namespace(), start.as_deref(), options);
         let held = shorter(&stem).map(|key| format!("{}{key}", entries.prefix())).collect();
         let tags = self.clone();
         Ok(Listing { walk: TagWalk { tags, entries, selector, held, from, present: None, last: None }, limit })

@@ -8,9 +8,9 @@ use rustls::pki_types::UnixTime;
 use super::listen::Peer;
 use crate::auth::{Attributes, Authenticator, Authorizer, Decision, Identity, OpenPaths, Refusal, User, Wish};
 use crate::cluster::ReviewError;
+use crate::endpoints::request_info;
+use crate::machinery::query::Query;
 use crate::meta::Status;
-use crate::rest::query::Query;
-use crate::rest::request_info;
 
 /// Who may do what here.
 pub(super) struct Access {

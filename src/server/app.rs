@@ -25,11 +25,11 @@ use super::websocket::{WebSockets, Wish};
 use super::{respond, router, well_formed};
 use crate::api;
 use crate::auth::{Refusal, User};
+use crate::endpoints::negotiate::{Media, Wanted};
+use crate::endpoints::serve::Api;
+use crate::endpoints::target::Target;
+use crate::machinery::query::Query;
 use crate::meta::Status;
-use crate::rest::negotiate::{Media, Wanted};
-use crate::rest::query::Query;
-use crate::rest::serve::Api;
-use crate::rest::target::Target;
 use crate::telemetry::metrics::{Metrics, RequestLabels};
 
 /// Everything that requests need.

@@ -6,11 +6,11 @@ use serde::Serialize;
 use sha2::{Digest, Sha512};
 
 use crate::api::GROUP;
+use crate::endpoints::discovery;
+use crate::endpoints::openapi;
+use crate::endpoints::serve::Api;
+use crate::machinery::json;
 use crate::resources::API;
-use crate::rest::discovery;
-use crate::rest::json;
-use crate::rest::openapi;
-use crate::rest::serve::Api;
 
 /// Discovery and the version, as JSON: compact and with a final newline, but for the version.
 pub(super) struct Documents {

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::shutdown::{Phase, Shutdown};
 use crate::auth::Trusted;
-use crate::rest::query::Query;
+use crate::machinery::query::Query;
 use crate::store::Store;
 
 /// A check that takes longer has failed.

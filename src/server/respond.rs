@@ -5,11 +5,11 @@ use axum::response::Response;
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 
+use crate::endpoints::body;
+use crate::endpoints::negotiate::Media;
+use crate::endpoints::reply::{Encoding, Reply};
 use crate::meta::Status;
 use crate::meta::field::quote;
-use crate::rest::body;
-use crate::rest::negotiate::Media;
-use crate::rest::reply::{Encoding, Reply};
 
 /// What went wrong inside, on its way to the log.
 #[derive(Clone, Debug)]
@@ -150,7 +150,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::rest::body::Interrupted;
+    use crate::endpoints::body::Interrupted;
 
     #[tokio::test]
     async fn a_list_that_is_broken_off_at_once_has_a_head() {

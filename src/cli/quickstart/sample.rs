@@ -11,14 +11,14 @@ use crate::auth::Authorizer;
 use crate::cluster::{Namespaces, Secrets};
 use crate::domain::digest::Digest;
 use crate::domain::manifest;
+use crate::endpoints::serve::{Api, Request};
+use crate::endpoints::target::Target;
+use crate::machinery::json;
+use crate::machinery::query::Query;
 use crate::meta::{ObjectMeta, Time};
+use crate::registry::permission::Permissions;
+use crate::registry::pool::Workload;
 use crate::resources::{self, Catalog};
-use crate::rest::json;
-use crate::rest::permission::Permissions;
-use crate::rest::pool::Workload;
-use crate::rest::query::Query;
-use crate::rest::serve::{Api, Request};
-use crate::rest::target::Target;
 
 /// The namespace of the sample.
 pub(super) const NAMESPACE: &str = "samples";

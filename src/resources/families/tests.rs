@@ -13,7 +13,7 @@ use super::*;
 use crate::api::{Image, ImageManifest};
 use crate::domain::history::MaxTagHistory;
 use crate::domain::policy::Registries;
-use crate::rest::pool::{LARGE_BODY, Pool};
+use crate::registry::pool::{LARGE_BODY, Pool};
 use crate::store::embedded::{Embedded, Options};
 use crate::store::{Change, Txn};
 

@@ -5,10 +5,10 @@ use serde::Serialize;
 use super::SUPERSEDED_IMAGE;
 use crate::api::{GROUP_VERSION, Image, ImageStream};
 use crate::domain::unproved;
+use crate::machinery::json;
 use crate::meta::Kind;
 use crate::resources::rows::Row;
 use crate::resources::strategies::{EVIDENCE, UNPROVED};
-use crate::rest::json;
 use crate::store::Entry;
 
 /// The line of an entry with its end; none for what is made of other entries.

@@ -11,12 +11,12 @@ use super::read::Object;
 use crate::api::{GROUP, Image, ImageStream};
 use crate::domain::{content, intake, names, validate};
 use crate::meta::{Kind, ObjectMeta, Resource, Status, Time, field, is_dns_label, path_segment_faults};
+use crate::registry::metadata;
+use crate::registry::pool::Workload;
+use crate::registry::rules::Strategy;
+use crate::registry::stored::Stored;
+use crate::registry::update::{Decision, Done, transact};
 use crate::resources::{Catalog, superseded};
-use crate::rest::metadata;
-use crate::rest::pool::Workload;
-use crate::rest::rules::Strategy;
-use crate::rest::stored::Stored;
-use crate::rest::update::{Decision, Done, transact};
 use crate::store::Change;
 
 /// What becomes of an object whose name is taken.

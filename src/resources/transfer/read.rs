@@ -6,9 +6,9 @@ use serde_json::value::RawValue;
 
 use super::SUPERSEDED_IMAGE;
 use crate::api::{Evidence, GROUP_VERSION, Image, ImageStream};
+use crate::machinery::value;
 use crate::meta::Kind;
 use crate::resources::strategies::{EVIDENCE, UNPROVED};
-use crate::rest::codec;
 
 /// An object that can be stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,7 +118,7 @@ fn fields<T: Kind, M: DeserializeOwned>(
     let found = fields.as_object_mut().and_then(|fields| fields.remove(mark));
     let found = found.map(serde_json::from_value).transpose();
     let found = found.map_err(|why| faulty(format!("{mark}: {why}")))?;
-    let mut object = Box::new(codec::from_value::<T>(fields).map_err(faulty)?);
+    let mut object = Box::new(value::from_value::<T>(fields).map_err(faulty)?);
     object.default_fields();
     Ok((object, found))
 }

@@ -10,8 +10,8 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::auth::{Decision, ResourceAction, User};
+use crate::machinery::json;
 use crate::meta::Status;
-use crate::rest::json;
 
 /// What is told of one request.
 #[derive(Clone, Debug, Serialize)]

@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::auth::{Decision, PeerCertificates, User};
+use crate::endpoints::negotiate::Media;
 use crate::meta::Status;
-use crate::rest::negotiate::Media;
 use crate::server::audit::Options;
 use crate::telemetry::metrics::Metrics;
 

@@ -1,0 +1,234 @@
+//! Bodies of requests: JSON, YAML or protobuf into a type, with the texts of the reference where a body cannot be used.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::endpoints::context::RequestContext;
+use crate::machinery::go_text::{self, name_of};
+use crate::machinery::group_version::{GroupVersion, unknown_conversion};
+use crate::machinery::protobuf;
+use crate::machinery::schema::{self, Schema};
+use crate::machinery::strict::{self, FieldValidation};
+use crate::machinery::value::{DEEPEST, Decoded, is_too_deep, json_value, object_from, yaml_value};
+use crate::machinery::values;
+use crate::meta::protobuf::Message;
+use crate::meta::{Kind, Limited, Status, excerpt};
+
+/// The largest body of a request, in bytes.
+pub const MAX_BODY_BYTES: usize = 3 << 20;
+
+/// The object in a request's body.
+///
+/// # Errors
+/// 415 for a media type that is not read, 400 for everything else that is wrong with the body.
+pub fn decode<T: Kind>(
+    cx: &RequestContext,
+    api: GroupVersion,
+    schema: &Schema,
+    validation: FieldValidation,
+) -> Result<Decoded<T>, Status> {
+    let format = Format::of(cx)?;
+    let mut value = match format {
+        Format::Protobuf => from_protobuf::<T>(&cx.body, api)?,
+        Format::Text(text) => {
+            let value = text.parse(&cx.body).map_err(|why| unrecognized(T::KIND, &why, &cx.body))?;
+            check_type(&value, api, T::KIND, &cx.body)?;
+            value
+        }
+    };
+    let warnings = match (format, validation) {
+        // What no field knows is passed over in protobuf, and of values that are there twice the last one counts.
+        (Format::Protobuf, _) | (_, FieldValidation::Ignore) => Limited::default(),
+        (_, FieldValidation::Warn | FieldValidation::Strict) => {
+            strict::faults(cx.content_type.as_deref().unwrap_or_default(), &cx.body, schema)
+        }
+    };
+    let refuse = |why: &str| cannot_be_handled(T::KIND, api.version, T::KIND, why);
+    schema::fit(&mut value, &schema.root).map_err(|misfit| refuse(&misfit.in_text()))?;
+    let object = object_from(value).map_err(|why| refuse(&why))?;
+    if validation == FieldValidation::Strict && !warnings.is_empty() {
+        return Err(refuse(&strict::told(&warnings)));
+    }
+    Ok(Decoded { object, warnings: strict::warnings(warnings) })
+}
+
+/// Refuses an object that says it is of another kind or version; one that does not say is what the path says.
+fn check_type(value: &Value, api: GroupVersion, wanted: &str, body: &[u8]) -> Result<(), Status> {
+    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
+    let (kind, full_version) = (text("kind"), text("apiVersion"));
+    let kind = if kind.is_empty() { wanted } else { kind };
+    // A group alone, or a slash alone, says no version.
+    let full_version = full_version.strip_suffix('/').map_or(full_version, |group| match group {
+        "" => "",
+        group if group == api.group => api.name,
+        _ => full_version,
+    });
+    let (group, version) = full_version.split_once('/').unwrap_or(("", full_version));
+    if version.contains('/') {
+        return Err(unrecognized(
+            wanted,
+            &format!("unexpected GroupVersion string: {}", excerpt::of(full_version)),
+            body,
+        ));
+    }
+    let is_here = full_version.is_empty() || full_version == api.name;
+    let is_other_version = !is_here && group == api.group;
+    let version = if version.is_empty() { api.version } else { version };
+    if is_other_version || (is_here && !api.knows(kind)) {
+        let shown = if full_version.is_empty() { api.name } else { full_version };
+        return Err(cannot_be_handled(kind, version, wanted, &api.unknown_kind(kind, shown)));
+    }
+    if kind != wanted {
+        return Err(cannot_be_handled(kind, version, wanted, &unknown_conversion(version, kind, wanted)));
+    }
+    if is_here {
+        return Ok(());
+    }
+    let expected = api.name;
+    let found = excerpt::of(full_version);
+    let text = format!("the API version in the data ({found}) does not match the expected API version ({expected})");
+    Err(Status::bad_request(text))
+}
+
+/// The options in a request's body, which are what this message says. Of those that say they are of another kind nothing but
+/// that is read.
+///
+/// # Errors
+/// 415 for a media type that is not read, 400 for a body that cannot be read.
+pub fn read_options(cx: &RequestContext, message: &Message) -> Result<Value, Status> {
+    let options = match Format::of(cx)? {
+        Format::Protobuf => protobuf_options(&cx.body, message).map_err(|why| why.to_string()),
+        Format::Text(text) => text.parse(&cx.body),
+    };
+    options.map_err(Status::bad_request)
+}
+
+/// The ways to write a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Text(Text),
+    Protobuf,
+}
+
+/// Those that people can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Text {
+    Json,
+    Yaml,
+}
+
+impl Format {
+    /// The format of a request's body.
+    fn of(cx: &RequestContext) -> Result<Self, Status> {
+        match media_type(cx.content_type.as_deref().unwrap_or_default()).unwrap_or_default().as_str() {
+            "application/json" => Ok(Self::Text(Text::Json)),
+            "application/yaml" => Ok(Self::Text(Text::Yaml)),
+            protobuf::MEDIA_TYPE => Ok(Self::Protobuf),
+            _ => {
+                let text = "the body of the request was in an unknown format - accepted media types include: \
+                            application/json, application/yaml, application/vnd.kubernetes.protobuf";
+                Err(Status::failure(415, "UnsupportedMediaType", text))
+            }
+        }
+    }
+}
+
+/// The media type that a header names, JSON where there is none; none of a header whose parameters are no pairs, or there twice.
+fn media_type(header: &str) -> Option<String> {
+    let (media, parameters) = header.split_once(';').unwrap_or((header, ""));
+    let mut names = BTreeSet::new();
+    for parameter in parameters.split(';').map(str::trim) {
+        match parameter.split_once('=') {
+            Some((name, value)) if !value.is_empty() && names.insert(name) => {}
+            // A semicolon at the end says nothing.
+            None if parameter.is_empty() && names.is_empty() => {}
+            _ => return None,
+        }
+    }
+    let media = media.trim().to_ascii_lowercase();
+    Some(if header.is_empty() { "application/json".into() } else { media })
+}
+
+impl Text {
+    /// The value in a body, or why not even kind and version can be told. YAML is read as the JSON that it stands for.
+    fn parse(self, body: &[u8]) -> Result<Value, String> {
+        let value = match self {
+            Self::Yaml => yaml_value(body)?,
+            Self::Json => json_value(body).map_err(|why| go_text::of_type(&why))?,
+        };
+        as_object(value).map_err(|why| go_text::of_type(&why))
+    }
+}
+
+/// The value in a body of protobuf. Its message is only read if it says it is what is wanted: no other is like it.
+fn from_protobuf<T: Kind>(body: &[u8], api: GroupVersion) -> Result<Value, Status> {
+    let typed = protobuf::open(body).map_err(|why| unrecognized(T::KIND, &why.to_string(), body))?;
+    let own_type = own_type(&typed);
+    check_type(&own_type, api, T::KIND, body)?;
+    let refuse = |why: &str| cannot_be_handled(T::KIND, api.version, T::KIND, why);
+    let fields = protobuf::fields(T::MESSAGE, typed.message).map_err(|why| match why {
+        protobuf::Unreadable::TooMany => values::too_many(),
+        other => refuse(&other.to_string()),
+    })?;
+    as_object(Value::Object(fields)).map_err(|why| refuse(&why))
+}
+
+fn protobuf_options(body: &[u8], message: &Message) -> Result<Value, protobuf::Unreadable> {
+    let typed = protobuf::open(body)?;
+    match typed.kind.as_str() {
+        kind if kind == message.name || kind.is_empty() => protobuf::fields(message, typed.message).map(Value::Object),
+        _ => Ok(own_type(&typed)),
+    }
+}
+
+fn own_type(typed: &protobuf::Typed<'_>) -> Value {
+    serde_json::json!({ "kind": typed.kind, "apiVersion": typed.api_version })
+}
+
+/// An object whose kind and version are texts, or nothing at all: `null` is an object without fields.
+fn as_object(value: Value) -> Result<Value, String> {
+    if is_too_deep(&value, DEEPEST) {
+        return Err(format!("the object is nested deeper than {DEEPEST} levels"));
+    }
+    let fields = match &value {
+        Value::Null => return Ok(Value::Object(serde_json::Map::new())),
+        Value::Object(fields) => fields,
+        other => {
+            return Err(go_text::no_object(name_of(other)));
+        }
+    };
+    let is_text = |key: &str| fields.get(key).is_none_or(|value| value.is_string() || value.is_null());
+    match ["kind", "apiVersion"].into_iter().find(|key| !is_text(key)) {
+        None => Ok(value),
+        Some(key) => {
+            let found = name_of(&fields[key]);
+            Err(format!("json: cannot unmarshal {found} into Go struct field .{key} of type string"))
+        }
+    }
+}
+
+fn unrecognized(kind: &str, why: &str, body: &[u8]) -> Status {
+    let head = head(body);
+    Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why} ({head})"))
+}
+
+fn cannot_be_handled(found: &str, version: &str, wanted: &str, why: &str) -> Status {
+    let (found, version) = (excerpt::of(found), excerpt::of(version));
+    Status::bad_request(format!("{found} in version {version:?} cannot be handled as a {wanted}: {why}"))
+}
+
+/// The beginning of a body for an error message: an object as it is, anything else in hexadecimal.
+fn head(body: &[u8]) -> String {
+    const SHOWN: usize = 30;
+    let start = &body[..body.len().min(SHOWN)];
+    let more = if body.len() > SHOWN { " ..." } else { "" };
+    match std::str::from_utf8(start) {
+        Ok("") => "<empty>".into(),
+        Ok(text) if text.starts_with('{') => format!("{text}{more}"),
+        _ => start.iter().map(|byte| format!("{byte:02x}")).chain([more.to_owned()]).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+//! The context of a request for a resource.
+
+use bytes::Bytes;
+use prometheus_client::metrics::counter::Counter;
+
+use super::negotiate::Representation;
+use crate::machinery::query::Query;
+use crate::registry::actor::Actor;
+use crate::registry::object_ref::ObjectRef;
+
+/// The transport of the events of a watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A response body with one event after the other.
+    Stream,
+    /// A WebSocket with one message for each event.
+    WebSocket,
+}
+
+/// A request after authentication, routing and negotiation. Credentials are not in it.
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    /// The client of the registry.
+    pub actor: Actor,
+    /// The object or collection in the path.
+    pub at: ObjectRef,
+    /// The parameters.
+    pub query: Query,
+    /// The media type of the body, as the client wrote it.
+    pub content_type: Option<String>,
+    /// The `User-Agent`; empty for requests that change nothing.
+    pub agent: String,
+    /// The body; empty for methods without one.
+    pub body: Bytes,
+    /// The representation of the response.
+    pub representation: Representation,
+    /// The transport of the events of a watch.
+    pub transport: Transport,
+    /// The counter of sent watch events; none for other requests.
+    pub events_sent: Option<Counter>,
+}

@@ -1,0 +1,73 @@
+//! The options of a deletion.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, Preconditions};
+use serde_json::Value;
+
+use super::codec;
+use super::context::RequestContext;
+use super::options::{dry_run_fault, refuse};
+use crate::machinery::value;
+use crate::meta::protobuf::DELETE_OPTIONS;
+use crate::meta::{Status, excerpt, field};
+use crate::registry::actor::{Actor, DryRun};
+
+/// The options of a deletion: from the body, which switches the query off, or else from the query.
+///
+/// # Errors
+/// 400 and 422 for options that cannot be read, or make no sense.
+pub fn read(cx: &RequestContext) -> Result<DeleteOptions, Status> {
+    let options = if cx.body.is_empty() { options_of_query(cx)? } else { options_of_body(cx)? };
+    let dry_run: Vec<&str> = options.dry_run.iter().flatten().map(String::as_str).collect();
+    let faults: field::Errors = propagation_fault(&options).into_iter().chain(dry_run_fault(&dry_run)).collect();
+    refuse(KIND, &faults)?;
+    Ok(options)
+}
+
+/// The actor of a deletion.
+pub fn actor(cx: &RequestContext, options: &DeleteOptions) -> Actor {
+    let is_dry_run = options.dry_run.as_ref().is_some_and(|values| !values.is_empty());
+    let dry_run = if is_dry_run { DryRun::All } else { DryRun::Off };
+    Actor { dry_run, ..cx.actor.clone() }
+}
+
+const KIND: &str = "DeleteOptions";
+
+fn options_of_query(cx: &RequestContext) -> Result<DeleteOptions, Status> {
+    let text = |name| cx.query.get(name).filter(|value| !value.is_empty()).map(str::to_owned);
+    let dry_run: Vec<String> = cx.query.all("dryRun").map(str::to_owned).collect();
+    // As a precondition the resourceVersion of a collection would be that of each object of it; there it is that of the list.
+    let resource_version = text("resourceVersion").filter(|_| !cx.at.name().is_empty());
+    let uid = text("uid");
+    let has_preconditions = uid.is_some() || resource_version.is_some();
+    Ok(DeleteOptions {
+        dry_run: Some(dry_run).filter(|values| !values.is_empty()),
+        grace_period_seconds: cx.query.integer("gracePeriodSeconds")?,
+        orphan_dependents: cx.query.get("orphanDependents").map(|_| cx.query.switch("orphanDependents")),
+        preconditions: has_preconditions.then_some(Preconditions { resource_version, uid }),
+        propagation_policy: cx.query.get("propagationPolicy").map(str::to_owned),
+        ..DeleteOptions::default()
+    })
+}
+
+fn options_of_body(cx: &RequestContext) -> Result<DeleteOptions, Status> {
+    let value = codec::read_options(cx, &DELETE_OPTIONS)?;
+    if let Some(other) = value.get("kind").and_then(Value::as_str).filter(|kind| ![KIND, ""].contains(kind)) {
+        let version = value.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+        let (other, version) = (excerpt::of(other), excerpt::of(version));
+        let text = format!("no kind {other:?} is registered for version {version:?} in scheme \"meta.k8s.io\"");
+        return Err(Status::bad_request(text));
+    }
+    value::from_value(value).map_err(Status::bad_request)
+}
+
+fn propagation_fault(options: &DeleteOptions) -> Option<field::Error> {
+    const NAME: &str = "propagationPolicy";
+    match options.propagation_policy.as_deref()? {
+        policy if options.orphan_dependents.is_some() => {
+            let rule = "orphanDependents and deletionPropagation cannot be both set";
+            Some(field::Error::invalid(NAME, policy, rule))
+        }
+        "Foreground" | "Background" | "Orphan" => None,
+        other => Some(field::Error::unsupported(NAME, other, &["Foreground", "Background", "Orphan", "nil"])),
+    }
+}

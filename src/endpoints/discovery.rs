@@ -1,0 +1,232 @@
+//! What is served, as discovery tells it: in the classic documents and in the aggregated one.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::endpoints::endpoint::{Endpoint, Verb};
+use crate::machinery::group_version::GroupVersion;
+use crate::registry::verbs::Scope;
+
+/// `/apis/<group>/<version>`: the resources of a version.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.APIResourceList")]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceList {
+    kind: &'static str,
+    api_version: &'static str,
+    group_version: &'static str,
+    resources: Vec<Resource>,
+}
+
+/// A resource, or an aspect of one.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.APIResource")]
+#[serde(rename_all = "camelCase")]
+struct Resource {
+    name: String,
+    singular_name: &'static str,
+    namespaced: bool,
+    kind: &'static str,
+    verbs: Vec<&'static str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    short_names: &'static [&'static str],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    categories: &'static [&'static str],
+    #[serde(skip_serializing_if = "String::is_empty")]
+    storage_version_hash: String,
+}
+
+/// `/apis/<group>`: the versions of the group.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroup")]
+#[serde(rename_all = "camelCase")]
+pub struct Group {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    api_version: &'static str,
+    name: &'static str,
+    versions: [Version; 1],
+    preferred_version: Version,
+}
+
+/// A version of a group.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.GroupVersionForDiscovery")]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    group_version: &'static str,
+    version: &'static str,
+}
+
+/// `/apis`: the groups. It has no `apiVersion`, as clients of the first days could not bear one.
+#[derive(Debug, Serialize)]
+pub struct GroupList {
+    kind: &'static str,
+    groups: [Group; 1],
+}
+
+/// `/apis` in one document with everything below it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Aggregated {
+    kind: &'static str,
+    api_version: &'static str,
+    metadata: Empty,
+    items: [AggregatedGroup; 1],
+}
+
+#[derive(Debug, Serialize)]
+struct Empty {}
+
+#[derive(Debug, Serialize)]
+struct AggregatedGroup {
+    metadata: Name,
+    versions: [AggregatedVersion; 1],
+}
+
+#[derive(Debug, Serialize)]
+struct Name {
+    name: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct AggregatedVersion {
+    version: &'static str,
+    resources: Vec<AggregatedResource>,
+    freshness: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AggregatedResource {
+    resource: &'static str,
+    response_kind: ResponseKind,
+    scope: &'static str,
+    singular_resource: &'static str,
+    verbs: Vec<&'static str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    short_names: &'static [&'static str],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    categories: &'static [&'static str],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    subresources: Vec<AggregatedSubresource>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AggregatedSubresource {
+    subresource: &'static str,
+    response_kind: ResponseKind,
+    verbs: Vec<&'static str>,
+}
+
+/// Group and version are empty: those of the document around it count.
+#[derive(Debug, Serialize)]
+struct ResponseKind {
+    group: &'static str,
+    version: &'static str,
+    kind: &'static str,
+}
+
+/// The resources of a version.
+pub fn resources(api: GroupVersion, endpoints: &[Endpoint]) -> ResourceList {
+    let mut resources: Vec<Resource> = endpoints.iter().map(|endpoint| resource(api, endpoint)).collect();
+    resources.sort_by(|a, b| a.name.cmp(&b.name));
+    ResourceList { kind: "APIResourceList", api_version: "v1", group_version: api.name, resources }
+}
+
+/// The one group.
+pub fn group(api: GroupVersion, name: &'static str) -> Group {
+    Group { kind: "APIGroup", api_version: "v1", ..bare_group(api, name) }
+}
+
+/// All groups, which is the one.
+pub fn groups(api: GroupVersion, name: &'static str) -> GroupList {
+    GroupList { kind: "APIGroupList", groups: [bare_group(api, name)] }
+}
+
+/// Everything in one document.
+pub fn aggregated(api: GroupVersion, group: &'static str, endpoints: &[Endpoint]) -> Aggregated {
+    let mut objects: Vec<&Endpoint> = endpoints.iter().filter(|endpoint| endpoint.subresource.is_none()).collect();
+    objects.sort_by_key(|endpoint| endpoint.resource);
+    let resources = objects.into_iter().map(|endpoint| aggregated_resource(endpoint, endpoints)).collect();
+    let version = AggregatedVersion { version: api.version, resources, freshness: "Current" };
+    Aggregated {
+        kind: "APIGroupDiscoveryList",
+        api_version: "apidiscovery.k8s.io/v2",
+        metadata: Empty {},
+        items: [AggregatedGroup { metadata: Name { name: group }, versions: [version] }],
+    }
+}
+
+fn bare_group(api: GroupVersion, name: &'static str) -> Group {
+    let version = Version { group_version: api.name, version: api.version };
+    Group { kind: "", api_version: "", name, versions: [version], preferred_version: version }
+}
+
+fn resource(api: GroupVersion, endpoint: &Endpoint) -> Resource {
+    let subresource = endpoint.subresource.map(|name| format!("/{name}")).unwrap_or_default();
+    Resource {
+        name: format!("{}{subresource}", endpoint.resource),
+        singular_name: endpoint.singular,
+        namespaced: endpoint.scope == Scope::Namespaced,
+        kind: endpoint.kind,
+        verbs: endpoint.verbs().map(Verb::name).collect(),
+        short_names: endpoint.short_names,
+        categories: endpoint.categories,
+        storage_version_hash: if endpoint.is_stored { storage_version_hash(api, endpoint.kind) } else { String::new() },
+    }
+}
+
+/// Identifies the version that objects are stored in: the beginning of a hash of its full name.
+fn storage_version_hash(api: GroupVersion, kind: &str) -> String {
+    STANDARD.encode(&Sha256::digest(format!("{}/{kind}", api.name))[..8])
+}
+
+fn aggregated_resource(endpoint: &Endpoint, all: &[Endpoint]) -> AggregatedResource {
+    let mut aspects: Vec<&Endpoint> =
+        all.iter().filter(|each| each.resource == endpoint.resource && each.subresource.is_some()).collect();
+    aspects.sort_by_key(|aspect| aspect.subresource);
+    AggregatedResource {
+        resource: endpoint.resource,
+        response_kind: response_kind(endpoint),
+        scope: if endpoint.scope == Scope::Namespaced { "Namespaced" } else { "Cluster" },
+        singular_resource: endpoint.singular,
+        verbs: endpoint.verbs().map(Verb::name).collect(),
+        short_names: endpoint.short_names,
+        categories: endpoint.categories,
+        subresources: aspects.into_iter().map(aggregated_subresource).collect(),
+    }
+}
+
+fn aggregated_subresource(endpoint: &Endpoint) -> AggregatedSubresource {
+    AggregatedSubresource {
+        subresource: endpoint.subresource.unwrap_or_default(),
+        response_kind: response_kind(endpoint),
+        verbs: endpoint.verbs().map(Verb::name).collect(),
+    }
+}
+
+fn response_kind(endpoint: &Endpoint) -> ResponseKind {
+    ResponseKind { group: "", version: "", kind: endpoint.kind }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machinery::protobuf::tests::differences;
+    use crate::meta::protobuf::{API_GROUP, API_RESOURCE_LIST};
+
+    #[test]
+    fn tables_name_the_fields_of_discovery() {
+        let of_document = ["APIGroup.kind is not in the table", "APIGroup.apiVersion is not in the table"];
+        assert_eq!(differences::<Group>(&API_GROUP), of_document);
+        let more = ["group", "version"].map(|name| format!("APIResource.{name} is not in the type"));
+        let of_document = ["kind", "apiVersion"].map(|name| format!("APIResourceList.{name} is not in the table"));
+        assert_eq!(differences::<ResourceList>(&API_RESOURCE_LIST), [of_document, more].concat());
+    }
+}

@@ -1,0 +1,370 @@
+//! A resource as a value: what it is called, what it can do, and the handlers that do it.
+//!
+//! Capability traits say what a handler can do; the builder takes only what a handler implements. Verbs, routes,
+//! discovery, 404 and 405 are all read off the finished [`Endpoint`].
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use http::Method;
+use schemars::SchemaGenerator;
+
+use super::delete_options;
+use super::list::{self, Frame};
+use super::options::{self, Purpose, WriteOptions};
+use super::watch::{self, Encoder};
+use crate::endpoints::codec;
+use crate::endpoints::context::RequestContext;
+use crate::endpoints::negotiate::Forms;
+use crate::endpoints::reply::Reply;
+use crate::endpoints::table::Columns;
+use crate::machinery::edit::Edit;
+use crate::machinery::group_version::GroupVersion;
+use crate::machinery::patch::Patch;
+use crate::machinery::schema::Schema;
+use crate::machinery::value::Decoded;
+use crate::meta::{Kind, Resource, Status};
+use crate::registry::admission;
+use crate::registry::options::GetOptions;
+use crate::registry::verbs::{Create, Delete, DeleteCollection, Get, List, Scope, Update, Watch};
+
+type Handler = Arc<dyn Fn(Arc<RequestContext>) -> BoxFuture<'static, Result<Reply, Status>> + Send + Sync>;
+
+/// A resource, or one aspect of the objects of a resource.
+pub struct Endpoint {
+    /// Plural name.
+    pub resource: &'static str,
+    /// The aspect, such as `status`; none for the objects themselves.
+    pub subresource: Option<&'static str>,
+    /// Name of one object.
+    pub singular: &'static str,
+    /// Short names for people.
+    pub short_names: &'static [&'static str],
+    /// Groups of resources that this one is listed with.
+    pub categories: &'static [&'static str],
+    /// Kind of the objects.
+    pub kind: &'static str,
+    /// Where the objects live.
+    pub scope: Scope,
+    /// Whether the objects are stored as they are, rather than a view on others.
+    pub is_stored: bool,
+    /// What the objects can be shown as.
+    pub forms: Forms,
+    /// Adds the schema of the objects to others, and refers to it.
+    pub schema: fn(&mut SchemaGenerator) -> schemars::Schema,
+    verbs: Vec<(Verb, Handler)>,
+}
+
+/// What a request does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    /// Make an object.
+    Create,
+    /// Delete an object.
+    Delete,
+    /// Delete many objects.
+    DeleteCollection,
+    /// Read an object.
+    Get,
+    /// Read many objects.
+    List,
+    /// Change parts of an object.
+    Patch,
+    /// Replace an object.
+    Update,
+    /// Read what changes.
+    Watch,
+}
+
+impl Verb {
+    /// The verb as discovery and authorization name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Delete => "delete",
+            Self::DeleteCollection => "deletecollection",
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Patch => "patch",
+            Self::Update => "update",
+            Self::Watch => "watch",
+        }
+    }
+
+    pub(crate) fn is_on_collection(self) -> bool {
+        matches!(self, Self::Create | Self::DeleteCollection | Self::List | Self::Watch)
+    }
+
+    pub(crate) fn method(self) -> Method {
+        match self {
+            Self::Create => Method::POST,
+            Self::Delete | Self::DeleteCollection => Method::DELETE,
+            Self::Get | Self::List | Self::Watch => Method::GET,
+            Self::Patch => Method::PATCH,
+            Self::Update => Method::PUT,
+        }
+    }
+}
+
+impl Endpoint {
+    /// The verbs, sorted by name.
+    pub fn verbs(&self) -> impl Iterator<Item = Verb> {
+        self.verbs.iter().map(|(verb, _)| *verb)
+    }
+
+    /// Whether there is such a verb.
+    pub fn has(&self, verb: Verb) -> bool {
+        self.verbs().any(|each| each == verb)
+    }
+
+    /// The handler for a method on a target of this resource.
+    ///
+    /// # Errors
+    /// 404 where no method has such a path, 405 where another one does.
+    pub fn route(&self, method: &Method, cx: RouteOf) -> Result<&Handler, Status> {
+        let on_collection = match cx {
+            RouteOf::Changes { in_namespace } if !in_namespace || self.scope == Scope::Namespaced => {
+                return self.route_to_only(Verb::Watch, method);
+            }
+            RouteOf::Object { in_namespace } if in_namespace == (self.scope == Scope::Namespaced) => false,
+            RouteOf::Collection { in_namespace } if in_namespace == (self.scope == Scope::Namespaced) => true,
+            // Objects of namespaces can be listed, and only listed, without naming one.
+            RouteOf::Collection { in_namespace: false } => return self.route_to_only(Verb::List, method),
+            _ => return Err(Status::no_such_path()),
+        };
+        let mut here = self.verbs.iter().filter(|(verb, _)| verb.is_on_collection() == on_collection).peekable();
+        if here.peek().is_none() {
+            return Err(Status::no_such_path());
+        }
+        here.find(|(verb, _)| *verb != Verb::Watch && verb.method() == *method)
+            .map(|(_, handler)| handler)
+            .ok_or_else(Status::method_not_allowed)
+    }
+
+    /// The handler at a path that is there for one verb.
+    fn route_to_only(&self, verb: Verb, method: &Method) -> Result<&Handler, Status> {
+        let (_, handler) = self.verbs.iter().find(|(each, _)| *each == verb).ok_or_else(Status::no_such_path)?;
+        if *method == verb.method() { Ok(handler) } else { Err(Status::method_not_allowed()) }
+    }
+}
+
+/// Which of the paths of a resource a request has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteOf {
+    /// The path of one object.
+    Object {
+        /// Whether the path names a namespace.
+        in_namespace: bool,
+    },
+    /// The path of all objects.
+    Collection {
+        /// Whether the path names a namespace.
+        in_namespace: bool,
+    },
+    /// The path of what changes, of one object or of all.
+    Changes {
+        /// Whether the path names a namespace.
+        in_namespace: bool,
+    },
+}
+
+/// Builds an [`Endpoint`] for objects of type `T`.
+pub struct Builder<T: 'static> {
+    endpoint: Endpoint,
+    api: GroupVersion,
+    schema: Arc<Schema>,
+    columns: Option<&'static Columns<T>>,
+}
+
+impl<T: Kind> Builder<T> {
+    /// A resource of a group.
+    pub fn new(api: GroupVersion, resource: &'static str, scope: Scope) -> Self {
+        let endpoint = Endpoint {
+            resource,
+            subresource: None,
+            singular: "",
+            short_names: &[],
+            categories: &[],
+            kind: T::KIND,
+            scope,
+            is_stored: false,
+            forms: Forms::ObjectOnly,
+            schema: SchemaGenerator::subschema_for::<T>,
+            verbs: Vec::new(),
+        };
+        Self { endpoint, api, schema: Arc::new(Schema::of::<T>()), columns: None }
+    }
+
+    /// The name of one object, and short names.
+    pub fn names(mut self, singular: &'static str, short: &'static [&'static str]) -> Self {
+        self.endpoint.singular = singular;
+        self.endpoint.short_names = short;
+        self
+    }
+
+    /// Groups of resources that this one is listed with, such as `all`.
+    pub fn categories(mut self, categories: &'static [&'static str]) -> Self {
+        self.endpoint.categories = categories;
+        self
+    }
+
+    /// This is only one aspect of the objects.
+    pub fn subresource(mut self, name: &'static str) -> Self {
+        self.endpoint.subresource = Some(name);
+        self
+    }
+
+    /// The objects are stored as they are.
+    pub fn stored(mut self) -> Self {
+        self.endpoint.is_stored = true;
+        self
+    }
+
+    /// Of the objects their metadata can be shown alone.
+    pub fn metadata(mut self) -> Self {
+        self.endpoint.forms = Forms::Metadata;
+        self
+    }
+
+    /// The objects can be shown as a table, and of each its metadata alone.
+    pub fn columns(mut self, columns: &'static Columns<T>) -> Self {
+        self.columns = Some(columns);
+        self.endpoint.forms = Forms::Tabular;
+        self
+    }
+
+    /// Serves GET of one object.
+    pub fn get<H: Get<T>>(self, handler: &Arc<H>) -> Self {
+        let (handler, api, columns) = (handler.clone(), self.api, self.columns);
+        self.verb(Verb::Get, move |cx| {
+            let handler = handler.clone();
+            Box::pin(async move {
+                let options = GetOptions::read(&cx.query);
+                Reply::object(&cx, api, 200, handler.get(&cx.actor, &cx.at, &options).await?, columns)
+            })
+        })
+    }
+
+    /// Serves lists.
+    pub fn list<H: List<T>>(self, handler: &Arc<H>) -> Self {
+        let (handler, api, columns, scope) = (handler.clone(), self.api, self.columns, self.endpoint.scope);
+        self.verb(Verb::List, move |cx| {
+            let handler = handler.clone();
+            Box::pin(async move {
+                let options = options::list(&cx)?;
+                let listing = handler.list(&cx.actor, &cx.at, scope, &options)?;
+                list::reply(listing, &cx, api, columns).await
+            })
+        })
+    }
+
+    /// Serves watches.
+    pub fn watch<H: Watch<T>>(self, handler: &Arc<H>) -> Self {
+        let (handler, api, columns, scope) = (handler.clone(), self.api, self.columns, self.endpoint.scope);
+        self.verb(Verb::Watch, move |cx| {
+            let handler = handler.clone();
+            Box::pin(async move {
+                let encoder = Encoder::new(&cx, api, columns)?;
+                let options = options::list(&cx)?;
+                let changes = handler.watch(&cx.actor, &cx.at, scope, &options).await?;
+                Ok(watch::reply(changes, encoder))
+            })
+        })
+    }
+
+    /// Serves POST.
+    pub fn create<H: Create<T>>(self, handler: &Arc<H>) -> Self {
+        let (handler, api, columns, schema) = (handler.clone(), self.api, self.columns, self.schema.clone());
+        let resource = Resource { group: api.group, name: self.endpoint.resource };
+        self.verb(Verb::Create, move |cx| {
+            let (handler, schema) = (handler.clone(), schema.clone());
+            Box::pin(async move {
+                let options = WriteOptions::read(&cx, Purpose::Create)?;
+                let Decoded { object, warnings } = codec::decode::<T>(&cx, api, &schema, options.validation)?;
+                let actor = options.actor(&cx);
+                let created = async {
+                    admission::may_create(&actor, &cx.at, resource, object.metadata()).await?;
+                    handler.create(&actor, &cx.at, object).await
+                };
+                match created.await {
+                    Ok(written) => Reply::written(&cx, api, written.warning(warnings), columns),
+                    Err(status) => Err(Status { warnings, ..status }),
+                }
+            })
+        })
+    }
+
+    /// Serves PUT and PATCH, server-side apply included.
+    pub fn update<H: Update<T>>(self, handler: &Arc<H>) -> Self {
+        let (api, columns, schema) = (self.api, self.columns, self.schema.clone());
+        let (put, patch) = (handler.clone(), handler.clone());
+        let schema_of_put = schema.clone();
+        let with_put = self.verb(Verb::Update, move |cx| {
+            let (handler, schema) = (put.clone(), schema_of_put.clone());
+            Box::pin(async move {
+                let options = WriteOptions::read(&cx, Purpose::Update)?;
+                let object = codec::decode(&cx, api, &schema, options.validation)?;
+                let edit = Edit::whole(object, &schema, api);
+                let written = handler.update(&options.actor(&cx), &cx.at, &edit).await;
+                let refused = |status| Status { warnings: edit.warnings().to_vec(), ..status };
+                Reply::written(&cx, api, written.map_err(refused)?, columns)
+            })
+        });
+        with_put.verb(Verb::Patch, move |cx| {
+            let (handler, schema) = (patch.clone(), schema.clone());
+            Box::pin(async move {
+                let content_type = cx.content_type.as_deref().unwrap_or_default();
+                let options = WriteOptions::read(&cx, Purpose::of_patch(content_type))?;
+                let patch = Patch::read(content_type, &cx.body)?;
+                let edit = Edit::patch(patch, options.validation, options.conflicts, &schema, api);
+                let written = handler.update(&options.actor(&cx), &cx.at, &edit).await?;
+                Reply::written(&cx, api, written, columns)
+            })
+        })
+    }
+
+    /// Serves DELETE of one object.
+    pub fn delete<H: Delete<T>>(self, handler: &Arc<H>) -> Self {
+        let (handler, api, columns) = (handler.clone(), self.api, self.columns);
+        self.verb(Verb::Delete, move |cx| {
+            let handler = handler.clone();
+            Box::pin(async move {
+                let options = delete_options::read(&cx)?;
+                let actor = delete_options::actor(&cx, &options);
+                Reply::written(&cx, api, handler.delete(&actor, &cx.at, &options).await?, columns)
+            })
+        })
+    }
+
+    /// Serves DELETE of collections.
+    pub fn delete_collection<H: DeleteCollection<T>>(self, handler: &Arc<H>) -> Self {
+        let (handler, api, columns, scope) = (handler.clone(), self.api, self.columns, self.endpoint.scope);
+        self.verb(Verb::DeleteCollection, move |cx| {
+            let handler = handler.clone();
+            Box::pin(async move {
+                // Before anything is deleted.
+                Frame::<T>::new(&cx, api, columns)?;
+                let delete = delete_options::read(&cx)?;
+                let options = options::list(&cx)?;
+                let actor = delete_options::actor(&cx, &delete);
+                let deleted = handler.delete_collection(&actor, &cx.at, scope, &delete, &options).await?;
+                list::reply(deleted, &cx, api, columns).await
+            })
+        })
+    }
+
+    /// The finished resource.
+    pub fn build(mut self) -> Endpoint {
+        self.endpoint.verbs.sort_by_key(|(verb, _)| *verb);
+        self.endpoint
+    }
+
+    fn verb(
+        mut self,
+        verb: Verb,
+        handler: impl Fn(Arc<RequestContext>) -> BoxFuture<'static, Result<Reply, Status>> + Send + Sync + 'static,
+    ) -> Self {
+        self.endpoint.verbs.push((verb, Arc::new(handler)));
+        self
+    }
+}

@@ -1,0 +1,269 @@
+//! What is read of a store for a list, told by a store that counts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::TryStreamExt;
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::reply;
+use crate::api::{GROUP, ImageStream, VERSION};
+use crate::endpoints::body::Body;
+use crate::endpoints::context::{RequestContext, Transport};
+use crate::endpoints::negotiate::{Form, Media, Representation};
+use crate::endpoints::options;
+use crate::machinery::group_version::GroupVersion;
+use crate::machinery::protobuf;
+use crate::machinery::query::Query;
+use crate::meta::{Status, Time};
+use crate::registry::actor::Actor;
+use crate::registry::list::{Listing, Objects};
+use crate::registry::object_ref::ObjectRef;
+use crate::registry::rules::{Faults, Others, Rules, Strategy};
+use crate::registry::stored::Stored;
+use crate::registry::verbs::Scope;
+use crate::store::embedded::{Embedded, Options};
+use crate::store::{Change, Key, Lookup, Outcome, Outline, Page, Range, Revision, Store, StoreError, Txn, Watch};
+
+/// Streams without any rules.
+struct Plain;
+
+impl Rules<ImageStream> for Plain {
+    fn settle(&self, _: Option<&ImageStream>, _: &mut ImageStream, _: &Others<ImageStream>, _: Time) -> Faults {
+        Faults::default()
+    }
+}
+
+impl Strategy<ImageStream> for Plain {
+    fn selectable_fields(&self) -> &'static [&'static str] {
+        &["spec.dockerImageRepository"]
+    }
+
+    fn field(&self, stream: &ImageStream, _: &str) -> String {
+        stream.spec.docker_image_repository.clone()
+    }
+
+    fn name_faults(&self, _: &str) -> Vec<&'static str> {
+        Vec::new()
+    }
+}
+
+/// A store that counts how often it is looked at.
+struct Counting {
+    inner: Embedded,
+    ranges: AtomicUsize,
+    outlines: AtomicUsize,
+}
+
+impl Store for Counting {
+    fn get<'a>(&'a self, key: &'a Key, known: Option<Revision>) -> BoxFuture<'a, Result<Lookup, StoreError>> {
+        self.inner.get(key, known)
+    }
+
+    fn range(&self, range: Range) -> BoxFuture<'_, Result<Page, StoreError>> {
+        self.ranges.fetch_add(1, Ordering::Relaxed);
+        self.inner.range(range)
+    }
+
+    fn outline(&self, range: Range) -> BoxFuture<'_, Result<Outline, StoreError>> {
+        self.outlines.fetch_add(1, Ordering::Relaxed);
+        self.inner.outline(range)
+    }
+
+    fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<Outcome, StoreError>> {
+        self.inner.commit(txn)
+    }
+
+    fn watch(&self, prefix: &str, after: Revision) -> Box<dyn Watch> {
+        self.inner.watch(prefix, after)
+    }
+
+    fn current(&self) -> BoxFuture<'_, Result<Revision, StoreError>> {
+        self.inner.current()
+    }
+
+    fn compact(&self, at: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.compact(at)
+    }
+
+    fn latest(&self) -> Option<Revision> {
+        self.inner.latest()
+    }
+
+    fn healthy(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.healthy()
+    }
+}
+
+/// Streams of the namespace `ns` in a store that counts.
+struct Lab {
+    store: Arc<Counting>,
+    streams: Arc<Stored<ImageStream, Plain>>,
+    _folder: TempDir,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = Embedded::open(Options::new(folder.path())).unwrap();
+        let store = Arc::new(Counting { inner, ranges: AtomicUsize::new(0), outlines: AtomicUsize::new(0) });
+        let api =
+            GroupVersion { group: GROUP, name: "image.openshift.io/v1", version: VERSION, kinds: &["ImageStream"] };
+        let streams = Arc::new(Stored::new(store.clone(), api, "imagestreams", Plain));
+        Self { store, streams, _folder: folder }
+    }
+
+    /// Stores a stream whose specification is a text.
+    async fn put(&self, name: &str, spec: Value) {
+        let value = json!({"metadata": {"name": name, "namespace": "ns", "labels": {"of": name}}, "spec": spec});
+        let change = Change::Put(self.streams.key("ns", name), value.to_string().into());
+        self.store.commit(Txn { guards: vec![], changes: vec![change] }).await.unwrap();
+    }
+
+    async fn list(&self, form: Form, query: &str) -> Result<Value, Status> {
+        self.answer(&cx(form, query)).await
+    }
+
+    /// The list that answers a request.
+    async fn answer(&self, cx: &RequestContext) -> Result<Value, Status> {
+        let reply = reply(listing(self, cx)?, cx, self.streams.api(), None).await?;
+        Ok(serde_json::from_slice(&bytes(reply.body).await).unwrap())
+    }
+}
+
+fn cx(form: Form, query: &str) -> RequestContext {
+    RequestContext {
+        actor: Actor::internal("test", Time::from_unix_seconds(1_800_000_000)),
+        at: ObjectRef::all_in("ns"),
+        query: Query::parse(Some(query)),
+        content_type: None,
+        agent: String::new(),
+        body: Default::default(),
+        representation: Representation { media: Media::Json { pretty: false }, form, meta_version: "v1" },
+        transport: Transport::Stream,
+        events_sent: None,
+    }
+}
+
+/// The listing of a request.
+fn listing(lab: &Lab, cx: &RequestContext) -> Result<Listing<Objects<ImageStream, Plain>>, Status> {
+    lab.streams.selected(&cx.at, Scope::Namespaced, &options::list(cx)?)
+}
+
+/// All bytes of a body, however it is sent.
+async fn bytes(body: Body) -> Vec<u8> {
+    match body {
+        Body::Whole(bytes) => bytes.to_vec(),
+        Body::Parts(parts) => parts.try_collect::<Vec<_>>().await.unwrap().concat(),
+        Body::Events(_) => panic!("a list is no watch"),
+    }
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    list["items"].as_array().into_iter().flatten().filter_map(|stream| stream["metadata"]["name"].as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_list_of_metadata_reads_nothing_else() {
+    let lab = Lab::new();
+    lab.put("a", json!("a stream that cannot be read whole")).await;
+    assert_eq!(lab.list(Form::Object, "").await.unwrap_err().code, 500);
+    for query in ["", "labelSelector=of%3Da", "fieldSelector=metadata.name%3Da,metadata.namespace%3Dns"] {
+        let listed = lab.list(Form::PartialList, query).await.unwrap();
+        assert_eq!(names(&listed), ["a"], "{query}");
+        assert_eq!(listed["items"][0]["metadata"]["resourceVersion"], listed["metadata"]["resourceVersion"]);
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_metadata_is_selected_by_other_fields_all_the_same() {
+    let lab = Lab::new();
+    lab.put("a", json!({"dockerImageRepository": "r"})).await;
+    lab.put("b", json!({})).await;
+    let listed = lab.list(Form::PartialList, "fieldSelector=spec.dockerImageRepository%3Dr").await.unwrap();
+    assert_eq!(names(&listed), ["a"]);
+}
+
+#[tokio::test]
+async fn a_list_of_one_name_reads_no_other_object() {
+    let lab = Lab::new();
+    lab.put("b", json!({})).await;
+    for unreadable in ["a", "b1", "c1"] {
+        lab.put(unreadable, json!("a stream that cannot be read whole")).await;
+    }
+    let list = |query| lab.list(Form::Object, query);
+    for (query, wanted) in [
+        ("fieldSelector=metadata.name%3Db", vec!["b"]),
+        ("fieldSelector=metadata.name%3Db&limit=1", vec!["b"]),
+        ("fieldSelector=metadata.name%3Db&labelSelector=of%3Da", vec![]),
+        ("fieldSelector=metadata.name%3Db,metadata.name%3Dc", vec![]),
+        ("fieldSelector=metadata.name%3Dc", vec![]),
+    ] {
+        let listed = list(query).await.unwrap();
+        assert_eq!((names(&listed), listed["metadata"].get("continue")), (wanted, None), "{query}");
+        let now = lab.store.current().await.unwrap().to_string();
+        assert_eq!(listed["metadata"]["resourceVersion"], now, "{query}");
+    }
+    assert_eq!(lab.store.ranges.load(Ordering::Relaxed), 5);
+    assert_eq!(list("fieldSelector=metadata.name%3D").await.unwrap_err().code, 500, "no name is no key");
+}
+
+#[tokio::test]
+async fn a_list_of_one_name_in_all_namespaces_looks_at_all_of_them() {
+    let lab = Lab::new();
+    lab.put("a", json!({})).await;
+    let mut everywhere = cx(Form::Object, "fieldSelector=metadata.name%3Da");
+    everywhere.at.namespace = None;
+    let listed = lab.answer(&everywhere).await.unwrap();
+    assert_eq!(names(&listed), ["a"]);
+}
+
+#[tokio::test]
+async fn what_follows_a_page_is_counted_once_however_large_the_page_is() {
+    let lab = Lab::new();
+    for name in ["a", "b", "c", "d"] {
+        lab.put(name, json!({"dockerImageRepository": "x".repeat(100_000)})).await;
+    }
+    for (limit, remaining) in [(1, 3), (3, 1)] {
+        lab.store.outlines.store(0, Ordering::Relaxed);
+        let cx = cx(Form::Object, &format!("limit={limit}"));
+        let listing = listing(&lab, &cx).unwrap();
+        let Body::Parts(parts) = reply(listing, &cx, lab.streams.api(), None).await.unwrap().body else {
+            assert_eq!(limit, 1, "a page of three is sent in parts");
+            assert_eq!(lab.store.outlines.load(Ordering::Relaxed), 1);
+            continue;
+        };
+        assert_eq!(lab.store.outlines.load(Ordering::Relaxed), 1, "of {limit}");
+        let parts: Vec<_> = parts.try_collect().await.unwrap();
+        let list: Value = serde_json::from_slice(&parts.concat()).unwrap();
+        assert_eq!(list["metadata"]["remainingItemCount"], remaining);
+        assert_eq!(list["items"].as_array().unwrap().len(), limit);
+    }
+}
+
+/// A list in protobuf says its length before its objects, which are read for that without being kept.
+#[tokio::test]
+async fn a_long_list_in_protobuf_begins_before_its_objects_are_read() {
+    let lab = Lab::new();
+    for name in ["a", "b", "c", "d"] {
+        lab.put(name, json!({"dockerImageRepository": "x".repeat(100_000)})).await;
+    }
+    let mut cx = cx(Form::Object, "");
+    cx.representation.media = Media::Protobuf;
+    let listing = listing(&lab, &cx).unwrap();
+    let Body::Parts(mut parts) = reply(listing, &cx, lab.streams.api(), None).await.unwrap().body else {
+        panic!("a list of four is sent in parts");
+    };
+    let read = lab.store.ranges.load(Ordering::Relaxed);
+    let mut list = parts.try_next().await.unwrap().unwrap().to_vec();
+    assert!(list.starts_with(b"k8s\0"));
+    assert_eq!(lab.store.ranges.load(Ordering::Relaxed), read, "nothing more is read for the first part");
+    while let Some(part) = parts.try_next().await.unwrap() {
+        list.extend_from_slice(&part);
+    }
+    let typed = protobuf::open(&list).unwrap();
+    assert_eq!((typed.api_version.as_str(), typed.kind.as_str()), ("image.openshift.io/v1", "ImageStreamList"));
+    assert!(list.len() - typed.message.len() < 64, "the length is that of all objects");
+}

@@ -1,0 +1,134 @@
+//! What is served, as OpenAPI tells it in versions 2 and 3: the paths, what can be done there, and what objects look like.
+//!
+//! The documents are made from the resources and their Rust types when they change, not while the server runs.
+
+mod form;
+mod operation;
+mod protobuf;
+mod schemas;
+mod standard;
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use self::operation::operation;
+use self::schemas::Schemas;
+use crate::endpoints::endpoint::{Endpoint, Verb};
+use crate::machinery::group_version::GroupVersion;
+use crate::machinery::json;
+use crate::registry::verbs::Scope;
+
+pub use self::protobuf::{NoField, write_protobuf};
+
+/// The extension that says which kind something is about.
+const KIND: &str = "x-kubernetes-group-version-kind";
+
+/// A version of OpenAPI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edition {
+    /// 2.0, also called Swagger.
+    V2,
+    /// 3.0.
+    V3,
+}
+
+/// The document of version 3 about a group: where its versions are told.
+pub fn group_document(api: GroupVersion) -> Value {
+    let mut schemas = Schemas::new(Edition::V3, api);
+    let paths = operation::group_discovery(&mut schemas, api);
+    finish(Edition::V3, paths, schemas)
+}
+
+/// The document about an API, in the order of its keys. In version 2 it tells of the group, too.
+pub fn document(edition: Edition, api: GroupVersion, endpoints: &[Endpoint]) -> Value {
+    let mut schemas = Schemas::new(edition, api);
+    let mut paths = operation::discovery(&mut schemas, api);
+    if edition == Edition::V2 {
+        paths.append(&mut operation::group_discovery(&mut schemas, api));
+    }
+    for endpoint in endpoints {
+        for verb in endpoint.verbs() {
+            for path in paths_of(api, endpoint, verb) {
+                let parameters = parameters(edition, &path);
+                let item = paths.entry(path.clone()).or_insert_with(|| json!({ "parameters": parameters }));
+                let operation = operation(&mut schemas, api, endpoint, verb, &path);
+                item[verb.method().as_str().to_ascii_lowercase()] = operation;
+            }
+        }
+    }
+    finish(edition, paths, schemas)
+}
+
+fn finish(edition: Edition, paths: BTreeMap<String, Value>, schemas: Schemas) -> Value {
+    let (info, schemas) = (info(), schemas.finish());
+    let mut document = match edition {
+        Edition::V2 => json!({ "swagger": "2.0", "info": info, "paths": paths, "definitions": schemas }),
+        Edition::V3 => {
+            json!({ "openapi": "3.0.0", "info": info, "paths": paths, "components": { "schemas": schemas } })
+        }
+    };
+    document.sort_all_objects();
+    document
+}
+
+/// A document as it is kept and sent: each operation and each schema has a line or more, so that people can see what changes.
+pub fn write(document: &Value) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_object(document, 3, &mut out);
+    out.push(b'\n');
+    out
+}
+
+fn info() -> Value {
+    json!({ "title": env!("CARGO_PKG_NAME"), "version": concat!("v", env!("CARGO_PKG_VERSION")) })
+}
+
+/// Writes an object of which the fields that are objects have lines of their own, down to a depth.
+fn write_object(value: &Value, depth: usize, out: &mut Vec<u8>) {
+    let Some(fields) = value.as_object().filter(|fields| depth > 0 && !fields.is_empty()) else {
+        return json::encode_into(value, out);
+    };
+    for (at, (name, field)) in fields.iter().enumerate() {
+        out.extend_from_slice(if at == 0 { b"{\n" } else { b",\n" });
+        json::encode_text(name, out);
+        out.push(b':');
+        write_object(field, depth - 1, out);
+    }
+    out.extend_from_slice(b"\n}");
+}
+
+/// The index of documents of version 3: by path, with a hash that changes whenever the document does.
+pub fn index(documents: &[(String, &str)]) -> Value {
+    let entry = |(path, hash): &(String, &str)| {
+        (path.clone(), json!({ "serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}") }))
+    };
+    json!({ "paths": documents.iter().map(entry).collect::<serde_json::Map<_, _>>() })
+}
+
+fn paths_of(api: GroupVersion, endpoint: &Endpoint, verb: Verb) -> Vec<String> {
+    let Endpoint { resource, subresource, scope, .. } = endpoint;
+    let name = if verb.is_on_collection() { "" } else { "/{name}" };
+    let subresource = subresource.map(|name| format!("/{name}")).unwrap_or_default();
+    let path = |namespace: &str| format!("/apis/{}/{namespace}{resource}{name}{subresource}", api.name);
+    let watched = |rest: &str| format!("/apis/{}/watch/{rest}", api.name);
+    match (scope, verb) {
+        (Scope::Cluster, Verb::Watch) => vec![watched(resource), watched(&format!("{resource}/{{name}}"))],
+        (Scope::Namespaced, Verb::Watch) => {
+            let in_namespace = format!("namespaces/{{namespace}}/{resource}");
+            vec![watched(resource), watched(&in_namespace), watched(&format!("{in_namespace}/{{name}}"))]
+        }
+        (Scope::Cluster, _) => vec![path("")],
+        (Scope::Namespaced, Verb::List) => vec![path(""), path("namespaces/{namespace}/")],
+        (Scope::Namespaced, _) => vec![path("namespaces/{namespace}/")],
+    }
+}
+
+fn parameters(edition: Edition, path: &str) -> Vec<Value> {
+    let described = |name: &&str| path.contains(&format!("{{{name}}}"));
+    let parameter = |name: &str| match edition {
+        Edition::V2 => json!({ "name": name, "in": "path", "required": true, "type": "string", "uniqueItems": true }),
+        Edition::V3 => json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }),
+    };
+    ["namespace", "name"].iter().filter(|name| described(name)).map(|name| parameter(name)).collect()
+}

@@ -1,0 +1,218 @@
+//! A document of version 2 as protobuf, the only form in which kubectl reads it: the messages and numbers of `OpenAPIv2.proto`
+//! of google/gnostic-models, as far as documents here go.
+
+use serde_json::Value;
+
+use crate::machinery::protobuf::wire;
+
+/// The fields of a message that are used, and the number of its extensions.
+struct Message {
+    fields: &'static [(&'static str, u32, Form)],
+    extensions: u32,
+}
+
+/// How the value of a field is written.
+enum Form {
+    Text,
+    Flag,
+    Message(&'static Message),
+    /// As a field of a message that has no other.
+    Within(u32, &'static Form),
+    /// A list: the field again and again.
+    Each(&'static Form),
+    /// An object with keys of any name: a message with this field for each key, which holds name and value.
+    Named(u32, &'static Form),
+    /// A parameter: another message for each place where it may stand.
+    Parameter,
+}
+
+use Form::{Each, Flag, Named, Parameter, Text, Within};
+
+static DOCUMENT: Message = Message {
+    fields: &[
+        ("swagger", 1, Text),
+        ("info", 2, Form::Message(&INFO)),
+        ("paths", 8, Named(2, &Form::Message(&PATH))),
+        ("definitions", 9, Named(1, &Form::Message(&SCHEMA))),
+    ],
+    extensions: 16,
+};
+
+static INFO: Message = Message { fields: &[("title", 1, Text), ("version", 2, Text)], extensions: 7 };
+
+static PATH: Message = Message {
+    fields: &[
+        ("get", 2, Form::Message(&OPERATION)),
+        ("put", 3, Form::Message(&OPERATION)),
+        ("post", 4, Form::Message(&OPERATION)),
+        ("delete", 5, Form::Message(&OPERATION)),
+        ("patch", 8, Form::Message(&OPERATION)),
+        ("parameters", 9, Each(&Parameter)),
+    ],
+    extensions: 10,
+};
+
+static OPERATION: Message = Message {
+    fields: &[
+        ("tags", 1, Each(&Text)),
+        ("description", 3, Text),
+        ("operationId", 5, Text),
+        ("produces", 6, Each(&Text)),
+        ("consumes", 7, Each(&Text)),
+        ("parameters", 8, Each(&Parameter)),
+        ("responses", 9, Named(1, &Within(1, &Form::Message(&RESPONSE)))),
+        ("deprecated", 11, Flag),
+    ],
+    extensions: 13,
+};
+
+static RESPONSE: Message =
+    Message { fields: &[("description", 1, Text), ("schema", 2, Within(1, &Form::Message(&SCHEMA)))], extensions: 5 };
+
+static BODY: Message = Message {
+    fields: &[("name", 2, Text), ("in", 3, Text), ("required", 4, Flag), ("schema", 5, Form::Message(&SCHEMA))],
+    extensions: 6,
+};
+
+static QUERY: Message = Message {
+    fields: &[
+        ("in", 2, Text),
+        ("description", 3, Text),
+        ("name", 4, Text),
+        ("type", 6, Text),
+        ("uniqueItems", 20, Flag),
+    ],
+    extensions: 23,
+};
+
+static PLACE: Message = Message {
+    fields: &[("required", 1, Flag), ("in", 2, Text), ("name", 4, Text), ("type", 5, Text), ("uniqueItems", 19, Flag)],
+    extensions: 22,
+};
+
+static SCHEMA: Message = Message {
+    fields: &[
+        ("$ref", 1, Text),
+        ("format", 2, Text),
+        ("description", 4, Text),
+        ("required", 19, Each(&Text)),
+        ("additionalProperties", 21, Within(1, &Form::Message(&SCHEMA))),
+        ("type", 22, Within(1, &Text)),
+        ("items", 23, Within(1, &Form::Message(&SCHEMA))),
+        ("properties", 25, Named(1, &Form::Message(&SCHEMA))),
+    ],
+    extensions: 31,
+};
+
+/// A parameter, within the messages around it: any, one that is not the body, one of a query, one of a path.
+static IN_BODY: Form = Within(1, &Within(1, &Form::Message(&BODY)));
+static IN_QUERY: Form = Within(1, &Within(2, &Within(3, &Form::Message(&QUERY))));
+static IN_PATH: Form = Within(1, &Within(2, &Within(4, &Form::Message(&PLACE))));
+
+/// Something in a document that the messages above have no field for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0} of the document cannot be written as protobuf: the messages in rest/openapi/protobuf.rs lack a field for it"
+)]
+pub struct NoField(String);
+
+/// A document of version 2.
+///
+/// # Errors
+/// The document has what no document had before.
+pub fn write_protobuf(document: &Value) -> Result<Vec<u8>, NoField> {
+    content(&DOCUMENT, document)
+}
+
+fn content(message: &Message, value: &Value) -> Result<Vec<u8>, NoField> {
+    let mut out = Vec::new();
+    for (key, value) in value.as_object().into_iter().flatten() {
+        if key.starts_with("x-") {
+            out.extend(framed(message.extensions, &extension(key, value)));
+            continue;
+        }
+        let field = message.fields.iter().find(|(name, ..)| name == key);
+        let (_, number, form) = field.ok_or_else(|| NoField(key.clone()))?;
+        write(*number, form, value, &mut out).map_err(|NoField(inner)| NoField(format!("{key}.{inner}")))?;
+    }
+    Ok(out)
+}
+
+fn write(number: u32, form: &Form, value: &Value, out: &mut Vec<u8>) -> Result<(), NoField> {
+    match form {
+        Form::Text => out.extend(framed(number, value.as_str().ok_or_else(|| NoField(value.to_string()))?.as_bytes())),
+        Form::Flag => {
+            wire::number(number, value.as_bool().ok_or_else(|| NoField(value.to_string()))?.into(), out);
+        }
+        Form::Message(message) => out.extend(framed(number, &content(message, value)?)),
+        Form::Within(inner, form) => {
+            let mut content = Vec::new();
+            write(*inner, form, value, &mut content)?;
+            out.extend(framed(number, &content));
+        }
+        Form::Each(form) => {
+            for item in value.as_array().into_iter().flatten() {
+                write(number, form, item, out)?;
+            }
+        }
+        Form::Named(inner, form) => {
+            let mut content = Vec::new();
+            for (name, value) in value.as_object().into_iter().flatten() {
+                let mut entry = framed(1, name.as_bytes());
+                write(2, form, value, &mut entry)?;
+                content.extend(framed(*inner, &entry));
+            }
+            out.extend(framed(number, &content));
+        }
+        Form::Parameter => {
+            let form = match value["in"].as_str() {
+                Some("body") => &IN_BODY,
+                Some("query") => &IN_QUERY,
+                Some("path") => &IN_PATH,
+                _ => return Err(NoField(value["in"].to_string())),
+            };
+            write(number, form, value, out)?;
+        }
+    }
+    Ok(())
+}
+
+/// An extension: its name, and its value as YAML, which JSON is.
+fn extension(name: &str, value: &Value) -> Vec<u8> {
+    let mut entry = framed(1, name.as_bytes());
+    entry.extend(framed(2, &framed(2, value.to_string().as_bytes())));
+    entry
+}
+
+/// A field whose content has a length.
+fn framed(number: u32, content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(content.len() + 8);
+    wire::bytes(number, content, &mut out);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn fields_have_the_numbers_of_the_messages() {
+        let document = json!({"swagger": "2.0", "definitions": {"A": {"type": "object", "x-y": true}}});
+        let schema =
+            [b"\xb2\x01\x08\x0a\x06object".as_slice(), b"\xfa\x01\x0d\x0a\x03x-y\x12\x06\x12\x04true".as_slice()]
+                .concat();
+        let schema = [&[0x12, schema.len() as u8], schema.as_slice()].concat();
+        let entry = [b"\x0a\x01A".as_slice(), &schema].concat();
+        let entry = [&[0x0a, entry.len() as u8], entry.as_slice()].concat();
+        let wanted = [b"\x0a\x032.0\x4a".as_slice(), &[entry.len() as u8], &entry].concat();
+        assert_eq!(write_protobuf(&document).unwrap(), wanted);
+    }
+
+    #[test]
+    fn what_has_no_field_is_named() {
+        let document = json!({"info": {"contact": {}}});
+        assert_eq!(write_protobuf(&document), Err(NoField("info.contact".into())));
+    }
+}

@@ -1,0 +1,217 @@
+//! One watch from its beginning to its end, as the parts of an answer.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tracing::error;
+
+use super::frame::Type;
+use super::parts::Parts;
+use super::style::Encoder;
+use crate::endpoints::body::{Body, Interrupted};
+use crate::endpoints::reply::Reply;
+use crate::meta::{Kind, Status, Time};
+use crate::registry::failure::status_of;
+use crate::registry::watch::{Bookmarks, Change, Changes, End, Place};
+use crate::store::{Revision, StoreError, WatchError};
+
+/// The annotation of the bookmark behind all that was there when a watch began.
+const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
+/// How often a watch looks how far it has come, and tells it to whoever wants to know.
+const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The answer to a watch.
+pub(crate) fn reply<T: Kind>(changes: Changes<T>, encoder: Encoder<T>) -> Reply {
+    let content_type = encoder.content_type();
+    let parts = stream::unfold(Watching::new(changes, encoder), |mut watching| async move {
+        let part = watching.next_part().await?;
+        Some((part, watching))
+    });
+    Reply::new(200, content_type, Body::Events(parts.boxed()))
+}
+
+/// A watch that goes on.
+struct Watching<T: 'static> {
+    changes: Changes<T>,
+    encoder: Encoder<T>,
+    parts: Parts,
+    deadline: Instant,
+    /// Rings when there is something to do although nothing happens: a bookmark, or the end.
+    alarm: Pin<Box<Sleep>>,
+}
+
+/// What a watcher meets next.
+enum Next<T> {
+    /// Changes, or why there are no more.
+    Changes(Result<Vec<Arc<Change<T>>>, WatchError>),
+    /// The alarm.
+    Alarm,
+}
+
+impl<T: Kind> Watching<T> {
+    fn new(changes: Changes<T>, encoder: Encoder<T>) -> Self {
+        let parts = Parts::new(encoder.transport());
+        let now = Instant::now();
+        let deadline = now + changes.lasts;
+        let alarm = Box::pin(sleep_until(next_alarm(now, deadline)));
+        Self { changes, encoder, parts, deadline, alarm }
+    }
+
+    /// What is sent next; none when the watch is over.
+    async fn next_part(&mut self) -> Option<Result<Bytes, Interrupted>> {
+        if let Some(part) = self.parts.pop() {
+            return Some(Ok(part));
+        }
+        loop {
+            let step = match &self.changes.place {
+                Place::State(..) => self.tell_state().await,
+                Place::Live(..) => self.tell_changes().await,
+                Place::Ended => return None,
+            };
+            if let Err(status) = step
+                && let Err(why) = self.fail(&status)
+            {
+                return Some(Err(Interrupted(why.hidden.unwrap_or(why.message))));
+            }
+            if let Some(part) = self.parts.pop() {
+                return Some(Ok(part));
+            }
+            // Whoever reads much of which nothing is selected must not keep others from their turn.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Tells some of what is there.
+    async fn tell_state(&mut self) -> Result<(), Status> {
+        let Place::State(initial, end) = std::mem::replace(&mut self.changes.place, Place::Ended) else {
+            return Ok(());
+        };
+        if Instant::now() >= self.deadline {
+            return Ok(());
+        }
+        let read = self.changes.read.clone();
+        let page = initial.next(&self.changes.scope, &*read).await?;
+        for mut object in page.objects {
+            read.present(&mut object);
+            let frame = self.encoder.event(Type::Added, &object, Time::now())?;
+            self.push(frame);
+        }
+        match page.rest {
+            Some(rest) => self.changes.place = Place::State(rest, end),
+            None => {
+                if end == End::Marked {
+                    self.bookmark(page.revision, &[INITIAL_EVENTS_END])?;
+                }
+                self.changes.go_live(page.revision);
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells what happens next, as soon as it happens.
+    async fn tell_changes(&mut self) -> Result<(), Status> {
+        let Changes { scope, place: Place::Live(cursor), .. } = &mut self.changes else {
+            return Ok(());
+        };
+        let next = tokio::select! {
+            // First, so that a watch ends in time however much happens.
+            biased;
+            () = &mut self.alarm => Next::Alarm,
+            changes = cursor.next(scope) => Next::Changes(changes),
+        };
+        match next {
+            Next::Changes(Ok(changes)) => changes.iter().try_for_each(|change| self.tell(change)),
+            Next::Changes(Err(why)) => Err(status_of_end(why)),
+            Next::Alarm => self.act_on_alarm(),
+        }
+    }
+
+    fn tell(&mut self, change: &Change<T>) -> Result<(), Status> {
+        let (read, encoder) = (&*self.changes.read, &self.encoder);
+        if let Some(r#type) = self.changes.scope.judge(change, read)? {
+            let frame = change.encoded(r#type, encoder.encoding(), read, |object| {
+                encoder.event(r#type.into(), object, Time::now())
+            })?;
+            self.push(frame);
+        }
+        Ok(())
+    }
+
+    fn act_on_alarm(&mut self) -> Result<(), Status> {
+        let Changes { scope, place: Place::Live(cursor), .. } = &mut self.changes else {
+            return Ok(());
+        };
+        cursor.look(scope);
+        let revision = cursor.revision();
+        let now = Instant::now();
+        if now >= self.deadline {
+            self.changes.place = Place::Ended;
+        } else {
+            self.alarm.as_mut().reset(next_alarm(now, self.deadline));
+        }
+        match self.changes.bookmarks {
+            Bookmarks::Sent => self.bookmark(revision, &[]),
+            Bookmarks::Never => Ok(()),
+        }
+    }
+
+    /// Tells that all that happened up to a revision is told.
+    fn bookmark(&mut self, revision: Revision, annotations: &[&str]) -> Result<(), Status> {
+        let mut object = T::default();
+        let metadata = object.metadata_mut();
+        metadata.resource_version = revision.to_string();
+        metadata.annotations.extend(annotations.iter().map(|name| ((*name).to_owned(), "true".to_owned())));
+        object.default_fields();
+        let frame = self.encoder.event(Type::Bookmark, &object, Time::now())?;
+        self.push(frame);
+        Ok(())
+    }
+
+    /// Ends the watch with the reason.
+    fn fail(&mut self, status: &Status) -> Result<(), Status> {
+        self.changes.place = Place::Ended;
+        if let Some(cause) = &status.hidden {
+            error!(cause, "a watch was ended");
+        }
+        let frame = self.encoder.error(status)?;
+        self.push(frame);
+        Ok(())
+    }
+
+    fn push(&mut self, frame: Bytes) {
+        self.parts.push(self.encoder.packed(frame));
+        self.encoder.note_event();
+    }
+}
+
+/// For all, since a watch that stays where it is would fall behind compaction while nothing happens to its objects.
+fn next_alarm(now: Instant, deadline: Instant) -> Instant {
+    deadline.min(now + BOOKMARK_INTERVAL)
+}
+
+/// Why a watch has to end.
+fn status_of_end(why: WatchError) -> Status {
+    match why {
+        WatchError::Compacted { requested, compacted } => {
+            Status::expired(format!("too old resource version: {requested} ({compacted})"))
+        }
+        WatchError::Store(error) => status_of(&error),
+        WatchError::Closed => status_of(&StoreError::Closed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_alarm_rings_now_and_then_and_at_the_end_whoever_watches() {
+        let now = Instant::now();
+        assert_eq!(next_alarm(now, now + 10 * BOOKMARK_INTERVAL), now + BOOKMARK_INTERVAL);
+        assert_eq!(next_alarm(now, now + BOOKMARK_INTERVAL / 2), now + BOOKMARK_INTERVAL / 2);
+    }
+}

@@ -1,0 +1,230 @@
+//! How the events of a watch are written: what was agreed upon with the client, for the whole watch.
+
+use bytes::Bytes;
+use prometheus_client::metrics::counter::Counter;
+
+use super::frame::{self, Type};
+use crate::endpoints::context::{RequestContext, Transport};
+use crate::endpoints::negotiate::{Form, Media, Representation};
+use crate::endpoints::table::{self, Columns, IncludeObject, Rows};
+use crate::machinery::group_version::GroupVersion;
+use crate::machinery::json;
+use crate::meta::protobuf::{PARTIAL_OBJECT_METADATA, STATUS};
+use crate::meta::{Kind, ListMeta, Status, Time};
+use crate::registry::watch::Encoding;
+
+/// Writes the events of one watch.
+pub(crate) struct Encoder<T: 'static> {
+    api: GroupVersion,
+    columns: Option<&'static Columns<T>>,
+    style: Style,
+    transport: Transport,
+    sent: Counter,
+}
+
+/// All that decides how an event is written. Two watches of the same style share their events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Style {
+    media: Media,
+    form: Form,
+    meta_version: &'static str,
+    include: IncludeObject,
+    definitions: Definitions,
+}
+
+/// Whether a table says what its columns are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Definitions {
+    /// It does.
+    Given,
+    /// It does not, since the client knows it of an earlier event.
+    Known,
+}
+
+impl Style {
+    /// The style of the first event.
+    fn of(Representation { media, form, meta_version }: Representation, include: IncludeObject) -> Self {
+        let definitions = if form == Form::Table { Definitions::Given } else { Definitions::Known };
+        Self { media, form, meta_version, include, definitions }
+    }
+}
+
+impl Style {
+    /// The number of this style; each field has bits of its own.
+    fn encoding(self) -> Encoding {
+        let media = match self.media {
+            Media::Json { pretty: false } => 0,
+            Media::Json { pretty: true } => 1,
+            Media::Yaml => 2,
+            Media::Protobuf => 3,
+        };
+        let version = u32::from(self.meta_version == "v1");
+        let (form, include) = (self.form as u32, self.include as u32);
+        let definitions = self.definitions as u32;
+        Encoding(media | form << 2 | include << 4 | definitions << 6 | version << 7)
+    }
+}
+
+impl<T: Kind> Encoder<T> {
+    /// Writes events as a request wants to have them.
+    ///
+    /// # Errors
+    /// 400 for bad table parameters; 406 for the form of lists, which events do not have.
+    pub(crate) fn new(
+        cx: &RequestContext,
+        api: GroupVersion,
+        columns: Option<&'static Columns<T>>,
+    ) -> Result<Self, Status> {
+        let representation = cx.representation;
+        let is_table = representation.form == Form::Table;
+        if is_table && columns.is_none() {
+            return Err(table::missing());
+        }
+        if representation.form == Form::PartialList {
+            return Err(table::wrong_form("PartialObjectMetadataList", "not a list", T::KIND));
+        }
+        let include = if is_table { table::include_object(cx)? } else { IncludeObject::Metadata };
+        Ok(Self {
+            api,
+            columns,
+            style: Style::of(representation, include),
+            transport: cx.transport,
+            sent: cx.events_sent.clone().unwrap_or_default(),
+        })
+    }
+
+    /// What the answer says in `Content-Type`.
+    pub(super) fn content_type(&self) -> &'static str {
+        frame::content_type(self.style.media)
+    }
+
+    /// How the events go to the client.
+    pub(super) fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// A frame as it goes to the client: a message begins and ends without what separates frames.
+    pub(super) fn packed(&self, frame: Bytes) -> Bytes {
+        match self.transport {
+            Transport::Stream => frame,
+            Transport::WebSocket => frame::bare(self.style.media, &frame),
+        }
+    }
+
+    /// The encoding of the next event.
+    pub(super) fn encoding(&self) -> Encoding {
+        self.style.encoding()
+    }
+
+    /// Takes note that the client gets to see an event.
+    pub(super) fn note_event(&mut self) {
+        self.sent.inc();
+        self.style.definitions = Definitions::Known;
+    }
+
+    /// An event about an object.
+    ///
+    /// # Errors
+    /// 500 for an object that cannot be written in the media type.
+    pub(super) fn event(&self, r#type: Type, object: &T, now: Time) -> Result<Bytes, Status> {
+        let mut compact = Vec::with_capacity(1024);
+        let Style { form, meta_version, .. } = self.style;
+        match (form, self.columns) {
+            (Form::Table, Some(columns)) => self.table(columns, object, now, &mut compact),
+            (Form::Partial, _) => table::partial(object, meta_version, &mut compact),
+            _ => table::typed(object, self.api.name, &mut compact),
+        }
+        let message = if form == Form::Partial { &PARTIAL_OBJECT_METADATA } else { T::MESSAGE };
+        frame::frame(self.style.media, r#type, message, &compact)
+    }
+
+    /// The event that ends the watch.
+    ///
+    /// # Errors
+    /// As for [`Encoder::event`].
+    pub(super) fn error(&self, status: &Status) -> Result<Bytes, Status> {
+        let mut compact = Vec::with_capacity(256);
+        json::encode_behind(br#"{"kind":"Status","apiVersion":"v1""#, status, &mut compact);
+        frame::frame(self.style.media, Type::Error, &STATUS, &compact)
+    }
+
+    /// Appends a table of one row.
+    fn table(&self, columns: &'static Columns<T>, object: &T, now: Time, out: &mut Vec<u8>) {
+        let Style { meta_version, include, definitions, .. } = self.style;
+        let rows = Rows { columns, include, meta_version, group_version: self.api.name, now };
+        let resource_version = object.metadata().resource_version.clone();
+        let definitions = rows.definitions().filter(|_| definitions == Definitions::Given);
+        rows.head(&ListMeta { resource_version, ..ListMeta::default() }, definitions, out);
+        out.push(b'[');
+        rows.row(object, out);
+        out.extend_from_slice(b"]}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::ImageStream;
+    use crate::endpoints::table::Column;
+    use crate::registry::watch::tests::{Streams, put};
+    use crate::registry::watch::{Change, EventType};
+
+    const API: GroupVersion = GroupVersion { group: "g", name: "g/v1", version: "v1", kinds: &["ImageStream"] };
+    static COLUMNS: Columns<ImageStream> = Columns {
+        definitions: &[Column { name: "Name", r#type: "string", format: "name", description: "", priority: 0 }],
+        cells: |stream, _| vec![stream.metadata.name.clone().into()],
+    };
+
+    fn encoder(form: Form, media: Media) -> Encoder<ImageStream> {
+        let representation = Representation { media, form, meta_version: "v1" };
+        let style = Style::of(representation, IncludeObject::Metadata);
+        Encoder { api: API, columns: Some(&COLUMNS), style, transport: Transport::Stream, sent: Counter::default() }
+    }
+
+    fn written(change: &Change<ImageStream>, r#type: EventType, encoder: &Encoder<ImageStream>, now: Time) -> Bytes {
+        let encode = |object: &ImageStream| encoder.event(r#type.into(), object, now);
+        change.encoded(r#type, encoder.encoding(), &Streams, encode).unwrap()
+    }
+
+    #[test]
+    fn an_event_is_written_once_a_style_whoever_sees_it() {
+        let change = Change::new(put("s", 7));
+        let now = Time::from_unix_seconds(0);
+        let written = |encoder: &Encoder<_>, r#type: EventType| written(&change, r#type, encoder, now);
+        let json = encoder(Form::Object, Media::Json { pretty: false });
+        let first = written(&json, EventType::Added);
+        assert_eq!(first.as_ptr(), written(&json, EventType::Added).as_ptr());
+        assert_ne!(first, written(&json, EventType::Modified));
+        let partial = written(&encoder(Form::Partial, Media::Json { pretty: false }), EventType::Added);
+        assert!(partial.starts_with(br#"{"type":"ADDED","object":{"kind":"PartialObjectMetadata""#));
+        assert_ne!(written(&encoder(Form::Object, Media::Protobuf), EventType::Added), first);
+    }
+
+    #[test]
+    fn a_change_keeps_few_of_the_ways_in_which_it_is_written() {
+        let change = Change::new(put("s", 7));
+        let written = |form, r#type: EventType| {
+            let encoder = encoder(form, Media::Json { pretty: false });
+            written(&change, r#type, &encoder, Time::from_unix_seconds(0))
+        };
+        let first = written(Form::Object, EventType::Added);
+        written(Form::Object, EventType::Modified);
+        written(Form::Partial, EventType::Added);
+        written(Form::Partial, EventType::Modified);
+        assert_eq!(first.as_ptr(), written(Form::Object, EventType::Added).as_ptr());
+        written(Form::Table, EventType::Added);
+        let again = written(Form::Object, EventType::Added);
+        assert!(first.as_ptr() != again.as_ptr() && first == again);
+    }
+
+    #[test]
+    fn only_the_first_table_says_what_its_columns_are() {
+        let mut table = encoder(Form::Table, Media::Json { pretty: false });
+        let stream = ImageStream::default();
+        let event = |table: &Encoder<_>| table.event(Type::Added, &stream, Time::from_unix_seconds(0)).unwrap();
+        let has = |bytes: &[u8], text: &str| String::from_utf8_lossy(bytes).contains(text);
+        assert!(has(&event(&table), r#""columnDefinitions":[{"name":"Name""#));
+        table.note_event();
+        assert!(has(&event(&table), r#""columnDefinitions":null"#));
+    }
+}

@@ -1,0 +1,455 @@
+//! Ownership as stories of writes to one stream. The expected owners are those of the reference.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::{GROUP_VERSION, ImageStream};
+use crate::meta::{Kind, Status};
+
+/// A stream and what was written to it.
+struct Story {
+    schema: Schema,
+    live: Option<Value>,
+    clock: i64,
+}
+
+impl Story {
+    fn new() -> Self {
+        Self { schema: Schema::of::<ImageStream>(), live: None, clock: 0 }
+    }
+
+    fn manager(&mut self, name: &str, subresource: &'static str) -> Manager {
+        self.clock += 1;
+        let time = Time::from_unix_seconds(self.clock);
+        Manager { name: name.into(), subresource, api_version: GROUP_VERSION, time, ignored: &[] }
+    }
+
+    /// An update by which the stream becomes `new`, as the server reads it.
+    fn put(&mut self, name: &str, subresource: &'static str, new: Value) -> &mut Self {
+        let manager = self.manager(name, subresource);
+        self.live = Some(updated(&self.schema, self.live.as_ref(), decoded(new), &manager));
+        self.live.as_mut().unwrap()["metadata"]["uid"] = json!("u");
+        self
+    }
+
+    /// An update that changes the present stream.
+    fn edit(&mut self, name: &str, subresource: &'static str, edit: impl Fn(&mut Value)) -> &mut Self {
+        let mut new = self.live.clone().unwrap();
+        edit(&mut new);
+        self.put(name, subresource, new)
+    }
+
+    fn try_apply(&mut self, name: &str, wanted: Value, conflicts: Conflicts) -> Result<(), Status> {
+        let manager = self.manager(name, "");
+        let mut wanted = wanted;
+        wanted["kind"] = json!("ImageStream");
+        wanted["apiVersion"] = json!(GROUP_VERSION);
+        wanted["metadata"]["name"] = json!("s");
+        let applied = applied(&self.schema, self.live.as_ref(), &wanted, &manager, conflicts)?;
+        self.live = Some(decoded(applied));
+        self.live.as_mut().unwrap()["metadata"]["uid"] = json!("u");
+        Ok(())
+    }
+
+    fn apply(&mut self, name: &str, wanted: Value) -> &mut Self {
+        self.try_apply(name, wanted, Conflicts::Refuse).unwrap();
+        self
+    }
+
+    /// The stream but for when its owners changed it: an empty list that is applied and not kept looks new each time.
+    fn without_times(&self) -> Value {
+        let mut live = self.live.clone().unwrap();
+        let entries = live["metadata"]["managedFields"].as_array_mut().into_iter().flatten();
+        entries.for_each(|entry| _ = entry.as_object_mut().unwrap().remove("time"));
+        live
+    }
+
+    /// The owners, a line each: name, operation and subresource, the second of the change, and the fields.
+    fn owners(&self) -> Vec<String> {
+        let entries =
+            self.live.as_ref().and_then(managed_fields).and_then(Value::as_array).cloned().unwrap_or_default();
+        let line = |entry: &Value| {
+            assert_eq!((&entry["apiVersion"], &entry["fieldsType"]), (&json!(GROUP_VERSION), &json!("FieldsV1")));
+            let text = |key: &str| entry[key].as_str().unwrap_or_default();
+            let second = text("time").get(17..19).unwrap_or("--");
+            let subresource = entry["subresource"].as_str().map(|name| format!("/{name}")).unwrap_or_default();
+            let fields = &entry["fieldsV1"];
+            format!("{} {}{subresource} {second} {fields}", text("manager"), text("operation"))
+        };
+        entries.iter().map(line).collect()
+    }
+}
+
+/// What the server makes of a body.
+fn decoded(value: Value) -> Value {
+    let mut stream: ImageStream = crate::machinery::value::from_value(value).unwrap();
+    stream.default_fields();
+    serde_json::to_value(stream).unwrap()
+}
+
+fn tag(name: &str) -> Value {
+    json!({"name": name, "from": {"kind": "DockerImage", "name": "registry.example.com/a:1"}, "reference": true})
+}
+
+const TAG_FIELDS: &str = r#"{".":{},"f:annotations":{},"f:from":{},"f:generation":{},"f:importPolicy":{".":{},"f:importMode":{}},"f:name":{},"f:reference":{},"f:referencePolicy":{".":{},"f:type":{}}}"#;
+
+#[test]
+fn who_creates_owns_all_that_is_not_empty_and_who_changes_owns_the_change() {
+    let mut story = Story::new();
+    story.put("creator", "", json!({"metadata": {"name": "s", "labels": {"l": "1"}}, "spec": {"tags": [tag("a")]}}));
+    let creator = format!(
+        r#"creator Update 01 {{"f:metadata":{{"f:labels":{{".":{{}},"f:l":{{}}}}}},"f:spec":{{"f:tags":{{".":{{}},"k:{{\"name\":\"a\"}}":{TAG_FIELDS}}}}}}}"#
+    );
+    assert_eq!(story.owners(), [creator.as_str()]);
+
+    story.edit("other", "", |stream| stream["metadata"]["labels"]["m"] = json!("2"));
+    let other = r#"other Update 02 {"f:metadata":{"f:labels":{"f:m":{}}}}"#;
+    assert_eq!(story.owners(), [creator.as_str(), other]);
+
+    let conditions = json!([{"type": "ImportSuccess", "status": "True", "generation": 1}]);
+    story.edit("third", "status", |stream| {
+        stream["status"]["tags"] = json!([{"tag": "q", "items": null, "conditions": conditions}]);
+    });
+    let third = r#"third Update/status 03 {"f:status":{"f:tags":{".":{},"k:{\"tag\":\"q\"}":{".":{},"f:conditions":{},"f:items":{},"f:tag":{}}}}}"#;
+    assert_eq!(story.owners(), [creator.as_str(), other, third]);
+}
+
+#[test]
+fn what_changes_hands_leaves_its_owner_and_what_is_gone_leaves_all() {
+    let mut story = Story::new();
+    story.put("a", "", json!({"metadata": {"labels": {"x": "1", "y": "1"}}}));
+    story.edit("b", "", |stream| stream["metadata"]["labels"] = json!({"x": "2"}));
+    let a = r#"a Update 01 {"f:metadata":{"f:labels":{}}}"#;
+    assert_eq!(story.owners(), [a, r#"b Update 02 {"f:metadata":{"f:labels":{"f:x":{}}}}"#]);
+    story.edit("c", "", |stream| _ = stream["metadata"].as_object_mut().unwrap().remove("labels"));
+    assert_eq!(story.owners(), Vec::<String>::new());
+}
+
+#[test]
+fn a_write_that_changes_nothing_owns_nothing() {
+    let mut story = Story::new();
+    story.put("a", "", json!({"metadata": {"labels": {"x": "1"}}}));
+    let owners = story.owners();
+    story.edit("b", "", |_| ()).edit("a", "", |_| ());
+    assert_eq!(story.owners(), owners);
+}
+
+#[test]
+fn a_manager_has_one_entry_for_all_that_it_updates() {
+    let mut story = Story::new();
+    story.put("a", "", json!({"metadata": {"labels": {"x": "1"}}}));
+    story.edit("a", "", |stream| stream["spec"]["lookupPolicy"]["local"] = json!(true));
+    let both =
+        r#"a Update 02 {"f:metadata":{"f:labels":{".":{},"f:x":{}}},"f:spec":{"f:lookupPolicy":{"f:local":{}}}}"#;
+    assert_eq!(story.owners(), [both]);
+}
+
+#[test]
+fn an_object_without_owners_stays_without_until_somebody_applies() {
+    let mut story = Story::new();
+    story.put("a", "", json!({"metadata": {"name": "s"}}));
+    story.edit("b", "", |stream| stream["metadata"]["labels"] = json!({"x": "1"}));
+    assert_eq!(story.owners(), Vec::<String>::new());
+    story.apply("m", json!({"spec": {"lookupPolicy": {"local": true}}}));
+    let m = r#"m Apply 03 {"f:spec":{"f:lookupPolicy":{"f:local":{}}}}"#;
+    let before = r#"before-first-apply Update 03 {"f:metadata":{"f:labels":{".":{},"f:x":{}}}}"#;
+    assert_eq!(story.owners(), [m, before]);
+}
+
+#[test]
+fn empty_lists_of_owners_end_the_tracking() {
+    for reset in [json!([]), json!([{}])] {
+        let mut story = Story::new();
+        story.put("a", "", json!({"metadata": {"labels": {"x": "1"}}}));
+        let manager = story.manager("b", "");
+        let mut new = story.live.clone().unwrap();
+        new["metadata"]["managedFields"] = reset;
+        let through_status = Manager { subresource: "status", ..manager.clone() };
+        let kept = updated(&story.schema, story.live.as_ref(), new.clone(), &through_status);
+        assert!(managed_fields(&kept).is_some(), "not through a subresource");
+        assert_eq!(managed_fields(&updated(&story.schema, story.live.as_ref(), new, &manager)), None);
+    }
+}
+
+#[test]
+fn owners_that_cannot_be_read_are_ignored() {
+    let mut story = Story::new();
+    story.put("a", "", json!({"metadata": {"labels": {"x": "1"}}}));
+    let owners = story.owners();
+    story.edit("b", "", |stream| stream["metadata"]["managedFields"] = json!([{"manager": "x", "operation": "Bogus"}]));
+    assert_eq!(story.owners(), owners);
+}
+
+#[test]
+fn of_many_updaters_the_oldest_are_thrown_together() {
+    let mut story = Story::new();
+    story.put("m0", "", json!({"metadata": {"labels": {"l0": "1"}}}));
+    for number in 1..13 {
+        story.edit(&format!("m{number}"), "", |stream| stream["metadata"]["labels"][format!("l{number}")] = json!("1"));
+    }
+    let owners = story.owners();
+    assert_eq!(owners.len(), 10);
+    let ancient =
+        r#"ancient-changes Update 04 {"f:metadata":{"f:labels":{".":{},"f:l0":{},"f:l1":{},"f:l2":{},"f:l3":{}}}}"#;
+    assert_eq!(owners[0], ancient);
+    assert_eq!(owners[9], r#"m12 Update 13 {"f:metadata":{"f:labels":{"f:l12":{}}}}"#);
+}
+
+#[test]
+fn what_is_ignored_is_never_owned() {
+    let mut story = Story::new();
+    story.put("a", "", json!({"metadata": {"labels": {"x": "1"}}}));
+    let manager = Manager { ignored: &["status"], ..story.manager("b", "") };
+    let mut new = story.live.clone().unwrap();
+    new["status"]["dockerImageRepository"] = json!("somewhere");
+    let after = updated(&story.schema, story.live.as_ref(), new, &manager);
+    assert_eq!(managed_fields(&after), story.live.as_ref().and_then(managed_fields));
+}
+
+#[test]
+fn who_applies_owns_what_it_applies_and_lets_go_of_what_it_applies_no_more() {
+    let mut story = Story::new();
+    let local = |local: bool| json!({"spec": {"lookupPolicy": {"local": local}}});
+    story.apply("m1", local(true));
+    let first = r#"m1 Apply 01 {"f:spec":{"f:lookupPolicy":{"f:local":{}}}}"#;
+    assert_eq!(story.owners(), [first]);
+    story.apply("m1", local(true));
+    assert_eq!(story.owners(), [first], "no change, no new time");
+
+    let from = json!({"kind": "DockerImage", "name": "registry.example.com/a:1"});
+    let tags = json!([{"name": "a", "from": from}]);
+    story.apply("m1", json!({"spec": {"lookupPolicy": {"local": false}, "tags": tags}}));
+    let both = r#"m1 Apply 03 {"f:spec":{"f:lookupPolicy":{"f:local":{}},"f:tags":{"k:{\"name\":\"a\"}":{".":{},"f:from":{},"f:name":{}}}}}"#;
+    assert_eq!(story.owners(), [both]);
+
+    story.apply("m1", json!({"spec": {"tags": tags}}));
+    let tags = r#"{"f:spec":{"f:tags":{"k:{\"name\":\"a\"}":{".":{},"f:from":{},"f:name":{}}}}}"#;
+    assert_eq!(story.owners(), [format!("m1 Apply 04 {tags}")]);
+    story.apply("m1", json!({"spec": {}}));
+    assert_eq!(story.owners(), [r#"m1 Apply 05 {"f:spec":{}}"#]);
+    assert_eq!(story.live.as_ref().unwrap()["spec"].get("tags"), None);
+}
+
+#[test]
+fn an_item_that_others_know_as_well_stays() {
+    let mut story = Story::new();
+    story.apply("m1", json!({"spec": {"tags": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}}));
+    story.apply("m2", json!({"spec": {"tags": [{"name": "b", "annotations": {"k": "v"}}]}}));
+    story.apply("m1", json!({"spec": {"tags": [{"name": "c"}]}}));
+    let tags = &story.live.as_ref().unwrap()["spec"]["tags"];
+    let names: Vec<_> = tags.as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["b", "c"]);
+    let m2 =
+        r#"m2 Apply 02 {"f:spec":{"f:tags":{"k:{\"name\":\"b\"}":{".":{},"f:annotations":{"f:k":{}},"f:name":{}}}}}"#;
+    assert!(story.owners().contains(&m2.to_owned()), "{:?}", story.owners());
+}
+
+#[test]
+fn a_field_of_another_is_a_conflict_unless_forced() {
+    let mut story = Story::new();
+    let local = |local: bool| json!({"spec": {"lookupPolicy": {"local": local}}});
+    let fields = r#"{"f:spec":{"f:lookupPolicy":{"f:local":{}}}}"#;
+    story.apply("m1", local(true));
+    let refused = story.try_apply("m2", local(false), Conflicts::Refuse).unwrap_err();
+    assert_eq!(refused.code, 409);
+    assert_eq!(refused.message, r#"Apply failed with 1 conflict: conflict with "m1": .spec.lookupPolicy.local"#);
+    let details = json!({"causes": [{"reason": "FieldManagerConflict", "message": "conflict with \"m1\"", "field": ".spec.lookupPolicy.local"}]});
+    assert_eq!(serde_json::to_value(refused.details).unwrap(), details);
+
+    story.try_apply("m2", local(false), Conflicts::Force).unwrap();
+    assert_eq!(story.owners(), [format!("m2 Apply 03 {fields}")]);
+    story.apply("m3", local(false));
+    assert_eq!(story.owners(), [format!("m3 Apply -- {fields}"), format!("m2 Apply 03 {fields}")]);
+
+    let refused = story.try_apply("m1", local(true), Conflicts::Refuse).unwrap_err();
+    let told = "Apply failed with 2 conflicts: conflicts with \"m2\":\n- .spec.lookupPolicy.local\n\
+                conflicts with \"m3\":\n- .spec.lookupPolicy.local";
+    assert_eq!(refused.message, told);
+}
+
+#[test]
+fn a_field_that_was_updated_is_a_conflict_too() {
+    let mut story = Story::new();
+    story.put("creator", "", json!({"metadata": {"labels": {"l": "1"}}, "spec": {"dockerImageRepository": "x/y"}}));
+    let refused =
+        story.try_apply("m1", json!({"spec": {"dockerImageRepository": "x/z"}}), Conflicts::Refuse).unwrap_err();
+    let told = "Apply failed with 1 conflict: conflict with \"creator\" using image.openshift.io/v1: .spec.dockerImageRepository";
+    assert_eq!(refused.message, told);
+    story.apply("m1", json!({"spec": {"dockerImageRepository": "x/y"}}));
+    story.try_apply("m1", json!({"metadata": {"labels": {"l": "2", "m": "3"}}}), Conflicts::Force).unwrap();
+    let m1 = r#"m1 Apply 04 {"f:metadata":{"f:labels":{"f:l":{},"f:m":{}}}}"#;
+    let creator = r#"creator Update 01 {"f:metadata":{"f:labels":{}},"f:spec":{"f:dockerImageRepository":{}}}"#;
+    assert_eq!(story.owners(), [m1, creator]);
+    assert_eq!(story.live.as_ref().unwrap()["spec"]["dockerImageRepository"], "x/y");
+}
+
+#[test]
+fn an_apply_must_fit_the_schema() {
+    let stream = |spec: Value| json!({"kind": "ImageStream", "apiVersion": GROUP_VERSION, "metadata": {"name": "ae"}, "spec": spec});
+    let object = "failed to create typed patch object (/ae; image.openshift.io/v1, Kind=ImageStream): ";
+    let mut with_owners = stream(json!({}));
+    with_owners["metadata"]["managedFields"] = json!([{}]);
+    for (wanted, told) in [
+        (json!({}), "invalid object type: /, Kind=".into()),
+        (
+            json!({"kind": "Image", "apiVersion": GROUP_VERSION}),
+            "invalid object type: image.openshift.io/v1, Kind=Image".into(),
+        ),
+        (json!({"kind": "ImageStream", "apiVersion": "v1"}), "invalid object type: /v1, Kind=ImageStream".into()),
+        (with_owners, "metadata.managedFields must be nil".to_owned()),
+        (stream(json!({"foo": 1})), format!("{object}.spec.foo: field not declared in schema")),
+        (stream(json!({"lookupPolicy": "x"})), format!("{object}.spec.lookupPolicy: expected map, got &{{x}}")),
+        (
+            stream(json!({"tags": [{"name": "a"}, {"name": "a"}]})),
+            format!("{object}.spec.tags: duplicate entries for key [name=\"a\"]"),
+        ),
+    ] {
+        let mut story = Story::new();
+        let manager = story.manager("m", "");
+        let refused = applied(&story.schema, None, &wanted, &manager, Conflicts::Refuse).unwrap_err();
+        assert_eq!((refused.code, refused.message), (400, told));
+    }
+}
+
+#[test]
+fn kubectl_takes_over_from_itself_and_keeps_its_note() {
+    let note = |repository: &str| {
+        let noted = json!({"kind": "ImageStream", "apiVersion": GROUP_VERSION, "metadata": {"name": "s"}, "spec": {"dockerImageRepository": repository}});
+        json!({"kubectl.kubernetes.io/last-applied-configuration": format!("{noted}\n")})
+    };
+    let repository = |name: &str| json!({"dockerImageRepository": name});
+    let mut story = Story::new();
+    story.put(
+        "kubectl-client-side-apply",
+        "",
+        json!({"metadata": {"name": "s", "annotations": note("x/y")}, "spec": repository("x/y")}),
+    );
+    story.try_apply("other", json!({"spec": repository("x/z")}), Conflicts::Refuse).unwrap_err();
+    story.apply("kubectl", json!({"spec": repository("x/z")}));
+    let noted =
+        &story.live.as_ref().unwrap()["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"];
+    assert!(noted.as_str().unwrap().contains("x/z"), "{noted}");
+
+    story.edit("somebody", "", |stream| stream["spec"] = repository("x/w"));
+    story.try_apply("kubectl", json!({"spec": repository("x/v")}), Conflicts::Refuse).unwrap_err();
+}
+
+#[test]
+fn lists_differ_in_times_only_if_all_else_is_the_same() {
+    let entry = |second: i64, manager: &str| ManagedFieldsEntry {
+        manager: manager.into(),
+        time: Some(Time::from_unix_seconds(second)),
+        ..ManagedFieldsEntry::default()
+    };
+    assert!(differ_in_times_only(&[entry(1, "a")], &[entry(2, "a")]));
+    assert!(!differ_in_times_only(&[entry(1, "a")], &[entry(1, "b")]));
+    assert!(!differ_in_times_only(&[entry(1, "a")], &[]));
+}
+
+/// `managedFields` of this many managers, each of which owns a label of its own.
+fn entries(operation: &str, count: usize) -> Vec<Value> {
+    let entry = |at: usize| {
+        json!({"manager": format!("m{at}"), "operation": operation, "apiVersion": GROUP_VERSION, "fieldsType": "FieldsV1",
+            "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:metadata": {"f:labels": {format!("f:k{at}"): {}}}}})
+    };
+    (0..count).map(entry).collect()
+}
+
+fn labels(count: usize) -> Map<String, Value> {
+    (0..count).map(|at| (format!("k{at}"), json!("v"))).collect()
+}
+
+/// The cost of owners is the sum of their fields, not the product of owners and fields: that would take minutes here.
+#[test]
+fn many_owners_of_many_fields_take_bounded_time() {
+    const COUNT: usize = 20_000;
+    let start = std::time::Instant::now();
+    for operation in ["Update", "Apply"] {
+        let mut story = Story::new();
+        let metadata = json!({"labels": labels(COUNT), "managedFields": entries(operation, COUNT)});
+        story.put("writer", "", json!({ "metadata": metadata }));
+        story.edit("writer", "", |stream| stream["metadata"]["labels"] = json!(labels(COUNT / 2)));
+        story.try_apply("m1", json!({"metadata": {"labels": labels(COUNT)}}), Conflicts::Force).unwrap();
+        story.try_apply("m1", json!({"metadata": {"labels": labels(1)}}), Conflicts::Force).unwrap();
+        // The others keep what they have.
+        assert_eq!(story.live.unwrap()["metadata"]["labels"].as_object().unwrap().len(), COUNT / 2);
+    }
+    assert!(start.elapsed().as_secs() < 40, "it takes {:?}", start.elapsed());
+}
+
+#[test]
+fn items_of_one_key_are_compared_once() {
+    let start = std::time::Instant::now();
+    let finalizers = |last: &str| {
+        let mut all = vec!["x/a"; 20_000];
+        all.push(last);
+        json!({"metadata": {"finalizers": all, "labels": {"a": last}}, "spec": {}})
+    };
+    let schema = Schema::of::<ImageStream>();
+    let between = |old: &str, new: &str| {
+        let (mut old, mut new) = (finalizers(old), finalizers(new));
+        old["metadata"]["finalizers"].as_array_mut().unwrap().insert(0, json!("x/b"));
+        new["metadata"]["finalizers"].as_array_mut().unwrap().insert(0, json!("x/c"));
+        difference(&schema.root, &old, &new).unwrap()
+    };
+    assert_eq!(between("x/d", "x/e").changed.paths().len(), 3);
+    assert!(start.elapsed().as_secs() < 20, "it takes {:?}", start.elapsed());
+}
+
+/// Something to apply: some labels, a repository, and some tags.
+fn any_wanted() -> impl Strategy<Value = Value> {
+    let tag = (prop::option::of("[xy]"), prop::option::of("[mn]")).prop_map(|(annotation, from)| {
+        let mut tag = json!({});
+        if let Some(annotation) = annotation {
+            tag["annotations"] = json!({"k": annotation});
+        }
+        if let Some(from) = from {
+            tag["from"] = json!({"kind": "DockerImage", "name": from});
+        }
+        tag
+    });
+    let tags = prop::collection::btree_map("[a-d]", tag, 0..4).prop_map(|tags| {
+        let named = |(name, mut tag): (String, Value)| {
+            tag["name"] = json!(name);
+            tag
+        };
+        tags.into_iter().map(named).collect::<Vec<_>>()
+    });
+    // An empty map is not kept, so that whoever applies it conflicts with those who own it, again and again.
+    let labels = prop::option::of(prop::collection::btree_map("[ab]", "[12]", 1..3));
+    (labels, prop::option::of("[xy]"), tags).prop_map(|(labels, repository, tags)| {
+        let mut wanted = json!({"metadata": {}, "spec": {"tags": tags}});
+        if let Some(labels) = labels {
+            wanted["metadata"]["labels"] = json!(labels);
+        }
+        if let Some(repository) = repository {
+            wanted["spec"]["dockerImageRepository"] = json!(repository);
+        }
+        wanted
+    })
+}
+
+proptest! {
+    #[test]
+    fn to_apply_the_same_again_changes_nothing(writes in prop::collection::vec((any_wanted(), "m[12]"), 1..4)) {
+        let mut story = Story::new();
+        for (wanted, manager) in writes {
+            story.try_apply(&manager, wanted.clone(), Conflicts::Force).unwrap();
+            let once = story.without_times();
+            story.apply(&manager, wanted);
+            prop_assert_eq!(story.without_times(), once);
+        }
+    }
+
+    #[test]
+    fn what_was_applied_is_there(first in any_wanted(), second in any_wanted()) {
+        let mut story = Story::new();
+        story.apply("m1", first);
+        story.try_apply("m2", second.clone(), Conflicts::Force).unwrap();
+        let live = story.live.unwrap();
+        let mut again = live.clone();
+        merge::merge(&story.schema.root, &mut again, &second).unwrap();
+        prop_assert_eq!(decoded(again), live);
+    }
+}

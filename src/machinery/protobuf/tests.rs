@@ -1,0 +1,350 @@
+//! Tests of protobuf: its tables beside the Rust types, its bytes, and that nothing is lost on the way there and back.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use super::*;
+use crate::api::{
+    Image, ImageSignature, ImageStream, ImageStreamImage, ImageStreamLayers, ImageStreamMapping, ImageStreamTag,
+    ImageTag, SecretList,
+};
+use crate::machinery::group_version::GroupVersion;
+use crate::machinery::value;
+use crate::meta::protobuf::{Field, Form, LIST_META, Message, OBJECT_META, Occurs, PARTIAL_OBJECT_METADATA, STATUS};
+use crate::meta::{Kind, ListMeta, Status, Time};
+
+const API: GroupVersion =
+    GroupVersion { group: "image.openshift.io", name: "image.openshift.io/v1", version: "v1", kinds: &["ImageStream"] };
+
+/// Where a table and the type that it is about differ.
+pub(crate) fn differences<T: JsonSchema>(message: &Message) -> Vec<String> {
+    let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true).for_serialize();
+    let mut found = Vec::new();
+    compare(message, settings.into_generator().into_root_schema_for::<T>().as_value(), &mut found);
+    found
+}
+
+fn compare(message: &Message, schema: &Value, found: &mut Vec<String>) {
+    let Some(properties) = schema["properties"].as_object() else {
+        return found.push(format!("{} is no object", message.name));
+    };
+    for name in properties.keys().filter(|name| message.keys().all(|field| field.name != *name)) {
+        found.push(format!("{}.{name} is not in the table", message.name));
+    }
+    for field in message.keys() {
+        match properties.get(field.name) {
+            None => found.push(format!("{}.{} is not in the type", message.name, field.name)),
+            Some(schema) => compare_field(message, field, schema, found),
+        }
+    }
+}
+
+fn compare_field(message: &Message, field: &Field, schema: &Value, found: &mut Vec<String>) {
+    let (schema, is_nullable) = not_null(schema);
+    let (wanted, one) = match (field.occurs, field.form) {
+        (Occurs::Each, _) => ("array", &schema["items"]),
+        (Occurs::Keyed, _) => ("object", &schema["additionalProperties"]),
+        (_, Form::Texts) => ("array", &schema["items"]),
+        _ => ("", schema),
+    };
+    let is_pointer = field.occurs == Occurs::IfSet;
+    let can_tell = ["Text", "Integer", "Flag", "Message"].contains(&name_of(field.form));
+    if !wanted.is_empty() && !types_of(schema).contains(&wanted)
+        || wanted.is_empty() && can_tell && is_pointer != is_nullable
+        || !is_of_form(one, field.form)
+    {
+        found.push(format!("{}.{} is {field:?}, but {schema}", message.name, field.name));
+    }
+    if let Form::Message(inner) = field.form {
+        compare(inner, not_null(one).0, found);
+    }
+}
+
+fn name_of(form: Form) -> &'static str {
+    match form {
+        Form::Text => "Text",
+        Form::Integer => "Integer",
+        Form::Flag => "Flag",
+        Form::Message(_) => "Message",
+        _ => "",
+    }
+}
+
+fn is_of_form(schema: &Value, form: Form) -> bool {
+    let (schema, _) = not_null(schema);
+    let types = types_of(schema);
+    let (wanted, format) = match form {
+        Form::Text | Form::Texts => ("string", None),
+        Form::Bytes => ("string", Some("byte")),
+        Form::Time => ("string", Some("date-time")),
+        Form::Flag => ("boolean", None),
+        Form::Integer => return types.contains(&"integer"),
+        Form::Json | Form::JsonLine | Form::Message(_) | Form::Inline(_) => ("object", None),
+    };
+    types.contains(&wanted) && schema["format"].as_str() == format
+}
+
+fn types_of(schema: &Value) -> Vec<&str> {
+    match &schema["type"] {
+        Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
+        one => one.as_str().into_iter().collect(),
+    }
+}
+
+/// A schema without the choice of `null`, and whether there was one.
+fn not_null(schema: &Value) -> (&Value, bool) {
+    let is_null = |schema: &Value| schema["type"] == "null";
+    match (schema["anyOf"].as_array(), schema["type"].as_array()) {
+        (Some(choices), _) => {
+            (choices.iter().find(|choice| !is_null(choice)).unwrap_or(schema), choices.iter().any(is_null))
+        }
+        (None, Some(types)) => (schema, types.iter().any(|each| each == "null")),
+        (None, None) => (schema, false),
+    }
+}
+
+#[test]
+fn tables_name_the_fields_of_the_types_and_say_what_they_are() {
+    fn of<T: Kind>() -> Vec<String> {
+        differences::<T>(T::MESSAGE)
+    }
+    let all = [
+        of::<Image>(),
+        of::<ImageSignature>(),
+        of::<ImageStream>(),
+        of::<ImageStreamImage>(),
+        of::<ImageStreamLayers>(),
+        of::<ImageStreamMapping>(),
+        of::<ImageStreamTag>(),
+        of::<ImageTag>(),
+        differences::<ListMeta>(&LIST_META),
+        differences::<Status>(&STATUS),
+    ];
+    assert_eq!(all.concat(), [""; 0]);
+    // Its schema is not made from a type, so it does not say what is a pointer.
+    let secrets = of::<SecretList>();
+    assert!(secrets.len() == 1 && secrets[0].starts_with("Secret.immutable is Field"), "{secrets:?}");
+}
+
+#[test]
+fn fields_stand_in_the_order_of_their_numbers_and_no_two_have_one_name() {
+    fn check(message: &Message) {
+        assert!(message.fields.windows(2).all(|pair| pair[0].number < pair[1].number), "{}", message.name);
+        let mut names: Vec<_> = message.keys().map(|field| field.name).collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{}", message.name);
+        for field in message.fields {
+            if let Form::Message(inner) | Form::Inline(inner) = field.form {
+                check(inner);
+            }
+        }
+    }
+    let of_meta = [&STATUS, &crate::meta::protobuf::API_RESOURCE_LIST, &crate::meta::protobuf::API_GROUP_LIST];
+    let of_meta = of_meta.into_iter().chain([&crate::meta::protobuf::DELETE_OPTIONS, &PARTIAL_OBJECT_METADATA]);
+    let of_api = [Image::MESSAGE, ImageStream::MESSAGE, ImageStreamTag::MESSAGE, ImageTag::MESSAGE];
+    let more = [ImageStreamLayers::MESSAGE, SecretList::MESSAGE, &crate::api::protobuf::IMAGE_STREAM_IMPORT];
+    of_meta.chain(of_api).chain(more).for_each(check);
+}
+
+/// Any JSON of a message.
+fn any_object(message: &'static Message) -> BoxedStrategy<Value> {
+    let fields: Vec<BoxedStrategy<(&str, Value)>> = message.keys().map(any_field).collect();
+    fields.prop_map(|fields| fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()).boxed()
+}
+
+fn any_field(field: &'static Field) -> BoxedStrategy<(&'static str, Value)> {
+    let one = match field.name {
+        // No other text can be read.
+        "dockerImageMetadataVersion" => prop_oneof![Just("1.0"), Just("pre012")].prop_map(Value::from).boxed(),
+        _ => any_value(field.form),
+    };
+    let values = match field.occurs {
+        Occurs::Always | Occurs::IfSet => prop_oneof![3 => one, 1 => Just(Value::Null)].boxed(),
+        Occurs::Each => prop::collection::vec(one, 0..3).prop_map(Value::from).boxed(),
+        Occurs::Keyed => {
+            let entries = prop::collection::btree_map("\\PC{0,6}", one, 0..3);
+            entries.prop_map(|entries| Value::Object(entries.into_iter().collect())).boxed()
+        }
+    };
+    values.prop_map(|value| (field.name, value)).boxed()
+}
+
+fn any_value(form: Form) -> BoxedStrategy<Value> {
+    match form {
+        Form::Text => prop_oneof!["\\PC{0,8}", "[<>&\"\\\\\n]{0,3}"].prop_map(Value::from).boxed(),
+        Form::Integer => prop_oneof![any::<i64>(), 0..2_i64].prop_map(Value::from).boxed(),
+        Form::Flag => any::<bool>().prop_map(Value::from).boxed(),
+        Form::Bytes => any::<Vec<u8>>().prop_map(|bytes| STANDARD.encode(bytes).into()).boxed(),
+        Form::Time => (-70_000_000_000..250_000_000_000_i64)
+            .prop_map(|seconds| Time::from_unix_seconds(seconds).to_string().into())
+            .boxed(),
+        Form::Json => "[a-z]{0,3}".prop_map(|name| json!({ "f:spec": { format!("f:{name}"): {} } })).boxed(),
+        Form::JsonLine => ("\\PC{0,8}", any::<i64>()).prop_map(|(id, size)| json!({ "Id": id, "Size": size })).boxed(),
+        Form::Texts => prop::collection::vec("[a-z]{0,3}", 0..3).prop_map(Value::from).boxed(),
+        Form::Message(message) | Form::Inline(message) => any_object(message),
+    }
+}
+
+fn json_of<T: Kind>(object: &T) -> Vec<u8> {
+    crate::machinery::json::encode(&value::to_value(object, API))
+}
+
+fn comes_back<T: Kind + std::fmt::Debug>() {
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(100) });
+    let checked = runner.run(&any_object(T::MESSAGE), |value| {
+        let made: T = value::object_from(value).expect("it is made like that");
+        // As it is once it was sent: of an image that is not there more is said then.
+        let object: T = value::from_value(value::to_value(&made, API)).expect("what is written can be read");
+        let bytes = object_of(&object);
+        let typed = open(&bytes).unwrap();
+        prop_assert_eq!((typed.kind.as_str(), typed.api_version.as_str()), (T::KIND, API.name));
+        let again: T = value::from_value(fields(T::MESSAGE, typed.message).unwrap().into()).unwrap();
+        prop_assert_eq!(without_zeros(value::to_value(&again, API)), without_zeros(value::to_value(&object, API)));
+        prop_assert_eq!(object_of(&again), bytes);
+        Ok(())
+    });
+    checked.unwrap_or_else(|why| panic!("{}: {why}", T::KIND));
+}
+
+/// A value without fields that are zero or empty: many types cannot tell them from those that are not there. That those are
+/// kept that can be told, the bytes prove.
+fn without_zeros(mut value: Value) -> Value {
+    if let Value::Object(fields) = &mut value {
+        fields.values_mut().for_each(|value| *value = without_zeros(value.take()));
+        fields
+            .retain(|_, value| ![json!({}), json!([]), json!(""), json!(0), json!(false), Value::Null].contains(value));
+    }
+    if let Value::Array(items) = &mut value {
+        items.iter_mut().for_each(|item| *item = without_zeros(item.take()));
+    }
+    value
+}
+
+fn object_of<T: Kind>(object: &T) -> Vec<u8> {
+    super::object(T::MESSAGE, &json_of(object)).unwrap()
+}
+
+#[test]
+fn every_object_comes_back_from_protobuf_as_it_was() {
+    comes_back::<Image>();
+    comes_back::<ImageSignature>();
+    comes_back::<ImageStream>();
+    comes_back::<ImageStreamImage>();
+    comes_back::<ImageStreamLayers>();
+    comes_back::<ImageStreamMapping>();
+    comes_back::<ImageStreamTag>();
+    comes_back::<ImageTag>();
+    comes_back::<SecretList>();
+}
+
+/// A field of bytes.
+fn part(number: u32, content: impl AsRef<[u8]>) -> Vec<u8> {
+    let mut out = Vec::new();
+    wire::bytes(number, content.as_ref(), &mut out);
+    out
+}
+
+#[test]
+fn a_stream_has_the_bytes_that_the_reference_implementation_stores() {
+    let uid = "0b2ab6a3-74e6-4e4b-9c1c-3a9a3b3fd3a7";
+    let repository = "image-registry.openshift-image-registry.svc:5000/t2/e2";
+    let (reference, image) = (format!("quay.io/x/y@sha256:{:4<64}", ""), format!("sha256:{:4<64}", ""));
+    let event =
+        json!({"created": "2026-11-24T00:45:14Z", "dockerImageReference": reference, "image": image, "generation": 1});
+    let stream = json!({
+        "kind": "ImageStream", "apiVersion": "image.openshift.io/v1",
+        "metadata": {"name": "e2", "namespace": "t2", "uid": uid, "generation": 1, "creationTimestamp": "2026-11-24T00:45:14Z"},
+        "spec": {"lookupPolicy": {"local": false}},
+        "status": {"dockerImageRepository": repository, "tags": [{"tag": "latest", "items": [event]}]},
+    });
+    let time = b"\x08\x9a\xbc\x93\xd8\x06\x10\x00";
+    let metadata =
+        [b"\x0a\x02e2\x12\x00\x1a\x02t2\x22\x00\x2a\x24".as_slice(), uid.as_bytes(), b"\x32\x00\x38\x01\x42\x08", time];
+    let event = [part(1, time), part(2, &reference), part(3, &image), b"\x20\x01".to_vec()].concat();
+    let tag = [b"\x0a\x06latest".to_vec(), part(2, event)].concat();
+    let status = [part(1, repository), part(2, tag), b"\x1a\x00".to_vec()].concat();
+    let content = [part(1, metadata.concat()), b"\x12\x06\x0a\x00\x1a\x02\x18\x00".to_vec(), part(3, status)].concat();
+    let wanted = [b"k8s\0\x0a\x24\x0a\x15image.openshift.io/v1\x12\x0bImageStream".to_vec(), part(2, content)].concat();
+    assert_eq!(
+        object(ImageStream::MESSAGE, &serde_json::to_vec(&stream).unwrap()).unwrap(),
+        [&wanted[..], &TAIL].concat()
+    );
+}
+
+#[test]
+fn metadata_of_an_image_end_with_a_newline_and_empty_texts_are_written() {
+    let image = object_of(&Image::default());
+    let ends = [part(3, part(1, br#"{"kind":"DockerImage","apiVersion":"image.openshift.io/1.0","Id":"","Created":null,"ContainerConfig":{}}"#.iter().chain(b"\n").copied().collect::<Vec<u8>>())),
+        b"\x22\x00\x2a\x00\x4a\x00\x52\x00".to_vec(), TAIL.to_vec()].concat();
+    assert!(image.ends_with(&ends), "{:?}", String::from_utf8_lossy(&image));
+}
+
+#[test]
+fn an_event_is_a_message_behind_its_length() {
+    let json = br#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"7"}}"#;
+    let object = object(&PARTIAL_OBJECT_METADATA, json).unwrap();
+    let event = [part(1, "BOOKMARK"), part(2, part(1, &object))].concat();
+    let wanted = [&(event.len() as u32).to_be_bytes(), event.as_slice()].concat();
+    assert_eq!(frame("BOOKMARK", &PARTIAL_OBJECT_METADATA, json).unwrap(), wanted);
+}
+
+fn read(message: &Message, bytes: &[u8]) -> Result<Map<String, Value>, String> {
+    fields(message, bytes).map_err(|why| why.to_string())
+}
+
+#[test]
+fn pieces_of_a_message_are_put_together_and_of_other_values_the_last_counts() {
+    let pieces = b"\x0a\x03\x0a\x01a\x0a\x04\x1a\x02ns\x0a\x03\x0a\x01b\x78\x05";
+    let wanted = json!({"metadata": {"name": "b", "namespace": "ns"}});
+    assert_eq!(Value::from(read(&PARTIAL_OBJECT_METADATA, pieces).unwrap()), wanted);
+}
+
+#[test]
+fn entries_may_lack_key_or_value() {
+    let content = part(1, [part(11, b""), part(11, b"\x0a\x01k"), part(11, b"\x12\x01v")].concat());
+    let wanted = json!({"metadata": {"labels": {"": "v", "k": ""}}});
+    assert_eq!(Value::from(read(&PARTIAL_OBJECT_METADATA, &content).unwrap()), wanted);
+}
+
+#[test]
+fn bodies_that_cannot_be_read_say_why() {
+    let told = |bytes: &[u8]| open(bytes).unwrap_err().to_string();
+    assert_eq!(told(b""), "empty data");
+    assert_eq!(told(b"k8s\0"), "empty body");
+    assert_eq!(told(b"zzzz"), "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
+    assert_eq!(told(b"k8s\0\x0a\x05"), "unexpected EOF");
+    let told = |bytes: &[u8]| read(ImageStream::MESSAGE, bytes).unwrap_err();
+    assert_eq!(told(b"\x08\x01"), "proto: wrong wireType = 0 for field metadata");
+    assert_eq!(told(b"\x0a\x03\x0a\x01\xff"), "proto: the text of field name is not in UTF-8");
+    let told = read(Image::MESSAGE, &part(3, part(1, "{"))).unwrap_err();
+    assert_eq!(told, "unexpected end of JSON input in field dockerImageMetadata");
+}
+
+#[test]
+fn json_that_the_message_has_no_field_for_is_not_lost_silently() {
+    let told = object(&STATUS, br#"{"kind":"Status","apiVersion":"v1","other":1}"#).unwrap_err().to_string();
+    assert!(told.contains("Status has no field other"), "{told}");
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_do_harm(bytes: Vec<u8>) {
+        let _ = open(&bytes);
+        for message in [ImageStream::MESSAGE, Image::MESSAGE, ImageStreamLayers::MESSAGE, SecretList::MESSAGE] {
+            let _ = fields(message, &bytes);
+        }
+    }
+}
+
+#[test]
+fn values_in_the_json_of_a_message_count() {
+    let list = format!("[{}0]", "0,".repeat(150_000));
+    let owner = part(17, part(7, part(1, &list)));
+    assert!(read(&OBJECT_META, &owner).is_ok());
+    assert_eq!(read(&OBJECT_META, &owner.repeat(2)), Err(Unreadable::TooMany.to_string()));
+}

@@ -1,0 +1,259 @@
+//! Whether a value is of a shape, and what it is then, as the reference's readers of JSON have it: of nulls those in lists and maps
+//! are empty values, and all others are as if they were not there.
+
+use serde_json::{Map, Value};
+
+use super::{Fields, Scalar, Shape};
+use crate::machinery::go_text::{self, name_of};
+use crate::meta::excerpt;
+
+/// A value in a place for another type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    found: Found,
+    wanted: String,
+    form: Form,
+    /// The type that has the field, and the path of the field from the root.
+    field: Option<(String, String)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Found {
+    json: String,
+    go: &'static str,
+    kind: &'static str,
+}
+
+/// What a type is made of, as far as faults tell it apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Scalar,
+    Struct,
+    Map,
+    List,
+    /// An object of any kind.
+    Object,
+}
+
+impl Misfit {
+    /// The fault as who reads JSON text tells it.
+    pub fn in_text(&self) -> String {
+        let Found { json, .. } = &self.found;
+        if self.form == Form::Object {
+            return self.of_any_kind();
+        }
+        let place = match &self.field {
+            Some((owner, path)) => format!("struct field {owner}.{path}"),
+            None => "value".into(),
+        };
+        format!("json: cannot unmarshal {json} into Go {place} of type {}", self.wanted)
+    }
+
+    /// The fault as who takes over a value from memory tells it.
+    pub fn in_memory(&self) -> String {
+        let Found { go, kind, .. } = self.found;
+        match self.form {
+            Form::Scalar => format!("cannot convert {go} to {}", self.wanted),
+            Form::Struct => format!("cannot restore struct from: {kind}"),
+            Form::Object => self.of_any_kind(),
+            Form::Map => format!("cannot restore map from {kind}"),
+            Form::List => format!("cannot restore slice from {kind}"),
+        }
+    }
+
+    /// What is said of a value that is to be an object of any kind.
+    fn of_any_kind(&self) -> String {
+        go_text::of_type(&go_text::no_object(&self.found.json))
+    }
+}
+
+/// Makes a value of a shape what its type reads from it. Keys that the type does not know stay.
+///
+/// # Errors
+/// The first part that is of another shape.
+pub fn fit(value: &mut Value, shape: &Shape) -> Result<(), Misfit> {
+    Place { owner: "", name: "", parent: None }.fit(value, shape)
+}
+
+/// Where a value stands. Its path is put together for faults only.
+struct Place<'a> {
+    /// The type that has the field; empty at the root.
+    owner: &'a str,
+    /// The name of the field.
+    name: &'a str,
+    parent: Option<&'a Place<'a>>,
+}
+
+impl Place<'_> {
+    fn fit(&self, value: &mut Value, shape: &Shape) -> Result<(), Misfit> {
+        match (shape, value) {
+            (Shape::Untyped, _) => Ok(()),
+            (Shape::Struct(_, fields), Value::Object(values)) => self.fields(values, fields),
+            (Shape::Map(_, shape), Value::Object(values)) => {
+                values.values_mut().try_for_each(|value| self.part(value, shape))
+            }
+            (Shape::List(_, shape), Value::Array(values)) => {
+                values.iter_mut().try_for_each(|value| self.part(value, shape))
+            }
+            (Shape::Scalar(Scalar::String), Value::String(_))
+            | (Shape::Scalar(Scalar::Boolean), Value::Bool(_))
+            | (Shape::Scalar(Scalar::Number), Value::Number(_)) => Ok(()),
+            (Shape::Scalar(Scalar::Integer), Value::Number(number)) if number.is_i64() => Ok(()),
+            (shape, value) => Err(self.misfit(value, shape)),
+        }
+    }
+
+    fn fields(&self, values: &mut Map<String, Value>, fields: &Fields) -> Result<(), Misfit> {
+        values.retain(|_, value| !value.is_null());
+        let owner = fields.type_name.rsplit('.').next().unwrap_or_default();
+        for (name, value) in values {
+            if let Some(field) = fields.by_name.get(name) {
+                Place { owner, name, parent: Some(self) }.fit(value, &field.shape)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Part of a list or a map, which is told by the whole.
+    fn part(&self, value: &mut Value, shape: &Shape) -> Result<(), Misfit> {
+        if value.is_null() {
+            *value = empty(shape);
+        }
+        self.fit(value, shape)
+    }
+
+    fn path(&self) -> String {
+        match self.parent {
+            Some(parent) if parent.parent.is_some() => format!("{}.{}", parent.path(), self.name),
+            _ => self.name.to_owned(),
+        }
+    }
+
+    fn misfit(&self, value: &Value, shape: &Shape) -> Misfit {
+        let (go, kind) = match value {
+            Value::Null => ("<nil>", "invalid"),
+            Value::Bool(_) => ("bool", "bool"),
+            Value::Number(number) if number.is_i64() => ("int64", "int64"),
+            Value::Number(_) => ("float64", "float64"),
+            Value::String(_) => ("string", "string"),
+            Value::Array(_) => ("[]interface {}", "slice"),
+            Value::Object(_) => ("map[string]interface {}", "map"),
+        };
+        let json = match (shape, value) {
+            (Shape::Scalar(Scalar::Integer), Value::Number(number)) => format!("number {}", excerpt::of(number)),
+            _ => name_of(value).to_owned(),
+        };
+        let form = match shape {
+            Shape::Scalar(_) | Shape::Untyped => Form::Scalar,
+            Shape::Struct(..) => Form::Struct,
+            Shape::Map(_, values) if **values == Shape::Untyped => Form::Object,
+            Shape::Map(..) => Form::Map,
+            Shape::List(..) => Form::List,
+        };
+        let field = self.parent.map(|_| (self.owner.to_owned(), self.path()));
+        Misfit { found: Found { json, go, kind }, wanted: type_name(shape), form, field }
+    }
+}
+
+/// The value that a part of this shape has of which nothing is said.
+fn empty(shape: &Shape) -> Value {
+    match shape {
+        Shape::Untyped => Value::Null,
+        Shape::Struct(..) | Shape::Map(..) => Value::Object(Map::new()),
+        Shape::List(..) => Value::Array(Vec::new()),
+        Shape::Scalar(Scalar::String) => "".into(),
+        Shape::Scalar(Scalar::Boolean) => false.into(),
+        Shape::Scalar(Scalar::Number | Scalar::Integer) => 0.into(),
+    }
+}
+
+/// A type as faults tell it.
+fn type_name(shape: &Shape) -> String {
+    match shape {
+        Shape::Untyped => "interface {}".into(),
+        Shape::Struct(_, fields) => fields.type_name.clone(),
+        Shape::Map(_, values) => format!("map[string]{}", type_name(values)),
+        Shape::List(_, items) => format!("[]{}", type_name(items)),
+        Shape::Scalar(Scalar::String) => "string".into(),
+        Shape::Scalar(Scalar::Boolean) => "bool".into(),
+        Shape::Scalar(Scalar::Integer) => "int64".into(),
+        Shape::Scalar(Scalar::Number) => "float64".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Image, ImageStream};
+    use crate::machinery::schema::Schema;
+    use serde_json::json;
+
+    fn misfit(mut value: Value) -> Misfit {
+        fit(&mut value, &Schema::of::<ImageStream>().root).unwrap_err()
+    }
+
+    #[test]
+    fn the_first_part_of_a_wrong_type_is_told_with_its_place() {
+        for (value, in_text, in_memory) in [
+            (
+                json!({"metadata": []}),
+                "array into Go struct field ImageStream.metadata of type v1.ObjectMeta",
+                "cannot restore struct from: slice",
+            ),
+            (
+                json!({"metadata": {"labels": {"a": 1}}}),
+                "number into Go struct field ObjectMeta.metadata.labels of type string",
+                "cannot convert int64 to string",
+            ),
+            (
+                json!({"metadata": {"labels": "x"}}),
+                "string into Go struct field ObjectMeta.metadata.labels of type map[string]string",
+                "cannot restore map from string",
+            ),
+            (
+                json!({"metadata": {"ownerReferences": {}}}),
+                "object into Go struct field ObjectMeta.metadata.ownerReferences of type []v1.OwnerReference",
+                "cannot restore slice from map",
+            ),
+            (
+                json!({"spec": {"tags": [{"name": "a"}, {"name": "b", "generation": 1.5}]}}),
+                "number 1.5 into Go struct field TagReference.spec.tags.generation of type int64",
+                "cannot convert float64 to int64",
+            ),
+            (
+                json!({"spec": {"tags": [{"from": {"kind": true}}]}}),
+                "bool into Go struct field ObjectReference.spec.tags.from.kind of type string",
+                "cannot convert bool to string",
+            ),
+        ] {
+            let misfit = misfit(value);
+            assert_eq!(misfit.in_text(), format!("json: cannot unmarshal {in_text}"));
+            assert_eq!(misfit.in_memory(), in_memory);
+        }
+    }
+
+    #[test]
+    fn what_may_be_of_any_kind_must_be_an_object() {
+        let mut image = json!({"dockerImageMetadata": "text"});
+        let told = fit(&mut image, &Schema::of::<Image>().root).unwrap_err().in_text();
+        assert!(
+            told.starts_with("couldn't get version/kind; json parse error: json: cannot unmarshal string"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_null_is_an_empty_part_or_no_field() {
+        let mut value = json!({
+            "metadata": {"labels": {"a": null}, "finalizers": [null], "annotations": null},
+            "spec": {"tags": [null, {"name": "x", "from": null}]},
+            "unknown": null,
+        });
+        fit(&mut value, &Schema::of::<ImageStream>().root).unwrap();
+        let fitted = json!({
+            "metadata": {"labels": {"a": ""}, "finalizers": [""]},
+            "spec": {"tags": [{}, {"name": "x"}]},
+        });
+        assert_eq!(value, fitted);
+    }
+}

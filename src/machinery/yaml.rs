@@ -1,0 +1,460 @@
+//! YAML out, byte for byte as Kubernetes' Go library writes it, since people keep such files under version control.
+//!
+//! The layout: keys in natural order, lists not indented, lines folded after 80 columns. A text is written plain where a
+//! YAML 1.1 reader takes it for a text again, else quoted: double where its content is the reason, single where its form is.
+
+use std::cmp::Ordering;
+
+use serde_json::{Map, Value};
+
+/// Lines are folded at the first space after this column.
+const WIDTH: usize = 80;
+/// A longer key needs the explicit form `? key`.
+const LONGEST_SIMPLE_KEY: usize = 128;
+
+/// The value holds a character that YAML does not allow in JSON text.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("yaml: control characters are not allowed")]
+pub(crate) struct ControlCharacter;
+
+/// The YAML of a value, with a final newline.
+///
+/// # Errors
+/// A text or key with a character that the reference's reader of JSON refuses (DEL, most C1 controls, the byte order mark).
+pub(crate) fn encode(value: &Value) -> Result<String, ControlCharacter> {
+    let mut writer = Writer { out: String::new() };
+    writer.node(value, 0, Place::Start)?;
+    Ok(writer.out)
+}
+
+/// Where a value stands, which decides how it begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// At the beginning of a line, or behind `- `.
+    Start,
+    /// Behind `key:`.
+    AfterKey,
+}
+
+struct Writer {
+    out: String,
+}
+
+impl Writer {
+    /// Writes a value whose lines are indented by `indent`, and ends the line.
+    fn node(&mut self, value: &Value, indent: usize, place: Place) -> Result<(), ControlCharacter> {
+        match value {
+            Value::Object(map) if !map.is_empty() => {
+                let indent = if place == Place::AfterKey { self.break_line(indent + 2) } else { indent };
+                self.mapping(map, indent)
+            }
+            Value::Array(items) if !items.is_empty() => {
+                let indent = if place == Place::AfterKey { self.break_line(indent) } else { indent };
+                self.sequence(items, indent)
+            }
+            scalar => {
+                if place == Place::AfterKey {
+                    self.out.push(' ');
+                }
+                self.scalar(scalar, indent)?;
+                self.out.push('\n');
+                Ok(())
+            }
+        }
+    }
+
+    fn mapping(&mut self, map: &Map<String, Value>, indent: usize) -> Result<(), ControlCharacter> {
+        let mut fields: Vec<_> = map.iter().collect();
+        fields.sort_by(|(a, _), (b, _)| natural_order(a, b));
+        for (number, (key, value)) in fields.into_iter().enumerate() {
+            if number > 0 {
+                self.indent(indent);
+            }
+            let is_simple = key.len() <= LONGEST_SIMPLE_KEY && !key.contains('\n');
+            if !is_simple {
+                self.out.push_str("? ");
+            }
+            self.text(key, indent, Folding::Never)?;
+            if !is_simple {
+                self.break_line(indent);
+            }
+            self.out.push(':');
+            self.node(value, indent, Place::AfterKey)?;
+        }
+        Ok(())
+    }
+
+    fn sequence(&mut self, items: &[Value], indent: usize) -> Result<(), ControlCharacter> {
+        for (number, item) in items.iter().enumerate() {
+            if number > 0 {
+                self.indent(indent);
+            }
+            self.out.push_str("- ");
+            let is_scalar = !matches!(item, Value::Object(_) | Value::Array(_));
+            self.node(item, if is_scalar { indent } else { indent + 2 }, Place::Start)?;
+        }
+        Ok(())
+    }
+
+    fn scalar(&mut self, value: &Value, indent: usize) -> Result<(), ControlCharacter> {
+        match value {
+            Value::String(text) => return self.text(text, indent, Folding::AtSpaces),
+            Value::Object(_) => self.out.push_str("{}"),
+            Value::Array(_) => self.out.push_str("[]"),
+            other => self.out.push_str(&other.to_string()),
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, text: &str, indent: usize, folding: Folding) -> Result<(), ControlCharacter> {
+        if text.chars().any(is_refused) {
+            return Err(ControlCharacter);
+        }
+        match style(text, folding) {
+            Style::Plain => self.folded(text, indent + 2, folding, |out, letter| out.push(letter)),
+            Style::Single => {
+                self.out.push('\'');
+                self.folded(text, indent + 2, folding, |out, letter| match letter {
+                    '\'' => out.push_str("''"),
+                    letter => out.push(letter),
+                });
+                self.out.push('\'');
+            }
+            Style::Double => self.double_quoted(text, indent + 2, folding),
+            Style::Literal => self.literal(text, indent + 2),
+        }
+        Ok(())
+    }
+
+    /// Writes letters; a single space beyond the width becomes a line break.
+    fn folded(&mut self, text: &str, indent: usize, folding: Folding, put: impl Fn(&mut String, char)) {
+        let mut letters = text.char_indices().peekable();
+        let mut after_space = false;
+        while let Some((at, letter)) = letters.next() {
+            let next = letters.peek().map(|&(_, next)| next);
+            let may_fold = folding == Folding::AtSpaces && letter == ' ' && !after_space && at > 0;
+            if may_fold && next.is_some_and(|next| next != ' ') && self.column() > WIDTH {
+                self.break_line(indent);
+            } else {
+                put(&mut self.out, letter);
+            }
+            after_space = letter == ' ';
+        }
+    }
+
+    fn double_quoted(&mut self, text: &str, indent: usize, folding: Folding) {
+        self.out.push('"');
+        let mut letters = text.char_indices().peekable();
+        let mut after_space = false;
+        while let Some((at, letter)) = letters.next() {
+            let next = letters.peek().map(|&(_, next)| next);
+            let may_fold = folding == Folding::AtSpaces && letter == ' ' && !after_space && at > 0 && next.is_some();
+            if may_fold && self.column() > WIDTH {
+                self.break_line(indent);
+                if next == Some(' ') {
+                    self.out.push('\\');
+                }
+            } else {
+                escape(&mut self.out, letter);
+            }
+            after_space = letter == ' ';
+        }
+        self.out.push('"');
+    }
+
+    fn literal(&mut self, text: &str, indent: usize) {
+        self.out.push('|');
+        if text.starts_with([' ', '\n']) {
+            self.out.push('2');
+        }
+        let body = text.trim_end_matches('\n');
+        match text.len() - body.len() {
+            0 => self.out.push('-'),
+            1 if !body.is_empty() => {}
+            _ => self.out.push('+'),
+        }
+        let lines = text.strip_suffix('\n').unwrap_or(text);
+        for line in lines.split('\n') {
+            self.out.push('\n');
+            if !line.is_empty() {
+                self.indent(indent);
+                self.out.push_str(line);
+            }
+        }
+    }
+
+    fn break_line(&mut self, indent: usize) -> usize {
+        self.out.push('\n');
+        self.indent(indent);
+        indent
+    }
+
+    fn indent(&mut self, indent: usize) {
+        self.out.extend(std::iter::repeat_n(' ', indent));
+    }
+
+    fn column(&self) -> usize {
+        let line = self.out.rfind('\n').map_or(0, |at| at + 1);
+        self.out[line..].chars().count()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Folding {
+    AtSpaces,
+    Never,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Style {
+    Plain,
+    Single,
+    Double,
+    Literal,
+}
+
+fn style(text: &str, folding: Folding) -> Style {
+    let is_odd = |letter: char| letter != '\n' && is_special(letter);
+    let has_break = text.contains('\n');
+    let space_meets_break = text.contains(" \n") || text.contains("\n ");
+    if text.chars().any(is_odd) || (has_break && folding == Folding::Never) {
+        return Style::Double;
+    }
+    if has_break {
+        let fits = !text.ends_with(' ') && !text.contains(" \n");
+        return if fits { Style::Literal } else { Style::Double };
+    }
+    if means_something_else(text) {
+        return Style::Double;
+    }
+    match !space_meets_break && may_be_plain(text) {
+        true => Style::Plain,
+        false => Style::Single,
+    }
+}
+
+/// Whether the form of a text allows it to stand without quotes in block context.
+fn may_be_plain(text: &str) -> bool {
+    const OPENERS: &str = "#,[]{}&*!|>'\"%@`";
+    let first_needs_quotes = text.starts_with(|letter| OPENERS.contains(letter));
+    let is_marker = ["-", "?"].contains(&text) || ["- ", "? ", "---", "..."].iter().any(|mark| text.starts_with(mark));
+    let is_key = text.ends_with(':') || text.contains(": ");
+    let has_outer_space = text.starts_with(' ') || text.ends_with(' ');
+    !(text.is_empty() || first_needs_quotes || is_marker || is_key || has_outer_space || text.contains(" #"))
+}
+
+/// Whether a YAML 1.1 reader takes the bare text for something else than a text.
+fn means_something_else(text: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "", "~", "null", "Null", "NULL", "y", "Y", "yes", "Yes", "YES", "n", "N", "no", "No", "NO", "true", "True",
+        "TRUE", "false", "False", "FALSE", "on", "On", "ON", "off", "Off", "OFF", ".nan", ".NaN", ".NAN", ".inf",
+        ".Inf", ".INF", "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF", "<<",
+    ];
+    WORDS.contains(&text) || is_number(text) || is_sexagesimal(text) || is_date(text)
+}
+
+fn is_number(text: &str) -> bool {
+    if !text.starts_with(|letter: char| letter.is_ascii_digit() || "+-.".contains(letter)) {
+        return false;
+    }
+    let bare = text.replace('_', "");
+    let unsigned = bare.strip_prefix(['+', '-']).unwrap_or(&bare);
+    let based = |prefixes: [&str; 2], radix| {
+        let digits = prefixes.iter().find_map(|prefix| unsigned.strip_prefix(prefix));
+        digits.is_some_and(|digits| !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(radix)))
+    };
+    based(["0x", "0X"], 16) || based(["0b", "0B"], 2) || based(["0o", "0O"], 8) || is_decimal(unsigned)
+}
+
+/// Digits with at most one point and an exponent.
+fn is_decimal(text: &str) -> bool {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))),
+        None => (text, None),
+    };
+    let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let has_digits = !whole.is_empty() || !fraction.is_empty();
+    has_digits
+        && all_digits(whole)
+        && all_digits(fraction)
+        && exponent.is_none_or(|digits| !digits.is_empty() && all_digits(digits))
+}
+
+/// Numbers to the base of 60, as YAML 1.1 has them: `1:30`.
+fn is_sexagesimal(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let whole = unsigned.split_once('.').map_or(unsigned, |(whole, _)| whole);
+    let mut parts = whole.split(':');
+    let is_start = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_digit()) && part.bytes().all(|b| b.is_ascii_digit() || b == b'_')
+    };
+    let is_sixtieth = |part: &str| (1..=2).contains(&part.len()) && part.parse::<u8>().is_ok_and(|number| number < 60);
+    whole.contains(':') && parts.next().is_some_and(is_start) && parts.all(is_sixtieth)
+}
+
+/// Dates, alone or with a time of day.
+fn is_date(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let year = bytes.len() >= 8 && bytes[..4].iter().all(u8::is_ascii_digit) && bytes[4] == b'-';
+    if !year {
+        return false;
+    }
+    let (date, time) = match text.find(['T', 't', ' ']) {
+        Some(at) => (&text[..at], Some(text[at + 1..].trim_start())),
+        None => (text, None),
+    };
+    let number = |part: &str| (1..=2).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_day = date[5..].split_once('-').is_some_and(|(month, day)| number(month) && number(day));
+    is_day && time.is_none_or(|time| time.starts_with(|c: char| c.is_ascii_digit()) && time.contains(':'))
+}
+
+/// Characters that a reader of YAML refuses even inside of JSON text.
+fn is_refused(letter: char) -> bool {
+    matches!(letter, '\u{7f}'..='\u{84}' | '\u{86}'..='\u{9f}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+}
+
+/// Characters that can only be written with an escape.
+fn is_special(letter: char) -> bool {
+    matches!(letter, '\0'..='\u{1f}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+fn escape(out: &mut String, letter: char) {
+    let short = match letter {
+        '\0' => '0',
+        '\u{7}' => 'a',
+        '\u{8}' => 'b',
+        '\t' => 't',
+        '\n' => 'n',
+        '\u{b}' => 'v',
+        '\u{c}' => 'f',
+        '\r' => 'r',
+        '\u{1b}' => 'e',
+        '"' => '"',
+        '\\' => '\\',
+        '\u{85}' => 'N',
+        '\u{2028}' => 'L',
+        '\u{2029}' => 'P',
+        letter if is_special(letter) => {
+            out.push_str(&format!("\\x{:02X}", u32::from(letter)));
+            return;
+        }
+        letter => {
+            out.push(letter);
+            return;
+        }
+    };
+    out.push('\\');
+    out.push(short);
+}
+
+/// The digits of a number that count in the order of keys, so that a `u64` has room for their value.
+const DIGITS: usize = 18;
+
+/// Order of keys: by letters, runs of digits by their value, other characters before letters (`keyList.Less` of go-yaml).
+///
+/// Looks at no more than the shorter key: a sort compares a long one with each of many short ones.
+fn natural_order(a: &str, b: &str) -> Ordering {
+    let common = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+    let (before, left) = a.split_at(a.floor_char_boundary(common));
+    let right = &b[before.len()..];
+    let (Some(first), Some(second)) = (left.chars().next(), right.chars().next()) else {
+        return left.len().cmp(&right.len());
+    };
+    let after_digit = before.ends_with(|letter: char| letter.is_ascii_digit());
+    match (first.is_alphabetic(), second.is_alphabetic()) {
+        (true, true) => first.cmp(&second),
+        (true, false) if after_digit => Ordering::Less,
+        (false, true) if after_digit => Ordering::Greater,
+        (true, false) => Ordering::Greater,
+        (false, true) => Ordering::Less,
+        (false, false) => {
+            let has_zero = first == '0' || second == '0';
+            let mut digits_before = before.bytes().rev().take_while(u8::is_ascii_digit);
+            let lead = u64::from(has_zero && digits_before.any(|digit| digit != b'0'));
+            number(left, lead).cmp(&number(right, lead)).then(first.cmp(&second))
+        }
+    }
+}
+
+/// The value of the digits that a text begins with, behind the digit `lead`, and their number.
+fn number(text: &str, lead: u64) -> (u64, usize) {
+    let digits = text.bytes().take(DIGITS).take_while(u8::is_ascii_digit);
+    digits.fold((lead, 0), |(value, count), digit| (value * 10 + u64::from(digit - b'0'), count + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn yaml(value: Value) -> String {
+        encode(&value).unwrap()
+    }
+
+    #[test]
+    fn lists_are_not_indented_and_keys_are_in_natural_order() {
+        let value = json!({"b": [1, {"y": 1, "x": [[]]}, ["p", "q"]], "a10": {}, "a9": null, "B": true});
+        assert_eq!(yaml(value), "B: true\na9: null\na10: {}\nb:\n- 1\n- x:\n  - []\n  \"y\": 1\n- - p\n  - q\n");
+    }
+
+    #[test]
+    fn texts_that_mean_something_else_are_quoted_double_and_those_of_odd_form_single() {
+        let quoted = ["", "1.0", "no", "2021-02-03T04:05:06Z", "1:30", "0x1f", "1_000", "-.inf", "~", "1e3"];
+        for text in quoted {
+            assert_eq!(yaml(json!(text)), format!("\"{text}\"\n"));
+        }
+        for text in ["a: b", "- x", "#x", " x", "{x", "x:", "x #y", "@x", "%x"] {
+            assert_eq!(yaml(json!(text)), format!("'{text}'\n"));
+        }
+        for text in ["a \"b\" c", "<a>@<b>", "a:b", "sha256:12", "1.2.3", "x#y", "-x", "é", "10.0.0.0/8"] {
+            assert_eq!(yaml(json!(text)), format!("{text}\n"));
+        }
+    }
+
+    #[test]
+    fn keys_of_digits_are_ordered_by_value() {
+        let ordered = ["-", "0", "00", "1", "01", "2", "10", "10a", "a", "a0", "a00", "a1", "a2", "a02", "a10", "ab"];
+        for (at, left) in ordered.iter().enumerate() {
+            for (other, right) in ordered.iter().enumerate() {
+                assert_eq!(natural_order(left, right), at.cmp(&other), "{left} {right}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_long_key_beside_many_short_ones_takes_bounded_time() {
+        let start = std::time::Instant::now();
+        for letter in ["k", "1"] {
+            let short = (0..100_000).map(|at| (format!("{letter}{at}"), json!(1)));
+            let long = (letter.repeat(1_000_000), json!(1));
+            assert!(yaml(Value::Object(short.chain([long]).collect())).len() > 1_000_000);
+        }
+        assert!(start.elapsed().as_secs() < 20, "it takes {:?}", start.elapsed());
+    }
+
+    #[test]
+    fn lines_and_controls() {
+        assert_eq!(yaml(json!({"a": "x\ny"})), "a: |-\n  x\n  y\n");
+        assert_eq!(yaml(json!({"a": "x\n\n"})), "a: |+\n  x\n\n");
+        assert_eq!(yaml(json!({"a": "x\n"})), "a: |\n  x\n");
+        assert_eq!(yaml(json!("a\tb\\c\u{1}")), "\"a\\tb\\\\c\\x01\"\n");
+        assert_eq!(encode(&json!("\u{7f}")), Err(ControlCharacter));
+    }
+
+    #[test]
+    fn long_texts_are_folded_at_single_spaces() {
+        let long = format!("{} b c", "a".repeat(90));
+        assert_eq!(yaml(json!({"k": {"m": long}})), format!("k:\n  m: {}\n    b c\n", "a".repeat(90)));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_reads_back(texts in proptest::collection::vec("[ -~éä\n\t]{0,120}", 1..4)) {
+            let value = json!({"list": texts, "map": {texts[0].clone(): "x"}});
+            let text = encode(&value).unwrap();
+            let back: Value = serde_saphyr::from_str(&text).unwrap();
+            proptest::prop_assert_eq!(back, value, "{}", text);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The client of the registry: a user behind a request, or a part of this process.
+
+use std::sync::Arc;
+
+use super::permission::Permissions;
+use super::pool::Workload;
+use crate::auth::{Authorizer, User};
+use crate::cluster::Namespaces;
+use crate::machinery::group_version::GroupVersion;
+use crate::machinery::managed::Manager;
+use crate::meta::Time;
+
+/// A client of the registry, and the terms of one operation of it.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// The authenticated user.
+    pub user: Arc<User>,
+    /// The time of the operation, which new objects and managed fields bear.
+    pub now: Time,
+    /// Selects whether changes are stored.
+    pub dry_run: DryRun,
+    /// The name in `metadata.managedFields` of what the operation writes; at most 128 bytes.
+    pub field_manager: String,
+    /// The authorizer, for permissions beyond that of the operation itself.
+    pub permissions: Permissions,
+    /// The namespaces of the cluster, for the admission of new objects.
+    pub namespaces: Namespaces,
+    /// The size of the operation's work, and its place in the pool of large ones.
+    pub load: Workload,
+}
+
+/// The longest name of a field manager, in bytes, as `fieldManagerMaxLength` in
+/// k8s.io/apimachinery/pkg/apis/meta/v1/validation.
+pub const MAX_FIELD_MANAGER_BYTES: usize = 128;
+
+impl Actor {
+    /// A part of this process: every permission, and every namespace exists.
+    pub fn internal(name: &str, now: Time) -> Self {
+        Self {
+            user: User { name: name.to_owned(), ..User::default() }.authenticated(),
+            now,
+            dry_run: DryRun::Off,
+            field_manager: name.to_owned(),
+            permissions: Permissions::new(Arc::new(Authorizer::AlwaysAllow)),
+            namespaces: Namespaces::all(),
+            load: Workload::default(),
+        }
+    }
+
+    /// The manager of whole objects of an API version that this actor writes.
+    pub fn manager(&self, api: GroupVersion) -> Manager {
+        Manager {
+            name: self.field_manager.clone(),
+            subresource: "",
+            api_version: api.name,
+            time: self.now,
+            ignored: &[],
+        }
+    }
+}
+
+/// Selects whether changes are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DryRun {
+    /// Changes are stored.
+    #[default]
+    Off,
+    /// All steps run except the commit, as with `dryRun=All`.
+    All,
+}

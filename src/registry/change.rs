@@ -1,0 +1,116 @@
+//! Changing the stored object that a path names: PUT, patches and apply.
+
+use crate::machinery::edit::{Edit, Present, Wanted};
+use crate::machinery::go_text::number_fault;
+use crate::machinery::managed::Manager;
+use crate::meta::{Kind, ObjectMeta, Status, excerpt, field};
+use crate::registry::actor::Actor;
+use crate::registry::metadata;
+use crate::registry::object_ref::ObjectRef;
+use crate::registry::object_ref::check_path_segment;
+use crate::registry::outcome::Written;
+use crate::registry::rules::{Rules, Strategy};
+use crate::registry::stored::Stored;
+use crate::registry::verbs::Update;
+use crate::registry::write::{Effect, Making, Path, Settled};
+
+impl<T: Kind, S: Strategy<T>> Stored<T, S> {
+    /// Edits the object that the path names, by these rules.
+    ///
+    /// # Errors
+    /// 400, 404, 409 and 422 as Kubernetes' updates, patches and applies.
+    pub async fn edit(
+        &self,
+        actor: &Actor,
+        at: &ObjectRef,
+        edit: &Edit<T>,
+        rules: &dyn Rules<T>,
+    ) -> Result<Written<T>, Status> {
+        check_path_segment(at.name())?;
+        if let Some(object) = edit.object() {
+            metadata::check_names(at, object.metadata())?;
+        }
+        let writer = self.writer(actor, rules);
+        let path = Path { rules, dry_run: actor.dry_run, making: Making::Permitted };
+        let wanted = |old: Option<&T>| self.wanted(actor, at, edit, rules, &writer, old);
+        let Settled { mut object, effect, told } = self.write(actor, at, at.name(), path, wanted).await?;
+        rules.present(&mut object);
+        let written = if effect == Effect::Made { Written::created(object) } else { Written::updated(object) };
+        Ok(written.warning(told))
+    }
+
+    fn wanted(
+        &self,
+        actor: &Actor,
+        at: &ObjectRef,
+        edit: &Edit<T>,
+        rules: &dyn Rules<T>,
+        writer: &Manager,
+        old: Option<&T>,
+    ) -> Result<(T, Vec<String>), Status> {
+        if old.is_none() && !edit.makes_missing() {
+            return Err(Status::not_found(self.resource(), at.name()));
+        }
+        let whole = old.map(|old| Present::new(old, self.api()));
+        let part = old.map(|old| rules.writable(old));
+        let part = part.as_deref().map(|part| Present::new(part, self.api()));
+        // What cannot be written is mostly not looked at either, and may be large. Refusals tell of the whole object.
+        let of_part = if edit.touches(rules.ignored()) { None } else { edit.wanted(part.as_ref(), writer).ok() };
+        let wanted = of_part.map_or_else(|| edit.wanted(whole.as_ref(), writer), Ok);
+        let Wanted { mut object, warnings } = wanted?;
+        metadata::check_names(at, object.metadata())?;
+        match old {
+            Some(old) => self.check_version(edit, old, &object)?,
+            None => self.prepare_applied(actor, at, object.metadata_mut())?,
+        }
+        rules.restrict(old, &mut object);
+        let managed = edit.managed_fields(part.as_ref(), &rules.writable(&object), writer)?;
+        object.metadata_mut().managed_fields = managed;
+        Ok((object, warnings))
+    }
+
+    /// Prepares an object that an apply makes.
+    fn prepare_applied(&self, actor: &Actor, at: &ObjectRef, meta: &mut ObjectMeta) -> Result<(), Status> {
+        if !meta.uid.is_empty() {
+            let uid = excerpt::of(&meta.uid);
+            let why =
+                format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+            return Err(Status::conflict(self.resource(), at.name(), &why));
+        }
+        metadata::prepare_create(at.namespace(), actor.now, meta)
+    }
+
+    fn check_version(&self, edit: &Edit<T>, old: &T, new: &T) -> Result<(), Status> {
+        let (old, new) = (old.metadata(), new.metadata());
+        let wanted = new.resource_version.as_str();
+        if edit.object().is_some() && !new.uid.is_empty() && new.uid != old.uid {
+            return Err(Status::conflict(self.resource(), &old.name, &self.other_uid(old, &new.uid)));
+        }
+        if wanted.is_empty() || wanted == "0" {
+            let fault = field::Error::invalid_value("metadata.resourceVersion", 0, "must be specified for an update");
+            return Err(Status::invalid(self.resource(), &old.name, &fault.into()));
+        }
+        if let Err(why) = wanted.parse::<u64>() {
+            return Err(Status::bad_request(number_fault("ParseUint", wanted, &why)));
+        }
+        if wanted == old.resource_version { Ok(()) } else { Err(Status::modified(self.resource(), &old.name)) }
+    }
+
+    /// Why a PUT for another object of the name is refused, with the key that the reference's own storage has.
+    fn other_uid(&self, old: &ObjectMeta, wanted: &str) -> String {
+        let ObjectMeta { namespace, name, uid, .. } = old;
+        let place = if namespace.is_empty() { "" } else { "/" };
+        let (resource, wanted) = (self.resource().name, excerpt::of(wanted));
+        format!(
+            "StorageError: invalid object, Code: 4, Key: /openshift.io/{resource}{place}{namespace}/{name}, \
+             ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object \
+             meta: {uid}"
+        )
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> Update<T> for Stored<T, S> {
+    async fn update(&self, actor: &Actor, at: &ObjectRef, edit: &Edit<T>) -> Result<Written<T>, Status> {
+        self.edit(actor, at, edit, self.strategy()).await
+    }
+}

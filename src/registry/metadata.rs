@@ -1,0 +1,441 @@
+//! Rules for the metadata of any object, and what the server sets when an object is made.
+
+mod limits;
+
+use std::collections::BTreeSet;
+
+use crate::machinery::json;
+use crate::meta::{
+    ManagedFieldsEntry, ObjectMeta, OwnerReference, Status, Time, excerpt, field, label_value_faults,
+    path_segment_faults, qualified_name_faults,
+};
+use crate::registry::actor::MAX_FIELD_MANAGER_BYTES;
+use crate::registry::object_ref::ObjectRef;
+use crate::registry::rules::{Faults, Retold};
+
+/// The most bytes that all annotations of an object may have together.
+const MAX_ANNOTATION_BYTES: usize = 256 << 10;
+/// The longest name, in bytes: with its prefix it must fit into a key of the store.
+const MAX_NAME_BYTES: usize = 512;
+/// The longest base of a generated name.
+const MAX_GENERATED_BASE: usize = 58;
+/// What is said of a field that belongs to the server.
+const IMMUTABLE: &str = "field is immutable";
+/// Letters of generated names: none that reads as another, and none that spells words.
+const GENERATED_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+
+/// Sets what belongs to the server in a new object, its namespace, and its name if that is left to the server.
+///
+/// # Errors
+/// 400 when the object has a resourceVersion.
+pub fn prepare_create(namespace: &str, now: Time, meta: &mut ObjectMeta) -> Result<(), Status> {
+    if !meta.resource_version.is_empty() {
+        return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
+    }
+    if meta.name.is_empty() && !meta.generate_name.is_empty() {
+        meta.name = generate_name(&meta.generate_name);
+    }
+    prepare_new(namespace, now, meta);
+    Ok(())
+}
+
+/// Sets what belongs to the server in a new view, which is stored in another object that its name tells of. A
+/// resourceVersion in it is passed over, for no version of a view is stored.
+///
+/// # Errors
+/// 400 when the name is left to the server.
+pub fn prepare_view(namespace: &str, now: Time, meta: &mut ObjectMeta) -> Result<(), Status> {
+    if meta.name.is_empty() && !meta.generate_name.is_empty() {
+        let text = "metadata.name was not generated: it says what the object belongs to, so it must be given";
+        return Err(Status::bad_request(text));
+    }
+    prepare_new(namespace, now, meta);
+    Ok(())
+}
+
+fn prepare_new(namespace: &str, now: Time, meta: &mut ObjectMeta) {
+    meta.namespace = namespace.into();
+    meta.uid = uuid::Uuid::new_v4().to_string();
+    meta.creation_timestamp = Some(now);
+    meta.deletion_timestamp = None;
+    meta.deletion_grace_period_seconds = None;
+    meta.self_link.clear();
+}
+
+/// Gives the new form of an object what only the server may set.
+pub fn prepare_update(old: &ObjectMeta, new: &mut ObjectMeta) {
+    new.namespace.clone_from(&old.namespace);
+    if new.uid.is_empty() {
+        new.uid.clone_from(&old.uid);
+    }
+    new.resource_version.clone_from(&old.resource_version);
+    new.generation = old.generation;
+    new.creation_timestamp = old.creation_timestamp;
+    // That it is being deleted cannot be taken back; that it is to be is a fault.
+    new.deletion_timestamp = old.deletion_timestamp.or(new.deletion_timestamp);
+    new.deletion_grace_period_seconds = new.deletion_grace_period_seconds.or(old.deletion_grace_period_seconds);
+    new.self_link.clear();
+}
+
+/// Refuses an object of another namespace than the one that the path names. Objects of the cluster may say what they want:
+/// they are in none.
+///
+/// # Errors
+/// 400 that says so.
+pub fn check_namespace(at: &ObjectRef, meta: &ObjectMeta) -> Result<(), Status> {
+    match at.namespace.as_deref() {
+        Some(namespace) if !meta.namespace.is_empty() && meta.namespace != namespace => {
+            let text = "the namespace of the provided object does not match the namespace sent on the request";
+            Err(Status::bad_request(text))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses an object that is not the one that the path names.
+///
+/// # Errors
+/// 400 that says which names differ.
+pub fn check_names(at: &ObjectRef, meta: &ObjectMeta) -> Result<(), Status> {
+    check_namespace(at, meta)?;
+    let text = match (meta.name.as_str(), at.name()) {
+        ("", wanted) => {
+            let wanted = excerpt::of(wanted);
+            format!("the name of the object ({wanted} based on URL) was undeterminable: name must be provided")
+        }
+        (name, wanted) if name != wanted => {
+            let (name, wanted) = (excerpt::of(name), excerpt::of(wanted));
+            format!("the name of the object ({name}) does not match the name on the URL ({wanted})")
+        }
+        _ => return Ok(()),
+    };
+    Err(Status::bad_request(text))
+}
+
+fn generate_name(base: &str) -> String {
+    let mut end = base.len().min(MAX_GENERATED_BASE);
+    while !base.is_char_boundary(end) {
+        end -= 1;
+    }
+    let random = uuid::Uuid::new_v4();
+    let letters = random.as_bytes()[..5]
+        .iter()
+        .map(|byte| char::from(GENERATED_LETTERS[usize::from(*byte) % GENERATED_LETTERS.len()]));
+    base[..end].chars().chain(letters).collect()
+}
+
+/// The faults of the metadata of an object whose name is a segment of a storage path.
+pub fn faults(meta: &ObjectMeta) -> field::Errors {
+    faults_by(meta, path_segment_faults)
+}
+
+/// The faults of the metadata of an object whose name has rules of its own.
+pub fn faults_by(meta: &ObjectMeta, name_faults: impl Fn(&str) -> Vec<&'static str>) -> field::Errors {
+    let mut faults = limits::errors(None, meta);
+    faults.append(faults_beside_limits(meta, name_faults));
+    faults
+}
+
+fn faults_beside_limits(meta: &ObjectMeta, name_faults: impl Fn(&str) -> Vec<&'static str>) -> field::Errors {
+    let mut faults = name_faults_by(meta, name_faults);
+    faults.append(common_faults(meta));
+    faults
+}
+
+/// The faults of the metadata of an object of the cluster that is sent inside of another object. `old` looks for the
+/// present metadata, where there is some.
+pub fn nested_faults<'a>(meta: &ObjectMeta, old: impl FnOnce() -> Option<&'a ObjectMeta>) -> field::Errors {
+    let mut faults = limits::errors(None, meta);
+    if !faults.is_empty() {
+        faults = limits::errors(old(), meta);
+    }
+    faults.append(name_faults_by(meta, path_segment_faults));
+    if !meta.namespace.is_empty() {
+        faults.push_with(|| field::Error::forbidden("metadata.namespace", "not allowed on this type"));
+    }
+    faults.append(common_faults(meta));
+    faults
+}
+
+fn name_faults_by(meta: &ObjectMeta, name_faults: impl Fn(&str) -> Vec<&'static str>) -> field::Errors {
+    let mut faults = field::Errors::default();
+    if !meta.generate_name.is_empty() {
+        let rules = name_faults(&meta.generate_name).into_iter();
+        faults.extend(rules.map(|rule| field::Error::invalid("metadata.generateName", &meta.generate_name, rule)));
+    }
+    if meta.name.is_empty() {
+        faults.push_with(|| field::Error::required("metadata.name", "name or generateName is required"));
+    } else {
+        let rules = name_faults(&meta.name).into_iter();
+        faults.extend(rules.map(|rule| field::Error::invalid("metadata.name", &meta.name, rule)));
+        if meta.name.len() > MAX_NAME_BYTES {
+            faults.push_with(|| field::Error::too_long("metadata.name", MAX_NAME_BYTES));
+        }
+        if meta.name.contains('\0') {
+            faults.push_with(|| field::Error::invalid("metadata.name", &meta.name, "may not contain NUL"));
+        }
+    }
+    faults
+}
+
+/// The faults of what has the same rules in all objects.
+fn common_faults(meta: &ObjectMeta) -> field::Errors {
+    let mut faults = field::Errors::default();
+    if meta.generation < 0 {
+        let rule = "must be greater than or equal to 0";
+        faults.push_with(|| field::Error::invalid_value("metadata.generation", meta.generation, rule));
+    }
+    faults.append(label_faults(meta));
+    faults.append(annotation_faults(meta));
+    faults.append(owners_faults(&meta.owner_references));
+    faults.append(finalizer_faults(&meta.finalizers));
+    faults.append(writers_faults(&meta.managed_fields));
+    faults
+}
+
+/// The faults of putting metadata in the place of `old`, after [`prepare_update`].
+fn update_faults(old: &ObjectMeta, new: &ObjectMeta) -> field::Errors {
+    let mut faults = field::Errors::default();
+    if old.deletion_timestamp.is_some() {
+        faults.extend(new_finalizer_fault(&old.finalizers, &new.finalizers));
+    }
+    if new.uid != old.uid {
+        faults.push_with(|| field::Error::invalid("metadata.uid", &new.uid, IMMUTABLE));
+    }
+    if let Some(time) = new.deletion_timestamp.filter(|_| new.deletion_timestamp != old.deletion_timestamp) {
+        faults.push_with(|| field::Error::invalid("metadata.deletionTimestamp", &time.to_string(), IMMUTABLE));
+    }
+    let grace = new.deletion_grace_period_seconds;
+    if let Some(grace) = grace.filter(|_| grace != old.deletion_grace_period_seconds) {
+        faults.push_with(|| field::Error::invalid_value("metadata.deletionGracePeriodSeconds", grace, IMMUTABLE));
+    }
+    faults.append(label_faults(new));
+    faults.append(annotation_faults(new));
+    faults.append(owners_faults(&new.owner_references));
+    faults.append(writers_faults(&new.managed_fields));
+    faults
+}
+
+/// All faults of an object that takes the place of one with the metadata `old`, in the order in which they are told.
+pub fn faults_of_changed(old: &ObjectMeta, new: &ObjectMeta, retold: Retold, others: Faults) -> field::Errors {
+    let (all, changes) = (faults_beside_limits(new, path_segment_faults), update_faults(old, new));
+    let again = match retold {
+        Retold::All => all.clone(),
+        Retold::Changes => field::Errors::default(),
+    };
+    let mut faults = limits::errors(Some(old), new);
+    [all, changes.clone(), others.first, changes, again, others.last].into_iter().for_each(|part| faults.append(part));
+    faults
+}
+
+/// Who is to clean up is settled once an object is being deleted.
+fn new_finalizer_fault(old: &[String], new: &[String]) -> Option<field::Error> {
+    let old: BTreeSet<&String> = old.iter().collect();
+    let added: BTreeSet<&String> = new.iter().filter(|each| !old.contains(each)).collect();
+    if added.is_empty() {
+        return None;
+    }
+    let added: Vec<String> = added.into_iter().take(field::MAX_ERRORS).map(|each| field::quote(each)).collect();
+    let why = format!(
+        "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+        added.join(", ")
+    );
+    Some(field::Error::forbidden("metadata.finalizers", why))
+}
+
+fn label_faults(meta: &ObjectMeta) -> field::Errors {
+    const PATH: &str = "metadata.labels";
+    let faults = meta.labels.iter().flat_map(|(key, value)| {
+        let of_key = qualified_name_faults(key).into_iter().map(|rule| invalid(PATH, key, rule));
+        of_key.chain(label_value_faults(value).into_iter().map(|rule| invalid(PATH, value, rule)))
+    });
+    faults.collect()
+}
+
+fn invalid(path: &str, value: &str, rule: String) -> field::Error {
+    field::Error::invalid(path, value, rule)
+}
+
+fn annotation_faults(meta: &ObjectMeta) -> field::Errors {
+    let keys = meta.annotations.keys();
+    let rules =
+        keys.flat_map(|key| qualified_name_faults(&key.to_lowercase()).into_iter().map(move |rule| (key, rule)));
+    let mut faults: field::Errors = rules.map(|(key, rule)| invalid("metadata.annotations", key, rule)).collect();
+    let bytes: usize = meta.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if bytes > MAX_ANNOTATION_BYTES {
+        faults.push_with(|| field::Error::too_long("metadata.annotations", MAX_ANNOTATION_BYTES));
+    }
+    faults
+}
+
+const OWNERS: &str = "metadata.ownerReferences";
+
+fn owners_faults(owners: &[OwnerReference]) -> field::Errors {
+    let mut faults = field::Errors::default();
+    let mut controller: Option<&OwnerReference> = None;
+    for owner in owners {
+        faults.append(owner_faults(owner));
+        match controller {
+            _ if owner.controller != Some(true) => {}
+            None => controller = Some(owner),
+            Some(OwnerReference { kind, name, .. }) => faults.push_with(|| {
+                let why = format_args!(
+                    "Only one reference can have Controller set to true. Found \"true\" in references for {kind}/{name} and \
+                     {}/{}",
+                    owner.kind, owner.name
+                );
+                field::Error::invalid_value(OWNERS, json::excerpt(owners), why)
+            }),
+        }
+    }
+    faults
+}
+
+fn owner_faults(owner: &OwnerReference) -> field::Errors {
+    // What is no group with a version, or no version, has none.
+    let (group, version) = match owner.api_version.split('/').collect::<Vec<_>>()[..] {
+        [version] => ("", version),
+        [group, version] => (group, version),
+        _ => ("", ""),
+    };
+    let fields = [
+        ("apiVersion", &owner.api_version, version, "version must not be empty"),
+        ("kind", &owner.kind, &*owner.kind, "must not be empty"),
+        ("name", &owner.name, &*owner.name, "must not be empty"),
+        ("uid", &owner.uid, &*owner.uid, "must not be empty"),
+    ];
+    let empty = fields.into_iter().filter(|(.., needed, _)| needed.is_empty());
+    let invalid = |name: &str, value: &str, rule| field::Error::invalid(format_args!("{OWNERS}.{name}"), value, rule);
+    let mut faults: field::Errors = empty.map(|(name, value, _, rule)| invalid(name, value, rule)).collect();
+    // Events come and go too often to own anything.
+    if (group, version, &*owner.kind) == ("", "v1", "Event") {
+        let why = "/v1, Kind=Event is disallowed from being an owner";
+        faults.push_with(|| field::Error::invalid_value(OWNERS, json::excerpt(owner), why));
+    }
+    faults
+}
+
+/// The faults of what says who wrote which field.
+fn writers_faults(entries: &[ManagedFieldsEntry]) -> field::Errors {
+    const PATH: &str = "metadata.managedFields";
+    const MAX_SUBRESOURCE_BYTES: usize = 256;
+    let mut faults = field::Errors::default();
+    for (at, entry) in entries.iter().enumerate() {
+        let too_long = |name, most| field::Error::too_long(format_args!("{PATH}[{at}].{name}"), most);
+        if entry.manager.len() > MAX_FIELD_MANAGER_BYTES {
+            faults.push_with(|| too_long("manager", MAX_FIELD_MANAGER_BYTES));
+        }
+        if entry.subresource.len() > MAX_SUBRESOURCE_BYTES {
+            faults.push_with(|| too_long("subresource", MAX_SUBRESOURCE_BYTES));
+        }
+    }
+    faults
+}
+
+/// Finalizers need a domain, but for those of the garbage collector and of the namespace controller.
+fn finalizer_faults(finalizers: &[String]) -> field::Errors {
+    const STANDARD: [&str; 3] = ["kubernetes", "foregroundDeletion", "orphan"];
+    let mut faults = field::Errors::default();
+    for (at, finalizer) in finalizers.iter().enumerate() {
+        let rules = qualified_name_faults(finalizer);
+        faults.extend(rules.into_iter().map(|rule| invalid("metadata.finalizers", finalizer, rule)));
+        if !finalizer.contains('/') && !STANDARD.contains(&finalizer.as_str()) {
+            let rule = "name is neither a standard finalizer name nor is it fully qualified";
+            faults.push_with(|| field::Error::invalid(format_args!("metadata.finalizers[{at}]"), finalizer, rule));
+        }
+    }
+    if ["foregroundDeletion", "orphan"].iter().all(|each| finalizers.iter().any(|finalizer| finalizer == each)) {
+        let why = "finalizer orphan and foregroundDeletion cannot be both set";
+        faults.push_with(|| field::Error::invalid_value("metadata.finalizers", json::excerpt(finalizers), why));
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meta::Time;
+
+    #[test]
+    fn a_generated_name_is_the_base_and_five_letters() {
+        assert_eq!(generate_name(&"é".repeat(40)).len(), 58 + 5);
+    }
+
+    fn owner(api_version: &str, kind: &str, controller: Option<bool>) -> OwnerReference {
+        let (api_version, kind) = (api_version.to_owned(), kind.to_owned());
+        OwnerReference { api_version, kind, name: "n".into(), uid: "u".into(), controller, ..OwnerReference::default() }
+    }
+
+    #[test]
+    fn owners_have_a_version_are_no_events_and_one_at_most_controls() {
+        let told = |owners: &[OwnerReference]| field::join(&owners_faults(owners));
+        assert!(owners_faults(&[owner("v1", "Pod", Some(true)), owner("g/v1", "Pod", None)]).is_empty());
+        for api_version in ["g/", "a/b/c", ""] {
+            let fault = format!(
+                "metadata.ownerReferences.apiVersion: Invalid value: \"{api_version}\": version must not be empty"
+            );
+            assert_eq!(told(&[owner(api_version, "Pod", None)]), fault);
+        }
+        let event = r#"{"apiVersion":"v1","kind":"Event","name":"n","uid":"u"}"#;
+        let fault = format!(
+            "metadata.ownerReferences: Invalid value: {event}: /v1, Kind=Event is disallowed from being an owner"
+        );
+        assert_eq!(told(&[owner("v1", "Event", None)]), fault);
+        let both = told(&[owner("v1", "Pod", Some(true)), owner("v1", "Job", Some(true))]);
+        let end =
+            "Only one reference can have Controller set to true. Found \"true\" in references for Pod/n and Job/n";
+        assert!(both.ends_with(end), "{both}");
+    }
+
+    #[test]
+    fn only_one_of_the_collectors_finalizers_can_be_set_and_names_of_writers_are_short() {
+        let finalizers = ["orphan", "foregroundDeletion"].map(str::to_owned);
+        assert!(field::join(&finalizer_faults(&finalizers)).ends_with(
+            "[\"orphan\",\"foregroundDeletion\"]: finalizer orphan and foregroundDeletion cannot be both set"
+        ));
+        let writer = ManagedFieldsEntry {
+            manager: "m".repeat(129),
+            subresource: "s".repeat(257),
+            ..ManagedFieldsEntry::default()
+        };
+        assert_eq!(
+            field::join(&writers_faults(&[writer])),
+            "[metadata.managedFields[0].manager: Too long: may not be more than 128 bytes, \
+             metadata.managedFields[0].subresource: Too long: may not be more than 256 bytes]"
+        );
+    }
+
+    #[test]
+    fn no_update_begins_or_ends_a_deletion() {
+        let now = Time::from_unix_seconds(0);
+        let deleted = ObjectMeta {
+            deletion_timestamp: Some(now),
+            deletion_grace_period_seconds: Some(0),
+            ..ObjectMeta::default()
+        };
+        let updated = |old: &ObjectMeta, new: &ObjectMeta| {
+            let mut new = new.clone();
+            prepare_update(old, &mut new);
+            (field::join(&update_faults(old, &new)), new)
+        };
+        assert_eq!(updated(&deleted, &ObjectMeta::default()), ("[]".into(), deleted.clone()));
+        let time = "metadata.deletionTimestamp: Invalid value: \"1970-01-01T00:00:00Z\": field is immutable";
+        let grace = "metadata.deletionGracePeriodSeconds: Invalid value: 0: field is immutable";
+        assert_eq!(updated(&ObjectMeta::default(), &deleted).0, format!("[{time}, {grace}]"));
+    }
+
+    #[test]
+    fn metadata_is_judged_part_by_part() {
+        let mut meta = ObjectMeta { name: "x".into(), ..ObjectMeta::default() };
+        meta.generation = -1;
+        meta.labels.insert("k".into(), "bad value!".into());
+        meta.annotations.insert("Up/k".into(), String::new());
+        meta.annotations.insert("a b".into(), String::new());
+        meta.finalizers.push("nofqdn".into());
+        meta.owner_references.push(OwnerReference { kind: "K".into(), ..OwnerReference::default() });
+        let fields: Vec<_> = faults(&meta).into_iter().map(|fault| fault.field).collect();
+        let owner = ["apiVersion", "name", "uid"].map(|name| format!("metadata.ownerReferences.{name}"));
+        let first = ["generation", "labels", "annotations"].map(|name| format!("metadata.{name}"));
+        assert_eq!(fields, [&first[..], &owner[..], &["metadata.finalizers[0]".into()]].concat());
+    }
+}

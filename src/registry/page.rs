@@ -1,0 +1,283 @@
+//! Lists in pages: the options of a list and the token that continues it.
+
+use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
+use base64::{DecodeError, Engine};
+use serde::Serialize;
+
+use super::options::{GetOptions, ListOptions};
+use crate::machinery::go_text::number_fault;
+use crate::meta::{Resource, Status, excerpt, field, go_json};
+use crate::store::{At, MAX_KEY_BYTES, Revision};
+
+/// Where a list begins, at which revision, and how much of it is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The revision to look at.
+    pub at: At,
+    /// The list must not be older than this.
+    pub at_least: Revision,
+    /// The key to begin with, without the list's prefix.
+    pub start: Option<String>,
+    /// How many objects at most; 0 for all.
+    pub limit: usize,
+}
+
+/// What a continue token holds; clients must not look inside.
+#[derive(Default, Serialize)]
+struct Token {
+    v: String,
+    rv: i64,
+    start: String,
+}
+
+const TOKEN_VERSION: &str = "meta.k8s.io/v1";
+/// As Go reads it: what the last letter has too much does not count.
+const BASE64: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
+/// Stands in a token for whatever revision is the latest when the list goes on.
+const LATEST: i64 = -1;
+
+impl Options {
+    /// Reads the options of a list.
+    ///
+    /// # Errors
+    /// 400 for values that cannot be read, 422 for such that do not go together.
+    pub fn read(options: &ListOptions) -> Result<Self, Status> {
+        let (version_text, token) = (options.resource_version.as_str(), options.continue_token.as_str());
+        let limit = usize::try_from(options.limit.unwrap_or_default()).unwrap_or_default();
+        let r#match = options.resource_version_match.as_str();
+        let mut faults = match_faults(r#match, version_text, token);
+        if options.send_initial_events.is_some() {
+            faults
+                .push_with(|| field::Error::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+        }
+        if !faults.is_empty() {
+            return Err(invalid_options(&faults));
+        }
+        if !token.is_empty() {
+            let token = read_token(token)?;
+            if !["", "0"].contains(&version_text) {
+                return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+            }
+            let at = u64::try_from(token.rv).map_or(At::Now, |revision| At::Revision(Revision(revision)));
+            return Ok(Self { at, at_least: Revision(0), start: Some(token.start), limit });
+        }
+        let version = read_version(version_text)?.unwrap_or_default();
+        let is_any = !version_text.is_empty() && version == Revision(0);
+        let is_exact = match r#match {
+            "Exact" => true,
+            // Pages of a known revision are pages of exactly that one, where nothing else is said.
+            "" => limit > 0 && version != Revision(0),
+            _ => false,
+        };
+        Ok(Self {
+            at: if is_exact { At::Revision(version) } else { At::Now },
+            at_least: version,
+            start: None,
+            // A list of any age comes whole, as from the reference's cache.
+            limit: if is_any { 0 } else { limit },
+        })
+    }
+}
+
+/// What is wrong with the parameter `resourceVersionMatch` beside the others.
+fn match_faults(r#match: &str, version: &str, token: &str) -> field::Errors {
+    const NAME: &str = "resourceVersionMatch";
+    let mut faults = field::Errors::default();
+    if r#match.is_empty() {
+        return faults;
+    }
+    let mut forbid = |why: &str| faults.push_with(|| field::Error::forbidden(NAME, why));
+    if version.is_empty() {
+        forbid("resourceVersionMatch is forbidden unless resourceVersion is provided");
+    }
+    if !token.is_empty() {
+        forbid("resourceVersionMatch is forbidden when continue is provided");
+    }
+    if r#match == "Exact" && version == "0" {
+        forbid("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+    }
+    if !["Exact", "NotOlderThan"].contains(&r#match) {
+        faults.push_with(|| field::Error::unsupported(NAME, r#match, &["Exact", "NotOlderThan", ""]));
+    }
+    faults
+}
+
+/// 422 for options of a list or a watch that do not go together.
+pub(crate) fn invalid_options(faults: &field::Errors) -> Status {
+    Status::invalid(Resource { group: "meta.k8s.io", name: "ListOptions" }, "", faults)
+}
+
+/// The token that continues a list behind the key `last`, which stands without the list's prefix.
+pub fn token(revision: Revision, last: &str) -> String {
+    write_token(i64::try_from(revision.0).unwrap_or(i64::MAX), format!("{last}\0"))
+}
+
+/// 410: the list that was to be continued at the key `start` is forgotten. With the token in it the present one can be.
+pub fn expired(start: &str) -> Status {
+    let mut status = Status::expired(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list without \
+         the continue parameter, or use the continue token in this response to retrieve the remainder of the results. \
+         Continuing with the provided token results in an inconsistent list - objects that were created, modified, or \
+         deleted between the time the first chunk was returned and now may show up in the list.",
+    );
+    status.metadata.r#continue = write_token(LATEST, start.to_owned());
+    status
+}
+
+fn write_token(rv: i64, start: String) -> String {
+    let token = Token { v: TOKEN_VERSION.into(), rv, start };
+    BASE64.encode(serde_json::to_vec(&token).expect("a token is plain data"))
+}
+
+fn read_version(text: &str) -> Result<Option<Revision>, Status> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let refuse = |why| Status::bad_request(format!("invalid resource version: {why}"));
+    parse_version(text).map(Some).map_err(refuse)
+}
+
+/// The version that an object must have reached when it is read alone, if the request says one.
+///
+/// # Errors
+/// 400 for a version that is none.
+pub fn least_version(options: &GetOptions) -> Result<Option<Revision>, Status> {
+    match options.resource_version.as_str() {
+        "" => Ok(None),
+        text => parse_version(text).map(Some).map_err(Status::bad_request),
+    }
+}
+
+/// The revision that a resourceVersion names.
+///
+/// # Errors
+/// A sentence for the client.
+pub(crate) fn parse_version(text: &str) -> Result<Revision, String> {
+    text.parse().map(Revision).map_err(|why| {
+        format!("resourceVersion: Invalid value: {}: {}", field::quote(text), number_fault("ParseUint", text, &why))
+    })
+}
+
+fn read_token(text: &str) -> Result<Token, Status> {
+    decode_token(text)
+        .map_err(|why| Status::bad_request(format!("invalid continue token: continue key is not valid: {why}")))
+}
+
+fn decode_token(text: &str) -> Result<Token, String> {
+    let bytes = BASE64.decode(text).map_err(|why| {
+        let at = match why {
+            DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => at,
+            DecodeError::InvalidLength(at) => at.saturating_sub(1),
+            DecodeError::InvalidPadding => text.find('=').unwrap_or_default(),
+        };
+        format!("illegal base64 data at input byte {at}")
+    })?;
+    let json = str::from_utf8(&bytes).map_err(|why| {
+        format!("invalid character '\\x{:02x}' looking for beginning of value", bytes[why.valid_up_to()])
+    })?;
+    let mut token: Token = go_json::read(json).map_err(excerpt::of)?;
+    if token.v != TOKEN_VERSION {
+        return Err(format!("server does not recognize this encoded version {}", excerpt::of(token.v)));
+    }
+    if token.rv == 0 {
+        return Err(format!("incorrect encoded start resourceVersion (version {TOKEN_VERSION})"));
+    }
+    if token.start.is_empty() {
+        return Err(format!("encoded start key empty (version {TOKEN_VERSION})"));
+    }
+    // What stands behind a colon is the name of a tag, which may be any text.
+    let path = token.start.split(':').next().unwrap_or_default();
+    if path.len() > MAX_KEY_BYTES {
+        return Err(format!("the start key is longer than the {MAX_KEY_BYTES} bytes of a key"));
+    }
+    let key = path.strip_prefix('/').unwrap_or(path);
+    if key.split('/').any(|part| ["", ".", ".."].contains(&part)) {
+        return Err(token.start);
+    }
+    token.start.drain(..path.len() - key.len());
+    Ok(token)
+}
+
+impl go_json::Struct for Token {
+    const NAME: &'static str = "storage.continueToken";
+
+    fn fields(&mut self) -> Vec<(&'static str, &mut dyn go_json::Decode)> {
+        vec![("v", &mut self.v), ("rv", &mut self.rv), ("start", &mut self.start)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machinery::query::Query;
+
+    fn options(query: Option<&str>) -> ListOptions {
+        ListOptions::read(&Query::parse(query)).unwrap()
+    }
+
+    #[test]
+    fn a_token_leads_back_to_where_the_list_was_cut() {
+        let query = options(Some(&format!("limit=5&continue={}", token(Revision(7), "ns/a"))));
+        let expected =
+            Options { at: At::Revision(Revision(7)), at_least: Revision(0), start: Some("ns/a\0".into()), limit: 5 };
+        assert_eq!(Options::read(&query).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_forgotten_list_goes_on_at_the_same_key_as_of_now() {
+        let status = expired("ns/a\0");
+        let query = options(Some(&format!("continue={}", status.metadata.r#continue)));
+        let expected = Options { at: At::Now, at_least: Revision(0), start: Some("ns/a\0".into()), limit: 0 };
+        assert_eq!((status.code, Options::read(&query).unwrap()), (410, expected));
+    }
+
+    #[test]
+    fn pages_of_a_version_are_of_exactly_that_one_unless_said_otherwise() {
+        let at = |query| Options::read(&options(Some(query))).unwrap().at;
+        assert_eq!(at("limit=5&resourceVersion=7"), At::Revision(Revision(7)));
+        assert_eq!(at("limit=5&resourceVersion=7&resourceVersionMatch=NotOlderThan"), At::Now);
+        assert_eq!(at("resourceVersion=7"), At::Now);
+    }
+
+    #[test]
+    fn a_token_stays_inside_of_its_list_but_tags_may_have_any_name() {
+        let start = |last| read_token(&token(Revision(1), last)).map(|token| token.start);
+        for outside in ["../x", "ns/../x", "./x", "ns//x", "//x"] {
+            assert_eq!(start(outside).unwrap_err().message.split(": ").last(), Some(&*format!("{outside}\0")));
+        }
+        assert_eq!(start("/ns/x").unwrap(), "ns/x\0");
+        assert_eq!(start("ns/s:../../x").unwrap(), "ns/s:../../x\0");
+        let long = "-".repeat(MAX_KEY_BYTES);
+        assert!(start(&long).is_err(), "no key is as long");
+        assert!(start(&format!("ns/s:{long}")).is_ok());
+    }
+
+    #[test]
+    fn all_that_is_wrong_with_the_options_is_told() {
+        let told = |query| Options::read(&options(Some(query))).unwrap_err().message;
+        assert_eq!(
+            told("resourceVersionMatch=Bogus&sendInitialEvents=1"),
+            "ListOptions.meta.k8s.io \"\" is invalid: [resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden \
+             unless resourceVersion is provided, resourceVersionMatch: Unsupported value: \"Bogus\": supported values: \
+             \"Exact\", \"NotOlderThan\", \"\", sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list]"
+        );
+        assert_eq!(told("resourceVersionMatch=Bogus&limit=x"), "strconv.ParseInt: parsing \"x\": invalid syntax");
+        assert!(told("continue=!&resourceVersion=1").ends_with("illegal base64 data at input byte 0"));
+        assert!(told("continue=e30%3D").ends_with("illegal base64 data at input byte 3"));
+        assert!(told("resourceVersion=99999999999999999999").ends_with("value out of range"));
+    }
+
+    #[test]
+    fn version_0_means_everything() {
+        let options = Options::read(&options(Some("limit=5&resourceVersion=0"))).unwrap();
+        assert_eq!(options, Options { at: At::Now, at_least: Revision(0), start: None, limit: 0 });
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_token_panics(token in ".*", version in ".*") {
+            let _ = (read_token(&token), read_version(&version));
+        }
+    }
+}

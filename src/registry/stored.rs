@@ -1,0 +1,371 @@
+//! Objects that are stored as they are: where they lie, how they are read and watched, whatever their type.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use crate::machinery::group_version::GroupVersion;
+use crate::machinery::schema::Schema;
+use crate::meta::{Kind, Resource, Status, Time, field};
+use crate::registry::actor::Actor;
+use crate::registry::failure::status_of;
+use crate::registry::list::{Entries, Listing, Objects};
+use crate::registry::metadata;
+use crate::registry::object_ref::ObjectRef;
+use crate::registry::object_ref::check_path_segment;
+use crate::registry::options::{Content, GetOptions, ListOptions};
+use crate::registry::outcome::Sent;
+use crate::registry::page;
+use crate::registry::pool::Workload;
+use crate::registry::quota::{Place, Quota};
+use crate::registry::read;
+use crate::registry::rules::{Faults, Others, Strategy};
+use crate::registry::verbs::{self, Get, List};
+use crate::registry::watch::{self, Changes, Extent, Hub};
+use crate::store::{Change, Entry, Key, Revision, Store, StoreError};
+
+/// The stored objects of a resource.
+pub struct Stored<T, S> {
+    store: Arc<dyn Store>,
+    api: GroupVersion,
+    resource: Resource<'static>,
+    schema: Schema,
+    strategy: S,
+    quota: Option<Quota>,
+    most_bytes: usize,
+    hub: Hub<T>,
+    kind: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T: Kind, S: Strategy<T>> Stored<T, S> {
+    /// The objects of the resource `name` of an API in a store.
+    pub fn new(store: Arc<dyn Store>, api: GroupVersion, name: &'static str, strategy: S) -> Self {
+        Self {
+            store,
+            api,
+            resource: Resource { group: api.group, name },
+            schema: Schema::of::<T>(),
+            strategy,
+            quota: None,
+            most_bytes: usize::MAX,
+            hub: Hub::default(),
+            kind: std::marker::PhantomData,
+        }
+    }
+
+    /// The same, at most so many objects in a namespace.
+    pub fn at_most(self, objects: NonZeroU64) -> Self {
+        Self { quota: Some(Quota::new(objects.get())), ..self }
+    }
+
+    /// The same, each object at most so many bytes as it is stored.
+    pub fn of_at_most(self, bytes: usize) -> Self {
+        Self { most_bytes: bytes, ..self }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// The API that the objects belong to.
+    pub fn api(&self) -> GroupVersion {
+        self.api
+    }
+
+    /// The resource as errors name it.
+    pub fn resource(&self) -> Resource<'static> {
+        self.resource
+    }
+
+    /// The shape of the objects.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// What is special about the objects.
+    pub fn strategy(&self) -> &S {
+        &self.strategy
+    }
+
+    /// The key of an object; `namespace` is empty for objects of the cluster.
+    pub fn key(&self, namespace: &str, name: &str) -> Key {
+        let mut key = self.prefix(namespace, name.len());
+        key.push_str(name);
+        Key::new(key)
+    }
+
+    /// The beginning of the keys of a namespace, or of all objects, with room for `more` bytes.
+    pub(crate) fn prefix(&self, namespace: &str, more: usize) -> String {
+        let Resource { group, name: resource } = self.resource;
+        let mut prefix = String::with_capacity(group.len() + resource.len() + namespace.len() + more + 4);
+        let end = if namespace.is_empty() { "" } else { "/" };
+        prefix.extend(["/", group, "/", resource, "/", namespace, end]);
+        prefix
+    }
+
+    /// The object in an entry, with its resourceVersion, as it is stored.
+    ///
+    /// # Errors
+    /// 500 for an entry that cannot be read; it names the object.
+    pub fn decode(&self, entry: &Entry) -> Result<T, Status> {
+        self.completed(entry, self.strategy.decode(&entry.value))
+    }
+
+    /// The same, but for all that is not metadata, which is empty.
+    ///
+    /// # Errors
+    /// As for [`Stored::decode`].
+    pub(crate) fn decode_metadata(&self, entry: &Entry) -> Result<T, Status> {
+        self.completed(entry, self.strategy.decode_metadata(&entry.value))
+    }
+
+    fn completed(&self, entry: &Entry, decoded: Result<T, String>) -> Result<T, Status> {
+        let mut object = decoded.map_err(|why| unreadable(&entry.key, &why))?;
+        object.default_fields();
+        object.metadata_mut().resource_version = entry.revision.to_string();
+        Ok(object)
+    }
+
+    /// The stored object of a name, for a request that reads it. It is as new as it can be, so that a version which the request says
+    /// matters only where it is yet to come.
+    ///
+    /// # Errors
+    /// 400 for a version that is none, 504 for one that is yet to come; failures of the store.
+    pub async fn read(
+        &self,
+        actor: &Actor,
+        at: &ObjectRef,
+        options: &GetOptions,
+        name: &str,
+    ) -> Result<Option<T>, Status> {
+        if let Some(requested) = page::least_version(options)? {
+            let current = self.store.current().await.map_err(|error| status_of(&error))?;
+            if requested > current {
+                return Err(status_of(&StoreError::Future { requested, current }));
+            }
+        }
+        self.find(&actor.load, at.namespace(), name).await
+    }
+
+    /// The stored object of a name, for a request with this load; a large one is decoded with a place of the pool.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub async fn find(&self, load: &Workload, namespace: &str, name: &str) -> Result<Option<T>, Status> {
+        self.find_at(load, &self.key(namespace, name)).await
+    }
+
+    /// The object in the row of a key, which need not be that of the object.
+    ///
+    /// # Errors
+    /// Failures of the store.
+    pub async fn find_at(&self, load: &Workload, key: &Key) -> Result<Option<T>, Status> {
+        let entry = read::entry(&*self.store, load, key, 0).await?;
+        entry.map(|entry| self.decode(&entry)).transpose()
+    }
+
+    /// Prepares and checks an object that is to be made beside another one, where it needs no others.
+    ///
+    /// # Errors
+    /// 400 and 422 for objects that cannot be made.
+    pub fn admit(&self, namespace: &str, now: Time, object: &mut T) -> Result<(), Status> {
+        metadata::prepare_create(namespace, now, object.metadata_mut())?;
+        self.refuse(object, &self.strategy.limits(None, object))?;
+        self.strategy.restrict(None, object);
+        self.strategy.prepare(None, object);
+        let settled = self.strategy.settle(None, object, &Others::none(), now);
+        self.refuse(object, &self.faults_of_new(object, settled))
+    }
+
+    /// All faults of a new object, in the order in which they are told.
+    pub(crate) fn faults_of_new(&self, object: &T, settled: Faults) -> field::Errors {
+        let of_metadata = metadata::faults_by(object.metadata(), |name| self.strategy.name_faults(name));
+        let mut faults = settled.first;
+        faults.append(of_metadata);
+        faults.append(settled.last);
+        faults
+    }
+
+    /// 422, if there are faults.
+    ///
+    /// # Errors
+    /// That 422.
+    pub fn refuse(&self, object: &T, faults: &field::Errors) -> Result<(), Status> {
+        if faults.is_empty() { Ok(()) } else { Err(Status::invalid(self.kind(), &object.metadata().name, faults)) }
+    }
+
+    /// The kind as errors name it.
+    pub fn kind(&self) -> Resource<'static> {
+        Resource { group: self.resource.group, name: T::KIND }
+    }
+
+    /// The changes that put `new` in the place of `old` under a key whose last part is `name`.
+    ///
+    /// # Errors
+    /// 413 for an object that is too large to be stored.
+    pub fn changes(&self, key: &Key, name: &str, old: Option<&T>, new: Option<&T>) -> Result<Vec<Change>, Status> {
+        let mut changes = self.strategy.companions(name, old, new);
+        changes.push(match new {
+            None => Change::Delete(key.clone()),
+            Some(new) => {
+                let value = self.strategy.encode(new);
+                if value.len() > self.most_bytes {
+                    return Err(self.too_large(name, value.len()));
+                }
+                Change::Put(key.clone(), value.into())
+            }
+        });
+        Ok(changes)
+    }
+
+    fn too_large(&self, name: &str, bytes: usize) -> Status {
+        let (resource, quoted, most) = (self.resource, field::quote(name), self.most_bytes);
+        let text = format!(
+            "{resource} {quoted} is too large: it would take {bytes} bytes, and --max-object-size of the server allows {most}: \
+             remove tags or annotations that are not needed"
+        );
+        Status::failure(413, "RequestEntityTooLarge", text).about(resource, name)
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> Get<T> for Stored<T, S> {
+    async fn get(&self, actor: &Actor, at: &ObjectRef, options: &GetOptions) -> Result<Sent<T>, Status> {
+        check_path_segment(at.name())?;
+        let object = self.read(actor, at, options, at.name()).await?;
+        let mut object = object.ok_or_else(|| Status::not_found(self.resource, at.name()))?;
+        self.strategy.present(&mut object);
+        Ok(Sent::Object(Box::new(object)))
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> List<T> for Stored<T, S> {
+    type Walk = Objects<T, S>;
+
+    fn list(
+        self: &Arc<Self>,
+        _: &Actor,
+        at: &ObjectRef,
+        scope: verbs::Scope,
+        options: &ListOptions,
+    ) -> Result<Listing<Self::Walk>, Status> {
+        if options.watch {
+            return Err(Status::not_watchable(self.resource));
+        }
+        self.selected(at, scope, options)
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> verbs::Watch<T> for Stored<T, S> {
+    async fn watch(
+        self: Arc<Self>,
+        _: &Actor,
+        at: &ObjectRef,
+        scope: verbs::Scope,
+        options: &ListOptions,
+    ) -> Result<Changes<T>, Status> {
+        let scope = self.scope(at, scope, options)?;
+        let options = watch::Options::read(options)?;
+        let (store, hub, prefix) = (&self.store, &self.hub, &*self.prefix("", 0));
+        Changes::begin(watch::Source { store, hub, prefix, read: self.clone() }, scope, options).await
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> watch::Read<T> for Stored<T, S> {
+    fn decode(&self, entry: &Entry) -> Result<T, Status> {
+        self.decode(entry)
+    }
+
+    fn field(&self, object: &T, name: &str) -> String {
+        self.strategy.field(object, name)
+    }
+
+    fn present(&self, object: &mut T) {
+        self.strategy.present(object);
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> Stored<T, S> {
+    /// What a watch is about: all objects of a place, or the one that the path or the field selector names.
+    fn scope(&self, at: &ObjectRef, scope: verbs::Scope, options: &ListOptions) -> Result<watch::Scope, Status> {
+        let selector = options.selector(self.strategy.selectable_fields())?;
+        let selected = selector.exact_name().map(str::to_owned);
+        if at.name.as_ref().is_some_and(|name| selector.contradicts_name(name)) {
+            return Err(Status::bad_request("fieldSelector metadata.name doesn't match requested name"));
+        }
+        let name = at.name.as_deref().or(selected.as_deref()).filter(|name| !name.is_empty());
+        Ok(match name.filter(|_| names_one(at, scope)) {
+            Some(name) => watch::Scope {
+                prefix: self.key(at.namespace(), name).as_str().to_owned(),
+                extent: Extent::One,
+                selector: selector.beside_name(name),
+            },
+            None => watch::Scope { prefix: self.prefix(at.namespace(), 0), extent: Extent::Many, selector },
+        })
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> Stored<T, S> {
+    /// The objects that the query selects.
+    ///
+    /// # Errors
+    /// 400 and 422 for selectors and options that cannot be.
+    pub(crate) fn selected(
+        self: &Arc<Self>,
+        at: &ObjectRef,
+        scope: verbs::Scope,
+        options: &ListOptions,
+    ) -> Result<Listing<Objects<T, S>>, Status> {
+        let selector = options.selector(self.strategy.selectable_fields())?;
+        let content = options.content;
+        let options = page::Options::read(options)?;
+        let (start, limit) = (options.start.clone(), options.limit);
+        let entries = self.entries(at.namespace(), start.as_deref(), options);
+        let name = selector.exact_name().filter(|name| !name.is_empty() && names_one(at, scope));
+        let entries = match name {
+            Some(name) => entries.only(name),
+            None if selector.is_empty() => entries.at_most(limit),
+            None => entries,
+        };
+        let walk = Objects::new(self, entries, selector);
+        let walk = if content == Content::Metadata { walk.with_little() } else { walk };
+        Ok(Listing { walk, limit })
+    }
+
+    /// The rows of a namespace, or of all, from the name `start` on.
+    pub fn entries(&self, namespace: &str, start: Option<&str>, options: page::Options) -> Entries {
+        Entries::new(self.store.clone(), self.prefix(namespace, 0), start, options)
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> Stored<T, S> {
+    /// A place for an object that is to be made. Whoever makes one takes it first.
+    pub(crate) async fn place(&self, namespace: &str, name: &str) -> Result<Place, Status> {
+        let Some(quota) = &self.quota else {
+            return Ok(Place::unlimited());
+        };
+        let place = quota.place(&*self.store, namespace, &self.prefix(namespace, 0)).await;
+        place.map_err(|why| why.status(self.resource, namespace, name))
+    }
+
+    /// Takes note that an object was removed.
+    pub(crate) fn note_removal(&self, namespace: &str, revision: Revision) {
+        if let Some(quota) = &self.quota {
+            quota.deleted(namespace, revision);
+        }
+    }
+}
+
+/// Whether a name is that of one object at most in the place of a request: in all namespaces several may have it.
+fn names_one(at: &ObjectRef, scope: verbs::Scope) -> bool {
+    scope == verbs::Scope::Cluster || at.namespace.is_some()
+}
+
+fn unreadable(key: &Key, why: &str) -> Status {
+    let mut status = Status::failure(
+        500,
+        "InternalError",
+        format!("Internal error occurred: the stored object {key} cannot be read"),
+    );
+    status.hidden = Some(format!("{key}: {why}"));
+    status
+}
