@@ -255,7 +255,10 @@ mod tests {
 
     #[test]
     fn all_that_is_wrong_with_the_options_is_told() {
-        let told = |query| Options::read(&options(Some(query))).unwrap_err().message;
+        let told = |query| {
+            let options = ListOptions::read(&Query::parse(Some(query)));
+            options.and_then(|options| Options::read(&options)).unwrap_err().message
+        };
         assert_eq!(
             told("resourceVersionMatch=Bogus&sendInitialEvents=1"),
             "ListOptions.meta.k8s.io \"\" is invalid: [resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden \

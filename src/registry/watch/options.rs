@@ -125,12 +125,8 @@ mod tests {
     use super::*;
     use crate::machinery::query::Query;
 
-    fn options(query: Option<&str>) -> ListOptions {
-        ListOptions::read(&Query::parse(query)).unwrap()
-    }
-
     fn read(query: &str) -> Result<Options, Status> {
-        Options::read(&options(Some(query)))
+        Options::read(&ListOptions::read(&Query::parse(Some(query)))?)
     }
 
     #[test]
