@@ -15,7 +15,7 @@ use super::token_review::TokenReviews;
 use super::tokens::TokenFile;
 use super::trust_source::{FrontProxyFile, Lookup, TrustFileError, TrustKeeper, TrustSource};
 use crate::cluster::Clients;
-use crate::meta::flag;
+use crate::meta::duration;
 use crate::telemetry::metrics::Metrics;
 
 /// The flags of authentication and authorization.
@@ -30,10 +30,10 @@ pub struct Options {
     #[arg(long, value_name = "PATHS", value_delimiter = ',', default_value = "/healthz,/livez,/readyz")]
     pub authorization_always_allow_paths: Vec<String>,
     /// How long it is remembered that a user may do something.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = flag::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration::non_negative)]
     pub authorization_webhook_cache_authorized_ttl: Duration,
     /// How long it is remembered that a user may not do something.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = flag::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration::non_negative)]
     pub authorization_webhook_cache_unauthorized_ttl: Duration,
     /// Whether requests without credentials are served as system:anonymous. On with Webhook, not possible with AlwaysAllow.
     #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set)]
@@ -46,7 +46,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     pub client_ca_file: Option<PathBuf>,
     /// How long it is remembered whose token a token is.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = flag::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration::non_negative)]
     pub authentication_token_webhook_cache_ttl: Duration,
     /// Do not read the authorities of users and front proxies from the cluster.
     #[arg(long)]

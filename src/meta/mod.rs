@@ -3,9 +3,9 @@
 //! Plain data and its JSON shape. Knows nothing of images, storage or HTTP.
 
 mod base64;
+pub mod duration;
 pub mod excerpt;
 pub mod field;
-pub mod flag;
 pub(crate) mod go_json;
 mod limited;
 mod names;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::meta::flag;
+use crate::meta::duration;
 use crate::store::{Revision, Store, StoreError};
 
 /// The flags of compaction.
@@ -15,10 +15,10 @@ use crate::store::{Revision, Store, StoreError};
 #[group(skip)]
 pub struct Options {
     /// How often old revisions are forgotten.
-    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = flag::some_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration::positive)]
     pub compaction_interval: Duration,
     /// How long revisions are kept at least, for pages of lists and for watches that come back.
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = flag::some_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration::positive)]
     pub compaction_retention: Duration,
     /// How many revisions are kept at most, even if they are younger than --compaction-retention; 0 for any number.
     #[arg(long, value_name = "NUMBER", default_value_t = 1_000_000)]

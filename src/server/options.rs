@@ -11,7 +11,7 @@ use crate::auth;
 use crate::cluster;
 use crate::domain::history::MaxTagHistory;
 use crate::domain::policy::Registries;
-use crate::meta::flag;
+use crate::meta::duration;
 use crate::resources::catalog::Limits;
 use crate::store::embedded::Opener;
 
@@ -47,7 +47,7 @@ pub struct Options {
     #[command(flatten)]
     pub limits: ObjectLimits,
     /// The longest that a request may take, such as 1m; requests that change something end after 34s at the latest.
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = flag::some_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration::positive)]
     pub request_timeout: Duration,
     /// Who asked what.
     #[command(flatten)]
@@ -65,7 +65,7 @@ pub struct Storage {
     #[arg(long, value_name = "FOLDER", default_value = "data")]
     pub data_dir: PathBuf,
     /// How long to wait for another process to let go of --data-dir, as during a rolling restart.
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = flag::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration::non_negative)]
     pub data_dir_lock_timeout: Duration,
     /// How the data file is opened; no flag, for whoever measures on a disk that is made slower than it is.
     #[arg(skip)]

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::io;
 use std::time::Duration;
 
-use crate::meta::flag;
+use crate::meta::duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info};
@@ -17,7 +17,7 @@ use tracing::{error, info};
 #[group(skip)]
 pub struct Options {
     /// How long to keep serving after a signal while /readyz fails, so that load balancers notice: 15s.
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = flag::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration::non_negative)]
     pub shutdown_delay_duration: Duration,
 }
 
