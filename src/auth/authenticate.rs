@@ -1,6 +1,5 @@
 //! Who are you: all the ways in which a request can prove it, in the order of Kubernetes.
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use http::{HeaderMap, HeaderName};
@@ -17,6 +16,7 @@ use super::trust::{PeerCertificates, Trust};
 use super::trust_source::Trusted;
 use super::user::User;
 use crate::cluster::ReviewError;
+use crate::telemetry::OnceEach;
 use crate::telemetry::metrics::Metrics;
 
 /// What the credentials of a request prove.
@@ -64,16 +64,22 @@ enum ByCertificate {
     Nothing,
 }
 
-/// The certificates whose refusal was told, by one state of trust.
-#[derive(Default)]
+/// The certificates whose refusal was logged, by one state of trust.
 struct RefusedProxies {
     by: Weak<Trust>,
-    told: HashSet<ProxyFault>,
+    faults: OnceEach<ProxyFault>,
 }
 
 const SPACED: &str = "the provided Authorization header contains extra space before the bearer token, and is ignored";
-/// Of how many certificates the refusal is told, each once; afterwards of none, since anybody can make more.
-const MOST_TOLD: usize = 100;
+/// The refused certificates that are logged, each once. More are not logged: clients can make any
+/// number.
+const MAX_LOGGED_PROXIES: usize = 100;
+
+impl RefusedProxies {
+    fn by(trust: Weak<Trust>) -> Self {
+        Self { by: trust, faults: OnceEach::bounded(MAX_LOGGED_PROXIES) }
+    }
+}
 
 impl Authenticator {
     /// By tokens of a file, tokens that the control plane knows, and certificates.
@@ -83,7 +89,7 @@ impl Authenticator {
         trusted: watch::Receiver<Trusted>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { tokens, reviews, trusted, refused_proxies: Mutex::default(), metrics }
+        Self { tokens, reviews, trusted, refused_proxies: Mutex::new(RefusedProxies::by(Weak::new())), metrics }
     }
 
     /// Judges the credentials of a request.
@@ -163,14 +169,14 @@ impl Authenticator {
                     return ByCertificate::Wrong;
                 }
             },
-            Some(Err(fault)) => self.tell_of_proxy(&trust, fault, headers),
+            Some(Err(fault)) => self.log_refused_proxy(&trust, fault, headers),
             None => {}
         }
         judged.user.clone().map_or(ByCertificate::Wrong, ByCertificate::Own)
     }
 
-    /// Tells, once for each cause, of a certificate that comes with the name of a user and is not that of a front proxy.
-    fn tell_of_proxy(&self, trust: &Arc<Trust>, fault: &ProxyFault, headers: &HeaderMap) {
+    /// Logs, once for each cause, a certificate that comes with the name of a user and is not that of a front proxy.
+    fn log_refused_proxy(&self, trust: &Arc<Trust>, fault: &ProxyFault, headers: &HeaderMap) {
         let names_user = |proxy: &FrontProxy| proxy.headers.username.iter().any(|name| headers.contains_key(name));
         let Some(proxy) = trust.front_proxy.as_ref().filter(|proxy| names_user(proxy)) else {
             return;
@@ -178,9 +184,9 @@ impl Authenticator {
         self.metrics.proxy_refused();
         let mut refused = self.refused_proxies.lock().unwrap_or_else(PoisonError::into_inner);
         if !refused.by.upgrade().is_some_and(|by| Arc::ptr_eq(&by, trust)) {
-            *refused = RefusedProxies { by: Arc::downgrade(trust), told: HashSet::new() };
+            *refused = RefusedProxies::by(Arc::downgrade(trust));
         }
-        if refused.told.len() >= MOST_TOLD || !refused.told.insert(fault.clone()) {
+        if !refused.faults.record(fault.clone()) {
             return;
         }
         let ProxyFault { issuer, name, cause } = fault;
@@ -189,7 +195,8 @@ impl Authenticator {
             name,
             allowed_names = ?proxy.allowed_names,
             authorities = %proxy.authority,
-            "a certificate that comes with the name of a user is not accepted as that of a front proxy: {cause}"
+            %cause,
+            "a certificate that comes with the name of a user is not accepted as that of a front proxy"
         );
     }
 

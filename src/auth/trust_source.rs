@@ -17,6 +17,7 @@ use super::cluster_trust::{self, NAME, NAMESPACE};
 use super::front_proxy::{FrontProxy, HeaderNames};
 use super::trust::Trust;
 use crate::cluster::follow::{self, Subject};
+use crate::telemetry::OnceEach;
 use crate::telemetry::metrics::{Certificate, Metrics};
 
 /// Where trust comes from.
@@ -103,8 +104,8 @@ impl TrustSource {
         let trust = Arc::new(joined(&from_files, &Trust::default()));
         measure(&trust, &metrics);
         let (sender, receiver) = watch::channel(Trusted { trust, awaited });
-        let (from_cluster, said, told) = (Trust::default(), None, Vec::new());
-        Ok((receiver, TrustKeeper { files, client, from_files, from_cluster, said, told, sender, metrics }))
+        let (from_cluster, said, faults) = (Trust::default(), None, OnceEach::default());
+        Ok((receiver, TrustKeeper { files, client, from_files, from_cluster, said, faults, sender, metrics }))
     }
 }
 
@@ -116,8 +117,7 @@ pub struct TrustKeeper {
     from_cluster: Trust,
     /// The data of the ConfigMap.
     said: Option<BTreeMap<String, String>>,
-    /// The faults that were told last.
-    told: Vec<String>,
+    faults: OnceEach<String>,
     sender: watch::Sender<Trusted>,
     metrics: Arc<Metrics>,
 }
@@ -148,7 +148,7 @@ impl TrustKeeper {
         match found {
             Some(config_map) => self.said = Some(config_map.data.unwrap_or_default()),
             // It is made anew by kube-apiserver; until then nothing says that the old one is wrong.
-            None => warn!("{} is not there; what it said last stays in force", SUBJECT.what),
+            None => warn!(subject = SUBJECT.what, "the authorities of clients are gone, the present ones stay"),
         }
         self.sender.send_if_modified(|trusted| trusted.awaited.take().is_some());
     }
@@ -163,7 +163,7 @@ impl TrustKeeper {
         });
     }
 
-    /// Reads everything again. What cannot be used changes nothing and is told once.
+    /// Reads everything again. What cannot be used changes nothing and is logged once.
     fn renew(&mut self, now: UnixTime) {
         let mut faults = Vec::new();
         match self.files.read(now) {
@@ -175,10 +175,9 @@ impl TrustKeeper {
             self.from_cluster = trust;
             faults.extend(more.iter().map(|fault| format!("{}: {fault}", SUBJECT.what)));
         }
-        for fault in faults.iter().filter(|fault| !self.told.contains(fault)) {
-            warn!("{fault}; what was in force before stays so");
+        for error in self.faults.record_all(faults) {
+            warn!(error, "new authorities of clients cannot be used, the present ones stay");
         }
-        self.told = faults;
         let next = joined(&self.from_files, &self.from_cluster);
         self.sender.send_if_modified(|trusted| {
             let is_new = !trusted.trust.is_same(&next);

@@ -1,4 +1,4 @@
-//! Following objects of the control plane: for ever, over every outage, telling of each outage once.
+//! Following objects of the control plane: for ever, over every outage, logging each outage once.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use tracing::{info, warn};
 
 use super::told;
+use crate::telemetry::OnChange;
 
 /// What is followed, in the words of log lines.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +28,7 @@ pub fn object<K>(api: Api<K>, name: &str, subject: Subject) -> impl Stream<Item 
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    tell_once(watch_object(api, name).backoff(Pauses::default()), subject)
+    log_outages(watch_object(api, name).backoff(Pauses::default()), subject)
 }
 
 /// Follows all objects that an API is about. Errors are told, and the stream goes on.
@@ -38,32 +39,30 @@ where
     // `Init` only tells that a list is asked for, which is no sign of life: it must neither end an outage nor its pauses.
     let events = watcher::watcher(api, watcher::Config::default())
         .filter(|event| std::future::ready(!matches!(event, Ok(Event::Init))));
-    tell_once(events.backoff(Pauses::default()), subject)
+    log_outages(events.backoff(Pauses::default()), subject)
 }
 
-fn tell_once<T: Send>(
+fn log_outages<T: Send>(
     stream: impl Stream<Item = watcher::Result<T>> + Send,
     subject: Subject,
 ) -> impl Stream<Item = Result<T, String>> + Send {
-    let mut outage = false;
+    let mut outage = OnChange::from_initial(false);
     stream.map(move |item| {
         let Subject { what, if_forbidden } = subject;
         match item {
             Ok(item) => {
-                if outage {
-                    info!("{what} can be read again");
+                if outage.record(false) {
+                    info!(subject = what, "a watch of the control plane works again");
                 }
-                outage = false;
                 Ok(item)
             }
             // A watch that ends because its history is gone is begun anew without anybody's help.
             Err(watcher::Error::WatchError(status)) if status.code == 410 => Err(status.message.clone()),
             Err(error) => {
                 let why = if is_forbidden(&error) { format!("{}: {if_forbidden}", told(&error)) } else { told(&error) };
-                if !outage {
-                    warn!("waiting for {what}: it cannot be read now: {why}");
+                if outage.record(true) {
+                    warn!(subject = what, error = why, "a watch of the control plane failed, trying again");
                 }
-                outage = true;
                 Err(why)
             }
         }

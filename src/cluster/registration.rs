@@ -21,6 +21,7 @@ use tracing::{error, info, warn};
 
 use super::follow::{self, Subject};
 use super::told;
+use crate::telemetry::OnChange;
 use judge::{Fit, Judgement, Precondition, judge};
 
 pub use judge::ServiceReference;
@@ -82,8 +83,7 @@ struct Work {
     known: Known,
     /// How much of our list must be in the object.
     fit: Fit,
-    /// The last finding that was logged.
-    told: String,
+    findings: OnChange<String>,
     patience: Patience,
 }
 
@@ -144,7 +144,7 @@ impl Registration {
                 if judgement == Judgement::Fits {
                     work.fit = Fit::AtLeast;
                 }
-                if work.says(&format!("{judgement:?}")) {
+                if work.findings.record(format!("{judgement:?}")) {
                     self.tell(&judgement);
                 }
                 false
@@ -181,7 +181,7 @@ impl Registration {
                 work.patience.changed(now);
                 work.known = Known::Object(object);
                 info!(apiservice = %self.name, found, "wrote the CA of this server into spec.caBundle");
-                work.says(&format!("{:?}", Judgement::Fits));
+                work.findings.record(format!("{:?}", Judgement::Fits));
                 work.fit = Fit::AtLeast;
                 false
             }
@@ -194,7 +194,7 @@ impl Registration {
                 false
             }
             Changed::Refused(reason) => {
-                if work.says(&reason) {
+                if work.findings.record(reason.clone()) {
                     error!(apiservice = %self.name, reason, "spec.caBundle cannot be set, trying again from time to time");
                 }
                 work.patience.not_before = now + self.pauses.last;
@@ -232,16 +232,7 @@ impl Registration {
 impl Work {
     fn new(pauses: Pauses) -> Self {
         let patience = Patience { pauses, not_before: Instant::now(), last: None, pause: Duration::ZERO };
-        Self { known: Known::Nothing, fit: Fit::AtLeast, told: String::new(), patience }
-    }
-
-    /// Whether a finding is news. Remembers it.
-    fn says(&mut self, finding: &str) -> bool {
-        let is_news = self.told != finding;
-        if is_news {
-            finding.clone_into(&mut self.told);
-        }
-        is_news
+        Self { known: Known::Nothing, fit: Fit::AtLeast, findings: OnChange::default(), patience }
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::told;
+use crate::telemetry::OnChange;
 
 /// Where reviews of one kind are posted.
 pub struct Reviews<K> {
@@ -25,13 +26,13 @@ pub struct Reviews<K> {
     outage: Mutex<Outage>,
 }
 
-/// Whether the last review failed, so that an outage is told once, and no flood of them is.
-#[derive(Debug, Default)]
+/// The outcome of the last review and the times of the last log lines, so that an outage is logged
+/// once, and many short ones at intervals.
+#[derive(Debug)]
 struct Outage {
-    lasts: bool,
-    told: Option<Instant>,
-    /// When it was last logged that too many reviews wait.
-    overflow_told: Option<Instant>,
+    lasts: OnChange<bool>,
+    logged: Option<Instant>,
+    overflow_logged: Option<Instant>,
 }
 
 /// A review could not be made. This decides nothing about what was asked.
@@ -57,7 +58,7 @@ pub enum ReviewError {
 const LIMIT: Duration = Duration::from_secs(10);
 /// How many may wait for their turn.
 const WAITING: usize = 400;
-/// An outage is not told again sooner.
+/// The shortest time between two log lines about outages.
 const QUIET: Duration = Duration::from_secs(10);
 /// How often one is tried again after a failure that may pass, after pauses that grow by half each.
 const ATTEMPTS: u32 = 4;
@@ -69,7 +70,7 @@ where
 {
     /// Reviews by this client, so many at a time; some more may wait, within the limit of time.
     pub fn new(client: Client, under_way: usize) -> Self {
-        let (under_way, waiting, outage) = (Semaphore::new(under_way), AtomicUsize::new(0), Mutex::default());
+        let (under_way, waiting, outage) = (Semaphore::new(under_way), AtomicUsize::new(0), Mutex::new(Outage::none()));
         Self { api: Api::all(client), under_way, waiting, outage }
     }
 
@@ -80,14 +81,14 @@ where
     pub async fn post(&self, review: &K) -> Result<K, ReviewError> {
         let waiting = Waiting::begin(&self.waiting);
         if waiting.before >= WAITING {
-            self.tell_of_overflow();
+            self.log_overflow();
             return Err(ReviewError::TooMany);
         }
         let outcome = match tokio::time::timeout(LIMIT, self.try_to_post(review, waiting)).await {
             Ok(outcome) => outcome.map_err(|error| ReviewError::Failed { code: code_of(&error), text: told(&error) }),
             Err(_) => Err(ReviewError::TimedOut),
         };
-        self.tell(&outcome);
+        self.log(&outcome);
         outcome
     }
 
@@ -105,30 +106,35 @@ where
         self.api.create(&PostParams::default(), review).await
     }
 
-    fn tell_of_overflow(&self) {
+    fn log_overflow(&self) {
         let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
-        if outage.overflow_told.is_none_or(|told| told.elapsed() >= QUIET) {
-            outage.overflow_told = Some(Instant::now());
-            warn!(waiting = WAITING, "too many {}s wait for the control plane: more are refused", K::kind(&()));
+        if outage.overflow_logged.is_none_or(|logged| logged.elapsed() >= QUIET) {
+            outage.overflow_logged = Some(Instant::now());
+            warn!(kind = %K::kind(&()), waiting = WAITING, "too many reviews wait for the control plane, more are refused");
         }
     }
 
-    fn tell(&self, outcome: &Result<K, ReviewError>) {
+    fn log(&self, outcome: &Result<K, ReviewError>) {
         let kind = K::kind(&());
         let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news = outage.lasts != outcome.is_err();
-        outage.lasts = outcome.is_err();
-        if !is_news || outage.told.is_some_and(|told| told.elapsed() < QUIET) {
+        if !outage.lasts.record(outcome.is_err()) || outage.logged.is_some_and(|logged| logged.elapsed() < QUIET) {
             return;
         }
-        outage.told = outcome.is_err().then(Instant::now);
+        outage.logged = outcome.is_err().then(Instant::now);
         match outcome {
-            Err(error) if error.code() == Some(403) => {
-                warn!("a {kind} failed: {error}; bind the ClusterRole system:auth-delegator to this server's user");
-            }
-            Err(error) => warn!("a {kind} failed: {error}"),
-            Ok(_) => info!("the control plane answers {kind}s again"),
+            Err(error) if error.code() == Some(403) => warn!(
+                %kind, %error,
+                "a review is forbidden: bind the ClusterRole system:auth-delegator to the user of this server"
+            ),
+            Err(error) => warn!(%kind, %error, "a review failed"),
+            Ok(_) => info!(%kind, "reviews succeed again"),
         }
+    }
+}
+
+impl Outage {
+    fn none() -> Self {
+        Self { lasts: OnChange::from_initial(false), logged: None, overflow_logged: None }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::api::GROUP;
 use crate::resources::usage::{Large, StoredResource, Usage};
 use crate::store::StoreError;
 use crate::store::embedded::{FileState, Step, Survey};
+use crate::telemetry::OnChange;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::usage::{FileUsage, ResourceLabels, ResourceUsage};
 
@@ -30,14 +31,14 @@ const PAGE: u64 = 4096;
 
 /// Counts for ever.
 pub(super) async fn run(survey: Survey, metrics: Arc<Metrics>) {
-    let mut counter = Counter { survey, usage: Usage::default(), told: Default::default(), used: None };
+    let mut counter = Counter { survey, usage: Usage::default(), logged: Default::default(), used: None };
     loop {
         let looked;
         (counter, looked) = counter.look(&metrics).await;
         let rest = match looked {
             Ok(()) => REST,
             Err(why) => {
-                tracing::warn!("what is stored could not be counted: {why}");
+                tracing::warn!(error = %why, "the stored objects cannot be counted");
                 REST_OF_FAILURE
             }
         };
@@ -55,7 +56,7 @@ pub(super) fn prefixes() -> Vec<String> {
 struct Counter {
     survey: Survey,
     usage: Usage,
-    told: [Told; StoredResource::ALL.len()],
+    logged: [LoggedLargest; StoredResource::ALL.len()],
     used: Option<Used>,
 }
 
@@ -67,25 +68,15 @@ struct Used {
     until: Instant,
 }
 
-/// The largest object that the log tells.
-#[derive(Debug, Default)]
-struct Told(Option<(String, u64)>);
+/// The name and size of the largest object that was logged.
+type LoggedLargest = OnChange<(String, u64)>;
 
-impl Told {
-    /// Whether to tell of the largest object: when it is much larger than the one that was told, or that one is no more.
-    fn is_news(&mut self, largest: Option<Large<'_>>) -> bool {
-        let is_news = match (&self.0, largest) {
-            (_, None) => false,
-            (None, Some(_)) => true,
-            (Some((name, bytes)), Some(large)) => {
-                large.bytes > bytes + bytes / 4 || (name != large.name && large.bytes < *bytes)
-            }
-        };
-        if is_news {
-            self.0 = largest.map(|large| (large.name.to_owned(), large.bytes));
-        }
-        is_news
-    }
+/// Records the largest object. Returns true if it is to be logged: it is much larger than the logged
+/// one, or that one is gone.
+fn record_largest(logged: &mut LoggedLargest, largest: Large<'_>) -> bool {
+    logged.record_if((largest.name.to_owned(), largest.bytes), |(name, bytes), (last_name, last_bytes)| {
+        *bytes > last_bytes + last_bytes / 4 || (name != last_name && bytes < last_bytes)
+    })
 }
 
 impl Counter {
@@ -134,7 +125,7 @@ impl Counter {
     }
 
     fn show_stored(&mut self, metrics: &Metrics) {
-        for (resource, told) in StoredResource::ALL.into_iter().zip(&mut self.told) {
+        for (resource, logged) in StoredResource::ALL.into_iter().zip(&mut self.logged) {
             let amount = self.usage.of(resource);
             let largest = amount.largest();
             let stored = ResourceUsage {
@@ -144,10 +135,9 @@ impl Counter {
             };
             let name = resource.name();
             metrics.usage().stored(ResourceLabels { group: GROUP, resource: name }, stored);
-            if told.is_news(largest)
-                && let Some(Large { name: largest, bytes }) = largest
-            {
-                tracing::info!(bytes, "the largest of {} {name} is {largest}", amount.objects);
+            if let Some(largest) = largest.filter(|largest| record_largest(logged, *largest)) {
+                let (bytes, largest, objects) = (largest.bytes, largest.name, amount.objects);
+                tracing::info!(bytes, resource = name, name = largest, objects, "the largest of the stored objects");
             }
         }
         metrics.usage().tag_events(self.usage.tag_events);
@@ -168,15 +158,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_tells_of_the_largest_when_it_has_grown_much_and_when_the_one_it_told_of_is_gone() {
-        let mut told = Told::default();
-        let mut is_news = |name, bytes| told.is_news(Some(Large { name, bytes }));
+    fn the_largest_is_logged_when_it_grows_much_or_disappears() {
+        let mut logged = LoggedLargest::default();
+        let mut is_news = |name, bytes| record_largest(&mut logged, Large { name, bytes });
         assert!(is_news("a", 100));
         assert!(!is_news("a", 100));
         assert!(!is_news("b", 120), "hardly larger");
         assert!(is_news("b", 130));
         assert!(!is_news("b", 90), "it is still the largest");
         assert!(is_news("c", 90), "b is gone");
-        assert!(!told.is_news(None));
     }
 }

@@ -1,5 +1,10 @@
-//! Logs and metrics. Uses no other floor.
+//! Logs and metrics.
 
 pub mod log;
 pub mod metrics;
+mod on_change;
+mod once_each;
 pub mod usage;
+
+pub use on_change::OnChange;
+pub use once_each::OnceEach;

@@ -43,7 +43,9 @@ async fn the_gauges_follow_what_is_stored_and_the_log_names_the_largest() {
     assert!((100_000..bytes).contains(&largest), "{largest} of {bytes}");
     assert!(bytes < 110_000, "{bytes}");
     eventually("the log names the largest image", || async {
-        api.server.log().iter().any(|line| line.contains("the largest of 4 images is large"))
+        let log = api.server.log();
+        let mut lines = log.iter().filter(|line| line.contains("the largest of the stored objects"));
+        lines.any(|line| line.contains(r#""resource":"images","name":"large","objects":4"#))
     })
     .await;
 

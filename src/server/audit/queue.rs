@@ -1,6 +1,6 @@
 //! Lines on their way from requests to the sink: a queue bounded in bytes, and the loop that empties it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 
 use super::sink::Sink;
+use crate::telemetry::OnceEach;
 
 /// Lines that wait for the sink.
 pub(super) struct Queue {
@@ -85,7 +86,7 @@ impl Queue {
         let mut is_last_try = false;
         while let Some(chunk) = self.next() {
             while let Err(why) = sink.append(&chunk) {
-                trouble.tell(&why);
+                trouble.log(&why);
                 if is_last_try {
                     return self.give_up();
                 }
@@ -151,10 +152,10 @@ fn lines(chunk: &[u8]) -> usize {
     chunk.iter().filter(|byte| **byte == b'\n').count()
 }
 
-/// A sink that fails: each cause is told once until it works again, and pauses grow.
+/// A sink that fails: each cause is logged once until it works again, and pauses grow.
 #[derive(Default)]
 struct Trouble {
-    told: BTreeSet<String>,
+    causes: OnceEach<String>,
     pause: Option<Duration>,
 }
 
@@ -162,9 +163,9 @@ impl Trouble {
     const FIRST_PAUSE: Duration = Duration::from_millis(50);
     const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-    fn tell(&mut self, why: &io::Error) {
-        if self.told.insert(why.to_string()) {
-            tracing::error!("audit log (--audit-log-path): it cannot be written, trying again: {why}");
+    fn log(&mut self, error: &io::Error) {
+        if self.causes.record(error.to_string()) {
+            tracing::error!(%error, "audit log (--audit-log-path): it cannot be written, trying again");
         }
     }
 
@@ -173,9 +174,9 @@ impl Trouble {
     }
 
     fn is_over(&mut self) {
-        if !self.told.is_empty() {
+        if self.causes.reset() {
             tracing::info!("audit log (--audit-log-path): it can be written again");
-            *self = Self::default();
+            self.pause = None;
         }
     }
 }

@@ -21,6 +21,7 @@ use super::own::Kept;
 use super::own::folder::Folder;
 use super::own::secret::Store;
 use super::pem::{Pair, PairPlaces, PemPair};
+use crate::telemetry::OnChange;
 
 /// Where the serving certificate comes from.
 #[derive(Clone)]
@@ -117,8 +118,7 @@ pub struct ServingCertificate {
     serving: RwLock<Current>,
     /// The CAs that clients are to trust, in PEM; empty where nobody knows.
     bundle: watch::Sender<Bytes>,
-    /// The fault of the last look, and the concern of the last good one, so that each is told once.
-    told: Mutex<Told>,
+    logged: Mutex<Logged>,
 }
 
 struct Current {
@@ -127,10 +127,10 @@ struct Current {
     authority_ends: Option<Timestamp>,
 }
 
-#[derive(Default)]
-struct Told {
-    fault: Option<String>,
-    concern: Option<String>,
+/// The fault of the last look, and the concern of the last good one.
+struct Logged {
+    fault: OnChange<Option<String>>,
+    concern: OnChange<Option<String>>,
 }
 
 impl std::fmt::Debug for ServingCertificate {
@@ -146,8 +146,9 @@ impl ServingCertificate {
         let Kept { pair: Pair { key, ends }, bundle, authority_ends, concern } = source.look(now).await?;
         let serving = RwLock::new(Current { key, ends, authority_ends });
         let bundle = watch::Sender::new(bundle.unwrap_or_default());
-        let this = Self { source, path, serving, bundle, told: Mutex::default() };
-        this.tell(concern);
+        let logged = Logged { fault: OnChange::from_initial(None), concern: OnChange::from_initial(None) };
+        let this = Self { source, path, serving, bundle, logged: Mutex::new(logged) };
+        this.log(concern);
         Ok(this)
     }
 
@@ -185,8 +186,8 @@ impl ServingCertificate {
     pub async fn reload(&self, now: Timestamp) -> Reload {
         match self.source.look(now).await {
             Ok(Kept { pair, bundle, authority_ends, concern }) => {
-                self.told.lock().unwrap_or_else(PoisonError::into_inner).fault = None;
-                self.tell(concern);
+                self.logged.lock().unwrap_or_else(PoisonError::into_inner).fault.record(None);
+                self.log(concern);
                 // Without news the list of before stays: a damaged file is no reason to trust nobody.
                 if let Some(bundle) = bundle {
                     self.bundle.send_if_modified(|present| std::mem::replace(present, bundle.clone()) != bundle);
@@ -194,13 +195,9 @@ impl ServingCertificate {
                 self.serve(pair, authority_ends)
             }
             Err(error) => {
-                let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-                let reason = Some(error.to_string());
-                if told.fault == reason {
-                    return Reload::Unchanged;
-                }
-                told.fault = reason;
-                Reload::Refused(error)
+                let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+                let is_new = logged.fault.record(Some(error.to_string()));
+                if is_new { Reload::Refused(error) } else { Reload::Unchanged }
             }
         }
     }
@@ -212,16 +209,12 @@ impl ServingCertificate {
         if is_same { Reload::Unchanged } else { Reload::Replaced { ends } }
     }
 
-    fn tell(&self, concern: Option<CertificateError>) {
+    fn log(&self, concern: Option<CertificateError>) {
         let concern = concern.map(|concern| concern.to_string());
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.concern == concern {
-            return;
-        }
-        if let Some(error) = &concern {
+        let is_new = self.logged.lock().unwrap_or_else(PoisonError::into_inner).concern.record(concern.clone());
+        if let Some(error) = concern.filter(|_| is_new) {
             warn!(error, "the serving certificate cannot be renewed as things are");
         }
-        told.concern = concern;
     }
 }
 

@@ -16,6 +16,7 @@ use super::names::{self, Service};
 use super::options::{FlagError, Options, Plan, Wanted};
 use crate::api::{GROUP, VERSION};
 use crate::cluster::registration::{Registration, ServiceReference};
+use crate::telemetry::OnChange;
 use crate::telemetry::metrics::{Certificate, Metrics};
 
 /// How long until the control plane is asked again for a Secret that could not be read.
@@ -128,15 +129,13 @@ impl Serving {
 }
 
 async fn open(source: Source) -> Result<ServingCertificate, CertificateError> {
-    let mut told = None;
+    let mut faults = OnChange::default();
     loop {
         match ServingCertificate::open(source.clone(), Timestamp::now()).await {
             Err(error) if error.may_pass() => {
-                let reason = error.to_string();
-                if told.as_ref() != Some(&reason) {
+                if faults.record(error.to_string()) {
                     warn!(%error, "waiting for the serving certificate");
                 }
-                told = Some(reason);
                 tokio::time::sleep(RETRY).await;
             }
             outcome => return outcome,
