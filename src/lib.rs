@@ -32,7 +32,9 @@
 //! ├───────────────────────────┬──────────────────────────────────────────┤
 //! │ api                       │ cluster                                  │
 //! │   types of the group      │   client of the control plane            │
-//! ├───────────────────────────┼──────────────────────┬───────────────────┤
+//! ├───────────────────────────┴──────────────────────────────────────────┤
+//! │ runtime     building blocks of asynchronous work, such as back-off   │
+//! ├───────────────────────────┬──────────────────────┬───────────────────┤
 //! │ meta                      │ store                │ telemetry         │
 //! │   object metadata, Status │   revisioned bytes   │   logs, metrics   │
 //! └───────────────────────────┴──────────────────────┴───────────────────┘
@@ -207,6 +209,7 @@ pub mod machinery;
 pub mod meta;
 pub mod registry;
 pub mod resources;
+pub mod runtime;
 pub mod server;
 pub mod store;
 pub mod telemetry;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use kube::runtime::WatchStreamExt;
-use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, watch_object};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use tracing::{info, warn};
 
 use super::told;
+use crate::runtime::Backoff;
 use crate::telemetry::OnChange;
 
 /// What is followed, in the words of log lines.
@@ -28,7 +28,7 @@ pub fn object<K>(api: Api<K>, name: &str, subject: Subject) -> impl Stream<Item 
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    log_outages(watch_object(api, name).backoff(Pauses::default()), subject)
+    log_outages(watch_object(api, name).backoff(pauses()), subject)
 }
 
 /// Follows all objects that an API is about. Errors are told, and the stream goes on.
@@ -39,7 +39,7 @@ where
     // `Init` only tells that a list is asked for, which is no sign of life: it must neither end an outage nor its pauses.
     let events = watcher::watcher(api, watcher::Config::default())
         .filter(|event| std::future::ready(!matches!(event, Ok(Event::Init))));
-    log_outages(events.backoff(Pauses::default()), subject)
+    log_outages(events.backoff(pauses()), subject)
 }
 
 fn log_outages<T: Send>(
@@ -79,29 +79,24 @@ fn is_forbidden(error: &watcher::Error) -> bool {
     }
 }
 
-/// Pauses between attempts: short at first, for a control plane that restarts is back in seconds.
-#[derive(Debug, Default)]
-struct Pauses {
-    last: Option<Duration>,
+/// The pauses between attempts: short at first, for a control plane that restarts is back in seconds.
+fn pauses() -> Pauses {
+    Pauses(Backoff::new(Duration::from_millis(200), Duration::from_secs(5)))
 }
 
-impl Pauses {
-    const FIRST: Duration = Duration::from_millis(200);
-    const LONGEST: Duration = Duration::from_secs(5);
-}
+/// A [`Backoff`] for the streams of `kube`.
+struct Pauses(Backoff);
 
 impl Iterator for Pauses {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        let pause = self.last.map_or(Self::FIRST, |last| (last * 2).min(Self::LONGEST));
-        self.last = Some(pause);
-        Some(pause)
+        Some(self.0.next_delay())
     }
 }
 
-impl Backoff for Pauses {
+impl kube::runtime::utils::Backoff for Pauses {
     fn reset(&mut self) {
-        self.last = None;
+        self.0.reset();
     }
 }

@@ -21,6 +21,7 @@ use tracing::{error, info, warn};
 
 use super::follow::{self, Subject};
 use super::told;
+use crate::runtime::Backoff;
 use crate::telemetry::OnChange;
 use judge::{Fit, Judgement, Precondition, judge};
 
@@ -92,7 +93,7 @@ struct Patience {
     pauses: Pauses,
     not_before: Instant,
     last: Option<Instant>,
-    pause: Duration,
+    backoff: Backoff,
 }
 
 impl Registration {
@@ -231,18 +232,25 @@ impl Registration {
 
 impl Work {
     fn new(pauses: Pauses) -> Self {
-        let patience = Patience { pauses, not_before: Instant::now(), last: None, pause: Duration::ZERO };
+        let patience = Patience::new(pauses, Instant::now());
         Self { known: Known::Nothing, fit: Fit::AtLeast, findings: OnChange::default(), patience }
     }
 }
 
 impl Patience {
+    fn new(pauses: Pauses, now: Instant) -> Self {
+        Self { pauses, not_before: now, last: None, backoff: Backoff::new(pauses.first, pauses.last) }
+    }
+
     fn changed(&mut self, now: Instant) {
-        let Pauses { first, last, peace } = self.pauses;
-        let is_undone = self.last.is_some_and(|before| now.duration_since(before) < peace);
-        self.pause = if is_undone { (self.pause * 2).clamp(first, last) } else { Duration::ZERO };
+        let is_undone = self.last.is_some_and(|before| now.duration_since(before) < self.pauses.peace);
         self.last = Some(now);
-        self.not_before = now + self.pause;
+        if is_undone {
+            self.not_before = now + self.backoff.next_delay();
+        } else {
+            self.backoff.reset();
+            self.not_before = now;
+        }
     }
 }
 

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use backon::{ExponentialBuilder, Retryable};
 use kube::api::PostParams;
 use kube::core::ClusterResourceScope;
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::told;
@@ -60,9 +60,9 @@ const LIMIT: Duration = Duration::from_secs(10);
 const WAITING: usize = 400;
 /// The shortest time between two log lines about outages.
 const QUIET: Duration = Duration::from_secs(10);
-/// How often one is tried again after a failure that may pass, after pauses that grow by half each.
-const ATTEMPTS: u32 = 4;
-const FIRST_PAUSE: Duration = Duration::from_millis(400);
+/// The attempts after the first one, if that fails in a way that may pass.
+const RETRIES: ExponentialBuilder =
+    ExponentialBuilder::new().with_min_delay(Duration::from_millis(400)).with_factor(1.5).with_max_times(4);
 
 impl<K> Reviews<K>
 where
@@ -95,15 +95,8 @@ where
     async fn try_to_post(&self, review: &K, waiting: Waiting<'_>) -> kube::Result<K> {
         let _turn = self.under_way.acquire().await.expect("nobody closes the semaphore");
         drop(waiting);
-        let mut pause = FIRST_PAUSE;
-        for _ in 0..ATTEMPTS {
-            match self.api.create(&PostParams::default(), review).await {
-                Err(error) if may_pass(&error) => sleep(pause).await,
-                outcome => return outcome,
-            }
-            pause = pause * 3 / 2;
-        }
-        self.api.create(&PostParams::default(), review).await
+        let params = PostParams::default();
+        (|| self.api.create(&params, review)).retry(RETRIES).when(may_pass).await
     }
 
     fn log_overflow(&self) {

@@ -30,7 +30,14 @@ use tracing::{debug, info, warn};
 
 use super::shutdown::{Phase, Shutdown};
 use crate::auth::{PeerCertificates, Trusted};
+use crate::runtime::Backoff;
+use crate::telemetry::OnChange;
 use connection::{Connections, Order};
+
+/// The pauses between attempts to accept a connection that fail for want of file descriptors or
+/// memory, which other work may free.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -172,7 +179,8 @@ pub async fn serve<S, B>(
     let connections = Arc::new(Connections::new(limits, tls, trusted, shutdown.clone()));
     let (orders, order) = watch::channel(Order::Serve);
     let mut draining = pin!(shutdown.reached(Phase::Draining));
-    let mut backoff = Backoff::default();
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
+    let mut outage = OnChange::from_initial(false);
     loop {
         let accepted = tokio::select! {
             biased;
@@ -182,18 +190,18 @@ pub async fn serve<S, B>(
         match accepted {
             Ok((stream, address)) => {
                 backoff.reset();
+                outage.record(false);
                 let peer = SocketAddr::new(address.ip().to_canonical(), address.port());
                 tokio::spawn(Arc::clone(&connections).run(stream, peer, app.clone(), order.clone()));
             }
             Err(error) if concerns_one_connection(&error) => debug!(%error, "a connection was lost before its start"),
             Err(error) => {
-                let pause = backoff.next_pause();
-                if pause == Backoff::FIRST {
+                if outage.record(true) {
                     warn!(%error, "cannot accept connections, trying again");
                 }
                 tokio::select! {
                     () = &mut draining => break,
-                    () = tokio::time::sleep(pause) => {}
+                    () = tokio::time::sleep(backoff.next_delay()) => {}
                 }
             }
         }
@@ -218,27 +226,6 @@ async fn finish(orders: &watch::Sender<Order>, drain: Duration) {
 fn concerns_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
-}
-
-/// Pauses between attempts that fail for want of file descriptors or memory, which other work may free.
-#[derive(Default)]
-struct Backoff {
-    last: Option<Duration>,
-}
-
-impl Backoff {
-    const FIRST: Duration = Duration::from_millis(10);
-    const LAST: Duration = Duration::from_secs(1);
-
-    fn next_pause(&mut self) -> Duration {
-        let pause = self.last.map_or(Self::FIRST, |last| (last * 2).min(Self::LAST));
-        self.last = Some(pause);
-        pause
-    }
-
-    fn reset(&mut self) {
-        self.last = None;
-    }
 }
 
 /// How long a connection may be silent until it is asked whether its other end is still there.

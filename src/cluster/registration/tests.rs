@@ -233,14 +233,15 @@ async fn what_others_add_stays_and_a_change_of_our_own_is_written_as_it_is() {
 #[test]
 fn those_who_undo_each_others_changes_slow_down_to_one_a_minute() {
     let begin = Instant::now();
-    let mut patience = Patience { pauses: PAUSES, not_before: begin, last: None, pause: Duration::ZERO };
-    let pauses = [(); 9].map(|()| {
-        patience.changed(patience.not_before);
-        patience.pause.as_secs()
-    });
+    let mut patience = Patience::new(PAUSES, begin);
+    let pause_after = |patience: &mut Patience, idle: Duration| {
+        let now = patience.not_before + idle;
+        patience.changed(now);
+        (patience.not_before - now).as_secs()
+    };
+    let pauses = [(); 9].map(|()| pause_after(&mut patience, Duration::ZERO));
     assert_eq!(pauses, [0, 1, 2, 4, 8, 16, 32, 60, 60]);
-    patience.changed(patience.not_before + PAUSES.peace);
-    assert_eq!(patience.pause, Duration::ZERO);
+    assert_eq!(pause_after(&mut patience, PAUSES.peace), 0);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 
 use super::sink::Sink;
+use crate::runtime::Backoff;
 use crate::telemetry::OnceEach;
 
 /// Lines that wait for the sink.
@@ -82,7 +83,7 @@ impl Queue {
     ///
     /// While the sink fails the lines stay, and are tried again.
     pub(super) fn drain_into(&self, sink: &mut dyn Sink) {
-        let mut trouble = Trouble::default();
+        let mut trouble = Trouble::none();
         let mut is_last_try = false;
         while let Some(chunk) = self.next() {
             while let Err(why) = sink.append(&chunk) {
@@ -90,7 +91,7 @@ impl Queue {
                 if is_last_try {
                     return self.give_up();
                 }
-                is_last_try = self.pause(trouble.next_pause());
+                is_last_try = self.pause(trouble.backoff.next_delay());
             }
             trouble.is_over();
             self.is_written(&chunk);
@@ -153,15 +154,16 @@ fn lines(chunk: &[u8]) -> usize {
 }
 
 /// A sink that fails: each cause is logged once until it works again, and pauses grow.
-#[derive(Default)]
 struct Trouble {
     causes: OnceEach<String>,
-    pause: Option<Duration>,
+    backoff: Backoff,
 }
 
 impl Trouble {
-    const FIRST_PAUSE: Duration = Duration::from_millis(50);
-    const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+    fn none() -> Self {
+        let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+        Self { causes: OnceEach::default(), backoff }
+    }
 
     fn log(&mut self, error: &io::Error) {
         if self.causes.record(error.to_string()) {
@@ -169,14 +171,10 @@ impl Trouble {
         }
     }
 
-    fn next_pause(&mut self) -> Duration {
-        *self.pause.insert(self.pause.map_or(Self::FIRST_PAUSE, |last| (last * 2).min(Self::LONGEST_PAUSE)))
-    }
-
     fn is_over(&mut self) {
         if self.causes.reset() {
             tracing::info!("audit log (--audit-log-path): it can be written again");
-            self.pause = None;
+            self.backoff.reset();
         }
     }
 }

@@ -444,12 +444,7 @@ async fn a_port_in_use_and_a_foreign_address_are_told_with_their_flags() {
 }
 
 #[test]
-fn failures_to_accept_are_retried_ever_more_slowly() {
-    let mut backoff = Backoff::default();
-    let pauses: Vec<_> = (0..9).map(|_| backoff.next_pause().as_millis()).collect();
-    assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
-    backoff.reset();
-    assert_eq!(backoff.next_pause(), Backoff::FIRST);
+fn an_aborted_connection_is_no_fault_of_the_listener() {
     assert!(concerns_one_connection(&io::ErrorKind::ConnectionAborted.into()));
     assert!(!concerns_one_connection(&io::Error::from_raw_os_error(24)));
 }
