@@ -8,9 +8,9 @@ use k8s_openapi::api::authorization::v1::{SubjectAccessReview, SubjectAccessRevi
 use kube::Client;
 
 use super::attributes::Attributes;
-use super::flights::Flights;
 use super::user::{AUTHENTICATED, MASTERS, User};
 use crate::cluster::{ReviewError, Reviews};
+use crate::runtime::SingleFlight;
 use crate::telemetry::metrics::{Delegated, Metrics};
 
 /// Decides what users may do.
@@ -46,7 +46,7 @@ pub struct AccessReviews {
     reviews: Arc<Reviews<SubjectAccessReview>>,
     /// For everybody who is not known: they must not stand in the way of those who are.
     reviews_of_strangers: Arc<Reviews<SubjectAccessReview>>,
-    known: Flights<Question, Decision, ReviewError>,
+    decisions: SingleFlight<Question, Result<Decision, Arc<ReviewError>>>,
     metrics: Arc<Metrics>,
 }
 
@@ -116,11 +116,15 @@ impl OpenPaths {
 impl AccessReviews {
     /// Asks by this client about everything but `open` paths. Answers count for these times.
     pub fn new(client: Client, open: OpenPaths, allowed: Duration, denied: Duration, metrics: Arc<Metrics>) -> Self {
-        let life = move |decision: &Decision| if *decision == Decision::Allowed { allowed } else { denied };
+        let lifetime = move |outcome: &Result<Decision, _>| match outcome {
+            Ok(Decision::Allowed) => allowed,
+            Ok(Decision::Denied { .. }) => denied,
+            Err(_) => Duration::ZERO,
+        };
         let (known, strangers) = UNDER_WAY;
         let reviews = Arc::new(Reviews::new(client.clone(), known));
         let reviews_of_strangers = Arc::new(Reviews::new(client, strangers));
-        Self { open, reviews, reviews_of_strangers, known: Flights::new(CAPACITY, life), metrics }
+        Self { open, reviews, reviews_of_strangers, decisions: SingleFlight::new(CAPACITY, lifetime), metrics }
     }
 
     fn known(&self, user: &User, attributes: &Attributes) -> Option<Decision> {
@@ -146,14 +150,14 @@ impl AccessReviews {
                 let outcome = ask(&reviews, SubjectAccessReview { spec, ..SubjectAccessReview::default() }).await;
                 let code = outcome.as_ref().map_or_else(ReviewError::code, |_| Some(201));
                 metrics.delegated(Delegated::Authorization, code);
-                outcome
+                outcome.map_err(Arc::new)
             }
         };
         if user.size() + attributes.size() > LONGEST {
             // A question to the control plane is a large thing, which must not make every request as large.
-            return Box::pin(ask()).await.map_err(Arc::new);
+            return Box::pin(ask()).await;
         }
-        self.known.get(&question, ask).await
+        self.decisions.get(&question, ask).await
     }
 }
 

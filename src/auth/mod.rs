@@ -12,7 +12,6 @@ mod bearer;
 mod cluster_trust;
 #[cfg(test)]
 mod fixtures;
-mod flights;
 mod front_proxy;
 mod impersonate;
 mod options;

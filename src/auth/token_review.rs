@@ -13,9 +13,9 @@ use kube::Client;
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
-use super::flights::Flights;
 use super::user::User;
 use crate::cluster::{ReviewError, Reviews};
+use crate::runtime::SingleFlight;
 use crate::telemetry::metrics::{Delegated, Metrics};
 
 /// Asks whose token a token is, and remembers the answer for a short time.
@@ -45,7 +45,7 @@ struct Good {
 /// Reviews that wait for the control plane, and their answers.
 struct Queue {
     reviews: Arc<Reviews<TokenReview>>,
-    answers: Flights<Hash, Answer, ReviewError>,
+    answers: SingleFlight<Hash, Result<Answer, Arc<ReviewError>>>,
 }
 
 /// What the control plane knows of a token.
@@ -69,9 +69,13 @@ impl TokenReviews {
         let mut key = [0; 32];
         let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
         random.fill(&mut key).expect("the system has random numbers");
+        let lifetime = move |outcome: &Result<Answer, _>| match outcome {
+            Ok(answer) if !answer.is_error => life,
+            Ok(_) | Err(_) => Duration::ZERO,
+        };
         let queue = || Queue {
             reviews: Arc::new(Reviews::new(client.clone(), UNDER_WAY)),
-            answers: Flights::new(CAPACITY, move |answer: &Answer| if answer.is_error { Duration::ZERO } else { life }),
+            answers: SingleFlight::new(CAPACITY, lifetime),
         };
         let (good, regulars, strangers) = (Arc::new(Cache::new(CAPACITY)), queue(), queue());
         Self { good, regulars, strangers, life, key, metrics }
@@ -110,7 +114,7 @@ impl TokenReviews {
                     // The token may still be good.
                     Ok(_) | Err(_) => {}
                 }
-                outcome
+                outcome.map_err(Arc::new)
             }
         };
         Ok(queue.answers.get(&hash, ask).await?.user)

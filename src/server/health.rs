@@ -4,17 +4,16 @@
 //! all. What a restart may mend, a store that failed for good, ends the process by itself. While the store serves, what
 //! somebody should look at, a full disk or damage, stands in `/readyz?verbose` as a warning: reads must still come here.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::shutdown::{Phase, Shutdown};
 use crate::auth::Trusted;
 use crate::machinery::query::Query;
+use crate::runtime::SingleFlight;
 use crate::store::Store;
 
 /// A check that takes longer has failed.
@@ -44,37 +43,29 @@ impl Check {
     }
 }
 
-/// The one question to the store that is under way, or was answered a moment ago.
+/// The check of the store, which all requests share that come while it runs or a moment later.
 ///
-/// Anybody may ask for readiness, and each question to a disk that hangs would keep a thread.
-#[derive(Clone, Default)]
-pub(super) struct Asking(Arc<Mutex<Option<(Instant, Outcome)>>>);
+/// Readiness is open to everybody, and each check of a disk that hangs would keep a thread.
+#[derive(Clone)]
+pub(super) struct StoreCheck(Arc<SingleFlight<(), Result<(), String>>>);
 
-type Outcome = Shared<BoxFuture<'static, Result<(), String>>>;
+impl StoreCheck {
+    /// The time for which the outcome of a check counts.
+    const LIFETIME: Duration = Duration::from_millis(200);
 
-impl Asking {
-    /// For how long an answer counts.
-    const LIFE: Duration = Duration::from_millis(200);
+    /// No check runs yet.
+    pub(super) fn new() -> Self {
+        Self(Arc::new(SingleFlight::new(1, |_| Self::LIFETIME)))
+    }
 
-    fn current(&self, store: &Arc<dyn Store>) -> Outcome {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((since, outcome)) = &*kept
-            && (outcome.peek().is_none() || since.elapsed() < Self::LIFE)
-        {
-            return outcome.clone();
-        }
-        // The embedded store reads on the calling thread, where no patience could end it.
-        let (store, here) = (store.clone(), Handle::current());
-        let asking = tokio::task::spawn_blocking(move || here.block_on(store.healthy()));
-        let outcome = async move {
-            match asking.await {
-                Ok(healthy) => healthy.map_err(|why| why.to_string()),
-                Err(why) => Err(why.to_string()),
-            }
+    async fn outcome(&self, store: &Arc<dyn Store>) -> Result<(), String> {
+        let check = || {
+            // The embedded store reads on the calling thread, where no timeout could end it.
+            let (store, here) = (store.clone(), Handle::current());
+            let check = tokio::task::spawn_blocking(move || here.block_on(store.healthy()));
+            async move { check.await.map_err(|why| why.to_string())?.map_err(|why| why.to_string()) }
         };
-        let outcome = outcome.boxed().shared();
-        *kept = Some((Instant::now(), outcome.clone()));
-        outcome
+        self.0.get(&(), check).await
     }
 }
 
@@ -85,8 +76,8 @@ pub(super) struct Health {
     pub(super) store: Arc<dyn Store>,
     /// The phase of the server.
     pub(super) shutdown: Shutdown,
-    /// What the store said last.
-    pub(super) asking: Asking,
+    /// The check of the store.
+    pub(super) store_check: StoreCheck,
     /// What certificates of clients are trusted.
     pub(super) trusted: watch::Receiver<Trusted>,
 }
@@ -176,13 +167,10 @@ impl Health {
             Check::Trust => self.trusted.borrow().awaited.clone().map_or(Ok(Vec::new()), Err),
             Check::Shutdown if self.shutdown.phase() == Phase::Running => Ok(Vec::new()),
             Check::Shutdown => Err("the server is shutting down".into()),
-            Check::Storage => {
-                let asking = self.asking.current(&self.store);
-                match tokio::time::timeout(PATIENCE, asking).await {
-                    Ok(outcome) => outcome.map(|()| self.store.warnings()),
-                    Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
-                }
-            }
+            Check::Storage => match tokio::time::timeout(PATIENCE, self.store_check.outcome(&self.store)).await {
+                Ok(outcome) => outcome.map(|()| self.store.warnings()),
+                Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+            },
         }
     }
 }

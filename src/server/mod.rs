@@ -126,7 +126,7 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         health: health::Health {
             store,
             shutdown: shutdown.clone(),
-            asking: Default::default(),
+            store_check: health::StoreCheck::new(),
             trusted: trusted.clone(),
         },
         audit,
