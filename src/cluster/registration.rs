@@ -3,7 +3,7 @@
 //! `spec.caBundle` of the one existing object is kept, and nothing else: what is not there is not created, so that an
 //! uninstall is not undone, and what points at another Service is not touched.
 
-mod judge;
+mod reconcile;
 
 use std::pin::pin;
 use std::time::Duration;
@@ -23,9 +23,9 @@ use super::follow::{self, Subject};
 use super::told;
 use crate::runtime::Backoff;
 use crate::telemetry::OnChange;
-use judge::{Fit, Judgement, Precondition, judge};
+use reconcile::{Fit, Precondition, RegistrationState, compare};
 
-pub use judge::ServiceReference;
+pub use reconcile::ServiceReference;
 
 /// Keeps the CA of this server in its APIService.
 pub struct Registration {
@@ -74,7 +74,7 @@ enum Changed {
     Into(Box<APIService>),
     /// There is no object any more.
     Gone,
-    /// The object is not what it was when it was judged; its present state is on its way here.
+    /// The object is not what it was when it was compared; its present state is on its way here.
     Outdated,
     Refused(String),
 }
@@ -135,18 +135,18 @@ impl Registration {
             Known::Object(object) => Some(object.clone()),
         };
         let bundle = self.bundle.borrow_and_update().clone();
-        match judge(object.as_deref(), &self.service, &bundle, work.fit) {
-            Judgement::Change { .. } if Instant::now() < work.patience.not_before => true,
-            Judgement::Change { found, precondition } => {
+        match compare(object.as_deref(), &self.service, &bundle, work.fit) {
+            RegistrationState::Change { .. } if Instant::now() < work.patience.not_before => true,
+            RegistrationState::Change { found, precondition } => {
                 let outcome = self.change(api, &precondition, bundle).await;
                 self.conclude(work, outcome, found)
             }
-            judgement => {
-                if judgement == Judgement::Fits {
+            state => {
+                if state == RegistrationState::Fits {
                     work.fit = Fit::AtLeast;
                 }
-                if work.findings.record(format!("{judgement:?}")) {
-                    self.tell(&judgement);
+                if work.findings.record(format!("{state:?}")) {
+                    self.log(&state);
                 }
                 false
             }
@@ -182,7 +182,7 @@ impl Registration {
                 work.patience.changed(now);
                 work.known = Known::Object(object);
                 info!(apiservice = %self.name, found, "wrote the CA of this server into spec.caBundle");
-                work.findings.record(format!("{:?}", Judgement::Fits));
+                work.findings.record(format!("{:?}", RegistrationState::Fits));
                 work.fit = Fit::AtLeast;
                 false
             }
@@ -204,28 +204,28 @@ impl Registration {
         }
     }
 
-    fn tell(&self, judgement: &Judgement) {
+    fn log(&self, state: &RegistrationState) {
         let apiservice = &self.name;
-        match judgement {
-            Judgement::Absent => {
+        match state {
+            RegistrationState::Absent => {
                 info!(%apiservice, "waiting for the APIService: it is not there, and is not created here")
             }
-            Judgement::Fits => info!(%apiservice, "spec.caBundle holds the CA of this server"),
-            Judgement::NoBundle => warn!(
+            RegistrationState::Fits => info!(%apiservice, "spec.caBundle holds the CA of this server"),
+            RegistrationState::NoBundle => warn!(
                 %apiservice,
                 "spec.caBundle is left alone: the serving certificate is somebody else's and its CA is not known here"
             ),
-            Judgement::Insecure => error!(
+            RegistrationState::Insecure => error!(
                 %apiservice,
                 "insecureSkipTLSVerify is true, with which no caBundle can be set, so anybody could pose as this server: \
                  remove it, and the CA is written at once"
             ),
-            Judgement::Elsewhere { points_at } => warn!(
+            RegistrationState::Elsewhere { points_at } => warn!(
                 %apiservice, points_at, ours = %self.service,
                 "spec.caBundle is left alone: the APIService points elsewhere; correct it, or --service-name and \
                  --service-namespace"
             ),
-            Judgement::Change { .. } => {}
+            RegistrationState::Change { .. } => {}
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is to be done about an APIService as it is. Pure.
+//! The difference between an APIService and the one that this server needs. Pure.
 
 use std::fmt;
 
@@ -31,41 +31,46 @@ pub(super) enum Fit {
     Exactly,
 }
 
-/// What is to be done.
+/// The state of an APIService, and with it the change that it needs.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Judgement {
-    /// There is no such object.
+pub(super) enum RegistrationState {
+    /// The object does not exist.
     Absent,
-    /// Nothing.
+    /// The object holds our list.
     Fits,
-    /// Nothing can be done: there is nothing to write.
+    /// Our list is not known, so that none can be written.
     NoBundle,
-    /// Nothing can be done: the API refuses a CA beside `insecureSkipTLSVerify`.
+    /// The API refuses a CA beside `insecureSkipTLSVerify`.
     Insecure,
-    /// Nothing may be done: it is not ours.
+    /// The object belongs to another server, and must not be changed.
     Elsewhere {
-        /// Where it points.
+        /// The Service that it points at, as `NAMESPACE/NAME`.
         points_at: String,
     },
-    /// The list is to be written.
+    /// The list must be written.
     Change {
-        /// What is there instead.
+        /// The present content, in words.
         found: &'static str,
-        /// Where.
+        /// The object that the change is for.
         precondition: Precondition,
     },
 }
 
-/// The object that was judged. A change is for this one only: a later one may point elsewhere.
+/// The object that was compared. A change is for this one only: a later one may point elsewhere.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Precondition {
     pub(super) uid: Option<String>,
     pub(super) resource_version: Option<String>,
 }
 
-/// Judges the object. `bundle` is our list, in PEM.
-pub(super) fn judge(object: Option<&APIService>, service: &ServiceReference, bundle: &[u8], fit: Fit) -> Judgement {
-    let Some(object) = object else { return Judgement::Absent };
+/// Compares the object with `service` and with `bundle`, our list in PEM.
+pub(super) fn compare(
+    object: Option<&APIService>,
+    service: &ServiceReference,
+    bundle: &[u8],
+    fit: Fit,
+) -> RegistrationState {
+    let Some(object) = object else { return RegistrationState::Absent };
     let spec = object.spec.as_ref();
     let found = spec.and_then(|spec| spec.service.as_ref()).map(|found| ServiceReference {
         namespace: found.namespace.clone().unwrap_or_default(),
@@ -73,18 +78,20 @@ pub(super) fn judge(object: Option<&APIService>, service: &ServiceReference, bun
     });
     if found.as_ref() != Some(service) {
         let points_at = found.map_or_else(|| "kube-apiserver itself".to_owned(), |found| found.to_string());
-        return Judgement::Elsewhere { points_at };
+        return RegistrationState::Elsewhere { points_at };
     }
     if spec.and_then(|spec| spec.insecure_skip_tls_verify) == Some(true) {
-        return Judgement::Insecure;
+        return RegistrationState::Insecure;
     }
-    let Some(wanted) = certificates(bundle).filter(|wanted| !wanted.is_empty()) else { return Judgement::NoBundle };
+    let Some(wanted) = certificates(bundle).filter(|wanted| !wanted.is_empty()) else {
+        return RegistrationState::NoBundle;
+    };
     let present = spec.and_then(|spec| spec.ca_bundle.as_ref()).map_or(&[][..], |bundle| &bundle.0);
     match difference(present, &wanted, fit) {
-        None => Judgement::Fits,
+        None => RegistrationState::Fits,
         Some(found) => {
             let (uid, resource_version) = (object.metadata.uid.clone(), object.metadata.resource_version.clone());
-            Judgement::Change { found, precondition: Precondition { uid, resource_version } }
+            RegistrationState::Change { found, precondition: Precondition { uid, resource_version } }
         }
     }
 }
@@ -135,9 +142,9 @@ mod tests {
     }
 
     fn found(ca_bundle: &str, bundle: &str, fit: Fit) -> Option<&'static str> {
-        match judge(Some(&object(ca_bundle)), &ours(), bundle.as_bytes(), fit) {
-            Judgement::Fits => None,
-            Judgement::Change { found, .. } => Some(found),
+        match compare(Some(&object(ca_bundle)), &ours(), bundle.as_bytes(), fit) {
+            RegistrationState::Fits => None,
+            RegistrationState::Change { found, .. } => Some(found),
             other => panic!("{other:?}"),
         }
     }
@@ -169,19 +176,19 @@ mod tests {
     #[test]
     fn what_is_not_ours_is_left_alone() {
         let bundle = ca("a");
-        let judged = |object: &APIService| judge(Some(object), &ours(), bundle.as_bytes(), Fit::AtLeast);
+        let compared = |object: &APIService| compare(Some(object), &ours(), bundle.as_bytes(), Fit::AtLeast);
         let with = |change: &dyn Fn(&mut APIServiceSpec)| {
             let mut object = object("");
             change(object.spec.as_mut().unwrap());
             object
         };
-        assert_eq!(judge(None, &ours(), bundle.as_bytes(), Fit::AtLeast), Judgement::Absent);
+        assert_eq!(compare(None, &ours(), bundle.as_bytes(), Fit::AtLeast), RegistrationState::Absent);
         let elsewhere = with(&|spec| spec.service.as_mut().unwrap().name = Some("other".into()));
-        assert_eq!(judged(&elsewhere), Judgement::Elsewhere { points_at: "registry/other".into() });
+        assert_eq!(compared(&elsewhere), RegistrationState::Elsewhere { points_at: "registry/other".into() });
         let local = with(&|spec| spec.service = None);
-        assert_eq!(judged(&local), Judgement::Elsewhere { points_at: "kube-apiserver itself".into() });
+        assert_eq!(compared(&local), RegistrationState::Elsewhere { points_at: "kube-apiserver itself".into() });
         let insecure = with(&|spec| spec.insecure_skip_tls_verify = Some(true));
-        assert_eq!(judged(&insecure), Judgement::Insecure);
-        assert_eq!(judge(Some(&object("")), &ours(), b"", Fit::AtLeast), Judgement::NoBundle);
+        assert_eq!(compared(&insecure), RegistrationState::Insecure);
+        assert_eq!(compare(Some(&object("")), &ours(), b"", Fit::AtLeast), RegistrationState::NoBundle);
     }
 }
