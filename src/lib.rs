@@ -66,8 +66,8 @@
 //!    and checks URL and `Host` (`check` in `server/well_formed.rs`).
 //! 3. `identify` in `server/access.rs` authenticates by front proxy, client certificate or token
 //!    ([`auth::Authenticator`]), applies impersonation, and removes the credentials.
-//! 4. `judge` in `server/access.rs` looks up a cached decision. `enter` in `server/inflight.rs`
-//!    admits the request or refuses it with 429. `ask` in `server/access.rs` sends a
+//! 4. `authorize` in `server/access.rs` looks up a cached decision. `enter` in `server/inflight.rs`
+//!    admits the request or refuses it with 429. `review` in `server/access.rs` sends a
 //!    SubjectAccessReview if no decision is cached; equal reviews are sent once
 //!    ([`auth::AccessReviews`]).
 //! 5. `resource` in `server/router.rs` builds the [`endpoints::serve::Request`] (other paths, such as

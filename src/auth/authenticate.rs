@@ -60,7 +60,7 @@ enum ByCertificate {
     Own(Arc<User>),
     /// It is not good for anything.
     Wrong,
-    /// There is none, or none that can be judged.
+    /// There is none, or none that can be verified.
     Nothing,
 }
 
@@ -156,10 +156,10 @@ impl Authenticator {
             return ByCertificate::Nothing;
         }
         let trust = self.trusted.borrow().trust.clone();
-        let Some(judged) = peer.judge(&trust, now) else {
+        let Some(verified) = peer.verify(&trust, now) else {
             return ByCertificate::Nothing;
         };
-        match &judged.proxy {
+        match &verified.proxy {
             Some(Ok(proxy)) => match proxy.user(headers) {
                 Ok(Some(user)) => return ByCertificate::PassedOn(user),
                 Ok(None) => {}
@@ -172,7 +172,7 @@ impl Authenticator {
             Some(Err(fault)) => self.log_refused_proxy(&trust, fault, headers),
             None => {}
         }
-        judged.user.clone().map_or(ByCertificate::Wrong, ByCertificate::Own)
+        verified.user.clone().map_or(ByCertificate::Wrong, ByCertificate::Own)
     }
 
     /// Logs, once for each cause, a certificate that comes with the name of a user and is not that of a front proxy.

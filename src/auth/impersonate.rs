@@ -1,4 +1,4 @@
-//! Acting as somebody else: the headers that ask for it, and what they need.
+//! Impersonation: the headers that request it, and the permissions that it needs.
 //!
 //! Each user, group, UID and extra that somebody wants to take on is a permission of its own (verb `impersonate`).
 
@@ -20,16 +20,16 @@ const GROUP: HeaderName = HeaderName::from_static("impersonate-group");
 const EXTRA: &str = "impersonate-extra-";
 const PREFIX: &str = "impersonate-";
 
-/// Whom a request wants to act as.
+/// The user that a request wants to act as.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wish {
+pub struct Impersonation {
     user: String,
     uid: String,
     groups: Vec<String>,
     extra: BTreeMap<String, Vec<String>>,
 }
 
-impl Wish {
+impl Impersonation {
     /// Reads the headers; none where they ask for nothing.
     ///
     /// # Errors
@@ -51,14 +51,14 @@ impl Wish {
                 extra.entry(unescape(key)).or_default().push(text(value)?);
             }
         }
-        let wish = Self { user: first(&USER)?, uid: first(&UID)?, groups: texts(&GROUP)?, extra };
-        match (wish.user.is_empty(), wish.parts()) {
+        let impersonation = Self { user: first(&USER)?, uid: first(&UID)?, groups: texts(&GROUP)?, extra };
+        match (impersonation.user.is_empty(), impersonation.parts()) {
             (true, parts) if parts.is_empty() => Ok(None),
             (true, parts) => {
                 let parts: Vec<String> = parts.iter().map(Part::to_string).collect();
                 Err(Refusal::Senseless(format!("requested [{}] without impersonating a user", parts.join(" "))))
             }
-            (false, _) => Ok(Some(wish)),
+            (false, _) => Ok(Some(impersonation)),
         }
     }
 
@@ -178,12 +178,12 @@ fn text(value: &HeaderValue) -> Result<String, Refusal> {
 mod tests {
     use super::*;
 
-    fn read(pairs: &[(&str, &str)]) -> Result<Option<Wish>, Refusal> {
+    fn read(pairs: &[(&str, &str)]) -> Result<Option<Impersonation>, Refusal> {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
             headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
         }
-        Wish::read(&headers)
+        Impersonation::read(&headers)
     }
 
     fn user(pairs: &[(&str, &str)]) -> User {
@@ -222,14 +222,14 @@ mod tests {
 
     #[test]
     fn each_part_is_a_permission_of_its_own() {
-        let wish = read(&[
+        let impersonation = read(&[
             ("impersonate-user", "system:serviceaccount:lab:tester"),
             ("impersonate-group", "g"),
             ("impersonate-extra-example.com%2fScopes", "all"),
             ("impersonate-uid", "7"),
         ]);
-        let wish = wish.unwrap().unwrap();
-        let wanted: Vec<String> = wish
+        let impersonation = impersonation.unwrap().unwrap();
+        let wanted: Vec<String> = impersonation
             .parts()
             .into_iter()
             .map(|part| match part.attributes() {

@@ -29,7 +29,7 @@ pub use authorize::{AccessReviews, Authorizer, Decision, OpenPaths};
 pub use bearer::is_websocket;
 pub use cluster_trust::{NAME as TRUST_CONFIG_MAP, NAMESPACE as TRUST_NAMESPACE, Said, read as read_cluster_trust};
 pub use front_proxy::{FrontProxy, HeaderNames, ProxyFault};
-pub use impersonate::Wish;
+pub use impersonate::Impersonation;
 pub use options::{AccessError, Mode, Options};
 pub use refusal::Refusal;
 pub use token_review::TokenReviews;

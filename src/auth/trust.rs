@@ -1,4 +1,4 @@
-//! What certificates are believed at present, and what the certificate of a connection is worth by that.
+//! The authorities that are trusted at present, and the identities that the certificates of a connection prove by them.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,7 +32,7 @@ impl Trust {
             .collect()
     }
 
-    /// Whether both judge every certificate alike.
+    /// Returns true if both verify every certificate alike.
     pub fn is_same(&self, other: &Self) -> bool {
         let clients = match (&self.clients, &other.clients) {
             (Some(own), Some(other)) => own.is_same(other),
@@ -65,17 +65,17 @@ impl fmt::Display for Trust {
 #[derive(Debug, Default)]
 pub struct PeerCertificates {
     chain: Vec<CertificateDer<'static>>,
-    judged: Mutex<Option<Arc<Judgement>>>,
+    verified: Mutex<Option<Arc<Verification>>>,
 }
 
-/// What the certificates of a connection are worth, by one state of trust.
+/// The identities that the certificates of a connection prove, by one state of trust.
 #[derive(Debug)]
-pub struct Judgement {
+pub struct Verification {
     by: Arc<Trust>,
     until: UnixTime,
-    /// Whether this is a front proxy; none where there is none.
+    /// The front proxy, or the reason why the certificates are not those of one. None if no front proxy is trusted.
     pub proxy: Option<Result<VerifiedProxy, ProxyFault>>,
-    /// The user that the certificate names, where somebody vouches for it.
+    /// The user that the certificate names, if a trusted authority signed it.
     pub user: Option<Arc<User>>,
 }
 
@@ -87,7 +87,7 @@ const A_SECOND: Duration = Duration::from_secs(1);
 impl PeerCertificates {
     /// The chain of a connection, leaf first; empty where the other end showed none.
     pub fn new(chain: Vec<CertificateDer<'static>>) -> Self {
-        Self { chain, judged: Mutex::default() }
+        Self { chain, verified: Mutex::default() }
     }
 
     /// The chain as it was shown.
@@ -100,40 +100,40 @@ impl PeerCertificates {
         self.chain.is_empty()
     }
 
-    /// What the certificates are worth `now`; found out once for each state of trust. None where there are none.
-    pub fn judge(&self, trust: &Arc<Trust>, now: UnixTime) -> Option<Arc<Judgement>> {
+    /// Verifies the certificates by `trust` at `now`, once for each state of trust. None without certificates.
+    pub fn verify(&self, trust: &Arc<Trust>, now: UnixTime) -> Option<Arc<Verification>> {
         if self.chain.is_empty() {
             return None;
         }
-        let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = judged.as_ref().filter(|known| Arc::ptr_eq(&known.by, trust) && now < known.until) {
+        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = verified.as_ref().filter(|known| Arc::ptr_eq(&known.by, trust) && now < known.until) {
             return Some(known.clone());
         }
-        let fresh = Arc::new(judge(&self.chain, trust.clone(), now));
-        *judged = Some(fresh.clone());
+        let fresh = Arc::new(verify(&self.chain, trust.clone(), now));
+        *verified = Some(fresh.clone());
         Some(fresh)
     }
 
     /// Returns true if the certificates prove that the peer is a front proxy.
     pub fn are_of_front_proxy(&self, trust: &Arc<Trust>, now: UnixTime) -> bool {
-        self.judge(trust, now).is_some_and(|judged| matches!(judged.proxy, Some(Ok(_))))
+        self.verify(trust, now).is_some_and(|verified| matches!(verified.proxy, Some(Ok(_))))
     }
 }
 
-fn judge(chain: &[CertificateDer<'static>], by: Arc<Trust>, now: UnixTime) -> Judgement {
+fn verify(chain: &[CertificateDer<'static>], by: Arc<Trust>, now: UnixTime) -> Verification {
     let proxy = by.front_proxy.as_ref().map(|proxy| proxy.verify(chain, now));
     let is_user = by.clients.as_ref().is_some_and(|authority| authority.verify(chain, now).is_ok());
     let user = if is_user { user_of(&chain[0]) } else { None };
     let is_accepted = user.is_some() || matches!(proxy, Some(Ok(_)));
     let rejected_until = after(now, REJECTED_FOR);
     let until = if is_accepted { next_end(chain, &by, now).unwrap_or(rejected_until) } else { rejected_until };
-    Judgement { by, until, proxy, user }
+    Verification { by, until, proxy, user }
 }
 
 /// The time until which a chain that is accepted `now` stays so: the next end of a certificate of
 /// the chain or of an authority.
 fn next_end(chain: &[CertificateDer<'static>], trust: &Trust, now: UnixTime) -> Option<UnixTime> {
-    // An intermediate in the second of its end is accepted still: it is judged again in the next
+    // An intermediate in the second of its end is accepted still: it is verified again in the next
     // one. One that ended before changes nothing any more.
     let shown = chain.iter().filter_map(end_of).filter(|end| *end >= now).map(|end| end.max(after(now, A_SECOND)));
     let proxy = trust.front_proxy.as_ref().map(|proxy| &proxy.authority);
@@ -154,28 +154,28 @@ mod tests {
         Arc::new(Trust { clients: Some(Arc::new(ca.authority())), front_proxy: None })
     }
 
-    fn name(judged: Option<Arc<Judgement>>) -> Option<String> {
-        judged?.user.as_ref().map(|user| user.name.clone())
+    fn name(verified: Option<Arc<Verification>>) -> Option<String> {
+        verified?.user.as_ref().map(|user| user.name.clone())
     }
 
     #[test]
     fn a_change_of_trust_counts_on_connections_that_are_open() {
         let (old, new) = (Ca::new("old"), Ca::new("new"));
         let peer = PeerCertificates::new(old.client("alice", &[]));
-        assert_eq!(name(peer.judge(&trust(&old), now())).as_deref(), Some("alice"));
-        assert_eq!(name(peer.judge(&trust(&new), now())), None);
-        assert_eq!(name(peer.judge(&trust(&old), now())).as_deref(), Some("alice"));
+        assert_eq!(name(peer.verify(&trust(&old), now())).as_deref(), Some("alice"));
+        assert_eq!(name(peer.verify(&trust(&new), now())), None);
+        assert_eq!(name(peer.verify(&trust(&old), now())).as_deref(), Some("alice"));
     }
 
     #[test]
-    fn a_judgement_is_remembered_until_the_certificate_ends() {
+    fn a_verification_is_cached_until_the_certificate_ends() {
         let ca = Ca::new("ca");
         let (peer, trust) = (PeerCertificates::new(ca.client("alice", &[])), trust(&ca));
-        let first = peer.judge(&trust, now()).unwrap();
-        assert!(Arc::ptr_eq(&first, &peer.judge(&trust, now()).unwrap()));
+        let first = peer.verify(&trust, now()).unwrap();
+        assert!(Arc::ptr_eq(&first, &peer.verify(&trust, now()).unwrap()));
         let end = end_of(&peer.chain()[0]).unwrap();
-        assert!(Arc::ptr_eq(&first, &peer.judge(&trust, seconds_before(end, 1)).unwrap()));
-        assert_eq!(name(peer.judge(&trust, end)), None);
+        assert!(Arc::ptr_eq(&first, &peer.verify(&trust, seconds_before(end, 1)).unwrap()));
+        assert_eq!(name(peer.verify(&trust, end)), None);
     }
 
     /// Requests come all the time, also in the second of the end; what else the client shows lasts
@@ -190,7 +190,7 @@ mod tests {
         let (peer, trust) = (PeerCertificates::new(chain), trust(&root));
         for (second, wanted) in [(-9, Some("alice")), (-1, Some("alice")), (0, None), (1, None), (30, None), (90, None)]
         {
-            assert_eq!(name(peer.judge(&trust, seconds_before(end, -second))).as_deref(), wanted, "{second}");
+            assert_eq!(name(peer.verify(&trust, seconds_before(end, -second))).as_deref(), wanted, "{second}");
         }
     }
 
@@ -202,8 +202,8 @@ mod tests {
         let front_proxy = FrontProxy { authority: ca.authority(), allowed_names: Vec::new(), headers: Arc::default() };
         let trust = Arc::new(Trust { clients: None, front_proxy: Some(Arc::new(front_proxy)) });
         for (second, is_proxy) in [(-1, true), (0, false), (1, false), (61, false)] {
-            let judged = peer.judge(&trust, seconds_before(end, -second)).unwrap();
-            assert_eq!(matches!(judged.proxy, Some(Ok(_))), is_proxy, "{second}");
+            let verified = peer.verify(&trust, seconds_before(end, -second)).unwrap();
+            assert_eq!(matches!(verified.proxy, Some(Ok(_))), is_proxy, "{second}");
         }
     }
 
@@ -213,12 +213,12 @@ mod tests {
         let (peer, trust) = (PeerCertificates::new(ca.client("alice", &[])), trust(&ca));
         let end = trust.clients.as_ref().unwrap().ends().unwrap();
         for (second, wanted) in [(-1, Some("alice")), (0, None), (61, None)] {
-            assert_eq!(name(peer.judge(&trust, seconds_before(end, -second))).as_deref(), wanted, "{second}");
+            assert_eq!(name(peer.verify(&trust, seconds_before(end, -second))).as_deref(), wanted, "{second}");
         }
     }
 
     #[test]
     fn no_certificate_is_worth_nothing() {
-        assert!(PeerCertificates::default().judge(&trust(&Ca::new("ca")), now()).is_none());
+        assert!(PeerCertificates::default().verify(&trust(&Ca::new("ca")), now()).is_none());
     }
 }

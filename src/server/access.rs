@@ -6,7 +6,7 @@ use axum::extract::Request;
 use rustls::pki_types::UnixTime;
 
 use super::listen::Peer;
-use crate::auth::{Attributes, Authenticator, Authorizer, Decision, Identity, OpenPaths, Refusal, User, Wish};
+use crate::auth::{Attributes, Authenticator, Authorizer, Decision, Identity, Impersonation, OpenPaths, Refusal, User};
 use crate::cluster::ReviewError;
 use crate::endpoints::request_info;
 use crate::machinery::query::Query;
@@ -24,25 +24,25 @@ pub(super) struct Access {
     pub(super) open: OpenPaths,
 }
 
-/// What became known of a request on its way, whatever its end.
+/// The facts about a request that the filters find, for the audit event and the response.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Trail {
-    /// Who asks.
+pub(super) struct AuditContext {
+    /// The authenticated user.
     pub(super) user: Option<Arc<User>>,
-    /// As whom.
+    /// The impersonated user.
     pub(super) acting_as: Option<Arc<User>>,
-    /// Whether a front proxy says so, whose headers may be believed.
+    /// True if a verified front proxy names the user, so that its headers can be trusted.
     pub(super) is_passed_on: bool,
-    /// What is asked for, where somebody had to know it.
+    /// The attributes for authorization, if it needed them.
     pub(super) attributes: Option<Arc<Attributes>>,
-    /// What was decided.
+    /// The decision of authorization.
     pub(super) decision: Option<Decision>,
-    /// What the client should hear about its credentials.
+    /// A warning for the client about its credentials.
     pub(super) warning: Option<&'static str>,
 }
 
-impl Trail {
-    /// The user on whose behalf everything is done; none on paths that are open to those who are nobody.
+impl AuditContext {
+    /// The impersonated user, else the authenticated one. None on paths that need no user.
     pub(super) fn effective(&self) -> Option<&Arc<User>> {
         self.acting_as.as_ref().or(self.user.as_ref())
     }
@@ -54,65 +54,71 @@ impl Access {
     /// # Errors
     /// 401 where nobody is known, 503 where that could not be found out, 403 for somebody who may
     /// not act as somebody else.
-    pub(super) async fn identify(&self, request: &mut Request, trail: &mut Trail) -> Result<(), Refusal> {
+    pub(super) async fn identify(&self, request: &mut Request, context: &mut AuditContext) -> Result<(), Refusal> {
         let certificates = request.extensions().get::<Peer>().map(|peer| peer.certificates.clone()).unwrap_or_default();
         let headers = request.headers();
         let found = self.authenticator.authenticate(headers, &certificates, UnixTime::now()).await;
-        trail.warning = found.warning;
-        trail.is_passed_on = found.is_passed_on;
-        trail.user = match found.identity {
+        context.warning = found.warning;
+        context.is_passed_on = found.is_passed_on;
+        context.user = match found.identity {
             Identity::User(user) => Some(user),
             Identity::Anonymous if self.serves_anonymous => Some(Arc::new(User::anonymous())),
             Identity::Anonymous if self.open.contain(request.uri().path()) => None,
             Identity::Anonymous | Identity::Refused => return Err(Status::unauthorized().into()),
             Identity::Unreviewed(why) => return Err(unreviewed(&why).into()),
         };
-        if let Some(user) = &trail.user
-            && let Some(wish) = Wish::read(request.headers())?
+        if let Some(user) = &context.user
+            && let Some(impersonation) = Impersonation::read(request.headers())?
         {
-            trail.acting_as = Some(Box::pin(wish.grant(user, &self.authorizer)).await?);
+            context.acting_as = Some(Box::pin(impersonation.grant(user, &self.authorizer)).await?);
         }
         self.authenticator.strip(request.headers_mut());
         Ok(())
     }
 
-    /// What is known at once of whether the request may go on: nothing, where somebody must be asked.
+    /// Authorizes the request as far as that needs no review by the control plane.
     ///
     /// # Errors
-    /// 401 for nobody, where it is not a path that is open to everybody; 404 for a path that means nothing.
-    pub(super) fn judge(&self, request: &Request, query: &Query, trail: &mut Trail) -> Result<Judged, Refusal> {
-        if let Some(user) = trail.effective()
+    /// 401 without a user, unless the path is open to everybody. 403 for a denied request. 404 for a path that has no
+    /// meaning.
+    pub(super) fn authorize(
+        &self,
+        request: &Request,
+        query: &Query,
+        context: &mut AuditContext,
+    ) -> Result<Authorization, Refusal> {
+        if let Some(user) = context.effective()
             && self.authorizer.lets_do_everything(user)
         {
-            trail.decision = Some(Decision::Allowed);
-            return Ok(Judged::Known);
+            context.decision = Some(Decision::Allowed);
+            return Ok(Authorization::Allowed);
         }
         let attributes = request_info::attributes(request.method(), request.uri().path(), query);
         let attributes = Arc::new(attributes.ok_or_else(Status::no_such_path)?);
-        trail.attributes = Some(attributes.clone());
-        let Some(user) = trail.effective() else {
+        context.attributes = Some(attributes.clone());
+        let Some(user) = context.effective() else {
             // Paths can be open to everybody, resources never.
             return match &*attributes {
-                Attributes::Path { path, .. } if self.open.contain(path) => Ok(Judged::Known),
+                Attributes::Path { path, .. } if self.open.contain(path) => Ok(Authorization::Allowed),
                 _ => Err(Status::unauthorized().into()),
             };
         };
         match self.authorizer.known(user, &attributes) {
-            Some(decision) => conclude(decision, &user.clone(), &attributes, trail).map(|()| Judged::Known),
-            None => Ok(Judged::ToBeAsked(user.clone(), attributes)),
+            Some(decision) => conclude(decision, &user.clone(), &attributes, context).map(|()| Authorization::Allowed),
+            None => Ok(Authorization::ReviewNeeded(user.clone(), attributes)),
         }
     }
 
-    /// Asks whether the user may do what the request asks for.
+    /// Completes an authorization with the review that it needs.
     ///
     /// # Errors
-    /// 403, or 500 where it could not be found out.
-    pub(super) async fn ask(&self, judged: Judged, trail: &mut Trail) -> Result<(), Refusal> {
-        match judged {
-            Judged::Known => Ok(()),
-            Judged::ToBeAsked(user, attributes) => {
+    /// 403 for a denied request, 500 if the review fails.
+    pub(super) async fn review(&self, authorization: Authorization, context: &mut AuditContext) -> Result<(), Refusal> {
+        match authorization {
+            Authorization::Allowed => Ok(()),
+            Authorization::ReviewNeeded(user, attributes) => {
                 let decision = Box::pin(self.authorizer.decide(&user, &attributes)).await;
-                conclude(decision.map_err(|why| Refusal::from(&*why))?, &user, &attributes, trail)
+                conclude(decision.map_err(|why| Refusal::from(&*why))?, &user, &attributes, context)
             }
         }
     }
@@ -131,16 +137,21 @@ fn unreviewed(why: &ReviewError) -> Status {
     Status::unavailable(format!("the bearer token could not be reviewed: {cause}; try again later"))
 }
 
-/// Whether a request may go on.
-pub(super) enum Judged {
-    /// It may.
-    Known,
-    /// The control plane must be asked whether the user may do this.
-    ToBeAsked(Arc<User>, Arc<Attributes>),
+/// The authorization of a request, before the review that it may need.
+pub(super) enum Authorization {
+    /// The request is allowed.
+    Allowed,
+    /// The control plane decides by a review.
+    ReviewNeeded(Arc<User>, Arc<Attributes>),
 }
 
-fn conclude(decision: Decision, user: &User, attributes: &Attributes, trail: &mut Trail) -> Result<(), Refusal> {
-    trail.decision = Some(decision.clone());
+fn conclude(
+    decision: Decision,
+    user: &User,
+    attributes: &Attributes,
+    context: &mut AuditContext,
+) -> Result<(), Refusal> {
+    context.decision = Some(decision.clone());
     match decision {
         Decision::Allowed => Ok(()),
         Decision::Denied { reason } => Err(attributes.forbidden(user, &reason).into()),

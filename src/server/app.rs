@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method, Uri, header};
 use tower::ServiceExt;
 
-use super::access::{Access, Judged, Trail};
+use super::access::{Access, AuditContext, Authorization};
 use super::audit::{AuditLog, Entry};
 use super::documents::Documents;
 use super::health::Health;
@@ -21,7 +21,7 @@ use super::inflight::{InFlight, is_mutating};
 use super::lasting::{self, Story};
 use super::memory::{Memory, STREAMED, Share};
 use super::shutdown::Phase;
-use super::websocket::{WebSockets, Wish};
+use super::websocket::{Upgrade, WebSockets};
 use super::{respond, router, well_formed};
 use crate::api;
 use crate::auth::{Refusal, User};
@@ -90,7 +90,7 @@ pub(super) async fn guard(app: &App, fixed: Router, request: Request) -> Respons
     let outcome = match well_formed::check(&request).and(asked_for).map(|asked_for| app.deadline(&method, asked_for)) {
         Ok(deadline) => {
             // On the heap, for what is awaited inside of it would be copied with every move of this future.
-            let passing = Box::pin(app.pass(&mut entry.trail, &labels, query, target, request, fixed));
+            let passing = Box::pin(app.pass(&mut entry.context, &labels, query, target, request, fixed));
             run(&app.metrics, deadline, passing).await
         }
         Err(status) => Err(status.into()),
@@ -105,7 +105,7 @@ pub(super) async fn guard(app: &App, fixed: Router, request: Request) -> Respons
     let headers = response.headers_mut();
     headers.insert(AUDIT_ID, audit_id);
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(caching(uri.path())));
-    if let Some(warning) = entry.trail.warning {
+    if let Some(warning) = entry.context.warning {
         respond::append_warning(headers, warning);
     }
     if method == Method::HEAD {
@@ -114,10 +114,10 @@ pub(super) async fn guard(app: &App, fixed: Router, request: Request) -> Respons
     let code = response.status().as_u16();
     if response.extensions().get::<respond::Endless>().is_some() {
         let story = Story { metrics: app.metrics.clone(), labels, code, start, _event: entry.start(&response) };
-        let wish = response.extensions_mut().remove::<Wish>();
+        let upgrade = response.extensions_mut().remove::<Upgrade>();
         let response = response.map(|body| lasting::keeping(body, story));
-        return match wish {
-            Some(wish) => app.websockets.upgrade(wish, response),
+        return match upgrade {
+            Some(upgrade) => app.websockets.upgrade(upgrade, response),
             None => response,
         };
     }
@@ -209,28 +209,28 @@ impl App {
     /// Lets a request through to what answers it, if it may go there.
     async fn pass(
         &self,
-        trail: &mut Trail,
+        context: &mut AuditContext,
         labels: &RequestLabels,
         query: Query,
         target: Option<Result<Target, Status>>,
         mut request: Request,
         fixed: Router,
     ) -> Result<Response, Refusal> {
-        self.access.identify(&mut request, trail).await?;
+        self.access.identify(&mut request, context).await?;
         if self.health.shutdown.phase() >= Phase::Draining && !self.health.is_path(request.uri().path()) {
             return Err(Status::unavailable("apiserver is shutting down").into());
         }
-        let judged = self.access.judge(&request, &query, trail);
+        let authorization = self.access.authorize(&request, &query, context);
         // Probes and discovery answer from memory, and must answer when nothing else does. They ask nobody.
-        let is_work = target.is_some() || matches!(judged, Ok(Judged::ToBeAsked(..)));
+        let is_work = target.is_some() || matches!(authorization, Ok(Authorization::ReviewNeeded(..)));
         let permit = is_work.then(|| self.in_flight.enter(request.method()));
         if let Some(None) = permit {
             self.metrics.terminated(labels, 429);
             return Err(Status::too_many_requests().into());
         }
         let (version, is_mutation) = (request.version(), is_mutating(request.method()));
-        self.access.ask(judged?, trail).await?;
-        let asked = Asked { query, user: trail.effective().cloned() };
+        self.access.review(authorization?, context).await?;
+        let asked = Asked { query, user: context.effective().cloned() };
         let response = match target {
             Some(Ok(target)) => router::resource(self, asked, target, request).await,
             Some(Err(status)) => respond::status(&status, Wanted::new(request.headers(), &asked.query).for_errors()),

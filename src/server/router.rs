@@ -85,7 +85,7 @@ fn query_of(request: &Request) -> Query {
 /// Anything below the version of the API.
 pub(super) async fn resource(app: &App, asked: Asked, target: Target, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    let wish = websocket::Wish::read(&parts.headers, &mut parts.extensions);
+    let upgrade = websocket::Upgrade::read(&parts.headers, &mut parts.extensions);
     let fail = |status: &Status| respond::status(status, Wanted::new(&parts.headers, &asked.query).for_errors());
     let read = match is_mutating(&parts.method) {
         true => Box::pin(read(&app.bodies, &parts.headers, body)).await.map(|(body, share)| (body, Some(share))),
@@ -106,8 +106,8 @@ pub(super) async fn resource(app: &App, asked: Asked, target: Target, request: R
         now: Time::now(),
     };
     let mut response = respond::reply(app.api.serve(request).await);
-    if let Some(wish) = wish.filter(|_| response.extensions().get::<respond::Endless>().is_some()) {
-        response.extensions_mut().insert(wish);
+    if let Some(upgrade) = upgrade.filter(|_| response.extensions().get::<respond::Endless>().is_some()) {
+        response.extensions_mut().insert(upgrade);
     }
     response
 }

@@ -26,9 +26,9 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The largest message of a client that is taken, in bytes; no client has anything to say.
 const MOST_HEARD: usize = 64 << 10;
 
-/// A client's wish to go on by WebSocket.
+/// The upgrade to WebSocket that a request wants.
 #[derive(Clone)]
-pub(super) struct Wish {
+pub(super) struct Upgrade {
     accept: HeaderValue,
     protocol: Option<HeaderValue>,
     upgrade: OnUpgrade,
@@ -39,8 +39,8 @@ pub(super) struct WebSockets {
     open: watch::Sender<()>,
 }
 
-impl Wish {
-    /// The wish that a request says, if it does.
+impl Upgrade {
+    /// Reads the headers of a request. None if it wants no upgrade, or names no key.
     pub(super) fn read(headers: &HeaderMap, extensions: &mut Extensions) -> Option<Self> {
         if !crate::auth::is_websocket(headers) {
             return None;
@@ -60,9 +60,9 @@ impl WebSockets {
         Self { open: watch::Sender::new(()) }
     }
 
-    /// The answer that grants a wish; the events of `response` follow in messages.
-    pub(super) fn upgrade(&self, wish: Wish, response: Response) -> Response {
-        let Wish { accept, protocol, upgrade } = wish;
+    /// The response that accepts an upgrade. The events of `response` follow in messages.
+    pub(super) fn upgrade(&self, upgrade: Upgrade, response: Response) -> Response {
+        let Upgrade { accept, protocol, upgrade } = upgrade;
         let (mut head, body) = response.into_parts();
         let is_text = head.headers.get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json");
         let kind = if is_text { Kind::Text } else { Kind::Binary };

@@ -16,7 +16,7 @@ use super::event::{Event, ObjectRef, Person, ResponseStatus, Stage};
 use crate::auth::Attributes;
 use crate::endpoints::request_info;
 use crate::machinery::query::Query;
-use crate::server::access::Trail;
+use crate::server::access::AuditContext;
 use crate::server::listen::Peer;
 use crate::server::respond;
 
@@ -25,7 +25,7 @@ use crate::server::respond;
 /// A request whose client goes away is dropped wherever it is, maybe behind its commit; dropping this writes an event too.
 pub(in crate::server) struct Entry {
     /// Who asks and what was decided, to be filled in on the way.
-    pub(in crate::server) trail: Trail,
+    pub(in crate::server) context: AuditContext,
     facts: Option<Box<Facts>>,
 }
 
@@ -68,7 +68,7 @@ impl Entry {
                 forwarded_for: request.headers().get_all(FORWARDED_FOR).iter().cloned().collect(),
             })
         });
-        Self { trail: Trail::default(), facts }
+        Self { context: AuditContext::default(), facts }
     }
 
     /// The request is answered.
@@ -78,7 +78,7 @@ impl Entry {
                 Some(respond::Told(status)) => ResponseStatus::told(status),
                 None => ResponseStatus::of(response.status().as_u16()),
             };
-            facts.write(&self.trail, Stage::ResponseComplete, status);
+            facts.write(&self.context, Stage::ResponseComplete, status);
         }
     }
 
@@ -86,7 +86,7 @@ impl Entry {
     pub(in crate::server) fn start(self, response: &Response) -> Begun {
         let status = self.facts.as_ref().map(|facts| {
             let status = ResponseStatus::of(response.status().as_u16());
-            facts.write(&self.trail, Stage::ResponseStarted, status.clone());
+            facts.write(&self.context, Stage::ResponseStarted, status.clone());
             status
         });
         Begun { entry: self, status }
@@ -96,7 +96,7 @@ impl Entry {
 impl Drop for Begun {
     fn drop(&mut self) {
         if let (Some(facts), Some(status)) = (self.entry.facts.take(), self.status.take()) {
-            facts.write(&self.entry.trail, Stage::ResponseComplete, status);
+            facts.write(&self.entry.context, Stage::ResponseComplete, status);
         }
     }
 }
@@ -104,17 +104,17 @@ impl Drop for Begun {
 impl Drop for Entry {
     fn drop(&mut self) {
         match self.facts.take() {
-            Some(facts) if thread::panicking() => facts.write(&self.trail, Stage::Panic, ResponseStatus::panicked()),
-            Some(facts) => facts.write(&self.trail, Stage::ResponseComplete, ResponseStatus::abandoned()),
+            Some(facts) if thread::panicking() => facts.write(&self.context, Stage::Panic, ResponseStatus::panicked()),
+            Some(facts) => facts.write(&self.context, Stage::ResponseComplete, ResponseStatus::abandoned()),
             None => {}
         }
     }
 }
 
 impl Facts {
-    fn write(&self, trail: &Trail, stage: Stage, status: ResponseStatus) {
+    fn write(&self, context: &AuditContext, stage: Stage, status: ResponseStatus) {
         let read = || request_info::attributes(&self.method, self.uri.path(), &Query::parse(self.uri.query()));
-        let attributes = trail.attributes.clone().or_else(|| read().map(Arc::new));
+        let attributes = context.attributes.clone().or_else(|| read().map(Arc::new));
         let (verb, object_ref) = match attributes.as_deref() {
             Some(Attributes::Resource(action)) => (action.verb.as_str().into(), Some(ObjectRef::from(&**action))),
             Some(Attributes::Path { verb, .. }) => (verb.as_str().into(), None),
@@ -125,15 +125,15 @@ impl Facts {
             stage,
             request_uri: without_token(self.uri.path_and_query().map_or("", |uri| uri.as_str())),
             verb,
-            user: trail.user.as_deref().map(Person::from).unwrap_or_default(),
-            impersonated_user: trail.acting_as.as_deref().map(Person::from),
-            source_ips: &self.source_ips(trail),
+            user: context.user.as_deref().map(Person::from).unwrap_or_default(),
+            impersonated_user: context.acting_as.as_deref().map(Person::from),
+            source_ips: &self.source_ips(context),
             user_agent: self.user_agent.as_ref().map(shortened).unwrap_or_default(),
             object_ref,
             response_status: Some(status),
             request_received_timestamp: self.received,
             stage_timestamp: Timestamp::now(),
-            decision: trail.decision.as_ref(),
+            decision: context.decision.as_ref(),
         });
     }
 
@@ -142,8 +142,8 @@ impl Facts {
     /// `X-Forwarded-For` is believed of a front proxy that proved to be one, and of nobody else: the proxy wrote the last
     /// address, those before it are what its client said, as readers of audit logs know. `X-Real-Ip` is never believed,
     /// for no proxy of Kubernetes writes it.
-    fn source_ips(&self, trail: &Trail) -> Vec<IpAddr> {
-        let mut hops = if trail.is_passed_on { addresses(&self.forwarded_for) } else { Vec::new() };
+    fn source_ips(&self, context: &AuditContext) -> Vec<IpAddr> {
+        let mut hops = if context.is_passed_on { addresses(&self.forwarded_for) } else { Vec::new() };
         hops.extend(self.peer.filter(|peer| hops.last() != Some(peer)));
         hops
     }

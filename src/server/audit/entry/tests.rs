@@ -49,9 +49,9 @@ async fn a_request_leaves_what_became_known_of_it() {
     let events = events(|log| {
         let headers = [("user-agent", "kubectl/v1"), ("authorization", "Bearer secret")];
         let mut entry = Entry::begin(Some(log), &ID, &request("POST", uri, &headers));
-        entry.trail.user = user("alice");
-        entry.trail.acting_as = user("zoe");
-        entry.trail.decision = Some(Decision::Denied { reason: "no".into() });
+        entry.context.user = user("alice");
+        entry.context.acting_as = user("zoe");
+        entry.context.decision = Some(Decision::Denied { reason: "no".into() });
         entry.end(&respond::status(&Status::unauthorized(), Media::Json { pretty: false }));
     });
     let event = &events.await[0];
@@ -107,7 +107,7 @@ async fn forwarding_is_believed_of_a_proxy_and_of_nobody_else() {
         let cases = [&forged[..], &[("x-forwarded-for", &many)], &[("x-forwarded-for", "9.9.9.9,10.0.0.1")]];
         for headers in cases {
             let mut entry = Entry::begin(Some(log), &ID, &request("GET", "/", headers));
-            entry.trail.is_passed_on = true;
+            entry.context.is_passed_on = true;
             entry.end(&answer(200));
         }
     });
