@@ -10,6 +10,7 @@ mod handshake;
 mod long_names;
 mod outgoing;
 mod resets;
+mod service;
 mod streams;
 mod unanswered;
 
@@ -19,13 +20,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
-use hyper::body::{Body, Incoming};
 use rustix::net::sockopt;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tower::Service;
 use tracing::{debug, info, warn};
 
 use super::shutdown::{Phase, Shutdown};
@@ -33,6 +31,7 @@ use crate::auth::{PeerCertificates, Trusted};
 use crate::runtime::Backoff;
 use crate::telemetry::OnChange;
 use connection::{Connections, Order};
+use service::RequestService;
 
 /// The pauses between attempts to accept a connection that fail for want of file descriptors or
 /// memory, which other work may free.
@@ -160,21 +159,14 @@ pub async fn bind(address: IpAddr, port: u16) -> Result<TcpListener, BindError> 
 /// Each handshake takes the configuration that `tls` holds at that time, and `trusted` tells front proxies from other clients.
 /// Connections that were upgraded to another
 /// protocol are no longer this function's: whoever took them over watches the phase.
-pub async fn serve<S, B>(
+pub async fn serve<S: RequestService>(
     listener: TcpListener,
     tls: watch::Receiver<Arc<ServerConfig>>,
     trusted: watch::Receiver<Trusted>,
     app: S,
     limits: Limits,
     shutdown: Shutdown,
-) where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Into<BoxError>,
-    B: Body + Unpin + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
+) {
     let drain = limits.drain;
     let connections = Arc::new(Connections::new(limits, tls, trusted, shutdown.clone()));
     let (orders, order) = watch::channel(Order::Serve);

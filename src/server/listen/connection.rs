@@ -21,12 +21,13 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_rustls::server::TlsStream;
-use tower::{Service, ServiceExt};
+use tower::ServiceExt;
 use tracing::debug;
 
 use super::activity::{Activity, Counted, Heard, Pace, Patience, Verdict};
 use super::h2_filter::{H2Filter, H2Limits};
 use super::handshake::Handshakes;
+use super::service::RequestService;
 use super::streams::Streams;
 use super::{BoxError, LAST_WORDS, Limits, Peer, prepare};
 use crate::auth::{PeerCertificates, Trusted};
@@ -100,20 +101,13 @@ impl Connections {
     }
 
     /// Runs a connection to its end.
-    pub(super) async fn run<S, B>(
+    pub(super) async fn run<S: RequestService>(
         self: Arc<Self>,
         stream: TcpStream,
         address: SocketAddr,
         app: S,
         mut order: watch::Receiver<Order>,
-    ) where
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Into<BoxError>,
-        B: Body + Unpin + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
-    {
+    ) {
         prepare(&stream);
         let handshake = tokio::select! {
             // Each stage has a place of its own, which is there only while it lasts.
@@ -127,20 +121,13 @@ impl Connections {
         }
     }
 
-    async fn serve<S, B>(
+    async fn serve<S: RequestService>(
         &self,
         stream: TlsStream<TcpStream>,
         address: SocketAddr,
         app: S,
         order: watch::Receiver<Order>,
-    ) where
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Into<BoxError>,
-        B: Body + Unpin + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
-    {
+    ) {
         let (_, session) = stream.get_ref();
         let certificates = session.peer_certificates().unwrap_or_default();
         let certificates = certificates.iter().map(|der| der.clone().into_owned()).collect();
