@@ -1,8 +1,9 @@
 //! Who are you: all the ways in which a request can prove it, in the order of Kubernetes.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use http::{HeaderMap, HeaderName};
+use parking_lot::Mutex;
 use rustls_pki_types::UnixTime;
 use tokio::sync::watch;
 use tracing::{debug, warn};
@@ -182,7 +183,7 @@ impl Authenticator {
             return;
         };
         self.metrics.proxy_refused();
-        let mut refused = self.refused_proxies.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut refused = self.refused_proxies.lock();
         if !refused.by.upgrade().is_some_and(|by| Arc::ptr_eq(&by, trust)) {
             *refused = RefusedProxies::by(Arc::downgrade(trust));
         }

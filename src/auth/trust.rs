@@ -1,9 +1,10 @@
 //! The authorities that are trusted at present, and the identities that the certificates of a connection prove by them.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustls::DistinguishedName;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
@@ -105,7 +106,7 @@ impl PeerCertificates {
         if self.chain.is_empty() {
             return None;
         }
-        let mut verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut verified = self.verified.lock();
         if let Some(known) = verified.as_ref().filter(|known| Arc::ptr_eq(&known.by, trust) && now < known.until) {
             return Some(known.clone());
         }

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::runtime::watcher::Event;
 use kube::{Api, Client};
+use parking_lot::RwLock;
 
 use super::follow::{self, Subject};
 use super::told;
@@ -79,7 +80,7 @@ impl Namespaces {
 
 impl Followed {
     async fn state(&self, name: &str) -> Result<State, Unknown> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(name).copied();
+        let known = self.known.read().get(name).copied();
         if known == Some(State::Active) {
             return Ok(State::Active);
         }
@@ -97,7 +98,7 @@ impl Followed {
         // A list that begins anew takes the place of everything once it is whole.
         let mut listed = HashMap::new();
         while let Some(event) = events.next().await {
-            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            let mut known = self.known.write();
             match event {
                 Ok(Event::Apply(namespace)) => drop(known.insert(name_of(&namespace), state_of(&namespace))),
                 Ok(Event::Delete(namespace)) => drop(known.remove(&name_of(&namespace))),

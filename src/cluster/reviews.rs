@@ -3,13 +3,13 @@
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable};
 use kube::api::PostParams;
 use kube::core::ClusterResourceScope;
 use kube::{Api, Client, Resource};
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
@@ -100,7 +100,7 @@ where
     }
 
     fn log_overflow(&self) {
-        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outage = self.outage.lock();
         if outage.overflow_logged.is_none_or(|logged| logged.elapsed() >= QUIET) {
             outage.overflow_logged = Some(Instant::now());
             warn!(kind = %K::kind(&()), waiting = WAITING, "too many reviews wait for the control plane, more are refused");
@@ -109,7 +109,7 @@ where
 
     fn log(&self, outcome: &Result<K, ReviewError>) {
         let kind = K::kind(&());
-        let mut outage = self.outage.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outage = self.outage.lock();
         if !outage.lasts.record(outcome.is_err()) || outage.logged.is_some_and(|logged| logged.elapsed() < QUIET) {
             return;
         }

@@ -2,7 +2,7 @@
 //! so are the authorities of control planes. (Tokens in files are read again by the client library.)
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use http::{Request, Response};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use parking_lot::RwLock;
 use tower::Service;
 use tracing::{info, warn};
 
@@ -77,7 +78,7 @@ impl Source {
         let content = self.place.content()?;
         if content != self.content {
             let client = self.place.client().await?;
-            *self.present.write().unwrap_or_else(PoisonError::into_inner) = client;
+            *self.present.write() = client;
             self.content = content;
             info!("the control plane is asked with what the files hold now");
         }
@@ -134,7 +135,7 @@ impl Service<Request<Body>> for Present {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let client = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let client = self.0.read().clone();
         Box::pin(async move { client.send(request).await })
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use prometheus_client::metrics::counter::Counter;
 
 use super::sink::Sink;
@@ -100,9 +100,9 @@ impl Queue {
 
     /// Waits for lines. None once the queue is closed and empty.
     fn next(&self) -> Option<Vec<u8>> {
-        let state = self.lock();
-        let waited = self.work.wait_while(state, |state| state.chunks.is_empty() && !state.is_closed);
-        waited.unwrap_or_else(PoisonError::into_inner).chunks.pop_front()
+        let mut state = self.lock();
+        self.work.wait_while(&mut state, |state| state.chunks.is_empty() && !state.is_closed);
+        state.chunks.pop_front()
     }
 
     /// Makes room. An outage ends only when much of the room is free again, so that each of them is told once.
@@ -119,8 +119,9 @@ impl Queue {
 
     /// Waits; whether the queue is closed by now.
     fn pause(&self, pause: Duration) -> bool {
-        let waited = self.work.wait_timeout_while(self.lock(), pause, |state| !state.is_closed);
-        waited.unwrap_or_else(PoisonError::into_inner).0.is_closed
+        let mut state = self.lock();
+        self.work.wait_while_for(&mut state, |state| !state.is_closed, pause);
+        state.is_closed
     }
 
     fn give_up(&self) {
@@ -134,7 +135,7 @@ impl Queue {
 
     /// A panic leaves the state sound, since every change of it is complete before anything can fail.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -4,11 +4,12 @@
 //! serve never replaces one that can.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use kube::Client;
+use parking_lot::{Mutex, RwLock};
 use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -179,14 +180,14 @@ impl ServingCertificate {
     }
 
     fn current<T>(&self, part: impl FnOnce(&Current) -> T) -> T {
-        part(&self.serving.read().unwrap_or_else(PoisonError::into_inner))
+        part(&self.serving.read())
     }
 
     /// Looks again (renewing what is our own if its end is near) and serves what is there now.
     pub async fn reload(&self, now: Timestamp) -> Reload {
         match self.source.look(now).await {
             Ok(Kept { pair, bundle, authority_ends, concern }) => {
-                self.logged.lock().unwrap_or_else(PoisonError::into_inner).fault.record(None);
+                self.logged.lock().fault.record(None);
                 self.log(concern);
                 // Without news the list of before stays: a damaged file is no reason to trust nobody.
                 if let Some(bundle) = bundle {
@@ -195,7 +196,7 @@ impl ServingCertificate {
                 self.serve(pair, authority_ends)
             }
             Err(error) => {
-                let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut logged = self.logged.lock();
                 let is_new = logged.fault.record(Some(error.to_string()));
                 if is_new { Reload::Refused(error) } else { Reload::Unchanged }
             }
@@ -203,7 +204,7 @@ impl ServingCertificate {
     }
 
     fn serve(&self, Pair { key, ends }: Pair, authority_ends: Option<Timestamp>) -> Reload {
-        let mut serving = self.serving.write().unwrap_or_else(PoisonError::into_inner);
+        let mut serving = self.serving.write();
         let is_same = serving.key.cert == key.cert;
         *serving = Current { key, ends, authority_ends };
         if is_same { Reload::Unchanged } else { Reload::Replaced { ends } }
@@ -211,7 +212,7 @@ impl ServingCertificate {
 
     fn log(&self, concern: Option<CertificateError>) {
         let concern = concern.map(|concern| concern.to_string());
-        let is_new = self.logged.lock().unwrap_or_else(PoisonError::into_inner).concern.record(concern.clone());
+        let is_new = self.logged.lock().concern.record(concern.clone());
         if let Some(error) = concern.filter(|_| is_new) {
             warn!(error, "the serving certificate cannot be renewed as things are");
         }
@@ -220,6 +221,6 @@ impl ServingCertificate {
 
 impl ResolvesServerCert for ServingCertificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.serving.read().unwrap_or_else(PoisonError::into_inner).key))
+        Some(Arc::clone(&self.serving.read().key))
     }
 }
