@@ -17,6 +17,7 @@ use super::cluster_trust::{self, NAME, NAMESPACE};
 use super::front_proxy::{FrontProxy, HeaderNames};
 use super::trust::Trust;
 use crate::cluster::follow::{self, Subject};
+use crate::runtime::{Reload, Reloadable};
 use crate::telemetry::OnceEach;
 use crate::telemetry::metrics::{Certificate, Metrics};
 
@@ -100,8 +101,8 @@ impl TrustSource {
             Lookup::Required(client) | Lookup::Tolerated(client) => Some(client),
         };
         let files = Files { client_ca_file, front_proxy };
-        let from_files = files.read(now)?;
-        let trust = Arc::new(joined(&from_files, &Trust::default()));
+        let from_files = Reloadable::new(files.read(now)?);
+        let trust = Arc::new(from_files.with(|files| joined(files, &Trust::default())));
         measure(&trust, &metrics);
         let (sender, receiver) = watch::channel(Trusted { trust, awaited });
         let (from_cluster, said, faults) = (Trust::default(), None, OnceEach::default());
@@ -113,10 +114,11 @@ impl TrustSource {
 pub struct TrustKeeper {
     files: Files,
     client: Option<Client>,
-    from_files: Trust,
+    from_files: Reloadable<Trust>,
     from_cluster: Trust,
     /// The data of the ConfigMap.
     said: Option<BTreeMap<String, String>>,
+    /// The faults of that data.
     faults: OnceEach<String>,
     sender: watch::Sender<Trusted>,
     metrics: Arc<Metrics>,
@@ -165,20 +167,19 @@ impl TrustKeeper {
 
     /// Reads everything again. What cannot be used changes nothing and is logged once.
     fn renew(&mut self, now: UnixTime) {
-        let mut faults = Vec::new();
-        match self.files.read(now) {
-            Ok(read) => self.from_files = read,
-            Err(fault) => faults.push(fault.to_string()),
+        const REFUSED: &str = "new authorities of clients cannot be used, the present ones stay";
+        if let Reload::Failed(error) = self.from_files.reload(self.files.read(now), Trust::is_same) {
+            warn!(%error, "{REFUSED}");
         }
         if let Some(data) = &self.said {
-            let (trust, more) = cluster_trust::next(&self.from_cluster, data, now);
+            let (trust, faults) = cluster_trust::next(&self.from_cluster, data, now);
             self.from_cluster = trust;
-            faults.extend(more.iter().map(|fault| format!("{}: {fault}", SUBJECT.what)));
+            let faults = faults.iter().map(|fault| format!("{}: {fault}", SUBJECT.what)).collect();
+            for error in self.faults.record_all(faults) {
+                warn!(error, "{REFUSED}");
+            }
         }
-        for error in self.faults.record_all(faults) {
-            warn!(error, "new authorities of clients cannot be used, the present ones stay");
-        }
-        let next = joined(&self.from_files, &self.from_cluster);
+        let next = self.from_files.with(|files| joined(files, &self.from_cluster));
         self.sender.send_if_modified(|trusted| {
             let is_new = !trusted.trust.is_same(&next);
             if is_new {

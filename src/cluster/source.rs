@@ -11,11 +11,11 @@ use http::{Request, Response};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use parking_lot::RwLock;
 use tower::Service;
 use tracing::{info, warn};
 
 use super::told;
+use crate::runtime::{Reload, Reloadable};
 
 /// Where the way to the control plane is described.
 #[derive(Clone, Debug)]
@@ -29,14 +29,19 @@ pub(super) enum Place {
 /// A way to the control plane.
 pub(super) struct Source {
     place: Place,
-    /// The content of the files that the present client was made of.
-    content: Vec<u8>,
-    present: Arc<RwLock<Client>>,
+    present: Arc<Reloadable<Loaded>>,
 }
 
-/// Sends each request by the client of now.
+/// A client, and the content of the files that it was made of.
 #[derive(Clone)]
-struct Present(Arc<RwLock<Client>>);
+struct Loaded {
+    content: Vec<u8>,
+    client: Client,
+}
+
+/// Sends each request by the present client.
+#[derive(Clone)]
+struct Present(Arc<Reloadable<Loaded>>);
 
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -51,38 +56,40 @@ impl Source {
     /// # Errors
     /// What is wrong with the files.
     pub(super) async fn open(place: Place) -> Result<(Self, Client), String> {
-        let content = place.content()?;
-        let client = place.client().await?;
-        let namespace = client.default_namespace().to_owned();
-        let present = Arc::new(RwLock::new(client));
+        let loaded = Loaded { content: place.content()?, client: place.client().await? };
+        let namespace = loaded.client.default_namespace().to_owned();
+        let present = Arc::new(Reloadable::new(loaded));
         let following = Client::new(Present(present.clone()), namespace);
-        Ok((Self { place, content, present }, following))
+        Ok((Self { place, present }, following))
     }
 
-    /// Looks at the files for ever, and takes what they hold now.
-    pub(super) async fn keep_current(mut self) {
-        let mut fault = None;
+    /// Reads the files again at intervals. Never returns.
+    pub(super) async fn keep_current(self) {
         loop {
             tokio::time::sleep(INTERVAL).await;
-            let outcome = self.look().await;
-            match &outcome {
-                Ok(()) => {}
-                Err(why) if fault.as_ref() == Some(why) => {}
-                Err(why) => warn!("the way to the control plane stays as it was: {why}"),
+            match self.reload().await {
+                Reload::Unchanged => {}
+                Reload::Replaced => info!("new configuration for requests to the control plane"),
+                Reload::Failed(error) => {
+                    warn!(error, "no new configuration of the control plane, the present one stays")
+                }
             }
-            fault = outcome.err();
         }
     }
 
-    async fn look(&mut self) -> Result<(), String> {
+    async fn reload(&self) -> Reload<String> {
+        let loaded = self.load().await;
+        self.present.reload(loaded, |new, present| new.content == present.content)
+    }
+
+    /// Makes a new client if the files have changed.
+    async fn load(&self) -> Result<Loaded, String> {
+        let present = self.present.with(Loaded::clone);
         let content = self.place.content()?;
-        if content != self.content {
-            let client = self.place.client().await?;
-            *self.present.write() = client;
-            self.content = content;
-            info!("the control plane is asked with what the files hold now");
+        if content == present.content {
+            return Ok(present);
         }
-        Ok(())
+        Ok(Loaded { content, client: self.place.client().await? })
     }
 }
 
@@ -135,7 +142,7 @@ impl Service<Request<Body>> for Present {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let client = self.0.read().clone();
+        let client = self.0.with(|present| present.client.clone());
         Box::pin(async move { client.send(request).await })
     }
 }
@@ -166,14 +173,14 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         write(&path, &format!("http://{}", listener.local_addr().unwrap()));
         std::thread::spawn(move || drop(listener.accept()));
-        let (mut source, client) = Source::open(Place::Kubeconfig(path.clone())).await.unwrap();
+        let (source, client) = Source::open(Place::Kubeconfig(path.clone())).await.unwrap();
         let before = refused(&client).await;
         write(&path, "http://127.0.0.1:1");
-        source.look().await.unwrap();
+        assert_eq!(source.reload().await, Reload::Replaced);
         let after = refused(&client).await;
         assert!(after.contains("refused") && !before.contains("refused"), "{before} / {after}");
         std::fs::write(&path, "no kubeconfig: [").unwrap();
-        source.look().await.unwrap_err();
+        assert!(matches!(source.reload().await, Reload::Failed(_)));
         assert_eq!(refused(&client).await, after);
     }
 }

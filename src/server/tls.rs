@@ -20,7 +20,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::{ProducesTickets, ResolvesServerCert};
 use rustls::{DistinguishedName, ServerConfig, SupportedProtocolVersion};
 
-pub use certificate::{Reload, ServingCertificate, Source};
+pub use certificate::{ServingCertificate, Source};
 pub use cipher::CipherSuite;
 pub use error::{CertificateError, Place};
 pub use examine::{Examined, examine};

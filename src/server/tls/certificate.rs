@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 use kube::Client;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -22,6 +22,7 @@ use super::own::Kept;
 use super::own::folder::Folder;
 use super::own::secret::Store;
 use super::pem::{Pair, PairPlaces, PemPair};
+use crate::runtime::{Reload, Reloadable};
 use crate::telemetry::OnChange;
 
 /// Where the serving certificate comes from.
@@ -98,40 +99,21 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// The outcome of a look.
-#[derive(Debug)]
-pub enum Reload {
-    /// Everything is as it was at the last look, whatever that led to.
-    Unchanged,
-    /// New handshakes see a new certificate.
-    Replaced {
-        /// When the new certificate ends.
-        ends: Timestamp,
-    },
-    /// What is there now cannot serve; the certificate of before stays. Each reason is told once.
-    Refused(CertificateError),
-}
-
 /// The certificate of the server: what handshakes resolve to.
 pub struct ServingCertificate {
     source: Source,
     path: PathBuf,
-    serving: RwLock<Current>,
+    serving: Reloadable<Current>,
     /// The CAs that clients are to trust, in PEM; empty where nobody knows.
     bundle: watch::Sender<Bytes>,
-    logged: Mutex<Logged>,
+    /// The concern of the last load.
+    concern: Mutex<OnChange<Option<String>>>,
 }
 
 struct Current {
     key: Arc<CertifiedKey>,
     ends: Timestamp,
     authority_ends: Option<Timestamp>,
-}
-
-/// The fault of the last look, and the concern of the last good one.
-struct Logged {
-    fault: OnChange<Option<String>>,
-    concern: OnChange<Option<String>>,
 }
 
 impl std::fmt::Debug for ServingCertificate {
@@ -145,10 +127,9 @@ impl ServingCertificate {
     pub async fn open(source: Source, now: Timestamp) -> Result<Self, CertificateError> {
         let path = source.places().certificate.path;
         let Kept { pair: Pair { key, ends }, bundle, authority_ends, concern } = source.look(now).await?;
-        let serving = RwLock::new(Current { key, ends, authority_ends });
+        let serving = Reloadable::new(Current { key, ends, authority_ends });
         let bundle = watch::Sender::new(bundle.unwrap_or_default());
-        let logged = Logged { fault: OnChange::from_initial(None), concern: OnChange::from_initial(None) };
-        let this = Self { source, path, serving, bundle, logged: Mutex::new(logged) };
+        let this = Self { source, path, serving, bundle, concern: Mutex::new(OnChange::from_initial(None)) };
         this.log(concern);
         Ok(this)
     }
@@ -160,12 +141,12 @@ impl ServingCertificate {
 
     /// When the certificate that is being served ends.
     pub fn ends(&self) -> Timestamp {
-        self.current(|current| current.ends)
+        self.serving.with(|current| current.ends)
     }
 
     /// When our own CA ends; none where the certificate is somebody else's.
     pub fn authority_ends(&self) -> Option<Timestamp> {
-        self.current(|current| current.authority_ends)
+        self.serving.with(|current| current.authority_ends)
     }
 
     /// The CAs that clients are to trust, in PEM, now and after each change. Empty where nobody knows them.
@@ -175,44 +156,27 @@ impl ServingCertificate {
 
     /// The certificate that is being served, without its chain.
     pub(super) fn leaf(&self) -> CertificateDer<'static> {
-        let leaf = self.current(|current| current.key.cert.first().cloned());
+        let leaf = self.serving.with(|current| current.key.cert.first().cloned());
         leaf.unwrap_or_else(|| CertificateDer::from(Vec::new()))
     }
 
-    fn current<T>(&self, part: impl FnOnce(&Current) -> T) -> T {
-        part(&self.serving.read())
-    }
-
     /// Looks again (renewing what is our own if its end is near) and serves what is there now.
-    pub async fn reload(&self, now: Timestamp) -> Reload {
-        match self.source.look(now).await {
-            Ok(Kept { pair, bundle, authority_ends, concern }) => {
-                self.logged.lock().fault.record(None);
+    pub async fn reload(&self, now: Timestamp) -> Reload<CertificateError> {
+        let loaded =
+            self.source.look(now).await.map(|Kept { pair: Pair { key, ends }, bundle, authority_ends, concern }| {
                 self.log(concern);
                 // Without news the list of before stays: a damaged file is no reason to trust nobody.
                 if let Some(bundle) = bundle {
                     self.bundle.send_if_modified(|present| std::mem::replace(present, bundle.clone()) != bundle);
                 }
-                self.serve(pair, authority_ends)
-            }
-            Err(error) => {
-                let mut logged = self.logged.lock();
-                let is_new = logged.fault.record(Some(error.to_string()));
-                if is_new { Reload::Refused(error) } else { Reload::Unchanged }
-            }
-        }
-    }
-
-    fn serve(&self, Pair { key, ends }: Pair, authority_ends: Option<Timestamp>) -> Reload {
-        let mut serving = self.serving.write();
-        let is_same = serving.key.cert == key.cert;
-        *serving = Current { key, ends, authority_ends };
-        if is_same { Reload::Unchanged } else { Reload::Replaced { ends } }
+                Current { key, ends, authority_ends }
+            });
+        self.serving.reload(loaded, |new, present| new.key.cert == present.key.cert)
     }
 
     fn log(&self, concern: Option<CertificateError>) {
         let concern = concern.map(|concern| concern.to_string());
-        let is_new = self.logged.lock().concern.record(concern.clone());
+        let is_new = self.concern.lock().record(concern.clone());
         if let Some(error) = concern.filter(|_| is_new) {
             warn!(error, "the serving certificate cannot be renewed as things are");
         }
@@ -221,6 +185,6 @@ impl ServingCertificate {
 
 impl ResolvesServerCert for ServingCertificate {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.serving.read().key))
+        Some(self.serving.with(|current| Arc::clone(&current.key)))
     }
 }

@@ -10,12 +10,13 @@ use kube::Client;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::certificate::{Reload, ServingCertificate, Source};
+use super::certificate::{ServingCertificate, Source};
 use super::error::CertificateError;
 use super::names::{self, Service};
 use super::options::{FlagError, Options, Plan, Wanted};
 use crate::api::{GROUP, VERSION};
 use crate::cluster::registration::{Registration, ServiceReference};
+use crate::runtime::Reload;
 use crate::telemetry::OnChange;
 use crate::telemetry::metrics::{Certificate, Metrics};
 
@@ -92,11 +93,12 @@ impl Serving {
     async fn reload(&self) {
         match self.certificate.reload(Timestamp::now()).await {
             Reload::Unchanged => {}
-            Reload::Replaced { ends } => {
+            Reload::Replaced => {
+                let ends = self.certificate.ends();
                 info!(file = %self.certificate.path().display(), %ends, "serving a new certificate");
                 self.check();
             }
-            Reload::Refused(error) => warn!(%error, "no new serving certificate, the present one stays"),
+            Reload::Failed(error) => warn!(%error, "no new serving certificate, the present one stays"),
         }
         self.measure();
     }
