@@ -2,7 +2,6 @@
 //! the time that they take and on how many are under way.
 
 use std::fmt::Debug;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable};
@@ -12,7 +11,7 @@ use kube::{Api, Client, Resource};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{info, warn};
 
 use super::told;
@@ -22,7 +21,7 @@ use crate::telemetry::OnChange;
 pub struct Reviews<K> {
     api: Api<K>,
     under_way: Semaphore,
-    waiting: AtomicUsize,
+    waiting: Semaphore,
     outage: Mutex<Outage>,
 }
 
@@ -70,8 +69,8 @@ where
 {
     /// Reviews by this client, so many at a time; some more may wait, within the limit of time.
     pub fn new(client: Client, under_way: usize) -> Self {
-        let (under_way, waiting, outage) = (Semaphore::new(under_way), AtomicUsize::new(0), Mutex::new(Outage::none()));
-        Self { api: Api::all(client), under_way, waiting, outage }
+        let (under_way, waiting) = (Semaphore::new(under_way), Semaphore::new(WAITING));
+        Self { api: Api::all(client), under_way, waiting, outage: Mutex::new(Outage::none()) }
     }
 
     /// Posts a review and hands back what came of it.
@@ -79,11 +78,10 @@ where
     /// # Errors
     /// There is no answer.
     pub async fn post(&self, review: &K) -> Result<K, ReviewError> {
-        let waiting = Waiting::begin(&self.waiting);
-        if waiting.before >= WAITING {
+        let Ok(waiting) = self.waiting.try_acquire() else {
             self.log_overflow();
             return Err(ReviewError::TooMany);
-        }
+        };
         let outcome = match tokio::time::timeout(LIMIT, self.try_to_post(review, waiting)).await {
             Ok(outcome) => outcome.map_err(|error| ReviewError::Failed { code: code_of(&error), text: told(&error) }),
             Err(_) => Err(ReviewError::TimedOut),
@@ -92,7 +90,7 @@ where
         outcome
     }
 
-    async fn try_to_post(&self, review: &K, waiting: Waiting<'_>) -> kube::Result<K> {
+    async fn try_to_post(&self, review: &K, waiting: SemaphorePermit<'_>) -> kube::Result<K> {
         let _turn = self.under_way.acquire().await.expect("nobody closes the semaphore");
         drop(waiting);
         let params = PostParams::default();
@@ -128,24 +126,6 @@ where
 impl Outage {
     fn none() -> Self {
         Self { lasts: OnChange::from_initial(false), logged: None, overflow_logged: None }
-    }
-}
-
-/// One more who waits, until it is dropped.
-struct Waiting<'a> {
-    count: &'a AtomicUsize,
-    before: usize,
-}
-
-impl<'a> Waiting<'a> {
-    fn begin(count: &'a AtomicUsize) -> Self {
-        Self { count, before: count.fetch_add(1, Ordering::Relaxed) }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -2,10 +2,10 @@
 //! not by the server's memory.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::Method;
 use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::telemetry::metrics::Metrics;
 
@@ -30,25 +30,30 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 
 /// The requests that are being worked on.
 pub(super) struct InFlight {
-    reading: Arc<Lane>,
-    mutating: Arc<Lane>,
-    watching: Arc<Lane>,
+    reading: Lane,
+    mutating: Lane,
+    watching: Lane,
 }
 
 struct Lane {
     gauge: Gauge,
-    most: usize,
-    count: AtomicUsize,
+    permits: Arc<Semaphore>,
 }
 
 /// The right to work on one request.
-pub(super) struct Permit(Arc<Lane>);
+pub(super) struct Permit {
+    gauge: Gauge,
+    _permit: OwnedSemaphorePermit,
+}
 
 impl InFlight {
     /// Nothing is being worked on.
     pub(super) fn new(options: Options, metrics: &Metrics) -> Self {
         let Options { max_requests_inflight, max_mutating_requests_inflight, max_watches } = options;
-        let lane = |gauge, most| Arc::new(Lane { gauge, most, count: AtomicUsize::new(0) });
+        let lane = |gauge, most: usize| {
+            let permits = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+            Lane { gauge, permits }
+        };
         Self {
             reading: lane(metrics.in_flight("readOnly"), max_requests_inflight),
             mutating: lane(metrics.in_flight("mutating"), max_mutating_requests_inflight),
@@ -70,21 +75,16 @@ impl InFlight {
 }
 
 impl Lane {
-    fn enter(self: &Arc<Self>) -> Option<Permit> {
-        let before = self.count.fetch_add(1, Ordering::Relaxed);
-        if before >= self.most {
-            self.count.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
+    fn enter(&self) -> Option<Permit> {
+        let permit = self.permits.clone().try_acquire_owned().ok()?;
         self.gauge.inc();
-        Some(Permit(self.clone()))
+        Some(Permit { gauge: self.gauge.clone(), _permit: permit })
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.count.fetch_sub(1, Ordering::Relaxed);
-        self.0.gauge.dec();
+        self.gauge.dec();
     }
 }
 
