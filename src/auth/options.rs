@@ -18,58 +18,67 @@ use crate::cluster::Clients;
 use crate::meta::duration;
 use crate::telemetry::metrics::Metrics;
 
-/// The flags of authentication and authorization.
+/// Flags of authentication and authorization.
 #[derive(Clone, Debug, Args)]
 #[group(skip)]
+#[command(next_help_heading = "Authentication and authorization")]
 pub struct Options {
-    /// Who may do what: the cluster decides (Webhook), or every authenticated user may do everything (AlwaysAllow). Webhook
-    /// where a kubeconfig is given or this is a pod, otherwise it must be said.
+    /// Authorization mode; Webhook if a cluster is configured, otherwise required.
     #[arg(long, value_name = "MODE", value_enum)]
     pub authorization_mode: Option<Mode>,
-    /// Paths that everybody may ask for, without a review; beginnings of paths, where they end in *.
+    /// Paths without authorization; a trailing * matches every path with that prefix.
     #[arg(long, value_name = "PATHS", value_delimiter = ',', default_value = "/healthz,/livez,/readyz")]
     pub authorization_always_allow_paths: Vec<String>,
-    /// How long it is remembered that a user may do something.
+    /// Time to cache a SubjectAccessReview that allows a request.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration::non_negative)]
     pub authorization_webhook_cache_authorized_ttl: Duration,
-    /// How long it is remembered that a user may not do something.
+    /// Time to cache a SubjectAccessReview that denies a request.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration::non_negative)]
     pub authorization_webhook_cache_unauthorized_ttl: Duration,
-    /// Whether requests without credentials are served as system:anonymous. On with Webhook, not possible with AlwaysAllow.
+    /// Treat requests without credentials as system:anonymous.
+    ///
+    /// The default is true with --authorization-mode=Webhook. Not allowed with AlwaysAllow.
     #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set)]
     pub anonymous_auth: Option<bool>,
-    /// File with bearer tokens, a line each: token,user,uid,"group1,group2".
+    /// File of bearer tokens, with lines of the form token,user,uid,"group1,group2".
     #[arg(long, value_name = "FILE")]
     pub token_auth_file: Option<PathBuf>,
-    /// File with the certificate authorities of users, in PEM, instead of those of the cluster. A certificate's common name is
-    /// the user, its organizations the groups. Read again every minute.
+    /// CA certificates (PEM) of client certificates, instead of those of the cluster.
+    ///
+    /// The common name of a client certificate is the user, its organizations are the groups. The
+    /// file is read again every minute.
     #[arg(long, value_name = "FILE")]
     pub client_ca_file: Option<PathBuf>,
-    /// How long it is remembered whose token a token is.
+    /// Time to cache a TokenReview.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration::non_negative)]
     pub authentication_token_webhook_cache_ttl: Duration,
-    /// Do not read the authorities of users and front proxies from the cluster.
+    /// Do not read the CA certificates of clients and front proxies from the cluster.
+    ///
+    /// They are in the ConfigMap kube-system/extension-apiserver-authentication.
     #[arg(long)]
     pub authentication_skip_lookup: bool,
-    /// Be ready before the authorities of users and front proxies could be read from the cluster.
+    /// Become ready before these CA certificates were read from the cluster.
     #[arg(long)]
     pub authentication_tolerate_lookup_failure: bool,
-    /// The front proxies.
+    /// Front proxies.
     #[command(flatten)]
     pub front_proxy: FrontProxyOptions,
 }
 
-/// The flags that describe front proxies, instead of what the cluster says of them.
+/// Flags of front proxies, which override the cluster's ConfigMap.
 #[derive(Clone, Debug, Args)]
 #[group(skip)]
+#[command(next_help_heading = "Authentication and authorization")]
 pub struct FrontProxyOptions {
-    /// File with the authorities of front proxies, in PEM, instead of those of the cluster. Read again every minute.
+    /// CA certificates (PEM) of front proxies, instead of those of the cluster.
+    ///
+    /// The file is read again every minute.
     #[arg(long, value_name = "FILE")]
     pub requestheader_client_ca_file: Option<PathBuf>,
-    /// The common names of front proxies; any, if none is given.
+    /// Common names of front proxies; any name if not set.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "requestheader_client_ca_file")]
     pub requestheader_allowed_names: Vec<String>,
-    /// Headers with the name of the user.
+    /// Request headers with the user name, set by front proxies.
     #[arg(
         long,
         value_name = "HEADERS",
@@ -78,10 +87,10 @@ pub struct FrontProxyOptions {
         requires = "requestheader_client_ca_file"
     )]
     pub requestheader_username_headers: Vec<HeaderName>,
-    /// Headers with the UID of the user.
+    /// Request headers with the UID of the user, set by front proxies.
     #[arg(long, value_name = "HEADERS", value_delimiter = ',', requires = "requestheader_client_ca_file")]
     pub requestheader_uid_headers: Vec<HeaderName>,
-    /// Headers with the groups of the user.
+    /// Request headers with the groups of the user, set by front proxies.
     #[arg(
         long,
         value_name = "HEADERS",
@@ -90,7 +99,7 @@ pub struct FrontProxyOptions {
         requires = "requestheader_client_ca_file"
     )]
     pub requestheader_group_headers: Vec<HeaderName>,
-    /// Beginnings of headers with anything else about the user.
+    /// Prefixes of request headers with extra attributes of the user, set by front proxies.
     #[arg(
         long,
         value_name = "HEADERS",
@@ -101,13 +110,13 @@ pub struct FrontProxyOptions {
     pub requestheader_extra_headers_prefix: Vec<HeaderName>,
 }
 
-/// Ways to decide who may do what. The names are the ones that kube-apiserver takes.
+/// Authorization mode, by kube-apiserver's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
     /// Every authenticated user may do everything.
     #[value(name = "AlwaysAllow")]
     AlwaysAllow,
-    /// The cluster decides.
+    /// The cluster decides by SubjectAccessReview.
     #[value(name = "Webhook")]
     Webhook,
 }

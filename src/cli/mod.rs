@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-/// An aggregated Kubernetes API server for image.openshift.io/v1.
+/// Aggregated Kubernetes API server for image.openshift.io/v1.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub struct Cli {
@@ -20,16 +20,19 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the API.
+    /// Run the API server.
     Serve(Box<serve::Serve>),
-    /// Tell, line by line, whether a server with the flags of `serve` can do its work. Changes nothing.
+    /// Check flags, control plane, certificates and data folder of a server.
+    ///
+    /// Takes the flags of serve, prints one line for each check with the remedy, and exits with code
+    /// 1 if a check fails. Changes nothing.
     Check(Box<check::Check>),
-    /// Take care of the data: check it, back it up, restore it, carry objects elsewhere.
+    /// Check, back up, restore, export and import the data.
     #[command(subcommand)]
     Store(store::Store),
-    /// Start a server for this machine with a sample stream, and print commands to try it with.
+    /// Run a server on this machine with a sample stream, and print commands to try.
     Quickstart(quickstart::Quickstart),
-    /// Write the OpenAPI documents that the server is built with.
+    /// Write the OpenAPI documents of the API.
     #[command(hide = true)]
     Openapi(openapi::Openapi),
 }
@@ -38,7 +41,7 @@ impl Cli {
     /// Runs the command until its end.
     ///
     /// # Errors
-    /// A sentence for the person who gave the command.
+    /// The first failure of the command, for the terminal.
     pub fn run(self) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let outcome = runtime.block_on(async {
@@ -50,7 +53,7 @@ impl Cli {
                 Command::Openapi(openapi) => openapi.run(),
             }
         });
-        // What waits for a disk or a lock must not keep a process that was told to end.
+        // A thread that waits for a disk or a lock must not delay the end of the process.
         runtime.shutdown_timeout(Duration::from_secs(1));
         outcome
     }

@@ -1,4 +1,4 @@
-//! `openapi`: writes the documents that the server is built with. For whoever changes the API.
+//! `openapi`: writes the OpenAPI documents that the server embeds, after a change of the API.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use crate::store::embedded::{Embedded, Options};
 /// Flags of `openapi`.
 #[derive(Debug, Args)]
 pub(super) struct Openapi {
-    /// The folder to write `v2.json`, `v2.pb`, `v3.json` and `v3-group.json` to.
+    /// Folder for v2.json, v2.pb, v3.json and v3-group.json.
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
 }

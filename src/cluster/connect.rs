@@ -9,17 +9,21 @@ use kube::Client;
 
 use super::source::{Place, Source};
 
-/// The flags that lead to the control plane.
+/// Flags of the control plane.
 #[derive(Clone, Debug, Default, Args)]
 #[group(skip)]
+#[command(next_help_heading = "Control plane")]
 pub struct Options {
-    /// Kubeconfig file of the control plane. Without it, a server in a pod uses the pod's service account.
+    /// Kubeconfig file of the control plane; the ServiceAccount of the pod if not set.
+    ///
+    /// The server needs the control plane for reviews, Namespaces, Secrets and its APIService. In a
+    /// pod with --authorization-mode=AlwaysAllow, no cluster is used unless this is set.
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// Kubeconfig file for asking who the bearer of a token is (TokenReview), if it is another one than --kubeconfig.
+    /// Kubeconfig file for TokenReviews, instead of --kubeconfig.
     #[arg(long, value_name = "FILE")]
     pub authentication_kubeconfig: Option<PathBuf>,
-    /// Kubeconfig file for asking who may do what (SubjectAccessReview), if it is another one than --kubeconfig.
+    /// Kubeconfig file for SubjectAccessReviews, instead of --kubeconfig.
     #[arg(long, value_name = "FILE")]
     pub authorization_kubeconfig: Option<PathBuf>,
 }

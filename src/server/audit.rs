@@ -28,17 +28,20 @@ use self::queue::Queue;
 use self::sink::{Sink, Stream};
 use crate::telemetry::metrics::Metrics;
 
-/// The flags of the audit log.
+/// Flags of the audit log.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
+#[command(next_help_heading = "Audit and logging")]
 pub struct Options {
-    /// File of the audit log, a JSON object a line, or - for stdout. Made readable for this user only. Without it there is no audit log.
+    /// Audit log file, or - for standard output; no audit log if not set.
+    ///
+    /// The file has one JSON object for each event and mode 0600.
     #[arg(long, value_name = "FILE")]
     pub audit_log_path: Option<PathBuf>,
-    /// Megabytes that the file may have before it is set aside under a name with the time, and a new one begun. 0: no end.
+    /// Size in megabytes at which the audit log is rotated; 0 for no rotation.
     #[arg(long, value_name = "MEGABYTES", default_value_t = 100)]
     pub audit_log_maxsize: u64,
-    /// How many files that were set aside are kept, the newest. 0: all.
+    /// Maximum number of rotated audit logs to keep; 0 for all.
     #[arg(long, value_name = "COUNT", default_value_t = 10)]
     pub audit_log_maxbackup: usize,
 }

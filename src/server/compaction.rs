@@ -10,17 +10,22 @@ use tokio::time::Instant;
 use crate::meta::duration;
 use crate::store::{Revision, Store, StoreError};
 
-/// The flags of compaction.
+/// Flags of compaction.
 #[derive(Clone, Copy, Debug, clap::Args)]
 #[group(skip)]
+#[command(next_help_heading = "Storage")]
 pub struct Options {
-    /// How often old revisions are forgotten.
+    /// Interval between compactions of old revisions.
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration::positive)]
     pub compaction_interval: Duration,
-    /// How long revisions are kept at least, for pages of lists and for watches that come back.
+    /// Minimum age of a revision that is compacted.
+    ///
+    /// Watches and paged lists can resume from younger revisions.
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration::positive)]
     pub compaction_retention: Duration,
-    /// How many revisions are kept at most, even if they are younger than --compaction-retention; 0 for any number.
+    /// Maximum number of revisions to keep; 0 for no limit.
+    ///
+    /// Above it, revisions younger than --compaction-retention are compacted too.
     #[arg(long, value_name = "NUMBER", default_value_t = 1_000_000)]
     pub compaction_max_revisions: u64,
 }

@@ -9,17 +9,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::telemetry::metrics::Metrics;
 
-/// The flags of the limits.
+/// Flags of the limits on requests.
 #[derive(Clone, Copy, Debug, clap::Args)]
 #[group(skip)]
+#[command(next_help_heading = "Limits and overload")]
 pub struct Options {
-    /// Requests that only read, at a time; more are answered with 429.
+    /// Maximum number of read requests in flight; further ones get 429.
     #[arg(long, value_name = "COUNT", default_value_t = 400, value_parser = at_least_one)]
     pub max_requests_inflight: usize,
-    /// Requests that change something, at a time; more are answered with 429.
+    /// Maximum number of mutating requests in flight; further ones get 429.
     #[arg(long, value_name = "COUNT", default_value_t = 200, value_parser = at_least_one)]
     pub max_mutating_requests_inflight: usize,
-    /// Watches at a time; more are answered with 429.
+    /// Maximum number of open watches; further ones get 429.
     #[arg(long, value_name = "COUNT", default_value_t = 10_000, value_parser = at_least_one)]
     pub max_watches: usize,
 }

@@ -44,14 +44,15 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// enough for a slow reader, whose system makes room for more in lumps, and far below what a kubelet waits for.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// The flags of listening.
+/// Flags of the listener.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
+#[command(next_help_heading = "Listening and TLS")]
 pub struct Options {
-    /// The address to listen on. `::` is every address of both families.
+    /// IP address to listen on; :: for all addresses of IPv4 and IPv6.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
     pub bind_address: IpAddr,
-    /// The port to listen on, with TLS. 0 takes any free one.
+    /// Port to serve HTTPS on; 0 for a free port, which is logged.
     #[arg(long, value_name = "PORT", default_value_t = 8443)]
     pub secure_port: u16,
 }

@@ -19,52 +19,55 @@ use crate::store::embedded::Opener;
 #[derive(Clone, Debug, Args)]
 #[group(skip)]
 pub struct Options {
-    /// Where it listens.
+    /// Address and port.
     #[command(flatten)]
     pub listen: listen::Options,
-    /// How it speaks TLS.
+    /// Serving certificate and TLS settings.
     #[command(flatten)]
     pub tls: tls::Options,
-    /// Whom it serves.
+    /// Authentication and authorization.
     #[command(flatten)]
     pub access: auth::Options,
-    /// Which cluster it belongs to.
+    /// Control plane.
     #[command(flatten)]
     pub cluster: cluster::Options,
-    /// Where it keeps its data.
+    /// Data folder.
     #[command(flatten)]
     pub storage: Storage,
-    /// How long it remembers.
+    /// Compaction of old revisions.
     #[command(flatten)]
     pub compaction: compaction::Options,
-    /// Which registries it knows.
+    /// Hostnames of the registry.
     #[command(flatten)]
     pub registries: RegistryOptions,
-    /// How much it takes on.
+    /// Limits on requests in flight.
     #[command(flatten)]
     pub in_flight: inflight::Options,
-    /// How much it keeps.
+    /// Limits on stored objects.
     #[command(flatten)]
     pub limits: ObjectLimits,
-    /// The longest that a request may take, such as 1m; requests that change something end after 34s at the latest.
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration::positive)]
+    /// Maximum time to produce a response, and again to send it.
+    ///
+    /// Mutating requests end after 34s at the latest. Watches have their own time limits.
+    #[arg(long, help_heading = "Limits and overload", value_name = "DURATION", default_value = "60s", value_parser = duration::positive)]
     pub request_timeout: Duration,
-    /// Who asked what.
+    /// Audit log.
     #[command(flatten)]
     pub audit: audit::Options,
-    /// How it ends.
+    /// Shutdown.
     #[command(flatten)]
     pub shutdown: shutdown::Options,
 }
 
-/// The flags of the embedded store.
+/// Flags of the embedded store.
 #[derive(Clone, Debug, Args)]
 #[group(skip)]
+#[command(next_help_heading = "Storage")]
 pub struct Storage {
-    /// Folder of the data. Made if it is not there, readable for this user only.
+    /// Data folder of the embedded store; created with mode 0700.
     #[arg(long, value_name = "FOLDER", default_value = "data")]
     pub data_dir: PathBuf,
-    /// How long to wait for another process to let go of --data-dir, as during a rolling restart.
+    /// Time to wait for another process that has --data-dir open.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration::non_negative)]
     pub data_dir_lock_timeout: Duration,
     /// How the data file is opened; no flag, for whoever measures on a disk that is made slower than it is.
@@ -83,18 +86,23 @@ pub fn free_space(folder: &Path) -> std::io::Result<u64> {
     Ok(rustix::fs::statvfs(folder).map(|disk| disk.f_bavail * disk.f_frsize)?)
 }
 
-/// The flags about how much is kept.
+/// Flags of the limits on stored objects.
 #[derive(Clone, Copy, Debug, Args)]
 #[group(skip)]
+#[command(next_help_heading = "Limits and overload")]
 pub struct ObjectLimits {
-    /// Objects of a resource that a namespace may hold; who makes more is answered with 403. 0 is no limit.
+    /// Maximum number of image streams in a namespace; 0 for no limit.
+    ///
+    /// Requests that would exceed it get 403.
     #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
     pub max_objects_per_namespace: u64,
-    /// The most bytes that one object may take as it is stored; whoever makes one larger is answered with 413.
+    /// Maximum size in bytes of a stored object, from 1 MiB to 64 MiB.
+    ///
+    /// Requests that would exceed it get 413.
     #[arg(long, value_name = "BYTES", default_value_t = 16 << 20, value_parser = clap::value_parser!(u32).range(1 << 20..=MOST_OBJECT_BYTES))]
     pub max_object_size: u32,
-    /// Events that the history of a tag keeps, newest first. 0 is no limit.
-    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    /// Maximum number of events in the history of a tag, newest first; 0 for no limit.
+    #[arg(long, help_heading = "Image streams", value_name = "COUNT", default_value_t = 0)]
     pub max_tag_history: usize,
 }
 
@@ -112,14 +120,15 @@ impl From<ObjectLimits> for Limits {
     }
 }
 
-/// The flags about registries.
+/// Flags of the registry that serves the images.
 #[derive(Clone, Debug, Args)]
 #[group(skip)]
+#[command(next_help_heading = "Image streams")]
 pub struct RegistryOptions {
-    /// Host and port of the registry inside of the cluster: what streams say in status.dockerImageRepository.
+    /// Hostname of the registry inside the cluster, for status.dockerImageRepository.
     #[arg(long, value_name = "HOST[:PORT]", value_parser = host)]
     pub internal_registry_hostname: Option<String>,
-    /// Host and port of the same registry from outside: what streams say in status.publicDockerImageRepository.
+    /// Hostname of the registry outside the cluster, for status.publicDockerImageRepository.
     #[arg(long, value_name = "HOST[:PORT]", value_parser = host)]
     pub external_registry_hostname: Option<String>,
 }

@@ -12,11 +12,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info};
 
-/// The flags of shutting down.
+/// Flags of the shutdown.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
+#[command(next_help_heading = "Lifecycle")]
 pub struct Options {
-    /// How long to keep serving after a signal while /readyz fails, so that load balancers notice: 15s.
+    /// Time to keep serving after SIGTERM or SIGINT while /readyz fails.
+    ///
+    /// Load balancers use it to stop sending requests. The grace period of the pod must exceed this
+    /// time plus --request-timeout.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration::non_negative)]
     pub shutdown_delay_duration: Duration,
 }

@@ -14,25 +14,28 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// The environment variable that overrides `-v`.
 const VARIABLE: &str = "RUST_LOG";
 
-/// The flags of logging.
+/// Flags of logging.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
+#[command(next_help_heading = "Audit and logging")]
 pub struct Options {
-    /// How much to log: 0-1 what an operator needs, 2-4 each step of this server, 5 and above its inner workings.
-    /// RUST_LOG overrides it; what it turns on of libraries may show credentials.
+    /// Log verbosity: 0 for operators, 2 for each request, 5 for everything.
+    ///
+    /// The environment variable RUST_LOG overrides it. Debug output of libraries can contain
+    /// credentials.
     #[arg(short = 'v', long = "v", value_name = "LEVEL", default_value_t = 0)]
     pub verbosity: u8,
-    /// The form of the lines.
+    /// Log format.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
     pub logging_format: Format,
 }
 
-/// The form of the lines.
+/// Format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// For people.
+    /// One line of text for each event.
     Text,
-    /// One JSON object a line.
+    /// One JSON object for each event.
     Json,
 }
 

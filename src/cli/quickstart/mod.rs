@@ -17,10 +17,10 @@ use crate::telemetry::log;
 /// Flags of `quickstart`.
 #[derive(Debug, Args)]
 pub(super) struct Quickstart {
-    /// Folder of everything: data, certificate, token, kubeconfig. Made if it is not there.
+    /// Folder for data, certificate, token and kubeconfig; created with mode 0700.
     #[arg(long, value_name = "FOLDER", default_value = "data")]
     data_dir: PathBuf,
-    /// The port to listen on, on 127.0.0.1. 0 takes any free one.
+    /// Port to serve HTTPS on, on 127.0.0.1; 0 for a free port.
     #[arg(long, value_name = "PORT", default_value_t = 8443)]
     secure_port: u16,
     #[command(flatten)]

@@ -13,7 +13,7 @@ use crate::store::embedded::{ArchiveReader, Summary};
 /// Flags of `store backup`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Backup {
-    /// The new file; `-` for standard output.
+    /// New file for the backup, or - for standard output.
     #[arg(value_name = "FILE", default_value = "-")]
     file: PathBuf,
     #[command(flatten)]

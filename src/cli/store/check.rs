@@ -13,7 +13,7 @@ use crate::store::embedded::{ArchiveError, ArchiveReader, Embedded, Examination,
 /// Flags of `store check`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Check {
-    /// Look at a backup instead of the folder; `-` for one on standard input.
+    /// Backup to verify instead of the data folder, or - for standard input.
     #[arg(long, value_name = "FILE")]
     backup: Option<PathBuf>,
     #[command(flatten)]

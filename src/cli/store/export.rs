@@ -16,10 +16,10 @@ use crate::telemetry::log::escaped;
 /// Flags of `store export`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Export {
-    /// The new file; `-` for standard output.
+    /// New file for the objects, or - for standard output.
     #[arg(value_name = "FILE", default_value = "-")]
     file: PathBuf,
-    /// Take the objects from a backup instead; `-` for one on standard input.
+    /// Backup to export instead of the data folder, or - for standard input.
     #[arg(long, value_name = "FILE")]
     backup: Option<PathBuf>,
     #[command(flatten)]

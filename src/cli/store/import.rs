@@ -24,26 +24,27 @@ use crate::telemetry::log::escaped;
 /// Flags of `store import`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Import {
-    /// The objects; `-` for standard input. Images and streams, one after the other or in lists. They keep uid,
-    /// creationTimestamp and status, and get a new resourceVersion.
+    /// File of Images and ImageStreams, as objects or lists, or - for standard input.
+    ///
+    /// Objects keep uid, creationTimestamp and status, and get a new resourceVersion.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// What becomes of objects whose names are taken.
+    /// Treatment of objects that exist already.
     #[arg(long, value_enum, default_value_t = Existing::Refuse)]
     existing: Existing,
-    /// Only tell what would happen.
+    /// Validate the objects and store nothing.
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
     common: Common,
 }
 
-/// What becomes of objects whose names are taken.
+/// Treatment of objects that exist already.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Existing {
-    /// They are errors.
+    /// Report an error for each.
     Refuse,
-    /// They are left out.
+    /// Keep the stored object.
     Skip,
 }
 

@@ -19,20 +19,23 @@ use clap::{Args, Subcommand};
 use crate::store::embedded::{OpenError, Options};
 use crate::telemetry::log;
 
-/// The commands.
+/// Maintenance commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Store {
-    /// Tell whether everything in the folder, or in a backup, is what was written. Changes nothing.
+    /// Verify the data folder or a backup: pages, rows, checksums and objects.
+    ///
+    /// Prints the findings with the remedy and exits with code 1 if anything is wrong. Changes
+    /// nothing.
     Check(check::Check),
-    /// Write everything as it is now, also beside a running server.
+    /// Write a consistent backup, also while a server runs.
     Backup(backup::Backup),
-    /// Make a store of a backup, in a folder that has none.
+    /// Create a store from a backup, in a folder without one.
     Restore(restore::Restore),
-    /// Write all objects as lines of JSON, also beside a running server.
+    /// Write all objects as lines of JSON, also while a server runs.
     Export(export::Export),
-    /// Store objects from lines of JSON, or from what `kubectl get -o json` prints.
+    /// Store objects from lines of JSON or from the output of kubectl get -o json.
     Import(import::Import),
-    /// Make the data file as small as what is in it.
+    /// Shrink the data file to the size of its content.
     Compact(compact::Compact),
 }
 
@@ -49,11 +52,11 @@ impl Store {
     }
 }
 
-/// The flags of all of them.
+/// Flags of every maintenance command.
 #[derive(Debug, Args)]
 #[group(skip)]
 struct Common {
-    /// Folder of the data, as the server has it.
+    /// Data folder of the server.
     #[arg(long, value_name = "FOLDER", default_value = "data")]
     data_dir: PathBuf,
     #[command(flatten)]

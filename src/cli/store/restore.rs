@@ -13,11 +13,13 @@ use crate::store::embedded::{self, ArchiveReader, RestoreError, Restored};
 /// Flags of `store restore`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Restore {
-    /// The backup; `-` for standard input.
+    /// Backup file, or - for standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// A resourceVersion that clients of the old store have seen: the new one begins above it. Needed only where the clock
-    /// of the old server was wrong.
+    /// Lower bound for new resourceVersions.
+    ///
+    /// Set it to the highest resourceVersion that clients have seen, if the clock of the old server
+    /// was wrong.
     #[arg(long, value_name = "RESOURCEVERSION", default_value_t = 0)]
     seen_resource_version: u64,
     #[command(flatten)]

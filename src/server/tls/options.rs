@@ -15,41 +15,55 @@ pub(super) const SECRET_FLAG: &str = "--cert-secret";
 /// The longest name of a Secret.
 const LONGEST_NAME: usize = 253;
 
-/// The flags of TLS.
+/// Flags of TLS.
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
+#[command(next_help_heading = "Listening and TLS")]
 pub struct Options {
-    /// File with the serving certificate and its intermediates, in PEM. Re-read every minute.
+    /// Serving certificate with its intermediates (PEM), read again every minute.
+    ///
+    /// If not set, the server creates and renews a certificate of its own: see --cert-dir.
     #[arg(long, value_name = "FILE")]
     pub tls_cert_file: Option<PathBuf>,
-    /// File with the private key of --tls-cert-file, in PEM. Re-read every minute.
+    /// Private key of --tls-cert-file (PEM), read again every minute.
     #[arg(long, value_name = "FILE")]
     pub tls_private_key_file: Option<PathBuf>,
-    /// Folder of what is made where no certificate is given: a CA (ca.crt, ca.key) and a pair (apiserver.crt, apiserver.key).
+    /// Folder for the CA and the certificate that the server creates itself.
+    ///
+    /// The files are ca.crt, ca.key, apiserver.crt and apiserver.key. Not used with
+    /// --tls-cert-file.
     #[arg(long, value_name = "FOLDER", default_value = "apiserver.local.config/certificates")]
     pub cert_dir: PathBuf,
-    /// Secret in --service-namespace that holds CA and pair instead of --cert-dir, for several replicas. It must exist and may be empty.
+    /// Secret in --service-namespace that holds CA and certificate instead of --cert-dir.
+    ///
+    /// Replicas share it. It must exist and may be empty.
     #[arg(long, value_name = "NAME")]
     pub cert_secret: Option<String>,
-    /// Name of the Service in front of this server. The serving certificate must carry NAME.NAMESPACE.svc.
+    /// Name of the Service in front of this server.
+    ///
+    /// The serving certificate must be valid for NAME.NAMESPACE.svc.
     #[arg(long, value_name = "NAME")]
     pub service_name: Option<String>,
     /// Namespace of the Service in front of this server.
     #[arg(long, value_name = "NAMESPACE")]
     pub service_namespace: Option<String>,
-    /// Whether the CA of this server is written into spec.caBundle of its APIService. The APIService is never created.
+    /// Write the server's own CA into spec.caBundle of its APIService.
+    ///
+    /// The server writes it again if it is reset, and never creates the APIService.
     #[arg(long, value_name = "BOOL", default_value_t = false, default_missing_value = "true", num_args = 0..=1,
         require_equals = true, action = clap::ArgAction::Set)]
     pub inject_ca_bundle: bool,
-    /// The lowest version of TLS that is spoken.
+    /// Minimum TLS version.
     #[arg(long, value_name = "VERSION", value_enum, default_value_t = MinVersion::Tls12)]
     pub tls_min_version: MinVersion,
-    /// Cipher suites of TLS 1.2, separated by commas; all that are known if not given. Those of TLS 1.3 are always on.
+    /// Cipher suites of TLS 1.2, separated by commas; all of them if not set.
+    ///
+    /// Cipher suites of TLS 1.3 are always enabled.
     #[arg(long, value_name = "SUITES", value_enum, value_delimiter = ',')]
     pub tls_cipher_suites: Vec<CipherSuite>,
 }
 
-/// The lowest version of TLS that is spoken. The names are the ones that kube-apiserver takes.
+/// Minimum TLS version, by kube-apiserver's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum MinVersion {
     /// TLS 1.2 and 1.3.
