@@ -5,9 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
+use std::process::Command;
 
-use clap::CommandFactory;
-use imagestream_apiserver::cli::Cli;
 use regex::Regex;
 use serde_json::Value;
 
@@ -195,31 +194,30 @@ fn lines_of_prose_fit_the_width() {
 }
 
 #[test]
-fn the_flag_tables_agree_with_the_binary() {
-    let mut command = Cli::command();
-    command.build();
-    let serve = command.find_subcommand("serve").expect("there is a command serve");
-    let flags: BTreeMap<String, String> = serve
-        .get_arguments()
-        .filter(|flag| flag.get_id() != "help")
-        .filter_map(|flag| {
-            let takes_value = flag.get_action().takes_values();
-            let defaults: Vec<_> = flag.get_default_values().iter().map(|text| text.to_string_lossy()).collect();
-            let default = if takes_value { defaults.join(",") } else { "false".to_owned() };
-            Some((flag.get_long()?.to_owned(), default))
-        })
-        .collect();
-    let text = read("manifests/OPERATIONS.md");
-    let row = Regex::new(r"(?m)^\| (?:`-\w`, )?`--([a-z0-9-]+)` \| ([^|]*) \|").unwrap();
-    let documented: BTreeMap<String, String> =
-        row.captures_iter(&text).map(|found| (found[1].to_owned(), found[2].to_owned())).collect();
-    let names = |map: &BTreeMap<String, String>| map.keys().cloned().collect::<BTreeSet<_>>();
-    assert_eq!(names(&documented), names(&flags), "the tables in manifests/OPERATIONS.md and `serve --help`");
-    // A flag without a default in clap has one that depends on other flags, or none.
-    let wrong =
-        flags.iter().filter(|(name, default)| !default.is_empty() && documented[*name] != format!("`{default}`"));
-    let wrong = wrong.map(|(name, default)| format!("--{name}: {default}, documented as {}", documented[name]));
-    assert_none(&wrong.collect::<Vec<_>>());
+fn the_command_reference_is_up_to_date() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let status = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver")).arg("docs").arg(folder.path()).status();
+    assert!(status.expect("the binary starts").success());
+    let (wanted, found) = (files(folder.path()), files(&root().join("src/cli/docs")));
+    let paths: BTreeSet<&PathBuf> = wanted.keys().chain(found.keys()).collect();
+    let stale = paths.into_iter().filter(|path| wanted.get(*path) != found.get(*path));
+    let stale: Vec<String> = stale.map(|path| format!("src/cli/docs/{} is out of date", path.display())).collect();
+    assert!(stale.is_empty(), "\n{}\nrun: rm -r src/cli/docs; cargo run -- docs", stale.join("\n"));
+}
+
+/// The files below a folder, by their paths from there.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).expect("the folder can be listed") {
+        let path = entry.expect("the folder can be listed").path();
+        let name = PathBuf::from(path.file_name().expect("an entry has a name"));
+        if path.is_dir() {
+            files.extend(self::files(&path).into_iter().map(|(path, content)| (name.join(path), content)));
+        } else {
+            files.insert(name, fs::read(&path).expect("the file can be read"));
+        }
+    }
+    files
 }
 
 #[test]

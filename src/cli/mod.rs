@@ -1,8 +1,11 @@
 //! Commands and their flags.
 
 mod check;
+mod completion;
+mod docs;
 mod openapi;
 mod quickstart;
+mod reference;
 mod serve;
 mod store;
 
@@ -32,6 +35,13 @@ enum Command {
     Store(store::Store),
     /// Run a server on this machine with a sample stream, and print commands to try.
     Quickstart(quickstart::Quickstart),
+    /// Print the completion script of a shell.
+    ///
+    /// For bash, add this line to ~/.bashrc: source <(imagestream-apiserver completion bash)
+    Completion(completion::Completion),
+    /// Write the reference of commands and flags, man pages and shell completions.
+    #[command(hide = true)]
+    Docs(docs::Docs),
     /// Write the OpenAPI documents of the API.
     #[command(hide = true)]
     Openapi(openapi::Openapi),
@@ -50,6 +60,8 @@ impl Cli {
                 Command::Check(check) => check.run().await,
                 Command::Store(store) => store.run().await,
                 Command::Quickstart(quickstart) => quickstart.run().await,
+                Command::Completion(completion) => completion.run(),
+                Command::Docs(docs) => docs.run(),
                 Command::Openapi(openapi) => openapi.run(),
             }
         });
