@@ -31,7 +31,7 @@ impl Source {
     /// The module of the first level that the file belongs to; none for the roots of the crates.
     fn module(&self) -> Option<String> {
         let first = self.path.components().next()?.as_os_str().to_str()?;
-        (!["lib.rs", "main.rs"].contains(&first)).then(|| first.trim_end_matches(".rs").to_owned())
+        (!["build.rs", "lib.rs", "main.rs"].contains(&first)).then(|| first.trim_end_matches(".rs").to_owned())
     }
 
     /// How many modules lie around the content of the file, its own included.
@@ -180,7 +180,7 @@ fn reachable(file: &Path, out: &mut BTreeSet<PathBuf>) {
 #[test]
 fn every_file_is_a_part_of_the_crate() {
     let mut reached = BTreeSet::new();
-    for root in ["lib.rs", "main.rs"] {
+    for root in ["build.rs", "lib.rs", "main.rs"] {
         reachable(&source_folder().join(root), &mut reached);
     }
     let lost = sources().into_iter().filter(|source| !reached.contains(&source_folder().join(&source.path)));

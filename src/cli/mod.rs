@@ -13,9 +13,11 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::server::version;
+
 /// Aggregated Kubernetes API server for image.openshift.io/v1.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, long_version = version::describe())]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -5,6 +5,7 @@ use http::HeaderValue;
 use serde::Serialize;
 use sha2::{Digest, Sha512};
 
+use super::version::VersionInfo;
 use crate::api::GROUP;
 use crate::endpoints::discovery;
 use crate::endpoints::openapi;
@@ -54,33 +55,11 @@ impl Tagged {
     }
 }
 
-/// What `/version` tells.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Version {
-    major: &'static str,
-    minor: &'static str,
-    emulation_major: &'static str,
-    emulation_minor: &'static str,
-    min_compatibility_major: &'static str,
-    min_compatibility_minor: &'static str,
-    git_version: &'static str,
-    git_commit: &'static str,
-    git_tree_state: &'static str,
-    build_date: &'static str,
-    go_version: &'static str,
-    compiler: &'static str,
-    platform: &'static str,
-}
-
 /// What the command `openapi` made of the API; a test proves that it still would.
 const OPENAPI_V2: &[u8] = include_bytes!("../../openapi/v2.json");
 const OPENAPI_V2_PROTOBUF: &[u8] = include_bytes!("../../openapi/v2.pb");
 const OPENAPI_V3: &[u8] = include_bytes!("../../openapi/v3.json");
 const OPENAPI_V3_GROUP: &[u8] = include_bytes!("../../openapi/v3-group.json");
-
-/// Operating system and architecture, in Go's words.
-const PLATFORM: &str = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
 
 impl Documents {
     /// The documents about an API.
@@ -89,21 +68,6 @@ impl Documents {
         let openapi_v3_group = Tagged::new(Bytes::from_static(OPENAPI_V3_GROUP));
         let of_version_3 =
             [(format!("apis/{GROUP}"), &*openapi_v3_group.hash), (format!("apis/{}", API.name), &*openapi_v3.hash)];
-        let version = Version {
-            major: env!("CARGO_PKG_VERSION_MAJOR"),
-            minor: env!("CARGO_PKG_VERSION_MINOR"),
-            emulation_major: env!("CARGO_PKG_VERSION_MAJOR"),
-            emulation_minor: env!("CARGO_PKG_VERSION_MINOR"),
-            min_compatibility_major: env!("CARGO_PKG_VERSION_MAJOR"),
-            min_compatibility_minor: env!("CARGO_PKG_VERSION_MINOR"),
-            git_version: concat!("v", env!("CARGO_PKG_VERSION")),
-            git_commit: "",
-            git_tree_state: "",
-            build_date: "",
-            go_version: "",
-            compiler: "rustc",
-            platform: PLATFORM,
-        };
         Self {
             groups: line(&discovery::groups(API, GROUP)),
             group: line(&discovery::group(API, GROUP)),
@@ -114,7 +78,7 @@ impl Documents {
             openapi_index: Tagged::new(json::encode(&openapi::index(&of_version_3)).into()),
             openapi_v3,
             openapi_v3_group,
-            version: json::indent(&json::encode(&version)).into(),
+            version: json::indent(&json::encode(&VersionInfo::current())).into(),
         }
     }
 }

@@ -32,6 +32,7 @@ pub mod shutdown;
 mod storage;
 pub mod tls;
 mod usage;
+pub mod version;
 mod websocket;
 mod well_formed;
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::child::{Output, Running};
 use crate::harness::{Api, Expect, V1};
 use crate::support::client::{Answer, Identity, Request};
 
@@ -155,4 +156,19 @@ async fn an_old_hash_is_no_redirection() {
     let answer = ask(&api, "/openapi/v3/apis/image.openshift.io/v1?hash=OLD").await;
     assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-cache, private")));
     assert_eq!(ask(&api, "/openapi/v3/apis/apps/v1").await.status, 404);
+}
+
+#[tokio::test]
+async fn version_names_the_build_of_the_binary() {
+    let api = Api::start().await;
+    let version = ask(&api, "/version").await.is(200);
+    let field = |name: &str| version[name].as_str().expect("every field is a string").to_owned();
+    let (commit, state, date) = (field("gitCommit"), field("gitTreeState"), field("buildDate"));
+    assert!(![&commit, &state].contains(&&String::new()), "{version}");
+    date.parse::<jiff::Timestamp>().expect("the date of the build is RFC 3339");
+    let (status, printed) = Running::start(["--version"], Output::Printed).end().await;
+    assert!(status.success());
+    for line in [format!("commit: {commit} ({state})"), format!("build date: {date}")] {
+        assert!(printed.lines().any(|each| each == line), "{line} is missing in:\n{printed}");
+    }
 }
