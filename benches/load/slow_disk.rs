@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Parser;
-use imagestream_apiserver::server;
+use imagestream_apiserver::server::{self, shutdown::Shutdown};
 use imagestream_apiserver::store::embedded::{BackendError, FileBackend, Opener, StorageBackend, open_file};
 use imagestream_apiserver::telemetry::log;
 
@@ -41,7 +41,8 @@ pub(crate) fn serve(delay: Duration, flags: &[String]) -> anyhow::Result<()> {
     flags.server.storage.opener = opener(delay);
     log::init(flags.log.verbosity, flags.log.logging_format)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
-        match server::start(flags.server).await? {
+        let shutdown = Shutdown::on_signals().context("signals cannot be received")?;
+        match server::start(flags.server, shutdown).await? {
             Some(running) => running.until_end().await,
             None => bail!("it was told to end before it served"),
         }

@@ -1,7 +1,9 @@
 //! `serve`: the server itself.
 
+use anyhow::Context;
 use clap::Args;
 
+use crate::server::shutdown::Shutdown;
 use crate::server::{self, Options};
 use crate::telemetry::log;
 
@@ -17,7 +19,8 @@ pub(super) struct Serve {
 impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         log::init(self.log.verbosity, self.log.logging_format)?;
-        match server::start(self.options).await? {
+        let shutdown = Shutdown::on_signals().context("signals cannot be received")?;
+        match server::start(self.options, shutdown).await? {
             Some(running) => running.until_end().await,
             None => Ok(()),
         }

@@ -68,13 +68,11 @@ pub struct Running {
     serving: JoinHandle<anyhow::Result<()>>,
 }
 
-/// Starts a server; it serves when this returns. None where a signal told it to end before it got there.
+/// Starts a server; it serves when this returns. None if `shutdown` began before that.
 ///
 /// # Errors
-/// A sentence that names the flag behind whatever cannot be used.
-pub async fn start(options: Options) -> anyhow::Result<Option<Running>> {
-    let shutdown = Shutdown::new();
-    tokio::spawn(shutdown.on_signals().context("signals cannot be received")?);
+/// A sentence that names the flag whose value cannot be used.
+pub async fn start(options: Options, shutdown: Shutdown) -> anyhow::Result<Option<Running>> {
     tokio::select! {
         running = open(options, shutdown.clone()) => running.map(Some),
         () = shutdown.reached(Phase::Stopping) => Ok(None),

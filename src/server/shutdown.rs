@@ -96,15 +96,21 @@ impl Shutdown {
         self.advance(Phase::Draining);
     }
 
-    /// Lets SIGTERM and SIGINT begin the end, and a second one exit the process at once with code 1.
+    /// A server whose end begins with SIGTERM or SIGINT; a second one exits the process at once
+    /// with code 1. For programs that do nothing beside the server.
     ///
-    /// Signals are caught as soon as this returns; the future, to be spawned, acts on them.
-    pub fn on_signals(&self) -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    /// # Errors
+    /// Signals cannot be received.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub fn on_signals() -> io::Result<Self> {
+        let shutdown = Self::new();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let (sender, signals) = mpsc::channel(2);
-        let follow = follow(self.clone(), signals, || std::process::exit(1));
-        let forward = async move {
+        tokio::spawn(follow(shutdown.clone(), signals, || std::process::exit(1)));
+        tokio::spawn(async move {
             loop {
                 let name = tokio::select! {
                     Some(()) = terminate.recv() => "SIGTERM",
@@ -115,10 +121,8 @@ impl Shutdown {
                     break;
                 }
             }
-        };
-        Ok(async move {
-            tokio::join!(follow, forward);
-        })
+        });
+        Ok(shutdown)
     }
 }
 

@@ -8,9 +8,11 @@ mod sample;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::{Args, FromArgMatches};
 
 use self::folder::Folder;
+use crate::server::shutdown::Shutdown;
 use crate::server::{self, Options, Running};
 use crate::telemetry::log;
 
@@ -32,7 +34,8 @@ impl Quickstart {
         let Self { data_dir, secure_port, log } = self;
         log::init(log.verbosity, log.logging_format)?;
         let folder = Folder::prepare(&data_dir)?;
-        let Some(running) = server::start(options(&folder, secure_port)?).await? else {
+        let shutdown = Shutdown::on_signals().context("signals cannot be received")?;
+        let Some(running) = server::start(options(&folder, secure_port)?, shutdown).await? else {
             return Ok(());
         };
         sample::load(&running.catalog).await?;
