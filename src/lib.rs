@@ -107,7 +107,7 @@
 //! 4. The handler, `Push` in `resources/imagestreammappings.rs`, completes and validates the
 //!    mapping ([`domain::mapping`], [`domain::validate`]), and determines what it proves about the
 //!    image ([`domain::proof::judge`]). A manifest must match the digest that names the image.
-//! 5. [`registry::update::transact`] is the optimistic write loop, as `GuaranteedUpdate` in
+//! 5. [`registry::guaranteed_update::guaranteed_update`] is the optimistic write loop, as `GuaranteedUpdate` in
 //!    Kubernetes: read the stream and the image, compute the new state, and commit all rows under
 //!    guards on what was read. If another writer changed one of them, the loop runs again with the
 //!    current values. The new state of the stream has a tag event ([`domain::mapping::push`],
@@ -115,15 +115,15 @@
 //!    ([`domain::proof::superseding`]). A push that proves nothing about an existing image leaves
 //!    the loop to check the rights of the user (`Rights` in `resources/join.rs`), then enters it
 //!    again.
-//! 6. [`registry::stored::Stored::changes`] makes the rows of an object: its JSON, and the derived
-//!    rows of its [`registry::rules::Strategy`] (the prepared view, the parts of a manifest list). All
+//! 6. [`registry::object_store::ObjectStore::changes`] makes the rows of an object: its JSON, and the derived
+//!    rows of its [`registry::strategy::Strategy`] (the prepared view, the parts of a manifest list). All
 //!    rows of a push are in one transaction.
 //! 7. [`store::Store::commit`] queues the transaction. One writer thread (`Writer` in
 //!    `store/embedded/writer.rs`) commits all waiting transactions as a group and syncs the file.
 //!    Only then the commit is acknowledged, visible to readers, and delivered to watches.
 //! 8. The response is a `Status` with code 201.
 //!
-//! PUT, patches, apply, tags and signatures go through [`registry::stored::Stored::write`] to the same
+//! PUT, patches, apply, tags and signatures go through [`registry::object_store::ObjectStore::write`] to the same
 //! loop: each is a pure function from the current object to the desired one ([`machinery::edit`],
 //! [`domain::tag_edit`]).
 //!
@@ -176,8 +176,8 @@
 //!    [`endpoints::endpoint::Endpoint`]. Implement the traits of [`endpoints::endpoint`] for the verbs that
 //!    it serves ([`registry::verbs::Get`], [`registry::verbs::List`], [`registry::verbs::Create`],
 //!    …).
-//!    * A stored type gets them from [`registry::stored::Stored`]: implement [`registry::rules::Rules`]
-//!      and [`registry::rules::Strategy`] (defaults, validation, computed fields, derived rows). See
+//!    * A stored type gets them from [`registry::object_store::ObjectStore`]: implement [`registry::strategy::UpdateStrategy`]
+//!      and [`registry::strategy::Strategy`] (defaults, validation, computed fields, derived rows). See
 //!      `ImageStrategy` in `resources/strategies.rs`.
 //!    * A virtual resource is a function over stored objects. See `Push` in
 //!      `resources/imagestreammappings.rs`.

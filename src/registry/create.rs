@@ -5,13 +5,13 @@ use crate::meta::{Kind, Status};
 use crate::registry::actor::Actor;
 use crate::registry::metadata;
 use crate::registry::object_ref::ObjectRef;
+use crate::registry::object_store::ObjectStore;
 use crate::registry::outcome::Written;
-use crate::registry::rules::Strategy;
-use crate::registry::stored::Stored;
+use crate::registry::strategy::Strategy;
 use crate::registry::verbs::Create;
 use crate::registry::write::{Making, Path};
 
-impl<T: Kind, S: Strategy<T>> Create<T> for Stored<T, S> {
+impl<T: Kind, S: Strategy<T>> Create<T> for ObjectStore<T, S> {
     async fn create(&self, actor: &Actor, at: &ObjectRef, object: T) -> Result<Written<T>, Status> {
         /// How often another name is tried where a generated one is taken.
         const MORE_NAMES: usize = 7;
@@ -31,18 +31,18 @@ impl<T: Kind, S: Strategy<T>> Create<T> for Stored<T, S> {
     }
 }
 
-impl<T: Kind, S: Strategy<T>> Stored<T, S> {
+impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     async fn make(&self, actor: &Actor, at: &ObjectRef, mut object: T) -> Result<Written<T>, Status> {
         let rules = self.strategy();
         metadata::prepare_create(at.namespace(), actor.now, object.metadata_mut())?;
-        rules.restrict(None, &mut object);
+        rules.reset_fields(None, &mut object);
         let writer = self.writer(actor, rules);
         let managed = edit::managed_fields(self.schema(), None, &*rules.writable(&object), self.api(), &writer)?;
         object.metadata_mut().managed_fields = managed;
         let name = object.metadata().name.clone();
         let path = Path { rules, dry_run: actor.dry_run, making: Making::Only };
         let mut settled = self.write(actor, at, &name, path, |_| Ok((object.clone(), ()))).await?;
-        rules.present(&mut settled.object);
+        rules.decorate(&mut settled.object);
         Ok(Written::created(settled.object))
     }
 }

@@ -8,14 +8,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 use crate::meta::{Details, Kind, ObjectMeta, Status, Time, excerpt};
 use crate::registry::actor::Actor;
 use crate::registry::actor::DryRun;
+use crate::registry::guaranteed_update::{Decision, Done, guaranteed_update};
 use crate::registry::list::{Listing, Objects, Walk};
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_ref::check_path_segment;
+use crate::registry::object_store::ObjectStore;
 use crate::registry::options::ListOptions;
 use crate::registry::outcome::Written;
-use crate::registry::rules::{Dependents, Strategy};
-use crate::registry::stored::Stored;
-use crate::registry::update::{Decision, Done, transact};
+use crate::registry::strategy::{Dependents, Strategy};
 use crate::registry::verbs::{Delete, DeleteCollection, Scope};
 
 /// Kept until the garbage collector has let go of the dependents.
@@ -33,12 +33,12 @@ enum Deleted<T> {
     Going(Box<T>),
 }
 
-impl<T: Kind, S: Strategy<T>> Delete<T> for Stored<T, S> {
+impl<T: Kind, S: Strategy<T>> Delete<T> for ObjectStore<T, S> {
     async fn delete(&self, actor: &Actor, at: &ObjectRef, options: &DeleteOptions) -> Result<Written<T>, Status> {
         check_path_segment(at.name())?;
         match self.remove(actor, at, at.name(), options).await? {
             Deleted::Going(mut object) => {
-                self.strategy().present(&mut object);
+                self.strategy().decorate(&mut object);
                 let is_cascade = options.orphan_dependents == Some(false);
                 Ok(if is_cascade { Written::accepted(*object) } else { Written::updated(*object) })
             }
@@ -53,7 +53,7 @@ impl<T: Kind, S: Strategy<T>> Delete<T> for Stored<T, S> {
     }
 }
 
-impl<T: Kind, S: Strategy<T>> DeleteCollection<T> for Stored<T, S> {
+impl<T: Kind, S: Strategy<T>> DeleteCollection<T> for ObjectStore<T, S> {
     type Walk = Objects<T, S>;
 
     async fn delete_collection(
@@ -91,7 +91,7 @@ async fn names<T: Kind, S: Strategy<T>>(walk: &mut Objects<T, S>, most: usize) -
     Ok(names)
 }
 
-impl<T: Kind, S: Strategy<T>> Stored<T, S> {
+impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     async fn remove_if_there(
         &self,
         actor: &Actor,
@@ -113,7 +113,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         options: &DeleteOptions,
     ) -> Result<Deleted<T>, Status> {
         let key = self.key(at.namespace(), name);
-        let done = transact(self.store(), &actor.load, std::slice::from_ref(&key), |seen| {
+        let done = guaranteed_update(self.store(), &actor.load, std::slice::from_ref(&key), |seen| {
             let entry = seen.entry(&key).ok_or_else(|| Status::not_found(self.resource(), name))?;
             let old = match self.decode(entry) {
                 Ok(old) => old,

@@ -11,7 +11,7 @@ use crate::meta::{
 };
 use crate::registry::actor::MAX_FIELD_MANAGER_BYTES;
 use crate::registry::object_ref::ObjectRef;
-use crate::registry::rules::{Faults, Retold};
+use crate::registry::strategy::{DuplicateErrors, Faults};
 
 /// The most bytes that all annotations of an object may have together.
 const MAX_ANNOTATION_BYTES: usize = 256 << 10;
@@ -217,11 +217,11 @@ fn update_faults(old: &ObjectMeta, new: &ObjectMeta) -> field::Errors {
 }
 
 /// All faults of an object that takes the place of one with the metadata `old`, in the order in which they are told.
-pub fn faults_of_changed(old: &ObjectMeta, new: &ObjectMeta, retold: Retold, others: Faults) -> field::Errors {
+pub fn faults_of_changed(old: &ObjectMeta, new: &ObjectMeta, retold: DuplicateErrors, others: Faults) -> field::Errors {
     let (all, changes) = (faults_beside_limits(new, path_segment_faults), update_faults(old, new));
     let again = match retold {
-        Retold::All => all.clone(),
-        Retold::Changes => field::Errors::default(),
+        DuplicateErrors::All => all.clone(),
+        DuplicateErrors::Changes => field::Errors::default(),
     };
     let mut faults = limits::errors(Some(old), new);
     [all, changes.clone(), others.first, changes, again, others.last].into_iter().for_each(|part| faults.append(part));

@@ -4,13 +4,13 @@
 
 pub mod actor;
 pub mod admission;
-mod change;
 mod create;
 pub mod delete;
-pub mod failure;
+pub mod guaranteed_update;
 pub mod list;
 pub mod metadata;
 pub mod object_ref;
+pub mod object_store;
 pub mod options;
 pub mod outcome;
 pub mod page;
@@ -18,9 +18,9 @@ pub mod permission;
 pub mod pool;
 mod quota;
 mod read;
-pub mod rules;
-pub mod stored;
-pub mod update;
+pub mod storage_errors;
+pub mod strategy;
+mod update;
 pub mod verbs;
 pub mod watch;
 pub mod write;

@@ -12,7 +12,7 @@ pub struct Permissions(Arc<Authorizer>);
 
 /// What is known of a permission.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Permission {
     /// The user may do it.
     Allowed,
     /// The user may not do it.
@@ -34,7 +34,7 @@ impl Permissions {
     }
 
     /// Whether a user may do something.
-    pub async fn ask(&self, user: &Arc<User>, action: ResourceAction) -> Verdict {
+    pub async fn ask(&self, user: &Arc<User>, action: ResourceAction) -> Permission {
         self.decide(user, &Arc::new(Attributes::Resource(Box::new(action)))).await
     }
 
@@ -45,9 +45,9 @@ impl Permissions {
     pub async fn demand(&self, user: &Arc<User>, action: ResourceAction) -> Result<(), Status> {
         let attributes = Arc::new(Attributes::Resource(Box::new(action)));
         match self.decide(user, &attributes).await {
-            Verdict::Allowed => Ok(()),
-            Verdict::Denied { reason } => Err(attributes.forbidden(user, &reason)),
-            Verdict::Unknown { why } => {
+            Permission::Allowed => Ok(()),
+            Permission::Denied { reason } => Err(attributes.forbidden(user, &reason)),
+            Permission::Unknown { why } => {
                 let mut status = Status::unavailable("what you may do could not be found out: try again later");
                 status.hidden = Some(why);
                 Err(status)
@@ -55,11 +55,11 @@ impl Permissions {
         }
     }
 
-    async fn decide(&self, user: &Arc<User>, attributes: &Arc<Attributes>) -> Verdict {
+    async fn decide(&self, user: &Arc<User>, attributes: &Arc<Attributes>) -> Permission {
         match self.0.decide(user, attributes).await {
-            Ok(Decision::Allowed) => Verdict::Allowed,
-            Ok(Decision::Denied { reason }) => Verdict::Denied { reason },
-            Err(why) => Verdict::Unknown { why: why.to_string() },
+            Ok(Decision::Allowed) => Permission::Allowed,
+            Ok(Decision::Denied { reason }) => Permission::Denied { reason },
+            Err(why) => Permission::Unknown { why: why.to_string() },
         }
     }
 }
@@ -83,6 +83,6 @@ mod tests {
         assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"));
         assert!(status.message.contains("User \"nobody\" cannot create resource \"imagestreams\""));
         let known = (*nobody).clone().authenticated();
-        assert_eq!(permissions.ask(&known, action).await, Verdict::Allowed);
+        assert_eq!(permissions.ask(&known, action).await, Permission::Allowed);
     }
 }

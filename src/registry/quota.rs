@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::meta::{Resource, Status, field};
-use crate::registry::failure::status_of;
+use crate::registry::storage_errors::status_of;
 use crate::store::{Range, Revision, Store, StoreError};
 
 /// After this time a namespace is counted anew.

@@ -1,8 +1,8 @@
 //! Reading one entry of the store on behalf of a request.
 
 use crate::meta::Status;
-use crate::registry::failure::status_of;
 use crate::registry::pool::Workload;
+use crate::registry::storage_errors::status_of;
 use crate::store::{Entry, Key, Lookup, Store};
 
 /// The entry of a key, for a request that holds `held` bytes of other entries.

@@ -8,13 +8,13 @@ use crate::meta::{Kind, ObjectMeta, Status, field};
 use crate::registry::actor::Actor;
 use crate::registry::actor::DryRun;
 use crate::registry::admission;
+use crate::registry::guaranteed_update::{Decision, Done, Seen, guaranteed_update};
 use crate::registry::metadata;
 use crate::registry::object_ref::ObjectRef;
-use crate::registry::permission::Verdict;
+use crate::registry::object_store::ObjectStore;
+use crate::registry::permission::Permission;
 use crate::registry::quota::Place;
-use crate::registry::rules::{Need, Other, Others, Rules, Strategy};
-use crate::registry::stored::Stored;
-use crate::registry::update::{Decision, Done, Seen, transact};
+use crate::registry::strategy::{Need, Other, Others, Strategy, UpdateStrategy};
 use crate::store::{Entry, Key, Revision};
 
 /// Access reviews that one write may need. The reference asks for any number.
@@ -27,7 +27,7 @@ const MOST_NEEDS: usize = 1000;
 /// How a request writes.
 pub struct Path<'a, T> {
     /// The rules of the path that it takes.
-    pub rules: &'a dyn Rules<T>,
+    pub rules: &'a dyn UpdateStrategy<T>,
     /// Whether anything is written.
     pub dry_run: DryRun,
     /// What it takes to make an object where there is none.
@@ -83,7 +83,7 @@ enum Step<T, X> {
 struct Found {
     /// The place for an object that is to be made.
     place: Option<Place>,
-    verdicts: Vec<(Need, Verdict)>,
+    verdicts: Vec<(Need, Permission)>,
 }
 
 /// One write, whatever the number of attempts.
@@ -95,7 +95,7 @@ struct Task<'a, T, E> {
     edit: E,
 }
 
-impl<T: Kind, S: Strategy<T>> Stored<T, S> {
+impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     /// Puts what `edit` wants in the place of what is there under a name; it is handed nothing where nothing is there. An object
     /// that it makes must be [prepared](metadata::prepare_create).
     ///
@@ -119,7 +119,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
         loop {
             let attempt = |seen: &Seen| self.attempt(&task, &mut found, seen);
             let (step, revision) =
-                match transact(self.store(), &actor.load, std::slice::from_ref(&task.key), attempt).await? {
+                match guaranteed_update(self.store(), &actor.load, std::slice::from_ref(&task.key), attempt).await? {
                     Done::Kept(step) => (step, None),
                     Done::Committed(step, revision) => (step, Some(revision)),
                 };
@@ -202,10 +202,10 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
             Known::Ask(needs) => return Ok(Decision::Keep(Step::Ask(needs))),
             Known::Read(keys) => return Ok(Decision::Read(keys)),
         };
-        let settled = rules.settle(old.as_ref(), &mut new, &others, task.actor.now);
+        let settled = rules.validate(old.as_ref(), &mut new, &others, task.actor.now);
         let faults = match &old {
             None => self.faults_of_new(&new, settled),
-            Some(old) => metadata::faults_of_changed(old.metadata(), new.metadata(), rules.retold(), settled),
+            Some(old) => metadata::faults_of_changed(old.metadata(), new.metadata(), rules.duplicate_errors(), settled),
         };
         self.refuse(&new, &faults)?;
         if let Some(entry) = stored.filter(|_| task.path.making == Making::Only) {
@@ -249,13 +249,13 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     }
 
     /// What is known of the objects that are needed.
-    fn others(&self, needs: Vec<Need>, verdicts: &[(Need, Verdict)], seen: &Seen) -> Result<Known<T>, Status> {
+    fn others(&self, needs: Vec<Need>, verdicts: &[(Need, Permission)], seen: &Seen) -> Result<Known<T>, Status> {
         let (mut ask, mut read, mut others) = (Vec::new(), Vec::new(), Vec::new());
         for need in needs {
             let verdict = verdicts.iter().find(|(asked, _)| *asked == need).map(|(_, verdict)| verdict);
             match (&need.permission, verdict) {
                 (Some(_), None) => ask.push(need),
-                (None, _) | (Some(_), Some(Verdict::Allowed)) => {
+                (None, _) | (Some(_), Some(Permission::Allowed)) => {
                     let key = self.key(&need.namespace, &need.name);
                     match seen.entry(&key) {
                         Some(entry) => others.push((need, Other::Found(self.decode(entry)?.into()))),
@@ -294,7 +294,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     }
 
     /// Who writes through a path.
-    pub fn writer(&self, actor: &Actor, rules: &dyn Rules<T>) -> Manager {
+    pub fn writer(&self, actor: &Actor, rules: &dyn UpdateStrategy<T>) -> Manager {
         let (subresource, ignored) = (rules.subresource(), rules.ignored());
         Manager { subresource, ignored, ..actor.manager(self.api()) }
     }

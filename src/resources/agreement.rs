@@ -91,7 +91,7 @@ mod tests {
     use crate::api::Image;
     use crate::machinery::json;
     use crate::meta::{Cause, Details, Status};
-    use crate::registry::rules::Strategy;
+    use crate::registry::strategy::Strategy;
     use crate::store::Revision;
 
     /// As it was read from a request.

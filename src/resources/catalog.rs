@@ -18,8 +18,8 @@ use crate::domain::policy::Registries;
 use crate::domain::unproved;
 use crate::machinery::json;
 use crate::meta::Status;
+use crate::registry::object_store::ObjectStore;
 use crate::registry::pool::Workload;
-use crate::registry::stored::Stored;
 use crate::store::{Entry, Key, Store};
 
 /// Memory for what is kept of streams, in bytes.
@@ -30,9 +30,9 @@ const IMAGE_CACHE_BYTES: u64 = 26 << 20;
 /// The stored images and streams.
 pub struct Catalog {
     /// All images.
-    pub images: Arc<Stored<Image, ImageStrategy>>,
+    pub images: Arc<ObjectStore<Image, ImageStrategy>>,
     /// All streams.
-    pub streams: Arc<Stored<ImageStream, StreamStrategy>>,
+    pub streams: Arc<ObjectStore<ImageStream, StreamStrategy>>,
     /// Where images are pulled from and pushed to.
     pub registries: Registries,
     /// How many events a tag keeps.
@@ -71,9 +71,9 @@ impl Catalog {
     pub fn new(store: &Arc<dyn Store>, registries: Registries, limits: &Limits) -> Self {
         let Limits { streams_per_namespace, object_bytes, tag_history } = *limits;
         let strategy = StreamStrategy { registries: registries.clone(), tag_history };
-        let streams = Stored::new(store.clone(), API, "imagestreams", strategy).of_at_most(object_bytes);
+        let streams = ObjectStore::new(store.clone(), API, "imagestreams", strategy).of_at_most(object_bytes);
         Self {
-            images: Arc::new(Stored::new(store.clone(), API, "images", ImageStrategy).of_at_most(object_bytes)),
+            images: Arc::new(ObjectStore::new(store.clone(), API, "images", ImageStrategy).of_at_most(object_bytes)),
             streams: Arc::new(match streams_per_namespace {
                 Some(most) => streams.at_most(most),
                 None => streams,

@@ -18,8 +18,8 @@ use super::fresh::{Fresh, Weigh, single_shard};
 use super::lists::{LISTS, image_of, parts_key};
 use crate::domain::lookup::StreamIndex;
 use crate::meta::Status;
-use crate::registry::failure::status_of;
 use crate::registry::pool::Workload;
+use crate::registry::storage_errors::status_of;
 use crate::store::{Entry, Key, Lookup, Revision, Store};
 
 /// Memory for families that are kept, in bytes. The largest one has room in it.

@@ -12,8 +12,8 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::meta::Status;
-use crate::registry::failure::status_of;
 use crate::registry::pool::Workload;
+use crate::registry::storage_errors::status_of;
 use crate::store::{Entry, Key, Lookup, Revision, Store};
 
 /// Something whose memory can be told, in bytes.

@@ -12,11 +12,11 @@ use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::meta::{Kind, Resource, Status, field};
 use crate::registry::actor::Actor;
 use crate::registry::actor::DryRun;
+use crate::registry::guaranteed_update::{Decision, Done, Seen, guaranteed_update};
 use crate::registry::metadata;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::outcome::Written;
-use crate::registry::rules::Rules;
-use crate::registry::update::{Decision, Done, Seen, transact};
+use crate::registry::strategy::UpdateStrategy;
 use crate::registry::verbs::{Create, Scope};
 use crate::store::Key;
 
@@ -78,7 +78,8 @@ impl Create<ImageStreamMapping> for Push {
         let mut rights = Rights::new(&self.0, actor, at, &task.mapping);
         loop {
             let done =
-                transact(streams.store(), &actor.load, &task.keys, |seen| self.attempt(&task, &rights, seen)).await?;
+                guaranteed_update(streams.store(), &actor.load, &task.keys, |seen| self.attempt(&task, &rights, seen))
+                    .await?;
             match done {
                 Done::Kept(Step::Ask(Question::Image)) => rights.ask_for_image().await?,
                 Done::Kept(Step::Ask(Question::Streams)) => rights.ask_for_streams().await?,
@@ -138,7 +139,7 @@ impl Push {
             Entitlement::DependsOn(question) => return Ok(Decision::Keep(Step::Ask(question))),
         };
         let mut after = before.clone();
-        streams.strategy().present(&mut after);
+        streams.strategy().decorate(&mut after);
         let present = if stored.is_some() { Present::Yes } else { Present::No };
         let image = match &stored {
             None => Some(pushed.clone()),

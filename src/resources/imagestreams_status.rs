@@ -14,7 +14,7 @@ use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_ref::check_path_segment;
 use crate::registry::options::GetOptions;
 use crate::registry::outcome::{Sent, Written};
-use crate::registry::rules::{Faults, Others, Retold, Rules};
+use crate::registry::strategy::{DuplicateErrors, Faults, Others, UpdateStrategy};
 use crate::registry::verbs::{Get, Scope, Update};
 
 /// The resource.
@@ -57,12 +57,12 @@ struct StatusRules {
     tag_history: MaxTagHistory,
 }
 
-impl Rules<ImageStream> for StatusRules {
+impl UpdateStrategy<ImageStream> for StatusRules {
     fn subresource(&self) -> &'static str {
         "status"
     }
 
-    fn restrict(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
+    fn reset_fields(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
         if let Some(old) = old {
             status::restrict(old, new);
         }
@@ -74,11 +74,11 @@ impl Rules<ImageStream> for StatusRules {
         }
     }
 
-    fn settle(&self, old: Option<&ImageStream>, new: &mut ImageStream, _: &Others<ImageStream>, _: Time) -> Faults {
+    fn validate(&self, old: Option<&ImageStream>, new: &mut ImageStream, _: &Others<ImageStream>, _: Time) -> Faults {
         old.map(|old| status::faults(old, new)).unwrap_or_default().into()
     }
 
-    fn retold(&self) -> Retold {
-        Retold::Changes
+    fn duplicate_errors(&self) -> DuplicateErrors {
+        DuplicateErrors::Changes
     }
 }

@@ -12,7 +12,7 @@ use crate::meta::{Resource, Status, field};
 use crate::registry::actor::Actor;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::page;
-use crate::registry::permission::Verdict;
+use crate::registry::permission::Permission;
 use crate::store::{At, Entry, Revision};
 
 /// The most access reviews of one push.
@@ -187,9 +187,9 @@ impl<'a> Rights<'a> {
         }
         self.reviews += 1;
         match self.actor.permissions.ask(&self.actor.user, action).await {
-            Verdict::Allowed => Ok(true),
-            Verdict::Denied { .. } => Ok(false),
-            Verdict::Unknown { why } => {
+            Permission::Allowed => Ok(true),
+            Permission::Denied { .. } => Ok(false),
+            Permission::Unknown { why } => {
                 let mut status = Status::unavailable("what you may do could not be found out: try again later");
                 status.hidden = Some(why);
                 Err(status)

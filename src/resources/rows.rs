@@ -6,7 +6,7 @@ use crate::api::{GROUP, Image, ImageStream};
 use crate::domain::history::MaxTagHistory;
 use crate::domain::policy::Registries;
 use crate::meta::Kind;
-use crate::registry::rules::Strategy;
+use crate::registry::strategy::Strategy;
 use crate::store::{Change, Entry};
 
 /// A row of a store.
@@ -57,7 +57,7 @@ impl Row {
 
 /// What belongs beside a new image.
 pub(super) fn beside(image: &Image) -> Vec<Change> {
-    ImageStrategy.companions(&image.metadata.name, None, Some(image))
+    ImageStrategy.derived_rows(&image.metadata.name, None, Some(image))
 }
 
 /// The form of streams does not depend on how the server is configured.

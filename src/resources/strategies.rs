@@ -14,8 +14,8 @@ use crate::domain::{intake, limits, names, proof, signatures, unproved, validate
 use crate::machinery::json;
 use crate::meta::{Time, field, path_segment_faults};
 use crate::registry::metadata;
-use crate::registry::permission::Verdict;
-use crate::registry::rules::{Dependents, Faults, Need, Other, Others, Rules, Strategy};
+use crate::registry::permission::Permission;
+use crate::registry::strategy::{Dependents, Faults, Need, Other, Others, Strategy, UpdateStrategy};
 use crate::store::Change;
 
 /// The mark of a stored image with its evidence.
@@ -26,8 +26,8 @@ pub(super) const UNPROVED: &str = "unproved";
 /// What is special about stored images.
 pub struct ImageStrategy;
 
-impl Rules<Image> for ImageStrategy {
-    fn restrict(&self, old: Option<&Image>, new: &mut Image) {
+impl UpdateStrategy<Image> for ImageStrategy {
+    fn reset_fields(&self, old: Option<&Image>, new: &mut Image) {
         if let Some(old) = old {
             intake::restrict(old, new);
         }
@@ -47,7 +47,7 @@ impl Rules<Image> for ImageStrategy {
         }
     }
 
-    fn settle(&self, old: Option<&Image>, new: &mut Image, _: &Others<Image>, _: Time) -> Faults {
+    fn validate(&self, old: Option<&Image>, new: &mut Image, _: &Others<Image>, _: Time) -> Faults {
         let present = |name: &str| old.and_then(|old| signatures::find(old, name)).map(|found| &found.metadata);
         let mut faults = validate::image(new, &|meta| metadata::nested_faults(meta, || present(&meta.name)));
         // An older image keeps a name that is refused today, and can be changed.
@@ -71,7 +71,7 @@ impl Strategy<Image> for ImageStrategy {
         Dependents::None
     }
 
-    fn companions(&self, name: &str, old: Option<&Image>, new: Option<&Image>) -> Vec<Change> {
+    fn derived_rows(&self, name: &str, old: Option<&Image>, new: Option<&Image>) -> Vec<Change> {
         let mut changes = lists::changes(old, new);
         changes.push(record::change(name, new));
         changes.extend(superseded::change(name, old, new, |image| self.encode(image)));
@@ -103,7 +103,7 @@ pub struct StreamStrategy {
     pub tag_history: MaxTagHistory,
 }
 
-impl Rules<ImageStream> for StreamStrategy {
+impl UpdateStrategy<ImageStream> for StreamStrategy {
     fn ignored(&self) -> &'static [&'static str] {
         &["status"]
     }
@@ -114,7 +114,7 @@ impl Rules<ImageStream> for StreamStrategy {
         Cow::Owned(part)
     }
 
-    fn restrict(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
+    fn reset_fields(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
         new.status = old.map(|old| old.status.clone()).unwrap_or_default();
         new.unproved = old.map(|old| old.unproved.clone()).unwrap_or_default();
     }
@@ -130,7 +130,7 @@ impl Rules<ImageStream> for StreamStrategy {
         needs(old, new)
     }
 
-    fn settle(
+    fn validate(
         &self,
         old: Option<&ImageStream>,
         new: &mut ImageStream,
@@ -140,7 +140,7 @@ impl Rules<ImageStream> for StreamStrategy {
         self.resolve(old, new, others, Route::Stream, now)
     }
 
-    fn present(&self, stream: &mut ImageStream) {
+    fn decorate(&self, stream: &mut ImageStream) {
         self.registries.decorate(stream);
     }
 }
@@ -203,11 +203,11 @@ fn known(others: &Others<ImageStream>) -> resolve::Others {
     known
 }
 
-fn reason(verdict: &Verdict) -> String {
+fn reason(verdict: &Permission) -> String {
     match verdict {
-        Verdict::Denied { reason } => reason.clone(),
-        Verdict::Unknown { .. } => "it could not be found out whether you may: try again later".into(),
-        Verdict::Allowed => String::new(),
+        Permission::Denied { reason } => reason.clone(),
+        Permission::Unknown { .. } => "it could not be found out whether you may: try again later".into(),
+        Permission::Allowed => String::new(),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::registry::object_ref::check_path_segment;
 use crate::registry::options::GetOptions;
 use crate::registry::outcome::{Sent, Written};
 use crate::registry::pool::Workload;
-use crate::registry::rules::{Faults, Need, Others, Retold, Rules};
+use crate::registry::strategy::{DuplicateErrors, Faults, Need, Others, UpdateStrategy};
 use crate::registry::verbs::{Create, Delete, Get, Update};
 use crate::registry::write::{Making, Path, Settled};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
@@ -109,7 +109,7 @@ impl<V: TagView> Tags<V> {
 
     /// The view on a tag that was written. An image that cannot be had is no reason to tell that the write failed.
     async fn written(&self, mut stream: ImageStream, tag: &str) -> Result<V, Status> {
-        self.rules.present(&mut stream);
+        self.rules.decorate(&mut stream);
         // Without a place, however large the image is: it may be refused, and the write is done.
         let image = self.image(&Workload::default(), &stream, tag).await.unwrap_or_default();
         let view = V::show(&stream, tag, image).or_else(|_| V::show(&stream, tag, None));
@@ -136,7 +136,7 @@ impl<V: TagView> Get<V> for Tags<V> {
         if !V::is_there(&stream, &name.tag) {
             return Err(Status::not_found(V::RESOURCE, at.name()));
         }
-        self.rules.present(&mut stream);
+        self.rules.decorate(&mut stream);
         let image = self.image(&actor.load, &stream, &name.tag).await?;
         let view = V::show(&stream, &name.tag, image).map_err(|why| Status::internal(why.to_string()))?;
         Ok(Sent::Object(Box::new(view)))
@@ -247,7 +247,7 @@ impl<V: TagView> Tags<V> {
         }
         new.prepare_update(&old);
         let others = new.update_faults(&old).into();
-        refuse(&new, &metadata::faults_of_changed(old.metadata(), new.metadata(), Retold::Changes, others))?;
+        refuse(&new, &metadata::faults_of_changed(old.metadata(), new.metadata(), DuplicateErrors::Changes, others))?;
         Ok(Wanted { object: new, warnings })
     }
 }
@@ -295,7 +295,7 @@ impl<V: TagView> Delete<V> for Tags<V> {
 /// How a stream is written through one of its tags: its status may change with its spec.
 struct TagRules(Arc<Catalog>);
 
-impl Rules<ImageStream> for TagRules {
+impl UpdateStrategy<ImageStream> for TagRules {
     fn prepare(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
         match old {
             None => spec::prepare_create(new),
@@ -307,7 +307,7 @@ impl Rules<ImageStream> for TagRules {
         self.0.streams.strategy().needs(old, new)
     }
 
-    fn settle(
+    fn validate(
         &self,
         old: Option<&ImageStream>,
         new: &mut ImageStream,
@@ -317,8 +317,8 @@ impl Rules<ImageStream> for TagRules {
         self.0.streams.strategy().resolve(old, new, others, Route::Tag, now)
     }
 
-    fn present(&self, stream: &mut ImageStream) {
-        self.0.streams.strategy().present(stream);
+    fn decorate(&self, stream: &mut ImageStream) {
+        self.0.streams.strategy().decorate(stream);
     }
 }
 

@@ -15,7 +15,7 @@ use crate::registry::list::{Entries, Listing, Walk};
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::options::ListOptions;
 use crate::registry::page;
-use crate::registry::rules::Rules;
+use crate::registry::strategy::UpdateStrategy;
 use crate::registry::verbs::{List, Scope};
 use crate::store::Entry;
 
@@ -179,7 +179,7 @@ impl<V: TagView> TagWalk<V> {
         if !self.selector.selects(&stream.metadata, |_| String::new()) {
             return Ok(None);
         }
-        streams.strategy().present(&mut stream);
+        streams.strategy().decorate(&mut stream);
         let tags: Vec<String> = V::listed(&stream).into_iter().map(str::to_owned).collect();
         let key = entry.key.as_str();
         let key = key.strip_prefix(self.entries.prefix()).unwrap_or(key).to_owned();

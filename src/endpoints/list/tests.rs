@@ -21,8 +21,8 @@ use crate::meta::{Status, Time};
 use crate::registry::actor::Actor;
 use crate::registry::list::{Listing, Objects};
 use crate::registry::object_ref::ObjectRef;
-use crate::registry::rules::{Faults, Others, Rules, Strategy};
-use crate::registry::stored::Stored;
+use crate::registry::object_store::ObjectStore;
+use crate::registry::strategy::{Faults, Others, Strategy, UpdateStrategy};
 use crate::registry::verbs::Scope;
 use crate::store::embedded::{Embedded, Options};
 use crate::store::{Change, Key, Lookup, Outcome, Outline, Page, Range, Revision, Store, StoreError, Txn, Watch};
@@ -30,8 +30,8 @@ use crate::store::{Change, Key, Lookup, Outcome, Outline, Page, Range, Revision,
 /// Streams without any rules.
 struct Plain;
 
-impl Rules<ImageStream> for Plain {
-    fn settle(&self, _: Option<&ImageStream>, _: &mut ImageStream, _: &Others<ImageStream>, _: Time) -> Faults {
+impl UpdateStrategy<ImageStream> for Plain {
+    fn validate(&self, _: Option<&ImageStream>, _: &mut ImageStream, _: &Others<ImageStream>, _: Time) -> Faults {
         Faults::default()
     }
 }
@@ -100,7 +100,7 @@ impl Store for Counting {
 /// Streams of the namespace `ns` in a store that counts.
 struct Lab {
     store: Arc<Counting>,
-    streams: Arc<Stored<ImageStream, Plain>>,
+    streams: Arc<ObjectStore<ImageStream, Plain>>,
     _folder: TempDir,
 }
 
@@ -111,7 +111,7 @@ impl Lab {
         let store = Arc::new(Counting { inner, ranges: AtomicUsize::new(0), outlines: AtomicUsize::new(0) });
         let api =
             GroupVersion { group: GROUP, name: "image.openshift.io/v1", version: VERSION, kinds: &["ImageStream"] };
-        let streams = Arc::new(Stored::new(store.clone(), api, "imagestreams", Plain));
+        let streams = Arc::new(ObjectStore::new(store.clone(), api, "imagestreams", Plain));
         Self { store, streams, _folder: folder }
     }
 

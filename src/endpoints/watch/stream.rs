@@ -15,7 +15,7 @@ use super::style::Encoder;
 use crate::endpoints::body::{Body, Interrupted};
 use crate::endpoints::reply::Reply;
 use crate::meta::{Kind, Status, Time};
-use crate::registry::failure::status_of;
+use crate::registry::storage_errors::status_of;
 use crate::registry::watch::{Bookmarks, Change, Changes, End, Place};
 use crate::store::{Revision, StoreError, WatchError};
 
@@ -96,7 +96,7 @@ impl<T: Kind> Watching<T> {
         let read = self.changes.read.clone();
         let page = initial.next(&self.changes.scope, &*read).await?;
         for mut object in page.objects {
-            read.present(&mut object);
+            read.decorate(&mut object);
             let frame = self.encoder.event(Type::Added, &object, Time::now())?;
             self.push(frame);
         }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::{mem, vec};
 
 use crate::meta::Status;
-use crate::registry::failure::status_of;
 use crate::registry::page;
+use crate::registry::storage_errors::status_of;
 use crate::store::{At, Entry, Outline, Range, Revision, Store, StoreError};
 
 /// Bytes of values that are read at a time. Reading and writing them takes a few milliseconds, in which others wait.
@@ -119,7 +119,7 @@ impl Entries {
                 page.entries.retain(|entry| entry.key.as_str() == self.prefix);
                 page.more = false;
             }
-            self.settle(page.revision)?;
+            self.validate(page.revision)?;
             self.left = self.left.map(|left| left.saturating_sub(page.entries.len()));
             (self.page, self.more) = (page.entries.into_iter(), page.more);
         }
@@ -158,7 +158,7 @@ impl Entries {
     /// As for [`Entries::next`].
     pub async fn skip(&mut self, entries: usize) -> Result<Option<String>, Status> {
         let outline = self.outline(entries).await?;
-        self.settle(outline.revision)?;
+        self.validate(outline.revision)?;
         let last = outline.last.map(|key| key.as_str().to_owned());
         self.page = Vec::new().into_iter();
         self.more = outline.remaining > 0;
@@ -173,7 +173,7 @@ impl Entries {
     }
 
     /// Stays with the revision that was read first, which must be new enough.
-    fn settle(&mut self, revision: Revision) -> Result<(), Status> {
+    fn validate(&mut self, revision: Revision) -> Result<(), Status> {
         let at_least = self.options.at_least;
         if revision < at_least {
             return Err(status_of(&StoreError::Future { requested: at_least, current: revision }));

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use super::{Entries, Walk};
 use crate::machinery::selector::Selector;
 use crate::meta::{Kind, ListMeta, Status};
+use crate::registry::object_store::ObjectStore;
 use crate::registry::page;
-use crate::registry::rules::Strategy;
-use crate::registry::stored::Stored;
+use crate::registry::strategy::Strategy;
 
 /// Stored objects that are selected, in the order of their keys.
 pub struct Objects<T, S> {
-    stored: Arc<Stored<T, S>>,
+    stored: Arc<ObjectStore<T, S>>,
     entries: Entries,
     selector: Selector,
     content: Content,
@@ -30,7 +30,7 @@ enum Content {
 
 impl<T: Kind, S: Strategy<T>> Objects<T, S> {
     /// Those of `entries` that are selected.
-    pub(crate) fn new(stored: &Arc<Stored<T, S>>, entries: Entries, selector: Selector) -> Self {
+    pub(crate) fn new(stored: &Arc<ObjectStore<T, S>>, entries: Entries, selector: Selector) -> Self {
         Self { stored: stored.clone(), entries, selector, content: Content::Whole, last: None }
     }
 
@@ -69,7 +69,7 @@ impl<T: Kind, S: Strategy<T>> Walk for Objects<T, S> {
                 Content::Metadata => self.stored.decode_metadata(&entry)?,
             };
             if self.selector.selects(object.metadata(), |name| strategy.field(&object, name)) {
-                strategy.present(&mut object);
+                strategy.decorate(&mut object);
                 self.last = Some(entry.key.as_str().to_owned());
                 return Ok(Some(object));
             }

@@ -21,7 +21,7 @@ pub(crate) trait Read<T>: Send + Sync + 'static {
     fn field(&self, object: &T, name: &str) -> String;
 
     /// Sets what is computed on the way out.
-    fn present(&self, object: &mut T);
+    fn decorate(&self, object: &mut T);
 }
 
 /// A change of one object.
@@ -147,7 +147,7 @@ impl<T: Kind> Change<T> {
         let missing = || Status::hidden(format!("the change of {} has no object", self.key()));
         let mut object = object.ok_or_else(missing)?.clone();
         object.metadata_mut().resource_version = self.revision().to_string();
-        read.present(&mut object);
+        read.decorate(&mut object);
         Ok(object)
     }
 }

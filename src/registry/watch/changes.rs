@@ -10,7 +10,7 @@ use super::initial::Initial;
 use super::options::{Bookmarks, End, Options, Start};
 use super::scope::Scope;
 use crate::meta::{Kind, Status};
-use crate::registry::failure::status_of;
+use crate::registry::storage_errors::status_of;
 use crate::store::{Revision, Store};
 
 /// What a watch is about, and where it is.

@@ -35,7 +35,7 @@ impl Read<ImageStream> for Streams {
         String::new()
     }
 
-    fn present(&self, _: &mut ImageStream) {}
+    fn decorate(&self, _: &mut ImageStream) {}
 }
 
 fn value(name: &str) -> Bytes {

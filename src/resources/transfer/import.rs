@@ -11,11 +11,11 @@ use super::read::Object;
 use crate::api::{GROUP, Image, ImageStream};
 use crate::domain::{content, intake, names, validate};
 use crate::meta::{Kind, ObjectMeta, Resource, Status, Time, field, is_dns_label, path_segment_faults};
+use crate::registry::guaranteed_update::{Decision, Done, guaranteed_update};
 use crate::registry::metadata;
+use crate::registry::object_store::ObjectStore;
 use crate::registry::pool::Workload;
-use crate::registry::rules::Strategy;
-use crate::registry::stored::Stored;
-use crate::registry::update::{Decision, Done, transact};
+use crate::registry::strategy::Strategy;
 use crate::resources::{Catalog, superseded};
 use crate::store::Change;
 
@@ -100,7 +100,7 @@ impl Importer<'_> {
         let [key, place] = &keys;
         let value = images.strategy().encode(&unproved);
         let load = Workload::default();
-        let done = transact(images.store(), &load, &keys, |seen| {
+        let done = guaranteed_update(images.store(), &load, &keys, |seen| {
             let image = seen.entry(place).map(|entry| images.decode(entry)).transpose()?;
             let is_wanted = image
                 .as_ref()
@@ -147,7 +147,7 @@ impl Importer<'_> {
 
     async fn store<T: Kind, S: Strategy<T>>(
         &self,
-        stored: &Stored<T, S>,
+        stored: &ObjectStore<T, S>,
         object: T,
         faults: &field::Errors,
     ) -> Result<Imported, Status> {
@@ -155,15 +155,16 @@ impl Importer<'_> {
         let (name, namespace) = (&object.metadata().name, &object.metadata().namespace);
         let key = stored.key(namespace, name);
         let load = Workload::default();
-        let done =
-            transact(stored.store(), &load, std::slice::from_ref(&key), |seen| match (seen.entry(&key), self.effect) {
+        let done = guaranteed_update(stored.store(), &load, std::slice::from_ref(&key), |seen| {
+            match (seen.entry(&key), self.effect) {
                 (None, Effect::Check) => Ok(Decision::Keep(Imported::Made)),
                 (None, Effect::Write) => {
                     Ok(Decision::Write(stored.changes(&key, name, None, Some(&object))?, Imported::Made))
                 }
                 (Some(_), _) if self.existing == Existing::Skip => Ok(Decision::Keep(Imported::Skipped)),
                 (Some(_), _) => Err(Status::already_exists(stored.resource(), name)),
-            });
+            }
+        });
         let (Done::Kept(imported) | Done::Committed(imported, _)) = done.await?;
         Ok(imported)
     }

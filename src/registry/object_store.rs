@@ -7,7 +7,6 @@ use crate::machinery::group_version::GroupVersion;
 use crate::machinery::schema::Schema;
 use crate::meta::{Kind, Resource, Status, Time, field};
 use crate::registry::actor::Actor;
-use crate::registry::failure::status_of;
 use crate::registry::list::{Entries, Listing, Objects};
 use crate::registry::metadata;
 use crate::registry::object_ref::ObjectRef;
@@ -18,13 +17,14 @@ use crate::registry::page;
 use crate::registry::pool::Workload;
 use crate::registry::quota::{Place, Quota};
 use crate::registry::read;
-use crate::registry::rules::{Faults, Others, Strategy};
+use crate::registry::storage_errors::status_of;
+use crate::registry::strategy::{Faults, Others, Strategy};
 use crate::registry::verbs::{self, Get, List};
 use crate::registry::watch::{self, Changes, Extent, Hub};
 use crate::store::{Change, Entry, Key, Revision, Store, StoreError};
 
 /// The stored objects of a resource.
-pub struct Stored<T, S> {
+pub struct ObjectStore<T, S> {
     store: Arc<dyn Store>,
     api: GroupVersion,
     resource: Resource<'static>,
@@ -36,7 +36,7 @@ pub struct Stored<T, S> {
     kind: std::marker::PhantomData<fn() -> T>,
 }
 
-impl<T: Kind, S: Strategy<T>> Stored<T, S> {
+impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     /// The objects of the resource `name` of an API in a store.
     pub fn new(store: Arc<dyn Store>, api: GroupVersion, name: &'static str, strategy: S) -> Self {
         Self {
@@ -114,7 +114,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     /// The same, but for all that is not metadata, which is empty.
     ///
     /// # Errors
-    /// As for [`Stored::decode`].
+    /// As for [`ObjectStore::decode`].
     pub(crate) fn decode_metadata(&self, entry: &Entry) -> Result<T, Status> {
         self.completed(entry, self.strategy.decode_metadata(&entry.value))
     }
@@ -171,9 +171,9 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     pub fn admit(&self, namespace: &str, now: Time, object: &mut T) -> Result<(), Status> {
         metadata::prepare_create(namespace, now, object.metadata_mut())?;
         self.refuse(object, &self.strategy.limits(None, object))?;
-        self.strategy.restrict(None, object);
+        self.strategy.reset_fields(None, object);
         self.strategy.prepare(None, object);
-        let settled = self.strategy.settle(None, object, &Others::none(), now);
+        let settled = self.strategy.validate(None, object, &Others::none(), now);
         self.refuse(object, &self.faults_of_new(object, settled))
     }
 
@@ -204,7 +204,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     /// # Errors
     /// 413 for an object that is too large to be stored.
     pub fn changes(&self, key: &Key, name: &str, old: Option<&T>, new: Option<&T>) -> Result<Vec<Change>, Status> {
-        let mut changes = self.strategy.companions(name, old, new);
+        let mut changes = self.strategy.derived_rows(name, old, new);
         changes.push(match new {
             None => Change::Delete(key.clone()),
             Some(new) => {
@@ -228,17 +228,17 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     }
 }
 
-impl<T: Kind, S: Strategy<T>> Get<T> for Stored<T, S> {
+impl<T: Kind, S: Strategy<T>> Get<T> for ObjectStore<T, S> {
     async fn get(&self, actor: &Actor, at: &ObjectRef, options: &GetOptions) -> Result<Sent<T>, Status> {
         check_path_segment(at.name())?;
         let object = self.read(actor, at, options, at.name()).await?;
         let mut object = object.ok_or_else(|| Status::not_found(self.resource, at.name()))?;
-        self.strategy.present(&mut object);
+        self.strategy.decorate(&mut object);
         Ok(Sent::Object(Box::new(object)))
     }
 }
 
-impl<T: Kind, S: Strategy<T>> List<T> for Stored<T, S> {
+impl<T: Kind, S: Strategy<T>> List<T> for ObjectStore<T, S> {
     type Walk = Objects<T, S>;
 
     fn list(
@@ -255,7 +255,7 @@ impl<T: Kind, S: Strategy<T>> List<T> for Stored<T, S> {
     }
 }
 
-impl<T: Kind, S: Strategy<T>> verbs::Watch<T> for Stored<T, S> {
+impl<T: Kind, S: Strategy<T>> verbs::Watch<T> for ObjectStore<T, S> {
     async fn watch(
         self: Arc<Self>,
         _: &Actor,
@@ -270,7 +270,7 @@ impl<T: Kind, S: Strategy<T>> verbs::Watch<T> for Stored<T, S> {
     }
 }
 
-impl<T: Kind, S: Strategy<T>> watch::Read<T> for Stored<T, S> {
+impl<T: Kind, S: Strategy<T>> watch::Read<T> for ObjectStore<T, S> {
     fn decode(&self, entry: &Entry) -> Result<T, Status> {
         self.decode(entry)
     }
@@ -279,12 +279,12 @@ impl<T: Kind, S: Strategy<T>> watch::Read<T> for Stored<T, S> {
         self.strategy.field(object, name)
     }
 
-    fn present(&self, object: &mut T) {
-        self.strategy.present(object);
+    fn decorate(&self, object: &mut T) {
+        self.strategy.decorate(object);
     }
 }
 
-impl<T: Kind, S: Strategy<T>> Stored<T, S> {
+impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     /// What a watch is about: all objects of a place, or the one that the path or the field selector names.
     fn scope(&self, at: &ObjectRef, scope: verbs::Scope, options: &ListOptions) -> Result<watch::Scope, Status> {
         let selector = options.selector(self.strategy.selectable_fields())?;
@@ -304,7 +304,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     }
 }
 
-impl<T: Kind, S: Strategy<T>> Stored<T, S> {
+impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     /// The objects that the query selects.
     ///
     /// # Errors
@@ -337,7 +337,7 @@ impl<T: Kind, S: Strategy<T>> Stored<T, S> {
     }
 }
 
-impl<T: Kind, S: Strategy<T>> Stored<T, S> {
+impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     /// A place for an object that is to be made. Whoever makes one takes it first.
     pub(crate) async fn place(&self, namespace: &str, name: &str) -> Result<Place, Status> {
         let Some(quota) = &self.quota else {

@@ -8,15 +8,15 @@ use serde::Deserialize;
 use crate::auth::ResourceAction;
 use crate::machinery::json;
 use crate::meta::{Kind, ObjectMeta, Time, field};
-use crate::registry::permission::Verdict;
+use crate::registry::permission::Permission;
 use crate::store::Change;
 
 /// How objects of a type are written through one path: the objects themselves, or an aspect of theirs such as the status.
 ///
-/// A write goes through these in order: [`restrict`](Self::restrict), [`prepare`](Self::prepare), [`needs`](Self::needs),
-/// [`settle`](Self::settle), [`present`](Self::present). All are pure, and may be called again and again while others change the
+/// A write goes through these in order: [`reset_fields`](Self::reset_fields), [`prepare`](Self::prepare), [`needs`](Self::needs),
+/// [`validate`](Self::validate), [`decorate`](Self::decorate). All are pure, and may be called again and again while others change the
 /// object.
-pub trait Rules<T: Kind>: Send + Sync + 'static {
+pub trait UpdateStrategy<T: Kind>: Send + Sync + 'static {
     /// The aspect, as managedFields name it; empty for the objects themselves.
     fn subresource(&self) -> &'static str {
         ""
@@ -34,7 +34,7 @@ pub trait Rules<T: Kind>: Send + Sync + 'static {
 
     /// Gives `new` what this path cannot change: of `old`, or of nothing for a new object. What a client wants to have there is
     /// not even known to managedFields.
-    fn restrict(&self, _old: Option<&T>, _new: &mut T) {}
+    fn reset_fields(&self, _old: Option<&T>, _new: &mut T) {}
 
     /// Sets in `new` what the server computes from the two.
     fn prepare(&self, _old: Option<&T>, _new: &mut T) {}
@@ -45,15 +45,15 @@ pub trait Rules<T: Kind>: Send + Sync + 'static {
     }
 
     /// Sets in `new` what the server computes from others too, and answers the faults besides those of metadata in general.
-    fn settle(&self, old: Option<&T>, new: &mut T, others: &Others<T>, now: Time) -> Faults;
+    fn validate(&self, old: Option<&T>, new: &mut T, others: &Others<T>, now: Time) -> Faults;
 
     /// Which faults of the metadata of a changed object are told a second time.
-    fn retold(&self) -> Retold {
-        Retold::All
+    fn duplicate_errors(&self) -> DuplicateErrors {
+        DuplicateErrors::All
     }
 
     /// Sets what is computed on the way out and never stored.
-    fn present(&self, _object: &mut T) {}
+    fn decorate(&self, _object: &mut T) {}
 }
 
 /// The faults of an object besides those of its metadata.
@@ -74,7 +74,7 @@ impl From<field::Errors> for Faults {
 /// Which faults of the metadata of a changed object are told twice. The reference judges it once for all types of objects, and once
 /// for the path that the change takes, which does not always look at everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retold {
+pub enum DuplicateErrors {
     /// All of them.
     All,
     /// Those that come from comparing it with the present one.
@@ -82,7 +82,7 @@ pub enum Retold {
 }
 
 /// How objects of a type are stored, and the rules of their main path.
-pub trait Strategy<T: Kind>: Rules<T> {
+pub trait Strategy<T: Kind>: UpdateStrategy<T> {
     /// The fields that lists can select by, besides name and namespace.
     fn selectable_fields(&self) -> &'static [&'static str] {
         &[]
@@ -108,7 +108,7 @@ pub trait Strategy<T: Kind>: Rules<T> {
     }
 
     /// Changes to other rows that belong into the transaction that puts `new` in the place of `old` under a name.
-    fn companions(&self, _name: &str, _old: Option<&T>, _new: Option<&T>) -> Vec<Change> {
+    fn derived_rows(&self, _name: &str, _old: Option<&T>, _new: Option<&T>) -> Vec<Change> {
         Vec::new()
     }
 
@@ -173,7 +173,7 @@ pub enum Other<T> {
     /// There is none.
     Missing,
     /// The user may not know. Whether there is one was not looked up.
-    Hidden(Verdict),
+    Hidden(Permission),
 }
 
 /// The objects that were needed.
