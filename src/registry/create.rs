@@ -9,7 +9,7 @@ use crate::registry::object_store::ObjectStore;
 use crate::registry::outcome::Written;
 use crate::registry::strategy::Strategy;
 use crate::registry::verbs::Create;
-use crate::registry::write::{Making, Path};
+use crate::registry::write::{AllowCreate, WriteRequest};
 
 impl<T: Kind, S: Strategy<T>> Create<T> for ObjectStore<T, S> {
     async fn create(&self, actor: &Actor, at: &ObjectRef, object: T) -> Result<Written<T>, Status> {
@@ -40,9 +40,10 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         let managed = edit::managed_fields(self.schema(), None, &*rules.writable(&object), self.api(), &writer)?;
         object.metadata_mut().managed_fields = managed;
         let name = object.metadata().name.clone();
-        let path = Path { rules, dry_run: actor.dry_run, making: Making::Only };
-        let mut settled = self.write(actor, at, &name, path, |_| Ok((object.clone(), ()))).await?;
-        rules.decorate(&mut settled.object);
-        Ok(Written::created(settled.object))
+        let request = WriteRequest { strategy: rules, creation: AllowCreate::Only };
+        let created = self.write(actor, at.namespace(), &name, request, |_| Ok((object.clone(), ())));
+        let mut created = created.await?.object;
+        rules.decorate(&mut created);
+        Ok(Written::created(created))
     }
 }

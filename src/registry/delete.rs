@@ -8,7 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 use crate::meta::{Details, Kind, ObjectMeta, Status, Time, excerpt};
 use crate::registry::actor::Actor;
 use crate::registry::actor::DryRun;
-use crate::registry::guaranteed_update::{Decision, Done, guaranteed_update};
+use crate::registry::admission::Admitted;
+use crate::registry::guaranteed_update::{Decision, Done, Seen};
 use crate::registry::list::{Listing, Objects, Walk};
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_ref::check_path_segment;
@@ -17,6 +18,7 @@ use crate::registry::options::ListOptions;
 use crate::registry::outcome::Written;
 use crate::registry::strategy::{Dependents, Strategy};
 use crate::registry::verbs::{Delete, DeleteCollection, Scope};
+use crate::store::Entry;
 
 /// Kept until the garbage collector has let go of the dependents.
 const ORPHAN: &str = "orphan";
@@ -36,7 +38,7 @@ enum Deleted<T> {
 impl<T: Kind, S: Strategy<T>> Delete<T> for ObjectStore<T, S> {
     async fn delete(&self, actor: &Actor, at: &ObjectRef, options: &DeleteOptions) -> Result<Written<T>, Status> {
         check_path_segment(at.name())?;
-        match self.remove(actor, at, at.name(), options).await? {
+        match self.remove(actor, at.namespace(), at.name(), options).await? {
             Deleted::Going(mut object) => {
                 self.strategy().decorate(&mut object);
                 let is_cascade = options.orphan_dependents == Some(false);
@@ -99,7 +101,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         name: &str,
         options: &DeleteOptions,
     ) -> Result<(), Status> {
-        match self.remove(actor, at, name, options).await {
+        match self.remove(actor, at.namespace(), name, options).await {
             Err(status) if status.code != 404 => Err(status),
             _ => Ok(()),
         }
@@ -108,47 +110,61 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     async fn remove(
         &self,
         actor: &Actor,
-        at: &ObjectRef,
+        namespace: &str,
         name: &str,
         options: &DeleteOptions,
     ) -> Result<Deleted<T>, Status> {
-        let key = self.key(at.namespace(), name);
-        let done = guaranteed_update(self.store(), &actor.load, std::slice::from_ref(&key), |seen| {
+        let key = self.key(namespace, name);
+        let attempt = |seen: &Seen, admitted: &Admitted| {
             let entry = seen.entry(&key).ok_or_else(|| Status::not_found(self.resource(), name))?;
-            let old = match self.decode(entry) {
-                Ok(old) => old,
-                // What cannot be read must still be possible to remove.
-                Err(_) if options.preconditions.is_none() && actor.dry_run == DryRun::Off => {
-                    let gone = Deleted::Gone { uid: String::new() };
-                    return Ok(Decision::Write(self.changes(&key, name, None, None)?, gone));
-                }
-                Err(status) => return Err(status),
-            };
-            self.check_preconditions(options, old.metadata())?;
-            let mut new = old.clone();
-            mark(new.metadata_mut(), options, self.strategy().dependents(), actor.now);
-            let is_gone = new.metadata().finalizers.is_empty();
-            let has_work = (is_gone || new != old) && actor.dry_run == DryRun::Off;
-            let changes = match has_work {
-                true => self.changes(&key, name, Some(&old), (!is_gone).then_some(&new))?,
-                false => Vec::new(),
-            };
-            let deleted = match is_gone {
-                true => Deleted::Gone { uid: old.metadata().uid.clone() },
-                false => Deleted::Going(Box::new(new)),
-            };
-            Ok(if has_work { Decision::Write(changes, deleted) } else { Decision::Keep(deleted) })
-        });
+            self.decide_removal(actor, (namespace, name), options, entry, admitted)
+        };
+        let done = self.storage().guaranteed_update(actor, std::slice::from_ref(&key), attempt);
         Ok(match done.await? {
-            Done::Kept(deleted) => deleted,
             Done::Committed(Deleted::Going(mut object), revision) => {
                 object.metadata_mut().resource_version = revision.to_string();
                 Deleted::Going(object)
             }
-            Done::Committed(gone, revision) => {
-                self.note_removal(at.namespace(), revision);
-                gone
+            Done::Kept(deleted) | Done::Committed(deleted, _) => deleted,
+        })
+    }
+
+    fn decide_removal(
+        &self,
+        actor: &Actor,
+        place: (&str, &str),
+        options: &DeleteOptions,
+        entry: &Entry,
+        admitted: &Admitted,
+    ) -> Result<Decision<Deleted<T>>, Status> {
+        let old = match self.decode(entry) {
+            Ok(old) => old,
+            // An object that cannot be read can still be removed.
+            Err(_) if options.preconditions.is_none() && actor.dry_run == DryRun::Off => {
+                let change = self.change(&entry.key, place, None, None)?;
+                return Ok(Decision::Write(vec![change], Deleted::Gone { uid: String::new() }));
             }
+            Err(status) => return Err(status),
+        };
+        self.check_preconditions(options, old.metadata())?;
+        if let Some(attributes) = self.to_admit(admitted, place, Some(&old), None) {
+            return Ok(Decision::Admit(attributes));
+        }
+        let mut new = old.clone();
+        mark(new.metadata_mut(), options, self.strategy().dependents(), actor.now);
+        let is_gone = new.metadata().finalizers.is_empty();
+        let has_work = (is_gone || new != old) && actor.dry_run == DryRun::Off;
+        let change = match has_work {
+            true => Some(self.change(&entry.key, place, Some(&old), (!is_gone).then_some(&new))?),
+            false => None,
+        };
+        let deleted = match is_gone {
+            true => Deleted::Gone { uid: old.metadata().uid.clone() },
+            false => Deleted::Going(Box::new(new)),
+        };
+        Ok(match change {
+            Some(change) => Decision::Write(vec![change], deleted),
+            None => Decision::Keep(deleted),
         })
     }
 

@@ -1,8 +1,10 @@
 //! Objects that are stored as they are: where they lie, how they are read and watched, whatever their type.
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use super::admission::{Admitted, Attributes, DynObject, Operation};
+use super::guaranteed_update::{Effect, ObjectChange, Storage};
+use super::keys;
 use crate::machinery::group_version::GroupVersion;
 use crate::machinery::schema::Schema;
 use crate::meta::{Kind, Resource, Status, Time, field};
@@ -15,22 +17,20 @@ use crate::registry::options::{Content, GetOptions, ListOptions};
 use crate::registry::outcome::Sent;
 use crate::registry::page;
 use crate::registry::pool::Workload;
-use crate::registry::quota::{Place, Quota};
 use crate::registry::read;
 use crate::registry::storage_errors::status_of;
 use crate::registry::strategy::{Faults, Others, Strategy};
 use crate::registry::verbs::{self, Get, List};
 use crate::registry::watch::{self, Changes, Extent, Hub};
-use crate::store::{Change, Entry, Key, Revision, Store, StoreError};
+use crate::store::{Change, Entry, Key, Store, StoreError};
 
 /// The stored objects of a resource.
 pub struct ObjectStore<T, S> {
-    store: Arc<dyn Store>,
+    storage: Arc<Storage>,
     api: GroupVersion,
     resource: Resource<'static>,
     schema: Schema,
     strategy: S,
-    quota: Option<Quota>,
     most_bytes: usize,
     hub: Hub<T>,
     kind: std::marker::PhantomData<fn() -> T>,
@@ -38,23 +38,17 @@ pub struct ObjectStore<T, S> {
 
 impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     /// The objects of the resource `name` of an API in a store.
-    pub fn new(store: Arc<dyn Store>, api: GroupVersion, name: &'static str, strategy: S) -> Self {
+    pub fn new(storage: Arc<Storage>, api: GroupVersion, name: &'static str, strategy: S) -> Self {
         Self {
-            store,
+            storage,
             api,
             resource: Resource { group: api.group, name },
             schema: Schema::of::<T>(),
             strategy,
-            quota: None,
             most_bytes: usize::MAX,
             hub: Hub::default(),
             kind: std::marker::PhantomData,
         }
-    }
-
-    /// The same, at most so many objects in a namespace.
-    pub fn at_most(self, objects: NonZeroU64) -> Self {
-        Self { quota: Some(Quota::new(objects.get())), ..self }
     }
 
     /// The same, each object at most so many bytes as it is stored.
@@ -64,7 +58,12 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
 
     /// The store.
     pub fn store(&self) -> &dyn Store {
-        &*self.store
+        &**self.storage.store()
+    }
+
+    /// The storage, with its admission chain.
+    pub fn storage(&self) -> &Storage {
+        &self.storage
     }
 
     /// The API that the objects belong to.
@@ -87,20 +86,14 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         &self.strategy
     }
 
-    /// The key of an object; `namespace` is empty for objects of the cluster.
+    /// The key of an object; `namespace` is empty for cluster-scoped objects.
     pub fn key(&self, namespace: &str, name: &str) -> Key {
-        let mut key = self.prefix(namespace, name.len());
-        key.push_str(name);
-        Key::new(key)
+        keys::key(self.resource, namespace, name)
     }
 
-    /// The beginning of the keys of a namespace, or of all objects, with room for `more` bytes.
-    pub(crate) fn prefix(&self, namespace: &str, more: usize) -> String {
-        let Resource { group, name: resource } = self.resource;
-        let mut prefix = String::with_capacity(group.len() + resource.len() + namespace.len() + more + 4);
-        let end = if namespace.is_empty() { "" } else { "/" };
-        prefix.extend(["/", group, "/", resource, "/", namespace, end]);
-        prefix
+    /// The prefix of the keys of a namespace, or of all objects.
+    fn prefix(&self, namespace: &str) -> String {
+        keys::prefix(self.resource, namespace, 0)
     }
 
     /// The object in an entry, with its resourceVersion, as it is stored.
@@ -139,7 +132,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         name: &str,
     ) -> Result<Option<T>, Status> {
         if let Some(requested) = page::least_version(options)? {
-            let current = self.store.current().await.map_err(|error| status_of(&error))?;
+            let current = self.store().current().await.map_err(|error| status_of(&error))?;
             if requested > current {
                 return Err(status_of(&StoreError::Future { requested, current }));
             }
@@ -160,7 +153,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     /// # Errors
     /// Failures of the store.
     pub async fn find_at(&self, load: &Workload, key: &Key) -> Result<Option<T>, Status> {
-        let entry = read::entry(&*self.store, load, key, 0).await?;
+        let entry = read::entry(self.store(), load, key, 0).await?;
         entry.map(|entry| self.decode(&entry)).transpose()
     }
 
@@ -199,13 +192,19 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         Resource { group: self.resource.group, name: T::KIND }
     }
 
-    /// The changes that put `new` in the place of `old` under a key whose last part is `name`.
+    /// The change that puts `new` in the place of `old` in the row of a key.
     ///
     /// # Errors
     /// 413 for an object that is too large to be stored.
-    pub fn changes(&self, key: &Key, name: &str, old: Option<&T>, new: Option<&T>) -> Result<Vec<Change>, Status> {
-        let mut changes = self.strategy.derived_rows(name, old, new);
-        changes.push(match new {
+    pub fn change(
+        &self,
+        key: &Key,
+        (namespace, name): (&str, &str),
+        old: Option<&T>,
+        new: Option<&T>,
+    ) -> Result<ObjectChange, Status> {
+        let mut rows = self.strategy.derived_rows(name, old, new);
+        rows.push(match new {
             None => Change::Delete(key.clone()),
             Some(new) => {
                 let value = self.strategy.encode(new);
@@ -215,7 +214,43 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
                 Change::Put(key.clone(), value.into())
             }
         });
-        Ok(changes)
+        let effect = match (old, new) {
+            (_, None) => Effect::Deleted,
+            (None, Some(_)) => Effect::Created,
+            (Some(_), Some(_)) => Effect::Updated,
+        };
+        Ok(ObjectChange { resource: self.resource, namespace: namespace.to_owned(), effect, rows })
+    }
+
+    /// The write that the admission chain must check before the transaction goes on; none if it was
+    /// admitted, or if no plugin checks the operation.
+    pub fn to_admit(
+        &self,
+        admitted: &Admitted,
+        (namespace, name): (&str, &str),
+        old: Option<&T>,
+        new: Option<&T>,
+    ) -> Option<Box<Attributes>> {
+        let operation = match (old, new) {
+            (_, None) => Operation::Delete,
+            (None, Some(_)) => Operation::Create,
+            (Some(_), Some(_)) => Operation::Update,
+        };
+        let old_meta = old.map(|old| old.metadata());
+        let chain = self.storage.chain();
+        if !chain.handles(operation) || admitted.covers(operation, (self.resource, namespace, name), old_meta) {
+            return None;
+        }
+        let object = |object: Option<&T>| object.map(|object| Arc::new(object.clone()) as Arc<dyn DynObject>);
+        Some(Box::new(Attributes {
+            operation,
+            resource: self.resource,
+            api: self.api,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            old: object(old),
+            new: object(new),
+        }))
     }
 
     fn too_large(&self, name: &str, bytes: usize) -> Status {
@@ -265,7 +300,7 @@ impl<T: Kind, S: Strategy<T>> verbs::Watch<T> for ObjectStore<T, S> {
     ) -> Result<Changes<T>, Status> {
         let scope = self.scope(at, scope, options)?;
         let options = watch::Options::read(options)?;
-        let (store, hub, prefix) = (&self.store, &self.hub, &*self.prefix("", 0));
+        let (store, hub, prefix) = (self.storage.store(), &self.hub, &*self.prefix(""));
         Changes::begin(watch::Source { store, hub, prefix, read: self.clone() }, scope, options).await
     }
 }
@@ -299,7 +334,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
                 extent: Extent::One,
                 selector: selector.beside_name(name),
             },
-            None => watch::Scope { prefix: self.prefix(at.namespace(), 0), extent: Extent::Many, selector },
+            None => watch::Scope { prefix: self.prefix(at.namespace()), extent: Extent::Many, selector },
         })
     }
 }
@@ -333,25 +368,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
 
     /// The rows of a namespace, or of all, from the name `start` on.
     pub fn entries(&self, namespace: &str, start: Option<&str>, options: page::Options) -> Entries {
-        Entries::new(self.store.clone(), self.prefix(namespace, 0), start, options)
-    }
-}
-
-impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
-    /// A place for an object that is to be made. Whoever makes one takes it first.
-    pub(crate) async fn place(&self, namespace: &str, name: &str) -> Result<Place, Status> {
-        let Some(quota) = &self.quota else {
-            return Ok(Place::unlimited());
-        };
-        let place = quota.place(&*self.store, namespace, &self.prefix(namespace, 0)).await;
-        place.map_err(|why| why.status(self.resource, namespace, name))
-    }
-
-    /// Takes note that an object was removed.
-    pub(crate) fn note_removal(&self, namespace: &str, revision: Revision) {
-        if let Some(quota) = &self.quota {
-            quota.deleted(namespace, revision);
-        }
+        Entries::new(self.storage.store().clone(), self.prefix(namespace), start, options)
     }
 }
 

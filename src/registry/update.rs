@@ -5,6 +5,7 @@ use crate::machinery::go_text::number_fault;
 use crate::machinery::managed::Manager;
 use crate::meta::{Kind, ObjectMeta, Status, excerpt, field};
 use crate::registry::actor::Actor;
+use crate::registry::guaranteed_update::Effect;
 use crate::registry::metadata;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_ref::check_path_segment;
@@ -12,7 +13,7 @@ use crate::registry::object_store::ObjectStore;
 use crate::registry::outcome::Written;
 use crate::registry::strategy::{Strategy, UpdateStrategy};
 use crate::registry::verbs::Update;
-use crate::registry::write::{Effect, Making, Path, Settled};
+use crate::registry::write::{AllowCreate, WriteOutcome, WriteRequest};
 
 impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     /// Edits the object that the path names, by these rules.
@@ -31,12 +32,13 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             metadata::check_names(at, object.metadata())?;
         }
         let writer = self.writer(actor, rules);
-        let path = Path { rules, dry_run: actor.dry_run, making: Making::Permitted };
+        let request = WriteRequest { strategy: rules, creation: AllowCreate::WithPermission };
         let wanted = |old: Option<&T>| self.wanted(actor, at, edit, rules, &writer, old);
-        let Settled { mut object, effect, told } = self.write(actor, at, at.name(), path, wanted).await?;
+        let written = self.write(actor, at.namespace(), at.name(), request, wanted).await?;
+        let WriteOutcome { mut object, effect, extra: warnings } = written;
         rules.decorate(&mut object);
-        let written = if effect == Effect::Made { Written::created(object) } else { Written::updated(object) };
-        Ok(written.warning(told))
+        let written = if effect == Effect::Created { Written::created(object) } else { Written::updated(object) };
+        Ok(written.warning(warnings))
     }
 
     fn wanted(

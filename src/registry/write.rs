@@ -7,15 +7,13 @@ use crate::machinery::managed::Manager;
 use crate::meta::{Kind, ObjectMeta, Status, field};
 use crate::registry::actor::Actor;
 use crate::registry::actor::DryRun;
-use crate::registry::admission;
-use crate::registry::guaranteed_update::{Decision, Done, Seen, guaranteed_update};
+use crate::registry::admission::Admitted;
+use crate::registry::guaranteed_update::{Decision, Done, Effect, Seen};
 use crate::registry::metadata;
-use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_store::ObjectStore;
 use crate::registry::permission::Permission;
-use crate::registry::quota::Place;
 use crate::registry::strategy::{Need, Other, Others, Strategy, UpdateStrategy};
-use crate::store::{Entry, Key, Revision};
+use crate::store::{Entry, Key};
 
 /// Access reviews that one write may need. The reference asks for any number.
 const MOST_REVIEWS: usize = 100;
@@ -24,207 +22,163 @@ const REVIEWS_AT_A_TIME: usize = 8;
 /// Other objects that one write may refer to.
 const MOST_NEEDS: usize = 1000;
 
-/// How a request writes.
-pub struct Path<'a, T> {
-    /// The rules of the path that it takes.
-    pub rules: &'a dyn UpdateStrategy<T>,
-    /// Whether anything is written.
-    pub dry_run: DryRun,
-    /// What it takes to make an object where there is none.
-    pub making: Making,
+/// The terms of a write.
+pub struct WriteRequest<'a, T> {
+    /// The rules of the path of the write.
+    pub strategy: &'a dyn UpdateStrategy<T>,
+    /// Selects whether the write may create the object.
+    pub creation: AllowCreate,
 }
 
-/// Whether a write makes an object where there is none, and what it takes.
+/// Selects whether a write may create the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Making {
-    /// That is all it does: where there is one it is refused. The request was found to be allowed to.
+pub enum AllowCreate {
+    /// The write only creates; an existing object is a conflict. The actor has the permission.
     Only,
-    /// It takes nothing more than what the request is allowed to do.
+    /// The write creates a missing object without further permission.
     Free,
-    /// The user must be allowed to make it.
-    Permitted,
+    /// The write creates a missing object if the actor has the permission to create it.
+    WithPermission,
 }
 
-/// What became of a write.
+/// The result of a write.
 #[derive(Clone, Debug)]
-pub struct Settled<T, X> {
-    /// The object as it is stored, or would be in a dry run.
+pub struct WriteOutcome<T, X> {
+    /// The object as stored, or as it would be in a dry run.
     pub object: T,
-    /// What happened to it.
+    /// The effect on the object.
     pub effect: Effect,
-    /// What else the edit told.
-    pub told: X,
+    /// The second result of the edit.
+    pub extra: X,
 }
 
-/// What happens to an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// It is made.
-    Made,
-    /// It is changed.
-    Changed,
-    /// It is what was wanted already.
-    Kept,
-    /// It waited for its last finalizer to go, and is removed.
-    Removed,
-}
-
-/// How far a write has come when the loop ends.
+/// The state of a write when the update loop returns.
 enum Step<T, X> {
-    Settled(Settled<T, X>),
-    /// Whether the user may look at these is to be found out.
-    Ask(Vec<Need>),
-    /// An object is to be made, which must be allowed first.
-    Make(Box<ObjectMeta>),
+    Finished(WriteOutcome<T, X>),
+    /// Access reviews are needed for these objects.
+    Review(Vec<Need>),
+    /// The permission to create the object is needed.
+    ReviewCreate,
 }
 
-/// What is found out on the way, and holds for all attempts.
+/// The results of access reviews, which hold for all attempts.
 #[derive(Default)]
-struct Found {
-    /// The place for an object that is to be made.
-    place: Option<Place>,
-    verdicts: Vec<(Need, Permission)>,
+struct Reviews {
+    may_create: bool,
+    permissions: Vec<(Need, Permission)>,
 }
 
-/// One write, whatever the number of attempts.
+/// One write with all of its attempts.
 struct Task<'a, T, E> {
     actor: &'a Actor,
+    namespace: &'a str,
     name: &'a str,
     key: Key,
-    path: Path<'a, T>,
+    request: WriteRequest<'a, T>,
     edit: E,
 }
 
 impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
-    /// Puts what `edit` wants in the place of what is there under a name; it is handed nothing where nothing is there. An object
-    /// that it makes must be [prepared](metadata::prepare_create).
-    ///
-    /// Whatever else is written at the same time, `edit` is asked again with it until it gets through.
+    /// Replaces the current object of a name with the one that `edit` makes of it; `edit` gets none
+    /// for a missing object, and must [prepare](metadata::prepare_create) an object that it
+    /// creates. It runs again after each conflict with another write.
     ///
     /// # Errors
-    /// What `edit` refuses, and what the rules do; 403 and 404 where an object may not be made; failures of the store.
+    /// Errors of `edit`, of the strategy and of admission; 403 without the permission to create the
+    /// object; failures of the store.
     pub async fn write<X: Send>(
         &self,
         actor: &Actor,
-        at: &ObjectRef,
+        namespace: &str,
         name: &str,
-        path: Path<'_, T>,
+        request: WriteRequest<'_, T>,
         edit: impl Fn(Option<&T>) -> Result<(T, X), Status> + Send + Sync,
-    ) -> Result<Settled<T, X>, Status> {
-        let task = Task { actor, name, key: self.key(at.namespace(), name), path, edit };
-        let mut found = Found::default();
-        if task.path.making == Making::Only {
-            found.place = Some(self.place(at.namespace(), name).await?);
-        }
+    ) -> Result<WriteOutcome<T, X>, Status> {
+        let task = Task { actor, namespace, name, key: self.key(namespace, name), request, edit };
+        let mut reviews = Reviews::default();
         loop {
-            let attempt = |seen: &Seen| self.attempt(&task, &mut found, seen);
-            let (step, revision) =
-                match guaranteed_update(self.store(), &actor.load, std::slice::from_ref(&task.key), attempt).await? {
-                    Done::Kept(step) => (step, None),
-                    Done::Committed(step, revision) => (step, Some(revision)),
-                };
-            match step {
-                Step::Ask(needs) => found.ask(actor, needs).await,
-                Step::Make(meta) => found.place = Some(self.permit(actor, at, &task.path, &meta).await?),
-                Step::Settled(settled) => return Ok(self.conclude(at, settled, revision, found)),
+            let attempt = |seen: &Seen, admitted: &Admitted| self.attempt(&task, &reviews, seen, admitted);
+            let keys = std::slice::from_ref(&task.key);
+            let (step, revision) = match self.storage().guaranteed_update(actor, keys, attempt).await? {
+                Done::Kept(step) => (step, None),
+                Done::Committed(step, revision) => (step, Some(revision)),
+            };
+            match (step, revision) {
+                (Step::Review(needs), _) => reviews.review(actor, needs).await,
+                (Step::ReviewCreate, _) => {
+                    actor.permissions.demand(&actor.user, self.creation(namespace, name)).await?;
+                    reviews.may_create = true;
+                }
+                (Step::Finished(mut outcome), revision) => {
+                    if let Some(revision) = revision {
+                        outcome.object.metadata_mut().resource_version = revision.to_string();
+                    }
+                    return Ok(outcome);
+                }
             }
         }
     }
 
-    /// Lets an object be made, if it may.
-    async fn permit(
-        &self,
-        actor: &Actor,
-        at: &ObjectRef,
-        path: &Path<'_, T>,
-        meta: &ObjectMeta,
-    ) -> Result<Place, Status> {
-        if path.making == Making::Permitted {
-            actor.permissions.demand(&actor.user, self.creation(at, &meta.name)).await?;
-        }
-        admission::may_create(actor, at, self.resource(), meta).await?;
-        self.place(at.namespace(), &meta.name).await
-    }
-
-    /// Takes note of what was written, if anything was.
-    fn conclude<X>(
-        &self,
-        at: &ObjectRef,
-        mut settled: Settled<T, X>,
-        revision: Option<Revision>,
-        found: Found,
-    ) -> Settled<T, X> {
-        let Some(revision) = revision else {
-            return settled;
-        };
-        settled.object.metadata_mut().resource_version = revision.to_string();
-        match (settled.effect, found.place) {
-            (Effect::Made, Some(place)) => place.filled(revision),
-            (Effect::Removed, _) => self.note_removal(at.namespace(), revision),
-            _ => {}
-        }
-        settled
-    }
-
-    /// One attempt: what is to become of what was seen.
+    /// Decides one attempt.
     fn attempt<X, E>(
         &self,
         task: &Task<'_, T, E>,
-        found: &mut Found,
+        reviews: &Reviews,
         seen: &Seen,
+        admitted: &Admitted,
     ) -> Result<Decision<Step<T, X>>, Status>
     where
         E: Fn(Option<&T>) -> Result<(T, X), Status>,
     {
-        if let Some(place) = &mut found.place {
-            place.refused();
-        }
+        let WriteRequest { strategy, creation } = task.request;
         let stored = seen.entry(&task.key);
-        // What is to be made is judged before it is said that there is something already.
-        let old = match task.path.making {
-            Making::Only => None,
-            Making::Free | Making::Permitted => stored.map(|entry| self.decode(entry)).transpose()?,
+        // A new object is validated before the conflict with an existing one is reported.
+        let old = match creation {
+            AllowCreate::Only => None,
+            AllowCreate::Free | AllowCreate::WithPermission => stored.map(|entry| self.decode(entry)).transpose()?,
         };
-        let (mut new, told) = (task.edit)(old.as_ref())?;
-        if old.is_none() && found.place.is_none() {
-            return Ok(Decision::Keep(Step::Make(Box::new(new.metadata().clone()))));
+        let (mut new, extra) = (task.edit)(old.as_ref())?;
+        if old.is_none() && creation == AllowCreate::WithPermission && !reviews.may_create {
+            return Ok(Decision::Keep(Step::ReviewCreate));
         }
-        let rules = task.path.rules;
+        let place = (task.namespace, task.name);
+        if let Some(attributes) = self.to_admit(admitted, place, old.as_ref(), Some(&new)) {
+            return Ok(Decision::Admit(attributes));
+        }
         if let Some(old) = &old {
             metadata::prepare_update(old.metadata(), new.metadata_mut());
         }
         self.refuse(&new, &self.strategy().limits(old.as_ref(), &new))?;
-        rules.prepare(old.as_ref(), &mut new);
-        let needs = rules.needs(old.as_ref(), &new);
+        strategy.prepare(old.as_ref(), &mut new);
+        let needs = strategy.needs(old.as_ref(), &new);
         self.check_needs(task.name, &needs)?;
-        let others = match self.others(needs, &found.verdicts, seen)? {
+        let others = match self.others(needs, &reviews.permissions, seen)? {
             Known::All(others) => others,
-            Known::Ask(needs) => return Ok(Decision::Keep(Step::Ask(needs))),
+            Known::Ask(needs) => return Ok(Decision::Keep(Step::Review(needs))),
             Known::Read(keys) => return Ok(Decision::Read(keys)),
         };
-        let settled = rules.validate(old.as_ref(), &mut new, &others, task.actor.now);
-        let faults = match &old {
-            None => self.faults_of_new(&new, settled),
-            Some(old) => metadata::faults_of_changed(old.metadata(), new.metadata(), rules.duplicate_errors(), settled),
+        let validated = strategy.validate(old.as_ref(), &mut new, &others, task.actor.now);
+        let errors = match &old {
+            None => self.faults_of_new(&new, validated),
+            Some(old) => {
+                metadata::faults_of_changed(old.metadata(), new.metadata(), strategy.duplicate_errors(), validated)
+            }
         };
-        self.refuse(&new, &faults)?;
-        if let Some(entry) = stored.filter(|_| task.path.making == Making::Only) {
+        self.refuse(&new, &errors)?;
+        if let Some(entry) = stored.filter(|_| creation == AllowCreate::Only) {
             return Err(self.exists(task.name, entry));
         }
         let effect = effect(old.as_ref(), &mut new);
-        if effect == Effect::Kept {
-            return Ok(Decision::Keep(Step::Settled(Settled { object: new, effect, told })));
+        if effect == Effect::Unchanged {
+            return Ok(Decision::Keep(Step::Finished(WriteOutcome { object: new, effect, extra })));
         }
-        let kept = (effect != Effect::Removed).then_some(&new);
-        let changes = self.changes(&task.key, task.name, old.as_ref(), kept)?;
-        let step = Step::Settled(Settled { object: new, effect, told });
-        if task.path.dry_run == DryRun::All {
-            return Ok(Decision::Keep(step));
-        }
-        if let Some(place) = &mut found.place {
-            place.ask();
-        }
-        Ok(Decision::Write(changes, step))
+        let kept = (effect != Effect::Deleted).then_some(&new);
+        let change = self.change(&task.key, place, old.as_ref(), kept)?;
+        let step = Step::Finished(WriteOutcome { object: new, effect, extra });
+        Ok(match task.actor.dry_run {
+            DryRun::All => Decision::Keep(step),
+            DryRun::Off => Decision::Write(vec![change], step),
+        })
     }
 
     /// Refuses a write that refers to too many other objects, before any of them is read or asked for.
@@ -273,13 +227,13 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         })
     }
 
-    fn creation(&self, at: &ObjectRef, name: &str) -> ResourceAction {
+    fn creation(&self, namespace: &str, name: &str) -> ResourceAction {
         ResourceAction {
             verb: "create".into(),
             group: self.api().group.into(),
             version: self.api().version.into(),
             resource: self.resource().name.into(),
-            namespace: at.namespace().into(),
+            namespace: namespace.into(),
             name: name.into(),
             ..ResourceAction::default()
         }
@@ -300,16 +254,16 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     }
 }
 
-impl Found {
-    /// Finds out whether the user may look at these.
-    async fn ask(&mut self, actor: &Actor, needs: Vec<Need>) {
+impl Reviews {
+    /// Reviews the access to these objects.
+    async fn review(&mut self, actor: &Actor, needs: Vec<Need>) {
         let asked = needs.into_iter().map(async |need| {
             let action = need.permission.clone().unwrap_or_default();
             let verdict = actor.permissions.ask(&actor.user, *action).await;
             (need, verdict)
         });
         let answers = stream::iter(asked).buffered(REVIEWS_AT_A_TIME);
-        self.verdicts.extend(answers.collect::<Vec<_>>().await);
+        self.permissions.extend(answers.collect::<Vec<_>>().await);
     }
 }
 
@@ -323,23 +277,23 @@ enum Known<T> {
 /// What putting `new` in the place of `old` does. Where only the times in managedFields differ, the old ones stay.
 fn effect<T: Kind>(old: Option<&T>, new: &mut T) -> Effect {
     let Some(old) = old else {
-        return Effect::Made;
+        return Effect::Created;
     };
     let meta = new.metadata_mut();
     if meta.deletion_timestamp.is_some() && meta.finalizers.is_empty() {
-        return Effect::Removed;
+        return Effect::Deleted;
     }
     let timeless = |meta: &ObjectMeta| {
         let entries = meta.managed_fields.iter().cloned();
         entries.map(|entry| crate::meta::ManagedFieldsEntry { time: None, ..entry }).collect::<Vec<_>>()
     };
     if timeless(meta) != timeless(old.metadata()) {
-        return Effect::Changed;
+        return Effect::Updated;
     }
     let managed = std::mem::replace(&mut meta.managed_fields, old.metadata().managed_fields.clone());
     if *new == *old {
-        return Effect::Kept;
+        return Effect::Unchanged;
     }
     new.metadata_mut().managed_fields = managed;
-    Effect::Changed
+    Effect::Updated
 }

@@ -11,17 +11,20 @@ use super::record;
 use super::shown::{ImageName, ImageShown};
 use super::strategies::{ImageStrategy, StreamStrategy};
 use super::superseded;
-use crate::api::{Image, ImageStream};
+use crate::api::{GROUP, Image, ImageStream};
 use crate::domain::history::MaxTagHistory;
 use crate::domain::lookup::StreamIndex;
 use crate::domain::policy::Registries;
 use crate::domain::unproved;
 use crate::machinery::json;
-use crate::meta::Status;
+use crate::meta::{Resource, Status};
+use crate::registry::admission::{Chain, NamespaceLifecycle, ObjectQuota, Plugin};
+use crate::registry::guaranteed_update::Storage;
 use crate::registry::object_store::ObjectStore;
 use crate::registry::pool::Workload;
 use crate::store::{Entry, Key, Store};
 
+const STREAMS: Resource<'static> = Resource { group: GROUP, name: "imagestreams" };
 /// Memory for what is kept of streams, in bytes.
 const STREAM_CACHE_BYTES: u64 = 8 << 20;
 /// Memory for what streams show of images, in bytes.
@@ -29,6 +32,8 @@ const IMAGE_CACHE_BYTES: u64 = 26 << 20;
 
 /// The stored images and streams.
 pub struct Catalog {
+    /// The store, with the admission chain of all writes.
+    pub storage: Arc<Storage>,
     /// All images.
     pub images: Arc<ObjectStore<Image, ImageStrategy>>,
     /// All streams.
@@ -71,13 +76,17 @@ impl Catalog {
     pub fn new(store: &Arc<dyn Store>, registries: Registries, limits: &Limits) -> Self {
         let Limits { streams_per_namespace, object_bytes, tag_history } = *limits;
         let strategy = StreamStrategy { registries: registries.clone(), tag_history };
-        let streams = ObjectStore::new(store.clone(), API, "imagestreams", strategy).of_at_most(object_bytes);
+        let mut plugins: Vec<Box<dyn Plugin>> = vec![Box::new(NamespaceLifecycle)];
+        if let Some(most) = streams_per_namespace {
+            plugins.push(Box::new(ObjectQuota::new(store.clone(), STREAMS, most)));
+        }
+        let storage = Arc::new(Storage::new(store.clone(), Chain::new(plugins)));
+        let streams = ObjectStore::new(storage.clone(), API, "imagestreams", strategy);
+        let images = ObjectStore::new(storage.clone(), API, "images", ImageStrategy);
         Self {
-            images: Arc::new(ObjectStore::new(store.clone(), API, "images", ImageStrategy).of_at_most(object_bytes)),
-            streams: Arc::new(match streams_per_namespace {
-                Some(most) => streams.at_most(most),
-                None => streams,
-            }),
+            storage,
+            images: Arc::new(images.of_at_most(object_bytes)),
+            streams: Arc::new(streams.of_at_most(object_bytes)),
             registries,
             tag_history,
             views: FreshCache::new(STREAM_CACHE_BYTES),

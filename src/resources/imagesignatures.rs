@@ -11,12 +11,12 @@ use crate::machinery::edit;
 use crate::machinery::schema::Schema;
 use crate::meta::{Kind, Resource, Status};
 use crate::registry::actor::Actor;
-use crate::registry::actor::DryRun;
+use crate::registry::admission::{Attributes, Operation};
 use crate::registry::metadata;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::outcome::Written;
 use crate::registry::verbs::{Create, Delete, Scope};
-use crate::registry::write::{Making, Path};
+use crate::registry::write::{AllowCreate, WriteRequest};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 
 /// The resource.
@@ -39,19 +39,17 @@ impl Signatures {
     async fn edit(
         &self,
         actor: &Actor,
-        at: &ObjectRef,
         name: &SignatureName<'_>,
-        dry_run: DryRun,
         change: impl Fn(&mut Image) -> Result<(), Status> + Send + Sync,
     ) -> Result<(), Status> {
         let images = &self.catalog.images;
-        let path = Path { rules: images.strategy(), dry_run, making: Making::Free };
+        let request = WriteRequest { strategy: images.strategy(), creation: AllowCreate::Free };
         let edit = |old: Option<&Image>| {
             let mut image = old.ok_or_else(|| Status::not_found(images.resource(), name.image))?.clone();
             change(&mut image)?;
             Ok((image, ()))
         };
-        images.write(actor, at, name.image, path, edit).await.map(drop)
+        images.write(actor, "", name.image, request, edit).await.map(drop)
     }
 }
 
@@ -62,6 +60,16 @@ impl Create<ImageSignature> for Signatures {
         at: &ObjectRef,
         mut signature: ImageSignature,
     ) -> Result<Written<ImageSignature>, Status> {
+        let attributes = Attributes {
+            operation: Operation::Create,
+            resource: Resource { group: GROUP, name: "imagesignatures" },
+            api: API,
+            namespace: String::new(),
+            name: signature.metadata.name.clone(),
+            old: None,
+            new: Some(Arc::new(signature.clone())),
+        };
+        self.catalog.storage.admit_virtual(&attributes, actor).await?;
         metadata::prepare_view(at.namespace(), actor.now, &mut signature.metadata)?;
         signatures::prepare(&mut signature);
         let writer = actor.manager(API);
@@ -74,7 +82,7 @@ impl Create<ImageSignature> for Signatures {
             return Err(Status::invalid(kind, &signature.metadata.name, &faults));
         }
         let name = SignatureName::parse(&signature.metadata.name)?;
-        self.edit(actor, at, &name, actor.dry_run, |image| signatures::add(image, &signature)).await?;
+        self.edit(actor, &name, |image| signatures::add(image, &signature)).await?;
         Ok(Written::created(signature.clone()))
     }
 }
@@ -87,7 +95,7 @@ impl Delete<ImageSignature> for Signatures {
         _: &DeleteOptions,
     ) -> Result<Written<ImageSignature>, Status> {
         let name = SignatureName::parse(at.name())?;
-        self.edit(actor, at, &name, actor.dry_run, |image| signatures::remove(image, &name)).await?;
+        self.edit(actor, &name, |image| signatures::remove(image, &name)).await?;
         Ok(Written::status(Status::success()))
     }
 }

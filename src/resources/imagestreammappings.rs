@@ -12,7 +12,8 @@ use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::meta::{Kind, Resource, Status, field};
 use crate::registry::actor::Actor;
 use crate::registry::actor::DryRun;
-use crate::registry::guaranteed_update::{Decision, Done, Seen, guaranteed_update};
+use crate::registry::admission::{Admitted, Attributes, Operation};
+use crate::registry::guaranteed_update::{Decision, Done, Seen};
 use crate::registry::metadata;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::outcome::Written;
@@ -26,11 +27,12 @@ const PLURAL: Resource<'static> = Resource { group: GROUP, name: "imagestreammap
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
     Builder::new(API, "imagestreammappings", Scope::Namespaced)
         .names("imagestreammapping", &[])
-        .create(&Arc::new(Push(catalog.clone())))
+        .create(&Arc::new(Mappings::new(catalog)))
         .build()
 }
 
-struct Push(Arc<Catalog>);
+/// The handler of pushes, which write an image and the event of its tag in one transaction.
+pub struct Mappings(Arc<Catalog>);
 
 /// One push, whatever the number of attempts.
 struct Task<'a> {
@@ -40,7 +42,6 @@ struct Task<'a> {
     /// Parts that the manifest lists, if it is that of the image.
     parts: Vec<String>,
     keys: [Key; 2],
-    dry_run: DryRun,
 }
 
 /// The end of an attempt.
@@ -61,25 +62,34 @@ enum Question {
     Parts(Vec<String>),
 }
 
-impl Create<ImageStreamMapping> for Push {
+impl Create<ImageStreamMapping> for Mappings {
     async fn create(
         &self,
         actor: &Actor,
         at: &ObjectRef,
         mapping: ImageStreamMapping,
     ) -> Result<Written<ImageStreamMapping>, Status> {
+        let attributes = Attributes {
+            operation: Operation::Create,
+            resource: PLURAL,
+            api: API,
+            namespace: at.namespace().to_owned(),
+            name: mapping.metadata.name.clone(),
+            old: None,
+            new: Some(Arc::new(mapping.clone())),
+        };
+        self.0.storage.admit_virtual(&attributes, actor).await?;
         let mapping = self.admit(actor, at, mapping)?;
         let parts = proof::named_parts(&mapping.image);
         let image = self.new_image(actor, &mapping, &parts);
         let (images, streams) = (&self.0.images, &self.0.streams);
         let name = &mapping.image.metadata.name;
         let keys = [streams.key(at.namespace(), &mapping.metadata.name), images.key("", name)];
-        let task = Task { actor, mapping, image, parts, keys, dry_run: actor.dry_run };
+        let task = Task { actor, mapping, image, parts, keys };
         let mut rights = Rights::new(&self.0, actor, at, &task.mapping);
         loop {
-            let done =
-                guaranteed_update(streams.store(), &actor.load, &task.keys, |seen| self.attempt(&task, &rights, seen))
-                    .await?;
+            let attempt = |seen: &Seen, admitted: &Admitted| self.attempt(&task, &rights, seen, admitted);
+            let done = self.0.storage.guaranteed_update(actor, &task.keys, attempt).await?;
             match done {
                 Done::Kept(Step::Ask(Question::Image)) => rights.ask_for_image().await?,
                 Done::Kept(Step::Ask(Question::Streams)) => rights.ask_for_streams().await?,
@@ -92,7 +102,12 @@ impl Create<ImageStreamMapping> for Push {
     }
 }
 
-impl Push {
+impl Mappings {
+    /// A handler of pushes into these streams.
+    pub fn new(catalog: &Arc<Catalog>) -> Self {
+        Self(catalog.clone())
+    }
+
     /// Completes and checks what was sent.
     fn admit(
         &self,
@@ -123,7 +138,13 @@ impl Push {
     }
 
     /// One attempt: what is to become of what was seen.
-    fn attempt(&self, task: &Task<'_>, rights: &Rights<'_>, seen: &Seen) -> Result<Decision<Step>, Status> {
+    fn attempt(
+        &self,
+        task: &Task<'_>,
+        rights: &Rights<'_>,
+        seen: &Seen,
+        admitted: &Admitted,
+    ) -> Result<Decision<Step>, Status> {
         let (images, streams) = (&self.0.images, &self.0.streams);
         let Task { mapping, keys, .. } = task;
         let missing = || Status::not_found(PLURAL, &mapping.metadata.name);
@@ -154,12 +175,20 @@ impl Push {
         let pushed_event = mapping::push(&mut after, mapping, present, self.0.tag_history, task.actor.now);
         let mut changes = Vec::new();
         if pushed_event.is_change() || after.unproved != before.unproved {
-            changes.extend(streams.changes(&keys[0], &mapping.metadata.name, Some(&before), Some(&after))?);
+            let place = (before.metadata.namespace.as_str(), mapping.metadata.name.as_str());
+            if let Some(attributes) = streams.to_admit(admitted, place, Some(&before), Some(&after)) {
+                return Ok(Decision::Admit(attributes));
+            }
+            changes.push(streams.change(&keys[0], place, Some(&before), Some(&after))?);
         }
         if let Some(image) = image {
-            changes.extend(images.changes(&keys[1], &image.metadata.name, stored.as_ref(), Some(&image))?);
+            let place = ("", image.metadata.name.as_str());
+            if let Some(attributes) = images.to_admit(admitted, place, stored.as_ref(), Some(&image)) {
+                return Ok(Decision::Admit(attributes));
+            }
+            changes.push(images.change(&keys[1], place, stored.as_ref(), Some(&image))?);
         }
-        let has_work = !changes.is_empty() && task.dry_run == DryRun::Off;
+        let has_work = !changes.is_empty() && task.actor.dry_run == DryRun::Off;
         Ok(if has_work { Decision::Write(changes, Step::Done) } else { Decision::Keep(Step::Done) })
     }
 }

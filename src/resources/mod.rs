@@ -39,6 +39,7 @@ pub mod transfer;
 pub mod usage;
 
 pub use catalog::Catalog;
+pub use imagestreammappings::Mappings;
 
 /// The API that all resources belong to.
 pub const API: GroupVersion = GroupVersion {

@@ -14,7 +14,7 @@ use crate::domain::tag_view;
 use crate::machinery::edit::{Edit, Present, Wanted};
 use crate::meta::{Kind, Resource, Status, Time, field};
 use crate::registry::actor::Actor;
-use crate::registry::actor::DryRun;
+use crate::registry::admission::{Attributes, Operation};
 use crate::registry::metadata;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_ref::check_path_segment;
@@ -23,7 +23,7 @@ use crate::registry::outcome::{Sent, Written};
 use crate::registry::pool::Workload;
 use crate::registry::strategy::{DuplicateErrors, Faults, Need, Others, UpdateStrategy};
 use crate::registry::verbs::{Create, Delete, Get, Update};
-use crate::registry::write::{Making, Path, Settled};
+use crate::registry::write::{AllowCreate, WriteOutcome, WriteRequest};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 
 /// A view on a tag of a stream.
@@ -123,8 +123,8 @@ impl<V: TagView> Tags<V> {
         Ok(stream)
     }
 
-    fn path(&self, dry_run: DryRun) -> Path<'_, ImageStream> {
-        Path { rules: &self.rules, dry_run, making: Making::Free }
+    fn request(&self) -> WriteRequest<'_, ImageStream> {
+        WriteRequest { strategy: &self.rules, creation: AllowCreate::Free }
     }
 }
 
@@ -145,6 +145,16 @@ impl<V: TagView> Get<V> for Tags<V> {
 
 impl<V: TagView> Create<V> for Tags<V> {
     async fn create(&self, actor: &Actor, at: &ObjectRef, mut view: V) -> Result<Written<V>, Status> {
+        let attributes = Attributes {
+            operation: Operation::Create,
+            resource: V::RESOURCE,
+            api: API,
+            namespace: at.namespace().to_owned(),
+            name: view.metadata().name.clone(),
+            old: None,
+            new: Some(Arc::new(view.clone())),
+        };
+        self.catalog.storage.admit_virtual(&attributes, actor).await?;
         prepare_new(actor, at, &mut view)?;
         let name = StreamTagName::parse_new(&view.metadata().name);
         let name = name.map_err(|why| Status::bad_request(why.to_string()))?;
@@ -154,7 +164,7 @@ impl<V: TagView> Create<V> for Tags<V> {
             view.create(&mut stream, &name.tag)?;
             Ok((stream, ()))
         };
-        let settled = self.catalog.streams.write(actor, at, &name.stream, self.path(actor.dry_run), edit).await?;
+        let settled = self.catalog.streams.write(actor, at.namespace(), &name.stream, self.request(), edit).await?;
         Ok(Written::created(self.written(settled.object, &name.tag).await?))
     }
 }
@@ -214,8 +224,8 @@ impl<V: TagView> Tags<V> {
             let set = object.update(&mut stream, &name.tag)?;
             Ok((stream, (set, warnings)))
         };
-        let written = self.catalog.streams.write(actor, at, &name.stream, self.path(actor.dry_run), change).await?;
-        let Settled { object, told: (set, warnings), .. } = written;
+        let written = self.catalog.streams.write(actor, at.namespace(), &name.stream, self.request(), change).await?;
+        let WriteOutcome { object, extra: (set, warnings), .. } = written;
         let view = self.written(object, &name.tag).await?;
         let written = if set == Set::New { Written::created(view) } else { Written::updated(view) };
         Ok(Outcome::Written(written.warning(warnings)))
@@ -287,7 +297,7 @@ impl<V: TagView> Delete<V> for Tags<V> {
             tag_edit::delete(&mut stream, &name, V::RESOURCE)?;
             Ok((stream, ()))
         };
-        self.catalog.streams.write(actor, at, &name.stream, self.path(actor.dry_run), edit).await?;
+        self.catalog.streams.write(actor, at.namespace(), &name.stream, self.request(), edit).await?;
         Ok(Written::status(Status::success()))
     }
 }

@@ -2,23 +2,16 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
-use http::{HeaderMap, Method};
-use serde::Serialize;
+use anyhow::Context;
 
 use crate::api::{Image, ImageStream, ImageStreamMapping};
-use crate::auth::Authorizer;
-use crate::cluster::{Namespaces, Secrets};
 use crate::domain::digest::Digest;
 use crate::domain::manifest;
-use crate::endpoints::serve::{Api, Request};
-use crate::endpoints::target::Target;
-use crate::machinery::json;
-use crate::machinery::query::Query;
-use crate::meta::{ObjectMeta, Time};
-use crate::registry::permission::Permissions;
-use crate::registry::pool::Workload;
-use crate::resources::{self, Catalog};
+use crate::meta::{ObjectMeta, Status, Time};
+use crate::registry::actor::Actor;
+use crate::registry::object_ref::ObjectRef;
+use crate::registry::verbs::Create;
+use crate::resources::{Catalog, Mappings};
 
 /// The namespace of the sample.
 pub(super) const NAMESPACE: &str = "samples";
@@ -116,63 +109,50 @@ pub(super) fn previous() -> String {
     SAMPLES[0].digest()
 }
 
-/// Loads what of the sample is not there yet. What the stream has in its history was loaded before, and its tag may have
-/// moved on.
+/// Creates the missing parts of the sample. An image in the history of the stream was created before,
+/// and its tag may have moved on.
 ///
 /// # Errors
-/// Whatever the resources refuse.
+/// Refused writes and failures of the store.
 pub(super) async fn load(catalog: &Arc<Catalog>) -> anyhow::Result<()> {
-    let api = resources::all(
-        catalog,
-        Namespaces::all(),
-        Secrets::none(),
-        Permissions::new(Arc::new(Authorizer::AlwaysAllow)),
-    );
-    let mut stream = ImageStream::default();
-    stream.metadata.name = STREAM.into();
-    stream
-        .metadata
-        .annotations
-        .insert("description".into(), "A sample: images for one and for several platforms".into());
-    create(&api, "imagestreams", Some(NAMESPACE), &stream).await.context("the sample stream cannot be made")?;
-    let view = catalog
-        .stream_view(&Workload::default(), NAMESPACE, STREAM)
-        .await
-        .context("the sample stream cannot be read")?;
-    let view = view.context("the sample stream is gone again")?;
+    let actor = Actor::internal("quickstart", Time::now());
+    let (cluster, namespace) = (ObjectRef::default(), ObjectRef::all_in(NAMESPACE));
+    let created = catalog.streams.create(&actor, &namespace, stream()).await;
+    created.map(drop).or_else(keep_existing).context("the sample stream cannot be created")?;
+    let view = catalog.stream_view(&actor.load, NAMESPACE, STREAM).await;
+    let view = view.context("the sample stream cannot be read")?;
+    let view = view.context("the sample stream was deleted")?;
+    let mappings = Mappings::new(catalog);
     for sample in &SAMPLES {
         let image = sample.image();
-        let made = match sample.tag {
-            _ if view.history.names().any(|name| name == image.metadata.name) => Ok(()),
-            None => create(&api, "images", None, &image).await,
+        if view.history.names().any(|name| name == image.metadata.name) {
+            continue;
+        }
+        let created = match sample.tag {
+            None => catalog.images.create(&actor, &cluster, image).await.map(drop),
             Some(tag) => {
                 let mut mapping = ImageStreamMapping { image, tag: tag.into(), ..ImageStreamMapping::default() };
                 mapping.metadata.name = STREAM.into();
-                create(&api, "imagestreammappings", Some(NAMESPACE), &mapping).await
+                mappings.create(&actor, &namespace, mapping).await.map(drop)
             }
         };
-        made.with_context(|| format!("the sample image {} cannot be loaded", sample.digest()))?;
+        let created = created.or_else(keep_existing);
+        created.with_context(|| format!("the sample image {} cannot be created", sample.digest()))?;
     }
     Ok(())
 }
 
-/// Makes an object as a client would; one that is there already is as good.
-async fn create<T: Serialize>(api: &Api, resource: &str, namespace: Option<&str>, object: &T) -> anyhow::Result<()> {
-    let headers = HeaderMap::new();
-    let reply = api.serve(Request {
-        user: Arc::default(),
-        method: &Method::POST,
-        headers: &headers,
-        target: Target { namespace: namespace.map(str::to_owned), resource: resource.into(), ..Target::default() },
-        query: Query::default(),
-        body: json::encode(object).into(),
-        now: Time::now(),
-    });
-    let reply = reply.await;
-    match reply.code {
-        201 | 409 => Ok(()),
-        code => bail!("{code}: {:?} {}", reply.body, reply.hidden.unwrap_or_default()),
-    }
+/// Takes an existing object for the created one.
+fn keep_existing(status: Status) -> Result<(), Status> {
+    if status.reason == "AlreadyExists" { Ok(()) } else { Err(status) }
+}
+
+fn stream() -> ImageStream {
+    let mut stream = ImageStream::default();
+    stream.metadata.name = STREAM.into();
+    let description = "A sample: images for one and for several platforms".to_owned();
+    stream.metadata.annotations.insert("description".into(), description);
+    stream
 }
 
 #[cfg(test)]

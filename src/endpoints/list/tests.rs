@@ -19,6 +19,8 @@ use crate::machinery::protobuf;
 use crate::machinery::query::Query;
 use crate::meta::{Status, Time};
 use crate::registry::actor::Actor;
+use crate::registry::admission::Chain;
+use crate::registry::guaranteed_update::Storage;
 use crate::registry::list::{Listing, Objects};
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_store::ObjectStore;
@@ -111,7 +113,8 @@ impl Lab {
         let store = Arc::new(Counting { inner, ranges: AtomicUsize::new(0), outlines: AtomicUsize::new(0) });
         let api =
             GroupVersion { group: GROUP, name: "image.openshift.io/v1", version: VERSION, kinds: &["ImageStream"] };
-        let streams = Arc::new(ObjectStore::new(store.clone(), api, "imagestreams", Plain));
+        let storage = Arc::new(Storage::new(store.clone(), Chain::default()));
+        let streams = Arc::new(ObjectStore::new(storage, api, "imagestreams", Plain));
         Self { store, streams, _folder: folder }
     }
 

@@ -11,10 +11,11 @@ use super::read::Object;
 use crate::api::{GROUP, Image, ImageStream};
 use crate::domain::{content, intake, names, validate};
 use crate::meta::{Kind, ObjectMeta, Resource, Status, Time, field, is_dns_label, path_segment_faults};
-use crate::registry::guaranteed_update::{Decision, Done, guaranteed_update};
+use crate::registry::actor::Actor;
+use crate::registry::admission::Admitted;
+use crate::registry::guaranteed_update::{self as registry, Decision, Done, ObjectChange, Seen};
 use crate::registry::metadata;
 use crate::registry::object_store::ObjectStore;
-use crate::registry::pool::Workload;
 use crate::registry::strategy::Strategy;
 use crate::resources::{Catalog, superseded};
 use crate::store::Change;
@@ -99,8 +100,8 @@ impl Importer<'_> {
         let keys = [superseded::key(name), images.key("", name)];
         let [key, place] = &keys;
         let value = images.strategy().encode(&unproved);
-        let load = Workload::default();
-        let done = guaranteed_update(images.store(), &load, &keys, |seen| {
+        let actor = Actor::internal("store-import", self.now);
+        let done = self.catalog.storage.guaranteed_update(&actor, &keys, |seen, _| {
             let image = seen.entry(place).map(|entry| images.decode(entry)).transpose()?;
             let is_wanted = image
                 .as_ref()
@@ -111,7 +112,10 @@ impl Importer<'_> {
                 (Effect::Check, None) => Ok(Decision::Keep(Imported::Made)),
                 (Effect::Check, Some(_)) if is_wanted && is_free => Ok(Decision::Keep(Imported::Made)),
                 (Effect::Write, Some(_)) if is_wanted && is_free => {
-                    Ok(Decision::Write(vec![Change::Put(key.clone(), value.clone().into())], Imported::Made))
+                    let rows = vec![Change::Put(key.clone(), value.clone().into())];
+                    let (resource, effect) = (images.resource(), registry::Effect::Updated);
+                    let change = ObjectChange { resource, namespace: String::new(), effect, rows };
+                    Ok(Decision::Write(vec![change], Imported::Made))
                 }
                 (_, Some(_)) if self.existing == Existing::Skip => Ok(Decision::Keep(Imported::Skipped)),
                 (_, Some(_)) if is_wanted => Err(Status::already_exists(superseded_kind(), name)),
@@ -152,19 +156,22 @@ impl Importer<'_> {
         faults: &field::Errors,
     ) -> Result<Imported, Status> {
         stored.refuse(&object, faults)?;
-        let (name, namespace) = (&object.metadata().name, &object.metadata().namespace);
-        let key = stored.key(namespace, name);
-        let load = Workload::default();
-        let done = guaranteed_update(stored.store(), &load, std::slice::from_ref(&key), |seen| {
-            match (seen.entry(&key), self.effect) {
-                (None, Effect::Check) => Ok(Decision::Keep(Imported::Made)),
-                (None, Effect::Write) => {
-                    Ok(Decision::Write(stored.changes(&key, name, None, Some(&object))?, Imported::Made))
+        let place = (object.metadata().namespace.as_str(), object.metadata().name.as_str());
+        let key = stored.key(place.0, place.1);
+        let actor = Actor::internal("store-import", self.now);
+        let attempt = |seen: &Seen, admitted: &Admitted| match (seen.entry(&key), self.effect) {
+            (None, Effect::Check) => Ok(Decision::Keep(Imported::Made)),
+            (None, Effect::Write) => {
+                if let Some(attributes) = stored.to_admit(admitted, place, None, Some(&object)) {
+                    return Ok(Decision::Admit(attributes));
                 }
-                (Some(_), _) if self.existing == Existing::Skip => Ok(Decision::Keep(Imported::Skipped)),
-                (Some(_), _) => Err(Status::already_exists(stored.resource(), name)),
+                let change = stored.change(&key, place, None, Some(&object))?;
+                Ok(Decision::Write(vec![change], Imported::Made))
             }
-        });
+            (Some(_), _) if self.existing == Existing::Skip => Ok(Decision::Keep(Imported::Skipped)),
+            (Some(_), _) => Err(Status::already_exists(stored.resource(), place.1)),
+        };
+        let done = stored.storage().guaranteed_update(&actor, std::slice::from_ref(&key), attempt);
         let (Done::Kept(imported) | Done::Committed(imported, _)) = done.await?;
         Ok(imported)
     }

@@ -12,10 +12,18 @@
 //!   whether it was made.
 
 use std::collections::HashMap;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::{Attributes, Operation, Plugin, Reservation};
 use crate::meta::{Resource, Status, field};
+use crate::registry::actor::Actor;
+use crate::registry::guaranteed_update::{Effect, ObjectChange};
+use crate::registry::keys;
 use crate::registry::storage_errors::status_of;
 use crate::store::{Range, Revision, Store, StoreError};
 
@@ -24,8 +32,10 @@ const RECOUNT: Duration = Duration::from_secs(60);
 /// After this time a namespace is counted anew before anything is refused in it.
 const RECHECK: Duration = Duration::from_secs(10);
 
-/// The limit of a resource, and how near to it each namespace is.
-pub(crate) struct Quota {
+/// The quota of a resource in each namespace.
+pub struct ObjectQuota {
+    store: Arc<dyn Store>,
+    resource: Resource<'static>,
     most: u64,
     ages: Ages,
     /// Kept as long as the process lives: it takes an object in the store for each to get here.
@@ -41,7 +51,7 @@ struct Ages {
 
 /// Why there is no place for another object.
 #[derive(Debug)]
-pub(crate) enum NoPlace {
+enum NoPlace {
     /// The namespace holds as many as it may.
     Full {
         /// How many.
@@ -52,9 +62,8 @@ pub(crate) enum NoPlace {
 }
 
 /// The place of one object that is to be made. Given back when it is dropped, unless the object may have been made.
-pub(crate) struct Place {
-    /// None where nothing is limited.
-    namespace: Option<Arc<Namespace>>,
+struct Place {
+    namespace: Arc<Namespace>,
     end: End,
 }
 
@@ -87,39 +96,41 @@ struct Tally {
     /// Creations that ended without an answer since the last count.
     open: u64,
     /// What is written while a count is being made, which sees only a part of it.
-    meanwhile: Option<Vec<(Revision, Effect)>>,
+    meanwhile: Option<Vec<(Revision, Delta)>>,
 }
 
 /// What a write does to the number of objects.
 #[derive(Clone, Copy)]
-enum Effect {
+enum Delta {
     More,
     Fewer,
 }
 
-impl Quota {
-    /// So many objects a namespace.
-    pub(crate) fn new(most: u64) -> Self {
-        Self { most, ages: Ages { to_admit: RECOUNT, to_refuse: RECHECK }, namespaces: Mutex::default() }
+impl ObjectQuota {
+    /// A maximum number of objects of a resource in each namespace.
+    pub fn new(store: Arc<dyn Store>, resource: Resource<'static>, most: NonZeroU64) -> Self {
+        let ages = Ages { to_admit: RECOUNT, to_refuse: RECHECK };
+        Self { store, resource, most: most.get(), ages, namespaces: Mutex::default() }
     }
 
-    /// Takes a place in a namespace, whose objects lie under `prefix`.
-    pub(crate) async fn place(&self, store: &dyn Store, namespace: &str, prefix: &str) -> Result<Place, NoPlace> {
+    /// Takes a place in a namespace.
+    async fn place(&self, namespace: &str) -> Result<Place, NoPlace> {
+        let prefix = keys::prefix(self.resource, namespace, 0);
         let namespace = self.namespace(namespace);
         for age in [self.ages.to_admit, self.ages.to_refuse] {
-            namespace.count(store, prefix, age).await.map_err(NoPlace::Failed)?;
+            namespace.count(&*self.store, &prefix, age).await.map_err(NoPlace::Failed)?;
             if namespace.tally().take(self.most) {
-                return Ok(Place { namespace: Some(namespace), end: End::Unmade });
+                return Ok(Place { namespace, end: End::Unmade });
             }
         }
         Err(NoPlace::Full { most: self.most })
     }
 
     /// Takes note that an object of a namespace was deleted.
-    pub(crate) fn deleted(&self, namespace: &str, revision: Revision) {
+    fn deleted(&self, namespace: &str, revision: Revision) {
         let known = self.namespaces().get(namespace).cloned();
         if let Some(namespace) = known {
-            namespace.tally().note(revision, Effect::Fewer);
+            namespace.tally().note(revision, Delta::Fewer);
         }
     }
 
@@ -138,7 +149,7 @@ impl Quota {
 
 impl NoPlace {
     /// What is answered to who wants to make the object `name` in this namespace.
-    pub(crate) fn status(&self, resource: Resource<'_>, namespace: &str, name: &str) -> Status {
+    fn status(&self, resource: Resource<'_>, namespace: &str, name: &str) -> Status {
         match self {
             Self::Failed(error) => status_of(error),
             Self::Full { most } => {
@@ -153,37 +164,58 @@ impl NoPlace {
     }
 }
 
-impl Place {
-    /// One of as many as are wanted.
-    pub(crate) fn unlimited() -> Self {
-        Self { namespace: None, end: End::Unmade }
+impl Plugin for ObjectQuota {
+    fn handles(&self, operation: Operation) -> bool {
+        operation == Operation::Create
     }
 
-    /// The store is asked to make the object.
-    pub(crate) fn ask(&mut self) {
+    fn admit<'a>(
+        &'a self,
+        attributes: &'a Attributes,
+        _: &'a Actor,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Reservation>>, Status>> {
+        async move {
+            let Attributes { resource, namespace, name, .. } = attributes;
+            if *resource != self.resource {
+                return Ok(None);
+            }
+            match self.place(namespace).await {
+                Ok(place) => Ok(Some(Box::new(place) as Box<dyn Reservation>)),
+                Err(why) => Err(why.status(*resource, namespace, name)),
+            }
+        }
+        .boxed()
+    }
+
+    fn committed(&self, change: &ObjectChange, revision: Revision) {
+        if change.resource == self.resource && change.effect == Effect::Deleted {
+            self.deleted(&change.namespace, revision);
+        }
+    }
+}
+
+impl Reservation for Place {
+    fn commit_begun(&mut self) {
         self.end = End::Open;
     }
 
-    /// Nothing was made.
-    pub(crate) fn refused(&mut self) {
+    fn commit_refused(&mut self) {
         self.end = End::Unmade;
     }
 
-    /// The object was made.
-    pub(crate) fn filled(mut self, revision: Revision) {
+    fn committed(mut self: Box<Self>, revision: Revision) {
         self.end = End::Made(revision);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let Some(namespace) = &self.namespace else { return };
-        let mut tally = namespace.tally();
+        let mut tally = self.namespace.tally();
         tally.under_way -= 1;
         match self.end {
             End::Unmade => {}
             End::Open => tally.open += 1,
-            End::Made(revision) => tally.note(revision, Effect::More),
+            End::Made(revision) => tally.note(revision, Delta::More),
         }
     }
 }
@@ -226,7 +258,7 @@ impl Tally {
         has_place
     }
 
-    fn note(&mut self, revision: Revision, effect: Effect) {
+    fn note(&mut self, revision: Revision, effect: Delta) {
         // Before the first count there is nothing to keep, and what the last count saw is in its number.
         let is_new = self.counted.is_some_and(|(counted, _)| revision > counted);
         if is_new {
@@ -237,10 +269,10 @@ impl Tally {
         }
     }
 
-    fn apply(&mut self, effect: Effect) {
+    fn apply(&mut self, effect: Delta) {
         self.objects = match effect {
-            Effect::More => self.objects + 1,
-            Effect::Fewer => self.objects.saturating_sub(1),
+            Delta::More => self.objects + 1,
+            Delta::Fewer => self.objects.saturating_sub(1),
         };
     }
 
@@ -272,20 +304,23 @@ mod tests {
 
     /// A store, and a quota of two objects a namespace.
     struct Lab {
-        quota: Quota,
-        store: Embedded,
+        quota: ObjectQuota,
+        store: Arc<Embedded>,
         _folder: tempfile::TempDir,
     }
 
     impl Lab {
         fn new(ages: Ages) -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let store = Embedded::open(Options::new(folder.path())).unwrap();
-            Self { quota: Quota { ages, ..Quota::new(2) }, store, _folder: folder }
+            let store = Arc::new(Embedded::open(Options::new(folder.path())).unwrap());
+            let resource = Resource { group: "g", name: "r" };
+            let most = NonZeroU64::new(2).unwrap();
+            let quota = ObjectQuota { ages, ..ObjectQuota::new(store.clone(), resource, most) };
+            Self { quota, store, _folder: folder }
         }
 
         async fn place(&self) -> Result<Place, NoPlace> {
-            self.quota.place(&self.store, "ns", "/ns/").await
+            self.quota.place("ns").await
         }
 
         async fn is_full(&self) -> bool {
@@ -299,6 +334,12 @@ mod tests {
             }
         }
 
+        /// Takes a place and makes an object in it.
+        async fn fill(&self, key: &str) {
+            let place = Box::new(self.place().await.unwrap());
+            place.committed(self.put(key).await);
+        }
+
         async fn put(&self, key: &str) -> Revision {
             self.commit(Change::Put(Key::new(key), Bytes::new())).await
         }
@@ -310,10 +351,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_there_before_counts_and_other_namespaces_do_not() {
         let lab = Lab::new(NEVER);
-        for key in ["/n/x", "/ns/a", "/ns0/x"] {
+        for key in ["/g/r/n/x", "/g/r/ns/a", "/g/r/ns0/x"] {
             lab.put(key).await;
         }
-        lab.place().await.unwrap().filled(lab.put("/ns/b").await);
+        lab.fill("/g/r/ns/b").await;
         assert!(lab.is_full().await);
     }
 
@@ -322,8 +363,8 @@ mod tests {
         let lab = Lab::new(NEVER);
         let (mut first, second) = (lab.place().await.unwrap(), lab.place().await.unwrap());
         assert!(lab.is_full().await);
-        first.ask();
-        first.refused();
+        first.commit_begun();
+        first.commit_refused();
         drop(first);
         let third = lab.place().await.unwrap();
         assert!(lab.is_full().await);
@@ -334,11 +375,11 @@ mod tests {
     #[tokio::test]
     async fn a_deletion_makes_room() {
         let lab = Lab::new(NEVER);
-        for key in ["/ns/a", "/ns/b"] {
-            lab.place().await.unwrap().filled(lab.put(key).await);
+        for key in ["/g/r/ns/a", "/g/r/ns/b"] {
+            lab.fill(key).await;
         }
         assert!(lab.is_full().await);
-        let revision = lab.commit(Change::Delete(Key::new("/ns/a"))).await;
+        let revision = lab.commit(Change::Delete(Key::new("/g/r/ns/a"))).await;
         lab.quota.deleted("ns", revision);
         assert!(!lab.is_full().await);
     }
@@ -347,8 +388,8 @@ mod tests {
     async fn a_creation_without_an_answer_counts_until_the_next_count() {
         for (ages, is_full) in [(NEVER, true), (ALWAYS_TO_REFUSE, false)] {
             let lab = Lab::new(ages);
-            lab.place().await.unwrap().filled(lab.put("/ns/a").await);
-            lab.place().await.unwrap().ask();
+            lab.fill("/g/r/ns/a").await;
+            lab.place().await.unwrap().commit_begun();
             assert_eq!(lab.is_full().await, is_full);
         }
     }
@@ -357,8 +398,8 @@ mod tests {
     async fn what_others_write_is_seen_by_the_next_count() {
         let lab = Lab::new(ALWAYS_TO_REFUSE);
         drop(lab.place().await.unwrap());
-        lab.put("/ns/a").await;
-        lab.put("/ns/b").await;
+        lab.put("/g/r/ns/a").await;
+        lab.put("/g/r/ns/b").await;
         drop((lab.place().await.unwrap(), lab.place().await.unwrap()));
         let _both = (lab.place().await.unwrap(), lab.place().await.unwrap());
         assert!(lab.is_full().await);
@@ -368,11 +409,11 @@ mod tests {
     fn a_write_beside_a_count_counts_once_whether_the_count_saw_it_or_not() {
         let mut tally = Tally { under_way: 2, ..Tally::default() };
         let open = tally.begin_count();
-        tally.note(Revision(5), Effect::More);
-        tally.note(Revision(7), Effect::More);
+        tally.note(Revision(5), Delta::More);
+        tally.note(Revision(7), Delta::More);
         tally.end_count(1, open, (Revision(6), Instant::now()));
-        tally.note(Revision(6), Effect::More);
-        tally.note(Revision(8), Effect::Fewer);
+        tally.note(Revision(6), Delta::More);
+        tally.note(Revision(8), Delta::Fewer);
         assert_eq!(tally.objects, 1);
     }
 }

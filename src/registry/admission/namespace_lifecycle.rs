@@ -1,0 +1,72 @@
+//! The namespace of a new object must exist and must not be terminating.
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+use super::{Attributes, Operation, Plugin, Reservation};
+use crate::cluster::State;
+use crate::meta::{Cause, Resource, Status, field};
+use crate::registry::actor::Actor;
+
+/// Refuses creates in namespaces that are missing or terminating, as the plugin of this name in
+/// k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle.
+#[derive(Debug)]
+pub struct NamespaceLifecycle;
+
+impl Plugin for NamespaceLifecycle {
+    fn handles(&self, operation: Operation) -> bool {
+        operation == Operation::Create
+    }
+
+    fn admit<'a>(
+        &'a self,
+        attributes: &'a Attributes,
+        actor: &'a Actor,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Reservation>>, Status>> {
+        async move {
+            let Attributes { resource, namespace, name, .. } = attributes;
+            if namespace.is_empty() {
+                return Ok(None);
+            }
+            match actor.namespaces.state(namespace).await {
+                Ok(State::Active) => Ok(None),
+                Ok(State::Missing) => {
+                    let namespaces = Resource { group: "", name: "namespaces" };
+                    Err(Status::not_found(namespaces, namespace))
+                }
+                Ok(State::Terminating) => Err(terminating(*resource, name, namespace)),
+                Err(unknown) => Err(Status::unavailable(unknown.to_string())),
+            }
+        }
+        .boxed()
+    }
+}
+
+fn terminating(resource: Resource<'_>, name: &str, namespace: &str) -> Status {
+    let what = match name {
+        "" => resource.to_string(),
+        name => format!("{resource} {}", field::quote(name)),
+    };
+    let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+    let mut status = Status::forbidden(format!("{what} is forbidden: {why}")).about(resource, name);
+    status.details.get_or_insert_default().causes.push(Cause {
+        reason: "NamespaceTerminating".into(),
+        message: format!("namespace {namespace} is being terminated"),
+        field: "metadata.namespace".into(),
+    });
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_that_ends_is_named_with_its_cause() {
+        let status = terminating(Resource { group: "image.openshift.io", name: "imagestreams" }, "x", "lab");
+        let why = "unable to create new content in namespace lab because it is being terminated";
+        assert_eq!(status.message, format!("imagestreams.image.openshift.io \"x\" is forbidden: {why}"));
+        let details = status.details.unwrap();
+        assert_eq!((details.name.as_str(), details.causes[0].reason.as_str()), ("x", "NamespaceTerminating"));
+    }
+}
