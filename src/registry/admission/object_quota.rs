@@ -13,11 +13,12 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{Attributes, Operation, Plugin, Reservation};
 use crate::meta::{Resource, Status, field};
@@ -143,7 +144,7 @@ impl ObjectQuota {
     }
 
     fn namespaces(&self) -> MutexGuard<'_, HashMap<String, Arc<Namespace>>> {
-        self.namespaces.lock().unwrap_or_else(PoisonError::into_inner)
+        self.namespaces.lock()
     }
 }
 
@@ -222,7 +223,7 @@ impl Drop for Place {
 
 impl Namespace {
     fn tally(&self) -> MutexGuard<'_, Tally> {
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tally.lock()
     }
 
     /// Counts, if the last count is older than `age`. Of many at a time one counts and the others wait for it.

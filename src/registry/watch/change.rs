@@ -1,9 +1,10 @@
 //! One change of one object, decoded and written at most once for all who watch.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use super::scope::EventType;
 use crate::meta::{Kind, Status};
@@ -130,7 +131,7 @@ impl<T: Kind> Change<T> {
     }
 
     fn slot(&self, key: (Encoding, EventType)) -> Arc<OnceLock<Result<Bytes, Box<Status>>>> {
-        let mut encoded = self.encoded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut encoded = self.encoded.lock();
         if let Some(known) = encoded.iter().find(|known| known.key == key) {
             return known.bytes.clone();
         }

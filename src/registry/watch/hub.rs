@@ -1,9 +1,10 @@
 //! What happened last to the objects of a resource, for all who watch: one watch of the store, as long as there are any.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use tokio::sync::watch as signal;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -81,8 +82,8 @@ impl<T: Kind> Hub<T> {
         Ok(feed)
     }
 
-    fn present(&self) -> std::sync::MutexGuard<'_, Weak<Feed<T>>> {
-        self.feed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn present(&self) -> MutexGuard<'_, Weak<Feed<T>>> {
+        self.feed.lock()
     }
 }
 
@@ -120,8 +121,8 @@ impl<T: Kind> Feed<T> {
         self.ring().after(revision, scope)
     }
 
-    fn ring(&self) -> std::sync::RwLockReadGuard<'_, Ring<T>> {
-        self.recent.ring.read().unwrap_or_else(PoisonError::into_inner)
+    fn ring(&self) -> RwLockReadGuard<'_, Ring<T>> {
+        self.recent.ring.read()
     }
 }
 
@@ -144,13 +145,13 @@ async fn follow<T: Kind>(recent: Arc<Recent<T>>, mut watch: Box<dyn Watch>) {
 
 impl<T: Kind> Recent<T> {
     fn add(&self, batch: Batch) {
-        self.ring.write().unwrap_or_else(PoisonError::into_inner).add(batch);
+        self.ring.write().add(batch);
         self.ended.send_modify(|_| {});
     }
 
     /// Takes note that nothing happened up to a revision. Nobody has to wake for that.
     fn progress(&self, revision: Revision) {
-        let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = self.ring.write();
         ring.end = ring.end.max(revision);
     }
 
