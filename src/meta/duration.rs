@@ -103,12 +103,7 @@ impl Decimal {
     }
 
     /// The number of nanoseconds, rounded down. None if it exceeds a u64.
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "Go computes the fraction as a float, and it is less than a unit"
-    )]
+    // The fraction is less than a unit. Go computes it as a float, too.
     fn times(&self, scale: u64) -> Option<u64> {
         let fraction = self.fraction as f64 * (scale as f64 / 10_f64.powi(self.places));
         self.whole.checked_mul(scale)?.checked_add(fraction as u64)
