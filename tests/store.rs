@@ -7,8 +7,6 @@
 mod backup;
 #[path = "store/bounded.rs"]
 mod bounded;
-#[path = "store/care.rs"]
-mod care;
 #[path = "store/contract.rs"]
 mod contract;
 #[path = "store/damage.rs"]
@@ -19,14 +17,16 @@ mod disk;
 mod faults;
 #[path = "store/folder.rs"]
 mod folder;
+#[path = "store/maintenance.rs"]
+mod maintenance;
 #[path = "store/model.rs"]
 mod model;
 #[path = "store/power.rs"]
 mod power;
+#[path = "store/scan.rs"]
+mod scan;
 #[path = "store/support.rs"]
 mod support;
-#[path = "store/survey.rs"]
-mod survey;
 
 contract::suite!(embedded, crate::support::EmbeddedLab);
 model::suite!(embedded_model, crate::support::EmbeddedLab);

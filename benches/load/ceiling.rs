@@ -135,7 +135,7 @@ impl Ceiling {
 }
 
 fn open(path: &Path, delay: Duration) -> anyhow::Result<Database> {
-    let disk = SlowDisk::new(open_file(path)?, delay);
+    let disk = SlowDisk::open(open_file(path)?, delay);
     Ok(Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(disk)?)
 }
 

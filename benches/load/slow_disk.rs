@@ -2,7 +2,6 @@
 //! is this program: the code, the flags and the allocator of the real one, with another way to open the data file.
 
 use std::io;
-use std::ops::Bound;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -10,12 +9,14 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Parser;
 use imagestream_apiserver::server::{self, shutdown::Shutdown};
-use imagestream_apiserver::store::embedded::{BackendError, FileBackend, Opener, StorageBackend, open_file};
+use imagestream_apiserver::store::embedded::{
+    BackendLayer, FileBackend, FileOpener, Layered, StorageBackend, open_file,
+};
 use imagestream_apiserver::telemetry::log;
 
 use crate::process::end_with_parent;
 
-/// The data file. Passes everything on.
+/// The data file, with a pause before every sync.
 #[derive(Debug)]
 pub(crate) struct SlowDisk {
     file: FileBackend,
@@ -49,28 +50,20 @@ pub(crate) fn serve(delay: Duration, flags: &[String]) -> anyhow::Result<()> {
     })
 }
 
-fn opener(delay: Duration) -> Opener {
-    Opener(Arc::new(move |path| Ok(Box::new(SlowDisk::new(open_file(path)?, delay)))))
+fn opener(delay: Duration) -> FileOpener {
+    FileOpener(Arc::new(move |path| Ok(Box::new(SlowDisk::open(open_file(path)?, delay)))))
 }
 
 impl SlowDisk {
-    /// A file, each sync of which takes so much longer.
-    pub(crate) fn new(file: FileBackend, delay: Duration) -> Self {
-        Self { file, delay }
+    /// A file whose syncs take longer by `delay`.
+    pub(crate) fn open(file: FileBackend, delay: Duration) -> Layered<Self> {
+        Layered(Self { file, delay })
     }
 }
 
-impl StorageBackend for SlowDisk {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.file.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
+impl BackendLayer for SlowDisk {
+    fn inner(&self) -> &dyn StorageBackend {
+        &self.file
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -78,37 +71,5 @@ impl StorageBackend for SlowDisk {
             thread::sleep(self.delay);
         }
         self.file.sync_data()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.file.write(offset, data)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.file.close()
-    }
-
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.try_lock_range(start, end)
-    }
-
-    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.query_lock_range(start, end)
     }
 }

@@ -16,8 +16,7 @@ use crate::endpoints::serve::Api;
 use crate::registry::permission::Permissions;
 use crate::resources::catalog::Limits;
 use crate::resources::{self, API, Catalog};
-use crate::store::Store;
-use crate::store::embedded::{Embedded, Options};
+use crate::store;
 
 /// Flags of `openapi`.
 #[derive(Debug, Args)]
@@ -29,17 +28,13 @@ pub(super) struct Openapi {
 
 impl Openapi {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        // The resources want a store, though nothing is ever asked of it.
-        let store = self.folder.join("store.tmp");
-        let api = api(&store);
-        let written = api.and_then(|api| write(&self.folder, &api));
-        let removed = fs::remove_dir_all(&store).with_context(|| format!("{} cannot be removed", store.display()));
-        written.and(removed)
+        write(&self.folder, &api()?)
     }
 }
 
-fn api(folder: &Path) -> anyhow::Result<Api> {
-    let store: Arc<dyn Store> = Arc::new(Embedded::open(Options::new(folder))?);
+fn api() -> anyhow::Result<Api> {
+    // The resources need a store, but the documents do not depend on its content.
+    let store = store::in_memory()?.store;
     let limits = Limits { streams_per_namespace: None, object_bytes: 0, tag_history: MaxTagHistory::default() };
     let catalog = Arc::new(Catalog::new(&store, Registries::default(), &limits));
     let permissions = Permissions::new(Arc::new(Authorizer::AlwaysAllow));

@@ -225,7 +225,7 @@ mod tests {
 
     use super::*;
     use crate::meta::Time;
-    use crate::store::embedded::{Embedded, Options};
+    use crate::store;
 
     fn put(key: &Key, value: &'static str) -> ObjectChange {
         ObjectChange {
@@ -236,7 +236,7 @@ mod tests {
         }
     }
 
-    fn storage(store: &Arc<Embedded>, chain: Chain) -> Storage {
+    fn storage(store: &Arc<dyn Store>, chain: Chain) -> Storage {
         Storage::new(store.clone(), chain)
     }
 
@@ -245,7 +245,7 @@ mod tests {
     }
 
     /// What somebody else writes while a decision is made.
-    fn meanwhile(store: &Embedded, change: Change) {
+    fn meanwhile(store: &dyn Store, change: Change) {
         let txn = Txn { guards: vec![], changes: vec![change] };
         block_in_place(|| Handle::current().block_on(store.commit(txn))).unwrap();
     }
@@ -256,10 +256,9 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn what_was_read_on_the_way_is_guarded_like_the_rest() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(Embedded::open(Options::new(folder.path())).unwrap());
+        let store = store::in_memory().unwrap().store;
         let [own, other] = ["/own", "/other"].map(Key::new);
-        meanwhile(&store, Change::Put(other.clone(), "1".into()));
+        meanwhile(&*store, Change::Put(other.clone(), "1".into()));
         let mut seen_of_other = Vec::new();
         let decide = |seen: &Seen, _: &Admitted| {
             if !seen.has(&other) {
@@ -267,7 +266,7 @@ mod tests {
             }
             seen_of_other.push(text(seen, &other));
             if seen_of_other.len() == 1 {
-                meanwhile(&store, Change::Put(other.clone(), "2".into()));
+                meanwhile(&*store, Change::Put(other.clone(), "2".into()));
             }
             Ok(Decision::Write(vec![put(&own, "x")], ()))
         };
@@ -281,15 +280,14 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_decision_is_made_again_until_nobody_comes_between() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Arc::new(Embedded::open(Options::new(folder.path())).unwrap());
+        let store = store::in_memory().unwrap().store;
         let key = Key::new("/key");
         let mut attempts = 0;
         let decide = |seen: &Seen, _: &Admitted| {
             attempts += 1;
             match attempts {
-                1 => meanwhile(&store, Change::Put(key.clone(), "made".into())),
-                2 => meanwhile(&store, Change::Delete(key.clone())),
+                1 => meanwhile(&*store, Change::Put(key.clone(), "made".into())),
+                2 => meanwhile(&*store, Change::Delete(key.clone())),
                 _ => {}
             }
             Ok(Decision::Write(vec![put(&key, "x")], text(seen, &key)))

@@ -1,5 +1,5 @@
 //! How much of what is stored: objects and bytes of each stored resource, the largest object, the events in the histories
-//! of tags. Kept by differences, as a [`Survey`](crate::store::embedded::Survey) of the store tells them.
+//! of tags. Kept by differences, as a [`Scan`](crate::store::Scan) of the store reports them.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::api::GROUP;
-use crate::store::embedded::{Counting, Difference};
+use crate::store::{ScanVisitor, ValueChange};
 
 /// A stored resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,12 +124,12 @@ impl Usage {
     }
 }
 
-impl Counting for Usage {
+impl ScanVisitor for Usage {
     fn begin(&mut self) {
         *self = Self::default();
     }
 
-    fn differs(&mut self, Difference { key, before, after }: Difference<'_>) {
+    fn visit(&mut self, ValueChange { key, before, after }: ValueChange<'_>) {
         let found = StoredResource::ALL.map(|resource| (resource, key.strip_prefix(&*resource.prefix())));
         for (resource, name) in found {
             let Some(name) = name else { continue };
@@ -175,7 +175,7 @@ mod tests {
     fn image(usage: &mut Usage, name: &str, before: Option<usize>, after: Option<usize>) {
         let value = |bytes: Option<usize>| bytes.map(|bytes| vec![b'x'; bytes]);
         let (key, before, after) = (format!("/image.openshift.io/images/{name}"), value(before), value(after));
-        usage.differs(Difference { key: &key, before: before.as_deref(), after: after.as_deref() });
+        usage.visit(ValueChange { key: &key, before: before.as_deref(), after: after.as_deref() });
     }
 
     fn largest(usage: &Usage) -> Option<(&str, u64)> {
@@ -201,7 +201,7 @@ mod tests {
         let mut usage = Usage::default();
         let mut change = |before: Option<&str>, after: Option<&str>| {
             let [before, after] = [before, after].map(|value| value.map(str::as_bytes));
-            usage.differs(Difference { key: "/image.openshift.io/imagestreams/ns/s", before, after });
+            usage.visit(ValueChange { key: "/image.openshift.io/imagestreams/ns/s", before, after });
             usage.tag_events
         };
         let two = r#"{"status":{"tags":[{"tag":"a","items":[{"image":"x"},{}]},{"tag":"b","items":null}]},"spec":{}}"#;

@@ -9,13 +9,14 @@ use std::io::{self, BufWriter, ErrorKind};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as BlockingStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 
-use crate::store::embedded::{BackupError, Backups, Summary};
+use crate::store::{ArchiveSummary, Backup, BackupError};
 
 /// The name of the socket.
 pub const SOCKET: &str = "backup.sock";
@@ -45,10 +46,10 @@ pub(super) fn listen(data_dir: &Path) -> io::Result<UnixListener> {
 }
 
 /// Sends backups for ever, one after the other.
-pub(super) async fn serve(listener: UnixListener, backups: Backups) {
+pub(super) async fn serve(listener: UnixListener, backup: Arc<dyn Backup>) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) if is_trusted(&stream) => tell(send(stream, backups.clone()).await),
+            Ok((stream, _)) if is_trusted(&stream) => tell(send(stream, backup.clone()).await),
             Ok(_) => tracing::warn!("a process of another user asked for a backup and got none"),
             Err(error) => {
                 tracing::warn!("nobody can ask for a backup: {error}");
@@ -67,34 +68,34 @@ fn is_trusted(stream: &UnixStream) -> bool {
 
 /// A backup that was sent.
 struct Sent {
-    summary: Summary,
+    summary: ArchiveSummary,
     took: Duration,
 }
 
 /// Sends one backup, on a thread of its own that comes after everything else.
-async fn send(stream: UnixStream, backups: Backups) -> Result<Sent, BackupError> {
+async fn send(stream: UnixStream, backup: Arc<dyn Backup>) -> Result<Sent, BackupError> {
     let stream = stream.into_std()?;
     let (done, outcome) = oneshot::channel();
     thread::Builder::new().name("backup".to_owned()).spawn(move || {
         // On Linux this concerns the calling thread only. A backup that does not give way is still a backup.
         let _ = rustix::process::nice(NICENESS);
         // Nobody waits any more where the server ends.
-        let _ = done.send(write(&stream, &backups));
+        let _ = done.send(write(&stream, &*backup));
     })?;
     outcome.await.unwrap_or_else(|_| Err(io::Error::other("the thread ended early").into()))
 }
 
-fn write(stream: &BlockingStream, backups: &Backups) -> Result<Sent, BackupError> {
+fn write(stream: &BlockingStream, backup: &dyn Backup) -> Result<Sent, BackupError> {
     let begun = Instant::now();
     stream.set_nonblocking(false)?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let summary = backups.write(BufWriter::with_capacity(CHUNK_BYTES, stream))?;
+    let summary = backup.write(&mut BufWriter::with_capacity(CHUNK_BYTES, stream))?;
     Ok(Sent { summary, took: begun.elapsed() })
 }
 
 fn tell(outcome: Result<Sent, BackupError>) {
     match outcome {
-        Ok(Sent { summary: Summary { revision, entries, bytes }, took }) => {
+        Ok(Sent { summary: ArchiveSummary { revision, entries, bytes }, took }) => {
             tracing::info!(%revision, entries, bytes, ?took, "a backup was made");
         }
         Err(why) => tracing::warn!("a backup was begun and could not be finished: {why}"),

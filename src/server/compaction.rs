@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::meta::duration;
-use crate::store::{Revision, Store, StoreError};
+use crate::store::{Compact, Revision, Store, StoreError};
 
 /// Flags of compaction.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -59,7 +59,7 @@ fn surplus(latest: Revision, forgotten: Revision, max: u64) -> Option<Revision> 
 }
 
 /// Compacts for ever. Runs until it is dropped; a failure is logged and tried again at the next turn.
-pub(super) async fn run(store: Arc<dyn Store>, options: Options) {
+pub(super) async fn run(store: Arc<dyn Store>, compact: Arc<dyn Compact>, options: Options) {
     let Options { compaction_interval, compaction_retention, compaction_max_revisions } = options;
     let mut turns = tokio::time::interval(compaction_interval);
     let mut counts = tokio::time::interval(COUNTING);
@@ -76,7 +76,7 @@ pub(super) async fn run(store: Arc<dyn Store>, options: Options) {
                 None => surplus(latest, forgotten, compaction_max_revisions),
             };
             if let Some(revision) = due {
-                store.compact(revision).await?;
+                compact.compact(revision).await?;
                 forgotten = forgotten.max(revision);
             }
             Ok::<_, StoreError>(())

@@ -14,7 +14,7 @@ use super::shutdown::{Phase, Shutdown};
 use crate::auth::Trusted;
 use crate::machinery::query::Query;
 use crate::runtime::SingleFlight;
-use crate::store::Store;
+use crate::store::StoreHealth;
 
 /// A check that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -58,11 +58,11 @@ impl StoreCheck {
         Self(Arc::new(SingleFlight::new(1, |_| Self::LIFETIME)))
     }
 
-    async fn outcome(&self, store: &Arc<dyn Store>) -> Result<(), String> {
+    async fn outcome(&self, store: &Arc<dyn StoreHealth>) -> Result<(), String> {
         let check = || {
-            // The embedded store reads on the calling thread, where no timeout could end it.
+            // A store may read on the calling thread, where a timeout cannot interrupt it.
             let (store, here) = (store.clone(), Handle::current());
-            let check = tokio::task::spawn_blocking(move || here.block_on(store.healthy()));
+            let check = tokio::task::spawn_blocking(move || here.block_on(store.ready()));
             async move { check.await.map_err(|why| why.to_string())?.map_err(|why| why.to_string()) }
         };
         self.0.get(&(), check).await
@@ -73,7 +73,7 @@ impl StoreCheck {
 #[derive(Clone)]
 pub(super) struct Health {
     /// The store.
-    pub(super) store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn StoreHealth>,
     /// The phase of the server.
     pub(super) shutdown: Shutdown,
     /// The check of the store.

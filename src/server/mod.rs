@@ -29,7 +29,7 @@ pub mod options;
 mod respond;
 mod router;
 pub mod shutdown;
-mod storage;
+pub mod storage;
 pub mod tls;
 mod usage;
 pub mod version;
@@ -45,8 +45,7 @@ use crate::auth::{self, OpenPaths, Trusted};
 use crate::cluster::{Clients, Namespaces, Secrets};
 use crate::registry::permission::Permissions;
 use crate::resources::{self, Catalog};
-use crate::store::Store;
-use crate::store::embedded::Survey;
+use crate::store::Opened;
 use crate::telemetry::metrics::Metrics;
 
 /// How often the serving certificate is looked at again.
@@ -107,14 +106,19 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let trusted = access.authenticator.trusted();
     let control_plane = clients.as_ref().map(|clients| clients.general.clone());
     let (certificate, tls) = open_tls(&tls, control_plane.clone(), trusted.clone(), &metrics, &mut background).await?;
-    let (store, survey) = open_store(storage, &metrics, &mut background).await?;
-    keep(&mut background, "compaction", compaction::run(store.clone(), compaction));
+    let Opened { store, health, compact, scan, disk_usage, .. } =
+        open_store(storage, &metrics, &mut background).await?;
+    if let Some(compact) = compact {
+        keep(&mut background, "compaction", compaction::run(store.clone(), compact, compaction));
+    }
     let catalog = Arc::new(Catalog::new(&store, (&registries).into(), &object_limits.into()));
     let permissions = Permissions::new(access.authorizer.clone());
     let secrets = control_plane.clone().map_or_else(Secrets::none, Secrets::of);
     let namespaces = follow_namespaces(control_plane, &mut background);
     let api = resources::all(&catalog, namespaces, secrets, permissions).counting(metrics.clone());
-    keep(&mut background, "counting what is stored", usage::run(survey, metrics.clone()));
+    if let Some(scan) = scan {
+        keep(&mut background, "counting what is stored", usage::run(scan, disk_usage, metrics.clone()));
+    }
     let app = Arc::new(app::App {
         documents: documents::Documents::new(&api),
         api,
@@ -123,7 +127,7 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         bodies: memory::Memory::new(memory::REQUESTS),
         answers: memory::Memory::new(memory::ANSWERS),
         health: health::Health {
-            store,
+            store: health,
             shutdown: shutdown.clone(),
             store_check: health::StoreCheck::new(),
             trusted: trusted.clone(),
@@ -209,23 +213,26 @@ fn open_access(
     Ok(Access { authenticator, authorizer, serves_anonymous, open })
 }
 
-/// The store, and what counts it. That it stopped for good ends the server; backups of it are made in the background.
+/// Opens the store. The server ends if the store fails for good; backups are served in the background.
 async fn open_store(
-    options: options::Storage,
+    options: storage::StorageOptions,
     metrics: &Arc<Metrics>,
     background: &mut Background,
-) -> anyhow::Result<(Arc<dyn Store>, Survey)> {
+) -> anyhow::Result<Opened> {
     let folder = options.data_dir.clone();
-    let storage::Opened { store, broken, backups, survey } = storage::open(options, metrics.clone()).await?;
-    background.spawn(async move { broken.await.into() });
-    match backup::listen(&folder) {
-        Ok(listener) => keep(background, "backups", backup::serve(listener, backups)),
-        Err(why) => {
-            let socket = folder.join(backup::SOCKET);
-            tracing::warn!("backups can be made only while the server is stopped: {}: {why}", socket.display());
+    let opened = storage::open(options, metrics.clone()).await?;
+    let failed = opened.health.failed();
+    background.spawn(async move { failed.await.into() });
+    if let Some(backup) = opened.backup.clone() {
+        match backup::listen(&folder) {
+            Ok(listener) => keep(background, "backups", backup::serve(listener, backup)),
+            Err(why) => {
+                let socket = folder.join(backup::SOCKET);
+                tracing::warn!("backups can be made only while the server is stopped: {}: {why}", socket.display());
+            }
         }
     }
-    Ok((store, survey))
+    Ok(opened)
 }
 
 /// Which namespaces there are, as the cluster has them, if there is one.

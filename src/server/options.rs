@@ -1,11 +1,11 @@
 //! The flags of the server, and what they must not be together. Names follow kube-apiserver.
 
 use std::num::{NonZeroU64, NonZeroUsize};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 
+use super::storage::StorageOptions;
 use super::{audit, compaction, inflight, listen, shutdown, tls};
 use crate::auth;
 use crate::cluster;
@@ -13,7 +13,7 @@ use crate::domain::history::MaxTagHistory;
 use crate::domain::policy::Registries;
 use crate::meta::duration;
 use crate::resources::catalog::Limits;
-use crate::store::embedded::Opener;
+use crate::store::MAX_VALUE_BYTES;
 
 /// All flags of the server.
 #[derive(Clone, Debug, Args)]
@@ -33,7 +33,7 @@ pub struct Options {
     pub cluster: cluster::Options,
     /// Data folder.
     #[command(flatten)]
-    pub storage: Storage,
+    pub storage: StorageOptions,
     /// Compaction of old revisions.
     #[command(flatten)]
     pub compaction: compaction::Options,
@@ -59,33 +59,6 @@ pub struct Options {
     pub shutdown: shutdown::Options,
 }
 
-/// Flags of the embedded store.
-#[derive(Clone, Debug, Args)]
-#[group(skip)]
-#[command(next_help_heading = "Storage")]
-pub struct Storage {
-    /// Data folder of the embedded store; created with mode 0700.
-    #[arg(long, value_name = "FOLDER", default_value = "data")]
-    pub data_dir: PathBuf,
-    /// Time to wait for another process that has --data-dir open.
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration::non_negative)]
-    pub data_dir_lock_timeout: Duration,
-    /// How the data file is opened; no flag, for whoever measures on a disk that is made slower than it is.
-    #[arg(skip)]
-    pub opener: Opener,
-}
-
-/// With less free space than this, in bytes, writes are refused, so that the store never meets a full disk.
-pub const SPACE_RESERVE: u64 = 64 << 20;
-
-/// The free space beside the files of a folder, in bytes.
-///
-/// # Errors
-/// What the system says.
-pub fn free_space(folder: &Path) -> std::io::Result<u64> {
-    Ok(rustix::fs::statvfs(folder).map(|disk| disk.f_bavail * disk.f_frsize)?)
-}
-
 /// Flags of the limits on stored objects.
 #[derive(Clone, Copy, Debug, Args)]
 #[group(skip)]
@@ -107,7 +80,7 @@ pub struct ObjectLimits {
 }
 
 /// The most that `--max-object-size` may be, in bytes: what the store takes as one value.
-const MOST_OBJECT_BYTES: i64 = crate::store::embedded::MAX_VALUE_BYTES as i64;
+const MOST_OBJECT_BYTES: i64 = MAX_VALUE_BYTES as i64;
 
 impl From<ObjectLimits> for Limits {
     fn from(options: ObjectLimits) -> Self {

@@ -9,8 +9,7 @@ use tokio::time;
 
 use crate::api::GROUP;
 use crate::resources::usage::{Large, StoredResource, Usage};
-use crate::store::StoreError;
-use crate::store::embedded::{FileState, Step, Survey};
+use crate::store::{DiskUsage, FileStats, Scan, ScanProgress, Scanner, StoreError};
 use crate::telemetry::OnChange;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::usage::{FileUsage, ResourceLabels, ResourceUsage};
@@ -29,9 +28,10 @@ const REST_OF_FILE: Duration = Duration::from_secs(600);
 /// The size of a page of the file, in bytes.
 const PAGE: u64 = 4096;
 
-/// Counts for ever.
-pub(super) async fn run(survey: Survey, metrics: Arc<Metrics>) {
-    let mut counter = Counter { survey, usage: Usage::default(), logged: Default::default(), used: None };
+/// Counts for ever. Without `disk`, the gauges of the file stay unset.
+pub(super) async fn run(scan: Arc<dyn Scan>, disk: Option<Arc<dyn DiskUsage>>, metrics: Arc<Metrics>) {
+    let scanner = scan.scanner(StoredResource::ALL.map(StoredResource::prefix).into());
+    let mut counter = Counter { scanner, disk, usage: Usage::default(), logged: Default::default(), used: None };
     loop {
         let looked;
         (counter, looked) = counter.look(&metrics).await;
@@ -44,17 +44,13 @@ pub(super) async fn run(survey: Survey, metrics: Arc<Metrics>) {
         };
         time::sleep(rest).await;
         // Whether something was written or not makes no difference: compaction is no change, and moves gauges too.
-        drop(time::timeout(LONGEST_REST, counter.survey.changed()).await);
+        drop(time::timeout(LONGEST_REST, counter.scanner.changed()).await);
     }
 }
 
-/// The prefixes of the keys that are counted.
-pub(super) fn prefixes() -> Vec<String> {
-    StoredResource::ALL.map(StoredResource::prefix).into()
-}
-
 struct Counter {
-    survey: Survey,
+    scanner: Box<dyn Scanner>,
+    disk: Option<Arc<dyn DiskUsage>>,
     usage: Usage,
     logged: [LoggedLargest; StoredResource::ALL.len()],
     used: Option<Used>,
@@ -83,19 +79,19 @@ impl Counter {
     /// Counts all that has changed, and sets the gauges.
     async fn look(mut self, metrics: &Metrics) -> (Self, Result<(), StoreError>) {
         loop {
-            let (counter, step, took) = self.aside(|counter| counter.survey.step(&mut counter.usage)).await;
+            let (counter, step, took) = self.aside(|counter| counter.scanner.step(&mut counter.usage)).await;
             self = counter;
             match step {
-                Ok(Step::More) => time::sleep(took * STEP_RESTS).await,
-                Ok(Step::Done) if self.usage.is_vague() => self.survey.restart(),
-                Ok(Step::Done) => break,
+                Ok(ScanProgress::More) => time::sleep(took * STEP_RESTS).await,
+                Ok(ScanProgress::Done) if self.usage.is_vague() => self.scanner.restart(),
+                Ok(ScanProgress::Done) => break,
                 Err(why) => return (self, Err(why)),
             }
         }
         self.show_stored(metrics);
         let (counter, file, _) = self.aside(Self::file).await;
         self = counter;
-        let shown = file.map(|file| show_file(metrics, file, self.used));
+        let shown = file.map(|file| file.map_or((), |file| show_file(metrics, file, self.used)));
         (self, shown)
     }
 
@@ -113,15 +109,16 @@ impl Counter {
         }
     }
 
-    /// The file as it is now; what of it is used as it was lately.
-    fn file(&mut self) -> Result<FileState, StoreError> {
+    /// The present state of the file, and its used bytes as of the last reading of them.
+    fn file(&mut self) -> Result<Option<FileStats>, StoreError> {
+        let Some(disk) = &self.disk else { return Ok(None) };
         let start = Instant::now();
         if self.used.is_none_or(|used| used.until <= start) {
-            let bytes = self.survey.used_bytes()?;
+            let bytes = disk.used_bytes()?;
             let rest = (start.elapsed() * FILE_RESTS).max(REST_OF_FILE);
             self.used = Some(Used { bytes, until: start + rest });
         }
-        self.survey.file()
+        disk.file_stats().map(Some)
     }
 
     fn show_stored(&mut self, metrics: &Metrics) {
@@ -144,8 +141,8 @@ impl Counter {
     }
 }
 
-fn show_file(metrics: &Metrics, file: FileState, used: Option<Used>) {
-    let FileState { size, available, revision, compacted } = file;
+fn show_file(metrics: &Metrics, file: FileStats, used: Option<Used>) {
+    let FileStats { size, available, revision, compacted } = file;
     let (bytes, available_bytes) = (size.allocated, available);
     metrics.usage().file(FileUsage { bytes, available_bytes, revision: revision.0, compacted: compacted.0 });
     if let Some(used) = used {

@@ -1,7 +1,10 @@
 //! What can go wrong in a store, for every implementation. The errors of opening belong to the implementations.
 
 use std::error::Error;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Key, Revision};
 
@@ -87,4 +90,80 @@ impl From<StoreError> for WatchError {
             other => Self::Store(other),
         }
     }
+}
+
+/// An error of opening a store. The data file is unchanged unless a variant states otherwise. Every
+/// message names the path, the reason and the remedy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process holds the folder.
+    #[error(
+        "{} is still in use by another process after {waited:?}: stop the other server, or raise --data-dir-lock-timeout",
+        dir.display()
+    )]
+    InUse {
+        /// The folder.
+        dir: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The folder or a file in it cannot be made or written.
+    #[error(
+        "cannot write {}: {source}; mount the volume writable, with room, and owned by the user of this process",
+        path.display()
+    )]
+    NotWritable {
+        /// What cannot be written.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The data file is there and cannot be read.
+    #[error("cannot read {}: {source}; check the volume, and the owner and mode of the file", path.display())]
+    NotReadable {
+        /// What cannot be read.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// There is no data file, and none was to be made.
+    #[error("there is no store in {}: name the folder that the server's --data-dir names", path.parent().unwrap_or(path).display())]
+    Missing {
+        /// The data file.
+        path: PathBuf,
+    },
+    /// The data file has no content. It is never filled in, since it may be what is left of lost data.
+    #[error("{} is an empty file: restore it from a backup, or remove it to start with an empty store", path.display())]
+    Empty {
+        /// The data file.
+        path: PathBuf,
+    },
+    /// The data file was written by some other program.
+    #[error("{} is not a store of this server: point --data-dir at another folder, or move the file away", path.display())]
+    Foreign {
+        /// The data file.
+        path: PathBuf,
+    },
+    /// The data file was written by a newer version of this program.
+    #[error(
+        "{} has format {found}, this version reads format {supported}: run a newer version, or restore an older backup",
+        path.display()
+    )]
+    Newer {
+        /// The data file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// What this version reads.
+        supported: u64,
+    },
+    /// The data file is damaged. A repair may have been tried on it.
+    #[error("{} is damaged: {reason}; keep a copy of the file and restore a backup", path.display())]
+    Corrupt {
+        /// The data file.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
 }

@@ -1,8 +1,10 @@
 //! Revisioned bytes: the part of etcd that Kubernetes relies on, as one small trait.
 //!
-//! This floor knows keys, values and revisions. It knows nothing of Kubernetes, of JSON or of images, and it uses no
-//! other floor. [`embedded`] keeps everything in one file; the contract of [`Store`] is the same for every
-//! implementation, and `tests/store.rs` puts each promise to each of them.
+//! This layer knows keys, values and revisions, but neither Kubernetes nor JSON nor images, and uses no
+//! other layer. [`Store`] is the contract of every backend; `tests/store.rs` verifies each promise on
+//! each backend. Abilities that a backend may lack are traits of their own: [`Compact`], [`Backup`],
+//! [`Scan`], [`DiskUsage`]. [`open()`] opens a store with its abilities, [`maintenance()`] works on the
+//! folder of a stopped one, and [`in_memory()`] makes one for tests. Only [`mod@open`] names backends.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,10 +13,30 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
+pub mod archive;
+mod backup;
+mod compaction;
+mod disk_usage;
 pub mod embedded;
 mod error;
+mod health;
+mod incident;
+mod maintenance;
+pub mod open;
+pub mod private_file;
+mod scan;
 
-pub use error::{StoreError, WatchError};
+pub use archive::{ArchiveError, ArchiveHead, ArchiveReader, ArchiveSummary};
+pub use backup::{Backup, BackupError};
+pub use compaction::Compact;
+pub use disk_usage::{DiskUsage, FileSize, FileStats, FreeSpace, RESERVE_BYTES, Reserve, free_space};
+pub use embedded::{FileOpener, OpenFile};
+pub use error::{OpenError, StoreError, WatchError};
+pub use health::StoreHealth;
+pub use incident::{Incident, Observer};
+pub use maintenance::{DefragReport, FsckReport, Maintenance, Problems, RestoreError, RestoreOptions, Restored};
+pub use open::{Backend, OpenOptions, Opened, in_memory, maintenance, open};
+pub use scan::{Scan, ScanProgress, ScanVisitor, Scanner, ValueChange};
 
 /// A store of revisioned bytes.
 ///
@@ -73,24 +95,10 @@ pub trait Store: Send + Sync + 'static {
     /// The revision of the latest commit.
     fn current(&self) -> BoxFuture<'_, Result<Revision, StoreError>>;
 
-    /// Forgets what only revisions below `at` can see.
-    ///
-    /// A revision that is compacted already is no error. When this is dropped or fails half-way, readers are refused
-    /// as if it were complete, and the next compaction finishes the work.
-    fn compact(&self, at: Revision) -> BoxFuture<'_, Result<(), StoreError>>;
-
     /// The revision of the latest commit, where that is known without asking anybody; none otherwise.
     ///
     /// What was read after this was the latest revision is still so while it is: nobody has seen a later commit yet.
     fn latest(&self) -> Option<Revision>;
-
-    /// Whether the store can serve, or why not. Cheap enough for a readiness probe.
-    fn healthy(&self) -> BoxFuture<'_, Result<(), StoreError>>;
-
-    /// What whoever runs the store should look at although it can serve; names nothing that is stored.
-    fn warnings(&self) -> Vec<String> {
-        Vec::new()
-    }
 }
 
 /// A stream of changes, see [`Store::watch`].
@@ -117,6 +125,8 @@ impl fmt::Display for Revision {
 
 /// The longest key that a store accepts, in bytes.
 pub const MAX_KEY_BYTES: usize = 1024;
+/// The longest value that a store accepts, in bytes.
+pub const MAX_VALUE_BYTES: usize = 64 << 20;
 
 /// A key, for instance `/images/sha256:…`. Ordered by its bytes. Cheap to clone.
 ///

@@ -11,16 +11,16 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use imagestream_apiserver::store::embedded::{
-    ArchiveError, ArchiveReader, BackupError, DATA_FILE, Embedded, Head, OpenError, Restore, RestoreError, Restored,
-    beginning, first_revision, restore,
+use imagestream_apiserver::store::embedded::{DATA_FILE, Embedded, Folder, beginning, first_revision};
+use imagestream_apiserver::store::{
+    ArchiveError, ArchiveHead, ArchiveReader, At, Backup, BackupError, Batch, Change, Entry, Key, Maintenance,
+    OpenError, RestoreError, RestoreOptions, Restored, Revision, StoreError, StoreHealth, Txn, WatchError,
 };
-use imagestream_apiserver::store::{At, Batch, Change, Entry, Key, Revision, Store, StoreError, Txn, WatchError};
 use tempfile::TempDir;
 
-use crate::support::{Steps, brief, delete, key, next, options, put, within};
+use crate::support::{Steps, TestStore, brief, delete, key, next, options, put, within};
 
-fn open(dir: &TempDir) -> (Arc<Embedded>, Arc<dyn Store>) {
+fn open(dir: &TempDir) -> (Arc<Embedded>, Arc<dyn TestStore>) {
     let store = Arc::new(Embedded::open(options(dir)).unwrap());
     (store.clone(), store)
 }
@@ -31,23 +31,21 @@ fn backup(store: &Embedded) -> Vec<u8> {
     bytes
 }
 
-fn into(dir: &Path) -> Restore {
-    Restore { dir: dir.to_owned(), now: SystemTime::now(), seen: Revision(0) }
+fn restore(mut bytes: &[u8], dir: &Path) -> Result<Restored, RestoreError> {
+    let options = RestoreOptions { now: SystemTime::now(), seen: Revision(0) };
+    Folder::new(dir).restore(&mut bytes, options)
 }
 
 fn restored(bytes: &[u8], dir: &TempDir) -> Restored {
-    restore(ArchiveReader::begin(bytes).unwrap(), &into(dir.path())).unwrap()
+    restore(bytes, dir.path()).unwrap()
 }
 
 fn refused(bytes: &[u8], dir: &Path) -> RestoreError {
-    match ArchiveReader::begin(bytes) {
-        Ok(archive) => restore(archive, &into(dir)).unwrap_err(),
-        Err(error) => error.into(),
-    }
+    restore(bytes, dir).unwrap_err()
 }
 
 /// A folder and a store in it with something replaced, something deleted, and several changes in one revision.
-async fn workload() -> (TempDir, Arc<Embedded>, Arc<dyn Store>) {
+async fn workload() -> (TempDir, Arc<Embedded>, Arc<dyn TestStore>) {
     let dir = tempfile::tempdir().unwrap();
     let (embedded, store) = open(&dir);
     store.make(vec![put("/a", "1"), put("/b", "1"), put("/c", "1")]).await;
@@ -56,7 +54,7 @@ async fn workload() -> (TempDir, Arc<Embedded>, Arc<dyn Store>) {
     (dir, embedded, store)
 }
 
-async fn all(store: &Arc<dyn Store>) -> Vec<Entry> {
+async fn all(store: &Arc<dyn TestStore>) -> Vec<Entry> {
     store.list("", At::Now).await.unwrap().entries
 }
 
@@ -108,7 +106,8 @@ fn a_new_life_begins_above_everything_that_the_old_one_can_have_handed_out() {
     const SECOND: u64 = 1 << 20;
     let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     let taken = time(1_800_000_000);
-    let begins = |revision, now, seen| beginning(Head { revision: Revision(revision), taken }, now, Revision(seen));
+    let begins =
+        |revision, now, seen| beginning(ArchiveHead { revision: Revision(revision), taken }, now, Revision(seen));
     let later = time(1_800_086_400);
     let old = first_revision(time(1_700_000_000)).0;
     assert_eq!(begins(old, later, 0), first_revision(later), "an old store is far behind the clock");
@@ -168,7 +167,7 @@ async fn nobody_waits_for_a_backup_that_stands_still_and_it_shows_the_state_of_i
 const WRITERS: u64 = 6;
 
 /// Commits pairs of keys for ever, and notes how many of them were acknowledged.
-async fn write_pairs(store: Arc<dyn Store>, writer: u64, acknowledged: Arc<AtomicU64>) {
+async fn write_pairs(store: Arc<dyn TestStore>, writer: u64, acknowledged: Arc<AtomicU64>) {
     for round in 1_u64.. {
         let value = Bytes::from(round.to_string());
         let pair = ["left", "right"].map(|side| key(&format!("/{side}/{writer}/{round}")));
@@ -212,7 +211,7 @@ async fn under_writes_everything_acknowledged_before_a_backup_is_in_it_and_nothi
     writers.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
-async fn check_pairs(store: &Arc<dyn Store>, writer: u64, acknowledged: u64) {
+async fn check_pairs(store: &Arc<dyn TestStore>, writer: u64, acknowledged: u64) {
     let last = |side| format!("/last/{side}/{writer}");
     let (left, right) = (store.entry(&last("left")).await.unwrap(), store.entry(&last("right")).await.unwrap());
     assert_eq!((&left.value, left.revision), (&right.value, right.revision));
@@ -297,7 +296,7 @@ async fn backups_do_not_keep_a_store_open_and_end_with_it() {
     let (dir, embedded, store) = workload().await;
     let backups = embedded.backups();
     drop((embedded, store));
-    assert!(matches!(backups.write(io::sink()), Err(BackupError::Store(StoreError::Closed))));
+    assert!(matches!(backups.write(&mut io::sink()), Err(BackupError::Store(StoreError::Closed))));
     drop(open(&dir));
 }
 
@@ -323,6 +322,6 @@ async fn a_backup_of_a_restored_store_is_restored_like_any_other() {
 async fn what_cannot_be_written_is_an_error_of_the_output() {
     let (_dir, embedded, store) = workload().await;
     let mut small = [0; 1000];
-    assert!(matches!(embedded.backups().write(&mut small[..]), Err(BackupError::Output(_))));
+    assert!(matches!(embedded.backups().write(&mut &mut small[..]), Err(BackupError::Output(_))));
     assert!(store.warnings().is_empty());
 }

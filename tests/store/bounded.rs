@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use imagestream_apiserver::store::embedded::{DATA_FILE, Embedded, Options};
-use imagestream_apiserver::store::{Change, Revision, Store, Txn};
+use imagestream_apiserver::store::{Change, Revision, Txn};
 use tempfile::TempDir;
 
-use crate::support::{Steps, key, options};
+use crate::support::{Steps, TestStore, key, options};
 
 const OBJECTS: u64 = 100;
 const BYTES: u64 = 10_000;
@@ -63,7 +63,7 @@ fn updates() -> u64 {
     env::var("STORE_BOUNDED_UPDATES").map_or(2_000, |text| text.parse().expect("a number"))
 }
 
-fn open() -> (TempDir, Arc<dyn Store>) {
+fn open() -> (TempDir, Arc<dyn TestStore>) {
     let dir = tempfile::tempdir().unwrap();
     let store = Embedded::open(Options { cache_bytes: 8 << 20, ..options(&dir) }).unwrap();
     (dir, Arc::new(store))
@@ -85,7 +85,7 @@ impl Seen {
 }
 
 /// Updates one object after another, forgetting all but some revisions now and then.
-async fn update(store: &Arc<dyn Store>, updates: u64, kept: Option<u64>) -> Seen {
+async fn update(store: &Arc<dyn TestStore>, updates: u64, kept: Option<u64>) -> Seen {
     let client = |client: u64| {
         let store = store.clone();
         tokio::spawn(async move {
@@ -108,7 +108,7 @@ async fn update(store: &Arc<dyn Store>, updates: u64, kept: Option<u64>) -> Seen
     all.into_iter().map(Result::unwrap).fold(Seen::default(), Seen::most)
 }
 
-async fn update_one(store: &Arc<dyn Store>, n: u64) -> Duration {
+async fn update_one(store: &Arc<dyn TestStore>, n: u64) -> Duration {
     let value = Bytes::from(vec![u8::try_from(n).unwrap(); usize::try_from(BYTES).unwrap()]);
     let start = Instant::now();
     store.commit(Txn { guards: vec![], changes: vec![Change::Put(key(&format!("/{n}")), value)] }).await.unwrap();

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use imagestream_apiserver::store::embedded::{DATA_FILE, Embedded, Options};
 use imagestream_apiserver::store::{At, Change, Guard, Lookup, Revision, Store, StoreError, Txn, WatchError};
 
-use crate::support::{Steps, brief, key, next, options, put, within};
+use crate::support::{Steps, TestStore, brief, key, next, options, put, within};
 
-fn open(options: Options) -> Arc<dyn Store> {
+fn open(options: Options) -> Arc<dyn TestStore> {
     Arc::new(Embedded::open(options).unwrap())
 }
 
@@ -107,7 +107,7 @@ async fn a_killed_process_keeps_every_acknowledged_commit() {
     for _ in 0..5 {
         acknowledged.extend(kill_after(dir.path(), 40));
         let store = Embedded::open(Options::new(dir.path())).unwrap();
-        let store: Arc<dyn Store> = Arc::new(store);
+        let store: Arc<dyn TestStore> = Arc::new(store);
         for (name, revision) in &acknowledged {
             assert_eq!(store.entry(name).await.unwrap().revision, *revision);
         }

@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex};
 
-use imagestream_apiserver::store::embedded::{Opener, StorageBackend};
+use imagestream_apiserver::store::embedded::{FileOpener, StorageBackend};
 
 /// What the disk never tears.
 const SECTOR: usize = 512;
@@ -89,9 +89,9 @@ impl Disk {
     }
 
     /// Opens this disk in the place of any file. The first time, it takes over what is in the file.
-    pub(crate) fn opener(&self) -> Opener {
+    pub(crate) fn opener(&self) -> FileOpener {
         let disk = self.clone();
-        Opener(Arc::new(move |path| {
+        FileOpener(Arc::new(move |path| {
             disk.state(|state| {
                 state.fail(Operation::Open)?;
                 state.opened += 1;

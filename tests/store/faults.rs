@@ -7,16 +7,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use imagestream_apiserver::store::embedded::{Embedded, Incident, Observer, Options};
-use imagestream_apiserver::store::{At, Change, Event, Lookup, Outcome, Revision, Store, StoreError, Txn};
+use imagestream_apiserver::store::embedded::{Embedded, Options};
+use imagestream_apiserver::store::{
+    At, Change, Event, Incident, Lookup, Observer, Outcome, Revision, StoreError, StoreHealth, Txn,
+};
 use tempfile::TempDir;
 
 use crate::disk::{Disk, Operation};
-use crate::support::{Steps, brief, key, next, options, put, within};
+use crate::support::{Steps, TestStore, brief, key, next, options, put, within};
 
 /// A store on a disk that fails on command.
 struct Ill {
-    store: Arc<dyn Store>,
+    store: Arc<dyn TestStore>,
     embedded: Arc<Embedded>,
     disk: Disk,
     incidents: Arc<Mutex<Vec<Incident>>>,
@@ -81,7 +83,7 @@ impl Ill {
         let Self { store, embedded, disk, dir, .. } = self;
         let before = store.latest();
         drop((store, embedded));
-        let store: Arc<dyn Store> =
+        let store: Arc<dyn TestStore> =
             Arc::new(Embedded::open(Options { opener: disk.opener(), ..options(&dir) }).unwrap());
         let mut found = brief(&store.list("/", At::Now).await.unwrap());
         found.retain(|entry| !entry.starts_with("/filler/"));
@@ -97,7 +99,7 @@ async fn runs_full(make_full: impl FnOnce(&Disk)) {
     let count = ill.write_until_full(10_000).await;
     assert!(ill.saw(Incident::Full) > 0 && ill.saw(Incident::Failed) == 0);
     assert_eq!(ill.store.warnings(), ["no space is left: only deletions are accepted"]);
-    within(ill.store.healthy()).await.unwrap();
+    within(ill.store.ready()).await.unwrap();
     // Reads go on, and writes are tried again and again without ending the store.
     let start = ill.disk.opened();
     while ill.disk.opened() < start + 2 {
@@ -159,7 +161,7 @@ async fn one_failure(operation: Operation, number: usize) -> bool {
         "/a=2 /b=1 /c=2" => true,
         half => panic!("half there: {half}"),
     };
-    within(ill.store.healthy()).await.unwrap();
+    within(ill.store.ready()).await.unwrap();
     assert_eq!((ill.saw(Incident::Failed), ill.disk.opened()), (1, 2));
     let last = ill.store.make(vec![put("/d", "3")]).await;
     assert!(last > page.revision && page.revision >= first);
@@ -228,7 +230,7 @@ async fn a_disk_that_fails_twice_in_a_row_ends_the_store_with_a_reason() {
     let revision = ill.store.make(vec![put("/a", "1")]).await;
     ill.disk.fail(Operation::Sync, 0, 1, ErrorKind::Other);
     assert!(matches!(ill.attempt("/b", 1).await, Err(StoreError::Unavailable(_))));
-    let broken = ill.embedded.broken();
+    let broken = ill.embedded.failed();
     ill.disk.fail(Operation::Write, 0, 1, ErrorKind::Other);
     assert!(matches!(ill.attempt("/c", 1).await, Err(StoreError::Unavailable(_))));
     let why = within(broken).await.to_string();
@@ -236,7 +238,7 @@ async fn a_disk_that_fails_twice_in_a_row_ends_the_store_with_a_reason() {
     for part in [path.as_str(), "the disk was told to fail", "after it was opened again", "check the volume"] {
         assert!(why.contains(part), "{part} is not in: {why}");
     }
-    assert_eq!(within(ill.store.healthy()).await.unwrap_err().to_string(), why);
+    assert_eq!(within(ill.store.ready()).await.unwrap_err().to_string(), why);
     assert_eq!(ill.store.list("/", At::Now).await.unwrap_err().to_string(), why);
     assert_eq!(ill.attempt("/d", 1).await.unwrap_err().to_string(), why);
     assert!(next(&mut *ill.store.watch("/", revision)).await.is_err());
@@ -251,7 +253,7 @@ async fn a_file_that_cannot_be_opened_again_ends_the_store_with_a_reason() {
     ill.store.make(vec![put("/a", "1")]).await;
     ill.disk.fail(Operation::Open, 0, 1, ErrorKind::Other);
     ill.disk.fail(Operation::Sync, 0, 1, ErrorKind::Other);
-    let broken = ill.embedded.broken();
+    let broken = ill.embedded.failed();
     assert!(matches!(ill.attempt("/b", 1).await, Err(StoreError::Unavailable(_))));
     let why = within(broken).await.to_string();
     assert!(why.contains("could not be opened again: cannot read"), "{why}");
@@ -267,7 +269,7 @@ async fn a_file_that_has_lost_what_was_acknowledged_is_not_served() {
     ill.disk.swap(old);
     ill.disk.fail(Operation::Sync, 0, 1, ErrorKind::Other);
     assert!(ill.attempt("/c", 1).await.is_err());
-    let why = within(ill.embedded.broken()).await.to_string();
+    let why = within(ill.embedded.failed()).await.to_string();
     assert!(why.contains(&format!("up to {lost}")) && why.contains("backup"), "{why}");
 }
 
@@ -291,7 +293,7 @@ async fn a_read_that_fails_once_is_answered_all_the_same() {
 async fn reads_that_fail_again_end_the_store() {
     let ill = Ill::cold().await;
     ill.store.make(vec![put("/a", "1")]).await;
-    let broken = ill.embedded.broken();
+    let broken = ill.embedded.failed();
     ill.disk.fail(Operation::Read, 0, 1000, ErrorKind::Other);
     let error = within(ill.store.get(&key("/a"), None)).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
@@ -319,6 +321,6 @@ async fn damage_is_counted_and_told_and_the_rest_goes_on() {
     }
     assert_eq!(ill.store.warnings(), ["something damaged was read, 3 times since the start"]);
     assert!(matches!(within(ill.store.get(&key("/good"), None)).await, Ok(Lookup::Found(_))));
-    within(ill.store.healthy()).await.unwrap();
+    within(ill.store.ready()).await.unwrap();
     assert_eq!(ill.saw(Incident::Failed), 0);
 }

@@ -7,17 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use imagestream_apiserver::store::embedded::{
-    DATA_FILE, Embedded, MAX_VALUE_BYTES, OpenError, Options, Reserve, first_revision,
+use imagestream_apiserver::store::embedded::{DATA_FILE, Embedded, Options, first_revision};
+use imagestream_apiserver::store::{
+    At, Change, MAX_VALUE_BYTES, OpenError, Reserve, Revision, StoreError, Txn, WatchError,
 };
-use imagestream_apiserver::store::{At, Change, Revision, Store, StoreError, Txn, WatchError};
 use redb::{Database, ReadableDatabase, TableDefinition};
 
-use crate::support::{EmbeddedLab, Lab, Steps, brief, delete, key, next, options, put, within};
+use crate::support::{EmbeddedLab, Lab, Steps, TestStore, brief, delete, key, next, options, put, within};
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
-fn open(options: Options) -> Arc<dyn Store> {
+fn open(options: Options) -> Arc<dyn TestStore> {
     Arc::new(Embedded::open(options).unwrap())
 }
 

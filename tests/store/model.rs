@@ -7,13 +7,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use imagestream_apiserver::store::{
-    At, Change, Current, Entry, Event, Guard, Lookup, Outcome, Outline, Page, Range, Revision, Store, StoreError, Txn,
-    Watch, WatchError,
+    At, Change, Current, Entry, Event, Guard, Lookup, Outcome, Outline, Page, Range, Revision, StoreError, Txn, Watch,
+    WatchError,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::support::{Lab, key, next, within};
+use crate::support::{Lab, TestStore, key, next, within};
 
 /// Runs the model over one implementation.
 macro_rules! suite {
@@ -194,7 +194,7 @@ impl<L: Lab> Run<L> {
         self
     }
 
-    fn store(&self) -> Arc<dyn Store> {
+    fn store(&self) -> Arc<dyn TestStore> {
         self.lab.store()
     }
 

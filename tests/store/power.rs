@@ -15,13 +15,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use imagestream_apiserver::store::embedded::{Embedded, Options};
-use imagestream_apiserver::store::{
-    At, Batch, Change, Entry, Event, Guard, Outcome, Revision, Store, StoreError, Txn, Watch,
-};
+use imagestream_apiserver::store::{At, Batch, Change, Entry, Event, Guard, Outcome, Revision, StoreError, Txn, Watch};
 use redb::Builder;
 
 use crate::disk::{Disk, Operation, Written};
-use crate::support::{Steps, key, next, options, put, within};
+use crate::support::{Steps, TestStore, key, next, options, put, within};
 
 /// How many transactions a workload makes.
 const STEPS: usize = 30;
@@ -112,7 +110,7 @@ async fn run(dice: &mut Dice, failing: Option<usize>) -> Run {
     // A small cache, so that pages are written before they have to be.
     let store_options = Options { cache_bytes: 256 << 10, ..options(&dir) };
     let store = Embedded::open(Options { opener: disk.opener(), ..store_options.clone() }).unwrap();
-    let store: Arc<dyn Store> = Arc::new(store);
+    let store: Arc<dyn TestStore> = Arc::new(store);
     let start = store.now().await;
     let mut watch = store.watch("/", start);
     let mut run = Run {
@@ -138,7 +136,7 @@ async fn run(dice: &mut Dice, failing: Option<usize>) -> Run {
         run.follow(&mut *watch, &store).await;
         if let Err(error) = made {
             assert!(failing.is_some() && run.failed.is_empty(), "{error}");
-            within(store.healthy()).await.unwrap();
+            within(store.ready()).await.unwrap();
             // Once more, so that the journal goes on after what was left open.
             let revision = store.make(vec![put("/0", "after the failure")]).await;
             run.follow(&mut *watch, &store).await;
@@ -154,7 +152,7 @@ async fn run(dice: &mut Dice, failing: Option<usize>) -> Run {
 
 /// A group of transactions that arrive together.
 async fn commit(
-    store: &Arc<dyn Store>,
+    store: &Arc<dyn TestStore>,
     dice: &mut Dice,
     run: &mut Run,
     disk: &Disk,
@@ -190,7 +188,7 @@ fn transaction(dice: &mut Dice, present: &State, step: usize) -> Txn {
     txn
 }
 
-async fn compact(store: &Arc<dyn Store>, dice: &mut Dice, run: &mut Run, disk: &Disk) -> Result<(), StoreError> {
+async fn compact(store: &Arc<dyn TestStore>, dice: &mut Dice, run: &mut Run, disk: &Disk) -> Result<(), StoreError> {
     let known: Vec<_> = run.states.keys().rev().take(12).copied().collect();
     let revision = known[dice.below(known.len())].max(run.compactions.last().unwrap().revision);
     within(store.compact(revision)).await?;
@@ -200,7 +198,7 @@ async fn compact(store: &Arc<dyn Store>, dice: &mut Dice, run: &mut Run, disk: &
 
 impl Run {
     /// Notes the states that there have been, from the events.
-    async fn follow(&mut self, watch: &mut dyn Watch, store: &Arc<dyn Store>) {
+    async fn follow(&mut self, watch: &mut dyn Watch, store: &Arc<dyn TestStore>) {
         let current = store.now().await;
         while watch.revision() < current {
             let Batch { events, .. } = next(watch).await.unwrap();
@@ -254,7 +252,7 @@ impl Run {
         let thorough = dice.one_in(THOROUGH);
         let disk = Disk::holding(content);
         let opened = Embedded::open(Options { opener: disk.opener(), ..self.store_options.clone() });
-        let store: Arc<dyn Store> = Arc::new(opened.unwrap_or_else(|why| panic!("cut at {cut}: {why}")));
+        let store: Arc<dyn TestStore> = Arc::new(opened.unwrap_or_else(|why| panic!("cut at {cut}: {why}")));
         let current = store.now().await;
         let acknowledged = latest(&self.commits, cut);
         assert!(current >= acknowledged, "cut at {cut}: {acknowledged} was acknowledged, {current} is there");
@@ -277,7 +275,7 @@ impl Run {
 
     async fn check_history(
         &self,
-        store: &Arc<dyn Store>,
+        store: &Arc<dyn TestStore>,
         readable: RangeInclusive<Revision>,
         cut: usize,
         mut reads: impl FnMut(Revision) -> bool,
@@ -305,7 +303,7 @@ fn latest(acknowledged: &[Acknowledged], cut: usize) -> Revision {
     acknowledged.iter().filter(|each| each.journal <= cut).map(|each| each.revision).max().unwrap()
 }
 
-async fn compacted(store: &Arc<dyn Store>) -> Revision {
+async fn compacted(store: &Arc<dyn TestStore>) -> Revision {
     match store.list("/", At::Revision(Revision(0))).await {
         Err(StoreError::Compacted { compacted, .. }) => compacted,
         other => panic!("{other:?}"),

@@ -7,17 +7,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use imagestream_apiserver::store::embedded::{Embedded, Options};
 use imagestream_apiserver::store::{
-    At, Batch, Change, Entry, Guard, Key, Lookup, Outcome, Page, Range, Revision, Store, StoreError, Txn, Watch,
-    WatchError,
+    At, Batch, Change, Compact, Entry, Guard, Key, Lookup, Outcome, Page, Range, Revision, Store, StoreError,
+    StoreHealth, Txn, Watch, WatchError,
 };
 use tempfile::TempDir;
+
+/// A store with the abilities that the contract covers.
+pub(crate) trait TestStore: Store + Compact + StoreHealth {}
+
+impl<S: Store + Compact + StoreHealth> TestStore for S {}
 
 /// A store with nothing in it, and how to close and reopen it.
 pub(crate) trait Lab: Sized + Send {
     /// A new, empty store.
     fn start() -> impl Future<Output = Self> + Send;
     /// The store.
-    fn store(&self) -> Arc<dyn Store>;
+    fn store(&self) -> Arc<dyn TestStore>;
     /// The same content behind a new handle. Nothing may hold the old one any more.
     fn reopen(self) -> impl Future<Output = Self> + Send;
 }
@@ -34,7 +39,7 @@ impl Lab for EmbeddedLab {
         Self { store: Arc::new(Embedded::open(options(&dir)).unwrap()), dir }
     }
 
-    fn store(&self) -> Arc<dyn Store> {
+    fn store(&self) -> Arc<dyn TestStore> {
         self.store.clone()
     }
 
@@ -85,7 +90,7 @@ pub(crate) trait Steps {
     async fn now(&self) -> Revision;
 }
 
-impl Steps for Arc<dyn Store> {
+impl Steps for Arc<dyn TestStore> {
     async fn make(&self, changes: Vec<Change>) -> Revision {
         match self.attempt(Vec::new(), changes).await {
             Outcome::Committed(revision) => revision,

@@ -1,18 +1,16 @@
-//! The folder of the store: whether it can be opened, and whether there is room.
-
-use std::time::Duration;
+//! Checks the data folder: permissions, free space, and that the store can be opened.
 
 use super::finding::Finding;
-use crate::server::options::{SPACE_RESERVE, Storage, free_space};
-use crate::store::Store;
-use crate::store::embedded::{DATA_FILE, Embedded, OpenError, Options, open_to_others};
+use crate::server::storage::StorageOptions;
+use crate::store::private_file::open_to_others;
+use crate::store::{self, Backend, OpenError, OpenOptions, RESERVE_BYTES, free_space};
 
 const SUBJECT: &str = "store";
 
-/// Whether the store can be used.
-pub(super) async fn check(storage: &Storage) -> Vec<Finding> {
+/// Checks that the store can be used.
+pub(super) async fn check(storage: &StorageOptions) -> Vec<Finding> {
     let folder = &storage.data_dir;
-    if !folder.join(DATA_FILE).exists() {
+    if let Ok(false) = store::maintenance(Backend::default(), folder).exists() {
         let text = format!("there is none in {} yet; the server makes it when it starts", folder.display());
         return vec![Finding::noteworthy(SUBJECT, text)];
     }
@@ -21,7 +19,7 @@ pub(super) async fn check(storage: &Storage) -> Vec<Finding> {
     findings
 }
 
-fn access(storage: &Storage) -> Option<Finding> {
+fn access(storage: &StorageOptions) -> Option<Finding> {
     let folder = storage.data_dir.display();
     match open_to_others(&storage.data_dir) {
         Ok(mode) => mode.map(|mode| {
@@ -32,11 +30,11 @@ fn access(storage: &Storage) -> Option<Finding> {
     }
 }
 
-async fn open(storage: &Storage) -> Finding {
+async fn open(storage: &StorageOptions) -> Finding {
     let folder = storage.data_dir.display();
-    let options = Options { lock_timeout: Duration::ZERO, ..Options::new(&storage.data_dir) };
-    match tokio::task::spawn_blocking(move || Embedded::open(options)).await {
-        Ok(Ok(store)) => match store.healthy().await {
+    let options = OpenOptions::new(&storage.data_dir);
+    match tokio::task::spawn_blocking(move || store::open(options)).await {
+        Ok(Ok(opened)) => match opened.health.ready().await {
             Ok(()) => Finding::good(SUBJECT, format!("{folder} can be opened and read")),
             Err(why) => Finding::wrong(SUBJECT, format!("{folder}: {why}")).way_out("restore it from a backup"),
         },
@@ -49,14 +47,14 @@ async fn open(storage: &Storage) -> Finding {
     }
 }
 
-fn room(storage: &Storage) -> Finding {
+fn room(storage: &StorageOptions) -> Finding {
     const MIB: u64 = 1 << 20;
     match free_space(&storage.data_dir) {
-        Ok(free) if free > SPACE_RESERVE => Finding::good(SUBJECT, format!("{} MiB are free beside it", free / MIB)),
+        Ok(free) if free > RESERVE_BYTES => Finding::good(SUBJECT, format!("{} MiB are free beside it", free / MIB)),
         Ok(free) => {
             let text = format!("only {} MiB are free beside it: nothing can be written", free / MIB);
             Finding::wrong(SUBJECT, text)
-                .way_out(format!("make room: {} MiB are kept as a reserve", SPACE_RESERVE / MIB))
+                .way_out(format!("make room: {} MiB are kept as a reserve", RESERVE_BYTES / MIB))
         }
         Err(why) => Finding::wrong(SUBJECT, format!("the free space beside it is not known: {why}")),
     }

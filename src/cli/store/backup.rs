@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::output::Output;
 use super::{Common, size, source};
-use crate::store::embedded::{ArchiveReader, Summary};
+use crate::store::{ArchiveReader, ArchiveSummary};
 
 /// Flags of `store backup`.
 #[derive(Debug, Args)]
@@ -23,18 +23,18 @@ pub(in crate::cli) struct Backup {
 impl Backup {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { file, common } = self;
-        let dir = common.begin()?;
+        let folder = common.begin()?;
         let output = Output::open(&file)?;
         if output.is_terminal() {
             bail!("a backup is nothing to look at: name a file, or send the output to one");
         }
-        let Summary { revision, entries, bytes } = copy(source::store(&dir)?, output)?;
+        let ArchiveSummary { revision, entries, bytes } = copy(source::store(&folder)?, output)?;
         eprintln!("backed up {entries} entries as of revision {revision}, {}", size(bytes));
         Ok(())
     }
 }
 
-fn copy(source: impl Read, output: Output) -> anyhow::Result<Summary> {
+fn copy(source: impl Read, output: Output) -> anyhow::Result<ArchiveSummary> {
     const CHUNK_BYTES: usize = 128 << 10;
     let mut tee = Tee { source, output };
     let summary = {

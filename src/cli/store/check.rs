@@ -1,14 +1,14 @@
 //! `store check`: looks at every row, at how the rows agree, and at every object.
 
 use std::io::{BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Common, offline, options, size, source};
+use super::{Common, offline, size, source};
 use crate::cli::check::finding::{Finding, Report};
 use crate::resources::agreement::{Agreement, Judged};
-use crate::store::embedded::{ArchiveError, ArchiveReader, Embedded, Examination, Faults, Summary, examine};
+use crate::store::{ArchiveError, ArchiveReader, ArchiveSummary, FsckReport, Maintenance, Problems};
 
 /// Flags of `store check`.
 #[derive(Debug, Args)]
@@ -32,20 +32,20 @@ const REBUILD: &str = "what can be read can be saved: `store export`, then `stor
 impl Check {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { backup, common } = self;
-        let dir = common.begin()?;
+        let folder = common.begin()?;
         let mut report = Report::default();
         match backup {
             Some(file) => check_backup(source::file(&file)?, &mut report),
-            None => check_folder(&dir, &mut report)?,
+            None => check_folder(&*folder.maintenance(), &mut report)?,
         }
         report.end()
     }
 }
 
-fn check_folder(dir: &Path, report: &mut Report) -> anyhow::Result<()> {
-    let Examination { revision, compacted, keys, values, bytes, changes, faults } = offline(examine(&options(dir)))?;
-    if faults.total > 0 {
-        tell(report, FILE, faults, RESTORE);
+fn check_folder(folder: &dyn Maintenance, report: &mut Report) -> anyhow::Result<()> {
+    let FsckReport { revision, compacted, keys, values, bytes, changes, problems } = offline(folder.fsck())?;
+    if problems.total > 0 {
+        tell(report, FILE, problems, RESTORE);
         return Ok(());
     }
     let text = format!(
@@ -53,14 +53,13 @@ fn check_folder(dir: &Path, report: &mut Report) -> anyhow::Result<()> {
         size(bytes)
     );
     report.add(Finding::good(FILE, text));
-    let store = offline(Embedded::open_to_look(options(dir)))?;
-    objects(source::of(store)?, report)?;
+    objects(source::of(offline(folder.open_read_only())?)?, report)?;
     Ok(())
 }
 
 fn check_backup(source: impl Read, report: &mut Report) {
     match objects(source, report) {
-        Ok(Summary { revision, entries, bytes }) => {
+        Ok(ArchiveSummary { revision, entries, bytes }) => {
             let text = format!("{entries} entries as of revision {revision}, {}; its checksum matches", size(bytes));
             report.add(Finding::good(BACKUP, text));
         }
@@ -70,7 +69,7 @@ fn check_backup(source: impl Read, report: &mut Report) {
 }
 
 /// Looks at all objects.
-fn objects(source: impl Read, report: &mut Report) -> Result<Summary, ArchiveError> {
+fn objects(source: impl Read, report: &mut Report) -> Result<ArchiveSummary, ArchiveError> {
     let mut archive = ArchiveReader::begin(BufReader::new(source))?;
     let mut agreement = Agreement::default();
     for entry in archive.by_ref() {
@@ -78,20 +77,20 @@ fn objects(source: impl Read, report: &mut Report) -> Result<Summary, ArchiveErr
     }
     let summary = archive.summary().expect("an archive without errors comes to its end");
     let Judged { images, streams, faults: found } = agreement.judge();
-    let mut faults = Faults::default();
-    found.into_iter().for_each(|fault| faults.add(fault));
-    if faults.total == 0 {
+    let mut problems = Problems::default();
+    found.into_iter().for_each(|fault| problems.add(fault));
+    if problems.total == 0 {
         let text = format!("{images} images and {streams} streams can be read, and what lies beside them agrees");
         report.add(Finding::good(OBJECTS, text));
     }
-    tell(report, OBJECTS, faults, REBUILD);
+    tell(report, OBJECTS, problems, REBUILD);
     Ok(summary)
 }
 
-fn tell(report: &mut Report, subject: &'static str, Faults { told, total }: Faults, way_out: &str) {
-    let more = total.saturating_sub(told.len() as u64);
-    let last = told.len().saturating_sub(1);
-    for (at, fault) in told.into_iter().enumerate() {
+fn tell(report: &mut Report, subject: &'static str, Problems { first, total }: Problems, way_out: &str) {
+    let more = total.saturating_sub(first.len() as u64);
+    let last = first.len().saturating_sub(1);
+    for (at, fault) in first.into_iter().enumerate() {
         let finding = Finding::wrong(subject, fault);
         report.add(if at == last && more == 0 { finding.way_out(way_out) } else { finding });
     }

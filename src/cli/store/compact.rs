@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use super::{Common, offline, options, size};
-use crate::store::embedded::{FileSize, Shrunk, shrink};
+use super::{Common, offline, size};
+use crate::store::{DefragReport, FileSize};
 
 /// Flags of `store compact`.
 #[derive(Debug, Args)]
@@ -14,8 +14,8 @@ pub(in crate::cli) struct Compact {
 
 impl Compact {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let dir = self.common.begin()?;
-        let Shrunk { before, after } = offline(shrink(&options(&dir)))?;
+        let folder = self.common.begin()?;
+        let DefragReport { before, after } = offline(folder.maintenance().defrag())?;
         println!("before: {}", told(before));
         println!("after:  {}", told(after));
         Ok(())

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 
-use super::Common;
 use super::output::Output;
 use super::source::{self, Source};
+use super::{Common, DataFolder};
 use crate::resources::transfer;
-use crate::store::embedded::{ArchiveReader, Summary};
+use crate::store::{ArchiveReader, ArchiveSummary};
 use crate::telemetry::log::escaped;
 
 /// Flags of `store export`.
@@ -29,9 +29,9 @@ pub(in crate::cli) struct Export {
 impl Export {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { file, backup, common } = self;
-        let dir = common.begin()?;
+        let folder = common.begin()?;
         let mut output = BufWriter::new(Output::open(&file)?);
-        let Exported { lines, faults, summary } = export(open(backup.as_deref(), &dir)?, &mut output)?;
+        let Exported { lines, faults, summary } = export(open(backup.as_deref(), &folder)?, &mut output)?;
         output.into_inner().map_err(|error| error.into_error())?.finish()?;
         eprintln!("exported {lines} objects as of revision {}", summary.revision);
         if faults > 0 {
@@ -41,14 +41,14 @@ impl Export {
     }
 }
 
-fn open(backup: Option<&Path>, dir: &Path) -> anyhow::Result<Source> {
-    backup.map_or_else(|| source::store(dir), source::file)
+fn open(backup: Option<&Path>, folder: &DataFolder) -> anyhow::Result<Source> {
+    backup.map_or_else(|| source::store(folder), source::file)
 }
 
 struct Exported {
     lines: u64,
     faults: u64,
-    summary: Summary,
+    summary: ArchiveSummary,
 }
 
 /// Writes what can be written; tells the rest.

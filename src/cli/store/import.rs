@@ -2,23 +2,20 @@
 
 use std::io::BufReader;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use futures_util::future::join_all;
 use serde_json::value::RawValue;
 
-use super::{Common, offline, options, source};
+use super::{Common, offline, source};
 use crate::domain::history::MaxTagHistory;
 use crate::domain::policy::Registries;
 use crate::meta::Time;
 use crate::resources::Catalog;
 use crate::resources::catalog::Limits;
 use crate::resources::transfer::{self, Effect, Imported, Importer, Object, Unreadable};
-use crate::server::options::{SPACE_RESERVE, free_space};
-use crate::store::Store;
-use crate::store::embedded::{Embedded, MAX_VALUE_BYTES, Reserve};
+use crate::store::{self, MAX_VALUE_BYTES, OpenOptions, Opened, Reserve};
 use crate::telemetry::log::escaped;
 
 /// Flags of `store import`.
@@ -66,11 +63,10 @@ const LIMITS: Limits =
 impl Import {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let Self { file, existing, dry_run, common } = self;
-        let dir = common.begin()?;
+        let folder = common.begin()?;
         let input = BufReader::new(source::file(&file)?);
-        let reserve = Some(Reserve { bytes: SPACE_RESERVE, free: Arc::new(free_space) });
-        let store = offline(Embedded::open(crate::store::embedded::Options { reserve, ..options(&dir) }))?;
-        let store: Arc<dyn Store> = Arc::new(store);
+        let options = OpenOptions { reserve: Some(Reserve::default()), ..folder.options() };
+        let Opened { store, .. } = offline(store::open(options))?;
         let catalog = Catalog::new(&store, Registries::default(), &LIMITS);
         let importer = Importer {
             catalog: &catalog,

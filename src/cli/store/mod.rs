@@ -10,13 +10,12 @@ mod output;
 mod restore;
 mod source;
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
 
-use crate::store::embedded::{OpenError, Options};
+use crate::store::{self, Backend, Maintenance, OpenError, OpenOptions};
 use crate::telemetry::log;
 
 /// Maintenance commands.
@@ -64,20 +63,32 @@ struct Common {
 }
 
 impl Common {
-    /// Sets up logging; gives the folder.
-    fn begin(self) -> anyhow::Result<PathBuf> {
+    /// Sets up logging. Returns the folder.
+    fn begin(self) -> anyhow::Result<DataFolder> {
         let Self { data_dir, log } = self;
         log::init(log.verbosity, log.logging_format)?;
-        Ok(data_dir)
+        Ok(DataFolder { backend: Backend::default(), path: data_dir })
     }
 }
 
-/// How a folder is opened that a server has left: now or not at all.
-fn options(dir: &Path) -> Options {
-    Options { lock_timeout: Duration::ZERO, ..Options::new(dir) }
+/// The data folder of a stopped server.
+struct DataFolder {
+    backend: Backend,
+    path: PathBuf,
 }
 
-/// A folder that a server has is told of in the words of these commands.
+impl DataFolder {
+    fn maintenance(&self) -> Box<dyn Maintenance> {
+        store::maintenance(self.backend, &self.path)
+    }
+
+    /// Options to open the folder. They do not wait for another process.
+    fn options(&self) -> OpenOptions {
+        OpenOptions { backend: self.backend, ..OpenOptions::new(&self.path) }
+    }
+}
+
+/// Replaces the error for a folder in use by one that names the commands for a running server.
 fn offline<T>(opened: Result<T, OpenError>) -> anyhow::Result<T> {
     match opened {
         Err(OpenError::InUse { dir, .. }) => {

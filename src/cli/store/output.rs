@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use crate::server::options::{SPACE_RESERVE, free_space};
-use crate::store::embedded::create_new;
+use crate::store::private_file::create_new;
+use crate::store::{RESERVE_BYTES, free_space};
 
 /// After so many bytes they are brought to the disk: a server beside must not wait for all of them at once.
 const STEP_BYTES: u64 = 8 << 20;
 /// So much room is left for a server beside, in bytes.
-const ROOM: u64 = 2 * SPACE_RESERVE;
+const ROOM: u64 = 2 * RESERVE_BYTES;
 
 /// Where bytes go.
 #[derive(Debug)]

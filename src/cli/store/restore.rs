@@ -1,14 +1,12 @@
 //! `store restore`: makes a store of a backup.
 
-use std::io::BufReader;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
 use clap::Args;
 
 use super::{Common, offline, size, source};
-use crate::store::Revision;
-use crate::store::embedded::{self, ArchiveReader, RestoreError, Restored};
+use crate::store::{RestoreError, RestoreOptions, Restored, Revision};
 
 /// Flags of `store restore`.
 #[derive(Debug, Args)]
@@ -29,11 +27,9 @@ pub(in crate::cli) struct Restore {
 impl Restore {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { file, seen_resource_version, common } = self;
-        let dir = common.begin()?;
-        let archive = ArchiveReader::begin(BufReader::new(source::file(&file)?))?;
-        let options =
-            embedded::Restore { dir: dir.clone(), now: SystemTime::now(), seen: Revision(seen_resource_version) };
-        let Restored { backup, begins } = match embedded::restore(archive, &options) {
+        let folder = common.begin()?;
+        let options = RestoreOptions { now: SystemTime::now(), seen: Revision(seen_resource_version) };
+        let Restored { backup, begins } = match folder.maintenance().restore(&mut *source::file(&file)?, options) {
             Err(RestoreError::Folder(error)) => offline(Err(error))?,
             other => other?,
         };
@@ -42,7 +38,7 @@ impl Restore {
             backup.entries,
             backup.revision,
             size(backup.bytes),
-            dir.display()
+            folder.path.display()
         );
         println!("everything before revision {begins} counts as compacted: watches and lists begin anew");
         Ok(())

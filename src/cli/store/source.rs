@@ -8,9 +8,9 @@ use std::thread;
 
 use anyhow::{Context, bail};
 
-use super::options;
+use super::DataFolder;
 use crate::server::backup::{NICENESS, SOCKET};
-use crate::store::embedded::{Embedded, OpenError};
+use crate::store::{OpenError, Opened};
 
 /// Whatever can be read.
 pub(super) type Source = Box<dyn Read + Send>;
@@ -18,9 +18,9 @@ pub(super) type Source = Box<dyn Read + Send>;
 /// How much is read from the store at a time.
 const CHUNK_BYTES: usize = 128 << 10;
 
-/// The present state of a store, as a backup: from the server that runs on the folder, or else from the folder.
-pub(super) fn store(dir: &Path) -> anyhow::Result<Source> {
-    let socket = dir.join(SOCKET);
+/// A backup of a store, from the server that runs on the folder, or else from the folder.
+pub(super) fn store(folder: &DataFolder) -> anyhow::Result<Source> {
+    let socket = folder.path.join(SOCKET);
     let refused = match UnixStream::connect(&socket) {
         Ok(stream) => {
             // The server's requests come first, also before what is done here with its answer.
@@ -29,25 +29,30 @@ pub(super) fn store(dir: &Path) -> anyhow::Result<Source> {
         }
         Err(error) => error,
     };
-    match Embedded::open_to_look(options(dir)) {
+    match folder.maintenance().open_read_only() {
         Ok(store) => Ok(Box::new(of(store)?)),
         Err(OpenError::InUse { .. }) => {
             let way_out = match refused.kind() {
                 ErrorKind::NotFound | ErrorKind::ConnectionRefused => "it is just starting or ending: try again",
                 _ => "run this as the user of the server, in a folder whose path is shorter than 90 letters",
             };
-            bail!("a server is running on {}, but {}: {refused}; {way_out}", dir.display(), socket.display())
+            bail!("a server is running on {}, but {}: {refused}; {way_out}", folder.path.display(), socket.display())
         }
         Err(other) => Err(other.into()),
     }
 }
 
-/// The state of a store that nobody else has, as a backup. A failure stands in it.
-pub(super) fn of(store: Embedded) -> io::Result<impl Read + Send + use<>> {
+/// A backup of an open store. It holds the error if the store cannot be read.
+pub(super) fn of(opened: Opened) -> io::Result<impl Read + Send + use<>> {
+    let Some(backup) = opened.backup.clone() else {
+        return Err(io::Error::new(ErrorKind::Unsupported, "this storage backend cannot be backed up here"));
+    };
     let (reader, writer) = io::pipe()?;
     thread::Builder::new().name("backup".to_owned()).spawn(move || {
-        if let Err(why) = store.backups().write(BufWriter::with_capacity(CHUNK_BYTES, writer)) {
-            tracing::debug!("the store was not read to its end: {why}");
+        // A backup does not keep the store open.
+        let _open = opened;
+        if let Err(error) = backup.write(&mut BufWriter::with_capacity(CHUNK_BYTES, writer)) {
+            tracing::debug!(%error, "the store was not read to its end");
         }
     })?;
     Ok(reader)

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use super::reply;
 use crate::api::{GROUP, ImageStream, VERSION};
@@ -26,8 +25,7 @@ use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_store::ObjectStore;
 use crate::registry::strategy::{Faults, Others, Strategy, UpdateStrategy};
 use crate::registry::verbs::Scope;
-use crate::store::embedded::{Embedded, Options};
-use crate::store::{Change, Key, Lookup, Outcome, Outline, Page, Range, Revision, Store, StoreError, Txn, Watch};
+use crate::store::{self, Change, Key, Lookup, Outcome, Outline, Page, Range, Revision, Store, StoreError, Txn, Watch};
 
 /// Streams without any rules.
 struct Plain;
@@ -54,7 +52,7 @@ impl Strategy<ImageStream> for Plain {
 
 /// A store that counts how often it is looked at.
 struct Counting {
-    inner: Embedded,
+    inner: Arc<dyn Store>,
     ranges: AtomicUsize,
     outlines: AtomicUsize,
 }
@@ -86,16 +84,8 @@ impl Store for Counting {
         self.inner.current()
     }
 
-    fn compact(&self, at: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.inner.compact(at)
-    }
-
     fn latest(&self) -> Option<Revision> {
         self.inner.latest()
-    }
-
-    fn healthy(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.inner.healthy()
     }
 }
 
@@ -103,19 +93,17 @@ impl Store for Counting {
 struct Lab {
     store: Arc<Counting>,
     streams: Arc<ObjectStore<ImageStream, Plain>>,
-    _folder: TempDir,
 }
 
 impl Lab {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let inner = Embedded::open(Options::new(folder.path())).unwrap();
+        let inner = store::in_memory().unwrap().store;
         let store = Arc::new(Counting { inner, ranges: AtomicUsize::new(0), outlines: AtomicUsize::new(0) });
         let api =
             GroupVersion { group: GROUP, name: "image.openshift.io/v1", version: VERSION, kinds: &["ImageStream"] };
         let storage = Arc::new(Storage::new(store.clone(), Chain::default()));
         let streams = Arc::new(ObjectStore::new(storage, api, "imagestreams", Plain));
-        Self { store, streams, _folder: folder }
+        Self { store, streams }
     }
 
     /// Stores a stream whose specification is a text.

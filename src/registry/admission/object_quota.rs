@@ -300,24 +300,21 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::store::embedded::{Embedded, Options};
-    use crate::store::{Change, Key, Outcome, Txn};
+    use crate::store::{self, Change, Key, Outcome, Txn};
 
     /// A store, and a quota of two objects a namespace.
     struct Lab {
         quota: ObjectQuota,
-        store: Arc<Embedded>,
-        _folder: tempfile::TempDir,
+        store: Arc<dyn Store>,
     }
 
     impl Lab {
         fn new(ages: Ages) -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let store = Arc::new(Embedded::open(Options::new(folder.path())).unwrap());
+            let store = store::in_memory().unwrap().store;
             let resource = Resource { group: "g", name: "r" };
             let most = NonZeroU64::new(2).unwrap();
             let quota = ObjectQuota { ages, ..ObjectQuota::new(store.clone(), resource, most) };
-            Self { quota, store, _folder: folder }
+            Self { quota, store }
         }
 
         async fn place(&self) -> Result<Place, NoPlace> {

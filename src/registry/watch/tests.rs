@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::change::{Change, Read};
@@ -17,8 +16,9 @@ use crate::machinery::json;
 use crate::machinery::selector::Selector;
 use crate::machinery::value;
 use crate::meta::Status;
-use crate::store::embedded::{Embedded, Options};
-use crate::store::{Change as Write, Entry, Event, Key, Outcome, Revision, Store, Txn, WatchError};
+use crate::store::{
+    self, Change as Write, Compact, Entry, Event, Key, Opened, Outcome, Revision, Store, Txn, WatchError,
+};
 
 const PREFIX: &str = "/g/imagestreams/";
 
@@ -56,19 +56,18 @@ struct Lab {
     feed: Arc<Feed<ImageStream>>,
     start: Revision,
     scope: Scope,
-    _folder: TempDir,
+    compact: Arc<dyn Compact>,
 }
 
 impl Lab {
     /// A lab whose feed remembers so many bytes.
     async fn remembering(bytes: usize) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let options = Options { lock_timeout: Duration::ZERO, ..Options::new(folder.path()) };
-        let store: Arc<dyn Store> = Arc::new(Embedded::open(options).unwrap());
+        let Opened { store, compact, .. } = store::in_memory().unwrap();
+        let compact = compact.expect("a store in memory can be compacted");
         let start = store.current().await.unwrap();
         let feed = Arc::new(Feed::follow(store.watch(PREFIX, start), start, bytes));
         let scope = Scope { prefix: PREFIX.into(), extent: Extent::Many, selector: Selector::default() };
-        Self { store, feed, start, scope, _folder: folder }
+        Self { store, feed, start, scope, compact }
     }
 
     fn cursor(&self) -> Cursor<ImageStream> {
@@ -141,7 +140,7 @@ async fn a_watcher_that_is_left_behind_compaction_is_told_so() {
     let lab = Lab::remembering(5000).await;
     let mut slow = lab.cursor();
     let last = lab.write(names(0..200).into_iter()).await;
-    lab.store.compact(last).await.unwrap();
+    lab.compact.compact(last).await.unwrap();
     let ended = within(slow.next(&lab.scope)).await.map(|changes| changes.len());
     assert!(matches!(ended, Err(WatchError::Compacted { requested, .. }) if requested == lab.start), "{ended:?}");
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::json;
-use tempfile::TempDir;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
@@ -14,27 +13,26 @@ use crate::api::{Image, ImageManifest};
 use crate::domain::history::MaxTagHistory;
 use crate::domain::policy::Registries;
 use crate::registry::pool::{LARGE_BODY, Pool};
-use crate::store::embedded::{Embedded, Options};
-use crate::store::{Change, Txn};
+use crate::store::{self, Change, Compact, Opened, Txn};
 
 struct Lab {
     store: Arc<dyn Store>,
     catalog: Catalog,
-    _folder: TempDir,
+    compact: Arc<dyn Compact>,
 }
 
 impl Lab {
     /// A store with a stream whose history has these images.
     async fn with_stream(images: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store: Arc<dyn Store> = Arc::new(Embedded::open(Options::new(folder.path())).unwrap());
+        let Opened { store, compact, .. } = store::in_memory().unwrap();
+        let compact = compact.expect("a store in memory can be compacted");
         let limits = catalog::Limits {
             streams_per_namespace: None,
             object_bytes: usize::MAX,
             tag_history: MaxTagHistory::default(),
         };
         let catalog = Catalog::new(&store, Registries::default(), &limits);
-        let lab = Self { store, catalog, _folder: folder };
+        let lab = Self { store, catalog, compact };
         let items: Vec<_> = images.iter().map(|image| json!({"image": image})).collect();
         let stream =
             json!({"metadata": {"name": "s", "namespace": "ns"}, "status": {"tags": [{"tag": "t", "items": items}]}});
@@ -106,7 +104,7 @@ async fn what_was_forgotten_or_is_long_ago_is_gathered_anew() {
     lab.list("p", &[], &["q"]).await;
     lab.list("other", &[], &["x"]).await;
     let now = lab.store.current().await.unwrap();
-    lab.store.compact(now).await.unwrap();
+    lab.compact.compact(now).await.unwrap();
     assert_eq!(lab.names().await, ["a", "p", "q"]);
     lab.list("q", &[], &["r"]).await;
     for number in 0..=MOST_REVISIONS {

@@ -1,5 +1,5 @@
-//! What lies under redb: the data file as the operating system has it, unless somebody who measures or tests puts
-//! something else there.
+//! The file below redb: [`FileOpener`] opens it, and a [`BackendLayer`] changes single operations of
+//! it, for a read-only view or for a benchmark with a slow disk.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -11,41 +11,82 @@ use std::sync::Arc;
 pub use redb::backends::FileBackend;
 pub use redb::{BackendError, StorageBackend};
 
-/// Opens a data file that is there, for reading and writing.
+/// Opens an existing data file for reading and writing.
 pub type OpenFile = dyn Fn(&Path) -> io::Result<Box<dyn StorageBackend>> + Send + Sync;
 
-/// How the data file is opened, each time that it is. The first file of a new store is made without it.
+/// Opens the data file, each time that the store opens it. A new store creates its file without it.
 #[derive(Clone)]
-pub struct Opener(pub Arc<OpenFile>);
+pub struct FileOpener(pub Arc<OpenFile>);
 
-impl Default for Opener {
-    /// The file itself.
+impl Default for FileOpener {
+    /// Opens the plain file.
     fn default() -> Self {
         Self(Arc::new(|path| Ok(Box::new(open_file(path)?))))
     }
 }
 
-impl fmt::Debug for Opener {
+impl fmt::Debug for FileOpener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Opener").finish_non_exhaustive()
+        f.debug_tuple("FileOpener").finish_non_exhaustive()
     }
 }
 
-/// The file itself, for what wraps it.
+/// Opens a plain file, the bottom of all layers.
 ///
 /// # Errors
-/// What the operating system says.
+/// The error of the operating system.
 pub fn open_file(path: &Path) -> io::Result<FileBackend> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     FileBackend::new(file).map_err(io::Error::other)
 }
 
-/// What an [`Opener`] opened, as redb takes it. Passes everything on, the locks too: without those, two processes could
-/// write to one file.
-#[derive(Debug)]
-pub(super) struct Backend(pub(super) Box<dyn StorageBackend>);
+/// A change to the operations of an inner backend. The default methods call the inner backend.
+/// [`Layered`] makes a backend of it.
+pub trait BackendLayer: fmt::Debug + Send + Sync + 'static {
+    /// The backend below.
+    fn inner(&self) -> &dyn StorageBackend;
 
-impl StorageBackend for Backend {
+    /// The length in bytes.
+    ///
+    /// # Errors
+    /// An error of the disk; the same for the methods below.
+    fn len(&self) -> io::Result<u64> {
+        self.inner().len()
+    }
+
+    /// Fills `out` with the bytes at an offset.
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.inner().read(offset, out)
+    }
+
+    /// Cuts the file, or extends it with zeros.
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.inner().set_len(length)
+    }
+
+    /// Makes everything written durable.
+    fn sync_data(&self) -> io::Result<()> {
+        self.inner().sync_data()
+    }
+
+    /// Writes bytes at an offset.
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.inner().write(offset, data)
+    }
+}
+
+impl BackendLayer for Box<dyn StorageBackend> {
+    fn inner(&self) -> &dyn StorageBackend {
+        &**self
+    }
+}
+
+/// A layer as a backend. Locks always reach the innermost backend: without them, two processes
+/// could write to one file.
+#[derive(Debug)]
+pub struct Layered<L>(pub L);
+
+impl<L: BackendLayer> StorageBackend for Layered<L> {
     fn len(&self) -> io::Result<u64> {
         self.0.len()
     }
@@ -54,8 +95,8 @@ impl StorageBackend for Backend {
         self.0.read(offset, out)
     }
 
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -67,30 +108,30 @@ impl StorageBackend for Backend {
     }
 
     fn close(&self) -> io::Result<()> {
-        self.0.close()
+        self.0.inner().close()
     }
 
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.0.try_lock_range(start, end)
+        self.0.inner().try_lock_range(start, end)
     }
 
     fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.0.try_lock_shared_range(start, end)
+        self.0.inner().try_lock_shared_range(start, end)
     }
 
     fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.0.lock_range(start, end)
+        self.0.inner().lock_range(start, end)
     }
 
     fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.0.lock_shared_range(start, end)
+        self.0.inner().lock_shared_range(start, end)
     }
 
     fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.0.unlock_range(start, end)
+        self.0.inner().unlock_range(start, end)
     }
 
     fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.0.query_lock_range(start, end)
+        self.0.inner().query_lock_range(start, end)
     }
 }

@@ -1,101 +1,28 @@
-//! Why a folder cannot be opened. Every message names the path, the reason and the way out, for whoever reads the log
-//! of a server that does not start.
+//! Errors: conversion of redb errors and panics to [`StoreError`], and the causes for which a store
+//! stops for good.
 
+use std::any::Any;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::store::Revision;
+use crate::store::{OpenError, Revision, StoreError};
 
-/// Why [`super::Embedded::open`] failed. Nothing was changed in the file, unless a variant says so.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// Another process holds the folder.
-    #[error(
-        "{} is still in use by another process after {waited:?}: stop the other server, or raise --data-dir-lock-timeout",
-        dir.display()
-    )]
-    InUse {
-        /// The folder.
-        dir: PathBuf,
-        /// How long it was waited for.
-        waited: Duration,
-    },
-    /// The folder or a file in it cannot be made or written.
-    #[error(
-        "cannot write {}: {source}; mount the volume writable, with room, and owned by the user of this process",
-        path.display()
-    )]
-    NotWritable {
-        /// What cannot be written.
-        path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// The data file is there and cannot be read.
-    #[error("cannot read {}: {source}; check the volume, and the owner and mode of the file", path.display())]
-    NotReadable {
-        /// What cannot be read.
-        path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// There is no data file, and none was to be made.
-    #[error("there is no store in {}: name the folder that the server's --data-dir names", path.parent().unwrap_or(path).display())]
-    Missing {
-        /// The data file.
-        path: PathBuf,
-    },
-    /// The data file has no content. It is never filled in, since it may be what is left of lost data.
-    #[error("{} is an empty file: restore it from a backup, or remove it to start with an empty store", path.display())]
-    Empty {
-        /// The data file.
-        path: PathBuf,
-    },
-    /// The data file was written by some other program.
-    #[error("{} is not a store of this server: point --data-dir at another folder, or move the file away", path.display())]
-    Foreign {
-        /// The data file.
-        path: PathBuf,
-    },
-    /// The data file was written by a newer version of this program.
-    #[error(
-        "{} has format {found}, this version reads format {supported}: run a newer version, or restore an older backup",
-        path.display()
-    )]
-    Newer {
-        /// The data file.
-        path: PathBuf,
-        /// Its format.
-        found: u64,
-        /// What this version reads.
-        supported: u64,
-    },
-    /// The data file is damaged. A repair may have been tried on it.
-    #[error("{} is damaged: {reason}; keep a copy of the file and restore a backup", path.display())]
-    Corrupt {
-        /// The data file.
-        path: PathBuf,
-        /// What was found.
-        reason: String,
-    },
-}
-
-/// Why a store that was open answers nothing but this any more.
+/// The cause for which an open store has stopped for good.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Stopped {
-    /// It failed, and opening the file again failed as well.
+    /// The file failed, and opening it again failed too.
     #[error("{} failed ({cause}) and could not be opened again: {source}", path.display())]
     NotReopened {
         /// The data file.
         path: PathBuf,
-        /// What happened first.
+        /// The first failure.
         cause: String,
-        /// What happened then.
+        /// The failure of opening.
         source: OpenError,
     },
-    /// It failed soon after it was opened again.
+    /// The file failed soon after it was opened again.
     #[error(
         "{} failed ({cause}), {after:?} after it was opened again because of a failure: \
          check the volume and the kernel's log, then start the server again",
@@ -104,12 +31,12 @@ pub(super) enum Stopped {
     Again {
         /// The data file.
         path: PathBuf,
-        /// What happened this time.
+        /// The second failure.
         cause: String,
-        /// How long it went well.
+        /// Time since the file was opened again.
         after: Duration,
     },
-    /// The file that was opened again does not hold what was acknowledged.
+    /// The reopened file lacks acknowledged commits.
     #[error(
         "{} failed ({cause}) and has lost the commits after revision {found} up to {acknowledged}: \
          keep a copy of the file and restore a backup",
@@ -118,11 +45,37 @@ pub(super) enum Stopped {
     Lost {
         /// The data file.
         path: PathBuf,
-        /// What happened first.
+        /// The first failure.
         cause: String,
         /// The latest revision that was acknowledged.
         acknowledged: Revision,
-        /// The latest revision that is there.
+        /// The latest revision in the file.
         found: Revision,
     },
+}
+
+/// Converts an error of redb.
+pub(super) fn fault(error: impl Into<redb::Error>) -> StoreError {
+    match error.into() {
+        redb::Error::Corrupted(reason) => StoreError::Corrupt { reason },
+        redb::Error::DatabaseClosed => StoreError::Closed,
+        other => StoreError::Unavailable(Arc::new(other)),
+    }
+}
+
+/// Converts a panic of redb.
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> StoreError {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+    let reason = format!("the database panicked: {text}");
+    if text.contains("PoisonError") {
+        // A consequence of an earlier panic; the redb handle fails from now on.
+        return StoreError::Unavailable(Arc::new(io::Error::other(reason)));
+    }
+    StoreError::Corrupt { reason }
+}
+
+/// The error for a row with a wrong checksum.
+pub(super) fn damaged_row(what: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt { reason: format!("the checksum of {what} does not match") }
 }

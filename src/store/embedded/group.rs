@@ -1,18 +1,18 @@
-//! One write transaction of redb that holds the transactions of a group: checks guards in order, makes changes, and
-//! ends with one commit for all of them. Decides nothing about who is in the group.
+//! One write transaction of redb for the transactions of a group: checks guards in order and applies
+//! changes. [`super::writer`] decides which jobs form a group, and commits.
 
 use redb::{Table, WriteTransaction};
 
 use crate::store::{Change, Current, Guard, Outcome, Revision, StoreError, Txn};
 
+use super::error::fault;
 use super::layout::{
     CHECK, CURRENT, HISTORY, Kind, LOG, META, META_COMPACTED, META_CURRENT, Position, Record, VALUES, Version,
     encode_number, encode_value, history_key,
 };
 use super::read::{entry, live, number, version};
-use super::shared::fault;
 
-/// The tables of the open write transaction, and what it has reached.
+/// The tables of an open write transaction, with the revisions that it will commit.
 pub(super) struct Group<'t> {
     meta: Table<'t, &'static str, &'static [u8]>,
     pub(super) log: Table<'t, &'static [u8; Position::BYTES], &'static [u8]>,
@@ -25,18 +25,20 @@ pub(super) struct Group<'t> {
     pub(super) effect: Effect,
 }
 
-/// Whether there is anything to commit.
+/// The effect of a group on the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
+    /// Nothing to commit.
     Nothing,
+    /// Rows to commit.
     Changed,
 }
 
-/// What the guards of a transaction find.
-pub(super) enum Verdict {
-    /// All hold. Carries the present version of every key that changes.
+/// The result of checking guards.
+pub(super) enum GuardCheck {
+    /// Every guard holds. Carries the present version of every key that changes.
     Holds(Vec<Option<Version>>),
-    /// Some do not.
+    /// The guards that do not hold.
     Refused(Vec<Current>),
 }
 
@@ -56,7 +58,7 @@ impl<'t> Group<'t> {
         })
     }
 
-    /// The revision of the latest transaction, also of those that are not committed yet.
+    /// The revision of the latest transaction, uncommitted ones included.
     pub(super) fn revision(&self) -> Revision {
         self.revision
     }
@@ -67,19 +69,20 @@ impl<'t> Group<'t> {
     }
 
     /// Checks the guards. Changes nothing, so an error concerns this transaction only.
-    pub(super) fn judge(&self, txn: &Txn) -> Result<Verdict, StoreError> {
+    pub(super) fn check_guards(&self, txn: &Txn) -> Result<GuardCheck, StoreError> {
         let mut refused = Vec::new();
         for guard in &txn.guards {
             self.check(guard, &mut refused)?;
         }
         if !refused.is_empty() {
-            return Ok(Verdict::Refused(refused));
+            return Ok(GuardCheck::Refused(refused));
         }
         let present = txn.changes.iter().map(|change| version(&self.current, change.key().as_str().as_bytes()));
-        Ok(Verdict::Holds(present.collect::<Result<_, _>>()?))
+        Ok(GuardCheck::Holds(present.collect::<Result<_, _>>()?))
     }
 
-    /// Makes the changes. An error leaves the write transaction half changed: it must not be committed.
+    /// Applies the changes. After an error the write transaction must not be committed: it may hold
+    /// a part of them.
     pub(super) fn apply(&mut self, txn: &Txn, present: Vec<Option<Version>>) -> Result<Outcome, StoreError> {
         let revision = Revision(self.revision.0 + 1);
         let mut sub = 0;
@@ -98,8 +101,8 @@ impl<'t> Group<'t> {
         Ok(Outcome::Committed(self.revision))
     }
 
-    /// Raises the oldest revision that can be read; never beyond the latest, never back.
-    pub(super) fn raise(&mut self, at: Revision) {
+    /// Raises the oldest revision that can be read, at most to the latest. Never lowers it.
+    pub(super) fn raise_compacted(&mut self, at: Revision) {
         let at = at.min(self.revision);
         if at > self.compacted {
             self.compacted = at;
@@ -107,7 +110,7 @@ impl<'t> Group<'t> {
         }
     }
 
-    /// Writes down what was reached. The tables close with it; what remains is to commit.
+    /// Writes the revisions of the group and closes the tables. The caller commits or aborts.
     pub(super) fn finish(mut self) -> Result<Effect, StoreError> {
         if self.effect == Effect::Changed {
             for (name, Revision(number)) in [(META_CURRENT, self.revision), (META_COMPACTED, self.compacted)] {

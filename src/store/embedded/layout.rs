@@ -1,27 +1,27 @@
-//! What stands in the file: the tables and the bytes of their rows, nothing about when they are read or written.
+//! The format of the data file: its tables and the bytes of their rows.
 //!
 //! | table | key | row |
 //! |---|---|---|
 //! | `meta` | name | a number |
-//! | `log` | position | what happened to which key, and the version that was replaced; no value |
-//! | `values` | position | the value that was written there |
-//! | `current` | key | position of the latest version, also of a deletion, until that is compacted |
-//! | `history` | key, NUL, revision | position of a version that was replaced, until that is compacted |
+//! | `log` | position | key, kind of the change, and the replaced version; no value |
+//! | `values` | position | the value of this change |
+//! | `current` | key | position of the latest version; of a deletion until it is compacted |
+//! | `history` | key, NUL, revision | position of a replaced version until it is compacted |
 //!
-//! The log is apart from the values, so that a watcher of another prefix and the compaction pass over a change without
-//! touching its value. Numbers are big-endian, so that the order of the bytes is the order of the positions.
+//! The log is separate from the values, so that compaction and a watcher of another prefix skip a
+//! change without reading its value. Numbers are big-endian, so that bytes sort like positions.
 //!
-//! redb does not verify what it reads, so every row starts with an XXH3 checksum of its place and its content. A row
-//! whose checksum does not match decodes to `None`.
+//! redb does not verify what it reads, so every row begins with an XXH3 checksum of its key and its
+//! content. A row with a wrong checksum decodes to `None`.
 
 use redb::TableDefinition;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::store::Revision;
 
-/// Numbers about the whole file, by name.
+/// Numbers of the whole file, by name.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
-/// What happened, in order.
+/// Changes in the order of their positions.
 pub(super) const LOG: TableDefinition<'_, &[u8; Position::BYTES], &[u8]> = TableDefinition::new("log");
 /// The values of the versions that can still be read.
 pub(super) const VALUES: TableDefinition<'_, &[u8; Position::BYTES], &[u8]> = TableDefinition::new("values");
@@ -37,14 +37,14 @@ pub(super) const META_CURRENT: &str = "current";
 /// Name in `meta`: the oldest revision that can be read.
 pub(super) const META_COMPACTED: &str = "compacted";
 
-/// The layout that this module describes. Whatever changes it counts up; `meta` itself stays readable for ever, so that
-/// an older program can tell that the file is newer.
+/// Version of this format. Every change of the format increments it. The table `meta` never changes,
+/// so that an older program can detect a newer file.
 pub(super) const FORMAT: u64 = 1;
 
-/// How many bytes of every row are the checksum.
+/// Bytes of the checksum at the start of every row.
 pub(super) const CHECK: usize = 8;
 
-/// Where a version stands in the log: the revision of its transaction, and its number in that transaction.
+/// The place of a version in the log: the revision of its transaction and its index in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Position {
     pub(super) revision: Revision,
@@ -55,7 +55,7 @@ impl Position {
     pub(super) const BYTES: usize = 12;
     const NOWHERE: Self = Self { revision: Revision(0), sub: 0 };
 
-    /// After everything in this revision.
+    /// The position after all changes of a revision.
     pub(super) const fn end_of(revision: Revision) -> Self {
         Self { revision, sub: u32::MAX }
     }
@@ -73,14 +73,14 @@ impl Position {
     }
 }
 
-/// Whether a version is a value or a deletion.
+/// The kind of a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Value,
     Deletion,
 }
 
-/// A row of `current` and of `history`: where a version of a key stands.
+/// A row of `current` and of `history`: the position of a version of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Version {
     pub(super) at: Position,
@@ -127,7 +127,7 @@ impl<'a> Record<'a> {
     const REPLACED: u8 = 2;
     const REPLACED_VALUE: u8 = 4;
 
-    /// Encodes into a buffer that is used again.
+    /// Encodes into a reusable buffer.
     pub(super) fn encode(&self, at: Position, row: &mut Vec<u8>) {
         let kind = if self.kind == Kind::Value { Self::VALUE } else { 0 };
         let replaced = match self.replaced.map(|version| version.kind) {
@@ -156,7 +156,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Fills in a row of `values`, which is [`CHECK`] bytes longer than the value.
+/// Writes a row of `values`, which is [`CHECK`] bytes longer than the value.
 pub(super) fn encode_value(key: &[u8], at: Position, value: &[u8], row: &mut [u8]) {
     row[CHECK..].copy_from_slice(value);
     seal(key, at, row);
@@ -167,7 +167,7 @@ pub(super) fn decode_value<'a>(key: &[u8], at: Position, row: &'a [u8]) -> Optio
     unseal(key, at, row)
 }
 
-/// The value in a row of `values`, whatever its checksum says.
+/// The value in a row of `values`, without verification.
 pub(super) fn unverified_value(row: &[u8]) -> &[u8] {
     row.get(CHECK..).unwrap_or_default()
 }
@@ -186,8 +186,8 @@ pub(super) fn decode_number(name: &str, row: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(number.try_into().ok()?))
 }
 
-/// The key of a row of `history`, written into a buffer that is used again. Keys hold no NUL, so the versions of one key
-/// stand together in the order of their revisions.
+/// Writes the key of a row of `history` into a reusable buffer. Keys contain no NUL, so the versions of
+/// one key are adjacent and in the order of their revisions.
 pub(super) fn history_key(key: &[u8], revision: Revision, buffer: &mut Vec<u8>) {
     buffer.clear();
     buffer.extend_from_slice(key);
@@ -205,7 +205,7 @@ fn unseal<'a>(place: &[u8], at: Position, row: &'a [u8]) -> Option<&'a [u8]> {
     (u64::from_be_bytes(*check) == checksum(place, at, content)).then_some(content)
 }
 
-/// Covers the place as well as the content, so that an intact row in the wrong place does not pass either.
+/// Covers the key as well as the content, so that an intact row under a wrong key fails too.
 fn checksum(place: &[u8], at: Position, content: &[u8]) -> u64 {
     let seed = at.revision.0.rotate_left(32) ^ u64::from(at.sub);
     xxh3_64_with_seed(content, xxh3_64_with_seed(place, seed))

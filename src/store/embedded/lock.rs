@@ -1,55 +1,58 @@
-//! One process at a time in a folder: a lock on a file beside the data, which the operating system gives up when the
-//! process ends, however it ends.
+//! The lock on the folder: one process at a time. The operating system releases it when the process
+//! ends.
 //!
-//! redb locks the data file as well. The lock here also covers the time before there is one.
+//! redb locks the data file as well. This lock also covers the time before that file exists.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::error::OpenError;
-use super::private;
+use crate::store::OpenError;
+use crate::store::private_file;
 
-/// The file in the folder that carries the lock. It stays empty and stays behind.
+/// Name of the lock file. It is empty and is never removed.
 const LOCK_FILE: &str = "store.lock";
-/// How often to look again; the operating system offers no wait that ends.
+/// Interval between attempts; flock(2) has no timeout.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// Waits for something that another process holds, up to a point in time.
+/// A bounded wait for another process.
 pub(super) struct Patience {
     dir: PathBuf,
     start: Instant,
     timeout: Duration,
-    told: bool,
+    is_reported: bool,
 }
 
 impl Patience {
     pub(super) fn new(dir: &Path, timeout: Duration) -> Self {
-        Self { dir: dir.to_owned(), start: Instant::now(), timeout, told: false }
+        Self { dir: dir.to_owned(), start: Instant::now(), timeout, is_reported: false }
     }
 
-    /// Sleeps a moment, or ends the waiting. Says once that there is something to wait for.
+    /// Sleeps for a moment. Logs the first wait.
+    ///
+    /// # Errors
+    /// The time is over.
     pub(super) fn wait(&mut self) -> Result<(), OpenError> {
         let left = self.timeout.saturating_sub(self.start.elapsed());
         if left.is_zero() {
             return Err(OpenError::InUse { dir: self.dir.clone(), waited: self.timeout });
         }
-        if !self.told {
-            self.told = true;
+        if !self.is_reported {
+            self.is_reported = true;
             let (dir, timeout) = (self.dir.display(), self.timeout);
-            tracing::warn!("{dir} is in use by another process; waiting up to {timeout:?} (--data-dir-lock-timeout)");
+            tracing::warn!(%dir, ?timeout, "the data folder is in use by another process; waiting (--data-dir-lock-timeout)");
         }
         thread::sleep(INTERVAL.min(left));
         Ok(())
     }
 }
 
-/// Takes the folder. It is given up when the file is dropped.
+/// Locks the folder until the returned file is dropped.
 pub(super) fn take(dir: &Path, patience: &mut Patience) -> Result<File, OpenError> {
     let path = dir.join(LOCK_FILE);
     let not_writable = |source| OpenError::NotWritable { path: path.clone(), source };
-    let file = private::open_or_create(&path).map_err(not_writable)?;
+    let file = private_file::open_or_create(&path).map_err(not_writable)?;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),

@@ -1,5 +1,4 @@
-//! Reading one snapshot: the entry of a key, the entries under a prefix. Pure functions of the file; who calls them, and
-//! on which thread, is decided in [`super`].
+//! Reads of one snapshot: the entry of a key, the entries under a prefix. Callers choose the thread.
 
 use std::ops::{Bound, ControlFlow};
 
@@ -8,12 +7,12 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition};
 
 use crate::store::{At, Entry, Key, Lookup, Outline, Page, Range, Revision, StoreError};
 
+use super::error::{damaged_row, fault};
 use super::layout::{
     self, CURRENT, HISTORY, Kind, META, META_COMPACTED, META_CURRENT, Position, VALUES, Version, history_key,
 };
-use super::shared::{damaged_row, fault};
 
-/// The state after one commit. What every read needs is opened once.
+/// The state after one commit, with the tables that every read needs.
 pub(super) struct Snapshot {
     txn: ReadTransaction,
     revision: Revision,
@@ -112,8 +111,8 @@ impl Snapshot {
         }
     }
 
-    /// Visits the keys that have a value at a revision, in order, until it is told to stop. Only keys that changed later cost
-    /// a second look-up.
+    /// Visits the keys that have a value at a revision, in order, until `visit` breaks. Only keys
+    /// that changed later need a second look-up.
     fn walk(
         &self,
         range: &Range,
@@ -142,7 +141,7 @@ impl Snapshot {
     }
 }
 
-/// A limit, where 0 stands for none.
+/// A limit; 0 means none.
 fn bound(limit: usize) -> usize {
     if limit == 0 { usize::MAX } else { limit }
 }
@@ -156,7 +155,7 @@ pub(super) fn version(
     row.map(|row| decode_version(key, row.value())).transpose()
 }
 
-/// The entry of a key whose value stands at a position. Copies the value once; verifies it.
+/// The entry of a key with the value at a position. Verifies the value and copies it once.
 pub(super) fn entry(
     values: &impl ReadableTable<&'static [u8; Position::BYTES], &'static [u8]>,
     key: &Key,

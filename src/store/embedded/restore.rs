@@ -1,112 +1,62 @@
-//! Making a store of a backup, in a folder that has none. The data file comes into being under another name and is put in
-//! place only when the backup has been read to its verified end and everything written has been read back.
+//! Restore: creates a store from a backup, in a folder without one. The data file has another name
+//! until the backup was read to its verified end and the file was read back.
 //!
-//! *Revisions.* Clients of the old store may have seen any revision that it handed out after the backup was taken. A
-//! restored store must begin above all of these, or a client would be taken for up to date, or for ahead, and miss
-//! changes for good. Entries keep the revisions that wrote them; everything up to the new beginning counts as compacted,
-//! so that whoever comes with a revision of the old store is told to list again. See [`beginning`].
+//! *Revisions.* Clients of the old store may have seen any revision that it assigned after the backup.
+//! A restored store must begin above all of them, or a client would seem up to date, or ahead, and
+//! miss changes for good. Entries keep the revisions that wrote them. Everything up to the first
+//! revision counts as compacted, so a client with a revision of the old store lists again. See
+//! [`beginning`].
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use redb::{Builder, Database, Table};
 
-use crate::store::Revision;
+use crate::store::archive::REVISION_LIMIT;
+use crate::store::{
+    ArchiveHead, ArchiveReader, ArchiveSummary, FsckReport, RestoreError, RestoreOptions, Restored, Revision,
+};
 
-use super::archive::{ArchiveError, ArchiveReader, Head, REVISION_LIMIT, Summary};
-use super::error::OpenError;
-use super::examine::{Examination, look};
+use super::error::fault;
+use super::fsck;
 use super::layout::{CHECK, CURRENT, Kind, Position, VALUES, Version, encode_value};
 use super::lock::Patience;
-use super::open::{self, DATA_FILE, Options};
-use super::shared::fault;
+use super::open;
+use super::options::{DATA_FILE, Options, first_revision};
 
-/// How many bytes of values share one transaction.
+/// Bytes of values in one transaction.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// Where a backup goes, and what is known beside it.
-#[derive(Clone, Debug)]
-pub struct Restore {
-    /// The folder, made if it is missing.
-    pub dir: PathBuf,
-    /// The present time.
-    pub now: SystemTime,
-    /// A revision that clients are known to have seen, if it may be higher than what follows from the backup.
-    pub seen: Revision,
-}
-
-/// What has been made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Restored {
-    /// What the backup held.
-    pub backup: Summary,
-    /// Where the new store begins; everything below counts as compacted.
-    pub begins: Revision,
-}
-
-/// Why a backup was not restored. There is no store then.
-#[derive(Debug, thiserror::Error)]
-pub enum RestoreError {
-    /// There is a store already.
-    #[error(
-        "{} is there already: a backup is restored into a folder without a store only; move the file away, or name another \
-         folder",
-        path.display()
-    )]
-    Occupied {
-        /// The data file.
-        path: PathBuf,
-    },
-    /// The backup cannot be used.
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
-    /// The folder cannot be used.
-    #[error(transparent)]
-    Folder(#[from] OpenError),
-    /// What was written cannot be read back as it was.
-    #[error("{} cannot be read back as it was written: {fault}; check the disk", dir.display())]
-    NotReadBack {
-        /// The folder.
-        dir: PathBuf,
-        /// What was found.
-        fault: String,
-    },
-    /// There are no revisions left above what clients have seen.
-    #[error("revision {after} leaves no room to count on")]
-    Exhausted {
-        /// What the store would have to begin after.
-        after: Revision,
-    },
-}
-
-/// Where a store must begin that is made of a backup, so that no client has seen anything at or above it.
+/// The first revision of a store that is created from a backup, above every revision that a client may
+/// have seen.
 ///
-/// A store begins at [`super::first_revision`] of the time when it was made, 2^20 for each second, and takes one for
-/// each commit. While the clock is right and there are fewer than a million commits a second, it stays below the first
-/// revision of any later time; so that of the present time is above everything that it can have handed out.
+/// A store begins at [`first_revision`] of its creation, 2^20 for each second, and takes one revision
+/// for each commit. With a correct clock and fewer than a million commits per second, it stays below
+/// the first revision of any later time, so the one of the present time is above all its revisions.
 ///
-/// Where the clock was ahead when the old store was made, its revisions are ahead too. Then its commits since the backup
-/// are counted from the backup's revision: 2^20 for each second that has passed, and 2^32 more in case the clock was set
-/// back in between, which at the highest rate ever measured are the commits of a week. A store that is younger than an
-/// hour is ahead of the clock for so long after a restore; nothing but a store that is made anew in that hour, without
-/// the backup, could begin below it.
-pub fn beginning(backup: Head, now: SystemTime, seen: Revision) -> Revision {
+/// If the clock was ahead when the old store was created, its revisions are ahead too. The commits
+/// since the backup are then estimated from its revision: 2^20 for each second since the backup, and
+/// 2^32 more in case the clock was set back in between, the commits of a week at the highest rate
+/// measured. The restored store may be ahead of the clock for an hour. Only another new store, created
+/// within that hour without the backup, could begin below it.
+pub fn beginning(backup: ArchiveHead, now: SystemTime, seen: Revision) -> Revision {
     const LEEWAY: u64 = 1 << 32;
     let since = now.duration_since(backup.taken).unwrap_or(Duration::ZERO).as_secs();
     let commits = since.saturating_mul(1 << 20).saturating_add(LEEWAY);
     let after_backup = Revision(backup.revision.0.saturating_add(commits));
     let after_seen = Revision(seen.0.saturating_add(1));
-    open::first_revision(now).max(after_backup).max(after_seen)
+    first_revision(now).max(after_backup).max(after_seen)
 }
 
-/// Makes a store of a backup. Blocks.
-///
-/// # Errors
-/// Anything at all that is not as it must be; then there is no store.
-pub fn restore<R: Read>(archive: ArchiveReader<R>, options: &Restore) -> Result<Restored, RestoreError> {
-    let Restore { dir, now, seen } = options;
-    let begins = beginning(archive.head(), *now, *seen);
+/// Creates a store from a backup, see [`crate::store::Maintenance::restore`].
+pub(super) fn restore<R: Read>(
+    archive: ArchiveReader<R>,
+    dir: &Path,
+    options: RestoreOptions,
+) -> Result<Restored, RestoreError> {
+    let RestoreOptions { now, seen } = options;
+    let begins = beginning(archive.head(), now, seen);
     if begins.0 >= REVISION_LIMIT {
         return Err(RestoreError::Exhausted { after: begins });
     }
@@ -123,8 +73,8 @@ pub fn restore<R: Read>(archive: ArchiveReader<R>, options: &Restore) -> Result<
     Ok(Restored { backup, begins })
 }
 
-/// Writes a new data file. The archive has been verified when this returns.
-fn write<R: Read>(mut archive: ArchiveReader<R>, new: &Path, begins: Revision) -> Result<Summary, RestoreError> {
+/// Writes a new data file. The archive is verified when this returns.
+fn write<R: Read>(mut archive: ArchiveReader<R>, new: &Path, begins: Revision) -> Result<ArchiveSummary, RestoreError> {
     let failed = |error: redb::Error| RestoreError::Folder(open::unwritable(new, fault(error)));
     open::initialise(new, begins).map_err(failed)?;
     let database = Builder::new().set_cache_size(16 << 20).open(new).map_err(|error| failed(error.into()))?;
@@ -133,7 +83,7 @@ fn write<R: Read>(mut archive: ArchiveReader<R>, new: &Path, begins: Revision) -
     Ok(archive.summary().expect("an archive without errors comes to its end"))
 }
 
-/// Whether an archive has more entries.
+/// The rest of an archive after a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Batch {
     More,
@@ -149,11 +99,12 @@ fn batch<R: Read>(database: &Database, archive: &mut ArchiveReader<R>, new: &Pat
         let mut values = txn.open_table(VALUES).map_err(|error| failed(error.into()))?;
         let mut current = txn.open_table(CURRENT).map_err(|error| failed(error.into()))?;
         while read < BATCH_BYTES {
-            let Some(next) = archive.next_placed() else {
+            let Some(next) = archive.next_numbered() else {
                 state = Batch::Last;
                 break;
             };
-            let (entry, at) = next?;
+            let (entry, sub) = next?;
+            let at = Position { revision: entry.revision, sub };
             let key = entry.key.as_str().as_bytes();
             read += entry.value.len() + key.len();
             put(&mut values, &mut current, key, at, &entry.value).map_err(failed)?;
@@ -177,16 +128,16 @@ fn put(
     Ok(())
 }
 
-/// Reads everything back.
-fn verify(new: &Path, written: &Summary, begins: Revision, dir: &Path) -> Result<(), RestoreError> {
+/// Reads the file back.
+fn verify(new: &Path, written: &ArchiveSummary, begins: Revision, dir: &Path) -> Result<(), RestoreError> {
     let options = Options::new(dir);
     let mut database = open::open_database(new, &options, &mut Patience::new(dir, Duration::ZERO))?;
-    let Examination { revision, compacted, keys, faults, .. } = look(&mut database);
-    let fault = match faults.told.into_iter().next() {
-        Some(fault) => fault,
+    let FsckReport { revision, compacted, keys, problems, .. } = fsck::verify(&mut database);
+    let problem = match problems.first.into_iter().next() {
+        Some(problem) => problem,
         None if keys != written.entries => format!("{keys} keys are there, not {}", written.entries),
         None if revision != begins || compacted != begins => format!("it begins at revision {compacted}, not {begins}"),
         None => return Ok(()),
     };
-    Err(RestoreError::NotReadBack { dir: dir.to_owned(), fault })
+    Err(RestoreError::NotReadBack { dir: dir.to_owned(), problem })
 }

@@ -1,45 +1,22 @@
-//! Looking at the free space before every group, because running out of it inside of redb costs reopening the file.
+//! Free space, checked before every group: when redb meets a full disk, the file must be reopened.
 
-use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::store::{Change, StoreError};
+use crate::store::{Change, Reserve, StoreError};
 
-use super::open::DATA_FILE;
-
-/// How long values are refused after redb ran out of space, before it is tried again.
+/// Time for which values are rejected after redb met a full disk.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Finds out how many bytes this process may still write to the file system of a folder.
-pub type FreeSpace = dyn Fn(&Path) -> io::Result<u64> + Send + Sync;
-
-/// How much space to leave free, and how to find out what is free.
-#[derive(Clone)]
-pub struct Reserve {
-    /// Below this, values are refused with `Full`. Deletions and compaction go on down to a quarter of it, since they
-    /// are what makes room. Must exceed what one group of transactions writes, about 16 MiB.
-    pub bytes: u64,
-    /// Asked before every group.
-    pub free: Arc<FreeSpace>,
-}
-
-impl fmt::Debug for Reserve {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reserve").field("bytes", &self.bytes).finish_non_exhaustive()
-    }
-}
-
-/// The space for one folder.
+/// The free space of one folder.
 pub(super) struct Space {
     dir: PathBuf,
     reserve: Option<Reserve>,
     exhausted: Mutex<Option<Exhausted>>,
 }
 
-/// The file could not grow although there seemed to be room, as with a quota or a limit on the size of files.
+/// A file that could not grow although the disk has room, as with a quota or a limit on file sizes.
 struct Exhausted {
     since: Instant,
     reason: String,
@@ -50,17 +27,12 @@ impl Space {
         Self { dir, reserve, exhausted: Mutex::default() }
     }
 
-    /// The data file in the folder.
-    pub(super) fn data_file(&self) -> PathBuf {
-        self.dir.join(DATA_FILE)
-    }
-
-    /// How many bytes may still be written to the file system, if that is known.
+    /// Free bytes on the file system, if known.
     pub(super) fn available(&self) -> Option<u64> {
         self.reserve.as_ref().and_then(|reserve| (reserve.free)(&self.dir).ok())
     }
 
-    /// What can be written now. A failing probe stops nothing: redb will say what is wrong.
+    /// The room for writes now. An error of the probe counts as room: redb then returns its own error.
     pub(super) fn room(&self) -> Room {
         if let Some(reason) = self.exhausted() {
             return Room::Scarce(StoreError::Full { reason });
@@ -73,7 +45,7 @@ impl Space {
         }
     }
 
-    /// Notes that redb ran out of space: for a moment, only what makes room is let through.
+    /// Records that redb met a full disk: for [`PAUSE`], only changes that make room are accepted.
     pub(super) fn exhaust(&self, reason: String) {
         let exhausted = Exhausted { since: Instant::now(), reason };
         *self.exhausted.lock().unwrap_or_else(PoisonError::into_inner) = Some(exhausted);
@@ -93,18 +65,18 @@ impl Space {
     }
 }
 
-/// How much may be written.
+/// The room for writes.
 pub(super) enum Room {
-    /// Anything.
+    /// For any change.
     Plenty,
-    /// What makes room.
+    /// Only for deletions and compaction, which make room.
     Scarce(StoreError),
-    /// Nothing.
+    /// For nothing.
     Out(StoreError),
 }
 
 impl Room {
-    /// Whether these changes may be made. None at all may always be made.
+    /// Checks the room for changes. An empty list always passes.
     pub(super) fn for_changes(&self, changes: &[Change]) -> Result<(), StoreError> {
         match self {
             Self::Scarce(full) if changes.iter().any(|change| matches!(change, Change::Put(..))) => Err(full.clone()),
@@ -113,7 +85,7 @@ impl Room {
         }
     }
 
-    /// Whether compaction may go on.
+    /// Checks the room for compaction.
     pub(super) fn for_upkeep(&self) -> Result<(), StoreError> {
         if let Self::Out(full) = self { Err(full.clone()) } else { Ok(()) }
     }

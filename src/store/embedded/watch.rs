@@ -1,8 +1,8 @@
-//! Watching: each watcher reads the log from its own cursor. It is only woken by the writer, so there is no queue that
-//! could overflow, and a watcher that nobody polls costs nothing.
+//! Watches: each watcher reads the log from its own cursor. The writer only wakes it, so no queue can
+//! overflow, and a watcher that is not polled costs nothing.
 //!
-//! Reads happen on the calling thread in steps that are bounded by changes, bytes and rows, and take about a
-//! millisecond at most.
+//! Reads run on the calling thread, in steps that are bounded by changes, bytes and rows and take
+//! about a millisecond at most.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -13,46 +13,47 @@ use tokio::sync::watch;
 
 use crate::store::{Batch, Entry, Event, Key, Revision, StoreError, Watch, WatchError};
 
+use super::error::{damaged_row, fault};
+use super::handle::Handle;
 use super::layout::{Kind, LOG, Position, Record, VALUES};
 use super::read::{Snapshot, entry, live};
-use super::shared::{Shared, damaged_row, fault};
 
-/// How many changes one batch holds, but for the rest of its last transaction.
+/// Changes in one batch. The rest of the last transaction may exceed it.
 const BATCH_EVENTS: usize = 64;
-/// How many bytes of values one batch holds, but for the rest of its last transaction.
+/// Bytes of values in one batch. The rest of the last transaction may exceed it.
 const BATCH_BYTES: usize = 512 << 10;
-/// How many rows of the log one step passes over.
+/// Rows of the log that one step reads.
 const STEP_ROWS: usize = 1000;
 
 /// A cursor in the log.
 pub(super) struct Watcher {
-    shared: Arc<Shared>,
+    handle: Arc<Handle>,
     latest: watch::Receiver<Revision>,
     prefix: String,
     cursor: Revision,
-    /// Why the watch has ended.
+    /// The error that has ended the watch.
     ended: Option<WatchError>,
 }
 
 impl Watcher {
     pub(super) fn new(
-        shared: Arc<Shared>,
+        handle: Arc<Handle>,
         latest: watch::Receiver<Revision>,
         prefix: String,
         cursor: Revision,
     ) -> Self {
-        Self { shared, latest, prefix, cursor, ended: None }
+        Self { handle, latest, prefix, cursor, ended: None }
     }
 
     async fn advance(&mut self) -> Result<Batch, WatchError> {
         loop {
-            // Noted before the log is read, so that no commit slips in between.
+            // Before the log is read, so that no commit is missed in between.
             let latest = *self.latest.borrow_and_update();
             if self.cursor >= latest {
-                self.latest.changed().await.map_err(|_| self.shared.gone())?;
+                self.latest.changed().await.map_err(|_| self.handle.writer_ended())?;
                 continue;
             }
-            let step = self.shared.read_patiently(|snapshot| step(snapshot, &self.prefix, self.cursor)).await?;
+            let step = self.handle.read_with_retry(|snapshot| step(snapshot, &self.prefix, self.cursor)).await?;
             self.cursor = step.revision;
             if !step.events.is_empty() {
                 return Ok(step);
@@ -77,7 +78,7 @@ impl Watch for Watcher {
     }
 }
 
-/// What follows after a revision, as far as one step goes. May have no events.
+/// The changes of one step after a revision. May have no events.
 fn step(snapshot: &Snapshot, prefix: &str, after: Revision) -> Result<Batch, StoreError> {
     let compacted = snapshot.compacted()?;
     if after < compacted {

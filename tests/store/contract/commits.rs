@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use imagestream_apiserver::store::{
-    At, Change, Current, Event, Guard, Lookup, MAX_KEY_BYTES, Outcome, Outline, Range, Revision, Store, StoreError,
-    Txn, WatchError,
+    At, Change, Current, Event, Guard, Lookup, MAX_KEY_BYTES, Outcome, Outline, Range, Revision, StoreError, Txn,
+    WatchError,
 };
 
-use crate::support::{Lab, Steps, brief, delete, entry, key, next, put, within};
+use crate::support::{Lab, Steps, TestStore, brief, delete, entry, key, next, put, within};
 
 pub(crate) async fn a_new_store_is_empty_and_has_a_revision(lab: impl Lab) {
     let store = lab.store();
@@ -180,7 +180,7 @@ pub(crate) async fn concurrent_increments_under_guards_lose_nothing(lab: impl La
     panic!("the watch did not catch up");
 }
 
-async fn increment(store: Arc<dyn Store>, rounds: u64) {
+async fn increment(store: Arc<dyn TestStore>, rounds: u64) {
     for _ in 0..rounds {
         let mut current = store.entry("/counter").await.unwrap();
         loop {
@@ -264,7 +264,7 @@ pub(crate) async fn a_closed_store_ends_its_watches(lab: impl Lab) {
 }
 
 pub(crate) async fn a_store_that_works_is_healthy(lab: impl Lab) {
-    within(lab.store().healthy()).await.unwrap();
+    within(lab.store().ready()).await.unwrap();
 }
 
 /// A store that does not know without asking answers none, always.

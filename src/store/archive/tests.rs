@@ -4,21 +4,22 @@ use super::*;
 
 const REVISION: Revision = Revision(7 << 20);
 
-fn head() -> Head {
-    Head { revision: REVISION, taken: UNIX_EPOCH + Duration::from_secs(1_800_000_000) }
+fn head() -> ArchiveHead {
+    ArchiveHead { revision: REVISION, taken: UNIX_EPOCH + Duration::from_secs(1_800_000_000) }
 }
 
 fn written(keys: &[&str]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut writer = ArchiveWriter::begin(&mut bytes, head()).unwrap();
     for (sub, key) in (0..).zip(keys) {
-        writer.entry(&Key::new(*key), Position { revision: REVISION, sub }, key.repeat(3).as_bytes()).unwrap();
+        let entry = Entry { key: Key::new(*key), value: key.repeat(3).into(), revision: REVISION };
+        writer.entry(&entry, sub).unwrap();
     }
     writer.end().unwrap();
     bytes
 }
 
-fn read(bytes: &[u8]) -> Result<(Vec<Entry>, Summary), ArchiveError> {
+fn read(bytes: &[u8]) -> Result<(Vec<Entry>, ArchiveSummary), ArchiveError> {
     let mut reader = ArchiveReader::begin(bytes)?;
     let entries = reader.by_ref().collect::<Result<_, _>>()?;
     Ok((entries, reader.summary().expect("it was read to its end")))
@@ -30,7 +31,7 @@ fn what_was_written_is_read() {
     let (entries, summary) = read(&bytes).unwrap();
     let entry = |key: &str| Entry { key: Key::new(key), value: key.repeat(3).into(), revision: REVISION };
     assert_eq!(entries, [entry("/a"), entry("/b")]);
-    assert_eq!(summary, Summary { revision: REVISION, entries: 2, bytes: bytes.len() as u64 });
+    assert_eq!(summary, ArchiveSummary { revision: REVISION, entries: 2, bytes: bytes.len() as u64 });
     assert_eq!(ArchiveReader::begin(&*bytes).unwrap().head(), head());
 }
 

@@ -1,39 +1,42 @@
 //! Looking at everything in a folder, and making its file small: what is found, and that nothing else changes.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
-use imagestream_apiserver::store::embedded::{DATA_FILE, Embedded, Examination, OpenError, examine, shrink};
-use imagestream_apiserver::store::{At, Change, Revision, Store, Txn};
+use imagestream_apiserver::store::embedded::{DATA_FILE, Embedded, Folder};
+use imagestream_apiserver::store::{At, Change, FsckReport, Maintenance, OpenError, Revision, Txn};
 use proptest::prelude::*;
 use redb::{Database, ReadableTable, TableDefinition};
 use tempfile::TempDir;
 
-use crate::support::{Steps, brief, delete, key, next, options, put, within};
+use crate::support::{Steps, TestStore, brief, delete, key, next, options, put, within};
 
 const CURRENT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("current");
 const HISTORY: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("history");
 const LOG: TableDefinition<'_, &[u8; 12], &[u8]> = TableDefinition::new("log");
 const VALUES: TableDefinition<'_, &[u8; 12], &[u8]> = TableDefinition::new("values");
 
-fn open(dir: &TempDir) -> Arc<dyn Store> {
+fn open(dir: &TempDir) -> Arc<dyn TestStore> {
     Arc::new(Embedded::open(options(dir)).unwrap())
 }
 
-/// What is found, and that the file is left as it was.
-fn look(dir: &TempDir) -> Examination {
+/// Checks a folder, and that the check does not change the file.
+fn fsck(dir: &TempDir) -> FsckReport {
     let path = dir.path().join(DATA_FILE);
     let before = fs::read(&path).unwrap();
-    let examination = examine(&options(dir)).unwrap();
-    assert!(fs::read(&path).unwrap() == before, "looking changes nothing");
-    examination
+    let report = folder(dir).fsck().unwrap();
+    assert!(fs::read(&path).unwrap() == before, "a check changes nothing");
+    report
 }
 
-fn faults(dir: &TempDir) -> Vec<String> {
-    let found = look(dir).faults;
-    assert_eq!(found.told.len() as u64, found.total.min(20));
-    found.told
+fn problems(dir: &TempDir) -> Vec<String> {
+    let found = fsck(dir).problems;
+    assert_eq!(found.first.len() as u64, found.total.min(20));
+    found.first
+}
+
+fn folder(dir: &TempDir) -> Folder {
+    Folder::new(dir.path())
 }
 
 /// Something replaced, something deleted, something made again; compacted in the middle.
@@ -52,8 +55,8 @@ async fn workload() -> TempDir {
 #[tokio::test]
 async fn a_sound_store_has_no_faults_and_is_told_in_numbers() {
     let dir = workload().await;
-    let Examination { revision, compacted, keys, values, changes, bytes, faults } = look(&dir);
-    assert_eq!(faults.told, <[String; 0]>::default());
+    let FsckReport { revision, compacted, keys, values, changes, bytes, problems } = fsck(&dir);
+    assert_eq!(problems.first, <[String; 0]>::default());
     assert_eq!((keys, values, changes), (3, 5, 3), "two of the values were replaced, one of them by a deletion");
     assert_eq!((bytes, revision.0 - compacted.0), (27, 2));
 }
@@ -70,7 +73,7 @@ async fn a_compaction_that_was_cut_off_is_no_fault() {
     let compaction = store.compact(now);
     assert!(futures_util::FutureExt::now_or_never(compaction).is_none(), "dropped after the point was queued");
     drop(store);
-    assert_eq!(faults(&dir), <[String; 0]>::default());
+    assert_eq!(problems(&dir), <[String; 0]>::default());
 }
 
 /// Copies the file while it is open, as if the process had been killed there.
@@ -83,8 +86,8 @@ async fn a_store_that_was_not_closed_is_no_fault() {
     }
     let killed = tempfile::tempdir().unwrap();
     fs::copy(dir.path().join(DATA_FILE), killed.path().join(DATA_FILE)).unwrap();
-    let found = look(&killed);
-    assert_eq!((found.faults.told, found.keys), (vec![], 21));
+    let found = fsck(&killed);
+    assert_eq!((found.problems.first, found.keys), (vec![], 21));
 }
 
 #[tokio::test]
@@ -97,7 +100,7 @@ async fn damage_is_told_by_the_name_of_what_is_damaged() {
     let places: Vec<_> = (0..content.len() - text.len()).filter(|at| content[*at..].starts_with(text)).collect();
     places.into_iter().for_each(|at| content[at] ^= 1);
     fs::write(&path, content).unwrap();
-    let told = faults(&dir);
+    let told = problems(&dir);
     assert!(told.iter().any(|fault| fault.starts_with("the value of /c written by revision ")), "{told:?}");
     assert!(told.iter().any(|fault| fault.starts_with("pages of the file are not what was written")), "{told:?}");
 }
@@ -107,17 +110,17 @@ async fn no_flipped_bit_in_what_is_used_is_overlooked_by_both_checksums() {
     let dir = workload().await;
     let path = dir.path().join(DATA_FILE);
     let content = fs::read(&path).unwrap();
-    let sound = look(&dir);
+    let sound = fsck(&dir);
     let (mut found, mut harmless) = (0, 0);
     for round in 0..150_usize {
         let mut damaged = content.clone();
         let at = (round * 7_919 * 31 + 4096) % damaged.len();
         damaged[at] ^= 1 << (round % 8);
         fs::write(&path, damaged).unwrap();
-        match examine(&options(&dir)) {
-            Ok(examination) if examination.faults.total == 0 => {
+        match folder(&dir).fsck() {
+            Ok(report) if report.problems.total == 0 => {
                 // A page that is not in use, or the older of the two headers.
-                assert_eq!(examination, sound, "bit at {at}");
+                assert_eq!(report, sound, "bit at {at}");
                 harmless += 1;
             }
             _ => found += 1,
@@ -158,7 +161,7 @@ async fn tables_that_do_not_agree_are_told() {
     for (told, change) in cases {
         let dir = workload().await;
         tamper(&dir, change);
-        let found = faults(&dir);
+        let found = problems(&dir);
         let wanted = told.rsplit(": ").next().unwrap();
         assert!(found.iter().any(|fault| fault.contains(wanted)), "{told}: {found:?}");
     }
@@ -168,26 +171,22 @@ async fn tables_that_do_not_agree_are_told() {
 async fn a_folder_in_use_and_one_without_a_store_are_told_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("missing");
-    let nowhere = || options_at(&missing);
-    assert!(matches!(examine(&nowhere()), Err(OpenError::Missing { .. })));
-    assert!(matches!(shrink(&nowhere()), Err(OpenError::Missing { .. })));
-    let error = Embedded::open_existing(nowhere()).err().unwrap();
+    let nowhere = || Folder::new(&missing);
+    assert!(matches!(nowhere().fsck(), Err(OpenError::Missing { .. })));
+    assert!(matches!(nowhere().defrag(), Err(OpenError::Missing { .. })));
+    let error = nowhere().open_read_only().err().unwrap();
     assert!(matches!(&error, OpenError::Missing { .. }) && error.to_string().contains("missing"), "{error}");
     assert!(!missing.exists());
     let _store = open(&dir);
-    assert!(matches!(examine(&options(&dir)), Err(OpenError::InUse { .. })));
-    assert!(matches!(shrink(&options(&dir)), Err(OpenError::InUse { .. })));
-}
-
-fn options_at(path: &Path) -> imagestream_apiserver::store::embedded::Options {
-    imagestream_apiserver::store::embedded::Options::new(path)
+    assert!(matches!(folder(&dir).fsck(), Err(OpenError::InUse { .. })));
+    assert!(matches!(folder(&dir).defrag(), Err(OpenError::InUse { .. })));
 }
 
 #[tokio::test]
 async fn what_is_written_while_looking_is_forgotten() {
     let dir = workload().await;
     let before = fs::read(dir.path().join(DATA_FILE)).unwrap();
-    let store: Arc<dyn Store> = Arc::new(Embedded::open_to_look(options(&dir)).unwrap());
+    let store: Arc<dyn TestStore> = Arc::new(Embedded::open_read_only(options(&dir)).unwrap());
     store.make(vec![put("/a", &"4".repeat(100_000))]).await;
     assert_eq!(store.entry("/a").await.unwrap().value.len(), 100_000);
     drop(store);
@@ -207,10 +206,10 @@ async fn a_compacted_file_is_smaller_and_holds_the_same_also_of_the_past() {
     within(store.compact(kept)).await.unwrap();
     let last = store.make(vec![put("/0", "last")]).await;
     drop(store);
-    let shrunk = shrink(&options(&dir)).unwrap();
-    assert!(shrunk.after.length < shrunk.before.length / 2, "{shrunk:?}");
-    assert_eq!(shrunk.after.length, fs::metadata(dir.path().join(DATA_FILE)).unwrap().len());
-    assert_eq!(faults(&dir), <[String; 0]>::default());
+    let report = folder(&dir).defrag().unwrap();
+    assert!(report.after.length < report.before.length / 2, "{report:?}");
+    assert_eq!(report.after.length, fs::metadata(dir.path().join(DATA_FILE)).unwrap().len());
+    assert_eq!(problems(&dir), <[String; 0]>::default());
     let store = open(&dir);
     assert_eq!(brief(&store.list("/", At::Now).await.unwrap()), ["/0=last"]);
     let batch = next(&mut *store.watch("/", kept)).await.unwrap();
@@ -256,6 +255,6 @@ proptest! {
                 }
             }
         });
-        prop_assert_eq!(faults(&dir), <[String; 0]>::default());
+        prop_assert_eq!(problems(&dir), <[String; 0]>::default());
     }
 }

@@ -1,9 +1,9 @@
-//! Compaction, one bounded step at a time inside of a group: removes what only revisions below the compaction point
-//! can see.
+//! Compaction in bounded steps, each part of a group: removes everything that only revisions below
+//! the compaction point can see.
 //!
-//! The point is raised first, by [`Group::raise`], so readers are refused before anything goes away. The log up to the
-//! point is the list of what is left to do: a step takes its oldest rows and removes them together with the versions
-//! that they replaced. A compaction that was cut off is thereby finished by the next one.
+//! The point rises first, by [`Group::raise_compacted`], so reads below it fail before a row is
+//! removed. The log up to the point lists the remaining work: a step removes its oldest rows together
+//! with the versions that they replaced. The next compaction thus finishes an interrupted one.
 
 use std::ops::Bound;
 
@@ -11,24 +11,25 @@ use redb::ReadableTable;
 
 use crate::store::StoreError;
 
+use super::error::{damaged_row, fault};
 use super::group::{Effect, Group};
 use super::layout::{Kind, Position, Record, Version, history_key};
 use super::read::version;
-use super::shared::{damaged_row, fault};
 
-/// How many changes one step forgets. Keeps the commits that share its group, or wait for it, below a few milliseconds.
+/// Changes that one step removes. Commits that share its group, or wait for it, take a few
+/// milliseconds at most.
 const STEP: usize = 200;
 
-/// What one step leaves behind.
+/// Progress of a compaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trimmed {
-    /// There may be more to remove.
+pub(super) enum CompactProgress {
+    /// More rows may remain.
     More,
-    /// Everything below the compaction point is gone.
+    /// Everything below the compaction point is removed.
     Done,
 }
 
-/// A row of the log that is on its way out.
+/// A row of the log to remove.
 struct Expired {
     at: Position,
     key: String,
@@ -38,13 +39,13 @@ struct Expired {
 
 impl Group<'_> {
     /// Removes the oldest changes up to the compaction point.
-    pub(super) fn trim(&mut self) -> Result<Trimmed, StoreError> {
+    pub(super) fn compact_step(&mut self) -> Result<CompactProgress, StoreError> {
         let expired = self.expired()?;
         for record in &expired {
-            self.forget(record)?;
+            self.remove(record)?;
             self.effect = Effect::Changed;
         }
-        Ok(if expired.len() < STEP { Trimmed::Done } else { Trimmed::More })
+        Ok(if expired.len() < STEP { CompactProgress::Done } else { CompactProgress::More })
     }
 
     fn expired(&self) -> Result<Vec<Expired>, StoreError> {
@@ -62,7 +63,7 @@ impl Group<'_> {
             .collect()
     }
 
-    fn forget(&mut self, record: &Expired) -> Result<(), StoreError> {
+    fn remove(&mut self, record: &Expired) -> Result<(), StoreError> {
         let key = record.key.as_bytes();
         if let Some(old) = record.replaced {
             history_key(key, old.at.revision, &mut self.buffer);
@@ -71,7 +72,8 @@ impl Group<'_> {
                 self.values.remove(&old.at.encode()).map_err(fault)?;
             }
         }
-        // A deletion that is still the latest version hides nothing any more; a replaced one goes with its successor.
+        // A deletion that is the latest version has no older version to hide any more. A replaced one
+        // is removed with its successor.
         if record.kind == Kind::Deletion && version(&self.current, key)?.is_some_and(|latest| latest.at == record.at) {
             self.current.remove(key).map_err(fault)?;
         }

@@ -1,15 +1,15 @@
-//! The form of a backup: a stream of bytes that holds every entry of a store at one revision, and says at its end whether
-//! all of it has arrived.
+//! The format of a backup: a stream of every entry of a store at one revision, with a checksum at its
+//! end.
 //!
 //! ```text
 //! head     8 bytes   "ISTORE", 0x1a, 0x0a
-//!          4 bytes   form of what follows, 1
+//!          4 bytes   version of the format, 1
 //!          8 bytes   revision of the store
-//!          8 bytes   when the backup was begun, in seconds since 1970
+//!          8 bytes   time of the backup, in seconds since 1970
 //! entry    1 byte    1
 //!          2 bytes   length of the key, then the key
 //!          8 bytes   revision that wrote the value
-//!          4 bytes   number of the change in that revision
+//!          4 bytes   index of the change in that revision
 //!          4 bytes   length of the value, then the value
 //! end      1 byte    2
 //!          8 bytes   number of entries
@@ -18,8 +18,8 @@
 //!          2 bytes   length of the reason, then the reason
 //! ```
 //!
-//! Numbers are big-endian; entries come in the order of their keys. Nothing that was read counts before the end is
-//! there: whoever uses entries earlier must be able to take that back.
+//! Numbers are big-endian; entries are in the order of their keys. A reader must be able to undo its
+//! use of entries until the end is verified.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -27,108 +27,108 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use crate::store::{Entry, Key, MAX_KEY_BYTES, Revision};
-
-use super::MAX_VALUE_BYTES;
-use super::layout::Position;
+use super::{Entry, Key, MAX_KEY_BYTES, MAX_VALUE_BYTES, Revision};
 
 const MAGIC: [u8; 8] = *b"ISTORE\x1a\n";
-const FORM: u32 = 1;
+const FORMAT: u32 = 1;
 
 const ENTRY: u8 = 1;
 const END: u8 = 2;
 const FAILURE: u8 = 3;
 
-/// No store gets here: a revision must stay below what clients can read as a signed number, with room to count on.
-pub(super) const REVISION_LIMIT: u64 = 1 << 62;
+/// Upper bound of the revisions in a valid backup: clients read a revision as a signed 64-bit number,
+/// and the restored store needs room above.
+pub(crate) const REVISION_LIMIT: u64 = 1 << 62;
 
-/// What a backup says of itself before its entries.
+/// The head of a backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// The state that the backup holds is that after this commit.
+pub struct ArchiveHead {
+    /// The revision of the entries.
     pub revision: Revision,
-    /// When the backup was begun, in whole seconds.
+    /// The time of the backup, in whole seconds.
     pub taken: SystemTime,
 }
 
-/// What a whole backup holds.
+/// The contents of a complete backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// The state that it holds is that after this commit.
+pub struct ArchiveSummary {
+    /// The revision of the entries.
     pub revision: Revision,
-    /// How many keys have a value.
+    /// The number of entries.
     pub entries: u64,
     /// The length of the backup, in bytes.
     pub bytes: u64,
 }
 
-/// Why a backup cannot be read.
+/// An error of reading a backup.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArchiveError {
-    /// It begins with something else.
+    /// The input is not a backup.
     #[error("this is no backup of a store: name a file that `store backup` wrote, unpacked")]
     Foreign,
-    /// A newer version of this program wrote it.
-    #[error("the backup has form {found}, this version reads form {FORM}: use a newer version")]
+    /// A newer version of this program wrote the backup.
+    #[error("the backup has form {found}, this version reads form {FORMAT}: use a newer version")]
     Newer {
-        /// Its form.
+        /// Its format version.
         found: u32,
     },
-    /// It ends in the middle.
+    /// The backup ends early.
     #[error("the backup is cut off after {bytes} bytes: nothing of it can be relied on, take another")]
     CutOff {
-        /// How much there is of it.
+        /// Its length.
         bytes: u64,
     },
-    /// It is not what was written.
+    /// The content or its checksum is wrong.
     #[error("the backup is damaged: {reason}; nothing of it can be relied on, take another")]
     Damaged {
-        /// What was found.
+        /// The problem.
         reason: String,
     },
-    /// Whoever made it could not go on.
+    /// The writer of the backup failed.
     #[error("the backup could not be finished: {reason}")]
     Unfinished {
-        /// What stood in the way.
+        /// The error of the writer.
         reason: String,
     },
-    /// It cannot be read.
+    /// The input cannot be read.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
 /// Writes a backup.
-pub(super) struct ArchiveWriter<W> {
+pub(crate) struct ArchiveWriter<W> {
     out: Hashing<W>,
     entries: u64,
 }
 
 impl<W: Write> ArchiveWriter<W> {
-    pub(super) fn begin(out: W, head: Head) -> io::Result<Self> {
+    pub(crate) fn begin(out: W, head: ArchiveHead) -> io::Result<Self> {
         let mut out = Hashing::new(out);
         let taken = head.taken.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         out.write_all(&MAGIC)?;
-        out.write_all(&FORM.to_be_bytes())?;
+        out.write_all(&FORMAT.to_be_bytes())?;
         out.write_all(&head.revision.0.to_be_bytes())?;
         out.write_all(&taken.to_be_bytes())?;
         Ok(Self { out, entries: 0 })
     }
 
-    pub(super) fn entry(&mut self, key: &Key, at: Position, value: &[u8]) -> io::Result<()> {
+    pub(crate) fn entry(&mut self, entry: &Entry, sub: u32) -> io::Result<()> {
+        let Entry { key, value, revision } = entry;
         let key = key.as_str().as_bytes();
         self.out.write_all(&[ENTRY])?;
         self.out.write_all(&length::<u16>(key)?.to_be_bytes())?;
         self.out.write_all(key)?;
-        self.out.write_all(&at.encode())?;
+        self.out.write_all(&revision.0.to_be_bytes())?;
+        self.out.write_all(&sub.to_be_bytes())?;
         self.out.write_all(&length::<u32>(value)?.to_be_bytes())?;
         self.out.write_all(value)?;
         self.entries += 1;
         Ok(())
     }
 
-    /// Ends the backup; gives its length in bytes and how many entries it has.
-    pub(super) fn end(mut self) -> io::Result<(u64, u64)> {
+    /// Writes the end. Returns the length in bytes and the number of entries.
+    pub(crate) fn end(mut self) -> io::Result<(u64, u64)> {
         self.out.write_all(&[END])?;
         self.out.write_all(&self.entries.to_be_bytes())?;
         let sum = self.out.sum();
@@ -137,8 +137,8 @@ impl<W: Write> ArchiveWriter<W> {
         Ok((self.out.bytes, self.entries))
     }
 
-    /// Says instead why there is no end.
-    pub(super) fn fail(mut self, reason: &str) -> io::Result<()> {
+    /// Writes a failure in place of the end.
+    pub(crate) fn fail(mut self, reason: &str) -> io::Result<()> {
         let reason = &reason.as_bytes()[..reason.len().min(usize::from(u16::MAX))];
         self.out.write_all(&[FAILURE])?;
         self.out.write_all(&length::<u16>(reason)?.to_be_bytes())?;
@@ -153,11 +153,11 @@ fn length<T: TryFrom<usize>>(bytes: &[u8]) -> io::Result<T> {
 
 /// Reads a backup, as an iterator over its entries.
 ///
-/// It yields `None` only once the whole backup has been verified; [`ArchiveReader::summary`] is there from then on.
-/// After an error it yields nothing more.
+/// It returns `None` once the complete backup is verified; from then on [`ArchiveReader::summary`]
+/// returns a value. After an error it returns `None` without a summary.
 pub struct ArchiveReader<R> {
     input: Hashing<R>,
-    head: Head,
+    head: ArchiveHead,
     last: Option<Key>,
     entries: u64,
     state: State,
@@ -174,7 +174,7 @@ impl<R: Read> ArchiveReader<R> {
     /// Reads the head.
     ///
     /// # Errors
-    /// It is no backup, or one of a newer form.
+    /// The input is not a backup, or has a newer format.
     pub fn begin(input: R) -> Result<Self, ArchiveError> {
         let mut input = Hashing::new(input);
         if input.array().map_err(|error| located(error.into(), 0))? != MAGIC {
@@ -184,19 +184,19 @@ impl<R: Read> ArchiveReader<R> {
         Ok(Self { input, head, last: None, entries: 0, state: State::Open })
     }
 
-    /// What the backup says of itself.
-    pub fn head(&self) -> Head {
+    /// The head of the backup.
+    pub fn head(&self) -> ArchiveHead {
         self.head
     }
 
-    /// What the backup holds; none before all of it was read and verified.
-    pub fn summary(&self) -> Option<Summary> {
-        let Self { head: Head { revision, .. }, entries, ref input, .. } = *self;
-        (self.state == State::Whole).then_some(Summary { revision, entries, bytes: input.bytes })
+    /// The contents; `None` until the complete backup is verified.
+    pub fn summary(&self) -> Option<ArchiveSummary> {
+        let Self { head: ArchiveHead { revision, .. }, entries, ref input, .. } = *self;
+        (self.state == State::Whole).then_some(ArchiveSummary { revision, entries, bytes: input.bytes })
     }
 
-    /// The next entry and its place; none at the end.
-    pub(super) fn next_placed(&mut self) -> Option<Result<(Entry, Position), ArchiveError>> {
+    /// The next entry with its index in its revision; `None` at the end.
+    pub(crate) fn next_numbered(&mut self) -> Option<Result<(Entry, u32), ArchiveError>> {
         if self.state != State::Open {
             return None;
         }
@@ -209,7 +209,7 @@ impl<R: Read> ArchiveReader<R> {
         read.transpose()
     }
 
-    fn read(&mut self) -> Result<Option<(Entry, Position)>, ArchiveError> {
+    fn read(&mut self) -> Result<Option<(Entry, u32)>, ArchiveError> {
         match self.input.array()? {
             [ENTRY] => self.entry().map(Some),
             [END] => self.end().map(|()| None),
@@ -222,16 +222,17 @@ impl<R: Read> ArchiveReader<R> {
         }
     }
 
-    fn entry(&mut self) -> Result<(Entry, Position), ArchiveError> {
+    fn entry(&mut self) -> Result<(Entry, u32), ArchiveError> {
         let length = usize::from(u16::from_be_bytes(self.input.array()?));
         let key = if length <= MAX_KEY_BYTES { String::from_utf8(self.input.bytes(length)?).ok() } else { None };
         let key = key.map(Key::new).filter(Key::is_storable).ok_or_else(|| damaged("a key cannot be one"))?;
         if self.last.as_ref().is_some_and(|last| *last >= key) {
             return Err(damaged(format_args!("{key} is out of order")));
         }
-        let at = Position::decode(&self.input.array()?);
-        if at.revision > self.head.revision || at.revision == Revision(0) {
-            return Err(damaged(format_args!("{key} is of revision {}", at.revision)));
+        let revision = Revision(u64::from_be_bytes(self.input.array()?));
+        let sub = u32::from_be_bytes(self.input.array()?);
+        if revision > self.head.revision || revision == Revision(0) {
+            return Err(damaged(format_args!("{key} is of revision {revision}")));
         }
         let length = u32::from_be_bytes(self.input.array()?) as usize;
         if length > MAX_VALUE_BYTES {
@@ -240,7 +241,7 @@ impl<R: Read> ArchiveReader<R> {
         let value = Bytes::from(self.input.bytes(length)?);
         self.entries += 1;
         self.last = Some(key.clone());
-        Ok((Entry { key, value, revision: at.revision }, at))
+        Ok((Entry { key, value, revision }, sub))
     }
 
     fn end(&mut self) -> Result<(), ArchiveError> {
@@ -264,20 +265,22 @@ impl<R: Read> Iterator for ArchiveReader<R> {
     type Item = Result<Entry, ArchiveError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.next_placed().map(|read| read.map(|(entry, _)| entry))
+        self.next_numbered().map(|read| read.map(|(entry, _)| entry))
     }
 }
 
-/// The head behind the first bytes.
-fn head(input: &mut Hashing<impl Read>) -> Result<Head, ArchiveError> {
-    let form = u32::from_be_bytes(input.array()?);
-    if form != FORM {
-        return Err(ArchiveError::Newer { found: form });
+/// Reads the head after the magic bytes.
+fn head(input: &mut Hashing<impl Read>) -> Result<ArchiveHead, ArchiveError> {
+    let format = u32::from_be_bytes(input.array()?);
+    if format != FORMAT {
+        return Err(ArchiveError::Newer { found: format });
     }
     let revision = u64::from_be_bytes(input.array()?);
     let taken = u64::from_be_bytes(input.array()?);
     match UNIX_EPOCH.checked_add(Duration::from_secs(taken)) {
-        Some(taken) if (1..REVISION_LIMIT).contains(&revision) => Ok(Head { revision: Revision(revision), taken }),
+        Some(taken) if (1..REVISION_LIMIT).contains(&revision) => {
+            Ok(ArchiveHead { revision: Revision(revision), taken })
+        }
         _ => Err(damaged("its head makes no sense")),
     }
 }
@@ -286,7 +289,7 @@ fn damaged(reason: impl std::fmt::Display) -> ArchiveError {
     ArchiveError::Damaged { reason: reason.to_string() }
 }
 
-/// Tells the end of the stream from other failures of reading.
+/// Turns an early end of the input into `CutOff`.
 fn located(error: ArchiveError, bytes: u64) -> ArchiveError {
     match error {
         ArchiveError::Io(error) if is_end(&error) => ArchiveError::CutOff { bytes },
@@ -298,7 +301,7 @@ fn is_end(error: &io::Error) -> bool {
     error.kind() == ErrorKind::UnexpectedEof
 }
 
-/// A stream, with the length and the checksum of what has passed.
+/// A stream that counts and hashes its bytes.
 struct Hashing<S> {
     inner: S,
     hash: Sha256,
@@ -315,7 +318,7 @@ impl<S> Hashing<S> {
         self.bytes += bytes.len() as u64;
     }
 
-    /// The checksum of everything until now.
+    /// The checksum of all bytes so far.
     fn sum(&self) -> [u8; 32] {
         self.hash.clone().finalize().into()
     }
@@ -337,7 +340,7 @@ impl<R: Read> Hashing<R> {
         Ok(bytes)
     }
 
-    /// So many bytes, which must have been found reasonable. Memory is taken as they come, not as they are announced.
+    /// Reads exactly `length` bytes. Allocates as bytes arrive: a damaged length must not reserve memory.
     fn bytes(&mut self, length: usize) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let read = self.inner.by_ref().take(length as u64).read_to_end(&mut bytes)?;

@@ -1,25 +1,25 @@
-//! What whoever runs the store should learn beside the answers of its calls.
+//! Incidents of a store, for metrics and alerts.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Something that happened to the store and should not.
+/// An incident of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Incident {
-    /// Something that was read is not what was written.
+    /// A read met damaged data.
     Damaged,
-    /// Something was not written for want of space.
+    /// A write failed on a full disk.
     Full,
-    /// The file failed and is about to be opened again.
+    /// The data file failed and will be opened again.
     Failed,
 }
 
-/// Called with every incident, on the thread that meets it: it must be quick.
+/// A callback for every incident, on the thread that meets it. Must return quickly.
 #[derive(Clone)]
 pub struct Observer(pub Arc<dyn Fn(Incident) + Send + Sync>);
 
 impl Default for Observer {
-    /// Nobody looks.
+    /// Ignores every incident.
     fn default() -> Self {
         Self(Arc::new(|_| ()))
     }

@@ -1,4 +1,4 @@
-//! Files and folders for their owner only: nobody else may read what is stored.
+//! Files and folders with permissions for their owner only.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
@@ -7,17 +7,17 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// Reading and writing for the owner, nothing for anybody else.
+/// Read and write permission for the owner only.
 const MODE: u32 = 0o600;
 /// The permission bits of group and others.
 const OTHERS: u32 = 0o077;
 const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
-/// Makes a file that must not be there yet, mode 0600, for reading and writing. Whatever stands in
-/// its place, a symbolic link too, is an error.
+/// Creates a file with mode 0600 for reading and writing. An existing file or symbolic link is an
+/// error.
 ///
 /// # Errors
-/// What the operating system says.
+/// The error of open(2).
 pub fn create_new(path: &Path) -> io::Result<File> {
     // O_CREAT with O_EXCL follows no link either, but open(2) does not promise O_EXCL on every NFS.
     OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).custom_flags(NO_FOLLOW).open(path)

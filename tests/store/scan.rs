@@ -4,27 +4,29 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use imagestream_apiserver::store::embedded::{Counting, Difference, Embedded, Step, Survey};
-use imagestream_apiserver::store::{At, Change, Revision, Store};
+use imagestream_apiserver::store::embedded::{DataFile, Embedded};
+use imagestream_apiserver::store::{
+    At, Change, DiskUsage, Revision, Scan, ScanProgress, ScanVisitor, Scanner, ValueChange,
+};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::support::{Steps, delete, options, put, within};
+use crate::support::{Steps, TestStore, delete, options, put, within};
 
-/// Everything that was told, and how often it began anew.
+/// The values after all visits, and the number of starts.
 #[derive(Default)]
 struct Told {
     values: BTreeMap<String, String>,
     beginnings: usize,
 }
 
-impl Counting for Told {
+impl ScanVisitor for Told {
     fn begin(&mut self) {
         self.values.clear();
         self.beginnings += 1;
     }
 
-    fn differs(&mut self, Difference { key, before, after }: Difference<'_>) {
+    fn visit(&mut self, ValueChange { key, before, after }: ValueChange<'_>) {
         let text = |value: Option<&[u8]>| value.map(|value| String::from_utf8(value.to_vec()).unwrap());
         let known = match text(after) {
             Some(value) => self.values.insert(key.to_owned(), value),
@@ -34,10 +36,11 @@ impl Counting for Told {
     }
 }
 
-/// A store and a survey of what lies under `/a/` and `/c/`.
+/// A store and a scanner of the keys under `/a/` and `/c/`.
 struct Place {
-    store: Arc<dyn Store>,
-    survey: Survey,
+    store: Arc<dyn TestStore>,
+    scanner: Box<dyn Scanner>,
+    disk_usage: DataFile,
     told: Told,
     _folder: TempDir,
 }
@@ -46,17 +49,18 @@ impl Place {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Embedded::open(options(&folder)).unwrap();
-        let survey = store.survey(vec!["/a/".to_owned(), "/c/".to_owned()]);
-        Self { store: Arc::new(store), survey, told: Told::default(), _folder: folder }
+        let disk_usage = store.disk_usage().unwrap();
+        let scanner = store.scans().scanner(vec!["/a/".to_owned(), "/c/".to_owned()]);
+        Self { store: Arc::new(store), scanner, disk_usage, told: Told::default(), _folder: folder }
     }
 
-    fn step(&mut self) -> Step {
-        self.survey.step(&mut self.told).unwrap()
+    fn step(&mut self) -> ScanProgress {
+        self.scanner.step(&mut self.told).unwrap()
     }
 
     /// Lets everything be told.
     fn finish(&mut self) {
-        while self.step() == Step::More {}
+        while self.step() == ScanProgress::More {}
     }
 
     async fn stored(&self) -> BTreeMap<String, String> {
@@ -88,7 +92,7 @@ async fn what_was_there_before_and_what_is_written_later_is_told_once() {
 async fn what_changes_while_keys_are_visited_is_told_rightly() {
     let mut place = Place::new();
     place.store.make((0..1000).map(|n| put(&format!("/a/{n:04}"), "before")).collect()).await;
-    assert_eq!(place.step(), Step::More);
+    assert_eq!(place.step(), ScanProgress::More);
     place
         .store
         .make(vec![put("/a/0001", "after"), put("/a/0999", "after"), delete("/a/0500"), put("/a/x", "new")])
@@ -115,26 +119,26 @@ async fn what_was_compacted_before_it_was_told_is_told_anew() {
 async fn waiting_ends_with_the_next_change() {
     let mut place = Place::new();
     place.finish();
-    assert!(place.survey.changed().now_or_never().is_none(), "nothing has changed");
+    assert!(place.scanner.changed().now_or_never().is_none(), "nothing has changed");
     place.store.make(vec![put("/b/other", "x")]).await;
-    within(place.survey.changed()).await;
+    within(place.scanner.changed()).await;
 }
 
 #[tokio::test]
 async fn the_state_of_the_file_follows_what_is_written_and_compacted() {
     let mut place = Place::new();
-    let before = place.survey.file().unwrap();
+    let before = place.disk_usage.file_stats().unwrap();
     assert_eq!(before.revision, before.compacted);
-    let used = place.survey.used_bytes().unwrap();
+    let used = place.disk_usage.used_bytes().unwrap();
     let latest = place.store.make(vec![put("/a/1", &"x".repeat(1 << 20))]).await;
     place.finish();
-    let after = place.survey.file().unwrap();
+    let after = place.disk_usage.file_stats().unwrap();
     assert_eq!((after.revision, after.compacted), (latest, before.compacted));
     assert!(after.size.allocated > before.size.allocated);
-    assert!(place.survey.used_bytes().unwrap() > used + (1 << 20));
-    assert!(place.survey.used_bytes().unwrap() < after.size.length);
+    assert!(place.disk_usage.used_bytes().unwrap() > used + (1 << 20));
+    assert!(place.disk_usage.used_bytes().unwrap() < after.size.length);
     within(place.store.compact(latest)).await.unwrap();
-    assert_eq!(place.survey.file().unwrap().compacted, latest);
+    assert_eq!(place.disk_usage.file_stats().unwrap().compacted, latest);
 }
 
 #[derive(Clone, Debug)]

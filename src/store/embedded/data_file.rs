@@ -1,0 +1,51 @@
+//! Disk usage of an open store.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use redb::ReadableTableMetadata;
+
+use crate::store::{DiskUsage, FileSize, FileStats, OpenError, StoreError};
+
+use super::error::fault;
+use super::handle::Handle;
+use super::layout::{CURRENT, HISTORY, LOG, META, VALUES};
+use super::space::Space;
+
+/// The data file of an open store.
+pub struct DataFile {
+    pub(super) path: PathBuf,
+    pub(super) handle: Arc<Handle>,
+    pub(super) space: Arc<Space>,
+}
+
+impl DiskUsage for DataFile {
+    fn file_stats(&self) -> Result<FileStats, StoreError> {
+        let (revision, compacted) = self.handle.read(|snapshot| Ok((snapshot.revision(), snapshot.compacted()?)))?;
+        let size = size(&self.path).map_err(|error| StoreError::Unavailable(Arc::new(io::Error::other(error))))?;
+        Ok(FileStats { size, available: self.space.available(), revision, compacted })
+    }
+
+    fn used_bytes(&self) -> Result<u64, StoreError> {
+        fn bytes(table: &impl ReadableTableMetadata) -> Result<u64, StoreError> {
+            let stats = table.stats().map_err(fault)?;
+            Ok(stats.stored_bytes() + stats.metadata_bytes() + stats.fragmented_bytes())
+        }
+        self.handle.read(|snapshot| {
+            Ok(bytes(&snapshot.table(VALUES)?)?
+                + bytes(&snapshot.table(LOG)?)?
+                + bytes(&snapshot.table(CURRENT)?)?
+                + bytes(&snapshot.table(HISTORY)?)?
+                + bytes(&snapshot.table(META)?)?)
+        })
+    }
+}
+
+/// The size of a file.
+pub(super) fn size(path: &Path) -> Result<FileSize, OpenError> {
+    let data = fs::metadata(path).map_err(|source| OpenError::NotReadable { path: path.to_owned(), source })?;
+    Ok(FileSize { length: data.len(), allocated: data.blocks() * 512 })
+}

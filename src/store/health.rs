@@ -1,0 +1,21 @@
+//! The health of a store.
+
+use futures_util::future::BoxFuture;
+
+use super::StoreError;
+
+/// The health of a store, for probes and for the supervisor of the process.
+pub trait StoreHealth: Send + Sync + 'static {
+    /// Checks that the store can serve. Cheap enough for a readiness probe.
+    ///
+    /// # Errors
+    /// The reason why it cannot serve.
+    fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Problems of a store that still serves, for its operator. They name no stored key.
+    fn warnings(&self) -> Vec<String>;
+
+    /// Resolves with the cause when the store has failed for good and needs a new process. Never
+    /// resolves when the store is closed.
+    fn failed(&self) -> BoxFuture<'static, StoreError>;
+}

@@ -1,0 +1,144 @@
+//! Maintenance of a data folder while no server uses it: check, defragmentation, restore.
+
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use super::{ArchiveError, ArchiveSummary, FileSize, OpenError, Opened, Revision};
+
+/// Offline maintenance of a data folder. Every method blocks, and fails with [`OpenError::InUse`]
+/// while another process holds the folder.
+pub trait Maintenance: Send + Sync {
+    /// Returns true if the folder holds a store.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    fn exists(&self) -> io::Result<bool>;
+
+    /// Verifies every row of an existing store and the agreement of the rows. Changes nothing.
+    ///
+    /// # Errors
+    /// The store cannot be opened.
+    fn fsck(&self) -> Result<FsckReport, OpenError>;
+
+    /// Opens an existing store. Writes stay in memory; the data file does not change.
+    ///
+    /// # Errors
+    /// The store cannot be opened.
+    fn open_read_only(&self) -> Result<Opened, OpenError>;
+
+    /// Returns unused pages of the data file of an existing store to the file system. Can be
+    /// interrupted at any moment; keeps everything that is stored, past revisions included.
+    ///
+    /// # Errors
+    /// The store cannot be opened or written.
+    fn defrag(&self) -> Result<DefragReport, OpenError>;
+
+    /// Creates a store from a backup, in a folder without one.
+    ///
+    /// # Errors
+    /// The backup is not valid, or the folder cannot be used. No store is created then.
+    fn restore(&self, backup: &mut dyn Read, options: RestoreOptions) -> Result<Restored, RestoreError>;
+}
+
+/// The result of [`Maintenance::fsck`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FsckReport {
+    /// The latest revision.
+    pub revision: Revision,
+    /// The oldest revision that can be read.
+    pub compacted: Revision,
+    /// The number of keys that have a value.
+    pub keys: u64,
+    /// The number of stored values, replaced ones included.
+    pub values: u64,
+    /// The bytes of all these values.
+    pub bytes: u64,
+    /// The number of changes in the log.
+    pub changes: u64,
+    /// The problems found.
+    pub problems: Problems,
+}
+
+/// Problems, one sentence each. Keeps the first 20 and counts the rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problems {
+    /// The first problems.
+    pub first: Vec<String>,
+    /// The number of problems.
+    pub total: u64,
+}
+
+impl Problems {
+    const KEPT: usize = 20;
+
+    /// Adds a problem.
+    pub fn add(&mut self, problem: impl ToString) {
+        self.total += 1;
+        if self.first.len() < Self::KEPT {
+            self.first.push(problem.to_string());
+        }
+    }
+}
+
+/// The size of the data file before and after [`Maintenance::defrag`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DefragReport {
+    /// The size before.
+    pub before: FileSize,
+    /// The size after.
+    pub after: FileSize,
+}
+
+/// Parameters of [`Maintenance::restore`].
+#[derive(Clone, Copy, Debug)]
+pub struct RestoreOptions {
+    /// The present time.
+    pub now: SystemTime,
+    /// The highest revision that clients of the old store are known to have seen; 0 if unknown.
+    pub seen: Revision,
+}
+
+/// The result of [`Maintenance::restore`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// The contents of the backup.
+    pub backup: ArchiveSummary,
+    /// The first revision of the new store; all revisions below count as compacted.
+    pub begins: Revision,
+}
+
+/// An error of [`Maintenance::restore`].
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The folder holds a store already.
+    #[error(
+        "{} exists already: a backup can be restored only into a folder without a store; \
+         move the file away, or name another folder",
+        path.display()
+    )]
+    Occupied {
+        /// The data file.
+        path: PathBuf,
+    },
+    /// The backup is not valid.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] OpenError),
+    /// The data file differs from the backup when it is read back.
+    #[error("{} cannot be read back as it was written: {problem}; check the disk", dir.display())]
+    NotReadBack {
+        /// The folder.
+        dir: PathBuf,
+        /// The first difference.
+        problem: String,
+    },
+    /// Revisions above all that clients have seen do not fit into a signed 64-bit number.
+    #[error("no revisions are left after {after}: check the clock and --seen-resource-version")]
+    Exhausted {
+        /// The revision at which the store would begin.
+        after: Revision,
+    },
+}
