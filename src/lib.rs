@@ -193,11 +193,12 @@
 //!    contract is in the documentation of the trait.
 //! 2. Add a `Lab` in `tests/store/support.rs` and two lines in `tests/store.rs`: the contract
 //!    suite and the model test run against it.
-//! 3. Open it by a flag, in `open` in `server/storage.rs`.
-//! 4. Run the API tests with it.
-//!
-//! Backups, the survey of sizes and recovery are features of the embedded store today, not of the
-//! trait.
+//! 3. Add a variant to [`store::Backend`], the values of `--storage-backend`, and open it in
+//!    `store/open.rs`, the only file that names backends.
+//! 4. Implement the abilities that it has: [`store::Compact`], [`store::Backup`],
+//!    [`store::Scan`], [`store::DiskUsage`], [`store::Maintenance`]. The server leaves out the
+//!    background work of missing ones.
+//! 5. Run the API tests with it.
 
 pub mod api;
 pub mod auth;

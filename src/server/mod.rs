@@ -106,7 +106,7 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let trusted = access.authenticator.trusted();
     let control_plane = clients.as_ref().map(|clients| clients.general.clone());
     let (certificate, tls) = open_tls(&tls, control_plane.clone(), trusted.clone(), &metrics, &mut background).await?;
-    let Opened { store, health, compact, scan, disk_usage, .. } =
+    let Opened { backend, store, health, compact, scan, disk_usage, .. } =
         open_store(storage, &metrics, &mut background).await?;
     if let Some(compact) = compact {
         keep(&mut background, "compaction", compaction::run(store.clone(), compact, compaction));
@@ -117,7 +117,7 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let namespaces = follow_namespaces(control_plane, &mut background);
     let api = resources::all(&catalog, namespaces, secrets, permissions).counting(metrics.clone());
     if let Some(scan) = scan {
-        keep(&mut background, "counting what is stored", usage::run(scan, disk_usage, metrics.clone()));
+        keep(&mut background, "counting what is stored", usage::run(scan, disk_usage, backend, metrics.clone()));
     }
     let app = Arc::new(app::App {
         documents: documents::Documents::new(&api),

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::meta::duration;
 use crate::store::private_file::open_to_others;
-use crate::store::{self, FileOpener, Incident, Observer, OpenOptions, Opened, Reserve};
+use crate::store::{self, Backend, FileOpener, Incident, Observer, OpenOptions, Opened, Reserve};
 use crate::telemetry::metrics::{Metrics, StorageIncident};
 
 /// Flags of storage.
@@ -18,6 +18,9 @@ use crate::telemetry::metrics::{Metrics, StorageIncident};
 #[group(skip)]
 #[command(next_help_heading = "Storage")]
 pub struct StorageOptions {
+    /// Storage backend.
+    #[arg(long, value_enum, value_name = "BACKEND", default_value_t)]
+    pub storage_backend: Backend,
     /// Data folder of the embedded store; created with mode 0700.
     #[arg(long, value_name = "FOLDER", default_value = "data")]
     pub data_dir: PathBuf,
@@ -36,9 +39,10 @@ const SIGXFSZ: i32 = 25;
 pub(super) async fn open(storage: StorageOptions, metrics: Arc<Metrics>) -> anyhow::Result<Opened> {
     // A registered handler turns such a write into an error, like a write to a full disk.
     drop(signal(SignalKind::from_raw(SIGXFSZ)).context("signals cannot be received")?);
-    let StorageOptions { data_dir, data_dir_lock_timeout, opener } = storage;
+    let StorageOptions { storage_backend, data_dir, data_dir_lock_timeout, opener } = storage;
     let folder = data_dir.clone();
     let options = OpenOptions {
+        backend: storage_backend,
         lock_timeout: data_dir_lock_timeout,
         reserve: Some(Reserve::default()),
         opener,

@@ -9,7 +9,7 @@ use tokio::time;
 
 use crate::api::GROUP;
 use crate::resources::usage::{Large, StoredResource, Usage};
-use crate::store::{DiskUsage, FileStats, Scan, ScanProgress, Scanner, StoreError};
+use crate::store::{Backend, DiskUsage, FileStats, Scan, ScanProgress, Scanner, StoreError};
 use crate::telemetry::OnChange;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::usage::{FileUsage, ResourceLabels, ResourceUsage};
@@ -29,9 +29,15 @@ const REST_OF_FILE: Duration = Duration::from_secs(600);
 const PAGE: u64 = 4096;
 
 /// Counts for ever. Without `disk`, the gauges of the file stay unset.
-pub(super) async fn run(scan: Arc<dyn Scan>, disk: Option<Arc<dyn DiskUsage>>, metrics: Arc<Metrics>) {
+pub(super) async fn run(
+    scan: Arc<dyn Scan>,
+    disk: Option<Arc<dyn DiskUsage>>,
+    backend: Backend,
+    metrics: Arc<Metrics>,
+) {
     let scanner = scan.scanner(StoredResource::ALL.map(StoredResource::prefix).into());
-    let mut counter = Counter { scanner, disk, usage: Usage::default(), logged: Default::default(), used: None };
+    let usage = Usage::default();
+    let mut counter = Counter { scanner, disk, backend, usage, logged: Default::default(), used: None };
     loop {
         let looked;
         (counter, looked) = counter.look(&metrics).await;
@@ -51,6 +57,7 @@ pub(super) async fn run(scan: Arc<dyn Scan>, disk: Option<Arc<dyn DiskUsage>>, m
 struct Counter {
     scanner: Box<dyn Scanner>,
     disk: Option<Arc<dyn DiskUsage>>,
+    backend: Backend,
     usage: Usage,
     logged: [LoggedLargest; StoredResource::ALL.len()],
     used: Option<Used>,
@@ -91,7 +98,7 @@ impl Counter {
         self.show_stored(metrics);
         let (counter, file, _) = self.aside(Self::file).await;
         self = counter;
-        let shown = file.map(|file| file.map_or((), |file| show_file(metrics, file, self.used)));
+        let shown = file.map(|file| file.map_or((), |file| show_file(metrics, self.backend, file, self.used)));
         (self, shown)
     }
 
@@ -141,10 +148,16 @@ impl Counter {
     }
 }
 
-fn show_file(metrics: &Metrics, file: FileStats, used: Option<Used>) {
+fn show_file(metrics: &Metrics, backend: Backend, file: FileStats, used: Option<Used>) {
     let FileStats { size, available, revision, compacted } = file;
     let (bytes, available_bytes) = (size.allocated, available);
-    metrics.usage().file(FileUsage { bytes, available_bytes, revision: revision.0, compacted: compacted.0 });
+    metrics.usage().file(FileUsage {
+        backend: backend.name(),
+        bytes,
+        available_bytes,
+        revision: revision.0,
+        compacted: compacted.0,
+    });
     if let Some(used) = used {
         metrics.usage().free_pages(size.allocated.saturating_sub(used.bytes) / PAGE);
     }

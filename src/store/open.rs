@@ -20,6 +20,15 @@ pub enum Backend {
     Embedded,
 }
 
+impl Backend {
+    /// The name, as a flag and as the label `storage_cluster_id` of metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+        }
+    }
+}
+
 /// Parameters of [`open`].
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
@@ -54,6 +63,8 @@ impl OpenOptions {
 /// An open store with the abilities of its backend.
 #[derive(Clone)]
 pub struct Opened {
+    /// The backend.
+    pub backend: Backend,
     /// The store.
     pub store: Arc<dyn Store>,
     /// Its health.
@@ -114,6 +125,7 @@ impl From<Embedded> for Opened {
         let disk_usage = store.disk_usage();
         let store = Arc::new(store);
         Self {
+            backend: Backend::Embedded,
             health: store.clone(),
             compact: Some(store.clone()),
             backup: Some(backup),
@@ -121,5 +133,27 @@ impl From<Embedded> for Opened {
             disk_usage: disk_usage.map(|usage| Arc::new(usage) as Arc<dyn DiskUsage>),
             store,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Change, Key, Lookup, Outcome, Txn};
+
+    #[tokio::test]
+    async fn memory_store_keeps_commits_and_has_no_file() {
+        let Opened { store, health, compact, backup, disk_usage, .. } = in_memory().unwrap();
+        let key = Key::new("/key");
+        let txn = Txn { guards: vec![], changes: vec![Change::Put(key.clone(), "value".into())] };
+        let Outcome::Committed(revision) = store.commit(txn).await.unwrap() else { panic!("nothing is guarded") };
+        let Lookup::Found(found) = store.get(&key, None).await.unwrap() else { panic!("the key has a value") };
+        assert_eq!((&*found.value, found.revision), (&b"value"[..], revision));
+        compact.unwrap().compact(revision).await.unwrap();
+        health.ready().await.unwrap();
+        let mut bytes = Vec::new();
+        assert_eq!(backup.unwrap().write(&mut bytes).unwrap().entries, 1);
+        assert!(disk_usage.is_none());
+        assert!(!Path::new("memory").exists(), "nothing is written to the disk");
     }
 }

@@ -58,6 +58,8 @@ pub struct ResourceUsage {
 /// The file of the storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileUsage {
+    /// The storage backend, the value of `storage_cluster_id`.
+    pub backend: &'static str,
     /// How many bytes of the disk it takes.
     pub bytes: u64,
     /// How many more may be written beside it, if that is known.
@@ -121,8 +123,8 @@ impl UsageMetrics {
 
     /// This is the state of the file.
     pub fn file(&self, file: FileUsage) {
-        let FileUsage { bytes, available_bytes, revision, compacted } = file;
-        set(&self.file, &StorageLabels { storage_cluster_id: "embedded" }, bytes);
+        let FileUsage { backend, bytes, available_bytes, revision, compacted } = file;
+        set(&self.file, &StorageLabels { storage_cluster_id: backend }, bytes);
         self.revision.set(revision);
         self.compacted.set(compacted);
         if let Some(bytes) = available_bytes {

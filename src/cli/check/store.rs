@@ -3,14 +3,14 @@
 use super::finding::Finding;
 use crate::server::storage::StorageOptions;
 use crate::store::private_file::open_to_others;
-use crate::store::{self, Backend, OpenError, OpenOptions, RESERVE_BYTES, free_space};
+use crate::store::{self, OpenError, OpenOptions, RESERVE_BYTES, free_space};
 
 const SUBJECT: &str = "store";
 
 /// Checks that the store can be used.
 pub(super) async fn check(storage: &StorageOptions) -> Vec<Finding> {
     let folder = &storage.data_dir;
-    if let Ok(false) = store::maintenance(Backend::default(), folder).exists() {
+    if let Ok(false) = store::maintenance(storage.storage_backend, folder).exists() {
         let text = format!("there is none in {} yet; the server makes it when it starts", folder.display());
         return vec![Finding::noteworthy(SUBJECT, text)];
     }
@@ -32,7 +32,7 @@ fn access(storage: &StorageOptions) -> Option<Finding> {
 
 async fn open(storage: &StorageOptions) -> Finding {
     let folder = storage.data_dir.display();
-    let options = OpenOptions::new(&storage.data_dir);
+    let options = OpenOptions { backend: storage.storage_backend, ..OpenOptions::new(&storage.data_dir) };
     match tokio::task::spawn_blocking(move || store::open(options)).await {
         Ok(Ok(opened)) => match opened.health.ready().await {
             Ok(()) => Finding::good(SUBJECT, format!("{folder} can be opened and read")),

@@ -55,6 +55,9 @@ impl Store {
 #[derive(Debug, Args)]
 #[group(skip)]
 struct Common {
+    /// Storage backend of the server.
+    #[arg(long, value_enum, value_name = "BACKEND", default_value_t)]
+    storage_backend: Backend,
     /// Data folder of the server.
     #[arg(long, value_name = "FOLDER", default_value = "data")]
     data_dir: PathBuf,
@@ -65,9 +68,9 @@ struct Common {
 impl Common {
     /// Sets up logging. Returns the folder.
     fn begin(self) -> anyhow::Result<DataFolder> {
-        let Self { data_dir, log } = self;
+        let Self { storage_backend, data_dir, log } = self;
         log::init(log.verbosity, log.logging_format)?;
-        Ok(DataFolder { backend: Backend::default(), path: data_dir })
+        Ok(DataFolder { backend: storage_backend, path: data_dir })
     }
 }
 

@@ -133,7 +133,7 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__check)
-            opts="-v -h --bind-address --secure-port --tls-cert-file --tls-private-key-file --cert-dir --cert-secret --service-name --service-namespace --inject-ca-bundle --tls-min-version --tls-cipher-suites --authorization-mode --authorization-always-allow-paths --authorization-webhook-cache-authorized-ttl --authorization-webhook-cache-unauthorized-ttl --anonymous-auth --token-auth-file --client-ca-file --authentication-token-webhook-cache-ttl --authentication-skip-lookup --authentication-tolerate-lookup-failure --requestheader-client-ca-file --requestheader-allowed-names --requestheader-username-headers --requestheader-uid-headers --requestheader-group-headers --requestheader-extra-headers-prefix --kubeconfig --authentication-kubeconfig --authorization-kubeconfig --data-dir --data-dir-lock-timeout --compaction-interval --compaction-retention --compaction-max-revisions --internal-registry-hostname --external-registry-hostname --max-requests-inflight --max-mutating-requests-inflight --max-watches --max-objects-per-namespace --max-object-size --max-tag-history --request-timeout --audit-log-path --audit-log-maxsize --audit-log-maxbackup --shutdown-delay-duration --v --logging-format --help"
+            opts="-v -h --bind-address --secure-port --tls-cert-file --tls-private-key-file --cert-dir --cert-secret --service-name --service-namespace --inject-ca-bundle --tls-min-version --tls-cipher-suites --authorization-mode --authorization-always-allow-paths --authorization-webhook-cache-authorized-ttl --authorization-webhook-cache-unauthorized-ttl --anonymous-auth --token-auth-file --client-ca-file --authentication-token-webhook-cache-ttl --authentication-skip-lookup --authentication-tolerate-lookup-failure --requestheader-client-ca-file --requestheader-allowed-names --requestheader-username-headers --requestheader-uid-headers --requestheader-group-headers --requestheader-extra-headers-prefix --kubeconfig --authentication-kubeconfig --authorization-kubeconfig --storage-backend --data-dir --data-dir-lock-timeout --compaction-interval --compaction-retention --compaction-max-revisions --internal-registry-hostname --external-registry-hostname --max-requests-inflight --max-mutating-requests-inflight --max-watches --max-objects-per-namespace --max-object-size --max-tag-history --request-timeout --audit-log-path --audit-log-maxsize --audit-log-maxbackup --shutdown-delay-duration --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -249,6 +249,10 @@ _imagestream__apiserver() {
                     ;;
                 --authorization-kubeconfig)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --storage-backend)
+                    COMPREPLY=($(compgen -W "embedded" -- "${cur}"))
                     return 0
                     ;;
                 --data-dir)
@@ -573,7 +577,7 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__serve)
-            opts="-v -h --bind-address --secure-port --tls-cert-file --tls-private-key-file --cert-dir --cert-secret --service-name --service-namespace --inject-ca-bundle --tls-min-version --tls-cipher-suites --authorization-mode --authorization-always-allow-paths --authorization-webhook-cache-authorized-ttl --authorization-webhook-cache-unauthorized-ttl --anonymous-auth --token-auth-file --client-ca-file --authentication-token-webhook-cache-ttl --authentication-skip-lookup --authentication-tolerate-lookup-failure --requestheader-client-ca-file --requestheader-allowed-names --requestheader-username-headers --requestheader-uid-headers --requestheader-group-headers --requestheader-extra-headers-prefix --kubeconfig --authentication-kubeconfig --authorization-kubeconfig --data-dir --data-dir-lock-timeout --compaction-interval --compaction-retention --compaction-max-revisions --internal-registry-hostname --external-registry-hostname --max-requests-inflight --max-mutating-requests-inflight --max-watches --max-objects-per-namespace --max-object-size --max-tag-history --request-timeout --audit-log-path --audit-log-maxsize --audit-log-maxbackup --shutdown-delay-duration --v --logging-format --help"
+            opts="-v -h --bind-address --secure-port --tls-cert-file --tls-private-key-file --cert-dir --cert-secret --service-name --service-namespace --inject-ca-bundle --tls-min-version --tls-cipher-suites --authorization-mode --authorization-always-allow-paths --authorization-webhook-cache-authorized-ttl --authorization-webhook-cache-unauthorized-ttl --anonymous-auth --token-auth-file --client-ca-file --authentication-token-webhook-cache-ttl --authentication-skip-lookup --authentication-tolerate-lookup-failure --requestheader-client-ca-file --requestheader-allowed-names --requestheader-username-headers --requestheader-uid-headers --requestheader-group-headers --requestheader-extra-headers-prefix --kubeconfig --authentication-kubeconfig --authorization-kubeconfig --storage-backend --data-dir --data-dir-lock-timeout --compaction-interval --compaction-retention --compaction-max-revisions --internal-registry-hostname --external-registry-hostname --max-requests-inflight --max-mutating-requests-inflight --max-watches --max-objects-per-namespace --max-object-size --max-tag-history --request-timeout --audit-log-path --audit-log-maxsize --audit-log-maxbackup --shutdown-delay-duration --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -691,6 +695,10 @@ _imagestream__apiserver() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --storage-backend)
+                    COMPREPLY=($(compgen -W "embedded" -- "${cur}"))
+                    return 0
+                    ;;
                 --data-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -797,12 +805,16 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__store__subcmd__backup)
-            opts="-v -h --data-dir --v --logging-format --help"
+            opts="-v -h --storage-backend --data-dir --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --storage-backend)
+                    COMPREPLY=($(compgen -W "embedded" -- "${cur}"))
+                    return 0
+                    ;;
                 --data-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -827,7 +839,7 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__store__subcmd__check)
-            opts="-v -h --backup --data-dir --v --logging-format --help"
+            opts="-v -h --backup --storage-backend --data-dir --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -835,6 +847,10 @@ _imagestream__apiserver() {
             case "${prev}" in
                 --backup)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --storage-backend)
+                    COMPREPLY=($(compgen -W "embedded" -- "${cur}"))
                     return 0
                     ;;
                 --data-dir)
@@ -861,12 +877,16 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__store__subcmd__compact)
-            opts="-v -h --data-dir --v --logging-format --help"
+            opts="-v -h --storage-backend --data-dir --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --storage-backend)
+                    COMPREPLY=($(compgen -W "embedded" -- "${cur}"))
+                    return 0
+                    ;;
                 --data-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -891,7 +911,7 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__store__subcmd__export)
-            opts="-v -h --backup --data-dir --v --logging-format --help"
+            opts="-v -h --backup --storage-backend --data-dir --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -899,6 +919,10 @@ _imagestream__apiserver() {
             case "${prev}" in
                 --backup)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --storage-backend)
+                    COMPREPLY=($(compgen -W "embedded" -- "${cur}"))
                     return 0
                     ;;
                 --data-dir)
@@ -1037,7 +1061,7 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__store__subcmd__import)
-            opts="-v -h --existing --dry-run --data-dir --v --logging-format --help"
+            opts="-v -h --existing --dry-run --storage-backend --data-dir --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1045,6 +1069,10 @@ _imagestream__apiserver() {
             case "${prev}" in
                 --existing)
                     COMPREPLY=($(compgen -W "refuse skip" -- "${cur}"))
+                    return 0
+                    ;;
+                --storage-backend)
+                    COMPREPLY=($(compgen -W "embedded" -- "${cur}"))
                     return 0
                     ;;
                 --data-dir)
@@ -1071,7 +1099,7 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__store__subcmd__restore)
-            opts="-v -h --seen-resource-version --data-dir --v --logging-format --help"
+            opts="-v -h --seen-resource-version --storage-backend --data-dir --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1079,6 +1107,10 @@ _imagestream__apiserver() {
             case "${prev}" in
                 --seen-resource-version)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --storage-backend)
+                    COMPREPLY=($(compgen -W "embedded" -- "${cur}"))
                     return 0
                     ;;
                 --data-dir)

@@ -72,6 +72,7 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l kubeconfig -d 'Kubeconfig file of the control plane; the ServiceAccount of the pod if not set' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l authentication-kubeconfig -d 'Kubeconfig file for TokenReviews, instead of --kubeconfig' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l authorization-kubeconfig -d 'Kubeconfig file for SubjectAccessReviews, instead of --kubeconfig' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l storage-backend -d 'Storage backend' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l data-dir -d 'Data folder of the embedded store; created with mode 0700' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l data-dir-lock-timeout -d 'Time to wait for another process that has --data-dir open' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l compaction-interval -d 'Interval between compactions of old revisions' -r
@@ -136,6 +137,7 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l kubeconfig -d 'Kubeconfig file of the control plane; the ServiceAccount of the pod if not set' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l authentication-kubeconfig -d 'Kubeconfig file for TokenReviews, instead of --kubeconfig' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l authorization-kubeconfig -d 'Kubeconfig file for SubjectAccessReviews, instead of --kubeconfig' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l storage-backend -d 'Storage backend' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l data-dir -d 'Data folder of the embedded store; created with mode 0700' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l data-dir-lock-timeout -d 'Time to wait for another process that has --data-dir open' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l compaction-interval -d 'Interval between compactions of old revisions' -r
@@ -169,23 +171,27 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and not __fish_seen_subcommand_from check backup restore export import compact help" -f -a "compact" -d 'Shrink the data file to the size of its content'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and not __fish_seen_subcommand_from check backup restore export import compact help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -l backup -d 'Backup to verify instead of the data folder, or - for standard input' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -l storage-backend -d 'Storage backend of the server' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -l data-dir -d 'Data folder of the server' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 5 for everything' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
 json\t'One JSON object for each event'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -l storage-backend -d 'Storage backend of the server' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -l data-dir -d 'Data folder of the server' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 5 for everything' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
 json\t'One JSON object for each event'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -l seen-resource-version -d 'Lower bound for new resourceVersions' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -l storage-backend -d 'Storage backend of the server' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -l data-dir -d 'Data folder of the server' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 5 for everything' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
 json\t'One JSON object for each event'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -l backup -d 'Backup to export instead of the data folder, or - for standard input' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -l storage-backend -d 'Storage backend of the server' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -l data-dir -d 'Data folder of the server' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 5 for everything' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
@@ -193,12 +199,14 @@ json\t'One JSON object for each event'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l existing -d 'Treatment of objects that exist already' -r -f -a "refuse\t'Report an error for each'
 skip\t'Keep the stored object'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l storage-backend -d 'Storage backend of the server' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l data-dir -d 'Data folder of the server' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 5 for everything' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
 json\t'One JSON object for each event'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l dry-run -d 'Validate the objects and store nothing'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from compact" -l storage-backend -d 'Storage backend of the server' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from compact" -l data-dir -d 'Data folder of the server' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from compact" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 5 for everything' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from compact" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
