@@ -1,4 +1,4 @@
-//! What can go wrong in a store, for every implementation. The errors of opening belong to the implementations.
+//! Errors of a store, of a watch and of opening, for every backend.
 
 use std::error::Error;
 use std::io;
@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use super::{Key, Revision};
 
-/// Why a store did not do what it was asked.
+/// An error of [`super::Store`].
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The revision has been forgotten: list again.
+    /// The revision is compacted: list again.
     #[error("revision {requested} is compacted, the oldest that can be read is {compacted}")]
     Compacted {
-        /// What the caller asked for.
+        /// The requested revision.
         requested: Revision,
         /// The oldest revision that can be read.
         compacted: Revision,
@@ -23,24 +23,24 @@ pub enum StoreError {
     /// The revision does not exist yet.
     #[error("revision {requested} does not exist yet, the latest is {current}")]
     Future {
-        /// What the caller asked for.
+        /// The requested revision.
         requested: Revision,
         /// The latest revision.
         current: Revision,
     },
-    /// The transaction cannot be stored by any means.
+    /// The transaction is not valid and never will be.
     #[error("not a storable transaction: {reason}")]
     Invalid {
-        /// What is wrong with it.
+        /// The violated rule.
         reason: String,
     },
-    /// There is no room for more.
+    /// The disk is full.
     #[error("no space left: {reason}")]
     Full {
-        /// What ran out.
+        /// The limit that was reached.
         reason: String,
     },
-    /// A stored value is not what was written: its checksum does not match.
+    /// The checksum of a stored value does not match.
     #[error("the value of {key} written by revision {revision} is damaged")]
     Damaged {
         /// The key of the value.
@@ -48,10 +48,10 @@ pub enum StoreError {
         /// The revision that wrote it.
         revision: Revision,
     },
-    /// The structure around the values is damaged.
+    /// The structure around the values is damaged: a checksum of the index, or pages of the file.
     #[error("the store is damaged: {reason}")]
     Corrupt {
-        /// What was found.
+        /// The damage.
         reason: String,
     },
     /// The store cannot be reached, or it stopped after a failure.
@@ -62,14 +62,14 @@ pub enum StoreError {
     Closed,
 }
 
-/// Why a watch ended.
+/// An error that ends a watch.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WatchError {
-    /// What follows the revision has been forgotten: list again.
+    /// The changes after the revision are compacted: list again.
     #[error("revision {requested} is compacted, the oldest that can be watched from is {compacted}")]
     Compacted {
-        /// Everything up to here was delivered.
+        /// The revision up to which changes were delivered.
         requested: Revision,
         /// The oldest revision that can be watched from.
         compacted: Revision,
@@ -105,47 +105,47 @@ pub enum OpenError {
     InUse {
         /// The folder.
         dir: PathBuf,
-        /// How long it was waited for.
+        /// The time of waiting.
         waited: Duration,
     },
-    /// The folder or a file in it cannot be made or written.
+    /// The folder or a file in it cannot be created or written.
     #[error(
         "cannot write {}: {source}; mount the volume writable, with room, and owned by the user of this process",
         path.display()
     )]
     NotWritable {
-        /// What cannot be written.
+        /// The file or folder.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The data file is there and cannot be read.
+    /// The data file exists and cannot be read.
     #[error("cannot read {}: {source}; check the volume, and the owner and mode of the file", path.display())]
     NotReadable {
-        /// What cannot be read.
+        /// The file or folder.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// There is no data file, and none was to be made.
+    /// The folder has no data file, and the caller requires one.
     #[error("there is no store in {}: name the folder that the server's --data-dir names", path.parent().unwrap_or(path).display())]
     Missing {
         /// The data file.
         path: PathBuf,
     },
-    /// The data file has no content. It is never filled in, since it may be what is left of lost data.
+    /// The data file has no content. It is never initialised: it may be the rest of lost data.
     #[error("{} is an empty file: restore it from a backup, or remove it to start with an empty store", path.display())]
     Empty {
         /// The data file.
         path: PathBuf,
     },
-    /// The data file was written by some other program.
+    /// Another program wrote the data file.
     #[error("{} is not a store of this server: point --data-dir at another folder, or move the file away", path.display())]
     Foreign {
         /// The data file.
         path: PathBuf,
     },
-    /// The data file was written by a newer version of this program.
+    /// A newer version of this program wrote the data file.
     #[error(
         "{} has format {found}, this version reads format {supported}: run a newer version, or restore an older backup",
         path.display()
@@ -155,15 +155,15 @@ pub enum OpenError {
         path: PathBuf,
         /// Its format.
         found: u64,
-        /// What this version reads.
+        /// The newest format that this version reads.
         supported: u64,
     },
-    /// The data file is damaged. A repair may have been tried on it.
+    /// The data file is damaged. redb may have tried to repair it.
     #[error("{} is damaged: {reason}; keep a copy of the file and restore a backup", path.display())]
     Corrupt {
         /// The data file.
         path: PathBuf,
-        /// What was found.
+        /// The damage.
         reason: String,
     },
 }

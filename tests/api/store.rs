@@ -439,7 +439,7 @@ async fn a_restore_takes_a_stream_and_a_version_that_was_seen_and_leaves_a_store
         let output = run(&["restore", "-"], folder, &backup);
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1));
-        assert!(told.contains("is there already") || told.contains("a server is running on"), "{told}");
+        assert!(told.contains("exists already") || told.contains("a server is running on"), "{told}");
     }
 }
 

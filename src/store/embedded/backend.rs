@@ -42,6 +42,7 @@ pub fn open_file(path: &Path) -> io::Result<FileBackend> {
 
 /// A change to the operations of an inner backend. The default methods call the inner backend.
 /// [`Layered`] makes a backend of it.
+#[expect(clippy::len_without_is_empty, reason = "the length of a file, not of a collection")]
 pub trait BackendLayer: fmt::Debug + Send + Sync + 'static {
     /// The backend below.
     fn inner(&self) -> &dyn StorageBackend;

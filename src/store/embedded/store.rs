@@ -9,8 +9,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch as signal};
 
 use crate::store::{
-    Compact, Key, Lookup, MAX_VALUE_BYTES, OpenError, Outcome, Outline, Page, Range, Revision, Store, StoreError,
-    StoreHealth, Txn, Watch,
+    Backend, Compact, DiskUsage, Key, Lookup, MAX_VALUE_BYTES, OpenError, Opened, Outcome, Outline, Page, Range,
+    Revision, Store, StoreError, StoreHealth, Txn, Watch,
 };
 
 use super::backup::Backups;
@@ -241,5 +241,22 @@ impl Drop for Embedded {
             let _ = writer.join();
         }
         self.handle.close();
+    }
+}
+
+impl From<Embedded> for Opened {
+    fn from(store: Embedded) -> Self {
+        let (backup, scan) = (Arc::new(store.backups()), Arc::new(store.scans()));
+        let disk_usage = store.disk_usage();
+        let store = Arc::new(store);
+        Self {
+            backend: Backend::Embedded,
+            health: store.clone(),
+            compact: Some(store.clone()),
+            backup: Some(backup),
+            scan: Some(scan),
+            disk_usage: disk_usage.map(|usage| Arc::new(usage) as Arc<dyn DiskUsage>),
+            store,
+        }
     }
 }

@@ -1,0 +1,105 @@
+//! The contract of a store, and of its watches.
+
+use futures_util::future::BoxFuture;
+
+#[cfg(doc)]
+use super::Compact;
+use super::{Batch, Key, Lookup, Outcome, Outline, Page, Range, Revision, StoreError, Txn, WatchError};
+
+/// A store of revisioned bytes.
+///
+/// # Contract
+///
+/// *Order.* Every transaction that changes a key gets a [`Revision`] greater than every earlier one. All
+/// its changes share that revision. The state at revision R is the result of all transactions up to R.
+///
+/// *Durability.* [`Outcome::Committed`] is returned only once the transaction survives the loss of the
+/// process and of the machine. Readers and watchers never see a transaction before that.
+///
+/// *Freshness.* A read sees every commit that was acknowledged, or visible to another read, before the
+/// read started.
+///
+/// *Guards.* A transaction is applied completely if all its guards hold, or not at all. No other
+/// transaction is applied between the check of the guards and the changes. A refusal carries the current
+/// state for every guard that failed, so that the caller need not read again.
+///
+/// *Snapshots.* A range at revision R sees exactly the commits up to R. The pages of one list, read at
+/// the revision of the first page, are therefore consistent.
+///
+/// *Watching.* A watch after R delivers every change under its prefix with a revision above R exactly
+/// once, in the order of revisions and, within a revision, of the transaction. R may be in the future;
+/// the watch then waits.
+///
+/// *Compaction.* Compaction to C removes everything that only revisions below C can see, see [`Compact`].
+/// Ranges at and watches after a revision below C fail with `Compacted` from then on, and never show a
+/// gap. C itself stays readable, and every key keeps its current value. A new store counts as compacted
+/// to its first revision.
+///
+/// *Errors.* `Invalid`, `Full`, `Compacted` and `Future` guarantee that nothing was changed. After any
+/// other error of [`Store::commit`] the transaction may or may not have been applied.
+///
+/// *Cancellation.* Reads may be dropped at any time. A [`Store::commit`] that is dropped may still be
+/// applied.
+///
+/// # Example
+///
+/// ```
+/// use imagestream_apiserver::store::{self, Change, Guard, Key, Lookup, Outcome, Txn};
+///
+/// # tokio::runtime::Runtime::new().unwrap().block_on(async {
+/// let store = store::in_memory().unwrap().store;
+/// let key = Key::new("/images/one");
+/// let create = Txn {
+///     guards: vec![Guard::Absent(key.clone())],
+///     changes: vec![Change::Put(key.clone(), "value".into())],
+/// };
+/// let Outcome::Committed(revision) = store.commit(create.clone()).await.unwrap() else { panic!() };
+/// let Lookup::Found(entry) = store.get(&key, None).await.unwrap() else { panic!() };
+/// assert_eq!(entry.revision, revision);
+///
+/// // The guard no longer holds.
+/// assert!(matches!(store.commit(create).await.unwrap(), Outcome::Refused(_)));
+/// # });
+/// ```
+pub trait Store: Send + Sync + 'static {
+    /// The current entry of a key, or [`Lookup::Unchanged`] if its revision is `known`.
+    fn get<'a>(&'a self, key: &'a Key, known: Option<Revision>) -> BoxFuture<'a, Result<Lookup, StoreError>>;
+
+    /// The entries under a prefix in the order of their keys, as of one revision.
+    fn range(&self, range: Range) -> BoxFuture<'_, Result<Page, StoreError>>;
+
+    /// The size of a page and the number of entries after it, as of one revision. Reads no values.
+    fn outline(&self, range: Range) -> BoxFuture<'_, Result<Outline, StoreError>>;
+
+    /// Applies a transaction if its guards hold.
+    ///
+    /// A transaction that changes nothing, with no changes or only deletions of missing keys, gets no
+    /// revision of its own and returns the latest one.
+    fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<Outcome, StoreError>>;
+
+    /// The changes under a prefix after a revision.
+    ///
+    /// Errors, such as a compacted revision, come from [`Watch::next`].
+    fn watch(&self, prefix: &str, after: Revision) -> Box<dyn Watch>;
+
+    /// The revision of the latest commit.
+    fn current(&self) -> BoxFuture<'_, Result<Revision, StoreError>>;
+
+    /// The revision of the latest commit if it is known without I/O; `None` otherwise.
+    ///
+    /// A value that was read at or after this revision is current as long as this method returns it: no
+    /// reader has seen a later commit.
+    fn latest(&self) -> Option<Revision>;
+}
+
+/// A stream of changes, see [`Store::watch`].
+pub trait Watch: Send {
+    /// Waits for the next changes and returns at least one.
+    ///
+    /// May be dropped at any time without losing a change. After an error every later call fails too.
+    fn next(&mut self) -> BoxFuture<'_, Result<Batch, WatchError>>;
+
+    /// The revision up to which every change was delivered. Rises while [`Watch::next`] waits, also for
+    /// commits outside of the prefix: a client may resume a watch after it.
+    fn revision(&self) -> Revision;
+}
