@@ -219,6 +219,18 @@ fn code_neither_unwraps_nor_allows_without_a_reason() {
     assert_none(&findings);
 }
 
+/// `store/open.rs` opens every backend, so that a new one changes no caller.
+#[test]
+fn only_the_store_names_its_backends() {
+    let mut findings = Vec::new();
+    for source in sources().iter().filter(|source| !source.path.starts_with("store")) {
+        for (number, line) in source.code().filter(|(_, line)| line.contains("embedded::")) {
+            findings.push(format!("{}:{number}: {}", source.path.display(), line.trim()));
+        }
+    }
+    assert_none(&findings);
+}
+
 #[test]
 fn the_paths_of_a_use_are_read() {
     let names = |text: &str| first_names(text);
