@@ -25,12 +25,13 @@ mod support;
 
 use suite::Suite;
 use support::client::Identity;
-use support::process::Server;
+use support::process::ServerProcess;
+use support::server::TestServer;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_request_is_answered_as_recorded() {
     let suite = Suite::of(|case| !case.needs_cluster());
-    let server = Server::start(&[]).await;
+    let server = ServerProcess::start(&[]).await;
     let anonymous = server.client(Identity::default());
     let clients = [("admin", server.admin()), ("alice", server.alice()), ("anonymous", anonymous)];
     suite.replay(clients.map(|(name, client)| (name.to_owned(), client)).into()).await;

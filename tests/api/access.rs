@@ -7,9 +7,10 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-use crate::harness::{Expect, request};
+use crate::harness::{Expect, TestServer, request};
+use crate::in_process::Server;
 use crate::support::client::{Client, Identity, Request};
-use crate::support::process::Server;
+use crate::support::process::ServerProcess;
 
 const PROBES: [&str; 3] = ["/livez", "/readyz", "/healthz"];
 const CLOSED: [&str; 9] = [
@@ -172,12 +173,12 @@ async fn a_certificate_is_refused_where_no_authority_is_known() {
 
 #[tokio::test]
 async fn no_token_is_ever_logged() {
-    let mut server = Server::start(&["-v", "10"]).await;
+    let mut server = ServerProcess::start(&["-v", "10"]).await;
     let strange = server.client(Identity::token("token-of-nobody"));
     for client in [server.admin(), strange] {
         code(&client, "/apis/image.openshift.io/v1/images?token=token-of-query").await;
     }
-    server.terminate().await;
+    server.stop().await;
     let log = server.log().join("\n");
     assert!(log.contains("/apis/image.openshift.io/v1/images"), "requests are logged at this verbosity");
     assert!(!log.contains("token-of-"), "{log}");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::child::{Output, Running};
 use crate::fixtures::image;
-use crate::harness::{Api, Expect, V1, eventually, request};
+use crate::harness::{Api, Expect, ProcessApi, TestServer, V1, eventually, request};
 use crate::support::client::{Client, Identity, Request};
 
 /// The events that a file holds so far.
@@ -39,7 +39,7 @@ async fn every_request_leaves_a_line_without_its_credentials() {
     stranger.send(request("GET", "images").header("audit-id", "stranger")).await.expect("an answer").is(401);
     let text = String::from_utf8(api.ask(Request::new("GET", "/metrics")).await.body).expect("it is text");
     assert!(text.contains("apiserver_audit_error_total{plugin=\"log\"} 0"), "{text}");
-    assert_eq!(api.server.terminate().await.code(), Some(0));
+    api.server.stop().await;
 
     let absent = event(&path, "absent");
     assert_eq!(absent["requestURI"], format!("{V1}/images/missing?x=%3c1&y=2"));
@@ -75,11 +75,11 @@ async fn a_client_that_goes_away_leaves_a_line() {
 
 #[tokio::test]
 async fn a_disk_that_is_full_does_not_stop_the_server() {
-    let mut api = Api::with(&["--audit-log-path=/dev/full"]).await;
+    let mut api = ProcessApi::with(&["--audit-log-path=/dev/full"]).await;
     for _ in 0..3 {
         api.get("images").await.is(200);
     }
-    assert_eq!(api.server.terminate().await.code(), Some(0));
+    api.server.stop().await;
     let log = api.server.log().join("\n");
     assert_eq!(log.matches("it cannot be written, trying again").count(), 1, "{log}");
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::ExitStatus;
 
 use crate::child::{Output, Running};
-use crate::support::process::Server;
+use crate::harness::TestServer;
+use crate::in_process::Server;
 
 /// What `check` prints for a folder like that of a server, and how it ends.
 async fn check(folder: &Path, more: &[&str]) -> (ExitStatus, String) {
@@ -24,7 +25,7 @@ async fn all_is_well_beside_a_running_server_and_after_it() {
     assert!(status.success(), "{text}");
     assert!(text.contains("ok    store: ") && text.contains("is in use: a server is running on it"), "{text}");
     assert!(text.contains("ok    serving certificate: it is for localhost"), "{text}");
-    server.terminate().await;
+    server.stop().await;
     let (status, text) = check(&server.folder(), &[]).await;
     assert!(status.success() && text.contains("can be opened and read"), "{text}");
 }
@@ -33,7 +34,7 @@ async fn all_is_well_beside_a_running_server_and_after_it() {
 async fn a_folder_that_others_can_enter_is_told_of() {
     const TOLD: &str = "other users can enter the folder of the data: chmod it to 700";
     let mut server = Server::start(&[]).await;
-    server.terminate().await;
+    server.stop().await;
     assert!(!server.log().iter().any(|line| line.contains(TOLD)), "{:?}", server.log());
     let (_, text) = check(&server.folder(), &[]).await;
     assert!(!text.contains("other users"), "{text}");
@@ -58,7 +59,7 @@ async fn nothing_is_made_by_looking() {
 #[tokio::test]
 async fn whatever_is_wrong_is_told_and_ends_with_1() {
     let mut server = Server::start(&[]).await;
-    server.terminate().await;
+    server.stop().await;
     let folder = server.folder();
     fs::write(folder.join("data/store.redb"), "").expect("the store can be damaged");
     let pair = ["apiserver.crt", "apiserver.key"].map(|name| folder.join("certs").join(name).display().to_string());

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::child::{Output, Running};
-use crate::harness::{Api, Expect, V1};
+use crate::harness::{Api, Expect, TestServer, V1};
 use crate::support::client::{Answer, Identity, Request};
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::child::{Output, Running};
 use crate::fixtures::{digest, image, mapping};
-use crate::harness::{Api, Expect, MAPPINGS, STREAMS, eventually, request};
+use crate::harness::{Expect, MAPPINGS, ProcessApi, STREAMS, TestServer, eventually, request};
 use crate::support::client::Client;
 
 const WRITERS: usize = 8;
@@ -34,7 +34,7 @@ async fn push_on(client: Client, next: &AtomicUsize, highest: &AtomicU64, acknow
 
 #[tokio::test]
 async fn whatever_was_acknowledged_outlives_a_kill() {
-    let mut api = Api::with_stream().await;
+    let mut api = ProcessApi::with_stream().await;
     let (next, highest, acknowledged) = (AtomicUsize::new(0), AtomicU64::new(0), Mutex::new(Vec::new()));
     let known = || acknowledged.lock().unwrap_or_else(PoisonError::into_inner).clone();
     for round in 1..=3 {
@@ -45,13 +45,12 @@ async fn whatever_was_acknowledged_outlives_a_kill() {
             api.server.kill9();
         };
         tokio::join!(writers, kill);
-        api.server.restart().await;
-        api.client = api.server.admin();
+        api.restart().await;
         check(&api, &known(), highest.load(Ordering::Relaxed)).await;
     }
 }
 
-async fn check(api: &Api, acknowledged: &[usize], highest: u64) {
+async fn check(api: &ProcessApi, acknowledged: &[usize], highest: u64) {
     let stream = api.get(&format!("{STREAMS}/s")).await.is(200);
     let images = api.get("images").await.is(200);
     assert!(version(&stream) >= highest && version(&images) >= highest);
@@ -69,25 +68,24 @@ async fn check(api: &Api, acknowledged: &[usize], highest: u64) {
 
 #[tokio::test]
 async fn a_second_process_takes_over_when_the_first_has_ended() {
-    let mut api = Api::with_stream().await;
+    let mut api = ProcessApi::with_stream().await;
     let at = |name: &str| api.server.folder().join(name).display().to_string();
     let flags = [("--data-dir", "data"), ("--cert-dir", "certs"), ("--token-auth-file", "tokens.csv")];
     let modes = ["serve", "--authorization-mode=AlwaysAllow", "--bind-address=127.0.0.1", "--secure-port=0"];
     let files = flags.map(|(flag, name)| format!("{flag}={}", at(name)));
     let mut second = Running::start(modes.into_iter().chain(files.iter().map(String::as_str)), Output::Logged);
     second.says(|line| line.contains("in use by another process")).await;
-    assert_eq!(api.server.terminate().await.code(), Some(0));
+    api.server.stop().await;
     second.says(|line| line.contains("serving")).await;
 }
 
 #[tokio::test]
 async fn versions_go_on_where_they_ended() {
-    let mut api = Api::start().await;
+    let mut api = ProcessApi::start().await;
     let mut last = version(&api.post("images", &image("a")).await.is(201));
     for name in ["b", "c"] {
         api.server.kill9();
-        api.server.restart().await;
-        api.client = api.server.admin();
+        api.restart().await;
         assert!(version(&api.get("images").await.is(200)) >= last);
         let new = version(&api.post("images", &image(name)).await.is(201));
         assert!(new > last, "{new} follows {last}");

@@ -7,9 +7,11 @@ use serde_json::Value;
 use tokio::time;
 
 pub(crate) use crate::support::expect::Expect;
+pub(crate) use crate::support::server::TestServer;
 
+use crate::in_process::Server;
 use crate::support::client::{Answer, Client, Request};
-use crate::support::process::Server;
+use crate::support::process::ServerProcess;
 
 /// Everything below this path is a resource.
 pub(crate) const V1: &str = "/apis/image.openshift.io/v1";
@@ -22,20 +24,26 @@ pub(crate) const MAPPINGS: &str = "namespaces/ns/imagestreammappings";
 const DEADLINE: Duration = Duration::from_secs(30);
 const INTERVAL: Duration = Duration::from_millis(10);
 
+/// A server in this process, for most tests.
+pub(crate) type Api = ApiOf<Server>;
+/// A server in a process of its own, for tests of signals, exit codes, logs, memory, or a killed
+/// process.
+pub(crate) type ProcessApi = ApiOf<ServerProcess>;
+
 /// A server and a client of it that may do everything.
-pub(crate) struct Api {
-    pub(crate) server: Server,
+pub(crate) struct ApiOf<S> {
+    pub(crate) server: S,
     pub(crate) client: Client,
 }
 
-impl Api {
+impl<S: TestServer> ApiOf<S> {
     pub(crate) async fn start() -> Self {
         Self::with(&[]).await
     }
 
     /// Starts a server with more flags.
     pub(crate) async fn with(flags: &[&str]) -> Self {
-        let server = Server::start(flags).await;
+        let server = S::start(flags).await;
         Self { client: server.admin(), server }
     }
 
@@ -46,6 +54,14 @@ impl Api {
         api
     }
 
+    /// Starts the server again on the same folder.
+    pub(crate) async fn restart(&mut self) {
+        self.server.restart().await;
+        self.client = self.server.admin();
+    }
+}
+
+impl<S> ApiOf<S> {
     pub(crate) async fn ask(&self, request: Request) -> Answer {
         let line = format!("{} {}", request.method, request.target);
         self.client.send(request).await.unwrap_or_else(|why| panic!("{line} is not answered: {why}"))

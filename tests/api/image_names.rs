@@ -9,7 +9,7 @@ use imagestream_apiserver::store::{Change, Key, Lookup, Store, Txn};
 use serde_json::json;
 
 use crate::fixtures::{image, mapping, names};
-use crate::harness::{Api, Expect, MAPPINGS};
+use crate::harness::{Api, Expect, MAPPINGS, TestServer};
 
 const NAME: &str = "older\nERROR forged";
 /// The name as a segment of a path.
@@ -46,7 +46,7 @@ async fn an_import_refuses_control_characters_in_names_of_images() {
 async fn an_older_image_with_such_a_name_is_read_changed_and_deleted() {
     let mut api = Api::start().await;
     api.post("images", &image("older")).await.is(201);
-    api.server.terminate().await;
+    api.server.stop().await;
     let store = Embedded::open(Options::new(api.server.folder().join("data"))).expect("the server has left it");
     let key = |name: &str| Key::new(format!("/image.openshift.io/images/{name}"));
     let Lookup::Found(entry) = store.get(&key("older"), None).await.expect("it can be read") else {
@@ -62,8 +62,7 @@ async fn an_older_image_with_such_a_name_is_read_changed_and_deleted() {
     let command = command.args(["store", "check", "--data-dir"]).arg(api.server.folder().join("data"));
     let told = String::from_utf8(command.output().expect("the binary can be run").stdout).expect("it is text");
     assert!(told.contains("views/older\\nERROR forged is missing"), "{told}");
-    api.server.restart().await;
-    api.client = api.server.admin();
+    api.restart().await;
 
     let path = format!("images/{SEGMENT}");
     let mut older = api.get(&path).await.is(200);

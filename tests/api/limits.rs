@@ -5,7 +5,7 @@ use imagestream_apiserver::store::{Change, Key, Store, Txn};
 use serde_json::{Value, json};
 
 use crate::fixtures::{OCI_MANIFEST, history, image, mapping, stream, with_manifest};
-use crate::harness::{Api, Expect, MAPPINGS, STREAMS, request};
+use crate::harness::{Api, Expect, MAPPINGS, STREAMS, TestServer, request};
 use crate::support::client::{Answer, Request};
 
 const MERGE: &str = "application/merge-patch+json";
@@ -137,7 +137,7 @@ async fn an_image_has_few_layers_beyond_those_of_its_manifest() {
 async fn an_object_from_before_a_limit_can_change_but_not_grow() {
     let mut api = Api::start().await;
     let folder = api.server.folder().join("data");
-    api.server.kill9();
+    api.server.stop().await;
     let mut old = stream("s");
     let (first, second) = ("a".repeat(1500), "b".repeat(1500));
     old["metadata"] = json!({"name": "s", "namespace": "ns", "uid": "u", "ownerReferences": owners(2000)});
@@ -146,8 +146,7 @@ async fn an_object_from_before_a_limit_can_change_but_not_grow() {
     let store = Embedded::open(Options::new(&folder)).expect("the server has left it");
     store.commit(Txn { guards: vec![], changes: vec![change] }).await.expect("the row can be written");
     drop(store);
-    api.server.restart().await;
-    api.client = api.server.admin();
+    api.restart().await;
     let changed = json!({"metadata": {"labels": {"a": "b"}, "ownerReferences": owners(1999)}});
     patch(&api, S, MERGE, &changed).await.is(200);
     api.post(MAPPINGS, &mapping("s", &first, &image("i"))).await.is(201);

@@ -1,5 +1,8 @@
-//! The API as its clients meet it: the real binary, over TLS. One module a resource, a part of Kubernetes REST, or a
-//! promise of the process.
+//! The API as clients see it, over TLS. One module for each resource, each part of Kubernetes REST,
+//! and each promise of the process.
+//!
+//! Most tests start a server inside the test process ([`harness::Api`]). Tests of signals, exit
+//! codes, memory or a killed server start the binary ([`harness::ProcessApi`]).
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -24,6 +27,7 @@ mod imagestreams;
 mod imagestreams_aspects;
 mod imagestreams_status;
 mod imagestreamtags;
+mod in_process;
 mod limits;
 mod lists;
 mod openapi;

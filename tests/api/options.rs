@@ -8,7 +8,9 @@ use std::process::ExitStatus;
 use tempfile::TempDir;
 
 use crate::child::{Output, Running};
-use crate::support::process::Server;
+use crate::harness::TestServer;
+use crate::in_process::Server;
+use crate::support::process::ServerProcess;
 
 /// A folder with a good token file, and files that are good for nothing.
 struct Files(TempDir);
@@ -71,7 +73,7 @@ async fn refuses(flags: &[String], flag: &str) {
 
 #[tokio::test]
 async fn the_flags_that_the_others_differ_from_are_good() {
-    let server = Server::start(&["--request-timeout=1m30s", "-v", "3", "--tls-min-version=VersionTLS13"]).await;
+    let server = ServerProcess::start(&["--request-timeout=1m30s", "-v", "3", "--tls-min-version=VersionTLS13"]).await;
     assert_ne!(server.address().port(), 0);
 }
 

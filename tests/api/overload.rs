@@ -12,10 +12,10 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::fixtures::image;
-use crate::harness::{Api, Expect, eventually, request};
+use crate::harness::{Api, ApiOf, Expect, ProcessApi, TestServer, eventually, request};
 use crate::support::client::{Request, connection::Begun};
 
-async fn in_flight(api: &Api) -> usize {
+async fn in_flight<S: TestServer>(api: &ApiOf<S>) -> usize {
     let text = api.ask(Request::new("GET", "/metrics")).await.body;
     let text = String::from_utf8_lossy(&text).into_owned();
     let line =
@@ -24,12 +24,12 @@ async fn in_flight(api: &Api) -> usize {
 }
 
 /// The memory of the server that is in use, in bytes.
-pub(crate) fn resident(api: &Api) -> usize {
+pub(crate) fn resident(api: &ProcessApi) -> usize {
     memory(api, "VmRSS:")
 }
 
 /// A line of what the system tells of the server's memory, in bytes.
-fn memory(api: &Api, line: &str) -> usize {
+fn memory(api: &ProcessApi, line: &str) -> usize {
     let status = fs::read_to_string(format!("/proc/{}/status", api.server.id())).expect("the server runs");
     let line = status.lines().find_map(|each| each.strip_prefix(line)).expect("the system tells it");
     let kilobytes: usize = line.trim().trim_end_matches(" kB").parse().expect("it is a number");
@@ -37,7 +37,7 @@ fn memory(api: &Api, line: &str) -> usize {
 }
 
 /// The most memory of the server that was ever in use, in bytes.
-fn peak(api: &Api) -> usize {
+fn peak(api: &ProcessApi) -> usize {
     memory(api, "VmHWM:")
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::fixtures::{OCI_INDEX, digest, image, index, with_manifest};
-use crate::harness::Expect;
+use crate::harness::{Expect, TestServer};
 use crate::store::run;
 use crate::tenants::{ADMIN, MALLORY, MIKE, Tenants, VICTOR};
 
@@ -409,7 +409,7 @@ async fn tags_bring_a_limited_number_of_withheld_images() {
 
 /// Exports the store of the server, which ends, and serves an import of the lines that `keep` returns true for.
 async fn transfer(tenants: &mut Tenants, keep: impl Fn(&Value) -> bool) -> Vec<Value> {
-    assert_eq!(tenants.server.terminate().await.code(), Some(0));
+    tenants.server.stop().await;
     let (data, other) = (tenants.server.folder().join("data"), tenants.server.folder().join("other"));
     let exported = run(&["export"], &data, b"");
     assert!(exported.status.success(), "{exported:?}");

@@ -9,17 +9,17 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt;
 
 use crate::fixtures::image;
-use crate::harness::{Api, Expect, eventually, request};
+use crate::harness::{Expect, ProcessApi, TestServer, eventually, request};
 use crate::support::client::Request;
 
-async fn status(api: &Api, path: &str) -> Option<u16> {
+async fn status(api: &ProcessApi, path: &str) -> Option<u16> {
     api.client.send(Request::new("GET", path)).await.ok().map(|answer| answer.status)
 }
 
 #[tokio::test]
 async fn a_server_that_is_told_to_end_is_not_ready_but_serves() {
-    let mut api = Api::with(&["--shutdown-delay-duration=600s"]).await;
-    api.server.ask_to_end();
+    let mut api = ProcessApi::with(&["--shutdown-delay-duration=600s"]).await;
+    api.server.send_sigterm();
     eventually("the server is still ready", || async { status(&api, "/readyz").await == Some(500) }).await;
     assert_eq!(status(&api, "/livez").await, Some(200));
     assert_eq!(status(&api, "/readyz?exclude=shutdown").await, Some(200));
@@ -27,7 +27,7 @@ async fn a_server_that_is_told_to_end_is_not_ready_but_serves() {
     api.get("images/a").await.is(200);
 
     let start = Instant::now();
-    api.server.ask_to_end();
+    api.server.send_sigterm();
     let ended = api.server.wait().await;
     assert_eq!(ended.code(), Some(1), "a second signal ends the server at once");
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
@@ -35,7 +35,7 @@ async fn a_server_that_is_told_to_end_is_not_ready_but_serves() {
 
 #[tokio::test]
 async fn a_server_ends_by_itself_after_the_delay() {
-    let mut api = Api::with(&["--shutdown-delay-duration=300ms"]).await;
+    let mut api = ProcessApi::with(&["--shutdown-delay-duration=300ms"]).await;
     let start = Instant::now();
     let ended = api.server.terminate().await;
     assert_eq!(ended.code(), Some(0));
@@ -44,13 +44,13 @@ async fn a_server_ends_by_itself_after_the_delay() {
 
 #[tokio::test]
 async fn a_request_in_flight_is_finished() {
-    let mut api = Api::start().await;
+    let mut api = ProcessApi::start().await;
     let begun = api.client.begin(request("POST", "images").json(&image("a"))).await.expect("it can be begun");
     let metrics =
         || async { String::from_utf8_lossy(&api.ask(Request::new("GET", "/metrics")).await.body).into_owned() };
     let counted = || async { metrics().await.contains("{request_kind=\"mutating\"} 1") };
     eventually("the request is not in flight", counted).await;
-    api.server.ask_to_end();
+    api.server.send_sigterm();
     eventually("the server still accepts connections", || async { status(&api, "/livez").await.is_none() }).await;
     begun.finish().await.expect("an answer").is(201);
     assert_eq!(api.server.wait().await.code(), Some(0));
@@ -61,7 +61,7 @@ async fn a_request_in_flight_is_finished() {
 
 #[tokio::test]
 async fn idle_connections_do_not_hold_up_the_end() {
-    let mut api = Api::start().await;
+    let mut api = ProcessApi::start().await;
     let fresh = api.client.open(&["http/1.1"]).await.expect("the port is open");
     let multiplexed = TokioIo::new(api.client.open(&["h2"]).await.expect("the port is open"));
     let (sender, connection) = http2::handshake(TokioExecutor::new(), multiplexed).await.expect("HTTP/2 is spoken");
@@ -69,7 +69,7 @@ async fn idle_connections_do_not_hold_up_the_end() {
     let mut sender: http2::SendRequest<Empty<Bytes>> = sender;
     sender.ready().await.expect("requests can be sent");
     let start = Instant::now();
-    assert_eq!(api.server.terminate().await.code(), Some(0));
+    api.server.stop().await;
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     connection.await.expect("the client does not panic").expect("the server says good-bye");
     drop(fresh);
@@ -77,7 +77,7 @@ async fn idle_connections_do_not_hold_up_the_end() {
 
 #[tokio::test]
 async fn a_request_that_never_ends_does_not_hold_up_the_end_for_ever() {
-    let mut api = Api::with(&["--request-timeout=1s"]).await;
+    let mut api = ProcessApi::with(&["--request-timeout=1s"]).await;
     let begun = api.client.begin(request("POST", "images").json(&image("a"))).await.expect("it can be begun");
     let ended = api.server.terminate().await;
     assert_eq!(ended.code(), Some(0));
@@ -86,13 +86,13 @@ async fn a_request_that_never_ends_does_not_hold_up_the_end_for_ever() {
 
 #[tokio::test]
 async fn a_silent_http2_client_does_not_hold_up_the_end() {
-    let mut api = Api::start().await;
+    let mut api = ProcessApi::start().await;
     let silent = api.client.open(&["h2"]).await.expect("the port is open");
     let mut greeted = api.client.open(&["h2"]).await.expect("the port is open");
     let greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     greeted.write_all(greeting).await.expect("the greeting is sent");
     let start = Instant::now();
-    assert_eq!(api.server.terminate().await.code(), Some(0));
+    api.server.stop().await;
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     drop((silent, greeted));
 }
@@ -100,10 +100,10 @@ async fn a_silent_http2_client_does_not_hold_up_the_end() {
 /// A log that cannot be written, here because its reader is gone, must not keep anything from happening.
 #[tokio::test]
 async fn a_server_whose_log_nobody_reads_goes_on_and_ends_when_told() {
-    let mut api = Api::with(&["-v=4"]).await;
+    let mut api = ProcessApi::with(&["-v=4"]).await;
     api.server.stop_reading_the_log();
     for _ in 0..3 {
         api.get("images").await.is(200);
     }
-    assert_eq!(api.server.terminate().await.code(), Some(0));
+    api.server.stop().await;
 }

@@ -6,7 +6,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 
 use crate::fixtures::image;
-use crate::harness::{Api, Expect, eventually};
+use crate::harness::{ApiOf, Expect, ProcessApi, TestServer, eventually};
 use crate::support::client::Request;
 
 const FILE: &str = "data/store.redb";
@@ -18,13 +18,13 @@ fn large(name: &str, bytes: usize) -> Value {
     image
 }
 
-async fn text(api: &Api, path: &str) -> String {
+async fn text<S: TestServer>(api: &ApiOf<S>, path: &str) -> String {
     let answer = api.ask(Request::new("GET", path)).await;
     assert_eq!(answer.status, 200, "{path}");
     String::from_utf8_lossy(&answer.body).into_owned()
 }
 
-async fn incidents(api: &Api, name: &str) -> u64 {
+async fn incidents<S: TestServer>(api: &ApiOf<S>, name: &str) -> u64 {
     let start = format!("imagestream_apiserver_storage_incidents_total{{incident=\"{name}\"}} ");
     let metrics = text(api, "/metrics").await;
     let line = metrics.lines().find_map(|line| line.strip_prefix(&start));
@@ -32,14 +32,14 @@ async fn incidents(api: &Api, name: &str) -> u64 {
 }
 
 /// Lets no file of the server become longer than this.
-fn limit(api: &Api, bytes: Option<u64>) {
+fn limit(api: &ProcessApi, bytes: Option<u64>) {
     let id = Pid::from_raw(i32::try_from(api.server.id()).unwrap());
     prlimit(id, Resource::Fsize, Rlimit { current: bytes, maximum: None }).expect("a limit can be set for a child");
 }
 
 #[tokio::test]
 async fn a_full_disk_is_answered_507_and_reads_go_on_and_writes_come_back() {
-    let api = Api::start().await;
+    let api = ProcessApi::start().await;
     api.post("images", &image("before")).await.is(201);
     limit(&api, Some(fs::metadata(api.server.folder().join(FILE)).unwrap().len()));
     let mut stored = 1;
@@ -71,7 +71,7 @@ async fn a_full_disk_is_answered_507_and_reads_go_on_and_writes_come_back() {
 
 #[tokio::test]
 async fn a_value_that_is_damaged_is_a_500_that_names_it_and_is_told_everywhere() {
-    let mut api = Api::start().await;
+    let mut api = ProcessApi::start().await;
     api.post("images", &image("good")).await.is(201);
     let mut bad = image("bad");
     bad["dockerImageConfig"] = "what is flipped".into();
@@ -84,8 +84,7 @@ async fn a_value_that_is_damaged_is_a_500_that_names_it_and_is_told_everywhere()
     assert!(!places.is_empty());
     places.into_iter().for_each(|at| content[at] ^= 1);
     fs::write(&path, content).unwrap();
-    api.server.restart().await;
-    api.client = api.server.admin();
+    api.restart().await;
     let status = api.get("images/bad").await.is(500);
     assert_eq!((&status["kind"], &status["reason"]), (&"Status".into(), &"InternalError".into()));
     let message = status["message"].as_str().unwrap();
@@ -101,7 +100,7 @@ async fn a_value_that_is_damaged_is_a_500_that_names_it_and_is_told_everywhere()
 
 #[tokio::test]
 async fn a_store_that_fails_for_good_ends_the_process_with_a_reason() {
-    let mut api = Api::start().await;
+    let mut api = ProcessApi::start().await;
     // More than the server keeps in memory.
     for n in 0..30 {
         api.post("images", &large(&format!("image-{n}"), 500_000)).await.is(201);

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::every_field::{layered, listing, old};
 use crate::fixtures::{digest, image, index, mapping, names, stream, with_manifest};
-use crate::harness::{Api, Expect, MAPPINGS, STREAM_IMAGES, STREAMS, eventually, request};
+use crate::harness::{Api, Expect, MAPPINGS, STREAM_IMAGES, STREAMS, TestServer, eventually, request};
 
 /// What a command printed, and how it ended.
 #[derive(Debug)]
@@ -74,8 +74,7 @@ fn text(path: &Path) -> &str {
 async fn serve_instead(api: &mut Api, folder: &Path) {
     fs::remove_dir_all(data(api)).expect("the old store can be removed");
     fs::rename(folder, data(api)).expect("the new one can be put there");
-    api.server.restart().await;
-    api.client = api.server.admin();
+    api.restart().await;
 }
 
 /// A server with a stream of two images, one of which lists images.
@@ -98,7 +97,7 @@ async fn a_backup_beside_a_server_is_the_same_as_one_after_it() {
     let said = done(&["backup", text(&beside)], &data(&api));
     assert!(said.out.is_empty() && said.err.starts_with("backed up 7 entries as of revision "), "{said:?}");
     let piped = run(&["backup"], &data(&api), b"").stdout;
-    api.server.terminate().await;
+    api.server.stop().await;
     done(&["backup", text(&after)], &data(&api));
     // Only the time differs, and with it the checksum.
     let content = |path| fs::read(path).expect("it was written");
@@ -134,7 +133,7 @@ async fn a_client_that_goes_away_or_stands_still_does_not_keep_a_server_from_end
     let _stands_still = connect();
     api.get("images/large-0").await.is(200);
     api.post("images", &image("after")).await.is(201);
-    assert_eq!(api.server.terminate().await.code(), Some(0));
+    api.server.stop().await;
     done(&["check"], &data(&api));
 }
 
@@ -172,7 +171,7 @@ async fn everything_acknowledged_before_a_backup_under_writes_is_restored_and_no
     let (_, before) = tokio::join!(writers, backup);
     let seen = api.get("images").await.is(200)["metadata"]["resourceVersion"].clone();
     let seen = seen.as_str().expect("it is a text").to_owned();
-    api.server.terminate().await;
+    api.server.stop().await;
     let said = done(&["restore", text(&file)], &restored);
     assert!(said.out.contains("counts as compacted"), "{said:?}");
     done(&["check"], &restored);
@@ -214,7 +213,7 @@ async fn objects_go_out_as_lines_and_into_another_store_as_they_were() {
     assert!(objects.iter().all(|object| object["apiVersion"] == "image.openshift.io/v1"));
     assert!(objects.iter().all(|object| object["metadata"]["resourceVersion"].is_null()));
     let (stream, before) = (api.get(&format!("{STREAMS}/s")).await.is(200), shown(&api, &digest("2")).await);
-    api.server.terminate().await;
+    api.server.stop().await;
     let said = done(&["import", text(&file)], &other);
     assert!(said.out.starts_with("3 objects stored, 0 left out because they are there, 0 refused\n"), "{said:?}");
     assert!(said.out.contains("uid, creationTimestamp and status are kept"), "{said:?}");
@@ -261,7 +260,7 @@ async fn no_form_of_an_image_is_taken_for_a_fault_or_changed_on_the_way() {
     for image in &images {
         api.post("images", image).await.is(201);
     }
-    api.server.terminate().await;
+    api.server.stop().await;
     let other = api.server.folder().join("other");
     done(&["check"], &data(&api));
     let exported = run(&["export"], &data(&api), b"").stdout;
@@ -349,7 +348,7 @@ async fn a_check_tells_what_is_wrong_and_the_way_out_and_changes_nothing() {
     let folder = data(&api);
     let said = store(&["check"], &folder);
     assert!(said.code == Some(1) && said.err.contains("a server is running on") && said.err.contains("stop it first"));
-    api.server.kill9();
+    api.server.stop().await;
     let before = fs::read(folder.join("store.redb")).expect("it is there");
     let said = done(&["check"], &folder);
     assert!(
@@ -385,7 +384,7 @@ async fn a_check_of_a_damaged_file_names_the_object() {
     let mut bad = image("bad");
     bad["dockerImageConfig"] = "what is flipped".into();
     api.post("images", &bad).await.is(201);
-    api.server.terminate().await;
+    api.server.stop().await;
     let path = data(&api).join("store.redb");
     let mut content = fs::read(&path).expect("it is there");
     let wanted = b"what is flipped";
@@ -448,7 +447,7 @@ async fn a_file_is_compacted_after_the_server_only() {
     let mut api = server().await;
     let said = store(&["compact"], &data(&api));
     assert!(said.code == Some(1) && said.err.contains("a server is running on"), "{said:?}");
-    api.server.terminate().await;
+    api.server.stop().await;
     let length = || fs::metadata(data(&api).join("store.redb")).expect("it is there").len();
     let before = length();
     let said = done(&["compact"], &data(&api));

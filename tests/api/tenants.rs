@@ -14,9 +14,9 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use crate::fixtures::{mapping, stream};
-use crate::harness::{Expect, request};
+use crate::harness::{Expect, TestServer, request};
+use crate::in_process::Server;
 use crate::support::client::{Answer, Client, Identity};
-use crate::support::process::Server;
 
 /// May do everything in `ten-a`.
 pub(crate) const MALLORY: Tenant = Tenant { name: "mallory", namespace: "ten-a" };

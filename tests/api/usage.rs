@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use crate::fixtures::{digest, image, stream};
-use crate::harness::{Api, Expect, STREAMS, eventually};
+use crate::harness::{Api, Expect, STREAMS, TestServer, eventually};
 use crate::support::client::Request;
 
 /// The value of one series; none while it is not there.
@@ -49,8 +49,7 @@ async fn the_gauges_follow_what_is_stored_and_the_log_names_the_largest() {
     })
     .await;
 
-    api.server.restart().await;
-    api.client = api.server.admin();
+    api.restart().await;
     comes_to(&api, &objects("images"), 4).await;
     comes_to(&api, "imagestream_apiserver_tag_history_events", 3).await;
     api.delete(&format!("{STREAMS}/s")).await.is(200);

@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::fixtures::{image, stream};
-use crate::harness::{Api, Expect, STREAMS, V1, request};
+use crate::harness::{Api, Expect, STREAMS, TestServer, V1, request};
 use crate::support::client::Request;
 use crate::support::client::watch::Watch;
 
@@ -143,10 +143,9 @@ async fn a_watch_goes_on_after_a_restart_where_it_was() {
     label(&api, "s", "1").await;
     let mut before = watch(&api, &from).await;
     assert_eq!(before.told().await.as_deref(), Some("MODIFIED s"));
-    api.server.terminate().await;
+    api.server.stop().await;
     assert_eq!(before.next().await, None, "a watch ends properly with its server");
-    api.server.restart().await;
-    api.client = api.server.admin();
+    api.restart().await;
     let mut after = watch(&api, &from).await;
     assert_eq!(after.told().await.as_deref(), Some("MODIFIED s"));
     label(&api, "s", "2").await;
@@ -161,7 +160,7 @@ async fn a_server_that_ends_does_not_wait_for_its_watchers() {
         watches.push(watch(&api, "imagestreams").await);
     }
     let start = Instant::now();
-    assert_eq!(api.server.terminate().await.code(), Some(0));
+    api.server.stop().await;
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     for mut watch in watches {
         assert_eq!(watch.told().await.as_deref(), Some("ADDED s"));
@@ -265,7 +264,7 @@ async fn a_watch_over_websocket_has_a_message_an_event_and_a_proper_end() {
         label(&api, "s", &number.to_string()).await;
     }
     drop(socket.next().await);
-    assert_eq!(api.server.terminate().await.code(), Some(0));
+    api.server.stop().await;
     let end = socket.next().await.expect("a message").expect("a sound one");
     assert!(matches!(end, Message::Close(Some(ref frame)) if frame.code == CloseCode::Normal), "{end:?}");
 }

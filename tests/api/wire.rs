@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::fixtures::{digest, image};
-use crate::harness::{Api, Expect, request};
+use crate::harness::{Api, Expect, TestServer, request};
 use crate::support::client::{Identity, Request};
 
 /// The largest body that is read.

@@ -11,7 +11,8 @@ use super::kubectl::{Following, Kubectl, Said};
 use super::objects;
 use super::site::{Shared, shared};
 use super::tools::Tools;
-use crate::support::process::Server;
+use crate::support::process::ServerProcess;
+use crate::support::server::{TestServer, identity_of_admin};
 
 /// The namespace of the objects. Tests share it, so each uses names of its own.
 pub(crate) const WORKSHOP: &str = "workshop";
@@ -25,7 +26,7 @@ pub(crate) struct Place {
 /// Which of the two, and what must live as long as it is used.
 enum Kind {
     Cluster { _site: Shared },
-    Alone { _server: Server },
+    Alone { _server: ServerProcess },
 }
 
 /// Both places. In the cluster kubectl is somebody with the role `edit` in the namespace and nothing else; alone it is
@@ -43,9 +44,9 @@ async fn cluster() -> Place {
 }
 
 async fn alone() -> Place {
-    let server = Server::start(&[]).await;
+    let server = ServerProcess::start(&[]).await;
     let address = format!("https://{}", server.address());
-    let identity = Server::identity_of_admin();
+    let identity = identity_of_admin();
     let kubeconfig: PathBuf = kubeconfig::write(&server.folder(), &address, &server.certificate(), &identity)
         .expect("a kubeconfig can be written");
     let program = Tools::find().expect("the programs of a control plane are there").path("kubectl");

@@ -11,7 +11,8 @@ use tokio::time::{sleep, timeout};
 use crate::inspector::{Inspector, Told};
 use crate::ledger::{Owned, Push, Resource, State};
 use crate::random::Random;
-use crate::support::process::Server;
+use crate::support::process::ServerProcess;
+use crate::support::server::TestServer;
 use crate::writer::{Writer, is, request};
 
 const WRITERS: usize = 10;
@@ -43,7 +44,7 @@ pub(crate) struct Campaign {
     history: History,
     seed: u64,
     random: Random,
-    server: Server,
+    server: ServerProcess,
     writers: Vec<Writer>,
     inspector: Inspector,
     kills: Kills,
@@ -73,7 +74,7 @@ impl Campaign {
             History::Forgotten => &["--compaction-interval=10ms", "--compaction-retention=40ms"],
         };
         let mut random = Random::new(seed);
-        let mut server = Server::start(flags).await;
+        let mut server = ServerProcess::start(flags).await;
         let writers = (0..WRITERS).map(|number| Writer::new(number, random.fork())).collect();
         let inspector = Inspector::new(server.folder().join("data"), history);
         server.kill9();
@@ -147,7 +148,7 @@ impl Campaign {
             // No waiting for something: the moment is the point.
             sleep(until_kill).await;
             if is_ending {
-                server.ask_to_end();
+                server.send_sigterm();
                 sleep(ending).await;
             }
             server.kill9();

@@ -11,7 +11,8 @@ use crate::pki::Pki;
 use crate::plane::Plane;
 use crate::row::{Ground, all_at_once};
 use crate::support::client::{Client, Identity, Request};
-use crate::support::process::{Launch, Server};
+use crate::support::process::{Launch, ServerProcess};
+use crate::support::server::TestServer;
 
 /// Path of the group and version.
 pub(crate) const V1: &str = "/apis/image.openshift.io/v1";
@@ -26,7 +27,7 @@ const PROMPT: Duration = Duration::from_secs(5);
 
 /// A running server.
 pub(crate) struct Site {
-    pub(crate) server: Server,
+    pub(crate) server: ServerProcess,
     /// The control plane, where the server has one.
     pub(crate) plane: Option<Plane>,
     pub(crate) pki: Pki,
@@ -52,7 +53,7 @@ impl Site {
             flags.extend(pki.flags(folder.path()));
         }
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        let server = Server::launch(Launch {
+        let server = ServerProcess::launch(Launch {
             flags: &flags,
             variables: &[("TOKIO_WORKER_THREADS", &ground.workers.to_string())],
             users: USERS,

@@ -1,6 +1,7 @@
-//! What several test binaries share: a client that checks what every answer must keep, and the real binary as a
-//! process. Nothing here knows what a test is about.
+//! Parts that several test binaries share: a client that checks what must hold for every response,
+//! and the server as a process. They do not depend on what a test is about.
 
 pub(crate) mod client;
 pub(crate) mod expect;
 pub(crate) mod process;
+pub(crate) mod server;

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::harness::Api;
-use crate::support::process::Server;
+use crate::support::server::identity_of_admin;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -53,7 +53,7 @@ pub(crate) struct Response {
 
 /// The fields of a request by an administrator; `path` is below the version of the API.
 pub(crate) fn fields(method: &str, path: &str) -> Vec<(String, Vec<u8>)> {
-    let token = Server::identity_of_admin().token.expect("an administrator has a token");
+    let token = identity_of_admin().token.expect("an administrator has a token");
     let fields = [
         (":method", method.to_owned()),
         (":scheme", "https".into()),

@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use super::version;
 use crate::fixtures::{image, names};
-use crate::harness::{Api, Expect, eventually};
+use crate::harness::{Api, ApiOf, Expect, TestServer, eventually};
 
 /// A server with the images i00, i01 and so on, each with some kilobytes; those with an even number have the label `even`.
-pub(super) async fn with_images(flags: &[&str], count: usize, bytes: usize) -> Api {
-    let api = Api::with(flags).await;
+pub(super) async fn with_images<S: TestServer>(flags: &[&str], count: usize, bytes: usize) -> ApiOf<S> {
+    let api = ApiOf::with(flags).await;
     for number in 0..count {
         let mut each = image(&format!("i{number:02}"));
         each["metadata"]["annotations"] = json!({"text": "x".repeat(bytes)});
@@ -26,7 +26,7 @@ fn token(page: &Value) -> &str {
 
 #[tokio::test]
 async fn pages_show_one_moment_whatever_is_written_between_them() {
-    let api = with_images(&[], 6, 1).await;
+    let api: Api = with_images(&[], 6, 1).await;
     let whole = api.get("images").await.is(200);
     let first = api.get("images?limit=2").await.is(200);
     api.delete("images/i02").await.is(200);
@@ -43,7 +43,7 @@ async fn pages_show_one_moment_whatever_is_written_between_them() {
 
 #[tokio::test]
 async fn a_large_page_says_how_it_ends_before_it_is_read() {
-    let api = with_images(&[], 30, 20_000).await;
+    let api: Api = with_images(&[], 30, 20_000).await;
     let page = api.get("images?limit=20").await;
     assert_eq!(page.header("transfer-encoding"), Some("chunked"));
     let page = page.is(200);
@@ -59,7 +59,7 @@ async fn a_large_page_says_how_it_ends_before_it_is_read() {
 
 #[tokio::test]
 async fn a_page_of_a_forgotten_moment_is_410_with_a_token_for_the_present() {
-    let api = with_images(&["--compaction-interval=100ms", "--compaction-retention=100ms"], 4, 1).await;
+    let api: Api = with_images(&["--compaction-interval=100ms", "--compaction-retention=100ms"], 4, 1).await;
     let first = api.get("images?limit=2").await.is(200);
     let next = format!("images?limit=1&continue={}", token(&first));
     eventually("the moment is forgotten", || async {
@@ -84,7 +84,7 @@ async fn a_page_of_a_forgotten_moment_is_410_with_a_token_for_the_present() {
 
 #[tokio::test]
 async fn pages_of_a_version_are_of_that_version() {
-    let api = with_images(&[], 3, 1).await;
+    let api: Api = with_images(&[], 3, 1).await;
     let old = version(&api.get("images").await.is(200));
     api.delete("images/i00").await.is(200);
     let page = api.get(&format!("images?limit=2&resourceVersion={old}")).await.is(200);

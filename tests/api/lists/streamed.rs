@@ -9,12 +9,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::pages::with_images;
 use crate::fixtures::names;
-use crate::harness::{Api, Expect, V1, eventually, request};
+use crate::harness::{Api, Expect, ProcessApi, TestServer, V1, eventually, request};
 use crate::overload::resident;
 
 #[tokio::test]
 async fn a_small_list_has_a_length_and_a_large_one_comes_in_parts() {
-    let api = with_images(&[], 20, 20_000).await;
+    let api: Api = with_images(&[], 20, 20_000).await;
     let small = api.get("images?limit=3").await;
     assert!(small.header("content-length").is_some() && small.header("transfer-encoding").is_none());
     let large = api.get("images").await;
@@ -25,7 +25,7 @@ async fn a_small_list_has_a_length_and_a_large_one_comes_in_parts() {
 
 #[tokio::test]
 async fn a_large_list_is_the_same_in_every_representation() {
-    let api = with_images(&[], 20, 20_000).await;
+    let api: Api = with_images(&[], 20, 20_000).await;
     let plain = api.get("images").await;
     let list = plain.is(200);
     let pretty = api.get("images?pretty=true").await;
@@ -57,7 +57,7 @@ async fn a_large_list_is_the_same_in_every_representation() {
 
 #[tokio::test]
 async fn a_list_without_objects_says_so() {
-    let api = with_images(&[], 1, 1).await;
+    let api: Api = with_images(&[], 1, 1).await;
     let empty = "images?labelSelector=nosuch";
     assert_eq!(api.get(empty).await.is(200)["items"], serde_json::json!([]));
     let yaml = api.get_as(empty, "application/yaml").await.body;
@@ -68,7 +68,7 @@ async fn a_list_without_objects_says_so() {
 async fn a_long_list_takes_little_memory_however_slowly_it_is_read() {
     const IMAGES: usize = 100;
     const BYTES: usize = 250_000;
-    let api = with_images(&[], IMAGES, BYTES).await;
+    let api: ProcessApi = with_images(&[], IMAGES, BYTES).await;
     // What is needed once is there.
     api.get("images?limit=20").await.is(200);
     let before = resident(&api);
@@ -102,15 +102,14 @@ fn damage(api: &Api, text: &str) {
 
 #[tokio::test]
 async fn a_list_that_cannot_be_read_to_its_end_does_not_look_complete() {
-    let mut api = with_images(&[], 20, 20_000).await;
+    let mut api: Api = with_images(&[], 20, 20_000).await;
     let mark = serde_json::json!({"metadata": {"annotations": {"mark": "where it is damaged"}}});
     let mut patch = request("PATCH", "images/i15").header("content-type", "application/merge-patch+json");
     patch.body = Some(mark.to_string().into_bytes());
     api.ask(patch).await.is(200);
-    api.server.terminate().await;
+    api.server.stop().await;
     damage(&api, "where it is damaged");
-    api.server.restart().await;
-    api.client = api.server.admin();
+    api.restart().await;
 
     let broken = api.client.send(request("GET", "images")).await;
     assert!(broken.is_err(), "it has no end");
@@ -147,7 +146,7 @@ fn items(body: &[u8]) -> &[u8] {
 
 #[tokio::test]
 async fn a_large_list_in_protobuf_says_its_length_and_has_the_items_of_its_pages() {
-    let api = with_images(&[], 20, 20_000).await;
+    let api: Api = with_images(&[], 20, 20_000).await;
     for accept in ["", ";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"] {
         let accept = format!("application/vnd.kubernetes.protobuf{accept}");
         let large = api.get_as("images", &accept).await;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::resident;
-use crate::harness::{Api, Expect, request};
+use crate::harness::{Api, Expect, ProcessApi, request};
 use crate::support::client::Request;
 
 /// The longest that any of these may take, in a build for tests on a busy machine.
@@ -50,7 +50,7 @@ fn protobuf_body() -> Request {
 
 #[tokio::test]
 async fn bodies_that_unfold_are_refused() {
-    let api = Api::start().await;
+    let api = ProcessApi::start().await;
     let before = resident(&api);
     let cases = [
         ("references", 400, body("application/yaml", yaml_of_references())),

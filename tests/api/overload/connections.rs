@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::resident;
-use crate::harness::{Api, Expect};
+use crate::harness::{Expect, ProcessApi, TestServer};
 
 const SILENT: usize = 10_000;
 const HANDSHAKES: usize = 600;
@@ -38,14 +38,14 @@ fn as_many_as_possible(wanted: usize) -> usize {
     wanted.min(most)
 }
 
-async fn answers_promptly(api: &Api) {
+async fn answers_promptly(api: &ProcessApi) {
     let start = Instant::now();
     api.get("images").await.is(200);
     assert_eq!(api.get("nothing").await.status, 404);
     assert!(start.elapsed() < PROMPT, "{:?}", start.elapsed());
 }
 
-fn check_cost(api: &Api, before: usize, count: usize, each: usize) {
+fn check_cost(api: &ProcessApi, before: usize, count: usize, each: usize) {
     let grown = resident(api).saturating_sub(before);
     println!("{count} connections cost {grown} bytes, {} each", grown / count);
     assert!(grown < count * each + BESIDES, "{count} connections cost {grown} bytes, {} each", grown / count);
@@ -54,7 +54,7 @@ fn check_cost(api: &Api, before: usize, count: usize, each: usize) {
 #[tokio::test]
 async fn connections_that_say_nothing_cost_next_to_nothing_and_end() {
     let count = as_many_as_possible(SILENT);
-    let api = Api::start().await;
+    let api = ProcessApi::start().await;
     let before = resident(&api);
     let mut silent = Vec::new();
     for _ in 0..count {
@@ -74,7 +74,7 @@ async fn connections_that_say_nothing_cost_next_to_nothing_and_end() {
 async fn idle_and_half_open_connections_cost_little() {
     let wanted = env::var("OVERLOAD_CONNECTIONS").map_or(HANDSHAKES, |text| text.parse().expect("it is a number"));
     let count = as_many_as_possible(wanted);
-    let api = Api::start().await;
+    let api = ProcessApi::start().await;
     let before = resident(&api);
     let mut idle = Vec::new();
     for first in (0..count).step_by(50) {
@@ -87,7 +87,7 @@ async fn idle_and_half_open_connections_cost_little() {
 }
 
 /// A connection that stays where it is: after the handshake, after an answer, or in the middle of a request.
-async fn half_open(api: &Api, number: usize) -> impl Sized + use<> {
+async fn half_open(api: &ProcessApi, number: usize) -> impl Sized + use<> {
     let protocol = if number.is_multiple_of(4) { "h2" } else { "http/1.1" };
     let mut stream = api.client.open(&[protocol]).await.expect("the handshake succeeds");
     let whole = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n";

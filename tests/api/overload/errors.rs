@@ -1,12 +1,12 @@
 //! Bodies with very many faults, or faults about very long values: each answer is small, and so is what it costs.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::peak;
 use crate::fixtures::{image, mapping, stream};
-use crate::harness::{Api, Expect, MAPPINGS, STREAMS, request};
+use crate::harness::{Expect, MAPPINGS, ProcessApi, STREAMS, request};
 use crate::support::client::Request;
 
 /// The most bytes of an answer that is an error.
@@ -38,31 +38,23 @@ fn longest_run(body: &[u8]) -> usize {
     body.split(|byte| *byte != b'Z').map(<[u8]>::len).max().unwrap_or_default()
 }
 
-/// The most memory that the server had at once, in bytes.
-fn peak(api: &Api) -> usize {
-    let status = fs::read_to_string(format!("/proc/{}/status", api.server.id())).expect("the server runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the system tells it");
-    let kilobytes: usize = line.trim().trim_end_matches(" kB").parse().expect("it is a number");
-    kilobytes << 10
-}
-
 /// Sends each request to a server of its own that has a stream `s`, and looks at what the answer is and costs.
 async fn all_are_small(cases: Vec<(&str, u16, Request)>) {
     let mut faults = Vec::new();
     for (name, code, request) in cases {
-        let api = Api::with_stream().await;
+        let api = ProcessApi::with_stream().await;
         faults.extend(faults_of(&api, code, request).await.into_iter().map(|fault| format!("{name}: {fault}")));
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-async fn is_small(api: &Api, code: u16, request: Request) {
+async fn is_small(api: &ProcessApi, code: u16, request: Request) {
     let faults = faults_of(api, code, request).await;
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 /// What is wrong with the answer to a request, or with what it costs.
-async fn faults_of(api: &Api, code: u16, request: Request) -> Vec<String> {
+async fn faults_of(api: &ProcessApi, code: u16, request: Request) -> Vec<String> {
     let (before, start) = (peak(api), Instant::now());
     let answer = api.ask(request).await;
     let (time, grown) = (start.elapsed(), peak(api).saturating_sub(before));
@@ -136,14 +128,14 @@ async fn conflicts_below_a_long_name_cost_little() {
     };
     let apply =
         |manager: &str, value: &str| patch(&format!("{STREAMS}/c?fieldManager={manager}"), APPLY, &wanted(value));
-    let api = Api::start().await;
+    let api = ProcessApi::start().await;
     api.ask(apply("a", "1")).await.is(201);
     is_small(&api, 409, apply("b", "2")).await;
 }
 
 #[tokio::test]
 async fn events_of_a_tag_with_a_long_name_cost_little() {
-    let api = Api::with_stream().await;
+    let api = ProcessApi::with_stream().await;
     let items = vec![json!({"created": null, "dockerImageReference": "A B", "image": "", "generation": 1}); 20_000];
     let status = json!({"status": {"tags": [{"tag": long(1000), "items": items}]}});
     is_small(&api, 422, patch(&format!("{S}/status"), MERGE, &status)).await;

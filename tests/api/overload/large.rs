@@ -8,9 +8,9 @@ use tokio::time::sleep;
 
 use super::{peak, resident};
 use crate::fixtures::{digest, image, index, mapping, stream};
-use crate::harness::{Api, Expect, MAPPINGS, STREAM_IMAGES, STREAMS, request};
+use crate::harness::{Api, Expect, MAPPINGS, ProcessApi, STREAM_IMAGES, STREAMS, TestServer, request};
 use crate::support::client::Request;
-use crate::support::process::Server;
+use crate::support::process::{Launch, ServerProcess};
 
 /// The longest that a probe may take beside large requests.
 const PROMPT: Duration = Duration::from_secs(1);
@@ -21,9 +21,10 @@ const AT_ONCE: usize = 40;
 /// By how much the server may grow beside their bodies: what some of them take, not all.
 const GROWTH: usize = 640 << 20;
 
-async fn with_workers(workers: &str) -> Api {
-    let server = Server::start_in(&[], &[("TOKIO_WORKER_THREADS", workers)]).await;
-    Api { client: server.admin(), server }
+async fn with_workers(workers: &str) -> ProcessApi {
+    let variables: &[_] = &[("TOKIO_WORKER_THREADS", workers)];
+    let server = ServerProcess::launch(Launch { variables, ..Launch::default() }).await;
+    ProcessApi { client: server.admin(), server }
 }
 
 /// A merge patch of many small values.
@@ -112,14 +113,14 @@ fn with_layers(number: usize, layers: usize) -> Value {
 }
 
 /// Makes an image with the right to do so, whose layers count without a manifest, and pushes it.
-async fn push_vouched(api: &Api, tag: &str, image: &Value) {
+async fn push_vouched(api: &ProcessApi, tag: &str, image: &Value) {
     api.post("images", image).await.is(201);
     api.push(tag, image).await;
 }
 
 #[tokio::test]
 async fn layers_beyond_a_size_are_refused_and_say_what_to_do() {
-    let api = Api::with_stream().await;
+    let api = ProcessApi::with_stream().await;
     let path = format!("{STREAMS}/s/layers");
     for number in 0..100 {
         push_vouched(&api, &format!("t{number}"), &with_layers(number, 500)).await;

@@ -21,8 +21,7 @@ async fn a_namespace_that_is_full_takes_no_more_and_says_what_to_do() {
     let refused = api.post(STREAMS, &stream("more")).await.fails(403, "Forbidden", FULL);
     assert_eq!((&refused["details"]["name"], &refused["details"]["kind"]), (&"more".into(), &"imagestreams".into()));
     api.post("namespaces/other/imagestreams", &stream("more")).await.is(201);
-    api.server.restart().await;
-    api.client = api.server.admin();
+    api.restart().await;
     api.post(STREAMS, &stream("more")).await.fails(403, "Forbidden", FULL);
     api.delete(&format!("{STREAMS}/a")).await.is(200);
     api.post(STREAMS, &stream("more")).await.is(201);

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::resident;
 use crate::fixtures::image;
-use crate::harness::{Api, Expect, V1, eventually, request};
+use crate::harness::{Api, ApiOf, Expect, ProcessApi, TestServer, V1, eventually, request};
 use crate::support::client::Request;
 
 /// The images of the large list, each of which has almost as many annotations as it may, in bytes.
@@ -22,8 +22,8 @@ const STREAMED: usize = 2 << 20;
 const BESIDES: usize = 64 << 20;
 
 /// A server with a list that is far larger than what the buffers of the system take.
-async fn with_large_list(flags: &[&str]) -> Api {
-    let api = Api::with(flags).await;
+async fn with_large_list<S: TestServer>(flags: &[&str]) -> ApiOf<S> {
+    let api = ApiOf::with(flags).await;
     for number in 0..IMAGES {
         let mut large = image(&format!("i{number}"));
         large["metadata"]["annotations"] = json!({"text": "x".repeat(ANNOTATIONS)});
@@ -33,7 +33,7 @@ async fn with_large_list(flags: &[&str]) -> Api {
 }
 
 /// Asks for the large list, or a watch that begins with it, and reads no more than that it comes, for as long as the result is kept.
-async fn ask_by_http1(api: &Api, path: &str) -> impl Drop + use<> {
+async fn ask_by_http1<S: TestServer>(api: &ApiOf<S>, path: &str) -> impl Drop + use<S> {
     let mut stream = api.client.open(&["http/1.1"]).await.expect("the port is open");
     let head = format!("GET {V1}/{path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer token-of-admin\r\n\r\n");
     stream.write_all(head.as_bytes()).await.expect("the request is sent");
@@ -45,7 +45,7 @@ async fn ask_by_http1(api: &Api, path: &str) -> impl Drop + use<> {
 }
 
 /// The same on a connection of HTTP/2, which goes on to answer pings.
-async fn ask_by_http2(api: &Api, path: &str) -> impl Drop + use<> {
+async fn ask_by_http2<S: TestServer>(api: &ApiOf<S>, path: &str) -> impl Drop + use<S> {
     let stream = TokioIo::new(api.client.open(&["h2"]).await.expect("the port is open"));
     let handshake = http2::handshake(TokioExecutor::new(), stream).await;
     let (mut sender, connection) = handshake.expect("HTTP/2 is spoken");
@@ -69,7 +69,7 @@ async fn is_turned_away(api: &Api) -> bool {
 
 #[tokio::test]
 async fn a_reader_that_takes_too_long_loses_its_place() {
-    let api = with_large_list(&["--max-requests-inflight=2", "--request-timeout=3s"]).await;
+    let api: Api = with_large_list(&["--max-requests-inflight=2", "--request-timeout=3s"]).await;
     let (first, second) = (ask_by_http1(&api, "images").await, ask_by_http2(&api, "images").await);
     eventually("both places are taken", || async { is_turned_away(&api).await }).await;
     eventually("the places are free", || async { !is_turned_away(&api).await }).await;
@@ -78,7 +78,7 @@ async fn a_reader_that_takes_too_long_loses_its_place() {
 
 #[tokio::test]
 async fn a_reader_that_goes_away_frees_its_place_at_once() {
-    let api = with_large_list(&["--max-requests-inflight=2", "--request-timeout=1h"]).await;
+    let api: Api = with_large_list(&["--max-requests-inflight=2", "--request-timeout=1h"]).await;
     let (first, second) = (ask_by_http1(&api, "images").await, ask_by_http2(&api, "images").await);
     eventually("both places are taken", || async { is_turned_away(&api).await }).await;
     drop(first);
@@ -92,7 +92,7 @@ async fn a_reader_that_goes_away_frees_its_place_at_once() {
 
 #[tokio::test]
 async fn slow_readers_of_long_lists_share_a_bounded_memory() {
-    let api = with_large_list(&["--max-requests-inflight=1000", "--request-timeout=1h"]).await;
+    let api: ProcessApi = with_large_list(&["--max-requests-inflight=1000", "--request-timeout=1h"]).await;
     let before = resident(&api);
     let fit = MEMORY / STREAMED;
     let mut readers = Vec::new();
@@ -118,7 +118,7 @@ async fn stuck_watchers(api: &Api) -> impl Sized + use<> {
 
 #[tokio::test]
 async fn a_watcher_that_takes_nothing_loses_its_place() {
-    let api = with_large_list(&["--max-watches=3", "--request-timeout=3s"]).await;
+    let api: Api = with_large_list(&["--max-watches=3", "--request-timeout=3s"]).await;
     let now = api.get("images?limit=1").await.is(200);
     let from = now["metadata"]["resourceVersion"].as_str().expect("a version");
     let watching = api.client.watch(request("GET", &format!("{WATCH}&resourceVersion={from}"))).await;
@@ -139,10 +139,10 @@ async fn a_watcher_that_takes_nothing_loses_its_place() {
 
 #[tokio::test]
 async fn watchers_that_take_nothing_do_not_hold_up_the_end() {
-    let mut api = with_large_list(&[]).await;
+    let mut api: Api = with_large_list(&[]).await;
     let stuck = stuck_watchers(&api).await;
     let start = Instant::now();
-    assert_eq!(api.server.terminate().await.code(), Some(0));
+    api.server.stop().await;
     assert!(start.elapsed() < Duration::from_secs(25), "{:?}", start.elapsed());
     drop(stuck);
 }

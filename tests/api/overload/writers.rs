@@ -2,7 +2,7 @@
 
 use super::{in_flight, resident};
 use crate::fixtures::image;
-use crate::harness::{Api, Expect, eventually, request};
+use crate::harness::{Expect, ProcessApi, eventually, request};
 use crate::support::client::Request;
 
 /// A little less than the largest body that is read.
@@ -20,7 +20,7 @@ fn large() -> Request {
 
 #[tokio::test]
 async fn slow_writers_of_large_bodies_share_a_bounded_memory() {
-    let api = Api::start().await;
+    let api = ProcessApi::start().await;
     let before = resident(&api);
     let mut slow = Vec::new();
     for _ in 0..MEMORY / ALMOST {

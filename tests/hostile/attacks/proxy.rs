@@ -9,6 +9,7 @@ use crate::pki::Shown;
 use crate::plane;
 use crate::row::{Finding, Form, Ground, Row, Seen, Table, all_at_once};
 use crate::site::{Site, V1, get};
+use crate::support::server::TestServer;
 
 const CANCEL: [u8; 4] = [0, 0, 0, 8];
 const BATCH: usize = 50;

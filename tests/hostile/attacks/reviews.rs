@@ -11,6 +11,7 @@ use crate::plane;
 use crate::row::{Form, Ground, Row, Seen, Table, all_at_once};
 use crate::site::{Site, get, post};
 use crate::support::client::{Answer, Identity};
+use crate::support::server::TestServer;
 
 /// The most reviews that a write may need.
 const MOST: usize = 100;

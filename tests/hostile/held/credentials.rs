@@ -8,6 +8,7 @@ use crate::pki::Shown;
 use crate::plane;
 use crate::row::{Finding, Ground, Row, Seen, Table};
 use crate::site::{Site, get};
+use crate::support::server::TestServer;
 
 /// What the server must make of a client.
 #[derive(Clone, Copy)]

@@ -1,0 +1,133 @@
+//! A server of a test, in the process of the test or in one of its own: its folder, its flags, and
+//! the clients of its users.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use tokio::time;
+
+use super::client::{Client, Identity, Request};
+
+/// The longest time that a server may take to listen, to become ready, and to end.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+/// The time between two requests for readiness.
+const INTERVAL: Duration = Duration::from_millis(20);
+
+const ADMIN_TOKEN: &str = "token-of-admin";
+const ALICE_TOKEN: &str = "token-of-alice";
+
+/// A running server on a free port of 127.0.0.1. Ends on drop; if the test failed, the end of the
+/// log is printed first.
+pub(crate) trait TestServer: Sized {
+    /// Starts a server with more flags on a new folder and waits until it is ready. Panics if it
+    /// does not become ready.
+    async fn start(flags: &[&str]) -> Self;
+
+    /// Ends the server in order, as SIGTERM does. Panics if it does not end in time, or with an error.
+    async fn stop(&mut self);
+
+    /// Starts the server again on the same folder, after its end or instead of it.
+    async fn restart(&mut self);
+
+    /// The lines of the log since the last start.
+    fn log(&self) -> Vec<String>;
+
+    /// The folder and the flags.
+    fn site(&self) -> &ServerFolder;
+
+    /// The address of the listener; another port after a restart.
+    fn address(&self) -> SocketAddr;
+
+    /// The folder that holds `data`, `certs` and `tokens.csv`.
+    fn folder(&self) -> PathBuf {
+        self.site().path().to_owned()
+    }
+
+    /// The certificate that the server made for itself, in PEM: what a client must trust.
+    fn certificate(&self) -> String {
+        let path = self.folder().join("certs/apiserver.crt");
+        fs::read_to_string(path).expect("the server wrote its certificate")
+    }
+
+    /// A client that trusts the server's own certificate.
+    fn client(&self, identity: Identity) -> Client {
+        Client::new(self.address(), self.certificate().as_bytes(), identity)
+    }
+
+    /// A client in the name of `admin`, a member of `system:masters`.
+    fn admin(&self) -> Client {
+        self.client(identity_of_admin())
+    }
+
+    /// A client in the name of `alice`, a member of no group.
+    fn alice(&self) -> Client {
+        self.client(Identity::token(ALICE_TOKEN))
+    }
+
+    /// Waits until `/readyz` succeeds. Panics after [`DEADLINE`], or if `has_ended` is true.
+    async fn become_ready(&self, has_ended: impl Fn(&Self) -> bool) {
+        let (client, begun) = (self.admin(), Instant::now());
+        let mut interval = time::interval(INTERVAL);
+        loop {
+            interval.tick().await;
+            let answer = client.send_unchecked(Request::new("GET", "/readyz")).await;
+            if answer.as_ref().is_ok_and(|answer| answer.status == 200) {
+                return;
+            }
+            assert!(!has_ended(self), "the server ended before it was ready");
+            assert!(begun.elapsed() < DEADLINE, "not ready after {DEADLINE:?}: {answer:?}");
+        }
+    }
+}
+
+/// The identity of `admin`.
+pub(crate) fn identity_of_admin() -> Identity {
+    Identity::token(ADMIN_TOKEN)
+}
+
+/// The temporary folder of a server, and the flags of `serve` for it.
+pub(crate) struct ServerFolder {
+    folder: TempDir,
+    pub(crate) arguments: Vec<String>,
+}
+
+impl ServerFolder {
+    /// Prepares a folder. `users` are more lines of the token file: `token,user,uid,"group1,group2"`.
+    pub(crate) fn new(flags: &[&str], users: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let known = format!("{ADMIN_TOKEN},admin,uid-of-admin,\"system:masters\"\n{ALICE_TOKEN},alice,uid-of-alice\n");
+        fs::write(folder.path().join("tokens.csv"), known + users).expect("the token file can be written");
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let mut arguments = vec![
+            "--bind-address=127.0.0.1".to_owned(),
+            "--secure-port=0".to_owned(),
+            format!("--data-dir={}", at("data")),
+            format!("--cert-dir={}", at("certs")),
+            format!("--token-auth-file={}", at("tokens.csv")),
+            "--internal-registry-hostname=image-registry.openshift-image-registry.svc:5000".to_owned(),
+        ];
+        let mode = "--authorization-mode";
+        let has_mode = flags.iter().any(|flag| flag.starts_with(mode));
+        arguments.extend((!has_mode).then(|| format!("{mode}=AlwaysAllow")));
+        arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
+        Self { folder, arguments }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// Prints the last lines of a server's log if the test panics.
+pub(crate) fn print_log_of_failure(lines: &[String]) {
+    /// The most lines that are printed.
+    const MOST: usize = 60;
+    if std::thread::panicking() {
+        let skipped = lines.len().saturating_sub(MOST);
+        eprintln!("--- log of the server without its first {skipped} lines");
+        eprintln!("{}\n---", lines[skipped..].join("\n"));
+    }
+}
