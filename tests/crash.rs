@@ -29,7 +29,7 @@ mod writer;
 use campaign::{Campaign, History};
 
 #[tokio::test]
-async fn what_was_acknowledged_outlives_every_kill_and_is_delivered_once() {
+async fn acknowledged_writes_survive_kills_and_are_delivered_once() {
     Campaign::start(History::Kept).await.run(10).await;
 }
 

@@ -354,7 +354,7 @@ fn the_server_changes_its_own_api_service_and_no_other() {
 }
 
 #[test]
-fn cert_manager_makes_what_the_pod_mounts_and_the_api_service_trusts() {
+fn cert_manager_issues_what_pod_and_api_service_use() {
     let manifests = overlay("cert-manager");
     let annotations = &manifests.the("APIService")["metadata"]["annotations"];
     let source = annotations["cert-manager.io/inject-ca-from"].as_str().expect("the CA is injected");

@@ -148,7 +148,7 @@ async fn an_authority_may_vouch_for_another_one() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_a_stranger_or_for_something_else_or_of_old_is_refused() {
+async fn foreign_unsuitable_or_expired_certificate_is_refused() {
     let authority = Authority::new();
     let (server, _folder) = trusting(&authority).await;
     let stranger = Authority::new().identity(&user_params(ExtendedKeyUsagePurpose::ClientAuth, 2099));

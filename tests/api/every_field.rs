@@ -151,7 +151,7 @@ fn without_texts(mut image: Value) -> Value {
 }
 
 #[tokio::test]
-async fn every_field_comes_back_through_the_image_and_through_its_stream() {
+async fn every_field_round_trips_through_image_and_stream() {
     let api = Api::start().await;
     let sent = [layered(&digest("1")), listing(&digest("2")), old(&digest("3"))];
     for image in &sent {

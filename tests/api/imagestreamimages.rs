@@ -99,7 +99,7 @@ async fn the_parts_of_a_part_are_found() {
 }
 
 #[tokio::test]
-async fn a_beginning_that_several_images_share_is_told_with_its_candidates() {
+async fn ambiguous_prefix_lists_its_candidates() {
     let api = Api::with_stream().await;
     let names: Vec<String> = (0..12).rev().map(|number| digest(&format!("ab{number:x}"))).collect();
     for name in &names[..2] {

@@ -66,7 +66,7 @@ async fn a_table_of_streams_tells_their_tags() {
 }
 
 #[tokio::test]
-async fn tags_that_come_from_nowhere_are_told_before_what_else_is_wrong_with_a_new_stream() {
+async fn missing_tag_sources_are_reported_first_on_create() {
     let api = Api::start().await;
     let mut bad = stream("A");
     bad["spec"]["tags"] = json!([{"name": "t", "from": {"kind": "ImageStreamTag", "name": "nosuch:t"}}]);

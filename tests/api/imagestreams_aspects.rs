@@ -6,7 +6,7 @@ use crate::fixtures::{digest, image, index};
 use crate::harness::{Api, Expect, STREAMS};
 
 #[tokio::test]
-async fn layers_name_every_image_with_its_parts_whether_they_are_there_or_not() {
+async fn layers_list_every_image_even_if_missing() {
     let api = Api::with_stream().await;
     api.push("one", &image(&digest("1"))).await;
     api.push("list", &index(&digest("2"), &[&digest("1"), &digest("3")])).await;

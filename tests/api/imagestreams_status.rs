@@ -35,7 +35,7 @@ async fn a_write_of_the_status_keeps_the_spec() {
 }
 
 #[tokio::test]
-async fn a_new_event_without_a_generation_gets_that_of_the_stream_or_of_the_wanted_tag() {
+async fn new_event_gets_generation_of_stream_or_spec_tag() {
     let (api, mut stream) = with_wanted_tag().await;
     stream["status"]["tags"] = json!([history("free", &[&digest("1")]), history("wanted", &[&digest("1")])]);
     let mut written = api.put(STATUS, &stream).await.is(200);
@@ -100,7 +100,7 @@ async fn the_status_of_a_missing_stream_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_write_of_the_status_tells_faults_of_the_metadata_once_less_than_one_of_the_stream() {
+async fn status_update_reports_metadata_errors_once_less() {
     let (api, mut stream) = with_wanted_tag().await;
     stream["metadata"]["labels"] = json!({"a b": ""});
     let causes = async |path: String| {

@@ -79,7 +79,7 @@ async fn a_version_in_a_new_view_is_passed_over() {
 }
 
 #[tokio::test]
-async fn a_put_of_a_tag_whose_stream_is_missing_goes_by_the_rules_for_new_tags() {
+async fn put_of_tag_without_stream_follows_create_rules() {
     let api = Api::start().await;
     let labelled = |mut object: Value| {
         object["metadata"]["labels"] = json!({"l": "1"});
@@ -107,7 +107,7 @@ async fn a_put_of_a_tag_whose_stream_is_missing_goes_by_the_rules_for_new_tags()
 }
 
 #[tokio::test]
-async fn the_metadata_of_a_changed_tag_is_judged_like_that_of_any_object() {
+async fn tag_update_validates_metadata_as_any_object() {
     let api = Api::start().await;
     api.post(TAGS, &tag("s:a", &reference("r.io/a:1"))).await.is(201);
     let fields = async |metadata: Value| {
@@ -137,7 +137,7 @@ async fn a_dry_run_writes_nothing() {
 }
 
 #[tokio::test]
-async fn tags_of_one_stream_follow_when_the_one_they_come_from_is_written() {
+async fn tags_follow_their_source_tag_in_the_stream() {
     let api = Api::start().await;
     api.post(TAGS, &tag("s:base", &reference("r.io/a:1"))).await.is(201);
     let follows = json!({"from": {"kind": "ImageStreamTag", "name": "base"}});

@@ -180,7 +180,7 @@ async fn the_digest_of_an_image_is_not_enough_to_join_it() {
 }
 
 #[tokio::test]
-async fn what_was_pushed_without_proof_shows_its_own_until_it_is_proved_there() {
+async fn unproved_push_shows_its_own_content_until_proved() {
     let tenants = Tenants::start().await;
     let name = name_of(&victors());
     tenants.push(MALLORY, "mine", "t", &forged(&name)).await.is(201);
@@ -245,7 +245,7 @@ fn list_of(parts: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn a_list_that_anybody_can_write_makes_nobody_elses_image_a_part_of_the_stream() {
+async fn manifest_list_gives_no_access_to_foreign_images() {
     let tenants = Tenants::start().await;
     let name = name_of(&victors());
     let inner = list_of(&[&name]);
@@ -279,7 +279,7 @@ async fn a_list_that_anybody_can_write_makes_nobody_elses_image_a_part_of_the_st
 }
 
 #[tokio::test]
-async fn parts_that_a_registry_pushed_or_the_user_may_see_come_with_their_list() {
+async fn permitted_parts_come_with_their_manifest_list() {
     let tenants = Tenants::start().await;
     let (name, list) = (name_of(&victors()), list_of(&[&name_of(&victors())]));
     // A registry makes images of parts with rights of its own, before or after.

@@ -38,7 +38,7 @@ fn limit(api: &ProcessApi, bytes: Option<u64>) {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_answered_507_and_reads_go_on_and_writes_come_back() {
+async fn full_disk_gives_507_and_writes_recover() {
     let api = ProcessApi::start().await;
     api.post("images", &image("before")).await.is(201);
     limit(&api, Some(fs::metadata(api.server.folder().join(FILE)).unwrap().len()));
@@ -70,7 +70,7 @@ async fn a_full_disk_is_answered_507_and_reads_go_on_and_writes_come_back() {
 }
 
 #[tokio::test]
-async fn a_value_that_is_damaged_is_a_500_that_names_it_and_is_told_everywhere() {
+async fn damaged_value_gives_500_and_is_reported_everywhere() {
     let mut api = ProcessApi::start().await;
     api.post("images", &image("good")).await.is(201);
     let mut bad = image("bad");

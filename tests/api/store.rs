@@ -119,7 +119,7 @@ async fn only_the_user_of_the_server_can_ask_for_a_backup() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_or_stands_still_does_not_keep_a_server_from_ending() {
+async fn stalled_backup_client_does_not_delay_shutdown() {
     let mut api = server().await;
     // More than fits into the buffers of a socket.
     for n in 0..10 {
@@ -150,7 +150,7 @@ async fn push_on(api: &Api, next: &AtomicUsize, stop: &AtomicUsize, acknowledged
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_acknowledged_before_a_backup_under_writes_is_restored_and_nothing_half() {
+async fn online_backup_restores_all_acknowledged_writes() {
     let mut api = Api::with_stream().await;
     let (next, stop, acknowledged) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
     let known = || acknowledged.lock().expect("no test panics with it").clone();
@@ -239,7 +239,7 @@ fn referring(mut image: Value) -> Value {
 }
 
 #[tokio::test]
-async fn no_form_of_an_image_is_taken_for_a_fault_or_changed_on_the_way() {
+async fn every_form_of_image_survives_export_and_check() {
     let mut api = Api::start().await;
     let config = r#"{"architecture":"arm64","created":"2020-01-02T03:04:05.678Z"}"#;
     let manifest = json!({"schemaVersion": 2, "mediaType": crate::fixtures::OCI_MANIFEST,
@@ -343,7 +343,7 @@ async fn tamper(folder: &Path, changes: Vec<Change>) {
 }
 
 #[tokio::test]
-async fn a_check_tells_what_is_wrong_and_the_way_out_and_changes_nothing() {
+async fn check_reports_faults_with_remedies_and_changes_nothing() {
     let mut api = server().await;
     let folder = data(&api);
     let said = store(&["check"], &folder);
@@ -426,7 +426,7 @@ async fn backups_are_checked_without_a_folder() {
 }
 
 #[tokio::test]
-async fn a_restore_takes_a_stream_and_a_version_that_was_seen_and_leaves_a_store_alone() {
+async fn restore_reads_stdin_and_never_overwrites_a_store() {
     let api = server().await;
     let backup = run(&["backup"], &data(&api), b"").stdout;
     let other = api.server.folder().join("other");

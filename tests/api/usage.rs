@@ -24,7 +24,7 @@ async fn comes_to(api: &Api, series: &str, wanted: u64) {
 }
 
 #[tokio::test]
-async fn the_gauges_follow_what_is_stored_and_the_log_names_the_largest() {
+async fn gauges_follow_the_store_and_log_names_the_largest() {
     let mut api = Api::with_stream().await;
     for (number, tag) in ["a", "b", "a"].into_iter().enumerate() {
         api.push(tag, &image(&digest(&number.to_string()))).await;

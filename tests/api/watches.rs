@@ -31,7 +31,7 @@ async fn label(api: &Api, name: &str, value: &str) {
 }
 
 #[tokio::test]
-async fn a_watch_begins_with_all_that_is_there_and_goes_on_with_what_happens() {
+async fn watch_starts_with_state_and_continues_with_changes() {
     let api = Api::start().await;
     for name in ["a", "b"] {
         api.post(STREAMS, &stream(name)).await.is(201);
@@ -129,7 +129,7 @@ async fn the_older_paths_watch_as_well() {
 
 /// It would be allowed as a watch of one name, and show what has any.
 #[tokio::test]
-async fn one_object_of_a_namespace_is_not_watched_without_the_namespace() {
+async fn watch_of_namespaced_object_needs_the_namespace() {
     let api = Api::with_stream().await;
     let answer = api.get("watch/imagestreams/s").await;
     assert_eq!(answer.status, 404);
@@ -250,7 +250,7 @@ async fn there_are_only_so_many_watches() {
 }
 
 #[tokio::test]
-async fn a_watch_over_websocket_has_a_message_an_event_and_a_proper_end() {
+async fn websocket_watch_sends_one_message_per_event() {
     let mut api = Api::with_stream().await;
     let (answer, mut socket) = api.client.websocket(&format!("{V1}/imagestreams?watch=true"), &[]).await;
     assert_eq!(answer.status(), 101);
@@ -270,7 +270,7 @@ async fn a_watch_over_websocket_has_a_message_an_event_and_a_proper_end() {
 }
 
 #[tokio::test]
-async fn a_watch_over_websocket_ends_in_time_and_speaks_protobuf_in_bytes() {
+async fn websocket_watch_ends_in_time_and_sends_protobuf() {
     let api = Api::with_stream().await;
     let accept = [("accept", "application/vnd.kubernetes.protobuf;stream=watch, application/vnd.kubernetes.protobuf")];
     let target = format!("{V1}/imagestreams?watch=true&timeoutSeconds=1");

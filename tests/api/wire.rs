@@ -124,7 +124,7 @@ async fn a_request_keeps_its_audit_id_or_gets_one() {
 }
 
 #[tokio::test]
-async fn a_timeout_that_is_none_is_refused_before_anybody_is_asked_who_they_are() {
+async fn invalid_timeout_is_refused_before_authentication() {
     let api = Api::start().await;
     let nobody = api.server.client(Identity::default());
     let asked = nobody.send(request("GET", "images?timeout=soon")).await.expect("an answer");
@@ -135,7 +135,7 @@ async fn a_timeout_that_is_none_is_refused_before_anybody_is_asked_who_they_are(
 }
 
 #[tokio::test]
-async fn a_request_that_takes_longer_than_it_may_is_answered_all_the_same() {
+async fn request_past_its_deadline_gets_a_response() {
     let api = Api::start().await;
     let slow = request("POST", "images?timeout=100ms").json(&image("a"));
     let answer = api.client.begin(slow).await.expect("it can be begun").answer().await.expect("an answer");

@@ -40,7 +40,7 @@ fn managers(object: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_write_that_changes_nothing_writes_nothing_and_the_first_one_neither() {
+async fn no_op_update_is_not_stored() {
     let api = Api::start().await;
     let made = api.post(STREAMS, &stream("s")).await.is(201);
     let mut sent = stream("s");
@@ -59,7 +59,7 @@ async fn a_write_that_changes_nothing_writes_nothing_and_the_first_one_neither()
 }
 
 #[tokio::test]
-async fn patches_of_one_object_at_the_same_time_all_succeed_unless_they_say_what_they_build_on() {
+async fn concurrent_patches_succeed_without_resource_version() {
     let api = Api::with_stream().await;
     let patches: Vec<Value> =
         (0..32).map(|number| json!({"metadata": {"labels": {format!("l{number}"): "x"}}})).collect();
@@ -98,7 +98,7 @@ async fn images_are_replaced_patched_and_applied_like_anything_else() {
 }
 
 #[tokio::test]
-async fn an_apply_makes_what_is_missing_and_the_losers_of_a_conflict_are_told() {
+async fn apply_creates_and_conflicts_name_the_managers() {
     let api = Api::start().await;
     let local = |local: bool| wanted("spec", "lookupPolicy", &json!({"local": local}));
     let made = patch(&api, &format!("{S}?fieldManager=one"), APPLY, &local(true)).await.is(201);
@@ -112,7 +112,7 @@ async fn an_apply_makes_what_is_missing_and_the_losers_of_a_conflict_are_told() 
 }
 
 #[tokio::test]
-async fn what_a_patch_makes_of_an_object_stays_of_its_kind_and_version() {
+async fn patch_cannot_change_kind_or_version() {
     let api = Api::with_stream().await;
     let refused = async |change: Value| {
         let message = patch(&api, S, MERGE, &change).await.is(422)["message"].as_str().unwrap().to_owned();
@@ -238,7 +238,7 @@ async fn many_warnings_are_cut_to_what_a_header_can_hold() {
 }
 
 #[tokio::test]
-async fn an_object_that_would_be_too_large_is_refused_with_its_size_and_the_limit() {
+async fn oversized_object_error_names_size_and_limit() {
     let api = Api::with(&["--max-object-size=1048576"]).await;
     api.post(STREAMS, &stream("s")).await.is(201);
     let before = api.get(S).await.is(200);
@@ -256,7 +256,7 @@ async fn an_object_that_would_be_too_large_is_refused_with_its_size_and_the_limi
 }
 
 #[tokio::test]
-async fn a_tag_comes_from_another_stream_as_that_is_when_it_is_written() {
+async fn tag_copies_its_source_stream_at_write_time() {
     let api = Api::with_stream().await;
     let image = image(&crate::fixtures::digest("1"));
     api.push("latest", &image).await;
@@ -290,7 +290,7 @@ async fn a_request_that_cannot_be_read_is_a_fault_of_the_request() {
 }
 
 #[tokio::test]
-async fn a_collection_is_deleted_as_far_as_its_limit_goes_and_told_as_it_was() {
+async fn delete_collection_honours_limit_and_returns_items() {
     let api = Api::start().await;
     for name in ["a", "b", "c"] {
         api.post(STREAMS, &stream(name)).await.is(201);
@@ -322,7 +322,7 @@ async fn created(api: &Api, kind: &str, body: &str) -> (u16, String, Vec<String>
 }
 
 #[tokio::test]
-async fn bodies_are_refused_for_parts_of_a_wrong_type_and_nulls_are_empty_parts() {
+async fn wrong_types_are_refused_and_null_means_empty() {
     let api = Api::start().await;
     let json = |body| created(&api, "application/json", body);
     for (body, why) in [
@@ -372,7 +372,7 @@ async fn content_types_must_be_whole() {
 }
 
 #[tokio::test]
-async fn what_becomes_of_dependents_must_be_known_even_if_nothing_is_said() {
+async fn propagation_policy_must_be_known() {
     let api = Api::with_stream().await;
     let refused = api.delete(&format!("{S}?propagationPolicy=")).await.is(422);
     let told = refused["message"].as_str().unwrap_or_default();

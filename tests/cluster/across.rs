@@ -49,7 +49,7 @@ fn refusal(stream: &str, source: &str) -> String {
 }
 
 #[tokio::test]
-async fn whoever_may_not_pull_from_there_is_refused_and_not_told_what_is_there() {
+async fn tag_from_forbidden_stream_reveals_nothing() {
     let site = shared().await;
     let stranger = prepare(&site, "stranger").await;
     for (from, source) in [("base:latest", "base"), ("base:missing", "base"), ("missing:latest", "missing")] {

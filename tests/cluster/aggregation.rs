@@ -40,7 +40,7 @@ async fn kubectl_lists_the_resources_of_the_group() {
 }
 
 #[tokio::test]
-async fn kube_apiserver_takes_over_the_aggregated_discovery_of_the_group() {
+async fn kube_apiserver_merges_aggregated_discovery() {
     let site = shared().await;
     let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
     until("the group is fresh", || async {
@@ -130,7 +130,7 @@ async fn nobody_may_only_what_everybody_may() {
 }
 
 #[tokio::test]
-async fn a_service_account_is_known_by_its_token_through_kube_apiserver_and_directly() {
+async fn service_account_token_works_aggregated_and_direct() {
     let site = shared().await;
     site.plane.apply(&[objects::service_account(SHOP, "robot"), objects::service_account(SHOP, "stranger")]);
     site.plane.grant(SHOP, &service_account(SHOP, "robot"), &["get"], &["imagestreamimages"]).await;

@@ -71,7 +71,7 @@ fn streams(namespace: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_namespace_that_is_deleted_goes_away_and_its_streams_with_it() {
+async fn deleting_a_namespace_deletes_its_streams() {
     let plane = own().await;
     let backend = registered(&plane).await;
     let namespace = format!("deleted-{}", backend.port());
@@ -92,7 +92,7 @@ async fn a_namespace_that_is_deleted_goes_away_and_its_streams_with_it() {
 }
 
 #[tokio::test]
-async fn what_belongs_to_an_object_that_is_deleted_is_deleted_through_kinds_of_both_servers() {
+async fn gc_follows_owners_across_both_servers() {
     let plane = own().await;
     let backend = registered(&plane).await;
     let namespace = format!("owners-{}", backend.port());
@@ -112,7 +112,7 @@ async fn what_belongs_to_an_object_that_is_deleted_is_deleted_through_kinds_of_b
 }
 
 #[tokio::test]
-async fn a_stream_that_is_deleted_in_the_foreground_goes_after_what_belongs_to_it() {
+async fn foreground_deletion_waits_for_dependents() {
     let plane = own().await;
     let backend = registered(&plane).await;
     let namespace = format!("foreground-{}", backend.port());
@@ -130,7 +130,7 @@ async fn a_stream_that_is_deleted_in_the_foreground_goes_after_what_belongs_to_i
 }
 
 #[tokio::test]
-async fn what_belongs_to_a_stream_that_is_deleted_alone_stays_and_belongs_to_nobody() {
+async fn orphan_deletion_keeps_dependents_without_owner() {
     let plane = own().await;
     let backend = registered(&plane).await;
     let namespace = format!("orphans-{}", backend.port());

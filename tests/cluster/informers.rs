@@ -164,7 +164,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn informers_miss_nothing_through_restarts_and_begin_anew_only_where_the_past_was_forgotten() {
+async fn informers_resume_after_restart_and_relist_after_compaction() {
     let mut plane = own().await;
     let mut scene = Scene::open(&plane).await;
     scene.all_is_known(&plane, 1).await;

@@ -68,7 +68,7 @@ async fn the_group_is_served_again_after_a_restart_of_kube_apiserver() {
 }
 
 #[tokio::test]
-async fn probes_discovery_and_openapi_answer_while_kube_apiserver_is_away() {
+async fn probes_and_discovery_work_without_kube_apiserver() {
     let mut plane = own().await;
     let backend = furnished(&plane).await;
     let proxy = front_proxy(&plane).identity();
@@ -88,7 +88,7 @@ async fn probes_discovery_and_openapi_answer_while_kube_apiserver_is_away() {
 }
 
 #[tokio::test]
-async fn what_only_kube_apiserver_could_decide_is_refused_while_it_is_away() {
+async fn undecidable_requests_fail_without_kube_apiserver() {
     let mut plane = own().await;
     let backend = furnished(&plane).await;
     let proxy = front_proxy(&plane).identity();
@@ -126,7 +126,7 @@ async fn what_only_kube_apiserver_could_decide_is_refused_while_it_is_away() {
 }
 
 #[tokio::test]
-async fn a_server_that_starts_first_waits_for_kube_apiserver_and_says_so() {
+async fn server_waits_for_kube_apiserver_at_start() {
     let mut plane = own().await;
     let prepared = Prepared::new(&plane, Certificate::Issued).await;
     plane.stop_kube_apiserver();

@@ -104,7 +104,7 @@ async fn openshifts_clients_push_tag_and_sign_images() {
 }
 
 #[tokio::test]
-async fn openshifts_informers_follow_streams_and_images_whether_or_not_lists_are_streamed() {
+async fn openshift_informers_follow_streams_and_images() {
     let steps = ["informers know what there was", "informers see streams change", "informers see images change"];
     for (namespace, streamed) in [("openshift-listed", "false"), ("openshift-streamed", "true")] {
         let variables = [("KUBE_FEATURE_WatchListClient", streamed)];
@@ -125,7 +125,7 @@ fn helm(site: &Shared, namespace: &str, arguments: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn helm_installs_upgrades_rolls_back_and_uninstalls_a_chart_with_a_stream() {
+async fn helm_manages_a_chart_with_a_stream() {
     let site = shared().await;
     let namespace = "helm";
     site.plane.apply(&[objects::namespace(namespace)]);

@@ -68,7 +68,7 @@ async fn let_read(site: &Shared, namespace: &str) {
 }
 
 #[tokio::test]
-async fn secrets_are_shown_where_the_server_may_read_them_and_nowhere_else() {
+async fn secrets_are_shown_only_where_server_may_read_them() {
     let site = shared().await;
     for namespace in ["secrets-shown", "secrets-hidden"] {
         furnish(&site, namespace);

@@ -46,7 +46,7 @@ async fn edit_may_push_and_tag() {
 }
 
 #[tokio::test]
-async fn edit_may_not_touch_images_nor_what_has_happened_nor_another_namespace() {
+async fn edit_role_cannot_touch_images_status_or_other_namespaces() {
     let site = shared().await;
     let editor = with(&site, "edits-only", "edit").await;
     let image = json!({"kind": "Image", "apiVersion": "image.openshift.io/v1", "metadata": {"name": "planted"},
@@ -61,7 +61,7 @@ async fn edit_may_not_touch_images_nor_what_has_happened_nor_another_namespace()
 }
 
 #[tokio::test]
-async fn whoever_may_list_definitions_creates_a_mapping_with_validation() {
+async fn creating_a_mapping_with_validation_needs_list_crds() {
     let site = shared().await;
     with(&site, "with-edit", "edit").await;
     let admin = site.plane.kubectl_of(&site.plane.user("admin", Some("system:masters")).identity());

@@ -141,7 +141,7 @@ async fn open(client: &Client, request: &Request) -> Kept {
 }
 
 #[tokio::test]
-async fn a_proxy_is_trusted_as_soon_as_its_authority_and_its_name_are_published() {
+async fn proxy_is_trusted_once_ca_and_name_are_published() {
     let site = shared().await;
     let proxy = Proxy::new("new-proxy");
     let client = site.backend.client(&proxy.pair.identity());
@@ -153,7 +153,7 @@ async fn a_proxy_is_trusted_as_soon_as_its_authority_and_its_name_are_published(
 }
 
 #[tokio::test]
-async fn an_open_connection_is_not_trusted_any_more_when_its_authority_is_taken_away() {
+async fn open_connection_loses_trust_with_its_ca() {
     let site = shared().await;
     let proxy = Proxy::new("proxy-without-authority");
     let client = site.backend.client(&proxy.pair.identity());
@@ -165,7 +165,7 @@ async fn an_open_connection_is_not_trusted_any_more_when_its_authority_is_taken_
 }
 
 #[tokio::test]
-async fn an_open_connection_is_not_trusted_any_more_when_its_name_is_taken_away() {
+async fn open_connection_loses_trust_with_its_name() {
     let site = shared().await;
     let proxy = Proxy::new("proxy-without-name");
     let client = site.backend.client(&proxy.pair.identity());
@@ -177,7 +177,7 @@ async fn an_open_connection_is_not_trusted_any_more_when_its_name_is_taken_away(
 }
 
 #[tokio::test]
-async fn a_user_is_not_known_any_more_when_the_authority_of_users_is_taken_away() {
+async fn user_certificate_loses_trust_with_the_client_ca() {
     let site = shared().await;
     let authority = Authority::new("second-client-ca");
     let client = site.backend.client(&authority.user("viewer", None).identity());
@@ -191,7 +191,7 @@ async fn a_user_is_not_known_any_more_when_the_authority_of_users_is_taken_away(
 }
 
 #[tokio::test]
-async fn a_certificate_that_ends_is_refused_on_open_connections_and_in_resumed_sessions() {
+async fn expired_certificate_is_refused_on_open_and_resumed_sessions() {
     // Another change of the trusted authorities would end all sessions.
     let plane = own().await;
     let backend = Prepared::new(&plane, Certificate::Issued).await.start().await;
@@ -212,7 +212,7 @@ async fn a_certificate_that_ends_is_refused_on_open_connections_and_in_resumed_s
 }
 
 #[tokio::test]
-async fn a_broken_config_map_leaves_the_last_good_one_in_force_and_is_told_of_once() {
+async fn broken_config_map_keeps_last_good_cas_and_is_logged_once() {
     let plane = own().await;
     let backend = Prepared::new(&plane, Certificate::Issued).await.start().await;
     let proxy = front_proxy(&plane).identity();

@@ -24,7 +24,7 @@ fn tags(stream: &Value) -> (Vec<&str>, &str) {
 }
 
 #[tokio::test]
-async fn create_makes_a_stream_once_and_refuses_a_field_that_there_is_not() {
+async fn create_works_once_and_refuses_unknown_fields() {
     for place in places().await {
         let created = place.give(&["create"], &stream("created", ONE)).done();
         assert_eq!(created, "imagestream.image.openshift.io/created created\n");
@@ -42,7 +42,7 @@ async fn create_makes_a_stream_once_and_refuses_a_field_that_there_is_not() {
 }
 
 #[tokio::test]
-async fn client_side_apply_makes_changes_and_removes_and_the_second_time_changes_nothing() {
+async fn client_side_apply_is_idempotent() {
     for place in places().await {
         let what = "imagestream/applied";
         let applied = place.give(&["apply"], &stream("applied", ONE)).done();
@@ -97,7 +97,7 @@ async fn two_managers_conflict_until_one_takes_the_fields_over() {
 }
 
 #[tokio::test]
-async fn fields_that_an_apply_no_longer_names_go_unless_somebody_else_has_them() {
+async fn apply_removes_dropped_fields_that_nobody_else_owns() {
     for place in places().await {
         let apply = |tags: Value| {
             let mut object = objects::stream("shared");
@@ -221,7 +221,7 @@ async fn replace_writes_the_whole_object_unless_it_is_an_old_one() {
 }
 
 #[tokio::test]
-async fn delete_removes_one_those_that_are_selected_and_dependents_may_stay() {
+async fn delete_by_name_by_selector_and_orphaning_work() {
     for place in places().await {
         for name in ["doomed-1", "doomed-2", "doomed-3", "kept"] {
             let mut object = objects::stream(name);

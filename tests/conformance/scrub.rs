@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_of_the_step_come_after_captured_values_and_before_the_general_ones() {
+    fn step_rules_run_between_captures_and_general_rules() {
         let back = [("12".to_owned(), "${RV}".to_owned())];
         let options = json!({"scrub": [["(gen-)[a-z]{5}\\b", "\\1<suffix>"], ["\\$\\{RV\\}", "$RV"]]});
         assert_eq!(scrubbed(options, &back, json!("gen-abcde 12")), json!("gen-<suffix> $RV"));

@@ -86,7 +86,7 @@ fn text(value: &Value) -> String {
 }
 
 #[test]
-fn the_server_tells_each_metric_with_each_label_that_rules_and_dashboard_ask_for() {
+fn rules_and_dashboard_use_existing_metrics_and_labels() {
     let mut told = told();
     // Prometheus itself tells whether it could scrape.
     told.insert("up".to_owned(), BTreeSet::new());

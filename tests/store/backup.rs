@@ -102,7 +102,7 @@ async fn whoever_watched_the_old_store_is_told_to_list_again() {
 }
 
 #[test]
-fn a_new_life_begins_above_everything_that_the_old_one_can_have_handed_out() {
+fn restored_store_starts_above_all_old_revisions() {
     const SECOND: u64 = 1 << 20;
     let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     let taken = time(1_800_000_000);
@@ -142,7 +142,7 @@ impl Write for Gate {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_a_backup_that_stands_still_and_it_shows_the_state_of_its_beginning() {
+async fn stalled_backup_blocks_nobody_and_keeps_its_snapshot() {
     let (_dir, embedded, store) = workload().await;
     let (before, revision) = (all(&store).await, store.now().await);
     let ((standing, stands), (go, gate)) = (mpsc::channel(), mpsc::channel());
@@ -179,7 +179,7 @@ async fn write_pairs(store: Arc<dyn TestStore>, writer: u64, acknowledged: Arc<A
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn under_writes_everything_acknowledged_before_a_backup_is_in_it_and_nothing_half() {
+async fn backup_under_writes_holds_all_acknowledged_writes() {
     let dir = tempfile::tempdir().unwrap();
     let (embedded, store) = open(&dir);
     let counts: Vec<_> = (0..WRITERS).map(|_| Arc::new(AtomicU64::new(0))).collect();
@@ -271,7 +271,7 @@ fn flip(path: &Path, text: &str) {
 }
 
 #[tokio::test]
-async fn a_backup_of_a_damaged_store_says_what_is_damaged_and_cannot_be_restored() {
+async fn backup_of_damaged_store_is_marked_and_not_restorable() {
     let dir = tempfile::tempdir().unwrap();
     let (embedded, store) = open(&dir);
     store.make(vec![put("/bad", "a value that is flipped"), put("/good", "")]).await;

@@ -24,7 +24,7 @@ const TURNS: u64 = 20;
 const TIMES: u64 = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_all_history_the_file_is_less_than_four_times_its_content() {
+async fn full_history_file_is_under_four_times_its_content() {
     let updates = updates();
     let (dir, store) = open();
     let seen = update(&store, updates, None).await;
@@ -32,7 +32,7 @@ async fn with_all_history_the_file_is_less_than_four_times_its_content() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_bounded_history_the_file_is_less_than_four_times_its_content() {
+async fn bounded_history_file_is_under_four_times_its_content() {
     let updates = updates();
     let (dir, store) = open();
     let seen = update(&store, updates, Some(updates / 10)).await;

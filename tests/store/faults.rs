@@ -116,7 +116,7 @@ async fn runs_full(make_full: impl FnOnce(&Disk)) {
 }
 
 #[tokio::test]
-async fn a_disk_that_runs_full_under_the_store_refuses_writes_until_there_is_space() {
+async fn full_disk_refuses_writes_until_there_is_space() {
     runs_full(Disk::fill).await;
 }
 
@@ -178,7 +178,7 @@ async fn one_failure(operation: Operation, number: usize) -> bool {
 }
 
 #[tokio::test]
-async fn an_error_in_a_write_is_not_acknowledged_and_the_store_goes_on() {
+async fn failed_write_is_not_acknowledged_and_store_continues() {
     let mut number = 0;
     while one_failure(Operation::Write, number).await {
         number += 1;
@@ -225,7 +225,7 @@ async fn concurrent_writers_see_an_error_and_then_go_on() {
 }
 
 #[tokio::test]
-async fn a_disk_that_fails_twice_in_a_row_ends_the_store_with_a_reason() {
+async fn two_disk_failures_in_a_row_end_the_store() {
     let ill = Ill::start();
     let revision = ill.store.make(vec![put("/a", "1")]).await;
     ill.disk.fail(Operation::Sync, 0, 1, ErrorKind::Other);
@@ -248,7 +248,7 @@ async fn a_disk_that_fails_twice_in_a_row_ends_the_store_with_a_reason() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_opened_again_ends_the_store_with_a_reason() {
+async fn file_that_cannot_be_reopened_ends_the_store() {
     let ill = Ill::start();
     ill.store.make(vec![put("/a", "1")]).await;
     ill.disk.fail(Operation::Open, 0, 1, ErrorKind::Other);

@@ -203,7 +203,7 @@ fn the_first_revision_counts_the_seconds_since_2020() {
 }
 
 #[tokio::test]
-async fn a_new_store_begins_at_its_first_revision_and_forgets_everything_below() {
+async fn new_store_starts_compacted_at_its_first_revision() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(Options { first_revision: Revision(5 << 20), ..options(&dir) });
     assert_eq!(store.now().await, Revision(5 << 20));
@@ -217,7 +217,7 @@ async fn a_new_store_begins_at_its_first_revision_and_forgets_everything_below()
 }
 
 #[tokio::test]
-async fn a_folder_that_is_made_again_hands_out_higher_revisions_than_the_lost_one() {
+async fn recreated_folder_starts_above_lost_revisions() {
     let dir = tempfile::tempdir().unwrap();
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let store = open(Options { first_revision: first_revision(now), ..options(&dir) });

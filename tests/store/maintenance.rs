@@ -106,7 +106,7 @@ async fn damage_is_told_by_the_name_of_what_is_damaged() {
 }
 
 #[tokio::test]
-async fn no_flipped_bit_in_what_is_used_is_overlooked_by_both_checksums() {
+async fn every_flipped_bit_in_use_is_detected() {
     let dir = workload().await;
     let path = dir.path().join(DATA_FILE);
     let content = fs::read(&path).unwrap();
@@ -168,7 +168,7 @@ async fn tables_that_do_not_agree_are_told() {
 }
 
 #[tokio::test]
-async fn a_folder_in_use_and_one_without_a_store_are_told_and_left_alone() {
+async fn folder_in_use_or_without_store_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let missing = dir.path().join("missing");
     let nowhere = || Folder::new(&missing);
@@ -195,7 +195,7 @@ async fn what_is_written_while_looking_is_forgotten() {
 }
 
 #[tokio::test]
-async fn a_compacted_file_is_smaller_and_holds_the_same_also_of_the_past() {
+async fn compacted_file_is_smaller_with_the_same_history() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
     let start = store.now().await;

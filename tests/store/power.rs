@@ -81,7 +81,7 @@ async fn whatever_was_acknowledged_is_there_after_a_power_failure() {
 /// A story of Linux: what a failed sync did not write counts as written from then on, and a later sync that succeeds says
 /// nothing of it. So it is never to be relied on, even after the store was opened again and goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whatever_was_acknowledged_after_a_failed_sync_is_there_after_a_power_failure() {
+async fn acknowledged_after_failed_sync_survives_power_loss() {
     cut_everywhere(async |dice| {
         let at = dice.below(40) + 4;
         run(dice, Some(at)).await

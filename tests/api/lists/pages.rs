@@ -58,7 +58,7 @@ async fn a_large_page_says_how_it_ends_before_it_is_read() {
 }
 
 #[tokio::test]
-async fn a_page_of_a_forgotten_moment_is_410_with_a_token_for_the_present() {
+async fn compacted_page_is_410_with_a_fresh_token() {
     let api: Api = with_images(&["--compaction-interval=100ms", "--compaction-retention=100ms"], 4, 1).await;
     let first = api.get("images?limit=2").await.is(200);
     let next = format!("images?limit=1&continue={}", token(&first));

@@ -145,7 +145,7 @@ fn items(body: &[u8]) -> &[u8] {
 }
 
 #[tokio::test]
-async fn a_large_list_in_protobuf_says_its_length_and_has_the_items_of_its_pages() {
+async fn large_protobuf_list_equals_its_pages() {
     let api: Api = with_images(&[], 20, 20_000).await;
     for accept in ["", ";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"] {
         let accept = format!("application/vnd.kubernetes.protobuf{accept}");
