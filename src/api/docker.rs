@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_is_of_the_version_beside_it_whatever_it_was_written_in() {
+    fn metadata_has_the_version_that_is_named_beside_it() {
         let new = read(json!({"Id": "q"}), "1.0");
         let old = read(json!({"id": "q"}), "pre012");
         assert_eq!(new.as_ref().unwrap()["Id"], "q");

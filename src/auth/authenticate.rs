@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_proof_that_holds_counts_and_a_bad_one_is_worse_than_none() {
+    async fn first_valid_credential_wins_and_invalid_one_fails() {
         const USER: HeaderName = HeaderName::from_static("x-remote-user");
         let (clients, proxies, stranger) = (Ca::new("clients"), Ca::new("proxies"), Ca::new("stranger"));
         let authenticator = authenticator(&clients, &proxies);

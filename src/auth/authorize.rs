@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_allowed_while_nobody_can_be_asked_but_what_needs_no_question() {
+    async fn only_unchecked_requests_are_allowed_without_authorizer() {
         let (client, asked) = control_plane(|_| (403, json!({"kind": "Status", "code": 403, "message": "no"})));
         let authorizer = webhook(client);
         assert!(authorizer.decide(&user("alice"), &get("x")).await.is_err());
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn discovery_is_everything_below_its_roots_and_nothing_beside_them() {
+    fn discovery_paths_are_those_below_the_roots() {
         for path in ["/apis", "/apis/", "/apis/g/v1", "/openapi/v2", "/openapi/v3/apis/g/v1"] {
             assert!(is_discovery(path), "{path}");
         }

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_that_ends_vouches_for_nobody_on_open_connections() {
+    fn expired_ca_is_untrusted_on_open_connections() {
         let ca = Ca::until("short", seconds_before(now(), -10));
         let (peer, trust) = (PeerCertificates::new(ca.client("alice", &[])), trust(&ca));
         let end = trust.clients.as_ref().unwrap().ends().unwrap();

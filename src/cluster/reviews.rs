@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_comes_when_too_many_wait_is_told_at_once_and_who_leaves_makes_room() {
+    async fn full_queue_refuses_at_once_and_leaving_frees_a_place() {
         let reviews = Reviews::<TokenReview>::new(hanging(), 1);
         let review = TokenReview::default();
         let mut first = Box::pin(reviews.post(&review));

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_says_the_same_changes_nothing_and_keeps_the_conditions() {
+    fn equal_event_changes_nothing_and_keeps_conditions() {
         assert_eq!(pushed(event("r", "i", 1)), (Pushed::Unchanged, vec![item("r", "i", 1)], 1));
     }
 

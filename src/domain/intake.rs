@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn the_texts_that_the_name_stands_for_may_be_put_in_and_fill_the_metadata() {
+    fn manifest_and_config_may_be_added_and_fill_metadata() {
         let mut image = whole();
         prepare_changed(&mut image, &bare());
         assert_eq!(image.docker_image_metadata.image().architecture, "amd64");

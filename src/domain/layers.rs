@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_lists_images_has_neither_configuration_nor_layers() {
+    fn manifest_list_has_neither_config_nor_layers() {
         let both = "[images[n].config: Invalid value: \"x\": config must be null if manifests are present, \
             images[n].layers: Invalid value: [\"a\"]: layers must be empty if manifests are present]";
         assert_eq!(faults(&image(manifest::SCHEMA2, "x", &["a"], &["p"])), both);

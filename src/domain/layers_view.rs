@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_the_stream_has_without_proof_is_listed_and_nothing_of_it_counts() {
+    fn unproved_image_is_listed_without_content() {
         let mut own = image("a", "", "", &["evil"], &["part"]);
         own.metadata.uid = "own".into();
         own.docker_image_layers.clear();

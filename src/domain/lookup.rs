@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_is_found_by_name_and_by_every_beginning_of_name_and_hash() {
+    fn image_is_found_by_any_prefix_of_name_and_hash() {
         let name = digest("sha256", "1a");
         let index = index(&[&name]);
         for id in [&name, "sha256:1a", "sha", "s", "1a", "1", &name[7..]] {

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_no_digests_and_images_without_a_manifest_are_not_compared() {
+    fn only_digests_with_a_manifest_are_compared() {
         assert_eq!(manifest_fault(&image("app", "", "{}")), None);
         assert_eq!(manifest_fault(&image(Digest::sha256_of("x").as_str(), "", "")), None);
     }
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_known_image_of_the_internal_registry_is_pulled_through_this_stream() {
+    fn known_internal_image_is_pulled_through_the_stream() {
         let reference = |managed: bool, present: Present, spec: &str| {
             let (mut stream, mut sent) = (stream(), mapping(image("i", "", "")));
             if !spec.is_empty() {
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_without_a_reference_is_in_the_internal_registry_and_unsigned() {
+    fn missing_reference_means_internal_registry() {
         let mut sent = mapping(image("i", "", ""));
         (sent.metadata.namespace, sent.metadata.name) = ("ns".into(), "s".into());
         sent.image.signatures.push(Default::default());

@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn the_size_counts_each_distinct_layer_once_and_the_configuration() {
+    fn size_counts_distinct_layers_and_config() {
         let mut image = schema2();
         fill(&mut image).unwrap();
         assert_eq!(image.docker_image_metadata.image().size, CONFIG.len() as i64 + 20);

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn generations_of_a_new_stream_start_with_one_and_it_has_no_status() {
+    fn new_stream_has_generation_one_and_no_status() {
         let mut sent = stream();
         sent.metadata.generation = 7;
         sent.spec.tags[0].generation = Some(9);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_says_of_generations_does_not_count_but_for_zero() {
+    fn client_generations_are_ignored_except_zero() {
         let old = stream();
         assert_eq!(updated(&old, |new| new.metadata.generation = 9), (1, vec![1, 1]));
         assert_eq!(updated(&old, |new| new.spec.tags[0].generation = Some(99)), (1, vec![1, 1]));
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn any_change_of_the_spec_raises_the_streams_generation_but_only_some_that_of_a_tag() {
+    fn spec_changes_raise_generations() {
         let old = stream();
         assert_eq!(updated(&old, |new| new.metadata.labels = [("a".into(), "b".into())].into()), (1, vec![1, 1]));
         assert_eq!(updated(&old, |new| new.spec.lookup_policy.local = true), (2, vec![1, 1]));

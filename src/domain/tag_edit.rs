@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_of_a_stream_tag_sets_the_tag_or_keeps_it_and_sets_its_annotations() {
+    fn stream_tag_update_sets_tag_or_annotations() {
         let mut stream = stream();
         let mut view = ImageStreamTag { tag: Some(wanted("z", "new")), ..ImageStreamTag::default() };
         assert_eq!(update_stream_tag(&mut stream, "a", &view), Ok(Set::Replaced));

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_without_an_image_has_the_time_of_its_stream_and_an_empty_image() {
+    fn tag_without_image_has_time_of_its_stream() {
         let stream = stream();
         for tag in ["r", "w", "x", "nosuch"] {
             assert_eq!(image_of(&stream, tag), None, "{tag}");
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn annotations_of_the_wanted_tag_are_those_of_the_view_and_are_put_over_those_of_the_image() {
+    fn spec_tag_annotations_override_image_annotations() {
         let mut stream = stream();
         let annotations = Some(map("of", "tag"));
         stream.spec.tags.insert(0, TagReference { name: "p".into(), annotations, ..TagReference::default() });
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_local_tag_is_pulled_through_the_internal_registry_if_there_is_one() {
+    fn local_tag_is_pulled_through_internal_registry() {
         let pulled = |policy: &str, repository: &str| {
             let mut stream = stream();
             let mut wanted = TagReference { name: "p".into(), ..TagReference::default() };
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_tag_shows_the_streams_metadata_and_whatever_there_is() {
+    fn image_tag_shows_stream_metadata_and_present_parts() {
         let stream = stream();
         let view = image_tag(&stream, "p", Some(image())).unwrap();
         assert_eq!(view.metadata, ObjectMeta { name: "s:p".into(), ..stream.metadata.clone() });

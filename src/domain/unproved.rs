@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_has_what_its_history_names_and_what_it_does_not_has_no_standing() {
+    fn unproved_entries_follow_the_history() {
         let mut stream = stream(&["a"]);
         assert_eq!((standing(&stream, "a"), standing(&stream, "b")), (Some(Standing::Proved), None));
         note(&mut stream, "b", unproved("u"));
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_a_stream_does_not_have_are_withheld_until_they_are_proved() {
+    fn foreign_parts_are_withheld_until_proved() {
         let to_prove = |stream: &ImageStream, parts: &[&'static str]| -> Vec<&str> {
             parts_to_prove(stream, "list", parts.iter().copied()).into_iter().collect()
         };

@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_mean_something_else_are_quoted_double_and_those_of_odd_form_single() {
+    fn ambiguous_text_is_double_quoted_odd_text_single() {
         let quoted = ["", "1.0", "no", "2021-02-03T04:05:06Z", "1:30", "0x1f", "1_000", "-.inf", "~", "1e3"];
         for text in quoted {
             assert_eq!(yaml(json!(text)), format!("\"{text}\"\n"));

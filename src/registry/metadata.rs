@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn only_one_of_the_collectors_finalizers_can_be_set_and_names_of_writers_are_short() {
+    fn gc_finalizers_exclude_each_other_and_managers_are_short() {
         let finalizers = ["orphan", "foregroundDeletion"].map(str::to_owned);
         assert!(field::join(&finalizer_faults(&finalizers)).ends_with(
             "[\"orphan\",\"foregroundDeletion\"]: finalizer orphan and foregroundDeletion cannot be both set"

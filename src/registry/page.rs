@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_a_version_are_of_exactly_that_one_unless_said_otherwise() {
+    fn limited_list_with_version_means_exact() {
         let at = |query| Options::read(&options(Some(query))).unwrap().at;
         assert_eq!(at("limit=5&resourceVersion=7"), At::Revision(Revision(7)));
         assert_eq!(at("limit=5&resourceVersion=7&resourceVersionMatch=NotOlderThan"), At::Now);

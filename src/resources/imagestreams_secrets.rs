@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn only_credentials_for_registries_are_shown_that_are_not_excluded() {
+    fn only_included_registry_credentials_are_shown() {
         for r#type in ["kubernetes.io/dockercfg", "kubernetes.io/dockerconfigjson"] {
             assert!(is_for_pulling(&secret(r#type, None)) && is_for_pulling(&secret(r#type, Some("false"))));
             assert!(!is_for_pulling(&secret(r#type, Some("true"))));

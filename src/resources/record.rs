@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_view_has_room_for_the_revision_and_neither_manifest_nor_configuration() {
+    fn view_has_revision_gap_without_manifest_and_config() {
         let mut named = image("", "");
         named.metadata.name = "\"resourceVersion\":\"?".into();
         let told = shown(&named);

@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_of_before_evidence_is_read_as_unproved_with_its_layers() {
+    fn image_without_evidence_reads_as_unproved() {
         let image = ImageStrategy.decode(br#"{"metadata":{"name":"i"},"dockerImageLayers":[{"name":"l"}]}"#).unwrap();
         assert_eq!(image.evidence, Evidence::default());
         assert!(image.evidence.blobs.is_none(), "its layers count");

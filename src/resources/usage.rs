@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn events_of_tags_are_counted_in_streams_and_nothing_that_is_odd_panics() {
+    fn tag_events_are_counted_and_odd_streams_do_not_panic() {
         let mut usage = Usage::default();
         let mut change = |before: Option<&str>, after: Option<&str>| {
             let [before, after] = [before, after].map(|value| value.map(str::as_bytes));
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_is_known_until_many_of_the_largest_are_gone_and_is_never_told_wrongly() {
+    fn largest_objects_are_exact_or_unknown() {
         let mut usage = Usage::default();
         let name = |bytes: usize| format!("image-{bytes}");
         for bytes in 1..=200 {

@@ -63,7 +63,7 @@ mod tests {
     use http_body_util::BodyExt;
 
     #[tokio::test]
-    async fn a_body_is_over_when_its_end_comes_and_lets_go_of_what_it_keeps() {
+    async fn finished_body_releases_what_it_holds() {
         let kept = Arc::new(());
         let endless = futures_util::stream::once(async { Ok::<_, std::io::Error>(Bytes::from("part")) })
             .chain(futures_util::stream::pending());

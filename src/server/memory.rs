@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_comes_when_it_is_taken_is_turned_away_but_for_small_ones() {
+    fn exhausted_memory_refuses_all_but_small_bodies() {
         let memory = Memory::new(3 * SMALL);
         let first = memory.take(2 * SMALL).unwrap();
         assert!(memory.take(SMALL + 1).is_none());

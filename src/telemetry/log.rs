@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_that_makes_no_sense_is_an_error_that_names_the_variable() {
+    fn invalid_filter_error_names_the_variable() {
         let error = filter(0, Some("a=loud".into())).unwrap_err().to_string();
         assert!(error.contains("RUST_LOG=\"a=loud\""), "{error}");
     }

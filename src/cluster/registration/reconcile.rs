@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn the_list_fits_whatever_the_order_and_what_more_is_there_stays_unless_our_own_list_changed() {
+    fn ca_bundle_matches_in_any_order_and_keeps_additions() {
         let (a, b, c) = (ca("a"), ca("b"), ca("c"));
         let both = format!("{a}{b}");
         let cases = [

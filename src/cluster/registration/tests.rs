@@ -216,7 +216,7 @@ async fn an_apiservice_is_waited_for_filled_mended_and_never_made() {
 }
 
 #[tokio::test]
-async fn what_others_add_stays_and_a_change_of_our_own_is_written_as_it_is() {
+async fn additions_of_others_stay_until_our_list_changes() {
     let (old, new, more) = (ca("old"), ca("new"), ca("more"));
     let kept = Kept::start(with(api_service("1", "images")), &old);
     kept.until("it is filled", |kept| kept.ca_bundle() == old).await;
@@ -245,7 +245,7 @@ fn those_who_undo_each_others_changes_slow_down_to_one_a_minute() {
 }
 
 #[tokio::test]
-async fn what_points_at_another_service_or_skips_verification_is_not_touched_until_that_is_mended() {
+async fn foreign_or_insecure_api_service_is_left_alone() {
     let ours = ca("ours");
     let kept = Kept::start(with(api_service("1", "others")), &ours);
     let mut insecure = api_service("1", "images");

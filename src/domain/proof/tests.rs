@@ -79,7 +79,7 @@ fn a_manifest_that_names_no_configuration_proves_an_image_alone() {
 }
 
 #[test]
-fn layers_are_proved_in_any_order_and_only_if_the_manifest_names_them() {
+fn layers_are_proved_by_the_manifest_in_any_order() {
     let layers = |names: &[&str]| {
         let image = with(whole(), |image| image.docker_image_layers = names.iter().map(|name| layer(name)).collect());
         proof(&image)
@@ -147,7 +147,7 @@ fn only_parts_that_the_manifest_names_are_kept() {
 }
 
 #[test]
-fn what_is_better_proved_replaces_what_is_less_and_never_the_other_way_round() {
+fn only_better_proof_replaces_an_image() {
     let forms = [
         with(whole(), |image| image.docker_image_manifest.clear()),
         with(whole(), |image| {
@@ -213,7 +213,7 @@ fn labels_of_an_image_without_evidence_stay() {
 }
 
 #[test]
-fn sizes_and_types_of_layers_are_claims_unless_the_manifest_says_them() {
+fn layer_sizes_need_the_manifest_as_proof() {
     for forge in [|layer: &mut ImageLayer| layer.size = 1 << 40, |layer: &mut ImageLayer| layer.media_type.clear()] {
         let mut image = whole();
         image.docker_image_layers = vec![layer("a"), layer("b")];
@@ -225,7 +225,7 @@ fn sizes_and_types_of_layers_are_claims_unless_the_manifest_says_them() {
 }
 
 #[test]
-fn content_is_replaced_and_the_object_and_what_authority_set_stay() {
+fn replacing_content_keeps_object_and_authorized_fields() {
     let map = |entries: &[(&str, &str)]| -> BTreeMap<String, String> {
         entries.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()
     };
@@ -287,7 +287,7 @@ fn a_list_was_made_when_its_object_was() {
 }
 
 #[test]
-fn texts_that_a_registry_keeps_prove_an_image_and_are_not_stored() {
+fn blobs_in_the_registry_prove_and_are_not_stored() {
     let kept = with(whole(), |image| {
         image.metadata.annotations.insert(intake::BLOB_STORED.into(), "true".into());
         image.docker_image_layers = vec![layer("evil")];

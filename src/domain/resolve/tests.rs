@@ -129,7 +129,7 @@ fn a_changed_reference_is_written_over_the_former_one() {
 }
 
 #[test]
-fn tags_of_one_stream_are_resolved_after_those_that_they_come_from() {
+fn tags_are_resolved_after_their_source_tags() {
     let tags =
         [("a", "tag", "b"), ("b", "tag", "s:c"), ("c", "ref", "x"), ("d", "tag", "nosuch"), ("e", "tag@ns", "c")];
     assert_eq!(told(&created(stream("s", &tags), &Others::default())), "a=x@1 b=x@1 c=x@1 e=x@1");
@@ -142,7 +142,7 @@ fn tags_in_a_circle_become_nothing() {
 }
 
 #[test]
-fn the_newest_event_of_a_tag_of_another_stream_is_copied_with_its_time() {
+fn newest_event_of_source_tag_is_copied_with_time() {
     let source = with_history(stream("src", &[]), "latest", &[event("i2", 7), event("i1", 3)]);
     let others = others(&[("ns", "src", Some(source))]);
     let tags = [("no", "tag", "src:nosuch"), ("t", "tag", "src:latest"), ("u", "tag", "src:")];
@@ -224,7 +224,7 @@ fn only_streams_of_new_and_changed_tags_are_needed_each_once() {
 }
 
 #[test]
-fn what_the_internal_registry_has_is_pulled_through_the_own_stream_but_for_references() {
+fn internal_images_are_pulled_through_own_stream() {
     let id = format!("sha256:{}", "a".repeat(64));
     let event = |repository: &str| TagEvent {
         docker_image_reference: format!("{repository}@{id}"),

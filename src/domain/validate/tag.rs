@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn annotations_of_a_new_stream_tag_are_said_once_or_twice_the_same() {
+    fn new_stream_tag_annotations_must_agree() {
         let mut view = stream_tag_of(Some(reference("a", "DockerImage")));
         view.metadata.annotations.insert("m".into(), "2".into());
         assert!(stream_tag(&view).is_empty());

@@ -212,7 +212,7 @@ async fn a_list_of_one_name_in_all_namespaces_looks_at_all_of_them() {
 }
 
 #[tokio::test]
-async fn what_follows_a_page_is_counted_once_however_large_the_page_is() {
+async fn remaining_items_are_counted_once_per_page() {
     let lab = Lab::new();
     for name in ["a", "b", "c", "d"] {
         lab.put(name, json!({"dockerImageRepository": "x".repeat(100_000)})).await;

@@ -95,7 +95,7 @@ fn tag(name: &str) -> Value {
 const TAG_FIELDS: &str = r#"{".":{},"f:annotations":{},"f:from":{},"f:generation":{},"f:importPolicy":{".":{},"f:importMode":{}},"f:name":{},"f:reference":{},"f:referencePolicy":{".":{},"f:type":{}}}"#;
 
 #[test]
-fn who_creates_owns_all_that_is_not_empty_and_who_changes_owns_the_change() {
+fn creator_and_updater_own_their_fields() {
     let mut story = Story::new();
     story.put("creator", "", json!({"metadata": {"name": "s", "labels": {"l": "1"}}, "spec": {"tags": [tag("a")]}}));
     let creator = format!(
@@ -116,7 +116,7 @@ fn who_creates_owns_all_that_is_not_empty_and_who_changes_owns_the_change() {
 }
 
 #[test]
-fn what_changes_hands_leaves_its_owner_and_what_is_gone_leaves_all() {
+fn changed_field_moves_and_removed_field_has_no_owner() {
     let mut story = Story::new();
     story.put("a", "", json!({"metadata": {"labels": {"x": "1", "y": "1"}}}));
     story.edit("b", "", |stream| stream["metadata"]["labels"] = json!({"x": "2"}));
@@ -146,7 +146,7 @@ fn a_manager_has_one_entry_for_all_that_it_updates() {
 }
 
 #[test]
-fn an_object_without_owners_stays_without_until_somebody_applies() {
+fn untracked_object_stays_untracked_until_apply() {
     let mut story = Story::new();
     story.put("a", "", json!({"metadata": {"name": "s"}}));
     story.edit("b", "", |stream| stream["metadata"]["labels"] = json!({"x": "1"}));
@@ -208,7 +208,7 @@ fn what_is_ignored_is_never_owned() {
 }
 
 #[test]
-fn who_applies_owns_what_it_applies_and_lets_go_of_what_it_applies_no_more() {
+fn apply_owns_applied_fields_and_releases_others() {
     let mut story = Story::new();
     let local = |local: bool| json!({"spec": {"lookupPolicy": {"local": local}}});
     story.apply("m1", local(true));

@@ -89,7 +89,7 @@ fn an_operation_that_cannot_be_done_is_422_whatever_the_reason() {
 }
 
 #[test]
-fn fields_are_made_by_replacing_and_the_document_can_be_replaced() {
+fn replace_creates_fields_and_replaces_the_document() {
     let after = patched(JSON, &json!([{"op": "replace", "path": "/metadata/x", "value": 1}])).unwrap();
     assert_eq!(after["metadata"]["x"], 1);
     assert_eq!(patched(JSON, &json!([{"op": "replace", "path": "", "value": {}}])).unwrap(), json!({}));

@@ -132,7 +132,7 @@ fn tables_name_the_fields_of_the_types_and_say_what_they_are() {
 }
 
 #[test]
-fn fields_stand_in_the_order_of_their_numbers_and_no_two_have_one_name() {
+fn field_numbers_ascend_and_names_are_unique() {
     fn check(message: &Message) {
         assert!(message.fields.windows(2).all(|pair| pair[0].number < pair[1].number), "{}", message.name);
         let mut names: Vec<_> = message.keys().map(|field| field.name).collect();
@@ -250,7 +250,7 @@ fn part(number: u32, content: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 #[test]
-fn a_stream_has_the_bytes_that_the_reference_implementation_stores() {
+fn stream_encodes_to_reference_bytes() {
     let uid = "0b2ab6a3-74e6-4e4b-9c1c-3a9a3b3fd3a7";
     let repository = "image-registry.openshift-image-registry.svc:5000/t2/e2";
     let (reference, image) = (format!("quay.io/x/y@sha256:{:4<64}", ""), format!("sha256:{:4<64}", ""));
@@ -277,7 +277,7 @@ fn a_stream_has_the_bytes_that_the_reference_implementation_stores() {
 }
 
 #[test]
-fn metadata_of_an_image_end_with_a_newline_and_empty_texts_are_written() {
+fn image_metadata_ends_with_newline_and_keeps_empty_text() {
     let image = object_of(&Image::default());
     let ends = [part(3, part(1, br#"{"kind":"DockerImage","apiVersion":"image.openshift.io/1.0","Id":"","Created":null,"ContainerConfig":{}}"#.iter().chain(b"\n").copied().collect::<Vec<u8>>())),
         b"\x22\x00\x2a\x00\x4a\x00\x52\x00".to_vec(), TAIL.to_vec()].concat();
@@ -298,7 +298,7 @@ fn read(message: &Message, bytes: &[u8]) -> Result<Map<String, Value>, String> {
 }
 
 #[test]
-fn pieces_of_a_message_are_put_together_and_of_other_values_the_last_counts() {
+fn split_messages_merge_and_last_scalar_wins() {
     let pieces = b"\x0a\x03\x0a\x01a\x0a\x04\x1a\x02ns\x0a\x03\x0a\x01b\x78\x05";
     let wanted = json!({"metadata": {"name": "b", "namespace": "ns"}});
     assert_eq!(Value::from(read(&PARTIAL_OBJECT_METADATA, pieces).unwrap()), wanted);

@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn places_are_taken_before_anything_is_made_and_given_back_if_nothing_is() {
+    async fn reservation_precedes_create_and_is_returned_on_failure() {
         let lab = Lab::new(NEVER);
         let (mut first, second) = (lab.place().await.unwrap(), lab.place().await.unwrap());
         assert!(lab.is_full().await);
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_beside_a_count_counts_once_whether_the_count_saw_it_or_not() {
+    fn write_during_recount_counts_once() {
         let mut tally = Tally { under_way: 2, ..Tally::default() };
         let open = tally.begin_count();
         tally.note(Revision(5), Delta::More);

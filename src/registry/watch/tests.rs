@@ -111,7 +111,7 @@ fn names(range: std::ops::Range<usize>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_watcher_that_is_left_behind_reads_the_log_until_it_is_there_again() {
+async fn slow_watcher_catches_up_from_the_log() {
     let lab = Lab::remembering(5000).await;
     let mut slow = lab.cursor();
     lab.write(names(0..200).into_iter()).await;
@@ -126,7 +126,7 @@ async fn a_watcher_that_is_left_behind_reads_the_log_until_it_is_there_again() {
 }
 
 #[tokio::test]
-async fn all_that_is_remembered_comes_in_order_and_once_and_to_all_the_same() {
+async fn every_watcher_gets_each_event_once_in_order() {
     let lab = Lab::remembering(1 << 20).await;
     let (mut one, mut other) = (lab.cursor(), lab.cursor());
     lab.write(names(0..50).into_iter()).await;
@@ -170,7 +170,7 @@ async fn what_happens_elsewhere_moves_a_watcher_on() {
 }
 
 #[tokio::test]
-async fn a_change_that_is_larger_than_the_memory_is_remembered_until_the_next_one() {
+async fn oversized_change_is_kept_until_the_next() {
     let lab = Lab::remembering(1).await;
     let (mut one, mut other) = (lab.cursor(), lab.cursor());
     let mut last = lab.start;

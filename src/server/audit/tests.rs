@@ -254,7 +254,7 @@ async fn everything_that_was_queued_is_there_when_the_log_is_closed() {
 }
 
 #[tokio::test]
-async fn only_this_user_may_read_the_file_and_a_line_that_was_cut_off_stays_alone() {
+async fn audit_file_is_private_and_cut_line_stays_separate() {
     let (folder, path, log) = in_folder(&Metrics::new());
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     log.close().await;
@@ -296,7 +296,7 @@ fn a_full_file_is_set_aside_and_the_newest_of_those_are_kept() {
 }
 
 #[test]
-fn a_clock_that_goes_back_does_not_make_the_newest_file_the_oldest() {
+fn clock_going_back_keeps_rotation_order() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.log");
     let future = folder.path().join("audit-2999-12-31T23-59-59.999.log");
@@ -321,7 +321,7 @@ fn without_limits_nothing_is_set_aside_or_removed() {
 }
 
 #[test]
-fn a_file_that_cannot_be_set_aside_goes_on_and_that_is_told_once() {
+fn failed_rotation_keeps_writing_and_is_logged_once() {
     let folder = tempfile::tempdir().unwrap();
     // The name with the time becomes longer than a name may be.
     let long = folder.path().join("x".repeat(250));

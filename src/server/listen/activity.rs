@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_must_be_read_in_time_on_http_1_unless_it_is_a_watch() {
+    fn http1_response_must_be_read_in_time_except_watches() {
         let patience = Patience { header_read: LONG, idle: LONG, send: Duration::ZERO, watch: Duration::ZERO };
         for (activity, pace, verdict) in [
             (Activity::awaiting_head(), Pace::Whole, Verdict::SlowReader),
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_part_of_a_watch_must_be_taken_in_time_and_then_there_is_time_until_the_next() {
+    async fn watch_deadline_covers_single_events() {
         let patience = Patience { header_read: LONG, idle: LONG, send: LONG, watch: Duration::ZERO };
         let (sender, mut parts) = tokio::sync::mpsc::unbounded_channel();
         let parts = futures_util::stream::poll_fn(move |cx| parts.poll_recv(cx));
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn the_idle_time_begins_anew_with_each_end_of_a_request_and_each_taken_part_of_an_answer() {
+    fn idle_time_restarts_with_activity() {
         let activity = Activity::idle();
         let unset = u64::MAX;
         let (first, second) = (activity.enter(), activity.enter());

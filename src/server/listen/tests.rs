@@ -235,7 +235,7 @@ async fn a_client_that_says_nothing_is_cut_off_and_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn stalled_handshakes_in_greater_number_than_permits_keep_nobody_out() {
+async fn stalled_handshakes_do_not_block_others() {
     let server = start(Limits { handshake: NEVER, handshakes: 2, ..Limits::default() }).await;
     let hello = client_hello(server.client_config(b"http/1.1", None));
     let mut stalled = Vec::new();
@@ -375,7 +375,7 @@ async fn headers_have_a_limit() {
 }
 
 #[tokio::test]
-async fn when_the_server_drains_requests_finish_and_nothing_new_begins() {
+async fn draining_finishes_requests_and_starts_none() {
     let mut server = start(Limits::default()).await;
     let (_idle, idle_end) = server.http1(None).await;
     let (mut first, first_end) = server.http1(None).await;
@@ -435,7 +435,7 @@ async fn each_handshake_takes_the_configuration_of_its_time() {
 }
 
 #[tokio::test]
-async fn a_port_in_use_and_a_foreign_address_are_told_with_their_flags() {
+async fn bind_errors_name_their_flags() {
     let taken = bind(Ipv4Addr::LOCALHOST.into(), 0).await.unwrap();
     let port = taken.local_addr().unwrap().port();
     let error = bind(Ipv4Addr::LOCALHOST.into(), port).await.unwrap_err().to_string();

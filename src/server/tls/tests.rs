@@ -91,7 +91,7 @@ fn refusal(outcome: Reload<CertificateError>) -> String {
 }
 
 #[tokio::test]
-async fn the_self_made_certificate_is_trusted_through_its_own_file_and_through_the_list_of_cas() {
+async fn own_certificate_is_trusted_by_file_and_ca_list() {
     let folder = tempfile::tempdir().unwrap();
     let server = Arc::new(ServingCertificate::open(Source::folder(folder.path().into(), vec![]), now()).await.unwrap());
     let file = fs::read_to_string(server.path()).unwrap();
@@ -117,7 +117,7 @@ async fn new_handshakes_see_a_replaced_certificate() {
 }
 
 #[tokio::test]
-async fn a_bad_pair_keeps_the_old_one_and_is_told_once_for_each_content() {
+async fn bad_pair_keeps_the_old_one_and_is_logged_once() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (pair_for("a.test"), pair_for("a.test"));
     let server = Arc::new(ServingCertificate::open(put(folder.path(), &first), now()).await.unwrap());
@@ -323,7 +323,7 @@ fn client_showing(shown: &str, key: &str, anchor: &str, version: &'static Suppor
 }
 
 #[tokio::test]
-async fn a_stranger_may_shake_hands_but_not_with_a_certificate_whose_key_it_lacks() {
+async fn handshake_needs_the_key_of_the_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let (pair, stranger, thief) = (pair_for("a.test"), pair_for("stranger"), pair_for("thief"));
     let server = Arc::new(ServingCertificate::open(put(folder.path(), &pair), now()).await.unwrap());

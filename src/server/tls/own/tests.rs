@@ -94,7 +94,7 @@ fn a_pair_is_renewed_thirty_days_before_its_end_by_the_same_ca() {
 }
 
 #[test]
-fn a_pair_without_the_wanted_names_is_made_again_by_the_same_ca_and_fewer_names_keep_it() {
+fn missing_names_reissue_the_pair_by_the_same_ca() {
     let certs = tempfile::tempdir().unwrap();
     let first = look(certs.path(), day(0));
     let service = ["images.registry.svc", "LOCALHOST"];
@@ -106,7 +106,7 @@ fn a_pair_without_the_wanted_names_is_made_again_by_the_same_ca_and_fewer_names_
 }
 
 #[test]
-fn a_ca_is_replaced_long_before_its_end_and_no_client_is_refused_on_the_way() {
+fn ca_rotation_refuses_no_client() {
     let certs = tempfile::tempdir().unwrap();
     let (mut now, mut list) = (0, bundle(&look(certs.path(), day(0))));
     let first = list.clone();
@@ -125,7 +125,7 @@ fn a_ca_is_replaced_long_before_its_end_and_no_client_is_refused_on_the_way() {
 }
 
 #[test]
-fn a_removed_ca_is_made_anew_and_its_pair_is_shown_for_a_week_more() {
+fn removed_ca_is_recreated_and_old_pair_served_a_week() {
     let certs = tempfile::tempdir().unwrap();
     let old = look(certs.path(), day(0));
     fs::remove_file(certs.path().join("ca.crt")).unwrap();
@@ -150,7 +150,7 @@ fn removing_everything_is_a_new_beginning_without_the_former_ca() {
 }
 
 #[test]
-fn a_missing_or_damaged_key_of_the_ca_is_a_concern_while_the_pair_serves_and_then_a_fault() {
+fn unusable_ca_key_fails_only_after_the_pair_ends() {
     for (damage, expected) in [
         (None, "its key is missing"),
         (Some("rubbish".to_owned()), "its key cannot be used"),
@@ -211,7 +211,7 @@ fn a_beginning_that_was_cut_short_is_finished() {
 }
 
 #[test]
-fn a_self_signed_pair_of_an_earlier_version_is_served_to_its_end_and_stays_trusted() {
+fn self_signed_pair_is_served_until_it_expires() {
     let certs = tempfile::tempdir().unwrap();
     let old = put_self_signed(certs.path(), "imagestream-apiserver@1790000000", day(365));
     let kept = look(certs.path(), day(1));
@@ -255,7 +255,7 @@ fn a_ca_of_somebody_elses_signs_but_is_not_replaced() {
 }
 
 #[test]
-fn half_a_pair_of_our_own_is_made_again_but_a_lone_key_is_never_destroyed() {
+fn half_a_pair_is_reissued_but_a_lone_key_is_kept() {
     let certs = tempfile::tempdir().unwrap();
     look(certs.path(), day(0));
     fs::remove_file(certs.path().join("apiserver.key")).unwrap();
@@ -267,7 +267,7 @@ fn half_a_pair_of_our_own_is_made_again_but_a_lone_key_is_never_destroyed() {
 }
 
 #[test]
-fn a_key_that_cannot_be_read_now_is_an_error_and_not_a_reason_for_a_new_pair() {
+fn unreadable_key_is_an_error_not_a_reissue() {
     for name in ["apiserver.key", "ca.key"] {
         let certs = tempfile::tempdir().unwrap();
         look(certs.path(), day(0));

@@ -98,7 +98,7 @@ async fn fault(plane: &Shared) -> String {
 }
 
 #[tokio::test]
-async fn the_first_replica_fills_an_empty_secret_and_the_others_read_it() {
+async fn first_replica_fills_an_empty_secret() {
     let plane = Plane::with(Secret::default());
     let first = replica(&plane).look(now()).await.unwrap();
     let updates = plane.lock().unwrap().updates;
@@ -108,7 +108,7 @@ async fn the_first_replica_fills_an_empty_secret_and_the_others_read_it() {
 }
 
 #[tokio::test]
-async fn what_else_is_in_the_secret_stays_and_empty_values_count_as_missing() {
+async fn other_secret_keys_stay_and_empty_values_are_missing() {
     let data = [("tls.crt", ""), ("tls.key", ""), ("mine", "kept")];
     let data = data.map(|(key, value)| (key.to_owned(), ByteString(value.into())));
     let secret = Secret { data: Some(data.into()), type_: Some("kubernetes.io/tls".into()), ..Secret::default() };
@@ -147,7 +147,7 @@ async fn a_pair_that_is_due_is_renewed_in_the_secret_for_all() {
 }
 
 #[tokio::test]
-async fn a_secret_that_cannot_be_read_or_written_is_told_with_the_way_out_and_never_created() {
+async fn secret_errors_name_a_remedy_and_create_nothing() {
     let missing = Shared::default();
     let error = fault(&missing).await;
     assert!(error.contains("kubectl -n registry create secret generic serving"), "{error}");
