@@ -6,45 +6,45 @@
 //!
 //! Requests go over TLS connections that stay open, each of them sending the next request when the last answer is
 //! complete. Every kind of answer is checked in full before the first turn, and for status and length in the turns; a
-//! wrong one ends the run. The rival of reading is a bare server: axum, hyper and rustls in a process of their own, which
+//! wrong one ends the run. The rival of reading is an HTTP baseline: axum, hyper and rustls in a process of their own, which
 //! send the bytes of one of the answers from memory. The rival of writing is redb alone, in this process, with the rows
 //! that the server would write.
 //!
 //! Options go behind `--` or into the environment (`LOAD_IMAGES=100000`); `-- --help` lists them. Without `--bench`,
 //! which cargo passes in a benchmark, this is a test and takes seconds, as with `--smoke`.
 
-#[path = "load/bare.rs"]
-mod bare;
 #[path = "load/bench.rs"]
 mod bench;
 #[path = "load/caller.rs"]
 mod caller;
-#[path = "load/ceiling.rs"]
-mod ceiling;
-#[path = "load/contest.rs"]
-mod contest;
+#[path = "load/client_pool.rs"]
+mod client_pool;
+#[path = "load/comparison.rs"]
+mod comparison;
 #[path = "load/control_plane.rs"]
 mod control_plane;
 #[path = "load/corpus.rs"]
 mod corpus;
-#[path = "load/crew.rs"]
-mod crew;
-#[path = "load/dice.rs"]
-mod dice;
 #[path = "load/figures.rs"]
 mod figures;
 #[path = "load/fill.rs"]
 mod fill;
+#[path = "load/fixtures.rs"]
+mod fixtures;
+#[path = "load/http_baseline.rs"]
+mod http_baseline;
 #[path = "load/listen.rs"]
 mod listen;
+#[path = "load/open_loop.rs"]
+mod open_loop;
 #[path = "load/options.rs"]
 mod options;
-#[path = "load/paced.rs"]
-mod paced;
 #[path = "load/process.rs"]
 mod process;
 #[path = "load/questions.rs"]
 mod questions;
+#[path = "load/redb_baseline.rs"]
+mod redb_baseline;
 #[path = "load/report.rs"]
 mod report;
 #[path = "load/scenarios/mod.rs"]
@@ -55,8 +55,6 @@ mod seed;
 mod site;
 #[path = "load/slow_disk.rs"]
 mod slow_disk;
-#[path = "load/stock.rs"]
-mod stock;
 #[path = "load/streamed.rs"]
 mod streamed;
 #[path = "load/template.rs"]
@@ -73,12 +71,12 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use bench::Bench;
-use contest::take_turns;
+use comparison::take_turns;
 use options::{Options, Role};
 use report::Report;
 use site::Site;
 
-/// The one of the real server: the bare server and the server on a slow disk are this program too.
+/// The one of the real server: the HTTP baseline and the server on a slow disk are this program too.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -86,7 +84,7 @@ fn main() -> ExitCode {
     let options = Options::read();
     let outcome = match options.role() {
         Role::Measure => measure(&options),
-        Role::Bare(folder) => bare::serve(folder),
+        Role::HttpBaseline(folder) => http_baseline::serve(folder),
         Role::SlowDisk(delay, flags) => slow_disk::serve(delay, flags),
     };
     match outcome {
@@ -105,8 +103,8 @@ fn measure(options: &Options) -> anyhow::Result<()> {
     for images in &options.images {
         let within = tempfile::tempdir_in(folder.path())?;
         let bench = Bench::fill(options, Site::new(within.path())?, *images)?;
-        let contests = scenarios::contests(&bench)?;
-        let outcome = take_turns(options.turns, *images, &contests, &mut report);
+        let comparisons = scenarios::comparisons(&bench)?;
+        let outcome = take_turns(options.turns, *images, &comparisons, &mut report);
         // What was measured before a failure took long enough to be worth something.
         report.print_summary(*images);
         outcome?;

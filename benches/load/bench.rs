@@ -6,16 +6,16 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::caller::Caller;
-use crate::ceiling::Ceiling;
-use crate::crew::Crew;
+use crate::client_pool::ClientPool;
 use crate::fill;
+use crate::fixtures::Fixtures;
 use crate::options::Options;
 use crate::process::Process;
 use crate::questions::{Questions, Scenario};
+use crate::redb_baseline::RedbBaseline;
 use crate::report;
 use crate::seed::Seed;
 use crate::site::Site;
-use crate::stock::Stock;
 use crate::template::Template;
 use crate::turn::Times;
 
@@ -28,15 +28,15 @@ pub(crate) struct Bench {
     pub(crate) server: Process,
     _data: TempDir,
     /// All clients, with a token that the server knows.
-    pub(crate) crew: Crew,
+    pub(crate) pool: ClientPool,
     /// Questions for any image, with their answers.
     pub(crate) uniform: Questions,
     /// Mappings that the store does not have.
-    pub(crate) stock: Stock,
+    pub(crate) fixtures: Fixtures,
     /// The filled store.
     pub(crate) seed: Seed,
     /// redb alone, as full.
-    pub(crate) ceiling: Ceiling,
+    pub(crate) redb: RedbBaseline,
     // Dropped last: it holds the folder of all the others.
     pub(crate) site: Site,
 }
@@ -49,27 +49,27 @@ impl Bench {
     pub(crate) fn fill(options: &Options, site: Site, images: usize) -> anyhow::Result<Self> {
         let data = site.data()?;
         let server = site.serve(data.path())?;
-        let crew = Crew {
+        let pool = ClientPool {
             connector: site.connector(Caller::Token)?,
             connections: options.connections,
             threads: options.threads,
         };
-        crew.await_readiness(server.address)?;
-        let (digests, filling) = fill::fill(&crew, &server, images)?;
+        pool.await_readiness(server.address)?;
+        let (digests, filling) = fill::fill(&pool, &server, images)?;
         report::print_filling(&filling);
         server.terminate()?;
         let template = Template::learn(data.path(), images)?;
         println!("a mapping gives {:.1} kB to the store", template.bytes() as f64 / 1e3);
-        let ceiling = Ceiling::fill(&site, template, images)?;
+        let redb = RedbBaseline::fill(&site, template, images)?;
         let seed = Seed(data);
         let data = seed.copy(&site)?;
         let server = site.serve(data.path())?;
-        crew.await_readiness(server.address)?;
+        pool.await_readiness(server.address)?;
         let mut uniform = Questions::new(Scenario::Uniform, &digests);
-        uniform.learn_answers(&crew, server.address)?;
-        let stock = Stock::new(filling.streams, options.stock, options.threads)?;
+        uniform.learn_answers(&pool, server.address)?;
+        let fixtures = Fixtures::new(filling.streams, options.stock, options.threads)?;
         let options = options.clone();
-        Ok(Self { options, digests, server, _data: data, crew, uniform, stock, seed, ceiling, site })
+        Ok(Self { options, digests, server, _data: data, pool, uniform, fixtures, seed, redb, site })
     }
 
     /// A server on a new copy of the filled store, with the folder of the copy. It is ready.
@@ -82,7 +82,7 @@ impl Bench {
             true => self.site.serve(copy.path()),
             false => self.site.serve_on_slow_disk(copy.path(), delay),
         }?;
-        self.crew.await_readiness(server.address)?;
+        self.pool.await_readiness(server.address)?;
         Ok((server, copy))
     }
 

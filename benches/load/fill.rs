@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::client_pool::ClientPool;
 use crate::corpus::{self, IMAGES_PER_STREAM};
-use crate::crew::Crew;
+use crate::fixtures::{create, push_request, stream_request};
 use crate::process::Process;
-use crate::stock::{create, push_request, stream_request};
 use crate::usage::{Sample, Usage, resident_mib};
 
 /// How long it may take.
@@ -33,11 +33,11 @@ pub(crate) struct Filling {
 ///
 /// # Errors
 /// A push that is not answered with 201.
-pub(crate) fn fill(crew: &Crew, server: &Process, images: usize) -> anyhow::Result<(Vec<String>, Filling)> {
+pub(crate) fn fill(pool: &ClientPool, server: &Process, images: usize) -> anyhow::Result<(Vec<String>, Filling)> {
     let streams = images.div_ceil(IMAGES_PER_STREAM);
     let next = AtomicUsize::new(0);
     let (begun, before) = (Instant::now(), Sample::take(server.id())?);
-    let parts = crew.run(server.address, LIMIT, async |connection, _| {
+    let parts = pool.run(server.address, LIMIT, async |connection, _| {
         let mut pushed = Vec::new();
         loop {
             let stream = next.fetch_add(1, Ordering::Relaxed);

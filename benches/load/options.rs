@@ -51,9 +51,9 @@ pub(crate) struct Options {
     /// A short run that shows that everything works; its figures mean nothing.
     #[arg(long, env = "LOAD_SMOKE")]
     pub(crate) smoke: bool,
-    /// Serve as the bare server of this folder.
+    /// Serve as the HTTP baseline of this folder.
     #[arg(long, hide = true)]
-    bare: Option<PathBuf>,
+    http_baseline: Option<PathBuf>,
     /// Serve on a disk whose syncs take so many milliseconds longer.
     #[arg(long, hide = true)]
     slow_disk: Option<u64>,
@@ -69,8 +69,8 @@ pub(crate) struct Options {
 pub(crate) enum Role<'a> {
     /// The one that measures.
     Measure,
-    /// The bare server of a folder.
-    Bare(&'a Path),
+    /// The HTTP baseline of a folder.
+    HttpBaseline(&'a Path),
     /// The server on a slow disk, with its flags.
     SlowDisk(Duration, &'a [String]),
 }
@@ -92,8 +92,8 @@ impl Options {
 
     /// What this process is.
     pub(crate) fn role(&self) -> Role<'_> {
-        match (&self.bare, self.slow_disk) {
-            (Some(folder), _) => Role::Bare(folder),
+        match (&self.http_baseline, self.slow_disk) {
+            (Some(folder), _) => Role::HttpBaseline(folder),
             (None, Some(millis)) => Role::SlowDisk(Duration::from_millis(millis), &self.flags),
             (None, None) => Role::Measure,
         }

@@ -1,4 +1,4 @@
-//! A server as a process of its own, ours or the bare one: both tell their address in a line of their log.
+//! A server in a process of its own, the real one or the HTTP baseline. Both log their address.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, stdin};

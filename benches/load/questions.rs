@@ -7,8 +7,8 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 
 use crate::caller::Caller;
+use crate::client_pool::ClientPool;
 use crate::corpus::{self, LAYERS, NAMESPACE};
-use crate::crew::Crew;
 use crate::wire::{self, Answer};
 
 /// How long it may take to see every answer once.
@@ -54,7 +54,7 @@ impl Scenario {
         }
     }
 
-    /// The scenario whose bare turns this one is compared with.
+    /// The scenario whose baseline turns this one is compared with.
     pub(crate) fn yardstick(self) -> Self {
         if self == Self::Missing { Self::Missing } else { Self::Uniform }
     }
@@ -116,8 +116,8 @@ impl Questions {
         Self { scenario, wishes, requests, lengths: Vec::new(), sample: Vec::new() }
     }
 
-    /// The same questions for the bare server, which has one answer to all that are found, and one to all that are not.
-    pub(crate) fn for_bare(&self) -> Self {
+    /// The same questions for the HTTP baseline, which has one answer to all that are found, and one to all that are not.
+    pub(crate) fn for_baseline(&self) -> Self {
         let resource = if self.scenario == Scenario::Missing { NO_RESOURCE } else { RESOURCE };
         Self {
             scenario: self.scenario,
@@ -159,11 +159,11 @@ impl Questions {
     ///
     /// # Errors
     /// An answer that is not the right one.
-    pub(crate) fn learn_answers(&mut self, crew: &Crew, address: SocketAddr) -> anyhow::Result<()> {
-        let parts = crew.run(address, LIMIT, async |connection, number| {
+    pub(crate) fn learn_answers(&mut self, pool: &ClientPool, address: SocketAddr) -> anyhow::Result<()> {
+        let parts = pool.run(address, LIMIT, async |connection, number| {
             let mut lengths = Vec::new();
             let mut sample = Vec::new();
-            for at in (number..self.requests.len()).step_by(crew.connections) {
+            for at in (number..self.requests.len()).step_by(pool.connections) {
                 let answer = connection.exchange(&self.requests[at]).await?;
                 self.check(at, &answer).with_context(|| {
                     format!("{} was answered {}", self.wishes[at].asked, String::from_utf8_lossy(answer.body))
@@ -183,16 +183,16 @@ impl Questions {
         Ok(())
     }
 
-    /// Whether the bare server sends the very bytes of the sample.
+    /// Whether the HTTP baseline sends the very bytes of the sample.
     ///
     /// # Errors
     /// It does not.
-    pub(crate) fn check_bare(&self, crew: &Crew, address: SocketAddr) -> anyhow::Result<()> {
-        crew.run(address, LIMIT, async |connection, number| {
+    pub(crate) fn check_baseline(&self, pool: &ClientPool, address: SocketAddr) -> anyhow::Result<()> {
+        pool.run(address, LIMIT, async |connection, number| {
             let at = number % self.requests.len();
             let answer = connection.exchange(&self.requests[at]).await?;
             self.check_shape(at, &answer)?;
-            ensure!(answer.body == self.sample, "the bare server sends other bytes");
+            ensure!(answer.body == self.sample, "the HTTP baseline sends other bytes");
             Ok(())
         })?;
         Ok(())

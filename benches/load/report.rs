@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::contest::{Contest, Side};
+use crate::comparison::{Comparison, Side};
 use crate::corpus::{IMAGES_PER_STREAM, LAYERS};
 use crate::figures::{COLUMNS, COMPARABLE, Column, Figures};
 use crate::fill::Filling;
@@ -94,8 +94,8 @@ pub(crate) fn print_head(images: usize) {
 
 impl Report {
     /// Prints a turn and keeps it.
-    pub(crate) fn add(&mut self, images: usize, number: usize, contest: &Contest<'_>, figures: Figures) {
-        let Contest { scenario, side, yardstick, .. } = *contest;
+    pub(crate) fn add(&mut self, images: usize, number: usize, comparison: &Comparison<'_>, figures: Figures) {
+        let Comparison { scenario, side, yardstick, .. } = *comparison;
         let shown = COLUMNS.iter().map(|column| show((column.read)(&figures), column.decimals));
         print_line(&format!("{number} {scenario}"), &side.to_string(), shown);
         self.rows.push(Row { images, number, scenario, side, yardstick, figures });

@@ -11,7 +11,7 @@ use imagestream_apiserver::store::{Event, Revision, Store};
 use tokio::runtime::Builder;
 
 use crate::corpus::{self, IMAGES_PER_STREAM};
-use crate::dice::Dice;
+use fastrand::Rng;
 
 /// In how many of the latest transactions the stream is looked for. Those of one stream are spread by the clients that
 /// push at the same time.
@@ -63,8 +63,8 @@ impl Template {
     }
 
     /// The rows of a push: of the image at this place in its stream, with names of their own.
-    pub(crate) fn push(&self, image: usize, stream: &str, dice: &mut Dice) -> Vec<Put> {
-        let hex: String = (0..4).map(|_| format!("{:016x}", dice.number())).collect();
+    pub(crate) fn push(&self, image: usize, stream: &str, rng: &mut Rng) -> Vec<Put> {
+        let hex: String = (0..4).map(|_| format!("{:016x}", rng.u64(..))).collect();
         let named = |row: &Row| match row.name {
             Name::Stream => (format!("{}{stream}", row.place), row.value.clone()),
             Name::Digest => (format!("{}sha256:{hex}", row.place), row.value.clone()),
@@ -74,8 +74,8 @@ impl Template {
 
     /// Bytes of the keys and values of a push, on average.
     pub(crate) fn bytes(&self) -> usize {
-        let mut dice = Dice(0);
-        let rows = (0..self.images()).flat_map(|image| self.push(image, &corpus::stream_name(0), &mut dice));
+        let mut rng = Rng::with_seed(0);
+        let rows = (0..self.images()).flat_map(|image| self.push(image, &corpus::stream_name(0), &mut rng));
         rows.map(|(key, value)| key.len() + value.len()).sum::<usize>() / self.images()
     }
 }

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 
-use crate::crew::Crew;
-use crate::dice::Dice;
+use crate::client_pool::ClientPool;
 use crate::figures::{Figures, Latencies};
 use crate::process::Process;
 use crate::questions::Questions;
 use crate::usage::{Sample, Usage, resident_mib};
 use crate::wire::Connection;
+use fastrand::Rng;
 
 /// How long it may take until all clients are there, and until the last answer came, together.
 const GRACE: Duration = Duration::from_secs(30);
@@ -168,17 +168,17 @@ fn look(server: &Process, window: Window) -> anyhow::Result<Seen> {
     Ok(Seen { usage: before.until(&Sample::take(server.id())?), resident_mib: most })
 }
 
-/// Lets every client of a crew do a job until the window is over.
+/// Lets every client of a pool do a job until the window is over.
 ///
 /// # Errors
 /// Those of the job, and everything that keeps the clients from asking.
-pub(crate) fn drive<J>(crew: &Crew, server: &Process, times: Times, job: J) -> anyhow::Result<Figures>
+pub(crate) fn drive<J>(pool: &ClientPool, server: &Process, times: Times, job: J) -> anyhow::Result<Figures>
 where
     J: AsyncFn(&mut Connection, usize, &mut Stopwatch<'_>) -> anyhow::Result<()> + Sync,
 {
-    let clock = Clock::new(crew.connections, times);
+    let clock = Clock::new(pool.connections, times);
     let (seen, latencies) = observe(server, &clock, || {
-        let parts = crew.run(server.address, clock.limit(), async |connection, number| {
+        let parts = pool.run(server.address, clock.limit(), async |connection, number| {
             let mut watch = Stopwatch::start(&clock);
             job(connection, number, &mut watch).await?;
             Ok(watch.latencies)
@@ -193,11 +193,11 @@ where
 ///
 /// # Errors
 /// An answer that has not the right status and length, and those of [`drive`].
-pub(crate) fn ask(crew: &Crew, server: &Process, questions: &Questions, times: Times) -> anyhow::Result<Figures> {
-    drive(crew, server, times, async |connection, number, watch| {
-        let mut dice = Dice(number as u64);
+pub(crate) fn ask(pool: &ClientPool, server: &Process, questions: &Questions, times: Times) -> anyhow::Result<Figures> {
+    drive(pool, server, times, async |connection, number, watch| {
+        let mut rng = Rng::with_seed(number as u64);
         while watch.runs() {
-            let number = dice.below(questions.len());
+            let number = rng.usize(..questions.len());
             let answer = connection.exchange(questions.request(number)).await?;
             questions.check_shape(number, &answer)?;
             watch.lap();

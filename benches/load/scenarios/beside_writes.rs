@@ -6,21 +6,21 @@ use std::time::Duration;
 use anyhow::anyhow;
 
 use crate::bench::Bench;
-use crate::contest::{Contest, Side};
+use crate::comparison::{Comparison, Side};
 use crate::figures::{Figures, Latencies};
-use crate::paced;
+use crate::open_loop;
 use crate::turn::{Clock, Stopwatch, observe};
 
-pub(super) fn contests(bench: &Bench) -> anyhow::Result<Vec<Contest<'_>>> {
-    Ok(vec![Contest::new("beside writes", Side::Ours, move || turn(bench))])
+pub(super) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> {
+    Ok(vec![Comparison::new("beside writes", Side::Ours, move || turn(bench))])
 }
 
 fn turn(bench: &Bench) -> anyhow::Result<Figures> {
     let (server, _copy) = bench.fresh(Duration::ZERO)?;
-    let pushes = bench.stock.open(&bench.crew, &server)?;
-    let (crew, clock) = (&bench.crew, &Clock::new(2 * bench.crew.connections, bench.times()));
+    let pushes = bench.fixtures.open(&bench.pool, &server)?;
+    let (pool, clock) = (&bench.pool, &Clock::new(2 * bench.pool.connections, bench.times()));
     let write = || {
-        crew.run(server.address, clock.limit(), async |connection, _| {
+        pool.run(server.address, clock.limit(), async |connection, _| {
             let mut watch = Stopwatch::start(clock);
             pushes.push(connection, &mut watch).await?;
             Ok(watch.latencies)
@@ -29,7 +29,7 @@ fn turn(bench: &Bench) -> anyhow::Result<Figures> {
     let (seen, (gets, writes)) = observe(&server, clock, || {
         thread::scope(|scope| {
             let writing = scope.spawn(write);
-            let gets = paced::ask(crew, &server, &bench.uniform, bench.options.paced_rate, clock)?;
+            let gets = open_loop::ask(pool, &server, &bench.uniform, bench.options.paced_rate, clock)?;
             let writes = writing.join().map_err(|_| anyhow!("the clients that write panicked"))??;
             Ok((gets, Latencies::of(writes)))
         })

@@ -12,9 +12,9 @@ use tempfile::TempDir;
 
 use crate::bench::Bench;
 use crate::caller::Caller;
-use crate::contest::{Contest, Side};
+use crate::client_pool::ClientPool;
+use crate::comparison::{Comparison, Side};
 use crate::corpus::{self, EVENTS_PER_TAG, NAMESPACE};
-use crate::crew::Crew;
 use crate::figures::Figures;
 use crate::process::Process;
 use crate::turn;
@@ -31,14 +31,14 @@ const ANNOTATION: &str = "com.example.edit";
 /// How long it may take to make a stream, and to see what a write does.
 const LIMIT: Duration = Duration::from_secs(120);
 
-pub(super) fn contests(bench: &Bench) -> anyhow::Result<Vec<Contest<'_>>> {
+pub(super) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> {
     let place = Rc::new(Place::open(bench)?);
-    let contest = |write: Write| {
+    let comparison = |write: Write| {
         let place = place.clone();
         let side = if write.tags() == MANY { Side::Ours } else { Side::SmallStream };
-        Contest::new(write.name(), side, move || place.turn(write))
+        Comparison::new(write.name(), side, move || place.turn(write))
     };
-    Ok(Write::ALL.map(contest).into())
+    Ok(Write::ALL.map(comparison).into())
 }
 
 /// What is written, again and again, each time with another value.
@@ -120,7 +120,7 @@ struct Place<'a> {
     server: Process,
     _data: TempDir,
     /// One client.
-    crew: Crew,
+    pool: ClientPool,
     /// The number of the next value.
     next: AtomicUsize,
 }
@@ -128,11 +128,11 @@ struct Place<'a> {
 impl<'a> Place<'a> {
     fn open(bench: &'a Bench) -> anyhow::Result<Self> {
         let (server, data) = bench.fresh(Duration::ZERO)?;
-        let crew = Crew { connections: 1, threads: 1, ..bench.crew.clone() };
+        let pool = ClientPool { connections: 1, threads: 1, ..bench.pool.clone() };
         // From here on, no image is there already.
         let next = AtomicUsize::new(bench.digests.len());
-        let place = Self { bench, server, _data: data, crew, next };
-        place.crew.run(place.server.address, LIMIT, async |connection, _| {
+        let place = Self { bench, server, _data: data, pool, next };
+        place.pool.run(place.server.address, LIMIT, async |connection, _| {
             for tags in [FEW, MANY] {
                 make_stream(connection, tags).await?;
             }
@@ -145,7 +145,7 @@ impl<'a> Place<'a> {
     }
 
     fn turn(&self, write: Write) -> anyhow::Result<Figures> {
-        turn::drive(&self.crew, &self.server, self.bench.times(), async |connection, _, watch| {
+        turn::drive(&self.pool, &self.server, self.bench.times(), async |connection, _, watch| {
             while watch.runs() {
                 let request = write.request(self.number());
                 watch.skip();
@@ -208,7 +208,7 @@ fn push_request(number: usize, tags: usize) -> Vec<u8> {
         serde_json::from_slice(&corpus::image(number).mapping).expect("it was written from a value");
     mapping["metadata"]["name"] = stream_name(tags).into();
     mapping["tag"] = tag_name(number % tags).into();
-    crate::stock::push_request(mapping.to_string().as_bytes())
+    crate::fixtures::push_request(mapping.to_string().as_bytes())
 }
 
 fn patch_request(query: &str, content_type: &str, patch: &Value) -> Vec<u8> {

@@ -9,8 +9,8 @@ use anyhow::ensure;
 
 use crate::bench::Bench;
 use crate::caller::Caller;
-use crate::contest::{Contest, Side};
-use crate::crew::Crew;
+use crate::client_pool::ClientPool;
+use crate::comparison::{Comparison, Side};
 use crate::figures::Figures;
 use crate::process::Process;
 use crate::streamed::Streamed;
@@ -24,18 +24,18 @@ const LOOK: Duration = Duration::from_millis(5);
 /// The size of a page, as `kubectl` asks for it.
 const PAGE: &str = "limit=500";
 
-pub(super) fn contests(bench: &Bench) -> anyhow::Result<Vec<Contest<'_>>> {
-    let contest = |name, query, accept| Contest::new(name, Side::Ours, move || turn(bench, query, accept));
-    let all = contest("list of all", "", wire::JSON);
-    Ok(vec![all, contest("list in protobuf", "", wire::PROTOBUF), contest("pages of 500", PAGE, wire::JSON)])
+pub(super) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> {
+    let comparison = |name, query, accept| Comparison::new(name, Side::Ours, move || turn(bench, query, accept));
+    let all = comparison("list of all", "", wire::JSON);
+    Ok(vec![all, comparison("list in protobuf", "", wire::PROTOBUF), comparison("pages of 500", PAGE, wire::JSON)])
 }
 
 fn turn(bench: &Bench, query: &str, accept: &str) -> anyhow::Result<Figures> {
     let (server, _data) = bench.fresh(Duration::ZERO)?;
     let before = resident_mib(server.id())?;
-    let crew = Crew { connections: 1, threads: 1, ..bench.crew.clone() };
+    let pool = ClientPool { connections: 1, threads: 1, ..bench.pool.clone() };
     let (most, figures) = while_looking(&server, || {
-        let all = crew.run(server.address, LIMIT, async |connection, _| read(connection, query, accept).await)?;
+        let all = pool.run(server.address, LIMIT, async |connection, _| read(connection, query, accept).await)?;
         Ok(all.into_iter().next().unwrap_or_default())
     })?;
     Ok(Figures { rise_mib: Some(most - before), resident_mib: Some(most), ..figures })

@@ -1,9 +1,9 @@
-//! Everything that is measured, a file a kind. Each makes its contests for a filled store; contests take turns.
+//! Everything that is measured, a file a kind. Each makes its comparisons for a filled store; comparisons take turns.
 
 use clap::ValueEnum;
 
 use crate::bench::Bench;
-use crate::contest::Contest;
+use crate::comparison::Comparison;
 
 mod beside_writes;
 mod gets;
@@ -32,30 +32,30 @@ pub(crate) enum Kind {
     Start,
 }
 
-type Make = for<'a> fn(&'a Bench) -> anyhow::Result<Vec<Contest<'a>>>;
+type Make = for<'a> fn(&'a Bench) -> anyhow::Result<Vec<Comparison<'a>>>;
 
 /// In the order in which they take their turns.
 const KINDS: [(Kind, Make); 7] = [
-    (Kind::Gets, gets::contests),
-    (Kind::Mappings, mappings::contests),
-    (Kind::BesideWrites, beside_writes::contests),
-    (Kind::LargeStream, large_stream::contests),
-    (Kind::Lists, lists::contests),
-    (Kind::Watchers, watchers::contests),
-    (Kind::Start, start::contests),
+    (Kind::Gets, gets::comparisons),
+    (Kind::Mappings, mappings::comparisons),
+    (Kind::BesideWrites, beside_writes::comparisons),
+    (Kind::LargeStream, large_stream::comparisons),
+    (Kind::Lists, lists::comparisons),
+    (Kind::Watchers, watchers::comparisons),
+    (Kind::Start, start::comparisons),
 ];
 
-/// The contests of all kinds that are wanted.
+/// The comparisons of all kinds that are wanted.
 ///
 /// # Errors
 /// Something does not start, or gives a wrong answer.
-pub(crate) fn contests(bench: &Bench) -> anyhow::Result<Vec<Contest<'_>>> {
+pub(crate) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> {
     let wanted = &bench.options.only;
-    let mut contests = Vec::new();
+    let mut comparisons = Vec::new();
     for (kind, make) in KINDS {
         if wanted.is_empty() || wanted.contains(&kind) {
-            contests.extend(make(bench)?);
+            comparisons.extend(make(bench)?);
         }
     }
-    Ok(contests)
+    Ok(comparisons)
 }

@@ -8,7 +8,7 @@ use anyhow::ensure;
 use tempfile::TempDir;
 
 use crate::bench::Bench;
-use crate::contest::{Contest, Side};
+use crate::comparison::{Comparison, Side};
 use crate::figures::Figures;
 use crate::turn::{Clock, Stopwatch};
 use crate::usage::resident_mib;
@@ -18,16 +18,16 @@ const WRITING: Duration = Duration::from_millis(500);
 /// How long the first of them may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(super) fn contests(bench: &Bench) -> anyhow::Result<Vec<Contest<'_>>> {
+pub(super) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> {
     let after = |name, data: fn(&Bench) -> anyhow::Result<TempDir>| {
-        Contest::new(name, Side::Ours, move || start(bench, &data(bench)?))
+        Comparison::new(name, Side::Ours, move || start(bench, &data(bench)?))
     };
     Ok(vec![after("start, stopped", |bench| bench.seed.copy(&bench.site)), after("start, killed", killed)])
 }
 
 fn start(bench: &Bench, data: &TempDir) -> anyhow::Result<Figures> {
     let server = bench.site.serve(data.path())?;
-    let ready = bench.crew.await_readiness(server.address)?;
+    let ready = bench.pool.await_readiness(server.address)?;
     let ready_millis = Some((ready - server.started).as_secs_f64() * 1e3);
     Ok(Figures { ready_millis, resident_mib: Some(resident_mib(server.id())?), ..Figures::default() })
 }
@@ -35,13 +35,13 @@ fn start(bench: &Bench, data: &TempDir) -> anyhow::Result<Figures> {
 /// The data of a server that was killed while it wrote.
 fn killed(bench: &Bench) -> anyhow::Result<TempDir> {
     let (server, data) = bench.fresh(Duration::ZERO)?;
-    let pushes = bench.stock.open(&bench.crew, &server)?;
+    let pushes = bench.fixtures.open(&bench.pool, &server)?;
     thread::scope(|scope| {
         let (address, pushes) = (server.address, &pushes);
         let writing = scope.spawn(move || {
             // One client more than there are, so that the turn never ends.
-            let clock = Clock::new(bench.crew.connections + 1, bench.times());
-            bench.crew.run(address, PATIENCE, async |connection, _| {
+            let clock = Clock::new(bench.pool.connections + 1, bench.times());
+            bench.pool.run(address, PATIENCE, async |connection, _| {
                 pushes.push(connection, &mut Stopwatch::start(&clock)).await
             })
         });

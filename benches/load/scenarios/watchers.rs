@@ -11,8 +11,8 @@ use serde_json::json;
 
 use crate::bench::Bench;
 use crate::caller::Caller;
-use crate::contest::{Contest, Side};
-use crate::crew::Crew;
+use crate::client_pool::ClientPool;
+use crate::comparison::{Comparison, Side};
 use crate::figures::{Figures, Latencies};
 use crate::process::Process;
 use crate::turn::{GLANCE, nanos};
@@ -33,14 +33,14 @@ const FIRST_RATE: u32 = 10;
 /// How long the last events may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(super) fn contests(bench: &Bench) -> anyhow::Result<Vec<Contest<'_>>> {
-    Ok(vec![Contest::new("watchers", Side::Ours, move || turn(bench))])
+pub(super) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> {
+    Ok(vec![Comparison::new("watchers", Side::Ours, move || turn(bench))])
 }
 
 fn turn(bench: &Bench) -> anyhow::Result<Figures> {
     let (watchers, last_rate) = if bench.options.smoke { (20, FIRST_RATE) } else { (1000, u32::MAX) };
     let (server, _copy) = bench.fresh(Duration::ZERO)?;
-    let writer = Crew { connections: 1, threads: 1, ..bench.crew.clone() };
+    let writer = ClientPool { connections: 1, threads: 1, ..bench.pool.clone() };
     let stream = json!({"kind": "ImageStream", "apiVersion": "image.openshift.io/v1",
         "metadata": {"name": NAME, "annotations": {"load/padding": "x".repeat(PADDING)}}});
     let create = wire::post(STREAMS, Caller::Token, stream.to_string().as_bytes());
@@ -49,7 +49,7 @@ fn turn(bench: &Bench) -> anyhow::Result<Figures> {
         Ok(())
     })?;
     raise_descriptors();
-    let readers = Crew { connections: watchers, ..bench.crew.clone() };
+    let readers = ClientPool { connections: watchers, ..bench.pool.clone() };
     let mut best: Option<Figures> = None;
     let mut rate = FIRST_RATE;
     loop {
@@ -77,8 +77,8 @@ fn raise_descriptors() {
 /// One rate of writes.
 struct Step<'a> {
     server: &'a Process,
-    writer: &'a Crew,
-    readers: &'a Crew,
+    writer: &'a ClientPool,
+    readers: &'a ClientPool,
     rate: u32,
     time: Duration,
 }

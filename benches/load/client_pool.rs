@@ -18,7 +18,7 @@ const INTERVAL: Duration = Duration::from_millis(1);
 
 /// Everybody who asks.
 #[derive(Clone)]
-pub(crate) struct Crew {
+pub(crate) struct ClientPool {
     /// Makes the connections.
     pub(crate) connector: Connector,
     /// How many ask at a time.
@@ -27,7 +27,7 @@ pub(crate) struct Crew {
     pub(crate) threads: usize,
 }
 
-impl Crew {
+impl ClientPool {
     /// Runs a job on every connection and gives their results. The job is told the number of its connection.
     ///
     /// # Errors

@@ -12,13 +12,13 @@ use imagestream_apiserver::store::embedded::open_file;
 use redb::{Builder, Database, Durability, TableDefinition, WriteTransaction};
 
 use crate::corpus::{self, IMAGES_PER_STREAM};
-use crate::dice::Dice;
 use crate::figures::{Figures, Latencies};
 use crate::seed::Seed;
 use crate::site::Site;
 use crate::slow_disk::SlowDisk;
 use crate::template::{Put, Template};
 use crate::turn::{Clock, Stopwatch, Times};
+use fastrand::Rng;
 
 const FILE: &str = "redb";
 const TABLE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rows");
@@ -28,7 +28,7 @@ const CACHE_BYTES: usize = 16 << 20;
 const GROUP: usize = 256;
 
 /// A file of redb that holds as many images as the server's store.
-pub(crate) struct Ceiling {
+pub(crate) struct RedbBaseline {
     seed: Seed,
     template: Template,
     streams: usize,
@@ -59,7 +59,7 @@ struct Job {
     done: SyncSender<()>,
 }
 
-impl Ceiling {
+impl RedbBaseline {
     /// Makes the file, with the rows of the template.
     ///
     /// # Errors
@@ -67,12 +67,12 @@ impl Ceiling {
     pub(crate) fn fill(site: &Site, template: Template, images: usize) -> anyhow::Result<Self> {
         let folder = site.data()?;
         let database = Builder::new().set_cache_size(CACHE_BYTES).create(folder.path().join(FILE))?;
-        let mut dice = Dice(1);
+        let mut rng = Rng::with_seed(1);
         for first in (0..images).step_by(GROUP) {
             let mut txn = database.begin_write()?;
             txn.set_durability(Durability::None)?;
             for number in first..images.min(first + GROUP) {
-                put(&txn, &template.push(number, &corpus::stream_of(number), &mut dice))?;
+                put(&txn, &template.push(number, &corpus::stream_of(number), &mut rng))?;
             }
             txn.commit()?;
         }
@@ -97,7 +97,7 @@ impl Ceiling {
             let clients: Vec<_> = (0..terms.clients)
                 .map(|number| {
                     let jobs = jobs.clone();
-                    scope.spawn(move || self.write(&jobs, next_stream, Dice(number as u64 + 2), clock))
+                    scope.spawn(move || self.write(&jobs, next_stream, Rng::with_seed(number as u64 + 2), clock))
                 })
                 .collect();
             drop(jobs);
@@ -113,7 +113,7 @@ impl Ceiling {
         &self,
         jobs: &SyncSender<Job>,
         next_stream: &AtomicUsize,
-        mut dice: Dice,
+        mut rng: Rng,
         clock: &Clock,
     ) -> anyhow::Result<Vec<u32>> {
         let mut watch = Stopwatch::start(clock);
@@ -124,7 +124,7 @@ impl Ceiling {
                 if !watch.runs() {
                     break;
                 }
-                let rows = self.template.push(image, &stream, &mut dice);
+                let rows = self.template.push(image, &stream, &mut rng);
                 jobs.send(Job { rows, done: done.clone() }).context("nobody commits any more")?;
                 answer.recv().context("nobody commits any more")?;
                 watch.lap();

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{anyhow, ensure};
 
 use crate::caller::Caller;
+use crate::client_pool::ClientPool;
 use crate::corpus::{self, IMAGES_PER_STREAM, NAMESPACE};
-use crate::crew::Crew;
 use crate::process::Process;
 use crate::turn::Stopwatch;
 use crate::wire::{self, Connection};
@@ -17,7 +17,7 @@ use crate::wire::{self, Connection};
 const LIMIT: Duration = Duration::from_secs(600);
 
 /// Mappings into streams that the seed does not have.
-pub(crate) struct Stock {
+pub(crate) struct Fixtures {
     first_stream: usize,
     /// The requests of all images of the first streams, in order.
     requests: Vec<Vec<u8>>,
@@ -25,12 +25,12 @@ pub(crate) struct Stock {
 
 /// The pushes of one turn. Clients take one stream after the other, so that the pushes to one stream follow each other.
 pub(crate) struct Pushes<'a> {
-    stock: &'a Stock,
+    fixtures: &'a Fixtures,
     next_stream: AtomicUsize,
     acknowledged: AtomicUsize,
 }
 
-impl Stock {
+impl Fixtures {
     /// Makes the requests of so many images, with so many threads, in streams from a number on.
     ///
     /// # Errors
@@ -51,13 +51,13 @@ impl Stock {
         Ok(Self { first_stream, requests: requests.concat() })
     }
 
-    /// Makes the streams of what is in stock on a server, for one turn of pushes.
+    /// Makes the streams of what is in fixtures on a server, for one turn of pushes.
     ///
     /// # Errors
     /// The server does not make them.
-    pub(crate) fn open(&self, crew: &Crew, server: &Process) -> anyhow::Result<Pushes<'_>> {
+    pub(crate) fn open(&self, pool: &ClientPool, server: &Process) -> anyhow::Result<Pushes<'_>> {
         let next = AtomicUsize::new(0);
-        crew.run(server.address, LIMIT, async |connection, _| {
+        pool.run(server.address, LIMIT, async |connection, _| {
             loop {
                 let stream = next.fetch_add(1, Ordering::Relaxed);
                 if stream >= self.streams() {
@@ -66,7 +66,7 @@ impl Stock {
                 create(connection, &stream_request(self.first_stream + stream)).await?;
             }
         })?;
-        Ok(Pushes { stock: self, next_stream: AtomicUsize::new(0), acknowledged: AtomicUsize::new(0) })
+        Ok(Pushes { fixtures: self, next_stream: AtomicUsize::new(0), acknowledged: AtomicUsize::new(0) })
     }
 
     fn streams(&self) -> usize {
@@ -82,18 +82,18 @@ impl Pushes<'_> {
     pub(crate) async fn push(&self, connection: &mut Connection, watch: &mut Stopwatch<'_>) -> anyhow::Result<()> {
         while watch.runs() {
             let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
-            if stream >= self.stock.streams() {
-                create(connection, &stream_request(self.stock.first_stream + stream)).await?;
+            if stream >= self.fixtures.streams() {
+                create(connection, &stream_request(self.fixtures.first_stream + stream)).await?;
                 watch.skip();
             }
             for number in stream * IMAGES_PER_STREAM..(stream + 1) * IMAGES_PER_STREAM {
                 if !watch.runs() {
                     break;
                 }
-                match self.stock.requests.get(number) {
+                match self.fixtures.requests.get(number) {
                     Some(request) => create(connection, request).await?,
                     None => {
-                        let number = self.stock.first_stream * IMAGES_PER_STREAM + number;
+                        let number = self.fixtures.first_stream * IMAGES_PER_STREAM + number;
                         create(connection, &push_request(&corpus::image(number).mapping)).await?;
                     }
                 }

@@ -1,4 +1,4 @@
-//! The bare server: what remains when nothing is looked up, checked or counted. The same axum, hyper, rustls and
+//! The HTTP baseline: what remains when nothing is looked up, checked or counted. The same axum, hyper, rustls and
 //! aws-lc-rs as in the real server, in the same allocator and runtime, with one route that sends bytes from memory.
 
 use std::path::Path;
@@ -21,10 +21,10 @@ use crate::process::{Process, end_with_parent};
 use crate::questions::RESOURCE;
 use crate::site::{CHAIN, KEY};
 
-const FOUND: &str = "bare-found.json";
-const MISSING: &str = "bare-missing.json";
+const FOUND: &str = "http-baseline-found.json";
+const MISSING: &str = "http-baseline-missing.json";
 
-/// Starts a bare server with these answers, in the folder of a site: its certificate is the one of the real servers.
+/// Starts an HTTP baseline with these answers, in the folder of a site: its certificate is the one of the real servers.
 ///
 /// # Errors
 /// It does not serve.
@@ -32,10 +32,10 @@ pub(crate) fn start(folder: &Path, found: &[u8], missing: &[u8]) -> anyhow::Resu
     fs::write(folder.join(FOUND), found)?;
     fs::write(folder.join(MISSING), missing)?;
     let mut command = Command::new(env::current_exe().context("the path of this program is not known")?);
-    Process::start(command.arg("--bare").arg(folder)).context("the bare server does not start")
+    Process::start(command.arg("--http-baseline").arg(folder)).context("the HTTP baseline does not start")
 }
 
-/// Serves as the bare server of a folder.
+/// Serves as the HTTP baseline of a folder.
 ///
 /// # Errors
 /// A file that cannot be used, or no port.

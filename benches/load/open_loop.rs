@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::crew::Crew;
-use crate::dice::Dice;
+use crate::client_pool::ClientPool;
 use crate::figures::Latencies;
 use crate::process::Process;
 use crate::questions::Questions;
 use crate::turn::{Clock, GLANCE, nanos};
+use fastrand::Rng;
 
 /// Asks at this many requests a second until the window is over; gives the latencies of those that were due in it. Its
 /// connections are among the clients of the clock.
@@ -22,25 +22,25 @@ use crate::turn::{Clock, GLANCE, nanos};
 /// # Errors
 /// An answer that has not the right status and length, and everything that keeps the client from asking.
 pub(crate) fn ask(
-    crew: &Crew,
+    pool: &ClientPool,
     server: &Process,
     questions: &Questions,
     rate: u32,
     clock: &Clock,
 ) -> anyhow::Result<Latencies> {
-    let (senders, receivers): (Vec<_>, Vec<_>) = (0..crew.connections).map(|_| unbounded_channel()).unzip();
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..pool.connections).map(|_| unbounded_channel()).unzip();
     let receivers: Vec<Mutex<Option<UnboundedReceiver<Instant>>>> =
         receivers.into_iter().map(|receiver| Mutex::new(Some(receiver))).collect();
     thread::scope(|scope| {
         // A thread of its own, because timers of a runtime are too coarse: they would send bursts.
         scope.spawn(move || pace(&senders, rate, clock));
-        let parts = crew.run(server.address, clock.limit(), async |connection, number| {
+        let parts = pool.run(server.address, clock.limit(), async |connection, number| {
             let due = receivers[number].lock().unwrap_or_else(PoisonError::into_inner).take();
             let mut due = due.context("a connection has its own times")?;
             clock.arrive();
-            let (mut dice, mut latencies) = (Dice(number as u64), Vec::new());
+            let (mut rng, mut latencies) = (Rng::with_seed(number as u64), Vec::new());
             while let Some(due) = due.recv().await {
-                let number = dice.below(questions.len());
+                let number = rng.usize(..questions.len());
                 let answer = connection.exchange(questions.request(number)).await?;
                 questions.check_shape(number, &answer)?;
                 if clock.window().is_some_and(|window| window.holds(due)) {
