@@ -20,8 +20,10 @@ const FLOORS: [&[&str]; 10] = [
 ];
 /// The most lines of a file.
 const LINES: usize = 500;
+/// The most characters of a test's name.
+const NAME_LENGTH: usize = 60;
 
-/// A file of `src`, by its path from there.
+/// A file of Rust, by its path below the folder that was read.
 struct Source {
     path: PathBuf,
     text: String,
@@ -95,7 +97,13 @@ fn source_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
+/// The files of the crate.
 fn sources() -> Vec<Source> {
+    sources_of(&source_folder())
+}
+
+/// The files of Rust below a folder.
+fn sources_of(root: &Path) -> Vec<Source> {
     fn walk(folder: &Path, root: &Path, out: &mut Vec<Source>) {
         for entry in fs::read_dir(folder).expect("the folder can be read") {
             let path = entry.expect("the folder can be read").path();
@@ -108,7 +116,7 @@ fn sources() -> Vec<Source> {
         }
     }
     let mut out = Vec::new();
-    walk(&source_folder(), &source_folder(), &mut out);
+    walk(root, root, &mut out);
     out.sort_by(|a, b| a.path.cmp(&b.path));
     assert!(!out.is_empty(), "there is source");
     out
@@ -229,6 +237,35 @@ fn only_the_store_names_its_backends() {
         }
     }
     assert_none(&findings);
+}
+
+/// The names of the functions behind `#[test]` or `#[tokio::test(…)]`.
+fn test_names(text: &str) -> impl Iterator<Item = &str> {
+    let attributes = ["#[test]", "#[tokio::test"];
+    let after = |(at, _): (usize, &str)| text[at..].split_once("fn ")?.1.split('(').next();
+    attributes.into_iter().flat_map(|attribute| text.match_indices(attribute)).filter_map(after)
+}
+
+#[test]
+fn test_names_are_short() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut findings = Vec::new();
+    for folder in ["src", "tests", "benches"] {
+        for source in sources_of(&root.join(folder)) {
+            let long = test_names(&source.text).filter(|name| name.len() > NAME_LENGTH);
+            findings.extend(long.map(|name| {
+                let (path, length) = (source.path.display(), name.len());
+                format!("{folder}/{path}: {name} has {length} characters, at most {NAME_LENGTH} are allowed")
+            }));
+        }
+    }
+    assert_none(&findings);
+}
+
+#[test]
+fn test_names_are_found() {
+    let text = "    #[test]\n    #[ignore]\n    fn one() {}\n#[tokio::test(flavor = \"x\")]\nasync fn two() {}";
+    assert_eq!(test_names(text).collect::<Vec<_>>(), ["one", "two"]);
 }
 
 #[test]
