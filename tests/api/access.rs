@@ -1,4 +1,4 @@
-//! Who is served: nobody but probes without credentials, and nobody at all with wrong ones.
+//! Authentication: without credentials only probes are served, with invalid ones nothing is.
 
 use std::os::unix::fs::PermissionsExt;
 

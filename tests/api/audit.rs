@@ -109,5 +109,7 @@ async fn a_dash_is_stdout() {
         client.send(Request::new("GET", "/version").header("audit-id", "seen")).await.ok()
     };
     eventually("the server does not answer", || async { ask().await.is_some() }).await;
-    running.says(|line| line.starts_with("{\"kind\":\"Event\",") && line.contains("\"auditID\":\"seen\"")).await;
+    running
+        .wait_for_line(|line| line.starts_with("{\"kind\":\"Event\",") && line.contains("\"auditID\":\"seen\""))
+        .await;
 }

@@ -1,4 +1,4 @@
-//! `check` without a cluster: what it says of flags, certificate and store, and how it ends.
+//! `check` without a cluster: its report on flags, certificate and store, and its exit code.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use crate::child::{Output, Running};
 use crate::harness::TestServer;
 use crate::in_process::Server;
 
-/// What `check` prints for a folder like that of a server, and how it ends.
+/// Runs `check` for the folder of a server. Returns exit status and output.
 async fn check(folder: &Path, more: &[&str]) -> (ExitStatus, String) {
     let at = |flag: &str, name: &str| format!("{flag}={}", folder.join(name).display());
     let mut arguments = vec!["check".to_owned(), "--authorization-mode=AlwaysAllow".into()];

@@ -1,4 +1,4 @@
-//! The binary with any arguments, and what it says.
+//! The binary with any arguments, and its output.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
@@ -9,18 +9,18 @@ use std::time::Duration;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::timeout;
 
-/// The longest time until a line that a test waits for, and until the end.
+/// The longest time until the next line, and until the end of the process.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A process of the binary; killed on drop.
 pub(crate) struct Running {
     child: Child,
     lines: UnboundedReceiver<String>,
-    /// The lines that were waited for, and those before them.
-    pub(crate) said: Vec<String>,
+    /// The lines that have been read.
+    pub(crate) lines_read: Vec<String>,
 }
 
-/// What a test listens to.
+/// The stream that a test reads.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
     Printed,
@@ -43,34 +43,34 @@ impl Running {
         let (sender, lines) = mpsc::unbounded_channel();
         thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
-                // Nobody may listen any more.
+                // The receiver is gone if the test has ended.
                 let _ = sender.send(line);
             }
         });
-        Self { child, lines, said: Vec::new() }
+        Self { child, lines, lines_read: Vec::new() }
     }
 
-    /// Waits for a line. Panics when the process ends without it.
-    pub(crate) async fn says(&mut self, is_wanted: impl Fn(&str) -> bool) {
-        while !self.said.last().is_some_and(|line| is_wanted(line)) {
+    /// Waits for a line. Panics if the process ends without it.
+    pub(crate) async fn wait_for_line(&mut self, is_wanted: impl Fn(&str) -> bool) {
+        while !self.lines_read.last().is_some_and(|line| is_wanted(line)) {
             let line = timeout(DEADLINE, self.lines.recv()).await;
-            let line = line.unwrap_or_else(|_| panic!("nothing more is said after {:?}", self.said));
-            self.said.push(line.unwrap_or_else(|| panic!("the process ended after {:?}", self.said)));
+            let line = line.unwrap_or_else(|_| panic!("no further line after {:?}", self.lines_read));
+            self.lines_read.push(line.unwrap_or_else(|| panic!("the process ended after {:?}", self.lines_read)));
         }
     }
 
-    /// Waits for the end, and answers all that was said until then.
+    /// Waits for the end and returns the whole output.
     pub(crate) async fn end(mut self) -> (ExitStatus, String) {
         while let Some(line) = timeout(DEADLINE, self.lines.recv()).await.expect("the process ends in time") {
-            self.said.push(line);
+            self.lines_read.push(line);
         }
-        (self.child.wait().expect("the end of a child can be awaited"), self.said.join("\n"))
+        (self.child.wait().expect("the end of a child can be awaited"), self.lines_read.join("\n"))
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Neither can fail but for a child that has ended already.
+        // Both fail only for a child that has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! What was acknowledged is there, however the process ends.
+//! Acknowledged writes survive any end of the process.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -74,9 +74,9 @@ async fn a_second_process_takes_over_when_the_first_has_ended() {
     let modes = ["serve", "--authorization-mode=AlwaysAllow", "--bind-address=127.0.0.1", "--secure-port=0"];
     let files = flags.map(|(flag, name)| format!("{flag}={}", at(name)));
     let mut second = Running::start(modes.into_iter().chain(files.iter().map(String::as_str)), Output::Logged);
-    second.says(|line| line.contains("in use by another process")).await;
+    second.wait_for_line(|line| line.contains("in use by another process")).await;
     api.server.stop().await;
-    second.says(|line| line.contains("serving")).await;
+    second.wait_for_line(|line| line.contains("serving")).await;
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ pub(crate) fn image(name: &str) -> Value {
         "dockerImageReference": reference})
 }
 
-/// An image that lists images.
+/// A manifest list: an image whose parts are images.
 pub(crate) fn index(name: &str, parts: &[&str]) -> Value {
     let part = |digest: &&str| json!({"digest": digest, "mediaType": OCI_MANIFEST, "manifestSize": 7, "architecture": "amd64", "os": "linux"});
     let mut image = image(name);
@@ -29,7 +29,7 @@ pub(crate) fn index(name: &str, parts: &[&str]) -> Value {
     image
 }
 
-/// An image with a manifest, and with a configuration unless that is empty.
+/// An image with a manifest and a configuration, which may be empty.
 pub(crate) fn with_manifest(name: &str, manifest: &Value, config: &str) -> Value {
     let mut image = image(name);
     image["dockerImageManifest"] = manifest.to_string().into();
@@ -42,13 +42,13 @@ pub(crate) fn stream(name: &str) -> Value {
     json!({"kind": "ImageStream", "apiVersion": "image.openshift.io/v1", "metadata": {"name": name}})
 }
 
-/// What a registry sends after a push.
+/// The body that a registry sends after a push.
 pub(crate) fn mapping(stream: &str, tag: &str, image: &Value) -> Value {
     json!({"kind": "ImageStreamMapping", "apiVersion": "image.openshift.io/v1", "metadata": {"name": stream},
         "image": image, "tag": tag})
 }
 
-/// One entry of `status.tags`: a tag that was these images, newest first.
+/// An entry of `status.tags` with the images of a tag, newest first.
 pub(crate) fn history(tag: &str, images: &[&str]) -> Value {
     let event = |name: &&str| {
         json!({"created": "2024-01-02T03:04:05Z", "image": name, "generation": 0,

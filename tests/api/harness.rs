@@ -1,4 +1,4 @@
-//! A server for one test, and what most tests say to it.
+//! A server of one test, and the requests that most tests send.
 
 use std::future::Future;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use crate::in_process::Server;
 use crate::support::client::{Answer, Client, Request};
 use crate::support::process::ServerProcess;
 
-/// Everything below this path is a resource.
+/// The path of the group version; resources are below it.
 pub(crate) const V1: &str = "/apis/image.openshift.io/v1";
 /// The namespace of most tests.
 pub(crate) const STREAMS: &str = "namespaces/ns/imagestreams";
 pub(crate) const STREAM_IMAGES: &str = "namespaces/ns/imagestreamimages";
 pub(crate) const MAPPINGS: &str = "namespaces/ns/imagestreammappings";
 
-/// The longest time until what a test waits for is true.
+/// The longest time that [`eventually`] waits for a condition.
 const DEADLINE: Duration = Duration::from_secs(30);
 const INTERVAL: Duration = Duration::from_millis(10);
 

@@ -1,4 +1,4 @@
-//! More than the server can take: who is turned away, who is not, and what it costs.
+//! Overload: refused requests, requests that are always served, and the cost of both.
 
 mod bombs;
 mod connections;
@@ -23,25 +23,25 @@ async fn in_flight<S: TestServer>(api: &ApiOf<S>) -> usize {
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
 }
 
-/// The memory of the server that is in use, in bytes.
+/// The resident memory of the server in bytes.
 pub(crate) fn resident(api: &ProcessApi) -> usize {
     memory(api, "VmRSS:")
 }
 
-/// A line of what the system tells of the server's memory, in bytes.
+/// A line of `/proc/PID/status` in bytes.
 fn memory(api: &ProcessApi, line: &str) -> usize {
     let status = fs::read_to_string(format!("/proc/{}/status", api.server.id())).expect("the server runs");
-    let line = status.lines().find_map(|each| each.strip_prefix(line)).expect("the system tells it");
+    let line = status.lines().find_map(|each| each.strip_prefix(line)).expect("the system reports the memory");
     let kilobytes: usize = line.trim().trim_end_matches(" kB").parse().expect("it is a number");
     kilobytes << 10
 }
 
-/// The most memory of the server that was ever in use, in bytes.
+/// The peak of the resident memory in bytes.
 fn peak(api: &ProcessApi) -> usize {
     memory(api, "VmHWM:")
 }
 
-/// A server whose one place for a request that changes something is taken.
+/// A server whose only place for mutating requests is taken.
 async fn full() -> (Api, Begun) {
     let api = Api::with(&["--max-mutating-requests-inflight=1"]).await;
     let begun = api.client.begin(request("POST", "images").json(&image("slow"))).await.expect("it can be begun");

@@ -24,13 +24,18 @@ impl Quickstart {
     async fn start(data: &Path) -> Self {
         let data = data.to_str().expect("the path is text");
         let mut running = Running::start(["quickstart", "--secure-port=0", "--data-dir", data], Output::Printed);
-        running.says(|line| line.ends_with("get imagestreams")).await;
+        running.wait_for_line(|line| line.ends_with("get imagestreams")).await;
         Self(running)
     }
 
     /// The printed commands of a program.
     fn commands(&self, program: &str) -> Vec<&str> {
-        self.0.said.iter().filter_map(|line| line.strip_prefix("  ")).filter(|line| line.starts_with(program)).collect()
+        self.0
+            .lines_read
+            .iter()
+            .filter_map(|line| line.strip_prefix("  "))
+            .filter(|line| line.starts_with(program))
+            .collect()
     }
 
     /// The printed address and the path that the printed curl command asks for.
@@ -101,7 +106,7 @@ async fn the_folder_is_for_its_owner_only_and_the_token_is_not_shown() {
         files(&data).into_iter().filter(|path| path.extension().is_some_and(|end| end == "key")).collect();
     assert!(!keys.is_empty() && keys.iter().all(|key| mode(key) == 0o600), "{keys:?}");
     let token = token(&data);
-    assert!(quickstart.0.said.iter().all(|line| !line.contains(token.trim())), "{:?}", quickstart.0.said);
+    assert!(quickstart.0.lines_read.iter().all(|line| !line.contains(token.trim())), "{:?}", quickstart.0.lines_read);
     assert!(!quickstart.commands("curl").is_empty() && quickstart.commands("kubectl").len() >= 2);
 }
 

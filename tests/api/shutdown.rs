@@ -1,4 +1,4 @@
-//! How the server ends: readiness fails first, work is finished, and whoever insists is obeyed.
+//! Shutdown: readiness fails first, requests in flight finish, and a second signal ends the process.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What clients and whoever runs the server see of a disk that is full, failed or damaged.
+//! Responses, metrics and logs for a disk that is full, failed or damaged.
 
 use std::fs;
 

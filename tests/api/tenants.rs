@@ -1,4 +1,5 @@
-//! A server behind a control plane with tenants: each may do everything in namespaces of their own, and nothing elsewhere.
+//! A server behind a control plane with tenants. Each may do everything in a namespace of its own
+//! and nothing elsewhere.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -33,18 +34,18 @@ pub(crate) struct Tenant {
     pub(crate) namespace: &'static str,
 }
 
-/// The server, and what it asked the control plane.
+/// A server and the access reviews that it sent.
 pub(crate) struct Tenants {
     pub(crate) server: Server,
     reviews: Reviews,
     _folder: TempDir,
 }
 
-/// What was asked: user and attributes.
+/// User and attributes of each review.
 type Reviews = Arc<Mutex<Vec<(String, Value)>>>;
 
 impl Tenants {
-    /// Starts both. `ten-a` has the streams `mine` and `more`, `ten-b` has `s`.
+    /// Starts the server and its control plane. `ten-a` has the streams `mine` and `more`, `ten-b` has `s`.
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let reviews = Reviews::default();
@@ -69,7 +70,7 @@ impl Tenants {
         tenants
     }
 
-    /// Puts a store of another folder in the place of the server's, which has ended.
+    /// Replaces the store of the stopped server by that of another folder and starts the server.
     pub(crate) async fn serve_instead(&mut self, folder: &std::path::Path) {
         let data = self.server.folder().join("data");
         std::fs::remove_dir_all(&data).expect("the old store can be removed");
@@ -100,12 +101,12 @@ impl Tenants {
         self.post(tenant, &tenant.path("imagestreammappings"), &mapping(stream, tag, image)).await
     }
 
-    /// What a stream of the tenant shows of an image.
+    /// Reads an image through a stream of the tenant.
     pub(crate) async fn shown(&self, tenant: Tenant, stream: &str, image: &str) -> Answer {
         self.get(tenant, &tenant.path(&format!("imagestreamimages/{stream}@{image}"))).await
     }
 
-    /// The attributes about which the control plane was asked for a user, but for those of requests themselves.
+    /// The attributes of the reviews for a user, without those of the requests themselves.
     pub(crate) fn reviews_of(&self, tenant: Tenant) -> Vec<Value> {
         let reviews = self.reviews.lock().unwrap_or_else(PoisonError::into_inner);
         let of_user = reviews.iter().filter(|(user, _)| user == tenant.name);

@@ -1,14 +1,14 @@
-//! What tests expect of an answer.
+//! Expectations of responses.
 
 use serde_json::Value;
 
 use super::client::Answer;
 
-/// Takes the body out of an answer that is the expected one, and panics with what came instead.
+/// Returns the body of an expected response. Panics with the response if it is another.
 pub(crate) trait Expect {
-    /// The body, if the answer has this code.
+    /// The body of a response with this code.
     fn is(&self, code: u16) -> Value;
-    /// The body, if the answer is a `Status` with this code, reason and message.
+    /// The body of a response that is a `Status` with this code, reason and message.
     fn fails(&self, code: u16, reason: &str, message: &str) -> Value;
 }
 
