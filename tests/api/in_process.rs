@@ -126,7 +126,9 @@ fn runtime(log: &Log) -> Runtime {
         .expect("a runtime can be built")
 }
 
-/// The lines that the threads of one server log.
+/// The lines that the threads of one server log, in JSON as a [`ServerProcess`] logs them.
+///
+/// [`ServerProcess`]: crate::support::process::ServerProcess
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -134,7 +136,8 @@ impl Log {
     fn dispatch(&self) -> Dispatch {
         let log = self.clone();
         let filter = "info,kube_runtime=off,kube_client=off";
-        let lines = tracing_subscriber::fmt().with_writer(move || log.clone()).with_ansi(false).with_env_filter(filter);
+        let lines = tracing_subscriber::fmt().with_writer(move || log.clone()).with_env_filter(filter);
+        let lines = lines.json().flatten_event(true);
         Dispatch::new(lines.finish())
     }
 
