@@ -62,7 +62,7 @@
 //!    certificate and proves possession of its key, no more. [`server::listen::Peer`] carries the
 //!    certificate along with each request.
 //! 2. `service` in `server/router.rs` hands every request to `guard` in `server/app.rs`, which
-//!    assigns the audit ID, parses query and path ([`endpoints::target::Target`]), sets the deadline,
+//!    assigns the audit ID, parses query and path ([`endpoints::request_info::RequestInfo`]), sets the deadline,
 //!    and checks URL and `Host` (`check` in `server/well_formed.rs`).
 //! 3. `identify` in `server/access.rs` authenticates by front proxy, client certificate or token
 //!    ([`auth::Authenticator`]), applies impersonation, and removes the credentials.

@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::endpoints::endpoint::{Endpoint, Verb};
+use crate::endpoints::endpoint::Endpoint;
+use crate::endpoints::verb::Verb;
 use crate::machinery::group_version::GroupVersion;
 use crate::registry::verbs::Scope;
 

@@ -12,6 +12,7 @@ use schemars::SchemaGenerator;
 use super::delete_options;
 use super::list::{self, Frame};
 use super::options::{self, Purpose, WriteOptions};
+use super::verb::Verb;
 use super::watch::{self, Encoder};
 use crate::endpoints::codec;
 use crate::endpoints::context::RequestContext;
@@ -55,57 +56,6 @@ pub struct Endpoint {
     verbs: Vec<(Verb, Handler)>,
 }
 
-/// What a request does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verb {
-    /// Make an object.
-    Create,
-    /// Delete an object.
-    Delete,
-    /// Delete many objects.
-    DeleteCollection,
-    /// Read an object.
-    Get,
-    /// Read many objects.
-    List,
-    /// Change parts of an object.
-    Patch,
-    /// Replace an object.
-    Update,
-    /// Read what changes.
-    Watch,
-}
-
-impl Verb {
-    /// The verb as discovery and authorization name it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Delete => "delete",
-            Self::DeleteCollection => "deletecollection",
-            Self::Get => "get",
-            Self::List => "list",
-            Self::Patch => "patch",
-            Self::Update => "update",
-            Self::Watch => "watch",
-        }
-    }
-
-    pub(crate) fn is_on_collection(self) -> bool {
-        matches!(self, Self::Create | Self::DeleteCollection | Self::List | Self::Watch)
-    }
-
-    pub(crate) fn method(self) -> Method {
-        match self {
-            Self::Create => Method::POST,
-            Self::Delete | Self::DeleteCollection => Method::DELETE,
-            Self::Get | Self::List | Self::Watch => Method::GET,
-            Self::Patch => Method::PATCH,
-            Self::Update => Method::PUT,
-        }
-    }
-}
-
 impl Endpoint {
     /// The verbs, sorted by name.
     pub fn verbs(&self) -> impl Iterator<Item = Verb> {
@@ -117,19 +67,19 @@ impl Endpoint {
         self.verbs().any(|each| each == verb)
     }
 
-    /// The handler for a method on a target of this resource.
+    /// The handler for a method at a path of this resource.
     ///
     /// # Errors
     /// 404 where no method has such a path, 405 where another one does.
-    pub fn route(&self, method: &Method, cx: RouteOf) -> Result<&Handler, Status> {
-        let on_collection = match cx {
-            RouteOf::Changes { in_namespace } if !in_namespace || self.scope == Scope::Namespaced => {
+    pub fn route(&self, method: &Method, scope: RequestScope) -> Result<&Handler, Status> {
+        let on_collection = match scope {
+            RequestScope::Changes { in_namespace } if !in_namespace || self.scope == Scope::Namespaced => {
                 return self.route_to_only(Verb::Watch, method);
             }
-            RouteOf::Object { in_namespace } if in_namespace == (self.scope == Scope::Namespaced) => false,
-            RouteOf::Collection { in_namespace } if in_namespace == (self.scope == Scope::Namespaced) => true,
+            RequestScope::Object { in_namespace } if in_namespace == (self.scope == Scope::Namespaced) => false,
+            RequestScope::Collection { in_namespace } if in_namespace == (self.scope == Scope::Namespaced) => true,
             // Objects of namespaces can be listed, and only listed, without naming one.
-            RouteOf::Collection { in_namespace: false } => return self.route_to_only(Verb::List, method),
+            RequestScope::Collection { in_namespace: false } => return self.route_to_only(Verb::List, method),
             _ => return Err(Status::no_such_path()),
         };
         let mut here = self.verbs.iter().filter(|(verb, _)| verb.is_on_collection() == on_collection).peekable();
@@ -148,22 +98,22 @@ impl Endpoint {
     }
 }
 
-/// Which of the paths of a resource a request has.
+/// The kind of path that a request has within its resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RouteOf {
+pub enum RequestScope {
     /// The path of one object.
     Object {
-        /// Whether the path names a namespace.
+        /// True if the path names a namespace.
         in_namespace: bool,
     },
-    /// The path of all objects.
+    /// The path of a collection.
     Collection {
-        /// Whether the path names a namespace.
+        /// True if the path names a namespace.
         in_namespace: bool,
     },
-    /// The path of what changes, of one object or of all.
+    /// The path of the changes of an object or a collection.
     Changes {
-        /// Whether the path names a namespace.
+        /// True if the path names a namespace.
         in_namespace: bool,
     },
 }

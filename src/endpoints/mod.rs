@@ -18,5 +18,5 @@ pub mod reply;
 pub mod request_info;
 pub mod serve;
 pub mod table;
-pub mod target;
+pub mod verb;
 pub mod watch;

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 
 use self::operation::operation;
 use self::schemas::Schemas;
-use crate::endpoints::endpoint::{Endpoint, Verb};
+use crate::endpoints::endpoint::Endpoint;
+use crate::endpoints::verb::Verb;
 use crate::machinery::group_version::GroupVersion;
 use crate::machinery::json;
 use crate::registry::verbs::Scope;

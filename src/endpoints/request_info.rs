@@ -1,208 +1,280 @@
-//! What a request wants to do, as Kubernetes' rules for paths and methods have it: the question that authorization answers.
+//! Request info: a request's verb and the object or collection that it is for.
 //!
-//! These rules take any path for what it looks like. Whether there is such a resource is found out afterwards, by those only who
-//! may ask for it.
+//! It is computed once per request. Authorization, routing, audit events, metrics and limits all use
+//! the same [`RequestInfo`], so a request cannot be authorized as one thing and executed as another.
+//! The rules are those of `NewRequestInfo` in
+//! k8s.io/apiserver/pkg/endpoints/request/requestinfo.go. They apply to any path; a client learns
+//! whether a resource exists only after authorization.
+
+use std::borrow::Cow;
 
 use http::Method;
 use percent_encoding::percent_decode_str;
 
+use super::verb::Verb;
 use crate::auth::{Attributes, ResourceAction};
-use crate::machinery::query::Query;
+use crate::machinery::group_version::GroupVersion;
+use crate::machinery::query::{Query, has_sound_escapes};
 use crate::machinery::selector;
-use crate::meta::path_segment_faults;
+use crate::meta::{Status, excerpt, path_segment_faults};
+use crate::registry::object_ref::ObjectRef;
 
-/// What a request wants to do; none for the few paths that mean nothing.
-pub fn attributes(method: &Method, path: &str, query: &Query) -> Option<Attributes> {
-    let decoded = percent_decode_str(path).decode_utf8_lossy().into_owned();
-    let segments: Vec<&str> = decoded.trim_matches('/').split('/').collect();
-    let (group, version, rest) = match segments[..] {
-        ["apis", group, version, ref rest @ ..] if !rest.is_empty() => (group, version, rest),
-        ["api", version, ref rest @ ..] if !rest.is_empty() => ("", version, rest),
-        _ => return Some(Attributes::Path { verb: method.as_str().to_ascii_lowercase(), path: decoded }),
-    };
-    let (prefix, rest) = match rest {
-        ["watch" | "proxy"] => return None,
-        [prefix @ ("watch" | "proxy"), rest @ ..] => (Some(*prefix), rest),
-        rest => (None, rest),
-    };
-    let (namespace, parts) = match rest {
-        ["namespaces", namespace, "status" | "finalize", ..] => (*namespace, rest),
-        ["namespaces", namespace, parts @ ..] if !parts.is_empty() => (*namespace, parts),
-        ["namespaces", namespace] => (*namespace, rest),
-        parts => ("", parts),
-    };
-    let part = |at: usize| parts.get(at).copied().unwrap_or_default();
-    let mut action = ResourceAction {
-        group: group.to_owned(),
-        version: version.to_owned(),
-        resource: part(0).to_owned(),
-        subresource: if prefix == Some("proxy") { String::new() } else { part(2).to_owned() },
-        namespace: namespace.to_owned(),
-        name: part(1).to_owned(),
-        ..ResourceAction::default()
-    };
-    action.verb = prefix.unwrap_or_else(|| verb(method)).to_owned();
-    if action.name.is_empty() {
-        match action.verb.as_str() {
-            "get" => {
-                action.verb = if query.switch("watch") { "watch" } else { "list" }.into();
-                action.name = one_name(query);
-            }
-            "delete" => action.verb = "deletecollection".into(),
-            _ => {}
+/// The path of a request, as sent and decoded.
+#[derive(Clone, Debug)]
+pub struct RequestPath<'a> {
+    sent: &'a str,
+    decoded: Cow<'a, str>,
+}
+
+/// The verb of a request and its target.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestInfo<'a> {
+    /// The HTTP method.
+    pub method: &'a Method,
+    /// The path, decoded.
+    pub path: &'a str,
+    /// The query parameters.
+    pub query: &'a Query,
+    target: RequestTarget<'a>,
+}
+
+/// The target of a request.
+#[derive(Clone, Copy, Debug)]
+enum RequestTarget<'a> {
+    /// Objects, real or not.
+    Resource(ResourceInfo<'a>),
+    /// Any other path, such as `/version`.
+    NonResource,
+    /// A prefix such as `watch` without a resource. Kubernetes cannot classify it either.
+    Invalid,
+}
+
+/// The part of the request info that resources have. Empty texts stand for absent ones.
+#[derive(Clone, Copy, Debug)]
+pub struct ResourceInfo<'a> {
+    /// The verb. None for the prefix `proxy` and for methods without a verb, such as OPTIONS.
+    pub verb: Option<Verb>,
+    /// The prefix before the resource.
+    pub prefix: Option<PathPrefix>,
+    /// The API group; empty for the core group.
+    pub group: &'a str,
+    /// The version of the API group.
+    pub version: &'a str,
+    /// The namespace; empty for cluster-scoped objects and for all namespaces.
+    pub namespace: &'a str,
+    /// The plural name of the resource.
+    pub resource: &'a str,
+    /// The name of the object; empty for collections.
+    pub name: &'a str,
+    /// The subresource, such as `status`; empty for the object itself.
+    pub subresource: &'a str,
+    form: PathForm<'a>,
+}
+
+/// A deprecated prefix of the resource in a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathPrefix {
+    /// `watch/`, the form of watches before the parameter `watch`.
+    Watch,
+    /// `proxy/`, which no resource serves.
+    Proxy,
+}
+
+/// The form of a path, which decides if it can be routed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PathForm<'a> {
+    /// `/apis/GROUP/VERSION/[watch/][namespaces/NAMESPACE/]RESOURCE[/NAME[/SUBRESOURCE]]`.
+    Routable,
+    /// Any other form.
+    Unknown,
+    /// A percent sign without two hexadecimal digits in this part below the version.
+    BrokenEscape(&'a str),
+}
+
+/// The kinds of requests that have limits of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestKind {
+    /// GET, HEAD and OPTIONS.
+    ReadOnly,
+    /// All other methods.
+    Mutating,
+}
+
+impl<'a> RequestPath<'a> {
+    /// Decodes a path, so that `%2F` separates segments as `/` does.
+    pub fn new(sent: &'a str) -> Self {
+        Self { sent, decoded: percent_decode_str(sent).decode_utf8_lossy() }
+    }
+}
+
+impl<'a> RequestInfo<'a> {
+    /// Reads method, path and query.
+    pub fn new(method: &'a Method, path: &'a RequestPath<'a>, query: &'a Query) -> Self {
+        let target = classify(method, path, query);
+        Self { method, path: &path.decoded, query, target }
+    }
+
+    /// The resource part. None for other paths.
+    pub fn resource(&self) -> Option<&ResourceInfo<'a>> {
+        match &self.target {
+            RequestTarget::Resource(resource) => Some(resource),
+            RequestTarget::NonResource | RequestTarget::Invalid => None,
         }
     }
-    if ["list", "watch", "deletecollection"].contains(&action.verb.as_str()) {
-        (action.fields, action.labels) = selector::requirements(query);
+
+    /// The resource part of a request for a resource of `api`. None for other paths.
+    pub fn resource_of(&self, api: GroupVersion) -> Option<&ResourceInfo<'a>> {
+        self.resource().filter(|resource| resource.group == api.group && resource.version == api.version)
     }
-    Some(Attributes::Resource(Box::new(action)))
+
+    /// The kind of the request.
+    pub fn kind(&self) -> RequestKind {
+        match *self.method {
+            Method::GET | Method::HEAD | Method::OPTIONS => RequestKind::ReadOnly,
+            _ => RequestKind::Mutating,
+        }
+    }
+
+    /// The attributes for authorization. None for a path that cannot be classified.
+    pub fn attributes(&self) -> Option<Attributes> {
+        match &self.target {
+            RequestTarget::Resource(resource) => Some(Attributes::Resource(Box::new(resource.action(self.query)))),
+            RequestTarget::NonResource => {
+                Some(Attributes::Path { path: self.path.to_owned(), verb: self.method.as_str().to_ascii_lowercase() })
+            }
+            RequestTarget::Invalid => None,
+        }
+    }
 }
 
-fn verb(method: &Method) -> &'static str {
-    match method.as_str() {
-        "GET" | "HEAD" => "get",
-        "POST" => "create",
-        "PUT" => "update",
-        "PATCH" => "patch",
-        "DELETE" => "delete",
-        _ => "",
+impl ResourceInfo<'_> {
+    /// Returns true for a watch that can be routed.
+    pub fn is_watch(&self) -> bool {
+        self.verb == Some(Verb::Watch) && self.form == PathForm::Routable
+    }
+
+    /// Checks that the path has a form that can be routed.
+    ///
+    /// # Errors
+    /// 404 for an unknown form, 400 for a broken percent escape.
+    pub fn check_form(&self) -> Result<(), Status> {
+        match self.form {
+            PathForm::Routable => Ok(()),
+            PathForm::Unknown => Err(Status::no_such_path()),
+            PathForm::BrokenEscape(path) => {
+                let path = excerpt::of(path);
+                Err(Status::bad_request(format!("the path {path:?} has a broken percent escape")))
+            }
+        }
+    }
+
+    /// The verb in authorization and audit events; empty for methods without one.
+    pub fn verb_name(&self) -> &'static str {
+        match self.prefix {
+            Some(PathPrefix::Proxy) => "proxy",
+            Some(PathPrefix::Watch) | None => self.verb.map_or("", Verb::name),
+        }
+    }
+
+    /// The reference to the object or collection.
+    pub fn object_ref(&self) -> ObjectRef {
+        let owned = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        ObjectRef { namespace: owned(self.namespace), name: owned(self.name) }
+    }
+
+    /// The action to authorize. The name and the requirements of a selector are part of it.
+    fn action(&self, query: &Query) -> ResourceAction {
+        let name = match (self.verb, self.prefix) {
+            (Some(Verb::List | Verb::Watch), None) => selected_name(query),
+            _ => self.name.to_owned(),
+        };
+        let (fields, labels) = match self.verb {
+            Some(Verb::List | Verb::Watch | Verb::DeleteCollection) => selector::requirements(query),
+            _ => Default::default(),
+        };
+        ResourceAction {
+            verb: self.verb_name().to_owned(),
+            group: self.group.to_owned(),
+            version: self.version.to_owned(),
+            resource: self.resource.to_owned(),
+            subresource: self.subresource.to_owned(),
+            namespace: self.namespace.to_owned(),
+            name,
+            fields,
+            labels,
+        }
     }
 }
 
-/// The name of the one object that a list is about, if its field selector says so.
-fn one_name(query: &Query) -> String {
-    let name = selector::exact_name(query).unwrap_or_default();
-    if path_segment_faults(&name).is_empty() { name } else { String::new() }
+/// The name that the field selector of a collection demands; empty for none and for an invalid one.
+fn selected_name(query: &Query) -> String {
+    selector::exact_name(query).filter(|name| path_segment_faults(name).is_empty()).unwrap_or_default()
+}
+
+fn classify<'a>(method: &Method, path: &'a RequestPath<'a>, query: &Query) -> RequestTarget<'a> {
+    let Some((group, version, rest)) = split_api(path.decoded.trim_matches('/')) else {
+        return RequestTarget::NonResource;
+    };
+    let (prefix, rest) = match rest.split_once('/') {
+        Some(("watch", rest)) => (Some(PathPrefix::Watch), rest),
+        Some(("proxy", rest)) => (Some(PathPrefix::Proxy), rest),
+        None if ["watch", "proxy"].contains(&rest) => return RequestTarget::Invalid,
+        _ => (None, rest),
+    };
+    let (namespace, parts) = split_namespace(rest);
+    let mut parts = parts.split('/');
+    let (resource, name, subresource) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+    let has_gap = [Some(resource), name, subresource].contains(&Some(""));
+    let has_more = parts.next().is_some();
+    let form = match below_version(path.sent, group, version) {
+        None => PathForm::Unknown,
+        Some(below) if !has_sound_escapes(below) => PathForm::BrokenEscape(below),
+        Some(_) if has_gap || has_more || prefix == Some(PathPrefix::Proxy) => PathForm::Unknown,
+        Some(_) => PathForm::Routable,
+    };
+    let name = name.unwrap_or_default();
+    let verb = match prefix {
+        Some(PathPrefix::Watch) => Some(Verb::Watch),
+        Some(PathPrefix::Proxy) => None,
+        None => Verb::of_request(method, name, query),
+    };
+    let subresource = subresource.filter(|_| prefix != Some(PathPrefix::Proxy)).unwrap_or_default();
+    RequestTarget::Resource(ResourceInfo { verb, prefix, group, version, namespace, resource, name, subresource, form })
+}
+
+/// Group, version and the rest of a path without outer slashes. None if it has no rest below a version.
+fn split_api(path: &str) -> Option<(&str, &str, &str)> {
+    let (root, rest) = path.split_once('/')?;
+    let (group, rest) = match root {
+        "apis" => rest.split_once('/')?,
+        "api" => ("", rest),
+        _ => return None,
+    };
+    let (version, rest) = rest.split_once('/')?;
+    Some((group, version, rest))
+}
+
+/// The namespace, empty for none, and the rest, which begins with the resource. Namespaces and their
+/// subresources are resources themselves.
+fn split_namespace(path: &str) -> (&str, &str) {
+    let Some(inside) = path.strip_prefix("namespaces/") else {
+        return ("", path);
+    };
+    let Some((namespace, rest)) = inside.split_once('/') else {
+        return (inside, path);
+    };
+    match rest.split('/').next() {
+        Some("status" | "finalize") => (namespace, path),
+        _ => (namespace, rest),
+    }
+}
+
+/// The part of a path, as sent, below group and version. None unless they were sent without escapes
+/// and additional slashes, as handlers are found only then.
+fn below_version<'a>(sent: &'a str, group: &str, version: &str) -> Option<&'a str> {
+    let below_group = sent.strip_prefix("/apis/")?.strip_prefix(group)?.strip_prefix('/')?;
+    below_group.strip_prefix(version)?.strip_prefix('/')
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::endpoints::target::Target;
-    use crate::machinery::selector::Requirement;
-    use proptest::prelude::*;
-
-    fn action(method: &str, path: &str, query: &str) -> ResourceAction {
-        let method = Method::from_bytes(method.as_bytes()).unwrap();
-        match attributes(&method, &format!("/apis/image.openshift.io/v1/{path}"), &Query::parse(Some(query))) {
-            Some(Attributes::Resource(action)) => *action,
-            other => panic!("{path}: {other:?}"),
-        }
-    }
-
-    /// Verb, resource with its subresource, namespace, name.
-    fn told(method: &str, path: &str, query: &str) -> String {
-        let ResourceAction { verb, resource, subresource, namespace, name, .. } = action(method, path, query);
-        format!("{verb} {resource}/{subresource} {namespace} {name}")
-    }
-
-    #[test]
-    fn methods_and_paths_make_verbs_and_objects() {
-        for (method, path, query, wanted) in [
-            ("GET", "namespaces/lab/isis/x@sha256:ab", "", "get isis/ lab x@sha256:ab"),
-            ("HEAD", "namespaces/lab/isis/x", "", "get isis/ lab x"),
-            ("GET", "namespaces/lab/is", "", "list is/ lab "),
-            ("GET", "namespaces/lab/is", "watch=1", "watch is/ lab "),
-            ("GET", "namespaces/lab/is", "watch=false", "list is/ lab "),
-            ("GET", "namespaces/lab/is", "fieldSelector=metadata.name%3Da", "list is/ lab a"),
-            ("GET", "namespaces/lab/is", "fieldSelector=metadata.name%21%3Da", "list is/ lab "),
-            ("GET", "watch/namespaces/lab/is/x", "", "watch is/ lab x"),
-            ("POST", "namespaces/lab/is", "", "create is/ lab "),
-            ("PUT", "namespaces/lab/is/a/status", "", "update is/status lab a"),
-            ("PATCH", "namespaces/lab/is/a", "", "patch is/ lab a"),
-            ("DELETE", "namespaces/lab/is/a", "", "delete is/ lab a"),
-            ("DELETE", "images", "", "deletecollection images/  "),
-            ("OPTIONS", "namespaces/lab/is/a", "", " is/ lab a"),
-            ("GET", "images/x/y/z/more", "", "get images/y  x"),
-            ("GET", "namespaces/lab", "", "get namespaces/ lab lab"),
-            ("GET", "namespaces/lab/is/a%20b", "", "get is/ lab a b"),
-        ] {
-            assert_eq!(told(method, path, query), wanted, "{method} {path}?{query}");
-        }
-    }
-
-    #[test]
-    fn what_a_list_selects_is_told_if_it_can_be_read() {
-        let action = action("GET", "is", "labelSelector=a%3Db,c,!d,e+notin+(f)&fieldSelector=metadata.name!%3Dx");
-        let told = |requirements: &[Requirement]| -> Vec<String> {
-            let values = |each: &Requirement| each.values.as_ref().map_or(String::new(), |values| values.join("|"));
-            requirements.iter().map(|each| format!("{} {} {}", each.key, each.operator, values(each))).collect()
-        };
-        assert_eq!(told(&action.labels), ["a In b", "c Exists ", "d DoesNotExist ", "e NotIn f"]);
-        assert_eq!(told(&action.fields), ["metadata.name NotIn x"]);
-        let action = self::action("GET", "is", "labelSelector=a+b");
-        assert!(action.labels.is_empty());
-    }
-
-    #[test]
-    fn other_paths_are_paths() {
-        for path in ["/", "/version", "/apis", "/apis/image.openshift.io/v1", "/openapi/v3/apis/image.openshift.io/v1"]
-        {
-            let attributes = attributes(&Method::POST, path, &Query::default()).unwrap();
-            assert_eq!(attributes, Attributes::Path { path: path.into(), verb: "post".into() });
-        }
-    }
-
-    #[test]
-    fn a_watch_of_nothing_means_nothing() {
-        let path = "/apis/image.openshift.io/v1/watch";
-        assert_eq!(attributes(&Method::GET, path, &Query::default()), None);
-    }
-
-    /// Parts of paths that could be understood in two ways.
-    fn odd_path() -> impl Strategy<Value = String> {
-        let part = proptest::sample::select(vec![
-            "/",
-            "//",
-            "a",
-            "lab",
-            "images",
-            "imagestreams",
-            "namespaces",
-            "watch",
-            "proxy",
-            "status",
-            "%2F",
-            "%2f",
-            "..",
-            ".",
-            "%2e%2e",
-            "%00",
-            "%ff",
-            "%25",
-            "x@sha256:ab",
-            " ",
-            "?",
-            "finalize",
-        ]);
-        proptest::collection::vec(part, 0..10).prop_map(|parts| parts.concat())
-    }
-
-    proptest::proptest! {
-        #![proptest_config(proptest::test_runner::Config::with_cases(2000))]
-
-        /// Whatever is carried out was allowed as just that.
-        #[test]
-        fn what_is_authorized_is_what_is_done(path in odd_path(), method in proptest::sample::select(vec!["GET", "POST", "PUT", "DELETE"])) {
-            let method = Method::from_bytes(method.as_bytes()).unwrap();
-            let Ok(target) = Target::parse(&path) else { return Ok(()) };
-            let attributes = attributes(&method, &format!("/apis/image.openshift.io/v1/{path}"), &Query::default());
-            let Some(Attributes::Resource(asked)) = attributes else { return Ok(()) };
-            let served = ["images", "imagestreams"].contains(&target.resource.as_str());
-            if served {
-                prop_assert_eq!(&asked.resource, &target.resource);
-                prop_assert_eq!(&asked.name, target.name.as_deref().unwrap_or_default());
-                prop_assert_eq!(&asked.namespace, target.namespace.as_deref().unwrap_or_default());
-                prop_assert_eq!(&asked.subresource, target.subresource.as_deref().unwrap_or_default());
-                prop_assert_eq!(asked.verb.as_str(), target.verb(&method, &Query::default()));
-            }
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_path_panics(path in ".*", query in ".*") {
-            let _ = attributes(&Method::GET, &path, &Query::parse(Some(&query)));
-        }
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! The one handler of everything below `/apis/<group>/<version>/`: finds the resource and the verb, and runs them.
+//! The handler of all resources of an API version: finds resource and verb, and runs them.
 
 use std::sync::Arc;
 
@@ -9,16 +9,15 @@ use prometheus_client::metrics::counter::Counter;
 use crate::auth::{User, is_websocket};
 use crate::cluster::Namespaces;
 use crate::endpoints::context::{RequestContext, Transport};
-use crate::endpoints::endpoint::{Endpoint, RouteOf, Verb};
+use crate::endpoints::endpoint::{Endpoint, RequestScope};
 use crate::endpoints::negotiate::Wanted;
 use crate::endpoints::reply::Reply;
-use crate::endpoints::target::{Reads, Target};
+use crate::endpoints::request_info::{PathPrefix, RequestInfo, ResourceInfo};
+use crate::endpoints::verb::Verb;
 use crate::machinery::patch;
-use crate::machinery::query::Query;
 use crate::machinery::values;
 use crate::meta::{Status, Time};
 use crate::registry::actor::{Actor, DryRun};
-use crate::registry::object_ref::ObjectRef;
 use crate::registry::permission::Permissions;
 use crate::registry::pool::{Pool, Workload};
 use crate::registry::verbs::Scope;
@@ -26,19 +25,15 @@ use crate::telemetry::metrics::Metrics;
 
 /// A request that is authenticated and authorized, with its body read.
 pub struct Request<'a> {
-    /// Who asks.
+    /// The user on whose behalf the request is executed.
     pub user: Arc<User>,
-    /// The method.
-    pub method: &'a Method,
+    /// Verb, object and parameters, as they were authorized.
+    pub info: RequestInfo<'a>,
     /// The headers.
     pub headers: &'a HeaderMap,
-    /// What the path names.
-    pub target: Target,
-    /// The parameters.
-    pub query: Query,
     /// The body.
     pub body: Bytes,
-    /// When the request arrived.
+    /// The time of the request.
     pub now: Time,
 }
 
@@ -71,17 +66,22 @@ impl Api {
         &self.endpoints
     }
 
-    /// The resource that a target names.
-    pub fn find(&self, target: &Target) -> Option<&Endpoint> {
-        let is_it =
-            |each: &&Endpoint| each.resource == target.resource && each.subresource == target.subresource.as_deref();
-        self.endpoints.iter().find(is_it)
+    /// The endpoint of a resource.
+    ///
+    /// # Errors
+    /// 404 for unknown resources; the errors of [`ResourceInfo::check_form`].
+    pub fn find(&self, resource: &ResourceInfo<'_>) -> Result<&Endpoint, Status> {
+        resource.check_form()?;
+        let is_it = |each: &&Endpoint| {
+            each.resource == resource.resource && each.subresource.unwrap_or_default() == resource.subresource
+        };
+        self.endpoints.iter().find(is_it).ok_or_else(Status::no_such_path)
     }
 
-    /// Answers a request.
+    /// Executes a request.
     pub async fn serve(&self, request: Request<'_>) -> Reply {
         let headers = request.headers;
-        let wanted = Wanted::new(headers, &request.query);
+        let wanted = Wanted::new(headers, request.info.query);
         match self.answer(request, &wanted).await {
             Ok(reply) => reply,
             Err(status) => Reply::status(&status, wanted.for_errors()),
@@ -89,24 +89,26 @@ impl Api {
     }
 
     async fn answer(&self, request: Request<'_>, wanted: &Wanted<'_>) -> Result<Reply, Status> {
-        let endpoint = self.find(&request.target).ok_or_else(Status::no_such_path)?;
-        let route = route_of(endpoint, &request);
-        let handler = endpoint.route(request.method, route)?;
+        let info = &request.info;
+        let resource = info.resource().ok_or_else(Status::no_such_path)?;
+        let endpoint = self.find(resource)?;
+        let scope = scope_of(endpoint, info.method, resource);
+        let handler = endpoint.route(info.method, scope)?;
         let content_type = text(request.headers, header::CONTENT_TYPE);
-        if request.method == Method::PATCH {
+        if info.method == Method::PATCH {
             patch::check_media_type(content_type.unwrap_or_default())?;
         }
-        let representation = match route {
-            RouteOf::Changes { .. } => wanted.agree_on_events(endpoint.forms)?,
+        let representation = match scope {
+            RequestScope::Changes { .. } => wanted.agree_on_events(endpoint.forms)?,
             // Those of a list are found by the same path as the events.
-            RouteOf::Collection { .. } if request.method == Method::GET && endpoint.has(Verb::Watch) => {
+            RequestScope::Collection { .. } if info.method == Method::GET && endpoint.has(Verb::Watch) => {
                 wanted.agree_beside_events(endpoint.forms)?
             }
-            RouteOf::Collection { .. } | RouteOf::Object { .. } => wanted.agree(endpoint.forms)?,
+            RequestScope::Collection { .. } | RequestScope::Object { .. } => wanted.agree(endpoint.forms)?,
         };
-        check_parameters(&request, route)?;
-        let pool = if *request.method == Method::GET { &self.reading } else { &self.writing };
-        let agent = text(request.headers, header::USER_AGENT).filter(|_| request.method != Method::GET);
+        check_parameters(info, scope)?;
+        let pool = if info.method == Method::GET { &self.reading } else { &self.writing };
+        let agent = text(request.headers, header::USER_AGENT).filter(|_| info.method != Method::GET);
         let cx = Arc::new(RequestContext {
             actor: Actor {
                 user: request.user,
@@ -117,14 +119,14 @@ impl Api {
                 namespaces: self.namespaces.clone(),
                 load: Workload::of_body(request.body.len()),
             },
-            at: ObjectRef { namespace: request.target.namespace, name: request.target.name },
-            query: request.query,
+            at: resource.object_ref(),
+            query: info.query.clone(),
             content_type: content_type.map(str::to_owned),
             agent: agent.unwrap_or_default().to_owned(),
             body: request.body,
             representation,
-            transport: transport(route, request.headers),
-            events_sent: self.events_sent(endpoint, route),
+            transport: transport(scope, request.headers),
+            events_sent: self.events_sent(endpoint, scope),
         });
         let work = async {
             values::check(&cx.body)?;
@@ -136,9 +138,9 @@ impl Api {
 
 impl Api {
     /// The counter of the events of a resource.
-    fn events_sent(&self, endpoint: &Endpoint, route: RouteOf) -> Option<Counter> {
-        match (route, &self.metrics) {
-            (RouteOf::Changes { .. }, Some(metrics)) => Some(metrics.watch_events(endpoint.resource)),
+    fn events_sent(&self, endpoint: &Endpoint, scope: RequestScope) -> Option<Counter> {
+        match (scope, &self.metrics) {
+            (RequestScope::Changes { .. }, Some(metrics)) => Some(metrics.watch_events(endpoint.resource)),
             _ => None,
         }
     }
@@ -148,44 +150,52 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-/// Refuses parameters that cannot be read whatever the resource is.
-fn check_parameters(request: &Request<'_>, route: RouteOf) -> Result<(), Status> {
-    let Request { method, query, .. } = request;
-    match route {
-        RouteOf::Object { .. } if *method == Method::GET && query.switch("export") => {
+/// Checks the parameters that every resource reads.
+///
+/// # Errors
+/// 400 for a value that is no number, and for `export`.
+fn check_parameters(info: &RequestInfo<'_>, scope: RequestScope) -> Result<(), Status> {
+    let RequestInfo { method, query, .. } = info;
+    match scope {
+        RequestScope::Object { .. } if **method == Method::GET && query.switch("export") => {
             Err(Status::bad_request("the export parameter, deprecated since v1.14, is no longer supported"))
         }
-        RouteOf::Object { .. } => Ok(()),
-        // Numbers are read before anything is made of the texts beside them.
-        RouteOf::Collection { .. } | RouteOf::Changes { .. } if [Method::GET, Method::DELETE].contains(method) => {
+        RequestScope::Object { .. } => Ok(()),
+        // Numbers are read before selectors and other texts.
+        RequestScope::Collection { .. } | RequestScope::Changes { .. }
+            if [Method::GET, Method::DELETE].contains(method) =>
+        {
             query.integer("timeoutSeconds")?;
             query.integer("limit").map(drop)
         }
-        RouteOf::Collection { .. } | RouteOf::Changes { .. } => Ok(()),
+        RequestScope::Collection { .. } | RequestScope::Changes { .. } => Ok(()),
     }
 }
 
-/// How events go to the client, if it is events that it asks for.
-fn transport(route: RouteOf, headers: &HeaderMap) -> Transport {
-    match route {
-        RouteOf::Changes { .. } if is_websocket(headers) => Transport::WebSocket,
+/// The transport of the events of a watch.
+fn transport(scope: RequestScope, headers: &HeaderMap) -> Transport {
+    match scope {
+        RequestScope::Changes { .. } if is_websocket(headers) => Transport::WebSocket,
         _ => Transport::Stream,
     }
 }
 
-fn route_of(endpoint: &Endpoint, Request { method, target, query, .. }: &Request<'_>) -> RouteOf {
-    let in_namespace = target.namespace.is_some();
-    match target.name {
-        // One object of a namespace is watched in that, as it was allowed to be.
-        Some(_) if target.reads == Reads::Changes && !in_namespace && endpoint.scope == Scope::Namespaced => {
-            RouteOf::Object { in_namespace }
-        }
-        _ if target.reads == Reads::Changes => RouteOf::Changes { in_namespace },
-        // What can be listed and not be watched says so in its own words.
-        None if *method == Method::GET && target.is_watch(query) && endpoint.has(Verb::Watch) => {
-            RouteOf::Changes { in_namespace }
-        }
-        Some(_) => RouteOf::Object { in_namespace },
-        None => RouteOf::Collection { in_namespace },
+fn scope_of(endpoint: &Endpoint, method: &Method, resource: &ResourceInfo<'_>) -> RequestScope {
+    let in_namespace = !resource.namespace.is_empty();
+    let has_name = !resource.name.is_empty();
+    if resource.prefix == Some(PathPrefix::Watch) {
+        // An object is watched only in the namespace for which that was authorized.
+        let misses_namespace = has_name && !in_namespace && endpoint.scope == Scope::Namespaced;
+        return match misses_namespace {
+            true => RequestScope::Object { in_namespace },
+            false => RequestScope::Changes { in_namespace },
+        };
+    }
+    // A resource without watches refuses them in its own words, as a list.
+    let is_watch = resource.verb == Some(Verb::Watch) && *method == Method::GET && endpoint.has(Verb::Watch);
+    match has_name {
+        true => RequestScope::Object { in_namespace },
+        false if is_watch => RequestScope::Changes { in_namespace },
+        false => RequestScope::Collection { in_namespace },
     }
 }

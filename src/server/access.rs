@@ -8,8 +8,7 @@ use rustls::pki_types::UnixTime;
 use super::listen::Peer;
 use crate::auth::{Attributes, Authenticator, Authorizer, Decision, Identity, Impersonation, OpenPaths, Refusal, User};
 use crate::cluster::ReviewError;
-use crate::endpoints::request_info;
-use crate::machinery::query::Query;
+use crate::endpoints::request_info::RequestInfo;
 use crate::meta::Status;
 
 /// Who may do what here.
@@ -83,8 +82,7 @@ impl Access {
     /// meaning.
     pub(super) fn authorize(
         &self,
-        request: &Request,
-        query: &Query,
+        info: &RequestInfo<'_>,
         context: &mut AuditContext,
     ) -> Result<Authorization, Refusal> {
         if let Some(user) = context.effective()
@@ -93,8 +91,7 @@ impl Access {
             context.decision = Some(Decision::Allowed);
             return Ok(Authorization::Allowed);
         }
-        let attributes = request_info::attributes(request.method(), request.uri().path(), query);
-        let attributes = Arc::new(attributes.ok_or_else(Status::no_such_path)?);
+        let attributes = Arc::new(info.attributes().ok_or_else(Status::no_such_path)?);
         context.attributes = Some(attributes.clone());
         let Some(user) = context.effective() else {
             // Paths can be open to everybody, resources never.

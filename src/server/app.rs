@@ -9,7 +9,7 @@ use axum::body::HttpBody;
 use axum::extract::Request;
 use axum::response::Response;
 use futures_util::FutureExt;
-use http::{HeaderName, HeaderValue, Method, Uri, header};
+use http::{HeaderName, HeaderValue, Method, header};
 use tower::ServiceExt;
 
 use super::access::{Access, AuditContext, Authorization};
@@ -17,19 +17,20 @@ use super::audit::{AuditLog, Entry};
 use super::documents::Documents;
 use super::health::Health;
 use super::held::held;
-use super::inflight::{InFlight, is_mutating};
+use super::inflight::InFlight;
 use super::lasting::{self, Story};
 use super::memory::{Memory, STREAMED, Share};
 use super::shutdown::Phase;
 use super::websocket::{Upgrade, WebSockets};
 use super::{respond, router, well_formed};
-use crate::api;
-use crate::auth::{Refusal, User};
+use crate::auth::Refusal;
 use crate::endpoints::negotiate::{Media, Wanted};
+use crate::endpoints::request_info::{RequestInfo, RequestKind, RequestPath};
 use crate::endpoints::serve::Api;
-use crate::endpoints::target::Target;
+use crate::endpoints::verb::Verb;
 use crate::machinery::query::Query;
 use crate::meta::Status;
+use crate::resources::API;
 use crate::telemetry::metrics::{Metrics, RequestLabels};
 
 /// Everything that requests need.
@@ -63,14 +64,10 @@ pub(super) struct App {
 pub(super) struct Asked {
     /// The parameters.
     pub(super) query: Query,
-    /// Who asks; nobody for the paths that answer to everybody.
-    pub(super) user: Option<Arc<User>>,
 }
 
 /// Requests that change something get an answer before clients give up on them.
 const LONGEST_MUTATION: Duration = Duration::from_secs(34);
-/// Everything below this path is a resource.
-pub(super) const PREFIX: &str = "/apis/image.openshift.io/v1/";
 
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
@@ -79,24 +76,24 @@ pub(super) async fn guard(app: &App, fixed: Router, request: Request) -> Respons
     let start = Instant::now();
     let audit_id = request.headers().get(AUDIT_ID).filter(|id| is_audit_id(id)).cloned().unwrap_or_else(new_audit_id);
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let query = Query::parse(uri.query());
-    let target = uri.path().strip_prefix(PREFIX).filter(|rest| !rest.is_empty()).map(Target::parse);
-    let labels = app.labels(&method, &query, target.as_ref());
+    let (path, query) = (RequestPath::new(uri.path()), Query::parse(uri.query()));
+    let info = RequestInfo::new(&method, &path, &query);
+    let labels = app.labels(&info);
     let wishes = Wishes::of(&request);
-    let mut entry = Entry::begin(app.audit.as_ref(), &audit_id, &request);
-    let is_watch = matches!(&target, Some(Ok(target)) if target.is_watch(&query) && method == Method::GET);
+    let mut entry = Entry::begin(app.audit.as_ref(), &audit_id, &request, &info);
+    let is_watch = method == Method::GET && info.resource_of(API).is_some_and(|resource| resource.is_watch());
     // A watch lasts as long as it says in words of its own.
     let asked_for = if is_watch { Ok(None) } else { query.timeout() };
-    let outcome = match well_formed::check(&request).and(asked_for).map(|asked_for| app.deadline(&method, asked_for)) {
+    let outcome = match well_formed::check(&request).and(asked_for).map(|asked_for| app.deadline(&info, asked_for)) {
         Ok(deadline) => {
             // On the heap, for what is awaited inside of it would be copied with every move of this future.
-            let passing = Box::pin(app.pass(&mut entry.context, &labels, query, target, request, fixed));
+            let passing = Box::pin(app.pass(&mut entry.context, &labels, &info, request, fixed));
             run(&app.metrics, deadline, passing).await
         }
         Err(status) => Err(status.into()),
     };
     let mut response = outcome.unwrap_or_else(|refusal| match refusal {
-        Refusal::Status(status) => respond::status(&status, wishes.media(&uri)),
+        Refusal::Status(status) => respond::status(&status, wishes.media(&query)),
         Refusal::Senseless(why) => respond::internal(&uri, &why),
         Refusal::Undecided(why) => respond::hiding(respond::internal(&uri, &why), why),
     });
@@ -143,8 +140,8 @@ impl Wishes {
         Self { accept: header(header::ACCEPT), agent: header(header::USER_AGENT) }
     }
 
-    fn media(&self, uri: &Uri) -> Media {
-        Wanted::by(self.accept.as_ref(), self.agent.as_ref(), &Query::parse(uri.query())).for_errors()
+    fn media(&self, query: &Query) -> Media {
+        Wanted::by(self.accept.as_ref(), self.agent.as_ref(), query).for_errors()
     }
 }
 
@@ -201,8 +198,11 @@ fn new_audit_id() -> HeaderValue {
 
 impl App {
     /// How long a request may take.
-    fn deadline(&self, method: &Method, asked_for: Option<Duration>) -> Duration {
-        let most = if is_mutating(method) { self.request_timeout.min(LONGEST_MUTATION) } else { self.request_timeout };
+    fn deadline(&self, info: &RequestInfo<'_>, asked_for: Option<Duration>) -> Duration {
+        let most = match info.kind() {
+            RequestKind::ReadOnly => self.request_timeout,
+            RequestKind::Mutating => self.request_timeout.min(LONGEST_MUTATION),
+        };
         asked_for.map_or(most, |wanted| wanted.min(most))
     }
 
@@ -211,8 +211,7 @@ impl App {
         &self,
         context: &mut AuditContext,
         labels: &RequestLabels,
-        query: Query,
-        target: Option<Result<Target, Status>>,
+        info: &RequestInfo<'_>,
         mut request: Request,
         fixed: Router,
     ) -> Result<Response, Refusal> {
@@ -220,22 +219,22 @@ impl App {
         if self.health.shutdown.phase() >= Phase::Draining && !self.health.is_path(request.uri().path()) {
             return Err(Status::unavailable("apiserver is shutting down").into());
         }
-        let authorization = self.access.authorize(&request, &query, context);
+        let authorization = self.access.authorize(info, context);
         // Probes and discovery answer from memory, and must answer when nothing else does. They ask nobody.
-        let is_work = target.is_some() || matches!(authorization, Ok(Authorization::ReviewNeeded(..)));
-        let permit = is_work.then(|| self.in_flight.enter(request.method()));
+        let resource = info.resource_of(API);
+        let is_work = resource.is_some() || matches!(authorization, Ok(Authorization::ReviewNeeded(..)));
+        let permit = is_work.then(|| self.in_flight.enter(info.kind()));
         if let Some(None) = permit {
             self.metrics.terminated(labels, 429);
             return Err(Status::too_many_requests().into());
         }
-        let (version, is_mutation) = (request.version(), is_mutating(request.method()));
+        let version = request.version();
         self.access.review(authorization?, context).await?;
-        let asked = Asked { query, user: context.effective().cloned() };
-        let response = match target {
-            Some(Ok(target)) => router::resource(self, asked, target, request).await,
-            Some(Err(status)) => respond::status(&status, Wanted::new(request.headers(), &asked.query).for_errors()),
+        let user = context.effective().cloned();
+        let response = match resource {
+            Some(resource) => router::resource(self, user, info, resource, request).await,
             None => {
-                request.extensions_mut().insert(asked);
+                request.extensions_mut().insert(Asked { query: info.query.clone() });
                 Box::pin(fixed.oneshot(request)).await.unwrap_or_else(|never| match never {})
             }
         };
@@ -250,7 +249,7 @@ impl App {
                 Ok(response.map(|body| lasting::keeping(lasting::until(body, end), kept)))
             }
             Some(permit) => {
-                let share = self.room(&response, is_mutation).ok_or_else(|| {
+                let share = self.room(&response, info.kind()).ok_or_else(|| {
                     self.metrics.terminated(labels, 429);
                     Status::too_many_requests()
                 })?;
@@ -261,47 +260,35 @@ impl App {
     }
 
     /// Room for an answer until it is sent, if there is any. What was changed is done, and must not be told to be refused.
-    fn room(&self, response: &Response, is_mutation: bool) -> Option<Share> {
+    fn room(&self, response: &Response, kind: RequestKind) -> Option<Share> {
         let size = response.body().size_hint().exact();
         let size = size.map_or(STREAMED, |size| usize::try_from(size).unwrap_or(usize::MAX));
-        if is_mutation { Some(self.answers.add(size)) } else { self.answers.take(size) }
+        match kind {
+            RequestKind::ReadOnly => self.answers.take(size),
+            RequestKind::Mutating => Some(self.answers.add(size)),
+        }
     }
 
-    fn labels(&self, method: &Method, query: &Query, target: Option<&Result<Target, Status>>) -> RequestLabels {
-        let Some(Ok(target)) = target else {
+    fn labels(&self, info: &RequestInfo<'_>) -> RequestLabels {
+        let Some(resource) = info.resource_of(API) else {
             return RequestLabels::default();
         };
-        let Some(endpoint) = self.api.find(target) else {
+        let Ok(endpoint) = self.api.find(resource) else {
             return RequestLabels::default();
         };
-        let scope = match (&target.namespace, &target.name) {
-            (_, Some(_)) => "resource",
-            (Some(_), None) => "namespace",
-            (None, None) => "cluster",
+        let scope = match (resource.namespace, resource.name) {
+            ("", "") => "cluster",
+            (_, "") => "namespace",
+            _ => "resource",
         };
         RequestLabels {
-            verb: capitals(target.verb(method, query)),
-            group: api::GROUP,
-            version: api::VERSION,
+            verb: resource.verb.map_or("", Verb::metric_label),
+            group: API.group,
+            version: API.version,
             resource: endpoint.resource,
             subresource: endpoint.subresource.unwrap_or_default(),
             scope,
         }
-    }
-}
-
-/// The verb as metrics name it.
-fn capitals(verb: &str) -> &'static str {
-    match verb {
-        "get" => "GET",
-        "list" => "LIST",
-        "watch" => "WATCH",
-        "create" => "POST",
-        "update" => "PUT",
-        "patch" => "PATCH",
-        "delete" => "DELETE",
-        "deletecollection" => "DELETECOLLECTION",
-        _ => "",
     }
 }
 

@@ -20,7 +20,7 @@ mod file;
 mod queue;
 mod sink;
 
-pub(super) use entry::{Begun, Entry};
+pub(super) use entry::{Entry, StartedEntry};
 
 use self::event::Event;
 use self::file::LogFile;

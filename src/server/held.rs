@@ -79,9 +79,9 @@ impl HttpBody for Held {
 mod tests {
     use super::super::inflight::{InFlight, Options};
     use super::*;
+    use crate::endpoints::request_info::RequestKind;
     use crate::server::memory::Memory;
     use crate::telemetry::metrics::Metrics;
-    use http::Method;
 
     #[tokio::test]
     async fn a_large_answer_counts_until_its_last_slice_is_taken() {
@@ -90,16 +90,17 @@ mod tests {
         let whole: Vec<u8> = (0..200_000_u32).map(|number| number as u8).collect();
         let memory = Memory::new(200_000);
         let share = memory.take(whole.len()).unwrap();
-        let mut body = held(Body::from(whole.clone()), limits.enter(&Method::GET).unwrap(), share, Version::HTTP_11);
+        let mut body =
+            held(Body::from(whole.clone()), limits.enter(RequestKind::ReadOnly).unwrap(), share, Version::HTTP_11);
         assert_eq!(body.size_hint().exact(), Some(200_000));
         let mut seen = Vec::new();
         while let Some(frame) = body.frame().await {
-            assert!(limits.enter(&Method::GET).is_none() && memory.take(100_000).is_none());
+            assert!(limits.enter(RequestKind::ReadOnly).is_none() && memory.take(100_000).is_none());
             seen.extend_from_slice(&frame.unwrap().into_data().unwrap());
         }
         drop(body);
         assert_eq!(seen, whole);
-        assert!(limits.enter(&Method::GET).is_some() && memory.take(100_000).is_some());
+        assert!(limits.enter(RequestKind::ReadOnly).is_some() && memory.take(100_000).is_some());
     }
 
     #[tokio::test]
@@ -108,8 +109,8 @@ mod tests {
         let limits = InFlight::new(options, &Metrics::new());
         for (version, counts) in [(Version::HTTP_11, false), (Version::HTTP_2, true)] {
             let share = Memory::new(0).take(5).unwrap();
-            let _body = held(Body::from("small"), limits.enter(&Method::GET).unwrap(), share, version);
-            assert_eq!(limits.enter(&Method::GET).is_none(), counts);
+            let _body = held(Body::from("small"), limits.enter(RequestKind::ReadOnly).unwrap(), share, version);
+            assert_eq!(limits.enter(RequestKind::ReadOnly).is_none(), counts);
         }
     }
 }

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use http::Method;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::endpoints::request_info::RequestKind;
 use crate::telemetry::metrics::Metrics;
 
 /// Flags of the limits on requests.
@@ -63,10 +63,12 @@ impl InFlight {
         }
     }
 
-    /// The right to work on a request with this method, unless there are as many as there may be.
-    pub(super) fn enter(&self, method: &Method) -> Option<Permit> {
-        let lane = if is_mutating(method) { &self.mutating } else { &self.reading };
-        lane.enter()
+    /// The right to work on a request of this kind, unless there are as many as there may be.
+    pub(super) fn enter(&self, kind: RequestKind) -> Option<Permit> {
+        match kind {
+            RequestKind::ReadOnly => self.reading.enter(),
+            RequestKind::Mutating => self.mutating.enter(),
+        }
     }
 
     /// The right to go on with a watch, unless there are as many as there may be.
@@ -89,11 +91,6 @@ impl Drop for Permit {
     }
 }
 
-/// Whether a method is for changing something.
-pub(super) fn is_mutating(method: &Method) -> bool {
-    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,14 +99,14 @@ mod tests {
     fn each_kind_of_request_has_a_limit_of_its_own() {
         let options = Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1, max_watches: 1 };
         let limits = InFlight::new(options, &Metrics::new());
-        let reading = limits.enter(&Method::GET).unwrap();
-        assert!(limits.enter(&Method::GET).is_none());
-        assert!(limits.enter(&Method::POST).is_some());
+        let reading = limits.enter(RequestKind::ReadOnly).unwrap();
+        assert!(limits.enter(RequestKind::ReadOnly).is_none());
+        assert!(limits.enter(RequestKind::Mutating).is_some());
         let watching = limits.enter_watch().unwrap();
         assert!(limits.enter_watch().is_none());
         drop(watching);
         assert!(limits.enter_watch().is_some());
         drop(reading);
-        assert!(limits.enter(&Method::GET).is_some());
+        assert!(limits.enter(RequestKind::ReadOnly).is_some());
     }
 }

@@ -11,7 +11,7 @@ use axum::body::{Body, BodyDataStream};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
-use super::audit::Begun;
+use super::audit::StartedEntry;
 use crate::telemetry::metrics::{Metrics, RequestLabels};
 
 /// The same body, which is over when `end` comes, whatever is left of it.
@@ -48,7 +48,7 @@ pub(super) struct Story {
     /// When it arrived.
     pub(super) start: Instant,
     /// Its event in the audit log, which is written when this is dropped.
-    pub(super) _event: Begun,
+    pub(super) _event: StartedEntry,
 }
 
 impl Drop for Story {

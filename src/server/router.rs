@@ -16,7 +16,6 @@ use tower::Service;
 
 use super::app::{self, App, Asked};
 use super::documents::Tagged;
-use super::inflight::is_mutating;
 use super::memory::{Memory, Share};
 use super::respond;
 use super::websocket;
@@ -24,8 +23,8 @@ use crate::auth::User;
 use crate::endpoints::codec::MAX_BODY_BYTES;
 use crate::endpoints::negotiate::{Forms, Media, Wanted};
 use crate::endpoints::reply::Reply;
+use crate::endpoints::request_info::{RequestInfo, RequestKind, ResourceInfo};
 use crate::endpoints::serve;
-use crate::endpoints::target::Target;
 use crate::machinery::query::Query;
 use crate::meta::protobuf::{API_GROUP, API_GROUP_LIST, API_RESOURCE_LIST};
 use crate::meta::{Status, Time};
@@ -67,7 +66,7 @@ fn fixed_paths(app: Arc<App>) -> Router {
         .route("/apis/image.openshift.io", any(group))
         .route("/apis/image.openshift.io/", any(group))
         .route("/apis/image.openshift.io/v1", any(resources))
-        .route(app::PREFIX, any(resources))
+        .route("/apis/image.openshift.io/v1/", any(resources))
         .fallback(nowhere)
         .with_state(app)
 }
@@ -82,14 +81,25 @@ fn query_of(request: &Request) -> Query {
     request.extensions().get::<Asked>().map(|asked| asked.query.clone()).unwrap_or_default()
 }
 
-/// Anything below the version of the API.
-pub(super) async fn resource(app: &App, asked: Asked, target: Target, request: Request) -> Response {
+/// Executes a request for a resource.
+pub(super) async fn resource(
+    app: &App,
+    user: Option<Arc<User>>,
+    info: &RequestInfo<'_>,
+    resource: &ResourceInfo<'_>,
+    request: Request,
+) -> Response {
     let (mut parts, body) = request.into_parts();
     let upgrade = websocket::Upgrade::read(&parts.headers, &mut parts.extensions);
-    let fail = |status: &Status| respond::status(status, Wanted::new(&parts.headers, &asked.query).for_errors());
-    let read = match is_mutating(&parts.method) {
-        true => Box::pin(read(&app.bodies, &parts.headers, body)).await.map(|(body, share)| (body, Some(share))),
-        false => Ok((Bytes::new(), None)),
+    let fail = |status: &Status| respond::status(status, Wanted::new(&parts.headers, info.query).for_errors());
+    if let Err(status) = resource.check_form() {
+        return fail(&status);
+    }
+    let read = match info.kind() {
+        RequestKind::Mutating => {
+            Box::pin(read(&app.bodies, &parts.headers, body)).await.map(|(body, share)| (body, Some(share)))
+        }
+        RequestKind::ReadOnly => Ok((Bytes::new(), None)),
     };
     // The share is held until the body is no longer needed.
     let (body, _share) = match read {
@@ -97,11 +107,9 @@ pub(super) async fn resource(app: &App, asked: Asked, target: Target, request: R
         Err(status) => return fail(&status),
     };
     let request = serve::Request {
-        user: asked.user.unwrap_or_else(|| Arc::new(User::default())),
-        method: &parts.method,
+        user: user.unwrap_or_else(|| Arc::new(User::default())),
+        info: *info,
         headers: &parts.headers,
-        target,
-        query: asked.query,
         body,
         now: Time::now(),
     };

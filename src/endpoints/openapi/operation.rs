@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::schemas::Schemas;
 use super::{Edition, KIND};
-use crate::endpoints::endpoint::{Endpoint, Verb};
+use crate::endpoints::endpoint::Endpoint;
+use crate::endpoints::verb::Verb;
 use crate::machinery::group_version::GroupVersion;
 use crate::machinery::patch::MEDIA_TYPES;
 use crate::machinery::protobuf;

@@ -1,6 +1,7 @@
 //! The entry that a request leaves in the audit log, however it ends.
 
 use std::borrow::Cow;
+use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread;
@@ -14,29 +15,32 @@ use percent_encoding::percent_decode_str;
 use super::AuditLog;
 use super::event::{Event, ObjectRef, Person, ResponseStatus, Stage};
 use crate::auth::Attributes;
-use crate::endpoints::request_info;
-use crate::machinery::query::Query;
+use crate::endpoints::request_info::RequestInfo;
 use crate::server::access::AuditContext;
 use crate::server::listen::Peer;
 use crate::server::respond;
 
-/// What becomes known of one request, and the event that this will be where there is an audit log.
+/// The entry of one request: the context that filters complete, and the event if there is an audit
+/// log.
 ///
-/// A request whose client goes away is dropped wherever it is, maybe behind its commit; dropping this writes an event too.
-pub(in crate::server) struct Entry {
-    /// Who asks and what was decided, to be filled in on the way.
+/// When a client goes away, its request is dropped wherever it is, maybe after its commit. Dropping
+/// the entry therefore writes an event, too.
+pub(in crate::server) struct Entry<'a> {
+    /// The facts that authentication and authorization find.
     pub(in crate::server) context: AuditContext,
-    facts: Option<Box<Facts>>,
+    info: &'a RequestInfo<'a>,
+    arrival: Option<Box<Arrival>>,
 }
 
-/// A request whose answer has begun and goes on for long. Dropping this writes the event of its end.
-pub(in crate::server) struct Begun {
-    entry: Entry,
-    status: Option<ResponseStatus>,
+/// The entry of a long-running request whose response has started. Dropping it writes the event of
+/// its end.
+pub(in crate::server) struct StartedEntry {
+    context: AuditContext,
+    arrived: Option<(Box<Arrival>, ResponseStatus)>,
 }
 
-/// What is known of a request when it arrives.
-struct Facts {
+/// The facts about a request when it arrives.
+struct Arrival {
     log: Arc<AuditLog>,
     received: Timestamp,
     audit_id: HeaderValue,
@@ -53,11 +57,16 @@ const LONGEST: usize = 1024;
 const MOST_HOPS: usize = 32;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-impl Entry {
-    /// A request arrived.
-    pub(in crate::server) fn begin(log: Option<&Arc<AuditLog>>, audit_id: &HeaderValue, request: &Request) -> Self {
-        let facts = log.map(|log| {
-            Box::new(Facts {
+impl<'a> Entry<'a> {
+    /// The entry of a request that arrived. There is no event without a log.
+    pub(in crate::server) fn begin(
+        log: Option<&Arc<AuditLog>>,
+        audit_id: &HeaderValue,
+        request: &Request,
+        info: &'a RequestInfo<'a>,
+    ) -> Self {
+        let arrival = log.map(|log| {
+            Box::new(Arrival {
                 log: log.clone(),
                 received: Timestamp::now(),
                 audit_id: audit_id.clone(),
@@ -68,54 +77,57 @@ impl Entry {
                 forwarded_for: request.headers().get_all(FORWARDED_FOR).iter().cloned().collect(),
             })
         });
-        Self { context: AuditContext::default(), facts }
+        Self { context: AuditContext::default(), info, arrival }
     }
 
-    /// The request is answered.
+    /// Writes the event of a complete response.
     pub(in crate::server) fn end(mut self, response: &Response) {
-        if let Some(facts) = self.facts.take() {
-            let status = match response.extensions().get::<respond::Told>() {
-                Some(respond::Told(status)) => ResponseStatus::told(status),
-                None => ResponseStatus::of(response.status().as_u16()),
-            };
-            facts.write(&self.context, Stage::ResponseComplete, status);
-        }
+        let status = match response.extensions().get::<respond::Told>() {
+            Some(respond::Told(status)) => ResponseStatus::told(status),
+            None => ResponseStatus::of(response.status().as_u16()),
+        };
+        self.write(Stage::ResponseComplete, status);
     }
 
-    /// The answer begins, and goes on for long.
-    pub(in crate::server) fn start(self, response: &Response) -> Begun {
-        let status = self.facts.as_ref().map(|facts| {
-            let status = ResponseStatus::of(response.status().as_u16());
-            facts.write(&self.context, Stage::ResponseStarted, status.clone());
-            status
-        });
-        Begun { entry: self, status }
+    /// Writes the event of a response that has started and is long-running.
+    pub(in crate::server) fn start(mut self, response: &Response) -> StartedEntry {
+        let status = ResponseStatus::of(response.status().as_u16());
+        let arrival = self.write(Stage::ResponseStarted, status.clone());
+        StartedEntry { context: mem::take(&mut self.context), arrived: arrival.map(|arrival| (arrival, status)) }
+    }
+
+    /// Writes the one event of this entry and returns the facts for another one.
+    fn write(&mut self, stage: Stage, status: ResponseStatus) -> Option<Box<Arrival>> {
+        let arrival = self.arrival.take()?;
+        if self.context.attributes.is_none() {
+            self.context.attributes = self.info.attributes().map(Arc::new);
+        }
+        arrival.write(&self.context, stage, status);
+        Some(arrival)
     }
 }
 
-impl Drop for Begun {
+impl Drop for StartedEntry {
     fn drop(&mut self) {
-        if let (Some(facts), Some(status)) = (self.entry.facts.take(), self.status.take()) {
-            facts.write(&self.entry.context, Stage::ResponseComplete, status);
+        if let Some((arrival, status)) = self.arrived.take() {
+            arrival.write(&self.context, Stage::ResponseComplete, status);
         }
     }
 }
 
-impl Drop for Entry {
+impl Drop for Entry<'_> {
     fn drop(&mut self) {
-        match self.facts.take() {
-            Some(facts) if thread::panicking() => facts.write(&self.context, Stage::Panic, ResponseStatus::panicked()),
-            Some(facts) => facts.write(&self.context, Stage::ResponseComplete, ResponseStatus::abandoned()),
-            None => {}
-        }
+        let (stage, status) = match thread::panicking() {
+            true => (Stage::Panic, ResponseStatus::panicked()),
+            false => (Stage::ResponseComplete, ResponseStatus::abandoned()),
+        };
+        self.write(stage, status);
     }
 }
 
-impl Facts {
+impl Arrival {
     fn write(&self, context: &AuditContext, stage: Stage, status: ResponseStatus) {
-        let read = || request_info::attributes(&self.method, self.uri.path(), &Query::parse(self.uri.query()));
-        let attributes = context.attributes.clone().or_else(|| read().map(Arc::new));
-        let (verb, object_ref) = match attributes.as_deref() {
+        let (verb, object_ref) = match context.attributes.as_deref() {
             Some(Attributes::Resource(action)) => (action.verb.as_str().into(), Some(ObjectRef::from(&**action))),
             Some(Attributes::Path { verb, .. }) => (verb.as_str().into(), None),
             None => (self.method.as_str().to_ascii_lowercase().into(), None),

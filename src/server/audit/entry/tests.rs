@@ -11,11 +11,14 @@ use tempfile::TempDir;
 use super::*;
 use crate::auth::{Decision, PeerCertificates, User};
 use crate::endpoints::negotiate::Media;
+use crate::endpoints::request_info::RequestPath;
+use crate::machinery::query::Query;
 use crate::meta::Status;
 use crate::server::audit::Options;
 use crate::telemetry::metrics::Metrics;
 
 const ID: HeaderValue = HeaderValue::from_static("4a9b");
+const WATCH: &str = "/apis/image.openshift.io/v1/imagestreams?watch=1";
 
 /// The events that requests leave which `work` leads through.
 async fn events(work: impl FnOnce(&Arc<AuditLog>)) -> Vec<Value> {
@@ -38,6 +41,13 @@ fn request(method: &str, uri: &str, headers: &[(&str, &str)]) -> Request {
     request.body(Body::empty()).unwrap()
 }
 
+/// Passes the entry of a request to `work`.
+fn with_entry(log: &Arc<AuditLog>, request: &Request, work: impl FnOnce(Entry<'_>)) {
+    let (path, query) = (RequestPath::new(request.uri().path()), Query::parse(request.uri().query()));
+    let info = RequestInfo::new(request.method(), &path, &query);
+    work(Entry::begin(Some(log), &ID, request, &info));
+}
+
 fn answer(code: u16) -> Response {
     respond::text(code, String::new(), "text/plain")
 }
@@ -48,11 +58,12 @@ async fn a_request_leaves_what_became_known_of_it() {
     let uri = "/apis/image.openshift.io/v1/namespaces/lab/imagestreams?dryRun=All";
     let events = events(|log| {
         let headers = [("user-agent", "kubectl/v1"), ("authorization", "Bearer secret")];
-        let mut entry = Entry::begin(Some(log), &ID, &request("POST", uri, &headers));
-        entry.context.user = user("alice");
-        entry.context.acting_as = user("zoe");
-        entry.context.decision = Some(Decision::Denied { reason: "no".into() });
-        entry.end(&respond::status(&Status::unauthorized(), Media::Json { pretty: false }));
+        with_entry(log, &request("POST", uri, &headers), |mut entry| {
+            entry.context.user = user("alice");
+            entry.context.acting_as = user("zoe");
+            entry.context.decision = Some(Decision::Denied { reason: "no".into() });
+            entry.end(&respond::status(&Status::unauthorized(), Media::Json { pretty: false }));
+        });
     });
     let event = &events.await[0];
     assert_eq!((&event["auditID"], &event["requestURI"]), (&json!("4a9b"), &json!(uri)));
@@ -72,25 +83,26 @@ async fn a_request_leaves_what_became_known_of_it() {
 
 #[tokio::test]
 async fn a_request_whose_client_goes_away_leaves_an_event() {
-    let events = events(|log| drop(Entry::begin(Some(log), &ID, &request("POST", "/version", &[])))).await;
+    let events = events(|log| with_entry(log, &request("POST", "/version", &[]), |entry| drop(entry))).await;
     assert_eq!((&events[0]["verb"], &events[0]["objectRef"]), (&json!("post"), &Value::Null));
     assert_eq!(events[0]["responseStatus"], json!({"metadata": {}, "message": "Connection closed early"}));
 }
 
 #[tokio::test]
 async fn an_answer_that_goes_on_leaves_an_event_at_each_end() {
-    let events = events(|log| drop(Entry::begin(Some(log), &ID, &request("GET", "/", &[])).start(&answer(200)))).await;
+    let events = events(|log| with_entry(log, &request("GET", WATCH, &[]), |entry| drop(entry.start(&answer(200)))));
+    let events = events.await;
     let stages: Vec<_> = events.iter().map(|event| event["stage"].as_str().unwrap()).collect();
     assert_eq!(stages, ["ResponseStarted", "ResponseComplete"]);
     assert!(events.iter().all(|event| event["responseStatus"]["code"] == 200));
+    assert!(events.iter().all(|event| event["verb"] == "watch" && event["objectRef"]["resource"] == "imagestreams"));
 }
 
 #[tokio::test]
 async fn a_panic_leaves_an_event() {
     let events = events(|log| {
         let panics = || {
-            let _entry = Entry::begin(Some(log), &ID, &request("GET", "/version", &[]));
-            panic!("secret");
+            with_entry(log, &request("GET", "/version", &[]), |_entry| panic!("secret"));
         };
         std::panic::catch_unwind(AssertUnwindSafe(panics)).unwrap_err();
     });
@@ -103,12 +115,13 @@ async fn forwarding_is_believed_of_a_proxy_and_of_nobody_else() {
     let many = "9.9.9.9,".repeat(1000);
     let forged = [("x-forwarded-for", "9.9.9.9, nonsense, ::ffff:8.8.8.8"), ("x-real-ip", "7.7.7.7")];
     let events = events(|log| {
-        Entry::begin(Some(log), &ID, &request("GET", "/", &forged)).end(&answer(200));
+        with_entry(log, &request("GET", "/", &forged), |entry| entry.end(&answer(200)));
         let cases = [&forged[..], &[("x-forwarded-for", &many)], &[("x-forwarded-for", "9.9.9.9,10.0.0.1")]];
         for headers in cases {
-            let mut entry = Entry::begin(Some(log), &ID, &request("GET", "/", headers));
-            entry.context.is_passed_on = true;
-            entry.end(&answer(200));
+            with_entry(log, &request("GET", "/", headers), |mut entry| {
+                entry.context.is_passed_on = true;
+                entry.end(&answer(200));
+            });
         }
     });
     let events = events.await;
@@ -123,7 +136,7 @@ async fn long_headers_are_cut_and_tokens_in_a_query_are_hidden() {
     let agent = "x".repeat(5000);
     let events = events(|log| {
         let request = request("GET", "/a?b=1&access_token=secret&c=2", &[("user-agent", &agent)]);
-        Entry::begin(Some(log), &ID, &request).end(&answer(404));
+        with_entry(log, &request, |entry| entry.end(&answer(404)));
     });
     let event = &events.await[0];
     assert_eq!(event["requestURI"], "/a?b=1&access_token=REDACTED&c=2");
