@@ -13,7 +13,7 @@
 //! ┌─────────┼────────────────────────────────────────────────▼───────────┐
 //! │ cli     │                                      commands and flags    │
 //! ├─────────▼────────────────────────────────────────────────────────────┤
-//! │ server      listener, TLS, request pipeline, health, background work │
+//! │ server      listener, TLS, filters, router, health, background work  │
 //! ├──────────────────────────────────────────────────────────────────────┤
 //! │ resources   one file for each API resource: storage, Kubernetes      │
 //! │             rules and image logic meet here and nowhere else         │
@@ -61,19 +61,20 @@
 //! 1. [`server::listen::serve`] accepts the connection. The TLS handshake requests a client
 //!    certificate and proves possession of its key, no more. [`server::listen::Peer`] carries the
 //!    certificate along with each request.
-//! 2. `service` in `server/router.rs` hands every request to `guard` in `server/app.rs`, which
-//!    assigns the audit ID, parses query and path ([`endpoints::request_info::RequestInfo`]), sets the deadline,
-//!    and checks URL and `Host` (`check` in `server/well_formed.rs`).
-//! 3. `identify` in `server/access.rs` authenticates by front proxy, client certificate or token
-//!    ([`auth::Authenticator`]), applies impersonation, and removes the credentials.
-//! 4. `authorize` in `server/access.rs` looks up a cached decision. `enter` in `server/inflight.rs`
-//!    admits the request or refuses it with 429. `review` in `server/access.rs` sends a
-//!    SubjectAccessReview if no decision is cached; equal reviews are sent once
-//!    ([`auth::AccessReviews`]).
-//! 5. `resource` in `server/router.rs` builds the [`endpoints::serve::Request`] (other paths, such as
-//!    discovery, are served by axum). [`endpoints::serve::Api::serve`] finds the endpoint and the verb,
-//!    negotiates the representation ([`endpoints::negotiate`]), and calls the handler with a
-//!    [`endpoints::context::RequestContext`].
+//! 2. `Chain::serve` in `server/filters/mod.rs` lists the filters that each request passes, one
+//!    file each. It parses method, path and query once, into the [`endpoints::request_info::RequestInfo`]
+//!    that all others use: authorization, routing, audit and metrics. Then it assigns the audit ID,
+//!    begins the audit entry, checks URL and `Host`, and sets the deadline.
+//! 3. The filter `authentication` verifies front proxy, client certificate or token
+//!    ([`auth::Authenticator`]), `impersonation` replaces the user if the client asks for it, and all
+//!    credentials are removed from the request.
+//! 4. `authorization` looks up a cached decision. `in_flight` admits the request or refuses it with
+//!    429. If no decision is cached, `authorization` sends a SubjectAccessReview; equal reviews are
+//!    sent once ([`auth::AccessReviews`]).
+//! 5. `Router::handle` in `server/router.rs` builds the [`endpoints::serve::Request`] (other paths,
+//!    such as discovery, are served by axum). [`endpoints::serve::Api::serve`] finds the endpoint and
+//!    the verb, negotiates the representation ([`endpoints::negotiate`]), and calls the handler with
+//!    a [`endpoints::context::RequestContext`].
 //! 6. The handler, `View` in `resources/imagestreamimages.rs`, gets the digests of the stream from
 //!    [`resources::Catalog::stream_view`]: a sorted index in memory, read again when the stream's
 //!    revision changes. [`domain::lookup::StreamIndex::matches`] is a binary search. Only if that
@@ -87,16 +88,17 @@
 //! 8. The handler joins the stream's part and the image's part. [`endpoints::reply::Reply`] compresses
 //!    or converts the body if the client asks for it, and `reply` in `server/respond.rs` turns it
 //!    into an HTTP response.
-//! 9. Back in `guard`, metrics and the audit event are completed. A response that can block on a
-//!    slow reader keeps its place among the requests in flight until it is sent (`held` in
-//!    `server/held.rs`).
+//! 9. Back in `Chain::serve`, the request is logged, headers for all responses are added, and metrics
+//!    and the audit event are completed. A response that can block on a slow reader keeps its place
+//!    among the requests in flight until it is sent (`account` in
+//!    `server/filters/accounted_body.rs`).
 //!
 //! # A push
 //!
 //! `POST …/namespaces/NS/imagestreammappings`, sent by a registry after it has stored the layers.
 //!
 //! 1. Steps 1 to 4 of the GET. The deadline of a write is 34 seconds at most.
-//! 2. `resource` in `server/router.rs` reads the body, within the memory for bodies (`Memory` in
+//! 2. `read` in `server/request_body.rs` reads the body, within the memory for bodies (`Memory` in
 //!    `server/memory.rs`) and [`endpoints::codec::MAX_BODY_BYTES`].
 //! 3. [`endpoints::serve::Api::serve`] as above. A request with a large body, or one that meets a large
 //!    stored object, waits for a place in a [`registry::pool::Pool`] and is polled as blocking from
@@ -141,9 +143,9 @@
 //! 4. A change is decoded once, and encoded once for each representation, for all clients
 //!    (`Change` in `registry/watch/change.rs`). Selectors turn it into ADDED, MODIFIED or DELETED for
 //!    a client.
-//! 5. The events are the body of the response (`Watching` in `endpoints/watch/stream.rs`). `keeping` in
-//!    `server/lasting.rs` counts the watch until it ends, and `until` in `server/lasting.rs` ends
-//!    it between two events when the server shuts down.
+//! 5. The events are the body of the response (`Watching` in `endpoints/watch/stream.rs`). `observe`
+//!    in `server/filters/long_running.rs` records the watch until it ends, and `hold` ends it between
+//!    two events when the server drains.
 //!
 //! # Further decisions
 //!

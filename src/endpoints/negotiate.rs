@@ -71,7 +71,7 @@ pub enum Forms {
 
 /// What a request says about the representation that it wants.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub struct Accept<'a> {
     /// The first `Accept` line; further ones do not count.
     accept: &'a str,
     pretty: Pretty,
@@ -87,7 +87,7 @@ const AVAILABLE: &str = "application/json, application/yaml, application/vnd.kub
 const STREAMED: &str = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
 const ROUTABLE: [&str; 4] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "*/*"];
 
-impl<'a> Wanted<'a> {
+impl<'a> Accept<'a> {
     /// Reads the headers and the parameter `pretty`.
     pub fn new(headers: &'a HeaderMap, query: &Query) -> Self {
         Self::by(headers.get(header::ACCEPT), headers.get(header::USER_AGENT), query)
@@ -116,7 +116,7 @@ impl<'a> Wanted<'a> {
     /// The representation of an answer that shares its path with events.
     ///
     /// # Errors
-    /// As for [`Wanted::agree`].
+    /// As for [`Accept::agree`].
     pub fn agree_beside_events(&self, forms: Forms) -> Result<Representation, Status> {
         self.check_route(&[AVAILABLE, STREAMED])?;
         self.agree(forms)
@@ -125,7 +125,7 @@ impl<'a> Wanted<'a> {
     /// The representation of events, which are written one after the other: never as YAML, and never for people.
     ///
     /// # Errors
-    /// As for [`Wanted::agree`].
+    /// As for [`Accept::agree`].
     pub fn agree_on_events(&self, forms: Forms) -> Result<Representation, Status> {
         self.check_route(&[AVAILABLE, STREAMED])?;
         let best = self.best(forms).ok_or_else(|| only(AVAILABLE))?;
@@ -255,7 +255,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_str(accept).unwrap());
         headers.insert(header::USER_AGENT, HeaderValue::from_str(agent).unwrap());
-        Wanted::new(&headers, &Query::parse(Some(query))).agree(Forms::Tabular).map_err(|status| status.message)
+        Accept::new(&headers, &Query::parse(Some(query))).agree(Forms::Tabular).map_err(|status| status.message)
     }
 
     #[test]
@@ -264,7 +264,7 @@ mod tests {
             let accept = format!("application/json;as={as};g=meta.k8s.io;v=v1", r#as = r#as);
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT, HeaderValue::from_str(&accept).unwrap());
-            Wanted::new(&headers, &Query::parse(None)).agree(forms).ok().map(|representation| representation.form)
+            Accept::new(&headers, &Query::parse(None)).agree(forms).ok().map(|representation| representation.form)
         };
         assert_eq!(agree("PartialObjectMetadata", Forms::Metadata), Some(Form::Partial));
         assert_eq!(agree("Table", Forms::Metadata), None);
@@ -311,14 +311,14 @@ mod tests {
 
     #[test]
     fn a_list_that_can_be_watched_tells_of_events_too() {
-        let wanted = Wanted { accept: "text/html", pretty: Pretty::No };
-        let told = wanted.agree_beside_events(Forms::Tabular).unwrap_err().message;
+        let accept = Accept { accept: "text/html", pretty: Pretty::No };
+        let told = accept.agree_beside_events(Forms::Tabular).unwrap_err().message;
         assert!(told.ends_with("application/vnd.kubernetes.protobuf;stream=watch"), "{told}");
-        let wanted = Wanted { accept: "application/yaml,application/json", pretty: Pretty::No };
-        let told = wanted.agree_on_events(Forms::Tabular).unwrap_err().message;
+        let accept = Accept { accept: "application/yaml,application/json", pretty: Pretty::No };
+        let told = accept.agree_on_events(Forms::Tabular).unwrap_err().message;
         assert!(told.starts_with("only the following media types are accepted: application/json;stream"), "{told}");
-        let wanted = Wanted { accept: "application/json;stream=foo", pretty: Pretty::No };
-        let told = wanted.agree_on_events(Forms::Tabular).unwrap_err().message;
+        let accept = Accept { accept: "application/json;stream=foo", pretty: Pretty::No };
+        let told = accept.agree_on_events(Forms::Tabular).unwrap_err().message;
         assert!(
             told.ends_with("accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"),
             "{told}"

@@ -32,8 +32,8 @@ pub struct Reply {
     pub retry_after: u32,
     /// What went wrong inside, for the log only.
     pub hidden: Option<String>,
-    /// The status that it tells, if that is what it is, for the audit log.
-    pub told: Option<Box<Status>>,
+    /// The status in the body, for the audit log; none for other bodies.
+    pub status: Option<Box<Status>>,
     /// What the client should hear besides.
     pub warnings: Vec<String>,
 }
@@ -57,7 +57,7 @@ impl Reply {
             body: body.into(),
             retry_after: 0,
             hidden: None,
-            told: None,
+            status: None,
             warnings: Vec::new(),
         }
     }
@@ -100,7 +100,7 @@ impl Reply {
         reply.retry_after = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
         reply.hidden = status.hidden.clone();
         reply.warnings.clone_from(&status.warnings);
-        reply.told = Some(Box::new(status.clone()));
+        reply.status = Some(Box::new(status.clone()));
         reply
     }
 

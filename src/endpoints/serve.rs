@@ -10,7 +10,7 @@ use crate::auth::{User, is_websocket};
 use crate::cluster::Namespaces;
 use crate::endpoints::context::{RequestContext, Transport};
 use crate::endpoints::endpoint::{Endpoint, RequestScope};
-use crate::endpoints::negotiate::Wanted;
+use crate::endpoints::negotiate::Accept;
 use crate::endpoints::reply::Reply;
 use crate::endpoints::request_info::{PathPrefix, RequestInfo, ResourceInfo};
 use crate::endpoints::verb::Verb;
@@ -81,14 +81,14 @@ impl Api {
     /// Executes a request.
     pub async fn serve(&self, request: Request<'_>) -> Reply {
         let headers = request.headers;
-        let wanted = Wanted::new(headers, request.info.query);
-        match self.answer(request, &wanted).await {
+        let accept = Accept::new(headers, request.info.query);
+        match self.answer(request, &accept).await {
             Ok(reply) => reply,
-            Err(status) => Reply::status(&status, wanted.for_errors()),
+            Err(status) => Reply::status(&status, accept.for_errors()),
         }
     }
 
-    async fn answer(&self, request: Request<'_>, wanted: &Wanted<'_>) -> Result<Reply, Status> {
+    async fn answer(&self, request: Request<'_>, accept: &Accept<'_>) -> Result<Reply, Status> {
         let info = &request.info;
         let resource = info.resource().ok_or_else(Status::no_such_path)?;
         let endpoint = self.find(resource)?;
@@ -99,12 +99,12 @@ impl Api {
             patch::check_media_type(content_type.unwrap_or_default())?;
         }
         let representation = match scope {
-            RequestScope::Changes { .. } => wanted.agree_on_events(endpoint.forms)?,
+            RequestScope::Changes { .. } => accept.agree_on_events(endpoint.forms)?,
             // Those of a list are found by the same path as the events.
             RequestScope::Collection { .. } if info.method == Method::GET && endpoint.has(Verb::Watch) => {
-                wanted.agree_beside_events(endpoint.forms)?
+                accept.agree_beside_events(endpoint.forms)?
             }
-            RequestScope::Collection { .. } | RequestScope::Object { .. } => wanted.agree(endpoint.forms)?,
+            RequestScope::Collection { .. } | RequestScope::Object { .. } => accept.agree(endpoint.forms)?,
         };
         check_parameters(info, scope)?;
         let pool = if info.method == Method::GET { &self.reading } else { &self.writing };

@@ -14,13 +14,13 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::watch;
 
-mod entry;
-mod event;
+mod context;
+pub(super) mod event;
 mod file;
 mod queue;
 mod sink;
 
-pub(super) use entry::{Entry, StartedEntry};
+pub(super) use context::AuditContext;
 
 use self::event::Event;
 use self::file::LogFile;
@@ -116,7 +116,7 @@ impl AuditLog {
     }
 
     /// Queues an event. Never waits for the sink: where there is no room the event is lost and counted.
-    fn write(&self, event: &Event<'_>) {
+    pub(super) fn write(&self, event: &Event<'_>) {
         self.events.inc();
         self.queue.push(&event.line());
     }

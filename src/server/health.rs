@@ -91,13 +91,13 @@ pub(super) struct Report {
     pub(super) text: String,
 }
 
-impl Health {
-    /// Whether a path is one of the three, or below one of them.
-    pub(super) fn is_path(&self, path: &str) -> bool {
-        let root = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-        ["livez", "readyz", "healthz"].contains(&root)
-    }
+/// Returns true for the path of a health check.
+pub(super) fn is_health_path(path: &str) -> bool {
+    let root = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    ["livez", "readyz", "healthz"].contains(&root)
+}
 
+impl Health {
     /// The answer for a path such as `/readyz` or `/readyz/ping`; none for a check that does not exist.
     pub(super) async fn report(&self, path: &str, query: &Query) -> Option<Report> {
         let (root, single) = path

@@ -1,39 +1,41 @@
-//! Memory for large bodies, on their way in or out. There is only so much of it, and whoever comes when it is taken is
-//! turned away at once: however slowly clients write or read, the server does not grow beyond it.
+//! Memory for large bodies of requests and responses.
+//!
+//! It is limited, and a body that finds none is refused at once: however slowly clients write or
+//! read, the server does not grow beyond it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bodies up to this size are not counted, in bytes. The limits on requests bound their number.
+/// The largest body that is not counted, in bytes. The limits on requests bound their number.
 pub(super) const SMALL: usize = 64 << 10;
-/// For bodies of requests, in bytes.
+/// Memory for bodies of requests, in bytes.
 pub(super) const REQUESTS: usize = 128 << 20;
-/// What a body counts for that is made while it is sent, whose size is not known: rows that were read, what is made of them,
-/// and what waits for the client.
+/// The estimate for a streamed body, whose size is unknown, in bytes: rows that were read, their
+/// encoding, and data that waits for the client.
 pub(super) const STREAMED: usize = 2 << 20;
-/// For bodies of answers, in bytes.
-pub(super) const ANSWERS: usize = 256 << 20;
+/// Memory for bodies of responses, in bytes.
+pub(super) const RESPONSES: usize = 256 << 20;
 
-/// So much memory.
+/// A limited amount of memory.
 pub(super) struct Memory {
     most: usize,
     taken: AtomicUsize,
 }
 
-/// A part of it, for one body; given back on drop.
+/// The share of one body. It is free again on drop.
 pub(super) struct Share {
     memory: Arc<Memory>,
     bytes: usize,
 }
 
 impl Memory {
-    /// So many bytes, none of them taken.
+    /// Memory of `most` bytes.
     pub(super) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most, taken: AtomicUsize::new(0) })
     }
 
-    /// A share for a body of this size, unless others have taken too much. One that is larger than everything gets it
-    /// while it is alone.
+    /// A share for a body of this size. None if others have taken too much. A body larger than the
+    /// whole memory gets it while it is alone.
     pub(super) fn take(self: &Arc<Self>, bytes: usize) -> Option<Share> {
         let bytes = counted(bytes);
         let fits = |taken: usize| {
@@ -44,7 +46,7 @@ impl Memory {
         Some(Share { memory: self.clone(), bytes })
     }
 
-    /// A share for a body that cannot be refused any more, whatever others have taken.
+    /// A share for a body that cannot be refused any more, even beyond the limit.
     pub(super) fn add(self: &Arc<Self>, bytes: usize) -> Share {
         let bytes = counted(bytes);
         self.taken.fetch_add(bytes, Ordering::Relaxed);
@@ -77,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_cannot_be_refused_counts_against_the_others() {
+    fn a_share_beyond_the_limit_counts() {
         let memory = Memory::new(3 * SMALL);
         let _first = memory.take(2 * SMALL).unwrap();
         let second = memory.add(2 * SMALL);
@@ -87,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_larger_than_everything_gets_it_while_it_is_alone() {
+    fn a_body_larger_than_the_memory_gets_it_alone() {
         let memory = Memory::new(3 * SMALL);
         let huge = memory.take(usize::MAX).unwrap();
         assert!(memory.take(SMALL + 1).is_none());

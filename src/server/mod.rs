@@ -12,20 +12,19 @@ use rustls::pki_types::UnixTime;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-mod access;
 mod app;
 mod audit;
 pub mod backup;
 mod compaction;
 mod descriptors;
+mod document_handlers;
 mod documents;
+mod filters;
 mod health;
-mod held;
-mod inflight;
-mod lasting;
 pub mod listen;
 mod memory;
 pub mod options;
+mod request_body;
 mod respond;
 mod router;
 pub mod shutdown;
@@ -34,12 +33,11 @@ pub mod tls;
 mod usage;
 pub mod version;
 mod websocket;
-mod well_formed;
 
 pub use options::Options;
 
-use self::access::Access;
 use self::audit::AuditLog;
+use self::filters::{Authentication, Authorization, Chain, in_flight};
 use self::shutdown::{Phase, Shutdown};
 use crate::auth::{self, OpenPaths, Trusted};
 use crate::cluster::{Clients, Namespaces, Secrets};
@@ -100,10 +98,10 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     if let Some(connection) = connection {
         keep(&mut background, "the way to the cluster", connection.keep_current());
     }
-    let access = open_access(&access, clients.as_ref(), &metrics, &mut background)?;
+    let (authentication, authorization) = open_access(&access, clients.as_ref(), &metrics, &mut background)?;
     let listener = listen::bind(listen.bind_address, listen.secure_port).await?;
     let address = listener.local_addr().context("the address of the listening socket is not known")?;
-    let trusted = access.authenticator.trusted();
+    let trusted = authentication.authenticator.trusted();
     let control_plane = clients.as_ref().map(|clients| clients.general.clone());
     let (certificate, tls) = open_tls(&tls, control_plane.clone(), trusted.clone(), &metrics, &mut background).await?;
     let Opened { backend, store, health, compact, scan, disk_usage, .. } =
@@ -112,34 +110,40 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         keep(&mut background, "compaction", compaction::run(store.clone(), compact, compaction));
     }
     let catalog = Arc::new(Catalog::new(&store, (&registries).into(), &object_limits.into()));
-    let permissions = Permissions::new(access.authorizer.clone());
+    let permissions = Permissions::new(authorization.authorizer.clone());
     let secrets = control_plane.clone().map_or_else(Secrets::none, Secrets::of);
     let namespaces = follow_namespaces(control_plane, &mut background);
     let api = resources::all(&catalog, namespaces, secrets, permissions).counting(metrics.clone());
     if let Some(scan) = scan {
         keep(&mut background, "counting what is stored", usage::run(scan, disk_usage, backend, metrics.clone()));
     }
-    let app = Arc::new(app::App {
+    let app = app::App {
         documents: documents::Documents::new(&api),
         api,
-        access,
-        in_flight: inflight::InFlight::new(in_flight, &metrics),
-        bodies: memory::Memory::new(memory::REQUESTS),
-        answers: memory::Memory::new(memory::ANSWERS),
+        request_memory: memory::Memory::new(memory::REQUESTS),
         health: health::Health {
             store: health,
             shutdown: shutdown.clone(),
             store_check: health::StoreCheck::new(),
             trusted: trusted.clone(),
         },
+        metrics: metrics.clone(),
+    };
+    let chain = Arc::new(Chain {
+        authentication,
+        authorization,
+        in_flight: in_flight::InFlight::new(in_flight, &metrics),
+        response_memory: memory::Memory::new(memory::RESPONSES),
         audit,
         metrics,
         request_timeout,
+        shutdown: shutdown.clone(),
         websockets: websocket::WebSockets::new(),
+        router: router::Router::new(app),
     });
     let limits = listen::Limits { drain: request_timeout, send: request_timeout, ..listen::Limits::default() };
-    let serving = listen::serve(listener, tls, trusted, router::service(app.clone()), limits, shutdown.clone());
-    let serving = tokio::spawn(serve_to_the_end(serving, background, app, shutdown.clone()));
+    let serving = listen::serve(listener, tls, trusted, chain.clone().service(), limits, shutdown.clone());
+    let serving = tokio::spawn(serve_to_the_end(serving, background, chain, shutdown.clone()));
     tokio::spawn({
         let shutdown = shutdown.clone();
         async move { shutdown.conduct(ending.shutdown_delay_duration).await }
@@ -176,7 +180,7 @@ fn keep(background: &mut Background, what: &'static str, work: impl Future<Outpu
 async fn serve_to_the_end(
     serving: impl Future<Output = ()>,
     mut background: Background,
-    app: Arc<app::App>,
+    chain: Arc<Chain>,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let mut serving = pin!(serving);
@@ -189,8 +193,8 @@ async fn serve_to_the_end(
         shutdown.advance(Phase::Draining);
         serving.await;
     }
-    app.websockets.finish(LAST_MESSAGES).await;
-    if let Some(audit) = &app.audit {
+    chain.websockets.finish(LAST_MESSAGES).await;
+    if let Some(audit) = &chain.audit {
         audit.close().await;
     }
     background.shutdown().await;
@@ -198,19 +202,20 @@ async fn serve_to_the_end(
     ended
 }
 
-/// Who may do what here; what certificates are trusted is followed in the background.
+/// Authentication and authorization. The trusted certificates are followed in the background.
 fn open_access(
     options: &auth::Options,
     clients: Option<&Clients>,
     metrics: &Arc<Metrics>,
     background: &mut Background,
-) -> anyhow::Result<Access> {
+) -> anyhow::Result<(Authentication, Authorization)> {
     let authorizer = Arc::new(options.authorizer(clients, metrics)?);
     let (authenticator, trust) = options.authenticator(clients, metrics, UnixTime::now())?;
     keep(background, "trust in certificates", trust.run());
     let serves_anonymous = options.serves_anonymous();
     let open = OpenPaths::new(&options.authorization_always_allow_paths);
-    Ok(Access { authenticator, authorizer, serves_anonymous, open })
+    let authentication = Authentication { authenticator, serves_anonymous, open: open.clone() };
+    Ok((authentication, Authorization { authorizer, open }))
 }
 
 /// Opens the store. The server ends if the store fails for good; backups are served in the background.

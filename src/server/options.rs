@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::filters::in_flight;
 use super::storage::StorageOptions;
-use super::{audit, compaction, inflight, listen, shutdown, tls};
+use super::{audit, compaction, listen, shutdown, tls};
 use crate::auth;
 use crate::cluster;
 use crate::domain::history::MaxTagHistory;
@@ -42,7 +43,7 @@ pub struct Options {
     pub registries: RegistryOptions,
     /// Limits on requests in flight.
     #[command(flatten)]
-    pub in_flight: inflight::Options,
+    pub in_flight: in_flight::Options,
     /// Limits on stored objects.
     #[command(flatten)]
     pub limits: ObjectLimits,

@@ -1,6 +1,6 @@
-//! From answers to HTTP.
+//! The conversion of replies to HTTP responses.
 
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::response::Response;
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
@@ -11,26 +11,27 @@ use crate::endpoints::reply::{Encoding, Reply};
 use crate::meta::Status;
 use crate::meta::field::quote;
 
-/// What went wrong inside, on its way to the log.
+/// The hidden cause of a failure, for the log. An extension of responses.
 #[derive(Clone, Debug)]
 pub(super) struct Hidden(pub String);
 
-/// The status that an answer tells, on its way to the audit log.
+/// The status in a response, for the audit log. An extension of responses.
 #[derive(Clone, Debug)]
-pub(super) struct Told(pub Box<Status>);
+pub(super) struct ReturnedStatus(pub Box<Status>);
 
-/// Says of an answer that it goes on while nothing happens, so that it is no work.
+/// Marks a response as a stream of events, which is no work while nothing happens. An extension of
+/// responses.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Endless;
+pub(super) struct EventStream;
 
-/// An answer as HTTP.
+/// The response for a reply.
 pub(super) fn reply(reply: Reply) -> Response {
     let mut response = match reply.body {
         body::Body::Whole(bytes) => Response::new(Body::from(bytes)),
         body::Body::Parts(parts) => Response::new(in_parts(parts)),
         body::Body::Events(parts) => {
             let mut response = Response::new(in_parts(parts));
-            response.extensions_mut().insert(Endless);
+            response.extensions_mut().insert(EventStream);
             response
         }
     };
@@ -48,8 +49,8 @@ pub(super) fn reply(reply: Reply) -> Response {
     if reply.code == 403 {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
-    if let Some(status) = reply.told {
-        response.extensions_mut().insert(Told(status));
+    if let Some(status) = reply.status {
+        response.extensions_mut().insert(ReturnedStatus(status));
     }
     match reply.hidden {
         Some(hidden) => hiding(response, hidden),
@@ -57,25 +58,26 @@ pub(super) fn reply(reply: Reply) -> Response {
     }
 }
 
-/// A body that is made part by part. Why one is broken off is told here, since the answer has begun as one that went well.
+/// A body that is sent in parts. Its error is logged here, because the response has already begun
+/// with a code of success.
 fn in_parts(parts: body::Parts) -> Body {
     let parts = parts.inspect_err(|why| tracing::error!("{why}"));
-    // At an error hyper drops what it has not sent yet, the head too. It sends all of it when a
-    // body has nothing yet.
+    // hyper drops unsent data when a body fails, even the head. It sends them when a body is pending.
     Body::from_stream(parts.or_else(|why| async {
         tokio::task::yield_now().await;
         Err(why)
     }))
 }
 
-/// Tells a client what is no error, as far as headers have room for it: where it is too much each text is cut, and of what does not
-/// fit the last header gives the number.
+/// Adds warnings as headers. If they are too long, each text is cut, and the last header gives the
+/// number of those that are missing.
 fn append_warnings(headers: &mut HeaderMap, texts: &[String]) {
-    /// The most headers. Python's client takes 100 headers in all; a warning about credentials may follow as the 80th.
+    /// The most headers. Python's client accepts 100 headers in all; a warning about credentials may
+    /// follow as the 80th.
     const MAX_HEADERS: usize = 79;
-    /// Characters of all texts together.
+    /// Characters of all texts.
     const ROOM: usize = 4096;
-    /// Characters of one text where all together are too long.
+    /// Characters of one text if all of them are too long.
     const SHORT: usize = 256;
     let length = |text: &str| text.chars().count();
     let longest = if texts.iter().map(|text| length(text)).sum::<usize>() > ROOM { SHORT } else { ROOM };
@@ -97,7 +99,7 @@ fn append_warnings(headers: &mut HeaderMap, texts: &[String]) {
     }
 }
 
-/// Tells a client something that is no error. What cannot stand in a header is left out.
+/// Adds a warning as a header. A text that no header can hold is left out.
 pub(super) fn append_warning(headers: &mut HeaderMap, text: &str) {
     let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
     if let Ok(value) = HeaderValue::try_from(format!("299 - \"{quoted}\"").into_bytes()) {
@@ -105,17 +107,18 @@ pub(super) fn append_warning(headers: &mut HeaderMap, text: &str) {
     }
 }
 
-/// A status as HTTP.
+/// The response with a status.
 pub(super) fn status(status: &Status, media: Media) -> Response {
     reply(Reply::status(status, media))
 }
 
-/// Plain text as HTTP.
+/// The response with a text.
 pub(super) fn text(code: u16, text: String, content_type: &'static str) -> Response {
     reply(Reply::new(code, content_type, text))
 }
 
-/// A 500 in the words of Kubernetes for a request that is not known to be allowed.
+/// The 500 for a request that could not be authorized, as `InternalError` in
+/// k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/errors.go.
 pub(super) fn internal(uri: &Uri, why: &str) -> Response {
     let uri = uri.path_and_query().map_or("/", |uri| uri.as_str());
     let text = format!("Internal Server Error: {}: {why}\n", quote(uri));
@@ -124,17 +127,7 @@ pub(super) fn internal(uri: &Uri, why: &str) -> Response {
     response
 }
 
-/// The response to a HEAD request: the headers of the response to GET, the length of its body among them. The library leaves the
-/// body out on HTTP/1.1 only.
-pub(super) fn without_body(response: Response) -> Response {
-    let (mut head, body) = response.into_parts();
-    if let Some(length) = body.size_hint().exact() {
-        head.headers.entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
-    }
-    Response::from_parts(head, Body::empty())
-}
-
-/// The same answer, with what went wrong on its way to the log.
+/// The same response with a hidden cause for the log.
 pub(super) fn hiding(mut response: Response, why: String) -> Response {
     response.extensions_mut().insert(Hidden(why));
     response

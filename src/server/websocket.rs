@@ -55,13 +55,21 @@ impl Upgrade {
 }
 
 impl WebSockets {
-    /// None yet.
+    /// No WebSockets.
     pub(super) fn new() -> Self {
         Self { open: watch::Sender::new(()) }
     }
 
+    /// Upgrades the connection of a response that has an [`Upgrade`] among its extensions.
+    pub(super) fn complete(&self, mut response: Response) -> Response {
+        match response.extensions_mut().remove::<Upgrade>() {
+            Some(upgrade) => self.upgrade(upgrade, response),
+            None => response,
+        }
+    }
+
     /// The response that accepts an upgrade. The events of `response` follow in messages.
-    pub(super) fn upgrade(&self, upgrade: Upgrade, response: Response) -> Response {
+    fn upgrade(&self, upgrade: Upgrade, response: Response) -> Response {
         let Upgrade { accept, protocol, upgrade } = upgrade;
         let (mut head, body) = response.into_parts();
         let is_text = head.headers.get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json");

@@ -284,10 +284,10 @@ impl Metrics {
     }
 
     /// Counts a request that lasts, such as a watch, until what this hands out is dropped.
-    pub fn long_running(&self, request: &RequestLabels) -> LongRunning {
+    pub fn long_running(&self, request: &RequestLabels) -> LongRunningGauge {
         let gauge = self.long_running.get_or_create(request).clone();
         gauge.inc();
-        LongRunning(gauge)
+        LongRunningGauge(gauge)
     }
 
     /// The counter of events that are sent to those who watch a resource.
@@ -320,9 +320,9 @@ impl Metrics {
 
 /// A request that is being answered for long.
 #[derive(Debug)]
-pub struct LongRunning(Gauge);
+pub struct LongRunningGauge(Gauge);
 
-impl Drop for LongRunning {
+impl Drop for LongRunningGauge {
     fn drop(&mut self) {
         self.0.dec();
     }

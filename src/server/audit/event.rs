@@ -132,29 +132,29 @@ struct Empty {}
 
 impl ResponseStatus {
     /// An answer that is no `Status`.
-    pub(in crate::server) fn of(code: u16) -> Self {
+    pub(in crate::server) fn of_code(code: u16) -> Self {
         Self { metadata: Empty {}, status: "".into(), message: "".into(), reason: "".into(), code: Some(code) }
     }
 
     /// An answer that is a `Status`: with its text, unless that may quote the body of the request.
-    pub(in crate::server) fn told(status: &Status) -> Self {
+    pub(in crate::server) fn of_status(status: &Status) -> Self {
         let quotes_body = matches!(status.code, 400 | 422);
         Self {
             status: status.status.clone().into(),
             message: if quotes_body { "".into() } else { status.message.clone().into() },
             reason: status.reason.clone().into(),
-            ..Self::of(if status.code == 0 { 200 } else { status.code })
+            ..Self::of_code(if status.code == 0 { 200 } else { status.code })
         }
     }
 
     /// No answer: the client was gone first. Whether the request took effect is not known.
-    pub(super) fn abandoned() -> Self {
-        Self { message: "Connection closed early".into(), code: None, ..Self::of(0) }
+    pub(in crate::server) fn abandoned() -> Self {
+        Self { message: "Connection closed early".into(), code: None, ..Self::of_code(0) }
     }
 
     /// No answer but the end of the connection.
-    pub(super) fn panicked() -> Self {
-        Self { status: "Failure".into(), reason: "InternalError".into(), ..Self::of(500) }
+    pub(in crate::server) fn panicked() -> Self {
+        Self { status: "Failure".into(), reason: "InternalError".into(), ..Self::of_code(500) }
     }
 }
 

@@ -155,7 +155,7 @@ fn a_whole_event_has_the_form_of_the_reference_implementation() {
         source_ips: &["9.9.9.9".parse().unwrap(), "2001:db8::1".parse().unwrap()],
         user_agent: "kubectl/v1.36".into(),
         object_ref: Some(ObjectRef::from(&action)),
-        response_status: Some(ResponseStatus::told(&Status::not_found(object, "x"))),
+        response_status: Some(ResponseStatus::of_status(&Status::not_found(object, "x"))),
         decision: Some(&Decision::Allowed),
         ..numbered(0)
     };
@@ -183,14 +183,14 @@ fn what_is_not_known_is_left_out() {
         r#""requestReceivedTimestamp":"2026-11-24T11:30:20.698000Z","stageTimestamp":"2026-11-24T11:30:20.698301Z"}"#,
         "\n"
     );
-    let status = Some(ResponseStatus::of(200));
+    let status = Some(ResponseStatus::of_code(200));
     let event = Event { response_status: status, ..numbered(7) };
     assert_eq!(String::from_utf8(event.line()).unwrap(), expected);
 }
 
 #[test]
 fn errors_that_may_quote_a_body_keep_their_text_to_themselves() {
-    let told = |status: &Status| serde_json::to_value(ResponseStatus::told(status)).unwrap();
+    let told = |status: &Status| serde_json::to_value(ResponseStatus::of_status(status)).unwrap();
     let quoting = told(&Status::bad_request("cannot read \"secret\""));
     assert_eq!(quoting, serde_json::json!({"metadata": {}, "status": "Failure", "reason": "BadRequest", "code": 400}));
     assert_eq!(told(&Status::unauthorized())["message"], "Unauthorized");

@@ -31,7 +31,7 @@ use super::service::RequestService;
 use super::streams::Streams;
 use super::{BoxError, LAST_WORDS, Limits, Peer, prepare};
 use crate::auth::{PeerCertificates, Trusted};
-use crate::server::respond::Endless;
+use crate::server::respond::EventStream;
 use crate::server::shutdown::Shutdown;
 
 /// Bytes in transit that one stream of HTTP/2 may have unread, as in Kubernetes.
@@ -219,7 +219,7 @@ impl Connections {
 fn pace<B: Body>(response: &Response<B>) -> Pace {
     match response.body().size_hint().exact() {
         Some(_) => Pace::Whole,
-        None if response.extensions().get::<Endless>().is_some() => Pace::Events,
+        None if response.extensions().get::<EventStream>().is_some() => Pace::Events,
         None => Pace::Parts,
     }
 }

@@ -1,4 +1,4 @@
-//! What requests leave behind.
+//! Audit events of requests.
 
 use std::fs;
 use std::panic::AssertUnwindSafe;
@@ -15,6 +15,7 @@ use crate::endpoints::request_info::RequestPath;
 use crate::machinery::query::Query;
 use crate::meta::Status;
 use crate::server::audit::Options;
+use crate::server::respond;
 use crate::telemetry::metrics::Metrics;
 
 const ID: HeaderValue = HeaderValue::from_static("4a9b");
@@ -42,10 +43,10 @@ fn request(method: &str, uri: &str, headers: &[(&str, &str)]) -> Request {
 }
 
 /// Passes the entry of a request to `work`.
-fn with_entry(log: &Arc<AuditLog>, request: &Request, work: impl FnOnce(Entry<'_>)) {
+fn with_entry(log: &Arc<AuditLog>, request: &Request, work: impl FnOnce(AuditEntry<'_>)) {
     let (path, query) = (RequestPath::new(request.uri().path()), Query::parse(request.uri().query()));
     let info = RequestInfo::new(request.method(), &path, &query);
-    work(Entry::begin(Some(log), &ID, request, &info));
+    work(AuditEntry::begin(Some(log), &ID, request, &info));
 }
 
 fn answer(code: u16) -> Response {

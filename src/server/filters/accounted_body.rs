@@ -1,9 +1,11 @@
-//! A large answer on its way to a client, which counts as work until it is sent.
+//! Bodies that count as work until they are sent.
 //!
-//! It goes out in slices, so that the connection takes no more than it can send soon, and the permit of its request is held
-//! until the last slice is taken, together with its share of the memory for answers. Slow readers of large answers are thus
-//! bounded in number as requests are. A connection of HTTP/1.1 takes a small answer at once and has one at a time; one of
-//! HTTP/2 leaves each of many where it is until its client makes room, so that small ones count there as well.
+//! A body is sent in slices, so that a connection takes no more than it can send soon. The permit of
+//! the request and its share of the memory for responses are held until the last slice is taken.
+//! This bounds the number of slow readers of large responses, as the number of requests is bounded.
+//! A connection of HTTP/1.1 has one response at a time and takes a small one at once. A connection
+//! of HTTP/2 leaves each of many responses where it is until its client opens the window, so small
+//! ones count there, too.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,39 +16,39 @@ use http::Version;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 
-use super::inflight::Permit;
-use super::memory::{SMALL, Share};
+use super::in_flight::Permit;
+use crate::server::memory::{SMALL, Share};
 
 /// The size of a slice, in bytes.
 const SLICE: usize = SMALL;
 
-/// A body and the right to work on its request.
-struct Held {
+/// A body with the permit and the memory that it occupies.
+struct AccountedBody {
     body: Body,
-    /// What the body has given and is not passed on yet.
+    /// Data of the body that is not passed on yet.
     rest: Bytes,
     left: Option<u64>,
     _permit: Permit,
     _share: Share,
 }
 
-/// The same body, in an answer of this version; one that may stay for long holds permit and share until it is sent, as one
-/// does that is made part by part.
-pub(super) fn held(body: Body, permit: Permit, share: Share, version: Version) -> Body {
+/// Accounts for a body in a response of this HTTP version: one that can stay for long, large or
+/// streamed, holds permit and share until it is sent.
+pub(super) fn account(body: Body, permit: Permit, share: Share, version: Version) -> Body {
     let at_once = if version == Version::HTTP_2 { 0 } else { SMALL as u64 };
     match body.size_hint().exact() {
         Some(size) if size <= at_once => body,
-        left => Held { body, rest: Bytes::new(), left, _permit: permit, _share: share }.boxed_body(),
+        left => AccountedBody { body, rest: Bytes::new(), left, _permit: permit, _share: share }.boxed_body(),
     }
 }
 
-impl Held {
+impl AccountedBody {
     fn boxed_body(self) -> Body {
         Body::new(self.map_err(axum::BoxError::from))
     }
 }
 
-impl HttpBody for Held {
+impl HttpBody for AccountedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -77,40 +79,40 @@ impl HttpBody for Held {
 
 #[cfg(test)]
 mod tests {
-    use super::super::inflight::{InFlight, Options};
+    use super::super::in_flight::{InFlight, Options};
     use super::*;
     use crate::endpoints::request_info::RequestKind;
     use crate::server::memory::Memory;
     use crate::telemetry::metrics::Metrics;
 
     #[tokio::test]
-    async fn a_large_answer_counts_until_its_last_slice_is_taken() {
+    async fn a_large_body_counts_until_its_last_slice_is_taken() {
         let options = Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1, max_watches: 1 };
         let limits = InFlight::new(options, &Metrics::new());
         let whole: Vec<u8> = (0..200_000_u32).map(|number| number as u8).collect();
         let memory = Memory::new(200_000);
         let share = memory.take(whole.len()).unwrap();
         let mut body =
-            held(Body::from(whole.clone()), limits.enter(RequestKind::ReadOnly).unwrap(), share, Version::HTTP_11);
+            account(Body::from(whole.clone()), limits.admit(RequestKind::ReadOnly).unwrap(), share, Version::HTTP_11);
         assert_eq!(body.size_hint().exact(), Some(200_000));
         let mut seen = Vec::new();
         while let Some(frame) = body.frame().await {
-            assert!(limits.enter(RequestKind::ReadOnly).is_none() && memory.take(100_000).is_none());
+            assert!(limits.admit(RequestKind::ReadOnly).is_none() && memory.take(100_000).is_none());
             seen.extend_from_slice(&frame.unwrap().into_data().unwrap());
         }
         drop(body);
         assert_eq!(seen, whole);
-        assert!(limits.enter(RequestKind::ReadOnly).is_some() && memory.take(100_000).is_some());
+        assert!(limits.admit(RequestKind::ReadOnly).is_some() && memory.take(100_000).is_some());
     }
 
     #[tokio::test]
-    async fn a_small_answer_counts_on_http_2_only() {
+    async fn a_small_body_counts_on_http_2_only() {
         let options = Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1, max_watches: 1 };
         let limits = InFlight::new(options, &Metrics::new());
         for (version, counts) in [(Version::HTTP_11, false), (Version::HTTP_2, true)] {
             let share = Memory::new(0).take(5).unwrap();
-            let _body = held(Body::from("small"), limits.enter(RequestKind::ReadOnly).unwrap(), share, version);
-            assert_eq!(limits.enter(RequestKind::ReadOnly).is_none(), counts);
+            let _body = account(Body::from("small"), limits.admit(RequestKind::ReadOnly).unwrap(), share, version);
+            assert_eq!(limits.admit(RequestKind::ReadOnly).is_none(), counts);
         }
     }
 }

@@ -1,5 +1,5 @@
-//! How many requests are worked on at a time. More are turned away at once, so that overload is felt by the client and
-//! not by the server's memory.
+//! Limits on the number of requests in flight. Further requests get 429 at once, so that clients feel
+//! an overload, and not the memory of the server.
 
 use std::sync::Arc;
 
@@ -29,8 +29,8 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "a whole number from 1 is needed".to_owned())
 }
 
-/// The requests that are being worked on.
-pub(super) struct InFlight {
+/// The requests in flight, counted by kind.
+pub(in crate::server) struct InFlight {
     reading: Lane,
     mutating: Lane,
     watching: Lane,
@@ -41,15 +41,15 @@ struct Lane {
     permits: Arc<Semaphore>,
 }
 
-/// The right to work on one request.
+/// A place among the requests in flight. It is free again on drop.
 pub(super) struct Permit {
     gauge: Gauge,
     _permit: OwnedSemaphorePermit,
 }
 
 impl InFlight {
-    /// Nothing is being worked on.
-    pub(super) fn new(options: Options, metrics: &Metrics) -> Self {
+    /// No requests in flight, within these limits.
+    pub(in crate::server) fn new(options: Options, metrics: &Metrics) -> Self {
         let Options { max_requests_inflight, max_mutating_requests_inflight, max_watches } = options;
         let lane = |gauge, most: usize| {
             let permits = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
@@ -58,21 +58,21 @@ impl InFlight {
         Self {
             reading: lane(metrics.in_flight("readOnly"), max_requests_inflight),
             mutating: lane(metrics.in_flight("mutating"), max_mutating_requests_inflight),
-            // No work while nothing happens; what is published counts them by resource.
+            // `apiserver_longrunning_requests` counts watches, by resource.
             watching: lane(Gauge::default(), max_watches),
         }
     }
 
-    /// The right to work on a request of this kind, unless there are as many as there may be.
-    pub(super) fn enter(&self, kind: RequestKind) -> Option<Permit> {
+    /// A place for a request of this kind. None at the limit.
+    pub(super) fn admit(&self, kind: RequestKind) -> Option<Permit> {
         match kind {
             RequestKind::ReadOnly => self.reading.enter(),
             RequestKind::Mutating => self.mutating.enter(),
         }
     }
 
-    /// The right to go on with a watch, unless there are as many as there may be.
-    pub(super) fn enter_watch(&self) -> Option<Permit> {
+    /// A place for a watch, which needs no other one once it has started. None at the limit.
+    pub(super) fn admit_watch(&self) -> Option<Permit> {
         self.watching.enter()
     }
 }
@@ -99,14 +99,14 @@ mod tests {
     fn each_kind_of_request_has_a_limit_of_its_own() {
         let options = Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1, max_watches: 1 };
         let limits = InFlight::new(options, &Metrics::new());
-        let reading = limits.enter(RequestKind::ReadOnly).unwrap();
-        assert!(limits.enter(RequestKind::ReadOnly).is_none());
-        assert!(limits.enter(RequestKind::Mutating).is_some());
-        let watching = limits.enter_watch().unwrap();
-        assert!(limits.enter_watch().is_none());
+        let reading = limits.admit(RequestKind::ReadOnly).unwrap();
+        assert!(limits.admit(RequestKind::ReadOnly).is_none());
+        assert!(limits.admit(RequestKind::Mutating).is_some());
+        let watching = limits.admit_watch().unwrap();
+        assert!(limits.admit_watch().is_none());
         drop(watching);
-        assert!(limits.enter_watch().is_some());
+        assert!(limits.admit_watch().is_some());
         drop(reading);
-        assert!(limits.enter(RequestKind::ReadOnly).is_some());
+        assert!(limits.admit(RequestKind::ReadOnly).is_some());
     }
 }

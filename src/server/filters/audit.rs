@@ -1,4 +1,4 @@
-//! The entry that a request leaves in the audit log, however it ends.
+//! The audit entry of a request, which is written however the request ends.
 
 use std::borrow::Cow;
 use std::mem;
@@ -12,29 +12,28 @@ use http::{HeaderName, HeaderValue, Method, Uri, header};
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 
-use super::AuditLog;
-use super::event::{Event, ObjectRef, Person, ResponseStatus, Stage};
 use crate::auth::Attributes;
 use crate::endpoints::request_info::RequestInfo;
-use crate::server::access::AuditContext;
+use crate::server::audit::event::{Event, ObjectRef, Person, ResponseStatus, Stage};
+use crate::server::audit::{AuditContext, AuditLog};
 use crate::server::listen::Peer;
-use crate::server::respond;
+use crate::server::respond::ReturnedStatus;
 
 /// The entry of one request: the context that filters complete, and the event if there is an audit
 /// log.
 ///
 /// When a client goes away, its request is dropped wherever it is, maybe after its commit. Dropping
 /// the entry therefore writes an event, too.
-pub(in crate::server) struct Entry<'a> {
+pub(super) struct AuditEntry<'a> {
     /// The facts that authentication and authorization find.
-    pub(in crate::server) context: AuditContext,
+    pub(super) context: AuditContext,
     info: &'a RequestInfo<'a>,
     arrival: Option<Box<Arrival>>,
 }
 
 /// The entry of a long-running request whose response has started. Dropping it writes the event of
 /// its end.
-pub(in crate::server) struct StartedEntry {
+pub(super) struct StartedEntry {
     context: AuditContext,
     arrived: Option<(Box<Arrival>, ResponseStatus)>,
 }
@@ -51,15 +50,16 @@ struct Arrival {
     forwarded_for: Vec<HeaderValue>,
 }
 
-/// The longest header value that is told whole, in bytes. Kubernetes cuts user agents here.
+/// The longest header value that is written whole, in bytes, as `maxUserAgentLength` in
+/// k8s.io/apiserver/pkg/audit/request.go.
 const LONGEST: usize = 1024;
-/// The most addresses of `X-Forwarded-For` that are told, the nearest.
+/// The most addresses of `X-Forwarded-For` that are written: the nearest ones.
 const MOST_HOPS: usize = 32;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-impl<'a> Entry<'a> {
+impl<'a> AuditEntry<'a> {
     /// The entry of a request that arrived. There is no event without a log.
-    pub(in crate::server) fn begin(
+    pub(super) fn begin(
         log: Option<&Arc<AuditLog>>,
         audit_id: &HeaderValue,
         request: &Request,
@@ -81,17 +81,17 @@ impl<'a> Entry<'a> {
     }
 
     /// Writes the event of a complete response.
-    pub(in crate::server) fn end(mut self, response: &Response) {
-        let status = match response.extensions().get::<respond::Told>() {
-            Some(respond::Told(status)) => ResponseStatus::told(status),
-            None => ResponseStatus::of(response.status().as_u16()),
+    pub(super) fn end(mut self, response: &Response) {
+        let status = match response.extensions().get::<ReturnedStatus>() {
+            Some(ReturnedStatus(status)) => ResponseStatus::of_status(status),
+            None => ResponseStatus::of_code(response.status().as_u16()),
         };
         self.write(Stage::ResponseComplete, status);
     }
 
     /// Writes the event of a response that has started and is long-running.
-    pub(in crate::server) fn start(mut self, response: &Response) -> StartedEntry {
-        let status = ResponseStatus::of(response.status().as_u16());
+    pub(super) fn start(mut self, response: &Response) -> StartedEntry {
+        let status = ResponseStatus::of_code(response.status().as_u16());
         let arrival = self.write(Stage::ResponseStarted, status.clone());
         StartedEntry { context: mem::take(&mut self.context), arrived: arrival.map(|arrival| (arrival, status)) }
     }
@@ -115,7 +115,7 @@ impl Drop for StartedEntry {
     }
 }
 
-impl Drop for Entry<'_> {
+impl Drop for AuditEntry<'_> {
     fn drop(&mut self) {
         let (stage, status) = match thread::panicking() {
             true => (Stage::Panic, ResponseStatus::panicked()),
@@ -149,11 +149,11 @@ impl Arrival {
         });
     }
 
-    /// Where the request came from, the nearest last.
+    /// The addresses of the client and of the proxies in between, the nearest last.
     ///
-    /// `X-Forwarded-For` is believed of a front proxy that proved to be one, and of nobody else: the proxy wrote the last
-    /// address, those before it are what its client said, as readers of audit logs know. `X-Real-Ip` is never believed,
-    /// for no proxy of Kubernetes writes it.
+    /// `X-Forwarded-For` is trusted only from a verified front proxy. The proxy wrote the last address;
+    /// those before it are claims of its client, as readers of audit logs know. `X-Real-Ip` is never
+    /// trusted, for no proxy of Kubernetes writes it.
     fn source_ips(&self, context: &AuditContext) -> Vec<IpAddr> {
         let mut hops = if context.is_passed_on { addresses(&self.forwarded_for) } else { Vec::new() };
         hops.extend(self.peer.filter(|peer| hops.last() != Some(peer)));
@@ -161,7 +161,7 @@ impl Arrival {
     }
 }
 
-/// The addresses of the header. What is no address is left out.
+/// The valid addresses of the header.
 fn addresses(forwarded_for: &[HeaderValue]) -> Vec<IpAddr> {
     let lines = forwarded_for.iter().filter_map(|line| line.to_str().ok());
     let hops = lines.flat_map(|line| line.split(',')).filter_map(|hop| hop.trim().parse::<IpAddr>().ok());
@@ -170,7 +170,7 @@ fn addresses(forwarded_for: &[HeaderValue]) -> Vec<IpAddr> {
     hops
 }
 
-/// The text of a header, cut where it is too long.
+/// The text of a header, truncated if it is too long.
 fn shortened(value: &HeaderValue) -> Cow<'_, str> {
     match value.as_bytes() {
         short if short.len() <= LONGEST => String::from_utf8_lossy(short),
@@ -178,8 +178,8 @@ fn shortened(value: &HeaderValue) -> Cow<'_, str> {
     }
 }
 
-/// Clients of OpenShift could once authenticate by a token in the query. This server does not take it, but a client may
-/// still send it.
+/// The URI without access tokens. OpenShift once accepted a token in the query. This server does not,
+/// but a client may still send it.
 fn without_token(uri: &str) -> Cow<'_, str> {
     let is_token = |pair: &str| {
         let key = pair.split('=').next().unwrap_or_default();

@@ -1,19 +1,19 @@
-//! Rules of HTTP that hyper leaves to the server.
+//! The rules of HTTP that hyper does not check.
 
 use axum::extract::Request;
 use http::{HeaderValue, Uri, Version, header};
 
 use crate::meta::Status;
 
-/// The longest path with its query, in bytes. The library that reads URLs takes 65,534 bytes and has no way to say what it
-/// does with longer ones.
+/// The longest path with its query, in bytes. The limit of the crate `http` is 65,534 bytes; a
+/// request beyond it cannot be answered with a status.
 const LONGEST_URL: usize = 60 << 10;
 
 /// Checks the parts of a request that hyper does not.
 ///
 /// # Errors
-/// 414 for a URL over the limit. 400 for a request of HTTP/1.1 without exactly one readable `Host` (RFC 9112, section 3.2;
-/// `readRequest` in Go's net/http/server.go).
+/// 414 for a URL over the limit. 400 for a request of HTTP/1.1 without exactly one valid `Host`
+/// (RFC 9112, section 3.2; `readRequest` in Go's net/http/server.go).
 pub(super) fn check(request: &Request) -> Result<(), Status> {
     let length = length(request.uri());
     if length > LONGEST_URL {
@@ -37,7 +37,8 @@ fn length(uri: &Uri) -> usize {
     uri.path_and_query().map_or(0, |path| path.as_str().len())
 }
 
-/// Returns true for a header that may name a host, also an empty one (`ValidHostHeader` in golang.org/x/net/http/httpguts).
+/// Returns true for a valid `Host`, also an empty one (`ValidHostHeader` in
+/// golang.org/x/net/http/httpguts).
 fn is_host(host: &HeaderValue) -> bool {
     // `$` to `.` are the characters $%&'()*+,-. in a row; ranges compare each byte in a few instructions.
     let is_allowed = |byte: &u8| {

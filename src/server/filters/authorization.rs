@@ -1,0 +1,78 @@
+//! Authorization: the decision if a user may execute a request.
+
+use std::sync::Arc;
+
+use crate::auth::{Attributes, Authorizer, Decision, OpenPaths, Refusal, User};
+use crate::endpoints::request_info::RequestInfo;
+use crate::meta::Status;
+use crate::server::audit::AuditContext;
+
+/// The authorization filter.
+pub(in crate::server) struct Authorization {
+    /// Decides what users may do.
+    pub(in crate::server) authorizer: Arc<Authorizer>,
+    /// The paths that need no user.
+    pub(in crate::server) open: OpenPaths,
+}
+
+/// A review by the control plane that an authorization needs.
+pub(super) struct PendingReview {
+    user: Arc<User>,
+    attributes: Arc<Attributes>,
+}
+
+impl Authorization {
+    /// Authorizes a request as far as that needs no review by the control plane.
+    ///
+    /// # Errors
+    /// 401 without a user, unless the path is open to everybody. 403 for a denied request. 404 for a
+    /// path that cannot be classified.
+    pub(super) fn authorize(
+        &self,
+        info: &RequestInfo<'_>,
+        context: &mut AuditContext,
+    ) -> Result<Option<PendingReview>, Refusal> {
+        if let Some(user) = context.effective()
+            && self.authorizer.lets_do_everything(user)
+        {
+            context.decision = Some(Decision::Allowed);
+            return Ok(None);
+        }
+        let attributes = Arc::new(info.attributes().ok_or_else(Status::no_such_path)?);
+        context.attributes = Some(attributes.clone());
+        let Some(user) = context.effective().cloned() else {
+            // Paths can be open to everybody, resources never.
+            return match &*attributes {
+                Attributes::Path { path, .. } if self.open.contain(path) => Ok(None),
+                _ => Err(Status::unauthorized().into()),
+            };
+        };
+        match self.authorizer.known(&user, &attributes) {
+            Some(decision) => conclude(decision, &user, &attributes, context).map(|()| None),
+            None => Ok(Some(PendingReview { user, attributes })),
+        }
+    }
+
+    /// Completes an authorization with the review that it needs.
+    ///
+    /// # Errors
+    /// 403 for a denied request, 500 if the review fails.
+    pub(super) async fn complete(&self, review: PendingReview, context: &mut AuditContext) -> Result<(), Refusal> {
+        let PendingReview { user, attributes } = review;
+        let decision = Box::pin(self.authorizer.decide(&user, &attributes)).await;
+        conclude(decision.map_err(|why| Refusal::from(&*why))?, &user, &attributes, context)
+    }
+}
+
+fn conclude(
+    decision: Decision,
+    user: &User,
+    attributes: &Attributes,
+    context: &mut AuditContext,
+) -> Result<(), Refusal> {
+    context.decision = Some(decision.clone());
+    match decision {
+        Decision::Allowed => Ok(()),
+        Decision::Denied { reason } => Err(attributes.forbidden(user, &reason).into()),
+    }
+}

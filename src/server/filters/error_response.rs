@@ -1,0 +1,35 @@
+//! Responses to refused requests.
+
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+
+use crate::auth::Refusal;
+use crate::endpoints::negotiate::Accept;
+use crate::machinery::query::Query;
+use crate::server::respond;
+
+/// The headers that determine the representation of an error.
+pub(super) struct ErrorFormat {
+    accept: Option<HeaderValue>,
+    user_agent: Option<HeaderValue>,
+}
+
+impl ErrorFormat {
+    /// Keeps the headers, because the request is gone when an error is written.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let header = |name: HeaderName| headers.get(name).cloned();
+        Self { accept: header(header::ACCEPT), user_agent: header(header::USER_AGENT) }
+    }
+
+    /// The response to a refused request.
+    pub(super) fn response(&self, refusal: Refusal, uri: &Uri, query: &Query) -> Response {
+        match refusal {
+            Refusal::Status(status) => {
+                let accept = Accept::by(self.accept.as_ref(), self.user_agent.as_ref(), query);
+                respond::status(&status, accept.for_errors())
+            }
+            Refusal::Senseless(why) => respond::internal(uri, &why),
+            Refusal::Undecided(why) => respond::hiding(respond::internal(uri, &why), why),
+        }
+    }
+}

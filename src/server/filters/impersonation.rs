@@ -1,0 +1,25 @@
+//! Impersonation: execution of a request on behalf of another user.
+
+use http::HeaderMap;
+
+use super::authorization::Authorization;
+use crate::auth::{Impersonation, Refusal};
+use crate::server::audit::AuditContext;
+
+/// Applies the `Impersonate-*` headers of a request, as `WithImpersonation` in
+/// k8s.io/apiserver/pkg/endpoints/filters/impersonation.go. They have no effect without a user.
+///
+/// # Errors
+/// 403 if the user may not impersonate, and the errors of [`Impersonation::read`].
+pub(super) async fn apply(
+    headers: &HeaderMap,
+    authorization: &Authorization,
+    context: &mut AuditContext,
+) -> Result<(), Refusal> {
+    if let Some(user) = &context.user
+        && let Some(impersonation) = Impersonation::read(headers)?
+    {
+        context.acting_as = Some(Box::pin(impersonation.grant(user, &authorization.authorizer)).await?);
+    }
+    Ok(())
+}
