@@ -22,7 +22,7 @@ use imagestream_apiserver::machinery::managed::Manager;
 use imagestream_apiserver::machinery::patch::{MEDIA_TYPES, Patch};
 use imagestream_apiserver::machinery::strict::FieldValidation;
 use imagestream_apiserver::machinery::value;
-use imagestream_apiserver::meta::{ObjectMeta, Resource, Status, field};
+use imagestream_apiserver::meta::{GroupResource, ObjectMeta, Status, field};
 use imagestream_apiserver::registry::metadata;
 use imagestream_apiserver::resources::API;
 use rustix::time::{ClockId, clock_gettime};
@@ -150,7 +150,7 @@ fn validated(image: &Image) -> Result<(), Status> {
 
 fn refused(meta: &ObjectMeta, mut faults: field::Errors) -> Result<(), Status> {
     faults.append(metadata::faults(meta));
-    let resource = Resource { group: "image.openshift.io", name: "imagestreams" };
+    let resource = GroupResource { group: "image.openshift.io", name: "imagestreams" };
     if faults.is_empty() { Ok(()) } else { Err(Status::invalid(resource, &meta.name, &faults)) }
 }
 

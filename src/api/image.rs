@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
 use super::{DockerImageMetadata, Evidence, ImageSignature, object, protobuf};
-use crate::meta::protobuf::Message;
+use crate::meta::protobuf::MessageDescriptor;
 use crate::meta::{Base64, Kind, ObjectMeta};
 
 /// A container image: where to pull it, what it is made of and what is known about it.
@@ -97,7 +97,7 @@ object!(Image);
 
 impl Kind for Image {
     const KIND: &'static str = "Image";
-    const MESSAGE: &'static Message = &protobuf::IMAGE;
+    const MESSAGE: &'static MessageDescriptor = &protobuf::IMAGE;
 }
 
 impl Serialize for Image {

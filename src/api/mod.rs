@@ -3,30 +3,34 @@
 //! Doc comments on fields are the descriptions that clients see in OpenAPI and `kubectl explain`.
 //! Field order is the order on the wire.
 
-mod docker;
+mod docker_image;
 mod evidence;
 mod image;
-mod layers;
+mod image_signature;
+mod image_stream;
+mod image_stream_image;
+mod image_stream_layers;
+mod image_stream_mapping;
+mod image_stream_tag;
+mod image_tag;
 mod nulls;
 pub mod protobuf;
-mod secrets;
-mod signature;
-mod stream;
-mod tags;
-mod views;
+mod secret_list;
 
-pub use docker::{DockerConfig, DockerImage, DockerImageMetadata, Empty};
+pub use docker_image::{DockerConfig, DockerImage, DockerImageMetadata, EmptyObject};
 pub use evidence::{Authored, Evidence, NamedBlobs, Proof};
 pub use image::{Image, ImageLayer, ImageManifest};
-pub use layers::{ImageBlobReferences, ImageLayerData, ImageStreamLayers};
-pub use secrets::SecretList;
-pub use signature::{ImageSignature, SignatureCondition, SignatureIssuer, SignatureSubject};
-pub use stream::{
+pub use image_signature::{ImageSignature, SignatureCondition, SignatureIssuer, SignatureSubject};
+pub use image_stream::{
     ImageLookupPolicy, ImageStream, ImageStreamSpec, ImageStreamStatus, NamedTagEventList, ObjectReference, TagEvent,
     TagEventCondition, TagImportPolicy, TagReference, TagReferencePolicy,
 };
-pub use tags::{ImageStreamTag, ImageTag};
-pub use views::{ImageStreamImage, ImageStreamMapping};
+pub use image_stream_image::ImageStreamImage;
+pub use image_stream_layers::{ImageBlobReferences, ImageLayerData, ImageStreamLayers};
+pub use image_stream_mapping::ImageStreamMapping;
+pub use image_stream_tag::ImageStreamTag;
+pub use image_tag::ImageTag;
+pub use secret_list::SecretList;
 
 /// The API group.
 pub const GROUP: &str = "image.openshift.io";

@@ -1,301 +1,313 @@
 //! The messages of `image.openshift.io/v1`, with the numbers of openshift/api's `image/v1/generated.proto`.
 
-use crate::meta::protobuf::Form::{Bytes, Flag, Integer, JsonLine, Text, Time};
+use crate::meta::protobuf::FieldType::{Bool, Bytes, Int64, JsonLine, String, Time};
 use crate::meta::protobuf::{
-    Form, LIST_META, LOCAL_OBJECT_REFERENCE, Message, OBJECT_META, OBJECT_REFERENCE, SECRET, STATUS, always, each,
-    if_set, keyed,
+    FieldType, LIST_META, LOCAL_OBJECT_REFERENCE, MessageDescriptor, OBJECT_META, OBJECT_REFERENCE, SECRET, STATUS,
+    map, optional, repeated, required,
 };
 
 /// `Image`.
-pub static IMAGE: Message = Message {
+pub static IMAGE: MessageDescriptor = MessageDescriptor {
     name: "Image",
     fields: &[
-        always(1, "metadata", Form::Message(&OBJECT_META)),
-        always(2, "dockerImageReference", Text),
-        always(3, "dockerImageMetadata", JsonLine),
-        always(4, "dockerImageMetadataVersion", Text),
-        always(5, "dockerImageManifest", Text),
-        each(6, "dockerImageLayers", Form::Message(&IMAGE_LAYER)),
-        each(7, "signatures", Form::Message(&IMAGE_SIGNATURE)),
-        each(8, "dockerImageSignatures", Bytes),
-        always(9, "dockerImageManifestMediaType", Text),
-        always(10, "dockerImageConfig", Text),
-        each(11, "dockerImageManifests", Form::Message(&IMAGE_MANIFEST)),
+        required(1, "metadata", FieldType::Message(&OBJECT_META)),
+        required(2, "dockerImageReference", String),
+        required(3, "dockerImageMetadata", JsonLine),
+        required(4, "dockerImageMetadataVersion", String),
+        required(5, "dockerImageManifest", String),
+        repeated(6, "dockerImageLayers", FieldType::Message(&IMAGE_LAYER)),
+        repeated(7, "signatures", FieldType::Message(&IMAGE_SIGNATURE)),
+        repeated(8, "dockerImageSignatures", Bytes),
+        required(9, "dockerImageManifestMediaType", String),
+        required(10, "dockerImageConfig", String),
+        repeated(11, "dockerImageManifests", FieldType::Message(&IMAGE_MANIFEST)),
     ],
 };
 
-static IMAGE_LAYER: Message = Message {
+static IMAGE_LAYER: MessageDescriptor = MessageDescriptor {
     name: "ImageLayer",
-    fields: &[always(1, "name", Text), always(2, "size", Integer), always(3, "mediaType", Text)],
+    fields: &[required(1, "name", String), required(2, "size", Int64), required(3, "mediaType", String)],
 };
 
-static IMAGE_MANIFEST: Message = Message {
+static IMAGE_MANIFEST: MessageDescriptor = MessageDescriptor {
     name: "ImageManifest",
     fields: &[
-        always(1, "digest", Text),
-        always(2, "mediaType", Text),
-        always(3, "manifestSize", Integer),
-        always(4, "architecture", Text),
-        always(5, "os", Text),
-        always(6, "variant", Text),
+        required(1, "digest", String),
+        required(2, "mediaType", String),
+        required(3, "manifestSize", Int64),
+        required(4, "architecture", String),
+        required(5, "os", String),
+        required(6, "variant", String),
     ],
 };
 
 /// `ImageSignature`.
-pub static IMAGE_SIGNATURE: Message = Message {
+pub static IMAGE_SIGNATURE: MessageDescriptor = MessageDescriptor {
     name: "ImageSignature",
     fields: &[
-        always(1, "metadata", Form::Message(&OBJECT_META)),
-        always(2, "type", Text),
-        if_set(3, "content", Bytes),
-        each(4, "conditions", Form::Message(&SIGNATURE_CONDITION)),
-        always(5, "imageIdentity", Text),
-        keyed(6, "signedClaims", Text),
-        if_set(7, "created", Time),
-        if_set(8, "issuedBy", Form::Message(&SIGNATURE_ISSUER)),
-        if_set(9, "issuedTo", Form::Message(&SIGNATURE_SUBJECT)),
+        required(1, "metadata", FieldType::Message(&OBJECT_META)),
+        required(2, "type", String),
+        optional(3, "content", Bytes),
+        repeated(4, "conditions", FieldType::Message(&SIGNATURE_CONDITION)),
+        required(5, "imageIdentity", String),
+        map(6, "signedClaims", String),
+        optional(7, "created", Time),
+        optional(8, "issuedBy", FieldType::Message(&SIGNATURE_ISSUER)),
+        optional(9, "issuedTo", FieldType::Message(&SIGNATURE_SUBJECT)),
     ],
 };
 
-static SIGNATURE_CONDITION: Message = Message {
+static SIGNATURE_CONDITION: MessageDescriptor = MessageDescriptor {
     name: "SignatureCondition",
     fields: &[
-        always(1, "type", Text),
-        always(2, "status", Text),
-        always(3, "lastProbeTime", Time),
-        always(4, "lastTransitionTime", Time),
-        always(5, "reason", Text),
-        always(6, "message", Text),
+        required(1, "type", String),
+        required(2, "status", String),
+        required(3, "lastProbeTime", Time),
+        required(4, "lastTransitionTime", Time),
+        required(5, "reason", String),
+        required(6, "message", String),
     ],
 };
 
-static SIGNATURE_GENERIC_ENTITY: Message = Message {
+static SIGNATURE_GENERIC_ENTITY: MessageDescriptor = MessageDescriptor {
     name: "SignatureGenericEntity",
-    fields: &[always(1, "organization", Text), always(2, "commonName", Text)],
+    fields: &[required(1, "organization", String), required(2, "commonName", String)],
 };
 
-static SIGNATURE_ISSUER: Message =
-    Message { name: "SignatureIssuer", fields: &[always(1, "", Form::Inline(&SIGNATURE_GENERIC_ENTITY))] };
+static SIGNATURE_ISSUER: MessageDescriptor = MessageDescriptor {
+    name: "SignatureIssuer",
+    fields: &[required(1, "", FieldType::Inline(&SIGNATURE_GENERIC_ENTITY))],
+};
 
-static SIGNATURE_SUBJECT: Message = Message {
+static SIGNATURE_SUBJECT: MessageDescriptor = MessageDescriptor {
     name: "SignatureSubject",
-    fields: &[always(1, "", Form::Inline(&SIGNATURE_GENERIC_ENTITY)), always(2, "publicKeyID", Text)],
+    fields: &[required(1, "", FieldType::Inline(&SIGNATURE_GENERIC_ENTITY)), required(2, "publicKeyID", String)],
 };
 
 /// `ImageStream`.
-pub static IMAGE_STREAM: Message = Message {
+pub static IMAGE_STREAM: MessageDescriptor = MessageDescriptor {
     name: "ImageStream",
     fields: &[
-        always(1, "metadata", Form::Message(&OBJECT_META)),
-        always(2, "spec", Form::Message(&IMAGE_STREAM_SPEC)),
-        always(3, "status", Form::Message(&IMAGE_STREAM_STATUS)),
+        required(1, "metadata", FieldType::Message(&OBJECT_META)),
+        required(2, "spec", FieldType::Message(&IMAGE_STREAM_SPEC)),
+        required(3, "status", FieldType::Message(&IMAGE_STREAM_STATUS)),
     ],
 };
 
-static IMAGE_STREAM_SPEC: Message = Message {
+static IMAGE_STREAM_SPEC: MessageDescriptor = MessageDescriptor {
     name: "ImageStreamSpec",
     fields: &[
-        always(1, "dockerImageRepository", Text),
-        each(2, "tags", Form::Message(&TAG_REFERENCE)),
-        always(3, "lookupPolicy", Form::Message(&IMAGE_LOOKUP_POLICY)),
+        required(1, "dockerImageRepository", String),
+        repeated(2, "tags", FieldType::Message(&TAG_REFERENCE)),
+        required(3, "lookupPolicy", FieldType::Message(&IMAGE_LOOKUP_POLICY)),
     ],
 };
 
-static IMAGE_LOOKUP_POLICY: Message = Message { name: "ImageLookupPolicy", fields: &[always(3, "local", Flag)] };
+static IMAGE_LOOKUP_POLICY: MessageDescriptor =
+    MessageDescriptor { name: "ImageLookupPolicy", fields: &[required(3, "local", Bool)] };
 
-static TAG_REFERENCE: Message = Message {
+static TAG_REFERENCE: MessageDescriptor = MessageDescriptor {
     name: "TagReference",
     fields: &[
-        always(1, "name", Text),
-        keyed(2, "annotations", Text),
-        if_set(3, "from", Form::Message(&OBJECT_REFERENCE)),
-        always(4, "reference", Flag),
-        if_set(5, "generation", Integer),
-        always(6, "importPolicy", Form::Message(&TAG_IMPORT_POLICY)),
-        always(7, "referencePolicy", Form::Message(&TAG_REFERENCE_POLICY)),
+        required(1, "name", String),
+        map(2, "annotations", String),
+        optional(3, "from", FieldType::Message(&OBJECT_REFERENCE)),
+        required(4, "reference", Bool),
+        optional(5, "generation", Int64),
+        required(6, "importPolicy", FieldType::Message(&TAG_IMPORT_POLICY)),
+        required(7, "referencePolicy", FieldType::Message(&TAG_REFERENCE_POLICY)),
     ],
 };
 
-static TAG_IMPORT_POLICY: Message = Message {
+static TAG_IMPORT_POLICY: MessageDescriptor = MessageDescriptor {
     name: "TagImportPolicy",
-    fields: &[always(1, "insecure", Flag), always(2, "scheduled", Flag), always(3, "importMode", Text)],
+    fields: &[required(1, "insecure", Bool), required(2, "scheduled", Bool), required(3, "importMode", String)],
 };
 
-static TAG_REFERENCE_POLICY: Message = Message { name: "TagReferencePolicy", fields: &[always(1, "type", Text)] };
+static TAG_REFERENCE_POLICY: MessageDescriptor =
+    MessageDescriptor { name: "TagReferencePolicy", fields: &[required(1, "type", String)] };
 
-static IMAGE_STREAM_STATUS: Message = Message {
+static IMAGE_STREAM_STATUS: MessageDescriptor = MessageDescriptor {
     name: "ImageStreamStatus",
     fields: &[
-        always(1, "dockerImageRepository", Text),
-        each(2, "tags", Form::Message(&NAMED_TAG_EVENT_LIST)),
-        always(3, "publicDockerImageRepository", Text),
+        required(1, "dockerImageRepository", String),
+        repeated(2, "tags", FieldType::Message(&NAMED_TAG_EVENT_LIST)),
+        required(3, "publicDockerImageRepository", String),
     ],
 };
 
-static NAMED_TAG_EVENT_LIST: Message = Message {
+static NAMED_TAG_EVENT_LIST: MessageDescriptor = MessageDescriptor {
     name: "NamedTagEventList",
     fields: &[
-        always(1, "tag", Text),
-        each(2, "items", Form::Message(&TAG_EVENT)),
-        each(3, "conditions", Form::Message(&TAG_EVENT_CONDITION)),
+        required(1, "tag", String),
+        repeated(2, "items", FieldType::Message(&TAG_EVENT)),
+        repeated(3, "conditions", FieldType::Message(&TAG_EVENT_CONDITION)),
     ],
 };
 
-static TAG_EVENT: Message = Message {
+static TAG_EVENT: MessageDescriptor = MessageDescriptor {
     name: "TagEvent",
     fields: &[
-        always(1, "created", Time),
-        always(2, "dockerImageReference", Text),
-        always(3, "image", Text),
-        always(4, "generation", Integer),
+        required(1, "created", Time),
+        required(2, "dockerImageReference", String),
+        required(3, "image", String),
+        required(4, "generation", Int64),
     ],
 };
 
-static TAG_EVENT_CONDITION: Message = Message {
+static TAG_EVENT_CONDITION: MessageDescriptor = MessageDescriptor {
     name: "TagEventCondition",
     fields: &[
-        always(1, "type", Text),
-        always(2, "status", Text),
-        always(3, "lastTransitionTime", Time),
-        always(4, "reason", Text),
-        always(5, "message", Text),
-        always(6, "generation", Integer),
+        required(1, "type", String),
+        required(2, "status", String),
+        required(3, "lastTransitionTime", Time),
+        required(4, "reason", String),
+        required(5, "message", String),
+        required(6, "generation", Int64),
     ],
 };
 
 /// `ImageStreamTag`.
-pub static IMAGE_STREAM_TAG: Message = Message {
+pub static IMAGE_STREAM_TAG: MessageDescriptor = MessageDescriptor {
     name: "ImageStreamTag",
     fields: &[
-        always(1, "metadata", Form::Message(&OBJECT_META)),
-        if_set(2, "tag", Form::Message(&TAG_REFERENCE)),
-        always(3, "generation", Integer),
-        each(4, "conditions", Form::Message(&TAG_EVENT_CONDITION)),
-        always(5, "image", Form::Message(&IMAGE)),
-        always(6, "lookupPolicy", Form::Message(&IMAGE_LOOKUP_POLICY)),
+        required(1, "metadata", FieldType::Message(&OBJECT_META)),
+        optional(2, "tag", FieldType::Message(&TAG_REFERENCE)),
+        required(3, "generation", Int64),
+        repeated(4, "conditions", FieldType::Message(&TAG_EVENT_CONDITION)),
+        required(5, "image", FieldType::Message(&IMAGE)),
+        required(6, "lookupPolicy", FieldType::Message(&IMAGE_LOOKUP_POLICY)),
     ],
 };
 
 /// `ImageTag`.
-pub static IMAGE_TAG: Message = Message {
+pub static IMAGE_TAG: MessageDescriptor = MessageDescriptor {
     name: "ImageTag",
     fields: &[
-        always(1, "metadata", Form::Message(&OBJECT_META)),
-        if_set(2, "spec", Form::Message(&TAG_REFERENCE)),
-        if_set(3, "status", Form::Message(&NAMED_TAG_EVENT_LIST)),
-        if_set(4, "image", Form::Message(&IMAGE)),
+        required(1, "metadata", FieldType::Message(&OBJECT_META)),
+        optional(2, "spec", FieldType::Message(&TAG_REFERENCE)),
+        optional(3, "status", FieldType::Message(&NAMED_TAG_EVENT_LIST)),
+        optional(4, "image", FieldType::Message(&IMAGE)),
     ],
 };
 
 /// `ImageStreamImage`.
-pub static IMAGE_STREAM_IMAGE: Message = Message {
+pub static IMAGE_STREAM_IMAGE: MessageDescriptor = MessageDescriptor {
     name: "ImageStreamImage",
-    fields: &[always(1, "metadata", Form::Message(&OBJECT_META)), always(2, "image", Form::Message(&IMAGE))],
+    fields: &[
+        required(1, "metadata", FieldType::Message(&OBJECT_META)),
+        required(2, "image", FieldType::Message(&IMAGE)),
+    ],
 };
 
 /// `ImageStreamMapping`.
-pub static IMAGE_STREAM_MAPPING: Message = Message {
+pub static IMAGE_STREAM_MAPPING: MessageDescriptor = MessageDescriptor {
     name: "ImageStreamMapping",
     fields: &[
-        always(1, "metadata", Form::Message(&OBJECT_META)),
-        always(2, "image", Form::Message(&IMAGE)),
-        always(3, "tag", Text),
+        required(1, "metadata", FieldType::Message(&OBJECT_META)),
+        required(2, "image", FieldType::Message(&IMAGE)),
+        required(3, "tag", String),
     ],
 };
 
 /// `ImageStreamLayers`.
-pub static IMAGE_STREAM_LAYERS: Message = Message {
+pub static IMAGE_STREAM_LAYERS: MessageDescriptor = MessageDescriptor {
     name: "ImageStreamLayers",
     fields: &[
-        always(1, "metadata", Form::Message(&OBJECT_META)),
-        keyed(2, "blobs", Form::Message(&IMAGE_LAYER_DATA)),
-        keyed(3, "images", Form::Message(&IMAGE_BLOB_REFERENCES)),
+        required(1, "metadata", FieldType::Message(&OBJECT_META)),
+        map(2, "blobs", FieldType::Message(&IMAGE_LAYER_DATA)),
+        map(3, "images", FieldType::Message(&IMAGE_BLOB_REFERENCES)),
     ],
 };
 
-static IMAGE_LAYER_DATA: Message =
-    Message { name: "ImageLayerData", fields: &[if_set(1, "size", Integer), always(2, "mediaType", Text)] };
+static IMAGE_LAYER_DATA: MessageDescriptor = MessageDescriptor {
+    name: "ImageLayerData",
+    fields: &[optional(1, "size", Int64), required(2, "mediaType", String)],
+};
 
-static IMAGE_BLOB_REFERENCES: Message = Message {
+static IMAGE_BLOB_REFERENCES: MessageDescriptor = MessageDescriptor {
     name: "ImageBlobReferences",
     fields: &[
-        each(1, "layers", Text),
-        if_set(2, "config", Text),
-        always(3, "imageMissing", Flag),
-        each(4, "manifests", Text),
+        repeated(1, "layers", String),
+        optional(2, "config", String),
+        required(3, "imageMissing", Bool),
+        repeated(4, "manifests", String),
     ],
 };
 
 /// `SecretList`.
-pub static SECRET_LIST: Message = Message {
+pub static SECRET_LIST: MessageDescriptor = MessageDescriptor {
     name: "SecretList",
-    fields: &[always(1, "metadata", Form::Message(&LIST_META)), each(2, "items", Form::Message(&SECRET))],
+    fields: &[
+        required(1, "metadata", FieldType::Message(&LIST_META)),
+        repeated(2, "items", FieldType::Message(&SECRET)),
+    ],
 };
 
 /// `ImageStreamImport`.
-pub static IMAGE_STREAM_IMPORT: Message = Message {
+pub static IMAGE_STREAM_IMPORT: MessageDescriptor = MessageDescriptor {
     name: "ImageStreamImport",
     fields: &[
-        always(1, "metadata", Form::Message(&OBJECT_META)),
-        always(2, "spec", Form::Message(&IMAGE_STREAM_IMPORT_SPEC)),
-        always(3, "status", Form::Message(&IMAGE_STREAM_IMPORT_STATUS)),
+        required(1, "metadata", FieldType::Message(&OBJECT_META)),
+        required(2, "spec", FieldType::Message(&IMAGE_STREAM_IMPORT_SPEC)),
+        required(3, "status", FieldType::Message(&IMAGE_STREAM_IMPORT_STATUS)),
     ],
 };
 
-static IMAGE_STREAM_IMPORT_SPEC: Message = Message {
+static IMAGE_STREAM_IMPORT_SPEC: MessageDescriptor = MessageDescriptor {
     name: "ImageStreamImportSpec",
     fields: &[
-        always(1, "import", Flag),
-        if_set(2, "repository", Form::Message(&REPOSITORY_IMPORT_SPEC)),
-        each(3, "images", Form::Message(&IMAGE_IMPORT_SPEC)),
+        required(1, "import", Bool),
+        optional(2, "repository", FieldType::Message(&REPOSITORY_IMPORT_SPEC)),
+        repeated(3, "images", FieldType::Message(&IMAGE_IMPORT_SPEC)),
     ],
 };
 
-static IMAGE_STREAM_IMPORT_STATUS: Message = Message {
+static IMAGE_STREAM_IMPORT_STATUS: MessageDescriptor = MessageDescriptor {
     name: "ImageStreamImportStatus",
     fields: &[
-        if_set(1, "import", Form::Message(&IMAGE_STREAM)),
-        if_set(2, "repository", Form::Message(&REPOSITORY_IMPORT_STATUS)),
-        each(3, "images", Form::Message(&IMAGE_IMPORT_STATUS)),
+        optional(1, "import", FieldType::Message(&IMAGE_STREAM)),
+        optional(2, "repository", FieldType::Message(&REPOSITORY_IMPORT_STATUS)),
+        repeated(3, "images", FieldType::Message(&IMAGE_IMPORT_STATUS)),
     ],
 };
 
-static REPOSITORY_IMPORT_SPEC: Message = Message {
+static REPOSITORY_IMPORT_SPEC: MessageDescriptor = MessageDescriptor {
     name: "RepositoryImportSpec",
     fields: &[
-        always(1, "from", Form::Message(&OBJECT_REFERENCE)),
-        always(2, "importPolicy", Form::Message(&TAG_IMPORT_POLICY)),
-        always(3, "includeManifest", Flag),
-        always(4, "referencePolicy", Form::Message(&TAG_REFERENCE_POLICY)),
+        required(1, "from", FieldType::Message(&OBJECT_REFERENCE)),
+        required(2, "importPolicy", FieldType::Message(&TAG_IMPORT_POLICY)),
+        required(3, "includeManifest", Bool),
+        required(4, "referencePolicy", FieldType::Message(&TAG_REFERENCE_POLICY)),
     ],
 };
 
-static REPOSITORY_IMPORT_STATUS: Message = Message {
+static REPOSITORY_IMPORT_STATUS: MessageDescriptor = MessageDescriptor {
     name: "RepositoryImportStatus",
     fields: &[
-        always(1, "status", Form::Message(&STATUS)),
-        each(2, "images", Form::Message(&IMAGE_IMPORT_STATUS)),
-        each(3, "additionalTags", Text),
+        required(1, "status", FieldType::Message(&STATUS)),
+        repeated(2, "images", FieldType::Message(&IMAGE_IMPORT_STATUS)),
+        repeated(3, "additionalTags", String),
     ],
 };
 
-static IMAGE_IMPORT_SPEC: Message = Message {
+static IMAGE_IMPORT_SPEC: MessageDescriptor = MessageDescriptor {
     name: "ImageImportSpec",
     fields: &[
-        always(1, "from", Form::Message(&OBJECT_REFERENCE)),
-        if_set(2, "to", Form::Message(&LOCAL_OBJECT_REFERENCE)),
-        always(3, "importPolicy", Form::Message(&TAG_IMPORT_POLICY)),
-        always(4, "includeManifest", Flag),
-        always(5, "referencePolicy", Form::Message(&TAG_REFERENCE_POLICY)),
+        required(1, "from", FieldType::Message(&OBJECT_REFERENCE)),
+        optional(2, "to", FieldType::Message(&LOCAL_OBJECT_REFERENCE)),
+        required(3, "importPolicy", FieldType::Message(&TAG_IMPORT_POLICY)),
+        required(4, "includeManifest", Bool),
+        required(5, "referencePolicy", FieldType::Message(&TAG_REFERENCE_POLICY)),
     ],
 };
 
-static IMAGE_IMPORT_STATUS: Message = Message {
+static IMAGE_IMPORT_STATUS: MessageDescriptor = MessageDescriptor {
     name: "ImageImportStatus",
     fields: &[
-        always(1, "status", Form::Message(&STATUS)),
-        if_set(2, "image", Form::Message(&IMAGE)),
-        always(3, "tag", Text),
-        each(4, "manifests", Form::Message(&IMAGE)),
+        required(1, "status", FieldType::Message(&STATUS)),
+        optional(2, "image", FieldType::Message(&IMAGE)),
+        required(3, "tag", String),
+        repeated(4, "manifests", FieldType::Message(&IMAGE)),
     ],
 };

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldSelectorRequirement, L
 
 use super::User;
 use crate::machinery::selector::Requirement;
-use crate::meta::{Details, Status, field};
+use crate::meta::{Status, StatusDetails, field};
 
 /// What somebody wants to do.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -110,7 +110,7 @@ impl Attributes {
         let (about, details, what) = match self {
             Self::Path { path, verb } => {
                 let what = format!("User {} cannot {verb} path {}", quote(&user.name), quote(path));
-                ("forbidden".to_owned(), Details::default(), what)
+                ("forbidden".to_owned(), StatusDetails::default(), what)
             }
             Self::Resource(action) => {
                 let resource = match action.subresource.as_str() {
@@ -155,9 +155,9 @@ impl ResourceAction {
         }
     }
 
-    fn details(&self) -> Details {
+    fn details(&self) -> StatusDetails {
         let Self { resource, group, name, .. } = self.clone();
-        Details { name, group, kind: resource, ..Details::default() }
+        StatusDetails { name, group, kind: resource, ..StatusDetails::default() }
     }
 }
 

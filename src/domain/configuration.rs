@@ -1,8 +1,8 @@
 //! Reading image configurations, and what schema 1 manifests have in their place: both become image metadata.
 
-use crate::meta::go_json::{self as json, Decode, Decoder, Error, Node, Struct};
+use crate::meta::go_json::{self as json, Decode, Decoder, GoJsonError, Node, Struct};
 use crate::{
-    api::{DockerConfig, DockerImage, Empty},
+    api::{DockerConfig, DockerImage, EmptyObject},
     meta::Time,
 };
 
@@ -12,7 +12,7 @@ use crate::{
 ///
 /// # Errors
 /// The text is no JSON, or a value has a wrong type.
-pub fn read(text: &str) -> Result<DockerImage, Error> {
+pub fn read(text: &str) -> Result<DockerImage, GoJsonError> {
     json::read::<Configuration>(text).map(|configuration| configuration.image)
 }
 
@@ -20,7 +20,7 @@ pub fn read(text: &str) -> Result<DockerImage, Error> {
 ///
 /// # Errors
 /// The text is no JSON, or a value has a wrong type.
-pub fn read_v1(text: &str) -> Result<DockerImage, Error> {
+pub fn read_v1(text: &str) -> Result<DockerImage, GoJsonError> {
     json::read::<V1Compatibility>(text).map(|compatibility| compatibility.0)
 }
 
@@ -166,7 +166,7 @@ impl Struct for DockerConfig {
     }
 }
 
-impl Decode for Empty {
+impl Decode for EmptyObject {
     fn decode(&mut self, node: &Node, decoder: &mut Decoder) {
         ().decode(node, decoder);
     }

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use super::lookup::{self, Matches, StreamIndex};
 use crate::api::{GROUP, ImageStream, TagEvent};
-use crate::meta::{Resource, Status};
+use crate::meta::{GroupResource, Status};
 
-const SINGULAR: Resource<'static> = Resource { group: GROUP, name: "imagestreamimage" };
+const SINGULAR: GroupResource<'static> = GroupResource { group: GROUP, name: "imagestreamimage" };
 
 /// The images in the history of a stream, to be found by the beginning of their names.
 pub(super) struct SourceImages<'a> {

@@ -2,7 +2,7 @@
 //!
 //! Reads shape and types only; whether the parts make sense together is for those who use them.
 
-use crate::meta::go_json::{self as json, Decode, Decoder, Error, Node, Struct};
+use crate::meta::go_json::{self as json, Decode, Decoder, GoJsonError, Node, Struct};
 
 /// Schema 1.
 pub const SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+json";
@@ -117,7 +117,7 @@ impl Manifest {
     ///
     /// # Errors
     /// The text is no JSON, or a value has a wrong type.
-    pub fn read(text: &str) -> Result<Self, Error> {
+    pub fn read(text: &str) -> Result<Self, GoJsonError> {
         json::read(text)
     }
 
@@ -132,7 +132,7 @@ impl ManifestList {
     ///
     /// # Errors
     /// The text is no JSON, or a value has a wrong type.
-    pub fn read(text: &str) -> Result<Self, Error> {
+    pub fn read(text: &str) -> Result<Self, GoJsonError> {
         json::read(text)
     }
 }

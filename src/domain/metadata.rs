@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::meta::go_json::Error;
+use crate::meta::go_json::GoJsonError;
 
 use super::{
     configuration,
@@ -27,10 +27,10 @@ const SCHEMA1_LAYER: &str = "application/vnd.docker.container.image.rootfs.diff+
 pub enum FillError {
     /// The manifest, or the history in a schema 1 manifest, cannot be read.
     #[error(transparent)]
-    Manifest(Error),
+    Manifest(GoJsonError),
     /// The configuration cannot be read.
     #[error("failed to parse dockerImageConfig: {0}")]
-    Config(Error),
+    Config(GoJsonError),
     /// There is a manifest that needs a configuration, and no configuration.
     #[error("dockerImageConfig must not be empty for manifest type \"{0}\"")]
     NoConfig(String),

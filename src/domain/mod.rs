@@ -34,4 +34,4 @@ pub mod validate;
 #[cfg(test)]
 mod tests;
 
-pub use crate::meta::go_json::Error as BadJson;
+pub use crate::meta::go_json::GoJsonError;

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use super::tags;
-use crate::meta::{field, path_segment_faults};
+use crate::meta::{field, path_segment_errors};
 
 /// Why a name is not allowed for an image stream; empty if it is. The form is checked only in path segments.
 pub fn stream_name_faults(name: &str) -> Vec<&'static str> {
-    match path_segment_faults(name) {
+    match path_segment_errors(name) {
         faults if !faults.is_empty() => faults,
         _ if is_stream_name(name) => Vec::new(),
         _ => vec![r#"must match "[a-z0-9]+(?:[._-][a-z0-9]+)*""#],

@@ -15,7 +15,7 @@ use super::spec::{self, Route};
 use super::tags;
 use super::unproved::{self, NamedImages, Standing};
 use crate::api::{ImageStream, ObjectReference, TagEvent, TagReference};
-use crate::meta::{Time, field, path_segment_faults};
+use crate::meta::{Time, field, path_segment_errors};
 
 /// What is known of another stream that tags come from.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ pub fn needed(old: Option<&ImageStream>, new: &ImageStream) -> BTreeSet<StreamKe
 pub fn fault_of(stream: &ImageStream, faults: &field::Errors) -> Option<field::Error> {
     let name = field::quote(&stream.metadata.name);
     let text = format!("imagestreams {name} is invalid: {}", field::join(faults));
-    (!faults.is_empty()).then(|| field::Error { field: "[]".into(), fault: field::Fault::Internal(text) })
+    (!faults.is_empty()).then(|| field::Error { field: "[]".into(), kind: field::ErrorKind::Internal(text) })
 }
 
 impl Others {
@@ -270,7 +270,7 @@ fn name_fault(name: &str) -> Option<String> {
     if name.is_empty() {
         return Some("Name parameter required.".into());
     }
-    let fault = path_segment_faults(name).into_iter().next()?;
+    let fault = path_segment_errors(name).into_iter().next()?;
     Some(format!("Name parameter invalid: {}: {fault}", field::quote(name)))
 }
 

@@ -2,10 +2,10 @@
 
 use super::names;
 use crate::api::{GROUP, Image, ImageSignature};
-use crate::meta::{Resource, Status};
+use crate::meta::{GroupResource, Status};
 
 /// The resource as errors about one signature name it.
-const SIGNATURES: Resource<'static> = Resource { group: GROUP, name: "imageSignatures" };
+const SIGNATURES: GroupResource<'static> = GroupResource { group: GROUP, name: "imageSignatures" };
 
 /// The name of a signature: `<image>@<signature>`.
 #[derive(Clone, Debug, PartialEq, Eq)]

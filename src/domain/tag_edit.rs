@@ -6,7 +6,7 @@
 use super::names::{self, StreamTagName};
 use super::tags;
 use crate::api::{GROUP, ImageStream, ImageStreamTag, ImageTag, TagReference};
-use crate::meta::{Resource, Status, excerpt};
+use crate::meta::{GroupResource, Status, excerpt};
 
 /// Whether a wanted tag was there before it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +81,7 @@ pub fn update_image_tag(stream: &mut ImageStream, tag: &str, view: &ImageTag) ->
 ///
 /// # Errors
 /// 404 where the stream has no such tag. `resource` is the one that was asked for.
-pub fn delete(stream: &mut ImageStream, name: &StreamTagName, resource: Resource<'_>) -> Result<(), Status> {
+pub fn delete(stream: &mut ImageStream, name: &StreamTagName, resource: GroupResource<'_>) -> Result<(), Status> {
     let wanted = tags::wanted_place(&stream.spec.tags, &name.tag).map(|at| stream.spec.tags.remove(at));
     let history = tags::history_place(&stream.status.tags, &name.tag).map(|at| stream.status.tags.remove(at));
     match (wanted, history) {
@@ -98,7 +98,7 @@ fn add(
     name: &str,
 ) -> Result<(), Status> {
     if tags::wanted(stream, tag).is_some() {
-        return Err(Status::already_exists(Resource { group: GROUP, name: resource }, name));
+        return Err(Status::already_exists(GroupResource { group: GROUP, name: resource }, name));
     }
     if let Some(wanted) = wanted {
         set(stream, tag, wanted);
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn a_deleted_tag_goes_with_its_history() {
         let mut stream = stream();
-        let resource = Resource { group: GROUP, name: "imagetags" };
+        let resource = GroupResource { group: GROUP, name: "imagetags" };
         let mut remove = |tag: &str| {
             let name = StreamTagName { stream: "s".into(), tag: tag.into() };
             delete(&mut stream, &name, resource).map_err(|status| status.message)

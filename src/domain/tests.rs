@@ -10,7 +10,7 @@ use super::resolve::{Others, Resolution};
 use super::spec::{self, Route};
 use super::tag_edit;
 use crate::api::{GROUP, ImageStream, ImageStreamMapping, ImageStreamTag, ObjectReference, TagReference};
-use crate::meta::{Resource, Time};
+use crate::meta::{GroupResource, Time};
 
 /// A write of one tag.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ fn apply(stream: &ImageStream, tag: &str, write: &Write) -> ImageStream {
         }
         Write::Delete => {
             let name = StreamTagName { stream: "s".into(), tag: tag.into() };
-            let _ = tag_edit::delete(&mut new, &name, Resource { group: GROUP, name: "imagestreamtags" });
+            let _ = tag_edit::delete(&mut new, &name, GroupResource { group: GROUP, name: "imagestreamtags" });
         }
     }
     spec::prepare_update(stream, &mut new, Route::Tag);

@@ -12,7 +12,7 @@ use crate::machinery::schema::{self, Schema};
 use crate::machinery::strict::{self, FieldValidation};
 use crate::machinery::value::{DEEPEST, Decoded, is_too_deep, json_value, object_from, yaml_value};
 use crate::machinery::values;
-use crate::meta::protobuf::Message;
+use crate::meta::protobuf::MessageDescriptor;
 use crate::meta::{Kind, Limited, Status, excerpt};
 
 /// The largest body of a request, in bytes.
@@ -96,7 +96,7 @@ fn check_type(value: &Value, api: GroupVersion, wanted: &str, body: &[u8]) -> Re
 ///
 /// # Errors
 /// 415 for a media type that is not read, 400 for a body that cannot be read.
-pub fn read_options(cx: &RequestContext, message: &Message) -> Result<Value, Status> {
+pub fn read_options(cx: &RequestContext, message: &MessageDescriptor) -> Result<Value, Status> {
     let options = match Format::of(cx)? {
         Format::Protobuf => protobuf_options(&cx.body, message).map_err(|why| why.to_string()),
         Format::Text(text) => text.parse(&cx.body),
@@ -174,7 +174,7 @@ fn from_protobuf<T: Kind>(body: &[u8], api: GroupVersion) -> Result<Value, Statu
     as_object(Value::Object(fields)).map_err(|why| refuse(&why))
 }
 
-fn protobuf_options(body: &[u8], message: &Message) -> Result<Value, protobuf::Unreadable> {
+fn protobuf_options(body: &[u8], message: &MessageDescriptor) -> Result<Value, protobuf::Unreadable> {
     let typed = protobuf::open(body)?;
     match typed.kind.as_str() {
         kind if kind == message.name || kind.is_empty() => protobuf::fields(message, typed.message).map(Value::Object),

@@ -4,7 +4,7 @@ use super::negotiate::Form;
 use crate::endpoints::context::RequestContext;
 use crate::machinery::managed::Conflicts;
 use crate::machinery::strict::FieldValidation;
-use crate::meta::{Resource, Status, excerpt, field};
+use crate::meta::{GroupResource, Status, excerpt, field};
 use crate::registry::actor::{Actor, DryRun, MAX_FIELD_MANAGER_BYTES};
 use crate::registry::options::{Content, ListOptions};
 
@@ -112,7 +112,7 @@ pub(crate) fn refuse(kind: &str, faults: &field::Errors) -> Result<(), Status> {
     if faults.is_empty() {
         return Ok(());
     }
-    Err(Status::invalid(Resource { group: "meta.k8s.io", name: kind }, "", faults))
+    Err(Status::invalid(GroupResource { group: "meta.k8s.io", name: kind }, "", faults))
 }
 
 /// The fault of values of `dryRun` other than `All`.
@@ -122,8 +122,8 @@ pub(crate) fn dry_run_fault(values: &[&str]) -> Option<field::Error> {
     }
     let shown: Vec<String> = values.iter().map(|value| field::quote(value)).collect();
     let value = excerpt::of(format_args!("[{}]", shown.join(",")));
-    let fault = field::Fault::Unsupported { value, supported: vec!["All"] };
-    Some(field::Error { field: "dryRun".into(), fault })
+    let kind = field::ErrorKind::Unsupported { value, supported: vec!["All"] };
+    Some(field::Error { field: "dryRun".into(), kind })
 }
 
 fn manager_faults(name: &str) -> field::Errors {

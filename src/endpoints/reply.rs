@@ -13,7 +13,7 @@ use crate::machinery::group_version::GroupVersion;
 use crate::machinery::json;
 use crate::machinery::protobuf;
 use crate::machinery::yaml;
-use crate::meta::protobuf::{Message, PARTIAL_OBJECT_METADATA, STATUS};
+use crate::meta::protobuf::{MessageDescriptor, PARTIAL_OBJECT_METADATA, STATUS};
 use crate::meta::{Kind, ListMeta, Status};
 use crate::registry::outcome::{Sent, WriteResult, Written};
 
@@ -63,7 +63,12 @@ impl Reply {
     }
 
     /// Compact JSON, complete with its final newline, in another way of writing. Tables are no messages and have no protobuf.
-    fn write(code: u16, media: Media, message: Option<&'static Message>, compact: Vec<u8>) -> Result<Self, Status> {
+    fn write(
+        code: u16,
+        media: Media,
+        message: Option<&'static MessageDescriptor>,
+        compact: Vec<u8>,
+    ) -> Result<Self, Status> {
         let body = match media {
             Media::Json { pretty: false } => compact,
             Media::Json { pretty: true } => json::indent(&compact),
@@ -77,7 +82,7 @@ impl Reply {
     ///
     /// # Errors
     /// A text that cannot be written as YAML.
-    pub fn prepared(media: Media, message: &'static Message, compact: &Bytes) -> Result<Self, Status> {
+    pub fn prepared(media: Media, message: &'static MessageDescriptor, compact: &Bytes) -> Result<Self, Status> {
         match media {
             Media::Json { pretty: false } => Ok(Self::new(200, media.content_type(), compact.clone())),
             other => Self::write(200, other, Some(message), compact.to_vec()),
@@ -202,7 +207,7 @@ fn to_yaml(compact: &[u8]) -> Result<String, Status> {
     yaml::encode(&value).map_err(|why| Status::internal(why.to_string()))
 }
 
-fn to_protobuf(message: Option<&'static Message>, compact: &[u8]) -> Result<Vec<u8>, Status> {
+fn to_protobuf(message: Option<&'static MessageDescriptor>, compact: &[u8]) -> Result<Vec<u8>, Status> {
     let message = message.ok_or_else(|| Status::hidden("protobuf was agreed upon for what has none"))?;
     protobuf::object(message, compact).map_err(Status::hidden)
 }

@@ -16,7 +16,7 @@ use crate::auth::{Attributes, ResourceAction};
 use crate::machinery::group_version::GroupVersion;
 use crate::machinery::query::{Query, has_sound_escapes};
 use crate::machinery::selector;
-use crate::meta::{Status, excerpt, path_segment_faults};
+use crate::meta::{Status, excerpt, path_segment_errors};
 use crate::registry::object_ref::ObjectRef;
 
 /// The path of a request, as sent and decoded.
@@ -208,7 +208,7 @@ impl ResourceInfo<'_> {
 
 /// The name that the field selector of a collection demands; empty for none and for an invalid one.
 fn selected_name(query: &Query) -> String {
-    selector::exact_name(query).filter(|name| path_segment_faults(name).is_empty()).unwrap_or_default()
+    selector::exact_name(query).filter(|name| path_segment_errors(name).is_empty()).unwrap_or_default()
 }
 
 fn classify<'a>(method: &Method, path: &'a RequestPath<'a>, query: &Query) -> RequestTarget<'a> {

@@ -55,7 +55,7 @@ pub fn to_value<T: Kind>(object: &T, api: GroupVersion) -> Value {
 /// The value in a JSON body.
 pub(crate) fn json_value(body: &[u8]) -> Result<Value, String> {
     serde_json::from_slice(body).map_err(|why| {
-        let told = go_json::syntax_fault(&String::from_utf8_lossy(body));
+        let told = go_json::syntax_error(&String::from_utf8_lossy(body));
         told.map_or_else(|| why.to_string(), excerpt::of)
     })
 }

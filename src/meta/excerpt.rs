@@ -137,14 +137,14 @@ mod tests {
 
     #[test]
     fn a_value_is_not_written_beyond_the_limit() {
-        struct Endless;
-        impl fmt::Display for Endless {
+        struct InfiniteText;
+        impl fmt::Display for InfiniteText {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 loop {
                     f.write_str("more")?;
                 }
             }
         }
-        assert_eq!(of(Endless).len(), MAX_BYTES + MARK.len());
+        assert_eq!(of(InfiniteText).len(), MAX_BYTES + MARK.len());
     }
 }

@@ -6,11 +6,11 @@ use std::fmt;
 pub use super::excerpt::{is_printable, quoted as quote};
 
 use super::limited::{Limited, TextSize};
-use super::{Cause, excerpt, limited};
+use super::{StatusCause, excerpt, limited};
 
 /// What is wrong with a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum ErrorKind {
     /// The field must be set. Carries a remark, which may be empty.
     Required(String),
     /// The value breaks a rule.
@@ -55,7 +55,7 @@ pub struct Error {
     /// Path of the field, for example `spec.tags[latest].from`.
     pub field: String,
     /// What is wrong with it.
-    pub fault: Fault,
+    pub kind: ErrorKind,
 }
 
 /// The constructors take [excerpts](excerpt) of all texts. They are called for errors only, so arguments are best left
@@ -63,49 +63,49 @@ pub struct Error {
 impl Error {
     /// The field must be set; `remark` may be empty.
     pub fn required(field: impl fmt::Display, remark: impl fmt::Display) -> Self {
-        Self { field: excerpt::of(field), fault: Fault::Required(excerpt::of(remark)) }
+        Self { field: excerpt::of(field), kind: ErrorKind::Required(excerpt::of(remark)) }
     }
 
     /// The text `value` breaks `rule`.
     pub fn invalid(field: impl fmt::Display, value: &str, rule: impl fmt::Display) -> Self {
-        Self { field: excerpt::of(field), fault: Fault::Invalid { value: quote(value), rule: excerpt::of(rule) } }
+        Self { field: excerpt::of(field), kind: ErrorKind::Invalid { value: quote(value), rule: excerpt::of(rule) } }
     }
 
     /// `value`, shown as it is, breaks `rule`.
     pub fn invalid_value(field: impl fmt::Display, value: impl fmt::Display, rule: impl fmt::Display) -> Self {
-        let fault = Fault::Invalid { value: excerpt::of(value), rule: excerpt::of(rule) };
-        Self { field: excerpt::of(field), fault }
+        let kind = ErrorKind::Invalid { value: excerpt::of(value), rule: excerpt::of(rule) };
+        Self { field: excerpt::of(field), kind }
     }
 
     /// The field must not be set, or not so.
     pub fn forbidden(field: impl fmt::Display, why: impl fmt::Display) -> Self {
-        Self { field: excerpt::of(field), fault: Fault::Forbidden(excerpt::of(why)) }
+        Self { field: excerpt::of(field), kind: ErrorKind::Forbidden(excerpt::of(why)) }
     }
 
     /// The text `value` is not one of `supported`.
     pub fn unsupported(field: impl fmt::Display, value: &str, supported: &[&'static str]) -> Self {
-        let fault = Fault::Unsupported { value: quote(value), supported: supported.to_vec() };
-        Self { field: excerpt::of(field), fault }
+        let kind = ErrorKind::Unsupported { value: quote(value), supported: supported.to_vec() };
+        Self { field: excerpt::of(field), kind }
     }
 
     /// What the text `value` names does not exist.
     pub fn not_found(field: impl fmt::Display, value: &str) -> Self {
-        Self { field: excerpt::of(field), fault: Fault::NotFound(quote(value)) }
+        Self { field: excerpt::of(field), kind: ErrorKind::NotFound(quote(value)) }
     }
 
     /// The value may have `most` bytes. Kubernetes does not say how many it has.
     pub fn too_long(field: impl fmt::Display, most: usize) -> Self {
-        Self { field: excerpt::of(field), fault: Fault::TooLong { most, actual: None } }
+        Self { field: excerpt::of(field), kind: ErrorKind::TooLong { most, actual: None } }
     }
 
     /// The value may have `most` bytes and has `actual`.
     pub fn longer(field: impl fmt::Display, actual: usize, most: usize) -> Self {
-        Self { field: excerpt::of(field), fault: Fault::TooLong { most, actual: Some(actual) } }
+        Self { field: excerpt::of(field), kind: ErrorKind::TooLong { most, actual: Some(actual) } }
     }
 
     /// The list may have `most` items and has `actual`.
     pub fn too_many(field: impl fmt::Display, actual: usize, most: usize) -> Self {
-        Self { field: excerpt::of(field), fault: Fault::TooMany { most, actual } }
+        Self { field: excerpt::of(field), kind: ErrorKind::TooMany { most, actual } }
     }
 
     /// The same fault, with `prefix` before the field's path.
@@ -115,28 +115,28 @@ impl Error {
     }
 
     /// The fault as one of the causes of a `Status`.
-    pub fn cause(&self) -> Cause {
-        let reason = match self.fault {
-            Fault::Required(_) => "FieldValueRequired",
-            Fault::Invalid { .. } => "FieldValueInvalid",
-            Fault::Forbidden(_) => "FieldValueForbidden",
-            Fault::Unsupported { .. } => "FieldValueNotSupported",
-            Fault::TooLong { .. } => "FieldValueTooLong",
-            Fault::TooMany { .. } => "FieldValueTooMany",
-            Fault::NotFound(_) => "FieldValueNotFound",
-            Fault::Internal(_) => "InternalError",
+    pub fn cause(&self) -> StatusCause {
+        let reason = match self.kind {
+            ErrorKind::Required(_) => "FieldValueRequired",
+            ErrorKind::Invalid { .. } => "FieldValueInvalid",
+            ErrorKind::Forbidden(_) => "FieldValueForbidden",
+            ErrorKind::Unsupported { .. } => "FieldValueNotSupported",
+            ErrorKind::TooLong { .. } => "FieldValueTooLong",
+            ErrorKind::TooMany { .. } => "FieldValueTooMany",
+            ErrorKind::NotFound(_) => "FieldValueNotFound",
+            ErrorKind::Internal(_) => "InternalError",
         };
-        Cause { reason: reason.into(), message: self.fault.to_string(), field: self.field.clone() }
+        StatusCause { reason: reason.into(), message: self.kind.to_string(), field: self.field.clone() }
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.fault)
+        write!(f, "{}: {}", self.field, self.kind)
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Required(remark) if remark.is_empty() => f.write_str("Required value"),
@@ -167,15 +167,16 @@ pub type Errors = Limited<Error>;
 
 impl TextSize for Error {
     fn text_bytes(&self) -> usize {
-        let fault = match &self.fault {
-            Fault::Required(text) | Fault::Forbidden(text) | Fault::NotFound(text) | Fault::Internal(text) => {
-                text.len()
-            }
-            Fault::Invalid { value, rule } => value.len() + rule.len(),
-            Fault::Unsupported { value, .. } => value.len(),
-            Fault::TooLong { .. } | Fault::TooMany { .. } => 0,
+        let detail = match &self.kind {
+            ErrorKind::Required(text)
+            | ErrorKind::Forbidden(text)
+            | ErrorKind::NotFound(text)
+            | ErrorKind::Internal(text) => text.len(),
+            ErrorKind::Invalid { value, rule } => value.len() + rule.len(),
+            ErrorKind::Unsupported { value, .. } => value.len(),
+            ErrorKind::TooLong { .. } | ErrorKind::TooMany { .. } => 0,
         };
-        self.field.len() + fault
+        self.field.len() + detail
     }
 }
 

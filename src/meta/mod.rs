@@ -16,7 +16,7 @@ mod time;
 
 pub use base64::Base64;
 pub use limited::{Limited, TextSize};
-pub use names::{is_dns_label, is_dns_subdomain, label_value_faults, path_segment_faults, qualified_name_faults};
+pub use names::{is_dns_label, is_dns_subdomain, label_value_errors, path_segment_errors, qualified_name_errors};
 pub use object::{Kind, ListMeta, ManagedFieldsEntry, Object, ObjectMeta, OwnerReference};
-pub use status::{Cause, Details, Resource, Status};
+pub use status::{GroupResource, Status, StatusCause, StatusDetails};
 pub use time::Time;

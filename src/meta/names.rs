@@ -1,7 +1,7 @@
 //! Rules of Kubernetes for names, keys and label values, with the texts that clients know.
 
 /// Why a name that is a segment of a URL path is not allowed; empty if it is.
-pub fn path_segment_faults(name: &str) -> Vec<&'static str> {
+pub fn path_segment_errors(name: &str) -> Vec<&'static str> {
     match name {
         "." => return vec!["may not be '.'"],
         ".." => return vec!["may not be '..'"],
@@ -29,7 +29,7 @@ const DOMAIN: &str = "prefix part a lowercase RFC 1123 subdomain must consist of
 /// Why a key of a label or an annotation, or a finalizer, is not allowed; empty if it is.
 ///
 /// Such a name is a word, or a domain, a slash and a word.
-pub fn qualified_name_faults(key: &str) -> Vec<String> {
+pub fn qualified_name_errors(key: &str) -> Vec<String> {
     let (domain, word) = match key.split('/').collect::<Vec<_>>()[..] {
         [word] => (None, word),
         [domain, word] => (Some(domain), word),
@@ -63,7 +63,7 @@ pub fn qualified_name_faults(key: &str) -> Vec<String> {
 }
 
 /// Why the value of a label is not allowed; empty if it is.
-pub fn label_value_faults(value: &str) -> Vec<String> {
+pub fn label_value_errors(value: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if value.len() > LONGEST {
         faults.push(format!("must be no more than {LONGEST} characters"));
@@ -106,17 +106,17 @@ mod tests {
     #[test]
     fn keys_are_words_with_an_optional_domain() {
         for key in ["a", "a.b/c-d_e", "k8s.io/X", "1"] {
-            assert_eq!(qualified_name_faults(key), Vec::<String>::new(), "{key}");
+            assert_eq!(qualified_name_errors(key), Vec::<String>::new(), "{key}");
         }
         for (key, faults) in [("a/b/c", 1), ("A/b", 1), ("/b", 1), ("a b", 1), ("", 2), ("a/", 2), ("-x", 1)] {
-            assert_eq!(qualified_name_faults(key).len(), faults, "{key}");
+            assert_eq!(qualified_name_errors(key).len(), faults, "{key}");
         }
     }
 
     #[test]
     fn label_values_are_words_or_empty() {
-        assert!(label_value_faults("").is_empty() && label_value_faults("X.y").is_empty());
-        assert_eq!(label_value_faults("-x").len(), 1);
-        assert_eq!(label_value_faults(&"x".repeat(64)), ["must be no more than 63 characters"]);
+        assert!(label_value_errors("").is_empty() && label_value_errors("X.y").is_empty());
+        assert_eq!(label_value_errors("-x").len(), 1);
+        assert_eq!(label_value_errors(&"x".repeat(64)), ["must be no more than 63 characters"]);
     }
 }

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::Time;
-use super::protobuf::Message;
+use super::protobuf::MessageDescriptor;
 
 /// Something with Kubernetes metadata.
 pub trait Object {
@@ -24,7 +24,7 @@ pub trait Kind:
     /// The kind as it stands in `kind`, for example `ImageStream`.
     const KIND: &'static str;
     /// How objects of the kind look in protobuf.
-    const MESSAGE: &'static Message;
+    const MESSAGE: &'static MessageDescriptor;
 
     /// Fills in what the API defines for fields that the client left out.
     ///

@@ -1,7 +1,8 @@
-//! How objects look in protobuf: tables of messages, and those of the kinds that every API server has.
+//! Descriptors of protobuf messages, and those of the kinds that every API server has.
 //!
-//! A table says for each field of the JSON form which number it has, what its value looks like and when it is written. The
-//! numbers are those of Kubernetes' `generated.proto` files. Nothing is read or written here.
+//! A descriptor maps each field of the JSON form to its number, type and cardinality. The numbers
+//! are those of the `generated.proto` files in Kubernetes. Encoding and decoding live in
+//! `machinery::protobuf`.
 
 mod core;
 mod meta_v1;
@@ -12,98 +13,100 @@ pub use self::meta_v1::{
     STATUS,
 };
 
-/// A message: an object whose fields are known.
+/// A message: an object with a fixed set of fields.
 #[derive(Debug)]
-pub struct Message {
-    /// Its name, which is the kind where it is one.
+pub struct MessageDescriptor {
+    /// Message name. For API objects this is the kind.
     pub name: &'static str,
-    /// Its fields, in the order of their numbers, in which they are written.
-    pub fields: &'static [Field],
+    /// Fields in ascending order of their numbers, which is the order on the wire.
+    pub fields: &'static [FieldDescriptor],
 }
 
 /// A field of a message.
 #[derive(Clone, Copy, Debug)]
-pub struct Field {
-    /// Its number.
+pub struct FieldDescriptor {
+    /// Field number.
     pub number: u32,
-    /// Its key in JSON.
+    /// JSON key.
     pub name: &'static str,
-    /// What its value, or each of its values, looks like.
-    pub form: Form,
-    /// When it is written, and how often.
-    pub occurs: Occurs,
+    /// Type of the value, or of each value of a repeated field or map.
+    pub field_type: FieldType,
+    /// Number of occurrences on the wire.
+    pub cardinality: Cardinality,
 }
 
-/// What a value looks like.
+/// Type of a value.
 #[derive(Clone, Copy, Debug)]
-pub enum Form {
-    /// Text.
-    Text,
-    /// A whole number; negative ones take ten bytes.
-    Integer,
-    /// A truth value.
-    Flag,
-    /// Bytes, which JSON has in base64.
+pub enum FieldType {
+    /// UTF-8 text.
+    String,
+    /// Varint. Negative values take ten bytes.
+    Int64,
+    /// Varint 0 or 1.
+    Bool,
+    /// Bytes; base64 in JSON.
     Bytes,
-    /// A point in time: a message with seconds (1) and nanoseconds (2, always 0), or an empty one for the zero time.
+    /// `metav1.Time`: a message with seconds (1) and nanoseconds (2, always 0); empty for the zero
+    /// time.
     Time,
     /// Any JSON, as bytes in field 1 of a message.
     Json,
-    /// The same with a newline behind it.
+    /// Like [`Json`](Self::Json), followed by a newline, as Go's JSON encoder writes it.
     JsonLine,
-    /// A message.
-    Message(&'static Message),
-    /// A message whose fields stand in JSON among those of the message around it; the field has no key of its own.
-    Inline(&'static Message),
-    /// A list of texts, as field 1 of a message that has no other.
-    Texts,
+    /// A nested message.
+    Message(&'static MessageDescriptor),
+    /// An embedded Go struct: a nested message on the wire, whose fields belong to the enclosing
+    /// object in JSON. The field has no JSON key.
+    Inline(&'static MessageDescriptor),
+    /// A list of strings in field 1 of a message of its own, such as `Verbs` of `APIResource`.
+    StringList,
 }
 
-/// When a field is written, and how often.
+/// Number of occurrences of a field on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Occurs {
-    /// Once, with the zero value if it is not set: what is no pointer in Go.
-    Always,
-    /// Once, if it is set: what is a pointer in Go.
-    IfSet,
-    /// For each item of a list.
-    Each,
-    /// For each key of an object, as a message with key (1) and value (2).
-    Keyed,
+pub enum Cardinality {
+    /// Exactly one; the zero value stands for an unset field. A non-pointer field in Go.
+    Required,
+    /// One if the field is set. A pointer in Go.
+    Optional,
+    /// One per list item.
+    Repeated,
+    /// One per map entry, as a message with key (1) and value (2).
+    Map,
 }
 
-/// A field that is always written.
-pub const fn always(number: u32, name: &'static str, form: Form) -> Field {
-    Field { number, name, form, occurs: Occurs::Always }
+/// Returns a field that is always written.
+pub const fn required(number: u32, name: &'static str, field_type: FieldType) -> FieldDescriptor {
+    FieldDescriptor { number, name, field_type, cardinality: Cardinality::Required }
 }
 
-/// A field that is written if it is set.
-pub const fn if_set(number: u32, name: &'static str, form: Form) -> Field {
-    Field { number, name, form, occurs: Occurs::IfSet }
+/// Returns a field that is written if it is set.
+pub const fn optional(number: u32, name: &'static str, field_type: FieldType) -> FieldDescriptor {
+    FieldDescriptor { number, name, field_type, cardinality: Cardinality::Optional }
 }
 
-/// A list.
-pub const fn each(number: u32, name: &'static str, form: Form) -> Field {
-    Field { number, name, form, occurs: Occurs::Each }
+/// Returns a field for a list.
+pub const fn repeated(number: u32, name: &'static str, field_type: FieldType) -> FieldDescriptor {
+    FieldDescriptor { number, name, field_type, cardinality: Cardinality::Repeated }
 }
 
-/// An object with keys of any name.
-pub const fn keyed(number: u32, name: &'static str, form: Form) -> Field {
-    Field { number, name, form, occurs: Occurs::Keyed }
+/// Returns a field for a map with string keys.
+pub const fn map(number: u32, name: &'static str, field_type: FieldType) -> FieldDescriptor {
+    FieldDescriptor { number, name, field_type, cardinality: Cardinality::Map }
 }
 
-impl Message {
-    /// The fields by their keys in JSON: an inline message stands for its own fields.
-    pub fn keys(&self) -> impl Iterator<Item = &'static Field> {
-        self.fields.iter().flat_map(Field::keys)
+impl MessageDescriptor {
+    /// Returns the fields with a JSON key. An inline message is replaced by its own fields.
+    pub fn keys(&self) -> impl Iterator<Item = &'static FieldDescriptor> {
+        self.fields.iter().flat_map(FieldDescriptor::keys)
     }
 }
 
-impl Field {
-    /// The fields that stand in JSON for this one.
+impl FieldDescriptor {
+    /// Returns the fields that stand for this one in JSON.
     fn keys(&'static self) -> &'static [Self] {
-        match self.form {
-            Form::Inline(message) => message.fields,
+        match self.field_type {
+            FieldType::Inline(message) => message.fields,
             _ => std::slice::from_ref(self),
         }
     }

@@ -9,14 +9,14 @@ use super::{Limited, ListMeta, TextSize, excerpt, field};
 
 /// A resource of an API group as errors name it, for example `imagestreams` of `image.openshift.io`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Resource<'a> {
+pub struct GroupResource<'a> {
     /// API group; empty for the core group.
     pub group: &'a str,
     /// Plural name of the resource, or what stands in its place in an error.
     pub name: &'a str,
 }
 
-impl fmt::Display for Resource<'_> {
+impl fmt::Display for GroupResource<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.group {
             "" => f.write_str(self.name),
@@ -44,7 +44,7 @@ pub struct Status {
     pub reason: String,
     /// What the error is about.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub details: Option<Details>,
+    pub details: Option<StatusDetails>,
     /// HTTP status code; absent in the answer to a deletion.
     #[serde(skip_serializing_if = "is_zero")]
     pub code: u16,
@@ -60,7 +60,7 @@ pub struct Status {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.StatusDetails")]
-pub struct Details {
+pub struct StatusDetails {
     /// Name of the object.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
@@ -76,7 +76,7 @@ pub struct Details {
     /// The single faults, where there are several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
-    pub causes: Vec<Cause>,
+    pub causes: Vec<StatusCause>,
     /// Seconds after which another try makes sense.
     #[serde(skip_serializing_if = "is_zero_u32")]
     pub retry_after_seconds: u32,
@@ -86,7 +86,7 @@ pub struct Details {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.StatusCause")]
-pub struct Cause {
+pub struct StatusCause {
     /// Kind of fault.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
@@ -98,7 +98,7 @@ pub struct Cause {
     pub field: String,
 }
 
-impl TextSize for Cause {
+impl TextSize for StatusCause {
     fn text_bytes(&self) -> usize {
         self.reason.len() + self.message.len() + self.field.len()
     }
@@ -133,42 +133,42 @@ impl Status {
     }
 
     /// 404: an object does not exist.
-    pub fn not_found(resource: Resource<'_>, name: &str) -> Self {
+    pub fn not_found(resource: GroupResource<'_>, name: &str) -> Self {
         Self::failure(404, "NotFound", format!("{resource} {} not found", field::quote(name))).about(resource, name)
     }
 
     /// 404: there is no such path.
     pub fn no_such_path() -> Self {
         let text = "the server could not find the requested resource";
-        Self::failure(404, "NotFound", text).with_details(Details::default())
+        Self::failure(404, "NotFound", text).with_details(StatusDetails::default())
     }
 
     /// 405: the path exists, but not for this method.
     pub fn method_not_allowed() -> Self {
         let text = "the server does not allow this method on the requested resource";
-        Self::failure(405, "MethodNotAllowed", text).with_details(Details::default())
+        Self::failure(405, "MethodNotAllowed", text).with_details(StatusDetails::default())
     }
 
     /// 405: objects of this resource can be listed, but not watched.
-    pub fn not_watchable(resource: Resource<'_>) -> Self {
+    pub fn not_watchable(resource: GroupResource<'_>) -> Self {
         let text = format!("watch is not supported on resources of kind {}", field::quote(&resource.to_string()));
         Self::failure(405, "MethodNotAllowed", text).about(resource, "")
     }
 
     /// 409: an object of this name exists.
-    pub fn already_exists(resource: Resource<'_>, name: &str) -> Self {
+    pub fn already_exists(resource: GroupResource<'_>, name: &str) -> Self {
         Self::failure(409, "AlreadyExists", format!("{resource} {} already exists", field::quote(name)))
             .about(resource, name)
     }
 
     /// 409: the object is not in the state that the request builds on.
-    pub fn conflict(resource: Resource<'_>, name: &str, why: &str) -> Self {
+    pub fn conflict(resource: GroupResource<'_>, name: &str, why: &str) -> Self {
         let text = format!("Operation cannot be fulfilled on {resource} {}: {why}", field::quote(name));
         Self::failure(409, "Conflict", text).about(resource, name)
     }
 
     /// 409: somebody else changed the object since it was read.
-    pub fn modified(resource: Resource<'_>, name: &str) -> Self {
+    pub fn modified(resource: GroupResource<'_>, name: &str) -> Self {
         let why = "the object has been modified; please apply your changes to the latest version and try again";
         Self::conflict(resource, name, why)
     }
@@ -185,11 +185,11 @@ impl Status {
     }
 
     /// 422: the object breaks rules. `kind` names the kind, not the resource.
-    pub fn invalid(kind: Resource<'_>, name: &str, errors: &field::Errors) -> Self {
+    pub fn invalid(kind: GroupResource<'_>, name: &str, errors: &field::Errors) -> Self {
         let text = format!("{kind} {} is invalid: {}", field::quote(name), field::join(errors));
         let (name, group, kind) = (name.into(), kind.group.into(), kind.name.into());
         let causes = errors.iter().map(field::Error::cause).collect();
-        let details = Details { name, group, kind, causes, ..Details::default() };
+        let details = StatusDetails { name, group, kind, causes, ..StatusDetails::default() };
         Self::failure(422, "Invalid", text).with_details(details)
     }
 
@@ -222,7 +222,7 @@ impl Status {
 
     /// The same status with details, whose texts are cut, and whose causes are dropped from the end, to what an answer has
     /// room for.
-    pub fn with_details(mut self, mut details: Details) -> Self {
+    pub fn with_details(mut self, mut details: StatusDetails) -> Self {
         for text in [&mut details.name, &mut details.group, &mut details.kind, &mut details.uid] {
             cut(text, MAX_DETAIL_BYTES);
         }
@@ -238,12 +238,12 @@ impl Status {
     }
 
     /// The same status about an object.
-    pub fn about(self, resource: Resource<'_>, name: &str) -> Self {
-        self.with_details(Details {
+    pub fn about(self, resource: GroupResource<'_>, name: &str) -> Self {
+        self.with_details(StatusDetails {
             name: name.into(),
             group: resource.group.into(),
             kind: resource.name.into(),
-            ..Details::default()
+            ..StatusDetails::default()
         })
     }
 }
@@ -282,9 +282,9 @@ fn encoded_bytes(letter: char) -> usize {
 }
 
 /// The first of the causes, as many as an answer has room for. One that is too long by itself is cut.
-fn fitting(causes: Vec<Cause>) -> Vec<Cause> {
+fn fitting(causes: Vec<StatusCause>) -> Vec<StatusCause> {
     let mut left = MAX_CAUSES_BYTES;
-    let mut fitting: Limited<Cause> = Limited::default();
+    let mut fitting: Limited<StatusCause> = Limited::default();
     for mut cause in causes {
         let texts = [&mut cause.reason, &mut cause.field, &mut cause.message];
         let encoded: usize = texts.into_iter().map(|text| cut(text, MAX_CAUSES_BYTES / 3)).sum();
@@ -326,15 +326,15 @@ mod tests {
 
     #[test]
     fn no_status_is_longer_than_its_limit() {
-        let resource = Resource { group: "g", name: "r" };
+        let resource = GroupResource { group: "g", name: "r" };
         for text in ["x", "\u{1}", "é", "\"", "\n", "<"] {
             let long = text.repeat(1 << 20);
             let errors = std::iter::repeat_n((), 200)
-                .map(|()| field::Error { field: long.clone(), fault: field::Fault::Internal(long.clone()) });
+                .map(|()| field::Error { field: long.clone(), kind: field::ErrorKind::Internal(long.clone()) });
             for status in [
                 Status::failure(400, "", long.clone()),
                 Status::not_found(resource, &long),
-                Status::invalid(Resource { group: &long, name: &long }, &long, &errors.collect()),
+                Status::invalid(GroupResource { group: &long, name: &long }, &long, &errors.collect()),
             ] {
                 assert!(encoded(&status) < MAX_STATUS_BYTES, "{text:?}: {}", encoded(&status));
                 assert!(status.message.ends_with(excerpt::MARK) || status.code == 404, "{text:?}");
@@ -346,7 +346,7 @@ mod tests {
     fn causes_are_dropped_from_the_end() {
         let errors: field::Errors =
             (0..100).map(|at| field::Error::required(format_args!("{at}{:1000}", ""), "")).collect();
-        let details = Status::invalid(Resource { group: "", name: "r" }, "n", &errors).details.unwrap();
+        let details = Status::invalid(GroupResource { group: "", name: "r" }, "n", &errors).details.unwrap();
         assert!((40..60).contains(&details.causes.len()), "{}", details.causes.len());
         assert!(details.causes[0].field.starts_with('0'));
     }

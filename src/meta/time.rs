@@ -116,12 +116,12 @@ impl Serialize for Time {
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Reader)
+        deserializer.deserialize_str(TimeVisitor)
     }
 }
 
 /// What Go says of a text that is no time.
-pub(super) fn fault(text: &str) -> String {
+pub(super) fn parse_error(text: &str) -> String {
     let shown = quote(text);
     let why = match text.as_bytes().get(..4).is_some_and(|year| year.iter().all(u8::is_ascii_digit)) {
         true => "it is not a time".into(),
@@ -130,9 +130,9 @@ pub(super) fn fault(text: &str) -> String {
     format!("parsing time {shown} as \"2006-01-02T15:04:05Z07:00\": {why}")
 }
 
-struct Reader;
+struct TimeVisitor;
 
-impl de::Visitor<'_> for Reader {
+impl de::Visitor<'_> for TimeVisitor {
     type Value = Time;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -140,7 +140,7 @@ impl de::Visitor<'_> for Reader {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Time, E> {
-        text.parse().map_err(|_| E::custom(fault(text)))
+        text.parse().map_err(|_| E::custom(parse_error(text)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::future::{self, FutureExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 
-use crate::meta::{Details, Kind, ObjectMeta, Status, Time, excerpt};
+use crate::meta::{Kind, ObjectMeta, Status, StatusDetails, Time, excerpt};
 use crate::registry::actor::Actor;
 use crate::registry::actor::DryRun;
 use crate::registry::admission::Admitted;
@@ -44,12 +44,12 @@ impl<T: Kind, S: Strategy<T>> Delete<T> for ObjectStore<T, S> {
                 let is_cascade = options.orphan_dependents == Some(false);
                 Ok(if is_cascade { Written::accepted(*object) } else { Written::updated(*object) })
             }
-            Deleted::Gone { uid } => Ok(Written::status(Status::success().with_details(Details {
+            Deleted::Gone { uid } => Ok(Written::status(Status::success().with_details(StatusDetails {
                 name: at.name().into(),
                 group: self.resource().group.into(),
                 kind: self.resource().name.into(),
                 uid,
-                ..Details::default()
+                ..StatusDetails::default()
             }))),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::actor::Actor;
 use super::admission::{Admitted, Attributes, Chain};
-use crate::meta::{Resource, Status};
+use crate::meta::{GroupResource, Status};
 use crate::registry::pool::Workload;
 use crate::registry::read;
 use crate::registry::storage_errors::status_of;
@@ -27,7 +27,7 @@ pub enum Decision<R> {
 #[derive(Debug)]
 pub struct ObjectChange {
     /// The resource.
-    pub resource: Resource<'static>,
+    pub resource: GroupResource<'static>,
     /// The namespace; empty for cluster-scoped objects.
     pub namespace: String,
     /// The effect on the object.
@@ -229,7 +229,7 @@ mod tests {
 
     fn put(key: &Key, value: &'static str) -> ObjectChange {
         ObjectChange {
-            resource: Resource { group: "", name: "tests" },
+            resource: GroupResource { group: "", name: "tests" },
             namespace: String::new(),
             effect: Effect::Updated,
             rows: vec![Change::Put(key.clone(), value.into())],

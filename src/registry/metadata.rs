@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use crate::machinery::json;
 use crate::meta::{
-    ManagedFieldsEntry, ObjectMeta, OwnerReference, Status, Time, excerpt, field, label_value_faults,
-    path_segment_faults, qualified_name_faults,
+    ManagedFieldsEntry, ObjectMeta, OwnerReference, Status, Time, excerpt, field, label_value_errors,
+    path_segment_errors, qualified_name_errors,
 };
 use crate::registry::actor::MAX_FIELD_MANAGER_BYTES;
 use crate::registry::object_ref::ObjectRef;
@@ -126,7 +126,7 @@ fn generate_name(base: &str) -> String {
 
 /// The faults of the metadata of an object whose name is a segment of a storage path.
 pub fn faults(meta: &ObjectMeta) -> field::Errors {
-    faults_by(meta, path_segment_faults)
+    faults_by(meta, path_segment_errors)
 }
 
 /// The faults of the metadata of an object whose name has rules of its own.
@@ -149,7 +149,7 @@ pub fn nested_faults<'a>(meta: &ObjectMeta, old: impl FnOnce() -> Option<&'a Obj
     if !faults.is_empty() {
         faults = limits::errors(old(), meta);
     }
-    faults.append(name_faults_by(meta, path_segment_faults));
+    faults.append(name_faults_by(meta, path_segment_errors));
     if !meta.namespace.is_empty() {
         faults.push_with(|| field::Error::forbidden("metadata.namespace", "not allowed on this type"));
     }
@@ -218,7 +218,7 @@ fn update_faults(old: &ObjectMeta, new: &ObjectMeta) -> field::Errors {
 
 /// All faults of an object that takes the place of one with the metadata `old`, in the order in which they are told.
 pub fn faults_of_changed(old: &ObjectMeta, new: &ObjectMeta, retold: DuplicateErrors, others: Faults) -> field::Errors {
-    let (all, changes) = (faults_beside_limits(new, path_segment_faults), update_faults(old, new));
+    let (all, changes) = (faults_beside_limits(new, path_segment_errors), update_faults(old, new));
     let again = match retold {
         DuplicateErrors::All => all.clone(),
         DuplicateErrors::Changes => field::Errors::default(),
@@ -246,8 +246,8 @@ fn new_finalizer_fault(old: &[String], new: &[String]) -> Option<field::Error> {
 fn label_faults(meta: &ObjectMeta) -> field::Errors {
     const PATH: &str = "metadata.labels";
     let faults = meta.labels.iter().flat_map(|(key, value)| {
-        let of_key = qualified_name_faults(key).into_iter().map(|rule| invalid(PATH, key, rule));
-        of_key.chain(label_value_faults(value).into_iter().map(|rule| invalid(PATH, value, rule)))
+        let of_key = qualified_name_errors(key).into_iter().map(|rule| invalid(PATH, key, rule));
+        of_key.chain(label_value_errors(value).into_iter().map(|rule| invalid(PATH, value, rule)))
     });
     faults.collect()
 }
@@ -259,7 +259,7 @@ fn invalid(path: &str, value: &str, rule: String) -> field::Error {
 fn annotation_faults(meta: &ObjectMeta) -> field::Errors {
     let keys = meta.annotations.keys();
     let rules =
-        keys.flat_map(|key| qualified_name_faults(&key.to_lowercase()).into_iter().map(move |rule| (key, rule)));
+        keys.flat_map(|key| qualified_name_errors(&key.to_lowercase()).into_iter().map(move |rule| (key, rule)));
     let mut faults: field::Errors = rules.map(|(key, rule)| invalid("metadata.annotations", key, rule)).collect();
     let bytes: usize = meta.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
     if bytes > MAX_ANNOTATION_BYTES {
@@ -337,7 +337,7 @@ fn finalizer_faults(finalizers: &[String]) -> field::Errors {
     const STANDARD: [&str; 3] = ["kubernetes", "foregroundDeletion", "orphan"];
     let mut faults = field::Errors::default();
     for (at, finalizer) in finalizers.iter().enumerate() {
-        let rules = qualified_name_faults(finalizer);
+        let rules = qualified_name_errors(finalizer);
         faults.extend(rules.into_iter().map(|rule| invalid("metadata.finalizers", finalizer, rule)));
         if !finalizer.contains('/') && !STANDARD.contains(&finalizer.as_str()) {
             let rule = "name is neither a standard finalizer name nor is it fully qualified";

@@ -1,6 +1,6 @@
 //! References to objects and collections.
 
-use crate::meta::{Status, field, path_segment_faults};
+use crate::meta::{Status, field, path_segment_errors};
 
 /// A reference to an object or, without a name, to a collection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl ObjectRef {
 /// # Errors
 /// 400 with the broken rule, as `path.ValidatePathSegmentName` in k8s.io/apimachinery.
 pub fn check_path_segment(name: &str) -> Result<(), Status> {
-    path_segment_faults(name).first().map_or(Ok(()), |fault| {
+    path_segment_errors(name).first().map_or(Ok(()), |fault| {
         let name = field::quote(name);
         Err(Status::bad_request(format!("Name parameter invalid: {name}: {fault}")))
     })

@@ -7,7 +7,7 @@ use super::guaranteed_update::{Effect, ObjectChange, Storage};
 use super::keys;
 use crate::machinery::group_version::GroupVersion;
 use crate::machinery::schema::Schema;
-use crate::meta::{Kind, Resource, Status, Time, field};
+use crate::meta::{GroupResource, Kind, Status, Time, field};
 use crate::registry::actor::Actor;
 use crate::registry::list::{Entries, Listing, Objects};
 use crate::registry::metadata;
@@ -28,7 +28,7 @@ use crate::store::{Change, Entry, Key, Store, StoreError};
 pub struct ObjectStore<T, S> {
     storage: Arc<Storage>,
     api: GroupVersion,
-    resource: Resource<'static>,
+    resource: GroupResource<'static>,
     schema: Schema,
     strategy: S,
     most_bytes: usize,
@@ -42,7 +42,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         Self {
             storage,
             api,
-            resource: Resource { group: api.group, name },
+            resource: GroupResource { group: api.group, name },
             schema: Schema::of::<T>(),
             strategy,
             most_bytes: usize::MAX,
@@ -72,7 +72,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     }
 
     /// The resource as errors name it.
-    pub fn resource(&self) -> Resource<'static> {
+    pub fn resource(&self) -> GroupResource<'static> {
         self.resource
     }
 
@@ -188,8 +188,8 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     }
 
     /// The kind as errors name it.
-    pub fn kind(&self) -> Resource<'static> {
-        Resource { group: self.resource.group, name: T::KIND }
+    pub fn kind(&self) -> GroupResource<'static> {
+        GroupResource { group: self.resource.group, name: T::KIND }
     }
 
     /// The change that puts `new` in the place of `old` in the row of a key.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::options::{GetOptions, ListOptions};
 use crate::machinery::go_text::number_fault;
-use crate::meta::{Resource, Status, excerpt, field, go_json};
+use crate::meta::{GroupResource, Status, excerpt, field, go_json};
 use crate::store::{At, MAX_KEY_BYTES, Revision};
 
 /// Where a list begins, at which revision, and how much of it is wanted.
@@ -105,7 +105,7 @@ fn match_faults(r#match: &str, version: &str, token: &str) -> field::Errors {
 
 /// 422 for options of a list or a watch that do not go together.
 pub(crate) fn invalid_options(faults: &field::Errors) -> Status {
-    Status::invalid(Resource { group: "meta.k8s.io", name: "ListOptions" }, "", faults)
+    Status::invalid(GroupResource { group: "meta.k8s.io", name: "ListOptions" }, "", faults)
 }
 
 /// The token that continues a list behind the key `last`, which stands without the list's prefix.

@@ -1,6 +1,6 @@
 //! What the failures of a store mean to a client.
 
-use crate::meta::{Cause, Details, Status};
+use crate::meta::{Status, StatusCause, StatusDetails};
 use crate::store::StoreError;
 
 /// The status that tells a client of a failure; its cause stays in the log where the client cannot mend it.
@@ -9,12 +9,12 @@ pub fn status_of(error: &StoreError) -> Status {
         StoreError::Compacted { .. } => Status::expired("The resourceVersion for the provided list is too old."),
         StoreError::Future { requested, current } => {
             let text = format!("Timeout: Too large resource version: {requested}, current: {current}");
-            let causes = vec![Cause {
+            let causes = vec![StatusCause {
                 reason: "ResourceVersionTooLarge".into(),
                 message: "Too large resource version".into(),
                 field: String::new(),
             }];
-            Status::timeout(text).with_details(Details { causes, ..Details::default() }).retry_after(1)
+            Status::timeout(text).with_details(StatusDetails { causes, ..StatusDetails::default() }).retry_after(1)
         }
         StoreError::Invalid { reason } => Status::bad_request(reason.clone()),
         StoreError::Full { .. } => {

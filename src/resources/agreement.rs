@@ -90,7 +90,7 @@ mod tests {
     use super::*;
     use crate::api::Image;
     use crate::machinery::json;
-    use crate::meta::{Cause, Details, Status};
+    use crate::meta::{Status, StatusCause, StatusDetails};
     use crate::registry::strategy::Strategy;
     use crate::store::Revision;
 
@@ -146,9 +146,9 @@ mod tests {
     /// The row of a view as it was before messages were cut: a status with a cause for each of 300 faults.
     fn uncut(row: &[u8], code: u16, reason: &str) -> Vec<u8> {
         let fault = |at| format!("images[bad].layers[{at}]: Invalid value: \"\": layer cannot be empty");
-        let causes = (0..300).map(|at| Cause { message: fault(at), ..Cause::default() }).collect();
+        let causes = (0..300).map(|at| StatusCause { message: fault(at), ..StatusCause::default() }).collect();
         let message = format!(" \"\" is invalid: {}", (0..300).map(fault).collect::<Vec<_>>().join(", "));
-        let details = Some(Details { causes, ..Details::default() });
+        let details = Some(StatusDetails { causes, ..StatusDetails::default() });
         let reason = reason.to_owned();
         let status = json::encode(&Status { code, reason, message, details, ..Status::default() });
         // Form, length of the creation time (none here) and marker; length of the status; status.

@@ -17,14 +17,14 @@ use crate::domain::lookup::StreamIndex;
 use crate::domain::policy::Registries;
 use crate::domain::unproved;
 use crate::machinery::json;
-use crate::meta::{Resource, Status};
+use crate::meta::{GroupResource, Status};
 use crate::registry::admission::{Chain, NamespaceLifecycle, ObjectQuota, Plugin};
 use crate::registry::guaranteed_update::Storage;
 use crate::registry::object_store::ObjectStore;
 use crate::registry::pool::Workload;
 use crate::store::{Entry, Key, Store};
 
-const STREAMS: Resource<'static> = Resource { group: GROUP, name: "imagestreams" };
+const STREAMS: GroupResource<'static> = GroupResource { group: GROUP, name: "imagestreams" };
 /// Memory for what is kept of streams, in bytes.
 const STREAM_CACHE_BYTES: u64 = 8 << 20;
 /// Memory for what streams show of images, in bytes.

@@ -9,7 +9,7 @@ use crate::domain::validate;
 use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::machinery::edit;
 use crate::machinery::schema::Schema;
-use crate::meta::{Kind, Resource, Status};
+use crate::meta::{GroupResource, Kind, Status};
 use crate::registry::actor::Actor;
 use crate::registry::admission::{Attributes, Operation};
 use crate::registry::metadata;
@@ -62,7 +62,7 @@ impl Create<ImageSignature> for Signatures {
     ) -> Result<Written<ImageSignature>, Status> {
         let attributes = Attributes {
             operation: Operation::Create,
-            resource: Resource { group: GROUP, name: "imagesignatures" },
+            resource: GroupResource { group: GROUP, name: "imagesignatures" },
             api: API,
             namespace: String::new(),
             name: signature.metadata.name.clone(),
@@ -78,7 +78,7 @@ impl Create<ImageSignature> for Signatures {
         let mut faults = metadata::faults(&signature.metadata);
         faults.append(validate::signature(&signature));
         if !faults.is_empty() {
-            let kind = Resource { group: GROUP, name: ImageSignature::KIND };
+            let kind = GroupResource { group: GROUP, name: ImageSignature::KIND };
             return Err(Status::invalid(kind, &signature.metadata.name, &faults));
         }
         let name = SignatureName::parse(&signature.metadata.name)?;

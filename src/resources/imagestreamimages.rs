@@ -17,7 +17,7 @@ use crate::domain::unproved::WITHHELD;
 use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::endpoints::table::{Columns, age};
 use crate::machinery::json;
-use crate::meta::{Kind, Resource, Status};
+use crate::meta::{GroupResource, Kind, Status};
 use crate::registry::actor::Actor;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_ref::check_path_segment;
@@ -51,8 +51,8 @@ static COLUMNS: Columns<ImageStreamImage> = Columns {
     },
 };
 
-const PLURAL: Resource<'static> = Resource { group: GROUP, name: "imagestreamimages" };
-const SINGULAR: Resource<'static> = Resource { group: GROUP, name: "imagestreamimage" };
+const PLURAL: GroupResource<'static> = GroupResource { group: GROUP, name: "imagestreamimages" };
+const SINGULAR: GroupResource<'static> = GroupResource { group: GROUP, name: "imagestreamimage" };
 
 struct View(Arc<Catalog>);
 

@@ -9,7 +9,7 @@ use crate::domain::mapping::{self, Present};
 use crate::domain::unproved::{self, Standing};
 use crate::domain::{limits, proof, validate};
 use crate::endpoints::endpoint::{Builder, Endpoint};
-use crate::meta::{Kind, Resource, Status, field};
+use crate::meta::{GroupResource, Kind, Status, field};
 use crate::registry::actor::Actor;
 use crate::registry::actor::DryRun;
 use crate::registry::admission::{Admitted, Attributes, Operation};
@@ -21,7 +21,7 @@ use crate::registry::strategy::UpdateStrategy;
 use crate::registry::verbs::{Create, Scope};
 use crate::store::Key;
 
-const PLURAL: Resource<'static> = Resource { group: GROUP, name: "imagestreammappings" };
+const PLURAL: GroupResource<'static> = GroupResource { group: GROUP, name: "imagestreammappings" };
 
 /// The resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
@@ -259,6 +259,6 @@ fn entitlement(
 
 /// 422, if there are faults.
 fn refuse(mapping: &ImageStreamMapping, faults: &field::Errors) -> Result<(), Status> {
-    let kind = Resource { group: GROUP, name: ImageStreamMapping::KIND };
+    let kind = GroupResource { group: GROUP, name: ImageStreamMapping::KIND };
     if faults.is_empty() { Ok(()) } else { Err(Status::invalid(kind, &mapping.metadata.name, faults)) }
 }

@@ -6,7 +6,7 @@ use super::{API, Catalog};
 use crate::api::{GROUP, ImageStreamLayers};
 use crate::domain::layers_view::LayersView;
 use crate::endpoints::endpoint::{Builder, Endpoint};
-use crate::meta::{Resource, Status, field};
+use crate::meta::{GroupResource, Status, field};
 use crate::registry::actor::Actor;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_ref::check_path_segment;
@@ -58,13 +58,13 @@ impl Get<ImageStreamLayers> for Layers {
             }
         }
         // Clients know this fault without a kind and a name.
-        let kind = Resource { group: GROUP, name: "" };
+        let kind = GroupResource { group: GROUP, name: "" };
         let layers = view.finish().map_err(|faults| Status::invalid(kind, "", &faults))?;
         Ok(Sent::Object(Box::new(layers)))
     }
 }
 
-fn too_large(resource: Resource<'_>, name: &str) -> Status {
+fn too_large(resource: GroupResource<'_>, name: &str) -> Status {
     let text = format!(
         "the layers of {resource} {} take more than {MOST_BYTES} bytes: remove tags, or images from the histories of its \
          tags (oc adm prune images), or ask for single images (imagestreamimages)",

@@ -13,7 +13,7 @@ use crate::domain::tag_edit::{self, Set};
 use crate::domain::{tag_view, validate};
 use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::endpoints::table::{Columns, age};
-use crate::meta::{Resource, Status, field};
+use crate::meta::{GroupResource, Status, field};
 use crate::registry::verbs::Scope;
 
 /// The resource.
@@ -48,7 +48,7 @@ static COLUMNS: Columns<ImageStreamTag> = Columns {
 };
 
 impl TagView for ImageStreamTag {
-    const RESOURCE: Resource<'static> = Resource { group: GROUP, name: "imagestreamtags" };
+    const RESOURCE: GroupResource<'static> = GroupResource { group: GROUP, name: "imagestreamtags" };
     const KINDS: &'static str = "ImageStreamTags";
 
     fn is_there(stream: &ImageStream, tag: &str) -> bool {

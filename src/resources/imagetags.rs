@@ -13,7 +13,7 @@ use crate::domain::tag_edit::{self, Set};
 use crate::domain::{tag_view, validate};
 use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::endpoints::table::{Column, Columns, age};
-use crate::meta::{Resource, Status, Time, field};
+use crate::meta::{GroupResource, Status, Time, field};
 use crate::registry::verbs::Scope;
 
 /// The resource.
@@ -141,7 +141,7 @@ fn updated(view: &ImageTag) -> Option<Option<Time>> {
 }
 
 impl TagView for ImageTag {
-    const RESOURCE: Resource<'static> = Resource { group: GROUP, name: "imagetags" };
+    const RESOURCE: GroupResource<'static> = GroupResource { group: GROUP, name: "imagetags" };
     const KINDS: &'static str = "ImageTags";
 
     fn is_there(stream: &ImageStream, tag: &str) -> bool {

@@ -8,7 +8,7 @@ use crate::auth::ResourceAction;
 use crate::domain::digest;
 use crate::domain::unproved::{self, Standing};
 use crate::machinery::json;
-use crate::meta::{Resource, Status, field};
+use crate::meta::{GroupResource, Status, field};
 use crate::registry::actor::Actor;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::page;
@@ -166,7 +166,7 @@ impl<'a> Rights<'a> {
     fn forbidden(&self, why: &str) -> Status {
         let stream = &self.mapping.metadata.name;
         let text = format!("imagestreammappings.{GROUP} {} is forbidden: {why}", field::quote(stream));
-        Status::forbidden(text).about(Resource { group: GROUP, name: "imagestreammappings" }, stream)
+        Status::forbidden(text).about(GroupResource { group: GROUP, name: "imagestreammappings" }, stream)
     }
 
     async fn may_pull(&mut self, stream: String) -> Result<bool, Status> {

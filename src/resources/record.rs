@@ -25,7 +25,7 @@ use lz4_flex::block;
 use crate::api::{GROUP, Image};
 use crate::domain::{layers, metadata, unproved};
 use crate::machinery::json;
-use crate::meta::{Resource, Status};
+use crate::meta::{GroupResource, Status};
 use crate::store::{Change, Key, Revision};
 
 const OPEN: u8 = 2;
@@ -199,7 +199,7 @@ const MOST_PACKED: usize = 255;
 
 /// What a stream shows of an image, or the status that the reference answers instead.
 fn present(image: &Image) -> Result<Image, Status> {
-    let kind = Resource { group: GROUP, name: "" };
+    let kind = GroupResource { group: GROUP, name: "" };
     layers::check_presentable(image).map_err(|faults| Status::invalid(kind, "", &faults))?;
     let mut shown = image.clone();
     metadata::present(&mut shown).map_err(|why| Status::internal(why.to_string()))?;

@@ -12,7 +12,7 @@ use crate::domain::source::StreamKey;
 use crate::domain::spec::{self, Route};
 use crate::domain::{intake, limits, names, proof, signatures, unproved, validate};
 use crate::machinery::json;
-use crate::meta::{Time, field, path_segment_faults};
+use crate::meta::{Time, field, path_segment_errors};
 use crate::registry::metadata;
 use crate::registry::permission::Permission;
 use crate::registry::strategy::{Dependents, Faults, Need, Other, Others, Strategy, UpdateStrategy};
@@ -64,7 +64,7 @@ impl Strategy<Image> for ImageStrategy {
     }
 
     fn name_faults(&self, name: &str) -> Vec<&'static str> {
-        path_segment_faults(name)
+        path_segment_errors(name)
     }
 
     fn dependents(&self) -> Dependents {

@@ -12,7 +12,7 @@ use crate::domain::spec::{self, Route};
 use crate::domain::tag_edit::{self, Set};
 use crate::domain::tag_view;
 use crate::machinery::edit::{Edit, Present, Wanted};
-use crate::meta::{Kind, Resource, Status, Time, field};
+use crate::meta::{GroupResource, Kind, Status, Time, field};
 use crate::registry::actor::Actor;
 use crate::registry::admission::{Attributes, Operation};
 use crate::registry::metadata;
@@ -29,7 +29,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 /// A view on a tag of a stream.
 pub(super) trait TagView: Kind {
     /// The resource that serves the views.
-    const RESOURCE: Resource<'static>;
+    const RESOURCE: GroupResource<'static>;
     /// The kind in its plural, as it is told to clients.
     const KINDS: &'static str;
 
@@ -272,7 +272,12 @@ fn prepare_new<V: TagView>(actor: &Actor, at: &ObjectRef, view: &mut V) -> Resul
 }
 
 /// Refuses a write that builds on another version of the stream than the present one.
-fn check_version(wanted: &str, stream: Option<&ImageStream>, name: &str, resource: Resource<'_>) -> Result<(), Status> {
+fn check_version(
+    wanted: &str,
+    stream: Option<&ImageStream>,
+    name: &str,
+    resource: GroupResource<'_>,
+) -> Result<(), Status> {
     match stream {
         _ if wanted.is_empty() => Ok(()),
         None => Err(Status::not_found(resource, name)),
@@ -334,6 +339,6 @@ impl UpdateStrategy<ImageStream> for TagRules {
 
 /// 422, if there are faults.
 fn refuse<V: TagView>(view: &V, faults: &field::Errors) -> Result<(), Status> {
-    let kind = Resource { group: GROUP, name: V::KIND };
+    let kind = GroupResource { group: GROUP, name: V::KIND };
     if faults.is_empty() { Ok(()) } else { Err(Status::invalid(kind, &view.metadata().name, faults)) }
 }

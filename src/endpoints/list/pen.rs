@@ -8,7 +8,7 @@ use crate::machinery::json::Indenter;
 use crate::machinery::protobuf;
 use crate::machinery::yaml;
 use crate::meta::Status;
-use crate::meta::protobuf::Message;
+use crate::meta::protobuf::MessageDescriptor;
 
 /// A way of writing.
 pub(super) enum Pen {
@@ -19,11 +19,11 @@ pub(super) enum Pen {
     /// YAML. Its keys are sorted, so that some stand behind the objects.
     Yaml,
     /// Protobuf, with the message of the objects. Before them its envelope says how long all of it is.
-    Protobuf(&'static Message),
+    Protobuf(&'static MessageDescriptor),
 }
 
 impl Pen {
-    pub(super) fn new(media: Media, message: &'static Message) -> Self {
+    pub(super) fn new(media: Media, message: &'static MessageDescriptor) -> Self {
         match media {
             Media::Json { pretty: false } => Self::Compact,
             Media::Json { pretty: true } => Self::Pretty(Indenter::default()),

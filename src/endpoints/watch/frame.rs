@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::endpoints::negotiate::Media;
 use crate::machinery::protobuf;
 use crate::meta::Status;
-use crate::meta::protobuf::Message;
+use crate::meta::protobuf::MessageDescriptor;
 use crate::registry::watch::EventType;
 
 /// What an event is about.
@@ -58,7 +58,12 @@ pub(super) fn content_type(media: Media) -> &'static str {
 ///
 /// # Errors
 /// 500 for a media type that events are not written in.
-pub(super) fn frame(media: Media, r#type: Type, message: &'static Message, compact: &[u8]) -> Result<Bytes, Status> {
+pub(super) fn frame(
+    media: Media,
+    r#type: Type,
+    message: &'static MessageDescriptor,
+    compact: &[u8],
+) -> Result<Bytes, Status> {
     match media {
         Media::Json { .. } => Ok(json(r#type, compact)),
         Media::Protobuf => protobuf::frame(r#type.name(), message, compact).map(Bytes::from).map_err(Status::hidden),

@@ -2,7 +2,7 @@
 
 use super::owners::{Identity, Operation};
 use super::set::Set;
-use crate::meta::{Cause, Details, Limited, Status, excerpt, field};
+use crate::meta::{Limited, Status, StatusCause, StatusDetails, excerpt, field};
 
 /// Fields that an apply would change, and who owns them.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Conflict {
 pub(super) fn refusal(mut conflicts: Vec<Conflict>) -> Status {
     conflicts.sort_by(|a, b| a.owner.cmp(&b.owner));
     let count: usize = conflicts.iter().map(|conflict| conflict.fields.members()).sum();
-    let (mut causes, mut lines): (Limited<Cause>, Limited<String>) = Default::default();
+    let (mut causes, mut lines): (Limited<StatusCause>, Limited<String>) = Default::default();
     for conflict in conflicts {
         if causes.is_full() {
             break;
@@ -24,7 +24,7 @@ pub(super) fn refusal(mut conflicts: Vec<Conflict>) -> Status {
         let paths = conflict.fields.paths();
         lines.push_with(|| format!("conflicts with {owner}:"));
         lines.extend(paths.iter().map(|path| format!("- {path}")));
-        causes.extend(paths.into_iter().map(|path| Cause {
+        causes.extend(paths.into_iter().map(|path| StatusCause {
             reason: "FieldManagerConflict".into(),
             message: format!("conflict with {owner}"),
             field: path,
@@ -37,7 +37,8 @@ pub(super) fn refusal(mut conflicts: Vec<Conflict>) -> Status {
             format!("Apply failed with {count} conflicts: {}{more}", lines.join("\n"))
         }
     };
-    Status::failure(409, "Conflict", text).with_details(Details { causes: causes.into_vec(), ..Details::default() })
+    Status::failure(409, "Conflict", text)
+        .with_details(StatusDetails { causes: causes.into_vec(), ..StatusDetails::default() })
 }
 
 fn shown(owner: &Identity) -> String {

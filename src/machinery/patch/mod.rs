@@ -16,7 +16,7 @@ use crate::machinery::schema::{Misfit, Schema};
 use crate::machinery::steps::{Steps, weight};
 use crate::machinery::strict;
 use crate::machinery::value;
-use crate::meta::{Details, Limited, Resource, Status, excerpt, field};
+use crate::meta::{GroupResource, Limited, Status, StatusDetails, excerpt, field};
 
 /// The media types of patches.
 pub const MEDIA_TYPES: [&str; 4] = [
@@ -148,10 +148,10 @@ impl Patch {
             Form::Json(patch) => json::excerpt(&patch.shown(patched)),
             Form::Merge(_) | Form::Apply(_) => json::excerpt(patched),
         };
-        let nothing = Resource { group: "", name: "" };
+        let nothing = GroupResource { group: "", name: "" };
         // The reason may be a list of many fields, which is bounded as a whole.
-        let fault = field::Fault::Invalid { value: field::quote(&shown), rule: why.into() };
-        Status::invalid(nothing, "", &field::Error { field: "patch".into(), fault }.into())
+        let kind = field::ErrorKind::Invalid { value: field::quote(&shown), rule: why.into() };
+        Status::invalid(nothing, "", &field::Error { field: "patch".into(), kind }.into())
     }
 
     /// 422, or 400 if it is to be applied: a part of what the patch makes of an object is of another type.
@@ -213,13 +213,13 @@ fn wanted(body: &[u8]) -> Result<Value, Status> {
 
 fn unsupported() -> Status {
     let text = "415: Unsupported Media Type";
-    Status::failure(415, "UnsupportedMediaType", text).with_details(Details::default())
+    Status::failure(415, "UnsupportedMediaType", text).with_details(StatusDetails::default())
 }
 
 /// 422 without a reason that the client is told.
 fn unprocessable() -> Status {
     let text = "the server rejected our request due to an error in our request";
-    Status::failure(422, "Invalid", text).with_details(Details::default())
+    Status::failure(422, "Invalid", text).with_details(StatusDetails::default())
 }
 
 fn json_refusal(fault: json_patch::Fault) -> Status {

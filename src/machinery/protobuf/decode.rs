@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::wire::{self, Malformed, Reader};
 use crate::machinery::values::{MOST_VALUES, cannot_be_too_many, marks};
-use crate::meta::protobuf::{Field, Form, Message, Occurs};
+use crate::meta::protobuf::{Cardinality, FieldDescriptor, FieldType, MessageDescriptor};
 use crate::meta::{Time, go_json};
 
 /// Why bytes are not the message that they should be.
@@ -56,7 +56,7 @@ pub enum Unreadable {
 ///
 /// # Errors
 /// The bytes are no such message.
-pub fn fields(message: &Message, bytes: &[u8]) -> Result<Map<String, Value>, Unreadable> {
+pub fn fields(message: &MessageDescriptor, bytes: &[u8]) -> Result<Map<String, Value>, Unreadable> {
     if !cannot_be_too_many(bytes) && values(message, bytes)? > MOST_VALUES {
         return Err(Unreadable::TooMany);
     }
@@ -66,17 +66,17 @@ pub fn fields(message: &Message, bytes: &[u8]) -> Result<Map<String, Value>, Unr
 }
 
 /// How many values a message holds, and those inside of it.
-fn values(message: &Message, bytes: &[u8]) -> Result<usize, Unreadable> {
+fn values(message: &MessageDescriptor, bytes: &[u8]) -> Result<usize, Unreadable> {
     let (mut count, mut reader) = (0, Reader::new(bytes));
     while let Some((number, value)) = reader.next()? {
         let known = message.fields.binary_search_by_key(&number, |field| field.number);
-        let form = known.map(|at| message.fields[at].form);
+        let form = known.map(|at| message.fields[at].field_type);
         count += 1;
         match (form, value) {
-            (Ok(Form::Message(inner) | Form::Inline(inner)), wire::Value::Bytes(bytes)) => {
+            (Ok(FieldType::Message(inner) | FieldType::Inline(inner)), wire::Value::Bytes(bytes)) => {
                 count += values(inner, bytes)?;
             }
-            (Ok(Form::Json | Form::JsonLine), wire::Value::Bytes(bytes)) => count += json_values(bytes)?,
+            (Ok(FieldType::Json | FieldType::JsonLine), wire::Value::Bytes(bytes)) => count += json_values(bytes)?,
             _ => {}
         }
     }
@@ -94,7 +94,7 @@ fn json_values(message: &[u8]) -> Result<usize, Unreadable> {
     Ok(count)
 }
 
-fn read(message: &Message, bytes: &[u8], into: &mut Map<String, Value>) -> Result<(), Unreadable> {
+fn read(message: &MessageDescriptor, bytes: &[u8], into: &mut Map<String, Value>) -> Result<(), Unreadable> {
     let mut reader = Reader::new(bytes);
     while let Some((number, value)) = reader.next()? {
         if let Ok(at) = message.fields.binary_search_by_key(&number, |field| field.number) {
@@ -105,19 +105,19 @@ fn read(message: &Message, bytes: &[u8], into: &mut Map<String, Value>) -> Resul
 }
 
 /// Adds a value of a field to those before it.
-fn add(field: &Field, value: wire::Value<'_>, into: &mut Map<String, Value>) -> Result<(), Unreadable> {
-    if let Form::Inline(message) = field.form {
+fn add(field: &FieldDescriptor, value: wire::Value<'_>, into: &mut Map<String, Value>) -> Result<(), Unreadable> {
+    if let FieldType::Inline(message) = field.field_type {
         return read(message, bytes(field, value)?, into);
     }
-    let empty = match (field.occurs, field.form) {
-        (Occurs::Each, _) => Value::Array(Vec::new()),
-        (Occurs::Keyed, _) | (_, Form::Message(_)) => Value::Object(Map::new()),
+    let empty = match (field.cardinality, field.field_type) {
+        (Cardinality::Repeated, _) => Value::Array(Vec::new()),
+        (Cardinality::Map, _) | (_, FieldType::Message(_)) => Value::Object(Map::new()),
         _ => Value::Null,
     };
     let present = into.entry(field.name).or_insert(empty);
-    match (field.occurs, present) {
-        (Occurs::Each, Value::Array(items)) => items.push(one(field, value, Value::Null)?),
-        (Occurs::Keyed, Value::Object(entries)) => {
+    match (field.cardinality, present) {
+        (Cardinality::Repeated, Value::Array(items)) => items.push(one(field, value, Value::Null)?),
+        (Cardinality::Map, Value::Object(entries)) => {
             let (key, value) = entry(field, bytes(field, value)?)?;
             entries.insert(key, value);
         }
@@ -127,16 +127,16 @@ fn add(field: &Field, value: wire::Value<'_>, into: &mut Map<String, Value>) -> 
 }
 
 /// A value, and of messages what came of it before.
-fn one(field: &Field, value: wire::Value<'_>, before: Value) -> Result<Value, Unreadable> {
-    Ok(match field.form {
-        Form::Integer => Value::from(number(field, value)? as i64),
-        Form::Flag => Value::from(number(field, value)? != 0),
-        Form::Text => text(field, bytes(field, value)?)?.into(),
-        Form::Bytes => STANDARD.encode(bytes(field, value)?).into(),
-        Form::Time => time(field, bytes(field, value)?)?,
-        Form::Json | Form::JsonLine => json(field, bytes(field, value)?)?,
-        Form::Texts => texts(field, bytes(field, value)?)?,
-        Form::Message(message) | Form::Inline(message) => {
+fn one(field: &FieldDescriptor, value: wire::Value<'_>, before: Value) -> Result<Value, Unreadable> {
+    Ok(match field.field_type {
+        FieldType::Int64 => Value::from(number(field, value)? as i64),
+        FieldType::Bool => Value::from(number(field, value)? != 0),
+        FieldType::String => text(field, bytes(field, value)?)?.into(),
+        FieldType::Bytes => STANDARD.encode(bytes(field, value)?).into(),
+        FieldType::Time => time(field, bytes(field, value)?)?,
+        FieldType::Json | FieldType::JsonLine => json(field, bytes(field, value)?)?,
+        FieldType::StringList => texts(field, bytes(field, value)?)?,
+        FieldType::Message(message) | FieldType::Inline(message) => {
             let mut fields = match before {
                 Value::Object(fields) => fields,
                 _ => Map::new(),
@@ -148,7 +148,7 @@ fn one(field: &Field, value: wire::Value<'_>, before: Value) -> Result<Value, Un
 }
 
 /// A key and its value; either is the empty one where it is not there.
-fn entry(field: &Field, bytes: &[u8]) -> Result<(String, Value), Unreadable> {
+fn entry(field: &FieldDescriptor, bytes: &[u8]) -> Result<(String, Value), Unreadable> {
     let (mut key, mut value) = (String::new(), None);
     let mut reader = Reader::new(bytes);
     while let Some((number, part)) = reader.next()? {
@@ -158,33 +158,33 @@ fn entry(field: &Field, bytes: &[u8]) -> Result<(String, Value), Unreadable> {
             _ => {}
         }
     }
-    let empty = match field.form {
-        Form::Message(_) => Value::Object(Map::new()),
+    let empty = match field.field_type {
+        FieldType::Message(_) => Value::Object(Map::new()),
         _ => Value::String(String::new()),
     };
     Ok((key, value.unwrap_or(empty)))
 }
 
-fn bytes<'a>(field: &Field, value: wire::Value<'a>) -> Result<&'a [u8], Unreadable> {
+fn bytes<'a>(field: &FieldDescriptor, value: wire::Value<'a>) -> Result<&'a [u8], Unreadable> {
     match value {
         wire::Value::Bytes(bytes) => Ok(bytes),
         other => Err(Unreadable::Form { form: other.form(), field: field.name }),
     }
 }
 
-fn number(field: &Field, value: wire::Value<'_>) -> Result<u64, Unreadable> {
+fn number(field: &FieldDescriptor, value: wire::Value<'_>) -> Result<u64, Unreadable> {
     match value {
         wire::Value::Number(number) => Ok(number),
         other => Err(Unreadable::Form { form: other.form(), field: field.name }),
     }
 }
 
-fn text(field: &Field, bytes: &[u8]) -> Result<String, Unreadable> {
+fn text(field: &FieldDescriptor, bytes: &[u8]) -> Result<String, Unreadable> {
     String::from_utf8(bytes.to_vec()).map_err(|_| Unreadable::Text(field.name))
 }
 
 /// The zero time is an empty message, and `null` in JSON. Nanoseconds do not count.
-fn time(field: &Field, message: &[u8]) -> Result<Value, Unreadable> {
+fn time(field: &FieldDescriptor, message: &[u8]) -> Result<Value, Unreadable> {
     if message.is_empty() {
         return Ok(Value::Null);
     }
@@ -199,7 +199,7 @@ fn time(field: &Field, message: &[u8]) -> Result<Value, Unreadable> {
     Ok(if time.is_zero() { Value::Null } else { time.to_string().into() })
 }
 
-fn json(field: &Field, message: &[u8]) -> Result<Value, Unreadable> {
+fn json(field: &FieldDescriptor, message: &[u8]) -> Result<Value, Unreadable> {
     let mut json: &[u8] = b"";
     let mut reader = Reader::new(message);
     while let Some((at, value)) = reader.next()? {
@@ -211,12 +211,12 @@ fn json(field: &Field, message: &[u8]) -> Result<Value, Unreadable> {
         return Ok(Value::Null);
     }
     serde_json::from_slice(json).map_err(|why| {
-        let told = go_json::syntax_fault(&String::from_utf8_lossy(json));
+        let told = go_json::syntax_error(&String::from_utf8_lossy(json));
         Unreadable::Json { field: field.name, why: told.map_or_else(|| why.to_string(), |told| told.to_string()) }
     })
 }
 
-fn texts(field: &Field, message: &[u8]) -> Result<Value, Unreadable> {
+fn texts(field: &FieldDescriptor, message: &[u8]) -> Result<Value, Unreadable> {
     let mut texts = Vec::new();
     let mut reader = Reader::new(message);
     while let Some((at, value)) = reader.next()? {

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 use super::wire;
 use crate::meta::Time;
-use crate::meta::protobuf::{Field, Form, Message, Occurs};
+use crate::meta::protobuf::{Cardinality, FieldDescriptor, FieldType, MessageDescriptor};
 
 /// Why JSON cannot be written as protobuf: it is not what the message says. No object of this server is like that.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +29,11 @@ pub(super) struct OwnType {
 }
 
 /// Appends the content of a message and says what the object in JSON says it is.
-pub(super) fn content(message: &'static Message, json: &[u8], out: &mut Vec<u8>) -> Result<OwnType, Unwritable> {
+pub(super) fn content(
+    message: &'static MessageDescriptor,
+    json: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<OwnType, Unwritable> {
     let mut writer = Writer { out: std::mem::take(out), places: Vec::new(), spare: Vec::new() };
     let mut own_type = OwnType::default();
     let mut reader = serde_json::Deserializer::from_slice(json);
@@ -50,16 +54,16 @@ struct Writer {
 
 impl Writer {
     /// Puts the message that was written since `start` in order. Its fields are the last places, from `first` on.
-    fn arrange(&mut self, message: &'static Message, first: usize, start: usize) {
+    fn arrange(&mut self, message: &'static MessageDescriptor, first: usize, start: usize) {
         let Self { out, places, spare } = self;
         spare.clear();
         let mut places_left = places.drain(first..);
-        let mut put = |field: &Field, spare: &mut Vec<u8>| match places_left.next() {
+        let mut put = |field: &FieldDescriptor, spare: &mut Vec<u8>| match places_left.next() {
             Some(place) if !place.is_empty() => spare.extend_from_slice(&out[place]),
             _ => write_unset(field, spare),
         };
         for field in message.fields {
-            let Form::Inline(inner) = field.form else {
+            let FieldType::Inline(inner) = field.field_type else {
                 put(field, spare);
                 continue;
             };
@@ -74,18 +78,23 @@ impl Writer {
 }
 
 /// What is written of a field that has no value.
-fn write_unset(field: &Field, out: &mut Vec<u8>) {
-    if field.occurs != Occurs::Always {
+fn write_unset(field: &FieldDescriptor, out: &mut Vec<u8>) {
+    if field.cardinality != Cardinality::Required {
         return;
     }
-    match field.form {
-        Form::Integer | Form::Flag => wire::number(field.number, 0, out),
-        Form::Message(message) | Form::Inline(message) => {
+    match field.field_type {
+        FieldType::Int64 | FieldType::Bool => wire::number(field.number, 0, out),
+        FieldType::Message(message) | FieldType::Inline(message) => {
             let start = out.len();
             message.fields.iter().for_each(|field| write_unset(field, out));
             wire::enclose(field.number, start, out);
         }
-        Form::Text | Form::Bytes | Form::Time | Form::Json | Form::JsonLine | Form::Texts => {
+        FieldType::String
+        | FieldType::Bytes
+        | FieldType::Time
+        | FieldType::Json
+        | FieldType::JsonLine
+        | FieldType::StringList => {
             wire::length(field.number, 0, out);
         }
     }
@@ -93,7 +102,7 @@ fn write_unset(field: &Field, out: &mut Vec<u8>) {
 
 /// The fields of a message.
 struct Content<'a> {
-    message: &'static Message,
+    message: &'static MessageDescriptor,
     writer: &'a mut Writer,
     /// Where kind and version go, if the object may have them.
     own_type: Option<&'a mut OwnType>,
@@ -138,12 +147,12 @@ impl<'de> Visitor<'de> for Content<'_> {
 }
 
 /// A key of an object that is a message.
-struct Key(&'static Message);
+struct Key(&'static MessageDescriptor);
 
 /// What a key names.
 enum Known {
     /// The field with this place among the keys of the message.
-    Field(usize, &'static Field),
+    Field(usize, &'static FieldDescriptor),
     Kind,
     ApiVersion,
 }
@@ -175,7 +184,7 @@ impl Visitor<'_> for Key {
 
 /// All values of a field.
 struct Values<'a> {
-    field: &'static Field,
+    field: &'static FieldDescriptor,
     writer: &'a mut Writer,
 }
 
@@ -183,11 +192,11 @@ impl<'de> DeserializeSeed<'de> for Values<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        let Self { field: &Field { number, form, occurs, .. }, writer } = self;
-        match occurs {
-            Occurs::Always | Occurs::IfSet => One { number, form, writer }.deserialize(deserializer),
-            Occurs::Each => deserializer.deserialize_any(Each { number, form, writer }),
-            Occurs::Keyed => deserializer.deserialize_any(Keyed { number, form, writer }),
+        let Self { field: &FieldDescriptor { number, field_type: form, cardinality, .. }, writer } = self;
+        match cardinality {
+            Cardinality::Required | Cardinality::Optional => One { number, form, writer }.deserialize(deserializer),
+            Cardinality::Repeated => deserializer.deserialize_any(Each { number, form, writer }),
+            Cardinality::Map => deserializer.deserialize_any(Keyed { number, form, writer }),
         }
     }
 }
@@ -195,7 +204,7 @@ impl<'de> DeserializeSeed<'de> for Values<'_> {
 /// The items of a list.
 struct Each<'a> {
     number: u32,
-    form: Form,
+    form: FieldType,
     writer: &'a mut Writer,
 }
 
@@ -220,7 +229,7 @@ impl<'de> Visitor<'de> for Each<'_> {
 /// The keys of an object, with their values.
 struct Keyed<'a> {
     number: u32,
-    form: Form,
+    form: FieldType,
     writer: &'a mut Writer,
 }
 
@@ -250,7 +259,7 @@ impl<'de> Visitor<'de> for Keyed<'_> {
 /// One value, with its tag. Of `null` nothing is written.
 struct One<'a> {
     number: u32,
-    form: Form,
+    form: FieldType,
     writer: &'a mut Writer,
 }
 
@@ -260,8 +269,8 @@ impl<'de> DeserializeSeed<'de> for One<'_> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let (number, out) = (self.number, &mut self.writer.out);
         let line_end: &[u8] = match self.form {
-            Form::Json => b"",
-            Form::JsonLine => b"\n",
+            FieldType::Json => b"",
+            FieldType::JsonLine => b"\n",
             _ => return deserializer.deserialize_any(self),
         };
         let json = <&RawValue as serde::Deserialize>::deserialize(deserializer)?.get();
@@ -289,7 +298,7 @@ impl<'de> Visitor<'de> for One<'_> {
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
         match self.form {
-            Form::Flag => wire::number(self.number, value.into(), &mut self.writer.out),
+            FieldType::Bool => wire::number(self.number, value.into(), &mut self.writer.out),
             _ => return Err(E::invalid_type(serde::de::Unexpected::Bool(value), &self)),
         }
         Ok(())
@@ -297,7 +306,7 @@ impl<'de> Visitor<'de> for One<'_> {
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
         match self.form {
-            Form::Integer => wire::number(self.number, value, &mut self.writer.out),
+            FieldType::Int64 => wire::number(self.number, value, &mut self.writer.out),
             _ => return Err(E::invalid_type(serde::de::Unexpected::Unsigned(value), &self)),
         }
         Ok(())
@@ -310,26 +319,26 @@ impl<'de> Visitor<'de> for One<'_> {
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
         let out = &mut self.writer.out;
         match self.form {
-            Form::Text => wire::bytes(self.number, text.as_bytes(), out),
-            Form::Bytes => wire::bytes(self.number, &STANDARD.decode(text).map_err(E::custom)?, out),
-            Form::Time => time(self.number, text.parse().map_err(E::custom)?, out),
+            FieldType::String => wire::bytes(self.number, text.as_bytes(), out),
+            FieldType::Bytes => wire::bytes(self.number, &STANDARD.decode(text).map_err(E::custom)?, out),
+            FieldType::Time => time(self.number, text.parse().map_err(E::custom)?, out),
             _ => return Err(E::invalid_type(serde::de::Unexpected::Str(text), &self)),
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut texts: A) -> Result<(), A::Error> {
-        let Self { number, form: Form::Texts, writer } = self else {
+        let Self { number, form: FieldType::StringList, writer } = self else {
             return Err(A::Error::invalid_type(serde::de::Unexpected::Seq, &self));
         };
         let start = writer.out.len();
-        while texts.next_element_seed(One { number: 1, form: Form::Text, writer })?.is_some() {}
+        while texts.next_element_seed(One { number: 1, form: FieldType::String, writer })?.is_some() {}
         wire::enclose(number, start, &mut writer.out);
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        let Self { number, form: Form::Message(message), writer } = self else {
+        let Self { number, form: FieldType::Message(message), writer } = self else {
             return Err(A::Error::invalid_type(serde::de::Unexpected::Map, &self));
         };
         let start = writer.out.len();

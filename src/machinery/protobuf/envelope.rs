@@ -4,7 +4,7 @@
 use super::decode::Unreadable;
 use super::encode::{self, OwnType, Unwritable};
 use super::wire::{self, Reader, Value};
-use crate::meta::protobuf::Message;
+use crate::meta::protobuf::MessageDescriptor;
 
 /// What every object begins with.
 const PREFIX: &[u8; 4] = b"k8s\0";
@@ -58,7 +58,7 @@ pub(super) fn raw(length: usize, out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// The JSON is not what the message says.
-pub fn object(message: &'static Message, json: &[u8]) -> Result<Vec<u8>, Unwritable> {
+pub fn object(message: &'static MessageDescriptor, json: &[u8]) -> Result<Vec<u8>, Unwritable> {
     let mut content = Vec::with_capacity(json.len());
     let OwnType { api_version, kind } = encode::content(message, json, &mut content)?;
     let mut out = head(TypeMeta { api_version: &api_version, kind: &kind }, content.len());

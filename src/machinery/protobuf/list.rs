@@ -3,11 +3,13 @@
 use super::encode::{self, Unwritable};
 use super::envelope::{self, TypeMeta};
 use super::wire;
-use crate::meta::protobuf::{Form, LIST_META, Message, always, each};
+use crate::meta::protobuf::{FieldType, LIST_META, MessageDescriptor, repeated, required};
 
 /// A list, whatever its items are.
-const LIST: Message =
-    Message { name: "List", fields: &[always(1, "metadata", Form::Message(&LIST_META)), each(2, "items", Form::Json)] };
+const LIST: MessageDescriptor = MessageDescriptor {
+    name: "List",
+    fields: &[required(1, "metadata", FieldType::Message(&LIST_META)), repeated(2, "items", FieldType::Json)],
+};
 
 /// Appends what a list begins with, however long it is, from the JSON of the list without items.
 ///
@@ -35,7 +37,7 @@ pub fn list_head(list: &[u8], items: usize, out: &mut Vec<u8>) -> Result<(), Unw
 ///
 /// # Errors
 /// The JSON is not what the message says.
-pub fn item(message: &'static Message, json: &[u8], out: &mut Vec<u8>) -> Result<(), Unwritable> {
+pub fn item(message: &'static MessageDescriptor, json: &[u8], out: &mut Vec<u8>) -> Result<(), Unwritable> {
     let start = out.len();
     encode::content(message, json, out)?;
     wire::enclose(2, start, out);

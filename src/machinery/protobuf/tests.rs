@@ -15,21 +15,23 @@ use crate::api::{
 };
 use crate::machinery::group_version::GroupVersion;
 use crate::machinery::value;
-use crate::meta::protobuf::{Field, Form, LIST_META, Message, OBJECT_META, Occurs, PARTIAL_OBJECT_METADATA, STATUS};
+use crate::meta::protobuf::{
+    Cardinality, FieldDescriptor, FieldType, LIST_META, MessageDescriptor, OBJECT_META, PARTIAL_OBJECT_METADATA, STATUS,
+};
 use crate::meta::{Kind, ListMeta, Status, Time};
 
 const API: GroupVersion =
     GroupVersion { group: "image.openshift.io", name: "image.openshift.io/v1", version: "v1", kinds: &["ImageStream"] };
 
 /// Where a table and the type that it is about differ.
-pub(crate) fn differences<T: JsonSchema>(message: &Message) -> Vec<String> {
+pub(crate) fn differences<T: JsonSchema>(message: &MessageDescriptor) -> Vec<String> {
     let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true).for_serialize();
     let mut found = Vec::new();
     compare(message, settings.into_generator().into_root_schema_for::<T>().as_value(), &mut found);
     found
 }
 
-fn compare(message: &Message, schema: &Value, found: &mut Vec<String>) {
+fn compare(message: &MessageDescriptor, schema: &Value, found: &mut Vec<String>) {
     let Some(properties) = schema["properties"].as_object() else {
         return found.push(format!("{} is no object", message.name));
     };
@@ -44,47 +46,47 @@ fn compare(message: &Message, schema: &Value, found: &mut Vec<String>) {
     }
 }
 
-fn compare_field(message: &Message, field: &Field, schema: &Value, found: &mut Vec<String>) {
+fn compare_field(message: &MessageDescriptor, field: &FieldDescriptor, schema: &Value, found: &mut Vec<String>) {
     let (schema, is_nullable) = not_null(schema);
-    let (wanted, one) = match (field.occurs, field.form) {
-        (Occurs::Each, _) => ("array", &schema["items"]),
-        (Occurs::Keyed, _) => ("object", &schema["additionalProperties"]),
-        (_, Form::Texts) => ("array", &schema["items"]),
+    let (wanted, one) = match (field.cardinality, field.field_type) {
+        (Cardinality::Repeated, _) => ("array", &schema["items"]),
+        (Cardinality::Map, _) => ("object", &schema["additionalProperties"]),
+        (_, FieldType::StringList) => ("array", &schema["items"]),
         _ => ("", schema),
     };
-    let is_pointer = field.occurs == Occurs::IfSet;
-    let can_tell = ["Text", "Integer", "Flag", "Message"].contains(&name_of(field.form));
+    let is_pointer = field.cardinality == Cardinality::Optional;
+    let can_tell = ["String", "Int64", "Bool", "Message"].contains(&name_of(field.field_type));
     if !wanted.is_empty() && !types_of(schema).contains(&wanted)
         || wanted.is_empty() && can_tell && is_pointer != is_nullable
-        || !is_of_form(one, field.form)
+        || !is_of_form(one, field.field_type)
     {
         found.push(format!("{}.{} is {field:?}, but {schema}", message.name, field.name));
     }
-    if let Form::Message(inner) = field.form {
+    if let FieldType::Message(inner) = field.field_type {
         compare(inner, not_null(one).0, found);
     }
 }
 
-fn name_of(form: Form) -> &'static str {
+fn name_of(form: FieldType) -> &'static str {
     match form {
-        Form::Text => "Text",
-        Form::Integer => "Integer",
-        Form::Flag => "Flag",
-        Form::Message(_) => "Message",
+        FieldType::String => "String",
+        FieldType::Int64 => "Int64",
+        FieldType::Bool => "Bool",
+        FieldType::Message(_) => "Message",
         _ => "",
     }
 }
 
-fn is_of_form(schema: &Value, form: Form) -> bool {
+fn is_of_form(schema: &Value, form: FieldType) -> bool {
     let (schema, _) = not_null(schema);
     let types = types_of(schema);
     let (wanted, format) = match form {
-        Form::Text | Form::Texts => ("string", None),
-        Form::Bytes => ("string", Some("byte")),
-        Form::Time => ("string", Some("date-time")),
-        Form::Flag => ("boolean", None),
-        Form::Integer => return types.contains(&"integer"),
-        Form::Json | Form::JsonLine | Form::Message(_) | Form::Inline(_) => ("object", None),
+        FieldType::String | FieldType::StringList => ("string", None),
+        FieldType::Bytes => ("string", Some("byte")),
+        FieldType::Time => ("string", Some("date-time")),
+        FieldType::Bool => ("boolean", None),
+        FieldType::Int64 => return types.contains(&"integer"),
+        FieldType::Json | FieldType::JsonLine | FieldType::Message(_) | FieldType::Inline(_) => ("object", None),
     };
     types.contains(&wanted) && schema["format"].as_str() == format
 }
@@ -128,18 +130,18 @@ fn tables_name_the_fields_of_the_types_and_say_what_they_are() {
     assert_eq!(all.concat(), [""; 0]);
     // Its schema is not made from a type, so it does not say what is a pointer.
     let secrets = of::<SecretList>();
-    assert!(secrets.len() == 1 && secrets[0].starts_with("Secret.immutable is Field"), "{secrets:?}");
+    assert!(secrets.len() == 1 && secrets[0].starts_with("Secret.immutable is FieldDescriptor"), "{secrets:?}");
 }
 
 #[test]
 fn field_numbers_ascend_and_names_are_unique() {
-    fn check(message: &Message) {
+    fn check(message: &MessageDescriptor) {
         assert!(message.fields.windows(2).all(|pair| pair[0].number < pair[1].number), "{}", message.name);
         let mut names: Vec<_> = message.keys().map(|field| field.name).collect();
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{}", message.name);
         for field in message.fields {
-            if let Form::Message(inner) | Form::Inline(inner) = field.form {
+            if let FieldType::Message(inner) | FieldType::Inline(inner) = field.field_type {
                 check(inner);
             }
         }
@@ -152,21 +154,21 @@ fn field_numbers_ascend_and_names_are_unique() {
 }
 
 /// Any JSON of a message.
-fn any_object(message: &'static Message) -> BoxedStrategy<Value> {
+fn any_object(message: &'static MessageDescriptor) -> BoxedStrategy<Value> {
     let fields: Vec<BoxedStrategy<(&str, Value)>> = message.keys().map(any_field).collect();
     fields.prop_map(|fields| fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()).boxed()
 }
 
-fn any_field(field: &'static Field) -> BoxedStrategy<(&'static str, Value)> {
+fn any_field(field: &'static FieldDescriptor) -> BoxedStrategy<(&'static str, Value)> {
     let one = match field.name {
         // No other text can be read.
         "dockerImageMetadataVersion" => prop_oneof![Just("1.0"), Just("pre012")].prop_map(Value::from).boxed(),
-        _ => any_value(field.form),
+        _ => any_value(field.field_type),
     };
-    let values = match field.occurs {
-        Occurs::Always | Occurs::IfSet => prop_oneof![3 => one, 1 => Just(Value::Null)].boxed(),
-        Occurs::Each => prop::collection::vec(one, 0..3).prop_map(Value::from).boxed(),
-        Occurs::Keyed => {
+    let values = match field.cardinality {
+        Cardinality::Required | Cardinality::Optional => prop_oneof![3 => one, 1 => Just(Value::Null)].boxed(),
+        Cardinality::Repeated => prop::collection::vec(one, 0..3).prop_map(Value::from).boxed(),
+        Cardinality::Map => {
             let entries = prop::collection::btree_map("\\PC{0,6}", one, 0..3);
             entries.prop_map(|entries| Value::Object(entries.into_iter().collect())).boxed()
         }
@@ -174,19 +176,21 @@ fn any_field(field: &'static Field) -> BoxedStrategy<(&'static str, Value)> {
     values.prop_map(|value| (field.name, value)).boxed()
 }
 
-fn any_value(form: Form) -> BoxedStrategy<Value> {
+fn any_value(form: FieldType) -> BoxedStrategy<Value> {
     match form {
-        Form::Text => prop_oneof!["\\PC{0,8}", "[<>&\"\\\\\n]{0,3}"].prop_map(Value::from).boxed(),
-        Form::Integer => prop_oneof![any::<i64>(), 0..2_i64].prop_map(Value::from).boxed(),
-        Form::Flag => any::<bool>().prop_map(Value::from).boxed(),
-        Form::Bytes => any::<Vec<u8>>().prop_map(|bytes| STANDARD.encode(bytes).into()).boxed(),
-        Form::Time => (-70_000_000_000..250_000_000_000_i64)
+        FieldType::String => prop_oneof!["\\PC{0,8}", "[<>&\"\\\\\n]{0,3}"].prop_map(Value::from).boxed(),
+        FieldType::Int64 => prop_oneof![any::<i64>(), 0..2_i64].prop_map(Value::from).boxed(),
+        FieldType::Bool => any::<bool>().prop_map(Value::from).boxed(),
+        FieldType::Bytes => any::<Vec<u8>>().prop_map(|bytes| STANDARD.encode(bytes).into()).boxed(),
+        FieldType::Time => (-70_000_000_000..250_000_000_000_i64)
             .prop_map(|seconds| Time::from_unix_seconds(seconds).to_string().into())
             .boxed(),
-        Form::Json => "[a-z]{0,3}".prop_map(|name| json!({ "f:spec": { format!("f:{name}"): {} } })).boxed(),
-        Form::JsonLine => ("\\PC{0,8}", any::<i64>()).prop_map(|(id, size)| json!({ "Id": id, "Size": size })).boxed(),
-        Form::Texts => prop::collection::vec("[a-z]{0,3}", 0..3).prop_map(Value::from).boxed(),
-        Form::Message(message) | Form::Inline(message) => any_object(message),
+        FieldType::Json => "[a-z]{0,3}".prop_map(|name| json!({ "f:spec": { format!("f:{name}"): {} } })).boxed(),
+        FieldType::JsonLine => {
+            ("\\PC{0,8}", any::<i64>()).prop_map(|(id, size)| json!({ "Id": id, "Size": size })).boxed()
+        }
+        FieldType::StringList => prop::collection::vec("[a-z]{0,3}", 0..3).prop_map(Value::from).boxed(),
+        FieldType::Message(message) | FieldType::Inline(message) => any_object(message),
     }
 }
 
@@ -293,7 +297,7 @@ fn an_event_is_a_message_behind_its_length() {
     assert_eq!(frame("BOOKMARK", &PARTIAL_OBJECT_METADATA, json).unwrap(), wanted);
 }
 
-fn read(message: &Message, bytes: &[u8]) -> Result<Map<String, Value>, String> {
+fn read(message: &MessageDescriptor, bytes: &[u8]) -> Result<Map<String, Value>, String> {
     fields(message, bytes).map_err(|why| why.to_string())
 }
 

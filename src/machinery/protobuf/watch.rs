@@ -2,13 +2,13 @@
 
 use super::encode::Unwritable;
 use super::{envelope, wire};
-use crate::meta::protobuf::Message;
+use crate::meta::protobuf::MessageDescriptor;
 
 /// An event of this type (`ADDED`, `BOOKMARK` and so on) about an object, from its JSON, which says its kind and version.
 ///
 /// # Errors
 /// The JSON is not what the message says.
-pub fn frame(event: &str, message: &'static Message, json: &[u8]) -> Result<Vec<u8>, Unwritable> {
+pub fn frame(event: &str, message: &'static MessageDescriptor, json: &[u8]) -> Result<Vec<u8>, Unwritable> {
     const LENGTH: usize = 4;
     let object = envelope::object(message, json)?;
     let mut out = vec![0; LENGTH];

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Requirement;
-use crate::meta::{field, label_value_faults, qualified_name_faults};
+use crate::meta::{field, label_value_errors, qualified_name_errors};
 
 /// Demands on labels, all of which must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,7 +120,7 @@ impl Reader {
         if !is_word(&key) {
             return Err(format!("found '{key}', expected: identifier"));
         }
-        let rules = qualified_name_faults(&key);
+        let rules = qualified_name_errors(&key);
         if !rules.is_empty() {
             return Err(field::Error::invalid("<nil>", &key, rules.join("; ")).to_string());
         }
@@ -196,7 +196,7 @@ impl Reader {
 }
 
 fn check(value: &str, key: &str, at: usize) -> Result<(), String> {
-    let rules = label_value_faults(value);
+    let rules = label_value_errors(value);
     if rules.is_empty() {
         return Ok(());
     }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Error, Node};
-use crate::meta::time::fault as time_fault;
+use super::{GoJsonError, Node};
+use crate::meta::time::parse_error as time_parse_error;
 use crate::meta::{Time, excerpt};
 
 /// A place that a value can be read into.
@@ -28,17 +28,17 @@ pub(crate) trait Struct {
 pub(crate) struct Decoder {
     root: &'static str,
     path: Vec<&'static str>,
-    fault: Option<Error>,
+    error: Option<GoJsonError>,
 }
 
 /// Reads `node` into a new `T`.
-pub(super) fn decode<T: Struct + Default>(node: &Node) -> Result<T, Error> {
+pub(super) fn decode<T: Struct + Default>(node: &Node) -> Result<T, GoJsonError> {
     let root = T::NAME.rsplit('.').next().unwrap_or(T::NAME);
-    let mut decoder = Decoder { root, path: Vec::new(), fault: None };
+    let mut decoder = Decoder { root, path: Vec::new(), error: None };
     let mut value = T::default();
     value.decode(node, &mut decoder);
-    match decoder.fault {
-        Some(fault) => Err(fault),
+    match decoder.error {
+        Some(error) => Err(error),
         None => Ok(value),
     }
 }
@@ -65,7 +65,7 @@ impl Decoder {
     }
 
     fn fail(&mut self, text: String) {
-        self.fault.get_or_insert_with(|| Error(excerpt::of(text)));
+        self.error.get_or_insert_with(|| GoJsonError(excerpt::of(text)));
     }
 }
 
@@ -204,7 +204,7 @@ impl Decode for Option<Time> {
         };
         match time(text) {
             Some(time) => *self = Some(time).filter(|time| time.unix_seconds() != FIRST_SECOND),
-            None => decoder.fail(time_fault(text)),
+            None => decoder.fail(time_parse_error(text)),
         }
     }
 
@@ -248,7 +248,7 @@ mod tests {
     use super::{super::read, *};
 
     #[derive(Debug, Default, PartialEq)]
-    struct Sample {
+    struct Outer {
         name: String,
         size: i64,
         tty: bool,
@@ -265,8 +265,8 @@ mod tests {
         ports: BTreeMap<String, ()>,
     }
 
-    impl Struct for Sample {
-        const NAME: &'static str = "p.Sample";
+    impl Struct for Outer {
+        const NAME: &'static str = "p.Outer";
 
         fn fields(&mut self) -> Vec<(&'static str, &mut dyn Decode)> {
             vec![
@@ -289,30 +289,30 @@ mod tests {
         }
     }
 
-    fn sample(text: &str) -> Sample {
+    fn outer(text: &str) -> Outer {
         read(text).unwrap()
     }
 
     fn fault(text: &str) -> String {
-        read::<Sample>(text).unwrap_err().to_string()
+        read::<Outer>(text).unwrap_err().to_string()
     }
 
     #[test]
     fn of_keys_that_differ_in_case_the_last_one_wins() {
-        assert_eq!(sample(r#"{"name":"a","NAME":"b"}"#).name, "b");
-        assert_eq!(sample(r#"{"NAME":"b","name":"a"}"#).name, "a");
-        assert_eq!(sample("{\"\u{17f}ize\":7}").size, 7);
+        assert_eq!(outer(r#"{"name":"a","NAME":"b"}"#).name, "b");
+        assert_eq!(outer(r#"{"NAME":"b","name":"a"}"#).name, "a");
+        assert_eq!(outer("{\"\u{17f}ize\":7}").size, 7);
     }
 
     #[test]
     fn null_leaves_plain_values_and_clears_the_others() {
-        assert_eq!(sample(r#"{"name":"a","name":null,"size":null}"#).name, "a");
-        assert_eq!(sample(r#"{"Env":["a"],"env":null,"inner":{"a":"x"},"inner":null}"#), Sample::default());
+        assert_eq!(outer(r#"{"name":"a","name":null,"size":null}"#).name, "a");
+        assert_eq!(outer(r#"{"Env":["a"],"env":null,"inner":{"a":"x"},"inner":null}"#), Outer::default());
     }
 
     #[test]
     fn an_object_that_comes_twice_is_merged() {
-        let inner = sample(r#"{"inner":{"a":"x"},"Inner":{"b":"y"}}"#).inner.unwrap();
+        let inner = outer(r#"{"inner":{"a":"x"},"Inner":{"b":"y"}}"#).inner.unwrap();
         assert_eq!((inner.a.as_str(), inner.b.as_str()), ("x", "y"));
     }
 
@@ -320,21 +320,18 @@ mod tests {
     fn a_wrong_type_is_told_with_path_and_type() {
         let told = |what: &str, place: &str| format!("json: cannot unmarshal {what} into Go {place}");
         let cases = [
-            (r#"{"env":"x"}"#, told("string", "struct field Sample.Env of type []string")),
-            (r#"{"env":[1]}"#, told("number", "struct field Sample.Env of type string")),
-            (r#"{"INNER":{"a":[]}}"#, told("array", "struct field Sample.inner.a of type string")),
-            (r#"{"inner":3}"#, told("number", "struct field Sample.inner of type p.Inner")),
-            (
-                r#"{"inner":{"ports":[]}}"#,
-                told("array", "struct field Sample.inner.ports of type map[string]struct {}"),
-            ),
-            (r#"{"size":1.5}"#, told("number 1.5", "struct field Sample.size of type int64")),
+            (r#"{"env":"x"}"#, told("string", "struct field Outer.Env of type []string")),
+            (r#"{"env":[1]}"#, told("number", "struct field Outer.Env of type string")),
+            (r#"{"INNER":{"a":[]}}"#, told("array", "struct field Outer.inner.a of type string")),
+            (r#"{"inner":3}"#, told("number", "struct field Outer.inner of type p.Inner")),
+            (r#"{"inner":{"ports":[]}}"#, told("array", "struct field Outer.inner.ports of type map[string]struct {}")),
+            (r#"{"size":1.5}"#, told("number 1.5", "struct field Outer.size of type int64")),
             (
                 r#"{"size":99999999999999999999}"#,
-                told("number 99999999999999999999", "struct field Sample.size of type int64"),
+                told("number 99999999999999999999", "struct field Outer.size of type int64"),
             ),
-            (r#"{"tty":{}}"#, told("object", "struct field Sample.tty of type bool")),
-            ("[]", told("array", "value of type p.Sample")),
+            (r#"{"tty":{}}"#, told("object", "struct field Outer.tty of type bool")),
+            ("[]", told("array", "value of type p.Outer")),
         ];
         for (text, said) in cases {
             assert_eq!(fault(text), said, "{text}");
@@ -343,13 +340,13 @@ mod tests {
 
     #[test]
     fn the_first_wrong_type_is_told_but_syntax_comes_before_types() {
-        assert!(fault(r#"{"tty":1,"env":1}"#).contains("Sample.tty"));
+        assert!(fault(r#"{"tty":1,"env":1}"#).contains("Outer.tty"));
         assert_eq!(fault(r#"{"tty":1,"#), "unexpected end of JSON input");
     }
 
     #[test]
     fn times_lose_their_fraction_and_the_first_second_is_none() {
-        let created = |text: &str| sample(&format!(r#"{{"created":"{text}"}}"#)).created.map(|time| time.to_string());
+        let created = |text: &str| outer(&format!(r#"{{"created":"{text}"}}"#)).created.map(|time| time.to_string());
         assert_eq!(created("2019-05-06T07:08:09.123456789+02:00").as_deref(), Some("2019-05-06T05:08:09Z"));
         assert_eq!(created("0001-01-01T00:00:00Z"), None);
         assert_eq!(

@@ -12,7 +12,7 @@ pub(crate) use decode::{Decode, Decoder, Struct};
 /// Why a text cannot be read, as a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Error(String);
+pub struct GoJsonError(String);
 
 /// A value, with the keys of objects in the order of the text and with doubles.
 #[derive(Debug, PartialEq)]
@@ -26,11 +26,11 @@ pub(crate) enum Node {
 }
 
 /// Reads `text` into a new `T`. Syntax faults anywhere come before the first value of a wrong type.
-pub(crate) fn read<T: Struct + Default>(text: &str) -> Result<T, Error> {
+pub(crate) fn read<T: Struct + Default>(text: &str) -> Result<T, GoJsonError> {
     decode::decode(&parse::parse(text)?)
 }
 
 /// What Go says of a text that is no JSON; none for one that is.
-pub(crate) fn syntax_fault(text: &str) -> Option<Error> {
+pub(crate) fn syntax_error(text: &str) -> Option<GoJsonError> {
     parse::parse(text).err()
 }

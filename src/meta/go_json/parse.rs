@@ -1,13 +1,13 @@
 //! From text to [`Node`]s: the grammar of JSON and the sentences about breaking it.
 
-use super::{Error, Node};
+use super::{GoJsonError, Node};
 use crate::meta::field;
 
 /// Deeper nesting is refused, so that a hostile text cannot exhaust the stack. Real manifests have few levels.
 const DEEPEST: usize = 200;
 
 /// Reads all of `text` as one value.
-pub(super) fn parse(text: &str) -> Result<Node, Error> {
+pub(super) fn parse(text: &str) -> Result<Node, GoJsonError> {
     let mut parser = Parser { text, at: 0, depth: 0 };
     let node = parser.value()?;
     match parser.peek() {
@@ -23,7 +23,7 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    fn value(&mut self) -> Result<Node, Error> {
+    fn value(&mut self) -> Result<Node, GoJsonError> {
         match self.peek() {
             Some(b'{') => self.nested(Self::object),
             Some(b'[') => self.nested(Self::list),
@@ -36,18 +36,18 @@ impl Parser<'_> {
         }
     }
 
-    fn nested(&mut self, read: fn(&mut Self) -> Result<Node, Error>) -> Result<Node, Error> {
+    fn nested(&mut self, read: fn(&mut Self) -> Result<Node, GoJsonError>) -> Result<Node, GoJsonError> {
         self.at += 1;
         self.depth += 1;
         if self.depth > DEEPEST {
-            return Err(Error("exceeded max depth".into()));
+            return Err(GoJsonError("exceeded max depth".into()));
         }
         let node = read(self);
         self.depth -= 1;
         node
     }
 
-    fn object(&mut self) -> Result<Node, Error> {
+    fn object(&mut self) -> Result<Node, GoJsonError> {
         let mut entries = Vec::new();
         if self.skip(b'}') {
             return Ok(Node::Object(entries));
@@ -70,7 +70,7 @@ impl Parser<'_> {
         }
     }
 
-    fn list(&mut self) -> Result<Node, Error> {
+    fn list(&mut self) -> Result<Node, GoJsonError> {
         let mut items = Vec::new();
         if self.skip(b']') {
             return Ok(Node::List(items));
@@ -86,7 +86,7 @@ impl Parser<'_> {
         }
     }
 
-    fn string(&mut self) -> Result<String, Error> {
+    fn string(&mut self) -> Result<String, GoJsonError> {
         self.at += 1;
         let mut string = String::new();
         loop {
@@ -105,7 +105,7 @@ impl Parser<'_> {
         Ok(string)
     }
 
-    fn escape(&mut self) -> Result<char, Error> {
+    fn escape(&mut self) -> Result<char, GoJsonError> {
         self.at += 1;
         let letter = match self.byte() {
             Some(letter @ (b'"' | b'\\' | b'/')) => char::from(letter),
@@ -122,7 +122,7 @@ impl Parser<'_> {
     }
 
     /// One code unit, or two that make a character together; a lone half becomes the replacement character.
-    fn unicode(&mut self) -> Result<char, Error> {
+    fn unicode(&mut self) -> Result<char, GoJsonError> {
         let unit = self.code_unit()?;
         let after = self.at;
         if (0xd800..0xdc00).contains(&unit) && self.text[self.at..].starts_with("\\u") {
@@ -137,7 +137,7 @@ impl Parser<'_> {
         Ok(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER))
     }
 
-    fn code_unit(&mut self) -> Result<u32, Error> {
+    fn code_unit(&mut self) -> Result<u32, GoJsonError> {
         self.at += 1;
         let mut unit = 0;
         for _ in 0..4 {
@@ -148,7 +148,7 @@ impl Parser<'_> {
         Ok(unit)
     }
 
-    fn number(&mut self) -> Result<String, Error> {
+    fn number(&mut self) -> Result<String, GoJsonError> {
         let start = self.at;
         if self.byte() == Some(b'-') {
             self.at += 1;
@@ -171,7 +171,7 @@ impl Parser<'_> {
         Ok(self.text[start..self.at].into())
     }
 
-    fn digits(&mut self, place: &str) -> Result<(), Error> {
+    fn digits(&mut self, place: &str) -> Result<(), GoJsonError> {
         if !self.byte().is_some_and(|byte| byte.is_ascii_digit()) {
             return Err(self.unexpected(place));
         }
@@ -181,7 +181,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn literal(&mut self, word: &str, node: Node) -> Result<Node, Error> {
+    fn literal(&mut self, word: &str, node: Node) -> Result<Node, GoJsonError> {
         for letter in word.bytes() {
             if self.byte() != Some(letter) {
                 return Err(self.unexpected(&format!("in literal {word} (expecting '{}')", char::from(letter))));
@@ -210,14 +210,14 @@ impl Parser<'_> {
     }
 
     /// The sentence about the byte that is read now. Go shows single bytes, also of longer characters.
-    fn unexpected(&self, place: &str) -> Error {
+    fn unexpected(&self, place: &str) -> GoJsonError {
         let shown = match self.byte() {
-            None => return Error("unexpected end of JSON input".into()),
+            None => return GoJsonError("unexpected end of JSON input".into()),
             Some(b'\'') => r"'\''".into(),
             Some(b'"') => "'\"'".into(),
             Some(byte) => format!("'{}'", field::quote(&char::from(byte).to_string()).trim_matches('"')),
         };
-        Error(format!("invalid character {shown} {place}"))
+        GoJsonError(format!("invalid character {shown} {place}"))
     }
 }
 

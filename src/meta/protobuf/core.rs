@@ -1,34 +1,34 @@
 //! Messages of `k8s.io/api/core/v1` that stand inside of others.
 
-use super::Form::{Bytes, Flag, Text};
-use super::{Form, Message, OBJECT_META, always, if_set, keyed};
+use super::FieldType::{Bool, Bytes, String};
+use super::{FieldType, MessageDescriptor, OBJECT_META, map, optional, required};
 
 /// A reference to an object.
-pub static OBJECT_REFERENCE: Message = Message {
+pub static OBJECT_REFERENCE: MessageDescriptor = MessageDescriptor {
     name: "ObjectReference",
     fields: &[
-        always(1, "kind", Text),
-        always(2, "namespace", Text),
-        always(3, "name", Text),
-        always(4, "uid", Text),
-        always(5, "apiVersion", Text),
-        always(6, "resourceVersion", Text),
-        always(7, "fieldPath", Text),
+        required(1, "kind", String),
+        required(2, "namespace", String),
+        required(3, "name", String),
+        required(4, "uid", String),
+        required(5, "apiVersion", String),
+        required(6, "resourceVersion", String),
+        required(7, "fieldPath", String),
     ],
 };
 
 /// A reference to an object of the same namespace.
-pub static LOCAL_OBJECT_REFERENCE: Message =
-    Message { name: "LocalObjectReference", fields: &[always(1, "name", Text)] };
+pub static LOCAL_OBJECT_REFERENCE: MessageDescriptor =
+    MessageDescriptor { name: "LocalObjectReference", fields: &[required(1, "name", String)] };
 
 /// A secret.
-pub static SECRET: Message = Message {
+pub static SECRET: MessageDescriptor = MessageDescriptor {
     name: "Secret",
     fields: &[
-        always(1, "metadata", Form::Message(&OBJECT_META)),
-        keyed(2, "data", Bytes),
-        always(3, "type", Text),
-        keyed(4, "stringData", Text),
-        if_set(5, "immutable", Flag),
+        required(1, "metadata", FieldType::Message(&OBJECT_META)),
+        map(2, "data", Bytes),
+        required(3, "type", String),
+        map(4, "stringData", String),
+        optional(5, "immutable", Bool),
     ],
 };

@@ -1,153 +1,157 @@
 //! Messages of `k8s.io/apimachinery/pkg/apis/meta/v1`, as far as they are sent or read.
 
-use super::Form::{Flag, Integer, Json, Text, Texts, Time};
-use super::{Form, Message, always, each, if_set, keyed};
+use super::FieldType::{Bool, Int64, Json, String, StringList, Time};
+use super::{FieldType, MessageDescriptor, map, optional, repeated, required};
 
 /// Metadata of an object.
-pub static OBJECT_META: Message = Message {
+pub static OBJECT_META: MessageDescriptor = MessageDescriptor {
     name: "ObjectMeta",
     fields: &[
-        always(1, "name", Text),
-        always(2, "generateName", Text),
-        always(3, "namespace", Text),
-        always(4, "selfLink", Text),
-        always(5, "uid", Text),
-        always(6, "resourceVersion", Text),
-        always(7, "generation", Integer),
-        always(8, "creationTimestamp", Time),
-        if_set(9, "deletionTimestamp", Time),
-        if_set(10, "deletionGracePeriodSeconds", Integer),
-        keyed(11, "labels", Text),
-        keyed(12, "annotations", Text),
-        each(13, "ownerReferences", Form::Message(&OWNER_REFERENCE)),
-        each(14, "finalizers", Text),
-        each(17, "managedFields", Form::Message(&MANAGED_FIELDS_ENTRY)),
+        required(1, "name", String),
+        required(2, "generateName", String),
+        required(3, "namespace", String),
+        required(4, "selfLink", String),
+        required(5, "uid", String),
+        required(6, "resourceVersion", String),
+        required(7, "generation", Int64),
+        required(8, "creationTimestamp", Time),
+        optional(9, "deletionTimestamp", Time),
+        optional(10, "deletionGracePeriodSeconds", Int64),
+        map(11, "labels", String),
+        map(12, "annotations", String),
+        repeated(13, "ownerReferences", FieldType::Message(&OWNER_REFERENCE)),
+        repeated(14, "finalizers", String),
+        repeated(17, "managedFields", FieldType::Message(&MANAGED_FIELDS_ENTRY)),
     ],
 };
 
-static OWNER_REFERENCE: Message = Message {
+static OWNER_REFERENCE: MessageDescriptor = MessageDescriptor {
     name: "OwnerReference",
     fields: &[
-        always(1, "kind", Text),
-        always(3, "name", Text),
-        always(4, "uid", Text),
-        always(5, "apiVersion", Text),
-        if_set(6, "controller", Flag),
-        if_set(7, "blockOwnerDeletion", Flag),
+        required(1, "kind", String),
+        required(3, "name", String),
+        required(4, "uid", String),
+        required(5, "apiVersion", String),
+        optional(6, "controller", Bool),
+        optional(7, "blockOwnerDeletion", Bool),
     ],
 };
 
-static MANAGED_FIELDS_ENTRY: Message = Message {
+static MANAGED_FIELDS_ENTRY: MessageDescriptor = MessageDescriptor {
     name: "ManagedFieldsEntry",
     fields: &[
-        always(1, "manager", Text),
-        always(2, "operation", Text),
-        always(3, "apiVersion", Text),
-        if_set(4, "time", Time),
-        always(6, "fieldsType", Text),
-        if_set(7, "fieldsV1", Json),
-        always(8, "subresource", Text),
+        required(1, "manager", String),
+        required(2, "operation", String),
+        required(3, "apiVersion", String),
+        optional(4, "time", Time),
+        required(6, "fieldsType", String),
+        optional(7, "fieldsV1", Json),
+        required(8, "subresource", String),
     ],
 };
 
 /// Metadata of a list.
-pub static LIST_META: Message = Message {
+pub static LIST_META: MessageDescriptor = MessageDescriptor {
     name: "ListMeta",
     fields: &[
-        always(1, "selfLink", Text),
-        always(2, "resourceVersion", Text),
-        always(3, "continue", Text),
-        if_set(4, "remainingItemCount", Integer),
+        required(1, "selfLink", String),
+        required(2, "resourceVersion", String),
+        required(3, "continue", String),
+        optional(4, "remainingItemCount", Int64),
     ],
 };
 
 /// The outcome of a request.
-pub static STATUS: Message = Message {
+pub static STATUS: MessageDescriptor = MessageDescriptor {
     name: "Status",
     fields: &[
-        always(1, "metadata", Form::Message(&LIST_META)),
-        always(2, "status", Text),
-        always(3, "message", Text),
-        always(4, "reason", Text),
-        if_set(5, "details", Form::Message(&STATUS_DETAILS)),
-        always(6, "code", Integer),
+        required(1, "metadata", FieldType::Message(&LIST_META)),
+        required(2, "status", String),
+        required(3, "message", String),
+        required(4, "reason", String),
+        optional(5, "details", FieldType::Message(&STATUS_DETAILS)),
+        required(6, "code", Int64),
     ],
 };
 
-static STATUS_DETAILS: Message = Message {
+static STATUS_DETAILS: MessageDescriptor = MessageDescriptor {
     name: "StatusDetails",
     fields: &[
-        always(1, "name", Text),
-        always(2, "group", Text),
-        always(3, "kind", Text),
-        each(4, "causes", Form::Message(&STATUS_CAUSE)),
-        always(5, "retryAfterSeconds", Integer),
-        always(6, "uid", Text),
+        required(1, "name", String),
+        required(2, "group", String),
+        required(3, "kind", String),
+        repeated(4, "causes", FieldType::Message(&STATUS_CAUSE)),
+        required(5, "retryAfterSeconds", Int64),
+        required(6, "uid", String),
     ],
 };
 
-static STATUS_CAUSE: Message = Message {
+static STATUS_CAUSE: MessageDescriptor = MessageDescriptor {
     name: "StatusCause",
-    fields: &[always(1, "reason", Text), always(2, "message", Text), always(3, "field", Text)],
+    fields: &[required(1, "reason", String), required(2, "message", String), required(3, "field", String)],
 };
 
 /// Of an object its metadata alone.
-pub static PARTIAL_OBJECT_METADATA: Message =
-    Message { name: "PartialObjectMetadata", fields: &[always(1, "metadata", Form::Message(&OBJECT_META))] };
+pub static PARTIAL_OBJECT_METADATA: MessageDescriptor = MessageDescriptor {
+    name: "PartialObjectMetadata",
+    fields: &[required(1, "metadata", FieldType::Message(&OBJECT_META))],
+};
 
 /// How an object is deleted: the one kind of options that comes in a body.
-pub static DELETE_OPTIONS: Message = Message {
+pub static DELETE_OPTIONS: MessageDescriptor = MessageDescriptor {
     name: "DeleteOptions",
     fields: &[
-        if_set(1, "gracePeriodSeconds", Integer),
-        if_set(2, "preconditions", Form::Message(&PRECONDITIONS)),
-        if_set(3, "orphanDependents", Flag),
-        if_set(4, "propagationPolicy", Text),
-        each(5, "dryRun", Text),
-        if_set(6, "ignoreStoreReadErrorWithClusterBreakingPotential", Flag),
+        optional(1, "gracePeriodSeconds", Int64),
+        optional(2, "preconditions", FieldType::Message(&PRECONDITIONS)),
+        optional(3, "orphanDependents", Bool),
+        optional(4, "propagationPolicy", String),
+        repeated(5, "dryRun", String),
+        optional(6, "ignoreStoreReadErrorWithClusterBreakingPotential", Bool),
     ],
 };
 
-static PRECONDITIONS: Message =
-    Message { name: "Preconditions", fields: &[if_set(1, "uid", Text), if_set(2, "resourceVersion", Text)] };
+static PRECONDITIONS: MessageDescriptor = MessageDescriptor {
+    name: "Preconditions",
+    fields: &[optional(1, "uid", String), optional(2, "resourceVersion", String)],
+};
 
 /// The groups of a server.
-pub static API_GROUP_LIST: Message =
-    Message { name: "APIGroupList", fields: &[each(1, "groups", Form::Message(&API_GROUP))] };
+pub static API_GROUP_LIST: MessageDescriptor =
+    MessageDescriptor { name: "APIGroupList", fields: &[repeated(1, "groups", FieldType::Message(&API_GROUP))] };
 
 /// The versions of a group.
-pub static API_GROUP: Message = Message {
+pub static API_GROUP: MessageDescriptor = MessageDescriptor {
     name: "APIGroup",
     fields: &[
-        always(1, "name", Text),
-        each(2, "versions", Form::Message(&GROUP_VERSION)),
-        always(3, "preferredVersion", Form::Message(&GROUP_VERSION)),
+        required(1, "name", String),
+        repeated(2, "versions", FieldType::Message(&GROUP_VERSION)),
+        required(3, "preferredVersion", FieldType::Message(&GROUP_VERSION)),
     ],
 };
 
-static GROUP_VERSION: Message = Message {
+static GROUP_VERSION: MessageDescriptor = MessageDescriptor {
     name: "GroupVersionForDiscovery",
-    fields: &[always(1, "groupVersion", Text), always(2, "version", Text)],
+    fields: &[required(1, "groupVersion", String), required(2, "version", String)],
 };
 
 /// The resources of a version.
-pub static API_RESOURCE_LIST: Message = Message {
+pub static API_RESOURCE_LIST: MessageDescriptor = MessageDescriptor {
     name: "APIResourceList",
-    fields: &[always(1, "groupVersion", Text), each(2, "resources", Form::Message(&API_RESOURCE))],
+    fields: &[required(1, "groupVersion", String), repeated(2, "resources", FieldType::Message(&API_RESOURCE))],
 };
 
-static API_RESOURCE: Message = Message {
+static API_RESOURCE: MessageDescriptor = MessageDescriptor {
     name: "APIResource",
     fields: &[
-        always(1, "name", Text),
-        always(2, "namespaced", Flag),
-        always(3, "kind", Text),
-        if_set(4, "verbs", Texts),
-        each(5, "shortNames", Text),
-        always(6, "singularName", Text),
-        each(7, "categories", Text),
-        always(8, "group", Text),
-        always(9, "version", Text),
-        always(10, "storageVersionHash", Text),
+        required(1, "name", String),
+        required(2, "namespaced", Bool),
+        required(3, "kind", String),
+        optional(4, "verbs", StringList),
+        repeated(5, "shortNames", String),
+        required(6, "singularName", String),
+        repeated(7, "categories", String),
+        required(8, "group", String),
+        required(9, "version", String),
+        required(10, "storageVersionHash", String),
     ],
 };

@@ -23,7 +23,7 @@ use super::actor::Actor;
 use super::guaranteed_update::ObjectChange;
 use crate::machinery::group_version::GroupVersion;
 use crate::machinery::value;
-use crate::meta::{self, Kind, ObjectMeta, Resource, Status};
+use crate::meta::{self, GroupResource, Kind, ObjectMeta, Status};
 use crate::store::Revision;
 
 /// The operation of a write.
@@ -43,7 +43,7 @@ pub struct Attributes {
     /// The operation.
     pub operation: Operation,
     /// The resource, which may be virtual, such as `imagestreamtags`.
-    pub resource: Resource<'static>,
+    pub resource: GroupResource<'static>,
     /// The version of the objects.
     pub api: GroupVersion,
     /// The namespace; empty for cluster-scoped objects.
@@ -110,7 +110,7 @@ pub struct Admitted(Vec<AdmittedWrite>);
 
 struct AdmittedWrite {
     operation: Operation,
-    resource: Resource<'static>,
+    resource: GroupResource<'static>,
     namespace: String,
     name: String,
     /// The resourceVersion of the old object; empty for a create.
@@ -164,7 +164,7 @@ impl Admitted {
     pub(super) fn covers(
         &self,
         operation: Operation,
-        (resource, namespace, name): (Resource<'_>, &str, &str),
+        (resource, namespace, name): (GroupResource<'_>, &str, &str),
         old: Option<&ObjectMeta>,
     ) -> bool {
         let version = old.map_or("", |old| old.resource_version.as_str());

@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 
 use super::{Attributes, Operation, Plugin, Reservation};
 use crate::cluster::State;
-use crate::meta::{Cause, Resource, Status, field};
+use crate::meta::{GroupResource, Status, StatusCause, field};
 use crate::registry::actor::Actor;
 
 /// Refuses creates in namespaces that are missing or terminating, as the plugin of this name in
@@ -31,7 +31,7 @@ impl Plugin for NamespaceLifecycle {
             match actor.namespaces.state(namespace).await {
                 Ok(State::Active) => Ok(None),
                 Ok(State::Missing) => {
-                    let namespaces = Resource { group: "", name: "namespaces" };
+                    let namespaces = GroupResource { group: "", name: "namespaces" };
                     Err(Status::not_found(namespaces, namespace))
                 }
                 Ok(State::Terminating) => Err(terminating(*resource, name, namespace)),
@@ -42,14 +42,14 @@ impl Plugin for NamespaceLifecycle {
     }
 }
 
-fn terminating(resource: Resource<'_>, name: &str, namespace: &str) -> Status {
+fn terminating(resource: GroupResource<'_>, name: &str, namespace: &str) -> Status {
     let what = match name {
         "" => resource.to_string(),
         name => format!("{resource} {}", field::quote(name)),
     };
     let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
     let mut status = Status::forbidden(format!("{what} is forbidden: {why}")).about(resource, name);
-    status.details.get_or_insert_default().causes.push(Cause {
+    status.details.get_or_insert_default().causes.push(StatusCause {
         reason: "NamespaceTerminating".into(),
         message: format!("namespace {namespace} is being terminated"),
         field: "metadata.namespace".into(),
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_namespace_that_ends_is_named_with_its_cause() {
-        let status = terminating(Resource { group: "image.openshift.io", name: "imagestreams" }, "x", "lab");
+        let status = terminating(GroupResource { group: "image.openshift.io", name: "imagestreams" }, "x", "lab");
         let why = "unable to create new content in namespace lab because it is being terminated";
         assert_eq!(status.message, format!("imagestreams.image.openshift.io \"x\" is forbidden: {why}"));
         let details = status.details.unwrap();

@@ -21,7 +21,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{Attributes, Operation, Plugin, Reservation};
-use crate::meta::{Resource, Status, field};
+use crate::meta::{GroupResource, Status, field};
 use crate::registry::actor::Actor;
 use crate::registry::guaranteed_update::{Effect, ObjectChange};
 use crate::registry::keys;
@@ -36,7 +36,7 @@ const RECHECK: Duration = Duration::from_secs(10);
 /// The quota of a resource in each namespace.
 pub struct ObjectQuota {
     store: Arc<dyn Store>,
-    resource: Resource<'static>,
+    resource: GroupResource<'static>,
     most: u64,
     ages: Ages,
     /// Kept as long as the process lives: it takes an object in the store for each to get here.
@@ -109,7 +109,7 @@ enum Delta {
 
 impl ObjectQuota {
     /// A maximum number of objects of a resource in each namespace.
-    pub fn new(store: Arc<dyn Store>, resource: Resource<'static>, most: NonZeroU64) -> Self {
+    pub fn new(store: Arc<dyn Store>, resource: GroupResource<'static>, most: NonZeroU64) -> Self {
         let ages = Ages { to_admit: RECOUNT, to_refuse: RECHECK };
         Self { store, resource, most: most.get(), ages, namespaces: Mutex::default() }
     }
@@ -150,7 +150,7 @@ impl ObjectQuota {
 
 impl NoPlace {
     /// What is answered to who wants to make the object `name` in this namespace.
-    fn status(&self, resource: Resource<'_>, namespace: &str, name: &str) -> Status {
+    fn status(&self, resource: GroupResource<'_>, namespace: &str, name: &str) -> Status {
         match self {
             Self::Failed(error) => status_of(error),
             Self::Full { most } => {
@@ -311,7 +311,7 @@ mod tests {
     impl Lab {
         fn new(ages: Ages) -> Self {
             let store = store::in_memory().unwrap().store;
-            let resource = Resource { group: "g", name: "r" };
+            let resource = GroupResource { group: "g", name: "r" };
             let most = NonZeroU64::new(2).unwrap();
             let quota = ObjectQuota { ages, ..ObjectQuota::new(store.clone(), resource, most) };
             Self { quota, store }

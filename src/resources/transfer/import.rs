@@ -10,7 +10,7 @@ use super::SUPERSEDED_IMAGE;
 use super::read::Object;
 use crate::api::{GROUP, Image, ImageStream};
 use crate::domain::{content, intake, names, validate};
-use crate::meta::{Kind, ObjectMeta, Resource, Status, Time, field, is_dns_label, path_segment_faults};
+use crate::meta::{GroupResource, Kind, ObjectMeta, Status, Time, field, is_dns_label, path_segment_errors};
 use crate::registry::actor::Actor;
 use crate::registry::admission::Admitted;
 use crate::registry::guaranteed_update::{self as registry, Decision, Done, ObjectChange, Seen};
@@ -82,7 +82,7 @@ impl Importer<'_> {
         image.metadata.namespace.clear();
         self.complete(&mut image.metadata);
         let mut faults = self.catalog.images.strategy().limits(None, image);
-        faults.append(metadata::faults_by(&image.metadata, path_segment_faults));
+        faults.append(metadata::faults_by(&image.metadata, path_segment_errors));
         faults.extend(names::new_image_name_fault("metadata.name", &image.metadata.name));
         faults.append(content::faults(image));
         intake::prepare_new(image);
@@ -177,8 +177,8 @@ impl Importer<'_> {
     }
 }
 
-fn superseded_kind() -> Resource<'static> {
-    Resource { group: GROUP, name: SUPERSEDED_IMAGE }
+fn superseded_kind() -> GroupResource<'static> {
+    GroupResource { group: GROUP, name: SUPERSEDED_IMAGE }
 }
 
 fn belongs_to_no_image(name: &str) -> Status {

@@ -19,7 +19,7 @@ use super::queue::Queue;
 use super::sink::{Sink, Stream};
 use super::*;
 use crate::auth::{Decision, ResourceAction, User};
-use crate::meta::{Resource, Status};
+use crate::meta::{GroupResource, Status};
 
 const LONG: Duration = Duration::from_secs(10);
 
@@ -137,7 +137,7 @@ fn a_whole_event_has_the_form_of_the_reference_implementation() {
     let extra = [("example.com/b".to_owned(), vec!["1".to_owned(), "2".to_owned()])].into();
     let user = User { name: "alice".into(), uid: "u1".into(), groups: vec!["devs".into()], extra };
     let other = User { name: "zoe".into(), ..User::default() };
-    let object = Resource { group: "image.openshift.io", name: "imagestreams" };
+    let object = GroupResource { group: "image.openshift.io", name: "imagestreams" };
     let action = ResourceAction {
         group: "image.openshift.io".into(),
         version: "v1".into(),

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{nulls, object, protobuf};
-use crate::meta::protobuf::Message;
+use crate::meta::protobuf::MessageDescriptor;
 use crate::meta::{Kind, ObjectMeta};
 
 /// The images in the history of a stream, their parts, and the blobs of all of them.
@@ -54,5 +54,5 @@ object!(ImageStreamLayers);
 
 impl Kind for ImageStreamLayers {
     const KIND: &'static str = "ImageStreamLayers";
-    const MESSAGE: &'static Message = &protobuf::IMAGE_STREAM_LAYERS;
+    const MESSAGE: &'static MessageDescriptor = &protobuf::IMAGE_STREAM_LAYERS;
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{nulls, object, protobuf};
-use crate::meta::protobuf::Message;
+use crate::meta::protobuf::MessageDescriptor;
 use crate::meta::{Kind, ObjectMeta, Time};
 
 /// A named set of tags, each of which stands for one image after another.
@@ -210,7 +210,7 @@ object!(ImageStream);
 
 impl Kind for ImageStream {
     const KIND: &'static str = "ImageStream";
-    const MESSAGE: &'static Message = &protobuf::IMAGE_STREAM;
+    const MESSAGE: &'static MessageDescriptor = &protobuf::IMAGE_STREAM;
 
     fn default_fields(&mut self) {
         keep_last_by_name(&mut self.spec.tags, |tag| &tag.name);

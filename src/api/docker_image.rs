@@ -23,17 +23,17 @@ const GROUP: &str = "image.openshift.io/";
 /// A kind of metadata, in a version, that no form is known for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no kind {kind:?} is registered for version {version:?} in scheme \"image.openshift.io\"")]
-pub struct UnknownForm {
+pub struct UnknownMetadataType {
     kind: String,
     version: String,
 }
 
 /// Why metadata cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
+pub enum MetadataError {
     /// The form is unknown.
     #[error(transparent)]
-    Form(#[from] UnknownForm),
+    UnknownType(#[from] UnknownMetadataType),
     /// A field has a value of a wrong type.
     #[error("{0}")]
     Field(#[from] serde_json::Error),
@@ -116,7 +116,7 @@ pub struct DockerConfig {
     pub port_specs: Vec<String>,
     /// Ports that the image listens on, such as `8080/tcp`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub exposed_ports: BTreeMap<String, Empty>,
+    pub exposed_ports: BTreeMap<String, EmptyObject>,
     /// Whether the command gets a terminal.
     #[serde(skip_serializing_if = "is_false")]
     pub tty: bool,
@@ -140,7 +140,7 @@ pub struct DockerConfig {
     pub image: String,
     /// Paths that are mounted from outside.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub volumes: BTreeMap<String, Empty>,
+    pub volumes: BTreeMap<String, EmptyObject>,
     /// Containers whose volumes are used.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub volumes_from: String,
@@ -166,7 +166,7 @@ pub struct DockerConfig {
 
 /// An object without fields, as sets are written in Docker's JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Empty {}
+pub struct EmptyObject {}
 
 /// [`DockerImage`] with the keys of version `pre012`; only the outer keys differ.
 #[derive(Default, Serialize, Deserialize)]
@@ -202,15 +202,15 @@ impl DockerImageMetadata {
     ///
     /// # Errors
     /// A kind or version that is not known, or a value of a wrong type.
-    pub fn read(value: Option<Value>, version: &str) -> Result<Self, Unreadable> {
+    pub fn read(value: Option<Value>, version: &str) -> Result<Self, MetadataError> {
         let own = format!("{GROUP}{version}");
-        let form = Form::of(KIND, &own)?;
+        let target = MetadataVersion::of(KIND, &own)?;
         let Some(value) = value else {
-            return Ok(form.holding(DockerImage::default()));
+            return Ok(target.wrap(DockerImage::default()));
         };
-        let said = |key: &str| value.get(key).and_then(Value::as_str).filter(|said| !said.is_empty());
-        let written = Form::of(said("kind").unwrap_or(KIND), said("apiVersion").unwrap_or(&own))?;
-        Ok(form.holding(written.read(value)?))
+        let text = |key: &str| value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let written = MetadataVersion::of(text("kind").unwrap_or(KIND), text("apiVersion").unwrap_or(&own))?;
+        Ok(target.wrap(written.read(value)?))
     }
 
     /// The metadata, whatever its form.
@@ -230,18 +230,18 @@ impl DockerImageMetadata {
 
 /// The forms of metadata.
 #[derive(Clone, Copy)]
-enum Form {
+enum MetadataVersion {
     Current,
     Pre012,
 }
 
-impl Form {
+impl MetadataVersion {
     /// The form of a kind in a version, which may be written without its group.
-    fn of(kind: &str, version: &str) -> Result<Self, UnknownForm> {
+    fn of(kind: &str, version: &str) -> Result<Self, UnknownMetadataType> {
         match (kind, version.strip_prefix(GROUP).unwrap_or(version)) {
             (KIND, "1.0") => Ok(Self::Current),
             (KIND, "pre012") => Ok(Self::Pre012),
-            _ => Err(UnknownForm { kind: kind.into(), version: version.into() }),
+            _ => Err(UnknownMetadataType { kind: kind.into(), version: version.into() }),
         }
     }
 
@@ -252,7 +252,7 @@ impl Form {
         }
     }
 
-    fn holding(self, image: DockerImage) -> DockerImageMetadata {
+    fn wrap(self, image: DockerImage) -> DockerImageMetadata {
         match self {
             Self::Current => DockerImageMetadata::Current(image),
             Self::Pre012 => DockerImageMetadata::Pre012(image),
@@ -271,19 +271,22 @@ impl Serialize for DockerImageMetadata {
         /// The type's name before its fields, as every versioned object has it.
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
-        struct Typed<T> {
+        struct TypedMetadata<T> {
             kind: &'static str,
             api_version: &'static str,
             #[serde(flatten)]
             image: T,
         }
         #[derive(Serialize)]
-        struct Old<'a>(#[serde(with = "Pre012")] &'a DockerImage);
+        struct Pre012Image<'a>(#[serde(with = "Pre012")] &'a DockerImage);
         let kind = KIND;
         match self {
-            Self::Current(image) => Typed { kind, api_version: "image.openshift.io/1.0", image }.serialize(serializer),
+            Self::Current(image) => {
+                TypedMetadata { kind, api_version: "image.openshift.io/1.0", image }.serialize(serializer)
+            }
             Self::Pre012(image) => {
-                Typed { kind, api_version: "image.openshift.io/pre012", image: Old(image) }.serialize(serializer)
+                TypedMetadata { kind, api_version: "image.openshift.io/pre012", image: Pre012Image(image) }
+                    .serialize(serializer)
             }
         }
     }

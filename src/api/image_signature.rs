@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{nulls, object, protobuf};
-use crate::meta::protobuf::Message;
+use crate::meta::protobuf::MessageDescriptor;
 use crate::meta::{Base64, Kind, ObjectMeta, Time};
 
 /// A signature of an image and what verifying it found.
@@ -104,7 +104,7 @@ object!(ImageSignature);
 
 impl Kind for ImageSignature {
     const KIND: &'static str = "ImageSignature";
-    const MESSAGE: &'static Message = &protobuf::IMAGE_SIGNATURE;
+    const MESSAGE: &'static MessageDescriptor = &protobuf::IMAGE_SIGNATURE;
 }
 
 /// No content is `null` on the wire, not an empty string.

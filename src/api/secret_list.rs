@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use super::{object, protobuf};
-use crate::meta::protobuf::Message;
+use crate::meta::protobuf::MessageDescriptor;
 use crate::meta::{Base64, Kind, ListMeta, ObjectMeta};
 
 /// Secrets of a namespace, as the core API has them.
@@ -62,7 +62,7 @@ impl JsonSchema for SecretSchema {
 
 impl Kind for SecretList {
     const KIND: &'static str = "SecretList";
-    const MESSAGE: &'static Message = &protobuf::SECRET_LIST;
+    const MESSAGE: &'static MessageDescriptor = &protobuf::SECRET_LIST;
 }
 
 /// The list says what its elements are, so they do not.
