@@ -9,10 +9,10 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use imagestream_apiserver::api::{GROUP_VERSION, Image, ImageStream};
-use imagestream_apiserver::domain::history::MaxTagHistory;
-use imagestream_apiserver::domain::policy::Registries;
-use imagestream_apiserver::domain::resolve::{Others, Resolution};
-use imagestream_apiserver::domain::spec::{self, Route};
+use imagestream_apiserver::domain::registries::Registries;
+use imagestream_apiserver::domain::resolve::{Resolution, SourceStreams};
+use imagestream_apiserver::domain::stream_strategy::{self, WriteTarget};
+use imagestream_apiserver::domain::tag_history::MaxTagHistory;
 use imagestream_apiserver::domain::validate;
 use imagestream_apiserver::endpoints::codec;
 use imagestream_apiserver::endpoints::options::{Purpose, WriteOptions};
@@ -129,14 +129,14 @@ fn wanted(edit: &Edit<ImageStream>, options: &WriteOptions, stored: &ImageStream
 
 /// The stream as it would be stored: its tags resolved, all of it validated.
 fn settled(stored: &ImageStream, mut new: ImageStream) -> Result<(), Status> {
-    spec::prepare_update(stored, &mut new, Route::Tag);
-    let (others, registries) = (Others::default(), Registries::default());
+    stream_strategy::prepare_for_update(stored, &mut new, WriteTarget::Tag);
+    let (others, registries) = (SourceStreams::default(), Registries::default());
     let resolution = Resolution {
         old: Some(stored),
         others: &others,
         registries: &registries,
-        most: MaxTagHistory::default(),
-        route: Route::Tag,
+        max_history: MaxTagHistory::default(),
+        route: WriteTarget::Tag,
         now: request("", b"").actor.now,
     };
     let mut faults = resolution.run(&mut new);

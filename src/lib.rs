@@ -77,7 +77,7 @@
 //!    a [`endpoints::context::RequestContext`].
 //! 6. The handler, `View` in `resources/imagestreamimages.rs`, gets the digests of the stream from
 //!    [`resources::Catalog::stream_view`]: a sorted index in memory, read again when the stream's
-//!    revision changes. [`domain::lookup::StreamIndex::matches`] is a binary search. Only if that
+//!    revision changes. [`domain::stream_index::StreamIndex::matches`] is a binary search. Only if that
 //!    does not decide, the handler also searches the parts of manifest lists
 //!    ([`resources::Catalog::family`]), which are gathered once for all requests that wait.
 //! 7. [`resources::Catalog::image_shown`] reads the row beside the image that holds its prepared,
@@ -108,12 +108,12 @@
 //!    (`may_create` in `registry/admission.rs`).
 //! 4. The handler, `Push` in `resources/imagestreammappings.rs`, completes and validates the
 //!    mapping ([`domain::mapping`], [`domain::validate`]), and determines what it proves about the
-//!    image ([`domain::proof::judge`]). A manifest must match the digest that names the image.
+//!    image ([`domain::proof::evidence_of`]). A manifest must match the digest that names the image.
 //! 5. [`registry::guaranteed_update::guaranteed_update`] is the optimistic write loop, as `GuaranteedUpdate` in
 //!    Kubernetes: read the stream and the image, compute the new state, and commit all rows under
 //!    guards on what was read. If another writer changed one of them, the loop runs again with the
 //!    current values. The new state of the stream has a tag event ([`domain::mapping::push`],
-//!    [`domain::history`]). The image is stored if it is new or better proved
+//!    [`domain::tag_history`]). The image is stored if it is new or better proved
 //!    ([`domain::proof::superseding`]). A push that proves nothing about an existing image leaves
 //!    the loop to check the rights of the user (`Rights` in `resources/join.rs`), then enters it
 //!    again.

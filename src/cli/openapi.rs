@@ -9,8 +9,8 @@ use clap::Args;
 
 use crate::auth::Authorizer;
 use crate::cluster::{Namespaces, Secrets};
-use crate::domain::history::MaxTagHistory;
-use crate::domain::policy::Registries;
+use crate::domain::registries::Registries;
+use crate::domain::tag_history::MaxTagHistory;
 use crate::endpoints::openapi::{self, Edition};
 use crate::endpoints::serve::Api;
 use crate::registry::permission::Permissions;

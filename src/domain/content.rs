@@ -10,12 +10,13 @@ use crate::meta::field;
 ///
 /// The name is the digest of the manifest, of a signed one without its signatures; the manifest names the digest of the
 /// configuration. What is left out, and what no digest names, is not judged.
-pub fn faults(image: &Image) -> field::Errors {
-    let manifest = mapping::manifest_fault(image).map(|fault| field::Error { field: "metadata.name".into(), ..fault });
-    manifest.into_iter().chain(config_fault(image)).collect()
+pub fn digest_errors(image: &Image) -> field::Errors {
+    let manifest =
+        mapping::manifest_digest_error(image).map(|error| field::Error { field: "metadata.name".into(), ..error });
+    manifest.into_iter().chain(config_error(image)).collect()
 }
 
-fn config_fault(image: &Image) -> Option<field::Error> {
+fn config_error(image: &Image) -> Option<field::Error> {
     let config = &image.docker_image_config;
     if config.is_empty() || !manifest::has_config(&image.docker_image_manifest_media_type) {
         return None;
@@ -45,7 +46,7 @@ mod tests {
     }
 
     fn fields(image: &Image) -> Vec<String> {
-        faults(image).into_iter().map(|fault| fault.field).collect()
+        digest_errors(image).into_iter().map(|error| error.field).collect()
     }
 
     #[test]
@@ -64,7 +65,7 @@ mod tests {
         assert_eq!(fields(&other), ["metadata.name"]);
         let other = Image { docker_image_config: "{}".into(), ..image() };
         assert_eq!(fields(&other), ["dockerImageConfig"]);
-        let text = field::join(&faults(&other));
+        let text = field::join(&digest_errors(&other));
         assert!(text.contains(&format!("its digest must be {}", Digest::sha256_of(CONFIG))), "{text}");
     }
 

@@ -26,7 +26,7 @@ pub struct Digest {
 
 /// Why a text is no digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadDigest {
+pub enum ParseDigestError {
     /// It is not `<algorithm>:<hex>`.
     #[error("invalid checksum digest format")]
     Format,
@@ -105,9 +105,9 @@ impl Algorithm {
 }
 
 impl FromStr for Digest {
-    type Err = BadDigest;
+    type Err = ParseDigestError;
 
-    fn from_str(text: &str) -> Result<Self, BadDigest> {
+    fn from_str(text: &str) -> Result<Self, ParseDigestError> {
         let (algorithm, _) = split(text)?;
         Ok(Self { algorithm, text: text.into() })
     }
@@ -119,17 +119,17 @@ impl fmt::Display for Digest {
     }
 }
 
-fn split(text: &str) -> Result<(Algorithm, &str), BadDigest> {
-    let (name, hex) = text.split_once(':').ok_or(BadDigest::Format)?;
+fn split(text: &str) -> Result<(Algorithm, &str), ParseDigestError> {
+    let (name, hex) = text.split_once(':').ok_or(ParseDigestError::Format)?;
     let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+.".contains(&byte);
     if name.is_empty() || hex.is_empty() || !name.bytes().all(in_name) || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(BadDigest::Format);
+        return Err(ParseDigestError::Format);
     }
     let known = [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512];
-    let algorithm = known.into_iter().find(|each| each.name() == name).ok_or(BadDigest::Algorithm)?;
+    let algorithm = known.into_iter().find(|each| each.name() == name).ok_or(ParseDigestError::Algorithm)?;
     match hex.len() == algorithm.hex_length() {
         true => Ok((algorithm, hex)),
-        false => Err(BadDigest::Length),
+        false => Err(ParseDigestError::Length),
     }
 }
 
@@ -159,12 +159,12 @@ mod tests {
     fn faults_are_told_apart() {
         let parse = |text: &str| text.parse::<Digest>().map(|digest| digest.text);
         for text in ["", "sha256", "sha256:", ":ab", "sha256:xyz", "sha 256:ab", "sha256:ab:cd"] {
-            assert_eq!(parse(text), Err(BadDigest::Format), "{text}");
+            assert_eq!(parse(text), Err(ParseDigestError::Format), "{text}");
         }
-        assert_eq!(parse("sha256:ab"), Err(BadDigest::Length));
-        assert_eq!(parse(&format!("md5:{}", "a".repeat(32))), Err(BadDigest::Algorithm));
+        assert_eq!(parse("sha256:ab"), Err(ParseDigestError::Length));
+        assert_eq!(parse(&format!("md5:{}", "a".repeat(32))), Err(ParseDigestError::Algorithm));
         assert!(parse(&format!("sha256:{}", "A".repeat(64))).is_ok());
-        assert_eq!(parse(&format!("SHA256:{}", "a".repeat(64))), Err(BadDigest::Algorithm));
+        assert_eq!(parse(&format!("SHA256:{}", "a".repeat(64))), Err(ParseDigestError::Algorithm));
     }
 
     proptest! {

@@ -73,7 +73,7 @@ pub fn pushed_tag(stream: &ImageStream, tag: &str) -> Option<field::Error> {
 }
 
 fn has_tag(stream: &ImageStream, name: &str) -> bool {
-    tags::wanted(stream, name).is_some() || tags::history(stream, name).is_some()
+    tags::spec_tag(stream, name).is_some() || tags::history(stream, name).is_some()
 }
 
 /// Returns errors about the pull spec, layers and manifests of an image as a client sent it, with its manifest.

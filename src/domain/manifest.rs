@@ -30,7 +30,7 @@ pub fn has_config(media_type: &str) -> bool {
 /// A manifest of any schema; what the text does not have is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
-    schema_version: Int,
+    schema_version: GoInt,
     /// The media type that the manifest says of itself.
     pub media_type: String,
     /// Schema 1: digests of the layers, newest first.
@@ -73,12 +73,12 @@ pub struct History {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ManifestList {
     /// The entries in order.
-    pub manifests: Vec<Entry>,
+    pub manifests: Vec<ManifestDescriptor>,
 }
 
 /// One entry of a list of manifests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Entry {
+pub struct ManifestDescriptor {
     /// Media type of the manifest.
     pub media_type: String,
     /// Size of the manifest in bytes.
@@ -110,7 +110,7 @@ struct Unused {
 
 /// A number that is Go's `int` and so has another name in errors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Int(i64);
+struct GoInt(i64);
 
 impl Manifest {
     /// Reads a manifest of any schema.
@@ -137,7 +137,7 @@ impl ManifestList {
     }
 }
 
-impl Decode for Int {
+impl Decode for GoInt {
     fn decode(&mut self, node: &Node, decoder: &mut Decoder) {
         decoder.number(node, &mut self.0, "int");
     }
@@ -197,7 +197,7 @@ impl Struct for ManifestList {
     }
 }
 
-impl Struct for Entry {
+impl Struct for ManifestDescriptor {
     const NAME: &'static str = "manifestlist.ManifestDescriptor";
 
     fn fields(&mut self) -> Vec<(&'static str, &mut dyn Decode)> {
@@ -256,13 +256,13 @@ mod tests {
 
     #[test]
     fn a_wrong_type_names_the_field() {
-        let fault = |text: &str| Manifest::read(text).unwrap_err().to_string();
+        let error = |text: &str| Manifest::read(text).unwrap_err().to_string();
         assert_eq!(
-            fault(r#"{"layers":[{"size":"1"}]}"#),
+            error(r#"{"layers":[{"size":"1"}]}"#),
             "json: cannot unmarshal string into Go struct field DockerImageManifest.layers.size of type int64"
         );
         assert_eq!(
-            fault(r#"{"schemaVersion":"2"}"#),
+            error(r#"{"schemaVersion":"2"}"#),
             "json: cannot unmarshal string into Go struct field DockerImageManifest.schemaVersion of type int"
         );
     }

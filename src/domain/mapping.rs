@@ -1,10 +1,10 @@
 //! What a registry sends after a push: whether it may be believed, and the event that it is.
 
 use super::digest::Digest;
-use super::history::{self, MaxTagHistory, Pushed};
 use super::manifest;
-use super::policy::Registries;
-use super::{reference, signed};
+use super::registries::Registries;
+use super::tag_history::{self, MaxTagHistory, PushOutcome};
+use super::{reference, signed_manifest};
 use crate::api::{Image, ImageStream, ImageStreamMapping, TagEvent};
 use crate::meta::{ObjectMeta, Time, field};
 
@@ -13,11 +13,11 @@ const MANAGED: &str = "openshift.io/image.managed";
 
 /// Whether the image that a push names is there already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Present {
+pub enum PushedImage {
     /// It is, and stays as it is.
-    Yes,
+    Existing,
     /// It is new.
-    No,
+    New,
 }
 
 /// Completes what a client sent: an image without a reference is in the internal registry, and nobody signs by pushing.
@@ -30,7 +30,7 @@ pub fn prepare(mapping: &mut ImageStreamMapping, registries: &Registries) {
 
 /// Takes from the metadata of a pushed image what only those may set who may write images: what keeps the image from being
 /// deleted, or has it deleted, and who manages its fields.
-pub fn drop_authority(metadata: &mut ObjectMeta) {
+pub fn drop_privileged_fields(metadata: &mut ObjectMeta) {
     metadata.finalizers.clear();
     metadata.owner_references.clear();
     metadata.managed_fields.clear();
@@ -41,7 +41,7 @@ pub fn drop_authority(metadata: &mut ObjectMeta) {
 /// A deliberate difference: the reference believes such an image. Images belong to the whole cluster, so whoever may push
 /// into one namespace could put a false image under the name that everybody else will ask for. Without a manifest there is
 /// nothing to compare.
-pub fn manifest_fault(image: &Image) -> Option<field::Error> {
+pub fn manifest_digest_error(image: &Image) -> Option<field::Error> {
     let text = &image.docker_image_manifest;
     let name = image.metadata.name.parse::<Digest>().ok()?;
     if text.is_empty() || is_named_by_manifest(image) {
@@ -62,10 +62,10 @@ pub fn is_named_by_manifest(image: &Image) -> bool {
 fn is_payload(image: &Image, name: &Digest) -> bool {
     let may_be_signed =
         matches!(image.docker_image_manifest_media_type.as_str(), manifest::SCHEMA1 | manifest::SCHEMA1_SIGNED | "");
-    let Some(payload) = signed::payload(&image.docker_image_manifest).filter(|_| may_be_signed) else {
+    let Some(payload) = signed_manifest::payload(&image.docker_image_manifest).filter(|_| may_be_signed) else {
         return false;
     };
-    name.digest_of(&payload) == *name && signed::is_signed_form(&image.docker_image_manifest, &payload)
+    name.digest_of(&payload) == *name && signed_manifest::is_signed_form(&image.docker_image_manifest, &payload)
 }
 
 /// Puts the pushed image into the history of its tag and of those that follow it, one level deep.
@@ -75,29 +75,29 @@ fn is_payload(image: &Image, name: &Digest) -> bool {
 pub fn push(
     stream: &mut ImageStream,
     mapping: &ImageStreamMapping,
-    present: Present,
-    most: MaxTagHistory,
+    state: PushedImage,
+    max_history: MaxTagHistory,
     now: Time,
-) -> Pushed {
+) -> PushOutcome {
     let event = TagEvent {
         created: Some(now),
-        docker_image_reference: reference_in(stream, &mapping.image, present),
+        docker_image_reference: reference_in(stream, &mapping.image, state),
         image: mapping.image.metadata.name.clone(),
         generation: stream.metadata.generation,
     };
-    let pushed = history::push(&mut stream.status.tags, &mapping.tag, event.clone(), most);
+    let pushed = tag_history::push(&mut stream.status.tags, &mapping.tag, event.clone(), max_history);
     if pushed.is_change() {
-        history::push_to_followers(stream, &mapping.tag, &event, most);
+        tag_history::push_to_tracking_tags(stream, &mapping.tag, &event, max_history);
     }
     pushed
 }
 
-fn reference_in(stream: &ImageStream, image: &Image, present: Present) -> String {
+fn reference_in(stream: &ImageStream, image: &Image, state: PushedImage) -> String {
     let is_managed = image.metadata.annotations.get(MANAGED).is_some_and(|value| value == "true");
     let repositories = [&stream.status.docker_image_repository, &stream.spec.docker_image_repository];
     let repository = repositories.into_iter().find(|each| !each.is_empty());
     repository
-        .filter(|_| is_managed && present == Present::Yes)
+        .filter(|_| is_managed && state == PushedImage::Existing)
         .and_then(|repository| reference::of_image(repository, &image.metadata.name))
         .unwrap_or_else(|| image.docker_image_reference.clone())
 }
@@ -137,57 +137,57 @@ mod tests {
     fn a_manifest_must_be_what_the_name_stands_for() {
         let (text, other) = (r#"{"schemaVersion":2}"#, Digest::sha256_of("other"));
         let own = Digest::sha256_of(text);
-        assert_eq!(manifest_fault(&image(own.as_str(), manifest::SCHEMA2, text)), None);
-        let told = manifest_fault(&image(other.as_str(), manifest::SCHEMA2, text)).unwrap().to_string();
+        assert_eq!(manifest_digest_error(&image(own.as_str(), manifest::SCHEMA2, text)), None);
+        let told = manifest_digest_error(&image(other.as_str(), manifest::SCHEMA2, text)).unwrap().to_string();
         let rule = format!("must be the digest of the manifest, which is {own}");
         assert_eq!(told, format!("image.metadata.name: Invalid value: \"{other}\": {rule}"));
     }
 
     #[test]
     fn only_digests_with_a_manifest_are_compared() {
-        assert_eq!(manifest_fault(&image("app", "", "{}")), None);
-        assert_eq!(manifest_fault(&image(Digest::sha256_of("x").as_str(), "", "")), None);
+        assert_eq!(manifest_digest_error(&image("app", "", "{}")), None);
+        assert_eq!(manifest_digest_error(&image(Digest::sha256_of("x").as_str(), "", "")), None);
     }
 
     #[test]
     fn a_signed_manifest_is_named_after_what_was_signed() {
         let payload = "{\n \"schemaVersion\": 1\n}";
         let own = Digest::sha256_of(payload);
-        let text = signed::sign(payload);
+        let text = signed_manifest::sign(payload);
         for media_type in [manifest::SCHEMA1, manifest::SCHEMA1_SIGNED, ""] {
-            assert_eq!(manifest_fault(&image(own.as_str(), media_type, &text)), None, "{media_type}");
+            assert_eq!(manifest_digest_error(&image(own.as_str(), media_type, &text)), None, "{media_type}");
         }
-        assert!(manifest_fault(&image(own.as_str(), manifest::SCHEMA2, &text)).is_some());
+        assert!(manifest_digest_error(&image(own.as_str(), manifest::SCHEMA2, &text)).is_some());
     }
 
     #[test]
     fn nothing_can_be_smuggled_in_beside_the_signatures() {
         let payload = "{\n \"schemaVersion\": 1\n}";
         let own = Digest::sha256_of(payload);
-        let text = signed::sign(payload);
+        let text = signed_manifest::sign(payload);
         for more in [r#""FSLayers":[],"signatures""#, r#""schemaVersion":2,"signatures""#] {
             let false_text = text.replacen("\"signatures\"", more, 1);
-            assert_eq!(signed::payload(&false_text).unwrap(), payload.as_bytes());
-            assert!(manifest_fault(&image(own.as_str(), manifest::SCHEMA1, &false_text)).is_some(), "{more}");
+            assert_eq!(signed_manifest::payload(&false_text).unwrap(), payload.as_bytes());
+            assert!(manifest_digest_error(&image(own.as_str(), manifest::SCHEMA1, &false_text)).is_some(), "{more}");
         }
     }
 
     #[test]
     fn a_push_goes_into_the_tag_and_those_that_follow_it() {
         let mut stream = stream();
-        let (most, now) = (MaxTagHistory(None), Time::from_unix_seconds(7));
+        let (max_history, now) = (MaxTagHistory(None), Time::from_unix_seconds(7));
         let sent = mapping(image("i", "", ""));
-        assert_eq!(push(&mut stream, &sent, Present::No, most, now), Pushed::Added);
+        assert_eq!(push(&mut stream, &sent, PushedImage::New, max_history, now), PushOutcome::Added);
         let told: Vec<_> = stream.status.tags.iter().map(|tag| (tag.tag.as_str(), tag.items[0].clone())).collect();
         let event =
             TagEvent { created: Some(now), docker_image_reference: "r.io/a".into(), image: "i".into(), generation: 4 };
         assert_eq!(told, [("f", event.clone()), ("t", event)]);
-        assert_eq!(push(&mut stream, &sent, Present::Yes, most, now), Pushed::Unchanged);
+        assert_eq!(push(&mut stream, &sent, PushedImage::Existing, max_history, now), PushOutcome::Unchanged);
     }
 
     #[test]
     fn known_internal_image_is_pulled_through_the_stream() {
-        let reference = |managed: bool, present: Present, spec: &str| {
+        let reference = |managed: bool, state: PushedImage, spec: &str| {
             let (mut stream, mut sent) = (stream(), mapping(image("i", "", "")));
             if !spec.is_empty() {
                 stream.status.docker_image_repository.clear();
@@ -196,13 +196,13 @@ mod tests {
             if managed {
                 sent.image.metadata.annotations.insert(MANAGED.into(), "true".into());
             }
-            push(&mut stream, &sent, present, MaxTagHistory(None), Time::from_unix_seconds(7));
+            push(&mut stream, &sent, state, MaxTagHistory(None), Time::from_unix_seconds(7));
             stream.status.tags[1].items[0].docker_image_reference.clone()
         };
-        assert_eq!(reference(true, Present::Yes, ""), "in/ns/s:i");
-        assert_eq!(reference(true, Present::Yes, "out/x"), "out/x:i");
-        assert_eq!(reference(true, Present::No, ""), "r.io/a");
-        assert_eq!(reference(false, Present::Yes, ""), "r.io/a");
+        assert_eq!(reference(true, PushedImage::Existing, ""), "in/ns/s:i");
+        assert_eq!(reference(true, PushedImage::Existing, "out/x"), "out/x:i");
+        assert_eq!(reference(true, PushedImage::New, ""), "r.io/a");
+        assert_eq!(reference(false, PushedImage::Existing, ""), "r.io/a");
     }
 
     #[test]

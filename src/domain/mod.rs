@@ -2,30 +2,30 @@
 //!
 //! Knows nothing of storage, HTTP or clocks: everything that changes between two calls is an argument.
 
-pub mod configuration;
 pub mod content;
 pub mod digest;
-pub mod history;
-mod images;
-pub mod intake;
-pub mod layers;
-pub mod layers_view;
+pub mod image_config;
+pub mod image_metadata;
+pub mod image_signatures;
+pub mod image_strategy;
+pub mod layers_builder;
 pub mod limits;
-pub mod lookup;
 pub mod manifest;
 pub mod mapping;
-pub mod metadata;
 pub mod names;
-pub mod policy;
+pub mod presentable;
 pub mod proof;
 pub mod reference;
+pub mod registries;
 pub mod resolve;
-pub mod signatures;
-pub mod signed;
-pub mod source;
-pub mod spec;
-pub mod status;
+pub mod signed_manifest;
+mod source_images;
+pub mod status_strategy;
+pub mod stream_index;
+pub mod stream_strategy;
 pub mod tag_edit;
+pub mod tag_history;
+pub mod tag_source;
 pub mod tag_view;
 pub mod tags;
 pub mod unproved;

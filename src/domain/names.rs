@@ -6,9 +6,9 @@ use super::tags;
 use crate::meta::{field, path_segment_errors};
 
 /// Why a name is not allowed for an image stream; empty if it is. The form is checked only in path segments.
-pub fn stream_name_faults(name: &str) -> Vec<&'static str> {
+pub fn stream_name_errors(name: &str) -> Vec<&'static str> {
     match path_segment_errors(name) {
-        faults if !faults.is_empty() => faults,
+        errors if !errors.is_empty() => errors,
         _ if is_stream_name(name) => Vec::new(),
         _ => vec![r#"must match "[a-z0-9]+(?:[._-][a-z0-9]+)*""#],
     }
@@ -17,7 +17,7 @@ pub fn stream_name_faults(name: &str) -> Vec<&'static str> {
 /// The fault of a new image's name, in the field `path`, that Kubernetes' rules for path segments do not know.
 ///
 /// No digest has control characters, and a name that has some can forge lines wherever it is printed.
-pub fn new_image_name_fault(path: &str, name: &str) -> Option<field::Error> {
+pub fn new_image_name_error(path: &str, name: &str) -> Option<field::Error> {
     // NUL is refused in the name of any object.
     let is_bad = |letter: char| letter.is_control() && letter != '\0';
     name.contains(is_bad).then(|| field::Error::invalid(path, name, "may not contain control characters"))
@@ -35,15 +35,15 @@ pub struct StreamImageName {
 /// A name that is not two parts joined by `@`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("ImageStreamImages must be retrieved with <name>@<id>")]
-pub struct BadStreamImageName;
+pub struct ParseStreamImageNameError;
 
 impl StreamImageName {
     /// Splits `name`, which must have exactly one `@` with something on both sides.
     ///
     /// # Errors
     /// The name has another form.
-    pub fn parse(name: &str) -> Result<Self, BadStreamImageName> {
-        let (stream, id) = two_parts(name, '@').ok_or(BadStreamImageName)?;
+    pub fn parse(name: &str) -> Result<Self, ParseStreamImageNameError> {
+        let (stream, id) = two_parts(name, '@').ok_or(ParseStreamImageNameError)?;
         Ok(Self { stream: stream.into(), id: id.into() })
     }
 }
@@ -59,7 +59,7 @@ pub struct StreamTagName {
 
 /// A name of a new tag that names no stream or no tag.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadNewTagName {
+pub enum ParseTagNameError {
     /// It has no colon.
     #[error("{} must be of the form <stream_name>:<tag>", crate::meta::field::quote(.0))]
     NoTag(String),
@@ -81,16 +81,16 @@ impl StreamTagName {
     ///
     /// # Errors
     /// Names without a colon, or with nothing before it.
-    pub fn parse_new(name: &str) -> Result<Self, BadNewTagName> {
+    pub fn parse_new(name: &str) -> Result<Self, ParseTagNameError> {
         match name.split_once(':') {
-            None => Err(BadNewTagName::NoTag(name.into())),
-            Some(("", _)) => Err(BadNewTagName::NoStream),
+            None => Err(ParseTagNameError::NoTag(name.into())),
+            Some(("", _)) => Err(ParseTagNameError::NoStream),
             Some((stream, tag)) => Ok(Self { stream: stream.into(), tag: tags::or_default(tag).into() }),
         }
     }
 
     /// What clients are told of a name of another form. `kinds` is the plural of the kind, such as `ImageTags`.
-    pub fn must_be(kinds: &str) -> String {
+    pub fn format_error(kinds: &str) -> String {
         format!("{kinds} must be retrieved with <name>:<tag>")
     }
 }
@@ -102,7 +102,7 @@ impl fmt::Display for StreamTagName {
 }
 
 /// The name of `tag` of `stream`.
-pub(super) fn joined(stream: &str, tag: &str) -> String {
+pub(super) fn join(stream: &str, tag: &str) -> String {
     format!("{stream}:{tag}")
 }
 
@@ -132,27 +132,27 @@ mod tests {
     #[test]
     fn a_stream_name_is_runs_joined_by_single_marks() {
         for name in ["a", "a.b-c_d", "0"] {
-            assert!(stream_name_faults(name).is_empty(), "{name}");
+            assert!(stream_name_errors(name).is_empty(), "{name}");
         }
         for name in ["", "a__b", "a--b", "Upper", "a..b", "a_", "-a", "a b", "a:b", "a@b", "é"] {
-            assert_eq!(stream_name_faults(name), [r#"must match "[a-z0-9]+(?:[._-][a-z0-9]+)*""#], "{name}");
+            assert_eq!(stream_name_errors(name), [r#"must match "[a-z0-9]+(?:[._-][a-z0-9]+)*""#], "{name}");
         }
     }
 
     #[test]
     fn what_is_no_path_segment_is_told_nothing_else() {
-        assert_eq!(stream_name_faults("."), ["may not be '.'"]);
-        assert_eq!(stream_name_faults(".."), ["may not be '..'"]);
-        assert_eq!(stream_name_faults("A/b%"), ["may not contain '/'", "may not contain '%'"]);
+        assert_eq!(stream_name_errors("."), ["may not be '.'"]);
+        assert_eq!(stream_name_errors(".."), ["may not be '..'"]);
+        assert_eq!(stream_name_errors("A/b%"), ["may not contain '/'", "may not contain '%'"]);
     }
 
     #[test]
     fn the_name_of_a_new_image_has_no_control_characters() {
         for good in ["sha256:0", "app v1", "é", "mine"] {
-            assert_eq!(new_image_name_fault("metadata.name", good), None, "{good}");
+            assert_eq!(new_image_name_error("metadata.name", good), None, "{good}");
         }
         for bad in ["sha256:y\nline", "a\rb", "a\tb", "a\u{1b}[31mb", "a\u{7f}", "a\u{85}b"] {
-            let told = new_image_name_fault("metadata.name", bad).unwrap().to_string();
+            let told = new_image_name_error("metadata.name", bad).unwrap().to_string();
             assert!(
                 told.starts_with("metadata.name: Invalid value: \"") && told.ends_with("control characters"),
                 "{told}"
@@ -179,7 +179,7 @@ mod tests {
         for bad in ["", "s", "s:", ":t", "s:a:b", "s@x", "s:a@b", "a@s:t"] {
             assert_eq!(StreamTagName::parse(bad), None, "{bad}");
         }
-        assert_eq!(StreamTagName::must_be("ImageTags"), "ImageTags must be retrieved with <name>:<tag>");
+        assert_eq!(StreamTagName::format_error("ImageTags"), "ImageTags must be retrieved with <name>:<tag>");
     }
 
     #[test]

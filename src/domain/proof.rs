@@ -4,19 +4,19 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::digest::Digest;
 use super::manifest::{self, Manifest, ManifestList};
-use super::{intake, mapping, metadata, unproved};
+use super::{image_metadata, image_strategy, mapping, unproved};
 use crate::api::{Authored, DockerImageMetadata, Evidence, Image, ImageLayer, NamedBlobs, Proof};
 use crate::meta::ObjectMeta;
 
 /// Judges an image as a mapping carries it, with all texts that the client sent.
 ///
-/// `metadata.creationTimestamp` must be set, as for [`metadata::fill`].
-pub fn judge(image: &Image) -> Evidence {
+/// `metadata.creationTimestamp` must be set, as for [`image_metadata::fill`].
+pub fn evidence_of(image: &Image) -> Evidence {
     if !mapping::is_named_by_manifest(image) {
         return Evidence::unproved();
     }
     let manifest = Manifest::read(&image.docker_image_manifest).unwrap_or_default();
-    let layers = metadata::named_layers(&manifest);
+    let layers = image_metadata::named_layers(&manifest);
     let has_claims = has_claims(image, &manifest, &layers);
     let proof = match (has_named_config(image, &manifest), has_claims) {
         (false, true) => Proof::ManifestWithClaims,
@@ -62,7 +62,7 @@ pub fn superseding(stored: &Image, pushed: &Image) -> Option<Image> {
     image.signatures.clone_from(&stored.signatures);
     image.evidence.authored = authored;
     image.evidence.has_unproved_form = stored.evidence.has_unproved_form || unproved::is_kept(&stored.evidence);
-    intake::drop_unstored(&mut image);
+    image_strategy::drop_unstored(&mut image);
     Some(image)
 }
 
@@ -78,7 +78,7 @@ fn superseding_metadata(stored: &Image, pushed: &Image, authored: &Authored) -> 
     meta.labels.extend(set(&authored.labels, &old.labels));
     // The order of the layers is that of the pushed ones.
     let annotations = set(&authored.annotations, &old.annotations).into_iter();
-    meta.annotations.extend(annotations.filter(|(key, _)| key != metadata::LAYERS_ORDER));
+    meta.annotations.extend(annotations.filter(|(key, _)| key != image_metadata::LAYERS_ORDER));
     meta
 }
 
@@ -89,9 +89,9 @@ fn level(stored: &Image) -> Proof {
         return stored.evidence.proof;
     }
     match stored.docker_image_manifest.is_empty() {
-        true if intake::is_kept_by_registry(stored) => Proof::FullWithClaims,
+        true if image_strategy::is_kept_by_registry(stored) => Proof::FullWithClaims,
         true => Proof::Nothing,
-        false => judge(stored).proof,
+        false => evidence_of(stored).proof,
     }
 }
 
@@ -106,7 +106,7 @@ fn authored(stored: &Image) -> Authored {
 }
 
 /// Notes which labels and annotations a write through `images` sets in `new`, the new form of `old`.
-pub fn note_authored(old: &Image, new: &mut Image) {
+pub fn record_authored(old: &Image, new: &mut Image) {
     let is_same = old.metadata.labels == new.metadata.labels && old.metadata.annotations == new.metadata.annotations;
     if is_same || old.evidence.proof >= Proof::Full {
         return;
@@ -135,7 +135,7 @@ fn has_claims(image: &Image, manifest: &Manifest, named: &[ImageLayer]) -> bool 
         computed.docker_image_layers.clear();
     }
     // Without them nothing can be computed, and all that the client filled in is a claim.
-    let _ = (metadata::fill(&mut shown), metadata::fill(&mut computed));
+    let _ = (image_metadata::fill(&mut shown), image_metadata::fill(&mut computed));
     let has_stray_config = config_of(manifest).is_none() && !image.docker_image_config.is_empty();
     !(has_named_layers || image.docker_image_layers.is_empty())
         || shown.docker_image_metadata != computed.docker_image_metadata

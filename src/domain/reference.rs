@@ -4,10 +4,10 @@
 
 use std::{fmt::Write as _, str::FromStr};
 
-use super::digest::{self, BadDigest, Digest};
+use super::digest::{self, Digest, ParseDigestError};
 
-const LONGEST_NAME: usize = 255;
-const LONGEST_TAG: usize = 128;
+const MAX_NAME_LENGTH: usize = 255;
+const MAX_TAG_LENGTH: usize = 128;
 
 /// The parts of a reference; a part that is not there is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -26,7 +26,7 @@ pub struct Reference {
 
 /// Why a text is no reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadReference {
+pub enum ParseReferenceError {
     /// It does not have the form of a reference.
     #[error("invalid reference format")]
     Format,
@@ -37,11 +37,11 @@ pub enum BadReference {
     #[error("repository name must have at least one component")]
     Empty,
     /// The name is too long.
-    #[error("repository name must not be more than {LONGEST_NAME} characters")]
+    #[error("repository name must not be more than {MAX_NAME_LENGTH} characters")]
     TooLong,
     /// The digest is none.
     #[error(transparent)]
-    Digest(#[from] BadDigest),
+    Digest(#[from] ParseDigestError),
 }
 
 /// `text` without tag and digest if it is a reference that has one, otherwise `text` as it is.
@@ -87,7 +87,7 @@ impl Reference {
         Self { tag: String::new(), id: String::new(), ..self.clone() }
     }
 
-    fn of(whole: &str, parts: Parts<'_>) -> Self {
+    fn of(whole: &str, parts: SplitReference<'_>) -> Self {
         let first = parts.name.split_once('/');
         if first.is_none() && (parts.name.contains('.') || parts.name.starts_with("localhost")) {
             return Self { registry: whole.into(), ..Self::default() };
@@ -108,18 +108,18 @@ impl Reference {
 }
 
 impl FromStr for Reference {
-    type Err = BadReference;
+    type Err = ParseReferenceError;
 
-    fn from_str(text: &str) -> Result<Self, BadReference> {
-        let Some(parts) = Parts::find(text) else {
+    fn from_str(text: &str) -> Result<Self, ParseReferenceError> {
+        let Some(parts) = SplitReference::find(text) else {
             return Err(match text {
-                "" => BadReference::Empty,
-                _ if Parts::find(&text.to_lowercase()).is_some() => BadReference::NotLowercase,
-                _ => BadReference::Format,
+                "" => ParseReferenceError::Empty,
+                _ if SplitReference::find(&text.to_lowercase()).is_some() => ParseReferenceError::NotLowercase,
+                _ => ParseReferenceError::Format,
             });
         };
-        if parts.name.len() > LONGEST_NAME {
-            return Err(BadReference::TooLong);
+        if parts.name.len() > MAX_NAME_LENGTH {
+            return Err(ParseReferenceError::TooLong);
         }
         if let Some(digest) = parts.digest {
             digest.parse::<Digest>()?;
@@ -129,13 +129,13 @@ impl FromStr for Reference {
 }
 
 /// The outer split of a reference, which is unambiguous: only a digest follows `@`, and no slash follows a tag.
-struct Parts<'a> {
+struct SplitReference<'a> {
     name: &'a str,
     tag: Option<&'a str>,
     digest: Option<&'a str>,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> SplitReference<'a> {
     fn find(text: &'a str) -> Option<Self> {
         let (named, digest) = split_optional(text, text.find('@'));
         let last = named.rfind('/').map_or(0, |slash| slash + 1);
@@ -178,7 +178,7 @@ fn is_host(text: &str) -> bool {
 
 fn is_tag(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    (1..=LONGEST_TAG).contains(&text.len()) && !text.starts_with(['.', '-']) && text.bytes().all(inner)
+    (1..=MAX_TAG_LENGTH).contains(&text.len()) && !text.starts_with(['.', '-']) && text.bytes().all(inner)
 }
 
 /// The loose form that the grammar asks for; [`Digest`] is stricter.
@@ -203,7 +203,7 @@ mod tests {
         [registry, namespace, name, tag, id]
     }
 
-    fn fault(text: &str) -> String {
+    fn error(text: &str) -> String {
         text.parse::<Reference>().unwrap_err().to_string()
     }
 
@@ -228,15 +228,15 @@ mod tests {
     fn every_fault_has_its_text() {
         let format = "invalid reference format";
         for text in ["a b", "http://x/y", "x@sha256:123", "x:", "/x", "x/", "[::1]/x", "a//b", "a:b:c", "a._b"] {
-            assert_eq!(fault(text), format, "{text}");
+            assert_eq!(error(text), format, "{text}");
         }
-        assert_eq!(fault(&format!("x:{}", "t".repeat(129))), format);
-        assert_eq!(fault("x/UPPER"), "repository name must be lowercase");
-        assert_eq!(fault(""), "repository name must have at least one component");
-        assert_eq!(fault(&"n".repeat(256)), "repository name must not be more than 255 characters");
-        assert_eq!(fault(&format!("x@sha256:{}", "a".repeat(32))), "invalid checksum digest length");
-        assert_eq!(fault(&format!("x@md5:{}", "a".repeat(32))), "unsupported digest algorithm");
-        assert_eq!(fault(&format!("x@a+b:{}", "a".repeat(32))), "unsupported digest algorithm");
+        assert_eq!(error(&format!("x:{}", "t".repeat(129))), format);
+        assert_eq!(error("x/UPPER"), "repository name must be lowercase");
+        assert_eq!(error(""), "repository name must have at least one component");
+        assert_eq!(error(&"n".repeat(256)), "repository name must not be more than 255 characters");
+        assert_eq!(error(&format!("x@sha256:{}", "a".repeat(32))), "invalid checksum digest length");
+        assert_eq!(error(&format!("x@md5:{}", "a".repeat(32))), "unsupported digest algorithm");
+        assert_eq!(error(&format!("x@a+b:{}", "a".repeat(32))), "unsupported digest algorithm");
     }
 
     #[test]

@@ -1,17 +1,17 @@
 //! From wanted tags to the history of tags: what a write of a stream's spec puts into its status.
 //!
-//! Other streams come in as an argument: [`needed`] says which, [`Others`] holds what was found.
+//! Other streams come in as an argument: [`required_streams`] says which, [`SourceStreams`] holds what was found.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use super::history::{self, MaxTagHistory};
-use super::images::SourceImages;
-use super::policy::Registries;
 use super::reference::Reference;
-use super::source::{Source, StreamKey};
-use super::spec::{self, Route};
+use super::registries::Registries;
+use super::source_images::SourceImages;
+use super::stream_strategy::{self, WriteTarget};
+use super::tag_history::{self, MaxTagHistory};
+use super::tag_source::{StreamKey, TagSource};
 use super::tags;
 use super::unproved::{self, NamedImages, Standing};
 use crate::api::{ImageStream, ObjectReference, TagEvent, TagReference};
@@ -19,13 +19,13 @@ use crate::meta::{Time, field, path_segment_errors};
 
 /// What is known of another stream that tags come from.
 #[derive(Clone, Debug)]
-pub enum Other {
+pub enum SourceStream {
     /// The stream as it is stored.
     Found(Arc<ImageStream>),
     /// There is none.
     Missing,
     /// The user may not have images from it. Whether it exists must not be told, so nobody needs to look.
-    Refused {
+    Denied {
         /// Why, in the words of those who decided it; mostly empty.
         reason: String,
     },
@@ -33,51 +33,47 @@ pub enum Other {
 
 /// What is known of other streams.
 #[derive(Clone, Debug, Default)]
-pub struct Others(HashMap<StreamKey, Other>);
+pub struct SourceStreams(HashMap<StreamKey, SourceStream>);
 
 /// Puts into the status of a stream what its wanted tags come to.
 #[derive(Clone, Copy, Debug)]
 pub struct Resolution<'a> {
     /// The stream as it is stored; none for a new one.
     pub old: Option<&'a ImageStream>,
-    /// The other streams that are [`needed`].
-    pub others: &'a Others,
+    /// The other streams that are [`required_streams`].
+    pub others: &'a SourceStreams,
     /// Where the images of streams are pulled from.
     pub registries: &'a Registries,
     /// How many events a tag keeps.
-    pub most: MaxTagHistory,
+    pub max_history: MaxTagHistory,
     /// How the write comes to the stream.
-    pub route: Route,
+    pub route: WriteTarget,
     /// When.
     pub now: Time,
 }
 
 /// The other streams that new and changed tags of `new` come from.
 ///
-/// `new` must be [prepared](spec::prepare_update). For those in other namespances than its own, somebody must ask first
+/// `new` must be [prepared](stream_strategy::prepare_for_update). For those in other namespances than its own, somebody must ask first
 /// whether the user may `get` their `imagestreams/layers`.
-pub fn needed(old: Option<&ImageStream>, new: &ImageStream) -> BTreeSet<StreamKey> {
-    let changed = spec::changed_tags(old, new).into_iter();
-    let sources = changed.filter_map(|at| Source::read(new.spec.tags[at].from.as_ref()?, new).ok()?.stream().cloned());
-    sources.filter(|key| !key.is_of(new) && name_fault(&key.name).is_none()).collect()
+pub fn required_streams(old: Option<&ImageStream>, new: &ImageStream) -> BTreeSet<StreamKey> {
+    let changed = stream_strategy::changed_tags(old, new).into_iter();
+    let sources =
+        changed.filter_map(|at| TagSource::read(new.spec.tags[at].from.as_ref()?, new).ok()?.stream().cloned());
+    sources.filter(|key| !key.is_of(new) && name_error(&key.name).is_none()).collect()
 }
 
 /// The fault of a stream whose tags could not be resolved, as clients know it: one text inside of another.
-pub fn fault_of(stream: &ImageStream, faults: &field::Errors) -> Option<field::Error> {
+pub fn internal_error(stream: &ImageStream, errors: &field::Errors) -> Option<field::Error> {
     let name = field::quote(&stream.metadata.name);
-    let text = format!("imagestreams {name} is invalid: {}", field::join(faults));
-    (!faults.is_empty()).then(|| field::Error { field: "[]".into(), kind: field::ErrorKind::Internal(text) })
+    let text = format!("imagestreams {name} is invalid: {}", field::join(errors));
+    (!errors.is_empty()).then(|| field::Error { field: "[]".into(), kind: field::ErrorKind::Internal(text) })
 }
 
-impl Others {
+impl SourceStreams {
     /// Remembers what is known of a stream.
-    pub fn insert(&mut self, key: StreamKey, other: Other) {
+    pub fn insert(&mut self, key: StreamKey, other: SourceStream) {
         self.0.insert(key, other);
-    }
-
-    /// Those of the `needed` streams of which nothing is known yet.
-    pub fn unknown(&self, needed: BTreeSet<StreamKey>) -> Vec<StreamKey> {
-        needed.into_iter().filter(|key| !self.0.contains_key(key)).collect()
     }
 }
 
@@ -85,42 +81,42 @@ impl<'a> Resolution<'a> {
     /// Adds an event to each tag that is new or changed and comes from something that is there. Tags that follow other tags
     /// of the stream get their events too, unless the stream itself is updated.
     ///
-    /// Returns the faults of the tags, with paths in the stream; [`fault_of`] makes one of them.
+    /// Returns the faults of the tags, with paths in the stream; [`internal_error`] makes one of them.
     pub fn run(&self, new: &mut ImageStream) -> field::Errors {
-        let changed = spec::changed_tags(self.old, new);
-        let mut faults = field::Errors::default();
+        let changed = stream_strategy::changed_tags(self.old, new);
+        let mut errors = field::Errors::default();
         if !changed.is_empty() {
             let names: Vec<String> = changed.iter().map(|at| new.spec.tags[*at].name.clone()).collect();
-            let added = history::make_room(&mut new.status.tags, names.iter().map(String::as_str));
-            faults = self.add_events(new, &changed);
-            history::drop_room(&mut new.status.tags, &added);
+            let added = tag_history::insert_empty(&mut new.status.tags, names.iter().map(String::as_str));
+            errors = self.add_events(new, &changed);
+            tag_history::remove_empty(&mut new.status.tags, &added);
         }
-        if self.old.is_none() || self.route == Route::Tag {
-            history::follow(new, self.old, self.most);
+        if self.old.is_none() || self.route == WriteTarget::Tag {
+            tag_history::propagate(new, self.old, self.max_history);
         }
-        faults
+        errors
     }
 
     fn add_events(&self, new: &mut ImageStream, changed: &[usize]) -> field::Errors {
-        let (mut faults, mut read) = (field::Errors::default(), ReadStreams::default());
+        let (mut errors, mut read) = (field::Errors::default(), ReadStreams::default());
         let mut named = NamedImages::default();
         for at in sources_first(new, changed) {
             match self.event(new, &new.spec.tags[at], &mut read) {
                 Ok(Some((event, standing))) => {
-                    named.note(new, &event.image, standing);
+                    named.record(new, &event.image, standing);
                     let tag = &new.spec.tags[at].name;
-                    named.edit(&mut new.status.tags, tag, |tags| history::push(tags, tag, event, self.most));
+                    named.edit(&mut new.status.tags, tag, |tags| tag_history::push(tags, tag, event, self.max_history));
                 }
                 Ok(None) => {}
-                Err(fault) => faults.push_with(|| fault),
+                Err(error) => errors.push_with(|| error),
             }
             // Finding more, which would not be shown, could take long.
-            if faults.is_cut() {
+            if errors.is_cut() {
                 break;
             }
         }
         unproved::withhold(new, read.withheld);
-        faults
+        errors
     }
 
     /// The event that a wanted tag comes to, if its source is something that the status shows and that is there, and how
@@ -136,24 +132,24 @@ impl<'a> Resolution<'a> {
         };
         let path = SourcePath(&tag.name);
         let invalid = |rule: String| field::Error::invalid(format_args!("{path}.name"), &from.name, rule);
-        let found = match Source::read(from, new).map_err(|bad| invalid(bad.to_string()))? {
-            Source::Outside(reference) => tag.reference.then(|| {
+        let found = match TagSource::read(from, new).map_err(|bad| invalid(bad.to_string()))? {
+            TagSource::External(reference) => tag.reference.then(|| {
                 let docker_image_reference = reference.into();
                 let event = TagEvent { created: Some(self.now), docker_image_reference, ..TagEvent::default() };
                 (event, Standing::Proved)
             }),
-            Source::Tag(key, source) => {
+            TagSource::Tag(key, source) => {
                 let stream = match key.is_of(new) {
                     // What is withheld from the stream itself is noted there already.
                     true => new,
                     false => read.stream(&key, self.other(&key, &path, from)?),
                 };
-                tags::newest(stream, source).cloned().map(|event| {
+                tags::latest_event(stream, source).cloned().map(|event| {
                     let standing = unproved::standing_in(stream, &event.image);
-                    (self.moved(event, tag, &key, new), standing)
+                    (self.relocated(event, tag, &key, new), standing)
                 })
             }
-            Source::Image(key, id) => {
+            TagSource::Image(key, id) => {
                 // Of the stream itself only what was there before counts, so that the order of tags does not.
                 let stream = if key.is_of(new) { self.old } else { Some(self.other(&key, &path, from)?) };
                 let stream = stream.map(|stream| read.stream(&key, stream));
@@ -161,7 +157,7 @@ impl<'a> Resolution<'a> {
                 let found = images.find(id).map_err(|why| invalid(format!("error generating tag event: {why}")))?;
                 let event = TagEvent { created: Some(self.now), ..found };
                 let standing = stream.map_or(Standing::Proved, |stream| unproved::standing_in(stream, &event.image));
-                Some((self.moved(event, tag, &key, new), standing))
+                Some((self.relocated(event, tag, &key, new), standing))
             }
         };
         let generation = new.metadata.generation;
@@ -178,13 +174,13 @@ impl<'a> Resolution<'a> {
             let rule = format!("unable to retrieve image stream: {why}");
             field::Error::invalid(format_args!("{path}.name"), &from.name, rule)
         };
-        if let Some(why) = name_fault(&key.name) {
+        if let Some(why) = name_error(&key.name) {
             return Err(unreadable(&why));
         }
         match self.others.0.get(key) {
-            Some(Other::Found(stream)) => Ok(stream),
-            Some(Other::Missing) => Err(field::Error::not_found(format_args!("{path}.name"), &from.name)),
-            Some(Other::Refused { reason }) => {
+            Some(SourceStream::Found(stream)) => Ok(stream),
+            Some(SourceStream::Missing) => Err(field::Error::not_found(format_args!("{path}.name"), &from.name)),
+            Some(SourceStream::Denied { reason }) => {
                 let why = format!("{}/{}: {} \"\"", key.namespace, key.name, field::quote(reason));
                 Err(field::Error::forbidden(path, why))
             }
@@ -194,7 +190,7 @@ impl<'a> Resolution<'a> {
 
     /// The event as it is in `stream`: what the internal registry has in the stream of `key` is pulled through this one
     /// instead, unless the tag only refers to it.
-    fn moved(&self, mut event: TagEvent, tag: &TagReference, key: &StreamKey, stream: &ImageStream) -> TagEvent {
+    fn relocated(&self, mut event: TagEvent, tag: &TagReference, key: &StreamKey, stream: &ImageStream) -> TagEvent {
         let Some(internal) = self.registries.internal.as_ref().filter(|_| !tag.reference && !key.is_of(stream)) else {
             return event;
         };
@@ -247,8 +243,8 @@ fn sources_first(stream: &ImageStream, changed: &[usize]) -> Vec<usize> {
     let tags = &stream.spec.tags;
     let mut is_open = vec![false; tags.len()];
     changed.iter().for_each(|at| is_open[*at] = true);
-    let source = |at: usize| match Source::read(tags[at].from.as_ref()?, stream).ok()? {
-        Source::Tag(key, source) if key.is_of(stream) => tags::wanted_place(tags, source).ok(),
+    let source = |at: usize| match TagSource::read(tags[at].from.as_ref()?, stream).ok()? {
+        TagSource::Tag(key, source) if key.is_of(stream) => tags::spec_tag_index(tags, source).ok(),
         _ => None,
     };
     let mut order = Vec::with_capacity(changed.len());
@@ -266,12 +262,12 @@ fn sources_first(stream: &ImageStream, changed: &[usize]) -> Vec<usize> {
 }
 
 /// Why no stream can have this name.
-fn name_fault(name: &str) -> Option<String> {
+fn name_error(name: &str) -> Option<String> {
     if name.is_empty() {
         return Some("Name parameter required.".into());
     }
-    let fault = path_segment_errors(name).into_iter().next()?;
-    Some(format!("Name parameter invalid: {}: {fault}", field::quote(name)))
+    let error = path_segment_errors(name).into_iter().next()?;
+    Some(format!("Name parameter invalid: {}: {error}", field::quote(name)))
 }
 
 #[cfg(test)]

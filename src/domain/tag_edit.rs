@@ -1,6 +1,6 @@
 //! Writing a tag: edits of the stream that it belongs to.
 //!
-//! The stream is written like any other afterwards; [`spec::prepare_update`](super::spec::prepare_update) gives the edited
+//! The stream is written like any other afterwards; [`stream_strategy::prepare_for_update`](super::stream_strategy::prepare_for_update) gives the edited
 //! tag its generation.
 
 use super::names::{self, StreamTagName};
@@ -10,11 +10,11 @@ use crate::meta::{GroupResource, Status, excerpt};
 
 /// Whether a wanted tag was there before it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Set {
+pub enum TagWrite {
     /// There was none of this name.
-    New,
+    Created,
     /// There was one.
-    Replaced,
+    Updated,
 }
 
 /// A stream without anything in it, for a tag whose stream does not exist yet.
@@ -51,8 +51,8 @@ pub fn create_image_tag(stream: &mut ImageStream, tag: &str, view: &ImageTag) ->
 ///
 /// # Errors
 /// 400 where there is nothing that could be kept.
-pub fn update_stream_tag(stream: &mut ImageStream, tag: &str, view: &ImageStreamTag) -> Result<Set, Status> {
-    let Some(mut wanted) = view.tag.clone().or_else(|| tags::wanted(stream, tag).cloned()) else {
+pub fn update_stream_tag(stream: &mut ImageStream, tag: &str, view: &ImageStreamTag) -> Result<TagWrite, Status> {
+    let Some(mut wanted) = view.tag.clone().or_else(|| tags::spec_tag(stream, tag).cloned()) else {
         let (namespace, name) = (&stream.metadata.namespace, &stream.metadata.name);
         let tag = excerpt::of(tag);
         let text =
@@ -64,15 +64,15 @@ pub fn update_stream_tag(stream: &mut ImageStream, tag: &str, view: &ImageStream
 }
 
 /// Sets the wanted tag to that of an ImageTag, or takes it away where that has none.
-pub fn update_image_tag(stream: &mut ImageStream, tag: &str, view: &ImageTag) -> Set {
+pub fn update_image_tag(stream: &mut ImageStream, tag: &str, view: &ImageTag) -> TagWrite {
     match &view.spec {
         Some(wanted) => set(stream, tag, wanted.clone()),
-        None => match tags::wanted_place(&stream.spec.tags, tag) {
+        None => match tags::spec_tag_index(&stream.spec.tags, tag) {
             Ok(at) => {
                 stream.spec.tags.remove(at);
-                Set::Replaced
+                TagWrite::Updated
             }
-            Err(_) => Set::New,
+            Err(_) => TagWrite::Created,
         },
     }
 }
@@ -82,8 +82,8 @@ pub fn update_image_tag(stream: &mut ImageStream, tag: &str, view: &ImageTag) ->
 /// # Errors
 /// 404 where the stream has no such tag. `resource` is the one that was asked for.
 pub fn delete(stream: &mut ImageStream, name: &StreamTagName, resource: GroupResource<'_>) -> Result<(), Status> {
-    let wanted = tags::wanted_place(&stream.spec.tags, &name.tag).map(|at| stream.spec.tags.remove(at));
-    let history = tags::history_place(&stream.status.tags, &name.tag).map(|at| stream.status.tags.remove(at));
+    let wanted = tags::spec_tag_index(&stream.spec.tags, &name.tag).map(|at| stream.spec.tags.remove(at));
+    let history = tags::history_index(&stream.status.tags, &name.tag).map(|at| stream.status.tags.remove(at));
     match (wanted, history) {
         (Err(_), Err(_)) => Err(Status::not_found(resource, &name.to_string())),
         _ => Ok(()),
@@ -97,7 +97,7 @@ fn add(
     resource: &'static str,
     name: &str,
 ) -> Result<(), Status> {
-    if tags::wanted(stream, tag).is_some() {
+    if tags::spec_tag(stream, tag).is_some() {
         return Err(Status::already_exists(GroupResource { group: GROUP, name: resource }, name));
     }
     if let Some(wanted) = wanted {
@@ -107,18 +107,18 @@ fn add(
 }
 
 /// Puts a wanted tag at its place, under the name `tag` whatever it calls itself.
-fn set(stream: &mut ImageStream, tag: &str, mut wanted: TagReference) -> Set {
+fn set(stream: &mut ImageStream, tag: &str, mut wanted: TagReference) -> TagWrite {
     wanted.name = tag.into();
     wanted.default_fields();
     let tags = &mut stream.spec.tags;
-    match tags::wanted_place(tags, tag) {
+    match tags::spec_tag_index(tags, tag) {
         Ok(at) => {
             tags[at] = wanted;
-            Set::Replaced
+            TagWrite::Updated
         }
         Err(at) => {
             tags.insert(at, wanted);
-            Set::New
+            TagWrite::Created
         }
     }
 }
@@ -148,7 +148,7 @@ mod tests {
     }
 
     fn source(stream: &ImageStream, tag: &str) -> String {
-        tags::wanted(stream, tag).unwrap().from.as_ref().unwrap().name.clone()
+        tags::spec_tag(stream, tag).unwrap().from.as_ref().unwrap().name.clone()
     }
 
     #[test]
@@ -159,7 +159,7 @@ mod tests {
         create_stream_tag(&mut stream, "p", &view).unwrap();
         create_stream_tag(&mut stream, "nothing", &ImageStreamTag::default()).unwrap();
         assert_eq!(names(&stream), (vec!["a", "b", "c", "p"], vec!["a", "p"]));
-        assert_eq!(tags::wanted(&stream, "b").unwrap().reference_policy.r#type, "Source");
+        assert_eq!(tags::spec_tag(&stream, "b").unwrap().reference_policy.r#type, "Source");
     }
 
     #[test]
@@ -178,31 +178,31 @@ mod tests {
     fn stream_tag_update_sets_tag_or_annotations() {
         let mut stream = stream();
         let mut view = ImageStreamTag { tag: Some(wanted("z", "new")), ..ImageStreamTag::default() };
-        assert_eq!(update_stream_tag(&mut stream, "a", &view), Ok(Set::Replaced));
-        assert_eq!(update_stream_tag(&mut stream, "p", &view), Ok(Set::New));
+        assert_eq!(update_stream_tag(&mut stream, "a", &view), Ok(TagWrite::Updated));
+        assert_eq!(update_stream_tag(&mut stream, "p", &view), Ok(TagWrite::Created));
         assert_eq!(source(&stream, "a"), "new");
         view.tag = None;
         view.metadata.annotations.insert("k".into(), "v".into());
-        assert_eq!(update_stream_tag(&mut stream, "c", &view), Ok(Set::Replaced));
+        assert_eq!(update_stream_tag(&mut stream, "c", &view), Ok(TagWrite::Updated));
         assert_eq!(source(&stream, "c"), "z");
-        assert_eq!(tags::wanted(&stream, "c").unwrap().annotations, Some(view.metadata.annotations.clone()));
+        assert_eq!(tags::spec_tag(&stream, "c").unwrap().annotations, Some(view.metadata.annotations.clone()));
         let status = update_stream_tag(&mut stream, "nosuch", &view).unwrap_err();
         let text = "imagestreamtag nosuch is not a spec tag in imagestream ns/s, cannot be updated";
         assert_eq!((status.code, status.message.as_str()), (400, text));
         view.metadata.annotations.clear();
         update_stream_tag(&mut stream, "c", &view).unwrap();
-        assert_eq!(tags::wanted(&stream, "c").unwrap().annotations, None);
+        assert_eq!(tags::spec_tag(&stream, "c").unwrap().annotations, None);
     }
 
     #[test]
     fn an_update_of_an_image_tag_sets_the_tag_or_takes_it_away() {
         let mut stream = stream();
         let mut view = ImageTag { spec: Some(wanted("a", "new")), ..ImageTag::default() };
-        assert_eq!(update_image_tag(&mut stream, "a", &view), Set::Replaced);
-        assert_eq!(update_image_tag(&mut stream, "p", &view), Set::New);
+        assert_eq!(update_image_tag(&mut stream, "a", &view), TagWrite::Updated);
+        assert_eq!(update_image_tag(&mut stream, "p", &view), TagWrite::Created);
         view.spec = None;
-        assert_eq!(update_image_tag(&mut stream, "a", &view), Set::Replaced);
-        assert_eq!(update_image_tag(&mut stream, "a", &view), Set::New);
+        assert_eq!(update_image_tag(&mut stream, "a", &view), TagWrite::Updated);
+        assert_eq!(update_image_tag(&mut stream, "a", &view), TagWrite::Created);
         assert_eq!(names(&stream), (vec!["c", "p"], vec!["a", "p"]));
     }
 

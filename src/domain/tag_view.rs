@@ -1,7 +1,7 @@
 //! What the two views on a tag show of a stream and its image.
 
-use super::metadata::{self, FillError};
-use super::names::joined;
+use super::image_metadata::{self, FillError};
+use super::names::join;
 use super::{reference, tags};
 use crate::api::{DockerImageMetadata, Image, ImageStream, ImageStreamTag, ImageTag, TagEvent};
 use crate::meta::ObjectMeta;
@@ -13,10 +13,10 @@ pub fn image_of<'a>(stream: &'a ImageStream, tag: &str) -> Option<&'a str> {
 
 /// Whether there is something to be shown of `tag`: a wish, or what became of it.
 pub fn exists(stream: &ImageStream, tag: &str) -> bool {
-    tags::wanted(stream, tag).is_some() || tags::history(stream, tag).is_some()
+    tags::spec_tag(stream, tag).is_some() || tags::history(stream, tag).is_some()
 }
 
-/// The view on `tag` as an ImageStreamTag. The stream must be [decorated](super::policy::Registries::decorate).
+/// The view on `tag` as an ImageStreamTag. The stream must be [decorated](super::registries::Registries::decorate).
 ///
 /// Whether a tag without an [image](image_of) can be seen at all is for the caller to say. Where the image is not given,
 /// only its name and how it is pulled are shown.
@@ -24,7 +24,7 @@ pub fn exists(stream: &ImageStream, tag: &str) -> bool {
 /// # Errors
 /// Metadata of the image that cannot be filled in.
 pub fn stream_tag(stream: &ImageStream, tag: &str, image: Option<Image>) -> Result<ImageStreamTag, FillError> {
-    let (event, wanted) = (event(stream, tag), tags::wanted(stream, tag));
+    let (event, wanted) = (event(stream, tag), tags::spec_tag(stream, tag));
     let annotations = wanted.and_then(|wanted| wanted.annotations.as_ref());
     let mut image = match image {
         Some(mut image) => {
@@ -32,7 +32,7 @@ pub fn stream_tag(stream: &ImageStream, tag: &str, image: Option<Image>) -> Resu
                 .metadata
                 .annotations
                 .extend(annotations.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
-            metadata::present(&mut image)?;
+            image_metadata::fill_for_view(&mut image)?;
             image
         }
         None => {
@@ -42,10 +42,10 @@ pub fn stream_tag(stream: &ImageStream, tag: &str, image: Option<Image>) -> Resu
             image
         }
     };
-    image.docker_image_reference = event.map(|event| pulled_by(stream, tag, event)).unwrap_or_default();
+    image.docker_image_reference = event.map(|event| pull_spec(stream, tag, event)).unwrap_or_default();
     let of = &stream.metadata;
     let metadata = ObjectMeta {
-        name: joined(&of.name, tag),
+        name: join(&of.name, tag),
         namespace: of.namespace.clone(),
         uid: of.uid.clone(),
         resource_version: of.resource_version.clone(),
@@ -64,22 +64,22 @@ pub fn stream_tag(stream: &ImageStream, tag: &str, image: Option<Image>) -> Resu
     })
 }
 
-/// The view on `tag` as an ImageTag. The stream must be [decorated](super::policy::Registries::decorate).
+/// The view on `tag` as an ImageTag. The stream must be [decorated](super::registries::Registries::decorate).
 ///
 /// # Errors
 /// Metadata of the image that cannot be filled in.
 pub fn image_tag(stream: &ImageStream, tag: &str, image: Option<Image>) -> Result<ImageTag, FillError> {
     let image = match (image, event(stream, tag)) {
         (Some(mut image), Some(event)) => {
-            metadata::present(&mut image)?;
-            image.docker_image_reference = pulled_by(stream, tag, event);
+            image_metadata::fill_for_view(&mut image)?;
+            image.docker_image_reference = pull_spec(stream, tag, event);
             Some(image)
         }
         _ => None,
     };
     Ok(ImageTag {
-        metadata: ObjectMeta { name: joined(&stream.metadata.name, tag), ..stream.metadata.clone() },
-        spec: tags::wanted(stream, tag).cloned(),
+        metadata: ObjectMeta { name: join(&stream.metadata.name, tag), ..stream.metadata.clone() },
+        spec: tags::spec_tag(stream, tag).cloned(),
         status: tags::history(stream, tag).cloned(),
         image,
     })
@@ -102,12 +102,12 @@ pub fn image_tags(stream: &ImageStream) -> Vec<&str> {
 
 /// The newest event of `tag`, if it has an image.
 fn event<'a>(stream: &'a ImageStream, tag: &str) -> Option<&'a TagEvent> {
-    tags::newest(stream, tag).filter(|event| !event.image.is_empty())
+    tags::latest_event(stream, tag).filter(|event| !event.image.is_empty())
 }
 
 /// How the image of a tag is pulled, as the wanted tag's policy says: from where it is, or through the cluster's registry.
-fn pulled_by(stream: &ImageStream, tag: &str, event: &TagEvent) -> String {
-    let is_local = tags::wanted(stream, tag).is_some_and(|wanted| wanted.reference_policy.r#type == "Local");
+fn pull_spec(stream: &ImageStream, tag: &str, event: &TagEvent) -> String {
+    let is_local = tags::spec_tag(stream, tag).is_some_and(|wanted| wanted.reference_policy.r#type == "Local");
     let local = is_local.then(|| reference::of_image(&stream.status.docker_image_repository, &event.image)).flatten();
     local.unwrap_or_else(|| event.docker_image_reference.clone())
 }
@@ -192,7 +192,7 @@ mod tests {
             let view = stream_tag(&stream, tag, None).unwrap();
             assert_eq!((view.generation, view.metadata.creation_timestamp), (0, stream.metadata.creation_timestamp));
             assert_eq!(view.image, empty_image());
-            assert_eq!(view.tag.map(|tag| tag.name), tags::wanted(&stream, tag).map(|_| tag.to_owned()));
+            assert_eq!(view.tag.map(|tag| tag.name), tags::spec_tag(&stream, tag).map(|_| tag.to_owned()));
         }
     }
 

@@ -13,26 +13,26 @@ pub(super) fn or_default(tag: &str) -> &str {
 }
 
 /// The wanted form of `tag`, if the stream's owner has named it.
-pub fn wanted<'a>(stream: &'a ImageStream, tag: &str) -> Option<&'a TagReference> {
-    wanted_place(&stream.spec.tags, tag).ok().map(|at| &stream.spec.tags[at])
+pub fn spec_tag<'a>(stream: &'a ImageStream, tag: &str) -> Option<&'a TagReference> {
+    spec_tag_index(&stream.spec.tags, tag).ok().map(|at| &stream.spec.tags[at])
 }
 
 /// The history of `tag`, if it has been something, or something stands in its way.
 pub fn history<'a>(stream: &'a ImageStream, tag: &str) -> Option<&'a NamedTagEventList> {
-    history_place(&stream.status.tags, tag).ok().map(|at| &stream.status.tags[at])
+    history_index(&stream.status.tags, tag).ok().map(|at| &stream.status.tags[at])
 }
 
 /// The newest event of `tag`.
-pub fn newest<'a>(stream: &'a ImageStream, tag: &str) -> Option<&'a TagEvent> {
+pub fn latest_event<'a>(stream: &'a ImageStream, tag: &str) -> Option<&'a TagEvent> {
     history(stream, tag)?.items.first()
 }
 
 /// The place of a wanted tag, or else where it belongs.
-pub(super) fn wanted_place(tags: &[TagReference], tag: &str) -> Result<usize, usize> {
+pub(super) fn spec_tag_index(tags: &[TagReference], tag: &str) -> Result<usize, usize> {
     tags.binary_search_by(|each| each.name.as_str().cmp(tag))
 }
 
 /// The place of a tag's history, or else where it belongs.
-pub(super) fn history_place(tags: &[NamedTagEventList], tag: &str) -> Result<usize, usize> {
+pub(super) fn history_index(tags: &[NamedTagEventList], tag: &str) -> Result<usize, usize> {
     tags.binary_search_by(|each| each.tag.as_str().cmp(tag))
 }

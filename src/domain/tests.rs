@@ -2,13 +2,13 @@
 
 use proptest::prelude::*;
 
-use super::history::MaxTagHistory;
-use super::mapping::{self, Present};
+use super::mapping::{self, PushedImage};
 use super::names::StreamTagName;
-use super::policy::Registries;
-use super::resolve::{Others, Resolution};
-use super::spec::{self, Route};
+use super::registries::Registries;
+use super::resolve::{Resolution, SourceStreams};
+use super::stream_strategy::{self, WriteTarget};
 use super::tag_edit;
+use super::tag_history::MaxTagHistory;
 use crate::api::{GROUP, ImageStream, ImageStreamMapping, ImageStreamTag, ObjectReference, TagReference};
 use crate::meta::{GroupResource, Time};
 
@@ -16,14 +16,14 @@ use crate::meta::{GroupResource, Time};
 #[derive(Clone, Debug)]
 enum Write {
     Push(u8),
-    Set { from: u8, reference: bool },
+    TagWrite { from: u8, reference: bool },
     Delete,
 }
 
 fn write() -> impl Strategy<Value = Write> {
     prop_oneof![
         (0..3u8).prop_map(Write::Push),
-        (0..3u8, any::<bool>()).prop_map(|(from, reference)| Write::Set { from, reference }),
+        (0..3u8, any::<bool>()).prop_map(|(from, reference)| Write::TagWrite { from, reference }),
         Just(Write::Delete),
     ]
 }
@@ -36,10 +36,10 @@ fn apply(stream: &ImageStream, tag: &str, write: &Write) -> ImageStream {
             let mut mapping = ImageStreamMapping { tag: tag.into(), ..ImageStreamMapping::default() };
             mapping.image.metadata.name = format!("image{image}");
             mapping.image.docker_image_reference = format!("r/i{image}");
-            mapping::push(&mut new, &mapping, Present::Yes, MaxTagHistory(None), now);
+            mapping::push(&mut new, &mapping, PushedImage::Existing, MaxTagHistory(None), now);
             return new;
         }
-        Write::Set { from, reference } => {
+        Write::TagWrite { from, reference } => {
             let from = ObjectReference {
                 kind: "DockerImage".into(),
                 name: format!("r/f{from}"),
@@ -54,10 +54,16 @@ fn apply(stream: &ImageStream, tag: &str, write: &Write) -> ImageStream {
             let _ = tag_edit::delete(&mut new, &name, GroupResource { group: GROUP, name: "imagestreamtags" });
         }
     }
-    spec::prepare_update(stream, &mut new, Route::Tag);
-    let (others, registries, most) = (Others::default(), Registries::default(), MaxTagHistory(None));
-    let resolution =
-        Resolution { old: Some(stream), others: &others, registries: &registries, most, route: Route::Tag, now };
+    stream_strategy::prepare_for_update(stream, &mut new, WriteTarget::Tag);
+    let (others, registries, max_history) = (SourceStreams::default(), Registries::default(), MaxTagHistory(None));
+    let resolution = Resolution {
+        old: Some(stream),
+        others: &others,
+        registries: &registries,
+        max_history,
+        route: WriteTarget::Tag,
+        now,
+    };
     assert!(resolution.run(&mut new).is_empty());
     new
 }

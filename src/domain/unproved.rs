@@ -29,7 +29,7 @@ pub enum Standing {
 /// Stands for the UID where a stream has an image only as a part of a list.
 pub const WITHHELD: &str = "";
 /// The most images that are withheld from a stream.
-pub const MOST_WITHHELD: usize = 1000;
+pub const MAX_WITHHELD: usize = 1000;
 
 /// Standing of the image `name` in `stream`; none if no event of its history names the image.
 pub fn standing(stream: &ImageStream, name: &str) -> Option<Standing> {
@@ -43,8 +43,8 @@ pub fn standing_in(stream: &ImageStream, name: &str) -> Standing {
 
 /// Notes how `stream` comes to have the image `name`, before the event that names it is added. What is proved once
 /// stays proved, and what is withheld stays so until it is proved.
-pub fn note(stream: &mut ImageStream, name: &str, standing: Standing) {
-    note_with(stream, name, standing, |stream| has(stream, name));
+pub fn record(stream: &mut ImageStream, name: &str, standing: Standing) {
+    record_with(stream, name, standing, |stream| has(stream, name));
 }
 
 /// Counts of the events that name an image. Answers without a scan of the history whether a stream has the image, while
@@ -53,9 +53,9 @@ pub fn note(stream: &mut ImageStream, name: &str, standing: Standing) {
 pub struct NamedImages(Option<HashMap<String, usize>>);
 
 impl NamedImages {
-    /// Does the same as [`note`].
-    pub fn note(&mut self, stream: &mut ImageStream, name: &str, standing: Standing) {
-        note_with(stream, name, standing, |stream| {
+    /// Does the same as [`record`].
+    pub fn record(&mut self, stream: &mut ImageStream, name: &str, standing: Standing) {
+        record_with(stream, name, standing, |stream| {
             let Self(counts) = self;
             let counts = counts.get_or_insert_with(|| {
                 let mut counts = HashMap::new();
@@ -84,7 +84,7 @@ impl NamedImages {
 }
 
 fn items_of<'a>(histories: &'a [NamedTagEventList], tag: &str) -> &'a [TagEvent] {
-    tags::history_place(histories, tag).map_or(&[], |at| &histories[at].items)
+    tags::history_index(histories, tag).map_or(&[], |at| &histories[at].items)
 }
 
 fn add(counts: &mut HashMap<String, usize>, events: &[TagEvent]) {
@@ -104,7 +104,7 @@ fn remove(counts: &mut HashMap<String, usize>, events: &[TagEvent]) {
     }
 }
 
-fn note_with(stream: &mut ImageStream, name: &str, standing: Standing, has: impl FnOnce(&ImageStream) -> bool) {
+fn record_with(stream: &mut ImageStream, name: &str, standing: Standing, has: impl FnOnce(&ImageStream) -> bool) {
     let Standing::Unproved { uid } = standing else {
         stream.unproved.remove(name);
         return;
@@ -167,17 +167,17 @@ pub fn withhold<'a>(stream: &mut ImageStream, parts: impl IntoIterator<Item = &'
     unproved.extend(new.into_iter().map(|part| (part.into(), WITHHELD.into())));
 }
 
-/// Whether more than [`MOST_WITHHELD`] images are withheld from `new`, and some of them not from `old`. A stream that was
+/// Whether more than [`MAX_WITHHELD`] images are withheld from `new`, and some of them not from `old`. A stream that was
 /// stored with more can still be updated, as long as the update adds none.
 pub fn exceeds_limit(old: Option<&ImageStream>, new: &ImageStream) -> bool {
     let is_old = |name: &str| old.is_some_and(|old| old.unproved.get(name).is_some_and(|uid| uid == WITHHELD));
-    withheld(new).nth(MOST_WITHHELD).is_some() && !withheld(new).all(is_old)
+    withheld(new).nth(MAX_WITHHELD).is_some() && !withheld(new).all(is_old)
 }
 
 /// Returns an error if the tags of `new` come from streams from which too many images are [withheld](exceeds_limit).
-pub fn tags_fault(old: Option<&ImageStream>, new: &ImageStream) -> Option<field::Error> {
+pub fn withheld_error(old: Option<&ImageStream>, new: &ImageStream) -> Option<field::Error> {
     exceeds_limit(old, new).then(|| {
-        let (count, most) = (withheld(new).count(), MOST_WITHHELD);
+        let (count, most) = (withheld(new).count(), MAX_WITHHELD);
         let why = format!(
             "lists in the streams that tags come from name {count} images that neither those streams nor this one have, \
              and a stream may have at most {most} of these: push the images into this stream or into those first, or take \
@@ -237,19 +237,19 @@ mod tests {
     fn unproved_entries_follow_the_history() {
         let mut stream = stream(&["a"]);
         assert_eq!((standing(&stream, "a"), standing(&stream, "b")), (Some(Standing::Proved), None));
-        note(&mut stream, "b", unproved("u"));
+        record(&mut stream, "b", unproved("u"));
         assert_eq!((standing(&stream, "b"), standing_in(&stream, "b")), (None, unproved("u")), "no event yet");
     }
 
     #[test]
     fn what_is_proved_stays_proved_and_what_is_not_may_become_so() {
         let mut stream = stream(&["a"]);
-        note(&mut stream, "a", unproved("u"));
+        record(&mut stream, "a", unproved("u"));
         assert_eq!(standing(&stream, "a"), Some(Standing::Proved));
-        note(&mut stream, "b", unproved("u"));
-        note(&mut stream, "b", unproved("v"));
+        record(&mut stream, "b", unproved("u"));
+        record(&mut stream, "b", unproved("v"));
         assert_eq!(standing_in(&stream, "b"), unproved("v"), "the image was made anew");
-        note(&mut stream, "b", Standing::Proved);
+        record(&mut stream, "b", Standing::Proved);
         assert!(stream.unproved.is_empty());
     }
 
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_stream_over_the_limit_takes_no_other_withheld_images() {
-        let names: Vec<String> = (0..=MOST_WITHHELD).map(|at| format!("p{at}")).collect();
+        let names: Vec<String> = (0..=MAX_WITHHELD).map(|at| format!("p{at}")).collect();
         let mut fits = stream(&["list"]);
         withhold(&mut fits, names[1..].iter().map(String::as_str));
         let mut over = fits.clone();
@@ -293,7 +293,7 @@ mod tests {
         assert!(!exceeds_limit(None, &fits) && exceeds_limit(None, &over));
         assert!(exceeds_limit(Some(&fits), &over) && !exceeds_limit(Some(&over), &over));
         let mut other = over.clone();
-        note(&mut other, "p0", Standing::Proved);
+        record(&mut other, "p0", Standing::Proved);
         assert!(!exceeds_limit(Some(&over), &other));
         withhold(&mut other, ["other"]);
         assert!(exceeds_limit(Some(&over), &other));
@@ -308,12 +308,12 @@ mod tests {
         assert_eq!(to_prove(&stream, &["a", "b", "b", ""]), ["b"]);
         withhold(&mut stream, ["a", "b"]);
         assert_eq!(withheld(&stream).collect::<Vec<_>>(), ["b"]);
-        note(&mut stream, "b", unproved("u"));
+        record(&mut stream, "b", unproved("u"));
         assert_eq!(stored(&stream), [("b", WITHHELD)].into(), "though no event names it");
         let event = TagEvent { image: "list".into(), ..TagEvent::default() };
         stream.status.tags[0].items.push(event);
         assert_eq!(to_prove(&stream, &["a", "b", "c"]), ["b"], "the stream has the list already");
-        note(&mut stream, "b", Standing::Proved);
+        record(&mut stream, "b", Standing::Proved);
         assert_eq!(to_prove(&stream, &["a", "b", "c"]), [""; 0]);
     }
 

@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use super::catalog::StreamView;
 use super::fresh::{Fresh, Weigh, single_shard};
 use super::lists::{LISTS, image_of, parts_key};
-use crate::domain::lookup::StreamIndex;
+use crate::domain::stream_index::StreamIndex;
 use crate::meta::Status;
 use crate::registry::pool::Workload;
 use crate::registry::storage_errors::status_of;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{API, Catalog};
 use crate::api::{GROUP, Image, ImageSignature};
-use crate::domain::signatures::{self, SignatureName};
+use crate::domain::image_signatures::{self, SignatureName};
 use crate::domain::validate;
 use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::machinery::edit;
@@ -71,7 +71,7 @@ impl Create<ImageSignature> for Signatures {
         };
         self.catalog.storage.admit_virtual(&attributes, actor).await?;
         metadata::prepare_view(at.namespace(), actor.now, &mut signature.metadata)?;
-        signatures::prepare(&mut signature);
+        image_signatures::prepare(&mut signature);
         let writer = actor.manager(API);
         let managed = edit::managed_fields(&self.schema, None, &signature, API, &writer)?;
         signature.metadata.managed_fields = managed;
@@ -82,7 +82,7 @@ impl Create<ImageSignature> for Signatures {
             return Err(Status::invalid(kind, &signature.metadata.name, &faults));
         }
         let name = SignatureName::parse(&signature.metadata.name)?;
-        self.edit(actor, &name, |image| signatures::add(image, &signature)).await?;
+        self.edit(actor, &name, |image| image_signatures::add(image, &signature)).await?;
         Ok(Written::created(signature.clone()))
     }
 }
@@ -95,7 +95,7 @@ impl Delete<ImageSignature> for Signatures {
         _: &DeleteOptions,
     ) -> Result<Written<ImageSignature>, Status> {
         let name = SignatureName::parse(at.name())?;
-        self.edit(actor, &name, |image| signatures::remove(image, &name)).await?;
+        self.edit(actor, &name, |image| image_signatures::remove(image, &name)).await?;
         Ok(Written::status(Status::success()))
     }
 }

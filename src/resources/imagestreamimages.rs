@@ -11,8 +11,8 @@ use super::record::{self, Record, View as Shown};
 use super::shown::ImageShown;
 use super::{API, Catalog};
 use crate::api::{GROUP, GROUP_VERSION, ImageStreamImage};
-use crate::domain::lookup::{self, Matches};
 use crate::domain::names::StreamImageName;
+use crate::domain::stream_index::{self, Matches};
 use crate::domain::unproved::WITHHELD;
 use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::endpoints::table::{Columns, age};
@@ -96,7 +96,7 @@ impl View {
 }
 
 fn ambiguous(id: &str, names: &[&str]) -> Status {
-    let told = lookup::told(names);
+    let told = stream_index::join_matches(names);
     Status::bad_request(format!("several images of the stream match {id:?}, give more of the digest: {told}"))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::join::Rights;
 use super::{API, Catalog};
 use crate::api::{GROUP, Image, ImageStream, ImageStreamMapping, Proof};
-use crate::domain::mapping::{self, Present};
+use crate::domain::mapping::{self, PushedImage};
 use crate::domain::unproved::{self, Standing};
 use crate::domain::{limits, proof, validate};
 use crate::endpoints::endpoint::{Builder, Endpoint};
@@ -119,7 +119,7 @@ impl Mappings {
         mapping::prepare(&mut mapping, &self.0.registries);
         let mut faults = metadata::faults(&mapping.metadata);
         faults.append(validate::mapping(&mapping, &|meta| metadata::nested_faults(meta, || None)));
-        faults.extend(mapping::manifest_fault(&mapping.image));
+        faults.extend(mapping::manifest_digest_error(&mapping.image));
         refuse(&mapping, &faults)?;
         Ok(mapping)
     }
@@ -128,9 +128,9 @@ impl Mappings {
     fn new_image(&self, actor: &Actor, mapping: &ImageStreamMapping, parts: &[String]) -> Result<Image, Status> {
         let mut image = mapping.image.clone();
         image.metadata.namespace.clear();
-        mapping::drop_authority(&mut image.metadata);
+        mapping::drop_privileged_fields(&mut image.metadata);
         image.metadata.creation_timestamp = Some(actor.now);
-        let evidence = proof::judge(&image);
+        let evidence = proof::evidence_of(&image);
         self.0.images.admit("", actor.now, &mut image)?;
         image.evidence = evidence;
         proof::keep_named_parts(&mut image, parts);
@@ -161,7 +161,7 @@ impl Mappings {
         };
         let mut after = before.clone();
         streams.strategy().decorate(&mut after);
-        let present = if stored.is_some() { Present::Yes } else { Present::No };
+        let present = if stored.is_some() { PushedImage::Existing } else { PushedImage::New };
         let image = match &stored {
             None => Some(pushed.clone()),
             Some(stored) => proof::superseding(stored, pushed),
@@ -171,7 +171,7 @@ impl Mappings {
         {
             return Ok(Decision::Keep(Step::Ask(Question::Parts(parts))));
         }
-        unproved::note(&mut after, &pushed.metadata.name, standing);
+        unproved::record(&mut after, &pushed.metadata.name, standing);
         let pushed_event = mapping::push(&mut after, mapping, present, self.0.tag_history, task.actor.now);
         let mut changes = Vec::new();
         if pushed_event.is_change() || after.unproved != before.unproved {
@@ -213,7 +213,7 @@ fn withhold_parts(
         return Ok(Some(parts.into_iter().map(str::to_owned).collect()));
     }
     let (known, others): (Vec<&str>, _) = parts.into_iter().partition(|part| rights.is_known_part(part));
-    known.into_iter().for_each(|part| unproved::note(after, part, Standing::Proved));
+    known.into_iter().for_each(|part| unproved::record(after, part, Standing::Proved));
     unproved::withhold(after, others);
     if unproved::exceeds_limit(Some(before), after) {
         return Err(rights.too_many_parts());

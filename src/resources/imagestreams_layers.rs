@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{API, Catalog};
 use crate::api::{GROUP, ImageStreamLayers};
-use crate::domain::layers_view::LayersView;
+use crate::domain::layers_builder::LayersBuilder;
 use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::meta::{GroupResource, Status, field};
 use crate::registry::actor::Actor;
@@ -39,7 +39,7 @@ impl Get<ImageStreamLayers> for Layers {
         let streams = &self.0.streams;
         let stream = streams.read(actor, at, options, at.name()).await?;
         let stream = stream.ok_or_else(|| Status::not_found(streams.resource(), at.name()))?;
-        let mut view = LayersView::new(&stream);
+        let mut view = LayersBuilder::new(&stream);
         for step in 1.. {
             let Some(name) = view.next_image() else {
                 break;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{API, Catalog, imagestreams};
 use crate::api::ImageStream;
-use crate::domain::history::MaxTagHistory;
-use crate::domain::status;
+use crate::domain::status_strategy;
+use crate::domain::tag_history::MaxTagHistory;
 use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::machinery::edit::Edit;
 use crate::meta::{Status, Time};
@@ -64,18 +64,18 @@ impl UpdateStrategy<ImageStream> for StatusRules {
 
     fn reset_fields(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
         if let Some(old) = old {
-            status::restrict(old, new);
+            status_strategy::reset_fields(old, new);
         }
     }
 
     fn prepare(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
         if let Some(old) = old {
-            status::prepare_update(old, new, self.tag_history);
+            status_strategy::prepare_for_update(old, new, self.tag_history);
         }
     }
 
     fn validate(&self, old: Option<&ImageStream>, new: &mut ImageStream, _: &Others<ImageStream>, _: Time) -> Faults {
-        old.map(|old| status::faults(old, new)).unwrap_or_default().into()
+        old.map(|old| status_strategy::validate_references(old, new)).unwrap_or_default().into()
     }
 
     fn duplicate_errors(&self) -> DuplicateErrors {

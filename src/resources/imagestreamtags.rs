@@ -8,8 +8,8 @@ use super::columns::{self, NAME, REFERENCE, UPDATED};
 use super::tag::{TagView, Tags};
 use super::{API, Catalog};
 use crate::api::{GROUP, Image, ImageStream, ImageStreamTag};
-use crate::domain::metadata::FillError;
-use crate::domain::tag_edit::{self, Set};
+use crate::domain::image_metadata::FillError;
+use crate::domain::tag_edit::{self, TagWrite};
 use crate::domain::{tag_view, validate};
 use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::endpoints::table::{Columns, age};
@@ -90,7 +90,7 @@ impl TagView for ImageStreamTag {
         validate::stream_tag_update(old, self)
     }
 
-    fn update(&self, stream: &mut ImageStream, tag: &str) -> Result<Set, Status> {
+    fn update(&self, stream: &mut ImageStream, tag: &str) -> Result<TagWrite, Status> {
         tag_edit::update_stream_tag(stream, tag, self)
     }
 }

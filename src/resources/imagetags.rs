@@ -8,8 +8,8 @@ use super::columns::{self, NAME};
 use super::tag::{TagView, Tags};
 use super::{API, Catalog};
 use crate::api::{GROUP, Image, ImageStream, ImageTag, NamedTagEventList, TagReference};
-use crate::domain::metadata::FillError;
-use crate::domain::tag_edit::{self, Set};
+use crate::domain::image_metadata::FillError;
+use crate::domain::tag_edit::{self, TagWrite};
 use crate::domain::{tag_view, validate};
 use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::endpoints::table::{Column, Columns, age};
@@ -183,7 +183,7 @@ impl TagView for ImageTag {
         validate::image_tag_update(old, self)
     }
 
-    fn update(&self, stream: &mut ImageStream, tag: &str) -> Result<Set, Status> {
+    fn update(&self, stream: &mut ImageStream, tag: &str) -> Result<TagWrite, Status> {
         Ok(tag_edit::update_image_tag(stream, tag, self))
     }
 }

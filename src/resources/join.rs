@@ -140,7 +140,7 @@ impl<'a> Rights<'a> {
 
     /// The 403 for a list with more parts than a stream takes of which it does not have the images.
     pub(super) fn too_many_parts(&self) -> Status {
-        let most = unproved::MOST_WITHHELD;
+        let most = unproved::MAX_WITHHELD;
         self.forbidden(&format!(
             "the lists in it name more than {most} images that the stream does not have: push them into it first, or ask for \
              the right to get images"

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use lz4_flex::block;
 
 use crate::api::{GROUP, Image};
-use crate::domain::{layers, metadata, unproved};
+use crate::domain::{image_metadata, presentable, unproved};
 use crate::machinery::json;
 use crate::meta::{GroupResource, Status};
 use crate::store::{Change, Key, Revision};
@@ -200,9 +200,9 @@ const MOST_PACKED: usize = 255;
 /// What a stream shows of an image, or the status that the reference answers instead.
 fn present(image: &Image) -> Result<Image, Status> {
     let kind = GroupResource { group: GROUP, name: "" };
-    layers::check_presentable(image).map_err(|faults| Status::invalid(kind, "", &faults))?;
+    presentable::validate_presentable(image).map_err(|faults| Status::invalid(kind, "", &faults))?;
     let mut shown = image.clone();
-    metadata::present(&mut shown).map_err(|why| Status::internal(why.to_string()))?;
+    image_metadata::fill_for_view(&mut shown).map_err(|why| Status::internal(why.to_string()))?;
     Ok(shown)
 }
 

@@ -3,8 +3,8 @@
 use super::strategies::{ImageStrategy, StreamStrategy};
 use super::{lists, record};
 use crate::api::{GROUP, Image, ImageStream};
-use crate::domain::history::MaxTagHistory;
-use crate::domain::policy::Registries;
+use crate::domain::registries::Registries;
+use crate::domain::tag_history::MaxTagHistory;
 use crate::meta::Kind;
 use crate::registry::strategy::Strategy;
 use crate::store::{Change, Entry};

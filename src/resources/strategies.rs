@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use super::{lists, marks, record, superseded};
 use crate::api::{Evidence, GROUP, Image, ImageStream, VERSION};
 use crate::auth::ResourceAction;
-use crate::domain::history::MaxTagHistory;
-use crate::domain::policy::Registries;
+use crate::domain::registries::Registries;
 use crate::domain::resolve::{self, Resolution};
-use crate::domain::source::StreamKey;
-use crate::domain::spec::{self, Route};
-use crate::domain::{intake, limits, names, proof, signatures, unproved, validate};
+use crate::domain::stream_strategy::{self, WriteTarget};
+use crate::domain::tag_history::MaxTagHistory;
+use crate::domain::tag_source::StreamKey;
+use crate::domain::{image_signatures, image_strategy, limits, names, proof, unproved, validate};
 use crate::machinery::json;
 use crate::meta::{Time, field, path_segment_errors};
 use crate::registry::metadata;
@@ -29,30 +29,30 @@ pub struct ImageStrategy;
 impl UpdateStrategy<Image> for ImageStrategy {
     fn reset_fields(&self, old: Option<&Image>, new: &mut Image) {
         if let Some(old) = old {
-            intake::restrict(old, new);
+            image_strategy::reset_fields(old, new);
         }
     }
 
     fn prepare(&self, old: Option<&Image>, new: &mut Image) {
         match old {
             None => {
-                intake::prepare_new(new);
+                image_strategy::prepare_for_create(new);
                 // Who may create images vouches for them. A mapping judges its image itself.
                 new.evidence = Evidence::authority();
             }
             Some(old) => {
-                intake::prepare_changed(new, old);
-                proof::note_authored(old, new);
+                image_strategy::prepare_for_update(new, old);
+                proof::record_authored(old, new);
             }
         }
     }
 
     fn validate(&self, old: Option<&Image>, new: &mut Image, _: &Others<Image>, _: Time) -> Faults {
-        let present = |name: &str| old.and_then(|old| signatures::find(old, name)).map(|found| &found.metadata);
+        let present = |name: &str| old.and_then(|old| image_signatures::find(old, name)).map(|found| &found.metadata);
         let mut faults = validate::image(new, &|meta| metadata::nested_faults(meta, || present(&meta.name)));
         // An older image keeps a name that is refused today, and can be changed.
         if old.is_none() {
-            faults.extend(names::new_image_name_fault("metadata.name", &new.metadata.name));
+            faults.extend(names::new_image_name_error("metadata.name", &new.metadata.name));
         }
         faults.into()
     }
@@ -121,8 +121,8 @@ impl UpdateStrategy<ImageStream> for StreamStrategy {
 
     fn prepare(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
         match old {
-            None => spec::prepare_create(new),
-            Some(old) => spec::prepare_update(old, new, Route::Stream),
+            None => stream_strategy::prepare_for_create(new),
+            Some(old) => stream_strategy::prepare_for_update(old, new, WriteTarget::Stream),
         }
     }
 
@@ -137,7 +137,7 @@ impl UpdateStrategy<ImageStream> for StreamStrategy {
         others: &Others<ImageStream>,
         now: Time,
     ) -> Faults {
-        self.resolve(old, new, others, Route::Stream, now)
+        self.resolve(old, new, others, WriteTarget::Stream, now)
     }
 
     fn decorate(&self, stream: &mut ImageStream) {
@@ -152,17 +152,23 @@ impl StreamStrategy {
         old: Option<&ImageStream>,
         new: &mut ImageStream,
         others: &Others<ImageStream>,
-        route: Route,
+        route: WriteTarget,
         now: Time,
     ) -> Faults {
         let others = known(others);
-        let resolution =
-            Resolution { old, others: &others, registries: &self.registries, most: self.tag_history, route, now };
+        let resolution = Resolution {
+            old,
+            others: &others,
+            registries: &self.registries,
+            max_history: self.tag_history,
+            route,
+            now,
+        };
         let unresolved = resolution.run(new);
         self.registries.decorate(new);
         let mut last = old.map_or_else(|| validate::stream(new), |old| validate::stream_update(old, new));
-        last.extend(unproved::tags_fault(old, new));
-        Faults { first: resolve::fault_of(new, &unresolved).into_iter().collect(), last }
+        last.extend(unproved::withheld_error(old, new));
+        Faults { first: resolve::internal_error(new, &unresolved).into_iter().collect(), last }
     }
 }
 
@@ -183,20 +189,20 @@ fn needs(old: Option<&ImageStream>, new: &ImageStream) -> Vec<Need> {
         namespace: key.namespace,
         name: key.name,
     };
-    resolve::needed(old, new).into_iter().map(need).collect()
+    resolve::required_streams(old, new).into_iter().map(need).collect()
 }
 
 /// What was found of other streams, in the words of the resolution.
-fn known(others: &Others<ImageStream>) -> resolve::Others {
-    let mut known = resolve::Others::default();
+fn known(others: &Others<ImageStream>) -> resolve::SourceStreams {
+    let mut known = resolve::SourceStreams::default();
     for (need, other) in &others.0 {
         let key = StreamKey { namespace: need.namespace.clone(), name: need.name.clone() };
         known.insert(
             key,
             match other {
-                Other::Found(stream) => resolve::Other::Found(stream.clone()),
-                Other::Missing => resolve::Other::Missing,
-                Other::Hidden(verdict) => resolve::Other::Refused { reason: reason(verdict) },
+                Other::Found(stream) => resolve::SourceStream::Found(stream.clone()),
+                Other::Missing => resolve::SourceStream::Missing,
+                Other::Hidden(verdict) => resolve::SourceStream::Denied { reason: reason(verdict) },
             },
         );
     }
@@ -228,7 +234,7 @@ impl Strategy<ImageStream> for StreamStrategy {
     }
 
     fn name_faults(&self, name: &str) -> Vec<&'static str> {
-        names::stream_name_faults(name)
+        names::stream_name_errors(name)
     }
 
     fn encode(&self, stream: &ImageStream) -> Vec<u8> {

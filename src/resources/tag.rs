@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::{API, Catalog};
 use crate::api::{GROUP, Image, ImageStream};
 use crate::auth::ResourceAction;
-use crate::domain::metadata::FillError;
+use crate::domain::image_metadata::FillError;
 use crate::domain::names::StreamTagName;
-use crate::domain::spec::{self, Route};
-use crate::domain::tag_edit::{self, Set};
+use crate::domain::stream_strategy::{self, WriteTarget};
+use crate::domain::tag_edit::{self, TagWrite};
 use crate::domain::tag_view;
 use crate::machinery::edit::{Edit, Present, Wanted};
 use crate::meta::{GroupResource, Kind, Status, Time, field};
@@ -73,7 +73,7 @@ pub(super) trait TagView: Kind {
     ///
     /// # Errors
     /// 400 where nothing is wanted of it.
-    fn update(&self, stream: &mut ImageStream, tag: &str) -> Result<Set, Status>;
+    fn update(&self, stream: &mut ImageStream, tag: &str) -> Result<TagWrite, Status>;
 }
 
 /// The views of one kind on the tags of all streams.
@@ -91,7 +91,7 @@ impl<V: TagView> Tags<V> {
     /// The tag that the path names.
     fn name(&self, at: &ObjectRef) -> Result<StreamTagName, Status> {
         let name = StreamTagName::parse(at.name());
-        let name = name.ok_or_else(|| Status::bad_request(StreamTagName::must_be(V::KINDS)))?;
+        let name = name.ok_or_else(|| Status::bad_request(StreamTagName::format_error(V::KINDS)))?;
         check_path_segment(&name.stream)?;
         Ok(name)
     }
@@ -227,7 +227,7 @@ impl<V: TagView> Tags<V> {
         let written = self.catalog.streams.write(actor, at.namespace(), &name.stream, self.request(), change).await?;
         let WriteOutcome { object, extra: (set, warnings), .. } = written;
         let view = self.written(object, &name.tag).await?;
-        let written = if set == Set::New { Written::created(view) } else { Written::updated(view) };
+        let written = if set == TagWrite::Created { Written::created(view) } else { Written::updated(view) };
         Ok(Outcome::Written(written.warning(warnings)))
     }
 
@@ -313,8 +313,8 @@ struct TagRules(Arc<Catalog>);
 impl UpdateStrategy<ImageStream> for TagRules {
     fn prepare(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
         match old {
-            None => spec::prepare_create(new),
-            Some(old) => spec::prepare_update(old, new, Route::Tag),
+            None => stream_strategy::prepare_for_create(new),
+            Some(old) => stream_strategy::prepare_for_update(old, new, WriteTarget::Tag),
         }
     }
 
@@ -329,7 +329,7 @@ impl UpdateStrategy<ImageStream> for TagRules {
         others: &Others<ImageStream>,
         now: Time,
     ) -> Faults {
-        self.0.streams.strategy().resolve(old, new, others, Route::Tag, now)
+        self.0.streams.strategy().resolve(old, new, others, WriteTarget::Tag, now)
     }
 
     fn decorate(&self, stream: &mut ImageStream) {

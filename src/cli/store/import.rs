@@ -9,8 +9,8 @@ use futures_util::future::join_all;
 use serde_json::value::RawValue;
 
 use super::{Common, offline, source};
-use crate::domain::history::MaxTagHistory;
-use crate::domain::policy::Registries;
+use crate::domain::registries::Registries;
+use crate::domain::tag_history::MaxTagHistory;
 use crate::meta::Time;
 use crate::resources::Catalog;
 use crate::resources::catalog::Limits;

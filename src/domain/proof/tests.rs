@@ -47,13 +47,13 @@ fn with(mut image: Image, change: impl FnOnce(&mut Image)) -> Image {
 }
 
 fn proof(image: &Image) -> Proof {
-    judge(image).proof
+    evidence_of(image).proof
 }
 
 /// As it is stored after a push at second 7.
 fn pushed(mut image: Image) -> Image {
-    let (evidence, named) = (judge(&image), named_parts(&image));
-    intake::prepare_new(&mut image);
+    let (evidence, named) = (evidence_of(&image), named_parts(&image));
+    image_strategy::prepare_for_create(&mut image);
     image.evidence = evidence;
     keep_named_parts(&mut image, &named);
     image
@@ -61,11 +61,11 @@ fn pushed(mut image: Image) -> Image {
 
 #[test]
 fn manifest_and_configuration_prove_an_image() {
-    assert_eq!(judge(&whole()), Evidence { proof: Proof::Full, ..Evidence::default() });
+    assert_eq!(evidence_of(&whole()), Evidence { proof: Proof::Full, ..Evidence::default() });
     assert_eq!(proof(&with(whole(), |image| image.docker_image_config.clear())), Proof::Manifest);
     assert_eq!(proof(&with(whole(), |image| image.docker_image_config.push(' '))), Proof::Manifest);
-    assert_eq!(judge(&with(whole(), |image| image.docker_image_manifest.clear())), Evidence::unproved());
-    assert_eq!(judge(&with(whole(), |image| image.metadata.name = "app".into())), Evidence::unproved());
+    assert_eq!(evidence_of(&with(whole(), |image| image.docker_image_manifest.clear())), Evidence::unproved());
+    assert_eq!(evidence_of(&with(whole(), |image| image.metadata.name = "app".into())), Evidence::unproved());
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_media_type_of_another_kind_of_manifest_is_a_claim() {
 #[test]
 fn the_blobs_that_count_are_those_of_the_manifest() {
     let forged = with(whole(), |image| image.docker_image_layers = vec![layer("evil")]);
-    let blobs = judge(&forged).blobs.unwrap();
+    let blobs = evidence_of(&forged).blobs.unwrap();
     assert_eq!(blobs.layers, [layer("a"), layer("b")]);
     assert_eq!(blobs.config.as_deref(), Some(Digest::sha256_of(CONFIG).as_str()));
 }
@@ -177,8 +177,11 @@ fn unmarked(image: Image) -> Image {
 fn an_image_without_evidence_is_judged_by_its_texts() {
     let alone = || with(whole(), |image| image.docker_image_config.clear());
     let bare = || with(whole(), |image| image.docker_image_manifest.clear());
-    let kept =
-        || with(whole(), |image| drop(image.metadata.annotations.insert(intake::BLOB_STORED.into(), "true".into())));
+    let kept = || {
+        with(whole(), |image| {
+            drop(image.metadata.annotations.insert(image_strategy::BLOB_STORED.into(), "true".into()))
+        })
+    };
     let forms = [bare(), alone(), with(whole(), |image| image.docker_image_layers = vec![layer("evil")]), whole()];
     for (stored, by) in [(bare(), 1), (alone(), 2), (kept(), 3), (whole(), 4)] {
         let stored = unmarked(stored);
@@ -202,13 +205,13 @@ fn labels_of_an_image_without_evidence_stay() {
     // A write through `images` gives it evidence, and forgets nothing.
     let (old, mut new) = (labelled("passed"), labelled("passed"));
     new.metadata.labels.insert("more".into(), "1".into());
-    note_authored(&old, &mut new);
+    record_authored(&old, &mut new);
     let image = superseding(&new, &push).unwrap();
     assert_eq!((&*image.metadata.labels["scan"], &*image.metadata.labels["more"]), ("passed", "1"));
     let whole = unmarked(whole());
     let mut changed = whole.clone();
     changed.metadata.labels.insert("more".into(), "1".into());
-    note_authored(&whole, &mut changed);
+    record_authored(&whole, &mut changed);
     assert_eq!(changed.evidence.proof, Proof::Full);
 }
 
@@ -218,7 +221,7 @@ fn layer_sizes_need_the_manifest_as_proof() {
         let mut image = whole();
         image.docker_image_layers = vec![layer("a"), layer("b")];
         forge(&mut image.docker_image_layers[0]);
-        let evidence = judge(&image);
+        let evidence = evidence_of(&image);
         assert_eq!(evidence.proof, Proof::FullWithClaims);
         assert_eq!(evidence.blobs.unwrap().layers, [layer("a"), layer("b")]);
     }
@@ -240,11 +243,11 @@ fn replacing_content_keeps_object_and_authorized_fields() {
     let first = pushed(forged);
     let mut stored = first.clone();
     stored.metadata.labels.extend(map(&[("kept", "1"), ("both", "kept")]));
-    stored.metadata.annotations.extend(map(&[("kept", "1"), (metadata::LAYERS_ORDER, "descending")]));
+    stored.metadata.annotations.extend(map(&[("kept", "1"), (image_metadata::LAYERS_ORDER, "descending")]));
     stored.metadata.finalizers = vec!["keep.io/it".into()];
     stored.metadata.owner_references = vec![OwnerReference::default()];
     stored.signatures = vec![ImageSignature::default()];
-    note_authored(&first, &mut stored);
+    record_authored(&first, &mut stored);
     let second = with(whole(), |image| {
         image.metadata.uid = "second".into();
         image.metadata.creation_timestamp = Some(Time::from_unix_seconds(9));
@@ -257,7 +260,7 @@ fn replacing_content_keeps_object_and_authorized_fields() {
     let meta = &image.metadata;
     assert_eq!((meta.uid.as_str(), meta.creation_timestamp), ("first", Some(Time::from_unix_seconds(7))));
     assert_eq!(meta.labels, map(&[("both", "kept"), ("kept", "1"), ("true", "1")]));
-    assert_eq!(meta.annotations, map(&[("kept", "1"), (metadata::LAYERS_ORDER, "ascending")]));
+    assert_eq!(meta.annotations, map(&[("kept", "1"), (image_metadata::LAYERS_ORDER, "ascending")]));
     assert_eq!((meta.finalizers.len(), meta.owner_references.len(), image.signatures.len()), (1, 1, 1));
     assert_eq!(image.evidence.proof, Proof::Full);
     assert!(image.evidence.has_unproved_form);
@@ -269,7 +272,7 @@ fn what_authority_took_away_again_does_not_stay() {
     let labelled = |image: &Image, value: Option<&str>| {
         let mut new = image.clone();
         new.metadata.labels = value.map(|value| ("k".to_owned(), value.to_owned())).into_iter().collect();
-        note_authored(image, &mut new);
+        record_authored(image, &mut new);
         new
     };
     let set = labelled(&first, Some("1"));
@@ -289,7 +292,7 @@ fn a_list_was_made_when_its_object_was() {
 #[test]
 fn blobs_in_the_registry_prove_and_are_not_stored() {
     let kept = with(whole(), |image| {
-        image.metadata.annotations.insert(intake::BLOB_STORED.into(), "true".into());
+        image.metadata.annotations.insert(image_strategy::BLOB_STORED.into(), "true".into());
         image.docker_image_layers = vec![layer("evil")];
     });
     let image = pushed(kept);

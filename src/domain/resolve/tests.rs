@@ -33,7 +33,7 @@ fn want<'a>(stream: &'a mut ImageStream, tag: &str, kind: &str, from: &str) -> &
     let mut wanted = TagReference { name: tag.into(), from: Some(from), ..TagReference::default() };
     wanted.reference = kind == "ref";
     wanted.default_fields();
-    let at = match tags::wanted_place(&stream.spec.tags, tag) {
+    let at = match tags::spec_tag_index(&stream.spec.tags, tag) {
         Ok(at) => {
             wanted.generation = stream.spec.tags[at].generation;
             stream.spec.tags[at] = wanted;
@@ -58,7 +58,7 @@ fn event(image: &str, generation: i64) -> TagEvent {
 
 fn with_history(mut stream: ImageStream, tag: &str, items: &[TagEvent]) -> ImageStream {
     let list = NamedTagEventList { tag: tag.into(), items: items.to_vec(), conditions: vec![] };
-    let at = tags::history_place(&stream.status.tags, tag).unwrap_err();
+    let at = tags::history_index(&stream.status.tags, tag).unwrap_err();
     stream.status.tags.insert(at, list);
     stream
 }
@@ -68,35 +68,35 @@ fn registries() -> Registries {
 }
 
 /// Writes `new` in the place of `old`, and returns the fault.
-fn write(old: Option<&ImageStream>, new: &mut ImageStream, route: Route, others: &Others) -> String {
+fn write(old: Option<&ImageStream>, new: &mut ImageStream, route: WriteTarget, others: &SourceStreams) -> String {
     match old {
-        None => spec::prepare_create(new),
-        Some(old) => spec::prepare_update(old, new, route),
+        None => stream_strategy::prepare_for_create(new),
+        Some(old) => stream_strategy::prepare_for_update(old, new, route),
     }
-    assert!(others.unknown(needed(old, new)).is_empty(), "{:?}", needed(old, new));
+    assert!(required_streams(old, new).iter().all(|key| others.0.contains_key(key)), "a stream is missing");
     let registries = registries();
     let now = Time::from_unix_seconds(NOW);
-    let resolution = Resolution { old, others, registries: &registries, most: MaxTagHistory(None), route, now };
-    let faults = resolution.run(new);
-    fault_of(new, &faults).map(|fault| fault.to_string()).unwrap_or_default()
+    let resolution = Resolution { old, others, registries: &registries, max_history: MaxTagHistory(None), route, now };
+    let errors = resolution.run(new);
+    internal_error(new, &errors).map(|error| error.to_string()).unwrap_or_default()
 }
 
-fn created(mut new: ImageStream, others: &Others) -> ImageStream {
-    assert_eq!(write(None, &mut new, Route::Stream, others), "");
+fn created(mut new: ImageStream, others: &SourceStreams) -> ImageStream {
+    assert_eq!(write(None, &mut new, WriteTarget::Stream, others), "");
     new
 }
 
-fn refused(mut new: ImageStream, others: &Others) -> String {
+fn refused(mut new: ImageStream, others: &SourceStreams) -> String {
     let prefix = format!("[]: Internal error: imagestreams \"{}\" is invalid: ", new.metadata.name);
-    let told = write(None, &mut new, Route::Stream, others);
+    let told = write(None, &mut new, WriteTarget::Stream, others);
     told.strip_prefix(&prefix).unwrap_or_else(|| panic!("{told}")).to_owned()
 }
 
-fn others(all: &[(&str, &str, Option<ImageStream>)]) -> Others {
-    let mut others = Others::default();
+fn others(all: &[(&str, &str, Option<ImageStream>)]) -> SourceStreams {
+    let mut others = SourceStreams::default();
     for (namespace, name, found) in all {
         let key = StreamKey { namespace: (*namespace).into(), name: (*name).into() };
-        others.insert(key, found.clone().map_or(Other::Missing, |stream| Other::Found(Arc::new(stream))));
+        others.insert(key, found.clone().map_or(SourceStream::Missing, |stream| SourceStream::Found(Arc::new(stream))));
     }
     others
 }
@@ -114,17 +114,17 @@ fn told(stream: &ImageStream) -> String {
 
 #[test]
 fn something_outside_becomes_history_only_as_a_reference() {
-    let new = created(stream("s", &[("d", "docker", "a/b:1"), ("r", "ref", "a/b:1")]), &Others::default());
+    let new = created(stream("s", &[("d", "docker", "a/b:1"), ("r", "ref", "a/b:1")]), &SourceStreams::default());
     assert_eq!(told(&new), "r=a/b:1@1");
     assert_eq!(new.status.tags[0].items[0].created, Some(Time::from_unix_seconds(NOW)));
 }
 
 #[test]
 fn a_changed_reference_is_written_over_the_former_one() {
-    let old = created(stream("s", &[("r", "ref", "a/b:1")]), &Others::default());
+    let old = created(stream("s", &[("r", "ref", "a/b:1")]), &SourceStreams::default());
     let mut new = old.clone();
     want(&mut new, "r", "ref", "a/b:2");
-    assert_eq!(write(Some(&old), &mut new, Route::Stream, &Others::default()), "");
+    assert_eq!(write(Some(&old), &mut new, WriteTarget::Stream, &SourceStreams::default()), "");
     assert_eq!(told(&new), "r=a/b:2@2");
 }
 
@@ -132,13 +132,13 @@ fn a_changed_reference_is_written_over_the_former_one() {
 fn tags_are_resolved_after_their_source_tags() {
     let tags =
         [("a", "tag", "b"), ("b", "tag", "s:c"), ("c", "ref", "x"), ("d", "tag", "nosuch"), ("e", "tag@ns", "c")];
-    assert_eq!(told(&created(stream("s", &tags), &Others::default())), "a=x@1 b=x@1 c=x@1 e=x@1");
+    assert_eq!(told(&created(stream("s", &tags), &SourceStreams::default())), "a=x@1 b=x@1 c=x@1 e=x@1");
 }
 
 #[test]
 fn tags_in_a_circle_become_nothing() {
     let tags = [("a", "tag", "b"), ("b", "tag", "a"), ("c", "tag", "c")];
-    assert_eq!(told(&created(stream("s", &tags), &Others::default())), "");
+    assert_eq!(told(&created(stream("s", &tags), &SourceStreams::default())), "");
 }
 
 #[test]
@@ -192,10 +192,10 @@ fn a_source_that_is_no_stream_is_a_fault() {
 
 #[test]
 fn nothing_is_told_of_a_stream_that_the_user_may_not_see() {
-    let mut others = Others::default();
+    let mut others = SourceStreams::default();
     for (name, reason) in [("src", ""), ("why", "no rule")] {
         let key = StreamKey { namespace: "far".into(), name: name.into() };
-        others.insert(key, Other::Refused { reason: reason.into() });
+        others.insert(key, SourceStream::Denied { reason: reason.into() });
     }
     let tags = [("a", "tag@far", "src:t"), ("b", "image@far", "src@1"), ("c", "tag@far", "why:t")];
     assert_eq!(
@@ -208,7 +208,7 @@ fn nothing_is_told_of_a_stream_that_the_user_may_not_see() {
 #[test]
 fn only_streams_of_new_and_changed_tags_are_needed_each_once() {
     let mut old = stream("s", &[("a", "tag", "x:1"), ("b", "image@far", "y@1")]);
-    spec::prepare_create(&mut old);
+    stream_strategy::prepare_for_create(&mut old);
     let mut new = old.clone();
     want(&mut new, "c", "tag", "z:1");
     want(&mut new, "d", "image@ns", "z@1");
@@ -219,8 +219,8 @@ fn only_streams_of_new_and_changed_tags_are_needed_each_once() {
     let names = |keys: BTreeSet<StreamKey>| -> Vec<String> {
         keys.into_iter().map(|key| format!("{}/{}", key.namespace, key.name)).collect()
     };
-    assert_eq!(names(needed(Some(&old), &new)), ["ns/z"]);
-    assert_eq!(names(needed(None, &old)), ["far/y", "ns/x"]);
+    assert_eq!(names(required_streams(Some(&old), &new)), ["ns/z"]);
+    assert_eq!(names(required_streams(None, &old)), ["far/y", "ns/x"]);
 }
 
 #[test]
@@ -245,23 +245,24 @@ fn internal_images_are_pulled_through_own_stream() {
 #[test]
 fn tags_follow_when_a_tag_is_written_but_not_when_the_stream_is() {
     let tags = [("base", "ref", "x:1"), ("t1", "tag", "base"), ("t2", "tag", "s:t1"), ("t3", "docker", "q")];
-    let old = created(stream("s", &tags), &Others::default());
+    let old = created(stream("s", &tags), &SourceStreams::default());
     assert_eq!(told(&old), "base=x:1@1 t1=x:1@1 t2=x:1@1");
-    for (route, then) in [(Route::Stream, "base=x:2@2 t1=x:1@1 t2=x:1@1"), (Route::Tag, "base=x:2@2 t1=x:2@2 t2=x:2@2")]
+    for (route, then) in
+        [(WriteTarget::Stream, "base=x:2@2 t1=x:1@1 t2=x:1@1"), (WriteTarget::Tag, "base=x:2@2 t1=x:2@2 t2=x:2@2")]
     {
         let mut new = old.clone();
         want(&mut new, "base", "ref", "x:2");
-        assert_eq!(write(Some(&old), &mut new, route, &Others::default()), "");
+        assert_eq!(write(Some(&old), &mut new, route, &SourceStreams::default()), "");
         assert_eq!(told(&new), then, "{route:?}");
     }
 }
 
 #[test]
 fn a_tag_of_the_same_stream_leaves_its_source_alone() {
-    let old = with_history(created(stream("s", &[]), &Others::default()), "latest", &[event("i", 1)]);
+    let old = with_history(created(stream("s", &[]), &SourceStreams::default()), "latest", &[event("i", 1)]);
     let mut new = old.clone();
     want(&mut new, "b", "tag", "latest");
-    assert_eq!(write(Some(&old), &mut new, Route::Tag, &Others::default()), "");
+    assert_eq!(write(Some(&old), &mut new, WriteTarget::Tag, &SourceStreams::default()), "");
     assert_eq!(told(&new), "b=i@2 latest=i@1");
 }
 
@@ -269,15 +270,15 @@ fn a_tag_of_the_same_stream_leaves_its_source_alone() {
 fn a_tag_that_did_not_change_is_not_resolved_again() {
     let old_source = others(&[("ns", "src", Some(with_history(stream("src", &[]), "t", &[event("i1", 1)])))]);
     let old = created(stream("s", &[("a", "tag", "src:t")]), &old_source);
-    let nothing = Others::default();
+    let nothing = SourceStreams::default();
     let mut new = old.clone();
     new.spec.tags[0].annotations = Some([("k".to_owned(), "v".to_owned())].into());
-    assert_eq!(write(Some(&old), &mut new, Route::Stream, &nothing), "");
+    assert_eq!(write(Some(&old), &mut new, WriteTarget::Stream, &nothing), "");
     assert_eq!((told(&new).as_str(), new.metadata.generation, new.spec.tags[0].generation), ("a=i1@1", 2, Some(1)));
     // A generation of 0 asks for a new import, which other streams know nothing of.
     let mut again = new.clone();
     again.spec.tags[0].generation = Some(0);
-    assert_eq!(write(Some(&new), &mut again, Route::Stream, &nothing), "");
+    assert_eq!(write(Some(&new), &mut again, WriteTarget::Stream, &nothing), "");
     assert_eq!(
         (told(&again).as_str(), again.metadata.generation, again.spec.tags[0].generation),
         ("a=i1@1", 3, Some(3))
@@ -291,11 +292,17 @@ fn a_limit_takes_the_oldest_events_of_the_tag_that_grows_only() {
     let old = with_history(with_history(created(stream("s", &[]), &source), "a", &long), "b", &long);
     let mut new = old.clone();
     want(&mut new, "b", "tag", "src:t");
-    spec::prepare_update(&old, &mut new, Route::Tag);
-    let most = MaxTagHistory(std::num::NonZeroUsize::new(2));
+    stream_strategy::prepare_for_update(&old, &mut new, WriteTarget::Tag);
+    let max_history = MaxTagHistory(std::num::NonZeroUsize::new(2));
     let (registries, now) = (registries(), Time::from_unix_seconds(NOW));
-    let resolution =
-        Resolution { old: Some(&old), others: &source, registries: &registries, most, route: Route::Tag, now };
+    let resolution = Resolution {
+        old: Some(&old),
+        others: &source,
+        registries: &registries,
+        max_history,
+        route: WriteTarget::Tag,
+        now,
+    };
     assert!(resolution.run(&mut new).is_empty());
     assert_eq!(told(&new), "a=i3@3,i2@2,i1@1 b=i9@2,i3@3");
 }
@@ -314,7 +321,7 @@ fn a_stream_of_very_many_tags_is_resolved_in_no_time() {
         })
         .collect();
     let start = std::time::Instant::now();
-    let new = created(chain, &Others::default());
+    let new = created(chain, &SourceStreams::default());
     assert_eq!(new.status.tags.len(), MANY);
 
     let items: Vec<TagEvent> = (0..MANY).map(|at| event(&format!("sha256:{at:064x}"), 1)).collect();
@@ -343,7 +350,7 @@ fn a_copied_tag_is_no_better_proved_than_its_source() {
     let known = others(&[("ns", "x", Some(source))]);
     let mut new = old.clone();
     want(&mut new, "b", "tag", "x:t");
-    assert_eq!(write(Some(&old), &mut new, Route::Stream, &known), "");
+    assert_eq!(write(Some(&old), &mut new, WriteTarget::Stream, &known), "");
     assert!(new.unproved.is_empty());
 }
 
@@ -395,28 +402,28 @@ fn unproved_images_of_very_many_tags_are_noted_in_no_time() {
 
 #[test]
 fn sources_withhold_a_limited_number_of_images() {
-    let most = unproved::MOST_WITHHELD;
+    let most = unproved::MAX_WITHHELD;
     let known = others(&[
         ("ns", "x", Some(withholding("x", most, 1))),
         ("ns", "y", Some(withholding("y", 1, 1))),
         ("ns", "z", Some(withholding("z", most + 1, 1))),
     ]);
     let fits = created(stream("s", &[("a", "tag", "x:a000000")]), &known);
-    assert_eq!(unproved::tags_fault(None, &fits), None);
+    assert_eq!(unproved::withheld_error(None, &fits), None);
     let mut over = fits.clone();
     want(&mut over, "b", "tag", "y:a000000");
-    assert_eq!(write(Some(&fits), &mut over, Route::Stream, &known), "");
-    let fault = unproved::tags_fault(Some(&fits), &over).unwrap().to_string();
-    assert!(fault.starts_with("spec.tags: Forbidden: ") && fault.contains("name 1001 images"), "{fault}");
-    assert!(fault.contains("at most 1000") && fault.contains("push the images into this stream"), "{fault}");
+    assert_eq!(write(Some(&fits), &mut over, WriteTarget::Stream, &known), "");
+    let error = unproved::withheld_error(Some(&fits), &over).unwrap().to_string();
+    assert!(error.starts_with("spec.tags: Forbidden: ") && error.contains("name 1001 images"), "{error}");
+    assert!(error.contains("at most 1000") && error.contains("push the images into this stream"), "{error}");
     // A stream that was stored like this takes what adds nothing.
     let mut more = over.clone();
     want(&mut more, "c", "tag", "x:a000000");
-    assert_eq!(write(Some(&over), &mut more, Route::Stream, &known), "");
-    assert_eq!((told(&more) != told(&over), unproved::tags_fault(Some(&over), &more)), (true, None));
+    assert_eq!(write(Some(&over), &mut more, WriteTarget::Stream, &known), "");
+    assert_eq!((told(&more) != told(&over), unproved::withheld_error(Some(&over), &more)), (true, None));
     want(&mut more, "d", "tag", "z:a000000");
-    assert_eq!(write(Some(&over), &mut more, Route::Stream, &known), "");
-    assert!(unproved::tags_fault(Some(&over), &more).is_some());
+    assert_eq!(write(Some(&over), &mut more, WriteTarget::Stream, &known), "");
+    assert!(unproved::withheld_error(Some(&over), &more).is_some());
 }
 
 #[test]
@@ -428,12 +435,12 @@ fn an_image_that_the_write_cuts_off_is_not_there_any_more() {
     // Tag a loses image i, which it had proved, before tag b gets it without proof.
     let old = with_history(stream("s", &[("a", "ref", "r.io/j")]), "a", &[event("i", 1)]);
     let registries = registries();
-    let most = MaxTagHistory(std::num::NonZeroUsize::new(1));
-    let (route, now) = (Route::Stream, Time::from_unix_seconds(NOW));
+    let max_history = MaxTagHistory(std::num::NonZeroUsize::new(1));
+    let (route, now) = (WriteTarget::Stream, Time::from_unix_seconds(NOW));
     let mut new = old.clone();
     want(&mut new, "a", "tag", "x:u");
     want(&mut new, "b", "tag", "x:t");
-    let resolution = Resolution { old: Some(&old), others: &known, registries: &registries, most, route, now };
+    let resolution = Resolution { old: Some(&old), others: &known, registries: &registries, max_history, route, now };
     assert!(resolution.run(&mut new).is_empty());
     assert_eq!(new.unproved.keys().collect::<Vec<_>>(), ["i", "j"]);
 }
@@ -443,7 +450,7 @@ fn an_empty_history_stays_when_other_tags_change() {
     let old = with_history(stream("s", &[]), "empty", &[]);
     let mut new = old.clone();
     want(&mut new, "a", "docker", "r.io/x");
-    assert_eq!(write(Some(&old), &mut new, Route::Stream, &Others::default()), "");
+    assert_eq!(write(Some(&old), &mut new, WriteTarget::Stream, &SourceStreams::default()), "");
     // The new tag, which nothing imported, has none.
     assert_eq!(new.status.tags, old.status.tags);
 }

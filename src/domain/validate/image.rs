@@ -12,51 +12,53 @@ use crate::{
 
 /// The faults of `image`, but for those of its own metadata.
 pub fn image(image: &Image, nested: MetadataRules<'_>) -> field::Errors {
-    let mut faults = field::Errors::default();
-    faults.extend(reference("dockerImageReference", &image.docker_image_reference));
-    faults.extend(image.signatures.iter().enumerate().flat_map(|(at, each)| {
+    let mut errors = field::Errors::default();
+    errors.extend(reference("dockerImageReference", &image.docker_image_reference));
+    errors.extend(image.signatures.iter().enumerate().flat_map(|(at, each)| {
         let of_metadata = nested(&each.metadata).into_iter();
-        of_metadata.chain(signature(each)).map(move |fault| fault.under(format_args!("signatures[{at}]")))
+        of_metadata.chain(signature(each)).map(move |error| error.under(format_args!("signatures[{at}]")))
     }));
-    faults.extend(image.docker_image_manifests.iter().enumerate().flat_map(|(at, part)| {
-        manifest(part).into_iter().map(move |fault| fault.under(format_args!("dockerImageManifests[{at}]")))
+    errors.extend(image.docker_image_manifests.iter().enumerate().flat_map(|(at, part)| {
+        manifest(part).into_iter().map(move |error| error.under(format_args!("dockerImageManifests[{at}]")))
     }));
     if !image.docker_image_manifests.is_empty() && !image.docker_image_layers.is_empty() {
         let rule = "dockerImageLayers should not be set when dockerImageManifests is set";
-        faults.push_with(|| field::Error::invalid_value("dockerImageLayers", Layers(&image.docker_image_layers), rule));
+        errors.push_with(|| {
+            field::Error::invalid_value("dockerImageLayers", LayersDisplay(&image.docker_image_layers), rule)
+        });
     }
-    faults
+    errors
 }
 
 fn manifest(part: &ImageManifest) -> field::Errors {
-    let mut faults = field::Errors::default();
+    let mut errors = field::Errors::default();
     if !contains_digest(&part.digest) {
         let rule = "digest does not conform with OCI image specification";
-        faults.push_with(|| field::Error::invalid("digest", &part.digest, rule));
+        errors.push_with(|| field::Error::invalid("digest", &part.digest, rule));
     }
     if !is_media_type(&part.media_type) {
-        faults.push_with(|| {
+        errors.push_with(|| {
             field::Error::invalid("mediaType", &part.media_type, "media type does not conform to RFC6838")
         });
     }
     if part.architecture.is_empty() {
-        faults.push_with(|| field::Error::required("architecture", ""));
+        errors.push_with(|| field::Error::required("architecture", ""));
     }
     if part.os.is_empty() {
-        faults.push_with(|| field::Error::required("os", ""));
+        errors.push_with(|| field::Error::required("os", ""));
     }
     if part.manifest_size < 0 {
-        // Clients know this fault under a name that the field does not have.
-        faults
+        // Clients know this error under a name that the field does not have.
+        errors
             .push_with(|| field::Error::invalid_value("size", part.manifest_size, "manifest size cannot be negative"));
     }
-    faults
+    errors
 }
 
-/// Layers in the form in which faults show them, made as far as it is shown.
-struct Layers<'a>(&'a [ImageLayer]);
+/// LayersDisplay in the form in which faults show them, made as far as it is shown.
+struct LayersDisplay<'a>(&'a [ImageLayer]);
 
-impl fmt::Display for Layers<'_> {
+impl fmt::Display for LayersDisplay<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, each) in self.0.iter().enumerate() {
             let layer = json!({"Name": each.name, "LayerSize": each.size, "MediaType": each.media_type});
@@ -100,7 +102,7 @@ mod tests {
         }
     }
 
-    fn faults(image_: Image) -> String {
+    fn errors(image_: Image) -> String {
         field::join(&image(&image_, &|_| field::Error::required("metadata.name", "").into()))
     }
 
@@ -110,17 +112,17 @@ mod tests {
 
     #[test]
     fn an_image_has_a_reference() {
-        assert_eq!(faults(Image::default()), "dockerImageReference: Required value");
+        assert_eq!(errors(Image::default()), "dockerImageReference: Required value");
         let bad = Image { docker_image_reference: "A B".into(), ..Image::default() };
-        assert_eq!(faults(bad), "dockerImageReference: Invalid value: \"A B\": invalid reference format");
+        assert_eq!(errors(bad), "dockerImageReference: Invalid value: \"A B\": invalid reference format");
     }
 
     #[test]
     fn a_part_is_checked_field_by_field() {
-        assert_eq!(faults(with(good())), "[]");
+        assert_eq!(errors(with(good())), "[]");
         let bad = ImageManifest { media_type: "a b/c".into(), manifest_size: -3, ..ImageManifest::default() };
         assert_eq!(
-            faults(with(bad)),
+            errors(with(bad)),
             "[dockerImageManifests[0].digest: Invalid value: \"\": digest does not conform with OCI image specification, \
             dockerImageManifests[0].mediaType: Invalid value: \"a b/c\": media type does not conform to RFC6838, \
             dockerImageManifests[0].architecture: Required value, dockerImageManifests[0].os: Required value, \
@@ -153,7 +155,7 @@ mod tests {
         let layer = ImageLayer { name: "l".into(), size: 1, media_type: "t".into() };
         let both = Image { docker_image_layers: vec![layer], ..with(good()) };
         assert_eq!(
-            faults(both),
+            errors(both),
             "dockerImageLayers: Invalid value: [{\"Name\":\"l\",\"LayerSize\":1,\"MediaType\":\"t\"}]: \
             dockerImageLayers should not be set when dockerImageManifests is set"
         );
@@ -163,7 +165,7 @@ mod tests {
     fn faults_of_signatures_stand_under_their_place() {
         let mut image = Image { docker_image_reference: "a".into(), ..Image::default() };
         image.signatures = vec![ImageSignature { r#type: "t".into(), ..ImageSignature::default() }];
-        let told = faults(image);
+        let told = errors(image);
         assert!(told.starts_with("[signatures[0].metadata.name: Required value, signatures[0].metadata.name: Invalid"));
         assert!(told.ends_with("signatures[0].content: Required value]"), "{told}");
     }

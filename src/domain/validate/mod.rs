@@ -34,5 +34,5 @@ fn reference(path: impl fmt::Display, text: &str) -> Option<field::Error> {
 
 /// A reference at `path` that must be one; emptiness has no special text.
 pub fn reference_form(path: impl fmt::Display, text: &str) -> Option<field::Error> {
-    text.parse::<Reference>().err().map(|fault| field::Error::invalid(path, text, fault))
+    text.parse::<Reference>().err().map(|error| field::Error::invalid(path, text, error))
 }

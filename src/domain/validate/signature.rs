@@ -13,12 +13,12 @@ use crate::{
 /// A deliberate difference: conditions of other types than `Trusted` and `ForImage` are left alone. The reference takes
 /// some of them for `ForImage` and crashes on others.
 pub fn signature(signature: &ImageSignature) -> field::Errors {
-    let mut faults = metadata(signature);
+    let mut errors = metadata(signature);
     if signature.r#type.is_empty() {
-        faults.push_with(|| field::Error::required("type", ""));
+        errors.push_with(|| field::Error::required("type", ""));
     }
     if signature.content.0.is_empty() {
-        faults.push_with(|| field::Error::required("content", ""));
+        errors.push_with(|| field::Error::required("content", ""));
     }
     let trusted = newest(&signature.conditions, "Trusted");
     let for_image = newest(&signature.conditions, "ForImage");
@@ -27,49 +27,49 @@ pub fn signature(signature: &ImageSignature) -> field::Errors {
         (None, Some(_)) => Some("missing \"Trusted\" condition type"),
         _ => None,
     };
-    faults.extend(missing.map(|rule| field::Error::invalid_value("conditions", conditions(signature), rule)));
+    errors.extend(missing.map(|rule| field::Error::invalid_value("conditions", conditions(signature), rule)));
     if trusted.is_none_or(|condition| condition.status == "Unknown") {
-        faults.append(claims(signature));
+        errors.append(claims(signature));
     }
-    faults
+    errors
 }
 
 fn metadata(signature: &ImageSignature) -> field::Errors {
     let metadata = &signature.metadata;
-    let mut faults = field::Errors::default();
+    let mut errors = field::Errors::default();
     if !metadata.labels.is_empty() {
-        faults.push_with(|| field::Error::forbidden("metadata.labels", "signature labels cannot be set"));
+        errors.push_with(|| field::Error::forbidden("metadata.labels", "signature labels cannot be set"));
     }
     if !metadata.annotations.is_empty() {
-        faults.push_with(|| field::Error::forbidden("metadata.annotations", "signature annotations cannot be set"));
+        errors.push_with(|| field::Error::forbidden("metadata.annotations", "signature annotations cannot be set"));
     }
     if names::two_parts(&metadata.name, '@').is_none() {
         let rule = "name must be of format <imageName>@<signatureName>";
-        faults.push_with(|| field::Error::invalid("metadata.name", &metadata.name, rule));
+        errors.push_with(|| field::Error::invalid("metadata.name", &metadata.name, rule));
     }
-    faults
+    errors
 }
 
 /// What only a verified signature may claim.
 fn claims(signature: &ImageSignature) -> field::Errors {
     let rule = "must be unset for unknown signature state";
-    let mut faults = field::Errors::default();
+    let mut errors = field::Errors::default();
     if !signature.image_identity.is_empty() {
-        faults.push_with(|| field::Error::invalid("imageIdentity", &signature.image_identity, rule));
+        errors.push_with(|| field::Error::invalid("imageIdentity", &signature.image_identity, rule));
     }
     if !signature.signed_claims.is_empty() {
-        faults.push_with(|| field::Error::invalid_value("signedClaims", json!(signature.signed_claims), rule));
+        errors.push_with(|| field::Error::invalid_value("signedClaims", json!(signature.signed_claims), rule));
     }
     if let Some(issuer) = &signature.issued_by {
         let value = json!({"Organization": issuer.organization, "CommonName": issuer.common_name});
-        faults.push_with(|| field::Error::invalid_value("issuedBy", value, rule));
+        errors.push_with(|| field::Error::invalid_value("issuedBy", value, rule));
     }
     if let Some(subject) = &signature.issued_to {
         let value = json!({"Organization": subject.organization, "CommonName": subject.common_name,
             "PublicKeyID": subject.public_key_id});
-        faults.push_with(|| field::Error::invalid_value("issuedTo", value, rule));
+        errors.push_with(|| field::Error::invalid_value("issuedTo", value, rule));
     }
-    faults
+    errors
 }
 
 /// The condition of a type that was probed last; of those at one time the last in the list.
@@ -106,7 +106,7 @@ mod tests {
         signature
     }
 
-    fn faults(signature_: &ImageSignature) -> String {
+    fn errors(signature_: &ImageSignature) -> String {
         field::join(&signature(signature_))
     }
 
@@ -122,12 +122,12 @@ mod tests {
 
     #[test]
     fn a_name_has_two_parts() {
-        assert_eq!(faults(&good()), "[]");
+        assert_eq!(errors(&good()), "[]");
         for name in ["", "bad", "a@b@c", "@b", "a@"] {
             let mut signature = good();
             signature.metadata.name = name.into();
             let rule = "name must be of format <imageName>@<signatureName>";
-            assert_eq!(faults(&signature), format!("metadata.name: Invalid value: \"{name}\": {rule}"));
+            assert_eq!(errors(&signature), format!("metadata.name: Invalid value: \"{name}\": {rule}"));
         }
     }
 
@@ -137,7 +137,7 @@ mod tests {
         signature.metadata.labels.insert("a".into(), "b".into());
         signature.metadata.annotations.insert("a".into(), "b".into());
         assert_eq!(
-            faults(&signature),
+            errors(&signature),
             "[metadata.labels: Forbidden: signature labels cannot be set, \
             metadata.annotations: Forbidden: signature annotations cannot be set]"
         );
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn type_and_content_are_required() {
         let signature = ImageSignature { r#type: String::new(), content: ByteString::default(), ..good() };
-        assert_eq!(faults(&signature), "[type: Required value, content: Required value]");
+        assert_eq!(errors(&signature), "[type: Required value, content: Required value]");
     }
 
     #[test]
@@ -160,7 +160,7 @@ mod tests {
         };
         let rule = "must be unset for unknown signature state";
         assert_eq!(
-            faults(&signature),
+            errors(&signature),
             format!(
                 "[imageIdentity: Invalid value: \"x\": {rule}, signedClaims: Invalid value: {{\"a\":\"b\"}}: {rule}, \
                 issuedBy: Invalid value: {{\"Organization\":\"\",\"CommonName\":\"n\"}}: {rule}, issuedTo: Invalid value: \
@@ -171,12 +171,12 @@ mod tests {
 
     #[test]
     fn trust_and_the_image_it_is_for_come_together() {
-        assert_eq!(faults(&with(&[("Trusted", "True", 1), ("ForImage", "True", 1)])), "[]");
-        assert!(faults(&with(&[("ForImage", "True", 1)])).contains("missing \"Trusted\" condition type"));
+        assert_eq!(errors(&with(&[("Trusted", "True", 1), ("ForImage", "True", 1)])), "[]");
+        assert!(errors(&with(&[("ForImage", "True", 1)])).contains("missing \"Trusted\" condition type"));
         let mut signature = with(&[("Trusted", "True", 1)]);
         signature.conditions[0].last_probe_time = None;
         assert_eq!(
-            faults(&signature),
+            errors(&signature),
             "conditions: Invalid value: [{\"Type\":\"Trusted\",\"Status\":\"True\",\"LastProbeTime\":null,\
             \"LastTransitionTime\":null,\"Reason\":\"\",\"Message\":\"\"}]: missing \"ForImage\" condition type"
         );
@@ -185,14 +185,14 @@ mod tests {
     #[test]
     fn the_newest_condition_counts() {
         let unknown = with(&[("Trusted", "Unknown", 2), ("Trusted", "True", 1), ("ForImage", "True", 1)]);
-        assert!(faults(&unknown).starts_with("imageIdentity"));
-        assert_eq!(faults(&with(&[("Trusted", "Unknown", 1), ("Trusted", "True", 1), ("ForImage", "True", 1)])), "[]");
+        assert!(errors(&unknown).starts_with("imageIdentity"));
+        assert_eq!(errors(&with(&[("Trusted", "Unknown", 1), ("Trusted", "True", 1), ("ForImage", "True", 1)])), "[]");
     }
 
     /// The reference answers this with a crash.
     #[test]
     fn conditions_of_other_types_are_left_alone() {
-        assert_eq!(faults(&with(&[("Foo", "True", 1), ("Trusted", "True", 1), ("ForImage", "True", 0)])), "[]");
-        assert!(faults(&with(&[("Foo", "True", 1), ("Trusted", "True", 1)])).contains("missing \"ForImage\""));
+        assert_eq!(errors(&with(&[("Foo", "True", 1), ("Trusted", "True", 1), ("ForImage", "True", 0)])), "[]");
+        assert!(errors(&with(&[("Foo", "True", 1), ("Trusted", "True", 1)])).contains("missing \"ForImage\""));
     }
 }

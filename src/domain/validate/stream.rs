@@ -8,79 +8,79 @@ use crate::{
 };
 
 /// A stream must fit into a reference.
-const LONGEST_NAME: usize = 255;
+const MAX_NAME_LENGTH: usize = 255;
 
 /// The faults of `stream`, spec and status, but for those of its metadata that concern the form of names, labels and so
 /// on. Tags are taken in their order in the object, which is that of their names.
 ///
 /// Tag names are free. Which registries are allowed is not checked here.
 pub fn stream(stream: &ImageStream) -> field::Errors {
-    let mut faults = wanted(stream);
-    faults.extend(stream.status.tags.iter().flat_map(history));
-    faults
+    let mut errors = wanted(stream);
+    errors.extend(stream.status.tags.iter().flat_map(history));
+    errors
 }
 
 /// The faults of a stream that takes the place of `old`; histories that are in `old` as they are were checked before.
 pub fn stream_update(old: &ImageStream, new: &ImageStream) -> field::Errors {
-    let mut faults = wanted(new);
+    let mut errors = wanted(new);
     let is_new = |tag: &&NamedTagEventList| tags::history(old, &tag.tag).is_none_or(|before| before.items != tag.items);
-    faults.extend(new.status.tags.iter().filter(is_new).flat_map(history));
-    faults
+    errors.extend(new.status.tags.iter().filter(is_new).flat_map(history));
+    errors
 }
 
 /// The faults of name and spec.
 fn wanted(stream: &ImageStream) -> field::Errors {
-    let mut faults = field::Errors::default();
+    let mut errors = field::Errors::default();
     let metadata = &stream.metadata;
-    if metadata.namespace.len() + 1 + metadata.name.len() > LONGEST_NAME {
-        let rule = format!("'namespace/name' cannot be longer than {LONGEST_NAME} characters");
-        faults.push_with(|| field::Error::invalid("metadata.name", &metadata.name, rule));
+    if metadata.namespace.len() + 1 + metadata.name.len() > MAX_NAME_LENGTH {
+        let rule = format!("'namespace/name' cannot be longer than {MAX_NAME_LENGTH} characters");
+        errors.push_with(|| field::Error::invalid("metadata.name", &metadata.name, rule));
     }
-    faults.append(repository(&stream.spec.docker_image_repository));
-    faults.extend(stream.spec.tags.iter().flat_map(|tag| {
-        tag_reference(tag).into_iter().map(move |fault| fault.under(format_args!("spec.tags[{}]", tag.name)))
+    errors.append(repository(&stream.spec.docker_image_repository));
+    errors.extend(stream.spec.tags.iter().flat_map(|tag| {
+        tag_reference(tag).into_iter().map(move |error| error.under(format_args!("spec.tags[{}]", tag.name)))
     }));
-    faults
+    errors
 }
 
 /// The faults of one tag of a spec, with paths inside of the tag.
 pub fn tag_reference(tag: &TagReference) -> field::Errors {
-    let mut faults = source(tag);
+    let mut errors = source(tag);
     let policy = &tag.reference_policy.r#type;
     if !matches!(policy.as_str(), "Source" | "Local") {
-        let rule = "valid values are \"Source\", \"Local\"";
-        faults.push_with(|| field::Error::invalid("referencePolicy.type", policy, rule));
+        let rule = "valid values are \"TagSource\", \"Local\"";
+        errors.push_with(|| field::Error::invalid("referencePolicy.type", policy, rule));
     }
     let mode = &tag.import_policy.import_mode;
     if !matches!(mode.as_str(), "" | "Legacy" | "PreserveOriginal") {
         let rule = "invalid import mode, valid modes are '', 'Legacy', 'PreserveOriginal'";
-        faults.push_with(|| field::Error::invalid("importPolicy.importMode", mode, rule));
+        errors.push_with(|| field::Error::invalid("importPolicy.importMode", mode, rule));
     }
-    faults
+    errors
 }
 
 fn source(tag: &TagReference) -> field::Errors {
     let Some(from) = &tag.from else {
         return field::Errors::default();
     };
-    let mut faults = field::Errors::default();
+    let mut errors = field::Errors::default();
     if from.name.is_empty() {
-        faults.push_with(|| field::Error::required("from.name", ""));
+        errors.push_with(|| field::Error::required("from.name", ""));
     }
     match from.kind.as_str() {
         "DockerImage" if from.name.is_empty() => {}
-        "DockerImage" => faults.extend(reference_form("from.name", &from.name)),
+        "DockerImage" => errors.extend(reference_form("from.name", &from.name)),
         "ImageStreamTag" | "ImageStreamImage" if tag.import_policy.scheduled => {
             let rule = "only tags pointing to Docker repositories may be scheduled for background import";
-            faults.push_with(|| field::Error::invalid_value("importPolicy.scheduled", true, rule));
+            errors.push_with(|| field::Error::invalid_value("importPolicy.scheduled", true, rule));
         }
         "ImageStreamTag" | "ImageStreamImage" => {}
         _ => {
             let remark = "valid values are 'DockerImage', 'ImageStreamImage', 'ImageStreamTag'";
-            faults.push_with(|| field::Error::required("from.kind", remark));
+            errors.push_with(|| field::Error::required("from.kind", remark));
         }
     }
-    faults
+    errors
 }
 
 /// The faults of the references in the history of a tag.
@@ -92,13 +92,13 @@ fn history(tag: &NamedTagEventList) -> impl Iterator<Item = field::Error> {
 }
 
 fn repository(text: &str) -> field::Errors {
-    let fault = |rule: &str| field::Error::invalid("spec.dockerImageRepository", text, rule);
+    let invalid = |rule: &str| field::Error::invalid("spec.dockerImageRepository", text, rule);
     match text.parse::<Reference>() {
         _ if text.is_empty() => field::Errors::default(),
-        Err(error) => fault(&error.to_string()).into(),
+        Err(error) => invalid(&error.to_string()).into(),
         Ok(reference) => {
-            let tag = (!reference.tag.is_empty()).then(|| fault("the repository name may not contain a tag"));
-            let id = (!reference.id.is_empty()).then(|| fault("the repository name may not contain an ID"));
+            let tag = (!reference.tag.is_empty()).then(|| invalid("the repository name may not contain a tag"));
+            let id = (!reference.id.is_empty()).then(|| invalid("the repository name may not contain an ID"));
             tag.into_iter().chain(id).collect()
         }
     }
@@ -116,7 +116,7 @@ mod tests {
         tag
     }
 
-    fn faults(tags: &[TagReference]) -> String {
+    fn errors(tags: &[TagReference]) -> String {
         let mut object = ImageStream::default();
         object.spec.tags = tags.to_vec();
         field::join(&stream(&object))
@@ -134,26 +134,26 @@ mod tests {
 
     #[test]
     fn a_repository_has_neither_tag_nor_digest() {
-        let faults = |text: &str| repository(text).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let errors = |text: &str| repository(text).iter().map(ToString::to_string).collect::<Vec<_>>();
         let told = |text: &str, rule: &str| format!("spec.dockerImageRepository: Invalid value: \"{text}\": {rule}");
-        assert!(faults("").is_empty() && faults("UP/er").is_empty() && faults("r.io:5000/a/b/c").is_empty());
-        assert_eq!(faults("x y"), [told("x y", "invalid reference format")]);
+        assert!(errors("").is_empty() && errors("UP/er").is_empty() && errors("r.io:5000/a/b/c").is_empty());
+        assert_eq!(errors("x y"), [told("x y", "invalid reference format")]);
         let both = format!("x:t@sha256:{}", "a".repeat(64));
         let (tag, id) = ("the repository name may not contain a tag", "the repository name may not contain an ID");
-        assert_eq!(faults(&both), [told(&both, tag), told(&both, id)]);
+        assert_eq!(errors(&both), [told(&both, tag), told(&both, id)]);
     }
 
     #[test]
     fn a_tag_may_have_no_source_but_not_an_unknown_one() {
         let none = TagReference { from: None, ..tag("", "") };
-        assert_eq!(faults(&[none, tag("DockerImage", "x/y:z"), tag("ImageStreamTag", "any: thing")]), "[]");
+        assert_eq!(errors(&[none, tag("DockerImage", "x/y:z"), tag("ImageStreamTag", "any: thing")]), "[]");
         let kinds = "spec.tags[t].from.kind: Required value: valid values are 'DockerImage', 'ImageStreamImage', \
             'ImageStreamTag'";
-        assert_eq!(faults(&[tag("dockerimage", "x")]), kinds);
-        assert_eq!(faults(&[tag("", "")]), format!("[spec.tags[t].from.name: Required value, {kinds}]"));
-        assert_eq!(faults(&[tag("DockerImage", "")]), "spec.tags[t].from.name: Required value");
+        assert_eq!(errors(&[tag("dockerimage", "x")]), kinds);
+        assert_eq!(errors(&[tag("", "")]), format!("[spec.tags[t].from.name: Required value, {kinds}]"));
+        assert_eq!(errors(&[tag("DockerImage", "")]), "spec.tags[t].from.name: Required value");
         let lower = "spec.tags[t].from.name: Invalid value: \"x/U\": repository name must be lowercase";
-        assert_eq!(faults(&[tag("DockerImage", "x/U")]), lower);
+        assert_eq!(errors(&[tag("DockerImage", "x/U")]), lower);
     }
 
     #[test]
@@ -163,10 +163,10 @@ mod tests {
         bad.import_policy.import_mode = "zz".into();
         bad.reference_policy.r#type = "q".into();
         assert_eq!(
-            faults(&[bad]),
+            errors(&[bad]),
             "[spec.tags[t].importPolicy.scheduled: Invalid value: true: only tags pointing to Docker repositories may be \
             scheduled for background import, spec.tags[t].referencePolicy.type: Invalid value: \"q\": valid values are \
-            \"Source\", \"Local\", spec.tags[t].importPolicy.importMode: Invalid value: \"zz\": invalid import mode, valid \
+            \"TagSource\", \"Local\", spec.tags[t].importPolicy.importMode: Invalid value: \"zz\": invalid import mode, valid \
             modes are '', 'Legacy', 'PreserveOriginal']"
         );
     }

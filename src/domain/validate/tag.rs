@@ -7,13 +7,13 @@ use crate::meta::{ObjectMeta, field};
 
 /// The faults of a new ImageStreamTag, but for those of its metadata.
 pub fn stream_tag(view: &ImageStreamTag) -> field::Errors {
-    let mut faults: field::Errors = view.tag.iter().flat_map(|tag| under("tag", tag)).collect();
+    let mut errors: field::Errors = view.tag.iter().flat_map(|tag| under("tag", tag)).collect();
     let annotations = view.tag.as_ref().and_then(|tag| tag.annotations.as_ref());
     if annotations.is_some_and(|annotations| *annotations != view.metadata.annotations) {
         let rule = "tag annotations must not be provided or must be equal to the object meta annotations";
-        faults.push_with(|| field::Error::invalid("tag.annotations", "<map>", rule));
+        errors.push_with(|| field::Error::invalid("tag.annotations", "<map>", rule));
     }
-    faults
+    errors
 }
 
 /// The faults of an ImageStreamTag that takes the place of `old`, but for those of its metadata.
@@ -21,13 +21,13 @@ pub fn stream_tag(view: &ImageStreamTag) -> field::Errors {
 /// Annotations and the wanted tag may change; lookup policy, generation, conditions and image are not looked at, for they
 /// are not written.
 pub fn stream_tag_update(old: &ImageStreamTag, new: &ImageStreamTag) -> field::Errors {
-    let mut faults: field::Errors = new.tag.iter().flat_map(|tag| under("tag", tag)).collect();
+    let mut errors: field::Errors = new.tag.iter().flat_map(|tag| under("tag", tag)).collect();
     let without_annotations = |meta: &ObjectMeta| ObjectMeta { annotations: Default::default(), ..meta.clone() };
     if without_annotations(&old.metadata) != without_annotations(&new.metadata) {
         let rule = "may not update fields other than metadata.annotations";
-        faults.push_with(|| field::Error::invalid("metadata", "", rule));
+        errors.push_with(|| field::Error::invalid("metadata", "", rule));
     }
-    faults
+    errors
 }
 
 /// The faults of a new ImageTag, but for those of its metadata.
@@ -40,28 +40,28 @@ pub fn image_tag(view: &ImageTag) -> field::Errors {
 
 /// The faults of an ImageTag that takes the place of `old`, but for those of its metadata.
 pub fn image_tag_update(old: &ImageTag, new: &ImageTag) -> field::Errors {
-    let mut faults = new.spec.as_ref().map(|spec| wanted(&new.metadata.name, spec)).unwrap_or_default();
+    let mut errors = new.spec.as_ref().map(|spec| wanted(&new.metadata.name, spec)).unwrap_or_default();
     let rule = "may not update fields other than spec";
     if old.metadata != new.metadata {
-        faults.push_with(|| field::Error::invalid("metadata", "", rule));
+        errors.push_with(|| field::Error::invalid("metadata", "", rule));
     }
     if old.status != new.status {
-        faults.push_with(|| field::Error::invalid("status", "", rule));
+        errors.push_with(|| field::Error::invalid("status", "", rule));
     }
-    faults
+    errors
 }
 
 fn wanted(name: &str, spec: &TagReference) -> field::Errors {
-    let mut faults = field::Errors::default();
+    let mut errors = field::Errors::default();
     if spec.name != names::tag_part(name) {
-        faults.push_with(|| field::Error::invalid("spec.name", &spec.name, "must match image tag name"));
+        errors.push_with(|| field::Error::invalid("spec.name", &spec.name, "must match image tag name"));
     }
-    faults.append(under("spec", spec));
-    faults
+    errors.append(under("spec", spec));
+    errors
 }
 
 fn under(path: &str, tag: &TagReference) -> field::Errors {
-    tag_reference(tag).into_iter().map(|fault| fault.under(path)).collect()
+    tag_reference(tag).into_iter().map(|error| error.under(path)).collect()
 }
 
 #[cfg(test)]
@@ -125,16 +125,16 @@ mod tests {
 
     #[test]
     fn a_new_image_tag_wants_something_under_its_own_name() {
-        let faults = |name: &str, spec| field::join(&image_tag(&image_tag_of(name, spec)));
-        assert_eq!(faults("s:a", None), "spec: Required value: spec is a required field during creation");
-        assert_eq!(faults("s:a", Some(reference("a", "DockerImage"))), "[]");
-        assert_eq!(faults("s:", Some(reference("latest", "DockerImage"))), "[]");
-        assert_eq!(faults("s:a", Some(reference("a", "Pod"))), format!("spec.{KIND}"));
+        let errors = |name: &str, spec| field::join(&image_tag(&image_tag_of(name, spec)));
+        assert_eq!(errors("s:a", None), "spec: Required value: spec is a required field during creation");
+        assert_eq!(errors("s:a", Some(reference("a", "DockerImage"))), "[]");
+        assert_eq!(errors("s:", Some(reference("latest", "DockerImage"))), "[]");
+        assert_eq!(errors("s:a", Some(reference("a", "Pod"))), format!("spec.{KIND}"));
         let name = "spec.name: Invalid value: \"b\": must match image tag name";
-        assert_eq!(faults("s:a", Some(reference("b", "Pod"))), format!("[{name}, spec.{KIND}]"));
+        assert_eq!(errors("s:a", Some(reference("b", "Pod"))), format!("[{name}, spec.{KIND}]"));
         for name in ["", "s:b", "a"] {
             let told = "spec.name: Invalid value: \"a\": must match image tag name";
-            assert_eq!(faults(name, Some(reference("a", "DockerImage"))), told, "{name}");
+            assert_eq!(errors(name, Some(reference("a", "DockerImage"))), told, "{name}");
         }
     }
 

@@ -10,8 +10,8 @@ use tokio::time::timeout;
 use super::super::{Catalog, catalog, lists};
 use super::*;
 use crate::api::{Image, ImageManifest};
-use crate::domain::history::MaxTagHistory;
-use crate::domain::policy::Registries;
+use crate::domain::registries::Registries;
+use crate::domain::tag_history::MaxTagHistory;
 use crate::registry::pool::{LARGE_BODY, Pool};
 use crate::store::{self, Change, Compact, Opened, Txn};
 

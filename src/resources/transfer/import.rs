@@ -9,7 +9,7 @@
 use super::SUPERSEDED_IMAGE;
 use super::read::Object;
 use crate::api::{GROUP, Image, ImageStream};
-use crate::domain::{content, intake, names, validate};
+use crate::domain::{content, image_strategy, names, validate};
 use crate::meta::{GroupResource, Kind, ObjectMeta, Status, Time, field, is_dns_label, path_segment_errors};
 use crate::registry::actor::Actor;
 use crate::registry::admission::Admitted;
@@ -83,9 +83,9 @@ impl Importer<'_> {
         self.complete(&mut image.metadata);
         let mut faults = self.catalog.images.strategy().limits(None, image);
         faults.append(metadata::faults_by(&image.metadata, path_segment_errors));
-        faults.extend(names::new_image_name_fault("metadata.name", &image.metadata.name));
-        faults.append(content::faults(image));
-        intake::prepare_new(image);
+        faults.extend(names::new_image_name_error("metadata.name", &image.metadata.name));
+        faults.append(content::digest_errors(image));
+        image_strategy::prepare_for_create(image);
         faults.append(validate::image(image, &metadata::faults));
         faults
     }
@@ -130,7 +130,7 @@ impl Importer<'_> {
         self.complete(&mut stream.metadata);
         stream.metadata.generation = stream.metadata.generation.max(1);
         let mut faults = self.catalog.streams.strategy().limits(None, &stream);
-        faults.append(metadata::faults_by(&stream.metadata, names::stream_name_faults));
+        faults.append(metadata::faults_by(&stream.metadata, names::stream_name_errors));
         if !is_dns_label(&stream.metadata.namespace) {
             let rule = "a stream lives in a namespace, and the name of that is a DNS label";
             faults.push_with(|| field::Error::invalid("metadata.namespace", &stream.metadata.namespace, rule));

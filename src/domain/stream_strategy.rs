@@ -5,7 +5,7 @@ use crate::api::{ImageStream, ImageStreamStatus, TagReference};
 
 /// The way on which a write comes to a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
+pub enum WriteTarget {
     /// The stream itself is written; its status stays as it is stored.
     Stream,
     /// One of its tags is written; the status may change too.
@@ -13,7 +13,7 @@ pub enum Route {
 }
 
 /// Prepares a new stream: it has no status, and all generations start with 1.
-pub fn prepare_create(stream: &mut ImageStream) {
+pub fn prepare_for_create(stream: &mut ImageStream) {
     stream.status = ImageStreamStatus::default();
     stream.metadata.generation = 1;
     stream.spec.tags.iter_mut().for_each(|tag| tag.generation = Some(1));
@@ -23,14 +23,14 @@ pub fn prepare_create(stream: &mut ImageStream) {
 ///
 /// The generation of the stream rises with any change of what is wanted. It becomes the generation of the wanted tags that
 /// are new or changed, or whose generation the client set to 0 to have them imported again.
-pub fn prepare_update(old: &ImageStream, new: &mut ImageStream, route: Route) {
+pub fn prepare_for_update(old: &ImageStream, new: &mut ImageStream, route: WriteTarget) {
     new.metadata.generation = old.metadata.generation;
     match route {
-        Route::Stream => new.status.clone_from(&old.status),
-        Route::Tag => new.status.tags.retain(|tag| !tag.items.is_empty() || !tag.conditions.is_empty()),
+        WriteTarget::Stream => new.status.clone_from(&old.status),
+        WriteTarget::Tag => new.status.tags.retain(|tag| !tag.items.is_empty() || !tag.conditions.is_empty()),
     }
     for tag in new.spec.tags.iter_mut().filter(|tag| tag.generation != Some(0)) {
-        if let Some(before) = tags::wanted(old, &tag.name) {
+        if let Some(before) = tags::spec_tag(old, &tag.name) {
             tag.generation = before.generation;
         }
     }
@@ -39,7 +39,7 @@ pub fn prepare_update(old: &ImageStream, new: &mut ImageStream, route: Route) {
     }
     let (generation, namespace) = (new.metadata.generation, &new.metadata.namespace);
     for tag in &mut new.spec.tags {
-        let is_current = tags::wanted(old, &tag.name).is_some_and(|before| !is_changed(before, tag, namespace));
+        let is_current = tags::spec_tag(old, &tag.name).is_some_and(|before| !is_changed(before, tag, namespace));
         if !is_current || matches!(tag.generation, None | Some(0)) {
             tag.generation = Some(generation);
         }
@@ -48,7 +48,7 @@ pub fn prepare_update(old: &ImageStream, new: &mut ImageStream, route: Route) {
 
 /// The places in `new.spec.tags` of the tags with a source that are new or changed against `old`.
 pub(super) fn changed_tags(old: Option<&ImageStream>, new: &ImageStream) -> Vec<usize> {
-    let is_new = |tag: &TagReference| match old.and_then(|old| tags::wanted(old, &tag.name)) {
+    let is_new = |tag: &TagReference| match old.and_then(|old| tags::spec_tag(old, &tag.name)) {
         Some(before) => is_changed(before, tag, &new.metadata.namespace),
         None => true,
     };
@@ -90,7 +90,7 @@ mod tests {
         let mut stream = ImageStream::default();
         stream.metadata.namespace = "ns".into();
         stream.spec.tags = vec![tag("a", "x"), tag("b", "y")];
-        prepare_create(&mut stream);
+        prepare_for_create(&mut stream);
         stream
     }
 
@@ -98,7 +98,7 @@ mod tests {
     fn updated(old: &ImageStream, edit: impl FnOnce(&mut ImageStream)) -> (i64, Vec<i64>) {
         let mut new = old.clone();
         edit(&mut new);
-        prepare_update(old, &mut new, Route::Stream);
+        prepare_for_update(old, &mut new, WriteTarget::Stream);
         (new.metadata.generation, new.spec.tags.iter().map(|tag| tag.generation.unwrap()).collect())
     }
 
@@ -108,7 +108,7 @@ mod tests {
         sent.metadata.generation = 7;
         sent.spec.tags[0].generation = Some(9);
         sent.status.docker_image_repository = "evil".into();
-        prepare_create(&mut sent);
+        prepare_for_create(&mut sent);
         assert_eq!(sent, stream());
     }
 
@@ -162,10 +162,10 @@ mod tests {
         sent.status.tags = vec![history("a", vec![TagEvent::default()]), history("b", vec![])];
         let status = |route| {
             let mut new = sent.clone();
-            prepare_update(&old, &mut new, route);
+            prepare_for_update(&old, &mut new, route);
             new.status.tags
         };
-        assert_eq!(status(Route::Stream), []);
-        assert_eq!(status(Route::Tag), [history("a", vec![TagEvent::default()])]);
+        assert_eq!(status(WriteTarget::Stream), []);
+        assert_eq!(status(WriteTarget::Tag), [history("a", vec![TagEvent::default()])]);
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use crate::meta::go_json::GoJsonError;
 
 use super::{
-    configuration,
+    image_config,
     manifest::{self, Manifest, ManifestList},
 };
 use crate::{
@@ -102,7 +102,7 @@ pub fn fill(image: &mut Image) -> Result<(), FillError> {
 ///
 /// # Errors
 /// As [`fill`].
-pub fn present(image: &mut Image) -> Result<(), FillError> {
+pub fn fill_for_view(image: &mut Image) -> Result<(), FillError> {
     fill(image)?;
     image.docker_image_manifest.clear();
     image.docker_image_config.clear();
@@ -195,7 +195,7 @@ fn schema1_layers(manifest: &Manifest) -> Vec<ImageLayer> {
     let mut history = manifest.history.iter();
     let newest_first = manifest.fs_layers.iter().map(|layer| ImageLayer {
         name: layer.blob_sum.clone(),
-        size: history.next().map_or(0, |step| configuration::v1_layer_size(&step.v1_compatibility)),
+        size: history.next().map_or(0, |step| image_config::v1_layer_size(&step.v1_compatibility)),
         media_type: SCHEMA1_LAYER.into(),
     });
     let mut layers: Vec<ImageLayer> = newest_first.collect();
@@ -209,7 +209,7 @@ fn describe_schema1(image: &mut Image, manifest: &Manifest) -> Result<(), FillEr
         let (name, reference) = names(image);
         return Err(FillError::NoHistory { name, reference });
     };
-    let mut metadata = configuration::read_v1(&newest.v1_compatibility).map_err(FillError::Manifest)?;
+    let mut metadata = image_config::read_v1(&newest.v1_compatibility).map_err(FillError::Manifest)?;
     metadata.size = size_of_layers(&image.docker_image_layers, None);
     *image.docker_image_metadata.image_mut() = metadata;
     Ok(())
@@ -225,7 +225,7 @@ fn describe_schema2(image: &mut Image, manifest: Manifest) -> Result<(), FillErr
     if image.docker_image_config.is_empty() {
         return Err(FillError::NoConfig(excerpt::of(media_type)));
     }
-    let mut metadata = configuration::read(&image.docker_image_config).map_err(FillError::Config)?;
+    let mut metadata = image_config::read(&image.docker_image_config).map_err(FillError::Config)?;
     let config_size = i64::try_from(image.docker_image_config.len()).unwrap_or(i64::MAX);
     metadata.size = config_size.wrapping_add(size_of_layers(&image.docker_image_layers, Some(&manifest.config.digest)));
     metadata.id = manifest.config.digest;
@@ -288,7 +288,7 @@ mod tests {
         names.chars().map(|name| ImageLayer { name: name.into(), size: 1, media_type: "t".into() }).collect()
     }
 
-    fn fault(mut image: Image) -> String {
+    fn error(mut image: Image) -> String {
         fill(&mut image).unwrap_err().to_string()
     }
 
@@ -408,7 +408,7 @@ mod tests {
             (Image { docker_image_manifest: "{".into(), ..schema2() }, "unexpected end of JSON input"),
         ];
         for (image, said) in cases {
-            assert_eq!(fault(image), said);
+            assert_eq!(error(image), said);
         }
     }
 
@@ -436,7 +436,7 @@ mod tests {
     #[test]
     fn a_shown_image_has_neither_manifest_nor_configuration() {
         let mut image = schema2();
-        present(&mut image).unwrap();
+        fill_for_view(&mut image).unwrap();
         assert_eq!((image.docker_image_manifest.as_str(), image.docker_image_config.as_str()), ("", ""));
         assert_eq!(image.docker_image_metadata.image().id, "c");
     }

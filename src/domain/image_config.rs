@@ -34,7 +34,7 @@ pub fn v1_layer_size(text: &str) -> i64 {
 struct Configuration {
     image: DockerImage,
     root_fs: Option<RootFs>,
-    history: Vec<Step>,
+    history: Vec<ConfigHistoryEntry>,
     os: String,
     os_version: String,
     os_features: Vec<String>,
@@ -47,7 +47,7 @@ struct RootFs {
 }
 
 #[derive(Default)]
-struct Step {
+struct ConfigHistoryEntry {
     created: Option<Time>,
     author: String,
     created_by: String,
@@ -83,7 +83,7 @@ impl Struct for RootFs {
     }
 }
 
-impl Struct for Step {
+impl Struct for ConfigHistoryEntry {
     const NAME: &'static str = "dockerv1client.DockerConfigHistory";
 
     fn fields(&mut self) -> Vec<(&'static str, &mut dyn Decode)> {

@@ -10,30 +10,30 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 #[derive(Deserialize)]
-struct Signed {
-    signatures: Vec<Signature>,
+struct SignedManifest {
+    signatures: Vec<ManifestSignature>,
 }
 
 #[derive(Deserialize)]
-struct Signature {
+struct ManifestSignature {
     protected: String,
 }
 
 /// How the signed text continues where the signatures were put in.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Format {
+struct ProtectedHeader {
     format_length: usize,
     format_tail: String,
 }
 
 /// The text that was signed, without the signatures in it; `None` if `manifest` is not signed.
 pub fn payload(manifest: &str) -> Option<Vec<u8>> {
-    let signed: Signed = json(manifest.as_bytes())?;
+    let signed: SignedManifest = json(manifest.as_bytes())?;
     let protected = &signed.signatures.first()?.protected;
-    let format: Format = json(&URL_SAFE_NO_PAD.decode(protected).ok()?)?;
-    let mut payload = manifest.as_bytes().get(..format.format_length)?.to_vec();
-    payload.extend(URL_SAFE_NO_PAD.decode(format.format_tail).ok()?);
+    let header: ProtectedHeader = json(&URL_SAFE_NO_PAD.decode(protected).ok()?)?;
+    let mut payload = manifest.as_bytes().get(..header.format_length)?.to_vec();
+    payload.extend(URL_SAFE_NO_PAD.decode(header.format_tail).ok()?);
     Some(payload)
 }
 
@@ -42,7 +42,7 @@ pub fn payload(manifest: &str) -> Option<Vec<u8>> {
 /// The payload ends where the signatures begin; what somebody wrote after them, or under a name that is read like another
 /// one, would else go for signed.
 pub fn is_signed_form(manifest: &str, payload: &[u8]) -> bool {
-    let fields = |text: &[u8]| -> Option<Vec<(String, Value)>> { Some(json::<Fields>(text)?.0) };
+    let fields = |text: &[u8]| -> Option<Vec<(String, Value)>> { Some(json::<OrderedFields>(text)?.0) };
     let (Some(mut all), Some(signed)) = (fields(manifest.as_bytes()), fields(payload)) else {
         return false;
     };
@@ -51,27 +51,27 @@ pub fn is_signed_form(manifest: &str, payload: &[u8]) -> bool {
 }
 
 /// The fields of an object, in their order and with those that come twice.
-struct Fields(Vec<(String, Value)>);
+struct OrderedFields(Vec<(String, Value)>);
 
-impl<'de> Deserialize<'de> for Fields {
+impl<'de> Deserialize<'de> for OrderedFields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Fields;
+        struct FieldsVisitor;
+        impl<'de> Visitor<'de> for FieldsVisitor {
+            type Value = OrderedFields;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<OrderedFields, A::Error> {
                 let mut fields = Vec::new();
                 while let Some(field) = map.next_entry()? {
                     fields.push(field);
                 }
-                Ok(Fields(fields))
+                Ok(OrderedFields(fields))
             }
         }
-        deserializer.deserialize_map(Collect)
+        deserializer.deserialize_map(FieldsVisitor)
     }
 }
 

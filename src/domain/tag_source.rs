@@ -14,9 +14,9 @@ pub struct StreamKey {
 
 /// Where a tag comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source<'a> {
+pub enum TagSource<'a> {
     /// A reference to an image outside of the cluster.
-    Outside(&'a str),
+    External(&'a str),
     /// The newest image of a tag of a stream.
     Tag(StreamKey, &'a str),
     /// The image of a stream that this text is the name of, or the beginning of its name.
@@ -26,7 +26,7 @@ pub enum Source<'a> {
 /// A source that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be of the form <tag>, <repo>:<tag>, <id>, or <repo>@<id>")]
-pub struct BadSource;
+pub struct ParseTagSourceError;
 
 impl StreamKey {
     /// The key of a stream.
@@ -40,25 +40,25 @@ impl StreamKey {
     }
 }
 
-impl<'a> Source<'a> {
+impl<'a> TagSource<'a> {
     /// Reads where a tag of `stream` comes from.
     ///
     /// # Errors
     /// An unknown kind, or a name that does not have the form of its kind. Something outside of the cluster has a name,
     /// and no other namespace than the stream's.
-    pub fn read(from: &'a ObjectReference, stream: &ImageStream) -> Result<Self, BadSource> {
+    pub fn read(from: &'a ObjectReference, stream: &ImageStream) -> Result<Self, ParseTagSourceError> {
         let own = StreamKey::of(stream);
         let namespace = if from.namespace.is_empty() { &own.namespace } else { &from.namespace };
         let mark = match from.kind.as_str() {
             "ImageStreamTag" => ':',
             "ImageStreamImage" => '@',
             "DockerImage" if !from.name.is_empty() && *namespace == own.namespace => {
-                return Ok(Self::Outside(&from.name));
+                return Ok(Self::External(&from.name));
             }
-            _ => return Err(BadSource),
+            _ => return Err(ParseTagSourceError),
         };
         let (name, part) = match from.name.split_once(mark) {
-            Some((_, rest)) if rest.contains(mark) => return Err(BadSource),
+            Some((_, rest)) if rest.contains(mark) => return Err(ParseTagSourceError),
             Some(parts) => parts,
             None => (own.name.as_str(), from.name.as_str()),
         };
@@ -69,7 +69,7 @@ impl<'a> Source<'a> {
     /// The stream that the tag comes from, if it comes from one.
     pub fn stream(&self) -> Option<&StreamKey> {
         match self {
-            Self::Outside(_) => None,
+            Self::External(_) => None,
             Self::Tag(key, _) | Self::Image(key, _) => Some(key),
         }
     }
@@ -89,10 +89,10 @@ mod tests {
         let mut stream = ImageStream::default();
         stream.metadata.namespace = "ns".into();
         stream.metadata.name = "s".into();
-        Some(match Source::read(&from, &stream).ok()? {
-            Source::Outside(reference) => ("outside".into(), reference.into()),
-            Source::Tag(key, part) => (format!("tag of {}/{}", key.namespace, key.name), part.into()),
-            Source::Image(key, part) => (format!("image of {}/{}", key.namespace, key.name), part.into()),
+        Some(match TagSource::read(&from, &stream).ok()? {
+            TagSource::External(reference) => ("outside".into(), reference.into()),
+            TagSource::Tag(key, part) => (format!("tag of {}/{}", key.namespace, key.name), part.into()),
+            TagSource::Image(key, part) => (format!("image of {}/{}", key.namespace, key.name), part.into()),
         })
     }
 

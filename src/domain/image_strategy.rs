@@ -2,8 +2,9 @@
 
 use super::{
     digest::Digest,
+    image_metadata,
     manifest::{self, Manifest},
-    metadata, signed,
+    signed_manifest,
 };
 use crate::api::Image;
 
@@ -16,17 +17,17 @@ pub const MANAGED_SIGNATURE: &str = "image.openshift.io/managed-signature";
 /// and takes away what is not stored.
 ///
 /// The object's creation time must be set, for lists take theirs from it.
-pub fn prepare_new(image: &mut Image) {
+pub fn prepare_for_create(image: &mut Image) {
     // A manifest that cannot be read is stored all the same; whoever asks for the image's metadata is told.
-    let _ = metadata::fill(image);
-    if let Some(parts) = metadata::manifests_of_list(image) {
+    let _ = image_metadata::fill(image);
+    if let Some(parts) = image_metadata::manifests_of_list(image) {
         image.docker_image_manifests = parts;
     }
     drop_unstored(image);
 }
 
 /// Takes from the new form of an image what can never be changed: what is computed keeps its stored value.
-pub fn restrict(stored: &Image, image: &mut Image) {
+pub fn reset_fields(stored: &Image, image: &mut Image) {
     image.docker_image_metadata.clone_from(&stored.docker_image_metadata);
     image.docker_image_metadata_version.clone_from(&stored.docker_image_metadata_version);
     image.docker_image_layers.clone_from(&stored.docker_image_layers);
@@ -38,8 +39,8 @@ pub fn restrict(stored: &Image, image: &mut Image) {
 /// What is computed keeps its stored value. A manifest or configuration may be left out, or be put in if it is what the
 /// image's name stands for; other texts are silently replaced by the stored ones. Afterwards the metadata is filled as
 /// far as that is possible.
-pub fn prepare_changed(image: &mut Image, stored: &Image) {
-    restrict(stored, image);
+pub fn prepare_for_update(image: &mut Image, stored: &Image) {
+    reset_fields(stored, image);
     if !stored.docker_image_signatures.is_empty() {
         image.docker_image_signatures.clone_from(&stored.docker_image_signatures);
     }
@@ -50,7 +51,7 @@ pub fn prepare_changed(image: &mut Image, stored: &Image) {
         image.docker_image_config.clone_from(&stored.docker_image_config);
     }
     // As for new images: whoever asks for the image's metadata is told what is wrong.
-    let _ = metadata::fill(image);
+    let _ = image_metadata::fill(image);
     drop_unstored(image);
 }
 
@@ -79,7 +80,7 @@ fn may_have_manifest(image: &Image, stored: &Image) -> bool {
     }
     let payload = match stored.docker_image_manifest_media_type.as_str() {
         manifest::SCHEMA2 | manifest::OCI_MANIFEST => Some(text.clone().into_bytes()),
-        manifest::SCHEMA1 | "" => signed::payload(text),
+        manifest::SCHEMA1 | "" => signed_manifest::payload(text),
         _ => None,
     };
     Manifest::read(text).is_ok() && payload.is_some_and(|payload| is_content_of(&image.metadata.name, &payload))
@@ -110,7 +111,7 @@ mod tests {
     fn a_broken_manifest_is_stored_as_it_is() {
         let mut image = Image { docker_image_manifest: "{oops".into(), ..Image::default() };
         let before = image.clone();
-        prepare_new(&mut image);
+        prepare_for_create(&mut image);
         assert_eq!(image, before);
     }
 
@@ -124,10 +125,10 @@ mod tests {
             ..Image::default()
         };
         let mut image = list(r#"{"manifests":[{"digest":"d"}]}"#);
-        prepare_new(&mut image);
+        prepare_for_create(&mut image);
         assert_eq!(image.docker_image_manifests[0].digest, "d");
         let mut broken = list("{");
-        prepare_new(&mut broken);
+        prepare_for_create(&mut broken);
         assert_eq!(broken.docker_image_manifests, sent);
     }
 
@@ -136,7 +137,7 @@ mod tests {
         let kept = |value: &str| {
             let mut image = Image { docker_image_config: "c".into(), ..Image::default() };
             image.metadata.annotations.insert(BLOB_STORED.into(), value.into());
-            prepare_new(&mut image);
+            prepare_for_create(&mut image);
             image.docker_image_config
         };
         assert_eq!((kept("true").as_str(), kept("false").as_str()), ("", "c"));
@@ -147,7 +148,7 @@ mod tests {
         let mut signature = ImageSignature::default();
         signature.metadata.annotations = [MANAGED_SIGNATURE, "other"].map(|key| (key.into(), "true".into())).into();
         let mut image = Image { signatures: vec![signature], ..Image::default() };
-        prepare_new(&mut image);
+        prepare_for_create(&mut image);
         assert_eq!(image.signatures[0].metadata.annotations.keys().collect::<Vec<_>>(), ["other"]);
     }
 
@@ -170,7 +171,7 @@ mod tests {
     }
 
     fn changed(mut image: Image, stored: &Image) -> (bool, bool) {
-        prepare_changed(&mut image, stored);
+        prepare_for_update(&mut image, stored);
         let whole = whole();
         let (manifest, config) = (&image.docker_image_manifest, &image.docker_image_config);
         (*manifest == whole.docker_image_manifest, *config == whole.docker_image_config)
@@ -179,7 +180,7 @@ mod tests {
     #[test]
     fn manifest_and_config_may_be_added_and_fill_metadata() {
         let mut image = whole();
-        prepare_changed(&mut image, &bare());
+        prepare_for_update(&mut image, &bare());
         assert_eq!(image.docker_image_metadata.image().architecture, "amd64");
         assert_eq!(changed(whole(), &bare()), (true, true));
     }
@@ -203,7 +204,7 @@ mod tests {
         stored.docker_image_metadata.image_mut().size = 7;
         let mut image = bare();
         image.docker_image_layers.push(crate::api::ImageLayer::default());
-        prepare_changed(&mut image, &stored);
+        prepare_for_update(&mut image, &stored);
         assert_eq!(image, stored);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{layers, manifest, unproved};
+use super::{manifest, presentable, unproved};
 use crate::api::{Image, ImageBlobReferences, ImageLayerData, ImageStream, ImageStreamLayers};
 use crate::meta::field;
 
@@ -18,17 +18,17 @@ const ITEM_BYTES: usize = 3;
 
 /// Gathers what a stream is made of. The images come in one after the other, so that no more than one must be held.
 #[derive(Debug)]
-pub struct LayersView {
+pub struct LayersBuilder {
     view: ImageStreamLayers,
     /// The images that the stream has without proof.
     unproved: BTreeMap<String, String>,
     seen: HashSet<String>,
     open: BTreeSet<String>,
-    faults: field::Errors,
+    errors: field::Errors,
     bytes: usize,
 }
 
-impl LayersView {
+impl LayersBuilder {
     /// The view of a stream of which nothing is known but its history.
     pub fn new(stream: &ImageStream) -> Self {
         let events = stream.status.tags.iter().flat_map(|tag| &tag.items);
@@ -37,7 +37,7 @@ impl LayersView {
         let unproved = stream.unproved.clone();
         let bytes = open.iter().map(|name| ENTRY_BYTES + name.len()).sum();
         let seen = open.iter().cloned().collect();
-        Self { view, unproved, seen, open, faults: field::Errors::default(), bytes }
+        Self { view, unproved, seen, open, errors: field::Errors::default(), bytes }
     }
 
     /// The name of an image that is to be [added](Self::add) next; none at the end.
@@ -62,7 +62,7 @@ impl LayersView {
             self.view.images.insert(name, missing);
             return;
         };
-        self.faults.append(layers::check_presentable(image).err().unwrap_or_default());
+        self.errors.append(presentable::validate_presentable(image).err().unwrap_or_default());
         if unproved.is_some() {
             self.view.images.insert(name, ImageBlobReferences::default());
             return;
@@ -98,7 +98,7 @@ impl LayersView {
     /// # Errors
     /// The faults for which the reference does not show it; answered with 422.
     pub fn finish(self) -> Result<ImageStreamLayers, field::Errors> {
-        if self.faults.is_empty() { Ok(self.view) } else { Err(self.faults) }
+        if self.errors.is_empty() { Ok(self.view) } else { Err(self.errors) }
     }
 
     /// What was said of a blob first is kept.
@@ -142,7 +142,7 @@ mod tests {
     }
 
     fn gathered(stream: &ImageStream, images: &[Image]) -> Result<ImageStreamLayers, field::Errors> {
-        let mut view = LayersView::new(stream);
+        let mut view = LayersBuilder::new(stream);
         while let Some(name) = view.next_image() {
             let image = images.iter().find(|image| image.metadata.name == name);
             view.add(name, image);
@@ -190,7 +190,7 @@ mod tests {
             image("b", manifest::SCHEMA2, "other", &layers[..100], &[]),
             image("list", manifest::OCI_INDEX, "", &[], &layers),
         ];
-        let mut view = LayersView::new(&stream(&["a", "b", "list"]));
+        let mut view = LayersBuilder::new(&stream(&["a", "b", "list"]));
         while let Some(name) = view.next_image() {
             let image = images.iter().find(|image| image.metadata.name == name);
             view.add(name, image);
@@ -236,8 +236,8 @@ mod tests {
     #[test]
     fn an_image_that_cannot_be_shown_hides_the_view() {
         let images = [image("a", manifest::SCHEMA2, "", &[], &[]), image("b", "", "", &[], &[])];
-        let faults = gathered(&stream(&["a", "b"]), &images).unwrap_err();
-        assert_eq!(field::join(&faults), "images[a].config: Invalid value: \"\": config cannot be an empty string");
+        let errors = gathered(&stream(&["a", "b"]), &images).unwrap_err();
+        assert_eq!(field::join(&errors), "images[a].config: Invalid value: \"\": config cannot be an empty string");
         assert!(gathered(&stream(&["b"]), &images).is_ok());
     }
 
@@ -246,7 +246,7 @@ mod tests {
         let names: Vec<String> = (0..20).map(|at| format!("image{at}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let images: Vec<Image> = names.iter().map(|name| image(name, "", "", &[""; 50], &[])).collect();
-        let faults = gathered(&stream(&names), &images).unwrap_err();
-        assert!((faults.len(), faults.is_cut()) == (100, true), "{}", faults.len());
+        let errors = gathered(&stream(&names), &images).unwrap_err();
+        assert!((errors.len(), errors.is_cut()) == (100, true), "{}", errors.len());
     }
 }

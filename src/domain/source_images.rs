@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::lookup::{self, Matches, StreamIndex};
+use super::stream_index::{self, Matches, StreamIndex};
 use crate::api::{GROUP, ImageStream, TagEvent};
 use crate::meta::{GroupResource, Status};
 
@@ -40,7 +40,7 @@ impl<'a> SourceImages<'a> {
             }),
             Matches::None => Err(Status::not_found(SINGULAR, id).message),
             Matches::Several(names) => {
-                let told = lookup::told(&names);
+                let told = stream_index::join_matches(&names);
                 let why = format!("multiple images match the prefix {}: {told}", crate::meta::field::quote(id));
                 Err(Status::conflict(SINGULAR, id, &why).message)
             }

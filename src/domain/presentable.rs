@@ -5,7 +5,7 @@ use crate::{api::Image, meta::field};
 
 /// The faults for which the reference implementation does not show an image through a stream; answered with 422.
 ///
-/// Applies to the image as it is stored, *before* [`fill`](super::metadata::fill): what filling would repair still
+/// Applies to the image as it is stored, *before* [`fill`](super::image_metadata::fill): what filling would repair still
 /// counts. That is so for an image of media type schema 2 or OCI manifest whose metadata has no id, as after a push
 /// without a configuration, even if filling would fail with an error of its own.
 ///
@@ -14,35 +14,35 @@ use crate::{api::Image, meta::field};
 ///
 /// # Errors
 /// All faults of the image, in fixed order, under `images[<name>]`.
-pub fn check_presentable(image: &Image) -> Result<(), field::Errors> {
+pub fn validate_presentable(image: &Image) -> Result<(), field::Errors> {
     let path = format!("images[{}]", image.metadata.name);
-    let mut faults = field::Errors::default();
+    let mut errors = field::Errors::default();
     let layers: Vec<&str> = image.docker_image_layers.iter().map(|layer| layer.name.as_str()).collect();
     for (at, _) in layers.iter().enumerate().filter(|(_, name)| name.is_empty()) {
-        faults.push_with(|| field::Error::invalid(format_args!("{path}.layers[{at}]"), "", "layer cannot be empty"));
+        errors.push_with(|| field::Error::invalid(format_args!("{path}.layers[{at}]"), "", "layer cannot be empty"));
     }
     let config = config(image);
     if config == Some("") {
-        faults
+        errors
             .push_with(|| field::Error::invalid(format_args!("{path}.config"), "", "config cannot be an empty string"));
     }
     if !image.docker_image_manifests.is_empty() {
         if let Some(config) = config {
             let rule = "config must be null if manifests are present";
-            faults.push_with(|| field::Error::invalid(format_args!("{path}.config"), config, rule));
+            errors.push_with(|| field::Error::invalid(format_args!("{path}.config"), config, rule));
         }
         if !layers.is_empty() {
             let value = serde_json::Value::from(layers);
             let rule = "layers must be empty if manifests are present";
-            faults.push_with(|| field::Error::invalid_value(format_args!("{path}.layers"), value, rule));
+            errors.push_with(|| field::Error::invalid_value(format_args!("{path}.layers"), value, rule));
         }
     }
     for (at, _) in image.docker_image_manifests.iter().enumerate().filter(|(_, part)| part.digest.is_empty()) {
-        faults.push_with(|| {
+        errors.push_with(|| {
             field::Error::invalid(format_args!("{path}.manifests[{at}]"), "", "manifest cannot be empty")
         });
     }
-    if faults.is_empty() { Ok(()) } else { Err(faults) }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
 /// The digest of the image's configuration, if images of its media type have one.
@@ -70,37 +70,37 @@ mod tests {
         image
     }
 
-    fn faults(image: &Image) -> String {
-        check_presentable(image).map_or_else(|faults| field::join(&faults), |()| String::new())
+    fn errors(image: &Image) -> String {
+        validate_presentable(image).map_or_else(|errors| field::join(&errors), |()| String::new())
     }
 
     #[test]
     fn an_image_with_a_configuration_has_an_id() {
-        let fault = "images[n].config: Invalid value: \"\": config cannot be an empty string";
-        assert_eq!(faults(&image(manifest::SCHEMA2, "", &[], &[])), fault);
-        assert_eq!(faults(&image(manifest::OCI_MANIFEST, "", &[], &[])), fault);
-        assert_eq!(faults(&image(manifest::SCHEMA2, "x", &["a"], &[])), "");
+        let error = "images[n].config: Invalid value: \"\": config cannot be an empty string";
+        assert_eq!(errors(&image(manifest::SCHEMA2, "", &[], &[])), error);
+        assert_eq!(errors(&image(manifest::OCI_MANIFEST, "", &[], &[])), error);
+        assert_eq!(errors(&image(manifest::SCHEMA2, "x", &["a"], &[])), "");
     }
 
     #[test]
     fn other_images_need_none() {
         for media_type in ["", manifest::SCHEMA1, manifest::OCI_INDEX] {
-            assert_eq!(faults(&image(media_type, "", &[], &[])), "", "{media_type}");
+            assert_eq!(errors(&image(media_type, "", &[], &[])), "", "{media_type}");
         }
     }
 
     #[test]
     fn a_layer_and_a_part_have_a_name() {
         let layer = "images[n].layers[1]: Invalid value: \"\": layer cannot be empty";
-        assert_eq!(faults(&image("", "", &["a", ""], &[])), layer);
+        assert_eq!(errors(&image("", "", &["a", ""], &[])), layer);
         let part = "images[n].manifests[0]: Invalid value: \"\": manifest cannot be empty";
-        assert_eq!(faults(&image("", "", &[], &[""])), part);
+        assert_eq!(errors(&image("", "", &[], &[""])), part);
     }
 
     #[test]
     fn manifest_list_has_neither_config_nor_layers() {
         let both = "[images[n].config: Invalid value: \"x\": config must be null if manifests are present, \
             images[n].layers: Invalid value: [\"a\"]: layers must be empty if manifests are present]";
-        assert_eq!(faults(&image(manifest::SCHEMA2, "x", &["a"], &["p"])), both);
+        assert_eq!(errors(&image(manifest::SCHEMA2, "x", &["a"], &["p"])), both);
     }
 }

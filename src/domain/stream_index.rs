@@ -49,7 +49,7 @@ impl StreamIndex {
         let mut end = 0;
         let ends = names.iter().map(|name| {
             end += name.len();
-            narrow(end)
+            to_u32(end)
         });
         let ends = ends.collect();
         let mut digests: Vec<(&str, u32)> =
@@ -71,7 +71,7 @@ impl StreamIndex {
 
     /// Returns true if an image of exactly this name is among them.
     pub fn contains(&self, name: &str) -> bool {
-        let at = first_not(0..self.ends.len(), |at| self.name(at) < name);
+        let at = partition_point(0..self.ends.len(), |at| self.name(at) < name);
         at < self.ends.len() && self.name(at) == name
     }
 
@@ -80,12 +80,12 @@ impl StreamIndex {
     /// The image of exactly this name if there is one. Otherwise those whose name starts with `id`, and those whose
     /// name is a digest with a hex part that starts with `id`.
     pub fn matches(&self, id: &str) -> Matches<'_> {
-        let first = first_not(0..self.ends.len(), |at| self.name(at) < id);
+        let first = partition_point(0..self.ends.len(), |at| self.name(at) < id);
         if first < self.ends.len() && self.name(first) == id {
             return Matches::One(self.name(first));
         }
-        let named = first..first_not(first..self.ends.len(), |at| self.name(at).starts_with(id));
-        let hashed = run(&self.by_hex, |at| self.hex(*at) < id, |at| self.hex(*at).starts_with(id));
+        let named = first..partition_point(first..self.ends.len(), |at| self.name(at).starts_with(id));
+        let hashed = equal_range(&self.by_hex, |at| self.hex(*at) < id, |at| self.hex(*at).starts_with(id));
         let mut found: Vec<usize> = named.chain(hashed.iter().map(|at| *at as usize)).collect();
         found.sort_unstable();
         found.dedup();
@@ -107,7 +107,7 @@ impl StreamIndex {
 }
 
 /// The names of several matches as clients are told them: at most ten, and how many more there are.
-pub fn told(names: &[&str]) -> String {
+pub fn join_matches(names: &[&str]) -> String {
     const MOST: usize = 10;
     let told = names[..names.len().min(MOST)].join(", ");
     match names.len().saturating_sub(MOST) {
@@ -116,18 +116,18 @@ pub fn told(names: &[&str]) -> String {
     }
 }
 
-fn narrow(length: usize) -> u32 {
+fn to_u32(length: usize) -> u32 {
     u32::try_from(length).expect("the names of a stream are a part of a stored object, which is far smaller")
 }
 
 /// The part of `sorted` that follows what is `before` it and is `inside`, found by halving.
-fn run<T>(sorted: &[T], before: impl Fn(&T) -> bool, inside: impl Fn(&T) -> bool) -> &[T] {
+fn equal_range<T>(sorted: &[T], before: impl Fn(&T) -> bool, inside: impl Fn(&T) -> bool) -> &[T] {
     let rest = &sorted[sorted.partition_point(before)..];
     &rest[..rest.partition_point(inside)]
 }
 
 /// The first number of a range that is not `before` something, or its end; found by halving.
-fn first_not(range: Range<usize>, before: impl Fn(usize) -> bool) -> usize {
+fn partition_point(range: Range<usize>, before: impl Fn(usize) -> bool) -> usize {
     let Range { mut start, mut end } = range;
     while start < end {
         let middle = start + (end - start) / 2;

@@ -5,8 +5,8 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::num::NonZeroUsize;
 
-use super::source::Source;
-use super::tags::{history_place, newest};
+use super::tag_source::TagSource;
+use super::tags::{history_index, latest_event};
 use crate::api::{ImageStream, NamedTagEventList, TagEvent};
 
 /// How many events the history of a tag keeps; no number keeps all.
@@ -15,7 +15,7 @@ pub struct MaxTagHistory(pub Option<NonZeroUsize>);
 
 /// What adding an event did to the history of a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pushed {
+pub enum PushOutcome {
     /// The newest event says the same; nothing was changed.
     Unchanged,
     /// The newest event got the generation of the new one.
@@ -26,7 +26,7 @@ pub enum Pushed {
     Added,
 }
 
-impl Pushed {
+impl PushOutcome {
     /// Whether there is something to be stored.
     pub fn is_change(self) -> bool {
         self != Self::Unchanged
@@ -37,12 +37,12 @@ impl Pushed {
 ///
 /// An event that shares image or reference with the newest one is written over it, and the time of that one stays.
 /// Two events without an image share it. Where an event makes the history longer than `most`, the oldest ones go.
-pub fn push(tags: &mut Vec<NamedTagEventList>, tag: &str, event: TagEvent, most: MaxTagHistory) -> Pushed {
-    let history = history_of(tags, tag);
+pub fn push(tags: &mut Vec<NamedTagEventList>, tag: &str, event: TagEvent, max_history: MaxTagHistory) -> PushOutcome {
+    let history = get_or_insert(tags, tag);
     let pushed = merge(&mut history.items, event);
     if pushed.is_change() {
         history.conditions.clear();
-        most.cut(&mut history.items);
+        max_history.truncate(&mut history.items);
     }
     pushed
 }
@@ -50,74 +50,79 @@ pub fn push(tags: &mut Vec<NamedTagEventList>, tag: &str, event: TagEvent, most:
 /// Gives the event that was pushed to `tag` to every wanted tag that follows it, and returns the tags that changed, by name.
 ///
 /// One level only: what follows the followers keeps what it has.
-pub fn push_to_followers(stream: &mut ImageStream, tag: &str, event: &TagEvent, most: MaxTagHistory) -> Vec<String> {
-    let mut followers = followers(stream).remove(tag).unwrap_or_default();
-    make_room(&mut stream.status.tags, followers.iter().map(String::as_str));
-    followers.retain(|follower| push(&mut stream.status.tags, follower, event.clone(), most).is_change());
-    followers
+pub fn push_to_tracking_tags(
+    stream: &mut ImageStream,
+    tag: &str,
+    event: &TagEvent,
+    max_history: MaxTagHistory,
+) -> Vec<String> {
+    let mut tracking = tracking_tags(stream).remove(tag).unwrap_or_default();
+    insert_empty(&mut stream.status.tags, tracking.iter().map(String::as_str));
+    tracking.retain(|tracker| push(&mut stream.status.tags, tracker, event.clone(), max_history).is_change());
+    tracking
 }
 
 /// Lets wanted tags follow the tags whose newest event is another one than in `old`, and follow those that followed.
-pub(super) fn follow(stream: &mut ImageStream, old: Option<&ImageStream>, most: MaxTagHistory) {
-    let followers = followers(stream);
-    if followers.is_empty() {
+pub(super) fn propagate(stream: &mut ImageStream, old: Option<&ImageStream>, max_history: MaxTagHistory) {
+    let tracking = tracking_tags(stream);
+    if tracking.is_empty() {
         return;
     }
     let is_other = |tag: &&NamedTagEventList| {
-        let before = old.and_then(|old| newest(old, &tag.tag));
+        let before = old.and_then(|old| latest_event(old, &tag.tag));
         tag.items.first().is_some_and(|event| before != Some(event))
     };
     let mut open: VecDeque<String> = stream.status.tags.iter().filter(is_other).map(|tag| tag.tag.clone()).collect();
     let mut seen: HashSet<String> = open.iter().cloned().collect();
-    let reached = reached(&open, &followers);
-    let added = make_room(&mut stream.status.tags, reached.into_iter());
+    let reached = reached(&open, &tracking);
+    let added = insert_empty(&mut stream.status.tags, reached.into_iter());
     while let Some(tag) = open.pop_front() {
-        let (Some(event), Some(followers)) = (newest(stream, &tag).cloned(), followers.get(&tag)) else {
+        let (Some(event), Some(tracking)) = (latest_event(stream, &tag).cloned(), tracking.get(&tag)) else {
             continue;
         };
-        for follower in followers {
-            let is_change = push(&mut stream.status.tags, follower, event.clone(), most).is_change();
-            if is_change && seen.insert(follower.clone()) {
-                open.push_back(follower.clone());
+        for tracker in tracking {
+            let is_change = push(&mut stream.status.tags, tracker, event.clone(), max_history).is_change();
+            if is_change && seen.insert(tracker.clone()) {
+                open.push_back(tracker.clone());
             }
         }
     }
-    drop_room(&mut stream.status.tags, &added);
+    remove_empty(&mut stream.status.tags, &added);
 }
 
 /// The tags that follow one of `open`, over however many others.
-fn reached<'a>(open: &VecDeque<String>, followers: &'a HashMap<String, Vec<String>>) -> HashSet<&'a str> {
+fn reached<'a>(open: &VecDeque<String>, tracking: &'a HashMap<String, Vec<String>>) -> HashSet<&'a str> {
     let mut reached = HashSet::new();
     let mut next: Vec<&str> =
-        open.iter().filter_map(|tag| followers.get_key_value(tag)).map(|(tag, _)| &**tag).collect();
+        open.iter().filter_map(|tag| tracking.get_key_value(tag)).map(|(tag, _)| &**tag).collect();
     while let Some(tag) = next.pop() {
-        let more = followers.get(tag).into_iter().flatten();
-        next.extend(more.map(String::as_str).filter(|follower| reached.insert(*follower)));
+        let more = tracking.get(tag).into_iter().flatten();
+        next.extend(more.map(String::as_str).filter(|tracker| reached.insert(*tracker)));
     }
     reached
 }
 
 /// The names of the wanted tags that come from another tag of the same stream, by the name of that tag.
-fn followers(stream: &ImageStream) -> HashMap<String, Vec<String>> {
-    let mut followers: HashMap<String, Vec<String>> = HashMap::new();
+fn tracking_tags(stream: &ImageStream) -> HashMap<String, Vec<String>> {
+    let mut tracking: HashMap<String, Vec<String>> = HashMap::new();
     for tag in &stream.spec.tags {
-        let Some(Ok(Source::Tag(key, source))) = tag.from.as_ref().map(|from| Source::read(from, stream)) else {
+        let Some(Ok(TagSource::Tag(key, source))) = tag.from.as_ref().map(|from| TagSource::read(from, stream)) else {
             continue;
         };
         if key.is_of(stream) {
-            followers.entry(source.to_owned()).or_default().push(tag.name.clone());
+            tracking.entry(source.to_owned()).or_default().push(tag.name.clone());
         }
     }
-    followers
+    tracking
 }
 
 /// Puts an empty history for each of these tags at its place, so that many events can be added fast, and returns the names
 /// of those that had none.
-pub(super) fn make_room<'a>(
+pub(super) fn insert_empty<'a>(
     tags: &mut Vec<NamedTagEventList>,
     names: impl Iterator<Item = &'a str>,
 ) -> HashSet<&'a str> {
-    let missing: HashSet<&str> = names.filter(|name| history_place(tags, name).is_err()).collect();
+    let missing: HashSet<&str> = names.filter(|name| history_index(tags, name).is_err()).collect();
     if !missing.is_empty() {
         tags.extend(missing.iter().copied().map(empty));
         tags.sort_by(|a, b| a.tag.cmp(&b.tag));
@@ -125,9 +130,9 @@ pub(super) fn make_room<'a>(
     missing
 }
 
-/// Removes the histories that [`make_room`] added and that are still empty. A tag that was empty before
+/// Removes the histories that [`insert_empty`] added and that are still empty. A tag that was empty before
 /// stays.
-pub(super) fn drop_room(tags: &mut Vec<NamedTagEventList>, added: &HashSet<&str>) {
+pub(super) fn remove_empty(tags: &mut Vec<NamedTagEventList>, added: &HashSet<&str>) {
     tags.retain(|tag| {
         let is_empty = tag.items.is_empty() && tag.conditions.is_empty();
         !(is_empty && added.contains(tag.tag.as_str()))
@@ -139,8 +144,8 @@ fn empty(tag: &str) -> NamedTagEventList {
 }
 
 /// The history of `tag`, made at its place in the order of names if there is none.
-fn history_of<'a>(tags: &'a mut Vec<NamedTagEventList>, tag: &str) -> &'a mut NamedTagEventList {
-    let at = history_place(tags, tag).unwrap_or_else(|at| {
+fn get_or_insert<'a>(tags: &'a mut Vec<NamedTagEventList>, tag: &str) -> &'a mut NamedTagEventList {
+    let at = history_index(tags, tag).unwrap_or_else(|at| {
         tags.insert(at, empty(tag));
         at
     });
@@ -149,32 +154,32 @@ fn history_of<'a>(tags: &'a mut Vec<NamedTagEventList>, tag: &str) -> &'a mut Na
 
 impl MaxTagHistory {
     /// Takes away the oldest events that are too many.
-    pub fn cut(self, items: &mut Vec<TagEvent>) {
+    pub fn truncate(self, items: &mut Vec<TagEvent>) {
         items.truncate(self.0.map_or(usize::MAX, NonZeroUsize::get));
     }
 }
 
-fn merge(items: &mut Vec<TagEvent>, event: TagEvent) -> Pushed {
+fn merge(items: &mut Vec<TagEvent>, event: TagEvent) -> PushOutcome {
     let Some(newest) = items.first_mut() else {
         items.push(event);
-        return Pushed::Added;
+        return PushOutcome::Added;
     };
     let same_reference = newest.docker_image_reference == event.docker_image_reference;
     let same_image = newest.image == event.image;
     match (same_reference, same_image) {
-        (true, true) if newest.generation == event.generation => return Pushed::Unchanged,
+        (true, true) if newest.generation == event.generation => return PushOutcome::Unchanged,
         (true, true) => {}
         (true, false) => newest.image = event.image,
         (false, true) => newest.docker_image_reference = event.docker_image_reference,
         (false, false) => {
             items.insert(0, event);
-            return Pushed::Added;
+            return PushOutcome::Added;
         }
     }
     newest.generation = event.generation;
     match same_reference && same_image {
-        true => Pushed::Confirmed,
-        false => Pushed::Rewritten,
+        true => PushOutcome::Confirmed,
+        false => PushOutcome::Rewritten,
     }
 }
 
@@ -207,7 +212,7 @@ mod tests {
     }
 
     /// What happens to a tag whose newest event is `r`, `i`, generation 1, and what its history is then.
-    fn pushed(event_: TagEvent) -> (Pushed, Vec<(String, String, i64)>, usize) {
+    fn pushed(event_: TagEvent) -> (PushOutcome, Vec<(String, String, i64)>, usize) {
         let mut stream = stream(&[event("r", "i", 1)]);
         let pushed = push(&mut stream.status.tags, "t", event_, ALL);
         let history = &stream.status.tags[0];
@@ -222,34 +227,34 @@ mod tests {
 
     #[test]
     fn equal_event_changes_nothing_and_keeps_conditions() {
-        assert_eq!(pushed(event("r", "i", 1)), (Pushed::Unchanged, vec![item("r", "i", 1)], 1));
+        assert_eq!(pushed(event("r", "i", 1)), (PushOutcome::Unchanged, vec![item("r", "i", 1)], 1));
     }
 
     #[test]
     fn an_event_that_shares_something_is_written_over_the_newest() {
-        assert_eq!(pushed(event("r", "i", 2)), (Pushed::Confirmed, vec![item("r", "i", 2)], 0));
-        assert_eq!(pushed(event("r", "j", 1)), (Pushed::Rewritten, vec![item("r", "j", 1)], 0));
-        assert_eq!(pushed(event("q", "i", 2)), (Pushed::Rewritten, vec![item("q", "i", 2)], 0));
+        assert_eq!(pushed(event("r", "i", 2)), (PushOutcome::Confirmed, vec![item("r", "i", 2)], 0));
+        assert_eq!(pushed(event("r", "j", 1)), (PushOutcome::Rewritten, vec![item("r", "j", 1)], 0));
+        assert_eq!(pushed(event("q", "i", 2)), (PushOutcome::Rewritten, vec![item("q", "i", 2)], 0));
     }
 
     #[test]
     fn the_time_of_an_overwritten_event_stays() {
         let mut stream = stream(&[event("r", "", 1)]);
         push(&mut stream.status.tags, "t", event("q", "", 2), ALL);
-        assert_eq!(newest(&stream, "t").unwrap().created, Some(Time::from_unix_seconds(1)));
+        assert_eq!(latest_event(&stream, "t").unwrap().created, Some(Time::from_unix_seconds(1)));
     }
 
     #[test]
     fn an_event_that_shares_nothing_comes_first() {
-        assert_eq!(pushed(event("q", "j", 2)), (Pushed::Added, vec![item("q", "j", 2), item("r", "i", 1)], 0));
+        assert_eq!(pushed(event("q", "j", 2)), (PushOutcome::Added, vec![item("q", "j", 2), item("r", "i", 1)], 0));
     }
 
     #[test]
     fn a_new_tag_is_put_in_the_order_of_names() {
         let mut stream = stream(&[]);
-        assert_eq!(push(&mut stream.status.tags, "t", event("r", "i", 1), ALL), Pushed::Added);
+        assert_eq!(push(&mut stream.status.tags, "t", event("r", "i", 1), ALL), PushOutcome::Added);
         for tag in ["u", "a", "tt"] {
-            assert_eq!(push(&mut stream.status.tags, tag, event("r", "i", 1), ALL), Pushed::Added);
+            assert_eq!(push(&mut stream.status.tags, tag, event("r", "i", 1), ALL), PushOutcome::Added);
         }
         let names: Vec<_> = stream.status.tags.iter().map(|each| each.tag.as_str()).collect();
         assert_eq!(names, ["a", "t", "tt", "u"]);
@@ -260,7 +265,7 @@ mod tests {
     fn a_history_that_grows_too_long_loses_its_oldest_events() {
         let mut stream = stream(&[event("r", "i", 1), event("r", "h", 0)]);
         let two = MaxTagHistory(NonZeroUsize::new(2));
-        assert_eq!(push(&mut stream.status.tags, "t", event("q", "j", 2), two), Pushed::Added);
+        assert_eq!(push(&mut stream.status.tags, "t", event("q", "j", 2), two), PushOutcome::Added);
         assert_eq!(stream.status.tags[0].items, [event("q", "j", 2), event("r", "i", 1)]);
     }
 
@@ -284,11 +289,11 @@ mod tests {
         spec("f", "ImageStreamTag", "", "a");
         // The event of the tag itself may be an older one that says the same.
         let pushed = event("r", "i", 7);
-        assert_eq!(push_to_followers(&mut stream, "t", &pushed, ALL), ["a", "b"]);
-        assert_eq!(push_to_followers(&mut stream, "t", &pushed, ALL), [""; 0]);
-        assert_eq!(newest(&stream, "a"), Some(&pushed));
-        assert_eq!(newest(&stream, "f"), None);
-        assert_eq!(push_to_followers(&mut stream, "nosuch", &pushed, ALL), [""; 0]);
+        assert_eq!(push_to_tracking_tags(&mut stream, "t", &pushed, ALL), ["a", "b"]);
+        assert_eq!(push_to_tracking_tags(&mut stream, "t", &pushed, ALL), [""; 0]);
+        assert_eq!(latest_event(&stream, "a"), Some(&pushed));
+        assert_eq!(latest_event(&stream, "f"), None);
+        assert_eq!(push_to_tracking_tags(&mut stream, "nosuch", &pushed, ALL), [""; 0]);
     }
 
     #[test]
@@ -297,7 +302,7 @@ mod tests {
         let mut stream = stream(&[event("r", "i", 1)]);
         stream.spec.tags = vec![TagReference { name: "a".into(), from: Some(from), ..TagReference::default() }];
         stream.status.tags[0].tag = "latest".into();
-        assert_eq!(push_to_followers(&mut stream, "latest", &event("q", "j", 2), ALL), ["a"]);
+        assert_eq!(push_to_tracking_tags(&mut stream, "latest", &event("q", "j", 2), ALL), ["a"]);
     }
     #[test]
     fn room_for_many_followers_is_made_at_once() {
@@ -314,12 +319,12 @@ mod tests {
         let chain =
             names.iter().enumerate().map(|(at, name)| tag(name.clone(), if at == 0 { "t" } else { &names[at - 1] }));
         followed.spec.tags = chain.collect();
-        follow(&mut followed, None, ALL);
+        propagate(&mut followed, None, ALL);
         assert_eq!(followed.status.tags.len(), 40_001);
         assert!(followed.status.tags.is_sorted_by(|a, b| a.tag < b.tag));
         followed.status.tags.retain(|tag| tag.tag == "t");
         followed.spec.tags.iter_mut().for_each(|tag| tag.from = Some(from("t")));
-        let changed = push_to_followers(&mut followed, "t", &event("r", "i", 1), ALL);
+        let changed = push_to_tracking_tags(&mut followed, "t", &event("r", "i", 1), ALL);
         assert_eq!((changed.len(), followed.status.tags.len()), (40_000, 40_001));
         assert!(start.elapsed().as_secs() < 20, "it takes {:?}", start.elapsed());
     }
@@ -332,7 +337,7 @@ mod tests {
         let old = followed.clone();
         let from = ObjectReference { kind: "ImageStreamTag".into(), name: "t".into(), ..ObjectReference::default() };
         followed.spec.tags = vec![TagReference { name: "u".into(), from: Some(from), ..TagReference::default() }];
-        follow(&mut followed, Some(&old), ALL);
+        propagate(&mut followed, Some(&old), ALL);
         assert_eq!(followed.status, old.status);
     }
 }

@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::history::MaxTagHistory;
+use super::tag_history::MaxTagHistory;
 use super::{reference, tags, validate};
 use crate::api::{ImageStream, TagEvent};
 use crate::meta::field;
 
 /// Takes from `new` what a write of the status may not change: the wanted tags and the wanted repository stay as they are; the
 /// lookup policy, labels and annotations may change.
-pub fn restrict(old: &ImageStream, new: &mut ImageStream) {
+pub fn reset_fields(old: &ImageStream, new: &mut ImageStream) {
     new.spec.tags.clone_from(&old.spec.tags);
     new.spec.docker_image_repository.clone_from(&old.spec.docker_image_repository);
     new.unproved.clone_from(&old.unproved);
@@ -17,7 +17,7 @@ pub fn restrict(old: &ImageStream, new: &mut ImageStream) {
 
 /// Numbers the events that `new` adds, takes tag and digest from the repository, and takes the oldest events that are too many
 /// from the histories that it changes.
-pub fn prepare_update(old: &ImageStream, new: &mut ImageStream, most: MaxTagHistory) {
+pub fn prepare_for_update(old: &ImageStream, new: &mut ImageStream, max_history: MaxTagHistory) {
     let repository = &mut new.status.docker_image_repository;
     *repository = reference::without_tag_and_digest(repository);
     let generations: Vec<Option<i64>> =
@@ -27,7 +27,7 @@ pub fn prepare_update(old: &ImageStream, new: &mut ImageStream, most: MaxTagHist
             event.generation = generation;
         }
         if tags::history(old, &tag.tag).is_none_or(|before| before.items != tag.items) {
-            most.cut(&mut tag.items);
+            max_history.truncate(&mut tag.items);
         }
     }
 }
@@ -39,8 +39,8 @@ fn generation_of(old: &ImageStream, tag: &str, event: &TagEvent) -> Option<i64> 
     if event.generation != 0 {
         return None;
     }
-    let wanted = tags::wanted(old, tag).and_then(|wanted| wanted.generation);
-    match tags::newest(old, tag) {
+    let wanted = tags::spec_tag(old, tag).and_then(|wanted| wanted.generation);
+    match tags::latest_event(old, tag) {
         Some(before) if is_change(before, event) => Some(wanted.unwrap_or(old.metadata.generation)),
         _ => Some(old.metadata.generation),
     }
@@ -53,7 +53,7 @@ fn is_change(before: &TagEvent, event: &TagEvent) -> bool {
 }
 
 /// The faults of references that `new` brings into the status.
-pub fn faults(old: &ImageStream, new: &ImageStream) -> field::Errors {
+pub fn validate_references(old: &ImageStream, new: &ImageStream) -> field::Errors {
     let events = old.status.tags.iter().flat_map(|tag| &tag.items);
     let known: HashSet<&str> = events.map(|event| event.docker_image_reference.as_str()).collect();
     let tags =
@@ -88,7 +88,7 @@ mod tests {
 
     fn numbered(old: &ImageStream, events: &[(&str, i64)]) -> i64 {
         let mut new = stream(9, events);
-        prepare_update(old, &mut new, MaxTagHistory(None));
+        prepare_for_update(old, &mut new, MaxTagHistory(None));
         new.status.tags[0].items[0].generation
     }
 
@@ -107,7 +107,7 @@ mod tests {
     fn a_history_that_is_changed_loses_the_events_that_are_too_many() {
         let kept = |old: &[(&str, i64)], new: &[(&str, i64)]| {
             let (old, mut new) = (stream(1, old), stream(1, new));
-            prepare_update(&old, &mut new, MaxTagHistory(NonZeroUsize::new(2)));
+            prepare_for_update(&old, &mut new, MaxTagHistory(NonZeroUsize::new(2)));
             new.status.tags[0].items.iter().map(|event| event.image.clone()).collect::<Vec<_>>()
         };
         let three = [("c", 3), ("b", 2), ("a", 1)];
@@ -119,15 +119,15 @@ mod tests {
     fn a_repository_has_neither_tag_nor_digest() {
         let mut new = stream(1, &[]);
         new.status.docker_image_repository = "r.io/a/b:t".into();
-        prepare_update(&stream(1, &[]), &mut new, MaxTagHistory(None));
+        prepare_for_update(&stream(1, &[]), &mut new, MaxTagHistory(None));
         assert_eq!(new.status.docker_image_repository, "r.io/a/b");
     }
 
     #[test]
     fn only_new_references_are_judged() {
         let old = stream(1, &[("A B", 1)]);
-        assert!(faults(&old, &stream(1, &[("A B", 1)])).is_empty());
-        let told = field::join(&faults(&old, &stream(1, &[("", 1)])));
+        assert!(validate_references(&old, &stream(1, &[("A B", 1)])).is_empty());
+        let told = field::join(&validate_references(&old, &stream(1, &[("", 1)])));
         let text = "status.tags[t].items[0].dockerImageReference: Invalid value: \"\": repository name must have at least one component";
         assert_eq!(told, text);
     }
