@@ -1,9 +1,12 @@
 //! The floors of the code as tests: modules use only what lies below them, every file is a part of the crate and says
 //! what it is for, and the house rules that can be read off the text hold.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+#[path = "floors/imports.rs"]
+mod imports;
 
 /// The modules, from the ground up. A module uses nothing beside it and nothing above it.
 const FLOORS: [&[&str]; 10] = [
@@ -22,6 +25,11 @@ const FLOORS: [&[&str]; 10] = [
 const LINES: usize = 500;
 /// The most characters of a test's name.
 const NAME_LENGTH: usize = 60;
+
+/// The most type names that may be defined in more than one file of `src`; it may only fall.
+const MAX_SHARED_TYPE_NAMES: usize = 88;
+/// The most import cycles between files of `src`; it may only fall.
+const MAX_IMPORT_CYCLES: usize = 13;
 
 /// A file of Rust, by its path below the folder that was read.
 struct Source {
@@ -135,6 +143,45 @@ fn every_module_has_a_floor() {
     let modules: BTreeSet<String> = sources().iter().filter_map(Source::module).collect();
     let homeless: Vec<String> = modules.into_iter().filter(|module| floor(module).is_none()).collect();
     assert_none(&homeless);
+}
+
+#[test]
+fn every_listed_module_exists() {
+    let modules: BTreeSet<String> = sources().iter().filter_map(Source::module).collect();
+    let missing = FLOORS.iter().copied().flatten().filter(|module| !modules.contains(**module));
+    assert_none(&missing.map(|module| format!("{module} is listed and does not exist")).collect::<Vec<_>>());
+}
+
+#[test]
+fn files_do_not_import_each_other_in_a_cycle() {
+    let cycles = imports::cycles(&sources());
+    assert!(cycles.len() <= MAX_IMPORT_CYCLES, "{} cycles\n{}", cycles.len(), cycles.join("\n"));
+}
+
+/// The names of the types that a file defines.
+fn type_names(source: &Source) -> BTreeSet<String> {
+    let keywords = ["struct ", "enum ", "trait ", "union "];
+    let code = source.code().filter_map(|(_, line)| {
+        let line = line.trim_start();
+        let line = line.strip_prefix("pub ").unwrap_or(line);
+        let line = line.strip_prefix("pub(").and_then(|rest| rest.split_once(") ")).map_or(line, |(_, line)| line);
+        keywords.iter().find_map(|keyword| line.strip_prefix(keyword))
+    });
+    code.map(|rest| rest.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect()).collect()
+}
+
+/// A name that several files define leads a search to the wrong one.
+#[test]
+fn few_type_names_are_defined_in_several_files() {
+    let mut files: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for source in sources() {
+        for name in type_names(&source).into_iter().filter(|name| name != "Options") {
+            files.entry(name).or_default().push(source.path.display().to_string());
+        }
+    }
+    files.retain(|_, files| files.len() > 1);
+    let listed: Vec<String> = files.iter().map(|(name, files)| format!("{name}: {}", files.join(", "))).collect();
+    assert!(listed.len() <= MAX_SHARED_TYPE_NAMES, "{} names\n{}", listed.len(), listed.join("\n"));
 }
 
 #[test]
