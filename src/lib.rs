@@ -61,10 +61,11 @@
 //! 1. [`server::listen::serve`] accepts the connection. The TLS handshake requests a client
 //!    certificate and proves possession of its key, no more. [`server::listen::Peer`] carries the
 //!    certificate along with each request.
-//! 2. `Chain::serve` in `server/filters/mod.rs` lists the filters that each request passes, one
-//!    file each. It parses method, path and query once, into the [`endpoints::request_info::RequestInfo`]
-//!    that all others use: authorization, routing, audit and metrics. Then it assigns the audit ID,
-//!    begins the audit entry, checks URL and `Host`, and sets the deadline.
+//! 2. `FilterChain::serve` in `server/filters/mod.rs` lists the filters of each request, one file
+//!    each. It reads method, path and query once, into the
+//!    [`endpoints::request_info::RequestInfo`] that all others use: authorization, routing, audit and
+//!    metrics. Then it assigns the audit ID, begins the audit entry, checks URL and `Host`
+//!    (`well_formed`), and sets the `deadline`.
 //! 3. The filter `authentication` verifies front proxy, client certificate or token
 //!    ([`auth::Authenticator`]), `impersonation` replaces the user if the client asks for it, and all
 //!    credentials are removed from the request.
@@ -88,10 +89,9 @@
 //! 8. The handler joins the stream's part and the image's part. [`endpoints::reply::Reply`] compresses
 //!    or converts the body if the client asks for it, and `reply` in `server/respond.rs` turns it
 //!    into an HTTP response.
-//! 9. Back in `Chain::serve`, the request is logged, headers for all responses are added, and metrics
-//!    and the audit event are completed. A response that can block on a slow reader keeps its place
-//!    among the requests in flight until it is sent (`account` in
-//!    `server/filters/accounted_body.rs`).
+//! 9. A response that can block on a slow reader keeps its place among the requests in flight until
+//!    it is sent (`account` in `server/filters/accounted_body.rs`). Back in `FilterChain::serve`, the
+//!    request is logged, common headers are added, and metrics and the audit event are completed.
 //!
 //! # A push
 //!

@@ -1,10 +1,10 @@
 //! Request info: a request's verb and the object or collection that it is for.
 //!
-//! It is computed once per request. Authorization, routing, audit events, metrics and limits all use
-//! the same [`RequestInfo`], so a request cannot be authorized as one thing and executed as another.
-//! The rules are those of `NewRequestInfo` in
+//! It is computed once per request. Authorization, routing, audit events, metrics and limits all
+//! use the same [`RequestInfo`], so a request cannot be authorized as one thing and executed as
+//! another. The rules are those of `NewRequestInfo` in
 //! k8s.io/apiserver/pkg/endpoints/request/requestinfo.go. They apply to any path; a client learns
-//! whether a resource exists only after authorization.
+//! if a resource exists only after authorization.
 
 use std::borrow::Cow;
 
@@ -242,7 +242,7 @@ fn classify<'a>(method: &Method, path: &'a RequestPath<'a>, query: &Query) -> Re
     RequestTarget::Resource(ResourceInfo { verb, prefix, group, version, namespace, resource, name, subresource, form })
 }
 
-/// Group, version and the rest of a path without outer slashes. None if it has no rest below a version.
+/// Group, version and the rest of a path without outer slashes. None if nothing is below a version.
 fn split_api(path: &str) -> Option<(&str, &str, &str)> {
     let (root, rest) = path.split_once('/')?;
     let (group, rest) = match root {
@@ -254,8 +254,8 @@ fn split_api(path: &str) -> Option<(&str, &str, &str)> {
     Some((group, version, rest))
 }
 
-/// The namespace, empty for none, and the rest, which begins with the resource. Namespaces and their
-/// subresources are resources themselves.
+/// The namespace, empty for none, and the rest, which begins with the resource. Namespaces and
+/// their subresources are resources themselves.
 fn split_namespace(path: &str) -> (&str, &str) {
     let Some(inside) = path.strip_prefix("namespaces/") else {
         return ("", path);

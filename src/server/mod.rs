@@ -37,7 +37,7 @@ mod websocket;
 pub use options::Options;
 
 use self::audit::AuditLog;
-use self::filters::{Authentication, Authorization, Chain, in_flight};
+use self::filters::{Authentication, Authorization, FilterChain, in_flight};
 use self::shutdown::{Phase, Shutdown};
 use crate::auth::{self, OpenPaths, Trusted};
 use crate::cluster::{Clients, Namespaces, Secrets};
@@ -129,10 +129,10 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         },
         metrics: metrics.clone(),
     };
-    let chain = Arc::new(Chain {
+    let chain = Arc::new(FilterChain {
         authentication,
         authorization,
-        in_flight: in_flight::InFlight::new(in_flight, &metrics),
+        in_flight: in_flight::RequestLimits::new(in_flight, &metrics),
         response_memory: memory::Memory::new(memory::RESPONSES),
         audit,
         metrics,
@@ -180,7 +180,7 @@ fn keep(background: &mut Background, what: &'static str, work: impl Future<Outpu
 async fn serve_to_the_end(
     serving: impl Future<Output = ()>,
     mut background: Background,
-    chain: Arc<Chain>,
+    chain: Arc<FilterChain>,
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let mut serving = pin!(serving);

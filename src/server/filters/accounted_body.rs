@@ -1,7 +1,7 @@
 //! Bodies that count as work until they are sent.
 //!
-//! A body is sent in slices, so that a connection takes no more than it can send soon. The permit of
-//! the request and its share of the memory for responses are held until the last slice is taken.
+//! A body is sent in slices, so that a connection takes no more than it can send soon. The permit
+//! of the request and its share of the memory for responses are held until the last slice is taken.
 //! This bounds the number of slow readers of large responses, as the number of requests is bounded.
 //! A connection of HTTP/1.1 has one response at a time and takes a small one at once. A connection
 //! of HTTP/2 leaves each of many responses where it is until its client opens the window, so small
@@ -79,7 +79,7 @@ impl HttpBody for AccountedBody {
 
 #[cfg(test)]
 mod tests {
-    use super::super::in_flight::{InFlight, Options};
+    use super::super::in_flight::{Options, RequestLimits};
     use super::*;
     use crate::endpoints::request_info::RequestKind;
     use crate::server::memory::Memory;
@@ -88,7 +88,7 @@ mod tests {
     #[tokio::test]
     async fn a_large_body_counts_until_its_last_slice_is_taken() {
         let options = Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1, max_watches: 1 };
-        let limits = InFlight::new(options, &Metrics::new());
+        let limits = RequestLimits::new(options, &Metrics::new());
         let whole: Vec<u8> = (0..200_000_u32).map(|number| number as u8).collect();
         let memory = Memory::new(200_000);
         let share = memory.take(whole.len()).unwrap();
@@ -108,7 +108,7 @@ mod tests {
     #[tokio::test]
     async fn a_small_body_counts_on_http_2_only() {
         let options = Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1, max_watches: 1 };
-        let limits = InFlight::new(options, &Metrics::new());
+        let limits = RequestLimits::new(options, &Metrics::new());
         for (version, counts) in [(Version::HTTP_11, false), (Version::HTTP_2, true)] {
             let share = Memory::new(0).take(5).unwrap();
             let _body = account(Body::from("small"), limits.admit(RequestKind::ReadOnly).unwrap(), share, version);

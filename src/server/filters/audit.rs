@@ -52,9 +52,9 @@ struct Arrival {
 
 /// The longest header value that is written whole, in bytes, as `maxUserAgentLength` in
 /// k8s.io/apiserver/pkg/audit/request.go.
-const LONGEST: usize = 1024;
+const MAX_HEADER_BYTES: usize = 1024;
 /// The most addresses of `X-Forwarded-For` that are written: the nearest ones.
-const MOST_HOPS: usize = 32;
+const MAX_HOPS: usize = 32;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 impl<'a> AuditEntry<'a> {
@@ -82,6 +82,9 @@ impl<'a> AuditEntry<'a> {
 
     /// Writes the event of a complete response.
     pub(super) fn end(mut self, response: &Response) {
+        if self.arrival.is_none() {
+            return;
+        }
         let status = match response.extensions().get::<ReturnedStatus>() {
             Some(ReturnedStatus(status)) => ResponseStatus::of_status(status),
             None => ResponseStatus::of_code(response.status().as_u16()),
@@ -166,15 +169,15 @@ fn addresses(forwarded_for: &[HeaderValue]) -> Vec<IpAddr> {
     let lines = forwarded_for.iter().filter_map(|line| line.to_str().ok());
     let hops = lines.flat_map(|line| line.split(',')).filter_map(|hop| hop.trim().parse::<IpAddr>().ok());
     let mut hops: Vec<IpAddr> = hops.map(|address| address.to_canonical()).collect();
-    hops.drain(..hops.len().saturating_sub(MOST_HOPS));
+    hops.drain(..hops.len().saturating_sub(MAX_HOPS));
     hops
 }
 
 /// The text of a header, truncated if it is too long.
 fn shortened(value: &HeaderValue) -> Cow<'_, str> {
     match value.as_bytes() {
-        short if short.len() <= LONGEST => String::from_utf8_lossy(short),
-        long => format!("{}...TRUNCATED", String::from_utf8_lossy(&long[..LONGEST])).into(),
+        short if short.len() <= MAX_HEADER_BYTES => String::from_utf8_lossy(short),
+        long => format!("{}...TRUNCATED", String::from_utf8_lossy(&long[..MAX_HEADER_BYTES])).into(),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Limits on the number of requests in flight. Further requests get 429 at once, so that clients feel
-//! an overload, and not the memory of the server.
+//! Limits on the number of requests in flight. Further requests get 429 at once, so that an
+//! overload costs clients time and not the server memory.
 
 use std::sync::Arc;
 
@@ -29,8 +29,8 @@ fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "a whole number from 1 is needed".to_owned())
 }
 
-/// The requests in flight, counted by kind.
-pub(in crate::server) struct InFlight {
+/// The limits on requests in flight, one for each kind.
+pub(in crate::server) struct RequestLimits {
     reading: Lane,
     mutating: Lane,
     watching: Lane,
@@ -47,8 +47,8 @@ pub(super) struct Permit {
     _permit: OwnedSemaphorePermit,
 }
 
-impl InFlight {
-    /// No requests in flight, within these limits.
+impl RequestLimits {
+    /// The limits of these flags, with no request in flight.
     pub(in crate::server) fn new(options: Options, metrics: &Metrics) -> Self {
         let Options { max_requests_inflight, max_mutating_requests_inflight, max_watches } = options;
         let lane = |gauge, most: usize| {
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn each_kind_of_request_has_a_limit_of_its_own() {
         let options = Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1, max_watches: 1 };
-        let limits = InFlight::new(options, &Metrics::new());
+        let limits = RequestLimits::new(options, &Metrics::new());
         let reading = limits.admit(RequestKind::ReadOnly).unwrap();
         assert!(limits.admit(RequestKind::ReadOnly).is_none());
         assert!(limits.admit(RequestKind::Mutating).is_some());

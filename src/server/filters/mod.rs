@@ -1,8 +1,8 @@
 //! The filters of every request, in their order.
 //!
-//! [`Chain::serve`] is the counterpart of `DefaultBuildHandlerChain` in
-//! k8s.io/apiserver/pkg/server/config.go: it lists all filters, outermost first. Each filter is a
-//! file. Filters are plain functions, so that the chain is one future without an allocation for each
+//! [`FilterChain::serve`] and the two functions that it calls list the filters, outermost first, as
+//! `DefaultBuildHandlerChain` in k8s.io/apiserver/pkg/server/config.go does. Each filter is a file.
+//! Filters are plain functions, so that a request needs one future and not one allocation for each
 //! filter.
 
 use std::convert::Infallible;
@@ -40,7 +40,7 @@ pub(super) use authorization::Authorization;
 
 use self::audit::AuditEntry;
 use self::error_response::ErrorFormat;
-use self::in_flight::InFlight;
+use self::in_flight::RequestLimits;
 use self::long_running::LongRunning;
 use super::audit::{AuditContext, AuditLog};
 use super::memory::Memory;
@@ -55,13 +55,13 @@ use crate::resources::API;
 use crate::telemetry::metrics::{Metrics, RequestLabels};
 
 /// The filters, with the handlers behind them.
-pub(super) struct Chain {
+pub(super) struct FilterChain {
     /// Credentials and the users that they prove.
     pub(super) authentication: Authentication,
     /// The decisions about requests.
     pub(super) authorization: Authorization,
     /// The limits on the number of requests.
-    pub(super) in_flight: InFlight,
+    pub(super) in_flight: RequestLimits,
     /// Memory for the bodies of responses.
     pub(super) response_memory: Arc<Memory>,
     /// The audit log, if there is one.
@@ -78,7 +78,7 @@ pub(super) struct Chain {
     pub(super) router: Router,
 }
 
-impl Chain {
+impl FilterChain {
     /// The service of the listener.
     pub(super) fn service(
         self: Arc<Self>,
@@ -189,9 +189,9 @@ mod tests {
     /// A future is copied when it moves, and is as large as the largest future that it awaits.
     #[test]
     fn the_future_of_a_request_is_small() {
-        fn size<F>(_: impl Fn(&'static Chain, Request) -> F) -> usize {
+        fn size<F>(_: impl Fn(&'static FilterChain, Request) -> F) -> usize {
             size_of::<F>()
         }
-        assert!(size(Chain::serve) < 4096, "{}", size(Chain::serve));
+        assert!(size(FilterChain::serve) < 4096, "{}", size(FilterChain::serve));
     }
 }

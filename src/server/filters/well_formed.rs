@@ -7,7 +7,7 @@ use crate::meta::Status;
 
 /// The longest path with its query, in bytes. The limit of the crate `http` is 65,534 bytes; a
 /// request beyond it cannot be answered with a status.
-const LONGEST_URL: usize = 60 << 10;
+const MAX_URL_BYTES: usize = 60 << 10;
 
 /// Checks the parts of a request that hyper does not.
 ///
@@ -16,9 +16,9 @@ const LONGEST_URL: usize = 60 << 10;
 /// (RFC 9112, section 3.2; `readRequest` in Go's net/http/server.go).
 pub(super) fn check(request: &Request) -> Result<(), Status> {
     let length = length(request.uri());
-    if length > LONGEST_URL {
+    if length > MAX_URL_BYTES {
         let text =
-            format!("the URL has {length} bytes, the limit is {LONGEST_URL}: use a shorter name, selector or query");
+            format!("the URL has {length} bytes, the limit is {MAX_URL_BYTES}: use a shorter name, selector or query");
         return Err(Status::failure(414, "RequestURITooLong", text));
     }
     if request.version() != Version::HTTP_11 {
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn a_url_has_a_limit() {
         for (more, wanted) in [(0, 200), (1, 414)] {
-            let url = format!("/?{}", "x".repeat(LONGEST_URL - 2 + more));
+            let url = format!("/?{}", "x".repeat(MAX_URL_BYTES - 2 + more));
             assert_eq!(code(&url, Version::HTTP_2, &[]), wanted);
         }
     }

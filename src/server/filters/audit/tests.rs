@@ -128,7 +128,7 @@ async fn forwarding_is_believed_of_a_proxy_and_of_nobody_else() {
     let events = events.await;
     assert_eq!(events[0]["sourceIPs"], json!(["10.0.0.1"]));
     assert_eq!(events[1]["sourceIPs"], json!(["9.9.9.9", "8.8.8.8", "10.0.0.1"]));
-    assert_eq!(events[2]["sourceIPs"].as_array().unwrap().len(), MOST_HOPS + 1);
+    assert_eq!(events[2]["sourceIPs"].as_array().unwrap().len(), MAX_HOPS + 1);
     assert_eq!(events[3]["sourceIPs"], json!(["9.9.9.9", "10.0.0.1"]));
 }
 
@@ -143,5 +143,5 @@ async fn long_headers_are_cut_and_tokens_in_a_query_are_hidden() {
     assert_eq!(event["requestURI"], "/a?b=1&access_token=REDACTED&c=2");
     assert_eq!(event["responseStatus"], json!({"metadata": {}, "code": 404}));
     let agent = event["userAgent"].as_str().unwrap();
-    assert!(agent.len() == LONGEST + "...TRUNCATED".len() && agent.ends_with("...TRUNCATED"));
+    assert!(agent.len() == MAX_HEADER_BYTES + "...TRUNCATED".len() && agent.ends_with("...TRUNCATED"));
 }
