@@ -11,6 +11,8 @@
 
 mod namespace_lifecycle;
 mod object_quota;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
