@@ -12,15 +12,15 @@ use imagestream_apiserver::endpoints::codec;
 use imagestream_apiserver::endpoints::context::{RequestContext, Transport};
 use imagestream_apiserver::endpoints::negotiate::{Form, Media, Representation};
 use imagestream_apiserver::endpoints::options::{Purpose, WriteOptions};
-use imagestream_apiserver::machinery::edit::{Edit, Present};
+use imagestream_apiserver::machinery::field_validation::FieldValidation;
 use imagestream_apiserver::machinery::json;
-use imagestream_apiserver::machinery::managed::{self, Manager};
+use imagestream_apiserver::machinery::managed_fields::{self, Manager};
 use imagestream_apiserver::machinery::patch::Patch;
 use imagestream_apiserver::machinery::protobuf;
 use imagestream_apiserver::machinery::query::Query;
 use imagestream_apiserver::machinery::schema::Schema;
 use imagestream_apiserver::machinery::selector::{self, Selector};
-use imagestream_apiserver::machinery::strict::FieldValidation;
+use imagestream_apiserver::machinery::updated_object::{ExistingObject, UpdatedObjectInfo};
 use imagestream_apiserver::machinery::value;
 use imagestream_apiserver::meta::protobuf::DELETE_OPTIONS;
 use imagestream_apiserver::meta::{Kind, Time};
@@ -203,7 +203,7 @@ fn sent_back<T: Kind>(bytes: &[u8], schema: &Schema) {
         |bytes: &[u8]| codec::decode::<T>(&request(protobuf::MEDIA_TYPE, bytes), API, schema, FieldValidation::Ignore);
     if let Ok(decoded) = read(bytes) {
         let value = shown(&decoded.object);
-        let sent = protobuf::object(T::MESSAGE, &json::encode(&value)).expect("an object can be written");
+        let sent = protobuf::encode_object(T::MESSAGE, &json::encode(&value)).expect("an object can be written");
         assert_eq!(shown(&read(&sent).expect("what is written can be read").object), value);
     }
 }
@@ -225,9 +225,9 @@ fn edited(content_type: &str, bytes: &[u8], present: Option<&ImageStream>) -> Op
         ignored: &["status"],
     };
     let patch = Patch::read(content_type, bytes).ok()?;
-    let edit = Edit::<ImageStream>::patch(patch, options.validation, options.conflicts, &SCHEMA, API);
-    let present = present.map(|stream| Present::new(stream, API));
-    let mut object = edit.wanted(present.as_ref(), &writer).ok()?.object;
+    let edit = UpdatedObjectInfo::<ImageStream>::from_patch(patch, options.validation, options.conflicts, &SCHEMA, API);
+    let present = present.map(|stream| ExistingObject::new(stream, API));
+    let mut object = edit.updated_object(present.as_ref(), &writer).ok()?.object;
     object.metadata.managed_fields =
         edit.managed_fields(present.as_ref(), &object, &writer).expect("the owners of an object can be read");
     Some(object)
@@ -242,7 +242,7 @@ fn assert_same_but_for_times(once: &ImageStream, twice: &ImageStream) {
     };
     assert_eq!(rest(once), rest(twice));
     let (first, second) = (owners(once), owners(twice));
-    assert!(managed::differ_in_times_only(&first, &second), "{first:?}\n{second:?}");
+    assert!(managed_fields::differ_in_times_only(&first, &second), "{first:?}\n{second:?}");
 }
 
 fn shown<T: Kind>(object: &T) -> Value {

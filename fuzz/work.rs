@@ -16,11 +16,11 @@ use imagestream_apiserver::domain::tag_history::MaxTagHistory;
 use imagestream_apiserver::domain::validate;
 use imagestream_apiserver::endpoints::codec;
 use imagestream_apiserver::endpoints::options::{Purpose, WriteOptions};
-use imagestream_apiserver::machinery::edit::{Edit, Present};
+use imagestream_apiserver::machinery::field_validation::FieldValidation;
 use imagestream_apiserver::machinery::json;
-use imagestream_apiserver::machinery::managed::Manager;
+use imagestream_apiserver::machinery::managed_fields::Manager;
 use imagestream_apiserver::machinery::patch::{MEDIA_TYPES, Patch};
-use imagestream_apiserver::machinery::strict::FieldValidation;
+use imagestream_apiserver::machinery::updated_object::{ExistingObject, UpdatedObjectInfo};
 use imagestream_apiserver::machinery::value;
 use imagestream_apiserver::meta::{GroupResource, ObjectMeta, Status, field};
 use imagestream_apiserver::registry::metadata;
@@ -103,26 +103,35 @@ impl<'a> Case<'a> {
         }
         answer(codec::decode::<ImageStream>(&cx, API, &SCHEMA, warn).and_then(|decoded| {
             let options = WriteOptions::read(&cx, Purpose::Update)?;
-            let edit = Edit::whole(decoded, &SCHEMA, API);
+            let edit = UpdatedObjectInfo::from_object(decoded, &SCHEMA, API);
             settled(stored, wanted(&edit, &options, stored)?)
         }));
     }
 
     fn patched(&self, stored: &ImageStream) -> Result<ImageStream, Status> {
         let options = WriteOptions::read(&request(self.media, b""), Purpose::of_patch(self.media))?;
-        let edit =
-            Edit::patch(Patch::read(self.media, self.body)?, options.validation, options.conflicts, &SCHEMA, API);
+        let edit = UpdatedObjectInfo::from_patch(
+            Patch::read(self.media, self.body)?,
+            options.validation,
+            options.conflicts,
+            &SCHEMA,
+            API,
+        );
         wanted(&edit, &options, stored)
     }
 }
 
 /// The object that an edit leads to, with its owners.
-fn wanted(edit: &Edit<ImageStream>, options: &WriteOptions, stored: &ImageStream) -> Result<ImageStream, Status> {
+fn wanted(
+    edit: &UpdatedObjectInfo<ImageStream>,
+    options: &WriteOptions,
+    stored: &ImageStream,
+) -> Result<ImageStream, Status> {
     let now = request("", b"").actor.now;
     let (name, api_version) = (options.field_manager.clone(), GROUP_VERSION);
     let writer = Manager { name, subresource: "", api_version, time: now, ignored: &["status"] };
-    let present = Present::new(stored, API);
-    let mut object = edit.wanted(Some(&present), &writer)?.object;
+    let present = ExistingObject::new(stored, API);
+    let mut object = edit.updated_object(Some(&present), &writer)?.object;
     object.metadata.managed_fields = edit.managed_fields(Some(&present), &object, &writer)?;
     Ok(object)
 }

@@ -104,7 +104,7 @@
 //!    stored object, waits for a place in a [`registry::pool::Pool`] and is polled as blocking from
 //!    then on, so that it delays no other request. The create handler of
 //!    [`endpoints::endpoint::Builder::create`] reads the options, decodes JSON, YAML or protobuf
-//!    ([`endpoints::codec`]) with field validation ([`machinery::strict`]), and checks the namespace
+//!    ([`endpoints::codec`]) with field validation ([`machinery::field_validation`]), and checks the namespace
 //!    (`may_create` in `registry/admission.rs`).
 //! 4. The handler, `Push` in `resources/imagestreammappings.rs`, completes and validates the
 //!    mapping ([`domain::mapping`], [`domain::validate`]), and determines what it proves about the
@@ -126,7 +126,7 @@
 //! 8. The response is a `Status` with code 201.
 //!
 //! PUT, patches, apply, tags and signatures go through [`registry::object_store::ObjectStore::write`] to the same
-//! loop: each is a pure function from the current object to the desired one ([`machinery::edit`],
+//! loop: each is a pure function from the current object to the desired one ([`machinery::updated_object`],
 //! [`domain::tag_edit`]).
 //!
 //! # A watch
@@ -161,7 +161,7 @@
 //! * **OpenAPI** ([`endpoints::openapi`]) is generated from the endpoints and types before the build.
 //!   The server sends the bytes of the files in `openapi/`.
 //! * **Merge keys and list types** for patches and apply come from the Rust types
-//!   ([`machinery::schema`]); [`machinery::managed`] tracks field ownership.
+//!   ([`machinery::schema`]); [`machinery::managed_fields`] tracks field ownership.
 //! * **Trust** in certificates is evaluated for each request with the current CAs and cached for
 //!   the connection ([`auth::PeerCertificates`]). The server follows the ConfigMap with the CAs
 //!   and keeps the last valid ones ([`auth::TrustSource`]).

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::endpoints::context::RequestContext;
-use crate::machinery::go_text::{self, name_of};
+use crate::machinery::body_limits::{self, MAX_DEPTH, exceeds_depth};
+use crate::machinery::field_validation::{self, FieldValidation};
+use crate::machinery::go_fmt::{self, json_type_name};
 use crate::machinery::group_version::{GroupVersion, unknown_conversion};
 use crate::machinery::protobuf;
 use crate::machinery::schema::{self, Schema};
-use crate::machinery::strict::{self, FieldValidation};
-use crate::machinery::value::{DEEPEST, Decoded, is_too_deep, json_value, object_from, yaml_value};
-use crate::machinery::values;
+use crate::machinery::value::{Decoded, object_from, parse_json, parse_yaml};
 use crate::meta::protobuf::MessageDescriptor;
 use crate::meta::{Kind, Limited, Status, excerpt};
 
@@ -41,16 +41,16 @@ pub fn decode<T: Kind>(
         // What no field knows is passed over in protobuf, and of values that are there twice the last one counts.
         (Format::Protobuf, _) | (_, FieldValidation::Ignore) => Limited::default(),
         (_, FieldValidation::Warn | FieldValidation::Strict) => {
-            strict::faults(cx.content_type.as_deref().unwrap_or_default(), &cx.body, schema)
+            field_validation::strict_errors(cx.content_type.as_deref().unwrap_or_default(), &cx.body, schema)
         }
     };
     let refuse = |why: &str| cannot_be_handled(T::KIND, api.version, T::KIND, why);
-    schema::fit(&mut value, &schema.root).map_err(|misfit| refuse(&misfit.in_text()))?;
+    schema::coerce(&mut value, &schema.root).map_err(|mismatch| refuse(&mismatch.json_error()))?;
     let object = object_from(value).map_err(|why| refuse(&why))?;
     if validation == FieldValidation::Strict && !warnings.is_empty() {
-        return Err(refuse(&strict::told(&warnings)));
+        return Err(refuse(&field_validation::error_message(&warnings)));
     }
-    Ok(Decoded { object, warnings: strict::warnings(warnings) })
+    Ok(Decoded { object, warnings: field_validation::warnings(warnings) })
 }
 
 /// Refuses an object that says it is of another kind or version; one that does not say is what the path says.
@@ -75,7 +75,7 @@ fn check_type(value: &Value, api: GroupVersion, wanted: &str, body: &[u8]) -> Re
     let is_here = full_version.is_empty() || full_version == api.name;
     let is_other_version = !is_here && group == api.group;
     let version = if version.is_empty() { api.version } else { version };
-    if is_other_version || (is_here && !api.knows(kind)) {
+    if is_other_version || (is_here && !api.has_kind(kind)) {
         let shown = if full_version.is_empty() { api.name } else { full_version };
         return Err(cannot_be_handled(kind, version, wanted, &api.unknown_kind(kind, shown)));
     }
@@ -154,55 +154,57 @@ impl Text {
     /// The value in a body, or why not even kind and version can be told. YAML is read as the JSON that it stands for.
     fn parse(self, body: &[u8]) -> Result<Value, String> {
         let value = match self {
-            Self::Yaml => yaml_value(body)?,
-            Self::Json => json_value(body).map_err(|why| go_text::of_type(&why))?,
+            Self::Yaml => parse_yaml(body)?,
+            Self::Json => parse_json(body).map_err(|why| go_fmt::no_type_meta(&why))?,
         };
-        as_object(value).map_err(|why| go_text::of_type(&why))
+        as_object(value).map_err(|why| go_fmt::no_type_meta(&why))
     }
 }
 
 /// The value in a body of protobuf. Its message is only read if it says it is what is wanted: no other is like it.
 fn from_protobuf<T: Kind>(body: &[u8], api: GroupVersion) -> Result<Value, Status> {
-    let typed = protobuf::open(body).map_err(|why| unrecognized(T::KIND, &why.to_string(), body))?;
+    let typed = protobuf::decode_envelope(body).map_err(|why| unrecognized(T::KIND, &why.to_string(), body))?;
     let own_type = own_type(&typed);
     check_type(&own_type, api, T::KIND, body)?;
     let refuse = |why: &str| cannot_be_handled(T::KIND, api.version, T::KIND, why);
-    let fields = protobuf::fields(T::MESSAGE, typed.message).map_err(|why| match why {
-        protobuf::Unreadable::TooMany => values::too_many(),
+    let fields = protobuf::decode_fields(T::MESSAGE, typed.message).map_err(|why| match why {
+        protobuf::DecodeError::TooManyValues => body_limits::too_many_values(),
         other => refuse(&other.to_string()),
     })?;
     as_object(Value::Object(fields)).map_err(|why| refuse(&why))
 }
 
-fn protobuf_options(body: &[u8], message: &MessageDescriptor) -> Result<Value, protobuf::Unreadable> {
-    let typed = protobuf::open(body)?;
+fn protobuf_options(body: &[u8], message: &MessageDescriptor) -> Result<Value, protobuf::DecodeError> {
+    let typed = protobuf::decode_envelope(body)?;
     match typed.kind.as_str() {
-        kind if kind == message.name || kind.is_empty() => protobuf::fields(message, typed.message).map(Value::Object),
+        kind if kind == message.name || kind.is_empty() => {
+            protobuf::decode_fields(message, typed.message).map(Value::Object)
+        }
         _ => Ok(own_type(&typed)),
     }
 }
 
-fn own_type(typed: &protobuf::Typed<'_>) -> Value {
+fn own_type(typed: &protobuf::RuntimeUnknown<'_>) -> Value {
     serde_json::json!({ "kind": typed.kind, "apiVersion": typed.api_version })
 }
 
 /// An object whose kind and version are texts, or nothing at all: `null` is an object without fields.
 fn as_object(value: Value) -> Result<Value, String> {
-    if is_too_deep(&value, DEEPEST) {
-        return Err(format!("the object is nested deeper than {DEEPEST} levels"));
+    if exceeds_depth(&value, MAX_DEPTH) {
+        return Err(format!("the object is nested deeper than {MAX_DEPTH} levels"));
     }
     let fields = match &value {
         Value::Null => return Ok(Value::Object(serde_json::Map::new())),
         Value::Object(fields) => fields,
         other => {
-            return Err(go_text::no_object(name_of(other)));
+            return Err(go_fmt::not_a_struct(json_type_name(other)));
         }
     };
     let is_text = |key: &str| fields.get(key).is_none_or(|value| value.is_string() || value.is_null());
     match ["kind", "apiVersion"].into_iter().find(|key| !is_text(key)) {
         None => Ok(value),
         Some(key) => {
-            let found = name_of(&fields[key]);
+            let found = json_type_name(&fields[key]);
             Err(format!("json: cannot unmarshal {found} into Go struct field .{key} of type string"))
         }
     }

@@ -19,10 +19,10 @@ use crate::endpoints::context::RequestContext;
 use crate::endpoints::negotiate::Forms;
 use crate::endpoints::reply::Reply;
 use crate::endpoints::table::Columns;
-use crate::machinery::edit::Edit;
 use crate::machinery::group_version::GroupVersion;
 use crate::machinery::patch::Patch;
 use crate::machinery::schema::Schema;
+use crate::machinery::updated_object::UpdatedObjectInfo;
 use crate::machinery::value::Decoded;
 use crate::meta::{Kind, Status};
 use crate::registry::metadata;
@@ -253,7 +253,7 @@ impl<T: Kind> Builder<T> {
             Box::pin(async move {
                 let options = WriteOptions::read(&cx, Purpose::Update)?;
                 let object = codec::decode(&cx, api, &schema, options.validation)?;
-                let edit = Edit::whole(object, &schema, api);
+                let edit = UpdatedObjectInfo::from_object(object, &schema, api);
                 let written = handler.update(&options.actor(&cx), &cx.at, &edit).await;
                 let refused = |status| Status { warnings: edit.warnings().to_vec(), ..status };
                 Reply::written(&cx, api, written.map_err(refused)?, columns)
@@ -265,7 +265,7 @@ impl<T: Kind> Builder<T> {
                 let content_type = cx.content_type.as_deref().unwrap_or_default();
                 let options = WriteOptions::read(&cx, Purpose::of_patch(content_type))?;
                 let patch = Patch::read(content_type, &cx.body)?;
-                let edit = Edit::patch(patch, options.validation, options.conflicts, &schema, api);
+                let edit = UpdatedObjectInfo::from_patch(patch, options.validation, options.conflicts, &schema, api);
                 let written = handler.update(&options.actor(&cx), &cx.at, &edit).await?;
                 Reply::written(&cx, api, written, columns)
             })

@@ -2,8 +2,8 @@
 
 use super::negotiate::Form;
 use crate::endpoints::context::RequestContext;
-use crate::machinery::managed::Conflicts;
-use crate::machinery::strict::FieldValidation;
+use crate::machinery::field_validation::FieldValidation;
+use crate::machinery::managed_fields::ConflictPolicy;
 use crate::meta::{GroupResource, Status, excerpt, field};
 use crate::registry::actor::{Actor, DryRun, MAX_FIELD_MANAGER_BYTES};
 use crate::registry::options::{Content, ListOptions};
@@ -31,7 +31,7 @@ pub struct WriteOptions {
     /// Who writes, as managedFields name it.
     pub field_manager: String,
     /// What is done about fields of others; an apply asks that.
-    pub conflicts: Conflicts,
+    pub conflicts: ConflictPolicy,
 }
 
 impl Purpose {
@@ -82,7 +82,7 @@ impl WriteOptions {
             dry_run: if dry_run.is_empty() { DryRun::Off } else { DryRun::All },
             validation: known.unwrap_or_default(),
             field_manager: if manager.is_empty() { manager_of_agent(&cx.agent) } else { manager.to_owned() },
-            conflicts: if cx.query.switch("force") { Conflicts::Force } else { Conflicts::Refuse },
+            conflicts: if cx.query.switch("force") { ConflictPolicy::Force } else { ConflictPolicy::Fail },
         })
     }
 

@@ -209,5 +209,5 @@ fn to_yaml(compact: &[u8]) -> Result<String, Status> {
 
 fn to_protobuf(message: Option<&'static MessageDescriptor>, compact: &[u8]) -> Result<Vec<u8>, Status> {
     let message = message.ok_or_else(|| Status::hidden("protobuf was agreed upon for what has none"))?;
-    protobuf::object(message, compact).map_err(Status::hidden)
+    protobuf::encode_object(message, compact).map_err(Status::hidden)
 }

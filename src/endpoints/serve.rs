@@ -14,8 +14,8 @@ use crate::endpoints::negotiate::Accept;
 use crate::endpoints::reply::Reply;
 use crate::endpoints::request_info::{PathPrefix, RequestInfo, ResourceInfo};
 use crate::endpoints::verb::Verb;
+use crate::machinery::body_limits;
 use crate::machinery::patch;
-use crate::machinery::values;
 use crate::meta::{Status, Time};
 use crate::registry::actor::{Actor, DryRun};
 use crate::registry::permission::Permissions;
@@ -129,7 +129,7 @@ impl Api {
             events_sent: self.events_sent(endpoint, scope),
         });
         let work = async {
-            values::check(&cx.body)?;
+            body_limits::check_value_count(&cx.body)?;
             Ok(handler(cx.clone()).await?.compressed(request.headers))
         };
         pool.run(&cx.actor.load, work).await

@@ -24,25 +24,25 @@ impl GroupVersion {
         format!("no kind {kind:?} is registered for version {version:?} in scheme {:?}", self.group)
     }
 
-    /// Why a document that is to be of the kind `wanted` cannot be read, going by what it says of itself. The core API's version is
+    /// Why a document that is to be of the kind `expected` cannot be read, going by what it says of itself. The core API's version is
     /// taken for that of the group, which was there once.
-    pub(crate) fn misread(&self, document: &Value, wanted: &str) -> Option<String> {
+    pub(crate) fn kind_mismatch(&self, document: &Value, expected: &str) -> Option<String> {
         let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default();
         let (kind, version) = (text("kind"), text("apiVersion"));
-        let kind = if kind.is_empty() { wanted } else { kind };
+        let kind = if kind.is_empty() { expected } else { kind };
         if !["", "v1", self.name].contains(&version) {
             return Some(self.unknown_kind(kind, version));
         }
-        match kind == wanted {
+        match kind == expected {
             true => None,
-            false if self.knows(kind) => Some(unknown_conversion(self.version, kind, wanted)),
+            false if self.has_kind(kind) => Some(unknown_conversion(self.version, kind, expected)),
             false => Some(self.unknown_kind(kind, self.name)),
         }
     }
 
     /// Whether the version has a kind of this name, be it a list or one of those that every version has.
-    pub(crate) fn knows(&self, kind: &str) -> bool {
-        const EVERYWHERE: [&str; 7] = [
+    pub(crate) fn has_kind(&self, kind: &str) -> bool {
+        const COMMON: [&str; 7] = [
             "CreateOptions",
             "DeleteOptions",
             "GetOptions",
@@ -51,12 +51,12 @@ impl GroupVersion {
             "UpdateOptions",
             "WatchEvent",
         ];
-        EVERYWHERE.contains(&kind)
+        COMMON.contains(&kind)
             || self.kinds.iter().any(|known| kind == *known || kind.strip_suffix("List") == Some(known))
     }
 }
 
-pub(crate) fn unknown_conversion(version: &str, kind: &str, wanted: &str) -> String {
+pub(crate) fn unknown_conversion(version: &str, kind: &str, expected: &str) -> String {
     let (version, kind) = (excerpt::of(version), excerpt::of(kind));
-    format!("converting ({version}.{kind}) to (image.{wanted}): unknown conversion")
+    format!("converting ({version}.{kind}) to (image.{expected}): unknown conversion")
 }

@@ -17,6 +17,11 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     bytes
 }
 
+/// The compact JSON of a value as text.
+pub(crate) fn to_text<T: Serialize + ?Sized>(value: &T) -> String {
+    String::from_utf8_lossy(&encode(value)).into_owned()
+}
+
 /// Appends the compact JSON of a value.
 pub fn encode_into<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) {
     let mut serializer = Serializer::with_formatter(bytes, GoFormatter(CompactFormatter));

@@ -3,19 +3,19 @@
 //!
 //! Nothing here is async, reads a store or knows HTTP.
 
-pub mod edit;
-pub mod go_text;
+pub mod body_limits;
+pub mod field_validation;
+pub mod go_fmt;
 pub mod group_version;
 pub mod json;
-pub mod managed;
+pub mod managed_fields;
+pub mod ordered_value;
 pub mod patch;
 pub mod protobuf;
 pub mod query;
 pub mod schema;
 pub mod selector;
-pub mod single;
-pub mod steps;
-pub mod strict;
+pub mod step_budget;
+pub mod updated_object;
 pub mod value;
-pub mod values;
 pub mod yaml;

@@ -11,11 +11,11 @@ mod list;
 mod watch;
 pub(crate) mod wire;
 
-pub use self::decode::{Unreadable, fields};
-pub use self::encode::Unwritable;
-pub use self::envelope::{TAIL, TypeMeta, Typed, head, object, open};
-pub use self::list::{item, list_head, list_opening};
-pub use self::watch::frame;
+pub use self::decode::{DecodeError, decode_fields};
+pub use self::encode::EncodeError;
+pub use self::envelope::{ENVELOPE_TAIL, RuntimeUnknown, TypeMeta, decode_envelope, encode_object, envelope_head};
+pub use self::list::{list_head, list_item, list_opening};
+pub use self::watch::watch_event;
 
 /// The media type of an object.
 pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";

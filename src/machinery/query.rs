@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-use crate::machinery::go_text::number_fault;
+use crate::machinery::go_fmt::strconv_error;
 use crate::meta::{Status, duration};
 
 /// The parameters of a request. Of a parameter that is given twice the first counts.
@@ -41,7 +41,7 @@ impl Query {
     /// # Errors
     /// 400 when the value is none.
     pub fn integer(&self, name: &str) -> Result<Option<i64>, Status> {
-        let number = self.get(name).map(|value| value.parse().map_err(|why| number_fault("ParseInt", value, &why)));
+        let number = self.get(name).map(|value| value.parse().map_err(|why| strconv_error("ParseInt", value, &why)));
         number.transpose().map_err(Status::bad_request)
     }
 

@@ -3,8 +3,8 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::machinery::body_limits;
 use crate::machinery::group_version::GroupVersion;
-use crate::machinery::values;
 use crate::meta::{Kind, ManagedFieldsEntry, excerpt, go_json};
 
 /// An object from a request's body.
@@ -53,30 +53,30 @@ pub fn to_value<T: Kind>(object: &T, api: GroupVersion) -> Value {
 }
 
 /// The value in a JSON body.
-pub(crate) fn json_value(body: &[u8]) -> Result<Value, String> {
-    serde_json::from_slice(body).map_err(|why| {
-        let told = go_json::syntax_error(&String::from_utf8_lossy(body));
-        told.map_or_else(|| why.to_string(), excerpt::of)
+pub(crate) fn parse_json(body: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(body).map_err(|error| {
+        let syntax_error = go_json::syntax_error(&String::from_utf8_lossy(body));
+        syntax_error.map_or_else(|| error.to_string(), excerpt::of)
     })
 }
 
 /// The value in a YAML body. The first document counts, as for the reference.
-pub(crate) fn yaml_value(body: &[u8]) -> Result<Value, String> {
-    let text = std::str::from_utf8(body).map_err(|why| format!("yaml: {why}"))?;
+pub(crate) fn parse_yaml(body: &[u8]) -> Result<Value, String> {
+    let text = std::str::from_utf8(body).map_err(|error| format!("yaml: {error}"))?;
     let options = yaml_options(body, serde_saphyr::DuplicateKeyPolicy::LastWins);
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple_with_options(text, options).map_err(|why| format!("yaml: {}", yaml_fault(&why)))?;
+    let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)
+        .map_err(|error| format!("yaml: {}", yaml_error(&error)))?;
     Ok(documents.into_iter().next().unwrap_or_default())
 }
 
 /// The nodes that a YAML body of any length may expand to, and the events that its aliases may replay. A few kilobytes of
 /// YAML with a shared `&base` reach thousands. In memory these nodes take about 3 MiB, as much as the largest body.
-const LEAST_YAML_NODES: usize = 20_000;
+const MIN_YAML_NODES: usize = 20_000;
 /// The bytes of scalars that a YAML body of any length may expand to.
-const LEAST_YAML_SCALAR_BYTES: usize = 256 << 10;
+const MIN_YAML_SCALAR_BYTES: usize = 256 << 10;
 /// The most nodes that the longest YAML body may expand to. A key is a node as well, so an object takes up to two for each of
 /// its values.
-const MOST_YAML_NODES: usize = 2 * values::MOST_VALUES + 1000;
+const MAX_YAML_NODES: usize = 2 * body_limits::MAX_VALUES + 1000;
 
 /// Options of the reader of a YAML body.
 ///
@@ -84,47 +84,33 @@ const MOST_YAML_NODES: usize = 2 * values::MOST_VALUES + 1000;
 /// byte, or the constants above where these are more. The fixed limits of the library would let a few kilobytes stand for
 /// 250,000 nodes. The ratio of aliases to anchors is not limited, as the events that the aliases replay are.
 pub(crate) fn yaml_options(body: &[u8], duplicate_keys: serde_saphyr::DuplicateKeyPolicy) -> serde_saphyr::Options {
-    let most = (body.len() / 2).clamp(LEAST_YAML_NODES, MOST_YAML_NODES);
-    let most_bytes = (body.len() * 2).max(LEAST_YAML_SCALAR_BYTES);
+    let max_nodes = (body.len() / 2).clamp(MIN_YAML_NODES, MAX_YAML_NODES);
+    let max_bytes = (body.len() * 2).max(MIN_YAML_SCALAR_BYTES);
     let defaults = serde_saphyr::Budget::default();
     serde_saphyr::options! {
         duplicate_keys: duplicate_keys,
         budget: serde_saphyr::budget! {
-            max_nodes: most,
-            max_total_scalar_bytes: most_bytes.min(defaults.max_total_scalar_bytes),
-            max_recorded_anchor_events: most,
-            max_recorded_anchor_bytes: most_bytes.min(defaults.max_recorded_anchor_bytes),
+            max_nodes: max_nodes,
+            max_total_scalar_bytes: max_bytes.min(defaults.max_total_scalar_bytes),
+            max_recorded_anchor_events: max_nodes,
+            max_recorded_anchor_bytes: max_bytes.min(defaults.max_recorded_anchor_bytes),
             enforce_alias_anchor_ratio: false,
         },
-        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: most },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: max_nodes },
     }
 }
 
 /// What is wrong with a text that is no YAML, in the words of the reference where these are simple to find.
-fn yaml_fault(why: &serde_saphyr::Error) -> String {
-    let plain = excerpt::of(why.without_snippet());
-    let line = why.location().map_or(1, |location| location.line());
+fn yaml_error(error: &serde_saphyr::Error) -> String {
+    let plain = excerpt::of(error.without_snippet());
+    let line = error.location().map_or(1, |location| location.line());
     match plain.as_str() {
-        told if told.contains("mapping values are not allowed in this context") => {
+        text if text.contains("mapping values are not allowed in this context") => {
             "mapping values are not allowed in this context".into()
         }
-        told if told.contains("unclosed bracket '{'") => format!("line {line}: did not find expected ',' or '}}'"),
-        told if told.contains("unclosed bracket '['") => format!("line {line}: did not find expected ',' or ']'"),
+        text if text.contains("unclosed bracket '{'") => format!("line {line}: did not find expected ',' or '}}'"),
+        text if text.contains("unclosed bracket '['") => format!("line {line}: did not find expected ',' or ']'"),
         _ => plain,
-    }
-}
-
-/// The deepest nesting of an object. Nothing that belongs into one comes near it.
-pub(crate) const DEEPEST: usize = 64;
-
-/// Whether a value is nested deeper than anything that belongs into an object. What is stored and sent is nested a
-/// little deeper than what came in, and must still be readable.
-pub(crate) fn is_too_deep(value: &Value, left: usize) -> bool {
-    match (value, left.checked_sub(1)) {
-        (Value::Object(_) | Value::Array(_), None) => true,
-        (Value::Object(fields), Some(left)) => fields.values().any(|value| is_too_deep(value, left)),
-        (Value::Array(items), Some(left)) => items.iter().any(|value| is_too_deep(value, left)),
-        _ => false,
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 /// Lines are folded at the first space after this column.
 const WIDTH: usize = 80;
 /// A longer key needs the explicit form `? key`.
-const LONGEST_SIMPLE_KEY: usize = 128;
+const MAX_SIMPLE_KEY: usize = 128;
 
 /// The value holds a character that YAML does not allow in JSON text.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,38 +22,38 @@ pub(crate) struct ControlCharacter;
 /// # Errors
 /// A text or key with a character that the reference's reader of JSON refuses (DEL, most C1 controls, the byte order mark).
 pub(crate) fn encode(value: &Value) -> Result<String, ControlCharacter> {
-    let mut writer = Writer { out: String::new() };
-    writer.node(value, 0, Place::Start)?;
+    let mut writer = YamlWriter { out: String::new() };
+    writer.node(value, 0, LinePosition::Start)?;
     Ok(writer.out)
 }
 
 /// Where a value stands, which decides how it begins.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum LinePosition {
     /// At the beginning of a line, or behind `- `.
     Start,
     /// Behind `key:`.
     AfterKey,
 }
 
-struct Writer {
+struct YamlWriter {
     out: String,
 }
 
-impl Writer {
+impl YamlWriter {
     /// Writes a value whose lines are indented by `indent`, and ends the line.
-    fn node(&mut self, value: &Value, indent: usize, place: Place) -> Result<(), ControlCharacter> {
+    fn node(&mut self, value: &Value, indent: usize, position: LinePosition) -> Result<(), ControlCharacter> {
         match value {
             Value::Object(map) if !map.is_empty() => {
-                let indent = if place == Place::AfterKey { self.break_line(indent + 2) } else { indent };
+                let indent = if position == LinePosition::AfterKey { self.break_line(indent + 2) } else { indent };
                 self.mapping(map, indent)
             }
             Value::Array(items) if !items.is_empty() => {
-                let indent = if place == Place::AfterKey { self.break_line(indent) } else { indent };
+                let indent = if position == LinePosition::AfterKey { self.break_line(indent) } else { indent };
                 self.sequence(items, indent)
             }
             scalar => {
-                if place == Place::AfterKey {
+                if position == LinePosition::AfterKey {
                     self.out.push(' ');
                 }
                 self.scalar(scalar, indent)?;
@@ -70,7 +70,7 @@ impl Writer {
             if number > 0 {
                 self.indent(indent);
             }
-            let is_simple = key.len() <= LONGEST_SIMPLE_KEY && !key.contains('\n');
+            let is_simple = key.len() <= MAX_SIMPLE_KEY && !key.contains('\n');
             if !is_simple {
                 self.out.push_str("? ");
             }
@@ -79,7 +79,7 @@ impl Writer {
                 self.break_line(indent);
             }
             self.out.push(':');
-            self.node(value, indent, Place::AfterKey)?;
+            self.node(value, indent, LinePosition::AfterKey)?;
         }
         Ok(())
     }
@@ -91,7 +91,7 @@ impl Writer {
             }
             self.out.push_str("- ");
             let is_scalar = !matches!(item, Value::Object(_) | Value::Array(_));
-            self.node(item, if is_scalar { indent } else { indent + 2 }, Place::Start)?;
+            self.node(item, if is_scalar { indent } else { indent + 2 }, LinePosition::Start)?;
         }
         Ok(())
     }
@@ -111,8 +111,8 @@ impl Writer {
             return Err(ControlCharacter);
         }
         match style(text, folding) {
-            Style::Plain => self.folded(text, indent + 2, folding, |out, letter| out.push(letter)),
-            Style::Single => {
+            ScalarStyle::Plain => self.folded(text, indent + 2, folding, |out, letter| out.push(letter)),
+            ScalarStyle::Single => {
                 self.out.push('\'');
                 self.folded(text, indent + 2, folding, |out, letter| match letter {
                     '\'' => out.push_str("''"),
@@ -120,8 +120,8 @@ impl Writer {
                 });
                 self.out.push('\'');
             }
-            Style::Double => self.double_quoted(text, indent + 2, folding),
-            Style::Literal => self.literal(text, indent + 2),
+            ScalarStyle::Double => self.double_quoted(text, indent + 2, folding),
+            ScalarStyle::Literal => self.literal(text, indent + 2),
         }
         Ok(())
     }
@@ -206,30 +206,30 @@ enum Folding {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Style {
+enum ScalarStyle {
     Plain,
     Single,
     Double,
     Literal,
 }
 
-fn style(text: &str, folding: Folding) -> Style {
+fn style(text: &str, folding: Folding) -> ScalarStyle {
     let is_odd = |letter: char| letter != '\n' && is_special(letter);
     let has_break = text.contains('\n');
     let space_meets_break = text.contains(" \n") || text.contains("\n ");
     if text.chars().any(is_odd) || (has_break && folding == Folding::Never) {
-        return Style::Double;
+        return ScalarStyle::Double;
     }
     if has_break {
         let fits = !text.ends_with(' ') && !text.contains(" \n");
-        return if fits { Style::Literal } else { Style::Double };
+        return if fits { ScalarStyle::Literal } else { ScalarStyle::Double };
     }
     if means_something_else(text) {
-        return Style::Double;
+        return ScalarStyle::Double;
     }
     match !space_meets_break && may_be_plain(text) {
-        true => Style::Plain,
-        false => Style::Single,
+        true => ScalarStyle::Plain,
+        false => ScalarStyle::Single,
     }
 }
 
@@ -349,7 +349,7 @@ fn escape(out: &mut String, letter: char) {
 }
 
 /// The digits of a number that count in the order of keys, so that a `u64` has room for their value.
-const DIGITS: usize = 18;
+const MAX_DIGITS: usize = 18;
 
 /// Order of keys: by letters, runs of digits by their value, other characters before letters (`keyList.Less` of go-yaml).
 ///
@@ -379,7 +379,7 @@ fn natural_order(a: &str, b: &str) -> Ordering {
 
 /// The value of the digits that a text begins with, behind the digit `lead`, and their number.
 fn number(text: &str, lead: u64) -> (u64, usize) {
-    let digits = text.bytes().take(DIGITS).take_while(u8::is_ascii_digit);
+    let digits = text.bytes().take(MAX_DIGITS).take_while(u8::is_ascii_digit);
     digits.fold((lead, 0), |(value, count), digit| (value * 10 + u64::from(digit - b'0'), count + 1))
 }
 

@@ -7,7 +7,7 @@ use super::pool::Workload;
 use crate::auth::{Authorizer, User};
 use crate::cluster::Namespaces;
 use crate::machinery::group_version::GroupVersion;
-use crate::machinery::managed::Manager;
+use crate::machinery::managed_fields::Manager;
 use crate::meta::Time;
 
 /// A client of the registry, and the terms of one operation of it.

@@ -1,6 +1,6 @@
 //! Making stored objects.
 
-use crate::machinery::edit;
+use crate::machinery::updated_object;
 use crate::meta::{Kind, Status};
 use crate::registry::actor::Actor;
 use crate::registry::metadata;
@@ -37,7 +37,13 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         metadata::prepare_create(at.namespace(), actor.now, object.metadata_mut())?;
         rules.reset_fields(None, &mut object);
         let writer = self.writer(actor, rules);
-        let managed = edit::managed_fields(self.schema(), None, &*rules.writable(&object), self.api(), &writer)?;
+        let managed = updated_object::updated_managed_fields(
+            self.schema(),
+            None,
+            &*rules.writable(&object),
+            self.api(),
+            &writer,
+        )?;
         object.metadata_mut().managed_fields = managed;
         let name = object.metadata().name.clone();
         let request = WriteRequest { strategy: rules, creation: AllowCreate::Only };

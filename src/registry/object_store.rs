@@ -332,7 +332,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             Some(name) => watch::Scope {
                 prefix: self.key(at.namespace(), name).as_str().to_owned(),
                 extent: Extent::One,
-                selector: selector.beside_name(name),
+                selector: selector.without_name(name),
             },
             None => watch::Scope { prefix: self.prefix(at.namespace()), extent: Extent::Many, selector },
         })

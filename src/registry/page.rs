@@ -6,7 +6,7 @@ use base64::{DecodeError, Engine};
 use serde::Serialize;
 
 use super::options::{GetOptions, ListOptions};
-use crate::machinery::go_text::number_fault;
+use crate::machinery::go_fmt::strconv_error;
 use crate::meta::{GroupResource, Status, excerpt, field, go_json};
 use crate::store::{At, MAX_KEY_BYTES, Revision};
 
@@ -155,7 +155,7 @@ pub fn least_version(options: &GetOptions) -> Result<Option<Revision>, Status> {
 /// A sentence for the client.
 pub(crate) fn parse_version(text: &str) -> Result<Revision, String> {
     text.parse().map(Revision).map_err(|why| {
-        format!("resourceVersion: Invalid value: {}: {}", field::quote(text), number_fault("ParseUint", text, &why))
+        format!("resourceVersion: Invalid value: {}: {}", field::quote(text), strconv_error("ParseUint", text, &why))
     })
 }
 

@@ -1,8 +1,8 @@
 //! Changing the stored object that a path names: PUT, patches and apply.
 
-use crate::machinery::edit::{Edit, Present, Wanted};
-use crate::machinery::go_text::number_fault;
-use crate::machinery::managed::Manager;
+use crate::machinery::go_fmt::strconv_error;
+use crate::machinery::managed_fields::Manager;
+use crate::machinery::updated_object::{Desired, ExistingObject, UpdatedObjectInfo};
 use crate::meta::{Kind, ObjectMeta, Status, excerpt, field};
 use crate::registry::actor::Actor;
 use crate::registry::guaranteed_update::Effect;
@@ -24,7 +24,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         &self,
         actor: &Actor,
         at: &ObjectRef,
-        edit: &Edit<T>,
+        edit: &UpdatedObjectInfo<T>,
         rules: &dyn UpdateStrategy<T>,
     ) -> Result<Written<T>, Status> {
         check_path_segment(at.name())?;
@@ -45,21 +45,22 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         &self,
         actor: &Actor,
         at: &ObjectRef,
-        edit: &Edit<T>,
+        edit: &UpdatedObjectInfo<T>,
         rules: &dyn UpdateStrategy<T>,
         writer: &Manager,
         old: Option<&T>,
     ) -> Result<(T, Vec<String>), Status> {
-        if old.is_none() && !edit.makes_missing() {
+        if old.is_none() && !edit.allows_create() {
             return Err(Status::not_found(self.resource(), at.name()));
         }
-        let whole = old.map(|old| Present::new(old, self.api()));
+        let whole = old.map(|old| ExistingObject::new(old, self.api()));
         let part = old.map(|old| rules.writable(old));
-        let part = part.as_deref().map(|part| Present::new(part, self.api()));
+        let part = part.as_deref().map(|part| ExistingObject::new(part, self.api()));
         // What cannot be written is mostly not looked at either, and may be large. Refusals tell of the whole object.
-        let of_part = if edit.touches(rules.ignored()) { None } else { edit.wanted(part.as_ref(), writer).ok() };
-        let wanted = of_part.map_or_else(|| edit.wanted(whole.as_ref(), writer), Ok);
-        let Wanted { mut object, warnings } = wanted?;
+        let of_part =
+            if edit.touches(rules.ignored()) { None } else { edit.updated_object(part.as_ref(), writer).ok() };
+        let wanted = of_part.map_or_else(|| edit.updated_object(whole.as_ref(), writer), Ok);
+        let Desired { mut object, warnings } = wanted?;
         metadata::check_names(at, object.metadata())?;
         match old {
             Some(old) => self.check_version(edit, old, &object)?,
@@ -82,7 +83,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         metadata::prepare_create(at.namespace(), actor.now, meta)
     }
 
-    fn check_version(&self, edit: &Edit<T>, old: &T, new: &T) -> Result<(), Status> {
+    fn check_version(&self, edit: &UpdatedObjectInfo<T>, old: &T, new: &T) -> Result<(), Status> {
         let (old, new) = (old.metadata(), new.metadata());
         let wanted = new.resource_version.as_str();
         if edit.object().is_some() && !new.uid.is_empty() && new.uid != old.uid {
@@ -93,7 +94,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             return Err(Status::invalid(self.resource(), &old.name, &fault.into()));
         }
         if let Err(why) = wanted.parse::<u64>() {
-            return Err(Status::bad_request(number_fault("ParseUint", wanted, &why)));
+            return Err(Status::bad_request(strconv_error("ParseUint", wanted, &why)));
         }
         if wanted == old.resource_version { Ok(()) } else { Err(Status::modified(self.resource(), &old.name)) }
     }
@@ -112,7 +113,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
 }
 
 impl<T: Kind, S: Strategy<T>> Update<T> for ObjectStore<T, S> {
-    async fn update(&self, actor: &Actor, at: &ObjectRef, edit: &Edit<T>) -> Result<Written<T>, Status> {
+    async fn update(&self, actor: &Actor, at: &ObjectRef, edit: &UpdatedObjectInfo<T>) -> Result<Written<T>, Status> {
         self.edit(actor, at, edit, self.strategy()).await
     }
 }

@@ -11,7 +11,7 @@ use super::object_ref::ObjectRef;
 use super::options::{GetOptions, ListOptions};
 use super::outcome::{Sent, Written};
 use super::watch::Changes;
-use crate::machinery::edit::Edit;
+use crate::machinery::updated_object::UpdatedObjectInfo;
 use crate::meta::Status;
 
 /// The scope of a resource's objects.
@@ -82,7 +82,7 @@ pub trait Update<T>: Send + Sync + 'static {
         &self,
         actor: &Actor,
         at: &ObjectRef,
-        edit: &Edit<T>,
+        edit: &UpdatedObjectInfo<T>,
     ) -> impl Future<Output = Result<Written<T>, Status>> + Send;
 }
 

@@ -3,7 +3,7 @@
 use futures_util::{StreamExt, stream};
 
 use crate::auth::ResourceAction;
-use crate::machinery::managed::Manager;
+use crate::machinery::managed_fields::Manager;
 use crate::meta::{Kind, ObjectMeta, Status, field};
 use crate::registry::actor::Actor;
 use crate::registry::actor::DryRun;

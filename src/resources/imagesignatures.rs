@@ -7,8 +7,8 @@ use crate::api::{GROUP, Image, ImageSignature};
 use crate::domain::image_signatures::{self, SignatureName};
 use crate::domain::validate;
 use crate::endpoints::endpoint::{Builder, Endpoint};
-use crate::machinery::edit;
 use crate::machinery::schema::Schema;
+use crate::machinery::updated_object;
 use crate::meta::{GroupResource, Kind, Status};
 use crate::registry::actor::Actor;
 use crate::registry::admission::{Attributes, Operation};
@@ -73,7 +73,7 @@ impl Create<ImageSignature> for Signatures {
         metadata::prepare_view(at.namespace(), actor.now, &mut signature.metadata)?;
         image_signatures::prepare(&mut signature);
         let writer = actor.manager(API);
-        let managed = edit::managed_fields(&self.schema, None, &signature, API, &writer)?;
+        let managed = updated_object::updated_managed_fields(&self.schema, None, &signature, API, &writer)?;
         signature.metadata.managed_fields = managed;
         let mut faults = metadata::faults(&signature.metadata);
         faults.append(validate::signature(&signature));

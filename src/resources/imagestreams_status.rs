@@ -7,7 +7,7 @@ use crate::api::ImageStream;
 use crate::domain::status_strategy;
 use crate::domain::tag_history::MaxTagHistory;
 use crate::endpoints::endpoint::{Builder, Endpoint};
-use crate::machinery::edit::Edit;
+use crate::machinery::updated_object::UpdatedObjectInfo;
 use crate::meta::{Status, Time};
 use crate::registry::actor::Actor;
 use crate::registry::object_ref::ObjectRef;
@@ -44,7 +44,7 @@ impl Update<ImageStream> for StreamStatus {
         &self,
         actor: &Actor,
         at: &ObjectRef,
-        edit: &Edit<ImageStream>,
+        edit: &UpdatedObjectInfo<ImageStream>,
     ) -> Result<Written<ImageStream>, Status> {
         let rules = StatusRules { tag_history: self.0.tag_history };
         self.0.streams.edit(actor, at, edit, &rules).await

@@ -11,7 +11,7 @@ use crate::domain::names::StreamTagName;
 use crate::domain::stream_strategy::{self, WriteTarget};
 use crate::domain::tag_edit::{self, TagWrite};
 use crate::domain::tag_view;
-use crate::machinery::edit::{Edit, Present, Wanted};
+use crate::machinery::updated_object::{Desired, ExistingObject, UpdatedObjectInfo};
 use crate::meta::{GroupResource, Kind, Status, Time, field};
 use crate::registry::actor::Actor;
 use crate::registry::admission::{Attributes, Operation};
@@ -185,7 +185,7 @@ enum Upsert {
 }
 
 impl<V: TagView> Update<V> for Tags<V> {
-    async fn update(&self, actor: &Actor, at: &ObjectRef, edit: &Edit<V>) -> Result<Written<V>, Status> {
+    async fn update(&self, actor: &Actor, at: &ObjectRef, edit: &UpdatedObjectInfo<V>) -> Result<Written<V>, Status> {
         if let Outcome::Written(written) = self.put(actor, at, edit, Upsert::Unknown).await? {
             return Ok(written);
         }
@@ -207,7 +207,13 @@ impl<V: TagView> Update<V> for Tags<V> {
 }
 
 impl<V: TagView> Tags<V> {
-    async fn put(&self, actor: &Actor, at: &ObjectRef, edit: &Edit<V>, upsert: Upsert) -> Result<Outcome<V>, Status> {
+    async fn put(
+        &self,
+        actor: &Actor,
+        at: &ObjectRef,
+        edit: &UpdatedObjectInfo<V>,
+        upsert: Upsert,
+    ) -> Result<Outcome<V>, Status> {
         let name = self.name(at)?;
         if upsert == Upsert::Unknown
             && self.catalog.streams.find(&actor.load, at.namespace(), &name.stream).await?.is_none()
@@ -220,7 +226,7 @@ impl<V: TagView> Tags<V> {
                 None if upsert == Upsert::Permitted => self.empty_stream(actor, at, &name)?,
                 None => return Err(Status::not_found(V::RESOURCE, &name.stream)),
             };
-            let Wanted { object, warnings } = self.wanted(actor, at, edit, old, &stream, &name)?;
+            let Desired { object, warnings } = self.wanted(actor, at, edit, old, &stream, &name)?;
             let set = object.update(&mut stream, &name.tag)?;
             Ok((stream, (set, warnings)))
         };
@@ -237,28 +243,29 @@ impl<V: TagView> Tags<V> {
         &self,
         actor: &Actor,
         at: &ObjectRef,
-        edit: &Edit<V>,
+        edit: &UpdatedObjectInfo<V>,
         stored: Option<&ImageStream>,
         stream: &ImageStream,
         name: &StreamTagName,
-    ) -> Result<Wanted<V>, Status> {
+    ) -> Result<Desired<V>, Status> {
         let old = V::show(stream, &name.tag, None).map_err(|why| Status::internal(why.to_string()))?;
-        let Wanted { object: mut new, warnings } = edit.wanted(Some(&Present::new(&old, API)), &actor.manager(API))?;
+        let Desired { object: mut new, warnings } =
+            edit.updated_object(Some(&ExistingObject::new(&old, API)), &actor.manager(API))?;
         metadata::check_names(at, new.metadata())?;
         check_version(&new.metadata().resource_version, stored, at.name(), V::RESOURCE)?;
-        if stored.is_none() && !edit.makes_missing() {
+        if stored.is_none() && !edit.allows_create() {
             prepare_new(actor, at, &mut new)?;
-            return Ok(Wanted { object: new, warnings });
+            return Ok(Desired { object: new, warnings });
         }
         metadata::prepare_update(old.metadata(), new.metadata_mut());
-        if !edit.makes_missing() {
+        if !edit.allows_create() {
             // Only an apply keeps books of a tag, and is refused for that.
             new.metadata_mut().managed_fields.clone_from(&old.metadata().managed_fields);
         }
         new.prepare_update(&old);
         let others = new.update_faults(&old).into();
         refuse(&new, &metadata::faults_of_changed(old.metadata(), new.metadata(), DuplicateErrors::Changes, others))?;
-        Ok(Wanted { object: new, warnings })
+        Ok(Desired { object: new, warnings })
     }
 }
 

@@ -11,7 +11,7 @@ fn shared_tags(count: usize) -> String {
 }
 
 fn tags(body: &str) -> Result<usize, String> {
-    yaml_value(body.as_bytes()).map(|value| value["spec"]["tags"].as_array().map_or(0, Vec::len))
+    parse_yaml(body.as_bytes()).map(|value| value["spec"]["tags"].as_array().map_or(0, Vec::len))
 }
 
 #[test]
@@ -29,10 +29,10 @@ fn small_yaml_expands_to_a_bounded_number_of_nodes() {
     // Each anchor holds ten times the one before it.
     let level = |at: usize| format!("a{at}: &a{at} [{}]\n", vec![format!("*a{}", at - 1); 10].join(","));
     let bomb = (1..9).map(level).fold("a0: &a0 [x]\n".to_owned(), |text, level| text + &level);
-    let why = yaml_value(bomb.as_bytes()).unwrap_err();
+    let why = parse_yaml(bomb.as_bytes()).unwrap_err();
     assert!(why.contains("limit") || why.contains("budget"), "{why}");
     let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(1000), vec!["*a"; 300].join(","));
-    let why = yaml_value(long.as_bytes()).unwrap_err();
+    let why = parse_yaml(long.as_bytes()).unwrap_err();
     assert!(why.contains("budget"), "{why}");
 }
 
@@ -47,7 +47,7 @@ fn the_longest_yaml_holds_as_many_values_as_json() {
     };
     let tags: Vec<_> = (0..10_000).map(tag).collect();
     let body = serde_json::json!({"spec": {"tags": tags}}).to_string();
-    assert!(values::check(body.as_bytes()).is_ok());
-    let value = yaml_value(body.as_bytes()).unwrap();
+    assert!(body_limits::check_value_count(body.as_bytes()).is_ok());
+    let value = parse_yaml(body.as_bytes()).unwrap();
     assert_eq!(value["spec"]["tags"].as_array().unwrap().len(), 10_000);
 }

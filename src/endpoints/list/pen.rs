@@ -90,7 +90,7 @@ impl Pen {
                 let object: Value = serde_json::from_slice(compact).map_err(Status::hidden)?;
                 out.extend_from_slice(to_yaml(&Value::Array(vec![object]))?.as_bytes());
             }
-            Self::Protobuf(message) => protobuf::item(message, compact, out).map_err(Status::hidden)?,
+            Self::Protobuf(message) => protobuf::list_item(message, compact, out).map_err(Status::hidden)?,
         }
         Ok(())
     }
@@ -113,7 +113,7 @@ impl Pen {
                 }
                 out.extend_from_slice(sides(around)?.1.as_bytes());
             }
-            Self::Protobuf(_) => out.extend_from_slice(&protobuf::TAIL),
+            Self::Protobuf(_) => out.extend_from_slice(&protobuf::ENVELOPE_TAIL),
         }
         Ok(())
     }

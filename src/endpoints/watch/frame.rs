@@ -66,7 +66,9 @@ pub(super) fn frame(
 ) -> Result<Bytes, Status> {
     match media {
         Media::Json { .. } => Ok(json(r#type, compact)),
-        Media::Protobuf => protobuf::frame(r#type.name(), message, compact).map(Bytes::from).map_err(Status::hidden),
+        Media::Protobuf => {
+            protobuf::watch_event(r#type.name(), message, compact).map(Bytes::from).map_err(Status::hidden)
+        }
         Media::Yaml => Err(Status::hidden("a watch was agreed upon in YAML")),
     }
 }

@@ -7,34 +7,34 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use self::Fault::Impossible;
-use crate::machinery::go_text::name_of;
-use crate::machinery::schema::{Field, Fields, ListType, Parts, PatchStrategy, Scalar, Shape};
-use crate::machinery::steps::{Exhausted, Steps};
-use crate::machinery::strict;
-use crate::machinery::value;
+use self::JsonPatchError::Failed;
+use crate::machinery::body_limits;
+use crate::machinery::field_validation;
+use crate::machinery::go_fmt::json_type_name;
+use crate::machinery::schema::{ListType, MapType, PatchStrategy, Scalar, Shape, StructField, StructType};
+use crate::machinery::step_budget::{BudgetExhausted, StepBudget};
 use crate::meta::{Limited, Status};
 
 /// The most operations of a patch.
-const MOST_OPERATIONS: usize = 10_000;
+const MAX_OPERATIONS: usize = 10_000;
 /// The most bytes that the `copy` operations of a patch may make, together.
-const MOST_COPIED_BYTES: usize = 3 << 20;
+const MAX_COPIED_BYTES: usize = 3 << 20;
 /// The most values that the `copy` operations of a patch may make, together.
 ///
 /// A copied `{}` takes two bytes of JSON but some 150 in memory, so bytes alone bound neither memory nor work. With this
 /// limit the copies take about 3 MiB, as much as the largest body, whatever the length of the patch. Hence a short patch
 /// needs none of the places for large requests.
-const MOST_COPIED_VALUES: usize = 20_000;
+const MAX_COPIED_VALUES: usize = 20_000;
 /// The steps that each copied or moved value takes besides those for its bytes: to allocate it and to visit it.
 const STEPS_PER_VALUE: usize = 16;
 
 /// A list of operations.
 #[derive(Clone, Debug)]
-pub(super) struct JsonPatch(Vec<Operation>);
+pub(super) struct JsonPatch(Vec<PatchOperation>);
 
 /// One operation. What it lacks it is only asked for when it is its turn.
 #[derive(Clone, Debug, Default)]
-struct Operation {
+struct PatchOperation {
     op: String,
     path: Option<String>,
     from: Option<String>,
@@ -43,17 +43,17 @@ struct Operation {
 
 /// Why a patch cannot be applied.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum JsonPatchError {
     /// An operation cannot be done on the document. Clients get no more details.
-    Impossible,
+    Failed,
     /// The operations take too many steps.
-    Exhausted(Exhausted),
-    /// The `copy` operations make more than [`MOST_COPIED_VALUES`] values.
+    Exhausted(BudgetExhausted),
+    /// The `copy` operations make more than [`MAX_COPIED_VALUES`] values.
     TooManyCopies,
 }
 
-impl From<Exhausted> for Fault {
-    fn from(exhausted: Exhausted) -> Self {
+impl From<BudgetExhausted> for JsonPatchError {
+    fn from(exhausted: BudgetExhausted) -> Self {
         Self::Exhausted(exhausted)
     }
 }
@@ -61,7 +61,7 @@ impl From<Exhausted> for Fault {
 /// The answer to a patch whose copies are too many values: 413.
 pub(super) fn too_many_copies() -> Status {
     let text = format!(
-        "the copy operations of the patch make more than {MOST_COPIED_VALUES} values, which is more than the server \
+        "the copy operations of the patch make more than {MAX_COPIED_VALUES} values, which is more than the server \
          allows: split the patch up, or send the values themselves"
     );
     Status::failure(413, "RequestEntityTooLarge", text)
@@ -73,32 +73,33 @@ impl JsonPatch {
     /// # Errors
     /// 413 for too many operations; for what is no patch what `refuse` makes of a sentence about it.
     pub(super) fn read(value: &Value, refuse: impl Fn(String) -> Status) -> Result<Self, Status> {
-        let no =
-            |value: &Value, wanted: &str| refuse(format!("json: cannot unmarshal {} into Go {wanted}", name_of(value)));
+        let mismatch = |value: &Value, expected: &str| {
+            refuse(format!("json: cannot unmarshal {} into Go {expected}", json_type_name(value)))
+        };
         let operations = match value {
             Value::Null => &[][..],
             Value::Array(operations) => operations,
-            other => return Err(no(other, "value of type []handlers.jsonPatchOp")),
+            other => return Err(mismatch(other, "value of type []handlers.jsonPatchOp")),
         };
-        if operations.len() > MOST_OPERATIONS {
+        if operations.len() > MAX_OPERATIONS {
             let count = operations.len();
-            let text = format!("The allowed maximum operations in a JSON patch is {MOST_OPERATIONS}, got {count}");
+            let text = format!("The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {count}");
             return Err(Status::failure(413, "RequestEntityTooLarge", text));
         }
         let text = |fields: &Map<String, Value>, key: &str| match fields.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(other) => Err(no(other, &format!("struct field jsonPatchOp.{key} of type string"))),
+            Some(other) => Err(mismatch(other, &format!("struct field jsonPatchOp.{key} of type string"))),
         };
         let operation = |value: &Value| match value {
-            Value::Null => Ok(Operation::default()),
-            Value::Object(fields) => Ok(Operation {
+            Value::Null => Ok(PatchOperation::default()),
+            Value::Object(fields) => Ok(PatchOperation {
                 op: text(fields, "op")?.unwrap_or_default(),
                 path: text(fields, "path")?,
                 from: text(fields, "from")?,
                 value: fields.get("value").cloned(),
             }),
-            other => Err(no(other, "value of type handlers.jsonPatchOp")),
+            other => Err(mismatch(other, "value of type handlers.jsonPatchOp")),
         };
         operations.iter().map(operation).collect::<Result<_, _>>().map(Self)
     }
@@ -116,8 +117,8 @@ impl JsonPatch {
     ///
     /// # Errors
     /// An operation cannot be done, or all of them take more than `steps`. The document is changed in part then.
-    pub(super) fn apply(&self, document: &mut Value, steps: &mut Steps) -> Result<(), Fault> {
-        let mut target = Target { document, steps, copied: Size::default() };
+    pub(super) fn apply(&self, document: &mut Value, budget: &mut StepBudget) -> Result<(), JsonPatchError> {
+        let mut target = PatchTarget { document, budget, copied: Size::default() };
         self.0.iter().try_for_each(|operation| target.apply(operation))
     }
 
@@ -125,32 +126,32 @@ impl JsonPatch {
     /// look at are sorted, since evanphx/json-patch decodes exactly these into Go maps.
     ///
     /// `from` counts for the operations that read it only. Each object is sorted once.
-    pub(super) fn shown(&self, document: &Value) -> Value {
-        let mut places = Places::default();
+    pub(super) fn with_sorted_keys(&self, document: &Value) -> Value {
+        let mut parents = ParentPaths::default();
         for operation in &self.0 {
             let from = operation.from.as_deref().filter(|_| operation.reads_from());
             for pointer in operation.path.as_deref().into_iter().chain(from) {
                 // Operations with more steps than that fail.
-                if let Ok((parents, _)) = steps_of(pointer) {
-                    places.insert(parents);
+                if let Ok((steps, _)) = parse_pointer(pointer) {
+                    parents.insert(steps);
                 }
             }
         }
         let mut document = document.clone();
-        places.sort_keys(&mut document);
+        parents.sort_keys(&mut document);
         document
     }
 }
 
 /// The objects and lists above some places of a document, as a tree of the steps to them.
 #[derive(Default)]
-struct Places(BTreeMap<String, Places>);
+struct ParentPaths(BTreeMap<String, ParentPaths>);
 
-impl Places {
+impl ParentPaths {
     fn insert(&mut self, steps: Vec<String>) {
-        let mut places = self;
+        let mut node = self;
         for step in steps {
-            places = places.0.entry(step).or_default();
+            node = node.0.entry(step).or_default();
         }
     }
 
@@ -172,43 +173,43 @@ impl Places {
 }
 
 /// Fields of the operations that are not known, or there twice.
-pub(super) fn faults(body: &[u8]) -> Limited<String> {
-    let text = || Field { shape: Shape::Scalar(Scalar::String), patch: PatchStrategy::Plain };
-    let any = Field { shape: Shape::Untyped, patch: PatchStrategy::Plain };
+pub(super) fn strict_errors(body: &[u8]) -> Limited<String> {
+    let text = || StructField { shape: Shape::Scalar(Scalar::String), patch: PatchStrategy::Plain };
+    let any = StructField { shape: Shape::Untyped, patch: PatchStrategy::Plain };
     let fields = ["op", "path", "from"].into_iter().map(|name| (name.to_owned(), text()));
     let operation = Shape::Struct(
-        Parts::Granular,
-        Fields { type_name: String::new(), by_name: fields.chain([("value".to_owned(), any)]).collect() },
+        MapType::Granular,
+        StructType { type_name: String::new(), by_name: fields.chain([("value".to_owned(), any)]).collect() },
     );
     let patch = Shape::List(ListType::Atomic, Box::new(operation));
-    strict::text_faults(body, &patch).map(|fault| format!("json patch {fault}"))
+    field_validation::json_strict_errors(body, &patch).map(|error| format!("json patch {error}"))
 }
 
-impl Operation {
+impl PatchOperation {
     /// Returns true if the operation reads the place that `from` names.
     fn reads_from(&self) -> bool {
         matches!(self.op.as_str(), "move" | "copy")
     }
 
-    fn path(&self) -> Result<&str, Fault> {
-        self.path.as_deref().ok_or(Impossible)
+    fn path(&self) -> Result<&str, JsonPatchError> {
+        self.path.as_deref().ok_or(Failed)
     }
 
-    fn from(&self) -> Result<&str, Fault> {
-        self.from.as_deref().ok_or(Impossible)
+    fn from(&self) -> Result<&str, JsonPatchError> {
+        self.from.as_deref().ok_or(Failed)
     }
 }
 
 /// A document that operations change, and what they may still cost.
-struct Target<'a> {
+struct PatchTarget<'a> {
     document: &'a mut Value,
-    steps: &'a mut Steps,
+    budget: &'a mut StepBudget,
     /// The total of what the `copy` operations have made.
     copied: Size,
 }
 
-impl Target<'_> {
-    fn apply(&mut self, operation: &Operation) -> Result<(), Fault> {
+impl PatchTarget<'_> {
+    fn apply(&mut self, operation: &PatchOperation) -> Result<(), JsonPatchError> {
         let value = || operation.value.clone().unwrap_or(Value::Null);
         match operation.op.as_str() {
             "add" => self.add(operation.path()?, value()),
@@ -217,134 +218,133 @@ impl Target<'_> {
             "move" => {
                 let value = self.remove(operation.from()?)?;
                 // Otherwise each of many moves could make the document deeper, until it overflows the stack.
-                self.steps.take(size(&value)?.steps())?;
+                self.budget.take(size(&value)?.steps())?;
                 self.add(operation.path()?, value)
             }
             "copy" => {
                 // A field that is not there is copied as `null`.
-                let from =
-                    operation.from().and_then(|from| if from.is_empty() { Err(Impossible) } else { Ok(from) })?;
+                let from = operation.from().and_then(|from| if from.is_empty() { Err(Failed) } else { Ok(from) })?;
                 let value = find(self.document, from)?.unwrap_or(&Value::Null);
                 let size = size(value)?;
                 self.copied.bytes += size.bytes;
                 self.copied.values += size.values;
-                if self.copied.bytes > MOST_COPIED_BYTES {
-                    return Err(Impossible);
+                if self.copied.bytes > MAX_COPIED_BYTES {
+                    return Err(Failed);
                 }
-                if self.copied.values > MOST_COPIED_VALUES {
-                    return Err(Fault::TooManyCopies);
+                if self.copied.values > MAX_COPIED_VALUES {
+                    return Err(JsonPatchError::TooManyCopies);
                 }
-                self.steps.take(size.steps())?;
+                self.budget.take(size.steps())?;
                 let value = value.clone();
                 self.add(operation.path()?, value)
             }
             "test" => {
                 let nothing = Value::Null;
-                let (found, wanted) = (find(self.document, operation.path()?)?, operation.value.as_ref());
-                let is_same = found.unwrap_or(&nothing) == wanted.unwrap_or(&nothing);
-                if is_same { Ok(()) } else { Err(Impossible) }
+                let (found, expected) = (find(self.document, operation.path()?)?, operation.value.as_ref());
+                let is_same = found.unwrap_or(&nothing) == expected.unwrap_or(&nothing);
+                if is_same { Ok(()) } else { Err(Failed) }
             }
-            _ => Err(Impossible),
+            _ => Err(Failed),
         }
     }
 
-    fn add(&mut self, path: &str, value: Value) -> Result<(), Fault> {
+    fn add(&mut self, path: &str, value: Value) -> Result<(), JsonPatchError> {
         match parent(self.document, path)? {
             (Value::Object(fields), name) => _ = fields.insert(name, value),
             (Value::Array(items), step) if step == "-" => items.push(value),
             (Value::Array(items), step) => {
                 let at = index(&step, items.len() + 1)?;
-                self.steps.take(items.len().checked_sub(at).ok_or(Impossible)?)?;
+                self.budget.take(items.len().checked_sub(at).ok_or(Failed)?)?;
                 items.insert(at, value);
             }
-            _ => return Err(Impossible),
+            _ => return Err(Failed),
         }
         Ok(())
     }
 
-    fn remove(&mut self, path: &str) -> Result<Value, Fault> {
+    fn remove(&mut self, path: &str) -> Result<Value, JsonPatchError> {
         match parent(self.document, path)? {
-            (Value::Object(fields), name) => fields.swap_remove(&name).ok_or(Impossible),
+            (Value::Object(fields), name) => fields.swap_remove(&name).ok_or(Failed),
             (Value::Array(items), step) => {
                 let at = index(&step, items.len())?;
-                let behind = items.len().checked_sub(at).filter(|behind| *behind > 0).ok_or(Impossible)?;
-                self.steps.take(behind)?;
+                let after = items.len().checked_sub(at).filter(|after| *after > 0).ok_or(Failed)?;
+                self.budget.take(after)?;
                 Ok(items.remove(at))
             }
-            _ => Err(Impossible),
+            _ => Err(Failed),
         }
     }
 
-    fn replace(&mut self, path: &str, value: Value) -> Result<(), Fault> {
+    fn replace(&mut self, path: &str, value: Value) -> Result<(), JsonPatchError> {
         if path.is_empty() {
             let whole = Some(value).filter(|value| value.is_object() || value.is_array());
-            *self.document = whole.ok_or(Impossible)?;
+            *self.document = whole.ok_or(Failed)?;
             return Ok(());
         }
         match parent(self.document, path)? {
             (Value::Object(fields), name) => _ = fields.insert(name, value),
             (Value::Array(items), step) => {
                 let at = index(&step, items.len())?;
-                *items.get_mut(at).ok_or(Impossible)? = value;
+                *items.get_mut(at).ok_or(Failed)? = value;
             }
-            _ => return Err(Impossible),
+            _ => return Err(Failed),
         }
         Ok(())
     }
 }
 
 /// The decoded steps of a JSON pointer, the last apart. What stands before the first slash does not count.
-fn steps_of(pointer: &str) -> Result<(Vec<String>, String), Fault> {
+fn parse_pointer(pointer: &str) -> Result<(Vec<String>, String), JsonPatchError> {
     // Counted before anything is decoded: an empty step takes a byte of the body and many in memory.
-    if pointer.split('/').skip(1).nth(value::DEEPEST).is_some() {
-        return Err(Impossible);
+    if pointer.split('/').skip(1).nth(body_limits::MAX_DEPTH).is_some() {
+        return Err(Failed);
     }
     let decoded = |step: &str| step.replace("~1", "/").replace("~0", "~");
     let mut steps: Vec<_> = pointer.split('/').skip(1).map(decoded).collect();
-    let last = steps.pop().ok_or(Impossible)?;
+    let last = steps.pop().ok_or(Failed)?;
     Ok((steps, last))
 }
 
 /// A place in a list; negative ones count back from `length`.
-fn index(step: &str, length: usize) -> Result<usize, Fault> {
+fn index(step: &str, length: usize) -> Result<usize, JsonPatchError> {
     let digits = step.strip_prefix(['+', '-']).unwrap_or(step);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Impossible);
+        return Err(Failed);
     }
-    let distance: usize = digits.parse().map_err(|_| Impossible)?;
-    if step.starts_with('-') && distance > 0 { length.checked_sub(distance).ok_or(Impossible) } else { Ok(distance) }
+    let distance: usize = digits.parse().map_err(|_| Failed)?;
+    if step.starts_with('-') && distance > 0 { length.checked_sub(distance).ok_or(Failed) } else { Ok(distance) }
 }
 
 /// The value at a path; none where an object lacks the last field.
-fn find<'a>(document: &'a Value, path: &str) -> Result<Option<&'a Value>, Fault> {
+fn find<'a>(document: &'a Value, path: &str) -> Result<Option<&'a Value>, JsonPatchError> {
     if path.is_empty() {
         return Ok(Some(document));
     }
-    let (steps, last) = steps_of(path)?;
-    let parent = steps.iter().try_fold(document, |value, step| child(value, step)?.ok_or(Impossible))?;
+    let (steps, last) = parse_pointer(path)?;
+    let parent = steps.iter().try_fold(document, |value, step| child(value, step)?.ok_or(Failed))?;
     child(parent, &last)
 }
 
-fn child<'a>(value: &'a Value, step: &str) -> Result<Option<&'a Value>, Fault> {
+fn child<'a>(value: &'a Value, step: &str) -> Result<Option<&'a Value>, JsonPatchError> {
     match value {
         Value::Object(fields) => Ok(fields.get(step)),
-        Value::Array(items) => items.get(index(step, items.len())?).map(Some).ok_or(Impossible),
-        _ => Err(Impossible),
+        Value::Array(items) => items.get(index(step, items.len())?).map(Some).ok_or(Failed),
+        _ => Err(Failed),
     }
 }
 
 /// The object or list that the last step of a path starts from, and that step.
-fn parent<'a>(document: &'a mut Value, path: &str) -> Result<(&'a mut Value, String), Fault> {
-    let (steps, last) = steps_of(path)?;
-    let step_down = |value: &'a mut Value, step: &String| match value {
-        Value::Object(fields) => fields.get_mut(step).ok_or(Impossible),
+fn parent<'a>(document: &'a mut Value, path: &str) -> Result<(&'a mut Value, String), JsonPatchError> {
+    let (steps, last) = parse_pointer(path)?;
+    let descend = |value: &'a mut Value, step: &String| match value {
+        Value::Object(fields) => fields.get_mut(step).ok_or(Failed),
         Value::Array(items) => {
             let at = index(step, items.len())?;
-            items.get_mut(at).ok_or(Impossible)
+            items.get_mut(at).ok_or(Failed)
         }
-        _ => Err(Impossible),
+        _ => Err(Failed),
     };
-    Ok((steps.iter().try_fold(document, step_down)?, last))
+    Ok((steps.iter().try_fold(document, descend)?, last))
 }
 
 /// The size of a value with everything in it.
@@ -382,9 +382,9 @@ impl Size {
     }
 }
 
-/// The size of a value; an error if it is nested deeper than [`value::DEEPEST`].
-fn size(value: &Value) -> Result<Size, Fault> {
+/// The size of a value; an error if it is nested deeper than [`body_limits::MAX_DEPTH`].
+fn size(value: &Value) -> Result<Size, JsonPatchError> {
     let mut size = Size::default();
-    size.add(value, value::DEEPEST).ok_or(Impossible)?;
+    size.add(value, body_limits::MAX_DEPTH).ok_or(Failed)?;
     Ok(size)
 }

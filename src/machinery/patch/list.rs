@@ -1,29 +1,29 @@
 //! Lists in strategic merge patches: merging by key or as sets, and the order of what comes out.
 //!
-//! Items that the patch names come in its order; the others keep their places among them as far as that allows.
+//! Items that the patch names come in its order; the others keep their positions among them as far as that allows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::strategic::{self, Fault, PATCH, unknown_directive};
-use crate::machinery::go_text;
+use super::strategic_merge::{self, PATCH, StrategicMergeError, unknown_directive};
+use crate::machinery::go_fmt;
+use crate::machinery::ordered_value::OrderedValue;
 use crate::machinery::schema::Shape;
-use crate::machinery::single::Single;
-use crate::machinery::steps::Steps;
+use crate::machinery::step_budget::StepBudget;
 
 /// A list field.
 #[derive(Clone, Copy)]
-pub(super) struct List<'a> {
+pub(super) struct PatchedList<'a> {
     /// The shape of its items.
     pub(super) shape: &'a Shape,
     /// What patches do with it.
-    pub(super) strategy: Strategy<'a>,
+    pub(super) strategy: ListStrategy<'a>,
 }
 
 /// What patches do with a list.
 #[derive(Clone, Copy)]
-pub(super) enum Strategy<'a> {
+pub(super) enum ListStrategy<'a> {
     /// It is replaced.
     Replace,
     /// It is merged: objects by the value of this key, single values as a set.
@@ -32,91 +32,98 @@ pub(super) enum Strategy<'a> {
 
 /// What is done with a list.
 #[derive(Clone, Copy)]
-pub(super) enum Change<'a> {
+pub(super) enum ListChange<'a> {
     /// The patch is merged into it.
     Merge,
     /// The same, and then the items are put into this order; objects in it have only the key.
     Order(&'a [Value]),
 }
 
-impl List<'_> {
-    /// The list that a patch makes of `present`, in `O(n log n)` for the bytes of both.
-    pub(super) fn changed(
+impl PatchedList<'_> {
+    /// The list that a patch makes of `current`, in `O(n log n)` for the bytes of both.
+    pub(super) fn patched(
         self,
-        present: Option<Vec<Value>>,
+        current: Option<Vec<Value>>,
         patch: Option<&[Value]>,
-        change: Change<'_>,
-        steps: &mut Steps,
-    ) -> Result<Vec<Value>, Fault> {
-        let before = present.as_deref().map_or_else(BTreeMap::new, |items| self.places(items));
-        let merged = match (present, patch) {
-            (Some(present), Some(patch)) => self.merged(present, patch, steps)?,
-            (Some(present), None) => present,
-            (None, patch) => patch.unwrap_or_default().iter().map(strategic::fresh).collect(),
+        change: ListChange<'_>,
+        budget: &mut StepBudget,
+    ) -> Result<Vec<Value>, StrategicMergeError> {
+        let before = current.as_deref().map_or_else(BTreeMap::new, |items| self.positions(items));
+        let merged = match (current, patch) {
+            (Some(current), Some(patch)) => self.merged(current, patch, budget)?,
+            (Some(current), None) => current,
+            (None, patch) => patch.unwrap_or_default().iter().map(strategic_merge::without_directives).collect(),
         };
         match change {
-            Change::Merge => Ok(merged),
-            Change::Order(order) => {
+            ListChange::Merge => Ok(merged),
+            ListChange::Order(order) => {
                 self.check_order(patch.unwrap_or_default(), order)?;
                 self.ordered(merged, order, &before)
             }
         }
     }
 
-    fn merged(self, present: Vec<Value>, patch: &[Value], steps: &mut Steps) -> Result<Vec<Value>, Fault> {
-        let Strategy::Merge(key) = self.strategy else {
-            return Ok(patch.iter().map(strategic::fresh).collect());
+    fn merged(
+        self,
+        current: Vec<Value>,
+        patch: &[Value],
+        budget: &mut StepBudget,
+    ) -> Result<Vec<Value>, StrategicMergeError> {
+        let ListStrategy::Merge(key) = self.strategy else {
+            return Ok(patch.iter().map(strategic_merge::without_directives).collect());
         };
-        match common_type(present.iter().chain(patch))? {
-            None => Ok(present),
-            Some(Type::Single) => self.merged_set(present, patch),
-            Some(Type::Object) => match key {
-                Some(key) => self.merged_map(present, patch, key, steps),
-                None => Err(Fault::format("cannot merge lists without merge key for type struct")),
+        match common_type(current.iter().chain(patch))? {
+            None => Ok(current),
+            Some(ItemType::Scalar) => self.merged_set(current, patch),
+            Some(ItemType::Object) => match key {
+                Some(key) => self.merged_map(current, patch, key, budget),
+                None => Err(StrategicMergeError::format("cannot merge lists without merge key for type struct")),
             },
         }
     }
 
-    fn merged_set(self, mut present: Vec<Value>, patch: &[Value]) -> Result<Vec<Value>, Fault> {
-        let before = self.places(&present);
-        present.extend(patch.iter().cloned());
+    fn merged_set(self, mut current: Vec<Value>, patch: &[Value]) -> Result<Vec<Value>, StrategicMergeError> {
+        let before = self.positions(&current);
+        current.extend(patch.iter().cloned());
         let mut seen = BTreeSet::new();
-        present.retain(|item| seen.insert(Single::from(item)));
-        self.ordered(present, patch, &before)
+        current.retain(|item| seen.insert(OrderedValue::from(item)));
+        self.ordered(current, patch, &before)
     }
 
     fn merged_map(
         self,
-        mut present: Vec<Value>,
+        mut current: Vec<Value>,
         patch: &[Value],
         key: &str,
-        steps: &mut Steps,
-    ) -> Result<Vec<Value>, Fault> {
+        budget: &mut StepBudget,
+    ) -> Result<Vec<Value>, StrategicMergeError> {
         let directives = Directives::read(patch, key)?;
         if directives.replaces {
             return Ok(directives
                 .items
                 .into_iter()
-                .map(|item| strategic::fresh(&Value::Object(item.clone())))
+                .map(|item| strategic_merge::without_directives(&Value::Object(item.clone())))
                 .collect());
         }
-        if !directives.gone.is_empty() {
-            present.retain(|item| item.get(key).is_none_or(|value| !directives.gone.contains(&Single::from(value))));
+        if !directives.deleted.is_empty() {
+            current.retain(|item| {
+                item.get(key).is_none_or(|value| !directives.deleted.contains(&OrderedValue::from(value)))
+            });
         }
-        let before = self.places(&present);
-        let mut places = before.clone();
+        let before = self.positions(&current);
+        let mut positions = before.clone();
         for item in &directives.items {
-            let value = item.get(key).ok_or_else(|| Fault::no_merge_key(item, key))?;
-            match places.get(&Single::from(value)) {
-                Some(at) => strategic::merge(self.shape, &mut present[*at], item, steps)?,
+            let value = item.get(key).ok_or_else(|| StrategicMergeError::no_merge_key(item, key))?;
+            match positions.get(&OrderedValue::from(value)) {
+                Some(at) => strategic_merge::merge(self.shape, &mut current[*at], item, budget)?,
                 None => {
-                    places.insert(Single::from(value), present.len());
-                    present.push(strategic::fresh(&Value::Object((*item).clone())));
+                    positions.insert(OrderedValue::from(value), current.len());
+                    current.push(strategic_merge::without_directives(&Value::Object((*item).clone())));
                 }
             }
         }
         let order: Vec<Value> = directives.items.into_iter().map(|item| Value::Object(item.clone())).collect();
-        self.ordered(present, &order, &before)
+        self.ordered(current, &order, &before)
     }
 
     /// Puts the items that `order` names into its order, and the others between them, as in the list before.
@@ -124,26 +131,26 @@ impl List<'_> {
         self,
         items: Vec<Value>,
         order: &[Value],
-        before: &BTreeMap<Single, usize>,
-    ) -> Result<Vec<Value>, Fault> {
-        let wanted = self.places(order);
+        before: &BTreeMap<OrderedValue, usize>,
+    ) -> Result<Vec<Value>, StrategicMergeError> {
+        let order_positions = self.positions(order);
         let mut named = Vec::new();
         let mut others = Vec::new();
         for item in items {
             let id = self.id(&item)?;
-            let place = before.get(&id).copied();
-            match wanted.get(&id) {
-                Some(at) => named.push((*at, place, item)),
-                None => others.push((place, item)),
+            let position = before.get(&id).copied();
+            match order_positions.get(&id) {
+                Some(at) => named.push((*at, position, item)),
+                None => others.push((position, item)),
             }
         }
         named.sort_by_key(|(at, _, _)| *at);
         let mut out = Vec::with_capacity(named.len() + others.len());
         let mut others = others.into_iter().peekable();
-        for (_, place, item) in named {
+        for (_, position, item) in named {
             // Only where both were in the list before it is known which comes first.
             while let Some((_, other)) =
-                others.next_if(|(other, _)| other.is_some() && place.is_some() && *other < place)
+                others.next_if(|(other, _)| other.is_some() && position.is_some() && *other < position)
             {
                 out.push(other);
             }
@@ -154,13 +161,13 @@ impl List<'_> {
     }
 
     /// Refuses a patch whose items stand in another order than the one that it asks for.
-    fn check_order(self, patch: &[Value], order: &[Value]) -> Result<(), Fault> {
-        let mut wanted = order.iter().filter_map(|item| self.id(item).ok());
+    fn check_order(self, patch: &[Value], order: &[Value]) -> Result<(), StrategicMergeError> {
+        let mut order_ids = order.iter().filter_map(|item| self.id(item).ok());
         for item in patch.iter().filter(|item| item.get(PATCH).is_none()) {
             let id = self.id(item)?;
-            if !wanted.any(|wanted| wanted == id) {
-                let (patch, order) = (go_text::of_list(patch), go_text::of_list(order));
-                return Err(Fault::format(format!(
+            if !order_ids.any(|other| other == id) {
+                let (patch, order) = (go_fmt::list(patch), go_fmt::list(order));
+                return Err(StrategicMergeError::format(format!(
                     "The order in patch list:\n{patch}\n doesn't match $setElementOrder list:\n{order}\n"
                 )));
             }
@@ -169,37 +176,37 @@ impl List<'_> {
     }
 
     /// What tells an item apart.
-    fn id(self, item: &Value) -> Result<Single, Fault> {
+    fn id(self, item: &Value) -> Result<OrderedValue, StrategicMergeError> {
         match (self.strategy, item) {
-            (Strategy::Merge(Some(key)), Value::Object(fields)) => {
-                fields.get(key).map(Single::from).ok_or_else(|| Fault::no_merge_key(fields, key))
+            (ListStrategy::Merge(Some(key)), Value::Object(fields)) => {
+                fields.get(key).map(OrderedValue::from).ok_or_else(|| StrategicMergeError::no_merge_key(fields, key))
             }
-            (_, item) => Ok(Single::from(item)),
+            (_, item) => Ok(OrderedValue::from(item)),
         }
     }
 
-    /// The items' places by what tells them apart, of several the first. Items that cannot be told apart have none.
-    fn places(self, items: &[Value]) -> BTreeMap<Single, usize> {
-        let mut places = BTreeMap::new();
+    /// The items' positions by what tells them apart, of several the first. Items that cannot be told apart have none.
+    fn positions(self, items: &[Value]) -> BTreeMap<OrderedValue, usize> {
+        let mut positions = BTreeMap::new();
         for (at, item) in items.iter().enumerate() {
             if let Ok(id) = self.id(item) {
-                places.entry(id).or_insert(at);
+                positions.entry(id).or_insert(at);
             }
         }
-        places
+        positions
     }
 }
 
 /// The items of a patch, and what its directives say.
 struct Directives<'a> {
     items: Vec<&'a Map<String, Value>>,
-    gone: BTreeSet<Single>,
+    deleted: BTreeSet<OrderedValue>,
     replaces: bool,
 }
 
 impl<'a> Directives<'a> {
-    fn read(patch: &'a [Value], key: &str) -> Result<Self, Fault> {
-        let mut all = Self { items: Vec::new(), gone: BTreeSet::new(), replaces: false };
+    fn read(patch: &'a [Value], key: &str) -> Result<Self, StrategicMergeError> {
+        let mut all = Self { items: Vec::new(), deleted: BTreeSet::new(), replaces: false };
         for item in patch.iter().filter_map(Value::as_object) {
             let Some(directive) = item.get(PATCH) else {
                 all.items.push(item);
@@ -207,11 +214,13 @@ impl<'a> Directives<'a> {
             };
             match directive.as_str() {
                 Some("delete") => {
-                    let value = item.get(key).ok_or_else(|| Fault::no_merge_key(item, key))?;
-                    all.gone.insert(Single::from(value));
+                    let value = item.get(key).ok_or_else(|| StrategicMergeError::no_merge_key(item, key))?;
+                    all.deleted.insert(OrderedValue::from(value));
                 }
                 Some("replace") => all.replaces = true,
-                Some("merge") => return Err(Fault::format("merging lists cannot yet be specified in the patch")),
+                Some("merge") => {
+                    return Err(StrategicMergeError::format("merging lists cannot yet be specified in the patch"));
+                }
                 _ => return Err(unknown_directive(directive, item)),
             }
         }
@@ -221,21 +230,24 @@ impl<'a> Directives<'a> {
 
 /// What the items of a list are.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Type {
+enum ItemType {
     Object,
-    Single,
+    Scalar,
 }
 
 /// What all items are; none if there are none.
-fn common_type<'a>(items: impl Iterator<Item = &'a Value> + Clone) -> Result<Option<Type>, Fault> {
+fn common_type<'a>(items: impl Iterator<Item = &'a Value> + Clone) -> Result<Option<ItemType>, StrategicMergeError> {
     let mut types = items.clone().map(std::mem::discriminant);
     let Some(first) = items.clone().next() else { return Ok(None) };
     if first.is_array() {
-        return Err(Fault::Content);
+        return Err(StrategicMergeError::Unsupported);
     }
     if !types.all(|other| other == std::mem::discriminant(first)) {
         let items: Vec<_> = items.cloned().collect();
-        return Err(Fault::format(format!("list element types are not identical: {}", go_text::of_list(&items))));
+        return Err(StrategicMergeError::format(format!(
+            "list element types are not identical: {}",
+            go_fmt::list(&items)
+        )));
     }
-    Ok(Some(if first.is_object() { Type::Object } else { Type::Single }))
+    Ok(Some(if first.is_object() { ItemType::Object } else { ItemType::Scalar }))
 }

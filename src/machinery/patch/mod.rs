@@ -2,19 +2,21 @@
 
 mod json_patch;
 mod list;
-mod merge;
-mod strategic;
+mod merge_patch;
+mod strategic_merge;
 
 use serde_json::{Map, Value};
 
-use self::json_patch::JsonPatch;
-use crate::machinery::go_text;
-use crate::machinery::go_text::name_of;
+use self::json_patch::{JsonPatch, JsonPatchError};
+use self::strategic_merge::StrategicMergeError;
+use crate::machinery::body_limits;
+use crate::machinery::field_validation;
+use crate::machinery::go_fmt;
+use crate::machinery::go_fmt::json_type_name;
 use crate::machinery::group_version::GroupVersion;
 use crate::machinery::json;
-use crate::machinery::schema::{Misfit, Schema};
-use crate::machinery::steps::{Steps, weight};
-use crate::machinery::strict;
+use crate::machinery::schema::{Schema, TypeMismatch};
+use crate::machinery::step_budget::{StepBudget, json_size};
 use crate::machinery::value;
 use crate::meta::{GroupResource, Limited, Status, StatusDetails, excerpt, field};
 
@@ -29,14 +31,14 @@ pub const MEDIA_TYPES: [&str; 4] = [
 /// What a client sends to PATCH.
 #[derive(Clone, Debug)]
 pub struct Patch {
-    form: Form,
-    faults: Limited<String>,
+    content: PatchContent,
+    strict_errors: Limited<String>,
     /// The length of the body.
     bytes: usize,
 }
 
 #[derive(Clone, Debug)]
-enum Form {
+enum PatchContent {
     /// RFC 6902: a list of operations.
     Json(JsonPatch),
     /// RFC 7386: an object whose fields replace those of the same name, `null` removing them. None is the patch `null`.
@@ -66,147 +68,153 @@ impl Patch {
     /// 415 for a media type that is no patch, 400 for a body that cannot be read, 413 for too many operations.
     pub fn read(content_type: &str, body: &[u8]) -> Result<Self, Status> {
         let media = media_type(content_type);
-        let decoding = |why: String| Status::bad_request(format!("error decoding patch: {why}"));
-        let (form, faults) = match media.as_str() {
+        let decoding = |reason: String| Status::bad_request(format!("error decoding patch: {reason}"));
+        let (content, strict_errors) = match media.as_str() {
             "application/json-patch+json" => {
-                let patch = JsonPatch::read(&value::json_value(body).map_err(decoding)?, decoding)?;
-                (Form::Json(patch), json_patch::faults(body))
+                let patch = JsonPatch::read(&value::parse_json(body).map_err(decoding)?, decoding)?;
+                (PatchContent::Json(patch), json_patch::strict_errors(body))
             }
             "application/merge-patch+json" => {
-                (Form::Merge(object(body).map_err(decoding)?), strict::duplicate_fields(body))
+                (PatchContent::Merge(parse_object(body).map_err(decoding)?), field_validation::duplicate_fields(body))
             }
             "application/strategic-merge-patch+json" => {
-                let patch = object(body).map_err(Status::bad_request)?.unwrap_or_default();
-                (Form::Strategic(patch), strict::duplicate_fields(body))
+                let patch = parse_object(body).map_err(Status::bad_request)?.unwrap_or_default();
+                (PatchContent::Strategic(patch), field_validation::duplicate_fields(body))
             }
-            "application/apply-patch+yaml" => {
-                (Form::Apply(wanted(body)?), strict::yaml_duplicate(body).into_iter().collect())
-            }
+            "application/apply-patch+yaml" => (
+                PatchContent::Apply(parse_apply_configuration(body)?),
+                field_validation::yaml_duplicate_key(body).into_iter().collect(),
+            ),
             _ => return Err(unsupported()),
         };
-        Ok(Self { form, faults, bytes: body.len() })
+        Ok(Self { content, strict_errors, bytes: body.len() })
     }
 
     /// What is wrong with the text of the patch without keeping it from being applied: fields that are there twice.
-    pub fn faults(&self) -> &Limited<String> {
-        &self.faults
+    pub fn strict_errors(&self) -> &Limited<String> {
+        &self.strict_errors
     }
 
-    /// What is to be [applied](crate::machinery::managed::applied), if that is what the patch is about.
-    pub fn wanted(&self) -> Option<&Value> {
-        match &self.form {
-            Form::Apply(wanted) => Some(wanted),
+    /// What is to be [applied](crate::machinery::managed_fields::applied), if that is what the patch is about.
+    pub fn apply_configuration(&self) -> Option<&Value> {
+        match &self.content {
+            PatchContent::Apply(configuration) => Some(configuration),
             _ => None,
         }
     }
 
     /// Whether what the patch makes of an object is read as any document is, by its kind and version. A strategic patch only fills
     /// in the fields of an object whose kind is known.
-    pub fn makes_document(&self) -> bool {
-        !matches!(self.form, Form::Strategic(_))
+    pub fn decodes_result(&self) -> bool {
+        !matches!(self.content, PatchContent::Strategic(_))
     }
 
     /// Whether the patch looks at fields of the object that are named so, or changes them.
     pub fn touches(&self, fields: &[&str]) -> bool {
         let has_any = |object: &Map<String, Value>| fields.iter().any(|name| object.contains_key(*name));
-        match &self.form {
-            Form::Json(patch) => patch.touches(fields),
-            Form::Merge(None) => false,
-            Form::Merge(Some(patch)) | Form::Strategic(patch) => has_any(patch),
-            Form::Apply(wanted) => wanted.as_object().is_some_and(has_any),
+        match &self.content {
+            PatchContent::Json(patch) => patch.touches(fields),
+            PatchContent::Merge(None) => false,
+            PatchContent::Merge(Some(patch)) | PatchContent::Strategic(patch) => has_any(patch),
+            PatchContent::Apply(configuration) => configuration.as_object().is_some_and(has_any),
         }
     }
 
-    /// The object that the patch makes of `present`, which has `kind` and `apiVersion`.
+    /// The object that the patch makes of `current`, which has `kind` and `apiVersion`.
     ///
     /// A patch that is to be applied answers the object that it holds.
     ///
     /// # Errors
-    /// 400 and 422, with the texts of Kubernetes; 413 for a patch that takes too many `Steps`.
-    pub fn apply_to(&self, present: &Value, schema: &Schema) -> Result<Value, Status> {
-        let mut object = present.clone();
-        let steps = |object: &Value| Steps::of(self.bytes.saturating_add(weight(object)));
-        match &self.form {
-            Form::Json(patch) => patch.apply(&mut object, &mut steps(present)).map_err(json_refusal)?,
-            Form::Merge(None) => return Err(Status::bad_request("Invalid JSON Patch")),
-            Form::Merge(Some(patch)) => merge::merge(&mut object, patch),
-            Form::Strategic(patch) => {
-                strategic::merge(&schema.root, &mut object, patch, &mut steps(present)).map_err(strategic_refusal)?;
+    /// 400 and 422, with the texts of Kubernetes; 413 for a patch that takes too many `StepBudget`.
+    pub fn apply_to(&self, current: &Value, schema: &Schema) -> Result<Value, Status> {
+        let mut object = current.clone();
+        let budget = |object: &Value| StepBudget::for_size(self.bytes.saturating_add(json_size(object)));
+        match &self.content {
+            PatchContent::Json(patch) => patch.apply(&mut object, &mut budget(current)).map_err(json_patch_error)?,
+            PatchContent::Merge(None) => return Err(Status::bad_request("Invalid JSON Patch")),
+            PatchContent::Merge(Some(patch)) => merge_patch::merge(&mut object, patch),
+            PatchContent::Strategic(patch) => {
+                strategic_merge::merge(&schema.root, &mut object, patch, &mut budget(current))
+                    .map_err(strategic_merge_error)?;
             }
-            Form::Apply(wanted) => object.clone_from(wanted),
+            PatchContent::Apply(configuration) => object.clone_from(configuration),
         }
-        if value::is_too_deep(&object, value::DEEPEST) {
+        if body_limits::exceeds_depth(&object, body_limits::MAX_DEPTH) {
             return Err(unprocessable());
         }
         Ok(object)
     }
 
     /// 422: what the patch makes of an object is none.
-    pub fn invalid(&self, patched: &Value, why: &str) -> Status {
-        let shown = match &self.form {
-            Form::Strategic(patch) => go_text::of_object(patch),
-            Form::Json(patch) => json::excerpt(&patch.shown(patched)),
-            Form::Merge(_) | Form::Apply(_) => json::excerpt(patched),
+    pub fn invalid(&self, patched: &Value, reason: &str) -> Status {
+        let shown = match &self.content {
+            PatchContent::Strategic(patch) => go_fmt::map(patch),
+            PatchContent::Json(patch) => json::excerpt(&patch.with_sorted_keys(patched)),
+            PatchContent::Merge(_) | PatchContent::Apply(_) => json::excerpt(patched),
         };
         let nothing = GroupResource { group: "", name: "" };
         // The reason may be a list of many fields, which is bounded as a whole.
-        let kind = field::ErrorKind::Invalid { value: field::quote(&shown), rule: why.into() };
+        let kind = field::ErrorKind::Invalid { value: field::quote(&shown), rule: reason.into() };
         Status::invalid(nothing, "", &field::Error { field: "patch".into(), kind }.into())
     }
 
     /// 422, or 400 if it is to be applied: a part of what the patch makes of an object is of another type.
-    pub fn misfit(&self, patched: &Value, misfit: &Misfit, api: GroupVersion) -> Status {
-        let Form::Apply(wanted) = &self.form else {
-            let is_strategic = matches!(&self.form, Form::Strategic(_));
-            return self.invalid(patched, &if is_strategic { misfit.in_memory() } else { misfit.in_text() });
+    pub fn type_mismatch(&self, patched: &Value, mismatch: &TypeMismatch, api: GroupVersion) -> Status {
+        let PatchContent::Apply(configuration) = &self.content else {
+            let is_strategic = matches!(&self.content, PatchContent::Strategic(_));
+            return self
+                .invalid(patched, &if is_strategic { mismatch.conversion_error() } else { mismatch.json_error() });
         };
         let shown = |value: &Value| excerpt::of(value.as_str().unwrap_or_default());
-        let text = |key: &str| shown(&wanted["metadata"][key]);
-        let kind = format!("{}, Kind={}", api.name, shown(&wanted["kind"]));
+        let text = |key: &str| shown(&configuration["metadata"][key]);
+        let kind = format!("{}, Kind={}", api.name, shown(&configuration["kind"]));
         Status::bad_request(format!(
             "failed to convert new object ({}/{}; {kind}) to proper version: unable to convert unstructured object to \
              {kind}: {}",
             text("namespace"),
             text("name"),
-            misfit.in_memory()
+            mismatch.conversion_error()
         ))
     }
 
     /// The patch, or what it makes of an object, has faults and is to have none: 422, or 400 if it is to be applied.
-    pub fn refused(&self, patched: &Value, faults: &Limited<String>) -> Status {
-        match &self.form {
-            Form::Apply(_) => {
-                let told = strict::listed(faults);
-                Status::bad_request(format!("error strict decoding YAML: error converting YAML to JSON: {told}"))
+    pub fn strict_error(&self, patched: &Value, errors: &Limited<String>) -> Status {
+        match &self.content {
+            PatchContent::Apply(_) => {
+                let joined_errors = field_validation::joined(errors);
+                Status::bad_request(format!(
+                    "error strict decoding YAML: error converting YAML to JSON: {joined_errors}"
+                ))
             }
-            _ => self.invalid(patched, &strict::told(faults)),
+            _ => self.invalid(patched, &field_validation::error_message(errors)),
         }
     }
 }
 
 /// The JSON object in a body; none for `null`.
-fn object(body: &[u8]) -> Result<Option<Map<String, Value>>, String> {
-    match value::json_value(body)? {
+fn parse_object(body: &[u8]) -> Result<Option<Map<String, Value>>, String> {
+    match value::parse_json(body)? {
         Value::Null => Ok(None),
         Value::Object(fields) => Ok(Some(fields)),
-        other => {
-            Err(format!("json: cannot unmarshal {} into Go value of type map[string]interface {{}}", name_of(&other)))
-        }
+        other => Err(format!(
+            "json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            json_type_name(&other)
+        )),
     }
 }
 
 /// What a body wants to be applied.
-fn wanted(body: &[u8]) -> Result<Value, Status> {
-    let refuse = |why: String| Status::bad_request(format!("error decoding YAML: {why}"));
-    match value::yaml_value(body).map_err(|why| refuse(format!("error converting YAML to JSON: {why}")))? {
+fn parse_apply_configuration(body: &[u8]) -> Result<Value, Status> {
+    let refuse = |reason: String| Status::bad_request(format!("error decoding YAML: {reason}"));
+    match value::parse_yaml(body).map_err(|reason| refuse(format!("error converting YAML to JSON: {reason}")))? {
         Value::Null => Ok(Value::Object(Map::new())),
-        value if value::is_too_deep(&value, value::DEEPEST) => {
-            Err(refuse(format!("the object is nested deeper than {} levels", value::DEEPEST)))
+        value if body_limits::exceeds_depth(&value, body_limits::MAX_DEPTH) => {
+            Err(refuse(format!("the object is nested deeper than {} levels", body_limits::MAX_DEPTH)))
         }
         value @ Value::Object(_) => Ok(value),
         other => Err(refuse(format!(
             "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
-            name_of(&other)
+            json_type_name(&other)
         ))),
     }
 }
@@ -216,25 +224,25 @@ fn unsupported() -> Status {
     Status::failure(415, "UnsupportedMediaType", text).with_details(StatusDetails::default())
 }
 
-/// 422 without a reason that the client is told.
+/// 422 without a reason that the client is joined_errors.
 fn unprocessable() -> Status {
     let text = "the server rejected our request due to an error in our request";
     Status::failure(422, "Invalid", text).with_details(StatusDetails::default())
 }
 
-fn json_refusal(fault: json_patch::Fault) -> Status {
-    match fault {
-        json_patch::Fault::Impossible => unprocessable(),
-        json_patch::Fault::Exhausted(exhausted) => exhausted.status(),
-        json_patch::Fault::TooManyCopies => json_patch::too_many_copies(),
+fn json_patch_error(error: JsonPatchError) -> Status {
+    match error {
+        JsonPatchError::Failed => unprocessable(),
+        JsonPatchError::Exhausted(exhausted) => exhausted.status(),
+        JsonPatchError::TooManyCopies => json_patch::too_many_copies(),
     }
 }
 
-fn strategic_refusal(fault: strategic::Fault) -> Status {
-    match fault {
-        strategic::Fault::Exhausted(exhausted) => exhausted.status(),
-        strategic::Fault::Content => unprocessable(),
-        strategic::Fault::Format(why) => Status::bad_request(why),
+fn strategic_merge_error(error: StrategicMergeError) -> Status {
+    match error {
+        StrategicMergeError::Exhausted(exhausted) => exhausted.status(),
+        StrategicMergeError::Unsupported => unprocessable(),
+        StrategicMergeError::Format(reason) => Status::bad_request(reason),
     }
 }
 

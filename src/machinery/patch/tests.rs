@@ -31,7 +31,7 @@ fn patched(content_type: &str, patch: &Value) -> Result<Value, Status> {
 }
 
 /// What is said of a patch that cannot be read or done.
-fn refusal(content_type: &str, body: &str) -> (u16, String) {
+fn rejection(content_type: &str, body: &str) -> (u16, String) {
     let patch = Patch::read(content_type, body.as_bytes());
     let status = patch.and_then(|patch| patch.apply_to(&stream(), &schema())).unwrap_err();
     (status.code, status.message)
@@ -84,7 +84,7 @@ fn an_operation_that_cannot_be_done_is_422_whatever_the_reason() {
         json!({"op": "move", "from": "/metadata", "path": "/metadata/x"}),
         json!(null),
     ] {
-        assert_eq!(refusal(JSON, &json!([operation]).to_string()), (422, UNPROCESSABLE.into()), "{operation}");
+        assert_eq!(rejection(JSON, &json!([operation]).to_string()), (422, UNPROCESSABLE.into()), "{operation}");
     }
 }
 
@@ -108,28 +108,28 @@ fn copies_are_limited_by_their_values_not_only_bytes() {
     for empty in [json!({}), json!([]), json!(""), json!(null)] {
         // 401 values each time.
         assert!(patched(JSON, &copies(&empty, 49)).is_ok(), "{empty}");
-        assert_eq!(refusal(JSON, &copies(&empty, 50).to_string()), (413, refused.into()), "{empty}");
+        assert_eq!(rejection(JSON, &copies(&empty, 50).to_string()), (413, refused.into()), "{empty}");
     }
 }
 
 #[test]
 fn patches_that_grow_without_end_are_refused() {
     let copies = vec![json!({"op": "copy", "from": "/spec/tags", "path": "/spec/tags/-"}); 30];
-    assert_eq!(refusal(JSON, &json!(copies).to_string()).0, 413);
+    assert_eq!(rejection(JSON, &json!(copies).to_string()).0, 413);
     let long = json!({"op": "add", "path": "/x", "value": ["x".repeat(1 << 20)]});
     let copies = [vec![long], vec![json!({"op": "copy", "from": "/x", "path": "/y"}); 4]].concat();
-    assert_eq!(refusal(JSON, &json!(copies).to_string()).0, 422);
+    assert_eq!(rejection(JSON, &json!(copies).to_string()).0, 422);
     let dive = |depth: usize| json!({"op": "add", "path": "/a".repeat(depth), "value": {}});
     let dives: Vec<_> = (1..200).map(dive).collect();
-    assert_eq!(refusal(JSON, &json!(dives).to_string()).0, 422);
+    assert_eq!(rejection(JSON, &json!(dives).to_string()).0, 422);
     let many = vec![json!({"op": "test", "path": ""}); 10_001];
-    let told = "The allowed maximum operations in a JSON patch is 10000, got 10001";
-    assert_eq!(refusal(JSON, &json!(many).to_string()), (413, told.into()));
+    let expected = "The allowed maximum operations in a JSON patch is 10000, got 10001";
+    assert_eq!(rejection(JSON, &json!(many).to_string()), (413, expected.into()));
 }
 
 #[test]
 fn what_is_no_patch_is_told_in_the_words_of_the_reference() {
-    for (content_type, body, told) in [
+    for (content_type, body, expected) in [
         (JSON, "[bad", "error decoding patch: invalid character 'b' looking for beginning of value"),
         (JSON, "", "error decoding patch: unexpected end of JSON input"),
         (
@@ -153,11 +153,11 @@ fn what_is_no_patch_is_told_in_the_words_of_the_reference() {
         (MERGE, "null", "Invalid JSON Patch"),
         (STRATEGIC, "\"x\"", "json: cannot unmarshal string into Go value of type map[string]interface {}"),
     ] {
-        assert_eq!(refusal(content_type, body), (400, told.into()), "{content_type} {body}");
+        assert_eq!(rejection(content_type, body), (400, expected.into()), "{content_type} {body}");
     }
-    let (code, told) = refusal(APPLY, "{bad");
-    assert!(code == 400 && told.starts_with("error decoding YAML: "), "{told}");
-    assert_eq!(refusal("text/plain", "{}"), (415, "415: Unsupported Media Type".into()));
+    let (code, expected) = rejection(APPLY, "{bad");
+    assert!(code == 400 && expected.starts_with("error decoding YAML: "), "{expected}");
+    assert_eq!(rejection("text/plain", "{}"), (415, "415: Unsupported Media Type".into()));
 }
 
 #[test]
@@ -212,8 +212,8 @@ fn what_is_new_has_no_directives_left_in_it() {
 
 #[test]
 fn a_strategic_merge_patch_that_makes_no_sense_is_told_why() {
-    let refused = |patch: Value| refusal(STRATEGIC, &patch.to_string());
-    for (patch, told) in [
+    let refused = |patch: Value| rejection(STRATEGIC, &patch.to_string());
+    for (patch, expected) in [
         (json!({"spec": {"tags": [{"noname": "x"}]}}), "map: map[noname:x] does not contain declared merge key: name"),
         (json!({"spec": {"$patch": "bogus"}}), "unknown patch type: bogus in map: map[$patch:bogus]"),
         (json!({"metadata": {"$retainKeys": "x"}}), "invalid patch format of retainKeys"),
@@ -225,7 +225,7 @@ fn a_strategic_merge_patch_that_makes_no_sense_is_told_why() {
             "The order in patch list:\n[map[name:b]]\n doesn't match $setElementOrder list:\n[map[name:a]]\n",
         ),
     ] {
-        assert_eq!(refused(patch), (400, told.into()));
+        assert_eq!(refused(patch), (400, expected.into()));
     }
     assert_eq!(refused(json!({"metadata": {"finalizers": [["x"]]}})).0, 400);
     let signed = json!({"signatures": [{"type": "t"}]});
@@ -242,32 +242,36 @@ fn what_a_patch_leads_to_is_shown_where_it_is_no_object() {
         &json!({"kind": "ImageStream", "apiVersion": "v1", "metadata": {"name": "a", "labels": {}}}),
         &schema(),
     );
-    let told = r#" "" is invalid: patch: Invalid value: "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"a\",\"labels\":{}}}": why"#;
-    assert_eq!(patch.invalid(&after.unwrap(), "why").message, told);
+    let expected = r#" "" is invalid: patch: Invalid value: "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"a\",\"labels\":{}}}": why"#;
+    assert_eq!(patch.invalid(&after.unwrap(), "why").message, expected);
 
     let patch = Patch::read(STRATEGIC, br#"{"metadata":{"labels":{"a":"1","a":"2"}}}"#).unwrap();
-    assert_eq!(patch.faults()[..], [r#"duplicate field "metadata.labels.a""#]);
-    let refused = patch.refused(&json!({}), patch.faults());
-    let told = r#" "" is invalid: patch: Invalid value: "map[metadata:map[labels:map[a:2]]]": strict decoding error: duplicate field "metadata.labels.a""#;
-    assert_eq!((refused.code, refused.message.as_str()), (422, told));
-    let details = json!({"causes": [{"reason": "FieldValueInvalid", "message": &told[23..], "field": "patch"}]});
+    assert_eq!(patch.strict_errors()[..], [r#"duplicate field "metadata.labels.a""#]);
+    let refused = patch.strict_error(&json!({}), patch.strict_errors());
+    let expected = r#" "" is invalid: patch: Invalid value: "map[metadata:map[labels:map[a:2]]]": strict decoding error: duplicate field "metadata.labels.a""#;
+    assert_eq!((refused.code, refused.message.as_str()), (422, expected));
+    let details = json!({"causes": [{"reason": "FieldValueInvalid", "message": &expected[23..], "field": "patch"}]});
     assert_eq!(serde_json::to_value(refused.details).unwrap(), details);
 }
 
 #[test]
 fn doubles_in_the_text_of_a_patch_are_faults() {
-    let faults = |content_type: &str, body: &str| Patch::read(content_type, body.as_bytes()).unwrap().faults().to_vec();
+    let strict_errors =
+        |content_type: &str, body: &str| Patch::read(content_type, body.as_bytes()).unwrap().strict_errors().to_vec();
     let operations = r#"[{"op":"add","op":"add","path":"/a","value":{"a":1,"a":2},"foo":1}]"#;
     assert_eq!(
-        faults(JSON, operations),
+        strict_errors(JSON, operations),
         [r#"json patch duplicate field "[0].op""#, r#"json patch unknown field "[0].foo""#]
     );
     let tags = r#"{"spec":{"tags":[{"a":1,"a":1}]}}"#;
-    assert_eq!(faults(MERGE, tags), [r#"duplicate field "spec.tags[0].a""#]);
+    assert_eq!(strict_errors(MERGE, tags), [r#"duplicate field "spec.tags[0].a""#]);
     let double = "yaml: unmarshal errors:\n  line 2: key \"a\" already set in map";
     let patch = Patch::read(APPLY, b"a: 1\na: 2\n").unwrap();
-    assert_eq!((&patch.faults()[..], patch.wanted()), (&[double.to_owned()][..], Some(&json!({"a": 2}))));
-    let refused = patch.refused(&json!({}), patch.faults());
+    assert_eq!(
+        (&patch.strict_errors()[..], patch.apply_configuration()),
+        (&[double.to_owned()][..], Some(&json!({"a": 2})))
+    );
+    let refused = patch.strict_error(&json!({}), patch.strict_errors());
     assert_eq!(
         (refused.code, refused.message),
         (400, format!("error strict decoding YAML: error converting YAML to JSON: {double}"))
@@ -277,11 +281,11 @@ fn doubles_in_the_text_of_a_patch_are_faults() {
 #[test]
 fn objects_that_operations_look_into_are_told_with_sorted_keys() {
     let patch = Patch::read(JSON, br#"[{"op":"add","path":"/b/d/x","value":5}]"#).unwrap();
-    let present = json!({"z": {"y": 1, "x": 2}, "b": {"d": {"y": 1}, "c": {"y": 1, "x": 2}}});
-    let patched = patch.apply_to(&present, &schema()).unwrap();
+    let current = json!({"z": {"y": 1, "x": 2}, "b": {"d": {"y": 1}, "c": {"y": 1, "x": 2}}});
+    let patched = patch.apply_to(&current, &schema()).unwrap();
     let shown = r#"{"b":{"c":{"y":1,"x":2},"d":{"x":5,"y":1}},"z":{"y":1,"x":2}}"#;
-    let told = patch.invalid(&patched, "why").message;
-    assert!(told.contains(&format!("Invalid value: {shown:?}: why")), "{told}");
+    let expected = patch.invalid(&patched, "why").message;
+    assert!(expected.contains(&format!("Invalid value: {shown:?}: why")), "{expected}");
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -342,10 +346,10 @@ fn without_nulls(mut value: Value) -> Value {
 
 proptest! {
     #[test]
-    fn no_json_makes_a_patch_panic(present in any_json(), patch in prop_oneof![any_json(), any_operations()]) {
+    fn no_json_makes_a_patch_panic(current in any_json(), patch in prop_oneof![any_json(), any_operations()]) {
         for content_type in [JSON, MERGE, STRATEGIC, APPLY] {
             let patch = Patch::read(content_type, patch.to_string().as_bytes());
-            for object in [&present, &stream()] {
+            for object in [&current, &stream()] {
                 if let Ok(patched) = patch.as_ref().map(|patch| patch.apply_to(object, &schema())) {
                     prop_assert!(patched.is_ok() || [400, 422].contains(&patched.unwrap_err().code));
                 }
@@ -364,7 +368,7 @@ proptest! {
 }
 
 /// Runs what takes a fraction of a second, and some minutes where its cost is quadratic.
-fn prompt<R>(run: impl FnOnce() -> R) -> R {
+fn within_deadline<R>(run: impl FnOnce() -> R) -> R {
     let start = std::time::Instant::now();
     let result = run();
     assert!(start.elapsed().as_secs() < 20, "it takes {:?}", start.elapsed());
@@ -378,7 +382,7 @@ fn pointers_that_no_operation_reads_cost_nothing() {
     let unread = json!({"op": "add", "path": "/metadata/annotations", "value": {}, "from": from});
     let patch = Patch::read(JSON, json!([kind, unread]).to_string().as_bytes()).unwrap();
     let after = patch.apply_to(&stream(), &schema()).unwrap();
-    assert_eq!(prompt(|| patch.invalid(&after, "why")).code, 422);
+    assert_eq!(within_deadline(|| patch.invalid(&after, "why")).code, 422);
 }
 
 #[test]
@@ -386,7 +390,7 @@ fn errors_sort_the_keys_of_each_object_once() {
     let fields: Map<String, Value> = (0..20_000).map(|at| (format!("k{:05}", 20_000 - at), json!(at))).collect();
     let operations: Vec<_> = (1..=10_000).map(|at| json!({"op": "test", "path": format!("/a/k{at:05}/x")})).collect();
     let patch = JsonPatch::read(&json!(operations), Status::bad_request).unwrap();
-    let shown = prompt(|| patch.shown(&json!({"a": fields})));
+    let shown = within_deadline(|| patch.with_sorted_keys(&json!({"a": fields})));
     assert!(shown["a"].as_object().unwrap().keys().is_sorted());
 }
 
@@ -398,7 +402,7 @@ fn moves_cannot_nest_a_document_without_end() {
         operations.push(format!(r#"{{"op":"add","path":"/y{}","value":{}}}"#, at + 1, nest(60)));
         operations.push(format!(r#"{{"op":"move","from":"/y{at}","path":"/y{}{}"}}"#, at + 1, "/b".repeat(60)));
     }
-    assert_eq!(refusal(JSON, &format!("[{}]", operations.join(","))), (422, UNPROCESSABLE.into()));
+    assert_eq!(rejection(JSON, &format!("[{}]", operations.join(","))), (422, UNPROCESSABLE.into()));
 }
 
 #[test]
@@ -406,30 +410,30 @@ fn a_patch_that_moves_too_many_values_is_refused() {
     let numbers = json!({"op": "add", "path": "/x", "value": vec![0; 100_000]});
     let moves = vec![json!({"op": "move", "from": "/x/0", "path": "/x/0"}); 9_000];
     let operations: Vec<_> = std::iter::once(numbers).chain(moves).collect();
-    let (code, told) = refusal(JSON, &json!(operations).to_string());
+    let (code, expected) = rejection(JSON, &json!(operations).to_string());
     assert_eq!(code, 413);
-    assert!(told.starts_with("the patch takes more steps than the server allows"), "{told}");
+    assert!(expected.starts_with("the patch takes more steps than the server allows"), "{expected}");
 }
 
 #[test]
 fn the_most_operations_may_empty_a_list_from_the_front() {
     let tag = |at: usize| json!({"name": format!("v{at:05}"), "from": {"kind": "DockerImage", "name": "r.example.com/a/b:c"}, "generation": 1, "referencePolicy": {"type": "Source"}});
     let tags: Vec<Value> = (0..10_000).map(tag).collect();
-    let present = json!({"metadata": {}, "spec": {"tags": tags}});
+    let current = json!({"metadata": {}, "spec": {"tags": tags}});
     let operations = vec![json!({"op": "remove", "path": "/spec/tags/0"}); 10_000];
     let patch = Patch::read(JSON, json!(operations).to_string().as_bytes()).unwrap();
-    assert_eq!(patch.apply_to(&present, &schema()).unwrap()["spec"]["tags"], json!([]));
+    assert_eq!(patch.apply_to(&current, &schema()).unwrap()["spec"]["tags"], json!([]));
 }
 
 #[test]
 fn nulls_take_fields_away_in_one_pass() {
     let labels =
         |value: &Value| -> Map<String, Value> { (0..100_000).map(|at| (format!("k{at}"), value.clone())).collect() };
-    let present = json!({"metadata": {"labels": labels(&json!(""))}});
+    let current = json!({"metadata": {"labels": labels(&json!(""))}});
     let body = json!({"metadata": {"labels": labels(&Value::Null)}}).to_string();
     for content_type in [MERGE, STRATEGIC] {
         let patch = Patch::read(content_type, body.as_bytes()).unwrap();
-        let after = prompt(|| patch.apply_to(&present, &schema())).unwrap();
+        let after = within_deadline(|| patch.apply_to(&current, &schema())).unwrap();
         assert_eq!(after["metadata"]["labels"], json!({}), "{content_type}");
     }
 }
@@ -443,8 +447,8 @@ fn items_that_are_named_again_and_again_have_a_budget() {
             [list.clone(), list.clone()].into_iter().chain(vec![more.clone(); count]).collect()
         };
         let body = |count: usize| json!({"spec": {"tags": tags(count)}}).to_string();
-        let (code, told) = prompt(|| refusal(STRATEGIC, &body(20_000)));
-        assert_eq!((code, told.contains("steps")), (413, true), "{told}");
+        let (code, expected) = within_deadline(|| rejection(STRATEGIC, &body(20_000)));
+        assert_eq!((code, expected.contains("steps")), (413, true), "{expected}");
         let patch = Patch::read(STRATEGIC, body(3).as_bytes()).unwrap();
         assert_eq!(tag_names(&patch.apply_to(&stream(), &schema()).unwrap()), ["a", "b", "c"]);
     }

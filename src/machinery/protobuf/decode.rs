@@ -8,14 +8,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use super::wire::{self, Malformed, Reader};
-use crate::machinery::values::{MOST_VALUES, cannot_be_too_many, marks};
+use super::wire::{WireError, WireReader, WireValue};
+use crate::machinery::body_limits::{MAX_VALUES, count_values, is_short};
 use crate::meta::protobuf::{Cardinality, FieldDescriptor, FieldType, MessageDescriptor};
 use crate::meta::{Time, go_json};
 
 /// Why bytes are not the message that they should be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
+pub enum DecodeError {
     /// There are none.
     #[error("empty data")]
     Empty,
@@ -27,28 +27,28 @@ pub enum Unreadable {
     Prefix,
     /// They are no message at all.
     #[error(transparent)]
-    Malformed(#[from] Malformed),
+    WireError(#[from] WireError),
     /// A field's value has another form than the field.
-    #[error("proto: wrong wireType = {form} for field {field}")]
-    Form {
+    #[error("proto: wrong wireType = {wire_type} for field {field}")]
+    WireType {
         /// The form of the value, as a number of protobuf.
-        form: u32,
+        wire_type: u32,
         /// The field, by its key in JSON.
         field: &'static str,
     },
     /// There are more values than are read.
     #[error("there are too many values")]
-    TooMany,
+    TooManyValues,
     /// A text is not in UTF-8.
     #[error("proto: the text of field {0} is not in UTF-8")]
-    Text(&'static str),
+    InvalidUtf8(&'static str),
     /// What should be JSON is none.
-    #[error("{why} in field {field}")]
+    #[error("{reason} in field {field}")]
     Json {
         /// The field.
         field: &'static str,
         /// What is wrong with it.
-        why: String,
+        reason: String,
     },
 }
 
@@ -56,9 +56,9 @@ pub enum Unreadable {
 ///
 /// # Errors
 /// The bytes are no such message.
-pub fn fields(message: &MessageDescriptor, bytes: &[u8]) -> Result<Map<String, Value>, Unreadable> {
-    if !cannot_be_too_many(bytes) && values(message, bytes)? > MOST_VALUES {
-        return Err(Unreadable::TooMany);
+pub fn decode_fields(message: &MessageDescriptor, bytes: &[u8]) -> Result<Map<String, Value>, DecodeError> {
+    if !is_short(bytes) && count_message_values(message, bytes)? > MAX_VALUES {
+        return Err(DecodeError::TooManyValues);
     }
     let mut fields = Map::new();
     read(message, bytes, &mut fields)?;
@@ -66,17 +66,17 @@ pub fn fields(message: &MessageDescriptor, bytes: &[u8]) -> Result<Map<String, V
 }
 
 /// How many values a message holds, and those inside of it.
-fn values(message: &MessageDescriptor, bytes: &[u8]) -> Result<usize, Unreadable> {
-    let (mut count, mut reader) = (0, Reader::new(bytes));
+fn count_message_values(message: &MessageDescriptor, bytes: &[u8]) -> Result<usize, DecodeError> {
+    let (mut count, mut reader) = (0, WireReader::new(bytes));
     while let Some((number, value)) = reader.next()? {
         let known = message.fields.binary_search_by_key(&number, |field| field.number);
-        let form = known.map(|at| message.fields[at].field_type);
+        let field_type = known.map(|at| message.fields[at].field_type);
         count += 1;
-        match (form, value) {
-            (Ok(FieldType::Message(inner) | FieldType::Inline(inner)), wire::Value::Bytes(bytes)) => {
-                count += values(inner, bytes)?;
+        match (field_type, value) {
+            (Ok(FieldType::Message(inner) | FieldType::Inline(inner)), WireValue::Bytes(bytes)) => {
+                count += count_message_values(inner, bytes)?;
             }
-            (Ok(FieldType::Json | FieldType::JsonLine), wire::Value::Bytes(bytes)) => count += json_values(bytes)?,
+            (Ok(FieldType::Json | FieldType::JsonLine), WireValue::Bytes(bytes)) => count += count_json_values(bytes)?,
             _ => {}
         }
     }
@@ -84,18 +84,18 @@ fn values(message: &MessageDescriptor, bytes: &[u8]) -> Result<usize, Unreadable
 }
 
 /// The number of values, but for the first, in the JSON that a message holds.
-fn json_values(message: &[u8]) -> Result<usize, Unreadable> {
-    let (mut count, mut reader) = (0, Reader::new(message));
+fn count_json_values(message: &[u8]) -> Result<usize, DecodeError> {
+    let (mut count, mut reader) = (0, WireReader::new(message));
     while let Some((number, value)) = reader.next()? {
-        if let (1, wire::Value::Bytes(json)) = (number, value) {
-            count += marks(json);
+        if let (1, WireValue::Bytes(json)) = (number, value) {
+            count += count_values(json);
         }
     }
     Ok(count)
 }
 
-fn read(message: &MessageDescriptor, bytes: &[u8], into: &mut Map<String, Value>) -> Result<(), Unreadable> {
-    let mut reader = Reader::new(bytes);
+fn read(message: &MessageDescriptor, bytes: &[u8], into: &mut Map<String, Value>) -> Result<(), DecodeError> {
+    let mut reader = WireReader::new(bytes);
     while let Some((number, value)) = reader.next()? {
         if let Ok(at) = message.fields.binary_search_by_key(&number, |field| field.number) {
             add(&message.fields[at], value, into)?;
@@ -105,7 +105,7 @@ fn read(message: &MessageDescriptor, bytes: &[u8], into: &mut Map<String, Value>
 }
 
 /// Adds a value of a field to those before it.
-fn add(field: &FieldDescriptor, value: wire::Value<'_>, into: &mut Map<String, Value>) -> Result<(), Unreadable> {
+fn add(field: &FieldDescriptor, value: WireValue<'_>, into: &mut Map<String, Value>) -> Result<(), DecodeError> {
     if let FieldType::Inline(message) = field.field_type {
         return read(message, bytes(field, value)?, into);
     }
@@ -114,20 +114,20 @@ fn add(field: &FieldDescriptor, value: wire::Value<'_>, into: &mut Map<String, V
         (Cardinality::Map, _) | (_, FieldType::Message(_)) => Value::Object(Map::new()),
         _ => Value::Null,
     };
-    let present = into.entry(field.name).or_insert(empty);
-    match (field.cardinality, present) {
+    let current = into.entry(field.name).or_insert(empty);
+    match (field.cardinality, current) {
         (Cardinality::Repeated, Value::Array(items)) => items.push(one(field, value, Value::Null)?),
         (Cardinality::Map, Value::Object(entries)) => {
             let (key, value) = entry(field, bytes(field, value)?)?;
             entries.insert(key, value);
         }
-        (_, present) => *present = one(field, value, present.take())?,
+        (_, current) => *current = one(field, value, current.take())?,
     }
     Ok(())
 }
 
 /// A value, and of messages what came of it before.
-fn one(field: &FieldDescriptor, value: wire::Value<'_>, before: Value) -> Result<Value, Unreadable> {
+fn one(field: &FieldDescriptor, value: WireValue<'_>, current: Value) -> Result<Value, DecodeError> {
     Ok(match field.field_type {
         FieldType::Int64 => Value::from(number(field, value)? as i64),
         FieldType::Bool => Value::from(number(field, value)? != 0),
@@ -137,7 +137,7 @@ fn one(field: &FieldDescriptor, value: wire::Value<'_>, before: Value) -> Result
         FieldType::Json | FieldType::JsonLine => json(field, bytes(field, value)?)?,
         FieldType::StringList => texts(field, bytes(field, value)?)?,
         FieldType::Message(message) | FieldType::Inline(message) => {
-            let mut fields = match before {
+            let mut fields = match current {
                 Value::Object(fields) => fields,
                 _ => Map::new(),
             };
@@ -148,9 +148,9 @@ fn one(field: &FieldDescriptor, value: wire::Value<'_>, before: Value) -> Result
 }
 
 /// A key and its value; either is the empty one where it is not there.
-fn entry(field: &FieldDescriptor, bytes: &[u8]) -> Result<(String, Value), Unreadable> {
+fn entry(field: &FieldDescriptor, bytes: &[u8]) -> Result<(String, Value), DecodeError> {
     let (mut key, mut value) = (String::new(), None);
-    let mut reader = Reader::new(bytes);
+    let mut reader = WireReader::new(bytes);
     while let Some((number, part)) = reader.next()? {
         match number {
             1 => key = text(field, self::bytes(field, part)?)?,
@@ -165,31 +165,31 @@ fn entry(field: &FieldDescriptor, bytes: &[u8]) -> Result<(String, Value), Unrea
     Ok((key, value.unwrap_or(empty)))
 }
 
-fn bytes<'a>(field: &FieldDescriptor, value: wire::Value<'a>) -> Result<&'a [u8], Unreadable> {
+fn bytes<'a>(field: &FieldDescriptor, value: WireValue<'a>) -> Result<&'a [u8], DecodeError> {
     match value {
-        wire::Value::Bytes(bytes) => Ok(bytes),
-        other => Err(Unreadable::Form { form: other.form(), field: field.name }),
+        WireValue::Bytes(bytes) => Ok(bytes),
+        other => Err(DecodeError::WireType { wire_type: other.wire_type(), field: field.name }),
     }
 }
 
-fn number(field: &FieldDescriptor, value: wire::Value<'_>) -> Result<u64, Unreadable> {
+fn number(field: &FieldDescriptor, value: WireValue<'_>) -> Result<u64, DecodeError> {
     match value {
-        wire::Value::Number(number) => Ok(number),
-        other => Err(Unreadable::Form { form: other.form(), field: field.name }),
+        WireValue::Number(number) => Ok(number),
+        other => Err(DecodeError::WireType { wire_type: other.wire_type(), field: field.name }),
     }
 }
 
-fn text(field: &FieldDescriptor, bytes: &[u8]) -> Result<String, Unreadable> {
-    String::from_utf8(bytes.to_vec()).map_err(|_| Unreadable::Text(field.name))
+fn text(field: &FieldDescriptor, bytes: &[u8]) -> Result<String, DecodeError> {
+    String::from_utf8(bytes.to_vec()).map_err(|_| DecodeError::InvalidUtf8(field.name))
 }
 
 /// The zero time is an empty message, and `null` in JSON. Nanoseconds do not count.
-fn time(field: &FieldDescriptor, message: &[u8]) -> Result<Value, Unreadable> {
+fn time(field: &FieldDescriptor, message: &[u8]) -> Result<Value, DecodeError> {
     if message.is_empty() {
         return Ok(Value::Null);
     }
     let mut seconds = 0;
-    let mut reader = Reader::new(message);
+    let mut reader = WireReader::new(message);
     while let Some((at, value)) = reader.next()? {
         if at == 1 {
             seconds = number(field, value)? as i64;
@@ -199,9 +199,9 @@ fn time(field: &FieldDescriptor, message: &[u8]) -> Result<Value, Unreadable> {
     Ok(if time.is_zero() { Value::Null } else { time.to_string().into() })
 }
 
-fn json(field: &FieldDescriptor, message: &[u8]) -> Result<Value, Unreadable> {
+fn json(field: &FieldDescriptor, message: &[u8]) -> Result<Value, DecodeError> {
     let mut json: &[u8] = b"";
-    let mut reader = Reader::new(message);
+    let mut reader = WireReader::new(message);
     while let Some((at, value)) = reader.next()? {
         if at == 1 {
             json = bytes(field, value)?;
@@ -210,15 +210,18 @@ fn json(field: &FieldDescriptor, message: &[u8]) -> Result<Value, Unreadable> {
     if json.is_empty() {
         return Ok(Value::Null);
     }
-    serde_json::from_slice(json).map_err(|why| {
-        let told = go_json::syntax_error(&String::from_utf8_lossy(json));
-        Unreadable::Json { field: field.name, why: told.map_or_else(|| why.to_string(), |told| told.to_string()) }
+    serde_json::from_slice(json).map_err(|error| {
+        let syntax_error = go_json::syntax_error(&String::from_utf8_lossy(json));
+        DecodeError::Json {
+            field: field.name,
+            reason: syntax_error.map_or_else(|| error.to_string(), |error| error.to_string()),
+        }
     })
 }
 
-fn texts(field: &FieldDescriptor, message: &[u8]) -> Result<Value, Unreadable> {
+fn texts(field: &FieldDescriptor, message: &[u8]) -> Result<Value, DecodeError> {
     let mut texts = Vec::new();
-    let mut reader = Reader::new(message);
+    let mut reader = WireReader::new(message);
     while let Some((at, value)) = reader.next()? {
         if at == 1 {
             texts.push(text(field, bytes(field, value)?)?);

@@ -1,7 +1,7 @@
 //! From JSON to protobuf in one pass over the text, with nothing built of it but the bytes themselves.
 //!
 //! Fields come in JSON's order and leave in that of their numbers. So each message is first written as it comes, with a
-//! note of where each field is, and is put in order when it is complete. Values that Go has no pointer for are written
+//! note of where each field is, and is put in order when it is complete. FieldSeed that Go has no pointer for are written
 //! though they are zero; objects with keys of any name are written in the order of their keys, in which JSON has them.
 
 use std::fmt;
@@ -19,61 +19,61 @@ use crate::meta::protobuf::{Cardinality, FieldDescriptor, FieldType, MessageDesc
 /// Why JSON cannot be written as protobuf: it is not what the message says. No object of this server is like that.
 #[derive(Debug, thiserror::Error)]
 #[error("an object cannot be written as protobuf: {0}")]
-pub struct Unwritable(#[from] serde_json::Error);
+pub struct EncodeError(#[from] serde_json::Error);
 
 /// What an object says it is.
 #[derive(Debug, Default)]
-pub(super) struct OwnType {
+pub(super) struct OwnedTypeMeta {
     pub(super) api_version: String,
     pub(super) kind: String,
 }
 
 /// Appends the content of a message and says what the object in JSON says it is.
-pub(super) fn content(
+pub(super) fn encode_message(
     message: &'static MessageDescriptor,
     json: &[u8],
     out: &mut Vec<u8>,
-) -> Result<OwnType, Unwritable> {
-    let mut writer = Writer { out: std::mem::take(out), places: Vec::new(), spare: Vec::new() };
-    let mut own_type = OwnType::default();
+) -> Result<OwnedTypeMeta, EncodeError> {
+    let mut writer = MessageWriter { out: std::mem::take(out), ranges: Vec::new(), scratch: Vec::new() };
+    let mut type_meta = OwnedTypeMeta::default();
     let mut reader = serde_json::Deserializer::from_slice(json);
-    let whole = Content { message, writer: &mut writer, own_type: Some(&mut own_type) };
+    let whole = MessageSeed { message, writer: &mut writer, type_meta: Some(&mut type_meta) };
     let read = whole.deserialize(&mut reader).and_then(|()| reader.end());
     *out = writer.out;
     read?;
-    Ok(own_type)
+    Ok(type_meta)
 }
 
-struct Writer {
+struct MessageWriter {
     out: Vec<u8>,
-    /// Where in `out` the fields are, of all messages that are not yet complete; an empty place is a field that is missing.
-    places: Vec<Range<usize>>,
+    /// Where in `out` the fields are, of all messages that are not yet complete; an empty range is a field that is missing.
+    ranges: Vec<Range<usize>>,
     /// Room for putting a message in order.
-    spare: Vec<u8>,
+    scratch: Vec<u8>,
 }
 
-impl Writer {
-    /// Puts the message that was written since `start` in order. Its fields are the last places, from `first` on.
-    fn arrange(&mut self, message: &'static MessageDescriptor, first: usize, start: usize) {
-        let Self { out, places, spare } = self;
-        spare.clear();
-        let mut places_left = places.drain(first..);
-        let mut put = |field: &FieldDescriptor, spare: &mut Vec<u8>| match places_left.next() {
-            Some(place) if !place.is_empty() => spare.extend_from_slice(&out[place]),
-            _ => write_unset(field, spare),
+impl MessageWriter {
+    /// Puts the message that was written since `start` in order. Its fields are the last ranges, from `first` on.
+    fn sort_fields(&mut self, message: &'static MessageDescriptor, first: usize, start: usize) {
+        let Self { out, ranges, scratch } = self;
+        scratch.clear();
+        let mut remaining = ranges.drain(first..);
+        let mut put = |field: &FieldDescriptor, scratch: &mut Vec<u8>| match remaining.next() {
+            Some(range) if !range.is_empty() => scratch.extend_from_slice(&out[range]),
+            _ => write_unset(field, scratch),
         };
         for field in message.fields {
             let FieldType::Inline(inner) = field.field_type else {
-                put(field, spare);
+                put(field, scratch);
                 continue;
             };
-            let start = spare.len();
-            inner.fields.iter().for_each(|field| put(field, spare));
-            wire::enclose(field.number, start, spare);
+            let start = scratch.len();
+            inner.fields.iter().for_each(|field| put(field, scratch));
+            wire::enclose(field.number, start, scratch);
         }
-        drop(places_left);
+        drop(remaining);
         out.truncate(start);
-        out.append(spare);
+        out.append(scratch);
     }
 }
 
@@ -101,14 +101,14 @@ fn write_unset(field: &FieldDescriptor, out: &mut Vec<u8>) {
 }
 
 /// The fields of a message.
-struct Content<'a> {
+struct MessageSeed<'a> {
     message: &'static MessageDescriptor,
-    writer: &'a mut Writer,
+    writer: &'a mut MessageWriter,
     /// Where kind and version go, if the object may have them.
-    own_type: Option<&'a mut OwnType>,
+    type_meta: Option<&'a mut OwnedTypeMeta>,
 }
 
-impl<'de> DeserializeSeed<'de> for Content<'_> {
+impl<'de> DeserializeSeed<'de> for MessageSeed<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -116,7 +116,7 @@ impl<'de> DeserializeSeed<'de> for Content<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Content<'_> {
+impl<'de> Visitor<'de> for MessageSeed<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -124,91 +124,93 @@ impl<'de> Visitor<'de> for Content<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { message, writer, mut own_type } = self;
-        let (start, first) = (writer.out.len(), writer.places.len());
-        writer.places.extend(message.keys().map(|_| 0..0));
-        while let Some(key) = map.next_key_seed(Key(message))? {
-            match (key, &mut own_type) {
-                (Known::Field(at, field), _) => {
+        let Self { message, writer, mut type_meta } = self;
+        let (start, first) = (writer.out.len(), writer.ranges.len());
+        writer.ranges.extend(message.keys().map(|_| 0..0));
+        while let Some(key) = map.next_key_seed(KeySeed(message))? {
+            match (key, &mut type_meta) {
+                (MessageKey::Field(at, field), _) => {
                     let from = writer.out.len();
-                    map.next_value_seed(Values { field, writer })?;
-                    writer.places[first + at] = from..writer.out.len();
+                    map.next_value_seed(FieldSeed { field, writer })?;
+                    writer.ranges[first + at] = from..writer.out.len();
                 }
-                (Known::Kind, Some(own_type)) => own_type.kind = map.next_value()?,
-                (Known::ApiVersion, Some(own_type)) => own_type.api_version = map.next_value()?,
-                (Known::Kind | Known::ApiVersion, None) => {
+                (MessageKey::Kind, Some(type_meta)) => type_meta.kind = map.next_value()?,
+                (MessageKey::ApiVersion, Some(type_meta)) => type_meta.api_version = map.next_value()?,
+                (MessageKey::Kind | MessageKey::ApiVersion, None) => {
                     return Err(A::Error::custom(format_args!("{} says its kind inside of another", message.name)));
                 }
             }
         }
-        writer.arrange(message, first, start);
+        writer.sort_fields(message, first, start);
         Ok(())
     }
 }
 
 /// A key of an object that is a message.
-struct Key(&'static MessageDescriptor);
+struct KeySeed(&'static MessageDescriptor);
 
 /// What a key names.
-enum Known {
-    /// The field with this place among the keys of the message.
+enum MessageKey {
+    /// The field with this range among the keys of the message.
     Field(usize, &'static FieldDescriptor),
     Kind,
     ApiVersion,
 }
 
-impl<'de> DeserializeSeed<'de> for Key {
-    type Value = Known;
+impl<'de> DeserializeSeed<'de> for KeySeed {
+    type Value = MessageKey;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Known, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<MessageKey, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
-impl Visitor<'_> for Key {
-    type Value = Known;
+impl Visitor<'_> for KeySeed {
+    type Value = MessageKey;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a field of {}", self.0.name)
     }
 
-    fn visit_str<E: Error>(self, key: &str) -> Result<Known, E> {
+    fn visit_str<E: Error>(self, key: &str) -> Result<MessageKey, E> {
         match (self.0.keys().enumerate().find(|(_, field)| field.name == key), key) {
-            (Some((at, field)), _) => Ok(Known::Field(at, field)),
-            (None, "kind") => Ok(Known::Kind),
-            (None, "apiVersion") => Ok(Known::ApiVersion),
+            (Some((at, field)), _) => Ok(MessageKey::Field(at, field)),
+            (None, "kind") => Ok(MessageKey::Kind),
+            (None, "apiVersion") => Ok(MessageKey::ApiVersion),
             (None, key) => Err(E::custom(format_args!("{} has no field {key}", self.0.name))),
         }
     }
 }
 
 /// All values of a field.
-struct Values<'a> {
+struct FieldSeed<'a> {
     field: &'static FieldDescriptor,
-    writer: &'a mut Writer,
+    writer: &'a mut MessageWriter,
 }
 
-impl<'de> DeserializeSeed<'de> for Values<'_> {
+impl<'de> DeserializeSeed<'de> for FieldSeed<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        let Self { field: &FieldDescriptor { number, field_type: form, cardinality, .. }, writer } = self;
+        let Self { field: &FieldDescriptor { number, field_type, cardinality, .. }, writer } = self;
         match cardinality {
-            Cardinality::Required | Cardinality::Optional => One { number, form, writer }.deserialize(deserializer),
-            Cardinality::Repeated => deserializer.deserialize_any(Each { number, form, writer }),
-            Cardinality::Map => deserializer.deserialize_any(Keyed { number, form, writer }),
+            Cardinality::Required | Cardinality::Optional => {
+                ValueSeed { number, field_type, writer }.deserialize(deserializer)
+            }
+            Cardinality::Repeated => deserializer.deserialize_any(ListVisitor { number, field_type, writer }),
+            Cardinality::Map => deserializer.deserialize_any(MapVisitor { number, field_type, writer }),
         }
     }
 }
 
 /// The items of a list.
-struct Each<'a> {
+struct ListVisitor<'a> {
     number: u32,
-    form: FieldType,
-    writer: &'a mut Writer,
+    field_type: FieldType,
+    writer: &'a mut MessageWriter,
 }
 
-impl<'de> Visitor<'de> for Each<'_> {
+impl<'de> Visitor<'de> for ListVisitor<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -220,20 +222,20 @@ impl<'de> Visitor<'de> for Each<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let Self { number, form, writer } = self;
-        while items.next_element_seed(One { number, form, writer })?.is_some() {}
+        let Self { number, field_type, writer } = self;
+        while items.next_element_seed(ValueSeed { number, field_type, writer })?.is_some() {}
         Ok(())
     }
 }
 
 /// The keys of an object, with their values.
-struct Keyed<'a> {
+struct MapVisitor<'a> {
     number: u32,
-    form: FieldType,
-    writer: &'a mut Writer,
+    field_type: FieldType,
+    writer: &'a mut MessageWriter,
 }
 
-impl<'de> Visitor<'de> for Keyed<'_> {
+impl<'de> Visitor<'de> for MapVisitor<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -245,30 +247,30 @@ impl<'de> Visitor<'de> for Keyed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { number, form, writer } = self;
+        let Self { number, field_type, writer } = self;
         while let Some(key) = map.next_key::<String>()? {
             let start = writer.out.len();
             wire::bytes(1, key.as_bytes(), &mut writer.out);
-            map.next_value_seed(One { number: 2, form, writer })?;
+            map.next_value_seed(ValueSeed { number: 2, field_type, writer })?;
             wire::enclose(number, start, &mut writer.out);
         }
         Ok(())
     }
 }
 
-/// One value, with its tag. Of `null` nothing is written.
-struct One<'a> {
+/// ValueSeed value, with its tag. Of `null` nothing is written.
+struct ValueSeed<'a> {
     number: u32,
-    form: FieldType,
-    writer: &'a mut Writer,
+    field_type: FieldType,
+    writer: &'a mut MessageWriter,
 }
 
-impl<'de> DeserializeSeed<'de> for One<'_> {
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let (number, out) = (self.number, &mut self.writer.out);
-        let line_end: &[u8] = match self.form {
+        let line_end: &[u8] = match self.field_type {
             FieldType::Json => b"",
             FieldType::JsonLine => b"\n",
             _ => return deserializer.deserialize_any(self),
@@ -285,11 +287,11 @@ impl<'de> DeserializeSeed<'de> for One<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for One<'_> {
+impl<'de> Visitor<'de> for ValueSeed<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a value of the form {:?}", self.form)
+        write!(f, "a value of type {:?}", self.field_type)
     }
 
     fn visit_unit<E: Error>(self) -> Result<(), E> {
@@ -297,7 +299,7 @@ impl<'de> Visitor<'de> for One<'_> {
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
-        match self.form {
+        match self.field_type {
             FieldType::Bool => wire::number(self.number, value.into(), &mut self.writer.out),
             _ => return Err(E::invalid_type(serde::de::Unexpected::Bool(value), &self)),
         }
@@ -305,7 +307,7 @@ impl<'de> Visitor<'de> for One<'_> {
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        match self.form {
+        match self.field_type {
             FieldType::Int64 => wire::number(self.number, value, &mut self.writer.out),
             _ => return Err(E::invalid_type(serde::de::Unexpected::Unsigned(value), &self)),
         }
@@ -318,7 +320,7 @@ impl<'de> Visitor<'de> for One<'_> {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
         let out = &mut self.writer.out;
-        match self.form {
+        match self.field_type {
             FieldType::String => wire::bytes(self.number, text.as_bytes(), out),
             FieldType::Bytes => wire::bytes(self.number, &STANDARD.decode(text).map_err(E::custom)?, out),
             FieldType::Time => time(self.number, text.parse().map_err(E::custom)?, out),
@@ -328,21 +330,21 @@ impl<'de> Visitor<'de> for One<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut texts: A) -> Result<(), A::Error> {
-        let Self { number, form: FieldType::StringList, writer } = self else {
+        let Self { number, field_type: FieldType::StringList, writer } = self else {
             return Err(A::Error::invalid_type(serde::de::Unexpected::Seq, &self));
         };
         let start = writer.out.len();
-        while texts.next_element_seed(One { number: 1, form: FieldType::String, writer })?.is_some() {}
+        while texts.next_element_seed(ValueSeed { number: 1, field_type: FieldType::String, writer })?.is_some() {}
         wire::enclose(number, start, &mut writer.out);
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        let Self { number, form: FieldType::Message(message), writer } = self else {
+        let Self { number, field_type: FieldType::Message(message), writer } = self else {
             return Err(A::Error::invalid_type(serde::de::Unexpected::Map, &self));
         };
         let start = writer.out.len();
-        Content { message, writer, own_type: None }.visit_map(map)?;
+        MessageSeed { message, writer, type_meta: None }.visit_map(map)?;
         wire::enclose(number, start, &mut writer.out);
         Ok(())
     }

@@ -1,16 +1,16 @@
 //! What Kubernetes puts around a message: four bytes that tell it from other data, and a message `Unknown` that says what is
 //! inside of it.
 
-use super::decode::Unreadable;
-use super::encode::{self, OwnType, Unwritable};
-use super::wire::{self, Reader, Value};
+use super::decode::DecodeError;
+use super::encode::{self, EncodeError, OwnedTypeMeta};
+use super::wire::{self, WireReader, WireValue};
 use crate::meta::protobuf::MessageDescriptor;
 
 /// What every object begins with.
 const PREFIX: &[u8; 4] = b"k8s\0";
 
 /// What stands behind the message: that it is neither compressed nor in another media type.
-pub const TAIL: [u8; 4] = [0x1a, 0, 0x22, 0];
+pub const ENVELOPE_TAIL: [u8; 4] = [0x1a, 0, 0x22, 0];
 
 /// What an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct TypeMeta<'a> {
 
 /// An object as it was received: what it says it is, and its message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Typed<'a> {
+pub struct RuntimeUnknown<'a> {
     /// Group and version.
     pub api_version: String,
     /// The kind.
@@ -32,20 +32,20 @@ pub struct Typed<'a> {
     pub message: &'a [u8],
 }
 
-/// What stands before a message of `length` bytes; [`TAIL`] stands behind it.
-pub fn head(is: TypeMeta<'_>, length: usize) -> Vec<u8> {
+/// What stands before a message of `length` bytes; [`ENVELOPE_TAIL`] stands behind it.
+pub fn envelope_head(type_meta: TypeMeta<'_>, length: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
-    opening(is, &mut out);
+    opening(type_meta, &mut out);
     raw(length, &mut out);
     out
 }
 
 /// Appends what an object begins with, however long it is.
-pub(super) fn opening(is: TypeMeta<'_>, out: &mut Vec<u8>) {
+pub(super) fn opening(type_meta: TypeMeta<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(PREFIX);
     let start = out.len();
-    wire::bytes(1, is.api_version.as_bytes(), out);
-    wire::bytes(2, is.kind.as_bytes(), out);
+    wire::bytes(1, type_meta.api_version.as_bytes(), out);
+    wire::bytes(2, type_meta.kind.as_bytes(), out);
     wire::enclose(1, start, out);
 }
 
@@ -58,13 +58,13 @@ pub(super) fn raw(length: usize, out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// The JSON is not what the message says.
-pub fn object(message: &'static MessageDescriptor, json: &[u8]) -> Result<Vec<u8>, Unwritable> {
+pub fn encode_object(message: &'static MessageDescriptor, json: &[u8]) -> Result<Vec<u8>, EncodeError> {
     let mut content = Vec::with_capacity(json.len());
-    let OwnType { api_version, kind } = encode::content(message, json, &mut content)?;
-    let mut out = head(TypeMeta { api_version: &api_version, kind: &kind }, content.len());
-    out.reserve_exact(content.len() + TAIL.len());
+    let OwnedTypeMeta { api_version, kind } = encode::encode_message(message, json, &mut content)?;
+    let mut out = envelope_head(TypeMeta { api_version: &api_version, kind: &kind }, content.len());
+    out.reserve_exact(content.len() + ENVELOPE_TAIL.len());
     out.append(&mut content);
-    out.extend_from_slice(&TAIL);
+    out.extend_from_slice(&ENVELOPE_TAIL);
     Ok(out)
 }
 
@@ -72,44 +72,44 @@ pub fn object(message: &'static MessageDescriptor, json: &[u8]) -> Result<Vec<u8
 ///
 /// # Errors
 /// The bytes are no object in protobuf.
-pub fn open(bytes: &[u8]) -> Result<Typed<'_>, Unreadable> {
-    let unknown = match bytes.strip_prefix(PREFIX) {
-        None if bytes.is_empty() => return Err(Unreadable::Empty),
-        None => return Err(Unreadable::Prefix),
-        Some([]) => return Err(Unreadable::EmptyBody),
-        Some(unknown) => unknown,
+pub fn decode_envelope(bytes: &[u8]) -> Result<RuntimeUnknown<'_>, DecodeError> {
+    let body = match bytes.strip_prefix(PREFIX) {
+        None if bytes.is_empty() => return Err(DecodeError::Empty),
+        None => return Err(DecodeError::Prefix),
+        Some([]) => return Err(DecodeError::EmptyBody),
+        Some(body) => body,
     };
-    let mut typed = Typed { api_version: String::new(), kind: String::new(), message: &[] };
-    let mut reader = Reader::new(unknown);
+    let mut unknown = RuntimeUnknown { api_version: String::new(), kind: String::new(), message: &[] };
+    let mut reader = WireReader::new(body);
     while let Some((number, value)) = reader.next()? {
         match number {
-            1 => read_type(inside("typeMeta", value)?, &mut typed)?,
-            2 => typed.message = inside("raw", value)?,
+            1 => read_type(bytes_of("typeMeta", value)?, &mut unknown)?,
+            2 => unknown.message = bytes_of("raw", value)?,
             _ => {}
         }
     }
-    Ok(typed)
+    Ok(unknown)
 }
 
-fn read_type(message: &[u8], typed: &mut Typed<'_>) -> Result<(), Unreadable> {
-    let mut reader = Reader::new(message);
+fn read_type(message: &[u8], unknown: &mut RuntimeUnknown<'_>) -> Result<(), DecodeError> {
+    let mut reader = WireReader::new(message);
     while let Some((number, value)) = reader.next()? {
         match number {
-            1 => typed.api_version = text("apiVersion", value)?,
-            2 => typed.kind = text("kind", value)?,
+            1 => unknown.api_version = text("apiVersion", value)?,
+            2 => unknown.kind = text("kind", value)?,
             _ => {}
         }
     }
     Ok(())
 }
 
-fn inside<'a>(field: &'static str, value: Value<'a>) -> Result<&'a [u8], Unreadable> {
+fn bytes_of<'a>(field: &'static str, value: WireValue<'a>) -> Result<&'a [u8], DecodeError> {
     match value {
-        Value::Bytes(bytes) => Ok(bytes),
-        other => Err(Unreadable::Form { form: other.form(), field }),
+        WireValue::Bytes(bytes) => Ok(bytes),
+        other => Err(DecodeError::WireType { wire_type: other.wire_type(), field }),
     }
 }
 
-fn text(field: &'static str, value: Value<'_>) -> Result<String, Unreadable> {
-    String::from_utf8(inside(field, value)?.to_vec()).map_err(|_| Unreadable::Text(field))
+fn text(field: &'static str, value: WireValue<'_>) -> Result<String, DecodeError> {
+    String::from_utf8(bytes_of(field, value)?.to_vec()).map_err(|_| DecodeError::InvalidUtf8(field))
 }

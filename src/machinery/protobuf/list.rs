@@ -1,6 +1,6 @@
 //! Lists, piece by piece. A list is metadata (1) and items (2); before them stands how long all of them are.
 
-use super::encode::{self, Unwritable};
+use super::encode::{self, EncodeError};
 use super::envelope::{self, TypeMeta};
 use super::wire;
 use crate::meta::protobuf::{FieldType, LIST_META, MessageDescriptor, repeated, required};
@@ -15,9 +15,9 @@ const LIST: MessageDescriptor = MessageDescriptor {
 ///
 /// # Errors
 /// The JSON is no list.
-pub fn list_opening(list: &[u8], out: &mut Vec<u8>) -> Result<(), Unwritable> {
-    let own_type = encode::content(&LIST, list, &mut Vec::new())?;
-    envelope::opening(TypeMeta { api_version: &own_type.api_version, kind: &own_type.kind }, out);
+pub fn list_opening(list: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let type_meta = encode::encode_message(&LIST, list, &mut Vec::new())?;
+    envelope::opening(TypeMeta { api_version: &type_meta.api_version, kind: &type_meta.kind }, out);
     Ok(())
 }
 
@@ -25,9 +25,9 @@ pub fn list_opening(list: &[u8], out: &mut Vec<u8>) -> Result<(), Unwritable> {
 ///
 /// # Errors
 /// The JSON is no list.
-pub fn list_head(list: &[u8], items: usize, out: &mut Vec<u8>) -> Result<(), Unwritable> {
+pub fn list_head(list: &[u8], items: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let mut metadata = Vec::new();
-    encode::content(&LIST, list, &mut metadata)?;
+    encode::encode_message(&LIST, list, &mut metadata)?;
     envelope::raw(metadata.len() + items, out);
     out.append(&mut metadata);
     Ok(())
@@ -37,9 +37,9 @@ pub fn list_head(list: &[u8], items: usize, out: &mut Vec<u8>) -> Result<(), Unw
 ///
 /// # Errors
 /// The JSON is not what the message says.
-pub fn item(message: &'static MessageDescriptor, json: &[u8], out: &mut Vec<u8>) -> Result<(), Unwritable> {
+pub fn list_item(message: &'static MessageDescriptor, json: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let start = out.len();
-    encode::content(message, json, out)?;
+    encode::encode_message(message, json, out)?;
     wire::enclose(2, start, out);
     Ok(())
 }

@@ -48,17 +48,17 @@ fn compare(message: &MessageDescriptor, schema: &Value, found: &mut Vec<String>)
 
 fn compare_field(message: &MessageDescriptor, field: &FieldDescriptor, schema: &Value, found: &mut Vec<String>) {
     let (schema, is_nullable) = not_null(schema);
-    let (wanted, one) = match (field.cardinality, field.field_type) {
+    let (expected, one) = match (field.cardinality, field.field_type) {
         (Cardinality::Repeated, _) => ("array", &schema["items"]),
         (Cardinality::Map, _) => ("object", &schema["additionalProperties"]),
         (_, FieldType::StringList) => ("array", &schema["items"]),
         _ => ("", schema),
     };
     let is_pointer = field.cardinality == Cardinality::Optional;
-    let can_tell = ["String", "Int64", "Bool", "Message"].contains(&name_of(field.field_type));
-    if !wanted.is_empty() && !types_of(schema).contains(&wanted)
-        || wanted.is_empty() && can_tell && is_pointer != is_nullable
-        || !is_of_form(one, field.field_type)
+    let can_tell = ["String", "Int64", "Bool", "Message"].contains(&variant_name(field.field_type));
+    if !expected.is_empty() && !types_of(schema).contains(&expected)
+        || expected.is_empty() && can_tell && is_pointer != is_nullable
+        || !is_of_type(one, field.field_type)
     {
         found.push(format!("{}.{} is {field:?}, but {schema}", message.name, field.name));
     }
@@ -67,8 +67,8 @@ fn compare_field(message: &MessageDescriptor, field: &FieldDescriptor, schema: &
     }
 }
 
-fn name_of(form: FieldType) -> &'static str {
-    match form {
+fn variant_name(field_type: FieldType) -> &'static str {
+    match field_type {
         FieldType::String => "String",
         FieldType::Int64 => "Int64",
         FieldType::Bool => "Bool",
@@ -77,10 +77,10 @@ fn name_of(form: FieldType) -> &'static str {
     }
 }
 
-fn is_of_form(schema: &Value, form: FieldType) -> bool {
+fn is_of_type(schema: &Value, field_type: FieldType) -> bool {
     let (schema, _) = not_null(schema);
     let types = types_of(schema);
-    let (wanted, format) = match form {
+    let (expected, format) = match field_type {
         FieldType::String | FieldType::StringList => ("string", None),
         FieldType::Bytes => ("string", Some("byte")),
         FieldType::Time => ("string", Some("date-time")),
@@ -88,7 +88,7 @@ fn is_of_form(schema: &Value, form: FieldType) -> bool {
         FieldType::Int64 => return types.contains(&"integer"),
         FieldType::Json | FieldType::JsonLine | FieldType::Message(_) | FieldType::Inline(_) => ("object", None),
     };
-    types.contains(&wanted) && schema["format"].as_str() == format
+    types.contains(&expected) && schema["format"].as_str() == format
 }
 
 fn types_of(schema: &Value) -> Vec<&str> {
@@ -176,8 +176,8 @@ fn any_field(field: &'static FieldDescriptor) -> BoxedStrategy<(&'static str, Va
     values.prop_map(|value| (field.name, value)).boxed()
 }
 
-fn any_value(form: FieldType) -> BoxedStrategy<Value> {
-    match form {
+fn any_value(field_type: FieldType) -> BoxedStrategy<Value> {
+    match field_type {
         FieldType::String => prop_oneof!["\\PC{0,8}", "[<>&\"\\\\\n]{0,3}"].prop_map(Value::from).boxed(),
         FieldType::Int64 => prop_oneof![any::<i64>(), 0..2_i64].prop_map(Value::from).boxed(),
         FieldType::Bool => any::<bool>().prop_map(Value::from).boxed(),
@@ -198,25 +198,25 @@ fn json_of<T: Kind>(object: &T) -> Vec<u8> {
     crate::machinery::json::encode(&value::to_value(object, API))
 }
 
-fn comes_back<T: Kind + std::fmt::Debug>() {
+fn assert_round_trip<T: Kind + std::fmt::Debug>() {
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(100) });
     let checked = runner.run(&any_object(T::MESSAGE), |value| {
         let made: T = value::object_from(value).expect("it is made like that");
         // As it is once it was sent: of an image that is not there more is said then.
         let object: T = value::from_value(value::to_value(&made, API)).expect("what is written can be read");
         let bytes = object_of(&object);
-        let typed = open(&bytes).unwrap();
+        let typed = decode_envelope(&bytes).unwrap();
         prop_assert_eq!((typed.kind.as_str(), typed.api_version.as_str()), (T::KIND, API.name));
-        let again: T = value::from_value(fields(T::MESSAGE, typed.message).unwrap().into()).unwrap();
+        let again: T = value::from_value(decode_fields(T::MESSAGE, typed.message).unwrap().into()).unwrap();
         prop_assert_eq!(without_zeros(value::to_value(&again, API)), without_zeros(value::to_value(&object, API)));
         prop_assert_eq!(object_of(&again), bytes);
         Ok(())
     });
-    checked.unwrap_or_else(|why| panic!("{}: {why}", T::KIND));
+    checked.unwrap_or_else(|error| panic!("{}: {error}", T::KIND));
 }
 
 /// A value without fields that are zero or empty: many types cannot tell them from those that are not there. That those are
-/// kept that can be told, the bytes prove.
+/// kept that can be message, the bytes prove.
 fn without_zeros(mut value: Value) -> Value {
     if let Value::Object(fields) = &mut value {
         fields.values_mut().for_each(|value| *value = without_zeros(value.take()));
@@ -230,20 +230,20 @@ fn without_zeros(mut value: Value) -> Value {
 }
 
 fn object_of<T: Kind>(object: &T) -> Vec<u8> {
-    super::object(T::MESSAGE, &json_of(object)).unwrap()
+    super::encode_object(T::MESSAGE, &json_of(object)).unwrap()
 }
 
 #[test]
 fn every_object_comes_back_from_protobuf_as_it_was() {
-    comes_back::<Image>();
-    comes_back::<ImageSignature>();
-    comes_back::<ImageStream>();
-    comes_back::<ImageStreamImage>();
-    comes_back::<ImageStreamLayers>();
-    comes_back::<ImageStreamMapping>();
-    comes_back::<ImageStreamTag>();
-    comes_back::<ImageTag>();
-    comes_back::<SecretList>();
+    assert_round_trip::<Image>();
+    assert_round_trip::<ImageSignature>();
+    assert_round_trip::<ImageStream>();
+    assert_round_trip::<ImageStreamImage>();
+    assert_round_trip::<ImageStreamLayers>();
+    assert_round_trip::<ImageStreamMapping>();
+    assert_round_trip::<ImageStreamTag>();
+    assert_round_trip::<ImageTag>();
+    assert_round_trip::<SecretList>();
 }
 
 /// A field of bytes.
@@ -273,10 +273,11 @@ fn stream_encodes_to_reference_bytes() {
     let tag = [b"\x0a\x06latest".to_vec(), part(2, event)].concat();
     let status = [part(1, repository), part(2, tag), b"\x1a\x00".to_vec()].concat();
     let content = [part(1, metadata.concat()), b"\x12\x06\x0a\x00\x1a\x02\x18\x00".to_vec(), part(3, status)].concat();
-    let wanted = [b"k8s\0\x0a\x24\x0a\x15image.openshift.io/v1\x12\x0bImageStream".to_vec(), part(2, content)].concat();
+    let expected =
+        [b"k8s\0\x0a\x24\x0a\x15image.openshift.io/v1\x12\x0bImageStream".to_vec(), part(2, content)].concat();
     assert_eq!(
-        object(ImageStream::MESSAGE, &serde_json::to_vec(&stream).unwrap()).unwrap(),
-        [&wanted[..], &TAIL].concat()
+        encode_object(ImageStream::MESSAGE, &serde_json::to_vec(&stream).unwrap()).unwrap(),
+        [&expected[..], &ENVELOPE_TAIL].concat()
     );
 }
 
@@ -284,63 +285,66 @@ fn stream_encodes_to_reference_bytes() {
 fn image_metadata_ends_with_newline_and_keeps_empty_text() {
     let image = object_of(&Image::default());
     let ends = [part(3, part(1, br#"{"kind":"DockerImage","apiVersion":"image.openshift.io/1.0","Id":"","Created":null,"ContainerConfig":{}}"#.iter().chain(b"\n").copied().collect::<Vec<u8>>())),
-        b"\x22\x00\x2a\x00\x4a\x00\x52\x00".to_vec(), TAIL.to_vec()].concat();
+        b"\x22\x00\x2a\x00\x4a\x00\x52\x00".to_vec(), ENVELOPE_TAIL.to_vec()].concat();
     assert!(image.ends_with(&ends), "{:?}", String::from_utf8_lossy(&image));
 }
 
 #[test]
 fn an_event_is_a_message_behind_its_length() {
     let json = br#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"7"}}"#;
-    let object = object(&PARTIAL_OBJECT_METADATA, json).unwrap();
+    let object = encode_object(&PARTIAL_OBJECT_METADATA, json).unwrap();
     let event = [part(1, "BOOKMARK"), part(2, part(1, &object))].concat();
-    let wanted = [&(event.len() as u32).to_be_bytes(), event.as_slice()].concat();
-    assert_eq!(frame("BOOKMARK", &PARTIAL_OBJECT_METADATA, json).unwrap(), wanted);
+    let expected = [&(event.len() as u32).to_be_bytes(), event.as_slice()].concat();
+    assert_eq!(watch_event("BOOKMARK", &PARTIAL_OBJECT_METADATA, json).unwrap(), expected);
 }
 
 fn read(message: &MessageDescriptor, bytes: &[u8]) -> Result<Map<String, Value>, String> {
-    fields(message, bytes).map_err(|why| why.to_string())
+    decode_fields(message, bytes).map_err(|error| error.to_string())
 }
 
 #[test]
 fn split_messages_merge_and_last_scalar_wins() {
     let pieces = b"\x0a\x03\x0a\x01a\x0a\x04\x1a\x02ns\x0a\x03\x0a\x01b\x78\x05";
-    let wanted = json!({"metadata": {"name": "b", "namespace": "ns"}});
-    assert_eq!(Value::from(read(&PARTIAL_OBJECT_METADATA, pieces).unwrap()), wanted);
+    let expected = json!({"metadata": {"name": "b", "namespace": "ns"}});
+    assert_eq!(Value::from(read(&PARTIAL_OBJECT_METADATA, pieces).unwrap()), expected);
 }
 
 #[test]
 fn entries_may_lack_key_or_value() {
     let content = part(1, [part(11, b""), part(11, b"\x0a\x01k"), part(11, b"\x12\x01v")].concat());
-    let wanted = json!({"metadata": {"labels": {"": "v", "k": ""}}});
-    assert_eq!(Value::from(read(&PARTIAL_OBJECT_METADATA, &content).unwrap()), wanted);
+    let expected = json!({"metadata": {"labels": {"": "v", "k": ""}}});
+    assert_eq!(Value::from(read(&PARTIAL_OBJECT_METADATA, &content).unwrap()), expected);
 }
 
 #[test]
 fn bodies_that_cannot_be_read_say_why() {
-    let told = |bytes: &[u8]| open(bytes).unwrap_err().to_string();
-    assert_eq!(told(b""), "empty data");
-    assert_eq!(told(b"k8s\0"), "empty body");
-    assert_eq!(told(b"zzzz"), "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
-    assert_eq!(told(b"k8s\0\x0a\x05"), "unexpected EOF");
-    let told = |bytes: &[u8]| read(ImageStream::MESSAGE, bytes).unwrap_err();
-    assert_eq!(told(b"\x08\x01"), "proto: wrong wireType = 0 for field metadata");
-    assert_eq!(told(b"\x0a\x03\x0a\x01\xff"), "proto: the text of field name is not in UTF-8");
-    let told = read(Image::MESSAGE, &part(3, part(1, "{"))).unwrap_err();
-    assert_eq!(told, "unexpected end of JSON input in field dockerImageMetadata");
+    let message = |bytes: &[u8]| decode_envelope(bytes).unwrap_err().to_string();
+    assert_eq!(message(b""), "empty data");
+    assert_eq!(message(b"k8s\0"), "empty body");
+    assert_eq!(
+        message(b"zzzz"),
+        "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
+    );
+    assert_eq!(message(b"k8s\0\x0a\x05"), "unexpected EOF");
+    let message = |bytes: &[u8]| read(ImageStream::MESSAGE, bytes).unwrap_err();
+    assert_eq!(message(b"\x08\x01"), "proto: wrong wireType = 0 for field metadata");
+    assert_eq!(message(b"\x0a\x03\x0a\x01\xff"), "proto: the text of field name is not in UTF-8");
+    let message = read(Image::MESSAGE, &part(3, part(1, "{"))).unwrap_err();
+    assert_eq!(message, "unexpected end of JSON input in field dockerImageMetadata");
 }
 
 #[test]
 fn json_that_the_message_has_no_field_for_is_not_lost_silently() {
-    let told = object(&STATUS, br#"{"kind":"Status","apiVersion":"v1","other":1}"#).unwrap_err().to_string();
-    assert!(told.contains("Status has no field other"), "{told}");
+    let message = encode_object(&STATUS, br#"{"kind":"Status","apiVersion":"v1","other":1}"#).unwrap_err().to_string();
+    assert!(message.contains("Status has no field other"), "{message}");
 }
 
 proptest! {
     #[test]
     fn no_bytes_do_harm(bytes: Vec<u8>) {
-        let _ = open(&bytes);
+        let _ = decode_envelope(&bytes);
         for message in [ImageStream::MESSAGE, Image::MESSAGE, ImageStreamLayers::MESSAGE, SecretList::MESSAGE] {
-            let _ = fields(message, &bytes);
+            let _ = decode_fields(message, &bytes);
         }
     }
 }
@@ -350,5 +354,5 @@ fn values_in_the_json_of_a_message_count() {
     let list = format!("[{}0]", "0,".repeat(150_000));
     let owner = part(17, part(7, part(1, &list)));
     assert!(read(&OBJECT_META, &owner).is_ok());
-    assert_eq!(read(&OBJECT_META, &owner.repeat(2)), Err(Unreadable::TooMany.to_string()));
+    assert_eq!(read(&OBJECT_META, &owner.repeat(2)), Err(DecodeError::TooManyValues.to_string()));
 }

@@ -6,15 +6,15 @@ const VARINT: u32 = 0;
 const FIXED64: u32 = 1;
 /// A field that says how long it is.
 const BYTES: u32 = 2;
-/// The beginning of a group, an older form of a message.
-const GROUP: u32 = 3;
+/// The beginning of a group, an older wire_type of a message.
+const START_GROUP: u32 = 3;
 /// The end of a group.
-const END_OF_GROUP: u32 = 4;
+const END_GROUP: u32 = 4;
 /// A field of four bytes.
 const FIXED32: u32 = 5;
 
 /// The most bytes of a number.
-const MOST: usize = 10;
+const MAX_VARINT_BYTES: usize = 10;
 
 /// Appends a number.
 fn varint(mut number: u64, out: &mut Vec<u8>) {
@@ -53,10 +53,10 @@ pub(super) fn enclose(field: u32, start: usize, out: &mut Vec<u8>) {
 
 /// Why bytes are no message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
+pub enum WireError {
     /// They end in the middle of a field.
     #[error("unexpected EOF")]
-    End,
+    UnexpectedEof,
     /// A number has more than 64 bits.
     #[error("proto: integer overflow")]
     Overflow,
@@ -65,10 +65,10 @@ pub enum Malformed {
     NegativeLength,
     /// A group ends that has not begun.
     #[error("proto: unexpected end of group")]
-    EndOfGroup,
-    /// A form of values that there is not.
+    UnexpectedEndGroup,
+    /// A wire_type of values that there is not.
     #[error("proto: illegal wireType {0}")]
-    Form(u32),
+    WireType(u32),
     /// Zero, or a number too large for a field.
     #[error("proto: illegal tag {0}")]
     Tag(u64),
@@ -76,100 +76,100 @@ pub enum Malformed {
 
 /// A value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Value<'a> {
+pub(super) enum WireValue<'a> {
     /// A number.
     Number(u64),
     /// Bytes.
     Bytes(&'a [u8]),
-    /// A value in a form that no field here has; already passed over.
+    /// A value in a wire_type that no field here has; already passed over.
     Other(u32),
 }
 
-impl Value<'_> {
-    /// The number of its form.
-    pub(super) fn form(self) -> u32 {
+impl WireValue<'_> {
+    /// The number of its wire_type.
+    pub(super) fn wire_type(self) -> u32 {
         match self {
             Self::Number(_) => VARINT,
             Self::Bytes(_) => BYTES,
-            Self::Other(form) => form,
+            Self::Other(wire_type) => wire_type,
         }
     }
 }
 
 /// Reads a message field by field.
-pub(super) struct Reader<'a> {
+pub(super) struct WireReader<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
+impl<'a> WireReader<'a> {
     pub(super) fn new(message: &'a [u8]) -> Self {
         Self { rest: message }
     }
 
     /// The next field; none at the end of the message.
-    pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
+    pub(super) fn next(&mut self) -> Result<Option<(u32, WireValue<'a>)>, WireError> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        let (number, form) = self.tag()?;
-        Ok(Some((number, self.value(form)?)))
+        let (number, wire_type) = self.tag()?;
+        Ok(Some((number, self.value(wire_type)?)))
     }
 
-    fn tag(&mut self) -> Result<(u32, u32), Malformed> {
+    fn tag(&mut self) -> Result<(u32, u32), WireError> {
         let tag = self.varint()?;
         let number = u32::try_from(tag >> 3).ok().filter(|number| *number != 0 && *number >> 29 == 0);
-        Ok((number.ok_or(Malformed::Tag(tag >> 3))?, (tag & 7) as u32))
+        Ok((number.ok_or(WireError::Tag(tag >> 3))?, (tag & 7) as u32))
     }
 
-    fn value(&mut self, form: u32) -> Result<Value<'a>, Malformed> {
-        match form {
-            VARINT => self.varint().map(Value::Number),
-            BYTES => self.counted().map(Value::Bytes),
-            FIXED64 => self.take(8).map(|_| Value::Other(form)),
-            FIXED32 => self.take(4).map(|_| Value::Other(form)),
-            GROUP => self.skip_group().map(|()| Value::Other(form)),
-            END_OF_GROUP => Err(Malformed::EndOfGroup),
-            _ => Err(Malformed::Form(form)),
+    fn value(&mut self, wire_type: u32) -> Result<WireValue<'a>, WireError> {
+        match wire_type {
+            VARINT => self.varint().map(WireValue::Number),
+            BYTES => self.length_delimited().map(WireValue::Bytes),
+            FIXED64 => self.take(8).map(|_| WireValue::Other(wire_type)),
+            FIXED32 => self.take(4).map(|_| WireValue::Other(wire_type)),
+            START_GROUP => self.skip_group().map(|()| WireValue::Other(wire_type)),
+            END_GROUP => Err(WireError::UnexpectedEndGroup),
+            _ => Err(WireError::WireType(wire_type)),
         }
     }
 
     /// Passes over a group and the groups inside of it.
-    fn skip_group(&mut self) -> Result<(), Malformed> {
+    fn skip_group(&mut self) -> Result<(), WireError> {
         let mut open = 1_usize;
         while open > 0 {
             match self.tag()?.1 {
-                GROUP => open += 1,
-                END_OF_GROUP => open -= 1,
-                form => {
-                    self.value(form)?;
+                START_GROUP => open += 1,
+                END_GROUP => open -= 1,
+                wire_type => {
+                    self.value(wire_type)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn varint(&mut self) -> Result<u64, Malformed> {
+    fn varint(&mut self) -> Result<u64, WireError> {
         let mut number = 0;
-        for (at, byte) in self.rest.iter().enumerate().take(MOST) {
+        for (at, byte) in self.rest.iter().enumerate().take(MAX_VARINT_BYTES) {
             number |= u64::from(byte & 0x7f) << (7 * at);
             if *byte < 0x80 {
                 self.rest = &self.rest[at + 1..];
                 return Ok(number);
             }
         }
-        Err(if self.rest.len() < MOST { Malformed::End } else { Malformed::Overflow })
+        Err(if self.rest.len() < MAX_VARINT_BYTES { WireError::UnexpectedEof } else { WireError::Overflow })
     }
 
-    fn counted(&mut self) -> Result<&'a [u8], Malformed> {
+    fn length_delimited(&mut self) -> Result<&'a [u8], WireError> {
         let length = self.varint()?;
         if i64::try_from(length).is_err() {
-            return Err(Malformed::NegativeLength);
+            return Err(WireError::NegativeLength);
         }
         self.take(usize::try_from(length).unwrap_or(usize::MAX))
     }
 
-    fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
-        let (taken, rest) = self.rest.split_at_checked(length).ok_or(Malformed::End)?;
+    fn take(&mut self, length: usize) -> Result<&'a [u8], WireError> {
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(WireError::UnexpectedEof)?;
         self.rest = rest;
         Ok(taken)
     }
@@ -179,8 +179,8 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
 
-    fn read(message: &[u8]) -> Result<Vec<(u32, Value<'_>)>, Malformed> {
-        let mut reader = Reader::new(message);
+    fn read(message: &[u8]) -> Result<Vec<(u32, WireValue<'_>)>, WireError> {
+        let mut reader = WireReader::new(message);
         std::iter::from_fn(|| reader.next().transpose()).collect()
     }
 
@@ -190,7 +190,7 @@ mod tests {
             let mut out = Vec::new();
             number(15, value, &mut out);
             bytes(16, b"abc", &mut out);
-            assert_eq!(read(&out), Ok(vec![(15, Value::Number(value)), (16, Value::Bytes(b"abc"))]));
+            assert_eq!(read(&out), Ok(vec![(15, WireValue::Number(value)), (16, WireValue::Bytes(b"abc"))]));
         }
     }
 
@@ -206,8 +206,13 @@ mod tests {
     #[test]
     fn values_of_other_forms_are_passed_over() {
         let message = b"\x09\0\0\0\0\0\0\0\0\x0d\0\0\0\0\x0b\x0b\x12\x01a\x0c\x08\x01\x0c\x08\x05";
-        let wanted = vec![(1, Value::Other(1)), (1, Value::Other(5)), (1, Value::Other(3)), (1, Value::Number(5))];
-        assert_eq!(read(message), Ok(wanted));
+        let expected = vec![
+            (1, WireValue::Other(1)),
+            (1, WireValue::Other(5)),
+            (1, WireValue::Other(3)),
+            (1, WireValue::Number(5)),
+        ];
+        assert_eq!(read(message), Ok(expected));
     }
 
     #[test]
@@ -223,8 +228,8 @@ mod tests {
             (b"\x0e", "proto: illegal wireType 6"),
             (b"\x02\x00", "proto: illegal tag 0"),
         ];
-        for (message, told) in cases {
-            assert_eq!(read(message).unwrap_err().to_string(), told, "{message:?}");
+        for (message, expected) in cases {
+            assert_eq!(read(message).unwrap_err().to_string(), expected, "{message:?}");
         }
     }
 }

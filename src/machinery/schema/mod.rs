@@ -1,7 +1,7 @@
 //! What a kind looks like, for what edits JSON: which fields there are, how lists and maps merge, who may own what.
 
-mod fit;
-mod read;
+mod coerce;
+mod json_schema;
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::meta::Kind;
 
-pub use fit::{Misfit, fit};
+pub use coerce::{TypeMismatch, coerce};
 
 /// The shape of a kind. Made once by whoever serves the kind.
 #[derive(Clone, Debug)]
@@ -30,20 +30,20 @@ pub enum Shape {
     /// Anything at all.
     Untyped,
     /// An object with known fields.
-    Struct(Parts, Fields),
+    Struct(MapType, StructType),
     /// An object with keys of any name and values of one shape.
-    Map(Parts, Box<Shape>),
+    Map(MapType, Box<Shape>),
     /// A list of values of one shape.
     List(ListType, Box<Shape>),
 }
 
 /// The fields of an object, by their names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fields {
+pub struct StructType {
     /// Package and name of their type as errors tell it, for example `v1.ObjectMeta`.
     pub type_name: String,
     /// The fields.
-    pub by_name: BTreeMap<String, Field>,
+    pub by_name: BTreeMap<String, StructField>,
 }
 
 /// The type of a single value.
@@ -61,7 +61,7 @@ pub enum Scalar {
 
 /// Whether the parts of an object can have different owners; `x-kubernetes-map-type` says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parts {
+pub enum MapType {
     /// Each part has its own.
     Granular,
     /// The object is owned as a whole.
@@ -90,7 +90,7 @@ pub struct ListKey {
 
 /// A field of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field {
+pub struct StructField {
     /// The shape of its value.
     pub shape: Shape,
     /// What a strategic merge patch does with it.
@@ -116,13 +116,13 @@ impl Schema {
     /// Never for the types of this crate: all of them have JSON forms.
     pub fn of<T: Kind>() -> Self {
         let empty = serde_json::to_value(T::default()).expect("objects have text keys and no failing serializers");
-        Self { kind: T::KIND, empty, root: read::shape::<T>() }
+        Self { kind: T::KIND, empty, root: json_schema::shape_of::<T>() }
     }
 }
 
 impl Shape {
     /// The field of this name, of an object with known fields.
-    pub fn field(&self, name: &str) -> Option<&Field> {
+    pub fn field(&self, name: &str) -> Option<&StructField> {
         match self {
             Self::Struct(_, fields) => fields.by_name.get(name),
             _ => None,

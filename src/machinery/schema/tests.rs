@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{ListType, Parts, PatchStrategy, Scalar, Schema, Shape};
+use super::{ListType, MapType, PatchStrategy, Scalar, Schema, Shape};
 use crate::api::{Image, ImageStream};
 
 /// The shape under a path of field names.
@@ -42,10 +42,10 @@ fn lists_without_a_type_are_atomic() {
 #[test]
 fn references_and_owners_are_atomic_and_other_objects_granular() {
     let schema = Schema::of::<ImageStream>();
-    assert!(matches!(at(&schema, "spec.tags.from"), Shape::Struct(Parts::Atomic, _)));
-    assert!(matches!(at(&schema, "spec.tags.importPolicy"), Shape::Struct(Parts::Granular, _)));
-    assert!(matches!(at(&schema, "metadata.labels"), Shape::Map(Parts::Granular, _)));
-    assert!(matches!(at(&schema, "spec.tags.annotations"), Shape::Map(Parts::Granular, _)));
+    assert!(matches!(at(&schema, "spec.tags.from"), Shape::Struct(MapType::Atomic, _)));
+    assert!(matches!(at(&schema, "spec.tags.importPolicy"), Shape::Struct(MapType::Granular, _)));
+    assert!(matches!(at(&schema, "metadata.labels"), Shape::Map(MapType::Granular, _)));
+    assert!(matches!(at(&schema, "spec.tags.annotations"), Shape::Map(MapType::Granular, _)));
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn scalars_have_types_be_they_optional_or_not() {
 #[test]
 fn image_metadata_is_anything_and_signatures_belong_together() {
     let schema = Schema::of::<Image>();
-    assert!(matches!(at(&schema, "dockerImageMetadata"), Shape::Map(Parts::Atomic, _)));
+    assert!(matches!(at(&schema, "dockerImageMetadata"), Shape::Map(MapType::Atomic, _)));
     assert_eq!(schema.root.field("dockerImageMetadata").unwrap().patch, PatchStrategy::Replace);
     assert!(matches!(at(&schema, "signatures"), Shape::List(ListType::Atomic, _)));
     assert_eq!(at(&schema, "signatures.kind"), &Shape::Scalar(Scalar::String));

@@ -10,22 +10,22 @@ pub(super) const NAMESPACE: &str = "metadata.namespace";
 
 /// Demands on fields, all of which must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Selector(Vec<Demand>);
+pub(super) struct FieldSelector(Vec<FieldRequirement>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Demand {
+struct FieldRequirement {
     field: String,
-    wanted: Wanted,
+    operator_: FieldOperator,
     value: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted {
+enum FieldOperator {
     Equal,
-    Different,
+    NotEqual,
 }
 
-impl Selector {
+impl FieldSelector {
     /// Reads a selector about name, namespace and `more` fields.
     ///
     /// # Errors
@@ -33,11 +33,11 @@ impl Selector {
     pub(super) fn parse(text: &str, more: &[&'static str]) -> Result<Self, String> {
         let selector = Self::parse_any(text)?;
         let is_known = |field: &str| field == NAME || field == NAMESPACE || more.contains(&field);
-        match selector.0.iter().find(|demand| !is_known(&demand.field)) {
+        match selector.0.iter().find(|requirement| !is_known(&requirement.field)) {
             None => Ok(selector),
-            Some(demand) => {
+            Some(requirement) => {
                 let (name, namespace) = (quote(NAME), quote(NAMESPACE));
-                Err(format!("{} is not a known field selector: only {name}, {namespace}", quote(&demand.field)))
+                Err(format!("{} is not a known field selector: only {name}, {namespace}", quote(&requirement.field)))
             }
         }
     }
@@ -50,56 +50,63 @@ impl Selector {
         let mut parts = split(text);
         parts.retain(|part| !part.is_empty());
         parts.sort_unstable();
-        parts.iter().map(|part| Demand::parse(part, text)).collect::<Result<_, _>>().map(Self)
+        parts.iter().map(|part| FieldRequirement::parse(part, text)).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The demands in the words of authorization.
+    /// The requirements_ in the words of authorization.
     pub(super) fn requirements(&self) -> Vec<Requirement> {
-        let requirement = |demand: &Demand| Requirement {
-            key: demand.field.clone(),
-            operator: if demand.wanted == Wanted::Equal { "In" } else { "NotIn" },
-            values: Some(vec![demand.value.clone()]),
+        let requirement = |requirement: &FieldRequirement| Requirement {
+            key: requirement.field.clone(),
+            operator: if requirement.operator_ == FieldOperator::Equal { "In" } else { "NotIn" },
+            values: Some(vec![requirement.value.clone()]),
         };
         self.0.iter().map(requirement).collect()
     }
 
     /// The value that a field must have.
     pub(super) fn exact(&self, field: &str) -> Option<&str> {
-        let mut demands = self.0.iter().filter(|demand| demand.field == field && demand.wanted == Wanted::Equal);
-        demands.next().map(|demand| demand.value.as_str())
+        let mut requirements_ = self
+            .0
+            .iter()
+            .filter(|requirement| requirement.field == field && requirement.operator_ == FieldOperator::Equal);
+        requirements_.next().map(|requirement| requirement.value.as_str())
     }
 
-    /// Drops the demands that a field has a value.
-    pub(super) fn drop_exact(&mut self, field: &str, value: &str) {
-        self.0.retain(|demand| !(demand.field == field && demand.wanted == Wanted::Equal && demand.value == value));
+    /// Drops the requirements_ that a field has a value.
+    pub(super) fn remove_exact(&mut self, field: &str, value: &str) {
+        self.0.retain(|requirement| {
+            !(requirement.field == field && requirement.operator_ == FieldOperator::Equal && requirement.value == value)
+        });
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether no demand is about anything but these fields.
+    /// Whether no requirement is about anything but these fields.
     pub(super) fn is_about(&self, fields: &[&str]) -> bool {
-        self.0.iter().all(|demand| fields.contains(&&*demand.field))
+        self.0.iter().all(|requirement| fields.contains(&&*requirement.field))
     }
 
     pub(super) fn selects(&self, field: impl Fn(&str) -> String) -> bool {
-        self.0.iter().all(|demand| (field(&demand.field) == demand.value) == (demand.wanted == Wanted::Equal))
+        self.0.iter().all(|requirement| {
+            (field(&requirement.field) == requirement.value) == (requirement.operator_ == FieldOperator::Equal)
+        })
     }
 }
 
-impl Demand {
-    /// Reads one demand of the selector `whole`.
+impl FieldRequirement {
+    /// Reads one requirement of the selector `whole`.
     fn parse(text: &str, whole: &str) -> Result<Self, String> {
         let at = text.find(['=', '!']).filter(|at| text[*at..].starts_with('=') || text[*at..].starts_with("!="));
         let at = at.ok_or_else(|| format!("invalid selector: '{whole}'; can't understand '{text}'"))?;
-        let operators = [("!=", Wanted::Different), ("==", Wanted::Equal), ("=", Wanted::Equal)];
-        let (operator, wanted) = operators
+        let operators = [("!=", FieldOperator::NotEqual), ("==", FieldOperator::Equal), ("=", FieldOperator::Equal)];
+        let (operator, operator_) = operators
             .into_iter()
             .find(|(operator, _)| text[at..].starts_with(operator))
-            .unwrap_or(("=", Wanted::Equal));
+            .unwrap_or(("=", FieldOperator::Equal));
         let value = unescape(&text[at + operator.len()..])?;
-        Ok(Self { field: text[..at].to_owned(), wanted, value })
+        Ok(Self { field: text[..at].to_owned(), operator_, value })
     }
 }
 
@@ -145,7 +152,7 @@ mod tests {
 
     fn selects(text: &str) -> Result<bool, String> {
         let object = |field: &str| if field == NAME { "a,b".to_owned() } else { String::new() };
-        Selector::parse(text, &["spec.x"]).map(|selector| selector.selects(object))
+        FieldSelector::parse(text, &["spec.x"]).map(|selector| selector.selects(object))
     }
 
     #[test]

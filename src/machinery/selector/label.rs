@@ -7,46 +7,46 @@ use crate::meta::{field, label_value_errors, qualified_name_errors};
 
 /// Demands on labels, all of which must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Selector(Vec<Demand>);
+pub(super) struct LabelSelector(Vec<LabelRequirement>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Demand {
+struct LabelRequirement {
     key: String,
-    test: Test,
+    operator: LabelOperator,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Test {
+enum LabelOperator {
     Exists,
-    Missing,
+    DoesNotExist,
     In(Vec<String>),
     /// Also holds where the label is missing.
     NotIn(Vec<String>),
-    Greater(i64),
-    Less(i64),
+    GreaterThan(i64),
+    LessThan(i64),
 }
 
-impl Selector {
+impl LabelSelector {
     /// Reads a selector.
     ///
     /// # Errors
     /// A sentence for the client.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let mut reader = Reader { tokens: tokens(text), at: 0 };
-        let mut demands = Vec::new();
-        if reader.peek().is_empty() {
-            return Ok(Self(demands));
+        let mut parser = LabelParser { tokens: tokens(text), position: 0 };
+        let mut requirements_ = Vec::new();
+        if parser.peek().is_empty() {
+            return Ok(Self(requirements_));
         }
         loop {
-            match reader.peek() {
-                "!" => demands.push(reader.demand()?),
-                word if is_word(word) => demands.push(reader.demand()?),
+            match parser.peek() {
+                "!" => requirements_.push(parser.requirement()?),
+                word if is_word(word) => requirements_.push(parser.requirement()?),
                 other => return Err(format!("found '{other}', expected: !, identifier, or 'end of string'")),
             }
-            match reader.next().as_str() {
-                "" => return Ok(Self(demands)),
+            match parser.next().as_str() {
+                "" => return Ok(Self(requirements_)),
                 "," => {
-                    let next = reader.peek();
+                    let next = parser.peek();
                     if next != "!" && !is_word(next) {
                         return Err(format!("found '{next}', expected: identifier after ','"));
                     }
@@ -56,17 +56,17 @@ impl Selector {
         }
     }
 
-    /// The demands in the words of authorization, which knows no comparisons of numbers.
+    /// The requirements_ in the words of authorization, which knows no comparisons of numbers.
     pub(super) fn requirements(&self) -> Vec<Requirement> {
-        let requirement = |demand: &Demand| {
-            let (operator, values) = match &demand.test {
-                Test::Exists => ("Exists", None),
-                Test::Missing => ("DoesNotExist", None),
-                Test::In(values) => ("In", Some(values.clone())),
-                Test::NotIn(values) => ("NotIn", Some(values.clone())),
-                Test::Greater(_) | Test::Less(_) => return None,
+        let requirement = |requirement: &LabelRequirement| {
+            let (operator, values) = match &requirement.operator {
+                LabelOperator::Exists => ("Exists", None),
+                LabelOperator::DoesNotExist => ("DoesNotExist", None),
+                LabelOperator::In(values) => ("In", Some(values.clone())),
+                LabelOperator::NotIn(values) => ("NotIn", Some(values.clone())),
+                LabelOperator::GreaterThan(_) | LabelOperator::LessThan(_) => return None,
             };
-            Some(Requirement { key: demand.key.clone(), operator, values })
+            Some(Requirement { key: requirement.key.clone(), operator, values })
         };
         self.0.iter().filter_map(requirement).collect()
     }
@@ -76,46 +76,46 @@ impl Selector {
     }
 
     pub(super) fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.0.iter().all(|demand| demand.holds(labels.get(&demand.key)))
+        self.0.iter().all(|requirement| requirement.holds(labels.get(&requirement.key)))
     }
 }
 
-impl Demand {
+impl LabelRequirement {
     fn holds(&self, value: Option<&String>) -> bool {
         let number = || value.and_then(|value| value.parse::<i64>().ok());
-        match &self.test {
-            Test::Exists => value.is_some(),
-            Test::Missing => value.is_none(),
-            Test::In(values) => value.is_some_and(|value| values.contains(value)),
-            Test::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
-            Test::Greater(least) => number().is_some_and(|number| number > *least),
-            Test::Less(most) => number().is_some_and(|number| number < *most),
+        match &self.operator {
+            LabelOperator::Exists => value.is_some(),
+            LabelOperator::DoesNotExist => value.is_none(),
+            LabelOperator::In(values) => value.is_some_and(|value| values.contains(value)),
+            LabelOperator::NotIn(values) => value.is_none_or(|value| !values.contains(value)),
+            LabelOperator::GreaterThan(least) => number().is_some_and(|number| number > *least),
+            LabelOperator::LessThan(most) => number().is_some_and(|number| number < *most),
         }
     }
 }
 
-struct Reader {
+struct LabelParser {
     tokens: Vec<String>,
-    at: usize,
+    position: usize,
 }
 
-impl Reader {
+impl LabelParser {
     fn peek(&self) -> &str {
-        self.tokens.get(self.at).map_or("", String::as_str)
+        self.tokens.get(self.position).map_or("", String::as_str)
     }
 
     fn next(&mut self) -> String {
-        self.at += 1;
-        self.tokens.get(self.at - 1).cloned().unwrap_or_default()
+        self.position += 1;
+        self.tokens.get(self.position - 1).cloned().unwrap_or_default()
     }
 
-    fn demand(&mut self) -> Result<Demand, String> {
-        self.bare_demand().map_err(|why| format!("unable to parse requirement: {why}"))
+    fn requirement(&mut self) -> Result<LabelRequirement, String> {
+        self.parse_requirement().map_err(|reason| format!("unable to parse requirement: {reason}"))
     }
 
-    fn bare_demand(&mut self) -> Result<Demand, String> {
+    fn parse_requirement(&mut self) -> Result<LabelRequirement, String> {
         let is_negated = self.peek() == "!";
-        self.at += usize::from(is_negated);
+        self.position += usize::from(is_negated);
         let key = self.next();
         if !is_word(&key) {
             return Err(format!("found '{key}', expected: identifier"));
@@ -124,28 +124,28 @@ impl Reader {
         if !rules.is_empty() {
             return Err(field::Error::invalid("<nil>", &key, rules.join("; ")).to_string());
         }
-        let test = match self.peek() {
-            _ if is_negated => Test::Missing,
-            "" | "," => Test::Exists,
-            _ => self.test(&key)?,
+        let operator = match self.peek() {
+            _ if is_negated => LabelOperator::DoesNotExist,
+            "" | "," => LabelOperator::Exists,
+            _ => self.operator(&key)?,
         };
-        Ok(Demand { key, test })
+        Ok(LabelRequirement { key, operator })
     }
 
-    fn test(&mut self, key: &str) -> Result<Test, String> {
-        let operator = self.next();
-        match operator.as_str() {
-            "in" => Ok(Test::In(self.values(key)?)),
-            "notin" => Ok(Test::NotIn(self.values(key)?)),
-            "=" | "==" => Ok(Test::In(vec![self.value(key)?])),
-            "!=" => Ok(Test::NotIn(vec![self.value(key)?])),
+    fn operator(&mut self, key: &str) -> Result<LabelOperator, String> {
+        let symbol = self.next();
+        match symbol.as_str() {
+            "in" => Ok(LabelOperator::In(self.values(key)?)),
+            "notin" => Ok(LabelOperator::NotIn(self.values(key)?)),
+            "=" | "==" => Ok(LabelOperator::In(vec![self.value(key)?])),
+            "!=" => Ok(LabelOperator::NotIn(vec![self.value(key)?])),
             ">" | "<" => {
                 let value = self.value(key)?;
                 let number = value.parse().map_err(|_| {
                     let rule = "for 'Gt', 'Lt' operators, the value must be an integer";
                     field::Error::invalid("values[0]", &value, rule).to_string()
                 })?;
-                Ok(if operator == ">" { Test::Greater(number) } else { Test::Less(number) })
+                Ok(if symbol == ">" { LabelOperator::GreaterThan(number) } else { LabelOperator::LessThan(number) })
             }
             other => Err(format!("found '{other}', expected: in, notin, =, ==, !=, gt, lt")),
         }
@@ -158,7 +158,7 @@ impl Reader {
             word if is_word(word) => self.next(),
             other => return Err(format!("found '{other}', expected: identifier")),
         };
-        check(&value, key, 0)?;
+        check_value(&value, key, 0)?;
         Ok(value)
     }
 
@@ -188,39 +188,39 @@ impl Reader {
                 }
             }
         }
-        for (at, value) in values.iter().enumerate() {
-            check(value, key, at)?;
+        for (position, value) in values.iter().enumerate() {
+            check_value(value, key, position)?;
         }
         Ok(values)
     }
 }
 
-fn check(value: &str, key: &str, at: usize) -> Result<(), String> {
+fn check_value(value: &str, key: &str, position: usize) -> Result<(), String> {
     let rules = label_value_errors(value);
     if rules.is_empty() {
         return Ok(());
     }
-    Err(field::Error::invalid(format!("values[{at}][{key}]"), value, rules.join("; ")).to_string())
+    Err(field::Error::invalid(format!("values[{position}][{key}]"), value, rules.join("; ")).to_string())
 }
 
-/// Anything that is no sign of the grammar.
+/// Anything that is no symbol of the grammar.
 fn is_word(token: &str) -> bool {
-    !token.is_empty() && !token.starts_with(|letter| SIGNS.contains(letter))
+    !token.is_empty() && !token.starts_with(|character| SYMBOLS.contains(character))
 }
 
-const SIGNS: &str = "=!(),<>";
+const SYMBOLS: &str = "=!(),<>";
 
-/// Words and signs; `==` and `!=` are one sign.
+/// Words and symbol; `==` and `!=` are one symbol.
 fn tokens(text: &str) -> Vec<String> {
     let mut tokens = Vec::new();
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
-        let length = if ["==", "!="].iter().any(|sign| rest.starts_with(sign)) {
+        let length = if ["==", "!="].iter().any(|symbol| rest.starts_with(symbol)) {
             2
-        } else if SIGNS.contains(first) {
+        } else if SYMBOLS.contains(first) {
             1
         } else {
-            rest.find(|letter: char| letter.is_whitespace() || SIGNS.contains(letter)).unwrap_or(rest.len())
+            rest.find(|character: char| character.is_whitespace() || SYMBOLS.contains(character)).unwrap_or(rest.len())
         };
         tokens.push(rest[..length].to_owned());
         rest = rest[length..].trim_start();
@@ -234,7 +234,7 @@ mod tests {
 
     fn selects(text: &str) -> bool {
         let labels = [("a", "1"), ("b", "x"), ("e", "")].map(|(key, value)| (key.to_owned(), value.to_owned()));
-        Selector::parse(text).unwrap().selects(&labels.into())
+        LabelSelector::parse(text).unwrap().selects(&labels.into())
     }
 
     #[test]
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn faults_are_told() {
-        let told = [
+        let cases = [
             ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
             ("a===b", "unable to parse requirement: found '=', expected: identifier"),
             ("a in b", "unable to parse requirement: found 'b' expected: '('"),
@@ -276,23 +276,23 @@ mod tests {
             ("a in (b", "unable to parse requirement: found '', expected: ',' or ')'"),
             ("a in (b,!", "unable to parse requirement: found '!', expected: ',', or identifier"),
         ];
-        for (text, fault) in told {
-            assert_eq!(Selector::parse(text).unwrap_err(), fault, "{text}");
+        for (text, expected) in cases {
+            assert_eq!(LabelSelector::parse(text).unwrap_err(), expected, "{text}");
         }
     }
 
     #[test]
     fn all_rules_that_a_key_breaks_are_told() {
-        let fault = Selector::parse("a/").unwrap_err();
+        let expected = LabelSelector::parse("a/").unwrap_err();
         let start =
             "unable to parse requirement: <nil>: Invalid value: \"a/\": name part must be non-empty; name part must";
-        assert!(fault.starts_with(start), "{fault}");
+        assert!(expected.starts_with(start), "{expected}");
     }
 
     proptest::proptest! {
         #[test]
         fn no_text_panics(text in "[ab=!(),<> in]{0,20}|.*") {
-            let _ = Selector::parse(&text);
+            let _ = LabelSelector::parse(&text);
         }
     }
 }

@@ -3,6 +3,8 @@
 mod field;
 mod label;
 
+use self::field::FieldSelector;
+use self::label::LabelSelector;
 use crate::machinery::query::Query;
 use crate::meta::{ObjectMeta, Status, excerpt};
 
@@ -20,8 +22,8 @@ pub struct Requirement {
 /// The selectors of a list.
 #[derive(Clone, Debug, Default)]
 pub struct Selector {
-    labels: label::Selector,
-    fields: field::Selector,
+    labels: LabelSelector,
+    fields: FieldSelector,
 }
 
 impl Selector {
@@ -30,9 +32,9 @@ impl Selector {
     /// # Errors
     /// 400 for selectors that cannot be read, or for unknown fields.
     pub fn parse(labels: &str, fields: &str, more_fields: &[&'static str]) -> Result<Self, Status> {
-        let refuse = |why: String| Status::bad_request(excerpt::of(why));
-        let labels = label::Selector::parse(labels).map_err(refuse)?;
-        let fields = field::Selector::parse(fields, more_fields).map_err(refuse)?;
+        let refuse = |reason: String| Status::bad_request(excerpt::of(reason));
+        let labels = LabelSelector::parse(labels).map_err(refuse)?;
+        let fields = FieldSelector::parse(fields, more_fields).map_err(refuse)?;
         Ok(Self { labels, fields })
     }
 
@@ -47,8 +49,8 @@ impl Selector {
     }
 
     /// What is demanded besides this name.
-    pub fn beside_name(mut self, name: &str) -> Self {
-        self.fields.drop_exact(field::NAME, name);
+    pub fn without_name(mut self, name: &str) -> Self {
+        self.fields.remove_exact(field::NAME, name);
         self
     }
 
@@ -75,13 +77,13 @@ impl Selector {
 
 /// What the selectors of a request demand, in the words of authorization; nothing of a selector that cannot be read.
 pub fn requirements(query: &Query) -> (Vec<Requirement>, Vec<Requirement>) {
-    let fields = field::Selector::parse_any(query.get("fieldSelector").unwrap_or_default()).unwrap_or_default();
-    let labels = label::Selector::parse(query.get("labelSelector").unwrap_or_default()).unwrap_or_default();
+    let fields = FieldSelector::parse_any(query.get("fieldSelector").unwrap_or_default()).unwrap_or_default();
+    let labels = LabelSelector::parse(query.get("labelSelector").unwrap_or_default()).unwrap_or_default();
     (fields.requirements(), labels.requirements())
 }
 
 /// The name that the field selector of a request demands.
 pub fn exact_name(query: &Query) -> Option<String> {
-    let fields = field::Selector::parse_any(query.get("fieldSelector")?).ok()?;
+    let fields = FieldSelector::parse_any(query.get("fieldSelector")?).ok()?;
     fields.exact(field::NAME).map(str::to_owned)
 }

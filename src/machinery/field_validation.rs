@@ -25,100 +25,100 @@ pub enum FieldValidation {
     Strict,
 }
 
-/// How YAML's reader begins to tell the faults of a text.
-const YAML_FAULTS: &str = "yaml: unmarshal errors:\n  ";
-/// What is said in the place of faults that a list has no room for.
-const MORE: &str = "and more, which are not shown";
-/// The most bytes of paths that are looked at for faults after the first one. A long path may have many, and a fault may
+/// How YAML's reader begins to tell the errors of a text.
+const YAML_ERRORS: &str = "yaml: unmarshal errors:\n  ";
+/// What is said in the place of errors that a list has no room for.
+const OMITTED: &str = "and more, which are not shown";
+/// The most bytes of paths that are looked at for errors after the first one. A long path may have many, and a error may
 /// be there many times.
-const MOST_PATH_BYTES: usize = 1 << 20;
+const MAX_PATH_BYTES: usize = 1 << 20;
 
-/// The faults in the text of a body: fields that are not known, and fields that are there twice.
+/// The errors in the text of a body: fields that are not allowed, and fields that are there twice.
 ///
 /// `content_type` is that of the request, empty for JSON. A body that cannot be read has none.
-pub fn faults(content_type: &str, body: &[u8], schema: &Schema) -> Limited<String> {
+pub fn strict_errors(content_type: &str, body: &[u8], schema: &Schema) -> Limited<String> {
     let media = content_type.split(';').next().unwrap_or_default().trim();
     if !media.eq_ignore_ascii_case("application/yaml") {
-        return text_faults(body, &schema.root);
+        return json_strict_errors(body, &schema.root);
     }
-    let unknown = crate::machinery::value::yaml_value(body).map(|value| unknown_fields(&value, schema));
-    let mut faults: Limited<String> = yaml_duplicate(body).into_iter().collect();
-    faults.append(unknown.unwrap_or_default());
-    faults
+    let unknown = crate::machinery::value::parse_yaml(body).map(|value| unknown_fields(&value, schema));
+    let mut errors: Limited<String> = yaml_duplicate_key(body).into_iter().collect();
+    errors.append(unknown.unwrap_or_default());
+    errors
 }
 
-/// The fields of a value that are not known.
+/// The fields of a value that are not allowed.
 pub fn unknown_fields(value: &Value, schema: &Schema) -> Limited<String> {
-    let mut walk = Walk::default();
+    let mut decoder = StrictDecoder::default();
     // A value in memory can always be walked.
-    let _ = Part { walk: &mut walk, known: Known::Shape(&schema.root) }.deserialize(value);
-    walk.faults
+    let _ = CheckedValue { decoder: &mut decoder, allowed: AllowedFields::Shape(&schema.root) }.deserialize(value);
+    decoder.errors
 }
 
-/// The faults in the text of JSON of this shape.
-pub(crate) fn text_faults(body: &[u8], shape: &Shape) -> Limited<String> {
-    json_faults(body, Known::Shape(shape))
+/// The errors in the text of JSON of this shape.
+pub(crate) fn json_strict_errors(body: &[u8], shape: &Shape) -> Limited<String> {
+    json_errors(body, AllowedFields::Shape(shape))
 }
 
 /// The fields that are twice in the text of JSON of whatever shape.
 pub(crate) fn duplicate_fields(body: &[u8]) -> Limited<String> {
-    json_faults(body, Known::Everything)
+    json_errors(body, AllowedFields::Any)
 }
 
 /// What YAML's reader says of a field that is there twice, the first of them; none if there is none.
-pub(crate) fn yaml_duplicate(body: &[u8]) -> Option<String> {
+pub(crate) fn yaml_duplicate_key(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
     let options = crate::machinery::value::yaml_options(body, serde_saphyr::DuplicateKeyPolicy::Error);
     let read: Result<Vec<IgnoredAny>, _> = serde_saphyr::from_multiple_with_options(text, options);
     match read.as_ref().err()?.without_snippet() {
         serde_saphyr::Error::DuplicateMappingKey { key, location } => {
             let (line, key) = (location.line(), quote(key.as_deref().unwrap_or_default()));
-            Some(format!("{YAML_FAULTS}line {line}: key {key} already set in map"))
+            Some(format!("{YAML_ERRORS}line {line}: key {key} already set in map"))
         }
         _ => None,
     }
 }
 
-/// The faults as warnings, each of one line.
-pub fn warnings(faults: Limited<String>) -> Vec<String> {
-    let more = faults.is_cut().then(|| MORE.to_owned());
-    let line = |fault: String| fault.strip_prefix(YAML_FAULTS).map(str::to_owned).unwrap_or(fault);
-    faults.into_iter().map(line).chain(more).collect()
+/// The errors as warnings, each of one line.
+pub fn warnings(errors: Limited<String>) -> Vec<String> {
+    let more = errors.is_cut().then(|| OMITTED.to_owned());
+    let line = |error: String| error.strip_prefix(YAML_ERRORS).map(str::to_owned).unwrap_or(error);
+    errors.into_iter().map(line).chain(more).collect()
 }
 
-/// The faults as one sentence, as it stands in errors.
-pub fn told(faults: &Limited<String>) -> String {
-    format!("strict decoding error: {}", listed(faults))
+/// The errors as one sentence, as it stands in errors.
+pub fn error_message(errors: &Limited<String>) -> String {
+    format!("strict decoding error: {}", joined(errors))
 }
 
-/// The faults behind each other.
-pub fn listed(faults: &Limited<String>) -> String {
-    let more = if faults.is_cut() { format!(", {MORE}") } else { String::new() };
-    faults.join(", ") + &more
+/// The errors behind each other.
+pub fn joined(errors: &Limited<String>) -> String {
+    let more = if errors.is_cut() { format!(", {OMITTED}") } else { String::new() };
+    errors.join(", ") + &more
 }
 
-fn json_faults(body: &[u8], known: Known<'_>) -> Limited<String> {
-    let mut walk = Walk::default();
+fn json_errors(body: &[u8], allowed: AllowedFields<'_>) -> Limited<String> {
+    let mut decoder = StrictDecoder::default();
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    match (Part { walk: &mut walk, known }).deserialize(&mut deserializer) {
-        Ok(()) => walk.faults,
+    match (CheckedValue { decoder: &mut decoder, allowed }).deserialize(&mut deserializer) {
+        Ok(()) => decoder.errors,
         Err(_) => Limited::default(),
     }
 }
 
 /// Which fields a value may have.
 #[derive(Clone, Copy)]
-enum Known<'a> {
+enum AllowedFields<'a> {
     /// Those of its shape.
     Shape(&'a Shape),
     /// All of them.
-    Everything,
+    Any,
 }
 
-impl<'a> Known<'a> {
+impl<'a> AllowedFields<'a> {
     fn field(self, name: &str) -> Option<Self> {
         match self {
-            Self::Everything => Some(self),
+            Self::Any => Some(self),
             Self::Shape(shape) => shape.value(name).map(Self::Shape),
         }
     }
@@ -140,56 +140,56 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Where the walk is, and what it found.
+/// Where the decoder is, and what it found.
 #[derive(Default)]
-struct Walk {
+struct StrictDecoder {
     path: String,
-    faults: Limited<String>,
-    /// The bytes of the paths of all faults, also of those that were told before.
+    errors: Limited<String>,
+    /// The bytes of the paths of all errors, also of those that were told before.
     path_bytes: usize,
 }
 
-impl Walk {
-    fn tell(&mut self, what: &str) {
+impl StrictDecoder {
+    fn report(&mut self, what: &str) {
         self.path_bytes = self.path_bytes.saturating_add(self.path.len());
-        // The first fault is always recorded: whether there is any decides about the request.
-        if self.path_bytes > MOST_PATH_BYTES && !self.faults.is_empty() {
-            self.faults.cut();
+        // The first error is always recorded: whether there is any decides about the request.
+        if self.path_bytes > MAX_PATH_BYTES && !self.errors.is_empty() {
+            self.errors.cut();
             return;
         }
-        let fault = || format!("{what} {}", quote(&self.path));
-        if self.faults.is_full() || !self.faults.contains(&fault()) {
-            self.faults.push_with(fault);
+        let error = || format!("{what} {}", quote(&self.path));
+        if self.errors.is_full() || !self.errors.contains(&error()) {
+            self.errors.push_with(error);
         }
     }
 
     /// Goes one step down, does what is to be done there, and comes back.
-    fn at<R>(&mut self, step: fmt::Arguments<'_>, there: impl FnOnce(&mut Self) -> R) -> R {
+    fn at<R>(&mut self, step: fmt::Arguments<'_>, visit: impl FnOnce(&mut Self) -> R) -> R {
         let length = self.path.len();
-        let result = fmt::Write::write_fmt(&mut self.path, step).map(|()| there(self));
+        let result = fmt::Write::write_fmt(&mut self.path, step).map(|()| visit(self));
         self.path.truncate(length);
         result.expect("writing to memory does not fail")
     }
 }
 
 /// A value in the text, to be walked.
-struct Part<'w, 'a> {
-    walk: &'w mut Walk,
-    known: Known<'a>,
+struct CheckedValue<'w, 'a> {
+    decoder: &'w mut StrictDecoder,
+    allowed: AllowedFields<'a>,
 }
 
-impl<'de> DeserializeSeed<'de> for Part<'_, '_> {
+impl<'de> DeserializeSeed<'de> for CheckedValue<'_, '_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        match self.known.is_opaque() {
+        match self.allowed.is_opaque() {
             true => IgnoredAny::deserialize(deserializer).map(drop),
             false => deserializer.deserialize_any(self),
         }
     }
 }
 
-impl<'de> Visitor<'de> for Part<'_, '_> {
+impl<'de> Visitor<'de> for CheckedValue<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -221,29 +221,32 @@ impl<'de> Visitor<'de> for Part<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let (walk, known) = (self.walk, self.known.item());
+        let (decoder, allowed) = (self.decoder, self.allowed.item());
         let mut at = 0;
-        while walk.at(format_args!("[{at}]"), |walk| items.next_element_seed(Part { walk, known }))?.is_some() {
+        while decoder
+            .at(format_args!("[{at}]"), |decoder| items.next_element_seed(CheckedValue { decoder, allowed }))?
+            .is_some()
+        {
             at += 1;
         }
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
-        let (walk, known) = (self.walk, self.known);
+        let (decoder, allowed) = (self.decoder, self.allowed);
         let mut seen: HashSet<String> = HashSet::new();
-        while let Some(Name(name)) = fields.next_key()? {
-            let dot = if walk.path.is_empty() { "" } else { "." };
-            walk.at(format_args!("{dot}{name}"), |walk| match known.field(&name) {
+        while let Some(FieldName(name)) = fields.next_key()? {
+            let dot = if decoder.path.is_empty() { "" } else { "." };
+            decoder.at(format_args!("{dot}{name}"), |decoder| match allowed.field(&name) {
                 None => {
-                    walk.tell("unknown field");
+                    decoder.report("unknown field");
                     fields.next_value::<IgnoredAny>().map(drop)
                 }
-                Some(known) => {
+                Some(allowed) => {
                     if seen.contains(&*name) {
-                        walk.tell("duplicate field");
+                        decoder.report("duplicate field");
                     }
-                    fields.next_value_seed(Part { walk, known })
+                    fields.next_value_seed(CheckedValue { decoder, allowed })
                 }
             })?;
             seen.insert(name.into_owned());
@@ -253,27 +256,27 @@ impl<'de> Visitor<'de> for Part<'_, '_> {
 }
 
 /// The name of a field.
-struct Name<'de>(Cow<'de, str>);
+struct FieldName<'de>(Cow<'de, str>);
 
-impl<'de> Deserialize<'de> for Name<'de> {
+impl<'de> Deserialize<'de> for FieldName<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OfName;
-        impl<'de> Visitor<'de> for OfName {
-            type Value = Name<'de>;
+        struct FieldNameVisitor;
+        impl<'de> Visitor<'de> for FieldNameVisitor {
+            type Value = FieldName<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("the name of a field")
             }
 
             fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Borrowed(name)))
+                Ok(FieldName(Cow::Borrowed(name)))
             }
 
             fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Self::Value, E> {
-                Ok(Name(Cow::Owned(name.to_owned())))
+                Ok(FieldName(Cow::Owned(name.to_owned())))
             }
         }
-        deserializer.deserialize_str(OfName)
+        deserializer.deserialize_str(FieldNameVisitor)
     }
 }
 

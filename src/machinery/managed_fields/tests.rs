@@ -8,13 +8,13 @@ use crate::api::{GROUP_VERSION, ImageStream};
 use crate::meta::{Kind, Status};
 
 /// A stream and what was written to it.
-struct Story {
+struct ManagedStream {
     schema: Schema,
     live: Option<Value>,
     clock: i64,
 }
 
-impl Story {
+impl ManagedStream {
     fn new() -> Self {
         Self { schema: Schema::of::<ImageStream>(), live: None, clock: 0 }
     }
@@ -28,7 +28,7 @@ impl Story {
     /// An update by which the stream becomes `new`, as the server reads it.
     fn put(&mut self, name: &str, subresource: &'static str, new: Value) -> &mut Self {
         let manager = self.manager(name, subresource);
-        self.live = Some(updated(&self.schema, self.live.as_ref(), decoded(new), &manager));
+        self.live = Some(update(&self.schema, self.live.as_ref(), decoded(new), &manager));
         self.live.as_mut().unwrap()["metadata"]["uid"] = json!("u");
         self
     }
@@ -40,20 +40,20 @@ impl Story {
         self.put(name, subresource, new)
     }
 
-    fn try_apply(&mut self, name: &str, wanted: Value, conflicts: Conflicts) -> Result<(), Status> {
+    fn try_apply(&mut self, name: &str, configuration: Value, conflicts: ConflictPolicy) -> Result<(), Status> {
         let manager = self.manager(name, "");
-        let mut wanted = wanted;
-        wanted["kind"] = json!("ImageStream");
-        wanted["apiVersion"] = json!(GROUP_VERSION);
-        wanted["metadata"]["name"] = json!("s");
-        let applied = applied(&self.schema, self.live.as_ref(), &wanted, &manager, conflicts)?;
+        let mut configuration = configuration;
+        configuration["kind"] = json!("ImageStream");
+        configuration["apiVersion"] = json!(GROUP_VERSION);
+        configuration["metadata"]["name"] = json!("s");
+        let applied = apply(&self.schema, self.live.as_ref(), &configuration, &manager, conflicts)?;
         self.live = Some(decoded(applied));
         self.live.as_mut().unwrap()["metadata"]["uid"] = json!("u");
         Ok(())
     }
 
-    fn apply(&mut self, name: &str, wanted: Value) -> &mut Self {
-        self.try_apply(name, wanted, Conflicts::Refuse).unwrap();
+    fn apply(&mut self, name: &str, configuration: Value) -> &mut Self {
+        self.try_apply(name, configuration, ConflictPolicy::Fail).unwrap();
         self
     }
 
@@ -67,8 +67,7 @@ impl Story {
 
     /// The owners, a line each: name, operation and subresource, the second of the change, and the fields.
     fn owners(&self) -> Vec<String> {
-        let entries =
-            self.live.as_ref().and_then(managed_fields).and_then(Value::as_array).cloned().unwrap_or_default();
+        let entries = self.live.as_ref().and_then(entries_of).and_then(Value::as_array).cloned().unwrap_or_default();
         let line = |entry: &Value| {
             assert_eq!((&entry["apiVersion"], &entry["fieldsType"]), (&json!(GROUP_VERSION), &json!("FieldsV1")));
             let text = |key: &str| entry[key].as_str().unwrap_or_default();
@@ -95,100 +94,102 @@ fn tag(name: &str) -> Value {
 const TAG_FIELDS: &str = r#"{".":{},"f:annotations":{},"f:from":{},"f:generation":{},"f:importPolicy":{".":{},"f:importMode":{}},"f:name":{},"f:reference":{},"f:referencePolicy":{".":{},"f:type":{}}}"#;
 
 #[test]
-fn creator_and_updater_own_their_fields() {
-    let mut story = Story::new();
-    story.put("creator", "", json!({"metadata": {"name": "s", "labels": {"l": "1"}}, "spec": {"tags": [tag("a")]}}));
+fn who_creates_owns_all_that_is_not_empty_and_who_changes_owns_the_change() {
+    let mut object = ManagedStream::new();
+    object.put("creator", "", json!({"metadata": {"name": "s", "labels": {"l": "1"}}, "spec": {"tags": [tag("a")]}}));
     let creator = format!(
         r#"creator Update 01 {{"f:metadata":{{"f:labels":{{".":{{}},"f:l":{{}}}}}},"f:spec":{{"f:tags":{{".":{{}},"k:{{\"name\":\"a\"}}":{TAG_FIELDS}}}}}}}"#
     );
-    assert_eq!(story.owners(), [creator.as_str()]);
+    assert_eq!(object.owners(), [creator.as_str()]);
 
-    story.edit("other", "", |stream| stream["metadata"]["labels"]["m"] = json!("2"));
+    object.edit("other", "", |stream| stream["metadata"]["labels"]["m"] = json!("2"));
     let other = r#"other Update 02 {"f:metadata":{"f:labels":{"f:m":{}}}}"#;
-    assert_eq!(story.owners(), [creator.as_str(), other]);
+    assert_eq!(object.owners(), [creator.as_str(), other]);
 
     let conditions = json!([{"type": "ImportSuccess", "status": "True", "generation": 1}]);
-    story.edit("third", "status", |stream| {
+    object.edit("third", "status", |stream| {
         stream["status"]["tags"] = json!([{"tag": "q", "items": null, "conditions": conditions}]);
     });
     let third = r#"third Update/status 03 {"f:status":{"f:tags":{".":{},"k:{\"tag\":\"q\"}":{".":{},"f:conditions":{},"f:items":{},"f:tag":{}}}}}"#;
-    assert_eq!(story.owners(), [creator.as_str(), other, third]);
+    assert_eq!(object.owners(), [creator.as_str(), other, third]);
 }
 
 #[test]
-fn changed_field_moves_and_removed_field_has_no_owner() {
-    let mut story = Story::new();
-    story.put("a", "", json!({"metadata": {"labels": {"x": "1", "y": "1"}}}));
-    story.edit("b", "", |stream| stream["metadata"]["labels"] = json!({"x": "2"}));
+fn what_changes_hands_leaves_its_owner_and_what_is_gone_leaves_all() {
+    let mut object = ManagedStream::new();
+    object.put("a", "", json!({"metadata": {"labels": {"x": "1", "y": "1"}}}));
+    object.edit("b", "", |stream| stream["metadata"]["labels"] = json!({"x": "2"}));
     let a = r#"a Update 01 {"f:metadata":{"f:labels":{}}}"#;
-    assert_eq!(story.owners(), [a, r#"b Update 02 {"f:metadata":{"f:labels":{"f:x":{}}}}"#]);
-    story.edit("c", "", |stream| _ = stream["metadata"].as_object_mut().unwrap().remove("labels"));
-    assert_eq!(story.owners(), Vec::<String>::new());
+    assert_eq!(object.owners(), [a, r#"b Update 02 {"f:metadata":{"f:labels":{"f:x":{}}}}"#]);
+    object.edit("c", "", |stream| _ = stream["metadata"].as_object_mut().unwrap().remove("labels"));
+    assert_eq!(object.owners(), Vec::<String>::new());
 }
 
 #[test]
 fn a_write_that_changes_nothing_owns_nothing() {
-    let mut story = Story::new();
-    story.put("a", "", json!({"metadata": {"labels": {"x": "1"}}}));
-    let owners = story.owners();
-    story.edit("b", "", |_| ()).edit("a", "", |_| ());
-    assert_eq!(story.owners(), owners);
+    let mut object = ManagedStream::new();
+    object.put("a", "", json!({"metadata": {"labels": {"x": "1"}}}));
+    let owners = object.owners();
+    object.edit("b", "", |_| ()).edit("a", "", |_| ());
+    assert_eq!(object.owners(), owners);
 }
 
 #[test]
 fn a_manager_has_one_entry_for_all_that_it_updates() {
-    let mut story = Story::new();
-    story.put("a", "", json!({"metadata": {"labels": {"x": "1"}}}));
-    story.edit("a", "", |stream| stream["spec"]["lookupPolicy"]["local"] = json!(true));
+    let mut object = ManagedStream::new();
+    object.put("a", "", json!({"metadata": {"labels": {"x": "1"}}}));
+    object.edit("a", "", |stream| stream["spec"]["lookupPolicy"]["local"] = json!(true));
     let both =
         r#"a Update 02 {"f:metadata":{"f:labels":{".":{},"f:x":{}}},"f:spec":{"f:lookupPolicy":{"f:local":{}}}}"#;
-    assert_eq!(story.owners(), [both]);
+    assert_eq!(object.owners(), [both]);
 }
 
 #[test]
-fn untracked_object_stays_untracked_until_apply() {
-    let mut story = Story::new();
-    story.put("a", "", json!({"metadata": {"name": "s"}}));
-    story.edit("b", "", |stream| stream["metadata"]["labels"] = json!({"x": "1"}));
-    assert_eq!(story.owners(), Vec::<String>::new());
-    story.apply("m", json!({"spec": {"lookupPolicy": {"local": true}}}));
+fn an_object_without_owners_stays_without_until_somebody_applies() {
+    let mut object = ManagedStream::new();
+    object.put("a", "", json!({"metadata": {"name": "s"}}));
+    object.edit("b", "", |stream| stream["metadata"]["labels"] = json!({"x": "1"}));
+    assert_eq!(object.owners(), Vec::<String>::new());
+    object.apply("m", json!({"spec": {"lookupPolicy": {"local": true}}}));
     let m = r#"m Apply 03 {"f:spec":{"f:lookupPolicy":{"f:local":{}}}}"#;
     let before = r#"before-first-apply Update 03 {"f:metadata":{"f:labels":{".":{},"f:x":{}}}}"#;
-    assert_eq!(story.owners(), [m, before]);
+    assert_eq!(object.owners(), [m, before]);
 }
 
 #[test]
 fn empty_lists_of_owners_end_the_tracking() {
     for reset in [json!([]), json!([{}])] {
-        let mut story = Story::new();
-        story.put("a", "", json!({"metadata": {"labels": {"x": "1"}}}));
-        let manager = story.manager("b", "");
-        let mut new = story.live.clone().unwrap();
+        let mut object = ManagedStream::new();
+        object.put("a", "", json!({"metadata": {"labels": {"x": "1"}}}));
+        let manager = object.manager("b", "");
+        let mut new = object.live.clone().unwrap();
         new["metadata"]["managedFields"] = reset;
         let through_status = Manager { subresource: "status", ..manager.clone() };
-        let kept = updated(&story.schema, story.live.as_ref(), new.clone(), &through_status);
-        assert!(managed_fields(&kept).is_some(), "not through a subresource");
-        assert_eq!(managed_fields(&updated(&story.schema, story.live.as_ref(), new, &manager)), None);
+        let kept = update(&object.schema, object.live.as_ref(), new.clone(), &through_status);
+        assert!(entries_of(&kept).is_some(), "not through a subresource");
+        assert_eq!(entries_of(&update(&object.schema, object.live.as_ref(), new, &manager)), None);
     }
 }
 
 #[test]
 fn owners_that_cannot_be_read_are_ignored() {
-    let mut story = Story::new();
-    story.put("a", "", json!({"metadata": {"labels": {"x": "1"}}}));
-    let owners = story.owners();
-    story.edit("b", "", |stream| stream["metadata"]["managedFields"] = json!([{"manager": "x", "operation": "Bogus"}]));
-    assert_eq!(story.owners(), owners);
+    let mut object = ManagedStream::new();
+    object.put("a", "", json!({"metadata": {"labels": {"x": "1"}}}));
+    let owners = object.owners();
+    object
+        .edit("b", "", |stream| stream["metadata"]["managedFields"] = json!([{"manager": "x", "operation": "Bogus"}]));
+    assert_eq!(object.owners(), owners);
 }
 
 #[test]
 fn of_many_updaters_the_oldest_are_thrown_together() {
-    let mut story = Story::new();
-    story.put("m0", "", json!({"metadata": {"labels": {"l0": "1"}}}));
+    let mut object = ManagedStream::new();
+    object.put("m0", "", json!({"metadata": {"labels": {"l0": "1"}}}));
     for number in 1..13 {
-        story.edit(&format!("m{number}"), "", |stream| stream["metadata"]["labels"][format!("l{number}")] = json!("1"));
+        object
+            .edit(&format!("m{number}"), "", |stream| stream["metadata"]["labels"][format!("l{number}")] = json!("1"));
     }
-    let owners = story.owners();
+    let owners = object.owners();
     assert_eq!(owners.len(), 10);
     let ancient =
         r#"ancient-changes Update 04 {"f:metadata":{"f:labels":{".":{},"f:l0":{},"f:l1":{},"f:l2":{},"f:l3":{}}}}"#;
@@ -198,90 +199,90 @@ fn of_many_updaters_the_oldest_are_thrown_together() {
 
 #[test]
 fn what_is_ignored_is_never_owned() {
-    let mut story = Story::new();
-    story.put("a", "", json!({"metadata": {"labels": {"x": "1"}}}));
-    let manager = Manager { ignored: &["status"], ..story.manager("b", "") };
-    let mut new = story.live.clone().unwrap();
+    let mut object = ManagedStream::new();
+    object.put("a", "", json!({"metadata": {"labels": {"x": "1"}}}));
+    let manager = Manager { ignored: &["status"], ..object.manager("b", "") };
+    let mut new = object.live.clone().unwrap();
     new["status"]["dockerImageRepository"] = json!("somewhere");
-    let after = updated(&story.schema, story.live.as_ref(), new, &manager);
-    assert_eq!(managed_fields(&after), story.live.as_ref().and_then(managed_fields));
+    let after = update(&object.schema, object.live.as_ref(), new, &manager);
+    assert_eq!(entries_of(&after), object.live.as_ref().and_then(entries_of));
 }
 
 #[test]
-fn apply_owns_applied_fields_and_releases_others() {
-    let mut story = Story::new();
+fn who_applies_owns_what_it_applies_and_lets_go_of_what_it_applies_no_more() {
+    let mut object = ManagedStream::new();
     let local = |local: bool| json!({"spec": {"lookupPolicy": {"local": local}}});
-    story.apply("m1", local(true));
+    object.apply("m1", local(true));
     let first = r#"m1 Apply 01 {"f:spec":{"f:lookupPolicy":{"f:local":{}}}}"#;
-    assert_eq!(story.owners(), [first]);
-    story.apply("m1", local(true));
-    assert_eq!(story.owners(), [first], "no change, no new time");
+    assert_eq!(object.owners(), [first]);
+    object.apply("m1", local(true));
+    assert_eq!(object.owners(), [first], "no change, no new time");
 
     let from = json!({"kind": "DockerImage", "name": "registry.example.com/a:1"});
     let tags = json!([{"name": "a", "from": from}]);
-    story.apply("m1", json!({"spec": {"lookupPolicy": {"local": false}, "tags": tags}}));
+    object.apply("m1", json!({"spec": {"lookupPolicy": {"local": false}, "tags": tags}}));
     let both = r#"m1 Apply 03 {"f:spec":{"f:lookupPolicy":{"f:local":{}},"f:tags":{"k:{\"name\":\"a\"}":{".":{},"f:from":{},"f:name":{}}}}}"#;
-    assert_eq!(story.owners(), [both]);
+    assert_eq!(object.owners(), [both]);
 
-    story.apply("m1", json!({"spec": {"tags": tags}}));
+    object.apply("m1", json!({"spec": {"tags": tags}}));
     let tags = r#"{"f:spec":{"f:tags":{"k:{\"name\":\"a\"}":{".":{},"f:from":{},"f:name":{}}}}}"#;
-    assert_eq!(story.owners(), [format!("m1 Apply 04 {tags}")]);
-    story.apply("m1", json!({"spec": {}}));
-    assert_eq!(story.owners(), [r#"m1 Apply 05 {"f:spec":{}}"#]);
-    assert_eq!(story.live.as_ref().unwrap()["spec"].get("tags"), None);
+    assert_eq!(object.owners(), [format!("m1 Apply 04 {tags}")]);
+    object.apply("m1", json!({"spec": {}}));
+    assert_eq!(object.owners(), [r#"m1 Apply 05 {"f:spec":{}}"#]);
+    assert_eq!(object.live.as_ref().unwrap()["spec"].get("tags"), None);
 }
 
 #[test]
 fn an_item_that_others_know_as_well_stays() {
-    let mut story = Story::new();
-    story.apply("m1", json!({"spec": {"tags": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}}));
-    story.apply("m2", json!({"spec": {"tags": [{"name": "b", "annotations": {"k": "v"}}]}}));
-    story.apply("m1", json!({"spec": {"tags": [{"name": "c"}]}}));
-    let tags = &story.live.as_ref().unwrap()["spec"]["tags"];
+    let mut object = ManagedStream::new();
+    object.apply("m1", json!({"spec": {"tags": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}}));
+    object.apply("m2", json!({"spec": {"tags": [{"name": "b", "annotations": {"k": "v"}}]}}));
+    object.apply("m1", json!({"spec": {"tags": [{"name": "c"}]}}));
+    let tags = &object.live.as_ref().unwrap()["spec"]["tags"];
     let names: Vec<_> = tags.as_array().unwrap().iter().map(|tag| tag["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["b", "c"]);
     let m2 =
         r#"m2 Apply 02 {"f:spec":{"f:tags":{"k:{\"name\":\"b\"}":{".":{},"f:annotations":{"f:k":{}},"f:name":{}}}}}"#;
-    assert!(story.owners().contains(&m2.to_owned()), "{:?}", story.owners());
+    assert!(object.owners().contains(&m2.to_owned()), "{:?}", object.owners());
 }
 
 #[test]
 fn a_field_of_another_is_a_conflict_unless_forced() {
-    let mut story = Story::new();
+    let mut object = ManagedStream::new();
     let local = |local: bool| json!({"spec": {"lookupPolicy": {"local": local}}});
     let fields = r#"{"f:spec":{"f:lookupPolicy":{"f:local":{}}}}"#;
-    story.apply("m1", local(true));
-    let refused = story.try_apply("m2", local(false), Conflicts::Refuse).unwrap_err();
+    object.apply("m1", local(true));
+    let refused = object.try_apply("m2", local(false), ConflictPolicy::Fail).unwrap_err();
     assert_eq!(refused.code, 409);
     assert_eq!(refused.message, r#"Apply failed with 1 conflict: conflict with "m1": .spec.lookupPolicy.local"#);
     let details = json!({"causes": [{"reason": "FieldManagerConflict", "message": "conflict with \"m1\"", "field": ".spec.lookupPolicy.local"}]});
     assert_eq!(serde_json::to_value(refused.details).unwrap(), details);
 
-    story.try_apply("m2", local(false), Conflicts::Force).unwrap();
-    assert_eq!(story.owners(), [format!("m2 Apply 03 {fields}")]);
-    story.apply("m3", local(false));
-    assert_eq!(story.owners(), [format!("m3 Apply -- {fields}"), format!("m2 Apply 03 {fields}")]);
+    object.try_apply("m2", local(false), ConflictPolicy::Force).unwrap();
+    assert_eq!(object.owners(), [format!("m2 Apply 03 {fields}")]);
+    object.apply("m3", local(false));
+    assert_eq!(object.owners(), [format!("m3 Apply -- {fields}"), format!("m2 Apply 03 {fields}")]);
 
-    let refused = story.try_apply("m1", local(true), Conflicts::Refuse).unwrap_err();
-    let told = "Apply failed with 2 conflicts: conflicts with \"m2\":\n- .spec.lookupPolicy.local\n\
+    let refused = object.try_apply("m1", local(true), ConflictPolicy::Fail).unwrap_err();
+    let expected = "Apply failed with 2 conflicts: conflicts with \"m2\":\n- .spec.lookupPolicy.local\n\
                 conflicts with \"m3\":\n- .spec.lookupPolicy.local";
-    assert_eq!(refused.message, told);
+    assert_eq!(refused.message, expected);
 }
 
 #[test]
 fn a_field_that_was_updated_is_a_conflict_too() {
-    let mut story = Story::new();
-    story.put("creator", "", json!({"metadata": {"labels": {"l": "1"}}, "spec": {"dockerImageRepository": "x/y"}}));
+    let mut object = ManagedStream::new();
+    object.put("creator", "", json!({"metadata": {"labels": {"l": "1"}}, "spec": {"dockerImageRepository": "x/y"}}));
     let refused =
-        story.try_apply("m1", json!({"spec": {"dockerImageRepository": "x/z"}}), Conflicts::Refuse).unwrap_err();
-    let told = "Apply failed with 1 conflict: conflict with \"creator\" using image.openshift.io/v1: .spec.dockerImageRepository";
-    assert_eq!(refused.message, told);
-    story.apply("m1", json!({"spec": {"dockerImageRepository": "x/y"}}));
-    story.try_apply("m1", json!({"metadata": {"labels": {"l": "2", "m": "3"}}}), Conflicts::Force).unwrap();
+        object.try_apply("m1", json!({"spec": {"dockerImageRepository": "x/z"}}), ConflictPolicy::Fail).unwrap_err();
+    let expected = "Apply failed with 1 conflict: conflict with \"creator\" using image.openshift.io/v1: .spec.dockerImageRepository";
+    assert_eq!(refused.message, expected);
+    object.apply("m1", json!({"spec": {"dockerImageRepository": "x/y"}}));
+    object.try_apply("m1", json!({"metadata": {"labels": {"l": "2", "m": "3"}}}), ConflictPolicy::Force).unwrap();
     let m1 = r#"m1 Apply 04 {"f:metadata":{"f:labels":{"f:l":{},"f:m":{}}}}"#;
     let creator = r#"creator Update 01 {"f:metadata":{"f:labels":{}},"f:spec":{"f:dockerImageRepository":{}}}"#;
-    assert_eq!(story.owners(), [m1, creator]);
-    assert_eq!(story.live.as_ref().unwrap()["spec"]["dockerImageRepository"], "x/y");
+    assert_eq!(object.owners(), [m1, creator]);
+    assert_eq!(object.live.as_ref().unwrap()["spec"]["dockerImageRepository"], "x/y");
 }
 
 #[test]
@@ -290,7 +291,7 @@ fn an_apply_must_fit_the_schema() {
     let object = "failed to create typed patch object (/ae; image.openshift.io/v1, Kind=ImageStream): ";
     let mut with_owners = stream(json!({}));
     with_owners["metadata"]["managedFields"] = json!([{}]);
-    for (wanted, told) in [
+    for (configuration, expected) in [
         (json!({}), "invalid object type: /, Kind=".into()),
         (
             json!({"kind": "Image", "apiVersion": GROUP_VERSION}),
@@ -305,10 +306,10 @@ fn an_apply_must_fit_the_schema() {
             format!("{object}.spec.tags: duplicate entries for key [name=\"a\"]"),
         ),
     ] {
-        let mut story = Story::new();
-        let manager = story.manager("m", "");
-        let refused = applied(&story.schema, None, &wanted, &manager, Conflicts::Refuse).unwrap_err();
-        assert_eq!((refused.code, refused.message), (400, told));
+        let mut object = ManagedStream::new();
+        let manager = object.manager("m", "");
+        let refused = apply(&object.schema, None, &configuration, &manager, ConflictPolicy::Fail).unwrap_err();
+        assert_eq!((refused.code, refused.message), (400, expected));
     }
 }
 
@@ -319,20 +320,20 @@ fn kubectl_takes_over_from_itself_and_keeps_its_note() {
         json!({"kubectl.kubernetes.io/last-applied-configuration": format!("{noted}\n")})
     };
     let repository = |name: &str| json!({"dockerImageRepository": name});
-    let mut story = Story::new();
-    story.put(
+    let mut object = ManagedStream::new();
+    object.put(
         "kubectl-client-side-apply",
         "",
         json!({"metadata": {"name": "s", "annotations": note("x/y")}, "spec": repository("x/y")}),
     );
-    story.try_apply("other", json!({"spec": repository("x/z")}), Conflicts::Refuse).unwrap_err();
-    story.apply("kubectl", json!({"spec": repository("x/z")}));
+    object.try_apply("other", json!({"spec": repository("x/z")}), ConflictPolicy::Fail).unwrap_err();
+    object.apply("kubectl", json!({"spec": repository("x/z")}));
     let noted =
-        &story.live.as_ref().unwrap()["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"];
+        &object.live.as_ref().unwrap()["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"];
     assert!(noted.as_str().unwrap().contains("x/z"), "{noted}");
 
-    story.edit("somebody", "", |stream| stream["spec"] = repository("x/w"));
-    story.try_apply("kubectl", json!({"spec": repository("x/v")}), Conflicts::Refuse).unwrap_err();
+    object.edit("somebody", "", |stream| stream["spec"] = repository("x/w"));
+    object.try_apply("kubectl", json!({"spec": repository("x/v")}), ConflictPolicy::Fail).unwrap_err();
 }
 
 #[test]
@@ -366,14 +367,14 @@ fn many_owners_of_many_fields_take_bounded_time() {
     const COUNT: usize = 20_000;
     let start = std::time::Instant::now();
     for operation in ["Update", "Apply"] {
-        let mut story = Story::new();
+        let mut object = ManagedStream::new();
         let metadata = json!({"labels": labels(COUNT), "managedFields": entries(operation, COUNT)});
-        story.put("writer", "", json!({ "metadata": metadata }));
-        story.edit("writer", "", |stream| stream["metadata"]["labels"] = json!(labels(COUNT / 2)));
-        story.try_apply("m1", json!({"metadata": {"labels": labels(COUNT)}}), Conflicts::Force).unwrap();
-        story.try_apply("m1", json!({"metadata": {"labels": labels(1)}}), Conflicts::Force).unwrap();
+        object.put("writer", "", json!({ "metadata": metadata }));
+        object.edit("writer", "", |stream| stream["metadata"]["labels"] = json!(labels(COUNT / 2)));
+        object.try_apply("m1", json!({"metadata": {"labels": labels(COUNT)}}), ConflictPolicy::Force).unwrap();
+        object.try_apply("m1", json!({"metadata": {"labels": labels(1)}}), ConflictPolicy::Force).unwrap();
         // The others keep what they have.
-        assert_eq!(story.live.unwrap()["metadata"]["labels"].as_object().unwrap().len(), COUNT / 2);
+        assert_eq!(object.live.unwrap()["metadata"]["labels"].as_object().unwrap().len(), COUNT / 2);
     }
     assert!(start.elapsed().as_secs() < 40, "it takes {:?}", start.elapsed());
 }
@@ -391,14 +392,14 @@ fn items_of_one_key_are_compared_once() {
         let (mut old, mut new) = (finalizers(old), finalizers(new));
         old["metadata"]["finalizers"].as_array_mut().unwrap().insert(0, json!("x/b"));
         new["metadata"]["finalizers"].as_array_mut().unwrap().insert(0, json!("x/c"));
-        difference(&schema.root, &old, &new).unwrap()
+        compare(&schema.root, &old, &new).unwrap()
     };
     assert_eq!(between("x/d", "x/e").changed.paths().len(), 3);
     assert!(start.elapsed().as_secs() < 20, "it takes {:?}", start.elapsed());
 }
 
 /// Something to apply: some labels, a repository, and some tags.
-fn any_wanted() -> impl Strategy<Value = Value> {
+fn any_configuration() -> impl Strategy<Value = Value> {
     let tag = (prop::option::of("[xy]"), prop::option::of("[mn]")).prop_map(|(annotation, from)| {
         let mut tag = json!({});
         if let Some(annotation) = annotation {
@@ -419,37 +420,37 @@ fn any_wanted() -> impl Strategy<Value = Value> {
     // An empty map is not kept, so that whoever applies it conflicts with those who own it, again and again.
     let labels = prop::option::of(prop::collection::btree_map("[ab]", "[12]", 1..3));
     (labels, prop::option::of("[xy]"), tags).prop_map(|(labels, repository, tags)| {
-        let mut wanted = json!({"metadata": {}, "spec": {"tags": tags}});
+        let mut configuration = json!({"metadata": {}, "spec": {"tags": tags}});
         if let Some(labels) = labels {
-            wanted["metadata"]["labels"] = json!(labels);
+            configuration["metadata"]["labels"] = json!(labels);
         }
         if let Some(repository) = repository {
-            wanted["spec"]["dockerImageRepository"] = json!(repository);
+            configuration["spec"]["dockerImageRepository"] = json!(repository);
         }
-        wanted
+        configuration
     })
 }
 
 proptest! {
     #[test]
-    fn to_apply_the_same_again_changes_nothing(writes in prop::collection::vec((any_wanted(), "m[12]"), 1..4)) {
-        let mut story = Story::new();
-        for (wanted, manager) in writes {
-            story.try_apply(&manager, wanted.clone(), Conflicts::Force).unwrap();
-            let once = story.without_times();
-            story.apply(&manager, wanted);
-            prop_assert_eq!(story.without_times(), once);
+    fn to_apply_the_same_again_changes_nothing(writes in prop::collection::vec((any_configuration(), "m[12]"), 1..4)) {
+        let mut object = ManagedStream::new();
+        for (configuration, manager) in writes {
+            object.try_apply(&manager, configuration.clone(), ConflictPolicy::Force).unwrap();
+            let once = object.without_times();
+            object.apply(&manager, configuration);
+            prop_assert_eq!(object.without_times(), once);
         }
     }
 
     #[test]
-    fn what_was_applied_is_there(first in any_wanted(), second in any_wanted()) {
-        let mut story = Story::new();
-        story.apply("m1", first);
-        story.try_apply("m2", second.clone(), Conflicts::Force).unwrap();
-        let live = story.live.unwrap();
+    fn what_was_applied_is_there(first in any_configuration(), second in any_configuration()) {
+        let mut object = ManagedStream::new();
+        object.apply("m1", first);
+        object.try_apply("m2", second.clone(), ConflictPolicy::Force).unwrap();
+        let live = object.live.unwrap();
         let mut again = live.clone();
-        merge::merge(&story.schema.root, &mut again, &second).unwrap();
+        merge::merge(&object.schema.root, &mut again, &second).unwrap();
         prop_assert_eq!(decoded(again), live);
     }
 }

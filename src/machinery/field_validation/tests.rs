@@ -6,13 +6,13 @@ use super::*;
 use crate::api::{Image, ImageStream};
 
 fn stream(body: &str) -> Limited<String> {
-    faults("", body.as_bytes(), &Schema::of::<ImageStream>())
+    strict_errors("", body.as_bytes(), &Schema::of::<ImageStream>())
 }
 
 #[test]
 fn unknown_fields_and_doubles_are_told_in_their_order() {
     let body = r#"{"kind":"ImageStream","apiVersion":"image.openshift.io/v1","metadata":{"name":"fv","labels":{"a":"1","a":"2"},"bogus":1},"spec":{"foo":1,"lookupPolicy":{"local":true,"local":false}},"bar":{"x":1},"Spec":{}}"#;
-    let told_of = [
+    let expected = [
         r#"duplicate field "metadata.labels.a""#,
         r#"unknown field "metadata.bogus""#,
         r#"unknown field "spec.foo""#,
@@ -20,8 +20,11 @@ fn unknown_fields_and_doubles_are_told_in_their_order() {
         r#"unknown field "bar""#,
         r#"unknown field "Spec""#,
     ];
-    assert_eq!(stream(body)[..], told_of);
-    assert_eq!(told(&stream(r#"{"a":1,"b":1}"#)), r#"strict decoding error: unknown field "a", unknown field "b""#);
+    assert_eq!(stream(body)[..], expected);
+    assert_eq!(
+        error_message(&stream(r#"{"a":1,"b":1}"#)),
+        r#"strict decoding error: unknown field "a", unknown field "b""#
+    );
 }
 
 #[test]
@@ -52,7 +55,7 @@ fn items_are_told_by_their_place() {
 fn what_may_be_anything_has_no_faults() {
     let body =
         r#"{"dockerImageMetadata":{"x":1,"x":2},"metadata":{"managedFields":[{"fieldsV1":{"f:a":{},"f:a":{}}}]}}"#;
-    assert_eq!(faults("application/json", body.as_bytes(), &Schema::of::<Image>()), Limited::default());
+    assert_eq!(strict_errors("application/json", body.as_bytes(), &Schema::of::<Image>()), Limited::default());
 }
 
 #[test]
@@ -65,16 +68,16 @@ fn a_body_that_cannot_be_read_has_none() {
 #[test]
 fn yaml_tells_doubles_by_their_line() {
     let body = "metadata:\n  labels:\n    a: b\n    a: c\nfoo: 1\n";
-    let told_of = faults("application/yaml; charset=utf-8", body.as_bytes(), &Schema::of::<ImageStream>());
+    let expected = strict_errors("application/yaml; charset=utf-8", body.as_bytes(), &Schema::of::<ImageStream>());
     let double = "yaml: unmarshal errors:\n  line 4: key \"a\" already set in map";
-    assert_eq!(told_of[..], [double, r#"unknown field "foo""#]);
+    assert_eq!(expected[..], [double, r#"unknown field "foo""#]);
 }
 
 #[test]
 fn values_are_checked_like_texts() {
     let value = json!({"spec": {"dup": 1, "tags": [{"from": {"x": 1}}]}});
-    let told_of = [r#"unknown field "spec.dup""#, r#"unknown field "spec.tags[0].from.x""#];
-    assert_eq!(unknown_fields(&value, &Schema::of::<ImageStream>())[..], told_of);
+    let expected = [r#"unknown field "spec.dup""#, r#"unknown field "spec.tags[0].from.x""#];
+    assert_eq!(unknown_fields(&value, &Schema::of::<ImageStream>())[..], expected);
 }
 
 #[test]

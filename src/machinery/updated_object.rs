@@ -8,35 +8,35 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::machinery::field_validation::{self, FieldValidation};
 use crate::machinery::group_version::GroupVersion;
-use crate::machinery::managed::{self, Manager};
+use crate::machinery::managed_fields::{self, Manager};
 use crate::machinery::patch::Patch;
 use crate::machinery::schema::{self, Schema};
-use crate::machinery::strict::{self, FieldValidation};
 use crate::machinery::value::{self, Decoded};
 use crate::meta::{Kind, Limited, ManagedFieldsEntry, Status};
 
 /// An edit of an object.
 #[derive(Clone, Debug)]
-pub struct Edit<T> {
-    form: Form<T>,
+pub struct UpdatedObjectInfo<T> {
+    body: UpdateBody<T>,
     validation: FieldValidation,
-    conflicts: managed::Conflicts,
+    conflicts: managed_fields::ConflictPolicy,
     schema: Arc<Schema>,
     api: GroupVersion,
 }
 
 #[derive(Clone, Debug)]
-enum Form<T> {
+enum UpdateBody<T> {
     /// The whole object.
-    Whole(Decoded<T>),
+    Object(Decoded<T>),
     /// What is to be different.
     Patch(Patch),
 }
 
 /// An object as a client wants it, with what the client should hear about what it sent.
 #[derive(Clone, Debug)]
-pub struct Wanted<T> {
+pub struct Desired<T> {
     /// The object.
     pub object: T,
     /// Faults that are no errors.
@@ -45,14 +45,14 @@ pub struct Wanted<T> {
 
 /// An object that is there, and its JSON, which is made when it is first needed.
 #[derive(Debug)]
-pub struct Present<'a, T> {
+pub struct ExistingObject<'a, T> {
     /// The object.
     pub object: &'a T,
     api: GroupVersion,
     value: OnceCell<Value>,
 }
 
-impl<'a, T: Kind> Present<'a, T> {
+impl<'a, T: Kind> ExistingObject<'a, T> {
     /// An object of this API.
     pub fn new(object: &'a T, api: GroupVersion) -> Self {
         Self { object, api, value: OnceCell::new() }
@@ -64,27 +64,27 @@ impl<'a, T: Kind> Present<'a, T> {
     }
 }
 
-impl<T: Kind> Edit<T> {
+impl<T: Kind> UpdatedObjectInfo<T> {
     /// The edit that puts a whole object in the place of what is there.
-    pub fn whole(object: Decoded<T>, schema: &Arc<Schema>, api: GroupVersion) -> Self {
+    pub fn from_object(object: Decoded<T>, schema: &Arc<Schema>, api: GroupVersion) -> Self {
         Self {
-            form: Form::Whole(object),
+            body: UpdateBody::Object(object),
             validation: FieldValidation::default(),
-            conflicts: managed::Conflicts::Refuse,
+            conflicts: managed_fields::ConflictPolicy::Fail,
             schema: schema.clone(),
             api,
         }
     }
 
     /// The edit that a patch describes.
-    pub fn patch(
+    pub fn from_patch(
         patch: Patch,
         validation: FieldValidation,
-        conflicts: managed::Conflicts,
+        conflicts: managed_fields::ConflictPolicy,
         schema: &Arc<Schema>,
         api: GroupVersion,
     ) -> Self {
-        Self { form: Form::Patch(patch), validation, conflicts, schema: schema.clone(), api }
+        Self { body: UpdateBody::Patch(patch), validation, conflicts, schema: schema.clone(), api }
     }
 
     /// The API that the object belongs to.
@@ -94,74 +94,84 @@ impl<T: Kind> Edit<T> {
 
     /// The whole object, if that is what the client sent.
     pub fn object(&self) -> Option<&T> {
-        match &self.form {
-            Form::Whole(whole) => Some(&whole.object),
-            Form::Patch(_) => None,
+        match &self.body {
+            UpdateBody::Object(whole) => Some(&whole.object),
+            UpdateBody::Patch(_) => None,
         }
     }
 
     /// What the client should hear of the whole object that it sent, whatever becomes of it.
     pub fn warnings(&self) -> &[String] {
-        match &self.form {
-            Form::Whole(whole) => &whole.warnings,
-            Form::Patch(_) => &[],
+        match &self.body {
+            UpdateBody::Object(whole) => &whole.warnings,
+            UpdateBody::Patch(_) => &[],
         }
     }
 
     /// Whether the edit makes an object where there is none.
-    pub fn makes_missing(&self) -> bool {
-        matches!(&self.form, Form::Patch(patch) if patch.wanted().is_some())
+    pub fn allows_create(&self) -> bool {
+        matches!(&self.body, UpdateBody::Patch(patch) if patch.apply_configuration().is_some())
     }
 
     /// Whether the edit looks at fields of the object that are named so, or changes them.
     pub fn touches(&self, fields: &[&str]) -> bool {
-        matches!(&self.form, Form::Patch(patch) if patch.touches(fields))
+        matches!(&self.body, UpdateBody::Patch(patch) if patch.touches(fields))
     }
 
-    /// The object that is wanted in the place of `present`. Where nothing is present it is only to be asked of an edit that
-    /// [makes](Self::makes_missing) what is missing.
+    /// The object that is wanted in the place of `existing`. Where nothing is existing it is only to be asked of an edit that
+    /// [makes](Self::allows_create) what is missing.
     ///
     /// # Errors
     /// 400, 409 and 422 of patches that cannot be applied, or lead to no object.
-    pub fn wanted(&self, present: Option<&Present<'_, T>>, writer: &Manager) -> Result<Wanted<T>, Status> {
-        let patch = match &self.form {
-            Form::Whole(Decoded { object, warnings }) => {
-                return Ok(Wanted { object: object.clone(), warnings: warnings.clone() });
+    pub fn updated_object(
+        &self,
+        existing: Option<&ExistingObject<'_, T>>,
+        manager: &Manager,
+    ) -> Result<Desired<T>, Status> {
+        let patch = match &self.body {
+            UpdateBody::Object(Decoded { object, warnings }) => {
+                return Ok(Desired { object: object.clone(), warnings: warnings.clone() });
             }
-            Form::Patch(patch) => patch,
+            UpdateBody::Patch(patch) => patch,
         };
-        let mut faults = patch.faults().clone();
-        let patched = match patch.wanted() {
-            Some(wanted) => {
-                managed::applied(&self.schema, present.map(Present::value), wanted, writer, self.conflicts)?
-            }
+        let mut errors = patch.strict_errors().clone();
+        let patched = match patch.apply_configuration() {
+            Some(configuration) => managed_fields::apply(
+                &self.schema,
+                existing.map(ExistingObject::value),
+                configuration,
+                manager,
+                self.conflicts,
+            )?,
             None => {
-                let patched = patch.apply_to(present.map_or(&self.schema.empty, Present::value), &self.schema)?;
-                faults.append(strict::unknown_fields(&patched, &self.schema));
+                let patched =
+                    patch.apply_to(existing.map_or(&self.schema.empty, ExistingObject::value), &self.schema)?;
+                errors.append(field_validation::unknown_fields(&patched, &self.schema));
                 patched
             }
         };
-        let object = self.decode(patch, &patched, &faults)?;
+        let object = self.decode(patch, &patched, &errors)?;
         let warnings = match self.validation {
-            FieldValidation::Warn => strict::warnings(faults),
+            FieldValidation::Warn => field_validation::warnings(errors),
             FieldValidation::Ignore | FieldValidation::Strict => Vec::new(),
         };
-        Ok(Wanted { object, warnings })
+        Ok(Desired { object, warnings })
     }
 
     /// The object that a patch led to.
-    fn decode(&self, patch: &Patch, patched: &Value, faults: &Limited<String>) -> Result<T, Status> {
-        if self.validation == FieldValidation::Strict && !faults.is_empty() {
-            return Err(patch.refused(patched, faults));
+    fn decode(&self, patch: &Patch, patched: &Value, errors: &Limited<String>) -> Result<T, Status> {
+        if self.validation == FieldValidation::Strict && !errors.is_empty() {
+            return Err(patch.strict_error(patched, errors));
         }
-        if patch.makes_document()
-            && let Some(why) = self.api.misread(patched, T::KIND)
+        if patch.decodes_result()
+            && let Some(reason) = self.api.kind_mismatch(patched, T::KIND)
         {
-            return Err(patch.invalid(patched, &why));
+            return Err(patch.invalid(patched, &reason));
         }
         let mut object = patched.clone();
-        schema::fit(&mut object, &self.schema.root).map_err(|misfit| patch.misfit(patched, &misfit, self.api))?;
-        value::object_from(object).map_err(|why| patch.invalid(patched, &why))
+        schema::coerce(&mut object, &self.schema.root)
+            .map_err(|mismatch| patch.type_mismatch(patched, &mismatch, self.api))?;
+        value::object_from(object).map_err(|reason| patch.invalid(patched, &reason))
     }
 
     /// What managedFields of `new` are to be. An apply has settled that already.
@@ -170,29 +180,30 @@ impl<T: Kind> Edit<T> {
     /// 500, should the books hold what is none of them.
     pub fn managed_fields(
         &self,
-        present: Option<&Present<'_, T>>,
+        existing: Option<&ExistingObject<'_, T>>,
         new: &T,
-        writer: &Manager,
+        manager: &Manager,
     ) -> Result<Vec<ManagedFieldsEntry>, Status> {
-        if self.makes_missing() {
+        if self.allows_create() {
             return Ok(new.metadata().managed_fields.clone());
         }
-        managed_fields(&self.schema, present, new, self.api, writer)
+        updated_managed_fields(&self.schema, existing, new, self.api, manager)
     }
 }
 
-/// What managedFields of an object are to be that a writer makes, or puts in the place of `present`.
+/// What managedFields of an object are to be that a manager makes, or puts in the place of `existing`.
 ///
 /// # Errors
 /// 500, should the books hold what is none of them.
-pub fn managed_fields<T: Kind>(
+pub fn updated_managed_fields<T: Kind>(
     schema: &Schema,
-    present: Option<&Present<'_, T>>,
+    existing: Option<&ExistingObject<'_, T>>,
     new: &T,
     api: GroupVersion,
-    writer: &Manager,
+    manager: &Manager,
 ) -> Result<Vec<ManagedFieldsEntry>, Status> {
-    let mut value = managed::updated(schema, present.map(Present::value), value::to_value(new, api), writer);
+    let mut value =
+        managed_fields::update(schema, existing.map(ExistingObject::value), value::to_value(new, api), manager);
     match value.pointer_mut("/metadata/managedFields").map(Value::take) {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(entries) => value::from_value(entries).map_err(Status::hidden),

@@ -10,17 +10,17 @@ use crate::meta::excerpt;
 use crate::meta::field::quote;
 
 /// The excerpt of a value in Go's default format: `map[a:[1 2] b:<nil>]`, with the keys sorted.
-pub(crate) fn of(value: &Value) -> String {
+pub(crate) fn value(value: &Value) -> String {
     excerpt::of(GoValue(value))
 }
 
 /// The same of a list.
-pub(crate) fn of_list(items: &[Value]) -> String {
+pub(crate) fn list(items: &[Value]) -> String {
     excerpt::of(GoList(items))
 }
 
 /// The same of an object.
-pub(crate) fn of_object(fields: &Map<String, Value>) -> String {
+pub(crate) fn map(fields: &Map<String, Value>) -> String {
     excerpt::of(GoMap(fields))
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for GoMap<'_> {
 }
 
 /// The type of a value as Go's errors call it.
-pub(crate) fn name_of(value: &Value) -> &'static str {
+pub(crate) fn json_type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",
@@ -76,34 +76,33 @@ pub(crate) fn name_of(value: &Value) -> &'static str {
 }
 
 /// Why kind and version cannot be looked for in a value: it is of the type `found`, and no object.
-pub(crate) fn no_object(found: &str) -> String {
+pub(crate) fn not_a_struct(found: &str) -> String {
     // The type in which the reference looks for these two.
-    let wanted =
+    let target =
         r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
-    format!("json: cannot unmarshal {found} into Go value of type {wanted}")
+    format!("json: cannot unmarshal {found} into Go value of type {target}")
 }
 
 /// Why kind and version cannot be told.
-pub(crate) fn of_type(why: &str) -> String {
-    format!("couldn't get version/kind; json parse error: {why}")
+pub(crate) fn no_type_meta(reason: &str) -> String {
+    format!("couldn't get version/kind; json parse error: {reason}")
 }
 
 /// Error text of Go's `function` for a text that is no number.
-pub(crate) fn number_fault(function: &str, text: &str, why: &ParseIntError) -> String {
-    let why = match why.kind() {
+pub(crate) fn strconv_error(function: &str, text: &str, reason: &ParseIntError) -> String {
+    let reason = match reason.kind() {
         IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
         _ => "invalid syntax",
     };
-    format!("strconv.{function}: parsing {}: {why}", quote(text))
+    format!("strconv.{function}: parsing {}: {reason}", quote(text))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     #[test]
     fn objects_are_maps_with_sorted_keys() {
         let value = serde_json::json!({"b": [1, "x", true], "a": {"c": null}, "d": {}});
-        assert_eq!(of(&value), "map[a:map[c:<nil>] b:[1 x true] d:map[]]");
+        assert_eq!(super::value(&value), "map[a:map[c:<nil>] b:[1 x true] d:map[]]");
     }
 }

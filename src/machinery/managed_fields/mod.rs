@@ -4,25 +4,25 @@
 //! what another owns is a conflict; a field that its last owner applies no more is taken away.
 
 mod apply;
+mod comparison;
 mod conflict;
-mod difference;
-mod element;
-mod fields;
-mod form;
+mod field_set;
+mod granularity;
 mod last_applied;
 mod merge;
 mod owners;
-mod set;
+mod path_element;
+mod schema_validation;
 
 use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
-pub use self::apply::{Conflicts, applied};
-use self::difference::{Difference, difference};
-use self::element::Element;
-use self::owners::{Operation, Owner, Owners};
-use self::set::Set;
+pub use self::apply::{ConflictPolicy, apply};
+use self::comparison::{Comparison, compare};
+use self::field_set::FieldSet;
+use self::owners::{ManagedFieldsOperation, Owner, Owners};
+use self::path_element::PathElement;
 use crate::machinery::schema::Schema;
 use crate::meta::{ManagedFieldsEntry, Time};
 
@@ -46,18 +46,18 @@ pub struct Manager {
 /// To be called with what the client sent, decoded and with defaults, before the server sets anything else, and with what
 /// the client could see of `old`. The object `old` carries the present managedFields. `[]` or `[{}]` in `new` ends the
 /// tracking; an object that is not tracked stays so. Where a list cannot be told apart into items, owners stay as they are.
-pub fn updated(schema: &Schema, old: Option<&Value>, mut new: Value, manager: &Manager) -> Value {
-    let given = take_managed_fields(&mut new);
+pub fn update(schema: &Schema, old: Option<&Value>, mut new: Value, manager: &Manager) -> Value {
+    let given = take_entries(&mut new);
     let mut owners = owners_before(old, given, manager);
     if owners.is_empty() && old.is_some() {
         return new;
     }
-    let owner = Owner::new(&manager.name, Operation::Update, manager.api_version, manager.subresource);
-    if let Ok(difference) = changes(schema, old.unwrap_or(&schema.empty), &new, manager) {
-        owners.update(owner, difference, manager.time);
+    let owner = Owner::new(&manager.name, ManagedFieldsOperation::Update, manager.api_version, manager.subresource);
+    if let Ok(comparison) = changes(schema, old.unwrap_or(&schema.empty), &new, manager) {
+        owners.update(owner, comparison, manager.time);
         owners.cap();
     }
-    set_managed_fields(&mut new, owners);
+    set_entries(&mut new, owners);
     new
 }
 
@@ -77,33 +77,33 @@ fn owners_before(old: Option<&Value>, given: Option<Value>, manager: &Manager) -
         return Owners::default();
     }
     let given = Owners::read(given.as_ref()).filter(|owners| !owners.is_empty());
-    given.or_else(|| Owners::read(managed_fields(old?))).unwrap_or_default()
+    given.or_else(|| Owners::read(entries_of(old?))).unwrap_or_default()
 }
 
 fn is_reset(entries: &Value) -> bool {
-    let is_blank = |entry: &Value| entry.as_object().is_some_and(Map::is_empty);
+    let is_empty_entry = |entry: &Value| entry.as_object().is_some_and(Map::is_empty);
     match entries.as_array().map(Vec::as_slice) {
         Some([]) => true,
-        Some([one]) => is_blank(one),
+        Some([one]) => is_empty_entry(one),
         _ => false,
     }
 }
 
 /// What changed, without what nobody owns.
-fn changes(schema: &Schema, old: &Value, new: &Value, manager: &Manager) -> Result<Difference, String> {
-    let mut difference = difference(&schema.root, old, new)?;
-    difference.changed.subtract(&NEVER_OWNED);
-    difference.removed.subtract(&NEVER_OWNED);
+fn changes(schema: &Schema, old: &Value, new: &Value, manager: &Manager) -> Result<Comparison, String> {
+    let mut comparison = compare(&schema.root, old, new)?;
+    comparison.changed.subtract(&STRIPPED_FIELDS);
+    comparison.removed.subtract(&STRIPPED_FIELDS);
     for name in manager.ignored {
-        difference.ignore(name);
+        comparison.exclude(name);
     }
-    Ok(difference)
+    Ok(comparison)
 }
 
 impl Owners {
     /// What changed now belongs to `owner`, and to nobody else.
-    fn update(&mut self, owner: Owner, difference: Difference, time: Time) {
-        let Difference { changed, removed } = difference;
+    fn update(&mut self, owner: Owner, comparison: Comparison, time: Time) {
+        let Comparison { changed, removed } = comparison;
         self.release(&changed, None, &owner.api_version);
         self.release(&removed, None, &owner.api_version);
         if !changed.is_empty() {
@@ -111,40 +111,40 @@ impl Owners {
             owner.fields.add(changed);
             owner.time = Some(time);
         }
-        self.drop_idle();
+        self.remove_empty();
     }
 }
 
 /// Fields of every object that nobody owns, since they say which object it is, or only the server sets them.
-static NEVER_OWNED: LazyLock<Set> = LazyLock::new(|| {
+static STRIPPED_FIELDS: LazyLock<FieldSet> = LazyLock::new(|| {
     const METADATA: [&str; 8] =
         ["name", "namespace", "creationTimestamp", "selfLink", "uid", "generation", "managedFields", "resourceVersion"];
     let member = |parts: &[&str]| {
-        let mut set = Set::leaf();
-        parts.iter().for_each(|name| set.insert(Element::Field((*name).to_owned()), Set::leaf()));
+        let mut set = FieldSet::leaf();
+        parts.iter().for_each(|name| set.insert(PathElement::Field((*name).to_owned()), FieldSet::leaf()));
         set
     };
-    let mut all = Set::default();
-    for (name, set) in [("kind", Set::leaf()), ("apiVersion", Set::leaf()), ("metadata", member(&METADATA))] {
-        all.insert(Element::Field(name.to_owned()), set);
+    let mut all = FieldSet::default();
+    for (name, set) in [("kind", FieldSet::leaf()), ("apiVersion", FieldSet::leaf()), ("metadata", member(&METADATA))] {
+        all.insert(PathElement::Field(name.to_owned()), set);
     }
     all
 });
 
-fn managed_fields(object: &Value) -> Option<&Value> {
+fn entries_of(object: &Value) -> Option<&Value> {
     object.get("metadata")?.get("managedFields")
 }
 
-fn take_managed_fields(object: &mut Value) -> Option<Value> {
+fn take_entries(object: &mut Value) -> Option<Value> {
     object.get_mut("metadata")?.as_object_mut()?.shift_remove("managedFields")
 }
 
-fn set_managed_fields(object: &mut Value, owners: Owners) {
+fn set_entries(object: &mut Value, owners: Owners) {
     if owners.is_empty() {
         return;
     }
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.insert("managedFields".into(), owners.written());
+        metadata.insert("managedFields".into(), owners.into_json());
     }
 }
 

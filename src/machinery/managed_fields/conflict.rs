@@ -1,26 +1,26 @@
 //! What an apply is told that wants to change what others own.
 
-use super::owners::{Identity, Operation};
-use super::set::Set;
+use super::field_set::FieldSet;
+use super::owners::{ManagedFieldsOperation, ManagerId};
 use crate::meta::{Limited, Status, StatusCause, StatusDetails, excerpt, field};
 
 /// Fields that an apply would change, and who owns them.
 #[derive(Clone, Debug)]
 pub(super) struct Conflict {
-    pub(super) owner: Identity,
-    pub(super) fields: Set,
+    pub(super) owner: ManagerId,
+    pub(super) fields: FieldSet,
 }
 
 /// 409: the conflicts, by owner. All are counted, and as many shown as fit.
-pub(super) fn refusal(mut conflicts: Vec<Conflict>) -> Status {
+pub(super) fn conflict_error(mut conflicts: Vec<Conflict>) -> Status {
     conflicts.sort_by(|a, b| a.owner.cmp(&b.owner));
-    let count: usize = conflicts.iter().map(|conflict| conflict.fields.members()).sum();
+    let count: usize = conflicts.iter().map(|conflict| conflict.fields.len()).sum();
     let (mut causes, mut lines): (Limited<StatusCause>, Limited<String>) = Default::default();
     for conflict in conflicts {
         if causes.is_full() {
             break;
         }
-        let owner = shown(&conflict.owner);
+        let owner = describe(&conflict.owner);
         let paths = conflict.fields.paths();
         lines.push_with(|| format!("conflicts with {owner}:"));
         lines.extend(paths.iter().map(|path| format!("- {path}")));
@@ -41,12 +41,12 @@ pub(super) fn refusal(mut conflicts: Vec<Conflict>) -> Status {
         .with_details(StatusDetails { causes: causes.into_vec(), ..StatusDetails::default() })
 }
 
-fn shown(owner: &Identity) -> String {
+fn describe(owner: &ManagerId) -> String {
     let mut text = field::quote(&owner.manager);
     if !owner.subresource.is_empty() {
         text += &format!(" with subresource {}", field::quote(&owner.subresource));
     }
-    if owner.operation == Operation::Update {
+    if owner.operation == ManagedFieldsOperation::Update {
         text += &format!(" using {}", excerpt::of(&owner.api_version));
     }
     text

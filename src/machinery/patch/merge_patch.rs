@@ -12,8 +12,8 @@ pub(super) fn merge(object: &mut Value, patch: &Map<String, Value>) {
         match (fields.get_mut(name), patch) {
             // Takes the last field into the gap: without moving all fields behind it. The order is settled below.
             (_, Value::Null) => _ = fields.swap_remove(name),
-            (Some(present), Value::Object(patch)) => merge(present, patch),
-            (_, value) => _ = fields.insert(name.clone(), fresh(value)),
+            (Some(current), Value::Object(patch)) => merge(current, patch),
+            (_, value) => _ = fields.insert(name.clone(), without_nulls(value)),
         }
     }
     // What a patch goes through is written anew, with sorted keys.
@@ -21,14 +21,14 @@ pub(super) fn merge(object: &mut Value, patch: &Map<String, Value>) {
 }
 
 /// What a patch makes of nothing: itself, without what it removes.
-fn fresh(patch: &Value) -> Value {
+fn without_nulls(patch: &Value) -> Value {
     match patch {
         Value::Object(fields) => {
             let mut object = Value::Object(Map::new());
             merge(&mut object, fields);
             object
         }
-        Value::Array(items) => Value::Array(items.iter().map(fresh).collect()),
-        single => single.clone(),
+        Value::Array(items) => Value::Array(items.iter().map(without_nulls).collect()),
+        scalar => scalar.clone(),
     }
 }

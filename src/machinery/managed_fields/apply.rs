@@ -3,10 +3,11 @@
 use serde_json::Value;
 
 use super::conflict::{self, Conflict};
-use super::owners::{Operation, Owner, Owners};
-use super::set::Set;
+use super::field_set::FieldSet;
+use super::owners::{ManagedFieldsOperation, Owner, Owners};
 use super::{
-    Difference, Element, Manager, NEVER_OWNED, changes, fields, last_applied, managed_fields, merge, set_managed_fields,
+    Comparison, Manager, PathElement, STRIPPED_FIELDS, changes, entries_of, last_applied, merge, schema_validation,
+    set_entries,
 };
 use crate::machinery::schema::Schema;
 use crate::meta::{Status, excerpt};
@@ -16,71 +17,71 @@ const BEFORE_FIRST_APPLY: &str = "before-first-apply";
 
 /// What to do where an apply wants to change fields that others own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Conflicts {
+pub enum ConflictPolicy {
     /// Nothing is changed, and the conflicts are told.
-    Refuse,
+    Fail,
     /// The fields change, and with them their owner.
     Force,
 }
 
-/// The object that applying `wanted` makes of `live` (none for an object that does not exist), with its managedFields.
+/// The object that applying `applied` makes of `live` (none for an object that does not exist), with its managedFields.
 ///
 /// What is applied is not always kept: of an empty map, for one, nothing is. So a result that only
 /// [differs in times](super::differ_in_times_only) from the live object is no change.
 ///
 /// # Errors
 /// 400 for a wrong kind, version or field, 409 with the conflicts.
-pub fn applied(
+pub fn apply(
     schema: &Schema,
     live: Option<&Value>,
-    wanted: &Value,
+    applied: &Value,
     manager: &Manager,
-    conflicts: Conflicts,
+    policy: ConflictPolicy,
 ) -> Result<Value, Status> {
-    check(schema, wanted, manager)?;
-    let apply = Apply::new(schema, live, wanted, manager)?;
-    let found = apply.conflicts();
-    let refused = match conflicts {
-        Conflicts::Force => Vec::new(),
-        Conflicts::Refuse => last_applied::without_own(schema, apply.live, manager, found),
+    check_applied(schema, applied, manager)?;
+    let apply = Apply::new(schema, live, applied, manager)?;
+    let all = apply.conflicts();
+    let conflicts = match policy {
+        ConflictPolicy::Force => Vec::new(),
+        ConflictPolicy::Fail => last_applied::without_own_fields(schema, apply.live, manager, all),
     };
-    if !refused.is_empty() {
-        return Err(conflict::refusal(refused));
+    if !conflicts.is_empty() {
+        return Err(conflict::conflict_error(conflicts));
     }
-    Ok(apply.finish(wanted))
+    Ok(apply.finish(applied))
 }
 
 /// Refuses what is no object of the kind. Unlike other bodies, one that is applied must say what it is and fit exactly.
-fn check(schema: &Schema, wanted: &Value, manager: &Manager) -> Result<(), Status> {
-    let text = |key: &str| wanted.get(key).and_then(Value::as_str).unwrap_or_default();
+fn check_applied(schema: &Schema, applied: &Value, manager: &Manager) -> Result<(), Status> {
+    let text = |key: &str| applied.get(key).and_then(Value::as_str).unwrap_or_default();
     let (kind, api_version) = (text("kind"), text("apiVersion"));
     if kind != schema.kind || api_version != manager.api_version {
         let slash = if api_version.contains('/') { "" } else { "/" };
         let (api_version, kind) = (excerpt::of(api_version), excerpt::of(kind));
         return Err(Status::bad_request(format!("invalid object type: {slash}{api_version}, Kind={kind}")));
     }
-    if managed_fields(wanted).is_some_and(|entries| !entries.is_null()) {
+    if entries_of(applied).is_some_and(|entries| !entries.is_null()) {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
     }
-    let faults = fields::faults(&schema.root, wanted);
-    match &faults[..] {
+    let errors = schema_validation::validate(&schema.root, applied);
+    match &errors[..] {
         [] => Ok(()),
-        [one] => Err(no_object(wanted, one)),
+        [one] => Err(typed_patch_error(applied, one)),
         several => {
-            let more = if faults.is_cut() { "\n  and more, which are not shown" } else { "" };
-            Err(no_object(wanted, &format!("errors:\n  {}{more}", several.join("\n  "))))
+            let more = if errors.is_cut() { "\n  and more, which are not shown" } else { "" };
+            Err(typed_patch_error(applied, &format!("errors:\n  {}{more}", several.join("\n  "))))
         }
     }
 }
 
-fn no_object(wanted: &Value, why: &str) -> Status {
+fn typed_patch_error(applied: &Value, reason: &str) -> Status {
     let text = |value: Option<&Value>| excerpt::of(value.and_then(Value::as_str).unwrap_or_default());
-    let metadata = wanted.get("metadata");
+    let metadata = applied.get("metadata");
     let of_metadata = |key: &str| text(metadata.and_then(|metadata| metadata.get(key)));
     let (namespace, name) = (of_metadata("namespace"), of_metadata("name"));
-    let (api_version, kind) = (text(wanted.get("apiVersion")), text(wanted.get("kind")));
+    let (api_version, kind) = (text(applied.get("apiVersion")), text(applied.get("kind")));
     Status::bad_request(format!(
-        "failed to create typed patch object ({namespace}/{name}; {api_version}, Kind={kind}): {why}"
+        "failed to create typed patch object ({namespace}/{name}; {api_version}, Kind={kind}): {reason}"
     ))
 }
 
@@ -96,33 +97,34 @@ struct Apply<'a> {
     /// The object after.
     merged: Value,
     /// What that changes.
-    difference: Difference,
+    comparison: Comparison,
 }
 
 impl<'a> Apply<'a> {
     fn new(
         schema: &'a Schema,
-        present: Option<&'a Value>,
-        wanted: &Value,
+        existing: Option<&'a Value>,
+        applied: &Value,
         manager: &'a Manager,
     ) -> Result<Self, Status> {
-        let live = present.unwrap_or(&schema.empty);
-        let refuse = |why: String| no_object(wanted, &why);
+        let live = existing.unwrap_or(&schema.empty);
+        let refuse = |reason: String| typed_patch_error(applied, &reason);
         let mut owners = owners_before(schema, live, manager);
-        let mut owner = Owner::new(&manager.name, Operation::Apply, manager.api_version, manager.subresource);
-        let last = std::mem::take(&mut owners.entry(&owner).fields);
+        let mut owner =
+            Owner::new(&manager.name, ManagedFieldsOperation::Apply, manager.api_version, manager.subresource);
+        let last_fields = std::mem::take(&mut owners.entry(&owner).fields);
         owner.time = owners.entry(&owner).time;
-        owner.fields = fields::of(&schema.root, wanted).map_err(refuse)?;
+        owner.fields = schema_validation::field_set_of(&schema.root, applied).map_err(refuse)?;
 
         let mut merged = without_managed_fields(live);
-        merge::merge(&schema.root, &mut merged, wanted).map_err(refuse)?;
-        keep_type(&mut merged, live);
-        if !last.is_empty() {
-            merge::prune(&schema.root, &mut merged, &last, &owned(&owners, &owner));
+        merge::merge(&schema.root, &mut merged, applied).map_err(refuse)?;
+        restore_type_meta(&mut merged, live);
+        if !last_fields.is_empty() {
+            merge::prune(&schema.root, &mut merged, &last_fields, &owned_fields(&owners, &owner));
         }
-        release_what_nobody_owns(&mut owner.fields, manager);
-        let difference = changes(schema, live, &merged, manager).map_err(refuse)?;
-        Ok(Self { live, is_new: present.is_none(), manager, owners, owner, merged, difference })
+        strip(&mut owner.fields, manager);
+        let comparison = changes(schema, live, &merged, manager).map_err(refuse)?;
+        Ok(Self { live, is_new: existing.is_none(), manager, owners, owner, merged, comparison })
     }
 
     /// The fields of others that change.
@@ -130,54 +132,55 @@ impl<'a> Apply<'a> {
         let others = self
             .owners
             .iter()
-            .filter(|owner| owner.identity != self.owner.identity && owner.api_version == self.manager.api_version);
+            .filter(|owner| owner.id != self.owner.id && owner.api_version == self.manager.api_version);
         let conflicts = others.map(|owner| Conflict {
-            owner: owner.identity.clone(),
-            fields: owner.fields.intersection(&self.difference.changed),
+            owner: owner.id.clone(),
+            fields: owner.fields.intersection(&self.comparison.changed),
         });
         conflicts.filter(|conflict| !conflict.fields.is_empty()).collect()
     }
 
     /// The object after, with its owners.
-    fn finish(mut self, wanted: &Value) -> Value {
-        let Difference { changed, removed } = &self.difference;
-        let (identity, version) = (&self.owner.identity, self.manager.api_version);
-        self.owners.release(changed, Some(identity), version);
-        self.owners.release(removed, Some(identity), version);
+    fn finish(mut self, applied: &Value) -> Value {
+        let Comparison { changed, removed } = &self.comparison;
+        let (id, version) = (&self.owner.id, self.manager.api_version);
+        self.owners.release(changed, Some(id), version);
+        self.owners.release(removed, Some(id), version);
         // Who applies what is there already owns it from now on, but has changed nothing.
         if self.is_new || !changed.is_empty() || !removed.is_empty() {
             self.owner.time = Some(self.manager.time);
         }
-        self.owners.put(self.owner);
-        self.owners.drop_idle();
-        last_applied::refresh(&mut self.merged, wanted, self.manager);
-        set_managed_fields(&mut self.merged, self.owners);
+        self.owners.insert(self.owner);
+        self.owners.remove_empty();
+        last_applied::update_annotation(&mut self.merged, applied, self.manager);
+        set_entries(&mut self.merged, self.owners);
         self.merged
     }
 }
 
 /// The owners of a live object. One that is there and that nobody owns gets an owner for all that it has.
 fn owners_before(schema: &Schema, live: &Value, manager: &Manager) -> Owners {
-    let mut owners = Owners::read(managed_fields(live)).unwrap_or_default();
+    let mut owners = Owners::read(entries_of(live)).unwrap_or_default();
     if owners.is_empty() {
-        let owner = Owner::new(BEFORE_FIRST_APPLY, Operation::Update, manager.api_version, manager.subresource);
-        if let Ok(difference) = changes(schema, &schema.empty, live, manager) {
-            owners.update(owner, difference, manager.time);
+        let owner =
+            Owner::new(BEFORE_FIRST_APPLY, ManagedFieldsOperation::Update, manager.api_version, manager.subresource);
+        if let Ok(comparison) = changes(schema, &schema.empty, live, manager) {
+            owners.update(owner, comparison, manager.time);
         }
     }
     owners
 }
 
 /// Takes out of the fields that somebody applies those that cannot be owned.
-fn release_what_nobody_owns(fields: &mut Set, manager: &Manager) {
-    fields.subtract(&NEVER_OWNED);
-    manager.ignored.iter().for_each(|name| fields.drop_part(&Element::Field((*name).to_owned())));
+fn strip(fields: &mut FieldSet, manager: &Manager) {
+    fields.subtract(&STRIPPED_FIELDS);
+    manager.ignored.iter().for_each(|name| fields.remove_part(&PathElement::Field((*name).to_owned())));
 }
 
 /// What any owner has, and what `owner` wants. What nobody can own, such as the name, keeps what is around it as well.
 ///
 /// One set: asking each owner for each field would cost the product of their numbers.
-fn owned(owners: &Owners, owner: &Owner) -> Set {
+fn owned_fields(owners: &Owners, owner: &Owner) -> FieldSet {
     let mut all = owner.fields.clone();
     let others = owners.iter().filter(|other| other.api_version == owner.api_version);
     others.for_each(|other| all.add(other.fields.clone()));
@@ -200,7 +203,7 @@ fn without_managed_fields(object: &Value) -> Value {
 }
 
 /// An object says what it is exactly if it did so before.
-fn keep_type(object: &mut Value, before: &Value) {
+fn restore_type_meta(object: &mut Value, before: &Value) {
     if let Some(fields) = object.as_object_mut() {
         fields.retain(|name, _| !["kind", "apiVersion"].contains(&name.as_str()) || before.get(name).is_some());
     }

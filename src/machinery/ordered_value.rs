@@ -10,9 +10,9 @@ use crate::meta::field::quote;
 
 /// A value that is compared as a whole. The order is that of the reference.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Single {
+pub(crate) enum OrderedValue {
     /// A number.
-    Number(Ordered),
+    Number(OrderedNumber),
     /// A text.
     Text(String),
     /// A truth value.
@@ -25,14 +25,14 @@ pub(crate) enum Single {
 
 /// A number with an order: by value, and of equal values by the way it is written.
 #[derive(Clone, Debug)]
-pub(crate) struct Ordered(Number);
+pub(crate) struct OrderedNumber(Number);
 
-impl Single {
+impl OrderedValue {
     /// The value as compact JSON.
-    pub(crate) fn written(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         match self {
-            Self::Number(Ordered(number)) => number.to_string(),
-            Self::Text(text) => json_text(text),
+            Self::Number(OrderedNumber(number)) => number.to_string(),
+            Self::Text(text) => json::to_text(text),
             Self::Bool(value) => value.to_string(),
             Self::Other(json) => json.clone(),
             Self::Null => "null".into(),
@@ -40,51 +40,46 @@ impl Single {
     }
 }
 
-impl From<&Value> for Single {
+impl From<&Value> for OrderedValue {
     fn from(value: &Value) -> Self {
         match value {
             Value::Null => Self::Null,
             Value::Bool(value) => Self::Bool(*value),
-            Value::Number(number) => Self::Number(Ordered(number.clone())),
+            Value::Number(number) => Self::Number(OrderedNumber(number.clone())),
             Value::String(text) => Self::Text(text.clone()),
-            Value::Array(_) | Value::Object(_) => Self::Other(json_text(value)),
+            Value::Array(_) | Value::Object(_) => Self::Other(json::to_text(value)),
         }
     }
 }
 
 /// As people read it in errors.
-impl fmt::Display for Single {
+impl fmt::Display for OrderedValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) => f.write_str(&quote(text)),
-            other => f.write_str(&other.written()),
+            other => f.write_str(&other.to_json()),
         }
     }
 }
 
-/// The compact JSON of a value, with the escapes of Go.
-pub(crate) fn json_text<T: serde::Serialize + ?Sized>(value: &T) -> String {
-    String::from_utf8_lossy(&json::encode(value)).into_owned()
-}
-
-impl Ord for Ordered {
+impl Ord for OrderedNumber {
     fn cmp(&self, other: &Self) -> Ordering {
         let value = |number: &Number| number.as_f64().unwrap_or(f64::NAN);
-        let written = || self.0.to_string().cmp(&other.0.to_string());
-        value(&self.0).total_cmp(&value(&other.0)).then_with(written)
+        let text = || self.0.to_string().cmp(&other.0.to_string());
+        value(&self.0).total_cmp(&value(&other.0)).then_with(text)
     }
 }
 
-impl PartialOrd for Ordered {
+impl PartialOrd for OrderedNumber {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Ordered {
+impl PartialEq for OrderedNumber {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
 
-impl Eq for Ordered {}
+impl Eq for OrderedNumber {}

@@ -4,39 +4,39 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 
-use super::{Field, Fields, ListKey, ListType, Parts, PatchStrategy, Scalar, Shape};
+use super::{ListKey, ListType, MapType, PatchStrategy, Scalar, Shape, StructField, StructType};
 
 /// The shape of `T` as it is written, which is all that clients get to see. Types that hold themselves are not for this.
-pub(super) fn shape<T: JsonSchema>() -> Shape {
+pub(super) fn shape_of<T: JsonSchema>() -> Shape {
     let settings = SchemaSettings::draft07().for_serialize();
     let mut schema = settings.into_generator().into_root_schema_for::<T>().as_value().clone();
-    let types = schema.as_object_mut().and_then(|root| root.remove("definitions")).unwrap_or_default();
+    let definitions = schema.as_object_mut().and_then(|root| root.remove("definitions")).unwrap_or_default();
     set_title(&mut schema, &T::schema_name());
-    inline(&mut schema, &types);
+    inline(&mut schema, &definitions);
     read(&schema)
 }
 
 /// Puts the schema of a type in the place of its name, with the name as its title.
-fn inline(schema: &mut Value, types: &Value) {
+fn inline(schema: &mut Value, definitions: &Value) {
     if let Some(object) = schema.as_object_mut()
-        && let Some(name) = referred(object)
+        && let Some(name) = take_reference(object)
     {
-        let mut of_type = types[&name].clone();
-        set_title(&mut of_type, &name);
-        if let Some(of_type) = of_type.as_object_mut() {
-            of_type.extend(std::mem::take(object));
+        let mut definition = definitions[&name].clone();
+        set_title(&mut definition, &name);
+        if let Some(definition) = definition.as_object_mut() {
+            definition.extend(std::mem::take(object));
         }
-        *schema = of_type;
+        *schema = definition;
     }
     match schema {
-        Value::Object(parts) => parts.values_mut().for_each(|part| inline(part, types)),
-        Value::Array(parts) => parts.iter_mut().for_each(|part| inline(part, types)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| inline(field, definitions)),
+        Value::Array(items) => items.iter_mut().for_each(|item| inline(item, definitions)),
         _ => {}
     }
 }
 
 /// Takes the name of a type out of a schema that is nothing but that, or that and remarks.
-fn referred(schema: &mut Map<String, Value>) -> Option<String> {
+fn take_reference(schema: &mut Map<String, Value>) -> Option<String> {
     let key = if schema.contains_key("$ref") { "$ref" } else { "allOf" };
     let refers = match schema.get(key)? {
         Value::Array(all) => all.first()?.get("$ref")?,
@@ -53,7 +53,7 @@ fn set_title(schema: &mut Value, name: &str) {
 
 fn read(schema: &Value) -> Shape {
     let Some(object) = schema.as_object() else { return Shape::Untyped };
-    let schema = or_null(object).unwrap_or(object);
+    let schema = non_null_choice(object).unwrap_or(object);
     match type_of(schema) {
         Some("string") => Shape::Scalar(Scalar::String),
         Some("integer") => Shape::Scalar(Scalar::Integer),
@@ -66,7 +66,7 @@ fn read(schema: &Value) -> Shape {
 }
 
 /// The schema of a value that may also be `null`, where it stands beside that of `null`.
-fn or_null(schema: &Map<String, Value>) -> Option<&Map<String, Value>> {
+fn non_null_choice(schema: &Map<String, Value>) -> Option<&Map<String, Value>> {
     let choices = schema.get("anyOf")?.as_array()?;
     choices.iter().filter_map(Value::as_object).find(|choice| type_of(choice) != Some("null"))
 }
@@ -84,36 +84,37 @@ fn text<'a>(schema: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
 }
 
 fn map(schema: &Map<String, Value>) -> Shape {
-    let parts = match text(schema, "x-kubernetes-map-type") {
-        Some("atomic") => Parts::Atomic,
-        _ => Parts::Granular,
+    let map_type = match text(schema, "x-kubernetes-map-type") {
+        Some("atomic") => MapType::Atomic,
+        _ => MapType::Granular,
     };
     let keeps_unknown = schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true));
     match (schema.get("properties").and_then(Value::as_object), schema.get("additionalProperties")) {
-        (Some(fields), None | Some(Value::Bool(false))) if !keeps_unknown => structure(parts, schema, fields),
-        (None, Some(values @ Value::Object(_))) => Shape::Map(parts, Box::new(read(values))),
-        (None, Some(Value::Bool(false))) if !keeps_unknown => structure(parts, schema, &Map::new()),
-        _ if parts == Parts::Atomic => Shape::Map(parts, Box::new(Shape::Untyped)),
+        (Some(fields), None | Some(Value::Bool(false))) if !keeps_unknown => structure(map_type, schema, fields),
+        (None, Some(values @ Value::Object(_))) => Shape::Map(map_type, Box::new(read(values))),
+        (None, Some(Value::Bool(false))) if !keeps_unknown => structure(map_type, schema, &Map::new()),
+        _ if map_type == MapType::Atomic => Shape::Map(map_type, Box::new(Shape::Untyped)),
         _ => Shape::Untyped,
     }
 }
 
 /// Whatever has metadata also has a kind and a version, though the Rust types leave them to who writes them.
-fn structure(parts: Parts, schema: &Map<String, Value>, fields: &Map<String, Value>) -> Shape {
-    const TYPE: [&str; 2] = ["kind", "apiVersion"];
-    let word = || Field { shape: Shape::Scalar(Scalar::String), patch: PatchStrategy::Plain };
-    let named = TYPE.into_iter().filter(|_| fields.contains_key("metadata")).map(|name| (name.to_owned(), word()));
+fn structure(map_type: MapType, schema: &Map<String, Value>, fields: &Map<String, Value>) -> Shape {
+    const TYPE_META: [&str; 2] = ["kind", "apiVersion"];
+    let string = || StructField { shape: Shape::Scalar(Scalar::String), patch: PatchStrategy::Plain };
+    let named =
+        TYPE_META.into_iter().filter(|_| fields.contains_key("metadata")).map(|name| (name.to_owned(), string()));
     let by_name = fields.iter().map(|(name, schema)| (name.clone(), field(schema))).chain(named).collect();
-    Shape::Struct(parts, Fields { type_name: short(text(schema, "title").unwrap_or_default()), by_name })
+    Shape::Struct(map_type, StructType { type_name: short(text(schema, "title").unwrap_or_default()), by_name })
 }
 
-/// Package and name of a type, the last two parts of its whole name.
+/// Package and name of a type, the last two map_type of its whole name.
 fn short(name: &str) -> String {
     let start = name.rmatch_indices('.').nth(1).map_or(0, |(dot, _)| dot + 1);
     name[start..].to_owned()
 }
 
-fn field(schema: &Value) -> Field {
+fn field(schema: &Value) -> StructField {
     let none = Map::new();
     let extensions = schema.as_object().unwrap_or(&none);
     let patch = match text(extensions, "x-kubernetes-patch-strategy") {
@@ -121,7 +122,7 @@ fn field(schema: &Value) -> Field {
         Some("replace") => PatchStrategy::Replace,
         _ => PatchStrategy::Plain,
     };
-    Field { shape: read(schema), patch }
+    StructField { shape: read(schema), patch }
 }
 
 /// A list. What says how it is owned stands on the field; without that, a list that patches merge is owned item by item.

@@ -3,22 +3,22 @@
 
 use serde_json::{Map, Value};
 
-use super::{Fields, Scalar, Shape};
-use crate::machinery::go_text::{self, name_of};
+use super::{Scalar, Shape, StructType};
+use crate::machinery::go_fmt::{self, json_type_name};
 use crate::meta::excerpt;
 
 /// A value in a place for another type.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misfit {
-    found: Found,
-    wanted: String,
-    form: Form,
+pub struct TypeMismatch {
+    actual: ActualType,
+    expected: String,
+    kind: GoKind,
     /// The type that has the field, and the path of the field from the root.
     field: Option<(String, String)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Found {
+struct ActualType {
     json: String,
     go: &'static str,
     kind: &'static str,
@@ -26,44 +26,44 @@ struct Found {
 
 /// What a type is made of, as far as faults tell it apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+enum GoKind {
     Scalar,
     Struct,
     Map,
-    List,
+    Slice,
     /// An object of any kind.
-    Object,
+    RawExtension,
 }
 
-impl Misfit {
+impl TypeMismatch {
     /// The fault as who reads JSON text tells it.
-    pub fn in_text(&self) -> String {
-        let Found { json, .. } = &self.found;
-        if self.form == Form::Object {
-            return self.of_any_kind();
+    pub fn json_error(&self) -> String {
+        let ActualType { json, .. } = &self.actual;
+        if self.kind == GoKind::RawExtension {
+            return self.type_meta_error();
         }
         let place = match &self.field {
             Some((owner, path)) => format!("struct field {owner}.{path}"),
             None => "value".into(),
         };
-        format!("json: cannot unmarshal {json} into Go {place} of type {}", self.wanted)
+        format!("json: cannot unmarshal {json} into Go {place} of type {}", self.expected)
     }
 
     /// The fault as who takes over a value from memory tells it.
-    pub fn in_memory(&self) -> String {
-        let Found { go, kind, .. } = self.found;
-        match self.form {
-            Form::Scalar => format!("cannot convert {go} to {}", self.wanted),
-            Form::Struct => format!("cannot restore struct from: {kind}"),
-            Form::Object => self.of_any_kind(),
-            Form::Map => format!("cannot restore map from {kind}"),
-            Form::List => format!("cannot restore slice from {kind}"),
+    pub fn conversion_error(&self) -> String {
+        let ActualType { go, kind, .. } = self.actual;
+        match self.kind {
+            GoKind::Scalar => format!("cannot convert {go} to {}", self.expected),
+            GoKind::Struct => format!("cannot restore struct from: {kind}"),
+            GoKind::RawExtension => self.type_meta_error(),
+            GoKind::Map => format!("cannot restore map from {kind}"),
+            GoKind::Slice => format!("cannot restore slice from {kind}"),
         }
     }
 
     /// What is said of a value that is to be an object of any kind.
-    fn of_any_kind(&self) -> String {
-        go_text::of_type(&go_text::no_object(&self.found.json))
+    fn type_meta_error(&self) -> String {
+        go_fmt::no_type_meta(&go_fmt::not_a_struct(&self.actual.json))
     }
 }
 
@@ -71,55 +71,55 @@ impl Misfit {
 ///
 /// # Errors
 /// The first part that is of another shape.
-pub fn fit(value: &mut Value, shape: &Shape) -> Result<(), Misfit> {
-    Place { owner: "", name: "", parent: None }.fit(value, shape)
+pub fn coerce(value: &mut Value, shape: &Shape) -> Result<(), TypeMismatch> {
+    FieldPath { owner: "", name: "", parent: None }.coerce(value, shape)
 }
 
 /// Where a value stands. Its path is put together for faults only.
-struct Place<'a> {
+struct FieldPath<'a> {
     /// The type that has the field; empty at the root.
     owner: &'a str,
     /// The name of the field.
     name: &'a str,
-    parent: Option<&'a Place<'a>>,
+    parent: Option<&'a FieldPath<'a>>,
 }
 
-impl Place<'_> {
-    fn fit(&self, value: &mut Value, shape: &Shape) -> Result<(), Misfit> {
+impl FieldPath<'_> {
+    fn coerce(&self, value: &mut Value, shape: &Shape) -> Result<(), TypeMismatch> {
         match (shape, value) {
             (Shape::Untyped, _) => Ok(()),
-            (Shape::Struct(_, fields), Value::Object(values)) => self.fields(values, fields),
+            (Shape::Struct(_, fields), Value::Object(values)) => self.coerce_fields(values, fields),
             (Shape::Map(_, shape), Value::Object(values)) => {
-                values.values_mut().try_for_each(|value| self.part(value, shape))
+                values.values_mut().try_for_each(|value| self.element(value, shape))
             }
             (Shape::List(_, shape), Value::Array(values)) => {
-                values.iter_mut().try_for_each(|value| self.part(value, shape))
+                values.iter_mut().try_for_each(|value| self.element(value, shape))
             }
             (Shape::Scalar(Scalar::String), Value::String(_))
             | (Shape::Scalar(Scalar::Boolean), Value::Bool(_))
             | (Shape::Scalar(Scalar::Number), Value::Number(_)) => Ok(()),
             (Shape::Scalar(Scalar::Integer), Value::Number(number)) if number.is_i64() => Ok(()),
-            (shape, value) => Err(self.misfit(value, shape)),
+            (shape, value) => Err(self.mismatch(value, shape)),
         }
     }
 
-    fn fields(&self, values: &mut Map<String, Value>, fields: &Fields) -> Result<(), Misfit> {
+    fn coerce_fields(&self, values: &mut Map<String, Value>, fields: &StructType) -> Result<(), TypeMismatch> {
         values.retain(|_, value| !value.is_null());
         let owner = fields.type_name.rsplit('.').next().unwrap_or_default();
         for (name, value) in values {
             if let Some(field) = fields.by_name.get(name) {
-                Place { owner, name, parent: Some(self) }.fit(value, &field.shape)?;
+                FieldPath { owner, name, parent: Some(self) }.coerce(value, &field.shape)?;
             }
         }
         Ok(())
     }
 
-    /// Part of a list or a map, which is told by the whole.
-    fn part(&self, value: &mut Value, shape: &Shape) -> Result<(), Misfit> {
+    /// Part of a list or a map, which is message by the whole.
+    fn element(&self, value: &mut Value, shape: &Shape) -> Result<(), TypeMismatch> {
         if value.is_null() {
-            *value = empty(shape);
+            *value = zero_value(shape);
         }
-        self.fit(value, shape)
+        self.coerce(value, shape)
     }
 
     fn path(&self) -> String {
@@ -129,7 +129,7 @@ impl Place<'_> {
         }
     }
 
-    fn misfit(&self, value: &Value, shape: &Shape) -> Misfit {
+    fn mismatch(&self, value: &Value, shape: &Shape) -> TypeMismatch {
         let (go, kind) = match value {
             Value::Null => ("<nil>", "invalid"),
             Value::Bool(_) => ("bool", "bool"),
@@ -141,22 +141,22 @@ impl Place<'_> {
         };
         let json = match (shape, value) {
             (Shape::Scalar(Scalar::Integer), Value::Number(number)) => format!("number {}", excerpt::of(number)),
-            _ => name_of(value).to_owned(),
+            _ => json_type_name(value).to_owned(),
         };
-        let form = match shape {
-            Shape::Scalar(_) | Shape::Untyped => Form::Scalar,
-            Shape::Struct(..) => Form::Struct,
-            Shape::Map(_, values) if **values == Shape::Untyped => Form::Object,
-            Shape::Map(..) => Form::Map,
-            Shape::List(..) => Form::List,
+        let expected_kind = match shape {
+            Shape::Scalar(_) | Shape::Untyped => GoKind::Scalar,
+            Shape::Struct(..) => GoKind::Struct,
+            Shape::Map(_, values) if **values == Shape::Untyped => GoKind::RawExtension,
+            Shape::Map(..) => GoKind::Map,
+            Shape::List(..) => GoKind::Slice,
         };
         let field = self.parent.map(|_| (self.owner.to_owned(), self.path()));
-        Misfit { found: Found { json, go, kind }, wanted: type_name(shape), form, field }
+        TypeMismatch { actual: ActualType { json, go, kind }, expected: type_name(shape), kind: expected_kind, field }
     }
 }
 
 /// The value that a part of this shape has of which nothing is said.
-fn empty(shape: &Shape) -> Value {
+fn zero_value(shape: &Shape) -> Value {
     match shape {
         Shape::Untyped => Value::Null,
         Shape::Struct(..) | Shape::Map(..) => Value::Object(Map::new()),
@@ -188,13 +188,13 @@ mod tests {
     use crate::machinery::schema::Schema;
     use serde_json::json;
 
-    fn misfit(mut value: Value) -> Misfit {
-        fit(&mut value, &Schema::of::<ImageStream>().root).unwrap_err()
+    fn mismatch(mut value: Value) -> TypeMismatch {
+        coerce(&mut value, &Schema::of::<ImageStream>().root).unwrap_err()
     }
 
     #[test]
     fn the_first_part_of_a_wrong_type_is_told_with_its_place() {
-        for (value, in_text, in_memory) in [
+        for (value, json_error, conversion_error) in [
             (
                 json!({"metadata": []}),
                 "array into Go struct field ImageStream.metadata of type v1.ObjectMeta",
@@ -226,19 +226,19 @@ mod tests {
                 "cannot convert bool to string",
             ),
         ] {
-            let misfit = misfit(value);
-            assert_eq!(misfit.in_text(), format!("json: cannot unmarshal {in_text}"));
-            assert_eq!(misfit.in_memory(), in_memory);
+            let mismatch = mismatch(value);
+            assert_eq!(mismatch.json_error(), format!("json: cannot unmarshal {json_error}"));
+            assert_eq!(mismatch.conversion_error(), conversion_error);
         }
     }
 
     #[test]
     fn what_may_be_of_any_kind_must_be_an_object() {
         let mut image = json!({"dockerImageMetadata": "text"});
-        let told = fit(&mut image, &Schema::of::<Image>().root).unwrap_err().in_text();
+        let message = coerce(&mut image, &Schema::of::<Image>().root).unwrap_err().json_error();
         assert!(
-            told.starts_with("couldn't get version/kind; json parse error: json: cannot unmarshal string"),
-            "{told}"
+            message.starts_with("couldn't get version/kind; json parse error: json: cannot unmarshal string"),
+            "{message}"
         );
     }
 
@@ -249,11 +249,11 @@ mod tests {
             "spec": {"tags": [null, {"name": "x", "from": null}]},
             "unknown": null,
         });
-        fit(&mut value, &Schema::of::<ImageStream>().root).unwrap();
-        let fitted = json!({
+        coerce(&mut value, &Schema::of::<ImageStream>().root).unwrap();
+        let coerced = json!({
             "metadata": {"labels": {"a": ""}, "finalizers": [""]},
             "spec": {"tags": [{}, {"name": "x"}]},
         });
-        assert_eq!(value, fitted);
+        assert_eq!(value, coerced);
     }
 }

@@ -5,63 +5,63 @@ use std::collections::btree_map::Entry;
 
 use serde_json::{Map, Value};
 
-use super::element::Element;
+use super::path_element::PathElement;
 use crate::meta::{Limited, excerpt};
 
-/// The fields of a value that belong to a set: the value itself, and those below it.
+/// The fields of a value that belong to a set: the value itself, and those children it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Set {
+pub(super) struct FieldSet {
     /// Whether the value itself belongs to the set.
     pub(super) is_member: bool,
-    /// What belongs to it below the value. No set in here is empty.
-    below: BTreeMap<Element, Set>,
+    /// What belongs to it children the value. No set in here is empty.
+    children: BTreeMap<PathElement, FieldSet>,
 }
 
-impl Set {
+impl FieldSet {
     /// The set of a value alone.
     pub(super) fn leaf() -> Self {
-        Self { is_member: true, below: BTreeMap::new() }
+        Self { is_member: true, children: BTreeMap::new() }
     }
 
     /// Whether nothing belongs to the set.
     pub(super) fn is_empty(&self) -> bool {
-        !self.is_member && self.below.is_empty()
+        !self.is_member && self.children.is_empty()
     }
 
-    /// Whether something below the value belongs to the set.
+    /// Whether something children the value belongs to the set.
     pub(super) fn has_parts(&self) -> bool {
-        !self.below.is_empty()
+        !self.children.is_empty()
     }
 
-    /// What belongs to the set below one part of the value.
-    pub(super) fn part(&self, element: &Element) -> Option<&Self> {
-        self.below.get(element)
+    /// What belongs to the set children one part of the value.
+    pub(super) fn part(&self, element: &PathElement) -> Option<&Self> {
+        self.children.get(element)
     }
 
-    /// Adds what belongs to the set below one part of the value.
-    pub(super) fn insert(&mut self, element: Element, part: Self) {
+    /// Adds what belongs to the set children one part of the value.
+    pub(super) fn insert(&mut self, element: PathElement, part: Self) {
         if part.is_empty() {
             return;
         }
-        match self.below.entry(element) {
-            Entry::Vacant(place) => _ = place.insert(part),
-            Entry::Occupied(place) => place.into_mut().add(part),
+        match self.children.entry(element) {
+            Entry::Vacant(entry) => _ = entry.insert(part),
+            Entry::Occupied(entry) => entry.into_mut().add(part),
         }
     }
 
-    /// Takes one part of the value out of the set, with all that is below.
-    pub(super) fn drop_part(&mut self, element: &Element) {
-        self.below.remove(element);
+    /// Takes one part of the value out of the set, with all that is children.
+    pub(super) fn remove_part(&mut self, element: &PathElement) {
+        self.children.remove(element);
     }
 
     /// Adds all of another set.
     pub(super) fn add(&mut self, other: Self) {
         self.is_member |= other.is_member;
-        if self.below.is_empty() {
-            self.below = other.below;
+        if self.children.is_empty() {
+            self.children = other.children;
             return;
         }
-        for (element, part) in other.below {
+        for (element, part) in other.children {
             self.insert(element, part);
         }
     }
@@ -70,20 +70,20 @@ impl Set {
     /// out of each of many costs no more than all of these together.
     pub(super) fn subtract(&mut self, other: &Self) {
         self.is_member &= !other.is_member;
-        if self.below.len() <= other.below.len() {
-            self.below.retain(|element, part| {
-                if let Some(other) = other.below.get(element) {
+        if self.children.len() <= other.children.len() {
+            self.children.retain(|element, part| {
+                if let Some(other) = other.children.get(element) {
                     part.subtract(other);
                 }
                 !part.is_empty()
             });
             return;
         }
-        for (element, other) in &other.below {
-            if let Some(part) = self.below.get_mut(element) {
+        for (element, other) in &other.children {
+            if let Some(part) = self.children.get_mut(element) {
                 part.subtract(other);
                 if part.is_empty() {
-                    self.below.remove(element);
+                    self.children.remove(element);
                 }
             }
         }
@@ -91,22 +91,22 @@ impl Set {
 
     /// What belongs to both sets.
     pub(super) fn intersection(&self, other: &Self) -> Self {
-        let mut both = Self { is_member: self.is_member && other.is_member, below: BTreeMap::new() };
-        let (few, many) = if self.below.len() < other.below.len() { (self, other) } else { (other, self) };
-        for (element, part) in &few.below {
-            if let Some(other) = many.below.get(element) {
+        let mut both = Self { is_member: self.is_member && other.is_member, children: BTreeMap::new() };
+        let (few, many) = if self.children.len() < other.children.len() { (self, other) } else { (other, self) };
+        for (element, part) in &few.children {
+            if let Some(other) = many.children.get(element) {
                 both.insert(element.clone(), part.intersection(other));
             }
         }
         both
     }
 
-    /// The number of members below the value.
-    pub(super) fn members(&self) -> usize {
-        self.below.values().map(|part| usize::from(part.is_member) + part.members()).sum()
+    /// The number of members children the value.
+    pub(super) fn len(&self) -> usize {
+        self.children.values().map(|part| usize::from(part.is_member) + part.len()).sum()
     }
 
-    /// Excerpts of the paths of all that belongs to the set, those of each level before those below, until the list is
+    /// Excerpts of the paths of all that belongs to the set, those of each level before those children, until the list is
     /// full.
     pub(super) fn paths(&self) -> Limited<String> {
         let mut paths = Limited::default();
@@ -115,9 +115,9 @@ impl Set {
     }
 
     fn collect_paths(&self, prefix: &str, paths: &mut Limited<String>) {
-        let members = self.below.iter().filter(|(_, part)| part.is_member);
+        let members = self.children.iter().filter(|(_, part)| part.is_member);
         paths.extend(members.map(|(element, _)| excerpt::of(format_args!("{prefix}{element}"))));
-        for (element, part) in self.below.iter().filter(|(_, part)| part.has_parts()) {
+        for (element, part) in self.children.iter().filter(|(_, part)| part.has_parts()) {
             if paths.is_cut() {
                 return;
             }
@@ -135,23 +135,23 @@ impl Set {
             }
             let mut part = Self::read(part)?;
             part.is_member |= !part.has_parts();
-            set.insert(Element::parse(step)?, part);
+            set.insert(PathElement::parse(step)?, part);
         }
         Some(set)
     }
 
     /// The set as `FieldsV1`, sorted as the reference sorts.
-    pub(super) fn written(&self) -> Value {
-        let parts = self.below.iter().map(|(element, part)| (element.written(), part.written_part()));
+    pub(super) fn to_json(&self) -> Value {
+        let parts = self.children.iter().map(|(element, part)| (element.to_text(), part.part_to_json()));
         Value::Object(parts.collect())
     }
 
-    fn written_part(&self) -> Value {
+    fn part_to_json(&self) -> Value {
         let mut fields = Map::new();
         if self.is_member && self.has_parts() {
             fields.insert(".".into(), Value::Object(Map::new()));
         }
-        fields.extend(self.below.iter().map(|(element, part)| (element.written(), part.written_part())));
+        fields.extend(self.children.iter().map(|(element, part)| (element.to_text(), part.part_to_json())));
         Value::Object(fields)
     }
 }
@@ -162,8 +162,8 @@ mod tests {
 
     use super::*;
 
-    fn set(fields: Value) -> Set {
-        Set::read(&fields).unwrap()
+    fn set(fields: Value) -> FieldSet {
+        FieldSet::read(&fields).unwrap()
     }
 
     fn some() -> Value {
@@ -177,14 +177,14 @@ mod tests {
     fn sets_are_written_in_order_whatever_order_they_are_read_in() {
         let mixed = r#"{"f:b":{"v:1":{},"k:{\"n\":\"a\"}":{},"f:z":{},".":{}},"f:a":{}}"#;
         let sorted = r#"{"f:a":{},"f:b":{".":{},"f:z":{},"k:{\"n\":\"a\"}":{},"v:1":{}}}"#;
-        assert_eq!(set(serde_json::from_str(mixed).unwrap()).written().to_string(), sorted);
-        assert_eq!(set(some()).written().to_string(), some().to_string());
+        assert_eq!(set(serde_json::from_str(mixed).unwrap()).to_json().to_string(), sorted);
+        assert_eq!(set(some()).to_json().to_string(), some().to_string());
     }
 
     #[test]
     fn what_is_no_set_is_not_read() {
         for fields in [json!([]), json!({"x": {}}), json!({"f:a": 1}), json!({"f:a": {"k:1": {}}})] {
-            assert_eq!(Set::read(&fields), None, "{fields}");
+            assert_eq!(FieldSet::read(&fields), None, "{fields}");
         }
     }
 
@@ -198,7 +198,7 @@ mod tests {
             "f:metadata": {"f:labels": {}},
             "f:spec": {"f:tags": {"k:{\"name\":\"a\"}": {"f:name": {}}}},
         });
-        assert_eq!(left.written(), rest);
+        assert_eq!(left.to_json(), rest);
     }
 
     #[test]

@@ -1,0 +1,216 @@
+//! Strategic merge patches: merge patches that know which lists are maps or sets, with directives for the rest.
+//!
+//! The directives: `$patch` (`delete`, `replace`) in an object or in an item of a list, `$retainKeys`,
+//! `$setElementOrder/<field>` and `$deleteFromPrimitiveList/<field>`.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::list::{ListChange, ListStrategy, PatchedList};
+use crate::machinery::go_fmt;
+use crate::machinery::ordered_value::OrderedValue;
+use crate::machinery::schema::{PatchStrategy, Shape};
+use crate::machinery::step_budget::{BudgetExhausted, StepBudget, json_size, list_json_size};
+
+pub(super) const PATCH: &str = "$patch";
+const RETAIN_KEYS: &str = "$retainKeys";
+const DELETE_FROM_PRIMITIVE_LIST: &str = "$deleteFromPrimitiveList";
+const SET_ELEMENT_ORDER: &str = "$setElementOrder";
+/// The steps that a byte of a list takes: each item becomes the key of a map.
+const STEPS_PER_BYTE: usize = 16;
+
+/// Why a patch cannot be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum StrategicMergeError {
+    /// The patch is none; a sentence about it.
+    Format(String),
+    /// The patch asks for what is not supported. Clients are told no more than that.
+    Unsupported,
+    /// The patch takes too many steps.
+    Exhausted(BudgetExhausted),
+}
+
+impl From<BudgetExhausted> for StrategicMergeError {
+    fn from(exhausted: BudgetExhausted) -> Self {
+        Self::Exhausted(exhausted)
+    }
+}
+
+impl StrategicMergeError {
+    pub(super) fn format(reason: impl Into<String>) -> Self {
+        Self::Format(reason.into())
+    }
+
+    /// The fault of an item without the key that tells it apart.
+    pub(super) fn no_merge_key(item: &Map<String, Value>, key: &str) -> Self {
+        let item = go_fmt::map(item);
+        Self::Format(format!("map: {item} does not contain declared merge key: {key}"))
+    }
+}
+
+/// Merges a patch into an object.
+///
+/// Costs as much as the patch has bytes, but for its lists and `$retainKeys`: these visit what the object has. Items of a
+/// patch may name the same item of the object again and again, so such visits are taken from `steps`.
+pub(super) fn merge(
+    shape: &Shape,
+    object: &mut Value,
+    patch: &Map<String, Value>,
+    budget: &mut StepBudget,
+) -> Result<(), StrategicMergeError> {
+    if let Some(directive) = patch.get(PATCH) {
+        *object = replaced(directive, patch)?;
+        return Ok(());
+    }
+    let Value::Object(fields) = object else {
+        *object = without_directives(&Value::Object(patch.clone()));
+        return Ok(());
+    };
+    retain_keys(fields, patch, budget)?;
+    for (name, value) in patch {
+        let directive_field = |prefix: &str| directive_field(name, prefix);
+        if let Some(field) = directive_field(SET_ELEMENT_ORDER)? {
+            let order = value.as_array().ok_or_else(|| format_error("setElementOrder list"))?;
+            merge_list(shape, fields, (field, patch.get(field)), ListChange::Order(order), budget)?;
+        } else if let Some(field) = directive_field(DELETE_FROM_PRIMITIVE_LIST)? {
+            let deleted = value.as_array().ok_or_else(|| format_error("primitive list"))?;
+            if let Some(Value::Array(items)) = fields.get_mut(field) {
+                budget.take(STEPS_PER_BYTE * list_json_size(items))?;
+                let deleted: BTreeSet<_> = deleted.iter().map(OrderedValue::from).collect();
+                items.retain(|item| !deleted.contains(&OrderedValue::from(item)));
+            }
+        } else if name != RETAIN_KEYS && !patch.contains_key(&format!("{SET_ELEMENT_ORDER}/{name}")) {
+            merge_field(shape, fields, name, value, budget)?;
+        }
+    }
+    Ok(())
+}
+
+/// The field that a key such as `$setElementOrder/tags` is about; none for other keys.
+fn directive_field<'a>(key: &'a str, prefix: &str) -> Result<Option<&'a str>, StrategicMergeError> {
+    let Some(rest) = key.strip_prefix(prefix) else { return Ok(None) };
+    let what = if prefix == SET_ELEMENT_ORDER { "setElementOrder list" } else { "primitive list" };
+    rest.strip_prefix('/').map(Some).ok_or_else(|| format_error(what))
+}
+
+fn format_error(what: &str) -> StrategicMergeError {
+    StrategicMergeError::format(format!("invalid patch format of {what}"))
+}
+
+fn merge_field(
+    shape: &Shape,
+    fields: &mut Map<String, Value>,
+    name: &str,
+    patch: &Value,
+    budget: &mut StepBudget,
+) -> Result<(), StrategicMergeError> {
+    let strategy = shape.field(name).map(|field| &field.patch);
+    match (fields.get_mut(name), patch) {
+        // Takes the last field into the gap: without moving all fields behind it. Their order means nothing.
+        (_, Value::Null) => _ = fields.swap_remove(name),
+        (Some(current @ Value::Object(_)), Value::Object(patch)) if strategy != Some(&PatchStrategy::Replace) => {
+            merge(shape.value(name).unwrap_or(&Shape::Untyped), current, patch, budget)?;
+        }
+        (Some(Value::Array(_)), Value::Array(_)) => {
+            merge_list(shape, fields, (name, Some(patch)), ListChange::Merge, budget)?;
+        }
+        (_, patch) => _ = fields.insert(name.to_owned(), without_directives(patch)),
+    }
+    Ok(())
+}
+
+/// Merges a list field, given by its name and what the patch has for it, as its strategy says.
+fn merge_list(
+    shape: &Shape,
+    fields: &mut Map<String, Value>,
+    (name, patch): (&str, Option<&Value>),
+    change: ListChange<'_>,
+    budget: &mut StepBudget,
+) -> Result<(), StrategicMergeError> {
+    let expect = |value: Option<&Value>| match value {
+        None | Some(Value::Null | Value::Array(_)) => Ok(()),
+        Some(_) => Err(StrategicMergeError::format(format!("expected the field {name} to be a list"))),
+    };
+    expect(fields.get(name))?;
+    expect(patch)?;
+    budget.take(STEPS_PER_BYTE * fields.get(name).map_or(0, json_size))?;
+    let current = fields.get_mut(name).and_then(Value::as_array_mut).map(std::mem::take);
+    let patch = patch.and_then(Value::as_array);
+    if current.is_none() && patch.is_none() {
+        return Ok(());
+    }
+    let strategy = match shape.field(name).map(|field| &field.patch) {
+        Some(PatchStrategy::Merge(key)) => ListStrategy::Merge(key.as_deref()),
+        _ => ListStrategy::Replace,
+    };
+    let items = match shape.value(name) {
+        Some(Shape::List(_, items)) => items,
+        _ => &Shape::Untyped,
+    };
+    let list = PatchedList { shape: items, strategy };
+    let merged = list.patched(current, patch.map(Vec::as_slice), change, budget)?;
+    fields.insert(name.to_owned(), Value::Array(merged));
+    Ok(())
+}
+
+/// What an object becomes by a directive that is about all of it.
+fn replaced(directive: &Value, patch: &Map<String, Value>) -> Result<Value, StrategicMergeError> {
+    match directive.as_str() {
+        Some("replace") => Ok(without_directives(&Value::Object(patch.clone()))),
+        Some("delete") => Ok(Value::Object(Map::new())),
+        _ => Err(unknown_directive(directive, patch)),
+    }
+}
+
+pub(super) fn unknown_directive(directive: &Value, patch: &Map<String, Value>) -> StrategicMergeError {
+    StrategicMergeError::format(format!(
+        "unknown patch type: {} in map: {}",
+        go_fmt::value(directive),
+        go_fmt::map(patch)
+    ))
+}
+
+/// Takes away the fields that are not among those to be kept. A patch may only set some of these.
+fn retain_keys(
+    fields: &mut Map<String, Value>,
+    patch: &Map<String, Value>,
+    budget: &mut StepBudget,
+) -> Result<(), StrategicMergeError> {
+    let Some(kept) = patch.get(RETAIN_KEYS) else { return Ok(()) };
+    budget.take(fields.len())?;
+    let refuse = || format_error("retainKeys");
+    let kept: BTreeSet<_> = kept.as_array().ok_or_else(refuse)?.iter().filter_map(Value::as_str).collect();
+    let is_kept = |name: &str| kept.contains(name);
+    let is_set = |(name, value): &(&String, &Value)| {
+        let is_directive =
+            *name == RETAIN_KEYS || name.starts_with(DELETE_FROM_PRIMITIVE_LIST) || name.starts_with(SET_ELEMENT_ORDER);
+        !is_directive && !value.is_null()
+    };
+    if !patch.iter().filter(is_set).all(|(name, _)| is_kept(name)) {
+        return Err(refuse());
+    }
+    fields.retain(|name, _| is_kept(name));
+    Ok(())
+}
+
+/// What a patch makes of nothing: itself, without directives and what it removes.
+pub(super) fn without_directives(patch: &Value) -> Value {
+    let is_directive = |name: &str| {
+        [PATCH, RETAIN_KEYS, DELETE_FROM_PRIMITIVE_LIST, SET_ELEMENT_ORDER].iter().any(|key| name.starts_with(key))
+    };
+    match patch {
+        Value::Object(fields) => {
+            let fields = fields.iter().filter(|(name, value)| !is_directive(name) && !value.is_null());
+            match patch.get(PATCH).and_then(Value::as_str) {
+                Some("delete") => Value::Object(Map::new()),
+                _ => Value::Object(fields.map(|(name, value)| (name.clone(), without_directives(value))).collect()),
+            }
+        }
+        Value::Array(items) => {
+            let items = items.iter().filter(|item| item.get(PATCH).is_none());
+            Value::Array(items.map(without_directives).collect())
+        }
+        scalar => scalar.clone(),
+    }
+}
