@@ -1,7 +1,7 @@
-//! What each fuzz target does with its bytes. The targets call this, and so does `tests/fuzz_seeds.rs` with every seed.
+//! The functions behind the fuzz targets. `tests/fuzz_seeds.rs` runs them on all seeds.
 //!
-//! Bytes come in as the body of a request, and go the way of a request up to the object that would be stored, or as a part of
-//! its URL. None of them may panic, and what each function says in addition must hold.
+//! Each function passes its input through the code that handles it in a request, up to the object
+//! to be stored. No input may panic; the doc comments state the other invariants.
 
 use std::sync::{Arc, LazyLock};
 
@@ -38,9 +38,9 @@ pub use self::work::work;
 
 /// A fuzz target.
 pub struct Target {
-    /// The name, which is that of the folder of its seeds too.
+    /// Name of the target and of its folder in `corpus`.
     pub name: &'static str,
-    /// What it does with some bytes.
+    /// Runs the target on an input.
     pub run: fn(&[u8]),
 }
 
@@ -59,55 +59,56 @@ pub const ALL: [Target; 11] = [
     Target { name: "work", run: work },
 ];
 
-/// A JSON body is an object or is refused; the object, written and read again, is the same.
+/// A JSON body is rejected, or decoded to an object that survives a round trip through JSON.
 pub fn json_body(bytes: &[u8]) {
     body("application/json", bytes);
 }
 
-/// The same of a YAML body.
+/// A YAML body is rejected, or decoded to an object that survives a round trip through JSON.
 pub fn yaml_body(bytes: &[u8]) {
     body("application/yaml", bytes);
 }
 
-/// The same of a body of protobuf; the object, sent as protobuf and read again, is the same too. The bytes may also be the
-/// options of a deletion.
+/// A protobuf body is rejected, or decoded to an object that survives round trips through JSON and
+/// protobuf. The input is also decoded as delete options.
 pub fn protobuf_body(bytes: &[u8]) {
     body(protobuf::MEDIA_TYPE, bytes);
-    sent_back::<ImageStream>(bytes, &SCHEMA);
-    sent_back::<Image>(bytes, &IMAGE_SCHEMA);
+    round_trip::<ImageStream>(bytes, &SCHEMA);
+    round_trip::<Image>(bytes, &IMAGE_SCHEMA);
     let _ = codec::read_options(&request(protobuf::MEDIA_TYPE, bytes), &DELETE_OPTIONS);
 }
 
-/// A JSON patch leads to an object or is refused.
+/// A JSON patch fails or results in an object.
 pub fn json_patch(bytes: &[u8]) {
     patch("application/json-patch+json", bytes);
 }
 
-/// A merge patch leads to an object or is refused; once done, doing it again changes nothing.
+/// A merge patch fails or results in an object. Applying it again changes nothing.
 pub fn merge_patch(bytes: &[u8]) {
     if let Some(once) = patch("application/merge-patch+json", bytes) {
-        let twice = edited("application/merge-patch+json", bytes, Some(&once)).expect("it was possible before");
-        assert_eq!(shown(&once), shown(&twice));
+        let twice =
+            updated("application/merge-patch+json", bytes, Some(&once)).expect("the same update succeeded before");
+        assert_eq!(to_json(&once), to_json(&twice));
     }
 }
 
-/// A strategic merge patch leads to an object or is refused.
+/// A strategic merge patch fails or results in an object.
 pub fn strategic_merge_patch(bytes: &[u8]) {
     patch("application/strategic-merge-patch+json", bytes);
 }
 
-/// What is applied, to an object that is there and to one that is not, leads to an object or is refused; once applied, applying
-/// it again changes no more than times.
+/// An apply configuration fails or results in an object, both with and without a live object.
+/// Applying it again changes at most the times of owners.
 pub fn apply(bytes: &[u8]) {
     const APPLY: &str = "application/apply-patch+yaml";
-    for present in [None, Some(&*STREAM)] {
-        let Some(once) = edited(APPLY, bytes, present) else { continue };
-        let twice = edited(APPLY, bytes, Some(&once)).expect("it was possible before");
-        assert_same_but_for_times(&once, &twice);
+    for existing in [None, Some(&*STREAM)] {
+        let Some(once) = updated(APPLY, bytes, existing) else { continue };
+        let twice = updated(APPLY, bytes, Some(&once)).expect("the same update succeeded before");
+        assert_equal_except_times(&once, &twice);
     }
 }
 
-/// The query of a URL leads to options of a list or is refused.
+/// A query string is rejected or results in list options.
 pub fn query(bytes: &[u8]) {
     let query = Query::parse(Some(&String::from_utf8_lossy(bytes)));
     let _ = (page::least_version(&GetOptions::read(&query)), query.timeout(), query.switch("watch"));
@@ -115,7 +116,8 @@ pub fn query(bytes: &[u8]) {
     select(&query);
 }
 
-/// Selectors, that of labels in the first line and that of fields behind it, select or not, or are refused.
+/// A label selector in the first line and a field selector after it are rejected, or match the
+/// stream or not.
 pub fn selector(bytes: &[u8]) {
     let escaped = |bytes: &[u8]| bytes.iter().map(|byte| format!("%{byte:02X}")).collect::<String>();
     let (labels, fields) = bytes.split_at(bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len()));
@@ -123,7 +125,8 @@ pub fn selector(bytes: &[u8]) {
     select(&Query::parse(Some(&format!("labelSelector={}&fieldSelector={}", escaped(labels), escaped(fields)))));
 }
 
-/// A token, whose text this is or what the text stands for, continues a list or is refused; what it says can be said again.
+/// A continue token, encoded and decoded, is rejected or results in list options. Encoding these
+/// options again results in an equivalent token.
 pub fn continue_token(bytes: &[u8]) {
     for token in [String::from_utf8_lossy(bytes).into_owned(), URL_SAFE_NO_PAD.encode(bytes)] {
         let read = |token: &str| {
@@ -133,12 +136,12 @@ pub fn continue_token(bytes: &[u8]) {
         let Ok(options) = read(&token) else { continue };
         let (At::Revision(revision), Some(start)) = (options.at, &options.start) else { continue };
         if let Some(last) = start.strip_suffix('\0') {
-            assert_eq!(read(&page::token(revision, last)).expect("it was read before"), options);
+            assert_eq!(read(&page::token(revision, last)).expect("an encoded token can be decoded"), options);
         }
     }
 }
 
-/// Asks of the stream whether it is selected, and what a selector demands.
+/// Matches the stream with the selectors of a query and computes their requirements.
 fn select(query: &Query) {
     let text = |name| query.get(name).unwrap_or_default();
     let requirements = selector::requirements(query);
@@ -151,7 +154,7 @@ fn select(query: &Query) {
     let _ = selector::exact_name(query);
 }
 
-/// The stream that patches are about: lists with keys, sets, owners, and an item that lacks most fields.
+/// The patched stream: associative lists, sets, owners, and an item that lacks most fields.
 static STREAM: LazyLock<ImageStream> = LazyLock::new(|| {
     let stream = json!({
         "metadata": {
@@ -176,7 +179,7 @@ static STREAM: LazyLock<ImageStream> = LazyLock::new(|| {
             {"tag": "a", "items": [{"created": "2026-01-01T00:00:00Z", "dockerImageReference": "registry.example.com/a:1", "image": "sha256:1", "generation": 2}]},
         ]},
     });
-    value::object_from(stream).expect("it is a stream")
+    value::object_from(stream).expect("the value is a stream")
 });
 
 static SCHEMA: LazyLock<Arc<Schema>> = LazyLock::new(|| Arc::new(Schema::of::<ImageStream>()));
@@ -192,32 +195,33 @@ fn body(content_type: &str, bytes: &[u8]) {
 
 fn read<T: Kind>(cx: &RequestContext, schema: &Schema, validation: FieldValidation) {
     if let Ok(decoded) = codec::decode::<T>(cx, API, schema, validation) {
-        let value = shown(&decoded.object);
-        let again: T = value::object_from(value.clone()).expect("what is written can be read");
-        assert_eq!(shown(&again), value);
+        let value = to_json(&decoded.object);
+        let again: T = value::object_from(value.clone()).expect("encoded objects can be decoded");
+        assert_eq!(to_json(&again), value);
     }
 }
 
-fn sent_back<T: Kind>(bytes: &[u8], schema: &Schema) {
+fn round_trip<T: Kind>(bytes: &[u8], schema: &Schema) {
     let read =
         |bytes: &[u8]| codec::decode::<T>(&request(protobuf::MEDIA_TYPE, bytes), API, schema, FieldValidation::Ignore);
     if let Ok(decoded) = read(bytes) {
-        let value = shown(&decoded.object);
-        let sent = protobuf::encode_object(T::MESSAGE, &json::encode(&value)).expect("an object can be written");
-        assert_eq!(shown(&read(&sent).expect("what is written can be read").object), value);
+        let value = to_json(&decoded.object);
+        let encoded =
+            protobuf::encode_object(T::MESSAGE, &json::encode(&value)).expect("decoded objects can be encoded");
+        assert_eq!(to_json(&read(&encoded).expect("encoded objects can be decoded").object), value);
     }
 }
 
-/// The stream after a patch; none if the patch is refused.
+/// The stream after a patch; none if the patch fails.
 fn patch(content_type: &str, bytes: &[u8]) -> Option<ImageStream> {
-    edited(content_type, bytes, Some(&STREAM))
+    updated(content_type, bytes, Some(&STREAM))
 }
 
-/// An object after an edit by the fuzzer, with its owners; none if the edit is refused.
-fn edited(content_type: &str, bytes: &[u8], present: Option<&ImageStream>) -> Option<ImageStream> {
+/// The object after an update, with its owners; none if the update fails.
+fn updated(content_type: &str, bytes: &[u8], existing: Option<&ImageStream>) -> Option<ImageStream> {
     let cx = request(content_type, bytes);
-    let options = WriteOptions::read(&cx, Purpose::of_patch(content_type)).expect("the options are good");
-    let writer = Manager {
+    let options = WriteOptions::read(&cx, Purpose::of_patch(content_type)).expect("the options are valid");
+    let manager = Manager {
         name: options.field_manager.clone(),
         subresource: "",
         api_version: GROUP_VERSION,
@@ -225,31 +229,32 @@ fn edited(content_type: &str, bytes: &[u8], present: Option<&ImageStream>) -> Op
         ignored: &["status"],
     };
     let patch = Patch::read(content_type, bytes).ok()?;
-    let edit = UpdatedObjectInfo::<ImageStream>::from_patch(patch, options.validation, options.conflicts, &SCHEMA, API);
-    let present = present.map(|stream| ExistingObject::new(stream, API));
-    let mut object = edit.updated_object(present.as_ref(), &writer).ok()?.object;
+    let update =
+        UpdatedObjectInfo::<ImageStream>::from_patch(patch, options.validation, options.conflicts, &SCHEMA, API);
+    let existing = existing.map(|stream| ExistingObject::new(stream, API));
+    let mut object = update.updated_object(existing.as_ref(), &manager).ok()?.object;
     object.metadata.managed_fields =
-        edit.managed_fields(present.as_ref(), &object, &writer).expect("the owners of an object can be read");
+        update.managed_fields(existing.as_ref(), &object, &manager).expect("computed owners can be decoded");
     Some(object)
 }
 
-fn assert_same_but_for_times(once: &ImageStream, twice: &ImageStream) {
+fn assert_equal_except_times(once: &ImageStream, twice: &ImageStream) {
     let owners = |stream: &ImageStream| stream.metadata.managed_fields.clone();
     let rest = |stream: &ImageStream| {
         let mut stream = stream.clone();
         stream.metadata.managed_fields.clear();
-        shown(&stream)
+        to_json(&stream)
     };
     assert_eq!(rest(once), rest(twice));
     let (first, second) = (owners(once), owners(twice));
     assert!(managed_fields::differ_in_times_only(&first, &second), "{first:?}\n{second:?}");
 }
 
-fn shown<T: Kind>(object: &T) -> Value {
+fn to_json<T: Kind>(object: &T) -> Value {
     value::to_value(object, API)
 }
 
-/// A request with this body, by somebody who may do everything.
+/// A request with this body from a user with all permissions.
 fn request(content_type: &str, body: &[u8]) -> RequestContext {
     RequestContext {
         actor: Actor::internal("fuzzer", Time::from_unix_seconds(1_800_000_000)),

@@ -1,9 +1,9 @@
-//! The work that a body causes, as a bound that every loop behind a request must keep: `C * n * log2(n)` steps for `n` bytes
-//! of body and stored object.
+//! Bound on the work that a request body may cause: `C * n * log2(n)` steps, with `n` the bytes of
+//! body and stored object.
 //!
-//! Steps are counted by the clock of the thread: one step is the time that one byte of an ordinary JSON body takes to be
-//! decoded by the same build on the same machine. So no loop needs to be marked to be counted, and what libraries do (moving,
-//! comparing and copying memory above all) counts as well.
+//! Steps are measured by the CPU clock of the thread: one step is the time to decode one byte of an
+//! ordinary JSON body with the same build on the same machine. So loops need no instrumentation,
+//! and the work of libraries counts as well (above all moving, comparing and copying memory).
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -30,46 +30,46 @@ use serde_json::{Map, Value, json};
 
 use super::{IMAGE_SCHEMA, SCHEMA, request};
 
-/// The factor of the bound. Ordinary writes take 0.1 to 1.3: a body is parsed twice (once for `fieldValidation`), fitted to
-/// its type, compared with the stored object, given owners and validated, where the unit is decoding alone. YAML whose
-/// references unfold as far as they may takes 3.
+/// The factor of the bound. Ordinary writes take 0.1 to 1.3: a body is parsed twice (once for
+/// `fieldValidation`), coerced to its type, compared with the stored object, assigned owners and
+/// validate_image, and decoding alone takes 1. YAML with the maximum expansion of aliases takes 3.
 const C: f64 = 4.0;
-/// The fewest bytes that count. Below, what every request takes weighs more than its bytes.
-const FEWEST: usize = 4 << 10;
-/// The fewest bytes that count for YAML. A shorter body may expand to as many nodes as one of this length, so that people can
-/// share parts of a small document.
-const FEWEST_YAML: usize = 40 << 10;
-/// The longest body.
-const MOST_BODY: usize = 64 << 10;
-/// The most labels, tags, finalizers and managers of the stored stream.
-const MOST_PARTS: usize = 60_000;
-/// The parameter of media types of images; other bodies are about the stored stream.
-const OF_IMAGE: &str = ";kind=Image";
-/// The attempts to keep the bound. Other programs on the machine can only make an attempt slower.
-const ATTEMPTS: usize = 3;
+/// Minimum `n`. Below it, the constant cost of a request exceeds the cost per byte.
+const MIN_BYTES: usize = 4 << 10;
+/// Minimum `n` for YAML. A shorter body may expand to as many nodes as one of this length, so that
+/// small documents can share parts.
+const MIN_YAML_BYTES: usize = 40 << 10;
+/// Maximum length of a body.
+const MAX_BODY: usize = 64 << 10;
+/// Maximum number of labels, tags, finalizers and managers of the stored stream.
+const MAX_PARTS: usize = 60_000;
+/// Media type parameter of bodies that are images. Other bodies are image streams.
+const IMAGE_PARAMETER: &str = ";kind=Image";
+/// Number of measurements. Other programs on the machine can only make a measurement slower.
+const MEASUREMENTS: usize = 3;
 
-/// An input: a line with the media type, a line with four numbers (labels, tags, finalizers and managers of the stored
-/// stream), and the body.
+/// An input: a line with the media type, a line with four numbers (labels, tags, finalizers and
+/// managers of the stored stream), and the body.
 struct Case<'a> {
     media: &'a str,
     parts: [usize; 4],
     body: &'a [u8],
 }
 
-/// Asserts that a body keeps the bound.
+/// Asserts that a body stays within the bound.
 pub fn work(bytes: &[u8]) {
     let Some(case) = Case::read(bytes) else { return };
     let stored = stored(case.parts);
-    let n = (case.body.len() + json::encode(&stored).len()).max(case.fewest()) as f64;
+    let n = (case.body.len() + json::encode(&stored).len()).max(case.min_bytes()) as f64;
     let allowed = C * n * n.log2();
-    let mut least = f64::INFINITY;
-    for _ in 0..ATTEMPTS {
-        least = least.min(steps(|| case.run(&stored)));
-        if least <= allowed {
+    let mut min = f64::INFINITY;
+    for _ in 0..MEASUREMENTS {
+        min = min.min(steps(|| case.run(&stored)));
+        if min <= allowed {
             return;
         }
     }
-    panic!("{} takes {least:.0} steps, {:.1} times as many as {n} bytes may", case.media, least / allowed);
+    panic!("{} takes {min:.0} steps, {:.1} times the bound for {n} bytes", case.media, min / allowed);
 }
 
 impl<'a> Case<'a> {
@@ -78,66 +78,68 @@ impl<'a> Case<'a> {
         let media = std::str::from_utf8(lines.next()?).ok()?;
         let mut numbers = std::str::from_utf8(lines.next()?).ok()?.split(' ');
         let mut number =
-            || numbers.next().and_then(|number| number.parse().ok()).map(|number: usize| number.min(MOST_PARTS));
+            || numbers.next().and_then(|number| number.parse().ok()).map(|number: usize| number.min(MAX_PARTS));
         let parts = [number()?, number()?, number()?, number()?];
         let body = lines.next()?;
-        (body.len() <= MOST_BODY).then_some(Self { media, parts, body })
+        (body.len() <= MAX_BODY).then_some(Self { media, parts, body })
     }
 
-    /// The least `n` of the bound, in bytes.
-    fn fewest(&self) -> usize {
-        if self.media.contains("yaml") { FEWEST_YAML } else { FEWEST }
+    /// Minimum `n` for the media type.
+    fn min_bytes(&self) -> usize {
+        if self.media.contains("yaml") { MIN_YAML_BYTES } else { MIN_BYTES }
     }
 
-    /// What a write does with the body, up to the object that would be stored or the error.
+    /// Handles the body as a write does, up to the object to be stored or the error.
     fn run(&self, stored: &ImageStream) {
         if MEDIA_TYPES.contains(&self.media) {
-            answer(self.patched(stored).and_then(|new| settled(stored, new)));
+            encode_error(self.patched(stored).and_then(|new| resolve_and_validate(stored, new)));
             return;
         }
         let cx = request(self.media, self.body);
         let warn = FieldValidation::Warn;
-        if self.media.ends_with(OF_IMAGE) {
-            answer(codec::decode::<Image>(&cx, API, &IMAGE_SCHEMA, warn).and_then(|image| validated(&image.object)));
+        if self.media.ends_with(IMAGE_PARAMETER) {
+            encode_error(
+                codec::decode::<Image>(&cx, API, &IMAGE_SCHEMA, warn).and_then(|image| validate_image(&image.object)),
+            );
             return;
         }
-        answer(codec::decode::<ImageStream>(&cx, API, &SCHEMA, warn).and_then(|decoded| {
+        encode_error(codec::decode::<ImageStream>(&cx, API, &SCHEMA, warn).and_then(|decoded| {
             let options = WriteOptions::read(&cx, Purpose::Update)?;
-            let edit = UpdatedObjectInfo::from_object(decoded, &SCHEMA, API);
-            settled(stored, wanted(&edit, &options, stored)?)
+            let update = UpdatedObjectInfo::from_object(decoded, &SCHEMA, API);
+            resolve_and_validate(stored, updated(&update, &options, stored)?)
         }));
     }
 
     fn patched(&self, stored: &ImageStream) -> Result<ImageStream, Status> {
         let options = WriteOptions::read(&request(self.media, b""), Purpose::of_patch(self.media))?;
-        let edit = UpdatedObjectInfo::from_patch(
+        let update = UpdatedObjectInfo::from_patch(
             Patch::read(self.media, self.body)?,
             options.validation,
             options.conflicts,
             &SCHEMA,
             API,
         );
-        wanted(&edit, &options, stored)
+        updated(&update, &options, stored)
     }
 }
 
-/// The object that an edit leads to, with its owners.
-fn wanted(
-    edit: &UpdatedObjectInfo<ImageStream>,
+/// The object after an update, with its owners.
+fn updated(
+    update: &UpdatedObjectInfo<ImageStream>,
     options: &WriteOptions,
     stored: &ImageStream,
 ) -> Result<ImageStream, Status> {
     let now = request("", b"").actor.now;
     let (name, api_version) = (options.field_manager.clone(), GROUP_VERSION);
-    let writer = Manager { name, subresource: "", api_version, time: now, ignored: &["status"] };
-    let present = ExistingObject::new(stored, API);
-    let mut object = edit.updated_object(Some(&present), &writer)?.object;
-    object.metadata.managed_fields = edit.managed_fields(Some(&present), &object, &writer)?;
+    let manager = Manager { name, subresource: "", api_version, time: now, ignored: &["status"] };
+    let existing = ExistingObject::new(stored, API);
+    let mut object = update.updated_object(Some(&existing), &manager)?.object;
+    object.metadata.managed_fields = update.managed_fields(Some(&existing), &object, &manager)?;
     Ok(object)
 }
 
-/// The stream as it would be stored: its tags resolved, all of it validated.
-fn settled(stored: &ImageStream, mut new: ImageStream) -> Result<(), Status> {
+/// Resolves the tags of the stream and validates it, as before it is stored.
+fn resolve_and_validate(stored: &ImageStream, mut new: ImageStream) -> Result<(), Status> {
     stream_strategy::prepare_for_update(stored, &mut new, WriteTarget::Tag);
     let (others, registries) = (SourceStreams::default(), Registries::default());
     let resolution = Resolution {
@@ -148,30 +150,30 @@ fn settled(stored: &ImageStream, mut new: ImageStream) -> Result<(), Status> {
         route: WriteTarget::Tag,
         now: request("", b"").actor.now,
     };
-    let mut faults = resolution.run(&mut new);
-    faults.append(validate::stream_update(stored, &new));
-    refused(&new.metadata, faults)
+    let mut errors = resolution.run(&mut new);
+    errors.append(validate::stream_update(stored, &new));
+    into_status(&new.metadata, errors)
 }
 
-fn validated(image: &Image) -> Result<(), Status> {
-    refused(&image.metadata, validate::image(image, &metadata::faults))
+fn validate_image(image: &Image) -> Result<(), Status> {
+    into_status(&image.metadata, validate::image(image, &metadata::faults))
 }
 
-fn refused(meta: &ObjectMeta, mut faults: field::Errors) -> Result<(), Status> {
-    faults.append(metadata::faults(meta));
+fn into_status(meta: &ObjectMeta, mut errors: field::Errors) -> Result<(), Status> {
+    errors.append(metadata::faults(meta));
     let resource = GroupResource { group: "image.openshift.io", name: "imagestreams" };
-    if faults.is_empty() { Ok(()) } else { Err(Status::invalid(resource, &meta.name, &faults)) }
+    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(resource, &meta.name, &errors)) }
 }
 
-/// Writes an error as clients get it.
-fn answer<T>(result: Result<T, Status>) {
+/// Encodes an error as in a response.
+fn encode_error<T>(result: Result<T, Status>) {
     if let Err(status) = result {
         json::encode(&status);
     }
 }
 
-/// A stream with this many labels, tags, finalizers and managers. Each manager owns a label, and the fuzzer all labels, or one
-/// where there are no managers.
+/// A stream with these numbers of labels, tags, finalizers and managers. Each manager owns one
+/// label. The fuzzer owns all labels, or one if there are no managers.
 fn stored([labels, tags, finalizers, managers]: [usize; 4]) -> ImageStream {
     let keys = |count: usize, key: fn(usize) -> String, value: Value| -> Map<String, Value> {
         (0..count).map(|at| (key(at), value.clone())).collect()
@@ -193,16 +195,16 @@ fn stored([labels, tags, finalizers, managers]: [usize; 4]) -> ImageStream {
         },
         "spec": {"tags": (0..tags).map(tag).collect::<Vec<_>>()},
     });
-    value::object_from(stream).expect("it is a stream")
+    value::object_from(stream).expect("the value is a stream")
 }
 
-/// The steps that a function takes.
+/// Steps that a function takes.
 fn steps(run: impl FnOnce()) -> f64 {
-    spent(run).as_secs_f64() / *STEP
+    cpu_time(run).as_secs_f64() / *STEP
 }
 
-/// How long this thread has been at work meanwhile.
-fn spent(run: impl FnOnce()) -> Duration {
+/// CPU time of this thread during a call.
+fn cpu_time(run: impl FnOnce()) -> Duration {
     let now = || clock_gettime(ClockId::ThreadCPUTime);
     let start = now();
     run();
@@ -211,13 +213,13 @@ fn spent(run: impl FnOnce()) -> Duration {
         - Duration::from_nanos(start.tv_nsec as u64)
 }
 
-/// The time that a byte of an ordinary body takes to be decoded, in seconds.
+/// Time to decode one byte of an ordinary body, in seconds.
 static STEP: LazyLock<f64> = LazyLock::new(|| {
     let body = json::encode(&value::to_value(&stored([500, 500, 0, 0]), API));
     let cx = request("application/json", &body);
     let decode = || {
-        codec::decode::<ImageStream>(&cx, API, &SCHEMA, FieldValidation::Ignore).expect("it is a stream");
+        codec::decode::<ImageStream>(&cx, API, &SCHEMA, FieldValidation::Ignore).expect("the value is a stream");
     };
-    let best = (0..2 * ATTEMPTS).map(|_| spent(decode)).min().expect("there are some attempts");
+    let best = (0..2 * MEASUREMENTS).map(|_| cpu_time(decode)).min().expect("there is at least one measurement");
     best.as_secs_f64() / body.len() as f64
 });

@@ -104,8 +104,8 @@
 //!    stored object, waits for a place in a [`registry::pool::Pool`] and is polled as blocking from
 //!    then on, so that it delays no other request. The create handler of
 //!    [`endpoints::endpoint::Builder::create`] reads the options, decodes JSON, YAML or protobuf
-//!    ([`endpoints::codec`]) with field validation ([`machinery::field_validation`]), and checks the namespace
-//!    (`may_create` in `registry/admission.rs`).
+//!    ([`endpoints::codec`]) with field validation ([`machinery::field_validation`]), and checks
+//!    the namespace (`may_create` in `registry/admission.rs`).
 //! 4. The handler, `Push` in `resources/imagestreammappings.rs`, completes and validates the
 //!    mapping ([`domain::mapping`], [`domain::validate`]), and determines what it proves about the
 //!    image ([`domain::proof::evidence_of`]). A manifest must match the digest that names the image.
@@ -126,8 +126,8 @@
 //! 8. The response is a `Status` with code 201.
 //!
 //! PUT, patches, apply, tags and signatures go through [`registry::object_store::ObjectStore::write`] to the same
-//! loop: each is a pure function from the current object to the desired one ([`machinery::updated_object`],
-//! [`domain::tag_edit`]).
+//! loop: each is a pure function from the current object to the desired one
+//! ([`machinery::updated_object`], [`domain::tag_edit`]).
 //!
 //! # A watch
 //!

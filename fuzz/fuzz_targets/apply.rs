@@ -1,4 +1,4 @@
-//! Bodies that are applied.
+//! Fuzzes apply configurations.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Tokens that continue lists.
+//! Fuzzes continue tokens of lists.
 
 #![no_main]
 

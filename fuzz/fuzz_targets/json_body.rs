@@ -1,4 +1,4 @@
-//! Bodies of JSON.
+//! Fuzzes JSON bodies.
 
 #![no_main]
 

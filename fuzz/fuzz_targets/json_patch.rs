@@ -1,4 +1,4 @@
-//! JSON patches.
+//! Fuzzes JSON patches.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! JSON merge patches.
+//! Fuzzes JSON merge patches.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Bodies of protobuf.
+//! Fuzzes protobuf bodies.
 
 #![no_main]
 

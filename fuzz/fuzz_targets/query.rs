@@ -1,4 +1,4 @@
-//! Queries of URLs.
+//! Fuzzes query strings.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Selectors of labels and fields.
+//! Fuzzes label and field selectors.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Strategic merge patches.
+//! Fuzzes strategic merge patches.
 
 #![no_main]
 

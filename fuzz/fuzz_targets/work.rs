@@ -1,4 +1,4 @@
-//! Bodies of all kinds, by the work that they cause.
+//! Fuzzes the work that bodies of all kinds cause.
 
 #![no_main]
 

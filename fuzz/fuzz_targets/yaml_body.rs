@@ -1,4 +1,4 @@
-//! Bodies of YAML.
+//! Fuzzes YAML bodies.
 
 #![no_main]
 

@@ -1,36 +1,40 @@
-//! How many values a body may hold. A few bytes of text stand for an object of some hundred in memory, so the size of a body
-//! alone bounds little.
+//! Limits on the number of values in a request body and on their nesting. A few bytes of text
+//! become an object of some hundred bytes in memory, so the size of a body alone does not bound
+//! memory.
 
 use serde_json::Value;
 
 use crate::meta::Status;
 
-/// The most values that are read of one body: objects, lists, and what these hold. An object of the largest size that is
-/// about images has some ten thousand.
+/// Maximum number of values in one body: objects, lists and scalars. An image of the largest size
+/// that the server accepts has some ten thousand.
 pub(crate) const MAX_VALUES: usize = 200_000;
 
-/// Whether a body is too short to hold more values than that: each takes two bytes at least.
+/// Returns true if the body cannot hold more than [`MAX_VALUES`] values, since each takes at least
+/// two bytes.
 pub(crate) fn is_short(body: &[u8]) -> bool {
     body.len() <= 2 * MAX_VALUES
 }
 
-/// 413, if a text in JSON holds too many values. YAML is counted as if it were JSON: what it sets apart by lines its reader
-/// counts itself, and in protobuf there is hardly a mark.
+/// Checks the number of values in a JSON, YAML or protobuf body.
+///
+/// All bodies are counted as JSON. The YAML reader counts the values of block style itself, and
+/// protobuf contains hardly any of the counted characters.
 ///
 /// # Errors
-/// That 413.
+/// 413 if the body holds more than [`MAX_VALUES`] values.
 pub(crate) fn check_value_count(body: &[u8]) -> Result<(), Status> {
     if is_short(body) || count_values(body) < MAX_VALUES { Ok(()) } else { Err(too_many_values()) }
 }
 
-/// 413: there are too many values in a body.
+/// 413 for a body with more than [`MAX_VALUES`] values.
 pub(crate) fn too_many_values() -> Status {
     let text =
         format!("the body of the request holds more than {MAX_VALUES} values, which is more than the server reads");
     Status::failure(413, "RequestEntityTooLarge", text)
 }
 
-/// How often values begin, but for the first, outside of what is in quotes.
+/// Number of values after the first one: commas and opening brackets outside of strings.
 pub(crate) fn count_values(text: &[u8]) -> usize {
     let (mut count, mut in_quotes, mut is_escaped) = (0, false, false);
     for byte in text {
@@ -45,11 +49,11 @@ pub(crate) fn count_values(text: &[u8]) -> usize {
     count
 }
 
-/// The deepest nesting of an object. Nothing that belongs into one comes near it.
+/// Maximum nesting of an object in a request. No valid object comes near it.
 pub(crate) const MAX_DEPTH: usize = 64;
 
-/// Whether a value is nested deeper than anything that belongs into an object. What is stored and sent is nested a
-/// little deeper than what came in, and must still be readable.
+/// Returns true if a value is nested deeper than `left` levels. Stored and returned objects may be
+/// nested a little deeper than [`MAX_DEPTH`]; the server must still be able to read them.
 pub(crate) fn exceeds_depth(value: &Value, left: usize) -> bool {
     match (value, left.checked_sub(1)) {
         (Value::Object(_) | Value::Array(_), None) => true,
@@ -64,14 +68,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_counted_outside_of_texts() {
+    fn values_are_counted_outside_of_strings() {
         assert_eq!(count_values(br#"{"a":["b,[{\",",1,{}],"c":2}"#), 6);
         assert_eq!(count_values(br#""\\","#), 1);
         assert_eq!(count_values(b""), 0);
     }
 
     #[test]
-    fn too_many_values_are_refused_and_a_long_text_is_none_of_them() {
+    fn too_many_values_are_rejected_but_long_strings_are_not() {
         let list = |items: usize| format!("[{}0]", "0,".repeat(items));
         assert!(check_value_count(list(MAX_VALUES - 10).as_bytes()).is_ok());
         assert_eq!(check_value_count(list(MAX_VALUES + 1).as_bytes()).unwrap_err().code, 413);

@@ -1,6 +1,7 @@
-//! `fieldValidation`: fields of a body that the server does not know, or that are there twice.
+//! `fieldValidation`: detection of unknown and duplicate fields in a body, as the strict decoders
+//! of `sigs.k8s.io/json` and `sigs.k8s.io/yaml`.
 //!
-//! The text of a body is walked once beside the schema, without building anything of it.
+//! The text of a body is checked against the schema in one pass, without building values.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -13,29 +14,29 @@ use crate::machinery::schema::{Schema, Shape};
 use crate::meta::Limited;
 use crate::meta::field::quote;
 
-/// What is done about such fields.
+/// Handling of unknown and duplicate fields, from the query parameter `fieldValidation`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FieldValidation {
-    /// Nothing.
+    /// Accepts them silently.
     Ignore,
-    /// The client is warned.
+    /// Accepts them and sends a warning for each.
     #[default]
     Warn,
-    /// The request is refused.
+    /// Rejects the request.
     Strict,
 }
 
-/// How YAML's reader begins to tell the errors of a text.
+/// Prefix of errors from the YAML reader of Kubernetes.
 const YAML_ERRORS: &str = "yaml: unmarshal errors:\n  ";
-/// What is said in the place of errors that a list has no room for.
+/// Last entry of a list of errors that reached its limit.
 const OMITTED: &str = "and more, which are not shown";
-/// The most bytes of paths that are looked at for errors after the first one. A long path may have many, and a error may
-/// be there many times.
+/// Maximum length of all error paths after the first error, in bytes. A single path may be long and
+/// have many errors.
 const MAX_PATH_BYTES: usize = 1 << 20;
 
-/// The errors in the text of a body: fields that are not allowed, and fields that are there twice.
+/// Unknown and duplicate fields in a request body. Empty for a body that cannot be decoded.
 ///
-/// `content_type` is that of the request, empty for JSON. A body that cannot be read has none.
+/// `content_type` is that of the request; empty means JSON.
 pub fn strict_errors(content_type: &str, body: &[u8], schema: &Schema) -> Limited<String> {
     let media = content_type.split(';').next().unwrap_or_default().trim();
     if !media.eq_ignore_ascii_case("application/yaml") {
@@ -47,25 +48,25 @@ pub fn strict_errors(content_type: &str, body: &[u8], schema: &Schema) -> Limite
     errors
 }
 
-/// The fields of a value that are not allowed.
+/// Unknown fields of a value.
 pub fn unknown_fields(value: &Value, schema: &Schema) -> Limited<String> {
     let mut decoder = StrictDecoder::default();
-    // A value in memory can always be walked.
+    // Deserializing from a value in memory does not fail.
     let _ = CheckedValue { decoder: &mut decoder, allowed: AllowedFields::Shape(&schema.root) }.deserialize(value);
     decoder.errors
 }
 
-/// The errors in the text of JSON of this shape.
+/// Unknown and duplicate fields in JSON of this shape.
 pub(crate) fn json_strict_errors(body: &[u8], shape: &Shape) -> Limited<String> {
     json_errors(body, AllowedFields::Shape(shape))
 }
 
-/// The fields that are twice in the text of JSON of whatever shape.
+/// Duplicate fields in JSON of any shape.
 pub(crate) fn duplicate_fields(body: &[u8]) -> Limited<String> {
     json_errors(body, AllowedFields::Any)
 }
 
-/// What YAML's reader says of a field that is there twice, the first of them; none if there is none.
+/// The first duplicate key in a YAML document, with the text of the YAML reader of Kubernetes.
 pub(crate) fn yaml_duplicate_key(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
     let options = crate::machinery::value::yaml_options(body, serde_saphyr::DuplicateKeyPolicy::Error);
@@ -79,19 +80,20 @@ pub(crate) fn yaml_duplicate_key(body: &[u8]) -> Option<String> {
     }
 }
 
-/// The errors as warnings, each of one line.
+/// The errors as warnings of one line each.
 pub fn warnings(errors: Limited<String>) -> Vec<String> {
     let more = errors.is_cut().then(|| OMITTED.to_owned());
     let line = |error: String| error.strip_prefix(YAML_ERRORS).map(str::to_owned).unwrap_or(error);
     errors.into_iter().map(line).chain(more).collect()
 }
 
-/// The errors as one sentence, as it stands in errors.
+/// The errors as one sentence, as `strictDecodingError.Error` in `k8s.io/apimachinery/pkg/runtime`
+/// formats them.
 pub fn error_message(errors: &Limited<String>) -> String {
     format!("strict decoding error: {}", joined(errors))
 }
 
-/// The errors behind each other.
+/// The errors, separated by commas.
 pub fn joined(errors: &Limited<String>) -> String {
     let more = if errors.is_cut() { format!(", {OMITTED}") } else { String::new() };
     errors.join(", ") + &more
@@ -106,12 +108,12 @@ fn json_errors(body: &[u8], allowed: AllowedFields<'_>) -> Limited<String> {
     }
 }
 
-/// Which fields a value may have.
+/// Fields that a value may have.
 #[derive(Clone, Copy)]
 enum AllowedFields<'a> {
-    /// Those of its shape.
+    /// Fields of this shape.
     Shape(&'a Shape),
-    /// All of them.
+    /// Any field.
     Any,
 }
 
@@ -130,7 +132,7 @@ impl<'a> AllowedFields<'a> {
         }
     }
 
-    /// Whether the inside does not matter: what may be anything is kept as it is, be it with doubles.
+    /// Returns true for values that are stored as they are, including duplicate fields.
     fn is_opaque(self) -> bool {
         match self {
             Self::Shape(Shape::Map(_, values)) => **values == Shape::Untyped,
@@ -140,19 +142,19 @@ impl<'a> AllowedFields<'a> {
     }
 }
 
-/// Where the decoder is, and what it found.
+/// Current path and errors of a strict decoding.
 #[derive(Default)]
 struct StrictDecoder {
     path: String,
     errors: Limited<String>,
-    /// The bytes of the paths of all errors, also of those that were told before.
+    /// Length of the paths of all errors in bytes, including duplicates that are not recorded.
     path_bytes: usize,
 }
 
 impl StrictDecoder {
     fn report(&mut self, what: &str) {
         self.path_bytes = self.path_bytes.saturating_add(self.path.len());
-        // The first error is always recorded: whether there is any decides about the request.
+        // Always record the first error: the result depends on whether there is one.
         if self.path_bytes > MAX_PATH_BYTES && !self.errors.is_empty() {
             self.errors.cut();
             return;
@@ -163,7 +165,7 @@ impl StrictDecoder {
         }
     }
 
-    /// Goes one step down, does what is to be done there, and comes back.
+    /// Calls `visit` with `step` appended to the path.
     fn at<R>(&mut self, step: fmt::Arguments<'_>, visit: impl FnOnce(&mut Self) -> R) -> R {
         let length = self.path.len();
         let result = fmt::Write::write_fmt(&mut self.path, step).map(|()| visit(self));
@@ -172,7 +174,7 @@ impl StrictDecoder {
     }
 }
 
-/// A value in the text, to be walked.
+/// Deserialization seed that checks a value and discards it.
 struct CheckedValue<'w, 'a> {
     decoder: &'w mut StrictDecoder,
     allowed: AllowedFields<'a>,
@@ -255,7 +257,6 @@ impl<'de> Visitor<'de> for CheckedValue<'_, '_> {
     }
 }
 
-/// The name of a field.
 struct FieldName<'de>(Cow<'de, str>);
 
 impl<'de> Deserialize<'de> for FieldName<'de> {

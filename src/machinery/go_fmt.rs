@@ -1,5 +1,4 @@
-//! What error texts of the reference have from Go: values as it prints them by default, and what it says of those that cannot be
-//! read.
+//! Texts that Go's `fmt`, `encoding/json` and `strconv` produce in error messages of Kubernetes.
 
 use std::fmt;
 use std::num::{IntErrorKind, ParseIntError};
@@ -9,17 +8,17 @@ use serde_json::{Map, Value};
 use crate::meta::excerpt;
 use crate::meta::field::quote;
 
-/// The excerpt of a value in Go's default format: `map[a:[1 2] b:<nil>]`, with the keys sorted.
+/// Excerpt of a value in the format of Go's `%v`: `map[a:[1 2] b:<nil>]`, with sorted keys.
 pub(crate) fn value(value: &Value) -> String {
     excerpt::of(GoValue(value))
 }
 
-/// The same of a list.
+/// Excerpt of a list in the format of Go's `%v`.
 pub(crate) fn list(items: &[Value]) -> String {
     excerpt::of(GoList(items))
 }
 
-/// The same of an object.
+/// Excerpt of an object in the format of Go's `%v`.
 pub(crate) fn map(fields: &Map<String, Value>) -> String {
     excerpt::of(GoMap(fields))
 }
@@ -44,8 +43,8 @@ impl fmt::Display for GoValue<'_> {
 impl fmt::Display for GoList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[")?;
-        for (at, item) in self.0.iter().enumerate() {
-            write!(f, "{}{}", if at == 0 { "" } else { " " }, GoValue(item))?;
+        for (index, item) in self.0.iter().enumerate() {
+            write!(f, "{}{}", if index == 0 { "" } else { " " }, GoValue(item))?;
         }
         f.write_str("]")
     }
@@ -56,14 +55,14 @@ impl fmt::Display for GoMap<'_> {
         let mut fields: Vec<_> = self.0.iter().collect();
         fields.sort_unstable_by_key(|(name, _)| *name);
         f.write_str("map[")?;
-        for (at, (name, value)) in fields.into_iter().enumerate() {
-            write!(f, "{}{name}:{}", if at == 0 { "" } else { " " }, GoValue(value))?;
+        for (index, (name, value)) in fields.into_iter().enumerate() {
+            write!(f, "{}{name}:{}", if index == 0 { "" } else { " " }, GoValue(value))?;
         }
         f.write_str("]")
     }
 }
 
-/// The type of a value as Go's errors call it.
+/// Name of a JSON type in errors of Go's `encoding/json`.
 pub(crate) fn json_type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -75,20 +74,22 @@ pub(crate) fn json_type_name(value: &Value) -> &'static str {
     }
 }
 
-/// Why kind and version cannot be looked for in a value: it is of the type `found`, and no object.
+/// Error of Go's `encoding/json` for a document of the JSON type `found` that should hold `kind`
+/// and `apiVersion`.
 pub(crate) fn not_a_struct(found: &str) -> String {
-    // The type in which the reference looks for these two.
+    // The anonymous struct in SimpleMetaFactory.Interpret, which reads these two fields.
     let target =
         r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
     format!("json: cannot unmarshal {found} into Go value of type {target}")
 }
 
-/// Why kind and version cannot be told.
+/// Error of `SimpleMetaFactory.Interpret` in
+/// `k8s.io/apimachinery/pkg/runtime/serializer/json/meta.go`.
 pub(crate) fn no_type_meta(reason: &str) -> String {
     format!("couldn't get version/kind; json parse error: {reason}")
 }
 
-/// Error text of Go's `function` for a text that is no number.
+/// Error of the `strconv` function `function` for a text that is not an integer or is out of range.
 pub(crate) fn strconv_error(function: &str, text: &str, reason: &ParseIntError) -> String {
     let reason = match reason.kind() {
         IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
@@ -99,9 +100,8 @@ pub(crate) fn strconv_error(function: &str, text: &str, reason: &ParseIntError) 
 
 #[cfg(test)]
 mod tests {
-
     #[test]
-    fn objects_are_maps_with_sorted_keys() {
+    fn objects_are_formatted_as_maps_with_sorted_keys() {
         let value = serde_json::json!({"b": [1, "x", true], "a": {"c": null}, "d": {}});
         assert_eq!(super::value(&value), "map[a:map[c:<nil>] b:[1 x true] d:map[]]");
     }

@@ -1,31 +1,33 @@
-//! A version of an API group, and the errors about kinds that it does not have.
+//! A version of an API group, and the errors for kinds that it does not have.
 
 use serde_json::Value;
 
 use crate::meta::excerpt;
 
-/// The API that bodies must belong to.
+/// An API group in one version, with its kinds.
 #[derive(Clone, Copy, Debug)]
 pub struct GroupVersion {
-    /// The group alone.
+    /// The group, for example `image.openshift.io`.
     pub group: &'static str,
-    /// Group and version, as in `apiVersion`.
+    /// Group and version as in `apiVersion`, for example `image.openshift.io/v1`.
     pub name: &'static str,
-    /// The version alone.
+    /// The version, for example `v1`.
     pub version: &'static str,
-    /// The kinds of the version, but for their lists.
+    /// The kinds of this version without their list kinds.
     pub kinds: &'static [&'static str],
 }
 
 impl GroupVersion {
-    /// The sentence about a kind that a version of the group does not have.
+    /// Error for a kind that a version of the group does not have (`notRegisteredErr.Error` in
+    /// `k8s.io/apimachinery/pkg/runtime/error.go`).
     pub(crate) fn unknown_kind(&self, kind: &str, version: &str) -> String {
         let (kind, version) = (excerpt::of(kind), excerpt::of(version));
         format!("no kind {kind:?} is registered for version {version:?} in scheme {:?}", self.group)
     }
 
-    /// Why a document that is to be of the kind `expected` cannot be read, going by what it says of itself. The core API's version is
-    /// taken for that of the group, which was there once.
+    /// Error for a document whose `kind` or `apiVersion` does not match `expected`; none if both
+    /// match or are absent. `apiVersion: v1` is accepted: OpenShift once served these kinds in the
+    /// core group.
     pub(crate) fn kind_mismatch(&self, document: &Value, expected: &str) -> Option<String> {
         let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default();
         let (kind, version) = (text("kind"), text("apiVersion"));
@@ -40,7 +42,7 @@ impl GroupVersion {
         }
     }
 
-    /// Whether the version has a kind of this name, be it a list or one of those that every version has.
+    /// Returns true for kinds of this version, their lists, and the option kinds of every version.
     pub(crate) fn has_kind(&self, kind: &str) -> bool {
         const COMMON: [&str; 7] = [
             "CreateOptions",

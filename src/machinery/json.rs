@@ -1,4 +1,4 @@
-//! JSON as the reference implementation writes it: Go's escapes, compact or indented by two spaces.
+//! JSON as Go's `encoding/json` writes it: with its escapes, compact or indented by two spaces.
 
 use std::io;
 
@@ -7,37 +7,37 @@ use serde_json::ser::{CharEscape, CompactFormatter, Formatter, Serializer};
 
 use crate::meta::excerpt::Excerpt;
 
-/// The compact JSON of a value, without a final newline.
+/// Encodes a value as compact JSON without a final newline.
 ///
 /// # Panics
-/// Never for the types of this crate: they have text keys and no failing serializers.
+/// Never for the types of this crate: they have string keys and their serializers do not fail.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(1024);
     encode_into(value, &mut bytes);
     bytes
 }
 
-/// The compact JSON of a value as text.
+/// Encodes a value as compact JSON text.
 pub(crate) fn to_text<T: Serialize + ?Sized>(value: &T) -> String {
     String::from_utf8_lossy(&encode(value)).into_owned()
 }
 
-/// Appends the compact JSON of a value.
+/// Appends a value as compact JSON.
 pub fn encode_into<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) {
     let mut serializer = Serializer::with_formatter(bytes, GoFormatter(CompactFormatter));
-    value.serialize(&mut serializer).expect("objects have text keys and writing to memory does not fail");
+    value.serialize(&mut serializer).expect("keys are strings and writing to memory does not fail");
 }
 
-/// The compact JSON of a value as far as a message shows it.
+/// Excerpt of a value as compact JSON, for messages.
 pub fn excerpt<T: Serialize + ?Sized>(value: &T) -> String {
     let mut excerpt = Excerpt::default();
     let mut serializer = Serializer::with_formatter(&mut excerpt, GoFormatter(CompactFormatter));
-    // The only failure is that of a full excerpt, which its mark shows.
+    // Serialization fails only when the excerpt is full, and the excerpt marks that itself.
     let _ = value.serialize(&mut serializer);
     excerpt.finish()
 }
 
-/// Appends a text as JSON. Most texts have nothing to be escaped.
+/// Appends a JSON string. Has a fast path for text without characters to escape.
 pub fn encode_text(text: &str, bytes: &mut Vec<u8>) {
     let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&');
     if !text.as_bytes().iter().all(is_plain) {
@@ -48,9 +48,10 @@ pub fn encode_text(text: &str, bytes: &mut Vec<u8>) {
     bytes.push(b'"');
 }
 
-/// Appends the compact JSON of an object whose first fields are those of `head`, which lacks its closing brace.
+/// Appends the compact JSON of an object after the fields in `head`, an object without its closing
+/// brace.
 ///
-/// The object must have fields of its own.
+/// `object` must have at least one field.
 pub fn encode_behind<T: Serialize + ?Sized>(head: &[u8], object: &T, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(head);
     let brace = bytes.len();
@@ -58,26 +59,26 @@ pub fn encode_behind<T: Serialize + ?Sized>(head: &[u8], object: &T, bytes: &mut
     bytes[brace] = b',';
 }
 
-/// Compact JSON with two spaces of indentation and without a final newline, as Go's `json.Indent` lays it out.
+/// Indents compact JSON by two spaces without a final newline, as Go's `json.Indent`.
 pub fn indent(compact: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(compact.len() * 2);
     Indenter::default().push(compact, &mut out);
     out
 }
 
-/// The same of JSON that comes in pieces, cut anywhere.
+/// Indents compact JSON that arrives in chunks, split at any byte.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Indenter {
     depth: usize,
     in_text: bool,
-    /// The last byte was a backslash that counts.
+    /// The last byte was an unescaped backslash.
     escaped: bool,
     /// The last byte opened a list or an object.
     fresh: bool,
 }
 
 impl Indenter {
-    /// Appends the next piece.
+    /// Indents the next chunk.
     pub(crate) fn push(&mut self, compact: &[u8], out: &mut Vec<u8>) {
         for &byte in compact {
             if self.in_text {
@@ -90,7 +91,7 @@ impl Indenter {
         }
     }
 
-    /// Appends a byte that does not stand inside of a text.
+    /// Appends a byte outside of strings.
     fn structure(&mut self, byte: u8, out: &mut Vec<u8>) {
         let closes = matches!(byte, b'}' | b']');
         if self.fresh && !closes {
@@ -125,13 +126,14 @@ fn new_line(out: &mut Vec<u8>, depth: usize) {
     out.resize(out.len() + 2 * depth, b' ');
 }
 
-/// Escapes what Go escapes besides what JSON demands: `<`, `>`, `&` and the two separators that JavaScript trips over.
+/// Escapes the characters that Go escapes in addition to those required by JSON: `<`, `>`, `&`,
+/// U+2028 and U+2029.
 struct GoFormatter(CompactFormatter);
 
 impl Formatter for GoFormatter {
     fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         let bytes = fragment.as_bytes();
-        // Without a way out of the loop it looks at many bytes at a time. Most texts have nothing to be escaped.
+        // Without an early exit the compiler vectorizes the loop. Most strings need no escape.
         if !bytes.iter().fold(false, |found, byte| found | matches!(byte, b'<' | b'>' | b'&' | 0xe2)) {
             return writer.write_all(bytes);
         }
@@ -163,7 +165,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[test]
-    fn texts_are_escaped_as_go_does() {
+    fn strings_are_escaped_as_in_go() {
         let text = "<a>&\u{2028}é\u{1}\t\u{7f}\"";
         for plain in ["", "a b~", "a\"b", "a\\b", "<&>", "é\n"] {
             let mut encoded = Vec::new();
@@ -177,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn indentation_keeps_empty_containers_and_texts_as_they_are() {
+    fn indentation_keeps_empty_containers_and_strings() {
         let compact = br#"{"a":{},"b":[],"c":[1,{"d":"x,{}:\"[]\\"}]}"#;
         let pretty =
             "{\n  \"a\": {},\n  \"b\": [],\n  \"c\": [\n    1,\n    {\n      \"d\": \"x,{}:\\\"[]\\\\\"\n    }\n  ]\n}";
@@ -194,7 +196,7 @@ mod tests {
         }
 
         #[test]
-        fn pieces_are_indented_as_the_whole_is(texts in proptest::collection::vec(".*", 0..5), size in 1_usize..9) {
+        fn chunks_are_indented_like_the_whole(texts in proptest::collection::vec(".*", 0..5), size in 1_usize..9) {
             let compact = encode(&json!({"texts": texts, "o": {"p": [[], {}, null, "\\\""]}}));
             let (mut indenter, mut pieces) = (Indenter::default(), Vec::new());
             compact.chunks(size).for_each(|piece| indenter.push(piece, &mut pieces));

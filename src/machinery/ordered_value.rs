@@ -1,4 +1,4 @@
-//! Values that are compared as a whole, such as the keys by which the items of a list are told apart, and their order.
+//! JSON values with a total order, for keys of associative lists and members of sets.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -8,22 +8,23 @@ use serde_json::{Number, Value};
 use crate::machinery::json;
 use crate::meta::field::quote;
 
-/// A value that is compared as a whole. The order is that of the reference.
+/// A JSON value. Scalars have the order of `value.Compare` in
+/// `sigs.k8s.io/structured-merge-diff/value`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum OrderedValue {
     /// A number.
     Number(OrderedNumber),
-    /// A text.
+    /// A string.
     Text(String),
-    /// A truth value.
+    /// A boolean.
     Bool(bool),
     /// A list or an object, as compact JSON.
     Other(String),
-    /// Nothing.
+    /// `null`.
     Null,
 }
 
-/// A number with an order: by value, and of equal values by the way it is written.
+/// A number with a total order: by value, then by text.
 #[derive(Clone, Debug)]
 pub(crate) struct OrderedNumber(Number);
 
@@ -52,7 +53,7 @@ impl From<&Value> for OrderedValue {
     }
 }
 
-/// As people read it in errors.
+/// Formats the value for error messages, with strings quoted as in Go.
 impl fmt::Display for OrderedValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,8 +1,8 @@
-//! Protobuf, by way of JSON: what is sent is translated from the JSON that says the same, what is received into it. So every
-//! rule about objects is written once, for JSON, and protobuf is nothing but another way to write it.
+//! Protobuf encoding of Kubernetes objects by way of JSON. Responses are translated from JSON,
+//! requests into it, so that defaulting and validation exist only once, for JSON.
 //!
-//! The tables of [`crate::meta::protobuf`] say how. What is written is byte for byte what the reference implementation
-//! writes.
+//! [`crate::meta::protobuf`] describes the messages. The output equals that of Kubernetes'
+//! generated code byte for byte.
 
 mod decode;
 mod encode;
@@ -17,7 +17,7 @@ pub use self::envelope::{ENVELOPE_TAIL, RuntimeUnknown, TypeMeta, decode_envelop
 pub use self::list::{list_head, list_item, list_opening};
 pub use self::watch::watch_event;
 
-/// The media type of an object.
+/// Media type of objects in protobuf.
 pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
-//! Edits: what a client wants to have in the place of what is there, as a pure function of that.
+//! Updates as pure functions from the current object to the desired one, as
+//! `rest.UpdatedObjectInfo` in `k8s.io/apiserver/pkg/registry/rest`.
 //!
-//! PUT, all kinds of patches and apply are one thing to everything behind this module. Nothing here reads or writes a store,
-//! so an edit can be made again and again while others change the object.
+//! The registry handles PUT, PATCH and server-side apply in this one form. An update does not access
+//! the store, so the update loop can run it again when the object changed in between.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -10,40 +11,40 @@ use serde_json::Value;
 
 use crate::machinery::field_validation::{self, FieldValidation};
 use crate::machinery::group_version::GroupVersion;
-use crate::machinery::managed_fields::{self, Manager};
+use crate::machinery::managed_fields::{self, ConflictPolicy, Manager};
 use crate::machinery::patch::Patch;
 use crate::machinery::schema::{self, Schema};
 use crate::machinery::value::{self, Decoded};
 use crate::meta::{Kind, Limited, ManagedFieldsEntry, Status};
 
-/// An edit of an object.
+/// An update of an object.
 #[derive(Clone, Debug)]
 pub struct UpdatedObjectInfo<T> {
     body: UpdateBody<T>,
     validation: FieldValidation,
-    conflicts: managed_fields::ConflictPolicy,
+    conflicts: ConflictPolicy,
     schema: Arc<Schema>,
     api: GroupVersion,
 }
 
 #[derive(Clone, Debug)]
 enum UpdateBody<T> {
-    /// The whole object.
+    /// A complete object, from PUT.
     Object(Decoded<T>),
-    /// What is to be different.
+    /// A patch, including server-side apply.
     Patch(Patch),
 }
 
-/// An object as a client wants it, with what the client should hear about what it sent.
+/// The desired state of an object, with warnings for the client.
 #[derive(Clone, Debug)]
 pub struct Desired<T> {
     /// The object.
     pub object: T,
-    /// Faults that are no errors.
+    /// Warnings about the request body.
     pub warnings: Vec<String>,
 }
 
-/// An object that is there, and its JSON, which is made when it is first needed.
+/// An existing object and its JSON, which is encoded on first use.
 #[derive(Debug)]
 pub struct ExistingObject<'a, T> {
     /// The object.
@@ -53,76 +54,77 @@ pub struct ExistingObject<'a, T> {
 }
 
 impl<'a, T: Kind> ExistingObject<'a, T> {
-    /// An object of this API.
+    /// Wraps an object of this API.
     pub fn new(object: &'a T, api: GroupVersion) -> Self {
         Self { object, api, value: OnceCell::new() }
     }
 
-    /// Its JSON, with `kind` and `apiVersion`.
+    /// The object as JSON, with `kind` and `apiVersion`.
     fn value(&self) -> &Value {
         self.value.get_or_init(|| value::to_value(self.object, self.api))
     }
 }
 
 impl<T: Kind> UpdatedObjectInfo<T> {
-    /// The edit that puts a whole object in the place of what is there.
+    /// Creates an update that replaces the object.
     pub fn from_object(object: Decoded<T>, schema: &Arc<Schema>, api: GroupVersion) -> Self {
         Self {
             body: UpdateBody::Object(object),
             validation: FieldValidation::default(),
-            conflicts: managed_fields::ConflictPolicy::Fail,
+            conflicts: ConflictPolicy::Fail,
             schema: schema.clone(),
             api,
         }
     }
 
-    /// The edit that a patch describes.
+    /// Creates an update from a patch.
     pub fn from_patch(
         patch: Patch,
         validation: FieldValidation,
-        conflicts: managed_fields::ConflictPolicy,
+        conflicts: ConflictPolicy,
         schema: &Arc<Schema>,
         api: GroupVersion,
     ) -> Self {
         Self { body: UpdateBody::Patch(patch), validation, conflicts, schema: schema.clone(), api }
     }
 
-    /// The API that the object belongs to.
+    /// The API of the object.
     pub fn api(&self) -> GroupVersion {
         self.api
     }
 
-    /// The whole object, if that is what the client sent.
+    /// The complete object of a PUT; none for a patch.
     pub fn object(&self) -> Option<&T> {
         match &self.body {
-            UpdateBody::Object(whole) => Some(&whole.object),
+            UpdateBody::Object(decoded) => Some(&decoded.object),
             UpdateBody::Patch(_) => None,
         }
     }
 
-    /// What the client should hear of the whole object that it sent, whatever becomes of it.
+    /// Warnings about the body of a PUT. They are sent even if the update fails.
     pub fn warnings(&self) -> &[String] {
         match &self.body {
-            UpdateBody::Object(whole) => &whole.warnings,
+            UpdateBody::Object(decoded) => &decoded.warnings,
             UpdateBody::Patch(_) => &[],
         }
     }
 
-    /// Whether the edit makes an object where there is none.
+    /// Returns true for server-side apply, which creates a missing object.
     pub fn allows_create(&self) -> bool {
         matches!(&self.body, UpdateBody::Patch(patch) if patch.apply_configuration().is_some())
     }
 
-    /// Whether the edit looks at fields of the object that are named so, or changes them.
+    /// Returns true if the update reads or changes one of these top-level fields. Always
+    /// false for a PUT.
     pub fn touches(&self, fields: &[&str]) -> bool {
         matches!(&self.body, UpdateBody::Patch(patch) if patch.touches(fields))
     }
 
-    /// The object that is wanted in the place of `existing`. Where nothing is existing it is only to be asked of an edit that
-    /// [makes](Self::allows_create) what is missing.
+    /// Computes the desired object from `existing`. Without an existing object, the update must
+    /// [allow its creation](Self::allows_create).
     ///
     /// # Errors
-    /// 400, 409 and 422 of patches that cannot be applied, or lead to no object.
+    /// 400, 409, 413 or 422 if the patch cannot be applied or its result is not a valid object.
     pub fn updated_object(
         &self,
         existing: Option<&ExistingObject<'_, T>>,
@@ -158,7 +160,7 @@ impl<T: Kind> UpdatedObjectInfo<T> {
         Ok(Desired { object, warnings })
     }
 
-    /// The object that a patch led to.
+    /// Decodes the result of a patch.
     fn decode(&self, patch: &Patch, patched: &Value, errors: &Limited<String>) -> Result<T, Status> {
         if self.validation == FieldValidation::Strict && !errors.is_empty() {
             return Err(patch.strict_error(patched, errors));
@@ -174,10 +176,10 @@ impl<T: Kind> UpdatedObjectInfo<T> {
         value::object_from(object).map_err(|reason| patch.invalid(patched, &reason))
     }
 
-    /// What managedFields of `new` are to be. An apply has settled that already.
+    /// Computes `metadata.managedFields` of `new`. For server-side apply they are already in `new`.
     ///
     /// # Errors
-    /// 500, should the books hold what is none of them.
+    /// 500 if the computed entries cannot be decoded.
     pub fn managed_fields(
         &self,
         existing: Option<&ExistingObject<'_, T>>,
@@ -191,10 +193,11 @@ impl<T: Kind> UpdatedObjectInfo<T> {
     }
 }
 
-/// What managedFields of an object are to be that a manager makes, or puts in the place of `existing`.
+/// Computes `metadata.managedFields` of an object that `manager` creates, or with which it replaces
+/// `existing`.
 ///
 /// # Errors
-/// 500, should the books hold what is none of them.
+/// 500 if the computed entries cannot be decoded.
 pub fn updated_managed_fields<T: Kind>(
     schema: &Schema,
     existing: Option<&ExistingObject<'_, T>>,

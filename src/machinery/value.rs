@@ -1,4 +1,4 @@
-//! JSON values on their way from a text to an object, and back.
+//! Conversion between text, JSON values and objects.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -7,20 +7,22 @@ use crate::machinery::body_limits;
 use crate::machinery::group_version::GroupVersion;
 use crate::meta::{Kind, ManagedFieldsEntry, excerpt, go_json};
 
-/// An object from a request's body.
+/// An object decoded from a request body.
 #[derive(Clone, Debug)]
 pub struct Decoded<T> {
     /// The object.
     pub object: T,
-    /// Faults of the body that are no errors.
+    /// Warnings about the body, from field validation.
     pub warnings: Vec<String>,
 }
 
-/// A value as an object, with the defaults of the API. Where it says that managedFields are to be none, which is more than not to
-/// say anything of them, the object has one empty entry.
+/// Decodes an object and sets its defaults.
+///
+/// An explicit empty list in `metadata.managedFields` differs from a missing one: it ends the
+/// tracking of owners. The object then has one empty entry.
 ///
 /// # Errors
-/// A sentence that says which part is of a wrong type.
+/// A sentence with the part that has the wrong type.
 pub fn object_from<T: Kind>(value: Value) -> Result<T, String> {
     let ends_tracking = value.pointer("/metadata/managedFields").and_then(Value::as_array).is_some_and(Vec::is_empty);
     let mut object: T = from_value(value)?;
@@ -31,18 +33,18 @@ pub fn object_from<T: Kind>(value: Value) -> Result<T, String> {
     Ok(object)
 }
 
-/// A value as a type of the API, to which a `null` means the same as a key that is not there.
+/// Decodes a type of the API. `null` is the same as a missing key.
 ///
 /// # Errors
-/// A sentence that says which part is of a wrong type.
+/// A sentence with the part that has the wrong type.
 pub fn from_value<T: DeserializeOwned>(mut value: Value) -> Result<T, String> {
     drop_nulls(&mut value);
     serde_json::from_value(value).map_err(excerpt::of)
 }
 
-/// An object as a value, with `kind` and `apiVersion`.
+/// Converts an object to a JSON value with `kind` and `apiVersion`.
 pub fn to_value<T: Kind>(object: &T, api: GroupVersion) -> Value {
-    let fields = serde_json::to_value(object).expect("objects have text keys and no failing serializers");
+    let fields = serde_json::to_value(object).expect("keys are strings and serializers do not fail");
     let mut value = serde_json::Map::new();
     value.insert("kind".into(), T::KIND.into());
     value.insert("apiVersion".into(), api.name.into());
@@ -52,7 +54,7 @@ pub fn to_value<T: Kind>(object: &T, api: GroupVersion) -> Value {
     Value::Object(value)
 }
 
-/// The value in a JSON body.
+/// Parses a JSON body. Syntax errors have the text of Go's `encoding/json`.
 pub(crate) fn parse_json(body: &[u8]) -> Result<Value, String> {
     serde_json::from_slice(body).map_err(|error| {
         let syntax_error = go_json::syntax_error(&String::from_utf8_lossy(body));
@@ -60,7 +62,7 @@ pub(crate) fn parse_json(body: &[u8]) -> Result<Value, String> {
     })
 }
 
-/// The value in a YAML body. The first document counts, as for the reference.
+/// Parses the first document of a YAML body, as `sigs.k8s.io/yaml` does.
 pub(crate) fn parse_yaml(body: &[u8]) -> Result<Value, String> {
     let text = std::str::from_utf8(body).map_err(|error| format!("yaml: {error}"))?;
     let options = yaml_options(body, serde_saphyr::DuplicateKeyPolicy::LastWins);
@@ -69,20 +71,22 @@ pub(crate) fn parse_yaml(body: &[u8]) -> Result<Value, String> {
     Ok(documents.into_iter().next().unwrap_or_default())
 }
 
-/// The nodes that a YAML body of any length may expand to, and the events that its aliases may replay. A few kilobytes of
-/// YAML with a shared `&base` reach thousands. In memory these nodes take about 3 MiB, as much as the largest body.
+/// Minimum limit for the nodes of an expanded YAML body, and for the events that its aliases
+/// replay. A few kilobytes of YAML with a shared `&base` reach thousands. This many nodes take
+/// about 3 MiB of memory, as much as the largest body.
 const MIN_YAML_NODES: usize = 20_000;
-/// The bytes of scalars that a YAML body of any length may expand to.
+/// Minimum limit for the scalars of an expanded YAML body, in bytes.
 const MIN_YAML_SCALAR_BYTES: usize = 256 << 10;
-/// The most nodes that the longest YAML body may expand to. A key is a node as well, so an object takes up to two for each of
-/// its values.
+/// Maximum number of nodes that the longest YAML body may expand to. A key is a node as well, so an
+/// object has up to two for each of its values.
 const MAX_YAML_NODES: usize = 2 * body_limits::MAX_VALUES + 1000;
 
-/// Options of the reader of a YAML body.
+/// Options of the YAML reader.
 ///
-/// With all aliases and merge keys expanded, a body may hold one node for each two bytes and two bytes of scalars for each
-/// byte, or the constants above where these are more. The fixed limits of the library would let a few kilobytes stand for
-/// 250,000 nodes. The ratio of aliases to anchors is not limited, as the events that the aliases replay are.
+/// With all aliases and merge keys expanded, a body may hold one node for every two bytes and two
+/// bytes of scalars for every byte, or the minimum limits above where these are higher. The default
+/// limits of the library would allow a few kilobytes to expand to 250,000 nodes. The ratio of
+/// aliases to anchors is not limited, because the number of replayed events is.
 pub(crate) fn yaml_options(body: &[u8], duplicate_keys: serde_saphyr::DuplicateKeyPolicy) -> serde_saphyr::Options {
     let max_nodes = (body.len() / 2).clamp(MIN_YAML_NODES, MAX_YAML_NODES);
     let max_bytes = (body.len() * 2).max(MIN_YAML_SCALAR_BYTES);
@@ -100,7 +104,7 @@ pub(crate) fn yaml_options(body: &[u8], duplicate_keys: serde_saphyr::DuplicateK
     }
 }
 
-/// What is wrong with a text that is no YAML, in the words of the reference where these are simple to find.
+/// Describes a YAML syntax error, with the text of `sigs.k8s.io/yaml` for common errors.
 fn yaml_error(error: &serde_saphyr::Error) -> String {
     let plain = excerpt::of(error.without_snippet());
     let line = error.location().map_or(1, |location| location.line());

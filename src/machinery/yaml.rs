@@ -1,38 +1,41 @@
-//! YAML out, byte for byte as Kubernetes' Go library writes it, since people keep such files under version control.
+//! YAML encoder with the output of `sigs.k8s.io/yaml`, byte for byte: users keep such files under
+//! version control.
 //!
-//! The layout: keys in natural order, lists not indented, lines folded after 80 columns. A text is written plain where a
-//! YAML 1.1 reader takes it for a text again, else quoted: double where its content is the reason, single where its form is.
+//! Layout: keys in natural order, lists not indented, lines folded after 80 columns. A string is
+//! plain if a YAML 1.1 reader resolves it to the same string. Otherwise it is double quoted because
+//! of its content, or single quoted because of its syntax.
 
 use std::cmp::Ordering;
 
 use serde_json::{Map, Value};
 
-/// Lines are folded at the first space after this column.
+/// Column after which lines are folded at the next space.
 const WIDTH: usize = 80;
-/// A longer key needs the explicit form `? key`.
+/// Maximum length of a key in bytes; longer ones need the explicit form `? key`.
 const MAX_SIMPLE_KEY: usize = 128;
 
-/// The value holds a character that YAML does not allow in JSON text.
+/// Error for a string with a character that YAML does not allow.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("yaml: control characters are not allowed")]
 pub(crate) struct ControlCharacter;
 
-/// The YAML of a value, with a final newline.
+/// Encodes a value as YAML with a final newline.
 ///
 /// # Errors
-/// A text or key with a character that the reference's reader of JSON refuses (DEL, most C1 controls, the byte order mark).
+/// A string or key has a character that `sigs.k8s.io/yaml` rejects when it reads the JSON (DEL,
+/// most C1 controls, the byte order mark).
 pub(crate) fn encode(value: &Value) -> Result<String, ControlCharacter> {
     let mut writer = YamlWriter { out: String::new() };
     writer.node(value, 0, LinePosition::Start)?;
     Ok(writer.out)
 }
 
-/// Where a value stands, which decides how it begins.
+/// Position on the line before a value, which determines how the value starts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum LinePosition {
-    /// At the beginning of a line, or behind `- `.
+    /// The start of a line, or after `- `.
     Start,
-    /// Behind `key:`.
+    /// After `key:`.
     AfterKey,
 }
 
@@ -41,7 +44,7 @@ struct YamlWriter {
 }
 
 impl YamlWriter {
-    /// Writes a value whose lines are indented by `indent`, and ends the line.
+    /// Writes a value with its lines indented by `indent`, and ends the line.
     fn node(&mut self, value: &Value, indent: usize, position: LinePosition) -> Result<(), ControlCharacter> {
         match value {
             Value::Object(map) if !map.is_empty() => {
@@ -107,16 +110,16 @@ impl YamlWriter {
     }
 
     fn text(&mut self, text: &str, indent: usize, folding: Folding) -> Result<(), ControlCharacter> {
-        if text.chars().any(is_refused) {
+        if text.chars().any(is_rejected) {
             return Err(ControlCharacter);
         }
         match style(text, folding) {
-            ScalarStyle::Plain => self.folded(text, indent + 2, folding, |out, letter| out.push(letter)),
+            ScalarStyle::Plain => self.folded(text, indent + 2, folding, |out, character| out.push(character)),
             ScalarStyle::Single => {
                 self.out.push('\'');
-                self.folded(text, indent + 2, folding, |out, letter| match letter {
+                self.folded(text, indent + 2, folding, |out, character| match character {
                     '\'' => out.push_str("''"),
-                    letter => out.push(letter),
+                    character => out.push(character),
                 });
                 self.out.push('\'');
             }
@@ -126,38 +129,38 @@ impl YamlWriter {
         Ok(())
     }
 
-    /// Writes letters; a single space beyond the width becomes a line break.
+    /// Writes characters, and a line break instead of a single space beyond the line width.
     fn folded(&mut self, text: &str, indent: usize, folding: Folding, put: impl Fn(&mut String, char)) {
-        let mut letters = text.char_indices().peekable();
+        let mut characters = text.char_indices().peekable();
         let mut after_space = false;
-        while let Some((at, letter)) = letters.next() {
-            let next = letters.peek().map(|&(_, next)| next);
-            let may_fold = folding == Folding::AtSpaces && letter == ' ' && !after_space && at > 0;
+        while let Some((at, character)) = characters.next() {
+            let next = characters.peek().map(|&(_, next)| next);
+            let may_fold = folding == Folding::AtSpaces && character == ' ' && !after_space && at > 0;
             if may_fold && next.is_some_and(|next| next != ' ') && self.column() > WIDTH {
                 self.break_line(indent);
             } else {
-                put(&mut self.out, letter);
+                put(&mut self.out, character);
             }
-            after_space = letter == ' ';
+            after_space = character == ' ';
         }
     }
 
     fn double_quoted(&mut self, text: &str, indent: usize, folding: Folding) {
         self.out.push('"');
-        let mut letters = text.char_indices().peekable();
+        let mut characters = text.char_indices().peekable();
         let mut after_space = false;
-        while let Some((at, letter)) = letters.next() {
-            let next = letters.peek().map(|&(_, next)| next);
-            let may_fold = folding == Folding::AtSpaces && letter == ' ' && !after_space && at > 0 && next.is_some();
+        while let Some((at, character)) = characters.next() {
+            let next = characters.peek().map(|&(_, next)| next);
+            let may_fold = folding == Folding::AtSpaces && character == ' ' && !after_space && at > 0 && next.is_some();
             if may_fold && self.column() > WIDTH {
                 self.break_line(indent);
                 if next == Some(' ') {
                     self.out.push('\\');
                 }
             } else {
-                escape(&mut self.out, letter);
+                escape(&mut self.out, character);
             }
-            after_space = letter == ' ';
+            after_space = character == ' ';
         }
         self.out.push('"');
     }
@@ -214,7 +217,7 @@ enum ScalarStyle {
 }
 
 fn style(text: &str, folding: Folding) -> ScalarStyle {
-    let is_odd = |letter: char| letter != '\n' && is_special(letter);
+    let is_odd = |character: char| character != '\n' && is_special(character);
     let has_break = text.contains('\n');
     let space_meets_break = text.contains(" \n") || text.contains("\n ");
     if text.chars().any(is_odd) || (has_break && folding == Folding::Never) {
@@ -224,7 +227,7 @@ fn style(text: &str, folding: Folding) -> ScalarStyle {
         let fits = !text.ends_with(' ') && !text.contains(" \n");
         return if fits { ScalarStyle::Literal } else { ScalarStyle::Double };
     }
-    if means_something_else(text) {
+    if resolves_to_another_type(text) {
         return ScalarStyle::Double;
     }
     match !space_meets_break && may_be_plain(text) {
@@ -233,18 +236,20 @@ fn style(text: &str, folding: Folding) -> ScalarStyle {
     }
 }
 
-/// Whether the form of a text allows it to stand without quotes in block context.
+/// Returns true if the syntax of a string allows it as a plain scalar in block context
+/// (`yaml_emitter_analyze_scalar` of go-yaml).
 fn may_be_plain(text: &str) -> bool {
     const OPENERS: &str = "#,[]{}&*!|>'\"%@`";
-    let first_needs_quotes = text.starts_with(|letter| OPENERS.contains(letter));
+    let first_needs_quotes = text.starts_with(|character| OPENERS.contains(character));
     let is_marker = ["-", "?"].contains(&text) || ["- ", "? ", "---", "..."].iter().any(|mark| text.starts_with(mark));
     let is_key = text.ends_with(':') || text.contains(": ");
     let has_outer_space = text.starts_with(' ') || text.ends_with(' ');
     !(text.is_empty() || first_needs_quotes || is_marker || is_key || has_outer_space || text.contains(" #"))
 }
 
-/// Whether a YAML 1.1 reader takes the bare text for something else than a text.
-fn means_something_else(text: &str) -> bool {
+/// Returns true if a YAML 1.1 reader resolves the plain scalar to another type than a string
+/// (`resolve` of go-yaml).
+fn resolves_to_another_type(text: &str) -> bool {
     const WORDS: &[&str] = &[
         "", "~", "null", "Null", "NULL", "y", "Y", "yes", "Yes", "YES", "n", "N", "no", "No", "NO", "true", "True",
         "TRUE", "false", "False", "FALSE", "on", "On", "ON", "off", "Off", "OFF", ".nan", ".NaN", ".NAN", ".inf",
@@ -254,7 +259,7 @@ fn means_something_else(text: &str) -> bool {
 }
 
 fn is_number(text: &str) -> bool {
-    if !text.starts_with(|letter: char| letter.is_ascii_digit() || "+-.".contains(letter)) {
+    if !text.starts_with(|character: char| character.is_ascii_digit() || "+-.".contains(character)) {
         return false;
     }
     let bare = text.replace('_', "");
@@ -266,7 +271,7 @@ fn is_number(text: &str) -> bool {
     based(["0x", "0X"], 16) || based(["0b", "0B"], 2) || based(["0o", "0O"], 8) || is_decimal(unsigned)
 }
 
-/// Digits with at most one point and an exponent.
+/// Matches digits with at most one point, and an exponent.
 fn is_decimal(text: &str) -> bool {
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))),
@@ -281,7 +286,7 @@ fn is_decimal(text: &str) -> bool {
         && exponent.is_none_or(|digits| !digits.is_empty() && all_digits(digits))
 }
 
-/// Numbers to the base of 60, as YAML 1.1 has them: `1:30`.
+/// Matches sexagesimal numbers of YAML 1.1 such as `1:30` (`isBase60Float` of go-yaml).
 fn is_sexagesimal(text: &str) -> bool {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let whole = unsigned.split_once('.').map_or(unsigned, |(whole, _)| whole);
@@ -293,7 +298,7 @@ fn is_sexagesimal(text: &str) -> bool {
     whole.contains(':') && parts.next().is_some_and(is_start) && parts.all(is_sixtieth)
 }
 
-/// Dates, alone or with a time of day.
+/// Matches dates, with or without a time of day.
 fn is_date(text: &str) -> bool {
     let bytes = text.as_bytes();
     let year = bytes.len() >= 8 && bytes[..4].iter().all(u8::is_ascii_digit) && bytes[4] == b'-';
@@ -309,18 +314,18 @@ fn is_date(text: &str) -> bool {
     is_day && time.is_none_or(|time| time.starts_with(|c: char| c.is_ascii_digit()) && time.contains(':'))
 }
 
-/// Characters that a reader of YAML refuses even inside of JSON text.
-fn is_refused(letter: char) -> bool {
-    matches!(letter, '\u{7f}'..='\u{84}' | '\u{86}'..='\u{9f}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+/// Matches characters that a YAML reader rejects, even inside JSON strings.
+fn is_rejected(character: char) -> bool {
+    matches!(character, '\u{7f}'..='\u{84}' | '\u{86}'..='\u{9f}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
-/// Characters that can only be written with an escape.
-fn is_special(letter: char) -> bool {
-    matches!(letter, '\0'..='\u{1f}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+/// Matches characters that need an escape sequence.
+fn is_special(character: char) -> bool {
+    matches!(character, '\0'..='\u{1f}' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-fn escape(out: &mut String, letter: char) {
-    let short = match letter {
+fn escape(out: &mut String, character: char) {
+    let short = match character {
         '\0' => '0',
         '\u{7}' => 'a',
         '\u{8}' => 'b',
@@ -335,12 +340,12 @@ fn escape(out: &mut String, letter: char) {
         '\u{85}' => 'N',
         '\u{2028}' => 'L',
         '\u{2029}' => 'P',
-        letter if is_special(letter) => {
-            out.push_str(&format!("\\x{:02X}", u32::from(letter)));
+        character if is_special(character) => {
+            out.push_str(&format!("\\x{:02X}", u32::from(character)));
             return;
         }
-        letter => {
-            out.push(letter);
+        character => {
+            out.push(character);
             return;
         }
     };
@@ -348,12 +353,14 @@ fn escape(out: &mut String, letter: char) {
     out.push(short);
 }
 
-/// The digits of a number that count in the order of keys, so that a `u64` has room for their value.
+/// Maximum number of digits that the order of keys considers, so that a `u64` can hold their value.
 const MAX_DIGITS: usize = 18;
 
-/// Order of keys: by letters, runs of digits by their value, other characters before letters (`keyList.Less` of go-yaml).
+/// Order of keys: letters by character, runs of digits by value, other characters before letters
+/// (`keyList.Less` of go-yaml).
 ///
-/// Looks at no more than the shorter key: a sort compares a long one with each of many short ones.
+/// Reads at most the length of the shorter key, because a sort compares a long key with many short
+/// ones.
 fn natural_order(a: &str, b: &str) -> Ordering {
     let common = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
     let (before, left) = a.split_at(a.floor_char_boundary(common));
@@ -361,7 +368,7 @@ fn natural_order(a: &str, b: &str) -> Ordering {
     let (Some(first), Some(second)) = (left.chars().next(), right.chars().next()) else {
         return left.len().cmp(&right.len());
     };
-    let after_digit = before.ends_with(|letter: char| letter.is_ascii_digit());
+    let after_digit = before.ends_with(|character: char| character.is_ascii_digit());
     match (first.is_alphabetic(), second.is_alphabetic()) {
         (true, true) => first.cmp(&second),
         (true, false) if after_digit => Ordering::Less,
@@ -377,7 +384,7 @@ fn natural_order(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// The value of the digits that a text begins with, behind the digit `lead`, and their number.
+/// Value of the leading digits of a text after the digit `lead`, and their count.
 fn number(text: &str, lead: u64) -> (u64, usize) {
     let digits = text.bytes().take(MAX_DIGITS).take_while(u8::is_ascii_digit);
     digits.fold((lead, 0), |(value, count), digit| (value * 10 + u64::from(digit - b'0'), count + 1))
@@ -399,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn ambiguous_text_is_double_quoted_odd_text_single() {
+    fn strings_are_quoted_by_content_and_by_syntax() {
         let quoted = ["", "1.0", "no", "2021-02-03T04:05:06Z", "1:30", "0x1f", "1_000", "-.inf", "~", "1e3"];
         for text in quoted {
             assert_eq!(yaml(json!(text)), format!("\"{text}\"\n"));
@@ -413,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_of_digits_are_ordered_by_value() {
+    fn numeric_keys_are_ordered_by_value() {
         let ordered = ["-", "0", "00", "1", "01", "2", "10", "10a", "a", "a0", "a00", "a1", "a2", "a02", "a10", "ab"];
         for (at, left) in ordered.iter().enumerate() {
             for (other, right) in ordered.iter().enumerate() {
@@ -423,18 +430,18 @@ mod tests {
     }
 
     #[test]
-    fn one_long_key_beside_many_short_ones_takes_bounded_time() {
+    fn one_long_key_among_short_ones_takes_bounded_time() {
         let start = std::time::Instant::now();
-        for letter in ["k", "1"] {
-            let short = (0..100_000).map(|at| (format!("{letter}{at}"), json!(1)));
-            let long = (letter.repeat(1_000_000), json!(1));
+        for character in ["k", "1"] {
+            let short = (0..100_000).map(|at| (format!("{character}{at}"), json!(1)));
+            let long = (character.repeat(1_000_000), json!(1));
             assert!(yaml(Value::Object(short.chain([long]).collect())).len() > 1_000_000);
         }
-        assert!(start.elapsed().as_secs() < 20, "it takes {:?}", start.elapsed());
+        assert!(start.elapsed().as_secs() < 20, "took {:?}", start.elapsed());
     }
 
     #[test]
-    fn lines_and_controls() {
+    fn multiline_strings_are_literal_and_controls_escaped() {
         assert_eq!(yaml(json!({"a": "x\ny"})), "a: |-\n  x\n  y\n");
         assert_eq!(yaml(json!({"a": "x\n\n"})), "a: |+\n  x\n\n");
         assert_eq!(yaml(json!({"a": "x\n"})), "a: |\n  x\n");
@@ -443,14 +450,14 @@ mod tests {
     }
 
     #[test]
-    fn long_texts_are_folded_at_single_spaces() {
+    fn long_strings_are_folded_at_single_spaces() {
         let long = format!("{} b c", "a".repeat(90));
         assert_eq!(yaml(json!({"k": {"m": long}})), format!("k:\n  m: {}\n    b c\n", "a".repeat(90)));
     }
 
     proptest::proptest! {
         #[test]
-        fn what_is_written_reads_back(texts in proptest::collection::vec("[ -~éä\n\t]{0,120}", 1..4)) {
+        fn yaml_survives_a_round_trip(texts in proptest::collection::vec("[ -~éä\n\t]{0,120}", 1..4)) {
             let value = json!({"list": texts, "map": {texts[0].clone(): "x"}});
             let text = encode(&value).unwrap();
             let back: Value = serde_saphyr::from_str(&text).unwrap();

@@ -1,4 +1,4 @@
-//! Server-side apply: a client says which fields it wants and how, and the server makes it so, or says who objects.
+//! Server-side apply (`Updater.Apply` in `sigs.k8s.io/structured-merge-diff/merge`).
 
 use serde_json::Value;
 
@@ -12,25 +12,27 @@ use super::{
 use crate::machinery::schema::Schema;
 use crate::meta::{Status, excerpt};
 
-/// Who owns what was there before anybody applied anything to an object that nobody tracked.
+/// Owner of the fields of an object without `managedFields` when it is first applied
+/// (`skipnonapplied.go`).
 const BEFORE_FIRST_APPLY: &str = "before-first-apply";
 
-/// What to do where an apply wants to change fields that others own.
+/// Handling of conflicts with other owners, from the query parameter `force`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConflictPolicy {
-    /// Nothing is changed, and the conflicts are told.
+    /// Rejects the request and reports the conflicts.
     Fail,
-    /// The fields change, and with them their owner.
+    /// Changes the fields and takes over their ownership.
     Force,
 }
 
-/// The object that applying `applied` makes of `live` (none for an object that does not exist), with its managedFields.
+/// Applies a configuration to the `live` object (none for a missing object) and returns the result
+/// with its `managedFields`.
 ///
-/// What is applied is not always kept: of an empty map, for one, nothing is. So a result that only
-/// [differs in times](super::differ_in_times_only) from the live object is no change.
+/// A result that differs from the live object only in the times of `managedFields` is no change.
+/// The times differ for configurations with parts that are not stored, such as an empty map.
 ///
 /// # Errors
-/// 400 for a wrong kind, version or field, 409 with the conflicts.
+/// 400 for a configuration with a wrong kind, version or field; 409 with the conflicts.
 pub fn apply(
     schema: &Schema,
     live: Option<&Value>,
@@ -51,7 +53,8 @@ pub fn apply(
     Ok(apply.finish(applied))
 }
 
-/// Refuses what is no object of the kind. Unlike other bodies, one that is applied must say what it is and fit exactly.
+/// Checks that the configuration is a valid object of the kind. In contrast to other request
+/// bodies, `kind`, `apiVersion` and all fields must match exactly.
 fn check_applied(schema: &Schema, applied: &Value, manager: &Manager) -> Result<(), Status> {
     let text = |key: &str| applied.get(key).and_then(Value::as_str).unwrap_or_default();
     let (kind, api_version) = (text("kind"), text("apiVersion"));
@@ -85,18 +88,18 @@ fn typed_patch_error(applied: &Value, reason: &str) -> Status {
     ))
 }
 
-/// An apply on its way.
+/// State of an apply operation.
 struct Apply<'a> {
     live: &'a Value,
     is_new: bool,
     manager: &'a Manager,
-    /// The owners before, the one who applies among them.
+    /// The owners before the operation, including the applier.
     owners: Owners,
-    /// Who applies, and what it wants.
+    /// The applier with the fields of its configuration.
     owner: Owner,
-    /// The object after.
+    /// The resulting object.
     merged: Value,
-    /// What that changes.
+    /// The changes from the live to the resulting object.
     comparison: Comparison,
 }
 
@@ -127,7 +130,7 @@ impl<'a> Apply<'a> {
         Ok(Self { live, is_new: existing.is_none(), manager, owners, owner, merged, comparison })
     }
 
-    /// The fields of others that change.
+    /// The changed fields of other owners.
     fn conflicts(&self) -> Vec<Conflict> {
         let others = self
             .owners
@@ -140,13 +143,13 @@ impl<'a> Apply<'a> {
         conflicts.filter(|conflict| !conflict.fields.is_empty()).collect()
     }
 
-    /// The object after, with its owners.
+    /// Returns the resulting object with its `managedFields`.
     fn finish(mut self, applied: &Value) -> Value {
         let Comparison { changed, removed } = &self.comparison;
         let (id, version) = (&self.owner.id, self.manager.api_version);
         self.owners.release(changed, Some(id), version);
         self.owners.release(removed, Some(id), version);
-        // Who applies what is there already owns it from now on, but has changed nothing.
+        // An applier that sets existing values becomes an owner without changing the object.
         if self.is_new || !changed.is_empty() || !removed.is_empty() {
             self.owner.time = Some(self.manager.time);
         }
@@ -158,7 +161,7 @@ impl<'a> Apply<'a> {
     }
 }
 
-/// The owners of a live object. One that is there and that nobody owns gets an owner for all that it has.
+/// The owners of a live object. An existing object without owners gets one for all its fields.
 fn owners_before(schema: &Schema, live: &Value, manager: &Manager) -> Owners {
     let mut owners = Owners::read(entries_of(live)).unwrap_or_default();
     if owners.is_empty() {
@@ -171,15 +174,16 @@ fn owners_before(schema: &Schema, live: &Value, manager: &Manager) -> Owners {
     owners
 }
 
-/// Takes out of the fields that somebody applies those that cannot be owned.
+/// Removes fields that cannot be owned.
 fn strip(fields: &mut FieldSet, manager: &Manager) {
     fields.subtract(&STRIPPED_FIELDS);
     manager.ignored.iter().for_each(|name| fields.remove_part(&PathElement::Field((*name).to_owned())));
 }
 
-/// What any owner has, and what `owner` wants. What nobody can own, such as the name, keeps what is around it as well.
+/// Union of the fields of all owners, with the new fields of `owner`.
 ///
-/// One set: asking each owner for each field would cost the product of their numbers.
+/// Pruning looks up each field in this one set. A lookup in the set of each owner would multiply
+/// the cost by their number.
 fn owned_fields(owners: &Owners, owner: &Owner) -> FieldSet {
     let mut all = owner.fields.clone();
     let others = owners.iter().filter(|other| other.api_version == owner.api_version);
@@ -187,7 +191,7 @@ fn owned_fields(owners: &Owners, owner: &Owner) -> FieldSet {
     all
 }
 
-/// A copy of an object without its owners, who may take up most of it.
+/// Copies an object without `managedFields`, which may be its largest part.
 fn without_managed_fields(object: &Value) -> Value {
     let (Some(fields), Some(metadata)) = (object.as_object(), object.get("metadata").and_then(Value::as_object)) else {
         return object.clone();
@@ -202,7 +206,7 @@ fn without_managed_fields(object: &Value) -> Value {
     Value::Object(fields.collect())
 }
 
-/// An object says what it is exactly if it did so before.
+/// Removes `kind` and `apiVersion` from an object if `before` lacks them.
 fn restore_type_meta(object: &mut Value, before: &Value) {
     if let Some(fields) = object.as_object_mut() {
         fields.retain(|name, _| !["kind", "apiVersion"].contains(&name.as_str()) || before.get(name).is_some());

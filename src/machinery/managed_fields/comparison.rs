@@ -1,4 +1,5 @@
-//! What changed from one granularity of an object to another, field by field. Costs about as much as comparing the two.
+//! Comparison of two versions of an object, field by field. Takes about as long as an equality
+//! check.
 
 use serde_json::Value;
 
@@ -7,19 +8,20 @@ use super::granularity::{self, Granularity};
 use super::path_element::PathElement;
 use crate::machinery::schema::{ListType, Shape};
 
-/// The fields in which two values differ.
+/// The fields in which two values differ (`typed.Comparison` in
+/// `sigs.k8s.io/structured-merge-diff`).
 #[derive(Debug, Default)]
 pub(super) struct Comparison {
-    /// Fields that are new or have another value.
+    /// New fields, and fields with another value.
     pub(super) changed: FieldSet,
-    /// Fields that are there no more.
+    /// Removed fields.
     pub(super) removed: FieldSet,
 }
 
-/// The difference between two objects of one shape.
+/// Compares two objects of one shape.
 ///
 /// # Errors
-/// A sentence about an item of a list that cannot be told from others.
+/// A sentence about a list item without a valid key.
 pub(super) fn compare(shape: &Shape, old: &Value, new: &Value) -> Result<Comparison, String> {
     let mut all = Comparison::default();
     all.add(shape, Some(old), Some(new))?;
@@ -27,7 +29,7 @@ pub(super) fn compare(shape: &Shape, old: &Value, new: &Value) -> Result<Compari
 }
 
 impl Comparison {
-    /// Takes a field of the object out of the difference, with all that is below.
+    /// Removes a field and everything below it from the comparison.
     pub(super) fn exclude(&mut self, name: &str) {
         let element = PathElement::Field(name.to_owned());
         self.changed.remove_part(&element);
@@ -35,12 +37,13 @@ impl Comparison {
     }
 
     fn add(&mut self, shape: &Shape, old: Option<&Value>, new: Option<&Value>) -> Result<(), String> {
-        // Nothing is an empty value of whatever granularity the other has.
+        // `null` counts as an empty value of the other side's granularity.
         let granularity = |value: Option<&Value>, other: Option<&Value>| {
             value.map(|value| Granularity::of(shape, if value.is_null() { other.unwrap_or(value) } else { value }))
         };
         match (granularity(old, new), granularity(new, old)) {
-            // What may be anything may have become another thing: all that was goes, and all that is comes.
+            // Only untyped values can change between object and scalar. All old fields are removed
+            // and all new ones are added.
             (Some(Granularity::Object(_)), Some(Granularity::Atomic)) => {
                 self.parts(shape, old, None)?;
                 self.leaf(old, new);
@@ -61,7 +64,7 @@ impl Comparison {
             Granularity::Object(_) => granularity::fields(value).is_some_and(|fields| !fields.is_empty()),
             Granularity::List(..) => !granularity::list(value).is_empty(),
         };
-        // An empty list or object has no parts, so that it is owned itself.
+        // An empty list or object has no parts that could have owners, so it has an owner itself.
         if !is_filled(old) && !is_filled(new) {
             self.leaf(old, new);
             return Ok(());
@@ -113,7 +116,7 @@ impl Comparison {
                 ([], [new]) => part.add(shape, None, Some(new))?,
                 ([old], []) => part.add(shape, Some(old), None)?,
                 ([old], [new]) => part.add(shape, Some(old), Some(new))?,
-                // Items that cannot be told apart are owned together.
+                // Items with the same key are owned together.
                 (old, []) => part.removed.is_member = !old.is_empty(),
                 (old, new) => part.changed.is_member = old != new,
             }
@@ -133,7 +136,7 @@ impl Comparison {
     }
 }
 
-/// Two lists without the equal items that both begin and end with, which is nearly all where one item changed.
+/// Trims the equal items at both ends of two lists, which are most items after a typical change.
 fn without_common_ends<'a>(old: &'a [Value], new: &'a [Value]) -> (&'a [Value], &'a [Value]) {
     let start = old.iter().zip(new).take_while(|(old, new)| old == new).count();
     let (old, new) = (&old[start..], &new[start..]);

@@ -1,17 +1,19 @@
-//! What an apply is told that wants to change what others own.
+//! Conflicts of server-side apply (`NewConflictError` in
+//! `k8s.io/apimachinery/pkg/util/managedfields/internal/conflict.go`).
 
 use super::field_set::FieldSet;
 use super::owners::{ManagedFieldsOperation, ManagerId};
 use crate::meta::{Limited, Status, StatusCause, StatusDetails, excerpt, field};
 
-/// Fields that an apply would change, and who owns them.
+/// The changed fields of another owner.
 #[derive(Clone, Debug)]
 pub(super) struct Conflict {
     pub(super) owner: ManagerId,
     pub(super) fields: FieldSet,
 }
 
-/// 409: the conflicts, by owner. All are counted, and as many shown as fit.
+/// 409 with the conflicts, sorted by owner. The total counts all of them; the list has a maximum
+/// length.
 pub(super) fn conflict_error(mut conflicts: Vec<Conflict>) -> Status {
     conflicts.sort_by(|a, b| a.owner.cmp(&b.owner));
     let count: usize = conflicts.iter().map(|conflict| conflict.fields.len()).sum();
@@ -32,8 +34,8 @@ pub(super) fn conflict_error(mut conflicts: Vec<Conflict>) -> Status {
     }
     let text = match &causes[..] {
         [one] => format!("Apply failed with 1 conflict: {}: {}", one.message, one.field),
-        shown => {
-            let more = if lines.is_cut() || shown.len() < count { "\nand more, which are not shown" } else { "" };
+        causes => {
+            let more = if lines.is_cut() || causes.len() < count { "\nand more, which are not shown" } else { "" };
             format!("Apply failed with {count} conflicts: {}{more}", lines.join("\n"))
         }
     };

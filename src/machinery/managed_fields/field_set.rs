@@ -1,4 +1,5 @@
-//! Sets of fields, and their form in JSON, `FieldsV1`.
+//! Sets of fields and their JSON representation, `FieldsV1` (`fieldpath.Set` in
+//! `sigs.k8s.io/structured-merge-diff`).
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -8,37 +9,36 @@ use serde_json::{Map, Value};
 use super::path_element::PathElement;
 use crate::meta::{Limited, excerpt};
 
-/// The fields of a value that belong to a set: the value itself, and those children it.
+/// A set of fields: a value and the fields below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct FieldSet {
-    /// Whether the value itself belongs to the set.
+    /// The value itself is a member.
     pub(super) is_member: bool,
-    /// What belongs to it children the value. No set in here is empty.
+    /// Members below the value, by the first element of their path. None of these sets is empty.
     children: BTreeMap<PathElement, FieldSet>,
 }
 
 impl FieldSet {
-    /// The set of a value alone.
+    /// The set that has only the value itself.
     pub(super) fn leaf() -> Self {
         Self { is_member: true, children: BTreeMap::new() }
     }
 
-    /// Whether nothing belongs to the set.
     pub(super) fn is_empty(&self) -> bool {
         !self.is_member && self.children.is_empty()
     }
 
-    /// Whether something children the value belongs to the set.
+    /// Returns true if the set has members below the value.
     pub(super) fn has_parts(&self) -> bool {
         !self.children.is_empty()
     }
 
-    /// What belongs to the set children one part of the value.
+    /// The members below one element.
     pub(super) fn part(&self, element: &PathElement) -> Option<&Self> {
         self.children.get(element)
     }
 
-    /// Adds what belongs to the set children one part of the value.
+    /// Adds members below one element.
     pub(super) fn insert(&mut self, element: PathElement, part: Self) {
         if part.is_empty() {
             return;
@@ -49,12 +49,12 @@ impl FieldSet {
         }
     }
 
-    /// Takes one part of the value out of the set, with all that is children.
+    /// Removes an element with all members below it.
     pub(super) fn remove_part(&mut self, element: &PathElement) {
         self.children.remove(element);
     }
 
-    /// Adds all of another set.
+    /// Adds all members of another set.
     pub(super) fn add(&mut self, other: Self) {
         self.is_member |= other.is_member;
         if self.children.is_empty() {
@@ -66,8 +66,9 @@ impl FieldSet {
         }
     }
 
-    /// Takes out all of another set. Costs `O(m log n)` for the smaller one of the two at each level, so that taking one set
-    /// out of each of many costs no more than all of these together.
+    /// Removes all members of another set. Takes `O(m log n)` steps at each level, with m and n the
+    /// sizes of the smaller and the larger set. So subtracting one set from each of many takes no
+    /// more than the sum of their sizes.
     pub(super) fn subtract(&mut self, other: &Self) {
         self.is_member &= !other.is_member;
         if self.children.len() <= other.children.len() {
@@ -89,7 +90,7 @@ impl FieldSet {
         }
     }
 
-    /// What belongs to both sets.
+    /// The common members of both sets.
     pub(super) fn intersection(&self, other: &Self) -> Self {
         let mut both = Self { is_member: self.is_member && other.is_member, children: BTreeMap::new() };
         let (few, many) = if self.children.len() < other.children.len() { (self, other) } else { (other, self) };
@@ -101,13 +102,12 @@ impl FieldSet {
         both
     }
 
-    /// The number of members children the value.
+    /// Number of members below the value.
     pub(super) fn len(&self) -> usize {
         self.children.values().map(|part| usize::from(part.is_member) + part.len()).sum()
     }
 
-    /// Excerpts of the paths of all that belongs to the set, those of each level before those children, until the list is
-    /// full.
+    /// Excerpts of the paths of all members, level by level, up to the limit of the list.
     pub(super) fn paths(&self) -> Limited<String> {
         let mut paths = Limited::default();
         self.collect_paths("", &mut paths);
@@ -125,7 +125,7 @@ impl FieldSet {
         }
     }
 
-    /// Reads `FieldsV1`; none if it is none.
+    /// Parses `FieldsV1`; none if it is invalid.
     pub(super) fn read(fields: &Value) -> Option<Self> {
         let mut set = Self::default();
         for (step, part) in fields.as_object()? {
@@ -140,7 +140,7 @@ impl FieldSet {
         Some(set)
     }
 
-    /// The set as `FieldsV1`, sorted as the reference sorts.
+    /// Encodes the set as `FieldsV1`, in the order of `Set.ToJSON`.
     pub(super) fn to_json(&self) -> Value {
         let parts = self.children.iter().map(|(element, part)| (element.to_text(), part.part_to_json()));
         Value::Object(parts.collect())
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn sets_are_written_in_order_whatever_order_they_are_read_in() {
+    fn sets_are_sorted_when_encoded() {
         let mixed = r#"{"f:b":{"v:1":{},"k:{\"n\":\"a\"}":{},"f:z":{},".":{}},"f:a":{}}"#;
         let sorted = r#"{"f:a":{},"f:b":{".":{},"f:z":{},"k:{\"n\":\"a\"}":{},"v:1":{}}}"#;
         assert_eq!(set(serde_json::from_str(mixed).unwrap()).to_json().to_string(), sorted);
@@ -182,14 +182,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_set_is_not_read() {
+    fn invalid_sets_are_rejected() {
         for fields in [json!([]), json!({"x": {}}), json!({"f:a": 1}), json!({"f:a": {"k:1": {}}})] {
             assert_eq!(FieldSet::read(&fields), None, "{fields}");
         }
     }
 
     #[test]
-    fn a_member_may_go_and_leave_its_parts_and_the_other_way_round() {
+    fn subtracting_a_member_keeps_its_parts() {
         let mut left = set(some());
         left.subtract(&set(
             json!({"f:metadata": {"f:labels": {"f:l": {}}}, "f:spec": {"f:tags": {"k:{\"name\":\"a\"}": {}}}}),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_is_its_parts_in_another_and_the_rest() {
+    fn intersection_and_difference_make_the_whole_set() {
         let (all, other) = (set(some()), set(json!({"f:metadata": {"f:labels": {"f:l": {}, "f:m": {}}}})));
         let both = all.intersection(&other);
         assert_eq!(both.paths()[..], [".metadata.labels.l"]);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_come_level_by_level() {
+    fn paths_are_ordered_by_level() {
         let paths = [".metadata.labels", ".metadata.labels.l", ".spec.tags[name=\"a\"]", ".spec.tags[name=\"a\"].name"];
         assert_eq!(set(some()).paths()[..], paths);
     }

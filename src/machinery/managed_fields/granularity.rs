@@ -1,4 +1,4 @@
-//! How the parts of a value are reached: what of its shape matters to ownership, and the items of its lists.
+//! Granularity of ownership, and access to the parts of a value that have separate owners.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -8,19 +8,19 @@ use serde_json::{Map, Value};
 use super::path_element::PathElement;
 use crate::machinery::schema::{ListType, MapType, Shape};
 
-/// What ownership sees of a value.
+/// The granularity at which a value has owners.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Granularity<'a> {
-    /// A whole without parts.
+    /// One owner for the value.
     Atomic,
-    /// An object; the parts have the shapes that this one says.
+    /// Separate owners for the fields of an object with this shape.
     Object(&'a Shape),
-    /// A list whose items have owners of their own.
+    /// Separate owners for the items of a list with this type and item shape.
     List(&'a ListType, &'a Shape),
 }
 
 impl<'a> Granularity<'a> {
-    /// The form of a value of a shape. Of values of any shape each has the form of what it is.
+    /// The granularity of a value. The actual type decides for untyped values.
     pub(super) fn of(shape: &'a Shape, value: &Value) -> Self {
         match shape {
             Shape::Scalar(_) | Shape::Struct(MapType::Atomic, _) | Shape::Map(MapType::Atomic, _) => Self::Atomic,
@@ -33,25 +33,25 @@ impl<'a> Granularity<'a> {
     }
 }
 
-/// The step to an item of a list.
+/// The path element of a list item.
 ///
 /// # Errors
-/// A sentence about an item that cannot be told from others.
+/// A sentence about an item without a valid key.
 pub(super) fn element(item: &Value, list_type: &ListType) -> Result<PathElement, String> {
     match list_type {
         ListType::Map(keys) => PathElement::of_item(item, keys),
         ListType::Set => PathElement::of_set_item(item),
-        ListType::Atomic => Err("the items of an atomic list cannot be told apart".into()),
+        ListType::Atomic => Err("items of an atomic list have no keys".into()),
     }
 }
 
-/// The items of a list by the steps to them, each with those of the same step.
+/// List items by their path elements. Several items may have the same one.
 pub(super) type Items<'a> = BTreeMap<PathElement, Vec<&'a Value>>;
 
-/// The steps to the items of a list, each once and in the order of the list, and the items by them.
+/// The path elements of a list, unique and in the order of the list, and the items by path element.
 ///
 /// # Errors
-/// A sentence about an item that cannot be told from others.
+/// A sentence about an item without a valid key.
 pub(super) fn items<'a>(list: &'a [Value], list_type: &ListType) -> Result<(Vec<PathElement>, Items<'a>), String> {
     let (mut order, mut items) = (Vec::with_capacity(list.len()), Items::new());
     for (at, item) in list.iter().enumerate() {
@@ -67,12 +67,12 @@ pub(super) fn items<'a>(list: &'a [Value], list_type: &ListType) -> Result<(Vec<
     Ok((order, items))
 }
 
-/// The fields of an object; none of anything else.
+/// The fields of an object; none for other values.
 pub(super) fn fields(value: Option<&Value>) -> Option<&Map<String, Value>> {
     value.and_then(Value::as_object)
 }
 
-/// The items of a list; none of anything else.
+/// The items of a list; empty for other values.
 pub(super) fn list(value: Option<&Value>) -> &[Value] {
     value.and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }

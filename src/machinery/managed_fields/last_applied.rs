@@ -1,4 +1,6 @@
-//! The way from client-side to server-side apply: what `kubectl` last_applied in an annotation while it applied on its own.
+//! Migration from client-side to server-side apply with the annotation `last-applied-configuration`
+//! of kubectl (`lastappliedmanager.go` and `lastappliedupdater.go` in
+//! `k8s.io/apimachinery/pkg/util/managedfields/internal`).
 
 use serde_json::{Value, json};
 
@@ -7,12 +9,13 @@ use super::{Manager, changes, schema_validation};
 use crate::machinery::json;
 use crate::machinery::schema::Schema;
 
-/// The name of kubectl when it applies by the server.
+/// Field manager of kubectl for server-side apply.
 const KUBECTL: &str = "kubectl";
-/// Where it notes what it applied on its own.
+/// The configuration that kubectl last applied on the client side.
 const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// The conflicts but for those of kubectl with itself: over fields that it applied before and that are still as it last_applied.
+/// The conflicts without fields that kubectl itself applied on the client side and that have not
+/// changed since (`allowedConflictsFromLastApplied`).
 pub(super) fn without_own_fields(
     schema: &Schema,
     live: &Value,
@@ -26,19 +29,19 @@ pub(super) fn without_own_fields(
     else {
         return conflicts;
     };
-    let (Ok(mut own), Ok(difference)) =
+    let (Ok(mut own), Ok(comparison)) =
         (schema_validation::field_set_of(&schema.root, &last_applied), changes(schema, &last_applied, live, manager))
     else {
         return conflicts;
     };
-    own.subtract(&difference.changed);
-    own.subtract(&difference.removed);
+    own.subtract(&comparison.changed);
+    own.subtract(&comparison.removed);
     conflicts.iter_mut().for_each(|conflict| conflict.fields.subtract(&own));
     conflicts.retain(|conflict| !conflict.fields.is_empty());
     conflicts
 }
 
-/// Keeps the note up to date where there is one, for a kubectl that goes back to applying on its own.
+/// Updates the annotation if there is one, so that kubectl can return to client-side apply.
 pub(super) fn update_annotation(object: &mut Value, applied: &Value, manager: &Manager) {
     if manager.name != KUBECTL || annotation_text(object).is_none() {
         return;

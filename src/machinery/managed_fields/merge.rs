@@ -1,4 +1,5 @@
-//! The two edits of an apply: setting what is applied, and taking away what is applied no more and owned by nobody else.
+//! Merging of an applied configuration into the live object, and removal of fields that are no
+//! longer applied.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +10,14 @@ use super::granularity::{self, Granularity};
 use super::path_element::PathElement;
 use crate::machinery::schema::{ListType, Shape};
 
-/// Sets everything in `live` that `applied` has.
+/// Sets all fields of `applied` in `live`.
 ///
 /// # Errors
-/// A sentence about an item of a list that cannot be told from others.
+/// A sentence about a list item without a valid key.
 pub(super) fn merge(shape: &Shape, live: &mut Value, applied: &Value) -> Result<(), String> {
     let granularity = match applied {
-        // Nothing is applied of what is there; without more it is no reason to take it away.
+        // An applied `null` does not remove the items of a live list or the fields of a live
+        // object.
         Value::Null if is_filled(live) && !matches!(Granularity::of(shape, live), Granularity::Atomic) => return Ok(()),
         applied => Granularity::of(shape, applied),
     };
@@ -62,8 +64,9 @@ fn merge_fields(shape: &Shape, live: &mut Map<String, Value>, applied: &Map<Stri
     Ok(())
 }
 
-/// The items of both lists, those that are applied in their order. What only the live list has retain_part its place as far as
-/// that order allows: before the applied item that it stands before.
+/// Merges two lists. Applied items are in their order. Each item that only the live list has stays
+/// before the shared item that follows it in the live list (`mergingWalker.visitListItems` in
+/// `sigs.k8s.io/structured-merge-diff/typed/merge.go`).
 fn merge_items(list_type: &ListType, shape: &Shape, live: Vec<Value>, applied: &[Value]) -> Result<Vec<Value>, String> {
     let elements = |items: &[Value]| -> Result<Vec<PathElement>, String> {
         items.iter().map(|item| granularity::element(item, list_type)).collect()
@@ -89,13 +92,14 @@ fn merge_items(list_type: &ListType, shape: &Shape, live: Vec<Value>, applied: &
 
 /// An item of the live list.
 enum Slot {
-    /// Only the live list has it.
+    /// An item that only the live list has.
     LiveOnly(Value),
-    /// It stands at this place of the applied ones.
+    /// An item of both lists, by its index in the applied list.
     Shared(usize),
 }
 
-/// Puts the items that only the live list has between the applied ones, of which the shared ones are merged already.
+/// Inserts the live-only items between the applied items. `merged` has the results for shared
+/// items.
 fn interleave(applied: &[Value], merged: Vec<Option<Value>>, live: Vec<Slot>) -> Vec<Value> {
     let mut out = Vec::with_capacity(merged.len() + live.len());
     let mut live = live.into_iter().peekable();
@@ -125,20 +129,21 @@ impl Slot {
     }
 }
 
-/// Takes away everything that `last_applied` has (what a manager applied before) and `owned` has not (what all managers want now).
+/// Removes the fields in `last_applied` (the previous configuration of a manager) that nobody owns
+/// any more (`Updater.prune`).
 pub(super) fn prune(shape: &Shape, value: &mut Value, last_applied: &FieldSet, owned: &FieldSet) {
     Pruning { last_applied, owned: Some(owned), was_applied: false, is_unowned: false }.descend(shape, value);
 }
 
-/// How things stand with a value.
+/// State of pruning at one value.
 struct Pruning<'a> {
-    /// What was applied of it.
+    /// The members of the previous configuration at and below the value.
     last_applied: &'a FieldSet,
-    /// What is owned of it now, by anybody.
+    /// The members that any manager owns now, at and below the value.
     owned: Option<&'a FieldSet>,
-    /// Whether it, or something around it, was applied as such.
+    /// The value or an ancestor was a member of the previous configuration.
     was_applied: bool,
-    /// Whether it, or something around it, was applied and is now owned by nobody.
+    /// The value or an ancestor was such a member and now has no owner.
     is_unowned: bool,
 }
 
@@ -158,7 +163,7 @@ impl Pruning<'_> {
         }
     }
 
-    /// Whether a part of the value stays. If it does, parts of it may have gone.
+    /// Prunes a part of the value. Returns false if the whole part is to be removed.
     fn retain_part(&self, element: &PathElement, naming: Naming, shape: &Shape, value: &mut Value) -> bool {
         let Some(last_applied) = self.last_applied.part(element) else { return true };
         let owned = self.owned.and_then(|owned| owned.part(element));
@@ -175,12 +180,12 @@ impl Pruning<'_> {
     }
 }
 
-/// Whether a part is there by declaration or because somebody made it.
+/// Origin of the name of a part.
 #[derive(Clone, Copy)]
 enum Naming {
-    /// A field of the type: who owns something below it owns it as well.
+    /// A field of a struct, which is owned by everyone who owns a field below it.
     Declared,
-    /// A key of a map or an item of a list: it is owned by itself.
+    /// A key of a map or an item of a list, which has its own owners.
     Dynamic,
 }
 

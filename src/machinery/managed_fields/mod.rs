@@ -1,7 +1,9 @@
-//! Who owns which field: the bookkeeping in `metadata.managedFields`, and server-side apply, which rests on it.
+//! Field ownership in `metadata.managedFields`, and server-side apply
+//! (`k8s.io/apimachinery/pkg/util/managedfields`, `sigs.k8s.io/structured-merge-diff`).
 //!
-//! Works on JSON. The rules are those of Kubernetes' structured merge: who sets a field owns it; an apply that would change
-//! what another owns is a conflict; a field that its last owner applies no more is taken away.
+//! All functions work on JSON values. The rules: a manager owns the fields that it sets; an apply
+//! that would change a field of another manager is a conflict; a field that no manager applies any
+//! more is removed.
 
 mod apply;
 mod comparison;
@@ -26,26 +28,28 @@ use self::path_element::PathElement;
 use crate::machinery::schema::Schema;
 use crate::meta::{ManagedFieldsEntry, Time};
 
-/// Who writes, through what, and when.
+/// The writer of a request.
 #[derive(Clone, Debug)]
 pub struct Manager {
-    /// Name of the writer.
+    /// Name of the field manager.
     pub name: String,
-    /// The subresource that is written through; empty for the object itself.
+    /// Subresource of the request; empty for the object itself.
     pub subresource: &'static str,
     /// Group and version of the fields, as in `apiVersion`.
     pub api_version: &'static str,
-    /// When.
+    /// Time of the write.
     pub time: Time,
-    /// Names of the fields beside `metadata` that cannot be written this way, such as `status`; they are never owned.
+    /// Top-level fields that this request cannot write, such as `status`. They are never owned.
     pub ignored: &'static [&'static str],
 }
 
-/// `new` with the `metadata.managedFields` that creating it (`old` is none), or putting it in the place of `old`, leads to.
+/// Returns `new` with the `metadata.managedFields` after a create (`old` is none) or an update of
+/// `old`.
 ///
-/// To be called with what the client sent, decoded and with defaults, before the server sets anything else, and with what
-/// the client could see of `old`. The object `old` carries the present managedFields. `[]` or `[{}]` in `new` ends the
-/// tracking; an object that is not tracked stays so. Where a list cannot be told apart into items, owners stay as they are.
+/// `new` must be the object that the client sent, decoded and with defaults, before the server sets
+/// other fields. `old` must be the object as clients see it, with its current `managedFields`. `[]`
+/// or `[{}]` in `new` ends the tracking (`isResetManagedFields`); an untracked object stays
+/// untracked. Owners do not change if a list has items without a valid key.
 pub fn update(schema: &Schema, old: Option<&Value>, mut new: Value, manager: &Manager) -> Value {
     let given = take_entries(&mut new);
     let mut owners = owners_before(old, given, manager);
@@ -69,8 +73,8 @@ pub fn differ_in_times_only(old: &[ManagedFieldsEntry], new: &[ManagedFieldsEntr
     old.len() == new.len() && old.iter().zip(new).all(same)
 }
 
-/// The owners of a object's fields before an update. A client may set them, but not through a subresource; one that
-/// leaves them out, or sends none that can be read, leaves them as they are.
+/// The owners of an object before an update. A client may set them, but not through a subresource.
+/// Missing or invalid entries in the request leave them unchanged.
 fn owners_before(old: Option<&Value>, given: Option<Value>, manager: &Manager) -> Owners {
     let given = given.filter(|_| manager.subresource.is_empty());
     if given.as_ref().is_some_and(is_reset) {
@@ -89,7 +93,7 @@ fn is_reset(entries: &Value) -> bool {
     }
 }
 
-/// What changed, without what nobody owns.
+/// The changes between two objects, without fields that cannot be owned.
 fn changes(schema: &Schema, old: &Value, new: &Value, manager: &Manager) -> Result<Comparison, String> {
     let mut comparison = compare(&schema.root, old, new)?;
     comparison.changed.subtract(&STRIPPED_FIELDS);
@@ -101,7 +105,7 @@ fn changes(schema: &Schema, old: &Value, new: &Value, manager: &Manager) -> Resu
 }
 
 impl Owners {
-    /// What changed now belongs to `owner`, and to nobody else.
+    /// Assigns the changed fields to `owner` and removes them from all others.
     fn update(&mut self, owner: Owner, comparison: Comparison, time: Time) {
         let Comparison { changed, removed } = comparison;
         self.release(&changed, None, &owner.api_version);
@@ -115,7 +119,8 @@ impl Owners {
     }
 }
 
-/// Fields of every object that nobody owns, since they say which object it is, or only the server sets them.
+/// Metadata that nobody owns, because it identifies the object or only the server sets it
+/// (`stripMeta` in `k8s.io/apimachinery/pkg/util/managedfields/internal/stripmeta.go`).
 static STRIPPED_FIELDS: LazyLock<FieldSet> = LazyLock::new(|| {
     const METADATA: [&str; 8] =
         ["name", "namespace", "creationTimestamp", "selfLink", "uid", "generation", "managedFields", "resourceVersion"];

@@ -1,4 +1,4 @@
-//! `metadata.managedFields`: who owns which fields, as a list of owners, read, kept within bounds and written.
+//! The owners of the fields of an object: the entries of `metadata.managedFields`.
 
 use std::collections::BTreeMap;
 
@@ -7,51 +7,51 @@ use serde_json::{Map, Value, json};
 use super::field_set::FieldSet;
 use crate::meta::Time;
 
-/// The most owners by updates; the fields of the oldest beyond that are thrown together.
+/// Maximum number of entries from updates (`DefaultMaxUpdateManagers`). The oldest entries above it
+/// are merged.
 const MAX_UPDATERS: usize = 10;
-/// Who owns what was thrown together.
+/// Owner of the merged entries (`NewCapManagersManager`).
 const ANCIENT_CHANGES: &str = "ancient-changes";
 
-/// How an owner came to its fields.
+/// Type of the operation by which an owner got its fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum ManagedFieldsOperation {
-    /// By applying them.
+    /// Server-side apply.
     Apply,
-    /// By any other write.
+    /// Any other write.
     Update,
 }
 
-/// What tells owners apart. In the order in which conflicts are told.
+/// Identity of an owner (`BuildManagerIdentifier`). The order is that of conflicts in error
+/// messages.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ManagerId {
-    /// Name of the writer.
+    /// Name of the field manager.
     pub(super) manager: String,
-    /// How it writes.
     pub(super) operation: ManagedFieldsOperation,
-    /// The version of the fields; empty for who applies, who stays the same whatever the version.
+    /// Group and version of the fields; empty for appliers, whose identity does not depend on it.
     pub(super) api_version: String,
-    /// The subresource that it writes through.
+    /// Subresource of its writes; empty for the object itself.
     pub(super) subresource: String,
 }
 
-/// Who owns some fields.
+/// An owner with its fields.
 #[derive(Clone, Debug)]
 pub(super) struct Owner {
     pub(super) id: ManagerId,
-    /// The version of the fields.
+    /// Group and version of the fields.
     pub(super) api_version: String,
-    /// When the owner last changed the object.
+    /// Time of the last change.
     pub(super) time: Option<Time>,
-    /// What it owns.
     pub(super) fields: FieldSet,
 }
 
-/// All owners of an object's fields, by id: clients may send tens of thousands.
+/// All owners of an object by identity. A map, because clients may send tens of thousands.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Owners(BTreeMap<ManagerId, Owner>);
 
 impl Owner {
-    /// An owner that has nothing yet.
+    /// Creates an owner without fields.
     pub(super) fn new(manager: &str, operation: ManagedFieldsOperation, api_version: &str, subresource: &str) -> Self {
         let version = match operation {
             ManagedFieldsOperation::Apply => "",
@@ -108,7 +108,7 @@ impl Owner {
         Value::Object(entry)
     }
 
-    /// Sort key in `managedFields`.
+    /// Sort key in `managedFields` (`sortEncodedManagedFields`).
     fn sort_key(&self) -> (ManagedFieldsOperation, i64, &str, &str, &str) {
         let ManagerId { manager, operation, subresource, .. } = &self.id;
         (*operation, self.seconds(), manager, &self.api_version, subresource)
@@ -120,7 +120,7 @@ impl Owner {
 }
 
 impl Owners {
-    /// Reads `managedFields`; none if an entry is none. No list is no owners.
+    /// Parses `managedFields`; none if an entry is invalid. A missing list has no owners.
     pub(super) fn read(entries: Option<&Value>) -> Option<Self> {
         let mut owners = Self::default();
         for entry in entries.and_then(Value::as_array).into_iter().flatten() {
@@ -129,35 +129,33 @@ impl Owners {
         Some(owners)
     }
 
-    /// `managedFields`, in the order of the reference: who applies first, then by time.
+    /// Encodes `managedFields`: appliers first, then by time.
     pub(super) fn into_json(self) -> Value {
         let mut owners: Vec<Owner> = self.0.into_values().collect();
         owners.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
         Value::Array(owners.iter().map(Owner::to_json).collect())
     }
 
-    /// Whether nobody owns anything.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// All owners.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Owner> {
         self.0.values()
     }
 
-    /// The owner of this id; `owner` is put there if there is none.
+    /// The entry with the identity of `owner`; inserts `owner` if there is none.
     pub(super) fn entry(&mut self, owner: &Owner) -> &mut Owner {
         self.0.entry(owner.id.clone()).or_insert_with(|| owner.clone())
     }
 
-    /// Puts an owner in the place of the one of the same id.
+    /// Inserts an owner, or replaces the one with the same identity.
     pub(super) fn insert(&mut self, owner: Owner) {
         self.0.insert(owner.id.clone(), owner);
     }
 
-    /// Takes fields away from all owners but one. Owners of fields of another version, which are not known any more, go
-    /// with all that they have.
+    /// Removes fields from all owners except `keeper`. Also removes owners whose fields have
+    /// another version, because it is no longer served.
     pub(super) fn release(&mut self, fields: &FieldSet, keeper: Option<&ManagerId>, api_version: &str) {
         self.0.retain(|id, owner| {
             let is_keeper = Some(id) == keeper;
@@ -168,18 +166,19 @@ impl Owners {
         });
     }
 
-    /// Drops owners that own nothing.
+    /// Removes owners without fields.
     pub(super) fn remove_empty(&mut self) {
         self.0.retain(|_, owner| !owner.fields.is_empty());
     }
 
-    /// Throws the fields of the oldest updaters together, if there are too many.
+    /// Merges the oldest entries from updates if there are more than [`MAX_UPDATERS`].
     pub(super) fn cap(&mut self) {
         let updaters = self.iter().filter(|owner| owner.id.operation == ManagedFieldsOperation::Update);
         let mut updaters: Vec<_> = updaters.map(|owner| (owner.seconds(), owner.id.clone())).collect();
         let Some(surplus) = updaters.len().checked_sub(MAX_UPDATERS).filter(|surplus| *surplus > 0) else { return };
         updaters.sort();
-        // Where there is no bucket yet, or where it is thrown into itself, one more is needed to get rid of one.
+        // Merging into a new bucket, or a bucket into itself, does not reduce the number of
+        // entries.
         let is_bucket = |(_, id): &(i64, ManagerId)| id.manager == ANCIENT_CHANGES && id.subresource.is_empty();
         let thrown = surplus + usize::from(updaters.iter().position(is_bucket).is_none_or(|at| at <= surplus));
         for (_, id) in updaters.into_iter().take(thrown) {

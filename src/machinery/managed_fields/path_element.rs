@@ -1,6 +1,7 @@
-//! One step of the path to a field: its name, the key or the value of a list's item, or an index.
+//! Elements of a field path (`fieldpath.PathElement` in `sigs.k8s.io/structured-merge-diff`).
 //!
-//! In JSON a step is a text: `f:<name>`, `k:<object of the keys>`, `v:<value>`, `i:<index>`. Steps are ordered in that way too.
+//! The text in `FieldsV1` is `f:<name>`, `k:<object of the keys>`, `v:<value>` or `i:<index>`.
+//! Elements are ordered by kind in this order, then by content.
 
 use std::fmt;
 
@@ -11,21 +12,21 @@ use crate::machinery::ordered_value::OrderedValue;
 use crate::machinery::schema::ListKey;
 use crate::meta::field::quote;
 
-/// One step of a path.
+/// An element of a field path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum PathElement {
     /// A field of an object.
     Field(String),
-    /// The item of a list with these keys, sorted by name.
+    /// A list item with these keys, sorted by name.
     Key(Vec<(String, OrderedValue)>),
-    /// The item of a set.
+    /// An item of a set.
     Value(OrderedValue),
-    /// The item at this place of a list.
+    /// A list item with this index.
     Index(i64),
 }
 
 impl PathElement {
-    /// Reads a step; none if it is none.
+    /// Parses the text of an element; none if it is invalid.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (kind, content) = text.split_once(':')?;
         match kind {
@@ -43,7 +44,7 @@ impl PathElement {
         }
     }
 
-    /// The step as it stands in JSON.
+    /// The text in `FieldsV1`.
     pub(super) fn to_text(&self) -> String {
         match self {
             Self::Field(name) => format!("f:{name}"),
@@ -57,10 +58,10 @@ impl PathElement {
         }
     }
 
-    /// The step to an item of a list whose items are told apart by `keys`.
+    /// The element of an item of an associative list with these keys.
     ///
     /// # Errors
-    /// A sentence about an item that lacks a key, or is no object.
+    /// A sentence about an item that lacks a key or is not an object.
     pub(super) fn of_item(item: &Value, keys: &[ListKey]) -> Result<Self, String> {
         const NO_OBJECT: &str = "associative list with keys may not have non-map elements";
         let fields = match item {
@@ -77,10 +78,10 @@ impl PathElement {
         keys.iter().map(of_key).collect::<Result<_, _>>().map(Self::Key)
     }
 
-    /// The step to an item of a set.
+    /// The element of an item of a set.
     ///
     /// # Errors
-    /// A sentence about an item that is no single value.
+    /// A sentence about an item that is not a scalar.
     pub(super) fn of_set_item(item: &Value) -> Result<Self, String> {
         match item {
             Value::Array(_) => Err("not supporting lists as elements".into()),
@@ -90,7 +91,7 @@ impl PathElement {
     }
 }
 
-/// As in paths that people read: `.spec.tags[name="a"]`.
+/// Formats the element as in error messages: `.spec.tags[name="a"]`.
 impl fmt::Display for PathElement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -110,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_are_read_as_they_are_written() {
+    fn elements_survive_a_round_trip() {
         for step in ["f:a:b", r#"k:{"name":"a\"b"}"#, r#"k:{"a":1,"b":true}"#, r#"v:"x""#, "v:1.5", "v:null", "i:-3"] {
             assert_eq!(PathElement::parse(step).unwrap().to_text(), step);
         }
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_ordered_by_kind_and_then_by_content() {
+    fn elements_are_ordered_by_kind_and_content() {
         let written = ["f:a", "f:b", r#"k:{"name":"a"}"#, r#"k:{"name":"b"}"#, "v:1", "v:2", r#"v:"1""#, "i:9", "i:10"];
         let mut steps: Vec<_> = written.iter().rev().map(|step| PathElement::parse(step).unwrap()).collect();
         steps.sort();
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn people_read_paths() {
+    fn elements_are_formatted_as_paths() {
         let path = ["f:spec", r#"k:{"name":"a"}"#, r#"v:"x""#, "i:1"]
             .map(|step| PathElement::parse(step).unwrap().to_string());
         assert_eq!(path.concat(), r#".spec[name="a"][="x"][1]"#);

@@ -1,4 +1,6 @@
-//! The fields that a value has, and whether the value fits its shape.
+//! Validation of an applied configuration against its schema, and the set of its fields
+//! (`TypedValue.Validate` and `TypedValue.ToFieldSet` in
+//! `sigs.k8s.io/structured-merge-diff/typed`).
 
 use std::collections::BTreeSet;
 use std::fmt::{self, Display, Write};
@@ -11,10 +13,10 @@ use super::path_element::PathElement;
 use crate::machinery::schema::{ListType, Scalar, Shape};
 use crate::meta::{Limited, excerpt};
 
-/// The fields that whoever applies a value wants to own.
+/// The fields that the applier of a value owns.
 ///
 /// # Errors
-/// A sentence about an item of a list that cannot be told from others.
+/// A sentence about a list item without a valid key.
 pub(super) fn field_set_of(shape: &Shape, value: &Value) -> Result<FieldSet, String> {
     let mut set = FieldSet::default();
     match Granularity::of(shape, value) {
@@ -38,14 +40,14 @@ pub(super) fn field_set_of(shape: &Shape, value: &Value) -> Result<FieldSet, Str
     Ok(set)
 }
 
-/// Everything in a value that does not fit its shape: `<path>: <what is wrong>`.
+/// Checks a value against its shape. Returns errors in the form `<path>: <error>`.
 pub(super) fn validate(shape: &Shape, value: &Value) -> Limited<String> {
     let mut validator = SchemaValidator::default();
     validator.value(shape, value);
     validator.errors
 }
 
-/// Where the check is, and what it found.
+/// Current path and errors of a validation.
 #[derive(Default)]
 struct SchemaValidator {
     path: String,
@@ -58,7 +60,7 @@ impl SchemaValidator {
         self.errors.push_with(|| format!("{}{colon}{}", excerpt::of(&self.path), excerpt::of(what)));
     }
 
-    /// Goes one step down, does what is to be done there, and comes back.
+    /// Calls `visit` with `step` appended to the path.
     fn at(&mut self, step: impl Display, visit: impl FnOnce(&mut Self)) {
         let length = self.path.len();
         write!(self.path, "{step}").expect("writing to memory does not fail");
@@ -102,7 +104,7 @@ impl SchemaValidator {
             };
             let element = match element {
                 Ok(element) => element,
-                // What cannot be told from others cannot be named in the path of a fault inside of it.
+                // Errors inside this item cannot have a path, since it has no valid key.
                 Err(reason) => return self.report(format_args!("element {at}: {reason}")),
             };
             if seen.contains(&element) {
@@ -119,10 +121,10 @@ fn scalar_error(scalar: Scalar, value: &Value) -> Option<String> {
         (Scalar::String, Value::String(_))
         | (Scalar::Number | Scalar::Integer, Value::Number(_))
         | (Scalar::Boolean, Value::Bool(_)) => None,
-        // Where a text is wanted the reference tells more of what holds the value.
+        // The message for strings includes the wrapper type of the value.
         (Scalar::String, other) => {
-            let shown = crate::machinery::go_fmt::value(other);
-            Some(format!("expected string, got &value.valueUnstructured{{Value:{shown}}}"))
+            let text = crate::machinery::go_fmt::value(other);
+            Some(format!("expected string, got &value.valueUnstructured{{Value:{text}}}"))
         }
         (Scalar::Number | Scalar::Integer, other) => {
             Some(format!("expected numeric (int or float), got {}", type_of(other)))
@@ -131,7 +133,7 @@ fn scalar_error(scalar: Scalar, value: &Value) -> Option<String> {
     }
 }
 
-/// A value as the reference shows it in these texts.
+/// Formats a value as the wrapper type of the value package does with `%v`.
 struct ValueUnstructured<'a>(&'a Value);
 
 impl Display for ValueUnstructured<'_> {

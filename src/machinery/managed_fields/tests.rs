@@ -1,4 +1,4 @@
-//! Ownership as stories of writes to one stream. The expected owners are those of the reference.
+//! Ownership in sequences of writes to one stream. Expected owners are those of kube-apiserver.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::*;
 use crate::api::{GROUP_VERSION, ImageStream};
 use crate::meta::{Kind, Status};
 
-/// A stream and what was written to it.
+/// A stream with tracked ownership.
 struct ManagedStream {
     schema: Schema,
     live: Option<Value>,
@@ -25,7 +25,7 @@ impl ManagedStream {
         Manager { name: name.into(), subresource, api_version: GROUP_VERSION, time, ignored: &[] }
     }
 
-    /// An update by which the stream becomes `new`, as the server reads it.
+    /// Updates the stream to `new`, decoded as in a request.
     fn put(&mut self, name: &str, subresource: &'static str, new: Value) -> &mut Self {
         let manager = self.manager(name, subresource);
         self.live = Some(update(&self.schema, self.live.as_ref(), decoded(new), &manager));
@@ -33,7 +33,7 @@ impl ManagedStream {
         self
     }
 
-    /// An update that changes the present stream.
+    /// Changes the current stream and updates it.
     fn edit(&mut self, name: &str, subresource: &'static str, edit: impl Fn(&mut Value)) -> &mut Self {
         let mut new = self.live.clone().unwrap();
         edit(&mut new);
@@ -57,7 +57,8 @@ impl ManagedStream {
         self
     }
 
-    /// The stream but for when its owners changed it: an empty list that is applied and not kept looks new each time.
+    /// The stream without the times of its owners, which change when an applier applies an empty
+    /// list that is not stored.
     fn without_times(&self) -> Value {
         let mut live = self.live.clone().unwrap();
         let entries = live["metadata"]["managedFields"].as_array_mut().into_iter().flatten();
@@ -65,7 +66,7 @@ impl ManagedStream {
         live
     }
 
-    /// The owners, a line each: name, operation and subresource, the second of the change, and the fields.
+    /// The owners, one line each: name, operation and subresource, second of the change, fields.
     fn owners(&self) -> Vec<String> {
         let entries = self.live.as_ref().and_then(entries_of).and_then(Value::as_array).cloned().unwrap_or_default();
         let line = |entry: &Value| {
@@ -80,7 +81,7 @@ impl ManagedStream {
     }
 }
 
-/// What the server makes of a body.
+/// The value as the server decodes it.
 fn decoded(value: Value) -> Value {
     let mut stream: ImageStream = crate::machinery::value::from_value(value).unwrap();
     stream.default_fields();
@@ -94,7 +95,7 @@ fn tag(name: &str) -> Value {
 const TAG_FIELDS: &str = r#"{".":{},"f:annotations":{},"f:from":{},"f:generation":{},"f:importPolicy":{".":{},"f:importMode":{}},"f:name":{},"f:reference":{},"f:referencePolicy":{".":{},"f:type":{}}}"#;
 
 #[test]
-fn who_creates_owns_all_that_is_not_empty_and_who_changes_owns_the_change() {
+fn creators_own_set_fields_and_updaters_own_changes() {
     let mut object = ManagedStream::new();
     object.put("creator", "", json!({"metadata": {"name": "s", "labels": {"l": "1"}}, "spec": {"tags": [tag("a")]}}));
     let creator = format!(
@@ -115,7 +116,7 @@ fn who_creates_owns_all_that_is_not_empty_and_who_changes_owns_the_change() {
 }
 
 #[test]
-fn what_changes_hands_leaves_its_owner_and_what_is_gone_leaves_all() {
+fn changed_fields_move_and_removed_fields_have_no_owner() {
     let mut object = ManagedStream::new();
     object.put("a", "", json!({"metadata": {"labels": {"x": "1", "y": "1"}}}));
     object.edit("b", "", |stream| stream["metadata"]["labels"] = json!({"x": "2"}));
@@ -126,7 +127,7 @@ fn what_changes_hands_leaves_its_owner_and_what_is_gone_leaves_all() {
 }
 
 #[test]
-fn a_write_that_changes_nothing_owns_nothing() {
+fn writes_without_changes_own_nothing() {
     let mut object = ManagedStream::new();
     object.put("a", "", json!({"metadata": {"labels": {"x": "1"}}}));
     let owners = object.owners();
@@ -135,7 +136,7 @@ fn a_write_that_changes_nothing_owns_nothing() {
 }
 
 #[test]
-fn a_manager_has_one_entry_for_all_that_it_updates() {
+fn updates_of_one_manager_share_an_entry() {
     let mut object = ManagedStream::new();
     object.put("a", "", json!({"metadata": {"labels": {"x": "1"}}}));
     object.edit("a", "", |stream| stream["spec"]["lookupPolicy"]["local"] = json!(true));
@@ -145,7 +146,7 @@ fn a_manager_has_one_entry_for_all_that_it_updates() {
 }
 
 #[test]
-fn an_object_without_owners_stays_without_until_somebody_applies() {
+fn untracked_objects_are_tracked_from_the_first_apply() {
     let mut object = ManagedStream::new();
     object.put("a", "", json!({"metadata": {"name": "s"}}));
     object.edit("b", "", |stream| stream["metadata"]["labels"] = json!({"x": "1"}));
@@ -157,7 +158,7 @@ fn an_object_without_owners_stays_without_until_somebody_applies() {
 }
 
 #[test]
-fn empty_lists_of_owners_end_the_tracking() {
+fn empty_managed_fields_end_the_tracking() {
     for reset in [json!([]), json!([{}])] {
         let mut object = ManagedStream::new();
         object.put("a", "", json!({"metadata": {"labels": {"x": "1"}}}));
@@ -172,7 +173,7 @@ fn empty_lists_of_owners_end_the_tracking() {
 }
 
 #[test]
-fn owners_that_cannot_be_read_are_ignored() {
+fn invalid_managed_fields_are_ignored() {
     let mut object = ManagedStream::new();
     object.put("a", "", json!({"metadata": {"labels": {"x": "1"}}}));
     let owners = object.owners();
@@ -182,7 +183,7 @@ fn owners_that_cannot_be_read_are_ignored() {
 }
 
 #[test]
-fn of_many_updaters_the_oldest_are_thrown_together() {
+fn the_oldest_of_many_updaters_are_merged() {
     let mut object = ManagedStream::new();
     object.put("m0", "", json!({"metadata": {"labels": {"l0": "1"}}}));
     for number in 1..13 {
@@ -198,7 +199,7 @@ fn of_many_updaters_the_oldest_are_thrown_together() {
 }
 
 #[test]
-fn what_is_ignored_is_never_owned() {
+fn ignored_fields_are_never_owned() {
     let mut object = ManagedStream::new();
     object.put("a", "", json!({"metadata": {"labels": {"x": "1"}}}));
     let manager = Manager { ignored: &["status"], ..object.manager("b", "") };
@@ -209,7 +210,7 @@ fn what_is_ignored_is_never_owned() {
 }
 
 #[test]
-fn who_applies_owns_what_it_applies_and_lets_go_of_what_it_applies_no_more() {
+fn appliers_own_applied_fields_and_release_the_others() {
     let mut object = ManagedStream::new();
     let local = |local: bool| json!({"spec": {"lookupPolicy": {"local": local}}});
     object.apply("m1", local(true));
@@ -233,7 +234,7 @@ fn who_applies_owns_what_it_applies_and_lets_go_of_what_it_applies_no_more() {
 }
 
 #[test]
-fn an_item_that_others_know_as_well_stays() {
+fn items_of_other_appliers_are_kept() {
     let mut object = ManagedStream::new();
     object.apply("m1", json!({"spec": {"tags": [{"name": "a"}, {"name": "b"}, {"name": "c"}]}}));
     object.apply("m2", json!({"spec": {"tags": [{"name": "b", "annotations": {"k": "v"}}]}}));
@@ -247,7 +248,7 @@ fn an_item_that_others_know_as_well_stays() {
 }
 
 #[test]
-fn a_field_of_another_is_a_conflict_unless_forced() {
+fn applying_an_applied_field_conflicts_unless_forced() {
     let mut object = ManagedStream::new();
     let local = |local: bool| json!({"spec": {"lookupPolicy": {"local": local}}});
     let fields = r#"{"f:spec":{"f:lookupPolicy":{"f:local":{}}}}"#;
@@ -270,7 +271,7 @@ fn a_field_of_another_is_a_conflict_unless_forced() {
 }
 
 #[test]
-fn a_field_that_was_updated_is_a_conflict_too() {
+fn applying_an_updated_field_conflicts() {
     let mut object = ManagedStream::new();
     object.put("creator", "", json!({"metadata": {"labels": {"l": "1"}}, "spec": {"dockerImageRepository": "x/y"}}));
     let refused =
@@ -286,7 +287,7 @@ fn a_field_that_was_updated_is_a_conflict_too() {
 }
 
 #[test]
-fn an_apply_must_fit_the_schema() {
+fn applied_configurations_must_match_the_schema() {
     let stream = |spec: Value| json!({"kind": "ImageStream", "apiVersion": GROUP_VERSION, "metadata": {"name": "ae"}, "spec": spec});
     let object = "failed to create typed patch object (/ae; image.openshift.io/v1, Kind=ImageStream): ";
     let mut with_owners = stream(json!({}));
@@ -314,7 +315,7 @@ fn an_apply_must_fit_the_schema() {
 }
 
 #[test]
-fn kubectl_takes_over_from_itself_and_keeps_its_note() {
+fn kubectl_migrates_from_client_side_apply() {
     let note = |repository: &str| {
         let noted = json!({"kind": "ImageStream", "apiVersion": GROUP_VERSION, "metadata": {"name": "s"}, "spec": {"dockerImageRepository": repository}});
         json!({"kubectl.kubernetes.io/last-applied-configuration": format!("{noted}\n")})
@@ -348,7 +349,7 @@ fn lists_differ_in_times_only_if_all_else_is_the_same() {
     assert!(!differ_in_times_only(&[entry(1, "a")], &[]));
 }
 
-/// `managedFields` of this many managers, each of which owns a label of its own.
+/// Entries of `managedFields` for a number of managers, each of which owns one label.
 fn entries(operation: &str, count: usize) -> Vec<Value> {
     let entry = |at: usize| {
         json!({"manager": format!("m{at}"), "operation": operation, "apiVersion": GROUP_VERSION, "fieldsType": "FieldsV1",
@@ -361,7 +362,8 @@ fn labels(count: usize) -> Map<String, Value> {
     (0..count).map(|at| (format!("k{at}"), json!("v"))).collect()
 }
 
-/// The cost of owners is the sum of their fields, not the product of owners and fields: that would take minutes here.
+/// Fails after minutes if the cost is the product of owners and fields instead of the sum of their
+/// fields.
 #[test]
 fn many_owners_of_many_fields_take_bounded_time() {
     const COUNT: usize = 20_000;
@@ -373,14 +375,14 @@ fn many_owners_of_many_fields_take_bounded_time() {
         object.edit("writer", "", |stream| stream["metadata"]["labels"] = json!(labels(COUNT / 2)));
         object.try_apply("m1", json!({"metadata": {"labels": labels(COUNT)}}), ConflictPolicy::Force).unwrap();
         object.try_apply("m1", json!({"metadata": {"labels": labels(1)}}), ConflictPolicy::Force).unwrap();
-        // The others keep what they have.
+        // Other managers keep their labels.
         assert_eq!(object.live.unwrap()["metadata"]["labels"].as_object().unwrap().len(), COUNT / 2);
     }
-    assert!(start.elapsed().as_secs() < 40, "it takes {:?}", start.elapsed());
+    assert!(start.elapsed().as_secs() < 40, "took {:?}", start.elapsed());
 }
 
 #[test]
-fn items_of_one_key_are_compared_once() {
+fn items_with_equal_keys_are_compared_once() {
     let start = std::time::Instant::now();
     let finalizers = |last: &str| {
         let mut all = vec!["x/a"; 20_000];
@@ -395,10 +397,10 @@ fn items_of_one_key_are_compared_once() {
         compare(&schema.root, &old, &new).unwrap()
     };
     assert_eq!(between("x/d", "x/e").changed.paths().len(), 3);
-    assert!(start.elapsed().as_secs() < 20, "it takes {:?}", start.elapsed());
+    assert!(start.elapsed().as_secs() < 20, "took {:?}", start.elapsed());
 }
 
-/// Something to apply: some labels, a repository, and some tags.
+/// Generates apply configurations with labels, a repository and tags.
 fn any_configuration() -> impl Strategy<Value = Value> {
     let tag = (prop::option::of("[xy]"), prop::option::of("[mn]")).prop_map(|(annotation, from)| {
         let mut tag = json!({});
@@ -417,7 +419,7 @@ fn any_configuration() -> impl Strategy<Value = Value> {
         };
         tags.into_iter().map(named).collect::<Vec<_>>()
     });
-    // An empty map is not kept, so that whoever applies it conflicts with those who own it, again and again.
+    // Empty maps are not stored, so applying one conflicts with the owners of its keys each time.
     let labels = prop::option::of(prop::collection::btree_map("[ab]", "[12]", 1..3));
     (labels, prop::option::of("[xy]"), tags).prop_map(|(labels, repository, tags)| {
         let mut configuration = json!({"metadata": {}, "spec": {"tags": tags}});
@@ -433,7 +435,7 @@ fn any_configuration() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn to_apply_the_same_again_changes_nothing(writes in prop::collection::vec((any_configuration(), "m[12]"), 1..4)) {
+    fn applying_again_changes_nothing(writes in prop::collection::vec((any_configuration(), "m[12]"), 1..4)) {
         let mut object = ManagedStream::new();
         for (configuration, manager) in writes {
             object.try_apply(&manager, configuration.clone(), ConflictPolicy::Force).unwrap();
@@ -444,7 +446,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_applied_is_there(first in any_configuration(), second in any_configuration()) {
+    fn applied_fields_are_in_the_live_object(first in any_configuration(), second in any_configuration()) {
         let mut object = ManagedStream::new();
         object.apply("m1", first);
         object.try_apply("m2", second.clone(), ConflictPolicy::Force).unwrap();

@@ -1,7 +1,8 @@
-//! RFC 6902 as Kubernetes reads it: operations by path, one after another, all or nothing.
+//! JSON Patch (RFC 6902) with the semantics of Kubernetes, which uses `evanphx/json-patch`. A patch
+//! succeeds or fails as a whole.
 //!
-//! Where the RFC and Kubernetes differ, Kubernetes is followed: `replace` may make a field, negative indices count from
-//! the end, and only `replace` and `test` may name the whole document.
+//! Differences from the RFC: `replace` may create a field, negative indices count from the end, and
+//! only `replace` and `test` accept the path of the whole document.
 
 use std::collections::BTreeMap;
 
@@ -15,24 +16,25 @@ use crate::machinery::schema::{ListType, MapType, PatchStrategy, Scalar, Shape, 
 use crate::machinery::step_budget::{BudgetExhausted, StepBudget};
 use crate::meta::{Limited, Status};
 
-/// The most operations of a patch.
+/// Maximum number of operations (`maxJSONPatchOperations` in
+/// `k8s.io/apiserver/pkg/endpoints/handlers/patch.go`).
 const MAX_OPERATIONS: usize = 10_000;
-/// The most bytes that the `copy` operations of a patch may make, together.
+/// Maximum size of all values that the `copy` operations of a patch create, in bytes.
 const MAX_COPIED_BYTES: usize = 3 << 20;
-/// The most values that the `copy` operations of a patch may make, together.
+/// Maximum number of values that the `copy` operations of a patch create.
 ///
-/// A copied `{}` takes two bytes of JSON but some 150 in memory, so bytes alone bound neither memory nor work. With this
-/// limit the copies take about 3 MiB, as much as the largest body, whatever the length of the patch. Hence a short patch
-/// needs none of the places for large requests.
+/// A copied `{}` has two bytes of JSON but takes some 150 in memory, so a limit in bytes bounds
+/// neither memory nor work. Within this limit the copies take about 3 MiB, as much as the largest
+/// body, so a patch with a short body does not count as a large request.
 const MAX_COPIED_VALUES: usize = 20_000;
-/// The steps that each copied or moved value takes besides those for its bytes: to allocate it and to visit it.
+/// Steps for each copied or moved value, for its allocation and visit, in addition to the steps for
+/// its bytes.
 const STEPS_PER_VALUE: usize = 16;
 
-/// A list of operations.
 #[derive(Clone, Debug)]
 pub(super) struct JsonPatch(Vec<PatchOperation>);
 
-/// One operation. What it lacks it is only asked for when it is its turn.
+/// An operation. Missing fields are errors when the operation runs, not when it is parsed.
 #[derive(Clone, Debug, Default)]
 struct PatchOperation {
     op: String,
@@ -41,14 +43,14 @@ struct PatchOperation {
     value: Option<Value>,
 }
 
-/// Why a patch cannot be applied.
+/// Error of applying a patch.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum JsonPatchError {
-    /// An operation cannot be done on the document. Clients get no more details.
+    /// An operation failed. Kubernetes does not report details.
     Failed,
     /// The operations take too many steps.
     Exhausted(BudgetExhausted),
-    /// The `copy` operations make more than [`MAX_COPIED_VALUES`] values.
+    /// The `copy` operations create more than [`MAX_COPIED_VALUES`] values.
     TooManyCopies,
 }
 
@@ -58,7 +60,7 @@ impl From<BudgetExhausted> for JsonPatchError {
     }
 }
 
-/// The answer to a patch whose copies are too many values: 413.
+/// 413 for a patch with too many copied values.
 pub(super) fn too_many_copies() -> Status {
     let text = format!(
         "the copy operations of the patch make more than {MAX_COPIED_VALUES} values, which is more than the server \
@@ -68,10 +70,11 @@ pub(super) fn too_many_copies() -> Status {
 }
 
 impl JsonPatch {
-    /// The patch in a value.
+    /// Parses a patch.
     ///
     /// # Errors
-    /// 413 for too many operations; for what is no patch what `refuse` makes of a sentence about it.
+    /// 413 for too many operations; the result of `refuse` with a sentence for a value that is not
+    /// a patch.
     pub(super) fn read(value: &Value, refuse: impl Fn(String) -> Status) -> Result<Self, Status> {
         let mismatch = |value: &Value, expected: &str| {
             refuse(format!("json: cannot unmarshal {} into Go {expected}", json_type_name(value)))
@@ -104,7 +107,8 @@ impl JsonPatch {
         operations.iter().map(operation).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether an operation is about fields of the document that are named so, or about the whole document.
+    /// Returns true if an operation has a path below one of these top-level fields, or the path of
+    /// the whole document.
     pub(super) fn touches(&self, fields: &[&str]) -> bool {
         let is_among = |pointer: &String| {
             let first = pointer.trim_start_matches('/').split('/').next().unwrap_or_default();
@@ -116,22 +120,24 @@ impl JsonPatch {
     /// Applies all operations to a document.
     ///
     /// # Errors
-    /// An operation cannot be done, or all of them take more than `steps`. The document is changed in part then.
+    /// An operation failed, or they take more steps than the budget has. The document is then
+    /// partly changed.
     pub(super) fn apply(&self, document: &mut Value, budget: &mut StepBudget) -> Result<(), JsonPatchError> {
         let mut target = PatchTarget { document, budget, copied: Size::default() };
         self.0.iter().try_for_each(|operation| target.apply(operation))
     }
 
-    /// A patched document as errors of the reference show it: the keys of all objects above the places that the operations
-    /// look at are sorted, since evanphx/json-patch decodes exactly these into Go maps.
+    /// A patched document as error messages of Kubernetes show it. The keys of all objects above
+    /// the paths of operations are sorted, because evanphx/json-patch decodes these objects into Go
+    /// maps.
     ///
-    /// `from` counts for the operations that read it only. Each object is sorted once.
+    /// `from` only counts for operations that read it. Each object is sorted once.
     pub(super) fn with_sorted_keys(&self, document: &Value) -> Value {
         let mut parents = ParentPaths::default();
         for operation in &self.0 {
             let from = operation.from.as_deref().filter(|_| operation.reads_from());
             for pointer in operation.path.as_deref().into_iter().chain(from) {
-                // Operations with more steps than that fail.
+                // Operations with a deeper path fail.
                 if let Ok((steps, _)) = parse_pointer(pointer) {
                     parents.insert(steps);
                 }
@@ -143,7 +149,7 @@ impl JsonPatch {
     }
 }
 
-/// The objects and lists above some places of a document, as a tree of the steps to them.
+/// The parents of some paths, as a tree of their path components.
 #[derive(Default)]
 struct ParentPaths(BTreeMap<String, ParentPaths>);
 
@@ -172,7 +178,7 @@ impl ParentPaths {
     }
 }
 
-/// Fields of the operations that are not known, or there twice.
+/// Unknown and duplicate fields of the operations.
 pub(super) fn strict_errors(body: &[u8]) -> Limited<String> {
     let text = || StructField { shape: Shape::Scalar(Scalar::String), patch: PatchStrategy::Plain };
     let any = StructField { shape: Shape::Untyped, patch: PatchStrategy::Plain };
@@ -186,7 +192,7 @@ pub(super) fn strict_errors(body: &[u8]) -> Limited<String> {
 }
 
 impl PatchOperation {
-    /// Returns true if the operation reads the place that `from` names.
+    /// Returns true if the operation reads the value at `from`.
     fn reads_from(&self) -> bool {
         matches!(self.op.as_str(), "move" | "copy")
     }
@@ -200,11 +206,11 @@ impl PatchOperation {
     }
 }
 
-/// A document that operations change, and what they may still cost.
+/// A document and the remaining budget of the operations on it.
 struct PatchTarget<'a> {
     document: &'a mut Value,
     budget: &'a mut StepBudget,
-    /// The total of what the `copy` operations have made.
+    /// Total size of the copied values.
     copied: Size,
 }
 
@@ -217,12 +223,13 @@ impl PatchTarget<'_> {
             "replace" => self.replace(operation.path()?, value()),
             "move" => {
                 let value = self.remove(operation.from()?)?;
-                // Otherwise each of many moves could make the document deeper, until it overflows the stack.
+                // Unchecked moves could nest the document deeper each time, until it overflows the
+                // stack.
                 self.budget.take(size(&value)?.steps())?;
                 self.add(operation.path()?, value)
             }
             "copy" => {
-                // A field that is not there is copied as `null`.
+                // `copy` of a missing field creates `null`.
                 let from = operation.from().and_then(|from| if from.is_empty() { Err(Failed) } else { Ok(from) })?;
                 let value = find(self.document, from)?.unwrap_or(&Value::Null);
                 let size = size(value)?;
@@ -293,9 +300,10 @@ impl PatchTarget<'_> {
     }
 }
 
-/// The decoded steps of a JSON pointer, the last apart. What stands before the first slash does not count.
+/// Splits a JSON pointer into its decoded components, the last one apart. Ignores text before the
+/// first slash.
 fn parse_pointer(pointer: &str) -> Result<(Vec<String>, String), JsonPatchError> {
-    // Counted before anything is decoded: an empty step takes a byte of the body and many in memory.
+    // Count before decoding: an empty component takes one byte of the body but many in memory.
     if pointer.split('/').skip(1).nth(body_limits::MAX_DEPTH).is_some() {
         return Err(Failed);
     }
@@ -305,7 +313,7 @@ fn parse_pointer(pointer: &str) -> Result<(Vec<String>, String), JsonPatchError>
     Ok((steps, last))
 }
 
-/// A place in a list; negative ones count back from `length`.
+/// Parses a list index. Negative indices count back from `length`.
 fn index(step: &str, length: usize) -> Result<usize, JsonPatchError> {
     let digits = step.strip_prefix(['+', '-']).unwrap_or(step);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -315,7 +323,7 @@ fn index(step: &str, length: usize) -> Result<usize, JsonPatchError> {
     if step.starts_with('-') && distance > 0 { length.checked_sub(distance).ok_or(Failed) } else { Ok(distance) }
 }
 
-/// The value at a path; none where an object lacks the last field.
+/// The value at a path; none if an object lacks the last component.
 fn find<'a>(document: &'a Value, path: &str) -> Result<Option<&'a Value>, JsonPatchError> {
     if path.is_empty() {
         return Ok(Some(document));
@@ -333,7 +341,7 @@ fn child<'a>(value: &'a Value, step: &str) -> Result<Option<&'a Value>, JsonPatc
     }
 }
 
-/// The object or list that the last step of a path starts from, and that step.
+/// The parent object or list of a path, and the last component.
 fn parent<'a>(document: &'a mut Value, path: &str) -> Result<(&'a mut Value, String), JsonPatchError> {
     let (steps, last) = parse_pointer(path)?;
     let descend = |value: &'a mut Value, step: &String| match value {
@@ -347,22 +355,22 @@ fn parent<'a>(document: &'a mut Value, path: &str) -> Result<(&'a mut Value, Str
     Ok((steps.iter().try_fold(document, descend)?, last))
 }
 
-/// The size of a value with everything in it.
+/// The size of a value and everything inside it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Size {
-    /// Objects, arrays and scalars.
+    /// Number of objects, lists and scalars.
     values: usize,
-    /// The approximate length as compact JSON.
+    /// Approximate length as compact JSON.
     bytes: usize,
 }
 
 impl Size {
-    /// The steps that it takes to copy or to visit the value.
+    /// Steps for copying or visiting the value.
     fn steps(self) -> usize {
         self.bytes.saturating_add(self.values.saturating_mul(STEPS_PER_VALUE))
     }
 
-    /// Adds a value. Its parts are added at depths up to `left`; none if it is nested deeper.
+    /// Adds a value and its parts; none if it is nested deeper than `left` levels.
     fn add(&mut self, value: &Value, left: usize) -> Option<()> {
         let left = left.checked_sub(1)?;
         self.values += 1;

@@ -1,6 +1,7 @@
-//! Lists in strategic merge patches: merging by key or as sets, and the order of what comes out.
+//! Lists in strategic merge patches: merging and ordering.
 //!
-//! Items that the patch names come in its order; the others keep their positions among them as far as that allows.
+//! Items of the patch are in its order. Other items keep their positions relative to them where
+//! possible.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,35 +13,36 @@ use crate::machinery::ordered_value::OrderedValue;
 use crate::machinery::schema::Shape;
 use crate::machinery::step_budget::StepBudget;
 
-/// A list field.
+/// A list field and its merge strategy.
 #[derive(Clone, Copy)]
 pub(super) struct PatchedList<'a> {
-    /// The shape of its items.
+    /// The shape of the items.
     pub(super) shape: &'a Shape,
-    /// What patches do with it.
+    /// The merge strategy.
     pub(super) strategy: ListStrategy<'a>,
 }
 
-/// What patches do with a list.
+/// The merge strategy of a list.
 #[derive(Clone, Copy)]
 pub(super) enum ListStrategy<'a> {
-    /// It is replaced.
+    /// Replaces the list.
     Replace,
-    /// It is merged: objects by the value of this key, single values as a set.
+    /// Merges objects by the value of this key, and scalars as a set.
     Merge(Option<&'a str>),
 }
 
-/// What is done with a list.
+/// The change to a list.
 #[derive(Clone, Copy)]
 pub(super) enum ListChange<'a> {
-    /// The patch is merged into it.
+    /// Merges the patch.
     Merge,
-    /// The same, and then the items are put into this order; objects in it have only the key.
+    /// Merges the patch and sorts the items in this order (`$setElementOrder`). Objects in the
+    /// order have only the key.
     Order(&'a [Value]),
 }
 
 impl PatchedList<'_> {
-    /// The list that a patch makes of `current`, in `O(n log n)` for the bytes of both.
+    /// Applies a patch to the list `current`, in `O(n log n)` for the bytes of both.
     pub(super) fn patched(
         self,
         current: Option<Vec<Value>>,
@@ -126,7 +128,8 @@ impl PatchedList<'_> {
         self.ordered(current, &order, &before)
     }
 
-    /// Puts the items that `order` names into its order, and the others between them, as in the list before.
+    /// Sorts items by `order`, with other items at their previous positions relative to these
+    /// (`normalizeElementOrder`).
     fn ordered(
         self,
         items: Vec<Value>,
@@ -148,7 +151,7 @@ impl PatchedList<'_> {
         let mut out = Vec::with_capacity(named.len() + others.len());
         let mut others = others.into_iter().peekable();
         for (_, position, item) in named {
-            // Only where both were in the list before it is known which comes first.
+            // The previous order is known only for items that both had a position.
             while let Some((_, other)) =
                 others.next_if(|(other, _)| other.is_some() && position.is_some() && *other < position)
             {
@@ -160,7 +163,8 @@ impl PatchedList<'_> {
         Ok(out)
     }
 
-    /// Refuses a patch whose items stand in another order than the one that it asks for.
+    /// Checks that the items of a patch are in the order of its `$setElementOrder`
+    /// (`validatePatchWithSetOrderList`).
     fn check_order(self, patch: &[Value], order: &[Value]) -> Result<(), StrategicMergeError> {
         let mut order_ids = order.iter().filter_map(|item| self.id(item).ok());
         for item in patch.iter().filter(|item| item.get(PATCH).is_none()) {
@@ -175,7 +179,7 @@ impl PatchedList<'_> {
         Ok(())
     }
 
-    /// What tells an item apart.
+    /// The identity of an item: the value of the merge key, or the item itself.
     fn id(self, item: &Value) -> Result<OrderedValue, StrategicMergeError> {
         match (self.strategy, item) {
             (ListStrategy::Merge(Some(key)), Value::Object(fields)) => {
@@ -185,7 +189,8 @@ impl PatchedList<'_> {
         }
     }
 
-    /// The items' positions by what tells them apart, of several the first. Items that cannot be told apart have none.
+    /// The positions of items by identity, the first one for duplicates. Items without the merge
+    /// key are left out.
     fn positions(self, items: &[Value]) -> BTreeMap<OrderedValue, usize> {
         let mut positions = BTreeMap::new();
         for (at, item) in items.iter().enumerate() {
@@ -197,7 +202,7 @@ impl PatchedList<'_> {
     }
 }
 
-/// The items of a patch, and what its directives say.
+/// The items of a patch and its directives.
 struct Directives<'a> {
     items: Vec<&'a Map<String, Value>>,
     deleted: BTreeSet<OrderedValue>,
@@ -228,14 +233,14 @@ impl<'a> Directives<'a> {
     }
 }
 
-/// What the items of a list are.
+/// The type of list items.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ItemType {
     Object,
     Scalar,
 }
 
-/// What all items are; none if there are none.
+/// The type of all items; none for an empty list.
 fn common_type<'a>(items: impl Iterator<Item = &'a Value> + Clone) -> Result<Option<ItemType>, StrategicMergeError> {
     let mut types = items.clone().map(std::mem::discriminant);
     let Some(first) = items.clone().next() else { return Ok(None) };

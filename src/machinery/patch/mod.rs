@@ -1,4 +1,4 @@
-//! Patches: edits of an object that a client sends instead of the whole object.
+//! Patches: JSON Patch, JSON Merge Patch, strategic merge patch and apply configurations.
 
 mod json_patch;
 mod list;
@@ -28,31 +28,31 @@ pub const MEDIA_TYPES: [&str; 4] = [
     "application/apply-patch+yaml",
 ];
 
-/// What a client sends to PATCH.
+/// The body of a PATCH request.
 #[derive(Clone, Debug)]
 pub struct Patch {
     content: PatchContent,
     strict_errors: Limited<String>,
-    /// The length of the body.
+    /// Length of the body.
     bytes: usize,
 }
 
 #[derive(Clone, Debug)]
 enum PatchContent {
-    /// RFC 6902: a list of operations.
+    /// JSON Patch (RFC 6902).
     Json(JsonPatch),
-    /// RFC 7386: an object whose fields replace those of the same name, `null` removing them. None is the patch `null`.
+    /// JSON Merge Patch (RFC 7386). None is the patch `null`.
     Merge(Option<Map<String, Value>>),
-    /// The same, with lists merged as the schema says.
+    /// Strategic merge patch.
     Strategic(Map<String, Value>),
-    /// The fields that a manager wants.
+    /// Configuration for server-side apply.
     Apply(Value),
 }
 
-/// Refuses a media type that is no patch.
+/// Checks that a media type is that of a patch.
 ///
 /// # Errors
-/// That 415.
+/// 415 for other media types.
 pub fn check_media_type(content_type: &str) -> Result<(), Status> {
     if MEDIA_TYPES.contains(&media_type(content_type).as_str()) { Ok(()) } else { Err(unsupported()) }
 }
@@ -62,10 +62,11 @@ fn media_type(content_type: &str) -> String {
 }
 
 impl Patch {
-    /// Reads a patch.
+    /// Parses a patch.
     ///
     /// # Errors
-    /// 415 for a media type that is no patch, 400 for a body that cannot be read, 413 for too many operations.
+    /// 415 for the media type of another format, 400 for a syntax error, 413 for too many
+    /// operations.
     pub fn read(content_type: &str, body: &[u8]) -> Result<Self, Status> {
         let media = media_type(content_type);
         let decoding = |reason: String| Status::bad_request(format!("error decoding patch: {reason}"));
@@ -90,12 +91,12 @@ impl Patch {
         Ok(Self { content, strict_errors, bytes: body.len() })
     }
 
-    /// What is wrong with the text of the patch without keeping it from being applied: fields that are there twice.
+    /// Duplicate and unknown fields in the body of the patch, for field validation.
     pub fn strict_errors(&self) -> &Limited<String> {
         &self.strict_errors
     }
 
-    /// What is to be [applied](crate::machinery::managed_fields::applied), if that is what the patch is about.
+    /// The configuration of a server-side apply; none for other patches.
     pub fn apply_configuration(&self) -> Option<&Value> {
         match &self.content {
             PatchContent::Apply(configuration) => Some(configuration),
@@ -103,13 +104,13 @@ impl Patch {
         }
     }
 
-    /// Whether what the patch makes of an object is read as any document is, by its kind and version. A strategic patch only fills
-    /// in the fields of an object whose kind is known.
+    /// Returns true if the patched object is decoded by its `kind` and `apiVersion`. False for
+    /// strategic merge patches, which Kubernetes merges into a typed object.
     pub fn decodes_result(&self) -> bool {
         !matches!(self.content, PatchContent::Strategic(_))
     }
 
-    /// Whether the patch looks at fields of the object that are named so, or changes them.
+    /// Returns true if the patch reads or changes one of these top-level fields.
     pub fn touches(&self, fields: &[&str]) -> bool {
         let has_any = |object: &Map<String, Value>| fields.iter().any(|name| object.contains_key(*name));
         match &self.content {
@@ -120,12 +121,11 @@ impl Patch {
         }
     }
 
-    /// The object that the patch makes of `current`, which has `kind` and `apiVersion`.
-    ///
-    /// A patch that is to be applied answers the object that it holds.
+    /// Applies the patch to `current`, which has `kind` and `apiVersion`. For server-side apply,
+    /// returns the configuration itself.
     ///
     /// # Errors
-    /// 400 and 422, with the texts of Kubernetes; 413 for a patch that takes too many `StepBudget`.
+    /// 400 or 422 with the texts of Kubernetes; 413 for a patch that takes too many steps.
     pub fn apply_to(&self, current: &Value, schema: &Schema) -> Result<Value, Status> {
         let mut object = current.clone();
         let budget = |object: &Value| StepBudget::for_size(self.bytes.saturating_add(json_size(object)));
@@ -145,29 +145,29 @@ impl Patch {
         Ok(object)
     }
 
-    /// 422: what the patch makes of an object is none.
+    /// 422 for a patched object that is invalid.
     pub fn invalid(&self, patched: &Value, reason: &str) -> Status {
-        let shown = match &self.content {
+        let bad_value = match &self.content {
             PatchContent::Strategic(patch) => go_fmt::map(patch),
             PatchContent::Json(patch) => json::excerpt(&patch.with_sorted_keys(patched)),
             PatchContent::Merge(_) | PatchContent::Apply(_) => json::excerpt(patched),
         };
-        let nothing = GroupResource { group: "", name: "" };
-        // The reason may be a list of many fields, which is bounded as a whole.
-        let kind = field::ErrorKind::Invalid { value: field::quote(&shown), rule: reason.into() };
-        Status::invalid(nothing, "", &field::Error { field: "patch".into(), kind }.into())
+        let no_resource = GroupResource { group: "", name: "" };
+        // `reason` may list many fields. It has a limit of its own.
+        let kind = field::ErrorKind::Invalid { value: field::quote(&bad_value), rule: reason.into() };
+        Status::invalid(no_resource, "", &field::Error { field: "patch".into(), kind }.into())
     }
 
-    /// 422, or 400 if it is to be applied: a part of what the patch makes of an object is of another type.
+    /// Error for a patched object with a value of a wrong type: 422, or 400 for server-side apply.
     pub fn type_mismatch(&self, patched: &Value, mismatch: &TypeMismatch, api: GroupVersion) -> Status {
         let PatchContent::Apply(configuration) = &self.content else {
             let is_strategic = matches!(&self.content, PatchContent::Strategic(_));
             return self
                 .invalid(patched, &if is_strategic { mismatch.conversion_error() } else { mismatch.json_error() });
         };
-        let shown = |value: &Value| excerpt::of(value.as_str().unwrap_or_default());
-        let text = |key: &str| shown(&configuration["metadata"][key]);
-        let kind = format!("{}, Kind={}", api.name, shown(&configuration["kind"]));
+        let string = |value: &Value| excerpt::of(value.as_str().unwrap_or_default());
+        let text = |key: &str| string(&configuration["metadata"][key]);
+        let kind = format!("{}, Kind={}", api.name, string(&configuration["kind"]));
         Status::bad_request(format!(
             "failed to convert new object ({}/{}; {kind}) to proper version: unable to convert unstructured object to \
              {kind}: {}",
@@ -177,7 +177,8 @@ impl Patch {
         ))
     }
 
-    /// The patch, or what it makes of an object, has faults and is to have none: 422, or 400 if it is to be applied.
+    /// Error for unknown and duplicate fields under strict field validation: 422, or 400 for
+    /// server-side apply.
     pub fn strict_error(&self, patched: &Value, errors: &Limited<String>) -> Status {
         match &self.content {
             PatchContent::Apply(_) => {
@@ -191,7 +192,7 @@ impl Patch {
     }
 }
 
-/// The JSON object in a body; none for `null`.
+/// Parses a JSON object; none for `null`.
 fn parse_object(body: &[u8]) -> Result<Option<Map<String, Value>>, String> {
     match value::parse_json(body)? {
         Value::Null => Ok(None),
@@ -203,7 +204,7 @@ fn parse_object(body: &[u8]) -> Result<Option<Map<String, Value>>, String> {
     }
 }
 
-/// What a body wants to be applied.
+/// Parses the configuration of a server-side apply.
 fn parse_apply_configuration(body: &[u8]) -> Result<Value, Status> {
     let refuse = |reason: String| Status::bad_request(format!("error decoding YAML: {reason}"));
     match value::parse_yaml(body).map_err(|reason| refuse(format!("error converting YAML to JSON: {reason}")))? {
@@ -224,7 +225,7 @@ fn unsupported() -> Status {
     Status::failure(415, "UnsupportedMediaType", text).with_details(StatusDetails::default())
 }
 
-/// 422 without a reason that the client is joined_errors.
+/// 422 without details.
 fn unprocessable() -> Status {
     let text = "the server rejected our request due to an error in our request";
     Status::failure(422, "Invalid", text).with_details(StatusDetails::default())

@@ -1,6 +1,7 @@
-//! Strategic merge patches: merge patches that know which lists are maps or sets, with directives for the rest.
+//! Strategic merge patches: merge patches with merge strategies for lists, and directives
+//! (`k8s.io/apimachinery/pkg/util/strategicpatch/patch.go`).
 //!
-//! The directives: `$patch` (`delete`, `replace`) in an object or in an item of a list, `$retainKeys`,
+//! The directives are `$patch` (`delete`, `replace`) in an object or a list item, `$retainKeys`,
 //! `$setElementOrder/<field>` and `$deleteFromPrimitiveList/<field>`.
 
 use std::collections::BTreeSet;
@@ -17,15 +18,15 @@ pub(super) const PATCH: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";
 const DELETE_FROM_PRIMITIVE_LIST: &str = "$deleteFromPrimitiveList";
 const SET_ELEMENT_ORDER: &str = "$setElementOrder";
-/// The steps that a byte of a list takes: each item becomes the key of a map.
+/// Steps for each byte of a list, whose items become keys of a map.
 const STEPS_PER_BYTE: usize = 16;
 
-/// Why a patch cannot be done.
+/// Error of applying a patch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum StrategicMergeError {
-    /// The patch is none; a sentence about it.
+    /// The patch is invalid, with a message for the client.
     Format(String),
-    /// The patch asks for what is not supported. Clients are told no more than that.
+    /// The patch is not supported. Kubernetes does not report details.
     Unsupported,
     /// The patch takes too many steps.
     Exhausted(BudgetExhausted),
@@ -42,7 +43,7 @@ impl StrategicMergeError {
         Self::Format(reason.into())
     }
 
-    /// The fault of an item without the key that tells it apart.
+    /// Error for an item without its merge key.
     pub(super) fn no_merge_key(item: &Map<String, Value>, key: &str) -> Self {
         let item = go_fmt::map(item);
         Self::Format(format!("map: {item} does not contain declared merge key: {key}"))
@@ -51,8 +52,9 @@ impl StrategicMergeError {
 
 /// Merges a patch into an object.
 ///
-/// Costs as much as the patch has bytes, but for its lists and `$retainKeys`: these visit what the object has. Items of a
-/// patch may name the same item of the object again and again, so such visits are taken from `steps`.
+/// The cost is proportional to the length of the patch, except for its lists and `$retainKeys`,
+/// which visit the current fields and items. A patch may name the same item many times, so each of
+/// these visits takes steps from `budget`.
 pub(super) fn merge(
     shape: &Shape,
     object: &mut Value,
@@ -60,7 +62,7 @@ pub(super) fn merge(
     budget: &mut StepBudget,
 ) -> Result<(), StrategicMergeError> {
     if let Some(directive) = patch.get(PATCH) {
-        *object = replaced(directive, patch)?;
+        *object = apply_directive(directive, patch)?;
         return Ok(());
     }
     let Value::Object(fields) = object else {
@@ -87,7 +89,7 @@ pub(super) fn merge(
     Ok(())
 }
 
-/// The field that a key such as `$setElementOrder/tags` is about; none for other keys.
+/// The field of a directive key such as `$setElementOrder/tags`; none for other keys.
 fn directive_field<'a>(key: &'a str, prefix: &str) -> Result<Option<&'a str>, StrategicMergeError> {
     let Some(rest) = key.strip_prefix(prefix) else { return Ok(None) };
     let what = if prefix == SET_ELEMENT_ORDER { "setElementOrder list" } else { "primitive list" };
@@ -107,7 +109,7 @@ fn merge_field(
 ) -> Result<(), StrategicMergeError> {
     let strategy = shape.field(name).map(|field| &field.patch);
     match (fields.get_mut(name), patch) {
-        // Takes the last field into the gap: without moving all fields behind it. Their order means nothing.
+        // swap_remove avoids moving all later fields. Their order has no meaning.
         (_, Value::Null) => _ = fields.swap_remove(name),
         (Some(current @ Value::Object(_)), Value::Object(patch)) if strategy != Some(&PatchStrategy::Replace) => {
             merge(shape.value(name).unwrap_or(&Shape::Untyped), current, patch, budget)?;
@@ -120,7 +122,8 @@ fn merge_field(
     Ok(())
 }
 
-/// Merges a list field, given by its name and what the patch has for it, as its strategy says.
+/// Merges the list at the field `name` by its merge strategy. `patch` is the value of the field in
+/// the patch.
 fn merge_list(
     shape: &Shape,
     fields: &mut Map<String, Value>,
@@ -154,8 +157,8 @@ fn merge_list(
     Ok(())
 }
 
-/// What an object becomes by a directive that is about all of it.
-fn replaced(directive: &Value, patch: &Map<String, Value>) -> Result<Value, StrategicMergeError> {
+/// The result of a `$patch` directive for a whole object (`handleDirectiveInMergeMap`).
+fn apply_directive(directive: &Value, patch: &Map<String, Value>) -> Result<Value, StrategicMergeError> {
     match directive.as_str() {
         Some("replace") => Ok(without_directives(&Value::Object(patch.clone()))),
         Some("delete") => Ok(Value::Object(Map::new())),
@@ -171,7 +174,8 @@ pub(super) fn unknown_directive(directive: &Value, patch: &Map<String, Value>) -
     ))
 }
 
-/// Takes away the fields that are not among those to be kept. A patch may only set some of these.
+/// Removes fields that `$retainKeys` does not list, which must include all fields that the patch
+/// sets (`applyRetainKeysDirective`).
 fn retain_keys(
     fields: &mut Map<String, Value>,
     patch: &Map<String, Value>,
@@ -194,7 +198,8 @@ fn retain_keys(
     Ok(())
 }
 
-/// What a patch makes of nothing: itself, without directives and what it removes.
+/// The patch without directives and `null` fields, for a field that does not exist
+/// (`removeDirectives`, `discardNullValuesFromPatch`).
 pub(super) fn without_directives(patch: &Value) -> Value {
     let is_directive = |name: &str| {
         [PATCH, RETAIN_KEYS, DELETE_FROM_PRIMITIVE_LIST, SET_ELEMENT_ORDER].iter().any(|key| name.starts_with(key))

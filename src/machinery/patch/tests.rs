@@ -1,4 +1,4 @@
-//! What patches make of a stream, and what is said of those that make nothing of it.
+//! Tests of patches on an image stream.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ fn patched(content_type: &str, patch: &Value) -> Result<Value, Status> {
     Patch::read(content_type, patch.to_string().as_bytes())?.apply_to(&stream(), &schema())
 }
 
-/// What is said of a patch that cannot be read or done.
+/// Code and message of the error for a patch.
 fn rejection(content_type: &str, body: &str) -> (u16, String) {
     let patch = Patch::read(content_type, body.as_bytes());
     let status = patch.and_then(|patch| patch.apply_to(&stream(), &schema())).unwrap_err();
@@ -44,7 +44,7 @@ fn tag_names(stream: &Value) -> Vec<&str> {
 const UNPROCESSABLE: &str = "the server rejected our request due to an error in our request";
 
 #[test]
-fn operations_are_done_one_after_another() {
+fn operations_are_applied_in_order() {
     let patch = json!([
         {"op": "test", "path": "/metadata/annotations/a~1b", "value": "1"},
         {"op": "replace", "path": "/metadata/annotations/a~1b", "value": "2"},
@@ -60,14 +60,14 @@ fn operations_are_done_one_after_another() {
 }
 
 #[test]
-fn nothing_to_do_is_nothing_done() {
+fn empty_patches_change_nothing() {
     for patch in [json!([]), json!(null)] {
         assert_eq!(patched(JSON, &patch).unwrap(), stream());
     }
 }
 
 #[test]
-fn an_operation_that_cannot_be_done_is_422_whatever_the_reason() {
+fn failed_operations_are_422_without_details() {
     for operation in [
         json!({"op": "test", "path": "/metadata/annotations/a~1b", "value": "9"}),
         json!({"op": "remove", "path": "/nosuch/x"}),
@@ -89,7 +89,7 @@ fn an_operation_that_cannot_be_done_is_422_whatever_the_reason() {
 }
 
 #[test]
-fn replace_creates_fields_and_replaces_the_document() {
+fn replace_creates_fields_and_accepts_the_whole_document() {
     let after = patched(JSON, &json!([{"op": "replace", "path": "/metadata/x", "value": 1}])).unwrap();
     assert_eq!(after["metadata"]["x"], 1);
     assert_eq!(patched(JSON, &json!([{"op": "replace", "path": "", "value": {}}])).unwrap(), json!({}));
@@ -106,14 +106,14 @@ fn copies_are_limited_by_their_values_not_only_bytes() {
         json!([vec![add], vec![json!({"op": "copy", "from": "/x", "path": "/y"}); times]].concat())
     };
     for empty in [json!({}), json!([]), json!(""), json!(null)] {
-        // 401 values each time.
+        // Each copy has 401 values.
         assert!(patched(JSON, &copies(&empty, 49)).is_ok(), "{empty}");
         assert_eq!(rejection(JSON, &copies(&empty, 50).to_string()), (413, refused.into()), "{empty}");
     }
 }
 
 #[test]
-fn patches_that_grow_without_end_are_refused() {
+fn growing_patches_are_rejected() {
     let copies = vec![json!({"op": "copy", "from": "/spec/tags", "path": "/spec/tags/-"}); 30];
     assert_eq!(rejection(JSON, &json!(copies).to_string()).0, 413);
     let long = json!({"op": "add", "path": "/x", "value": ["x".repeat(1 << 20)]});
@@ -128,7 +128,7 @@ fn patches_that_grow_without_end_are_refused() {
 }
 
 #[test]
-fn what_is_no_patch_is_told_in_the_words_of_the_reference() {
+fn invalid_patches_have_the_errors_of_kubernetes() {
     for (content_type, body, expected) in [
         (JSON, "[bad", "error decoding patch: invalid character 'b' looking for beginning of value"),
         (JSON, "", "error decoding patch: unexpected end of JSON input"),
@@ -177,8 +177,8 @@ fn a_strategic_merge_patch_merges_tags_by_name() {
     assert_eq!(tag_names(&after), ["a", "b", "c"]);
     assert_eq!(after["spec"]["tags"][1], json!({"name": "b", "annotations": null, "generation": 1, "reference": true}));
 
-    let gone = json!([{"name": "a", "$patch": "delete"}, {"name": "nosuch", "$patch": "delete"}]);
-    assert_eq!(tag_names(&patched(STRATEGIC, &tags(gone)).unwrap()), ["b", "c"]);
+    let deleted = json!([{"name": "a", "$patch": "delete"}, {"name": "nosuch", "$patch": "delete"}]);
+    assert_eq!(tag_names(&patched(STRATEGIC, &tags(deleted)).unwrap()), ["b", "c"]);
     let replaced = json!([{"$patch": "replace"}, {"name": "x"}]);
     assert_eq!(tag_names(&patched(STRATEGIC, &tags(replaced)).unwrap()), ["x"]);
     let added = json!([{"name": "c"}, {"name": "x"}]);
@@ -188,7 +188,7 @@ fn a_strategic_merge_patch_merges_tags_by_name() {
 }
 
 #[test]
-fn directives_shape_the_result() {
+fn directives_are_applied() {
     let after = |patch: Value| patched(STRATEGIC, &patch).unwrap();
     assert_eq!(after(json!({"spec": {"$patch": "replace"}}))["spec"], json!({}));
     assert_eq!(after(json!({"spec": {"$patch": "delete", "x": 1}}))["spec"], json!({}));
@@ -203,7 +203,7 @@ fn directives_shape_the_result() {
 }
 
 #[test]
-fn what_is_new_has_no_directives_left_in_it() {
+fn new_values_contain_no_directives() {
     let patch = json!({"metadata": {"labels": {"$patch": "replace", "a": "b", "c": null}, "ownerReferences": [{"uid": "u", "$patch": "delete"}]}});
     let after = patched(STRATEGIC, &patch).unwrap();
     assert_eq!(after["metadata"]["labels"], json!({"a": "b"}));
@@ -211,7 +211,7 @@ fn what_is_new_has_no_directives_left_in_it() {
 }
 
 #[test]
-fn a_strategic_merge_patch_that_makes_no_sense_is_told_why() {
+fn invalid_strategic_merge_patches_have_detailed_errors() {
     let refused = |patch: Value| rejection(STRATEGIC, &patch.to_string());
     for (patch, expected) in [
         (json!({"spec": {"tags": [{"noname": "x"}]}}), "map: map[noname:x] does not contain declared merge key: name"),
@@ -236,14 +236,14 @@ fn a_strategic_merge_patch_that_makes_no_sense_is_told_why() {
 }
 
 #[test]
-fn what_a_patch_leads_to_is_shown_where_it_is_no_object() {
+fn errors_show_the_patched_object() {
     let patch = Patch::read(MERGE, br#"{"kind":"Pod"}"#).unwrap();
     let after = patch.apply_to(
         &json!({"kind": "ImageStream", "apiVersion": "v1", "metadata": {"name": "a", "labels": {}}}),
         &schema(),
     );
-    let expected = r#" "" is invalid: patch: Invalid value: "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"a\",\"labels\":{}}}": why"#;
-    assert_eq!(patch.invalid(&after.unwrap(), "why").message, expected);
+    let expected = r#" "" is invalid: patch: Invalid value: "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"a\",\"labels\":{}}}": reason"#;
+    assert_eq!(patch.invalid(&after.unwrap(), "reason").message, expected);
 
     let patch = Patch::read(STRATEGIC, br#"{"metadata":{"labels":{"a":"1","a":"2"}}}"#).unwrap();
     assert_eq!(patch.strict_errors()[..], [r#"duplicate field "metadata.labels.a""#]);
@@ -255,7 +255,7 @@ fn what_a_patch_leads_to_is_shown_where_it_is_no_object() {
 }
 
 #[test]
-fn doubles_in_the_text_of_a_patch_are_faults() {
+fn duplicate_fields_of_a_patch_are_strict_errors() {
     let strict_errors =
         |content_type: &str, body: &str| Patch::read(content_type, body.as_bytes()).unwrap().strict_errors().to_vec();
     let operations = r#"[{"op":"add","op":"add","path":"/a","value":{"a":1,"a":2},"foo":1}]"#;
@@ -279,13 +279,13 @@ fn doubles_in_the_text_of_a_patch_are_faults() {
 }
 
 #[test]
-fn objects_that_operations_look_into_are_told_with_sorted_keys() {
+fn errors_sort_the_keys_of_visited_objects() {
     let patch = Patch::read(JSON, br#"[{"op":"add","path":"/b/d/x","value":5}]"#).unwrap();
     let current = json!({"z": {"y": 1, "x": 2}, "b": {"d": {"y": 1}, "c": {"y": 1, "x": 2}}});
     let patched = patch.apply_to(&current, &schema()).unwrap();
     let shown = r#"{"b":{"c":{"y":1,"x":2},"d":{"x":5,"y":1}},"z":{"y":1,"x":2}}"#;
-    let expected = patch.invalid(&patched, "why").message;
-    assert!(expected.contains(&format!("Invalid value: {shown:?}: why")), "{expected}");
+    let expected = patch.invalid(&patched, "reason").message;
+    assert!(expected.contains(&format!("Invalid value: {shown:?}: reason")), "{expected}");
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -331,7 +331,7 @@ fn any_stream() -> impl Strategy<Value = Value> {
     )
 }
 
-/// A value without fields that are `null`, which a patch cannot set.
+/// The value without `null` fields, which a patch cannot set.
 fn without_nulls(mut value: Value) -> Value {
     match &mut value {
         Value::Object(fields) => {
@@ -367,22 +367,23 @@ proptest! {
     }
 }
 
-/// Runs what takes a fraction of a second, and some minutes where its cost is quadratic.
+/// Fails if `run` takes long. Linear cost takes a fraction of a second here, quadratic cost
+/// minutes.
 fn within_deadline<R>(run: impl FnOnce() -> R) -> R {
     let start = std::time::Instant::now();
     let result = run();
-    assert!(start.elapsed().as_secs() < 20, "it takes {:?}", start.elapsed());
+    assert!(start.elapsed().as_secs() < 20, "took {:?}", start.elapsed());
     result
 }
 
 #[test]
-fn pointers_that_no_operation_reads_cost_nothing() {
+fn unread_pointers_cost_nothing() {
     let from = "/".repeat(1_000_000);
     let kind = json!({"op": "replace", "path": "/kind", "value": "Pod"});
     let unread = json!({"op": "add", "path": "/metadata/annotations", "value": {}, "from": from});
     let patch = Patch::read(JSON, json!([kind, unread]).to_string().as_bytes()).unwrap();
     let after = patch.apply_to(&stream(), &schema()).unwrap();
-    assert_eq!(within_deadline(|| patch.invalid(&after, "why")).code, 422);
+    assert_eq!(within_deadline(|| patch.invalid(&after, "reason")).code, 422);
 }
 
 #[test]
@@ -395,7 +396,7 @@ fn errors_sort_the_keys_of_each_object_once() {
 }
 
 #[test]
-fn moves_cannot_nest_a_document_without_end() {
+fn moves_cannot_nest_a_document_arbitrarily() {
     let nest = |depth: usize| format!("{}1{}", "{\"b\":".repeat(depth), "}".repeat(depth));
     let mut operations = vec![r#"{"op":"add","path":"/y0","value":{}}"#.to_owned()];
     for at in 0..900 {
@@ -406,7 +407,7 @@ fn moves_cannot_nest_a_document_without_end() {
 }
 
 #[test]
-fn a_patch_that_moves_too_many_values_is_refused() {
+fn moving_too_many_values_is_rejected() {
     let numbers = json!({"op": "add", "path": "/x", "value": vec![0; 100_000]});
     let moves = vec![json!({"op": "move", "from": "/x/0", "path": "/x/0"}); 9_000];
     let operations: Vec<_> = std::iter::once(numbers).chain(moves).collect();
@@ -416,7 +417,7 @@ fn a_patch_that_moves_too_many_values_is_refused() {
 }
 
 #[test]
-fn the_most_operations_may_empty_a_list_from_the_front() {
+fn all_operations_may_remove_the_first_item() {
     let tag = |at: usize| json!({"name": format!("v{at:05}"), "from": {"kind": "DockerImage", "name": "r.example.com/a/b:c"}, "generation": 1, "referencePolicy": {"type": "Source"}});
     let tags: Vec<Value> = (0..10_000).map(tag).collect();
     let current = json!({"metadata": {}, "spec": {"tags": tags}});
@@ -426,7 +427,7 @@ fn the_most_operations_may_empty_a_list_from_the_front() {
 }
 
 #[test]
-fn nulls_take_fields_away_in_one_pass() {
+fn nulls_remove_fields_in_linear_time() {
     let labels =
         |value: &Value| -> Map<String, Value> { (0..100_000).map(|at| (format!("k{at}"), value.clone())).collect() };
     let current = json!({"metadata": {"labels": labels(&json!(""))}});
@@ -439,7 +440,7 @@ fn nulls_take_fields_away_in_one_pass() {
 }
 
 #[test]
-fn items_that_are_named_again_and_again_have_a_budget() {
+fn repeated_items_are_bounded_by_the_budget() {
     let list = json!({"name": "a", "x": vec!["y"; 20_000]});
     for more in [json!({"name": "a", "$setElementOrder/x": []}), json!({"name": "a", "$deleteFromPrimitiveList/x": []})]
     {

@@ -1,8 +1,8 @@
-//! From protobuf to JSON, as Kubernetes' generated code reads it: the last of several values counts, messages that come in
-//! pieces are put together, and what no field knows is passed over.
+//! Protobuf decoder, with the rules of Kubernetes' generated code: the last value of a field wins,
+//! repeated messages are merged, unknown fields are skipped.
 //!
-//! Nothing is made room for because a length says so, and messages do not hold themselves, so what is built is bounded by
-//! the bytes that are there.
+//! Memory is bounded by the length of the input: nothing is allocated by an encoded length, and
+//! messages are not recursive.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,49 +13,49 @@ use crate::machinery::body_limits::{MAX_VALUES, count_values, is_short};
 use crate::meta::protobuf::{Cardinality, FieldDescriptor, FieldType, MessageDescriptor};
 use crate::meta::{Time, go_json};
 
-/// Why bytes are not the message that they should be.
+/// Error of decoding a protobuf message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// There are none.
+    /// The input is empty.
     #[error("empty data")]
     Empty,
-    /// There is nothing behind the prefix.
+    /// The input ends after the prefix.
     #[error("empty body")]
     EmptyBody,
-    /// They do not begin with the prefix of Kubernetes.
+    /// The input lacks the prefix of Kubernetes.
     #[error("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")]
     Prefix,
-    /// They are no message at all.
+    /// The input is not a protobuf message.
     #[error(transparent)]
     WireError(#[from] WireError),
-    /// A field's value has another form than the field.
+    /// A value has another wire type than its field.
     #[error("proto: wrong wireType = {wire_type} for field {field}")]
     WireType {
-        /// The form of the value, as a number of protobuf.
+        /// The wire type of the value.
         wire_type: u32,
-        /// The field, by its key in JSON.
+        /// The JSON key of the field.
         field: &'static str,
     },
-    /// There are more values than are read.
+    /// The message has too many values.
     #[error("there are too many values")]
     TooManyValues,
-    /// A text is not in UTF-8.
+    /// A string is not valid UTF-8.
     #[error("proto: the text of field {0} is not in UTF-8")]
     InvalidUtf8(&'static str),
-    /// What should be JSON is none.
+    /// A field with JSON content is not valid JSON.
     #[error("{reason} in field {field}")]
     Json {
-        /// The field.
+        /// The JSON key of the field.
         field: &'static str,
-        /// What is wrong with it.
+        /// The syntax error.
         reason: String,
     },
 }
 
-/// The fields of a message, as JSON has them.
+/// Decodes a message into the fields of a JSON object.
 ///
 /// # Errors
-/// The bytes are no such message.
+/// The bytes are not a valid message, or it has too many values.
 pub fn decode_fields(message: &MessageDescriptor, bytes: &[u8]) -> Result<Map<String, Value>, DecodeError> {
     if !is_short(bytes) && count_message_values(message, bytes)? > MAX_VALUES {
         return Err(DecodeError::TooManyValues);
@@ -65,7 +65,7 @@ pub fn decode_fields(message: &MessageDescriptor, bytes: &[u8]) -> Result<Map<St
     Ok(fields)
 }
 
-/// How many values a message holds, and those inside of it.
+/// Number of values in a message and the messages inside it.
 fn count_message_values(message: &MessageDescriptor, bytes: &[u8]) -> Result<usize, DecodeError> {
     let (mut count, mut reader) = (0, WireReader::new(bytes));
     while let Some((number, value)) = reader.next()? {
@@ -83,7 +83,7 @@ fn count_message_values(message: &MessageDescriptor, bytes: &[u8]) -> Result<usi
     Ok(count)
 }
 
-/// The number of values, but for the first, in the JSON that a message holds.
+/// Number of values after the first one in the JSON that a message holds.
 fn count_json_values(message: &[u8]) -> Result<usize, DecodeError> {
     let (mut count, mut reader) = (0, WireReader::new(message));
     while let Some((number, value)) = reader.next()? {
@@ -98,14 +98,14 @@ fn read(message: &MessageDescriptor, bytes: &[u8], into: &mut Map<String, Value>
     let mut reader = WireReader::new(bytes);
     while let Some((number, value)) = reader.next()? {
         if let Ok(at) = message.fields.binary_search_by_key(&number, |field| field.number) {
-            add(&message.fields[at], value, into)?;
+            add_value(&message.fields[at], value, into)?;
         }
     }
     Ok(())
 }
 
-/// Adds a value of a field to those before it.
-fn add(field: &FieldDescriptor, value: WireValue<'_>, into: &mut Map<String, Value>) -> Result<(), DecodeError> {
+/// Adds a value to a field.
+fn add_value(field: &FieldDescriptor, value: WireValue<'_>, into: &mut Map<String, Value>) -> Result<(), DecodeError> {
     if let FieldType::Inline(message) = field.field_type {
         return read(message, bytes(field, value)?, into);
     }
@@ -116,18 +116,18 @@ fn add(field: &FieldDescriptor, value: WireValue<'_>, into: &mut Map<String, Val
     };
     let current = into.entry(field.name).or_insert(empty);
     match (field.cardinality, current) {
-        (Cardinality::Repeated, Value::Array(items)) => items.push(one(field, value, Value::Null)?),
+        (Cardinality::Repeated, Value::Array(items)) => items.push(decode_value(field, value, Value::Null)?),
         (Cardinality::Map, Value::Object(entries)) => {
-            let (key, value) = entry(field, bytes(field, value)?)?;
+            let (key, value) = decode_entry(field, bytes(field, value)?)?;
             entries.insert(key, value);
         }
-        (_, current) => *current = one(field, value, current.take())?,
+        (_, current) => *current = decode_value(field, value, current.take())?,
     }
     Ok(())
 }
 
-/// A value, and of messages what came of it before.
-fn one(field: &FieldDescriptor, value: WireValue<'_>, current: Value) -> Result<Value, DecodeError> {
+/// Decodes a value. A message is merged into its `current` value.
+fn decode_value(field: &FieldDescriptor, value: WireValue<'_>, current: Value) -> Result<Value, DecodeError> {
     Ok(match field.field_type {
         FieldType::Int64 => Value::from(number(field, value)? as i64),
         FieldType::Bool => Value::from(number(field, value)? != 0),
@@ -147,14 +147,14 @@ fn one(field: &FieldDescriptor, value: WireValue<'_>, current: Value) -> Result<
     })
 }
 
-/// A key and its value; either is the empty one where it is not there.
-fn entry(field: &FieldDescriptor, bytes: &[u8]) -> Result<(String, Value), DecodeError> {
+/// Decodes an entry of a map. Key and value default to their zero values.
+fn decode_entry(field: &FieldDescriptor, bytes: &[u8]) -> Result<(String, Value), DecodeError> {
     let (mut key, mut value) = (String::new(), None);
     let mut reader = WireReader::new(bytes);
     while let Some((number, part)) = reader.next()? {
         match number {
             1 => key = text(field, self::bytes(field, part)?)?,
-            2 => value = Some(one(field, part, Value::Null)?),
+            2 => value = Some(decode_value(field, part, Value::Null)?),
             _ => {}
         }
     }
@@ -183,7 +183,7 @@ fn text(field: &FieldDescriptor, bytes: &[u8]) -> Result<String, DecodeError> {
     String::from_utf8(bytes.to_vec()).map_err(|_| DecodeError::InvalidUtf8(field.name))
 }
 
-/// The zero time is an empty message, and `null` in JSON. Nanoseconds do not count.
+/// Decodes a time. The zero time is an empty message, and `null` in JSON. Nanoseconds are ignored.
 fn time(field: &FieldDescriptor, message: &[u8]) -> Result<Value, DecodeError> {
     if message.is_empty() {
         return Ok(Value::Null);

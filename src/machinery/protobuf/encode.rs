@@ -1,8 +1,9 @@
-//! From JSON to protobuf in one pass over the text, with nothing built of it but the bytes themselves.
+//! Protobuf encoder: translates JSON in one pass over the text, without intermediate values.
 //!
-//! Fields come in JSON's order and leave in that of their numbers. So each message is first written as it comes, with a
-//! note of where each field is, and is put in order when it is complete. FieldSeed that Go has no pointer for are written
-//! though they are zero; objects with keys of any name are written in the order of their keys, in which JSON has them.
+//! Fields arrive in the order of the JSON and must be written in the order of their numbers. So a
+//! message is first written in the order of arrival, with the range of each field, and sorted when
+//! it is complete. Zero values are written for fields that are not pointers in Go. Entries of maps
+//! keep the order of the JSON, which is sorted by key.
 
 use std::fmt;
 use std::ops::Range;
@@ -16,19 +17,19 @@ use super::wire;
 use crate::meta::Time;
 use crate::meta::protobuf::{Cardinality, FieldDescriptor, FieldType, MessageDescriptor};
 
-/// Why JSON cannot be written as protobuf: it is not what the message says. No object of this server is like that.
+/// Error for JSON that does not match its message. Does not occur for objects of this server.
 #[derive(Debug, thiserror::Error)]
-#[error("an object cannot be written as protobuf: {0}")]
+#[error("cannot encode the object as protobuf: {0}")]
 pub struct EncodeError(#[from] serde_json::Error);
 
-/// What an object says it is.
+/// `kind` and `apiVersion` of an object.
 #[derive(Debug, Default)]
 pub(super) struct OwnedTypeMeta {
     pub(super) api_version: String,
     pub(super) kind: String,
 }
 
-/// Appends the content of a message and says what the object in JSON says it is.
+/// Appends the content of a message and returns `kind` and `apiVersion` of the object in JSON.
 pub(super) fn encode_message(
     message: &'static MessageDescriptor,
     json: &[u8],
@@ -46,14 +47,14 @@ pub(super) fn encode_message(
 
 struct MessageWriter {
     out: Vec<u8>,
-    /// Where in `out` the fields are, of all messages that are not yet complete; an empty range is a field that is missing.
+    /// Ranges of the fields in `out`, for all incomplete messages; empty for a missing field.
     ranges: Vec<Range<usize>>,
-    /// Room for putting a message in order.
+    /// Buffer for sorting a message.
     scratch: Vec<u8>,
 }
 
 impl MessageWriter {
-    /// Puts the message that was written since `start` in order. Its fields are the last ranges, from `first` on.
+    /// Sorts the fields of the message that starts at `start`. Its ranges are those from `first`.
     fn sort_fields(&mut self, message: &'static MessageDescriptor, first: usize, start: usize) {
         let Self { out, ranges, scratch } = self;
         scratch.clear();
@@ -77,7 +78,7 @@ impl MessageWriter {
     }
 }
 
-/// What is written of a field that has no value.
+/// Writes the zero value of a field that is required and not set.
 fn write_unset(field: &FieldDescriptor, out: &mut Vec<u8>) {
     if field.cardinality != Cardinality::Required {
         return;
@@ -100,11 +101,11 @@ fn write_unset(field: &FieldDescriptor, out: &mut Vec<u8>) {
     }
 }
 
-/// The fields of a message.
+/// Deserialization seed that writes the fields of a message.
 struct MessageSeed<'a> {
     message: &'static MessageDescriptor,
     writer: &'a mut MessageWriter,
-    /// Where kind and version go, if the object may have them.
+    /// Receives `kind` and `apiVersion`; none for messages that cannot have them.
     type_meta: Option<&'a mut OwnedTypeMeta>,
 }
 
@@ -137,7 +138,10 @@ impl<'de> Visitor<'de> for MessageSeed<'_> {
                 (MessageKey::Kind, Some(type_meta)) => type_meta.kind = map.next_value()?,
                 (MessageKey::ApiVersion, Some(type_meta)) => type_meta.api_version = map.next_value()?,
                 (MessageKey::Kind | MessageKey::ApiVersion, None) => {
-                    return Err(A::Error::custom(format_args!("{} says its kind inside of another", message.name)));
+                    return Err(A::Error::custom(format_args!(
+                        "{} has kind or apiVersion but is inside of another message",
+                        message.name
+                    )));
                 }
             }
         }
@@ -146,12 +150,12 @@ impl<'de> Visitor<'de> for MessageSeed<'_> {
     }
 }
 
-/// A key of an object that is a message.
+/// Deserialization seed for a key of a message.
 struct KeySeed(&'static MessageDescriptor);
 
-/// What a key names.
+/// A key of a message.
 enum MessageKey {
-    /// The field with this range among the keys of the message.
+    /// A field and its index among the keys of the message.
     Field(usize, &'static FieldDescriptor),
     Kind,
     ApiVersion,
@@ -182,7 +186,7 @@ impl Visitor<'_> for KeySeed {
     }
 }
 
-/// All values of a field.
+/// Deserialization seed that writes all values of a field.
 struct FieldSeed<'a> {
     field: &'static FieldDescriptor,
     writer: &'a mut MessageWriter,
@@ -203,7 +207,7 @@ impl<'de> DeserializeSeed<'de> for FieldSeed<'_> {
     }
 }
 
-/// The items of a list.
+/// Writes the items of a list.
 struct ListVisitor<'a> {
     number: u32,
     field_type: FieldType,
@@ -228,7 +232,7 @@ impl<'de> Visitor<'de> for ListVisitor<'_> {
     }
 }
 
-/// The keys of an object, with their values.
+/// Writes the entries of a map.
 struct MapVisitor<'a> {
     number: u32,
     field_type: FieldType,
@@ -258,7 +262,7 @@ impl<'de> Visitor<'de> for MapVisitor<'_> {
     }
 }
 
-/// ValueSeed value, with its tag. Of `null` nothing is written.
+/// Deserialization seed that writes one value with its tag, and nothing for `null`.
 struct ValueSeed<'a> {
     number: u32,
     field_type: FieldType,

@@ -1,38 +1,38 @@
-//! What Kubernetes puts around a message: four bytes that tell it from other data, and a message `Unknown` that says what is
-//! inside of it.
+//! The envelope of a message: a prefix of four bytes and a `runtime.Unknown` that holds the message
+//! (`k8s.io/apimachinery/pkg/runtime/serializer/protobuf`).
 
 use super::decode::DecodeError;
 use super::encode::{self, EncodeError, OwnedTypeMeta};
 use super::wire::{self, WireReader, WireValue};
 use crate::meta::protobuf::MessageDescriptor;
 
-/// What every object begins with.
+/// `protoEncodingPrefix`, the first bytes of every object.
 const PREFIX: &[u8; 4] = b"k8s\0";
 
-/// What stands behind the message: that it is neither compressed nor in another media type.
+/// The fields of `runtime.Unknown` after the message: no content encoding and no content type.
 pub const ENVELOPE_TAIL: [u8; 4] = [0x1a, 0, 0x22, 0];
 
-/// What an object is.
+/// `kind` and `apiVersion` of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TypeMeta<'a> {
-    /// Group and version; empty for an object that says none.
+    /// Group and version; may be empty.
     pub api_version: &'a str,
     /// The kind.
     pub kind: &'a str,
 }
 
-/// An object as it was received: what it says it is, and its message.
+/// A decoded envelope (`runtime.Unknown`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuntimeUnknown<'a> {
     /// Group and version.
     pub api_version: String,
     /// The kind.
     pub kind: String,
-    /// The message, not yet read.
+    /// The encoded message.
     pub message: &'a [u8],
 }
 
-/// What stands before a message of `length` bytes; [`ENVELOPE_TAIL`] stands behind it.
+/// The envelope before a message of `length` bytes. [`ENVELOPE_TAIL`] follows the message.
 pub fn envelope_head(type_meta: TypeMeta<'_>, length: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
     opening(type_meta, &mut out);
@@ -40,7 +40,7 @@ pub fn envelope_head(type_meta: TypeMeta<'_>, length: usize) -> Vec<u8> {
     out
 }
 
-/// Appends what an object begins with, however long it is.
+/// Appends the part of the envelope that does not depend on the length of the message.
 pub(super) fn opening(type_meta: TypeMeta<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(PREFIX);
     let start = out.len();
@@ -49,15 +49,15 @@ pub(super) fn opening(type_meta: TypeMeta<'_>, out: &mut Vec<u8>) {
     wire::enclose(1, start, out);
 }
 
-/// Appends what stands between the opening and a message of `length` bytes.
+/// Appends the part of the envelope between the opening and a message of `length` bytes.
 pub(super) fn raw(length: usize, out: &mut Vec<u8>) {
     wire::length(2, length, out);
 }
 
-/// An object with all that belongs around it, from its JSON, which says its kind and version.
+/// Encodes an object with its envelope, from JSON with `kind` and `apiVersion`.
 ///
 /// # Errors
-/// The JSON is not what the message says.
+/// The JSON does not match the message.
 pub fn encode_object(message: &'static MessageDescriptor, json: &[u8]) -> Result<Vec<u8>, EncodeError> {
     let mut content = Vec::with_capacity(json.len());
     let OwnedTypeMeta { api_version, kind } = encode::encode_message(message, json, &mut content)?;
@@ -68,10 +68,10 @@ pub fn encode_object(message: &'static MessageDescriptor, json: &[u8]) -> Result
     Ok(out)
 }
 
-/// Takes away what is around a message.
+/// Decodes the envelope of a message.
 ///
 /// # Errors
-/// The bytes are no object in protobuf.
+/// The bytes are not a Kubernetes object in protobuf.
 pub fn decode_envelope(bytes: &[u8]) -> Result<RuntimeUnknown<'_>, DecodeError> {
     let body = match bytes.strip_prefix(PREFIX) {
         None if bytes.is_empty() => return Err(DecodeError::Empty),

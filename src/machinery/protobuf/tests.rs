@@ -1,4 +1,4 @@
-//! Tests of protobuf: its tables beside the Rust types, its bytes, and that nothing is lost on the way there and back.
+//! Tests of the message tables against the Rust types, of the encoded bytes, and of round trips.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -23,7 +23,7 @@ use crate::meta::{Kind, ListMeta, Status, Time};
 const API: GroupVersion =
     GroupVersion { group: "image.openshift.io", name: "image.openshift.io/v1", version: "v1", kinds: &["ImageStream"] };
 
-/// Where a table and the type that it is about differ.
+/// Differences between a message table and its Rust type.
 pub(crate) fn differences<T: JsonSchema>(message: &MessageDescriptor) -> Vec<String> {
     let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true).for_serialize();
     let mut found = Vec::new();
@@ -98,7 +98,7 @@ fn types_of(schema: &Value) -> Vec<&str> {
     }
 }
 
-/// A schema without the choice of `null`, and whether there was one.
+/// A schema without the choice `null`, and true if it had one.
 fn not_null(schema: &Value) -> (&Value, bool) {
     let is_null = |schema: &Value| schema["type"] == "null";
     match (schema["anyOf"].as_array(), schema["type"].as_array()) {
@@ -111,7 +111,7 @@ fn not_null(schema: &Value) -> (&Value, bool) {
 }
 
 #[test]
-fn tables_name_the_fields_of_the_types_and_say_what_they_are() {
+fn message_tables_match_the_types() {
     fn of<T: Kind>() -> Vec<String> {
         differences::<T>(T::MESSAGE)
     }
@@ -128,13 +128,13 @@ fn tables_name_the_fields_of_the_types_and_say_what_they_are() {
         differences::<Status>(&STATUS),
     ];
     assert_eq!(all.concat(), [""; 0]);
-    // Its schema is not made from a type, so it does not say what is a pointer.
+    // The schema of SecretList is not derived from a type, so it does not show pointers.
     let secrets = of::<SecretList>();
     assert!(secrets.len() == 1 && secrets[0].starts_with("Secret.immutable is FieldDescriptor"), "{secrets:?}");
 }
 
 #[test]
-fn field_numbers_ascend_and_names_are_unique() {
+fn fields_are_sorted_by_number_with_unique_names() {
     fn check(message: &MessageDescriptor) {
         assert!(message.fields.windows(2).all(|pair| pair[0].number < pair[1].number), "{}", message.name);
         let mut names: Vec<_> = message.keys().map(|field| field.name).collect();
@@ -153,7 +153,7 @@ fn field_numbers_ascend_and_names_are_unique() {
     of_meta.chain(of_api).chain(more).for_each(check);
 }
 
-/// Any JSON of a message.
+/// Generates JSON of a message.
 fn any_object(message: &'static MessageDescriptor) -> BoxedStrategy<Value> {
     let fields: Vec<BoxedStrategy<(&str, Value)>> = message.keys().map(any_field).collect();
     fields.prop_map(|fields| fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()).boxed()
@@ -161,7 +161,7 @@ fn any_object(message: &'static MessageDescriptor) -> BoxedStrategy<Value> {
 
 fn any_field(field: &'static FieldDescriptor) -> BoxedStrategy<(&'static str, Value)> {
     let one = match field.name {
-        // No other text can be read.
+        // Other texts cannot be decoded.
         "dockerImageMetadataVersion" => prop_oneof![Just("1.0"), Just("pre012")].prop_map(Value::from).boxed(),
         _ => any_value(field.field_type),
     };
@@ -201,9 +201,10 @@ fn json_of<T: Kind>(object: &T) -> Vec<u8> {
 fn assert_round_trip<T: Kind + std::fmt::Debug>() {
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(100) });
     let checked = runner.run(&any_object(T::MESSAGE), |value| {
-        let made: T = value::object_from(value).expect("it is made like that");
-        // As it is once it was sent: of an image that is not there more is said then.
-        let object: T = value::from_value(value::to_value(&made, API)).expect("what is written can be read");
+        let made: T = value::object_from(value).expect("generated JSON is a valid object");
+        // Compare in the form that a client gets: an empty image becomes an object with zero
+        // values.
+        let object: T = value::from_value(value::to_value(&made, API)).expect("encoded objects can be decoded");
         let bytes = object_of(&object);
         let typed = decode_envelope(&bytes).unwrap();
         prop_assert_eq!((typed.kind.as_str(), typed.api_version.as_str()), (T::KIND, API.name));
@@ -215,8 +216,8 @@ fn assert_round_trip<T: Kind + std::fmt::Debug>() {
     checked.unwrap_or_else(|error| panic!("{}: {error}", T::KIND));
 }
 
-/// A value without fields that are zero or empty: many types cannot tell them from those that are not there. That those are
-/// kept that can be message, the bytes prove.
+/// A value without fields that are zero or empty: many types cannot distinguish these from missing
+/// fields. The comparison of the bytes covers the others.
 fn without_zeros(mut value: Value) -> Value {
     if let Value::Object(fields) = &mut value {
         fields.values_mut().for_each(|value| *value = without_zeros(value.take()));
@@ -234,7 +235,7 @@ fn object_of<T: Kind>(object: &T) -> Vec<u8> {
 }
 
 #[test]
-fn every_object_comes_back_from_protobuf_as_it_was() {
+fn all_objects_survive_a_round_trip() {
     assert_round_trip::<Image>();
     assert_round_trip::<ImageSignature>();
     assert_round_trip::<ImageStream>();
@@ -246,7 +247,7 @@ fn every_object_comes_back_from_protobuf_as_it_was() {
     assert_round_trip::<SecretList>();
 }
 
-/// A field of bytes.
+/// A length-delimited field.
 fn part(number: u32, content: impl AsRef<[u8]>) -> Vec<u8> {
     let mut out = Vec::new();
     wire::bytes(number, content.as_ref(), &mut out);
@@ -254,7 +255,7 @@ fn part(number: u32, content: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 #[test]
-fn stream_encodes_to_reference_bytes() {
+fn streams_have_the_bytes_that_openshift_stores() {
     let uid = "0b2ab6a3-74e6-4e4b-9c1c-3a9a3b3fd3a7";
     let repository = "image-registry.openshift-image-registry.svc:5000/t2/e2";
     let (reference, image) = (format!("quay.io/x/y@sha256:{:4<64}", ""), format!("sha256:{:4<64}", ""));
@@ -282,7 +283,7 @@ fn stream_encodes_to_reference_bytes() {
 }
 
 #[test]
-fn image_metadata_ends_with_newline_and_keeps_empty_text() {
+fn image_metadata_ends_with_newline_and_empty_strings_are_set() {
     let image = object_of(&Image::default());
     let ends = [part(3, part(1, br#"{"kind":"DockerImage","apiVersion":"image.openshift.io/1.0","Id":"","Created":null,"ContainerConfig":{}}"#.iter().chain(b"\n").copied().collect::<Vec<u8>>())),
         b"\x22\x00\x2a\x00\x4a\x00\x52\x00".to_vec(), ENVELOPE_TAIL.to_vec()].concat();
@@ -290,7 +291,7 @@ fn image_metadata_ends_with_newline_and_keeps_empty_text() {
 }
 
 #[test]
-fn an_event_is_a_message_behind_its_length() {
+fn watch_events_have_a_length_prefix() {
     let json = br#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"resourceVersion":"7"}}"#;
     let object = encode_object(&PARTIAL_OBJECT_METADATA, json).unwrap();
     let event = [part(1, "BOOKMARK"), part(2, part(1, &object))].concat();
@@ -303,21 +304,21 @@ fn read(message: &MessageDescriptor, bytes: &[u8]) -> Result<Map<String, Value>,
 }
 
 #[test]
-fn split_messages_merge_and_last_scalar_wins() {
+fn repeated_messages_merge_and_the_last_scalar_wins() {
     let pieces = b"\x0a\x03\x0a\x01a\x0a\x04\x1a\x02ns\x0a\x03\x0a\x01b\x78\x05";
     let expected = json!({"metadata": {"name": "b", "namespace": "ns"}});
     assert_eq!(Value::from(read(&PARTIAL_OBJECT_METADATA, pieces).unwrap()), expected);
 }
 
 #[test]
-fn entries_may_lack_key_or_value() {
+fn map_entries_may_lack_key_or_value() {
     let content = part(1, [part(11, b""), part(11, b"\x0a\x01k"), part(11, b"\x12\x01v")].concat());
     let expected = json!({"metadata": {"labels": {"": "v", "k": ""}}});
     assert_eq!(Value::from(read(&PARTIAL_OBJECT_METADATA, &content).unwrap()), expected);
 }
 
 #[test]
-fn bodies_that_cannot_be_read_say_why() {
+fn decode_errors_have_the_texts_of_kubernetes() {
     let message = |bytes: &[u8]| decode_envelope(bytes).unwrap_err().to_string();
     assert_eq!(message(b""), "empty data");
     assert_eq!(message(b"k8s\0"), "empty body");
@@ -334,14 +335,14 @@ fn bodies_that_cannot_be_read_say_why() {
 }
 
 #[test]
-fn json_that_the_message_has_no_field_for_is_not_lost_silently() {
+fn encoding_fails_for_fields_missing_in_the_message() {
     let message = encode_object(&STATUS, br#"{"kind":"Status","apiVersion":"v1","other":1}"#).unwrap_err().to_string();
     assert!(message.contains("Status has no field other"), "{message}");
 }
 
 proptest! {
     #[test]
-    fn no_bytes_do_harm(bytes: Vec<u8>) {
+    fn arbitrary_bytes_do_not_panic(bytes: Vec<u8>) {
         let _ = decode_envelope(&bytes);
         for message in [ImageStream::MESSAGE, Image::MESSAGE, ImageStreamLayers::MESSAGE, SecretList::MESSAGE] {
             let _ = decode_fields(message, &bytes);
@@ -350,7 +351,7 @@ proptest! {
 }
 
 #[test]
-fn values_in_the_json_of_a_message_count() {
+fn values_inside_json_fields_are_counted() {
     let list = format!("[{}0]", "0,".repeat(150_000));
     let owner = part(17, part(7, part(1, &list)));
     assert!(read(&OBJECT_META, &owner).is_ok());

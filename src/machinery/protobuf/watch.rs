@@ -1,13 +1,14 @@
-//! Events of a watch: each a message `WatchEvent` behind its length in four bytes.
+//! Encoder for watch events: a `WatchEvent` message after its length in four bytes.
 
 use super::encode::EncodeError;
 use super::{envelope, wire};
 use crate::meta::protobuf::MessageDescriptor;
 
-/// An event of this type (`ADDED`, `BOOKMARK` and so on) about an object, from its JSON, which says its kind and version.
+/// Encodes a watch event of a type such as `ADDED` or `BOOKMARK`, from the JSON of its object with
+/// `kind` and `apiVersion`.
 ///
 /// # Errors
-/// The JSON is not what the message says.
+/// The JSON does not match the message.
 pub fn watch_event(event: &str, message: &'static MessageDescriptor, json: &[u8]) -> Result<Vec<u8>, EncodeError> {
     const LENGTH_BYTES: usize = 4;
     let object = envelope::encode_object(message, json)?;

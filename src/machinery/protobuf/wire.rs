@@ -1,22 +1,21 @@
-//! The wire format of protobuf: numbers of variable length, tags, and fields that say how long they are.
+//! The protobuf wire format: varints, tags and length-delimited fields.
 
-/// A field whose value is a number.
+/// Wire type of integers.
 const VARINT: u32 = 0;
-/// A field of eight bytes.
+/// Wire type of values with eight bytes.
 const FIXED64: u32 = 1;
-/// A field that says how long it is.
+/// Wire type of length-delimited values.
 const BYTES: u32 = 2;
-/// The beginning of a group, an older wire_type of a message.
+/// Wire type of the start of a group, a deprecated form of messages.
 const START_GROUP: u32 = 3;
-/// The end of a group.
+/// Wire type of the end of a group.
 const END_GROUP: u32 = 4;
-/// A field of four bytes.
+/// Wire type of values with four bytes.
 const FIXED32: u32 = 5;
 
-/// The most bytes of a number.
 const MAX_VARINT_BYTES: usize = 10;
 
-/// Appends a number.
+/// Appends a varint.
 fn varint(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
@@ -25,25 +24,25 @@ fn varint(mut number: u64, out: &mut Vec<u8>) {
     out.push(number as u8);
 }
 
-/// Appends a field that is a number.
+/// Appends an integer field.
 pub(crate) fn number(field: u32, value: u64, out: &mut Vec<u8>) {
     varint(u64::from(field << 3 | VARINT), out);
     varint(value, out);
 }
 
-/// Appends the beginning of a field that says how long it is: tag and length.
+/// Appends tag and length of a length-delimited field.
 pub(super) fn length(field: u32, length: usize, out: &mut Vec<u8>) {
     varint(u64::from(field << 3 | BYTES), out);
     varint(length as u64, out);
 }
 
-/// Appends a field that says how long it is.
+/// Appends a length-delimited field.
 pub(crate) fn bytes(field: u32, content: &[u8], out: &mut Vec<u8>) {
     length(field, content.len(), out);
     out.extend_from_slice(content);
 }
 
-/// Puts tag and length before what was written since `start`.
+/// Inserts tag and length before the bytes from `start`.
 pub(super) fn enclose(field: u32, start: usize, out: &mut Vec<u8>) {
     let end = out.len();
     length(field, end - start, out);
@@ -51,42 +50,42 @@ pub(super) fn enclose(field: u32, start: usize, out: &mut Vec<u8>) {
     out[start..].rotate_right(added);
 }
 
-/// Why bytes are no message.
+/// Error of reading the wire format, with the texts of gogo/protobuf.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
-    /// They end in the middle of a field.
+    /// The input ends inside a field.
     #[error("unexpected EOF")]
     UnexpectedEof,
-    /// A number has more than 64 bits.
+    /// A varint has more than 64 bits.
     #[error("proto: integer overflow")]
     Overflow,
-    /// A length that is negative as a number with a sign.
+    /// A length is negative as a signed number.
     #[error("proto: negative length found during unmarshaling")]
     NegativeLength,
-    /// A group ends that has not begun.
+    /// A group ends that did not start.
     #[error("proto: unexpected end of group")]
     UnexpectedEndGroup,
-    /// A wire_type of values that there is not.
+    /// An unknown wire type.
     #[error("proto: illegal wireType {0}")]
     WireType(u32),
-    /// Zero, or a number too large for a field.
+    /// A field number of zero, or above the maximum.
     #[error("proto: illegal tag {0}")]
     Tag(u64),
 }
 
-/// A value.
+/// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WireValue<'a> {
-    /// A number.
+    /// An integer.
     Number(u64),
-    /// Bytes.
+    /// A length-delimited value.
     Bytes(&'a [u8]),
-    /// A value in a wire_type that no field here has; already passed over.
+    /// A value of another wire type, which is skipped.
     Other(u32),
 }
 
 impl WireValue<'_> {
-    /// The number of its wire_type.
+    /// The number of the wire type.
     pub(super) fn wire_type(self) -> u32 {
         match self {
             Self::Number(_) => VARINT,
@@ -106,7 +105,7 @@ impl<'a> WireReader<'a> {
         Self { rest: message }
     }
 
-    /// The next field; none at the end of the message.
+    /// Returns number and value of the next field; none at the end of the message.
     pub(super) fn next(&mut self) -> Result<Option<(u32, WireValue<'a>)>, WireError> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -133,7 +132,7 @@ impl<'a> WireReader<'a> {
         }
     }
 
-    /// Passes over a group and the groups inside of it.
+    /// Skips a group and the groups inside it.
     fn skip_group(&mut self) -> Result<(), WireError> {
         let mut open = 1_usize;
         while open > 0 {
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_bytes_come_back() {
+    fn varints_and_bytes_survive_a_round_trip() {
         for value in [0, 1, 127, 128, 300, u64::MAX, -1_i64 as u64] {
             let mut out = Vec::new();
             number(15, value, &mut out);
@@ -195,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_is_put_before_what_it_counts() {
+    fn enclose_inserts_the_length_before_the_content() {
         let mut out = b"before".to_vec();
         out.extend([7; 300]);
         enclose(2, 6, &mut out);
@@ -204,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_other_forms_are_passed_over() {
+    fn other_wire_types_are_skipped() {
         let message = b"\x09\0\0\0\0\0\0\0\0\x0d\0\0\0\0\x0b\x0b\x12\x01a\x0c\x08\x01\x0c\x08\x05";
         let expected = vec![
             (1, WireValue::Other(1)),
@@ -216,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_told_as_go_does() {
+    fn wire_errors_have_the_texts_of_go() {
         let cases: [(&[u8], &str); 9] = [
             (b"\x0a", "unexpected EOF"),
             (b"\x0a\x02a", "unexpected EOF"),

@@ -1,5 +1,5 @@
-//! Whether a value is of a shape, and what it is then, as the reference's readers of JSON have it: of nulls those in lists and maps
-//! are empty values, and all others are as if they were not there.
+//! Coercion of JSON values to a type, as Go decoders do it: `null` is the zero value in lists and
+//! maps, and is ignored in structs.
 
 use serde_json::{Map, Value};
 
@@ -7,7 +7,7 @@ use super::{Scalar, Shape, StructType};
 use crate::machinery::go_fmt::{self, json_type_name};
 use crate::meta::excerpt;
 
-/// A value in a place for another type.
+/// A value of another type than its field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypeMismatch {
     actual: ActualType,
@@ -24,19 +24,19 @@ struct ActualType {
     kind: &'static str,
 }
 
-/// What a type is made of, as far as faults tell it apart.
+/// Kinds of Go types that error messages distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum GoKind {
     Scalar,
     Struct,
     Map,
     Slice,
-    /// An object of any kind.
+    /// `runtime.RawExtension`: an object of any kind.
     RawExtension,
 }
 
 impl TypeMismatch {
-    /// The fault as who reads JSON text tells it.
+    /// The error of Go's `encoding/json`.
     pub fn json_error(&self) -> String {
         let ActualType { json, .. } = &self.actual;
         if self.kind == GoKind::RawExtension {
@@ -49,7 +49,7 @@ impl TypeMismatch {
         format!("json: cannot unmarshal {json} into Go {place} of type {}", self.expected)
     }
 
-    /// The fault as who takes over a value from memory tells it.
+    /// The error of `FromUnstructured` in `k8s.io/apimachinery/pkg/runtime/converter.go`.
     pub fn conversion_error(&self) -> String {
         let ActualType { go, kind, .. } = self.actual;
         match self.kind {
@@ -61,25 +61,24 @@ impl TypeMismatch {
         }
     }
 
-    /// What is said of a value that is to be an object of any kind.
+    /// The error for a value of a field that holds an object of any kind.
     fn type_meta_error(&self) -> String {
         go_fmt::no_type_meta(&go_fmt::not_a_struct(&self.actual.json))
     }
 }
 
-/// Makes a value of a shape what its type reads from it. Keys that the type does not know stay.
+/// Converts a value to the form that its type reads. Unknown keys stay.
 ///
 /// # Errors
-/// The first part that is of another shape.
+/// The first part with another type than its shape.
 pub fn coerce(value: &mut Value, shape: &Shape) -> Result<(), TypeMismatch> {
     FieldPath { owner: "", name: "", parent: None }.coerce(value, shape)
 }
 
-/// Where a value stands. Its path is put together for faults only.
+/// Path to a value. The text of the path is built for errors only.
 struct FieldPath<'a> {
     /// The type that has the field; empty at the root.
     owner: &'a str,
-    /// The name of the field.
     name: &'a str,
     parent: Option<&'a FieldPath<'a>>,
 }
@@ -114,7 +113,7 @@ impl FieldPath<'_> {
         Ok(())
     }
 
-    /// Part of a list or a map, which is message by the whole.
+    /// Coerces an element of a list or a map. Errors have the path of the list or map.
     fn element(&self, value: &mut Value, shape: &Shape) -> Result<(), TypeMismatch> {
         if value.is_null() {
             *value = zero_value(shape);
@@ -155,7 +154,7 @@ impl FieldPath<'_> {
     }
 }
 
-/// The value that a part of this shape has of which nothing is said.
+/// The zero value of a shape.
 fn zero_value(shape: &Shape) -> Value {
     match shape {
         Shape::Untyped => Value::Null,
@@ -167,7 +166,7 @@ fn zero_value(shape: &Shape) -> Value {
     }
 }
 
-/// A type as faults tell it.
+/// Name of a type in errors of Go.
 fn type_name(shape: &Shape) -> String {
     match shape {
         Shape::Untyped => "interface {}".into(),
@@ -193,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_part_of_a_wrong_type_is_told_with_its_place() {
+    fn errors_name_the_first_field_of_a_wrong_type() {
         for (value, json_error, conversion_error) in [
             (
                 json!({"metadata": []}),
@@ -233,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_of_any_kind_must_be_an_object() {
+    fn raw_extensions_must_be_objects() {
         let mut image = json!({"dockerImageMetadata": "text"});
         let message = coerce(&mut image, &Schema::of::<Image>().root).unwrap_err().json_error();
         assert!(
@@ -243,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_null_is_an_empty_part_or_no_field() {
+    fn nulls_become_zero_values_or_missing_fields() {
         let mut value = json!({
             "metadata": {"labels": {"a": null}, "finalizers": [null], "annotations": null},
             "spec": {"tags": [null, {"name": "x", "from": null}]},

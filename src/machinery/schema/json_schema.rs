@@ -1,4 +1,4 @@
-//! From a Rust type to its [`Shape`], by way of the JSON schema that schemars derives.
+//! Derivation of a [`Shape`] from a Rust type by way of the JSON schema that schemars generates.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{ListKey, ListType, MapType, PatchStrategy, Scalar, Shape, StructField, StructType};
 
-/// The shape of `T` as it is written, which is all that clients get to see. Types that hold themselves are not for this.
+/// The shape of `T` as it is serialized. Recursive types are not supported.
 pub(super) fn shape_of<T: JsonSchema>() -> Shape {
     let settings = SchemaSettings::draft07().for_serialize();
     let mut schema = settings.into_generator().into_root_schema_for::<T>().as_value().clone();
@@ -16,7 +16,7 @@ pub(super) fn shape_of<T: JsonSchema>() -> Shape {
     read(&schema)
 }
 
-/// Puts the schema of a type in the place of its name, with the name as its title.
+/// Replaces references by the definitions of their types, with the type name as title.
 fn inline(schema: &mut Value, definitions: &Value) {
     if let Some(object) = schema.as_object_mut()
         && let Some(name) = take_reference(object)
@@ -35,14 +35,15 @@ fn inline(schema: &mut Value, definitions: &Value) {
     }
 }
 
-/// Takes the name of a type out of a schema that is nothing but that, or that and remarks.
+/// Removes the reference to a type from a schema that holds only that and annotations, and returns
+/// the name of the type.
 fn take_reference(schema: &mut Map<String, Value>) -> Option<String> {
     let key = if schema.contains_key("$ref") { "$ref" } else { "allOf" };
-    let refers = match schema.get(key)? {
+    let reference = match schema.get(key)? {
         Value::Array(all) => all.first()?.get("$ref")?,
         one => one,
     };
-    let name = refers.as_str()?.strip_prefix("#/definitions/")?.to_owned();
+    let name = reference.as_str()?.strip_prefix("#/definitions/")?.to_owned();
     schema.remove(key);
     Some(name)
 }
@@ -65,13 +66,13 @@ fn read(schema: &Value) -> Shape {
     }
 }
 
-/// The schema of a value that may also be `null`, where it stands beside that of `null`.
+/// The other choice of an `anyOf` with `null`.
 fn non_null_choice(schema: &Map<String, Value>) -> Option<&Map<String, Value>> {
     let choices = schema.get("anyOf")?.as_array()?;
     choices.iter().filter_map(Value::as_object).find(|choice| type_of(choice) != Some("null"))
 }
 
-/// The type, of several the one that is not `null`.
+/// The type of a schema; the one that is not `null` if there are several.
 fn type_of(schema: &Map<String, Value>) -> Option<&str> {
     match schema.get("type")? {
         Value::Array(types) => types.iter().filter_map(Value::as_str).find(|name| *name != "null"),
@@ -98,7 +99,8 @@ fn map(schema: &Map<String, Value>) -> Shape {
     }
 }
 
-/// Whatever has metadata also has a kind and a version, though the Rust types leave them to who writes them.
+/// The shape of a struct. Types with metadata get `kind` and `apiVersion`, which the Rust types
+/// leave out.
 fn structure(map_type: MapType, schema: &Map<String, Value>, fields: &Map<String, Value>) -> Shape {
     const TYPE_META: [&str; 2] = ["kind", "apiVersion"];
     let string = || StructField { shape: Shape::Scalar(Scalar::String), patch: PatchStrategy::Plain };
@@ -108,7 +110,7 @@ fn structure(map_type: MapType, schema: &Map<String, Value>, fields: &Map<String
     Shape::Struct(map_type, StructType { type_name: short(text(schema, "title").unwrap_or_default()), by_name })
 }
 
-/// Package and name of a type, the last two map_type of its whole name.
+/// Package and name of a type: the last two components of its full name.
 fn short(name: &str) -> String {
     let start = name.rmatch_indices('.').nth(1).map_or(0, |(dot, _)| dot + 1);
     name[start..].to_owned()
@@ -125,7 +127,8 @@ fn field(schema: &Value) -> StructField {
     StructField { shape: read(schema), patch }
 }
 
-/// A list. What says how it is owned stands on the field; without that, a list that patches merge is owned item by item.
+/// The shape of a list. The list type is an annotation of the field. Lists that strategic merge
+/// patches merge are granular by default.
 fn list(field: &Map<String, Value>, schema: &Map<String, Value>) -> Shape {
     let items = schema.get("items").unwrap_or(&Value::Null);
     let key = text(field, "x-kubernetes-patch-merge-key");

@@ -1,4 +1,5 @@
-//! What a kind looks like, for what edits JSON: which fields there are, how lists and maps merge, who may own what.
+//! Schemas of API types for patches and server-side apply: fields, merge strategies of lists and
+//! maps, and the granularity of ownership.
 
 mod coerce;
 mod json_schema;
@@ -11,12 +12,12 @@ use crate::meta::Kind;
 
 pub use coerce::{TypeMismatch, coerce};
 
-/// The shape of a kind. Made once by whoever serves the kind.
+/// The schema of a kind.
 #[derive(Clone, Debug)]
 pub struct Schema {
-    /// The kind as it stands in `kind`.
+    /// The kind.
     pub kind: &'static str,
-    /// An object of the kind of which nobody has set anything.
+    /// An object of the kind with all fields unset.
     pub empty: Value,
     /// The shape of the whole object.
     pub root: Shape,
@@ -25,103 +26,103 @@ pub struct Schema {
 /// The shape of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// A single value.
+    /// A scalar.
     Scalar(Scalar),
-    /// Anything at all.
+    /// Any value.
     Untyped,
     /// An object with known fields.
     Struct(MapType, StructType),
-    /// An object with keys of any name and values of one shape.
+    /// An object with arbitrary keys and values of one shape.
     Map(MapType, Box<Shape>),
     /// A list of values of one shape.
     List(ListType, Box<Shape>),
 }
 
-/// The fields of an object, by their names.
+/// A struct type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StructType {
-    /// Package and name of their type as errors tell it, for example `v1.ObjectMeta`.
+    /// Package and name of the Go type, for example `v1.ObjectMeta`. Part of error messages.
     pub type_name: String,
-    /// The fields.
+    /// The fields by name.
     pub by_name: BTreeMap<String, StructField>,
 }
 
-/// The type of a single value.
+/// The type of a scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scalar {
-    /// Text.
+    /// A string.
     String,
-    /// A number, whole or not.
+    /// Any number.
     Number,
-    /// A whole number.
+    /// A number without a fraction.
     Integer,
-    /// A truth value.
+    /// A boolean.
     Boolean,
 }
 
-/// Whether the parts of an object can have different owners; `x-kubernetes-map-type` says it.
+/// Granularity of ownership in an object (`x-kubernetes-map-type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MapType {
-    /// Each part has its own.
+    /// Fields have separate owners.
     Granular,
-    /// The object is owned as a whole.
+    /// The object has one owner.
     Atomic,
 }
 
-/// How a list is owned; `x-kubernetes-list-type` says it.
+/// Granularity of ownership in a list (`x-kubernetes-list-type`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListType {
-    /// As a whole.
+    /// The list has one owner.
     Atomic,
-    /// Each item on its own; items are single values, each at most once.
+    /// Items are unique scalars with separate owners.
     Set,
-    /// Each item on its own; items are objects, told apart by these fields of theirs.
+    /// Items are objects with separate owners, identified by these keys.
     Map(Vec<ListKey>),
 }
 
-/// A field that tells the items of a list apart.
+/// A key of an associative list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListKey {
-    /// Its name.
+    /// Name of the key field.
     pub name: String,
-    /// The value that it has in an item without it; none if every item must have it.
+    /// Value for items without the key; none if the key is required.
     pub default: Option<Value>,
 }
 
-/// A field of an object.
+/// A field of a struct.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StructField {
     /// The shape of its value.
     pub shape: Shape,
-    /// What a strategic merge patch does with it.
+    /// Its merge strategy in strategic merge patches.
     pub patch: PatchStrategy,
 }
 
-/// What a strategic merge patch does with a field; `x-kubernetes-patch-strategy` says it.
+/// Strategic merge of a field (`x-kubernetes-patch-strategy`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum PatchStrategy {
-    /// Objects are merged, lists replaced.
+    /// Merges objects and replaces lists.
     #[default]
     Plain,
-    /// Objects and lists are replaced.
+    /// Replaces objects and lists.
     Replace,
-    /// Lists are merged: of objects by the value of a key, of single values as a set.
+    /// Merges lists: objects by the value of this key, scalars as a set.
     Merge(Option<String>),
 }
 
 impl Schema {
-    /// The shape of `T`, read off its Rust type.
+    /// Derives the schema from the Rust type `T`.
     ///
     /// # Panics
-    /// Never for the types of this crate: all of them have JSON forms.
+    /// Never for the types of this crate: they have string keys and their serializers do not fail.
     pub fn of<T: Kind>() -> Self {
-        let empty = serde_json::to_value(T::default()).expect("objects have text keys and no failing serializers");
+        let empty = serde_json::to_value(T::default()).expect("keys are strings and serializers do not fail");
         Self { kind: T::KIND, empty, root: json_schema::shape_of::<T>() }
     }
 }
 
 impl Shape {
-    /// The field of this name, of an object with known fields.
+    /// The field of a struct; none for other shapes.
     pub fn field(&self, name: &str) -> Option<&StructField> {
         match self {
             Self::Struct(_, fields) => fields.by_name.get(name),
@@ -129,7 +130,7 @@ impl Shape {
         }
     }
 
-    /// The shape of the value under a key of an object; none if the object cannot have the key.
+    /// The shape of the value at a key; none if the shape does not have the key.
     pub fn value(&self, key: &str) -> Option<&Self> {
         match self {
             Self::Struct(_, fields) => fields.by_name.get(key).map(|field| &field.shape),

@@ -1,11 +1,11 @@
-//! What the types of the API look like to patches and to apply.
+//! Tests of the schemas of API types.
 
 use serde_json::json;
 
 use super::{ListType, MapType, PatchStrategy, Scalar, Schema, Shape};
 use crate::api::{Image, ImageStream};
 
-/// The shape under a path of field names.
+/// The shape at a path of field names.
 fn at<'a>(schema: &'a Schema, path: &str) -> &'a Shape {
     path.split('.').fold(&schema.root, |shape, name| {
         let shape = if let Shape::List(_, items) = shape { items } else { shape };
@@ -21,7 +21,7 @@ fn key(schema: &Schema, path: &str) -> Option<(String, Option<serde_json::Value>
 }
 
 #[test]
-fn tags_are_told_apart_by_their_names() {
+fn tags_are_keyed_by_name() {
     let schema = Schema::of::<ImageStream>();
     assert_eq!(key(&schema, "spec.tags"), Some(("name".into(), Some(json!("")))));
     assert_eq!(key(&schema, "status.tags"), Some(("tag".into(), Some(json!("")))));
@@ -40,7 +40,7 @@ fn lists_without_a_type_are_atomic() {
 }
 
 #[test]
-fn references_and_owners_are_atomic_and_other_objects_granular() {
+fn object_references_are_atomic_and_other_objects_granular() {
     let schema = Schema::of::<ImageStream>();
     assert!(matches!(at(&schema, "spec.tags.from"), Shape::Struct(MapType::Atomic, _)));
     assert!(matches!(at(&schema, "spec.tags.importPolicy"), Shape::Struct(MapType::Granular, _)));
@@ -49,7 +49,7 @@ fn references_and_owners_are_atomic_and_other_objects_granular() {
 }
 
 #[test]
-fn scalars_have_types_be_they_optional_or_not() {
+fn optional_and_required_scalars_have_types() {
     let schema = Schema::of::<ImageStream>();
     for (path, scalar) in [
         ("kind", Scalar::String),
@@ -62,7 +62,7 @@ fn scalars_have_types_be_they_optional_or_not() {
 }
 
 #[test]
-fn image_metadata_is_anything_and_signatures_belong_together() {
+fn image_metadata_and_signatures_are_atomic() {
     let schema = Schema::of::<Image>();
     assert!(matches!(at(&schema, "dockerImageMetadata"), Shape::Map(MapType::Atomic, _)));
     assert_eq!(schema.root.field("dockerImageMetadata").unwrap().patch, PatchStrategy::Replace);
@@ -72,7 +72,7 @@ fn image_metadata_is_anything_and_signatures_belong_together() {
 }
 
 #[test]
-fn an_empty_object_is_what_nobody_has_set() {
+fn empty_objects_have_zero_values_only() {
     let empty = Schema::of::<ImageStream>().empty;
     let expected =
         json!({"metadata": {}, "spec": {"lookupPolicy": {"local": false}}, "status": {"dockerImageRepository": ""}});

@@ -1,21 +1,20 @@
-//! Field selectors: `name=value`, `name==value`, `name!=value`, joined by commas. A backslash takes the next letter as it is.
+//! Field selectors: `name=value`, `name==value` and `name!=value`, separated by commas. A backslash
+//! escapes the next character. Port of `k8s.io/apimachinery/pkg/fields/selector.go`.
 
 use super::Requirement;
 use crate::meta::field::quote;
 
-/// The field that holds an object's name.
 pub(super) const NAME: &str = "metadata.name";
-/// The field that holds an object's namespace.
 pub(super) const NAMESPACE: &str = "metadata.namespace";
 
-/// Demands on fields, all of which must hold.
+/// A field selector: requirements that must all hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct FieldSelector(Vec<FieldRequirement>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct FieldRequirement {
     field: String,
-    operator_: FieldOperator,
+    operator: FieldOperator,
     value: String,
 }
 
@@ -26,10 +25,10 @@ enum FieldOperator {
 }
 
 impl FieldSelector {
-    /// Reads a selector about name, namespace and `more` fields.
+    /// Parses a selector on name, namespace and the fields in `more`.
     ///
     /// # Errors
-    /// A sentence for the client.
+    /// A message for the client.
     pub(super) fn parse(text: &str, more: &[&'static str]) -> Result<Self, String> {
         let selector = Self::parse_any(text)?;
         let is_known = |field: &str| field == NAME || field == NAMESPACE || more.contains(&field);
@@ -42,10 +41,11 @@ impl FieldSelector {
         }
     }
 
-    /// Reads a selector about any fields. Demands are read in the order of their texts: the first fault in that is told.
+    /// Parses a selector on any fields. Terms are parsed in lexical order, so errors are reported
+    /// in that order, as `parseSelector` does.
     ///
     /// # Errors
-    /// A sentence for the client.
+    /// A message for the client.
     pub(super) fn parse_any(text: &str) -> Result<Self, String> {
         let mut parts = split(text);
         parts.retain(|part| !part.is_empty());
@@ -53,29 +53,29 @@ impl FieldSelector {
         parts.iter().map(|part| FieldRequirement::parse(part, text)).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The requirements_ in the words of authorization.
+    /// The requirements in the form of a SubjectAccessReview.
     pub(super) fn requirements(&self) -> Vec<Requirement> {
         let requirement = |requirement: &FieldRequirement| Requirement {
             key: requirement.field.clone(),
-            operator: if requirement.operator_ == FieldOperator::Equal { "In" } else { "NotIn" },
+            operator: if requirement.operator == FieldOperator::Equal { "In" } else { "NotIn" },
             values: Some(vec![requirement.value.clone()]),
         };
         self.0.iter().map(requirement).collect()
     }
 
-    /// The value that a field must have.
+    /// The value that the selector requires for a field.
     pub(super) fn exact(&self, field: &str) -> Option<&str> {
-        let mut requirements_ = self
+        let mut requirements = self
             .0
             .iter()
-            .filter(|requirement| requirement.field == field && requirement.operator_ == FieldOperator::Equal);
-        requirements_.next().map(|requirement| requirement.value.as_str())
+            .filter(|requirement| requirement.field == field && requirement.operator == FieldOperator::Equal);
+        requirements.next().map(|requirement| requirement.value.as_str())
     }
 
-    /// Drops the requirements_ that a field has a value.
+    /// Removes the requirements that a field equals a value.
     pub(super) fn remove_exact(&mut self, field: &str, value: &str) {
         self.0.retain(|requirement| {
-            !(requirement.field == field && requirement.operator_ == FieldOperator::Equal && requirement.value == value)
+            !(requirement.field == field && requirement.operator == FieldOperator::Equal && requirement.value == value)
         });
     }
 
@@ -83,42 +83,42 @@ impl FieldSelector {
         self.0.is_empty()
     }
 
-    /// Whether no requirement is about anything but these fields.
+    /// Returns true if all requirements are on these fields.
     pub(super) fn is_about(&self, fields: &[&str]) -> bool {
         self.0.iter().all(|requirement| fields.contains(&&*requirement.field))
     }
 
     pub(super) fn selects(&self, field: impl Fn(&str) -> String) -> bool {
         self.0.iter().all(|requirement| {
-            (field(&requirement.field) == requirement.value) == (requirement.operator_ == FieldOperator::Equal)
+            (field(&requirement.field) == requirement.value) == (requirement.operator == FieldOperator::Equal)
         })
     }
 }
 
 impl FieldRequirement {
-    /// Reads one requirement of the selector `whole`.
+    /// Parses one term of the selector `whole` (`splitTerm`).
     fn parse(text: &str, whole: &str) -> Result<Self, String> {
         let at = text.find(['=', '!']).filter(|at| text[*at..].starts_with('=') || text[*at..].starts_with("!="));
         let at = at.ok_or_else(|| format!("invalid selector: '{whole}'; can't understand '{text}'"))?;
-        let operators = [("!=", FieldOperator::NotEqual), ("==", FieldOperator::Equal), ("=", FieldOperator::Equal)];
-        let (operator, operator_) = operators
+        let symbols = [("!=", FieldOperator::NotEqual), ("==", FieldOperator::Equal), ("=", FieldOperator::Equal)];
+        let (symbol, operator) = symbols
             .into_iter()
-            .find(|(operator, _)| text[at..].starts_with(operator))
+            .find(|(symbol, _)| text[at..].starts_with(symbol))
             .unwrap_or(("=", FieldOperator::Equal));
-        let value = unescape(&text[at + operator.len()..])?;
-        Ok(Self { field: text[..at].to_owned(), operator_, value })
+        let value = unescape(&text[at + symbol.len()..])?;
+        Ok(Self { field: text[..at].to_owned(), operator, value })
     }
 }
 
-/// Splits at commas that have no backslash before them.
+/// Splits at unescaped commas (`splitTerms`).
 fn split(text: &str) -> Vec<&str> {
     let (mut parts, mut start, mut escaped) = (Vec::new(), 0, false);
-    for (at, letter) in text.char_indices() {
-        if letter == ',' && !escaped {
+    for (at, character) in text.char_indices() {
+        if character == ',' && !escaped {
             parts.push(&text[start..at]);
             start = at + 1;
         }
-        escaped = letter == '\\' && !escaped;
+        escaped = character == '\\' && !escaped;
     }
     parts.push(&text[start..]);
     parts
@@ -126,21 +126,21 @@ fn split(text: &str) -> Vec<&str> {
 
 fn unescape(text: &str) -> Result<String, String> {
     let mut plain = String::with_capacity(text.len());
-    let mut letters = text.chars();
-    while let Some(letter) = letters.next() {
-        match letter {
-            '\\' => match letters.next() {
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => match characters.next() {
                 Some(next @ ('\\' | ',' | '=')) => plain.push(next),
                 next => {
                     let next = next.map(String::from).unwrap_or_default();
                     return Err(format!("invalid field selector: invalid escape sequence: \\{next}"));
                 }
             },
-            // The letter is told by its number.
+            // UnescapedRune formats the character as its number.
             ',' | '=' => {
-                return Err(format!("invalid field selector: unescaped character in value: {}", u32::from(letter)));
+                return Err(format!("invalid field selector: unescaped character in value: {}", u32::from(character)));
             }
-            letter => plain.push(letter),
+            character => plain.push(character),
         }
     }
     Ok(plain)
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn every_demand_must_hold() {
+    fn all_requirements_must_hold() {
         for text in ["", r"metadata.name=a\,b", r"metadata.name==a\,b,spec.x=", "metadata.namespace!=n,"] {
             assert_eq!(selects(text), Ok(true), "{text}");
         }
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_told() {
+    fn errors_have_the_texts_of_kubernetes() {
         let unknown = "\"foo\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"";
         assert_eq!(selects("foo=bar").unwrap_err(), unknown);
         let unclear = "invalid selector: 'metadata.name'; can't understand 'metadata.name'";

@@ -1,11 +1,12 @@
-//! Label selectors: `a=b`, `a!=b`, `a in (b,c)`, `a notin (b)`, `a`, `!a`, `a>1`, `a<2`, joined by commas.
+//! Label selectors: `a=b`, `a!=b`, `a in (b,c)`, `a notin (b)`, `a`, `!a`, `a>1` and `a<2`,
+//! separated by commas. Port of `k8s.io/apimachinery/pkg/labels/selector.go`.
 
 use std::collections::BTreeMap;
 
 use super::Requirement;
 use crate::meta::{field, label_value_errors, qualified_name_errors};
 
-/// Demands on labels, all of which must hold.
+/// A label selector: requirements that must all hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct LabelSelector(Vec<LabelRequirement>);
 
@@ -20,31 +21,31 @@ enum LabelOperator {
     Exists,
     DoesNotExist,
     In(Vec<String>),
-    /// Also holds where the label is missing.
+    /// Also matches objects without the label.
     NotIn(Vec<String>),
     GreaterThan(i64),
     LessThan(i64),
 }
 
 impl LabelSelector {
-    /// Reads a selector.
+    /// Parses a selector.
     ///
     /// # Errors
-    /// A sentence for the client.
+    /// A message for the client.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut parser = LabelParser { tokens: tokens(text), position: 0 };
-        let mut requirements_ = Vec::new();
+        let mut requirements = Vec::new();
         if parser.peek().is_empty() {
-            return Ok(Self(requirements_));
+            return Ok(Self(requirements));
         }
         loop {
             match parser.peek() {
-                "!" => requirements_.push(parser.requirement()?),
-                word if is_word(word) => requirements_.push(parser.requirement()?),
+                "!" => requirements.push(parser.requirement()?),
+                word if is_word(word) => requirements.push(parser.requirement()?),
                 other => return Err(format!("found '{other}', expected: !, identifier, or 'end of string'")),
             }
             match parser.next().as_str() {
-                "" => return Ok(Self(requirements_)),
+                "" => return Ok(Self(requirements)),
                 "," => {
                     let next = parser.peek();
                     if next != "!" && !is_word(next) {
@@ -56,7 +57,7 @@ impl LabelSelector {
         }
     }
 
-    /// The requirements_ in the words of authorization, which knows no comparisons of numbers.
+    /// The requirements in the form of a SubjectAccessReview, which has no numeric comparisons.
     pub(super) fn requirements(&self) -> Vec<Requirement> {
         let requirement = |requirement: &LabelRequirement| {
             let (operator, values) = match &requirement.operator {
@@ -151,7 +152,7 @@ impl LabelParser {
         }
     }
 
-    /// One value, which may be empty.
+    /// Parses one value, which may be empty (`parseExactValue`).
     fn value(&mut self, key: &str) -> Result<String, String> {
         let value = match self.peek() {
             "" | "," => String::new(),
@@ -162,7 +163,7 @@ impl LabelParser {
         Ok(value)
     }
 
-    /// Values in parentheses.
+    /// Parses values in parentheses (`parseValues`, `parseIdentifiersList`).
     fn values(&mut self, key: &str) -> Result<Vec<String>, String> {
         let open = self.next();
         if open != "(" {
@@ -203,14 +204,14 @@ fn check_value(value: &str, key: &str, position: usize) -> Result<(), String> {
     Err(field::Error::invalid(format!("values[{position}][{key}]"), value, rules.join("; ")).to_string())
 }
 
-/// Anything that is no symbol of the grammar.
+/// Matches identifiers: tokens that are not symbols.
 fn is_word(token: &str) -> bool {
     !token.is_empty() && !token.starts_with(|character| SYMBOLS.contains(character))
 }
 
 const SYMBOLS: &str = "=!(),<>";
 
-/// Words and symbol; `==` and `!=` are one symbol.
+/// Splits a selector into identifiers and symbols (`Lexer.Lex`).
 fn tokens(text: &str) -> Vec<String> {
     let mut tokens = Vec::new();
     let mut rest = text.trim_start();
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn every_demand_must_hold() {
+    fn all_requirements_must_hold() {
         for text in [
             "",
             "a",
@@ -262,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_told() {
+    fn errors_have_the_texts_of_kubernetes() {
         let cases = [
             ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
             ("a===b", "unable to parse requirement: found '=', expected: identifier"),
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn all_rules_that_a_key_breaks_are_told() {
+    fn all_broken_rules_of_a_key_are_reported() {
         let expected = LabelSelector::parse("a/").unwrap_err();
         let start =
             "unable to parse requirement: <nil>: Invalid value: \"a/\": name part must be non-empty; name part must";
