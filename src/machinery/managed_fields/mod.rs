@@ -26,7 +26,7 @@ use self::field_set::FieldSet;
 use self::owners::{ManagedFieldsOperation, Owner, Owners};
 use self::path_element::PathElement;
 use crate::machinery::schema::Schema;
-use crate::meta::{ManagedFieldsEntry, Time};
+use crate::meta::Time;
 
 /// The writer of a request.
 #[derive(Clone, Debug)]
@@ -63,14 +63,6 @@ pub fn update(schema: &Schema, old: Option<&Value>, mut new: Value, manager: &Ma
     }
     set_entries(&mut new, owners);
     new
-}
-
-/// Whether two lists of owners differ in nothing but times: then nobody has changed anything.
-pub fn differ_in_times_only(old: &[ManagedFieldsEntry], new: &[ManagedFieldsEntry]) -> bool {
-    let same = |(old, new): (&ManagedFieldsEntry, &ManagedFieldsEntry)| {
-        ManagedFieldsEntry { time: None, ..old.clone() } == ManagedFieldsEntry { time: None, ..new.clone() }
-    };
-    old.len() == new.len() && old.iter().zip(new).all(same)
 }
 
 /// The owners of an object before an update. A client may set them, but not through a subresource.

@@ -337,18 +337,6 @@ fn kubectl_migrates_from_client_side_apply() {
     object.try_apply("kubectl", json!({"spec": repository("x/v")}), ConflictPolicy::Fail).unwrap_err();
 }
 
-#[test]
-fn lists_differ_in_times_only_if_all_else_is_the_same() {
-    let entry = |second: i64, manager: &str| ManagedFieldsEntry {
-        manager: manager.into(),
-        time: Some(Time::from_unix_seconds(second)),
-        ..ManagedFieldsEntry::default()
-    };
-    assert!(differ_in_times_only(&[entry(1, "a")], &[entry(2, "a")]));
-    assert!(!differ_in_times_only(&[entry(1, "a")], &[entry(1, "b")]));
-    assert!(!differ_in_times_only(&[entry(1, "a")], &[]));
-}
-
 /// Entries of `managedFields` for a number of managers, each of which owns one label.
 fn entries(operation: &str, count: usize) -> Vec<Value> {
     let entry = |at: usize| {
