@@ -117,7 +117,7 @@ impl<'a> Apply<'a> {
             Owner::new(&manager.name, ManagedFieldsOperation::Apply, manager.api_version, manager.subresource);
         let last_fields = std::mem::take(&mut owners.entry(&owner).fields);
         owner.time = owners.entry(&owner).time;
-        owner.fields = schema_validation::field_set_of(&schema.root, applied).map_err(refuse)?;
+        owner.fields = FieldSet::of(&schema.root, applied).map_err(refuse)?;
 
         let mut merged = without_managed_fields(live);
         merge::merge(&schema.root, &mut merged, applied).map_err(refuse)?;

@@ -6,7 +6,9 @@ use std::collections::btree_map::Entry;
 
 use serde_json::{Map, Value};
 
+use super::granularity::{self, Granularity};
 use super::path_element::PathElement;
+use crate::machinery::schema::Shape;
 use crate::meta::{Limited, excerpt};
 
 /// A set of fields: a value and the fields below it.
@@ -19,6 +21,33 @@ pub(super) struct FieldSet {
 }
 
 impl FieldSet {
+    /// The fields of a value that its applier owns (`TypedValue.ToFieldSet`).
+    ///
+    /// # Errors
+    /// A sentence about a list item without a valid key.
+    pub(super) fn of(shape: &Shape, value: &Value) -> Result<Self, String> {
+        let mut set = Self::default();
+        match Granularity::of(shape, value) {
+            Granularity::Atomic => set.is_member = true,
+            Granularity::Object(shape) => {
+                for (name, value) in granularity::fields(Some(value)).into_iter().flatten() {
+                    let mut part = Self::of(shape.value(name).unwrap_or(&Shape::Untyped), value)?;
+                    let is_empty = value.is_null() || value.as_object().is_some_and(Map::is_empty);
+                    part.is_member |= is_empty || shape.field(name).is_none();
+                    set.insert(PathElement::Field(name.clone()), part);
+                }
+            }
+            Granularity::List(list_type, shape) => {
+                for item in granularity::list(Some(value)) {
+                    let mut part = Self::of(shape, item)?;
+                    part.is_member = true;
+                    set.insert(granularity::element(item, list_type)?, part);
+                }
+            }
+        }
+        Ok(set)
+    }
+
     /// The set that has only the value itself.
     pub(super) fn leaf() -> Self {
         Self { is_member: true, children: BTreeMap::new() }

@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::conflict::Conflict;
+use super::field_set::FieldSet;
 use super::{Manager, changes, schema_validation};
 use crate::machinery::json;
 use crate::machinery::schema::Schema;
@@ -30,7 +31,7 @@ pub(super) fn without_own_fields(
         return conflicts;
     };
     let (Ok(mut own), Ok(comparison)) =
-        (schema_validation::field_set_of(&schema.root, &last_applied), changes(schema, &last_applied, live, manager))
+        (FieldSet::of(&schema.root, &last_applied), changes(schema, &last_applied, live, manager))
     else {
         return conflicts;
     };

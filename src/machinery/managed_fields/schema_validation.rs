@@ -1,5 +1,4 @@
-//! Validation of an applied configuration against its schema, and the set of its fields
-//! (`TypedValue.Validate` and `TypedValue.ToFieldSet` in
+//! Validation of an applied configuration against its schema (`TypedValue.Validate` in
 //! `sigs.k8s.io/structured-merge-diff/typed`).
 
 use std::collections::BTreeSet;
@@ -7,38 +6,10 @@ use std::fmt::{self, Display, Write};
 
 use serde_json::Value;
 
-use super::field_set::FieldSet;
-use super::granularity::{self, Granularity};
+use super::granularity;
 use super::path_element::PathElement;
 use crate::machinery::schema::{ListType, Scalar, Shape};
 use crate::meta::{Limited, excerpt};
-
-/// The fields that the applier of a value owns.
-///
-/// # Errors
-/// A sentence about a list item without a valid key.
-pub(super) fn field_set_of(shape: &Shape, value: &Value) -> Result<FieldSet, String> {
-    let mut set = FieldSet::default();
-    match Granularity::of(shape, value) {
-        Granularity::Atomic => set.is_member = true,
-        Granularity::Object(shape) => {
-            for (name, value) in granularity::fields(Some(value)).into_iter().flatten() {
-                let mut part = field_set_of(shape.value(name).unwrap_or(&Shape::Untyped), value)?;
-                let is_empty = value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty);
-                part.is_member |= is_empty || shape.field(name).is_none();
-                set.insert(PathElement::Field(name.clone()), part);
-            }
-        }
-        Granularity::List(list_type, shape) => {
-            for item in granularity::list(Some(value)) {
-                let mut part = field_set_of(shape, item)?;
-                part.is_member = true;
-                set.insert(granularity::element(item, list_type)?, part);
-            }
-        }
-    }
-    Ok(set)
-}
 
 /// Checks a value against its shape. Returns errors in the form `<path>: <error>`.
 pub(super) fn validate(shape: &Shape, value: &Value) -> Limited<String> {
