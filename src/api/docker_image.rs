@@ -1,4 +1,5 @@
-//! Image metadata in the form of the Docker API: typed, so that what no field knows is dropped.
+//! Image metadata in the format of the Docker API (`docker10` and `dockerpre012` in openshift/api).
+//! The types are closed: unknown fields are dropped.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +9,20 @@ use serde_json::Value;
 
 use crate::meta::Time;
 
-/// The metadata of an image in one of the two forms that the API knows.
+/// Metadata of an image in one of two formats.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DockerImageMetadata {
-    /// Version `1.0`: keys with capital letters.
+    /// Version `1.0`: keys in PascalCase.
     Current(DockerImage),
-    /// Version `pre012`: keys in small letters, from before Docker 0.12.
+    /// Version `pre012`: lowercase keys, as written before Docker 0.12.
     Pre012(DockerImage),
 }
 
 const KIND: &str = "DockerImage";
 const GROUP: &str = "image.openshift.io/";
 
-/// A kind of metadata, in a version, that no form is known for.
+/// Error for a kind and version without a registered type, with the text of `notRegisteredErr` in
+/// k8s.io/apimachinery/pkg/runtime/error.go.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no kind {kind:?} is registered for version {version:?} in scheme \"image.openshift.io\"")]
 pub struct UnknownMetadataType {
@@ -28,147 +30,150 @@ pub struct UnknownMetadataType {
     version: String,
 }
 
-/// Why metadata cannot be read.
+/// Error of reading metadata.
 #[derive(Debug, thiserror::Error)]
 pub enum MetadataError {
-    /// The form is unknown.
+    /// The kind or version is not registered.
     #[error(transparent)]
     UnknownType(#[from] UnknownMetadataType),
-    /// A field has a value of a wrong type.
+    /// The value of a field has the wrong type.
     #[error("{0}")]
     Field(#[from] serde_json::Error),
 }
 
-/// What is known of an image from its configuration.
+/// DockerImage is the metadata of an image, taken from its configuration.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 #[schemars(rename = "com.github.openshift.api.image.docker10.DockerImage")]
 pub struct DockerImage {
-    /// Digest of the image's configuration; for an image that lists images, the image's own name.
+    /// ID is the digest of the image configuration. For a manifest list it is the name of the
+    /// image.
     pub id: String,
-    /// Identifier of the image that this one was built on.
+    /// Parent is the ID of the image that this image was built from.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub parent: String,
-    /// Comment of the author.
+    /// Comment is a free text by the author.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub comment: String,
-    /// When the image was built.
+    /// Created is the time at which the image was built.
     pub created: Option<Time>,
-    /// Identifier of the container that the image was made from.
+    /// Container is the ID of the container that was committed to create the image.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub container: String,
-    /// Configuration of the container that the image was made from.
+    /// ContainerConfig is the configuration of the container that was committed to create the
+    /// image.
     pub container_config: DockerConfig,
-    /// Version of Docker that built the image.
+    /// DockerVersion is the version of Docker that built the image.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub docker_version: String,
-    /// Who made the image.
+    /// Author is the name of the person or organization that built the image.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub author: String,
-    /// How containers of this image run.
+    /// Config is the default configuration of containers that run the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<DockerConfig>,
-    /// Processor architecture that the image is for.
+    /// Architecture is the processor architecture that the image is built for.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub architecture: String,
-    /// Size in bytes: the configuration and every distinct layer.
+    /// Size is the size of the configuration and all distinct layers in bytes.
     #[serde(skip_serializing_if = "is_zero")]
     pub size: i64,
 }
 
-/// How containers run: the part of Docker's configuration that image metadata keeps.
+/// DockerConfig is the configuration with which containers of an image run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 #[schemars(rename = "com.github.openshift.api.image.docker10.DockerConfig")]
 pub struct DockerConfig {
-    /// Host name inside of the container.
+    /// Hostname is the host name of the container.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub hostname: String,
-    /// Domain name inside of the container.
+    /// Domainname is the domain name of the container.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub domainname: String,
-    /// User that the command runs as.
+    /// User is the name or UID of the user that runs the command, optionally with a group.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub user: String,
-    /// Memory limit in bytes.
+    /// Memory is the memory limit in bytes.
     #[serde(skip_serializing_if = "is_zero")]
     pub memory: i64,
-    /// Limit of memory and swap in bytes.
+    /// MemorySwap is the limit of memory plus swap in bytes; -1 disables swap.
     #[serde(skip_serializing_if = "is_zero")]
     pub memory_swap: i64,
-    /// Relative weight of the container's processor time.
+    /// CPUShares is the CPU weight relative to other containers.
     #[serde(skip_serializing_if = "is_zero")]
     pub cpu_shares: i64,
-    /// Processors that the container may use, such as `0-2`.
+    /// Cpuset is the set of CPUs on which the container may run, such as `0-2`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub cpuset: String,
-    /// Whether standard input is attached.
+    /// AttachStdin is true if standard input is attached.
     #[serde(skip_serializing_if = "is_false")]
     pub attach_stdin: bool,
-    /// Whether standard output is attached.
+    /// AttachStdout is true if standard output is attached.
     #[serde(skip_serializing_if = "is_false")]
     pub attach_stdout: bool,
-    /// Whether standard error is attached.
+    /// AttachStderr is true if standard error is attached.
     #[serde(skip_serializing_if = "is_false")]
     pub attach_stderr: bool,
-    /// Ports in the oldest form.
+    /// PortSpecs is the list of exposed ports in the format of early Docker versions. Superseded by
+    /// ExposedPorts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub port_specs: Vec<String>,
-    /// Ports that the image listens on, such as `8080/tcp`.
+    /// ExposedPorts is the set of ports that the container listens on, such as `8080/tcp`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub exposed_ports: BTreeMap<String, EmptyObject>,
-    /// Whether the command gets a terminal.
+    /// Tty is true if the command runs in a terminal.
     #[serde(skip_serializing_if = "is_false")]
     pub tty: bool,
-    /// Whether standard input stays open without a client.
+    /// OpenStdin is true if standard input stays open without an attached client.
     #[serde(skip_serializing_if = "is_false")]
     pub open_stdin: bool,
-    /// Whether standard input closes after the first client.
+    /// StdinOnce is true if standard input closes when the first attached client disconnects.
     #[serde(skip_serializing_if = "is_false")]
     pub stdin_once: bool,
-    /// Environment, each entry as `NAME=value`.
+    /// Env is a list of environment variables in the form `NAME=value`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
-    /// Command, or arguments of the entry point.
+    /// Cmd is the default command, or the default arguments of the entry point.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub cmd: Vec<String>,
-    /// Name servers.
+    /// DNS is a list of DNS servers.
     #[serde(skip_serializing_if = "Vec::is_empty", rename = "Dns")]
     pub dns: Vec<String>,
-    /// Image that the container was made from.
+    /// Image is the name of the image from which the container was created.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub image: String,
-    /// Paths that are mounted from outside.
+    /// Volumes is the set of paths at which volumes are mounted.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub volumes: BTreeMap<String, EmptyObject>,
-    /// Containers whose volumes are used.
+    /// VolumesFrom is the name of the container whose volumes are mounted.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub volumes_from: String,
-    /// Directory that the command starts in.
+    /// WorkingDir is the working directory of the command.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub working_dir: String,
-    /// Program that is run.
+    /// Entrypoint is the program to run, followed by its leading arguments.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub entrypoint: Vec<String>,
-    /// Whether the container has no network.
+    /// NetworkDisabled is true if the container has no network access.
     #[serde(skip_serializing_if = "is_false")]
     pub network_disabled: bool,
-    /// Options for security modules.
+    /// SecurityOpts is a list of options for security modules such as SELinux.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub security_opts: Vec<String>,
-    /// Build steps for images that build on this one.
+    /// OnBuild is a list of instructions that run when the image is used as the base of a build.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub on_build: Vec<String>,
-    /// Labels of the image.
+    /// Labels is a map of labels of the image.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }
 
-/// An object without fields, as sets are written in Docker's JSON.
+/// An object without fields: the value type of a set in Docker's JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EmptyObject {}
 
-/// [`DockerImage`] with the keys of version `pre012`; only the outer keys differ.
+/// [`DockerImage`] with the keys of version `pre012`. Only the top-level keys differ.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename = "DockerImage", default, remote = "DockerImage")]
 struct Pre012 {
@@ -195,13 +200,14 @@ struct Pre012 {
 }
 
 impl DockerImageMetadata {
-    /// The version of metadata that says none.
+    /// Version of metadata that does not name one.
     pub const DEFAULT_VERSION: &'static str = "1.0";
 
-    /// Metadata of `version` from JSON, which is of that version too unless it says of which it is; no value is empty metadata.
+    /// Reads metadata from JSON and converts it to `version`. The input is in `version` too, unless
+    /// it has its own `kind` and `apiVersion`. `None` reads as empty metadata.
     ///
     /// # Errors
-    /// A kind or version that is not known, or a value of a wrong type.
+    /// The kind or version is not registered, or a value has the wrong type.
     pub fn read(value: Option<Value>, version: &str) -> Result<Self, MetadataError> {
         let own = format!("{GROUP}{version}");
         let target = MetadataVersion::of(KIND, &own)?;
@@ -213,14 +219,14 @@ impl DockerImageMetadata {
         Ok(target.wrap(written.read(value)?))
     }
 
-    /// The metadata, whatever its form.
+    /// Returns the metadata in either version.
     pub fn image(&self) -> &DockerImage {
         match self {
             Self::Current(image) | Self::Pre012(image) => image,
         }
     }
 
-    /// The metadata to be changed, whatever its form.
+    /// Returns the metadata in either version, for changes.
     pub fn image_mut(&mut self) -> &mut DockerImage {
         match self {
             Self::Current(image) | Self::Pre012(image) => image,
@@ -228,7 +234,7 @@ impl DockerImageMetadata {
     }
 }
 
-/// The forms of metadata.
+/// Versions of metadata.
 #[derive(Clone, Copy)]
 enum MetadataVersion {
     Current,
@@ -236,7 +242,7 @@ enum MetadataVersion {
 }
 
 impl MetadataVersion {
-    /// The form of a kind in a version, which may be written without its group.
+    /// Returns the version for a kind and an API version, with or without the group.
     fn of(kind: &str, version: &str) -> Result<Self, UnknownMetadataType> {
         match (kind, version.strip_prefix(GROUP).unwrap_or(version)) {
             (KIND, "1.0") => Ok(Self::Current),
@@ -268,7 +274,7 @@ impl Default for DockerImageMetadata {
 
 impl Serialize for DockerImageMetadata {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        /// The type's name before its fields, as every versioned object has it.
+        /// Type meta followed by the fields of the object.
         #[derive(Serialize)]
         #[serde(rename_all = "camelCase")]
         struct TypedMetadata<T> {
@@ -300,7 +306,7 @@ impl JsonSchema for DockerImageMetadata {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "object",
-            "description": "Fields of a type that is named beside them or inside of them.",
+            "description": "RawExtension holds an object of a type that is named in the object or in a neighboring field.",
             "x-kubernetes-map-type": "atomic",
             "x-kubernetes-preserve-unknown-fields": true,
         })
@@ -322,7 +328,7 @@ mod tests {
     use super::*;
 
     fn read(value: Value, version: &str) -> Result<Value, String> {
-        let read = DockerImageMetadata::read(Some(value), version).map_err(|why| why.to_string())?;
+        let read = DockerImageMetadata::read(Some(value), version).map_err(|error| error.to_string())?;
         Ok(serde_json::to_value(read).unwrap())
     }
 
@@ -339,13 +345,13 @@ mod tests {
     }
 
     #[test]
-    fn metadata_of_no_known_kind_and_version_is_refused() {
+    fn unknown_kind_or_version_is_rejected() {
         let refused = |value: Value, version: &str| read(value, version).unwrap_err();
-        let why = |kind: &str, version: &str| {
+        let message = |kind: &str, version: &str| {
             format!("no kind \"{kind}\" is registered for version \"{version}\" in scheme \"image.openshift.io\"")
         };
-        assert_eq!(refused(json!({"apiVersion": "1.0"}), "2.0"), why("DockerImage", "image.openshift.io/2.0"));
-        assert_eq!(refused(json!({"apiVersion": "2.0"}), "1.0"), why("DockerImage", "2.0"));
-        assert_eq!(refused(json!({"kind": "Pod"}), "1.0"), why("Pod", "image.openshift.io/1.0"));
+        assert_eq!(refused(json!({"apiVersion": "1.0"}), "2.0"), message("DockerImage", "image.openshift.io/2.0"));
+        assert_eq!(refused(json!({"apiVersion": "2.0"}), "1.0"), message("DockerImage", "2.0"));
+        assert_eq!(refused(json!({"kind": "Pod"}), "1.0"), message("Pod", "image.openshift.io/1.0"));
     }
 }

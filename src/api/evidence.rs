@@ -1,4 +1,4 @@
-//! `Evidence`: how far an image is known to be what its name says. Stored beside the image; no part of the API.
+//! `Evidence`: proof of an image's content. Stored with the image; not part of the API.
 
 use std::collections::BTreeSet;
 
@@ -6,53 +6,58 @@ use serde::{Deserialize, Serialize};
 
 use super::ImageLayer;
 
-/// Degree to which an image is proved to be what its name says, from nothing upwards.
+/// Degree to which the content of an image is proved, in ascending order.
 ///
-/// A claim is something that the client filled in and that does not follow from the manifest and the configuration.
+/// A claim is a field that the client set and that does not follow from the manifest and the
+/// configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Proof {
-    /// No manifest came with the image, or its name is no digest.
+    /// The image has no manifest, or its name is not the digest of the manifest.
     #[default]
     Nothing,
-    /// The manifest hashes to the name; the configuration that it names is missing; there are claims.
+    /// The name is the digest of the manifest. The configuration is missing, and there are claims.
     ManifestWithClaims,
-    /// The manifest hashes to the name; the configuration that it names is missing.
+    /// The name is the digest of the manifest. The configuration is missing.
     Manifest,
-    /// The manifest hashes to the name, and the configuration to what the manifest names; there are claims.
+    /// The name is the digest of the manifest, and the configuration matches it. There are claims.
     FullWithClaims,
-    /// The manifest hashes to the name, and the configuration, where the manifest names one, to what it names.
+    /// The name is the digest of the manifest, and the configuration, if the manifest has one,
+    /// matches it.
     Full,
-    /// Somebody with the right to create images vouches for it.
+    /// The image was written by a user with the permission to create images.
     Authority,
 }
 
-/// Facts about an image that the API does not show.
+/// Facts about an image that are not part of the API.
 ///
-/// The default is what stored images have that were written before evidence was recorded: nothing is proved, and
-/// their layers count as recorded.
+/// The default applies to images that were stored before evidence was recorded: no proof, and the
+/// recorded layers count.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Evidence {
     /// Degree of proof.
     pub proof: Proof,
-    /// The blobs that count in `imagestreams/layers`; absent where they are those that the image shows.
+    /// Blobs for `imagestreams/layers` if they differ from the layers and configuration of the
+    /// image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blobs: Option<NamedBlobs>,
-    /// The labels and annotations that were set through `images`. Kept only while a proof could replace the image.
+    /// Labels and annotations that were set through the `images` resource. Kept only while a better
+    /// proof could replace the image.
     #[serde(skip_serializing_if = "Authored::is_empty")]
     pub authored: Authored,
-    /// A proof replaced an unproved form of the image, which is kept for the streams that pushed it.
+    /// A proof replaced the unproved image. The replaced image is stored separately for the streams
+    /// that pushed it.
     pub has_unproved_form: bool,
 }
 
-/// The blobs of an image.
+/// Blobs of an image.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NamedBlobs {
-    /// The layers, lowest first.
+    /// Layers, lowest first.
     pub layers: Vec<ImageLayer>,
-    /// Digest of the configuration, for images that have one.
+    /// Digest of the configuration, if the image has one.
     pub config: Option<String>,
 }
 
@@ -60,19 +65,20 @@ pub struct NamedBlobs {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Authored {
-    /// Keys of labels.
+    /// Label keys.
     pub labels: BTreeSet<String>,
-    /// Keys of annotations.
+    /// Annotation keys.
     pub annotations: BTreeSet<String>,
 }
 
 impl Evidence {
-    /// The evidence of an image for which somebody with the right to create images vouches.
+    /// Returns the evidence of an image written by a user with the permission to create images.
     pub fn authority() -> Self {
         Self { proof: Proof::Authority, ..Self::default() }
     }
 
-    /// The evidence of an image that was pushed without a manifest that hashes to its name. None of its blobs count.
+    /// Returns the evidence of an image whose name is not the digest of its manifest. None of its
+    /// blobs count.
     pub fn unproved() -> Self {
         Self { blobs: Some(NamedBlobs::default()), ..Self::default() }
     }

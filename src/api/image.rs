@@ -1,4 +1,4 @@
-//! `Image`: one container image, known to the whole cluster by its digest.
+//! `Image`: a container image, named by its digest. Cluster-scoped.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -8,87 +8,95 @@ use super::{DockerImageMetadata, Evidence, ImageSignature, object, protobuf};
 use crate::meta::protobuf::MessageDescriptor;
 use crate::meta::{Base64, Kind, ObjectMeta};
 
-/// A container image: where to pull it, what it is made of and what is known about it.
+/// Image is an immutable representation of a container image and its metadata.
 ///
-/// Images are named after the digest of their manifest and belong to the whole cluster.
+/// Images are cluster-scoped and named by the digest of their manifest. To work with the images of
+/// a project, use image streams.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, remote = "Self")]
 #[schemars(rename = "com.github.openshift.api.image.v1.Image")]
 pub struct Image {
-    /// Standard object metadata; the name is the digest of the manifest, such as `sha256:…`.
+    /// Standard object metadata. The name is the digest of the manifest, such as `sha256:…`.
     pub metadata: ObjectMeta,
-    /// The string with which this image can be pulled.
+    /// DockerImageReference is the pull spec of this image.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub docker_image_reference: String,
-    /// What the image's configuration says about it: author, architecture, command, environment, size and so on.
+    /// DockerImageMetadata describes the image: author, architecture, command, environment, size
+    /// and more. It is computed from the image configuration.
     #[serde(skip_deserializing)]
     #[schemars(extend("x-kubernetes-patch-strategy" = "replace"))]
     pub docker_image_metadata: DockerImageMetadata,
-    /// Version of the form of `dockerImageMetadata`: `1.0`, or `pre012` for very old images.
+    /// DockerImageMetadataVersion is the version of the object in dockerImageMetadata: `1.0`, or
+    /// `pre012` for images built before Docker 0.12.
     #[schemars(extend("default" = DockerImageMetadata::DEFAULT_VERSION))]
     pub docker_image_metadata_version: String,
-    /// The manifest, byte for byte as the registry has it. Left out where an image is seen through a stream.
+    /// DockerImageManifest is the raw JSON of the manifest. Omitted if the image is read through an
+    /// image stream.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub docker_image_manifest: String,
-    /// The layers, lowest first. Empty for an image that only lists other images.
+    /// DockerImageLayers is the list of layers of the image, lowest first. Empty for a manifest
+    /// list.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub docker_image_layers: Vec<ImageLayer>,
-    /// Signatures of the image.
+    /// Signatures is the list of signatures of the image.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    // Patches merge by a key that no signature has; so nobody can own one of several.
+    // The merge key `name` does not exist in signatures, so no manager can own a single item.
     #[schemars(extend(
         "x-kubernetes-list-type" = "atomic",
         "x-kubernetes-patch-strategy" = "merge",
         "x-kubernetes-patch-merge-key" = "name"
     ))]
     pub signatures: Vec<ImageSignature>,
-    /// Signatures in the older form: opaque, base64 encoded.
+    /// DockerImageSignatures is a list of signatures as opaque, base64-encoded values. Superseded
+    /// by signatures.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<Base64>")]
     pub docker_image_signatures: Vec<k8s_openapi::ByteString>,
-    /// Media type of the manifest.
+    /// DockerImageManifestMediaType is the media type of the manifest, as defined by Docker or OCI.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub docker_image_manifest_media_type: String,
-    /// The configuration, byte for byte as the registry has it. Left out where an image is seen through a stream.
+    /// DockerImageConfig is the raw JSON of the image configuration. Omitted if the image is read
+    /// through an image stream.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub docker_image_config: String,
-    /// For an image that lists images, such as one for several platforms: its parts. Never set together with layers.
+    /// DockerImageManifests is the list of images in a manifest list, usually one per platform.
+    /// Empty for other images, and never set together with dockerImageLayers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub docker_image_manifests: Vec<ImageManifest>,
-    /// Evidence of what the image is. Neither read from clients nor sent to them.
+    /// Proof of the content. Stored only; never read from or written to the API.
     #[serde(skip)]
     pub evidence: Evidence,
 }
 
-/// One layer of an image.
+/// ImageLayer is one layer of an image.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "com.github.openshift.api.image.v1.ImageLayer")]
 pub struct ImageLayer {
-    /// Digest of the layer as the registry stores it.
+    /// Name is the digest of the layer.
     pub name: String,
-    /// Size in bytes as the registry stores it.
+    /// Size is the size of the layer in bytes, as stored in the registry.
     pub size: i64,
-    /// Media type of the layer.
+    /// MediaType is the media type of the layer.
     pub media_type: String,
 }
 
-/// One part of an image that lists images, usually the variant for one platform.
+/// ImageManifest is one image of a manifest list, usually the variant for one platform.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "com.github.openshift.api.image.v1.ImageManifest")]
 pub struct ImageManifest {
-    /// Digest of the part's manifest; the name of the Image object that describes it.
+    /// Digest is the digest of the manifest, which is the name of the Image.
     pub digest: String,
-    /// Media type of the part's manifest.
+    /// MediaType is the media type of the manifest.
     pub media_type: String,
-    /// Size of the part's manifest in bytes.
+    /// ManifestSize is the size of the manifest in bytes.
     pub manifest_size: i64,
-    /// Processor architecture that the part is for, such as `amd64`.
+    /// Architecture is the processor architecture, such as `amd64`.
     pub architecture: String,
-    /// Operating system that the part is for, such as `linux`.
+    /// OS is the operating system, such as `linux`.
     pub os: String,
-    /// Variant of the architecture, such as `v7` for ARM.
+    /// Variant is the variant of the architecture, such as `v7` for ARM.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub variant: String,
 }
@@ -106,7 +114,8 @@ impl Serialize for Image {
     }
 }
 
-/// The form of the metadata depends on the version that stands beside it, so both are read here together.
+/// Reads `dockerImageMetadata` together with its version, which determines the type of the
+/// metadata.
 impl<'de> Deserialize<'de> for Image {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut fields = serde_json::Map::deserialize(deserializer)?;

@@ -1,4 +1,4 @@
-//! `ImageStream`: a name for images that move, with the history of each tag.
+//! `ImageStream`: a named set of tags with their history.
 
 use std::collections::BTreeMap;
 
@@ -9,36 +9,40 @@ use super::{nulls, object, protobuf};
 use crate::meta::protobuf::MessageDescriptor;
 use crate::meta::{Kind, ObjectMeta, Time};
 
-/// A named set of tags, each of which stands for one image after another.
+/// ImageStream is a named set of tags. Each tag points to an image and records the images that it
+/// pointed to before.
 ///
-/// The spec says where tags should come from, the status which images they have been, newest first.
+/// The spec lists the sources of tags, the status the images of each tag, newest first. Users
+/// create, tag and delete streams; image registries and importers update the status.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "com.github.openshift.api.image.v1.ImageStream")]
 pub struct ImageStream {
     /// Standard object metadata.
     pub metadata: ObjectMeta,
-    /// What the stream's owner wants.
+    /// Spec describes the desired tags of the stream.
     pub spec: ImageStreamSpec,
-    /// What became of it.
+    /// Status describes the current tags of the stream and their history.
     pub status: ImageStreamStatus,
-    /// The images in the history that the stream has without proof: by name, the UID of the image that its own mapping
-    /// made. Neither read from clients nor sent to them.
+    /// Images in the history that this stream has without proof: image name to UID of the image
+    /// that the mapping created. Stored only; never read from or written to the API.
     #[serde(skip)]
     pub unproved: BTreeMap<String, String>,
 }
 
-/// What the owner of a stream wants.
+/// ImageStreamSpec describes the desired tags of an image stream.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "com.github.openshift.api.image.v1.ImageStreamSpec")]
 pub struct ImageStreamSpec {
-    /// Whether other objects of the namespace may use the stream's name in place of an image reference.
+    /// LookupPolicy controls whether other resources of the namespace can refer to this stream by
+    /// name.
     pub lookup_policy: ImageLookupPolicy,
-    /// A repository outside of the cluster whose images the stream shows, without tag or digest.
+    /// DockerImageRepository is the repository, without tag or digest, from which the images of
+    /// this stream come if they are not in the integrated registry.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub docker_image_repository: String,
-    /// The tags that the owner wants, each at most once, by name.
+    /// Tags is the list of desired tags, keyed by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend(
         "x-kubernetes-patch-strategy" = "merge",
@@ -47,105 +51,114 @@ pub struct ImageStreamSpec {
     pub tags: Vec<TagReference>,
 }
 
-/// Who may use a stream's name in place of an image reference.
+/// ImageLookupPolicy controls the use of an image stream's name in place of an image reference.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "com.github.openshift.api.image.v1.ImageLookupPolicy")]
 pub struct ImageLookupPolicy {
-    /// Whether pods and other objects of the stream's namespace may.
+    /// Local allows pods and other objects of the same namespace to refer to the tags of this
+    /// stream by `<stream>:<tag>`.
     pub local: bool,
 }
 
-/// A tag that the owner of a stream wants, and where it comes from.
+/// TagReference is a desired tag of an image stream and its source.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "com.github.openshift.api.image.v1.TagReference")]
 pub struct TagReference {
-    /// Name of the tag.
+    /// Name is the name of the tag.
     #[schemars(extend("required" = true))]
     pub name: String,
-    /// Annotations of the tag, shown on ImageStreamTags.
+    /// Annotations is a map of annotations of the tag. They appear as the annotations of the
+    /// ImageStreamTag.
     pub annotations: Option<BTreeMap<String, String>>,
-    /// Where the tag's image comes from: a `DockerImage`, an `ImageStreamTag` or an `ImageStreamImage`.
+    /// From is the source of the tag: an ImageStreamTag or ImageStreamImage of this or another
+    /// stream, or a DockerImage in an external registry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<ObjectReference>,
-    /// Whether the tag only refers to its source and nothing is imported.
+    /// Reference is true if the tag is only a pointer to its source and the image is not imported.
     #[serde(skip_serializing_if = "is_false")]
     pub reference: bool,
-    /// Generation of the stream in which this tag was last set; `0` asks for a new import.
+    /// Generation is the generation of the stream in which the tag was last changed. Set it to 0 to
+    /// import the tag again.
     pub generation: Option<i64>,
-    /// How the tag is imported.
+    /// ImportPolicy controls the import of the tag.
     pub import_policy: TagImportPolicy,
-    /// How clients pull the tag's image.
+    /// ReferencePolicy controls the pull spec that users of the tag get.
     pub reference_policy: TagReferencePolicy,
 }
 
-/// A reference to an object, as in the core API.
+/// ObjectReference identifies another object.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "io.k8s.api.core.v1.ObjectReference", extend("x-kubernetes-map-type" = "atomic"))]
 pub struct ObjectReference {
-    /// Kind of the object.
+    /// Kind of the referent.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub kind: String,
-    /// Namespace of the object; empty for the namespace of the referring object.
+    /// Namespace of the referent. Defaults to the namespace of the referring object.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub namespace: String,
-    /// Name of the object.
+    /// Name of the referent.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// UID of the object.
+    /// UID of the referent.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub uid: String,
-    /// API version of the object.
+    /// API version of the referent.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub api_version: String,
-    /// Version of the object that is meant.
+    /// Specific resourceVersion to which this reference is made, if any.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub resource_version: String,
-    /// Path of a field inside of the object.
+    /// Path of a field in the referent, if the reference is to a part of it, such as
+    /// `spec.containers{name}`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub field_path: String,
 }
 
-/// How a tag is imported.
+/// TagImportPolicy controls the import of a tag.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "com.github.openshift.api.image.v1.TagImportPolicy")]
 pub struct TagImportPolicy {
-    /// Whether the registry may be asked without verified TLS.
+    /// Insecure is true if the import may use HTTP or skip the verification of TLS certificates.
     #[serde(skip_serializing_if = "is_false")]
     pub insecure: bool,
-    /// Whether the tag is imported again from time to time.
+    /// Scheduled is true if the tag is imported again periodically.
     #[serde(skip_serializing_if = "is_false")]
     pub scheduled: bool,
-    /// What is imported of an image for several platforms: `Legacy` one of them, `PreserveOriginal` all.
+    /// ImportMode is the way in which a manifest list is imported: `Legacy` imports one image of
+    /// the list, `PreserveOriginal` the list and all its images. Defaults to `Legacy`.
     #[schemars(extend("default" = "Legacy"))]
     #[serde(skip_serializing_if = "String::is_empty")]
     pub import_mode: String,
 }
 
-/// How clients pull a tag's image.
+/// TagReferencePolicy controls the pull spec that users of a tag get.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "com.github.openshift.api.image.v1.TagReferencePolicy")]
 pub struct TagReferencePolicy {
-    /// `Source` for the registry that the image was imported from, `Local` for the cluster's own.
+    /// Type is the type of the pull spec: `Source` for the registry from which the image was
+    /// imported, `Local` for the integrated registry. Defaults to `Source`.
     #[schemars(extend("default" = "Source"))]
     pub r#type: String,
 }
 
-/// What became of a stream.
+/// ImageStreamStatus describes the current tags of an image stream.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "com.github.openshift.api.image.v1.ImageStreamStatus")]
 pub struct ImageStreamStatus {
-    /// Where the stream's images are pulled from and pushed to inside of the cluster.
+    /// DockerImageRepository is the repository from which clients inside the cluster pull images of
+    /// the stream, and to which they push.
     pub docker_image_repository: String,
-    /// The same from outside of the cluster, where that is possible.
+    /// PublicDockerImageRepository is the same repository under its address outside the cluster, if
+    /// there is one.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub public_docker_image_repository: String,
-    /// The history of each tag, by name.
+    /// Tags is the list of tags with their history, keyed by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend(
         "x-kubernetes-patch-strategy" = "merge",
@@ -154,55 +167,55 @@ pub struct ImageStreamStatus {
     pub tags: Vec<NamedTagEventList>,
 }
 
-/// The history of one tag.
+/// NamedTagEventList is the history of a tag.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "com.github.openshift.api.image.v1.NamedTagEventList")]
 pub struct NamedTagEventList {
-    /// Name of the tag.
+    /// Tag is the name of the tag.
     #[schemars(extend("required" = true))]
     pub tag: String,
-    /// The images that the tag has stood for, newest first.
+    /// Items is the list of images that the tag has pointed to, newest first.
     #[serde(serialize_with = "nulls::list", deserialize_with = "nulls::or_empty")]
     pub items: Vec<TagEvent>,
-    /// What stands in the way of the tag.
+    /// Conditions is the list of problems with the tag, such as a failed import.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<TagEventCondition>,
 }
 
-/// A tag became an image.
+/// TagEvent records that a tag began to point to an image.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "com.github.openshift.api.image.v1.TagEvent")]
 pub struct TagEvent {
-    /// When.
+    /// Created is the time at which the event was recorded.
     pub created: Option<Time>,
-    /// The string with which the image can be pulled.
+    /// DockerImageReference is the pull spec of the image.
     pub docker_image_reference: String,
-    /// Name of the Image object; empty where the tag only refers to something.
+    /// Image is the name of the Image. Empty if the tag is only a reference.
     pub image: String,
-    /// Generation of the stream that led to this.
+    /// Generation is the generation of the spec tag that resulted in this event.
     pub generation: i64,
 }
 
-/// One statement about a tag.
+/// TagEventCondition is an observation of the state of a tag.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "com.github.openshift.api.image.v1.TagEventCondition")]
 pub struct TagEventCondition {
-    /// What the statement is about: `ImportSuccess`.
+    /// Type is the type of the condition: `ImportSuccess`.
     pub r#type: String,
-    /// `True`, `False` or `Unknown`.
+    /// Status is the status of the condition: `True`, `False` or `Unknown`.
     pub status: String,
-    /// When it last changed.
+    /// LastTransitionTime is the time at which the status last changed.
     pub last_transition_time: Option<Time>,
-    /// Reason of the last change, for programs.
+    /// Reason is a brief, machine-readable reason for the last transition.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// Reason of the last change, for people.
+    /// Message is a human-readable description of the last transition.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// Generation of the stream that the statement is about.
+    /// Generation is the generation of the spec tag to which this condition applies.
     pub generation: i64,
 }
 
@@ -220,7 +233,8 @@ impl Kind for ImageStream {
 }
 
 impl TagReference {
-    /// Fills in the policies that the API defines for a tag that names none.
+    /// Sets the default policies, as `SetDefaults_TagReferencePolicy` and
+    /// `SetDefaults_TagImportPolicy` in openshift-apiserver pkg/image/apis/image/v1/defaults.go.
     pub fn default_fields(&mut self) {
         if self.reference_policy.r#type.is_empty() {
             self.reference_policy.r#type = "Source".into();
@@ -232,7 +246,7 @@ impl TagReference {
     }
 }
 
-/// Tags are a map by name: always in byte order of their names, of several with one name the last.
+/// Sorts tags by name and keeps the last of several with the same name. Go decodes them into a map.
 fn keep_last_by_name<T>(tags: &mut Vec<T>, name: impl Fn(&T) -> &String) {
     tags.reverse();
     tags.sort_by(|a, b| name(a).cmp(name(b)));

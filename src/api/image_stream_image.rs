@@ -7,14 +7,15 @@ use super::{Image, object, protobuf};
 use crate::meta::protobuf::MessageDescriptor;
 use crate::meta::{Kind, ObjectMeta};
 
-/// One image of a stream, found by the name `<stream>@<digest>`.
+/// ImageStreamImage is an image of an image stream. Its name has the form `<stream>@<digest>`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "com.github.openshift.api.image.v1.ImageStreamImage")]
 pub struct ImageStreamImage {
-    /// The name that was asked for, the stream's namespace and annotations, and the image's creation time.
+    /// Standard object metadata: the requested name, the namespace and annotations of the stream,
+    /// and the creation time of the image.
     pub metadata: ObjectMeta,
-    /// The image, without its manifest and configuration.
+    /// Image is the image without its manifest and configuration.
     pub image: Image,
 }
 

@@ -1,4 +1,4 @@
-//! `ImageStreamLayers`: which images a stream has, and what they are made of.
+//! `ImageStreamLayers`: the images and blobs of a stream.
 
 use std::collections::BTreeMap;
 
@@ -9,44 +9,44 @@ use super::{nulls, object, protobuf};
 use crate::meta::protobuf::MessageDescriptor;
 use crate::meta::{Kind, ObjectMeta};
 
-/// The images in the history of a stream, their parts, and the blobs of all of them.
+/// ImageStreamLayers describes the images in the history of an image stream and their blobs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "com.github.openshift.api.image.v1.ImageStreamLayers")]
 pub struct ImageStreamLayers {
-    /// The stream's metadata.
+    /// Metadata of the stream.
     pub metadata: ObjectMeta,
-    /// What is known of each blob, by its digest: layers, configurations and manifests.
+    /// Blobs is a map of all layers, configurations and manifests in the stream, keyed by digest.
     pub blobs: BTreeMap<String, ImageLayerData>,
-    /// What each image is made of, by its name.
+    /// Images is a map of the blobs of each image, keyed by the name of the image.
     pub images: BTreeMap<String, ImageBlobReferences>,
 }
 
-/// What one image is made of.
+/// ImageBlobReferences lists the blobs of an image.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "com.github.openshift.api.image.v1.ImageBlobReferences")]
 pub struct ImageBlobReferences {
-    /// Whether the image is in the stream, but no Image object describes it.
+    /// ImageMissing is true if the stream refers to the image but the Image object does not exist.
     pub image_missing: bool,
-    /// Digests of the layers, lowest first.
+    /// Layers is the list of digests of the layers, lowest first.
     #[serde(serialize_with = "nulls::list", deserialize_with = "nulls::or_empty")]
     pub layers: Vec<String>,
-    /// Digest of the configuration, for images that have one.
+    /// Config is the digest of the image configuration. Null if the image has none.
     pub config: Option<String>,
-    /// For an image that lists images: the names of its parts.
+    /// Manifests is the list of names of the images in a manifest list.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub manifests: Vec<String>,
 }
 
-/// What is known of a blob.
+/// ImageLayerData describes a blob.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "com.github.openshift.api.image.v1.ImageLayerData")]
 pub struct ImageLayerData {
-    /// Size in bytes as the registry stores it; absent where it is not known.
+    /// Size is the size of the blob in bytes. Null if it is not known.
     pub size: Option<i64>,
-    /// Media type of the blob.
+    /// MediaType is the media type of the blob.
     pub media_type: String,
 }
 

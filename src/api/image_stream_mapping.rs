@@ -7,17 +7,18 @@ use super::{Image, object, protobuf};
 use crate::meta::protobuf::MessageDescriptor;
 use crate::meta::{Kind, ObjectMeta};
 
-/// What a registry sends after a push: an image, and the tag of a stream that it becomes.
+/// ImageStreamMapping assigns an image to a tag of an image stream. Registries create it after a
+/// push. It is not stored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "com.github.openshift.api.image.v1.ImageStreamMapping")]
 pub struct ImageStreamMapping {
-    /// Standard object metadata; the name is that of the stream.
+    /// Standard object metadata. The name is the name of the stream.
     pub metadata: ObjectMeta,
-    /// The image.
+    /// Image is the pushed image.
     #[schemars(extend("required" = true))]
     pub image: Image,
-    /// The tag that the image becomes.
+    /// Tag is the tag to assign to the image.
     pub tag: String,
 }
 

@@ -7,23 +7,26 @@ use super::{Image, ImageLookupPolicy, TagEventCondition, TagReference, object, p
 use crate::meta::protobuf::MessageDescriptor;
 use crate::meta::{Kind, ObjectMeta};
 
-/// One tag of a stream with the image that it stands for, found by the name `<stream>:<tag>`.
+/// ImageStreamTag is a tag of an image stream and the image to which it points. Its name has the
+/// form `<stream>:<tag>`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "com.github.openshift.api.image.v1.ImageStreamTag")]
 pub struct ImageStreamTag {
-    /// Name of stream and tag, identity and labels of the stream, annotations of the wanted tag.
+    /// Standard object metadata: identity and labels of the stream, annotations of the spec tag.
     pub metadata: ObjectMeta,
-    /// Where the stream's owner wants the tag to come from; absent for a tag that was only pushed.
+    /// Tag is the spec tag of the stream. Null for a tag that exists only through pushes.
     pub tag: Option<TagReference>,
-    /// Generation of the stream that led to the image.
+    /// Generation is the generation of the stream that resulted in the current image.
     pub generation: i64,
-    /// Whether other objects of the namespace may use the stream's name in place of an image reference.
+    /// LookupPolicy controls whether other resources of the namespace can refer to the stream by
+    /// name.
     pub lookup_policy: ImageLookupPolicy,
-    /// What stands in the way of the tag.
+    /// Conditions is the list of problems with the tag, such as a failed import.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<TagEventCondition>,
-    /// The image, without its manifest and configuration. In lists only its name and how it is pulled.
+    /// Image is the image without its manifest and configuration. In lists it has only a name and a
+    /// pull spec.
     pub image: Image,
 }
 

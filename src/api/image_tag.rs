@@ -7,18 +7,19 @@ use super::{Image, NamedTagEventList, TagReference, object, protobuf};
 use crate::meta::protobuf::MessageDescriptor;
 use crate::meta::{Kind, ObjectMeta};
 
-/// One tag of a stream: what is wanted, what became of it, and the image, found by the name `<stream>:<tag>`.
+/// ImageTag is a tag of an image stream with its spec, history and image. Its name has the form
+/// `<stream>:<tag>`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "com.github.openshift.api.image.v1.ImageTag")]
 pub struct ImageTag {
-    /// The stream's metadata, under the name of stream and tag.
+    /// Metadata of the stream, with the name of the tag.
     pub metadata: ObjectMeta,
-    /// Where the stream's owner wants the tag to come from; absent for a tag that was only pushed.
+    /// Spec is the spec tag of the stream. Null for a tag that exists only through pushes.
     pub spec: Option<TagReference>,
-    /// The images that the tag has been; absent for a tag that has been none.
+    /// Status is the history of the tag. Null if the tag has never pointed to an image.
     pub status: Option<NamedTagEventList>,
-    /// The image that the tag stands for, without its manifest and configuration; absent in lists.
+    /// Image is the current image without its manifest and configuration. Null in lists.
     pub image: Option<Image>,
 }
 

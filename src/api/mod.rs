@@ -1,7 +1,7 @@
-//! The types of `image.openshift.io/v1`: nothing but data, their JSON shape, and the defaults of the API.
+//! Types of `image.openshift.io/v1`: data, JSON format and API defaults.
 //!
-//! Doc comments on fields are the descriptions that clients see in OpenAPI and `kubectl explain`.
-//! Field order is the order on the wire.
+//! Doc comments of types and fields are the descriptions in OpenAPI and `kubectl explain`. The
+//! order of fields is the order on the wire.
 
 mod docker_image;
 mod evidence;
@@ -32,14 +32,14 @@ pub use image_stream_tag::ImageStreamTag;
 pub use image_tag::ImageTag;
 pub use secret_list::SecretList;
 
-/// The API group.
+/// API group.
 pub const GROUP: &str = "image.openshift.io";
-/// The one version of the group.
+/// API version.
 pub const VERSION: &str = "v1";
-/// Group and version as they stand in `apiVersion`.
+/// Value of `apiVersion`.
 pub const GROUP_VERSION: &str = "image.openshift.io/v1";
 
-/// Implements access to the field `metadata` and names the kind.
+/// Implements [`crate::meta::Object`] for a type with a field `metadata`.
 macro_rules! object {
     ($type:ident) => {
         impl crate::meta::Object for $type {

@@ -1,8 +1,8 @@
-//! Fields that are `null` on the wire when they are empty.
+//! Fields that are `null` on the wire if they are empty, like nil slices in Go.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Writes a list, or `null` for one without items.
+/// Writes an empty list as `null`.
 pub(super) fn list<T: Serialize, S: Serializer>(items: &[T], serializer: S) -> Result<S::Ok, S::Error> {
     match items {
         [] => serializer.serialize_none(),
@@ -10,7 +10,7 @@ pub(super) fn list<T: Serialize, S: Serializer>(items: &[T], serializer: S) -> R
     }
 }
 
-/// Reads what may be `null`, which is the same as nothing.
+/// Reads `null` as the default value.
 pub(super) fn or_empty<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: Deserialize<'de> + Default,

@@ -1,4 +1,5 @@
-//! The messages of `image.openshift.io/v1`, with the numbers of openshift/api's `image/v1/generated.proto`.
+//! Messages of `image.openshift.io/v1`. The field numbers are those of image/v1/generated.proto in
+//! openshift/api.
 
 use crate::meta::protobuf::FieldType::{Bool, Bytes, Int64, JsonLine, String, Time};
 use crate::meta::protobuf::{

@@ -1,4 +1,4 @@
-//! `SecretList`: the secrets that images of a namespace can be pulled with.
+//! `SecretList`: the image pull secrets of a namespace.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,15 +13,15 @@ use super::{object, protobuf};
 use crate::meta::protobuf::MessageDescriptor;
 use crate::meta::{Base64, Kind, ListMeta, ObjectMeta};
 
-/// Secrets of a namespace, as the core API has them.
+/// SecretList is a list of the secrets of a namespace with credentials for registries.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "com.github.openshift.api.image.v1.SecretList")]
 pub struct SecretList {
-    /// Metadata of a list; of its fields only the resourceVersion is ever set.
+    /// Standard list metadata. Only resourceVersion is set.
     #[schemars(with = "ListMeta")]
     pub metadata: ObjectMeta,
-    /// The secrets, with what they hold.
+    /// Items is the list of secrets.
     #[serde(serialize_with = "without_kinds")]
     #[schemars(with = "Vec<SecretSchema>", extend("required" = true))]
     pub items: Vec<Secret>,
@@ -29,7 +29,7 @@ pub struct SecretList {
 
 object!(SecretList);
 
-/// What OpenAPI says of a secret.
+/// Schema of a secret in OpenAPI.
 struct SecretSchema;
 
 impl JsonSchema for SecretSchema {
@@ -45,16 +45,16 @@ impl JsonSchema for SecretSchema {
         };
         json_schema!({
             "type": "object",
-            "description": "Credentials and other data that only few may see.",
+            "description": "Secret holds sensitive data such as credentials.",
             "properties": {
                 "metadata": described(generator.subschema_for::<ObjectMeta>(), "Standard object metadata."),
-                "data": described(generator.subschema_for::<BTreeMap<String, Base64>>(), "What is kept secret."),
+                "data": described(generator.subschema_for::<BTreeMap<String, Base64>>(), "Data is a map of base64-encoded values."),
                 "stringData": described(
                     generator.subschema_for::<BTreeMap<String, String>>(),
-                    "More of it as plain text, for writing only.",
+                    "StringData is a map of unencoded values. Write-only; never returned by the API.",
                 ),
-                "immutable": described(generator.subschema_for::<bool>(), "Whether the data can never be changed."),
-                "type": described(generator.subschema_for::<String>(), "What the data is for, and which keys it has."),
+                "immutable": described(generator.subschema_for::<bool>(), "Immutable is true if data and stringData cannot be changed."),
+                "type": described(generator.subschema_for::<String>(), "Type is the type of the secret, which determines the keys of its data."),
             },
         })
     }
@@ -65,7 +65,7 @@ impl Kind for SecretList {
     const MESSAGE: &'static MessageDescriptor = &protobuf::SECRET_LIST;
 }
 
-/// The list says what its elements are, so they do not.
+/// Omits `apiVersion` and `kind` of the items, as in every Kubernetes list.
 fn without_kinds<S: Serializer>(items: &[Secret], serializer: S) -> Result<S::Ok, S::Error> {
     let bare = items.iter().map(|item| {
         let mut item = serde_json::to_value(item)?;
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_says_what_its_elements_are_and_they_do_not() {
+    fn items_have_no_type_meta() {
         let item =
             json!({"metadata": {"name": "pull"}, "type": "kubernetes.io/dockercfg", "data": {".dockercfg": "e30="}});
         let list: SecretList = serde_json::from_value(json!({"metadata": {}, "items": [item]})).unwrap();

@@ -1,10 +1,10 @@
-//! Bytes as JSON has them: what the schema of a field says that holds some.
+//! `Base64`: the OpenAPI schema of byte fields.
 
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-/// Bytes in base64. No value has this type; `#[schemars(with = "Base64")]` names it.
+/// Schema of bytes in base64, for `#[schemars(with = "Base64")]`. The type has no values.
 #[derive(Clone, Copy, Debug)]
 pub enum Base64 {}
 

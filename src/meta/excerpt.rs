@@ -1,27 +1,28 @@
-//! Excerpts of client values for messages: the first 2 KiB of a text, with a mark where it was cut.
+//! Excerpts of client-supplied values for messages: the first 2 KiB of a text, with a mark if it
+//! was truncated.
 //!
-//! A client chooses how long its values are and how many messages show them. Writing stops at the limit, so that an
-//! excerpt never costs more than the limit, however large the value is.
+//! Clients choose the length of their values and the number of messages that show them. Formatting
+//! stops at the limit, so an excerpt of a large value costs no more than one of a small value.
 
 use std::fmt::{self, Write};
 use std::io;
 
-/// The longest excerpt, in bytes, without the mark.
+/// Maximum length of an excerpt in bytes, without the mark.
 pub const MAX_BYTES: usize = 2 << 10;
-/// The text that ends a cut excerpt.
+/// Mark at the end of a truncated excerpt.
 pub const MARK: &str = "... (truncated)";
 
-/// A writer that keeps the first [`MAX_BYTES`] bytes and then fails.
+/// Writer that keeps the first [`MAX_BYTES`] bytes and then returns an error.
 #[derive(Debug, Default)]
 pub struct Excerpt {
     text: String,
-    is_cut: bool,
+    is_truncated: bool,
 }
 
 impl Excerpt {
-    /// Returns the text, with [`MARK`] at its end if it was cut.
+    /// Returns the text, followed by [`MARK`] if it was truncated.
     pub fn finish(mut self) -> String {
-        if self.is_cut {
+        if self.is_truncated {
             self.text.push_str(MARK);
         }
         self.text
@@ -31,11 +32,11 @@ impl Excerpt {
 impl Write for Excerpt {
     fn write_str(&mut self, part: &str) -> fmt::Result {
         let room = MAX_BYTES - self.text.len();
-        if self.is_cut || part.len() > room {
-            if !self.is_cut {
+        if self.is_truncated || part.len() > room {
+            if !self.is_truncated {
                 self.text.push_str(&part[..part.floor_char_boundary(room)]);
             }
-            self.is_cut = true;
+            self.is_truncated = true;
             return Err(fmt::Error);
         }
         self.text.push_str(part);
@@ -44,7 +45,7 @@ impl Write for Excerpt {
 }
 
 impl io::Write for Excerpt {
-    /// Takes whole characters only, as serializers of JSON write them.
+    /// Accepts whole characters only. serde_json writes no partial ones.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let part = str::from_utf8(bytes).map_err(io::Error::other)?;
         self.write_str(part).map_err(io::Error::other)?;
@@ -56,15 +57,16 @@ impl io::Write for Excerpt {
     }
 }
 
-/// The excerpt of a value.
+/// Returns an excerpt of a value.
 pub fn of(value: impl fmt::Display) -> String {
     let mut excerpt = Excerpt::default();
-    // The only failure is that of a full excerpt, which its mark shows.
+    // The only possible error is that of a full excerpt, which ends with the mark.
     let _ = write!(excerpt, "{value}");
     excerpt.finish()
 }
 
-/// The excerpt of a text in double quotes, with the escapes of Go's `%q`. The mark stands behind the closing quote.
+/// Returns an excerpt of a text in double quotes with the escapes of Go's `%q`. The mark follows
+/// the closing quote.
 pub fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len().min(MAX_BYTES) + 2);
     quoted.push('"');
@@ -100,12 +102,13 @@ fn push_escaped(quoted: &mut String, letter: char) {
     }
 }
 
-/// Reports whether Go's `%q` prints a character as it is.
+/// Returns true if Go's `%q` prints the character without an escape.
 pub fn is_printable(letter: char) -> bool {
     !is_unprintable(letter)
 }
 
-/// Characters beyond ASCII that Go does not print: controls, separators, private use, the byte order mark.
+/// Returns true for controls, separators, private use characters and the byte order mark, which
+/// `strconv.IsPrint` in Go rejects.
 fn is_unprintable(letter: char) -> bool {
     letter.is_control()
         || (letter.is_whitespace() && letter != ' ')
@@ -119,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn short_values_stay_as_they_are() {
+    fn short_values_are_kept() {
         let text = "é".repeat(MAX_BYTES / 2);
         assert_eq!(of(&text), text);
         assert_eq!(of(format_args!("{}-{}", 1, "x")), "1-x");
@@ -127,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn long_values_are_cut_between_characters() {
+    fn long_values_are_truncated_between_characters() {
         let text = "é".repeat(100_000);
         assert_eq!(of(format_args!("x{text}")), format!("x{}{MARK}", &text[..MAX_BYTES - 2]));
         assert_eq!(quoted(&text), format!("\"{}\"{MARK}", &text[..MAX_BYTES]));
@@ -136,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_not_written_beyond_the_limit() {
+    fn formatting_stops_at_the_limit() {
         struct InfiniteText;
         impl fmt::Display for InfiniteText {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,5 @@
-//! Faults of single fields, with the texts that Kubernetes' validation uses.
+//! Validation errors of single fields, with the texts of
+//! k8s.io/apimachinery/pkg/util/validation/field/errors.go.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -8,113 +9,114 @@ pub use super::excerpt::{is_printable, quoted as quote};
 use super::limited::{Limited, TextSize};
 use super::{StatusCause, excerpt, limited};
 
-/// What is wrong with a field.
+/// Kind of a field error, with the details for its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The field must be set. Carries a remark, which may be empty.
+    /// A required field is missing. Holds a detail, which may be empty.
     Required(String),
-    /// The value breaks a rule.
+    /// The value violates a rule.
     Invalid {
-        /// The value as it is shown: strings quoted.
+        /// Value as shown in the text; strings are quoted.
         value: String,
-        /// The rule.
+        /// Rule.
         rule: String,
     },
-    /// The field must not be set, or not so.
+    /// The field, or its value, is not permitted. Holds the reason.
     Forbidden(String),
     /// The value is not one of a closed set.
     Unsupported {
-        /// The value as it is shown.
+        /// Value as shown in the text.
         value: String,
-        /// The set.
+        /// Supported values.
         supported: Vec<&'static str>,
     },
-    /// The value is longer than `most` bytes. `actual` is its length, where that helps.
+    /// The value is longer than `most` bytes. `actual` is the length, if the text shows it.
     TooLong {
-        /// The limit, in bytes.
+        /// Limit in bytes.
         most: usize,
-        /// The length, in bytes.
+        /// Length in bytes.
         actual: Option<usize>,
     },
     /// The list has more than `most` items.
     TooMany {
-        /// The limit.
+        /// Limit.
         most: usize,
-        /// The number of items.
+        /// Number of items.
         actual: usize,
     },
-    /// What the value names does not exist. Carries the value as it is shown.
+    /// The value refers to an object that does not exist. Holds the value as shown in the text.
     NotFound(String),
-    /// Something that is told for the object as a whole.
+    /// An error of the object as a whole.
     Internal(String),
 }
 
-/// A fault and the field that has it.
+/// Error of one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// Path of the field, for example `spec.tags[latest].from`.
+    /// Path of the field, such as `spec.tags[latest].from`.
     pub field: String,
-    /// What is wrong with it.
+    /// Kind of the error.
     pub kind: ErrorKind,
 }
 
-/// The constructors take [excerpts](excerpt) of all texts. They are called for errors only, so arguments are best left
-/// unformatted until then.
+/// Constructors. They take an [excerpt] of every text, and format arguments only when called.
 impl Error {
-    /// The field must be set; `remark` may be empty.
+    /// Returns an error for a missing field. `remark` may be empty.
     pub fn required(field: impl fmt::Display, remark: impl fmt::Display) -> Self {
         Self { field: excerpt::of(field), kind: ErrorKind::Required(excerpt::of(remark)) }
     }
 
-    /// The text `value` breaks `rule`.
+    /// Returns an error for the text `value`, which violates `rule`.
     pub fn invalid(field: impl fmt::Display, value: &str, rule: impl fmt::Display) -> Self {
         Self { field: excerpt::of(field), kind: ErrorKind::Invalid { value: quote(value), rule: excerpt::of(rule) } }
     }
 
-    /// `value`, shown as it is, breaks `rule`.
+    /// Returns an error for `value`, shown without quotes, which violates `rule`.
     pub fn invalid_value(field: impl fmt::Display, value: impl fmt::Display, rule: impl fmt::Display) -> Self {
         let kind = ErrorKind::Invalid { value: excerpt::of(value), rule: excerpt::of(rule) };
         Self { field: excerpt::of(field), kind }
     }
 
-    /// The field must not be set, or not so.
-    pub fn forbidden(field: impl fmt::Display, why: impl fmt::Display) -> Self {
-        Self { field: excerpt::of(field), kind: ErrorKind::Forbidden(excerpt::of(why)) }
+    /// Returns an error for a field, or a value, that is not permitted.
+    pub fn forbidden(field: impl fmt::Display, reason: impl fmt::Display) -> Self {
+        Self { field: excerpt::of(field), kind: ErrorKind::Forbidden(excerpt::of(reason)) }
     }
 
-    /// The text `value` is not one of `supported`.
+    /// Returns an error for the text `value`, which is not one of `supported`.
     pub fn unsupported(field: impl fmt::Display, value: &str, supported: &[&'static str]) -> Self {
         let kind = ErrorKind::Unsupported { value: quote(value), supported: supported.to_vec() };
         Self { field: excerpt::of(field), kind }
     }
 
-    /// What the text `value` names does not exist.
+    /// Returns an error for the text `value`, which refers to an object that does not exist.
     pub fn not_found(field: impl fmt::Display, value: &str) -> Self {
         Self { field: excerpt::of(field), kind: ErrorKind::NotFound(quote(value)) }
     }
 
-    /// The value may have `most` bytes. Kubernetes does not say how many it has.
+    /// Returns an error for a value of more than `most` bytes. The text, as in Kubernetes, does not
+    /// show the length.
     pub fn too_long(field: impl fmt::Display, most: usize) -> Self {
         Self { field: excerpt::of(field), kind: ErrorKind::TooLong { most, actual: None } }
     }
 
-    /// The value may have `most` bytes and has `actual`.
+    /// Returns an error for a value of `actual` bytes where `most` are permitted. The text shows
+    /// both.
     pub fn longer(field: impl fmt::Display, actual: usize, most: usize) -> Self {
         Self { field: excerpt::of(field), kind: ErrorKind::TooLong { most, actual: Some(actual) } }
     }
 
-    /// The list may have `most` items and has `actual`.
+    /// Returns an error for a list of `actual` items where `most` are permitted.
     pub fn too_many(field: impl fmt::Display, actual: usize, most: usize) -> Self {
         Self { field: excerpt::of(field), kind: ErrorKind::TooMany { most, actual } }
     }
 
-    /// The same fault, with `prefix` before the field's path.
+    /// Returns the error with `prefix` before the path of its field.
     pub fn under(mut self, prefix: impl fmt::Display) -> Self {
         self.field = excerpt::of(format_args!("{prefix}.{}", self.field));
         self
     }
 
-    /// The fault as one of the causes of a `Status`.
+    /// Returns the error as a cause of a `Status`.
     pub fn cause(&self) -> StatusCause {
         let reason = match self.kind {
             ErrorKind::Required(_) => "FieldValueRequired",
@@ -142,7 +144,7 @@ impl fmt::Display for ErrorKind {
             Self::Required(remark) if remark.is_empty() => f.write_str("Required value"),
             Self::Required(remark) => write!(f, "Required value: {remark}"),
             Self::Invalid { value, rule } => write!(f, "Invalid value: {value}: {rule}"),
-            Self::Forbidden(why) => write!(f, "Forbidden: {why}"),
+            Self::Forbidden(reason) => write!(f, "Forbidden: {reason}"),
             Self::Unsupported { value, supported } => {
                 let supported: Vec<_> = supported.iter().map(|each| quote(each)).collect();
                 write!(f, "Unsupported value: {value}: supported values: {}", supported.join(", "))
@@ -153,16 +155,16 @@ impl fmt::Display for ErrorKind {
             Self::TooLong { most, actual: Some(actual) } => {
                 write!(f, "Too long: may not be more than {most} bytes, has {actual}")
             }
-            // As TooMany in apimachinery's field package.
+            // As TooMany in k8s.io/apimachinery/pkg/util/validation/field/errors.go.
             Self::TooMany { most, actual } => write!(f, "Too many: {actual}: must have at most {most} items"),
         }
     }
 }
 
-/// The most errors of one object.
+/// Maximum number of errors per object.
 pub const MAX_ERRORS: usize = limited::MAX_ITEMS;
 
-/// The errors of one object. Bounded, so that validators can neither build nor answer more than a client can read.
+/// Errors of one object, bounded so that neither validation nor the response grows with the input.
 pub type Errors = Limited<Error>;
 
 impl TextSize for Error {
@@ -180,7 +182,8 @@ impl TextSize for Error {
     }
 }
 
-/// Several errors in one line: one as it is, more in brackets, each text once.
+/// Joins errors into one text without duplicates; several are enclosed in brackets, as by
+/// `ErrorList.ToAggregate` in Go.
 pub fn join(errors: &Errors) -> String {
     let mut seen = HashSet::new();
     let mut texts: Vec<String> = errors.iter().map(Error::to_string).collect();
@@ -199,28 +202,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_fault_stands_alone_and_several_in_brackets_once_each() {
+    fn several_errors_are_joined_in_brackets_without_duplicates() {
         let (a, b) = (Error::required("a", ""), Error::forbidden("b", "why"));
         assert_eq!(join(&a.clone().into()), "a: Required value");
         assert_eq!(join(&[a.clone(), b, a].into_iter().collect()), "[a: Required value, b: Forbidden: why]");
     }
 
     #[test]
-    fn more_faults_than_are_kept_are_mentioned() {
+    fn truncation_is_mentioned() {
         let errors: Errors = (0..1000).map(|at| Error::required(at, "")).collect();
         let text = join(&errors);
         assert!(text.ends_with("99: Required value, and more, which are not shown]"), "{text}");
     }
 
     #[test]
-    fn no_text_of_a_fault_is_longer_than_an_excerpt() {
+    fn texts_are_truncated_to_excerpts() {
         let long = "x".repeat(1 << 20);
         let error = Error::invalid_value(format_args!("a[{long}]"), &long, &long).under(&long);
         assert!(error.to_string().len() < 3 * (excerpt::MAX_BYTES + 32), "{}", error.to_string().len());
     }
 
     #[test]
-    fn limits_are_told_with_what_was_found() {
+    fn limit_errors_show_limit_and_actual() {
         assert_eq!(Error::too_many("a", 7, 5).to_string(), "a: Too many: 7: must have at most 5 items");
         assert_eq!(Error::longer("a", 7, 5).to_string(), "a: Too long: may not be more than 5 bytes, has 7");
     }

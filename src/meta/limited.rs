@@ -1,16 +1,17 @@
-//! Lists of what is wrong with one request, which stop growing at a limit.
+//! `Limited`: a list of messages about one request with a maximum size.
 
 use std::ops::Deref;
 
-/// The most items of a [`Limited`] list.
+/// Maximum number of items of a [`Limited`] list.
 pub(super) const MAX_ITEMS: usize = 100;
-/// The bytes of text at which a [`Limited`] list is full. The last item may exceed them.
+/// Number of bytes of text at which a [`Limited`] list is full. The last item may exceed it.
 const MAX_TEXT_BYTES: usize = 64 << 10;
 
-/// A list of messages that stops at `MAX_ITEMS` items or `MAX_TEXT_BYTES` bytes of text.
+/// List of messages with at most `MAX_ITEMS` items and about `MAX_TEXT_BYTES` bytes of text.
 ///
-/// A small request can have very many faults, each with a copy of a text that the client chose. Items therefore come in
-/// lazily, by [`push_with`](Self::push_with) or [`Extend`], and are not even built once the list is full.
+/// A small request can contain very many errors, each with a copy of a client-supplied text. Items
+/// are therefore added lazily, with [`push_with`](Self::push_with) or [`Extend`], and are not built
+/// once the list is full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limited<T> {
     items: Vec<T>,
@@ -18,9 +19,9 @@ pub struct Limited<T> {
     is_cut: bool,
 }
 
-/// A message of a [`Limited`] list.
+/// An item of a [`Limited`] list.
 pub trait TextSize {
-    /// The length of its texts, in bytes.
+    /// Returns the length of all texts in bytes.
     fn text_bytes(&self) -> usize;
 }
 
@@ -31,7 +32,7 @@ impl TextSize for String {
 }
 
 impl<T: TextSize> Limited<T> {
-    /// Adds an item. It is not built if the list is full.
+    /// Adds an item. `make` is not called if the list is full.
     pub fn push_with(&mut self, make: impl FnOnce() -> T) {
         if self.is_full() {
             self.is_cut = true;
@@ -42,34 +43,34 @@ impl<T: TextSize> Limited<T> {
         self.items.push(item);
     }
 
-    /// Adds the items of another list, and remembers whether that one was cut.
+    /// Adds the items of another list. The result is truncated if `other` is.
     pub fn append(&mut self, other: Self) {
         let is_cut = other.is_cut;
         self.extend(other.items);
         self.is_cut |= is_cut;
     }
 
-    /// Reports whether the list takes no more items, so that looking for more is in vain.
+    /// Returns true if the list takes no more items, so callers can stop searching.
     pub fn is_full(&self) -> bool {
         self.items.len() >= MAX_ITEMS || self.bytes >= MAX_TEXT_BYTES
     }
 
-    /// Marks the list as incomplete: no more items were looked for.
+    /// Marks the list as incomplete, because the search for further items was stopped.
     pub fn cut(&mut self) {
         self.is_cut = true;
     }
 
-    /// Reports whether there were more items than the list has.
+    /// Returns true if there are more items than the list holds.
     pub fn is_cut(&self) -> bool {
         self.is_cut
     }
 
-    /// Returns the items as a plain list.
+    /// Returns the items.
     pub fn into_vec(self) -> Vec<T> {
         self.items
     }
 
-    /// Returns the same list with each item changed. Items that grow beyond the limit are cut off.
+    /// Returns a list of converted items. Items beyond the limit are dropped.
     pub fn map<U: TextSize>(self, change: impl Fn(T) -> U) -> Limited<U> {
         let mut changed: Limited<U> = self.items.into_iter().map(change).collect();
         changed.is_cut |= self.is_cut;
@@ -92,7 +93,7 @@ impl<T> Deref for Limited<T> {
 }
 
 impl<T: TextSize> Extend<T> for Limited<T> {
-    /// Takes items until the list is full, and one more to see whether there are any.
+    /// Takes items until the list is full, and one more to find out if it is complete.
     fn extend<I: IntoIterator<Item = T>>(&mut self, items: I) {
         let mut items = items.into_iter();
         while !self.is_cut {
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_list_builds_and_pulls_nothing_more() {
+    fn full_list_pulls_no_more_items() {
         let mut pulled = 0;
         let mut list: Limited<String> = (0..1_000_000).inspect(|_| pulled += 1).map(|at| at.to_string()).collect();
         assert_eq!((list.len(), pulled, list.is_cut()), (MAX_ITEMS, MAX_ITEMS + 1, true));
@@ -139,13 +140,13 @@ mod tests {
     }
 
     #[test]
-    fn text_fills_a_list_before_its_items_do() {
+    fn text_size_limits_the_list() {
         let list: Limited<String> = std::iter::repeat_n("x".repeat(MAX_TEXT_BYTES / 4), 50).collect();
         assert_eq!((list.len(), list.is_cut()), (4, true));
     }
 
     #[test]
-    fn a_list_is_cut_only_if_there_was_more() {
+    fn exactly_full_list_is_not_truncated() {
         let texts = |count: usize| (0..count).map(|at| at.to_string()).collect::<Limited<_>>();
         assert!(texts(MAX_ITEMS).is_full() && !texts(MAX_ITEMS).is_cut());
         let mut list = texts(1);

@@ -1,6 +1,6 @@
-//! The vocabulary of Kubernetes objects: metadata, times, the error that leaves the server, field errors.
+//! Types that all Kubernetes APIs share: object metadata, times, `Status` and field errors.
 //!
-//! Plain data and its JSON shape. Knows nothing of images, storage or HTTP.
+//! Data and JSON format only; independent of images, storage and HTTP.
 
 mod base64;
 pub mod duration;

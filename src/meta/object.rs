@@ -1,4 +1,4 @@
-//! What every Kubernetes object carries, in the order in which the reference implementation writes it.
+//! Object and list metadata. The order of the fields is that of apimachinery.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,71 +9,78 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::Time;
 use super::protobuf::MessageDescriptor;
 
-/// Something with Kubernetes metadata.
+/// An object with metadata.
 pub trait Object {
-    /// The object's metadata.
+    /// Returns the metadata.
     fn metadata(&self) -> &ObjectMeta;
-    /// The object's metadata, to be changed.
+    /// Returns the metadata for changes.
     fn metadata_mut(&mut self) -> &mut ObjectMeta;
 }
 
-/// A kind of object that this server reads and writes.
+/// A kind of API object.
 pub trait Kind:
     Object + Serialize + DeserializeOwned + JsonSchema + Clone + Default + PartialEq + Send + Sync + 'static
 {
-    /// The kind as it stands in `kind`, for example `ImageStream`.
+    /// Value of `kind`, such as `ImageStream`.
     const KIND: &'static str;
-    /// How objects of the kind look in protobuf.
+    /// Protobuf descriptor of the kind.
     const MESSAGE: &'static MessageDescriptor;
 
-    /// Fills in what the API defines for fields that the client left out.
+    /// Sets the defaults of the API on unset fields.
     ///
-    /// Runs on everything that is decoded, be it from a request or from storage.
+    /// Called after decoding, for requests and stored objects alike.
     fn default_fields(&mut self) {}
 }
 
-/// Metadata that all objects of the cluster have in common.
+/// ObjectMeta is the metadata that all objects have.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta")]
 pub struct ObjectMeta {
-    /// The object's name, unique among objects of its kind (and namespace); cannot be changed.
+    /// Name of the object. Unique among objects of the same kind, within a namespace if the kind is
+    /// namespaced. Cannot be changed.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// Beginning of a name that the server completes with random letters when `name` is empty.
+    /// GenerateName is a prefix from which the server generates a unique name if name is empty.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub generate_name: String,
-    /// The namespace that the object lives in; empty for objects of the whole cluster.
+    /// Namespace of the object. Empty for cluster-scoped objects.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub namespace: String,
-    /// Not used any more; kept as sent.
+    /// Deprecated: selfLink is stored as sent and has no meaning.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub self_link: String,
-    /// Identifies this very object among all that ever had its name. Set by the server.
+    /// UID is the unique ID of the object. It distinguishes the object from earlier objects of the
+    /// same name. Set by the server.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub uid: String,
-    /// Opaque version of the object's content, for optimistic locking and watches. Set by the server.
+    /// ResourceVersion is an opaque value that changes with each write of the object. Used for
+    /// optimistic concurrency, change detection and watches. Set by the server.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub resource_version: String,
-    /// Counts changes of the wanted state. Set by the server.
+    /// Generation is a sequence number of the desired state. Set by the server.
     #[serde(skip_serializing_if = "is_zero")]
     pub generation: i64,
-    /// When the object was created. Set by the server.
+    /// CreationTimestamp is the time at which the object was created. Set by the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub creation_timestamp: Option<Time>,
-    /// When the object was asked to go; it lingers while it has finalizers. Set by the server.
+    /// DeletionTimestamp is the time of a graceful deletion. The object remains until its
+    /// finalizers are removed. Set by the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion_timestamp: Option<Time>,
-    /// Seconds that the object was given to end. Set by the server together with `deletionTimestamp`.
+    /// DeletionGracePeriodSeconds is the number of seconds that the object has to terminate
+    /// gracefully. Set by the server together with deletionTimestamp.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion_grace_period_seconds: Option<i64>,
-    /// Keys and values by which objects are selected and grouped.
+    /// Labels is a map of keys and values to organize and select objects.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// Keys and values that tools attach to the object; not for selecting.
+    /// Annotations is a map of arbitrary metadata set by tools. Annotations cannot be used in
+    /// selectors.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// Objects without which this one is garbage.
+    /// OwnerReferences is the list of objects on which this object depends. The object is garbage
+    /// collected when all of them are deleted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend(
         "x-kubernetes-list-type" = "map",
@@ -82,17 +89,19 @@ pub struct ObjectMeta {
         "x-kubernetes-patch-merge-key" = "uid"
     ))]
     pub owner_references: Vec<OwnerReference>,
-    /// Names of parties that must clean up before the object may vanish.
+    /// Finalizers is the list of identifiers of components that must act before the object is
+    /// removed. They may be processed in any order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "set", "x-kubernetes-patch-strategy" = "merge"))]
     pub finalizers: Vec<String>,
-    /// Which writer owns which field.
+    /// ManagedFields records the fields that each manager owns. Used by server-side apply.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub managed_fields: Vec<ManagedFieldsEntry>,
 }
 
-/// An object that another one depends on.
+/// OwnerReference identifies an owner of an object. The owner is in the same namespace or
+/// cluster-scoped.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(
@@ -112,63 +121,66 @@ pub struct OwnerReference {
     /// UID of the owner.
     #[schemars(extend("required" = true))]
     pub uid: String,
-    /// Whether the owner is the managing controller.
+    /// Controller is true if the owner is the managing controller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub controller: Option<bool>,
-    /// Whether the owner cannot go in foreground deletion before this object.
+    /// BlockOwnerDeletion is true if a foreground deletion of the owner waits for the deletion of
+    /// this object.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block_owner_deletion: Option<bool>,
 }
 
-/// The fields that one writer owns.
+/// ManagedFieldsEntry is the set of fields that one manager owns.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.ManagedFieldsEntry")]
 pub struct ManagedFieldsEntry {
-    /// Name of the writer.
+    /// Manager identifies the component that owns the fields.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub manager: String,
-    /// `Apply` or `Update`.
+    /// Operation is the type of the write: `Apply` or `Update`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub operation: String,
-    /// API version that the field names below belong to.
+    /// APIVersion is the version of the object to which the field set applies.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub api_version: String,
-    /// When the entry last changed.
+    /// Time is the time at which the entry was last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<Time>,
-    /// Format of the field set: `FieldsV1`.
+    /// FieldsType is the format of the field set: `FieldsV1`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub fields_type: String,
-    /// The field set.
+    /// FieldsV1 is the field set.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<FieldsV1>")]
     pub fields_v1: Option<serde_json::Value>,
-    /// Subresource through which the fields were written; empty for the object itself.
+    /// Subresource is the name of the subresource through which the fields were written. Empty for
+    /// the main resource.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub subresource: String,
 }
 
-/// Metadata of a list.
+/// ListMeta is the metadata of a list.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta")]
 pub struct ListMeta {
-    /// Not used any more.
+    /// Deprecated: selfLink is not set.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub self_link: String,
-    /// Version of the store that the list shows.
+    /// ResourceVersion is the version of the storage that the list shows. Used to watch for changes
+    /// after the list.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub resource_version: String,
-    /// Token for the next page; empty at the end.
+    /// Continue is a token that requests the next page. Empty on the last page.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub r#continue: String,
-    /// How many items follow after this page, where that is known.
+    /// RemainingItemCount is the number of items after this page, if it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remaining_item_count: Option<u64>,
 }
 
-/// What stands in `fieldsV1`, for OpenAPI.
+/// Schema of `fieldsV1` in OpenAPI.
 struct FieldsV1;
 
 impl JsonSchema for FieldsV1 {
@@ -179,7 +191,7 @@ impl JsonSchema for FieldsV1 {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "object",
-            "description": "A set of fields: each key is a field, a key of a map or an item of a list, and holds what is inside of it.",
+            "description": "FieldsV1 is a set of fields. Each key is a field, a map key or a list item, and its value is the set of its nested fields.",
         })
     }
 }

@@ -1,4 +1,5 @@
-//! `Status`: the only error that leaves the server, built by constructors named after the Kubernetes reasons.
+//! `Status`: the only error that clients receive. Its constructors correspond to those of
+//! k8s.io/apimachinery/pkg/api/errors/errors.go.
 
 use std::{error, fmt};
 
@@ -7,12 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Limited, ListMeta, TextSize, excerpt, field};
 
-/// A resource of an API group as errors name it, for example `imagestreams` of `image.openshift.io`.
+/// A resource or kind of an API group, as named in errors, such as `imagestreams` in
+/// `image.openshift.io`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GroupResource<'a> {
-    /// API group; empty for the core group.
+    /// API group. Empty for the core group.
     pub group: &'a str,
-    /// Plural name of the resource, or what stands in its place in an error.
+    /// Plural name of the resource, or the kind.
     pub name: &'a str,
 }
 
@@ -25,38 +27,39 @@ impl fmt::Display for GroupResource<'_> {
     }
 }
 
-/// The outcome of a request where it is not an object: nearly always an error.
-// Field order and emptiness are those of the reference implementation.
+/// Status is the result of an operation that does not return an object, such as an error.
+// The order of the fields, and the conditions for omitting them, are those of apimachinery.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.Status")]
 pub struct Status {
-    /// List metadata, `{}` but for expired continue tokens.
+    /// Standard list metadata. Set only for expired continue tokens.
     pub metadata: ListMeta,
-    /// `Success` or `Failure`.
+    /// Status of the operation: `Success` or `Failure`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub status: String,
-    /// What happened, for people.
+    /// Message is a human-readable description of the status.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// What happened, for programs; some errors have none.
+    /// Reason is a machine-readable description of the status. Clarifies the code; empty if there
+    /// is none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// What the error is about.
+    /// Details is further data about the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub details: Option<StatusDetails>,
-    /// HTTP status code; absent in the answer to a deletion.
+    /// Code is the HTTP status code. Omitted in the response to a deletion.
     #[serde(skip_serializing_if = "is_zero")]
     pub code: u16,
-    /// What went wrong inside; for the log, never for the client.
+    /// Internal cause for the log. Never sent to clients.
     #[serde(skip)]
     pub hidden: Option<String>,
-    /// What the client should hear besides, in headers.
+    /// Warnings for the `Warning` response headers.
     #[serde(skip)]
     pub warnings: Vec<String>,
 }
 
-/// What a `Status` is about.
+/// StatusDetails is further data about the reason of a status.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.StatusDetails")]
@@ -64,36 +67,36 @@ pub struct StatusDetails {
     /// Name of the object.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// Its API group.
+    /// API group of the object.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub group: String,
-    /// Its resource or kind; which of the two depends on the error.
+    /// Kind or resource of the object, depending on the reason.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub kind: String,
-    /// Its UID.
+    /// UID of the object.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub uid: String,
-    /// The single faults, where there are several.
+    /// Causes is the list of the individual errors.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub causes: Vec<StatusCause>,
-    /// Seconds after which another try makes sense.
+    /// RetryAfterSeconds is the number of seconds after which the request should be retried.
     #[serde(skip_serializing_if = "is_zero_u32")]
     pub retry_after_seconds: u32,
 }
 
-/// One of the faults behind a `Status`.
+/// StatusCause describes an individual error.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.StatusCause")]
 pub struct StatusCause {
-    /// Kind of fault.
+    /// Reason is a machine-readable description of the error.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// Text for people.
+    /// Message is a human-readable description of the error.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
-    /// Path of the field.
+    /// Field is the path of the field that caused the error.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub field: String,
 }
@@ -105,86 +108,87 @@ impl TextSize for StatusCause {
 }
 
 impl Status {
-    /// A failure with a code, a reason (may be empty) and a text, which is cut to the length that an answer has room for.
+    /// Returns a failure. `reason` may be empty; the message is truncated to the limit of a
+    /// response.
     pub fn failure(code: u16, reason: &str, message: impl Into<String>) -> Self {
         let mut message = message.into();
-        cut(&mut message, MAX_MESSAGE_BYTES);
+        truncate(&mut message, MAX_MESSAGE_BYTES);
         Self { status: "Failure".into(), message, reason: reason.into(), code, ..Self::default() }
     }
 
-    /// A success that has nothing else to say.
+    /// Returns a success without further data.
     pub fn success() -> Self {
         Self { status: "Success".into(), ..Self::default() }
     }
 
-    /// 400: the request cannot be understood.
+    /// Returns 400 for a malformed request.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::failure(400, "BadRequest", message)
     }
 
-    /// 401: the credentials are missing or wrong; says nothing else on purpose.
+    /// Returns 401 for missing or invalid credentials. The text reveals nothing else on purpose.
     pub fn unauthorized() -> Self {
         Self::failure(401, "Unauthorized", "Unauthorized")
     }
 
-    /// 403: the user is known, and may not do this.
+    /// Returns 403 for a request that the user is not allowed to make.
     pub fn forbidden(message: impl Into<String>) -> Self {
         Self::failure(403, "Forbidden", message)
     }
 
-    /// 404: an object does not exist.
+    /// Returns 404 for an object that does not exist.
     pub fn not_found(resource: GroupResource<'_>, name: &str) -> Self {
         Self::failure(404, "NotFound", format!("{resource} {} not found", field::quote(name))).about(resource, name)
     }
 
-    /// 404: there is no such path.
+    /// Returns 404 for a path that does not exist.
     pub fn no_such_path() -> Self {
         let text = "the server could not find the requested resource";
         Self::failure(404, "NotFound", text).with_details(StatusDetails::default())
     }
 
-    /// 405: the path exists, but not for this method.
+    /// Returns 405 for a path that does not support the method.
     pub fn method_not_allowed() -> Self {
         let text = "the server does not allow this method on the requested resource";
         Self::failure(405, "MethodNotAllowed", text).with_details(StatusDetails::default())
     }
 
-    /// 405: objects of this resource can be listed, but not watched.
+    /// Returns 405 for a resource that supports list but not watch.
     pub fn not_watchable(resource: GroupResource<'_>) -> Self {
         let text = format!("watch is not supported on resources of kind {}", field::quote(&resource.to_string()));
         Self::failure(405, "MethodNotAllowed", text).about(resource, "")
     }
 
-    /// 409: an object of this name exists.
+    /// Returns 409 for a name that is already in use.
     pub fn already_exists(resource: GroupResource<'_>, name: &str) -> Self {
         Self::failure(409, "AlreadyExists", format!("{resource} {} already exists", field::quote(name)))
             .about(resource, name)
     }
 
-    /// 409: the object is not in the state that the request builds on.
-    pub fn conflict(resource: GroupResource<'_>, name: &str, why: &str) -> Self {
-        let text = format!("Operation cannot be fulfilled on {resource} {}: {why}", field::quote(name));
+    /// Returns 409 for an object whose state does not allow the request.
+    pub fn conflict(resource: GroupResource<'_>, name: &str, reason: &str) -> Self {
+        let text = format!("Operation cannot be fulfilled on {resource} {}: {reason}", field::quote(name));
         Self::failure(409, "Conflict", text).about(resource, name)
     }
 
-    /// 409: somebody else changed the object since it was read.
+    /// Returns 409 for an object that was modified after it was read.
     pub fn modified(resource: GroupResource<'_>, name: &str) -> Self {
-        let why = "the object has been modified; please apply your changes to the latest version and try again";
-        Self::conflict(resource, name, why)
+        let reason = "the object has been modified; please apply your changes to the latest version and try again";
+        Self::conflict(resource, name, reason)
     }
 
-    /// 410: the wanted revision is no longer kept.
+    /// Returns 410 for a revision that was compacted.
     pub fn expired(message: impl Into<String>) -> Self {
         Self::failure(410, "Expired", message)
     }
 
-    /// 413: the body is larger than the server takes; `limit` in bytes.
+    /// Returns 413 for a request body of more than `limit` bytes.
     pub fn request_too_large(limit: usize) -> Self {
         let text = format!("Request entity too large: limit is {limit}");
         Self::failure(413, "RequestEntityTooLarge", text)
     }
 
-    /// 422: the object breaks rules. `kind` names the kind, not the resource.
+    /// Returns 422 for an object that fails validation. `kind` holds the kind, not the resource.
     pub fn invalid(kind: GroupResource<'_>, name: &str, errors: &field::Errors) -> Self {
         let text = format!("{kind} {} is invalid: {}", field::quote(name), field::join(errors));
         let (name, group, kind) = (name.into(), kind.group.into(), kind.name.into());
@@ -193,51 +197,51 @@ impl Status {
         Self::failure(422, "Invalid", text).with_details(details)
     }
 
-    /// 429: the server has as much to do as it takes on.
+    /// Returns 429 for an overloaded server.
     pub fn too_many_requests() -> Self {
         Self::failure(429, "TooManyRequests", "Too many requests, please try again later.").retry_after(1)
     }
 
-    /// 500 whose text the client may see.
+    /// Returns 500 with a message for the client.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::failure(500, "", message)
     }
 
-    /// 500 whose cause only the log may see.
+    /// Returns 500 without details. `cause` is for the log only.
     pub fn hidden(cause: impl fmt::Display) -> Self {
         let mut status = Self::failure(500, "InternalError", "Internal error occurred: see the server's log");
         status.hidden = Some(cause.to_string());
         status
     }
 
-    /// 503: the server cannot answer now.
+    /// Returns 503 for a server that cannot handle the request at present.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::failure(503, "ServiceUnavailable", message).retry_after(1)
     }
 
-    /// 504: the request took longer than it may.
+    /// Returns 504 for a request that exceeded its deadline.
     pub fn timeout(message: impl Into<String>) -> Self {
         Self::failure(504, "Timeout", message)
     }
 
-    /// The same status with details, whose texts are cut, and whose causes are dropped from the end, to what an answer has
-    /// room for.
+    /// Returns the status with details. Texts are truncated, and causes dropped from the end, to
+    /// the limits of a response.
     pub fn with_details(mut self, mut details: StatusDetails) -> Self {
         for text in [&mut details.name, &mut details.group, &mut details.kind, &mut details.uid] {
-            cut(text, MAX_DETAIL_BYTES);
+            truncate(text, MAX_DETAIL_BYTES);
         }
-        details.causes = fitting(details.causes);
+        details.causes = fitting_causes(details.causes);
         self.details = Some(details);
         self
     }
 
-    /// The same status, telling clients to come back after `seconds`.
+    /// Returns the status with a request to retry after `seconds`.
     pub fn retry_after(mut self, seconds: u32) -> Self {
         self.details.get_or_insert_default().retry_after_seconds = seconds;
         self
     }
 
-    /// The same status about an object.
+    /// Returns the status with the object as its details.
     pub fn about(self, resource: GroupResource<'_>, name: &str) -> Self {
         self.with_details(StatusDetails {
             name: name.into(),
@@ -248,16 +252,16 @@ impl Status {
     }
 }
 
-// The limits of the texts of a status add up to less than 128 KiB, in each of the media types.
-/// The most bytes of a message, as it is encoded.
+// In every media type, the limits of all texts add up to less than 128 KiB.
+/// Maximum size of the encoded message in bytes.
 const MAX_MESSAGE_BYTES: usize = 48 << 10;
-/// The most bytes of all causes, as they are encoded.
+/// Maximum size of all encoded causes in bytes.
 const MAX_CAUSES_BYTES: usize = 48 << 10;
-/// The most bytes of another text of the details, as it is encoded.
+/// Maximum size of any other encoded text of the details in bytes.
 const MAX_DETAIL_BYTES: usize = 2 << 10;
 
-/// Cuts a text where its encoded form reaches `most` bytes, and returns the length of that form.
-fn cut(text: &mut String, most: usize) -> usize {
+/// Truncates a text to `most` encoded bytes and returns its encoded length.
+fn truncate(text: &mut String, most: usize) -> usize {
     let mut encoded = 0;
     for (at, letter) in text.char_indices() {
         encoded += encoded_bytes(letter);
@@ -270,7 +274,8 @@ fn cut(text: &mut String, most: usize) -> usize {
     encoded
 }
 
-/// The most bytes that a character takes in JSON, or in YAML, where a line break is followed by an indentation.
+/// Returns the maximum encoded length of a character in JSON and YAML. In YAML an indent follows a
+/// newline.
 fn encoded_bytes(letter: char) -> usize {
     match letter {
         '\n' => 8,
@@ -281,13 +286,13 @@ fn encoded_bytes(letter: char) -> usize {
     }
 }
 
-/// The first of the causes, as many as an answer has room for. One that is too long by itself is cut.
-fn fitting(causes: Vec<StatusCause>) -> Vec<StatusCause> {
+/// Returns as many of the first causes as fit into a response. Truncates overlong ones.
+fn fitting_causes(causes: Vec<StatusCause>) -> Vec<StatusCause> {
     let mut left = MAX_CAUSES_BYTES;
     let mut fitting: Limited<StatusCause> = Limited::default();
     for mut cause in causes {
         let texts = [&mut cause.reason, &mut cause.field, &mut cause.message];
-        let encoded: usize = texts.into_iter().map(|text| cut(text, MAX_CAUSES_BYTES / 3)).sum();
+        let encoded: usize = texts.into_iter().map(|text| truncate(text, MAX_CAUSES_BYTES / 3)).sum();
         match left.checked_sub(encoded) {
             Some(rest) => left = rest,
             None => break,
@@ -317,7 +322,7 @@ fn is_zero_u32(number: &u32) -> bool {
 mod tests {
     use super::*;
 
-    /// The most bytes of an answer that is a status.
+    /// Maximum size of an encoded status in bytes.
     const MAX_STATUS_BYTES: usize = 128 << 10;
 
     fn encoded(status: &Status) -> usize {
@@ -325,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn no_status_is_longer_than_its_limit() {
+    fn encoded_status_stays_below_the_limit() {
         let resource = GroupResource { group: "g", name: "r" };
         for text in ["x", "\u{1}", "é", "\"", "\n", "<"] {
             let long = text.repeat(1 << 20);
@@ -352,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_stays_as_it_is() {
+    fn short_message_is_kept() {
         let text = "x".repeat(MAX_MESSAGE_BYTES);
         assert_eq!(Status::bad_request(text.clone()).message, text);
     }

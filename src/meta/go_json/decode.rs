@@ -1,4 +1,4 @@
-//! From [`Node`]s to values: matching of keys, and the first value that has a wrong type.
+//! Decoding of [`Node`]s into values: key matching and type errors.
 
 use std::collections::BTreeMap;
 
@@ -6,32 +6,33 @@ use super::{GoJsonError, Node};
 use crate::meta::time::parse_error as time_parse_error;
 use crate::meta::{Time, excerpt};
 
-/// A place that a value can be read into.
+/// A target of decoding.
 pub(crate) trait Decode {
-    /// Reads `node`; what does not fit is told to `decoder` and leaves the place as it is.
+    /// Decodes `node` into `self`. On a type mismatch, records the error in `decoder` and keeps the
+    /// value.
     fn decode(&mut self, node: &Node, decoder: &mut Decoder);
 
-    /// The type's name in Go, for errors.
+    /// Returns the name of the type in Go, for errors.
     fn go_type(&self) -> String;
 }
 
-/// An object with known keys.
+/// An object with a fixed set of keys.
 pub(crate) trait Struct {
     /// Package and name of the type in Go, for errors.
     const NAME: &'static str;
 
-    /// Every key and the place of its value.
+    /// Returns all keys with the targets of their values.
     fn fields(&mut self) -> Vec<(&'static str, &mut dyn Decode)>;
 }
 
-/// Where decoding is, and the first thing that went wrong.
+/// State of decoding: the current path and the first error.
 pub(crate) struct Decoder {
     root: &'static str,
     path: Vec<&'static str>,
     error: Option<GoJsonError>,
 }
 
-/// Reads `node` into a new `T`.
+/// Decodes `node` into a new `T`.
 pub(super) fn decode<T: Struct + Default>(node: &Node) -> Result<T, GoJsonError> {
     let root = T::NAME.rsplit('.').next().unwrap_or(T::NAME);
     let mut decoder = Decoder { root, path: Vec::new(), error: None };
@@ -44,7 +45,7 @@ pub(super) fn decode<T: Struct + Default>(node: &Node) -> Result<T, GoJsonError>
 }
 
 impl Decoder {
-    /// Reads a number into `place`, whose type is called `go_type`.
+    /// Decodes a number into `place`. `go_type` is the type for the error.
     pub(crate) fn number(&mut self, node: &Node, place: &mut i64, go_type: &str) {
         match node {
             Node::Null => {}
@@ -56,12 +57,12 @@ impl Decoder {
         }
     }
 
-    fn mismatch(&mut self, found: &str, wanted: String) {
+    fn mismatch(&mut self, found: &str, go_type: String) {
         let place = match self.path[..] {
             [] => "value".into(),
             _ => format!("struct field {}.{}", self.root, self.path.join(".")),
         };
-        self.fail(format!("json: cannot unmarshal {found} into Go {place} of type {wanted}"));
+        self.fail(format!("json: cannot unmarshal {found} into Go {place} of type {go_type}"));
     }
 
     fn fail(&mut self, text: String) {
@@ -129,7 +130,7 @@ impl Decode for i64 {
     }
 }
 
-/// A list that comes twice is read into the items that are there.
+/// Decodes a repeated key into the existing items, like Go.
 impl<T: Decode + Default> Decode for Vec<T> {
     fn decode(&mut self, node: &Node, decoder: &mut Decoder) {
         match node {
@@ -167,7 +168,7 @@ impl<T: Decode + Default> Decode for BTreeMap<String, T> {
     }
 }
 
-/// A value that may be absent: `null` takes it away.
+/// An optional value. `null` unsets it.
 impl<T: Struct + Default> Decode for Option<T> {
     fn decode(&mut self, node: &Node, decoder: &mut Decoder) {
         match node {
@@ -181,7 +182,7 @@ impl<T: Struct + Default> Decode for Option<T> {
     }
 }
 
-/// A set's value: an object of which nothing is kept.
+/// Value of a Go set: an object whose content is discarded.
 impl Decode for () {
     fn decode(&mut self, node: &Node, decoder: &mut Decoder) {
         if !matches!(node, Node::Null | Node::Object(_)) {
@@ -194,7 +195,7 @@ impl Decode for () {
     }
 }
 
-/// The first second of year 1 stands for no time, as everywhere in Go.
+/// Decodes Go's zero time, the first second of year 1, as `None`.
 impl Decode for Option<Time> {
     fn decode(&mut self, node: &Node, decoder: &mut Decoder) {
         let text = match node {
@@ -216,7 +217,7 @@ impl Decode for Option<Time> {
 /// 0001-01-01T00:00:00Z.
 const FIRST_SECOND: i64 = -62_135_596_800;
 
-/// RFC 3339 in the strict form; the parser behind [`Time`] takes more.
+/// Parses RFC 3339 strictly, like Go's `time.Parse`. The parser of [`Time`] accepts more.
 fn time(text: &str) -> Option<Time> {
     let strict = text.as_bytes().get(10) == Some(&b'T') && text.len() >= 20 && !text.contains(['[', ' ']);
     strict.then(|| text.parse().ok()).flatten()
@@ -233,7 +234,8 @@ fn kind(node: &Node) -> &'static str {
     }
 }
 
-/// Whether `key` folds to the known `name`. Two letters beyond ASCII fold to ASCII ones.
+/// Returns true if `key` equals `name` under Unicode case folding, like Go. Two non-ASCII
+/// characters fold to ASCII.
 fn same_key(name: &str, key: &str) -> bool {
     let fold = |letter: char| match letter {
         '\u{17f}' => 's',
@@ -293,66 +295,69 @@ mod tests {
         read(text).unwrap()
     }
 
-    fn fault(text: &str) -> String {
+    fn error(text: &str) -> String {
         read::<Outer>(text).unwrap_err().to_string()
     }
 
     #[test]
-    fn of_keys_that_differ_in_case_the_last_one_wins() {
+    fn last_key_of_any_case_wins() {
         assert_eq!(outer(r#"{"name":"a","NAME":"b"}"#).name, "b");
         assert_eq!(outer(r#"{"NAME":"b","name":"a"}"#).name, "a");
         assert_eq!(outer("{\"\u{17f}ize\":7}").size, 7);
     }
 
     #[test]
-    fn null_leaves_plain_values_and_clears_the_others() {
+    fn null_clears_lists_and_optional_values_only() {
         assert_eq!(outer(r#"{"name":"a","name":null,"size":null}"#).name, "a");
         assert_eq!(outer(r#"{"Env":["a"],"env":null,"inner":{"a":"x"},"inner":null}"#), Outer::default());
     }
 
     #[test]
-    fn an_object_that_comes_twice_is_merged() {
+    fn repeated_objects_are_merged() {
         let inner = outer(r#"{"inner":{"a":"x"},"Inner":{"b":"y"}}"#).inner.unwrap();
         assert_eq!((inner.a.as_str(), inner.b.as_str()), ("x", "y"));
     }
 
     #[test]
-    fn a_wrong_type_is_told_with_path_and_type() {
-        let told = |what: &str, place: &str| format!("json: cannot unmarshal {what} into Go {place}");
+    fn type_errors_name_path_and_type() {
+        let mismatch = |found: &str, place: &str| format!("json: cannot unmarshal {found} into Go {place}");
         let cases = [
-            (r#"{"env":"x"}"#, told("string", "struct field Outer.Env of type []string")),
-            (r#"{"env":[1]}"#, told("number", "struct field Outer.Env of type string")),
-            (r#"{"INNER":{"a":[]}}"#, told("array", "struct field Outer.inner.a of type string")),
-            (r#"{"inner":3}"#, told("number", "struct field Outer.inner of type p.Inner")),
-            (r#"{"inner":{"ports":[]}}"#, told("array", "struct field Outer.inner.ports of type map[string]struct {}")),
-            (r#"{"size":1.5}"#, told("number 1.5", "struct field Outer.size of type int64")),
+            (r#"{"env":"x"}"#, mismatch("string", "struct field Outer.Env of type []string")),
+            (r#"{"env":[1]}"#, mismatch("number", "struct field Outer.Env of type string")),
+            (r#"{"INNER":{"a":[]}}"#, mismatch("array", "struct field Outer.inner.a of type string")),
+            (r#"{"inner":3}"#, mismatch("number", "struct field Outer.inner of type p.Inner")),
+            (
+                r#"{"inner":{"ports":[]}}"#,
+                mismatch("array", "struct field Outer.inner.ports of type map[string]struct {}"),
+            ),
+            (r#"{"size":1.5}"#, mismatch("number 1.5", "struct field Outer.size of type int64")),
             (
                 r#"{"size":99999999999999999999}"#,
-                told("number 99999999999999999999", "struct field Outer.size of type int64"),
+                mismatch("number 99999999999999999999", "struct field Outer.size of type int64"),
             ),
-            (r#"{"tty":{}}"#, told("object", "struct field Outer.tty of type bool")),
-            ("[]", told("array", "value of type p.Outer")),
+            (r#"{"tty":{}}"#, mismatch("object", "struct field Outer.tty of type bool")),
+            ("[]", mismatch("array", "value of type p.Outer")),
         ];
-        for (text, said) in cases {
-            assert_eq!(fault(text), said, "{text}");
+        for (text, expected) in cases {
+            assert_eq!(error(text), expected, "{text}");
         }
     }
 
     #[test]
-    fn the_first_wrong_type_is_told_but_syntax_comes_before_types() {
-        assert!(fault(r#"{"tty":1,"env":1}"#).contains("Outer.tty"));
-        assert_eq!(fault(r#"{"tty":1,"#), "unexpected end of JSON input");
+    fn syntax_errors_precede_the_first_type_error() {
+        assert!(error(r#"{"tty":1,"env":1}"#).contains("Outer.tty"));
+        assert_eq!(error(r#"{"tty":1,"#), "unexpected end of JSON input");
     }
 
     #[test]
-    fn times_lose_their_fraction_and_the_first_second_is_none() {
+    fn fractions_are_dropped_and_zero_time_is_none() {
         let created = |text: &str| outer(&format!(r#"{{"created":"{text}"}}"#)).created.map(|time| time.to_string());
         assert_eq!(created("2019-05-06T07:08:09.123456789+02:00").as_deref(), Some("2019-05-06T05:08:09Z"));
         assert_eq!(created("0001-01-01T00:00:00Z"), None);
         assert_eq!(
-            fault(r#"{"created":"yesterday"}"#),
+            error(r#"{"created":"yesterday"}"#),
             r#"parsing time "yesterday" as "2006-01-02T15:04:05Z07:00": cannot parse "yesterday" as "2006""#
         );
-        assert_eq!(fault(r#"{"created":5}"#), "Time.UnmarshalJSON: input is not a JSON string");
+        assert_eq!(error(r#"{"created":5}"#), "Time.UnmarshalJSON: input is not a JSON string");
     }
 }

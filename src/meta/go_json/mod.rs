@@ -1,20 +1,20 @@
-//! JSON as Go's `encoding/json` reads it, for texts that registries wrote and clients get to see errors about.
+//! JSON decoding with the semantics of Go's `encoding/json`, for manifests and configurations,
+//! whose errors clients see.
 //!
-//! Differs from serde_json in what it accepts: keys are matched without regard to case, a key that comes twice is read
-//! twice into the same place, and `null` leaves plain values as they are. Errors have Go's wording, for clients show
-//! them.
+//! Unlike serde_json: keys match regardless of case, a repeated key is decoded into the same value
+//! again, `null` leaves plain values unchanged, and errors have Go's texts.
 
 mod decode;
 mod parse;
 
 pub(crate) use decode::{Decode, Decoder, Struct};
 
-/// Why a text cannot be read, as a sentence.
+/// Error text of Go's `encoding/json`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct GoJsonError(String);
 
-/// A value, with the keys of objects in the order of the text and with doubles.
+/// JSON value. Objects keep the order of keys and repeated keys.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Node {
     Null,
@@ -25,12 +25,12 @@ pub(crate) enum Node {
     Object(Vec<(String, Node)>),
 }
 
-/// Reads `text` into a new `T`. Syntax faults anywhere come before the first value of a wrong type.
+/// Decodes `text` into a new `T`. A syntax error takes precedence over a type error.
 pub(crate) fn read<T: Struct + Default>(text: &str) -> Result<T, GoJsonError> {
     decode::decode(&parse::parse(text)?)
 }
 
-/// What Go says of a text that is no JSON; none for one that is.
+/// Returns Go's error for a text that is not valid JSON.
 pub(crate) fn syntax_error(text: &str) -> Option<GoJsonError> {
     parse::parse(text).err()
 }

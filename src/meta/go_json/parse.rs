@@ -1,12 +1,12 @@
-//! From text to [`Node`]s: the grammar of JSON and the sentences about breaking it.
+//! Parser from text to [`Node`]s with the errors of Go's `encoding/json`.
 
 use super::{GoJsonError, Node};
 use crate::meta::field;
 
-/// Deeper nesting is refused, so that a hostile text cannot exhaust the stack. Real manifests have few levels.
-const DEEPEST: usize = 200;
+/// Maximum nesting. Protects the stack against hostile input; real manifests have few levels.
+const MAX_DEPTH: usize = 200;
 
-/// Reads all of `text` as one value.
+/// Parses the whole text as one value.
 pub(super) fn parse(text: &str) -> Result<Node, GoJsonError> {
     let mut parser = Parser { text, at: 0, depth: 0 };
     let node = parser.value()?;
@@ -39,7 +39,7 @@ impl Parser<'_> {
     fn nested(&mut self, read: fn(&mut Self) -> Result<Node, GoJsonError>) -> Result<Node, GoJsonError> {
         self.at += 1;
         self.depth += 1;
-        if self.depth > DEEPEST {
+        if self.depth > MAX_DEPTH {
             return Err(GoJsonError("exceeded max depth".into()));
         }
         let node = read(self);
@@ -121,7 +121,8 @@ impl Parser<'_> {
         Ok(letter)
     }
 
-    /// One code unit, or two that make a character together; a lone half becomes the replacement character.
+    /// Parses a code unit or a surrogate pair. An unpaired surrogate becomes the replacement
+    /// character.
     fn unicode(&mut self) -> Result<char, GoJsonError> {
         let unit = self.code_unit()?;
         let after = self.at;
@@ -191,7 +192,7 @@ impl Parser<'_> {
         Ok(node)
     }
 
-    /// The next byte that is no white space.
+    /// Skips white space and returns the next byte.
     fn peek(&mut self) -> Option<u8> {
         while matches!(self.byte(), Some(b' ' | b'\t' | b'\r' | b'\n')) {
             self.at += 1;
@@ -209,7 +210,8 @@ impl Parser<'_> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// The sentence about the byte that is read now. Go shows single bytes, also of longer characters.
+    /// Returns the error for the current byte. Go shows a single byte even of a multibyte
+    /// character.
     fn unexpected(&self, place: &str) -> GoJsonError {
         let shown = match self.byte() {
             None => return GoJsonError("unexpected end of JSON input".into()),
@@ -227,13 +229,13 @@ mod tests {
 
     use super::*;
 
-    fn fault(text: &str) -> String {
+    fn error(text: &str) -> String {
         parse(text).unwrap_err().to_string()
     }
 
     #[test]
-    fn faults_are_told_in_the_words_of_go() {
-        for (text, said) in [
+    fn errors_have_the_texts_of_go() {
+        for (text, expected) in [
             ("", "unexpected end of JSON input"),
             ("{\"a\":[1", "unexpected end of JSON input"),
             ("{not json", "invalid character 'n' looking for beginning of object key string"),
@@ -251,24 +253,24 @@ mod tests {
             ("1e'", "invalid character '\\'' in exponent of numeric literal"),
             ("tRue", "invalid character 'R' in literal true (expecting 'r')"),
         ] {
-            assert_eq!(fault(text), said, "{text}");
+            assert_eq!(error(text), expected, "{text}");
         }
     }
 
     #[test]
     fn nesting_has_a_limit() {
-        assert!(parse(&format!("{}{}", "[".repeat(DEEPEST), "]".repeat(DEEPEST))).is_ok());
-        assert_eq!(fault(&"[".repeat(1_000_000)), "exceeded max depth");
+        assert!(parse(&format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH))).is_ok());
+        assert_eq!(error(&"[".repeat(1_000_000)), "exceeded max depth");
     }
 
     #[test]
-    fn escapes_are_read_and_lone_halves_replaced() {
+    fn escapes_are_decoded_and_lone_surrogates_replaced() {
         assert_eq!(parse(r#""\u00e9\ud83d\ude00\n\ud83dx""#).unwrap(), Node::Text("é😀\n\u{fffd}x".into()));
     }
 
     proptest! {
         #[test]
-        fn any_text_is_accepted_exactly_if_serde_accepts_it(text in "\\PC*|[\\[\\]{}\",:0-9.eE+\\-truefalsn\\\\ ]{0,30}") {
+        fn parser_accepts_what_serde_json_accepts(text in "\\PC*|[\\[\\]{}\",:0-9.eE+\\-truefalsn\\\\ ]{0,30}") {
             let serde = serde_json::from_str::<Box<serde_json::value::RawValue>>(&text);
             prop_assert_eq!(parse(&text).is_ok(), serde.is_ok());
         }

@@ -1,9 +1,9 @@
-//! Messages of `k8s.io/api/core/v1` that stand inside of others.
+//! Messages of k8s.io/api/core/v1/generated.proto that other messages contain.
 
 use super::FieldType::{Bool, Bytes, String};
 use super::{FieldType, MessageDescriptor, OBJECT_META, map, optional, required};
 
-/// A reference to an object.
+/// `ObjectReference`.
 pub static OBJECT_REFERENCE: MessageDescriptor = MessageDescriptor {
     name: "ObjectReference",
     fields: &[
@@ -17,11 +17,11 @@ pub static OBJECT_REFERENCE: MessageDescriptor = MessageDescriptor {
     ],
 };
 
-/// A reference to an object of the same namespace.
+/// `LocalObjectReference`.
 pub static LOCAL_OBJECT_REFERENCE: MessageDescriptor =
     MessageDescriptor { name: "LocalObjectReference", fields: &[required(1, "name", String)] };
 
-/// A secret.
+/// `Secret`.
 pub static SECRET: MessageDescriptor = MessageDescriptor {
     name: "Secret",
     fields: &[

@@ -1,9 +1,10 @@
-//! Messages of `k8s.io/apimachinery/pkg/apis/meta/v1`, as far as they are sent or read.
+//! Messages of k8s.io/apimachinery/pkg/apis/meta/v1/generated.proto that this server reads or
+//! writes.
 
 use super::FieldType::{Bool, Int64, Json, String, StringList, Time};
 use super::{FieldType, MessageDescriptor, map, optional, repeated, required};
 
-/// Metadata of an object.
+/// `ObjectMeta`.
 pub static OBJECT_META: MessageDescriptor = MessageDescriptor {
     name: "ObjectMeta",
     fields: &[
@@ -50,7 +51,7 @@ static MANAGED_FIELDS_ENTRY: MessageDescriptor = MessageDescriptor {
     ],
 };
 
-/// Metadata of a list.
+/// `ListMeta`.
 pub static LIST_META: MessageDescriptor = MessageDescriptor {
     name: "ListMeta",
     fields: &[
@@ -61,7 +62,7 @@ pub static LIST_META: MessageDescriptor = MessageDescriptor {
     ],
 };
 
-/// The outcome of a request.
+/// `Status`.
 pub static STATUS: MessageDescriptor = MessageDescriptor {
     name: "Status",
     fields: &[
@@ -91,13 +92,13 @@ static STATUS_CAUSE: MessageDescriptor = MessageDescriptor {
     fields: &[required(1, "reason", String), required(2, "message", String), required(3, "field", String)],
 };
 
-/// Of an object its metadata alone.
+/// `PartialObjectMetadata`.
 pub static PARTIAL_OBJECT_METADATA: MessageDescriptor = MessageDescriptor {
     name: "PartialObjectMetadata",
     fields: &[required(1, "metadata", FieldType::Message(&OBJECT_META))],
 };
 
-/// How an object is deleted: the one kind of options that comes in a body.
+/// `DeleteOptions`, the only options that are sent in a request body.
 pub static DELETE_OPTIONS: MessageDescriptor = MessageDescriptor {
     name: "DeleteOptions",
     fields: &[
@@ -115,11 +116,11 @@ static PRECONDITIONS: MessageDescriptor = MessageDescriptor {
     fields: &[optional(1, "uid", String), optional(2, "resourceVersion", String)],
 };
 
-/// The groups of a server.
+/// `APIGroupList`.
 pub static API_GROUP_LIST: MessageDescriptor =
     MessageDescriptor { name: "APIGroupList", fields: &[repeated(1, "groups", FieldType::Message(&API_GROUP))] };
 
-/// The versions of a group.
+/// `APIGroup`.
 pub static API_GROUP: MessageDescriptor = MessageDescriptor {
     name: "APIGroup",
     fields: &[
@@ -134,7 +135,7 @@ static GROUP_VERSION: MessageDescriptor = MessageDescriptor {
     fields: &[required(1, "groupVersion", String), required(2, "version", String)],
 };
 
-/// The resources of a version.
+/// `APIResourceList`.
 pub static API_RESOURCE_LIST: MessageDescriptor = MessageDescriptor {
     name: "APIResourceList",
     fields: &[required(1, "groupVersion", String), repeated(2, "resources", FieldType::Message(&API_RESOURCE))],
