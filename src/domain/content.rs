@@ -1,4 +1,4 @@
-//! Whether manifest and configuration of an image are what its name stands for.
+//! Verification of manifest and configuration against their digests.
 
 use super::digest::Digest;
 use super::manifest::{self, Manifest};
@@ -6,10 +6,11 @@ use super::mapping;
 use crate::api::Image;
 use crate::meta::field;
 
-/// The faults of manifest and configuration against the digests that name them.
+/// Returns the errors of a manifest or configuration that does not match its digest.
 ///
-/// The name is the digest of the manifest, of a signed one without its signatures; the manifest names the digest of the
-/// configuration. What is left out, and what no digest names, is not judged.
+/// The name of the image is the digest of the manifest, for a signed manifest without the
+/// signatures. The manifest holds the digest of the configuration. Missing content, and content
+/// without a digest, is not checked.
 pub fn digest_errors(image: &Image) -> field::Errors {
     let manifest =
         mapping::manifest_digest_error(image).map(|error| field::Error { field: "metadata.name".into(), ..error });

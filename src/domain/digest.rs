@@ -1,13 +1,14 @@
-//! `Digest`: the name of content by its hash. Parsing and computing, nothing about what the content is.
+//! `Digest`: a content digest such as `sha256:…`, parsed and computed as by
+//! github.com/opencontainers/go-digest.
 
 use std::{fmt, str::FromStr};
 
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
-/// A hash function that digests may use.
+/// Hash algorithm of a digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Algorithm {
-    /// SHA-256, the one that registries use.
+    /// SHA-256, the algorithm of registries.
     Sha256,
     /// SHA-384.
     Sha384,
@@ -15,61 +16,62 @@ pub enum Algorithm {
     Sha512,
 }
 
-/// A well-formed digest such as `sha256:…`; the hex part has exactly the length of its algorithm.
+/// A well-formed digest such as `sha256:…`. The length of the hex part matches the algorithm.
 ///
-/// Upper case hex digits are kept as they are; two digests are equal when their texts are.
+/// Uppercase hex digits are kept. Digests are equal if their texts are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest {
     algorithm: Algorithm,
     text: String,
 }
 
-/// Why a text is no digest.
+/// Error of parsing a digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseDigestError {
-    /// It is not `<algorithm>:<hex>`.
+    /// The text does not have the form `<algorithm>:<hex>`.
     #[error("invalid checksum digest format")]
     Format,
-    /// The hex part has the wrong length for the algorithm.
+    /// The length of the hex part does not match the algorithm.
     #[error("invalid checksum digest length")]
     Length,
-    /// The algorithm is unknown.
+    /// The algorithm is not supported.
     #[error("unsupported digest algorithm")]
     Algorithm,
 }
 
-/// Whether `text` is a well-formed digest.
+/// Returns true if `text` is a well-formed digest.
 pub fn is_digest(text: &str) -> bool {
     split(text).is_ok()
 }
 
-/// The hex part of `text` if it is a well-formed digest.
+/// Returns the hex part of a well-formed digest.
 pub fn hex_of(text: &str) -> Option<&str> {
     split(text).ok().map(|(_, hex)| hex)
 }
 
 impl Digest {
-    /// The SHA-256 digest of `bytes`.
+    /// Computes the SHA-256 digest of `bytes`.
     pub fn sha256_of(bytes: impl AsRef<[u8]>) -> Self {
         Self::compute(Algorithm::Sha256, bytes.as_ref())
     }
 
-    /// The hash function.
+    /// Returns the hash algorithm.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// The part after the colon.
+    /// Returns the part after the colon.
     pub fn hex(&self) -> &str {
         &self.text[self.algorithm.name().len() + 1..]
     }
 
-    /// The whole digest, algorithm included.
+    /// Returns the digest as `<algorithm>:<hex>`.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The digest of `bytes` by the algorithm of this one; equal to it if `bytes` are what it names.
+    /// Computes the digest of `bytes` with the algorithm of this digest. The result equals this
+    /// digest if `bytes` is its content.
     pub fn digest_of(&self, bytes: impl AsRef<[u8]>) -> Self {
         Self::compute(self.algorithm, bytes.as_ref())
     }
@@ -86,7 +88,7 @@ impl Digest {
 }
 
 impl Algorithm {
-    /// The name as it stands before the colon.
+    /// Returns the name before the colon.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sha256 => "sha256",

@@ -1,4 +1,4 @@
-//! Reading image configurations, and what schema 1 manifests have in their place: both become image metadata.
+//! Parsing of image configurations and of the history of schema 1 manifests into image metadata.
 
 use crate::meta::go_json::{self as json, Decode, Decoder, GoJsonError, Node, Struct};
 use crate::{
@@ -6,30 +6,31 @@ use crate::{
     meta::Time,
 };
 
-/// Reads the configuration blob of a schema 2 or OCI image.
+/// Parses the configuration of a schema 2 or OCI image.
 ///
-/// The result has no digest as its id, and the size that the text claims, if any.
+/// The result has no ID, and the size from the text, if any.
 ///
 /// # Errors
-/// The text is no JSON, or a value has a wrong type.
+/// The text is not valid JSON, or a value has the wrong type.
 pub fn read(text: &str) -> Result<DockerImage, GoJsonError> {
     json::read::<Configuration>(text).map(|configuration| configuration.image)
 }
 
-/// Reads the `v1Compatibility` of a history entry of a schema 1 manifest.
+/// Parses the `v1Compatibility` of a history entry in a schema 1 manifest.
 ///
 /// # Errors
-/// The text is no JSON, or a value has a wrong type.
+/// The text is not valid JSON, or a value has the wrong type.
 pub fn read_v1(text: &str) -> Result<DockerImage, GoJsonError> {
     json::read::<V1Compatibility>(text).map(|compatibility| compatibility.0)
 }
 
-/// The layer size that the `v1Compatibility` of a history entry claims; 0 if it cannot be read.
+/// Returns the layer size in the `v1Compatibility` of a history entry, or 0 if it cannot be parsed.
 pub fn v1_layer_size(text: &str) -> i64 {
     json::read::<V1Size>(text).unwrap_or_default().0
 }
 
-/// A configuration blob. What metadata cannot say is read for its type only.
+/// An image configuration. Fields without a counterpart in the metadata are parsed for type errors
+/// only.
 #[derive(Default)]
 struct Configuration {
     image: DockerImage,
@@ -113,7 +114,7 @@ impl Struct for V1Size {
     }
 }
 
-/// The keys that configurations and schema 1 history have in common.
+/// Returns the fields that configurations and schema 1 history have in common.
 fn image_fields(image: &mut DockerImage) -> Vec<(&'static str, &mut dyn Decode)> {
     vec![
         ("id", &mut image.id),

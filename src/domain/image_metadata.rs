@@ -1,6 +1,8 @@
-//! Filling an image's metadata and layers from its manifest and configuration.
+//! Computation of an image's metadata and layers from its manifest and configuration, as
+//! `InternalImageWithMetadata` in openshift-apiserver
+//! pkg/image/apiserver/internal/imageutil/helpers.go.
 //!
-//! Runs when images are written and when they are shown; it changes the given object and nothing else.
+//! Runs when an image is written and when it is read.
 
 use std::collections::BTreeSet;
 
@@ -15,65 +17,66 @@ use crate::{
     meta::{excerpt, field},
 };
 
-/// Says in which order `dockerImageLayers` is; everything that passes through [`fill`] is ascending.
+/// Annotation with the order of `dockerImageLayers`. After [`fill`] it is `ascending`.
 pub const LAYERS_ORDER: &str = "image.openshift.io/dockerLayersOrder";
 const ASCENDING: &str = "ascending";
 const DESCENDING: &str = "descending";
-/// Media type of layers of schema 1, whose manifests do not say it.
+/// Media type of schema 1 layers, which the manifest does not contain.
 const SCHEMA1_LAYER: &str = "application/vnd.docker.container.image.rootfs.diff+x-gtar";
 
-/// Why metadata cannot be filled.
+/// Error of computing metadata.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FillError {
-    /// The manifest, or the history in a schema 1 manifest, cannot be read.
+    /// The manifest, or the history of a schema 1 manifest, cannot be parsed.
     #[error(transparent)]
     Manifest(GoJsonError),
-    /// The configuration cannot be read.
+    /// The configuration cannot be parsed.
     #[error("failed to parse dockerImageConfig: {0}")]
     Config(GoJsonError),
-    /// There is a manifest that needs a configuration, and no configuration.
+    /// The manifest requires a configuration, but the image has none.
     #[error("dockerImageConfig must not be empty for manifest type \"{0}\"")]
     NoConfig(String),
-    /// The schema is unknown.
+    /// The schema version is not supported.
     #[error("unrecognized container image manifest schema {schema} for {} ({reference})", field::quote(name))]
     UnknownSchema {
-        /// The schema's number.
+        /// Schema version.
         schema: i64,
         /// Name of the image.
         name: String,
-        /// Reference of the image.
+        /// Pull spec of the image.
         reference: String,
     },
-    /// A schema 1 manifest has not as much history as layers.
+    /// A schema 1 manifest has a different number of history entries and layers.
     #[error("the image {name} ({reference}) has mismatched history and fslayer cardinality ({history} != {layers})")]
     Cardinality {
         /// Name of the image.
         name: String,
-        /// Reference of the image.
+        /// Pull spec of the image.
         reference: String,
         /// Number of history entries.
         history: usize,
         /// Number of layers.
         layers: usize,
     },
-    /// A schema 1 manifest has no history at all.
+    /// A schema 1 manifest has no history.
     #[error("the image {name} ({reference}) has a schema 1 manifest, but it doesn't have history")]
     NoHistory {
         /// Name of the image.
         name: String,
-        /// Reference of the image.
+        /// Pull spec of the image.
         reference: String,
     },
 }
 
-/// Fills layers, media type and metadata of `image` from its manifest and configuration, if it has a manifest.
+/// Sets layers, media type and metadata of `image` from its manifest and configuration. An image
+/// without a manifest is not changed.
 ///
-/// An image that has layers, a size and a media type only gets its layers put in order. For an image that lists images
-/// the metadata says when the image was made: what it says already, else the object's creation time, so that two reads
-/// of one object never differ. Creating code therefore sets `metadata.creationTimestamp` first.
+/// If layers, size and media type are set, only the order of the layers changes. A manifest list
+/// keeps its creation time in the metadata, or gets that of the object, so that reads of one object
+/// never differ. Callers therefore set `metadata.creationTimestamp` first.
 ///
 /// # Errors
-/// Manifest or configuration do not allow it. What was filled in before the fault stays.
+/// The manifest or the configuration is invalid. Fields that were set before the error remain.
 pub fn fill(image: &mut Image) -> Result<(), FillError> {
     if image.docker_image_manifest.is_empty() {
         return Ok(());
@@ -98,7 +101,7 @@ pub fn fill(image: &mut Image) -> Result<(), FillError> {
     }
 }
 
-/// Fills `image` and takes manifest and configuration away, as views of images in streams show it.
+/// Fills `image` and removes its manifest and configuration, for views of an image in a stream.
 ///
 /// # Errors
 /// As [`fill`].
@@ -109,9 +112,8 @@ pub fn fill_for_view(image: &mut Image) -> Result<(), FillError> {
     Ok(())
 }
 
-/// The images that the manifest of `image` lists, if its media type says that it is a list and it can be read.
-///
-/// `None` leaves what the client sent.
+/// Returns the images of a manifest list. `None` if the media type is not that of a list or the
+/// manifest cannot be parsed; the value from the client remains then.
 pub fn manifests_of_list(image: &Image) -> Option<Vec<ImageManifest>> {
     if image.docker_image_manifest.is_empty() || !manifest::is_list(&image.docker_image_manifest_media_type) {
         return None;
@@ -128,7 +130,8 @@ pub fn manifests_of_list(image: &Image) -> Option<Vec<ImageManifest>> {
     Some(entries.collect())
 }
 
-/// Turns given layers oldest first, by what the annotation says or else the media type is known for.
+/// Sorts the layers lowest first. The annotation determines the current order, or else the media
+/// type.
 fn order_layers(image: &mut Image) {
     if image.docker_image_layers.is_empty() {
         return;
@@ -174,7 +177,7 @@ fn layers(image: &Image, manifest: &Manifest) -> Result<Vec<ImageLayer>, FillErr
     }
 }
 
-/// The layers that a manifest names, lowest first; none for an unknown schema.
+/// Returns the layers in a manifest, lowest first. Empty for an unsupported schema version.
 pub(super) fn named_layers(manifest: &Manifest) -> Vec<ImageLayer> {
     match manifest.schema_version() {
         1 => schema1_layers(manifest),
@@ -190,7 +193,7 @@ pub(super) fn named_layers(manifest: &Manifest) -> Vec<ImageLayer> {
     }
 }
 
-/// The sizes are those that the history claims; 0 for a layer without history.
+/// Takes sizes from the history. A layer without history has size 0.
 fn schema1_layers(manifest: &Manifest) -> Vec<ImageLayer> {
     let mut history = manifest.history.iter();
     let newest_first = manifest.fs_layers.iter().map(|layer| ImageLayer {
@@ -233,7 +236,7 @@ fn describe_schema2(image: &mut Image, manifest: Manifest) -> Result<(), FillErr
     Ok(())
 }
 
-/// The sum over distinct layers without the configuration. Wraps like the reference, for sizes may be any numbers.
+/// Returns the total size of the distinct layers except `config`. Wraps on overflow, like Go.
 fn size_of_layers(layers: &[ImageLayer], config: Option<&String>) -> i64 {
     let mut counted: BTreeSet<&String> = config.into_iter().collect();
     layers.iter().filter(|layer| counted.insert(&layer.name)).fold(0, |sum: i64, layer| sum.wrapping_add(layer.size))

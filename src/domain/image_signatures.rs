@@ -1,26 +1,26 @@
-//! Signatures as parts of their image: adding one and taking one away.
+//! Signatures in their image: lookup, addition and removal.
 
 use super::names;
 use crate::api::{GROUP, Image, ImageSignature};
 use crate::meta::{GroupResource, Status};
 
-/// The resource as errors about one signature name it.
+/// Resource in errors about a signature.
 const SIGNATURES: GroupResource<'static> = GroupResource { group: GROUP, name: "imageSignatures" };
 
-/// The name of a signature: `<image>@<signature>`.
+/// Name of a signature: `<image>@<signature>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignatureName<'a> {
-    /// The whole name, under which the image has the signature.
+    /// The complete name, which is the signature's name in the image.
     pub whole: &'a str,
     /// Name of the image.
     pub image: &'a str,
 }
 
 impl<'a> SignatureName<'a> {
-    /// Splits `name`, which must have exactly one `@` with something on both sides.
+    /// Parses a name with exactly one `@` between two non-empty parts.
     ///
     /// # Errors
-    /// 400 for another form.
+    /// 400 for any other name.
     pub fn parse(name: &'a str) -> Result<Self, Status> {
         let (image, _) = names::two_parts(name, '@')
             .ok_or_else(|| Status::bad_request("ImageSignatures must be accessed with <imageName>@<signatureName>"))?;
@@ -28,21 +28,21 @@ impl<'a> SignatureName<'a> {
     }
 }
 
-/// Takes from a new signature what only those may say who verified it.
+/// Drops the fields of a new signature that only its verifier may set.
 pub fn prepare(signature: &mut ImageSignature) {
     let ImageSignature { metadata, r#type, content, .. } = std::mem::take(signature);
     *signature = ImageSignature { metadata, r#type, content, ..ImageSignature::default() };
 }
 
-/// Returns the signature of this name.
+/// Returns the signature with this name.
 pub fn find<'a>(image: &'a Image, name: &str) -> Option<&'a ImageSignature> {
     image.signatures.iter().find(|each| each.metadata.name == name)
 }
 
-/// Adds a signature behind those that the image has.
+/// Appends a signature to those of the image.
 ///
 /// # Errors
-/// 409 where the image has one of the same name, or of the same type and content.
+/// 409 if the image has a signature with the same name, or with the same type and content.
 pub fn add(image: &mut Image, signature: &ImageSignature) -> Result<(), Status> {
     let is_same = |each: &ImageSignature| {
         each.metadata.name == signature.metadata.name
@@ -55,10 +55,10 @@ pub fn add(image: &mut Image, signature: &ImageSignature) -> Result<(), Status> 
     Ok(())
 }
 
-/// Takes the signature of this name away; the others keep their order.
+/// Removes the signature with this name. The others keep their order.
 ///
 /// # Errors
-/// 404 where the image has none of this name.
+/// 404 if the image has no signature with this name.
 pub fn remove(image: &mut Image, name: &SignatureName<'_>) -> Result<(), Status> {
     let at = image.signatures.iter().position(|each| each.metadata.name == name.whole);
     image.signatures.remove(at.ok_or_else(|| Status::not_found(SIGNATURES, name.whole))?);

@@ -1,4 +1,5 @@
-//! What becomes of an image before it is stored.
+//! Strategy of images: preparation for create and update, as openshift-apiserver
+//! pkg/image/apiserver/registry/image/strategy.go.
 
 use super::{
     digest::Digest,
@@ -8,17 +9,18 @@ use super::{
 };
 use crate::api::Image;
 
-/// Says, with `"true"`, that manifest and configuration are kept in a registry and need not be stored here.
+/// Annotation that is `"true"` if a registry stores manifest and configuration, so they are not
+/// stored here.
 pub const BLOB_STORED: &str = "image.openshift.io/manifestBlobStored";
-/// Marks signatures that a controller manages; never stored.
+/// Annotation of signatures that a controller manages. Not stored.
 pub const MANAGED_SIGNATURE: &str = "image.openshift.io/managed-signature";
 
-/// Prepares a new image: fills its metadata as far as that is possible, reads the parts of a list from the manifest,
-/// and takes away what is not stored.
+/// Prepares a new image: computes its metadata as far as possible, reads the parts of a manifest
+/// list, and drops fields that are not stored.
 ///
-/// The object's creation time must be set, for lists take theirs from it.
+/// The creation time of the object must be set, because manifest lists take theirs from it.
 pub fn prepare_for_create(image: &mut Image) {
-    // A manifest that cannot be read is stored all the same; whoever asks for the image's metadata is told.
+    // An invalid manifest is stored too. Reads of the image report the error.
     let _ = image_metadata::fill(image);
     if let Some(parts) = image_metadata::manifests_of_list(image) {
         image.docker_image_manifests = parts;
@@ -26,7 +28,7 @@ pub fn prepare_for_create(image: &mut Image) {
     drop_unstored(image);
 }
 
-/// Takes from the new form of an image what can never be changed: what is computed keeps its stored value.
+/// Resets computed fields to their stored values.
 pub fn reset_fields(stored: &Image, image: &mut Image) {
     image.docker_image_metadata.clone_from(&stored.docker_image_metadata);
     image.docker_image_metadata_version.clone_from(&stored.docker_image_metadata_version);
@@ -34,11 +36,11 @@ pub fn reset_fields(stored: &Image, image: &mut Image) {
     image.evidence.clone_from(&stored.evidence);
 }
 
-/// Prepares the new form of the `stored` image.
+/// Prepares the update of the `stored` image.
 ///
-/// What is computed keeps its stored value. A manifest or configuration may be left out, or be put in if it is what the
-/// image's name stands for; other texts are silently replaced by the stored ones. Afterwards the metadata is filled as
-/// far as that is possible.
+/// Computed fields keep their stored values. A missing manifest or configuration may be added if it
+/// matches its digest; any other change of them is silently reverted. Afterwards the metadata is
+/// computed as far as possible.
 pub fn prepare_for_update(image: &mut Image, stored: &Image) {
     reset_fields(stored, image);
     if !stored.docker_image_signatures.is_empty() {
@@ -50,12 +52,13 @@ pub fn prepare_for_update(image: &mut Image, stored: &Image) {
     if image.docker_image_config != stored.docker_image_config && !may_have_config(image) {
         image.docker_image_config.clone_from(&stored.docker_image_config);
     }
-    // As for new images: whoever asks for the image's metadata is told what is wrong.
+    // As for new images, reads report the error.
     let _ = image_metadata::fill(image);
     drop_unstored(image);
 }
 
-/// Takes away what is not stored: texts that a registry keeps, and marks of controllers on signatures.
+/// Drops fields that are not stored: manifest and configuration if a registry stores them, and
+/// annotations of controllers on signatures.
 pub fn drop_unstored(image: &mut Image) {
     if is_kept_by_registry(image) {
         image.docker_image_manifest.clear();
@@ -66,13 +69,13 @@ pub fn drop_unstored(image: &mut Image) {
     }
 }
 
-/// Returns true if a registry keeps manifest and configuration, so that they are not stored here.
+/// Returns true if a registry stores manifest and configuration.
 pub(super) fn is_kept_by_registry(image: &Image) -> bool {
     image.metadata.annotations.get(BLOB_STORED).is_some_and(|value| value == "true")
 }
 
-/// Whether the manifest of `image` is left out or the one that its name is the digest of. The stored media type tells
-/// how to read it.
+/// Returns true if the manifest of `image` is missing or matches the name. The stored media type
+/// determines the payload.
 fn may_have_manifest(image: &Image, stored: &Image) -> bool {
     let text = &image.docker_image_manifest;
     if text.is_empty() {
@@ -86,7 +89,7 @@ fn may_have_manifest(image: &Image, stored: &Image) -> bool {
     Manifest::read(text).is_ok() && payload.is_some_and(|payload| is_content_of(&image.metadata.name, &payload))
 }
 
-/// Whether the configuration of `image` is left out or the one that its manifest names.
+/// Returns true if the configuration of `image` is missing or matches the digest in the manifest.
 fn may_have_config(image: &Image) -> bool {
     let text = &image.docker_image_config;
     text.is_empty()
@@ -152,7 +155,7 @@ mod tests {
         assert_eq!(image.signatures[0].metadata.annotations.keys().collect::<Vec<_>>(), ["other"]);
     }
 
-    /// An image as it is named after its manifest, with manifest and configuration.
+    /// An image with manifest and configuration, named by its digest.
     fn whole() -> Image {
         let config = r#"{"architecture":"amd64"}"#;
         let text = format!(r#"{{"schemaVersion":2,"config":{{"digest":"{}"}}}}"#, Digest::sha256_of(config));

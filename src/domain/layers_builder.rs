@@ -1,4 +1,4 @@
-//! The images and blobs of a stream, gathered image by image.
+//! Builder of `ImageStreamLayers` from the images of a stream.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -6,21 +6,22 @@ use super::{manifest, presentable, unproved};
 use crate::api::{Image, ImageBlobReferences, ImageLayerData, ImageStream, ImageStreamLayers};
 use crate::meta::field;
 
-/// Media type of the configuration of images in Docker's form.
+/// Media type of a Docker image configuration.
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
-/// Media type of the configuration of images in OCI's form.
+/// Media type of an OCI image configuration.
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
-/// Bytes of JSON around the texts of an image or a blob: names of fields, marks and numbers.
+/// Bytes of JSON around the texts of an image or blob.
 const ENTRY_BYTES: usize = 48;
-/// Bytes of JSON around the text of an item of a list.
+/// Bytes of JSON around the text of a list item.
 const ITEM_BYTES: usize = 3;
 
-/// Gathers what a stream is made of. The images come in one after the other, so that no more than one must be held.
+/// Builds the layers of a stream. Images are added one at a time, so callers hold only one in
+/// memory.
 #[derive(Debug)]
 pub struct LayersBuilder {
     view: ImageStreamLayers,
-    /// The images that the stream has without proof.
+    /// Images that the stream has without proof.
     unproved: BTreeMap<String, String>,
     seen: HashSet<String>,
     open: BTreeSet<String>,
@@ -29,7 +30,7 @@ pub struct LayersBuilder {
 }
 
 impl LayersBuilder {
-    /// The view of a stream of which nothing is known but its history.
+    /// Starts with the images in the history of a stream.
     pub fn new(stream: &ImageStream) -> Self {
         let events = stream.status.tags.iter().flat_map(|tag| &tag.items);
         let open: BTreeSet<String> = events.map(|event| event.image.clone()).filter(|name| !name.is_empty()).collect();
@@ -40,20 +41,22 @@ impl LayersBuilder {
         Self { view, unproved, seen, open, errors: field::Errors::default(), bytes }
     }
 
-    /// The name of an image that is to be [added](Self::add) next; none at the end.
+    /// Returns the name of the next image to [add](Self::add), or `None` at the end.
     pub fn next_image(&mut self) -> Option<String> {
         self.open.pop_first()
     }
 
-    /// The size of the view's JSON without its metadata, in bytes, about; with that of images that are known by name only.
+    /// Returns the approximate size of the JSON in bytes, without metadata, including images that
+    /// were not yet added.
     pub fn size(&self) -> usize {
         self.bytes
     }
 
-    /// Adds what is known of the image `name`, as it is stored. The parts of one that lists images come later.
+    /// Adds the image `name` as stored. The parts of a manifest list are added to the queue.
     ///
-    /// Registries let those pull a blob who may pull from a stream that has it. So only blobs count that the manifest
-    /// names, and of an image that the stream has without proof none.
+    /// Registries permit a user to pull a blob if it is in a stream from which the user may pull.
+    /// Therefore only blobs in the manifest count, and none of an image that the stream has without
+    /// proof.
     pub fn add(&mut self, name: String, image: Option<&Image>) {
         let is_shown_part = |uid: &str| uid == unproved::WITHHELD && image.is_some_and(unproved::is_open);
         let unproved = self.unproved.get(&name).filter(|uid| !is_shown_part(uid));
@@ -93,15 +96,15 @@ impl LayersBuilder {
         self.view.images.insert(name, ImageBlobReferences { image_missing: false, layers, config, manifests });
     }
 
-    /// The whole view.
+    /// Returns the result.
     ///
     /// # Errors
-    /// The faults for which the reference does not show it; answered with 422.
+    /// Errors of images that openshift-apiserver does not show. Clients get them with status 422.
     pub fn finish(self) -> Result<ImageStreamLayers, field::Errors> {
         if self.errors.is_empty() { Ok(self.view) } else { Err(self.errors) }
     }
 
-    /// What was said of a blob first is kept.
+    /// Adds a blob, unless one with this digest exists.
     fn add_blob(&mut self, digest: &str, size: Option<i64>, media_type: &str) {
         let blobs = &mut self.view.blobs;
         if !blobs.contains_key(digest) {

@@ -1,6 +1,7 @@
-//! Limits of what clients give: names of tags, pull specs, and layers and manifests of images.
+//! Limits of client input: names of tags, pull specs, and layers and manifests of images.
 //!
-//! Objects that exceeded one before it was introduced can still be updated, as long as the update does not add to it.
+//! Objects that exceeded a limit before it was introduced can be updated if the update does not add
+//! to the excess.
 
 use std::fmt;
 
@@ -9,19 +10,20 @@ use super::tags;
 use crate::api::{Image, ImageStream};
 use crate::meta::field;
 
-/// The longest name of a tag, in bytes. Registries take 128; the reference has no limit.
+/// Maximum length of a tag name in bytes. Registries permit 128; openshift-apiserver has no limit.
 const MAX_TAG_NAME_BYTES: usize = 1 << 10;
-/// The longest pull spec, in bytes. An event has one, and each tag that follows gets a copy of it. A DNS name, a
-/// repository, a tag and a digest take some 700 at most.
+/// Maximum length of a pull spec in bytes. Each tracking tag gets a copy of it. A DNS name, a
+/// repository, a tag and a digest take about 700 bytes at most.
 const MAX_PULL_SPEC_BYTES: usize = 1 << 10;
-/// The most layers, or manifests, of an image beyond those that its own manifest names.
+/// Maximum number of layers, or manifests, of an image whose own manifest does not contain more.
 const MAX_PARTS: usize = 500;
-/// The most layers, or manifests, that a manifest may name. OCI artifacts exist that have one layer for each file.
+/// Maximum number of layers, or manifests, in a manifest. Some OCI artifacts have one layer per
+/// file.
 const MAX_NAMED_PARTS: usize = 20_000;
-/// The fewest bytes of a manifest that one entry takes.
+/// Minimum size of an entry in a manifest in bytes.
 const MIN_ENTRY_BYTES: usize = 2;
 
-/// Returns errors about names of tags, and about pull specs, of `new` that are too long and that `old` does not have.
+/// Returns errors for overlong tag names and pull specs in `new` that are not in `old`.
 pub fn stream(old: Option<&ImageStream>, new: &ImageStream) -> field::Errors {
     let mut errors = tag_names(old, new);
     errors.append(pull_specs(old, new));
@@ -41,7 +43,7 @@ fn tag_names(old: Option<&ImageStream>, new: &ImageStream) -> field::Errors {
     wanted.chain(pushed.map(|tag| error("status.tags", &tag.tag, "tag"))).collect()
 }
 
-/// Those of events alone: the grammar of references bounds what a stream wants.
+/// Checks the pull specs of tag events. Those of the spec are bounded by the grammar of references.
 fn pull_specs(old: Option<&ImageStream>, new: &ImageStream) -> field::Errors {
     let mut errors = field::Errors::default();
     for tag in &new.status.tags {
@@ -66,7 +68,7 @@ fn long(path: impl fmt::Display, pull_spec: &str) -> field::Error {
     field::Error::longer(path, pull_spec.len(), MAX_PULL_SPEC_BYTES)
 }
 
-/// Returns an error if `tag`, which is to be pushed into `stream`, is new there and its name is too long.
+/// Returns an error if `tag`, which is pushed to `stream`, is new and its name is too long.
 pub fn pushed_tag(stream: &ImageStream, tag: &str) -> Option<field::Error> {
     let is_over = tag.len() > MAX_TAG_NAME_BYTES && !has_tag(stream, tag);
     is_over.then(|| field::Error::longer("tag", tag.len(), MAX_TAG_NAME_BYTES))
@@ -76,7 +78,7 @@ fn has_tag(stream: &ImageStream, name: &str) -> bool {
     tags::spec_tag(stream, name).is_some() || tags::history(stream, name).is_some()
 }
 
-/// Returns errors about the pull spec, layers and manifests of an image as a client sent it, with its manifest.
+/// Returns errors for the pull spec, layers and manifests of an image as sent by a client.
 pub fn image(old: Option<&Image>, new: &Image) -> field::Errors {
     let mut errors = parts(old, new);
     let spec = &new.docker_image_reference;
@@ -98,7 +100,7 @@ fn parts(old: Option<&Image>, new: &Image) -> field::Errors {
     let text = &new.docker_image_manifest;
     let is_new_text = old.is_none_or(|old| old.docker_image_manifest != *text);
     let may_name_many = is_new_text && text.len() > MAX_NAMED_PARTS * MIN_ENTRY_BYTES;
-    // Reading a manifest takes time, and nearly all images are far below the limits.
+    // Parsing a manifest is expensive, and nearly all images are far below the limits.
     if !may_name_many && lists.iter().all(|(_, count, before)| *count <= MAX_PARTS.max(*before)) {
         return field::Errors::default();
     }
@@ -117,7 +119,7 @@ fn parts(old: Option<&Image>, new: &Image) -> field::Errors {
     errors
 }
 
-/// The numbers of layers and of manifests that a manifest names. A text that is no manifest names none.
+/// Returns the numbers of layers and of manifests in a manifest, or zeros if it cannot be parsed.
 fn named_parts(text: &str) -> [usize; 2] {
     let manifest = Manifest::read(text).unwrap_or_default();
     let list = ManifestList::read(text).unwrap_or_default();

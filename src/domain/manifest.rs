@@ -1,95 +1,95 @@
-//! Reading manifests as registries serve them: schema 1 (plain or signed), schema 2, OCI, and lists of manifests.
+//! Parsing of image manifests: schema 1 (plain or signed), schema 2, OCI, and manifest lists.
 //!
-//! Reads shape and types only; whether the parts make sense together is for those who use them.
+//! Checks syntax and types only.
 
 use crate::meta::go_json::{self as json, Decode, Decoder, GoJsonError, Node, Struct};
 
-/// Schema 1.
+/// Docker schema 1.
 pub const SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+json";
-/// Schema 1 with signatures inside.
+/// Docker schema 1 with embedded signatures.
 pub const SCHEMA1_SIGNED: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
-/// Schema 2.
+/// Docker schema 2.
 pub const SCHEMA2: &str = "application/vnd.docker.distribution.manifest.v2+json";
-/// OCI manifest.
+/// OCI image manifest.
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-/// Docker's list of manifests.
+/// Docker manifest list.
 pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
-/// OCI's list of manifests.
+/// OCI image index.
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// Whether manifests of `media_type` list other manifests.
+/// Returns true for the media types of manifest lists.
 pub fn is_list(media_type: &str) -> bool {
     matches!(media_type, DOCKER_LIST | OCI_INDEX)
 }
 
-/// Whether manifests of `media_type` have a configuration blob of their own.
+/// Returns true for the media types of manifests that refer to a configuration.
 pub fn has_config(media_type: &str) -> bool {
     matches!(media_type, SCHEMA2 | OCI_MANIFEST)
 }
 
-/// A manifest of any schema; what the text does not have is empty.
+/// A manifest of any schema version. Missing fields are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
     schema_version: GoInt,
-    /// The media type that the manifest says of itself.
+    /// Media type in the manifest itself.
     pub media_type: String,
-    /// Schema 1: digests of the layers, newest first.
+    /// Schema 1: layers, newest first.
     pub fs_layers: Vec<FsLayer>,
-    /// Schema 1: what led to each layer, newest first.
+    /// Schema 1: history of each layer, newest first.
     pub history: Vec<History>,
-    /// Schema 2: the layers, oldest first.
+    /// Schema 2: layers, oldest first.
     pub layers: Vec<Descriptor>,
-    /// Schema 2: the configuration.
+    /// Schema 2: configuration.
     pub config: Descriptor,
     unused: Unused,
 }
 
-/// Where to find a blob.
+/// Reference to a blob.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Descriptor {
-    /// Its media type.
+    /// Media type.
     pub media_type: String,
-    /// Its size in bytes.
+    /// Size in bytes.
     pub size: i64,
-    /// Its digest; any text.
+    /// Digest. Not validated.
     pub digest: String,
 }
 
-/// A layer of a schema 1 manifest.
+/// Layer in a schema 1 manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FsLayer {
-    /// Its digest; any text.
+    /// Digest. Not validated.
     pub blob_sum: String,
 }
 
-/// What led to a layer of a schema 1 manifest.
+/// History of a layer in a schema 1 manifest.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
-    /// The image at this point, as JSON in a string.
+    /// Image at this layer, as JSON text.
     pub v1_compatibility: String,
 }
 
-/// A list of manifests, each usually for one platform.
+/// A manifest list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ManifestList {
-    /// The entries in order.
+    /// Manifests in order, usually one per platform.
     pub manifests: Vec<ManifestDescriptor>,
 }
 
-/// One entry of a list of manifests.
+/// Reference to a manifest in a manifest list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ManifestDescriptor {
-    /// Media type of the manifest.
+    /// Media type.
     pub media_type: String,
-    /// Size of the manifest in bytes.
+    /// Size in bytes.
     pub size: i64,
-    /// Digest of the manifest.
+    /// Digest.
     pub digest: String,
-    /// What the manifest's image runs on.
+    /// Platform of the image.
     pub platform: Platform,
 }
 
-/// What an image runs on.
+/// Platform of an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Platform {
     /// Processor architecture.
@@ -100,7 +100,7 @@ pub struct Platform {
     pub variant: String,
 }
 
-/// Keys that nobody asks for and whose types are checked all the same, as the reference implementation does.
+/// Fields without a use whose types are checked, as openshift-apiserver does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Unused {
     name: String,
@@ -108,30 +108,30 @@ struct Unused {
     architecture: String,
 }
 
-/// A number that is Go's `int` and so has another name in errors.
+/// An `int` in Go, for the type name in errors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct GoInt(i64);
 
 impl Manifest {
-    /// Reads a manifest of any schema.
+    /// Parses a manifest of any schema version.
     ///
     /// # Errors
-    /// The text is no JSON, or a value has a wrong type.
+    /// The text is not valid JSON, or a value has the wrong type.
     pub fn read(text: &str) -> Result<Self, GoJsonError> {
         json::read(text)
     }
 
-    /// The schema's number; decides which of the other parts count.
+    /// Returns the schema version, which determines the fields in use.
     pub fn schema_version(&self) -> i64 {
         self.schema_version.0
     }
 }
 
 impl ManifestList {
-    /// Reads a list of manifests, Docker's or OCI's.
+    /// Parses a Docker manifest list or an OCI image index.
     ///
     /// # Errors
-    /// The text is no JSON, or a value has a wrong type.
+    /// The text is not valid JSON, or a value has the wrong type.
     pub fn read(text: &str) -> Result<Self, GoJsonError> {
         json::read(text)
     }

@@ -1,4 +1,4 @@
-//! What a registry sends after a push: whether it may be believed, and the event that it is.
+//! Image stream mappings: verification of a pushed image and its tag event.
 
 use super::digest::Digest;
 use super::manifest;
@@ -8,19 +8,19 @@ use super::{reference, signed_manifest};
 use crate::api::{Image, ImageStream, ImageStreamMapping, TagEvent};
 use crate::meta::{ObjectMeta, Time, field};
 
-/// Says, with `"true"`, that an image was pushed to the internal registry.
+/// Annotation that is `"true"` for images pushed to the integrated registry.
 const MANAGED: &str = "openshift.io/image.managed";
 
-/// Whether the image that a push names is there already.
+/// State of a pushed image in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PushedImage {
-    /// It is, and stays as it is.
+    /// The image exists and is not changed.
     Existing,
-    /// It is new.
+    /// The image is new.
     New,
 }
 
-/// Completes what a client sent: an image without a reference is in the internal registry, and nobody signs by pushing.
+/// Sets the default pull spec, which is in the integrated registry, and drops signatures.
 pub fn prepare(mapping: &mut ImageStreamMapping, registries: &Registries) {
     if mapping.image.docker_image_reference.is_empty() {
         mapping.image.docker_image_reference = registries.default_reference(mapping).unwrap_or_default();
@@ -28,19 +28,20 @@ pub fn prepare(mapping: &mut ImageStreamMapping, registries: &Registries) {
     mapping.image.signatures.clear();
 }
 
-/// Takes from the metadata of a pushed image what only those may set who may write images: what keeps the image from being
-/// deleted, or has it deleted, and who manages its fields.
+/// Drops metadata that only users with permission to write images may set: finalizers, owner
+/// references and managed fields.
 pub fn drop_privileged_fields(metadata: &mut ObjectMeta) {
     metadata.finalizers.clear();
     metadata.owner_references.clear();
     metadata.managed_fields.clear();
 }
 
-/// The fault of an image whose name is the digest of something else than its manifest.
+/// Returns an error if the name of the image is a digest but not that of its manifest. An image
+/// without a manifest is not checked.
 ///
-/// A deliberate difference: the reference believes such an image. Images belong to the whole cluster, so whoever may push
-/// into one namespace could put a false image under the name that everybody else will ask for. Without a manifest there is
-/// nothing to compare.
+/// Deliberate difference: openshift-apiserver accepts such an image. Images are cluster-scoped, so
+/// a user with push access to one namespace could put a forged image under a name that users of all
+/// namespaces trust.
 pub fn manifest_digest_error(image: &Image) -> Option<field::Error> {
     let text = &image.docker_image_manifest;
     let name = image.metadata.name.parse::<Digest>().ok()?;
@@ -51,14 +52,16 @@ pub fn manifest_digest_error(image: &Image) -> Option<field::Error> {
     Some(field::Error::invalid("image.metadata.name", name.as_str(), rule))
 }
 
-/// Returns true if the name of the image is the digest of its manifest; of a signed one without its signatures.
+/// Returns true if the name of the image is the digest of its manifest, for a signed manifest
+/// without the signatures.
 pub fn is_named_by_manifest(image: &Image) -> bool {
     let text = &image.docker_image_manifest;
     let is_digest = |name: &Digest| name.digest_of(text) == *name || is_payload(image, name);
     !text.is_empty() && image.metadata.name.parse::<Digest>().is_ok_and(|name| is_digest(&name))
 }
 
-/// Whether the signed part of a schema 1 manifest is what `name` stands for, and nothing but signatures is beside it.
+/// Returns true if `name` is the digest of the payload of a signed schema 1 manifest, and the
+/// manifest adds nothing but signatures.
 fn is_payload(image: &Image, name: &Digest) -> bool {
     let may_be_signed =
         matches!(image.docker_image_manifest_media_type.as_str(), manifest::SCHEMA1 | manifest::SCHEMA1_SIGNED | "");
@@ -68,10 +71,10 @@ fn is_payload(image: &Image, name: &Digest) -> bool {
     name.digest_of(&payload) == *name && signed_manifest::is_signed_form(&image.docker_image_manifest, &payload)
 }
 
-/// Puts the pushed image into the history of its tag and of those that follow it, one level deep.
+/// Adds the pushed image to the history of its tag and of the tags that directly track it.
 ///
-/// An image that is present and was pushed to the internal registry is pulled from there through this stream, wherever it
-/// was pushed first. The stream must be [decorated](Registries::decorate).
+/// An existing image of the integrated registry gets a pull spec in this stream, regardless of the
+/// stream to which it was first pushed. The stream must be [decorated](Registries::decorate).
 pub fn push(
     stream: &mut ImageStream,
     mapping: &ImageStreamMapping,

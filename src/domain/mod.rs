@@ -1,6 +1,6 @@
-//! Pure image logic: names, references, digests, manifests, metadata, tag history and the rules of validation.
+//! Image logic without I/O: references, digests, manifests, metadata, tag history and validation.
 //!
-//! Knows nothing of storage, HTTP or clocks: everything that changes between two calls is an argument.
+//! Independent of storage and HTTP. The current time is an argument.
 
 pub mod content;
 pub mod digest;

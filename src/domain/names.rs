@@ -1,11 +1,12 @@
-//! The rules for names: image streams, and names made of two parts.
+//! Names of image streams, and names in the form `<stream>@<image>` and `<stream>:<tag>`.
 
 use std::fmt;
 
 use super::tags;
 use crate::meta::{field, path_segment_errors};
 
-/// Why a name is not allowed for an image stream; empty if it is. The form is checked only in path segments.
+/// Returns the violated rules for the name of an image stream, as `ValidateImageStreamName` in
+/// openshift-apiserver pkg/image/apis/image/validation/validation.go.
 pub fn stream_name_errors(name: &str) -> Vec<&'static str> {
     match path_segment_errors(name) {
         errors if !errors.is_empty() => errors,
@@ -14,73 +15,74 @@ pub fn stream_name_errors(name: &str) -> Vec<&'static str> {
     }
 }
 
-/// The fault of a new image's name, in the field `path`, that Kubernetes' rules for path segments do not know.
+/// Returns an error if the name of a new image contains control characters. `path` is the field of
+/// the name.
 ///
-/// No digest has control characters, and a name that has some can forge lines wherever it is printed.
+/// Digests have none, and a name with control characters can forge lines in logs and terminals.
 pub fn new_image_name_error(path: &str, name: &str) -> Option<field::Error> {
-    // NUL is refused in the name of any object.
+    // NUL is rejected in the names of all objects.
     let is_bad = |letter: char| letter.is_control() && letter != '\0';
     name.contains(is_bad).then(|| field::Error::invalid(path, name, "may not contain control characters"))
 }
 
-/// The name of an image in a stream: `<stream>@<id>`, where the id may be short.
+/// Name of an image in a stream: `<stream>@<id>`. The ID may be abbreviated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamImageName {
-    /// Name of the stream; any text.
+    /// Name of the stream. Not validated.
     pub stream: String,
-    /// Name of the image or the beginning of one; any text.
+    /// Name of the image or a prefix of it. Not validated.
     pub id: String,
 }
 
-/// A name that is not two parts joined by `@`.
+/// Error for a name that does not have the form `<stream>@<id>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("ImageStreamImages must be retrieved with <name>@<id>")]
 pub struct ParseStreamImageNameError;
 
 impl StreamImageName {
-    /// Splits `name`, which must have exactly one `@` with something on both sides.
+    /// Parses a name with exactly one `@` between two non-empty parts.
     ///
     /// # Errors
-    /// The name has another form.
+    /// Any other name.
     pub fn parse(name: &str) -> Result<Self, ParseStreamImageNameError> {
         let (stream, id) = two_parts(name, '@').ok_or(ParseStreamImageNameError)?;
         Ok(Self { stream: stream.into(), id: id.into() })
     }
 }
 
-/// The name of a tag of a stream: `<stream>:<tag>`.
+/// Name of a tag in a stream: `<stream>:<tag>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamTagName {
-    /// Name of the stream; any text.
+    /// Name of the stream. Not validated.
     pub stream: String,
-    /// Name of the tag; any text.
+    /// Name of the tag. Not validated.
     pub tag: String,
 }
 
-/// A name of a new tag that names no stream or no tag.
+/// Error for the name of a new tag.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseTagNameError {
-    /// It has no colon.
+    /// The name has no colon.
     #[error("{} must be of the form <stream_name>:<tag>", crate::meta::field::quote(.0))]
     NoTag(String),
-    /// Nothing stands before the colon.
+    /// The name of the stream is empty.
     #[error("Name parameter required.")]
     NoStream,
 }
 
 impl StreamTagName {
-    /// Splits the name of a tag that is there: it has exactly one `:` with something on both sides, and no `@`.
+    /// Parses the name of an existing tag: exactly one `:` between two non-empty parts, and no `@`.
     ///
-    /// `None` for other forms; [`StreamTagName::must_be`] says what clients are told.
+    /// Returns `None` for any other name; [`StreamTagName::format_error`] is the text of the error.
     pub fn parse(name: &str) -> Option<Self> {
         let (stream, tag) = two_parts(name, ':').filter(|_| !name.contains('@'))?;
         Some(Self { stream: stream.into(), tag: tag.into() })
     }
 
-    /// Splits the name of a tag that is to be made, at the first `:`; nothing behind it is the tag `latest`.
+    /// Parses the name of a new tag at the first `:`. An empty tag becomes `latest`.
     ///
     /// # Errors
-    /// Names without a colon, or with nothing before it.
+    /// The name has no colon, or nothing before it.
     pub fn parse_new(name: &str) -> Result<Self, ParseTagNameError> {
         match name.split_once(':') {
             None => Err(ParseTagNameError::NoTag(name.into())),
@@ -89,7 +91,8 @@ impl StreamTagName {
         }
     }
 
-    /// What clients are told of a name of another form. `kinds` is the plural of the kind, such as `ImageTags`.
+    /// Returns the error text for an invalid name. `kinds` is the plural of the kind, such as
+    /// `ImageTags`.
     pub fn format_error(kinds: &str) -> String {
         format!("{kinds} must be retrieved with <name>:<tag>")
     }
@@ -101,23 +104,23 @@ impl fmt::Display for StreamTagName {
     }
 }
 
-/// The name of `tag` of `stream`.
+/// Returns `<stream>:<tag>`.
 pub(super) fn join(stream: &str, tag: &str) -> String {
     format!("{stream}:{tag}")
 }
 
-/// The tag part of a name, as it is understood where the whole name may be anything.
+/// Returns the tag in a name that was not validated.
 pub(super) fn tag_part(name: &str) -> &str {
     tags::or_default(name.split_once(':').map_or("", |(_, tag)| tag))
 }
 
-/// The two sides of the only `mark` in `name`, if neither is empty.
+/// Splits `name` at its only `mark`. Returns `None` if a part is empty.
 pub fn two_parts(name: &str, mark: char) -> Option<(&str, &str)> {
     let (left, right) = name.split_once(mark)?;
     (!left.is_empty() && !right.is_empty() && !right.contains(mark)).then_some((left, right))
 }
 
-/// Runs of small letters and digits, joined by single dots, underscores or dashes.
+/// Matches `[a-z0-9]+(?:[._-][a-z0-9]+)*`.
 fn is_stream_name(name: &str) -> bool {
     let alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     name.split(['.', '_', '-']).all(|run| !run.is_empty() && run.bytes().all(alphanumeric))

@@ -1,19 +1,20 @@
-//! Whether one image can be shown as a part of its stream.
+//! Validation of an image for views of its stream.
 
 use super::manifest;
 use crate::{api::Image, meta::field};
 
-/// The faults for which the reference implementation does not show an image through a stream; answered with 422.
+/// Checks an image as openshift-apiserver does before it shows a stream's layers
+/// (`validateImageStreamLayers`).
 ///
-/// Applies to the image as it is stored, *before* [`fill`](super::image_metadata::fill): what filling would repair still
-/// counts. That is so for an image of media type schema 2 or OCI manifest whose metadata has no id, as after a push
-/// without a configuration, even if filling would fail with an error of its own.
+/// Checks the stored image, *before* [`fill`](super::image_metadata::fill), which could repair it.
+/// For example, a schema 2 or OCI image without an ID, as after a push without a configuration, is
+/// rejected.
 ///
-/// A deliberate difference: the reference checks all images of a stream and all their parts on each request, and one
-/// broken image hides the others. Here only the image that is asked for is checked.
+/// Deliberate difference: openshift-apiserver checks all images of the stream and their parts on
+/// each request, so one invalid image hides the others. This function checks one image.
 ///
 /// # Errors
-/// All faults of the image, in fixed order, under `images[<name>]`.
+/// All errors of the image, in a fixed order, below `images[<name>]`.
 pub fn validate_presentable(image: &Image) -> Result<(), field::Errors> {
     let path = format!("images[{}]", image.metadata.name);
     let mut errors = field::Errors::default();
@@ -45,7 +46,7 @@ pub fn validate_presentable(image: &Image) -> Result<(), field::Errors> {
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-/// The digest of the image's configuration, if images of its media type have one.
+/// Returns the digest of the configuration, if the media type has one.
 fn config(image: &Image) -> Option<&str> {
     manifest::has_config(&image.docker_image_manifest_media_type)
         .then(|| image.docker_image_metadata.image().id.as_str())

@@ -1,4 +1,4 @@
-//! Evidence of a pushed image, and what becomes of a stored image when a better proved one is pushed.
+//! Evidence for pushed images, and replacement of stored images by better proved ones.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -8,7 +8,7 @@ use super::{image_metadata, image_strategy, mapping, unproved};
 use crate::api::{Authored, DockerImageMetadata, Evidence, Image, ImageLayer, NamedBlobs, Proof};
 use crate::meta::ObjectMeta;
 
-/// Judges an image as a mapping carries it, with all texts that the client sent.
+/// Returns the evidence for an image as sent in a mapping.
 ///
 /// `metadata.creationTimestamp` must be set, as for [`image_metadata::fill`].
 pub fn evidence_of(image: &Image) -> Evidence {
@@ -29,13 +29,14 @@ pub fn evidence_of(image: &Image) -> Evidence {
     Evidence { proof, blobs, ..Evidence::default() }
 }
 
-/// The parts that the manifest of an image names, whatever media type the client gave it; none for one that is no list.
+/// Returns the digests in the manifest list of an image, regardless of its media type. Empty if the
+/// manifest is not a list.
 pub fn named_parts(image: &Image) -> Vec<String> {
     let list = ManifestList::read(&image.docker_image_manifest).unwrap_or_default();
     list.manifests.into_iter().map(|part| part.digest).collect()
 }
 
-/// Drops the parts that are not among those that the manifest names. They would make other images parts of the stream.
+/// Drops parts that are not in the manifest. They would give the stream access to other images.
 pub fn keep_named_parts(image: &mut Image, named: &[String]) {
     if image.evidence.proof > Proof::Nothing {
         let named: HashSet<&String> = named.iter().collect();
@@ -43,10 +44,10 @@ pub fn keep_named_parts(image: &mut Image, named: &[String]) {
     }
 }
 
-/// The image to store in the place of `stored` if `pushed` is better proved, else none.
+/// Returns the image that replaces `stored` if `pushed` is better proved.
 ///
-/// Content, layers, metadata and reference are those of `pushed`. The identity of the object, its
-/// signatures, and what was set through `images` stay.
+/// Content, layers, metadata and pull spec are those of `pushed`. The identity of the object, its
+/// signatures, and labels and annotations set through `images` remain.
 pub fn superseding(stored: &Image, pushed: &Image) -> Option<Image> {
     if level(stored) >= pushed.evidence.proof {
         return None;
@@ -56,7 +57,7 @@ pub fn superseding(stored: &Image, pushed: &Image) -> Option<Image> {
     image.metadata = superseding_metadata(stored, pushed, &authored);
     let described = image.docker_image_metadata.image_mut();
     if described.id == pushed.metadata.name && described.created == pushed.metadata.creation_timestamp {
-        // A list of images was made when the object was.
+        // The creation time of a manifest list is that of its object.
         described.created = stored.metadata.creation_timestamp;
     }
     image.signatures.clone_from(&stored.signatures);
@@ -66,7 +67,8 @@ pub fn superseding(stored: &Image, pushed: &Image) -> Option<Image> {
     Some(image)
 }
 
-/// The metadata of `stored` with the labels and annotations of `pushed`, but for those that authority set.
+/// Returns the metadata of `stored` with the labels and annotations of `pushed`, except for those
+/// set through `images`.
 fn superseding_metadata(stored: &Image, pushed: &Image, authored: &Authored) -> ObjectMeta {
     let old = &stored.metadata;
     let mut meta = old.clone();
@@ -76,14 +78,14 @@ fn superseding_metadata(stored: &Image, pushed: &Image, authored: &Authored) -> 
         keys.iter().filter_map(|key| Some((key.clone(), from.get(key)?.clone()))).collect()
     };
     meta.labels.extend(set(&authored.labels, &old.labels));
-    // The order of the layers is that of the pushed ones.
+    // The layers, and so their order, are those of `pushed`.
     let annotations = set(&authored.annotations, &old.annotations).into_iter();
     meta.annotations.extend(annotations.filter(|(key, _)| key != image_metadata::LAYERS_ORDER));
     meta
 }
 
-/// Degree of proof of a stored image. One from before evidence was recorded is judged by what it has:
-/// its texts, or the mark that a registry keeps them, in which case nothing but a full proof replaces it.
+/// Returns the degree of proof of a stored image. Without recorded evidence it is computed from the
+/// content; if a registry stores the content, only a full proof replaces the image.
 fn level(stored: &Image) -> Proof {
     if stored.evidence != Evidence::default() {
         return stored.evidence.proof;
@@ -95,8 +97,8 @@ fn level(stored: &Image) -> Proof {
     }
 }
 
-/// The labels and annotations that authority set: all those of an image from before evidence was
-/// recorded, since nobody knows.
+/// Returns the labels and annotations that were set through `images`. Without recorded evidence,
+/// all of them.
 fn authored(stored: &Image) -> Authored {
     if stored.evidence != Evidence::default() {
         return stored.evidence.authored.clone();
@@ -105,7 +107,7 @@ fn authored(stored: &Image) -> Authored {
     Authored { labels: labels.keys().cloned().collect(), annotations: annotations.keys().cloned().collect() }
 }
 
-/// Notes which labels and annotations a write through `images` sets in `new`, the new form of `old`.
+/// Records the labels and annotations that an update through `images` sets in `new`.
 pub fn record_authored(old: &Image, new: &mut Image) {
     let is_same = old.metadata.labels == new.metadata.labels && old.metadata.annotations == new.metadata.annotations;
     if is_same || old.evidence.proof >= Proof::Full {
@@ -119,12 +121,12 @@ pub fn record_authored(old: &Image, new: &mut Image) {
         keys.retain(|key| after.contains_key(key));
         keys.extend(after.iter().filter(|(key, value)| before.get(*key) != Some(value)).map(|(key, _)| key.clone()));
     }
-    // From here on the image has evidence of its own.
+    // The image has recorded evidence from now on.
     new.evidence.proof = level(old);
     new.evidence.authored = authored;
 }
 
-/// Returns true if the image shows anything that does not follow from its manifest and configuration.
+/// Returns true if the image has content that does not follow from its manifest and configuration.
 fn has_claims(image: &Image, manifest: &Manifest, named: &[ImageLayer]) -> bool {
     let has_named_layers = has_same_layers(&image.docker_image_layers, named, manifest.schema_version());
     let mut shown = image.clone();
@@ -134,7 +136,7 @@ fn has_claims(image: &Image, manifest: &Manifest, named: &[ImageLayer]) -> bool 
     if !has_named_layers {
         computed.docker_image_layers.clear();
     }
-    // Without them nothing can be computed, and all that the client filled in is a claim.
+    // On an error nothing is computed, so all fields from the client are claims.
     let _ = (image_metadata::fill(&mut shown), image_metadata::fill(&mut computed));
     let has_stray_config = config_of(manifest).is_none() && !image.docker_image_config.is_empty();
     !(has_named_layers || image.docker_image_layers.is_empty())
@@ -144,8 +146,8 @@ fn has_claims(image: &Image, manifest: &Manifest, named: &[ImageLayer]) -> bool 
         || has_stray_config
 }
 
-/// Whether a media type is that of a manifest, or one of its family where the manifest does not say its own. It decides
-/// whether an image has a configuration or parts.
+/// Returns true if the media type is that of the manifest, or a compatible one if the manifest has
+/// none. The media type determines if an image has a configuration or parts.
 fn is_media_type_of(media_type: &str, manifest: &Manifest, text: &str) -> bool {
     if manifest.schema_version() != 2 {
         return true;
@@ -162,8 +164,8 @@ fn is_media_type_of(media_type: &str, manifest: &Manifest, text: &str) -> bool {
     }
 }
 
-/// Returns true for the same layers in any order. A manifest of schema 1 says neither sizes nor media
-/// types, so that only the digests count.
+/// Returns true if both lists contain the same layers in any order. For schema 1, whose manifests
+/// have no sizes and media types, only the digests count.
 fn has_same_layers(left: &[ImageLayer], right: &[ImageLayer], schema: i64) -> bool {
     let sorted = |layers: &[ImageLayer]| {
         let known =
@@ -175,7 +177,8 @@ fn has_same_layers(left: &[ImageLayer], right: &[ImageLayer], schema: i64) -> bo
     left.len() == right.len() && sorted(left) == sorted(right)
 }
 
-/// Returns true if the configuration that the manifest names came with it, or the manifest names none.
+/// Returns true if the image has the configuration that the manifest refers to, or the manifest
+/// refers to none.
 fn has_named_config(image: &Image, manifest: &Manifest) -> bool {
     config_of(manifest).is_none_or(|named| {
         let config = &image.docker_image_config;
@@ -183,7 +186,7 @@ fn has_named_config(image: &Image, manifest: &Manifest) -> bool {
     })
 }
 
-/// Digest of the configuration that a manifest names; any text.
+/// Returns the digest of the configuration in a manifest. Not validated.
 fn config_of(manifest: &Manifest) -> Option<&str> {
     let digest = manifest.config.digest.as_str();
     (manifest.schema_version() == 2 && !manifest::is_list(&manifest.media_type) && !digest.is_empty()).then_some(digest)

@@ -1,6 +1,5 @@
-//! Docker references such as `registry.example.com:5000/ns/app:tag@sha256:…`: the grammar and its quirks.
-//!
-//! Reads and prints only; what a reference may point to is decided elsewhere.
+//! Image references such as `registry.example.com:5000/ns/app:tag@sha256:…`, parsed as by
+//! `reference.Parse` in library-go pkg/image/reference/reference.go.
 
 use std::{fmt::Write as _, str::FromStr};
 
@@ -9,14 +8,15 @@ use super::digest::{self, Digest, ParseDigestError};
 const MAX_NAME_LENGTH: usize = 255;
 const MAX_TAG_LENGTH: usize = 128;
 
-/// The parts of a reference; a part that is not there is empty.
+/// Parts of a reference. Missing parts are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Reference {
-    /// Host and port. A text without a slash that looks like a host is all registry, tag and digest included.
+    /// Host and port. A text without a slash that looks like a host is entirely the registry,
+    /// including tag and digest.
     pub registry: String,
     /// First component after the registry, if another one follows.
     pub namespace: String,
-    /// What remains of the name; may contain slashes.
+    /// Rest of the name. May contain slashes.
     pub name: String,
     /// Tag.
     pub tag: String,
@@ -24,27 +24,27 @@ pub struct Reference {
     pub id: String,
 }
 
-/// Why a text is no reference.
+/// Error of parsing a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseReferenceError {
-    /// It does not have the form of a reference.
+    /// The text does not match the grammar of references.
     #[error("invalid reference format")]
     Format,
-    /// It would be a reference in lower case.
+    /// The repository contains uppercase letters.
     #[error("repository name must be lowercase")]
     NotLowercase,
-    /// It is empty.
+    /// The text is empty.
     #[error("repository name must have at least one component")]
     Empty,
     /// The name is too long.
     #[error("repository name must not be more than {MAX_NAME_LENGTH} characters")]
     TooLong,
-    /// The digest is none.
+    /// The digest is invalid.
     #[error(transparent)]
     Digest(#[from] ParseDigestError),
 }
 
-/// `text` without tag and digest if it is a reference that has one, otherwise `text` as it is.
+/// Removes tag and digest from a reference. Any other text is returned unchanged.
 pub fn without_tag_and_digest(text: &str) -> String {
     match text.parse::<Reference>() {
         Ok(reference) if !reference.tag.is_empty() || !reference.id.is_empty() => reference.repository().exact(),
@@ -52,16 +52,18 @@ pub fn without_tag_and_digest(text: &str) -> String {
     }
 }
 
-/// The reference of an image of this name in a repository; none where the repository cannot be read.
+/// Returns the pull spec of an image in a repository, or `None` if the repository is not a
+/// reference.
 pub fn of_image(repository: &str, image: &str) -> Option<String> {
     let repository: Reference = repository.parse().ok()?;
     Some(Reference { tag: String::new(), id: image.into(), ..repository }.exact())
 }
 
 impl Reference {
-    /// The reference as a string that names one image; a tag beside a digest is dropped.
+    /// Returns the reference as a pull spec of one image, as `DockerImageReference.Exact` in
+    /// library-go. A tag is omitted if there is a digest.
     ///
-    /// Empty for a reference that is nothing but a registry.
+    /// Empty for a reference that has only a registry.
     pub fn exact(&self) -> String {
         let mut text = String::new();
         if self.name.is_empty() {
@@ -82,7 +84,7 @@ impl Reference {
         text
     }
 
-    /// The same reference without tag and digest.
+    /// Returns the reference without tag and digest.
     pub fn repository(&self) -> Self {
         Self { tag: String::new(), id: String::new(), ..self.clone() }
     }
@@ -128,7 +130,8 @@ impl FromStr for Reference {
     }
 }
 
-/// The outer split of a reference, which is unambiguous: only a digest follows `@`, and no slash follows a tag.
+/// First stage of parsing. It is unambiguous: only a digest follows `@`, and no slash follows a
+/// tag.
 struct SplitReference<'a> {
     name: &'a str,
     tag: Option<&'a str>,
@@ -152,14 +155,15 @@ fn split_optional(text: &str, at: Option<usize>) -> (&str, Option<&str>) {
     }
 }
 
-/// Path components, of which the first may be a host with a port if another one follows.
+/// Matches path components, the first of which may be a host with a port if another one follows.
 fn is_name(name: &str) -> bool {
     let (first, rest) = split_optional(name, name.find('/'));
     let first_is_good = is_component(first) || (rest.is_some() && is_host(first));
     first_is_good && rest.is_none_or(|rest| rest.split('/').all(is_component))
 }
 
-/// Runs of small letters and digits, joined by a dot, one or two underscores, or any number of dashes.
+/// Matches runs of lowercase letters and digits, joined by a dot, one or two underscores, or
+/// dashes.
 fn is_component(text: &str) -> bool {
     let alphanumeric = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
     let joint = |text: &str| matches!(text, "" | "." | "_" | "__") || text.bytes().all(|byte| byte == b'-');
@@ -181,7 +185,7 @@ fn is_tag(text: &str) -> bool {
     (1..=MAX_TAG_LENGTH).contains(&text.len()) && !text.starts_with(['.', '-']) && text.bytes().all(inner)
 }
 
-/// The loose form that the grammar asks for; [`Digest`] is stricter.
+/// Matches the grammar of digests in references. [`Digest`] is stricter.
 fn looks_like_digest(text: &str) -> bool {
     let word = |text: &str| {
         text.starts_with(|letter: char| letter.is_ascii_alphabetic())

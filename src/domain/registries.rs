@@ -1,21 +1,22 @@
-//! Where the images of streams are pulled from and pushed to, as the server is configured.
+//! Registries from which images of streams are pulled, as configured.
 
 use super::reference::Reference;
 use crate::api::{ImageStream, ImageStreamMapping};
 
-/// The registries of the cluster.
+/// Addresses of the integrated registry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registries {
-    /// Host and port of the registry inside of the cluster.
+    /// Host and port inside the cluster.
     pub internal: Option<String>,
-    /// Host and port under which the same registry is reached from outside.
+    /// Host and port outside the cluster.
     pub external: Option<String>,
 }
 
 impl Registries {
-    /// Sets the repositories in the status of `stream`, on the way out and before it is stored.
+    /// Sets the repositories in the status of `stream`, as `Strategy.Decorate` in
+    /// openshift-apiserver pkg/image/apiserver/registry/imagestream/strategy.go.
     ///
-    /// Without an internal registry the repository is the one that the spec names.
+    /// Without an internal registry the repository is that of the spec.
     pub fn decorate(&self, stream: &mut ImageStream) {
         let repository = |host: &String| format!("{host}/{}/{}", stream.metadata.namespace, stream.metadata.name);
         let internal = self.internal.as_ref().map(repository);
@@ -24,7 +25,8 @@ impl Registries {
         stream.status.public_docker_image_repository = external.unwrap_or_default();
     }
 
-    /// The reference of a pushed image that comes without one: its place in the internal registry, if there is one.
+    /// Returns the default pull spec of a pushed image, which is in the internal registry, if there
+    /// is one.
     pub fn default_reference(&self, mapping: &ImageStreamMapping) -> Option<String> {
         let reference = Reference {
             registry: self.internal.clone()?,

@@ -1,6 +1,8 @@
-//! From wanted tags to the history of tags: what a write of a stream's spec puts into its status.
+//! Resolution of spec tags: tag events that result from a change of a stream's spec, as
+//! `tagsChanged` in openshift-apiserver pkg/image/apiserver/registry/imagestream/strategy.go.
 //!
-//! Other streams come in as an argument: [`required_streams`] says which, [`SourceStreams`] holds what was found.
+//! The other streams are an argument: [`required_streams`] lists them, [`SourceStreams`] holds
+//! them.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -17,45 +19,46 @@ use super::unproved::{self, NamedImages, Standing};
 use crate::api::{ImageStream, ObjectReference, TagEvent, TagReference};
 use crate::meta::{Time, field, path_segment_errors};
 
-/// What is known of another stream that tags come from.
+/// Result of reading a source stream.
 #[derive(Clone, Debug)]
 pub enum SourceStream {
-    /// The stream as it is stored.
+    /// The stream as stored.
     Found(Arc<ImageStream>),
-    /// There is none.
+    /// The stream does not exist.
     Missing,
-    /// The user may not have images from it. Whether it exists must not be told, so nobody needs to look.
+    /// The user is not allowed to pull from the stream. Callers need not read it, because its
+    /// existence must not be revealed.
     Denied {
-        /// Why, in the words of those who decided it; mostly empty.
+        /// Reason of the authorizer. Mostly empty.
         reason: String,
     },
 }
 
-/// What is known of other streams.
+/// Source streams by namespace and name.
 #[derive(Clone, Debug, Default)]
 pub struct SourceStreams(HashMap<StreamKey, SourceStream>);
 
-/// Puts into the status of a stream what its wanted tags come to.
+/// Inputs of the resolution of a stream's spec tags.
 #[derive(Clone, Copy, Debug)]
 pub struct Resolution<'a> {
-    /// The stream as it is stored; none for a new one.
+    /// The stream as stored. `None` for a new stream.
     pub old: Option<&'a ImageStream>,
-    /// The other streams that are [`required_streams`].
+    /// Streams from [`required_streams`].
     pub others: &'a SourceStreams,
-    /// Where the images of streams are pulled from.
+    /// Registries from which images of streams are pulled.
     pub registries: &'a Registries,
-    /// How many events a tag keeps.
+    /// Maximum number of events per tag.
     pub max_history: MaxTagHistory,
-    /// How the write comes to the stream.
+    /// Object of the write.
     pub route: WriteTarget,
-    /// When.
+    /// Time of the new events.
     pub now: Time,
 }
 
-/// The other streams that new and changed tags of `new` come from.
+/// Returns the other streams from which new and changed tags of `new` come.
 ///
-/// `new` must be [prepared](stream_strategy::prepare_for_update). For those in other namespances than its own, somebody must ask first
-/// whether the user may `get` their `imagestreams/layers`.
+/// `new` must be [prepared](stream_strategy::prepare_for_update). For streams in other namespaces,
+/// callers check if the user may `get` their `imagestreams/layers`.
 pub fn required_streams(old: Option<&ImageStream>, new: &ImageStream) -> BTreeSet<StreamKey> {
     let changed = stream_strategy::changed_tags(old, new).into_iter();
     let sources =
@@ -63,7 +66,7 @@ pub fn required_streams(old: Option<&ImageStream>, new: &ImageStream) -> BTreeSe
     sources.filter(|key| !key.is_of(new) && name_error(&key.name).is_none()).collect()
 }
 
-/// The fault of a stream whose tags could not be resolved, as clients know it: one text inside of another.
+/// Wraps the errors of tags into one internal error, the text of which is known to clients.
 pub fn internal_error(stream: &ImageStream, errors: &field::Errors) -> Option<field::Error> {
     let name = field::quote(&stream.metadata.name);
     let text = format!("imagestreams {name} is invalid: {}", field::join(errors));
@@ -71,17 +74,17 @@ pub fn internal_error(stream: &ImageStream, errors: &field::Errors) -> Option<fi
 }
 
 impl SourceStreams {
-    /// Remembers what is known of a stream.
+    /// Adds the result of reading a stream.
     pub fn insert(&mut self, key: StreamKey, other: SourceStream) {
         self.0.insert(key, other);
     }
 }
 
 impl<'a> Resolution<'a> {
-    /// Adds an event to each tag that is new or changed and comes from something that is there. Tags that follow other tags
-    /// of the stream get their events too, unless the stream itself is updated.
+    /// Adds an event to each new or changed tag whose source exists. Tracking tags get their events
+    /// too, unless the write is an update of the stream itself.
     ///
-    /// Returns the faults of the tags, with paths in the stream; [`internal_error`] makes one of them.
+    /// Returns the errors of the tags, with paths in the stream. [`internal_error`] wraps them.
     pub fn run(&self, new: &mut ImageStream) -> field::Errors {
         let changed = stream_strategy::changed_tags(self.old, new);
         let mut errors = field::Errors::default();
@@ -110,7 +113,7 @@ impl<'a> Resolution<'a> {
                 Ok(None) => {}
                 Err(error) => errors.push_with(|| error),
             }
-            // Finding more, which would not be shown, could take long.
+            // Further errors would not be shown, and finding them could take long.
             if errors.is_cut() {
                 break;
             }
@@ -119,8 +122,8 @@ impl<'a> Resolution<'a> {
         errors
     }
 
-    /// The event that a wanted tag comes to, if its source is something that the status shows and that is there, and how
-    /// the source has the image.
+    /// Returns the event of a spec tag and the standing of its image in the source. `None` if the
+    /// source does not exist or must be imported.
     fn event(
         &self,
         new: &ImageStream,
@@ -140,7 +143,7 @@ impl<'a> Resolution<'a> {
             }),
             TagSource::Tag(key, source) => {
                 let stream = match key.is_of(new) {
-                    // What is withheld from the stream itself is noted there already.
+                    // The images withheld from the stream itself are recorded already.
                     true => new,
                     false => read.stream(&key, self.other(&key, &path, from)?),
                 };
@@ -150,7 +153,7 @@ impl<'a> Resolution<'a> {
                 })
             }
             TagSource::Image(key, id) => {
-                // Of the stream itself only what was there before counts, so that the order of tags does not.
+                // Of the stream itself only the stored state counts, so the order of tags does not matter.
                 let stream = if key.is_of(new) { self.old } else { Some(self.other(&key, &path, from)?) };
                 let stream = stream.map(|stream| read.stream(&key, stream));
                 let images = read.images.entry(key.clone()).or_insert_with(|| SourceImages::of(stream));
@@ -188,8 +191,8 @@ impl<'a> Resolution<'a> {
         }
     }
 
-    /// The event as it is in `stream`: what the internal registry has in the stream of `key` is pulled through this one
-    /// instead, unless the tag only refers to it.
+    /// Returns the event with its pull spec in `stream`. An image that the internal registry has in
+    /// the stream `key` is pulled through this stream instead, unless the tag is a reference.
     fn relocated(&self, mut event: TagEvent, tag: &TagReference, key: &StreamKey, stream: &ImageStream) -> TagEvent {
         let Some(internal) = self.registries.internal.as_ref().filter(|_| !tag.reference && !key.is_of(stream)) else {
             return event;
@@ -205,10 +208,10 @@ impl<'a> Resolution<'a> {
     }
 }
 
-/// State of one run that is computed once for each source stream, however many tags come from it.
+/// State of one resolution, computed once per source stream.
 #[derive(Default)]
 struct ReadStreams<'a> {
-    /// Index of the images, for streams that a tag takes an image from by name.
+    /// Image indexes of streams from which a tag takes an image by name.
     images: HashMap<StreamKey, SourceImages<'a>>,
     /// Streams whose withheld images are in `withheld`.
     streams: HashSet<StreamKey>,
@@ -216,7 +219,7 @@ struct ReadStreams<'a> {
 }
 
 impl<'a> ReadStreams<'a> {
-    /// Returns `stream`, and collects its withheld images when it is read for the first time.
+    /// Returns `stream`, and collects its withheld images on the first read.
     fn stream(&mut self, key: &StreamKey, stream: &'a ImageStream) -> &'a ImageStream {
         if !self.streams.contains(key) {
             self.streams.insert(key.clone());
@@ -226,7 +229,7 @@ impl<'a> ReadStreams<'a> {
     }
 }
 
-/// The path of the source of the wanted tag with this name. It is formatted for errors only.
+/// Path of a spec tag's source. Formatted for errors only.
 #[derive(Clone, Copy)]
 struct SourcePath<'a>(&'a str);
 
@@ -236,9 +239,9 @@ impl fmt::Display for SourcePath<'_> {
     }
 }
 
-/// The places of `changed` tags, each after the one that it comes from.
+/// Returns the indexes of `changed` tags so that each follows its source.
 ///
-/// In a circle any of them is first, for there is nothing that it could wait for.
+/// In a cycle the order is arbitrary.
 fn sources_first(stream: &ImageStream, changed: &[usize]) -> Vec<usize> {
     let tags = &stream.spec.tags;
     let mut is_open = vec![false; tags.len()];
@@ -261,7 +264,7 @@ fn sources_first(stream: &ImageStream, changed: &[usize]) -> Vec<usize> {
     order
 }
 
-/// Why no stream can have this name.
+/// Returns the rule that a stream name violates.
 fn name_error(name: &str) -> Option<String> {
     if name.is_empty() {
         return Some("Name parameter required.".into());

@@ -1,6 +1,6 @@
-//! Signed schema 1 manifests: the text that was signed, which is what their digest is of.
+//! Signed schema 1 manifests: extraction of the signed payload, to which the digest refers.
 //!
-//! The signatures themselves are not verified; nobody trusts them any more.
+//! Signatures are not verified; they are obsolete.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ struct ManifestSignature {
     protected: String,
 }
 
-/// How the signed text continues where the signatures were put in.
+/// Protected header of a signature: length and end of the payload.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ProtectedHeader {
@@ -27,7 +27,7 @@ struct ProtectedHeader {
     format_tail: String,
 }
 
-/// The text that was signed, without the signatures in it; `None` if `manifest` is not signed.
+/// Returns the signed payload, without signatures. `None` if `manifest` is not signed.
 pub fn payload(manifest: &str) -> Option<Vec<u8>> {
     let signed: SignedManifest = json(manifest.as_bytes())?;
     let protected = &signed.signatures.first()?.protected;
@@ -37,10 +37,10 @@ pub fn payload(manifest: &str) -> Option<Vec<u8>> {
     Some(payload)
 }
 
-/// Whether `manifest` says what `payload` says, and has nothing but signatures beside it.
+/// Returns true if `manifest` equals `payload` plus signatures.
 ///
-/// The payload ends where the signatures begin; what somebody wrote after them, or under a name that is read like another
-/// one, would else go for signed.
+/// The payload ends where the signatures begin. Fields after them, or with a name that differs only
+/// in case, would otherwise pass as signed.
 pub fn is_signed_form(manifest: &str, payload: &[u8]) -> bool {
     let fields = |text: &[u8]| -> Option<Vec<(String, Value)>> { Some(json::<OrderedFields>(text)?.0) };
     let (Some(mut all), Some(signed)) = (fields(manifest.as_bytes()), fields(payload)) else {
@@ -50,7 +50,7 @@ pub fn is_signed_form(manifest: &str, payload: &[u8]) -> bool {
     all == signed
 }
 
-/// The fields of an object, in their order and with those that come twice.
+/// Fields of an object in order, including repeated ones.
 struct OrderedFields(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for OrderedFields {
@@ -79,7 +79,7 @@ fn json<T: DeserializeOwned>(text: &[u8]) -> Option<T> {
     serde_json::from_slice(text).ok()
 }
 
-/// `text`, which ends in `}`, with a signature put in before its last two letters.
+/// Inserts a signature before the last two characters of `text`, which ends in `}`.
 #[cfg(test)]
 pub(super) fn sign(text: &str) -> String {
     let (head, tail) = text.split_at(text.len() - 2);

@@ -1,4 +1,4 @@
-//! The images of a stream that a tag can come from.
+//! Images of a stream as sources of tags.
 
 use std::collections::HashMap;
 
@@ -8,10 +8,10 @@ use crate::meta::{GroupResource, Status};
 
 const SINGULAR: GroupResource<'static> = GroupResource { group: GROUP, name: "imagestreamimage" };
 
-/// The images in the history of a stream, to be found by the beginning of their names.
+/// Index of the images in the history of a stream.
 pub(super) struct SourceImages<'a> {
     index: StreamIndex,
-    /// How each image is pulled, as the newest event of the first tag that has it says.
+    /// Pull spec of each image, from the newest event of the first tag that has it.
     references: HashMap<&'a str, &'a str>,
 }
 
@@ -27,10 +27,12 @@ impl<'a> SourceImages<'a> {
         Self { index: StreamIndex::of(stream), references }
     }
 
-    /// The one image that `id` stands for, as an event without time and generation.
+    /// Returns the image with a name or digest that begins with `id`, as an event without time and
+    /// generation.
     ///
     /// # Errors
-    /// None or several: the sentence that clients know.
+    /// The text of the error if no or several images match, as of `ResolveImageID` in
+    /// openshift-apiserver pkg/image/apiserver/internal/imageutil/helpers.go.
     pub(super) fn find(&self, id: &str) -> Result<TagEvent, String> {
         match self.index.matches(id) {
             Matches::One(image) => Ok(TagEvent {

@@ -1,4 +1,5 @@
-//! Writing the status of a stream: what such a write may change, and what it must keep.
+//! Strategy of the `status` subresource of image streams, as `StatusStrategy` in
+//! openshift-apiserver pkg/image/apiserver/registry/imagestream/strategy.go.
 
 use std::collections::HashSet;
 
@@ -7,16 +8,16 @@ use super::{reference, tags, validate};
 use crate::api::{ImageStream, TagEvent};
 use crate::meta::field;
 
-/// Takes from `new` what a write of the status may not change: the wanted tags and the wanted repository stay as they are; the
-/// lookup policy, labels and annotations may change.
+/// Resets the fields that a status update may not change: spec tags and spec repository. Lookup
+/// policy, labels and annotations may change.
 pub fn reset_fields(old: &ImageStream, new: &mut ImageStream) {
     new.spec.tags.clone_from(&old.spec.tags);
     new.spec.docker_image_repository.clone_from(&old.spec.docker_image_repository);
     new.unproved.clone_from(&old.unproved);
 }
 
-/// Numbers the events that `new` adds, takes tag and digest from the repository, and takes the oldest events that are too many
-/// from the histories that it changes.
+/// Sets the generation of new events, removes tag and digest from the repository, and truncates
+/// changed histories, as `updateObservedGenerationForStatusUpdate` in Go.
 pub fn prepare_for_update(old: &ImageStream, new: &mut ImageStream, max_history: MaxTagHistory) {
     let repository = &mut new.status.docker_image_repository;
     *repository = reference::without_tag_and_digest(repository);
@@ -32,9 +33,10 @@ pub fn prepare_for_update(old: &ImageStream, new: &mut ImageStream, max_history:
     }
 }
 
-/// The generation for the newest event of a tag where the writer gave none.
+/// Returns the generation for the newest event of a tag if the writer did not set it.
 ///
-/// What was there before, or begins a history, gets the stream's; what is new gets that of the wanted tag, if there is one.
+/// An unchanged event, or the first of a history, gets the generation of the stream; a changed one
+/// that of the spec tag, if there is one.
 fn generation_of(old: &ImageStream, tag: &str, event: &TagEvent) -> Option<i64> {
     if event.generation != 0 {
         return None;
@@ -52,7 +54,8 @@ fn is_change(before: &TagEvent, event: &TagEvent) -> bool {
         || before.generation > event.generation
 }
 
-/// The faults of references that `new` brings into the status.
+/// Returns errors for invalid pull specs in the status that are not in `old`, as
+/// `ValidateImageStreamStatusUpdateWithWhitelister` in Go.
 pub fn validate_references(old: &ImageStream, new: &ImageStream) -> field::Errors {
     let events = old.status.tags.iter().flat_map(|tag| &tag.items);
     let known: HashSet<&str> = events.map(|event| event.docker_image_reference.as_str()).collect();

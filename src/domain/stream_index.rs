@@ -1,47 +1,48 @@
-//! Finding an image of a stream by its name, or by the beginning of its name or hash.
+//! `StreamIndex`: lookup of a stream's images by name, prefix of the name or prefix of the hash.
 
 use std::ops::Range;
 
 use super::digest;
 use crate::api::ImageStream;
 
-/// The names of all images that a stream knows, in two orders, so that no lookup walks over the history.
+/// Names of all images in a stream, sorted by name and by hash for binary search.
 ///
-/// They stand one behind the other, since a lookup in one place of memory is done before one that jumps from name to name.
+/// The names are stored in one text, which is faster to search than scattered strings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StreamIndex {
-    /// The names in byte order, each once, none empty.
+    /// Names in byte order, without duplicates and empty names.
     text: Box<str>,
-    /// Where each of them ends in `text`.
+    /// End of each name in `text`.
     ends: Box<[u32]>,
-    /// Numbers of the names that are digests, in the order of their hex parts.
+    /// Positions of the names that are digests, in the order of their hex parts.
     by_hex: Box<[u32]>,
 }
 
-/// Which images an id stands for.
+/// Images that match an ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Matches<'a> {
     /// No image.
     None,
-    /// This one image.
+    /// One image.
     One(&'a str),
-    /// Several images, in byte order, each once.
+    /// Several images, in byte order.
     Several(Vec<&'a str>),
 }
 
 impl StreamIndex {
-    /// The images of the whole history of every tag.
+    /// Indexes the images in the history of all tags.
     pub fn of(stream: &ImageStream) -> Self {
         Self::with(stream, std::iter::empty())
     }
 
-    /// The images of the history and `more` names, such as those of the parts of images that list images.
+    /// Indexes the images in the history and `more` names, such as those of parts of manifest
+    /// lists.
     pub fn with(stream: &ImageStream, more: impl IntoIterator<Item = String>) -> Self {
         let events = stream.status.tags.iter().flat_map(|tag| &tag.items);
         Self::from_names(events.map(|event| event.image.clone()).chain(more))
     }
 
-    /// The given images; empty names are left out.
+    /// Indexes the given names. Empty names are ignored.
     pub fn from_names(names: impl IntoIterator<Item = String>) -> Self {
         let mut names: Vec<String> = names.into_iter().filter(|name| !name.is_empty()).collect();
         names.sort_unstable();
@@ -59,26 +60,26 @@ impl StreamIndex {
         Self { text: names.concat().into(), ends, by_hex }
     }
 
-    /// All names, in byte order.
+    /// Returns all names in byte order.
     pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
         (0..self.ends.len()).map(|at| self.name(at))
     }
 
-    /// About as many bytes as it takes in memory.
+    /// Returns the approximate size in memory in bytes.
     pub fn size(&self) -> usize {
         self.text.len() + size_of::<u32>() * (self.ends.len() + self.by_hex.len())
     }
 
-    /// Returns true if an image of exactly this name is among them.
+    /// Returns true if an image has exactly this name.
     pub fn contains(&self, name: &str) -> bool {
         let at = partition_point(0..self.ends.len(), |at| self.name(at) < name);
         at < self.ends.len() && self.name(at) == name
     }
 
-    /// The images that `id` stands for.
+    /// Returns the images that match `id`.
     ///
-    /// The image of exactly this name if there is one. Otherwise those whose name starts with `id`, and those whose
-    /// name is a digest with a hex part that starts with `id`.
+    /// This is the image with exactly this name, if there is one. Otherwise an image matches if its
+    /// name begins with `id`, or is a digest whose hex part does.
     pub fn matches(&self, id: &str) -> Matches<'_> {
         let first = partition_point(0..self.ends.len(), |at| self.name(at) < id);
         if first < self.ends.len() && self.name(first) == id {
@@ -106,7 +107,7 @@ impl StreamIndex {
     }
 }
 
-/// The names of several matches as clients are told them: at most ten, and how many more there are.
+/// Joins the names of several matches for an error: at most ten, and the number of the others.
 pub fn join_matches(names: &[&str]) -> String {
     const MOST: usize = 10;
     let told = names[..names.len().min(MOST)].join(", ");
@@ -120,13 +121,14 @@ fn to_u32(length: usize) -> u32 {
     u32::try_from(length).expect("the names of a stream are a part of a stored object, which is far smaller")
 }
 
-/// The part of `sorted` that follows what is `before` it and is `inside`, found by halving.
+/// Returns the items of `sorted` after those that are `before` and while they are `inside`, by
+/// binary search.
 fn equal_range<T>(sorted: &[T], before: impl Fn(&T) -> bool, inside: impl Fn(&T) -> bool) -> &[T] {
     let rest = &sorted[sorted.partition_point(before)..];
     &rest[..rest.partition_point(inside)]
 }
 
-/// The first number of a range that is not `before` something, or its end; found by halving.
+/// Returns the first position in `range` that is not `before`, or the end, by binary search.
 fn partition_point(range: Range<usize>, before: impl Fn(usize) -> bool) -> usize {
     let Range { mut start, mut end } = range;
     while start < end {
@@ -200,7 +202,7 @@ mod tests {
         assert!(StreamIndex::with(&stream, ["d".to_owned(), "a".to_owned()]).names().eq(["a", "b", "c", "d"]));
     }
 
-    /// The rule, one name after the other.
+    /// Matches each name in turn.
     fn naive(names: &[String], id: &str) -> Vec<String> {
         if names.iter().any(|name| name == id) && !id.is_empty() {
             return vec![id.into()];

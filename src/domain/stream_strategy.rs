@@ -1,28 +1,31 @@
-//! What the owner of a stream wants: generations, and which wanted tags a write changes.
+//! Strategy of image streams: preparation for create and update, as openshift-apiserver
+//! pkg/image/apiserver/registry/imagestream/strategy.go.
 
 use super::tags;
 use crate::api::{ImageStream, ImageStreamStatus, TagReference};
 
-/// The way on which a write comes to a stream.
+/// Object of a write that changes a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteTarget {
-    /// The stream itself is written; its status stays as it is stored.
+    /// The stream itself. Its status does not change.
     Stream,
-    /// One of its tags is written; the status may change too.
+    /// One tag of the stream. The status may change.
     Tag,
 }
 
-/// Prepares a new stream: it has no status, and all generations start with 1.
+/// Prepares a new stream: clears the status and sets all generations to 1, as
+/// `Strategy.PrepareForCreate`.
 pub fn prepare_for_create(stream: &mut ImageStream) {
     stream.status = ImageStreamStatus::default();
     stream.metadata.generation = 1;
     stream.spec.tags.iter_mut().for_each(|tag| tag.generation = Some(1));
 }
 
-/// Prepares the new form of the stream `old`: what a client cannot set is set.
+/// Prepares the update of the stream `old`: resets the fields that clients cannot set.
 ///
-/// The generation of the stream rises with any change of what is wanted. It becomes the generation of the wanted tags that
-/// are new or changed, or whose generation the client set to 0 to have them imported again.
+/// The generation of the stream increases with each change of the spec. It becomes the generation
+/// of the spec tags that are new or changed, or whose generation the client set to 0 to import them
+/// again (`updateSpecTagGenerationsForUpdate` and `ensureSpecTagGenerationsAreSet` in Go).
 pub fn prepare_for_update(old: &ImageStream, new: &mut ImageStream, route: WriteTarget) {
     new.metadata.generation = old.metadata.generation;
     match route {
@@ -46,7 +49,7 @@ pub fn prepare_for_update(old: &ImageStream, new: &mut ImageStream, route: Write
     }
 }
 
-/// The places in `new.spec.tags` of the tags with a source that are new or changed against `old`.
+/// Returns the indexes in `new.spec.tags` of tags with a source that are new or changed.
 pub(super) fn changed_tags(old: Option<&ImageStream>, new: &ImageStream) -> Vec<usize> {
     let is_new = |tag: &TagReference| match old.and_then(|old| tags::spec_tag(old, &tag.name)) {
         Some(before) => is_changed(before, tag, &new.metadata.namespace),
@@ -56,9 +59,10 @@ pub(super) fn changed_tags(old: Option<&ImageStream>, new: &ImageStream) -> Vec<
     tags.filter(|(_, tag)| tag.from.is_some() && is_new(tag)).map(|(at, _)| at).collect()
 }
 
-/// Whether a wanted tag comes from elsewhere than before, or is to be imported anew.
+/// Returns true if a spec tag has a new source or is to be imported again, as `tagRefChanged` in
+/// Go.
 ///
-/// The kind of the source does not count, nor do annotations and the other policies.
+/// The kind of the source, annotations and the other policies do not count.
 fn is_changed(before: &TagReference, after: &TagReference, namespace: &str) -> bool {
     let Some(to) = &after.from else {
         return false;
@@ -94,7 +98,7 @@ mod tests {
         stream
     }
 
-    /// The generations of stream and tags after `edit`.
+    /// Returns the generations of the stream and its tags after `edit`.
     fn updated(old: &ImageStream, edit: impl FnOnce(&mut ImageStream)) -> (i64, Vec<i64>) {
         let mut new = old.clone();
         edit(&mut new);

@@ -1,23 +1,23 @@
-//! Writing a tag: edits of the stream that it belongs to.
+//! Writes of tags as edits of their stream.
 //!
-//! The stream is written like any other afterwards; [`stream_strategy::prepare_for_update`](super::stream_strategy::prepare_for_update) gives the edited
-//! tag its generation.
+//! Afterwards [`prepare_for_update`](super::stream_strategy::prepare_for_update) sets the
+//! generation of the changed tag.
 
 use super::names::{self, StreamTagName};
 use super::tags;
 use crate::api::{GROUP, ImageStream, ImageStreamTag, ImageTag, TagReference};
 use crate::meta::{GroupResource, Status, excerpt};
 
-/// Whether a wanted tag was there before it was written.
+/// Effect of a write on a spec tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TagWrite {
-    /// There was none of this name.
+    /// The spec tag was created.
     Created,
-    /// There was one.
+    /// The spec tag existed.
     Updated,
 }
 
-/// A stream without anything in it, for a tag whose stream does not exist yet.
+/// Returns an empty stream, for a tag whose stream does not exist.
 pub fn empty_stream(namespace: &str, name: &str) -> ImageStream {
     let mut stream = ImageStream::default();
     stream.metadata.namespace = namespace.into();
@@ -25,32 +25,32 @@ pub fn empty_stream(namespace: &str, name: &str) -> ImageStream {
     stream
 }
 
-/// The name of the tag in the name of a new view, whatever that looks like.
+/// Returns the tag in the name of a new tag object that was not validated.
 pub fn tag_of_new(name: &str) -> &str {
     names::tag_part(name)
 }
 
-/// Adds the wanted tag of a new ImageStreamTag, if it has one.
+/// Adds the spec tag of a new ImageStreamTag, if it has one.
 ///
 /// # Errors
-/// 409 where the stream has a wanted tag of this name; one that was only pushed does not count.
+/// 409 if the stream has a spec tag with this name. A tag that only has a history does not count.
 pub fn create_stream_tag(stream: &mut ImageStream, tag: &str, view: &ImageStreamTag) -> Result<(), Status> {
     add(stream, tag, view.tag.clone(), "imagestreamtag", &view.metadata.name)
 }
 
-/// Adds the wanted tag of a new ImageTag.
+/// Adds the spec tag of a new ImageTag.
 ///
 /// # Errors
-/// 409 where the stream has a wanted tag of this name; one that was only pushed does not count.
+/// 409 if the stream has a spec tag with this name. A tag that only has a history does not count.
 pub fn create_image_tag(stream: &mut ImageStream, tag: &str, view: &ImageTag) -> Result<(), Status> {
     add(stream, tag, view.spec.clone(), "imagetags", &view.metadata.name)
 }
 
-/// Sets the wanted tag to that of an ImageStreamTag, or keeps it where that has none, and its annotations to those of the
-/// ImageStreamTag.
+/// Replaces the spec tag with that of an ImageStreamTag, or keeps it if that has none, and sets its
+/// annotations to those of the ImageStreamTag.
 ///
 /// # Errors
-/// 400 where there is nothing that could be kept.
+/// 400 if neither the stream nor the ImageStreamTag has a spec tag.
 pub fn update_stream_tag(stream: &mut ImageStream, tag: &str, view: &ImageStreamTag) -> Result<TagWrite, Status> {
     let Some(mut wanted) = view.tag.clone().or_else(|| tags::spec_tag(stream, tag).cloned()) else {
         let (namespace, name) = (&stream.metadata.namespace, &stream.metadata.name);
@@ -63,7 +63,7 @@ pub fn update_stream_tag(stream: &mut ImageStream, tag: &str, view: &ImageStream
     Ok(set(stream, tag, wanted))
 }
 
-/// Sets the wanted tag to that of an ImageTag, or takes it away where that has none.
+/// Replaces the spec tag with that of an ImageTag, or removes it if that has none.
 pub fn update_image_tag(stream: &mut ImageStream, tag: &str, view: &ImageTag) -> TagWrite {
     match &view.spec {
         Some(wanted) => set(stream, tag, wanted.clone()),
@@ -77,10 +77,10 @@ pub fn update_image_tag(stream: &mut ImageStream, tag: &str, view: &ImageTag) ->
     }
 }
 
-/// Takes a tag away, with its history. Tags that follow it keep what they have.
+/// Removes a tag and its history. Tracking tags keep their history.
 ///
 /// # Errors
-/// 404 where the stream has no such tag. `resource` is the one that was asked for.
+/// 404 for `resource` if the stream has no such tag.
 pub fn delete(stream: &mut ImageStream, name: &StreamTagName, resource: GroupResource<'_>) -> Result<(), Status> {
     let wanted = tags::spec_tag_index(&stream.spec.tags, &name.tag).map(|at| stream.spec.tags.remove(at));
     let history = tags::history_index(&stream.status.tags, &name.tag).map(|at| stream.status.tags.remove(at));
@@ -106,7 +106,7 @@ fn add(
     Ok(())
 }
 
-/// Puts a wanted tag at its place, under the name `tag` whatever it calls itself.
+/// Inserts a spec tag in order, under the name `tag` regardless of its own.
 fn set(stream: &mut ImageStream, tag: &str, mut wanted: TagReference) -> TagWrite {
     wanted.name = tag.into();
     wanted.default_fields();

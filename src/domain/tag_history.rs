@@ -1,6 +1,7 @@
-//! The history of tags in a stream's status: which images a tag has been, newest first.
+//! History of tags in the status of a stream, newest event first, as openshift-apiserver
+//! pkg/image/apiserver/internal/imageutil/helpers.go.
 //!
-//! Events come with their time; nothing here asks a clock. History is never sorted, trimmed or searched for doubles.
+//! Times are arguments. The history is neither sorted nor deduplicated.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::num::NonZeroUsize;
@@ -9,34 +10,36 @@ use super::tag_source::TagSource;
 use super::tags::{history_index, latest_event};
 use crate::api::{ImageStream, NamedTagEventList, TagEvent};
 
-/// How many events the history of a tag keeps; no number keeps all.
+/// Maximum number of events per tag. `None` keeps all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MaxTagHistory(pub Option<NonZeroUsize>);
 
-/// What adding an event did to the history of a tag.
+/// Effect of an event on the history of a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PushOutcome {
-    /// The newest event says the same; nothing was changed.
+    /// The newest event is equal; nothing changed.
     Unchanged,
     /// The newest event got the generation of the new one.
     Confirmed,
-    /// The newest event got the image or the reference of the new one, and its generation.
+    /// The newest event got the image or the pull spec of the new one, and its generation.
     Rewritten,
-    /// The event became the newest one.
+    /// The event was added as the newest one.
     Added,
 }
 
 impl PushOutcome {
-    /// Whether there is something to be stored.
+    /// Returns true if the history changed.
     pub fn is_change(self) -> bool {
         self != Self::Unchanged
     }
 }
 
-/// Adds `event` to the history of `tag`; every change takes away what stood in the way of the tag.
+/// Adds `event` to the history of `tag`, as `AddTagEventToImageStream` in Go. A change clears the
+/// conditions.
 ///
-/// An event that shares image or reference with the newest one is written over it, and the time of that one stays.
-/// Two events without an image share it. Where an event makes the history longer than `most`, the oldest ones go.
+/// An event with the image or the pull spec of the newest one overwrites it and keeps its time.
+/// Events without an image count as having the same one. Events beyond `max_history` are dropped,
+/// oldest first.
 pub fn push(tags: &mut Vec<NamedTagEventList>, tag: &str, event: TagEvent, max_history: MaxTagHistory) -> PushOutcome {
     let history = get_or_insert(tags, tag);
     let pushed = merge(&mut history.items, event);
@@ -47,9 +50,10 @@ pub fn push(tags: &mut Vec<NamedTagEventList>, tag: &str, event: TagEvent, max_h
     pushed
 }
 
-/// Gives the event that was pushed to `tag` to every wanted tag that follows it, and returns the tags that changed, by name.
+/// Adds the event that was pushed to `tag` to all spec tags that track it, as `UpdateTrackingTags`
+/// in Go, and returns the changed tags in the order of their names.
 ///
-/// One level only: what follows the followers keeps what it has.
+/// Updates one level only: tags that track a tracking tag keep their history.
 pub fn push_to_tracking_tags(
     stream: &mut ImageStream,
     tag: &str,
@@ -62,7 +66,8 @@ pub fn push_to_tracking_tags(
     tracking
 }
 
-/// Lets wanted tags follow the tags whose newest event is another one than in `old`, and follow those that followed.
+/// Updates the tags that track a tag whose newest event differs from `old`, and transitively the
+/// tags that track those.
 pub(super) fn propagate(stream: &mut ImageStream, old: Option<&ImageStream>, max_history: MaxTagHistory) {
     let tracking = tracking_tags(stream);
     if tracking.is_empty() {
@@ -90,7 +95,7 @@ pub(super) fn propagate(stream: &mut ImageStream, old: Option<&ImageStream>, max
     remove_empty(&mut stream.status.tags, &added);
 }
 
-/// The tags that follow one of `open`, over however many others.
+/// Returns the tags that directly or transitively track one of `open`.
 fn reached<'a>(open: &VecDeque<String>, tracking: &'a HashMap<String, Vec<String>>) -> HashSet<&'a str> {
     let mut reached = HashSet::new();
     let mut next: Vec<&str> =
@@ -102,7 +107,7 @@ fn reached<'a>(open: &VecDeque<String>, tracking: &'a HashMap<String, Vec<String
     reached
 }
 
-/// The names of the wanted tags that come from another tag of the same stream, by the name of that tag.
+/// Returns the spec tags whose source is a tag of the same stream, by that tag.
 fn tracking_tags(stream: &ImageStream) -> HashMap<String, Vec<String>> {
     let mut tracking: HashMap<String, Vec<String>> = HashMap::new();
     for tag in &stream.spec.tags {
@@ -116,8 +121,8 @@ fn tracking_tags(stream: &ImageStream) -> HashMap<String, Vec<String>> {
     tracking
 }
 
-/// Puts an empty history for each of these tags at its place, so that many events can be added fast, and returns the names
-/// of those that had none.
+/// Inserts an empty history for each tag without one, in one pass over the list, and returns the
+/// names of these tags.
 pub(super) fn insert_empty<'a>(
     tags: &mut Vec<NamedTagEventList>,
     names: impl Iterator<Item = &'a str>,
@@ -130,8 +135,7 @@ pub(super) fn insert_empty<'a>(
     missing
 }
 
-/// Removes the histories that [`insert_empty`] added and that are still empty. A tag that was empty before
-/// stays.
+/// Removes the histories that [`insert_empty`] added and that are still empty.
 pub(super) fn remove_empty(tags: &mut Vec<NamedTagEventList>, added: &HashSet<&str>) {
     tags.retain(|tag| {
         let is_empty = tag.items.is_empty() && tag.conditions.is_empty();
@@ -143,7 +147,7 @@ fn empty(tag: &str) -> NamedTagEventList {
     NamedTagEventList { tag: tag.into(), ..NamedTagEventList::default() }
 }
 
-/// The history of `tag`, made at its place in the order of names if there is none.
+/// Returns the history of `tag`. Inserts an empty one in order if there is none.
 fn get_or_insert<'a>(tags: &'a mut Vec<NamedTagEventList>, tag: &str) -> &'a mut NamedTagEventList {
     let at = history_index(tags, tag).unwrap_or_else(|at| {
         tags.insert(at, empty(tag));
@@ -153,7 +157,7 @@ fn get_or_insert<'a>(tags: &'a mut Vec<NamedTagEventList>, tag: &str) -> &'a mut
 }
 
 impl MaxTagHistory {
-    /// Takes away the oldest events that are too many.
+    /// Drops the oldest events beyond the maximum.
     pub fn truncate(self, items: &mut Vec<TagEvent>) {
         items.truncate(self.0.map_or(usize::MAX, NonZeroUsize::get));
     }
@@ -211,7 +215,8 @@ mod tests {
         stream
     }
 
-    /// What happens to a tag whose newest event is `r`, `i`, generation 1, and what its history is then.
+    /// Pushes an event to a tag with the newest event `r`, `i`, generation 1. Returns the outcome,
+    /// the history and the number of conditions.
     fn pushed(event_: TagEvent) -> (PushOutcome, Vec<(String, String, i64)>, usize) {
         let mut stream = stream(&[event("r", "i", 1)]);
         let pushed = push(&mut stream.status.tags, "t", event_, ALL);
@@ -287,7 +292,7 @@ mod tests {
         spec("d", "ImageStreamTag", "", "x:t");
         spec("e", "DockerImage", "", "t");
         spec("f", "ImageStreamTag", "", "a");
-        // The event of the tag itself may be an older one that says the same.
+        // The pushed event may be older than the newest one of the tag.
         let pushed = event("r", "i", 7);
         assert_eq!(push_to_tracking_tags(&mut stream, "t", &pushed, ALL), ["a", "b"]);
         assert_eq!(push_to_tracking_tags(&mut stream, "t", &pushed, ALL), [""; 0]);
@@ -314,7 +319,7 @@ mod tests {
             ..ObjectReference::default()
         };
         let tag = |name: String, of: &str| TagReference { name, from: Some(from(of)), ..TagReference::default() };
-        // Each is inserted before those that have room already, and each follows the one before it.
+        // Each is inserted before the existing ones and tracks the previous one.
         let names: Vec<String> = (0..40_000).map(|at| format!("a{:05}", 40_000 - at)).collect();
         let chain =
             names.iter().enumerate().map(|(at, name)| tag(name.clone(), if at == 0 { "t" } else { &names[at - 1] }));

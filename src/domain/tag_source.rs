@@ -1,51 +1,52 @@
-//! Where a tag comes from: reading the `from` of a wanted tag.
+//! `TagSource`: the parsed `from` of a spec tag.
 
 use super::tags;
 use crate::api::{ImageStream, ObjectReference};
 
-/// Names one stream of the cluster.
+/// Namespace and name of an image stream.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamKey {
-    /// Its namespace.
+    /// Namespace.
     pub namespace: String,
-    /// Its name; any text, for it comes from a client.
+    /// Name as sent by a client. Not validated.
     pub name: String,
 }
 
-/// Where a tag comes from.
+/// Source of a tag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TagSource<'a> {
-    /// A reference to an image outside of the cluster.
+    /// Pull spec of an image in an external registry.
     External(&'a str),
-    /// The newest image of a tag of a stream.
+    /// Tag of a stream.
     Tag(StreamKey, &'a str),
-    /// The image of a stream that this text is the name of, or the beginning of its name.
+    /// Image of a stream, by its name or a prefix.
     Image(StreamKey, &'a str),
 }
 
-/// A source that cannot be read.
+/// Error of parsing a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be of the form <tag>, <repo>:<tag>, <id>, or <repo>@<id>")]
 pub struct ParseTagSourceError;
 
 impl StreamKey {
-    /// The key of a stream.
+    /// Returns the key of a stream.
     pub fn of(stream: &ImageStream) -> Self {
         Self { namespace: stream.metadata.namespace.clone(), name: stream.metadata.name.clone() }
     }
 
-    /// Whether this is the key of that stream.
+    /// Returns true if this is the key of `stream`.
     pub fn is_of(&self, stream: &ImageStream) -> bool {
         self.namespace == stream.metadata.namespace && self.name == stream.metadata.name
     }
 }
 
 impl<'a> TagSource<'a> {
-    /// Reads where a tag of `stream` comes from.
+    /// Parses the source of a tag of `stream`, as `parseFromReference` in openshift-apiserver
+    /// pkg/image/apiserver/registry/imagestream/strategy.go.
     ///
     /// # Errors
-    /// An unknown kind, or a name that does not have the form of its kind. Something outside of the cluster has a name,
-    /// and no other namespace than the stream's.
+    /// The kind is unknown, the name does not have the form for its kind, or a `DockerImage` has no
+    /// name or another namespace.
     pub fn read(from: &'a ObjectReference, stream: &ImageStream) -> Result<Self, ParseTagSourceError> {
         let own = StreamKey::of(stream);
         let namespace = if from.namespace.is_empty() { &own.namespace } else { &from.namespace };
@@ -66,7 +67,7 @@ impl<'a> TagSource<'a> {
         Ok(if mark == ':' { Self::Tag(key, tags::or_default(part)) } else { Self::Image(key, part) })
     }
 
-    /// The stream that the tag comes from, if it comes from one.
+    /// Returns the stream of the source. `None` for an external image.
     pub fn stream(&self) -> Option<&StreamKey> {
         match self {
             Self::External(_) => None,

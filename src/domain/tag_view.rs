@@ -1,4 +1,4 @@
-//! What the two views on a tag show of a stream and its image.
+//! Views of tags: `ImageStreamTag` and `ImageTag`.
 
 use super::image_metadata::{self, FillError};
 use super::names::join;
@@ -6,23 +6,25 @@ use super::{reference, tags};
 use crate::api::{DockerImageMetadata, Image, ImageStream, ImageStreamTag, ImageTag, TagEvent};
 use crate::meta::ObjectMeta;
 
-/// Name of the image that `tag` stands for; none for a tag that has been nothing, or only refers to something.
+/// Returns the name of the image to which `tag` points. `None` if the tag has no history or is only
+/// a reference.
 pub fn image_of<'a>(stream: &'a ImageStream, tag: &str) -> Option<&'a str> {
     event(stream, tag).map(|event| event.image.as_str())
 }
 
-/// Whether there is something to be shown of `tag`: a wish, or what became of it.
+/// Returns true if `tag` has a spec or a history.
 pub fn exists(stream: &ImageStream, tag: &str) -> bool {
     tags::spec_tag(stream, tag).is_some() || tags::history(stream, tag).is_some()
 }
 
-/// The view on `tag` as an ImageStreamTag. The stream must be [decorated](super::registries::Registries::decorate).
+/// Returns `tag` as an ImageStreamTag. The stream must be
+/// [decorated](super::registries::Registries::decorate).
 ///
-/// Whether a tag without an [image](image_of) can be seen at all is for the caller to say. Where the image is not given,
-/// only its name and how it is pulled are shown.
+/// Callers decide if a tag without an [image](image_of) exists. Without `image` the view has only
+/// its name and pull spec.
 ///
 /// # Errors
-/// Metadata of the image that cannot be filled in.
+/// The metadata of the image cannot be computed.
 pub fn stream_tag(stream: &ImageStream, tag: &str, image: Option<Image>) -> Result<ImageStreamTag, FillError> {
     let (event, wanted) = (event(stream, tag), tags::spec_tag(stream, tag));
     let annotations = wanted.and_then(|wanted| wanted.annotations.as_ref());
@@ -64,10 +66,11 @@ pub fn stream_tag(stream: &ImageStream, tag: &str, image: Option<Image>) -> Resu
     })
 }
 
-/// The view on `tag` as an ImageTag. The stream must be [decorated](super::registries::Registries::decorate).
+/// Returns `tag` as an ImageTag. The stream must be
+/// [decorated](super::registries::Registries::decorate).
 ///
 /// # Errors
-/// Metadata of the image that cannot be filled in.
+/// The metadata of the image cannot be computed.
 pub fn image_tag(stream: &ImageStream, tag: &str, image: Option<Image>) -> Result<ImageTag, FillError> {
     let image = match (image, event(stream, tag)) {
         (Some(mut image), Some(event)) => {
@@ -85,13 +88,13 @@ pub fn image_tag(stream: &ImageStream, tag: &str, image: Option<Image>) -> Resul
     })
 }
 
-/// The tags of the stream that stand for images, which lists show as ImageStreamTags, in the order of their names.
+/// Returns the tags that point to an image, by name: the items of an ImageStreamTagList.
 pub fn stream_tags(stream: &ImageStream) -> Vec<&str> {
     let tags = stream.status.tags.iter().map(|tag| tag.tag.as_str());
     tags.filter(|tag| image_of(stream, tag).is_some()).collect()
 }
 
-/// All tags of the stream, which lists show as ImageTags, in the order of their names.
+/// Returns all tags with a spec or a history, by name: the items of an ImageTagList.
 pub fn image_tags(stream: &ImageStream) -> Vec<&str> {
     let wanted = stream.spec.tags.iter().map(|tag| tag.name.as_str());
     let mut tags: Vec<&str> = wanted.chain(stream.status.tags.iter().map(|tag| tag.tag.as_str())).collect();
@@ -100,12 +103,13 @@ pub fn image_tags(stream: &ImageStream) -> Vec<&str> {
     tags
 }
 
-/// The newest event of `tag`, if it has an image.
+/// Returns the newest event of `tag`, if it has an image.
 fn event<'a>(stream: &'a ImageStream, tag: &str) -> Option<&'a TagEvent> {
     tags::latest_event(stream, tag).filter(|event| !event.image.is_empty())
 }
 
-/// How the image of a tag is pulled, as the wanted tag's policy says: from where it is, or through the cluster's registry.
+/// Returns the pull spec of a tag's image: in the integrated registry if the reference policy is
+/// `Local`, else that of the event.
 fn pull_spec(stream: &ImageStream, tag: &str, event: &TagEvent) -> String {
     let is_local = tags::spec_tag(stream, tag).is_some_and(|wanted| wanted.reference_policy.r#type == "Local");
     let local = is_local.then(|| reference::of_image(&stream.status.docker_image_repository, &event.image)).flatten();
@@ -124,7 +128,8 @@ mod tests {
         [(key.to_owned(), value.to_owned())].into()
     }
 
-    /// A stream with a pushed tag `p`, a reference `r`, a wanted tag `w` and a tag `x` that failed.
+    /// A stream with a pushed tag `p`, a reference `r`, a spec tag `w` without history and a tag
+    /// `x` whose import failed.
     fn stream() -> ImageStream {
         let mut stream = ImageStream::default();
         let metadata = &mut stream.metadata;

@@ -1,4 +1,4 @@
-//! Property: writes of different tags of one stream do not depend on which of them comes first.
+//! Property test: writes of different tags commute.
 
 use proptest::prelude::*;
 
@@ -68,7 +68,7 @@ fn apply(stream: &ImageStream, tag: &str, write: &Write) -> ImageStream {
     new
 }
 
-/// The stream without generations, which tell the order of writes.
+/// Clears the generations, which depend on the order of writes.
 fn timeless(mut stream: ImageStream) -> ImageStream {
     stream.metadata.generation = 0;
     stream.spec.tags.iter_mut().for_each(|tag| tag.generation = None);

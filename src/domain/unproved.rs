@@ -1,12 +1,15 @@
-//! Images that a stream has without proof.
+//! Images that a stream has without proof of access to their content.
 //!
-//! Who pushes an image shows with its manifest that they know it, or has the right to see it anyway. Otherwise the
-//! stream has the image *unproved*: it shows what its own mapping said of the image, whoever proves the image later,
-//! until the stream proves it too. Tags that copy the history of another stream copy this as well.
+//! A user who pushes an image with its manifest shows that they have the content, or they are
+//! allowed to pull it from another stream. Otherwise the stream has the image *unproved*: it shows
+//! only the data of its own mapping, even if other streams prove the image later, until it proves
+//! the image itself. Tags that copy an event from another stream copy the standing of the image
+//! too.
 //!
-//! Anybody can write the manifest of a list that names images of others. So the parts of a list are *withheld* from a
-//! stream that does not have them itself: it shows them only if somebody with the right to create images vouches for
-//! them, as registries do that push parts before their list.
+//! Anyone can write a manifest list that contains images of others. The parts of a list are
+//! therefore *withheld* from a stream that does not have them itself: they are shown only if a user
+//! with permission to create images wrote them, as registries do when they push parts before the
+//! list.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -17,43 +20,43 @@ use crate::meta::field;
 /// Standing of an image in a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// The manifest was shown, or the writer had the right to see the image.
+    /// The manifest was sent, or the writer was allowed to see the image.
     Proved,
-    /// Only a mapping of this or another stream names it.
+    /// The image is known only from a mapping of this or another stream.
     Unproved {
-        /// UID of the image that the mapping made.
+        /// UID of the Image that the mapping created.
         uid: String,
     },
 }
 
-/// Stands for the UID where a stream has an image only as a part of a list.
+/// Value in place of the UID if a stream has an image only as a part of a manifest list.
 pub const WITHHELD: &str = "";
-/// The most images that are withheld from a stream.
+/// Maximum number of images that are withheld from a stream.
 pub const MAX_WITHHELD: usize = 1000;
 
-/// Standing of the image `name` in `stream`; none if no event of its history names the image.
+/// Returns the standing of an image, or `None` if the history of `stream` does not contain it.
 pub fn standing(stream: &ImageStream, name: &str) -> Option<Standing> {
     has(stream, name).then(|| standing_in(stream, name))
 }
 
-/// Standing in `stream` of an image that its history names.
+/// Returns the standing of an image that the history of `stream` contains.
 pub fn standing_in(stream: &ImageStream, name: &str) -> Standing {
     stream.unproved.get(name).map_or(Standing::Proved, |uid| Standing::Unproved { uid: uid.clone() })
 }
 
-/// Notes how `stream` comes to have the image `name`, before the event that names it is added. What is proved once
-/// stays proved, and what is withheld stays so until it is proved.
+/// Records the standing of an image before its event is added. A proved image stays proved, and a
+/// withheld one stays withheld until it is proved.
 pub fn record(stream: &mut ImageStream, name: &str, standing: Standing) {
     record_with(stream, name, standing, |stream| has(stream, name));
 }
 
-/// Counts of the events that name an image. Answers without a scan of the history whether a stream has the image, while
-/// many events are added to it. The first question reads the history.
+/// Number of events per image. Replaces scans of the history while many events are added. The
+/// history is read on first use.
 #[derive(Debug, Default)]
 pub struct NamedImages(Option<HashMap<String, usize>>);
 
 impl NamedImages {
-    /// Does the same as [`record`].
+    /// Like [`record`].
     pub fn record(&mut self, stream: &mut ImageStream, name: &str, standing: Standing) {
         record_with(stream, name, standing, |stream| {
             let Self(counts) = self;
@@ -66,7 +69,7 @@ impl NamedImages {
         });
     }
 
-    /// Runs an edit of the history of `tag`. The edit must not touch other tags.
+    /// Runs an edit that changes only the history of `tag`.
     pub fn edit<R>(
         &mut self,
         histories: &mut Vec<NamedTagEventList>,
@@ -118,8 +121,8 @@ fn record_with(stream: &mut ImageStream, name: &str, standing: Standing, has: im
     }
 }
 
-/// The images that `stream` has without proof and that its history still names, as they are stored. Withheld images stay
-/// while the history names any image, since that could be a list of them.
+/// Returns the unproved images to store: those that the history still contains. Withheld images
+/// remain while the history contains any image, because that could be a manifest list.
 pub fn stored(stream: &ImageStream) -> BTreeMap<&str, &str> {
     if stream.unproved.is_empty() {
         return BTreeMap::new();
@@ -133,8 +136,8 @@ pub fn stored(stream: &ImageStream) -> BTreeMap<&str, &str> {
     unproved.filter(|(name, uid)| *uid == WITHHELD || names.contains(name)).collect()
 }
 
-/// Those of the `parts` of the image `list` that `stream` does not have itself. A stream that has the list already keeps
-/// its parts, but for those that are withheld.
+/// Returns the `parts` of the manifest list `list` that `stream` does not have. If the stream
+/// already has the list, only withheld parts are returned.
 pub fn parts_to_prove<'a>(
     stream: &ImageStream,
     list: &str,
@@ -154,7 +157,7 @@ pub fn parts_to_prove<'a>(
     parts
 }
 
-/// Withholds from `stream` those that it does not have itself.
+/// Withholds from `stream` the parts that it does not have.
 pub fn withhold<'a>(stream: &mut ImageStream, parts: impl IntoIterator<Item = &'a str>) {
     let ImageStream { status, unproved, .. } = stream;
     let mut parts = parts.into_iter().filter(|part| !unproved.contains_key(*part)).peekable();
@@ -167,14 +170,15 @@ pub fn withhold<'a>(stream: &mut ImageStream, parts: impl IntoIterator<Item = &'
     unproved.extend(new.into_iter().map(|part| (part.into(), WITHHELD.into())));
 }
 
-/// Whether more than [`MAX_WITHHELD`] images are withheld from `new`, and some of them not from `old`. A stream that was
-/// stored with more can still be updated, as long as the update adds none.
+/// Returns true if more than [`MAX_WITHHELD`] images are withheld from `new`, and some of them not
+/// from `old`. A stream that was stored with more can be updated if the update adds none.
 pub fn exceeds_limit(old: Option<&ImageStream>, new: &ImageStream) -> bool {
     let is_old = |name: &str| old.is_some_and(|old| old.unproved.get(name).is_some_and(|uid| uid == WITHHELD));
     withheld(new).nth(MAX_WITHHELD).is_some() && !withheld(new).all(is_old)
 }
 
-/// Returns an error if the tags of `new` come from streams from which too many images are [withheld](exceeds_limit).
+/// Returns an error if the source streams of the tags of `new` bring too many
+/// [withheld](exceeds_limit) images.
 pub fn withheld_error(old: Option<&ImageStream>, new: &ImageStream) -> Option<field::Error> {
     exceeds_limit(old, new).then(|| {
         let (count, most) = (withheld(new).count(), MAX_WITHHELD);
@@ -187,19 +191,19 @@ pub fn withheld_error(old: Option<&ImageStream>, new: &ImageStream) -> Option<fi
     })
 }
 
-/// The images that are withheld from `stream`.
+/// Returns the images that are withheld from `stream`.
 pub fn withheld(stream: &ImageStream) -> impl Iterator<Item = &str> {
     stream.unproved.iter().filter(|(_, uid)| *uid == WITHHELD).map(|(name, _)| name.as_str())
 }
 
-/// Whether every stream that has a list shows the image as its part: somebody vouches for it, or it was stored before
-/// evidence was recorded.
+/// Returns true if each stream with a manifest list shows the image as its part: it was written by
+/// a user with permission to create images, or stored before evidence was recorded.
 pub fn is_open(image: &Image) -> bool {
     image.evidence.proof == Proof::Authority || image.evidence == Evidence::default()
 }
 
-/// Whether a stream that has `image` without proof, under this UID, shows it all the same: nobody proved or replaced since
-/// what its mapping made, or the image is open.
+/// Returns true if a stream that has `image` without proof, under this UID, shows it anyway: the
+/// image is unchanged since the mapping, or it is open.
 pub fn is_own(image: &Image, uid: &str) -> bool {
     match uid {
         WITHHELD => is_open(image),
@@ -207,7 +211,8 @@ pub fn is_own(image: &Image, uid: &str) -> bool {
     }
 }
 
-/// Whether the stored form of an image must be kept when a proof replaces it, for streams that have it unproved.
+/// Returns true if an unproved image must be kept when a proof replaces it, for the streams that
+/// have it unproved.
 pub fn is_kept(replaced: &Evidence) -> bool {
     replaced.proof == Proof::Nothing && replaced.blobs.is_some()
 }

@@ -1,4 +1,4 @@
-//! Tests of evidence and of what a better proved image replaces.
+//! Tests of evidence and of the replacement of images.
 
 use serde_json::json;
 
@@ -50,7 +50,7 @@ fn proof(image: &Image) -> Proof {
     evidence_of(image).proof
 }
 
-/// As it is stored after a push at second 7.
+/// Returns the image as stored by a push at second 7.
 fn pushed(mut image: Image) -> Image {
     let (evidence, named) = (evidence_of(&image), named_parts(&image));
     image_strategy::prepare_for_create(&mut image);
@@ -99,7 +99,7 @@ fn metadata_is_proved_if_it_is_what_the_configuration_says() {
     assert_eq!(proof(&filled_in), Proof::Full);
     filled_in.docker_image_metadata.image_mut().architecture = "evil".into();
     assert_eq!(proof(&filled_in), Proof::FullWithClaims);
-    // Without a size the server fills it in anew.
+    // Without a size the server computes the metadata again.
     filled_in.docker_image_metadata.image_mut().size = 0;
     assert_eq!(proof(&filled_in), Proof::Full);
     let alone = with(whole(), |image| {
@@ -168,7 +168,7 @@ fn only_better_proof_replaces_an_image() {
     }
 }
 
-/// As a version stored it that recorded no evidence.
+/// Returns the image as stored by a version without evidence.
 fn unmarked(image: Image) -> Image {
     with(pushed(image), |image| image.evidence = Evidence::default())
 }
@@ -202,7 +202,7 @@ fn labels_of_an_image_without_evidence_stay() {
     };
     let push = pushed(with(whole(), |image| image.metadata.labels = [("scan".to_owned(), "evil".to_owned())].into()));
     assert_eq!(superseding(&labelled("passed"), &push).unwrap().metadata.labels["scan"], "passed");
-    // A write through `images` gives it evidence, and forgets nothing.
+    // A write through `images` adds evidence and keeps the labels.
     let (old, mut new) = (labelled("passed"), labelled("passed"));
     new.metadata.labels.insert("more".into(), "1".into());
     record_authored(&old, &mut new);

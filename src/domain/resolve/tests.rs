@@ -1,4 +1,4 @@
-//! Tests of how wanted tags become history.
+//! Tests of the resolution of spec tags.
 
 use super::*;
 use crate::api::NamedTagEventList;
@@ -15,7 +15,8 @@ fn stream(name: &str, tags: &[(&str, &str, &str)]) -> ImageStream {
     stream
 }
 
-/// Sets a wanted tag; kinds are `docker`, `ref` (a reference), `tag` and `image`, with `@namespace` behind them.
+/// Sets a spec tag. Kinds are `docker`, `ref` (a reference), `tag` and `image`, optionally followed
+/// by `@namespace`.
 fn want<'a>(stream: &'a mut ImageStream, tag: &str, kind: &str, from: &str) -> &'a mut TagReference {
     let (kind, namespace) = kind.split_once('@').unwrap_or((kind, ""));
     let full = match kind {
@@ -67,7 +68,7 @@ fn registries() -> Registries {
     Registries { internal: Some("in:5000".into()), external: None }
 }
 
-/// Writes `new` in the place of `old`, and returns the fault.
+/// Writes `new` over `old` and returns the error.
 fn write(old: Option<&ImageStream>, new: &mut ImageStream, route: WriteTarget, others: &SourceStreams) -> String {
     match old {
         None => stream_strategy::prepare_for_create(new),
@@ -101,7 +102,7 @@ fn others(all: &[(&str, &str, Option<ImageStream>)]) -> SourceStreams {
     others
 }
 
-/// What each tag has been, in one line: `tag=image@generation,…`.
+/// Formats the history of all tags as `tag=image@generation,…`.
 fn told(stream: &ImageStream) -> String {
     let item = |event: &TagEvent| {
         let what = if event.image.is_empty() { &event.docker_image_reference } else { &event.image };
@@ -275,7 +276,7 @@ fn a_tag_that_did_not_change_is_not_resolved_again() {
     new.spec.tags[0].annotations = Some([("k".to_owned(), "v".to_owned())].into());
     assert_eq!(write(Some(&old), &mut new, WriteTarget::Stream, &nothing), "");
     assert_eq!((told(&new).as_str(), new.metadata.generation, new.spec.tags[0].generation), ("a=i1@1", 2, Some(1)));
-    // A generation of 0 asks for a new import, which other streams know nothing of.
+    // A generation of 0 requests a new import. Source streams do not matter for it.
     let mut again = new.clone();
     again.spec.tags[0].generation = Some(0);
     assert_eq!(write(Some(&new), &mut again, WriteTarget::Stream, &nothing), "");
@@ -307,7 +308,8 @@ fn a_limit_takes_the_oldest_events_of_the_tag_that_grows_only() {
     assert_eq!(told(&new), "a=i3@3,i2@2,i1@1 b=i9@2,i3@3");
 }
 
-/// Many tags that come from each other, the worst order, and many ambiguous images: nothing here may be quadratic.
+/// Resolves many tags that track each other in the worst order, and many ambiguous images.
+/// Quadratic algorithms exceed the deadline.
 #[test]
 fn a_stream_of_very_many_tags_is_resolved_in_no_time() {
     const MANY: usize = 20_000;
@@ -354,7 +356,7 @@ fn a_copied_tag_is_no_better_proved_than_its_source() {
     assert!(new.unproved.is_empty());
 }
 
-/// A stream from which `count` images are withheld, and whose tags `a0`.. have images without proof.
+/// Returns a stream with `count` withheld images and with tags `a0`.. for unproved images.
 fn withholding(name: &str, count: usize, unproved: usize) -> ImageStream {
     let mut source = stream(name, &[]);
     source.unproved = (0..count).map(|at| (format!("{name}-{at:060}"), unproved::WITHHELD.into())).collect();
@@ -366,7 +368,8 @@ fn withholding(name: &str, count: usize, unproved: usize) -> ImageStream {
     source
 }
 
-/// A stream with as many tags that come from the tags of [`withholding`] streams, or else from their image `i`.
+/// Returns a stream with `count` tags that come from the tags of a [`withholding`] stream, or from
+/// its image `i`.
 fn copying(kind: &str, name: &str, count: usize) -> ImageStream {
     let mut copy = stream("s", &[]);
     let from = |at: usize| if kind == "tag" { format!("{name}:a{at:06}") } else { format!("{name}@u") };
@@ -416,7 +419,7 @@ fn sources_withhold_a_limited_number_of_images() {
     let error = unproved::withheld_error(Some(&fits), &over).unwrap().to_string();
     assert!(error.starts_with("spec.tags: Forbidden: ") && error.contains("name 1001 images"), "{error}");
     assert!(error.contains("at most 1000") && error.contains("push the images into this stream"), "{error}");
-    // A stream that was stored like this takes what adds nothing.
+    // A stream over the limit accepts updates that add no withheld images.
     let mut more = over.clone();
     want(&mut more, "c", "tag", "x:a000000");
     assert_eq!(write(Some(&over), &mut more, WriteTarget::Stream, &known), "");
@@ -432,7 +435,7 @@ fn an_image_that_the_write_cuts_off_is_not_there_any_more() {
     source = with_history(source, "u", &[event("j", 1)]);
     source.unproved = ["i", "j"].map(|name| (name.to_owned(), "uid".to_owned())).into();
     let known = others(&[("ns", "x", Some(source))]);
-    // Tag a loses image i, which it had proved, before tag b gets it without proof.
+    // Tag a loses its proved image i before tag b gets the image without proof.
     let old = with_history(stream("s", &[("a", "ref", "r.io/j")]), "a", &[event("i", 1)]);
     let registries = registries();
     let max_history = MaxTagHistory(std::num::NonZeroUsize::new(1));
@@ -451,6 +454,6 @@ fn an_empty_history_stays_when_other_tags_change() {
     let mut new = old.clone();
     want(&mut new, "a", "docker", "r.io/x");
     assert_eq!(write(Some(&old), &mut new, WriteTarget::Stream, &SourceStreams::default()), "");
-    // The new tag, which nothing imported, has none.
+    // The new tag has no history without an import.
     assert_eq!(new.status.tags, old.status.tags);
 }

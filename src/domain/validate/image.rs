@@ -1,4 +1,4 @@
-//! Rules for images.
+//! Validation of images.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::{
     meta::field,
 };
 
-/// The faults of `image`, but for those of its own metadata.
+/// Validates `image` except its own metadata, as `validateImage` in openshift-apiserver.
 pub fn image(image: &Image, nested: MetadataRules<'_>) -> field::Errors {
     let mut errors = field::Errors::default();
     errors.extend(reference("dockerImageReference", &image.docker_image_reference));
@@ -48,14 +48,14 @@ fn manifest(part: &ImageManifest) -> field::Errors {
         errors.push_with(|| field::Error::required("os", ""));
     }
     if part.manifest_size < 0 {
-        // Clients know this error under a name that the field does not have.
+        // openshift-apiserver reports the error under `size`, though the field is `manifestSize`.
         errors
             .push_with(|| field::Error::invalid_value("size", part.manifest_size, "manifest size cannot be negative"));
     }
     errors
 }
 
-/// LayersDisplay in the form in which faults show them, made as far as it is shown.
+/// Displays layers as Go marshals the internal type, up to the length of an excerpt.
 struct LayersDisplay<'a>(&'a [ImageLayer]);
 
 impl fmt::Display for LayersDisplay<'_> {
@@ -68,7 +68,8 @@ impl fmt::Display for LayersDisplay<'_> {
     }
 }
 
-/// Whether something in `text` has the form of a digest: a word with a letter, a colon and 32 hex digits.
+/// Returns true if `text` contains the form of a digest: a word with a letter, a colon and 32 hex
+/// digits.
 fn contains_digest(text: &str) -> bool {
     text.match_indices(':').any(|(at, _)| {
         let hex = text[at + 1..].bytes().take_while(u8::is_ascii_hexdigit).count();
@@ -77,7 +78,7 @@ fn contains_digest(text: &str) -> bool {
     })
 }
 
-/// Type and subtype by RFC 6838; spaces around both together are allowed.
+/// Matches type and subtype by RFC 6838. Surrounding spaces are permitted.
 fn is_media_type(text: &str) -> bool {
     let part = |text: &str, more: &[u8]| {
         let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&^_-".contains(&byte) || more.contains(&byte);

@@ -1,14 +1,15 @@
-//! Rules for image stream mappings.
+//! Validation of image stream mappings.
 
 use super::{MetadataRules, image};
 use crate::domain::{limits, names::new_image_name_error};
 use crate::{api::ImageStreamMapping, meta::field};
 
-/// The faults of `mapping`, but for those of its own metadata; those of the image's metadata are here.
+/// Validates `mapping` except its own metadata, as `ValidateImageStreamMapping` in
+/// openshift-apiserver.
 pub fn mapping(mapping: &ImageStreamMapping, nested: MetadataRules<'_>) -> field::Errors {
     let mut errors = field::Errors::default();
     if mapping.metadata.name.is_empty() {
-        // The second field exists only inside of the reference, but clients are told about it.
+        // The second field exists only in the internal type of openshift-apiserver.
         errors.extend(["name", "dockerImageRepository"].map(|field| field::Error::required(field, "")));
     }
     if mapping.tag.is_empty() {

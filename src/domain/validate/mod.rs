@@ -1,7 +1,8 @@
-//! The rules that images, signatures, streams and mappings must keep, with the field and the text of each fault.
+//! Validation of images, signatures, streams, tags and mappings, as openshift-apiserver
+//! pkg/image/apis/image/validation/validation.go.
 //!
-//! The rules that all Kubernetes objects share are not here. Callers check the metadata of the object itself and put
-//! those faults first; for objects inside of the object they lend the rules as a [`MetadataRules`].
+//! Callers validate the metadata of the object itself and put those errors first. For nested
+//! objects they pass the rules as [`MetadataRules`].
 
 mod image;
 mod mapping;
@@ -20,11 +21,10 @@ use std::fmt;
 use super::reference::Reference;
 use crate::meta::{ObjectMeta, field};
 
-/// The rules for metadata of objects outside of namespaces that are named by a path segment; paths start with
-/// `metadata`.
+/// Validation of the metadata of nested cluster-scoped objects. Paths begin with `metadata`.
 pub type MetadataRules<'a> = &'a dyn Fn(&ObjectMeta) -> field::Errors;
 
-/// A reference at `path`: it must be there and be one.
+/// Validates a required pull spec.
 fn reference(path: impl fmt::Display, text: &str) -> Option<field::Error> {
     match text {
         "" => Some(field::Error::required(path, "")),
@@ -32,7 +32,7 @@ fn reference(path: impl fmt::Display, text: &str) -> Option<field::Error> {
     }
 }
 
-/// A reference at `path` that must be one; emptiness has no special text.
+/// Validates the form of a pull spec. An empty one has no error text of its own.
 pub fn reference_form(path: impl fmt::Display, text: &str) -> Option<field::Error> {
     text.parse::<Reference>().err().map(|error| field::Error::invalid(path, text, error))
 }

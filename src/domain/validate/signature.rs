@@ -1,4 +1,4 @@
-//! Rules for signatures of images.
+//! Validation of image signatures.
 
 use serde_json::{Value, json};
 
@@ -8,10 +8,11 @@ use crate::{
     meta::field,
 };
 
-/// The faults of `signature`, but for the generic ones of its metadata.
+/// Validates `signature` except the generic rules for its metadata, as `validateImageSignature` in
+/// openshift-apiserver.
 ///
-/// A deliberate difference: conditions of other types than `Trusted` and `ForImage` are left alone. The reference takes
-/// some of them for `ForImage` and crashes on others.
+/// Deliberate difference: conditions of types other than `Trusted` and `ForImage` are ignored.
+/// openshift-apiserver treats some of them as `ForImage` and panics on others.
 pub fn signature(signature: &ImageSignature) -> field::Errors {
     let mut errors = metadata(signature);
     if signature.r#type.is_empty() {
@@ -50,7 +51,7 @@ fn metadata(signature: &ImageSignature) -> field::Errors {
     errors
 }
 
-/// What only a verified signature may claim.
+/// Validates that only verified signatures have claims.
 fn claims(signature: &ImageSignature) -> field::Errors {
     let rule = "must be unset for unknown signature state";
     let mut errors = field::Errors::default();
@@ -72,12 +73,12 @@ fn claims(signature: &ImageSignature) -> field::Errors {
     errors
 }
 
-/// The condition of a type that was probed last; of those at one time the last in the list.
+/// Returns the condition of a type with the latest probe time. Of equal ones the last counts.
 fn newest<'a>(conditions: &'a [SignatureCondition], r#type: &str) -> Option<&'a SignatureCondition> {
     conditions.iter().filter(|each| each.r#type == r#type).max_by_key(|each| each.last_probe_time)
 }
 
-/// The conditions in the form in which faults show them.
+/// Returns the conditions as Go marshals the internal type, for errors.
 fn conditions(signature: &ImageSignature) -> Value {
     let condition = |each: &SignatureCondition| {
         json!({"Type": each.r#type, "Status": each.status, "LastProbeTime": each.last_probe_time,
@@ -189,7 +190,7 @@ mod tests {
         assert_eq!(errors(&with(&[("Trusted", "Unknown", 1), ("Trusted", "True", 1), ("ForImage", "True", 1)])), "[]");
     }
 
-    /// The reference answers this with a crash.
+    /// openshift-apiserver panics on this input.
     #[test]
     fn conditions_of_other_types_are_left_alone() {
         assert_eq!(errors(&with(&[("Foo", "True", 1), ("Trusted", "True", 1), ("ForImage", "True", 0)])), "[]");

@@ -1,4 +1,4 @@
-//! Rules for image streams and their tags.
+//! Validation of image streams and their tags.
 
 use super::{reference, reference_form};
 use crate::{
@@ -7,20 +7,22 @@ use crate::{
     meta::field,
 };
 
-/// A stream must fit into a reference.
+/// Maximum length of `namespace/name`, which must fit into a pull spec
+/// (`reference.NameTotalLengthMax` in distribution).
 const MAX_NAME_LENGTH: usize = 255;
 
-/// The faults of `stream`, spec and status, but for those of its metadata that concern the form of names, labels and so
-/// on. Tags are taken in their order in the object, which is that of their names.
+/// Validates spec and status of `stream`, as `ValidateImageStreamWithWhitelister` in
+/// openshift-apiserver. Callers validate the generic metadata. Errors are in the order of the tag
+/// names.
 ///
-/// Tag names are free. Which registries are allowed is not checked here.
+/// Tag names are not restricted, and allowed registries are not checked.
 pub fn stream(stream: &ImageStream) -> field::Errors {
     let mut errors = wanted(stream);
     errors.extend(stream.status.tags.iter().flat_map(history));
     errors
 }
 
-/// The faults of a stream that takes the place of `old`; histories that are in `old` as they are were checked before.
+/// Validates an update of `old`. Unchanged histories were validated before.
 pub fn stream_update(old: &ImageStream, new: &ImageStream) -> field::Errors {
     let mut errors = wanted(new);
     let is_new = |tag: &&NamedTagEventList| tags::history(old, &tag.tag).is_none_or(|before| before.items != tag.items);
@@ -28,7 +30,7 @@ pub fn stream_update(old: &ImageStream, new: &ImageStream) -> field::Errors {
     errors
 }
 
-/// The faults of name and spec.
+/// Validates name and spec.
 fn wanted(stream: &ImageStream) -> field::Errors {
     let mut errors = field::Errors::default();
     let metadata = &stream.metadata;
@@ -43,7 +45,8 @@ fn wanted(stream: &ImageStream) -> field::Errors {
     errors
 }
 
-/// The faults of one tag of a spec, with paths inside of the tag.
+/// Validates one spec tag, as `ValidateImageStreamTagReference` in Go. Paths are relative to the
+/// tag.
 pub fn tag_reference(tag: &TagReference) -> field::Errors {
     let mut errors = source(tag);
     let policy = &tag.reference_policy.r#type;
@@ -83,7 +86,7 @@ fn source(tag: &TagReference) -> field::Errors {
     errors
 }
 
-/// The faults of the references in the history of a tag.
+/// Validates the pull specs in the history of a tag.
 fn history(tag: &NamedTagEventList) -> impl Iterator<Item = field::Error> {
     tag.items.iter().enumerate().filter_map(|(at, event)| {
         let path = format_args!("status.tags[{}].items[{at}].dockerImageReference", tag.tag);

@@ -1,11 +1,12 @@
-//! Rules for image stream tags and image tags.
+//! Validation of image stream tags and image tags.
 
 use super::tag_reference;
 use crate::api::{ImageStreamTag, ImageTag, TagReference};
 use crate::domain::names;
 use crate::meta::{ObjectMeta, field};
 
-/// The faults of a new ImageStreamTag, but for those of its metadata.
+/// Validates a new ImageStreamTag except its metadata, as `ValidateImageStreamTag` in
+/// openshift-apiserver.
 pub fn stream_tag(view: &ImageStreamTag) -> field::Errors {
     let mut errors: field::Errors = view.tag.iter().flat_map(|tag| under("tag", tag)).collect();
     let annotations = view.tag.as_ref().and_then(|tag| tag.annotations.as_ref());
@@ -16,10 +17,10 @@ pub fn stream_tag(view: &ImageStreamTag) -> field::Errors {
     errors
 }
 
-/// The faults of an ImageStreamTag that takes the place of `old`, but for those of its metadata.
+/// Validates an update of an ImageStreamTag except its metadata, as `ValidateImageStreamTagUpdate`.
 ///
-/// Annotations and the wanted tag may change; lookup policy, generation, conditions and image are not looked at, for they
-/// are not written.
+/// Annotations and the spec tag may change. The other fields are ignored because they are not
+/// written.
 pub fn stream_tag_update(old: &ImageStreamTag, new: &ImageStreamTag) -> field::Errors {
     let mut errors: field::Errors = new.tag.iter().flat_map(|tag| under("tag", tag)).collect();
     let without_annotations = |meta: &ObjectMeta| ObjectMeta { annotations: Default::default(), ..meta.clone() };
@@ -30,7 +31,7 @@ pub fn stream_tag_update(old: &ImageStreamTag, new: &ImageStreamTag) -> field::E
     errors
 }
 
-/// The faults of a new ImageTag, but for those of its metadata.
+/// Validates a new ImageTag except its metadata, as `ValidateImageTag`.
 pub fn image_tag(view: &ImageTag) -> field::Errors {
     match &view.spec {
         Some(spec) => wanted(&view.metadata.name, spec),
@@ -38,7 +39,7 @@ pub fn image_tag(view: &ImageTag) -> field::Errors {
     }
 }
 
-/// The faults of an ImageTag that takes the place of `old`, but for those of its metadata.
+/// Validates an update of an ImageTag except its metadata, as `ValidateImageTagUpdate`.
 pub fn image_tag_update(old: &ImageTag, new: &ImageTag) -> field::Errors {
     let mut errors = new.spec.as_ref().map(|spec| wanted(&new.metadata.name, spec)).unwrap_or_default();
     let rule = "may not update fields other than spec";
