@@ -22,10 +22,10 @@ fn config_error(image: &Image) -> Option<field::Error> {
     if config.is_empty() || !manifest::has_config(&image.docker_image_manifest_media_type) {
         return None;
     }
-    let wanted: Digest = Manifest::read(&image.docker_image_manifest).ok()?.config.digest.parse().ok()?;
-    let found = wanted.digest_of(config);
-    let rule = || format!("its digest must be {wanted}, as the manifest says");
-    (found != wanted).then(|| field::Error::invalid("dockerImageConfig", found.as_str(), rule()))
+    let expected: Digest = Manifest::read(&image.docker_image_manifest).ok()?.config.digest.parse().ok()?;
+    let actual = expected.digest_of(config);
+    let rule = || format!("its digest must be {expected}, as in the manifest");
+    (actual != expected).then(|| field::Error::invalid("dockerImageConfig", actual.as_str(), rule()))
 }
 
 #[cfg(test)]
@@ -51,16 +51,16 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_is_what_it_is_called_has_no_faults() {
+    fn matching_content_has_no_errors() {
         assert!(fields(&image()).is_empty());
         let bare = Image { docker_image_config: String::new(), ..image() };
-        assert!(fields(&bare).is_empty(), "a configuration may be left out");
+        assert!(fields(&bare).is_empty(), "the configuration is optional");
         let bare = Image { docker_image_manifest: String::new(), ..image() };
-        assert!(fields(&bare).is_empty(), "so may a manifest");
+        assert!(fields(&bare).is_empty(), "the manifest is optional");
     }
 
     #[test]
-    fn other_texts_than_the_digests_stand_for_are_told() {
+    fn mismatched_content_is_an_error() {
         let mut other = image();
         other.docker_image_manifest.push(' ');
         assert_eq!(fields(&other), ["metadata.name"]);
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_digest_stands_for_nothing() {
+    fn name_without_digest_is_not_checked() {
         let mut named = image();
         named.metadata.name = "latest".into();
         named.docker_image_manifest.push(' ');
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_are_no_manifests_are_judged_by_their_digest_alone() {
+    fn invalid_manifest_is_checked_by_digest_only() {
         let mut broken = Image { docker_image_manifest: "{oops".into(), ..image() };
         assert_eq!(fields(&broken), ["metadata.name"]);
         broken.metadata.name = Digest::sha256_of("{oops").to_string();

@@ -142,14 +142,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_digest_of_nothing_is_the_known_one() {
+    fn empty_content_has_the_known_digest() {
         let digest = Digest::sha256_of("");
         assert_eq!(digest.hex(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
         assert_eq!(digest.algorithm(), Algorithm::Sha256);
     }
 
     #[test]
-    fn content_is_verified_by_the_algorithm_of_its_name() {
+    fn content_is_verified_with_the_algorithm_of_its_name() {
         for algorithm in [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512] {
             let name = Digest::compute(algorithm, b"content");
             assert_eq!(name.digest_of("content"), name);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_are_told_apart() {
+    fn errors_name_the_invalid_part() {
         let parse = |text: &str| text.parse::<Digest>().map(|digest| digest.text);
         for text in ["", "sha256", "sha256:", ":ab", "sha256:xyz", "sha 256:ab", "sha256:ab:cd"] {
             assert_eq!(parse(text), Err(ParseDigestError::Format), "{text}");

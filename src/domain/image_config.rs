@@ -194,27 +194,28 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_of_nulls_is_empty_metadata() {
+    fn null_fields_give_empty_metadata() {
         let text =
             r#"{"config":null,"created":null,"architecture":"","container_config":null,"history":null,"rootfs":null}"#;
         assert_eq!(read(text).unwrap(), DockerImage::default());
     }
 
     #[test]
-    fn an_empty_config_is_not_the_same_as_none() {
+    fn empty_config_differs_from_missing_config() {
         assert_eq!(read(r#"{"config":{}}"#).unwrap().config, Some(DockerConfig::default()));
     }
 
     #[test]
-    fn the_first_value_of_a_wrong_type_is_told() {
+    fn first_type_error_is_returned() {
         let error = read(r#"{"config":{"Env":"not a list"},"created":"yesterday"}"#).unwrap_err();
-        let told = "json: cannot unmarshal string into Go struct field DockerImageConfig.config.Env of type []string";
-        assert_eq!(error.to_string(), told);
+        let expected =
+            "json: cannot unmarshal string into Go struct field DockerImageConfig.config.Env of type []string";
+        assert_eq!(error.to_string(), expected);
         assert!(read(r#"{"history":{}}"#).is_err());
     }
 
     #[test]
-    fn the_size_of_a_layer_is_zero_where_it_cannot_be_read() {
+    fn invalid_layer_size_is_zero() {
         assert_eq!(v1_layer_size(r#"{"Size":100}"#), 100);
         assert_eq!(v1_layer_size(r#"{"Size":"100"}"#), 0);
         assert_eq!(v1_layer_size("{"), 0);

@@ -136,8 +136,8 @@ fn order_layers(image: &mut Image) {
     if image.docker_image_layers.is_empty() {
         return;
     }
-    let said = image.metadata.annotations.get(LAYERS_ORDER).map(String::as_str);
-    let order = said.or(match image.docker_image_manifest_media_type.as_str() {
+    let annotation = image.metadata.annotations.get(LAYERS_ORDER).map(String::as_str);
+    let order = annotation.or(match image.docker_image_manifest_media_type.as_str() {
         manifest::SCHEMA1 | manifest::SCHEMA1_SIGNED => Some(ASCENDING),
         manifest::SCHEMA2 | manifest::OCI_MANIFEST => Some(DESCENDING),
         _ => None,
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_without_a_manifest_is_left_alone() {
+    fn image_without_manifest_is_not_changed() {
         let mut image = Image { docker_image_layers: given_layers("ab"), ..named("n") };
         let before = image.clone();
         fill(&mut image).unwrap();
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_2_image_is_described_by_its_configuration() {
+    fn schema2_metadata_comes_from_the_configuration() {
         let mut image = schema2();
         fill(&mut image).unwrap();
         let metadata = image.docker_image_metadata.image();
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn given_layers_are_turned_by_annotation_or_media_type() {
+    fn annotation_or_media_type_determines_layer_order() {
         let turned = |media_type: &str, annotation: Option<&str>| {
             let mut image = Image { docker_image_layers: given_layers("ab"), ..schema2() };
             image.docker_image_manifest_media_type = media_type.into();
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn complete_images_keep_what_they_have() {
+    fn complete_images_are_not_changed() {
         let mut image = Image { docker_image_layers: given_layers("a"), ..schema2() };
         image.docker_image_manifest_media_type = "t".into();
         image.docker_image_metadata.image_mut().size = 77;
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_1_image_is_described_by_its_newest_history() {
+    fn schema1_metadata_comes_from_the_newest_history() {
         let history = |id: &str, size: i64| json!({"v1Compatibility": json!({"id": id, "Size": size}).to_string()});
         let text = json!({"schemaVersion": 1, "fsLayers": [{"blobSum": "b"}, {"blobSum": "a"}],
             "history": [history("new", 2), history("old", 1)]});
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_of_a_list_is_the_objects_and_never_changes() {
+    fn manifest_list_keeps_its_creation_time() {
         let mut image = image(manifest::OCI_INDEX, json!({"mediaType": manifest::OCI_INDEX, "manifests": []}));
         image.metadata.creation_timestamp = Some(Time::from_unix_seconds(5));
         fill(&mut image).unwrap();
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_has_its_text() {
+    fn every_error_has_its_text() {
         let cases = [
             (
                 image("", json!({"schemaVersion": 9})),
@@ -410,13 +410,13 @@ mod tests {
             ),
             (Image { docker_image_manifest: "{".into(), ..schema2() }, "unexpected end of JSON input"),
         ];
-        for (image, said) in cases {
-            assert_eq!(error(image), said);
+        for (image, expected) in cases {
+            assert_eq!(error(image), expected);
         }
     }
 
     #[test]
-    fn what_was_filled_before_a_fault_stays() {
+    fn fields_set_before_an_error_remain() {
         let mut image = Image { docker_image_config: "{bad".into(), ..schema2() };
         fill(&mut image).unwrap_err();
         assert_eq!(layer_names(&image), "abac");
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_read_only_where_the_media_type_says_so() {
+    fn list_is_parsed_only_with_its_media_type() {
         let text =
             json!({"manifests": [{"digest": "d", "size": 5, "platform": {"architecture": "arm", "os": "linux"}}]});
         let listed = manifests_of_list(&image(manifest::DOCKER_LIST, text.clone())).unwrap();
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shown_image_has_neither_manifest_nor_configuration() {
+    fn views_have_no_manifest_and_configuration() {
         let mut image = schema2();
         fill_for_view(&mut image).unwrap();
         assert_eq!((image.docker_image_manifest.as_str(), image.docker_image_config.as_str()), ("", ""));

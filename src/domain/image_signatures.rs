@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_signature_begins_with_its_image() {
+    fn signature_name_begins_with_the_image() {
         assert_eq!(SignatureName::parse("i@s").unwrap().image, "i");
         for bad in ["bad", "a@b@c", "@b", "a@", ""] {
             let status = SignatureName::parse(bad).unwrap_err();
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_signature_says_nothing_that_must_be_verified() {
+    fn new_signature_loses_verified_fields() {
         let mut sent = ImageSignature {
             conditions: vec![Default::default()],
             image_identity: "x".into(),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn signatures_are_added_at_the_end_and_taken_from_anywhere() {
+    fn signatures_are_appended_and_removed_in_place() {
         let mut image = Image::default();
         for (name, content) in [("i@a", "1"), ("i@b", "2"), ("i@c", "3")] {
             add(&mut image, &signature(name, content)).unwrap();
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_has_a_name_and_a_content_once() {
+    fn duplicate_name_or_content_is_rejected() {
         let mut image = Image::default();
         add(&mut image, &signature("i@a", "1")).unwrap();
         for (name, content) in [("i@a", "2"), ("i@b", "1")] {

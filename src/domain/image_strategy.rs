@@ -111,7 +111,7 @@ mod tests {
     };
 
     #[test]
-    fn a_broken_manifest_is_stored_as_it_is() {
+    fn invalid_manifest_is_stored_unchanged() {
         let mut image = Image { docker_image_manifest: "{oops".into(), ..Image::default() };
         let before = image.clone();
         prepare_for_create(&mut image);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_of_a_list_are_read_whatever_the_client_sent() {
+    fn parts_are_read_from_the_manifest_list() {
         let sent = vec![ImageManifest::default()];
         let list = |text: &str| Image {
             docker_image_manifest: text.into(),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_a_registry_keeps_are_not_stored() {
+    fn content_stored_by_a_registry_is_dropped() {
         let kept = |value: &str| {
             let mut image = Image { docker_image_config: "c".into(), ..Image::default() };
             image.metadata.annotations.insert(BLOB_STORED.into(), value.into());
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn signatures_lose_the_mark_of_their_controller_only() {
+    fn controller_annotation_of_signatures_is_dropped() {
         let mut signature = ImageSignature::default();
         signature.metadata.annotations = [MANAGED_SIGNATURE, "other"].map(|key| (key.into(), "true".into())).into();
         let mut image = Image { signatures: vec![signature], ..Image::default() };
@@ -189,12 +189,12 @@ mod tests {
     }
 
     #[test]
-    fn the_texts_may_be_left_out() {
+    fn manifest_and_config_may_be_removed() {
         assert_eq!(changed(bare(), &whole()), (false, false));
     }
 
     #[test]
-    fn other_texts_are_replaced_by_the_stored_ones() {
+    fn mismatched_content_is_reverted() {
         let other = Image { docker_image_manifest: "{}".into(), docker_image_config: "{}".into(), ..whole() };
         assert_eq!(changed(other, &whole()), (true, true));
         let list = Image { docker_image_manifest_media_type: manifest::DOCKER_LIST.into(), ..bare() };
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_computed_cannot_be_changed() {
+    fn computed_fields_cannot_be_changed() {
         let mut stored = bare();
         stored.docker_image_metadata.image_mut().size = 7;
         let mut image = bare();

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn every_image_and_part_is_named_with_its_blobs() {
+    fn all_images_and_parts_are_listed_with_blobs() {
         let images = [
             image("a", manifest::SCHEMA2, "config", &["l1", "l2", "l1"], &[]),
             image("list", manifest::OCI_INDEX, "", &[], &["part", "gone", "list"]),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_size_is_about_that_of_the_json() {
+    fn size_approximates_the_json() {
         let layers: Vec<String> = (0..200).map(|number| format!("sha256:{number:0>64}")).collect();
         let layers: Vec<&str> = layers.iter().map(String::as_str).collect();
         let images = [
@@ -198,12 +198,12 @@ mod tests {
             let image = images.iter().find(|image| image.metadata.name == name);
             view.add(name, image);
         }
-        let (told, size) = (view.size(), json!(view.finish().unwrap()).to_string().len());
-        assert!(told.abs_diff(size) < size / 5, "{told} is told of {size} bytes");
+        let (estimate, size) = (view.size(), json!(view.finish().unwrap()).to_string().len());
+        assert!(estimate.abs_diff(size) < size / 5, "estimated {estimate} of {size} bytes");
     }
 
     #[test]
-    fn only_blobs_that_the_manifest_names_count() {
+    fn only_blobs_in_the_manifest_count() {
         let mut forged = image("a", manifest::SCHEMA2, "evil", &["evil", "l"], &[]);
         let layers = vec![ImageLayer { name: "l".into(), size: 5, media_type: "l".into() }];
         forged.evidence.blobs = Some(NamedBlobs { layers, config: Some("config".into()) });
@@ -223,21 +223,21 @@ mod tests {
         own.evidence = Evidence::unproved();
         let mut stream = stream(&["a"]);
         stream.unproved = [("a".to_owned(), "own".to_owned())].into();
-        let told = |image: &Image| {
+        let references = |image: &Image| {
             let view = gathered(&stream, std::slice::from_ref(image)).unwrap();
             assert!(view.blobs.is_empty());
-            assert_eq!(view.images.keys().collect::<Vec<_>>(), ["a"], "no part of it belongs to the stream");
+            assert_eq!(view.images.keys().collect::<Vec<_>>(), ["a"], "its parts are not in the stream");
             view.images["a"].clone()
         };
-        assert_eq!(told(&own), ImageBlobReferences::default());
+        assert_eq!(references(&own), ImageBlobReferences::default());
         let mut proved = image("a", "", "", &["secret"], &[]);
         proved.metadata.uid = "own".into();
         proved.evidence.proof = Proof::Manifest;
-        assert_eq!(told(&proved), ImageBlobReferences { image_missing: true, ..ImageBlobReferences::default() });
+        assert_eq!(references(&proved), ImageBlobReferences { image_missing: true, ..ImageBlobReferences::default() });
     }
 
     #[test]
-    fn an_image_that_cannot_be_shown_hides_the_view() {
+    fn invalid_image_fails_the_view() {
         let images = [image("a", manifest::SCHEMA2, "", &[], &[]), image("b", "", "", &[], &[])];
         let errors = gathered(&stream(&["a", "b"]), &images).unwrap_err();
         assert_eq!(field::join(&errors), "images[a].config: Invalid value: \"\": config cannot be an empty string");
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_of_many_images_are_bounded() {
+    fn errors_of_many_images_are_bounded() {
         let names: Vec<String> = (0..20).map(|at| format!("image{at}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let images: Vec<Image> = names.iter().map(|name| image(name, "", "", &[""; 50], &[])).collect();

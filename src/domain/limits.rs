@@ -37,10 +37,10 @@ fn tag_names(old: Option<&ImageStream>, new: &ImageStream) -> field::Errors {
         let path = format_args!("{list}[{name}].{field}");
         field::Error::longer(path, name.len(), MAX_TAG_NAME_BYTES)
     };
-    let wanted = new.spec.tags.iter().filter(|tag| is_over(&tag.name));
+    let spec = new.spec.tags.iter().filter(|tag| is_over(&tag.name));
     let pushed = new.status.tags.iter().filter(|tag| is_over(&tag.tag));
-    let wanted = wanted.map(|tag| error("spec.tags", &tag.name, "name"));
-    wanted.chain(pushed.map(|tag| error("status.tags", &tag.tag, "tag"))).collect()
+    let spec = spec.map(|tag| error("spec.tags", &tag.name, "name"));
+    spec.chain(pushed.map(|tag| error("status.tags", &tag.tag, "tag"))).collect()
 }
 
 /// Checks the pull specs of tag events. Those of the spec are bounded by the grammar of references.
@@ -131,36 +131,36 @@ mod tests {
     use super::*;
     use crate::api::{ImageLayer, ImageManifest, NamedTagEventList, TagEvent, TagReference};
 
-    fn told(errors: &field::Errors) -> String {
+    fn texts(errors: &field::Errors) -> String {
         field::join(errors)
     }
 
-    fn with_tags(wanted: &[&str], pushed: &[&str]) -> ImageStream {
+    fn with_tags(spec: &[&str], pushed: &[&str]) -> ImageStream {
         let mut stream = ImageStream::default();
         let reference = |name: &&str| TagReference { name: (*name).into(), ..TagReference::default() };
         let history = |name: &&str| NamedTagEventList { tag: (*name).into(), ..NamedTagEventList::default() };
-        stream.spec.tags = wanted.iter().map(reference).collect();
+        stream.spec.tags = spec.iter().map(reference).collect();
         stream.status.tags = pushed.iter().map(history).collect();
         stream
     }
 
     #[test]
-    fn names_of_new_tags_have_a_limit() {
+    fn new_tag_names_have_a_limit() {
         let (fits, long) = ("a".repeat(1024), "b".repeat(1025));
-        assert_eq!(told(&stream(None, &with_tags(&[&fits], &[&fits]))), "[]");
+        assert_eq!(texts(&stream(None, &with_tags(&[&fits], &[&fits]))), "[]");
         let rule = "Too long: may not be more than 1024 bytes, has 1025";
         let both = format!("[spec.tags[{long}].name: {rule}, status.tags[{long}].tag: {rule}]");
-        assert_eq!(told(&stream(None, &with_tags(&[&long], &[&long]))), both);
+        assert_eq!(texts(&stream(None, &with_tags(&[&long], &[&long]))), both);
         assert_eq!(pushed_tag(&with_tags(&[&fits], &[]), &long).unwrap().to_string(), format!("tag: {rule}"));
     }
 
     #[test]
-    fn long_names_of_tags_that_exist_stay() {
+    fn existing_long_tag_names_are_kept() {
         let (long, longer) = ("b".repeat(1025), "c".repeat(1026));
         for old in [with_tags(&[&long], &[]), with_tags(&[], &[&long])] {
-            assert_eq!(told(&stream(Some(&old), &with_tags(&[&long], &[&long]))), "[]");
+            assert_eq!(texts(&stream(Some(&old), &with_tags(&[&long], &[&long]))), "[]");
             assert_eq!(pushed_tag(&old, &long), None);
-            assert!(told(&stream(Some(&old), &with_tags(&[&longer], &[]))).contains("has 1026"));
+            assert!(texts(&stream(Some(&old), &with_tags(&[&longer], &[]))).contains("has 1026"));
         }
     }
 
@@ -173,15 +173,15 @@ mod tests {
     #[test]
     fn new_pull_specs_have_a_limit() {
         let (fits, over, other) = ("a".repeat(1024), "b".repeat(1025), "c".repeat(1025));
-        assert_eq!(told(&stream(None, &with_event(&fits))), "[]");
+        assert_eq!(texts(&stream(None, &with_event(&fits))), "[]");
         let rule = "Too long: may not be more than 1024 bytes, has 1025";
         let all = format!("status.tags[t].items[0].dockerImageReference: {rule}");
-        assert_eq!(told(&stream(None, &with_event(&over))), all);
-        assert_eq!(told(&stream(Some(&with_event(&other)), &with_event(&over))), all);
-        assert_eq!(told(&stream(Some(&with_event(&over)), &with_event(&over))), "[]");
+        assert_eq!(texts(&stream(None, &with_event(&over))), all);
+        assert_eq!(texts(&stream(Some(&with_event(&other)), &with_event(&over))), all);
+        assert_eq!(texts(&stream(Some(&with_event(&over)), &with_event(&over))), "[]");
         let image_of = |spec: &str| Image { docker_image_reference: spec.into(), ..Image::default() };
-        assert_eq!(told(&image(None, &image_of(&over))), format!("dockerImageReference: {rule}"));
-        assert_eq!(told(&image(Some(&image_of(&over)), &image_of(&over))), "[]");
+        assert_eq!(texts(&image(None, &image_of(&over))), format!("dockerImageReference: {rule}"));
+        assert_eq!(texts(&image(Some(&image_of(&over)), &image_of(&over))), "[]");
     }
 
     fn with_parts(layers: usize, manifests: usize, manifest: &str) -> Image {
@@ -198,42 +198,42 @@ mod tests {
     }
 
     #[test]
-    fn given_parts_have_a_limit_without_a_manifest_that_names_them() {
+    fn parts_missing_in_the_manifest_have_a_limit() {
         for text in ["", "{oops", &manifest("layers", 10), &manifest("manifests", 10)] {
-            assert_eq!(told(&image(None, &with_parts(500, 500, text))), "[]");
+            assert_eq!(texts(&image(None, &with_parts(500, 500, text))), "[]");
             let both = "[dockerImageLayers: Too many: 501: must have at most 500 items, dockerImageManifests: Too many: 502: \
                         must have at most 500 items]";
-            assert_eq!(told(&image(None, &with_parts(501, 502, text))), both);
+            assert_eq!(texts(&image(None, &with_parts(501, 502, text))), both);
         }
     }
 
     #[test]
-    fn a_manifest_allows_as_many_parts_as_it_names() {
+    fn parts_in_the_manifest_are_permitted() {
         for list in ["layers", "fsLayers"] {
-            assert_eq!(told(&image(None, &with_parts(2000, 0, &manifest(list, 2000)))), "[]");
+            assert_eq!(texts(&image(None, &with_parts(2000, 0, &manifest(list, 2000)))), "[]");
             let more = "dockerImageLayers: Too many: 2001: must have at most 2000 items";
-            assert_eq!(told(&image(None, &with_parts(2001, 0, &manifest(list, 2000)))), more);
+            assert_eq!(texts(&image(None, &with_parts(2001, 0, &manifest(list, 2000)))), more);
         }
-        assert_eq!(told(&image(None, &with_parts(0, 2000, &manifest("manifests", 2000)))), "[]");
+        assert_eq!(texts(&image(None, &with_parts(0, 2000, &manifest("manifests", 2000)))), "[]");
         let other = "dockerImageManifests: Too many: 2000: must have at most 500 items";
-        assert_eq!(told(&image(None, &with_parts(0, 2000, &manifest("layers", 2000)))), other);
+        assert_eq!(texts(&image(None, &with_parts(0, 2000, &manifest("layers", 2000)))), other);
     }
 
     #[test]
-    fn a_manifest_names_a_limited_number_of_parts() {
+    fn parts_in_a_manifest_have_a_limit() {
         for list in ["layers", "fsLayers", "manifests"] {
-            assert_eq!(told(&image(None, &with_parts(0, 0, &manifest(list, 20_000)))), "[]");
+            assert_eq!(texts(&image(None, &with_parts(0, 0, &manifest(list, 20_000)))), "[]");
             let over = with_parts(0, 0, &manifest(list, 20_001));
             let rule = "dockerImageManifest: Too many: 20001: must have at most 20000 items";
-            assert_eq!(told(&image(None, &over)), rule);
-            assert_eq!(told(&image(Some(&over), &over)), "[]", "it is stored already");
+            assert_eq!(texts(&image(None, &over)), rule);
+            assert_eq!(texts(&image(Some(&over), &over)), "[]", "the image is stored already");
         }
     }
 
     #[test]
-    fn an_older_image_keeps_its_parts() {
+    fn stored_images_keep_their_parts() {
         let old = with_parts(600, 700, "");
-        assert_eq!(told(&image(Some(&old), &old)), "[]");
-        assert!(told(&image(Some(&old), &with_parts(600, 701, ""))).contains("Too many: 701: must have at most 500"));
+        assert_eq!(texts(&image(Some(&old), &old)), "[]");
+        assert!(texts(&image(Some(&old), &with_parts(600, 701, ""))).contains("Too many: 701: must have at most 500"));
     }
 }

@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_schema_2_manifest_has_a_configuration_and_layers() {
+    fn schema2_has_configuration_and_layers() {
         let text = r#"{"schemaVersion":2,"MEDIATYPE":"m","config":{"digest":"c","size":3},
             "layers":[{"mediaType":"t","size":1,"digest":"a","urls":["x"]},{"Digest":"b"}]}"#;
         let manifest = Manifest::read(text).unwrap();
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signed_schema_1_manifest_is_read_like_a_plain_one() {
+    fn signed_schema1_is_parsed_like_plain_schema1() {
         let text = r#"{"schemaVersion":1,"name":"n","fsLayers":[{"blobSum":"b"}],"history":[{"v1Compatibility":"{}"}],
             "signatures":[{"header":{"alg":"ES256"},"signature":"s","protected":"p"}]}"#;
         let manifest = Manifest::read(text).unwrap();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_of_a_list_may_lack_a_platform() {
+    fn list_entry_may_lack_a_platform() {
         let text = r#"{"manifests":[{"digest":"d","platform":{"architecture":"arm","os":"linux","variant":"v7"}},
             {"digest":"e","platform":null}]}"#;
         let list = ManifestList::read(text).unwrap();
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_type_names_the_field() {
+    fn type_errors_name_the_field() {
         let error = |text: &str| Manifest::read(text).unwrap_err().to_string();
         assert_eq!(
             error(r#"{"layers":[{"size":"1"}]}"#),

@@ -137,13 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_must_be_what_the_name_stands_for() {
+    fn manifest_must_match_the_name() {
         let (text, other) = (r#"{"schemaVersion":2}"#, Digest::sha256_of("other"));
         let own = Digest::sha256_of(text);
         assert_eq!(manifest_digest_error(&image(own.as_str(), manifest::SCHEMA2, text)), None);
-        let told = manifest_digest_error(&image(other.as_str(), manifest::SCHEMA2, text)).unwrap().to_string();
+        let text_of_error = manifest_digest_error(&image(other.as_str(), manifest::SCHEMA2, text)).unwrap().to_string();
         let rule = format!("must be the digest of the manifest, which is {own}");
-        assert_eq!(told, format!("image.metadata.name: Invalid value: \"{other}\": {rule}"));
+        assert_eq!(text_of_error, format!("image.metadata.name: Invalid value: \"{other}\": {rule}"));
     }
 
     #[test]
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signed_manifest_is_named_after_what_was_signed() {
+    fn signed_manifest_is_named_after_its_payload() {
         let payload = "{\n \"schemaVersion\": 1\n}";
         let own = Digest::sha256_of(payload);
         let text = signed_manifest::sign(payload);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_can_be_smuggled_in_beside_the_signatures() {
+    fn fields_beside_the_signatures_are_rejected() {
         let payload = "{\n \"schemaVersion\": 1\n}";
         let own = Digest::sha256_of(payload);
         let text = signed_manifest::sign(payload);
@@ -176,15 +176,15 @@ mod tests {
     }
 
     #[test]
-    fn a_push_goes_into_the_tag_and_those_that_follow_it() {
+    fn push_updates_the_tag_and_its_tracking_tags() {
         let mut stream = stream();
         let (max_history, now) = (MaxTagHistory(None), Time::from_unix_seconds(7));
         let sent = mapping(image("i", "", ""));
         assert_eq!(push(&mut stream, &sent, PushedImage::New, max_history, now), PushOutcome::Added);
-        let told: Vec<_> = stream.status.tags.iter().map(|tag| (tag.tag.as_str(), tag.items[0].clone())).collect();
+        let histories: Vec<_> = stream.status.tags.iter().map(|tag| (tag.tag.as_str(), tag.items[0].clone())).collect();
         let event =
             TagEvent { created: Some(now), docker_image_reference: "r.io/a".into(), image: "i".into(), generation: 4 };
-        assert_eq!(told, [("f", event.clone()), ("t", event)]);
+        assert_eq!(histories, [("f", event.clone()), ("t", event)]);
         assert_eq!(push(&mut stream, &sent, PushedImage::Existing, max_history, now), PushOutcome::Unchanged);
     }
 

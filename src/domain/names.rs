@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_name_is_runs_joined_by_single_marks() {
+    fn stream_name_matches_the_repository_grammar() {
         for name in ["a", "a.b-c_d", "0"] {
             assert!(stream_name_errors(name).is_empty(), "{name}");
         }
@@ -143,29 +143,29 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_path_segment_is_told_nothing_else() {
+    fn path_segment_errors_come_alone() {
         assert_eq!(stream_name_errors("."), ["may not be '.'"]);
         assert_eq!(stream_name_errors(".."), ["may not be '..'"]);
         assert_eq!(stream_name_errors("A/b%"), ["may not contain '/'", "may not contain '%'"]);
     }
 
     #[test]
-    fn the_name_of_a_new_image_has_no_control_characters() {
+    fn new_image_name_has_no_control_characters() {
         for good in ["sha256:0", "app v1", "é", "mine"] {
             assert_eq!(new_image_name_error("metadata.name", good), None, "{good}");
         }
         for bad in ["sha256:y\nline", "a\rb", "a\tb", "a\u{1b}[31mb", "a\u{7f}", "a\u{85}b"] {
-            let told = new_image_name_error("metadata.name", bad).unwrap().to_string();
+            let text = new_image_name_error("metadata.name", bad).unwrap().to_string();
             assert!(
-                told.starts_with("metadata.name: Invalid value: \"") && told.ends_with("control characters"),
-                "{told}"
+                text.starts_with("metadata.name: Invalid value: \"") && text.ends_with("control characters"),
+                "{text}"
             );
-            assert!(!told.contains(bad), "{told}");
+            assert!(!text.contains(bad), "{text}");
         }
     }
 
     #[test]
-    fn a_stream_image_name_has_one_at_sign_between_two_parts() {
+    fn stream_image_name_has_one_at_sign() {
         let name = StreamImageName::parse("s@sha256:1").unwrap();
         assert_eq!((name.stream.as_str(), name.id.as_str()), ("s", "sha256:1"));
         assert!(StreamImageName::parse("..@ ").is_ok());
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_tag_has_one_colon_between_two_parts() {
+    fn tag_name_has_one_colon() {
         let name = StreamTagName::parse("s:t").unwrap();
         assert_eq!((name.stream.as_str(), name.tag.as_str(), name.to_string().as_str()), ("s", "t", "s:t"));
         for bad in ["", "s", "s:", ":t", "s:a:b", "s@x", "s:a@b", "a@s:t"] {
@@ -186,15 +186,15 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_new_tag_is_split_at_the_first_colon() {
+    fn new_tag_name_is_split_at_the_first_colon() {
         let split = |name: &str| StreamTagName::parse_new(name).map(|name| (name.stream, name.tag));
         let parts = |stream: &str, tag: &str| Ok((stream.to_owned(), tag.to_owned()));
         assert_eq!(split("s:a:b"), parts("s", "a:b"));
         assert_eq!(split("s:x@y"), parts("s", "x@y"));
         assert_eq!(split("s:"), parts("s", "latest"));
-        let told = |name: &str| split(name).unwrap_err().to_string();
-        assert_eq!(told("bad"), "\"bad\" must be of the form <stream_name>:<tag>");
-        assert_eq!(told(":a"), "Name parameter required.");
+        let text = |name: &str| split(name).unwrap_err().to_string();
+        assert_eq!(text("bad"), "\"bad\" must be of the form <stream_name>:<tag>");
+        assert_eq!(text(":a"), "Name parameter required.");
     }
 
     proptest! {

@@ -3,8 +3,8 @@
 use super::manifest;
 use crate::{api::Image, meta::field};
 
-/// Checks an image as openshift-apiserver does before it shows a stream's layers
-/// (`validateImageStreamLayers`).
+/// Checks an image as openshift-apiserver does before it shows the layers of a stream
+/// (pkg/image/apis/image/validation/validation.go).
 ///
 /// Checks the stored image, *before* [`fill`](super::image_metadata::fill), which could repair it.
 /// For example, a schema 2 or OCI image without an ID, as after a push without a configuration, is
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_with_a_configuration_has_an_id() {
+    fn image_with_configuration_needs_an_id() {
         let error = "images[n].config: Invalid value: \"\": config cannot be an empty string";
         assert_eq!(errors(&image(manifest::SCHEMA2, "", &[], &[])), error);
         assert_eq!(errors(&image(manifest::OCI_MANIFEST, "", &[], &[])), error);
@@ -84,14 +84,14 @@ mod tests {
     }
 
     #[test]
-    fn other_images_need_none() {
+    fn images_without_configuration_need_no_id() {
         for media_type in ["", manifest::SCHEMA1, manifest::OCI_INDEX] {
             assert_eq!(errors(&image(media_type, "", &[], &[])), "", "{media_type}");
         }
     }
 
     #[test]
-    fn a_layer_and_a_part_have_a_name() {
+    fn layers_and_parts_need_a_name() {
         let layer = "images[n].layers[1]: Invalid value: \"\": layer cannot be empty";
         assert_eq!(errors(&image("", "", &["a", ""], &[])), layer);
         let part = "images[n].manifests[0]: Invalid value: \"\": manifest cannot be empty";

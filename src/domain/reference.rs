@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_is_split_into_its_parts() {
+    fn reference_is_split_into_parts() {
         let id = format!("sha256:{}", "a".repeat(64));
         assert_eq!(parts("app"), ["", "", "app", "", ""]);
         assert_eq!(parts("ns/app:1.2"), ["", "ns", "app", "1.2", ""]);
@@ -223,13 +223,13 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_a_host_without_a_path_is_all_registry() {
+    fn host_without_path_is_the_registry() {
         assert_eq!(parts("foo.bar:latest"), ["foo.bar:latest", "", "", "", ""]);
         assert_eq!(parts("localhost:5000"), ["localhost:5000", "", "", "", ""]);
     }
 
     #[test]
-    fn every_fault_has_its_text() {
+    fn every_error_has_its_text() {
         let format = "invalid reference format";
         for text in ["a b", "http://x/y", "x@sha256:123", "x:", "/x", "x/", "[::1]/x", "a//b", "a:b:c", "a._b"] {
             assert_eq!(error(text), format, "{text}");
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn the_exact_form_prefers_the_digest() {
+    fn exact_form_prefers_the_digest() {
         let id = format!("sha256:{}", "a".repeat(64));
         let exact = |text: &str| text.parse::<Reference>().unwrap().exact();
         assert_eq!(exact(&format!("r.io/a/b:t@{id}")), format!("r.io/a/b@{id}"));
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repository_loses_tag_and_digest_only() {
+    fn tag_and_digest_are_removed() {
         assert_eq!(without_tag_and_digest("r.io/a/b:t"), "r.io/a/b");
         assert_eq!(without_tag_and_digest("r.io/a/b"), "r.io/a/b");
         assert_eq!(without_tag_and_digest("A B"), "A B");

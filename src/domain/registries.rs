@@ -58,17 +58,17 @@ mod tests {
     }
 
     #[test]
-    fn the_repositories_are_those_of_the_registries() {
+    fn repositories_are_in_the_configured_registries() {
         assert_eq!(decorated(&registries(Some("in:5000"), Some("out"))), ["in:5000/ns/s", "out/ns/s"]);
     }
 
     #[test]
-    fn without_registries_the_repository_is_the_wanted_one() {
+    fn repository_defaults_to_the_spec() {
         assert_eq!(decorated(&registries(None, None)), ["x/y", ""]);
     }
 
     #[test]
-    fn a_pushed_image_is_in_the_internal_registry() {
+    fn pushed_image_defaults_to_the_internal_registry() {
         let mut mapping = ImageStreamMapping::default();
         mapping.metadata.namespace = "ns".into();
         mapping.metadata.name = "s".into();

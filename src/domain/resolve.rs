@@ -157,7 +157,8 @@ impl<'a> Resolution<'a> {
                 let stream = if key.is_of(new) { self.old } else { Some(self.other(&key, &path, from)?) };
                 let stream = stream.map(|stream| read.stream(&key, stream));
                 let images = read.images.entry(key.clone()).or_insert_with(|| SourceImages::of(stream));
-                let found = images.find(id).map_err(|why| invalid(format!("error generating tag event: {why}")))?;
+                let found =
+                    images.find(id).map_err(|reason| invalid(format!("error generating tag event: {reason}")))?;
                 let event = TagEvent { created: Some(self.now), ..found };
                 let standing = stream.map_or(Standing::Proved, |stream| unproved::standing_in(stream, &event.image));
                 Some((self.relocated(event, tag, &key, new), standing))
@@ -173,19 +174,19 @@ impl<'a> Resolution<'a> {
         path: &SourcePath<'_>,
         from: &ObjectReference,
     ) -> Result<&'a ImageStream, field::Error> {
-        let unreadable = |why: &str| {
-            let rule = format!("unable to retrieve image stream: {why}");
+        let unreadable = |reason: &str| {
+            let rule = format!("unable to retrieve image stream: {reason}");
             field::Error::invalid(format_args!("{path}.name"), &from.name, rule)
         };
-        if let Some(why) = name_error(&key.name) {
-            return Err(unreadable(&why));
+        if let Some(reason) = name_error(&key.name) {
+            return Err(unreadable(&reason));
         }
         match self.others.0.get(key) {
             Some(SourceStream::Found(stream)) => Ok(stream),
             Some(SourceStream::Missing) => Err(field::Error::not_found(format_args!("{path}.name"), &from.name)),
             Some(SourceStream::Denied { reason }) => {
-                let why = format!("{}/{}: {} \"\"", key.namespace, key.name, field::quote(reason));
-                Err(field::Error::forbidden(path, why))
+                let detail = format!("{}/{}: {} \"\"", key.namespace, key.name, field::quote(reason));
+                Err(field::Error::forbidden(path, detail))
             }
             None => Err(unreadable("it was not looked for")),
         }

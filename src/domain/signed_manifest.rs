@@ -96,13 +96,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_signed_text_is_restored_to_the_byte() {
+    fn payload_is_restored_byte_for_byte() {
         let text = "{\n \"schemaVersion\": 1\n}";
         assert_eq!(payload(&sign(text)).unwrap(), text.as_bytes());
     }
 
     #[test]
-    fn what_is_not_signed_has_no_payload() {
+    fn unsigned_text_has_no_payload() {
         for text in ["", "{}", r#"{"signatures":[]}"#, r#"{"signatures":[{"protected":"!"}]}"#] {
             assert_eq!(payload(text), None, "{text}");
         }

@@ -42,9 +42,9 @@ impl<'a> SourceImages<'a> {
             }),
             Matches::None => Err(Status::not_found(SINGULAR, id).message),
             Matches::Several(names) => {
-                let told = stream_index::join_matches(&names);
-                let why = format!("multiple images match the prefix {}: {told}", crate::meta::field::quote(id));
-                Err(Status::conflict(SINGULAR, id, &why).message)
+                let shown = stream_index::join_matches(&names);
+                let reason = format!("multiple images match the prefix {}: {shown}", crate::meta::field::quote(id));
+                Err(Status::conflict(SINGULAR, id, &reason).message)
             }
         }
     }

@@ -41,9 +41,9 @@ fn generation_of(old: &ImageStream, tag: &str, event: &TagEvent) -> Option<i64> 
     if event.generation != 0 {
         return None;
     }
-    let wanted = tags::spec_tag(old, tag).and_then(|wanted| wanted.generation);
+    let spec_tag = tags::spec_tag(old, tag).and_then(|spec_tag| spec_tag.generation);
     match tags::latest_event(old, tag) {
-        Some(before) if is_change(before, event) => Some(wanted.unwrap_or(old.metadata.generation)),
+        Some(before) if is_change(before, event) => Some(spec_tag.unwrap_or(old.metadata.generation)),
         _ => Some(old.metadata.generation),
     }
 }
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_history_that_is_changed_loses_the_events_that_are_too_many() {
+    fn changed_histories_are_truncated() {
         let kept = |old: &[(&str, i64)], new: &[(&str, i64)]| {
             let (old, mut new) = (stream(1, old), stream(1, new));
             prepare_for_update(&old, &mut new, MaxTagHistory(NonZeroUsize::new(2)));
@@ -115,11 +115,11 @@ mod tests {
         };
         let three = [("c", 3), ("b", 2), ("a", 1)];
         assert_eq!(kept(&[("b", 2), ("a", 1)], &three), ["c", "b"]);
-        assert_eq!(kept(&three, &three), ["c", "b", "a"], "nothing was written into it");
+        assert_eq!(kept(&three, &three), ["c", "b", "a"], "the history did not change");
     }
 
     #[test]
-    fn a_repository_has_neither_tag_nor_digest() {
+    fn repository_has_no_tag_and_no_digest() {
         let mut new = stream(1, &[]);
         new.status.docker_image_repository = "r.io/a/b:t".into();
         prepare_for_update(&stream(1, &[]), &mut new, MaxTagHistory(None));
@@ -127,11 +127,11 @@ mod tests {
     }
 
     #[test]
-    fn only_new_references_are_judged() {
+    fn only_new_references_are_validated() {
         let old = stream(1, &[("A B", 1)]);
         assert!(validate_references(&old, &stream(1, &[("A B", 1)])).is_empty());
-        let told = field::join(&validate_references(&old, &stream(1, &[("", 1)])));
+        let errors = field::join(&validate_references(&old, &stream(1, &[("", 1)])));
         let text = "status.tags[t].items[0].dockerImageReference: Invalid value: \"\": repository name must have at least one component";
-        assert_eq!(told, text);
+        assert_eq!(errors, text);
     }
 }

@@ -109,11 +109,11 @@ impl StreamIndex {
 
 /// Joins the names of several matches for an error: at most ten, and the number of the others.
 pub fn join_matches(names: &[&str]) -> String {
-    const MOST: usize = 10;
-    let told = names[..names.len().min(MOST)].join(", ");
-    match names.len().saturating_sub(MOST) {
-        0 => told,
-        more => format!("{told} and {more} more"),
+    const MAX_SHOWN: usize = 10;
+    let shown = names[..names.len().min(MAX_SHOWN)].join(", ");
+    match names.len().saturating_sub(MAX_SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_no_digest_match_from_the_beginning_only() {
+    fn names_without_digest_match_by_prefix_only() {
         let index = index(&["app:abc", "sha256:12"]);
         assert_eq!(index.matches("app"), Matches::One("app:abc"));
         assert_eq!(index.matches("abc"), Matches::None);
@@ -175,14 +175,14 @@ mod tests {
     }
 
     #[test]
-    fn an_exact_name_wins_over_longer_ones() {
+    fn exact_name_takes_precedence() {
         let index = index(&["id", "id2"]);
         assert_eq!(index.matches("id"), Matches::One("id"));
         assert_eq!(index.matches("i"), Matches::Several(vec!["id", "id2"]));
     }
 
     #[test]
-    fn several_matches_come_in_byte_order_and_once_each() {
+    fn several_matches_are_sorted_and_unique() {
         let (a, b, c) = (digest("sha256", "12"), digest("sha256", "1"), digest("sha512", "1"));
         let index = index(&[&c, &a, &b, &a]);
         assert_eq!(index.matches("1"), Matches::Several(vec![&b, &a, &c]));
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_history_counts_and_events_without_an_image_do_not() {
+    fn index_covers_the_whole_history() {
         let event = |image: &str| TagEvent { image: image.into(), ..TagEvent::default() };
         let tag = |items: &[&str]| NamedTagEventList {
             items: items.iter().map(|image| event(image)).collect(),
@@ -228,7 +228,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn matches_are_those_of_a_walk_over_all_names(
+        fn matches_equal_those_of_a_linear_search(
             names in prop::collection::vec(name(), 0..12),
             id in prop_oneof!["(sha(256:)?)?[01aA]{0,4}", name(), "\\PC{0,3}"],
         ) {

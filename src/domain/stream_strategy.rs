@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_that_come_and_go_raise_it_too() {
+    fn adding_and_removing_tags_raises_the_generation() {
         let old = stream();
         assert_eq!(updated(&old, |new| new.spec.tags.push(tag("c", "z"))), (2, vec![1, 1, 2]));
         assert_eq!(updated(&old, |new| new.spec.tags.clear()), (2, vec![]));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_is_the_stored_one_unless_a_tag_is_written() {
+    fn stream_update_keeps_the_stored_status() {
         let history = |tag: &str, items| NamedTagEventList { tag: tag.into(), items, conditions: vec![] };
         let old = stream();
         let mut sent = old.clone();

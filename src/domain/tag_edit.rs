@@ -52,21 +52,21 @@ pub fn create_image_tag(stream: &mut ImageStream, tag: &str, view: &ImageTag) ->
 /// # Errors
 /// 400 if neither the stream nor the ImageStreamTag has a spec tag.
 pub fn update_stream_tag(stream: &mut ImageStream, tag: &str, view: &ImageStreamTag) -> Result<TagWrite, Status> {
-    let Some(mut wanted) = view.tag.clone().or_else(|| tags::spec_tag(stream, tag).cloned()) else {
+    let Some(mut spec_tag) = view.tag.clone().or_else(|| tags::spec_tag(stream, tag).cloned()) else {
         let (namespace, name) = (&stream.metadata.namespace, &stream.metadata.name);
         let tag = excerpt::of(tag);
         let text =
             format!("imagestreamtag {tag} is not a spec tag in imagestream {namespace}/{name}, cannot be updated");
         return Err(Status::bad_request(text));
     };
-    wanted.annotations = Some(view.metadata.annotations.clone());
-    Ok(set(stream, tag, wanted))
+    spec_tag.annotations = Some(view.metadata.annotations.clone());
+    Ok(set(stream, tag, spec_tag))
 }
 
 /// Replaces the spec tag with that of an ImageTag, or removes it if that has none.
 pub fn update_image_tag(stream: &mut ImageStream, tag: &str, view: &ImageTag) -> TagWrite {
     match &view.spec {
-        Some(wanted) => set(stream, tag, wanted.clone()),
+        Some(spec_tag) => set(stream, tag, spec_tag.clone()),
         None => match tags::spec_tag_index(&stream.spec.tags, tag) {
             Ok(at) => {
                 stream.spec.tags.remove(at);
@@ -82,9 +82,9 @@ pub fn update_image_tag(stream: &mut ImageStream, tag: &str, view: &ImageTag) ->
 /// # Errors
 /// 404 for `resource` if the stream has no such tag.
 pub fn delete(stream: &mut ImageStream, name: &StreamTagName, resource: GroupResource<'_>) -> Result<(), Status> {
-    let wanted = tags::spec_tag_index(&stream.spec.tags, &name.tag).map(|at| stream.spec.tags.remove(at));
+    let spec_tag = tags::spec_tag_index(&stream.spec.tags, &name.tag).map(|at| stream.spec.tags.remove(at));
     let history = tags::history_index(&stream.status.tags, &name.tag).map(|at| stream.status.tags.remove(at));
-    match (wanted, history) {
+    match (spec_tag, history) {
         (Err(_), Err(_)) => Err(Status::not_found(resource, &name.to_string())),
         _ => Ok(()),
     }
@@ -93,31 +93,31 @@ pub fn delete(stream: &mut ImageStream, name: &StreamTagName, resource: GroupRes
 fn add(
     stream: &mut ImageStream,
     tag: &str,
-    wanted: Option<TagReference>,
+    spec_tag: Option<TagReference>,
     resource: &'static str,
     name: &str,
 ) -> Result<(), Status> {
     if tags::spec_tag(stream, tag).is_some() {
         return Err(Status::already_exists(GroupResource { group: GROUP, name: resource }, name));
     }
-    if let Some(wanted) = wanted {
-        set(stream, tag, wanted);
+    if let Some(spec_tag) = spec_tag {
+        set(stream, tag, spec_tag);
     }
     Ok(())
 }
 
 /// Inserts a spec tag in order, under the name `tag` regardless of its own.
-fn set(stream: &mut ImageStream, tag: &str, mut wanted: TagReference) -> TagWrite {
-    wanted.name = tag.into();
-    wanted.default_fields();
+fn set(stream: &mut ImageStream, tag: &str, mut spec_tag: TagReference) -> TagWrite {
+    spec_tag.name = tag.into();
+    spec_tag.default_fields();
     let tags = &mut stream.spec.tags;
     match tags::spec_tag_index(tags, tag) {
         Ok(at) => {
-            tags[at] = wanted;
+            tags[at] = spec_tag;
             TagWrite::Updated
         }
         Err(at) => {
-            tags.insert(at, wanted);
+            tags.insert(at, spec_tag);
             TagWrite::Created
         }
     }
@@ -128,14 +128,14 @@ mod tests {
     use super::*;
     use crate::api::{NamedTagEventList, ObjectReference};
 
-    fn wanted(name: &str, from: &str) -> TagReference {
+    fn spec_tag(name: &str, from: &str) -> TagReference {
         let from = ObjectReference { kind: "DockerImage".into(), name: from.into(), ..ObjectReference::default() };
         TagReference { name: name.into(), from: Some(from), ..TagReference::default() }
     }
 
     fn stream() -> ImageStream {
         let mut stream = empty_stream("ns", "s");
-        stream.spec.tags = vec![wanted("a", "x"), wanted("c", "z")];
+        stream.spec.tags = vec![spec_tag("a", "x"), spec_tag("c", "z")];
         stream.spec.tags.iter_mut().for_each(TagReference::default_fields);
         let history = |tag: &str| NamedTagEventList { tag: tag.into(), ..NamedTagEventList::default() };
         stream.status.tags = vec![history("a"), history("p")];
@@ -143,8 +143,8 @@ mod tests {
     }
 
     fn names(stream: &ImageStream) -> (Vec<&str>, Vec<&str>) {
-        let wanted = stream.spec.tags.iter().map(|tag| tag.name.as_str()).collect();
-        (wanted, stream.status.tags.iter().map(|tag| tag.tag.as_str()).collect())
+        let spec_tag = stream.spec.tags.iter().map(|tag| tag.name.as_str()).collect();
+        (spec_tag, stream.status.tags.iter().map(|tag| tag.tag.as_str()).collect())
     }
 
     fn source(stream: &ImageStream, tag: &str) -> String {
@@ -152,9 +152,9 @@ mod tests {
     }
 
     #[test]
-    fn a_new_tag_is_put_at_its_place_under_its_own_name() {
+    fn new_tag_is_inserted_in_order() {
         let mut stream = stream();
-        let view = ImageStreamTag { tag: Some(wanted("other", "y")), ..ImageStreamTag::default() };
+        let view = ImageStreamTag { tag: Some(spec_tag("other", "y")), ..ImageStreamTag::default() };
         create_stream_tag(&mut stream, "b", &view).unwrap();
         create_stream_tag(&mut stream, "p", &view).unwrap();
         create_stream_tag(&mut stream, "nothing", &ImageStreamTag::default()).unwrap();
@@ -163,12 +163,12 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_that_is_wanted_already_is_not_made_again() {
-        let mut view = ImageStreamTag { tag: Some(wanted("a", "y")), ..ImageStreamTag::default() };
+    fn existing_spec_tag_cannot_be_created() {
+        let mut view = ImageStreamTag { tag: Some(spec_tag("a", "y")), ..ImageStreamTag::default() };
         view.metadata.name = "s:a".into();
         let status = create_stream_tag(&mut stream(), "a", &view).unwrap_err();
         assert_eq!(status.message, "imagestreamtag.image.openshift.io \"s:a\" already exists");
-        let mut view = ImageTag { spec: Some(wanted("a", "y")), ..ImageTag::default() };
+        let mut view = ImageTag { spec: Some(spec_tag("a", "y")), ..ImageTag::default() };
         view.metadata.name = "s:a".into();
         let status = create_image_tag(&mut stream(), "a", &view).unwrap_err();
         assert_eq!(status.message, "imagetags.image.openshift.io \"s:a\" already exists");
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn stream_tag_update_sets_tag_or_annotations() {
         let mut stream = stream();
-        let mut view = ImageStreamTag { tag: Some(wanted("z", "new")), ..ImageStreamTag::default() };
+        let mut view = ImageStreamTag { tag: Some(spec_tag("z", "new")), ..ImageStreamTag::default() };
         assert_eq!(update_stream_tag(&mut stream, "a", &view), Ok(TagWrite::Updated));
         assert_eq!(update_stream_tag(&mut stream, "p", &view), Ok(TagWrite::Created));
         assert_eq!(source(&stream, "a"), "new");
@@ -195,9 +195,9 @@ mod tests {
     }
 
     #[test]
-    fn an_update_of_an_image_tag_sets_the_tag_or_takes_it_away() {
+    fn image_tag_update_sets_or_removes_the_tag() {
         let mut stream = stream();
-        let mut view = ImageTag { spec: Some(wanted("a", "new")), ..ImageTag::default() };
+        let mut view = ImageTag { spec: Some(spec_tag("a", "new")), ..ImageTag::default() };
         assert_eq!(update_image_tag(&mut stream, "a", &view), TagWrite::Updated);
         assert_eq!(update_image_tag(&mut stream, "p", &view), TagWrite::Created);
         view.spec = None;
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deleted_tag_goes_with_its_history() {
+    fn deletion_removes_tag_and_history() {
         let mut stream = stream();
         let resource = GroupResource { group: GROUP, name: "imagetags" };
         let mut remove = |tag: &str| {

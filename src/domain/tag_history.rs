@@ -236,26 +236,26 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_shares_something_is_written_over_the_newest() {
+    fn event_with_same_image_or_spec_overwrites() {
         assert_eq!(pushed(event("r", "i", 2)), (PushOutcome::Confirmed, vec![item("r", "i", 2)], 0));
         assert_eq!(pushed(event("r", "j", 1)), (PushOutcome::Rewritten, vec![item("r", "j", 1)], 0));
         assert_eq!(pushed(event("q", "i", 2)), (PushOutcome::Rewritten, vec![item("q", "i", 2)], 0));
     }
 
     #[test]
-    fn the_time_of_an_overwritten_event_stays() {
+    fn overwritten_event_keeps_its_time() {
         let mut stream = stream(&[event("r", "", 1)]);
         push(&mut stream.status.tags, "t", event("q", "", 2), ALL);
         assert_eq!(latest_event(&stream, "t").unwrap().created, Some(Time::from_unix_seconds(1)));
     }
 
     #[test]
-    fn an_event_that_shares_nothing_comes_first() {
+    fn different_event_is_prepended() {
         assert_eq!(pushed(event("q", "j", 2)), (PushOutcome::Added, vec![item("q", "j", 2), item("r", "i", 1)], 0));
     }
 
     #[test]
-    fn a_new_tag_is_put_in_the_order_of_names() {
+    fn new_history_is_inserted_in_order() {
         let mut stream = stream(&[]);
         assert_eq!(push(&mut stream.status.tags, "t", event("r", "i", 1), ALL), PushOutcome::Added);
         for tag in ["u", "a", "tt"] {
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_history_that_grows_too_long_loses_its_oldest_events() {
+    fn overlong_history_loses_its_oldest_events() {
         let mut stream = stream(&[event("r", "i", 1), event("r", "h", 0)]);
         let two = MaxTagHistory(NonZeroUsize::new(2));
         assert_eq!(push(&mut stream.status.tags, "t", event("q", "j", 2), two), PushOutcome::Added);
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_that_follow_get_the_newest_event_one_level_deep() {
+    fn direct_tracking_tags_get_the_event() {
         let mut stream = stream(&[event("r", "i", 1)]);
         let mut spec = |name: &str, kind: &str, namespace: &str, from: &str| {
             let from = ObjectReference {
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_from_a_stream_alone_follows_its_default_tag() {
+    fn empty_source_tag_means_the_default_tag() {
         let from = ObjectReference { kind: "ImageStreamTag".into(), name: "s:".into(), ..ObjectReference::default() };
         let mut stream = stream(&[event("r", "i", 1)]);
         stream.spec.tags = vec![TagReference { name: "a".into(), from: Some(from), ..TagReference::default() }];
@@ -310,7 +310,7 @@ mod tests {
         assert_eq!(push_to_tracking_tags(&mut stream, "latest", &event("q", "j", 2), ALL), ["a"]);
     }
     #[test]
-    fn room_for_many_followers_is_made_at_once() {
+    fn many_tracking_tags_are_inserted_in_one_pass() {
         let start = std::time::Instant::now();
         let mut followed = stream(&[event("r", "i", 1)]);
         let from = |name: &str| ObjectReference {
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_that_nothing_comes_to_get_no_room() {
+    fn unresolved_tags_get_no_empty_history() {
         let mut followed = stream(&[event("r", "i", 1)]);
         // A client may have written a history without events.
         followed.status.tags.insert(0, empty("e"));

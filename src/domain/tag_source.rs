@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn one_part_means_the_same_stream_and_two_another_one() {
+    fn name_without_stream_means_the_same_stream() {
         assert_eq!(read("ImageStreamTag", "", "t"), parts("tag of ns/s", "t"));
         assert_eq!(read("ImageStreamTag", "other", "x:t"), parts("tag of other/x", "t"));
         assert_eq!(read("ImageStreamTag", "", "a@b"), parts("tag of ns/s", "a@b"));
@@ -112,14 +112,14 @@ mod tests {
     }
 
     #[test]
-    fn three_parts_and_unknown_kinds_cannot_be_read() {
+    fn three_parts_and_unknown_kinds_are_rejected() {
         for (kind, name) in [("ImageStreamTag", "a:b:c"), ("ImageStreamImage", "a@b@c"), ("Pod", "x"), ("", "x")] {
             assert_eq!(read(kind, "", name), None, "{kind} {name}");
         }
     }
 
     #[test]
-    fn what_is_outside_has_a_name_and_no_other_namespace() {
+    fn external_source_has_a_name_and_no_namespace() {
         assert_eq!(read("DockerImage", "", "a:b:c@d"), parts("outside", "a:b:c@d"));
         assert_eq!(read("DockerImage", "ns", "x"), parts("outside", "x"));
         assert_eq!(read("DockerImage", "other", "x"), None);

@@ -26,8 +26,8 @@ pub fn exists(stream: &ImageStream, tag: &str) -> bool {
 /// # Errors
 /// The metadata of the image cannot be computed.
 pub fn stream_tag(stream: &ImageStream, tag: &str, image: Option<Image>) -> Result<ImageStreamTag, FillError> {
-    let (event, wanted) = (event(stream, tag), tags::spec_tag(stream, tag));
-    let annotations = wanted.and_then(|wanted| wanted.annotations.as_ref());
+    let (event, spec_tag) = (event(stream, tag), tags::spec_tag(stream, tag));
+    let annotations = spec_tag.and_then(|spec_tag| spec_tag.annotations.as_ref());
     let mut image = match image {
         Some(mut image) => {
             image
@@ -58,7 +58,7 @@ pub fn stream_tag(stream: &ImageStream, tag: &str, image: Option<Image>) -> Resu
     };
     Ok(ImageStreamTag {
         metadata,
-        tag: wanted.cloned(),
+        tag: spec_tag.cloned(),
         generation: event.map_or(0, |event| event.generation),
         lookup_policy: stream.spec.lookup_policy.clone(),
         conditions: tags::history(stream, tag).map(|history| history.conditions.clone()).unwrap_or_default(),
@@ -96,8 +96,8 @@ pub fn stream_tags(stream: &ImageStream) -> Vec<&str> {
 
 /// Returns all tags with a spec or a history, by name: the items of an ImageTagList.
 pub fn image_tags(stream: &ImageStream) -> Vec<&str> {
-    let wanted = stream.spec.tags.iter().map(|tag| tag.name.as_str());
-    let mut tags: Vec<&str> = wanted.chain(stream.status.tags.iter().map(|tag| tag.tag.as_str())).collect();
+    let spec_tag = stream.spec.tags.iter().map(|tag| tag.name.as_str());
+    let mut tags: Vec<&str> = spec_tag.chain(stream.status.tags.iter().map(|tag| tag.tag.as_str())).collect();
     tags.sort_unstable();
     tags.dedup();
     tags
@@ -111,7 +111,7 @@ fn event<'a>(stream: &'a ImageStream, tag: &str) -> Option<&'a TagEvent> {
 /// Returns the pull spec of a tag's image: in the integrated registry if the reference policy is
 /// `Local`, else that of the event.
 fn pull_spec(stream: &ImageStream, tag: &str, event: &TagEvent) -> String {
-    let is_local = tags::spec_tag(stream, tag).is_some_and(|wanted| wanted.reference_policy.r#type == "Local");
+    let is_local = tags::spec_tag(stream, tag).is_some_and(|spec_tag| spec_tag.reference_policy.r#type == "Local");
     let local = is_local.then(|| reference::of_image(&stream.status.docker_image_repository, &event.image)).flatten();
     local.unwrap_or_else(|| event.docker_image_reference.clone())
 }
@@ -139,8 +139,8 @@ mod tests {
         metadata.labels = map("l", "1");
         metadata.annotations = map("of", "stream");
         stream.status.docker_image_repository = "in/ns/s".into();
-        let wanted = |name: &str| TagReference { name: name.into(), ..TagReference::default() };
-        stream.spec.tags = vec![wanted("r"), wanted("w")];
+        let spec_tag = |name: &str| TagReference { name: name.into(), ..TagReference::default() };
+        stream.spec.tags = vec![spec_tag("r"), spec_tag("w")];
         let event = |image: &str| TagEvent {
             created: Some(Time::from_unix_seconds(200)),
             docker_image_reference: "r.io/a:1".into(),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pushed_tag_shows_its_stream_its_event_and_its_image() {
+    fn pushed_tag_shows_stream_event_and_image() {
         let stream = stream();
         assert_eq!(image_of(&stream, "p"), Some("i"));
         let view = stream_tag(&stream, "p", Some(image())).unwrap();
@@ -217,9 +217,9 @@ mod tests {
     fn local_tag_is_pulled_through_internal_registry() {
         let pulled = |policy: &str, repository: &str| {
             let mut stream = stream();
-            let mut wanted = TagReference { name: "p".into(), ..TagReference::default() };
-            wanted.reference_policy.r#type = policy.into();
-            stream.spec.tags.insert(0, wanted);
+            let mut spec_tag = TagReference { name: "p".into(), ..TagReference::default() };
+            spec_tag.reference_policy.r#type = policy.into();
+            stream.spec.tags.insert(0, spec_tag);
             stream.status.docker_image_repository = repository.into();
             stream_tag(&stream, "p", None).unwrap().image.docker_image_reference
         };
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_cannot_be_described_is_a_fault() {
+    fn image_with_invalid_manifest_is_an_error() {
         let broken = || Image { docker_image_manifest: "{".into(), ..image() };
         assert!(stream_tag(&stream(), "p", Some(broken())).is_err());
         assert!(image_tag(&stream(), "p", Some(broken())).is_err());

@@ -45,8 +45,8 @@ fn apply(stream: &ImageStream, tag: &str, write: &Write) -> ImageStream {
                 name: format!("r/f{from}"),
                 ..ObjectReference::default()
             };
-            let wanted = TagReference { from: Some(from), reference: *reference, ..TagReference::default() };
-            let view = ImageStreamTag { tag: Some(wanted), ..ImageStreamTag::default() };
+            let spec_tag = TagReference { from: Some(from), reference: *reference, ..TagReference::default() };
+            let view = ImageStreamTag { tag: Some(spec_tag), ..ImageStreamTag::default() };
             tag_edit::update_stream_tag(&mut new, tag, &view).unwrap();
         }
         Write::Delete => {

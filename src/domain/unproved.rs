@@ -182,12 +182,12 @@ pub fn exceeds_limit(old: Option<&ImageStream>, new: &ImageStream) -> bool {
 pub fn withheld_error(old: Option<&ImageStream>, new: &ImageStream) -> Option<field::Error> {
     exceeds_limit(old, new).then(|| {
         let (count, most) = (withheld(new).count(), MAX_WITHHELD);
-        let why = format!(
-            "lists in the streams that tags come from name {count} images that neither those streams nor this one have, \
-             and a stream may have at most {most} of these: push the images into this stream or into those first, or take \
-             tags from fewer streams"
+        let detail = format!(
+            "manifest lists in the source streams contain {count} images that neither those \
+             streams nor this one have, and a stream may have at most {most} of these: push the \
+             images into this stream or into those first, or take tags from fewer streams"
         );
-        field::Error::forbidden("spec.tags", why)
+        field::Error::forbidden("spec.tags", detail)
     })
 }
 
@@ -247,37 +247,37 @@ mod tests {
     }
 
     #[test]
-    fn what_is_proved_stays_proved_and_what_is_not_may_become_so() {
+    fn proved_images_stay_proved() {
         let mut stream = stream(&["a"]);
         record(&mut stream, "a", unproved("u"));
         assert_eq!(standing(&stream, "a"), Some(Standing::Proved));
         record(&mut stream, "b", unproved("u"));
         record(&mut stream, "b", unproved("v"));
-        assert_eq!(standing_in(&stream, "b"), unproved("v"), "the image was made anew");
+        assert_eq!(standing_in(&stream, "b"), unproved("v"), "the image was recreated");
         record(&mut stream, "b", Standing::Proved);
         assert!(stream.unproved.is_empty());
     }
 
     #[test]
-    fn what_no_event_names_any_more_is_not_stored() {
+    fn images_without_events_are_not_stored() {
         let mut stream = stream(&["a"]);
         stream.unproved = [("a", "u"), ("b", "u")].map(|(name, uid)| (name.into(), uid.into())).into();
         assert_eq!(stored(&stream), [("a", "u")].into());
     }
 
     #[test]
-    fn withheld_images_are_stored_while_a_list_may_name_them() {
+    fn withheld_images_are_stored_while_images_remain() {
         let mut stream = stream(&["list"]);
         withhold(&mut stream, ["part"]);
         assert_eq!(stored(&stream), [("part", WITHHELD)].into());
         stream.status.tags[0].items[0].image.clear();
-        assert_eq!(stored(&stream), [].into(), "the event names no image");
+        assert_eq!(stored(&stream), [].into(), "the event has no image");
         stream.status.tags.clear();
         assert_eq!(stored(&stream), [].into());
     }
 
     #[test]
-    fn many_parts_are_withheld_from_a_long_history_in_no_time() {
+    fn many_parts_are_withheld_within_the_deadline() {
         const MANY: usize = 20_000;
         let names = |of: &str| (0..MANY).map(|at| format!("{of}{at:060}")).collect::<Vec<_>>();
         let (images, parts) = (names("i"), names("p"));
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_over_the_limit_takes_no_other_withheld_images() {
+    fn stream_over_the_limit_rejects_withheld_images() {
         let names: Vec<String> = (0..=MAX_WITHHELD).map(|at| format!("p{at}")).collect();
         let mut fits = stream(&["list"]);
         withhold(&mut fits, names[1..].iter().map(String::as_str));
@@ -314,7 +314,7 @@ mod tests {
         withhold(&mut stream, ["a", "b"]);
         assert_eq!(withheld(&stream).collect::<Vec<_>>(), ["b"]);
         record(&mut stream, "b", unproved("u"));
-        assert_eq!(stored(&stream), [("b", WITHHELD)].into(), "though no event names it");
+        assert_eq!(stored(&stream), [("b", WITHHELD)].into(), "without an event");
         let event = TagEvent { image: "list".into(), ..TagEvent::default() };
         stream.status.tags[0].items.push(event);
         assert_eq!(to_prove(&stream, &["a", "b", "c"]), ["b"], "the stream has the list already");
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_withheld_image_is_shown_if_somebody_vouches_for_it() {
+    fn authorized_withheld_image_is_shown() {
         let mut image = Image { evidence: Evidence::authority(), ..Image::default() };
         assert!(is_own(&image, WITHHELD));
         for proof in [Proof::Manifest, Proof::Full] {
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_unproved_image_of_the_mapping_is_its_own() {
+    fn only_the_image_of_the_mapping_is_its_own() {
         let mut image = Image { evidence: Evidence::unproved(), ..Image::default() };
         image.metadata.uid = "u".into();
         assert!(is_own(&image, "u") && !is_own(&image, "v"));

@@ -69,13 +69,13 @@ fn manifest_and_configuration_prove_an_image() {
 }
 
 #[test]
-fn a_manifest_that_names_no_configuration_proves_an_image_alone() {
+fn manifest_without_configuration_proves_an_image() {
     let schema1 = json!({"schemaVersion": 1, "fsLayers": [{"blobSum": "a"}],
         "history": [{"v1Compatibility": "{\"id\":\"x\",\"Size\":3}"}]});
     assert_eq!(proof(&named(&schema1, manifest::SCHEMA1, "")), Proof::Full);
     assert_eq!(proof(&list()), Proof::Full);
     assert_eq!(proof(&named(&json!({"schemaVersion": 2}), manifest::SCHEMA2, "")), Proof::Full);
-    assert_eq!(proof(&named(&schema1, manifest::SCHEMA1, "{}")), Proof::FullWithClaims, "no digest names the text");
+    assert_eq!(proof(&named(&schema1, manifest::SCHEMA1, "{}")), Proof::FullWithClaims, "the configuration has no digest");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn layers_are_proved_by_the_manifest_in_any_order() {
 }
 
 #[test]
-fn metadata_is_proved_if_it_is_what_the_configuration_says() {
+fn metadata_is_proved_by_the_configuration() {
     let computed = pushed(whole());
     let mut filled_in = whole();
     filled_in.docker_image_metadata = computed.docker_image_metadata.clone();
@@ -110,21 +110,21 @@ fn metadata_is_proved_if_it_is_what_the_configuration_says() {
 }
 
 #[test]
-fn a_media_type_of_another_kind_of_manifest_is_a_claim() {
+fn mismatched_media_type_is_a_claim() {
     assert_eq!(proof(&with(list(), |image| image.docker_image_manifest_media_type.clear())), Proof::FullWithClaims);
     let untyped = json!({"schemaVersion": 2, "config": {"digest": Digest::sha256_of(CONFIG).as_str()}});
-    for (media_type, wanted) in [
+    for (media_type, expected) in [
         (manifest::OCI_MANIFEST, Proof::Full),
         ("", Proof::Full),
         (manifest::OCI_INDEX, Proof::FullWithClaims),
         ("application/x", Proof::FullWithClaims),
     ] {
-        assert_eq!(proof(&named(&untyped, media_type, CONFIG)), wanted, "{media_type}");
+        assert_eq!(proof(&named(&untyped, media_type, CONFIG)), expected, "{media_type}");
     }
 }
 
 #[test]
-fn the_blobs_that_count_are_those_of_the_manifest() {
+fn only_blobs_in_the_manifest_are_recorded() {
     let forged = with(whole(), |image| image.docker_image_layers = vec![layer("evil")]);
     let blobs = evidence_of(&forged).blobs.unwrap();
     assert_eq!(blobs.layers, [layer("a"), layer("b")]);
@@ -132,7 +132,7 @@ fn the_blobs_that_count_are_those_of_the_manifest() {
 }
 
 #[test]
-fn only_parts_that_the_manifest_names_are_kept() {
+fn only_parts_in_the_manifest_are_kept() {
     let part = |digest: &str| ImageManifest { digest: digest.into(), ..ImageManifest::default() };
     let parts = |image: Image| -> Vec<String> {
         let sent = with(image, |image| image.docker_image_manifests = vec![part("b"), part("evil")]);
@@ -143,7 +143,7 @@ fn only_parts_that_the_manifest_names_are_kept() {
     assert_eq!(parts(whole()), [""; 0]);
     assert_eq!(parts(list()), ["a", "b"]);
     assert_eq!(parts(with(list(), |image| image.docker_image_manifest_media_type.clear())), ["b"]);
-    assert_eq!(parts(with(list(), |image| image.docker_image_manifest.clear())), ["b", "evil"], "nothing is proved");
+    assert_eq!(parts(with(list(), |image| image.docker_image_manifest.clear())), ["b", "evil"], "there is no proof");
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn unmarked(image: Image) -> Image {
 }
 
 #[test]
-fn an_image_without_evidence_is_judged_by_its_texts() {
+fn missing_evidence_is_computed_from_content() {
     let alone = || with(whole(), |image| image.docker_image_config.clear());
     let bare = || with(whole(), |image| image.docker_image_manifest.clear());
     let kept = || {
@@ -190,11 +190,11 @@ fn an_image_without_evidence_is_judged_by_its_texts() {
         }
     }
     let replaced = superseding(&unmarked(bare()), &pushed(alone())).unwrap();
-    assert!(!replaced.evidence.has_unproved_form, "no stream has it unproved");
+    assert!(!replaced.evidence.has_unproved_form, "no stream has the image unproved");
 }
 
 #[test]
-fn labels_of_an_image_without_evidence_stay() {
+fn labels_of_an_image_without_evidence_are_kept() {
     let labelled = |value: &str| {
         let mut image = unmarked(with(whole(), |image| image.docker_image_manifest.clear()));
         image.metadata.labels = [("scan".to_owned(), value.to_owned())].into();
@@ -267,7 +267,7 @@ fn replacing_content_keeps_object_and_authorized_fields() {
 }
 
 #[test]
-fn what_authority_took_away_again_does_not_stay() {
+fn labels_removed_through_images_are_not_kept() {
     let first = pushed(with(whole(), |image| image.docker_image_manifest.clear()));
     let labelled = |image: &Image, value: Option<&str>| {
         let mut new = image.clone();
@@ -282,7 +282,7 @@ fn what_authority_took_away_again_does_not_stay() {
 }
 
 #[test]
-fn a_list_was_made_when_its_object_was() {
+fn manifest_list_is_created_with_its_object() {
     let first = pushed(with(list(), |image| image.docker_image_manifest.clear()));
     let second = with(list(), |image| image.metadata.creation_timestamp = Some(Time::from_unix_seconds(9)));
     let image = superseding(&first, &pushed(second)).unwrap();

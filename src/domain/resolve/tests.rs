@@ -10,14 +10,14 @@ fn stream(name: &str, tags: &[(&str, &str, &str)]) -> ImageStream {
     stream.metadata.namespace = "ns".into();
     stream.metadata.name = name.into();
     for (tag, kind, from) in tags {
-        want(&mut stream, tag, kind, from);
+        set_tag(&mut stream, tag, kind, from);
     }
     stream
 }
 
 /// Sets a spec tag. Kinds are `docker`, `ref` (a reference), `tag` and `image`, optionally followed
 /// by `@namespace`.
-fn want<'a>(stream: &'a mut ImageStream, tag: &str, kind: &str, from: &str) -> &'a mut TagReference {
+fn set_tag<'a>(stream: &'a mut ImageStream, tag: &str, kind: &str, from: &str) -> &'a mut TagReference {
     let (kind, namespace) = kind.split_once('@').unwrap_or((kind, ""));
     let full = match kind {
         "docker" | "ref" => "DockerImage",
@@ -31,17 +31,17 @@ fn want<'a>(stream: &'a mut ImageStream, tag: &str, kind: &str, from: &str) -> &
         name: from.into(),
         ..ObjectReference::default()
     };
-    let mut wanted = TagReference { name: tag.into(), from: Some(from), ..TagReference::default() };
-    wanted.reference = kind == "ref";
-    wanted.default_fields();
+    let mut spec_tag = TagReference { name: tag.into(), from: Some(from), ..TagReference::default() };
+    spec_tag.reference = kind == "ref";
+    spec_tag.default_fields();
     let at = match tags::spec_tag_index(&stream.spec.tags, tag) {
         Ok(at) => {
-            wanted.generation = stream.spec.tags[at].generation;
-            stream.spec.tags[at] = wanted;
+            spec_tag.generation = stream.spec.tags[at].generation;
+            stream.spec.tags[at] = spec_tag;
             at
         }
         Err(at) => {
-            stream.spec.tags.insert(at, wanted);
+            stream.spec.tags.insert(at, spec_tag);
             at
         }
     };
@@ -89,8 +89,8 @@ fn created(mut new: ImageStream, others: &SourceStreams) -> ImageStream {
 
 fn refused(mut new: ImageStream, others: &SourceStreams) -> String {
     let prefix = format!("[]: Internal error: imagestreams \"{}\" is invalid: ", new.metadata.name);
-    let told = write(None, &mut new, WriteTarget::Stream, others);
-    told.strip_prefix(&prefix).unwrap_or_else(|| panic!("{told}")).to_owned()
+    let text = write(None, &mut new, WriteTarget::Stream, others);
+    text.strip_prefix(&prefix).unwrap_or_else(|| panic!("{text}")).to_owned()
 }
 
 fn others(all: &[(&str, &str, Option<ImageStream>)]) -> SourceStreams {
@@ -103,7 +103,7 @@ fn others(all: &[(&str, &str, Option<ImageStream>)]) -> SourceStreams {
 }
 
 /// Formats the history of all tags as `tag=image@generation,…`.
-fn told(stream: &ImageStream) -> String {
+fn history(stream: &ImageStream) -> String {
     let item = |event: &TagEvent| {
         let what = if event.image.is_empty() { &event.docker_image_reference } else { &event.image };
         format!("{what}@{}", event.generation)
@@ -114,32 +114,32 @@ fn told(stream: &ImageStream) -> String {
 }
 
 #[test]
-fn something_outside_becomes_history_only_as_a_reference() {
+fn external_image_needs_a_reference_tag() {
     let new = created(stream("s", &[("d", "docker", "a/b:1"), ("r", "ref", "a/b:1")]), &SourceStreams::default());
-    assert_eq!(told(&new), "r=a/b:1@1");
+    assert_eq!(history(&new), "r=a/b:1@1");
     assert_eq!(new.status.tags[0].items[0].created, Some(Time::from_unix_seconds(NOW)));
 }
 
 #[test]
-fn a_changed_reference_is_written_over_the_former_one() {
+fn changed_reference_overwrites_the_event() {
     let old = created(stream("s", &[("r", "ref", "a/b:1")]), &SourceStreams::default());
     let mut new = old.clone();
-    want(&mut new, "r", "ref", "a/b:2");
+    set_tag(&mut new, "r", "ref", "a/b:2");
     assert_eq!(write(Some(&old), &mut new, WriteTarget::Stream, &SourceStreams::default()), "");
-    assert_eq!(told(&new), "r=a/b:2@2");
+    assert_eq!(history(&new), "r=a/b:2@2");
 }
 
 #[test]
 fn tags_are_resolved_after_their_source_tags() {
     let tags =
         [("a", "tag", "b"), ("b", "tag", "s:c"), ("c", "ref", "x"), ("d", "tag", "nosuch"), ("e", "tag@ns", "c")];
-    assert_eq!(told(&created(stream("s", &tags), &SourceStreams::default())), "a=x@1 b=x@1 c=x@1 e=x@1");
+    assert_eq!(history(&created(stream("s", &tags), &SourceStreams::default())), "a=x@1 b=x@1 c=x@1 e=x@1");
 }
 
 #[test]
-fn tags_in_a_circle_become_nothing() {
+fn tags_in_a_cycle_get_no_events() {
     let tags = [("a", "tag", "b"), ("b", "tag", "a"), ("c", "tag", "c")];
-    assert_eq!(told(&created(stream("s", &tags), &SourceStreams::default())), "");
+    assert_eq!(history(&created(stream("s", &tags), &SourceStreams::default())), "");
 }
 
 #[test]
@@ -148,17 +148,17 @@ fn newest_event_of_source_tag_is_copied_with_time() {
     let others = others(&[("ns", "src", Some(source))]);
     let tags = [("no", "tag", "src:nosuch"), ("t", "tag", "src:latest"), ("u", "tag", "src:")];
     let new = created(stream("s", &tags), &others);
-    assert_eq!(told(&new), "t=i2@1 u=i2@1");
+    assert_eq!(history(&new), "t=i2@1 u=i2@1");
     assert_eq!(new.status.tags[0].items[0].created, Some(Time::from_unix_seconds(7)));
 }
 
 #[test]
-fn an_image_of_a_stream_is_found_by_the_beginning_of_its_name() {
+fn source_image_is_found_by_prefix() {
     let (one, two) = (format!("sha256:1{}", "a".repeat(63)), format!("sha256:1{}", "b".repeat(63)));
     let source = with_history(stream("src", &[]), "t", &[event(&one, 7), event(&two, 3)]);
     let others = others(&[("ns", "src", Some(source))]);
     let new = created(stream("s", &[("t", "image", "src@1a")]), &others);
-    assert_eq!(told(&new), format!("t={one}@1"));
+    assert_eq!(history(&new), format!("t={one}@1"));
     assert_eq!(new.status.tags[0].items[0].created, Some(Time::from_unix_seconds(NOW)));
     let of = |id: &str| refused(stream("s", &[("t", "image", &format!("src@{id}"))]), &others);
     assert_eq!(
@@ -177,7 +177,7 @@ fn an_image_of_a_stream_is_found_by_the_beginning_of_its_name() {
 }
 
 #[test]
-fn a_source_that_is_no_stream_is_a_fault() {
+fn invalid_source_is_an_error() {
     let others = others(&[("ns", "x", None)]);
     let of = |kind: &str, from: &str| refused(stream("s", &[("t", kind, from)]), &others);
     assert_eq!(of("tag", "x:y"), "spec.tags[t].from.name: Not found: \"x:y\"");
@@ -186,13 +186,13 @@ fn a_source_that_is_no_stream_is_a_fault() {
         assert_eq!(of(kind, from), format!("spec.tags[t].from.name: Invalid value: \"{from}\": {form}"));
     }
     let unreadable = "unable to retrieve image stream: Name parameter";
-    let told = of("tag", ":a");
-    assert_eq!(told, format!("spec.tags[t].from.name: Invalid value: \":a\": {unreadable} required."));
+    let text = of("tag", ":a");
+    assert_eq!(text, format!("spec.tags[t].from.name: Invalid value: \":a\": {unreadable} required."));
     assert!(of("tag", "..:a").ends_with(&format!("{unreadable} invalid: \"..\": may not be '..'")));
 }
 
 #[test]
-fn nothing_is_told_of_a_stream_that_the_user_may_not_see() {
+fn denied_source_stream_reveals_nothing() {
     let mut others = SourceStreams::default();
     for (name, reason) in [("src", ""), ("why", "no rule")] {
         let key = StreamKey { namespace: "far".into(), name: name.into() };
@@ -207,15 +207,15 @@ fn nothing_is_told_of_a_stream_that_the_user_may_not_see() {
 }
 
 #[test]
-fn only_streams_of_new_and_changed_tags_are_needed_each_once() {
+fn only_streams_of_changed_tags_are_required() {
     let mut old = stream("s", &[("a", "tag", "x:1"), ("b", "image@far", "y@1")]);
     stream_strategy::prepare_for_create(&mut old);
     let mut new = old.clone();
-    want(&mut new, "c", "tag", "z:1");
-    want(&mut new, "d", "image@ns", "z@1");
-    want(&mut new, "e", "tag", "a");
-    want(&mut new, "f", "docker", "q");
-    want(&mut new, "g", "tag@far", ":a");
+    set_tag(&mut new, "c", "tag", "z:1");
+    set_tag(&mut new, "d", "image@ns", "z@1");
+    set_tag(&mut new, "e", "tag", "a");
+    set_tag(&mut new, "f", "docker", "q");
+    set_tag(&mut new, "g", "tag@far", ":a");
     new.spec.tags[0].annotations = Some([("k".to_owned(), "v".to_owned())].into());
     let names = |keys: BTreeSet<StreamKey>| -> Vec<String> {
         keys.into_iter().map(|key| format!("{}/{}", key.namespace, key.name)).collect()
@@ -244,55 +244,55 @@ fn internal_images_are_pulled_through_own_stream() {
 }
 
 #[test]
-fn tags_follow_when_a_tag_is_written_but_not_when_the_stream_is() {
+fn tag_writes_propagate_and_stream_writes_do_not() {
     let tags = [("base", "ref", "x:1"), ("t1", "tag", "base"), ("t2", "tag", "s:t1"), ("t3", "docker", "q")];
     let old = created(stream("s", &tags), &SourceStreams::default());
-    assert_eq!(told(&old), "base=x:1@1 t1=x:1@1 t2=x:1@1");
+    assert_eq!(history(&old), "base=x:1@1 t1=x:1@1 t2=x:1@1");
     for (route, then) in
         [(WriteTarget::Stream, "base=x:2@2 t1=x:1@1 t2=x:1@1"), (WriteTarget::Tag, "base=x:2@2 t1=x:2@2 t2=x:2@2")]
     {
         let mut new = old.clone();
-        want(&mut new, "base", "ref", "x:2");
+        set_tag(&mut new, "base", "ref", "x:2");
         assert_eq!(write(Some(&old), &mut new, route, &SourceStreams::default()), "");
-        assert_eq!(told(&new), then, "{route:?}");
+        assert_eq!(history(&new), then, "{route:?}");
     }
 }
 
 #[test]
-fn a_tag_of_the_same_stream_leaves_its_source_alone() {
+fn tracking_tag_does_not_change_its_source() {
     let old = with_history(created(stream("s", &[]), &SourceStreams::default()), "latest", &[event("i", 1)]);
     let mut new = old.clone();
-    want(&mut new, "b", "tag", "latest");
+    set_tag(&mut new, "b", "tag", "latest");
     assert_eq!(write(Some(&old), &mut new, WriteTarget::Tag, &SourceStreams::default()), "");
-    assert_eq!(told(&new), "b=i@2 latest=i@1");
+    assert_eq!(history(&new), "b=i@2 latest=i@1");
 }
 
 #[test]
-fn a_tag_that_did_not_change_is_not_resolved_again() {
+fn unchanged_tag_is_not_resolved_again() {
     let old_source = others(&[("ns", "src", Some(with_history(stream("src", &[]), "t", &[event("i1", 1)])))]);
     let old = created(stream("s", &[("a", "tag", "src:t")]), &old_source);
     let nothing = SourceStreams::default();
     let mut new = old.clone();
     new.spec.tags[0].annotations = Some([("k".to_owned(), "v".to_owned())].into());
     assert_eq!(write(Some(&old), &mut new, WriteTarget::Stream, &nothing), "");
-    assert_eq!((told(&new).as_str(), new.metadata.generation, new.spec.tags[0].generation), ("a=i1@1", 2, Some(1)));
+    assert_eq!((history(&new).as_str(), new.metadata.generation, new.spec.tags[0].generation), ("a=i1@1", 2, Some(1)));
     // A generation of 0 requests a new import. Source streams do not matter for it.
     let mut again = new.clone();
     again.spec.tags[0].generation = Some(0);
     assert_eq!(write(Some(&new), &mut again, WriteTarget::Stream, &nothing), "");
     assert_eq!(
-        (told(&again).as_str(), again.metadata.generation, again.spec.tags[0].generation),
+        (history(&again).as_str(), again.metadata.generation, again.spec.tags[0].generation),
         ("a=i1@1", 3, Some(3))
     );
 }
 
 #[test]
-fn a_limit_takes_the_oldest_events_of_the_tag_that_grows_only() {
+fn limit_truncates_only_the_changed_history() {
     let source = others(&[("ns", "src", Some(with_history(stream("src", &[]), "t", &[event("i9", 9)])))]);
     let long = [event("i3", 3), event("i2", 2), event("i1", 1)];
     let old = with_history(with_history(created(stream("s", &[]), &source), "a", &long), "b", &long);
     let mut new = old.clone();
-    want(&mut new, "b", "tag", "src:t");
+    set_tag(&mut new, "b", "tag", "src:t");
     stream_strategy::prepare_for_update(&old, &mut new, WriteTarget::Tag);
     let max_history = MaxTagHistory(std::num::NonZeroUsize::new(2));
     let (registries, now) = (registries(), Time::from_unix_seconds(NOW));
@@ -305,13 +305,13 @@ fn a_limit_takes_the_oldest_events_of_the_tag_that_grows_only() {
         now,
     };
     assert!(resolution.run(&mut new).is_empty());
-    assert_eq!(told(&new), "a=i3@3,i2@2,i1@1 b=i9@2,i3@3");
+    assert_eq!(history(&new), "a=i3@3,i2@2,i1@1 b=i9@2,i3@3");
 }
 
 /// Resolves many tags that track each other in the worst order, and many ambiguous images.
 /// Quadratic algorithms exceed the deadline.
 #[test]
-fn a_stream_of_very_many_tags_is_resolved_in_no_time() {
+fn many_tags_are_resolved_within_the_deadline() {
     const MANY: usize = 20_000;
     let name = |at: usize| format!("t{at:06}");
     let mut chain = stream("s", &[]);
@@ -319,7 +319,7 @@ fn a_stream_of_very_many_tags_is_resolved_in_no_time() {
         .map(|at| {
             let (kind, from) = if at + 1 == MANY { ("ref", "x".into()) } else { ("tag", name(at + 1)) };
             let mut one = ImageStream::default();
-            want(&mut one, &name(at), kind, &from).clone()
+            set_tag(&mut one, &name(at), kind, &from).clone()
         })
         .collect();
     let start = std::time::Instant::now();
@@ -330,13 +330,13 @@ fn a_stream_of_very_many_tags_is_resolved_in_no_time() {
     let source = others(&[("ns", "src", Some(with_history(stream("src", &[]), "t", &items)))]);
     let mut ambiguous = stream("s", &[]);
     ambiguous.spec.tags =
-        (0..MANY).map(|at| want(&mut ImageStream::default(), &name(at), "image", "src@sha256:").clone()).collect();
+        (0..MANY).map(|at| set_tag(&mut ImageStream::default(), &name(at), "image", "src@sha256:").clone()).collect();
     assert!(refused(ambiguous, &source).contains("and 19990 more"));
     assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
 }
 
 #[test]
-fn a_copied_tag_is_no_better_proved_than_its_source() {
+fn copied_tag_has_the_standing_of_its_source() {
     let mut source = with_history(stream("x", &[]), "t", &[event("i", 1), event("j", 1)]);
     source.unproved = [("i".to_owned(), "uid".to_owned())].into();
     let known = others(&[("ns", "x", Some(source.clone()))]);
@@ -351,7 +351,7 @@ fn a_copied_tag_is_no_better_proved_than_its_source() {
     source.unproved.clear();
     let known = others(&[("ns", "x", Some(source))]);
     let mut new = old.clone();
-    want(&mut new, "b", "tag", "x:t");
+    set_tag(&mut new, "b", "tag", "x:t");
     assert_eq!(write(Some(&old), &mut new, WriteTarget::Stream, &known), "");
     assert!(new.unproved.is_empty());
 }
@@ -373,8 +373,9 @@ fn withholding(name: &str, count: usize, unproved: usize) -> ImageStream {
 fn copying(kind: &str, name: &str, count: usize) -> ImageStream {
     let mut copy = stream("s", &[]);
     let from = |at: usize| if kind == "tag" { format!("{name}:a{at:06}") } else { format!("{name}@u") };
-    copy.spec.tags =
-        (0..count).map(|at| want(&mut ImageStream::default(), &format!("t{at:06}"), kind, &from(at)).clone()).collect();
+    copy.spec.tags = (0..count)
+        .map(|at| set_tag(&mut ImageStream::default(), &format!("t{at:06}"), kind, &from(at)).clone())
+        .collect();
     copy
 }
 
@@ -393,7 +394,7 @@ fn withheld_images_are_copied_once_for_each_source_stream() {
 }
 
 #[test]
-fn unproved_images_of_very_many_tags_are_noted_in_no_time() {
+fn many_unproved_images_are_recorded_in_time() {
     const TAGS: usize = 20_000;
     let source = withholding("x", 0, TAGS);
     let known = others(&[("ns", "x", Some(source.clone()))]);
@@ -414,23 +415,23 @@ fn sources_withhold_a_limited_number_of_images() {
     let fits = created(stream("s", &[("a", "tag", "x:a000000")]), &known);
     assert_eq!(unproved::withheld_error(None, &fits), None);
     let mut over = fits.clone();
-    want(&mut over, "b", "tag", "y:a000000");
+    set_tag(&mut over, "b", "tag", "y:a000000");
     assert_eq!(write(Some(&fits), &mut over, WriteTarget::Stream, &known), "");
     let error = unproved::withheld_error(Some(&fits), &over).unwrap().to_string();
-    assert!(error.starts_with("spec.tags: Forbidden: ") && error.contains("name 1001 images"), "{error}");
+    assert!(error.starts_with("spec.tags: Forbidden: ") && error.contains("contain 1001 images"), "{error}");
     assert!(error.contains("at most 1000") && error.contains("push the images into this stream"), "{error}");
     // A stream over the limit accepts updates that add no withheld images.
     let mut more = over.clone();
-    want(&mut more, "c", "tag", "x:a000000");
+    set_tag(&mut more, "c", "tag", "x:a000000");
     assert_eq!(write(Some(&over), &mut more, WriteTarget::Stream, &known), "");
-    assert_eq!((told(&more) != told(&over), unproved::withheld_error(Some(&over), &more)), (true, None));
-    want(&mut more, "d", "tag", "z:a000000");
+    assert_eq!((history(&more) != history(&over), unproved::withheld_error(Some(&over), &more)), (true, None));
+    set_tag(&mut more, "d", "tag", "z:a000000");
     assert_eq!(write(Some(&over), &mut more, WriteTarget::Stream, &known), "");
     assert!(unproved::withheld_error(Some(&over), &more).is_some());
 }
 
 #[test]
-fn an_image_that_the_write_cuts_off_is_not_there_any_more() {
+fn image_truncated_by_the_write_is_gone() {
     let mut source = with_history(stream("x", &[]), "t", &[event("i", 1)]);
     source = with_history(source, "u", &[event("j", 1)]);
     source.unproved = ["i", "j"].map(|name| (name.to_owned(), "uid".to_owned())).into();
@@ -441,18 +442,18 @@ fn an_image_that_the_write_cuts_off_is_not_there_any_more() {
     let max_history = MaxTagHistory(std::num::NonZeroUsize::new(1));
     let (route, now) = (WriteTarget::Stream, Time::from_unix_seconds(NOW));
     let mut new = old.clone();
-    want(&mut new, "a", "tag", "x:u");
-    want(&mut new, "b", "tag", "x:t");
+    set_tag(&mut new, "a", "tag", "x:u");
+    set_tag(&mut new, "b", "tag", "x:t");
     let resolution = Resolution { old: Some(&old), others: &known, registries: &registries, max_history, route, now };
     assert!(resolution.run(&mut new).is_empty());
     assert_eq!(new.unproved.keys().collect::<Vec<_>>(), ["i", "j"]);
 }
 
 #[test]
-fn an_empty_history_stays_when_other_tags_change() {
+fn empty_history_survives_changes_of_other_tags() {
     let old = with_history(stream("s", &[]), "empty", &[]);
     let mut new = old.clone();
-    want(&mut new, "a", "docker", "r.io/x");
+    set_tag(&mut new, "a", "docker", "r.io/x");
     assert_eq!(write(Some(&old), &mut new, WriteTarget::Stream, &SourceStreams::default()), "");
     // The new tag has no history without an import.
     assert_eq!(new.status.tags, old.status.tags);

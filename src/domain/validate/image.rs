@@ -112,14 +112,14 @@ mod tests {
     }
 
     #[test]
-    fn an_image_has_a_reference() {
+    fn image_needs_a_reference() {
         assert_eq!(errors(Image::default()), "dockerImageReference: Required value");
         let bad = Image { docker_image_reference: "A B".into(), ..Image::default() };
         assert_eq!(errors(bad), "dockerImageReference: Invalid value: \"A B\": invalid reference format");
     }
 
     #[test]
-    fn a_part_is_checked_field_by_field() {
+    fn parts_are_validated_field_by_field() {
         assert_eq!(errors(with(good())), "[]");
         let bad = ImageManifest { media_type: "a b/c".into(), manifest_size: -3, ..ImageManifest::default() };
         assert_eq!(
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_may_stand_anywhere_in_the_text() {
+    fn digest_may_be_anywhere_in_the_text() {
         let hex = "0".repeat(32);
         assert!(contains_digest(&format!("!! 1a1:{hex} !!")));
         assert!(contains_digest(&format!(":x.y:{hex}")));
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn layers_and_parts_exclude_each_other() {
+    fn layers_and_parts_are_exclusive() {
         let layer = ImageLayer { name: "l".into(), size: 1, media_type: "t".into() };
         let both = Image { docker_image_layers: vec![layer], ..with(good()) };
         assert_eq!(
@@ -163,11 +163,13 @@ mod tests {
     }
 
     #[test]
-    fn faults_of_signatures_stand_under_their_place() {
+    fn signature_errors_have_an_index() {
         let mut image = Image { docker_image_reference: "a".into(), ..Image::default() };
         image.signatures = vec![ImageSignature { r#type: "t".into(), ..ImageSignature::default() }];
-        let told = errors(image);
-        assert!(told.starts_with("[signatures[0].metadata.name: Required value, signatures[0].metadata.name: Invalid"));
-        assert!(told.ends_with("signatures[0].content: Required value]"), "{told}");
+        let expected = errors(image);
+        assert!(
+            expected.starts_with("[signatures[0].metadata.name: Required value, signatures[0].metadata.name: Invalid")
+        );
+        assert!(expected.ends_with("signatures[0].content: Required value]"), "{expected}");
     }
 }

@@ -37,7 +37,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapping_names_stream_tag_and_image() {
+    fn mapping_needs_stream_tag_and_image() {
         let mut object = ImageStreamMapping::default();
         assert_eq!(
             errors(&object),
@@ -48,12 +48,12 @@ mod tests {
         object.tag = "t".into();
         object.image.metadata.name = "i".into();
         object.image.docker_image_reference = "A B".into();
-        let told = "image.dockerImageReference: Invalid value: \"A B\": invalid reference format";
-        assert_eq!(errors(&object), told);
+        let expected = "image.dockerImageReference: Invalid value: \"A B\": invalid reference format";
+        assert_eq!(errors(&object), expected);
         object.image.docker_image_reference = "a".into();
         assert_eq!(errors(&object), "[]");
         object.image.metadata.name = "i\nj".into();
-        let told = "image.metadata.name: Invalid value: \"i\\nj\": may not contain control characters";
-        assert_eq!(errors(&object), told);
+        let expected = "image.metadata.name: Invalid value: \"i\\nj\": may not contain control characters";
+        assert_eq!(errors(&object), expected);
     }
 }

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_two_parts() {
+    fn signature_name_has_two_parts() {
         assert_eq!(errors(&good()), "[]");
         for name in ["", "bad", "a@b@c", "@b", "a@"] {
             let mut signature = good();
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_need_a_known_state() {
+    fn claims_need_a_verified_signature() {
         let signature = ImageSignature {
             image_identity: "x".into(),
             signed_claims: [("a".to_owned(), "b".to_owned())].into(),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn trust_and_the_image_it_is_for_come_together() {
+    fn trusted_and_for_image_come_together() {
         assert_eq!(errors(&with(&[("Trusted", "True", 1), ("ForImage", "True", 1)])), "[]");
         assert!(errors(&with(&[("ForImage", "True", 1)])).contains("missing \"Trusted\" condition type"));
         let mut signature = with(&[("Trusted", "True", 1)]);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_condition_counts() {
+    fn newest_condition_counts() {
         let unknown = with(&[("Trusted", "Unknown", 2), ("Trusted", "True", 1), ("ForImage", "True", 1)]);
         assert!(errors(&unknown).starts_with("imageIdentity"));
         assert_eq!(errors(&with(&[("Trusted", "Unknown", 1), ("Trusted", "True", 1), ("ForImage", "True", 1)])), "[]");
@@ -192,7 +192,7 @@ mod tests {
 
     /// openshift-apiserver panics on this input.
     #[test]
-    fn conditions_of_other_types_are_left_alone() {
+    fn conditions_of_other_types_are_ignored() {
         assert_eq!(errors(&with(&[("Foo", "True", 1), ("Trusted", "True", 1), ("ForImage", "True", 0)])), "[]");
         assert!(errors(&with(&[("Foo", "True", 1), ("Trusted", "True", 1)])).contains("missing \"ForImage\""));
     }

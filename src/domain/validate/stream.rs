@@ -17,21 +17,21 @@ const MAX_NAME_LENGTH: usize = 255;
 ///
 /// Tag names are not restricted, and allowed registries are not checked.
 pub fn stream(stream: &ImageStream) -> field::Errors {
-    let mut errors = wanted(stream);
+    let mut errors = name_and_spec(stream);
     errors.extend(stream.status.tags.iter().flat_map(history));
     errors
 }
 
 /// Validates an update of `old`. Unchanged histories were validated before.
 pub fn stream_update(old: &ImageStream, new: &ImageStream) -> field::Errors {
-    let mut errors = wanted(new);
+    let mut errors = name_and_spec(new);
     let is_new = |tag: &&NamedTagEventList| tags::history(old, &tag.tag).is_none_or(|before| before.items != tag.items);
     errors.extend(new.status.tags.iter().filter(is_new).flat_map(history));
     errors
 }
 
 /// Validates name and spec.
-fn wanted(stream: &ImageStream) -> field::Errors {
+fn name_and_spec(stream: &ImageStream) -> field::Errors {
     let mut errors = field::Errors::default();
     let metadata = &stream.metadata;
     if metadata.namespace.len() + 1 + metadata.name.len() > MAX_NAME_LENGTH {
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_fits_into_a_reference() {
+    fn stream_name_fits_into_a_reference() {
         let mut object = ImageStream::default();
         object.metadata.namespace = "n".into();
         object.metadata.name = "a".repeat(253);
@@ -136,18 +136,18 @@ mod tests {
     }
 
     #[test]
-    fn a_repository_has_neither_tag_nor_digest() {
+    fn repository_has_no_tag_and_no_digest() {
         let errors = |text: &str| repository(text).iter().map(ToString::to_string).collect::<Vec<_>>();
-        let told = |text: &str, rule: &str| format!("spec.dockerImageRepository: Invalid value: \"{text}\": {rule}");
+        let message = |text: &str, rule: &str| format!("spec.dockerImageRepository: Invalid value: \"{text}\": {rule}");
         assert!(errors("").is_empty() && errors("UP/er").is_empty() && errors("r.io:5000/a/b/c").is_empty());
-        assert_eq!(errors("x y"), [told("x y", "invalid reference format")]);
+        assert_eq!(errors("x y"), [message("x y", "invalid reference format")]);
         let both = format!("x:t@sha256:{}", "a".repeat(64));
         let (tag, id) = ("the repository name may not contain a tag", "the repository name may not contain an ID");
-        assert_eq!(errors(&both), [told(&both, tag), told(&both, id)]);
+        assert_eq!(errors(&both), [message(&both, tag), message(&both, id)]);
     }
 
     #[test]
-    fn a_tag_may_have_no_source_but_not_an_unknown_one() {
+    fn source_is_optional_but_must_be_valid() {
         let none = TagReference { from: None, ..tag("", "") };
         assert_eq!(errors(&[none, tag("DockerImage", "x/y:z"), tag("ImageStreamTag", "any: thing")]), "[]");
         let kinds = "spec.tags[t].from.kind: Required value: valid values are 'DockerImage', 'ImageStreamImage', \
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn policies_are_from_closed_sets() {
+    fn policies_have_supported_values() {
         let mut bad = tag("ImageStreamImage", "a@b");
         bad.import_policy.scheduled = true;
         bad.import_policy.import_mode = "zz".into();
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_changed_stream_only_changed_histories_are_judged() {
+    fn only_changed_histories_are_validated() {
         let event = |text: &str| TagEvent { docker_image_reference: text.into(), ..TagEvent::default() };
         let tag = |tag: &str, text: &str| NamedTagEventList {
             tag: tag.into(),
@@ -186,14 +186,14 @@ mod tests {
         old.status.tags = vec![tag("a", "A B"), tag("b", "b")];
         let mut new = old.clone();
         new.status.tags[1] = tag("b", "B B");
-        let told = field::join(&stream_update(&old, &new));
-        assert!(told.starts_with("status.tags[b].items[0].dockerImageReference: Invalid"), "{told}");
+        let text = field::join(&stream_update(&old, &new));
+        assert!(text.starts_with("status.tags[b].items[0].dockerImageReference: Invalid"), "{text}");
         new.spec.docker_image_repository = "x y".into();
         assert_eq!(stream_update(&old, &new).len(), 2);
     }
 
     #[test]
-    fn every_event_has_a_reference() {
+    fn every_event_needs_a_reference() {
         let event = |text: &str| TagEvent { docker_image_reference: text.into(), ..TagEvent::default() };
         let items = vec![event("a"), event(""), event("A B")];
         let mut object = ImageStream::default();

@@ -34,14 +34,14 @@ pub fn stream_tag_update(old: &ImageStreamTag, new: &ImageStreamTag) -> field::E
 /// Validates a new ImageTag except its metadata, as `ValidateImageTag`.
 pub fn image_tag(view: &ImageTag) -> field::Errors {
     match &view.spec {
-        Some(spec) => wanted(&view.metadata.name, spec),
+        Some(spec) => spec_of(&view.metadata.name, spec),
         None => field::Error::required("spec", "spec is a required field during creation").into(),
     }
 }
 
 /// Validates an update of an ImageTag except its metadata, as `ValidateImageTagUpdate`.
 pub fn image_tag_update(old: &ImageTag, new: &ImageTag) -> field::Errors {
-    let mut errors = new.spec.as_ref().map(|spec| wanted(&new.metadata.name, spec)).unwrap_or_default();
+    let mut errors = new.spec.as_ref().map(|spec| spec_of(&new.metadata.name, spec)).unwrap_or_default();
     let rule = "may not update fields other than spec";
     if old.metadata != new.metadata {
         errors.push_with(|| field::Error::invalid("metadata", "", rule));
@@ -52,7 +52,7 @@ pub fn image_tag_update(old: &ImageTag, new: &ImageTag) -> field::Errors {
     errors
 }
 
-fn wanted(name: &str, spec: &TagReference) -> field::Errors {
+fn spec_of(name: &str, spec: &TagReference) -> field::Errors {
     let mut errors = field::Errors::default();
     if spec.name != names::tag_part(name) {
         errors.push_with(|| field::Error::invalid("spec.name", &spec.name, "must match image tag name"));
@@ -93,7 +93,7 @@ mod tests {
         "from.kind: Required value: valid values are 'DockerImage', 'ImageStreamImage', 'ImageStreamTag'";
 
     #[test]
-    fn a_stream_tag_may_want_nothing_but_nothing_wrong() {
+    fn stream_tag_spec_is_optional_but_must_be_valid() {
         assert!(stream_tag(&stream_tag_of(None)).is_empty());
         assert!(stream_tag(&stream_tag_of(Some(reference("any", "DockerImage")))).is_empty());
         assert_eq!(field::join(&stream_tag(&stream_tag_of(Some(reference("a", "Pod"))))), format!("tag.{KIND}"));
@@ -108,24 +108,24 @@ mod tests {
         assert!(stream_tag(&view).is_empty());
         view.metadata.annotations.clear();
         let rule = "tag annotations must not be provided or must be equal to the object meta annotations";
-        let told = format!("tag.annotations: Invalid value: \"<map>\": {rule}");
-        assert_eq!(field::join(&stream_tag(&view)), told);
+        let expected = format!("tag.annotations: Invalid value: \"<map>\": {rule}");
+        assert_eq!(field::join(&stream_tag(&view)), expected);
     }
 
     #[test]
-    fn only_annotations_and_the_wanted_tag_of_a_stream_tag_change() {
+    fn stream_tag_update_changes_annotations_and_spec() {
         let old = stream_tag_of(None);
         let mut new = stream_tag_of(Some(reference("a", "DockerImage")));
         new.metadata.annotations.insert("m".into(), "2".into());
         new.generation = 9;
         assert!(stream_tag_update(&old, &new).is_empty());
         new.metadata.labels.insert("l".into(), "1".into());
-        let told = "metadata: Invalid value: \"\": may not update fields other than metadata.annotations";
-        assert_eq!(field::join(&stream_tag_update(&old, &new)), told);
+        let expected = "metadata: Invalid value: \"\": may not update fields other than metadata.annotations";
+        assert_eq!(field::join(&stream_tag_update(&old, &new)), expected);
     }
 
     #[test]
-    fn a_new_image_tag_wants_something_under_its_own_name() {
+    fn new_image_tag_needs_a_spec_with_its_name() {
         let errors = |name: &str, spec| field::join(&image_tag(&image_tag_of(name, spec)));
         assert_eq!(errors("s:a", None), "spec: Required value: spec is a required field during creation");
         assert_eq!(errors("s:a", Some(reference("a", "DockerImage"))), "[]");
@@ -134,13 +134,13 @@ mod tests {
         let name = "spec.name: Invalid value: \"b\": must match image tag name";
         assert_eq!(errors("s:a", Some(reference("b", "Pod"))), format!("[{name}, spec.{KIND}]"));
         for name in ["", "s:b", "a"] {
-            let told = "spec.name: Invalid value: \"a\": must match image tag name";
-            assert_eq!(errors(name, Some(reference("a", "DockerImage"))), told, "{name}");
+            let expected = "spec.name: Invalid value: \"a\": must match image tag name";
+            assert_eq!(errors(name, Some(reference("a", "DockerImage"))), expected, "{name}");
         }
     }
 
     #[test]
-    fn only_the_spec_of_an_image_tag_changes() {
+    fn image_tag_update_changes_only_the_spec() {
         let old = image_tag_of("s:a", None);
         assert!(image_tag_update(&old, &image_tag_of("s:a", Some(reference("a", "DockerImage")))).is_empty());
         let mut new = image_tag_of("s:a", None);
