@@ -13,7 +13,7 @@
 //! ┌─────────┼────────────────────────────────────────────────▼───────────┐
 //! │ cli     │                                      commands and flags    │
 //! ├─────────▼────────────────────────────────────────────────────────────┤
-//! │ server      listener, TLS, filters, router, health, background work  │
+//! │ server      listener, filters, router, health, background work       │
 //! ├──────────────────────────────────────────────────────────────────────┤
 //! │ resources   one file for each API resource: storage, Kubernetes      │
 //! │             rules and image logic meet here and nowhere else         │
@@ -23,10 +23,11 @@
 //! ├──────────────────────────────────────────────────────────────────────┤
 //! │ registry    storage of any type: create, update, delete, list,       │
 //! │             watch, admission, quota                                  │
-//! ├───────────────────────────┬──────────────────────────────────────────┤
-//! │ domain                    │ auth                                     │
-//! │   image logic, no I/O     │   authentication and authorization       │
-//! ├───────────────────────────┴──────────────────────────────────────────┤
+//! ├──────────────────────┬───────────────────────┬───────────────────────┤
+//! │ domain               │ auth                  │ tls                   │
+//! │   image logic,       │   authentication,     │   certificates,       │
+//! │   no I/O             │   authorization       │   handshakes          │
+//! ├──────────────────────┴───────────────────────┴───────────────────────┤
 //! │ machinery   JSON, YAML, protobuf, schemas, patches, managed fields,  │
 //! │             selectors: pure, no async                                │
 //! ├───────────────────────────┬──────────────────────────────────────────┤
@@ -216,3 +217,4 @@ pub mod runtime;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+pub mod tls;

@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 10] = [
     &["runtime"],
     &["api", "cluster"],
     &["machinery"],
-    &["domain", "auth"],
+    &["domain", "auth", "tls"],
     &["registry"],
     &["endpoints"],
     &["resources"],

@@ -29,7 +29,6 @@ mod respond;
 mod router;
 pub mod shutdown;
 pub mod storage;
-pub mod tls;
 mod usage;
 pub mod version;
 mod websocket;
@@ -45,6 +44,7 @@ use crate::registry::permission::Permissions;
 use crate::resources::{self, Catalog};
 use crate::store::Opened;
 use crate::telemetry::metrics::Metrics;
+use crate::tls;
 
 /// How often the serving certificate is looked at again.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::filters::in_flight;
 use super::storage::StorageOptions;
-use super::{audit, compaction, listen, shutdown, tls};
+use super::{audit, compaction, listen, shutdown};
 use crate::auth;
 use crate::cluster;
 use crate::domain::registries::Registries;
@@ -15,6 +15,7 @@ use crate::domain::tag_history::MaxTagHistory;
 use crate::meta::duration;
 use crate::resources::catalog::Limits;
 use crate::store::MAX_VALUE_BYTES;
+use crate::tls;
 
 /// All flags of the server.
 #[derive(Clone, Debug, Args)]

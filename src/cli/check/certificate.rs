@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::finding::Finding;
-use crate::server::tls::{self, Examined};
+use crate::tls::{self, Examined};
 
 const SUBJECT: &str = "serving certificate";
 /// A certificate that ends sooner than this is told of.

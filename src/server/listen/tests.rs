@@ -25,8 +25,8 @@ use tokio_rustls::client::TlsStream;
 
 use crate::auth::{Authority, FrontProxy, Trust};
 
-use super::super::tls::{MinVersion, Protocol, ServingCertificate, Source, server_config};
 use super::*;
+use crate::tls::{MinVersion, Protocol, ServingCertificate, Source, server_config};
 
 const SOON: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(40);

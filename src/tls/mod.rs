@@ -64,7 +64,7 @@ impl Protocol {
 ///
 /// `hints` are the subjects of the CAs whose certificates are wanted. Go's client (hence kube-apiserver's proxy) sends
 /// no certificate at all when its issuer is not among them, so they must follow the CAs at run time: make a new
-/// configuration then and hand it to [`super::listen::serve`] through its channel. No hints means "any".
+/// configuration then and hand it to the listener through its channel. No hints means "any".
 pub fn server_config(
     certificate: Arc<dyn ResolvesServerCert>,
     protocol: &Protocol,
