@@ -2,7 +2,7 @@
 //!
 //! This layer knows keys, values and revisions, but neither Kubernetes nor JSON nor images, and uses no
 //! other layer. [`Store`] is the contract of every backend; `tests/store.rs` verifies each promise on
-//! each backend. Abilities that a backend may lack are traits of their own: [`Compact`], [`Backup`],
+//! each backend. [`Elector`] elects one of the replicas that share a store. Abilities that a backend may lack are traits of their own: [`Compact`], [`Backup`],
 //! [`Scan`], [`DiskUsage`]. [`open()`] opens a store with its abilities, [`maintenance()`] works on the
 //! folder of a stopped one, and [`in_memory()`] makes one for tests. Only `open.rs` names backends.
 
@@ -11,6 +11,7 @@ mod backup;
 mod compaction;
 mod contract;
 mod disk_usage;
+mod election;
 pub mod embedded;
 mod entry;
 mod error;
@@ -30,6 +31,7 @@ pub use backup::{Backup, BackupError};
 pub use compaction::Compact;
 pub use contract::{Store, Watch};
 pub use disk_usage::{DiskUsage, FileSize, FileStats, FreeSpace, RESERVE_BYTES, Reserve, free_space};
+pub use election::{Elector, SoleReplica, Term};
 pub use embedded::{FileOpener, OpenFile};
 pub use entry::{Entry, Key, Lookup, MAX_KEY_BYTES, MAX_VALUE_BYTES, Revision};
 pub use error::{OpenError, StoreError, WatchError};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use super::{Backup, Compact, DiskUsage, FileOpener, Observer, Reserve, Scan, Store, StoreHealth};
+use super::{Backup, Compact, DiskUsage, Elector, FileOpener, Observer, Reserve, Scan, Store, StoreHealth};
 
 /// A storage backend, as `--storage-backend` names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -65,6 +65,8 @@ pub struct Opened {
     pub store: Arc<dyn Store>,
     /// Its health.
     pub health: Arc<dyn StoreHealth>,
+    /// The election of one of the replicas that share the store.
+    pub elector: Arc<dyn Elector>,
     /// Compaction; `None` if something else compacts the backend.
     pub compact: Option<Arc<dyn Compact>>,
     /// Backups of the open store. Does not keep the store open.

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch as signal};
 
 use crate::store::{
     Backend, Compact, DiskUsage, Key, Lookup, MAX_VALUE_BYTES, OpenError, Opened, Outcome, Outline, Page, Range,
-    Revision, Store, StoreError, StoreHealth, Txn, Watch,
+    Revision, SoleReplica, Store, StoreError, StoreHealth, Txn, Watch,
 };
 
 use super::backup::Backups;
@@ -252,6 +252,7 @@ impl From<Embedded> for Opened {
         Self {
             backend: Backend::Embedded,
             health: store.clone(),
+            elector: Arc::new(SoleReplica),
             compact: Some(store.clone()),
             backup: Some(backup),
             scan: Some(scan),
