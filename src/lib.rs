@@ -13,7 +13,9 @@
 //! ┌─────────┼────────────────────────────────────────────────▼───────────┐
 //! │ cli     │                                      commands and flags    │
 //! ├─────────▼────────────────────────────────────────────────────────────┤
-//! │ server      listener, filters, router, health, background work       │
+//! │ server      listener, filters, router, health                        │
+//! ├──────────────────────────────────────────────────────────────────────┤
+//! │ controllers supervised background work                               │
 //! ├──────────────────────────────────────────────────────────────────────┤
 //! │ resources   one file for each API resource: storage, Kubernetes      │
 //! │             rules and image logic meet here and nowhere else         │
@@ -207,6 +209,7 @@ pub mod api;
 pub mod auth;
 pub mod cli;
 pub mod cluster;
+pub mod controllers;
 pub mod domain;
 pub mod endpoints;
 pub mod machinery;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 mod imports;
 
 /// The modules, from the ground up. A module uses nothing beside it and nothing above it.
-const FLOORS: [&[&str]; 10] = [
+const FLOORS: [&[&str]; 11] = [
     &["meta", "store", "telemetry"],
     &["runtime"],
     &["api", "cluster"],
@@ -18,6 +18,7 @@ const FLOORS: [&[&str]; 10] = [
     &["registry"],
     &["endpoints"],
     &["resources"],
+    &["controllers"],
     &["server"],
     &["cli"],
 ];

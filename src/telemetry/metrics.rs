@@ -154,6 +154,11 @@ struct IncidentLabels {
     incident: StorageIncident,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ControllerLabels {
+    controller: &'static str,
+}
+
 /// The metrics of a server.
 pub struct Metrics {
     registry: Registry,
@@ -171,6 +176,7 @@ pub struct Metrics {
     storage_incidents: Family<IncidentLabels, Counter>,
     long_running: Family<RequestLabels, Gauge>,
     watch_events: Family<WatchLabels, Counter>,
+    controller_restarts: Family<ControllerLabels, Counter>,
     usage: UsageMetrics,
 }
 
@@ -196,6 +202,7 @@ impl Metrics {
             storage_incidents: Family::default(),
             long_running: Family::default(),
             watch_events: Family::default(),
+            controller_restarts: Family::default(),
             usage: UsageMetrics::default(),
         };
         let start = Gauge::<f64, AtomicU64>::default();
@@ -232,6 +239,8 @@ impl Metrics {
         registry.register("imagestream_apiserver_storage_incidents", text, metrics.storage_incidents.clone());
         let text = "Requests that last, such as watches, and are being answered";
         registry.register("apiserver_longrunning_requests", text, metrics.long_running.clone());
+        let text = "Controllers that ended and were started again";
+        registry.register("imagestream_apiserver_controller_restarts", text, metrics.controller_restarts.clone());
         metrics.usage.register(registry);
         registry.register("process_start_time_seconds", "When the process started, since 1970", start);
         metrics
@@ -293,6 +302,11 @@ impl Metrics {
     /// The counter of events that are sent to those who watch a resource.
     pub fn watch_events(&self, resource: &'static str) -> Counter {
         self.watch_events.get_or_create(&WatchLabels { resource }).clone()
+    }
+
+    /// The counter of restarts of a controller. It is exported from here on.
+    pub fn controller_restarts(&self, controller: &'static str) -> Counter {
+        self.controller_restarts.get_or_create(&ControllerLabels { controller }).clone()
     }
 
     /// The gauges of what is stored.
