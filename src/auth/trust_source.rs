@@ -125,9 +125,9 @@ pub struct TrustKeeper {
 }
 
 impl TrustKeeper {
-    /// Follows files and cluster for ever.
-    pub async fn run(mut self) {
-        let mut config_maps: BoxStream<'_, _> = match self.client.take() {
+    /// Follows files and cluster. Never returns.
+    pub async fn run(&mut self) {
+        let mut config_maps: BoxStream<'_, _> = match self.client.clone() {
             Some(client) => follow::object(Api::<ConfigMap>::namespaced(client, NAMESPACE), NAME, SUBJECT).boxed(),
             None => stream::pending().boxed(),
         };

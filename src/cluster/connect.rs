@@ -92,9 +92,9 @@ impl Options {
 }
 
 impl Connection {
-    /// Looks at the files for ever.
-    pub async fn keep_current(self) {
-        join_all(self.0.into_iter().map(Source::keep_current)).await;
+    /// Reads the files again at intervals. Never returns.
+    pub async fn keep_current(&self) {
+        join_all(self.0.iter().map(Source::keep_current)).await;
     }
 }
 

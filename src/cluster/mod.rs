@@ -5,12 +5,11 @@
 mod connect;
 pub mod follow;
 mod namespaces;
-pub mod registration;
 mod reviews;
 mod secrets;
 mod source;
 
 pub use connect::{Clients, ConnectError, Connection, Options, told};
-pub use namespaces::{Namespaces, State, Unknown};
+pub use namespaces::{NamespaceReflector, Namespaces, State, Unknown};
 pub use reviews::{ReviewError, Reviews};
 pub use secrets::{Secrets, SecretsOf, Unreadable};

@@ -1,7 +1,6 @@
 //! Which namespaces there are: known from a watch, and asked for where the watch knows nothing.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +37,9 @@ pub struct Unknown {
     why: String,
 }
 
+/// Follows the namespaces of a cluster for [`Namespaces`].
+pub struct NamespaceReflector(Arc<Followed>);
+
 struct Followed {
     api: Api<Namespace>,
     known: RwLock<HashMap<String, State>>,
@@ -57,10 +59,10 @@ impl Namespaces {
         Self(None)
     }
 
-    /// Those of a cluster, and the work that follows them for ever.
-    pub fn of(client: Client) -> (Self, impl Future<Output = ()> + Send) {
+    /// Those of a cluster, and the reflector that follows them.
+    pub fn of(client: Client) -> (Self, NamespaceReflector) {
         let followed = Arc::new(Followed { api: Api::all(client), known: RwLock::default() });
-        (Self(Some(followed.clone())), async move { followed.follow().await })
+        (Self(Some(followed.clone())), NamespaceReflector(followed))
     }
 
     /// The state of a namespace.
@@ -75,6 +77,13 @@ impl Namespaces {
             None => Ok(State::Active),
             Some(followed) => followed.state(name).await,
         }
+    }
+}
+
+impl NamespaceReflector {
+    /// Follows the namespaces. Never returns.
+    pub async fn run(&self) {
+        self.0.follow().await;
     }
 }
 

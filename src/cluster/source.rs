@@ -64,7 +64,7 @@ impl Source {
     }
 
     /// Reads the files again at intervals. Never returns.
-    pub(super) async fn keep_current(self) {
+    pub(super) async fn keep_current(&self) {
         loop {
             tokio::time::sleep(INTERVAL).await;
             match self.reload().await {

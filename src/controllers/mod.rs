@@ -1,10 +1,90 @@
 //! Background work: each [`Controller`] keeps one subject current while the server runs.
 //!
 //! The [`Supervisor`] starts controllers, restarts them after failures, runs those of shared state
-//! on one replica only, and stops them in order.
+//! on one replica only, and stops them in order. [`all`] lists them, one file each.
 
+mod backup;
+mod client_trust;
+mod cluster_connection;
+pub mod compaction;
 mod controller;
+mod handshakes;
+mod namespaces;
+mod registration;
+mod serving_certificate;
 mod supervisor;
+mod usage;
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use kube::Client;
+
+pub use backup::{NICENESS, SOCKET};
 pub use controller::{Controller, Leadership};
+pub use handshakes::HandshakeController;
 pub use supervisor::Supervisor;
+
+use self::backup::BackupServer;
+use self::compaction::CompactionController;
+use self::registration::RegistrationController;
+use self::usage::UsageController;
+use crate::auth::TrustKeeper;
+use crate::cluster::{Connection, NamespaceReflector};
+use crate::store::Opened;
+use crate::telemetry::metrics::Metrics;
+use crate::tls::Serving;
+
+/// The subjects of the controllers of a server. The missing ones have no controller.
+pub struct Subjects {
+    /// The client of the control plane.
+    pub control_plane: Option<Client>,
+    /// The CAs of clients and front proxies.
+    pub trust: TrustKeeper,
+    /// The namespaces of the cluster.
+    pub namespaces: Option<NamespaceReflector>,
+    /// The serving certificate.
+    pub serving: Serving,
+    /// The configuration of TLS handshakes.
+    pub handshakes: HandshakeController,
+    /// The store.
+    pub opened: Opened,
+    /// The folder for the socket of backups.
+    pub data_dir: PathBuf,
+    /// The flags of compaction.
+    pub compaction: compaction::Options,
+    /// The metrics of the server.
+    pub metrics: Arc<Metrics>,
+}
+
+/// The controllers of a server, except that of its [`connection`].
+pub fn all(subjects: Subjects) -> Vec<Box<dyn Controller>> {
+    let Subjects { control_plane, trust, namespaces, serving, handshakes, opened, data_dir, compaction, metrics } =
+        subjects;
+    let Opened { backend, store, elector, compact, backup, scan, disk_usage, .. } = opened;
+    let registered = serving.registered_service.clone().zip(control_plane);
+    let registration =
+        registered.map(|(service, client)| RegistrationController::new(client, service, serving.ca_bundle()));
+    let compaction = compact.map(|compact| CompactionController { store, compact, elector, options: compaction });
+    let controllers = [
+        boxed(Some(trust)),
+        boxed(namespaces),
+        boxed(Some(serving)),
+        boxed(Some(handshakes)),
+        boxed(registration),
+        boxed(compaction),
+        boxed(scan.map(|scan| UsageController { scan, disk: disk_usage, backend, metrics })),
+        boxed(backup.and_then(|backup| BackupServer::bind(&data_dir, backup))),
+    ];
+    controllers.into_iter().flatten().collect()
+}
+
+/// The controller of the connection to the cluster. It runs before all others, because opening the
+/// serving certificate can wait for the cluster.
+pub fn connection(connection: Connection) -> Box<dyn Controller> {
+    Box::new(connection)
+}
+
+fn boxed<C: Controller>(controller: Option<C>) -> Option<Box<dyn Controller>> {
+    controller.map(|controller| Box::new(controller) as Box<dyn Controller>)
+}

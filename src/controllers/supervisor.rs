@@ -54,12 +54,14 @@ impl Supervisor {
         Self { tasks: JoinSet::new(), metrics, policy: RESTARTS }
     }
 
-    /// Starts a controller.
+    /// Starts controllers.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
-    pub fn start(&mut self, controller: Box<dyn Controller>) {
-        self.tasks.spawn(supervise(controller, self.metrics.clone(), self.policy));
+    pub fn start_all(&mut self, controllers: impl IntoIterator<Item = Box<dyn Controller>>) {
+        for controller in controllers {
+            self.tasks.spawn(supervise(controller, self.metrics.clone(), self.policy));
+        }
     }
 
     /// Stops all controllers at their next await, and waits for that.
@@ -178,7 +180,8 @@ mod tests {
             let policy = RestartPolicy { first: first_delay, longest: first_delay, stable: LONG };
             let mut supervisor = Supervisor { policy, ..Supervisor::new(metrics.clone()) };
             let (sender, runs) = mpsc::unbounded_channel();
-            supervisor.start(Box::new(Scripted { runs: sender, leadership }));
+            let controller: Box<dyn Controller> = Box::new(Scripted { runs: sender, leadership });
+            supervisor.start_all([controller]);
             Self { supervisor, runs, metrics }
         }
 

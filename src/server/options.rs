@@ -7,9 +7,10 @@ use clap::Args;
 
 use super::filters::in_flight;
 use super::storage::StorageOptions;
-use super::{audit, compaction, listen, shutdown};
+use super::{audit, listen, shutdown};
 use crate::auth;
 use crate::cluster;
+use crate::controllers::compaction;
 use crate::domain::registries::Registries;
 use crate::domain::tag_history::MaxTagHistory;
 use crate::meta::duration;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::certificate::Source;
 use super::error::CertificateError;
-use super::names::{self, Service};
+use super::names::{self, ServiceReference};
 use super::options::{Options, Wanted};
 use super::own;
 use super::pem::PemPair;
@@ -60,7 +60,8 @@ pub fn examine(options: &Options) -> Result<Examined, CertificateError> {
     let places = source.places();
     let pair = PemPair::read(&places)?.parse(&places)?;
     let (file, leaf) = (places.certificate.path, &pair.key.cert[0]);
-    let missing = plan.service.as_ref().map(Service::verified_name).filter(|needed| !names::serves(leaf, needed));
+    let missing =
+        plan.service.as_ref().map(ServiceReference::verified_name).filter(|needed| !names::serves(leaf, needed));
     if is_ours && missing.is_some() {
         return Ok(Examined::ToBeMade { file });
     }

@@ -24,6 +24,7 @@ pub use certificate::{ServingCertificate, Source};
 pub use cipher::CipherSuite;
 pub use error::{CertificateError, Place};
 pub use examine::{Examined, examine};
+pub use names::ServiceReference;
 pub use options::{FlagError, MinVersion, Options};
 pub use serving::Serving;
 

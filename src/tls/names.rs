@@ -1,5 +1,6 @@
 //! The names that a serving certificate must carry and those that it carries.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use rustls::client::verify_server_name;
@@ -10,12 +11,14 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// A Service of Kubernetes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Service {
-    pub(super) namespace: String,
-    pub(super) name: String,
+pub struct ServiceReference {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
 }
 
-impl Service {
+impl ServiceReference {
     #[cfg(test)]
     pub(super) fn new(namespace: &str, name: &str) -> Self {
         Self { namespace: namespace.to_owned(), name: name.to_owned() }
@@ -27,8 +30,14 @@ impl Service {
     }
 }
 
+impl fmt::Display for ServiceReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
 /// Host names and IP addresses for a pair made here: this machine, and the Service under all its names.
-pub(super) fn wanted(service: Option<&Service>) -> Vec<String> {
+pub(super) fn wanted(service: Option<&ServiceReference>) -> Vec<String> {
     let mut names = Vec::new();
     if let Some(service) = service {
         let (name, verified) = (&service.name, service.verified_name());
@@ -76,7 +85,7 @@ mod tests {
 
     #[test]
     fn wildcards_stand_for_one_label() {
-        let name = Service::new("registry", "images").verified_name();
+        let name = ServiceReference::new("registry", "images").verified_name();
         for (names, is_served) in [
             (&["images.registry.svc"][..], true),
             (&["IMAGES.registry.svc"], true),
@@ -92,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_service_has_four_names_beside_those_of_the_machine() {
-        let names = wanted(Some(&Service::new("registry", "images")));
+        let names = wanted(Some(&ServiceReference::new("registry", "images")));
         let leaf = leaf(&names.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!(carried(&leaf), names);
         assert_eq!(names.len(), 7);

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::cipher::CipherSuite;
-use super::names::Service;
+use super::names::ServiceReference;
 use crate::meta::is_dns_label;
 
 pub(super) const CERT_FLAG: &str = "--tls-cert-file";
@@ -130,9 +130,9 @@ pub(super) enum Wanted {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) wanted: Wanted,
-    pub(super) service: Option<Service>,
+    pub(super) service: Option<ServiceReference>,
     /// The service behind the APIService whose caBundle is to be kept.
-    pub(super) inject: Option<Service>,
+    pub(super) inject: Option<ServiceReference>,
 }
 
 impl Options {
@@ -154,7 +154,7 @@ impl Options {
         }
     }
 
-    fn service(&self) -> Result<Option<Service>, FlagError> {
+    fn service(&self) -> Result<Option<ServiceReference>, FlagError> {
         match (&self.service_name, &self.service_namespace) {
             (None, None) => Ok(None),
             (Some(_), None) => Err(incomplete(SERVICE_FLAG, NAMESPACE_FLAG, BOTH)),
@@ -166,12 +166,12 @@ impl Options {
                         return Err(FlagError::Name { flag, value: value.clone(), rule });
                     }
                 }
-                Ok(Some(Service { namespace: namespace.clone(), name: name.clone() }))
+                Ok(Some(ServiceReference { namespace: namespace.clone(), name: name.clone() }))
             }
         }
     }
 
-    fn wanted(&self, service: Option<&Service>) -> Result<Wanted, FlagError> {
+    fn wanted(&self, service: Option<&ServiceReference>) -> Result<Wanted, FlagError> {
         let Self { tls_cert_file, tls_private_key_file, cert_dir, cert_secret, .. } = self;
         let wanted = match (tls_cert_file.clone(), tls_private_key_file.clone()) {
             (Some(certificate), Some(key)) => Wanted::Files { certificate, key },
@@ -267,7 +267,10 @@ mod tests {
         assert_eq!(planned(&["--cert-dir=c"]).unwrap().wanted, Wanted::Folder("c".into()));
         let plan = planned(&[&SERVICE[..], &["--cert-secret=a.b", "--inject-ca-bundle=true"]].concat()).unwrap();
         assert_eq!(plan.wanted, Wanted::Secret { namespace: "registry".into(), name: "a.b".into() });
-        assert_eq!((plan.inject.clone(), plan.inject), (plan.service, Some(Service::new("registry", "images"))));
+        assert_eq!(
+            (plan.inject.clone(), plan.inject),
+            (plan.service, Some(ServiceReference::new("registry", "images")))
+        );
         assert!(planned(&[&SERVICE[..], &["--inject-ca-bundle=false"]].concat()).unwrap().inject.is_none());
     }
 

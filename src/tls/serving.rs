@@ -1,5 +1,5 @@
-//! The serving certificate as a part of the server: opened with what the flags say, kept current, measured, checked
-//! against the Service that it is for, and its CA made known to kube-apiserver.
+//! The serving certificate that the flags select: opened, reloaded, measured, and checked against the
+//! Service that it is for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,8 @@ use tracing::{error, info, warn};
 
 use super::certificate::{ServingCertificate, Source};
 use super::error::CertificateError;
-use super::names::{self, Service};
+use super::names::{self, ServiceReference};
 use super::options::{FlagError, Options, Plan, Wanted};
-use crate::api::{GROUP, VERSION};
-use crate::cluster::registration::{Registration, ServiceReference};
 use crate::runtime::Reload;
 use crate::telemetry::OnChange;
 use crate::telemetry::metrics::{Certificate, Metrics};
@@ -23,21 +21,22 @@ use crate::telemetry::metrics::{Certificate, Metrics};
 /// How long until the control plane is asked again for a Secret that could not be read.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// The serving certificate with all that is done for it.
+/// The serving certificate with its checks and metrics.
 pub struct Serving {
-    /// What handshakes resolve to.
+    /// The certificate of handshakes.
     pub certificate: Arc<ServingCertificate>,
-    service: Option<Service>,
-    registration: Option<Registration>,
+    /// The Service whose APIService gets the CA of the certificate, with --inject-ca-bundle.
+    pub registered_service: Option<ServiceReference>,
+    service: Option<ServiceReference>,
     metrics: Arc<Metrics>,
 }
 
 impl Serving {
-    /// Opens the certificate that the flags ask for. Waits, and says for what, while the Secret of --cert-secret cannot
-    /// be read.
+    /// Opens the certificate that the flags select. Waits, and logs the reason, while the Secret of
+    /// --cert-secret cannot be read.
     ///
     /// # Errors
-    /// Flags that do not go together, and a certificate that cannot be used or made.
+    /// Conflicting flags, and a certificate that cannot be used or created.
     pub async fn open(
         options: &Options,
         control_plane: Option<Client>,
@@ -56,11 +55,7 @@ impl Serving {
             }
         };
         let certificate = Arc::new(open(source).await?);
-        let registration = inject.zip(control_plane).map(|(Service { namespace, name }, client)| {
-            let service = ServiceReference { namespace, name };
-            Registration::new(client, format!("{VERSION}.{GROUP}"), service, certificate.bundle())
-        });
-        let this = Self { certificate, service, registration, metrics };
+        let this = Self { certificate, registered_service: inject, service, metrics };
         this.check();
         this.measure();
         Ok(this)
@@ -71,23 +66,12 @@ impl Serving {
         self.certificate.bundle()
     }
 
-    /// Keeps the certificate current with a look every `interval`, and the caBundle of the APIService. Runs until it
-    /// is dropped.
-    pub async fn keep_current(mut self, interval: Duration) {
-        let registration = self.registration.take();
-        let register = async {
-            match registration {
-                Some(registration) => registration.keep().await,
-                None => std::future::pending().await,
-            }
-        };
-        let reload = async {
-            loop {
-                tokio::time::sleep(interval).await;
-                self.reload().await;
-            }
-        };
-        tokio::join!(register, reload);
+    /// Reloads the certificate after each `interval`. Never returns.
+    pub async fn keep_current(&self, interval: Duration) {
+        loop {
+            tokio::time::sleep(interval).await;
+            self.reload().await;
+        }
     }
 
     async fn reload(&self) {
@@ -116,7 +100,7 @@ impl Serving {
         if ends < Timestamp::now() {
             error!(%file, %ends, "the serving certificate has ended: clients refuse it, put a new one there");
         }
-        let Some(needed) = self.service.as_ref().map(Service::verified_name) else { return };
+        let Some(needed) = self.service.as_ref().map(ServiceReference::verified_name) else { return };
         let leaf = self.certificate.leaf();
         if !names::serves(&leaf, &needed) {
             let carried = names::carried(&leaf).join(", ");

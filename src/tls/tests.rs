@@ -164,7 +164,7 @@ async fn the_timer_replaces_the_certificate_and_its_measure_by_itself() {
     let server = serving.certificate.clone();
     let gauge = format!("{{certificate=\"serving\"}} {}", server.ends().as_second());
     assert!(metrics.text().contains(&gauge) && !metrics.text().contains("serving-ca"), "{}", metrics.text());
-    let task = tokio::spawn(serving.keep_current(std::time::Duration::from_millis(1)));
+    let task = tokio::spawn(async move { serving.keep_current(std::time::Duration::from_millis(1)).await });
     put(folder.path(), &second);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while seen(&server, &second.0, "a.test").is_err() {

@@ -9,7 +9,7 @@ use std::thread;
 use anyhow::{Context, bail};
 
 use super::DataFolder;
-use crate::server::backup::{NICENESS, SOCKET};
+use crate::controllers::{NICENESS, SOCKET};
 use crate::store::{OpenError, Opened};
 
 /// Whatever can be read.

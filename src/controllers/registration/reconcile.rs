@@ -1,25 +1,10 @@
 //! The difference between an APIService and the one that this server needs. Pure.
 
-use std::fmt;
-
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-/// The Service that an APIService points at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceReference {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
-impl fmt::Display for ServiceReference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
+use crate::tls::ServiceReference;
 
 /// How much of our list of CAs must be in the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

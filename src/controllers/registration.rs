@@ -1,7 +1,7 @@
-//! The APIService that makes kube-apiserver send requests here, as far as it must know the CA of this server.
+//! The CA of this server in the APIService that registers it with kube-apiserver.
 //!
-//! `spec.caBundle` of the one existing object is kept, and nothing else: what is not there is not created, so that an
-//! uninstall is not undone, and what points at another Service is not touched.
+//! Only `spec.caBundle` is written. A missing APIService is not created, so that an uninstall is not
+//! undone, and one that points at another Service is not changed.
 
 mod reconcile;
 
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use k8s_openapi::ByteString;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::{Patch, PatchParams};
@@ -19,16 +20,17 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use super::follow::{self, Subject};
-use super::told;
+use super::controller::Controller;
+use crate::api::{GROUP, VERSION};
+use crate::cluster::follow::{self, Subject};
+use crate::cluster::told;
 use crate::runtime::Backoff;
 use crate::telemetry::OnChange;
+use crate::tls::ServiceReference;
 use reconcile::{Fit, Precondition, RegistrationState, compare};
 
-pub use reconcile::ServiceReference;
-
-/// Keeps the CA of this server in its APIService.
-pub struct Registration {
+/// Keeps the CAs of this server in its APIService.
+pub(super) struct RegistrationController {
     client: Client,
     name: String,
     service: ServiceReference,
@@ -96,16 +98,26 @@ struct Patience {
     backoff: Backoff,
 }
 
-impl Registration {
-    /// Keeps the list of CAs of `bundle`, in PEM, in the APIService `name` as long as that points at `service`. An empty
-    /// list means that nobody knows the CAs.
-    pub fn new(client: Client, name: String, service: ServiceReference, bundle: watch::Receiver<Bytes>) -> Self {
-        Self { client, name, service, bundle, pauses: PAUSES }
+impl Controller for RegistrationController {
+    fn name(&self) -> &'static str {
+        "registration"
     }
 
-    /// Follows the APIService and the list of CAs, and brings the one into the other. Runs until it is dropped, or the
-    /// list has no sender any more.
-    pub async fn keep(mut self) {
+    fn run(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(self.keep())
+    }
+}
+
+impl RegistrationController {
+    /// Keeps the CAs of `bundle`, in PEM, in the APIService while it points at `service`. An empty
+    /// bundle means that the CAs are unknown.
+    pub(super) fn new(client: Client, service: ServiceReference, bundle: watch::Receiver<Bytes>) -> Self {
+        Self { client, name: format!("{VERSION}.{GROUP}"), service, bundle, pauses: PAUSES }
+    }
+
+    /// Follows the APIService and the CAs, and writes the CAs into the APIService. Returns if the CAs
+    /// have no sender any more.
+    async fn keep(&mut self) {
         let api = Api::<APIService>::all(self.client.clone());
         let name = self.name.clone();
         let mut states = pin!(follow::object(api.clone(), &name, SUBJECT));

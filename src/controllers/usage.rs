@@ -1,12 +1,17 @@
-//! Keeps the gauges of what is stored: counts everything once after the start, then what has changed, and tells the names
-//! of the largest objects in the log. All of it happens beside the requests and takes a small part of the time, so that
-//! the gauges are some seconds behind.
+//! Gauges of the stored objects and of the data file.
+//!
+//! All objects are counted once after the start, then only changes. Counting takes a small part of
+//! the time, beside the requests, so that the gauges are some seconds behind. The names of the
+//! largest objects are logged.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use tokio::time;
+use tracing::{info, warn};
 
+use super::controller::Controller;
 use crate::api::GROUP;
 use crate::resources::usage::{Large, StoredResource, Usage};
 use crate::store::{Backend, DiskUsage, FileStats, Scan, ScanProgress, Scanner, StoreError};
@@ -14,60 +19,84 @@ use crate::telemetry::OnChange;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::usage::{FileUsage, ResourceLabels, ResourceUsage};
 
-/// The shortest time between two looks at what has changed.
-const REST: Duration = Duration::from_secs(5);
-/// The longest, where nothing is written.
-const LONGEST_REST: Duration = Duration::from_secs(60);
-/// How long is rested after a failure.
-const REST_OF_FAILURE: Duration = Duration::from_secs(600);
-/// After a step this many times as long as it took is rested: counting takes a quarter of a processor, and of the disk.
-const STEP_RESTS: u32 = 3;
-/// The same for reading the whole file, which cannot be done in steps, and the shortest time until it is read again.
-const FILE_RESTS: u32 = 500;
-const REST_OF_FILE: Duration = Duration::from_secs(600);
+/// The shortest time between two counts of changes.
+const MIN_INTERVAL: Duration = Duration::from_secs(5);
+/// The longest one, while nothing is written.
+const MAX_INTERVAL: Duration = Duration::from_secs(60);
+/// The time until the next attempt after a failure.
+const RETRY_DELAY: Duration = Duration::from_secs(600);
+/// The pause after a step of counting, as a multiple of the step's duration: a quarter of a
+/// processor, and of the disk, is used.
+const PAUSES_PER_STEP: u32 = 3;
+/// The same after a read of the whole file, which has no steps.
+const PAUSES_PER_FILE: u32 = 500;
+/// The shortest time between two reads of the whole file.
+const MIN_FILE_INTERVAL: Duration = Duration::from_secs(600);
 /// The size of a page of the file, in bytes.
 const PAGE: u64 = 4096;
 
-/// Counts for ever. Without `disk`, the gauges of the file stay unset.
-pub(super) async fn run(
-    scan: Arc<dyn Scan>,
-    disk: Option<Arc<dyn DiskUsage>>,
-    backend: Backend,
-    metrics: Arc<Metrics>,
-) {
-    let scanner = scan.scanner(StoredResource::ALL.map(StoredResource::prefix).into());
-    let usage = Usage::default();
-    let mut counter = Counter { scanner, disk, backend, usage, logged: Default::default(), used: None };
-    loop {
-        let looked;
-        (counter, looked) = counter.look(&metrics).await;
-        let rest = match looked {
-            Ok(()) => REST,
-            Err(why) => {
-                tracing::warn!(error = %why, "the stored objects cannot be counted");
-                REST_OF_FAILURE
-            }
-        };
-        time::sleep(rest).await;
-        // Whether something was written or not makes no difference: compaction is no change, and moves gauges too.
-        drop(time::timeout(LONGEST_REST, counter.scanner.changed()).await);
+/// Keeps the gauges current.
+pub(super) struct UsageController {
+    pub(super) scan: Arc<dyn Scan>,
+    /// The disk usage; without it, the gauges of the file stay unset.
+    pub(super) disk: Option<Arc<dyn DiskUsage>>,
+    pub(super) backend: Backend,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Controller for UsageController {
+    fn name(&self) -> &'static str {
+        "usage"
+    }
+
+    fn run(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(self.count_at_intervals())
     }
 }
 
-struct Counter {
+impl UsageController {
+    /// Counts for ever. A failure is logged and tried again later.
+    async fn count_at_intervals(&self) {
+        let mut counter = UsageCounter {
+            scanner: self.scan.scanner(StoredResource::ALL.map(StoredResource::prefix).into()),
+            disk: self.disk.clone(),
+            backend: self.backend,
+            usage: Usage::default(),
+            logged: Default::default(),
+            used: None,
+        };
+        loop {
+            let counted;
+            (counter, counted) = counter.count(&self.metrics).await;
+            let delay = match counted {
+                Ok(()) => MIN_INTERVAL,
+                Err(error) => {
+                    warn!(%error, "the stored objects cannot be counted");
+                    RETRY_DELAY
+                }
+            };
+            time::sleep(delay).await;
+            // Compaction moves gauges too and is no change, so both outcomes lead to the next count.
+            drop(time::timeout(MAX_INTERVAL, counter.scanner.changed()).await);
+        }
+    }
+}
+
+/// The counts of one run.
+struct UsageCounter {
     scanner: Box<dyn Scanner>,
     disk: Option<Arc<dyn DiskUsage>>,
     backend: Backend,
     usage: Usage,
     logged: [LoggedLargest; StoredResource::ALL.len()],
-    used: Option<Used>,
+    used: Option<UsedBytes>,
 }
 
-/// What of the file holds something.
+/// The bytes of the file that hold something.
 #[derive(Clone, Copy)]
-struct Used {
+struct UsedBytes {
     bytes: u64,
-    /// When that is looked at again.
+    /// The time of the next read of the file.
     until: Instant,
 }
 
@@ -82,28 +111,28 @@ fn record_largest(logged: &mut LoggedLargest, largest: Large<'_>) -> bool {
     })
 }
 
-impl Counter {
-    /// Counts all that has changed, and sets the gauges.
-    async fn look(mut self, metrics: &Metrics) -> (Self, Result<(), StoreError>) {
+impl UsageCounter {
+    /// Counts all changes, and sets the gauges.
+    async fn count(mut self, metrics: &Metrics) -> (Self, Result<(), StoreError>) {
         loop {
-            let (counter, step, took) = self.aside(|counter| counter.scanner.step(&mut counter.usage)).await;
+            let (counter, step, took) = self.unblocked(|counter| counter.scanner.step(&mut counter.usage)).await;
             self = counter;
             match step {
-                Ok(ScanProgress::More) => time::sleep(took * STEP_RESTS).await,
+                Ok(ScanProgress::More) => time::sleep(took * PAUSES_PER_STEP).await,
                 Ok(ScanProgress::Done) if self.usage.is_vague() => self.scanner.restart(),
                 Ok(ScanProgress::Done) => break,
                 Err(why) => return (self, Err(why)),
             }
         }
         self.show_stored(metrics);
-        let (counter, file, _) = self.aside(Self::file).await;
+        let (counter, file, _) = self.unblocked(Self::file).await;
         self = counter;
         let shown = file.map(|file| file.map_or((), |file| show_file(metrics, self.backend, file, self.used)));
         (self, shown)
     }
 
-    /// Does something that blocks, and tells how long that took.
-    async fn aside<T: Send + 'static>(mut self, work: fn(&mut Self) -> T) -> (Self, T, Duration) {
+    /// Runs blocking work on a thread for it. Returns its result and its duration.
+    async fn unblocked<T: Send + 'static>(mut self, work: fn(&mut Self) -> T) -> (Self, T, Duration) {
         let start = Instant::now();
         let done = tokio::task::spawn_blocking(move || {
             let done = work(&mut self);
@@ -111,19 +140,22 @@ impl Counter {
         });
         match done.await {
             Ok(done) => done,
-            // Panics of the store are caught inside of it, so what is left is a runtime that shuts down.
-            Err(_) => std::future::pending().await,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime is shutting down.
+                Err(_) => std::future::pending().await,
+            },
         }
     }
 
-    /// The present state of the file, and its used bytes as of the last reading of them.
+    /// The current state of the file. Its used bytes are read less often.
     fn file(&mut self) -> Result<Option<FileStats>, StoreError> {
         let Some(disk) = &self.disk else { return Ok(None) };
         let start = Instant::now();
         if self.used.is_none_or(|used| used.until <= start) {
             let bytes = disk.used_bytes()?;
-            let rest = (start.elapsed() * FILE_RESTS).max(REST_OF_FILE);
-            self.used = Some(Used { bytes, until: start + rest });
+            let interval = (start.elapsed() * PAUSES_PER_FILE).max(MIN_FILE_INTERVAL);
+            self.used = Some(UsedBytes { bytes, until: start + interval });
         }
         disk.file_stats().map(Some)
     }
@@ -141,14 +173,14 @@ impl Counter {
             metrics.usage().stored(ResourceLabels { group: GROUP, resource: name }, stored);
             if let Some(largest) = largest.filter(|largest| record_largest(logged, *largest)) {
                 let (bytes, largest, objects) = (largest.bytes, largest.name, amount.objects);
-                tracing::info!(bytes, resource = name, name = largest, objects, "the largest of the stored objects");
+                info!(bytes, resource = name, name = largest, objects, "the largest of the stored objects");
             }
         }
         metrics.usage().tag_events(self.usage.tag_events);
     }
 }
 
-fn show_file(metrics: &Metrics, backend: Backend, file: FileStats, used: Option<Used>) {
+fn show_file(metrics: &Metrics, backend: Backend, file: FileStats, used: Option<UsedBytes>) {
     let FileStats { size, available, revision, compacted } = file;
     let (bytes, available_bytes) = (size.allocated, available);
     metrics.usage().file(FileUsage {

@@ -151,8 +151,8 @@ impl Kept {
         let (name, client) = (NAME.to_owned(), client(&plane));
         let short = Duration::from_millis(20);
         let pauses = Pauses { first: short, last: short, peace: PAUSES.peace };
-        let registration = Registration { client, name, service, bundle: bundle.subscribe(), pauses };
-        let task = tokio::spawn(registration.keep());
+        let mut registration = RegistrationController { client, name, service, bundle: bundle.subscribe(), pauses };
+        let task = tokio::spawn(async move { registration.keep().await });
         Self { plane, bundle, task }
     }
 
