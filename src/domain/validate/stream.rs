@@ -51,7 +51,7 @@ pub fn tag_reference(tag: &TagReference) -> field::Errors {
     let mut errors = source(tag);
     let policy = &tag.reference_policy.r#type;
     if !matches!(policy.as_str(), "Source" | "Local") {
-        let rule = "valid values are \"TagSource\", \"Local\"";
+        let rule = "valid values are \"Source\", \"Local\"";
         errors.push_with(|| field::Error::invalid("referencePolicy.type", policy, rule));
     }
     let mode = &tag.import_policy.import_mode;
@@ -169,7 +169,7 @@ mod tests {
             errors(&[bad]),
             "[spec.tags[t].importPolicy.scheduled: Invalid value: true: only tags pointing to Docker repositories may be \
             scheduled for background import, spec.tags[t].referencePolicy.type: Invalid value: \"q\": valid values are \
-            \"TagSource\", \"Local\", spec.tags[t].importPolicy.importMode: Invalid value: \"zz\": invalid import mode, valid \
+            \"Source\", \"Local\", spec.tags[t].importPolicy.importMode: Invalid value: \"zz\": invalid import mode, valid \
             modes are '', 'Legacy', 'PreserveOriginal']"
         );
     }
