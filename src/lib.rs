@@ -107,30 +107,33 @@
 //!    stored object, waits for a place in a [`registry::pool::Pool`] and is polled as blocking from
 //!    then on, so that it delays no other request. The create handler of
 //!    [`endpoints::endpoint::Builder::create`] reads the options, decodes JSON, YAML or protobuf
-//!    ([`endpoints::codec`]) with field validation ([`machinery::field_validation`]), and checks
-//!    the namespace (`may_create` in `registry/admission.rs`).
-//! 4. The handler, `Push` in `resources/imagestreammappings.rs`, completes and validates the
-//!    mapping ([`domain::mapping`], [`domain::validate`]), and determines what it proves about the
-//!    image ([`domain::proof::evidence_of`]). A manifest must match the digest that names the image.
-//! 5. [`registry::guaranteed_update::guaranteed_update`] is the optimistic write loop, as `GuaranteedUpdate` in
-//!    Kubernetes: read the stream and the image, compute the new state, and commit all rows under
+//!    ([`endpoints::codec`]) with field validation ([`machinery::field_validation`]), and makes the
+//!    request an [`registry::actor::Actor`]. From here on the code knows no HTTP.
+//! 4. The handler, [`resources::Mappings`], passes the mapping to the admission chain, completes
+//!    and validates it ([`domain::mapping`], [`domain::validate`]), and determines what it proves
+//!    about the image ([`domain::proof::evidence_of`]). A manifest must match the digest that names
+//!    the image.
+//! 5. [`registry::guaranteed_update::Storage::guaranteed_update`] is the one update loop of all
+//!    writes, as `GuaranteedUpdate` in Kubernetes: read the stream and the image, compute the new
+//!    state, run the admission chain ([`registry::admission::Chain`]), and commit all rows under
 //!    guards on what was read. If another writer changed one of them, the loop runs again with the
-//!    current values. The new state of the stream has a tag event ([`domain::mapping::push`],
-//!    [`domain::tag_history`]). The image is stored if it is new or better proved
-//!    ([`domain::proof::superseding`]). A push that proves nothing about an existing image leaves
-//!    the loop to check the rights of the user (`Rights` in `resources/join.rs`), then enters it
-//!    again.
-//! 6. [`registry::object_store::ObjectStore::changes`] makes the rows of an object: its JSON, and the derived
-//!    rows of its [`registry::strategy::Strategy`] (the prepared view, the parts of a manifest list). All
-//!    rows of a push are in one transaction.
+//!    current values, admission included. The new state of the stream has a tag event
+//!    ([`domain::mapping::push`], [`domain::tag_history`]). The image is stored if it is new or
+//!    better proved ([`domain::proof::superseding`]). A push that proves nothing about an existing
+//!    image leaves the loop to check the rights of the user (`Rights` in `resources/join.rs`), then
+//!    enters it again.
+//! 6. [`registry::object_store::ObjectStore::change`] makes the rows of an object: its JSON, and
+//!    the derived rows of its [`registry::strategy::Strategy`] (the prepared view, the parts of a
+//!    manifest list). All rows of a push are in one transaction.
 //! 7. [`store::Store::commit`] queues the transaction. One writer thread (`Writer` in
 //!    `store/embedded/writer.rs`) commits all waiting transactions as a group and syncs the file.
 //!    Only then the commit is acknowledged, visible to readers, and delivered to watches.
 //! 8. The response is a `Status` with code 201.
 //!
-//! PUT, patches, apply, tags and signatures go through [`registry::object_store::ObjectStore::write`] to the same
-//! loop: each is a pure function from the current object to the desired one
-//! ([`machinery::updated_object`], [`domain::tag_edit`]).
+//! POST, PUT, patches, apply, tags and signatures go through
+//! [`registry::object_store::ObjectStore::write`] to the same loop: each is a pure function from
+//! the current object to the desired one ([`machinery::updated_object`], [`domain::tag_edit`]).
+//! So do deletes, `store import` and the sample data, with an actor of the process.
 //!
 //! # A watch
 //!
@@ -184,8 +187,7 @@
 //!    * A stored type gets them from [`registry::object_store::ObjectStore`]: implement [`registry::strategy::UpdateStrategy`]
 //!      and [`registry::strategy::Strategy`] (defaults, validation, computed fields, derived rows). See
 //!      `ImageStrategy` in `resources/strategies.rs`.
-//!    * A virtual resource is a function over stored objects. See `Push` in
-//!      `resources/imagestreammappings.rs`.
+//!    * A virtual resource is a function over stored objects. See [`resources::Mappings`].
 //! 3. Add the endpoint to [`resources::all`] and the kind to [`resources::API`].
 //! 4. Put image logic into [`domain`], with unit tests.
 //! 5. Run `cargo run -- openapi openapi`, and add API tests in `tests/api`. If the reference
