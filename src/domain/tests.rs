@@ -16,14 +16,14 @@ use crate::meta::{GroupResource, Time};
 #[derive(Clone, Debug)]
 enum Write {
     Push(u8),
-    TagWrite { from: u8, reference: bool },
+    Set { from: u8, reference: bool },
     Delete,
 }
 
 fn write() -> impl Strategy<Value = Write> {
     prop_oneof![
         (0..3u8).prop_map(Write::Push),
-        (0..3u8, any::<bool>()).prop_map(|(from, reference)| Write::TagWrite { from, reference }),
+        (0..3u8, any::<bool>()).prop_map(|(from, reference)| Write::Set { from, reference }),
         Just(Write::Delete),
     ]
 }
@@ -39,7 +39,7 @@ fn apply(stream: &ImageStream, tag: &str, write: &Write) -> ImageStream {
             mapping::push(&mut new, &mapping, PushedImage::Existing, MaxTagHistory(None), now);
             return new;
         }
-        Write::TagWrite { from, reference } => {
+        Write::Set { from, reference } => {
             let from = ObjectReference {
                 kind: "DockerImage".into(),
                 name: format!("r/f{from}"),
