@@ -8,10 +8,9 @@ use std::sync::{Arc, LazyLock};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use imagestream_apiserver::api::{GROUP_VERSION, Image, ImageStream};
-use imagestream_apiserver::endpoints::codec;
 use imagestream_apiserver::endpoints::context::{RequestContext, Transport};
-use imagestream_apiserver::endpoints::negotiate::{Form, Media, Representation};
-use imagestream_apiserver::endpoints::options::{Purpose, WriteOptions};
+use imagestream_apiserver::endpoints::negotiation::{Media, ObjectForm, Representation};
+use imagestream_apiserver::endpoints::write_options::{WriteKind, WriteOptions};
 use imagestream_apiserver::machinery::field_validation::FieldValidation;
 use imagestream_apiserver::machinery::json;
 use imagestream_apiserver::machinery::managed_fields::Manager;
@@ -75,7 +74,7 @@ pub fn protobuf_body(bytes: &[u8]) {
     body(protobuf::MEDIA_TYPE, bytes);
     round_trip::<ImageStream>(bytes, &SCHEMA);
     round_trip::<Image>(bytes, &IMAGE_SCHEMA);
-    let _ = codec::read_options(&request(protobuf::MEDIA_TYPE, bytes), &DELETE_OPTIONS);
+    let _ = decode::options(&request(protobuf::MEDIA_TYPE, bytes), &DELETE_OPTIONS);
 }
 
 /// A JSON patch fails or results in an object.
@@ -194,7 +193,7 @@ fn body(content_type: &str, bytes: &[u8]) {
 }
 
 fn read<T: Kind>(cx: &RequestContext, schema: &Schema, validation: FieldValidation) {
-    if let Ok(decoded) = codec::decode::<T>(cx, API, schema, validation) {
+    if let Ok(decoded) = decode::object::<T>(cx, API, schema, validation) {
         let value = to_json(&decoded.object);
         let again: T = value::object_from(value.clone()).expect("encoded objects can be decoded");
         assert_eq!(to_json(&again), value);
@@ -203,7 +202,7 @@ fn read<T: Kind>(cx: &RequestContext, schema: &Schema, validation: FieldValidati
 
 fn round_trip<T: Kind>(bytes: &[u8], schema: &Schema) {
     let read =
-        |bytes: &[u8]| codec::decode::<T>(&request(protobuf::MEDIA_TYPE, bytes), API, schema, FieldValidation::Ignore);
+        |bytes: &[u8]| decode::object::<T>(&request(protobuf::MEDIA_TYPE, bytes), API, schema, FieldValidation::Ignore);
     if let Ok(decoded) = read(bytes) {
         let value = to_json(&decoded.object);
         let encoded =
@@ -220,7 +219,7 @@ fn patch(content_type: &str, bytes: &[u8]) -> Option<ImageStream> {
 /// The object after an update, with its owners; none if the update fails.
 fn updated(content_type: &str, bytes: &[u8], existing: Option<&ImageStream>) -> Option<ImageStream> {
     let cx = request(content_type, bytes);
-    let options = WriteOptions::read(&cx, Purpose::of_patch(content_type)).expect("the options are valid");
+    let options = WriteOptions::read(&cx, WriteKind::of_patch(content_type)).expect("the options are valid");
     let manager = Manager {
         name: options.field_manager.clone(),
         subresource: "",
@@ -260,7 +259,11 @@ fn request(content_type: &str, body: &[u8]) -> RequestContext {
         content_type: Some(content_type.to_owned()),
         agent: "fuzzer/1".into(),
         body: body.to_vec().into(),
-        representation: Representation { media: Media::Json { pretty: false }, form: Form::Object, meta_version: "v1" },
+        representation: Representation {
+            media: Media::Json { pretty: false },
+            form: ObjectForm::Object,
+            meta_version: "v1",
+        },
         transport: Transport::Stream,
         events_sent: None,
     }

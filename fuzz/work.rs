@@ -14,8 +14,8 @@ use imagestream_apiserver::domain::resolve::{Resolution, SourceStreams};
 use imagestream_apiserver::domain::stream_strategy::{self, WriteTarget};
 use imagestream_apiserver::domain::tag_history::MaxTagHistory;
 use imagestream_apiserver::domain::validate;
-use imagestream_apiserver::endpoints::codec;
-use imagestream_apiserver::endpoints::options::{Purpose, WriteOptions};
+use imagestream_apiserver::endpoints::decode;
+use imagestream_apiserver::endpoints::write_options::{WriteKind, WriteOptions};
 use imagestream_apiserver::machinery::field_validation::FieldValidation;
 use imagestream_apiserver::machinery::json;
 use imagestream_apiserver::machinery::managed_fields::Manager;
@@ -99,19 +99,19 @@ impl<'a> Case<'a> {
         let warn = FieldValidation::Warn;
         if self.media.ends_with(IMAGE_PARAMETER) {
             encode_error(
-                codec::decode::<Image>(&cx, API, &IMAGE_SCHEMA, warn).and_then(|image| validate_image(&image.object)),
+                decode::object::<Image>(&cx, API, &IMAGE_SCHEMA, warn).and_then(|image| validate_image(&image.object)),
             );
             return;
         }
-        encode_error(codec::decode::<ImageStream>(&cx, API, &SCHEMA, warn).and_then(|decoded| {
-            let options = WriteOptions::read(&cx, Purpose::Update)?;
+        encode_error(decode::object::<ImageStream>(&cx, API, &SCHEMA, warn).and_then(|decoded| {
+            let options = WriteOptions::read(&cx, WriteKind::Update)?;
             let update = UpdatedObjectInfo::from_object(decoded, &SCHEMA, API);
             resolve_and_validate(stored, updated(&update, &options, stored)?)
         }));
     }
 
     fn patched(&self, stored: &ImageStream) -> Result<ImageStream, Status> {
-        let options = WriteOptions::read(&request(self.media, b""), Purpose::of_patch(self.media))?;
+        let options = WriteOptions::read(&request(self.media, b""), WriteKind::of_patch(self.media))?;
         let update = UpdatedObjectInfo::from_patch(
             Patch::read(self.media, self.body)?,
             options.validation,
@@ -218,7 +218,7 @@ static STEP: LazyLock<f64> = LazyLock::new(|| {
     let body = json::encode(&value::to_value(&stored([500, 500, 0, 0]), API));
     let cx = request("application/json", &body);
     let decode = || {
-        codec::decode::<ImageStream>(&cx, API, &SCHEMA, FieldValidation::Ignore).expect("the value is a stream");
+        decode::object::<ImageStream>(&cx, API, &SCHEMA, FieldValidation::Ignore).expect("the value is a stream");
     };
     let best = (0..2 * MEASUREMENTS).map(|_| cpu_time(decode)).min().expect("there is at least one measurement");
     best.as_secs_f64() / body.len() as f64

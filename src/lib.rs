@@ -77,7 +77,7 @@
 //!    sent once ([`auth::AccessReviews`]).
 //! 5. `Router::handle` in `server/router.rs` builds the [`endpoints::serve::Request`] (other paths,
 //!    such as discovery, are served by axum). [`endpoints::serve::Api::serve`] finds the endpoint and
-//!    the verb, negotiates the representation ([`endpoints::negotiate`]), and calls the handler with
+//!    the verb, negotiates the representation ([`endpoints::negotiation`]), and calls the handler with
 //!    a [`endpoints::context::RequestContext`].
 //! 6. The handler, `View` in `resources/imagestreamimages.rs`, gets the digests of the stream from
 //!    [`resources::Catalog::stream_view`]: a sorted index in memory, read again when the stream's
@@ -89,9 +89,9 @@
 //!    While nothing is committed, the store is not called at all ([`store::Store::latest`]). An
 //!    image that the stream has without proof is shown as its own mapping described it
 //!    ([`domain::unproved`]).
-//! 8. The handler joins the stream's part and the image's part. [`endpoints::reply::Reply`] compresses
-//!    or converts the body if the client asks for it, and `reply` in `server/respond.rs` turns it
-//!    into an HTTP response.
+//! 8. The handler joins the stream's part and the image's part. [`endpoints::response::ApiResponse`]
+//!    compresses or converts the body if the client asks for it, and `reply` in
+//!    `server/respond.rs` turns it into an HTTP response.
 //! 9. A response that can block on a slow reader keeps its place among the requests in flight until
 //!    it is sent (`account` in `server/filters/accounted_body.rs`). Back in `FilterChain::serve`, the
 //!    request is logged, common headers are added, and metrics and the audit event are completed.
@@ -102,12 +102,12 @@
 //!
 //! 1. Steps 1 to 4 of the GET. The deadline of a write is 34 seconds at most.
 //! 2. `read` in `server/request_body.rs` reads the body, within the memory for bodies (`Memory` in
-//!    `server/memory.rs`) and [`endpoints::codec::MAX_BODY_BYTES`].
+//!    `server/memory.rs`) and [`endpoints::decode::MAX_BODY_BYTES`].
 //! 3. [`endpoints::serve::Api::serve`] as above. A request with a large body, or one that meets a large
 //!    stored object, waits for a place in a [`registry::pool::Pool`] and is polled as blocking from
 //!    then on, so that it delays no other request. The create handler of
 //!    [`endpoints::endpoint::Builder::create`] reads the options, decodes JSON, YAML or protobuf
-//!    ([`endpoints::codec`]) with field validation ([`machinery::field_validation`]), and makes the
+//!    ([`endpoints::decode`]) with field validation ([`machinery::field_validation`]), and makes the
 //!    request an [`registry::actor::Actor`]. From here on the code knows no HTTP.
 //! 4. The handler, [`resources::Mappings`], passes the mapping to the admission chain, completes
 //!    and validates it ([`domain::mapping`], [`domain::validate`]), and determines what it proves
@@ -149,7 +149,7 @@
 //! 4. A change is decoded once, and encoded once for each representation, for all clients
 //!    (`Change` in `registry/watch/change.rs`). Selectors turn it into ADDED, MODIFIED or DELETED for
 //!    a client.
-//! 5. The events are the body of the response (`Watching` in `endpoints/watch/stream.rs`). `observe`
+//! 5. The events are the body of the response (`WatchStream` in `endpoints/watch/stream.rs`). `observe`
 //!    in `server/filters/long_running.rs` records the watch until it ends, and `hold` ends it between
 //!    two events when the server drains.
 //!

@@ -11,7 +11,7 @@ use crate::auth::Authorizer;
 use crate::cluster::{Namespaces, Secrets};
 use crate::domain::registries::Registries;
 use crate::domain::tag_history::MaxTagHistory;
-use crate::endpoints::openapi::{self, Edition};
+use crate::endpoints::openapi::{self, OpenApiVersion};
 use crate::endpoints::serve::Api;
 use crate::registry::permission::Permissions;
 use crate::resources::catalog::Limits;
@@ -42,7 +42,8 @@ fn api() -> anyhow::Result<Api> {
 }
 
 fn write(folder: &Path, api: &Api) -> anyhow::Result<()> {
-    let [v2, v3] = [Edition::V2, Edition::V3].map(|edition| openapi::document(edition, API, api.endpoints()));
+    let [v2, v3] =
+        [OpenApiVersion::V2, OpenApiVersion::V3].map(|version| openapi::document(version, API, api.endpoints()));
     let files = [
         ("v2.json", openapi::write(&v2)),
         ("v2.pb", openapi::write_protobuf(&v2)?),

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prometheus_client::metrics::counter::Counter;
 
-use super::negotiate::Representation;
+use super::negotiation::Representation;
 use crate::machinery::query::Query;
 use crate::registry::actor::Actor;
 use crate::registry::object_ref::ObjectRef;

@@ -3,9 +3,9 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, Preconditions};
 use serde_json::Value;
 
-use super::codec;
 use super::context::RequestContext;
-use super::options::{dry_run_fault, refuse};
+use super::decode;
+use super::write_options::{dry_run_error, refuse};
 use crate::machinery::value;
 use crate::meta::protobuf::DELETE_OPTIONS;
 use crate::meta::{Status, excerpt, field};
@@ -18,7 +18,7 @@ use crate::registry::actor::{Actor, DryRun};
 pub fn read(cx: &RequestContext) -> Result<DeleteOptions, Status> {
     let options = if cx.body.is_empty() { options_of_query(cx)? } else { options_of_body(cx)? };
     let dry_run: Vec<&str> = options.dry_run.iter().flatten().map(String::as_str).collect();
-    let faults: field::Errors = propagation_fault(&options).into_iter().chain(dry_run_fault(&dry_run)).collect();
+    let faults: field::Errors = propagation_policy_error(&options).into_iter().chain(dry_run_error(&dry_run)).collect();
     refuse(KIND, &faults)?;
     Ok(options)
 }
@@ -50,7 +50,7 @@ fn options_of_query(cx: &RequestContext) -> Result<DeleteOptions, Status> {
 }
 
 fn options_of_body(cx: &RequestContext) -> Result<DeleteOptions, Status> {
-    let value = codec::read_options(cx, &DELETE_OPTIONS)?;
+    let value = decode::options(cx, &DELETE_OPTIONS)?;
     if let Some(other) = value.get("kind").and_then(Value::as_str).filter(|kind| ![KIND, ""].contains(kind)) {
         let version = value.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
         let (other, version) = (excerpt::of(other), excerpt::of(version));
@@ -60,7 +60,7 @@ fn options_of_body(cx: &RequestContext) -> Result<DeleteOptions, Status> {
     value::from_value(value).map_err(Status::bad_request)
 }
 
-fn propagation_fault(options: &DeleteOptions) -> Option<field::Error> {
+fn propagation_policy_error(options: &DeleteOptions) -> Option<field::Error> {
     const NAME: &str = "propagationPolicy";
     match options.propagation_policy.as_deref()? {
         policy if options.orphan_dependents.is_some() => {

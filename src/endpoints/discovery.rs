@@ -15,18 +15,18 @@ use crate::registry::verbs::Scope;
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.APIResourceList")]
 #[serde(rename_all = "camelCase")]
-pub struct ResourceList {
+pub struct ApiResourceList {
     kind: &'static str,
     api_version: &'static str,
     group_version: &'static str,
-    resources: Vec<Resource>,
+    resources: Vec<ApiResource>,
 }
 
 /// A resource, or an aspect of one.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.APIResource")]
 #[serde(rename_all = "camelCase")]
-struct Resource {
+struct ApiResource {
     name: String,
     singular_name: &'static str,
     namespaced: bool,
@@ -44,66 +44,66 @@ struct Resource {
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroup")]
 #[serde(rename_all = "camelCase")]
-pub struct Group {
+pub struct ApiGroup {
     #[serde(skip_serializing_if = "str::is_empty")]
     kind: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
     api_version: &'static str,
     name: &'static str,
-    versions: [Version; 1],
-    preferred_version: Version,
+    versions: [GroupVersionForDiscovery; 1],
+    preferred_version: GroupVersionForDiscovery,
 }
 
 /// A version of a group.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.GroupVersionForDiscovery")]
 #[serde(rename_all = "camelCase")]
-struct Version {
+struct GroupVersionForDiscovery {
     group_version: &'static str,
     version: &'static str,
 }
 
 /// `/apis`: the groups. It has no `apiVersion`, as clients of the first days could not bear one.
 #[derive(Debug, Serialize)]
-pub struct GroupList {
+pub struct ApiGroupList {
     kind: &'static str,
-    groups: [Group; 1],
+    groups: [ApiGroup; 1],
 }
 
 /// `/apis` in one document with everything below it.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Aggregated {
+pub struct ApiGroupDiscoveryList {
     kind: &'static str,
     api_version: &'static str,
-    metadata: Empty,
-    items: [AggregatedGroup; 1],
+    metadata: EmptyMeta,
+    items: [ApiGroupDiscovery; 1],
 }
 
 #[derive(Debug, Serialize)]
-struct Empty {}
+struct EmptyMeta {}
 
 #[derive(Debug, Serialize)]
-struct AggregatedGroup {
-    metadata: Name,
-    versions: [AggregatedVersion; 1],
+struct ApiGroupDiscovery {
+    metadata: GroupMeta,
+    versions: [ApiVersionDiscovery; 1],
 }
 
 #[derive(Debug, Serialize)]
-struct Name {
+struct GroupMeta {
     name: &'static str,
 }
 
 #[derive(Debug, Serialize)]
-struct AggregatedVersion {
+struct ApiVersionDiscovery {
     version: &'static str,
-    resources: Vec<AggregatedResource>,
+    resources: Vec<ApiResourceDiscovery>,
     freshness: &'static str,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct AggregatedResource {
+struct ApiResourceDiscovery {
     resource: &'static str,
     response_kind: ResponseKind,
     scope: &'static str,
@@ -114,18 +114,18 @@ struct AggregatedResource {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     categories: &'static [&'static str],
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    subresources: Vec<AggregatedSubresource>,
+    subresources: Vec<ApiSubresourceDiscovery>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct AggregatedSubresource {
+struct ApiSubresourceDiscovery {
     subresource: &'static str,
     response_kind: ResponseKind,
     verbs: Vec<&'static str>,
 }
 
-/// Group and version are empty: those of the document around it count.
+/// ApiGroup and version are empty: those of the document around it count.
 #[derive(Debug, Serialize)]
 struct ResponseKind {
     group: &'static str,
@@ -134,44 +134,44 @@ struct ResponseKind {
 }
 
 /// The resources of a version.
-pub fn resources(api: GroupVersion, endpoints: &[Endpoint]) -> ResourceList {
-    let mut resources: Vec<Resource> = endpoints.iter().map(|endpoint| resource(api, endpoint)).collect();
+pub fn resources(api: GroupVersion, endpoints: &[Endpoint]) -> ApiResourceList {
+    let mut resources: Vec<ApiResource> = endpoints.iter().map(|endpoint| resource(api, endpoint)).collect();
     resources.sort_by(|a, b| a.name.cmp(&b.name));
-    ResourceList { kind: "APIResourceList", api_version: "v1", group_version: api.name, resources }
+    ApiResourceList { kind: "APIResourceList", api_version: "v1", group_version: api.name, resources }
 }
 
 /// The one group.
-pub fn group(api: GroupVersion, name: &'static str) -> Group {
-    Group { kind: "APIGroup", api_version: "v1", ..bare_group(api, name) }
+pub fn group(api: GroupVersion, name: &'static str) -> ApiGroup {
+    ApiGroup { kind: "APIGroup", api_version: "v1", ..bare_group(api, name) }
 }
 
 /// All groups, which is the one.
-pub fn groups(api: GroupVersion, name: &'static str) -> GroupList {
-    GroupList { kind: "APIGroupList", groups: [bare_group(api, name)] }
+pub fn groups(api: GroupVersion, name: &'static str) -> ApiGroupList {
+    ApiGroupList { kind: "APIGroupList", groups: [bare_group(api, name)] }
 }
 
 /// Everything in one document.
-pub fn aggregated(api: GroupVersion, group: &'static str, endpoints: &[Endpoint]) -> Aggregated {
+pub fn aggregated(api: GroupVersion, group: &'static str, endpoints: &[Endpoint]) -> ApiGroupDiscoveryList {
     let mut objects: Vec<&Endpoint> = endpoints.iter().filter(|endpoint| endpoint.subresource.is_none()).collect();
     objects.sort_by_key(|endpoint| endpoint.resource);
     let resources = objects.into_iter().map(|endpoint| aggregated_resource(endpoint, endpoints)).collect();
-    let version = AggregatedVersion { version: api.version, resources, freshness: "Current" };
-    Aggregated {
+    let version = ApiVersionDiscovery { version: api.version, resources, freshness: "Current" };
+    ApiGroupDiscoveryList {
         kind: "APIGroupDiscoveryList",
         api_version: "apidiscovery.k8s.io/v2",
-        metadata: Empty {},
-        items: [AggregatedGroup { metadata: Name { name: group }, versions: [version] }],
+        metadata: EmptyMeta {},
+        items: [ApiGroupDiscovery { metadata: GroupMeta { name: group }, versions: [version] }],
     }
 }
 
-fn bare_group(api: GroupVersion, name: &'static str) -> Group {
-    let version = Version { group_version: api.name, version: api.version };
-    Group { kind: "", api_version: "", name, versions: [version], preferred_version: version }
+fn bare_group(api: GroupVersion, name: &'static str) -> ApiGroup {
+    let version = GroupVersionForDiscovery { group_version: api.name, version: api.version };
+    ApiGroup { kind: "", api_version: "", name, versions: [version], preferred_version: version }
 }
 
-fn resource(api: GroupVersion, endpoint: &Endpoint) -> Resource {
+fn resource(api: GroupVersion, endpoint: &Endpoint) -> ApiResource {
     let subresource = endpoint.subresource.map(|name| format!("/{name}")).unwrap_or_default();
-    Resource {
+    ApiResource {
         name: format!("{}{subresource}", endpoint.resource),
         singular_name: endpoint.singular,
         namespaced: endpoint.scope == Scope::Namespaced,
@@ -188,11 +188,11 @@ fn storage_version_hash(api: GroupVersion, kind: &str) -> String {
     STANDARD.encode(&Sha256::digest(format!("{}/{kind}", api.name))[..8])
 }
 
-fn aggregated_resource(endpoint: &Endpoint, all: &[Endpoint]) -> AggregatedResource {
+fn aggregated_resource(endpoint: &Endpoint, all: &[Endpoint]) -> ApiResourceDiscovery {
     let mut aspects: Vec<&Endpoint> =
         all.iter().filter(|each| each.resource == endpoint.resource && each.subresource.is_some()).collect();
     aspects.sort_by_key(|aspect| aspect.subresource);
-    AggregatedResource {
+    ApiResourceDiscovery {
         resource: endpoint.resource,
         response_kind: response_kind(endpoint),
         scope: if endpoint.scope == Scope::Namespaced { "Namespaced" } else { "Cluster" },
@@ -204,8 +204,8 @@ fn aggregated_resource(endpoint: &Endpoint, all: &[Endpoint]) -> AggregatedResou
     }
 }
 
-fn aggregated_subresource(endpoint: &Endpoint) -> AggregatedSubresource {
-    AggregatedSubresource {
+fn aggregated_subresource(endpoint: &Endpoint) -> ApiSubresourceDiscovery {
+    ApiSubresourceDiscovery {
         subresource: endpoint.subresource.unwrap_or_default(),
         response_kind: response_kind(endpoint),
         verbs: endpoint.verbs().map(Verb::name).collect(),
@@ -225,9 +225,9 @@ mod tests {
     #[test]
     fn tables_name_the_fields_of_discovery() {
         let of_document = ["APIGroup.kind is not in the table", "APIGroup.apiVersion is not in the table"];
-        assert_eq!(differences::<Group>(&API_GROUP), of_document);
+        assert_eq!(differences::<ApiGroup>(&API_GROUP), of_document);
         let more = ["group", "version"].map(|name| format!("APIResource.{name} is not in the type"));
         let of_document = ["kind", "apiVersion"].map(|name| format!("APIResourceList.{name} is not in the table"));
-        assert_eq!(differences::<ResourceList>(&API_RESOURCE_LIST), [of_document, more].concat());
+        assert_eq!(differences::<ApiResourceList>(&API_RESOURCE_LIST), [of_document, more].concat());
     }
 }

@@ -10,14 +10,15 @@ use http::Method;
 use schemars::SchemaGenerator;
 
 use super::delete_options;
-use super::list::{self, Frame};
-use super::options::{self, Purpose, WriteOptions};
+use super::list::{self, ListWriter};
+use super::list_options;
 use super::verb::Verb;
-use super::watch::{self, Encoder};
-use crate::endpoints::codec;
+use super::watch::{self, EventEncoder};
+use super::write_options::{WriteKind, WriteOptions};
 use crate::endpoints::context::RequestContext;
-use crate::endpoints::negotiate::Forms;
-use crate::endpoints::reply::Reply;
+use crate::endpoints::decode;
+use crate::endpoints::negotiation::SupportedForms;
+use crate::endpoints::response::ApiResponse;
 use crate::endpoints::table::Columns;
 use crate::machinery::group_version::GroupVersion;
 use crate::machinery::patch::Patch;
@@ -29,7 +30,7 @@ use crate::registry::metadata;
 use crate::registry::options::GetOptions;
 use crate::registry::verbs::{Create, Delete, DeleteCollection, Get, List, Scope, Update, Watch};
 
-type Handler = Arc<dyn Fn(Arc<RequestContext>) -> BoxFuture<'static, Result<Reply, Status>> + Send + Sync>;
+type Handler = Arc<dyn Fn(Arc<RequestContext>) -> BoxFuture<'static, Result<ApiResponse, Status>> + Send + Sync>;
 
 /// A resource, or one aspect of the objects of a resource.
 pub struct Endpoint {
@@ -50,7 +51,7 @@ pub struct Endpoint {
     /// Whether the objects are stored as they are, rather than a view on others.
     pub is_stored: bool,
     /// What the objects can be shown as.
-    pub forms: Forms,
+    pub forms: SupportedForms,
     /// Adds the schema of the objects to others, and refers to it.
     pub schema: fn(&mut SchemaGenerator) -> schemars::Schema,
     verbs: Vec<(Verb, Handler)>,
@@ -138,7 +139,7 @@ impl<T: Kind> Builder<T> {
             kind: T::KIND,
             scope,
             is_stored: false,
-            forms: Forms::ObjectOnly,
+            forms: SupportedForms::ObjectOnly,
             schema: SchemaGenerator::subschema_for::<T>,
             verbs: Vec::new(),
         };
@@ -172,14 +173,14 @@ impl<T: Kind> Builder<T> {
 
     /// Of the objects their metadata can be shown alone.
     pub fn metadata(mut self) -> Self {
-        self.endpoint.forms = Forms::Metadata;
+        self.endpoint.forms = SupportedForms::Metadata;
         self
     }
 
     /// The objects can be shown as a table, and of each its metadata alone.
     pub fn columns(mut self, columns: &'static Columns<T>) -> Self {
         self.columns = Some(columns);
-        self.endpoint.forms = Forms::Tabular;
+        self.endpoint.forms = SupportedForms::Tabular;
         self
     }
 
@@ -190,7 +191,7 @@ impl<T: Kind> Builder<T> {
             let handler = handler.clone();
             Box::pin(async move {
                 let options = GetOptions::read(&cx.query);
-                Reply::object(&cx, api, 200, handler.get(&cx.actor, &cx.at, &options).await?, columns)
+                ApiResponse::object(&cx, api, 200, handler.get(&cx.actor, &cx.at, &options).await?, columns)
             })
         })
     }
@@ -201,9 +202,9 @@ impl<T: Kind> Builder<T> {
         self.verb(Verb::List, move |cx| {
             let handler = handler.clone();
             Box::pin(async move {
-                let options = options::list(&cx)?;
+                let options = list_options::read(&cx)?;
                 let listing = handler.list(&cx.actor, &cx.at, scope, &options)?;
-                list::reply(listing, &cx, api, columns).await
+                list::respond(listing, &cx, api, columns).await
             })
         })
     }
@@ -214,10 +215,10 @@ impl<T: Kind> Builder<T> {
         self.verb(Verb::Watch, move |cx| {
             let handler = handler.clone();
             Box::pin(async move {
-                let encoder = Encoder::new(&cx, api, columns)?;
-                let options = options::list(&cx)?;
+                let encoder = EventEncoder::new(&cx, api, columns)?;
+                let options = list_options::read(&cx)?;
                 let changes = handler.watch(&cx.actor, &cx.at, scope, &options).await?;
-                Ok(watch::reply(changes, encoder))
+                Ok(watch::respond(changes, encoder))
             })
         })
     }
@@ -228,15 +229,15 @@ impl<T: Kind> Builder<T> {
         self.verb(Verb::Create, move |cx| {
             let (handler, schema) = (handler.clone(), schema.clone());
             Box::pin(async move {
-                let options = WriteOptions::read(&cx, Purpose::Create)?;
-                let Decoded { object, warnings } = codec::decode::<T>(&cx, api, &schema, options.validation)?;
+                let options = WriteOptions::read(&cx, WriteKind::Create)?;
+                let Decoded { object, warnings } = decode::object::<T>(&cx, api, &schema, options.validation)?;
                 let actor = options.actor(&cx);
                 let created = async {
                     metadata::check_namespace(&cx.at, object.metadata())?;
                     handler.create(&actor, &cx.at, object).await
                 };
                 match created.await {
-                    Ok(written) => Reply::written(&cx, api, written.warning(warnings), columns),
+                    Ok(written) => ApiResponse::written(&cx, api, written.warning(warnings), columns),
                     Err(status) => Err(Status { warnings, ..status }),
                 }
             })
@@ -251,23 +252,23 @@ impl<T: Kind> Builder<T> {
         let with_put = self.verb(Verb::Update, move |cx| {
             let (handler, schema) = (put.clone(), schema_of_put.clone());
             Box::pin(async move {
-                let options = WriteOptions::read(&cx, Purpose::Update)?;
-                let object = codec::decode(&cx, api, &schema, options.validation)?;
+                let options = WriteOptions::read(&cx, WriteKind::Update)?;
+                let object = decode::object(&cx, api, &schema, options.validation)?;
                 let edit = UpdatedObjectInfo::from_object(object, &schema, api);
                 let written = handler.update(&options.actor(&cx), &cx.at, &edit).await;
                 let refused = |status| Status { warnings: edit.warnings().to_vec(), ..status };
-                Reply::written(&cx, api, written.map_err(refused)?, columns)
+                ApiResponse::written(&cx, api, written.map_err(refused)?, columns)
             })
         });
         with_put.verb(Verb::Patch, move |cx| {
             let (handler, schema) = (patch.clone(), schema.clone());
             Box::pin(async move {
                 let content_type = cx.content_type.as_deref().unwrap_or_default();
-                let options = WriteOptions::read(&cx, Purpose::of_patch(content_type))?;
+                let options = WriteOptions::read(&cx, WriteKind::of_patch(content_type))?;
                 let patch = Patch::read(content_type, &cx.body)?;
                 let edit = UpdatedObjectInfo::from_patch(patch, options.validation, options.conflicts, &schema, api);
                 let written = handler.update(&options.actor(&cx), &cx.at, &edit).await?;
-                Reply::written(&cx, api, written, columns)
+                ApiResponse::written(&cx, api, written, columns)
             })
         })
     }
@@ -280,7 +281,7 @@ impl<T: Kind> Builder<T> {
             Box::pin(async move {
                 let options = delete_options::read(&cx)?;
                 let actor = delete_options::actor(&cx, &options);
-                Reply::written(&cx, api, handler.delete(&actor, &cx.at, &options).await?, columns)
+                ApiResponse::written(&cx, api, handler.delete(&actor, &cx.at, &options).await?, columns)
             })
         })
     }
@@ -292,12 +293,12 @@ impl<T: Kind> Builder<T> {
             let handler = handler.clone();
             Box::pin(async move {
                 // Before anything is deleted.
-                Frame::<T>::new(&cx, api, columns)?;
+                ListWriter::<T>::new(&cx, api, columns)?;
                 let delete = delete_options::read(&cx)?;
-                let options = options::list(&cx)?;
+                let options = list_options::read(&cx)?;
                 let actor = delete_options::actor(&cx, &delete);
                 let deleted = handler.delete_collection(&actor, &cx.at, scope, &delete, &options).await?;
-                list::reply(deleted, &cx, api, columns).await
+                list::respond(deleted, &cx, api, columns).await
             })
         })
     }
@@ -311,7 +312,7 @@ impl<T: Kind> Builder<T> {
     fn verb(
         mut self,
         verb: Verb,
-        handler: impl Fn(Arc<RequestContext>) -> BoxFuture<'static, Result<Reply, Status>> + Send + Sync + 'static,
+        handler: impl Fn(Arc<RequestContext>) -> BoxFuture<'static, Result<ApiResponse, Status>> + Send + Sync + 'static,
     ) -> Self {
         self.endpoint.verbs.push((verb, Arc::new(handler)));
         self

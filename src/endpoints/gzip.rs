@@ -7,7 +7,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::stream::{self, TryStreamExt};
 
-use crate::endpoints::body::Parts;
+use crate::endpoints::response_body::BodyStream;
 
 /// The same, compressed.
 pub(crate) fn whole(bytes: &[u8]) -> Vec<u8> {
@@ -16,8 +16,8 @@ pub(crate) fn whole(bytes: &[u8]) -> Vec<u8> {
     finish(encoder)
 }
 
-/// The same, each part compressed as it comes. Parts that are too small to make a difference are held back for the next.
-pub(crate) fn parts(parts: Parts) -> Parts {
+/// The same, each part compressed as it comes. BodyStream that are too small to make a difference are held back for the next.
+pub(crate) fn parts(parts: BodyStream) -> BodyStream {
     let state = (parts, Some(encoder(0)));
     Box::pin(stream::try_unfold(state, |(mut parts, encoder)| async move {
         let Some(mut encoder) = encoder else {
@@ -53,7 +53,7 @@ mod tests {
     use flate2::read::GzDecoder;
 
     use super::*;
-    use crate::endpoints::body::Interrupted;
+    use crate::endpoints::response_body::Interrupted;
 
     #[tokio::test]
     async fn compressed_parts_are_together_what_was_compressed() {

@@ -3,20 +3,21 @@
 //!
 //! A resource is declared once as an [`endpoint::Endpoint`]; [`serve::Api`] answers for all.
 
-pub mod body;
-pub mod codec;
 pub mod context;
+pub mod decode;
 pub mod delete_options;
 pub mod discovery;
 pub mod endpoint;
 mod gzip;
 pub mod list;
-pub mod negotiate;
+pub mod list_options;
+pub mod negotiation;
 pub mod openapi;
-pub mod options;
-pub mod reply;
 pub mod request_info;
+pub mod response;
+pub mod response_body;
 pub mod serve;
 pub mod table;
 pub mod verb;
 pub mod watch;
+pub mod write_options;

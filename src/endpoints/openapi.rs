@@ -2,11 +2,12 @@
 //!
 //! The documents are made from the resources and their Rust types when they change, not while the server runs.
 
-mod form;
+mod convert;
 mod operation;
 mod protobuf;
 mod schemas;
 mod standard;
+mod version;
 
 use std::collections::BTreeMap;
 
@@ -20,52 +21,41 @@ use crate::machinery::group_version::GroupVersion;
 use crate::machinery::json;
 use crate::registry::verbs::Scope;
 
-pub use self::protobuf::{NoField, write_protobuf};
-
-/// The extension that says which kind something is about.
-const KIND: &str = "x-kubernetes-group-version-kind";
-
-/// A version of OpenAPI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Edition {
-    /// 2.0, also called Swagger.
-    V2,
-    /// 3.0.
-    V3,
-}
+pub use self::protobuf::{UnsupportedField, write_protobuf};
+pub use self::version::OpenApiVersion;
 
 /// The document of version 3 about a group: where its versions are told.
 pub fn group_document(api: GroupVersion) -> Value {
-    let mut schemas = Schemas::new(Edition::V3, api);
+    let mut schemas = Schemas::new(OpenApiVersion::V3, api);
     let paths = operation::group_discovery(&mut schemas, api);
-    finish(Edition::V3, paths, schemas)
+    finish(OpenApiVersion::V3, paths, schemas)
 }
 
 /// The document about an API, in the order of its keys. In version 2 it tells of the group, too.
-pub fn document(edition: Edition, api: GroupVersion, endpoints: &[Endpoint]) -> Value {
-    let mut schemas = Schemas::new(edition, api);
+pub fn document(version: OpenApiVersion, api: GroupVersion, endpoints: &[Endpoint]) -> Value {
+    let mut schemas = Schemas::new(version, api);
     let mut paths = operation::discovery(&mut schemas, api);
-    if edition == Edition::V2 {
+    if version == OpenApiVersion::V2 {
         paths.append(&mut operation::group_discovery(&mut schemas, api));
     }
     for endpoint in endpoints {
         for verb in endpoint.verbs() {
             for path in paths_of(api, endpoint, verb) {
-                let parameters = parameters(edition, &path);
+                let parameters = parameters(version, &path);
                 let item = paths.entry(path.clone()).or_insert_with(|| json!({ "parameters": parameters }));
                 let operation = operation(&mut schemas, api, endpoint, verb, &path);
                 item[verb.method().as_str().to_ascii_lowercase()] = operation;
             }
         }
     }
-    finish(edition, paths, schemas)
+    finish(version, paths, schemas)
 }
 
-fn finish(edition: Edition, paths: BTreeMap<String, Value>, schemas: Schemas) -> Value {
+fn finish(version: OpenApiVersion, paths: BTreeMap<String, Value>, schemas: Schemas) -> Value {
     let (info, schemas) = (info(), schemas.finish());
-    let mut document = match edition {
-        Edition::V2 => json!({ "swagger": "2.0", "info": info, "paths": paths, "definitions": schemas }),
-        Edition::V3 => {
+    let mut document = match version {
+        OpenApiVersion::V2 => json!({ "swagger": "2.0", "info": info, "paths": paths, "definitions": schemas }),
+        OpenApiVersion::V3 => {
             json!({ "openapi": "3.0.0", "info": info, "paths": paths, "components": { "schemas": schemas } })
         }
     };
@@ -125,11 +115,13 @@ fn paths_of(api: GroupVersion, endpoint: &Endpoint, verb: Verb) -> Vec<String> {
     }
 }
 
-fn parameters(edition: Edition, path: &str) -> Vec<Value> {
+fn parameters(version: OpenApiVersion, path: &str) -> Vec<Value> {
     let described = |name: &&str| path.contains(&format!("{{{name}}}"));
-    let parameter = |name: &str| match edition {
-        Edition::V2 => json!({ "name": name, "in": "path", "required": true, "type": "string", "uniqueItems": true }),
-        Edition::V3 => json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }),
+    let parameter = |name: &str| match version {
+        OpenApiVersion::V2 => {
+            json!({ "name": name, "in": "path", "required": true, "type": "string", "uniqueItems": true })
+        }
+        OpenApiVersion::V3 => json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }),
     };
     ["namespace", "name"].iter().filter(|name| described(name)).map(|name| parameter(name)).collect()
 }

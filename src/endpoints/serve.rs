@@ -10,9 +10,9 @@ use crate::auth::{User, is_websocket};
 use crate::cluster::Namespaces;
 use crate::endpoints::context::{RequestContext, Transport};
 use crate::endpoints::endpoint::{Endpoint, RequestScope};
-use crate::endpoints::negotiate::Accept;
-use crate::endpoints::reply::Reply;
+use crate::endpoints::negotiation::Accept;
 use crate::endpoints::request_info::{PathPrefix, RequestInfo, ResourceInfo};
+use crate::endpoints::response::ApiResponse;
 use crate::endpoints::verb::Verb;
 use crate::machinery::body_limits;
 use crate::machinery::patch;
@@ -79,16 +79,16 @@ impl Api {
     }
 
     /// Executes a request.
-    pub async fn serve(&self, request: Request<'_>) -> Reply {
+    pub async fn serve(&self, request: Request<'_>) -> ApiResponse {
         let headers = request.headers;
         let accept = Accept::new(headers, request.info.query);
         match self.answer(request, &accept).await {
             Ok(reply) => reply,
-            Err(status) => Reply::status(&status, accept.for_errors()),
+            Err(status) => ApiResponse::status(&status, accept.error_media()),
         }
     }
 
-    async fn answer(&self, request: Request<'_>, accept: &Accept<'_>) -> Result<Reply, Status> {
+    async fn answer(&self, request: Request<'_>, accept: &Accept<'_>) -> Result<ApiResponse, Status> {
         let info = &request.info;
         let resource = info.resource().ok_or_else(Status::no_such_path)?;
         let endpoint = self.find(resource)?;
@@ -99,12 +99,12 @@ impl Api {
             patch::check_media_type(content_type.unwrap_or_default())?;
         }
         let representation = match scope {
-            RequestScope::Changes { .. } => accept.agree_on_events(endpoint.forms)?,
+            RequestScope::Changes { .. } => accept.negotiate_watch(endpoint.forms)?,
             // Those of a list are found by the same path as the events.
             RequestScope::Collection { .. } if info.method == Method::GET && endpoint.has(Verb::Watch) => {
-                accept.agree_beside_events(endpoint.forms)?
+                accept.negotiate_list(endpoint.forms)?
             }
-            RequestScope::Collection { .. } | RequestScope::Object { .. } => accept.agree(endpoint.forms)?,
+            RequestScope::Collection { .. } | RequestScope::Object { .. } => accept.negotiate(endpoint.forms)?,
         };
         check_parameters(info, scope)?;
         let pool = if info.method == Method::GET { &self.reading } else { &self.writing };

@@ -44,7 +44,7 @@ pub(crate) enum IncludeObject {
 
 /// How the objects of an answer become rows of a table.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rows<T: 'static> {
+pub(crate) struct TableEncoder<T: 'static> {
     /// What stands in the cells.
     pub(crate) columns: &'static Columns<T>,
     /// What stands beside them.
@@ -57,7 +57,7 @@ pub(crate) struct Rows<T: 'static> {
     pub(crate) now: Time,
 }
 
-impl<T: Kind> Rows<T> {
+impl<T: Kind> TableEncoder<T> {
     /// The rows that a request wants.
     ///
     /// # Errors
@@ -92,8 +92,8 @@ impl<T: Kind> Rows<T> {
         json::encode_into(&(self.columns.cells)(object, self.now), out);
         out.extend_from_slice(br#","object":"#);
         match self.include {
-            IncludeObject::Metadata => partial(object, self.meta_version, out),
-            IncludeObject::Object => typed(object, self.group_version, out),
+            IncludeObject::Metadata => encode_metadata(object, self.meta_version, out),
+            IncludeObject::Object => encode_object(object, self.group_version, out),
             IncludeObject::None => out.extend_from_slice(b"null"),
         }
         out.push(b'}');
@@ -111,7 +111,7 @@ pub fn encode<T: Kind>(
     object: &T,
     group_version: &'static str,
 ) -> Result<Vec<u8>, Status> {
-    let rows = Rows::new(cx, columns, group_version)?;
+    let rows = TableEncoder::new(cx, columns, group_version)?;
     let mut out = Vec::with_capacity(2048);
     rows.head(metadata, rows.definitions(), &mut out);
     out.push(b'[');
@@ -121,13 +121,13 @@ pub fn encode<T: Kind>(
 }
 
 /// Appends an object with its kind and version in front.
-pub fn typed<T: Kind>(object: &T, group_version: &str, out: &mut Vec<u8>) {
+pub fn encode_object<T: Kind>(object: &T, group_version: &str, out: &mut Vec<u8>) {
     let head = format!(r#"{{"kind":"{}","apiVersion":"{group_version}""#, T::KIND);
     json::encode_behind(head.as_bytes(), object, out);
 }
 
 /// Appends the metadata of an object, as an object of its own.
-pub fn partial<T: Kind>(object: &T, meta_version: &str, out: &mut Vec<u8>) {
+pub fn encode_metadata<T: Kind>(object: &T, meta_version: &str, out: &mut Vec<u8>) {
     let head = format!(r#"{{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/{meta_version}","metadata":"#);
     out.extend_from_slice(head.as_bytes());
     json::encode_into(object.metadata(), out);
@@ -141,7 +141,7 @@ pub(crate) fn wrong_form(asked: &str, is: &str, kind: &str) -> Status {
 }
 
 /// A table was agreed upon for a kind that has none, which cannot be.
-pub(crate) fn missing() -> Status {
+pub(crate) fn no_columns() -> Status {
     Status::hidden("a table was agreed upon for a kind that has none")
 }
 

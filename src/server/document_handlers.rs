@@ -9,8 +9,8 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use super::app::App;
 use super::documents::Tagged;
 use super::respond;
-use crate::endpoints::negotiate::{Accept, Forms, Media};
-use crate::endpoints::reply::Reply;
+use crate::endpoints::negotiation::{Accept, Media, SupportedForms};
+use crate::endpoints::response::ApiResponse;
 use crate::machinery::query::Query;
 use crate::meta::Status;
 use crate::meta::protobuf::{API_GROUP, API_GROUP_LIST, API_RESOURCE_LIST};
@@ -23,22 +23,22 @@ pub(super) fn query_of(request: &Request) -> Query {
 }
 
 pub(super) async fn version(State(app): State<Arc<App>>, request: Request) -> Response {
-    document(&request, |_| Ok(Reply::new(200, "application/json", app.documents.version.clone())))
+    document(&request, |_| Ok(ApiResponse::new(200, "application/json", app.documents.version.clone())))
 }
 
 pub(super) async fn group(State(app): State<Arc<App>>, request: Request) -> Response {
-    document(&request, |media| Reply::prepared(media, &API_GROUP, &app.documents.group))
+    document(&request, |media| ApiResponse::prepared(media, &API_GROUP, &app.documents.group))
 }
 
 pub(super) async fn resources(State(app): State<Arc<App>>, request: Request) -> Response {
-    document(&request, |media| Reply::prepared(media, &API_RESOURCE_LIST, &app.documents.resources))
+    document(&request, |media| ApiResponse::prepared(media, &API_RESOURCE_LIST, &app.documents.resources))
 }
 
 pub(super) async fn groups(State(app): State<Arc<App>>, request: Request) -> Response {
     if asks_for_aggregated(request.headers()) && request.method() == Method::GET {
         return aggregated(&app, request.headers());
     }
-    let mut response = document(&request, |media| Reply::prepared(media, &API_GROUP_LIST, &app.documents.groups));
+    let mut response = document(&request, |media| ApiResponse::prepared(media, &API_GROUP_LIST, &app.documents.groups));
     // Errors do not vary, so kube-apiserver sends no `Vary` with them.
     if response.status().is_success() {
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
@@ -65,7 +65,7 @@ fn tagged(
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             response
         }
-        _ => respond::reply(Reply::new(200, content_type, body.clone())),
+        _ => respond::reply(ApiResponse::new(200, content_type, body.clone())),
     };
     let headers = response.headers_mut();
     headers.insert(header::VARY, HeaderValue::from_static("Accept"));
@@ -109,7 +109,7 @@ fn openapi(request: &Request, document: &Tagged, content_type: &'static str, cac
     match *request.method() {
         Method::GET | Method::HEAD => tagged(document, content_type, caching, request.headers()),
         _ => {
-            let accept = Accept::new(request.headers(), &query_of(request)).for_errors();
+            let accept = Accept::new(request.headers(), &query_of(request)).error_media();
             respond::status(&Status::method_not_allowed(), accept)
         }
     }
@@ -141,15 +141,17 @@ fn asks_for_aggregated(headers: &HeaderMap) -> bool {
 }
 
 /// A document in the negotiated media type. It serves GET only.
-fn document(request: &Request, write: impl Fn(Media) -> Result<Reply, Status>) -> Response {
+fn document(request: &Request, write: impl Fn(Media) -> Result<ApiResponse, Status>) -> Response {
     let query = query_of(request);
     let accept = Accept::new(request.headers(), &query);
     let reply = match *request.method() {
-        Method::GET => accept.agree(Forms::ObjectOnly).and_then(|representation| write(representation.media)),
+        Method::GET => {
+            accept.negotiate(SupportedForms::ObjectOnly).and_then(|representation| write(representation.media))
+        }
         _ => Err(Status::method_not_allowed()),
     };
     match reply {
         Ok(reply) => respond::reply(reply),
-        Err(status) => respond::status(&status, accept.for_errors()),
+        Err(status) => respond::status(&status, accept.error_media()),
     }
 }

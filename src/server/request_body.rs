@@ -8,7 +8,7 @@ use http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::memory::{Memory, Share};
-use crate::endpoints::codec::MAX_BODY_BYTES;
+use crate::endpoints::decode::MAX_BODY_BYTES;
 use crate::meta::Status;
 
 /// Reads a whole body. Its share of the memory must be held as long as the body is needed.

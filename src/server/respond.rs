@@ -5,9 +5,9 @@ use axum::response::Response;
 use futures_util::TryStreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 
-use crate::endpoints::body;
-use crate::endpoints::negotiate::Media;
-use crate::endpoints::reply::{Encoding, Reply};
+use crate::endpoints::negotiation::Media;
+use crate::endpoints::response::{ApiResponse, ContentEncoding};
+use crate::endpoints::response_body::{BodyStream, ResponseBody};
 use crate::meta::Status;
 use crate::meta::field::quote;
 
@@ -25,11 +25,11 @@ pub(super) struct ReturnedStatus(pub Box<Status>);
 pub(super) struct EventStream;
 
 /// The response for a reply.
-pub(super) fn reply(reply: Reply) -> Response {
+pub(super) fn reply(reply: ApiResponse) -> Response {
     let mut response = match reply.body {
-        body::Body::Whole(bytes) => Response::new(Body::from(bytes)),
-        body::Body::Parts(parts) => Response::new(in_parts(parts)),
-        body::Body::Events(parts) => {
+        ResponseBody::Full(bytes) => Response::new(Body::from(bytes)),
+        ResponseBody::Chunks(parts) => Response::new(in_parts(parts)),
+        ResponseBody::Events(parts) => {
             let mut response = Response::new(in_parts(parts));
             response.extensions_mut().insert(EventStream);
             response
@@ -38,7 +38,7 @@ pub(super) fn reply(reply: Reply) -> Response {
     *response.status_mut() = StatusCode::from_u16(reply.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
-    if reply.encoding == Encoding::Gzip {
+    if reply.encoding == ContentEncoding::Gzip {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     }
@@ -60,7 +60,7 @@ pub(super) fn reply(reply: Reply) -> Response {
 
 /// A body that is sent in parts. Its error is logged here, because the response has already begun
 /// with a code of success.
-fn in_parts(parts: body::Parts) -> Body {
+fn in_parts(parts: BodyStream) -> Body {
     let parts = parts.inspect_err(|why| tracing::error!("{why}"));
     // hyper drops unsent data when a body fails, even the head. It sends them when a body is pending.
     Body::from_stream(parts.or_else(|why| async {
@@ -109,12 +109,12 @@ pub(super) fn append_warning(headers: &mut HeaderMap, text: &str) {
 
 /// The response with a status.
 pub(super) fn status(status: &Status, media: Media) -> Response {
-    reply(Reply::status(status, media))
+    reply(ApiResponse::status(status, media))
 }
 
 /// The response with a text.
 pub(super) fn text(code: u16, text: String, content_type: &'static str) -> Response {
-    reply(Reply::new(code, content_type, text))
+    reply(ApiResponse::new(code, content_type, text))
 }
 
 /// The 500 for a request that could not be authorized, as `InternalError` in
@@ -143,7 +143,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::endpoints::body::Interrupted;
+    use crate::endpoints::response_body::Interrupted;
 
     #[tokio::test]
     async fn a_list_that_is_broken_off_at_once_has_a_head() {

@@ -17,7 +17,7 @@ use super::request_body;
 use super::respond::{self, EventStream};
 use super::websocket::Upgrade;
 use crate::auth::User;
-use crate::endpoints::negotiate::Accept;
+use crate::endpoints::negotiation::Accept;
 use crate::endpoints::request_info::{RequestInfo, RequestKind, ResourceInfo};
 use crate::endpoints::serve::{self, Api};
 use crate::meta::{Status, Time};
@@ -98,7 +98,7 @@ async fn handle_resource(
     request: Request,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    let fail = |status: &Status| respond::status(status, Accept::new(&parts.headers, info.query).for_errors());
+    let fail = |status: &Status| respond::status(status, Accept::new(&parts.headers, info.query).error_media());
     if let Err(status) = resource.check_form() {
         return fail(&status);
     }
@@ -123,14 +123,14 @@ async fn handle_resource(
 }
 
 async fn not_found(request: Request) -> Response {
-    respond::status(&Status::no_such_path(), Accept::new(request.headers(), &query_of(&request)).for_errors())
+    respond::status(&Status::no_such_path(), Accept::new(request.headers(), &query_of(&request)).error_media())
 }
 
 async fn health_checks(State(app): State<Arc<App>>, request: Request) -> Response {
     let path = request.uri().path();
     let query = query_of(&request);
     let Some(report) = app.health.report(path, &query).await else {
-        return respond::status(&Status::no_such_path(), Accept::new(request.headers(), &query).for_errors());
+        return respond::status(&Status::no_such_path(), Accept::new(request.headers(), &query).error_media());
     };
     let mut response = respond::text(report.code, report.text, TEXT);
     if path.matches('/').count() == 1 {

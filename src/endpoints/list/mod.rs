@@ -3,11 +3,12 @@
 //! A small list is one body. A large one is sent in parts, so that its memory does not depend on
 //! the number of objects.
 
-mod frame;
-mod pen;
-mod stream;
+mod encoder;
+mod envelope;
+mod response;
 #[cfg(test)]
 mod tests;
+mod writer;
 
-pub(super) use frame::Frame;
-pub(super) use stream::reply;
+pub(super) use response::respond;
+pub(super) use writer::ListWriter;

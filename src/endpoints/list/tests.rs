@@ -7,12 +7,12 @@ use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::reply;
+use super::respond;
 use crate::api::{GROUP, ImageStream, VERSION};
-use crate::endpoints::body::Body;
 use crate::endpoints::context::{RequestContext, Transport};
-use crate::endpoints::negotiate::{Form, Media, Representation};
-use crate::endpoints::options;
+use crate::endpoints::list_options;
+use crate::endpoints::negotiation::{Media, ObjectForm, Representation};
+use crate::endpoints::response_body::ResponseBody;
 use crate::machinery::group_version::GroupVersion;
 use crate::machinery::protobuf;
 use crate::machinery::query::Query;
@@ -113,18 +113,18 @@ impl Lab {
         self.store.commit(Txn { guards: vec![], changes: vec![change] }).await.unwrap();
     }
 
-    async fn list(&self, form: Form, query: &str) -> Result<Value, Status> {
+    async fn list(&self, form: ObjectForm, query: &str) -> Result<Value, Status> {
         self.answer(&cx(form, query)).await
     }
 
     /// The list that answers a request.
     async fn answer(&self, cx: &RequestContext) -> Result<Value, Status> {
-        let reply = reply(listing(self, cx)?, cx, self.streams.api(), None).await?;
+        let reply = respond(listing(self, cx)?, cx, self.streams.api(), None).await?;
         Ok(serde_json::from_slice(&bytes(reply.body).await).unwrap())
     }
 }
 
-fn cx(form: Form, query: &str) -> RequestContext {
+fn cx(form: ObjectForm, query: &str) -> RequestContext {
     RequestContext {
         actor: Actor::internal("test", Time::from_unix_seconds(1_800_000_000)),
         at: ObjectRef::all_in("ns"),
@@ -140,15 +140,15 @@ fn cx(form: Form, query: &str) -> RequestContext {
 
 /// The listing of a request.
 fn listing(lab: &Lab, cx: &RequestContext) -> Result<Listing<Objects<ImageStream, Plain>>, Status> {
-    lab.streams.selected(&cx.at, Scope::Namespaced, &options::list(cx)?)
+    lab.streams.selected(&cx.at, Scope::Namespaced, &list_options::read(cx)?)
 }
 
 /// All bytes of a body, however it is sent.
-async fn bytes(body: Body) -> Vec<u8> {
+async fn bytes(body: ResponseBody) -> Vec<u8> {
     match body {
-        Body::Whole(bytes) => bytes.to_vec(),
-        Body::Parts(parts) => parts.try_collect::<Vec<_>>().await.unwrap().concat(),
-        Body::Events(_) => panic!("a list is no watch"),
+        ResponseBody::Full(bytes) => bytes.to_vec(),
+        ResponseBody::Chunks(parts) => parts.try_collect::<Vec<_>>().await.unwrap().concat(),
+        ResponseBody::Events(_) => panic!("a list is no watch"),
     }
 }
 
@@ -160,9 +160,9 @@ fn names(list: &Value) -> Vec<&str> {
 async fn a_list_of_metadata_reads_nothing_else() {
     let lab = Lab::new();
     lab.put("a", json!("a stream that cannot be read whole")).await;
-    assert_eq!(lab.list(Form::Object, "").await.unwrap_err().code, 500);
+    assert_eq!(lab.list(ObjectForm::Object, "").await.unwrap_err().code, 500);
     for query in ["", "labelSelector=of%3Da", "fieldSelector=metadata.name%3Da,metadata.namespace%3Dns"] {
-        let listed = lab.list(Form::PartialList, query).await.unwrap();
+        let listed = lab.list(ObjectForm::PartialMetadataList, query).await.unwrap();
         assert_eq!(names(&listed), ["a"], "{query}");
         assert_eq!(listed["items"][0]["metadata"]["resourceVersion"], listed["metadata"]["resourceVersion"]);
     }
@@ -173,7 +173,8 @@ async fn a_list_of_metadata_is_selected_by_other_fields_all_the_same() {
     let lab = Lab::new();
     lab.put("a", json!({"dockerImageRepository": "r"})).await;
     lab.put("b", json!({})).await;
-    let listed = lab.list(Form::PartialList, "fieldSelector=spec.dockerImageRepository%3Dr").await.unwrap();
+    let listed =
+        lab.list(ObjectForm::PartialMetadataList, "fieldSelector=spec.dockerImageRepository%3Dr").await.unwrap();
     assert_eq!(names(&listed), ["a"]);
 }
 
@@ -184,7 +185,7 @@ async fn a_list_of_one_name_reads_no_other_object() {
     for unreadable in ["a", "b1", "c1"] {
         lab.put(unreadable, json!("a stream that cannot be read whole")).await;
     }
-    let list = |query| lab.list(Form::Object, query);
+    let list = |query| lab.list(ObjectForm::Object, query);
     for (query, wanted) in [
         ("fieldSelector=metadata.name%3Db", vec!["b"]),
         ("fieldSelector=metadata.name%3Db&limit=1", vec!["b"]),
@@ -205,7 +206,7 @@ async fn a_list_of_one_name_reads_no_other_object() {
 async fn a_list_of_one_name_in_all_namespaces_looks_at_all_of_them() {
     let lab = Lab::new();
     lab.put("a", json!({})).await;
-    let mut everywhere = cx(Form::Object, "fieldSelector=metadata.name%3Da");
+    let mut everywhere = cx(ObjectForm::Object, "fieldSelector=metadata.name%3Da");
     everywhere.at.namespace = None;
     let listed = lab.answer(&everywhere).await.unwrap();
     assert_eq!(names(&listed), ["a"]);
@@ -219,9 +220,9 @@ async fn remaining_items_are_counted_once_per_page() {
     }
     for (limit, remaining) in [(1, 3), (3, 1)] {
         lab.store.outlines.store(0, Ordering::Relaxed);
-        let cx = cx(Form::Object, &format!("limit={limit}"));
+        let cx = cx(ObjectForm::Object, &format!("limit={limit}"));
         let listing = listing(&lab, &cx).unwrap();
-        let Body::Parts(parts) = reply(listing, &cx, lab.streams.api(), None).await.unwrap().body else {
+        let ResponseBody::Chunks(parts) = respond(listing, &cx, lab.streams.api(), None).await.unwrap().body else {
             assert_eq!(limit, 1, "a page of three is sent in parts");
             assert_eq!(lab.store.outlines.load(Ordering::Relaxed), 1);
             continue;
@@ -241,10 +242,10 @@ async fn a_long_list_in_protobuf_begins_before_its_objects_are_read() {
     for name in ["a", "b", "c", "d"] {
         lab.put(name, json!({"dockerImageRepository": "x".repeat(100_000)})).await;
     }
-    let mut cx = cx(Form::Object, "");
+    let mut cx = cx(ObjectForm::Object, "");
     cx.representation.media = Media::Protobuf;
     let listing = listing(&lab, &cx).unwrap();
-    let Body::Parts(mut parts) = reply(listing, &cx, lab.streams.api(), None).await.unwrap().body else {
+    let ResponseBody::Chunks(mut parts) = respond(listing, &cx, lab.streams.api(), None).await.unwrap().body else {
         panic!("a list of four is sent in parts");
     };
     let read = lab.store.ranges.load(Ordering::Relaxed);

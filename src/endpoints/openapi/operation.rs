@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::schemas::Schemas;
-use super::{Edition, KIND};
+use super::schemas::{GROUP_VERSION_KIND, Schemas};
+use super::version::OpenApiVersion;
 use crate::endpoints::endpoint::Endpoint;
 use crate::endpoints::verb::Verb;
 use crate::machinery::group_version::GroupVersion;
@@ -66,16 +66,16 @@ pub(super) fn operation(
     verb: Verb,
     path: &str,
 ) -> Value {
-    let edition = schemas.edition();
+    let version = schemas.version();
     let mut operation = json!({
         "operationId": id(endpoint, verb, path),
         "tags": [tag(api)],
-        "parameters": query(endpoint, verb).into_iter().map(|each| parameter(edition, each)).collect::<Vec<_>>(),
+        "parameters": query(endpoint, verb).into_iter().map(|each| parameter(version, each)).collect::<Vec<_>>(),
         "responses": responses(schemas, endpoint, verb),
         "x-kubernetes-action": action(verb, path),
-        KIND: { "group": api.group, "version": api.version, "kind": endpoint.kind },
+        GROUP_VERSION_KIND: { "group": api.group, "version": api.version, "kind": endpoint.kind },
     });
-    if edition == Edition::V2 {
+    if version == OpenApiVersion::V2 {
         operation["produces"] = json!(media_types(endpoint, verb));
     }
     if verb == Verb::Watch {
@@ -84,7 +84,7 @@ pub(super) fn operation(
         operation["deprecated"] = true.into();
     }
     if let Some(body) = body(schemas, endpoint, verb) {
-        add_body(edition, &mut operation, &body);
+        add_body(version, &mut operation, &body);
     }
     operation
 }
@@ -92,23 +92,23 @@ pub(super) fn operation(
 /// The path that tells the resources of a version.
 pub(super) fn discovery(schemas: &mut Schemas, api: GroupVersion) -> BTreeMap<String, Value> {
     let resources = schemas.resources();
-    BTreeMap::from([(format!("/apis/{}/", api.name), reading(schemas.edition(), api, "getAPIResources", &resources))])
+    BTreeMap::from([(format!("/apis/{}/", api.name), reading(schemas.version(), api, "getAPIResources", &resources))])
 }
 
 /// The path that tells the versions of a group.
 pub(super) fn group_discovery(schemas: &mut Schemas, api: GroupVersion) -> BTreeMap<String, Value> {
     let group = schemas.group();
-    BTreeMap::from([(format!("/apis/{}/", api.group), reading(schemas.edition(), api, "getAPIGroup", &group))])
+    BTreeMap::from([(format!("/apis/{}/", api.group), reading(schemas.version(), api, "getAPIGroup", &group))])
 }
 
 /// A path of discovery, with what it answers.
-fn reading(edition: Edition, api: GroupVersion, id: &str, schema: &Value) -> Value {
+fn reading(version: OpenApiVersion, api: GroupVersion, id: &str, schema: &Value) -> Value {
     let mut get = json!({
         "operationId": id,
         "tags": [tag(api)],
-        "responses": { "200": answer(edition, "OK", schema), "401": { "description": "Unauthorized" } },
+        "responses": { "200": answer(version, "OK", schema), "401": { "description": "Unauthorized" } },
     });
-    if edition == Edition::V2 {
+    if version == OpenApiVersion::V2 {
         get["produces"] = json!(OBJECTS);
     }
     json!({ "get": get })
@@ -147,27 +147,27 @@ fn query(endpoint: &Endpoint, verb: Verb) -> Vec<Parameter> {
     }
 }
 
-fn parameter(edition: Edition, (name, kind, description): Parameter) -> Value {
+fn parameter(version: OpenApiVersion, (name, kind, description): Parameter) -> Value {
     let mut parameter = json!({ "name": name, "in": "query", "description": description });
-    match edition {
-        Edition::V2 => {
+    match version {
+        OpenApiVersion::V2 => {
             parameter["type"] = kind.into();
             parameter["uniqueItems"] = true.into();
         }
-        Edition::V3 => parameter["schema"] = json!({ "type": kind, "uniqueItems": true }),
+        OpenApiVersion::V3 => parameter["schema"] = json!({ "type": kind, "uniqueItems": true }),
     }
     parameter
 }
 
 /// What a request may carry.
-struct Body {
+struct RequestBody {
     media_types: &'static [&'static str],
     schema: Value,
     required: bool,
 }
 
 /// The body; none where nothing is read.
-fn body(schemas: &mut Schemas, endpoint: &Endpoint, verb: Verb) -> Option<Body> {
+fn body(schemas: &mut Schemas, endpoint: &Endpoint, verb: Verb) -> Option<RequestBody> {
     let (media_types, schema): (&[_], _) = match verb {
         Verb::Get | Verb::List | Verb::Watch => return None,
         Verb::Patch => (&MEDIA_TYPES, schemas.patch()),
@@ -175,18 +175,18 @@ fn body(schemas: &mut Schemas, endpoint: &Endpoint, verb: Verb) -> Option<Body> 
         Verb::Delete | Verb::DeleteCollection => (&OBJECTS, schemas.delete_options()),
     };
     let required = !matches!(verb, Verb::Delete | Verb::DeleteCollection);
-    Some(Body { media_types, schema, required })
+    Some(RequestBody { media_types, schema, required })
 }
 
-fn add_body(edition: Edition, operation: &mut Value, body: &Body) {
-    let Body { media_types, schema, required } = body;
-    match edition {
-        Edition::V2 => {
+fn add_body(version: OpenApiVersion, operation: &mut Value, body: &RequestBody) {
+    let RequestBody { media_types, schema, required } = body;
+    match version {
+        OpenApiVersion::V2 => {
             operation["consumes"] = json!(media_types);
             let body = json!({ "name": "body", "in": "body", "required": required, "schema": schema });
             operation["parameters"].as_array_mut().expect("it was made a list").push(body);
         }
-        Edition::V3 => {
+        OpenApiVersion::V3 => {
             operation["requestBody"] = json!({ "required": required, "content": content(media_types, schema) });
         }
     }
@@ -206,9 +206,9 @@ fn responses(schemas: &mut Schemas, endpoint: &Endpoint, verb: Verb) -> Value {
         Verb::Patch | Verb::Update => &[("200", "OK"), ("201", "Created")],
         Verb::DeleteCollection | Verb::Get | Verb::List | Verb::Watch => &[("200", "OK")],
     };
-    let edition = schemas.edition();
+    let version = schemas.version();
     let media_types = media_types(endpoint, verb);
-    let answers = codes.iter().map(|(code, text)| ((*code).to_owned(), answer_in(edition, media_types, text, &schema)));
+    let answers = codes.iter().map(|(code, text)| ((*code).to_owned(), answer_in(version, media_types, text, &schema)));
     let unauthorized = ("401".to_owned(), json!({ "description": "Unauthorized" }));
     answers.chain([unauthorized]).collect::<Map<_, _>>().into()
 }
@@ -221,14 +221,14 @@ fn media_types(endpoint: &Endpoint, verb: Verb) -> &'static [&'static str] {
     }
 }
 
-fn answer(edition: Edition, description: &str, schema: &Value) -> Value {
-    answer_in(edition, &OBJECTS, description, schema)
+fn answer(version: OpenApiVersion, description: &str, schema: &Value) -> Value {
+    answer_in(version, &OBJECTS, description, schema)
 }
 
-fn answer_in(edition: Edition, media_types: &[&str], description: &str, schema: &Value) -> Value {
-    match edition {
-        Edition::V2 => json!({ "description": description, "schema": schema }),
-        Edition::V3 => json!({ "description": description, "content": content(media_types, schema) }),
+fn answer_in(version: OpenApiVersion, media_types: &[&str], description: &str, schema: &Value) -> Value {
+    match version {
+        OpenApiVersion::V2 => json!({ "description": description, "schema": schema }),
+        OpenApiVersion::V3 => json!({ "description": description, "content": content(media_types, schema) }),
     }
 }
 
@@ -260,16 +260,16 @@ mod tests {
 
     const API: GroupVersion = GroupVersion { group: "g", name: "g/v1", version: "v1", kinds: &["ImageStream"] };
 
-    fn patch(edition: Edition) -> Value {
+    fn patch(version: OpenApiVersion) -> Value {
         let endpoint = Builder::<ImageStream>::new(API, "imagestreams", Scope::Namespaced).build();
         let path = "/apis/g/v1/namespaces/{namespace}/imagestreams/{name}";
-        operation(&mut Schemas::new(edition, API), API, &endpoint, Verb::Patch, path)
+        operation(&mut Schemas::new(version, API), API, &endpoint, Verb::Patch, path)
     }
 
     #[test]
     fn a_patch_says_what_it_takes_and_what_its_query_may_say() {
-        for edition in [Edition::V2, Edition::V3] {
-            let operation = patch(edition);
+        for version in [OpenApiVersion::V2, OpenApiVersion::V3] {
+            let operation = patch(version);
             assert_eq!(operation["operationId"], "patchNamespacedImageStream");
             let kind = json!({ "group": "g", "version": "v1", "kind": "ImageStream" });
             assert_eq!(operation["x-kubernetes-group-version-kind"], kind);
@@ -278,8 +278,8 @@ mod tests {
             let names: Vec<_> = of_query.map(|each| each["name"].as_str().unwrap()).collect();
             assert_eq!(names, ["dryRun", "fieldManager", "fieldValidation", "force"]);
         }
-        assert_eq!(patch(Edition::V2)["consumes"], json!(MEDIA_TYPES));
-        let content = &patch(Edition::V3)["requestBody"]["content"];
+        assert_eq!(patch(OpenApiVersion::V2)["consumes"], json!(MEDIA_TYPES));
+        let content = &patch(OpenApiVersion::V3)["requestBody"]["content"];
         assert!(MEDIA_TYPES.iter().all(|media| content.get(media).is_some()), "{content}");
     }
 }

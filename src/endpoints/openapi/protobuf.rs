@@ -1,4 +1,4 @@
-//! A document of version 2 as protobuf, the only form in which kubectl reads it: the messages and numbers of `OpenAPIv2.proto`
+//! A document of version 2 as protobuf, the only encoding in which kubectl reads it: the messages and numbers of `OpenAPIv2.proto`
 //! of google/gnostic-models, as far as documents here go.
 
 use serde_json::Value;
@@ -7,33 +7,33 @@ use crate::machinery::protobuf::wire;
 
 /// The fields of a message that are used, and the number of its extensions.
 struct Message {
-    fields: &'static [(&'static str, u32, Form)],
+    fields: &'static [(&'static str, u32, FieldEncoding)],
     extensions: u32,
 }
 
 /// How the value of a field is written.
-enum Form {
+enum FieldEncoding {
     Text,
     Flag,
     Message(&'static Message),
     /// As a field of a message that has no other.
-    Within(u32, &'static Form),
+    Within(u32, &'static FieldEncoding),
     /// A list: the field again and again.
-    Each(&'static Form),
+    Each(&'static FieldEncoding),
     /// An object with keys of any name: a message with this field for each key, which holds name and value.
-    Named(u32, &'static Form),
+    Named(u32, &'static FieldEncoding),
     /// A parameter: another message for each place where it may stand.
     Parameter,
 }
 
-use Form::{Each, Flag, Named, Parameter, Text, Within};
+use FieldEncoding::{Each, Flag, Named, Parameter, Text, Within};
 
 static DOCUMENT: Message = Message {
     fields: &[
         ("swagger", 1, Text),
-        ("info", 2, Form::Message(&INFO)),
-        ("paths", 8, Named(2, &Form::Message(&PATH))),
-        ("definitions", 9, Named(1, &Form::Message(&SCHEMA))),
+        ("info", 2, FieldEncoding::Message(&INFO)),
+        ("paths", 8, Named(2, &FieldEncoding::Message(&PATH))),
+        ("definitions", 9, Named(1, &FieldEncoding::Message(&SCHEMA))),
     ],
     extensions: 16,
 };
@@ -42,11 +42,11 @@ static INFO: Message = Message { fields: &[("title", 1, Text), ("version", 2, Te
 
 static PATH: Message = Message {
     fields: &[
-        ("get", 2, Form::Message(&OPERATION)),
-        ("put", 3, Form::Message(&OPERATION)),
-        ("post", 4, Form::Message(&OPERATION)),
-        ("delete", 5, Form::Message(&OPERATION)),
-        ("patch", 8, Form::Message(&OPERATION)),
+        ("get", 2, FieldEncoding::Message(&OPERATION)),
+        ("put", 3, FieldEncoding::Message(&OPERATION)),
+        ("post", 4, FieldEncoding::Message(&OPERATION)),
+        ("delete", 5, FieldEncoding::Message(&OPERATION)),
+        ("patch", 8, FieldEncoding::Message(&OPERATION)),
         ("parameters", 9, Each(&Parameter)),
     ],
     extensions: 10,
@@ -60,17 +60,24 @@ static OPERATION: Message = Message {
         ("produces", 6, Each(&Text)),
         ("consumes", 7, Each(&Text)),
         ("parameters", 8, Each(&Parameter)),
-        ("responses", 9, Named(1, &Within(1, &Form::Message(&RESPONSE)))),
+        ("responses", 9, Named(1, &Within(1, &FieldEncoding::Message(&RESPONSE)))),
         ("deprecated", 11, Flag),
     ],
     extensions: 13,
 };
 
-static RESPONSE: Message =
-    Message { fields: &[("description", 1, Text), ("schema", 2, Within(1, &Form::Message(&SCHEMA)))], extensions: 5 };
+static RESPONSE: Message = Message {
+    fields: &[("description", 1, Text), ("schema", 2, Within(1, &FieldEncoding::Message(&SCHEMA)))],
+    extensions: 5,
+};
 
 static BODY: Message = Message {
-    fields: &[("name", 2, Text), ("in", 3, Text), ("required", 4, Flag), ("schema", 5, Form::Message(&SCHEMA))],
+    fields: &[
+        ("name", 2, Text),
+        ("in", 3, Text),
+        ("required", 4, Flag),
+        ("schema", 5, FieldEncoding::Message(&SCHEMA)),
+    ],
     extensions: 6,
 };
 
@@ -96,35 +103,35 @@ static SCHEMA: Message = Message {
         ("format", 2, Text),
         ("description", 4, Text),
         ("required", 19, Each(&Text)),
-        ("additionalProperties", 21, Within(1, &Form::Message(&SCHEMA))),
+        ("additionalProperties", 21, Within(1, &FieldEncoding::Message(&SCHEMA))),
         ("type", 22, Within(1, &Text)),
-        ("items", 23, Within(1, &Form::Message(&SCHEMA))),
-        ("properties", 25, Named(1, &Form::Message(&SCHEMA))),
+        ("items", 23, Within(1, &FieldEncoding::Message(&SCHEMA))),
+        ("properties", 25, Named(1, &FieldEncoding::Message(&SCHEMA))),
     ],
     extensions: 31,
 };
 
 /// A parameter, within the messages around it: any, one that is not the body, one of a query, one of a path.
-static IN_BODY: Form = Within(1, &Within(1, &Form::Message(&BODY)));
-static IN_QUERY: Form = Within(1, &Within(2, &Within(3, &Form::Message(&QUERY))));
-static IN_PATH: Form = Within(1, &Within(2, &Within(4, &Form::Message(&PLACE))));
+static IN_BODY: FieldEncoding = Within(1, &Within(1, &FieldEncoding::Message(&BODY)));
+static IN_QUERY: FieldEncoding = Within(1, &Within(2, &Within(3, &FieldEncoding::Message(&QUERY))));
+static IN_PATH: FieldEncoding = Within(1, &Within(2, &Within(4, &FieldEncoding::Message(&PLACE))));
 
 /// Something in a document that the messages above have no field for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0} of the document cannot be written as protobuf: the messages in rest/openapi/protobuf.rs lack a field for it"
 )]
-pub struct NoField(String);
+pub struct UnsupportedField(String);
 
 /// A document of version 2.
 ///
 /// # Errors
 /// The document has what no document had before.
-pub fn write_protobuf(document: &Value) -> Result<Vec<u8>, NoField> {
+pub fn write_protobuf(document: &Value) -> Result<Vec<u8>, UnsupportedField> {
     content(&DOCUMENT, document)
 }
 
-fn content(message: &Message, value: &Value) -> Result<Vec<u8>, NoField> {
+fn content(message: &Message, value: &Value) -> Result<Vec<u8>, UnsupportedField> {
     let mut out = Vec::new();
     for (key, value) in value.as_object().into_iter().flatten() {
         if key.starts_with("x-") {
@@ -132,46 +139,49 @@ fn content(message: &Message, value: &Value) -> Result<Vec<u8>, NoField> {
             continue;
         }
         let field = message.fields.iter().find(|(name, ..)| name == key);
-        let (_, number, form) = field.ok_or_else(|| NoField(key.clone()))?;
-        write(*number, form, value, &mut out).map_err(|NoField(inner)| NoField(format!("{key}.{inner}")))?;
+        let (_, number, encoding) = field.ok_or_else(|| UnsupportedField(key.clone()))?;
+        write(*number, encoding, value, &mut out)
+            .map_err(|UnsupportedField(inner)| UnsupportedField(format!("{key}.{inner}")))?;
     }
     Ok(out)
 }
 
-fn write(number: u32, form: &Form, value: &Value, out: &mut Vec<u8>) -> Result<(), NoField> {
-    match form {
-        Form::Text => out.extend(framed(number, value.as_str().ok_or_else(|| NoField(value.to_string()))?.as_bytes())),
-        Form::Flag => {
-            wire::number(number, value.as_bool().ok_or_else(|| NoField(value.to_string()))?.into(), out);
+fn write(number: u32, encoding: &FieldEncoding, value: &Value, out: &mut Vec<u8>) -> Result<(), UnsupportedField> {
+    match encoding {
+        FieldEncoding::Text => {
+            out.extend(framed(number, value.as_str().ok_or_else(|| UnsupportedField(value.to_string()))?.as_bytes()))
         }
-        Form::Message(message) => out.extend(framed(number, &content(message, value)?)),
-        Form::Within(inner, form) => {
+        FieldEncoding::Flag => {
+            wire::number(number, value.as_bool().ok_or_else(|| UnsupportedField(value.to_string()))?.into(), out);
+        }
+        FieldEncoding::Message(message) => out.extend(framed(number, &content(message, value)?)),
+        FieldEncoding::Within(inner, encoding) => {
             let mut content = Vec::new();
-            write(*inner, form, value, &mut content)?;
+            write(*inner, encoding, value, &mut content)?;
             out.extend(framed(number, &content));
         }
-        Form::Each(form) => {
+        FieldEncoding::Each(encoding) => {
             for item in value.as_array().into_iter().flatten() {
-                write(number, form, item, out)?;
+                write(number, encoding, item, out)?;
             }
         }
-        Form::Named(inner, form) => {
+        FieldEncoding::Named(inner, encoding) => {
             let mut content = Vec::new();
             for (name, value) in value.as_object().into_iter().flatten() {
                 let mut entry = framed(1, name.as_bytes());
-                write(2, form, value, &mut entry)?;
+                write(2, encoding, value, &mut entry)?;
                 content.extend(framed(*inner, &entry));
             }
             out.extend(framed(number, &content));
         }
-        Form::Parameter => {
-            let form = match value["in"].as_str() {
+        FieldEncoding::Parameter => {
+            let encoding = match value["in"].as_str() {
                 Some("body") => &IN_BODY,
                 Some("query") => &IN_QUERY,
                 Some("path") => &IN_PATH,
-                _ => return Err(NoField(value["in"].to_string())),
+                _ => return Err(UnsupportedField(value["in"].to_string())),
             };
-            write(number, form, value, out)?;
+            write(number, encoding, value, out)?;
         }
     }
     Ok(())
@@ -213,6 +223,6 @@ mod tests {
     #[test]
     fn what_has_no_field_is_named() {
         let document = json!({"info": {"contact": {}}});
-        assert_eq!(write_protobuf(&document), Err(NoField("info.contact".into())));
+        assert_eq!(write_protobuf(&document), Err(UnsupportedField("info.contact".into())));
     }
 }

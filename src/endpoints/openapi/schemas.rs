@@ -6,15 +6,19 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
-use super::{Edition, form, standard};
-use crate::endpoints::discovery::{Group, ResourceList};
+use super::version::OpenApiVersion;
+use super::{convert, standard};
+use crate::endpoints::discovery::{ApiGroup, ApiResourceList};
 use crate::endpoints::endpoint::Endpoint;
 use crate::machinery::group_version::GroupVersion;
 use crate::meta::{ListMeta, Status};
 
+/// The extension that names the kind of a schema or an operation.
+pub(super) const GROUP_VERSION_KIND: &str = "x-kubernetes-group-version-kind";
+
 /// Gathers schemas while paths refer to them.
 pub(super) struct Schemas {
-    edition: Edition,
+    version: OpenApiVersion,
     api: GroupVersion,
     generator: SchemaGenerator,
     /// Kinds by the names of their schemas: group, version and kind, as the extension has them.
@@ -25,16 +29,16 @@ pub(super) struct Schemas {
 
 impl Schemas {
     /// None yet.
-    pub(super) fn new(edition: Edition, api: GroupVersion) -> Self {
+    pub(super) fn new(version: OpenApiVersion, api: GroupVersion) -> Self {
         let settings = SchemaSettings::draft2020_12().for_serialize();
-        let settings = settings.with(|settings| settings.definitions_path = path(edition).into());
+        let settings = settings.with(|settings| settings.definitions_path = path(version).into());
         let generator = settings.into_generator();
-        Self { edition, api, generator, kinds: BTreeMap::new(), written: BTreeMap::new() }
+        Self { version, api, generator, kinds: BTreeMap::new(), written: BTreeMap::new() }
     }
 
     /// The version that the document is of.
-    pub(super) fn edition(&self) -> Edition {
-        self.edition
+    pub(super) fn version(&self) -> OpenApiVersion {
+        self.version
     }
 
     /// A reference to the kind of an endpoint.
@@ -69,12 +73,12 @@ impl Schemas {
 
     /// A reference to the resources of the version.
     pub(super) fn resources(&mut self) -> Value {
-        self.core::<ResourceList>("APIResourceList")
+        self.core::<ApiResourceList>("APIResourceList")
     }
 
     /// A reference to the versions of the group.
     pub(super) fn group(&mut self) -> Value {
-        self.core::<Group>("APIGroup")
+        self.core::<ApiGroup>("APIGroup")
     }
 
     /// A reference to the body of a deletion.
@@ -101,10 +105,10 @@ impl Schemas {
     pub(super) fn finish(mut self) -> Map<String, Value> {
         let made = self.generator.take_definitions(false);
         let mut schemas: Map<String, Value> =
-            made.iter().map(|(name, made)| (name.clone(), form::object(self.edition, made))).collect();
+            made.iter().map(|(name, made)| (name.clone(), convert::object(self.version, made))).collect();
         schemas.extend(self.written);
         for (name, kinds) in self.kinds {
-            schemas[&name][super::KIND] = kinds.into();
+            schemas[&name][GROUP_VERSION_KIND] = kinds.into();
         }
         schemas
     }
@@ -121,19 +125,19 @@ impl Schemas {
     }
 
     fn written(&mut self, name: &str, schema: &Value, kinds: Vec<Value>) -> Value {
-        self.written.insert(name.to_owned(), form::object(self.edition, schema));
+        self.written.insert(name.to_owned(), convert::object(self.version, schema));
         if !kinds.is_empty() {
             self.kinds.insert(name.to_owned(), kinds);
         }
-        json!({ "$ref": format!("#{}/{name}", path(self.edition)) })
+        json!({ "$ref": format!("#{}/{name}", path(self.version)) })
     }
 }
 
 /// Where a document has its schemas, as a JSON pointer.
-fn path(edition: Edition) -> &'static str {
-    match edition {
-        Edition::V2 => "/definitions",
-        Edition::V3 => "/components/schemas",
+fn path(version: OpenApiVersion) -> &'static str {
+    match version {
+        OpenApiVersion::V2 => "/definitions",
+        OpenApiVersion::V3 => "/components/schemas",
     }
 }
 

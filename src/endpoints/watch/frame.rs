@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::endpoints::negotiate::Media;
+use crate::endpoints::negotiation::Media;
 use crate::machinery::protobuf;
 use crate::meta::Status;
 use crate::meta::protobuf::MessageDescriptor;
@@ -10,7 +10,7 @@ use crate::registry::watch::EventType;
 
 /// What an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Type {
+pub(super) enum WatchEventType {
     /// An object came to be, or to be selected.
     Added,
     /// An object changed.
@@ -23,7 +23,7 @@ pub(super) enum Type {
     Error,
 }
 
-impl Type {
+impl WatchEventType {
     fn name(self) -> &'static str {
         match self {
             Self::Added => "ADDED",
@@ -35,7 +35,7 @@ impl Type {
     }
 }
 
-impl From<EventType> for Type {
+impl From<EventType> for WatchEventType {
     fn from(r#type: EventType) -> Self {
         match r#type {
             EventType::Added => Self::Added,
@@ -60,7 +60,7 @@ pub(super) fn content_type(media: Media) -> &'static str {
 /// 500 for a media type that events are not written in.
 pub(super) fn frame(
     media: Media,
-    r#type: Type,
+    r#type: WatchEventType,
     message: &'static MessageDescriptor,
     compact: &[u8],
 ) -> Result<Bytes, Status> {
@@ -82,7 +82,7 @@ pub(super) fn bare(media: Media, frame: &Bytes) -> Bytes {
     }
 }
 
-fn json(r#type: Type, compact: &[u8]) -> Bytes {
+fn json(r#type: WatchEventType, compact: &[u8]) -> Bytes {
     let (head, middle, tail) = (r#"{"type":""#, r#"","object":"#, "}\n");
     let name = r#type.name();
     let mut out = Vec::with_capacity(head.len() + name.len() + middle.len() + compact.len() + tail.len());
@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn a_frame_of_json_is_a_line() {
-        let frame = frame(Media::Json { pretty: false }, Type::Bookmark, &STATUS, br#"{"kind":"X"}"#).unwrap();
+        let frame =
+            frame(Media::Json { pretty: false }, WatchEventType::Bookmark, &STATUS, br#"{"kind":"X"}"#).unwrap();
         assert_eq!(frame, &b"{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"X\"}}\n"[..]);
     }
 }

@@ -1,9 +1,9 @@
 //! Responses to watches: each event is encoded once for all clients with the same representation.
 
+mod event_encoder;
 mod frame;
-mod parts;
+mod frame_buffer;
 mod stream;
-mod style;
 
-pub(super) use stream::reply;
-pub(super) use style::Encoder;
+pub(super) use event_encoder::EventEncoder;
+pub(super) use stream::respond;

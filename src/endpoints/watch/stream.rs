@@ -9,11 +9,11 @@ use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tracing::error;
 
-use super::frame::Type;
-use super::parts::Parts;
-use super::style::Encoder;
-use crate::endpoints::body::{Body, Interrupted};
-use crate::endpoints::reply::Reply;
+use super::event_encoder::EventEncoder;
+use super::frame::WatchEventType;
+use super::frame_buffer::FrameBuffer;
+use crate::endpoints::response::ApiResponse;
+use crate::endpoints::response_body::{Interrupted, ResponseBody};
 use crate::meta::{Kind, Status, Time};
 use crate::registry::storage_errors::status_of;
 use crate::registry::watch::{Bookmarks, Change, Changes, End, Place};
@@ -25,36 +25,36 @@ const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The answer to a watch.
-pub(crate) fn reply<T: Kind>(changes: Changes<T>, encoder: Encoder<T>) -> Reply {
+pub(crate) fn respond<T: Kind>(changes: Changes<T>, encoder: EventEncoder<T>) -> ApiResponse {
     let content_type = encoder.content_type();
-    let parts = stream::unfold(Watching::new(changes, encoder), |mut watching| async move {
+    let parts = stream::unfold(WatchStream::new(changes, encoder), |mut watching| async move {
         let part = watching.next_part().await?;
         Some((part, watching))
     });
-    Reply::new(200, content_type, Body::Events(parts.boxed()))
+    ApiResponse::new(200, content_type, ResponseBody::Events(parts.boxed()))
 }
 
 /// A watch that goes on.
-struct Watching<T: 'static> {
+struct WatchStream<T: 'static> {
     changes: Changes<T>,
-    encoder: Encoder<T>,
-    parts: Parts,
+    encoder: EventEncoder<T>,
+    parts: FrameBuffer,
     deadline: Instant,
     /// Rings when there is something to do although nothing happens: a bookmark, or the end.
     alarm: Pin<Box<Sleep>>,
 }
 
 /// What a watcher meets next.
-enum Next<T> {
+enum Wakeup<T> {
     /// Changes, or why there are no more.
     Changes(Result<Vec<Arc<Change<T>>>, WatchError>),
     /// The alarm.
     Alarm,
 }
 
-impl<T: Kind> Watching<T> {
-    fn new(changes: Changes<T>, encoder: Encoder<T>) -> Self {
-        let parts = Parts::new(encoder.transport());
+impl<T: Kind> WatchStream<T> {
+    fn new(changes: Changes<T>, encoder: EventEncoder<T>) -> Self {
+        let parts = FrameBuffer::new(encoder.transport());
         let now = Instant::now();
         let deadline = now + changes.lasts;
         let alarm = Box::pin(sleep_until(next_alarm(now, deadline)));
@@ -97,7 +97,7 @@ impl<T: Kind> Watching<T> {
         let page = initial.next(&self.changes.scope, &*read).await?;
         for mut object in page.objects {
             read.decorate(&mut object);
-            let frame = self.encoder.event(Type::Added, &object, Time::now())?;
+            let frame = self.encoder.event(WatchEventType::Added, &object, Time::now())?;
             self.push(frame);
         }
         match page.rest {
@@ -120,13 +120,13 @@ impl<T: Kind> Watching<T> {
         let next = tokio::select! {
             // First, so that a watch ends in time however much happens.
             biased;
-            () = &mut self.alarm => Next::Alarm,
-            changes = cursor.next(scope) => Next::Changes(changes),
+            () = &mut self.alarm => Wakeup::Alarm,
+            changes = cursor.next(scope) => Wakeup::Changes(changes),
         };
         match next {
-            Next::Changes(Ok(changes)) => changes.iter().try_for_each(|change| self.tell(change)),
-            Next::Changes(Err(why)) => Err(status_of_end(why)),
-            Next::Alarm => self.act_on_alarm(),
+            Wakeup::Changes(Ok(changes)) => changes.iter().try_for_each(|change| self.tell(change)),
+            Wakeup::Changes(Err(why)) => Err(status_of_end(why)),
+            Wakeup::Alarm => self.act_on_alarm(),
         }
     }
 
@@ -166,7 +166,7 @@ impl<T: Kind> Watching<T> {
         metadata.resource_version = revision.to_string();
         metadata.annotations.extend(annotations.iter().map(|name| ((*name).to_owned(), "true".to_owned())));
         object.default_fields();
-        let frame = self.encoder.event(Type::Bookmark, &object, Time::now())?;
+        let frame = self.encoder.event(WatchEventType::Bookmark, &object, Time::now())?;
         self.push(frame);
         Ok(())
     }

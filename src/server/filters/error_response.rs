@@ -4,7 +4,7 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
 use crate::auth::Refusal;
-use crate::endpoints::negotiate::Accept;
+use crate::endpoints::negotiation::Accept;
 use crate::machinery::query::Query;
 use crate::server::respond;
 
@@ -25,8 +25,8 @@ impl ErrorFormat {
     pub(super) fn response(&self, refusal: Refusal, uri: &Uri, query: &Query) -> Response {
         match refusal {
             Refusal::Status(status) => {
-                let accept = Accept::by(self.accept.as_ref(), self.user_agent.as_ref(), query);
-                respond::status(&status, accept.for_errors())
+                let accept = Accept::from_values(self.accept.as_ref(), self.user_agent.as_ref(), query);
+                respond::status(&status, accept.error_media())
             }
             Refusal::Senseless(why) => respond::internal(uri, &why),
             Refusal::Undecided(why) => respond::hiding(respond::internal(uri, &why), why),

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::auth::{Decision, PeerCertificates, User};
-use crate::endpoints::negotiate::Media;
+use crate::endpoints::negotiation::Media;
 use crate::endpoints::request_info::RequestPath;
 use crate::machinery::query::Query;
 use crate::meta::Status;

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use prometheus_client::metrics::counter::Counter;
 
-use super::frame::{self, Type};
+use super::frame::{self, WatchEventType};
 use crate::endpoints::context::{RequestContext, Transport};
-use crate::endpoints::negotiate::{Form, Media, Representation};
-use crate::endpoints::table::{self, Columns, IncludeObject, Rows};
+use crate::endpoints::negotiation::{Media, ObjectForm, Representation};
+use crate::endpoints::table::{self, Columns, IncludeObject, TableEncoder};
 use crate::machinery::group_version::GroupVersion;
 use crate::machinery::json;
 use crate::meta::protobuf::{PARTIAL_OBJECT_METADATA, STATUS};
@@ -14,43 +14,44 @@ use crate::meta::{Kind, ListMeta, Status, Time};
 use crate::registry::watch::Encoding;
 
 /// Writes the events of one watch.
-pub(crate) struct Encoder<T: 'static> {
+pub(crate) struct EventEncoder<T: 'static> {
     api: GroupVersion,
     columns: Option<&'static Columns<T>>,
-    style: Style,
+    format: EventFormat,
     transport: Transport,
     sent: Counter,
 }
 
-/// All that decides how an event is written. Two watches of the same style share their events.
+/// All that decides how an event is written. Two watches of the same format share their events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Style {
+pub(super) struct EventFormat {
     media: Media,
-    form: Form,
+    form: ObjectForm,
     meta_version: &'static str,
     include: IncludeObject,
-    definitions: Definitions,
+    definitions: ColumnDefinitions,
 }
 
 /// Whether a table says what its columns are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Definitions {
+enum ColumnDefinitions {
     /// It does.
-    Given,
+    Included,
     /// It does not, since the client knows it of an earlier event.
-    Known,
+    Omitted,
 }
 
-impl Style {
-    /// The style of the first event.
+impl EventFormat {
+    /// The format of the first event.
     fn of(Representation { media, form, meta_version }: Representation, include: IncludeObject) -> Self {
-        let definitions = if form == Form::Table { Definitions::Given } else { Definitions::Known };
+        let definitions =
+            if form == ObjectForm::Table { ColumnDefinitions::Included } else { ColumnDefinitions::Omitted };
         Self { media, form, meta_version, include, definitions }
     }
 }
 
-impl Style {
-    /// The number of this style; each field has bits of its own.
+impl EventFormat {
+    /// The number of this format; each field has bits of its own.
     fn encoding(self) -> Encoding {
         let media = match self.media {
             Media::Json { pretty: false } => 0,
@@ -65,7 +66,7 @@ impl Style {
     }
 }
 
-impl<T: Kind> Encoder<T> {
+impl<T: Kind> EventEncoder<T> {
     /// Writes events as a request wants to have them.
     ///
     /// # Errors
@@ -76,26 +77,26 @@ impl<T: Kind> Encoder<T> {
         columns: Option<&'static Columns<T>>,
     ) -> Result<Self, Status> {
         let representation = cx.representation;
-        let is_table = representation.form == Form::Table;
+        let is_table = representation.form == ObjectForm::Table;
         if is_table && columns.is_none() {
-            return Err(table::missing());
+            return Err(table::no_columns());
         }
-        if representation.form == Form::PartialList {
+        if representation.form == ObjectForm::PartialMetadataList {
             return Err(table::wrong_form("PartialObjectMetadataList", "not a list", T::KIND));
         }
         let include = if is_table { table::include_object(cx)? } else { IncludeObject::Metadata };
         Ok(Self {
             api,
             columns,
-            style: Style::of(representation, include),
+            format: EventFormat::of(representation, include),
             transport: cx.transport,
             sent: cx.events_sent.clone().unwrap_or_default(),
         })
     }
 
-    /// What the answer says in `Content-Type`.
+    /// What the answer says in `Content-WatchEventType`.
     pub(super) fn content_type(&self) -> &'static str {
-        frame::content_type(self.style.media)
+        frame::content_type(self.format.media)
     }
 
     /// How the events go to the client.
@@ -107,53 +108,53 @@ impl<T: Kind> Encoder<T> {
     pub(super) fn packed(&self, frame: Bytes) -> Bytes {
         match self.transport {
             Transport::Stream => frame,
-            Transport::WebSocket => frame::bare(self.style.media, &frame),
+            Transport::WebSocket => frame::bare(self.format.media, &frame),
         }
     }
 
     /// The encoding of the next event.
     pub(super) fn encoding(&self) -> Encoding {
-        self.style.encoding()
+        self.format.encoding()
     }
 
     /// Takes note that the client gets to see an event.
     pub(super) fn note_event(&mut self) {
         self.sent.inc();
-        self.style.definitions = Definitions::Known;
+        self.format.definitions = ColumnDefinitions::Omitted;
     }
 
     /// An event about an object.
     ///
     /// # Errors
     /// 500 for an object that cannot be written in the media type.
-    pub(super) fn event(&self, r#type: Type, object: &T, now: Time) -> Result<Bytes, Status> {
+    pub(super) fn event(&self, r#type: WatchEventType, object: &T, now: Time) -> Result<Bytes, Status> {
         let mut compact = Vec::with_capacity(1024);
-        let Style { form, meta_version, .. } = self.style;
+        let EventFormat { form, meta_version, .. } = self.format;
         match (form, self.columns) {
-            (Form::Table, Some(columns)) => self.table(columns, object, now, &mut compact),
-            (Form::Partial, _) => table::partial(object, meta_version, &mut compact),
-            _ => table::typed(object, self.api.name, &mut compact),
+            (ObjectForm::Table, Some(columns)) => self.table(columns, object, now, &mut compact),
+            (ObjectForm::PartialMetadata, _) => table::encode_metadata(object, meta_version, &mut compact),
+            _ => table::encode_object(object, self.api.name, &mut compact),
         }
-        let message = if form == Form::Partial { &PARTIAL_OBJECT_METADATA } else { T::MESSAGE };
-        frame::frame(self.style.media, r#type, message, &compact)
+        let message = if form == ObjectForm::PartialMetadata { &PARTIAL_OBJECT_METADATA } else { T::MESSAGE };
+        frame::frame(self.format.media, r#type, message, &compact)
     }
 
     /// The event that ends the watch.
     ///
     /// # Errors
-    /// As for [`Encoder::event`].
+    /// As for [`EventEncoder::event`].
     pub(super) fn error(&self, status: &Status) -> Result<Bytes, Status> {
         let mut compact = Vec::with_capacity(256);
         json::encode_behind(br#"{"kind":"Status","apiVersion":"v1""#, status, &mut compact);
-        frame::frame(self.style.media, Type::Error, &STATUS, &compact)
+        frame::frame(self.format.media, WatchEventType::Error, &STATUS, &compact)
     }
 
     /// Appends a table of one row.
     fn table(&self, columns: &'static Columns<T>, object: &T, now: Time, out: &mut Vec<u8>) {
-        let Style { meta_version, include, definitions, .. } = self.style;
-        let rows = Rows { columns, include, meta_version, group_version: self.api.name, now };
+        let EventFormat { meta_version, include, definitions, .. } = self.format;
+        let rows = TableEncoder { columns, include, meta_version, group_version: self.api.name, now };
         let resource_version = object.metadata().resource_version.clone();
-        let definitions = rows.definitions().filter(|_| definitions == Definitions::Given);
+        let definitions = rows.definitions().filter(|_| definitions == ColumnDefinitions::Included);
         rows.head(&ListMeta { resource_version, ..ListMeta::default() }, definitions, out);
         out.push(b'[');
         rows.row(object, out);
@@ -175,13 +176,24 @@ mod tests {
         cells: |stream, _| vec![stream.metadata.name.clone().into()],
     };
 
-    fn encoder(form: Form, media: Media) -> Encoder<ImageStream> {
+    fn encoder(form: ObjectForm, media: Media) -> EventEncoder<ImageStream> {
         let representation = Representation { media, form, meta_version: "v1" };
-        let style = Style::of(representation, IncludeObject::Metadata);
-        Encoder { api: API, columns: Some(&COLUMNS), style, transport: Transport::Stream, sent: Counter::default() }
+        let format = EventFormat::of(representation, IncludeObject::Metadata);
+        EventEncoder {
+            api: API,
+            columns: Some(&COLUMNS),
+            format,
+            transport: Transport::Stream,
+            sent: Counter::default(),
+        }
     }
 
-    fn written(change: &Change<ImageStream>, r#type: EventType, encoder: &Encoder<ImageStream>, now: Time) -> Bytes {
+    fn written(
+        change: &Change<ImageStream>,
+        r#type: EventType,
+        encoder: &EventEncoder<ImageStream>,
+        now: Time,
+    ) -> Bytes {
         let encode = |object: &ImageStream| encoder.event(r#type.into(), object, now);
         change.encoded(r#type, encoder.encoding(), &Streams, encode).unwrap()
     }
@@ -190,14 +202,14 @@ mod tests {
     fn an_event_is_written_once_a_style_whoever_sees_it() {
         let change = Change::new(put("s", 7));
         let now = Time::from_unix_seconds(0);
-        let written = |encoder: &Encoder<_>, r#type: EventType| written(&change, r#type, encoder, now);
-        let json = encoder(Form::Object, Media::Json { pretty: false });
+        let written = |encoder: &EventEncoder<_>, r#type: EventType| written(&change, r#type, encoder, now);
+        let json = encoder(ObjectForm::Object, Media::Json { pretty: false });
         let first = written(&json, EventType::Added);
         assert_eq!(first.as_ptr(), written(&json, EventType::Added).as_ptr());
         assert_ne!(first, written(&json, EventType::Modified));
-        let partial = written(&encoder(Form::Partial, Media::Json { pretty: false }), EventType::Added);
+        let partial = written(&encoder(ObjectForm::PartialMetadata, Media::Json { pretty: false }), EventType::Added);
         assert!(partial.starts_with(br#"{"type":"ADDED","object":{"kind":"PartialObjectMetadata""#));
-        assert_ne!(written(&encoder(Form::Object, Media::Protobuf), EventType::Added), first);
+        assert_ne!(written(&encoder(ObjectForm::Object, Media::Protobuf), EventType::Added), first);
     }
 
     #[test]
@@ -207,21 +219,22 @@ mod tests {
             let encoder = encoder(form, Media::Json { pretty: false });
             written(&change, r#type, &encoder, Time::from_unix_seconds(0))
         };
-        let first = written(Form::Object, EventType::Added);
-        written(Form::Object, EventType::Modified);
-        written(Form::Partial, EventType::Added);
-        written(Form::Partial, EventType::Modified);
-        assert_eq!(first.as_ptr(), written(Form::Object, EventType::Added).as_ptr());
-        written(Form::Table, EventType::Added);
-        let again = written(Form::Object, EventType::Added);
+        let first = written(ObjectForm::Object, EventType::Added);
+        written(ObjectForm::Object, EventType::Modified);
+        written(ObjectForm::PartialMetadata, EventType::Added);
+        written(ObjectForm::PartialMetadata, EventType::Modified);
+        assert_eq!(first.as_ptr(), written(ObjectForm::Object, EventType::Added).as_ptr());
+        written(ObjectForm::Table, EventType::Added);
+        let again = written(ObjectForm::Object, EventType::Added);
         assert!(first.as_ptr() != again.as_ptr() && first == again);
     }
 
     #[test]
     fn only_the_first_table_says_what_its_columns_are() {
-        let mut table = encoder(Form::Table, Media::Json { pretty: false });
+        let mut table = encoder(ObjectForm::Table, Media::Json { pretty: false });
         let stream = ImageStream::default();
-        let event = |table: &Encoder<_>| table.event(Type::Added, &stream, Time::from_unix_seconds(0)).unwrap();
+        let event =
+            |table: &EventEncoder<_>| table.event(WatchEventType::Added, &stream, Time::from_unix_seconds(0)).unwrap();
         let has = |bytes: &[u8], text: &str| String::from_utf8_lossy(bytes).contains(text);
         assert!(has(&event(&table), r#""columnDefinitions":[{"name":"Name""#));
         table.note_event();

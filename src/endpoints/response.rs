@@ -4,10 +4,10 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use serde_json::Value;
 
-use crate::endpoints::body::Body;
 use crate::endpoints::context::RequestContext;
 use crate::endpoints::gzip;
-use crate::endpoints::negotiate::{Form, Media};
+use crate::endpoints::negotiation::{Media, ObjectForm};
+use crate::endpoints::response_body::ResponseBody;
 use crate::endpoints::table::{self, Columns};
 use crate::machinery::group_version::GroupVersion;
 use crate::machinery::json;
@@ -19,15 +19,15 @@ use crate::registry::outcome::{Sent, WriteResult, Written};
 
 /// An answer, ready to be sent.
 #[derive(Debug)]
-pub struct Reply {
+pub struct ApiResponse {
     /// HTTP status code.
     pub code: u16,
     /// Media type of the body.
     pub content_type: &'static str,
     /// How the body is compressed.
-    pub encoding: Encoding,
+    pub encoding: ContentEncoding,
     /// The body.
-    pub body: Body,
+    pub body: ResponseBody,
     /// Seconds for `Retry-After`; 0 for none.
     pub retry_after: u32,
     /// What went wrong inside, for the log only.
@@ -40,20 +40,20 @@ pub struct Reply {
 
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
+pub enum ContentEncoding {
     /// Not at all.
     Identity,
     /// With gzip.
     Gzip,
 }
 
-impl Reply {
+impl ApiResponse {
     /// An answer with this body.
-    pub fn new(code: u16, content_type: &'static str, body: impl Into<Body>) -> Self {
+    pub fn new(code: u16, content_type: &'static str, body: impl Into<ResponseBody>) -> Self {
         Self {
             code,
             content_type,
-            encoding: Encoding::Identity,
+            encoding: ContentEncoding::Identity,
             body: body.into(),
             retry_after: 0,
             hidden: None,
@@ -123,27 +123,27 @@ impl Reply {
         let media = cx.representation.media;
         let mut message = Some(T::MESSAGE);
         let mut compact = match (cx.representation.form, sent) {
-            (Form::Object, Sent::Json(compact)) => return Self::write(code, media, message, compact),
-            (Form::Object, Sent::Object(object)) => {
+            (ObjectForm::Object, Sent::Json(compact)) => return Self::write(code, media, message, compact),
+            (ObjectForm::Object, Sent::Object(object)) => {
                 let mut compact = Vec::with_capacity(2048);
-                table::typed(&*object, api.name, &mut compact);
+                table::encode_object(&*object, api.name, &mut compact);
                 compact
             }
-            (Form::Table, sent) => {
+            (ObjectForm::Table, sent) => {
                 let object = into_object(sent)?;
                 let resource_version = object.metadata().resource_version.clone();
                 let metadata = ListMeta { resource_version, ..ListMeta::default() };
-                let columns = columns.ok_or_else(table::missing)?;
+                let columns = columns.ok_or_else(table::no_columns)?;
                 message = None;
                 table::encode(cx, columns, &metadata, &object, api.name)?
             }
-            (Form::Partial, sent) => {
+            (ObjectForm::PartialMetadata, sent) => {
                 message = Some(&PARTIAL_OBJECT_METADATA);
                 let mut compact = Vec::with_capacity(512);
-                table::partial(&into_object(sent)?, cx.representation.meta_version, &mut compact);
+                table::encode_metadata(&into_object(sent)?, cx.representation.meta_version, &mut compact);
                 compact
             }
-            (Form::PartialList, _) => {
+            (ObjectForm::PartialMetadataList, _) => {
                 return Err(table::wrong_form("PartialObjectMetadataList", "not a list", T::KIND));
             }
         };
@@ -154,7 +154,7 @@ impl Reply {
     /// What a write came to. A status is answered with its own code, or 200 where it has none.
     ///
     /// # Errors
-    /// As for [`Reply::object`].
+    /// As for [`ApiResponse::object`].
     pub fn written<T: Kind>(
         cx: &RequestContext,
         api: GroupVersion,
@@ -181,9 +181,9 @@ fn into_object<T: Kind>(sent: Sent<T>) -> Result<T, Status> {
 }
 
 /// Bodies up to this size are not compressed, in bytes: they are not worth the time.
-pub(crate) const SMALL: usize = 128 << 10;
+pub(crate) const GZIP_THRESHOLD_BYTES: usize = 128 << 10;
 
-impl Reply {
+impl ApiResponse {
     /// The same answer, compressed if it is large and the client accepts that.
     ///
     /// As in the reference, only a bare `gzip` in the list counts as acceptance.
@@ -193,9 +193,11 @@ impl Reply {
             return self;
         }
         (self.body, self.encoding) = match self.body {
-            Body::Whole(bytes) if bytes.len() > SMALL => (gzip::whole(&bytes).into(), Encoding::Gzip),
+            ResponseBody::Full(bytes) if bytes.len() > GZIP_THRESHOLD_BYTES => {
+                (gzip::whole(&bytes).into(), ContentEncoding::Gzip)
+            }
             // What is made part by part is large.
-            Body::Parts(parts) => (Body::Parts(gzip::parts(parts)), Encoding::Gzip),
+            ResponseBody::Chunks(parts) => (ResponseBody::Chunks(gzip::parts(parts)), ContentEncoding::Gzip),
             other => (other, self.encoding),
         };
         self

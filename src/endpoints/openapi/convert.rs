@@ -5,40 +5,40 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Edition;
+use super::version::OpenApiVersion;
 
 /// A schema, as schemars made it from a type as it is written.
-pub(super) fn schema(edition: Edition, made: &Value) -> Value {
+pub(super) fn schema(version: OpenApiVersion, made: &Value) -> Value {
     let mut schema = Map::new();
     for (key, value) in made.as_object().into_iter().flatten() {
         match key.as_str() {
-            "anyOf" => schema.extend(not_null(edition, value)),
+            "anyOf" => schema.extend(not_null(version, value)),
             "type" => insert(&mut schema, key, name_of_type(value)),
             "format" => insert(&mut schema, key, Some(signed(value))),
             "description" => insert(&mut schema, key, value.as_str().map(|text| paragraphs(text).into())),
-            "items" => insert(&mut schema, key, Some(self::schema(edition, value))),
+            "items" => insert(&mut schema, key, Some(self::schema(version, value))),
             "additionalProperties" if value.is_object() => {
-                insert(&mut schema, key, Some(self::schema(edition, value)));
+                insert(&mut schema, key, Some(self::schema(version, value)));
             }
             "properties" => {
                 let fields = value.as_object().into_iter().flatten();
                 let fields: Map<_, _> =
-                    fields.map(|(name, made)| (name.clone(), self::schema(edition, made))).collect();
+                    fields.map(|(name, made)| (name.clone(), self::schema(version, made))).collect();
                 insert(&mut schema, "required", required(value));
                 insert(&mut schema, key, Some(fields.into()));
             }
             "$ref" => insert(&mut schema, key, Some(value.clone())),
-            "default" if edition == Edition::V3 => insert(&mut schema, key, default(made, value)),
+            "default" if version == OpenApiVersion::V3 => insert(&mut schema, key, default(made, value)),
             _ if key.starts_with("x-") => insert(&mut schema, key, Some(value.clone())),
             _ => {}
         }
     }
-    if edition == Edition::V3 { with_reference_apart(schema) } else { schema.into() }
+    if version == OpenApiVersion::V3 { with_reference_apart(schema) } else { schema.into() }
 }
 
 /// The schema of a kind: the same, with the fields that say which kind it is.
-pub(super) fn object(edition: Edition, made: &Value) -> Value {
-    let mut object = schema(edition, made);
+pub(super) fn object(version: OpenApiVersion, made: &Value) -> Value {
+    let mut object = schema(version, made);
     if let Some(fields) = object.get_mut("properties").filter(|fields| fields.get("metadata").is_some()) {
         fields["apiVersion"] =
             json!({ "type": "string", "description": "Group and version of the kind of this object." });
@@ -52,10 +52,10 @@ fn insert(schema: &mut Map<String, Value>, key: &str, value: Option<Value>) {
 }
 
 /// Of the schema of a value and that of `null`, the former.
-fn not_null(edition: Edition, choices: &Value) -> Map<String, Value> {
+fn not_null(version: OpenApiVersion, choices: &Value) -> Map<String, Value> {
     let mut choices = choices.as_array().into_iter().flatten();
     let choice = choices.find(|choice| choice["type"] != "null");
-    let schema = choice.map(|choice| self::schema(edition, choice));
+    let schema = choice.map(|choice| self::schema(version, choice));
     schema.and_then(|schema| schema.as_object().cloned()).unwrap_or_default()
 }
 
@@ -116,10 +116,10 @@ mod tests {
     fn what_may_be_null_is_what_may_be_left_out() {
         let made = json!({"anyOf": [{"$ref": "#/A"}, {"type": "null"}], "default": null, "description": "a\nb\n\nc"});
         let description = "a b\n\nc";
-        assert_eq!(schema(Edition::V2, &made), json!({"$ref": "#/A", "description": description}));
-        assert_eq!(schema(Edition::V3, &made), json!({"allOf": [{"$ref": "#/A"}], "description": description}));
+        assert_eq!(schema(OpenApiVersion::V2, &made), json!({"$ref": "#/A", "description": description}));
+        assert_eq!(schema(OpenApiVersion::V3, &made), json!({"allOf": [{"$ref": "#/A"}], "description": description}));
         let made = json!({"type": ["integer", "null"], "format": "uint64", "minimum": 0});
-        assert_eq!(schema(Edition::V2, &made), json!({"type": "integer", "format": "int64"}));
+        assert_eq!(schema(OpenApiVersion::V2, &made), json!({"type": "integer", "format": "int64"}));
     }
 
     #[test]
@@ -128,23 +128,26 @@ mod tests {
         let made = json!({"type": "object", "required": ["a", "b"], "properties": fields});
         let plain = json!({"type": "string"});
         let wanted = json!({"type": "object", "required": ["a"], "properties": {"a": plain, "b": plain}});
-        assert_eq!(schema(Edition::V2, &made), wanted);
+        assert_eq!(schema(OpenApiVersion::V2, &made), wanted);
     }
 
     #[test]
     fn defaults_are_told_in_version_3() {
         let made = json!({"$ref": "#/A", "default": {"b": {}}});
-        assert_eq!(schema(Edition::V2, &made), json!({"$ref": "#/A"}));
-        assert_eq!(schema(Edition::V3, &made), json!({"allOf": [{"$ref": "#/A"}], "default": {}}));
+        assert_eq!(schema(OpenApiVersion::V2, &made), json!({"$ref": "#/A"}));
+        assert_eq!(schema(OpenApiVersion::V3, &made), json!({"allOf": [{"$ref": "#/A"}], "default": {}}));
         let made = json!({"type": "array", "items": {"type": "string", "default": "x"}, "default": []});
-        assert_eq!(schema(Edition::V3, &made), json!({"type": "array", "items": {"type": "string", "default": "x"}}));
+        assert_eq!(
+            schema(OpenApiVersion::V3, &made),
+            json!({"type": "array", "items": {"type": "string", "default": "x"}})
+        );
     }
 
     #[test]
     fn a_kind_says_what_it_is() {
-        let kind = object(Edition::V2, &json!({"type": "object", "properties": {"metadata": {"$ref": "#/A"}}}));
+        let kind = object(OpenApiVersion::V2, &json!({"type": "object", "properties": {"metadata": {"$ref": "#/A"}}}));
         assert_eq!(kind["properties"]["kind"]["type"], "string");
-        let part = object(Edition::V2, &json!({"type": "object", "properties": {"a": {"$ref": "#/A"}}}));
+        let part = object(OpenApiVersion::V2, &json!({"type": "object", "properties": {"a": {"$ref": "#/A"}}}));
         assert_eq!(part["properties"]["kind"], Value::Null);
     }
 }

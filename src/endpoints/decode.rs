@@ -22,24 +22,21 @@ pub const MAX_BODY_BYTES: usize = 3 << 20;
 ///
 /// # Errors
 /// 415 for a media type that is not read, 400 for everything else that is wrong with the body.
-pub fn decode<T: Kind>(
+pub fn object<T: Kind>(
     cx: &RequestContext,
     api: GroupVersion,
     schema: &Schema,
     validation: FieldValidation,
 ) -> Result<Decoded<T>, Status> {
-    let format = Format::of(cx)?;
+    let format = BodyFormat::of(cx)?;
     let mut value = match format {
-        Format::Protobuf => from_protobuf::<T>(&cx.body, api)?,
-        Format::Text(text) => {
-            let value = text.parse(&cx.body).map_err(|why| unrecognized(T::KIND, &why, &cx.body))?;
-            check_type(&value, api, T::KIND, &cx.body)?;
-            value
-        }
+        BodyFormat::Json => from_text::<T>(json_object(&cx.body), api, &cx.body)?,
+        BodyFormat::Yaml => from_text::<T>(yaml_object(&cx.body), api, &cx.body)?,
+        BodyFormat::Protobuf => from_protobuf::<T>(&cx.body, api)?,
     };
     let warnings = match (format, validation) {
         // What no field knows is passed over in protobuf, and of values that are there twice the last one counts.
-        (Format::Protobuf, _) | (_, FieldValidation::Ignore) => Limited::default(),
+        (BodyFormat::Protobuf, _) | (_, FieldValidation::Ignore) => Limited::default(),
         (_, FieldValidation::Warn | FieldValidation::Strict) => {
             field_validation::strict_errors(cx.content_type.as_deref().unwrap_or_default(), &cx.body, schema)
         }
@@ -96,34 +93,29 @@ fn check_type(value: &Value, api: GroupVersion, wanted: &str, body: &[u8]) -> Re
 ///
 /// # Errors
 /// 415 for a media type that is not read, 400 for a body that cannot be read.
-pub fn read_options(cx: &RequestContext, message: &MessageDescriptor) -> Result<Value, Status> {
-    let options = match Format::of(cx)? {
-        Format::Protobuf => protobuf_options(&cx.body, message).map_err(|why| why.to_string()),
-        Format::Text(text) => text.parse(&cx.body),
+pub fn options(cx: &RequestContext, message: &MessageDescriptor) -> Result<Value, Status> {
+    let options = match BodyFormat::of(cx)? {
+        BodyFormat::Protobuf => protobuf_options(&cx.body, message).map_err(|why| why.to_string()),
+        BodyFormat::Json => json_object(&cx.body),
+        BodyFormat::Yaml => yaml_object(&cx.body),
     };
     options.map_err(Status::bad_request)
 }
 
-/// The ways to write a body.
+/// The format of a request body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Text(Text),
+enum BodyFormat {
+    Json,
+    Yaml,
     Protobuf,
 }
 
-/// Those that people can read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Text {
-    Json,
-    Yaml,
-}
-
-impl Format {
+impl BodyFormat {
     /// The format of a request's body.
     fn of(cx: &RequestContext) -> Result<Self, Status> {
         match media_type(cx.content_type.as_deref().unwrap_or_default()).unwrap_or_default().as_str() {
-            "application/json" => Ok(Self::Text(Text::Json)),
-            "application/yaml" => Ok(Self::Text(Text::Yaml)),
+            "application/json" => Ok(Self::Json),
+            "application/yaml" => Ok(Self::Yaml),
             protobuf::MEDIA_TYPE => Ok(Self::Protobuf),
             _ => {
                 let text = "the body of the request was in an unknown format - accepted media types include: \
@@ -150,15 +142,19 @@ fn media_type(header: &str) -> Option<String> {
     Some(if header.is_empty() { "application/json".into() } else { media })
 }
 
-impl Text {
-    /// The value in a body, or why not even kind and version can be told. YAML is read as the JSON that it stands for.
-    fn parse(self, body: &[u8]) -> Result<Value, String> {
-        let value = match self {
-            Self::Yaml => parse_yaml(body)?,
-            Self::Json => parse_json(body).map_err(|why| go_fmt::no_type_meta(&why))?,
-        };
-        as_object(value).map_err(|why| go_fmt::no_type_meta(&why))
-    }
+fn json_object(body: &[u8]) -> Result<Value, String> {
+    let value = parse_json(body).map_err(|why| go_fmt::no_type_meta(&why))?;
+    as_object(value).map_err(|why| go_fmt::no_type_meta(&why))
+}
+
+fn yaml_object(body: &[u8]) -> Result<Value, String> {
+    as_object(parse_yaml(body)?).map_err(|why| go_fmt::no_type_meta(&why))
+}
+
+fn from_text<T: Kind>(parsed: Result<Value, String>, api: GroupVersion, body: &[u8]) -> Result<Value, Status> {
+    let value = parsed.map_err(|why| unrecognized(T::KIND, &why, body))?;
+    check_type(&value, api, T::KIND, body)?;
+    Ok(value)
 }
 
 /// The value in a body of protobuf. Its message is only read if it says it is what is wanted: no other is like it.

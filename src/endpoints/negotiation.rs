@@ -36,15 +36,15 @@ impl Media {
 
 /// What of an object the client wants to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum ObjectForm {
     /// The object itself.
     Object,
     /// A table for people.
     Table,
     /// Only the metadata of one object.
-    Partial,
+    PartialMetadata,
     /// Only the metadata of the objects of a list.
-    PartialList,
+    PartialMetadataList,
 }
 
 /// A representation that was agreed upon.
@@ -53,14 +53,14 @@ pub struct Representation {
     /// How it is written.
     pub media: Media,
     /// What is written.
-    pub form: Form,
+    pub form: ObjectForm,
     /// The version of `meta.k8s.io` that tables and metadata are written in.
     pub meta_version: &'static str,
 }
 
 /// What a resource can be shown as besides itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forms {
+pub enum SupportedForms {
     /// Nothing else: errors, discovery and kinds that have neither table nor metadata.
     ObjectOnly,
     /// Metadata only.
@@ -90,11 +90,11 @@ const ROUTABLE: [&str; 4] = ["application/json", "application/yaml", "applicatio
 impl<'a> Accept<'a> {
     /// Reads the headers and the parameter `pretty`.
     pub fn new(headers: &'a HeaderMap, query: &Query) -> Self {
-        Self::by(headers.get(header::ACCEPT), headers.get(header::USER_AGENT), query)
+        Self::from_values(headers.get(header::ACCEPT), headers.get(header::USER_AGENT), query)
     }
 
     /// The same from the values of `Accept` and `User-Agent`.
-    pub fn by(accept: Option<&'a HeaderValue>, agent: Option<&HeaderValue>, query: &Query) -> Self {
+    pub fn from_values(accept: Option<&'a HeaderValue>, agent: Option<&HeaderValue>, query: &Query) -> Self {
         let agent = agent.and_then(|value| value.to_str().ok()).unwrap_or_default();
         let is_pretty = match query.get("pretty") {
             None | Some("") => ["curl", "Wget", "Mozilla/5.0"].iter().any(|start| agent.starts_with(start)),
@@ -108,7 +108,7 @@ impl<'a> Accept<'a> {
     ///
     /// # Errors
     /// 406 with the text of the layer that refuses.
-    pub fn agree(&self, forms: Forms) -> Result<Representation, Status> {
+    pub fn negotiate(&self, forms: SupportedForms) -> Result<Representation, Status> {
         self.check_route(&[AVAILABLE])?;
         self.best(forms).ok_or_else(|| only(AVAILABLE))
     }
@@ -116,17 +116,17 @@ impl<'a> Accept<'a> {
     /// The representation of an answer that shares its path with events.
     ///
     /// # Errors
-    /// As for [`Accept::agree`].
-    pub fn agree_beside_events(&self, forms: Forms) -> Result<Representation, Status> {
+    /// As for [`Accept::negotiate`].
+    pub fn negotiate_list(&self, forms: SupportedForms) -> Result<Representation, Status> {
         self.check_route(&[AVAILABLE, STREAMED])?;
-        self.agree(forms)
+        self.negotiate(forms)
     }
 
     /// The representation of events, which are written one after the other: never as YAML, and never for people.
     ///
     /// # Errors
-    /// As for [`Accept::agree`].
-    pub fn agree_on_events(&self, forms: Forms) -> Result<Representation, Status> {
+    /// As for [`Accept::negotiate`].
+    pub fn negotiate_watch(&self, forms: SupportedForms) -> Result<Representation, Status> {
         self.check_route(&[AVAILABLE, STREAMED])?;
         let best = self.best(forms).ok_or_else(|| only(AVAILABLE))?;
         let media = match best.media {
@@ -138,8 +138,9 @@ impl<'a> Accept<'a> {
     }
 
     /// How an error is written: as the client wants it, or indented JSON where that cannot be had.
-    pub fn for_errors(&self) -> Media {
-        self.best(Forms::ObjectOnly).map_or(Media::Json { pretty: true }, |representation| representation.media)
+    pub fn error_media(&self) -> Media {
+        self.best(SupportedForms::ObjectOnly)
+            .map_or(Media::Json { pretty: true }, |representation| representation.media)
     }
 
     /// The first layer, which tells what is `available`.
@@ -154,9 +155,9 @@ impl<'a> Accept<'a> {
     }
 
     /// The second layer: the clause of the highest quality that can be met, the more exact one before the less exact.
-    fn best(&self, forms: Forms) -> Option<Representation> {
+    fn best(&self, forms: SupportedForms) -> Option<Representation> {
         if self.accept.trim().is_empty() {
-            return Some(Representation { media: self.json(None), form: Form::Object, meta_version: "v1" });
+            return Some(Representation { media: self.json(None), form: ObjectForm::Object, meta_version: "v1" });
         }
         let clauses = self.accept.split(',').filter_map(Clause::parse);
         let met = clauses.filter_map(|clause| Some((clause.rank(), self.meet(&clause, forms)?)));
@@ -165,7 +166,7 @@ impl<'a> Accept<'a> {
         best.map(|(_, representation)| representation)
     }
 
-    fn meet(&self, clause: &Clause<'_>, forms: Forms) -> Option<Representation> {
+    fn meet(&self, clause: &Clause<'_>, forms: SupportedForms) -> Option<Representation> {
         let media = match (clause.kind, clause.subtype) {
             ("*", "*") | ("application", "*" | "json") => self.json(clause.parameter("pretty")),
             ("application", "yaml") => Media::Yaml,
@@ -182,7 +183,7 @@ impl<'a> Accept<'a> {
         }
         let [form, group, version] = ["as", "g", "v"].map(|name| clause.parameter(name));
         if (form, group, version) == (None, None, None) {
-            return Some(Representation { media, form: Form::Object, meta_version: "v1" });
+            return Some(Representation { media, form: ObjectForm::Object, meta_version: "v1" });
         }
         let meta_version = match (group, version) {
             (Some("meta.k8s.io"), Some("v1beta1")) => "v1beta1",
@@ -190,11 +191,11 @@ impl<'a> Accept<'a> {
             _ => return None,
         };
         let form = match form {
-            _ if forms == Forms::ObjectOnly => return None,
+            _ if forms == SupportedForms::ObjectOnly => return None,
             // There are no tables in protobuf.
-            Some("Table") if forms == Forms::Tabular && media != Media::Protobuf => Form::Table,
-            Some("PartialObjectMetadata") => Form::Partial,
-            Some("PartialObjectMetadataList") => Form::PartialList,
+            Some("Table") if forms == SupportedForms::Tabular && media != Media::Protobuf => ObjectForm::Table,
+            Some("PartialObjectMetadata") => ObjectForm::PartialMetadata,
+            Some("PartialObjectMetadataList") => ObjectForm::PartialMetadataList,
             _ => return None,
         };
         Some(Representation { media, form, meta_version })
@@ -255,7 +256,9 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_str(accept).unwrap());
         headers.insert(header::USER_AGENT, HeaderValue::from_str(agent).unwrap());
-        Accept::new(&headers, &Query::parse(Some(query))).agree(Forms::Tabular).map_err(|status| status.message)
+        Accept::new(&headers, &Query::parse(Some(query)))
+            .negotiate(SupportedForms::Tabular)
+            .map_err(|status| status.message)
     }
 
     #[test]
@@ -264,11 +267,11 @@ mod tests {
             let accept = format!("application/json;as={as};g=meta.k8s.io;v=v1", r#as = r#as);
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT, HeaderValue::from_str(&accept).unwrap());
-            Accept::new(&headers, &Query::parse(None)).agree(forms).ok().map(|representation| representation.form)
+            Accept::new(&headers, &Query::parse(None)).negotiate(forms).ok().map(|representation| representation.form)
         };
-        assert_eq!(agree("PartialObjectMetadata", Forms::Metadata), Some(Form::Partial));
-        assert_eq!(agree("Table", Forms::Metadata), None);
-        assert_eq!(agree("PartialObjectMetadata", Forms::ObjectOnly), None);
+        assert_eq!(agree("PartialObjectMetadata", SupportedForms::Metadata), Some(ObjectForm::PartialMetadata));
+        assert_eq!(agree("Table", SupportedForms::Metadata), None);
+        assert_eq!(agree("PartialObjectMetadata", SupportedForms::ObjectOnly), None);
     }
 
     fn media(accept: &str) -> Media {
@@ -312,13 +315,13 @@ mod tests {
     #[test]
     fn a_list_that_can_be_watched_tells_of_events_too() {
         let accept = Accept { accept: "text/html", pretty: Pretty::No };
-        let told = accept.agree_beside_events(Forms::Tabular).unwrap_err().message;
+        let told = accept.negotiate_list(SupportedForms::Tabular).unwrap_err().message;
         assert!(told.ends_with("application/vnd.kubernetes.protobuf;stream=watch"), "{told}");
         let accept = Accept { accept: "application/yaml,application/json", pretty: Pretty::No };
-        let told = accept.agree_on_events(Forms::Tabular).unwrap_err().message;
+        let told = accept.negotiate_watch(SupportedForms::Tabular).unwrap_err().message;
         assert!(told.starts_with("only the following media types are accepted: application/json;stream"), "{told}");
         let accept = Accept { accept: "application/json;stream=foo", pretty: Pretty::No };
-        let told = accept.agree_on_events(Forms::Tabular).unwrap_err().message;
+        let told = accept.negotiate_watch(SupportedForms::Tabular).unwrap_err().message;
         assert!(
             told.ends_with("accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"),
             "{told}"
@@ -329,9 +332,9 @@ mod tests {
     fn a_clause_that_cannot_be_met_falls_through() {
         let table = "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json";
         let agreed = agree(table, "", "x").unwrap();
-        assert_eq!((agreed.media, agreed.form), (Media::Json { pretty: false }, Form::Object));
+        assert_eq!((agreed.media, agreed.form), (Media::Json { pretty: false }, ObjectForm::Object));
         let table = "application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
-        assert_eq!(agree(table, "", "x").unwrap().form, Form::Table);
+        assert_eq!(agree(table, "", "x").unwrap().form, ObjectForm::Table);
     }
 
     #[test]

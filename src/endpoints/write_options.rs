@@ -1,16 +1,14 @@
 //! The options of a request that changes something: dry run, field validation, who writes, whether conflicts count.
 
-use super::negotiate::Form;
 use crate::endpoints::context::RequestContext;
 use crate::machinery::field_validation::FieldValidation;
 use crate::machinery::managed_fields::ConflictPolicy;
 use crate::meta::{GroupResource, Status, excerpt, field};
 use crate::registry::actor::{Actor, DryRun, MAX_FIELD_MANAGER_BYTES};
-use crate::registry::options::{Content, ListOptions};
 
 /// What a request does, as far as its options depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
+pub enum WriteKind {
     /// Makes an object.
     Create,
     /// Replaces one.
@@ -34,7 +32,7 @@ pub struct WriteOptions {
     pub conflicts: ConflictPolicy,
 }
 
-impl Purpose {
+impl WriteKind {
     /// What a patch of this media type does.
     pub fn of_patch(content_type: &str) -> Self {
         let media = content_type.split(';').next().unwrap_or_default().trim();
@@ -55,33 +53,33 @@ impl WriteOptions {
     ///
     /// # Errors
     /// 422 with all errors of the options.
-    pub fn read(cx: &RequestContext, purpose: Purpose) -> Result<Self, Status> {
+    pub fn read(cx: &RequestContext, kind: WriteKind) -> Result<Self, Status> {
         let text = |name| cx.query.get(name).unwrap_or_default();
         let (manager, validation) = (text("fieldManager"), text("fieldValidation"));
         let dry_run: Vec<&str> = cx.query.all("dryRun").collect();
         let mut faults = field::Errors::default();
-        match purpose {
-            Purpose::Apply if manager.is_empty() => {
+        match kind {
+            WriteKind::Apply if manager.is_empty() => {
                 faults.push_with(|| field::Error::required("fieldManager", "is required for apply patch"));
             }
-            Purpose::Patch if cx.query.get("force").is_some() => {
+            WriteKind::Patch if cx.query.get("force").is_some() => {
                 faults.push_with(|| field::Error::forbidden("force", "may not be specified for non-apply patch"));
             }
             _ => {}
         }
-        faults.append(manager_faults(manager));
-        faults.extend(dry_run_fault(&dry_run));
-        let known = known_validation(validation);
+        faults.append(field_manager_errors(manager));
+        faults.extend(dry_run_error(&dry_run));
+        let known = parse_field_validation(validation);
         if known.is_none() {
             faults.push_with(|| {
                 field::Error::unsupported("fieldValidation", validation, &["", "Ignore", "Strict", "Warn"])
             });
         }
-        refuse(purpose.kind(), &faults)?;
+        refuse(kind.kind(), &faults)?;
         Ok(Self {
             dry_run: if dry_run.is_empty() { DryRun::Off } else { DryRun::All },
             validation: known.unwrap_or_default(),
-            field_manager: if manager.is_empty() { manager_of_agent(&cx.agent) } else { manager.to_owned() },
+            field_manager: if manager.is_empty() { manager_from_user_agent(&cx.agent) } else { manager.to_owned() },
             conflicts: if cx.query.switch("force") { ConflictPolicy::Force } else { ConflictPolicy::Fail },
         })
     }
@@ -90,18 +88,6 @@ impl WriteOptions {
     pub fn actor(&self, cx: &RequestContext) -> Actor {
         Actor { dry_run: self.dry_run, field_manager: self.field_manager.clone(), ..cx.actor.clone() }
     }
-}
-
-/// The options of a list or a watch.
-///
-/// # Errors
-/// 400 for parameters that are no numbers.
-pub fn list(cx: &RequestContext) -> Result<ListOptions, Status> {
-    let content = match cx.representation.form {
-        Form::PartialList => Content::Metadata,
-        Form::Object | Form::Table | Form::Partial => Content::Whole,
-    };
-    Ok(ListOptions { content, ..ListOptions::read(&cx.query)? })
 }
 
 /// 422 that names the kind of the options, if there are faults.
@@ -116,7 +102,7 @@ pub(crate) fn refuse(kind: &str, faults: &field::Errors) -> Result<(), Status> {
 }
 
 /// The fault of values of `dryRun` other than `All`.
-pub(crate) fn dry_run_fault(values: &[&str]) -> Option<field::Error> {
+pub(crate) fn dry_run_error(values: &[&str]) -> Option<field::Error> {
     if values.iter().all(|value| *value == "All") {
         return None;
     }
@@ -126,7 +112,7 @@ pub(crate) fn dry_run_fault(values: &[&str]) -> Option<field::Error> {
     Some(field::Error { field: "dryRun".into(), kind })
 }
 
-fn manager_faults(name: &str) -> field::Errors {
+fn field_manager_errors(name: &str) -> field::Errors {
     const FIELD: &str = "fieldManager";
     let mut faults = field::Errors::default();
     if name.len() > MAX_FIELD_MANAGER_BYTES {
@@ -140,7 +126,7 @@ fn manager_faults(name: &str) -> field::Errors {
     faults
 }
 
-fn known_validation(text: &str) -> Option<FieldValidation> {
+fn parse_field_validation(text: &str) -> Option<FieldValidation> {
     match text {
         "" | "Warn" => Some(FieldValidation::Warn),
         "Strict" => Some(FieldValidation::Strict),
@@ -150,7 +136,7 @@ fn known_validation(text: &str) -> Option<FieldValidation> {
 }
 
 /// The name of a program, as it stands at the beginning of its `User-Agent`.
-fn manager_of_agent(agent: &str) -> String {
+fn manager_from_user_agent(agent: &str) -> String {
     let program = agent.split('/').next().unwrap_or_default();
     let mut name = String::with_capacity(program.len().min(MAX_FIELD_MANAGER_BYTES));
     for letter in program.chars().filter(|letter| field::is_printable(*letter)) {
@@ -168,28 +154,28 @@ mod tests {
 
     #[test]
     fn a_writer_is_named_by_its_program() {
-        assert_eq!(manager_of_agent("kubectl/v1.34 (linux/amd64)"), "kubectl");
-        assert_eq!(manager_of_agent("a\u{1}b"), "ab");
-        assert_eq!(manager_of_agent(""), "");
+        assert_eq!(manager_from_user_agent("kubectl/v1.34 (linux/amd64)"), "kubectl");
+        assert_eq!(manager_from_user_agent("a\u{1}b"), "ab");
+        assert_eq!(manager_from_user_agent(""), "");
         let long = "é".repeat(100);
-        assert_eq!(manager_of_agent(&long), "é".repeat(64));
+        assert_eq!(manager_from_user_agent(&long), "é".repeat(64));
     }
 
     #[test]
     fn names_of_writers_are_short_and_can_be_printed() {
-        let told = |name: &str| field::join(&manager_faults(name));
+        let told = |name: &str| field::join(&field_manager_errors(name));
         assert_eq!(
             told("a\u{1}b"),
             "fieldManager: Invalid value: \"a\\x01b\": invalid character U+0001 (at position 1)"
         );
         assert_eq!(told(&"m".repeat(129)), "fieldManager: Too long: may not be more than 128 bytes");
-        assert!(manager_faults("a name").is_empty() && manager_faults("").is_empty());
+        assert!(field_manager_errors("a name").is_empty() && field_manager_errors("").is_empty());
     }
 
     #[test]
     fn all_values_of_a_dry_run_are_told_if_one_is_wrong() {
-        assert_eq!(dry_run_fault(&["All", "All"]), None);
-        let told = dry_run_fault(&["All", "x"]).map(|fault| fault.to_string());
+        assert_eq!(dry_run_error(&["All", "All"]), None);
+        let told = dry_run_error(&["All", "x"]).map(|fault| fault.to_string());
         assert_eq!(told.as_deref(), Some("dryRun: Unsupported value: [\"All\",\"x\"]: supported values: \"All\""));
     }
 }

@@ -5,26 +5,26 @@ use std::mem;
 use bytes::Bytes;
 use futures_util::stream;
 
-use super::frame::Frame;
-use crate::endpoints::body::{Body, Interrupted, Parts};
+use super::writer::ListWriter;
 use crate::endpoints::context::RequestContext;
-use crate::endpoints::reply::{Reply, SMALL};
+use crate::endpoints::response::{ApiResponse, GZIP_THRESHOLD_BYTES};
+use crate::endpoints::response_body::{BodyStream, Interrupted, ResponseBody};
 use crate::endpoints::table::Columns;
 use crate::machinery::group_version::GroupVersion;
 use crate::meta::{Kind, ListMeta, Status};
 use crate::registry::list::{Listing, Walk, ended};
 
 /// A list that is being written.
-struct Writing<W: Walk> {
+struct ListResponse<W: Walk> {
     walk: W,
-    frame: Frame<W::Item>,
+    writer: ListWriter<W::Item>,
     metadata: ListMeta,
     /// How many objects may still follow; none where nothing limits them.
     left: Option<usize>,
-    stage: Stage,
+    stage: ListStage,
 }
 
-enum Stage {
+enum ListStage {
     /// How many bytes the objects take is to be found out, before which not even those that are written can be sent.
     Length(Vec<u8>),
     /// Objects may follow.
@@ -40,46 +40,47 @@ enum Stage {
 ///
 /// # Errors
 /// 406 where a single object was asked for, 400 for bad table parameters, and those of [`Walk::next`].
-pub(crate) async fn reply<W: Walk>(
+pub(crate) async fn respond<W: Walk>(
     listing: Listing<W>,
     cx: &RequestContext,
     api: GroupVersion,
     columns: Option<&'static Columns<W::Item>>,
-) -> Result<Reply, Status> {
-    let frame = Frame::new(cx, api, columns)?;
-    let content_type = frame.content_type();
+) -> Result<ApiResponse, Status> {
+    let writer = ListWriter::new(cx, api, columns)?;
+    let content_type = writer.content_type();
     let left = listing.most();
-    let mut writing = Writing { walk: listing.walk, frame, metadata: ListMeta::default(), left, stage: Stage::Objects };
+    let mut writing =
+        ListResponse { walk: listing.walk, writer, metadata: ListMeta::default(), left, stage: ListStage::Objects };
     let mut objects = Vec::new();
     writing.fill(&mut objects).await?;
     // How the list ends stands before its objects.
     writing.metadata = writing.look_ahead().await?;
     let mut part = Vec::with_capacity(objects.len() + 1024);
-    writing.frame.open(&mut part)?;
-    if matches!(writing.stage, Stage::Objects) && writing.frame.begins_with_length() {
-        writing.stage = Stage::Length(objects);
-        return Ok(Reply::new(200, content_type, Body::Parts(writing.parts(part))));
+    writing.writer.open(&mut part)?;
+    if matches!(writing.stage, ListStage::Objects) && writing.writer.begins_with_length() {
+        writing.stage = ListStage::Length(objects);
+        return Ok(ApiResponse::new(200, content_type, ResponseBody::Chunks(writing.parts(part))));
     }
-    writing.frame.begin(&writing.metadata, objects.len(), &mut part)?;
+    writing.writer.begin(&writing.metadata, objects.len(), &mut part)?;
     part.append(&mut objects);
-    if matches!(writing.stage, Stage::End) {
+    if matches!(writing.stage, ListStage::End) {
         writing.end(&mut part)?;
-        return Ok(Reply::new(200, content_type, part));
+        return Ok(ApiResponse::new(200, content_type, part));
     }
-    Ok(Reply::new(200, content_type, Body::Parts(writing.parts(part))))
+    Ok(ApiResponse::new(200, content_type, ResponseBody::Chunks(writing.parts(part))))
 }
 
-impl<W: Walk> Writing<W> {
+impl<W: Walk> ListResponse<W> {
     /// Appends objects until there are enough for a part of its own, or none follow.
     async fn fill(&mut self, part: &mut Vec<u8>) -> Result<(), Status> {
-        while part.len() <= SMALL {
+        while part.len() <= GZIP_THRESHOLD_BYTES {
             let object = if self.left == Some(0) { None } else { self.walk.next().await? };
             let Some(object) = object else {
-                self.stage = Stage::End;
+                self.stage = ListStage::End;
                 break;
             };
             self.left = self.left.map(|left| left - 1);
-            self.frame.object(&object, part)?;
+            self.writer.object(&object, part)?;
         }
         Ok(())
     }
@@ -88,7 +89,7 @@ impl<W: Walk> Writing<W> {
     async fn look_ahead(&self) -> Result<ListMeta, Status> {
         match self.left {
             Some(0) => ended(&self.walk).await,
-            Some(left) if matches!(self.stage, Stage::Objects) => {
+            Some(left) if matches!(self.stage, ListStage::Objects) => {
                 let mut ahead = self.walk.clone();
                 ahead.skip(left).await?;
                 ended(&ahead).await
@@ -105,7 +106,7 @@ impl<W: Walk> Writing<W> {
             && let Some(object) = ahead.next().await?
         {
             object_written.clear();
-            self.frame.object(&object, &mut object_written)?;
+            self.writer.object(&object, &mut object_written)?;
             length += object_written.len();
             left -= 1;
         }
@@ -113,31 +114,31 @@ impl<W: Walk> Writing<W> {
     }
 
     fn end(&mut self, part: &mut Vec<u8>) -> Result<(), Status> {
-        self.stage = Stage::Written;
-        self.frame.end(&self.metadata, part)
+        self.stage = ListStage::Written;
+        self.writer.end(&self.metadata, part)
     }
 
     /// The next part; empty when all is written.
     async fn part(&mut self) -> Result<Vec<u8>, Status> {
         let mut part = Vec::new();
-        if let Stage::Length(objects) = &mut self.stage {
+        if let ListStage::Length(objects) = &mut self.stage {
             let mut objects = mem::take(objects);
             let length = objects.len() + self.measure().await?;
-            self.frame.begin(&self.metadata, length, &mut part)?;
+            self.writer.begin(&self.metadata, length, &mut part)?;
             part.append(&mut objects);
-            self.stage = Stage::Objects;
-        } else if matches!(self.stage, Stage::Objects) {
-            part.reserve(SMALL + SMALL / 2);
+            self.stage = ListStage::Objects;
+        } else if matches!(self.stage, ListStage::Objects) {
+            part.reserve(GZIP_THRESHOLD_BYTES + GZIP_THRESHOLD_BYTES / 2);
             self.fill(&mut part).await?;
         }
-        if matches!(self.stage, Stage::End) {
+        if matches!(self.stage, ListStage::End) {
             self.end(&mut part)?;
         }
         Ok(part)
     }
 
     /// The parts behind the first, each made when those before are taken.
-    fn parts(self, first: Vec<u8>) -> Parts {
+    fn parts(self, first: Vec<u8>) -> BodyStream {
         Box::pin(stream::try_unfold((self, first), |(mut writing, first)| async move {
             let part = if first.is_empty() { writing.part().await.map_err(broken::<W::Item>)? } else { first };
             Ok((!part.is_empty()).then(|| (Bytes::from(part), (writing, Vec::new()))))

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::frame::Around;
-use crate::endpoints::negotiate::Media;
+use super::envelope::ListEnvelope;
+use crate::endpoints::negotiation::Media;
 use crate::machinery::json::Indenter;
 use crate::machinery::protobuf;
 use crate::machinery::yaml;
@@ -11,7 +11,7 @@ use crate::meta::Status;
 use crate::meta::protobuf::MessageDescriptor;
 
 /// A way of writing.
-pub(super) enum Pen {
+pub(super) enum ListEncoder {
     /// Compact JSON.
     Compact,
     /// JSON for people, and where in it the objects are.
@@ -22,7 +22,7 @@ pub(super) enum Pen {
     Protobuf(&'static MessageDescriptor),
 }
 
-impl Pen {
+impl ListEncoder {
     pub(super) fn new(media: Media, message: &'static MessageDescriptor) -> Self {
         match media {
             Media::Json { pretty: false } => Self::Compact,
@@ -47,27 +47,27 @@ impl Pen {
 
     /// Makes ready to write objects, possibly before it is known what stands before them: their indentation does not depend
     /// on it.
-    pub(super) fn prepare(&mut self, around: &Around) {
+    pub(super) fn prepare(&mut self, envelope: &ListEnvelope) {
         if let Self::Pretty(indenter) = self {
-            indenter.push(&around.head, &mut Vec::new());
+            indenter.push(&envelope.head, &mut Vec::new());
         }
     }
 
     /// Appends what comes first of all, however many bytes the objects take.
-    pub(super) fn open(&self, around: &Around, out: &mut Vec<u8>) -> Result<(), Status> {
+    pub(super) fn open(&self, envelope: &ListEnvelope, out: &mut Vec<u8>) -> Result<(), Status> {
         match self {
             Self::Compact | Self::Pretty(_) | Self::Yaml => Ok(()),
-            Self::Protobuf(_) => protobuf::list_opening(&around.empty_list(), out).map_err(Status::hidden),
+            Self::Protobuf(_) => protobuf::list_opening(&envelope.empty_list(), out).map_err(Status::hidden),
         }
     }
 
     /// Appends what stands between that and the objects, which take so many bytes.
-    pub(super) fn begin(&self, around: &Around, length: usize, out: &mut Vec<u8>) -> Result<(), Status> {
+    pub(super) fn begin(&self, envelope: &ListEnvelope, length: usize, out: &mut Vec<u8>) -> Result<(), Status> {
         match self {
-            Self::Compact => out.extend_from_slice(&around.head),
-            Self::Pretty(_) => Indenter::default().push(&around.head, out),
-            Self::Yaml => out.extend_from_slice(sides(around)?.0.as_bytes()),
-            Self::Protobuf(_) => protobuf::list_head(&around.empty_list(), length, out).map_err(Status::hidden)?,
+            Self::Compact => out.extend_from_slice(&envelope.head),
+            Self::Pretty(_) => Indenter::default().push(&envelope.head, out),
+            Self::Yaml => out.extend_from_slice(sides(envelope)?.0.as_bytes()),
+            Self::Protobuf(_) => protobuf::list_head(&envelope.empty_list(), length, out).map_err(Status::hidden)?,
         }
         Ok(())
     }
@@ -96,8 +96,8 @@ impl Pen {
     }
 
     /// Appends what stands behind the objects, of which there were some or none.
-    pub(super) fn end(&mut self, around: &Around, has_objects: bool, out: &mut Vec<u8>) -> Result<(), Status> {
-        let closing = if has_objects { "]" } else { around.empty };
+    pub(super) fn end(&mut self, envelope: &ListEnvelope, has_objects: bool, out: &mut Vec<u8>) -> Result<(), Status> {
+        let closing = if has_objects { "]" } else { envelope.empty };
         match self {
             Self::Compact => {
                 out.extend_from_slice(closing.as_bytes());
@@ -111,7 +111,7 @@ impl Pen {
                 if !has_objects {
                     out.extend_from_slice(format!(" {closing}\n").as_bytes());
                 }
-                out.extend_from_slice(sides(around)?.1.as_bytes());
+                out.extend_from_slice(sides(envelope)?.1.as_bytes());
             }
             Self::Protobuf(_) => out.extend_from_slice(&protobuf::ENVELOPE_TAIL),
         }
@@ -120,10 +120,10 @@ impl Pen {
 }
 
 /// The YAML before the objects, up to the colon behind their name, and behind them.
-fn sides(around: &Around) -> Result<(String, String), Status> {
-    let yaml = to_yaml(&serde_json::from_slice(&around.empty_list()).map_err(Status::hidden)?)?;
+fn sides(envelope: &ListEnvelope) -> Result<(String, String), Status> {
+    let yaml = to_yaml(&serde_json::from_slice(&envelope.empty_list()).map_err(Status::hidden)?)?;
     // Only a key of the list itself can stand at the beginning of a line.
-    let line = format!("\n{}:", around.name);
+    let line = format!("\n{}:", envelope.name);
     let place = yaml.find(&line).ok_or_else(|| Status::hidden("a list does not name its objects"))?;
     let (before, behind) = yaml.split_at(place + line.len());
     Ok((before.to_owned(), behind.trim_start_matches(" []\n").to_owned()))
@@ -146,16 +146,16 @@ mod tests {
     fn written(media: Media, head: &Value, name: &'static str, objects: &[Value]) -> String {
         let head = head.to_string();
         let head = format!("{},\"{name}\":", head.strip_suffix('}').unwrap());
-        let around = Around { head: head.into_bytes(), name, empty: "[]" };
-        let mut pen = Pen::new(media, &LIST_META);
-        pen.prepare(&around);
+        let envelope = ListEnvelope { head: head.into_bytes(), name, empty: "[]" };
+        let mut encoder = ListEncoder::new(media, &LIST_META);
+        encoder.prepare(&envelope);
         let mut out = Vec::new();
-        pen.open(&around, &mut out).unwrap();
-        pen.begin(&around, 0, &mut out).unwrap();
+        encoder.open(&envelope, &mut out).unwrap();
+        encoder.begin(&envelope, 0, &mut out).unwrap();
         for (number, object) in objects.iter().enumerate() {
-            pen.object(if number == 0 { b'[' } else { b',' }, object.to_string().as_bytes(), &mut out).unwrap();
+            encoder.object(if number == 0 { b'[' } else { b',' }, object.to_string().as_bytes(), &mut out).unwrap();
         }
-        pen.end(&around, !objects.is_empty(), &mut out).unwrap();
+        encoder.end(&envelope, !objects.is_empty(), &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 

@@ -12,13 +12,13 @@ const LARGE: usize = 16 << 10;
 const PART: usize = 64 << 10;
 
 /// Frames that are ready to be sent.
-pub(super) struct Parts {
+pub(super) struct FrameBuffer {
     transport: Transport,
     whole: VecDeque<Bytes>,
     small: BytesMut,
 }
 
-impl Parts {
+impl FrameBuffer {
     /// Nothing to be sent this way yet.
     pub(super) fn new(transport: Transport) -> Self {
         Self { transport, whole: VecDeque::new(), small: BytesMut::new() }
@@ -63,7 +63,7 @@ mod tests {
             .enumerate()
             .map(|(number, size)| vec![number as u8; size].into())
             .collect();
-        let mut parts = Parts::new(Transport::Stream);
+        let mut parts = FrameBuffer::new(Transport::Stream);
         frames.iter().for_each(|frame| parts.push(frame.clone()));
         let sent: Vec<Bytes> = std::iter::from_fn(|| parts.pop()).collect();
         assert_eq!(sent.concat(), frames.concat());
