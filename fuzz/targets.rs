@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use imagestream_apiserver::api::{GROUP_VERSION, Image, ImageStream};
 use imagestream_apiserver::endpoints::context::{RequestContext, Transport};
+use imagestream_apiserver::endpoints::decode;
 use imagestream_apiserver::endpoints::negotiation::{Media, ObjectForm, Representation};
 use imagestream_apiserver::endpoints::write_options::{WriteKind, WriteOptions};
 use imagestream_apiserver::machinery::field_validation::FieldValidation;

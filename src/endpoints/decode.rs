@@ -1,7 +1,5 @@
 //! Bodies of requests: JSON, YAML or protobuf into a type, with the texts of the reference where a body cannot be used.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
 
 use crate::endpoints::context::RequestContext;
@@ -9,6 +7,7 @@ use crate::machinery::body_limits::{self, MAX_DEPTH, exceeds_depth};
 use crate::machinery::field_validation::{self, FieldValidation};
 use crate::machinery::go_fmt::{self, json_type_name};
 use crate::machinery::group_version::{GroupVersion, unknown_conversion};
+use crate::machinery::media_type;
 use crate::machinery::protobuf;
 use crate::machinery::schema::{self, Schema};
 use crate::machinery::value::{Decoded, object_from, parse_json, parse_yaml};
@@ -113,7 +112,8 @@ enum BodyFormat {
 impl BodyFormat {
     /// The format of a request's body.
     fn of(cx: &RequestContext) -> Result<Self, Status> {
-        match media_type(cx.content_type.as_deref().unwrap_or_default()).unwrap_or_default().as_str() {
+        let header = cx.content_type.as_deref().filter(|header| !header.is_empty()).unwrap_or("application/json");
+        match media_type::parse_content_type(header).unwrap_or_default().as_str() {
             "application/json" => Ok(Self::Json),
             "application/yaml" => Ok(Self::Yaml),
             protobuf::MEDIA_TYPE => Ok(Self::Protobuf),
@@ -124,22 +124,6 @@ impl BodyFormat {
             }
         }
     }
-}
-
-/// The media type that a header names, JSON where there is none; none of a header whose parameters are no pairs, or there twice.
-fn media_type(header: &str) -> Option<String> {
-    let (media, parameters) = header.split_once(';').unwrap_or((header, ""));
-    let mut names = BTreeSet::new();
-    for parameter in parameters.split(';').map(str::trim) {
-        match parameter.split_once('=') {
-            Some((name, value)) if !value.is_empty() && names.insert(name) => {}
-            // A semicolon at the end says nothing.
-            None if parameter.is_empty() && names.is_empty() => {}
-            _ => return None,
-        }
-    }
-    let media = media.trim().to_ascii_lowercase();
-    Some(if header.is_empty() { "application/json".into() } else { media })
 }
 
 fn json_object(body: &[u8]) -> Result<Value, String> {

@@ -5,6 +5,7 @@
 
 use http::{HeaderMap, HeaderValue, header};
 
+use crate::machinery::media_type::{self, MediaRange};
 use crate::machinery::protobuf;
 use crate::machinery::query::Query;
 use crate::meta::Status;
@@ -146,8 +147,7 @@ impl<'a> Accept<'a> {
     /// The first layer, which tells what is `available`.
     fn check_route(&self, available: &[&str]) -> Result<(), Status> {
         let accept = self.accept.trim();
-        let media = |clause: &'a str| clause.split(';').next().unwrap_or_default().trim();
-        if accept.is_empty() || accept.split(',').any(|clause| ROUTABLE.contains(&media(clause))) {
+        if accept.is_empty() || accept.split(',').any(|clause| ROUTABLE.contains(&media_type::essence(clause))) {
             return Ok(());
         }
         let text = format!("406: Not Acceptable\n\nAvailable representations: {}", available.join(", "));
@@ -159,14 +159,14 @@ impl<'a> Accept<'a> {
         if self.accept.trim().is_empty() {
             return Some(Representation { media: self.json(None), form: ObjectForm::Object, meta_version: "v1" });
         }
-        let clauses = self.accept.split(',').filter_map(Clause::parse);
+        let clauses = self.accept.split(',').filter_map(MediaRange::parse);
         let met = clauses.filter_map(|clause| Some((clause.rank(), self.meet(&clause, forms)?)));
         // Of those of the same rank the first counts.
         let best = met.reduce(|best, other| if other.0 > best.0 { other } else { best });
         best.map(|(_, representation)| representation)
     }
 
-    fn meet(&self, clause: &Clause<'_>, forms: SupportedForms) -> Option<Representation> {
+    fn meet(&self, clause: &MediaRange<'_>, forms: SupportedForms) -> Option<Representation> {
         let media = match (clause.kind, clause.subtype) {
             ("*", "*") | ("application", "*" | "json") => self.json(clause.parameter("pretty")),
             ("application", "yaml") => Media::Yaml,
@@ -209,43 +209,6 @@ impl<'a> Accept<'a> {
 /// The refusal of the second layer.
 fn only(accepted: &str) -> Status {
     Status::failure(406, "NotAcceptable", format!("only the following media types are accepted: {accepted}"))
-}
-
-/// One part of an `Accept` header.
-struct Clause<'a> {
-    kind: &'a str,
-    subtype: &'a str,
-    parameters: &'a str,
-    quality: f32,
-}
-
-impl<'a> Clause<'a> {
-    fn parse(text: &'a str) -> Option<Self> {
-        let (media, parameters) = text.split_once(';').unwrap_or((text, ""));
-        let (kind, subtype) = match media.trim() {
-            "*" => ("*", "*"),
-            media => media.split_once('/')?,
-        };
-        let mut clause = Self { kind: kind.trim(), subtype: subtype.trim(), parameters, quality: 1.0 };
-        // A quality that is no number is none.
-        clause.quality = clause.parameter("q").map_or(1.0, |value| value.parse().unwrap_or_default());
-        Some(clause)
-    }
-
-    /// The value of a parameter; none of one that has no value, or whose value holds an equals sign.
-    fn parameter(&self, name: &str) -> Option<&'a str> {
-        if self.parameters.is_empty() {
-            return None;
-        }
-        let pairs = self.parameters.split(';').filter_map(|pair| pair.split_once('='));
-        let pairs = pairs.filter(|(_, value)| !value.is_empty() && !value.contains('='));
-        pairs.map(|(key, value)| (key.trim(), value.trim())).find(|(key, _)| *key == name).map(|(_, value)| value)
-    }
-
-    /// How much it is wanted: by its quality, and at the same quality wildcards come last.
-    fn rank(&self) -> (f32, u8) {
-        (self.quality, u8::from(self.kind != "*") + u8::from(self.subtype != "*"))
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::endpoints::context::RequestContext;
 use crate::machinery::field_validation::FieldValidation;
 use crate::machinery::managed_fields::ConflictPolicy;
+use crate::machinery::media_type;
 use crate::meta::{GroupResource, Status, excerpt, field};
 use crate::registry::actor::{Actor, DryRun, MAX_FIELD_MANAGER_BYTES};
 
@@ -35,8 +36,8 @@ pub struct WriteOptions {
 impl WriteKind {
     /// What a patch of this media type does.
     pub fn of_patch(content_type: &str) -> Self {
-        let media = content_type.split(';').next().unwrap_or_default().trim();
-        if media.eq_ignore_ascii_case("application/apply-patch+yaml") { Self::Apply } else { Self::Patch }
+        let media_type = media_type::essence(content_type);
+        if media_type.eq_ignore_ascii_case("application/apply-patch+yaml") { Self::Apply } else { Self::Patch }
     }
 
     fn kind(self) -> &'static str {

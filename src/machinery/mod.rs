@@ -9,6 +9,7 @@ pub mod go_fmt;
 pub mod group_version;
 pub mod json;
 pub mod managed_fields;
+pub mod media_type;
 pub mod ordered_value;
 pub mod patch;
 pub mod protobuf;

@@ -75,7 +75,11 @@ fn manifest_without_configuration_proves_an_image() {
     assert_eq!(proof(&named(&schema1, manifest::SCHEMA1, "")), Proof::Full);
     assert_eq!(proof(&list()), Proof::Full);
     assert_eq!(proof(&named(&json!({"schemaVersion": 2}), manifest::SCHEMA2, "")), Proof::Full);
-    assert_eq!(proof(&named(&schema1, manifest::SCHEMA1, "{}")), Proof::FullWithClaims, "the configuration has no digest");
+    assert_eq!(
+        proof(&named(&schema1, manifest::SCHEMA1, "{}")),
+        Proof::FullWithClaims,
+        "the configuration has no digest"
+    );
 }
 
 #[test]
