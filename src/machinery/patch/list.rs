@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::strategic_merge::{self, PATCH, StrategicMergeError, unknown_directive};
+use super::directives::{PATCH, StrategicMergeError, unknown_directive, without_directives};
 use crate::machinery::go_fmt;
 use crate::machinery::ordered_value::OrderedValue;
 use crate::machinery::schema::Shape;
@@ -20,7 +20,13 @@ pub(super) struct PatchedList<'a> {
     pub(super) shape: &'a Shape,
     /// The merge strategy.
     pub(super) strategy: ListStrategy<'a>,
+    /// Merges the patch of an item into the item.
+    pub(super) merge_item: MergeItem,
 }
+
+/// A function that merges a patch into an object of a shape.
+pub(super) type MergeItem =
+    fn(&Shape, &mut Value, &Map<String, Value>, &mut StepBudget) -> Result<(), StrategicMergeError>;
 
 /// The merge strategy of a list.
 #[derive(Clone, Copy)]
@@ -54,7 +60,7 @@ impl PatchedList<'_> {
         let merged = match (current, patch) {
             (Some(current), Some(patch)) => self.merged(current, patch, budget)?,
             (Some(current), None) => current,
-            (None, patch) => patch.unwrap_or_default().iter().map(strategic_merge::without_directives).collect(),
+            (None, patch) => patch.unwrap_or_default().iter().map(without_directives).collect(),
         };
         match change {
             ListChange::Merge => Ok(merged),
@@ -72,7 +78,7 @@ impl PatchedList<'_> {
         budget: &mut StepBudget,
     ) -> Result<Vec<Value>, StrategicMergeError> {
         let ListStrategy::Merge(key) = self.strategy else {
-            return Ok(patch.iter().map(strategic_merge::without_directives).collect());
+            return Ok(patch.iter().map(without_directives).collect());
         };
         match common_type(current.iter().chain(patch))? {
             None => Ok(current),
@@ -104,7 +110,7 @@ impl PatchedList<'_> {
             return Ok(directives
                 .items
                 .into_iter()
-                .map(|item| strategic_merge::without_directives(&Value::Object(item.clone())))
+                .map(|item| without_directives(&Value::Object(item.clone())))
                 .collect());
         }
         if !directives.deleted.is_empty() {
@@ -117,10 +123,10 @@ impl PatchedList<'_> {
         for item in &directives.items {
             let value = item.get(key).ok_or_else(|| StrategicMergeError::no_merge_key(item, key))?;
             match positions.get(&OrderedValue::from(value)) {
-                Some(at) => strategic_merge::merge(self.shape, &mut current[*at], item, budget)?,
+                Some(at) => (self.merge_item)(self.shape, &mut current[*at], item, budget)?,
                 None => {
                     positions.insert(OrderedValue::from(value), current.len());
-                    current.push(strategic_merge::without_directives(&Value::Object((*item).clone())));
+                    current.push(without_directives(&Value::Object((*item).clone())));
                 }
             }
         }

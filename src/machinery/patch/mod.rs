@@ -1,5 +1,6 @@
 //! Patches: JSON Patch, JSON Merge Patch, strategic merge patch and apply configurations.
 
+mod directives;
 mod json_patch;
 mod list;
 mod merge_patch;
@@ -7,8 +8,8 @@ mod strategic_merge;
 
 use serde_json::{Map, Value};
 
+use self::directives::StrategicMergeError;
 use self::json_patch::{JsonPatch, JsonPatchError};
-use self::strategic_merge::StrategicMergeError;
 use crate::machinery::body_limits;
 use crate::machinery::field_validation;
 use crate::machinery::go_fmt;

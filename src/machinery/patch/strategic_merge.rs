@@ -8,47 +8,17 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use super::directives::{
+    DELETE_FROM_PRIMITIVE_LIST, PATCH, RETAIN_KEYS, SET_ELEMENT_ORDER, StrategicMergeError, unknown_directive,
+    without_directives,
+};
 use super::list::{ListChange, ListStrategy, PatchedList};
-use crate::machinery::go_fmt;
 use crate::machinery::ordered_value::OrderedValue;
 use crate::machinery::schema::{PatchStrategy, Shape};
-use crate::machinery::step_budget::{BudgetExhausted, StepBudget, json_size, list_json_size};
+use crate::machinery::step_budget::{StepBudget, json_size, list_json_size};
 
-pub(super) const PATCH: &str = "$patch";
-const RETAIN_KEYS: &str = "$retainKeys";
-const DELETE_FROM_PRIMITIVE_LIST: &str = "$deleteFromPrimitiveList";
-const SET_ELEMENT_ORDER: &str = "$setElementOrder";
 /// Steps for each byte of a list, whose items become keys of a map.
 const STEPS_PER_BYTE: usize = 16;
-
-/// Error of applying a patch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum StrategicMergeError {
-    /// The patch is invalid, with a message for the client.
-    Format(String),
-    /// The patch is not supported. Kubernetes does not report details.
-    Unsupported,
-    /// The patch takes too many steps.
-    Exhausted(BudgetExhausted),
-}
-
-impl From<BudgetExhausted> for StrategicMergeError {
-    fn from(exhausted: BudgetExhausted) -> Self {
-        Self::Exhausted(exhausted)
-    }
-}
-
-impl StrategicMergeError {
-    pub(super) fn format(reason: impl Into<String>) -> Self {
-        Self::Format(reason.into())
-    }
-
-    /// Error for an item without its merge key.
-    pub(super) fn no_merge_key(item: &Map<String, Value>, key: &str) -> Self {
-        let item = go_fmt::map(item);
-        Self::Format(format!("map: {item} does not contain declared merge key: {key}"))
-    }
-}
 
 /// Merges a patch into an object.
 ///
@@ -151,7 +121,7 @@ fn merge_list(
         Some(Shape::List(_, items)) => items,
         _ => &Shape::Untyped,
     };
-    let list = PatchedList { shape: items, strategy };
+    let list = PatchedList { shape: items, strategy, merge_item: merge };
     let merged = list.patched(current, patch.map(Vec::as_slice), change, budget)?;
     fields.insert(name.to_owned(), Value::Array(merged));
     Ok(())
@@ -164,14 +134,6 @@ fn apply_directive(directive: &Value, patch: &Map<String, Value>) -> Result<Valu
         Some("delete") => Ok(Value::Object(Map::new())),
         _ => Err(unknown_directive(directive, patch)),
     }
-}
-
-pub(super) fn unknown_directive(directive: &Value, patch: &Map<String, Value>) -> StrategicMergeError {
-    StrategicMergeError::format(format!(
-        "unknown patch type: {} in map: {}",
-        go_fmt::value(directive),
-        go_fmt::map(patch)
-    ))
 }
 
 /// Removes fields that `$retainKeys` does not list, which must include all fields that the patch
@@ -196,26 +158,4 @@ fn retain_keys(
     }
     fields.retain(|name, _| is_kept(name));
     Ok(())
-}
-
-/// The patch without directives and `null` fields, for a field that does not exist
-/// (`removeDirectives`, `discardNullValuesFromPatch`).
-pub(super) fn without_directives(patch: &Value) -> Value {
-    let is_directive = |name: &str| {
-        [PATCH, RETAIN_KEYS, DELETE_FROM_PRIMITIVE_LIST, SET_ELEMENT_ORDER].iter().any(|key| name.starts_with(key))
-    };
-    match patch {
-        Value::Object(fields) => {
-            let fields = fields.iter().filter(|(name, value)| !is_directive(name) && !value.is_null());
-            match patch.get(PATCH).and_then(Value::as_str) {
-                Some("delete") => Value::Object(Map::new()),
-                _ => Value::Object(fields.map(|(name, value)| (name.clone(), without_directives(value))).collect()),
-            }
-        }
-        Value::Array(items) => {
-            let items = items.iter().filter(|item| item.get(PATCH).is_none());
-            Value::Array(items.map(without_directives).collect())
-        }
-        scalar => scalar.clone(),
-    }
 }

@@ -1,7 +1,7 @@
 //! Field selectors: `name=value`, `name==value` and `name!=value`, separated by commas. A backslash
 //! escapes the next character. Port of `k8s.io/apimachinery/pkg/fields/selector.go`.
 
-use super::Requirement;
+use super::requirement::Requirement;
 use crate::meta::field::quote;
 
 pub(super) const NAME: &str = "metadata.name";

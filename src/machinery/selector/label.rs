@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Requirement;
+use super::requirement::Requirement;
 use crate::meta::{field, label_value_errors, qualified_name_errors};
 
 /// A label selector: requirements that must all hold.

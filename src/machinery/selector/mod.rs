@@ -2,23 +2,13 @@
 
 mod field;
 mod label;
+mod requirement;
 
 use self::field::FieldSelector;
 use self::label::LabelSelector;
+pub use self::requirement::Requirement;
 use crate::machinery::query::Query;
 use crate::meta::{ObjectMeta, Status, excerpt};
-
-/// One requirement of a selector, as in `fieldSelector` and `labelSelector` of a
-/// SubjectAccessReview.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Requirement {
-    /// The field or label.
-    pub key: String,
-    /// `In`, `NotIn`, `Exists` or `DoesNotExist`.
-    pub operator: &'static str,
-    /// The values of `In` and `NotIn`; none for the other operators.
-    pub values: Option<Vec<String>>,
-}
 
 /// The selectors of a list request.
 #[derive(Clone, Debug, Default)]
