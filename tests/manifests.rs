@@ -15,7 +15,7 @@ use std::process::{Command, Output};
 use std::sync::LazyLock;
 
 use clap::{Args, FromArgMatches};
-use imagestream_apiserver::auth::OpenPaths;
+use imagestream_apiserver::auth::AlwaysAllowPaths;
 use imagestream_apiserver::server::Options;
 use imagestream_apiserver::telemetry::log;
 use jiff::SignedDuration;
@@ -217,7 +217,7 @@ fn nobody_is_anonymous_and_probes_need_no_user() {
         let parsed = command.try_get_matches_from(arguments).expect("the server takes its arguments");
         let access = Options::from_arg_matches(&parsed).expect("the server takes its arguments").access;
         assert!(!access.serves_anonymous(), "{}", manifests.place);
-        let open = OpenPaths::new(&access.authorization_always_allow_paths);
+        let open = AlwaysAllowPaths::new(&access.authorization_always_allow_paths);
         for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
             let path = manifests.container()[probe]["httpGet"]["path"].as_str().expect("the probe has a path");
             assert!(open.contain(path), "{}: {probe} asks for {path}", manifests.place);

@@ -211,13 +211,13 @@ mod tests {
     fn a_review_carries_all_that_is_known_and_nothing_that_is_empty() {
         let user = User { uid: "7".into(), groups: vec!["a".into()], ..alice() };
         let spec = serde_json::to_value(get("x", "lab", "status").review(&user)).unwrap();
-        let wanted = serde_json::json!({
+        let expected = serde_json::json!({
             "user": "alice", "uid": "7", "groups": ["a"],
             "resourceAttributes": {
                 "verb": "get", "group": "image.openshift.io", "version": "v1", "resource": "imagestreams",
                 "subresource": "status", "namespace": "lab", "name": "x",
             },
         });
-        assert_eq!(spec, wanted);
+        assert_eq!(spec, expected);
     }
 }

@@ -9,12 +9,12 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use super::bearer::{self, Bearer};
-use super::front_proxy::{FrontProxy, ProxyFault};
+use super::front_proxy::{FrontProxy, ProxyRejection};
 use super::impersonate;
-use super::token_review::TokenReviews;
-use super::tokens::TokenFile;
+use super::token_file::TokenFile;
+use super::token_reviews::TokenReviews;
 use super::trust::{PeerCertificates, Trust};
-use super::trust_source::Trusted;
+use super::trust_controller::TrustState;
 use super::user::User;
 use crate::cluster::ReviewError;
 use crate::telemetry::OnceEach;
@@ -22,24 +22,24 @@ use crate::telemetry::metrics::Metrics;
 
 /// What the credentials of a request prove.
 #[derive(Clone, Debug)]
-pub enum Identity {
+pub enum AuthenticationOutcome {
     /// A known user.
     User(Arc<User>),
     /// There are no credentials.
     Anonymous,
     /// There are credentials, and none of them is good.
-    Refused,
+    Invalid,
     /// None of the credentials is known to be good, and a token could not be reviewed.
-    Unreviewed(Arc<ReviewError>),
+    Unavailable(Arc<ReviewError>),
 }
 
 /// What came of a look at the credentials of a request.
 #[derive(Clone, Debug)]
-pub struct Authenticated {
+pub struct AuthenticatorResponse {
     /// Who it is.
-    pub identity: Identity,
+    pub outcome: AuthenticationOutcome,
     /// Whether a front proxy vouches for it.
-    pub is_passed_on: bool,
+    pub via_front_proxy: bool,
     /// What the client should hear about how it showed its credentials.
     pub warning: Option<&'static str>,
 }
@@ -48,27 +48,27 @@ pub struct Authenticated {
 pub struct Authenticator {
     tokens: Option<TokenFile>,
     reviews: Option<TokenReviews>,
-    trusted: watch::Receiver<Trusted>,
-    refused_proxies: Mutex<RefusedProxies>,
+    trusted: watch::Receiver<TrustState>,
+    rejected_proxies: Mutex<RejectedProxyLog>,
     metrics: Arc<Metrics>,
 }
 
 /// What the certificate of a connection proves.
-enum ByCertificate {
+enum CertificateIdentity {
     /// It is a front proxy's, who names this user.
-    PassedOn(Arc<User>),
+    Proxied(Arc<User>),
     /// It is this user's own.
-    Own(Arc<User>),
+    Direct(Arc<User>),
     /// It is not good for anything.
-    Wrong,
+    Invalid,
     /// There is none, or none that can be verified.
-    Nothing,
+    Absent,
 }
 
 /// The certificates whose refusal was logged, by one state of trust.
-struct RefusedProxies {
+struct RejectedProxyLog {
     by: Weak<Trust>,
-    faults: OnceEach<ProxyFault>,
+    rejections: OnceEach<ProxyRejection>,
 }
 
 const SPACED: &str = "the provided Authorization header contains extra space before the bearer token, and is ignored";
@@ -76,9 +76,9 @@ const SPACED: &str = "the provided Authorization header contains extra space bef
 /// number.
 const MAX_LOGGED_PROXIES: usize = 100;
 
-impl RefusedProxies {
+impl RejectedProxyLog {
     fn by(trust: Weak<Trust>) -> Self {
-        Self { by: trust, faults: OnceEach::bounded(MAX_LOGGED_PROXIES) }
+        Self { by: trust, rejections: OnceEach::bounded(MAX_LOGGED_PROXIES) }
     }
 }
 
@@ -87,47 +87,55 @@ impl Authenticator {
     pub fn new(
         tokens: Option<TokenFile>,
         reviews: Option<TokenReviews>,
-        trusted: watch::Receiver<Trusted>,
+        trusted: watch::Receiver<TrustState>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { tokens, reviews, trusted, refused_proxies: Mutex::new(RefusedProxies::by(Weak::new())), metrics }
+        Self { tokens, reviews, trusted, rejected_proxies: Mutex::new(RejectedProxyLog::by(Weak::new())), metrics }
     }
 
     /// Judges the credentials of a request.
-    pub async fn authenticate(&self, headers: &HeaderMap, peer: &PeerCertificates, now: UnixTime) -> Authenticated {
-        let known = |identity| Authenticated { identity, is_passed_on: false, warning: None };
-        let mut is_wrong = match self.by_certificate(headers, peer, now) {
-            ByCertificate::PassedOn(user) => {
-                return Authenticated { is_passed_on: true, ..known(Identity::User(user)) };
+    pub async fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        peer: &PeerCertificates,
+        now: UnixTime,
+    ) -> AuthenticatorResponse {
+        let authentication = |outcome| AuthenticatorResponse { outcome, via_front_proxy: false, warning: None };
+        let mut is_invalid = match self.certificate_identity(headers, peer, now) {
+            CertificateIdentity::Proxied(user) => {
+                return AuthenticatorResponse {
+                    via_front_proxy: true,
+                    ..authentication(AuthenticationOutcome::User(user))
+                };
             }
-            ByCertificate::Own(user) => return known(Identity::User(user)),
-            ByCertificate::Wrong => true,
-            ByCertificate::Nothing => false,
+            CertificateIdentity::Direct(user) => return authentication(AuthenticationOutcome::User(user)),
+            CertificateIdentity::Invalid => true,
+            CertificateIdentity::Absent => false,
         };
         let in_header = bearer::of_header(headers);
         let mut tokens = Vec::new();
         match bearer::of_websocket(headers) {
             Ok(token) => tokens.extend(token),
-            Err(()) => is_wrong = true,
+            Err(()) => is_invalid = true,
         }
         if let Bearer::Token(token) = &in_header {
             tokens.insert(0, token.clone());
         }
-        let mut unreviewed = None;
+        let mut review_error = None;
         for token in tokens {
-            match self.by_token(&token).await {
-                Ok(Some(user)) => return known(Identity::User(user)),
-                Ok(None) => is_wrong = true,
-                Err(why) => unreviewed = Some(why),
+            match self.token_user(&token).await {
+                Ok(Some(user)) => return authentication(AuthenticationOutcome::User(user)),
+                Ok(None) => is_invalid = true,
+                Err(why) => review_error = Some(why),
             }
         }
         let warning = (in_header == Bearer::Spaced).then_some(SPACED);
-        let identity = match unreviewed {
-            Some(why) => Identity::Unreviewed(why),
-            None if is_wrong => Identity::Refused,
-            None => Identity::Anonymous,
+        let outcome = match review_error {
+            Some(why) => AuthenticationOutcome::Unavailable(why),
+            None if is_invalid => AuthenticationOutcome::Invalid,
+            None => AuthenticationOutcome::Anonymous,
         };
-        Authenticated { warning, ..known(identity) }
+        AuthenticatorResponse { warning, ..authentication(outcome) }
     }
 
     /// Takes everything out of the headers that proves, or claims, who somebody is.
@@ -147,62 +155,62 @@ impl Authenticator {
     }
 
     /// Follows what certificates are trusted.
-    pub fn trusted(&self) -> watch::Receiver<Trusted> {
+    pub fn trusted(&self) -> watch::Receiver<TrustState> {
         self.trusted.clone()
     }
 
     /// What the certificate of the connection proves.
-    fn by_certificate(&self, headers: &HeaderMap, peer: &PeerCertificates, now: UnixTime) -> ByCertificate {
+    fn certificate_identity(&self, headers: &HeaderMap, peer: &PeerCertificates, now: UnixTime) -> CertificateIdentity {
         if peer.is_empty() {
-            return ByCertificate::Nothing;
+            return CertificateIdentity::Absent;
         }
         let trust = self.trusted.borrow().trust.clone();
         let Some(verified) = peer.verify(&trust, now) else {
-            return ByCertificate::Nothing;
+            return CertificateIdentity::Absent;
         };
         match &verified.proxy {
             Some(Ok(proxy)) => match proxy.user(headers) {
-                Ok(Some(user)) => return ByCertificate::PassedOn(user),
+                Ok(Some(user)) => return CertificateIdentity::Proxied(user),
                 Ok(None) => {}
                 // Never the proxy itself in the place of a user that cannot be read.
                 Err(why) => {
                     debug!(%why, "a front proxy names a user that cannot be taken");
-                    return ByCertificate::Wrong;
+                    return CertificateIdentity::Invalid;
                 }
             },
-            Some(Err(fault)) => self.log_refused_proxy(&trust, fault, headers),
+            Some(Err(rejection)) => self.log_rejected_proxy(&trust, rejection, headers),
             None => {}
         }
-        verified.user.clone().map_or(ByCertificate::Wrong, ByCertificate::Own)
+        verified.user.clone().map_or(CertificateIdentity::Invalid, CertificateIdentity::Direct)
     }
 
     /// Logs, once for each cause, a certificate that comes with the name of a user and is not that of a front proxy.
-    fn log_refused_proxy(&self, trust: &Arc<Trust>, fault: &ProxyFault, headers: &HeaderMap) {
+    fn log_rejected_proxy(&self, trust: &Arc<Trust>, rejection: &ProxyRejection, headers: &HeaderMap) {
         let names_user = |proxy: &FrontProxy| proxy.headers.username.iter().any(|name| headers.contains_key(name));
         let Some(proxy) = trust.front_proxy.as_ref().filter(|proxy| names_user(proxy)) else {
             return;
         };
-        self.metrics.proxy_refused();
-        let mut refused = self.refused_proxies.lock();
-        if !refused.by.upgrade().is_some_and(|by| Arc::ptr_eq(&by, trust)) {
-            *refused = RefusedProxies::by(Arc::downgrade(trust));
+        self.metrics.record_rejected_proxy();
+        let mut rejected = self.rejected_proxies.lock();
+        if !rejected.by.upgrade().is_some_and(|by| Arc::ptr_eq(&by, trust)) {
+            *rejected = RejectedProxyLog::by(Arc::downgrade(trust));
         }
-        if !refused.faults.record(fault.clone()) {
+        if !rejected.rejections.record(rejection.clone()) {
             return;
         }
-        let ProxyFault { issuer, name, cause } = fault;
+        let ProxyRejection { issuer, name, cause } = rejection;
         warn!(
             issuer,
             name,
             allowed_names = ?proxy.allowed_names,
-            authorities = %proxy.authority,
+            authorities = %proxy.ca_bundle,
             %cause,
             "a certificate that comes with the name of a user is not accepted as that of a front proxy"
         );
     }
 
     /// The user of a token; none where nobody knows it.
-    async fn by_token(&self, token: &str) -> Result<Option<Arc<User>>, Arc<ReviewError>> {
+    async fn token_user(&self, token: &str) -> Result<Option<Arc<User>>, Arc<ReviewError>> {
         if let Some(user) = self.tokens.as_ref().and_then(|tokens| tokens.user(token)) {
             return Ok(Some(user));
         }
@@ -226,9 +234,9 @@ mod tests {
         let username = vec![HeaderName::from_static("x-remote-user")];
         let headers = Arc::new(HeaderNames { username, ..HeaderNames::default() });
         let allowed_names = vec!["aggregator".to_owned()];
-        let front_proxy = FrontProxy { authority: proxies.authority(), allowed_names, headers };
-        let trust = Trust { clients: Some(Arc::new(clients.authority())), front_proxy: Some(Arc::new(front_proxy)) };
-        let trusted = watch::channel(Trusted { trust: Arc::new(trust), awaited: None }).1;
+        let front_proxy = FrontProxy { ca_bundle: proxies.ca_bundle(), allowed_names, headers };
+        let trust = Trust { clients: Some(Arc::new(clients.ca_bundle())), front_proxy: Some(Arc::new(front_proxy)) };
+        let trusted = watch::channel(TrustState { trust: Arc::new(trust), awaited: None }).1;
         Authenticator::new(Some(tokens), None, trusted, Arc::new(Metrics::new()))
     }
 
@@ -236,12 +244,12 @@ mod tests {
         pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
     }
 
-    fn name(identity: &Identity) -> &str {
-        match identity {
-            Identity::User(user) => &user.name,
-            Identity::Anonymous => "anonymous",
-            Identity::Refused => "refused",
-            Identity::Unreviewed(_) => "unreviewed",
+    fn name(outcome: &AuthenticationOutcome) -> &str {
+        match outcome {
+            AuthenticationOutcome::User(user) => &user.name,
+            AuthenticationOutcome::Anonymous => "anonymous",
+            AuthenticationOutcome::Invalid => "refused",
+            AuthenticationOutcome::Unavailable(_) => "unreviewed",
         }
     }
 
@@ -272,10 +280,10 @@ mod tests {
             (proxy.clone(), vec![bob.clone(), bad], "bob"),
             (proxy, vec![bob], "bob"),
         ];
-        for (chain, given, wanted) in table {
+        for (chain, given, expected) in table {
             let peer = PeerCertificates::new(chain);
             let found = authenticator.authenticate(&headers(&given), &peer, now()).await;
-            assert_eq!(name(&found.identity), wanted, "{given:?}");
+            assert_eq!(name(&found.outcome), expected, "{given:?}");
         }
     }
 
@@ -285,13 +293,13 @@ mod tests {
         let reviews = TokenReviews::new(client, Duration::from_secs(60), Arc::default());
         let authenticator = Authenticator { reviews: Some(reviews), ..authenticator(&Ca::new("a"), &Ca::new("b")) };
         let stranger = PeerCertificates::new(Ca::new("stranger").client("alice", &[]));
-        for (peer, token, wanted) in [
+        for (peer, token, expected) in [
             (&PeerCertificates::default(), "Bearer unheard-of", "unreviewed"),
             (&stranger, "Bearer unheard-of", "unreviewed"),
             (&stranger, "Bearer secret", "admin"),
         ] {
             let found = authenticator.authenticate(&headers(&[(header::AUTHORIZATION, token)]), peer, now()).await;
-            assert_eq!(name(&found.identity), wanted, "{token}");
+            assert_eq!(name(&found.outcome), expected, "{token}");
         }
     }
 
@@ -302,7 +310,7 @@ mod tests {
         let peer = PeerCertificates::new(ca.client("aggregator", &[]));
         let unreadable = HeaderMap::from_iter([(USER, HeaderValue::from_bytes(b"bob\xff").unwrap())]);
         let found = authenticator(&ca, &ca).authenticate(&unreadable, &peer, now()).await;
-        assert_eq!(name(&found.identity), "refused");
+        assert_eq!(name(&found.outcome), "refused");
     }
 
     #[tokio::test]
@@ -310,7 +318,7 @@ mod tests {
         let authenticator = authenticator(&Ca::new("a"), &Ca::new("b"));
         let spaced = headers(&[(header::AUTHORIZATION, "Bearer  secret")]);
         let found = authenticator.authenticate(&spaced, &PeerCertificates::default(), now()).await;
-        assert_eq!((name(&found.identity), found.is_passed_on, found.warning), ("anonymous", false, Some(SPACED)));
+        assert_eq!((name(&found.outcome), found.via_front_proxy, found.warning), ("anonymous", false, Some(SPACED)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use kube::Client;
 
 use super::attributes::Attributes;
 use super::user::{AUTHENTICATED, MASTERS, User};
-use crate::cluster::{ReviewError, Reviews};
+use crate::cluster::{ReviewClient, ReviewError};
 use crate::runtime::SingleFlight;
 use crate::telemetry::metrics::{Delegated, Metrics};
 
@@ -35,24 +35,24 @@ pub enum Decision {
 
 /// Paths that everybody may ask for whose credentials are not wrong.
 #[derive(Clone, Debug)]
-pub struct OpenPaths {
+pub struct AlwaysAllowPaths {
     exact: HashSet<String>,
     prefixes: Vec<String>,
 }
 
 /// Asks by SubjectAccessReview, and remembers the answer for a short time.
 pub struct AccessReviews {
-    open: OpenPaths,
-    reviews: Arc<Reviews<SubjectAccessReview>>,
+    always_allow: AlwaysAllowPaths,
+    reviews: Arc<ReviewClient<SubjectAccessReview>>,
     /// For everybody who is not known: they must not stand in the way of those who are.
-    reviews_of_strangers: Arc<Reviews<SubjectAccessReview>>,
-    decisions: SingleFlight<Question, Result<Decision, Arc<ReviewError>>>,
+    anonymous_reviews: Arc<ReviewClient<SubjectAccessReview>>,
+    decisions: SingleFlight<ReviewKey, Result<Decision, Arc<ReviewError>>>,
     metrics: Arc<Metrics>,
 }
 
 /// Everything that a decision depends on.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Question {
+struct ReviewKey {
     user: Arc<User>,
     attributes: Arc<Attributes>,
 }
@@ -60,34 +60,38 @@ struct Question {
 /// How many decisions are remembered.
 const CAPACITY: usize = 8192;
 /// Questions that are longer are not remembered; in bytes.
-const LONGEST: usize = 10_000;
+const MAX_CACHED_BYTES: usize = 10_000;
 /// How many questions may be under way, for those who are known and for those who are not.
-const UNDER_WAY: (usize, usize) = (100, 20);
+const MAX_IN_FLIGHT: (usize, usize) = (100, 20);
 
 impl Authorizer {
     /// Whether a user may do something.
     ///
     /// # Errors
     /// The control plane could not be asked. That is no permission.
-    pub async fn decide(&self, user: &Arc<User>, attributes: &Arc<Attributes>) -> Result<Decision, Arc<ReviewError>> {
-        match (self.known(user, attributes), self) {
+    pub async fn authorize(
+        &self,
+        user: &Arc<User>,
+        attributes: &Arc<Attributes>,
+    ) -> Result<Decision, Arc<ReviewError>> {
+        match (self.decide_locally(user, attributes), self) {
             (Some(decision), _) => Ok(decision),
             (None, Self::AlwaysAllow) => Ok(Decision::DENIED),
-            (None, Self::Webhook(reviews)) => reviews.decide(user, attributes).await,
+            (None, Self::Webhook(reviews)) => reviews.authorize(user, attributes).await,
         }
     }
 
     /// What is decided without asking anybody.
-    pub fn known(&self, user: &User, attributes: &Attributes) -> Option<Decision> {
+    pub fn decide_locally(&self, user: &User, attributes: &Attributes) -> Option<Decision> {
         match self {
-            _ if self.lets_do_everything(user) => Some(Decision::Allowed),
+            _ if self.allows_everything(user) => Some(Decision::Allowed),
             Self::AlwaysAllow => Some(Decision::DENIED),
-            Self::Webhook(reviews) => reviews.known(user, attributes),
+            Self::Webhook(reviews) => reviews.decide_locally(user, attributes),
         }
     }
 
     /// Whether a user may do everything, so that nobody needs to know what it is.
-    pub fn lets_do_everything(&self, user: &User) -> bool {
+    pub fn allows_everything(&self, user: &User) -> bool {
         match self {
             Self::AlwaysAllow => user.is_in(AUTHENTICATED),
             Self::Webhook(_) => user.is_in(MASTERS),
@@ -99,7 +103,7 @@ impl Decision {
     const DENIED: Self = Self::Denied { reason: String::new() };
 }
 
-impl OpenPaths {
+impl AlwaysAllowPaths {
     /// Paths, or beginnings of paths that end in `*`.
     pub fn new(paths: &[String]) -> Self {
         let prefixes = paths.iter().filter_map(|path| path.strip_suffix('*')).map(str::to_owned);
@@ -115,49 +119,55 @@ impl OpenPaths {
 
 impl AccessReviews {
     /// Asks by this client about everything but `open` paths. Answers count for these times.
-    pub fn new(client: Client, open: OpenPaths, allowed: Duration, denied: Duration, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        client: Client,
+        always_allow: AlwaysAllowPaths,
+        allowed: Duration,
+        denied: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let lifetime = move |outcome: &Result<Decision, _>| match outcome {
             Ok(Decision::Allowed) => allowed,
             Ok(Decision::Denied { .. }) => denied,
             Err(_) => Duration::ZERO,
         };
-        let (known, strangers) = UNDER_WAY;
-        let reviews = Arc::new(Reviews::new(client.clone(), known));
-        let reviews_of_strangers = Arc::new(Reviews::new(client, strangers));
-        Self { open, reviews, reviews_of_strangers, decisions: SingleFlight::new(CAPACITY, lifetime), metrics }
+        let (authenticated, anonymous) = MAX_IN_FLIGHT;
+        let reviews = Arc::new(ReviewClient::new(client.clone(), authenticated));
+        let anonymous_reviews = Arc::new(ReviewClient::new(client, anonymous));
+        Self { always_allow, reviews, anonymous_reviews, decisions: SingleFlight::new(CAPACITY, lifetime), metrics }
     }
 
-    fn known(&self, user: &User, attributes: &Attributes) -> Option<Decision> {
+    fn decide_locally(&self, user: &User, attributes: &Attributes) -> Option<Decision> {
         let Attributes::Path { path, verb } = attributes else {
             return None;
         };
-        if self.open.contain(path) {
+        if self.always_allow.contain(path) {
             return Some(Decision::Allowed);
         }
-        let is_known = user.is_in(AUTHENTICATED);
-        let decision = if is_known { Decision::Allowed } else { Decision::DENIED };
+        let is_authenticated = user.is_in(AUTHENTICATED);
+        let decision = if is_authenticated { Decision::Allowed } else { Decision::DENIED };
         (verb == "get" && is_discovery(path)).then_some(decision)
     }
 
-    async fn decide(&self, user: &Arc<User>, attributes: &Arc<Attributes>) -> Result<Decision, Arc<ReviewError>> {
-        let is_known = user.is_in(AUTHENTICATED);
-        let question = Question { user: user.clone(), attributes: attributes.clone() };
-        let ask = || {
-            let reviews = if is_known { self.reviews.clone() } else { self.reviews_of_strangers.clone() };
-            let (metrics, question) = (self.metrics.clone(), question.clone());
+    async fn authorize(&self, user: &Arc<User>, attributes: &Arc<Attributes>) -> Result<Decision, Arc<ReviewError>> {
+        let is_authenticated = user.is_in(AUTHENTICATED);
+        let key = ReviewKey { user: user.clone(), attributes: attributes.clone() };
+        let review = || {
+            let reviews = if is_authenticated { self.reviews.clone() } else { self.anonymous_reviews.clone() };
+            let (metrics, key) = (self.metrics.clone(), key.clone());
             async move {
-                let spec = question.attributes.review(&question.user);
-                let outcome = ask(&reviews, SubjectAccessReview { spec, ..SubjectAccessReview::default() }).await;
+                let spec = key.attributes.review(&key.user);
+                let outcome = review(&reviews, SubjectAccessReview { spec, ..SubjectAccessReview::default() }).await;
                 let code = outcome.as_ref().map_or_else(ReviewError::code, |_| Some(201));
-                metrics.delegated(Delegated::Authorization, code);
+                metrics.record_delegated_request(Delegated::Authorization, code);
                 outcome.map_err(Arc::new)
             }
         };
-        if user.size() + attributes.size() > LONGEST {
+        if user.size() + attributes.size() > MAX_CACHED_BYTES {
             // A question to the control plane is a large thing, which must not make every request as large.
-            return Box::pin(ask()).await;
+            return Box::pin(review()).await;
         }
-        self.decisions.get(&question, ask).await
+        self.decisions.get(&key, review).await
     }
 }
 
@@ -169,7 +179,10 @@ fn is_discovery(path: &str) -> bool {
     is_below("/apis") || is_below("/openapi")
 }
 
-async fn ask(reviews: &Reviews<SubjectAccessReview>, review: SubjectAccessReview) -> Result<Decision, ReviewError> {
+async fn review(
+    reviews: &ReviewClient<SubjectAccessReview>,
+    review: SubjectAccessReview,
+) -> Result<Decision, ReviewError> {
     let status = reviews.post(&review).await?.status.unwrap_or_default();
     let SubjectAccessReviewStatus { allowed, denied, reason, .. } = status;
     let is_allowed = allowed && denied != Some(true);
@@ -184,7 +197,7 @@ mod tests {
     use serde_json::{Value, json};
     use std::sync::atomic::Ordering;
 
-    const LIFE: Duration = Duration::from_secs(60);
+    const TTL: Duration = Duration::from_secs(60);
 
     /// Lets alice do what she wants, and nobody else anything.
     fn alice_may(review: Value) -> (u16, Value) {
@@ -198,8 +211,8 @@ mod tests {
     }
 
     fn webhook(client: Client) -> Authorizer {
-        let open = OpenPaths::new(&["/livez".into()]);
-        Authorizer::Webhook(AccessReviews::new(client, open, LIFE, LIFE, Arc::default()))
+        let always_allow = AlwaysAllowPaths::new(&["/livez".into()]);
+        Authorizer::Webhook(AccessReviews::new(client, always_allow, TTL, TTL, Arc::default()))
     }
 
     fn user(name: &str) -> Arc<User> {
@@ -217,68 +230,71 @@ mod tests {
 
     #[tokio::test]
     async fn a_decision_is_asked_for_once_for_everything_that_is_sent() {
-        let (client, asked) = control_plane(alice_may);
+        let (client, requests) = control_plane(alice_may);
         let authorizer = webhook(client);
         let scopes = [("scopes".to_owned(), vec!["all".to_owned()])].into();
         let with_extra = Arc::new(User { extra: scopes, ..(*user("alice")).clone() });
         for _ in 0..2 {
-            assert_eq!(authorizer.decide(&user("alice"), &get("x")).await.unwrap(), Decision::Allowed);
-            assert_eq!(authorizer.decide(&with_extra, &get("x")).await.unwrap(), Decision::Allowed);
-            assert_eq!(authorizer.decide(&user("alice"), &get("y")).await.unwrap(), Decision::Allowed);
+            assert_eq!(authorizer.authorize(&user("alice"), &get("x")).await.unwrap(), Decision::Allowed);
+            assert_eq!(authorizer.authorize(&with_extra, &get("x")).await.unwrap(), Decision::Allowed);
+            assert_eq!(authorizer.authorize(&user("alice"), &get("y")).await.unwrap(), Decision::Allowed);
             let denied = Decision::Denied { reason: "not alice".into() };
-            assert_eq!(authorizer.decide(&user("bob"), &get("x")).await.unwrap(), denied);
+            assert_eq!(authorizer.authorize(&user("bob"), &get("x")).await.unwrap(), denied);
         }
-        assert_eq!(asked.load(Ordering::Relaxed), 4);
+        assert_eq!(requests.load(Ordering::Relaxed), 4);
     }
 
     #[tokio::test]
     async fn only_unchecked_requests_are_allowed_without_authorizer() {
-        let (client, asked) = control_plane(|_| (403, json!({"kind": "Status", "code": 403, "message": "no"})));
+        let (client, requests) = control_plane(|_| (403, json!({"kind": "Status", "code": 403, "message": "no"})));
         let authorizer = webhook(client);
-        assert!(authorizer.decide(&user("alice"), &get("x")).await.is_err());
-        assert!(authorizer.decide(&user("alice"), &path("/metrics")).await.is_err());
-        assert_eq!(asked.load(Ordering::Relaxed), 2);
+        assert!(authorizer.authorize(&user("alice"), &get("x")).await.is_err());
+        assert!(authorizer.authorize(&user("alice"), &path("/metrics")).await.is_err());
+        assert_eq!(requests.load(Ordering::Relaxed), 2);
         let master = Arc::new(User { groups: vec![MASTERS.into()], ..(*user("root")).clone() });
-        assert_eq!(authorizer.decide(&master, &get("x")).await.unwrap(), Decision::Allowed);
-        assert_eq!(authorizer.decide(&Arc::new(User::anonymous()), &path("/livez")).await.unwrap(), Decision::Allowed);
+        assert_eq!(authorizer.authorize(&master, &get("x")).await.unwrap(), Decision::Allowed);
+        assert_eq!(
+            authorizer.authorize(&Arc::new(User::anonymous()), &path("/livez")).await.unwrap(),
+            Decision::Allowed
+        );
         for discovery in ["/apis", "/apis/image.openshift.io/v1", "/openapi/v2"] {
             assert_eq!(
-                authorizer.decide(&user("system:aggregator"), &path(discovery)).await.unwrap(),
+                authorizer.authorize(&user("system:aggregator"), &path(discovery)).await.unwrap(),
                 Decision::Allowed
             );
             assert_eq!(
-                authorizer.decide(&Arc::new(User::anonymous()), &path(discovery)).await.unwrap(),
+                authorizer.authorize(&Arc::new(User::anonymous()), &path(discovery)).await.unwrap(),
                 Decision::DENIED
             );
         }
-        assert_eq!(asked.load(Ordering::Relaxed), 2);
+        assert_eq!(requests.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test]
     async fn a_question_that_is_too_long_is_not_remembered() {
-        let (client, asked) = control_plane(alice_may);
+        let (client, requests) = control_plane(alice_may);
         let authorizer = webhook(client);
-        let name = "x".repeat(LONGEST);
+        let name = "x".repeat(MAX_CACHED_BYTES);
         for _ in 0..2 {
-            assert_eq!(authorizer.decide(&user("alice"), &get(&name)).await.unwrap(), Decision::Allowed);
+            assert_eq!(authorizer.authorize(&user("alice"), &get(&name)).await.unwrap(), Decision::Allowed);
         }
-        assert_eq!(asked.load(Ordering::Relaxed), 2);
+        assert_eq!(requests.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test]
     async fn without_a_cluster_whoever_is_known_may_do_everything() {
-        assert!(Authorizer::AlwaysAllow.lets_do_everything(&user("alice")));
+        assert!(Authorizer::AlwaysAllow.allows_everything(&user("alice")));
         for nobody in [User::anonymous(), User { name: "system:anonymous".into(), ..User::default() }] {
-            let decision = Authorizer::AlwaysAllow.decide(&Arc::new(nobody), &get("x")).await.unwrap();
+            let decision = Authorizer::AlwaysAllow.authorize(&Arc::new(nobody), &get("x")).await.unwrap();
             assert_eq!(decision, Decision::DENIED);
         }
     }
 
     #[test]
     fn open_paths_are_exact_unless_they_end_in_a_star() {
-        let open = OpenPaths::new(&["/livez".into(), "/public/*".into()]);
+        let always_allow = AlwaysAllowPaths::new(&["/livez".into(), "/public/*".into()]);
         for (path, is_open) in [("/livez", true), ("/livez/ping", false), ("/public/a", true), ("/public", false)] {
-            assert_eq!(open.contain(path), is_open, "{path}");
+            assert_eq!(always_allow.contain(path), is_open, "{path}");
         }
     }
 

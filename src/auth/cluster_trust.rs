@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::HeaderName;
 use rustls_pki_types::UnixTime;
 
-use super::authority::Authority;
+use super::ca_bundle::CaBundle;
 use super::front_proxy::{FrontProxy, HeaderNames};
 use super::trust::Trust;
 
@@ -23,21 +23,21 @@ const UID: &str = "requestheader-uid-headers";
 
 /// What a ConfigMap says, each part for itself.
 #[derive(Debug)]
-pub struct Said {
+pub struct ClusterTrust {
     /// Who signs certificates of users; none where nothing is said.
-    pub clients: Option<Result<Authority, String>>,
+    pub clients: Option<Result<CaBundle, String>>,
     /// Who may ask on behalf of others; none where nothing is said.
     pub front_proxy: Option<Result<FrontProxy, String>>,
 }
 
 /// Reads the data of the ConfigMap.
-pub fn read(data: &BTreeMap<String, String>, now: UnixTime) -> Said {
-    let said = |key: &str| data.get(key).filter(|value| !value.trim().is_empty());
-    let authority = |key: &str, pem: &str| Authority::parse(pem.as_bytes(), now).map_err(|why| format!("{key}: {why}"));
-    Said {
-        clients: said(CLIENT_CA).map(|pem| authority(CLIENT_CA, pem)),
-        front_proxy: said(PROXY_CA).map(|pem| {
-            let authority = authority(PROXY_CA, pem)?;
+pub fn parse(data: &BTreeMap<String, String>, now: UnixTime) -> ClusterTrust {
+    let value = |key: &str| data.get(key).filter(|value| !value.trim().is_empty());
+    let ca_bundle = |key: &str, pem: &str| CaBundle::parse(pem.as_bytes(), now).map_err(|why| format!("{key}: {why}"));
+    ClusterTrust {
+        clients: value(CLIENT_CA).map(|pem| ca_bundle(CLIENT_CA, pem)),
+        front_proxy: value(PROXY_CA).map(|pem| {
+            let ca_bundle = ca_bundle(PROXY_CA, pem)?;
             let extra = header_names(data, "requestheader-extra-headers-prefix")?;
             let headers = HeaderNames {
                 username: header_names(data, "requestheader-username-headers")?,
@@ -51,34 +51,34 @@ pub fn read(data: &BTreeMap<String, String>, now: UnixTime) -> Said {
             }
             // Only a list that is there and empty means every name.
             let allowed_names = list(data, "requestheader-allowed-names")?;
-            Ok(FrontProxy { authority, allowed_names, headers: Arc::new(headers) })
+            Ok(FrontProxy { ca_bundle, allowed_names, headers: Arc::new(headers) })
         }),
     }
 }
 
 /// The trust that a ConfigMap leads to, and what is wrong with it. What is not said, or is wrong, stays as it was `before`.
 pub(super) fn next(before: &Trust, data: &BTreeMap<String, String>, now: UnixTime) -> (Trust, Vec<String>) {
-    let Said { clients, front_proxy } = read(data, now);
-    let mut faults = Vec::new();
-    let clients = settle(clients, before.clients.is_some(), CLIENT_CA, &mut faults);
-    let front_proxy = settle(front_proxy, before.front_proxy.is_some(), PROXY_CA, &mut faults);
+    let ClusterTrust { clients, front_proxy } = parse(data, now);
+    let mut errors = Vec::new();
+    let clients = resolve(clients, before.clients.is_some(), CLIENT_CA, &mut errors);
+    let front_proxy = resolve(front_proxy, before.front_proxy.is_some(), PROXY_CA, &mut errors);
     let trust = Trust {
         clients: clients.map(Arc::new).or_else(|| before.clients.clone()),
         front_proxy: front_proxy.map(Arc::new).or_else(|| before.front_proxy.clone()),
     };
-    (trust, faults)
+    (trust, errors)
 }
 
-fn settle<T>(said: Option<Result<T, String>>, was_there: bool, key: &str, faults: &mut Vec<String>) -> Option<T> {
+fn resolve<T>(said: Option<Result<T, String>>, was_set: bool, key: &str, errors: &mut Vec<String>) -> Option<T> {
     match said {
         Some(Ok(value)) => Some(value),
-        Some(Err(fault)) => {
-            faults.push(fault);
+        Some(Err(error)) => {
+            errors.push(error);
             None
         }
         None => {
-            if was_there {
-                faults.push(format!("{key}: it is gone"));
+            if was_set {
+                errors.push(format!("{key}: it is gone"));
             }
             None
         }
@@ -114,8 +114,8 @@ mod tests {
 
     #[test]
     fn a_sound_config_map_is_taken_whole() {
-        let (trust, faults) = next(&Trust::default(), &data(&Ca::new("ca")), now());
-        assert_eq!(faults, Vec::<String>::new());
+        let (trust, errors) = next(&Trust::default(), &data(&Ca::new("ca")), now());
+        assert_eq!(errors, Vec::<String>::new());
         let proxy = trust.front_proxy.unwrap();
         assert_eq!(proxy.allowed_names, ["front-proxy-client"]);
         assert_eq!(proxy.headers.username, ["x-remote-user"]);
@@ -126,8 +126,8 @@ mod tests {
 
     #[test]
     fn a_cluster_without_a_front_proxy_has_none() {
-        let (trust, faults) = next(&Trust::default(), &BTreeMap::new(), now());
-        assert!(trust.front_proxy.is_none() && trust.clients.is_none() && faults.is_empty());
+        let (trust, errors) = next(&Trust::default(), &BTreeMap::new(), now());
+        assert!(trust.front_proxy.is_none() && trust.clients.is_none() && errors.is_empty());
     }
 
     #[test]
@@ -144,21 +144,21 @@ mod tests {
             ("requestheader-allowed-names", None, "requestheader-allowed-names: it is not there"),
             ("requestheader-group-headers", None, "requestheader-group-headers: it is not there"),
         ];
-        for (key, value, fault) in broken {
+        for (key, value, error) in broken {
             let mut data = data(&Ca::new("new"));
             match value {
                 Some(value) => data.insert(key.into(), value.into()),
                 None => data.remove(key),
             };
-            let (trust, faults) = next(&before, &data, now());
-            assert!(faults.len() == 1 && faults[0].contains(fault), "{faults:?}");
+            let (trust, errors) = next(&before, &data, now());
+            assert!(errors.len() == 1 && errors[0].contains(error), "{errors:?}");
             let (kept, replaced) = match key {
                 "client-ca-file" => (0, 1),
                 _ => (1, 0),
             };
             let same = [
                 trust.clients.unwrap().is_same(before.clients.as_ref().unwrap()),
-                trust.front_proxy.unwrap().authority.is_same(&before.front_proxy.as_ref().unwrap().authority),
+                trust.front_proxy.unwrap().ca_bundle.is_same(&before.front_proxy.as_ref().unwrap().ca_bundle),
             ];
             assert!(same[kept] && !same[replaced], "{key}");
         }

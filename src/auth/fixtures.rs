@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use super::Authority;
+use super::CaBundle;
 
 /// The present time.
 pub(super) fn now() -> UnixTime {
@@ -61,8 +61,8 @@ impl Ca {
         self.certificate.der().clone()
     }
 
-    pub(super) fn authority(&self) -> Authority {
-        Authority::parse(self.pem().as_bytes(), now()).unwrap()
+    pub(super) fn ca_bundle(&self) -> CaBundle {
+        CaBundle::parse(self.pem().as_bytes(), now()).unwrap()
     }
 
     /// A certificate for a client, alone.
@@ -107,19 +107,19 @@ fn in_an_hour() -> UnixTime {
 
 /// A control plane that answers each question by `answer`, which gets the body of the question, and counts them.
 pub(super) fn control_plane(
-    answer: impl Fn(serde_json::Value) -> (u16, serde_json::Value) + Clone + Send + Sync + 'static,
+    respond: impl Fn(serde_json::Value) -> (u16, serde_json::Value) + Clone + Send + Sync + 'static,
 ) -> (kube::Client, Arc<AtomicUsize>) {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = asked.clone();
+    let requests = Arc::new(AtomicUsize::new(0));
+    let count = requests.clone();
     let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
-        let (answer, count) = (answer.clone(), count.clone());
+        let (respond, count) = (respond.clone(), count.clone());
         async move {
             count.fetch_add(1, Ordering::Relaxed);
             let body = request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
-            let (code, body) = answer(serde_json::from_slice(&body).unwrap_or_default());
+            let (code, body) = respond(serde_json::from_slice(&body).unwrap_or_default());
             let response = http::Response::builder().status(code);
             Ok::<_, std::io::Error>(response.body(kube::client::Body::from(body.to_string().into_bytes())).unwrap())
         }
     });
-    (kube::Client::new(service, "default"), asked)
+    (kube::Client::new(service, "default"), requests)
 }

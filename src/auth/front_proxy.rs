@@ -11,14 +11,14 @@ use percent_encoding::percent_decode_str;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::authority::{Authority, common_name};
+use super::ca_bundle::{CaBundle, common_name};
 use super::user::User;
 
 /// Whom to believe on whose behalf a request is, and where that stands.
 #[derive(Debug)]
 pub struct FrontProxy {
     /// Who signs the certificates of proxies.
-    pub authority: Authority,
+    pub ca_bundle: CaBundle,
     /// The common names that proxies have; any, where there is none.
     pub allowed_names: Vec<String>,
     /// Where they say who the user is.
@@ -40,7 +40,7 @@ pub struct HeaderNames {
 
 /// Why a certificate is not that of a front proxy.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ProxyFault {
+pub struct ProxyRejection {
     /// What the certificate says of its issuer.
     pub issuer: String,
     /// The common name in it.
@@ -65,7 +65,7 @@ pub struct VerifiedProxy {
 
 /// The headers of a front proxy name a user in a way that cannot be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadUser {
+pub enum InvalidProxyUser {
     /// Two names that are no text could be taken for one.
     #[error("a header that names the user is not UTF-8")]
     NotUtf8,
@@ -79,15 +79,15 @@ impl FrontProxy {
     ///
     /// # Errors
     /// What speaks against it.
-    pub fn verify(&self, chain: &[CertificateDer<'static>], now: UnixTime) -> Result<VerifiedProxy, ProxyFault> {
+    pub fn verify(&self, chain: &[CertificateDer<'static>], now: UnixTime) -> Result<VerifiedProxy, ProxyRejection> {
         let parsed = chain.first().and_then(|leaf| X509Certificate::from_der(leaf).ok());
         let name = parsed.as_ref().and_then(|(_, leaf)| common_name(leaf)).unwrap_or_default();
         let issuer = parsed.map(|(_, leaf)| leaf.issuer().to_string()).unwrap_or_default();
-        if let Err(why) = self.authority.verify(chain, now) {
-            return Err(ProxyFault { issuer, name, cause: why.to_string() });
+        if let Err(why) = self.ca_bundle.verify(chain, now) {
+            return Err(ProxyRejection { issuer, name, cause: why.to_string() });
         }
         if !self.allowed_names.is_empty() && !self.allowed_names.contains(&name) {
-            return Err(ProxyFault {
+            return Err(ProxyRejection {
                 issuer,
                 name,
                 cause: "its common name is not in the list of allowed names".into(),
@@ -98,8 +98,8 @@ impl FrontProxy {
 
     /// Whether both judge every certificate, and read every header, alike.
     pub fn is_same(&self, other: &Self) -> bool {
-        let Self { authority, allowed_names, headers } = self;
-        authority.is_same(&other.authority) && *allowed_names == other.allowed_names && *headers == other.headers
+        let Self { ca_bundle, allowed_names, headers } = self;
+        ca_bundle.is_same(&other.ca_bundle) && *allowed_names == other.allowed_names && *headers == other.headers
     }
 }
 
@@ -109,7 +109,7 @@ impl VerifiedProxy {
     /// # Errors
     /// A value that is not UTF-8, or an extra without a key, which kube-apiserver takes as the key
     /// `""` (`newExtra` in `authentication/request/headerrequest`).
-    pub fn user(&self, headers: &HeaderMap) -> Result<Option<Arc<User>>, BadUser> {
+    pub fn user(&self, headers: &HeaderMap) -> Result<Option<Arc<User>>, InvalidProxyUser> {
         let names = &*self.headers;
         let Some(name) = first(headers, &names.username)? else {
             return Ok(None);
@@ -126,7 +126,7 @@ impl VerifiedProxy {
                 names.extra_prefixes.iter().filter_map(|prefix| header.as_str().strip_prefix(prefix.as_str()));
             if let Some(key) = keys.next() {
                 if key.is_empty() {
-                    return Err(BadUser::EmptyExtraKey);
+                    return Err(InvalidProxyUser::EmptyExtraKey);
                 }
                 extra.entry(unescape(key)).or_default().push(text(value.as_bytes())?);
             }
@@ -143,13 +143,13 @@ pub(super) fn unescape(key: &str) -> String {
     }
 }
 
-fn first(headers: &HeaderMap, names: &[HeaderName]) -> Result<Option<String>, BadUser> {
+fn first(headers: &HeaderMap, names: &[HeaderName]) -> Result<Option<String>, InvalidProxyUser> {
     let mut values = names.iter().filter_map(|name| headers.get(name)).filter(|value| !value.is_empty());
     values.next().map(|value| text(value.as_bytes())).transpose()
 }
 
-fn text(bytes: &[u8]) -> Result<String, BadUser> {
-    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| BadUser::NotUtf8)
+fn text(bytes: &[u8]) -> Result<String, InvalidProxyUser> {
+    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| InvalidProxyUser::NotUtf8)
 }
 
 #[cfg(test)]
@@ -167,7 +167,7 @@ mod tests {
             extra_prefixes: vec!["x-remote-extra-".into()],
         };
         let allowed_names = allowed_names.iter().map(|name| (*name).to_owned()).collect();
-        FrontProxy { authority: ca.authority(), allowed_names, headers: Arc::new(headers) }
+        FrontProxy { ca_bundle: ca.ca_bundle(), allowed_names, headers: Arc::new(headers) }
     }
 
     fn headers(pairs: &[(&str, &[u8])]) -> HeaderMap {
@@ -183,11 +183,11 @@ mod tests {
         let (ca, stranger) = (Ca::new("front-proxy-ca"), Ca::new("stranger"));
         assert!(proxy(&ca, &["aggregator"]).verify(&ca.client("aggregator", &[]), now()).is_ok());
         assert!(proxy(&ca, &[]).verify(&ca.client("anybody", &[]), now()).is_ok());
-        let fault = proxy(&ca, &["aggregator"]).verify(&ca.client("nope", &[]), now()).unwrap_err();
-        assert_eq!((fault.name.as_str(), fault.issuer.contains("front-proxy-ca")), ("nope", true));
-        assert!(fault.cause.contains("allowed names"));
-        let fault = proxy(&ca, &[]).verify(&stranger.client("aggregator", &[]), now()).unwrap_err();
-        assert!(fault.issuer.contains("stranger") && fault.cause.contains("UnknownIssuer"), "{fault:?}");
+        let rejection = proxy(&ca, &["aggregator"]).verify(&ca.client("nope", &[]), now()).unwrap_err();
+        assert_eq!((rejection.name.as_str(), rejection.issuer.contains("front-proxy-ca")), ("nope", true));
+        assert!(rejection.cause.contains("allowed names"));
+        let rejection = proxy(&ca, &[]).verify(&stranger.client("aggregator", &[]), now()).unwrap_err();
+        assert!(rejection.issuer.contains("stranger") && rejection.cause.contains("UnknownIssuer"), "{rejection:?}");
     }
 
     #[test]
@@ -215,7 +215,7 @@ mod tests {
         let verified = proxy(&ca, &[]).verify(&ca.client("p", &[]), now()).unwrap();
         assert_eq!(verified.user(&headers(&[("x-remote-group", b"system:masters")])), Ok(None));
         assert_eq!(verified.user(&headers(&[("x-remote-user", b"")])), Ok(None));
-        assert_eq!(verified.user(&headers(&[("x-remote-user", b"\xff")])), Err(BadUser::NotUtf8));
+        assert_eq!(verified.user(&headers(&[("x-remote-user", b"\xff")])), Err(InvalidProxyUser::NotUtf8));
     }
 
     #[test]
@@ -223,6 +223,6 @@ mod tests {
         let ca = Ca::new("ca");
         let verified = proxy(&ca, &[]).verify(&ca.client("p", &[]), now()).unwrap();
         let given = headers(&[("x-remote-user", b"bob"), ("x-remote-extra-", b"scope")]);
-        assert_eq!(verified.user(&given), Err(BadUser::EmptyExtraKey));
+        assert_eq!(verified.user(&given), Err(InvalidProxyUser::EmptyExtraKey));
     }
 }

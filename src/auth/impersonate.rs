@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::attributes::{Attributes, ResourceAction};
 use super::authorize::{Authorizer, Decision};
 use super::front_proxy::unescape;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use super::user::{ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, User};
 use crate::meta::{Status, is_dns_label, is_dns_subdomain};
 
@@ -35,7 +35,7 @@ impl Impersonation {
     /// # Errors
     /// 400 for a value that is no text and for an extra without a key. 500, as kube-apiserver has
     /// it, where everything but a user is named.
-    pub fn read(headers: &HeaderMap) -> Result<Option<Self>, Refusal> {
+    pub fn read(headers: &HeaderMap) -> Result<Option<Self>, Rejection> {
         if !headers.keys().any(|name| name.as_str().starts_with(PREFIX)) {
             return Ok(None);
         }
@@ -52,11 +52,14 @@ impl Impersonation {
             }
         }
         let impersonation = Self { user: first(&USER)?, uid: first(&UID)?, groups: texts(&GROUP)?, extra };
-        match (impersonation.user.is_empty(), impersonation.parts()) {
-            (true, parts) if parts.is_empty() => Ok(None),
-            (true, parts) => {
-                let parts: Vec<String> = parts.iter().map(Part::to_string).collect();
-                Err(Refusal::Senseless(format!("requested [{}] without impersonating a user", parts.join(" "))))
+        match (impersonation.user.is_empty(), impersonation.impersonated()) {
+            (true, impersonated) if impersonated.is_empty() => Ok(None),
+            (true, impersonated) => {
+                let impersonated: Vec<String> = impersonated.iter().map(ImpersonatedAttribute::to_string).collect();
+                Err(Rejection::InvalidImpersonation(format!(
+                    "requested [{}] without impersonating a user",
+                    impersonated.join(" ")
+                )))
             }
             (false, _) => Ok(Some(impersonation)),
         }
@@ -66,31 +69,31 @@ impl Impersonation {
     ///
     /// # Errors
     /// 403 that names what is not allowed; 500 where it could not be found out.
-    pub async fn grant(self, who: &Arc<User>, authorizer: &Authorizer) -> Result<Arc<User>, Refusal> {
-        for part in self.parts() {
-            let attributes = Arc::new(part.attributes());
-            match authorizer.decide(who, &attributes).await {
+    pub async fn authorize(self, requester: &Arc<User>, authorizer: &Authorizer) -> Result<Arc<User>, Rejection> {
+        for attribute in self.impersonated() {
+            let attributes = Arc::new(attribute.attributes());
+            match authorizer.authorize(requester, &attributes).await {
                 Ok(Decision::Allowed) => {}
-                Ok(Decision::Denied { reason }) => return Err(attributes.forbidden(who, &reason).into()),
+                Ok(Decision::Denied { reason }) => return Err(attributes.forbidden(requester, &reason).into()),
                 Err(why) => return Err((&*why).into()),
             }
         }
         Ok(Arc::new(self.user()))
     }
 
-    fn parts(&self) -> Vec<Part<'_>> {
-        let mut parts = Vec::new();
+    fn impersonated(&self) -> Vec<ImpersonatedAttribute<'_>> {
+        let mut impersonated = Vec::new();
         match service_account(&self.user) {
             _ if self.user.is_empty() => {}
-            Some((namespace, name)) => parts.push(Part::ServiceAccount { namespace, name }),
-            None => parts.push(Part::User(&self.user)),
+            Some((namespace, name)) => impersonated.push(ImpersonatedAttribute::ServiceAccount { namespace, name }),
+            None => impersonated.push(ImpersonatedAttribute::User(&self.user)),
         }
-        parts.extend(self.groups.iter().map(|group| Part::Group(group)));
+        impersonated.extend(self.groups.iter().map(|group| ImpersonatedAttribute::Group(group)));
         for (key, values) in &self.extra {
-            parts.extend(values.iter().map(|value| Part::Extra { key, value }));
+            impersonated.extend(values.iter().map(|value| ImpersonatedAttribute::Extra { key, value }));
         }
-        parts.extend((!self.uid.is_empty()).then_some(Part::Uid(&self.uid)));
-        parts
+        impersonated.extend((!self.uid.is_empty()).then_some(ImpersonatedAttribute::Uid(&self.uid)));
+        impersonated
     }
 
     fn user(self) -> User {
@@ -119,7 +122,7 @@ pub(super) fn is_header(name: &HeaderName) -> bool {
 
 /// One thing that somebody wants to take on.
 #[derive(Clone, Copy, Debug)]
-enum Part<'a> {
+enum ImpersonatedAttribute<'a> {
     User(&'a str),
     ServiceAccount { namespace: &'a str, name: &'a str },
     Group(&'a str),
@@ -127,15 +130,15 @@ enum Part<'a> {
     Uid(&'a str),
 }
 
-impl Part<'_> {
+impl ImpersonatedAttribute<'_> {
     fn attributes(self) -> Attributes {
         const GROUP: &str = "authentication.k8s.io";
         let (group, resource, subresource, namespace, name) = match self {
-            Part::User(name) => ("", "users", "", "", name),
-            Part::ServiceAccount { namespace, name } => ("", "serviceaccounts", "", namespace, name),
-            Part::Group(name) => ("", "groups", "", "", name),
-            Part::Extra { key, value } => (GROUP, "userextras", key, "", value),
-            Part::Uid(uid) => (GROUP, "uids", "", "", uid),
+            ImpersonatedAttribute::User(name) => ("", "users", "", "", name),
+            ImpersonatedAttribute::ServiceAccount { namespace, name } => ("", "serviceaccounts", "", namespace, name),
+            ImpersonatedAttribute::Group(name) => ("", "groups", "", "", name),
+            ImpersonatedAttribute::Extra { key, value } => (GROUP, "userextras", key, "", value),
+            ImpersonatedAttribute::Uid(uid) => (GROUP, "uids", "", "", uid),
         };
         Attributes::Resource(Box::new(ResourceAction {
             verb: "impersonate".into(),
@@ -151,14 +154,18 @@ impl Part<'_> {
 }
 
 /// A reference to an object as Go prints it: kind, namespace, name, UID, version, resourceVersion, field.
-impl std::fmt::Display for Part<'_> {
+impl std::fmt::Display for ImpersonatedAttribute<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Part::User(name) => write!(f, "{{User  {name}    }}"),
-            Part::ServiceAccount { namespace, name } => write!(f, "{{ServiceAccount {namespace} {name}    }}"),
-            Part::Group(name) => write!(f, "{{Group  {name}    }}"),
-            Part::Extra { key, value } => write!(f, "{{UserExtra  {value}  authentication.k8s.io/v1  {key}}}"),
-            Part::Uid(uid) => write!(f, "{{UID  {uid}  authentication.k8s.io/v1  }}"),
+            ImpersonatedAttribute::User(name) => write!(f, "{{User  {name}    }}"),
+            ImpersonatedAttribute::ServiceAccount { namespace, name } => {
+                write!(f, "{{ServiceAccount {namespace} {name}    }}")
+            }
+            ImpersonatedAttribute::Group(name) => write!(f, "{{Group  {name}    }}"),
+            ImpersonatedAttribute::Extra { key, value } => {
+                write!(f, "{{UserExtra  {value}  authentication.k8s.io/v1  {key}}}")
+            }
+            ImpersonatedAttribute::Uid(uid) => write!(f, "{{UID  {uid}  authentication.k8s.io/v1  }}"),
         }
     }
 }
@@ -169,7 +176,7 @@ fn service_account(user: &str) -> Option<(&str, &str)> {
     (is_dns_label(namespace) && is_dns_subdomain(name)).then_some((namespace, name))
 }
 
-fn text(value: &HeaderValue) -> Result<String, Refusal> {
+fn text(value: &HeaderValue) -> Result<String, Rejection> {
     let text = std::str::from_utf8(value.as_bytes()).map(str::to_owned);
     text.map_err(|_| Status::bad_request("a header that begins with Impersonate is no UTF-8").into())
 }
@@ -178,7 +185,7 @@ fn text(value: &HeaderValue) -> Result<String, Refusal> {
 mod tests {
     use super::*;
 
-    fn read(pairs: &[(&str, &str)]) -> Result<Option<Impersonation>, Refusal> {
+    fn read(pairs: &[(&str, &str)]) -> Result<Option<Impersonation>, Rejection> {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
             headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
@@ -199,7 +206,7 @@ mod tests {
     #[test]
     fn an_extra_without_a_key_is_a_bad_request() {
         let refusal = read(&[("impersonate-user", "bob"), ("impersonate-extra-", "all")]).unwrap_err();
-        let Refusal::Status(status) = refusal else { panic!("{refusal:?}") };
+        let Rejection::Status(status) = refusal else { panic!("{refusal:?}") };
         assert_eq!((status.code, status.message.contains("names no key")), (400, true), "{status}");
     }
 
@@ -207,7 +214,7 @@ mod tests {
     fn groups_without_a_user_are_an_error_in_kubernetes_words() {
         let refusal = read(&[("impersonate-group", "g"), ("impersonate-uid", "7")]).unwrap_err();
         let text = "requested [{Group  g    } {UID  7  authentication.k8s.io/v1  }] without impersonating a user";
-        assert_eq!(refusal, Refusal::Senseless(text.into()));
+        assert_eq!(refusal, Rejection::InvalidImpersonation(text.into()));
     }
 
     #[test]
@@ -229,10 +236,10 @@ mod tests {
             ("impersonate-uid", "7"),
         ]);
         let impersonation = impersonation.unwrap().unwrap();
-        let wanted: Vec<String> = impersonation
-            .parts()
+        let actual: Vec<String> = impersonation
+            .impersonated()
             .into_iter()
-            .map(|part| match part.attributes() {
+            .map(|attribute| match attribute.attributes() {
                 Attributes::Resource(of) => {
                     format!("{}/{}/{}/{}/{}", of.group, of.resource, of.subresource, of.namespace, of.name)
                 }
@@ -245,6 +252,6 @@ mod tests {
             "authentication.k8s.io/userextras/example.com/scopes//all",
             "authentication.k8s.io/uids///7",
         ];
-        assert_eq!(wanted, expected);
+        assert_eq!(actual, expected);
     }
 }

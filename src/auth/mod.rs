@@ -6,34 +6,36 @@
 
 mod attributes;
 mod authenticate;
-mod authority;
 mod authorize;
 mod bearer;
+mod ca_bundle;
 mod cluster_trust;
 #[cfg(test)]
 mod fixtures;
 mod front_proxy;
 mod impersonate;
 mod options;
-mod refusal;
-mod token_review;
-mod tokens;
+mod rejection;
+mod token_file;
+mod token_reviews;
 mod trust;
-mod trust_source;
+mod trust_controller;
 mod user;
 
 pub use attributes::{Attributes, ResourceAction};
-pub use authenticate::{Authenticated, Authenticator, Identity};
-pub use authority::{Authority, AuthorityError};
-pub use authorize::{AccessReviews, Authorizer, Decision, OpenPaths};
+pub use authenticate::{AuthenticationOutcome, Authenticator, AuthenticatorResponse};
+pub use authorize::{AccessReviews, AlwaysAllowPaths, Authorizer, Decision};
 pub use bearer::is_websocket;
-pub use cluster_trust::{NAME as TRUST_CONFIG_MAP, NAMESPACE as TRUST_NAMESPACE, Said, read as read_cluster_trust};
-pub use front_proxy::{FrontProxy, HeaderNames, ProxyFault};
+pub use ca_bundle::{CaBundle, CaBundleError};
+pub use cluster_trust::{
+    ClusterTrust, NAME as TRUST_CONFIG_MAP, NAMESPACE as TRUST_NAMESPACE, parse as parse_cluster_trust,
+};
+pub use front_proxy::{FrontProxy, HeaderNames, ProxyRejection};
 pub use impersonate::Impersonation;
-pub use options::{AccessError, Mode, Options};
-pub use refusal::Refusal;
-pub use token_review::TokenReviews;
-pub use tokens::{TokenFile, TokenFileError};
+pub use options::{AccessOptionsError, AuthorizationMode, Options};
+pub use rejection::Rejection;
+pub use token_file::{TokenFile, TokenFileError};
+pub use token_reviews::TokenReviews;
 pub use trust::{PeerCertificates, Trust};
-pub use trust_source::{FrontProxyFile, Lookup, TrustFileError, TrustKeeper, TrustSource, Trusted};
+pub use trust_controller::{ClusterLookup, FrontProxyFile, TrustController, TrustFileError, TrustSource, TrustState};
 pub use user::User;

@@ -9,11 +9,11 @@ use http::HeaderName;
 use rustls_pki_types::UnixTime;
 
 use super::authenticate::Authenticator;
-use super::authorize::{AccessReviews, Authorizer, OpenPaths};
+use super::authorize::{AccessReviews, AlwaysAllowPaths, Authorizer};
 use super::front_proxy::HeaderNames;
-use super::token_review::TokenReviews;
-use super::tokens::TokenFile;
-use super::trust_source::{FrontProxyFile, Lookup, TrustFileError, TrustKeeper, TrustSource};
+use super::token_file::TokenFile;
+use super::token_reviews::TokenReviews;
+use super::trust_controller::{ClusterLookup, FrontProxyFile, TrustController, TrustFileError, TrustSource};
 use crate::cluster::Clients;
 use crate::meta::duration;
 use crate::telemetry::metrics::Metrics;
@@ -25,7 +25,7 @@ use crate::telemetry::metrics::Metrics;
 pub struct Options {
     /// Authorization mode; Webhook if a cluster is configured, otherwise required.
     #[arg(long, value_name = "MODE", value_enum)]
-    pub authorization_mode: Option<Mode>,
+    pub authorization_mode: Option<AuthorizationMode>,
     /// Paths without authorization; a trailing * matches every path with that prefix.
     #[arg(long, value_name = "PATHS", value_delimiter = ',', default_value = "/healthz,/livez,/readyz")]
     pub authorization_always_allow_paths: Vec<String>,
@@ -112,7 +112,7 @@ pub struct FrontProxyOptions {
 
 /// Authorization mode, by kube-apiserver's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Mode {
+pub enum AuthorizationMode {
     /// Every authenticated user may do everything.
     #[value(name = "AlwaysAllow")]
     AlwaysAllow,
@@ -123,28 +123,28 @@ pub enum Mode {
 
 /// Why nobody can be let in with these flags.
 #[derive(Debug, thiserror::Error)]
-pub enum AccessError {
+pub enum AccessOptionsError {
     /// Nobody said who may do what.
     #[error(
         "--authorization-mode is not given, and there is no cluster to ask: name the cluster with --kubeconfig, or say \
          --authorization-mode=AlwaysAllow to let every authenticated user do everything"
     )]
-    NoMode,
+    MissingMode,
     /// There is nobody to ask.
     #[error("--authorization-mode=Webhook needs a cluster to ask: name it with --kubeconfig, or run in a pod")]
-    NoCluster,
+    MissingCluster,
     /// Everybody would be allowed everything.
     #[error("--anonymous-auth=true cannot go with --authorization-mode=AlwaysAllow: everybody could do everything")]
-    OpenDoor,
+    AnonymousWithAlwaysAllow,
     /// Nobody could be served.
     #[error(
         "neither --token-auth-file nor --client-ca-file is given, and there is no cluster (--kubeconfig): nobody could \
          prove who they are"
     )]
-    NoAuthentication,
+    MissingAuthentication,
     /// A file cannot be used.
     #[error("{flag}: {path} cannot be used: {why}")]
-    Unusable {
+    TokenFile {
         /// The flag that names the file.
         flag: &'static str,
         /// The file.
@@ -160,34 +160,40 @@ pub enum AccessError {
 impl Options {
     /// Whether a pod's own service account leads to a cluster that is to be asked. A server that lets everybody do everything is
     /// on its own, unless it is told of a cluster.
-    pub fn may_join_cluster(&self) -> bool {
-        self.authorization_mode != Some(Mode::AlwaysAllow)
+    pub fn uses_pod_account(&self) -> bool {
+        self.authorization_mode != Some(AuthorizationMode::AlwaysAllow)
     }
 
     /// Whether the cluster is asked whose certificates to believe.
-    pub fn looks_up_trust(&self) -> bool {
+    pub fn reads_cluster_trust(&self) -> bool {
         let is_complete = self.client_ca_file.is_some() && self.front_proxy.requestheader_client_ca_file.is_some();
         !self.authentication_skip_lookup && !is_complete
     }
 
     /// Whether requests without credentials are served as the anonymous user.
-    pub fn serves_anonymous(&self) -> bool {
-        self.anonymous_auth.unwrap_or(self.authorization_mode != Some(Mode::AlwaysAllow))
+    pub fn allows_anonymous(&self) -> bool {
+        self.anonymous_auth.unwrap_or(self.authorization_mode != Some(AuthorizationMode::AlwaysAllow))
     }
 
     /// Who may do what.
     ///
     /// # Errors
     /// A mode that is missing, impossible, or too open.
-    pub fn authorizer(&self, cluster: Option<&Clients>, metrics: &Arc<Metrics>) -> Result<Authorizer, AccessError> {
+    pub fn authorizer(
+        &self,
+        cluster: Option<&Clients>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Authorizer, AccessOptionsError> {
         match (self.authorization_mode, cluster) {
-            (None, None) => Err(AccessError::NoMode),
-            (Some(Mode::Webhook), None) => Err(AccessError::NoCluster),
-            (Some(Mode::AlwaysAllow), _) if self.anonymous_auth == Some(true) => Err(AccessError::OpenDoor),
-            (Some(Mode::AlwaysAllow), _) => Ok(Authorizer::AlwaysAllow),
-            (None | Some(Mode::Webhook), Some(clients)) => Ok(Authorizer::Webhook(AccessReviews::new(
+            (None, None) => Err(AccessOptionsError::MissingMode),
+            (Some(AuthorizationMode::Webhook), None) => Err(AccessOptionsError::MissingCluster),
+            (Some(AuthorizationMode::AlwaysAllow), _) if self.anonymous_auth == Some(true) => {
+                Err(AccessOptionsError::AnonymousWithAlwaysAllow)
+            }
+            (Some(AuthorizationMode::AlwaysAllow), _) => Ok(Authorizer::AlwaysAllow),
+            (None | Some(AuthorizationMode::Webhook), Some(clients)) => Ok(Authorizer::Webhook(AccessReviews::new(
                 clients.authorization.clone(),
-                OpenPaths::new(&self.authorization_always_allow_paths),
+                AlwaysAllowPaths::new(&self.authorization_always_allow_paths),
                 self.authorization_webhook_cache_authorized_ttl,
                 self.authorization_webhook_cache_unauthorized_ttl,
                 metrics.clone(),
@@ -204,27 +210,27 @@ impl Options {
         cluster: Option<&Clients>,
         metrics: &Arc<Metrics>,
         now: UnixTime,
-    ) -> Result<(Authenticator, TrustKeeper), AccessError> {
+    ) -> Result<(Authenticator, TrustController), AccessOptionsError> {
         let nobody = self.token_auth_file.is_none() && self.client_ca_file.is_none();
         if nobody && cluster.is_none() && self.front_proxy.requestheader_client_ca_file.is_none() {
-            return Err(AccessError::NoAuthentication);
+            return Err(AccessOptionsError::MissingAuthentication);
         }
         let tokens = self.token_auth_file.as_deref().map(read_tokens).transpose()?;
         let reviews = cluster.map(|clients| {
             let life = self.authentication_token_webhook_cache_ttl;
             TokenReviews::new(clients.authentication.clone(), life, metrics.clone())
         });
-        let (trusted, keeper) = self.trust_source(cluster).open(now, metrics.clone())?;
-        Ok((Authenticator::new(tokens, reviews, trusted, metrics.clone()), keeper))
+        let (trusted, controller) = self.trust_controller(cluster).open(now, metrics.clone())?;
+        Ok((Authenticator::new(tokens, reviews, trusted, metrics.clone()), controller))
     }
 
-    fn trust_source(&self, cluster: Option<&Clients>) -> TrustSource {
+    fn trust_controller(&self, cluster: Option<&Clients>) -> TrustSource {
         let front_proxy = self.front_proxy.file();
         let lookup = match cluster.map(|clients| clients.authentication.clone()) {
-            Some(_) if !self.looks_up_trust() => Lookup::Never,
-            Some(client) if self.authentication_tolerate_lookup_failure => Lookup::Tolerated(client),
-            Some(client) => Lookup::Required(client),
-            None => Lookup::Never,
+            Some(_) if !self.reads_cluster_trust() => ClusterLookup::Disabled,
+            Some(client) if self.authentication_tolerate_lookup_failure => ClusterLookup::Optional(client),
+            Some(client) => ClusterLookup::Required(client),
+            None => ClusterLookup::Disabled,
         };
         TrustSource { client_ca_file: self.client_ca_file.clone(), front_proxy, lookup }
     }
@@ -254,8 +260,8 @@ impl FrontProxyOptions {
     }
 }
 
-fn read_tokens(path: &Path) -> Result<TokenFile, AccessError> {
-    let fault = |why: String| AccessError::Unusable { flag: "--token-auth-file", path: path.into(), why };
-    let content = std::fs::read(path).map_err(|why| fault(why.to_string()))?;
-    TokenFile::parse(&content).map_err(|why| fault(why.to_string()))
+fn read_tokens(path: &Path) -> Result<TokenFile, AccessOptionsError> {
+    let error = |why: String| AccessOptionsError::TokenFile { flag: "--token-auth-file", path: path.into(), why };
+    let content = std::fs::read(path).map_err(|why| error(why.to_string()))?;
+    TokenFile::parse(&content).map_err(|why| error(why.to_string()))
 }

@@ -8,15 +8,15 @@ use parking_lot::Mutex;
 use rustls::DistinguishedName;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use super::authority::{Authority, end_of, user_of};
-use super::front_proxy::{FrontProxy, ProxyFault, VerifiedProxy};
+use super::ca_bundle::{CaBundle, expiry_of, user_of};
+use super::front_proxy::{FrontProxy, ProxyRejection, VerifiedProxy};
 use super::user::User;
 
 /// The authorities that count at present. A change makes a new value.
 #[derive(Debug, Default)]
 pub struct Trust {
     /// Who signs certificates of users.
-    pub clients: Option<Arc<Authority>>,
+    pub clients: Option<Arc<CaBundle>>,
     /// Who may ask on behalf of others.
     pub front_proxy: Option<Arc<FrontProxy>>,
 }
@@ -24,12 +24,12 @@ pub struct Trust {
 impl Trust {
     /// The names of all authorities, for the hints of a handshake.
     pub fn subjects(&self) -> Vec<DistinguishedName> {
-        let proxy = self.front_proxy.as_ref().map(|proxy| &proxy.authority);
+        let proxy = self.front_proxy.as_ref().map(|proxy| &proxy.ca_bundle);
         self.clients
             .as_deref()
             .into_iter()
             .chain(proxy)
-            .flat_map(|authority| authority.subjects().iter().cloned())
+            .flat_map(|ca_bundle| ca_bundle.subjects().iter().cloned())
             .collect()
     }
 
@@ -50,11 +50,11 @@ impl Trust {
 impl fmt::Display for Trust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.clients {
-            Some(authority) => write!(f, "users: {authority}"),
+            Some(ca_bundle) => write!(f, "users: {ca_bundle}"),
             None => write!(f, "users: none"),
         }?;
         match &self.front_proxy {
-            Some(proxy) => write!(f, "; front proxies: {} allowed {:?}", proxy.authority, proxy.allowed_names),
+            Some(proxy) => write!(f, "; front proxies: {} allowed {:?}", proxy.ca_bundle, proxy.allowed_names),
             None => write!(f, "; front proxies: none"),
         }
     }
@@ -75,7 +75,7 @@ pub struct Verification {
     by: Arc<Trust>,
     until: UnixTime,
     /// The front proxy, or the reason why the certificates are not those of one. None if no front proxy is trusted.
-    pub proxy: Option<Result<VerifiedProxy, ProxyFault>>,
+    pub proxy: Option<Result<VerifiedProxy, ProxyRejection>>,
     /// The user that the certificate names, if a trusted authority signed it.
     pub user: Option<Arc<User>>,
 }
@@ -123,23 +123,23 @@ impl PeerCertificates {
 
 fn verify(chain: &[CertificateDer<'static>], by: Arc<Trust>, now: UnixTime) -> Verification {
     let proxy = by.front_proxy.as_ref().map(|proxy| proxy.verify(chain, now));
-    let is_user = by.clients.as_ref().is_some_and(|authority| authority.verify(chain, now).is_ok());
+    let is_user = by.clients.as_ref().is_some_and(|ca_bundle| ca_bundle.verify(chain, now).is_ok());
     let user = if is_user { user_of(&chain[0]) } else { None };
     let is_accepted = user.is_some() || matches!(proxy, Some(Ok(_)));
     let rejected_until = after(now, REJECTED_FOR);
-    let until = if is_accepted { next_end(chain, &by, now).unwrap_or(rejected_until) } else { rejected_until };
+    let until = if is_accepted { next_expiry(chain, &by, now).unwrap_or(rejected_until) } else { rejected_until };
     Verification { by, until, proxy, user }
 }
 
 /// The time until which a chain that is accepted `now` stays so: the next end of a certificate of
 /// the chain or of an authority.
-fn next_end(chain: &[CertificateDer<'static>], trust: &Trust, now: UnixTime) -> Option<UnixTime> {
+fn next_expiry(chain: &[CertificateDer<'static>], trust: &Trust, now: UnixTime) -> Option<UnixTime> {
     // An intermediate in the second of its end is accepted still: it is verified again in the next
     // one. One that ended before changes nothing any more.
-    let shown = chain.iter().filter_map(end_of).filter(|end| *end >= now).map(|end| end.max(after(now, A_SECOND)));
-    let proxy = trust.front_proxy.as_ref().map(|proxy| &proxy.authority);
+    let shown = chain.iter().filter_map(expiry_of).filter(|end| *end >= now).map(|end| end.max(after(now, A_SECOND)));
+    let proxy = trust.front_proxy.as_ref().map(|proxy| &proxy.ca_bundle);
     let authorities = trust.clients.as_deref().into_iter().chain(proxy);
-    shown.chain(authorities.filter_map(|authority| authority.next_end(now))).min()
+    shown.chain(authorities.filter_map(|ca_bundle| ca_bundle.next_expiry(now))).min()
 }
 
 fn after(time: UnixTime, duration: Duration) -> UnixTime {
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     fn trust(ca: &Ca) -> Arc<Trust> {
-        Arc::new(Trust { clients: Some(Arc::new(ca.authority())), front_proxy: None })
+        Arc::new(Trust { clients: Some(Arc::new(ca.ca_bundle())), front_proxy: None })
     }
 
     fn name(verified: Option<Arc<Verification>>) -> Option<String> {
@@ -174,7 +174,7 @@ mod tests {
         let (peer, trust) = (PeerCertificates::new(ca.client("alice", &[])), trust(&ca));
         let first = peer.verify(&trust, now()).unwrap();
         assert!(Arc::ptr_eq(&first, &peer.verify(&trust, now()).unwrap()));
-        let end = end_of(&peer.chain()[0]).unwrap();
+        let end = expiry_of(&peer.chain()[0]).unwrap();
         assert!(Arc::ptr_eq(&first, &peer.verify(&trust, seconds_before(end, 1)).unwrap()));
         assert_eq!(name(peer.verify(&trust, end)), None);
     }
@@ -186,12 +186,13 @@ mod tests {
         let root = Ca::new("root");
         let between = root.intermediate("between");
         let mut chain = between.client_until("alice", seconds_before(now(), -10));
-        let end = end_of(&chain[0]).unwrap();
+        let end = expiry_of(&chain[0]).unwrap();
         chain.push(between.der());
         let (peer, trust) = (PeerCertificates::new(chain), trust(&root));
-        for (second, wanted) in [(-9, Some("alice")), (-1, Some("alice")), (0, None), (1, None), (30, None), (90, None)]
+        for (second, expected) in
+            [(-9, Some("alice")), (-1, Some("alice")), (0, None), (1, None), (30, None), (90, None)]
         {
-            assert_eq!(name(peer.verify(&trust, seconds_before(end, -second))).as_deref(), wanted, "{second}");
+            assert_eq!(name(peer.verify(&trust, seconds_before(end, -second))).as_deref(), expected, "{second}");
         }
     }
 
@@ -199,8 +200,8 @@ mod tests {
     fn a_front_proxy_is_none_from_the_end_of_its_certificate_on() {
         let ca = Ca::new("proxies");
         let peer = PeerCertificates::new(ca.client_until("aggregator", seconds_before(now(), -10)));
-        let end = end_of(&peer.chain()[0]).unwrap();
-        let front_proxy = FrontProxy { authority: ca.authority(), allowed_names: Vec::new(), headers: Arc::default() };
+        let end = expiry_of(&peer.chain()[0]).unwrap();
+        let front_proxy = FrontProxy { ca_bundle: ca.ca_bundle(), allowed_names: Vec::new(), headers: Arc::default() };
         let trust = Arc::new(Trust { clients: None, front_proxy: Some(Arc::new(front_proxy)) });
         for (second, is_proxy) in [(-1, true), (0, false), (1, false), (61, false)] {
             let verified = peer.verify(&trust, seconds_before(end, -second)).unwrap();
@@ -212,9 +213,9 @@ mod tests {
     fn expired_ca_is_untrusted_on_open_connections() {
         let ca = Ca::until("short", seconds_before(now(), -10));
         let (peer, trust) = (PeerCertificates::new(ca.client("alice", &[])), trust(&ca));
-        let end = trust.clients.as_ref().unwrap().ends().unwrap();
-        for (second, wanted) in [(-1, Some("alice")), (0, None), (61, None)] {
-            assert_eq!(name(peer.verify(&trust, seconds_before(end, -second))).as_deref(), wanted, "{second}");
+        let end = trust.clients.as_ref().unwrap().first_expiry().unwrap();
+        for (second, expected) in [(-1, Some("alice")), (0, None), (61, None)] {
+            assert_eq!(name(peer.verify(&trust, seconds_before(end, -second))).as_deref(), expected, "{second}");
         }
     }
 

@@ -12,13 +12,13 @@ const PROGRAM: &str = env!("CARGO_PKG_NAME");
 
 /// Flags of `completion`.
 #[derive(Debug, Args)]
-pub(super) struct Completion {
+pub(super) struct CompletionCommand {
     /// Shell to complete commands in.
     #[arg(value_name = "SHELL")]
     shell: Shell,
 }
 
-impl Completion {
+impl CompletionCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         io::stdout().write_all(&script(self.shell)).context("cannot write to standard output")
     }

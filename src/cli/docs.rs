@@ -15,13 +15,13 @@ const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Fish, Shell::Zsh];
 
 /// Flags of `docs`.
 #[derive(Debug, Args)]
-pub(super) struct Docs {
+pub(super) struct DocsCommand {
     /// Folder for reference.md, man pages and shell completions.
     #[arg(value_name = "FOLDER", default_value = "src/cli/docs")]
     folder: PathBuf,
 }
 
-impl Docs {
+impl DocsCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         // Commit and date of the build would change the documents with every commit.
         let mut command = Cli::command().long_version(None::<&str>).disable_help_subcommand(true);

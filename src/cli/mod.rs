@@ -26,27 +26,27 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the API server.
-    Serve(Box<serve::Serve>),
+    Serve(Box<serve::ServeCommand>),
     /// Check flags, control plane, certificates and data folder of a server.
     ///
     /// Takes the flags of serve, prints one line for each check with the remedy, and exits with code
     /// 1 if a check fails. Changes nothing.
-    Check(Box<check::Check>),
+    Check(Box<check::CheckCommand>),
     /// Check, back up, restore, export and import the data.
     #[command(subcommand)]
-    Store(store::Store),
+    Store(store::StoreCommand),
     /// Run a server on this machine with a sample stream, and print commands to try.
-    Quickstart(quickstart::Quickstart),
+    Quickstart(quickstart::QuickstartCommand),
     /// Print the completion script of a shell.
     ///
     /// For bash, add this line to ~/.bashrc: source <(imagestream-apiserver completion bash)
-    Completion(completion::Completion),
+    Completion(completion::CompletionCommand),
     /// Write the reference of commands and flags, man pages and shell completions.
     #[command(hide = true)]
-    Docs(docs::Docs),
+    Docs(docs::DocsCommand),
     /// Write the OpenAPI documents of the API.
     #[command(hide = true)]
-    Openapi(openapi::Openapi),
+    Openapi(openapi::OpenapiCommand),
 }
 
 impl Cli {

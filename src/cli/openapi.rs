@@ -20,13 +20,13 @@ use crate::store;
 
 /// Flags of `openapi`.
 #[derive(Debug, Args)]
-pub(super) struct Openapi {
+pub(super) struct OpenapiCommand {
     /// Folder for v2.json, v2.pb, v3.json and v3-group.json.
     #[arg(value_name = "FOLDER")]
     folder: PathBuf,
 }
 
-impl Openapi {
+impl OpenapiCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         write(&self.folder, &api()?)
     }

@@ -9,14 +9,14 @@ use crate::telemetry::log;
 
 /// Flags of `serve`.
 #[derive(Debug, Args)]
-pub(super) struct Serve {
+pub(super) struct ServeCommand {
     #[command(flatten)]
     options: Options,
     #[command(flatten)]
     log: log::Options,
 }
 
-impl Serve {
+impl ServeCommand {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         log::init(self.log.verbosity, self.log.logging_format)?;
         let shutdown = Shutdown::on_signals().context("signals cannot be received")?;

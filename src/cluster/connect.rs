@@ -7,7 +7,7 @@ use clap::Args;
 use futures_util::future::join_all;
 use kube::Client;
 
-use super::source::{Place, Source};
+use super::reloading_client::{ConfigSource, ReloadingClient};
 
 /// Flags of the control plane.
 #[derive(Clone, Debug, Default, Args)]
@@ -40,7 +40,7 @@ pub struct Clients {
 }
 
 /// Keeps clients current, whose files change while the server runs.
-pub struct Connection(Vec<Source>);
+pub struct ClientReloads(Vec<ReloadingClient>);
 
 /// Why there is no way to the control plane.
 #[derive(Debug, thiserror::Error)]
@@ -66,17 +66,18 @@ impl Options {
     ///
     /// # Errors
     /// A file that cannot be used, with its flag.
-    pub async fn connect(&self, may_use_pod: bool) -> Result<Option<(Clients, Connection)>, ConnectError> {
+    pub async fn connect(&self, may_use_pod: bool) -> Result<Option<(Clients, ClientReloads)>, ConnectError> {
         let Self { kubeconfig, authentication_kubeconfig, authorization_kubeconfig } = self;
-        let mut sources = Vec::new();
-        let mut general = from_file("--kubeconfig", kubeconfig.as_deref(), &mut sources).await?;
+        let mut reloads = Vec::new();
+        let mut general = from_file("--kubeconfig", kubeconfig.as_deref(), &mut reloads).await?;
         let authentication = authentication_kubeconfig.as_deref();
-        let authentication = from_file("--authentication-kubeconfig", authentication, &mut sources).await?;
+        let authentication = from_file("--authentication-kubeconfig", authentication, &mut reloads).await?;
         let authorization = authorization_kubeconfig.as_deref();
-        let authorization = from_file("--authorization-kubeconfig", authorization, &mut sources).await?;
+        let authorization = from_file("--authorization-kubeconfig", authorization, &mut reloads).await?;
         if general.is_none() && may_use_pod && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
-            let (source, client) = Source::open(Place::Pod).await.map_err(ConnectError::InCluster)?;
-            sources.push(source);
+            let (source, client) =
+                ReloadingClient::open(ConfigSource::InCluster).await.map_err(ConnectError::InCluster)?;
+            reloads.push(source);
             general = Some(client);
         }
         let Some(general) = general.or_else(|| authentication.clone()).or_else(|| authorization.clone()) else {
@@ -87,38 +88,38 @@ impl Options {
             authorization: authorization.unwrap_or_else(|| general.clone()),
             general,
         };
-        Ok(Some((clients, Connection(sources))))
+        Ok(Some((clients, ClientReloads(reloads))))
     }
 }
 
-impl Connection {
+impl ClientReloads {
     /// Reads the files again at intervals. Never returns.
     pub async fn keep_current(&self) {
-        join_all(self.0.iter().map(Source::keep_current)).await;
+        join_all(self.0.iter().map(ReloadingClient::keep_current)).await;
     }
 }
 
 async fn from_file(
     flag: &'static str,
     path: Option<&Path>,
-    sources: &mut Vec<Source>,
+    reloads: &mut Vec<ReloadingClient>,
 ) -> Result<Option<Client>, ConnectError> {
     let Some(path) = path else {
         return Ok(None);
     };
-    let opened = Source::open(Place::Kubeconfig(path.to_owned())).await;
+    let opened = ReloadingClient::open(ConfigSource::Kubeconfig(path.to_owned())).await;
     let (source, client) = opened.map_err(|why| ConnectError::Kubeconfig { flag, path: path.to_owned(), why })?;
-    sources.push(source);
+    reloads.push(source);
     Ok(Some(client))
 }
 
 /// An error with all its causes, in one line. What the control plane itself says of the cause stands alone.
-pub fn told(error: &(dyn Error + 'static)) -> String {
+pub fn error_message(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = Some(error);
     while let Some(cause) = next {
         if let Some(kube::Error::Api(status)) = cause.downcast_ref() {
-            return shortened(status.message.clone());
+            return truncated(status.message.clone());
         }
         let more = cause.to_string();
         if !text.contains(&more) {
@@ -126,13 +127,13 @@ pub fn told(error: &(dyn Error + 'static)) -> String {
         }
         next = cause.source();
     }
-    shortened(text)
+    truncated(text)
 }
 
 /// What is not the control plane may answer with a whole page.
-fn shortened(mut text: String) -> String {
-    const MOST: usize = 600;
-    if let Some((end, _)) = text.char_indices().nth(MOST) {
+fn truncated(mut text: String) -> String {
+    const MAX_CHARS: usize = 600;
+    if let Some((end, _)) = text.char_indices().nth(MAX_CHARS) {
         text.truncate(end);
         text.push('…');
     }

@@ -3,13 +3,13 @@
 //! Knows Kubernetes' own objects; knows nothing of images, of requests, and of who may do what.
 
 mod connect;
-pub mod follow;
 mod namespaces;
+pub mod object_watch;
+mod reloading_client;
 mod reviews;
 mod secrets;
-mod source;
 
-pub use connect::{Clients, ConnectError, Connection, Options, told};
-pub use namespaces::{NamespaceReflector, Namespaces, State, Unknown};
-pub use reviews::{ReviewError, Reviews};
-pub use secrets::{Secrets, SecretsOf, Unreadable};
+pub use connect::{ClientReloads, Clients, ConnectError, Options, error_message};
+pub use namespaces::{NamespaceReflector, NamespaceState, NamespaceUnavailable, Namespaces};
+pub use reviews::{ReviewClient, ReviewError};
+pub use secrets::{NamespaceSecrets, Secrets, SecretsUnavailable};

@@ -10,17 +10,17 @@ use kube::runtime::watcher::Event;
 use kube::{Api, Client};
 use parking_lot::RwLock;
 
-use super::follow::{self, Subject};
-use super::told;
+use super::error_message;
+use super::object_watch::{WatchSubject, watch_collection};
 use crate::meta::is_dns_label;
 
 /// What is known of namespaces.
 #[derive(Clone, Debug, Default)]
-pub struct Namespaces(Option<Arc<Followed>>);
+pub struct Namespaces(Option<Arc<NamespaceCache>>);
 
 /// The state of a namespace, as far as creating things in it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum NamespaceState {
     /// It is there.
     Active,
     /// It is there, and is being deleted.
@@ -32,23 +32,23 @@ pub enum State {
 /// The control plane could not be asked, and nothing is known.
 #[derive(Debug, thiserror::Error)]
 #[error("the namespace {name:?} is not known here, and the control plane could not be asked for it: {why}")]
-pub struct Unknown {
+pub struct NamespaceUnavailable {
     name: String,
     why: String,
 }
 
 /// Follows the namespaces of a cluster for [`Namespaces`].
-pub struct NamespaceReflector(Arc<Followed>);
+pub struct NamespaceReflector(Arc<NamespaceCache>);
 
-struct Followed {
+struct NamespaceCache {
     api: Api<Namespace>,
-    known: RwLock<HashMap<String, State>>,
+    known: RwLock<HashMap<String, NamespaceState>>,
 }
 
 /// The longest that a namespace is asked for.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-const SUBJECT: Subject = Subject {
+const SUBJECT: WatchSubject = WatchSubject {
     what: "the namespaces of the cluster",
     if_forbidden: "allow this server's user to get, list and watch namespaces (manifests/base/rbac-server.yaml does)",
 };
@@ -61,8 +61,8 @@ impl Namespaces {
 
     /// Those of a cluster, and the reflector that follows them.
     pub fn of(client: Client) -> (Self, NamespaceReflector) {
-        let followed = Arc::new(Followed { api: Api::all(client), known: RwLock::default() });
-        (Self(Some(followed.clone())), NamespaceReflector(followed))
+        let cache = Arc::new(NamespaceCache { api: Api::all(client), known: RwLock::default() });
+        (Self(Some(cache.clone())), NamespaceReflector(cache))
     }
 
     /// The state of a namespace.
@@ -71,11 +71,11 @@ impl Namespaces {
     ///
     /// # Errors
     /// The control plane could not be asked, and nothing is known.
-    pub async fn state(&self, name: &str) -> Result<State, Unknown> {
+    pub async fn state(&self, name: &str) -> Result<NamespaceState, NamespaceUnavailable> {
         match &self.0 {
-            _ if !is_dns_label(name) => Ok(State::Missing),
-            None => Ok(State::Active),
-            Some(followed) => followed.state(name).await,
+            _ if !is_dns_label(name) => Ok(NamespaceState::Missing),
+            None => Ok(NamespaceState::Active),
+            Some(cache) => cache.state(name).await,
         }
     }
 }
@@ -83,27 +83,27 @@ impl Namespaces {
 impl NamespaceReflector {
     /// Follows the namespaces. Never returns.
     pub async fn run(&self) {
-        self.0.follow().await;
+        self.0.run().await;
     }
 }
 
-impl Followed {
-    async fn state(&self, name: &str) -> Result<State, Unknown> {
+impl NamespaceCache {
+    async fn state(&self, name: &str) -> Result<NamespaceState, NamespaceUnavailable> {
         let known = self.known.read().get(name).copied();
-        if known == Some(State::Active) {
-            return Ok(State::Active);
+        if known == Some(NamespaceState::Active) {
+            return Ok(NamespaceState::Active);
         }
-        let asked = tokio::time::timeout(PATIENCE, self.api.get_opt(name)).await;
-        let why = match asked {
-            Ok(Ok(found)) => return Ok(found.as_ref().map_or(State::Missing, state_of)),
-            Ok(Err(error)) => told(&error),
-            Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+        let response = tokio::time::timeout(TIMEOUT, self.api.get_opt(name)).await;
+        let why = match response {
+            Ok(Ok(found)) => return Ok(found.as_ref().map_or(NamespaceState::Missing, state_of)),
+            Ok(Err(error)) => error_message(&error),
+            Err(_) => format!("no answer within {} s", TIMEOUT.as_secs()),
         };
-        known.ok_or_else(|| Unknown { name: name.to_owned(), why })
+        known.ok_or_else(|| NamespaceUnavailable { name: name.to_owned(), why })
     }
 
-    async fn follow(&self) {
-        let mut events = std::pin::pin!(follow::collection(self.api.clone(), SUBJECT));
+    async fn run(&self) {
+        let mut events = std::pin::pin!(watch_collection(self.api.clone(), SUBJECT));
         // A list that begins anew takes the place of everything once it is whole.
         let mut listed = HashMap::new();
         while let Some(event) = events.next().await {
@@ -120,7 +120,7 @@ impl Followed {
     }
 }
 
-impl std::fmt::Debug for Followed {
+impl std::fmt::Debug for NamespaceCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Followed")
     }
@@ -130,10 +130,10 @@ fn name_of(namespace: &Namespace) -> String {
     namespace.metadata.name.clone().unwrap_or_default()
 }
 
-fn state_of(namespace: &Namespace) -> State {
+fn state_of(namespace: &Namespace) -> NamespaceState {
     let phase = namespace.status.as_ref().and_then(|status| status.phase.as_deref());
     let is_ending = phase == Some("Terminating") || namespace.metadata.deletion_timestamp.is_some();
-    if is_ending { State::Terminating } else { State::Active }
+    if is_ending { NamespaceState::Terminating } else { NamespaceState::Active }
 }
 
 #[cfg(test)]
@@ -159,10 +159,10 @@ mod tests {
     #[tokio::test]
     async fn what_the_watch_does_not_know_is_asked_for() {
         let (namespaces, _following) = Namespaces::of(client());
-        assert_eq!(namespaces.state("lab").await.unwrap(), State::Active);
-        assert_eq!(namespaces.state("old").await.unwrap(), State::Terminating);
-        assert_eq!(namespaces.state("new").await.unwrap(), State::Missing);
-        assert_eq!(namespaces.state("No Name").await.unwrap(), State::Missing);
+        assert_eq!(namespaces.state("lab").await.unwrap(), NamespaceState::Active);
+        assert_eq!(namespaces.state("old").await.unwrap(), NamespaceState::Terminating);
+        assert_eq!(namespaces.state("new").await.unwrap(), NamespaceState::Missing);
+        assert_eq!(namespaces.state("No Name").await.unwrap(), NamespaceState::Missing);
     }
 
     #[tokio::test]
@@ -174,7 +174,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_cluster_every_valid_name_is_there() {
-        assert_eq!(Namespaces::all().state("any").await.unwrap(), State::Active);
-        assert_eq!(Namespaces::all().state("Any").await.unwrap(), State::Missing);
+        assert_eq!(Namespaces::all().state("any").await.unwrap(), NamespaceState::Active);
+        assert_eq!(Namespaces::all().state("Any").await.unwrap(), NamespaceState::Missing);
     }
 }

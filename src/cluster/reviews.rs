@@ -14,22 +14,22 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{info, warn};
 
-use super::told;
+use super::error_message;
 use crate::telemetry::OnChange;
 
 /// Where reviews of one kind are posted.
-pub struct Reviews<K> {
+pub struct ReviewClient<K> {
     api: Api<K>,
-    under_way: Semaphore,
-    waiting: Semaphore,
-    outage: Mutex<Outage>,
+    in_flight: Semaphore,
+    pending: Semaphore,
+    outage: Mutex<OutageLog>,
 }
 
 /// The outcome of the last review and the times of the last log lines, so that an outage is logged
 /// once, and many short ones at intervals.
 #[derive(Debug)]
-struct Outage {
-    lasts: OnChange<bool>,
+struct OutageLog {
+    is_failing: OnChange<bool>,
     logged: Option<Instant>,
     overflow_logged: Option<Instant>,
 }
@@ -47,30 +47,30 @@ pub enum ReviewError {
     },
     /// There are too many questions.
     #[error("too many questions wait for the control plane")]
-    TooMany,
+    TooManyPending,
     /// There was no answer in time.
-    #[error("the control plane did not answer within {} s", LIMIT.as_secs())]
+    #[error("the control plane did not answer within {} s", TIMEOUT.as_secs())]
     TimedOut,
 }
 
 /// The longest that a review may take, attempts and pauses included.
-const LIMIT: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// How many may wait for their turn.
-const WAITING: usize = 400;
+const MAX_PENDING: usize = 400;
 /// The shortest time between two log lines about outages.
-const QUIET: Duration = Duration::from_secs(10);
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// The attempts after the first one, if that fails in a way that may pass.
 const RETRIES: ExponentialBuilder =
     ExponentialBuilder::new().with_min_delay(Duration::from_millis(400)).with_factor(1.5).with_max_times(4);
 
-impl<K> Reviews<K>
+impl<K> ReviewClient<K>
 where
     K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
 {
     /// Reviews by this client, so many at a time; some more may wait, within the limit of time.
-    pub fn new(client: Client, under_way: usize) -> Self {
-        let (under_way, waiting) = (Semaphore::new(under_way), Semaphore::new(WAITING));
-        Self { api: Api::all(client), under_way, waiting, outage: Mutex::new(Outage::none()) }
+    pub fn new(client: Client, in_flight: usize) -> Self {
+        let (in_flight, pending) = (Semaphore::new(in_flight), Semaphore::new(MAX_PENDING));
+        Self { api: Api::all(client), in_flight, pending, outage: Mutex::new(OutageLog::none()) }
     }
 
     /// Posts a review and hands back what came of it.
@@ -78,37 +78,41 @@ where
     /// # Errors
     /// There is no answer.
     pub async fn post(&self, review: &K) -> Result<K, ReviewError> {
-        let Ok(waiting) = self.waiting.try_acquire() else {
+        let Ok(pending) = self.pending.try_acquire() else {
             self.log_overflow();
-            return Err(ReviewError::TooMany);
+            return Err(ReviewError::TooManyPending);
         };
-        let outcome = match tokio::time::timeout(LIMIT, self.try_to_post(review, waiting)).await {
-            Ok(outcome) => outcome.map_err(|error| ReviewError::Failed { code: code_of(&error), text: told(&error) }),
+        let outcome = match tokio::time::timeout(TIMEOUT, self.post_with_retries(review, pending)).await {
+            Ok(outcome) => {
+                outcome.map_err(|error| ReviewError::Failed { code: code_of(&error), text: error_message(&error) })
+            }
             Err(_) => Err(ReviewError::TimedOut),
         };
         self.log(&outcome);
         outcome
     }
 
-    async fn try_to_post(&self, review: &K, waiting: SemaphorePermit<'_>) -> kube::Result<K> {
-        let _turn = self.under_way.acquire().await.expect("nobody closes the semaphore");
-        drop(waiting);
+    async fn post_with_retries(&self, review: &K, pending: SemaphorePermit<'_>) -> kube::Result<K> {
+        let _turn = self.in_flight.acquire().await.expect("nobody closes the semaphore");
+        drop(pending);
         let params = PostParams::default();
-        (|| self.api.create(&params, review)).retry(RETRIES).when(may_pass).await
+        (|| self.api.create(&params, review)).retry(RETRIES).when(is_transient).await
     }
 
     fn log_overflow(&self) {
         let mut outage = self.outage.lock();
-        if outage.overflow_logged.is_none_or(|logged| logged.elapsed() >= QUIET) {
+        if outage.overflow_logged.is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL) {
             outage.overflow_logged = Some(Instant::now());
-            warn!(kind = %K::kind(&()), waiting = WAITING, "too many reviews wait for the control plane, more are refused");
+            warn!(kind = %K::kind(&()), waiting = MAX_PENDING, "too many reviews wait for the control plane, more are refused");
         }
     }
 
     fn log(&self, outcome: &Result<K, ReviewError>) {
         let kind = K::kind(&());
         let mut outage = self.outage.lock();
-        if !outage.lasts.record(outcome.is_err()) || outage.logged.is_some_and(|logged| logged.elapsed() < QUIET) {
+        if !outage.is_failing.record(outcome.is_err())
+            || outage.logged.is_some_and(|logged| logged.elapsed() < LOG_INTERVAL)
+        {
             return;
         }
         outage.logged = outcome.is_err().then(Instant::now);
@@ -123,9 +127,9 @@ where
     }
 }
 
-impl Outage {
+impl OutageLog {
     fn none() -> Self {
-        Self { lasts: OnChange::from_initial(false), logged: None, overflow_logged: None }
+        Self { is_failing: OnChange::from_initial(false), logged: None, overflow_logged: None }
     }
 }
 
@@ -134,7 +138,7 @@ impl ReviewError {
     pub fn code(&self) -> Option<u16> {
         match self {
             Self::Failed { code, .. } => *code,
-            Self::TimedOut | Self::TooMany => None,
+            Self::TimedOut | Self::TooManyPending => None,
         }
     }
 }
@@ -147,7 +151,7 @@ fn code_of(error: &kube::Error) -> Option<u16> {
 }
 
 /// Whether another attempt may do better: no connection, or a server that says so of itself.
-fn may_pass(error: &kube::Error) -> bool {
+fn is_transient(error: &kube::Error) -> bool {
     code_of(error).is_none_or(|code| code >= 500 || code == 429)
 }
 
@@ -168,13 +172,13 @@ mod tests {
 
     #[tokio::test]
     async fn full_queue_refuses_at_once_and_leaving_frees_a_place() {
-        let reviews = Reviews::<TokenReview>::new(hanging(), 1);
+        let reviews = ReviewClient::<TokenReview>::new(hanging(), 1);
         let review = TokenReview::default();
         let mut first = Box::pin(reviews.post(&review));
         assert!((&mut first).now_or_never().is_none());
-        let mut others = Box::pin(join_all((0..WAITING).map(|_| reviews.post(&review))));
+        let mut others = Box::pin(join_all((0..MAX_PENDING).map(|_| reviews.post(&review))));
         assert!((&mut others).now_or_never().is_none());
-        assert!(matches!(reviews.post(&review).now_or_never(), Some(Err(ReviewError::TooMany))));
+        assert!(matches!(reviews.post(&review).now_or_never(), Some(Err(ReviewError::TooManyPending))));
         drop(others);
         assert!(reviews.post(&review).now_or_never().is_none());
     }

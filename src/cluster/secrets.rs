@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::ListParams;
 use kube::{Api, Client};
 
-use super::told;
+use super::error_message;
 
 /// Where secrets are read.
 #[derive(Clone, Default)]
@@ -14,7 +14,7 @@ pub struct Secrets(Option<Client>);
 
 /// The secrets of a namespace.
 #[derive(Clone, Debug, Default)]
-pub struct SecretsOf {
+pub struct NamespaceSecrets {
     /// Version of the control plane's store that they were read at; empty where none could be read.
     pub resource_version: String,
     /// The secrets.
@@ -24,13 +24,13 @@ pub struct SecretsOf {
 /// The control plane could not be asked.
 #[derive(Debug, thiserror::Error)]
 #[error("the secrets of the namespace {namespace:?} could not be read: {why}")]
-pub struct Unreadable {
+pub struct SecretsUnavailable {
     namespace: String,
     why: String,
 }
 
 /// The longest that secrets are asked for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Secrets {
     /// Without a cluster: there are none.
@@ -47,22 +47,22 @@ impl Secrets {
     ///
     /// # Errors
     /// The control plane could not be asked.
-    pub async fn list(&self, namespace: &str, labels: &str) -> Result<SecretsOf, Unreadable> {
+    pub async fn list(&self, namespace: &str, labels: &str) -> Result<NamespaceSecrets, SecretsUnavailable> {
         let Some(client) = &self.0 else {
-            return Ok(SecretsOf::default());
+            return Ok(NamespaceSecrets::default());
         };
         let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
         let parameters = ListParams::default().labels(labels);
-        let why = match tokio::time::timeout(PATIENCE, api.list(&parameters)).await {
+        let why = match tokio::time::timeout(TIMEOUT, api.list(&parameters)).await {
             Ok(Ok(list)) => {
                 let resource_version = list.metadata.resource_version.unwrap_or_default();
-                return Ok(SecretsOf { resource_version, items: list.items });
+                return Ok(NamespaceSecrets { resource_version, items: list.items });
             }
-            Ok(Err(kube::Error::Api(status))) if status.code == 403 => return Ok(SecretsOf::default()),
-            Ok(Err(error)) => told(&error),
-            Err(_) => format!("no answer within {} s", PATIENCE.as_secs()),
+            Ok(Err(kube::Error::Api(status))) if status.code == 403 => return Ok(NamespaceSecrets::default()),
+            Ok(Err(error)) => error_message(&error),
+            Err(_) => format!("no answer within {} s", TIMEOUT.as_secs()),
         };
-        Err(Unreadable { namespace: namespace.to_owned(), why })
+        Err(SecretsUnavailable { namespace: namespace.to_owned(), why })
     }
 }
 

@@ -3,14 +3,14 @@
 use futures_util::future::BoxFuture;
 
 use super::controller::Controller;
-use crate::auth::TrustKeeper;
+use crate::auth::TrustController;
 
-impl Controller for TrustKeeper {
+impl Controller for TrustController {
     fn name(&self) -> &'static str {
         "client-trust"
     }
 
     fn run(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(TrustKeeper::run(self))
+        Box::pin(TrustController::run(self))
     }
 }

@@ -3,9 +3,9 @@
 use futures_util::future::BoxFuture;
 
 use super::controller::Controller;
-use crate::cluster::Connection;
+use crate::cluster::ClientReloads;
 
-impl Controller for Connection {
+impl Controller for ClientReloads {
     fn name(&self) -> &'static str {
         "cluster-connection"
     }

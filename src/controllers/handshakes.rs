@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tracing::error;
 
 use super::controller::Controller;
-use crate::auth::Trusted;
+use crate::auth::TrustState;
 use crate::tls::{self, Protocol, ServingCertificate};
 
 /// Makes a new configuration when the CAs of clients change.
@@ -17,7 +17,7 @@ use crate::tls::{self, Protocol, ServingCertificate};
 pub struct HandshakeController {
     certificate: Arc<ServingCertificate>,
     protocol: Protocol,
-    trusted: watch::Receiver<Trusted>,
+    trusted: watch::Receiver<TrustState>,
     config: watch::Sender<Arc<ServerConfig>>,
 }
 
@@ -29,7 +29,7 @@ impl HandshakeController {
     pub fn new(
         certificate: Arc<ServingCertificate>,
         protocol: Protocol,
-        mut trusted: watch::Receiver<Trusted>,
+        mut trusted: watch::Receiver<TrustState>,
     ) -> Result<(Self, watch::Receiver<Arc<ServerConfig>>), rustls::Error> {
         let hints = trusted.borrow_and_update().trust.subjects();
         let config = tls::server_config(certificate.clone(), &protocol, hints)?;

@@ -29,8 +29,8 @@ use self::backup::BackupServer;
 use self::compaction::CompactionController;
 use self::registration::RegistrationController;
 use self::usage::UsageController;
-use crate::auth::TrustKeeper;
-use crate::cluster::{Connection, NamespaceReflector};
+use crate::auth::TrustController;
+use crate::cluster::{ClientReloads, NamespaceReflector};
 use crate::store::Opened;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::Serving;
@@ -40,7 +40,7 @@ pub struct Subjects {
     /// The client of the control plane.
     pub control_plane: Option<Client>,
     /// The CAs of clients and front proxies.
-    pub trust: TrustKeeper,
+    pub trust: TrustController,
     /// The namespaces of the cluster.
     pub namespaces: Option<NamespaceReflector>,
     /// The serving certificate.
@@ -81,7 +81,7 @@ pub fn all(subjects: Subjects) -> Vec<Box<dyn Controller>> {
 
 /// The controller of the connection to the cluster. It runs before all others, because opening the
 /// serving certificate can wait for the cluster.
-pub fn connection(connection: Connection) -> Box<dyn Controller> {
+pub fn connection(connection: ClientReloads) -> Box<dyn Controller> {
     Box::new(connection)
 }
 

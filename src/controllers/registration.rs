@@ -22,8 +22,8 @@ use tracing::{error, info, warn};
 
 use super::controller::Controller;
 use crate::api::{GROUP, VERSION};
-use crate::cluster::follow::{self, Subject};
-use crate::cluster::told;
+use crate::cluster::error_message;
+use crate::cluster::object_watch::{WatchSubject, watch_object};
 use crate::runtime::Backoff;
 use crate::telemetry::OnChange;
 use crate::tls::ServiceReference;
@@ -38,7 +38,7 @@ pub(super) struct RegistrationController {
     pauses: Pauses,
 }
 
-const SUBJECT: Subject = Subject {
+const SUBJECT: WatchSubject = WatchSubject {
     what: "the APIService of this server",
     if_forbidden: "a ClusterRole must allow this server to get, list, watch and patch the one of \
                    apiservices.apiregistration.k8s.io that has this name (resourceNames), for --inject-ca-bundle",
@@ -120,7 +120,7 @@ impl RegistrationController {
     async fn keep(&mut self) {
         let api = Api::<APIService>::all(self.client.clone());
         let name = self.name.clone();
-        let mut states = pin!(follow::object(api.clone(), &name, SUBJECT));
+        let mut states = pin!(watch_object(api.clone(), &name, SUBJECT));
         let mut work = Work::new(self.pauses);
         loop {
             let is_due = self.settle(&api, &mut work).await;
@@ -182,7 +182,7 @@ impl RegistrationController {
                 403 => Changed::Refused(format!("{}: {}", status.message, SUBJECT.if_forbidden)),
                 _ => Changed::Refused(status.message.clone()),
             },
-            Ok(Err(error)) => Changed::Refused(told(&error)),
+            Ok(Err(error)) => Changed::Refused(error_message(&error)),
             Err(_) => Changed::Refused(format!("no answer within {}s", TIMEOUT.as_secs())),
         }
     }

@@ -17,7 +17,7 @@ use crate::resources::usage::{Large, StoredResource, Usage};
 use crate::store::{Backend, DiskUsage, FileStats, Scan, ScanProgress, Scanner, StoreError};
 use crate::telemetry::OnChange;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::usage::{FileUsage, ResourceLabels, ResourceUsage};
+use crate::telemetry::usage_metrics::{FileUsage, ResourceLabels, ResourceUsage};
 
 /// The shortest time between two counts of changes.
 const MIN_INTERVAL: Duration = Duration::from_secs(5);
@@ -170,20 +170,20 @@ impl UsageCounter {
                 largest_bytes: largest.map(|large| large.bytes),
             };
             let name = resource.name();
-            metrics.usage().stored(ResourceLabels { group: GROUP, resource: name }, stored);
+            metrics.usage().set_resource(ResourceLabels { group: GROUP, resource: name }, stored);
             if let Some(largest) = largest.filter(|largest| record_largest(logged, *largest)) {
                 let (bytes, largest, objects) = (largest.bytes, largest.name, amount.objects);
                 info!(bytes, resource = name, name = largest, objects, "the largest of the stored objects");
             }
         }
-        metrics.usage().tag_events(self.usage.tag_events);
+        metrics.usage().set_tag_events(self.usage.tag_events);
     }
 }
 
 fn show_file(metrics: &Metrics, backend: Backend, file: FileStats, used: Option<UsedBytes>) {
     let FileStats { size, available, revision, compacted } = file;
     let (bytes, available_bytes) = (size.allocated, available);
-    metrics.usage().file(FileUsage {
+    metrics.usage().set_file(FileUsage {
         backend: backend.name(),
         bytes,
         available_bytes,
@@ -191,7 +191,7 @@ fn show_file(metrics: &Metrics, backend: Backend, file: FileStats, used: Option<
         compacted: compacted.0,
     });
     if let Some(used) = used {
-        metrics.usage().free_pages(size.allocated.saturating_sub(used.bytes) / PAGE);
+        metrics.usage().set_free_pages(size.allocated.saturating_sub(used.bytes) / PAGE);
     }
 }
 

@@ -56,7 +56,7 @@ impl Permissions {
     }
 
     async fn decide(&self, user: &Arc<User>, attributes: &Arc<Attributes>) -> Permission {
-        match self.0.decide(user, attributes).await {
+        match self.0.authorize(user, attributes).await {
             Ok(Decision::Allowed) => Permission::Allowed,
             Ok(Decision::Denied { reason }) => Permission::Denied { reason },
             Err(why) => Permission::Unknown { why: why.to_string() },

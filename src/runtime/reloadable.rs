@@ -14,7 +14,7 @@ use crate::telemetry::OnChange;
 #[derive(Debug)]
 pub struct Reloadable<T> {
     value: RwLock<T>,
-    fault: Mutex<OnChange<Option<String>>>,
+    last_error: Mutex<OnChange<Option<String>>>,
 }
 
 /// The outcome of a reload.
@@ -31,7 +31,7 @@ pub enum Reload<E> {
 impl<T> Reloadable<T> {
     /// The value that was loaded first.
     pub fn new(value: T) -> Self {
-        Self { value: RwLock::new(value), fault: Mutex::new(OnChange::from_initial(None)) }
+        Self { value: RwLock::new(value), last_error: Mutex::new(OnChange::from_initial(None)) }
     }
 
     /// Returns what `read` takes of the present value.
@@ -42,7 +42,7 @@ impl<T> Reloadable<T> {
     /// Takes the outcome of loading the value again. `is_same` compares the loaded value with the
     /// present one.
     pub fn reload<E: Display>(&self, loaded: Result<T, E>, is_same: impl FnOnce(&T, &T) -> bool) -> Reload<E> {
-        let is_new_fault = self.fault.lock().record(loaded.as_ref().err().map(E::to_string));
+        let is_new_error = self.last_error.lock().record(loaded.as_ref().err().map(E::to_string));
         match loaded {
             Ok(loaded) => {
                 let mut value = self.value.write();
@@ -50,7 +50,7 @@ impl<T> Reloadable<T> {
                 *value = loaded;
                 if is_same { Reload::Unchanged } else { Reload::Replaced }
             }
-            Err(error) if is_new_fault => Reload::Failed(error),
+            Err(error) if is_new_error => Reload::Failed(error),
             Err(_) => Reload::Unchanged,
         }
     }

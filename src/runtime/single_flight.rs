@@ -19,7 +19,7 @@ pub struct SingleFlight<K, V> {
 struct Flight<V> {
     outcome: Shared<BoxFuture<'static, V>>,
     /// The end of the outcome's lifetime, from the end of the work on.
-    until: Arc<OnceLock<Instant>>,
+    expires: Arc<OnceLock<Instant>>,
 }
 
 impl<K, V> SingleFlight<K, V>
@@ -51,8 +51,8 @@ where
     }
 
     fn start(&self, work: impl Future<Output = V> + Send + 'static) -> Flight<V> {
-        let (lifetime, until) = (self.lifetime.clone(), Arc::new(OnceLock::new()));
-        let ends = until.clone();
+        let (lifetime, expires) = (self.lifetime.clone(), Arc::new(OnceLock::new()));
+        let ends = expires.clone();
         let outcome = async move {
             let outcome = work.await;
             ends.get_or_init(|| Instant::now() + lifetime(&outcome));
@@ -60,13 +60,13 @@ where
         };
         let outcome = outcome.boxed().shared();
         tokio::spawn(outcome.clone());
-        Flight { outcome, until }
+        Flight { outcome, expires }
     }
 }
 
 impl<V> Flight<V> {
     fn is_over(&self, now: Instant) -> bool {
-        self.until.get().is_some_and(|until| *until <= now)
+        self.expires.get().is_some_and(|expires| *expires <= now)
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::shutdown::{Phase, Shutdown};
-use crate::auth::Trusted;
+use crate::auth::TrustState;
 use crate::machinery::query::Query;
 use crate::runtime::SingleFlight;
 use crate::store::StoreHealth;
@@ -79,7 +79,7 @@ pub(super) struct Health {
     /// The check of the store.
     pub(super) store_check: StoreCheck,
     /// What certificates of clients are trusted.
-    pub(super) trusted: watch::Receiver<Trusted>,
+    pub(super) trusted: watch::Receiver<TrustState>,
 }
 
 /// The answer to a health check.

@@ -27,7 +27,7 @@ use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
 use super::shutdown::{Phase, Shutdown};
-use crate::auth::{PeerCertificates, Trusted};
+use crate::auth::{PeerCertificates, TrustState};
 use crate::runtime::Backoff;
 use crate::telemetry::OnChange;
 use connection::{Connections, Order};
@@ -163,7 +163,7 @@ pub async fn bind(address: IpAddr, port: u16) -> Result<TcpListener, BindError> 
 pub async fn serve<S: RequestService>(
     listener: TcpListener,
     tls: watch::Receiver<Arc<ServerConfig>>,
-    trusted: watch::Receiver<Trusted>,
+    trusted: watch::Receiver<TrustState>,
     app: S,
     limits: Limits,
     shutdown: Shutdown,

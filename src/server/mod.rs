@@ -37,7 +37,7 @@ use self::audit::AuditLog;
 use self::filters::{Authentication, Authorization, FilterChain, in_flight};
 use self::health::{Health, StoreCheck};
 use self::shutdown::{Phase, Shutdown};
-use crate::auth::{self, OpenPaths, TrustKeeper, Trusted};
+use crate::auth::{self, AlwaysAllowPaths, TrustController, TrustState};
 use crate::cluster::{Clients, NamespaceReflector, Namespaces, Secrets};
 use crate::controllers::{self, HandshakeController, Subjects, Supervisor};
 use crate::endpoints::serve::Api;
@@ -79,7 +79,7 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let metrics = Arc::new(Metrics::new());
     let mut supervisor = Supervisor::new(metrics.clone());
     let audit = AuditLog::open(&options.audit, &metrics)?.map(Arc::new);
-    let (clients, connection) = options.cluster.connect(options.access.may_join_cluster()).await?.unzip();
+    let (clients, connection) = options.cluster.connect(options.access.uses_pod_account()).await?.unzip();
     supervisor.start_all(connection.map(controllers::connection));
     let (authentication, authorization, trust) = open_access(&options.access, clients.as_ref(), &metrics)?;
     let listener = listen::bind(options.listen.bind_address, options.listen.secure_port).await?;
@@ -183,7 +183,7 @@ fn app(api: Api, health: Health, metrics: &Arc<Metrics>) -> app::App {
 }
 
 /// The parts of the server whose health is checked.
-fn health(opened: &Opened, trusted: &watch::Receiver<Trusted>, shutdown: &Shutdown) -> Health {
+fn health(opened: &Opened, trusted: &watch::Receiver<TrustState>, shutdown: &Shutdown) -> Health {
     Health {
         store: opened.health.clone(),
         shutdown: shutdown.clone(),
@@ -197,12 +197,12 @@ fn open_access(
     options: &auth::Options,
     clients: Option<&Clients>,
     metrics: &Arc<Metrics>,
-) -> anyhow::Result<(Authentication, Authorization, TrustKeeper)> {
+) -> anyhow::Result<(Authentication, Authorization, TrustController)> {
     let authorizer = Arc::new(options.authorizer(clients, metrics)?);
     let (authenticator, trust) = options.authenticator(clients, metrics, UnixTime::now())?;
-    let serves_anonymous = options.serves_anonymous();
-    let open = OpenPaths::new(&options.authorization_always_allow_paths);
-    let authentication = Authentication { authenticator, serves_anonymous, open: open.clone() };
+    let allows_anonymous = options.allows_anonymous();
+    let open = AlwaysAllowPaths::new(&options.authorization_always_allow_paths);
+    let authentication = Authentication { authenticator, allows_anonymous, open: open.clone() };
     Ok((authentication, Authorization { authorizer, open }, trust))
 }
 
@@ -210,7 +210,7 @@ fn open_access(
 async fn open_tls(
     options: &tls::Options,
     control_plane: Option<Client>,
-    trusted: watch::Receiver<Trusted>,
+    trusted: watch::Receiver<TrustState>,
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<(Serving, HandshakeController, watch::Receiver<Arc<ServerConfig>>)> {
     let serving = Serving::open(options, control_plane, metrics.clone()).await?;

@@ -46,7 +46,7 @@ pub(super) async fn open(storage: StorageOptions, metrics: Arc<Metrics>) -> anyh
         lock_timeout: data_dir_lock_timeout,
         reserve: Some(Reserve::default()),
         opener,
-        observer: Observer(Arc::new(move |incident| metrics.storage_incident(named(incident)))),
+        observer: Observer(Arc::new(move |incident| metrics.record_storage_incident(named(incident)))),
         ..OpenOptions::new(data_dir)
     };
     let opened = tokio::task::spawn_blocking(move || store::open(options)).await;

@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::{self, MakeWriter, SubscriberBuilder};
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// The environment variable that overrides `-v`.
-const VARIABLE: &str = "RUST_LOG";
+const FILTER_VARIABLE: &str = "RUST_LOG";
 
 /// Flags of logging.
 #[derive(Clone, Debug, clap::Args)]
@@ -26,13 +26,13 @@ pub struct Options {
     #[arg(short = 'v', long = "v", value_name = "LEVEL", default_value_t = 0)]
     pub verbosity: u8,
     /// Log format.
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
-    pub logging_format: Format,
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub logging_format: LogFormat,
 }
 
 /// Format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub enum LogFormat {
     /// One line of text for each event.
     Text,
     /// One JSON object for each event.
@@ -43,7 +43,7 @@ pub enum Format {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The environment variable cannot be understood.
-    #[error("{VARIABLE}={value:?} is not a filter of log lines: {reason}")]
+    #[error("{FILTER_VARIABLE}={value:?} is not a filter of log lines: {reason}")]
     Filter {
         /// What it says.
         value: String,
@@ -52,17 +52,17 @@ pub enum LogError {
     },
     /// Somebody set up logging before.
     #[error("logging is set up already: {0}")]
-    Twice(String),
+    AlreadyInitialized(String),
 }
 
 /// Sends what is logged from now on to stderr, without colours.
-pub fn init(verbosity: u8, format: Format) -> Result<(), LogError> {
-    let lines = lines(io::stderr).with_env_filter(filter(verbosity, env::var(VARIABLE).ok())?);
+pub fn init(verbosity: u8, format: LogFormat) -> Result<(), LogError> {
+    let lines = lines(io::stderr).with_env_filter(filter(verbosity, env::var(FILTER_VARIABLE).ok())?);
     match format {
-        Format::Text => lines.finish().try_init(),
-        Format::Json => lines.json().flatten_event(true).finish().try_init(),
+        LogFormat::Text => lines.finish().try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
     }
-    .map_err(|error| LogError::Twice(error.to_string()))
+    .map_err(|error| LogError::AlreadyInitialized(error.to_string()))
 }
 
 /// Lines of text, as yet of level info and above.
@@ -183,9 +183,9 @@ mod tests {
 
     /// Gathers what is written.
     #[derive(Clone, Default)]
-    struct Memory(Arc<Mutex<Vec<u8>>>);
+    struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Memory {
+    impl Write for LogBuffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn no_value_breaks_a_line_or_commands_a_terminal() {
-        let memory = Memory::default();
+        let memory = LogBuffer::default();
         let writer = memory.clone();
         tracing::subscriber::with_default(lines(move || writer.clone()).finish(), log_hostile_values);
         let text = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn json_stays_json() {
-        let memory = Memory::default();
+        let memory = LogBuffer::default();
         let writer = memory.clone();
         let lines = lines(move || writer.clone()).json().flatten_event(true).finish();
         tracing::subscriber::with_default(lines, log_hostile_values);
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn setting_up_twice_is_an_error() {
         // Another test may have been first, so only the second attempt is certain to fail.
-        let _ = init(0, Format::Json);
-        assert!(matches!(init(0, Format::Text), Err(LogError::Twice(_))));
+        let _ = init(0, LogFormat::Json);
+        assert!(matches!(init(0, LogFormat::Text), Err(LogError::AlreadyInitialized(_))));
     }
 }

@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use super::usage::UsageMetrics;
+use super::usage_metrics::UsageMetrics;
 
 /// What a request was, as metrics name it. All is empty for paths that are no resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -32,7 +32,7 @@ pub struct RequestLabels {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct AnsweredLabels {
+struct ResponseLabels {
     code: u16,
     request: RequestLabels,
 }
@@ -53,7 +53,7 @@ impl EncodeLabelSet for RequestLabels {
     }
 }
 
-impl EncodeLabelSet for AnsweredLabels {
+impl EncodeLabelSet for ResponseLabels {
     fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> std::fmt::Result {
         ("code", self.code).encode(encoder.encode_label())?;
         self.request.encode(encoder)
@@ -62,7 +62,7 @@ impl EncodeLabelSet for AnsweredLabels {
 
 /// Whether a request changes something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KindLabels {
+struct RequestKindLabels {
     request_kind: &'static str,
 }
 
@@ -119,7 +119,7 @@ struct CodeLabels {
 
 /// Which part of the audit failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct PluginLabels {
+struct AuditPluginLabels {
     plugin: &'static str,
 }
 
@@ -162,17 +162,17 @@ struct ControllerLabels {
 /// The metrics of a server.
 pub struct Metrics {
     registry: Registry,
-    requests: Family<AnsweredLabels, Counter>,
+    requests: Family<ResponseLabels, Counter>,
     durations: Family<RequestLabels, Histogram>,
-    in_flight: Family<KindLabels, Gauge>,
-    terminated: Family<AnsweredLabels, Counter>,
+    in_flight: Family<RequestKindLabels, Gauge>,
+    terminated: Family<ResponseLabels, Counter>,
     panics: Counter,
     authentications: Family<CodeLabels, Counter>,
     authorizations: Family<CodeLabels, Counter>,
-    proxies_refused: Counter,
+    rejected_proxies: Counter,
     audit_events: Counter,
-    audit_errors: Family<PluginLabels, Counter>,
-    certificate_ends: Family<CertificateLabels, Gauge>,
+    audit_errors: Family<AuditPluginLabels, Counter>,
+    certificate_expiry: Family<CertificateLabels, Gauge>,
     storage_incidents: Family<IncidentLabels, Counter>,
     long_running: Family<RequestLabels, Gauge>,
     watch_events: Family<WatchLabels, Counter>,
@@ -181,7 +181,8 @@ pub struct Metrics {
 }
 
 /// Upper bounds of the classes of duration, in seconds.
-const DURATIONS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
+const DURATION_BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
 
 impl Metrics {
     /// All metrics at zero.
@@ -189,16 +190,16 @@ impl Metrics {
         let mut metrics = Self {
             registry: Registry::default(),
             requests: Family::default(),
-            durations: Family::new_with_constructor(|| Histogram::new(DURATIONS)),
+            durations: Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS)),
             in_flight: Family::default(),
             terminated: Family::default(),
             panics: Counter::default(),
             authentications: Family::default(),
             authorizations: Family::default(),
-            proxies_refused: Counter::default(),
+            rejected_proxies: Counter::default(),
             audit_events: Counter::default(),
             audit_errors: Family::default(),
-            certificate_ends: Family::default(),
+            certificate_expiry: Family::default(),
             storage_incidents: Family::default(),
             long_running: Family::default(),
             watch_events: Family::default(),
@@ -225,12 +226,12 @@ impl Metrics {
         let text = "Reviews of access that the control plane was asked for";
         registry.register("apiserver_delegated_authz_request", text, metrics.authorizations.clone());
         let text = "Requests that name a user and come with a certificate that is not the one of a front proxy";
-        registry.register("imagestream_apiserver_front_proxy_refused", text, metrics.proxies_refused.clone());
+        registry.register("imagestream_apiserver_front_proxy_refused", text, metrics.rejected_proxies.clone());
         registry.register("apiserver_audit_event", "Audit events that were made", metrics.audit_events.clone());
         registry.register("apiserver_audit_error", "Audit events that were lost", metrics.audit_errors.clone());
         let text = "When a certificate that the server depends on ends, in seconds since 1970";
         let name = "imagestream_apiserver_certificate_expiration_timestamp_seconds";
-        registry.register(name, text, metrics.certificate_ends.clone());
+        registry.register(name, text, metrics.certificate_expiry.clone());
         for incident in StorageIncident::ALL {
             // An alert on its rise needs to know it at zero.
             drop(metrics.storage_incidents.get_or_create(&IncidentLabels { incident }));
@@ -247,23 +248,23 @@ impl Metrics {
     }
 
     /// A request was answered.
-    pub fn answered(&self, request: &RequestLabels, code: u16, took: Duration) {
-        self.requests.get_or_create(&AnsweredLabels { code, request: *request }).inc();
+    pub fn record_response(&self, request: &RequestLabels, code: u16, took: Duration) {
+        self.requests.get_or_create(&ResponseLabels { code, request: *request }).inc();
         self.durations.get_or_create(request).observe(took.as_secs_f64());
     }
 
     /// A request was turned away, or ended, because the server has too much to do.
-    pub fn terminated(&self, request: &RequestLabels, code: u16) {
-        self.terminated.get_or_create(&AnsweredLabels { code, request: *request }).inc();
+    pub fn record_termination(&self, request: &RequestLabels, code: u16) {
+        self.terminated.get_or_create(&ResponseLabels { code, request: *request }).inc();
     }
 
     /// A request ended in a panic.
-    pub fn panicked(&self) {
+    pub fn record_panic(&self) {
         self.panics.inc();
     }
 
     /// The control plane was asked; with the status of its answer, if there was one.
-    pub fn delegated(&self, what: Delegated, code: Option<u16>) {
+    pub fn record_delegated_request(&self, what: Delegated, code: Option<u16>) {
         let family = match what {
             Delegated::Authentication => &self.authentications,
             Delegated::Authorization => &self.authorizations,
@@ -273,23 +274,23 @@ impl Metrics {
     }
 
     /// Somebody wanted to ask on behalf of others and is no front proxy.
-    pub fn proxy_refused(&self) {
-        self.proxies_refused.inc();
+    pub fn record_rejected_proxy(&self) {
+        self.rejected_proxies.inc();
     }
 
     /// A certificate ends at this time.
-    pub fn certificate_ends(&self, which: Certificate, ends: Timestamp) {
-        self.certificate_ends.get_or_create(&CertificateLabels { certificate: which }).set(ends.as_second());
+    pub fn set_certificate_expiry(&self, which: Certificate, ends: Timestamp) {
+        self.certificate_expiry.get_or_create(&CertificateLabels { certificate: which }).set(ends.as_second());
     }
 
     /// Something happened to the storage.
-    pub fn storage_incident(&self, incident: StorageIncident) {
+    pub fn record_storage_incident(&self, incident: StorageIncident) {
         self.storage_incidents.get_or_create(&IncidentLabels { incident }).inc();
     }
 
     /// The gauge of requests of a kind (`readOnly` or `mutating`) that are being worked on.
     pub fn in_flight(&self, request_kind: &'static str) -> Gauge {
-        self.in_flight.get_or_create(&KindLabels { request_kind }).clone()
+        self.in_flight.get_or_create(&RequestKindLabels { request_kind }).clone()
     }
 
     /// Counts a request that lasts, such as a watch, until what this hands out is dropped.
@@ -321,7 +322,7 @@ impl Metrics {
 
     /// The counter of audit events that did not get into the audit log.
     pub fn audit_errors(&self) -> Counter {
-        self.audit_errors.get_or_create(&PluginLabels { plugin: "log" }).clone()
+        self.audit_errors.get_or_create(&AuditPluginLabels { plugin: "log" }).clone()
     }
 
     /// All metrics, as a scraper reads them.
@@ -381,7 +382,7 @@ mod tests {
             RequestLabels { subresource: "status", ..first },
             RequestLabels { scope: "cluster", ..first },
         ] {
-            metrics.answered(&labels, 200, Duration::ZERO);
+            metrics.record_response(&labels, 200, Duration::ZERO);
         }
         let text = metrics.text();
         let series: Vec<_> = text.lines().filter(|line| line.starts_with("apiserver_request_total{")).collect();
@@ -393,9 +394,9 @@ mod tests {
     fn the_end_of_each_certificate_is_a_gauge_of_its_own() {
         let metrics = Metrics::new();
         let end = |second| Timestamp::from_second(second).unwrap();
-        metrics.certificate_ends(Certificate::Serving, end(5));
-        metrics.certificate_ends(Certificate::FrontProxyCa, end(6));
-        metrics.certificate_ends(Certificate::Serving, end(7));
+        metrics.set_certificate_expiry(Certificate::Serving, end(5));
+        metrics.set_certificate_expiry(Certificate::FrontProxyCa, end(6));
+        metrics.set_certificate_expiry(Certificate::Serving, end(7));
         let text = metrics.text();
         let name = "imagestream_apiserver_certificate_expiration_timestamp_seconds";
         let lines: Vec<_> = text.lines().filter(|line| line.starts_with(name)).collect();

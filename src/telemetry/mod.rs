@@ -4,7 +4,7 @@ pub mod log;
 pub mod metrics;
 mod on_change;
 mod once_each;
-pub mod usage;
+pub mod usage_metrics;
 
 pub use on_change::OnChange;
 pub use once_each::OnceEach;

@@ -88,9 +88,9 @@ impl Serving {
     }
 
     fn measure(&self) {
-        self.metrics.certificate_ends(Certificate::Serving, self.certificate.ends());
+        self.metrics.set_certificate_expiry(Certificate::Serving, self.certificate.ends());
         if let Some(ends) = self.certificate.authority_ends() {
-            self.metrics.certificate_ends(Certificate::ServingCa, ends);
+            self.metrics.set_certificate_expiry(Certificate::ServingCa, ends);
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use imagestream_apiserver::telemetry::metrics::{Certificate, Delegated, Metrics, RequestLabels};
-use imagestream_apiserver::telemetry::usage::{FileUsage, ResourceLabels, ResourceUsage};
+use imagestream_apiserver::telemetry::usage_metrics::{FileUsage, ResourceLabels, ResourceUsage};
 use jiff::Timestamp;
 use regex::Regex;
 use serde_json::{Value, json};
@@ -24,22 +24,22 @@ type Series = BTreeMap<String, BTreeSet<String>>;
 fn told() -> Series {
     let metrics = Metrics::new();
     let request = RequestLabels::default();
-    metrics.answered(&request, 200, Duration::ZERO);
-    metrics.terminated(&request, 429);
+    metrics.record_response(&request, 200, Duration::ZERO);
+    metrics.record_termination(&request, 429);
     metrics.in_flight("mutating");
-    metrics.delegated(Delegated::Authentication, Some(201));
-    metrics.delegated(Delegated::Authorization, None);
-    metrics.certificate_ends(Certificate::Serving, Timestamp::UNIX_EPOCH);
+    metrics.record_delegated_request(Delegated::Authentication, Some(201));
+    metrics.record_delegated_request(Delegated::Authorization, None);
+    metrics.set_certificate_expiry(Certificate::Serving, Timestamp::UNIX_EPOCH);
     metrics.audit_errors();
     drop(metrics.long_running(&request));
     let usage = metrics.usage();
-    usage.stored(
+    usage.set_resource(
         ResourceLabels { group: "g", resource: "r" },
         ResourceUsage { objects: 1, bytes: 1, largest_bytes: Some(1) },
     );
-    usage.file(FileUsage { bytes: 1, available_bytes: Some(1), revision: 1, compacted: 1 });
-    usage.tag_events(1);
-    usage.free_pages(1);
+    usage.set_file(FileUsage { bytes: 1, available_bytes: Some(1), revision: 1, compacted: 1 });
+    usage.set_tag_events(1);
+    usage.set_free_pages(1);
     let (series, label) = (Regex::new(r"^(\w+)(?:\{(.*)\})? \S+$").unwrap(), Regex::new(r#"(\w+)=""#).unwrap());
     let text = metrics.text();
     let lines = text.lines().filter_map(|line| series.captures(line));

@@ -8,65 +8,65 @@ use crate::telemetry::log::escaped;
 #[derive(Debug)]
 pub(in crate::cli) struct Finding {
     subject: &'static str,
-    verdict: Verdict,
+    severity: Severity,
     text: String,
-    way_out: Option<String>,
+    remedy: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Good,
-    Noteworthy,
-    Wrong,
+enum Severity {
+    Ok,
+    Note,
+    Problem,
 }
 
 impl Finding {
     /// As it should be.
-    pub(in crate::cli) fn good(subject: &'static str, text: impl Into<String>) -> Self {
-        Self { subject, verdict: Verdict::Good, text: text.into(), way_out: None }
+    pub(in crate::cli) fn ok(subject: &'static str, text: impl Into<String>) -> Self {
+        Self { subject, severity: Severity::Ok, text: text.into(), remedy: None }
     }
 
     /// Not wrong, but to be known.
-    pub(in crate::cli) fn noteworthy(subject: &'static str, text: impl Into<String>) -> Self {
-        Self { subject, verdict: Verdict::Noteworthy, text: text.into(), way_out: None }
+    pub(in crate::cli) fn note(subject: &'static str, text: impl Into<String>) -> Self {
+        Self { subject, severity: Severity::Note, text: text.into(), remedy: None }
     }
 
     /// Not as it must be.
-    pub(in crate::cli) fn wrong(subject: &'static str, text: impl Into<String>) -> Self {
-        Self { subject, verdict: Verdict::Wrong, text: text.into(), way_out: None }
+    pub(in crate::cli) fn problem(subject: &'static str, text: impl Into<String>) -> Self {
+        Self { subject, severity: Severity::Problem, text: text.into(), remedy: None }
     }
 
     /// What to do about it.
-    pub(in crate::cli) fn way_out(mut self, text: impl Into<String>) -> Self {
-        self.way_out = Some(text.into());
+    pub(in crate::cli) fn remedy(mut self, text: impl Into<String>) -> Self {
+        self.remedy = Some(text.into());
         self
     }
 
     /// Whether it is not as it must be.
-    pub(in crate::cli) fn is_wrong(&self) -> bool {
-        self.verdict == Verdict::Wrong
+    pub(in crate::cli) fn is_problem(&self) -> bool {
+        self.severity == Severity::Problem
     }
 }
 
 /// Prints findings as they come, and counts what is wrong.
 #[derive(Debug, Default)]
-pub(in crate::cli) struct Report {
-    wrong: usize,
+pub(in crate::cli) struct CheckReport {
+    problems: usize,
 }
 
-impl Report {
+impl CheckReport {
     /// Tells of a finding.
     pub(in crate::cli) fn add(&mut self, finding: Finding) {
-        self.wrong += usize::from(finding.is_wrong());
-        let verdict = match finding.verdict {
-            Verdict::Good => "ok",
-            Verdict::Noteworthy => "note",
-            Verdict::Wrong => "WRONG",
+        self.problems += usize::from(finding.is_problem());
+        let severity = match finding.severity {
+            Severity::Ok => "ok",
+            Severity::Note => "note",
+            Severity::Problem => "WRONG",
         };
         // Names of stored objects may come from anybody.
-        println!("{verdict:<6}{}: {}", finding.subject, escaped(&finding.text));
-        if let Some(way_out) = finding.way_out {
-            println!("      -> {}", escaped(&way_out));
+        println!("{severity:<6}{}: {}", finding.subject, escaped(&finding.text));
+        if let Some(remedy) = finding.remedy {
+            println!("      -> {}", escaped(&remedy));
         }
     }
 
@@ -80,13 +80,13 @@ impl Report {
     /// # Errors
     /// Something is wrong.
     pub(in crate::cli) fn end(self) -> anyhow::Result<()> {
-        match self.wrong {
+        match self.problems {
             0 => {
                 println!("everything that was looked at is as it should be");
                 Ok(())
             }
             1 => bail!("one thing is wrong"),
-            wrong => bail!("{wrong} things are wrong"),
+            problems => bail!("{problems} things are wrong"),
         }
     }
 }

@@ -5,7 +5,7 @@ use kube::Api;
 
 use super::finding::Finding;
 use crate::api::{GROUP, VERSION};
-use crate::cluster::{Clients, told};
+use crate::cluster::{Clients, error_message};
 use crate::server::Options;
 
 const SUBJECT: &str = "APIService v1.image.openshift.io";
@@ -16,12 +16,12 @@ pub(super) async fn check(options: &Options, clients: &Clients) -> Vec<Finding> 
     let found = match services.get_opt(&format!("{VERSION}.{GROUP}")).await {
         Ok(Some(found)) => found,
         Ok(None) => {
-            let way_out = "register the server: kubectl apply -k manifests/overlays/embedded";
-            return vec![Finding::wrong(SUBJECT, "it is not there").way_out(way_out)];
+            let remedy = "register the server: kubectl apply -k manifests/overlays/embedded";
+            return vec![Finding::problem(SUBJECT, "it is not there").remedy(remedy)];
         }
         Err(error) => {
-            let way_out = "allow this server's user to get it (manifests/base/rbac-server.yaml)";
-            return vec![Finding::wrong(SUBJECT, told(&error)).way_out(way_out)];
+            let remedy = "allow this server's user to get it (manifests/base/rbac-server.yaml)";
+            return vec![Finding::problem(SUBJECT, error_message(&error)).remedy(remedy)];
         }
     };
     let mut findings = vec![condition(&found)];
@@ -36,20 +36,20 @@ fn condition(found: &APIService) -> Finding {
     let conditions = found.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     match conditions.iter().find(|condition| condition.type_ == "Available") {
         Some(condition) if condition.status == "True" => {
-            Finding::good(SUBJECT, "kube-apiserver finds this server available")
+            Finding::ok(SUBJECT, "kube-apiserver finds this server available")
         }
         Some(condition) => {
             let (reason, message) = (condition.reason.as_deref(), condition.message.as_deref());
             let text = format!("not available: {}: {}", reason.unwrap_or("?"), message.unwrap_or("no reason is given"));
-            Finding::wrong(SUBJECT, text).way_out(way_out(message.unwrap_or_default()))
+            Finding::problem(SUBJECT, text).remedy(remedy(message.unwrap_or_default()))
         }
-        None => Finding::wrong(SUBJECT, "kube-apiserver has not looked at it yet")
-            .way_out("wait half a minute, then check again"),
+        None => Finding::problem(SUBJECT, "kube-apiserver has not looked at it yet")
+            .remedy("wait half a minute, then check again"),
     }
 }
 
 /// What mostly is behind a message of kube-apiserver.
-fn way_out(message: &str) -> &'static str {
+fn remedy(message: &str) -> &'static str {
     if message.contains("x509") || message.contains("tls:") {
         "spec.caBundle must hold the CA of the serving certificate, and that must carry <service>.<namespace>.svc; \
          --inject-ca-bundle keeps the caBundle right by itself"
@@ -63,35 +63,34 @@ fn way_out(message: &str) -> &'static str {
 }
 
 fn service(spec: &APIServiceSpec, options: &Options) -> Finding {
-    let told = spec.service.as_ref().map(|service| {
+    let actual = spec.service.as_ref().map(|service| {
         let (name, namespace) = (service.name.as_deref(), service.namespace.as_deref());
         (name.unwrap_or_default().to_owned(), namespace.unwrap_or_default().to_owned())
     });
-    let Some((name, namespace)) = told else {
-        return Finding::wrong(SUBJECT, "it names no Service: kube-apiserver answers for the group itself")
-            .way_out("set spec.service to the Service in front of this server");
+    let Some((name, namespace)) = actual else {
+        return Finding::problem(SUBJECT, "it names no Service: kube-apiserver answers for the group itself")
+            .remedy("set spec.service to the Service in front of this server");
     };
     let own = options.tls.service_name.clone().zip(options.tls.service_namespace.clone());
     match own {
         Some(own) if own != (name.clone(), namespace.clone()) => {
             let text =
                 format!("it leads to the Service {namespace}/{name}, not to {}/{} as the flags say", own.1, own.0);
-            Finding::wrong(SUBJECT, text).way_out("correct spec.service, or --service-name and --service-namespace")
+            Finding::problem(SUBJECT, text).remedy("correct spec.service, or --service-name and --service-namespace")
         }
-        _ => Finding::good(SUBJECT, format!("it leads to the Service {namespace}/{name}")),
+        _ => Finding::ok(SUBJECT, format!("it leads to the Service {namespace}/{name}")),
     }
 }
 
 fn trust(spec: &APIServiceSpec) -> Finding {
     match (&spec.ca_bundle, spec.insecure_skip_tls_verify) {
         (_, Some(true)) => {
-            Finding::wrong(SUBJECT, "insecureSkipTLSVerify is set: anybody on the way can answer for this server")
-                .way_out("remove it, and set spec.caBundle (--inject-ca-bundle does)")
+            Finding::problem(SUBJECT, "insecureSkipTLSVerify is set: anybody on the way can answer for this server")
+                .remedy("remove it, and set spec.caBundle (--inject-ca-bundle does)")
         }
-        (None, _) => Finding::noteworthy(
-            SUBJECT,
-            "spec.caBundle is empty: the roots of kube-apiserver's system must know the CA",
-        ),
-        (Some(_), _) => Finding::good(SUBJECT, "spec.caBundle is set"),
+        (None, _) => {
+            Finding::note(SUBJECT, "spec.caBundle is empty: the roots of kube-apiserver's system must know the CA")
+        }
+        (Some(_), _) => Finding::ok(SUBJECT, "spec.caBundle is set"),
     }
 }

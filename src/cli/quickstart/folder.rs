@@ -10,12 +10,12 @@ use anyhow::{Context, bail};
 use serde_json::json;
 
 /// The folder, with a token in it.
-pub(super) struct Folder(PathBuf);
+pub(super) struct QuickstartFolder(PathBuf);
 
 const USER: &str = "admin";
 const NAME: &str = "imagestream-apiserver";
 
-impl Folder {
+impl QuickstartFolder {
     /// Makes the folder and the token, unless they are there.
     pub(super) fn prepare(path: &Path) -> anyhow::Result<Self> {
         let flag = || format!("--data-dir: the folder {} cannot be prepared", path.display());
@@ -99,9 +99,9 @@ mod tests {
     fn the_token_is_kept_and_everything_is_private() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("data");
-        let first = Folder::prepare(&path).unwrap();
+        let first = QuickstartFolder::prepare(&path).unwrap();
         let token = fs::read_to_string(first.token()).unwrap();
-        let again = Folder::prepare(&path).unwrap();
+        let again = QuickstartFolder::prepare(&path).unwrap();
         again.write_kubeconfig("127.0.0.1:1".parse().unwrap(), &again.certificates().join("x.crt")).unwrap();
         assert_eq!(fs::read_to_string(again.token()).unwrap(), token);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;

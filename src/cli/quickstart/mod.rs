@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::{Args, FromArgMatches};
 
-use self::folder::Folder;
+use self::folder::QuickstartFolder;
 use crate::server::shutdown::Shutdown;
 use crate::server::{self, Options, Running};
 use crate::telemetry::log;
 
 /// Flags of `quickstart`.
 #[derive(Debug, Args)]
-pub(super) struct Quickstart {
+pub(super) struct QuickstartCommand {
     /// Folder for data, certificate, token and kubeconfig; created with mode 0700.
     #[arg(long, value_name = "FOLDER", default_value = "data")]
     data_dir: PathBuf,
@@ -29,24 +29,24 @@ pub(super) struct Quickstart {
     log: log::Options,
 }
 
-impl Quickstart {
+impl QuickstartCommand {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let Self { data_dir, secure_port, log } = self;
         log::init(log.verbosity, log.logging_format)?;
-        let folder = Folder::prepare(&data_dir)?;
+        let folder = QuickstartFolder::prepare(&data_dir)?;
         let shutdown = Shutdown::on_signals().context("signals cannot be received")?;
         let Some(running) = server::start(options(&folder, secure_port)?, shutdown).await? else {
             return Ok(());
         };
         sample::load(&running.catalog).await?;
         folder.write_kubeconfig(running.address, &running.certificate)?;
-        println!("{}", invitation(&folder, &running));
+        println!("{}", instructions(&folder, &running));
         running.until_end().await
     }
 }
 
 /// The flags that `serve` would have to be given.
-fn options(folder: &Folder, port: u16) -> anyhow::Result<Options> {
+fn options(folder: &QuickstartFolder, port: u16) -> anyhow::Result<Options> {
     let command = Options::augment_args(clap::Command::new("quickstart"));
     let matches = command.try_get_matches_from(["quickstart", "--authorization-mode=AlwaysAllow"])?;
     let mut options = Options::from_arg_matches(&matches)?;
@@ -58,7 +58,7 @@ fn options(folder: &Folder, port: u16) -> anyhow::Result<Options> {
 }
 
 /// What is printed: commands that work as they stand.
-fn invitation(folder: &Folder, running: &Running) -> String {
+fn instructions(folder: &QuickstartFolder, running: &Running) -> String {
     let Running { address, certificate, .. } = running;
     let (full, short) = (sample::current(), sample::previous());
     format!(
@@ -77,7 +77,7 @@ fn invitation(folder: &Folder, running: &Running) -> String {
     )
 }
 
-fn curl(folder: &Folder, address: SocketAddr, certificate: &Path, digest: &str) -> String {
+fn curl(folder: &QuickstartFolder, address: SocketAddr, certificate: &Path, digest: &str) -> String {
     let path = format!("{}/namespaces/{}/imagestreamimages", crate::api::GROUP_VERSION, sample::NAMESPACE);
     format!(
         "curl --cacert {} -H \"Authorization: Bearer $(cat {})\" https://{address}/apis/{path}/{}@{digest}",
@@ -87,7 +87,7 @@ fn curl(folder: &Folder, address: SocketAddr, certificate: &Path, digest: &str) 
     )
 }
 
-fn kubectl(folder: &Folder, what: &str) -> String {
+fn kubectl(folder: &QuickstartFolder, what: &str) -> String {
     format!("kubectl --kubeconfig {} -n {} get {what}", quoted(&folder.kubeconfig()), sample::NAMESPACE)
 }
 

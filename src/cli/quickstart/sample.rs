@@ -19,7 +19,7 @@ pub(super) const NAMESPACE: &str = "samples";
 pub(super) const STREAM: &str = "hello";
 
 /// One image of the sample.
-struct Sample {
+struct SampleImage {
     repository: &'static str,
     media_type: &'static str,
     manifest: &'static str,
@@ -35,43 +35,43 @@ macro_rules! file {
 }
 
 /// Oldest first, so that the tag `latest` has a history; the parts of the index come before it.
-const SAMPLES: [Sample; 6] = [
-    Sample {
+const SAMPLES: [SampleImage; 6] = [
+    SampleImage {
         repository: "hello",
         media_type: manifest::OCI_MANIFEST,
         manifest: file!("hello-1.0/manifest.json"),
         config: file!("hello-1.0/config.json"),
         tag: Some("latest"),
     },
-    Sample {
+    SampleImage {
         repository: "hello",
         media_type: manifest::OCI_MANIFEST,
         manifest: file!("hello-1.1/manifest.json"),
         config: file!("hello-1.1/config.json"),
         tag: Some("latest"),
     },
-    Sample {
+    SampleImage {
         repository: "legacy",
         media_type: manifest::SCHEMA2,
         manifest: file!("legacy/manifest.json"),
         config: file!("legacy/config.json"),
         tag: Some("legacy"),
     },
-    Sample {
+    SampleImage {
         repository: "multi",
         media_type: manifest::OCI_MANIFEST,
         manifest: file!("multi/linux-amd64/manifest.json"),
         config: file!("multi/linux-amd64/config.json"),
         tag: None,
     },
-    Sample {
+    SampleImage {
         repository: "multi",
         media_type: manifest::OCI_MANIFEST,
         manifest: file!("multi/linux-arm64/manifest.json"),
         config: file!("multi/linux-arm64/config.json"),
         tag: None,
     },
-    Sample {
+    SampleImage {
         repository: "multi",
         media_type: manifest::OCI_INDEX,
         manifest: file!("multi/index.json"),
@@ -80,7 +80,7 @@ const SAMPLES: [Sample; 6] = [
     },
 ];
 
-impl Sample {
+impl SampleImage {
     fn digest(&self) -> String {
         Digest::sha256_of(self.manifest).as_str().to_owned()
     }
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn every_digest_that_a_manifest_names_is_that_of_a_file() {
-        let all: Vec<String> = SAMPLES.iter().map(Sample::digest).collect();
+        let all: Vec<String> = SAMPLES.iter().map(SampleImage::digest).collect();
         for sample in &SAMPLES {
             let manifest: Value = serde_json::from_str(sample.manifest).unwrap();
             assert_eq!(manifest["mediaType"], sample.media_type);

@@ -7,20 +7,20 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::output::Output;
-use super::{Common, size, source};
+use super::{MaintenanceOptions, input, size};
 use crate::store::{ArchiveReader, ArchiveSummary};
 
 /// Flags of `store backup`.
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Backup {
+pub(in crate::cli) struct BackupCommand {
     /// New file for the backup, or - for standard output.
     #[arg(value_name = "FILE", default_value = "-")]
     file: PathBuf,
     #[command(flatten)]
-    common: Common,
+    common: MaintenanceOptions,
 }
 
-impl Backup {
+impl BackupCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { file, common } = self;
         let folder = common.begin()?;
@@ -28,7 +28,7 @@ impl Backup {
         if output.is_terminal() {
             bail!("a backup is nothing to look at: name a file, or send the output to one");
         }
-        let ArchiveSummary { revision, entries, bytes } = copy(source::store(&folder)?, output)?;
+        let ArchiveSummary { revision, entries, bytes } = copy(input::store(&folder)?, output)?;
         eprintln!("backed up {entries} entries as of revision {revision}, {}", size(bytes));
         Ok(())
     }

@@ -5,19 +5,19 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Common, offline, size, source};
-use crate::cli::check::finding::{Finding, Report};
+use super::{MaintenanceOptions, input, offline, size};
+use crate::cli::check::finding::{CheckReport, Finding};
 use crate::resources::agreement::{Agreement, Judged};
 use crate::store::{ArchiveError, ArchiveReader, ArchiveSummary, FsckReport, Maintenance, Problems};
 
 /// Flags of `store check`.
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Check {
+pub(in crate::cli) struct StoreCheckCommand {
     /// Backup to verify instead of the data folder, or - for standard input.
     #[arg(long, value_name = "FILE")]
     backup: Option<PathBuf>,
     #[command(flatten)]
-    common: Common,
+    common: MaintenanceOptions,
 }
 
 const FILE: &str = "file";
@@ -29,47 +29,47 @@ const RESTORE: &str = "keep a copy of the folder, and restore the latest backup 
 /// The way out where objects are whole and what was made of them is not.
 const REBUILD: &str = "what can be read can be saved: `store export`, then `store import` into another folder";
 
-impl Check {
+impl StoreCheckCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { backup, common } = self;
         let folder = common.begin()?;
-        let mut report = Report::default();
+        let mut report = CheckReport::default();
         match backup {
-            Some(file) => check_backup(source::file(&file)?, &mut report),
+            Some(file) => check_backup(input::file(&file)?, &mut report),
             None => check_folder(&*folder.maintenance(), &mut report)?,
         }
         report.end()
     }
 }
 
-fn check_folder(folder: &dyn Maintenance, report: &mut Report) -> anyhow::Result<()> {
+fn check_folder(folder: &dyn Maintenance, report: &mut CheckReport) -> anyhow::Result<()> {
     let FsckReport { revision, compacted, keys, values, bytes, changes, problems } = offline(folder.fsck())?;
     if problems.total > 0 {
-        tell(report, FILE, problems, RESTORE);
+        report_problems(report, FILE, problems, RESTORE);
         return Ok(());
     }
     let text = format!(
         "{keys} keys, {values} values of {}, {changes} changes are remembered; revisions {compacted} to {revision} can be read",
         size(bytes)
     );
-    report.add(Finding::good(FILE, text));
-    objects(source::of(offline(folder.open_read_only())?)?, report)?;
+    report.add(Finding::ok(FILE, text));
+    objects(input::of(offline(folder.open_read_only())?)?, report)?;
     Ok(())
 }
 
-fn check_backup(source: impl Read, report: &mut Report) {
+fn check_backup(source: impl Read, report: &mut CheckReport) {
     match objects(source, report) {
         Ok(ArchiveSummary { revision, entries, bytes }) => {
             let text = format!("{entries} entries as of revision {revision}, {}; its checksum matches", size(bytes));
-            report.add(Finding::good(BACKUP, text));
+            report.add(Finding::ok(BACKUP, text));
         }
         // These errors name the way out themselves.
-        Err(why) => report.add(Finding::wrong(BACKUP, why.to_string())),
+        Err(why) => report.add(Finding::problem(BACKUP, why.to_string())),
     }
 }
 
 /// Looks at all objects.
-fn objects(source: impl Read, report: &mut Report) -> Result<ArchiveSummary, ArchiveError> {
+fn objects(source: impl Read, report: &mut CheckReport) -> Result<ArchiveSummary, ArchiveError> {
     let mut archive = ArchiveReader::begin(BufReader::new(source))?;
     let mut agreement = Agreement::default();
     for entry in archive.by_ref() {
@@ -81,20 +81,20 @@ fn objects(source: impl Read, report: &mut Report) -> Result<ArchiveSummary, Arc
     found.into_iter().for_each(|fault| problems.add(fault));
     if problems.total == 0 {
         let text = format!("{images} images and {streams} streams can be read, and what lies beside them agrees");
-        report.add(Finding::good(OBJECTS, text));
+        report.add(Finding::ok(OBJECTS, text));
     }
-    tell(report, OBJECTS, problems, REBUILD);
+    report_problems(report, OBJECTS, problems, REBUILD);
     Ok(summary)
 }
 
-fn tell(report: &mut Report, subject: &'static str, Problems { first, total }: Problems, way_out: &str) {
+fn report_problems(report: &mut CheckReport, subject: &'static str, Problems { first, total }: Problems, remedy: &str) {
     let more = total.saturating_sub(first.len() as u64);
     let last = first.len().saturating_sub(1);
     for (at, fault) in first.into_iter().enumerate() {
-        let finding = Finding::wrong(subject, fault);
-        report.add(if at == last && more == 0 { finding.way_out(way_out) } else { finding });
+        let finding = Finding::problem(subject, fault);
+        report.add(if at == last && more == 0 { finding.remedy(remedy) } else { finding });
     }
     if more > 0 {
-        report.add(Finding::wrong(subject, format!("{more} more of this kind")).way_out(way_out));
+        report.add(Finding::problem(subject, format!("{more} more of this kind")).remedy(remedy));
     }
 }

@@ -2,26 +2,26 @@
 
 use clap::Args;
 
-use super::{Common, offline, size};
+use super::{MaintenanceOptions, offline, size};
 use crate::store::{DefragReport, FileSize};
 
 /// Flags of `store compact`.
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Compact {
+pub(in crate::cli) struct CompactCommand {
     #[command(flatten)]
-    common: Common,
+    common: MaintenanceOptions,
 }
 
-impl Compact {
+impl CompactCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let folder = self.common.begin()?;
         let DefragReport { before, after } = offline(folder.maintenance().defrag())?;
-        println!("before: {}", told(before));
-        println!("after:  {}", told(after));
+        println!("before: {}", description(before));
+        println!("after:  {}", description(after));
         Ok(())
     }
 }
 
-fn told(FileSize { length, allocated }: FileSize) -> String {
+fn description(FileSize { length, allocated }: FileSize) -> String {
     format!("{}, of which {} are on the disk", size(length), size(allocated))
 }

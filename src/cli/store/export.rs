@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::input::{self, Input};
 use super::output::Output;
-use super::source::{self, Source};
-use super::{Common, DataFolder};
+use super::{DataFolder, MaintenanceOptions};
 use crate::resources::transfer;
 use crate::store::{ArchiveReader, ArchiveSummary};
 use crate::telemetry::log::escaped;
 
 /// Flags of `store export`.
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Export {
+pub(in crate::cli) struct ExportCommand {
     /// New file for the objects, or - for standard output.
     #[arg(value_name = "FILE", default_value = "-")]
     file: PathBuf,
@@ -23,10 +23,10 @@ pub(in crate::cli) struct Export {
     #[arg(long, value_name = "FILE")]
     backup: Option<PathBuf>,
     #[command(flatten)]
-    common: Common,
+    common: MaintenanceOptions,
 }
 
-impl Export {
+impl ExportCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { file, backup, common } = self;
         let folder = common.begin()?;
@@ -41,8 +41,8 @@ impl Export {
     }
 }
 
-fn open(backup: Option<&Path>, folder: &DataFolder) -> anyhow::Result<Source> {
-    backup.map_or_else(|| source::store(folder), source::file)
+fn open(backup: Option<&Path>, folder: &DataFolder) -> anyhow::Result<Input> {
+    backup.map_or_else(|| input::store(folder), input::file)
 }
 
 struct Exported {
@@ -52,7 +52,7 @@ struct Exported {
 }
 
 /// Writes what can be written; tells the rest.
-fn export(source: Source, output: &mut impl Write) -> anyhow::Result<Exported> {
+fn export(source: Input, output: &mut impl Write) -> anyhow::Result<Exported> {
     let mut archive = ArchiveReader::begin(BufReader::new(source))?;
     let (mut lines, mut faults) = (0, 0);
     for entry in archive.by_ref() {

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use futures_util::future::join_all;
 use serde_json::value::RawValue;
 
-use super::{Common, offline, source};
+use super::{MaintenanceOptions, input, offline};
 use crate::domain::registries::Registries;
 use crate::domain::tag_history::MaxTagHistory;
 use crate::meta::Time;
@@ -20,25 +20,25 @@ use crate::telemetry::log::escaped;
 
 /// Flags of `store import`.
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Import {
+pub(in crate::cli) struct ImportCommand {
     /// File of Images and ImageStreams, as objects or lists, or - for standard input.
     ///
     /// Objects keep uid, creationTimestamp and status, and get a new resourceVersion.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Treatment of objects that exist already.
-    #[arg(long, value_enum, default_value_t = Existing::Refuse)]
-    existing: Existing,
+    #[arg(long, value_enum, default_value_t = ExistingPolicy::Refuse)]
+    existing: ExistingPolicy,
     /// Validate the objects and store nothing.
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    common: Common,
+    common: MaintenanceOptions,
 }
 
 /// Treatment of objects that exist already.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Existing {
+enum ExistingPolicy {
     /// Report an error for each.
     Refuse,
     /// Keep the stored object.
@@ -47,58 +47,58 @@ enum Existing {
 
 /// What became of objects.
 #[derive(Debug, Default)]
-struct Tally {
+struct ImportSummary {
     made: u64,
     skipped: u64,
     refused: u64,
 }
 
 /// How many objects are stored at a time: they share the commits of the store.
-const AT_A_TIME: usize = 64;
+const BATCH_SIZE: usize = 64;
 
 /// What was stored once is stored again, whatever the limits of the server are that it comes from.
 const LIMITS: Limits =
     Limits { streams_per_namespace: None, object_bytes: MAX_VALUE_BYTES, tag_history: MaxTagHistory(None) };
 
-impl Import {
+impl ImportCommand {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let Self { file, existing, dry_run, common } = self;
         let folder = common.begin()?;
-        let input = BufReader::new(source::file(&file)?);
+        let input = BufReader::new(input::file(&file)?);
         let options = OpenOptions { reserve: Some(Reserve::default()), ..folder.options() };
         let Opened { store, .. } = offline(store::open(options))?;
         let catalog = Catalog::new(&store, Registries::default(), &LIMITS);
         let importer = Importer {
             catalog: &catalog,
             existing: match existing {
-                Existing::Refuse => transfer::Existing::Refuse,
-                Existing::Skip => transfer::Existing::Skip,
+                ExistingPolicy::Refuse => transfer::Existing::Refuse,
+                ExistingPolicy::Skip => transfer::Existing::Skip,
             },
             effect: if dry_run { Effect::Check } else { Effect::Write },
             now: Time::now(),
         };
-        let mut tally = Tally::default();
+        let mut summary = ImportSummary::default();
         for value in serde_json::Deserializer::from_reader(input).into_iter::<Box<RawValue>>() {
-            let told = || format!("{} is no sequence of JSON objects after {tally}", file.display());
+            let told = || format!("{} is no sequence of JSON objects after {summary}", file.display());
             let value = value.with_context(told)?;
-            tally.add(&importer, &value).await;
+            summary.add(&importer, &value).await;
         }
-        println!("{}{tally}", if dry_run { "nothing was written; it would have been: " } else { "" });
+        println!("{}{summary}", if dry_run { "nothing was written; it would have been: " } else { "" });
         println!("uid, creationTimestamp and status are kept where they are given; each resourceVersion is a new one");
-        match tally.refused {
+        match summary.refused {
             0 => Ok(()),
             refused => bail!("{refused} objects were refused"),
         }
     }
 }
 
-impl Tally {
+impl ImportSummary {
     /// Stores the objects of a value; tells what is wrong with those that are refused.
     async fn add(&mut self, importer: &Importer<'_>, value: &RawValue) {
         let objects = transfer::objects(value).unwrap_or_else(|why| vec![Err(why)]);
         let mut objects = objects.into_iter().peekable();
         while objects.peek().is_some() {
-            let group = objects.by_ref().take(AT_A_TIME).map(|object| import(importer, object));
+            let group = objects.by_ref().take(BATCH_SIZE).map(|object| import(importer, object));
             for imported in join_all(group).await {
                 match imported {
                     Ok(Imported::Made) => self.made += 1,
@@ -121,7 +121,7 @@ async fn import(importer: &Importer<'_>, object: Result<Object, Unreadable>) -> 
     })
 }
 
-impl std::fmt::Display for Tally {
+impl std::fmt::Display for ImportSummary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { made, skipped, refused } = self;
         write!(f, "{made} objects stored, {skipped} left out because they are there, {refused} refused")

@@ -6,9 +6,9 @@ mod check;
 mod compact;
 mod export;
 mod import;
+mod input;
 mod output;
 mod restore;
-mod source;
 
 use std::path::PathBuf;
 
@@ -20,25 +20,25 @@ use crate::telemetry::log;
 
 /// Maintenance commands.
 #[derive(Debug, Subcommand)]
-pub(super) enum Store {
+pub(super) enum StoreCommand {
     /// Verify the data folder or a backup: pages, rows, checksums and objects.
     ///
     /// Prints the findings with the remedy and exits with code 1 if anything is wrong. Changes
     /// nothing.
-    Check(check::Check),
+    Check(check::StoreCheckCommand),
     /// Write a consistent backup, also while a server runs.
-    Backup(backup::Backup),
+    Backup(backup::BackupCommand),
     /// Create a store from a backup, in a folder without one.
-    Restore(restore::Restore),
+    Restore(restore::RestoreCommand),
     /// Write all objects as lines of JSON, also while a server runs.
-    Export(export::Export),
+    Export(export::ExportCommand),
     /// Store objects from lines of JSON or from the output of kubectl get -o json.
-    Import(import::Import),
+    Import(import::ImportCommand),
     /// Shrink the data file to the size of its content.
-    Compact(compact::Compact),
+    Compact(compact::CompactCommand),
 }
 
-impl Store {
+impl StoreCommand {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Check(check) => check.run(),
@@ -54,7 +54,7 @@ impl Store {
 /// Flags of every maintenance command.
 #[derive(Debug, Args)]
 #[group(skip)]
-struct Common {
+struct MaintenanceOptions {
     /// Storage backend of the server.
     #[arg(long, value_enum, value_name = "BACKEND", default_value_t)]
     storage_backend: Backend,
@@ -65,7 +65,7 @@ struct Common {
     log: log::Options,
 }
 
-impl Common {
+impl MaintenanceOptions {
     /// Sets up logging. Returns the folder.
     fn begin(self) -> anyhow::Result<DataFolder> {
         let Self { storage_backend, data_dir, log } = self;

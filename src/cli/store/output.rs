@@ -13,9 +13,9 @@ use crate::store::private_file::create_new;
 use crate::store::{RESERVE_BYTES, free_space};
 
 /// After so many bytes they are brought to the disk: a server beside must not wait for all of them at once.
-const STEP_BYTES: u64 = 8 << 20;
+const SYNC_BYTES: u64 = 8 << 20;
 /// So much room is left for a server beside, in bytes.
-const ROOM: u64 = 2 * RESERVE_BYTES;
+const MIN_FREE_BYTES: u64 = 2 * RESERVE_BYTES;
 
 /// Where bytes go.
 #[derive(Debug)]
@@ -23,12 +23,12 @@ pub(super) enum Output {
     /// Standard output.
     Standard(io::Stdout),
     /// A file.
-    File(Aside),
+    File(PartialFile),
 }
 
 /// A file under another name, until it is whole. Removed on drop.
 #[derive(Debug)]
-pub(super) struct Aside {
+pub(super) struct PartialFile {
     file: File,
     name: PathBuf,
     partial: PathBuf,
@@ -50,7 +50,7 @@ impl Output {
         let partial = folder_of(path).join(format!("{}.partial", uuid::Uuid::new_v4().simple()));
         let file = create_new(&partial);
         let file = file.with_context(|| format!("{} cannot be written: {}", path.display(), partial.display()))?;
-        Ok(Self::File(Aside { file, name: path.to_owned(), partial, pending: 0 }))
+        Ok(Self::File(PartialFile { file, name: path.to_owned(), partial, pending: 0 }))
     }
 
     /// Whether somebody looks at it who does not want to see any bytes.
@@ -61,13 +61,13 @@ impl Output {
     /// Makes what was written last; a file gets its name.
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
         self.flush()?;
-        let Self::File(aside) = &self else { return Ok(()) };
-        let placed = aside
+        let Self::File(partial_file) = &self else { return Ok(()) };
+        let placed = partial_file
             .file
             .sync_all()
-            .and_then(|()| fs::rename(&aside.partial, &aside.name))
-            .and_then(|()| File::open(folder_of(&aside.name))?.sync_all());
-        placed.with_context(|| format!("{} cannot be written", aside.name.display()))
+            .and_then(|()| fs::rename(&partial_file.partial, &partial_file.name))
+            .and_then(|()| File::open(folder_of(&partial_file.name))?.sync_all());
+        placed.with_context(|| format!("{} cannot be written", partial_file.name.display()))
     }
 }
 
@@ -75,8 +75,8 @@ impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Standard(output) => output.write(bytes),
-            Self::File(aside) => aside.write(bytes).map_err(|why| {
-                io::Error::new(why.kind(), format!("{} cannot be written: {why}", aside.name.display()))
+            Self::File(partial_file) => partial_file.write(bytes).map_err(|why| {
+                io::Error::new(why.kind(), format!("{} cannot be written: {why}", partial_file.name.display()))
             }),
         }
     }
@@ -84,21 +84,21 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Standard(output) => output.flush(),
-            Self::File(aside) => aside.file.flush(),
+            Self::File(partial_file) => partial_file.file.flush(),
         }
     }
 }
 
-impl Aside {
+impl PartialFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         self.pending += written as u64;
-        if self.pending >= STEP_BYTES {
+        if self.pending >= SYNC_BYTES {
             self.pending = 0;
             self.file.sync_data()?;
             let free = free_space(folder_of(&self.name))?;
-            if free < ROOM {
-                let reason = format!("only {free} bytes are left there, and {ROOM} are kept for the server");
+            if free < MIN_FREE_BYTES {
+                let reason = format!("only {free} bytes are left there, and {MIN_FREE_BYTES} are kept for the server");
                 return Err(io::Error::new(io::ErrorKind::StorageFull, reason));
             }
         }
@@ -111,7 +111,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-impl Drop for Aside {
+impl Drop for PartialFile {
     fn drop(&mut self) {
         // Nothing is there any more once it has its name.
         let _ = fs::remove_file(&self.partial);

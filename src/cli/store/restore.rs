@@ -5,12 +5,12 @@ use std::time::SystemTime;
 
 use clap::Args;
 
-use super::{Common, offline, size, source};
+use super::{MaintenanceOptions, input, offline, size};
 use crate::store::{RestoreError, RestoreOptions, Restored, Revision};
 
 /// Flags of `store restore`.
 #[derive(Debug, Args)]
-pub(in crate::cli) struct Restore {
+pub(in crate::cli) struct RestoreCommand {
     /// Backup file, or - for standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -21,15 +21,15 @@ pub(in crate::cli) struct Restore {
     #[arg(long, value_name = "RESOURCEVERSION", default_value_t = 0)]
     seen_resource_version: u64,
     #[command(flatten)]
-    common: Common,
+    common: MaintenanceOptions,
 }
 
-impl Restore {
+impl RestoreCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { file, seen_resource_version, common } = self;
         let folder = common.begin()?;
         let options = RestoreOptions { now: SystemTime::now(), seen: Revision(seen_resource_version) };
-        let Restored { backup, begins } = match folder.maintenance().restore(&mut *source::file(&file)?, options) {
+        let Restored { backup, begins } = match folder.maintenance().restore(&mut *input::file(&file)?, options) {
             Err(RestoreError::Folder(error)) => offline(Err(error))?,
             other => other?,
         };

@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::{Attributes, Operation, Plugin, Reservation};
-use crate::cluster::State;
+use crate::cluster::NamespaceState;
 use crate::meta::{GroupResource, Status, StatusCause, field};
 use crate::registry::actor::Actor;
 
@@ -29,12 +29,12 @@ impl Plugin for NamespaceLifecycle {
                 return Ok(None);
             }
             match actor.namespaces.state(namespace).await {
-                Ok(State::Active) => Ok(None),
-                Ok(State::Missing) => {
+                Ok(NamespaceState::Active) => Ok(None),
+                Ok(NamespaceState::Missing) => {
                     let namespaces = GroupResource { group: "", name: "namespaces" };
                     Err(Status::not_found(namespaces, namespace))
                 }
-                Ok(State::Terminating) => Err(terminating(*resource, name, namespace)),
+                Ok(NamespaceState::Terminating) => Err(terminating(*resource, name, namespace)),
                 Err(unknown) => Err(Status::unavailable(unknown.to_string())),
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::Request;
 use rustls::pki_types::UnixTime;
 
-use crate::auth::{Authenticator, Identity, OpenPaths, Refusal, User};
+use crate::auth::{AlwaysAllowPaths, AuthenticationOutcome, Authenticator, Rejection, User};
 use crate::cluster::ReviewError;
 use crate::meta::Status;
 use crate::server::audit::AuditContext;
@@ -16,9 +16,9 @@ pub(in crate::server) struct Authentication {
     /// Verifies credentials.
     pub(in crate::server) authenticator: Authenticator,
     /// True if requests without credentials are those of the anonymous user.
-    pub(in crate::server) serves_anonymous: bool,
+    pub(in crate::server) allows_anonymous: bool,
     /// The paths that need no user.
-    pub(in crate::server) open: OpenPaths,
+    pub(in crate::server) open: AlwaysAllowPaths,
 }
 
 impl Authentication {
@@ -27,18 +27,24 @@ impl Authentication {
     /// # Errors
     /// 401 for invalid credentials, and for none on a path that needs a user. 503 for a token that
     /// could not be reviewed.
-    pub(super) async fn authenticate(&self, request: &mut Request, context: &mut AuditContext) -> Result<(), Refusal> {
+    pub(super) async fn authenticate(
+        &self,
+        request: &mut Request,
+        context: &mut AuditContext,
+    ) -> Result<(), Rejection> {
         let certificates = request.extensions().get::<Peer>().map(|peer| peer.certificates.clone()).unwrap_or_default();
         let headers = request.headers();
         let found = self.authenticator.authenticate(headers, &certificates, UnixTime::now()).await;
         context.warning = found.warning;
-        context.is_passed_on = found.is_passed_on;
-        context.user = match found.identity {
-            Identity::User(user) => Some(user),
-            Identity::Anonymous if self.serves_anonymous => Some(Arc::new(User::anonymous())),
-            Identity::Anonymous if self.open.contain(request.uri().path()) => None,
-            Identity::Anonymous | Identity::Refused => return Err(Status::unauthorized().into()),
-            Identity::Unreviewed(why) => return Err(unreviewed(&why).into()),
+        context.is_passed_on = found.via_front_proxy;
+        context.user = match found.outcome {
+            AuthenticationOutcome::User(user) => Some(user),
+            AuthenticationOutcome::Anonymous if self.allows_anonymous => Some(Arc::new(User::anonymous())),
+            AuthenticationOutcome::Anonymous if self.open.contain(request.uri().path()) => None,
+            AuthenticationOutcome::Anonymous | AuthenticationOutcome::Invalid => {
+                return Err(Status::unauthorized().into());
+            }
+            AuthenticationOutcome::Unavailable(why) => return Err(unreviewed(&why).into()),
         };
         Ok(())
     }
@@ -55,7 +61,7 @@ impl Authentication {
 /// no details of the control plane.
 fn unreviewed(why: &ReviewError) -> Status {
     let cause = match why {
-        ReviewError::TooMany => "too many token reviews wait for the control plane",
+        ReviewError::TooManyPending => "too many token reviews wait for the control plane",
         ReviewError::TimedOut => "the control plane did not answer in time",
         ReviewError::Failed { code: Some(_), .. } => "the control plane does not review tokens for this server",
         ReviewError::Failed { code: None, .. } => "the control plane cannot be reached",
@@ -71,7 +77,7 @@ mod tests {
     fn an_unreviewed_token_is_503_with_its_cause_and_nothing_more() {
         let failed = |code| ReviewError::Failed { code, text: "10.1.2.3: secret".into() };
         for (why, cause) in [
-            (ReviewError::TooMany, "too many token reviews wait"),
+            (ReviewError::TooManyPending, "too many token reviews wait"),
             (ReviewError::TimedOut, "did not answer in time"),
             (failed(Some(403)), "does not review tokens for this server"),
             (failed(None), "cannot be reached"),

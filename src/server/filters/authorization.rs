@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::auth::{Attributes, Authorizer, Decision, OpenPaths, Refusal, User};
+use crate::auth::{AlwaysAllowPaths, Attributes, Authorizer, Decision, Rejection, User};
 use crate::endpoints::request_info::RequestInfo;
 use crate::meta::Status;
 use crate::server::audit::AuditContext;
@@ -12,7 +12,7 @@ pub(in crate::server) struct Authorization {
     /// Decides what users may do.
     pub(in crate::server) authorizer: Arc<Authorizer>,
     /// The paths that need no user.
-    pub(in crate::server) open: OpenPaths,
+    pub(in crate::server) open: AlwaysAllowPaths,
 }
 
 /// A review by the control plane that an authorization needs.
@@ -31,9 +31,9 @@ impl Authorization {
         &self,
         info: &RequestInfo<'_>,
         context: &mut AuditContext,
-    ) -> Result<Option<PendingReview>, Refusal> {
+    ) -> Result<Option<PendingReview>, Rejection> {
         if let Some(user) = context.effective()
-            && self.authorizer.lets_do_everything(user)
+            && self.authorizer.allows_everything(user)
         {
             context.decision = Some(Decision::Allowed);
             return Ok(None);
@@ -47,7 +47,7 @@ impl Authorization {
                 _ => Err(Status::unauthorized().into()),
             };
         };
-        match self.authorizer.known(&user, &attributes) {
+        match self.authorizer.decide_locally(&user, &attributes) {
             Some(decision) => conclude(decision, &user, &attributes, context).map(|()| None),
             None => Ok(Some(PendingReview { user, attributes })),
         }
@@ -57,10 +57,10 @@ impl Authorization {
     ///
     /// # Errors
     /// 403 for a denied request, 500 if the review fails.
-    pub(super) async fn complete(&self, review: PendingReview, context: &mut AuditContext) -> Result<(), Refusal> {
+    pub(super) async fn complete(&self, review: PendingReview, context: &mut AuditContext) -> Result<(), Rejection> {
         let PendingReview { user, attributes } = review;
-        let decision = Box::pin(self.authorizer.decide(&user, &attributes)).await;
-        conclude(decision.map_err(|why| Refusal::from(&*why))?, &user, &attributes, context)
+        let decision = Box::pin(self.authorizer.authorize(&user, &attributes)).await;
+        conclude(decision.map_err(|why| Rejection::from(&*why))?, &user, &attributes, context)
     }
 }
 
@@ -69,7 +69,7 @@ fn conclude(
     user: &User,
     attributes: &Attributes,
     context: &mut AuditContext,
-) -> Result<(), Refusal> {
+) -> Result<(), Rejection> {
     context.decision = Some(decision.clone());
     match decision {
         Decision::Allowed => Ok(()),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::response::Response;
 use http::Method;
 
-use crate::auth::Refusal;
+use crate::auth::Rejection;
 use crate::endpoints::request_info::{RequestInfo, RequestKind, ResourceInfo};
 use crate::meta::Status;
 use crate::resources::API;
@@ -35,8 +35,8 @@ pub(super) fn of(info: &RequestInfo<'_>, request_timeout: Duration) -> Result<Du
 /// Those of `next`; 504 if it takes longer than the deadline.
 pub(super) async fn enforce(
     deadline: Duration,
-    next: impl Future<Output = Result<Response, Refusal>>,
-) -> Result<Response, Refusal> {
+    next: impl Future<Output = Result<Response, Rejection>>,
+) -> Result<Response, Rejection> {
     tokio::time::timeout(deadline, next).await.unwrap_or_else(|_| {
         let status = Status::timeout("Timeout: request did not complete within the allotted timeout");
         Err(status.with_details(Default::default()).into())
@@ -76,7 +76,7 @@ mod tests {
     #[tokio::test]
     async fn a_late_request_is_504() {
         let outcome = enforce(Duration::from_millis(10), std::future::pending()).await;
-        let Err(Refusal::Status(status)) = outcome else {
+        let Err(Rejection::Status(status)) = outcome else {
             panic!("a late request is a refusal");
         };
         assert_eq!((status.code, status.reason.as_str()), (504, "Timeout"));

@@ -3,7 +3,7 @@
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
-use crate::auth::Refusal;
+use crate::auth::Rejection;
 use crate::endpoints::negotiation::Accept;
 use crate::machinery::query::Query;
 use crate::server::respond;
@@ -22,14 +22,14 @@ impl ErrorFormat {
     }
 
     /// The response to a refused request.
-    pub(super) fn response(&self, refusal: Refusal, uri: &Uri, query: &Query) -> Response {
+    pub(super) fn response(&self, refusal: Rejection, uri: &Uri, query: &Query) -> Response {
         match refusal {
-            Refusal::Status(status) => {
+            Rejection::Status(status) => {
                 let accept = Accept::from_values(self.accept.as_ref(), self.user_agent.as_ref(), query);
                 respond::status(&status, accept.error_media())
             }
-            Refusal::Senseless(why) => respond::internal(uri, &why),
-            Refusal::Undecided(why) => respond::hiding(respond::internal(uri, &why), why),
+            Rejection::InvalidImpersonation(why) => respond::internal(uri, &why),
+            Rejection::Internal(why) => respond::hiding(respond::internal(uri, &why), why),
         }
     }
 }

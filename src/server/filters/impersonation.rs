@@ -3,7 +3,7 @@
 use http::HeaderMap;
 
 use super::authorization::Authorization;
-use crate::auth::{Impersonation, Refusal};
+use crate::auth::{Impersonation, Rejection};
 use crate::server::audit::AuditContext;
 
 /// Applies the `Impersonate-*` headers of a request, as `WithImpersonation` in
@@ -15,11 +15,11 @@ pub(super) async fn apply(
     headers: &HeaderMap,
     authorization: &Authorization,
     context: &mut AuditContext,
-) -> Result<(), Refusal> {
+) -> Result<(), Rejection> {
     if let Some(user) = &context.user
         && let Some(impersonation) = Impersonation::read(headers)?
     {
-        context.acting_as = Some(Box::pin(impersonation.grant(user, &authorization.authorizer)).await?);
+        context.acting_as = Some(Box::pin(impersonation.authorize(user, &authorization.authorizer)).await?);
     }
     Ok(())
 }

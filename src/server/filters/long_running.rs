@@ -34,7 +34,7 @@ pub(super) struct LongRunning {
 
 impl Drop for LongRunning {
     fn drop(&mut self) {
-        self.metrics.answered(&self.labels, self.code, self.received.elapsed());
+        self.metrics.record_response(&self.labels, self.code, self.received.elapsed());
     }
 }
 

@@ -34,6 +34,6 @@ pub(super) fn labels(api: &Api, info: &RequestInfo<'_>) -> RequestLabels {
 
 /// 429 for a request that a limit refuses. It is counted.
 pub(super) fn too_many_requests(metrics: &Metrics, labels: &RequestLabels) -> Status {
-    metrics.terminated(labels, 429);
+    metrics.record_termination(labels, 429);
     Status::too_many_requests()
 }

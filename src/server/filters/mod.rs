@@ -48,7 +48,7 @@ use super::respond::EventStream;
 use super::router::Router;
 use super::shutdown::Shutdown;
 use super::websocket::WebSockets;
-use crate::auth::Refusal;
+use crate::auth::Rejection;
 use crate::endpoints::request_info::{RequestInfo, RequestPath};
 use crate::machinery::query::Query;
 use crate::resources::API;
@@ -117,7 +117,7 @@ impl FilterChain {
             let request = LongRunning { metrics, labels, code, received, _audit: audit.start(&response) };
             return self.websockets.complete(long_running::observe(response, request));
         }
-        self.metrics.answered(&labels, code, took);
+        self.metrics.record_response(&labels, code, took);
         audit.end(&response);
         response
     }
@@ -129,7 +129,7 @@ impl FilterChain {
         labels: &RequestLabels,
         context: &mut AuditContext,
         request: Request,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, Rejection> {
         well_formed::check(&request)?;
         let deadline = deadline::of(info, self.request_timeout)?;
         // Boxed, because the futures of handlers are large, and a future is copied when it moves.
@@ -144,7 +144,7 @@ impl FilterChain {
         labels: &RequestLabels,
         context: &mut AuditContext,
         mut request: Request,
-    ) -> Result<Response, Refusal> {
+    ) -> Result<Response, Rejection> {
         self.authentication.authenticate(&mut request, context).await?;
         impersonation::apply(request.headers(), &self.authorization, context).await?;
         self.authentication.remove_credentials(&mut request);
@@ -177,7 +177,7 @@ impl FilterChain {
     }
 
     /// 429, which metrics count.
-    fn overloaded(&self, labels: &RequestLabels) -> Refusal {
+    fn overloaded(&self, labels: &RequestLabels) -> Rejection {
         metrics::too_many_requests(&self.metrics, labels).into()
     }
 }

@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use axum::response::Response;
 use futures_util::FutureExt;
 
-use crate::auth::Refusal;
+use crate::auth::Rejection;
 use crate::meta::Status;
 use crate::telemetry::metrics::Metrics;
 
@@ -17,10 +17,10 @@ use crate::telemetry::metrics::Metrics;
 /// k8s.io/apiserver/pkg/server/filters/wrap.go).
 pub(super) async fn catch(
     metrics: &Metrics,
-    next: impl Future<Output = Result<Response, Refusal>>,
-) -> Result<Response, Refusal> {
+    next: impl Future<Output = Result<Response, Rejection>>,
+) -> Result<Response, Rejection> {
     AssertUnwindSafe(next).catch_unwind().await.unwrap_or_else(|panic| {
-        metrics.panicked();
+        metrics.record_panic();
         Err(status(&*panic).into())
     })
 }
@@ -39,8 +39,8 @@ mod tests {
 
     #[tokio::test]
     async fn panic_becomes_a_status_without_its_message() {
-        let next = std::future::ready(()).map(|()| -> Result<Response, Refusal> { panic!("secret") });
-        let Err(Refusal::Status(status)) = catch(&Metrics::new(), next).await else {
+        let next = std::future::ready(()).map(|()| -> Result<Response, Rejection> { panic!("secret") });
+        let Err(Rejection::Status(status)) = catch(&Metrics::new(), next).await else {
             panic!("a panic is a refusal");
         };
         assert_eq!((status.code, status.reason.as_str()), (500, "InternalError"));

@@ -30,7 +30,7 @@ use super::handshake::Handshakes;
 use super::service::RequestService;
 use super::streams::Streams;
 use super::{BoxError, LAST_WORDS, Limits, Peer, prepare};
-use crate::auth::{PeerCertificates, Trusted};
+use crate::auth::{PeerCertificates, TrustState};
 use crate::server::respond::EventStream;
 use crate::server::shutdown::Shutdown;
 
@@ -60,7 +60,7 @@ pub(super) struct Connections {
     http1_of_proxies: http1::Builder,
     http2: http2::Builder<Streams>,
     h2_limits: H2Limits,
-    trusted: watch::Receiver<Trusted>,
+    trusted: watch::Receiver<TrustState>,
     patience: Patience,
 }
 
@@ -68,7 +68,7 @@ impl Connections {
     pub(super) fn new(
         limits: Limits,
         tls: watch::Receiver<Arc<ServerConfig>>,
-        trusted: watch::Receiver<Trusted>,
+        trusted: watch::Receiver<TrustState>,
         shutdown: Shutdown,
     ) -> Self {
         let mut http1 = http1::Builder::new();

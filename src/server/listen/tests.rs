@@ -23,7 +23,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::auth::{Authority, FrontProxy, Trust};
+use crate::auth::{CaBundle, FrontProxy, Trust};
 
 use super::*;
 use crate::tls::{MinVersion, Protocol, ServingCertificate, Source, server_config};
@@ -49,7 +49,7 @@ struct Server {
     proxies: Proxies,
     _folder: tempfile::TempDir,
     _tls: watch::Sender<Arc<ServerConfig>>,
-    _trusted: watch::Sender<Trusted>,
+    _trusted: watch::Sender<TrustState>,
 }
 
 /// The authority of front proxies.
@@ -64,19 +64,19 @@ impl Proxies {
         Self(rcgen::Issuer::new(params, key), pem)
     }
 
-    fn trusted(&self) -> Trusted {
-        let authority = Authority::parse(self.1.as_bytes(), UnixTime::now()).unwrap();
-        let proxy = FrontProxy { authority, allowed_names: vec![], headers: Default::default() };
+    fn trusted(&self) -> TrustState {
+        let ca_bundle = CaBundle::parse(self.1.as_bytes(), UnixTime::now()).unwrap();
+        let proxy = FrontProxy { ca_bundle, allowed_names: vec![], headers: Default::default() };
         let trust = Trust { clients: None, front_proxy: Some(Arc::new(proxy)) };
-        Trusted { trust: Arc::new(trust), awaited: None }
+        TrustState { trust: Arc::new(trust), awaited: None }
     }
 
-    fn proxy(&self) -> Identity {
+    fn proxy(&self) -> ClientIdentity {
         let mut params = rcgen::CertificateParams::new([]).unwrap();
         params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
         let key = rcgen::KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap().der().clone();
-        Identity { certificate, key: PrivateKeyDer::Pkcs8(key.serialize_der().into()) }
+        ClientIdentity { certificate, key: PrivateKeyDer::Pkcs8(key.serialize_der().into()) }
     }
 }
 
@@ -113,16 +113,16 @@ async fn start(limits: Limits) -> Server {
 }
 
 /// The pair of a client.
-struct Identity {
+struct ClientIdentity {
     certificate: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
 }
 
-fn stranger() -> Identity {
+fn stranger() -> ClientIdentity {
     let key = rcgen::KeyPair::generate().unwrap();
     let params = rcgen::CertificateParams::new(["stranger".to_owned()]).unwrap();
     let certificate = params.self_signed(&key).unwrap().der().clone();
-    Identity { certificate, key: PrivateKeyDer::Pkcs8(key.serialize_der().into()) }
+    ClientIdentity { certificate, key: PrivateKeyDer::Pkcs8(key.serialize_der().into()) }
 }
 
 /// What a client says first, and nothing after it.
@@ -137,7 +137,7 @@ type Http1 = http1::SendRequest<Empty<Bytes>>;
 type Http2 = http2::SendRequest<Empty<Bytes>>;
 
 impl Server {
-    fn client_config(&self, protocol: &[u8], identity: Option<Identity>) -> ClientConfig {
+    fn client_config(&self, protocol: &[u8], identity: Option<ClientIdentity>) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.anchor.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -146,14 +146,14 @@ impl Server {
             .unwrap()
             .with_root_certificates(roots);
         let mut config = match identity {
-            Some(Identity { certificate, key }) => builder.with_client_auth_cert(vec![certificate], key).unwrap(),
+            Some(ClientIdentity { certificate, key }) => builder.with_client_auth_cert(vec![certificate], key).unwrap(),
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = vec![protocol.to_vec()];
         config
     }
 
-    async fn tls(&self, protocol: &[u8], identity: Option<Identity>) -> TlsStream<TcpStream> {
+    async fn tls(&self, protocol: &[u8], identity: Option<ClientIdentity>) -> TlsStream<TcpStream> {
         let config = self.client_config(protocol, identity);
         let socket = TcpSocket::new_v4().unwrap();
         // So that the client's system does not read ahead of the client by much.
@@ -166,7 +166,7 @@ impl Server {
     }
 
     /// The task ends with the connection.
-    async fn http1(&self, identity: Option<Identity>) -> (Http1, JoinHandle<hyper::Result<()>>) {
+    async fn http1(&self, identity: Option<ClientIdentity>) -> (Http1, JoinHandle<hyper::Result<()>>) {
         let stream = TokioIo::new(self.tls(b"http/1.1", identity).await);
         let (sender, connection) = http1::Builder::new().handshake(stream).await.unwrap();
         (sender, tokio::spawn(connection))

@@ -17,7 +17,7 @@ use super::super::error::{CertificateError, Place};
 use super::super::options::SECRET_FLAG;
 use super::super::pem::PairPlaces;
 use super::{Content, Decision, Kept, Places, decide};
-use crate::cluster::told;
+use crate::cluster::error_message;
 
 const CA_CERTIFICATE: &str = "ca.crt";
 const CA_KEY: &str = "ca.key";
@@ -110,7 +110,7 @@ impl Store {
                 ),
                 _ => format!("{verb} is refused: {}", status.message),
             },
-            Ok(Err(error)) => format!("{verb} fails: {}", told(&error)),
+            Ok(Err(error)) => format!("{verb} fails: {}", error_message(&error)),
         };
         Err(self.fault(reason))
     }

@@ -6,28 +6,28 @@ use kube::{Api, Client};
 
 use super::finding::Finding;
 use crate::auth::{TRUST_CONFIG_MAP, TRUST_NAMESPACE};
-use crate::cluster::{Clients, told};
+use crate::cluster::{Clients, error_message};
 use crate::server::Options;
 
 const SUBJECT: &str = "rights of this server";
 
 /// Something that the server must be allowed to do.
-struct Need<'a> {
+struct RequiredPermission<'a> {
     client: &'a Client,
     verbs: &'static [&'static str],
     group: &'static str,
     resource: &'static str,
     namespace: &'a str,
     name: &'a str,
-    what_for: &'static str,
-    way_out: &'static str,
+    purpose: &'static str,
+    remedy: &'static str,
 }
 
 /// Whether the server may do what it must.
 pub(super) async fn check(options: &Options, clients: &Clients) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for need in needs(options, clients) {
-        findings.push(need.check().await);
+    for permission in required_permissions(options, clients) {
+        findings.push(permission.check().await);
     }
     findings
 }
@@ -36,96 +36,97 @@ const DELEGATOR: &str =
     "bind the ClusterRole system:auth-delegator to this server's user (manifests/base/rbac-server.yaml)";
 const READER: &str = "bind the Role extension-apiserver-authentication-reader in kube-system to this server's user (manifests/base/rbac-server.yaml)";
 
-fn needs<'a>(options: &'a Options, clients: &'a Clients) -> Vec<Need<'a>> {
-    let mut needs = vec![
-        Need {
+fn required_permissions<'a>(options: &'a Options, clients: &'a Clients) -> Vec<RequiredPermission<'a>> {
+    let mut required_permissions = vec![
+        RequiredPermission {
             client: &clients.authentication,
             verbs: &["create"],
             group: "authentication.k8s.io",
             resource: "tokenreviews",
             namespace: "",
             name: "",
-            what_for: "to learn whose token a token is",
-            way_out: DELEGATOR,
+            purpose: "to learn whose token a token is",
+            remedy: DELEGATOR,
         },
-        Need {
+        RequiredPermission {
             client: &clients.authorization,
             verbs: &["create"],
             group: "authorization.k8s.io",
             resource: "subjectaccessreviews",
             namespace: "",
             name: "",
-            what_for: "to learn who may do what",
-            way_out: DELEGATOR,
+            purpose: "to learn who may do what",
+            remedy: DELEGATOR,
         },
-        Need {
+        RequiredPermission {
             client: &clients.general,
             verbs: &["get", "list", "watch"],
             group: "",
             resource: "namespaces",
             namespace: "",
             name: "",
-            what_for: "to know which namespaces there are",
-            way_out: "allow it with a ClusterRole (manifests/base/rbac-server.yaml)",
+            purpose: "to know which namespaces there are",
+            remedy: "allow it with a ClusterRole (manifests/base/rbac-server.yaml)",
         },
     ];
-    if options.access.looks_up_trust() {
-        needs.push(Need {
+    if options.access.reads_cluster_trust() {
+        required_permissions.push(RequiredPermission {
             client: &clients.authentication,
             verbs: &["get", "list", "watch"],
             group: "",
             resource: "configmaps",
             namespace: TRUST_NAMESPACE,
             name: TRUST_CONFIG_MAP,
-            what_for: "to know whose certificates to believe",
-            way_out: READER,
+            purpose: "to know whose certificates to believe",
+            remedy: READER,
         });
     }
     if options.tls.inject_ca_bundle {
-        needs.push(Need {
+        required_permissions.push(RequiredPermission {
             client: &clients.general,
             verbs: &["get", "list", "watch", "patch"],
             group: "apiregistration.k8s.io",
             resource: "apiservices",
             namespace: "",
             name: "v1.image.openshift.io",
-            what_for: "to keep its CA there",
-            way_out: "allow it for this one name with a ClusterRole (manifests/components/own-ca/rbac.yaml)",
+            purpose: "to keep its CA there",
+            remedy: "allow it for this one name with a ClusterRole (manifests/components/own-ca/rbac.yaml)",
         });
     }
     if let (Some(name), Some(namespace)) = (&options.tls.cert_secret, &options.tls.service_namespace) {
-        needs.push(Need {
+        required_permissions.push(RequiredPermission {
             client: &clients.general,
             verbs: &["get", "update"],
             group: "",
             resource: "secrets",
             namespace,
             name,
-            what_for: "to keep its certificates there",
-            way_out: "allow it for this one name with a Role (manifests/components/cert-secret/secret.yaml)",
+            purpose: "to keep its certificates there",
+            remedy: "allow it for this one name with a Role (manifests/components/cert-secret/secret.yaml)",
         });
     }
-    needs
+    required_permissions
 }
 
-impl Need<'_> {
+impl RequiredPermission<'_> {
     async fn check(&self) -> Finding {
-        let Self { verbs, resource, what_for, .. } = self;
+        let Self { verbs, resource, purpose, .. } = self;
         for verb in *verbs {
             match self.may(verb).await {
                 Ok(true) => {}
                 Ok(false) => {
-                    let text = format!("it may not {verb} {resource}, which it needs {what_for}");
-                    return Finding::wrong(SUBJECT, text).way_out(self.way_out);
+                    let text = format!("it may not {verb} {resource}, which it needs {purpose}");
+                    return Finding::problem(SUBJECT, text).remedy(self.remedy);
                 }
                 Err(error) => {
-                    let text = format!("whether it may {verb} {resource} could not be found out: {}", told(&error));
-                    return Finding::wrong(SUBJECT, text)
-                        .way_out("is the kubeconfig, or the pod's service account, still good?");
+                    let text =
+                        format!("whether it may {verb} {resource} could not be found out: {}", error_message(&error));
+                    return Finding::problem(SUBJECT, text)
+                        .remedy("is the kubeconfig, or the pod's service account, still good?");
                 }
             }
         }
-        Finding::good(SUBJECT, format!("it may {} {resource}, {what_for}", verbs.join(", ")))
+        Finding::ok(SUBJECT, format!("it may {} {resource}, {purpose}", verbs.join(", ")))
     }
 
     async fn may(&self, verb: &str) -> kube::Result<bool> {

@@ -18,19 +18,19 @@ use x509_parser::x509::AttributeTypeAndValue;
 use super::User;
 
 /// One or more authorities that sign certificates of clients. Any certificate of the bundle is a root, self-signed or not.
-pub struct Authority {
+pub struct CaBundle {
     /// None where every certificate of the bundle has ended.
     verifier: Option<Arc<dyn ClientCertVerifier>>,
     subjects: Vec<DistinguishedName>,
     /// The live certificates, to tell whether another bundle is any different.
     roots: Vec<CertificateDer<'static>>,
     /// The end of each root, earliest first.
-    ends: Vec<UnixTime>,
+    expiries: Vec<UnixTime>,
 }
 
 /// Why a bundle of certificate authorities cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum AuthorityError {
+pub enum CaBundleError {
     /// The bundle is no PEM, or holds something that is no certificate.
     #[error("it holds no readable PEM certificate: {0}")]
     Pem(String),
@@ -42,31 +42,31 @@ pub enum AuthorityError {
 /// Why an authority does not vouch for a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Rejected(String);
+pub struct CertificateRejection(String);
 
-impl Authority {
+impl CaBundle {
     /// Reads a bundle in PEM form. Certificates that have ended `now` are left out.
     ///
     /// # Errors
     /// What is wrong with the content.
-    pub fn parse(pem: &[u8], now: UnixTime) -> Result<Self, AuthorityError> {
+    pub fn parse(pem: &[u8], now: UnixTime) -> Result<Self, CaBundleError> {
         let mut roots = Vec::new();
         for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|why| AuthorityError::Pem(why.to_string()))?;
-            end_of(&certificate).ok_or_else(|| AuthorityError::Pem("not an X.509 certificate".into()))?;
+            let certificate = certificate.map_err(|why| CaBundleError::Pem(why.to_string()))?;
+            expiry_of(&certificate).ok_or_else(|| CaBundleError::Pem("not an X.509 certificate".into()))?;
             roots.push(certificate);
         }
-        if roots.is_empty() { Err(AuthorityError::Empty) } else { Self::of(roots, now) }
+        if roots.is_empty() { Err(CaBundleError::Empty) } else { Self::of(roots, now) }
     }
 
     /// The authority of those roots that have not ended `now`.
-    fn of(mut roots: Vec<CertificateDer<'static>>, now: UnixTime) -> Result<Self, AuthorityError> {
-        roots.retain(|root| end_of(root).is_some_and(|end| now < end));
-        let mut ends: Vec<UnixTime> = roots.iter().filter_map(end_of).collect();
-        ends.sort();
+    fn of(mut roots: Vec<CertificateDer<'static>>, now: UnixTime) -> Result<Self, CaBundleError> {
+        roots.retain(|root| expiry_of(root).is_some_and(|end| now < end));
+        let mut expiries: Vec<UnixTime> = roots.iter().filter_map(expiry_of).collect();
+        expiries.sort();
         let mut store = RootCertStore::empty();
         for root in &roots {
-            store.add(root.clone()).map_err(|why| AuthorityError::Pem(why.to_string()))?;
+            store.add(root.clone()).map_err(|why| CaBundleError::Pem(why.to_string()))?;
         }
         let subjects = store.subjects();
         let verifier = match roots.is_empty() {
@@ -74,10 +74,10 @@ impl Authority {
             false => {
                 let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
                 let verifier = WebPkiClientVerifier::builder_with_provider(store.into(), provider).build();
-                Some(verifier.map_err(|why| AuthorityError::Pem(why.to_string()))?)
+                Some(verifier.map_err(|why| CaBundleError::Pem(why.to_string()))?)
             }
         };
-        Ok(Self { verifier, subjects, roots, ends })
+        Ok(Self { verifier, subjects, roots, expiries })
     }
 
     /// Verifies that a chain, leaf first, was signed by this authority for clients and is valid
@@ -89,23 +89,23 @@ impl Authority {
     ///
     /// # Errors
     /// What speaks against it, for a log.
-    pub fn verify(&self, chain: &[CertificateDer<'static>], now: UnixTime) -> Result<(), Rejected> {
+    pub fn verify(&self, chain: &[CertificateDer<'static>], now: UnixTime) -> Result<(), CertificateRejection> {
         let Some((leaf, intermediates)) = chain.split_first() else {
-            return Err(Rejected("there is no certificate".into()));
+            return Err(CertificateRejection("there is no certificate".into()));
         };
-        if self.ends().is_some_and(|end| end <= now) {
+        if self.first_expiry().is_some_and(|end| end <= now) {
             // Rare and short: a root that ended is dropped when the bundle is read again, within a
             // minute.
-            let living = Self::of(self.roots.clone(), now).map_err(|why| Rejected(why.to_string()))?;
+            let living = Self::of(self.roots.clone(), now).map_err(|why| CertificateRejection(why.to_string()))?;
             return living.verify(chain, now);
         }
         let Some(verifier) = &self.verifier else {
-            return Err(Rejected("every certificate of the authority has ended".into()));
+            return Err(CertificateRejection("every certificate of the authority has ended".into()));
         };
-        verifier.verify_client_cert(leaf, intermediates, now).map_err(|why| Rejected(why.to_string()))?;
-        match end_of(leaf) {
+        verifier.verify_client_cert(leaf, intermediates, now).map_err(|why| CertificateRejection(why.to_string()))?;
+        match expiry_of(leaf) {
             Some(end) if now < end => Ok(()),
-            _ => Err(Rejected("the certificate has expired".into())),
+            _ => Err(CertificateRejection("the certificate has expired".into())),
         }
     }
 
@@ -115,13 +115,13 @@ impl Authority {
     }
 
     /// When the first of the authorities ends; none where all have.
-    pub fn ends(&self) -> Option<UnixTime> {
-        self.ends.first().copied()
+    pub fn first_expiry(&self) -> Option<UnixTime> {
+        self.expiries.first().copied()
     }
 
     /// The next end of one of the authorities after `now`.
-    pub(super) fn next_end(&self, now: UnixTime) -> Option<UnixTime> {
-        self.ends.iter().copied().find(|end| now < *end)
+    pub(super) fn next_expiry(&self, now: UnixTime) -> Option<UnixTime> {
+        self.expiries.iter().copied().find(|end| now < *end)
     }
 
     /// Whether both have the same live certificates.
@@ -131,7 +131,7 @@ impl Authority {
 }
 
 /// The names of the authorities and their ends, for a log.
-impl fmt::Display for Authority {
+impl fmt::Display for CaBundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
         for root in &self.roots {
@@ -144,7 +144,7 @@ impl fmt::Display for Authority {
     }
 }
 
-impl fmt::Debug for Authority {
+impl fmt::Debug for CaBundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Authority({} certificates)", self.roots.len())
     }
@@ -184,7 +184,7 @@ pub(super) fn common_name(certificate: &X509Certificate<'_>) -> Option<String> {
 }
 
 /// The `notAfter` of a certificate.
-pub(super) fn end_of(certificate: &CertificateDer<'_>) -> Option<UnixTime> {
+pub(super) fn expiry_of(certificate: &CertificateDer<'_>) -> Option<UnixTime> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let end = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or_default();
     Some(UnixTime::since_unix_epoch(Duration::from_secs(end)))
@@ -200,7 +200,7 @@ mod tests {
     fn a_certificate_of_the_authority_names_its_user() {
         let ca = Ca::new("ca");
         let chain = ca.client("alice", &["devs"]);
-        ca.authority().verify(&chain, now()).unwrap();
+        ca.ca_bundle().verify(&chain, now()).unwrap();
         let user = user_of(&chain[0]).unwrap();
         assert_eq!(
             (user.name.as_str(), user.groups.as_slice()),
@@ -212,11 +212,11 @@ mod tests {
     #[test]
     fn strangers_servers_and_rubbish_are_rejected() {
         let (ca, stranger) = (Ca::new("ca"), Ca::new("stranger"));
-        let authority = ca.authority();
-        assert!(authority.verify(&stranger.client("alice", &[]), now()).is_err());
-        assert!(authority.verify(&ca.leaf("alice", &[], &[ExtendedKeyUsagePurpose::ServerAuth]), now()).is_err());
-        assert!(authority.verify(&[CertificateDer::from(vec![1, 2, 3])], now()).is_err());
-        assert!(authority.verify(&[], now()).is_err());
+        let ca_bundle = ca.ca_bundle();
+        assert!(ca_bundle.verify(&stranger.client("alice", &[]), now()).is_err());
+        assert!(ca_bundle.verify(&ca.leaf("alice", &[], &[ExtendedKeyUsagePurpose::ServerAuth]), now()).is_err());
+        assert!(ca_bundle.verify(&[CertificateDer::from(vec![1, 2, 3])], now()).is_err());
+        assert!(ca_bundle.verify(&[], now()).is_err());
         assert_eq!(user_of(&CertificateDer::from(vec![1, 2, 3])), None);
     }
 
@@ -225,44 +225,44 @@ mod tests {
         let root = Ca::new("root");
         let between = root.intermediate("between");
         let mut chain = between.client("alice", &[]);
-        assert!(root.authority().verify(&chain, now()).is_err());
+        assert!(root.ca_bundle().verify(&chain, now()).is_err());
         chain.push(between.der());
-        root.authority().verify(&chain, now()).unwrap();
+        root.ca_bundle().verify(&chain, now()).unwrap();
     }
 
     #[test]
     fn an_intermediate_in_the_bundle_is_a_root() {
         let between = Ca::new("root").intermediate("between");
-        between.authority().verify(&between.client("alice", &[]), now()).unwrap();
+        between.ca_bundle().verify(&between.client("alice", &[]), now()).unwrap();
     }
 
     #[test]
     fn certificates_and_authorities_end() {
         let ca = Ca::new("ca");
-        let (chain, authority) = (ca.client("alice", &[]), ca.authority());
-        let (end, before) = (authority.ends().unwrap(), seconds_before(authority.ends().unwrap(), 1));
-        authority.verify(&chain, before).unwrap();
-        let ended = Authority::parse(ca.pem().as_bytes(), end).unwrap();
+        let (chain, ca_bundle) = (ca.client("alice", &[]), ca.ca_bundle());
+        let (end, before) = (ca_bundle.first_expiry().unwrap(), seconds_before(ca_bundle.first_expiry().unwrap(), 1));
+        ca_bundle.verify(&chain, before).unwrap();
+        let ended = CaBundle::parse(ca.pem().as_bytes(), end).unwrap();
         assert!(ended.verify(&chain, now()).unwrap_err().to_string().contains("has ended"));
         // No new bundle has been read, and the root counts no more.
-        assert!(authority.verify(&chain, end).unwrap_err().to_string().contains("has ended"));
+        assert!(ca_bundle.verify(&chain, end).unwrap_err().to_string().contains("has ended"));
     }
 
     #[test]
     fn a_leaf_is_refused_from_its_last_second_on() {
         let ca = Ca::new("ca");
-        let chain = ca.client_until("alice", seconds_before(ca.authority().ends().unwrap(), 60));
-        let end = end_of(&chain[0]).unwrap();
-        ca.authority().verify(&chain, seconds_before(end, 1)).unwrap();
-        assert!(ca.authority().verify(&chain, end).unwrap_err().to_string().contains("expired"));
+        let chain = ca.client_until("alice", seconds_before(ca.ca_bundle().first_expiry().unwrap(), 60));
+        let end = expiry_of(&chain[0]).unwrap();
+        ca.ca_bundle().verify(&chain, seconds_before(end, 1)).unwrap();
+        assert!(ca.ca_bundle().verify(&chain, end).unwrap_err().to_string().contains("expired"));
     }
 
     #[test]
     fn a_root_that_ends_takes_none_of_the_others_with_it() {
         let (first, second) = (Ca::new("first"), Ca::until("second", seconds_before(now(), -7200)));
-        let both = Authority::parse(format!("{}{}", first.pem(), second.pem()).as_bytes(), now()).unwrap();
-        let end = both.ends().unwrap();
-        assert!(both.next_end(end).unwrap() > end);
+        let both = CaBundle::parse(format!("{}{}", first.pem(), second.pem()).as_bytes(), now()).unwrap();
+        let end = both.first_expiry().unwrap();
+        assert!(both.next_expiry(end).unwrap() > end);
         both.verify(&second.client("alice", &[]), now()).unwrap();
         let late = second.client_until("alice", seconds_before(end, -60));
         both.verify(&late, end).unwrap();
@@ -271,8 +271,8 @@ mod tests {
 
     #[test]
     fn an_empty_bundle_is_no_authority() {
-        assert!(matches!(Authority::parse(b"", now()), Err(AuthorityError::Empty)));
+        assert!(matches!(CaBundle::parse(b"", now()), Err(CaBundleError::Empty)));
         let rubbish = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        assert!(matches!(Authority::parse(rubbish, now()), Err(AuthorityError::Pem(_))));
+        assert!(matches!(CaBundle::parse(rubbish, now()), Err(CaBundleError::Pem(_))));
     }
 }

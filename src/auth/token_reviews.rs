@@ -14,43 +14,43 @@ use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
 use super::user::User;
-use crate::cluster::{ReviewError, Reviews};
+use crate::cluster::{ReviewClient, ReviewError};
 use crate::runtime::SingleFlight;
 use crate::telemetry::metrics::{Delegated, Metrics};
 
 /// Asks whose token a token is, and remembers the answer for a short time.
 pub struct TokenReviews {
     /// The tokens that were good at their last review.
-    good: Arc<Cache<Hash, Arc<Good>>>,
+    valid: Arc<Cache<TokenHash, Arc<ValidToken>>>,
     /// For reviews of those.
-    regulars: Queue,
+    known_queue: ReviewQueue,
     /// For reviews of all other tokens.
-    strangers: Queue,
+    unknown_queue: ReviewQueue,
     /// Lifetime of the answer for a good token.
-    life: Duration,
+    ttl: Duration,
     /// Makes what is remembered useless to whoever gets to see the memory.
     key: [u8; 32],
     metrics: Arc<Metrics>,
 }
 
 /// A keyed SHA-256 of a token.
-type Hash = [u8; 32];
+type TokenHash = [u8; 32];
 
 /// A token that was good at its last review.
-struct Good {
+struct ValidToken {
     user: Arc<User>,
     until: Instant,
 }
 
 /// Reviews that wait for the control plane, and their answers.
-struct Queue {
-    reviews: Arc<Reviews<TokenReview>>,
-    answers: SingleFlight<Hash, Result<Answer, Arc<ReviewError>>>,
+struct ReviewQueue {
+    reviews: Arc<ReviewClient<TokenReview>>,
+    results: SingleFlight<TokenHash, Result<TokenStatus, Arc<ReviewError>>>,
 }
 
 /// What the control plane knows of a token.
 #[derive(Clone, Debug)]
-struct Answer {
+struct TokenStatus {
     user: Option<Arc<User>>,
     /// It says that something went wrong, which may be over with the next question. It says so of bad tokens, too.
     is_error: bool,
@@ -59,26 +59,26 @@ struct Answer {
 /// Capacity of the cache of good tokens, and of the one of others.
 const CAPACITY: usize = 4096;
 /// Maximum number of pending reviews of a queue.
-const UNDER_WAY: usize = 100;
+const MAX_IN_FLIGHT: usize = 100;
 /// No token is longer; in bytes.
-const LONGEST: usize = 64 << 10;
+const MAX_TOKEN_BYTES: usize = 64 << 10;
 
 impl TokenReviews {
     /// Asks by this client; an answer counts for `life`.
-    pub fn new(client: Client, life: Duration, metrics: Arc<Metrics>) -> Self {
+    pub fn new(client: Client, ttl: Duration, metrics: Arc<Metrics>) -> Self {
         let mut key = [0; 32];
         let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
         random.fill(&mut key).expect("the system has random numbers");
-        let lifetime = move |outcome: &Result<Answer, _>| match outcome {
-            Ok(answer) if !answer.is_error => life,
+        let lifetime = move |outcome: &Result<TokenStatus, _>| match outcome {
+            Ok(answer) if !answer.is_error => ttl,
             Ok(_) | Err(_) => Duration::ZERO,
         };
-        let queue = || Queue {
-            reviews: Arc::new(Reviews::new(client.clone(), UNDER_WAY)),
-            answers: SingleFlight::new(CAPACITY, lifetime),
+        let queue = || ReviewQueue {
+            reviews: Arc::new(ReviewClient::new(client.clone(), MAX_IN_FLIGHT)),
+            results: SingleFlight::new(CAPACITY, lifetime),
         };
-        let (good, regulars, strangers) = (Arc::new(Cache::new(CAPACITY)), queue(), queue());
-        Self { good, regulars, strangers, life, key, metrics }
+        let (valid, known_queue, unknown_queue) = (Arc::new(Cache::new(CAPACITY)), queue(), queue());
+        Self { valid, known_queue, unknown_queue, ttl, key, metrics }
     }
 
     /// The user of a token; none where the control plane does not know it.
@@ -86,47 +86,47 @@ impl TokenReviews {
     /// # Errors
     /// The control plane could not be asked.
     pub async fn user(&self, token: &str) -> Result<Option<Arc<User>>, Arc<ReviewError>> {
-        if token.len() > LONGEST {
+        if token.len() > MAX_TOKEN_BYTES {
             return Ok(None);
         }
-        let hash: Hash = Sha256::new().chain_update(self.key).chain_update(token).finalize().into();
-        let queue = match self.good.get(&hash) {
-            Some(good) if Instant::now() < good.until => return Ok(Some(good.user.clone())),
-            Some(_) => &self.regulars,
-            None => &self.strangers,
+        let hash: TokenHash = Sha256::new().chain_update(self.key).chain_update(token).finalize().into();
+        let queue = match self.valid.get(&hash) {
+            Some(valid) if Instant::now() < valid.until => return Ok(Some(valid.user.clone())),
+            Some(_) => &self.known_queue,
+            None => &self.unknown_queue,
         };
-        let ask = || {
+        let review = || {
             let (reviews, metrics, token) = (queue.reviews.clone(), self.metrics.clone(), token.to_owned());
-            let (good, life) = (self.good.clone(), self.life);
+            let (valid, ttl) = (self.valid.clone(), self.ttl);
             async move {
-                let outcome = ask(&reviews, token).await;
+                let outcome = review(&reviews, token).await;
                 // What waits in vain is not asked: a flood of tokens is no failure of the control
                 // plane.
-                if !matches!(outcome, Err(ReviewError::TooMany)) {
+                if !matches!(outcome, Err(ReviewError::TooManyPending)) {
                     let code = outcome.as_ref().map_or_else(ReviewError::code, |_| Some(201));
-                    metrics.delegated(Delegated::Authentication, code);
+                    metrics.record_delegated_request(Delegated::Authentication, code);
                 }
                 match &outcome {
-                    Ok(Answer { user: Some(user), .. }) => {
-                        good.insert(hash, Arc::new(Good { user: user.clone(), until: Instant::now() + life }));
+                    Ok(TokenStatus { user: Some(user), .. }) => {
+                        valid.insert(hash, Arc::new(ValidToken { user: user.clone(), until: Instant::now() + ttl }));
                     }
-                    Ok(Answer { user: None, is_error: false }) => drop(good.remove(&hash)),
+                    Ok(TokenStatus { user: None, is_error: false }) => drop(valid.remove(&hash)),
                     // The token may still be good.
                     Ok(_) | Err(_) => {}
                 }
                 outcome.map_err(Arc::new)
             }
         };
-        Ok(queue.answers.get(&hash, ask).await?.user)
+        Ok(queue.results.get(&hash, review).await?.user)
     }
 }
 
-async fn ask(reviews: &Reviews<TokenReview>, token: String) -> Result<Answer, ReviewError> {
+async fn review(reviews: &ReviewClient<TokenReview>, token: String) -> Result<TokenStatus, ReviewError> {
     let spec = TokenReviewSpec { token, ..TokenReviewSpec::default() };
     let status = reviews.post(&TokenReview { spec, ..TokenReview::default() }).await?.status.unwrap_or_default();
     let user = status.user.filter(|_| status.authenticated == Some(true)).and_then(user_of);
     let is_error = user.is_none() && status.error.is_some_and(|error| !error.is_empty());
-    Ok(Answer { user, is_error })
+    Ok(TokenStatus { user, is_error })
 }
 
 /// The user of a review. One without a name is nobody: kube-apiserver would take it for the user
@@ -147,9 +147,9 @@ mod tests {
     use serde_json::{Value, json};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    const LIFE: Duration = Duration::from_secs(60);
+    const TTL: Duration = Duration::from_secs(60);
 
-    fn knows_alice(review: Value) -> (u16, Value) {
+    fn review_alice(review: Value) -> (u16, Value) {
         let user = json!({"username": "alice", "uid": "7", "groups": ["devs"], "extra": {"scopes": ["all"]}});
         let status = match review["spec"]["token"] == "good" {
             true => json!({"authenticated": true, "user": user}),
@@ -165,8 +165,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_token_is_asked_for_once_and_a_bad_one_too() {
-        let (client, asked) = control_plane(knows_alice);
-        let reviews = TokenReviews::new(client, LIFE, Arc::default());
+        let (client, requests) = control_plane(review_alice);
+        let reviews = TokenReviews::new(client, TTL, Arc::default());
         for _ in 0..3 {
             let user = reviews.user("good").await.unwrap().unwrap();
             assert_eq!((user.name.as_str(), user.uid.as_str()), ("alice", "7"));
@@ -174,44 +174,44 @@ mod tests {
             assert_eq!(user.extra["scopes"], ["all"]);
             assert_eq!(reviews.user("bad").await.unwrap(), None);
         }
-        assert_eq!(asked.load(Ordering::Relaxed), 2);
+        assert_eq!(requests.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test]
     async fn a_token_that_is_bad_by_an_error_is_asked_for_again() {
-        let (client, asked) = control_plane(knows_alice);
-        let reviews = TokenReviews::new(client, LIFE, Arc::default());
-        for tries in 1..3 {
+        let (client, requests) = control_plane(review_alice);
+        let reviews = TokenReviews::new(client, TTL, Arc::default());
+        for attempts in 1..3 {
             assert_eq!(reviews.user("too early").await.unwrap(), None);
-            assert_eq!(asked.load(Ordering::Relaxed), tries);
+            assert_eq!(requests.load(Ordering::Relaxed), attempts);
         }
     }
 
     #[tokio::test]
     async fn those_who_show_the_same_token_at_once_share_the_question() {
-        let (client, asked) = control_plane(knows_alice);
-        let reviews = TokenReviews::new(client, LIFE, Arc::default());
+        let (client, requests) = control_plane(review_alice);
+        let reviews = TokenReviews::new(client, TTL, Arc::default());
         let users = futures_util::future::join_all((0..20).map(|_| reviews.user("good"))).await;
         assert!(users.into_iter().all(|user| user.unwrap().is_some()));
-        assert_eq!(asked.load(Ordering::Relaxed), 1);
+        assert_eq!(requests.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]
     async fn nothing_is_remembered_of_a_review_that_could_not_be_made() {
-        let (client, asked) = control_plane(|_| (403, json!({"kind": "Status", "code": 403, "message": "no"})));
-        let reviews = TokenReviews::new(client, LIFE, Arc::default());
-        for tries in 1..3 {
+        let (client, requests) = control_plane(|_| (403, json!({"kind": "Status", "code": 403, "message": "no"})));
+        let reviews = TokenReviews::new(client, TTL, Arc::default());
+        for attempts in 1..3 {
             let why = reviews.user("good").await.unwrap_err();
-            assert_eq!((why.code(), asked.load(Ordering::Relaxed)), (Some(403), tries));
+            assert_eq!((why.code(), requests.load(Ordering::Relaxed)), (Some(403), attempts));
         }
     }
 
     #[tokio::test]
     async fn what_no_token_can_be_is_not_even_asked_for() {
-        let (client, asked) = control_plane(knows_alice);
-        let reviews = TokenReviews::new(client, LIFE, Arc::default());
-        assert_eq!(reviews.user(&"x".repeat(LONGEST + 1)).await.unwrap(), None);
-        assert_eq!(asked.load(Ordering::Relaxed), 0);
+        let (client, requests) = control_plane(review_alice);
+        let reviews = TokenReviews::new(client, TTL, Arc::default());
+        assert_eq!(reviews.user(&"x".repeat(MAX_TOKEN_BYTES + 1)).await.unwrap(), None);
+        assert_eq!(requests.load(Ordering::Relaxed), 0);
     }
 
     #[tokio::test]
@@ -224,13 +224,13 @@ mod tests {
                 "status": status}),
             )
         });
-        assert_eq!(TokenReviews::new(client, LIFE, Arc::default()).user("nameless").await.unwrap(), None);
+        assert_eq!(TokenReviews::new(client, TTL, Arc::default()).user("nameless").await.unwrap(), None);
     }
 
     /// A control plane that answers nobody but those who show the token `good`.
-    fn hangs_for_strangers() -> (Client, Arc<AtomicUsize>) {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let count = asked.clone();
+    fn hangs_for_unknown_tokens() -> (Client, Arc<AtomicUsize>) {
+        let requests = Arc::new(AtomicUsize::new(0));
+        let count = requests.clone();
         let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
             let count = count.clone();
             async move {
@@ -240,18 +240,18 @@ mod tests {
                     return std::future::pending().await;
                 }
                 count.fetch_add(1, Ordering::Relaxed);
-                let answer = knows_alice(review).1.to_string().into_bytes();
+                let answer = review_alice(review).1.to_string().into_bytes();
                 Ok::<_, std::io::Error>(http::Response::new(kube::client::Body::from(answer)))
             }
         });
-        (Client::new(service, "default"), asked)
+        (Client::new(service, "default"), requests)
     }
 
     #[tokio::test]
     async fn a_flood_of_strangers_locks_out_no_token_that_was_good() {
-        let (client, asked) = hangs_for_strangers();
+        let (client, requests) = hangs_for_unknown_tokens();
         let metrics = Arc::new(Metrics::new());
-        let kept = TokenReviews::new(client.clone(), LIFE, metrics.clone());
+        let kept = TokenReviews::new(client.clone(), TTL, metrics.clone());
         let not_kept = TokenReviews::new(client, Duration::ZERO, metrics.clone());
         for reviews in [&kept, &not_kept] {
             assert!(reviews.user("good").await.unwrap().is_some());
@@ -261,40 +261,40 @@ mod tests {
             assert!((&mut flood).now_or_never().is_none());
             tokio::task::yield_now().await;
             let refused = reviews.user("another").await.unwrap_err();
-            assert!(matches!(*refused, ReviewError::TooMany), "{refused}");
+            assert!(matches!(*refused, ReviewError::TooManyPending), "{refused}");
             assert!(reviews.user("good").await.unwrap().is_some());
         }
-        assert_eq!(asked.load(Ordering::Relaxed), 3);
+        assert_eq!(requests.load(Ordering::Relaxed), 3);
         assert!(!metrics.text().contains("<error>"), "the control plane has not failed: {}", metrics.text());
     }
 
     #[tokio::test]
     async fn a_token_that_is_good_no_more_waits_among_strangers() {
-        let is_good = Arc::new(AtomicUsize::new(1));
-        let told = is_good.clone();
-        let (client, _) = control_plane(move |review| match told.load(Ordering::Relaxed) {
-            1 => knows_alice(review),
-            _ => knows_alice(json!({"spec": {"token": "bad"}})),
+        let is_valid = Arc::new(AtomicUsize::new(1));
+        let current = is_valid.clone();
+        let (client, _) = control_plane(move |review| match current.load(Ordering::Relaxed) {
+            1 => review_alice(review),
+            _ => review_alice(json!({"spec": {"token": "bad"}})),
         });
         let reviews = TokenReviews::new(client, Duration::ZERO, Arc::default());
         assert!(reviews.user("good").await.unwrap().is_some());
-        assert_eq!(reviews.good.len(), 1);
-        is_good.store(0, Ordering::Relaxed);
+        assert_eq!(reviews.valid.len(), 1);
+        is_valid.store(0, Ordering::Relaxed);
         assert_eq!(reviews.user("good").await.unwrap(), None);
-        assert_eq!(reviews.good.len(), 0);
+        assert_eq!(reviews.valid.len(), 0);
     }
 
     #[tokio::test]
     async fn a_failure_that_may_pass_is_tried_again() {
         let failures = Arc::new(std::sync::atomic::AtomicUsize::new(2));
-        let (client, asked) = control_plane(move |review| {
+        let (client, requests) = control_plane(move |review| {
             match failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) {
                 Ok(_) => (503, json!({"kind": "Status", "code": 503, "message": "later"})),
-                Err(_) => knows_alice(review),
+                Err(_) => review_alice(review),
             }
         });
-        let reviews = TokenReviews::new(client, LIFE, Arc::default());
+        let reviews = TokenReviews::new(client, TTL, Arc::default());
         assert!(reviews.user("good").await.unwrap().is_some());
-        assert_eq!(asked.load(Ordering::Relaxed), 3);
+        assert_eq!(requests.load(Ordering::Relaxed), 3);
     }
 }

@@ -12,11 +12,11 @@ use rustls_pki_types::UnixTime;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::authority::Authority;
+use super::ca_bundle::CaBundle;
 use super::cluster_trust::{self, NAME, NAMESPACE};
 use super::front_proxy::{FrontProxy, HeaderNames};
 use super::trust::Trust;
-use crate::cluster::follow::{self, Subject};
+use crate::cluster::object_watch::{WatchSubject, watch_object};
 use crate::runtime::{Reload, Reloadable};
 use crate::telemetry::OnceEach;
 use crate::telemetry::metrics::{Certificate, Metrics};
@@ -29,7 +29,7 @@ pub struct TrustSource {
     /// Front proxies; take the place of what the cluster says of them.
     pub front_proxy: Option<FrontProxyFile>,
     /// Whether the cluster is asked.
-    pub lookup: Lookup,
+    pub lookup: ClusterLookup,
 }
 
 /// Front proxies that flags describe.
@@ -45,19 +45,19 @@ pub struct FrontProxyFile {
 
 /// Whether the cluster is asked for its authorities.
 #[derive(Default)]
-pub enum Lookup {
+pub enum ClusterLookup {
     /// It is not.
     #[default]
-    Never,
+    Disabled,
     /// The server is not ready before it has answered.
     Required(Client),
     /// It is, and the server serves before it has answered.
-    Tolerated(Client),
+    Optional(Client),
 }
 
 /// Trust as of now.
 #[derive(Clone, Debug, Default)]
-pub struct Trusted {
+pub struct TrustState {
     /// What is trusted.
     pub trust: Arc<Trust>,
     /// What trust waits for, if the cluster has not been heard yet though it must be.
@@ -79,7 +79,7 @@ pub struct TrustFileError {
 /// How often files are read again, and ends of authorities are looked at.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-const SUBJECT: Subject = Subject {
+const SUBJECT: WatchSubject = WatchSubject {
     what: "the ConfigMap kube-system/extension-apiserver-authentication",
     if_forbidden: "bind the Role extension-apiserver-authentication-reader in kube-system to this server's user",
 };
@@ -93,69 +93,72 @@ impl TrustSource {
         self,
         now: UnixTime,
         metrics: Arc<Metrics>,
-    ) -> Result<(watch::Receiver<Trusted>, TrustKeeper), TrustFileError> {
+    ) -> Result<(watch::Receiver<TrustState>, TrustController), TrustFileError> {
         let Self { client_ca_file, front_proxy, lookup } = self;
-        let awaited = matches!(lookup, Lookup::Required(_)).then(|| format!("waiting for {}", SUBJECT.what));
+        let awaited = matches!(lookup, ClusterLookup::Required(_)).then(|| format!("waiting for {}", SUBJECT.what));
         let client = match lookup {
-            Lookup::Never => None,
-            Lookup::Required(client) | Lookup::Tolerated(client) => Some(client),
+            ClusterLookup::Disabled => None,
+            ClusterLookup::Required(client) | ClusterLookup::Optional(client) => Some(client),
         };
         let files = Files { client_ca_file, front_proxy };
         let from_files = Reloadable::new(files.read(now)?);
-        let trust = Arc::new(from_files.with(|files| joined(files, &Trust::default())));
-        measure(&trust, &metrics);
-        let (sender, receiver) = watch::channel(Trusted { trust, awaited });
-        let (from_cluster, said, faults) = (Trust::default(), None, OnceEach::default());
-        Ok((receiver, TrustKeeper { files, client, from_files, from_cluster, said, faults, sender, metrics }))
+        let trust = Arc::new(from_files.with(|files| merged(files, &Trust::default())));
+        record_expiries(&trust, &metrics);
+        let (sender, receiver) = watch::channel(TrustState { trust, awaited });
+        let (from_cluster, config_map, logged_errors) = (Trust::default(), None, OnceEach::default());
+        Ok((
+            receiver,
+            TrustController { files, client, from_files, from_cluster, config_map, logged_errors, sender, metrics },
+        ))
     }
 }
 
 /// Keeps trust current.
-pub struct TrustKeeper {
+pub struct TrustController {
     files: Files,
     client: Option<Client>,
     from_files: Reloadable<Trust>,
     from_cluster: Trust,
     /// The data of the ConfigMap.
-    said: Option<BTreeMap<String, String>>,
+    config_map: Option<BTreeMap<String, String>>,
     /// The faults of that data.
-    faults: OnceEach<String>,
-    sender: watch::Sender<Trusted>,
+    logged_errors: OnceEach<String>,
+    sender: watch::Sender<TrustState>,
     metrics: Arc<Metrics>,
 }
 
-impl TrustKeeper {
+impl TrustController {
     /// Follows files and cluster. Never returns.
     pub async fn run(&mut self) {
         let mut config_maps: BoxStream<'_, _> = match self.client.clone() {
-            Some(client) => follow::object(Api::<ConfigMap>::namespaced(client, NAMESPACE), NAME, SUBJECT).boxed(),
+            Some(client) => watch_object(Api::<ConfigMap>::namespaced(client, NAMESPACE), NAME, SUBJECT).boxed(),
             None => stream::pending().boxed(),
         };
         let mut timer = tokio::time::interval(INTERVAL);
         timer.tick().await;
         loop {
             tokio::select! {
-                heard = config_maps.next() => match heard {
-                    Some(Ok(found)) => self.hear(found),
-                    Some(Err(why)) => self.await_still(&why),
+                event = config_maps.next() => match event {
+                    Some(Ok(found)) => self.handle(found),
+                    Some(Err(why)) => self.report_waiting(&why),
                     None => return,
                 },
                 _ = timer.tick() => {}
             }
-            self.renew(UnixTime::now());
+            self.refresh(UnixTime::now());
         }
     }
 
-    fn hear(&mut self, found: Option<ConfigMap>) {
+    fn handle(&mut self, found: Option<ConfigMap>) {
         match found {
-            Some(config_map) => self.said = Some(config_map.data.unwrap_or_default()),
+            Some(config_map) => self.config_map = Some(config_map.data.unwrap_or_default()),
             // It is made anew by kube-apiserver; until then nothing says that the old one is wrong.
             None => warn!(subject = SUBJECT.what, "the authorities of clients are gone, the present ones stay"),
         }
         self.sender.send_if_modified(|trusted| trusted.awaited.take().is_some());
     }
 
-    fn await_still(&self, why: &str) {
+    fn report_waiting(&self, why: &str) {
         self.sender.send_if_modified(|trusted| {
             let is_awaited = trusted.awaited.is_some();
             if is_awaited {
@@ -166,24 +169,24 @@ impl TrustKeeper {
     }
 
     /// Reads everything again. What cannot be used changes nothing and is logged once.
-    fn renew(&mut self, now: UnixTime) {
+    fn refresh(&mut self, now: UnixTime) {
         const REFUSED: &str = "new authorities of clients cannot be used, the present ones stay";
         if let Reload::Failed(error) = self.from_files.reload(self.files.read(now), Trust::is_same) {
             warn!(%error, "{REFUSED}");
         }
-        if let Some(data) = &self.said {
-            let (trust, faults) = cluster_trust::next(&self.from_cluster, data, now);
+        if let Some(data) = &self.config_map {
+            let (trust, logged_errors) = cluster_trust::next(&self.from_cluster, data, now);
             self.from_cluster = trust;
-            let faults = faults.iter().map(|fault| format!("{}: {fault}", SUBJECT.what)).collect();
-            for error in self.faults.record_all(faults) {
+            let logged_errors = logged_errors.iter().map(|error| format!("{}: {error}", SUBJECT.what)).collect();
+            for error in self.logged_errors.record_all(logged_errors) {
                 warn!(error, "{REFUSED}");
             }
         }
-        let next = self.from_files.with(|files| joined(files, &self.from_cluster));
+        let next = self.from_files.with(|files| merged(files, &self.from_cluster));
         self.sender.send_if_modified(|trusted| {
             let is_new = !trusted.trust.is_same(&next);
             if is_new {
-                measure(&next, &self.metrics);
+                record_expiries(&next, &self.metrics);
                 info!(trust = %next, "certificates of clients are judged by new authorities");
                 trusted.trust = Arc::new(next);
             }
@@ -199,16 +202,16 @@ struct Files {
 
 impl Files {
     fn read(&self, now: UnixTime) -> Result<Trust, TrustFileError> {
-        let authority = |flag: &'static str, path: &PathBuf| {
-            let fault = |why: String| TrustFileError { flag, path: path.clone(), why };
-            let pem = std::fs::read(path).map_err(|why| fault(why.to_string()))?;
-            Authority::parse(&pem, now).map_err(|why| fault(why.to_string()))
+        let ca_bundle = |flag: &'static str, path: &PathBuf| {
+            let error = |why: String| TrustFileError { flag, path: path.clone(), why };
+            let pem = std::fs::read(path).map_err(|why| error(why.to_string()))?;
+            CaBundle::parse(&pem, now).map_err(|why| error(why.to_string()))
         };
-        let clients = self.client_ca_file.as_ref().map(|path| authority("--client-ca-file", path)).transpose()?;
+        let clients = self.client_ca_file.as_ref().map(|path| ca_bundle("--client-ca-file", path)).transpose()?;
         let front_proxy = match &self.front_proxy {
             None => None,
             Some(FrontProxyFile { ca_file, allowed_names, headers }) => Some(FrontProxy {
-                authority: authority("--requestheader-client-ca-file", ca_file)?,
+                ca_bundle: ca_bundle("--requestheader-client-ca-file", ca_file)?,
                 allowed_names: allowed_names.clone(),
                 headers: headers.clone(),
             }),
@@ -218,19 +221,19 @@ impl Files {
 }
 
 /// Tells when the authorities end.
-fn measure(trust: &Trust, metrics: &Metrics) {
-    let proxies = trust.front_proxy.as_ref().map(|proxy| &proxy.authority);
-    for (which, authority) in [(Certificate::ClientCa, trust.clients.as_deref()), (Certificate::FrontProxyCa, proxies)]
+fn record_expiries(trust: &Trust, metrics: &Metrics) {
+    let proxies = trust.front_proxy.as_ref().map(|proxy| &proxy.ca_bundle);
+    for (which, ca_bundle) in [(Certificate::ClientCa, trust.clients.as_deref()), (Certificate::FrontProxyCa, proxies)]
     {
-        let end = authority.and_then(Authority::ends).and_then(|end| i64::try_from(end.as_secs()).ok());
+        let end = ca_bundle.and_then(CaBundle::first_expiry).and_then(|end| i64::try_from(end.as_secs()).ok());
         if let Some(end) = end.and_then(|end| jiff::Timestamp::from_second(end).ok()) {
-            metrics.certificate_ends(which, end);
+            metrics.set_certificate_expiry(which, end);
         }
     }
 }
 
 /// Files count before the cluster.
-fn joined(files: &Trust, cluster: &Trust) -> Trust {
+fn merged(files: &Trust, cluster: &Trust) -> Trust {
     Trust {
         clients: files.clients.clone().or_else(|| cluster.clients.clone()),
         front_proxy: files.front_proxy.clone().or_else(|| cluster.front_proxy.clone()),

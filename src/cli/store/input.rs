@@ -13,13 +13,13 @@ use crate::controllers::{NICENESS, SOCKET};
 use crate::store::{OpenError, Opened};
 
 /// Whatever can be read.
-pub(super) type Source = Box<dyn Read + Send>;
+pub(super) type Input = Box<dyn Read + Send>;
 
 /// How much is read from the store at a time.
 const CHUNK_BYTES: usize = 128 << 10;
 
 /// A backup of a store, from the server that runs on the folder, or else from the folder.
-pub(super) fn store(folder: &DataFolder) -> anyhow::Result<Source> {
+pub(super) fn store(folder: &DataFolder) -> anyhow::Result<Input> {
     let socket = folder.path.join(SOCKET);
     let refused = match UnixStream::connect(&socket) {
         Ok(stream) => {
@@ -32,11 +32,11 @@ pub(super) fn store(folder: &DataFolder) -> anyhow::Result<Source> {
     match folder.maintenance().open_read_only() {
         Ok(store) => Ok(Box::new(of(store)?)),
         Err(OpenError::InUse { .. }) => {
-            let way_out = match refused.kind() {
+            let remedy = match refused.kind() {
                 ErrorKind::NotFound | ErrorKind::ConnectionRefused => "it is just starting or ending: try again",
                 _ => "run this as the user of the server, in a folder whose path is shorter than 90 letters",
             };
-            bail!("a server is running on {}, but {}: {refused}; {way_out}", folder.path.display(), socket.display())
+            bail!("a server is running on {}, but {}: {refused}; {remedy}", folder.path.display(), socket.display())
         }
         Err(other) => Err(other.into()),
     }
@@ -59,7 +59,7 @@ pub(super) fn of(opened: Opened) -> io::Result<impl Read + Send + use<>> {
 }
 
 /// A file; `-` is standard input.
-pub(super) fn file(path: &Path) -> anyhow::Result<Source> {
+pub(super) fn file(path: &Path) -> anyhow::Result<Input> {
     if path == Path::new("-") {
         return Ok(Box::new(io::stdin()));
     }

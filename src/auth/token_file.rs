@@ -21,7 +21,7 @@ pub enum TokenFileError {
     Csv(#[from] csv::Error),
     /// A line has too few columns. Its content stays untold, since it may hold a token.
     #[error("line {line} has {columns} columns, at least 3 are needed: token, user name, user UID")]
-    Columns {
+    TooFewColumns {
         /// The number of the line, from 1.
         line: u64,
         /// How many columns it has.
@@ -37,13 +37,13 @@ pub enum TokenFileError {
     },
     /// Two lines have the same token.
     #[error("line {line} has the token of an earlier line")]
-    Double {
+    DuplicateToken {
         /// The number of the line, from 1.
         line: u64,
     },
     /// There is not one token.
     #[error("it holds no token")]
-    NoToken,
+    NoTokens,
 }
 
 impl TokenFile {
@@ -61,11 +61,11 @@ impl TokenFile {
             let line = record.position().map_or(0, csv::Position::line);
             let (hash, user) = read_line(&record, line)?;
             if users.iter().any(|(other, _)| *other == hash) {
-                return Err(TokenFileError::Double { line });
+                return Err(TokenFileError::DuplicateToken { line });
             }
             users.push((hash, user));
         }
-        if users.is_empty() { Err(TokenFileError::NoToken) } else { Ok(Self { users }) }
+        if users.is_empty() { Err(TokenFileError::NoTokens) } else { Ok(Self { users }) }
     }
 
     /// The user that a token belongs to. Takes as long for a wrong token as for a right one.
@@ -83,7 +83,7 @@ impl TokenFile {
 
 fn read_line(record: &csv::StringRecord, line: u64) -> Result<([u8; 32], Arc<User>), TokenFileError> {
     if record.len() < 3 {
-        return Err(TokenFileError::Columns { line, columns: record.len() });
+        return Err(TokenFileError::TooFewColumns { line, columns: record.len() });
     }
     for (column, name) in [(0, "token"), (1, "user name")] {
         if record[column].is_empty() {
@@ -106,19 +106,19 @@ impl fmt::Debug for TokenFile {
 mod tests {
     use super::*;
 
-    fn fault(content: &str) -> String {
+    fn error(content: &str) -> String {
         TokenFile::parse(content.as_bytes()).unwrap_err().to_string()
     }
 
     #[test]
     fn faults_name_the_line_and_never_the_token() {
         assert_eq!(
-            fault("a,b,c\nsecret,x\n"),
+            error("a,b,c\nsecret,x\n"),
             "line 2 has 2 columns, at least 3 are needed: token, user name, user UID"
         );
-        assert_eq!(fault(",b,c\n"), "line 1 has an empty token");
-        assert_eq!(fault("a,b,c\na,d,e\n"), "line 2 has the token of an earlier line");
-        assert_eq!(fault("\n"), "it holds no token");
+        assert_eq!(error(",b,c\n"), "line 1 has an empty token");
+        assert_eq!(error("a,b,c\na,d,e\n"), "line 2 has the token of an earlier line");
+        assert_eq!(error("\n"), "it holds no token");
     }
 
     #[test]

@@ -14,34 +14,34 @@ use kube::{Client, Config};
 use tower::Service;
 use tracing::{info, warn};
 
-use super::told;
+use super::error_message;
 use crate::runtime::{Reload, Reloadable};
 
 /// Where the way to the control plane is described.
 #[derive(Clone, Debug)]
-pub(super) enum Place {
+pub(super) enum ConfigSource {
     /// In a kubeconfig.
     Kubeconfig(PathBuf),
     /// In what Kubernetes gives to every pod.
-    Pod,
+    InCluster,
 }
 
 /// A way to the control plane.
-pub(super) struct Source {
-    place: Place,
-    present: Arc<Reloadable<Loaded>>,
+pub(super) struct ReloadingClient {
+    source: ConfigSource,
+    current: Arc<Reloadable<LoadedClient>>,
 }
 
 /// A client, and the content of the files that it was made of.
 #[derive(Clone)]
-struct Loaded {
+struct LoadedClient {
     content: Vec<u8>,
     client: Client,
 }
 
 /// Sends each request by the present client.
 #[derive(Clone)]
-struct Present(Arc<Reloadable<Loaded>>);
+struct CurrentClient(Arc<Reloadable<LoadedClient>>);
 
 /// How often the files are looked at.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -50,17 +50,17 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The authority of the control plane in a pod.
 const POD_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
 
-impl Source {
+impl ReloadingClient {
     /// Opens a way, and makes the client that follows it as long as [`Source::keep_current`] runs.
     ///
     /// # Errors
     /// What is wrong with the files.
-    pub(super) async fn open(place: Place) -> Result<(Self, Client), String> {
-        let loaded = Loaded { content: place.content()?, client: place.client().await? };
+    pub(super) async fn open(source: ConfigSource) -> Result<(Self, Client), String> {
+        let loaded = LoadedClient { content: source.content()?, client: source.client().await? };
         let namespace = loaded.client.default_namespace().to_owned();
-        let present = Arc::new(Reloadable::new(loaded));
-        let following = Client::new(Present(present.clone()), namespace);
-        Ok((Self { place, present }, following))
+        let current = Arc::new(Reloadable::new(loaded));
+        let client = Client::new(CurrentClient(current.clone()), namespace);
+        Ok((Self { source, current }, client))
     }
 
     /// Reads the files again at intervals. Never returns.
@@ -79,32 +79,32 @@ impl Source {
 
     async fn reload(&self) -> Reload<String> {
         let loaded = self.load().await;
-        self.present.reload(loaded, |new, present| new.content == present.content)
+        self.current.reload(loaded, |new, current| new.content == current.content)
     }
 
     /// Makes a new client if the files have changed.
-    async fn load(&self) -> Result<Loaded, String> {
-        let present = self.present.with(Loaded::clone);
-        let content = self.place.content()?;
-        if content == present.content {
-            return Ok(present);
+    async fn load(&self) -> Result<LoadedClient, String> {
+        let current = self.current.with(LoadedClient::clone);
+        let content = self.source.content()?;
+        if content == current.content {
+            return Ok(current);
         }
-        Ok(Loaded { content, client: self.place.client().await? })
+        Ok(LoadedClient { content, client: self.source.client().await? })
     }
 }
 
-impl Place {
+impl ConfigSource {
     async fn client(&self) -> Result<Client, String> {
         let mut config = match self {
             Self::Kubeconfig(path) => {
-                let content = Kubeconfig::read_from(path).map_err(|why| told(&why))?;
+                let content = Kubeconfig::read_from(path).map_err(|why| error_message(&why))?;
                 let options = KubeConfigOptions::default();
-                Config::from_custom_kubeconfig(content, &options).await.map_err(|why| told(&why))?
+                Config::from_custom_kubeconfig(content, &options).await.map_err(|why| error_message(&why))?
             }
-            Self::Pod => Config::incluster().map_err(|why| told(&why))?,
+            Self::InCluster => Config::incluster().map_err(|why| error_message(&why))?,
         };
         config.connect_timeout = Some(CONNECT_TIMEOUT);
-        Client::try_from(config).map_err(|why| told(&why))
+        Client::try_from(config).map_err(|why| error_message(&why))
     }
 
     /// The content of all files that a client is made of. They are small, and seldom read.
@@ -116,10 +116,10 @@ impl Place {
             Ok::<(), String>(())
         };
         match self {
-            Self::Pod => add(Path::new(POD_CA))?,
+            Self::InCluster => add(Path::new(POD_CA))?,
             Self::Kubeconfig(path) => {
                 add(path)?;
-                let config = Kubeconfig::read_from(path).map_err(|why| told(&why))?;
+                let config = Kubeconfig::read_from(path).map_err(|why| error_message(&why))?;
                 let authorities = config.clusters.into_iter().filter_map(|each| each.cluster?.certificate_authority);
                 let users = config.auth_infos.into_iter().filter_map(|each| each.auth_info);
                 let pairs = users.flat_map(|user| [user.client_certificate, user.client_key]).flatten();
@@ -132,7 +132,7 @@ impl Place {
     }
 }
 
-impl Service<Request<Body>> for Present {
+impl Service<Request<Body>> for CurrentClient {
     type Response = Response<Body>;
     type Error = kube::Error;
     type Future = BoxFuture<'static, Result<Response<Body>, kube::Error>>;
@@ -142,7 +142,7 @@ impl Service<Request<Body>> for Present {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let client = self.0.with(|present| present.client.clone());
+        let client = self.0.with(|current| current.client.clone());
         Box::pin(async move { client.send(request).await })
     }
 }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     async fn refused(client: &Client) -> String {
-        told(&client.apiserver_version().await.unwrap_err())
+        error_message(&client.apiserver_version().await.unwrap_err())
     }
 
     #[tokio::test]
@@ -173,7 +173,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         write(&path, &format!("http://{}", listener.local_addr().unwrap()));
         std::thread::spawn(move || drop(listener.accept()));
-        let (source, client) = Source::open(Place::Kubeconfig(path.clone())).await.unwrap();
+        let (source, client) = ReloadingClient::open(ConfigSource::Kubeconfig(path.clone())).await.unwrap();
         let before = refused(&client).await;
         write(&path, "http://127.0.0.1:1");
         assert_eq!(source.reload().await, Reload::Replaced);

@@ -5,26 +5,26 @@ use crate::meta::Status;
 
 /// Why a request is not let through.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Refusal {
+pub enum Rejection {
     /// As Kubernetes words it.
     Status(Box<Status>),
     /// What is asked for makes no sense: 500 in plain text, as kube-apiserver has it before a request is known to be allowed.
-    Senseless(String),
+    InvalidImpersonation(String),
     /// Something could not be found out: 500 in plain text, too.
-    Undecided(String),
+    Internal(String),
 }
 
-impl From<Status> for Refusal {
+impl From<Status> for Rejection {
     fn from(status: Status) -> Self {
         Self::Status(Box::new(status))
     }
 }
 
-impl From<&ReviewError> for Refusal {
+impl From<&ReviewError> for Rejection {
     fn from(error: &ReviewError) -> Self {
         match error {
-            ReviewError::TooMany => Status::too_many_requests().into(),
-            error => Self::Undecided(error.to_string()),
+            ReviewError::TooManyPending => Status::too_many_requests().into(),
+            error => Self::Internal(error.to_string()),
         }
     }
 }

@@ -26,15 +26,15 @@ struct StorageLabels {
 
 /// A gauge that shows nothing before it was set.
 #[derive(Clone, Debug, Default)]
-struct Late(Arc<OnceLock<Gauge>>);
+struct OptionalGauge(Arc<OnceLock<Gauge>>);
 
-impl Late {
+impl OptionalGauge {
     fn set(&self, value: u64) {
         self.0.get_or_init(Gauge::default).set(whole(value));
     }
 }
 
-impl EncodeMetric for Late {
+impl EncodeMetric for OptionalGauge {
     fn encode(&self, encoder: MetricEncoder<'_>) -> std::fmt::Result {
         self.0.get().map_or(Ok(()), |gauge| gauge.encode(encoder))
     }
@@ -76,12 +76,12 @@ pub struct UsageMetrics {
     objects: Family<ResourceLabels, Gauge>,
     bytes: Family<ResourceLabels, Gauge>,
     largest: Family<ResourceLabels, Gauge>,
-    tag_events: Late,
+    tag_events: OptionalGauge,
     file: Family<StorageLabels, Gauge>,
-    free_pages: Late,
-    available: Late,
-    revision: Late,
-    compacted: Late,
+    free_pages: OptionalGauge,
+    available: OptionalGauge,
+    revision: OptionalGauge,
+    compacted: OptionalGauge,
 }
 
 impl UsageMetrics {
@@ -107,7 +107,7 @@ impl UsageMetrics {
     }
 
     /// So much of a resource is stored.
-    pub fn stored(&self, resource: ResourceLabels, usage: ResourceUsage) {
+    pub fn set_resource(&self, resource: ResourceLabels, usage: ResourceUsage) {
         let ResourceUsage { objects, bytes, largest_bytes } = usage;
         set(&self.objects, &resource, objects);
         set(&self.bytes, &resource, bytes);
@@ -117,12 +117,12 @@ impl UsageMetrics {
     }
 
     /// So many events are in the histories of tags.
-    pub fn tag_events(&self, events: u64) {
+    pub fn set_tag_events(&self, events: u64) {
         self.tag_events.set(events);
     }
 
     /// This is the state of the file.
-    pub fn file(&self, file: FileUsage) {
+    pub fn set_file(&self, file: FileUsage) {
         let FileUsage { backend, bytes, available_bytes, revision, compacted } = file;
         set(&self.file, &StorageLabels { storage_cluster_id: backend }, bytes);
         self.revision.set(revision);
@@ -133,7 +133,7 @@ impl UsageMetrics {
     }
 
     /// So many pages of the file hold nothing.
-    pub fn free_pages(&self, pages: u64) {
+    pub fn set_free_pages(&self, pages: u64) {
         self.free_pages.set(pages);
     }
 }
@@ -163,12 +163,12 @@ mod tests {
             series
         };
         assert_eq!(series(), [""; 0]);
-        metrics.tag_events(0);
+        metrics.set_tag_events(0);
         assert_eq!(series(), ["imagestream_apiserver_tag_history_events 0"]);
         let images = ResourceLabels { group: "g", resource: "r" };
-        metrics.stored(images, ResourceUsage { objects: 7, bytes: 70, largest_bytes: None });
+        metrics.set_resource(images, ResourceUsage { objects: 7, bytes: 70, largest_bytes: None });
         assert!(!series().iter().any(|line| line.contains("largest")), "it is not known");
-        metrics.stored(images, ResourceUsage { objects: 0, bytes: 0, largest_bytes: None });
+        metrics.set_resource(images, ResourceUsage { objects: 0, bytes: 0, largest_bytes: None });
         assert!(series().contains(&"imagestream_apiserver_largest_object_bytes{group=\"g\",resource=\"r\"} 0".into()));
     }
 }
