@@ -1,4 +1,6 @@
-//! What somebody wants to do, as those see it who decide whether it is allowed.
+//! Attributes of a request that authorization decides on.
+//!
+//! As `Attributes` in `k8s.io/apiserver/pkg/authorization/authorizer/interfaces.go`.
 
 use k8s_openapi::api::authorization::v1::{
     FieldSelectorAttributes, LabelSelectorAttributes, NonResourceAttributes, ResourceAttributes,
@@ -10,45 +12,45 @@ use super::User;
 use crate::machinery::selector::Requirement;
 use crate::meta::{Status, StatusDetails, field};
 
-/// What somebody wants to do.
+/// Action that a user requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Attributes {
-    /// Something with objects.
+    /// Action on a resource.
     Resource(Box<ResourceAction>),
-    /// Something with a path that is no resource.
+    /// Action on a path that is not a resource.
     Path {
-        /// The path, decoded.
+        /// Decoded path.
         path: String,
-        /// The method in lower case.
+        /// HTTP method in lower case.
         verb: String,
     },
 }
 
-/// What somebody wants to do with objects.
+/// Action on a resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ResourceAction {
-    /// The verb; empty for methods that are none.
+    /// Verb; empty for an HTTP method without one.
     pub verb: String,
-    /// The API group; empty for the core group.
+    /// API group; empty for the core group.
     pub group: String,
-    /// The version of the group.
+    /// Version of the group.
     pub version: String,
-    /// The resource.
+    /// Resource, in the plural.
     pub resource: String,
-    /// The aspect of the object; empty for the object itself.
+    /// Subresource; empty for the object itself.
     pub subresource: String,
-    /// The namespace; empty for objects of the cluster and for all namespaces.
+    /// Namespace; empty for cluster-scoped resources and for all namespaces.
     pub namespace: String,
-    /// The name of the object; empty where several are meant, or a new one.
+    /// Name of the object; empty for collections and for a generated name.
     pub name: String,
-    /// What a list selects by fields.
+    /// Field selector of a list, watch or deletecollection request.
     pub fields: Vec<Requirement>,
-    /// What a list selects by labels.
+    /// Label selector of a list, watch or deletecollection request.
     pub labels: Vec<Requirement>,
 }
 
 impl Attributes {
-    /// The question that a SubjectAccessReview asks.
+    /// Spec of the SubjectAccessReview for this user.
     pub fn review(&self, user: &User) -> SubjectAccessReviewSpec {
         let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let mut spec = SubjectAccessReviewSpec {
@@ -87,7 +89,7 @@ impl Attributes {
         spec
     }
 
-    /// About how many bytes it takes to tell what it is.
+    /// Approximate size in memory, in bytes.
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Path { path, verb } => path.len() + verb.len(),
@@ -102,9 +104,10 @@ impl Attributes {
         }
     }
 
-    /// The 403 for a user who may not do this; `reason` is what those say who decided it.
+    /// Status 403 for a user without the permission; `reason` comes from the authorizer.
     ///
-    /// What the server words itself is escaped for HTML, as kube-apiserver does; the name of the object is not.
+    /// The message is escaped for HTML, except for the name of the object, as by `Forbidden` in
+    /// `k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/errors.go`.
     pub fn forbidden(&self, user: &User, reason: &str) -> Status {
         let quote = field::quote;
         let (about, details, what) = match self {
@@ -144,7 +147,7 @@ fn of_label(requirement: &Requirement) -> LabelSelectorRequirement {
 }
 
 impl ResourceAction {
-    /// The beginning of the message: what is forbidden.
+    /// First part of the message: the forbidden resource and object.
     fn about(&self) -> String {
         let Self { resource, group, name, .. } = self;
         let resource = if group.is_empty() { resource.clone() } else { format!("{resource}.{group}") };
@@ -183,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_403_names_the_user_the_verb_and_the_object() {
+    fn forbidden_message_names_user_verb_and_object() {
         let status = get("x", "lab", "").forbidden(&alice(), "");
         assert_eq!(
             status.message,
@@ -201,14 +204,14 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_server_words_itself_is_escaped() {
+    fn forbidden_message_escapes_all_but_the_object_name() {
         let user = User { name: "<u>".into(), ..User::default() };
         let message = get("<x>", "", "").forbidden(&user, "").message;
         assert!(message.starts_with("imagestreams.image.openshift.io \"<x>\" is forbidden: User \"&lt;u&gt;\" cannot"));
     }
 
     #[test]
-    fn a_review_carries_all_that_is_known_and_nothing_that_is_empty() {
+    fn review_spec_omits_empty_attributes() {
         let user = User { uid: "7".into(), groups: vec!["a".into()], ..alice() };
         let spec = serde_json::to_value(get("x", "lab", "status").review(&user)).unwrap();
         let expected = serde_json::json!({

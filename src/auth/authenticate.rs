@@ -1,4 +1,7 @@
-//! Who are you: all the ways in which a request can prove it, in the order of Kubernetes.
+//! Authentication of requests by certificate or bearer token.
+//!
+//! The order of the methods is that of `DelegatingAuthenticatorConfig.New` in
+//! `k8s.io/apiserver/pkg/authentication/authenticatorfactory/delegating.go`.
 
 use std::sync::{Arc, Weak};
 
@@ -20,31 +23,34 @@ use crate::cluster::ReviewError;
 use crate::telemetry::OnceEach;
 use crate::telemetry::metrics::Metrics;
 
-/// What the credentials of a request prove.
+/// Result of checking the credentials of a request.
 #[derive(Clone, Debug)]
 pub enum AuthenticationOutcome {
-    /// A known user.
+    /// Authenticated user.
     User(Arc<User>),
-    /// There are no credentials.
+    /// No credentials.
     Anonymous,
-    /// There are credentials, and none of them is good.
+    /// Credentials that are all invalid.
     Invalid,
-    /// None of the credentials is known to be good, and a token could not be reviewed.
+    /// No valid credentials, and the review of a token failed.
     Unavailable(Arc<ReviewError>),
 }
 
-/// What came of a look at the credentials of a request.
+/// Authentication of a request.
 #[derive(Clone, Debug)]
 pub struct AuthenticatorResponse {
-    /// Who it is.
+    /// User, or the reason why there is none.
     pub outcome: AuthenticationOutcome,
-    /// Whether a front proxy vouches for it.
+    /// True if a front proxy vouches for the user.
     pub via_front_proxy: bool,
-    /// What the client should hear about how it showed its credentials.
+    /// Text for the `Warning` header of the response.
     pub warning: Option<&'static str>,
 }
 
-/// The ways in which users prove who they are. The first that holds counts; one that does not is worse than none.
+/// Authenticator of requests.
+///
+/// Tries each method in order. The first success wins. Without a success, an invalid credential
+/// fails the request; it is not served as the anonymous user.
 pub struct Authenticator {
     tokens: Option<TokenFile>,
     reviews: Option<TokenReviews>,
@@ -53,27 +59,27 @@ pub struct Authenticator {
     metrics: Arc<Metrics>,
 }
 
-/// What the certificate of a connection proves.
+/// Identity that the certificate of the connection proves.
 enum CertificateIdentity {
-    /// It is a front proxy's, who names this user.
+    /// User named by a front proxy.
     Proxied(Arc<User>),
-    /// It is this user's own.
+    /// User named by the certificate.
     Direct(Arc<User>),
-    /// It is not good for anything.
+    /// Certificate that proves nothing.
     Invalid,
-    /// There is none, or none that can be verified.
+    /// No certificate, or no CA to verify it with.
     Absent,
 }
 
-/// The certificates whose refusal was logged, by one state of trust.
+/// Rejected proxy certificates that were logged for one version of the trusted CAs.
 struct RejectedProxyLog {
     by: Weak<Trust>,
     rejections: OnceEach<ProxyRejection>,
 }
 
 const SPACED: &str = "the provided Authorization header contains extra space before the bearer token, and is ignored";
-/// The refused certificates that are logged, each once. More are not logged: clients can make any
-/// number.
+/// Maximum number of rejected certificates that are logged, each once. Clients can present any
+/// number of them.
 const MAX_LOGGED_PROXIES: usize = 100;
 
 impl RejectedProxyLog {
@@ -83,7 +89,7 @@ impl RejectedProxyLog {
 }
 
 impl Authenticator {
-    /// By tokens of a file, tokens that the control plane knows, and certificates.
+    /// Authenticator by a token file, TokenReviews and client certificates.
     pub fn new(
         tokens: Option<TokenFile>,
         reviews: Option<TokenReviews>,
@@ -93,7 +99,7 @@ impl Authenticator {
         Self { tokens, reviews, trusted, rejected_proxies: Mutex::new(RejectedProxyLog::by(Weak::new())), metrics }
     }
 
-    /// Judges the credentials of a request.
+    /// Authenticates a request from its headers and the certificates of its connection.
     pub async fn authenticate(
         &self,
         headers: &HeaderMap,
@@ -138,7 +144,7 @@ impl Authenticator {
         AuthenticatorResponse { warning, ..authentication(outcome) }
     }
 
-    /// Takes everything out of the headers that proves, or claims, who somebody is.
+    /// Removes credentials, identity headers and impersonation headers.
     pub fn strip(&self, headers: &mut HeaderMap) {
         bearer::strip(headers);
         let trust = self.trusted.borrow().trust.clone();
@@ -154,12 +160,12 @@ impl Authenticator {
         }
     }
 
-    /// Follows what certificates are trusted.
+    /// Receiver of the trusted CAs.
     pub fn trusted(&self) -> watch::Receiver<TrustState> {
         self.trusted.clone()
     }
 
-    /// What the certificate of the connection proves.
+    /// Identity that the certificate of the connection proves.
     fn certificate_identity(&self, headers: &HeaderMap, peer: &PeerCertificates, now: UnixTime) -> CertificateIdentity {
         if peer.is_empty() {
             return CertificateIdentity::Absent;
@@ -172,9 +178,9 @@ impl Authenticator {
             Some(Ok(proxy)) => match proxy.user(headers) {
                 Ok(Some(user)) => return CertificateIdentity::Proxied(user),
                 Ok(None) => {}
-                // Never the proxy itself in the place of a user that cannot be read.
+                // The proxy must not take the place of a user whose name cannot be read.
                 Err(why) => {
-                    debug!(%why, "a front proxy names a user that cannot be taken");
+                    debug!(%why, "invalid user headers of a front proxy");
                     return CertificateIdentity::Invalid;
                 }
             },
@@ -184,7 +190,8 @@ impl Authenticator {
         verified.user.clone().map_or(CertificateIdentity::Invalid, CertificateIdentity::Direct)
     }
 
-    /// Logs, once for each cause, a certificate that comes with the name of a user and is not that of a front proxy.
+    /// Logs a certificate that comes with a user header and is not that of a front proxy, once for
+    /// each reason.
     fn log_rejected_proxy(&self, trust: &Arc<Trust>, rejection: &ProxyRejection, headers: &HeaderMap) {
         let names_user = |proxy: &FrontProxy| proxy.headers.username.iter().any(|name| headers.contains_key(name));
         let Some(proxy) = trust.front_proxy.as_ref().filter(|proxy| names_user(proxy)) else {
@@ -205,17 +212,17 @@ impl Authenticator {
             allowed_names = ?proxy.allowed_names,
             authorities = %proxy.ca_bundle,
             %cause,
-            "a certificate that comes with the name of a user is not accepted as that of a front proxy"
+            "rejected user headers: the client certificate is not that of a front proxy"
         );
     }
 
-    /// The user of a token; none where nobody knows it.
+    /// User of a token; `None` for an unknown token.
     async fn token_user(&self, token: &str) -> Result<Option<Arc<User>>, Arc<ReviewError>> {
         if let Some(user) = self.tokens.as_ref().and_then(|tokens| tokens.user(token)) {
             return Ok(Some(user));
         }
         let Some(reviews) = &self.reviews else { return Ok(None) };
-        reviews.user(token).await.inspect_err(|why| debug!(%why, "a bearer token could not be reviewed"))
+        reviews.user(token).await.inspect_err(|why| debug!(%why, "the review of a bearer token failed"))
     }
 }
 
@@ -228,7 +235,7 @@ mod tests {
     use serde_json::json;
     use std::time::Duration;
 
-    /// Tokens of a file, a CA of users, and a CA of front proxies.
+    /// Authenticator with a token file, a CA of users and a CA of front proxies.
     fn authenticator(clients: &Ca, proxies: &Ca) -> Authenticator {
         let tokens = TokenFile::parse("secret,admin,1,\"a,b\"\n".as_bytes()).unwrap();
         let username = vec![HeaderName::from_static("x-remote-user")];
@@ -288,7 +295,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_that_cannot_be_reviewed_is_neither_good_nor_bad() {
+    async fn failed_review_is_neither_success_nor_invalid_token() {
         let (client, _) = control_plane(|_| (403, json!({"kind": "Status", "code": 403, "message": "no"})));
         let reviews = TokenReviews::new(client, Duration::from_secs(60), Arc::default());
         let authenticator = Authenticator { reviews: Some(reviews), ..authenticator(&Ca::new("a"), &Ca::new("b")) };
@@ -304,7 +311,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_proxy_is_never_taken_for_a_user_whom_it_names_unreadably() {
+    async fn proxy_with_unreadable_user_header_is_rejected() {
         const USER: HeaderName = HeaderName::from_static("x-remote-user");
         let ca = Ca::new("both");
         let peer = PeerCertificates::new(ca.client("aggregator", &[]));
@@ -314,7 +321,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_behind_two_spaces_is_told_of() {
+    async fn token_after_two_spaces_is_ignored_with_a_warning() {
         let authenticator = authenticator(&Ca::new("a"), &Ca::new("b"));
         let spaced = headers(&[(header::AUTHORIZATION, "Bearer  secret")]);
         let found = authenticator.authenticate(&spaced, &PeerCertificates::default(), now()).await;
@@ -322,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_who_somebody_is_stays_in_the_headers() {
+    fn strip_removes_all_identity_headers() {
         let authenticator = authenticator(&Ca::new("a"), &Ca::new("b"));
         let name = HeaderName::from_static;
         let mut headers = headers(&[

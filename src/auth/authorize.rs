@@ -1,4 +1,4 @@
-//! May you: decided by the control plane, or, without one, for everybody who is known.
+//! Authorization by SubjectAccessReview or, without a cluster, for every authenticated user.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,62 +13,65 @@ use crate::cluster::{ReviewClient, ReviewError};
 use crate::runtime::SingleFlight;
 use crate::telemetry::metrics::{Delegated, Metrics};
 
-/// Decides what users may do.
+/// Authorizer of requests.
 pub enum Authorizer {
-    /// Every authenticated user may do everything, nobody else anything.
+    /// Allows everything to authenticated users and nothing to others.
     AlwaysAllow,
-    /// The control plane decides.
+    /// Posts SubjectAccessReviews to the control plane.
     Webhook(AccessReviews),
 }
 
-/// A decision.
+/// Decision of the authorizer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The user may do it.
+    /// The request is allowed.
     Allowed,
-    /// The user may not do it.
+    /// The request is denied.
     Denied {
-        /// Why, in the words of those who decided it; mostly empty.
+        /// Reason given by the authorizer; often empty.
         reason: String,
     },
 }
 
-/// Paths that everybody may ask for whose credentials are not wrong.
+/// Paths that need no authorization, from `--authorization-always-allow-paths`.
+///
+/// As `NewAuthorizer` in `k8s.io/apiserver/pkg/authorization/path/path.go`.
 #[derive(Clone, Debug)]
 pub struct AlwaysAllowPaths {
     exact: HashSet<String>,
     prefixes: Vec<String>,
 }
 
-/// Asks by SubjectAccessReview, and remembers the answer for a short time.
+/// Authorizer that posts SubjectAccessReviews and caches the decisions.
 pub struct AccessReviews {
     always_allow: AlwaysAllowPaths,
     reviews: Arc<ReviewClient<SubjectAccessReview>>,
-    /// For everybody who is not known: they must not stand in the way of those who are.
+    /// Reviews for unauthenticated users, which must not delay those of authenticated ones.
     anonymous_reviews: Arc<ReviewClient<SubjectAccessReview>>,
     decisions: SingleFlight<ReviewKey, Result<Decision, Arc<ReviewError>>>,
     metrics: Arc<Metrics>,
 }
 
-/// Everything that a decision depends on.
+/// Cache key: everything that a decision depends on.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct ReviewKey {
     user: Arc<User>,
     attributes: Arc<Attributes>,
 }
 
-/// How many decisions are remembered.
+/// Maximum number of cached decisions.
 const CAPACITY: usize = 8192;
-/// Questions that are longer are not remembered; in bytes.
+/// Maximum size of a cache key, in bytes, as `maxControlledAttrCacheSize` in
+/// `k8s.io/apiserver/plugin/pkg/authorizer/webhook/webhook.go`.
 const MAX_CACHED_BYTES: usize = 10_000;
-/// How many questions may be under way, for those who are known and for those who are not.
+/// Maximum number of reviews in flight, for authenticated and for unauthenticated users.
 const MAX_IN_FLIGHT: (usize, usize) = (100, 20);
 
 impl Authorizer {
-    /// Whether a user may do something.
+    /// Decides whether a user may perform an action.
     ///
     /// # Errors
-    /// The control plane could not be asked. That is no permission.
+    /// The review failed. The caller must not treat this as permission.
     pub async fn authorize(
         &self,
         user: &Arc<User>,
@@ -81,7 +84,7 @@ impl Authorizer {
         }
     }
 
-    /// What is decided without asking anybody.
+    /// Decision without a review; `None` if a review is necessary.
     pub fn decide_locally(&self, user: &User, attributes: &Attributes) -> Option<Decision> {
         match self {
             _ if self.allows_everything(user) => Some(Decision::Allowed),
@@ -90,7 +93,7 @@ impl Authorizer {
         }
     }
 
-    /// Whether a user may do everything, so that nobody needs to know what it is.
+    /// Returns true if the user may do everything, so that the attributes need not be computed.
     pub fn allows_everything(&self, user: &User) -> bool {
         match self {
             Self::AlwaysAllow => user.is_in(AUTHENTICATED),
@@ -104,21 +107,21 @@ impl Decision {
 }
 
 impl AlwaysAllowPaths {
-    /// Paths, or beginnings of paths that end in `*`.
+    /// Exact paths, and prefixes that end in `*`.
     pub fn new(paths: &[String]) -> Self {
         let prefixes = paths.iter().filter_map(|path| path.strip_suffix('*')).map(str::to_owned);
         let exact = paths.iter().filter(|path| !path.ends_with('*')).cloned();
         Self { exact: exact.collect(), prefixes: prefixes.collect() }
     }
 
-    /// Whether a path is among them.
+    /// Returns true if the path matches an exact path or a prefix.
     pub fn contain(&self, path: &str) -> bool {
         self.exact.contains(path) || self.prefixes.iter().any(|prefix| path.starts_with(prefix))
     }
 }
 
 impl AccessReviews {
-    /// Asks by this client about everything but `open` paths. Answers count for these times.
+    /// Authorizer with one cache lifetime for `allowed` and one for `denied` decisions.
     pub fn new(
         client: Client,
         always_allow: AlwaysAllowPaths,
@@ -164,15 +167,17 @@ impl AccessReviews {
             }
         };
         if user.size() + attributes.size() > MAX_CACHED_BYTES {
-            // A question to the control plane is a large thing, which must not make every request as large.
+            // The future of a review is large; boxing keeps that of every request small.
             return Box::pin(review()).await;
         }
         self.decisions.get(&key, review).await
     }
 }
 
-/// What kube-apiserver reads to know what is served here. Kubernetes lets every known user read it, and it must be there while
-/// nothing can be asked: a group that cannot be discovered holds up clients of the whole cluster.
+/// Returns true for the paths of discovery and OpenAPI, as in the ClusterRole `system:discovery`.
+///
+/// They are decided without the control plane: a group without discovery delays clients of the
+/// whole cluster.
 fn is_discovery(path: &str) -> bool {
     let path = path.trim_end_matches('/');
     let is_below = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
@@ -199,7 +204,7 @@ mod tests {
 
     const TTL: Duration = Duration::from_secs(60);
 
-    /// Lets alice do what she wants, and nobody else anything.
+    /// Control plane that allows everything to alice and nothing to others.
     fn alice_may(review: Value) -> (u16, Value) {
         let allowed = review["spec"]["user"] == "alice";
         let status = json!({"allowed": allowed, "reason": if allowed { "" } else { "not alice" }});
@@ -229,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_decision_is_asked_for_once_for_everything_that_is_sent() {
+    async fn decision_is_cached_per_user_and_attributes() {
         let (client, requests) = control_plane(alice_may);
         let authorizer = webhook(client);
         let scopes = [("scopes".to_owned(), vec!["all".to_owned()])].into();
@@ -271,7 +276,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_question_that_is_too_long_is_not_remembered() {
+    async fn decision_with_large_key_is_not_cached() {
         let (client, requests) = control_plane(alice_may);
         let authorizer = webhook(client);
         let name = "x".repeat(MAX_CACHED_BYTES);
@@ -282,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_cluster_whoever_is_known_may_do_everything() {
+    async fn always_allow_denies_unauthenticated_users() {
         assert!(Authorizer::AlwaysAllow.allows_everything(&user("alice")));
         for nobody in [User::anonymous(), User { name: "system:anonymous".into(), ..User::default() }] {
             let decision = Authorizer::AlwaysAllow.authorize(&Arc::new(nobody), &get("x")).await.unwrap();
@@ -291,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn open_paths_are_exact_unless_they_end_in_a_star() {
+    fn always_allow_paths_match_exactly_or_by_prefix() {
         let always_allow = AlwaysAllowPaths::new(&["/livez".into(), "/public/*".into()]);
         for (path, is_open) in [("/livez", true), ("/livez/ping", false), ("/public/a", true), ("/public", false)] {
             assert_eq!(always_allow.contain(path), is_open, "{path}");
@@ -299,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn discovery_paths_are_those_below_the_roots() {
+    fn discovery_paths_are_below_apis_and_openapi() {
         for path in ["/apis", "/apis/", "/apis/g/v1", "/openapi/v2", "/openapi/v3/apis/g/v1"] {
             assert!(is_discovery(path), "{path}");
         }

@@ -1,26 +1,30 @@
-//! The bearer token of a request, wherever Kubernetes lets it stand.
+//! Bearer tokens in the headers of a request.
+//!
+//! As `bearertoken.go` and `websocket/protocol.go` in
+//! `k8s.io/apiserver/pkg/authentication/request`.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue, header};
 
-/// What a request shows of a bearer token.
+/// Bearer token of the `Authorization` header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Bearer {
-    /// Nothing; another scheme and an empty token count as nothing.
+    /// No token, an empty token, or another scheme.
     Absent,
-    /// A token behind more than one space, which is ignored.
+    /// Token after more than one space, which is ignored.
     Spaced,
-    /// A token.
+    /// Token.
     Token(String),
 }
 
-/// The beginning of the sub-protocol by which browsers, which can set no header there, authenticate a WebSocket.
+/// Prefix of the WebSocket subprotocol that carries a token. Browsers cannot set the
+/// `Authorization` header of a WebSocket.
 const PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
 
-/// The token in the header `Authorization`.
+/// Bearer token of the `Authorization` header.
 pub(super) fn of_header(headers: &HeaderMap) -> Bearer {
-    // A token that is no text is still one, and a bad one.
+    // A token that is not UTF-8 is an invalid token, not a missing one.
     let value = headers.get(header::AUTHORIZATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let Some((scheme, rest)) = value.as_deref().unwrap_or_default().trim().split_once(' ') else {
         return Bearer::Absent;
@@ -35,7 +39,10 @@ pub(super) fn of_header(headers: &HeaderMap) -> Bearer {
     }
 }
 
-/// The token among the sub-protocols of a WebSocket; an error where it is unreadable, stands there twice, or alone.
+/// Bearer token of the WebSocket subprotocols; `None` without one.
+///
+/// # Errors
+/// The token is malformed, is repeated, or is the only subprotocol.
 pub(super) fn of_websocket(headers: &HeaderMap) -> Result<Option<String>, ()> {
     if !is_websocket(headers) {
         return Ok(None);
@@ -44,7 +51,7 @@ pub(super) fn of_websocket(headers: &HeaderMap) -> Result<Option<String>, ()> {
     let tokens: Vec<&str> = protocols.iter().filter_map(|each| each.strip_prefix(PROTOCOL)).collect();
     match tokens[..] {
         [] => Ok(None),
-        // The server answers with one of the protocols, which must not be the token.
+        // The server selects one of the subprotocols, and must not send the token back.
         [_] if protocols.len() == 1 => Err(()),
         [encoded] => {
             let token = URL_SAFE_NO_PAD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
@@ -54,7 +61,7 @@ pub(super) fn of_websocket(headers: &HeaderMap) -> Result<Option<String>, ()> {
     }
 }
 
-/// Takes the token out of the sub-protocols, so that the rest can be agreed on.
+/// Removes the token from `Authorization` and from the WebSocket subprotocols.
 pub(super) fn strip(headers: &mut HeaderMap) {
     headers.remove(header::AUTHORIZATION);
     let protocols = protocols(headers);
@@ -69,7 +76,7 @@ pub(super) fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether a request wishes to go on by WebSocket.
+/// Returns true if a request asks to upgrade to a WebSocket.
 pub fn is_websocket(headers: &HeaderMap) -> bool {
     let holds = |name, word: &str| {
         let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
@@ -92,14 +99,14 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_may_be_written_in_any_case() {
+    fn scheme_is_case_insensitive() {
         assert_eq!(header("Bearer secret"), Bearer::Token("secret".into()));
         assert_eq!(header("bearer secret"), Bearer::Token("secret".into()));
         assert_eq!(header("  BEARER secret more"), Bearer::Token("secret".into()));
     }
 
     #[test]
-    fn what_is_no_bearer_token_counts_as_nothing() {
+    fn other_schemes_and_empty_tokens_are_absent() {
         for value in ["", "Basic x", "Bearer", "Bearer ", "Bearersecret"] {
             assert_eq!(header(value), Bearer::Absent, "{value:?}");
         }
@@ -118,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_websocket_carries_the_token_as_a_protocol() {
+    fn websocket_subprotocol_carries_the_token() {
         let mut headers = websocket("v1, base64url.bearer.authorization.k8s.io.c2VjcmV0");
         assert_eq!(of_websocket(&headers), Ok(Some("secret".into())));
         strip(&mut headers);
@@ -128,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_unreadable_or_there_twice_is_wrong() {
+    fn malformed_or_repeated_websocket_token_is_an_error() {
         let twice = "base64url.bearer.authorization.k8s.io.YQ,base64url.bearer.authorization.k8s.io.YQ";
         for protocols in [
             twice,

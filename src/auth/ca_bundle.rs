@@ -1,4 +1,4 @@
-//! Certificate authorities: whether they signed a client's certificate, and which user a certificate names.
+//! CA bundles for client certificates, and the user that a certificate names.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,38 +17,38 @@ use x509_parser::x509::AttributeTypeAndValue;
 
 use super::User;
 
-/// One or more authorities that sign certificates of clients. Any certificate of the bundle is a root, self-signed or not.
+/// One or more CA certificates. Each is a trust anchor, self-signed or not.
 pub struct CaBundle {
-    /// None where every certificate of the bundle has ended.
+    /// `None` if every CA certificate has expired.
     verifier: Option<Arc<dyn ClientCertVerifier>>,
     subjects: Vec<DistinguishedName>,
-    /// The live certificates, to tell whether another bundle is any different.
+    /// CA certificates that have not expired.
     roots: Vec<CertificateDer<'static>>,
-    /// The end of each root, earliest first.
+    /// Expiry of each root, earliest first.
     expiries: Vec<UnixTime>,
 }
 
-/// Why a bundle of certificate authorities cannot be used.
+/// Error of parsing a CA bundle.
 #[derive(Debug, thiserror::Error)]
 pub enum CaBundleError {
-    /// The bundle is no PEM, or holds something that is no certificate.
-    #[error("it holds no readable PEM certificate: {0}")]
+    /// Malformed PEM or X.509.
+    #[error("it contains a malformed PEM certificate: {0}")]
     Pem(String),
-    /// There is not one certificate.
-    #[error("it holds no certificate")]
+    /// No certificate at all.
+    #[error("it contains no certificate")]
     Empty,
 }
 
-/// Why an authority does not vouch for a certificate.
+/// Reason why a certificate fails verification.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct CertificateRejection(String);
 
 impl CaBundle {
-    /// Reads a bundle in PEM form. Certificates that have ended `now` are left out.
+    /// Parses a PEM bundle. CA certificates that have expired at `now` are dropped.
     ///
     /// # Errors
-    /// What is wrong with the content.
+    /// Malformed PEM or X.509, and a bundle without a certificate.
     pub fn parse(pem: &[u8], now: UnixTime) -> Result<Self, CaBundleError> {
         let mut roots = Vec::new();
         for certificate in CertificateDer::pem_slice_iter(pem) {
@@ -59,7 +59,7 @@ impl CaBundle {
         if roots.is_empty() { Err(CaBundleError::Empty) } else { Self::of(roots, now) }
     }
 
-    /// The authority of those roots that have not ended `now`.
+    /// Bundle of the roots that have not expired at `now`.
     fn of(mut roots: Vec<CertificateDer<'static>>, now: UnixTime) -> Result<Self, CaBundleError> {
         roots.retain(|root| expiry_of(root).is_some_and(|end| now < end));
         let mut expiries: Vec<UnixTime> = roots.iter().filter_map(expiry_of).collect();
@@ -80,27 +80,26 @@ impl CaBundle {
         Ok(Self { verifier, subjects, roots, expiries })
     }
 
-    /// Verifies that a chain, leaf first, was signed by this authority for clients and is valid
-    /// `now`.
+    /// Verifies a chain, leaf first: it must lead to a CA of this bundle, be for client
+    /// authentication, and be valid at `now`.
     ///
-    /// A leaf or root is refused from the second of its `notAfter` on, as by Go's
+    /// A leaf or root is rejected from the second of its `notAfter` on, as by Go's
     /// `Certificate.isValid`, which counts fractions of a second; webpki would accept the leaf
-    /// during that second and never looks at the validity of a root.
+    /// during that second and never checks the validity of a root.
     ///
     /// # Errors
-    /// What speaks against it, for a log.
+    /// The reason, for a log.
     pub fn verify(&self, chain: &[CertificateDer<'static>], now: UnixTime) -> Result<(), CertificateRejection> {
         let Some((leaf, intermediates)) = chain.split_first() else {
-            return Err(CertificateRejection("there is no certificate".into()));
+            return Err(CertificateRejection("no certificate was presented".into()));
         };
         if self.first_expiry().is_some_and(|end| end <= now) {
-            // Rare and short: a root that ended is dropped when the bundle is read again, within a
-            // minute.
+            // Rare: the bundle is read again every minute, which drops expired roots.
             let living = Self::of(self.roots.clone(), now).map_err(|why| CertificateRejection(why.to_string()))?;
             return living.verify(chain, now);
         }
         let Some(verifier) = &self.verifier else {
-            return Err(CertificateRejection("every certificate of the authority has ended".into()));
+            return Err(CertificateRejection("every CA certificate has expired".into()));
         };
         verifier.verify_client_cert(leaf, intermediates, now).map_err(|why| CertificateRejection(why.to_string()))?;
         match expiry_of(leaf) {
@@ -109,28 +108,28 @@ impl CaBundle {
         }
     }
 
-    /// The names of the authorities, for the hints of a handshake.
+    /// Subject names of the CAs, for the certificate request of a TLS handshake.
     pub fn subjects(&self) -> &[DistinguishedName] {
         &self.subjects
     }
 
-    /// When the first of the authorities ends; none where all have.
+    /// Earliest expiry of a CA; `None` if all have expired.
     pub fn first_expiry(&self) -> Option<UnixTime> {
         self.expiries.first().copied()
     }
 
-    /// The next end of one of the authorities after `now`.
+    /// First expiry of a CA after `now`.
     pub(super) fn next_expiry(&self, now: UnixTime) -> Option<UnixTime> {
         self.expiries.iter().copied().find(|end| now < *end)
     }
 
-    /// Whether both have the same live certificates.
+    /// Returns true if both have the same CA certificates.
     pub fn is_same(&self, other: &Self) -> bool {
         self.roots == other.roots
     }
 }
 
-/// The names of the authorities and their ends, for a log.
+/// Subject names and expiry times, for a log.
 impl fmt::Display for CaBundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
@@ -150,11 +149,12 @@ impl fmt::Debug for CaBundle {
     }
 }
 
-/// The user that a verified certificate names: the common name is the user, each organization a group.
+/// User of a verified certificate: the common name is the user, each organization a group.
 ///
-/// Which certificate it was is told to those who decide what the user may do, as kube-apiserver does.
+/// The extra `authentication.kubernetes.io/credential-id` holds the fingerprint, as in
+/// `CommonNameUserConversion` in `k8s.io/apiserver/pkg/authentication/request/x509/x509.go`.
 pub(super) fn user_of(leaf: &CertificateDer<'_>) -> Option<Arc<User>> {
-    /// Holds the UID of a user in a subject; Kubernetes' own number.
+    /// Object identifier of the user UID in a subject, assigned to Kubernetes.
     const UID: Oid<'static> = x509_parser::der_parser::oid!(1.3.6.1.4.1.57683.2);
     const CREDENTIAL: &str = "authentication.kubernetes.io/credential-id";
     let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
@@ -177,13 +177,13 @@ pub(super) fn user_of(leaf: &CertificateDer<'_>) -> Option<Arc<User>> {
     Some(user.authenticated())
 }
 
-/// The common name in the subject of a certificate; the last one, where there are several, as Go reads it.
+/// Common name of the subject; the last one of several, as Go's `pkix.Name` has it.
 pub(super) fn common_name(certificate: &X509Certificate<'_>) -> Option<String> {
     let name = certificate.subject().iter_common_name().last()?.as_str().ok()?;
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// The `notAfter` of a certificate.
+/// `notAfter` of a certificate.
 pub(super) fn expiry_of(certificate: &CertificateDer<'_>) -> Option<UnixTime> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     let end = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or_default();
@@ -197,7 +197,7 @@ mod tests {
     use rcgen::ExtendedKeyUsagePurpose;
 
     #[test]
-    fn a_certificate_of_the_authority_names_its_user() {
+    fn certificate_of_the_ca_names_its_user() {
         let ca = Ca::new("ca");
         let chain = ca.client("alice", &["devs"]);
         ca.ca_bundle().verify(&chain, now()).unwrap();
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_servers_and_rubbish_are_rejected() {
+    fn foreign_server_and_malformed_certificates_are_rejected() {
         let (ca, stranger) = (Ca::new("ca"), Ca::new("stranger"));
         let ca_bundle = ca.ca_bundle();
         assert!(ca_bundle.verify(&stranger.client("alice", &[]), now()).is_err());
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_intermediate_that_the_client_shows_is_used() {
+    fn presented_intermediate_is_used() {
         let root = Ca::new("root");
         let between = root.intermediate("between");
         let mut chain = between.client("alice", &[]);
@@ -231,25 +231,25 @@ mod tests {
     }
 
     #[test]
-    fn an_intermediate_in_the_bundle_is_a_root() {
+    fn intermediate_in_the_bundle_is_a_root() {
         let between = Ca::new("root").intermediate("between");
         between.ca_bundle().verify(&between.client("alice", &[]), now()).unwrap();
     }
 
     #[test]
-    fn certificates_and_authorities_end() {
+    fn expired_ca_verifies_nothing() {
         let ca = Ca::new("ca");
         let (chain, ca_bundle) = (ca.client("alice", &[]), ca.ca_bundle());
         let (end, before) = (ca_bundle.first_expiry().unwrap(), seconds_before(ca_bundle.first_expiry().unwrap(), 1));
         ca_bundle.verify(&chain, before).unwrap();
         let ended = CaBundle::parse(ca.pem().as_bytes(), end).unwrap();
-        assert!(ended.verify(&chain, now()).unwrap_err().to_string().contains("has ended"));
-        // No new bundle has been read, and the root counts no more.
-        assert!(ca_bundle.verify(&chain, end).unwrap_err().to_string().contains("has ended"));
+        assert!(ended.verify(&chain, now()).unwrap_err().to_string().contains("has expired"));
+        // The bundle has not been read again, and the root no longer counts.
+        assert!(ca_bundle.verify(&chain, end).unwrap_err().to_string().contains("has expired"));
     }
 
     #[test]
-    fn a_leaf_is_refused_from_its_last_second_on() {
+    fn leaf_is_rejected_from_its_last_second_on() {
         let ca = Ca::new("ca");
         let chain = ca.client_until("alice", seconds_before(ca.ca_bundle().first_expiry().unwrap(), 60));
         let end = expiry_of(&chain[0]).unwrap();
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_that_ends_takes_none_of_the_others_with_it() {
+    fn expired_root_leaves_the_other_roots_in_use() {
         let (first, second) = (Ca::new("first"), Ca::until("second", seconds_before(now(), -7200)));
         let both = CaBundle::parse(format!("{}{}", first.pem(), second.pem()).as_bytes(), now()).unwrap();
         let end = both.first_expiry().unwrap();
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_bundle_is_no_authority() {
+    fn empty_or_malformed_bundle_is_an_error() {
         assert!(matches!(CaBundle::parse(b"", now()), Err(CaBundleError::Empty)));
         let rubbish = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         assert!(matches!(CaBundle::parse(rubbish, now()), Err(CaBundleError::Pem(_))));

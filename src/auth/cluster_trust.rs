@@ -1,6 +1,6 @@
-//! What the control plane says of certificates, in the ConfigMap `kube-system/extension-apiserver-authentication`.
+//! Trusted CAs in the ConfigMap `kube-system/extension-apiserver-authentication`.
 //!
-//! Everything in it is hostile until proved. A value that is missing or broken never takes the place of one that was good.
+//! The content is untrusted input. A missing or invalid value never replaces a valid one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,25 +12,25 @@ use super::ca_bundle::CaBundle;
 use super::front_proxy::{FrontProxy, HeaderNames};
 use super::trust::Trust;
 
-/// Where the ConfigMap is.
+/// Namespace of the ConfigMap.
 pub const NAMESPACE: &str = "kube-system";
-/// What it is called.
+/// Name of the ConfigMap.
 pub const NAME: &str = "extension-apiserver-authentication";
 
 const CLIENT_CA: &str = "client-ca-file";
 const PROXY_CA: &str = "requestheader-client-ca-file";
 const UID: &str = "requestheader-uid-headers";
 
-/// What a ConfigMap says, each part for itself.
+/// Content of the ConfigMap. Each part can be invalid on its own.
 #[derive(Debug)]
 pub struct ClusterTrust {
-    /// Who signs certificates of users; none where nothing is said.
+    /// CAs of user certificates; `None` if the key is missing or empty.
     pub clients: Option<Result<CaBundle, String>>,
-    /// Who may ask on behalf of others; none where nothing is said.
+    /// Front proxies; `None` if the key of their CAs is missing or empty.
     pub front_proxy: Option<Result<FrontProxy, String>>,
 }
 
-/// Reads the data of the ConfigMap.
+/// Parses the data of the ConfigMap.
 pub fn parse(data: &BTreeMap<String, String>, now: UnixTime) -> ClusterTrust {
     let value = |key: &str| data.get(key).filter(|value| !value.trim().is_empty());
     let ca_bundle = |key: &str, pem: &str| CaBundle::parse(pem.as_bytes(), now).map_err(|why| format!("{key}: {why}"));
@@ -41,22 +41,24 @@ pub fn parse(data: &BTreeMap<String, String>, now: UnixTime) -> ClusterTrust {
             let extra = header_names(data, "requestheader-extra-headers-prefix")?;
             let headers = HeaderNames {
                 username: header_names(data, "requestheader-username-headers")?,
-                // Control planes name it only since Kubernetes 1.33; older ones let clients write such a header themselves.
+                // The key exists since Kubernetes 1.33. Older control planes do not remove such
+                // a header from the requests of clients.
                 uid: data.contains_key(UID).then(|| header_names(data, UID)).transpose()?.unwrap_or_default(),
                 group: header_names(data, "requestheader-group-headers")?,
                 extra_prefixes: extra.iter().map(|prefix| prefix.as_str().to_owned()).collect(),
             };
             if headers.username.is_empty() {
-                return Err("requestheader-username-headers: it names no header".into());
+                return Err("requestheader-username-headers: it lists no header".into());
             }
-            // Only a list that is there and empty means every name.
+            // An empty list allows every name; a missing list must not.
             let allowed_names = list(data, "requestheader-allowed-names")?;
             Ok(FrontProxy { ca_bundle, allowed_names, headers: Arc::new(headers) })
         }),
     }
 }
 
-/// The trust that a ConfigMap leads to, and what is wrong with it. What is not said, or is wrong, stays as it was `before`.
+/// Trust after a change of the ConfigMap, and its errors. A missing or invalid value keeps that
+/// of `before`.
 pub(super) fn next(before: &Trust, data: &BTreeMap<String, String>, now: UnixTime) -> (Trust, Vec<String>) {
     let ClusterTrust { clients, front_proxy } = parse(data, now);
     let mut errors = Vec::new();
@@ -69,8 +71,8 @@ pub(super) fn next(before: &Trust, data: &BTreeMap<String, String>, now: UnixTim
     (trust, errors)
 }
 
-fn resolve<T>(said: Option<Result<T, String>>, was_set: bool, key: &str, errors: &mut Vec<String>) -> Option<T> {
-    match said {
+fn resolve<T>(parsed: Option<Result<T, String>>, was_set: bool, key: &str, errors: &mut Vec<String>) -> Option<T> {
+    match parsed {
         Some(Ok(value)) => Some(value),
         Some(Err(error)) => {
             errors.push(error);
@@ -78,7 +80,7 @@ fn resolve<T>(said: Option<Result<T, String>>, was_set: bool, key: &str, errors:
         }
         None => {
             if was_set {
-                errors.push(format!("{key}: it is gone"));
+                errors.push(format!("{key}: the key was removed"));
             }
             None
         }
@@ -86,13 +88,13 @@ fn resolve<T>(said: Option<Result<T, String>>, was_set: bool, key: &str, errors:
 }
 
 fn header_names(data: &BTreeMap<String, String>, key: &str) -> Result<Vec<HeaderName>, String> {
-    let parse = |name: &String| name.trim().parse().map_err(|_| format!("{key}: {name:?} is no name of a header"));
+    let parse = |name: &String| name.trim().parse().map_err(|_| format!("{key}: {name:?} is not a header name"));
     list(data, key)?.iter().map(parse).collect()
 }
 
 fn list(data: &BTreeMap<String, String>, key: &str) -> Result<Vec<String>, String> {
-    let text = data.get(key).ok_or_else(|| format!("{key}: it is not there"))?;
-    serde_json::from_str(text).map_err(|why| format!("{key}: no JSON list of texts: {why}"))
+    let text = data.get(key).ok_or_else(|| format!("{key}: the key is missing"))?;
+    serde_json::from_str(text).map_err(|why| format!("{key}: not a JSON list of strings: {why}"))
 }
 
 #[cfg(test)]
@@ -113,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sound_config_map_is_taken_whole() {
+    fn valid_config_map_is_accepted() {
         let (trust, errors) = next(&Trust::default(), &data(&Ca::new("ca")), now());
         assert_eq!(errors, Vec::<String>::new());
         let proxy = trust.front_proxy.unwrap();
@@ -125,24 +127,24 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_without_a_front_proxy_has_none() {
+    fn empty_config_map_trusts_nothing() {
         let (trust, errors) = next(&Trust::default(), &BTreeMap::new(), now());
         assert!(trust.front_proxy.is_none() && trust.clients.is_none() && errors.is_empty());
     }
 
     #[test]
-    fn whatever_is_broken_or_gone_stays_as_it_was() {
+    fn missing_or_invalid_value_keeps_the_previous_one() {
         let (before, _) = next(&Trust::default(), &data(&Ca::new("ca")), now());
         let broken: [(&str, Option<&str>, &str); 9] = [
-            ("client-ca-file", Some("x"), "client-ca-file: it holds no certificate"),
-            ("client-ca-file", None, "client-ca-file: it is gone"),
-            ("requestheader-client-ca-file", Some(" "), "requestheader-client-ca-file: it is gone"),
-            ("requestheader-username-headers", Some("[]"), "it names no header"),
-            ("requestheader-group-headers", Some(r#"["a b"]"#), r#""a b" is no name of a header"#),
-            ("requestheader-allowed-names", Some("front-proxy-client"), "no JSON list of texts"),
-            ("requestheader-allowed-names", Some(""), "no JSON list of texts"),
-            ("requestheader-allowed-names", None, "requestheader-allowed-names: it is not there"),
-            ("requestheader-group-headers", None, "requestheader-group-headers: it is not there"),
+            ("client-ca-file", Some("x"), "client-ca-file: it contains no certificate"),
+            ("client-ca-file", None, "client-ca-file: the key was removed"),
+            ("requestheader-client-ca-file", Some(" "), "requestheader-client-ca-file: the key was removed"),
+            ("requestheader-username-headers", Some("[]"), "it lists no header"),
+            ("requestheader-group-headers", Some(r#"["a b"]"#), r#""a b" is not a header name"#),
+            ("requestheader-allowed-names", Some("front-proxy-client"), "not a JSON list of strings"),
+            ("requestheader-allowed-names", Some(""), "not a JSON list of strings"),
+            ("requestheader-allowed-names", None, "requestheader-allowed-names: the key is missing"),
+            ("requestheader-group-headers", None, "requestheader-group-headers: the key is missing"),
         ];
         for (key, value, error) in broken {
             let mut data = data(&Ca::new("new"));
@@ -166,7 +168,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_config_map_panics(values in proptest::collection::vec(".*", 6)) {
+        fn arbitrary_config_map_does_not_panic(values in proptest::collection::vec(".*", 6)) {
             let keys = data(&Ca::new("ca")).into_keys();
             let _ = next(&Trust::default(), &keys.zip(values).collect(), now());
         }

@@ -1,4 +1,4 @@
-//! Authorities, certificates and control planes for tests.
+//! CAs, certificates and control planes for tests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,18 +9,18 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::CaBundle;
 
-/// The present time.
+/// Current time.
 pub(super) fn now() -> UnixTime {
     UnixTime::now()
 }
 
-/// The time so many seconds before another; after it, where the number is negative.
+/// Time `seconds` before another; after it if negative.
 pub(super) fn seconds_before(time: UnixTime, seconds: i64) -> UnixTime {
     let before = time.as_secs().checked_add_signed(-seconds).unwrap();
     UnixTime::since_unix_epoch(std::time::Duration::from_secs(before))
 }
 
-/// An authority with its key.
+/// CA with its key.
 pub(super) struct Ca {
     issuer: Issuer<'static, KeyPair>,
     certificate: rcgen::Certificate,
@@ -31,14 +31,14 @@ impl Ca {
         Self::until(name, in_an_hour())
     }
 
-    /// An authority that ends then.
+    /// CA that expires at `end`.
     pub(super) fn until(name: &str, end: UnixTime) -> Self {
         let (params, key) = (Self::params(name, end), KeyPair::generate().unwrap());
         let certificate = params.self_signed(&key).unwrap();
         Self { issuer: Issuer::new(params, key), certificate }
     }
 
-    /// An authority that this one vouches for.
+    /// Intermediate CA, signed by this one.
     pub(super) fn intermediate(&self, name: &str) -> Self {
         let (params, key) = (Self::params(name, in_an_hour()), KeyPair::generate().unwrap());
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -65,12 +65,12 @@ impl Ca {
         CaBundle::parse(self.pem().as_bytes(), now()).unwrap()
     }
 
-    /// A certificate for a client, alone.
+    /// Client certificate without its CA.
     pub(super) fn client(&self, name: &str, organizations: &[&str]) -> Vec<CertificateDer<'static>> {
         self.leaf(name, organizations, &[ExtendedKeyUsagePurpose::ClientAuth])
     }
 
-    /// The same, with an end of its own.
+    /// Client certificate that expires at `end`.
     pub(super) fn client_until(&self, name: &str, end: UnixTime) -> Vec<CertificateDer<'static>> {
         self.sign(name, &[], &[ExtendedKeyUsagePurpose::ClientAuth], end)
     }
@@ -105,7 +105,7 @@ fn in_an_hour() -> UnixTime {
     seconds_before(now(), -3600)
 }
 
-/// A control plane that answers each question by `answer`, which gets the body of the question, and counts them.
+/// Control plane that responds to each request body by `respond`, and the number of requests.
 pub(super) fn control_plane(
     respond: impl Fn(serde_json::Value) -> (u16, serde_json::Value) + Clone + Send + Sync + 'static,
 ) -> (kube::Client, Arc<AtomicUsize>) {

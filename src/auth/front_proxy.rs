@@ -1,7 +1,7 @@
-//! The front proxy: kube-apiserver, which says in headers on whose behalf it asks.
+//! Front proxies, such as kube-apiserver, which name the user in request headers.
 //!
-//! Those headers are worth what the certificate of the connection is worth. They can be read with a [`VerifiedProxy`] only, and
-//! only the check of a certificate makes one.
+//! The headers are trusted only on a connection with the certificate of a front proxy: reading
+//! them takes a [`VerifiedProxy`], which only [`FrontProxy::verify`] creates.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,71 +14,71 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use super::ca_bundle::{CaBundle, common_name};
 use super::user::User;
 
-/// Whom to believe on whose behalf a request is, and where that stands.
+/// Trusted front proxies and the headers that they set.
 #[derive(Debug)]
 pub struct FrontProxy {
-    /// Who signs the certificates of proxies.
+    /// CAs of the certificates of front proxies.
     pub ca_bundle: CaBundle,
-    /// The common names that proxies have; any, where there is none.
+    /// Allowed common names; any name if empty.
     pub allowed_names: Vec<String>,
-    /// Where they say who the user is.
+    /// Headers that name the user.
     pub headers: Arc<HeaderNames>,
 }
 
-/// The headers in which a proxy says who the user is.
+/// Headers that name the user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderNames {
-    /// The name of the user: the first of these that is not empty.
+    /// Headers with the user name. The first that is not empty counts.
     pub username: Vec<HeaderName>,
-    /// The UID of the user: the first of these that is not empty.
+    /// Headers with the UID. The first that is not empty counts.
     pub uid: Vec<HeaderName>,
-    /// The groups of the user: all values of all of these.
+    /// Headers with the groups. All values of all headers count.
     pub group: Vec<HeaderName>,
-    /// The beginnings of headers that tell something else of the user, in lower case.
+    /// Prefixes of headers with extra attributes of the user, in lower case.
     pub extra_prefixes: Vec<String>,
 }
 
-/// Why a certificate is not that of a front proxy.
+/// Reason why a certificate is not that of a front proxy.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ProxyRejection {
-    /// What the certificate says of its issuer.
+    /// Issuer of the certificate.
     pub issuer: String,
-    /// The common name in it.
+    /// Common name of the certificate.
     pub name: String,
-    /// What speaks against it.
+    /// Reason of the rejection.
     pub cause: String,
 }
 
 impl HeaderNames {
-    /// Whether a header is one of these.
+    /// Returns true if the header is one of these.
     pub fn contain(&self, name: &HeaderName) -> bool {
         [&self.username, &self.uid, &self.group].into_iter().any(|names| names.contains(name))
             || self.extra_prefixes.iter().any(|prefix| name.as_str().starts_with(prefix))
     }
 }
 
-/// Proof that the other end of a connection is a front proxy.
+/// Proof that the peer of a connection is a front proxy.
 #[derive(Clone, Debug)]
 pub struct VerifiedProxy {
     headers: Arc<HeaderNames>,
 }
 
-/// The headers of a front proxy name a user in a way that cannot be taken.
+/// User headers of a front proxy that name no unambiguous user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidProxyUser {
-    /// Two names that are no text could be taken for one.
-    #[error("a header that names the user is not UTF-8")]
+    /// Value that is not UTF-8. Decoding it with replacement characters could match another name.
+    #[error("a user header of the front proxy is not UTF-8")]
     NotUtf8,
-    /// No authorizer can tell an extra without a key from none.
-    #[error("a header that starts like an extra of the user names no key")]
+    /// Extra header without a key, which authorizers cannot tell from no extra.
+    #[error("an extra header of the front proxy has no key")]
     EmptyExtraKey,
 }
 
 impl FrontProxy {
-    /// Judges the certificate of a connection.
+    /// Verifies the certificate chain of a connection.
     ///
     /// # Errors
-    /// What speaks against it.
+    /// The reason of the rejection.
     pub fn verify(&self, chain: &[CertificateDer<'static>], now: UnixTime) -> Result<VerifiedProxy, ProxyRejection> {
         let parsed = chain.first().and_then(|leaf| X509Certificate::from_der(leaf).ok());
         let name = parsed.as_ref().and_then(|(_, leaf)| common_name(leaf)).unwrap_or_default();
@@ -90,13 +90,13 @@ impl FrontProxy {
             return Err(ProxyRejection {
                 issuer,
                 name,
-                cause: "its common name is not in the list of allowed names".into(),
+                cause: "the common name is not in the list of allowed names".into(),
             });
         }
         Ok(VerifiedProxy { headers: self.headers.clone() })
     }
 
-    /// Whether both judge every certificate, and read every header, alike.
+    /// Returns true if both accept the same certificates and read the same headers.
     pub fn is_same(&self, other: &Self) -> bool {
         let Self { ca_bundle, allowed_names, headers } = self;
         ca_bundle.is_same(&other.ca_bundle) && *allowed_names == other.allowed_names && *headers == other.headers
@@ -104,11 +104,12 @@ impl FrontProxy {
 }
 
 impl VerifiedProxy {
-    /// The user on whose behalf the proxy asks; none where it names nobody.
+    /// User named by the headers; `None` without a name.
     ///
     /// # Errors
-    /// A value that is not UTF-8, or an extra without a key, which kube-apiserver takes as the key
-    /// `""` (`newExtra` in `authentication/request/headerrequest`).
+    /// A value that is not UTF-8, or an extra without a key. kube-apiserver reads the latter as the
+    /// key `""` (`newExtra` in
+    /// `k8s.io/apiserver/pkg/authentication/request/headerrequest/requestheader.go`).
     pub fn user(&self, headers: &HeaderMap) -> Result<Option<Arc<User>>, InvalidProxyUser> {
         let names = &*self.headers;
         let Some(name) = first(headers, &names.username)? else {
@@ -121,7 +122,7 @@ impl VerifiedProxy {
         }
         let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (header, value) in headers {
-            // Header names arrive in lower case.
+            // The `http` crate keeps header names in lower case.
             let mut keys =
                 names.extra_prefixes.iter().filter_map(|prefix| header.as_str().strip_prefix(prefix.as_str()));
             if let Some(key) = keys.next() {
@@ -135,7 +136,7 @@ impl VerifiedProxy {
     }
 }
 
-/// Keys of extras are escaped, since not everything can stand in the name of a header.
+/// Decodes the key of an extra, which is percent-encoded to fit into a header name.
 pub(super) fn unescape(key: &str) -> String {
     match percent_decode_str(key).decode_utf8() {
         Ok(decoded) => decoded.into_owned(),
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_allowed_name_of_the_authority_is_a_proxy() {
+    fn proxy_needs_a_trusted_ca_and_an_allowed_name() {
         let (ca, stranger) = (Ca::new("front-proxy-ca"), Ca::new("stranger"));
         assert!(proxy(&ca, &["aggregator"]).verify(&ca.client("aggregator", &[]), now()).is_ok());
         assert!(proxy(&ca, &[]).verify(&ca.client("anybody", &[]), now()).is_ok());
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_headers_say_who_the_user_is() {
+    fn headers_name_the_user() {
         let ca = Ca::new("ca");
         let verified = proxy(&ca, &[]).verify(&ca.client("p", &[]), now()).unwrap();
         let given = headers(&[
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_names_nobody_or_nobody_readable_names_nobody() {
+    fn missing_or_unreadable_user_header_names_no_user() {
         let ca = Ca::new("ca");
         let verified = proxy(&ca, &[]).verify(&ca.client("p", &[]), now()).unwrap();
         assert_eq!(verified.user(&headers(&[("x-remote-group", b"system:masters")])), Ok(None));
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn an_extra_without_a_key_names_nobody() {
+    fn extra_without_a_key_is_an_error() {
         let ca = Ca::new("ca");
         let verified = proxy(&ca, &[]).verify(&ca.client("p", &[]), now()).unwrap();
         let given = headers(&[("x-remote-user", b"bob"), ("x-remote-extra-", b"scope")]);

@@ -1,6 +1,7 @@
-//! Impersonation: the headers that request it, and the permissions that it needs.
+//! Impersonation headers and the permissions that they need.
 //!
-//! Each user, group, UID and extra that somebody wants to take on is a permission of its own (verb `impersonate`).
+//! As `WithImpersonation` in `k8s.io/apiserver/pkg/endpoints/filters`: each user, group, UID and
+//! extra needs a permission of its own (verb `impersonate`).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ const GROUP: HeaderName = HeaderName::from_static("impersonate-group");
 const EXTRA: &str = "impersonate-extra-";
 const PREFIX: &str = "impersonate-";
 
-/// The user that a request wants to act as.
+/// User that a request acts as.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Impersonation {
     user: String,
@@ -30,11 +31,11 @@ pub struct Impersonation {
 }
 
 impl Impersonation {
-    /// Reads the headers; none where they ask for nothing.
+    /// Parses the headers; `None` without impersonation.
     ///
     /// # Errors
-    /// 400 for a value that is no text and for an extra without a key. 500, as kube-apiserver has
-    /// it, where everything but a user is named.
+    /// 400 for a value that is not UTF-8 and for an extra without a key. 500, as in kube-apiserver,
+    /// for groups, UID or extras without a user.
     pub fn read(headers: &HeaderMap) -> Result<Option<Self>, Rejection> {
         if !headers.keys().any(|name| name.as_str().starts_with(PREFIX)) {
             return Ok(None);
@@ -45,7 +46,7 @@ impl Impersonation {
         for (name, value) in headers {
             if let Some(key) = name.as_str().strip_prefix(EXTRA) {
                 if key.is_empty() {
-                    let text = "the header \"Impersonate-Extra-\" names no key: send Impersonate-Extra-KEY";
+                    let text = "the header \"Impersonate-Extra-\" has no key: send Impersonate-Extra-KEY";
                     return Err(Status::bad_request(text).into());
                 }
                 extra.entry(unescape(key)).or_default().push(text(value)?);
@@ -65,10 +66,10 @@ impl Impersonation {
         }
     }
 
-    /// The user that `who` becomes, if that is allowed.
+    /// Returns the impersonated user if the requester may impersonate each of its attributes.
     ///
     /// # Errors
-    /// 403 that names what is not allowed; 500 where it could not be found out.
+    /// 403 with the first forbidden attribute; 500 if a review failed.
     pub async fn authorize(self, requester: &Arc<User>, authorizer: &Authorizer) -> Result<Arc<User>, Rejection> {
         for attribute in self.impersonated() {
             let attributes = Arc::new(attribute.attributes());
@@ -115,12 +116,12 @@ impl Impersonation {
     }
 }
 
-/// Whether a header asks to act as somebody else.
+/// Returns true for an impersonation header.
 pub(super) fn is_header(name: &HeaderName) -> bool {
     name.as_str().starts_with(PREFIX)
 }
 
-/// One thing that somebody wants to take on.
+/// Attribute that needs a permission of its own.
 #[derive(Clone, Copy, Debug)]
 enum ImpersonatedAttribute<'a> {
     User(&'a str),
@@ -153,7 +154,8 @@ impl ImpersonatedAttribute<'_> {
     }
 }
 
-/// A reference to an object as Go prints it: kind, namespace, name, UID, version, resourceVersion, field.
+/// Object reference as Go's `%v` prints it: kind, namespace, name, UID, API version,
+/// resourceVersion, field path.
 impl std::fmt::Display for ImpersonatedAttribute<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -170,7 +172,7 @@ impl std::fmt::Display for ImpersonatedAttribute<'_> {
     }
 }
 
-/// Namespace and name of the service account that has this user name.
+/// Namespace and name of a service account, from its user name.
 fn service_account(user: &str) -> Option<(&str, &str)> {
     let (namespace, name) = user.strip_prefix("system:serviceaccount:")?.split_once(':')?;
     (is_dns_label(namespace) && is_dns_subdomain(name)).then_some((namespace, name))
@@ -178,7 +180,7 @@ fn service_account(user: &str) -> Option<(&str, &str)> {
 
 fn text(value: &HeaderValue) -> Result<String, Rejection> {
     let text = std::str::from_utf8(value.as_bytes()).map(str::to_owned);
-    text.map_err(|_| Status::bad_request("a header that begins with Impersonate is no UTF-8").into())
+    text.map_err(|_| Status::bad_request("an impersonation header is not UTF-8").into())
 }
 
 #[cfg(test)]
@@ -198,27 +200,27 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_wished_without_the_headers() {
+    fn no_headers_mean_no_impersonation() {
         assert_eq!(read(&[("accept", "*/*")]), Ok(None));
         assert_eq!(read(&[("impersonate-user", "")]), Ok(None));
     }
 
     #[test]
-    fn an_extra_without_a_key_is_a_bad_request() {
+    fn extra_without_a_key_is_a_bad_request() {
         let refusal = read(&[("impersonate-user", "bob"), ("impersonate-extra-", "all")]).unwrap_err();
         let Rejection::Status(status) = refusal else { panic!("{refusal:?}") };
-        assert_eq!((status.code, status.message.contains("names no key")), (400, true), "{status}");
+        assert_eq!((status.code, status.message.contains("has no key")), (400, true), "{status}");
     }
 
     #[test]
-    fn groups_without_a_user_are_an_error_in_kubernetes_words() {
+    fn groups_without_a_user_fail_with_the_text_of_kubernetes() {
         let refusal = read(&[("impersonate-group", "g"), ("impersonate-uid", "7")]).unwrap_err();
         let text = "requested [{Group  g    } {UID  7  authentication.k8s.io/v1  }] without impersonating a user";
         assert_eq!(refusal, Rejection::InvalidImpersonation(text.into()));
     }
 
     #[test]
-    fn the_groups_follow_from_who_it_is() {
+    fn default_groups_depend_on_the_user() {
         assert_eq!(user(&[("impersonate-user", "bob")]).groups, [AUTHENTICATED]);
         let given = user(&[("impersonate-user", "bob"), ("impersonate-group", "devs")]);
         assert_eq!(given.groups, ["devs", AUTHENTICATED]);
@@ -228,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn each_part_is_a_permission_of_its_own() {
+    fn each_attribute_needs_its_own_permission() {
         let impersonation = read(&[
             ("impersonate-user", "system:serviceaccount:lab:tester"),
             ("impersonate-group", "g"),

@@ -1,8 +1,9 @@
-//! Who are you, may you.
+//! Authentication, impersonation and authorization.
 //!
-//! Knows connections, headers and users; knows nothing of images. A request is authenticated by the certificate of its
-//! connection (a user's, or that of a front proxy which names the user) or by a bearer token. Whoever shows nothing is
-//! anonymous, whoever shows only something wrong is refused. What users may do is asked of the control plane.
+//! A request is authenticated by the client certificate of its connection (that of a user, or of a
+//! front proxy that names the user) or by a bearer token. A request without credentials is
+//! anonymous; one with only invalid credentials fails. Authorization is delegated to the control
+//! plane. The module knows connections, headers and users, not images.
 
 mod attributes;
 mod authenticate;

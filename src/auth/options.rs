@@ -1,4 +1,4 @@
-//! The flags of authentication and authorization, and what they must not be together. Names follow kube-apiserver.
+//! Flags of authentication and authorization, with the names of kube-apiserver.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -110,7 +110,7 @@ pub struct FrontProxyOptions {
     pub requestheader_extra_headers_prefix: Vec<HeaderName>,
 }
 
-/// Authorization mode, by kube-apiserver's names.
+/// Authorization mode, with the names of kube-apiserver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum AuthorizationMode {
     /// Every authenticated user may do everything.
@@ -121,64 +121,64 @@ pub enum AuthorizationMode {
     Webhook,
 }
 
-/// Why nobody can be let in with these flags.
+/// Flags of authentication and authorization that do not work together.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessOptionsError {
-    /// Nobody said who may do what.
+    /// No mode, and no cluster to default to `Webhook`.
     #[error(
-        "--authorization-mode is not given, and there is no cluster to ask: name the cluster with --kubeconfig, or say \
-         --authorization-mode=AlwaysAllow to let every authenticated user do everything"
+        "--authorization-mode is not set and there is no cluster: set --kubeconfig, or \
+             --authorization-mode=AlwaysAllow to allow everything to every authenticated user"
     )]
     MissingMode,
-    /// There is nobody to ask.
-    #[error("--authorization-mode=Webhook needs a cluster to ask: name it with --kubeconfig, or run in a pod")]
+    /// `Webhook` without a cluster.
+    #[error("--authorization-mode=Webhook needs a cluster: set --kubeconfig, or run in a pod")]
     MissingCluster,
-    /// Everybody would be allowed everything.
-    #[error("--anonymous-auth=true cannot go with --authorization-mode=AlwaysAllow: everybody could do everything")]
-    AnonymousWithAlwaysAllow,
-    /// Nobody could be served.
+    /// Anonymous requests with `AlwaysAllow`: no request would be refused.
     #[error(
-        "neither --token-auth-file nor --client-ca-file is given, and there is no cluster (--kubeconfig): nobody could \
-         prove who they are"
+        "--anonymous-auth=true is not allowed with --authorization-mode=AlwaysAllow: requests without \
+         credentials could do everything"
     )]
+    AnonymousWithAlwaysAllow,
+    /// No authentication method: every request would be refused.
+    #[error("no authentication method: set --token-auth-file, --client-ca-file or --kubeconfig")]
     MissingAuthentication,
-    /// A file cannot be used.
-    #[error("{flag}: {path} cannot be used: {why}")]
+    /// Token file that cannot be read or parsed.
+    #[error("{flag}: cannot use {path}: {why}")]
     TokenFile {
-        /// The flag that names the file.
+        /// Flag of the file.
         flag: &'static str,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Reason.
         why: String,
     },
-    /// A file with authorities cannot be used.
+    /// CA file that cannot be read or parsed.
     #[error(transparent)]
     Trust(#[from] TrustFileError),
 }
 
 impl Options {
-    /// Whether a pod's own service account leads to a cluster that is to be asked. A server that lets everybody do everything is
-    /// on its own, unless it is told of a cluster.
+    /// Returns true if the service account of the pod may connect the server to the cluster. With
+    /// `AlwaysAllow`, only a kubeconfig does.
     pub fn uses_pod_account(&self) -> bool {
         self.authorization_mode != Some(AuthorizationMode::AlwaysAllow)
     }
 
-    /// Whether the cluster is asked whose certificates to believe.
+    /// Returns true if trusted CAs are read from the cluster.
     pub fn reads_cluster_trust(&self) -> bool {
         let is_complete = self.client_ca_file.is_some() && self.front_proxy.requestheader_client_ca_file.is_some();
         !self.authentication_skip_lookup && !is_complete
     }
 
-    /// Whether requests without credentials are served as the anonymous user.
+    /// Returns true if requests without credentials are served as the anonymous user.
     pub fn allows_anonymous(&self) -> bool {
         self.anonymous_auth.unwrap_or(self.authorization_mode != Some(AuthorizationMode::AlwaysAllow))
     }
 
-    /// Who may do what.
+    /// Creates the authorizer.
     ///
     /// # Errors
-    /// A mode that is missing, impossible, or too open.
+    /// A missing mode, and a mode that needs a cluster or excludes anonymous requests.
     pub fn authorizer(
         &self,
         cluster: Option<&Clients>,
@@ -201,18 +201,18 @@ impl Options {
         }
     }
 
-    /// How users prove who they are, and the work that keeps it current.
+    /// Creates the authenticator, and the controller that keeps its trusted CAs current.
     ///
     /// # Errors
-    /// A file that cannot be used, or no way at all.
+    /// An unusable file, and flags without an authentication method.
     pub fn authenticator(
         &self,
         cluster: Option<&Clients>,
         metrics: &Arc<Metrics>,
         now: UnixTime,
     ) -> Result<(Authenticator, TrustController), AccessOptionsError> {
-        let nobody = self.token_auth_file.is_none() && self.client_ca_file.is_none();
-        if nobody && cluster.is_none() && self.front_proxy.requestheader_client_ca_file.is_none() {
+        let has_no_file = self.token_auth_file.is_none() && self.client_ca_file.is_none();
+        if has_no_file && cluster.is_none() && self.front_proxy.requestheader_client_ca_file.is_none() {
             return Err(AccessOptionsError::MissingAuthentication);
         }
         let tokens = self.token_auth_file.as_deref().map(read_tokens).transpose()?;

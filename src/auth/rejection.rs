@@ -1,16 +1,16 @@
-//! Why a request is not let through.
+//! Rejections by authentication, impersonation and authorization.
 
 use crate::cluster::ReviewError;
 use crate::meta::Status;
 
-/// Why a request is not let through.
+/// Rejection of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rejection {
-    /// As Kubernetes words it.
+    /// Kubernetes status.
     Status(Box<Status>),
-    /// What is asked for makes no sense: 500 in plain text, as kube-apiserver has it before a request is known to be allowed.
+    /// Impersonation without a user: 500 in plain text, as in kube-apiserver.
     InvalidImpersonation(String),
-    /// Something could not be found out: 500 in plain text, too.
+    /// Failed review: 500 in plain text, as in kube-apiserver.
     Internal(String),
 }
 

@@ -1,4 +1,6 @@
-//! Bearer tokens from a file, one line a user: `token,user,uid,"group1,group2"`.
+//! Static bearer tokens in a CSV file with lines `token,user,uid,"group1,group2"`.
+//!
+//! As `NewCSV` in `k8s.io/apiserver/pkg/authentication/token/tokenfile/tokenfile.go`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,49 +10,49 @@ use subtle::ConstantTimeEq;
 
 use super::User;
 
-/// The tokens of a file, kept as hashes only.
+/// Tokens of a file, stored as hashes.
 pub struct TokenFile {
     users: Vec<([u8; 32], Arc<User>)>,
 }
 
-/// Why a token file cannot be used.
+/// Error of parsing a token file.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenFileError {
-    /// The file is no CSV.
-    #[error("it is no CSV file: {0}")]
+    /// Malformed CSV.
+    #[error("it is not a CSV file: {0}")]
     Csv(#[from] csv::Error),
-    /// A line has too few columns. Its content stays untold, since it may hold a token.
+    /// Line with too few columns. The error omits its content, which may be a token.
     #[error("line {line} has {columns} columns, at least 3 are needed: token, user name, user UID")]
     TooFewColumns {
-        /// The number of the line, from 1.
+        /// Line number, from 1.
         line: u64,
-        /// How many columns it has.
+        /// Number of columns.
         columns: usize,
     },
-    /// A line has an empty token or user name.
+    /// Line with an empty token or user name.
     #[error("line {line} has an empty {column}")]
     Empty {
-        /// The number of the line, from 1.
+        /// Line number, from 1.
         line: u64,
-        /// What is empty.
+        /// Name of the empty column.
         column: &'static str,
     },
-    /// Two lines have the same token.
+    /// Token of an earlier line.
     #[error("line {line} has the token of an earlier line")]
     DuplicateToken {
-        /// The number of the line, from 1.
+        /// Line number, from 1.
         line: u64,
     },
-    /// There is not one token.
-    #[error("it holds no token")]
+    /// File without a token.
+    #[error("it contains no token")]
     NoTokens,
 }
 
 impl TokenFile {
-    /// Reads the content of a file.
+    /// Parses the content of a file.
     ///
     /// # Errors
-    /// The first thing that is wrong with it.
+    /// The first invalid line, malformed CSV, or no token.
     pub fn parse(content: &[u8]) -> Result<Self, TokenFileError> {
         let mut reader = csv::ReaderBuilder::new();
         let mut reader =
@@ -68,7 +70,7 @@ impl TokenFile {
         if users.is_empty() { Err(TokenFileError::NoTokens) } else { Ok(Self { users }) }
     }
 
-    /// The user that a token belongs to. Takes as long for a wrong token as for a right one.
+    /// User of a token. Takes the same time for every token, valid or not.
     pub fn user(&self, token: &str) -> Option<Arc<User>> {
         let hash: [u8; 32] = Sha256::digest(token).into();
         let mut found = None;
@@ -111,14 +113,14 @@ mod tests {
     }
 
     #[test]
-    fn faults_name_the_line_and_never_the_token() {
+    fn errors_name_the_line_but_not_the_token() {
         assert_eq!(
             error("a,b,c\nsecret,x\n"),
             "line 2 has 2 columns, at least 3 are needed: token, user name, user UID"
         );
         assert_eq!(error(",b,c\n"), "line 1 has an empty token");
         assert_eq!(error("a,b,c\na,d,e\n"), "line 2 has the token of an earlier line");
-        assert_eq!(error("\n"), "it holds no token");
+        assert_eq!(error("\n"), "it contains no token");
     }
 
     #[test]
@@ -129,7 +131,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_file_panics(content: Vec<u8>) {
+        fn arbitrary_file_does_not_panic(content: Vec<u8>) {
             let _ = TokenFile::parse(&content);
         }
     }

@@ -1,9 +1,8 @@
-//! Bearer tokens whose users the control plane knows, asked for by TokenReview.
+//! Bearer tokens authenticated by TokenReview, with a cache.
 //!
-//! A flood of unknown tokens must not lock out the users of good ones. What is remembered of good
-//! tokens therefore lies apart from what is remembered of all others, and tokens that were good at
-//! their last review have places of their own in the queue to the control plane: nobody gets there
-//! without a credential.
+//! A flood of unknown tokens must not lock out users with valid tokens. Valid tokens therefore have
+//! a cache of their own, and tokens that were valid at their last review have a queue of their own,
+//! which no client reaches without a valid token.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,53 +17,54 @@ use crate::cluster::{ReviewClient, ReviewError};
 use crate::runtime::SingleFlight;
 use crate::telemetry::metrics::{Delegated, Metrics};
 
-/// Asks whose token a token is, and remembers the answer for a short time.
+/// Authenticator that posts TokenReviews and caches the results.
 pub struct TokenReviews {
-    /// The tokens that were good at their last review.
+    /// Tokens that were valid at their last review.
     valid: Arc<Cache<TokenHash, Arc<ValidToken>>>,
-    /// For reviews of those.
+    /// Reviews of the tokens in `valid`.
     known_queue: ReviewQueue,
-    /// For reviews of all other tokens.
+    /// Reviews of all other tokens.
     unknown_queue: ReviewQueue,
-    /// Lifetime of the answer for a good token.
+    /// Lifetime of a cached result.
     ttl: Duration,
-    /// Makes what is remembered useless to whoever gets to see the memory.
+    /// Key of the hash, so that a memory dump does not allow to test guessed tokens.
     key: [u8; 32],
     metrics: Arc<Metrics>,
 }
 
-/// A keyed SHA-256 of a token.
+/// SHA-256 of key and token.
 type TokenHash = [u8; 32];
 
-/// A token that was good at its last review.
+/// Token that was valid at its last review.
 struct ValidToken {
     user: Arc<User>,
     until: Instant,
 }
 
-/// Reviews that wait for the control plane, and their answers.
+/// Pending reviews and their cached results.
 struct ReviewQueue {
     reviews: Arc<ReviewClient<TokenReview>>,
     results: SingleFlight<TokenHash, Result<TokenStatus, Arc<ReviewError>>>,
 }
 
-/// What the control plane knows of a token.
+/// Result of a review.
 #[derive(Clone, Debug)]
 struct TokenStatus {
     user: Option<Arc<User>>,
-    /// It says that something went wrong, which may be over with the next question. It says so of bad tokens, too.
+    /// True if the control plane reports an error, which it also does for invalid tokens. The
+    /// result is not cached, since the error may be temporary.
     is_error: bool,
 }
 
-/// Capacity of the cache of good tokens, and of the one of others.
+/// Capacity of each cache.
 const CAPACITY: usize = 4096;
-/// Maximum number of pending reviews of a queue.
+/// Maximum number of reviews in flight of a queue.
 const MAX_IN_FLIGHT: usize = 100;
-/// No token is longer; in bytes.
+/// Maximum length of a token, in bytes. Longer ones are invalid without a review.
 const MAX_TOKEN_BYTES: usize = 64 << 10;
 
 impl TokenReviews {
-    /// Asks by this client; an answer counts for `life`.
+    /// Authenticator that caches results for `ttl`.
     pub fn new(client: Client, ttl: Duration, metrics: Arc<Metrics>) -> Self {
         let mut key = [0; 32];
         let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
@@ -81,10 +81,10 @@ impl TokenReviews {
         Self { valid, known_queue, unknown_queue, ttl, key, metrics }
     }
 
-    /// The user of a token; none where the control plane does not know it.
+    /// User of a token; `None` if the token is invalid.
     ///
     /// # Errors
-    /// The control plane could not be asked.
+    /// The review failed.
     pub async fn user(&self, token: &str) -> Result<Option<Arc<User>>, Arc<ReviewError>> {
         if token.len() > MAX_TOKEN_BYTES {
             return Ok(None);
@@ -100,7 +100,7 @@ impl TokenReviews {
             let (valid, ttl) = (self.valid.clone(), self.ttl);
             async move {
                 let outcome = review(&reviews, token).await;
-                // What waits in vain is not asked: a flood of tokens is no failure of the control
+                // A refused review was not sent: a flood of tokens is not a failure of the control
                 // plane.
                 if !matches!(outcome, Err(ReviewError::TooManyPending)) {
                     let code = outcome.as_ref().map_or_else(ReviewError::code, |_| Some(201));
@@ -111,7 +111,7 @@ impl TokenReviews {
                         valid.insert(hash, Arc::new(ValidToken { user: user.clone(), until: Instant::now() + ttl }));
                     }
                     Ok(TokenStatus { user: None, is_error: false }) => drop(valid.remove(&hash)),
-                    // The token may still be good.
+                    // The token may still be valid.
                     Ok(_) | Err(_) => {}
                 }
                 outcome.map_err(Arc::new)
@@ -129,8 +129,7 @@ async fn review(reviews: &ReviewClient<TokenReview>, token: String) -> Result<To
     Ok(TokenStatus { user, is_error })
 }
 
-/// The user of a review. One without a name is nobody: kube-apiserver would take it for the user
-/// `""`.
+/// User of a review; `None` without a name. kube-apiserver would accept the user `""`.
 fn user_of(info: UserInfo) -> Option<Arc<User>> {
     let UserInfo { username, uid, groups, extra } = info;
     let name = username.filter(|name| !name.is_empty())?;
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_is_asked_for_once_and_a_bad_one_too() {
+    async fn results_for_valid_and_invalid_tokens_are_cached() {
         let (client, requests) = control_plane(review_alice);
         let reviews = TokenReviews::new(client, TTL, Arc::default());
         for _ in 0..3 {
@@ -178,7 +177,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_that_is_bad_by_an_error_is_asked_for_again() {
+    async fn result_with_an_error_is_not_cached() {
         let (client, requests) = control_plane(review_alice);
         let reviews = TokenReviews::new(client, TTL, Arc::default());
         for attempts in 1..3 {
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_who_show_the_same_token_at_once_share_the_question() {
+    async fn concurrent_requests_with_one_token_share_a_review() {
         let (client, requests) = control_plane(review_alice);
         let reviews = TokenReviews::new(client, TTL, Arc::default());
         let users = futures_util::future::join_all((0..20).map(|_| reviews.user("good"))).await;
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_remembered_of_a_review_that_could_not_be_made() {
+    async fn failed_review_is_not_cached() {
         let (client, requests) = control_plane(|_| (403, json!({"kind": "Status", "code": 403, "message": "no"})));
         let reviews = TokenReviews::new(client, TTL, Arc::default());
         for attempts in 1..3 {
@@ -207,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_no_token_can_be_is_not_even_asked_for() {
+    async fn oversized_token_is_invalid_without_a_review() {
         let (client, requests) = control_plane(review_alice);
         let reviews = TokenReviews::new(client, TTL, Arc::default());
         assert_eq!(reviews.user(&"x".repeat(MAX_TOKEN_BYTES + 1)).await.unwrap(), None);
@@ -215,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_user_without_a_name_is_nobody() {
+    async fn review_without_a_user_name_is_no_user() {
         let (client, _) = control_plane(|_| {
             let status = json!({"authenticated": true, "user": {"username": "", "groups": ["system:masters"]}});
             (
@@ -227,7 +226,7 @@ mod tests {
         assert_eq!(TokenReviews::new(client, TTL, Arc::default()).user("nameless").await.unwrap(), None);
     }
 
-    /// A control plane that answers nobody but those who show the token `good`.
+    /// Control plane that responds to reviews of the token `good` only.
     fn hangs_for_unknown_tokens() -> (Client, Arc<AtomicUsize>) {
         let requests = Arc::new(AtomicUsize::new(0));
         let count = requests.clone();
@@ -248,14 +247,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flood_of_strangers_locks_out_no_token_that_was_good() {
+    async fn flood_of_unknown_tokens_does_not_lock_out_valid_ones() {
         let (client, requests) = hangs_for_unknown_tokens();
         let metrics = Arc::new(Metrics::new());
         let kept = TokenReviews::new(client.clone(), TTL, metrics.clone());
         let not_kept = TokenReviews::new(client, Duration::ZERO, metrics.clone());
         for reviews in [&kept, &not_kept] {
             assert!(reviews.user("good").await.unwrap().is_some());
-            // More than may wait, and more than are remembered.
+            // More than the queue and the cache hold.
             let tokens: Vec<String> = (0..CAPACITY + 1000).map(|number| format!("stranger {number}")).collect();
             let mut flood = Box::pin(futures_util::future::join_all(tokens.iter().map(|token| reviews.user(token))));
             assert!((&mut flood).now_or_never().is_none());
@@ -269,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_that_is_good_no_more_waits_among_strangers() {
+    async fn revoked_token_moves_to_the_queue_of_unknown_tokens() {
         let is_valid = Arc::new(AtomicUsize::new(1));
         let current = is_valid.clone();
         let (client, _) = control_plane(move |review| match current.load(Ordering::Relaxed) {
@@ -285,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failure_that_may_pass_is_tried_again() {
+    async fn transient_failure_is_retried() {
         let failures = Arc::new(std::sync::atomic::AtomicUsize::new(2));
         let (client, requests) = control_plane(move |review| {
             match failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) {

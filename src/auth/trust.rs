@@ -1,4 +1,4 @@
-//! The authorities that are trusted at present, and the identities that the certificates of a connection prove by them.
+//! Trusted CAs, and the identities that the certificates of a connection prove by them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use super::ca_bundle::{CaBundle, expiry_of, user_of};
 use super::front_proxy::{FrontProxy, ProxyRejection, VerifiedProxy};
 use super::user::User;
 
-/// The authorities that count at present. A change makes a new value.
+/// Trusted CAs. Immutable: a change creates a new value.
 #[derive(Debug, Default)]
 pub struct Trust {
-    /// Who signs certificates of users.
+    /// CAs of user certificates.
     pub clients: Option<Arc<CaBundle>>,
-    /// Who may ask on behalf of others.
+    /// Front proxies.
     pub front_proxy: Option<Arc<FrontProxy>>,
 }
 
 impl Trust {
-    /// The names of all authorities, for the hints of a handshake.
+    /// Subject names of all CAs, for the certificate request of a TLS handshake.
     pub fn subjects(&self) -> Vec<DistinguishedName> {
         let proxy = self.front_proxy.as_ref().map(|proxy| &proxy.ca_bundle);
         self.clients
@@ -33,7 +33,7 @@ impl Trust {
             .collect()
     }
 
-    /// Returns true if both verify every certificate alike.
+    /// Returns true if both accept the same certificates.
     pub fn is_same(&self, other: &Self) -> bool {
         let clients = match (&self.clients, &other.clients) {
             (Some(own), Some(other)) => own.is_same(other),
@@ -60,48 +60,50 @@ impl fmt::Display for Trust {
     }
 }
 
-/// The certificates that the other end of a connection showed, and what they were last found to be worth.
+/// Certificates that the peer of a connection presented, and the cached result of their
+/// verification.
 ///
-/// The handshake proved that the other end holds the key of the first one, nothing else.
+/// The handshake proves only that the peer has the private key of the leaf.
 #[derive(Debug, Default)]
 pub struct PeerCertificates {
     chain: Vec<CertificateDer<'static>>,
     verified: Mutex<Option<Arc<Verification>>>,
 }
 
-/// The identities that the certificates of a connection prove, by one state of trust.
+/// Identities that the certificates prove by one version of the trusted CAs.
 #[derive(Debug)]
 pub struct Verification {
     by: Arc<Trust>,
     until: UnixTime,
-    /// The front proxy, or the reason why the certificates are not those of one. None if no front proxy is trusted.
+    /// Front proxy, or the reason of its rejection; `None` if no front proxy is trusted.
     pub proxy: Option<Result<VerifiedProxy, ProxyRejection>>,
-    /// The user that the certificate names, if a trusted authority signed it.
+    /// User of the leaf, if a trusted CA signed it.
     pub user: Option<Arc<User>>,
 }
 
-/// A certificate that is not valid may become valid.
+/// Time until certificates that prove nothing are verified again: they may become valid.
 const REJECTED_FOR: Duration = Duration::from_secs(60);
-/// The grain of certificates' ends.
+/// Resolution of `notAfter`.
 const A_SECOND: Duration = Duration::from_secs(1);
 
 impl PeerCertificates {
-    /// The chain of a connection, leaf first; empty where the other end showed none.
+    /// Certificate chain of a connection, leaf first; empty without a client certificate.
     pub fn new(chain: Vec<CertificateDer<'static>>) -> Self {
         Self { chain, verified: Mutex::default() }
     }
 
-    /// The chain as it was shown.
+    /// Chain as presented.
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.chain
     }
 
-    /// Whether the other end showed none.
+    /// Returns true if the peer presented no certificate.
     pub fn is_empty(&self) -> bool {
         self.chain.is_empty()
     }
 
-    /// Verifies the certificates by `trust` at `now`, once for each state of trust. None without certificates.
+    /// Verifies the certificates by `trust` at `now`, or returns the cached result. `None` without
+    /// certificates.
     pub fn verify(&self, trust: &Arc<Trust>, now: UnixTime) -> Option<Arc<Verification>> {
         if self.chain.is_empty() {
             return None;
@@ -131,11 +133,11 @@ fn verify(chain: &[CertificateDer<'static>], by: Arc<Trust>, now: UnixTime) -> V
     Verification { by, until, proxy, user }
 }
 
-/// The time until which a chain that is accepted `now` stays so: the next end of a certificate of
-/// the chain or of an authority.
+/// End of the validity of a chain that is accepted at `now`: the next expiry of a certificate
+/// or CA.
 fn next_expiry(chain: &[CertificateDer<'static>], trust: &Trust, now: UnixTime) -> Option<UnixTime> {
-    // An intermediate in the second of its end is accepted still: it is verified again in the next
-    // one. One that ended before changes nothing any more.
+    // An intermediate is accepted in the second of its expiry, and must be verified again in
+    // the next one. One that expired before changes nothing.
     let shown = chain.iter().filter_map(expiry_of).filter(|end| *end >= now).map(|end| end.max(after(now, A_SECOND)));
     let proxy = trust.front_proxy.as_ref().map(|proxy| &proxy.ca_bundle);
     let authorities = trust.clients.as_deref().into_iter().chain(proxy);
@@ -160,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_of_trust_counts_on_connections_that_are_open() {
+    fn new_trust_applies_to_open_connections() {
         let (old, new) = (Ca::new("old"), Ca::new("new"));
         let peer = PeerCertificates::new(old.client("alice", &[]));
         assert_eq!(name(peer.verify(&trust(&old), now())).as_deref(), Some("alice"));
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verification_is_cached_until_the_certificate_ends() {
+    fn verification_is_cached_until_the_certificate_expires() {
         let ca = Ca::new("ca");
         let (peer, trust) = (PeerCertificates::new(ca.client("alice", &[])), trust(&ca));
         let first = peer.verify(&trust, now()).unwrap();
@@ -179,10 +181,9 @@ mod tests {
         assert_eq!(name(peer.verify(&trust, end)), None);
     }
 
-    /// Requests come all the time, also in the second of the end; what else the client shows lasts
-    /// longer.
+    /// Requests arrive in every second, and the rest of the chain is valid for longer.
     #[test]
-    fn a_busy_connection_ends_with_its_leaf_not_its_intermediate() {
+    fn busy_connection_expires_with_its_leaf() {
         let root = Ca::new("root");
         let between = root.intermediate("between");
         let mut chain = between.client_until("alice", seconds_before(now(), -10));
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_front_proxy_is_none_from_the_end_of_its_certificate_on() {
+    fn front_proxy_is_rejected_after_its_certificate_expires() {
         let ca = Ca::new("proxies");
         let peer = PeerCertificates::new(ca.client_until("aggregator", seconds_before(now(), -10)));
         let end = expiry_of(&peer.chain()[0]).unwrap();
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn no_certificate_is_worth_nothing() {
+    fn no_certificate_proves_nothing() {
         assert!(PeerCertificates::default().verify(&trust(&Ca::new("ca")), now()).is_none());
     }
 }

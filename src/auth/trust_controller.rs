@@ -1,4 +1,4 @@
-//! Where trust in certificates comes from: files, and the ConfigMap of the cluster. Both are followed while the server runs.
+//! Trusted CAs from files and from the ConfigMap of the cluster, updated while the server runs.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,62 +21,62 @@ use crate::runtime::{Reload, Reloadable};
 use crate::telemetry::OnceEach;
 use crate::telemetry::metrics::{Certificate, Metrics};
 
-/// Where trust comes from.
+/// Sources of trusted CAs.
 #[derive(Default)]
 pub struct TrustSource {
-    /// File with the authorities of users; takes the place of what the cluster says of them.
+    /// File with the CAs of user certificates; overrides the cluster.
     pub client_ca_file: Option<PathBuf>,
-    /// Front proxies; take the place of what the cluster says of them.
+    /// Front proxies; override the cluster.
     pub front_proxy: Option<FrontProxyFile>,
-    /// Whether the cluster is asked.
+    /// Use of the ConfigMap of the cluster.
     pub lookup: ClusterLookup,
 }
 
 /// Front proxies that flags describe.
 #[derive(Clone, Debug)]
 pub struct FrontProxyFile {
-    /// File with the authorities of proxies.
+    /// File with the CAs of front proxies.
     pub ca_file: PathBuf,
-    /// The common names that proxies have; any, where there is none.
+    /// Allowed common names; any name if empty.
     pub allowed_names: Vec<String>,
-    /// Where they say who the user is.
+    /// Headers that name the user.
     pub headers: Arc<HeaderNames>,
 }
 
-/// Whether the cluster is asked for its authorities.
+/// Use of the ConfigMap of the cluster.
 #[derive(Default)]
 pub enum ClusterLookup {
-    /// It is not.
+    /// The ConfigMap is not read.
     #[default]
     Disabled,
-    /// The server is not ready before it has answered.
+    /// The server becomes ready after the ConfigMap was read.
     Required(Client),
-    /// It is, and the server serves before it has answered.
+    /// The server becomes ready before the ConfigMap was read.
     Optional(Client),
 }
 
-/// Trust as of now.
+/// Current trusted CAs.
 #[derive(Clone, Debug, Default)]
 pub struct TrustState {
-    /// What is trusted.
+    /// Trusted CAs.
     pub trust: Arc<Trust>,
-    /// What trust waits for, if the cluster has not been heard yet though it must be.
+    /// Reason why the server is not ready: a required ConfigMap that was not read yet.
     pub awaited: Option<String>,
 }
 
-/// A file with authorities cannot be used at start.
+/// CA file that cannot be used at start.
 #[derive(Debug, thiserror::Error)]
-#[error("{flag}: {path} cannot be used: {why}")]
+#[error("{flag}: cannot use {path}: {why}")]
 pub struct TrustFileError {
-    /// The flag that names the file.
+    /// Flag of the file.
     pub flag: &'static str,
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// What is wrong.
+    /// Reason.
     pub why: String,
 }
 
-/// How often files are read again, and ends of authorities are looked at.
+/// Interval of reading files and updating expiry metrics.
 const INTERVAL: Duration = Duration::from_secs(60);
 
 const SUBJECT: WatchSubject = WatchSubject {
@@ -85,7 +85,7 @@ const SUBJECT: WatchSubject = WatchSubject {
 };
 
 impl TrustSource {
-    /// Reads the files. What is trusted follows in the receiver as long as the work beside it is run.
+    /// Reads the files. Returns a receiver of the trusted CAs, which the controller updates.
     ///
     /// # Errors
     /// A file that cannot be used, with its flag.
@@ -113,22 +113,22 @@ impl TrustSource {
     }
 }
 
-/// Keeps trust current.
+/// Controller that keeps the trusted CAs current.
 pub struct TrustController {
     files: Files,
     client: Option<Client>,
     from_files: Reloadable<Trust>,
     from_cluster: Trust,
-    /// The data of the ConfigMap.
+    /// Last data of the ConfigMap.
     config_map: Option<BTreeMap<String, String>>,
-    /// The faults of that data.
+    /// Errors in that data that were logged.
     logged_errors: OnceEach<String>,
     sender: watch::Sender<TrustState>,
     metrics: Arc<Metrics>,
 }
 
 impl TrustController {
-    /// Follows files and cluster. Never returns.
+    /// Watches files and ConfigMap. Never returns.
     pub async fn run(&mut self) {
         let mut config_maps: BoxStream<'_, _> = match self.client.clone() {
             Some(client) => watch_object(Api::<ConfigMap>::namespaced(client, NAMESPACE), NAME, SUBJECT).boxed(),
@@ -152,8 +152,8 @@ impl TrustController {
     fn handle(&mut self, found: Option<ConfigMap>) {
         match found {
             Some(config_map) => self.config_map = Some(config_map.data.unwrap_or_default()),
-            // It is made anew by kube-apiserver; until then nothing says that the old one is wrong.
-            None => warn!(subject = SUBJECT.what, "the authorities of clients are gone, the present ones stay"),
+            // kube-apiserver creates it again; until then the old CAs are the best guess.
+            None => warn!(subject = SUBJECT.what, "the ConfigMap was deleted; keeping the previous CAs"),
         }
         self.sender.send_if_modified(|trusted| trusted.awaited.take().is_some());
     }
@@ -168,9 +168,9 @@ impl TrustController {
         });
     }
 
-    /// Reads everything again. What cannot be used changes nothing and is logged once.
+    /// Reads all sources again. An invalid source changes nothing and is logged once.
     fn refresh(&mut self, now: UnixTime) {
-        const REFUSED: &str = "new authorities of clients cannot be used, the present ones stay";
+        const REFUSED: &str = "invalid CAs; keeping the previous ones";
         if let Reload::Failed(error) = self.from_files.reload(self.files.read(now), Trust::is_same) {
             warn!(%error, "{REFUSED}");
         }
@@ -187,7 +187,7 @@ impl TrustController {
             let is_new = !trusted.trust.is_same(&next);
             if is_new {
                 record_expiries(&next, &self.metrics);
-                info!(trust = %next, "certificates of clients are judged by new authorities");
+                info!(trust = %next, "client certificates are verified by new CAs");
                 trusted.trust = Arc::new(next);
             }
             is_new
@@ -220,7 +220,7 @@ impl Files {
     }
 }
 
-/// Tells when the authorities end.
+/// Records the expiry of the CAs.
 fn record_expiries(trust: &Trust, metrics: &Metrics) {
     let proxies = trust.front_proxy.as_ref().map(|proxy| &proxy.ca_bundle);
     for (which, ca_bundle) in [(Certificate::ClientCa, trust.clients.as_deref()), (Certificate::FrontProxyCa, proxies)]
@@ -232,7 +232,7 @@ fn record_expiries(trust: &Trust, metrics: &Metrics) {
     }
 }
 
-/// Files count before the cluster.
+/// Files override the cluster.
 fn merged(files: &Trust, cluster: &Trust) -> Trust {
     Trust {
         clients: files.clients.clone().or_else(|| cluster.clients.clone()),

@@ -1,56 +1,57 @@
-//! A user, as far as anybody has proved who it is.
+//! Users as authentication identifies them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A user as authentication found it.
+/// User of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct User {
-    /// Name of the user.
+    /// Name.
     pub name: String,
-    /// Identifier of the user, where the source has one.
+    /// UID; empty if the source has none.
     pub uid: String,
-    /// Groups of the user.
+    /// Groups.
     pub groups: Vec<String>,
-    /// What else the source tells of the user, for those who decide what the user may do.
+    /// Extra attributes for the authorizer.
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
-/// The name of everybody who shows no credentials.
+/// Name of the user of requests without credentials.
 pub(super) const ANONYMOUS: &str = "system:anonymous";
-/// The group of everybody who is known.
+/// Group of all authenticated users.
 pub(super) const AUTHENTICATED: &str = "system:authenticated";
-/// The group of everybody who is not.
+/// Group of all unauthenticated users.
 pub(super) const UNAUTHENTICATED: &str = "system:unauthenticated";
-/// The group whose members may do everything.
+/// Group whose members may do everything.
 pub(super) const MASTERS: &str = "system:masters";
 
 impl User {
-    /// A user that was authenticated, with the group that all of those have.
+    /// Adds the group `system:authenticated`.
     ///
-    /// The front proxy vouches for the anonymous user too, and names it unauthenticated; that stays so. Discovery and OpenAPI
-    /// are fetched by users whom the proxy gives no group at all, so that this one decides whether they get anything.
+    /// Leaves the anonymous user and users in `system:unauthenticated` unchanged, since a front
+    /// proxy can name those too. The aggregator of kube-apiserver fetches discovery and OpenAPI as
+    /// a user without groups, and needs this one.
     pub fn authenticated(mut self) -> Arc<Self> {
-        let is_said = self.is_in(AUTHENTICATED) || self.is_in(UNAUTHENTICATED);
-        if self.name != ANONYMOUS && !is_said {
+        let has_group = self.is_in(AUTHENTICATED) || self.is_in(UNAUTHENTICATED);
+        if self.name != ANONYMOUS && !has_group {
             self.groups.push(AUTHENTICATED.into());
         }
         Arc::new(self)
     }
 
-    /// Everybody who shows no credentials.
+    /// User of requests without credentials.
     pub fn anonymous() -> Self {
         Self { name: ANONYMOUS.into(), groups: vec![UNAUTHENTICATED.into()], ..Self::default() }
     }
 
-    /// About how many bytes it takes to tell who the user is.
+    /// Approximate size in memory, in bytes.
     pub(super) fn size(&self) -> usize {
         let extra = self.extra.iter().flat_map(|(key, values)| std::iter::once(key).chain(values));
         let texts = [&self.name, &self.uid].into_iter().chain(&self.groups).chain(extra);
         texts.map(String::len).sum()
     }
 
-    /// Whether the user is a member of a group.
+    /// Returns true if the user is a member of the group.
     pub fn is_in(&self, group: &str) -> bool {
         self.groups.iter().any(|own| own == group)
     }
@@ -66,14 +67,14 @@ mod tests {
     }
 
     #[test]
-    fn everybody_who_is_known_is_in_the_group_of_the_known() {
+    fn authenticated_group_is_added_once() {
         assert_eq!(groups("alice", &["devs"]), ["devs", AUTHENTICATED]);
         assert_eq!(groups("system:aggregator", &[]), [AUTHENTICATED]);
         assert_eq!(groups("alice", &[AUTHENTICATED]), [AUTHENTICATED]);
     }
 
     #[test]
-    fn the_anonymous_user_of_a_proxy_stays_unknown() {
+    fn anonymous_user_of_a_proxy_stays_unauthenticated() {
         assert_eq!(groups(ANONYMOUS, &[UNAUTHENTICATED]), [UNAUTHENTICATED]);
         assert!(groups(ANONYMOUS, &[]).is_empty());
     }
