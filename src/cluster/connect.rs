@@ -1,4 +1,4 @@
-//! Ways to the control plane: a kubeconfig, or what Kubernetes gives to every pod.
+//! Clients of the control plane, from a kubeconfig or from the service account of the pod.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -28,41 +28,41 @@ pub struct Options {
     pub authorization_kubeconfig: Option<PathBuf>,
 }
 
-/// Clients of the control plane. Making one connects to nothing yet.
+/// Clients of the control plane. Creating them opens no connection.
 #[derive(Clone)]
 pub struct Clients {
-    /// For everything that is no review.
+    /// Client for everything but reviews.
     pub general: Client,
-    /// For reviews of tokens, and for the configuration of authentication.
+    /// Client for TokenReviews and for the trusted CAs of the cluster.
     pub authentication: Client,
-    /// For reviews of access.
+    /// Client for SubjectAccessReviews.
     pub authorization: Client,
 }
 
-/// Keeps clients current, whose files change while the server runs.
+/// Reloading of the clients, whose files may change while the server runs.
 pub struct ClientReloads(Vec<ReloadingClient>);
 
-/// Why there is no way to the control plane.
+/// Unusable configuration of a client.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// A kubeconfig cannot be used.
-    #[error("{flag}: {path} cannot be used: {why}")]
+    /// Kubeconfig that cannot be read or used.
+    #[error("{flag}: cannot use {path}: {why}")]
     Kubeconfig {
-        /// The flag that names the file.
+        /// Flag of the file.
         flag: &'static str,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// Reason.
         why: String,
     },
-    /// This is a pod, and what every pod gets is not there.
-    #[error("the service account of this pod cannot be used (name a --kubeconfig to do without it): {0}")]
+    /// Missing or unusable service account of the pod.
+    #[error("cannot use the service account of this pod: {0}; set --kubeconfig to connect without it")]
     InCluster(String),
 }
 
 impl Options {
-    /// The clients, and the work that keeps them current; none where no flag is given and this is no pod, or the pod's service
-    /// account is not to be used.
+    /// Creates the clients and the reloading that keeps them current; `None` without a flag outside
+    /// of a pod, or if the service account of the pod must not be used.
     ///
     /// # Errors
     /// A file that cannot be used, with its flag.
@@ -113,7 +113,7 @@ async fn from_file(
     Ok(Some(client))
 }
 
-/// An error with all its causes, in one line. What the control plane itself says of the cause stands alone.
+/// Message of an error and its causes, in one line. The message of a `Status` stands alone.
 pub fn error_message(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = Some(error);
@@ -130,7 +130,7 @@ pub fn error_message(error: &(dyn Error + 'static)) -> String {
     truncated(text)
 }
 
-/// What is not the control plane may answer with a whole page.
+/// Limits the length: a server other than kube-apiserver may respond with a whole page.
 fn truncated(mut text: String) -> String {
     const MAX_CHARS: usize = 600;
     if let Some((end, _)) = text.char_indices().nth(MAX_CHARS) {

@@ -1,6 +1,6 @@
-//! The control plane, as far as this server asks it anything: how to reach it, and what is followed of it.
+//! Client of the control plane: configuration, reviews, Namespaces, Secrets and the APIService.
 //!
-//! Knows Kubernetes' own objects; knows nothing of images, of requests, and of who may do what.
+//! The module knows the objects of Kubernetes, not images or requests.
 
 mod connect;
 mod namespaces;

@@ -1,4 +1,4 @@
-//! Which namespaces there are: known from a watch, and asked for where the watch knows nothing.
+//! State of namespaces, from a watch and, for those that are not active, from a live request.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,30 +14,30 @@ use super::error_message;
 use super::object_watch::{WatchSubject, watch_collection};
 use crate::meta::is_dns_label;
 
-/// What is known of namespaces.
+/// Namespaces of the cluster.
 #[derive(Clone, Debug, Default)]
 pub struct Namespaces(Option<Arc<NamespaceCache>>);
 
-/// The state of a namespace, as far as creating things in it goes.
+/// State of a namespace, as admission sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamespaceState {
-    /// It is there.
+    /// The namespace exists.
     Active,
-    /// It is there, and is being deleted.
+    /// The namespace is being deleted.
     Terminating,
-    /// It is not there.
+    /// The namespace does not exist.
     Missing,
 }
 
-/// The control plane could not be asked, and nothing is known.
+/// Failed request for a namespace that the watch has not reported.
 #[derive(Debug, thiserror::Error)]
-#[error("the namespace {name:?} is not known here, and the control plane could not be asked for it: {why}")]
+#[error("cannot get the namespace {name:?} from the control plane: {why}")]
 pub struct NamespaceUnavailable {
     name: String,
     why: String,
 }
 
-/// Follows the namespaces of a cluster for [`Namespaces`].
+/// Reflector that keeps the cache of [`Namespaces`] current, by a list and a watch.
 pub struct NamespaceReflector(Arc<NamespaceCache>);
 
 struct NamespaceCache {
@@ -45,7 +45,7 @@ struct NamespaceCache {
     known: RwLock<HashMap<String, NamespaceState>>,
 }
 
-/// The longest that a namespace is asked for.
+/// Timeout of a live request.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 const SUBJECT: WatchSubject = WatchSubject {
@@ -54,23 +54,25 @@ const SUBJECT: WatchSubject = WatchSubject {
 };
 
 impl Namespaces {
-    /// Without a cluster: every namespace with a valid name is there.
+    /// Namespaces without a cluster: every valid name is active.
     pub fn all() -> Self {
         Self(None)
     }
 
-    /// Those of a cluster, and the reflector that follows them.
+    /// Namespaces of a cluster, and the reflector that must run to keep them current.
     pub fn of(client: Client) -> (Self, NamespaceReflector) {
         let cache = Arc::new(NamespaceCache { api: Api::all(client), known: RwLock::default() });
         (Self(Some(cache.clone())), NamespaceReflector(cache))
     }
 
-    /// The state of a namespace.
+    /// Returns the state of a namespace.
     ///
-    /// That it is active is taken from memory. Everything else is asked for, so that a namespace that was made a moment ago counts.
+    /// Only the state `Active` is taken from the cache, so that a new namespace counts at once;
+    /// compare the live lookup of `Lifecycle.Admit` in
+    /// `k8s.io/apiserver/pkg/admission/plugin/namespace/lifecycle/admission.go`.
     ///
     /// # Errors
-    /// The control plane could not be asked, and nothing is known.
+    /// The live request failed, and the cache has no state.
     pub async fn state(&self, name: &str) -> Result<NamespaceState, NamespaceUnavailable> {
         match &self.0 {
             _ if !is_dns_label(name) => Ok(NamespaceState::Missing),
@@ -81,7 +83,7 @@ impl Namespaces {
 }
 
 impl NamespaceReflector {
-    /// Follows the namespaces. Never returns.
+    /// Lists and watches the namespaces. Never returns.
     pub async fn run(&self) {
         self.0.run().await;
     }
@@ -104,7 +106,7 @@ impl NamespaceCache {
 
     async fn run(&self) {
         let mut events = std::pin::pin!(watch_collection(self.api.clone(), SUBJECT));
-        // A list that begins anew takes the place of everything once it is whole.
+        // A new list replaces all states when it is complete.
         let mut listed = HashMap::new();
         while let Some(event) = events.next().await {
             let mut known = self.known.write();
@@ -113,7 +115,7 @@ impl NamespaceCache {
                 Ok(Event::Delete(namespace)) => drop(known.remove(&name_of(&namespace))),
                 Ok(Event::InitApply(namespace)) => drop(listed.insert(name_of(&namespace), state_of(&namespace))),
                 Ok(Event::InitDone) => *known = std::mem::take(&mut listed),
-                // Whatever was listed so far is listed again.
+                // The list starts over.
                 Ok(Event::Init) | Err(_) => listed.clear(),
             }
         }
@@ -141,7 +143,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// A cluster that knows the namespace `lab` by a live question only, and `old`, which is ending.
+    /// Cluster without a running watch, with the namespaces `lab` and `old` (terminating).
     fn client() -> Client {
         let service = tower::service_fn(|request: http::Request<kube::client::Body>| async move {
             let (code, body) = match request.uri().path().rsplit('/').next() {
@@ -157,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_watch_does_not_know_is_asked_for() {
+    async fn namespaces_unknown_to_the_watch_are_requested() {
         let (namespaces, _following) = Namespaces::of(client());
         assert_eq!(namespaces.state("lab").await.unwrap(), NamespaceState::Active);
         assert_eq!(namespaces.state("old").await.unwrap(), NamespaceState::Terminating);
@@ -166,14 +168,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_known_and_nobody_to_ask_is_no_answer() {
+    async fn failed_request_for_an_unknown_namespace_is_an_error() {
         let (namespaces, _following) = Namespaces::of(client());
         let why = namespaces.state("down").await.unwrap_err().to_string();
-        assert!(why.contains("\"down\"") && why.contains("could not be asked"), "{why}");
+        assert!(why.contains("\"down\"") && why.contains("cannot get the namespace"), "{why}");
     }
 
     #[tokio::test]
-    async fn without_a_cluster_every_valid_name_is_there() {
+    async fn every_valid_namespace_is_active_without_a_cluster() {
         assert_eq!(Namespaces::all().state("any").await.unwrap(), NamespaceState::Active);
         assert_eq!(Namespaces::all().state("Any").await.unwrap(), NamespaceState::Missing);
     }

@@ -1,4 +1,4 @@
-//! Following objects of the control plane: for ever, over every outage, logging each outage once.
+//! Watches of control plane objects. They resume after every outage and log each outage once.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -14,16 +14,17 @@ use super::error_message;
 use crate::runtime::Backoff;
 use crate::telemetry::OnChange;
 
-/// What is followed, in the words of log lines.
+/// Subject of a watch, in the words of log lines.
 #[derive(Clone, Copy, Debug)]
 pub struct WatchSubject {
-    /// What it is.
+    /// Name of the watched objects.
     pub what: &'static str,
-    /// What to do where reading it is forbidden.
+    /// Remedy if reading them is forbidden.
     pub if_forbidden: &'static str,
 }
 
-/// Follows one object: its states, and none whenever it is not there. Errors are told, and the stream goes on.
+/// Watches one object: yields its state on each change, and `None` while it does not exist. The
+/// stream goes on after an error.
 pub fn watch_object<K>(
     api: Api<K>,
     name: &str,
@@ -35,12 +36,13 @@ where
     log_outages(watcher::watch_object(api, name).backoff(backoff()), subject)
 }
 
-/// Follows all objects that an API is about. Errors are told, and the stream goes on.
+/// Watches all objects of an API. The stream goes on after an error.
 pub fn watch_collection<K>(api: Api<K>, subject: WatchSubject) -> impl Stream<Item = Result<Event<K>, String>> + Send
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    // `Init` only tells that a list is asked for, which is no sign of life: it must neither end an outage nor its pauses.
+    // `Init` only announces a list request. It is no response, so it must not end an outage or
+    // reset the back-off.
     let events = watcher::watcher(api, watcher::Config::default())
         .filter(|event| std::future::ready(!matches!(event, Ok(Event::Init))));
     log_outages(events.backoff(backoff()), subject)
@@ -56,11 +58,11 @@ fn log_outages<T: Send>(
         match item {
             Ok(item) => {
                 if outage.record(false) {
-                    info!(subject = what, "a watch of the control plane works again");
+                    info!(subject = what, "watch of the control plane resumed");
                 }
                 Ok(item)
             }
-            // A watch that ends because its history is gone is begun anew without anybody's help.
+            // The history of the watch was compacted; the watcher lists again.
             Err(watcher::Error::WatchError(status)) if status.code == 410 => Err(status.message.clone()),
             Err(error) => {
                 let why = if is_forbidden(&error) {
@@ -69,7 +71,7 @@ fn log_outages<T: Send>(
                     error_message(&error)
                 };
                 if outage.record(true) {
-                    warn!(subject = what, error = why, "a watch of the control plane failed, trying again");
+                    warn!(subject = what, error = why, "watch of the control plane failed; retrying");
                 }
                 Err(why)
             }
@@ -87,12 +89,12 @@ fn is_forbidden(error: &watcher::Error) -> bool {
     }
 }
 
-/// The pauses between attempts: short at first, for a control plane that restarts is back in seconds.
+/// Back-off with a short first delay: a control plane that restarts is back in seconds.
 fn backoff() -> WatchBackoff {
     WatchBackoff(Backoff::new(Duration::from_millis(200), Duration::from_secs(5)))
 }
 
-/// A [`Backoff`] for the streams of `kube`.
+/// [`Backoff`] for the streams of `kube`.
 struct WatchBackoff(Backoff);
 
 impl Iterator for WatchBackoff {

@@ -1,5 +1,7 @@
-//! One way to the control plane, whose files are read again while the server runs: certificates and keys of clients are replaced, and
-//! so are the authorities of control planes. (Tokens in files are read again by the client library.)
+//! Client of the control plane whose files are read again while the server runs.
+//!
+//! Client certificates, keys and CAs are replaced at run time. (`kube` itself reads token files
+//! again.)
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,44 +19,44 @@ use tracing::{info, warn};
 use super::error_message;
 use crate::runtime::{Reload, Reloadable};
 
-/// Where the way to the control plane is described.
+/// Source of a client's configuration.
 #[derive(Clone, Debug)]
 pub(super) enum ConfigSource {
-    /// In a kubeconfig.
+    /// Kubeconfig file.
     Kubeconfig(PathBuf),
-    /// In what Kubernetes gives to every pod.
+    /// Service account of the pod.
     InCluster,
 }
 
-/// A way to the control plane.
+/// Client that follows changes of its files.
 pub(super) struct ReloadingClient {
     source: ConfigSource,
     current: Arc<Reloadable<LoadedClient>>,
 }
 
-/// A client, and the content of the files that it was made of.
+/// Client with the content of the files that it was created from.
 #[derive(Clone)]
 struct LoadedClient {
     content: Vec<u8>,
     client: Client,
 }
 
-/// Sends each request by the present client.
+/// Service that sends each request by the current client.
 #[derive(Clone)]
 struct CurrentClient(Arc<Reloadable<LoadedClient>>);
 
-/// How often the files are looked at.
+/// Interval of reading the files.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// A control plane that does not even accept a connection in this time is away.
+/// Timeout to open a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The authority of the control plane in a pod.
+/// CA of the control plane in a pod.
 const POD_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
 
 impl ReloadingClient {
-    /// Opens a way, and makes the client that follows it as long as [`Source::keep_current`] runs.
+    /// Creates a client that follows its files as long as [`ReloadingClient::keep_current`] runs.
     ///
     /// # Errors
-    /// What is wrong with the files.
+    /// The reason why the configuration cannot be used.
     pub(super) async fn open(source: ConfigSource) -> Result<(Self, Client), String> {
         let loaded = LoadedClient { content: source.content()?, client: source.client().await? };
         let namespace = loaded.client.default_namespace().to_owned();
@@ -69,9 +71,9 @@ impl ReloadingClient {
             tokio::time::sleep(INTERVAL).await;
             match self.reload().await {
                 Reload::Unchanged => {}
-                Reload::Replaced => info!("new configuration for requests to the control plane"),
+                Reload::Replaced => info!("reloaded the configuration of the control plane client"),
                 Reload::Failed(error) => {
-                    warn!(error, "no new configuration of the control plane, the present one stays")
+                    warn!(error, "cannot reload the control plane client; keeping the current one")
                 }
             }
         }
@@ -82,7 +84,7 @@ impl ReloadingClient {
         self.current.reload(loaded, |new, current| new.content == current.content)
     }
 
-    /// Makes a new client if the files have changed.
+    /// Creates a new client if the files have changed.
     async fn load(&self) -> Result<LoadedClient, String> {
         let current = self.current.with(LoadedClient::clone);
         let content = self.source.content()?;
@@ -107,7 +109,7 @@ impl ConfigSource {
         Client::try_from(config).map_err(|why| error_message(&why))
     }
 
-    /// The content of all files that a client is made of. They are small, and seldom read.
+    /// Content of all files that a client is created from.
     fn content(&self) -> Result<Vec<u8>, String> {
         let mut all = Vec::new();
         let mut add = |path: &Path| {
@@ -166,10 +168,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_files_hold_now_counts_unless_it_is_broken() {
+    async fn changed_files_replace_the_client_unless_broken() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kubeconfig");
-        // Who is asked shows in what fails: somebody who hangs up, or nobody.
+        // The error shows which server got the request: one that hangs up, or none.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         write(&path, &format!("http://{}", listener.local_addr().unwrap()));
         std::thread::spawn(move || drop(listener.accept()));

@@ -1,5 +1,4 @@
-//! Questions to the control plane that are answered at once, such as whose token this is: posted, with a few attempts, a limit on
-//! the time that they take and on how many are under way.
+//! Client for reviews, such as TokenReviews, with retries, a timeout and a limit on pending ones.
 
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
@@ -17,7 +16,7 @@ use tracing::{info, warn};
 use super::error_message;
 use crate::telemetry::OnChange;
 
-/// Where reviews of one kind are posted.
+/// Client for reviews of one kind.
 pub struct ReviewClient<K> {
     api: Api<K>,
     in_flight: Semaphore,
@@ -25,8 +24,8 @@ pub struct ReviewClient<K> {
     outage: Mutex<OutageLog>,
 }
 
-/// The outcome of the last review and the times of the last log lines, so that an outage is logged
-/// once, and many short ones at intervals.
+/// Outcome of the last review and times of the last log lines, so that an outage is logged once,
+/// and frequent short ones at intervals.
 #[derive(Debug)]
 struct OutageLog {
     is_failing: OnChange<bool>,
@@ -34,32 +33,33 @@ struct OutageLog {
     overflow_logged: Option<Instant>,
 }
 
-/// A review could not be made. This decides nothing about what was asked.
+/// Failed review. It decides nothing about its subject.
 #[derive(Debug, thiserror::Error)]
 pub enum ReviewError {
-    /// The control plane says no, or cannot be reached.
-    #[error("the control plane could not be asked: {text}")]
+    /// The control plane refused the review or cannot be reached.
+    #[error("the review by the control plane failed: {text}")]
     Failed {
-        /// The HTTP status, where there was an answer.
+        /// HTTP status of the response, if there was one.
         code: Option<u16>,
-        /// What happened.
+        /// Message.
         text: String,
     },
-    /// There are too many questions.
-    #[error("too many questions wait for the control plane")]
+    /// Too many reviews are pending.
+    #[error("too many reviews wait for the control plane")]
     TooManyPending,
-    /// There was no answer in time.
-    #[error("the control plane did not answer within {} s", TIMEOUT.as_secs())]
+    /// No response in time.
+    #[error("no response of the control plane within {} s", TIMEOUT.as_secs())]
     TimedOut,
 }
 
-/// The longest that a review may take, attempts and pauses included.
+/// Timeout of a review, including retries.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How many may wait for their turn.
+/// Maximum number of reviews that wait to be sent.
 const MAX_PENDING: usize = 400;
-/// The shortest time between two log lines about outages.
+/// Minimum time between two log lines about outages.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
-/// The attempts after the first one, if that fails in a way that may pass.
+/// Retries of transient failures, close to `DefaultAuthWebhookRetryBackoff` in
+/// `k8s.io/apiserver/pkg/server/options/authentication.go`.
 const RETRIES: ExponentialBuilder =
     ExponentialBuilder::new().with_min_delay(Duration::from_millis(400)).with_factor(1.5).with_max_times(4);
 
@@ -67,16 +67,16 @@ impl<K> ReviewClient<K>
 where
     K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
 {
-    /// Reviews by this client, so many at a time; some more may wait, within the limit of time.
+    /// Client that has at most `in_flight` reviews in flight. Up to [`MAX_PENDING`] more wait.
     pub fn new(client: Client, in_flight: usize) -> Self {
         let (in_flight, pending) = (Semaphore::new(in_flight), Semaphore::new(MAX_PENDING));
         Self { api: Api::all(client), in_flight, pending, outage: Mutex::new(OutageLog::none()) }
     }
 
-    /// Posts a review and hands back what came of it.
+    /// Posts a review and returns it with its status.
     ///
     /// # Errors
-    /// There is no answer.
+    /// Too many pending reviews, a failure, or a timeout.
     pub async fn post(&self, review: &K) -> Result<K, ReviewError> {
         let Ok(pending) = self.pending.try_acquire() else {
             self.log_overflow();
@@ -93,7 +93,7 @@ where
     }
 
     async fn post_with_retries(&self, review: &K, pending: SemaphorePermit<'_>) -> kube::Result<K> {
-        let _turn = self.in_flight.acquire().await.expect("nobody closes the semaphore");
+        let _permit = self.in_flight.acquire().await.expect("the semaphore is never closed");
         drop(pending);
         let params = PostParams::default();
         (|| self.api.create(&params, review)).retry(RETRIES).when(is_transient).await
@@ -103,7 +103,7 @@ where
         let mut outage = self.outage.lock();
         if outage.overflow_logged.is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL) {
             outage.overflow_logged = Some(Instant::now());
-            warn!(kind = %K::kind(&()), waiting = MAX_PENDING, "too many reviews wait for the control plane, more are refused");
+            warn!(kind = %K::kind(&()), waiting = MAX_PENDING, "too many pending reviews; refusing more");
         }
     }
 
@@ -134,7 +134,7 @@ impl OutageLog {
 }
 
 impl ReviewError {
-    /// The HTTP status of the answer, where there was one.
+    /// HTTP status of the response, if there was one.
     pub fn code(&self) -> Option<u16> {
         match self {
             Self::Failed { code, .. } => *code,
@@ -150,7 +150,7 @@ fn code_of(error: &kube::Error) -> Option<u16> {
     }
 }
 
-/// Whether another attempt may do better: no connection, or a server that says so of itself.
+/// Returns true if a retry may succeed: no connection, status 429 or a server error.
 fn is_transient(error: &kube::Error) -> bool {
     code_of(error).is_none_or(|code| code >= 500 || code == 429)
 }
@@ -162,7 +162,7 @@ mod tests {
     use futures_util::future::join_all;
     use k8s_openapi::api::authentication::v1::TokenReview;
 
-    /// A control plane that never answers.
+    /// Control plane that never responds.
     fn hanging() -> Client {
         let service = tower::service_fn(|_: http::Request<kube::client::Body>| {
             std::future::pending::<Result<http::Response<kube::client::Body>, std::io::Error>>()
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn full_queue_refuses_at_once_and_leaving_frees_a_place() {
+    async fn full_queue_refuses_and_a_dropped_review_frees_a_place() {
         let reviews = ReviewClient::<TokenReview>::new(hanging(), 1);
         let review = TokenReview::default();
         let mut first = Box::pin(reviews.post(&review));

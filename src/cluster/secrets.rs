@@ -1,4 +1,4 @@
-//! The secrets of a namespace, as far as this server may read them.
+//! Secrets of namespaces.
 
 use std::time::Duration;
 
@@ -8,45 +8,46 @@ use kube::{Api, Client};
 
 use super::error_message;
 
-/// Where secrets are read.
+/// Source of Secrets.
 #[derive(Clone, Default)]
 pub struct Secrets(Option<Client>);
 
-/// The secrets of a namespace.
+/// Secrets of a namespace.
 #[derive(Clone, Debug, Default)]
 pub struct NamespaceSecrets {
-    /// Version of the control plane's store that they were read at; empty where none could be read.
+    /// resourceVersion of the list; empty without permission or cluster.
     pub resource_version: String,
-    /// The secrets.
+    /// Secrets of the list.
     pub items: Vec<Secret>,
 }
 
-/// The control plane could not be asked.
+/// Failed request for Secrets.
 #[derive(Debug, thiserror::Error)]
-#[error("the secrets of the namespace {namespace:?} could not be read: {why}")]
+#[error("cannot list the secrets of the namespace {namespace:?}: {why}")]
 pub struct SecretsUnavailable {
     namespace: String,
     why: String,
 }
 
-/// The longest that secrets are asked for.
+/// Timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Secrets {
-    /// Without a cluster: there are none.
+    /// No Secrets, without a cluster.
     pub fn none() -> Self {
         Self(None)
     }
 
-    /// Those of a cluster.
+    /// Secrets of a cluster.
     pub fn of(client: Client) -> Self {
         Self(Some(client))
     }
 
-    /// The secrets of a namespace that can be selected by these labels; none where this server may not read them.
+    /// Lists the Secrets of a namespace by a label selector. The list is empty if this server has
+    /// no permission.
     ///
     /// # Errors
-    /// The control plane could not be asked.
+    /// The request failed.
     pub async fn list(&self, namespace: &str, labels: &str) -> Result<NamespaceSecrets, SecretsUnavailable> {
         let Some(client) = &self.0 else {
             return Ok(NamespaceSecrets::default());
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn without_a_cluster_there_are_no_secrets() {
+    async fn secrets_are_empty_without_a_cluster() {
         let secrets = Secrets::none().list("ns", "").await.unwrap();
         assert!(secrets.items.is_empty() && secrets.resource_version.is_empty());
     }
