@@ -1,11 +1,10 @@
-//! Exponential delays between attempts that repeat until one succeeds.
+//! Exponential back-off for work that is retried until it succeeds.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
-/// Delays that double from the first to the longest one. They never end, and start over after a
-/// success.
+/// Exponential back-off without an end: delays double up to the longest one.
 #[derive(Debug)]
 pub struct Backoff {
     policy: ExponentialBuilder,
@@ -13,13 +12,13 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Delays from `first` to `longest`.
+    /// Back-off from `first` to `longest`.
     pub fn new(first: Duration, longest: Duration) -> Self {
         let policy = ExponentialBuilder::new().with_min_delay(first).with_max_delay(longest).without_max_times();
         Self { policy, delays: policy.build() }
     }
 
-    /// The delay before the next attempt.
+    /// Delay before the next attempt.
     pub fn next_delay(&mut self) -> Duration {
         self.delays.next().expect("the number of delays is unlimited")
     }

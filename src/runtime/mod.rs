@@ -1,4 +1,4 @@
-//! Building blocks of asynchronous work, for any subject.
+//! Building blocks for asynchronous work.
 
 mod backoff;
 mod reloadable;

@@ -1,4 +1,4 @@
-//! Work that runs once at a time for equal keys, and whose outcome is shared for a short time.
+//! Work that runs once at a time for equal keys, with a short-lived cache of its outcomes.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use quick_cache::sync::Cache;
 
-/// Outcomes by key, running or kept. Their number is bounded.
+/// Outcomes by key, pending or cached, with a bounded capacity.
 pub struct SingleFlight<K, V> {
     flights: Cache<K, Arc<Flight<V>>>,
     lifetime: Arc<dyn Fn(&V) -> Duration + Send + Sync>,
@@ -18,7 +18,7 @@ pub struct SingleFlight<K, V> {
 
 struct Flight<V> {
     outcome: Shared<BoxFuture<'static, V>>,
-    /// The end of the outcome's lifetime, from the end of the work on.
+    /// End of the outcome's lifetime; unset while the work runs.
     expires: Arc<OnceLock<Instant>>,
 }
 
@@ -27,13 +27,13 @@ where
     K: Clone + Eq + Hash,
     V: Clone + Send + Sync + 'static,
 {
-    /// Room for `capacity` outcomes. `lifetime` returns the time for which an outcome is shared with
-    /// later callers; zero shares it only with those that wait already.
+    /// Capacity in outcomes. `lifetime` returns the time for which an outcome is cached; zero
+    /// shares it only with callers that wait already.
     pub fn new(capacity: usize, lifetime: impl Fn(&V) -> Duration + Send + Sync + 'static) -> Self {
         Self { flights: Cache::new(capacity), lifetime: Arc::new(lifetime) }
     }
 
-    /// Returns the outcome for a key. Starts `work` if none is running or kept.
+    /// Returns the outcome for a key. Starts `work` if none is pending or cached.
     ///
     /// The work runs to its end even if all callers are dropped.
     pub async fn get<F>(&self, key: &K, work: impl FnOnce() -> F) -> V
@@ -78,14 +78,14 @@ mod tests {
 
     const LIFETIME: Duration = Duration::from_secs(60);
 
-    /// The number of the run that the outcome comes from.
+    /// Number of the run that the outcome comes from.
     async fn run(flights: &SingleFlight<&'static str, usize>, runs: &Arc<AtomicUsize>) -> usize {
         let runs = runs.clone();
         flights.get(&"key", || async move { runs.fetch_add(1, Ordering::Relaxed) }).await
     }
 
     #[tokio::test]
-    async fn an_outcome_is_shared_for_its_lifetime() {
+    async fn outcome_is_shared_for_its_lifetime() {
         let (flights, runs) = (SingleFlight::new(8, |_| LIFETIME), Arc::default());
         assert_eq!(run(&flights, &runs).await, 0);
         assert_eq!(run(&flights, &runs).await, 0);
@@ -112,7 +112,7 @@ mod tests {
         let (first, second, ()) = tokio::join!(one(), one(), open);
         assert_eq!((first, second), (Err("away"), Err("away")));
         assert_eq!(runs.load(Ordering::Relaxed), 1);
-        // The failure may be over for later callers.
+        // The failure is not cached for later callers.
         let _ = one().await;
         assert_eq!(runs.load(Ordering::Relaxed), 2);
     }
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_number_of_outcomes_is_bounded() {
+    async fn number_of_outcomes_is_bounded() {
         let flights = SingleFlight::<u32, ()>::new(8, |()| LIFETIME);
         for number in 0..100_u32 {
             flights.get(&number, || async {}).await;
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_single_key_needs_room_for_one() {
+    async fn single_key_needs_a_capacity_of_one() {
         let (flights, runs) = (SingleFlight::new(1, |_| LIFETIME), Arc::default());
         assert_eq!((run(&flights, &runs).await, run(&flights, &runs).await), (0, 0));
     }

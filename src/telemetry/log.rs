@@ -1,4 +1,4 @@
-//! Logs: lines on stderr, for people or for machines. Set up once, by the process; libraries only emit.
+//! Log output on stderr, as text or JSON. Only binaries call [`init`]; libraries emit events.
 
 use std::borrow::Cow;
 use std::env;
@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::format::DefaultFields;
 use tracing_subscriber::fmt::{self, MakeWriter, SubscriberBuilder};
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// The environment variable that overrides `-v`.
+/// Environment variable that overrides `-v`.
 const FILTER_VARIABLE: &str = "RUST_LOG";
 
 /// Flags of logging.
@@ -39,23 +39,23 @@ pub enum LogFormat {
     Json,
 }
 
-/// Why there are no logs.
+/// Error of setting up the log.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The environment variable cannot be understood.
-    #[error("{FILTER_VARIABLE}={value:?} is not a filter of log lines: {reason}")]
+    /// Invalid filter in the environment variable.
+    #[error("{FILTER_VARIABLE}={value:?} is not a valid log filter: {reason}")]
     Filter {
-        /// What it says.
+        /// Value of the variable.
         value: String,
-        /// What is wrong with it.
+        /// Reason.
         reason: String,
     },
-    /// Somebody set up logging before.
-    #[error("logging is set up already: {0}")]
+    /// Log that is set up already.
+    #[error("the log is set up already: {0}")]
     AlreadyInitialized(String),
 }
 
-/// Sends what is logged from now on to stderr, without colours.
+/// Sends all events to stderr, without colours.
 pub fn init(verbosity: u8, format: LogFormat) -> Result<(), LogError> {
     let lines = lines(io::stderr).with_env_filter(filter(verbosity, env::var(FILTER_VARIABLE).ok())?);
     match format {
@@ -65,7 +65,7 @@ pub fn init(verbosity: u8, format: LogFormat) -> Result<(), LogError> {
     .map_err(|error| LogError::AlreadyInitialized(error.to_string()))
 }
 
-/// Lines of text, as yet of level info and above.
+/// Subscriber for lines of text, at level info and above.
 fn lines<W: Write + 'static>(
     writer: impl Fn() -> W + Send + Sync + 'static,
 ) -> SubscriberBuilder<
@@ -77,13 +77,12 @@ fn lines<W: Write + 'static>(
     tracing_subscriber::fmt()
         .with_writer(move || OneLine(writer()))
         .with_ansi(false)
-        // It would be told on stderr, which is what has just failed, and that ends the thread with
-        // a panic.
+        // It would report a failed write to stderr on stderr, and panic.
         .log_internal_errors(false)
 }
 
-/// Passes events on as one line each. The formatter writes an event at once, with a line end behind
-/// it; every other control character comes from a value and is escaped, wherever it stands.
+/// Writer of events as one line each. The formatter writes an event at once, with a newline at
+/// its end. Every other control character comes from a value and is escaped.
 struct OneLine<W>(W);
 
 impl<W: Write> Write for OneLine<W> {
@@ -101,9 +100,9 @@ impl<W: Write> Write for OneLine<W> {
     }
 }
 
-/// The text with everything escaped that could end its line, command a terminal, or turn the order
-/// of what is read: control characters, line separators and marks of direction. Inside of a JSON
-/// string the escapes mean the same.
+/// Escapes characters that could end the line, control a terminal or change the reading order:
+/// control characters, line separators and bidirectional marks. The escapes have the same meaning
+/// in a JSON string.
 pub fn escaped(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unprintable) {
         return Cow::Borrowed(text);
@@ -115,7 +114,7 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
             '\r' => escaped.push_str("\\r"),
             '\t' => escaped.push_str("\\t"),
             letter if is_unprintable(letter) => {
-                write!(escaped, "\\u{:04x}", u32::from(letter)).expect("a String takes everything");
+                write!(escaped, "\\u{:04x}", u32::from(letter)).expect("writing to a String does not fail");
             }
             letter => escaped.push(letter),
         }
@@ -129,7 +128,7 @@ fn is_unprintable(letter: char) -> bool {
     letter.is_control() || SEPARATORS_AND_OVERRIDES.iter().any(|range| range.contains(&letter))
 }
 
-/// The filter of `-v`, unless the environment asks for another.
+/// Filter of the environment variable or, without one, of `-v`.
 fn filter(verbosity: u8, environment: Option<String>) -> Result<EnvFilter, LogError> {
     match environment.filter(|value| !value.is_empty()) {
         Some(value) => EnvFilter::try_new(&value).map_err(|error| {
@@ -140,8 +139,8 @@ fn filter(verbosity: u8, environment: Option<String>) -> Result<EnvFilter, LogEr
     }
 }
 
-/// Libraries stay at info: their inner workings drown ours. The client of the control plane tells of each attempt during an
-/// outage, of which we tell once.
+/// Filter directives of `-v`. Libraries stay at info. `kube` is off: it logs each attempt during an
+/// outage, which `cluster` logs once.
 fn directives(verbosity: u8) -> &'static str {
     match verbosity {
         0..=1 => "info,kube_runtime=off,kube_client=off",
@@ -157,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn verbosity_follows_kubernetes_for_our_own_lines_only() {
+    fn verbosity_applies_to_our_own_events_only() {
         for verbosity in [0, 1] {
             let filter = filter(verbosity, None).unwrap().to_string();
             assert!(!filter.contains("imagestream_apiserver") && filter.contains("kube_runtime=off"), "{filter}");
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_overrides_the_flag_unless_it_is_empty() {
+    fn environment_overrides_the_flag_unless_empty() {
         assert_eq!(filter(9, Some("warn".into())).unwrap().to_string(), "warn");
         assert!(filter(0, Some(String::new())).unwrap().to_string().contains("info"));
     }
@@ -181,7 +180,7 @@ mod tests {
         assert!(error.contains("RUST_LOG=\"a=loud\""), "{error}");
     }
 
-    /// Gathers what is written.
+    /// In-memory writer.
     #[derive(Clone, Default)]
     struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn no_value_breaks_a_line_or_commands_a_terminal() {
+    fn value_cannot_break_a_line_or_control_a_terminal() {
         let memory = LogBuffer::default();
         let writer = memory.clone();
         tracing::subscriber::with_default(lines(move || writer.clone()).finish(), log_hostile_values);
@@ -216,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn json_stays_json() {
+    fn escaped_json_is_valid_json() {
         let memory = LogBuffer::default();
         let writer = memory.clone();
         let lines = lines(move || writer.clone()).json().flatten_event(true).finish();
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_printed_stays_as_it_is() {
+    fn printable_text_is_not_escaped() {
         for text in ["", "plain", "naïve — 中文 \\n \"quoted\""] {
             assert!(matches!(escaped(text), Cow::Borrowed(same) if same == text), "{text}");
         }
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn setting_up_twice_is_an_error() {
+    fn second_init_is_an_error() {
         // Another test may have been first, so only the second attempt is certain to fail.
         let _ = init(0, LogFormat::Json);
         assert!(matches!(init(0, LogFormat::Text), Err(LogError::AlreadyInitialized(_))));

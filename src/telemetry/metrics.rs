@@ -1,4 +1,4 @@
-//! Metrics in the names that dashboards for API servers know. Labels come from closed sets only.
+//! Metrics with the names of kube-apiserver. Labels come from closed sets.
 
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,18 +14,18 @@ use prometheus_client::registry::Registry;
 
 use super::usage_metrics::UsageMetrics;
 
-/// What a request was, as metrics name it. All is empty for paths that are no resource.
+/// Labels of a request; empty for paths that are not resources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RequestLabels {
-    /// The verb in capitals, such as `GET` or `LIST`.
+    /// Verb in capitals, such as `GET` or `LIST`.
     pub verb: &'static str,
-    /// The API group.
+    /// API group.
     pub group: &'static str,
-    /// The version of the group.
+    /// Version of the group.
     pub version: &'static str,
-    /// The resource.
+    /// Resource, in the plural.
     pub resource: &'static str,
-    /// The aspect of the resource.
+    /// Subresource; empty for the object itself.
     pub subresource: &'static str,
     /// `resource`, `namespace` or `cluster`.
     pub scope: &'static str,
@@ -60,28 +60,28 @@ impl EncodeLabelSet for ResponseLabels {
     }
 }
 
-/// Whether a request changes something.
+/// Kind of a request: `readOnly` or `mutating`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestKindLabels {
     request_kind: &'static str,
 }
 
-/// What is watched.
+/// Watched resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct WatchLabels {
     resource: &'static str,
 }
 
-/// A certificate that the server depends on.
+/// Certificate that the server depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Certificate {
-    /// The one that the server shows.
+    /// Serving certificate.
     Serving,
-    /// The CA of the server's own, which signs that.
+    /// CA of the server, which signs the serving certificate.
     ServingCa,
-    /// The CA of users' certificates that ends first.
+    /// CA of user certificates that expires first.
     ClientCa,
-    /// The CA of the front proxy that ends first.
+    /// CA of front proxies that expires first.
     FrontProxyCa,
 }
 
@@ -102,35 +102,35 @@ struct CertificateLabels {
     certificate: Certificate,
 }
 
-/// What the control plane decides in the place of this server.
+/// Decision that is delegated to the control plane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delegated {
-    /// Who somebody is.
+    /// TokenReview.
     Authentication,
-    /// Who may do what.
+    /// SubjectAccessReview.
     Authorization,
 }
 
-/// The status of an answer of the control plane; `<error>` where there was none.
+/// HTTP status of a response of the control plane; `<error>` without a response.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CodeLabels {
     code: String,
 }
 
-/// Which part of the audit failed.
+/// Audit backend that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AuditPluginLabels {
     plugin: &'static str,
 }
 
-/// What happened to the storage and should not.
+/// Storage failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StorageIncident {
-    /// Something that was read is not what was written.
+    /// A read value differs from the written one.
     Damaged,
-    /// Something was not written for want of space.
+    /// A write failed for lack of space.
     Full,
-    /// It failed and had to be opened again.
+    /// The storage failed and was reopened.
     Failed,
 }
 
@@ -159,7 +159,7 @@ struct ControllerLabels {
     controller: &'static str,
 }
 
-/// The metrics of a server.
+/// Metrics of a server.
 pub struct Metrics {
     registry: Registry,
     requests: Family<ResponseLabels, Counter>,
@@ -180,12 +180,12 @@ pub struct Metrics {
     usage: UsageMetrics,
 }
 
-/// Upper bounds of the classes of duration, in seconds.
+/// Upper bounds of the duration buckets, in seconds.
 const DURATION_BUCKETS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
 
 impl Metrics {
-    /// All metrics at zero.
+    /// Metrics with all values at zero.
     pub fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
@@ -209,61 +209,61 @@ impl Metrics {
         let start = Gauge::<f64, AtomicU64>::default();
         start.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
         let registry = &mut metrics.registry;
-        registry.register("apiserver_request", "Requests that were answered", metrics.requests.clone());
+        registry.register("apiserver_request", "Responses to requests", metrics.requests.clone());
         registry.register(
             "apiserver_request_duration_seconds",
-            "Time from a request to its answer",
+            "Time from a request to its response",
             metrics.durations.clone(),
         );
-        registry.register("apiserver_current_inflight_requests", "Requests being worked on", metrics.in_flight.clone());
-        let text = "Events that were sent to watchers";
+        registry.register("apiserver_current_inflight_requests", "Requests in flight", metrics.in_flight.clone());
+        let text = "Watch events sent to clients";
         registry.register("apiserver_watch_events", text, metrics.watch_events.clone());
-        let text = "Requests that were turned away or ended early by the server to protect itself";
+        let text = "Requests that the server rejected or ended early to protect itself";
         registry.register("apiserver_request_terminations", text, metrics.terminated.clone());
         registry.register("apiserver_request_panics", "Requests that ended in a panic", metrics.panics.clone());
-        let text = "Reviews of tokens that the control plane was asked for";
+        let text = "TokenReviews sent to the control plane";
         registry.register("apiserver_delegated_authn_request", text, metrics.authentications.clone());
-        let text = "Reviews of access that the control plane was asked for";
+        let text = "SubjectAccessReviews sent to the control plane";
         registry.register("apiserver_delegated_authz_request", text, metrics.authorizations.clone());
-        let text = "Requests that name a user and come with a certificate that is not the one of a front proxy";
+        let text = "Requests with user headers whose client certificate is not that of a front proxy";
         registry.register("imagestream_apiserver_front_proxy_refused", text, metrics.rejected_proxies.clone());
-        registry.register("apiserver_audit_event", "Audit events that were made", metrics.audit_events.clone());
-        registry.register("apiserver_audit_error", "Audit events that were lost", metrics.audit_errors.clone());
-        let text = "When a certificate that the server depends on ends, in seconds since 1970";
+        registry.register("apiserver_audit_event", "Audit events", metrics.audit_events.clone());
+        registry.register("apiserver_audit_error", "Lost audit events", metrics.audit_errors.clone());
+        let text = "Expiry of a certificate that the server depends on, in seconds since 1970";
         let name = "imagestream_apiserver_certificate_expiration_timestamp_seconds";
         registry.register(name, text, metrics.certificate_expiry.clone());
         for incident in StorageIncident::ALL {
-            // An alert on its rise needs to know it at zero.
+            // An alert on an increase needs the series at zero.
             drop(metrics.storage_incidents.get_or_create(&IncidentLabels { incident }));
         }
-        let text = "Damage that was read, writes that found no space, and failures of the storage";
+        let text = "Damaged reads, writes without space, and failures of the storage";
         registry.register("imagestream_apiserver_storage_incidents", text, metrics.storage_incidents.clone());
-        let text = "Requests that last, such as watches, and are being answered";
+        let text = "Long-running requests in flight, such as watches";
         registry.register("apiserver_longrunning_requests", text, metrics.long_running.clone());
-        let text = "Controllers that ended and were started again";
+        let text = "Restarts of controllers";
         registry.register("imagestream_apiserver_controller_restarts", text, metrics.controller_restarts.clone());
         metrics.usage.register(registry);
-        registry.register("process_start_time_seconds", "When the process started, since 1970", start);
+        registry.register("process_start_time_seconds", "Start time of the process, in seconds since 1970", start);
         metrics
     }
 
-    /// A request was answered.
+    /// Records the response to a request.
     pub fn record_response(&self, request: &RequestLabels, code: u16, took: Duration) {
         self.requests.get_or_create(&ResponseLabels { code, request: *request }).inc();
         self.durations.get_or_create(request).observe(took.as_secs_f64());
     }
 
-    /// A request was turned away, or ended, because the server has too much to do.
+    /// Records a request that was rejected or ended because of overload.
     pub fn record_termination(&self, request: &RequestLabels, code: u16) {
         self.terminated.get_or_create(&ResponseLabels { code, request: *request }).inc();
     }
 
-    /// A request ended in a panic.
+    /// Records a request that panicked.
     pub fn record_panic(&self) {
         self.panics.inc();
     }
 
-    /// The control plane was asked; with the status of its answer, if there was one.
+    /// Records a review; `code` is the HTTP status of the response, if there was one.
     pub fn record_delegated_request(&self, what: Delegated, code: Option<u16>) {
         let family = match what {
             Delegated::Authentication => &self.authentications,
@@ -273,67 +273,67 @@ impl Metrics {
         family.get_or_create(&CodeLabels { code }).inc();
     }
 
-    /// Somebody wanted to ask on behalf of others and is no front proxy.
+    /// Records user headers from a peer that is not a front proxy.
     pub fn record_rejected_proxy(&self) {
         self.rejected_proxies.inc();
     }
 
-    /// A certificate ends at this time.
+    /// Sets the expiry of a certificate.
     pub fn set_certificate_expiry(&self, which: Certificate, ends: Timestamp) {
         self.certificate_expiry.get_or_create(&CertificateLabels { certificate: which }).set(ends.as_second());
     }
 
-    /// Something happened to the storage.
+    /// Records a storage failure.
     pub fn record_storage_incident(&self, incident: StorageIncident) {
         self.storage_incidents.get_or_create(&IncidentLabels { incident }).inc();
     }
 
-    /// The gauge of requests of a kind (`readOnly` or `mutating`) that are being worked on.
+    /// Gauge of requests in flight, by kind (`readOnly` or `mutating`).
     pub fn in_flight(&self, request_kind: &'static str) -> Gauge {
         self.in_flight.get_or_create(&RequestKindLabels { request_kind }).clone()
     }
 
-    /// Counts a request that lasts, such as a watch, until what this hands out is dropped.
+    /// Counts a long-running request, such as a watch, until the guard is dropped.
     pub fn long_running(&self, request: &RequestLabels) -> LongRunningGauge {
         let gauge = self.long_running.get_or_create(request).clone();
         gauge.inc();
         LongRunningGauge(gauge)
     }
 
-    /// The counter of events that are sent to those who watch a resource.
+    /// Counter of events that are sent to watches of a resource.
     pub fn watch_events(&self, resource: &'static str) -> Counter {
         self.watch_events.get_or_create(&WatchLabels { resource }).clone()
     }
 
-    /// The counter of restarts of a controller. It is exported from here on.
+    /// Counter of restarts of a controller. The series appears at zero with the first call.
     pub fn controller_restarts(&self, controller: &'static str) -> Counter {
         self.controller_restarts.get_or_create(&ControllerLabels { controller }).clone()
     }
 
-    /// The gauges of what is stored.
+    /// Gauges of stored data.
     pub fn usage(&self) -> &UsageMetrics {
         &self.usage
     }
 
-    /// The counter of audit events.
+    /// Counter of audit events.
     pub fn audit_events(&self) -> Counter {
         self.audit_events.clone()
     }
 
-    /// The counter of audit events that did not get into the audit log.
+    /// Counter of lost audit events.
     pub fn audit_errors(&self) -> Counter {
         self.audit_errors.get_or_create(&AuditPluginLabels { plugin: "log" }).clone()
     }
 
-    /// All metrics, as a scraper reads them.
+    /// All metrics in the Prometheus text format.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        encode(&mut text, &self.registry).expect("writing to a string does not fail");
+        encode(&mut text, &self.registry).expect("writing to a String does not fail");
         text
     }
 }
 
-/// A request that is being answered for long.
+/// Guard of a long-running request.
 #[derive(Debug)]
 pub struct LongRunningGauge(Gauge);
 
@@ -354,7 +354,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_that_lasts_is_counted_as_long_as_it_does() {
+    fn long_running_request_is_counted_until_dropped() {
         let metrics = Metrics::new();
         let labels = RequestLabels { verb: "WATCH", resource: "images", ..RequestLabels::default() };
         let count = || {
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_differ_in_one_label_are_counted_apart() {
+    fn requests_that_differ_in_one_label_are_separate_series() {
         let metrics = Metrics::new();
         let first = RequestLabels { group: "a", version: "v1", resource: "things", ..RequestLabels::default() };
         for labels in [
@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_each_certificate_is_a_gauge_of_its_own() {
+    fn each_certificate_has_its_own_expiry_series() {
         let metrics = Metrics::new();
         let end = |second| Timestamp::from_second(second).unwrap();
         metrics.set_certificate_expiry(Certificate::Serving, end(5));

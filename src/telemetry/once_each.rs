@@ -1,9 +1,9 @@
-//! The values that were logged, so that each of several concurrent faults is logged once.
+//! Logged values, so that each of several concurrent errors is logged once.
 
 use std::collections::HashSet;
 use std::hash::Hash;
 
-/// The values that were logged since the last reset.
+/// Values that were logged since the last reset.
 #[derive(Debug)]
 pub struct OnceEach<T> {
     logged: HashSet<T>,
@@ -11,19 +11,19 @@ pub struct OnceEach<T> {
 }
 
 impl<T: Eq + Hash> OnceEach<T> {
-    /// A set of at most `capacity` values. Values beyond that are not logged, for values that
-    /// clients can make up.
+    /// Set of at most `capacity` values, for values that clients can choose. Further values are not
+    /// logged.
     pub fn bounded(capacity: usize) -> Self {
         Self { logged: HashSet::new(), capacity }
     }
 
-    /// Records a value. Returns true if it is not recorded yet and is to be logged.
+    /// Records a value. Returns true if it is new and should be logged.
     pub fn record(&mut self, value: T) -> bool {
         self.logged.len() < self.capacity && self.logged.insert(value)
     }
 
-    /// Records all values that hold now, and forgets the others. Returns those that are to be
-    /// logged, in their order.
+    /// Records all current values and forgets the others. Returns those that should be logged, in
+    /// their order.
     pub fn record_all(&mut self, values: Vec<T>) -> Vec<T>
     where
         T: Clone,
@@ -59,13 +59,13 @@ mod tests {
     }
 
     #[test]
-    fn values_beyond_the_bound_are_not_logged() {
+    fn values_beyond_the_capacity_are_not_logged() {
         let mut logged = OnceEach::bounded(2);
         assert_eq!([1, 2, 3].map(|value| logged.record(value)), [true, true, false]);
     }
 
     #[test]
-    fn a_value_that_no_longer_holds_is_logged_when_it_comes_back() {
+    fn value_that_returns_is_logged_again() {
         let mut logged = OnceEach::default();
         assert_eq!(logged.record_all(vec!["a", "b"]), ["a", "b"]);
         assert_eq!(logged.record_all(vec!["b", "c"]), ["c"]);

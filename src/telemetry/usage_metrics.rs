@@ -1,4 +1,4 @@
-//! Gauges of what is stored and of the file that it is stored in. Each shows up once it was set.
+//! Gauges of the stored data. Each appears once it is set.
 
 use std::hash::Hash;
 use std::sync::{Arc, OnceLock};
@@ -9,22 +9,22 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// A stored resource.
+/// Stored resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ResourceLabels {
-    /// The API group.
+    /// API group.
     pub group: &'static str,
-    /// The resource.
+    /// Resource, in the plural.
     pub resource: &'static str,
 }
 
-/// Which storage.
+/// Label of the storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StorageLabels {
     storage_cluster_id: &'static str,
 }
 
-/// A gauge that shows nothing before it was set.
+/// Gauge that is absent until it is set.
 #[derive(Clone, Debug, Default)]
 struct OptionalGauge(Arc<OnceLock<Gauge>>);
 
@@ -44,33 +44,33 @@ impl EncodeMetric for OptionalGauge {
     }
 }
 
-/// How much of a resource is stored.
+/// Usage of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceUsage {
-    /// How many objects.
+    /// Number of objects.
     pub objects: u64,
-    /// How many bytes these take as they are stored.
+    /// Size of all objects as stored, in bytes.
     pub bytes: u64,
-    /// How many of them the largest object takes; none if that is not known.
+    /// Size of the largest object as stored, in bytes; `None` if unknown.
     pub largest_bytes: Option<u64>,
 }
 
-/// The file of the storage.
+/// Usage of the storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileUsage {
-    /// The storage backend, the value of `storage_cluster_id`.
+    /// Storage backend, the value of `storage_cluster_id`.
     pub backend: &'static str,
-    /// How many bytes of the disk it takes.
+    /// Allocated size, in bytes.
     pub bytes: u64,
-    /// How many more may be written beside it, if that is known.
+    /// Space left for writes, in bytes; `None` if unknown.
     pub available_bytes: Option<u64>,
-    /// The latest revision.
+    /// Current revision.
     pub revision: u64,
-    /// The oldest revision that can be read.
+    /// Oldest readable revision.
     pub compacted: u64,
 }
 
-/// The gauges.
+/// Gauges of the stored data.
 #[derive(Default)]
 pub struct UsageMetrics {
     objects: Family<ResourceLabels, Gauge>,
@@ -85,28 +85,28 @@ pub struct UsageMetrics {
 }
 
 impl UsageMetrics {
-    /// Shows the gauges among other metrics.
+    /// Registers the gauges.
     pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register("apiserver_resource_objects", "Objects that are stored", self.objects.clone());
-        let text = "Bytes of the objects that are stored";
+        registry.register("apiserver_resource_objects", "Number of stored objects", self.objects.clone());
+        let text = "Size of all stored objects, in bytes";
         registry.register("apiserver_resource_size_estimate_bytes", text, self.bytes.clone());
-        let text = "Bytes of the largest object that is stored; the log tells its name";
+        let text = "Size of the largest stored object, in bytes; the log has its name";
         registry.register("imagestream_apiserver_largest_object_bytes", text, self.largest.clone());
         let text = "Events in the histories of all tags";
         registry.register("imagestream_apiserver_tag_history_events", text, self.tag_events.clone());
-        let text = "Bytes of the disk that the file of the storage takes";
+        let text = "Allocated size of the storage, in bytes";
         registry.register("apiserver_storage_size_bytes", text, self.file.clone());
-        let text = "Pages of 4 KiB in the file of the storage that hold nothing; new writes fill them";
+        let text = "Free pages of 4 KiB in the storage file; new writes use them first";
         registry.register("imagestream_apiserver_storage_free_pages", text, self.free_pages.clone());
-        let text = "Bytes that can still be written to the volume of the storage";
+        let text = "Space left for writes on the volume of the storage, in bytes";
         registry.register("imagestream_apiserver_storage_available_bytes", text, self.available.clone());
-        let text = "The latest revision";
+        let text = "Current revision of the storage";
         registry.register("imagestream_apiserver_storage_current_revision", text, self.revision.clone());
-        let text = "The oldest revision that is remembered: how far compaction has come";
+        let text = "Oldest readable revision of the storage, up to which it is compacted";
         registry.register("imagestream_apiserver_storage_compact_revision", text, self.compacted.clone());
     }
 
-    /// So much of a resource is stored.
+    /// Sets the usage of a resource.
     pub fn set_resource(&self, resource: ResourceLabels, usage: ResourceUsage) {
         let ResourceUsage { objects, bytes, largest_bytes } = usage;
         set(&self.objects, &resource, objects);
@@ -116,12 +116,12 @@ impl UsageMetrics {
         }
     }
 
-    /// So many events are in the histories of tags.
+    /// Sets the number of events in all tag histories.
     pub fn set_tag_events(&self, events: u64) {
         self.tag_events.set(events);
     }
 
-    /// This is the state of the file.
+    /// Sets the usage of the storage.
     pub fn set_file(&self, file: FileUsage) {
         let FileUsage { backend, bytes, available_bytes, revision, compacted } = file;
         set(&self.file, &StorageLabels { storage_cluster_id: backend }, bytes);
@@ -132,7 +132,7 @@ impl UsageMetrics {
         }
     }
 
-    /// So many pages of the file hold nothing.
+    /// Sets the number of free pages.
     pub fn set_free_pages(&self, pages: u64) {
         self.free_pages.set(pages);
     }
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_gauge_is_there_once_it_was_set() {
+    fn gauge_appears_once_it_is_set() {
         let (metrics, mut registry) = (UsageMetrics::default(), Registry::default());
         metrics.register(&mut registry);
         let series = || {
@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(series(), ["imagestream_apiserver_tag_history_events 0"]);
         let images = ResourceLabels { group: "g", resource: "r" };
         metrics.set_resource(images, ResourceUsage { objects: 7, bytes: 70, largest_bytes: None });
-        assert!(!series().iter().any(|line| line.contains("largest")), "it is not known");
+        assert!(!series().iter().any(|line| line.contains("largest")), "the size is unknown");
         metrics.set_resource(images, ResourceUsage { objects: 0, bytes: 0, largest_bytes: None });
         assert!(series().contains(&"imagestream_apiserver_largest_object_bytes{group=\"g\",resource=\"r\"} 0".into()));
     }
