@@ -38,7 +38,7 @@ impl DocsCommand {
 }
 
 fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    create(path.parent().expect("every document lies in a folder"))?;
+    create(path.parent().expect("the path of every document has a folder"))?;
     fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))
 }
 

@@ -29,8 +29,8 @@ enum Command {
     Serve(Box<serve::ServeCommand>),
     /// Check flags, control plane, certificates and data folder of a server.
     ///
-    /// Takes the flags of serve, prints one line for each check with the remedy, and exits with code
-    /// 1 if a check fails. Changes nothing.
+    /// Takes the flags of serve, prints one line for each check with the remedy, and exits with
+    /// code 1 if a check fails. Changes nothing.
     Check(Box<check::CheckCommand>),
     /// Check, back up, restore, export and import the data.
     #[command(subcommand)]
@@ -50,10 +50,10 @@ enum Command {
 }
 
 impl Cli {
-    /// Runs the command until its end.
+    /// Runs the command.
     ///
     /// # Errors
-    /// The first failure of the command, for the terminal.
+    /// The first failure of the command.
     pub fn run(self) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let outcome = runtime.block_on(async {
@@ -67,7 +67,7 @@ impl Cli {
                 Command::Openapi(openapi) => openapi.run(),
             }
         });
-        // A thread that waits for a disk or a lock must not delay the end of the process.
+        // A thread that waits for a disk or a lock must not delay the exit.
         runtime.shutdown_timeout(Duration::from_secs(1));
         outcome
     }
@@ -79,7 +79,7 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_flags_are_sound() {
+    fn flags_are_consistent() {
         Cli::command().debug_assert();
     }
 }

@@ -52,7 +52,7 @@ fn write(folder: &Path, api: &Api) -> anyhow::Result<()> {
     ];
     for (name, content) in files {
         let path = folder.join(name);
-        fs::write(&path, content).with_context(|| format!("{} cannot be written", path.display()))?;
+        fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
 }

@@ -91,7 +91,7 @@ impl Section<'_> {
     }
 }
 
-/// Link to the section of a command.
+/// Markdown link to the section of a command.
 fn link(path: &str) -> String {
     format!("[{path}](#{})", path.replace(' ', "-"))
 }
@@ -120,7 +120,7 @@ fn row(arg: &Arg) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
-/// Possible values of an argument that is no boolean, with their help.
+/// Possible values of an argument, with their help; empty for a boolean.
 fn values(arg: &Arg) -> String {
     let values = arg.get_possible_values();
     if !arg.get_action().takes_values() || values.iter().any(|value| value.get_name() == "true") {
@@ -135,7 +135,7 @@ fn values(arg: &Arg) -> String {
     values.iter().filter(|value| !value.is_hide_set()).map(text).collect()
 }
 
-/// Text with the characters escaped that have a meaning in a table.
+/// Escapes the characters that have a meaning in a table.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('*', "\\*").replace('<', "&lt;")
 }

@@ -1,4 +1,4 @@
-//! `serve`: the server itself.
+//! `serve`: runs the server.
 
 use anyhow::Context;
 use clap::Args;
@@ -19,7 +19,7 @@ pub(super) struct ServeCommand {
 impl ServeCommand {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         log::init(self.log.verbosity, self.log.logging_format)?;
-        let shutdown = Shutdown::on_signals().context("signals cannot be received")?;
+        let shutdown = Shutdown::on_signals().context("cannot handle signals")?;
         match server::start(self.options, shutdown).await? {
             Some(running) => running.until_end().await,
             None => Ok(()),

@@ -24,7 +24,7 @@ async fn all_is_well_beside_a_running_server_and_after_it() {
     let (status, text) = check(&server.folder(), &[]).await;
     assert!(status.success(), "{text}");
     assert!(text.contains("ok    store: ") && text.contains("is in use: a server is running on it"), "{text}");
-    assert!(text.contains("ok    serving certificate: it is for localhost"), "{text}");
+    assert!(text.contains("ok    serving certificate: it is issued for localhost"), "{text}");
     server.stop().await;
     let (status, text) = check(&server.folder(), &[]).await;
     assert!(status.success() && text.contains("can be opened and read"), "{text}");
@@ -42,8 +42,8 @@ async fn a_folder_that_others_can_enter_is_told_of() {
     server.restart().await;
     assert_eq!(server.log().iter().filter(|line| line.contains(TOLD)).count(), 1, "{:?}", server.log());
     let (status, text) = check(&server.folder(), &[]).await;
-    assert!(status.success() && text.contains("note  store: other users can enter "), "{text}");
-    assert!(text.contains("(mode 711)\n      -> chmod it to 700"), "{text}");
+    assert!(status.success() && text.contains("note  store: other users can access "), "{text}");
+    assert!(text.contains("(mode 711)\n      -> set the mode to 700"), "{text}");
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn nothing_is_made_by_looking() {
     fs::write(folder.path().join("tokens.csv"), "secret,admin,1\n").expect("the file can be written");
     let (status, text) = check(folder.path(), &[]).await;
     assert!(status.success(), "{text}");
-    assert_eq!(text.matches("the server makes").count(), 2, "{text}");
+    assert_eq!(text.matches("the server creates").count(), 2, "{text}");
     assert_eq!(fs::read_dir(folder.path()).expect("the folder is there").count(), 1);
 }
 

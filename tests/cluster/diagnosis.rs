@@ -53,7 +53,7 @@ async fn check_names_what_is_wrong() {
     plane.create("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", &again).await;
 
     plane.delete(API_SERVICE).await;
-    finds(&backend, &[], &["APIService", "not there"]).await;
+    finds(&backend, &[], &["APIService", "does not exist"]).await;
 
     plane.stop_kube_apiserver();
     finds(&backend, &[], &["control plane", "Connection refused"]).await;

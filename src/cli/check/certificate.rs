@@ -1,4 +1,4 @@
-//! The serving certificate: whether there is one, how long it lasts, and whether it is for the Service.
+//! Check of the serving certificate: existence, validity and DNS names.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -6,23 +6,24 @@ use super::finding::Finding;
 use crate::tls::{self, Examined};
 
 const SUBJECT: &str = "serving certificate";
-/// A certificate that ends sooner than this is told of.
+/// Remaining validity below which a certificate is reported.
 const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// What would be shown to clients.
+/// Checks the certificate that the server would present.
 pub(super) fn check(options: &tls::Options) -> Vec<Finding> {
     let examined = match tls::examine(options) {
         Ok(examined) => examined,
-        // These errors name the file and the way out themselves.
+        // These errors name the file and the remedy.
         Err(why) => return vec![Finding::problem(SUBJECT, why.to_string())],
     };
     match examined {
         Examined::ToBeMade { file } => {
-            let text = format!("the server makes {} when it starts", file.display());
+            let text = format!("the server creates {} at start", file.display());
             vec![Finding::note(SUBJECT, text)]
         }
         Examined::InSecret { secret } => {
-            vec![Finding::note(SUBJECT, format!("it is in the Secret {secret}, which is not looked at here"))]
+            let text = format!("the Secret {secret} holds the certificate; this command does not read it");
+            vec![Finding::note(SUBJECT, text)]
         }
         Examined::Pair { file, ends, names, missing } => {
             let file = file.display().to_string();
@@ -34,22 +35,21 @@ pub(super) fn check(options: &tls::Options) -> Vec<Finding> {
 fn lifetime(file: &str, ends: Timestamp) -> Finding {
     let left = ends.duration_since(Timestamp::now());
     if left.is_negative() {
-        Finding::problem(SUBJECT, format!("{file} has ended at {ends}: every client refuses it"))
-            .remedy("put a new pair there")
+        Finding::problem(SUBJECT, format!("{file} expired at {ends}")).remedy("replace certificate and key")
     } else if left < EXPIRES_SOON {
-        Finding::note(SUBJECT, format!("{file} is good until {ends}")).remedy("put a new pair there soon")
+        Finding::note(SUBJECT, format!("{file} is valid until {ends}")).remedy("replace certificate and key soon")
     } else {
-        Finding::ok(SUBJECT, format!("{file} is good until {ends}"))
+        Finding::ok(SUBJECT, format!("{file} is valid until {ends}"))
     }
 }
 
 fn service(file: &str, names: &[String], missing: Option<String>) -> Finding {
     let names = names.join(", ");
     match missing {
-        None => Finding::ok(SUBJECT, format!("it is for {names}")),
+        None => Finding::ok(SUBJECT, format!("it is issued for {names}")),
         Some(needed) => Finding::problem(SUBJECT, format!("{file} is for {names}, and not for {needed}")).remedy(
-            "issue one with that subject alternative name (the common name does not count), or correct --service-name and \
-             --service-namespace",
+            "issue one with that subject alternative name (the common name does not count), or correct \
+                  --service-name and --service-namespace",
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! The control plane: whether it answers, and what it says of certificates.
+//! Checks of the control plane: connection and trusted CAs.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,26 +14,26 @@ use crate::cluster::{Clients, error_message};
 
 const PLANE: &str = "control plane";
 const CONFIG_MAP: &str = "ConfigMap kube-system/extension-apiserver-authentication";
-/// The longest that the control plane may take to say its version.
+/// Timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// An authority that ends sooner than this is told of.
+/// Remaining validity below which a CA is reported.
 const EXPIRES_SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// Whether the control plane answers.
+/// Checks that the control plane responds.
 pub(super) async fn reach(clients: &Clients) -> Finding {
     let why = match timeout(TIMEOUT, clients.general.apiserver_version()).await {
-        Ok(Ok(version)) => return Finding::ok(PLANE, format!("it answers, with version {}", version.git_version)),
+        Ok(Ok(version)) => return Finding::ok(PLANE, format!("version {}", version.git_version)),
         Ok(Err(error)) => error_message(&error),
-        Err(_) => format!("no answer within {} s", TIMEOUT.as_secs()),
+        Err(_) => format!("no response within {} s", TIMEOUT.as_secs()),
     };
     Finding::problem(PLANE, why)
-        .remedy("is the address in the kubeconfig right, is kube-apiserver up, and may this host reach it?")
+        .remedy("check the address in the kubeconfig, kube-apiserver, and the network in between")
 }
 
-/// What the control plane says of certificates.
+/// Checks the CAs in the ConfigMap of the control plane.
 pub(super) async fn trust(options: &auth::Options, clients: &Clients) -> Vec<Finding> {
     if !options.reads_cluster_trust() {
-        return vec![Finding::note(CONFIG_MAP, "it is not read, since flags say so or say everything that it would")];
+        return vec![Finding::note(CONFIG_MAP, "it is not read, because the flags replace it")];
     }
     let config_maps: Api<ConfigMap> = Api::namespaced(clients.authentication.clone(), TRUST_NAMESPACE);
     match config_maps.get_opt(TRUST_CONFIG_MAP).await {
@@ -41,8 +41,8 @@ pub(super) async fn trust(options: &auth::Options, clients: &Clients) -> Vec<Fin
             cluster_trust(auth::parse_cluster_trust(&config_map.data.unwrap_or_default(), UnixTime::now()))
         }
         Ok(None) => {
-            vec![Finding::problem(CONFIG_MAP, "it is not there").remedy(
-                "kube-apiserver makes it when it starts with --client-ca-file or --requestheader-client-ca-file",
+            vec![Finding::problem(CONFIG_MAP, "it does not exist").remedy(
+                "start kube-apiserver with --client-ca-file or --requestheader-client-ca-file, which creates it",
             )]
         }
         Err(error) => vec![Finding::problem(CONFIG_MAP, error_message(&error)).remedy(
@@ -52,7 +52,7 @@ pub(super) async fn trust(options: &auth::Options, clients: &Clients) -> Vec<Fin
     }
 }
 
-/// The authorities that flags name.
+/// Checks the CA files of the flags.
 pub(super) fn files(options: &auth::Options) -> Vec<Finding> {
     let files = [
         ("--client-ca-file", &options.client_ca_file),
@@ -66,7 +66,7 @@ pub(super) fn files(options: &auth::Options) -> Vec<Finding> {
     let found = named.map(|(flag, path)| match read(path) {
         Ok(ca_bundle) => lifetime(flag, &ca_bundle, &ca_bundle.to_string()),
         Err(why) => {
-            Finding::problem(flag, format!("{}: {why}", path.display())).remedy("name a bundle of certificates in PEM")
+            Finding::problem(flag, format!("{}: {why}", path.display())).remedy("use a bundle of PEM certificates")
         }
     });
     found.collect()
@@ -78,25 +78,25 @@ fn cluster_trust(ClusterTrust { clients, front_proxy }: ClusterTrust) -> Vec<Fin
         _ => false,
     };
     let users = match clients {
-        None => Finding::note("client CA", "the cluster names none: certificates of users are not accepted"),
-        Some(Err(fault)) => broken("client CA", fault),
+        None => Finding::note("client CA", "the cluster has none: client certificates are not accepted"),
+        Some(Err(error)) => broken("client CA", error),
         Some(Ok(ca_bundle)) => lifetime("client CA", &ca_bundle, &ca_bundle.to_string()),
     };
     let proxies = match front_proxy {
         None => Finding::problem(
             "front proxy CA",
-            "the cluster names none: nothing that comes through kube-apiserver is believed",
+            "the cluster has none: no request through kube-apiserver is authenticated",
         )
         .remedy("start kube-apiserver with --requestheader-client-ca-file and --proxy-client-cert-file"),
-        Some(Err(fault)) => broken("front proxy CA", fault),
+        Some(Err(error)) => broken("front proxy CA", error),
         Some(Ok(proxy)) if is_open_to_users => Finding::problem(
             "front proxy CA",
             format!(
-                "{}; it signs users too, and any name is allowed: every user can act as any other",
+                "{}; it signs user certificates too, and any name is allowed: every user can act as any other",
                 proxy.ca_bundle
             ),
         )
-        .remedy("give kube-apiserver a front-proxy CA of its own, or name the proxy in --requestheader-allowed-names"),
+        .remedy("use a separate front-proxy CA in kube-apiserver, or set --requestheader-allowed-names there"),
         Some(Ok(proxy)) => {
             let names = match proxy.allowed_names.as_slice() {
                 [] => "any name is allowed".to_owned(),
@@ -108,16 +108,15 @@ fn cluster_trust(ClusterTrust { clients, front_proxy }: ClusterTrust) -> Vec<Fin
     vec![users, proxies]
 }
 
-fn broken(subject: &'static str, fault: String) -> Finding {
-    Finding::problem(subject, fault)
-        .remedy("mend the flags of kube-apiserver; it writes this ConfigMap from them when it starts")
+fn broken(subject: &'static str, error: String) -> Finding {
+    Finding::problem(subject, error).remedy("correct the flags of kube-apiserver, which writes this ConfigMap at start")
 }
 
 fn lifetime(subject: &'static str, ca_bundle: &CaBundle, text: &str) -> Finding {
     match ca_bundle.first_expiry() {
-        None => Finding::problem(subject, "every certificate in it has ended").remedy("renew it at kube-apiserver"),
+        None => Finding::problem(subject, "all its certificates have expired").remedy("renew it in kube-apiserver"),
         Some(end) if end.as_secs() < UnixTime::now().as_secs() + EXPIRES_SOON.as_secs() => {
-            Finding::note(subject, text).remedy("one of its certificates ends soon: renew it at kube-apiserver")
+            Finding::note(subject, text).remedy("a certificate of it expires soon: renew it in kube-apiserver")
         }
         Some(_) => Finding::ok(subject, text),
     }

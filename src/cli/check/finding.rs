@@ -1,10 +1,10 @@
-//! What is found, and how it is told.
+//! Findings of a check and their report.
 
 use anyhow::bail;
 
 use crate::telemetry::log::escaped;
 
-/// Something that was looked at.
+/// Result of one check.
 #[derive(Debug)]
 pub(in crate::cli) struct Finding {
     subject: &'static str,
@@ -21,41 +21,41 @@ enum Severity {
 }
 
 impl Finding {
-    /// As it should be.
+    /// Passed check.
     pub(in crate::cli) fn ok(subject: &'static str, text: impl Into<String>) -> Self {
         Self { subject, severity: Severity::Ok, text: text.into(), remedy: None }
     }
 
-    /// Not wrong, but to be known.
+    /// Passed check with a fact that the operator should know.
     pub(in crate::cli) fn note(subject: &'static str, text: impl Into<String>) -> Self {
         Self { subject, severity: Severity::Note, text: text.into(), remedy: None }
     }
 
-    /// Not as it must be.
+    /// Failed check.
     pub(in crate::cli) fn problem(subject: &'static str, text: impl Into<String>) -> Self {
         Self { subject, severity: Severity::Problem, text: text.into(), remedy: None }
     }
 
-    /// What to do about it.
+    /// Adds the remedy.
     pub(in crate::cli) fn remedy(mut self, text: impl Into<String>) -> Self {
         self.remedy = Some(text.into());
         self
     }
 
-    /// Whether it is not as it must be.
+    /// Returns true for a failed check.
     pub(in crate::cli) fn is_problem(&self) -> bool {
         self.severity == Severity::Problem
     }
 }
 
-/// Prints findings as they come, and counts what is wrong.
+/// Report that prints findings and counts failed checks.
 #[derive(Debug, Default)]
 pub(in crate::cli) struct CheckReport {
     problems: usize,
 }
 
 impl CheckReport {
-    /// Tells of a finding.
+    /// Prints a finding.
     pub(in crate::cli) fn add(&mut self, finding: Finding) {
         self.problems += usize::from(finding.is_problem());
         let severity = match finding.severity {
@@ -63,30 +63,30 @@ impl CheckReport {
             Severity::Note => "note",
             Severity::Problem => "WRONG",
         };
-        // Names of stored objects may come from anybody.
+        // Clients choose the names of stored objects.
         println!("{severity:<6}{}: {}", finding.subject, escaped(&finding.text));
         if let Some(remedy) = finding.remedy {
             println!("      -> {}", escaped(&remedy));
         }
     }
 
-    /// Tells of several findings.
+    /// Prints several findings.
     pub(in crate::cli) fn extend(&mut self, findings: Vec<Finding>) {
         findings.into_iter().for_each(|finding| self.add(finding));
     }
 
-    /// Tells how it went.
+    /// Prints the result.
     ///
     /// # Errors
-    /// Something is wrong.
+    /// At least one check failed.
     pub(in crate::cli) fn end(self) -> anyhow::Result<()> {
         match self.problems {
             0 => {
-                println!("everything that was looked at is as it should be");
+                println!("all checks passed");
                 Ok(())
             }
-            1 => bail!("one thing is wrong"),
-            problems => bail!("{problems} things are wrong"),
+            1 => bail!("1 check failed"),
+            problems => bail!("{problems} checks failed"),
         }
     }
 }

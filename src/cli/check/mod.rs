@@ -1,5 +1,6 @@
-//! `check`: tells, line by line, whether a server with these flags can do its work, and what to do where it cannot. It makes and
-//! changes nothing, but for what opening a store repairs after a crash.
+//! `check`: verifies flags, control plane, certificates and data folder, one line for each check.
+//!
+//! Changes nothing, except for the repair of a store after a crash when it is opened.
 
 mod certificate;
 mod cluster;
@@ -19,7 +20,7 @@ use crate::server::Options;
 use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
 
-/// Flags of `check`: those of `serve`.
+/// Flags of `check`, which are those of `serve`.
 #[derive(Debug, Args)]
 pub(super) struct CheckCommand {
     #[command(flatten)]
@@ -29,10 +30,10 @@ pub(super) struct CheckCommand {
 }
 
 impl CheckCommand {
-    /// Prints what is found.
+    /// Prints all findings.
     ///
     /// # Errors
-    /// Something is wrong.
+    /// At least one check failed.
     pub(super) async fn run(self) -> anyhow::Result<()> {
         log::init(self.log.verbosity, self.log.logging_format)?;
         let mut report = CheckReport::default();
@@ -53,7 +54,7 @@ impl CheckCommand {
         report.end()
     }
 
-    /// Judges the flags, and finds the way to the cluster.
+    /// Checks the flags. Returns the clients of the control plane.
     async fn flags(&self, report: &mut CheckReport) -> Option<Clients> {
         let Options { access, cluster, .. } = &self.options;
         let clients = match cluster.connect(access.uses_pod_account()).await {
@@ -71,22 +72,20 @@ impl CheckCommand {
             .and_then(|()| access.authenticator(clients.as_ref(), &metrics, now).map(drop));
         match (access, &clients) {
             (Err(why), _) => report.add(Finding::problem("flags", why.to_string())),
-            (Ok(()), Some(_)) => report.add(Finding::ok("flags", "users and their rights are those of a cluster")),
-            (Ok(()), None) => {
-                report.add(Finding::ok("flags", "this server is on its own: no cluster is asked anything"))
-            }
+            (Ok(()), Some(_)) => report.add(Finding::ok("flags", "users and permissions come from the cluster")),
+            (Ok(()), None) => report.add(Finding::ok("flags", "the server runs without a cluster")),
         }
         clients
     }
 }
 
-/// The longest that one look may take.
+/// Timeout of one check.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What a look finds, or that it does not come to an end.
+/// Findings of a check, or a failure if it takes too long.
 async fn in_time(looking: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {
     timeout(TIMEOUT, looking).await.unwrap_or_else(|_| {
-        let text = format!("no answer within {} s", TIMEOUT.as_secs());
-        vec![Finding::problem("time", text).remedy("look at what would have stood here: control plane or disk hang")]
+        let text = format!("no response within {} s", TIMEOUT.as_secs());
+        vec![Finding::problem("time", text).remedy("find out why the control plane or the disk hangs")]
     })
 }

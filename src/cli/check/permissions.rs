@@ -1,4 +1,4 @@
-//! What the server itself must be allowed to do in the cluster, asked by SelfSubjectAccessReview.
+//! Check of the server's own permissions in the cluster, by SelfSubjectAccessReview.
 
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use kube::api::PostParams;
@@ -9,9 +9,9 @@ use crate::auth::{TRUST_CONFIG_MAP, TRUST_NAMESPACE};
 use crate::cluster::{Clients, error_message};
 use crate::server::Options;
 
-const SUBJECT: &str = "rights of this server";
+const SUBJECT: &str = "permissions of this server";
 
-/// Something that the server must be allowed to do.
+/// Permission that the server needs.
 struct RequiredPermission<'a> {
     client: &'a Client,
     verbs: &'static [&'static str],
@@ -23,7 +23,7 @@ struct RequiredPermission<'a> {
     remedy: &'static str,
 }
 
-/// Whether the server may do what it must.
+/// Checks all permissions that the flags need.
 pub(super) async fn check(options: &Options, clients: &Clients) -> Vec<Finding> {
     let mut findings = Vec::new();
     for permission in required_permissions(options, clients) {
@@ -34,7 +34,8 @@ pub(super) async fn check(options: &Options, clients: &Clients) -> Vec<Finding> 
 
 const DELEGATOR: &str =
     "bind the ClusterRole system:auth-delegator to this server's user (manifests/base/rbac-server.yaml)";
-const READER: &str = "bind the Role extension-apiserver-authentication-reader in kube-system to this server's user (manifests/base/rbac-server.yaml)";
+const READER: &str = "bind the Role extension-apiserver-authentication-reader in kube-system to \
+                      this server's user (manifests/base/rbac-server.yaml)";
 
 fn required_permissions<'a>(options: &'a Options, clients: &'a Clients) -> Vec<RequiredPermission<'a>> {
     let mut required_permissions = vec![
@@ -45,7 +46,7 @@ fn required_permissions<'a>(options: &'a Options, clients: &'a Clients) -> Vec<R
             resource: "tokenreviews",
             namespace: "",
             name: "",
-            purpose: "to learn whose token a token is",
+            purpose: "to authenticate bearer tokens",
             remedy: DELEGATOR,
         },
         RequiredPermission {
@@ -55,7 +56,7 @@ fn required_permissions<'a>(options: &'a Options, clients: &'a Clients) -> Vec<R
             resource: "subjectaccessreviews",
             namespace: "",
             name: "",
-            purpose: "to learn who may do what",
+            purpose: "to authorize requests",
             remedy: DELEGATOR,
         },
         RequiredPermission {
@@ -65,8 +66,8 @@ fn required_permissions<'a>(options: &'a Options, clients: &'a Clients) -> Vec<R
             resource: "namespaces",
             namespace: "",
             name: "",
-            purpose: "to know which namespaces there are",
-            remedy: "allow it with a ClusterRole (manifests/base/rbac-server.yaml)",
+            purpose: "to validate namespaces",
+            remedy: "grant it with a ClusterRole (manifests/base/rbac-server.yaml)",
         },
     ];
     if options.access.reads_cluster_trust() {
@@ -77,7 +78,7 @@ fn required_permissions<'a>(options: &'a Options, clients: &'a Clients) -> Vec<R
             resource: "configmaps",
             namespace: TRUST_NAMESPACE,
             name: TRUST_CONFIG_MAP,
-            purpose: "to know whose certificates to believe",
+            purpose: "to verify client certificates",
             remedy: READER,
         });
     }
@@ -89,8 +90,8 @@ fn required_permissions<'a>(options: &'a Options, clients: &'a Clients) -> Vec<R
             resource: "apiservices",
             namespace: "",
             name: "v1.image.openshift.io",
-            purpose: "to keep its CA there",
-            remedy: "allow it for this one name with a ClusterRole (manifests/components/own-ca/rbac.yaml)",
+            purpose: "to write its CA",
+            remedy: "grant it for this name with a ClusterRole (manifests/components/own-ca/rbac.yaml)",
         });
     }
     if let (Some(name), Some(namespace)) = (&options.tls.cert_secret, &options.tls.service_namespace) {
@@ -101,8 +102,8 @@ fn required_permissions<'a>(options: &'a Options, clients: &'a Clients) -> Vec<R
             resource: "secrets",
             namespace,
             name,
-            purpose: "to keep its certificates there",
-            remedy: "allow it for this one name with a Role (manifests/components/cert-secret/secret.yaml)",
+            purpose: "to store its certificates",
+            remedy: "grant it for this name with a Role (manifests/components/cert-secret/secret.yaml)",
         });
     }
     required_permissions
@@ -115,18 +116,17 @@ impl RequiredPermission<'_> {
             match self.may(verb).await {
                 Ok(true) => {}
                 Ok(false) => {
-                    let text = format!("it may not {verb} {resource}, which it needs {purpose}");
+                    let text = format!("no permission to {verb} {resource}, needed {purpose}");
                     return Finding::problem(SUBJECT, text).remedy(self.remedy);
                 }
                 Err(error) => {
-                    let text =
-                        format!("whether it may {verb} {resource} could not be found out: {}", error_message(&error));
+                    let text = format!("cannot review the permission to {verb} {resource}: {}", error_message(&error));
                     return Finding::problem(SUBJECT, text)
-                        .remedy("is the kubeconfig, or the pod's service account, still good?");
+                        .remedy("check the credentials of the kubeconfig or of the pod's service account");
                 }
             }
         }
-        Finding::ok(SUBJECT, format!("it may {} {resource}, {purpose}", verbs.join(", ")))
+        Finding::ok(SUBJECT, format!("{} {resource}, {purpose}", verbs.join(", ")))
     }
 
     async fn may(&self, verb: &str) -> kube::Result<bool> {

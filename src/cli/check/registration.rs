@@ -1,4 +1,4 @@
-//! The APIService: whether kube-apiserver sends requests here, and what it thinks of this server.
+//! Check of the APIService that makes kube-apiserver send requests to this server.
 
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::{APIService, APIServiceSpec};
 use kube::Api;
@@ -10,14 +10,14 @@ use crate::server::Options;
 
 const SUBJECT: &str = "APIService v1.image.openshift.io";
 
-/// What the cluster knows of this server.
+/// Checks condition, Service and CA of the APIService.
 pub(super) async fn check(options: &Options, clients: &Clients) -> Vec<Finding> {
     let services: Api<APIService> = Api::all(clients.general.clone());
     let found = match services.get_opt(&format!("{VERSION}.{GROUP}")).await {
         Ok(Some(found)) => found,
         Ok(None) => {
             let remedy = "register the server: kubectl apply -k manifests/overlays/embedded";
-            return vec![Finding::problem(SUBJECT, "it is not there").remedy(remedy)];
+            return vec![Finding::problem(SUBJECT, "it does not exist").remedy(remedy)];
         }
         Err(error) => {
             let remedy = "allow this server's user to get it (manifests/base/rbac-server.yaml)";
@@ -40,25 +40,26 @@ fn condition(found: &APIService) -> Finding {
         }
         Some(condition) => {
             let (reason, message) = (condition.reason.as_deref(), condition.message.as_deref());
-            let text = format!("not available: {}: {}", reason.unwrap_or("?"), message.unwrap_or("no reason is given"));
+            let text = format!("not available: {}: {}", reason.unwrap_or("?"), message.unwrap_or("no message"));
             Finding::problem(SUBJECT, text).remedy(remedy(message.unwrap_or_default()))
         }
-        None => Finding::problem(SUBJECT, "kube-apiserver has not looked at it yet")
-            .remedy("wait half a minute, then check again"),
+        None => Finding::problem(SUBJECT, "kube-apiserver has not checked it yet")
+            .remedy("wait half a minute and check again"),
     }
 }
 
-/// What mostly is behind a message of kube-apiserver.
+/// Remedy for the usual cause of a message of kube-apiserver.
 fn remedy(message: &str) -> &'static str {
     if message.contains("x509") || message.contains("tls:") {
-        "spec.caBundle must hold the CA of the serving certificate, and that must carry <service>.<namespace>.svc; \
-         --inject-ca-bundle keeps the caBundle right by itself"
+        "spec.caBundle must contain the CA of the serving certificate, which must be issued for \
+         <service>.<namespace>.svc; --inject-ca-bundle keeps the caBundle current"
     } else if message.contains("connection refused") || message.contains("no route") || message.contains("timed out") {
-        "is the server running and ready, and may kube-apiserver reach the pod (network policies, firewalls, webhooks of the network)?"
+        "check that the server is running and ready, and that kube-apiserver can reach the pod \
+         (network policies, firewalls)"
     } else if message.contains("not found") || message.contains("endpoints") {
-        "the Service must exist, with the port that the APIService names, and select a ready pod"
+        "the Service must exist, have the port that the APIService names, and select a ready pod"
     } else {
-        "look into the log of this server, and at the Service and its endpoints"
+        "see the log of this server, the Service and its endpoints"
     }
 }
 
@@ -68,28 +69,27 @@ fn service(spec: &APIServiceSpec, options: &Options) -> Finding {
         (name.unwrap_or_default().to_owned(), namespace.unwrap_or_default().to_owned())
     });
     let Some((name, namespace)) = actual else {
-        return Finding::problem(SUBJECT, "it names no Service: kube-apiserver answers for the group itself")
+        return Finding::problem(SUBJECT, "it has no spec.service: kube-apiserver serves the group itself")
             .remedy("set spec.service to the Service in front of this server");
     };
     let own = options.tls.service_name.clone().zip(options.tls.service_namespace.clone());
     match own {
         Some(own) if own != (name.clone(), namespace.clone()) => {
-            let text =
-                format!("it leads to the Service {namespace}/{name}, not to {}/{} as the flags say", own.1, own.0);
+            let text = format!("it points to the Service {namespace}/{name}, but the flags name {}/{}", own.1, own.0);
             Finding::problem(SUBJECT, text).remedy("correct spec.service, or --service-name and --service-namespace")
         }
-        _ => Finding::ok(SUBJECT, format!("it leads to the Service {namespace}/{name}")),
+        _ => Finding::ok(SUBJECT, format!("it points to the Service {namespace}/{name}")),
     }
 }
 
 fn trust(spec: &APIServiceSpec) -> Finding {
     match (&spec.ca_bundle, spec.insecure_skip_tls_verify) {
         (_, Some(true)) => {
-            Finding::problem(SUBJECT, "insecureSkipTLSVerify is set: anybody on the way can answer for this server")
+            Finding::problem(SUBJECT, "insecureSkipTLSVerify is set: kube-apiserver does not authenticate this server")
                 .remedy("remove it, and set spec.caBundle (--inject-ca-bundle does)")
         }
         (None, _) => {
-            Finding::note(SUBJECT, "spec.caBundle is empty: the roots of kube-apiserver's system must know the CA")
+            Finding::note(SUBJECT, "spec.caBundle is empty: the system roots of kube-apiserver must include the CA")
         }
         (Some(_), _) => Finding::ok(SUBJECT, "spec.caBundle is set"),
     }

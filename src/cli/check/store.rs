@@ -1,4 +1,4 @@
-//! Checks the data folder: permissions, free space, and that the store can be opened.
+//! Check of the data folder: permissions, free space and readability.
 
 use super::finding::Finding;
 use crate::server::storage::StorageOptions;
@@ -7,11 +7,11 @@ use crate::store::{self, OpenError, OpenOptions, RESERVE_BYTES, free_space};
 
 const SUBJECT: &str = "store";
 
-/// Checks that the store can be used.
+/// Checks the data folder.
 pub(super) async fn check(storage: &StorageOptions) -> Vec<Finding> {
     let folder = &storage.data_dir;
     if let Ok(false) = store::maintenance(storage.storage_backend, folder).exists() {
-        let text = format!("there is none in {} yet; the server makes it when it starts", folder.display());
+        let text = format!("{} has no store yet; the server creates it at start", folder.display());
         return vec![Finding::note(SUBJECT, text)];
     }
     let mut findings = vec![open(storage).await, room(storage)];
@@ -23,9 +23,10 @@ fn access(storage: &StorageOptions) -> Option<Finding> {
     let folder = storage.data_dir.display();
     match open_to_others(&storage.data_dir) {
         Ok(mode) => mode.map(|mode| {
-            Finding::note(SUBJECT, format!("other users can enter {folder} (mode {mode:o})")).remedy("chmod it to 700")
+            Finding::note(SUBJECT, format!("other users can access {folder} (mode {mode:o})"))
+                .remedy("set the mode to 700")
         }),
-        Err(why) => Some(Finding::problem(SUBJECT, format!("{folder} cannot be looked at: {why}"))),
+        Err(why) => Some(Finding::problem(SUBJECT, format!("cannot read {folder}: {why}"))),
     }
 }
 
@@ -40,7 +41,7 @@ async fn open(storage: &StorageOptions) -> Finding {
         Ok(Err(OpenError::InUse { .. })) => {
             Finding::ok(SUBJECT, format!("{folder} is in use: a server is running on it"))
         }
-        // These errors name the way out themselves.
+        // These errors name the remedy.
         Ok(Err(why)) => Finding::problem(SUBJECT, why.to_string()),
         Err(why) => Finding::problem(SUBJECT, why.to_string()),
     }
@@ -49,12 +50,12 @@ async fn open(storage: &StorageOptions) -> Finding {
 fn room(storage: &StorageOptions) -> Finding {
     const MIB: u64 = 1 << 20;
     match free_space(&storage.data_dir) {
-        Ok(free) if free > RESERVE_BYTES => Finding::ok(SUBJECT, format!("{} MiB are free beside it", free / MIB)),
+        Ok(free) if free > RESERVE_BYTES => Finding::ok(SUBJECT, format!("{} MiB are free on its volume", free / MIB)),
         Ok(free) => {
-            let text = format!("only {} MiB are free beside it: nothing can be written", free / MIB);
+            let text = format!("only {} MiB are free on its volume: writes are refused", free / MIB);
             Finding::problem(SUBJECT, text)
-                .remedy(format!("make room: {} MiB are kept as a reserve", RESERVE_BYTES / MIB))
+                .remedy(format!("free space: {} MiB are kept as a reserve", RESERVE_BYTES / MIB))
         }
-        Err(why) => Finding::problem(SUBJECT, format!("the free space beside it is not known: {why}")),
+        Err(why) => Finding::problem(SUBJECT, format!("cannot determine the free space: {why}")),
     }
 }

@@ -1,4 +1,4 @@
-//! The folder of a quickstart: what lies in it, readable for its owner only.
+//! Folder of a quickstart, readable by its owner only.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
@@ -9,21 +9,21 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde_json::json;
 
-/// The folder, with a token in it.
+/// Folder with an admin token.
 pub(super) struct QuickstartFolder(PathBuf);
 
 const USER: &str = "admin";
 const NAME: &str = "imagestream-apiserver";
 
 impl QuickstartFolder {
-    /// Makes the folder and the token, unless they are there.
+    /// Creates the folder and the token if they do not exist.
     pub(super) fn prepare(path: &Path) -> anyhow::Result<Self> {
-        let flag = || format!("--data-dir: the folder {} cannot be prepared", path.display());
+        let flag = || format!("--data-dir: cannot prepare the folder {}", path.display());
         DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(flag)?;
         let mode = fs::metadata(path).with_context(flag)?.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
             bail!(
-                "--data-dir: the folder {} is open to others (mode {mode:o}): name a new one, or chmod it to 700",
+                "--data-dir: other users can access the folder {} (mode {mode:o}): use a new one, or set its mode to 700",
                 path.display()
             );
         }
@@ -45,12 +45,12 @@ impl QuickstartFolder {
         self.0.join("certificates")
     }
 
-    /// The token alone.
+    /// File with the bare token.
     pub(super) fn token(&self) -> PathBuf {
         self.0.join("admin.token")
     }
 
-    /// The token in the form that the server reads.
+    /// Token file of the server.
     pub(super) fn tokens(&self) -> PathBuf {
         self.0.join("tokens.csv")
     }
@@ -59,7 +59,7 @@ impl QuickstartFolder {
         self.0.join("kubeconfig")
     }
 
-    /// Writes what kubectl needs. It names the files of token and certificate, relative to itself, and holds neither.
+    /// Writes a kubeconfig. It refers to the files of token and CA by relative paths.
     pub(super) fn write_kubeconfig(&self, address: SocketAddr, certificate: &Path) -> anyhow::Result<()> {
         let certificate = certificate.strip_prefix(&self.0).unwrap_or(certificate);
         let config = json!({
@@ -71,17 +71,17 @@ impl QuickstartFolder {
             "current-context": NAME,
         });
         let path = self.kubeconfig();
-        let text = serde_saphyr::to_string(&config).context("the kubeconfig cannot be written as YAML")?;
-        write_private(&path, &text).with_context(|| format!("{} cannot be written", path.display()))
+        let text = serde_saphyr::to_string(&config).context("cannot write the kubeconfig as YAML")?;
+        write_private(&path, &text).with_context(|| format!("cannot write {}", path.display()))
     }
 }
 
-/// 122 random bits, twice: more than anybody can guess.
+/// New token of 244 random bits.
 fn new_token() -> String {
     format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
 }
 
-/// Puts a whole file in place at once, readable for its owner only.
+/// Replaces a file atomically, with mode 0600.
 fn write_private(path: &Path, content: &str) -> std::io::Result<()> {
     let new = path.with_extension("new");
     let _ = fs::remove_file(&new);
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_token_is_kept_and_everything_is_private() {
+    fn token_is_kept_and_all_files_are_private() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("data");
         let first = QuickstartFolder::prepare(&path).unwrap();

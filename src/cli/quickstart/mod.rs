@@ -1,6 +1,6 @@
-//! `quickstart`: a server for this machine, with a sample stream and commands to try it with.
+//! `quickstart`: a local server with a sample stream, and commands to try.
 //!
-//! Everything lies in one folder and is kept: certificate, token, data. Running it again goes on where it ended.
+//! Certificate, token and data are in one folder. A second run continues with them.
 
 mod folder;
 mod sample;
@@ -34,7 +34,7 @@ impl QuickstartCommand {
         let Self { data_dir, secure_port, log } = self;
         log::init(log.verbosity, log.logging_format)?;
         let folder = QuickstartFolder::prepare(&data_dir)?;
-        let shutdown = Shutdown::on_signals().context("signals cannot be received")?;
+        let shutdown = Shutdown::on_signals().context("cannot handle signals")?;
         let Some(running) = server::start(options(&folder, secure_port)?, shutdown).await? else {
             return Ok(());
         };
@@ -45,7 +45,7 @@ impl QuickstartCommand {
     }
 }
 
-/// The flags that `serve` would have to be given.
+/// Options of the server.
 fn options(folder: &QuickstartFolder, port: u16) -> anyhow::Result<Options> {
     let command = Options::augment_args(clap::Command::new("quickstart"));
     let matches = command.try_get_matches_from(["quickstart", "--authorization-mode=AlwaysAllow"])?;
@@ -57,16 +57,16 @@ fn options(folder: &QuickstartFolder, port: u16) -> anyhow::Result<Options> {
     Ok(options)
 }
 
-/// What is printed: commands that work as they stand.
+/// Text with commands to copy.
 fn instructions(folder: &QuickstartFolder, running: &Running) -> String {
     let Running { address, certificate, .. } = running;
     let (full, short) = (sample::current(), sample::previous());
     format!(
-        "The server listens on https://{address} and ends with Ctrl-C. Its data is in {data}.\n\
-         The sample stream {stream} in the namespace {namespace} has a history of real images.\n\n\
-         Its present image, by its full digest:\n\n  {full}\n\n\
-         The one before, by the beginning of its digest, with kubectl:\n\n  {partial}\n\n\
-         All of it:\n\n  {table}\n  {list}\n",
+        "The server listens on https://{address}. Press Ctrl-C to stop it. Its data is in {data}.\n\
+         The sample stream {stream} in the namespace {namespace} has a history of images.\n\n\
+         Get the current image by its digest:\n\n  {full}\n\n\
+         Get the previous image by a digest prefix, with kubectl:\n\n  {partial}\n\n\
+         Print tables:\n\n  {table}\n  {list}\n",
         data = folder.path().display(),
         stream = sample::STREAM,
         namespace = sample::NAMESPACE,
@@ -91,7 +91,7 @@ fn kubectl(folder: &QuickstartFolder, what: &str) -> String {
     format!("kubectl --kubeconfig {} -n {} get {what}", quoted(&folder.kubeconfig()), sample::NAMESPACE)
 }
 
-/// A path as a word of a shell's command.
+/// Path as a word of a shell command.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = text.chars().all(|letter| letter.is_ascii_alphanumeric() || "/._-".contains(letter));

@@ -1,4 +1,4 @@
-//! The sample stream: images that a standard tool made (`images/make.sh`), pushed as a registry would push them.
+//! Sample stream with images from `images/make.sh`, pushed as a registry does.
 
 use std::sync::Arc;
 
@@ -13,18 +13,18 @@ use crate::registry::object_ref::ObjectRef;
 use crate::registry::verbs::Create;
 use crate::resources::{Catalog, Mappings};
 
-/// The namespace of the sample.
+/// Namespace of the sample.
 pub(super) const NAMESPACE: &str = "samples";
-/// The name of the sample stream.
+/// Name of the sample stream.
 pub(super) const STREAM: &str = "hello";
 
-/// One image of the sample.
+/// Image of the sample.
 struct SampleImage {
     repository: &'static str,
     media_type: &'static str,
     manifest: &'static str,
     config: &'static str,
-    /// The tag that the image becomes; none for the parts of an index, which only need to exist.
+    /// Tag of the image; `None` for the platform images of an index, which only need to exist.
     tag: Option<&'static str>,
 }
 
@@ -34,7 +34,8 @@ macro_rules! file {
     };
 }
 
-/// Oldest first, so that the tag `latest` has a history; the parts of the index come before it.
+/// Images from oldest to newest, so that the tag `latest` has a history. The platform images of
+/// the index come before it.
 const SAMPLES: [SampleImage; 6] = [
     SampleImage {
         repository: "hello",
@@ -99,28 +100,28 @@ impl SampleImage {
     }
 }
 
-/// Digest of the image that the tag `latest` is now.
+/// Digest of the current image of the tag `latest`.
 pub(super) fn current() -> String {
     SAMPLES[1].digest()
 }
 
-/// Digest of the image that the tag `latest` was before.
+/// Digest of the previous image of the tag `latest`.
 pub(super) fn previous() -> String {
     SAMPLES[0].digest()
 }
 
-/// Creates the missing parts of the sample. An image in the history of the stream was created before,
-/// and its tag may have moved on.
+/// Creates the missing objects of the sample. An image in the history of the stream is not pushed
+/// again: its tag may have changed since.
 ///
 /// # Errors
-/// Refused writes and failures of the store.
+/// Rejected writes and failures of the store.
 pub(super) async fn load(catalog: &Arc<Catalog>) -> anyhow::Result<()> {
     let actor = Actor::internal("quickstart", Time::now());
     let (cluster, namespace) = (ObjectRef::default(), ObjectRef::all_in(NAMESPACE));
     let created = catalog.streams.create(&actor, &namespace, stream()).await;
-    created.map(drop).or_else(keep_existing).context("the sample stream cannot be created")?;
+    created.map(drop).or_else(keep_existing).context("cannot create the sample stream")?;
     let view = catalog.stream_view(&actor.load, NAMESPACE, STREAM).await;
-    let view = view.context("the sample stream cannot be read")?;
+    let view = view.context("cannot read the sample stream")?;
     let view = view.context("the sample stream was deleted")?;
     let mappings = Mappings::new(catalog);
     for sample in &SAMPLES {
@@ -137,12 +138,12 @@ pub(super) async fn load(catalog: &Arc<Catalog>) -> anyhow::Result<()> {
             }
         };
         let created = created.or_else(keep_existing);
-        created.with_context(|| format!("the sample image {} cannot be created", sample.digest()))?;
+        created.with_context(|| format!("cannot create the sample image {}", sample.digest()))?;
     }
     Ok(())
 }
 
-/// Takes an existing object for the created one.
+/// Accepts an existing object.
 fn keep_existing(status: Status) -> Result<(), Status> {
     if status.reason == "AlreadyExists" { Ok(()) } else { Err(status) }
 }
@@ -150,7 +151,7 @@ fn keep_existing(status: Status) -> Result<(), Status> {
 fn stream() -> ImageStream {
     let mut stream = ImageStream::default();
     stream.metadata.name = STREAM.into();
-    let description = "A sample: images for one and for several platforms".to_owned();
+    let description = "Sample images for one and for several platforms".to_owned();
     stream.metadata.annotations.insert("description".into(), description);
     stream
 }
@@ -161,7 +162,7 @@ mod tests {
     use serde_json::Value;
 
     #[test]
-    fn every_digest_that_a_manifest_names_is_that_of_a_file() {
+    fn every_digest_of_a_manifest_belongs_to_a_file() {
         let all: Vec<String> = SAMPLES.iter().map(SampleImage::digest).collect();
         for sample in &SAMPLES {
             let manifest: Value = serde_json::from_str(sample.manifest).unwrap();

@@ -1,4 +1,4 @@
-//! `store backup`: copies what the store sends, and verifies it on the way.
+//! `store backup`: writes a backup and verifies it on the way.
 
 use std::io::{self, BufReader, Read, Write};
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ impl BackupCommand {
         let folder = common.begin()?;
         let output = Output::open(&file)?;
         if output.is_terminal() {
-            bail!("a backup is nothing to look at: name a file, or send the output to one");
+            bail!("refusing to write a binary backup to a terminal: pass a file or redirect standard output");
         }
         let ArchiveSummary { revision, entries, bytes } = copy(input::store(&folder)?, output)?;
         eprintln!("backed up {entries} entries as of revision {revision}, {}", size(bytes));
@@ -40,13 +40,13 @@ fn copy(source: impl Read, output: Output) -> anyhow::Result<ArchiveSummary> {
     let summary = {
         let mut archive = ArchiveReader::begin(BufReader::with_capacity(CHUNK_BYTES, &mut tee))?;
         archive.by_ref().try_for_each(|entry| entry.map(drop))?;
-        archive.summary().context("the backup has no end")?
+        archive.summary().context("the backup is truncated")?
     };
     tee.output.finish()?;
     Ok(summary)
 }
 
-/// Writes down what is read.
+/// Reader that copies its data to an output.
 struct Tee<R> {
     source: R,
     output: Output,

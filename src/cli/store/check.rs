@@ -1,4 +1,4 @@
-//! `store check`: looks at every row, at how the rows agree, and at every object.
+//! `store check`: verifies every row, the consistency of rows, and every object.
 
 use std::io::{BufReader, Read};
 use std::path::PathBuf;
@@ -24,10 +24,10 @@ const FILE: &str = "file";
 const OBJECTS: &str = "objects";
 const BACKUP: &str = "backup";
 
-/// The way out where the data cannot be trusted.
+/// Remedy for a damaged file.
 const RESTORE: &str = "keep a copy of the folder, and restore the latest backup into another one";
-/// The way out where objects are whole and what was made of them is not.
-const REBUILD: &str = "what can be read can be saved: `store export`, then `store import` into another folder";
+/// Remedy for inconsistent derived rows of readable objects.
+const REBUILD: &str = "save readable objects: `store export`, then `store import` into another folder";
 
 impl StoreCheckCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
@@ -49,7 +49,7 @@ fn check_folder(folder: &dyn Maintenance, report: &mut CheckReport) -> anyhow::R
         return Ok(());
     }
     let text = format!(
-        "{keys} keys, {values} values of {}, {changes} changes are remembered; revisions {compacted} to {revision} can be read",
+        "{keys} keys, {values} values of {}, {changes} changes in the history; revisions {compacted} to {revision} are readable",
         size(bytes)
     );
     report.add(Finding::ok(FILE, text));
@@ -63,24 +63,24 @@ fn check_backup(source: impl Read, report: &mut CheckReport) {
             let text = format!("{entries} entries as of revision {revision}, {}; its checksum matches", size(bytes));
             report.add(Finding::ok(BACKUP, text));
         }
-        // These errors name the way out themselves.
+        // These errors name the remedy.
         Err(why) => report.add(Finding::problem(BACKUP, why.to_string())),
     }
 }
 
-/// Looks at all objects.
+/// Verifies all objects.
 fn objects(source: impl Read, report: &mut CheckReport) -> Result<ArchiveSummary, ArchiveError> {
     let mut archive = ArchiveReader::begin(BufReader::new(source))?;
     let mut agreement = Agreement::default();
     for entry in archive.by_ref() {
         agreement.see(&entry?);
     }
-    let summary = archive.summary().expect("an archive without errors comes to its end");
+    let summary = archive.summary().expect("an archive without errors has a summary");
     let Judged { images, streams, faults: found } = agreement.judge();
     let mut problems = Problems::default();
-    found.into_iter().for_each(|fault| problems.add(fault));
+    found.into_iter().for_each(|problem| problems.add(problem));
     if problems.total == 0 {
-        let text = format!("{images} images and {streams} streams can be read, and what lies beside them agrees");
+        let text = format!("{images} images and {streams} streams are readable and consistent");
         report.add(Finding::ok(OBJECTS, text));
     }
     report_problems(report, OBJECTS, problems, REBUILD);
@@ -90,11 +90,11 @@ fn objects(source: impl Read, report: &mut CheckReport) -> Result<ArchiveSummary
 fn report_problems(report: &mut CheckReport, subject: &'static str, Problems { first, total }: Problems, remedy: &str) {
     let more = total.saturating_sub(first.len() as u64);
     let last = first.len().saturating_sub(1);
-    for (at, fault) in first.into_iter().enumerate() {
-        let finding = Finding::problem(subject, fault);
+    for (at, problem) in first.into_iter().enumerate() {
+        let finding = Finding::problem(subject, problem);
         report.add(if at == last && more == 0 { finding.remedy(remedy) } else { finding });
     }
     if more > 0 {
-        report.add(Finding::problem(subject, format!("{more} more of this kind")).remedy(remedy));
+        report.add(Finding::problem(subject, format!("{more} more problems")).remedy(remedy));
     }
 }

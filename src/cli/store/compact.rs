@@ -1,4 +1,4 @@
-//! `store compact`: makes the data file small.
+//! `store compact`: shrinks the data file.
 
 use clap::Args;
 
@@ -23,5 +23,5 @@ impl CompactCommand {
 }
 
 fn description(FileSize { length, allocated }: FileSize) -> String {
-    format!("{}, of which {} are on the disk", size(length), size(allocated))
+    format!("{}, {} allocated", size(length), size(allocated))
 }

@@ -1,4 +1,4 @@
-//! `store export`: all objects, one a line.
+//! `store export`: writes all objects, one per line.
 
 use std::io::{BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -31,11 +31,11 @@ impl ExportCommand {
         let Self { file, backup, common } = self;
         let folder = common.begin()?;
         let mut output = BufWriter::new(Output::open(&file)?);
-        let Exported { lines, faults, summary } = export(open(backup.as_deref(), &folder)?, &mut output)?;
+        let Exported { lines, errors, summary } = export(open(backup.as_deref(), &folder)?, &mut output)?;
         output.into_inner().map_err(|error| error.into_error())?.finish()?;
         eprintln!("exported {lines} objects as of revision {}", summary.revision);
-        if faults > 0 {
-            bail!("{faults} entries could not be exported, all others are");
+        if errors > 0 {
+            bail!("{errors} entries could not be exported; all others were");
         }
         Ok(())
     }
@@ -47,14 +47,14 @@ fn open(backup: Option<&Path>, folder: &DataFolder) -> anyhow::Result<Input> {
 
 struct Exported {
     lines: u64,
-    faults: u64,
+    errors: u64,
     summary: ArchiveSummary,
 }
 
-/// Writes what can be written; tells the rest.
+/// Writes all readable objects and prints the errors of the others.
 fn export(source: Input, output: &mut impl Write) -> anyhow::Result<Exported> {
     let mut archive = ArchiveReader::begin(BufReader::new(source))?;
-    let (mut lines, mut faults) = (0, 0);
+    let (mut lines, mut errors) = (0, 0);
     for entry in archive.by_ref() {
         match transfer::line(&entry?) {
             Ok(Some(line)) => {
@@ -64,9 +64,9 @@ fn export(source: Input, output: &mut impl Write) -> anyhow::Result<Exported> {
             Ok(None) => {}
             Err(why) => {
                 eprintln!("{}", escaped(&why.to_string()));
-                faults += 1;
+                errors += 1;
             }
         }
     }
-    Ok(Exported { lines, faults, summary: archive.summary().context("the backup has no end")? })
+    Ok(Exported { lines, errors, summary: archive.summary().context("the backup is truncated")? })
 }

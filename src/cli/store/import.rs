@@ -45,7 +45,7 @@ enum ExistingPolicy {
     Skip,
 }
 
-/// What became of objects.
+/// Numbers of imported objects.
 #[derive(Debug, Default)]
 struct ImportSummary {
     made: u64,
@@ -53,10 +53,10 @@ struct ImportSummary {
     refused: u64,
 }
 
-/// How many objects are stored at a time: they share the commits of the store.
+/// Number of objects that are stored concurrently, so that they share commits of the store.
 const BATCH_SIZE: usize = 64;
 
-/// What was stored once is stored again, whatever the limits of the server are that it comes from.
+/// No limits: objects of a server with higher limits can be imported.
 const LIMITS: Limits =
     Limits { streams_per_namespace: None, object_bytes: MAX_VALUE_BYTES, tag_history: MaxTagHistory(None) };
 
@@ -79,12 +79,12 @@ impl ImportCommand {
         };
         let mut summary = ImportSummary::default();
         for value in serde_json::Deserializer::from_reader(input).into_iter::<Box<RawValue>>() {
-            let told = || format!("{} is no sequence of JSON objects after {summary}", file.display());
-            let value = value.with_context(told)?;
+            let context = || format!("cannot parse {} as a sequence of JSON objects, after {summary}", file.display());
+            let value = value.with_context(context)?;
             summary.add(&importer, &value).await;
         }
-        println!("{}{summary}", if dry_run { "nothing was written; it would have been: " } else { "" });
-        println!("uid, creationTimestamp and status are kept where they are given; each resourceVersion is a new one");
+        println!("{}{summary}", if dry_run { "dry run, nothing was stored: " } else { "" });
+        println!("objects keep uid, creationTimestamp and status if set, and get a new resourceVersion");
         match summary.refused {
             0 => Ok(()),
             refused => bail!("{refused} objects were refused"),
@@ -93,7 +93,7 @@ impl ImportCommand {
 }
 
 impl ImportSummary {
-    /// Stores the objects of a value; tells what is wrong with those that are refused.
+    /// Stores the objects of a value. Prints the errors of refused ones.
     async fn add(&mut self, importer: &Importer<'_>, value: &RawValue) {
         let objects = transfer::objects(value).unwrap_or_else(|why| vec![Err(why)]);
         let mut objects = objects.into_iter().peekable();
@@ -124,6 +124,6 @@ async fn import(importer: &Importer<'_>, object: Result<Object, Unreadable>) -> 
 impl std::fmt::Display for ImportSummary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { made, skipped, refused } = self;
-        write!(f, "{made} objects stored, {skipped} left out because they are there, {refused} refused")
+        write!(f, "{made} objects stored, {skipped} skipped because they exist, {refused} refused")
     }
 }

@@ -1,4 +1,4 @@
-//! Where bytes come from: a running server, the folder itself, a file, standard input.
+//! Input of maintenance commands: a running server, the data folder, a file or standard input.
 
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Read};
@@ -12,18 +12,18 @@ use super::DataFolder;
 use crate::controllers::{NICENESS, SOCKET};
 use crate::store::{OpenError, Opened};
 
-/// Whatever can be read.
+/// Readable input.
 pub(super) type Input = Box<dyn Read + Send>;
 
-/// How much is read from the store at a time.
+/// Size of a read from the store, in bytes.
 const CHUNK_BYTES: usize = 128 << 10;
 
-/// A backup of a store, from the server that runs on the folder, or else from the folder.
+/// Backup of a store, from the server that runs on the folder or else from the folder itself.
 pub(super) fn store(folder: &DataFolder) -> anyhow::Result<Input> {
     let socket = folder.path.join(SOCKET);
     let refused = match UnixStream::connect(&socket) {
         Ok(stream) => {
-            // The server's requests come first, also before what is done here with its answer.
+            // Requests to the server have priority, also over the processing of the backup here.
             let _ = rustix::process::nice(NICENESS);
             return Ok(Box::new(stream));
         }
@@ -33,8 +33,8 @@ pub(super) fn store(folder: &DataFolder) -> anyhow::Result<Input> {
         Ok(store) => Ok(Box::new(of(store)?)),
         Err(OpenError::InUse { .. }) => {
             let remedy = match refused.kind() {
-                ErrorKind::NotFound | ErrorKind::ConnectionRefused => "it is just starting or ending: try again",
-                _ => "run this as the user of the server, in a folder whose path is shorter than 90 letters",
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused => "it is starting or shutting down: try again",
+                _ => "run this as the user of the server; the path of the folder must be shorter than 90 characters",
             };
             bail!("a server is running on {}, but {}: {refused}; {remedy}", folder.path.display(), socket.display())
         }
@@ -42,27 +42,27 @@ pub(super) fn store(folder: &DataFolder) -> anyhow::Result<Input> {
     }
 }
 
-/// A backup of an open store. It holds the error if the store cannot be read.
+/// Backup of an open store. It contains the error if the store cannot be read.
 pub(super) fn of(opened: Opened) -> io::Result<impl Read + Send + use<>> {
     let Some(backup) = opened.backup.clone() else {
-        return Err(io::Error::new(ErrorKind::Unsupported, "this storage backend cannot be backed up here"));
+        return Err(io::Error::new(ErrorKind::Unsupported, "this storage backend does not support backups"));
     };
     let (reader, writer) = io::pipe()?;
     thread::Builder::new().name("backup".to_owned()).spawn(move || {
-        // A backup does not keep the store open.
+        // Keeps the store open until the backup ends.
         let _open = opened;
         if let Err(error) = backup.write(&mut BufWriter::with_capacity(CHUNK_BYTES, writer)) {
-            tracing::debug!(%error, "the store was not read to its end");
+            tracing::debug!(%error, "the backup was not read to its end");
         }
     })?;
     Ok(reader)
 }
 
-/// A file; `-` is standard input.
+/// File; `-` is standard input.
 pub(super) fn file(path: &Path) -> anyhow::Result<Input> {
     if path == Path::new("-") {
         return Ok(Box::new(io::stdin()));
     }
-    let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(Box::new(file))
 }

@@ -1,5 +1,6 @@
-//! `store`: what an operator does with the data besides serving it. Backup and export work beside a running server;
-//! everything else needs the folder for itself.
+//! `store`: maintenance of the stored data.
+//!
+//! Backup and export work beside a running server; all other commands need the folder exclusively.
 
 mod backup;
 mod check;
@@ -74,7 +75,7 @@ impl MaintenanceOptions {
     }
 }
 
-/// The data folder of a stopped server.
+/// Data folder of a stopped server.
 struct DataFolder {
     backend: Backend,
     path: PathBuf,
@@ -101,7 +102,7 @@ fn offline<T>(opened: Result<T, OpenError>) -> anyhow::Result<T> {
     }
 }
 
-/// A number of bytes for people.
+/// Number of bytes, formatted for people.
 fn size(bytes: u64) -> String {
     const KIB: f64 = 1024.0;
     let kib = bytes as f64 / KIB;

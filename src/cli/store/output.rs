@@ -1,7 +1,7 @@
-//! Where bytes go: standard output, or a file that is there whole or not at all.
+//! Output of maintenance commands: standard output, or a file that appears when it is complete.
 //!
-//! The folder may be one where others can write, such as `/tmp`. They can neither know the name
-//! that the file has until it is whole, nor have it opened through a link of theirs.
+//! The folder may be writable by others, such as `/tmp`. They cannot guess the name of the
+//! incomplete file or make it open through a symbolic link.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, IsTerminal, Write};
@@ -12,27 +12,28 @@ use anyhow::{Context, bail};
 use crate::store::private_file::create_new;
 use crate::store::{RESERVE_BYTES, free_space};
 
-/// After so many bytes they are brought to the disk: a server beside must not wait for all of them at once.
+/// Number of bytes after which the file is synced, so that a server on the same disk does not wait
+/// for all of them at once.
 const SYNC_BYTES: u64 = 8 << 20;
-/// So much room is left for a server beside, in bytes.
+/// Free space that is left for a server, in bytes.
 const MIN_FREE_BYTES: u64 = 2 * RESERVE_BYTES;
 
-/// Where bytes go.
+/// Output of a command.
 #[derive(Debug)]
 pub(super) enum Output {
     /// Standard output.
     Standard(io::Stdout),
-    /// A file.
+    /// File.
     File(PartialFile),
 }
 
-/// A file under another name, until it is whole. Removed on drop.
+/// File under a temporary name until it is complete. Removed on drop.
 #[derive(Debug)]
 pub(super) struct PartialFile {
     file: File,
     name: PathBuf,
     partial: PathBuf,
-    /// Bytes since the last step.
+    /// Bytes since the last sync.
     pending: u64,
 }
 
@@ -43,22 +44,22 @@ impl Output {
             return Ok(Self::Standard(io::stdout()));
         }
         match fs::symlink_metadata(path) {
-            Ok(_) => bail!("{} is there already: name a new file", path.display()),
+            Ok(_) => bail!("{} exists already: pass a new file", path.display()),
             Err(why) if why.kind() == ErrorKind::NotFound => {}
-            Err(why) => return Err(why).with_context(|| format!("{} cannot be looked at", path.display())),
+            Err(why) => return Err(why).with_context(|| format!("cannot access {}", path.display())),
         }
         let partial = folder_of(path).join(format!("{}.partial", uuid::Uuid::new_v4().simple()));
         let file = create_new(&partial);
-        let file = file.with_context(|| format!("{} cannot be written: {}", path.display(), partial.display()))?;
+        let file = file.with_context(|| format!("cannot write {}: {}", path.display(), partial.display()))?;
         Ok(Self::File(PartialFile { file, name: path.to_owned(), partial, pending: 0 }))
     }
 
-    /// Whether somebody looks at it who does not want to see any bytes.
+    /// Returns true for a terminal, which must not get binary data.
     pub(super) fn is_terminal(&self) -> bool {
         matches!(self, Self::Standard(output) if output.is_terminal())
     }
 
-    /// Makes what was written last; a file gets its name.
+    /// Writes buffered data, and renames a file to its final name.
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
         self.flush()?;
         let Self::File(partial_file) = &self else { return Ok(()) };
@@ -67,7 +68,7 @@ impl Output {
             .sync_all()
             .and_then(|()| fs::rename(&partial_file.partial, &partial_file.name))
             .and_then(|()| File::open(folder_of(&partial_file.name))?.sync_all());
-        placed.with_context(|| format!("{} cannot be written", partial_file.name.display()))
+        placed.with_context(|| format!("cannot write {}", partial_file.name.display()))
     }
 }
 
@@ -76,7 +77,7 @@ impl Write for Output {
         match self {
             Self::Standard(output) => output.write(bytes),
             Self::File(partial_file) => partial_file.write(bytes).map_err(|why| {
-                io::Error::new(why.kind(), format!("{} cannot be written: {why}", partial_file.name.display()))
+                io::Error::new(why.kind(), format!("cannot write {}: {why}", partial_file.name.display()))
             }),
         }
     }
@@ -98,7 +99,8 @@ impl PartialFile {
             self.file.sync_data()?;
             let free = free_space(folder_of(&self.name))?;
             if free < MIN_FREE_BYTES {
-                let reason = format!("only {free} bytes are left there, and {MIN_FREE_BYTES} are kept for the server");
+                let reason =
+                    format!("only {free} bytes are free on its volume, and {MIN_FREE_BYTES} are kept for the server");
                 return Err(io::Error::new(io::ErrorKind::StorageFull, reason));
             }
         }
@@ -106,14 +108,14 @@ impl PartialFile {
     }
 }
 
-/// The folder that a file lies in.
+/// Folder of a file.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 impl Drop for PartialFile {
     fn drop(&mut self) {
-        // Nothing is there any more once it has its name.
+        // A complete file has been renamed, and nothing is left to remove.
         let _ = fs::remove_file(&self.partial);
     }
 }
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_at_the_name_of_the_partial_file_is_not_followed() {
+    fn symbolic_link_at_a_partial_name_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let (victim, name) = (folder.path().join("victim"), folder.path().join("backup"));
         fs::write(&victim, "precious").unwrap();
@@ -141,11 +143,11 @@ mod tests {
         assert_eq!(fs::read(&name).unwrap(), b"content");
         assert!(fs::symlink_metadata(&name).unwrap().is_file());
         assert_eq!(fs::metadata(&name).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(entries(folder.path()).len(), 3, "nothing else is left");
+        assert_eq!(entries(folder.path()).len(), 3, "no other file is left");
     }
 
     #[test]
-    fn a_file_that_is_not_finished_leaves_nothing() {
+    fn unfinished_file_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let mut output = Output::open(&folder.path().join("backup")).unwrap();
         output.write_all(b"content").unwrap();
@@ -157,11 +159,11 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_leads_nowhere_is_there_already() {
+    fn dangling_symbolic_link_exists_already() {
         let folder = tempfile::tempdir().unwrap();
         let name = folder.path().join("backup");
         symlink(folder.path().join("nothing"), &name).unwrap();
-        assert!(Output::open(&name).unwrap_err().to_string().contains("is there already"));
+        assert!(Output::open(&name).unwrap_err().to_string().contains("exists already"));
         assert_eq!(entries(folder.path()), [name]);
     }
 }

@@ -1,4 +1,4 @@
-//! `store restore`: makes a store of a backup.
+//! `store restore`: creates a store from a backup.
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -40,7 +40,7 @@ impl RestoreCommand {
             size(backup.bytes),
             folder.path.display()
         );
-        println!("everything before revision {begins} counts as compacted: watches and lists begin anew");
+        println!("revisions before {begins} count as compacted: clients must list and watch again");
         Ok(())
     }
 }
