@@ -3,7 +3,7 @@
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, FromArgMatches};
 
 use super::filters::in_flight;
 use super::storage::StorageOptions;
@@ -60,6 +60,15 @@ pub struct Options {
     /// Shutdown.
     #[command(flatten)]
     pub shutdown: shutdown::Options,
+}
+
+impl Default for Options {
+    /// The options if no flag is set.
+    fn default() -> Self {
+        let command = Self::augment_args(clap::Command::new("serve").no_binary_name(true));
+        let matches = command.try_get_matches_from([""; 0]).expect("no flag is required");
+        Self::from_arg_matches(&matches).expect("every flag without a default is optional")
+    }
 }
 
 /// Flags of the limits on stored objects.

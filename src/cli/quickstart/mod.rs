@@ -9,9 +9,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use clap::{Args, FromArgMatches};
+use clap::Args;
 
 use self::folder::QuickstartFolder;
+use crate::auth::Mode;
 use crate::server::shutdown::Shutdown;
 use crate::server::{self, Options, Running};
 use crate::telemetry::log;
@@ -35,7 +36,7 @@ impl QuickstartCommand {
         log::init(log.verbosity, log.logging_format)?;
         let folder = QuickstartFolder::prepare(&data_dir)?;
         let shutdown = Shutdown::on_signals().context("cannot handle signals")?;
-        let Some(running) = server::start(options(&folder, secure_port)?, shutdown).await? else {
+        let Some(running) = server::start(options(&folder, secure_port), shutdown).await? else {
             return Ok(());
         };
         sample::load(&running.catalog).await?;
@@ -45,16 +46,15 @@ impl QuickstartCommand {
     }
 }
 
-/// Options of the server.
-fn options(folder: &QuickstartFolder, port: u16) -> anyhow::Result<Options> {
-    let command = Options::augment_args(clap::Command::new("quickstart"));
-    let matches = command.try_get_matches_from(["quickstart", "--authorization-mode=AlwaysAllow"])?;
-    let mut options = Options::from_arg_matches(&matches)?;
+/// The options of the server; all others are the defaults of `serve`.
+fn options(folder: &QuickstartFolder, port: u16) -> Options {
+    let mut options = Options::default();
+    options.access.authorization_mode = Some(Mode::AlwaysAllow);
     options.listen = server::listen::Options { bind_address: IpAddr::V4(Ipv4Addr::LOCALHOST), secure_port: port };
     options.tls.cert_dir = folder.certificates();
     options.access.token_auth_file = Some(folder.tokens());
     options.storage.data_dir = folder.path().to_owned();
-    Ok(options)
+    options
 }
 
 /// Text with commands to copy.
