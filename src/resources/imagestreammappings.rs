@@ -32,7 +32,7 @@ pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
 }
 
 /// The handler of pushes, which write an image and the event of its tag in one transaction.
-pub struct Mappings(Arc<Catalog>);
+pub(super) struct Mappings(Arc<Catalog>);
 
 /// One push, whatever the number of attempts.
 struct Task<'a> {
@@ -104,7 +104,7 @@ impl Create<ImageStreamMapping> for Mappings {
 
 impl Mappings {
     /// A handler of pushes into these streams.
-    pub fn new(catalog: &Arc<Catalog>) -> Self {
+    pub(super) fn new(catalog: &Arc<Catalog>) -> Self {
         Self(catalog.clone())
     }
 

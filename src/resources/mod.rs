@@ -12,6 +12,7 @@ use crate::registry::permission::Permissions;
 
 pub mod agreement;
 pub mod catalog;
+mod client;
 mod columns;
 pub mod families;
 pub mod fresh;
@@ -39,7 +40,7 @@ pub mod transfer;
 pub mod usage;
 
 pub use catalog::Catalog;
-pub use imagestreammappings::Mappings;
+pub use client::{Client, ResourceClient};
 
 /// The API that all resources belong to.
 pub const API: GroupVersion = GroupVersion {

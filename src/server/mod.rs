@@ -56,10 +56,9 @@ pub struct Running {
     pub address: SocketAddr,
     /// The certificate that clients must trust.
     pub certificate: PathBuf,
-    /// The resources, for work inside this process.
-    pub catalog: Arc<Catalog>,
     /// The handle that ends the server.
     pub shutdown: Shutdown,
+    catalog: Arc<Catalog>,
     serving: JoinHandle<anyhow::Result<()>>,
 }
 
@@ -132,6 +131,11 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
 }
 
 impl Running {
+    /// A client of the resources for a part of this process.
+    pub fn client(&self, name: &'static str) -> resources::Client {
+        resources::Client::new(&self.catalog, name)
+    }
+
     /// Serves until a signal or [`Shutdown::begin`] has ended the server.
     ///
     /// # Errors

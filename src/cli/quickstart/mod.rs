@@ -12,7 +12,7 @@ use anyhow::Context;
 use clap::Args;
 
 use self::folder::QuickstartFolder;
-use crate::auth::Mode;
+use crate::auth::AuthorizationMode;
 use crate::server::shutdown::Shutdown;
 use crate::server::{self, Options, Running};
 use crate::telemetry::log;
@@ -39,7 +39,7 @@ impl QuickstartCommand {
         let Some(running) = server::start(options(&folder, secure_port), shutdown).await? else {
             return Ok(());
         };
-        sample::load(&running.catalog).await?;
+        sample::load(&running.client("quickstart")).await?;
         folder.write_kubeconfig(running.address, &running.certificate)?;
         println!("{}", instructions(&folder, &running));
         running.until_end().await
@@ -49,7 +49,7 @@ impl QuickstartCommand {
 /// The options of the server; all others are the defaults of `serve`.
 fn options(folder: &QuickstartFolder, port: u16) -> Options {
     let mut options = Options::default();
-    options.access.authorization_mode = Some(Mode::AlwaysAllow);
+    options.access.authorization_mode = Some(AuthorizationMode::AlwaysAllow);
     options.listen = server::listen::Options { bind_address: IpAddr::V4(Ipv4Addr::LOCALHOST), secure_port: port };
     options.tls.cert_dir = folder.certificates();
     options.access.token_auth_file = Some(folder.tokens());

@@ -1,17 +1,13 @@
 //! Sample stream with images from `images/make.sh`, pushed as a registry does.
 
-use std::sync::Arc;
-
 use anyhow::Context;
 
 use crate::api::{Image, ImageStream, ImageStreamMapping};
 use crate::domain::digest::Digest;
 use crate::domain::manifest;
-use crate::meta::{ObjectMeta, Status, Time};
-use crate::registry::actor::Actor;
-use crate::registry::object_ref::ObjectRef;
-use crate::registry::verbs::Create;
-use crate::resources::{Catalog, Mappings};
+use crate::domain::stream_index::StreamIndex;
+use crate::meta::{ObjectMeta, Status};
+use crate::resources::Client;
 
 /// Namespace of the sample.
 pub(super) const NAMESPACE: &str = "samples";
@@ -115,26 +111,23 @@ pub(super) fn previous() -> String {
 ///
 /// # Errors
 /// Rejected writes and failures of the store.
-pub(super) async fn load(catalog: &Arc<Catalog>) -> anyhow::Result<()> {
-    let actor = Actor::internal("quickstart", Time::now());
-    let (cluster, namespace) = (ObjectRef::default(), ObjectRef::all_in(NAMESPACE));
-    let created = catalog.streams.create(&actor, &namespace, stream()).await;
-    created.map(drop).or_else(keep_existing).context("cannot create the sample stream")?;
-    let view = catalog.stream_view(&actor.load, NAMESPACE, STREAM).await;
-    let view = view.context("cannot read the sample stream")?;
-    let view = view.context("the sample stream was deleted")?;
-    let mappings = Mappings::new(catalog);
+pub(super) async fn load(client: &Client) -> anyhow::Result<()> {
+    let (images, streams) = (client.images(), client.image_streams(NAMESPACE));
+    let created = streams.create(stream()).await;
+    created.or_else(keep_existing).context("cannot create the sample stream")?;
+    let existing = streams.get(STREAM).await.context("cannot read the sample stream")?;
+    let history = StreamIndex::of(&existing.context("the sample stream was deleted")?);
     for sample in &SAMPLES {
         let image = sample.image();
-        if view.history.names().any(|name| name == image.metadata.name) {
+        if history.contains(&image.metadata.name) {
             continue;
         }
         let created = match sample.tag {
-            None => catalog.images.create(&actor, &cluster, image).await.map(drop),
+            None => images.create(image).await,
             Some(tag) => {
                 let mut mapping = ImageStreamMapping { image, tag: tag.into(), ..ImageStreamMapping::default() };
                 mapping.metadata.name = STREAM.into();
-                mappings.create(&actor, &namespace, mapping).await.map(drop)
+                client.create_mapping(NAMESPACE, mapping).await
             }
         };
         let created = created.or_else(keep_existing);
