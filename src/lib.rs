@@ -15,7 +15,8 @@
 //! ├─────────▼────────────────────────────────────────────────────────────┤
 //! │ server      listener, filters, router, health                        │
 //! ├──────────────────────────────────────────────────────────────────────┤
-//! │ controllers supervised background work                               │
+//! │ controllers supervised background work: compaction, usage,           │
+//! │             registration, certificates                               │
 //! ├──────────────────────────────────────────────────────────────────────┤
 //! │ resources   one file for each API resource: storage, Kubernetes      │
 //! │             rules and image logic meet here and nowhere else         │
@@ -50,6 +51,8 @@
 //! * [`endpoints`] knows HTTP, not images. A resource is a value, an
 //!   [`endpoints::endpoint::Endpoint`]: routes, verbs, discovery, OpenAPI, and 404 and 405 responses
 //!   follow from it.
+//! * [`controllers`] keep subjects such as certificates current. A [`controllers::Supervisor`]
+//!   restarts them, and runs those of shared state on one replica only.
 //! * [`domain`] is pure: clocks, randomness and stored objects are arguments.
 //! * [`auth`] proves identity by types: `X-Remote-*` headers are readable only through a verified
 //!   front-proxy certificate ([`auth::FrontProxy`]).
@@ -206,6 +209,33 @@
 //!    [`store::Scan`], [`store::DiskUsage`], [`store::Maintenance`]. The server leaves out the
 //!    background work of missing ones.
 //! 5. Run the API tests with it.
+//!
+//! # How to add a controller
+//!
+//! A controller is background work on one subject, such as a periodic import.
+//!
+//! 1. Add a file to [`controllers`] with a type that implements [`controllers::Controller`]. `run`
+//!    works until it is dropped, logs failures, and tries again. The supervisor restarts it with
+//!    growing delays if it returns or panics, and counts that in
+//!    `imagestream_apiserver_controller_restarts_total`.
+//! 2. If only one replica may do the work, return [`controllers::Leadership::Elected`] with the
+//!    [`store::Elector`] of the store, as `CompactionController` in `controllers/compaction.rs`.
+//! 3. Read and write objects through a [`resources::Client`], whose writes take the path of a push.
+//!    Other layers give a controller what else it needs, as `RegistrationController` in
+//!    `controllers/registration.rs` gets a client of the control plane.
+//! 4. Add it to the list in [`controllers::all`], and its inputs to [`controllers::Subjects`].
+//!    Flags are a clap `Options` beside the controller, flattened into [`server::Options`].
+//!
+//! # How to add an admission step
+//!
+//! 1. Add a file to `registry/admission` with a type that implements
+//!    [`registry::admission::Plugin`]: `handles` selects the operations, `admit` checks one write. It
+//!    may await remote calls, because it runs outside of the transaction, and runs again if the
+//!    object changed meanwhile. See [`registry::admission::NamespaceLifecycle`].
+//! 2. A step that counts returns a [`registry::admission::Reservation`], which is settled when the
+//!    transaction ends. See [`registry::admission::ObjectQuota`].
+//! 3. Add it to the list of plugins in [`resources::Catalog::new`], in the order in which they run.
+//! 4. Test it with a [`resources::Client`] on a store from [`store::in_memory`].
 
 pub mod api;
 pub mod auth;
