@@ -103,7 +103,12 @@ pub enum RequestKind {
 impl<'a> RequestPath<'a> {
     /// Decodes a path, so that `%2F` separates segments as `/` does.
     pub fn new(sent: &'a str) -> Self {
-        Self { sent, decoded: percent_decode_str(sent).decode_utf8_lossy() }
+        // The search is many times faster than the decoder.
+        let decoded = match sent.contains('%') {
+            true => percent_decode_str(sent).decode_utf8_lossy(),
+            false => Cow::Borrowed(sent),
+        };
+        Self { sent, decoded }
     }
 }
 
@@ -228,7 +233,7 @@ fn classify<'a>(method: &Method, path: &'a RequestPath<'a>, query: &Query) -> Re
     let has_more = parts.next().is_some();
     let form = match below_version(path.sent, group, version) {
         None => PathForm::Unknown,
-        Some(below) if !has_sound_escapes(below) => PathForm::BrokenEscape(below),
+        Some(below) if below.contains('%') && !has_sound_escapes(below) => PathForm::BrokenEscape(below),
         Some(_) if has_gap || has_more || prefix == Some(PathPrefix::Proxy) => PathForm::Unknown,
         Some(_) => PathForm::Routable,
     };
