@@ -112,7 +112,7 @@ pub fn apply(bytes: &[u8]) {
 pub fn query(bytes: &[u8]) {
     let query = Query::parse(Some(&String::from_utf8_lossy(bytes)));
     let _ = (page::least_version(&GetOptions::read(&query)), query.timeout(), query.switch("watch"));
-    let _ = ListOptions::read(&query).and_then(|options| page::Options::read(&options));
+    let _ = ListOptions::read(&query).and_then(|options| page::PageOptions::read(&options));
     select(&query);
 }
 
@@ -131,12 +131,12 @@ pub fn continue_token(bytes: &[u8]) {
     for token in [String::from_utf8_lossy(bytes).into_owned(), URL_SAFE_NO_PAD.encode(bytes)] {
         let read = |token: &str| {
             let query = Query::parse(Some(&format!("continue={token}")));
-            ListOptions::read(&query).and_then(|options| page::Options::read(&options))
+            ListOptions::read(&query).and_then(|options| page::PageOptions::read(&options))
         };
         let Ok(options) = read(&token) else { continue };
         let (At::Revision(revision), Some(start)) = (options.at, &options.start) else { continue };
         if let Some(last) = start.strip_suffix('\0') {
-            assert_eq!(read(&page::token(revision, last)).expect("an encoded token can be decoded"), options);
+            assert_eq!(read(&page::continue_token(revision, last)).expect("an encoded token can be decoded"), options);
         }
     }
 }

@@ -156,11 +156,11 @@ fn resolve_and_validate(stored: &ImageStream, mut new: ImageStream) -> Result<()
 }
 
 fn validate_image(image: &Image) -> Result<(), Status> {
-    into_status(&image.metadata, validate::image(image, &metadata::faults))
+    into_status(&image.metadata, validate::image(image, &metadata::validate))
 }
 
 fn into_status(meta: &ObjectMeta, mut errors: field::Errors) -> Result<(), Status> {
-    errors.append(metadata::faults(meta));
+    errors.append(metadata::validate(meta));
     let resource = GroupResource { group: "image.openshift.io", name: "imagestreams" };
     if errors.is_empty() { Ok(()) } else { Err(Status::invalid(resource, &meta.name, &errors)) }
 }

@@ -14,7 +14,7 @@ use crate::domain::tag_history::MaxTagHistory;
 use crate::endpoints::openapi::{self, OpenApiVersion};
 use crate::endpoints::serve::Api;
 use crate::registry::permission::Permissions;
-use crate::resources::catalog::Limits;
+use crate::resources::catalog::StorageLimits;
 use crate::resources::{self, API, Catalog};
 use crate::store;
 
@@ -35,7 +35,7 @@ impl OpenapiCommand {
 fn api() -> anyhow::Result<Api> {
     // The resources need a store, but the documents do not depend on its content.
     let store = store::in_memory()?.store;
-    let limits = Limits { streams_per_namespace: None, object_bytes: 0, tag_history: MaxTagHistory::default() };
+    let limits = StorageLimits { streams_per_namespace: None, object_bytes: 0, tag_history: MaxTagHistory::default() };
     let catalog = Arc::new(Catalog::new(&store, Registries::default(), &limits));
     let permissions = Permissions::new(Arc::new(Authorizer::AlwaysAllow));
     Ok(resources::all(&catalog, Namespaces::all(), Secrets::none(), permissions))

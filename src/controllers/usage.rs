@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::controller::Controller;
 use crate::api::GROUP;
-use crate::resources::usage::{Large, StoredResource, Usage};
+use crate::resources::usage::{LargestObject, StoredResource, Usage};
 use crate::store::{Backend, DiskUsage, FileStats, Scan, ScanProgress, Scanner, StoreError};
 use crate::telemetry::OnChange;
 use crate::telemetry::metrics::Metrics;
@@ -105,7 +105,7 @@ type LoggedLargest = OnChange<(String, u64)>;
 
 /// Records the largest object. Returns true if it is to be logged: it is much larger than the logged
 /// one, or that one is gone.
-fn record_largest(logged: &mut LoggedLargest, largest: Large<'_>) -> bool {
+fn record_largest(logged: &mut LoggedLargest, largest: LargestObject<'_>) -> bool {
     logged.record_if((largest.name.to_owned(), largest.bytes), |(name, bytes), (last_name, last_bytes)| {
         *bytes > last_bytes + last_bytes / 4 || (name != last_name && bytes < last_bytes)
     })
@@ -119,7 +119,7 @@ impl UsageCounter {
             self = counter;
             match step {
                 Ok(ScanProgress::More) => time::sleep(took * PAUSES_PER_STEP).await,
-                Ok(ScanProgress::Done) if self.usage.is_vague() => self.scanner.restart(),
+                Ok(ScanProgress::Done) if self.usage.needs_recount() => self.scanner.restart(),
                 Ok(ScanProgress::Done) => break,
                 Err(why) => return (self, Err(why)),
             }
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn the_largest_is_logged_when_it_grows_much_or_disappears() {
         let mut logged = LoggedLargest::default();
-        let mut is_news = |name, bytes| record_largest(&mut logged, Large { name, bytes });
+        let mut is_news = |name, bytes| record_largest(&mut logged, LargestObject { name, bytes });
         assert!(is_news("a", 100));
         assert!(!is_news("a", 100));
         assert!(!is_news("b", 120), "hardly larger");

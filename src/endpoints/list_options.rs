@@ -3,7 +3,7 @@
 use super::context::RequestContext;
 use super::negotiation::ObjectForm;
 use crate::meta::Status;
-use crate::registry::options::{Content, ListOptions};
+use crate::registry::options::{ListContent, ListOptions};
 
 /// The options of a list or a watch.
 ///
@@ -11,8 +11,8 @@ use crate::registry::options::{Content, ListOptions};
 /// 400 for parameters that are no numbers.
 pub fn read(cx: &RequestContext) -> Result<ListOptions, Status> {
     let content = match cx.representation.form {
-        ObjectForm::PartialMetadataList => Content::Metadata,
-        ObjectForm::Object | ObjectForm::Table | ObjectForm::PartialMetadata => Content::Whole,
+        ObjectForm::PartialMetadataList => ListContent::Metadata,
+        ObjectForm::Object | ObjectForm::Table | ObjectForm::PartialMetadata => ListContent::Whole,
     };
     Ok(ListOptions { content, ..ListOptions::read(&cx.query)? })
 }

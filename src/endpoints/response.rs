@@ -15,7 +15,7 @@ use crate::machinery::protobuf;
 use crate::machinery::yaml;
 use crate::meta::protobuf::{MessageDescriptor, PARTIAL_OBJECT_METADATA, STATUS};
 use crate::meta::{Kind, ListMeta, Status};
-use crate::registry::outcome::{Sent, WriteResult, Written};
+use crate::registry::outcome::{ReadResult, WriteResult, Written};
 
 /// An answer, ready to be sent.
 #[derive(Debug)]
@@ -117,14 +117,14 @@ impl ApiResponse {
         cx: &RequestContext,
         api: GroupVersion,
         code: u16,
-        sent: Sent<T>,
+        sent: ReadResult<T>,
         columns: Option<&'static Columns<T>>,
     ) -> Result<Self, Status> {
         let media = cx.representation.media;
         let mut message = Some(T::MESSAGE);
         let mut compact = match (cx.representation.form, sent) {
-            (ObjectForm::Object, Sent::Json(compact)) => return Self::write(code, media, message, compact),
-            (ObjectForm::Object, Sent::Object(object)) => {
+            (ObjectForm::Object, ReadResult::Json(compact)) => return Self::write(code, media, message, compact),
+            (ObjectForm::Object, ReadResult::Object(object)) => {
                 let mut compact = Vec::with_capacity(2048);
                 table::encode_object(&*object, api.name, &mut compact);
                 compact
@@ -161,7 +161,7 @@ impl ApiResponse {
         written: Written<T>,
         columns: Option<&'static Columns<T>>,
     ) -> Result<Self, Status> {
-        let object = |code, object| Self::object(cx, api, code, Sent::Object(object), columns);
+        let object = |code, object| Self::object(cx, api, code, ReadResult::Object(object), columns);
         let mut reply = match written.result {
             WriteResult::Created(created) => object(201, created)?,
             WriteResult::Updated(updated) => object(200, updated)?,
@@ -173,10 +173,10 @@ impl ApiResponse {
     }
 }
 
-fn into_object<T: Kind>(sent: Sent<T>) -> Result<T, Status> {
+fn into_object<T: Kind>(sent: ReadResult<T>) -> Result<T, Status> {
     match sent {
-        Sent::Object(object) => Ok(*object),
-        Sent::Json(compact) => serde_json::from_slice(&compact).map_err(Status::hidden),
+        ReadResult::Object(object) => Ok(*object),
+        ReadResult::Json(compact) => serde_json::from_slice(&compact).map_err(Status::hidden),
     }
 }
 

@@ -33,23 +33,23 @@ impl<T: Kind, S: Strategy<T>> Create<T> for ObjectStore<T, S> {
 
 impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     async fn make(&self, actor: &Actor, at: &ObjectRef, mut object: T) -> Result<Written<T>, Status> {
-        let rules = self.strategy();
+        let strategy = self.strategy();
         metadata::prepare_create(at.namespace(), actor.now, object.metadata_mut())?;
-        rules.reset_fields(None, &mut object);
-        let writer = self.writer(actor, rules);
+        strategy.reset_fields(None, &mut object);
+        let manager = self.field_manager(actor, strategy);
         let managed = updated_object::updated_managed_fields(
             self.schema(),
             None,
-            &*rules.writable(&object),
+            &*strategy.writable_part(&object),
             self.api(),
-            &writer,
+            &manager,
         )?;
         object.metadata_mut().managed_fields = managed;
         let name = object.metadata().name.clone();
-        let request = WriteRequest { strategy: rules, creation: AllowCreate::Only };
+        let request = WriteRequest { strategy: strategy, creation: AllowCreate::Only };
         let created = self.write(actor, at.namespace(), &name, request, |_| Ok((object.clone(), ())));
         let mut created = created.await?.object;
-        rules.decorate(&mut created);
+        strategy.decorate(&mut created);
         Ok(Written::created(created))
     }
 }

@@ -8,15 +8,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 use crate::meta::{Kind, ObjectMeta, Status, StatusDetails, Time, excerpt};
 use crate::registry::actor::Actor;
 use crate::registry::actor::DryRun;
-use crate::registry::admission::Admitted;
-use crate::registry::guaranteed_update::{Decision, Done, Seen};
-use crate::registry::list::{Listing, Objects, Walk};
+use crate::registry::admission::chain::Admitted;
+use crate::registry::guaranteed_update::{ReadSet, UpdateDecision, UpdateOutcome};
+use crate::registry::list::object_stream::{ListPage, ObjectStream};
+use crate::registry::list::stored_objects::StoredObjects;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_ref::check_path_segment;
 use crate::registry::object_store::ObjectStore;
 use crate::registry::options::ListOptions;
 use crate::registry::outcome::Written;
-use crate::registry::strategy::{Dependents, Strategy};
+use crate::registry::strategy::{GarbageCollection, Strategy};
 use crate::registry::verbs::{Delete, DeleteCollection, Scope};
 use crate::store::Entry;
 
@@ -25,26 +26,26 @@ const ORPHAN: &str = "orphan";
 /// Kept until the garbage collector has deleted the dependents.
 const FOREGROUND: &str = "foregroundDeletion";
 /// How many objects of a collection are deleted at a time.
-const AT_A_TIME: usize = 32;
+const MAX_CONCURRENT_DELETES: usize = 32;
 
 /// What became of an object that was to be deleted.
-enum Deleted<T> {
+enum Deletion<T> {
     /// It is gone. The UID is not known of one that could not be read.
-    Gone { uid: String },
+    Removed { uid: String },
     /// It goes once its finalizers have.
-    Going(Box<T>),
+    Terminating(Box<T>),
 }
 
 impl<T: Kind, S: Strategy<T>> Delete<T> for ObjectStore<T, S> {
     async fn delete(&self, actor: &Actor, at: &ObjectRef, options: &DeleteOptions) -> Result<Written<T>, Status> {
         check_path_segment(at.name())?;
         match self.remove(actor, at.namespace(), at.name(), options).await? {
-            Deleted::Going(mut object) => {
+            Deletion::Terminating(mut object) => {
                 self.strategy().decorate(&mut object);
                 let is_cascade = options.orphan_dependents == Some(false);
                 Ok(if is_cascade { Written::accepted(*object) } else { Written::updated(*object) })
             }
-            Deleted::Gone { uid } => Ok(Written::status(Status::success().with_details(StatusDetails {
+            Deletion::Removed { uid } => Ok(Written::status(Status::success().with_details(StatusDetails {
                 name: at.name().into(),
                 group: self.resource().group.into(),
                 kind: self.resource().name.into(),
@@ -56,7 +57,7 @@ impl<T: Kind, S: Strategy<T>> Delete<T> for ObjectStore<T, S> {
 }
 
 impl<T: Kind, S: Strategy<T>> DeleteCollection<T> for ObjectStore<T, S> {
-    type Walk = Objects<T, S>;
+    type Objects = StoredObjects<T, S>;
 
     async fn delete_collection(
         self: &Arc<Self>,
@@ -65,28 +66,32 @@ impl<T: Kind, S: Strategy<T>> DeleteCollection<T> for ObjectStore<T, S> {
         scope: Scope,
         options: &DeleteOptions,
         list: &ListOptions,
-    ) -> Result<Listing<Objects<T, S>>, Status> {
-        let mut listing = self.selected(at, scope, list)?;
+    ) -> Result<ListPage<StoredObjects<T, S>>, Status> {
+        let mut page = self.selected(at, scope, list)?;
         // From here on both see what is there now.
-        listing.walk.begin().await?;
-        let (mut walk, mut left) = (listing.walk.clone().with_little(), listing.most().unwrap_or(usize::MAX));
+        page.objects.fix_revision().await?;
+        let (mut objects, mut remaining) =
+            (page.objects.clone().metadata_only(), page.max_objects().unwrap_or(usize::MAX));
         loop {
-            let names = names(&mut walk, left.min(AT_A_TIME)).await?;
+            let names = next_names(&mut objects, remaining.min(MAX_CONCURRENT_DELETES)).await?;
             if names.is_empty() {
-                return Ok(listing);
+                return Ok(page);
             }
-            left -= names.len();
-            let removals = names.iter().map(|name| self.remove_if_there(actor, at, name, options).boxed());
+            remaining -= names.len();
+            let removals = names.iter().map(|name| self.remove_if_exists(actor, at, name, options).boxed());
             future::try_join_all(removals).await?;
         }
     }
 }
 
 /// The names of the next objects, so many at most.
-async fn names<T: Kind, S: Strategy<T>>(walk: &mut Objects<T, S>, most: usize) -> Result<Vec<String>, Status> {
+async fn next_names<T: Kind, S: Strategy<T>>(
+    objects: &mut StoredObjects<T, S>,
+    max: usize,
+) -> Result<Vec<String>, Status> {
     let mut names = Vec::new();
-    while names.len() < most
-        && let Some(object) = walk.next().await?
+    while names.len() < max
+        && let Some(object) = objects.next().await?
     {
         names.push(object.metadata().name.clone());
     }
@@ -94,7 +99,7 @@ async fn names<T: Kind, S: Strategy<T>>(walk: &mut Objects<T, S>, most: usize) -
 }
 
 impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
-    async fn remove_if_there(
+    async fn remove_if_exists(
         &self,
         actor: &Actor,
         at: &ObjectRef,
@@ -113,19 +118,19 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         namespace: &str,
         name: &str,
         options: &DeleteOptions,
-    ) -> Result<Deleted<T>, Status> {
+    ) -> Result<Deletion<T>, Status> {
         let key = self.key(namespace, name);
-        let attempt = |seen: &Seen, admitted: &Admitted| {
-            let entry = seen.entry(&key).ok_or_else(|| Status::not_found(self.resource(), name))?;
+        let attempt = |read_set: &ReadSet, admitted: &Admitted| {
+            let entry = read_set.entry(&key).ok_or_else(|| Status::not_found(self.resource(), name))?;
             self.decide_removal(actor, (namespace, name), options, entry, admitted)
         };
         let done = self.storage().guaranteed_update(actor, std::slice::from_ref(&key), attempt);
         Ok(match done.await? {
-            Done::Committed(Deleted::Going(mut object), revision) => {
+            UpdateOutcome::Committed(Deletion::Terminating(mut object), revision) => {
                 object.metadata_mut().resource_version = revision.to_string();
-                Deleted::Going(object)
+                Deletion::Terminating(object)
             }
-            Done::Kept(deleted) | Done::Committed(deleted, _) => deleted,
+            UpdateOutcome::Unchanged(deleted) | UpdateOutcome::Committed(deleted, _) => deleted,
         })
     }
 
@@ -136,43 +141,43 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         options: &DeleteOptions,
         entry: &Entry,
         admitted: &Admitted,
-    ) -> Result<Decision<Deleted<T>>, Status> {
+    ) -> Result<UpdateDecision<Deletion<T>>, Status> {
         let old = match self.decode(entry) {
             Ok(old) => old,
             // An object that cannot be read can still be removed.
             Err(_) if options.preconditions.is_none() && actor.dry_run == DryRun::Off => {
                 let change = self.change(&entry.key, place, None, None)?;
-                return Ok(Decision::Write(vec![change], Deleted::Gone { uid: String::new() }));
+                return Ok(UpdateDecision::Write(vec![change], Deletion::Removed { uid: String::new() }));
             }
             Err(status) => return Err(status),
         };
         self.check_preconditions(options, old.metadata())?;
-        if let Some(attributes) = self.to_admit(admitted, place, Some(&old), None) {
-            return Ok(Decision::Admit(attributes));
+        if let Some(attributes) = self.admission_attributes(admitted, place, Some(&old), None) {
+            return Ok(UpdateDecision::Admit(attributes));
         }
         let mut new = old.clone();
-        mark(new.metadata_mut(), options, self.strategy().dependents(), actor.now);
-        let is_gone = new.metadata().finalizers.is_empty();
-        let has_work = (is_gone || new != old) && actor.dry_run == DryRun::Off;
+        begin_deletion(new.metadata_mut(), options, self.strategy().garbage_collection(), actor.now);
+        let is_removed = new.metadata().finalizers.is_empty();
+        let has_work = (is_removed || new != old) && actor.dry_run == DryRun::Off;
         let change = match has_work {
-            true => Some(self.change(&entry.key, place, Some(&old), (!is_gone).then_some(&new))?),
+            true => Some(self.change(&entry.key, place, Some(&old), (!is_removed).then_some(&new))?),
             false => None,
         };
-        let deleted = match is_gone {
-            true => Deleted::Gone { uid: old.metadata().uid.clone() },
-            false => Deleted::Going(Box::new(new)),
+        let deleted = match is_removed {
+            true => Deletion::Removed { uid: old.metadata().uid.clone() },
+            false => Deletion::Terminating(Box::new(new)),
         };
         Ok(match change {
-            Some(change) => Decision::Write(vec![change], deleted),
-            None => Decision::Keep(deleted),
+            Some(change) => UpdateDecision::Write(vec![change], deleted),
+            None => UpdateDecision::Keep(deleted),
         })
     }
 
     fn check_preconditions(&self, options: &DeleteOptions, meta: &ObjectMeta) -> Result<(), Status> {
-        let Some(wanted) = &options.preconditions else {
+        let Some(required) = &options.preconditions else {
             return Ok(());
         };
-        if let Some(uid) = wanted.uid.as_ref().filter(|uid| **uid != meta.uid) {
+        if let Some(uid) = required.uid.as_ref().filter(|uid| **uid != meta.uid) {
             let why = format!(
                 "the UID in the precondition ({}) does not match the UID in record ({}). The object might have been \
                  deleted and then recreated",
@@ -181,7 +186,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             );
             return Err(Status::conflict(self.kind(), &meta.name, &why));
         }
-        if let Some(version) = wanted.resource_version.as_ref().filter(|version| **version != meta.resource_version) {
+        if let Some(version) = required.resource_version.as_ref().filter(|version| **version != meta.resource_version) {
             let why = format!(
                 "the ResourceVersion in the precondition ({}) does not match the ResourceVersion in record ({}). The \
                  object might have been modified",
@@ -195,14 +200,14 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
 }
 
 /// Gives an object the finalizers that its deletion asks for, and marks one that has any as being deleted.
-fn mark(meta: &mut ObjectMeta, options: &DeleteOptions, dependents: Dependents, now: Time) {
-    let wanted = match dependents {
-        Dependents::None => None,
-        Dependents::Collected => finalizer(meta, options),
+fn begin_deletion(meta: &mut ObjectMeta, options: &DeleteOptions, dependents: GarbageCollection, now: Time) {
+    let required = match dependents {
+        GarbageCollection::Unsupported => None,
+        GarbageCollection::Supported => finalizer(meta, options),
     };
-    meta.finalizers.retain(|each| Some(each.as_str()) == wanted || ![ORPHAN, FOREGROUND].contains(&each.as_str()));
-    if let Some(wanted) = wanted.filter(|wanted| !meta.finalizers.iter().any(|each| each == wanted)) {
-        meta.finalizers.push(wanted.into());
+    meta.finalizers.retain(|each| Some(each.as_str()) == required || ![ORPHAN, FOREGROUND].contains(&each.as_str()));
+    if let Some(required) = required.filter(|required| !meta.finalizers.iter().any(|each| each == required)) {
+        meta.finalizers.push(required.into());
     }
     if meta.finalizers.is_empty() || meta.deletion_timestamp.is_some() {
         return;
@@ -231,10 +236,10 @@ fn finalizer(meta: &ObjectMeta, options: &DeleteOptions) -> Option<&'static str>
 mod tests {
     use super::*;
 
-    fn marked(finalizers: &[&str], options: DeleteOptions, dependents: Dependents) -> ObjectMeta {
+    fn begin(finalizers: &[&str], options: DeleteOptions, dependents: GarbageCollection) -> ObjectMeta {
         let finalizers = finalizers.iter().map(|each| (*each).to_owned()).collect();
         let mut meta = ObjectMeta { generation: 3, finalizers, ..ObjectMeta::default() };
-        mark(&mut meta, &options, dependents, Time::from_unix_seconds(7));
+        begin_deletion(&mut meta, &options, dependents, Time::from_unix_seconds(7));
         meta
     }
 
@@ -244,22 +249,22 @@ mod tests {
 
     #[test]
     fn an_object_with_finalizers_is_marked_and_one_without_is_not() {
-        let meta = marked(&["a/b"], DeleteOptions::default(), Dependents::Collected);
+        let meta = begin(&["a/b"], DeleteOptions::default(), GarbageCollection::Supported);
         assert_eq!((meta.deletion_timestamp, meta.generation), (Some(Time::from_unix_seconds(7)), 4));
         assert_eq!(meta.deletion_grace_period_seconds, Some(0));
-        let meta = marked(&[], DeleteOptions::default(), Dependents::Collected);
+        let meta = begin(&[], DeleteOptions::default(), GarbageCollection::Supported);
         assert_eq!((meta.deletion_timestamp, meta.generation), (None, 3));
     }
 
     #[test]
     fn what_becomes_of_dependents_is_a_finalizer() {
-        let finalizers = |before: &[&str], options, dependents| marked(before, options, dependents).finalizers;
-        assert_eq!(finalizers(&[], policy("Orphan"), Dependents::Collected), [ORPHAN]);
-        assert_eq!(finalizers(&["a/b"], policy("Foreground"), Dependents::Collected), ["a/b", FOREGROUND]);
-        assert_eq!(finalizers(&["a/b", ORPHAN], policy("Background"), Dependents::Collected), ["a/b"]);
-        assert_eq!(finalizers(&[ORPHAN], DeleteOptions::default(), Dependents::Collected), [ORPHAN]);
-        assert_eq!(finalizers(&[ORPHAN], policy("Orphan"), Dependents::None), [""; 0]);
+        let finalizers = |before: &[&str], options, dependents| begin(before, options, dependents).finalizers;
+        assert_eq!(finalizers(&[], policy("Orphan"), GarbageCollection::Supported), [ORPHAN]);
+        assert_eq!(finalizers(&["a/b"], policy("Foreground"), GarbageCollection::Supported), ["a/b", FOREGROUND]);
+        assert_eq!(finalizers(&["a/b", ORPHAN], policy("Background"), GarbageCollection::Supported), ["a/b"]);
+        assert_eq!(finalizers(&[ORPHAN], DeleteOptions::default(), GarbageCollection::Supported), [ORPHAN]);
+        assert_eq!(finalizers(&[ORPHAN], policy("Orphan"), GarbageCollection::Unsupported), [""; 0]);
         let orphan = DeleteOptions { orphan_dependents: Some(true), ..DeleteOptions::default() };
-        assert_eq!(finalizers(&[FOREGROUND], orphan, Dependents::Collected), [ORPHAN]);
+        assert_eq!(finalizers(&[FOREGROUND], orphan, GarbageCollection::Supported), [ORPHAN]);
     }
 }

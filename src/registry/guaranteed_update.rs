@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::actor::Actor;
-use super::admission::{Admitted, Attributes, Chain};
-use crate::meta::{GroupResource, Status};
+use super::admission::attributes::AdmissionAttributes;
+use super::admission::chain::{AdmissionChain, Admitted};
+use super::object_change::ObjectChange;
+use crate::meta::Status;
 use crate::registry::pool::Workload;
 use crate::registry::read;
 use crate::registry::storage_errors::status_of;
-use crate::store::{Change, Entry, Guard, Key, Outcome, Revision, Store, Txn};
+use crate::store::{Entry, Guard, Key, Outcome, Revision, Store, Txn};
 
 /// The next step of a transaction, decided from what was read.
-pub enum Decision<R> {
+pub enum UpdateDecision<R> {
     /// Nothing is written.
     Keep(R),
     /// The changes are committed if nothing that was read has changed in between.
@@ -20,62 +22,36 @@ pub enum Decision<R> {
     /// These keys must be read, too.
     Read(Vec<Key>),
     /// The admission chain must run for this write.
-    Admit(Box<Attributes>),
-}
-
-/// The change of one object: its own row, and the rows derived from it.
-#[derive(Debug)]
-pub struct ObjectChange {
-    /// The resource.
-    pub resource: GroupResource<'static>,
-    /// The namespace; empty for cluster-scoped objects.
-    pub namespace: String,
-    /// The effect on the object.
-    pub effect: Effect,
-    /// The rows to write.
-    pub rows: Vec<Change>,
-}
-
-/// The effect of a write on an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// The object is new.
-    Created,
-    /// The object is replaced.
-    Updated,
-    /// The object equals the stored one.
-    Unchanged,
-    /// The object is removed.
-    Deleted,
+    Admit(Box<AdmissionAttributes>),
 }
 
 /// The store of all objects, with the admission chain of its writes.
 pub struct Storage {
     store: Arc<dyn Store>,
-    chain: Chain,
+    chain: AdmissionChain,
 }
 
 /// The result of a decision.
 #[derive(Debug)]
-pub enum Done<R> {
+pub enum UpdateOutcome<R> {
     /// Nothing was written.
-    Kept(R),
+    Unchanged(R),
     /// The changes were made at this revision.
     Committed(R, Revision),
 }
 
 /// What was read. A stream whose tags come from other streams can make it read thousands of keys.
 #[derive(Debug, Default)]
-pub struct Seen(BTreeMap<Key, Option<Entry>>);
+pub struct ReadSet(BTreeMap<Key, Option<Entry>>);
 
-impl Seen {
+impl ReadSet {
     /// The entry of a key; none where it has no value, or was not read.
     pub fn entry(&self, key: &Key) -> Option<&Entry> {
         self.0.get(key).and_then(Option::as_ref)
     }
 
     /// Whether a key was read.
-    pub fn has(&self, key: &Key) -> bool {
+    pub fn contains(&self, key: &Key) -> bool {
         self.0.contains_key(key)
     }
 
@@ -84,14 +60,14 @@ impl Seen {
         let before = self.bytes();
         let mut held = before;
         for key in keys {
-            if self.has(key) {
+            if self.contains(key) {
                 continue;
             }
-            let entry = read::entry(store, load, key, held).await?;
+            let entry = read::read_entry(store, load, key, held).await?;
             held += entry.as_ref().map_or(0, |entry| entry.value.len());
             self.0.insert(key.clone(), entry);
             if held - before > room {
-                return Err(too_much(room));
+                return Err(reads_too_much(room));
             }
         }
         Ok(())
@@ -117,7 +93,7 @@ impl Seen {
 
 impl Storage {
     /// A store whose writes pass this chain.
-    pub fn new(store: Arc<dyn Store>, chain: Chain) -> Self {
+    pub fn new(store: Arc<dyn Store>, chain: AdmissionChain) -> Self {
         Self { store, chain }
     }
 
@@ -127,7 +103,7 @@ impl Storage {
     }
 
     /// The admission chain.
-    pub fn chain(&self) -> &Chain {
+    pub fn chain(&self) -> &AdmissionChain {
         &self.chain
     }
 
@@ -136,7 +112,7 @@ impl Storage {
     ///
     /// # Errors
     /// The Status of the plugin that refuses it.
-    pub async fn admit_virtual(&self, attributes: &Attributes, actor: &Actor) -> Result<(), Status> {
+    pub async fn admit_virtual(&self, attributes: &AdmissionAttributes, actor: &Actor) -> Result<(), Status> {
         self.chain.admit(attributes, actor, &mut Admitted::default()).await
     }
 
@@ -156,32 +132,32 @@ impl Storage {
         &self,
         actor: &Actor,
         keys: &[Key],
-        mut decide: impl FnMut(&Seen, &Admitted) -> Result<Decision<R>, Status>,
-    ) -> Result<Done<R>, Status> {
+        mut decide: impl FnMut(&ReadSet, &Admitted) -> Result<UpdateDecision<R>, Status>,
+    ) -> Result<UpdateOutcome<R>, Status> {
         let (store, load) = (&*self.store, &actor.load);
-        let (mut seen, mut admitted) = (Seen::default(), Admitted::default());
-        seen.read(store, load, keys, usize::MAX).await?;
+        let (mut read_set, mut admitted) = (ReadSet::default(), Admitted::default());
+        read_set.read(store, load, keys, usize::MAX).await?;
         loop {
             // Values may have grown since they were read first.
-            if !load.fits(seen.bytes()) {
-                load.take_place().await;
+            if !load.fits(read_set.bytes()) {
+                load.acquire_slot().await;
             }
-            let (changes, result) = match decide(&seen, &admitted)? {
-                Decision::Keep(result) => return Ok(Done::Kept(result)),
-                Decision::Read(more) => {
-                    seen.read(store, load, &more, MOST_OTHERS).await?;
+            let (changes, result) = match decide(&read_set, &admitted)? {
+                UpdateDecision::Keep(result) => return Ok(UpdateOutcome::Unchanged(result)),
+                UpdateDecision::Read(more) => {
+                    read_set.read(store, load, &more, MAX_READ_BYTES).await?;
                     continue;
                 }
-                Decision::Admit(attributes) => {
+                UpdateDecision::Admit(attributes) => {
                     self.chain.admit(&attributes, actor, &mut admitted).await?;
                     continue;
                 }
-                Decision::Write(changes, result) => (changes, result),
+                UpdateDecision::Write(changes, result) => (changes, result),
             };
-            match self.commit(&seen, changes, &mut admitted).await? {
-                Outcome::Committed(revision) => return Ok(Done::Committed(result, revision)),
+            match self.commit(&read_set, changes, &mut admitted).await? {
+                Outcome::Committed(revision) => return Ok(UpdateOutcome::Committed(result, revision)),
                 Outcome::Refused(current) => {
-                    current.into_iter().for_each(|now| seen.replace(&now.key, now.entry));
+                    current.into_iter().for_each(|now| read_set.replace(&now.key, now.entry));
                 }
             }
         }
@@ -189,13 +165,13 @@ impl Storage {
 
     async fn commit(
         &self,
-        seen: &Seen,
+        read_set: &ReadSet,
         mut changes: Vec<ObjectChange>,
         admitted: &mut Admitted,
     ) -> Result<Outcome, Status> {
         let rows = changes.iter_mut().flat_map(|change| std::mem::take(&mut change.rows)).collect();
         admitted.commit_begun();
-        let txn = Txn { guards: seen.guards(), changes: rows };
+        let txn = Txn { guards: read_set.guards(), changes: rows };
         let outcome = self.store.commit(txn).await.map_err(|error| status_of(&error))?;
         match &outcome {
             Outcome::Committed(revision) => {
@@ -209,9 +185,9 @@ impl Storage {
 }
 
 /// Bytes of other objects that one write may have read, in a round. Decoded, they take some ten times as much memory.
-const MOST_OTHERS: usize = 16 << 20;
+const MAX_READ_BYTES: usize = 16 << 20;
 
-fn too_much(room: usize) -> Status {
+fn reads_too_much(room: usize) -> Status {
     let text = format!(
         "the other objects that this write refers to take more than {room} bytes together: split it into several writes"
     );
@@ -224,19 +200,21 @@ mod tests {
     use tokio::task::block_in_place;
 
     use super::*;
+    use crate::meta::GroupResource;
     use crate::meta::Time;
-    use crate::store;
+    use crate::registry::object_change::WriteEffect;
+    use crate::store::{self, Change};
 
     fn put(key: &Key, value: &'static str) -> ObjectChange {
         ObjectChange {
             resource: GroupResource { group: "", name: "tests" },
             namespace: String::new(),
-            effect: Effect::Updated,
+            effect: WriteEffect::Updated,
             rows: vec![Change::Put(key.clone(), value.into())],
         }
     }
 
-    fn storage(store: &Arc<dyn Store>, chain: Chain) -> Storage {
+    fn storage(store: &Arc<dyn Store>, chain: AdmissionChain) -> Storage {
         Storage::new(store.clone(), chain)
     }
 
@@ -250,8 +228,8 @@ mod tests {
         block_in_place(|| Handle::current().block_on(store.commit(txn))).unwrap();
     }
 
-    fn text(seen: &Seen, key: &Key) -> String {
-        seen.entry(key).map(|entry| String::from_utf8_lossy(&entry.value).into_owned()).unwrap_or_default()
+    fn text(read_set: &ReadSet, key: &Key) -> String {
+        read_set.entry(key).map(|entry| String::from_utf8_lossy(&entry.value).into_owned()).unwrap_or_default()
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -260,21 +238,21 @@ mod tests {
         let [own, other] = ["/own", "/other"].map(Key::new);
         meanwhile(&*store, Change::Put(other.clone(), "1".into()));
         let mut seen_of_other = Vec::new();
-        let decide = |seen: &Seen, _: &Admitted| {
-            if !seen.has(&other) {
-                return Ok(Decision::Read(vec![other.clone()]));
+        let decide = |read_set: &ReadSet, _: &Admitted| {
+            if !read_set.contains(&other) {
+                return Ok(UpdateDecision::Read(vec![other.clone()]));
             }
-            seen_of_other.push(text(seen, &other));
+            seen_of_other.push(text(read_set, &other));
             if seen_of_other.len() == 1 {
                 meanwhile(&*store, Change::Put(other.clone(), "2".into()));
             }
-            Ok(Decision::Write(vec![put(&own, "x")], ()))
+            Ok(UpdateDecision::Write(vec![put(&own, "x")], ()))
         };
-        let done = storage(&store, Chain::default())
+        let done = storage(&store, AdmissionChain::default())
             .guaranteed_update(&actor(), std::slice::from_ref(&own), decide)
             .await
             .unwrap();
-        assert!(matches!(done, Done::Committed((), _)));
+        assert!(matches!(done, UpdateOutcome::Committed((), _)));
         assert_eq!(seen_of_other, ["1", "2"]);
     }
 
@@ -283,20 +261,20 @@ mod tests {
         let store = store::in_memory().unwrap().store;
         let key = Key::new("/key");
         let mut attempts = 0;
-        let decide = |seen: &Seen, _: &Admitted| {
+        let decide = |read_set: &ReadSet, _: &Admitted| {
             attempts += 1;
             match attempts {
                 1 => meanwhile(&*store, Change::Put(key.clone(), "made".into())),
                 2 => meanwhile(&*store, Change::Delete(key.clone())),
                 _ => {}
             }
-            Ok(Decision::Write(vec![put(&key, "x")], text(seen, &key)))
+            Ok(UpdateDecision::Write(vec![put(&key, "x")], text(read_set, &key)))
         };
-        let done = storage(&store, Chain::default())
+        let done = storage(&store, AdmissionChain::default())
             .guaranteed_update(&actor(), std::slice::from_ref(&key), decide)
             .await
             .unwrap();
-        assert!(matches!(done, Done::Committed(before, _) if before.is_empty()));
+        assert!(matches!(done, UpdateOutcome::Committed(before, _) if before.is_empty()));
         assert_eq!(attempts, 3);
     }
 }

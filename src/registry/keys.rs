@@ -18,3 +18,12 @@ pub fn prefix(GroupResource { group, name }: GroupResource<'_>, namespace: &str,
     prefix.extend(["/", group, "/", name, "/", namespace, end]);
     prefix
 }
+
+/// The keys that a range or a watch covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyMatch {
+    /// The one key that equals the prefix.
+    Exact,
+    /// All keys that start with the prefix.
+    Prefix,
+}

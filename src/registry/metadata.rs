@@ -11,18 +11,18 @@ use crate::meta::{
 };
 use crate::registry::actor::MAX_FIELD_MANAGER_BYTES;
 use crate::registry::object_ref::ObjectRef;
-use crate::registry::strategy::{DuplicateErrors, Faults};
+use crate::registry::strategy::{DuplicateErrors, ValidationErrors};
 
 /// The most bytes that all annotations of an object may have together.
 const MAX_ANNOTATION_BYTES: usize = 256 << 10;
 /// The longest name, in bytes: with its prefix it must fit into a key of the store.
 const MAX_NAME_BYTES: usize = 512;
 /// The longest base of a generated name.
-const MAX_GENERATED_BASE: usize = 58;
+const MAX_GENERATED_BASE_BYTES: usize = 58;
 /// What is said of a field that belongs to the server.
 const IMMUTABLE: &str = "field is immutable";
 /// Letters of generated names: none that reads as another, and none that spells words.
-const GENERATED_LETTERS: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+const NAME_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// Sets what belongs to the server in a new object, its namespace, and its name if that is left to the server.
 ///
@@ -44,7 +44,7 @@ pub fn prepare_create(namespace: &str, now: Time, meta: &mut ObjectMeta) -> Resu
 ///
 /// # Errors
 /// 400 when the name is left to the server.
-pub fn prepare_view(namespace: &str, now: Time, meta: &mut ObjectMeta) -> Result<(), Status> {
+pub fn prepare_virtual(namespace: &str, now: Time, meta: &mut ObjectMeta) -> Result<(), Status> {
     if meta.name.is_empty() && !meta.generate_name.is_empty() {
         let text = "metadata.name was not generated: it says what the object belongs to, so it must be given";
         return Err(Status::bad_request(text));
@@ -71,7 +71,7 @@ pub fn prepare_update(old: &ObjectMeta, new: &mut ObjectMeta) {
     new.resource_version.clone_from(&old.resource_version);
     new.generation = old.generation;
     new.creation_timestamp = old.creation_timestamp;
-    // That it is being deleted cannot be taken back; that it is to be is a fault.
+    // That it is being deleted cannot be taken back; that it is to be is a error.
     new.deletion_timestamp = old.deletion_timestamp.or(new.deletion_timestamp);
     new.deletion_grace_period_seconds = new.deletion_grace_period_seconds.or(old.deletion_grace_period_seconds);
     new.self_link.clear();
@@ -113,123 +113,129 @@ pub fn check_names(at: &ObjectRef, meta: &ObjectMeta) -> Result<(), Status> {
 }
 
 fn generate_name(base: &str) -> String {
-    let mut end = base.len().min(MAX_GENERATED_BASE);
+    let mut end = base.len().min(MAX_GENERATED_BASE_BYTES);
     while !base.is_char_boundary(end) {
         end -= 1;
     }
     let random = uuid::Uuid::new_v4();
-    let letters = random.as_bytes()[..5]
-        .iter()
-        .map(|byte| char::from(GENERATED_LETTERS[usize::from(*byte) % GENERATED_LETTERS.len()]));
+    let letters =
+        random.as_bytes()[..5].iter().map(|byte| char::from(NAME_ALPHABET[usize::from(*byte) % NAME_ALPHABET.len()]));
     base[..end].chars().chain(letters).collect()
 }
 
-/// The faults of the metadata of an object whose name is a segment of a storage path.
-pub fn faults(meta: &ObjectMeta) -> field::Errors {
-    faults_by(meta, path_segment_errors)
+/// The errors of the metadata of an object whose name is a segment of a storage path.
+pub fn validate(meta: &ObjectMeta) -> field::Errors {
+    validate_with(meta, path_segment_errors)
 }
 
-/// The faults of the metadata of an object whose name has rules of its own.
-pub fn faults_by(meta: &ObjectMeta, name_faults: impl Fn(&str) -> Vec<&'static str>) -> field::Errors {
-    let mut faults = limits::errors(None, meta);
-    faults.append(faults_beside_limits(meta, name_faults));
-    faults
+/// The errors of the metadata of an object whose name has rules of its own.
+pub fn validate_with(meta: &ObjectMeta, name_errors: impl Fn(&str) -> Vec<&'static str>) -> field::Errors {
+    let mut errors = limits::errors(None, meta);
+    errors.append(errors_besides_limits(meta, name_errors));
+    errors
 }
 
-fn faults_beside_limits(meta: &ObjectMeta, name_faults: impl Fn(&str) -> Vec<&'static str>) -> field::Errors {
-    let mut faults = name_faults_by(meta, name_faults);
-    faults.append(common_faults(meta));
-    faults
+fn errors_besides_limits(meta: &ObjectMeta, name_errors: impl Fn(&str) -> Vec<&'static str>) -> field::Errors {
+    let mut errors = validate_names(meta, name_errors);
+    errors.append(validate_common(meta));
+    errors
 }
 
-/// The faults of the metadata of an object of the cluster that is sent inside of another object. `old` looks for the
+/// The errors of the metadata of an object of the cluster that is sent inside of another object. `old` looks for the
 /// present metadata, where there is some.
-pub fn nested_faults<'a>(meta: &ObjectMeta, old: impl FnOnce() -> Option<&'a ObjectMeta>) -> field::Errors {
-    let mut faults = limits::errors(None, meta);
-    if !faults.is_empty() {
-        faults = limits::errors(old(), meta);
+pub fn validate_nested<'a>(meta: &ObjectMeta, old: impl FnOnce() -> Option<&'a ObjectMeta>) -> field::Errors {
+    let mut errors = limits::errors(None, meta);
+    if !errors.is_empty() {
+        errors = limits::errors(old(), meta);
     }
-    faults.append(name_faults_by(meta, path_segment_errors));
+    errors.append(validate_names(meta, path_segment_errors));
     if !meta.namespace.is_empty() {
-        faults.push_with(|| field::Error::forbidden("metadata.namespace", "not allowed on this type"));
+        errors.push_with(|| field::Error::forbidden("metadata.namespace", "not allowed on this type"));
     }
-    faults.append(common_faults(meta));
-    faults
+    errors.append(validate_common(meta));
+    errors
 }
 
-fn name_faults_by(meta: &ObjectMeta, name_faults: impl Fn(&str) -> Vec<&'static str>) -> field::Errors {
-    let mut faults = field::Errors::default();
+fn validate_names(meta: &ObjectMeta, name_errors: impl Fn(&str) -> Vec<&'static str>) -> field::Errors {
+    let mut errors = field::Errors::default();
     if !meta.generate_name.is_empty() {
-        let rules = name_faults(&meta.generate_name).into_iter();
-        faults.extend(rules.map(|rule| field::Error::invalid("metadata.generateName", &meta.generate_name, rule)));
+        let rules = name_errors(&meta.generate_name).into_iter();
+        errors.extend(rules.map(|rule| field::Error::invalid("metadata.generateName", &meta.generate_name, rule)));
     }
     if meta.name.is_empty() {
-        faults.push_with(|| field::Error::required("metadata.name", "name or generateName is required"));
+        errors.push_with(|| field::Error::required("metadata.name", "name or generateName is required"));
     } else {
-        let rules = name_faults(&meta.name).into_iter();
-        faults.extend(rules.map(|rule| field::Error::invalid("metadata.name", &meta.name, rule)));
+        let rules = name_errors(&meta.name).into_iter();
+        errors.extend(rules.map(|rule| field::Error::invalid("metadata.name", &meta.name, rule)));
         if meta.name.len() > MAX_NAME_BYTES {
-            faults.push_with(|| field::Error::too_long("metadata.name", MAX_NAME_BYTES));
+            errors.push_with(|| field::Error::too_long("metadata.name", MAX_NAME_BYTES));
         }
         if meta.name.contains('\0') {
-            faults.push_with(|| field::Error::invalid("metadata.name", &meta.name, "may not contain NUL"));
+            errors.push_with(|| field::Error::invalid("metadata.name", &meta.name, "may not contain NUL"));
         }
     }
-    faults
+    errors
 }
 
-/// The faults of what has the same rules in all objects.
-fn common_faults(meta: &ObjectMeta) -> field::Errors {
-    let mut faults = field::Errors::default();
+/// The errors of what has the same rules in all objects.
+fn validate_common(meta: &ObjectMeta) -> field::Errors {
+    let mut errors = field::Errors::default();
     if meta.generation < 0 {
         let rule = "must be greater than or equal to 0";
-        faults.push_with(|| field::Error::invalid_value("metadata.generation", meta.generation, rule));
+        errors.push_with(|| field::Error::invalid_value("metadata.generation", meta.generation, rule));
     }
-    faults.append(label_faults(meta));
-    faults.append(annotation_faults(meta));
-    faults.append(owners_faults(&meta.owner_references));
-    faults.append(finalizer_faults(&meta.finalizers));
-    faults.append(writers_faults(&meta.managed_fields));
-    faults
+    errors.append(validate_labels(meta));
+    errors.append(validate_annotations(meta));
+    errors.append(validate_owner_references(&meta.owner_references));
+    errors.append(validate_finalizers(&meta.finalizers));
+    errors.append(validate_managed_fields(&meta.managed_fields));
+    errors
 }
 
-/// The faults of putting metadata in the place of `old`, after [`prepare_update`].
-fn update_faults(old: &ObjectMeta, new: &ObjectMeta) -> field::Errors {
-    let mut faults = field::Errors::default();
+/// The errors of putting metadata in the place of `old`, after [`prepare_update`].
+fn update_errors(old: &ObjectMeta, new: &ObjectMeta) -> field::Errors {
+    let mut errors = field::Errors::default();
     if old.deletion_timestamp.is_some() {
-        faults.extend(new_finalizer_fault(&old.finalizers, &new.finalizers));
+        errors.extend(new_finalizer_error(&old.finalizers, &new.finalizers));
     }
     if new.uid != old.uid {
-        faults.push_with(|| field::Error::invalid("metadata.uid", &new.uid, IMMUTABLE));
+        errors.push_with(|| field::Error::invalid("metadata.uid", &new.uid, IMMUTABLE));
     }
     if let Some(time) = new.deletion_timestamp.filter(|_| new.deletion_timestamp != old.deletion_timestamp) {
-        faults.push_with(|| field::Error::invalid("metadata.deletionTimestamp", &time.to_string(), IMMUTABLE));
+        errors.push_with(|| field::Error::invalid("metadata.deletionTimestamp", &time.to_string(), IMMUTABLE));
     }
     let grace = new.deletion_grace_period_seconds;
     if let Some(grace) = grace.filter(|_| grace != old.deletion_grace_period_seconds) {
-        faults.push_with(|| field::Error::invalid_value("metadata.deletionGracePeriodSeconds", grace, IMMUTABLE));
+        errors.push_with(|| field::Error::invalid_value("metadata.deletionGracePeriodSeconds", grace, IMMUTABLE));
     }
-    faults.append(label_faults(new));
-    faults.append(annotation_faults(new));
-    faults.append(owners_faults(&new.owner_references));
-    faults.append(writers_faults(&new.managed_fields));
-    faults
+    errors.append(validate_labels(new));
+    errors.append(validate_annotations(new));
+    errors.append(validate_owner_references(&new.owner_references));
+    errors.append(validate_managed_fields(&new.managed_fields));
+    errors
 }
 
-/// All faults of an object that takes the place of one with the metadata `old`, in the order in which they are told.
-pub fn faults_of_changed(old: &ObjectMeta, new: &ObjectMeta, retold: DuplicateErrors, others: Faults) -> field::Errors {
-    let (all, changes) = (faults_beside_limits(new, path_segment_errors), update_faults(old, new));
-    let again = match retold {
+/// All errors of an object that takes the place of one with the metadata `old`, in the order in which they are joined.
+pub fn validate_update(
+    old: &ObjectMeta,
+    new: &ObjectMeta,
+    duplicates: DuplicateErrors,
+    others: ValidationErrors,
+) -> field::Errors {
+    let (all, changes) = (errors_besides_limits(new, path_segment_errors), update_errors(old, new));
+    let again = match duplicates {
         DuplicateErrors::All => all.clone(),
         DuplicateErrors::Changes => field::Errors::default(),
     };
-    let mut faults = limits::errors(Some(old), new);
-    [all, changes.clone(), others.first, changes, again, others.last].into_iter().for_each(|part| faults.append(part));
-    faults
+    let mut errors = limits::errors(Some(old), new);
+    [all, changes.clone(), others.before_metadata, changes, again, others.after_metadata]
+        .into_iter()
+        .for_each(|part| errors.append(part));
+    errors
 }
 
 /// Who is to clean up is settled once an object is being deleted.
-fn new_finalizer_fault(old: &[String], new: &[String]) -> Option<field::Error> {
+fn new_finalizer_error(old: &[String], new: &[String]) -> Option<field::Error> {
     let old: BTreeSet<&String> = old.iter().collect();
     let added: BTreeSet<&String> = new.iter().filter(|each| !old.contains(each)).collect();
     if added.is_empty() {
@@ -243,42 +249,42 @@ fn new_finalizer_fault(old: &[String], new: &[String]) -> Option<field::Error> {
     Some(field::Error::forbidden("metadata.finalizers", why))
 }
 
-fn label_faults(meta: &ObjectMeta) -> field::Errors {
+fn validate_labels(meta: &ObjectMeta) -> field::Errors {
     const PATH: &str = "metadata.labels";
-    let faults = meta.labels.iter().flat_map(|(key, value)| {
+    let errors = meta.labels.iter().flat_map(|(key, value)| {
         let of_key = qualified_name_errors(key).into_iter().map(|rule| invalid(PATH, key, rule));
         of_key.chain(label_value_errors(value).into_iter().map(|rule| invalid(PATH, value, rule)))
     });
-    faults.collect()
+    errors.collect()
 }
 
 fn invalid(path: &str, value: &str, rule: String) -> field::Error {
     field::Error::invalid(path, value, rule)
 }
 
-fn annotation_faults(meta: &ObjectMeta) -> field::Errors {
+fn validate_annotations(meta: &ObjectMeta) -> field::Errors {
     let keys = meta.annotations.keys();
     let rules =
         keys.flat_map(|key| qualified_name_errors(&key.to_lowercase()).into_iter().map(move |rule| (key, rule)));
-    let mut faults: field::Errors = rules.map(|(key, rule)| invalid("metadata.annotations", key, rule)).collect();
+    let mut errors: field::Errors = rules.map(|(key, rule)| invalid("metadata.annotations", key, rule)).collect();
     let bytes: usize = meta.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
     if bytes > MAX_ANNOTATION_BYTES {
-        faults.push_with(|| field::Error::too_long("metadata.annotations", MAX_ANNOTATION_BYTES));
+        errors.push_with(|| field::Error::too_long("metadata.annotations", MAX_ANNOTATION_BYTES));
     }
-    faults
+    errors
 }
 
 const OWNERS: &str = "metadata.ownerReferences";
 
-fn owners_faults(owners: &[OwnerReference]) -> field::Errors {
-    let mut faults = field::Errors::default();
+fn validate_owner_references(owners: &[OwnerReference]) -> field::Errors {
+    let mut errors = field::Errors::default();
     let mut controller: Option<&OwnerReference> = None;
     for owner in owners {
-        faults.append(owner_faults(owner));
+        errors.append(validate_owner_reference(owner));
         match controller {
             _ if owner.controller != Some(true) => {}
             None => controller = Some(owner),
-            Some(OwnerReference { kind, name, .. }) => faults.push_with(|| {
+            Some(OwnerReference { kind, name, .. }) => errors.push_with(|| {
                 let why = format_args!(
                     "Only one reference can have Controller set to true. Found \"true\" in references for {kind}/{name} and \
                      {}/{}",
@@ -288,10 +294,10 @@ fn owners_faults(owners: &[OwnerReference]) -> field::Errors {
             }),
         }
     }
-    faults
+    errors
 }
 
-fn owner_faults(owner: &OwnerReference) -> field::Errors {
+fn validate_owner_reference(owner: &OwnerReference) -> field::Errors {
     // What is no group with a version, or no version, has none.
     let (group, version) = match owner.api_version.split('/').collect::<Vec<_>>()[..] {
         [version] => ("", version),
@@ -306,49 +312,49 @@ fn owner_faults(owner: &OwnerReference) -> field::Errors {
     ];
     let empty = fields.into_iter().filter(|(.., needed, _)| needed.is_empty());
     let invalid = |name: &str, value: &str, rule| field::Error::invalid(format_args!("{OWNERS}.{name}"), value, rule);
-    let mut faults: field::Errors = empty.map(|(name, value, _, rule)| invalid(name, value, rule)).collect();
+    let mut errors: field::Errors = empty.map(|(name, value, _, rule)| invalid(name, value, rule)).collect();
     // Events come and go too often to own anything.
     if (group, version, &*owner.kind) == ("", "v1", "Event") {
         let why = "/v1, Kind=Event is disallowed from being an owner";
-        faults.push_with(|| field::Error::invalid_value(OWNERS, json::excerpt(owner), why));
+        errors.push_with(|| field::Error::invalid_value(OWNERS, json::excerpt(owner), why));
     }
-    faults
+    errors
 }
 
-/// The faults of what says who wrote which field.
-fn writers_faults(entries: &[ManagedFieldsEntry]) -> field::Errors {
+/// The errors of what says who wrote which field.
+fn validate_managed_fields(entries: &[ManagedFieldsEntry]) -> field::Errors {
     const PATH: &str = "metadata.managedFields";
     const MAX_SUBRESOURCE_BYTES: usize = 256;
-    let mut faults = field::Errors::default();
+    let mut errors = field::Errors::default();
     for (at, entry) in entries.iter().enumerate() {
         let too_long = |name, most| field::Error::too_long(format_args!("{PATH}[{at}].{name}"), most);
         if entry.manager.len() > MAX_FIELD_MANAGER_BYTES {
-            faults.push_with(|| too_long("manager", MAX_FIELD_MANAGER_BYTES));
+            errors.push_with(|| too_long("manager", MAX_FIELD_MANAGER_BYTES));
         }
         if entry.subresource.len() > MAX_SUBRESOURCE_BYTES {
-            faults.push_with(|| too_long("subresource", MAX_SUBRESOURCE_BYTES));
+            errors.push_with(|| too_long("subresource", MAX_SUBRESOURCE_BYTES));
         }
     }
-    faults
+    errors
 }
 
 /// Finalizers need a domain, but for those of the garbage collector and of the namespace controller.
-fn finalizer_faults(finalizers: &[String]) -> field::Errors {
+fn validate_finalizers(finalizers: &[String]) -> field::Errors {
     const STANDARD: [&str; 3] = ["kubernetes", "foregroundDeletion", "orphan"];
-    let mut faults = field::Errors::default();
+    let mut errors = field::Errors::default();
     for (at, finalizer) in finalizers.iter().enumerate() {
         let rules = qualified_name_errors(finalizer);
-        faults.extend(rules.into_iter().map(|rule| invalid("metadata.finalizers", finalizer, rule)));
+        errors.extend(rules.into_iter().map(|rule| invalid("metadata.finalizers", finalizer, rule)));
         if !finalizer.contains('/') && !STANDARD.contains(&finalizer.as_str()) {
             let rule = "name is neither a standard finalizer name nor is it fully qualified";
-            faults.push_with(|| field::Error::invalid(format_args!("metadata.finalizers[{at}]"), finalizer, rule));
+            errors.push_with(|| field::Error::invalid(format_args!("metadata.finalizers[{at}]"), finalizer, rule));
         }
     }
     if ["foregroundDeletion", "orphan"].iter().all(|each| finalizers.iter().any(|finalizer| finalizer == each)) {
         let why = "finalizer orphan and foregroundDeletion cannot be both set";
-        faults.push_with(|| field::Error::invalid_value("metadata.finalizers", json::excerpt(finalizers), why));
+        errors.push_with(|| field::Error::invalid_value("metadata.finalizers", json::excerpt(finalizers), why));
     }
-    faults
+    errors
 }
 
 #[cfg(test)]
@@ -368,20 +374,20 @@ mod tests {
 
     #[test]
     fn owners_have_a_version_are_no_events_and_one_at_most_controls() {
-        let told = |owners: &[OwnerReference]| field::join(&owners_faults(owners));
-        assert!(owners_faults(&[owner("v1", "Pod", Some(true)), owner("g/v1", "Pod", None)]).is_empty());
+        let joined = |owners: &[OwnerReference]| field::join(&validate_owner_references(owners));
+        assert!(validate_owner_references(&[owner("v1", "Pod", Some(true)), owner("g/v1", "Pod", None)]).is_empty());
         for api_version in ["g/", "a/b/c", ""] {
-            let fault = format!(
+            let error = format!(
                 "metadata.ownerReferences.apiVersion: Invalid value: \"{api_version}\": version must not be empty"
             );
-            assert_eq!(told(&[owner(api_version, "Pod", None)]), fault);
+            assert_eq!(joined(&[owner(api_version, "Pod", None)]), error);
         }
         let event = r#"{"apiVersion":"v1","kind":"Event","name":"n","uid":"u"}"#;
-        let fault = format!(
+        let error = format!(
             "metadata.ownerReferences: Invalid value: {event}: /v1, Kind=Event is disallowed from being an owner"
         );
-        assert_eq!(told(&[owner("v1", "Event", None)]), fault);
-        let both = told(&[owner("v1", "Pod", Some(true)), owner("v1", "Job", Some(true))]);
+        assert_eq!(joined(&[owner("v1", "Event", None)]), error);
+        let both = joined(&[owner("v1", "Pod", Some(true)), owner("v1", "Job", Some(true))]);
         let end =
             "Only one reference can have Controller set to true. Found \"true\" in references for Pod/n and Job/n";
         assert!(both.ends_with(end), "{both}");
@@ -390,7 +396,7 @@ mod tests {
     #[test]
     fn gc_finalizers_exclude_each_other_and_managers_are_short() {
         let finalizers = ["orphan", "foregroundDeletion"].map(str::to_owned);
-        assert!(field::join(&finalizer_faults(&finalizers)).ends_with(
+        assert!(field::join(&validate_finalizers(&finalizers)).ends_with(
             "[\"orphan\",\"foregroundDeletion\"]: finalizer orphan and foregroundDeletion cannot be both set"
         ));
         let writer = ManagedFieldsEntry {
@@ -399,7 +405,7 @@ mod tests {
             ..ManagedFieldsEntry::default()
         };
         assert_eq!(
-            field::join(&writers_faults(&[writer])),
+            field::join(&validate_managed_fields(&[writer])),
             "[metadata.managedFields[0].manager: Too long: may not be more than 128 bytes, \
              metadata.managedFields[0].subresource: Too long: may not be more than 256 bytes]"
         );
@@ -416,7 +422,7 @@ mod tests {
         let updated = |old: &ObjectMeta, new: &ObjectMeta| {
             let mut new = new.clone();
             prepare_update(old, &mut new);
-            (field::join(&update_faults(old, &new)), new)
+            (field::join(&update_errors(old, &new)), new)
         };
         assert_eq!(updated(&deleted, &ObjectMeta::default()), ("[]".into(), deleted.clone()));
         let time = "metadata.deletionTimestamp: Invalid value: \"1970-01-01T00:00:00Z\": field is immutable";
@@ -433,7 +439,7 @@ mod tests {
         meta.annotations.insert("a b".into(), String::new());
         meta.finalizers.push("nofqdn".into());
         meta.owner_references.push(OwnerReference { kind: "K".into(), ..OwnerReference::default() });
-        let fields: Vec<_> = faults(&meta).into_iter().map(|fault| fault.field).collect();
+        let fields: Vec<_> = validate(&meta).into_iter().map(|error| error.field).collect();
         let owner = ["apiVersion", "name", "uid"].map(|name| format!("metadata.ownerReferences.{name}"));
         let first = ["generation", "labels", "annotations"].map(|name| format!("metadata.{name}"));
         assert_eq!(fields, [&first[..], &owner[..], &["metadata.finalizers[0]".into()]].concat());

@@ -10,6 +10,7 @@ pub mod guaranteed_update;
 pub mod keys;
 pub mod list;
 pub mod metadata;
+pub mod object_change;
 pub mod object_ref;
 pub mod object_store;
 pub mod options;

@@ -43,8 +43,8 @@ impl ObjectRef {
 /// # Errors
 /// 400 with the broken rule, as `path.ValidatePathSegmentName` in k8s.io/apimachinery.
 pub fn check_path_segment(name: &str) -> Result<(), Status> {
-    path_segment_errors(name).first().map_or(Ok(()), |fault| {
+    path_segment_errors(name).first().map_or(Ok(()), |error| {
         let name = field::quote(name);
-        Err(Status::bad_request(format!("Name parameter invalid: {name}: {fault}")))
+        Err(Status::bad_request(format!("Name parameter invalid: {name}: {error}")))
     })
 }

@@ -2,26 +2,28 @@
 
 use std::sync::Arc;
 
-use super::admission::{Admitted, Attributes, DynObject, Operation};
-use super::guaranteed_update::{Effect, ObjectChange, Storage};
-use super::keys;
+use super::admission::attributes::{AdmissionAttributes, AdmissionOperation, DynObject};
+use super::admission::chain::Admitted;
+use super::guaranteed_update::Storage;
+use super::keys::{self, KeyMatch};
+use super::object_change::{ObjectChange, WriteEffect};
 use crate::machinery::group_version::GroupVersion;
 use crate::machinery::schema::Schema;
 use crate::meta::{GroupResource, Kind, Status, Time, field};
 use crate::registry::actor::Actor;
-use crate::registry::list::{Entries, Listing, Objects};
+use crate::registry::list::entries::Entries;
 use crate::registry::metadata;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_ref::check_path_segment;
-use crate::registry::options::{Content, GetOptions, ListOptions};
-use crate::registry::outcome::Sent;
-use crate::registry::page;
+use crate::registry::options::{GetOptions, ListOptions};
+use crate::registry::outcome::ReadResult;
+use crate::registry::page::{self, PageOptions};
 use crate::registry::pool::Workload;
 use crate::registry::read;
 use crate::registry::storage_errors::status_of;
-use crate::registry::strategy::{Faults, Others, Strategy};
-use crate::registry::verbs::{self, Get, List};
-use crate::registry::watch::{self, Changes, Extent, Hub};
+use crate::registry::strategy::{Dependencies, Strategy, ValidationErrors};
+use crate::registry::verbs::{self, Get};
+use crate::registry::watch::{ObjectReader, ObjectWatch, WatchCache, WatchOptions, WatchScope, WatchSource};
 use crate::store::{Change, Entry, Key, Store, StoreError};
 
 /// The stored objects of a resource.
@@ -31,8 +33,8 @@ pub struct ObjectStore<T, S> {
     resource: GroupResource<'static>,
     schema: Schema,
     strategy: S,
-    most_bytes: usize,
-    hub: Hub<T>,
+    max_bytes: usize,
+    watch_cache: WatchCache<T>,
     kind: std::marker::PhantomData<fn() -> T>,
 }
 
@@ -45,15 +47,15 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             resource: GroupResource { group: api.group, name },
             schema: Schema::of::<T>(),
             strategy,
-            most_bytes: usize::MAX,
-            hub: Hub::default(),
+            max_bytes: usize::MAX,
+            watch_cache: WatchCache::default(),
             kind: std::marker::PhantomData,
         }
     }
 
-    /// The same, each object at most so many bytes as it is stored.
-    pub fn of_at_most(self, bytes: usize) -> Self {
-        Self { most_bytes: bytes, ..self }
+    /// The same, each object at max so many bytes as it is stored.
+    pub fn with_max_object_bytes(self, bytes: usize) -> Self {
+        Self { max_bytes: bytes, ..self }
     }
 
     /// The store.
@@ -101,7 +103,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     /// # Errors
     /// 500 for an entry that cannot be read; it names the object.
     pub fn decode(&self, entry: &Entry) -> Result<T, Status> {
-        self.completed(entry, self.strategy.decode(&entry.value))
+        self.complete(entry, self.strategy.decode(&entry.value))
     }
 
     /// The same, but for all that is not metadata, which is empty.
@@ -109,10 +111,10 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     /// # Errors
     /// As for [`ObjectStore::decode`].
     pub(crate) fn decode_metadata(&self, entry: &Entry) -> Result<T, Status> {
-        self.completed(entry, self.strategy.decode_metadata(&entry.value))
+        self.complete(entry, self.strategy.decode_metadata(&entry.value))
     }
 
-    fn completed(&self, entry: &Entry, decoded: Result<T, String>) -> Result<T, Status> {
+    fn complete(&self, entry: &Entry, decoded: Result<T, String>) -> Result<T, Status> {
         let mut object = decoded.map_err(|why| unreadable(&entry.key, &why))?;
         object.default_fields();
         object.metadata_mut().resource_version = entry.revision.to_string();
@@ -145,15 +147,15 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     /// # Errors
     /// Failures of the store.
     pub async fn find(&self, load: &Workload, namespace: &str, name: &str) -> Result<Option<T>, Status> {
-        self.find_at(load, &self.key(namespace, name)).await
+        self.find_by_key(load, &self.key(namespace, name)).await
     }
 
     /// The object in the row of a key, which need not be that of the object.
     ///
     /// # Errors
     /// Failures of the store.
-    pub async fn find_at(&self, load: &Workload, key: &Key) -> Result<Option<T>, Status> {
-        let entry = read::entry(self.store(), load, key, 0).await?;
+    pub async fn find_by_key(&self, load: &Workload, key: &Key) -> Result<Option<T>, Status> {
+        let entry = read::read_entry(self.store(), load, key, 0).await?;
         entry.map(|entry| self.decode(&entry)).transpose()
     }
 
@@ -161,30 +163,30 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     ///
     /// # Errors
     /// 400 and 422 for objects that cannot be made.
-    pub fn admit(&self, namespace: &str, now: Time, object: &mut T) -> Result<(), Status> {
+    pub fn prepare_and_validate(&self, namespace: &str, now: Time, object: &mut T) -> Result<(), Status> {
         metadata::prepare_create(namespace, now, object.metadata_mut())?;
-        self.refuse(object, &self.strategy.limits(None, object))?;
+        self.reject_invalid(object, &self.strategy.limit_errors(None, object))?;
         self.strategy.reset_fields(None, object);
         self.strategy.prepare(None, object);
-        let settled = self.strategy.validate(None, object, &Others::none(), now);
-        self.refuse(object, &self.faults_of_new(object, settled))
+        let validated = self.strategy.validate(None, object, &Dependencies::none(), now);
+        self.reject_invalid(object, &self.new_object_errors(object, validated))
     }
 
-    /// All faults of a new object, in the order in which they are told.
-    pub(crate) fn faults_of_new(&self, object: &T, settled: Faults) -> field::Errors {
-        let of_metadata = metadata::faults_by(object.metadata(), |name| self.strategy.name_faults(name));
-        let mut faults = settled.first;
-        faults.append(of_metadata);
-        faults.append(settled.last);
-        faults
+    /// All errors of a new object, in the order in which they are told.
+    pub(crate) fn new_object_errors(&self, object: &T, validated: ValidationErrors) -> field::Errors {
+        let of_metadata = metadata::validate_with(object.metadata(), |name| self.strategy.name_errors(name));
+        let mut errors = validated.before_metadata;
+        errors.append(of_metadata);
+        errors.append(validated.after_metadata);
+        errors
     }
 
-    /// 422, if there are faults.
+    /// 422, if there are errors.
     ///
     /// # Errors
     /// That 422.
-    pub fn refuse(&self, object: &T, faults: &field::Errors) -> Result<(), Status> {
-        if faults.is_empty() { Ok(()) } else { Err(Status::invalid(self.kind(), &object.metadata().name, faults)) }
+    pub fn reject_invalid(&self, object: &T, errors: &field::Errors) -> Result<(), Status> {
+        if errors.is_empty() { Ok(()) } else { Err(Status::invalid(self.kind(), &object.metadata().name, errors)) }
     }
 
     /// The kind as errors name it.
@@ -208,33 +210,33 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             None => Change::Delete(key.clone()),
             Some(new) => {
                 let value = self.strategy.encode(new);
-                if value.len() > self.most_bytes {
+                if value.len() > self.max_bytes {
                     return Err(self.too_large(name, value.len()));
                 }
                 Change::Put(key.clone(), value.into())
             }
         });
         let effect = match (old, new) {
-            (_, None) => Effect::Deleted,
-            (None, Some(_)) => Effect::Created,
-            (Some(_), Some(_)) => Effect::Updated,
+            (_, None) => WriteEffect::Deleted,
+            (None, Some(_)) => WriteEffect::Created,
+            (Some(_), Some(_)) => WriteEffect::Updated,
         };
         Ok(ObjectChange { resource: self.resource, namespace: namespace.to_owned(), effect, rows })
     }
 
     /// The write that the admission chain must check before the transaction goes on; none if it was
     /// admitted, or if no plugin checks the operation.
-    pub fn to_admit(
+    pub fn admission_attributes(
         &self,
         admitted: &Admitted,
         (namespace, name): (&str, &str),
         old: Option<&T>,
         new: Option<&T>,
-    ) -> Option<Box<Attributes>> {
+    ) -> Option<Box<AdmissionAttributes>> {
         let operation = match (old, new) {
-            (_, None) => Operation::Delete,
-            (None, Some(_)) => Operation::Create,
-            (Some(_), Some(_)) => Operation::Update,
+            (_, None) => AdmissionOperation::Delete,
+            (None, Some(_)) => AdmissionOperation::Create,
+            (Some(_), Some(_)) => AdmissionOperation::Update,
         };
         let old_meta = old.map(|old| old.metadata());
         let chain = self.storage.chain();
@@ -242,7 +244,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             return None;
         }
         let object = |object: Option<&T>| object.map(|object| Arc::new(object.clone()) as Arc<dyn DynObject>);
-        Some(Box::new(Attributes {
+        Some(Box::new(AdmissionAttributes {
             operation,
             resource: self.resource,
             api: self.api,
@@ -254,9 +256,9 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     }
 
     fn too_large(&self, name: &str, bytes: usize) -> Status {
-        let (resource, quoted, most) = (self.resource, field::quote(name), self.most_bytes);
+        let (resource, quoted, max) = (self.resource, field::quote(name), self.max_bytes);
         let text = format!(
-            "{resource} {quoted} is too large: it would take {bytes} bytes, and --max-object-size of the server allows {most}: \
+            "{resource} {quoted} is too large: it would take {bytes} bytes, and --max-object-size of the server allows {max}: \
              remove tags or annotations that are not needed"
         );
         Status::failure(413, "RequestEntityTooLarge", text).about(resource, name)
@@ -264,29 +266,12 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
 }
 
 impl<T: Kind, S: Strategy<T>> Get<T> for ObjectStore<T, S> {
-    async fn get(&self, actor: &Actor, at: &ObjectRef, options: &GetOptions) -> Result<Sent<T>, Status> {
+    async fn get(&self, actor: &Actor, at: &ObjectRef, options: &GetOptions) -> Result<ReadResult<T>, Status> {
         check_path_segment(at.name())?;
         let object = self.read(actor, at, options, at.name()).await?;
         let mut object = object.ok_or_else(|| Status::not_found(self.resource, at.name()))?;
         self.strategy.decorate(&mut object);
-        Ok(Sent::Object(Box::new(object)))
-    }
-}
-
-impl<T: Kind, S: Strategy<T>> List<T> for ObjectStore<T, S> {
-    type Walk = Objects<T, S>;
-
-    fn list(
-        self: &Arc<Self>,
-        _: &Actor,
-        at: &ObjectRef,
-        scope: verbs::Scope,
-        options: &ListOptions,
-    ) -> Result<Listing<Self::Walk>, Status> {
-        if options.watch {
-            return Err(Status::not_watchable(self.resource));
-        }
-        self.selected(at, scope, options)
+        Ok(ReadResult::Object(Box::new(object)))
     }
 }
 
@@ -297,15 +282,15 @@ impl<T: Kind, S: Strategy<T>> verbs::Watch<T> for ObjectStore<T, S> {
         at: &ObjectRef,
         scope: verbs::Scope,
         options: &ListOptions,
-    ) -> Result<Changes<T>, Status> {
+    ) -> Result<ObjectWatch<T>, Status> {
         let scope = self.scope(at, scope, options)?;
-        let options = watch::Options::read(options)?;
-        let (store, hub, prefix) = (self.storage.store(), &self.hub, &*self.prefix(""));
-        Changes::begin(watch::Source { store, hub, prefix, read: self.clone() }, scope, options).await
+        let options = WatchOptions::read(options)?;
+        let (store, cache, prefix) = (self.storage.store(), &self.watch_cache, &*self.prefix(""));
+        ObjectWatch::begin(WatchSource { store, cache, prefix, reader: self.clone() }, scope, options).await
     }
 }
 
-impl<T: Kind, S: Strategy<T>> watch::Read<T> for ObjectStore<T, S> {
+impl<T: Kind, S: Strategy<T>> ObjectReader<T> for ObjectStore<T, S> {
     fn decode(&self, entry: &Entry) -> Result<T, Status> {
         self.decode(entry)
     }
@@ -321,60 +306,29 @@ impl<T: Kind, S: Strategy<T>> watch::Read<T> for ObjectStore<T, S> {
 
 impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     /// What a watch is about: all objects of a place, or the one that the path or the field selector names.
-    fn scope(&self, at: &ObjectRef, scope: verbs::Scope, options: &ListOptions) -> Result<watch::Scope, Status> {
+    fn scope(&self, at: &ObjectRef, scope: verbs::Scope, options: &ListOptions) -> Result<WatchScope, Status> {
         let selector = options.selector(self.strategy.selectable_fields())?;
         let selected = selector.exact_name().map(str::to_owned);
         if at.name.as_ref().is_some_and(|name| selector.contradicts_name(name)) {
             return Err(Status::bad_request("fieldSelector metadata.name doesn't match requested name"));
         }
         let name = at.name.as_deref().or(selected.as_deref()).filter(|name| !name.is_empty());
-        Ok(match name.filter(|_| names_one(at, scope)) {
-            Some(name) => watch::Scope {
+        Ok(match name.filter(|_| scope.name_is_unique(at)) {
+            Some(name) => WatchScope {
                 prefix: self.key(at.namespace(), name).as_str().to_owned(),
-                extent: Extent::One,
+                key_match: KeyMatch::Exact,
                 selector: selector.without_name(name),
             },
-            None => watch::Scope { prefix: self.prefix(at.namespace()), extent: Extent::Many, selector },
+            None => WatchScope { prefix: self.prefix(at.namespace()), key_match: KeyMatch::Prefix, selector },
         })
     }
 }
 
 impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
-    /// The objects that the query selects.
-    ///
-    /// # Errors
-    /// 400 and 422 for selectors and options that cannot be.
-    pub(crate) fn selected(
-        self: &Arc<Self>,
-        at: &ObjectRef,
-        scope: verbs::Scope,
-        options: &ListOptions,
-    ) -> Result<Listing<Objects<T, S>>, Status> {
-        let selector = options.selector(self.strategy.selectable_fields())?;
-        let content = options.content;
-        let options = page::Options::read(options)?;
-        let (start, limit) = (options.start.clone(), options.limit);
-        let entries = self.entries(at.namespace(), start.as_deref(), options);
-        let name = selector.exact_name().filter(|name| !name.is_empty() && names_one(at, scope));
-        let entries = match name {
-            Some(name) => entries.only(name),
-            None if selector.is_empty() => entries.at_most(limit),
-            None => entries,
-        };
-        let walk = Objects::new(self, entries, selector);
-        let walk = if content == Content::Metadata { walk.with_little() } else { walk };
-        Ok(Listing { walk, limit })
-    }
-
     /// The rows of a namespace, or of all, from the name `start` on.
-    pub fn entries(&self, namespace: &str, start: Option<&str>, options: page::Options) -> Entries {
+    pub fn entries(&self, namespace: &str, start: Option<&str>, options: PageOptions) -> Entries {
         Entries::new(self.storage.store().clone(), self.prefix(namespace), start, options)
     }
-}
-
-/// Whether a name is that of one object at most in the place of a request: in all namespaces several may have it.
-fn names_one(at: &ObjectRef, scope: verbs::Scope) -> bool {
-    scope == verbs::Scope::Cluster || at.namespace.is_some()
 }
 
 fn unreadable(key: &Key, why: &str) -> Status {

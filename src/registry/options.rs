@@ -38,7 +38,7 @@ pub struct ListOptions {
     /// The token of a former page.
     pub continue_token: String,
     /// The content of the objects that the client needs.
-    pub content: Content,
+    pub content: ListContent,
 }
 
 impl GetOptions {
@@ -68,7 +68,7 @@ impl ListOptions {
             timeout_seconds: query.integer("timeoutSeconds")?,
             limit: query.integer("limit")?,
             continue_token: text("continue"),
-            content: Content::Whole,
+            content: ListContent::Whole,
         })
     }
 
@@ -83,7 +83,7 @@ impl ListOptions {
 
 /// The content of the objects of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Content {
+pub enum ListContent {
     /// Whole objects.
     #[default]
     Whole,

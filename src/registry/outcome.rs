@@ -4,7 +4,7 @@ use crate::meta::Status;
 
 /// The result of a read.
 #[derive(Clone, Debug)]
-pub enum Sent<T> {
+pub enum ReadResult<T> {
     /// The object.
     Object(Box<T>),
     /// The object's compact JSON, complete with kind, version and final newline, prepared when the

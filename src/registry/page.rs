@@ -12,7 +12,7 @@ use crate::store::{At, MAX_KEY_BYTES, Revision};
 
 /// Where a list begins, at which revision, and how much of it is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
+pub struct PageOptions {
     /// The revision to look at.
     pub at: At,
     /// The list must not be older than this.
@@ -25,7 +25,7 @@ pub struct Options {
 
 /// What a continue token holds; clients must not look inside.
 #[derive(Default, Serialize)]
-struct Token {
+struct ContinueToken {
     v: String,
     rv: i64,
     start: String,
@@ -37,7 +37,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode
 /// Stands in a token for whatever revision is the latest when the list goes on.
 const LATEST: i64 = -1;
 
-impl Options {
+impl PageOptions {
     /// Reads the options of a list.
     ///
     /// # Errors
@@ -46,13 +46,13 @@ impl Options {
         let (version_text, token) = (options.resource_version.as_str(), options.continue_token.as_str());
         let limit = usize::try_from(options.limit.unwrap_or_default()).unwrap_or_default();
         let r#match = options.resource_version_match.as_str();
-        let mut faults = match_faults(r#match, version_text, token);
+        let mut errors = match_errors(r#match, version_text, token);
         if options.send_initial_events.is_some() {
-            faults
+            errors
                 .push_with(|| field::Error::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
         }
-        if !faults.is_empty() {
-            return Err(invalid_options(&faults));
+        if !errors.is_empty() {
+            return Err(invalid_options(&errors));
         }
         if !token.is_empty() {
             let token = read_token(token)?;
@@ -81,13 +81,13 @@ impl Options {
 }
 
 /// What is wrong with the parameter `resourceVersionMatch` beside the others.
-fn match_faults(r#match: &str, version: &str, token: &str) -> field::Errors {
+fn match_errors(r#match: &str, version: &str, token: &str) -> field::Errors {
     const NAME: &str = "resourceVersionMatch";
-    let mut faults = field::Errors::default();
+    let mut errors = field::Errors::default();
     if r#match.is_empty() {
-        return faults;
+        return errors;
     }
-    let mut forbid = |why: &str| faults.push_with(|| field::Error::forbidden(NAME, why));
+    let mut forbid = |why: &str| errors.push_with(|| field::Error::forbidden(NAME, why));
     if version.is_empty() {
         forbid("resourceVersionMatch is forbidden unless resourceVersion is provided");
     }
@@ -98,18 +98,18 @@ fn match_faults(r#match: &str, version: &str, token: &str) -> field::Errors {
         forbid("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
     }
     if !["Exact", "NotOlderThan"].contains(&r#match) {
-        faults.push_with(|| field::Error::unsupported(NAME, r#match, &["Exact", "NotOlderThan", ""]));
+        errors.push_with(|| field::Error::unsupported(NAME, r#match, &["Exact", "NotOlderThan", ""]));
     }
-    faults
+    errors
 }
 
 /// 422 for options of a list or a watch that do not go together.
-pub(crate) fn invalid_options(faults: &field::Errors) -> Status {
-    Status::invalid(GroupResource { group: "meta.k8s.io", name: "ListOptions" }, "", faults)
+pub(crate) fn invalid_options(errors: &field::Errors) -> Status {
+    Status::invalid(GroupResource { group: "meta.k8s.io", name: "ListOptions" }, "", errors)
 }
 
 /// The token that continues a list behind the key `last`, which stands without the list's prefix.
-pub fn token(revision: Revision, last: &str) -> String {
+pub fn continue_token(revision: Revision, last: &str) -> String {
     write_token(i64::try_from(revision.0).unwrap_or(i64::MAX), format!("{last}\0"))
 }
 
@@ -126,7 +126,7 @@ pub fn expired(start: &str) -> Status {
 }
 
 fn write_token(rv: i64, start: String) -> String {
-    let token = Token { v: TOKEN_VERSION.into(), rv, start };
+    let token = ContinueToken { v: TOKEN_VERSION.into(), rv, start };
     BASE64.encode(serde_json::to_vec(&token).expect("a token is plain data"))
 }
 
@@ -159,12 +159,12 @@ pub(crate) fn parse_version(text: &str) -> Result<Revision, String> {
     })
 }
 
-fn read_token(text: &str) -> Result<Token, Status> {
+fn read_token(text: &str) -> Result<ContinueToken, Status> {
     decode_token(text)
         .map_err(|why| Status::bad_request(format!("invalid continue token: continue key is not valid: {why}")))
 }
 
-fn decode_token(text: &str) -> Result<Token, String> {
+fn decode_token(text: &str) -> Result<ContinueToken, String> {
     let bytes = BASE64.decode(text).map_err(|why| {
         let at = match why {
             DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => at,
@@ -176,7 +176,7 @@ fn decode_token(text: &str) -> Result<Token, String> {
     let json = str::from_utf8(&bytes).map_err(|why| {
         format!("invalid character '\\x{:02x}' looking for beginning of value", bytes[why.valid_up_to()])
     })?;
-    let mut token: Token = go_json::read(json).map_err(excerpt::of)?;
+    let mut token: ContinueToken = go_json::read(json).map_err(excerpt::of)?;
     if token.v != TOKEN_VERSION {
         return Err(format!("server does not recognize this encoded version {}", excerpt::of(token.v)));
     }
@@ -199,7 +199,7 @@ fn decode_token(text: &str) -> Result<Token, String> {
     Ok(token)
 }
 
-impl go_json::Struct for Token {
+impl go_json::Struct for ContinueToken {
     const NAME: &'static str = "storage.continueToken";
 
     fn fields(&mut self) -> Vec<(&'static str, &mut dyn go_json::Decode)> {
@@ -218,23 +218,27 @@ mod tests {
 
     #[test]
     fn a_token_leads_back_to_where_the_list_was_cut() {
-        let query = options(Some(&format!("limit=5&continue={}", token(Revision(7), "ns/a"))));
-        let expected =
-            Options { at: At::Revision(Revision(7)), at_least: Revision(0), start: Some("ns/a\0".into()), limit: 5 };
-        assert_eq!(Options::read(&query).unwrap(), expected);
+        let query = options(Some(&format!("limit=5&continue={}", continue_token(Revision(7), "ns/a"))));
+        let expected = PageOptions {
+            at: At::Revision(Revision(7)),
+            at_least: Revision(0),
+            start: Some("ns/a\0".into()),
+            limit: 5,
+        };
+        assert_eq!(PageOptions::read(&query).unwrap(), expected);
     }
 
     #[test]
     fn a_forgotten_list_goes_on_at_the_same_key_as_of_now() {
         let status = expired("ns/a\0");
         let query = options(Some(&format!("continue={}", status.metadata.r#continue)));
-        let expected = Options { at: At::Now, at_least: Revision(0), start: Some("ns/a\0".into()), limit: 0 };
-        assert_eq!((status.code, Options::read(&query).unwrap()), (410, expected));
+        let expected = PageOptions { at: At::Now, at_least: Revision(0), start: Some("ns/a\0".into()), limit: 0 };
+        assert_eq!((status.code, PageOptions::read(&query).unwrap()), (410, expected));
     }
 
     #[test]
     fn limited_list_with_version_means_exact() {
-        let at = |query| Options::read(&options(Some(query))).unwrap().at;
+        let at = |query| PageOptions::read(&options(Some(query))).unwrap().at;
         assert_eq!(at("limit=5&resourceVersion=7"), At::Revision(Revision(7)));
         assert_eq!(at("limit=5&resourceVersion=7&resourceVersionMatch=NotOlderThan"), At::Now);
         assert_eq!(at("resourceVersion=7"), At::Now);
@@ -242,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_token_stays_inside_of_its_list_but_tags_may_have_any_name() {
-        let start = |last| read_token(&token(Revision(1), last)).map(|token| token.start);
+        let start = |last| read_token(&continue_token(Revision(1), last)).map(|token| token.start);
         for outside in ["../x", "ns/../x", "./x", "ns//x", "//x"] {
             assert_eq!(start(outside).unwrap_err().message.split(": ").last(), Some(&*format!("{outside}\0")));
         }
@@ -255,26 +259,26 @@ mod tests {
 
     #[test]
     fn all_that_is_wrong_with_the_options_is_told() {
-        let told = |query| {
+        let message = |query| {
             let options = ListOptions::read(&Query::parse(Some(query)));
-            options.and_then(|options| Options::read(&options)).unwrap_err().message
+            options.and_then(|options| PageOptions::read(&options)).unwrap_err().message
         };
         assert_eq!(
-            told("resourceVersionMatch=Bogus&sendInitialEvents=1"),
+            message("resourceVersionMatch=Bogus&sendInitialEvents=1"),
             "ListOptions.meta.k8s.io \"\" is invalid: [resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden \
              unless resourceVersion is provided, resourceVersionMatch: Unsupported value: \"Bogus\": supported values: \
              \"Exact\", \"NotOlderThan\", \"\", sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list]"
         );
-        assert_eq!(told("resourceVersionMatch=Bogus&limit=x"), "strconv.ParseInt: parsing \"x\": invalid syntax");
-        assert!(told("continue=!&resourceVersion=1").ends_with("illegal base64 data at input byte 0"));
-        assert!(told("continue=e30%3D").ends_with("illegal base64 data at input byte 3"));
-        assert!(told("resourceVersion=99999999999999999999").ends_with("value out of range"));
+        assert_eq!(message("resourceVersionMatch=Bogus&limit=x"), "strconv.ParseInt: parsing \"x\": invalid syntax");
+        assert!(message("continue=!&resourceVersion=1").ends_with("illegal base64 data at input byte 0"));
+        assert!(message("continue=e30%3D").ends_with("illegal base64 data at input byte 3"));
+        assert!(message("resourceVersion=99999999999999999999").ends_with("value out of range"));
     }
 
     #[test]
     fn version_0_means_everything() {
-        let options = Options::read(&options(Some("limit=5&resourceVersion=0"))).unwrap();
-        assert_eq!(options, Options { at: At::Now, at_least: Revision(0), start: None, limit: 0 });
+        let options = PageOptions::read(&options(Some("limit=5&resourceVersion=0"))).unwrap();
+        assert_eq!(options, PageOptions { at: At::Now, at_least: Revision(0), start: None, limit: 0 });
     }
 
     proptest::proptest! {

@@ -34,7 +34,7 @@ impl Permissions {
     }
 
     /// Whether a user may do something.
-    pub async fn ask(&self, user: &Arc<User>, action: ResourceAction) -> Permission {
+    pub async fn check(&self, user: &Arc<User>, action: ResourceAction) -> Permission {
         self.decide(user, &Arc::new(Attributes::Resource(Box::new(action)))).await
     }
 
@@ -42,7 +42,7 @@ impl Permissions {
     ///
     /// # Errors
     /// 403, or 503 where it could not be found out.
-    pub async fn demand(&self, user: &Arc<User>, action: ResourceAction) -> Result<(), Status> {
+    pub async fn require(&self, user: &Arc<User>, action: ResourceAction) -> Result<(), Status> {
         let attributes = Arc::new(Attributes::Resource(Box::new(action)));
         match self.decide(user, &attributes).await {
             Permission::Allowed => Ok(()),
@@ -79,10 +79,10 @@ mod tests {
         let permissions = Permissions::new(Arc::new(Authorizer::AlwaysAllow));
         let action = ResourceAction { verb: "create".into(), resource: "imagestreams".into(), ..Default::default() };
         let nobody = Arc::new(User { name: "nobody".into(), ..User::default() });
-        let status = permissions.demand(&nobody, action.clone()).await.unwrap_err();
+        let status = permissions.require(&nobody, action.clone()).await.unwrap_err();
         assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"));
         assert!(status.message.contains("User \"nobody\" cannot create resource \"imagestreams\""));
         let known = (*nobody).clone().authenticated();
-        assert_eq!(permissions.ask(&known, action).await, Permission::Allowed);
+        assert_eq!(permissions.check(&known, action).await, Permission::Allowed);
     }
 }

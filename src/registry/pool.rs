@@ -25,14 +25,14 @@ pub const LARGE_BODY: usize = 64 << 10;
 pub const LARGE_OBJECT: usize = 256 << 10;
 
 /// Places of one pool.
-const PLACES: usize = 2;
+const SLOTS: usize = 2;
 /// Requests that may wait for a place. Half of the requests that may be in flight, so that small ones get through.
-const WAITING: usize = 100;
+const MAX_WAITING: usize = 100;
 
 /// The places for large requests of one kind.
 #[derive(Debug)]
 pub struct Pool {
-    places: Semaphore,
+    slots: Semaphore,
     queue: Semaphore,
 }
 
@@ -45,13 +45,13 @@ pub struct Workload(Arc<WorkloadState>);
 #[derive(Debug)]
 struct WorkloadState {
     is_large: AtomicBool,
-    has_place: AtomicBool,
+    has_slot: AtomicBool,
 }
 
 /// All places are free.
 impl Default for Pool {
     fn default() -> Self {
-        Self { places: Semaphore::new(PLACES), queue: Semaphore::new(WAITING) }
+        Self { slots: Semaphore::new(SLOTS), queue: Semaphore::new(MAX_WAITING) }
     }
 }
 
@@ -66,7 +66,7 @@ impl Pool {
     /// A large request on a runtime of one thread, as [`block_in_place`].
     pub async fn run<T>(&self, load: &Workload, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
         // Declared before the work, so that dropping this future drops first what the place stands for.
-        let mut _place = None;
+        let mut _slot = None;
         let mut work = pin!(work);
         if !load.is_large() {
             let small = poll_fn(|context| match work.as_mut().poll(context) {
@@ -78,36 +78,36 @@ impl Pool {
             }
         }
         // On the heap, since small requests never get here.
-        _place = Some(Box::pin(self.enter()).await?);
-        load.0.has_place.store(true, Ordering::Relaxed);
+        _slot = Some(Box::pin(self.acquire()).await?);
+        load.0.has_slot.store(true, Ordering::Relaxed);
         poll_fn(|context| block_in_place(|| work.as_mut().poll(context))).await
     }
 
-    async fn enter(&self) -> Result<SemaphorePermit<'_>, Status> {
-        if let Ok(place) = self.places.try_acquire() {
-            return Ok(place);
+    async fn acquire(&self) -> Result<SemaphorePermit<'_>, Status> {
+        if let Ok(slot) = self.slots.try_acquire() {
+            return Ok(slot);
         }
         let _turn = self.queue.try_acquire().map_err(|_| Status::too_many_requests())?;
-        Ok(self.places.acquire().await.expect("nobody closes the semaphore"))
+        Ok(self.slots.acquire().await.expect("nobody closes the semaphore"))
     }
 }
 
 impl Workload {
     /// The workload of a request that [`Pool::run`] is about to work on, with a body of so many bytes.
     pub fn of_body(bytes: usize) -> Self {
-        let (is_large, has_place) = (AtomicBool::new(bytes > LARGE_BODY), AtomicBool::new(false));
-        Self(Arc::new(WorkloadState { is_large, has_place }))
+        let (is_large, has_slot) = (AtomicBool::new(bytes > LARGE_BODY), AtomicBool::new(false));
+        Self(Arc::new(WorkloadState { is_large, has_slot }))
     }
 
     /// Returns true if the request may hold this many bytes of stored objects: few, or any number with a place.
     pub fn fits(&self, bytes: usize) -> bool {
-        bytes <= LARGE_OBJECT || self.0.has_place.load(Ordering::Relaxed)
+        bytes <= LARGE_OBJECT || self.0.has_slot.load(Ordering::Relaxed)
     }
 
     /// Waits for a place, unless the request has one. Hold as little as possible meanwhile, and no lock.
-    pub async fn take_place(&self) {
+    pub async fn acquire_slot(&self) {
         poll_fn(|context| {
-            if self.0.has_place.load(Ordering::Relaxed) {
+            if self.0.has_slot.load(Ordering::Relaxed) {
                 return Poll::Ready(());
             }
             self.0.is_large.store(true, Ordering::Relaxed);
@@ -126,8 +126,8 @@ impl Workload {
 /// The workload of what no pool runs, such as commands that work on the store: it waits for nothing.
 impl Default for Workload {
     fn default() -> Self {
-        let (is_large, has_place) = (AtomicBool::new(false), AtomicBool::new(true));
-        Self(Arc::new(WorkloadState { is_large, has_place }))
+        let (is_large, has_slot) = (AtomicBool::new(false), AtomicBool::new(true));
+        Self(Arc::new(WorkloadState { is_large, has_slot }))
     }
 }
 
@@ -150,7 +150,7 @@ mod tests {
     async fn full() -> (Arc<Pool>, Vec<oneshot::Sender<()>>) {
         let pool = Arc::new(Pool::default());
         let mut ends = Vec::new();
-        for _ in 0..PLACES {
+        for _ in 0..SLOTS {
             let (end, ended) = oneshot::channel::<()>();
             let (pool, (begin, begun)) = (pool.clone(), oneshot::channel());
             tokio::spawn(async move {
@@ -198,7 +198,7 @@ mod tests {
         for done in futures_util::future::join_all((0..50).map(work)).await {
             done.unwrap().unwrap();
         }
-        assert!(counts.1.load(Ordering::SeqCst) <= PLACES);
+        assert!(counts.1.load(Ordering::SeqCst) <= SLOTS);
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(pool.run(&small, async { Ok(small.fits(LARGE_OBJECT)) }).now_or_never(), Some(Ok(true)));
         let growing = async {
             assert!(!small.fits(LARGE_OBJECT + 1));
-            small.take_place().await;
+            small.acquire_slot().await;
             Ok(small.fits(LARGE_OBJECT + 1))
         };
         let mut growing = Box::pin(pool.run(&small, growing));
@@ -221,7 +221,7 @@ mod tests {
     async fn who_comes_when_too_many_wait_is_told_at_once() {
         let (pool, ends) = full().await;
         let load = Workload::of_body(LARGE);
-        let mut waiting: Vec<_> = (0..WAITING).map(|_| Box::pin(pool.run(&load, async { Ok(()) }))).collect();
+        let mut waiting: Vec<_> = (0..MAX_WAITING).map(|_| Box::pin(pool.run(&load, async { Ok(()) }))).collect();
         assert!(waiting.iter_mut().all(|each| each.as_mut().now_or_never().is_none()));
         let refused = pool.run(&load, async { Ok(()) }).now_or_never().unwrap().unwrap_err();
         assert_eq!((refused.code, refused.details.unwrap().retry_after_seconds), (429, 1));
@@ -238,13 +238,13 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn work_that_is_dropped_or_panics_gives_its_place_back() {
         let pool = Pool::default();
-        for _ in 0..=PLACES {
+        for _ in 0..=SLOTS {
             let endless = pool.run(&Workload::of_body(LARGE), std::future::pending::<Result<(), _>>()).now_or_never();
             assert!(endless.is_none());
             let load = Workload::of_body(LARGE);
             let panics = std::panic::AssertUnwindSafe(pool.run::<()>(&load, async { panic!("a bug") }));
             assert!(panics.catch_unwind().await.is_err());
         }
-        assert_eq!(pool.places.available_permits(), PLACES);
+        assert_eq!(pool.slots.available_permits(), SLOTS);
     }
 }

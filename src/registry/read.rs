@@ -11,13 +11,18 @@ use crate::store::{Entry, Key, Lookup, Store};
 ///
 /// # Errors
 /// Failures of the store.
-pub(crate) async fn entry(store: &dyn Store, load: &Workload, key: &Key, held: usize) -> Result<Option<Entry>, Status> {
+pub(crate) async fn read_entry(
+    store: &dyn Store,
+    load: &Workload,
+    key: &Key,
+    held: usize,
+) -> Result<Option<Entry>, Status> {
     loop {
         match store.get(key, None).await.map_err(|error| status_of(&error))? {
             Lookup::Found(entry) if load.fits(held + entry.value.len()) => return Ok(Some(entry)),
             Lookup::Found(_) => {}
             Lookup::Missing | Lookup::Unchanged => return Ok(None),
         }
-        load.take_place().await;
+        load.acquire_slot().await;
     }
 }

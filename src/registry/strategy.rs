@@ -14,7 +14,7 @@ use crate::store::Change;
 /// How objects of a type are written through one path: the objects themselves, or an aspect of theirs such as the status.
 ///
 /// A write goes through these in order: [`reset_fields`](Self::reset_fields), [`prepare`](Self::prepare), [`needs`](Self::needs),
-/// [`validate`](Self::validate), [`decorate`](Self::decorate). All are pure, and may be called again and again while others change the
+/// [`validate`](Self::validate), [`decorate`](Self::decorate). All are pure, and may be called again and again while dependencies change the
 /// object.
 pub trait UpdateStrategy<T: Kind>: Send + Sync + 'static {
     /// The aspect, as managedFields name it; empty for the objects themselves.
@@ -23,12 +23,12 @@ pub trait UpdateStrategy<T: Kind>: Send + Sync + 'static {
     }
 
     /// The fields beside `metadata` that are not written through this path, so that nobody owns them by it.
-    fn ignored(&self) -> &'static [&'static str] {
+    fn ignored_fields(&self) -> &'static [&'static str] {
         &[]
     }
 
     /// The part of an object that is written through this path: but for what is [ignored](Self::ignored), which is empty.
-    fn writable<'a>(&self, object: &'a T) -> Cow<'a, T> {
+    fn writable_part<'a>(&self, object: &'a T) -> Cow<'a, T> {
         Cow::Borrowed(object)
     }
 
@@ -40,12 +40,12 @@ pub trait UpdateStrategy<T: Kind>: Send + Sync + 'static {
     fn prepare(&self, _old: Option<&T>, _new: &mut T) {}
 
     /// The other objects of the type that must be known to settle `new`.
-    fn needs(&self, _old: Option<&T>, _new: &T) -> Vec<Need> {
+    fn dependencies(&self, _old: Option<&T>, _new: &T) -> Vec<Dependency> {
         Vec::new()
     }
 
-    /// Sets in `new` what the server computes from others too, and answers the faults besides those of metadata in general.
-    fn validate(&self, old: Option<&T>, new: &mut T, others: &Others<T>, now: Time) -> Faults;
+    /// Sets in `new` what the server computes from dependencies too, and answers the faults besides those of metadata in general.
+    fn validate(&self, old: Option<&T>, new: &mut T, dependencies: &Dependencies<T>, now: Time) -> ValidationErrors;
 
     /// Which faults of the metadata of a changed object are told a second time.
     fn duplicate_errors(&self) -> DuplicateErrors {
@@ -58,16 +58,16 @@ pub trait UpdateStrategy<T: Kind>: Send + Sync + 'static {
 
 /// The faults of an object besides those of its metadata.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Faults {
+pub struct ValidationErrors {
     /// Those that are told before the faults of the metadata.
-    pub first: field::Errors,
+    pub before_metadata: field::Errors,
     /// Those that are told after them.
-    pub last: field::Errors,
+    pub after_metadata: field::Errors,
 }
 
-impl From<field::Errors> for Faults {
-    fn from(last: field::Errors) -> Self {
-        Self { first: field::Errors::default(), last }
+impl From<field::Errors> for ValidationErrors {
+    fn from(errors: field::Errors) -> Self {
+        Self { before_metadata: field::Errors::default(), after_metadata: errors }
     }
 }
 
@@ -94,17 +94,17 @@ pub trait Strategy<T: Kind>: UpdateStrategy<T> {
     }
 
     /// The rules for names that `name` breaks.
-    fn name_faults(&self, name: &str) -> Vec<&'static str>;
+    fn name_errors(&self, name: &str) -> Vec<&'static str>;
 
     /// Errors about what `new`, as a client sent it, has too much of and more than `old`. They are looked for on all paths,
     /// before anything is computed from the object.
-    fn limits(&self, _old: Option<&T>, _new: &T) -> field::Errors {
+    fn limit_errors(&self, _old: Option<&T>, _new: &T) -> field::Errors {
         field::Errors::default()
     }
 
     /// What becomes of dependents when an object is deleted.
-    fn dependents(&self) -> Dependents {
-        Dependents::Collected
+    fn garbage_collection(&self) -> GarbageCollection {
+        GarbageCollection::Supported
     }
 
     /// Changes to other rows that belong into the transaction that puts `new` in the place of `old` under a name.
@@ -147,16 +147,16 @@ struct OnlyMetadata {
 
 /// What becomes of the dependents of objects of a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dependents {
+pub enum GarbageCollection {
     /// The garbage collector cares for them, as the deletion says.
-    Collected,
+    Supported,
     /// There are none, whatever the deletion says.
-    None,
+    Unsupported,
 }
 
 /// Another object that must be known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Need {
+pub struct Dependency {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
@@ -165,29 +165,32 @@ pub struct Need {
     pub permission: Option<Box<ResourceAction>>,
 }
 
-/// What became of a [`Need`].
+/// What became of a [`Dependency`].
 #[derive(Clone, Debug, PartialEq)]
-pub enum Other<T> {
+pub enum ResolvedDependency<T> {
     /// The object as it is stored.
     Found(Arc<T>),
     /// There is none.
     Missing,
     /// The user may not know. Whether there is one was not looked up.
-    Hidden(Permission),
+    Denied(Permission),
 }
 
 /// The objects that were needed.
 #[derive(Clone, Debug)]
-pub struct Others<T>(pub Vec<(Need, Other<T>)>);
+pub struct Dependencies<T>(pub Vec<(Dependency, ResolvedDependency<T>)>);
 
-impl<T> Others<T> {
+impl<T> Dependencies<T> {
     /// Nothing was needed.
     pub fn none() -> Self {
         Self(Vec::new())
     }
 
-    /// What became of the need for an object; none where it was not needed.
-    pub fn get(&self, namespace: &str, name: &str) -> Option<&Other<T>> {
-        self.0.iter().find(|(need, _)| need.namespace == namespace && need.name == name).map(|(_, other)| other)
+    /// What became of the dependency for an object; none where it was not needed.
+    pub fn get(&self, namespace: &str, name: &str) -> Option<&ResolvedDependency<T>> {
+        self.0
+            .iter()
+            .find(|(dependency, _)| dependency.namespace == namespace && dependency.name == name)
+            .map(|(_, other)| other)
     }
 }

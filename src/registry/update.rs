@@ -5,8 +5,8 @@ use crate::machinery::managed_fields::Manager;
 use crate::machinery::updated_object::{Desired, ExistingObject, UpdatedObjectInfo};
 use crate::meta::{Kind, ObjectMeta, Status, excerpt, field};
 use crate::registry::actor::Actor;
-use crate::registry::guaranteed_update::Effect;
 use crate::registry::metadata;
+use crate::registry::object_change::WriteEffect;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_ref::check_path_segment;
 use crate::registry::object_store::ObjectStore;
@@ -16,7 +16,7 @@ use crate::registry::verbs::Update;
 use crate::registry::write::{AllowCreate, WriteOutcome, WriteRequest};
 
 impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
-    /// Edits the object that the path names, by these rules.
+    /// Edits the object that the path names, by these strategy.
     ///
     /// # Errors
     /// 400, 404, 409 and 422 as Kubernetes' updates, patches and applies.
@@ -25,19 +25,19 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         actor: &Actor,
         at: &ObjectRef,
         edit: &UpdatedObjectInfo<T>,
-        rules: &dyn UpdateStrategy<T>,
+        strategy: &dyn UpdateStrategy<T>,
     ) -> Result<Written<T>, Status> {
         check_path_segment(at.name())?;
         if let Some(object) = edit.object() {
             metadata::check_names(at, object.metadata())?;
         }
-        let writer = self.writer(actor, rules);
-        let request = WriteRequest { strategy: rules, creation: AllowCreate::WithPermission };
-        let wanted = |old: Option<&T>| self.wanted(actor, at, edit, rules, &writer, old);
+        let manager = self.field_manager(actor, strategy);
+        let request = WriteRequest { strategy: strategy, creation: AllowCreate::WithPermission };
+        let wanted = |old: Option<&T>| self.wanted(actor, at, edit, strategy, &manager, old);
         let written = self.write(actor, at.namespace(), at.name(), request, wanted).await?;
         let WriteOutcome { mut object, effect, extra: warnings } = written;
-        rules.decorate(&mut object);
-        let written = if effect == Effect::Created { Written::created(object) } else { Written::updated(object) };
+        strategy.decorate(&mut object);
+        let written = if effect == WriteEffect::Created { Written::created(object) } else { Written::updated(object) };
         Ok(written.warning(warnings))
     }
 
@@ -46,28 +46,31 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         actor: &Actor,
         at: &ObjectRef,
         edit: &UpdatedObjectInfo<T>,
-        rules: &dyn UpdateStrategy<T>,
-        writer: &Manager,
+        strategy: &dyn UpdateStrategy<T>,
+        manager: &Manager,
         old: Option<&T>,
     ) -> Result<(T, Vec<String>), Status> {
         if old.is_none() && !edit.allows_create() {
             return Err(Status::not_found(self.resource(), at.name()));
         }
         let whole = old.map(|old| ExistingObject::new(old, self.api()));
-        let part = old.map(|old| rules.writable(old));
+        let part = old.map(|old| strategy.writable_part(old));
         let part = part.as_deref().map(|part| ExistingObject::new(part, self.api()));
         // What cannot be written is mostly not looked at either, and may be large. Refusals tell of the whole object.
-        let of_part =
-            if edit.touches(rules.ignored()) { None } else { edit.updated_object(part.as_ref(), writer).ok() };
-        let wanted = of_part.map_or_else(|| edit.updated_object(whole.as_ref(), writer), Ok);
+        let of_part = if edit.touches(strategy.ignored_fields()) {
+            None
+        } else {
+            edit.updated_object(part.as_ref(), manager).ok()
+        };
+        let wanted = of_part.map_or_else(|| edit.updated_object(whole.as_ref(), manager), Ok);
         let Desired { mut object, warnings } = wanted?;
         metadata::check_names(at, object.metadata())?;
         match old {
             Some(old) => self.check_version(edit, old, &object)?,
             None => self.prepare_applied(actor, at, object.metadata_mut())?,
         }
-        rules.reset_fields(old, &mut object);
-        let managed = edit.managed_fields(part.as_ref(), &rules.writable(&object), writer)?;
+        strategy.reset_fields(old, &mut object);
+        let managed = edit.managed_fields(part.as_ref(), &strategy.writable_part(&object), manager)?;
         object.metadata_mut().managed_fields = managed;
         Ok((object, warnings))
     }

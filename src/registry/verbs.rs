@@ -6,11 +6,11 @@ use std::sync::Arc;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 
 use super::actor::Actor;
-use super::list::{Listing, Walk};
+use super::list::object_stream::{ListPage, ObjectStream};
 use super::object_ref::ObjectRef;
 use super::options::{GetOptions, ListOptions};
-use super::outcome::{Sent, Written};
-use super::watch::Changes;
+use super::outcome::{ReadResult, Written};
+use super::watch::ObjectWatch;
 use crate::machinery::updated_object::UpdatedObjectInfo;
 use crate::meta::Status;
 
@@ -23,6 +23,14 @@ pub enum Scope {
     Namespaced,
 }
 
+impl Scope {
+    /// Returns true if a name denotes at most one object of `at`; across all namespaces it may
+    /// denote several.
+    pub(crate) fn name_is_unique(self, at: &ObjectRef) -> bool {
+        self == Self::Cluster || at.namespace.is_some()
+    }
+}
+
 /// Reads one object.
 pub trait Get<T>: Send + Sync + 'static {
     /// Returns the object.
@@ -31,13 +39,13 @@ pub trait Get<T>: Send + Sync + 'static {
         actor: &Actor,
         at: &ObjectRef,
         options: &GetOptions,
-    ) -> impl Future<Output = Result<Sent<T>, Status>> + Send;
+    ) -> impl Future<Output = Result<ReadResult<T>, Status>> + Send;
 }
 
 /// Lists the objects of a namespace or of all namespaces.
 pub trait List<T>: Send + Sync + 'static {
     /// The stream of objects.
-    type Walk: Walk<Item = T>;
+    type Objects: ObjectStream<Item = T>;
 
     /// Returns the selected objects. Nothing is read yet.
     ///
@@ -49,7 +57,7 @@ pub trait List<T>: Send + Sync + 'static {
         at: &ObjectRef,
         scope: Scope,
         options: &ListOptions,
-    ) -> Result<Listing<Self::Walk>, Status>;
+    ) -> Result<ListPage<Self::Objects>, Status>;
 }
 
 /// Watches one object, those of a namespace, or all.
@@ -61,7 +69,7 @@ pub trait Watch<T>: Send + Sync + 'static {
         at: &ObjectRef,
         scope: Scope,
         options: &ListOptions,
-    ) -> impl Future<Output = Result<Changes<T>, Status>> + Send;
+    ) -> impl Future<Output = Result<ObjectWatch<T>, Status>> + Send;
 }
 
 /// Creates an object.
@@ -100,7 +108,7 @@ pub trait Delete<T>: Send + Sync + 'static {
 /// Deletes the objects of a namespace, or those of the cluster.
 pub trait DeleteCollection<T>: Send + Sync + 'static {
     /// The stream of deleted objects.
-    type Walk: Walk<Item = T>;
+    type Objects: ObjectStream<Item = T>;
 
     /// Deletes the selected objects and returns them as they were.
     fn delete_collection(
@@ -110,5 +118,5 @@ pub trait DeleteCollection<T>: Send + Sync + 'static {
         scope: Scope,
         delete: &DeleteOptions,
         list: &ListOptions,
-    ) -> impl Future<Output = Result<Listing<Self::Walk>, Status>> + Send;
+    ) -> impl Future<Output = Result<ListPage<Self::Objects>, Status>> + Send;
 }

@@ -7,20 +7,21 @@ use crate::machinery::managed_fields::Manager;
 use crate::meta::{Kind, ObjectMeta, Status, field};
 use crate::registry::actor::Actor;
 use crate::registry::actor::DryRun;
-use crate::registry::admission::Admitted;
-use crate::registry::guaranteed_update::{Decision, Done, Effect, Seen};
+use crate::registry::admission::chain::Admitted;
+use crate::registry::guaranteed_update::{ReadSet, UpdateDecision, UpdateOutcome};
 use crate::registry::metadata;
+use crate::registry::object_change::WriteEffect;
 use crate::registry::object_store::ObjectStore;
 use crate::registry::permission::Permission;
-use crate::registry::strategy::{Need, Other, Others, Strategy, UpdateStrategy};
+use crate::registry::strategy::{Dependencies, Dependency, ResolvedDependency, Strategy, UpdateStrategy};
 use crate::store::{Entry, Key};
 
-/// Access reviews that one write may need. The reference asks for any number.
-const MOST_REVIEWS: usize = 100;
+/// Access reviews that one write may dependency. The reference asks for any number.
+const MAX_REVIEWS: usize = 100;
 /// Access reviews of one write that are under way at a time.
-const REVIEWS_AT_A_TIME: usize = 8;
+const MAX_CONCURRENT_REVIEWS: usize = 8;
 /// Other objects that one write may refer to.
-const MOST_NEEDS: usize = 1000;
+const MAX_DEPENDENCIES: usize = 1000;
 
 /// The terms of a write.
 pub struct WriteRequest<'a, T> {
@@ -47,29 +48,29 @@ pub struct WriteOutcome<T, X> {
     /// The object as stored, or as it would be in a dry run.
     pub object: T,
     /// The effect on the object.
-    pub effect: Effect,
+    pub effect: WriteEffect,
     /// The second result of the edit.
     pub extra: X,
 }
 
 /// The state of a write when the update loop returns.
-enum Step<T, X> {
+enum WriteAttempt<T, X> {
     Finished(WriteOutcome<T, X>),
     /// Access reviews are needed for these objects.
-    Review(Vec<Need>),
+    Review(Vec<Dependency>),
     /// The permission to create the object is needed.
     ReviewCreate,
 }
 
 /// The results of access reviews, which hold for all attempts.
 #[derive(Default)]
-struct Reviews {
+struct ReviewedAccess {
     may_create: bool,
-    permissions: Vec<(Need, Permission)>,
+    permissions: Vec<(Dependency, Permission)>,
 }
 
 /// One write with all of its attempts.
-struct Task<'a, T, E> {
+struct WriteTask<'a, T, E> {
     actor: &'a Actor,
     namespace: &'a str,
     name: &'a str,
@@ -94,22 +95,22 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         request: WriteRequest<'_, T>,
         edit: impl Fn(Option<&T>) -> Result<(T, X), Status> + Send + Sync,
     ) -> Result<WriteOutcome<T, X>, Status> {
-        let task = Task { actor, namespace, name, key: self.key(namespace, name), request, edit };
-        let mut reviews = Reviews::default();
+        let task = WriteTask { actor, namespace, name, key: self.key(namespace, name), request, edit };
+        let mut reviews = ReviewedAccess::default();
         loop {
-            let attempt = |seen: &Seen, admitted: &Admitted| self.attempt(&task, &reviews, seen, admitted);
+            let attempt = |read_set: &ReadSet, admitted: &Admitted| self.attempt(&task, &reviews, read_set, admitted);
             let keys = std::slice::from_ref(&task.key);
-            let (step, revision) = match self.storage().guaranteed_update(actor, keys, attempt).await? {
-                Done::Kept(step) => (step, None),
-                Done::Committed(step, revision) => (step, Some(revision)),
+            let (attempt_result, revision) = match self.storage().guaranteed_update(actor, keys, attempt).await? {
+                UpdateOutcome::Unchanged(attempt_result) => (attempt_result, None),
+                UpdateOutcome::Committed(attempt_result, revision) => (attempt_result, Some(revision)),
             };
-            match (step, revision) {
-                (Step::Review(needs), _) => reviews.review(actor, needs).await,
-                (Step::ReviewCreate, _) => {
-                    actor.permissions.demand(&actor.user, self.creation(namespace, name)).await?;
+            match (attempt_result, revision) {
+                (WriteAttempt::Review(dependencies), _) => reviews.review(actor, dependencies).await,
+                (WriteAttempt::ReviewCreate, _) => {
+                    actor.permissions.require(&actor.user, self.create_action(namespace, name)).await?;
                     reviews.may_create = true;
                 }
-                (Step::Finished(mut outcome), revision) => {
+                (WriteAttempt::Finished(mut outcome), revision) => {
                     if let Some(revision) = revision {
                         outcome.object.metadata_mut().resource_version = revision.to_string();
                     }
@@ -122,16 +123,16 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     /// Decides one attempt.
     fn attempt<X, E>(
         &self,
-        task: &Task<'_, T, E>,
-        reviews: &Reviews,
-        seen: &Seen,
+        task: &WriteTask<'_, T, E>,
+        reviews: &ReviewedAccess,
+        read_set: &ReadSet,
         admitted: &Admitted,
-    ) -> Result<Decision<Step<T, X>>, Status>
+    ) -> Result<UpdateDecision<WriteAttempt<T, X>>, Status>
     where
         E: Fn(Option<&T>) -> Result<(T, X), Status>,
     {
         let WriteRequest { strategy, creation } = task.request;
-        let stored = seen.entry(&task.key);
+        let stored = read_set.entry(&task.key);
         // A new object is validated before the conflict with an existing one is reported.
         let old = match creation {
             AllowCreate::Only => None,
@@ -139,61 +140,63 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         };
         let (mut new, extra) = (task.edit)(old.as_ref())?;
         if old.is_none() && creation == AllowCreate::WithPermission && !reviews.may_create {
-            return Ok(Decision::Keep(Step::ReviewCreate));
+            return Ok(UpdateDecision::Keep(WriteAttempt::ReviewCreate));
         }
         let place = (task.namespace, task.name);
-        if let Some(attributes) = self.to_admit(admitted, place, old.as_ref(), Some(&new)) {
-            return Ok(Decision::Admit(attributes));
+        if let Some(attributes) = self.admission_attributes(admitted, place, old.as_ref(), Some(&new)) {
+            return Ok(UpdateDecision::Admit(attributes));
         }
         if let Some(old) = &old {
             metadata::prepare_update(old.metadata(), new.metadata_mut());
         }
-        self.refuse(&new, &self.strategy().limits(old.as_ref(), &new))?;
+        self.reject_invalid(&new, &self.strategy().limit_errors(old.as_ref(), &new))?;
         strategy.prepare(old.as_ref(), &mut new);
-        let needs = strategy.needs(old.as_ref(), &new);
-        self.check_needs(task.name, &needs)?;
-        let others = match self.others(needs, &reviews.permissions, seen)? {
-            Known::All(others) => others,
-            Known::Ask(needs) => return Ok(Decision::Keep(Step::Review(needs))),
-            Known::Read(keys) => return Ok(Decision::Read(keys)),
+        let dependencies = strategy.dependencies(old.as_ref(), &new);
+        self.check_dependency_count(task.name, &dependencies)?;
+        let others = match self.resolve_dependencies(dependencies, &reviews.permissions, read_set)? {
+            DependencyState::Complete(others) => others,
+            DependencyState::Review(dependencies) => {
+                return Ok(UpdateDecision::Keep(WriteAttempt::Review(dependencies)));
+            }
+            DependencyState::Read(keys) => return Ok(UpdateDecision::Read(keys)),
         };
         let validated = strategy.validate(old.as_ref(), &mut new, &others, task.actor.now);
         let errors = match &old {
-            None => self.faults_of_new(&new, validated),
+            None => self.new_object_errors(&new, validated),
             Some(old) => {
-                metadata::faults_of_changed(old.metadata(), new.metadata(), strategy.duplicate_errors(), validated)
+                metadata::validate_update(old.metadata(), new.metadata(), strategy.duplicate_errors(), validated)
             }
         };
-        self.refuse(&new, &errors)?;
+        self.reject_invalid(&new, &errors)?;
         if let Some(entry) = stored.filter(|_| creation == AllowCreate::Only) {
-            return Err(self.exists(task.name, entry));
+            return Err(self.already_exists(task.name, entry));
         }
         let effect = effect(old.as_ref(), &mut new);
-        if effect == Effect::Unchanged {
-            return Ok(Decision::Keep(Step::Finished(WriteOutcome { object: new, effect, extra })));
+        if effect == WriteEffect::Unchanged {
+            return Ok(UpdateDecision::Keep(WriteAttempt::Finished(WriteOutcome { object: new, effect, extra })));
         }
-        let kept = (effect != Effect::Deleted).then_some(&new);
+        let kept = (effect != WriteEffect::Deleted).then_some(&new);
         let change = self.change(&task.key, place, old.as_ref(), kept)?;
-        let step = Step::Finished(WriteOutcome { object: new, effect, extra });
+        let attempt_result = WriteAttempt::Finished(WriteOutcome { object: new, effect, extra });
         Ok(match task.actor.dry_run {
-            DryRun::All => Decision::Keep(step),
-            DryRun::Off => Decision::Write(vec![change], step),
+            DryRun::All => UpdateDecision::Keep(attempt_result),
+            DryRun::Off => UpdateDecision::Write(vec![change], attempt_result),
         })
     }
 
     /// Refuses a write that refers to too many other objects, before any of them is read or asked for.
-    fn check_needs(&self, name: &str, needs: &[Need]) -> Result<(), Status> {
-        let reviews = needs.iter().filter(|need| need.permission.is_some()).count();
-        let text = if reviews > MOST_REVIEWS {
+    fn check_dependency_count(&self, name: &str, dependencies: &[Dependency]) -> Result<(), Status> {
+        let reviews = dependencies.iter().filter(|dependency| dependency.permission.is_some()).count();
+        let text = if reviews > MAX_REVIEWS {
             format!(
                 "it refers to {reviews} objects of other namespaces, each of which needs an access review, and one write \
-                 may need at most {MOST_REVIEWS}: split it into several writes"
+                 may need at most {MAX_REVIEWS}: split it into several writes"
             )
-        } else if needs.len() > MOST_NEEDS {
+        } else if dependencies.len() > MAX_DEPENDENCIES {
             format!(
-                "it refers to {} other objects, and one write may refer to at most {MOST_NEEDS}: split it into several \
+                "it refers to {} other objects, and one write may refer to at most {MAX_DEPENDENCIES}: split it into several \
                  writes",
-                needs.len()
+                dependencies.len()
             )
         } else {
             return Ok(());
@@ -203,31 +206,36 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     }
 
     /// What is known of the objects that are needed.
-    fn others(&self, needs: Vec<Need>, verdicts: &[(Need, Permission)], seen: &Seen) -> Result<Known<T>, Status> {
-        let (mut ask, mut read, mut others) = (Vec::new(), Vec::new(), Vec::new());
-        for need in needs {
-            let verdict = verdicts.iter().find(|(asked, _)| *asked == need).map(|(_, verdict)| verdict);
-            match (&need.permission, verdict) {
-                (Some(_), None) => ask.push(need),
+    fn resolve_dependencies(
+        &self,
+        dependencies: Vec<Dependency>,
+        reviewed: &[(Dependency, Permission)],
+        read_set: &ReadSet,
+    ) -> Result<DependencyState<T>, Status> {
+        let (mut review, mut read, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for dependency in dependencies {
+            let permission = reviewed.iter().find(|(asked, _)| *asked == dependency).map(|(_, permission)| permission);
+            match (&dependency.permission, permission) {
+                (Some(_), None) => review.push(dependency),
                 (None, _) | (Some(_), Some(Permission::Allowed)) => {
-                    let key = self.key(&need.namespace, &need.name);
-                    match seen.entry(&key) {
-                        Some(entry) => others.push((need, Other::Found(self.decode(entry)?.into()))),
-                        None if seen.has(&key) => others.push((need, Other::Missing)),
+                    let key = self.key(&dependency.namespace, &dependency.name);
+                    match read_set.entry(&key) {
+                        Some(entry) => others.push((dependency, ResolvedDependency::Found(self.decode(entry)?.into()))),
+                        None if read_set.contains(&key) => others.push((dependency, ResolvedDependency::Missing)),
                         None => read.push(key),
                     }
                 }
-                (Some(_), Some(refusal)) => others.push((need, Other::Hidden(refusal.clone()))),
+                (Some(_), Some(refusal)) => others.push((dependency, ResolvedDependency::Denied(refusal.clone()))),
             }
         }
-        Ok(match (ask.is_empty(), read.is_empty()) {
-            (false, _) => Known::Ask(ask),
-            (true, false) => Known::Read(read),
-            (true, true) => Known::All(Others(others)),
+        Ok(match (review.is_empty(), read.is_empty()) {
+            (false, _) => DependencyState::Review(review),
+            (true, false) => DependencyState::Read(read),
+            (true, true) => DependencyState::Complete(Dependencies(others)),
         })
     }
 
-    fn creation(&self, namespace: &str, name: &str) -> ResourceAction {
+    fn create_action(&self, namespace: &str, name: &str) -> ResourceAction {
         ResourceAction {
             verb: "create".into(),
             group: self.api().group.into(),
@@ -239,7 +247,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         }
     }
 
-    fn exists(&self, name: &str, entry: &Entry) -> Status {
+    fn already_exists(&self, name: &str, entry: &Entry) -> Status {
         let mut status = Status::already_exists(self.resource(), name);
         if self.decode(entry).is_ok_and(|old| old.metadata().deletion_timestamp.is_some()) {
             status.message.insert_str(0, "object is being deleted: ");
@@ -248,52 +256,52 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     }
 
     /// Who writes through a path.
-    pub fn writer(&self, actor: &Actor, rules: &dyn UpdateStrategy<T>) -> Manager {
-        let (subresource, ignored) = (rules.subresource(), rules.ignored());
+    pub fn field_manager(&self, actor: &Actor, strategy: &dyn UpdateStrategy<T>) -> Manager {
+        let (subresource, ignored) = (strategy.subresource(), strategy.ignored_fields());
         Manager { subresource, ignored, ..actor.manager(self.api()) }
     }
 }
 
-impl Reviews {
-    /// Reviews the access to these objects.
-    async fn review(&mut self, actor: &Actor, needs: Vec<Need>) {
-        let asked = needs.into_iter().map(async |need| {
-            let action = need.permission.clone().unwrap_or_default();
-            let verdict = actor.permissions.ask(&actor.user, *action).await;
-            (need, verdict)
+impl ReviewedAccess {
+    /// ReviewedAccess the access to these objects.
+    async fn review(&mut self, actor: &Actor, dependencies: Vec<Dependency>) {
+        let asked = dependencies.into_iter().map(async |dependency| {
+            let action = dependency.permission.clone().unwrap_or_default();
+            let permission = actor.permissions.check(&actor.user, *action).await;
+            (dependency, permission)
         });
-        let answers = stream::iter(asked).buffered(REVIEWS_AT_A_TIME);
+        let answers = stream::iter(asked).buffered(MAX_CONCURRENT_REVIEWS);
         self.permissions.extend(answers.collect::<Vec<_>>().await);
     }
 }
 
 /// Whether the objects that are needed are known.
-enum Known<T> {
-    All(Others<T>),
-    Ask(Vec<Need>),
+enum DependencyState<T> {
+    Complete(Dependencies<T>),
+    Review(Vec<Dependency>),
     Read(Vec<Key>),
 }
 
 /// What putting `new` in the place of `old` does. Where only the times in managedFields differ, the old ones stay.
-fn effect<T: Kind>(old: Option<&T>, new: &mut T) -> Effect {
+fn effect<T: Kind>(old: Option<&T>, new: &mut T) -> WriteEffect {
     let Some(old) = old else {
-        return Effect::Created;
+        return WriteEffect::Created;
     };
     let meta = new.metadata_mut();
     if meta.deletion_timestamp.is_some() && meta.finalizers.is_empty() {
-        return Effect::Deleted;
+        return WriteEffect::Deleted;
     }
     let timeless = |meta: &ObjectMeta| {
         let entries = meta.managed_fields.iter().cloned();
         entries.map(|entry| crate::meta::ManagedFieldsEntry { time: None, ..entry }).collect::<Vec<_>>()
     };
     if timeless(meta) != timeless(old.metadata()) {
-        return Effect::Updated;
+        return WriteEffect::Updated;
     }
     let managed = std::mem::replace(&mut meta.managed_fields, old.metadata().managed_fields.clone());
     if *new == *old {
-        return Effect::Unchanged;
+        return WriteEffect::Unchanged;
     }
     new.metadata_mut().managed_fields = managed;
-    Effect::Updated
+    WriteEffect::Updated
 }

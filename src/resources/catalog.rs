@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use super::API;
-use super::families::{Families, Family};
-use super::fresh::{Fresh, FreshCache, Weigh};
-use super::record;
-use super::shown::{ImageName, ImageShown};
+use super::api_version::API;
+use super::image_closures::{ClosureCache, ImageClosure};
+use super::image_view::{ImageName, ImageView};
+use super::packed_view;
+use super::revision_cache::{RevisionCache, Revisioned};
 use super::strategies::{ImageStrategy, StreamStrategy};
-use super::superseded;
+use super::stream_view::StreamView;
+use super::superseded_images;
 use crate::api::{GROUP, Image, ImageStream};
 use crate::domain::registries::Registries;
 use crate::domain::stream_index::StreamIndex;
@@ -18,7 +19,10 @@ use crate::domain::tag_history::MaxTagHistory;
 use crate::domain::unproved;
 use crate::machinery::json;
 use crate::meta::{GroupResource, Status};
-use crate::registry::admission::{Chain, NamespaceLifecycle, ObjectQuota, Plugin};
+use crate::registry::admission::chain::AdmissionChain;
+use crate::registry::admission::namespace_lifecycle::NamespaceLifecycle;
+use crate::registry::admission::object_quota::ObjectQuota;
+use crate::registry::admission::plugin::AdmissionPlugin;
 use crate::registry::guaranteed_update::Storage;
 use crate::registry::object_store::ObjectStore;
 use crate::registry::pool::Workload;
@@ -42,14 +46,14 @@ pub struct Catalog {
     pub registries: Registries,
     /// How many events a tag keeps.
     pub tag_history: MaxTagHistory,
-    views: FreshCache<Key, StreamView>,
-    images_shown: FreshCache<ImageName, ImageShown>,
-    families: Families,
+    views: RevisionCache<Key, StreamView>,
+    image_views: RevisionCache<ImageName, ImageView>,
+    closures: ClosureCache,
 }
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct StorageLimits {
     /// Streams of a namespace; none for any number.
     pub streams_per_namespace: Option<NonZeroU64>,
     /// Bytes of one object as it is stored.
@@ -58,40 +62,27 @@ pub struct Limits {
     pub tag_history: MaxTagHistory,
 }
 
-/// What is needed of a stream to show its images, as of one revision of the stream.
-#[derive(Debug)]
-pub struct StreamView {
-    /// The key of the stream.
-    pub(super) key: Key,
-    /// The JSON of the stream's annotations; empty where it has none.
-    pub annotations: Vec<u8>,
-    /// The images in the history of its tags.
-    pub history: StreamIndex,
-    /// The images that the stream has without proof, with the UIDs of the images that its mappings made.
-    pub unproved: BTreeMap<String, String>,
-}
-
 impl Catalog {
     /// What a store holds.
-    pub fn new(store: &Arc<dyn Store>, registries: Registries, limits: &Limits) -> Self {
-        let Limits { streams_per_namespace, object_bytes, tag_history } = *limits;
+    pub fn new(store: &Arc<dyn Store>, registries: Registries, limits: &StorageLimits) -> Self {
+        let StorageLimits { streams_per_namespace, object_bytes, tag_history } = *limits;
         let strategy = StreamStrategy { registries: registries.clone(), tag_history };
-        let mut plugins: Vec<Box<dyn Plugin>> = vec![Box::new(NamespaceLifecycle)];
-        if let Some(most) = streams_per_namespace {
-            plugins.push(Box::new(ObjectQuota::new(store.clone(), STREAMS, most)));
+        let mut plugins: Vec<Box<dyn AdmissionPlugin>> = vec![Box::new(NamespaceLifecycle)];
+        if let Some(max) = streams_per_namespace {
+            plugins.push(Box::new(ObjectQuota::new(store.clone(), STREAMS, max)));
         }
-        let storage = Arc::new(Storage::new(store.clone(), Chain::new(plugins)));
+        let storage = Arc::new(Storage::new(store.clone(), AdmissionChain::new(plugins)));
         let streams = ObjectStore::new(storage.clone(), API, "imagestreams", strategy);
         let images = ObjectStore::new(storage.clone(), API, "images", ImageStrategy);
         Self {
             storage,
-            images: Arc::new(images.of_at_most(object_bytes)),
-            streams: Arc::new(streams.of_at_most(object_bytes)),
+            images: Arc::new(images.with_max_object_bytes(object_bytes)),
+            streams: Arc::new(streams.with_max_object_bytes(object_bytes)),
             registries,
             tag_history,
-            views: FreshCache::new(STREAM_CACHE_BYTES),
-            images_shown: FreshCache::new(IMAGE_CACHE_BYTES),
-            families: Families::new(),
+            views: RevisionCache::new(STREAM_CACHE_BYTES),
+            image_views: RevisionCache::new(IMAGE_CACHE_BYTES),
+            closures: ClosureCache::new(),
         }
     }
 
@@ -104,7 +95,7 @@ impl Catalog {
         load: &Workload,
         namespace: &str,
         name: &str,
-    ) -> Result<Option<Arc<Fresh<StreamView>>>, Status> {
+    ) -> Result<Option<Arc<Revisioned<StreamView>>>, Status> {
         let key = self.streams.key(namespace, name);
         self.views.get(self.streams.store(), load, key, Key::clone, |entry| self.view_of(&entry)).await
     }
@@ -120,21 +111,25 @@ impl Catalog {
         })
     }
 
-    /// The images of a stream and, recursively, the parts of those that list images, for a request with this load.
+    /// The images of a stream and, recursively, the children of those that list images, for a request with this load.
     ///
     /// # Errors
     /// 413 where they are too many; failures of the store.
-    pub async fn family(&self, load: &Workload, stream: &Fresh<StreamView>) -> Result<Arc<Family>, Status> {
-        self.families.get(self.images.store(), load, stream).await
+    pub async fn image_closure(
+        &self,
+        load: &Workload,
+        stream: &Revisioned<StreamView>,
+    ) -> Result<Arc<ImageClosure>, Status> {
+        self.closures.get(self.images.store(), load, stream).await
     }
 
     /// The row with what streams show of the image `name`; as fresh as the store.
     ///
     /// # Errors
     /// Failures of the store.
-    pub async fn image_shown(&self, load: &Workload, name: &str) -> Result<Option<Arc<Fresh<ImageShown>>>, Status> {
-        let make = |entry| Ok(ImageShown::from(entry));
-        self.images_shown.get(self.images.store(), load, ImageName::of(name), |_| record::key(name), make).await
+    pub async fn image_view(&self, load: &Workload, name: &str) -> Result<Option<Arc<Revisioned<ImageView>>>, Status> {
+        let make = |entry| Ok(ImageView::from(entry));
+        self.image_views.get(self.images.store(), load, ImageName::of(name), |_| packed_view::key(name), make).await
     }
 
     /// The image `name` as a stream shows it that has the images `unproved` without proof.
@@ -154,7 +149,7 @@ impl Catalog {
         if unproved::is_own(image, uid) {
             return Ok(Some(image.clone()));
         }
-        let kept = self.images.find_at(load, &superseded::key(name)).await?;
+        let kept = self.images.find_by_key(load, &superseded_images::key(name)).await?;
         Ok(kept.filter(|kept| kept.metadata.uid == *uid))
     }
 
@@ -162,22 +157,13 @@ impl Catalog {
     ///
     /// # Errors
     /// Failures of the store.
-    pub async fn unproved_shown(
+    pub async fn unproved_image_view(
         &self,
         load: &Workload,
         view: &StreamView,
         name: &str,
-    ) -> Result<Option<ImageShown>, Status> {
+    ) -> Result<Option<ImageView>, Status> {
         let image = self.image_in(load, &view.unproved, name).await?;
-        image.map(|image| ImageShown::of_unproved(&image)).transpose()
-    }
-}
-
-impl Weigh for StreamView {
-    fn weigh(&self) -> usize {
-        /// Memory of an entry of a map besides its texts, about.
-        const ENTRY: usize = 64;
-        let unproved: usize = self.unproved.iter().map(|(name, uid)| name.len() + uid.len() + ENTRY).sum();
-        self.annotations.len() + self.history.size() + unproved
+        image.map(|image| ImageView::of_unproved(&image)).transpose()
     }
 }

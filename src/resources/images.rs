@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::api_version::API;
+use super::catalog::Catalog;
 use super::columns::{self, NAME, REFERENCE};
-use super::{API, Catalog};
 use crate::api::Image;
 use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::endpoints::table::Columns;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{API, Catalog};
+use super::api_version::API;
+use super::catalog::Catalog;
 use crate::api::{GROUP, Image, ImageSignature};
 use crate::domain::image_signatures::{self, SignatureName};
 use crate::domain::validate;
@@ -11,7 +12,7 @@ use crate::machinery::schema::Schema;
 use crate::machinery::updated_object;
 use crate::meta::{GroupResource, Kind, Status};
 use crate::registry::actor::Actor;
-use crate::registry::admission::{Attributes, Operation};
+use crate::registry::admission::attributes::{AdmissionAttributes, AdmissionOperation};
 use crate::registry::metadata;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::outcome::Written;
@@ -21,7 +22,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 
 /// The resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
-    let handler = Arc::new(Signatures { catalog: catalog.clone(), schema: Schema::of::<ImageSignature>() });
+    let handler = Arc::new(SignatureHandler { catalog: catalog.clone(), schema: Schema::of::<ImageSignature>() });
     Builder::new(API, "imagesignatures", Scope::Cluster)
         .names("imagesignature", &[])
         .create(&handler)
@@ -29,12 +30,12 @@ pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
         .build()
 }
 
-struct Signatures {
+struct SignatureHandler {
     catalog: Arc<Catalog>,
     schema: Schema,
 }
 
-impl Signatures {
+impl SignatureHandler {
     /// Changes the image that a signature belongs to.
     async fn edit(
         &self,
@@ -53,15 +54,15 @@ impl Signatures {
     }
 }
 
-impl Create<ImageSignature> for Signatures {
+impl Create<ImageSignature> for SignatureHandler {
     async fn create(
         &self,
         actor: &Actor,
         at: &ObjectRef,
         mut signature: ImageSignature,
     ) -> Result<Written<ImageSignature>, Status> {
-        let attributes = Attributes {
-            operation: Operation::Create,
+        let attributes = AdmissionAttributes {
+            operation: AdmissionOperation::Create,
             resource: GroupResource { group: GROUP, name: "imagesignatures" },
             api: API,
             namespace: String::new(),
@@ -70,16 +71,16 @@ impl Create<ImageSignature> for Signatures {
             new: Some(Arc::new(signature.clone())),
         };
         self.catalog.storage.admit_virtual(&attributes, actor).await?;
-        metadata::prepare_view(at.namespace(), actor.now, &mut signature.metadata)?;
+        metadata::prepare_virtual(at.namespace(), actor.now, &mut signature.metadata)?;
         image_signatures::prepare(&mut signature);
         let writer = actor.manager(API);
         let managed = updated_object::updated_managed_fields(&self.schema, None, &signature, API, &writer)?;
         signature.metadata.managed_fields = managed;
-        let mut faults = metadata::faults(&signature.metadata);
-        faults.append(validate::signature(&signature));
-        if !faults.is_empty() {
+        let mut errors = metadata::validate(&signature.metadata);
+        errors.append(validate::signature(&signature));
+        if !errors.is_empty() {
             let kind = GroupResource { group: GROUP, name: ImageSignature::KIND };
-            return Err(Status::invalid(kind, &signature.metadata.name, &faults));
+            return Err(Status::invalid(kind, &signature.metadata.name, &errors));
         }
         let name = SignatureName::parse(&signature.metadata.name)?;
         self.edit(actor, &name, |image| image_signatures::add(image, &signature)).await?;
@@ -87,7 +88,7 @@ impl Create<ImageSignature> for Signatures {
     }
 }
 
-impl Delete<ImageSignature> for Signatures {
+impl Delete<ImageSignature> for SignatureHandler {
     async fn delete(
         &self,
         actor: &Actor,

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::catalog::StreamView;
+use super::api_version::API;
+use super::catalog::Catalog;
 use super::columns::{self, NAME, REFERENCE, UPDATED};
-use super::fresh::Fresh;
-use super::record::{self, Record, View as Shown};
-use super::shown::ImageShown;
-use super::{API, Catalog};
+use super::image_view::ImageView;
+use super::packed_view::{self, PackedView, ViewContent};
+use super::revision_cache::Revisioned;
+use super::stream_view::StreamView;
 use crate::api::{GROUP, GROUP_VERSION, ImageStreamImage};
 use crate::domain::names::StreamImageName;
 use crate::domain::stream_index::{self, Matches};
@@ -22,7 +23,7 @@ use crate::registry::actor::Actor;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_ref::check_path_segment;
 use crate::registry::options::GetOptions;
-use crate::registry::outcome::Sent;
+use crate::registry::outcome::ReadResult;
 use crate::registry::verbs::{Get, Scope};
 
 /// The resource.
@@ -30,7 +31,7 @@ pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
     Builder::new(API, "imagestreamimages", Scope::Namespaced)
         .names("imagestreamimage", &["isimage"])
         .columns(&COLUMNS)
-        .get(&Arc::new(View(catalog.clone())))
+        .get(&Arc::new(StreamImageHandler(catalog.clone())))
         .build()
 }
 
@@ -54,10 +55,10 @@ static COLUMNS: Columns<ImageStreamImage> = Columns {
 const PLURAL: GroupResource<'static> = GroupResource { group: GROUP, name: "imagestreamimages" };
 const SINGULAR: GroupResource<'static> = GroupResource { group: GROUP, name: "imagestreamimage" };
 
-struct View(Arc<Catalog>);
+struct StreamImageHandler(Arc<Catalog>);
 
-impl Get<ImageStreamImage> for View {
-    async fn get(&self, actor: &Actor, at: &ObjectRef, _: &GetOptions) -> Result<Sent<ImageStreamImage>, Status> {
+impl Get<ImageStreamImage> for StreamImageHandler {
+    async fn get(&self, actor: &Actor, at: &ObjectRef, _: &GetOptions) -> Result<ReadResult<ImageStreamImage>, Status> {
         let name = StreamImageName::parse(at.name()).map_err(|why| Status::bad_request(why.to_string()))?;
         check_path_segment(&name.stream)?;
         let stream = self.0.stream_view(&actor.load, at.namespace(), &name.stream).await?;
@@ -66,28 +67,33 @@ impl Get<ImageStreamImage> for View {
         let image = image.ok_or_else(|| Status::not_found(SINGULAR, at.name()))?;
         let standing = stream.unproved.get(&image);
         if standing.is_some_and(|uid| uid != WITHHELD) {
-            let shown = Box::pin(self.0.unproved_shown(&actor.load, &stream, &image)).await?;
-            let shown = shown.ok_or_else(|| Status::not_found(PLURAL, &image))?;
-            return compose(at, &stream, &shown).map(Sent::Json);
+            let view = Box::pin(self.0.unproved_image_view(&actor.load, &stream, &image)).await?;
+            let view = view.ok_or_else(|| Status::not_found(PLURAL, &image))?;
+            return compose(at, &stream, &view).map(ReadResult::Json);
         }
-        let shown = self.0.image_shown(&actor.load, &image).await?;
-        let shown = shown.filter(|shown| standing.is_none() || record::is_open(&shown.row));
-        let shown = shown.ok_or_else(|| Status::not_found(PLURAL, &image))?;
-        compose(at, &stream, &shown).map(Sent::Json)
+        let view = self.0.image_view(&actor.load, &image).await?;
+        let view = view.filter(|view| standing.is_none() || packed_view::is_open(&view.row));
+        let view = view.ok_or_else(|| Status::not_found(PLURAL, &image))?;
+        compose(at, &stream, &view).map(ReadResult::Json)
     }
 }
 
-impl View {
+impl StreamImageHandler {
     /// The name of the image that an id stands for in a stream.
     ///
-    /// The history alone decides where it holds just this name; only otherwise are the parts of lists looked at.
-    async fn resolve(&self, actor: &Actor, stream: &Fresh<StreamView>, id: &str) -> Result<Option<String>, Status> {
+    /// The history alone decides where it holds just this name; only otherwise are the children of lists looked at.
+    async fn resolve(
+        &self,
+        actor: &Actor,
+        stream: &Revisioned<StreamView>,
+        id: &str,
+    ) -> Result<Option<String>, Status> {
         if let Matches::One(name) = stream.history.matches(id)
             && name == id
         {
             return Ok(Some(name.to_owned()));
         }
-        match self.0.family(&actor.load, stream).await?.index.matches(id) {
+        match self.0.image_closure(&actor.load, stream).await?.index.matches(id) {
             Matches::None => Ok(None),
             Matches::One(name) => Ok(Some(name.to_owned())),
             Matches::Several(names) => Err(ambiguous(id, &names)),
@@ -96,23 +102,23 @@ impl View {
 }
 
 fn ambiguous(id: &str, names: &[&str]) -> Status {
-    let told = stream_index::join_matches(names);
-    Status::bad_request(format!("several images of the stream match {id:?}, give more of the digest: {told}"))
+    let matches = stream_index::join_matches(names);
+    Status::bad_request(format!("several images of the stream match {id:?}, give more of the digest: {matches}"))
 }
 
-/// The answer: the stream's part around the image's view, which was prepared when the image was written.
-fn compose(at: &ObjectRef, stream: &StreamView, shown: &ImageShown) -> Result<Vec<u8>, Status> {
+/// The answer: the stream's child around the image's view, which was prepared when the image was written.
+fn compose(at: &ObjectRef, stream: &StreamView, view: &ImageView) -> Result<Vec<u8>, Status> {
     let damaged = |why: &str| Status::hidden(format!("the view on the image {}: {why}", at.name()));
-    let record = Record::read(&shown.row).map_err(damaged)?;
-    let view = match record.view {
-        Shown::Image(view) => view,
-        Shown::Broken(status) => {
+    let packed = PackedView::read(&view.row).map_err(damaged)?;
+    let image = match packed.content {
+        ViewContent::Image(json) => json,
+        ViewContent::Error(status) => {
             let mut json = Vec::new();
-            status.unpack_into(&mut json).map_err(damaged)?;
+            status.decompress_into(&mut json).map_err(damaged)?;
             return Err(serde_json::from_slice(&json).unwrap_or_else(Status::hidden));
         }
     };
-    let mut out = Vec::with_capacity(512 + stream.annotations.len() + view.length());
+    let mut out = Vec::with_capacity(512 + stream.annotations.len() + image.length());
     out.extend_from_slice(br#"{"kind":""#);
     out.extend_from_slice(ImageStreamImage::KIND.as_bytes());
     out.extend_from_slice(br#"","apiVersion":""#);
@@ -121,9 +127,9 @@ fn compose(at: &ObjectRef, stream: &StreamView, shown: &ImageShown) -> Result<Ve
     json::encode_text(at.name(), &mut out);
     out.extend_from_slice(br#","namespace":"#);
     json::encode_text(at.namespace(), &mut out);
-    if !record.created.is_empty() {
+    if !packed.created.is_empty() {
         out.extend_from_slice(br#","creationTimestamp":""#);
-        out.extend_from_slice(record.created);
+        out.extend_from_slice(packed.created);
         out.push(b'"');
     }
     if !stream.annotations.is_empty() {
@@ -131,7 +137,7 @@ fn compose(at: &ObjectRef, stream: &StreamView, shown: &ImageShown) -> Result<Ve
         out.extend_from_slice(&stream.annotations);
     }
     out.extend_from_slice(br#"},"image":"#);
-    view.write(shown.revision, &mut out).map_err(damaged)?;
+    image.write(view.revision, &mut out).map_err(damaged)?;
     out.extend_from_slice(b"}\n");
     Ok(out)
 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::join::Rights;
-use super::{API, Catalog};
+use super::api_version::API;
+use super::catalog::Catalog;
+use super::push_rights::PushRights;
 use crate::api::{GROUP, Image, ImageStream, ImageStreamMapping, Proof};
 use crate::domain::mapping::{self, PushedImage};
 use crate::domain::unproved::{self, Standing};
@@ -12,8 +13,9 @@ use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::meta::{GroupResource, Kind, Status, field};
 use crate::registry::actor::Actor;
 use crate::registry::actor::DryRun;
-use crate::registry::admission::{Admitted, Attributes, Operation};
-use crate::registry::guaranteed_update::{Decision, Done, Seen};
+use crate::registry::admission::attributes::{AdmissionAttributes, AdmissionOperation};
+use crate::registry::admission::chain::Admitted;
+use crate::registry::guaranteed_update::{ReadSet, UpdateDecision, UpdateOutcome};
 use crate::registry::metadata;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::outcome::Written;
@@ -35,31 +37,31 @@ pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
 pub(super) struct Mappings(Arc<Catalog>);
 
 /// One push, whatever the number of attempts.
-struct Task<'a> {
+struct Push<'a> {
     actor: &'a Actor,
     mapping: ImageStreamMapping,
     image: Result<Image, Status>,
-    /// Parts that the manifest lists, if it is that of the image.
-    parts: Vec<String>,
+    /// Children that the manifest lists, if it is that of the image.
+    children: Vec<String>,
     keys: [Key; 2],
 }
 
 /// The end of an attempt.
-enum Step {
+enum PushProgress {
     /// The push is done.
     Done,
     /// It needs to be known whether the user may see the image.
-    Ask(Question),
+    Review(RequiredReview),
 }
 
 /// A right that decides how the stream comes to have an image that the push does not prove.
-enum Question {
+enum RequiredReview {
     /// The right to get the image.
     Image,
     /// The right to pull from a stream of the namespace that has the image.
     Streams,
     /// The right to get these images, which the pushed one lists, or to pull from streams of the namespace that have them.
-    Parts(Vec<String>),
+    Children(Vec<String>),
 }
 
 impl Create<ImageStreamMapping> for Mappings {
@@ -69,8 +71,8 @@ impl Create<ImageStreamMapping> for Mappings {
         at: &ObjectRef,
         mapping: ImageStreamMapping,
     ) -> Result<Written<ImageStreamMapping>, Status> {
-        let attributes = Attributes {
-            operation: Operation::Create,
+        let attributes = AdmissionAttributes {
+            operation: AdmissionOperation::Create,
             resource: PLURAL,
             api: API,
             namespace: at.namespace().to_owned(),
@@ -79,22 +81,26 @@ impl Create<ImageStreamMapping> for Mappings {
             new: Some(Arc::new(mapping.clone())),
         };
         self.0.storage.admit_virtual(&attributes, actor).await?;
-        let mapping = self.admit(actor, at, mapping)?;
-        let parts = proof::named_parts(&mapping.image);
-        let image = self.new_image(actor, &mapping, &parts);
+        let mapping = self.prepare_and_validate(actor, at, mapping)?;
+        let children = proof::named_parts(&mapping.image);
+        let image = self.new_image(actor, &mapping, &children);
         let (images, streams) = (&self.0.images, &self.0.streams);
         let name = &mapping.image.metadata.name;
         let keys = [streams.key(at.namespace(), &mapping.metadata.name), images.key("", name)];
-        let task = Task { actor, mapping, image, parts, keys };
-        let mut rights = Rights::new(&self.0, actor, at, &task.mapping);
+        let push = Push { actor, mapping, image, children, keys };
+        let mut rights = PushRights::new(&self.0, actor, at, &push.mapping);
         loop {
-            let attempt = |seen: &Seen, admitted: &Admitted| self.attempt(&task, &rights, seen, admitted);
-            let done = self.0.storage.guaranteed_update(actor, &task.keys, attempt).await?;
+            let attempt = |read_set: &ReadSet, admitted: &Admitted| self.attempt(&push, &rights, read_set, admitted);
+            let done = self.0.storage.guaranteed_update(actor, &push.keys, attempt).await?;
             match done {
-                Done::Kept(Step::Ask(Question::Image)) => rights.ask_for_image().await?,
-                Done::Kept(Step::Ask(Question::Streams)) => rights.ask_for_streams().await?,
-                Done::Kept(Step::Ask(Question::Parts(parts))) => rights.ask_for_parts(&parts).await?,
-                Done::Kept(Step::Done) | Done::Committed(..) => {
+                UpdateOutcome::Unchanged(PushProgress::Review(RequiredReview::Image)) => rights.review_image().await?,
+                UpdateOutcome::Unchanged(PushProgress::Review(RequiredReview::Streams)) => {
+                    rights.review_streams().await?
+                }
+                UpdateOutcome::Unchanged(PushProgress::Review(RequiredReview::Children(children))) => {
+                    rights.review_children(&children).await?
+                }
+                UpdateOutcome::Unchanged(PushProgress::Done) | UpdateOutcome::Committed(..) => {
                     return Ok(Written::status(Status { code: 201, ..Status::success() }));
                 }
             }
@@ -109,55 +115,55 @@ impl Mappings {
     }
 
     /// Completes and checks what was sent.
-    fn admit(
+    fn prepare_and_validate(
         &self,
         actor: &Actor,
         at: &ObjectRef,
         mut mapping: ImageStreamMapping,
     ) -> Result<ImageStreamMapping, Status> {
-        metadata::prepare_view(at.namespace(), actor.now, &mut mapping.metadata)?;
+        metadata::prepare_virtual(at.namespace(), actor.now, &mut mapping.metadata)?;
         mapping::prepare(&mut mapping, &self.0.registries);
-        let mut faults = metadata::faults(&mapping.metadata);
-        faults.append(validate::mapping(&mapping, &|meta| metadata::nested_faults(meta, || None)));
-        faults.extend(mapping::manifest_digest_error(&mapping.image));
-        refuse(&mapping, &faults)?;
+        let mut errors = metadata::validate(&mapping.metadata);
+        errors.append(validate::mapping(&mapping, &|meta| metadata::validate_nested(meta, || None)));
+        errors.extend(mapping::manifest_digest_error(&mapping.image));
+        reject_invalid(&mapping, &errors)?;
         Ok(mapping)
     }
 
     /// The image, with the evidence that the mapping brings. It is stored if it is new or better proved.
-    fn new_image(&self, actor: &Actor, mapping: &ImageStreamMapping, parts: &[String]) -> Result<Image, Status> {
+    fn new_image(&self, actor: &Actor, mapping: &ImageStreamMapping, children: &[String]) -> Result<Image, Status> {
         let mut image = mapping.image.clone();
         image.metadata.namespace.clear();
         mapping::drop_privileged_fields(&mut image.metadata);
         image.metadata.creation_timestamp = Some(actor.now);
         let evidence = proof::evidence_of(&image);
-        self.0.images.admit("", actor.now, &mut image)?;
+        self.0.images.prepare_and_validate("", actor.now, &mut image)?;
         image.evidence = evidence;
-        proof::keep_named_parts(&mut image, parts);
+        proof::keep_named_parts(&mut image, children);
         Ok(image)
     }
 
-    /// One attempt: what is to become of what was seen.
+    /// One attempt: what is to become of what was read_set.
     fn attempt(
         &self,
-        task: &Task<'_>,
-        rights: &Rights<'_>,
-        seen: &Seen,
+        push: &Push<'_>,
+        rights: &PushRights<'_>,
+        read_set: &ReadSet,
         admitted: &Admitted,
-    ) -> Result<Decision<Step>, Status> {
+    ) -> Result<UpdateDecision<PushProgress>, Status> {
         let (images, streams) = (&self.0.images, &self.0.streams);
-        let Task { mapping, keys, .. } = task;
+        let Push { mapping, keys, .. } = push;
         let missing = || Status::not_found(PLURAL, &mapping.metadata.name);
-        let stream = seen.entry(&keys[0]).ok_or_else(missing)?;
+        let stream = read_set.entry(&keys[0]).ok_or_else(missing)?;
         // Registries make a stream that is missing, so that is told before what is wrong with the image.
-        let pushed = task.image.as_ref().map_err(Status::clone)?;
+        let pushed = push.image.as_ref().map_err(Status::clone)?;
         let before = streams.decode(stream)?;
         let errors: field::Errors = limits::pushed_tag(&before, &mapping.tag).into_iter().collect();
-        refuse(mapping, &errors)?;
-        let stored = seen.entry(&keys[1]).map(|entry| images.decode(entry)).transpose()?;
+        reject_invalid(mapping, &errors)?;
+        let stored = read_set.entry(&keys[1]).map(|entry| images.decode(entry)).transpose()?;
         let standing = match entitlement(&before, stored.as_ref(), pushed, rights)? {
             Entitlement::Has(standing) => standing,
-            Entitlement::DependsOn(question) => return Ok(Decision::Keep(Step::Ask(question))),
+            Entitlement::DependsOn(review) => return Ok(UpdateDecision::Keep(PushProgress::Review(review))),
         };
         let mut after = before.clone();
         streams.strategy().decorate(&mut after);
@@ -167,56 +173,61 @@ impl Mappings {
             Some(stored) => proof::superseding(stored, pushed),
         };
         if standing == Standing::Proved
-            && let Some(parts) = withhold_parts(task, rights, &before, &mut after, image.as_ref().or(stored.as_ref()))?
+            && let Some(children) =
+                withhold_children(push, rights, &before, &mut after, image.as_ref().or(stored.as_ref()))?
         {
-            return Ok(Decision::Keep(Step::Ask(Question::Parts(parts))));
+            return Ok(UpdateDecision::Keep(PushProgress::Review(RequiredReview::Children(children))));
         }
         unproved::record(&mut after, &pushed.metadata.name, standing);
-        let pushed_event = mapping::push(&mut after, mapping, present, self.0.tag_history, task.actor.now);
+        let pushed_event = mapping::push(&mut after, mapping, present, self.0.tag_history, push.actor.now);
         let mut changes = Vec::new();
         if pushed_event.is_change() || after.unproved != before.unproved {
             let place = (before.metadata.namespace.as_str(), mapping.metadata.name.as_str());
-            if let Some(attributes) = streams.to_admit(admitted, place, Some(&before), Some(&after)) {
-                return Ok(Decision::Admit(attributes));
+            if let Some(attributes) = streams.admission_attributes(admitted, place, Some(&before), Some(&after)) {
+                return Ok(UpdateDecision::Admit(attributes));
             }
             changes.push(streams.change(&keys[0], place, Some(&before), Some(&after))?);
         }
         if let Some(image) = image {
             let place = ("", image.metadata.name.as_str());
-            if let Some(attributes) = images.to_admit(admitted, place, stored.as_ref(), Some(&image)) {
-                return Ok(Decision::Admit(attributes));
+            if let Some(attributes) = images.admission_attributes(admitted, place, stored.as_ref(), Some(&image)) {
+                return Ok(UpdateDecision::Admit(attributes));
             }
             changes.push(images.change(&keys[1], place, stored.as_ref(), Some(&image))?);
         }
-        let has_work = !changes.is_empty() && task.actor.dry_run == DryRun::Off;
-        Ok(if has_work { Decision::Write(changes, Step::Done) } else { Decision::Keep(Step::Done) })
+        let has_changes = !changes.is_empty() && push.actor.dry_run == DryRun::Off;
+        Ok(if has_changes {
+            UpdateDecision::Write(changes, PushProgress::Done)
+        } else {
+            UpdateDecision::Keep(PushProgress::Done)
+        })
     }
 }
 
-/// Withholds from `after` the parts of the pushed list that the user may not see. Answers the parts of which it is not
+/// Withholds from `after` the children of the pushed list that the user may not see. Answers the children of which it is not
 /// known yet whether the user may.
 ///
 /// # Errors
-/// 403 where too many parts were withheld.
-fn withhold_parts(
-    task: &Task<'_>,
-    rights: &Rights<'_>,
+/// 403 where too many children were withheld.
+fn withhold_children(
+    push: &Push<'_>,
+    rights: &PushRights<'_>,
     before: &ImageStream,
     after: &mut ImageStream,
     list: Option<&Image>,
 ) -> Result<Option<Vec<String>>, Status> {
     unproved::withhold(after, rights.withheld.iter().map(String::as_str));
-    let kept = list.into_iter().flat_map(|list| &list.docker_image_manifests).map(|part| part.digest.as_str());
-    let parts = task.parts.iter().map(String::as_str).chain(kept);
-    let parts = unproved::parts_to_prove(before, &task.mapping.image.metadata.name, parts);
-    if !parts.is_empty() && !rights.is_known_of_parts() {
-        return Ok(Some(parts.into_iter().map(str::to_owned).collect()));
+    let kept = list.into_iter().flat_map(|list| &list.docker_image_manifests).map(|child| child.digest.as_str());
+    let children = push.children.iter().map(String::as_str).chain(kept);
+    let children = unproved::parts_to_prove(before, &push.mapping.image.metadata.name, children);
+    if !children.is_empty() && !rights.has_reviewed_children() {
+        return Ok(Some(children.into_iter().map(str::to_owned).collect()));
     }
-    let (known, others): (Vec<&str>, _) = parts.into_iter().partition(|part| rights.is_known_part(part));
-    known.into_iter().for_each(|part| unproved::record(after, part, Standing::Proved));
+    let (known, others): (Vec<&str>, _) = children.into_iter().partition(|child| rights.may_see_child(child));
+    known.into_iter().for_each(|child| unproved::record(after, child, Standing::Proved));
     unproved::withhold(after, others);
     if unproved::exceeds_limit(Some(before), after) {
-        return Err(rights.too_many_parts());
+        return Err(rights.too_many_children());
     }
     Ok(None)
 }
@@ -226,7 +237,7 @@ enum Entitlement {
     /// It is known.
     Has(Standing),
     /// It depends on a right that was not asked for.
-    DependsOn(Question),
+    DependsOn(RequiredReview),
 }
 
 /// Way in which `stream` comes to have the image that is `pushed`.
@@ -237,7 +248,7 @@ fn entitlement(
     stream: &ImageStream,
     stored: Option<&Image>,
     pushed: &Image,
-    rights: &Rights<'_>,
+    rights: &PushRights<'_>,
 ) -> Result<Entitlement, Status> {
     if pushed.evidence.proof > Proof::Nothing {
         return Ok(Entitlement::Has(Standing::Proved));
@@ -248,17 +259,17 @@ fn entitlement(
         return Ok(Entitlement::Has(standing));
     }
     Ok(match (rights.image, stored, &rights.stream) {
-        (None, _, _) => Entitlement::DependsOn(Question::Image),
+        (None, _, _) => Entitlement::DependsOn(RequiredReview::Image),
         (Some(true), _, _) => Entitlement::Has(Standing::Proved),
         (Some(false), None, _) => Entitlement::Has(Standing::Unproved { uid: pushed.metadata.uid.clone() }),
-        (Some(false), Some(_), None) => Entitlement::DependsOn(Question::Streams),
+        (Some(false), Some(_), None) => Entitlement::DependsOn(RequiredReview::Streams),
         (Some(false), Some(_), Some(Some(standing))) => Entitlement::Has(standing.clone()),
         (Some(false), Some(_), Some(None)) => return Err(rights.refusal()),
     })
 }
 
-/// 422, if there are faults.
-fn refuse(mapping: &ImageStreamMapping, faults: &field::Errors) -> Result<(), Status> {
+/// 422, if there are errors.
+fn reject_invalid(mapping: &ImageStreamMapping, errors: &field::Errors) -> Result<(), Status> {
     let kind = GroupResource { group: GROUP, name: ImageStreamMapping::KIND };
-    if faults.is_empty() { Ok(()) } else { Err(Status::invalid(kind, &mapping.metadata.name, faults)) }
+    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(kind, &mapping.metadata.name, errors)) }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::api_version::API;
+use super::catalog::Catalog;
 use super::columns::{self, NAME, UPDATED};
-use super::{API, Catalog};
 use crate::api::{ImageStream, NamedTagEventList};
 use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::endpoints::table::{Columns, age};

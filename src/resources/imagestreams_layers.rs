@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{API, Catalog};
+use super::api_version::API;
+use super::catalog::Catalog;
 use crate::api::{GROUP, ImageStreamLayers};
 use crate::domain::layers_builder::LayersBuilder;
 use crate::endpoints::endpoint::{Builder, Endpoint};
@@ -11,30 +12,30 @@ use crate::registry::actor::Actor;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_ref::check_path_segment;
 use crate::registry::options::GetOptions;
-use crate::registry::outcome::Sent;
+use crate::registry::outcome::ReadResult;
 use crate::registry::verbs::{Get, Scope};
 
 /// The resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
-    let handler = Arc::new(Layers(catalog.clone()));
+    let handler = Arc::new(LayersHandler(catalog.clone()));
     Builder::new(API, "imagestreams", Scope::Namespaced).subresource("layers").metadata().get(&handler).build()
 }
 
 /// After this many images in a row others get their turn.
-const IMAGES_AT_A_TIME: usize = 16;
+const IMAGES_PER_YIELD: usize = 16;
 
 /// The largest view that is shown, in bytes of its JSON, about. No stored object is larger either, by default.
-const MOST_BYTES: usize = 16 << 20;
+const MAX_BYTES: usize = 16 << 20;
 
-struct Layers(Arc<Catalog>);
+struct LayersHandler(Arc<Catalog>);
 
-impl Get<ImageStreamLayers> for Layers {
+impl Get<ImageStreamLayers> for LayersHandler {
     async fn get(
         &self,
         actor: &Actor,
         at: &ObjectRef,
         options: &GetOptions,
-    ) -> Result<Sent<ImageStreamLayers>, Status> {
+    ) -> Result<ReadResult<ImageStreamLayers>, Status> {
         check_path_segment(at.name())?;
         let streams = &self.0.streams;
         let stream = streams.read(actor, at, options, at.name()).await?;
@@ -44,29 +45,29 @@ impl Get<ImageStreamLayers> for Layers {
             let Some(name) = view.next_image() else {
                 break;
             };
-            if step % IMAGES_AT_A_TIME == 0 {
+            if step % IMAGES_PER_YIELD == 0 {
                 tokio::task::yield_now().await;
             }
             let image = self.0.images.find(&actor.load, "", &name).await?;
             view.add(name, image.as_ref());
             drop(image);
-            if view.size() > MOST_BYTES {
+            if view.size() > MAX_BYTES {
                 return Err(too_large(streams.resource(), at.name()));
             }
             if !actor.load.fits(view.size()) {
-                actor.load.take_place().await;
+                actor.load.acquire_slot().await;
             }
         }
         // Clients know this fault without a kind and a name.
         let kind = GroupResource { group: GROUP, name: "" };
         let layers = view.finish().map_err(|faults| Status::invalid(kind, "", &faults))?;
-        Ok(Sent::Object(Box::new(layers)))
+        Ok(ReadResult::Object(Box::new(layers)))
     }
 }
 
 fn too_large(resource: GroupResource<'_>, name: &str) -> Status {
     let text = format!(
-        "the layers of {resource} {} take more than {MOST_BYTES} bytes: remove tags, or images from the histories of its \
+        "the layers of {resource} {} take more than {MAX_BYTES} bytes: remove tags, or images from the histories of its \
          tags (oc adm prune images), or ask for single images (imagestreamimages)",
         field::quote(name)
     );

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
 
-use super::API;
+use super::api_version::API;
 use crate::api::SecretList;
 use crate::cluster::Secrets;
 use crate::endpoints::endpoint::{Builder, Endpoint};
@@ -12,22 +12,22 @@ use crate::meta::{ObjectMeta, Status};
 use crate::registry::actor::Actor;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::options::GetOptions;
-use crate::registry::outcome::Sent;
+use crate::registry::outcome::ReadResult;
 use crate::registry::verbs::{Get, Scope};
 
 /// The resource.
 pub(super) fn endpoint(secrets: Secrets) -> Endpoint {
-    let handler = Arc::new(PullSecrets(secrets));
+    let handler = Arc::new(PullSecretsHandler(secrets));
     Builder::new(API, "imagestreams", Scope::Namespaced).subresource("secrets").get(&handler).build()
 }
 
 /// Says, with `"true"`, that a secret is not for pulling images.
 const EXCLUDED: &str = "openshift.io/image.excludeSecret";
 
-struct PullSecrets(Secrets);
+struct PullSecretsHandler(Secrets);
 
-impl Get<SecretList> for PullSecrets {
-    async fn get(&self, _: &Actor, at: &ObjectRef, options: &GetOptions) -> Result<Sent<SecretList>, Status> {
+impl Get<SecretList> for PullSecretsHandler {
+    async fn get(&self, _: &Actor, at: &ObjectRef, options: &GetOptions) -> Result<ReadResult<SecretList>, Status> {
         let labels = &options.label_selector;
         let found = self.0.list(at.namespace(), labels).await.map_err(|why| {
             let mut status = Status::unavailable("the secrets of the namespace cannot be read now: try again later");
@@ -36,7 +36,7 @@ impl Get<SecretList> for PullSecrets {
         })?;
         let metadata = ObjectMeta { resource_version: found.resource_version, ..ObjectMeta::default() };
         let items = found.items.into_iter().filter(is_for_pulling).collect();
-        Ok(Sent::Object(Box::new(SecretList { metadata, items })))
+        Ok(ReadResult::Object(Box::new(SecretList { metadata, items })))
     }
 }
 

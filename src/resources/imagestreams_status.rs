@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{API, Catalog, imagestreams};
+use super::api_version::API;
+use super::catalog::Catalog;
+use super::imagestreams;
 use crate::api::ImageStream;
 use crate::domain::status_strategy;
 use crate::domain::tag_history::MaxTagHistory;
@@ -13,13 +15,13 @@ use crate::registry::actor::Actor;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_ref::check_path_segment;
 use crate::registry::options::GetOptions;
-use crate::registry::outcome::{Sent, Written};
-use crate::registry::strategy::{DuplicateErrors, Faults, Others, UpdateStrategy};
+use crate::registry::outcome::{ReadResult, Written};
+use crate::registry::strategy::{Dependencies, DuplicateErrors, UpdateStrategy, ValidationErrors};
 use crate::registry::verbs::{Get, Scope, Update};
 
 /// The resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
-    let handler = Arc::new(StreamStatus(catalog.clone()));
+    let handler = Arc::new(StreamStatusHandler(catalog.clone()));
     Builder::new(API, "imagestreams", Scope::Namespaced)
         .subresource("status")
         .columns(&imagestreams::COLUMNS)
@@ -28,36 +30,41 @@ pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
         .build()
 }
 
-struct StreamStatus(Arc<Catalog>);
+struct StreamStatusHandler(Arc<Catalog>);
 
-impl Get<ImageStream> for StreamStatus {
-    async fn get(&self, actor: &Actor, at: &ObjectRef, options: &GetOptions) -> Result<Sent<ImageStream>, Status> {
+impl Get<ImageStream> for StreamStatusHandler {
+    async fn get(
+        &self,
+        actor: &Actor,
+        at: &ObjectRef,
+        options: &GetOptions,
+    ) -> Result<ReadResult<ImageStream>, Status> {
         check_path_segment(at.name())?;
         let stream = self.0.streams.read(actor, at, options, at.name()).await?;
         let stream = stream.ok_or_else(|| Status::not_found(self.0.streams.resource(), at.name()))?;
-        Ok(Sent::Object(Box::new(stream)))
+        Ok(ReadResult::Object(Box::new(stream)))
     }
 }
 
-impl Update<ImageStream> for StreamStatus {
+impl Update<ImageStream> for StreamStatusHandler {
     async fn update(
         &self,
         actor: &Actor,
         at: &ObjectRef,
         edit: &UpdatedObjectInfo<ImageStream>,
     ) -> Result<Written<ImageStream>, Status> {
-        let rules = StatusRules { tag_history: self.0.tag_history };
-        self.0.streams.edit(actor, at, edit, &rules).await
+        let strategy = StatusStrategy { tag_history: self.0.tag_history };
+        self.0.streams.edit(actor, at, edit, &strategy).await
     }
 }
 
 /// How the status of a stream is written.
-struct StatusRules {
+struct StatusStrategy {
     /// How many events a tag keeps.
     tag_history: MaxTagHistory,
 }
 
-impl UpdateStrategy<ImageStream> for StatusRules {
+impl UpdateStrategy<ImageStream> for StatusStrategy {
     fn subresource(&self) -> &'static str {
         "status"
     }
@@ -74,7 +81,13 @@ impl UpdateStrategy<ImageStream> for StatusRules {
         }
     }
 
-    fn validate(&self, old: Option<&ImageStream>, new: &mut ImageStream, _: &Others<ImageStream>, _: Time) -> Faults {
+    fn validate(
+        &self,
+        old: Option<&ImageStream>,
+        new: &mut ImageStream,
+        _: &Dependencies<ImageStream>,
+        _: Time,
+    ) -> ValidationErrors {
         old.map(|old| status_strategy::validate_references(old, new)).unwrap_or_default().into()
     }
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::api_version::API;
+use super::catalog::Catalog;
 use super::columns::{self, NAME, REFERENCE, UPDATED};
-use super::tag::{TagView, Tags};
-use super::{API, Catalog};
+use super::tag_handler::{TagHandler, TagView};
 use crate::api::{GROUP, Image, ImageStream, ImageStreamTag};
 use crate::domain::image_metadata::FillError;
 use crate::domain::tag_edit::{self, TagWrite};
@@ -18,7 +19,7 @@ use crate::registry::verbs::Scope;
 
 /// The resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
-    let tags = Arc::new(Tags::<ImageStreamTag>::new(catalog));
+    let tags = Arc::new(TagHandler::<ImageStreamTag>::new(catalog));
     Builder::new(API, "imagestreamtags", Scope::Namespaced)
         .names("imagestreamtag", &["istag"])
         .columns(&COLUMNS)
@@ -49,21 +50,21 @@ static COLUMNS: Columns<ImageStreamTag> = Columns {
 
 impl TagView for ImageStreamTag {
     const RESOURCE: GroupResource<'static> = GroupResource { group: GROUP, name: "imagestreamtags" };
-    const KINDS: &'static str = "ImageStreamTags";
+    const PLURAL_KIND: &'static str = "ImageStreamTags";
 
-    fn is_there(stream: &ImageStream, tag: &str) -> bool {
+    fn exists(stream: &ImageStream, tag: &str) -> bool {
         tag_view::image_of(stream, tag).is_some()
     }
 
-    fn without_image(name: &str) -> Result<(), Status> {
+    fn check_missing_image(name: &str) -> Result<(), Status> {
         Err(Status::not_found(Self::RESOURCE, name))
     }
 
-    fn show(stream: &ImageStream, tag: &str, image: Option<Image>) -> Result<Self, FillError> {
+    fn new(stream: &ImageStream, tag: &str, image: Option<Image>) -> Result<Self, FillError> {
         tag_view::stream_tag(stream, tag, image)
     }
 
-    fn listed(stream: &ImageStream) -> Vec<&str> {
+    fn listed_tags(stream: &ImageStream) -> Vec<&str> {
         tag_view::stream_tags(stream)
     }
 
@@ -72,7 +73,7 @@ impl TagView for ImageStreamTag {
         self.image = Image::default();
     }
 
-    fn create_faults(&self) -> field::Errors {
+    fn create_errors(&self) -> field::Errors {
         validate::stream_tag(self)
     }
 
@@ -86,7 +87,7 @@ impl TagView for ImageStreamTag {
         }
     }
 
-    fn update_faults(&self, old: &Self) -> field::Errors {
+    fn update_errors(&self, old: &Self) -> field::Errors {
         validate::stream_tag_update(old, self)
     }
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::api_version::API;
+use super::catalog::Catalog;
 use super::columns::{self, NAME};
-use super::tag::{TagView, Tags};
-use super::{API, Catalog};
+use super::tag_handler::{TagHandler, TagView};
 use crate::api::{GROUP, Image, ImageStream, ImageTag, NamedTagEventList, TagReference};
 use crate::domain::image_metadata::FillError;
 use crate::domain::tag_edit::{self, TagWrite};
@@ -18,7 +19,7 @@ use crate::registry::verbs::Scope;
 
 /// The resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
-    let tags = Arc::new(Tags::<ImageTag>::new(catalog));
+    let tags = Arc::new(TagHandler::<ImageTag>::new(catalog));
     Builder::new(API, "imagetags", Scope::Namespaced)
         .names("imagetag", &["itag"])
         .columns(&COLUMNS)
@@ -54,57 +55,57 @@ static COLUMNS: Columns<ImageTag> = Columns {
 
 /// What is wanted of a tag, and what became of it, in a word or two each.
 fn spec_and_status(view: &ImageTag) -> (&'static str, String) {
-    let (mut spec, mut source) = view.spec.as_ref().map(wanted).unwrap_or_default();
-    let mut status = match source {
-        Source::Bad(word) => Some(word.to_owned()),
+    let (mut spec, mut origin) = view.spec.as_ref().map(spec_summary).unwrap_or_default();
+    let mut status = match origin {
+        TagOrigin::Invalid(word) => Some(word.to_owned()),
         _ => None,
     };
-    let wanted = view.spec.as_ref().and_then(|spec| spec.generation).unwrap_or_default();
+    let requested = view.spec.as_ref().and_then(|spec| spec.generation).unwrap_or_default();
     if let Some(event) = view.status.as_ref().and_then(|status| status.items.first()) {
-        let (is_numbered, image) = (wanted > 0 && event.generation > 0, &event.image);
-        if is_numbered && event.generation < wanted {
+        let (is_numbered, image) = (requested > 0 && event.generation > 0, &event.image);
+        if is_numbered && event.generation < requested {
             status = Some("Importing".into());
         } else if !image.is_empty() {
-            source = Source::Told(format!("image/{image}"));
+            origin = TagOrigin::Known(format!("image/{image}"));
         } else if !event.docker_image_reference.is_empty() {
-            source = Source::Told(event.docker_image_reference.clone());
+            origin = TagOrigin::Known(event.docker_image_reference.clone());
         }
-        let is_newer = is_numbered && event.generation > wanted;
-        if spec != "Track" && (is_newer || (spec.is_empty() && source.text().is_some())) {
+        let is_newer = is_numbered && event.generation > requested;
+        if spec != "Track" && (is_newer || (spec.is_empty() && origin.text().is_some())) {
             spec = "Push";
         }
     }
-    if let Some(failure) = view.status.as_ref().and_then(failure) {
+    if let Some(failure) = view.status.as_ref().and_then(import_failure) {
         status = Some(format!("ImportFailed ({failure})"));
     }
-    (spec, status.unwrap_or_else(|| source.text().unwrap_or_default().to_owned()))
+    (spec, status.unwrap_or_else(|| origin.text().unwrap_or_default().to_owned()))
 }
 
 /// Where a tag comes from.
 #[derive(Default)]
-enum Source {
+enum TagOrigin {
     /// Nowhere.
     #[default]
     None,
     /// From there.
-    Told(String),
+    Known(String),
     /// From something that cannot be.
-    Bad(&'static str),
+    Invalid(&'static str),
 }
 
-impl Source {
+impl TagOrigin {
     fn text(&self) -> Option<&str> {
         match self {
-            Self::Told(text) if !text.is_empty() => Some(text),
+            Self::Known(text) if !text.is_empty() => Some(text),
             _ => None,
         }
     }
 }
 
 /// The word for a wanted tag, and where it comes from.
-fn wanted(spec: &TagReference) -> (&'static str, Source) {
+fn spec_summary(spec: &TagReference) -> (&'static str, TagOrigin) {
     let Some(from) = &spec.from else {
-        return ("", Source::None);
+        return ("", TagOrigin::None);
     };
     let word = match (spec.import_policy.scheduled, spec.reference) {
         (true, _) => "Scheduled",
@@ -112,22 +113,22 @@ fn wanted(spec: &TagReference) -> (&'static str, Source) {
         (false, false) => "Tag",
     };
     match from.kind.as_str() {
-        "DockerImage" => (word, Source::Told(from.name.clone())),
+        "DockerImage" => (word, TagOrigin::Known(from.name.clone())),
         "ImageStreamImage" => match from.name.split_once('@') {
-            Some((_, id)) => (word, Source::Told(format!("image/{id}"))),
-            None => (word, Source::Bad("InvalidRefName")),
+            Some((_, id)) => (word, TagOrigin::Known(format!("image/{id}"))),
+            None => (word, TagOrigin::Invalid("InvalidRefName")),
         },
         "ImageStreamTag" => {
             let namespace = if from.namespace.is_empty() { String::new() } else { format!(" {}", from.namespace) };
             let word = if from.name.contains(':') { word } else { "Track" };
-            (word, Source::Told(format!("istag{namespace}/{}", from.name)))
+            (word, TagOrigin::Known(format!("istag{namespace}/{}", from.name)))
         }
-        _ => (word, Source::Bad("InvalidRefKind")),
+        _ => (word, TagOrigin::Invalid("InvalidRefKind")),
     }
 }
 
 /// Why the last import failed, if it did.
-fn failure(status: &NamedTagEventList) -> Option<&str> {
+fn import_failure(status: &NamedTagEventList) -> Option<&str> {
     let mut failures = status.conditions.iter().rev();
     let failed = failures.find(|condition| condition.r#type == "ImportSuccess" && condition.status == "False");
     failed.map(|condition| condition.reason.as_str())
@@ -142,21 +143,21 @@ fn updated(view: &ImageTag) -> Option<Option<Time>> {
 
 impl TagView for ImageTag {
     const RESOURCE: GroupResource<'static> = GroupResource { group: GROUP, name: "imagetags" };
-    const KINDS: &'static str = "ImageTags";
+    const PLURAL_KIND: &'static str = "ImageTags";
 
-    fn is_there(stream: &ImageStream, tag: &str) -> bool {
+    fn exists(stream: &ImageStream, tag: &str) -> bool {
         tag_view::exists(stream, tag)
     }
 
-    fn without_image(_: &str) -> Result<(), Status> {
+    fn check_missing_image(_: &str) -> Result<(), Status> {
         Ok(())
     }
 
-    fn show(stream: &ImageStream, tag: &str, image: Option<Image>) -> Result<Self, FillError> {
+    fn new(stream: &ImageStream, tag: &str, image: Option<Image>) -> Result<Self, FillError> {
         tag_view::image_tag(stream, tag, image)
     }
 
-    fn listed(stream: &ImageStream) -> Vec<&str> {
+    fn listed_tags(stream: &ImageStream) -> Vec<&str> {
         tag_view::image_tags(stream)
     }
 
@@ -169,7 +170,7 @@ impl TagView for ImageTag {
         }
     }
 
-    fn create_faults(&self) -> field::Errors {
+    fn create_errors(&self) -> field::Errors {
         validate::image_tag(self)
     }
 
@@ -179,7 +180,7 @@ impl TagView for ImageTag {
 
     fn prepare_update(&mut self, _: &Self) {}
 
-    fn update_faults(&self, old: &Self) -> field::Errors {
+    fn update_errors(&self, old: &Self) -> field::Errors {
         validate::image_tag_update(old, self)
     }
 

@@ -4,18 +4,17 @@
 
 use std::sync::Arc;
 
-use crate::api;
 use crate::cluster::{Namespaces, Secrets};
 use crate::endpoints::serve::Api;
-use crate::machinery::group_version::GroupVersion;
 use crate::registry::permission::Permissions;
 
-pub mod agreement;
+mod api_version;
 pub mod catalog;
 mod client;
 mod columns;
-pub mod families;
-pub mod fresh;
+pub mod consistency;
+pub mod image_closures;
+pub mod image_view;
 mod images;
 mod imagesignatures;
 mod imagestreamimages;
@@ -26,40 +25,23 @@ mod imagestreams_secrets;
 mod imagestreams_status;
 mod imagestreamtags;
 mod imagetags;
-mod join;
-mod lists;
-mod marks;
-mod record;
-mod rows;
-pub mod shown;
+pub mod import_export;
+mod internal_field;
+mod manifest_lists;
+mod packed_view;
+mod push_rights;
+pub mod revision_cache;
+mod stored_entry;
 mod strategies;
-mod superseded;
-mod tag;
+mod stream_view;
+mod superseded_images;
+mod tag_handler;
 mod tag_list;
-pub mod transfer;
 pub mod usage;
 
+pub use api_version::API;
 pub use catalog::Catalog;
 pub use client::{Client, ResourceClient};
-
-/// The API that all resources belong to.
-pub const API: GroupVersion = GroupVersion {
-    group: api::GROUP,
-    name: api::GROUP_VERSION,
-    version: api::VERSION,
-    kinds: &[
-        "Image",
-        "ImageSignature",
-        "ImageStream",
-        "ImageStreamImage",
-        "ImageStreamImport",
-        "ImageStreamLayers",
-        "ImageStreamMapping",
-        "ImageStreamTag",
-        "ImageTag",
-        "Secret",
-    ],
-};
 
 /// Everything that is served, for objects in these namespaces and users with these permissions.
 pub fn all(catalog: &Arc<Catalog>, namespaces: Namespaces, secrets: Secrets, permissions: Permissions) -> Api {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{lists, marks, record, superseded};
+use super::{internal_field, manifest_lists, packed_view, superseded_images};
 use crate::api::{Evidence, GROUP, Image, ImageStream, VERSION};
 use crate::auth::ResourceAction;
 use crate::domain::registries::Registries;
@@ -15,7 +15,9 @@ use crate::machinery::json;
 use crate::meta::{Time, field, path_segment_errors};
 use crate::registry::metadata;
 use crate::registry::permission::Permission;
-use crate::registry::strategy::{Dependents, Faults, Need, Other, Others, Strategy, UpdateStrategy};
+use crate::registry::strategy::{
+    Dependencies, Dependency, GarbageCollection, ResolvedDependency, Strategy, UpdateStrategy, ValidationErrors,
+};
 use crate::store::Change;
 
 /// The mark of a stored image with its evidence.
@@ -47,34 +49,34 @@ impl UpdateStrategy<Image> for ImageStrategy {
         }
     }
 
-    fn validate(&self, old: Option<&Image>, new: &mut Image, _: &Others<Image>, _: Time) -> Faults {
+    fn validate(&self, old: Option<&Image>, new: &mut Image, _: &Dependencies<Image>, _: Time) -> ValidationErrors {
         let present = |name: &str| old.and_then(|old| image_signatures::find(old, name)).map(|found| &found.metadata);
-        let mut faults = validate::image(new, &|meta| metadata::nested_faults(meta, || present(&meta.name)));
+        let mut errors = validate::image(new, &|meta| metadata::validate_nested(meta, || present(&meta.name)));
         // An older image keeps a name that is refused today, and can be changed.
         if old.is_none() {
-            faults.extend(names::new_image_name_error("metadata.name", &new.metadata.name));
+            errors.extend(names::new_image_name_error("metadata.name", &new.metadata.name));
         }
-        faults.into()
+        errors.into()
     }
 }
 
 impl Strategy<Image> for ImageStrategy {
-    fn limits(&self, old: Option<&Image>, new: &Image) -> field::Errors {
+    fn limit_errors(&self, old: Option<&Image>, new: &Image) -> field::Errors {
         limits::image(old, new)
     }
 
-    fn name_faults(&self, name: &str) -> Vec<&'static str> {
+    fn name_errors(&self, name: &str) -> Vec<&'static str> {
         path_segment_errors(name)
     }
 
-    fn dependents(&self) -> Dependents {
-        Dependents::None
+    fn garbage_collection(&self) -> GarbageCollection {
+        GarbageCollection::Unsupported
     }
 
     fn derived_rows(&self, name: &str, old: Option<&Image>, new: Option<&Image>) -> Vec<Change> {
-        let mut changes = lists::changes(old, new);
-        changes.push(record::change(name, new));
-        changes.extend(superseded::change(name, old, new, |image| self.encode(image)));
+        let mut changes = manifest_lists::changes(old, new);
+        changes.push(packed_view::change(name, new));
+        changes.extend(superseded_images::change(name, old, new, |image| self.encode(image)));
         changes
     }
 
@@ -82,12 +84,12 @@ impl Strategy<Image> for ImageStrategy {
         if image.evidence == Evidence::default() {
             return json::encode(image);
         }
-        marks::encode(EVIDENCE, &image.evidence, image)
+        internal_field::encode(EVIDENCE, &image.evidence, image)
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Image, String> {
         let mut image: Image = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
-        image.evidence = marks::decode(EVIDENCE, bytes)?;
+        image.evidence = internal_field::decode(EVIDENCE, bytes)?;
         Ok(image)
     }
 }
@@ -104,11 +106,11 @@ pub struct StreamStrategy {
 }
 
 impl UpdateStrategy<ImageStream> for StreamStrategy {
-    fn ignored(&self) -> &'static [&'static str] {
+    fn ignored_fields(&self) -> &'static [&'static str] {
         &["status"]
     }
 
-    fn writable<'a>(&self, stream: &'a ImageStream) -> Cow<'a, ImageStream> {
+    fn writable_part<'a>(&self, stream: &'a ImageStream) -> Cow<'a, ImageStream> {
         let ImageStream { metadata, spec, status: _, unproved: _ } = stream;
         let part = ImageStream { metadata: metadata.clone(), spec: spec.clone(), ..ImageStream::default() };
         Cow::Owned(part)
@@ -126,18 +128,18 @@ impl UpdateStrategy<ImageStream> for StreamStrategy {
         }
     }
 
-    fn needs(&self, old: Option<&ImageStream>, new: &ImageStream) -> Vec<Need> {
-        needs(old, new)
+    fn dependencies(&self, old: Option<&ImageStream>, new: &ImageStream) -> Vec<Dependency> {
+        dependencies(old, new)
     }
 
     fn validate(
         &self,
         old: Option<&ImageStream>,
         new: &mut ImageStream,
-        others: &Others<ImageStream>,
+        dependencies: &Dependencies<ImageStream>,
         now: Time,
-    ) -> Faults {
-        self.resolve(old, new, others, WriteTarget::Stream, now)
+    ) -> ValidationErrors {
+        self.resolve(old, new, dependencies, WriteTarget::Stream, now)
     }
 
     fn decorate(&self, stream: &mut ImageStream) {
@@ -146,19 +148,19 @@ impl UpdateStrategy<ImageStream> for StreamStrategy {
 }
 
 impl StreamStrategy {
-    /// Resolves the tags of a stream and answers the faults of all of it.
+    /// Resolves the tags of a stream and answers the errors of all of it.
     pub(super) fn resolve(
         &self,
         old: Option<&ImageStream>,
         new: &mut ImageStream,
-        others: &Others<ImageStream>,
+        dependencies: &Dependencies<ImageStream>,
         route: WriteTarget,
         now: Time,
-    ) -> Faults {
-        let others = known(others);
+    ) -> ValidationErrors {
+        let sources = source_streams(dependencies);
         let resolution = Resolution {
             old,
-            others: &others,
+            others: &sources,
             registries: &self.registries,
             max_history: self.tag_history,
             route,
@@ -166,14 +168,17 @@ impl StreamStrategy {
         };
         let unresolved = resolution.run(new);
         self.registries.decorate(new);
-        let mut last = old.map_or_else(|| validate::stream(new), |old| validate::stream_update(old, new));
-        last.extend(unproved::withheld_error(old, new));
-        Faults { first: resolve::internal_error(new, &unresolved).into_iter().collect(), last }
+        let mut after_metadata = old.map_or_else(|| validate::stream(new), |old| validate::stream_update(old, new));
+        after_metadata.extend(unproved::withheld_error(old, new));
+        ValidationErrors {
+            before_metadata: resolve::internal_error(new, &unresolved).into_iter().collect(),
+            after_metadata,
+        }
     }
 }
 
 /// The other streams that tags come from. Into another namespace only those may look who may have its images.
-fn needs(old: Option<&ImageStream>, new: &ImageStream) -> Vec<Need> {
+fn dependencies(old: Option<&ImageStream>, new: &ImageStream) -> Vec<Dependency> {
     let permission = |key: &StreamKey| ResourceAction {
         verb: "get".into(),
         group: GROUP.into(),
@@ -184,33 +189,33 @@ fn needs(old: Option<&ImageStream>, new: &ImageStream) -> Vec<Need> {
         name: key.name.clone(),
         ..ResourceAction::default()
     };
-    let need = |key: StreamKey| Need {
+    let dependency = |key: StreamKey| Dependency {
         permission: (key.namespace != new.metadata.namespace).then(|| Box::new(permission(&key))),
         namespace: key.namespace,
         name: key.name,
     };
-    resolve::required_streams(old, new).into_iter().map(need).collect()
+    resolve::required_streams(old, new).into_iter().map(dependency).collect()
 }
 
 /// What was found of other streams, in the words of the resolution.
-fn known(others: &Others<ImageStream>) -> resolve::SourceStreams {
-    let mut known = resolve::SourceStreams::default();
-    for (need, other) in &others.0 {
-        let key = StreamKey { namespace: need.namespace.clone(), name: need.name.clone() };
-        known.insert(
+fn source_streams(dependencies: &Dependencies<ImageStream>) -> resolve::SourceStreams {
+    let mut sources = resolve::SourceStreams::default();
+    for (dependency, resolved) in &dependencies.0 {
+        let key = StreamKey { namespace: dependency.namespace.clone(), name: dependency.name.clone() };
+        sources.insert(
             key,
-            match other {
-                Other::Found(stream) => resolve::SourceStream::Found(stream.clone()),
-                Other::Missing => resolve::SourceStream::Missing,
-                Other::Hidden(verdict) => resolve::SourceStream::Denied { reason: reason(verdict) },
+            match resolved {
+                ResolvedDependency::Found(stream) => resolve::SourceStream::Found(stream.clone()),
+                ResolvedDependency::Missing => resolve::SourceStream::Missing,
+                ResolvedDependency::Denied(permission) => resolve::SourceStream::Denied { reason: reason(permission) },
             },
         );
     }
-    known
+    sources
 }
 
-fn reason(verdict: &Permission) -> String {
-    match verdict {
+fn reason(permission: &Permission) -> String {
+    match permission {
         Permission::Denied { reason } => reason.clone(),
         Permission::Unknown { .. } => "it could not be found out whether you may: try again later".into(),
         Permission::Allowed => String::new(),
@@ -218,7 +223,7 @@ fn reason(verdict: &Permission) -> String {
 }
 
 impl Strategy<ImageStream> for StreamStrategy {
-    fn limits(&self, old: Option<&ImageStream>, new: &ImageStream) -> field::Errors {
+    fn limit_errors(&self, old: Option<&ImageStream>, new: &ImageStream) -> field::Errors {
         limits::stream(old, new)
     }
 
@@ -233,18 +238,18 @@ impl Strategy<ImageStream> for StreamStrategy {
         }
     }
 
-    fn name_faults(&self, name: &str) -> Vec<&'static str> {
+    fn name_errors(&self, name: &str) -> Vec<&'static str> {
         names::stream_name_errors(name)
     }
 
     fn encode(&self, stream: &ImageStream) -> Vec<u8> {
         let unproved = unproved::stored(stream);
-        if unproved.is_empty() { json::encode(stream) } else { marks::encode(UNPROVED, &unproved, stream) }
+        if unproved.is_empty() { json::encode(stream) } else { internal_field::encode(UNPROVED, &unproved, stream) }
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<ImageStream, String> {
         let mut stream: ImageStream = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
-        stream.unproved = marks::decode(UNPROVED, bytes)?;
+        stream.unproved = internal_field::decode(UNPROVED, bytes)?;
         Ok(stream)
     }
 }

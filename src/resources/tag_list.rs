@@ -6,12 +6,13 @@
 use std::sync::Arc;
 use std::vec;
 
-use super::tag::{TagView, Tags};
+use super::tag_handler::{TagHandler, TagView};
 use crate::api::ImageStream;
 use crate::machinery::selector::Selector;
 use crate::meta::{ListMeta, Status};
 use crate::registry::actor::Actor;
-use crate::registry::list::{Entries, Listing, Walk};
+use crate::registry::list::entries::Entries;
+use crate::registry::list::object_stream::{ListPage, ObjectStream};
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::options::ListOptions;
 use crate::registry::page;
@@ -20,8 +21,8 @@ use crate::registry::verbs::{List, Scope};
 use crate::store::Entry;
 
 /// Pages that continue where the last one ended are a deliberate difference: the reference cuts a list off without a token.
-impl<V: TagView> List<V> for Tags<V> {
-    type Walk = TagWalk<V>;
+impl<V: TagView> List<V> for TagHandler<V> {
+    type Objects = TagStream<V>;
 
     fn list(
         self: &Arc<Self>,
@@ -29,22 +30,25 @@ impl<V: TagView> List<V> for Tags<V> {
         at: &ObjectRef,
         _: Scope,
         options: &ListOptions,
-    ) -> Result<Listing<TagWalk<V>>, Status> {
+    ) -> Result<ListPage<TagStream<V>>, Status> {
         if options.watch {
             return Err(Status::not_watchable(V::RESOURCE));
         }
         // For streams and tags alike, so that one by name finds nothing, as clients know it.
         let selector = options.selector(&[])?;
-        let options = page::Options::read(options)?;
+        let options = page::PageOptions::read(options)?;
         let (limit, from) = (options.limit, options.start.clone());
         let (stem, start) = match &from {
             Some(from) => stem_and_start(from),
             None => (String::new(), None),
         };
         let entries = self.catalog.streams.entries(at.namespace(), start.as_deref(), options);
-        let held = shorter(&stem).map(|key| format!("{}{key}", entries.prefix())).collect();
+        let deferred = shorter(&stem).map(|key| format!("{}{key}", entries.prefix())).collect();
         let tags = self.clone();
-        Ok(Listing { walk: TagWalk { tags, entries, selector, held, from, present: None, last: None }, limit })
+        Ok(ListPage {
+            objects: TagStream { tags, entries, selector, deferred, from, current: None, last: None },
+            limit,
+        })
     }
 }
 
@@ -63,25 +67,25 @@ fn shorter(stem: &str) -> impl Iterator<Item = &str> {
     ends.chain((stem.len() > name).then_some(stem.len())).map(|end| &stem[..end])
 }
 
-/// Tags that are selected, in the order of their names.
-pub(super) struct TagWalk<V> {
-    tags: Arc<Tags<V>>,
+/// TagHandler that are selected, in the order of their names.
+pub(super) struct TagStream<V> {
+    tags: Arc<TagHandler<V>>,
     /// The streams that were not seen yet.
     entries: Entries,
     selector: Selector,
     /// The keys of streams that were passed although their turn comes later, the next one last. Some may not exist.
-    held: Vec<String>,
+    deferred: Vec<String>,
     /// The name to begin with, without the prefix of the keys.
     from: Option<String>,
     /// The stream whose tags are being listed.
-    present: Option<Tagged>,
+    current: Option<StreamTags>,
     /// The name of the last tag, without the prefix of the keys.
     last: Option<String>,
 }
 
 /// A stream and the tags of it that are still to be listed.
 #[derive(Clone)]
-struct Tagged {
+struct StreamTags {
     stream: Arc<ImageStream>,
     /// The key of the stream, without the prefix of the keys.
     key: String,
@@ -89,32 +93,32 @@ struct Tagged {
 }
 
 // Not derived, since views need not be copied.
-impl<V> Clone for TagWalk<V> {
+impl<V> Clone for TagStream<V> {
     fn clone(&self) -> Self {
         Self {
             tags: self.tags.clone(),
             entries: self.entries.clone(),
             selector: self.selector.clone(),
-            held: self.held.clone(),
+            deferred: self.deferred.clone(),
             from: self.from.clone(),
-            present: self.present.clone(),
+            current: self.current.clone(),
             last: self.last.clone(),
         }
     }
 }
 
-impl<V: TagView> Walk for TagWalk<V> {
+impl<V: TagView> ObjectStream for TagStream<V> {
     type Item = V;
 
     async fn next(&mut self) -> Result<Option<V>, Status> {
         loop {
-            if let Some(view) = self.next_of_present()? {
+            if let Some(view) = self.next_of_current_stream()? {
                 return Ok(Some(view));
             }
             let Some(entry) = self.next_stream().await? else {
                 return Ok(None);
             };
-            self.present = self.tagged(&entry)?;
+            self.current = self.stream_tags(&entry)?;
         }
     }
 
@@ -122,19 +126,19 @@ impl<V: TagView> Walk for TagWalk<V> {
         ListMeta::default()
     }
 
-    fn token(&self) -> Option<String> {
-        let follows = self.present.as_ref().is_some_and(|present| present.tags.len() > 0)
-            || !self.held.is_empty()
+    fn continue_token(&self) -> Option<String> {
+        let follows = self.current.as_ref().is_some_and(|current| current.tags.len() > 0)
+            || !self.deferred.is_empty()
             || self.entries.has_more();
         let last = self.last.as_deref().filter(|_| follows)?;
-        Some(page::token(self.entries.revision(), last))
+        Some(page::continue_token(self.entries.revision(), last))
     }
 }
 
-impl<V: TagView> TagWalk<V> {
-    /// The next tag of the present stream that is to be listed.
-    fn next_of_present(&mut self) -> Result<Option<V>, Status> {
-        let Some(Tagged { stream, key, tags }) = &mut self.present else {
+impl<V: TagView> TagStream<V> {
+    /// The next tag of the current stream that is to be listed.
+    fn next_of_current_stream(&mut self) -> Result<Option<V>, Status> {
+        let Some(StreamTags { stream, key, tags }) = &mut self.current else {
             return Ok(None);
         };
         for tag in tags {
@@ -142,13 +146,13 @@ impl<V: TagView> TagWalk<V> {
             if self.from.as_ref().is_some_and(|from| name < *from) {
                 continue;
             }
-            let view = V::show(stream, &tag, None).map_err(|why| Status::internal(why.to_string()))?;
+            let view = V::new(stream, &tag, None).map_err(|why| Status::internal(why.to_string()))?;
             if self.selector.selects(view.metadata(), |_| String::new()) {
                 self.last = Some(name);
                 return Ok(Some(view));
             }
         }
-        self.present = None;
+        self.current = None;
         Ok(None)
     }
 
@@ -156,7 +160,7 @@ impl<V: TagView> TagWalk<V> {
     async fn next_stream(&mut self) -> Result<Option<Entry>, Status> {
         loop {
             let upcoming = self.entries.peek().await?.map(|entry| entry.key.as_str());
-            if let Some(key) = self.held.pop_if(|key| comes_before(key, upcoming)) {
+            if let Some(key) = self.deferred.pop_if(|key| comes_before(key, upcoming)) {
                 match self.entries.find(&key).await? {
                     Some(entry) => return Ok(Some(entry)),
                     None => continue,
@@ -169,21 +173,21 @@ impl<V: TagView> TagWalk<V> {
             if comes_before(entry.key.as_str(), upcoming) {
                 return Ok(Some(entry));
             }
-            self.held.push(entry.key.as_str().to_owned());
+            self.deferred.push(entry.key.as_str().to_owned());
         }
     }
 
-    fn tagged(&self, entry: &Entry) -> Result<Option<Tagged>, Status> {
+    fn stream_tags(&self, entry: &Entry) -> Result<Option<StreamTags>, Status> {
         let streams = &self.tags.catalog.streams;
         let mut stream = streams.decode(entry)?;
         if !self.selector.selects(&stream.metadata, |_| String::new()) {
             return Ok(None);
         }
         streams.strategy().decorate(&mut stream);
-        let tags: Vec<String> = V::listed(&stream).into_iter().map(str::to_owned).collect();
+        let tags: Vec<String> = V::listed_tags(&stream).into_iter().map(str::to_owned).collect();
         let key = entry.key.as_str();
         let key = key.strip_prefix(self.entries.prefix()).unwrap_or(key).to_owned();
-        Ok(Some(Tagged { stream: Arc::new(stream), key, tags: tags.into_iter() }))
+        Ok(Some(StreamTags { stream: Arc::new(stream), key, tags: tags.into_iter() }))
     }
 }
 

@@ -38,36 +38,36 @@ impl StoredResource {
 
 /// How much of one resource is stored.
 #[derive(Clone, Debug, Default)]
-pub struct Amount {
+pub struct ResourceStats {
     /// How many objects.
     pub objects: u64,
     /// How many bytes these take as they are stored.
     pub bytes: u64,
-    largest: Largest,
+    largest: LargestObjects,
 }
 
-impl Amount {
+impl ResourceStats {
     /// The largest object; none if there is no object, or if so many of the largest went away that the rest was not looked at.
-    pub fn largest(&self) -> Option<Large<'_>> {
-        self.largest.seen.last().map(|(bytes, name)| Large { name, bytes: *bytes })
+    pub fn largest(&self) -> Option<LargestObject<'_>> {
+        self.largest.objects.last().map(|(bytes, name)| LargestObject { name, bytes: *bytes })
     }
 
     /// Whether [`Self::largest`] can only be told after everything was counted again.
-    fn is_vague(&self) -> bool {
-        self.objects > 0 && self.largest.seen.is_empty()
+    fn needs_recount(&self) -> bool {
+        self.objects > 0 && self.largest.objects.is_empty()
     }
 
-    fn note(&mut self, name: &str, before: Option<u64>, after: Option<u64>) {
+    fn record(&mut self, name: &str, before: Option<u64>, after: Option<u64>) {
         self.objects += u64::from(after.is_some());
         self.objects = self.objects.saturating_sub(u64::from(before.is_some()));
         self.bytes = (self.bytes + after.unwrap_or_default()).saturating_sub(before.unwrap_or_default());
-        self.largest.note(name, before, after);
+        self.largest.record(name, before, after);
     }
 }
 
 /// An object, and how large it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Large<'a> {
+pub struct LargestObject<'a> {
     /// Its name, with its namespace if it has one.
     pub name: &'a str,
     /// Its size in bytes, as it is stored.
@@ -76,24 +76,24 @@ pub struct Large<'a> {
 
 /// The largest objects. All others are at most as large as the bound.
 #[derive(Clone, Debug, Default)]
-struct Largest {
-    seen: BTreeSet<(u64, String)>,
+struct LargestObjects {
+    objects: BTreeSet<(u64, String)>,
     bound: u64,
 }
 
-impl Largest {
+impl LargestObjects {
     /// How many of them are known, so that one may go away without counting again.
-    const KNOWN: usize = 64;
+    const CAPACITY: usize = 64;
 
-    fn note(&mut self, name: &str, before: Option<u64>, after: Option<u64>) {
+    fn record(&mut self, name: &str, before: Option<u64>, after: Option<u64>) {
         if let Some(bytes) = before {
-            self.seen.remove(&(bytes, name.to_owned()));
+            self.objects.remove(&(bytes, name.to_owned()));
         }
         if let Some(bytes) = after.filter(|bytes| *bytes > self.bound || self.bound == 0) {
-            self.seen.insert((bytes, name.to_owned()));
+            self.objects.insert((bytes, name.to_owned()));
         }
-        if self.seen.len() > Self::KNOWN
-            && let Some((bytes, _)) = self.seen.pop_first()
+        if self.objects.len() > Self::CAPACITY
+            && let Some((bytes, _)) = self.objects.pop_first()
         {
             self.bound = bytes;
         }
@@ -103,15 +103,15 @@ impl Largest {
 /// How much is stored.
 #[derive(Clone, Debug, Default)]
 pub struct Usage {
-    images: Amount,
-    streams: Amount,
+    images: ResourceStats,
+    streams: ResourceStats,
     /// Events in the histories of all tags.
     pub tag_events: u64,
 }
 
 impl Usage {
     /// How much of one resource.
-    pub fn of(&self, resource: StoredResource) -> &Amount {
+    pub fn of(&self, resource: StoredResource) -> &ResourceStats {
         match resource {
             StoredResource::Images => &self.images,
             StoredResource::ImageStreams => &self.streams,
@@ -119,8 +119,8 @@ impl Usage {
     }
 
     /// Whether everything should be counted again.
-    pub fn is_vague(&self) -> bool {
-        self.images.is_vague() || self.streams.is_vague()
+    pub fn needs_recount(&self) -> bool {
+        self.images.needs_recount() || self.streams.needs_recount()
     }
 }
 
@@ -135,9 +135,9 @@ impl ScanVisitor for Usage {
             let Some(name) = name else { continue };
             let bytes = |value: Option<&[u8]>| value.map(|value| value.len() as u64);
             match resource {
-                StoredResource::Images => self.images.note(name, bytes(before), bytes(after)),
+                StoredResource::Images => self.images.record(name, bytes(before), bytes(after)),
                 StoredResource::ImageStreams => {
-                    self.streams.note(name, bytes(before), bytes(after));
+                    self.streams.record(name, bytes(before), bytes(after));
                     let events = self.tag_events + after.map_or(0, tag_events);
                     self.tag_events = events.saturating_sub(before.map_or(0, tag_events));
                 }
@@ -150,20 +150,20 @@ impl ScanVisitor for Usage {
 fn tag_events(stream: &[u8]) -> u64 {
     #[derive(Default, Deserialize)]
     #[serde(default)]
-    struct Stream {
-        status: Option<Status>,
+    struct StreamHistory {
+        status: Option<StatusHistory>,
     }
     #[derive(Default, Deserialize)]
     #[serde(default)]
-    struct Status {
-        tags: Option<Vec<Tag>>,
+    struct StatusHistory {
+        tags: Option<Vec<TagEvents>>,
     }
     #[derive(Default, Deserialize)]
     #[serde(default)]
-    struct Tag {
+    struct TagEvents {
         items: Option<Vec<IgnoredAny>>,
     }
-    let stream: Stream = serde_json::from_slice(stream).unwrap_or_default();
+    let stream: StreamHistory = serde_json::from_slice(stream).unwrap_or_default();
     let tags = stream.status.and_then(|status| status.tags).unwrap_or_default();
     tags.into_iter().map(|tag| tag.items.map_or(0, |items| items.len() as u64)).sum()
 }
@@ -220,13 +220,13 @@ mod tests {
         for bytes in 1..=200 {
             image(&mut usage, &name(bytes), None, Some(bytes));
         }
-        for bytes in (201 - Largest::KNOWN..=200).rev() {
+        for bytes in (201 - LargestObjects::CAPACITY..=200).rev() {
             assert_eq!(largest(&usage), Some((&*name(bytes), bytes as u64)));
-            assert!(!usage.is_vague());
+            assert!(!usage.needs_recount());
             image(&mut usage, &name(bytes), Some(bytes), None);
         }
         assert_eq!(largest(&usage), None);
-        assert!(usage.is_vague(), "others are left that nobody looked at");
+        assert!(usage.needs_recount(), "others are left that nobody looked at");
         image(&mut usage, "new", None, Some(5));
         assert_eq!(largest(&usage), None, "it is not the largest");
     }

@@ -14,7 +14,7 @@ use crate::controllers::compaction;
 use crate::domain::registries::Registries;
 use crate::domain::tag_history::MaxTagHistory;
 use crate::meta::duration;
-use crate::resources::catalog::Limits;
+use crate::resources::catalog::StorageLimits;
 use crate::store::MAX_VALUE_BYTES;
 use crate::tls;
 
@@ -94,7 +94,7 @@ pub struct ObjectLimits {
 /// The most that `--max-object-size` may be, in bytes: what the store takes as one value.
 const MOST_OBJECT_BYTES: i64 = MAX_VALUE_BYTES as i64;
 
-impl From<ObjectLimits> for Limits {
+impl From<ObjectLimits> for StorageLimits {
     fn from(options: ObjectLimits) -> Self {
         let ObjectLimits { max_objects_per_namespace, max_object_size, max_tag_history } = options;
         Self {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{MaintenanceOptions, input, offline, size};
 use crate::cli::check::finding::{CheckReport, Finding};
-use crate::resources::agreement::{Agreement, Judged};
+use crate::resources::consistency::{ConsistencyCheck, ConsistencyReport};
 use crate::store::{ArchiveError, ArchiveReader, ArchiveSummary, FsckReport, Maintenance, Problems};
 
 /// Flags of `store check`.
@@ -71,12 +71,12 @@ fn check_backup(source: impl Read, report: &mut CheckReport) {
 /// Verifies all objects.
 fn objects(source: impl Read, report: &mut CheckReport) -> Result<ArchiveSummary, ArchiveError> {
     let mut archive = ArchiveReader::begin(BufReader::new(source))?;
-    let mut agreement = Agreement::default();
+    let mut check = ConsistencyCheck::default();
     for entry in archive.by_ref() {
-        agreement.see(&entry?);
+        check.visit(&entry?);
     }
     let summary = archive.summary().expect("an archive without errors has a summary");
-    let Judged { images, streams, faults: found } = agreement.judge();
+    let ConsistencyReport { images, streams, problems: found } = check.finish();
     let mut problems = Problems::default();
     found.into_iter().for_each(|problem| problems.add(problem));
     if problems.total == 0 {

@@ -9,7 +9,7 @@ use clap::Args;
 use super::input::{self, Input};
 use super::output::Output;
 use super::{DataFolder, MaintenanceOptions};
-use crate::resources::transfer;
+use crate::resources::import_export;
 use crate::store::{ArchiveReader, ArchiveSummary};
 use crate::telemetry::log::escaped;
 
@@ -56,7 +56,7 @@ fn export(source: Input, output: &mut impl Write) -> anyhow::Result<Exported> {
     let mut archive = ArchiveReader::begin(BufReader::new(source))?;
     let (mut lines, mut errors) = (0, 0);
     for entry in archive.by_ref() {
-        match transfer::line(&entry?) {
+        match import_export::encode_line(&entry?) {
             Ok(Some(line)) => {
                 output.write_all(&line)?;
                 lines += 1;

@@ -13,8 +13,8 @@ use crate::domain::registries::Registries;
 use crate::domain::tag_history::MaxTagHistory;
 use crate::meta::Time;
 use crate::resources::Catalog;
-use crate::resources::catalog::Limits;
-use crate::resources::transfer::{self, Effect, Imported, Importer, Object, Unreadable};
+use crate::resources::catalog::StorageLimits;
+use crate::resources::import_export::{self, DecodeError, ImportMode, Imported, Importer, StoredObject};
 use crate::store::{self, MAX_VALUE_BYTES, OpenOptions, Opened, Reserve};
 use crate::telemetry::log::escaped;
 
@@ -57,8 +57,8 @@ struct ImportSummary {
 const BATCH_SIZE: usize = 64;
 
 /// No limits: objects of a server with higher limits can be imported.
-const LIMITS: Limits =
-    Limits { streams_per_namespace: None, object_bytes: MAX_VALUE_BYTES, tag_history: MaxTagHistory(None) };
+const LIMITS: StorageLimits =
+    StorageLimits { streams_per_namespace: None, object_bytes: MAX_VALUE_BYTES, tag_history: MaxTagHistory(None) };
 
 impl ImportCommand {
     pub(super) async fn run(self) -> anyhow::Result<()> {
@@ -71,10 +71,10 @@ impl ImportCommand {
         let importer = Importer {
             catalog: &catalog,
             existing: match existing {
-                ExistingPolicy::Refuse => transfer::Existing::Refuse,
-                ExistingPolicy::Skip => transfer::Existing::Skip,
+                ExistingPolicy::Refuse => import_export::ConflictPolicy::Refuse,
+                ExistingPolicy::Skip => import_export::ConflictPolicy::Skip,
             },
-            effect: if dry_run { Effect::Check } else { Effect::Write },
+            mode: if dry_run { ImportMode::DryRun } else { ImportMode::Write },
             now: Time::now(),
         };
         let mut summary = ImportSummary::default();
@@ -95,13 +95,13 @@ impl ImportCommand {
 impl ImportSummary {
     /// Stores the objects of a value. Prints the errors of refused ones.
     async fn add(&mut self, importer: &Importer<'_>, value: &RawValue) {
-        let objects = transfer::objects(value).unwrap_or_else(|why| vec![Err(why)]);
+        let objects = import_export::decode_objects(value).unwrap_or_else(|why| vec![Err(why)]);
         let mut objects = objects.into_iter().peekable();
         while objects.peek().is_some() {
             let group = objects.by_ref().take(BATCH_SIZE).map(|object| import(importer, object));
             for imported in join_all(group).await {
                 match imported {
-                    Ok(Imported::Made) => self.made += 1,
+                    Ok(Imported::Created) => self.made += 1,
                     Ok(Imported::Skipped) => self.skipped += 1,
                     Err(why) => {
                         self.refused += 1;
@@ -113,7 +113,7 @@ impl ImportSummary {
     }
 }
 
-async fn import(importer: &Importer<'_>, object: Result<Object, Unreadable>) -> Result<Imported, String> {
+async fn import(importer: &Importer<'_>, object: Result<StoredObject, DecodeError>) -> Result<Imported, String> {
     let object = object.map_err(|why| why.to_string())?;
     importer.import(object).await.map_err(|status| match status.hidden {
         Some(cause) => format!("{} ({cause})", status.message),

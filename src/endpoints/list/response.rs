@@ -12,10 +12,10 @@ use crate::endpoints::response_body::{BodyStream, Interrupted, ResponseBody};
 use crate::endpoints::table::Columns;
 use crate::machinery::group_version::GroupVersion;
 use crate::meta::{Kind, ListMeta, Status};
-use crate::registry::list::{Listing, Walk, ended};
+use crate::registry::list::object_stream::{ListPage, ObjectStream, page_metadata};
 
 /// A list that is being written.
-struct ListResponse<W: Walk> {
+struct ListResponse<W: ObjectStream> {
     walk: W,
     writer: ListWriter<W::Item>,
     metadata: ListMeta,
@@ -39,18 +39,18 @@ enum ListStage {
 /// of any other a later fault breaks the connection.
 ///
 /// # Errors
-/// 406 where a single object was asked for, 400 for bad table parameters, and those of [`Walk::next`].
-pub(crate) async fn respond<W: Walk>(
-    listing: Listing<W>,
+/// 406 where a single object was asked for, 400 for bad table parameters, and those of [`ObjectStream::next`].
+pub(crate) async fn respond<W: ObjectStream>(
+    listing: ListPage<W>,
     cx: &RequestContext,
     api: GroupVersion,
     columns: Option<&'static Columns<W::Item>>,
 ) -> Result<ApiResponse, Status> {
     let writer = ListWriter::new(cx, api, columns)?;
     let content_type = writer.content_type();
-    let left = listing.most();
+    let left = listing.max_objects();
     let mut writing =
-        ListResponse { walk: listing.walk, writer, metadata: ListMeta::default(), left, stage: ListStage::Objects };
+        ListResponse { walk: listing.objects, writer, metadata: ListMeta::default(), left, stage: ListStage::Objects };
     let mut objects = Vec::new();
     writing.fill(&mut objects).await?;
     // How the list ends stands before its objects.
@@ -70,7 +70,7 @@ pub(crate) async fn respond<W: Walk>(
     Ok(ApiResponse::new(200, content_type, ResponseBody::Chunks(writing.parts(part))))
 }
 
-impl<W: Walk> ListResponse<W> {
+impl<W: ObjectStream> ListResponse<W> {
     /// Appends objects until there are enough for a part of its own, or none follow.
     async fn fill(&mut self, part: &mut Vec<u8>) -> Result<(), Status> {
         while part.len() <= GZIP_THRESHOLD_BYTES {
@@ -88,11 +88,11 @@ impl<W: Walk> ListResponse<W> {
     /// What the list says of itself: that there is more only where its limit ends it.
     async fn look_ahead(&self) -> Result<ListMeta, Status> {
         match self.left {
-            Some(0) => ended(&self.walk).await,
+            Some(0) => page_metadata(&self.walk).await,
             Some(left) if matches!(self.stage, ListStage::Objects) => {
                 let mut ahead = self.walk.clone();
                 ahead.skip(left).await?;
-                ended(&ahead).await
+                page_metadata(&ahead).await
             }
             _ => Ok(self.walk.metadata()),
         }

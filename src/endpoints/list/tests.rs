@@ -18,12 +18,13 @@ use crate::machinery::protobuf;
 use crate::machinery::query::Query;
 use crate::meta::{Status, Time};
 use crate::registry::actor::Actor;
-use crate::registry::admission::Chain;
+use crate::registry::admission::chain::AdmissionChain;
 use crate::registry::guaranteed_update::Storage;
-use crate::registry::list::{Listing, Objects};
+use crate::registry::list::object_stream::ListPage;
+use crate::registry::list::stored_objects::StoredObjects;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_store::ObjectStore;
-use crate::registry::strategy::{Faults, Others, Strategy, UpdateStrategy};
+use crate::registry::strategy::{Dependencies, Strategy, UpdateStrategy, ValidationErrors};
 use crate::registry::verbs::Scope;
 use crate::store::{self, Change, Key, Lookup, Outcome, Outline, Page, Range, Revision, Store, StoreError, Txn, Watch};
 
@@ -31,8 +32,14 @@ use crate::store::{self, Change, Key, Lookup, Outcome, Outline, Page, Range, Rev
 struct Plain;
 
 impl UpdateStrategy<ImageStream> for Plain {
-    fn validate(&self, _: Option<&ImageStream>, _: &mut ImageStream, _: &Others<ImageStream>, _: Time) -> Faults {
-        Faults::default()
+    fn validate(
+        &self,
+        _: Option<&ImageStream>,
+        _: &mut ImageStream,
+        _: &Dependencies<ImageStream>,
+        _: Time,
+    ) -> ValidationErrors {
+        ValidationErrors::default()
     }
 }
 
@@ -45,7 +52,7 @@ impl Strategy<ImageStream> for Plain {
         stream.spec.docker_image_repository.clone()
     }
 
-    fn name_faults(&self, _: &str) -> Vec<&'static str> {
+    fn name_errors(&self, _: &str) -> Vec<&'static str> {
         Vec::new()
     }
 }
@@ -101,7 +108,7 @@ impl Lab {
         let store = Arc::new(Counting { inner, ranges: AtomicUsize::new(0), outlines: AtomicUsize::new(0) });
         let api =
             GroupVersion { group: GROUP, name: "image.openshift.io/v1", version: VERSION, kinds: &["ImageStream"] };
-        let storage = Arc::new(Storage::new(store.clone(), Chain::default()));
+        let storage = Arc::new(Storage::new(store.clone(), AdmissionChain::default()));
         let streams = Arc::new(ObjectStore::new(storage, api, "imagestreams", Plain));
         Self { store, streams }
     }
@@ -139,7 +146,7 @@ fn cx(form: ObjectForm, query: &str) -> RequestContext {
 }
 
 /// The listing of a request.
-fn listing(lab: &Lab, cx: &RequestContext) -> Result<Listing<Objects<ImageStream, Plain>>, Status> {
+fn listing(lab: &Lab, cx: &RequestContext) -> Result<ListPage<StoredObjects<ImageStream, Plain>>, Status> {
     lab.streams.selected(&cx.at, Scope::Namespaced, &list_options::read(cx)?)
 }
 

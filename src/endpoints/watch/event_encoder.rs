@@ -11,7 +11,7 @@ use crate::machinery::group_version::GroupVersion;
 use crate::machinery::json;
 use crate::meta::protobuf::{PARTIAL_OBJECT_METADATA, STATUS};
 use crate::meta::{Kind, ListMeta, Status, Time};
-use crate::registry::watch::Encoding;
+use crate::registry::watch::EncodingId;
 
 /// Writes the events of one watch.
 pub(crate) struct EventEncoder<T: 'static> {
@@ -52,7 +52,7 @@ impl EventFormat {
 
 impl EventFormat {
     /// The number of this format; each field has bits of its own.
-    fn encoding(self) -> Encoding {
+    fn encoding(self) -> EncodingId {
         let media = match self.media {
             Media::Json { pretty: false } => 0,
             Media::Json { pretty: true } => 1,
@@ -62,7 +62,7 @@ impl EventFormat {
         let version = u32::from(self.meta_version == "v1");
         let (form, include) = (self.form as u32, self.include as u32);
         let definitions = self.definitions as u32;
-        Encoding(media | form << 2 | include << 4 | definitions << 6 | version << 7)
+        EncodingId(media | form << 2 | include << 4 | definitions << 6 | version << 7)
     }
 }
 
@@ -113,7 +113,7 @@ impl<T: Kind> EventEncoder<T> {
     }
 
     /// The encoding of the next event.
-    pub(super) fn encoding(&self) -> Encoding {
+    pub(super) fn encoding(&self) -> EncodingId {
         self.format.encoding()
     }
 
@@ -167,8 +167,8 @@ mod tests {
     use super::*;
     use crate::api::ImageStream;
     use crate::endpoints::table::Column;
-    use crate::registry::watch::tests::{Streams, put};
-    use crate::registry::watch::{Change, EventType};
+    use crate::registry::watch::tests::{StreamReader, put};
+    use crate::registry::watch::{CachedEvent, EventType};
 
     const API: GroupVersion = GroupVersion { group: "g", name: "g/v1", version: "v1", kinds: &["ImageStream"] };
     static COLUMNS: Columns<ImageStream> = Columns {
@@ -189,18 +189,18 @@ mod tests {
     }
 
     fn written(
-        change: &Change<ImageStream>,
+        change: &CachedEvent<ImageStream>,
         r#type: EventType,
         encoder: &EventEncoder<ImageStream>,
         now: Time,
     ) -> Bytes {
         let encode = |object: &ImageStream| encoder.event(r#type.into(), object, now);
-        change.encoded(r#type, encoder.encoding(), &Streams, encode).unwrap()
+        change.encoded(r#type, encoder.encoding(), &StreamReader, encode).unwrap()
     }
 
     #[test]
     fn an_event_is_written_once_a_style_whoever_sees_it() {
-        let change = Change::new(put("s", 7));
+        let change = CachedEvent::new(put("s", 7));
         let now = Time::from_unix_seconds(0);
         let written = |encoder: &EventEncoder<_>, r#type: EventType| written(&change, r#type, encoder, now);
         let json = encoder(ObjectForm::Object, Media::Json { pretty: false });
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_change_keeps_few_of_the_ways_in_which_it_is_written() {
-        let change = Change::new(put("s", 7));
+        let change = CachedEvent::new(put("s", 7));
         let written = |form, r#type: EventType| {
             let encoder = encoder(form, Media::Json { pretty: false });
             written(&change, r#type, &encoder, Time::from_unix_seconds(0))

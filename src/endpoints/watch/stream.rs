@@ -16,7 +16,7 @@ use crate::endpoints::response::ApiResponse;
 use crate::endpoints::response_body::{Interrupted, ResponseBody};
 use crate::meta::{Kind, Status, Time};
 use crate::registry::storage_errors::status_of;
-use crate::registry::watch::{Bookmarks, Change, Changes, End, Place};
+use crate::registry::watch::{Bookmarks, CachedEvent, InitialEventsEnd, ObjectWatch, WatchPhase};
 use crate::store::{Revision, StoreError, WatchError};
 
 /// The annotation of the bookmark behind all that was there when a watch began.
@@ -25,7 +25,7 @@ const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The answer to a watch.
-pub(crate) fn respond<T: Kind>(changes: Changes<T>, encoder: EventEncoder<T>) -> ApiResponse {
+pub(crate) fn respond<T: Kind>(changes: ObjectWatch<T>, encoder: EventEncoder<T>) -> ApiResponse {
     let content_type = encoder.content_type();
     let parts = stream::unfold(WatchStream::new(changes, encoder), |mut watching| async move {
         let part = watching.next_part().await?;
@@ -36,7 +36,7 @@ pub(crate) fn respond<T: Kind>(changes: Changes<T>, encoder: EventEncoder<T>) ->
 
 /// A watch that goes on.
 struct WatchStream<T: 'static> {
-    changes: Changes<T>,
+    changes: ObjectWatch<T>,
     encoder: EventEncoder<T>,
     parts: FrameBuffer,
     deadline: Instant,
@@ -47,16 +47,16 @@ struct WatchStream<T: 'static> {
 /// What a watcher meets next.
 enum Wakeup<T> {
     /// Changes, or why there are no more.
-    Changes(Result<Vec<Arc<Change<T>>>, WatchError>),
+    Changes(Result<Vec<Arc<CachedEvent<T>>>, WatchError>),
     /// The alarm.
     Alarm,
 }
 
 impl<T: Kind> WatchStream<T> {
-    fn new(changes: Changes<T>, encoder: EventEncoder<T>) -> Self {
+    fn new(changes: ObjectWatch<T>, encoder: EventEncoder<T>) -> Self {
         let parts = FrameBuffer::new(encoder.transport());
         let now = Instant::now();
-        let deadline = now + changes.lasts;
+        let deadline = now + changes.duration;
         let alarm = Box::pin(sleep_until(next_alarm(now, deadline)));
         Self { changes, encoder, parts, deadline, alarm }
     }
@@ -67,10 +67,10 @@ impl<T: Kind> WatchStream<T> {
             return Some(Ok(part));
         }
         loop {
-            let step = match &self.changes.place {
-                Place::State(..) => self.tell_state().await,
-                Place::Live(..) => self.tell_changes().await,
-                Place::Ended => return None,
+            let step = match &self.changes.phase {
+                WatchPhase::InitialEvents(..) => self.tell_state().await,
+                WatchPhase::Live(..) => self.tell_changes().await,
+                WatchPhase::Ended => return None,
             };
             if let Err(status) = step
                 && let Err(why) = self.fail(&status)
@@ -87,13 +87,14 @@ impl<T: Kind> WatchStream<T> {
 
     /// Tells some of what is there.
     async fn tell_state(&mut self) -> Result<(), Status> {
-        let Place::State(initial, end) = std::mem::replace(&mut self.changes.place, Place::Ended) else {
+        let WatchPhase::InitialEvents(initial, end) = std::mem::replace(&mut self.changes.phase, WatchPhase::Ended)
+        else {
             return Ok(());
         };
         if Instant::now() >= self.deadline {
             return Ok(());
         }
-        let read = self.changes.read.clone();
+        let read = self.changes.reader.clone();
         let page = initial.next(&self.changes.scope, &*read).await?;
         for mut object in page.objects {
             read.decorate(&mut object);
@@ -101,9 +102,9 @@ impl<T: Kind> WatchStream<T> {
             self.push(frame);
         }
         match page.rest {
-            Some(rest) => self.changes.place = Place::State(rest, end),
+            Some(rest) => self.changes.phase = WatchPhase::InitialEvents(rest, end),
             None => {
-                if end == End::Marked {
+                if end == InitialEventsEnd::Bookmark {
                     self.bookmark(page.revision, &[INITIAL_EVENTS_END])?;
                 }
                 self.changes.go_live(page.revision);
@@ -114,7 +115,7 @@ impl<T: Kind> WatchStream<T> {
 
     /// Tells what happens next, as soon as it happens.
     async fn tell_changes(&mut self) -> Result<(), Status> {
-        let Changes { scope, place: Place::Live(cursor), .. } = &mut self.changes else {
+        let ObjectWatch { scope, phase: WatchPhase::Live(cursor), .. } = &mut self.changes else {
             return Ok(());
         };
         let next = tokio::select! {
@@ -130,9 +131,9 @@ impl<T: Kind> WatchStream<T> {
         }
     }
 
-    fn tell(&mut self, change: &Change<T>) -> Result<(), Status> {
-        let (read, encoder) = (&*self.changes.read, &self.encoder);
-        if let Some(r#type) = self.changes.scope.judge(change, read)? {
+    fn tell(&mut self, change: &CachedEvent<T>) -> Result<(), Status> {
+        let (read, encoder) = (&*self.changes.reader, &self.encoder);
+        if let Some(r#type) = self.changes.scope.event_type(change, read)? {
             let frame = change.encoded(r#type, encoder.encoding(), read, |object| {
                 encoder.event(r#type.into(), object, Time::now())
             })?;
@@ -142,14 +143,14 @@ impl<T: Kind> WatchStream<T> {
     }
 
     fn act_on_alarm(&mut self) -> Result<(), Status> {
-        let Changes { scope, place: Place::Live(cursor), .. } = &mut self.changes else {
+        let ObjectWatch { scope, phase: WatchPhase::Live(cursor), .. } = &mut self.changes else {
             return Ok(());
         };
-        cursor.look(scope);
+        cursor.skip_unselected(scope);
         let revision = cursor.revision();
         let now = Instant::now();
         if now >= self.deadline {
-            self.changes.place = Place::Ended;
+            self.changes.phase = WatchPhase::Ended;
         } else {
             self.alarm.as_mut().reset(next_alarm(now, self.deadline));
         }
@@ -173,7 +174,7 @@ impl<T: Kind> WatchStream<T> {
 
     /// Ends the watch with the reason.
     fn fail(&mut self, status: &Status) -> Result<(), Status> {
-        self.changes.place = Place::Ended;
+        self.changes.phase = WatchPhase::Ended;
         if let Some(cause) = &status.hidden {
             error!(cause, "a watch was ended");
         }

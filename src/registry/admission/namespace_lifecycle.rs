@@ -3,7 +3,8 @@
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Attributes, Operation, Plugin, Reservation};
+use super::attributes::{AdmissionAttributes, AdmissionOperation};
+use super::plugin::{AdmissionPlugin, Reservation};
 use crate::cluster::NamespaceState;
 use crate::meta::{GroupResource, Status, StatusCause, field};
 use crate::registry::actor::Actor;
@@ -13,18 +14,18 @@ use crate::registry::actor::Actor;
 #[derive(Debug)]
 pub struct NamespaceLifecycle;
 
-impl Plugin for NamespaceLifecycle {
-    fn handles(&self, operation: Operation) -> bool {
-        operation == Operation::Create
+impl AdmissionPlugin for NamespaceLifecycle {
+    fn handles(&self, operation: AdmissionOperation) -> bool {
+        operation == AdmissionOperation::Create
     }
 
     fn admit<'a>(
         &'a self,
-        attributes: &'a Attributes,
+        attributes: &'a AdmissionAttributes,
         actor: &'a Actor,
     ) -> BoxFuture<'a, Result<Option<Box<dyn Reservation>>, Status>> {
         async move {
-            let Attributes { resource, namespace, name, .. } = attributes;
+            let AdmissionAttributes { resource, namespace, name, .. } = attributes;
             if namespace.is_empty() {
                 return Ok(None);
             }

@@ -1,4 +1,4 @@
-//! The admission chain as the update loop runs it.
+//! Tests of the admission chain in the update loop.
 
 use std::sync::Arc;
 
@@ -7,7 +7,9 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use serde_json::json;
 
-use super::{Attributes, Chain, Operation, Plugin, Reservation};
+use super::attributes::{AdmissionAttributes, AdmissionOperation, DynObject};
+use super::chain::AdmissionChain;
+use super::plugin::{AdmissionPlugin, Reservation};
 use crate::api::{GROUP, ImageStream, VERSION};
 use crate::machinery::group_version::GroupVersion;
 use crate::meta::{Status, Time};
@@ -16,7 +18,7 @@ use crate::registry::guaranteed_update::Storage;
 use crate::registry::keys;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_store::ObjectStore;
-use crate::registry::strategy::{Faults, Others, Strategy, UpdateStrategy};
+use crate::registry::strategy::{Dependencies, Strategy, UpdateStrategy, ValidationErrors};
 use crate::registry::verbs::{Create, Delete};
 use crate::registry::write::{AllowCreate, WriteRequest};
 use crate::store::{self, Change, Store, Txn};
@@ -24,23 +26,29 @@ use crate::store::{self, Change, Store, Txn};
 const API: GroupVersion =
     GroupVersion { group: GROUP, name: "image.openshift.io/v1", version: VERSION, kinds: &["ImageStream"] };
 
-/// Streams without rules.
+/// A strategy without rules.
 struct Plain;
 
 impl UpdateStrategy<ImageStream> for Plain {
-    fn validate(&self, _: Option<&ImageStream>, _: &mut ImageStream, _: &Others<ImageStream>, _: Time) -> Faults {
-        Faults::default()
+    fn validate(
+        &self,
+        _: Option<&ImageStream>,
+        _: &mut ImageStream,
+        _: &Dependencies<ImageStream>,
+        _: Time,
+    ) -> ValidationErrors {
+        ValidationErrors::default()
     }
 }
 
 impl Strategy<ImageStream> for Plain {
-    fn name_faults(&self, _: &str) -> Vec<&'static str> {
+    fn name_errors(&self, _: &str) -> Vec<&'static str> {
         Vec::new()
     }
 }
 
 /// A call of the plugin: operation, old repository, new repository, dry run.
-type Call = (Operation, Option<String>, Option<String>, DryRun);
+type Call = (AdmissionOperation, Option<String>, Option<String>, DryRun);
 
 /// A plugin that records its calls and, during the first ones, writes the object itself.
 struct Recorder {
@@ -50,23 +58,22 @@ struct Recorder {
     refusal: Option<Status>,
 }
 
-impl Plugin for Recorder {
-    fn handles(&self, _: Operation) -> bool {
+impl AdmissionPlugin for Recorder {
+    fn handles(&self, _: AdmissionOperation) -> bool {
         true
     }
 
     fn admit<'a>(
         &'a self,
-        attributes: &'a Attributes,
+        attributes: &'a AdmissionAttributes,
         actor: &'a Actor,
     ) -> BoxFuture<'a, Result<Option<Box<dyn Reservation>>, Status>> {
         async move {
             let repository = |value: serde_json::Value| {
                 value["spec"]["dockerImageRepository"].as_str().unwrap_or_default().to_owned()
             };
-            let shown = |object: &Option<Arc<dyn super::DynObject>>| {
-                object.as_ref().map(|object| repository(object.to_value(API)))
-            };
+            let shown =
+                |object: &Option<Arc<dyn DynObject>>| object.as_ref().map(|object| repository(object.to_value(API)));
             let call = (attributes.operation, shown(&attributes.old), shown(&attributes.new), actor.dry_run);
             self.calls.lock().push(call);
             let calls = self.calls.lock().len();
@@ -89,21 +96,21 @@ async fn put(store: &dyn Store, name: &str, repository: &str) {
 }
 
 /// A store of streams behind a recorder.
-struct Lab {
+struct AdmissionFixture {
     store: Arc<dyn Store>,
     streams: ObjectStore<ImageStream, Plain>,
     calls: Arc<Mutex<Vec<Call>>>,
     actor: Actor,
 }
 
-fn lab(conflicts: usize, refusal: Option<Status>) -> Lab {
+fn fixture(conflicts: usize, refusal: Option<Status>) -> AdmissionFixture {
     let store = store::in_memory().unwrap().store;
     let calls = Arc::default();
     let recorder = Recorder { store: store.clone(), calls: Arc::clone(&calls), conflicts, refusal };
-    let storage = Arc::new(Storage::new(store.clone(), Chain::new(vec![Box::new(recorder)])));
+    let storage = Arc::new(Storage::new(store.clone(), AdmissionChain::new(vec![Box::new(recorder)])));
     let streams = ObjectStore::new(storage, API, "imagestreams", Plain);
     let actor = Actor::internal("test", Time::from_unix_seconds(0));
-    Lab { store, streams, calls, actor }
+    AdmissionFixture { store, streams, calls, actor }
 }
 
 fn stream(name: &str, repository: &str) -> ImageStream {
@@ -117,7 +124,7 @@ fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
 }
 
-impl Lab {
+impl AdmissionFixture {
     /// Sets the repository of the stream `s`.
     async fn update(&self, repository: &str) -> Result<ImageStream, Status> {
         let request = WriteRequest { strategy: &Plain, creation: AllowCreate::Free };
@@ -133,41 +140,41 @@ impl Lab {
 
 #[tokio::test]
 async fn admission_runs_again_after_a_conflict() {
-    let lab = lab(2, None);
-    put(&*lab.store, "s", "first").await;
-    let written = lab.update("wanted").await.unwrap();
+    let fixture = fixture(2, None);
+    put(&*fixture.store, "s", "first").await;
+    let written = fixture.update("wanted").await.unwrap();
     assert_eq!(written.spec.docker_image_repository, "wanted");
-    let update = |old| (Operation::Update, text(old), text("wanted"), DryRun::Off);
-    assert_eq!(*lab.calls.lock(), [update("first"), update("conflict-1"), update("conflict-2")]);
+    let update = |old| (AdmissionOperation::Update, text(old), text("wanted"), DryRun::Off);
+    assert_eq!(*fixture.calls.lock(), [update("first"), update("conflict-1"), update("conflict-2")]);
 }
 
 #[tokio::test]
 async fn a_create_that_meets_an_object_becomes_an_update() {
-    let lab = lab(1, None);
-    lab.update("wanted").await.unwrap();
+    let fixture = fixture(1, None);
+    fixture.update("wanted").await.unwrap();
     let calls = [
-        (Operation::Create, None, text("wanted"), DryRun::Off),
-        (Operation::Update, text("conflict-1"), text("wanted"), DryRun::Off),
+        (AdmissionOperation::Create, None, text("wanted"), DryRun::Off),
+        (AdmissionOperation::Update, text("conflict-1"), text("wanted"), DryRun::Off),
     ];
-    assert_eq!(*lab.calls.lock(), calls);
+    assert_eq!(*fixture.calls.lock(), calls);
 }
 
 #[tokio::test]
 async fn a_refused_write_stores_nothing() {
-    let lab = lab(0, Some(Status::forbidden("no")));
+    let fixture = fixture(0, Some(Status::forbidden("no")));
     let at = ObjectRef::all_in("ns");
-    let before = lab.store.current().await.unwrap();
-    assert_eq!(lab.streams.create(&lab.actor, &at, stream("s", "r")).await.unwrap_err().code, 403);
-    assert_eq!(lab.update("r").await.unwrap_err().code, 403);
-    assert_eq!(lab.store.current().await.unwrap(), before);
+    let before = fixture.store.current().await.unwrap();
+    assert_eq!(fixture.streams.create(&fixture.actor, &at, stream("s", "r")).await.unwrap_err().code, 403);
+    assert_eq!(fixture.update("r").await.unwrap_err().code, 403);
+    assert_eq!(fixture.store.current().await.unwrap(), before);
 }
 
 #[tokio::test]
 async fn deletes_and_dry_runs_are_admitted() {
-    let mut lab = lab(0, None);
-    put(&*lab.store, "s", "r").await;
-    lab.actor.dry_run = DryRun::All;
+    let mut fixture = fixture(0, None);
+    put(&*fixture.store, "s", "r").await;
+    fixture.actor.dry_run = DryRun::All;
     let at = ObjectRef::in_namespace("ns", "s");
-    lab.streams.delete(&lab.actor, &at, &Default::default()).await.unwrap();
-    assert_eq!(*lab.calls.lock(), [(Operation::Delete, text("r"), None, DryRun::All)]);
+    fixture.streams.delete(&fixture.actor, &at, &Default::default()).await.unwrap();
+    assert_eq!(*fixture.calls.lock(), [(AdmissionOperation::Delete, text("r"), None, DryRun::All)]);
 }

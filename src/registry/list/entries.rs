@@ -7,19 +7,20 @@ use std::sync::Arc;
 use std::{mem, vec};
 
 use crate::meta::Status;
-use crate::registry::page;
+use crate::registry::keys::KeyMatch;
+use crate::registry::page::{self, PageOptions};
 use crate::registry::storage_errors::status_of;
 use crate::store::{At, Entry, Outline, Range, Revision, Store, StoreError};
 
 /// Bytes of values that are read at a time. Reading and writing them takes a few milliseconds, in which others wait.
-const PAGE: usize = 256 << 10;
+const PAGE_BYTES: usize = 256 << 10;
 
 /// The entries under a prefix, in the order of their keys.
 #[derive(Clone)]
 pub struct Entries {
     store: Arc<dyn Store>,
     prefix: String,
-    options: page::Options,
+    options: PageOptions,
     /// The key to go on from.
     start: Option<String>,
     /// What was read and is not used yet.
@@ -29,38 +30,29 @@ pub struct Entries {
     /// Whether entries follow behind the page.
     more: bool,
     /// How many entries may still be read; none where any number may.
-    left: Option<usize>,
-    extent: Extent,
+    budget: Option<usize>,
+    key_match: KeyMatch,
     /// How many entries follow, where that was counted and none was read since.
     remaining: Option<u64>,
 }
 
-/// What a prefix stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Extent {
-    /// It is a whole key.
-    One,
-    /// It is where keys begin.
-    Many,
-}
-
 impl Entries {
     /// The entries whose keys start with `prefix`, from where `start` follows it.
-    pub fn new(store: Arc<dyn Store>, prefix: String, start: Option<&str>, options: page::Options) -> Self {
+    pub fn new(store: Arc<dyn Store>, prefix: String, start: Option<&str>, options: PageOptions) -> Self {
         let start = start.map(|start| format!("{prefix}{start}"));
         let page = Vec::new().into_iter();
-        let (extent, remaining) = (Extent::Many, None);
-        Self { store, prefix, options, start, page, revision: None, more: true, left: None, extent, remaining }
+        let (key_match, remaining) = (KeyMatch::Prefix, None);
+        Self { store, prefix, options, start, page, revision: None, more: true, budget: None, key_match, remaining }
     }
 
     /// Of these only the one whose key ends with `name` behind the prefix. No other is read.
-    pub fn only(self, name: &str) -> Self {
-        Self { prefix: self.prefix + name, left: Some(1), extent: Extent::One, ..self }
+    pub fn exact(self, name: &str) -> Self {
+        Self { prefix: self.prefix + name, budget: Some(1), key_match: KeyMatch::Exact, ..self }
     }
 
     /// The same, so many at most; 0 for all.
-    pub fn at_most(self, entries: usize) -> Self {
-        Self { left: (entries > 0).then_some(entries), ..self }
+    pub fn limited_to(self, entries: usize) -> Self {
+        Self { budget: (entries > 0).then_some(entries), ..self }
     }
 
     /// What stands before the names in the keys.
@@ -86,7 +78,7 @@ impl Entries {
         self.peek().await?;
         let entry = self.page.next();
         if let Some(entry) = &entry {
-            self.start = Some(behind(entry.key.as_str()));
+            self.start = Some(next_key(entry.key.as_str()));
             self.remaining = None;
         }
         Ok(entry)
@@ -96,11 +88,11 @@ impl Entries {
     ///
     /// # Errors
     /// As for [`Entries::next`].
-    pub async fn page(&mut self) -> Result<Vec<Entry>, Status> {
+    pub async fn next_page(&mut self) -> Result<Vec<Entry>, Status> {
         self.peek().await?;
         let page = mem::take(&mut self.page).collect::<Vec<_>>();
         if let Some(last) = page.last() {
-            self.start = Some(behind(last.key.as_str()));
+            self.start = Some(next_key(last.key.as_str()));
             self.remaining = None;
         }
         Ok(page)
@@ -111,16 +103,17 @@ impl Entries {
     /// # Errors
     /// As for [`Entries::next`].
     pub async fn peek(&mut self) -> Result<Option<&Entry>, Status> {
-        if self.page.len() == 0 && self.more && self.left != Some(0) {
-            let page = self.store.range(Range { bytes: PAGE, ..self.range(self.left.unwrap_or_default()) }).await;
-            let mut page = page.map_err(|error| self.failed(&error))?;
-            if self.extent == Extent::One {
+        if self.page.len() == 0 && self.more && self.budget != Some(0) {
+            let page =
+                self.store.range(Range { bytes: PAGE_BYTES, ..self.range(self.budget.unwrap_or_default()) }).await;
+            let mut page = page.map_err(|error| self.status_of_failure(&error))?;
+            if self.key_match == KeyMatch::Exact {
                 // Behind the key that is wanted, or in its place, there may be others that begin like it.
                 page.entries.retain(|entry| entry.key.as_str() == self.prefix);
                 page.more = false;
             }
-            self.validate(page.revision)?;
-            self.left = self.left.map(|left| left.saturating_sub(page.entries.len()));
+            self.fix_revision(page.revision)?;
+            self.budget = self.budget.map(|budget| budget.saturating_sub(page.entries.len()));
             (self.page, self.more) = (page.entries.into_iter(), page.more);
         }
         Ok(self.page.as_slice().first())
@@ -132,7 +125,7 @@ impl Entries {
     /// As for [`Entries::next`].
     pub async fn find(&self, key: &str) -> Result<Option<Entry>, Status> {
         let range = Range { prefix: key.into(), start: Some(key.into()), ..self.range(1) };
-        let page = self.store.range(range).await.map_err(|error| self.failed(&error))?;
+        let page = self.store.range(range).await.map_err(|error| self.status_of_failure(&error))?;
         Ok(page.entries.into_iter().next().filter(|entry| entry.key.as_str() == key))
     }
 
@@ -149,7 +142,7 @@ impl Entries {
 
     /// How the next `limit` entries would end, and how many follow them; 0 for all.
     async fn outline(&self, limit: usize) -> Result<Outline, Status> {
-        self.store.outline(self.range(limit)).await.map_err(|error| self.failed(&error))
+        self.store.outline(self.range(limit)).await.map_err(|error| self.status_of_failure(&error))
     }
 
     /// Goes on by so many entries, or to the end, without reading them; the key of the last of them.
@@ -158,12 +151,12 @@ impl Entries {
     /// As for [`Entries::next`].
     pub async fn skip(&mut self, entries: usize) -> Result<Option<String>, Status> {
         let outline = self.outline(entries).await?;
-        self.validate(outline.revision)?;
+        self.fix_revision(outline.revision)?;
         let last = outline.last.map(|key| key.as_str().to_owned());
         self.page = Vec::new().into_iter();
         self.more = outline.remaining > 0;
         self.remaining = Some(outline.remaining);
-        self.start = last.as_deref().map(behind).or(self.start.take());
+        self.start = last.as_deref().map(next_key).or(self.start.take());
         Ok(last)
     }
 
@@ -173,7 +166,7 @@ impl Entries {
     }
 
     /// Stays with the revision that was read first, which must be new enough.
-    fn validate(&mut self, revision: Revision) -> Result<(), Status> {
+    fn fix_revision(&mut self, revision: Revision) -> Result<(), Status> {
         let at_least = self.options.at_least;
         if revision < at_least {
             return Err(status_of(&StoreError::Future { requested: at_least, current: revision }));
@@ -183,7 +176,7 @@ impl Entries {
     }
 
     /// The status that tells of a failure. Whoever continues an old list can go on in another way.
-    fn failed(&self, error: &StoreError) -> Status {
+    fn status_of_failure(&self, error: &StoreError) -> Status {
         match (error, &self.options.start) {
             (StoreError::Compacted { .. }, Some(start)) => page::expired(start),
             _ => status_of(error),
@@ -192,6 +185,6 @@ impl Entries {
 }
 
 /// The first key after this one.
-fn behind(key: &str) -> String {
+fn next_key(key: &str) -> String {
     format!("{key}\0")
 }

@@ -4,19 +4,19 @@
 
 use crate::meta::{ObjectMeta, field};
 
-/// The most bytes of all labels together, keys and values. Kubernetes limits annotations alone.
+/// The max bytes of all labels together, keys and values. Kubernetes limits annotations alone.
 const MAX_LABEL_BYTES: usize = 256 << 10;
-/// The most owner references.
+/// The max owner references.
 const MAX_OWNERS: usize = 1_000;
-/// The most finalizers.
+/// The max finalizers.
 const MAX_FINALIZERS: usize = 1_000;
 
 /// Returns an error for each limit that `new` exceeds and by which it is larger than `old`.
 pub(super) fn errors(old: Option<&ObjectMeta>, new: &ObjectMeta) -> field::Errors {
     let mut errors = field::Errors::default();
-    let grows = |size: fn(&ObjectMeta) -> usize, most: usize| {
+    let grows = |size: fn(&ObjectMeta) -> usize, max: usize| {
         let actual = size(new);
-        (actual > most && old.is_none_or(|old| actual > size(old))).then_some(actual)
+        (actual > max && old.is_none_or(|old| actual > size(old))).then_some(actual)
     };
     if let Some(bytes) = grows(label_bytes, MAX_LABEL_BYTES) {
         errors.push_with(|| field::Error::longer("metadata.labels", bytes, MAX_LABEL_BYTES));
@@ -48,17 +48,17 @@ mod tests {
         }
     }
 
-    fn told(old: Option<&ObjectMeta>, new: &ObjectMeta) -> String {
+    fn joined(old: Option<&ObjectMeta>, new: &ObjectMeta) -> String {
         field::join(&errors(old, new))
     }
 
     #[test]
     fn a_new_object_stays_within_every_limit() {
-        assert_eq!(told(None, &with(4096, MAX_OWNERS, MAX_FINALIZERS)), "[]");
+        assert_eq!(joined(None, &with(4096, MAX_OWNERS, MAX_FINALIZERS)), "[]");
         assert_eq!(
-            told(None, &with(4097, MAX_OWNERS + 1, MAX_FINALIZERS + 1)),
+            joined(None, &with(4097, MAX_OWNERS + 1, MAX_FINALIZERS + 1)),
             "[metadata.labels: Too long: may not be more than 262144 bytes, has 262208, metadata.ownerReferences: Too many: \
-             1001: must have at most 1000 items, metadata.finalizers: Too many: 1001: must have at most 1000 items]"
+             1001: must have at most 1000 items, metadata.finalizers: Too many: 1001: must have at max 1000 items]"
         );
     }
 
@@ -66,9 +66,9 @@ mod tests {
     fn an_older_object_beyond_a_limit_may_change_but_not_grow() {
         let old = with(5000, 3000, 3000);
         for new in [with(5000, 3000, 3000), with(4999, 2999, 2999)] {
-            assert_eq!(told(Some(&old), &new), "[]");
+            assert_eq!(joined(Some(&old), &new), "[]");
         }
-        let grown = told(Some(&old), &with(5001, 3000, 3001));
+        let grown = joined(Some(&old), &with(5001, 3000, 3001));
         assert!(grown.contains("metadata.labels") && grown.contains("3001: must"), "{grown}");
         assert!(!grown.contains("ownerReferences"), "{grown}");
     }

@@ -8,15 +8,15 @@ use crate::registry::page::{invalid_options, parse_version};
 use crate::store::Revision;
 
 /// The longest that a watch may last, whatever it asks for.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 /// The shortest that a watch lasts that asks for nothing; it ends within twice this time.
-const USUAL: Duration = Duration::from_secs(30 * 60);
+const MIN_DEFAULT_DURATION: Duration = Duration::from_secs(30 * 60);
 
 /// How a client wants to watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Options {
+pub(crate) struct WatchOptions {
     /// Where to begin.
-    pub(crate) start: Start,
+    pub(crate) start: WatchStart,
     /// Whether to tell how far the watch has come while nothing happens.
     pub(crate) bookmarks: Bookmarks,
     /// How long to watch; none for a time of the server's choice.
@@ -25,13 +25,13 @@ pub(crate) struct Options {
 
 /// Where a watch begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Start {
+pub(crate) enum WatchStart {
     /// With all that is there, which must not be older than a revision.
-    State {
+    InitialEvents {
         /// That revision; 0 for any.
         at_least: Revision,
         /// Whether a bookmark says when all is told.
-        end: End,
+        end: InitialEventsEnd,
     },
     /// With what happens from now on.
     Now,
@@ -41,11 +41,11 @@ pub(crate) enum Start {
 
 /// What follows after all that was there at the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub(crate) enum InitialEventsEnd {
     /// Nothing.
     Silent,
     /// A bookmark that says so.
-    Marked,
+    Bookmark,
 }
 
 /// Whether a watch tells how far it has come.
@@ -57,33 +57,34 @@ pub(crate) enum Bookmarks {
     Sent,
 }
 
-impl Options {
+impl WatchOptions {
     /// Reads the options of a watch.
     ///
     /// # Errors
     /// 400 for values that cannot be read, 422 for such that do not go together.
     pub(crate) fn read(options: &ListOptions) -> Result<Self, Status> {
         let seconds = u64::try_from(options.timeout_seconds.unwrap_or_default()).unwrap_or_default();
-        let wants_state = options.send_initial_events;
-        let faults = faults(wants_state, &options.resource_version_match, &options.continue_token);
-        if !faults.is_empty() {
-            return Err(invalid_options(&faults));
+        let initial_events = options.send_initial_events;
+        let errors = errors(initial_events, &options.resource_version_match, &options.continue_token);
+        if !errors.is_empty() {
+            return Err(invalid_options(&errors));
         }
         let version = match options.resource_version.as_str() {
             "" => Revision(0),
             text => parse_version(text).map_err(Status::bad_request)?,
         };
         let bookmarks = if options.allow_watch_bookmarks { Bookmarks::Sent } else { Bookmarks::Never };
-        let start = match wants_state {
+        let start = match initial_events {
             Some(true) => {
-                let end = if bookmarks == Bookmarks::Sent { End::Marked } else { End::Silent };
-                Start::State { at_least: version, end }
+                let end =
+                    if bookmarks == Bookmarks::Sent { InitialEventsEnd::Bookmark } else { InitialEventsEnd::Silent };
+                WatchStart::InitialEvents { at_least: version, end }
             }
-            _ if version > Revision(0) => Start::After(version),
-            Some(false) => Start::Now,
-            None => Start::State { at_least: version, end: End::Silent },
+            _ if version > Revision(0) => WatchStart::After(version),
+            Some(false) => WatchStart::Now,
+            None => WatchStart::InitialEvents { at_least: version, end: InitialEventsEnd::Silent },
         };
-        let timeout = (seconds > 0).then(|| Duration::from_secs(seconds).min(LONGEST));
+        let timeout = (seconds > 0).then(|| Duration::from_secs(seconds).min(MAX_DURATION));
         Ok(Self { start, bookmarks, timeout })
     }
 
@@ -91,33 +92,35 @@ impl Options {
     ///
     /// `chance` is any number.
     pub(crate) fn duration(&self, chance: u64) -> Duration {
-        self.timeout.unwrap_or_else(|| USUAL + Duration::from_millis(chance % 1000 * USUAL.as_secs()))
+        self.timeout.unwrap_or_else(|| {
+            MIN_DEFAULT_DURATION + Duration::from_millis(chance % 1000 * MIN_DEFAULT_DURATION.as_secs())
+        })
     }
 }
 
-fn faults(wants_state: Option<bool>, r#match: &str, token: &str) -> field::Errors {
+fn errors(initial_events: Option<bool>, r#match: &str, token: &str) -> field::Errors {
     const NAME: &str = "resourceVersionMatch";
     const ONLY: &str = "NotOlderThan";
-    let mut faults = field::Errors::default();
-    if wants_state.is_some() && r#match != ONLY {
+    let mut errors = field::Errors::default();
+    if initial_events.is_some() && r#match != ONLY {
         let why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
-        faults.push_with(|| field::Error::forbidden(NAME, why));
+        errors.push_with(|| field::Error::forbidden(NAME, why));
     }
     if r#match.is_empty() {
-        return faults;
+        return errors;
     }
-    if wants_state.is_none() {
+    if initial_events.is_none() {
         let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
-        faults.push_with(|| field::Error::forbidden(NAME, why));
+        errors.push_with(|| field::Error::forbidden(NAME, why));
     }
     if r#match != ONLY {
-        faults.push_with(|| field::Error::unsupported(NAME, r#match, &[ONLY]));
+        errors.push_with(|| field::Error::unsupported(NAME, r#match, &[ONLY]));
     }
     if !token.is_empty() {
-        faults
+        errors
             .push_with(|| field::Error::forbidden(NAME, "resourceVersionMatch is forbidden when continue is provided"));
     }
-    faults
+    errors
 }
 
 #[cfg(test)]
@@ -125,25 +128,25 @@ mod tests {
     use super::*;
     use crate::machinery::query::Query;
 
-    fn read(query: &str) -> Result<Options, Status> {
-        Options::read(&ListOptions::read(&Query::parse(Some(query)))?)
+    fn read(query: &str) -> Result<WatchOptions, Status> {
+        WatchOptions::read(&ListOptions::read(&Query::parse(Some(query)))?)
     }
 
     #[test]
     fn a_watch_begins_where_the_query_says() {
         let start = |query: &str| read(query).unwrap().start;
-        let state = |at_least, end| Start::State { at_least: Revision(at_least), end };
-        assert_eq!(start(""), state(0, End::Silent));
-        assert_eq!(start("resourceVersion=0"), state(0, End::Silent));
-        assert_eq!(start("resourceVersion=7"), Start::After(Revision(7)));
+        let state = |at_least, end| WatchStart::InitialEvents { at_least: Revision(at_least), end };
+        assert_eq!(start(""), state(0, InitialEventsEnd::Silent));
+        assert_eq!(start("resourceVersion=0"), state(0, InitialEventsEnd::Silent));
+        assert_eq!(start("resourceVersion=7"), WatchStart::After(Revision(7)));
         let initial = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
-        assert_eq!(start(&format!("{initial}&resourceVersion=7")), state(7, End::Silent));
-        assert_eq!(start(&format!("{initial}&allowWatchBookmarks=1")), state(0, End::Marked));
+        assert_eq!(start(&format!("{initial}&resourceVersion=7")), state(7, InitialEventsEnd::Silent));
+        assert_eq!(start(&format!("{initial}&allowWatchBookmarks=1")), state(0, InitialEventsEnd::Bookmark));
         let empty = "sendInitialEvents=&resourceVersionMatch=NotOlderThan";
-        assert_eq!(start(empty), state(0, End::Silent), "only 0, false and nothing at all are off");
+        assert_eq!(start(empty), state(0, InitialEventsEnd::Silent), "only 0, false and nothing at all are off");
         let none = "sendInitialEvents=false&resourceVersionMatch=NotOlderThan";
-        assert_eq!(start(none), Start::Now);
-        assert_eq!(start(&format!("{none}&resourceVersion=7")), Start::After(Revision(7)));
+        assert_eq!(start(none), WatchStart::Now);
+        assert_eq!(start(&format!("{none}&resourceVersion=7")), WatchStart::After(Revision(7)));
     }
 
     #[test]

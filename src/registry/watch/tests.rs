@@ -7,25 +7,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::timeout;
 
-use super::change::{Change, Read};
-use super::cursor::Cursor;
-use super::hub::{Feed, Hub};
-use super::scope::{Extent, Scope};
+use super::cached_event::{CachedEvent, ObjectReader};
+use super::cursor::WatchCursor;
+use super::scope::WatchScope;
+use super::watch_cache::{EventFeed, WatchCache};
 use crate::api::ImageStream;
 use crate::machinery::json;
 use crate::machinery::selector::Selector;
 use crate::machinery::value;
 use crate::meta::Status;
-use crate::store::{
-    self, Change as Write, Compact, Entry, Event, Key, Opened, Outcome, Revision, Store, Txn, WatchError,
-};
+use crate::registry::keys::KeyMatch;
+use crate::store::{self, Change, Compact, Entry, Event, Key, Opened, Outcome, Revision, Store, Txn, WatchError};
 
 const PREFIX: &str = "/g/imagestreams/";
 
 /// Reads streams as they are stored.
-pub(crate) struct Streams;
+pub(crate) struct StreamReader;
 
-impl Read<ImageStream> for Streams {
+impl ObjectReader<ImageStream> for StreamReader {
     fn decode(&self, entry: &Entry) -> Result<ImageStream, Status> {
         let value = serde_json::from_slice(&entry.value).map_err(Status::hidden)?;
         value::from_value(value).map_err(Status::hidden)
@@ -51,44 +50,44 @@ pub(crate) fn put(name: &str, revision: u64) -> Event {
 }
 
 /// A store, and a watcher of it that begins now.
-struct Lab {
+struct WatchFixture {
     store: Arc<dyn Store>,
-    feed: Arc<Feed<ImageStream>>,
+    feed: Arc<EventFeed<ImageStream>>,
     start: Revision,
-    scope: Scope,
+    scope: WatchScope,
     compact: Arc<dyn Compact>,
 }
 
-impl Lab {
-    /// A lab whose feed remembers so many bytes.
-    async fn remembering(bytes: usize) -> Self {
+impl WatchFixture {
+    /// A fixture whose feed remembers so many bytes.
+    async fn with_buffer(bytes: usize) -> Self {
         let Opened { store, compact, .. } = store::in_memory().unwrap();
         let compact = compact.expect("a store in memory can be compacted");
         let start = store.current().await.unwrap();
-        let feed = Arc::new(Feed::follow(store.watch(PREFIX, start), start, bytes));
-        let scope = Scope { prefix: PREFIX.into(), extent: Extent::Many, selector: Selector::default() };
+        let feed = Arc::new(EventFeed::follow(store.watch(PREFIX, start), start, bytes));
+        let scope = WatchScope { prefix: PREFIX.into(), key_match: KeyMatch::Prefix, selector: Selector::default() };
         Self { store, feed, start, scope, compact }
     }
 
-    fn cursor(&self) -> Cursor<ImageStream> {
-        Cursor::new(self.store.clone(), self.feed.clone(), self.start)
+    fn cursor(&self) -> WatchCursor<ImageStream> {
+        WatchCursor::new(self.store.clone(), self.feed.clone(), self.start)
     }
 
     async fn write(&self, names: impl Iterator<Item = String>) -> Revision {
         let mut last = self.start;
         for name in names {
-            let change = Write::Put(Key::new(format!("{PREFIX}{name}")), value(&name));
+            let change = Change::Put(Key::new(format!("{PREFIX}{name}")), value(&name));
             let txn = Txn { guards: Vec::new(), changes: vec![change] };
             let Outcome::Committed(revision) = self.store.commit(txn).await.unwrap() else { unreachable!() };
             last = revision;
         }
-        let mut bell = self.feed.bell();
-        within(bell.wait_for(|_| self.feed.revision() >= last)).await.unwrap();
+        let mut updates = self.feed.updates();
+        within(updates.wait_for(|_| self.feed.revision() >= last)).await.unwrap();
         last
     }
 
     /// The names of the next so many changes.
-    async fn see(&self, cursor: &mut Cursor<ImageStream>, count: usize) -> Vec<String> {
+    async fn see(&self, cursor: &mut WatchCursor<ImageStream>, count: usize) -> Vec<String> {
         let mut names = Vec::new();
         while names.len() < count {
             let changes = within(cursor.next(&self.scope)).await.unwrap();
@@ -98,7 +97,7 @@ impl Lab {
     }
 }
 
-fn name(change: &Change<ImageStream>) -> String {
+fn name(change: &CachedEvent<ImageStream>) -> String {
     change.key().as_str()[PREFIX.len()..].to_owned()
 }
 
@@ -112,75 +111,78 @@ fn names(range: std::ops::Range<usize>) -> Vec<String> {
 
 #[tokio::test]
 async fn slow_watcher_catches_up_from_the_log() {
-    let lab = Lab::remembering(5000).await;
-    let mut slow = lab.cursor();
-    lab.write(names(0..200).into_iter()).await;
-    assert!(!lab.feed.remembers(lab.start));
-    assert_eq!(lab.see(&mut slow, 100).await[..100], names(0..100));
+    let fixture = WatchFixture::with_buffer(5000).await;
+    let mut slow = fixture.cursor();
+    fixture.write(names(0..200).into_iter()).await;
+    assert!(!fixture.feed.covers(fixture.start));
+    assert_eq!(fixture.see(&mut slow, 100).await[..100], names(0..100));
     assert!(slow.reads_log());
-    let mut slow = lab.cursor();
-    assert_eq!(lab.see(&mut slow, 200).await, names(0..200));
-    lab.write(names(200..203).into_iter()).await;
-    assert_eq!(lab.see(&mut slow, 3).await, names(200..203));
+    let mut slow = fixture.cursor();
+    assert_eq!(fixture.see(&mut slow, 200).await, names(0..200));
+    fixture.write(names(200..203).into_iter()).await;
+    assert_eq!(fixture.see(&mut slow, 3).await, names(200..203));
     assert!(!slow.reads_log(), "what comes next is remembered");
 }
 
 #[tokio::test]
 async fn every_watcher_gets_each_event_once_in_order() {
-    let lab = Lab::remembering(1 << 20).await;
-    let (mut one, mut other) = (lab.cursor(), lab.cursor());
-    lab.write(names(0..50).into_iter()).await;
-    assert_eq!(lab.see(&mut one, 50).await, names(0..50));
-    assert_eq!(lab.see(&mut other, 50).await, names(0..50));
-    assert!(!one.reads_log() && lab.feed.remembers(lab.start));
+    let fixture = WatchFixture::with_buffer(1 << 20).await;
+    let (mut one, mut other) = (fixture.cursor(), fixture.cursor());
+    fixture.write(names(0..50).into_iter()).await;
+    assert_eq!(fixture.see(&mut one, 50).await, names(0..50));
+    assert_eq!(fixture.see(&mut other, 50).await, names(0..50));
+    assert!(!one.reads_log() && fixture.feed.covers(fixture.start));
 }
 
 #[tokio::test]
 async fn a_watcher_that_is_left_behind_compaction_is_told_so() {
-    let lab = Lab::remembering(5000).await;
-    let mut slow = lab.cursor();
-    let last = lab.write(names(0..200).into_iter()).await;
-    lab.compact.compact(last).await.unwrap();
-    let ended = within(slow.next(&lab.scope)).await.map(|changes| changes.len());
-    assert!(matches!(ended, Err(WatchError::Compacted { requested, .. }) if requested == lab.start), "{ended:?}");
+    let fixture = WatchFixture::with_buffer(5000).await;
+    let mut slow = fixture.cursor();
+    let last = fixture.write(names(0..200).into_iter()).await;
+    fixture.compact.compact(last).await.unwrap();
+    let ended = within(slow.next(&fixture.scope)).await.map(|changes| changes.len());
+    assert!(matches!(ended, Err(WatchError::Compacted { requested, .. }) if requested == fixture.start), "{ended:?}");
 }
 
 #[tokio::test]
 async fn a_store_is_followed_once_and_only_while_somebody_watches() {
-    let lab = Lab::remembering(0).await;
-    let hub = Hub::<ImageStream>::default();
-    let first = hub.join(&lab.store, PREFIX).await.unwrap();
-    let second = hub.join(&lab.store, PREFIX).await.unwrap();
+    let fixture = WatchFixture::with_buffer(0).await;
+    let cache = WatchCache::<ImageStream>::default();
+    let first = cache.subscribe(&fixture.store, PREFIX).await.unwrap();
+    let second = cache.subscribe(&fixture.store, PREFIX).await.unwrap();
     assert!(Arc::ptr_eq(&first, &second));
     let gone = Arc::downgrade(&first);
     drop((first, second));
     assert!(gone.upgrade().is_none());
-    assert!(hub.join(&lab.store, PREFIX).await.unwrap().remembers(lab.start));
+    assert!(cache.subscribe(&fixture.store, PREFIX).await.unwrap().covers(fixture.start));
 }
 
 #[tokio::test]
 async fn what_happens_elsewhere_moves_a_watcher_on() {
-    let lab = Lab::remembering(1 << 20).await;
-    let mut cursor = lab.cursor();
-    let elsewhere =
-        Scope { prefix: "/g/imagestreams/other/".into(), extent: Extent::Many, selector: Selector::default() };
-    let last = lab.write(names(0..3).into_iter()).await;
-    cursor.look(&elsewhere);
+    let fixture = WatchFixture::with_buffer(1 << 20).await;
+    let mut cursor = fixture.cursor();
+    let elsewhere = WatchScope {
+        prefix: "/g/imagestreams/other/".into(),
+        key_match: KeyMatch::Prefix,
+        selector: Selector::default(),
+    };
+    let last = fixture.write(names(0..3).into_iter()).await;
+    cursor.skip_unselected(&elsewhere);
     assert_eq!(cursor.revision(), last);
 }
 
 #[tokio::test]
 async fn oversized_change_is_kept_until_the_next() {
-    let lab = Lab::remembering(1).await;
-    let (mut one, mut other) = (lab.cursor(), lab.cursor());
-    let mut last = lab.start;
+    let fixture = WatchFixture::with_buffer(1).await;
+    let (mut one, mut other) = (fixture.cursor(), fixture.cursor());
+    let mut last = fixture.start;
     for name in names(0..3) {
         let before = last;
-        last = lab.write([name.clone()].into_iter()).await;
-        assert!(lab.feed.remembers(before));
-        let ours = within(one.next(&lab.scope)).await.unwrap();
-        let theirs = within(other.next(&lab.scope)).await.unwrap();
+        last = fixture.write([name.clone()].into_iter()).await;
+        assert!(fixture.feed.covers(before));
+        let ours = within(one.next(&fixture.scope)).await.unwrap();
+        let theirs = within(other.next(&fixture.scope)).await.unwrap();
         assert!(Arc::ptr_eq(&ours[0], &theirs[0]), "{name} is read once for all");
     }
-    assert!(!lab.feed.remembers(lab.start) && !one.reads_log());
+    assert!(!fixture.feed.covers(fixture.start) && !one.reads_log());
 }

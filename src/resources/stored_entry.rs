@@ -1,7 +1,7 @@
 //! What the rows of a store are, for whoever reads all of them: objects, what is kept beside them, and neither.
 
 use super::strategies::{ImageStrategy, StreamStrategy};
-use super::{lists, record};
+use super::{manifest_lists, packed_view};
 use crate::api::{GROUP, Image, ImageStream};
 use crate::domain::registries::Registries;
 use crate::domain::tag_history::MaxTagHistory;
@@ -11,20 +11,20 @@ use crate::store::{Change, Entry};
 
 /// A row of a store.
 #[derive(Clone, Debug)]
-pub(super) enum Row {
+pub(super) enum StoredEntry {
     /// An image.
     Image(Box<Image>),
     /// A stream.
     Stream(Box<ImageStream>),
     /// Something beside the images that is made of them.
-    Beside,
+    Derived,
     /// The unproved form of an image that a proof replaced.
     Superseded(Box<Image>),
     /// Nothing that this version knows.
     Unknown,
 }
 
-impl Row {
+impl StoredEntry {
     /// What an entry is. Objects come as they are stored, without a resourceVersion.
     ///
     /// # Errors
@@ -35,20 +35,27 @@ impl Row {
         match resource.and_then(|resource| resource.split_once('/')) {
             Some(("images", name)) => {
                 let image = decode(&ImageStrategy, entry)?;
-                if image.metadata.name == name { Ok(Self::Image(Box::new(image))) } else { Err(misplaced(entry)) }
+                if image.metadata.name == name { Ok(Self::Image(Box::new(image))) } else { Err(name_mismatch(entry)) }
             }
             Some(("imagestreams", name)) => {
                 let stream = decode(&stream_strategy(), entry)?;
                 let place = format!("{}/{}", stream.metadata.namespace, stream.metadata.name);
-                if place == name { Ok(Self::Stream(Box::new(stream))) } else { Err(misplaced(entry)) }
+                if place == name { Ok(Self::Stream(Box::new(stream))) } else { Err(name_mismatch(entry)) }
             }
-            _ if key == lists::LISTS => Ok(Self::Beside),
+            _ if key == manifest_lists::MANIFEST_LISTS_KEY => Ok(Self::Derived),
             Some(("unproved", name)) => {
                 let image = decode(&ImageStrategy, entry)?;
-                if image.metadata.name == name { Ok(Self::Superseded(Box::new(image))) } else { Err(misplaced(entry)) }
+                if image.metadata.name == name {
+                    Ok(Self::Superseded(Box::new(image)))
+                } else {
+                    Err(name_mismatch(entry))
+                }
             }
-            _ if [lists::parts_key(""), record::key("")].iter().any(|place| key.starts_with(place.as_str())) => {
-                Ok(Self::Beside)
+            _ if [manifest_lists::children_key(""), packed_view::key("")]
+                .iter()
+                .any(|place| key.starts_with(place.as_str())) =>
+            {
+                Ok(Self::Derived)
             }
             _ => Ok(Self::Unknown),
         }
@@ -56,7 +63,7 @@ impl Row {
 }
 
 /// What belongs beside a new image.
-pub(super) fn beside(image: &Image) -> Vec<Change> {
+pub(super) fn derived_rows(image: &Image) -> Vec<Change> {
     ImageStrategy.derived_rows(&image.metadata.name, None, Some(image))
 }
 
@@ -73,6 +80,6 @@ fn decode<T: Kind>(strategy: &impl Strategy<T>, entry: &Entry) -> Result<T, Stri
     Ok(object)
 }
 
-fn misplaced(entry: &Entry) -> String {
+fn name_mismatch(entry: &Entry) -> String {
     format!("the object {} has another name than its place", entry.key)
 }

@@ -1,8 +1,8 @@
-//! Rights to have an image in a stream without showing its manifest.
+//! PushRights to have an image in a stream without showing its manifest.
 
 use std::collections::HashSet;
 
-use super::Catalog;
+use super::catalog::Catalog;
 use crate::api::{GROUP, ImageStream, ImageStreamMapping, VERSION};
 use crate::auth::ResourceAction;
 use crate::domain::digest;
@@ -16,14 +16,14 @@ use crate::registry::permission::Permission;
 use crate::store::{At, Entry, Revision};
 
 /// The most access reviews of one push.
-const MOST_REVIEWS: usize = 10;
-/// The most parts of a list that are searched for.
-const MOST_PARTS_SEARCHED: usize = 20;
+const MAX_REVIEWS: usize = 10;
+/// The most children of a list that are searched for.
+const MAX_CHILDREN_SEARCHED: usize = 20;
 /// The most bytes of stored streams that are searched for the image.
-const MOST_SEARCHED: usize = 16 << 20;
+const MAX_SEARCHED_BYTES: usize = 16 << 20;
 
 /// Known rights of the user who pushes an image.
-pub(super) struct Rights<'a> {
+pub(super) struct PushRights<'a> {
     catalog: &'a Catalog,
     actor: &'a Actor,
     at: &'a ObjectRef,
@@ -34,18 +34,18 @@ pub(super) struct Rights<'a> {
     pub(super) stream: Option<Option<Standing>>,
     /// What is withheld from the stream by which the user may have the image.
     pub(super) withheld: Vec<String>,
-    parts: Option<Parts>,
+    children: Option<VisibleChildren>,
     /// Number of reviews so far.
     reviews: usize,
 }
 
 /// The images that a user may see of those that a pushed list names.
-enum Parts {
+enum VisibleChildren {
     All,
-    These(HashSet<String>),
+    Only(HashSet<String>),
 }
 
-impl<'a> Rights<'a> {
+impl<'a> PushRights<'a> {
     /// Nothing is known yet.
     pub(super) fn new(
         catalog: &'a Catalog,
@@ -53,14 +53,24 @@ impl<'a> Rights<'a> {
         at: &'a ObjectRef,
         mapping: &'a ImageStreamMapping,
     ) -> Self {
-        Self { catalog, actor, at, mapping, image: None, stream: None, withheld: Vec::new(), parts: None, reviews: 0 }
+        Self {
+            catalog,
+            actor,
+            at,
+            mapping,
+            image: None,
+            stream: None,
+            withheld: Vec::new(),
+            children: None,
+            reviews: 0,
+        }
     }
 
     /// Asks whether the user may get the image.
     ///
     /// # Errors
     /// 503 where nobody could be asked.
-    pub(super) async fn ask_for_image(&mut self) -> Result<(), Status> {
+    pub(super) async fn review_image(&mut self) -> Result<(), Status> {
         let action =
             ResourceAction { resource: "images".into(), name: self.mapping.image.metadata.name.clone(), ..action() };
         self.image = Some(self.may(action).await?);
@@ -72,7 +82,7 @@ impl<'a> Rights<'a> {
     ///
     /// # Errors
     /// 503 where nobody could be asked; failures of the store.
-    pub(super) async fn ask_for_streams(&mut self) -> Result<(), Status> {
+    pub(super) async fn review_streams(&mut self) -> Result<(), Status> {
         let name = &self.mapping.image.metadata.name;
         let mut streams = Vec::new();
         self.search(std::slice::from_ref(name), |stream| {
@@ -93,21 +103,21 @@ impl<'a> Rights<'a> {
         Ok(())
     }
 
-    /// Asks whether the user may get all images, or else pull from streams of the namespace that have parts of a pushed
+    /// Asks whether the user may get all images, or else pull from streams of the namespace that have children of a pushed
     /// list. The streams with the most of them come first.
     ///
     /// # Errors
-    /// As for [`ask_for_streams`](Self::ask_for_streams).
-    pub(super) async fn ask_for_parts(&mut self, parts: &[String]) -> Result<(), Status> {
+    /// As for [`review_streams`](Self::review_streams).
+    pub(super) async fn review_children(&mut self, children: &[String]) -> Result<(), Status> {
         if self.may(ResourceAction { resource: "images".into(), ..action() }).await? {
-            self.parts = Some(Parts::All);
+            self.children = Some(VisibleChildren::All);
             return Ok(());
         }
         let (mut streams, mut found) = (Vec::new(), HashSet::new());
-        if parts.len() <= MOST_PARTS_SEARCHED {
-            self.search(parts, |stream| {
-                let has = |part: &&String| unproved::standing(&stream, part) == Some(Standing::Proved);
-                let has: Vec<String> = parts.iter().filter(has).cloned().collect();
+        if children.len() <= MAX_CHILDREN_SEARCHED {
+            self.search(children, |stream| {
+                let has = |child: &&String| unproved::standing(&stream, child) == Some(Standing::Proved);
+                let has: Vec<String> = children.iter().filter(has).cloned().collect();
                 if !has.is_empty() {
                     streams.push((stream.metadata.name, has));
                 }
@@ -116,30 +126,30 @@ impl<'a> Rights<'a> {
         }
         streams.sort_by_key(|(_, has)| std::cmp::Reverse(has.len()));
         for (stream, has) in streams {
-            if !has.iter().all(|part| found.contains(part)) && self.may_pull(stream).await? {
+            if !has.iter().all(|child| found.contains(child)) && self.may_pull(stream).await? {
                 found.extend(has);
             }
         }
-        self.parts = Some(Parts::These(found));
+        self.children = Some(VisibleChildren::Only(found));
         Ok(())
     }
 
-    /// Whether it was asked which parts of the pushed list the user may see.
-    pub(super) fn is_known_of_parts(&self) -> bool {
-        self.parts.is_some()
+    /// Whether it was asked which children of the pushed list the user may see.
+    pub(super) fn has_reviewed_children(&self) -> bool {
+        self.children.is_some()
     }
 
-    /// Whether the user may see a part of the pushed list, so far as that was asked.
-    pub(super) fn is_known_part(&self, part: &str) -> bool {
-        match &self.parts {
+    /// Whether the user may see a child of the pushed list, so far as that was asked.
+    pub(super) fn may_see_child(&self, child: &str) -> bool {
+        match &self.children {
             None => false,
-            Some(Parts::All) => true,
-            Some(Parts::These(parts)) => parts.contains(part),
+            Some(VisibleChildren::All) => true,
+            Some(VisibleChildren::Only(children)) => children.contains(child),
         }
     }
 
-    /// The 403 for a list with more parts than a stream takes of which it does not have the images.
-    pub(super) fn too_many_parts(&self) -> Status {
+    /// The 403 for a list with more children than a stream takes of which it does not have the images.
+    pub(super) fn too_many_children(&self) -> Status {
         let most = unproved::MAX_WITHHELD;
         self.forbidden(&format!(
             "the lists in it name more than {most} images that the stream does not have: push them into it first, or ask for \
@@ -182,11 +192,11 @@ impl<'a> Rights<'a> {
 
     /// Returns true if the user may do something. After the maximum number of reviews the answer is no.
     async fn may(&mut self, action: ResourceAction) -> Result<bool, Status> {
-        if self.reviews == MOST_REVIEWS {
+        if self.reviews == MAX_REVIEWS {
             return Ok(false);
         }
         self.reviews += 1;
-        match self.actor.permissions.ask(&self.actor.user, action).await {
+        match self.actor.permissions.check(&self.actor.user, action).await {
             Permission::Allowed => Ok(true),
             Permission::Denied { .. } => Ok(false),
             Permission::Unknown { why } => {
@@ -200,19 +210,19 @@ impl<'a> Rights<'a> {
     /// Calls `see` with the streams of the namespace that name any of these images. Of very many streams only the first are
     /// looked at.
     async fn search(&self, images: &[String], mut see: impl FnMut(ImageStream)) -> Result<(), Status> {
-        let options = page::Options { at: At::Now, at_least: Revision(0), start: None, limit: 0 };
+        let options = page::PageOptions { at: At::Now, at_least: Revision(0), start: None, limit: 0 };
         let mut entries = self.catalog.streams.entries(self.at.namespace(), None, options);
         let texts: Vec<String> =
             images.iter().map(|name| String::from_utf8(json::encode(name)).unwrap_or_default()).collect();
         let mut searched = 0_usize;
-        while searched < MOST_SEARCHED {
-            let page = entries.page().await?;
+        while searched < MAX_SEARCHED_BYTES {
+            let page = entries.next_page().await?;
             if page.is_empty() {
                 break;
             }
             let bytes = page.iter().map(|entry| entry.value.len()).sum();
             if !self.actor.load.fits(bytes) {
-                self.actor.load.take_place().await;
+                self.actor.load.acquire_slot().await;
             }
             searched += bytes;
             for entry in page.iter().filter(|entry| texts.iter().any(|text| may_name(entry, text))) {

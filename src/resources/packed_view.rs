@@ -34,37 +34,37 @@ const NO_VIEW: u32 = u32::MAX;
 
 /// A row, taken apart.
 #[derive(Debug)]
-pub(super) struct Record<'a> {
+pub(super) struct PackedView<'a> {
     /// When the image was created, as JSON without quotes; empty where that is not known.
     pub(super) created: &'a [u8],
     /// What a stream shows of the image.
-    pub(super) view: View<'a>,
+    pub(super) content: ViewContent<'a>,
 }
 
 /// What a stream shows of an image.
 #[derive(Debug)]
-pub(super) enum View<'a> {
+pub(super) enum ViewContent<'a> {
     /// The image's JSON.
-    Image(ImageView<'a>),
+    Image(SplitJson<'a>),
     /// The JSON of the status that says why it cannot be shown.
-    Broken(Packed<'a>),
+    Error(Compressed<'a>),
 }
 
 /// The JSON of an image but for its revision.
 #[derive(Debug)]
-pub(super) struct ImageView<'a> {
+pub(super) struct SplitJson<'a> {
     head: &'a [u8],
-    rest: Packed<'a>,
+    rest: Compressed<'a>,
 }
 
 /// Bytes that are packed.
 #[derive(Debug)]
-pub(super) struct Packed<'a> {
+pub(super) struct Compressed<'a> {
     length: usize,
     bytes: &'a [u8],
 }
 
-impl ImageView<'_> {
+impl SplitJson<'_> {
     /// How long the JSON is, but for the revision.
     pub(super) fn length(&self) -> usize {
         self.head.len() + self.rest.length
@@ -77,21 +77,21 @@ impl ImageView<'_> {
     pub(super) fn write(&self, revision: Revision, out: &mut Vec<u8>) -> Result<(), &'static str> {
         out.extend_from_slice(self.head);
         json::encode_into(&revision.0, out);
-        self.rest.unpack_into(out)
+        self.rest.decompress_into(out)
     }
 }
 
-impl Packed<'_> {
+impl Compressed<'_> {
     /// Appends the bytes.
     ///
     /// # Errors
-    /// As for [`ImageView::write`].
-    pub(super) fn unpack_into(&self, out: &mut Vec<u8>) -> Result<(), &'static str> {
+    /// As for [`SplitJson::write`].
+    pub(super) fn decompress_into(&self, out: &mut Vec<u8>) -> Result<(), &'static str> {
         let start = out.len();
         out.resize(start + self.length, 0);
         match block::decompress_into(self.bytes, &mut out[start..]) {
             Ok(length) if length == self.length => Ok(()),
-            _ => Err("the packed part of the record is damaged"),
+            _ => Err("the packed part of the row is damaged"),
         }
     }
 }
@@ -124,7 +124,7 @@ pub(super) fn encode(image: &Image) -> Bytes {
     let created = image.metadata.creation_timestamp.map(|time| time.to_string()).unwrap_or_default();
     let packed = block::compress(&rest);
     let head_bytes = head.as_deref().unwrap_or_default();
-    let mut bytes = Vec::with_capacity(HEAD + created.len() + head_bytes.len() + packed.len());
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + created.len() + head_bytes.len() + packed.len());
     let form = if unproved::is_open(image) { OPEN } else { CLOSED };
     bytes.extend_from_slice(&[form, u8::try_from(created.len()).expect("a time has twenty letters")]);
     bytes.extend_from_slice(&head.as_ref().map_or(NO_VIEW, |head| length(head)).to_le_bytes());
@@ -145,57 +145,61 @@ pub(super) fn is_open(row: &[u8]) -> bool {
 /// That is the whole row, but for one with a status: versions differ in how they cut long messages, so only code and
 /// reason of the status count. A row that cannot be read counts as it is.
 pub(super) fn comparable<'a>(key: &Key, row: &'a [u8]) -> Cow<'a, [u8]> {
-    let broken = if key.as_str().starts_with(PREFIX) { comparable_broken(row) } else { None };
-    broken.map_or(Cow::Borrowed(row), Cow::Owned)
+    let error = if key.as_str().starts_with(PREFIX) { comparable_error(row) } else { None };
+    error.map_or(Cow::Borrowed(row), Cow::Owned)
 }
 
 /// Form, creation time, code and reason of a row with a status; none for any other row.
-fn comparable_broken(row: &[u8]) -> Option<Vec<u8>> {
-    let Record { created, view: View::Broken(packed) } = Record::read(row).ok()? else {
+fn comparable_error(row: &[u8]) -> Option<Vec<u8>> {
+    let PackedView { created, content: ViewContent::Error(packed) } = PackedView::read(row).ok()? else {
         return None;
     };
     let mut text = Vec::new();
-    packed.unpack_into(&mut text).ok()?;
+    packed.decompress_into(&mut text).ok()?;
     let Status { code, reason, .. } = serde_json::from_slice(&text).ok()?;
     // The form and the length of the creation time come first, then the marker of a row without a view.
-    let mut bytes = [&row[..HEAD - size_of::<u32>()], created, &code.to_be_bytes()].concat();
+    let mut bytes = [&row[..HEADER_BYTES - size_of::<u32>()], created, &code.to_be_bytes()].concat();
     bytes.extend_from_slice(reason.as_bytes());
     Some(bytes)
 }
 
 /// Length of what stands before the creation time.
-const HEAD: usize = 10;
+const HEADER_BYTES: usize = 10;
 
 fn length(bytes: &[u8]) -> u32 {
     u32::try_from(bytes.len()).expect("it is a part of a stored object, which is far smaller")
 }
 
-impl<'a> Record<'a> {
+impl<'a> PackedView<'a> {
     /// Takes a row apart.
     ///
     /// # Errors
     /// A sentence for the log, when the bytes are none that this module writes.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, &'static str> {
-        let (numbers, body) = bytes.split_first_chunk::<HEAD>().ok_or("the record is shorter than its head")?;
+        let (numbers, body) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or("the row is shorter than its head")?;
         let [OPEN | CLOSED, created, lengths @ ..] = numbers else {
-            return Err("the form of the record is not known");
+            return Err("the form of the row is not known");
         };
         let [a, b, c, d, e, f, g, h] = *lengths;
         let (head, length) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]) as usize);
         let (created, body) = body.split_at_checked(usize::from(*created)).ok_or("the creation time is cut off")?;
         let parts = if head == NO_VIEW { Some((body, body)) } else { body.split_at_checked(head as usize) };
         let (start, bytes) = parts.ok_or("the revision is outside of the view")?;
-        if length > bytes.len().saturating_mul(MOST_PACKED) {
+        if length > bytes.len().saturating_mul(MAX_LZ4_RATIO) {
             return Err("the view is longer than its packed form can be");
         }
-        let rest = Packed { length, bytes };
-        let view = if head == NO_VIEW { View::Broken(rest) } else { View::Image(ImageView { head: start, rest }) };
-        Ok(Self { created, view })
+        let rest = Compressed { length, bytes };
+        let content = if head == NO_VIEW {
+            ViewContent::Error(rest)
+        } else {
+            ViewContent::Image(SplitJson { head: start, rest })
+        };
+        Ok(Self { created, content })
     }
 }
 
 /// A byte of LZ4 stands for no more bytes than this.
-const MOST_PACKED: usize = 255;
+const MAX_LZ4_RATIO: usize = 255;
 
 /// What a stream shows of an image, or the status that the reference answers instead.
 fn present(image: &Image) -> Result<Image, Status> {
@@ -234,15 +238,15 @@ mod tests {
 
     fn shown(image: &Image) -> String {
         let bytes = encode(image);
-        let record = Record::read(&bytes).unwrap();
-        assert_eq!(record.created, b"2020-01-01T00:00:00Z");
+        let row = PackedView::read(&bytes).unwrap();
+        assert_eq!(row.created, b"2020-01-01T00:00:00Z");
         let mut json = Vec::new();
-        match record.view {
-            View::Image(view) => {
+        match row.content {
+            ViewContent::Image(view) => {
                 view.write(Revision(7), &mut json).unwrap();
                 assert_eq!(json.len(), view.length() + 1);
             }
-            View::Broken(status) => status.unpack_into(&mut json).unwrap(),
+            ViewContent::Error(status) => status.decompress_into(&mut json).unwrap(),
         }
         String::from_utf8(json).unwrap()
     }
@@ -261,8 +265,8 @@ mod tests {
     fn view_has_revision_gap_without_manifest_and_config() {
         let mut named = image("", "");
         named.metadata.name = "\"resourceVersion\":\"?".into();
-        let told = shown(&named);
-        assert!(told.contains(r#""uid":"u","resourceVersion":"7","creationTimestamp""#), "{told}");
+        let json = shown(&named);
+        assert!(json.contains(r#""uid":"u","resourceVersion":"7","creationTimestamp""#), "{json}");
         assert!(!shown(&image(r#"{"schemaVersion":2}"#, "{}")).contains("schemaVersion"));
     }
 
@@ -277,9 +281,9 @@ mod tests {
             let numbers = [&[OPEN, created][..], &head.to_le_bytes(), &u32::from(length).to_le_bytes()].concat();
             for bytes in [bytes.clone(), [numbers, bytes].concat()] {
                 let mut out = Vec::new();
-                let _ = match Record::read(&bytes).map(|record| record.view) {
-                    Ok(View::Image(view)) => view.write(Revision(1), &mut out),
-                    Ok(View::Broken(status)) => status.unpack_into(&mut out),
+                let _ = match PackedView::read(&bytes).map(|row| row.content) {
+                    Ok(ViewContent::Image(view)) => view.write(Revision(1), &mut out),
+                    Ok(ViewContent::Error(status)) => status.decompress_into(&mut out),
                     Err(why) => Err(why),
                 };
             }

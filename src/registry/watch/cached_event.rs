@@ -6,12 +6,12 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::scope::EventType;
+use super::event_type::EventType;
 use crate::meta::{Kind, Status};
 use crate::store::{Entry, Event, Key, Revision};
 
 /// What a watch must know of the objects of a resource.
-pub(crate) trait Read<T>: Send + Sync + 'static {
+pub(crate) trait ObjectReader<T>: Send + Sync + 'static {
     /// The object in an entry, as it is stored, with its resourceVersion.
     ///
     /// # Errors
@@ -26,11 +26,11 @@ pub(crate) trait Read<T>: Send + Sync + 'static {
 }
 
 /// A change of one object.
-pub(crate) struct Change<T> {
+pub(crate) struct CachedEvent<T> {
     /// What happened.
     pub(crate) event: Event,
-    before: Lazy<T>,
-    after: Lazy<T>,
+    previous: Lazy<T>,
+    current: Lazy<T>,
     encoded: Mutex<VecDeque<EncodedEvent>>,
 }
 
@@ -39,18 +39,18 @@ const MAX_ENCODED: usize = 4;
 
 /// An opaque number of an encoding. Equal numbers stand for equal bytes of equal events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Encoding(pub(crate) u32);
+pub(crate) struct EncodingId(pub(crate) u32);
 
 struct EncodedEvent {
-    key: (Encoding, EventType),
+    key: (EncodingId, EventType),
     bytes: Arc<OnceLock<Result<Bytes, Box<Status>>>>,
 }
 
 type Lazy<T> = OnceLock<Result<Box<T>, Box<Status>>>;
 
-impl<T: Kind> Change<T> {
+impl<T: Kind> CachedEvent<T> {
     pub(crate) fn new(event: Event) -> Arc<Self> {
-        Arc::new(Self { event, before: Lazy::new(), after: Lazy::new(), encoded: Mutex::default() })
+        Arc::new(Self { event, previous: Lazy::new(), current: Lazy::new(), encoded: Mutex::default() })
     }
 
     pub(crate) fn key(&self) -> &Key {
@@ -89,12 +89,12 @@ impl<T: Kind> Change<T> {
     ///
     /// # Errors
     /// 500 where it cannot be read.
-    pub(crate) fn before(&self, read: &dyn Read<T>) -> Result<Option<&T>, Status> {
+    pub(crate) fn previous_object(&self, reader: &dyn ObjectReader<T>) -> Result<Option<&T>, Status> {
         match &self.event {
             Event::Put { previous, .. } => {
-                previous.as_ref().map(|entry| decoded(&self.before, entry, read)).transpose()
+                previous.as_ref().map(|entry| decoded(&self.previous, entry, reader)).transpose()
             }
-            Event::Delete { previous, .. } => decoded(&self.before, previous, read).map(Some),
+            Event::Delete { previous, .. } => decoded(&self.previous, previous, reader).map(Some),
         }
     }
 
@@ -102,9 +102,9 @@ impl<T: Kind> Change<T> {
     ///
     /// # Errors
     /// 500 where it cannot be read.
-    pub(crate) fn after(&self, read: &dyn Read<T>) -> Result<Option<&T>, Status> {
+    pub(crate) fn current_object(&self, reader: &dyn ObjectReader<T>) -> Result<Option<&T>, Status> {
         match &self.event {
-            Event::Put { entry, .. } => decoded(&self.after, entry, read).map(Some),
+            Event::Put { entry, .. } => decoded(&self.current, entry, reader).map(Some),
             Event::Delete { .. } => Ok(None),
         }
     }
@@ -118,19 +118,19 @@ impl<T: Kind> Change<T> {
     pub(crate) fn encoded(
         &self,
         r#type: EventType,
-        encoding: Encoding,
-        read: &dyn Read<T>,
+        encoding: EncodingId,
+        reader: &dyn ObjectReader<T>,
         encode: impl FnOnce(&T) -> Result<Bytes, Status>,
     ) -> Result<Bytes, Status> {
         let bytes = self.slot((encoding, r#type));
         let encoded = bytes.get_or_init(|| {
-            let object = self.shown(r#type, read).map_err(Box::new)?;
+            let object = self.watched_object(r#type, reader).map_err(Box::new)?;
             encode(&object).map_err(Box::new)
         });
         encoded.clone().map_err(|status| *status)
     }
 
-    fn slot(&self, key: (Encoding, EventType)) -> Arc<OnceLock<Result<Bytes, Box<Status>>>> {
+    fn slot(&self, key: (EncodingId, EventType)) -> Arc<OnceLock<Result<Bytes, Box<Status>>>> {
         let mut encoded = self.encoded.lock();
         if let Some(known) = encoded.iter().find(|known| known.key == key) {
             return known.bytes.clone();
@@ -143,17 +143,18 @@ impl<T: Kind> Change<T> {
         bytes
     }
 
-    fn shown(&self, r#type: EventType, read: &dyn Read<T>) -> Result<T, Status> {
-        let object = if r#type == EventType::Deleted { self.before(read)? } else { self.after(read)? };
+    fn watched_object(&self, r#type: EventType, reader: &dyn ObjectReader<T>) -> Result<T, Status> {
+        let object =
+            if r#type == EventType::Deleted { self.previous_object(reader)? } else { self.current_object(reader)? };
         let missing = || Status::hidden(format!("the change of {} has no object", self.key()));
         let mut object = object.ok_or_else(missing)?.clone();
         object.metadata_mut().resource_version = self.revision().to_string();
-        read.decorate(&mut object);
+        reader.decorate(&mut object);
         Ok(object)
     }
 }
 
-fn decoded<'a, T: Kind>(lazy: &'a Lazy<T>, entry: &Entry, read: &dyn Read<T>) -> Result<&'a T, Status> {
-    let decoded = lazy.get_or_init(|| read.decode(entry).map(Box::new).map_err(Box::new));
+fn decoded<'a, T: Kind>(lazy: &'a Lazy<T>, entry: &Entry, reader: &dyn ObjectReader<T>) -> Result<&'a T, Status> {
+    let decoded = lazy.get_or_init(|| reader.decode(entry).map(Box::new).map_err(Box::new));
     decoded.as_deref().map_err(|status| (**status).clone())
 }

@@ -3,17 +3,17 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use super::rows::{self, Row};
-use super::{record, superseded};
+use super::stored_entry::{self, StoredEntry};
+use super::{packed_view, superseded_images};
 use crate::store::{Change, Entry, Key};
 
 /// Compares all entries of a store with each other; keeps no more of them than keys and hashes.
 #[derive(Debug, Default)]
-pub struct Agreement {
+pub struct ConsistencyCheck {
     images: u64,
     streams: u64,
-    faults: Vec<String>,
-    wanted: HashMap<Key, u64>,
+    problems: Vec<String>,
+    expected: HashMap<Key, u64>,
     found: HashMap<Key, u64>,
     /// The unproved forms of images that the images say are kept, and those that are.
     superseded: (HashSet<Key>, HashSet<Key>),
@@ -21,67 +21,67 @@ pub struct Agreement {
 
 /// What a store holds, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Judged {
+pub struct ConsistencyReport {
     /// How many images there are.
     pub images: u64,
     /// How many streams there are.
     pub streams: u64,
     /// What is wrong, a sentence each.
-    pub faults: Vec<String>,
+    pub problems: Vec<String>,
 }
 
-impl Agreement {
+impl ConsistencyCheck {
     /// Takes an entry into account. They may come in any order.
-    pub fn see(&mut self, entry: &Entry) {
-        match Row::read(entry) {
-            Ok(Row::Image(image)) => {
+    pub fn visit(&mut self, entry: &Entry) {
+        match StoredEntry::read(entry) {
+            Ok(StoredEntry::Image(image)) => {
                 self.images += 1;
                 if image.evidence.has_unproved_form {
-                    self.superseded.0.insert(superseded::key(&image.metadata.name));
+                    self.superseded.0.insert(superseded_images::key(&image.metadata.name));
                 }
-                for change in rows::beside(&image) {
+                for change in stored_entry::derived_rows(&image) {
                     if let Change::Put(key, value) = change {
                         let hash = hash(&key, &value);
-                        self.wanted.insert(key, hash);
+                        self.expected.insert(key, hash);
                     }
                 }
             }
-            Ok(Row::Stream(_)) => self.streams += 1,
-            Ok(Row::Beside) => {
+            Ok(StoredEntry::Stream(_)) => self.streams += 1,
+            Ok(StoredEntry::Derived) => {
                 self.found.insert(entry.key.clone(), hash(&entry.key, &entry.value));
             }
-            Ok(Row::Superseded(_)) => {
+            Ok(StoredEntry::Superseded(_)) => {
                 self.superseded.1.insert(entry.key.clone());
             }
-            Ok(Row::Unknown) => self.faults.push(format!("this version knows nothing like {}", entry.key)),
-            Err(why) => self.faults.push(why),
+            Ok(StoredEntry::Unknown) => self.problems.push(format!("this version knows nothing like {}", entry.key)),
+            Err(why) => self.problems.push(why),
         }
     }
 
     /// What all of them together are worth.
-    pub fn judge(self) -> Judged {
-        let Self { images, streams, mut faults, wanted, found, superseded: (said, kept) } = self;
-        let missing = wanted.keys().filter(|key| !found.contains_key(*key)).map(|key| format!("{key} is missing"));
-        let other = found.iter().filter_map(|(key, value)| match wanted.get(key) {
-            Some(wanted) if wanted == value => None,
+    pub fn finish(self) -> ConsistencyReport {
+        let Self { images, streams, mut problems, expected, found, superseded: (referenced, stored_unproved) } = self;
+        let missing = expected.keys().filter(|key| !found.contains_key(*key)).map(|key| format!("{key} is missing"));
+        let other = found.iter().filter_map(|(key, value)| match expected.get(key) {
+            Some(expected) if expected == value => None,
             Some(_) => Some(format!("{key} is not what its image makes it")),
             // The mark of the last change of any list stays when the last list goes.
-            None if key.as_str() == super::lists::LISTS => None,
+            None if key.as_str() == super::manifest_lists::MANIFEST_LISTS_KEY => None,
             None => Some(format!("{key} belongs to no image")),
         });
-        let lost = said.difference(&kept).map(|key| format!("{key} is missing"));
-        let stray = kept.difference(&said).map(|key| format!("{key} belongs to no image"));
+        let lost = referenced.difference(&stored_unproved).map(|key| format!("{key} is missing"));
+        let stray = stored_unproved.difference(&referenced).map(|key| format!("{key} belongs to no image"));
         let mut beside: Vec<String> = missing.chain(other).chain(lost).chain(stray).collect();
         beside.sort();
-        faults.extend(beside);
-        Judged { images, streams, faults }
+        problems.extend(beside);
+        ConsistencyReport { images, streams, problems }
     }
 }
 
 /// Hashes what makes two rows under a key the same.
 fn hash(key: &Key, row: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    record::comparable(key, row).hash(&mut hasher);
+    packed_view::comparable(key, row).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -106,7 +106,7 @@ mod tests {
 
     /// The image with everything that is written beside it.
     fn stored(image: &Image) -> Vec<Entry> {
-        let beside = rows::beside(image).into_iter().filter_map(|change| match change {
+        let beside = stored_entry::derived_rows(image).into_iter().filter_map(|change| match change {
             Change::Put(key, value) => Some(Entry { key, value, revision: Revision(7) }),
             Change::Delete(_) => None,
         });
@@ -114,20 +114,20 @@ mod tests {
         beside.chain([entry(&key, json::encode(image))]).collect()
     }
 
-    fn faults(entries: &[Entry]) -> Vec<String> {
-        let mut agreement = Agreement::default();
-        entries.iter().for_each(|entry| agreement.see(entry));
-        agreement.judge().faults
+    fn problems(entries: &[Entry]) -> Vec<String> {
+        let mut check = ConsistencyCheck::default();
+        entries.iter().for_each(|entry| check.visit(entry));
+        check.finish().problems
     }
 
     #[test]
     fn what_was_written_together_agrees() {
         let entries = stored(&list());
         assert_eq!(entries.len(), 4, "the image, its view, its parts and the mark of all lists");
-        assert_eq!(faults(&entries), <[String; 0]>::default());
+        assert_eq!(problems(&entries), <[String; 0]>::default());
         let left: Vec<_> =
             entries.into_iter().filter(|entry| entry.key.as_str() == "/image.openshift.io/lists").collect();
-        assert_eq!(faults(&left), <[String; 0]>::default(), "the mark stays");
+        assert_eq!(problems(&left), <[String; 0]>::default(), "the mark stays");
     }
 
     #[test]
@@ -136,14 +136,14 @@ mod tests {
         for at in 0..entries.len() {
             let mut fewer = entries.clone();
             let gone = fewer.remove(at);
-            assert!(faults(&fewer).iter().any(|fault| fault.contains("list")), "{}", gone.key);
+            assert!(problems(&fewer).iter().any(|fault| fault.contains("list")), "{}", gone.key);
             let mut changed = entries.clone();
             changed[at].value = b"{}".as_slice().into();
-            assert!(!faults(&changed).is_empty(), "{}", gone.key);
+            assert!(!problems(&changed).is_empty(), "{}", gone.key);
         }
     }
 
-    /// The row of a view as it was before messages were cut: a status with a cause for each of 300 faults.
+    /// The row of a view as it was before messages were cut: a status with a cause for each of 300 problems.
     fn uncut(row: &[u8], code: u16, reason: &str) -> Vec<u8> {
         let fault = |at| format!("images[bad].layers[{at}]: Invalid value: \"\": layer cannot be empty");
         let causes = (0..300).map(|at| StatusCause { message: fault(at), ..StatusCause::default() }).collect();
@@ -166,7 +166,7 @@ mod tests {
         let faults_with = |row: Vec<u8>| {
             let mut entries = entries.clone();
             entries[at].value = row.into();
-            faults(&entries)
+            problems(&entries)
         };
         let row = &entries[at].value;
         let old = uncut(row, 422, "Invalid");
@@ -187,16 +187,16 @@ mod tests {
         let mut entries = stored(&image);
         let place = entries.iter_mut().find(|entry| entry.key.as_str().contains("/images/")).unwrap();
         place.value = crate::resources::strategies::ImageStrategy.encode(&image).into();
-        assert_eq!(faults(&entries), ["/image.openshift.io/unproved/list is missing"]);
+        assert_eq!(problems(&entries), ["/image.openshift.io/unproved/list is missing"]);
         let kept = entry("/image.openshift.io/unproved/list", json::encode(&list()));
-        assert_eq!(faults(std::slice::from_ref(&kept)), ["/image.openshift.io/unproved/list belongs to no image"]);
+        assert_eq!(problems(std::slice::from_ref(&kept)), ["/image.openshift.io/unproved/list belongs to no image"]);
         entries.push(kept);
-        assert_eq!(faults(&entries), <[String; 0]>::default());
+        assert_eq!(problems(&entries), <[String; 0]>::default());
     }
 
     #[test]
     fn what_cannot_be_read_is_told_by_its_key() {
-        let told = |key: &str, value: &str| faults(&[entry(key, value.into())]).join("; ");
+        let told = |key: &str, value: &str| problems(&[entry(key, value.into())]).join("; ");
         let place = "/image.openshift.io/images/a";
         assert!(told(place, "{").contains("the object /image.openshift.io/images/a cannot be read"));
         assert!(told(place, r#"{"metadata":{"name":"b"}}"#).contains("another name than its place"));

@@ -3,7 +3,8 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::{API, Catalog};
+use super::api_version::API;
+use super::catalog::Catalog;
 use crate::api::{GROUP, Image, ImageStream};
 use crate::auth::ResourceAction;
 use crate::domain::image_metadata::FillError;
@@ -14,14 +15,14 @@ use crate::domain::tag_view;
 use crate::machinery::updated_object::{Desired, ExistingObject, UpdatedObjectInfo};
 use crate::meta::{GroupResource, Kind, Status, Time, field};
 use crate::registry::actor::Actor;
-use crate::registry::admission::{Attributes, Operation};
+use crate::registry::admission::attributes::{AdmissionAttributes, AdmissionOperation};
 use crate::registry::metadata;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_ref::check_path_segment;
 use crate::registry::options::GetOptions;
-use crate::registry::outcome::{Sent, Written};
+use crate::registry::outcome::{ReadResult, Written};
 use crate::registry::pool::Workload;
-use crate::registry::strategy::{DuplicateErrors, Faults, Need, Others, UpdateStrategy};
+use crate::registry::strategy::{Dependencies, Dependency, DuplicateErrors, UpdateStrategy, ValidationErrors};
 use crate::registry::verbs::{Create, Delete, Get, Update};
 use crate::registry::write::{AllowCreate, WriteOutcome, WriteRequest};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
@@ -31,31 +32,31 @@ pub(super) trait TagView: Kind {
     /// The resource that serves the views.
     const RESOURCE: GroupResource<'static>;
     /// The kind in its plural, as it is told to clients.
-    const KINDS: &'static str;
+    const PLURAL_KIND: &'static str;
 
     /// Whether there is a view on a tag.
-    fn is_there(stream: &ImageStream, tag: &str) -> bool;
+    fn exists(stream: &ImageStream, tag: &str) -> bool;
 
     /// What a view is without the image `name`, which should be there.
     ///
     /// # Errors
     /// 404 where it is nothing.
-    fn without_image(name: &str) -> Result<(), Status>;
+    fn check_missing_image(name: &str) -> Result<(), Status>;
 
     /// The view on a tag.
     ///
     /// # Errors
     /// An image that cannot be described.
-    fn show(stream: &ImageStream, tag: &str, image: Option<Image>) -> Result<Self, FillError>;
+    fn new(stream: &ImageStream, tag: &str, image: Option<Image>) -> Result<Self, FillError>;
 
     /// The tags of a stream that lists show, in the order of their names.
-    fn listed(stream: &ImageStream) -> Vec<&str>;
+    fn listed_tags(stream: &ImageStream) -> Vec<&str>;
 
     /// Drops what a client cannot say of a new tag.
     fn prepare_create(&mut self);
 
-    /// The faults of a new view, besides those of its metadata.
-    fn create_faults(&self) -> field::Errors;
+    /// The errors of a new view, besides those of its metadata.
+    fn create_errors(&self) -> field::Errors;
 
     /// Adds the tag to its stream.
     ///
@@ -66,8 +67,8 @@ pub(super) trait TagView: Kind {
     /// Gives the view what a client cannot say of a tag that is there.
     fn prepare_update(&mut self, old: &Self);
 
-    /// The faults of putting this view in the place of `old`, besides those of metadata in general.
-    fn update_faults(&self, old: &Self) -> field::Errors;
+    /// The errors of putting this view in the place of `old`, besides those of metadata in general.
+    fn update_errors(&self, old: &Self) -> field::Errors;
 
     /// Puts the tag into its stream.
     ///
@@ -77,21 +78,21 @@ pub(super) trait TagView: Kind {
 }
 
 /// The views of one kind on the tags of all streams.
-pub(super) struct Tags<V> {
+pub(super) struct TagHandler<V> {
     pub(super) catalog: Arc<Catalog>,
-    rules: TagRules,
+    strategy: TagWriteStrategy,
     view: PhantomData<fn() -> V>,
 }
 
-impl<V: TagView> Tags<V> {
+impl<V: TagView> TagHandler<V> {
     pub(super) fn new(catalog: &Arc<Catalog>) -> Self {
-        Self { catalog: catalog.clone(), rules: TagRules(catalog.clone()), view: PhantomData }
+        Self { catalog: catalog.clone(), strategy: TagWriteStrategy(catalog.clone()), view: PhantomData }
     }
 
     /// The tag that the path names.
     fn name(&self, at: &ObjectRef) -> Result<StreamTagName, Status> {
         let name = StreamTagName::parse(at.name());
-        let name = name.ok_or_else(|| Status::bad_request(StreamTagName::format_error(V::KINDS)))?;
+        let name = name.ok_or_else(|| Status::bad_request(StreamTagName::format_error(V::PLURAL_KIND)))?;
         check_path_segment(&name.stream)?;
         Ok(name)
     }
@@ -102,17 +103,17 @@ impl<V: TagView> Tags<V> {
         };
         let image = self.catalog.image_in(load, &stream.unproved, name).await?;
         if image.is_none() {
-            V::without_image(name)?;
+            V::check_missing_image(name)?;
         }
         Ok(image)
     }
 
     /// The view on a tag that was written. An image that cannot be had is no reason to tell that the write failed.
-    async fn written(&self, mut stream: ImageStream, tag: &str) -> Result<V, Status> {
-        self.rules.decorate(&mut stream);
+    async fn view_of_written(&self, mut stream: ImageStream, tag: &str) -> Result<V, Status> {
+        self.strategy.decorate(&mut stream);
         // Without a place, however large the image is: it may be refused, and the write is done.
         let image = self.image(&Workload::default(), &stream, tag).await.unwrap_or_default();
-        let view = V::show(&stream, tag, image).or_else(|_| V::show(&stream, tag, None));
+        let view = V::new(&stream, tag, image).or_else(|_| V::new(&stream, tag, None));
         view.map_err(|why| Status::internal(why.to_string()))
     }
 
@@ -124,29 +125,29 @@ impl<V: TagView> Tags<V> {
     }
 
     fn request(&self) -> WriteRequest<'_, ImageStream> {
-        WriteRequest { strategy: &self.rules, creation: AllowCreate::Free }
+        WriteRequest { strategy: &self.strategy, creation: AllowCreate::Free }
     }
 }
 
-impl<V: TagView> Get<V> for Tags<V> {
-    async fn get(&self, actor: &Actor, at: &ObjectRef, options: &GetOptions) -> Result<Sent<V>, Status> {
+impl<V: TagView> Get<V> for TagHandler<V> {
+    async fn get(&self, actor: &Actor, at: &ObjectRef, options: &GetOptions) -> Result<ReadResult<V>, Status> {
         let name = self.name(at)?;
         let stream = self.catalog.streams.read(actor, at, options, &name.stream).await?;
         let mut stream = stream.ok_or_else(|| Status::not_found(V::RESOURCE, &name.stream))?;
-        if !V::is_there(&stream, &name.tag) {
+        if !V::exists(&stream, &name.tag) {
             return Err(Status::not_found(V::RESOURCE, at.name()));
         }
-        self.rules.decorate(&mut stream);
+        self.strategy.decorate(&mut stream);
         let image = self.image(&actor.load, &stream, &name.tag).await?;
-        let view = V::show(&stream, &name.tag, image).map_err(|why| Status::internal(why.to_string()))?;
-        Ok(Sent::Object(Box::new(view)))
+        let view = V::new(&stream, &name.tag, image).map_err(|why| Status::internal(why.to_string()))?;
+        Ok(ReadResult::Object(Box::new(view)))
     }
 }
 
-impl<V: TagView> Create<V> for Tags<V> {
+impl<V: TagView> Create<V> for TagHandler<V> {
     async fn create(&self, actor: &Actor, at: &ObjectRef, mut view: V) -> Result<Written<V>, Status> {
-        let attributes = Attributes {
-            operation: Operation::Create,
+        let attributes = AdmissionAttributes {
+            operation: AdmissionOperation::Create,
             resource: V::RESOURCE,
             api: API,
             namespace: at.namespace().to_owned(),
@@ -164,29 +165,29 @@ impl<V: TagView> Create<V> for Tags<V> {
             view.create(&mut stream, &name.tag)?;
             Ok((stream, ()))
         };
-        let settled = self.catalog.streams.write(actor, at.namespace(), &name.stream, self.request(), edit).await?;
-        Ok(Written::created(self.written(settled.object, &name.tag).await?))
+        let written = self.catalog.streams.write(actor, at.namespace(), &name.stream, self.request(), edit).await?;
+        Ok(Written::created(self.view_of_written(written.object, &name.tag).await?))
     }
 }
 
 /// What an update leads to.
-enum Outcome<V> {
+enum TagUpdate<V> {
     /// The stream does not exist, and whether it may be made is not known.
-    NoStream,
+    StreamMissing,
     /// The tag is written.
     Written(Written<V>),
 }
 
 /// Whether an update may make the stream that it needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Upsert {
-    Unknown,
+enum StreamCreation {
+    Unchecked,
     Permitted,
 }
 
-impl<V: TagView> Update<V> for Tags<V> {
+impl<V: TagView> Update<V> for TagHandler<V> {
     async fn update(&self, actor: &Actor, at: &ObjectRef, edit: &UpdatedObjectInfo<V>) -> Result<Written<V>, Status> {
-        if let Outcome::Written(written) = self.put(actor, at, edit, Upsert::Unknown).await? {
+        if let TagUpdate::Written(written) = self.put(actor, at, edit, StreamCreation::Unchecked).await? {
             return Ok(written);
         }
         let create = ResourceAction {
@@ -198,48 +199,48 @@ impl<V: TagView> Update<V> for Tags<V> {
             name: at.name().into(),
             ..ResourceAction::default()
         };
-        actor.permissions.demand(&actor.user, create).await?;
-        match self.put(actor, at, edit, Upsert::Permitted).await? {
-            Outcome::Written(written) => Ok(written),
-            Outcome::NoStream => Err(Status::not_found(V::RESOURCE, at.name())),
+        actor.permissions.require(&actor.user, create).await?;
+        match self.put(actor, at, edit, StreamCreation::Permitted).await? {
+            TagUpdate::Written(written) => Ok(written),
+            TagUpdate::StreamMissing => Err(Status::not_found(V::RESOURCE, at.name())),
         }
     }
 }
 
-impl<V: TagView> Tags<V> {
+impl<V: TagView> TagHandler<V> {
     async fn put(
         &self,
         actor: &Actor,
         at: &ObjectRef,
         edit: &UpdatedObjectInfo<V>,
-        upsert: Upsert,
-    ) -> Result<Outcome<V>, Status> {
+        creation: StreamCreation,
+    ) -> Result<TagUpdate<V>, Status> {
         let name = self.name(at)?;
-        if upsert == Upsert::Unknown
+        if creation == StreamCreation::Unchecked
             && self.catalog.streams.find(&actor.load, at.namespace(), &name.stream).await?.is_none()
         {
-            return Ok(Outcome::NoStream);
+            return Ok(TagUpdate::StreamMissing);
         }
         let change = |old: Option<&ImageStream>| {
             let mut stream = match old {
                 Some(old) => old.clone(),
-                None if upsert == Upsert::Permitted => self.empty_stream(actor, at, &name)?,
+                None if creation == StreamCreation::Permitted => self.empty_stream(actor, at, &name)?,
                 None => return Err(Status::not_found(V::RESOURCE, &name.stream)),
             };
-            let Desired { object, warnings } = self.wanted(actor, at, edit, old, &stream, &name)?;
+            let Desired { object, warnings } = self.desired(actor, at, edit, old, &stream, &name)?;
             let set = object.update(&mut stream, &name.tag)?;
             Ok((stream, (set, warnings)))
         };
         let written = self.catalog.streams.write(actor, at.namespace(), &name.stream, self.request(), change).await?;
         let WriteOutcome { object, extra: (set, warnings), .. } = written;
-        let view = self.written(object, &name.tag).await?;
+        let view = self.view_of_written(object, &name.tag).await?;
         let written = if set == TagWrite::Created { Written::created(view) } else { Written::updated(view) };
-        Ok(Outcome::Written(written.warning(warnings)))
+        Ok(TagUpdate::Written(written.warning(warnings)))
     }
 
     /// The view that is wanted in the place of the present one, complete and checked. Of a stream that is only to be made,
-    /// `stream`, a tag is written by the rules for new ones.
-    fn wanted(
+    /// `stream`, a tag is written by the strategy for new ones.
+    fn desired(
         &self,
         actor: &Actor,
         at: &ObjectRef,
@@ -248,7 +249,7 @@ impl<V: TagView> Tags<V> {
         stream: &ImageStream,
         name: &StreamTagName,
     ) -> Result<Desired<V>, Status> {
-        let old = V::show(stream, &name.tag, None).map_err(|why| Status::internal(why.to_string()))?;
+        let old = V::new(stream, &name.tag, None).map_err(|why| Status::internal(why.to_string()))?;
         let Desired { object: mut new, warnings } =
             edit.updated_object(Some(&ExistingObject::new(&old, API)), &actor.manager(API))?;
         metadata::check_names(at, new.metadata())?;
@@ -263,32 +264,35 @@ impl<V: TagView> Tags<V> {
             new.metadata_mut().managed_fields.clone_from(&old.metadata().managed_fields);
         }
         new.prepare_update(&old);
-        let others = new.update_faults(&old).into();
-        refuse(&new, &metadata::faults_of_changed(old.metadata(), new.metadata(), DuplicateErrors::Changes, others))?;
+        let others = new.update_errors(&old).into();
+        reject_invalid(
+            &new,
+            &metadata::validate_update(old.metadata(), new.metadata(), DuplicateErrors::Changes, others),
+        )?;
         Ok(Desired { object: new, warnings })
     }
 }
 
 /// Completes and checks a new view.
 fn prepare_new<V: TagView>(actor: &Actor, at: &ObjectRef, view: &mut V) -> Result<(), Status> {
-    metadata::prepare_view(at.namespace(), actor.now, view.metadata_mut())?;
+    metadata::prepare_virtual(at.namespace(), actor.now, view.metadata_mut())?;
     view.prepare_create();
-    let mut faults = metadata::faults(view.metadata());
-    faults.append(view.create_faults());
-    refuse(view, &faults)
+    let mut errors = metadata::validate(view.metadata());
+    errors.append(view.create_errors());
+    reject_invalid(view, &errors)
 }
 
 /// Refuses a write that builds on another version of the stream than the present one.
 fn check_version(
-    wanted: &str,
+    requested: &str,
     stream: Option<&ImageStream>,
     name: &str,
     resource: GroupResource<'_>,
 ) -> Result<(), Status> {
     match stream {
-        _ if wanted.is_empty() => Ok(()),
+        _ if requested.is_empty() => Ok(()),
         None => Err(Status::not_found(resource, name)),
-        Some(stream) if stream.metadata.resource_version == wanted => Ok(()),
+        Some(stream) if stream.metadata.resource_version == requested => Ok(()),
         Some(stream) => {
             let version = &stream.metadata.resource_version;
             let why = format!("another caller has updated the resource version to {version}");
@@ -297,13 +301,13 @@ fn check_version(
     }
 }
 
-impl<V: TagView> Delete<V> for Tags<V> {
+impl<V: TagView> Delete<V> for TagHandler<V> {
     async fn delete(&self, actor: &Actor, at: &ObjectRef, options: &DeleteOptions) -> Result<Written<V>, Status> {
         let name = self.name(at)?;
-        let wanted_uid = options.preconditions.as_ref().and_then(|wanted| wanted.uid.as_ref());
+        let required_uid = options.preconditions.as_ref().and_then(|preconditions| preconditions.uid.as_ref());
         let edit = |old: Option<&ImageStream>| {
             let mut stream = old.ok_or_else(|| Status::not_found(V::RESOURCE, &name.stream))?.clone();
-            if wanted_uid.is_some_and(|uid| *uid != stream.metadata.uid) {
+            if required_uid.is_some_and(|uid| *uid != stream.metadata.uid) {
                 return Err(Status::conflict(V::RESOURCE, at.name(), "the UID precondition was not met"));
             }
             tag_edit::delete(&mut stream, &name, V::RESOURCE)?;
@@ -315,9 +319,9 @@ impl<V: TagView> Delete<V> for Tags<V> {
 }
 
 /// How a stream is written through one of its tags: its status may change with its spec.
-struct TagRules(Arc<Catalog>);
+struct TagWriteStrategy(Arc<Catalog>);
 
-impl UpdateStrategy<ImageStream> for TagRules {
+impl UpdateStrategy<ImageStream> for TagWriteStrategy {
     fn prepare(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
         match old {
             None => stream_strategy::prepare_for_create(new),
@@ -325,17 +329,17 @@ impl UpdateStrategy<ImageStream> for TagRules {
         }
     }
 
-    fn needs(&self, old: Option<&ImageStream>, new: &ImageStream) -> Vec<Need> {
-        self.0.streams.strategy().needs(old, new)
+    fn dependencies(&self, old: Option<&ImageStream>, new: &ImageStream) -> Vec<Dependency> {
+        self.0.streams.strategy().dependencies(old, new)
     }
 
     fn validate(
         &self,
         old: Option<&ImageStream>,
         new: &mut ImageStream,
-        others: &Others<ImageStream>,
+        others: &Dependencies<ImageStream>,
         now: Time,
-    ) -> Faults {
+    ) -> ValidationErrors {
         self.0.streams.strategy().resolve(old, new, others, WriteTarget::Tag, now)
     }
 
@@ -344,8 +348,8 @@ impl UpdateStrategy<ImageStream> for TagRules {
     }
 }
 
-/// 422, if there are faults.
-fn refuse<V: TagView>(view: &V, faults: &field::Errors) -> Result<(), Status> {
+/// 422, if there are errors.
+fn reject_invalid<V: TagView>(view: &V, errors: &field::Errors) -> Result<(), Status> {
     let kind = GroupResource { group: GROUP, name: V::KIND };
-    if faults.is_empty() { Ok(()) } else { Err(Status::invalid(kind, &view.metadata().name, faults)) }
+    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(kind, &view.metadata().name, errors)) }
 }

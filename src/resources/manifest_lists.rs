@@ -7,16 +7,16 @@ use crate::api::Image;
 use crate::store::{Change, Key};
 
 /// The row that changes whenever an image that lists images is written or deleted.
-pub(super) const LISTS: &str = "/image.openshift.io/lists";
+pub(super) const MANIFEST_LISTS_KEY: &str = "/image.openshift.io/lists";
 
 /// The row that names the parts of an image that lists images, one a line.
-pub(super) fn parts_key(image: &str) -> Key {
-    Key::new(format!("{LISTS}/{image}"))
+pub(super) fn children_key(image: &str) -> Key {
+    Key::new(format!("{MANIFEST_LISTS_KEY}/{image}"))
 }
 
 /// The image whose parts a row names; none for other rows.
-pub(super) fn image_of(key: &Key) -> Option<&str> {
-    key.as_str().strip_prefix(LISTS)?.strip_prefix('/')
+pub(super) fn list_of(key: &Key) -> Option<&str> {
+    key.as_str().strip_prefix(MANIFEST_LISTS_KEY)?.strip_prefix('/')
 }
 
 /// Keeps the rows about images that list images beside the images themselves.
@@ -30,7 +30,7 @@ pub(super) fn changes(old: Option<&Image>, new: Option<&Image>) -> Vec<Change> {
     let Some(image) = old.or(new).filter(|_| before != after) else {
         return Vec::new();
     };
-    let key = parts_key(&image.metadata.name);
+    let key = children_key(&image.metadata.name);
     let change = if after.is_empty() { Change::Delete(key) } else { Change::Put(key, after.join("\n").into()) };
-    vec![Change::Put(Key::new(LISTS), Bytes::new()), change]
+    vec![Change::Put(Key::new(MANIFEST_LISTS_KEY), Bytes::new()), change]
 }

@@ -2,31 +2,31 @@
 
 use serde::Serialize;
 
-use super::SUPERSEDED_IMAGE;
 use crate::api::{GROUP_VERSION, Image, ImageStream};
 use crate::domain::unproved;
 use crate::machinery::json;
 use crate::meta::Kind;
-use crate::resources::rows::Row;
+use crate::resources::stored_entry::StoredEntry;
 use crate::resources::strategies::{EVIDENCE, UNPROVED};
+use crate::resources::superseded_images::SUPERSEDED_IMAGE;
 use crate::store::Entry;
 
 /// The line of an entry with its end; none for what is made of other entries.
 ///
 /// # Errors
 /// A sentence: what is stored is none of the objects that this version knows.
-pub fn line(entry: &Entry) -> Result<Option<Vec<u8>>, String> {
-    match Row::read(entry)? {
+pub fn encode_line(entry: &Entry) -> Result<Option<Vec<u8>>, String> {
+    match StoredEntry::read(entry)? {
         // An image without any evidence says so: without the mark, an import would vouch for it.
-        Row::Image(image) => Ok(Some(of(Image::KIND, Some((EVIDENCE, &image.evidence)), &*image))),
-        Row::Superseded(image) => Ok(Some(of(SUPERSEDED_IMAGE, Some((EVIDENCE, &image.evidence)), &*image))),
-        Row::Stream(stream) => {
+        StoredEntry::Image(image) => Ok(Some(of(Image::KIND, Some((EVIDENCE, &image.evidence)), &*image))),
+        StoredEntry::Superseded(image) => Ok(Some(of(SUPERSEDED_IMAGE, Some((EVIDENCE, &image.evidence)), &*image))),
+        StoredEntry::Stream(stream) => {
             let unproved = unproved::stored(&stream);
             let mark = (!unproved.is_empty()).then_some((UNPROVED, &unproved));
             Ok(Some(of(ImageStream::KIND, mark, &*stream)))
         }
-        Row::Beside => Ok(None),
-        Row::Unknown => Err(format!("this version knows nothing like {}", entry.key)),
+        StoredEntry::Derived => Ok(None),
+        StoredEntry::Unknown => Err(format!("this version knows nothing like {}", entry.key)),
     }
 }
 

@@ -7,6 +7,9 @@ use crate::api::Image;
 use crate::domain::unproved;
 use crate::store::{Change, Key};
 
+/// The kind of these images in exports. No API serves it.
+pub(super) const SUPERSEDED_IMAGE: &str = "SupersededImage";
+
 /// The beginning of the keys of these rows.
 pub(super) const PREFIX: &str = "/image.openshift.io/unproved/";
 

@@ -4,15 +4,15 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::SUPERSEDED_IMAGE;
 use crate::api::{Evidence, GROUP_VERSION, Image, ImageStream};
 use crate::machinery::value;
 use crate::meta::Kind;
 use crate::resources::strategies::{EVIDENCE, UNPROVED};
+use crate::resources::superseded_images::SUPERSEDED_IMAGE;
 
 /// An object that can be stored.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Object {
+pub enum StoredObject {
     /// An image.
     Image(Box<Image>),
     /// A stream.
@@ -23,7 +23,7 @@ pub enum Object {
 
 /// Why a value is no object that can be stored.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
+pub enum DecodeError {
     /// It has no form of an object.
     #[error("this is no object: {0}")]
     Form(String),
@@ -40,7 +40,7 @@ pub enum Unreadable {
     Fields {
         /// Its kind.
         kind: &'static str,
-        /// Its name, if that can be told.
+        /// Its name, if that can be decoded.
         name: String,
         /// What is wrong.
         why: String,
@@ -51,7 +51,7 @@ pub enum Unreadable {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[derive(Default)]
-struct Head<'a> {
+struct ObjectHead<'a> {
     kind: String,
     api_version: String,
     #[serde(borrow)]
@@ -62,7 +62,7 @@ struct Head<'a> {
 ///
 /// # Errors
 /// The value itself is no object. What is wrong with an object of a list stands in its place.
-pub fn objects(value: &RawValue) -> Result<Vec<Result<Object, Unreadable>>, Unreadable> {
+pub fn decode_objects(value: &RawValue) -> Result<Vec<Result<StoredObject, DecodeError>>, DecodeError> {
     let list = head(value)?;
     let Some(items) = list.items.as_ref().filter(|_| list.kind.ends_with("List")) else {
         return Ok(vec![object(value, &list)]);
@@ -81,25 +81,25 @@ pub fn objects(value: &RawValue) -> Result<Vec<Result<Object, Unreadable>>, Unre
     Ok(items.iter().map(item).collect())
 }
 
-fn head(value: &RawValue) -> Result<Head<'_>, Unreadable> {
-    serde_json::from_str(value.get()).map_err(|why| Unreadable::Form(why.to_string()))
+fn head(value: &RawValue) -> Result<ObjectHead<'_>, DecodeError> {
+    serde_json::from_str(value.get()).map_err(|why| DecodeError::Form(why.to_string()))
 }
 
-fn object(value: &RawValue, head: &Head<'_>) -> Result<Object, Unreadable> {
+fn object(value: &RawValue, head: &ObjectHead<'_>) -> Result<StoredObject, DecodeError> {
     match (head.kind.as_str(), head.api_version.as_str()) {
-        (Image::KIND, GROUP_VERSION) => image(value, Image::KIND).map(Object::Image),
-        (SUPERSEDED_IMAGE, GROUP_VERSION) => image(value, SUPERSEDED_IMAGE).map(Object::Superseded),
+        (Image::KIND, GROUP_VERSION) => image(value, Image::KIND).map(StoredObject::Image),
+        (SUPERSEDED_IMAGE, GROUP_VERSION) => image(value, SUPERSEDED_IMAGE).map(StoredObject::Superseded),
         (ImageStream::KIND, GROUP_VERSION) => {
             let (mut stream, unproved) = fields::<ImageStream, _>(value, ImageStream::KIND, UNPROVED)?;
             stream.unproved = unproved.unwrap_or_default();
-            Ok(Object::Stream(stream))
+            Ok(StoredObject::Stream(stream))
         }
-        (kind, version) => Err(Unreadable::Kind { kind: kind.to_owned(), version: version.to_owned() }),
+        (kind, version) => Err(DecodeError::Kind { kind: kind.to_owned(), version: version.to_owned() }),
     }
 }
 
 /// An image with its evidence. Somebody with the right to create images vouches for one without that mark.
-fn image(value: &RawValue, kind: &'static str) -> Result<Box<Image>, Unreadable> {
+fn image(value: &RawValue, kind: &'static str) -> Result<Box<Image>, DecodeError> {
     let (mut image, evidence) = fields::<Image, _>(value, kind, EVIDENCE)?;
     image.evidence = evidence.unwrap_or_else(Evidence::authority);
     Ok(image)
@@ -110,11 +110,11 @@ fn fields<T: Kind, M: DeserializeOwned>(
     value: &RawValue,
     kind: &'static str,
     mark: &str,
-) -> Result<(Box<T>, Option<M>), Unreadable> {
+) -> Result<(Box<T>, Option<M>), DecodeError> {
     let mut fields: serde_json::Value =
-        serde_json::from_str(value.get()).map_err(|why| Unreadable::Form(why.to_string()))?;
+        serde_json::from_str(value.get()).map_err(|why| DecodeError::Form(why.to_string()))?;
     let name = fields["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let faulty = |why| Unreadable::Fields { kind, name: name.clone(), why };
+    let faulty = |why| DecodeError::Fields { kind, name: name.clone(), why };
     let found = fields.as_object_mut().and_then(|fields| fields.remove(mark));
     let found = found.map(serde_json::from_value).transpose();
     let found = found.map_err(|why| faulty(format!("{mark}: {why}")))?;
@@ -127,52 +127,52 @@ fn fields<T: Kind, M: DeserializeOwned>(
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<Result<Object, Unreadable>>, Unreadable> {
-        objects(serde_json::from_str(text).unwrap())
+    fn read(text: &str) -> Result<Vec<Result<StoredObject, DecodeError>>, DecodeError> {
+        decode_objects(serde_json::from_str(text).unwrap())
     }
 
-    fn told(text: &str) -> Vec<String> {
-        let name = |object: Object| match object {
-            Object::Image(image) => format!("image {}", image.metadata.name),
-            Object::Stream(stream) => format!("stream {}", stream.metadata.name),
-            Object::Superseded(image) => format!("superseded {}", image.metadata.name),
+    fn decoded(text: &str) -> Vec<String> {
+        let name = |object: StoredObject| match object {
+            StoredObject::Image(image) => format!("image {}", image.metadata.name),
+            StoredObject::Stream(stream) => format!("stream {}", stream.metadata.name),
+            StoredObject::Superseded(image) => format!("superseded {}", image.metadata.name),
         };
-        let told = |object: Result<Object, Unreadable>| object.map_or_else(|why| why.to_string(), name);
-        read(text).unwrap().into_iter().map(told).collect()
+        let decoded = |object: Result<StoredObject, DecodeError>| object.map_or_else(|why| why.to_string(), name);
+        read(text).unwrap().into_iter().map(decoded).collect()
     }
 
     const IMAGE: &str = r#"{"kind":"Image","apiVersion":"image.openshift.io/v1","metadata":{"name":"i"}}"#;
 
     #[test]
     fn an_object_is_told_by_kind_and_version() {
-        assert_eq!(told(IMAGE), ["image i"]);
-        assert_eq!(told(&IMAGE.replace("Image", "ImageStream")), ["stream i"]);
-        let pod = told(r#"{"kind":"Pod","apiVersion":"v1"}"#);
+        assert_eq!(decoded(IMAGE), ["image i"]);
+        assert_eq!(decoded(&IMAGE.replace("Image", "ImageStream")), ["stream i"]);
+        let pod = decoded(r#"{"kind":"Pod","apiVersion":"v1"}"#);
         assert!(pod[0].starts_with(r#""Pod" of "v1" is not stored here"#), "{pod:?}");
-        assert!(told("{}")[0].contains("is not stored here"));
-        assert!(matches!(read("7"), Err(Unreadable::Form(_))));
+        assert!(decoded("{}")[0].contains("is not stored here"));
+        assert!(matches!(read("7"), Err(DecodeError::Form(_))));
     }
 
     #[test]
     fn a_list_as_kubectl_prints_it_is_read_object_by_object() {
         let bad = IMAGE.replace(r#""name":"i""#, r#""name":"j","labels":7"#);
         let list = format!(r#"{{"apiVersion":"v1","items":[{IMAGE},{bad}],"kind":"List","metadata":{{}}}}"#);
-        let told = told(&list);
-        assert_eq!(told[0], "image i");
-        assert!(told[1].starts_with(r#"Image "j" cannot be read: "#), "{told:?}");
+        let decoded = decoded(&list);
+        assert_eq!(decoded[0], "image i");
+        assert!(decoded[1].starts_with(r#"Image "j" cannot be read: "#), "{decoded:?}");
     }
 
     #[test]
     fn objects_of_a_list_of_one_kind_need_not_say_theirs() {
         let list =
             r#"{"kind":"ImageStreamList","apiVersion":"image.openshift.io/v1","items":[{"metadata":{"name":"s"}}]}"#;
-        assert_eq!(told(list), ["stream s"]);
+        assert_eq!(decoded(list), ["stream s"]);
     }
 
     #[test]
     fn marks_are_read_wherever_they_stand_and_not_guessed() {
         let evidence = |text: &str| match read(text).unwrap().remove(0).unwrap() {
-            Object::Image(image) => image.evidence,
+            StoredObject::Image(image) => image.evidence,
             other => panic!("{other:?}"),
         };
         assert_eq!(evidence(IMAGE), Evidence::authority());
@@ -181,14 +181,14 @@ mod tests {
         }
         assert_eq!(evidence(&IMAGE.replace("}}", r#"},"evidence":{"blobs":{}}}"#)), Evidence::unproved(), "at the end");
         assert_eq!(evidence(&IMAGE.replace("}}", r#"},"evidence":{}}"#)), Evidence::default(), "of before evidence");
-        assert_eq!(told(&IMAGE.replace("Image", "SupersededImage")), ["superseded i"]);
+        assert_eq!(decoded(&IMAGE.replace("Image", "SupersededImage")), ["superseded i"]);
         for bad in ["null", "7", r#"{"proof":"certain"}"#] {
-            let told = told(&IMAGE.replace("}}", &format!(r#"}},"evidence":{bad}}}"#)));
-            assert!(told[0].starts_with(r#"Image "i" cannot be read: evidence: "#), "{told:?}");
+            let decoded = decoded(&IMAGE.replace("}}", &format!(r#"}},"evidence":{bad}}}"#)));
+            assert!(decoded[0].starts_with(r#"Image "i" cannot be read: evidence: "#), "{decoded:?}");
         }
         let stream = IMAGE.replace("Image", "ImageStream").replace("}}", r#"},"unproved":{"i":"uid"}}"#);
         match read(&stream).unwrap().remove(0).unwrap() {
-            Object::Stream(stream) => assert_eq!(stream.unproved, [("i".to_owned(), "uid".to_owned())].into()),
+            StoredObject::Stream(stream) => assert_eq!(stream.unproved, [("i".to_owned(), "uid".to_owned())].into()),
             other => panic!("{other:?}"),
         }
     }

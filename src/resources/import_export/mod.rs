@@ -9,13 +9,10 @@
 //! and streams, with the kind `SupersededImage`, which no API serves: a tool that creates the objects of an export must
 //! not take it for the image.
 
-mod export;
-mod import;
-mod read;
+mod decode;
+mod encode;
+mod importer;
 
-/// The kind in the line of the unproved form of an image that a proof replaced.
-const SUPERSEDED_IMAGE: &str = "SupersededImage";
-
-pub use export::line;
-pub use import::{Effect, Existing, Imported, Importer};
-pub use read::{Object, Unreadable, objects};
+pub use decode::{DecodeError, StoredObject, decode_objects};
+pub use encode::encode_line;
+pub use importer::{ConflictPolicy, ImportMode, Imported, Importer};

@@ -2,40 +2,40 @@
 
 use bytes::Bytes;
 
-use super::fresh::Weigh;
-use super::record;
+use super::packed_view;
+use super::revision_cache::MemorySize;
 use crate::api::Image;
 use crate::meta::Status;
 use crate::store::{Entry, Revision};
 
 /// The row with what streams show of an image, which `record` describes.
 #[derive(Debug)]
-pub struct ImageShown {
+pub struct ImageView {
     /// The row.
     pub(super) row: Bytes,
     /// The revision of the row and of the image.
     pub(super) revision: Revision,
 }
 
-impl From<Entry> for ImageShown {
+impl From<Entry> for ImageView {
     fn from(entry: Entry) -> Self {
         Self { row: entry.value, revision: entry.revision }
     }
 }
 
-impl ImageShown {
+impl ImageView {
     /// The same for an image that no row belongs to. Its resourceVersion must be set.
     ///
     /// # Errors
     /// 500 for an image without a resourceVersion.
     pub(super) fn of_unproved(image: &Image) -> Result<Self, Status> {
         let revision = image.metadata.resource_version.parse().map_err(Status::hidden)?;
-        Ok(Self { row: record::encode(image), revision: Revision(revision) })
+        Ok(Self { row: packed_view::encode(image), revision: Revision(revision) })
     }
 }
 
-impl Weigh for ImageShown {
-    fn weigh(&self) -> usize {
+impl MemorySize for ImageView {
+    fn memory_size(&self) -> usize {
         self.row.len()
     }
 }

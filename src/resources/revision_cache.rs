@@ -1,4 +1,4 @@
-//! What is made of rows of the store and kept in memory, yet never older than the store.
+//! What is made of rows of the store and stored in memory, yet never older than the store.
 //!
 //! A value is made once for each revision of its row, while there is room. Each use asks the store whether the row is still
 //! at that revision; while nothing at all was committed since the last use, not even that.
@@ -17,33 +17,33 @@ use crate::registry::storage_errors::status_of;
 use crate::store::{Entry, Key, Lookup, Revision, Store};
 
 /// Something whose memory can be told, in bytes.
-pub(super) trait Weigh {
+pub(super) trait MemorySize {
     /// About as much memory as it takes.
-    fn weigh(&self) -> usize;
+    fn memory_size(&self) -> usize;
 }
 
 /// Values by what tells their rows apart.
-pub(super) struct FreshCache<K, V> {
-    kept: Cache<K, Arc<Fresh<V>>, Weights>,
+pub(super) struct RevisionCache<K, V> {
+    stored: Cache<K, Arc<Revisioned<V>>, RevisionedWeighter>,
 }
 
 /// A value that was made of a row.
 #[derive(Debug)]
-pub struct Fresh<V> {
+pub struct Revisioned<V> {
     value: V,
     /// The revision of the row.
-    row: Revision,
+    revision: Revision,
     /// The latest revision of the store when the value was known to be right; 0 where that is never known.
-    sure_at: AtomicU64,
+    verified_at: AtomicU64,
 }
 
-impl<K: Hash + Eq, V: Weigh> FreshCache<K, V> {
+impl<K: Hash + Eq, V: MemorySize> RevisionCache<K, V> {
     /// An empty cache for values of so many bytes.
     pub(super) fn new(bytes: u64) -> Self {
-        Self { kept: single_shard(bytes, Weights) }
+        Self { stored: single_shard(bytes, RevisionedWeighter) }
     }
 
-    /// The value of a row as it is now, for a request with this load; none where there is no row. `row_of` says which row
+    /// The value of a row as it is now, for a request with this load; none where there is no row. `row_key` says which row
     /// that is, `make` makes the value of it, of a large row with a place of the pool.
     ///
     /// # Errors
@@ -53,39 +53,40 @@ impl<K: Hash + Eq, V: Weigh> FreshCache<K, V> {
         store: &dyn Store,
         load: &Workload,
         key: K,
-        row_of: impl Fn(&K) -> Key,
+        row_key: impl Fn(&K) -> Key,
         make: impl Fn(Entry) -> Result<V, Status>,
-    ) -> Result<Option<Arc<Fresh<V>>>, Status> {
+    ) -> Result<Option<Arc<Revisioned<V>>>, Status> {
         loop {
             // Before the row is read: what is read then is at least as new, so a value is never held for newer than it is.
             let latest = store.latest().unwrap_or_default();
-            let kept = self.kept.get(&key);
-            if let Some(fresh) = kept.as_ref().filter(|fresh| fresh.is_sure_at(latest)) {
-                return Ok(Some(fresh.clone()));
+            let stored = self.stored.get(&key);
+            if let Some(cached) = stored.as_ref().filter(|cached| cached.is_verified_at(latest)) {
+                return Ok(Some(cached.clone()));
             }
-            let known = kept.as_ref().map(|fresh| fresh.row);
-            let found = store.get(&row_of(&key), known).await.map_err(|error| status_of(&error))?;
-            let fresh = match (found, kept) {
-                (Lookup::Unchanged, Some(fresh)) => fresh,
+            let known = stored.as_ref().map(|cached| cached.revision);
+            let found = store.get(&row_key(&key), known).await.map_err(|error| status_of(&error))?;
+            let cached = match (found, stored) {
+                (Lookup::Unchanged, Some(cached)) => cached,
                 (Lookup::Found(entry), _) if load.fits(entry.value.len()) => {
-                    let row = entry.revision;
-                    let fresh = Arc::new(Fresh { value: make(entry)?, row, sure_at: AtomicU64::default() });
-                    self.kept.insert(key, fresh.clone());
-                    fresh
+                    let revision = entry.revision;
+                    let cached =
+                        Arc::new(Revisioned { value: make(entry)?, revision, verified_at: AtomicU64::default() });
+                    self.stored.insert(key, cached.clone());
+                    cached
                 }
                 (Lookup::Found(entry), _) => {
                     drop(entry);
-                    load.take_place().await;
+                    load.acquire_slot().await;
                     // Others may have made the value meanwhile.
                     continue;
                 }
                 (Lookup::Missing | Lookup::Unchanged, _) => {
-                    self.kept.remove(&key);
+                    self.stored.remove(&key);
                     return Ok(None);
                 }
             };
-            fresh.sure_at.store(latest.0, Ordering::Relaxed);
-            return Ok(Some(fresh));
+            cached.verified_at.store(latest.0, Ordering::Relaxed);
+            return Ok(Some(cached));
         }
     }
 }
@@ -103,18 +104,18 @@ pub(super) fn single_shard<K: Hash + Eq, V: Clone, W: Weighter<K, V> + Clone>(
     Cache::with_options(options, weights, Default::default(), Default::default())
 }
 
-impl<V> Fresh<V> {
+impl<V> Revisioned<V> {
     /// The revision of the row that the value was made of.
-    pub(super) fn row(&self) -> Revision {
-        self.row
+    pub(super) fn revision(&self) -> Revision {
+        self.revision
     }
 
-    fn is_sure_at(&self, latest: Revision) -> bool {
-        latest != Revision(0) && self.sure_at.load(Ordering::Relaxed) == latest.0
+    fn is_verified_at(&self, latest: Revision) -> bool {
+        latest != Revision(0) && self.verified_at.load(Ordering::Relaxed) == latest.0
     }
 }
 
-impl<V> Deref for Fresh<V> {
+impl<V> Deref for Revisioned<V> {
     type Target = V;
 
     fn deref(&self) -> &V {
@@ -123,12 +124,12 @@ impl<V> Deref for Fresh<V> {
 }
 
 #[derive(Clone)]
-struct Weights;
+struct RevisionedWeighter;
 
-impl<K, V: Weigh> Weighter<K, Arc<Fresh<V>>> for Weights {
-    fn weight(&self, _: &K, fresh: &Arc<Fresh<V>>) -> u64 {
+impl<K, V: MemorySize> Weighter<K, Arc<Revisioned<V>>> for RevisionedWeighter {
+    fn weight(&self, _: &K, cached: &Arc<Revisioned<V>>) -> u64 {
         /// Memory of an entry besides its value, about.
         const ENTRY: usize = 200;
-        (ENTRY + fresh.value.weigh()) as u64
+        (ENTRY + cached.value.memory_size()) as u64
     }
 }

@@ -1,0 +1,158 @@
+//! The walk through store objects.
+
+use std::sync::Arc;
+
+use super::entries::Entries;
+use super::object_stream::{ListPage, ObjectStream};
+use crate::machinery::selector::Selector;
+use crate::meta::{Kind, ListMeta, Status};
+use crate::registry::actor::Actor;
+use crate::registry::object_ref::ObjectRef;
+use crate::registry::object_store::ObjectStore;
+use crate::registry::options::{ListContent, ListOptions};
+use crate::registry::page::{self, PageOptions};
+use crate::registry::strategy::Strategy;
+use crate::registry::verbs::{List, Scope};
+
+/// Stored objects that are selected, in the order of their keys.
+pub struct StoredObjects<T, S> {
+    store: Arc<ObjectStore<T, S>>,
+    entries: Entries,
+    selector: Selector,
+    content: DecodedPart,
+    /// The key of the last object.
+    last: Option<String>,
+}
+
+/// How much of the objects is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DecodedPart {
+    /// All of them.
+    Whole,
+    /// Their metadata; the rest of them is empty.
+    Metadata,
+}
+
+impl<T: Kind, S: Strategy<T>> StoredObjects<T, S> {
+    /// Those of `entries` that are selected.
+    pub(crate) fn new(store: &Arc<ObjectStore<T, S>>, entries: Entries, selector: Selector) -> Self {
+        Self { store: store.clone(), entries, selector, content: DecodedPart::Whole, last: None }
+    }
+
+    /// Settles of which revision the objects are.
+    ///
+    /// # Errors
+    /// Failures of the store; a revision that cannot be had.
+    pub(crate) async fn fix_revision(&mut self) -> Result<(), Status> {
+        self.entries.peek().await.map(|_| ())
+    }
+
+    /// The same objects, of which only the metadata is read, where that is enough to select them.
+    pub(crate) fn metadata_only(self) -> Self {
+        let content = if self.selector.is_about_metadata() { DecodedPart::Metadata } else { self.content };
+        Self { content, ..self }
+    }
+}
+
+// Not derived, since neither objects nor rules need to be copied.
+impl<T, S> Clone for StoredObjects<T, S> {
+    fn clone(&self) -> Self {
+        let Self { store, entries, selector, content, last } = self;
+        let (store, entries, selector) = (store.clone(), entries.clone(), selector.clone());
+        Self { store, entries, selector, content: *content, last: last.clone() }
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> ObjectStream for StoredObjects<T, S> {
+    type Item = T;
+
+    async fn next(&mut self) -> Result<Option<T>, Status> {
+        let strategy = self.store.strategy();
+        while let Some(entry) = self.entries.next().await? {
+            let mut object = match self.content {
+                DecodedPart::Whole => self.store.decode(&entry)?,
+                DecodedPart::Metadata => self.store.decode_metadata(&entry)?,
+            };
+            if self.selector.selects(object.metadata(), |name| strategy.field(&object, name)) {
+                strategy.decorate(&mut object);
+                self.last = Some(entry.key.as_str().to_owned());
+                return Ok(Some(object));
+            }
+        }
+        Ok(None)
+    }
+
+    fn metadata(&self) -> ListMeta {
+        ListMeta { resource_version: self.entries.revision().to_string(), ..ListMeta::default() }
+    }
+
+    fn continue_token(&self) -> Option<String> {
+        let last = self.last.as_deref().filter(|_| self.entries.has_more())?;
+        Some(page::continue_token(self.entries.revision(), last.strip_prefix(self.entries.prefix())?))
+    }
+
+    async fn skip(&mut self, count: usize) -> Result<(), Status> {
+        if self.selector.is_empty() {
+            self.last = self.entries.skip(count).await?.or(self.last.take());
+            return Ok(());
+        }
+        for _ in 0..count {
+            if self.next().await?.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn remaining_count(&self) -> Result<Option<u64>, Status> {
+        if !self.selector.is_empty() {
+            return Ok(None);
+        }
+        self.entries.remaining().await.map(Some)
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> List<T> for ObjectStore<T, S> {
+    type Objects = StoredObjects<T, S>;
+
+    fn list(
+        self: &Arc<Self>,
+        _: &Actor,
+        at: &ObjectRef,
+        scope: Scope,
+        options: &ListOptions,
+    ) -> Result<ListPage<Self::Objects>, Status> {
+        if options.watch {
+            return Err(Status::not_watchable(self.resource()));
+        }
+        self.selected(at, scope, options)
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
+    /// The objects that the query selects.
+    ///
+    /// # Errors
+    /// 400 and 422 for selectors and options that cannot be.
+    pub(crate) fn selected(
+        self: &Arc<Self>,
+        at: &ObjectRef,
+        scope: Scope,
+        options: &ListOptions,
+    ) -> Result<ListPage<StoredObjects<T, S>>, Status> {
+        let selector = options.selector(self.strategy().selectable_fields())?;
+        let content = options.content;
+        let options = PageOptions::read(options)?;
+        let (start, limit) = (options.start.clone(), options.limit);
+        let entries = self.entries(at.namespace(), start.as_deref(), options);
+        let name = selector.exact_name().filter(|name| !name.is_empty() && scope.name_is_unique(at));
+        let entries = match name {
+            Some(name) => entries.exact(name),
+            None if selector.is_empty() => entries.limited_to(limit),
+            None => entries,
+        };
+        let objects = StoredObjects::new(self, entries, selector);
+        let objects = if content == ListContent::Metadata { objects.metadata_only() } else { objects };
+        Ok(ListPage { objects, limit })
+    }
+}
