@@ -1,4 +1,4 @@
-//! Making stored objects.
+//! Creates of stored objects.
 
 use crate::machinery::updated_object;
 use crate::meta::{Kind, Status};
@@ -13,7 +13,9 @@ use crate::registry::write::{AllowCreate, WriteRequest};
 
 impl<T: Kind, S: Strategy<T>> Create<T> for ObjectStore<T, S> {
     async fn create(&self, actor: &Actor, at: &ObjectRef, object: T) -> Result<Written<T>, Status> {
-        /// How often another name is tried where a generated one is taken.
+        /// Attempts with a new generated name before the last one. With that one they are as many
+        /// as `maxNameGenerationCreateAttempts` in
+        /// k8s.io/apiserver/pkg/registry/generic/registry/store.go.
         const MORE_NAMES: usize = 7;
         let is_generated = object.metadata().name.is_empty();
         for _ in 0..MORE_NAMES {

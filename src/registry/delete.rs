@@ -1,4 +1,4 @@
-//! Deleting stored objects: at once, or once their finalizers are gone; one, or all that are selected.
+//! Deletes of stored objects and of collections.
 
 use std::sync::Arc;
 
@@ -21,18 +21,18 @@ use crate::registry::strategy::{GarbageCollection, Strategy};
 use crate::registry::verbs::{Delete, DeleteCollection, Scope};
 use crate::store::Entry;
 
-/// Kept until the garbage collector has let go of the dependents.
+/// Finalizer that the garbage collector removes after it has orphaned the dependents.
 const ORPHAN: &str = "orphan";
-/// Kept until the garbage collector has deleted the dependents.
+/// Finalizer that the garbage collector removes after it has deleted the dependents.
 const FOREGROUND: &str = "foregroundDeletion";
-/// How many objects of a collection are deleted at a time.
+/// The maximum number of concurrent deletes of a collection.
 const MAX_CONCURRENT_DELETES: usize = 32;
 
-/// What became of an object that was to be deleted.
+/// The result of a delete.
 enum Deletion<T> {
-    /// It is gone. The UID is not known of one that could not be read.
+    /// The object is removed. `uid` is empty if the object could not be decoded.
     Removed { uid: String },
-    /// It goes once its finalizers have.
+    /// The object waits for its finalizers.
     Terminating(Box<T>),
 }
 
@@ -68,7 +68,7 @@ impl<T: Kind, S: Strategy<T>> DeleteCollection<T> for ObjectStore<T, S> {
         list: &ListOptions,
     ) -> Result<ListPage<StoredObjects<T, S>>, Status> {
         let mut page = self.selected(at, scope, list)?;
-        // From here on both see what is there now.
+        // Both streams must read the same revision.
         page.objects.fix_revision().await?;
         let (mut objects, mut remaining) =
             (page.objects.clone().metadata_only(), page.max_objects().unwrap_or(usize::MAX));
@@ -84,7 +84,7 @@ impl<T: Kind, S: Strategy<T>> DeleteCollection<T> for ObjectStore<T, S> {
     }
 }
 
-/// The names of the next objects, so many at most.
+/// The names of the next objects, at most `max`.
 async fn next_names<T: Kind, S: Strategy<T>>(
     objects: &mut StoredObjects<T, S>,
     max: usize,
@@ -137,22 +137,22 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     fn decide_removal(
         &self,
         actor: &Actor,
-        place: (&str, &str),
+        namespaced_name: (&str, &str),
         options: &DeleteOptions,
         entry: &Entry,
         admitted: &Admitted,
     ) -> Result<UpdateDecision<Deletion<T>>, Status> {
         let old = match self.decode(entry) {
             Ok(old) => old,
-            // An object that cannot be read can still be removed.
+            // An object that cannot be decoded can still be removed.
             Err(_) if options.preconditions.is_none() && actor.dry_run == DryRun::Off => {
-                let change = self.change(&entry.key, place, None, None)?;
+                let change = self.change(&entry.key, namespaced_name, None, None)?;
                 return Ok(UpdateDecision::Write(vec![change], Deletion::Removed { uid: String::new() }));
             }
             Err(status) => return Err(status),
         };
         self.check_preconditions(options, old.metadata())?;
-        if let Some(attributes) = self.admission_attributes(admitted, place, Some(&old), None) {
+        if let Some(attributes) = self.admission_attributes(admitted, namespaced_name, Some(&old), None) {
             return Ok(UpdateDecision::Admit(attributes));
         }
         let mut new = old.clone();
@@ -160,7 +160,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         let is_removed = new.metadata().finalizers.is_empty();
         let has_work = (is_removed || new != old) && actor.dry_run == DryRun::Off;
         let change = match has_work {
-            true => Some(self.change(&entry.key, place, Some(&old), (!is_removed).then_some(&new))?),
+            true => Some(self.change(&entry.key, namespaced_name, Some(&old), (!is_removed).then_some(&new))?),
             false => None,
         };
         let deleted = match is_removed {
@@ -199,7 +199,8 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     }
 }
 
-/// Gives an object the finalizers that its deletion asks for, and marks one that has any as being deleted.
+/// Sets the finalizers that the delete options request, and the deletion timestamp if any
+/// finalizer remains; as `BeforeDelete` in k8s.io/apiserver/pkg/registry/rest/delete.go.
 fn begin_deletion(meta: &mut ObjectMeta, options: &DeleteOptions, dependents: GarbageCollection, now: Time) {
     let required = match dependents {
         GarbageCollection::Unsupported => None,
@@ -219,7 +220,8 @@ fn begin_deletion(meta: &mut ObjectMeta, options: &DeleteOptions, dependents: Ga
     }
 }
 
-/// The finalizer by which the garbage collector learns what to do with the dependents, if it must wait for that.
+/// The finalizer for the requested propagation policy, as `deletionFinalizersForGarbageCollection`
+/// in k8s.io/apiserver/pkg/registry/generic/registry/store.go.
 fn finalizer(meta: &ObjectMeta, options: &DeleteOptions) -> Option<&'static str> {
     match (options.orphan_dependents, options.propagation_policy.as_deref()) {
         (Some(true), _) | (None, Some("Orphan")) => Some(ORPHAN),
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_with_finalizers_is_marked_and_one_without_is_not() {
+    fn only_objects_with_finalizers_begin_terminating() {
         let meta = begin(&["a/b"], DeleteOptions::default(), GarbageCollection::Supported);
         assert_eq!((meta.deletion_timestamp, meta.generation), (Some(Time::from_unix_seconds(7)), 4));
         assert_eq!(meta.deletion_grace_period_seconds, Some(0));
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_becomes_of_dependents_is_a_finalizer() {
+    fn propagation_policy_selects_the_finalizer() {
         let finalizers = |before: &[&str], options, dependents| begin(before, options, dependents).finalizers;
         assert_eq!(finalizers(&[], policy("Orphan"), GarbageCollection::Supported), [ORPHAN]);
         assert_eq!(finalizers(&["a/b"], policy("Foreground"), GarbageCollection::Supported), ["a/b", FOREGROUND]);

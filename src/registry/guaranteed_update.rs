@@ -1,4 +1,4 @@
-//! The only optimistic loop: read, decide, commit under guards, and go round again with what a refusal hands back.
+//! The optimistic update loop of all writes: read, decide, commit under guards, retry on conflict.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use crate::store::{Entry, Guard, Key, Outcome, Revision, Store, Txn};
 
 /// The next step of a transaction, decided from what was read.
 pub enum UpdateDecision<R> {
-    /// Nothing is written.
+    /// Nothing is written; the loop returns the value.
     Keep(R),
-    /// The changes are committed if nothing that was read has changed in between.
+    /// The changes are committed unless an entry in the read set has changed.
     Write(Vec<ObjectChange>, R),
-    /// These keys must be read, too.
+    /// These keys must be read as well.
     Read(Vec<Key>),
     /// The admission chain must run for this write.
     Admit(Box<AdmissionAttributes>),
@@ -31,31 +31,32 @@ pub struct Storage {
     chain: AdmissionChain,
 }
 
-/// The result of a decision.
+/// The result of the update loop.
 #[derive(Debug)]
 pub enum UpdateOutcome<R> {
     /// Nothing was written.
     Unchanged(R),
-    /// The changes were made at this revision.
+    /// The changes were committed at this revision.
     Committed(R, Revision),
 }
 
-/// What was read. A stream whose tags come from other streams can make it read thousands of keys.
+/// The entries that a transaction read, which guard its commit. A stream with tags from other
+/// streams can read thousands of keys.
 #[derive(Debug, Default)]
 pub struct ReadSet(BTreeMap<Key, Option<Entry>>);
 
 impl ReadSet {
-    /// The entry of a key; none where it has no value, or was not read.
+    /// The entry of a key; none if the key has no value or was not read.
     pub fn entry(&self, key: &Key) -> Option<&Entry> {
         self.0.get(key).and_then(Option::as_ref)
     }
 
-    /// Whether a key was read.
+    /// Returns true if a key was read.
     pub fn contains(&self, key: &Key) -> bool {
         self.0.contains_key(key)
     }
 
-    /// Reads keys, whose values may have `room` bytes together.
+    /// Reads keys whose values may take `room` bytes together.
     async fn read(&mut self, store: &dyn Store, load: &Workload, keys: &[Key], room: usize) -> Result<(), Status> {
         let before = self.bytes();
         let mut held = before;
@@ -73,13 +74,13 @@ impl ReadSet {
         Ok(())
     }
 
-    /// The size of all values.
+    /// The size of all values, in bytes.
     fn bytes(&self) -> usize {
         self.0.values().flatten().map(|entry| entry.value.len()).sum()
     }
 
     fn replace(&mut self, now: &Key, entry: Option<Entry>) {
-        *self.0.get_mut(now).expect("only keys with a guard are handed back") = entry;
+        *self.0.get_mut(now).expect("the store returns only guarded keys") = entry;
     }
 
     fn guards(&self) -> Vec<Guard> {
@@ -92,7 +93,7 @@ impl ReadSet {
 }
 
 impl Storage {
-    /// A store whose writes pass this chain.
+    /// A store with the admission chain of its writes.
     pub fn new(store: Arc<dyn Store>, chain: AdmissionChain) -> Self {
         Self { store, chain }
     }
@@ -116,18 +117,18 @@ impl Storage {
         self.chain.admit(attributes, actor, &mut Admitted::default()).await
     }
 
-    /// Reads the keys and commits what `decide` makes of them, in one transaction that fails if
-    /// anything that was read has changed; as `GuaranteedUpdate` in
+    /// Reads the keys and commits the changes that `decide` returns, in one transaction that fails
+    /// if any entry of the read set has changed; as `GuaranteedUpdate` in
     /// k8s.io/apiserver/pkg/storage/interfaces.go, for several objects of several types.
     ///
-    /// `decide` is pure. It runs again with the current rows after each conflict, and after each
-    /// run of the admission chain. The loop ends since each conflict means that another write
-    /// succeeded, and since each key is read once only; the deadline of the request bounds it.
-    /// Decisions about large values are made with a place of the pool.
+    /// `decide` is pure. It runs again with the current entries after each conflict and after each
+    /// run of the admission chain. The loop terminates because each conflict means that another
+    /// write succeeded, and because each key is read only once; the request deadline bounds it.
+    /// Decisions on large values run in a slot of the pool.
     ///
     /// # Errors
     /// Errors of `decide` and of the admission chain, 422 for a transaction that reads too much,
-    /// and failures of the store.
+    /// and store failures.
     pub async fn guaranteed_update<R>(
         &self,
         actor: &Actor,
@@ -138,7 +139,7 @@ impl Storage {
         let (mut read_set, mut admitted) = (ReadSet::default(), Admitted::default());
         read_set.read(store, load, keys, usize::MAX).await?;
         loop {
-            // Values may have grown since they were read first.
+            // Values may have grown since the last attempt.
             if !load.fits(read_set.bytes()) {
                 load.acquire_slot().await;
             }
@@ -184,7 +185,8 @@ impl Storage {
     }
 }
 
-/// Bytes of other objects that one write may have read, in a round. Decoded, they take some ten times as much memory.
+/// The maximum size of further entries that one decision may read, in bytes. Decoded, they take
+/// about ten times as much memory.
 const MAX_READ_BYTES: usize = 16 << 20;
 
 fn reads_too_much(room: usize) -> Status {
@@ -222,8 +224,8 @@ mod tests {
         Actor::internal("test", Time::from_unix_seconds(0))
     }
 
-    /// What somebody else writes while a decision is made.
-    fn meanwhile(store: &dyn Store, change: Change) {
+    /// Commits a change of another writer during an attempt.
+    fn commit_conflicting(store: &dyn Store, change: Change) {
         let txn = Txn { guards: vec![], changes: vec![change] };
         block_in_place(|| Handle::current().block_on(store.commit(txn))).unwrap();
     }
@@ -233,10 +235,10 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn what_was_read_on_the_way_is_guarded_like_the_rest() {
+    async fn entries_read_later_are_guarded_too() {
         let store = store::in_memory().unwrap().store;
         let [own, other] = ["/own", "/other"].map(Key::new);
-        meanwhile(&*store, Change::Put(other.clone(), "1".into()));
+        commit_conflicting(&*store, Change::Put(other.clone(), "1".into()));
         let mut seen_of_other = Vec::new();
         let decide = |read_set: &ReadSet, _: &Admitted| {
             if !read_set.contains(&other) {
@@ -244,7 +246,7 @@ mod tests {
             }
             seen_of_other.push(text(read_set, &other));
             if seen_of_other.len() == 1 {
-                meanwhile(&*store, Change::Put(other.clone(), "2".into()));
+                commit_conflicting(&*store, Change::Put(other.clone(), "2".into()));
             }
             Ok(UpdateDecision::Write(vec![put(&own, "x")], ()))
         };
@@ -257,15 +259,15 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_decision_is_made_again_until_nobody_comes_between() {
+    async fn conflicting_decision_is_repeated_on_current_entries() {
         let store = store::in_memory().unwrap().store;
         let key = Key::new("/key");
         let mut attempts = 0;
         let decide = |read_set: &ReadSet, _: &Admitted| {
             attempts += 1;
             match attempts {
-                1 => meanwhile(&*store, Change::Put(key.clone(), "made".into())),
-                2 => meanwhile(&*store, Change::Delete(key.clone())),
+                1 => commit_conflicting(&*store, Change::Put(key.clone(), "made".into())),
+                2 => commit_conflicting(&*store, Change::Delete(key.clone())),
                 _ => {}
             }
             Ok(UpdateDecision::Write(vec![put(&key, "x")], text(read_set, &key)))

@@ -1,4 +1,4 @@
-//! Rules for the metadata of any object, and what the server sets when an object is made.
+//! Preparation and validation of object metadata.
 
 mod limits;
 
@@ -13,21 +13,24 @@ use crate::registry::actor::MAX_FIELD_MANAGER_BYTES;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::strategy::{DuplicateErrors, ValidationErrors};
 
-/// The most bytes that all annotations of an object may have together.
+/// The maximum size of all annotations of an object, in bytes: `TotalAnnotationSizeLimitB` in
+/// k8s.io/apimachinery/pkg/api/validation/objectmeta.go.
 const MAX_ANNOTATION_BYTES: usize = 256 << 10;
-/// The longest name, in bytes: with its prefix it must fit into a key of the store.
+/// The maximum length of a name, in bytes. A name is part of a store key.
 const MAX_NAME_BYTES: usize = 512;
-/// The longest base of a generated name.
+/// The maximum length of the base of a generated name, in bytes: `MaxGeneratedNameLength` in
+/// k8s.io/apiserver/pkg/storage/names/generate.go.
 const MAX_GENERATED_BASE_BYTES: usize = 58;
-/// What is said of a field that belongs to the server.
+/// The error for a change of a read-only field.
 const IMMUTABLE: &str = "field is immutable";
-/// Letters of generated names: none that reads as another, and none that spells words.
+/// The alphabet of generated names: `alphanums` in k8s.io/apimachinery/pkg/util/rand/rand.go.
 const NAME_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 
-/// Sets what belongs to the server in a new object, its namespace, and its name if that is left to the server.
+/// Sets the system fields, the namespace and, if requested, a generated name of a new object; as
+/// `BeforeCreate` in k8s.io/apiserver/pkg/registry/rest/create.go.
 ///
 /// # Errors
-/// 400 when the object has a resourceVersion.
+/// 400 if the object has a resourceVersion.
 pub fn prepare_create(namespace: &str, now: Time, meta: &mut ObjectMeta) -> Result<(), Status> {
     if !meta.resource_version.is_empty() {
         return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
@@ -39,11 +42,11 @@ pub fn prepare_create(namespace: &str, now: Time, meta: &mut ObjectMeta) -> Resu
     Ok(())
 }
 
-/// Sets what belongs to the server in a new view, which is stored in another object that its name tells of. A
-/// resourceVersion in it is passed over, for no version of a view is stored.
+/// Sets the system fields of a new virtual object. Its name refers to the stored object that holds
+/// it. A resourceVersion is ignored, because virtual objects have no version of their own.
 ///
 /// # Errors
-/// 400 when the name is left to the server.
+/// 400 if the name should be generated.
 pub fn prepare_virtual(namespace: &str, now: Time, meta: &mut ObjectMeta) -> Result<(), Status> {
     if meta.name.is_empty() && !meta.generate_name.is_empty() {
         let text = "metadata.name was not generated: it says what the object belongs to, so it must be given";
@@ -62,7 +65,8 @@ fn prepare_new(namespace: &str, now: Time, meta: &mut ObjectMeta) {
     meta.self_link.clear();
 }
 
-/// Gives the new form of an object what only the server may set.
+/// Resets the fields that clients cannot change, as `BeforeUpdate` in
+/// k8s.io/apiserver/pkg/registry/rest/update.go.
 pub fn prepare_update(old: &ObjectMeta, new: &mut ObjectMeta) {
     new.namespace.clone_from(&old.namespace);
     if new.uid.is_empty() {
@@ -71,17 +75,18 @@ pub fn prepare_update(old: &ObjectMeta, new: &mut ObjectMeta) {
     new.resource_version.clone_from(&old.resource_version);
     new.generation = old.generation;
     new.creation_timestamp = old.creation_timestamp;
-    // That it is being deleted cannot be taken back; that it is to be is a error.
+    // An update cannot undo a deletion. One that begins a deletion fails validation.
     new.deletion_timestamp = old.deletion_timestamp.or(new.deletion_timestamp);
     new.deletion_grace_period_seconds = new.deletion_grace_period_seconds.or(old.deletion_grace_period_seconds);
     new.self_link.clear();
 }
 
-/// Refuses an object of another namespace than the one that the path names. Objects of the cluster may say what they want:
-/// they are in none.
+/// Rejects an object whose namespace differs from the one in the path. Cluster-scoped objects may
+/// have any. As `EnsureObjectNamespaceMatchesRequestNamespace` in
+/// k8s.io/apiserver/pkg/registry/rest/meta.go.
 ///
 /// # Errors
-/// 400 that says so.
+/// 400 for another namespace.
 pub fn check_namespace(at: &ObjectRef, meta: &ObjectMeta) -> Result<(), Status> {
     match at.namespace.as_deref() {
         Some(namespace) if !meta.namespace.is_empty() && meta.namespace != namespace => {
@@ -92,20 +97,21 @@ pub fn check_namespace(at: &ObjectRef, meta: &ObjectMeta) -> Result<(), Status> 
     }
 }
 
-/// Refuses an object that is not the one that the path names.
+/// Rejects an object whose name or namespace differs from the path, as `checkName` in
+/// k8s.io/apiserver/pkg/endpoints/handlers/rest.go.
 ///
 /// # Errors
-/// 400 that says which names differ.
+/// 400 with both names.
 pub fn check_names(at: &ObjectRef, meta: &ObjectMeta) -> Result<(), Status> {
     check_namespace(at, meta)?;
     let text = match (meta.name.as_str(), at.name()) {
-        ("", wanted) => {
-            let wanted = excerpt::of(wanted);
-            format!("the name of the object ({wanted} based on URL) was undeterminable: name must be provided")
+        ("", requested) => {
+            let requested = excerpt::of(requested);
+            format!("the name of the object ({requested} based on URL) was undeterminable: name must be provided")
         }
-        (name, wanted) if name != wanted => {
-            let (name, wanted) = (excerpt::of(name), excerpt::of(wanted));
-            format!("the name of the object ({name}) does not match the name on the URL ({wanted})")
+        (name, requested) if name != requested => {
+            let (name, requested) = (excerpt::of(name), excerpt::of(requested));
+            format!("the name of the object ({name}) does not match the name on the URL ({requested})")
         }
         _ => return Ok(()),
     };
@@ -123,12 +129,13 @@ fn generate_name(base: &str) -> String {
     base[..end].chars().chain(letters).collect()
 }
 
-/// The errors of the metadata of an object whose name is a segment of a storage path.
+/// Validates the metadata of an object whose name is a path segment.
 pub fn validate(meta: &ObjectMeta) -> field::Errors {
     validate_with(meta, path_segment_errors)
 }
 
-/// The errors of the metadata of an object whose name has rules of its own.
+/// Validates metadata with the naming rules of a type, as `ValidateObjectMetaAccessor` in
+/// k8s.io/apimachinery/pkg/api/validation/objectmeta.go.
 pub fn validate_with(meta: &ObjectMeta, name_errors: impl Fn(&str) -> Vec<&'static str>) -> field::Errors {
     let mut errors = limits::errors(None, meta);
     errors.append(errors_besides_limits(meta, name_errors));
@@ -141,8 +148,8 @@ fn errors_besides_limits(meta: &ObjectMeta, name_errors: impl Fn(&str) -> Vec<&'
     errors
 }
 
-/// The errors of the metadata of an object of the cluster that is sent inside of another object. `old` looks for the
-/// present metadata, where there is some.
+/// Validates the metadata of a cluster-scoped object inside of another object. `old` returns its
+/// current metadata, if any.
 pub fn validate_nested<'a>(meta: &ObjectMeta, old: impl FnOnce() -> Option<&'a ObjectMeta>) -> field::Errors {
     let mut errors = limits::errors(None, meta);
     if !errors.is_empty() {
@@ -177,7 +184,7 @@ fn validate_names(meta: &ObjectMeta, name_errors: impl Fn(&str) -> Vec<&'static 
     errors
 }
 
-/// The errors of what has the same rules in all objects.
+/// Validates the fields that have the same rules in all types.
 fn validate_common(meta: &ObjectMeta) -> field::Errors {
     let mut errors = field::Errors::default();
     if meta.generation < 0 {
@@ -192,7 +199,8 @@ fn validate_common(meta: &ObjectMeta) -> field::Errors {
     errors
 }
 
-/// The errors of putting metadata in the place of `old`, after [`prepare_update`].
+/// Validates the update of metadata after [`prepare_update`], as `ValidateObjectMetaAccessorUpdate`
+/// in k8s.io/apimachinery/pkg/api/validation/objectmeta.go.
 fn update_errors(old: &ObjectMeta, new: &ObjectMeta) -> field::Errors {
     let mut errors = field::Errors::default();
     if old.deletion_timestamp.is_some() {
@@ -215,7 +223,7 @@ fn update_errors(old: &ObjectMeta, new: &ObjectMeta) -> field::Errors {
     errors
 }
 
-/// All errors of an object that takes the place of one with the metadata `old`, in the order in which they are joined.
+/// All errors of an update, in the order of kube-apiserver.
 pub fn validate_update(
     old: &ObjectMeta,
     new: &ObjectMeta,
@@ -234,7 +242,8 @@ pub fn validate_update(
     errors
 }
 
-/// Who is to clean up is settled once an object is being deleted.
+/// Rejects new finalizers of an object that is being deleted, as `ValidateNoNewFinalizers` in
+/// k8s.io/apimachinery/pkg/api/validation/objectmeta.go.
 fn new_finalizer_error(old: &[String], new: &[String]) -> Option<field::Error> {
     let old: BTreeSet<&String> = old.iter().collect();
     let added: BTreeSet<&String> = new.iter().filter(|each| !old.contains(each)).collect();
@@ -298,7 +307,7 @@ fn validate_owner_references(owners: &[OwnerReference]) -> field::Errors {
 }
 
 fn validate_owner_reference(owner: &OwnerReference) -> field::Errors {
-    // What is no group with a version, or no version, has none.
+    // An apiVersion that `ParseGroupVersion` rejects counts as empty.
     let (group, version) = match owner.api_version.split('/').collect::<Vec<_>>()[..] {
         [version] => ("", version),
         [group, version] => (group, version),
@@ -313,7 +322,7 @@ fn validate_owner_reference(owner: &OwnerReference) -> field::Errors {
     let empty = fields.into_iter().filter(|(.., needed, _)| needed.is_empty());
     let invalid = |name: &str, value: &str, rule| field::Error::invalid(format_args!("{OWNERS}.{name}"), value, rule);
     let mut errors: field::Errors = empty.map(|(name, value, _, rule)| invalid(name, value, rule)).collect();
-    // Events come and go too often to own anything.
+    // `BannedOwners` in k8s.io/apimachinery/pkg/api/validation/objectmeta.go.
     if (group, version, &*owner.kind) == ("", "v1", "Event") {
         let why = "/v1, Kind=Event is disallowed from being an owner";
         errors.push_with(|| field::Error::invalid_value(OWNERS, json::excerpt(owner), why));
@@ -321,7 +330,8 @@ fn validate_owner_reference(owner: &OwnerReference) -> field::Errors {
     errors
 }
 
-/// The errors of what says who wrote which field.
+/// Limits the names in managed fields, as `ValidateManagedFields` in
+/// k8s.io/apimachinery/pkg/apis/meta/v1/validation/validation.go.
 fn validate_managed_fields(entries: &[ManagedFieldsEntry]) -> field::Errors {
     const PATH: &str = "metadata.managedFields";
     const MAX_SUBRESOURCE_BYTES: usize = 256;
@@ -338,7 +348,8 @@ fn validate_managed_fields(entries: &[ManagedFieldsEntry]) -> field::Errors {
     errors
 }
 
-/// Finalizers need a domain, but for those of the garbage collector and of the namespace controller.
+/// Requires a domain in the names of all but the standard finalizers, as `ValidateFinalizers` in
+/// k8s.io/apimachinery/pkg/api/validation/objectmeta.go.
 fn validate_finalizers(finalizers: &[String]) -> field::Errors {
     const STANDARD: [&str; 3] = ["kubernetes", "foregroundDeletion", "orphan"];
     let mut errors = field::Errors::default();
@@ -363,7 +374,7 @@ mod tests {
     use crate::meta::Time;
 
     #[test]
-    fn a_generated_name_is_the_base_and_five_letters() {
+    fn generated_name_is_base_and_five_characters() {
         assert_eq!(generate_name(&"é".repeat(40)).len(), 58 + 5);
     }
 
@@ -373,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn owners_have_a_version_are_no_events_and_one_at_most_controls() {
+    fn owner_references_are_validated() {
         let joined = |owners: &[OwnerReference]| field::join(&validate_owner_references(owners));
         assert!(validate_owner_references(&[owner("v1", "Pod", Some(true)), owner("g/v1", "Pod", None)]).is_empty());
         for api_version in ["g/", "a/b/c", ""] {
@@ -394,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn gc_finalizers_exclude_each_other_and_managers_are_short() {
+    fn gc_finalizers_conflict_and_manager_names_are_limited() {
         let finalizers = ["orphan", "foregroundDeletion"].map(str::to_owned);
         assert!(field::join(&validate_finalizers(&finalizers)).ends_with(
             "[\"orphan\",\"foregroundDeletion\"]: finalizer orphan and foregroundDeletion cannot be both set"
@@ -412,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn no_update_begins_or_ends_a_deletion() {
+    fn update_cannot_begin_or_undo_a_deletion() {
         let now = Time::from_unix_seconds(0);
         let deleted = ObjectMeta {
             deletion_timestamp: Some(now),
@@ -431,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_is_judged_part_by_part() {
+    fn metadata_errors_come_in_field_order() {
         let mut meta = ObjectMeta { name: "x".into(), ..ObjectMeta::default() };
         meta.generation = -1;
         meta.labels.insert("k".into(), "bad value!".into());

@@ -1,4 +1,4 @@
-//! Objects that are stored as they are: where they lie, how they are read and watched, whatever their type.
+//! The store of the objects of one resource: keys, reads, watches and the rows of a change.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ pub struct ObjectStore<T, S> {
 }
 
 impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
-    /// The objects of the resource `name` of an API in a store.
+    /// Creates the store of the resource `name` of an API version.
     pub fn new(storage: Arc<Storage>, api: GroupVersion, name: &'static str, strategy: S) -> Self {
         Self {
             storage,
@@ -53,7 +53,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         }
     }
 
-    /// The same, each object at max so many bytes as it is stored.
+    /// Limits the encoded size of each object.
     pub fn with_max_object_bytes(self, bytes: usize) -> Self {
         Self { max_bytes: bytes, ..self }
     }
@@ -78,12 +78,12 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         self.resource
     }
 
-    /// The shape of the objects.
+    /// The schema of the objects.
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    /// What is special about the objects.
+    /// The strategy of the resource.
     pub fn strategy(&self) -> &S {
         &self.strategy
     }
@@ -93,23 +93,23 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         keys::key(self.resource, namespace, name)
     }
 
-    /// The prefix of the keys of a namespace, or of all objects.
+    /// The key prefix of a namespace, or of all objects when `namespace` is empty.
     fn prefix(&self, namespace: &str) -> String {
         keys::prefix(self.resource, namespace, 0)
     }
 
-    /// The object in an entry, with its resourceVersion, as it is stored.
+    /// Decodes the stored form of an object and sets its resourceVersion.
     ///
     /// # Errors
-    /// 500 for an entry that cannot be read; it names the object.
+    /// 500 for an entry that cannot be decoded; it names the object.
     pub fn decode(&self, entry: &Entry) -> Result<T, Status> {
         self.complete(entry, self.strategy.decode(&entry.value))
     }
 
-    /// The same, but for all that is not metadata, which is empty.
+    /// Decodes only the metadata of an object; all other fields are empty.
     ///
     /// # Errors
-    /// As for [`ObjectStore::decode`].
+    /// The errors of [`ObjectStore::decode`].
     pub(crate) fn decode_metadata(&self, entry: &Entry) -> Result<T, Status> {
         self.complete(entry, self.strategy.decode_metadata(&entry.value))
     }
@@ -121,11 +121,11 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         Ok(object)
     }
 
-    /// The stored object of a name, for a request that reads it. It is as new as it can be, so that a version which the request says
-    /// matters only where it is yet to come.
+    /// Reads the latest revision of an object for a request. A resourceVersion in the options is a
+    /// lower bound.
     ///
     /// # Errors
-    /// 400 for a version that is none, 504 for one that is yet to come; failures of the store.
+    /// 400 for a malformed resourceVersion, 504 for one in the future, and store failures.
     pub async fn read(
         &self,
         actor: &Actor,
@@ -142,27 +142,28 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         self.find(&actor.load, at.namespace(), name).await
     }
 
-    /// The stored object of a name, for a request with this load; a large one is decoded with a place of the pool.
+    /// Reads the latest revision of an object. Large objects are decoded in a slot of the pool.
     ///
     /// # Errors
-    /// Failures of the store.
+    /// Store failures.
     pub async fn find(&self, load: &Workload, namespace: &str, name: &str) -> Result<Option<T>, Status> {
         self.find_by_key(load, &self.key(namespace, name)).await
     }
 
-    /// The object in the row of a key, which need not be that of the object.
+    /// Reads the object that is stored under a key, which need not be the key of the object.
     ///
     /// # Errors
-    /// Failures of the store.
+    /// Store failures.
     pub async fn find_by_key(&self, load: &Workload, key: &Key) -> Result<Option<T>, Status> {
         let entry = read::read_entry(self.store(), load, key, 0).await?;
         entry.map(|entry| self.decode(&entry)).transpose()
     }
 
-    /// Prepares and checks an object that is to be made beside another one, where it needs no others.
+    /// Prepares and validates an object that is created in a transaction with another one and has
+    /// no dependencies.
     ///
     /// # Errors
-    /// 400 and 422 for objects that cannot be made.
+    /// 400 and 422 for invalid objects.
     pub fn prepare_and_validate(&self, namespace: &str, now: Time, object: &mut T) -> Result<(), Status> {
         metadata::prepare_create(namespace, now, object.metadata_mut())?;
         self.reject_invalid(object, &self.strategy.limit_errors(None, object))?;
@@ -172,7 +173,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         self.reject_invalid(object, &self.new_object_errors(object, validated))
     }
 
-    /// All errors of a new object, in the order in which they are told.
+    /// All errors of a new object, in the order of kube-apiserver.
     pub(crate) fn new_object_errors(&self, object: &T, validated: ValidationErrors) -> field::Errors {
         let of_metadata = metadata::validate_with(object.metadata(), |name| self.strategy.name_errors(name));
         let mut errors = validated.before_metadata;
@@ -181,10 +182,10 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         errors
     }
 
-    /// 422, if there are errors.
+    /// Returns an error if there are field errors.
     ///
     /// # Errors
-    /// That 422.
+    /// 422 with all field errors.
     pub fn reject_invalid(&self, object: &T, errors: &field::Errors) -> Result<(), Status> {
         if errors.is_empty() { Ok(()) } else { Err(Status::invalid(self.kind(), &object.metadata().name, errors)) }
     }
@@ -194,10 +195,10 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         GroupResource { group: self.resource.group, name: T::KIND }
     }
 
-    /// The change that puts `new` in the place of `old` in the row of a key.
+    /// The change that replaces `old` with `new` under a key.
     ///
     /// # Errors
-    /// 413 for an object that is too large to be stored.
+    /// 413 for an object over the size limit.
     pub fn change(
         &self,
         key: &Key,
@@ -305,7 +306,8 @@ impl<T: Kind, S: Strategy<T>> ObjectReader<T> for ObjectStore<T, S> {
 }
 
 impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
-    /// What a watch is about: all objects of a place, or the one that the path or the field selector names.
+    /// The keys and selectors of a watch: one object if the path or the field selector names it,
+    /// otherwise a whole collection.
     fn scope(&self, at: &ObjectRef, scope: verbs::Scope, options: &ListOptions) -> Result<WatchScope, Status> {
         let selector = options.selector(self.strategy.selectable_fields())?;
         let selected = selector.exact_name().map(str::to_owned);
@@ -325,7 +327,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
 }
 
 impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
-    /// The rows of a namespace, or of all, from the name `start` on.
+    /// The entries of a namespace, or of all namespaces, from the name `start` on.
     pub fn entries(&self, namespace: &str, start: Option<&str>, options: PageOptions) -> Entries {
         Entries::new(self.storage.store().clone(), self.prefix(namespace), start, options)
     }

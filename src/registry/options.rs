@@ -84,7 +84,7 @@ impl ListOptions {
 /// The content of the objects of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ListContent {
-    /// Whole objects.
+    /// The whole object.
     #[default]
     Whole,
     /// Metadata; all other fields are empty.

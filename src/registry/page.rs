@@ -1,4 +1,4 @@
-//! Lists in pages: the options of a list and the token that continues it.
+//! Pagination: the options of a list and the continue token.
 
 use base64::alphabet::URL_SAFE;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
@@ -10,20 +10,20 @@ use crate::machinery::go_fmt::strconv_error;
 use crate::meta::{GroupResource, Status, excerpt, field, go_json};
 use crate::store::{At, MAX_KEY_BYTES, Revision};
 
-/// Where a list begins, at which revision, and how much of it is wanted.
+/// The start, revision and length of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageOptions {
-    /// The revision to look at.
+    /// The revision to read.
     pub at: At,
-    /// The list must not be older than this.
+    /// The minimum revision of the result.
     pub at_least: Revision,
-    /// The key to begin with, without the list's prefix.
+    /// The first key, without the prefix of the list.
     pub start: Option<String>,
-    /// How many objects at most; 0 for all.
+    /// The maximum number of objects; 0 for all.
     pub limit: usize,
 }
 
-/// What a continue token holds; clients must not look inside.
+/// The content of a continue token, which is opaque to clients.
 #[derive(Default, Serialize)]
 struct ContinueToken {
     v: String,
@@ -32,16 +32,16 @@ struct ContinueToken {
 }
 
 const TOKEN_VERSION: &str = "meta.k8s.io/v1";
-/// As Go reads it: what the last letter has too much does not count.
+/// Go's `base64.RawURLEncoding`, which accepts nonzero trailing bits.
 const BASE64: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
-/// Stands in a token for whatever revision is the latest when the list goes on.
+/// The resourceVersion in tokens that continue at the latest revision.
 const LATEST: i64 = -1;
 
 impl PageOptions {
     /// Reads the options of a list.
     ///
     /// # Errors
-    /// 400 for values that cannot be read, 422 for such that do not go together.
+    /// 400 for malformed values, 422 for invalid combinations.
     pub fn read(options: &ListOptions) -> Result<Self, Status> {
         let (version_text, token) = (options.resource_version.as_str(), options.continue_token.as_str());
         let limit = usize::try_from(options.limit.unwrap_or_default()).unwrap_or_default();
@@ -66,7 +66,7 @@ impl PageOptions {
         let is_any = !version_text.is_empty() && version == Revision(0);
         let is_exact = match r#match {
             "Exact" => true,
-            // Pages of a known revision are pages of exactly that one, where nothing else is said.
+            // A limited list at a known revision is exact unless `resourceVersionMatch` is set.
             "" => limit > 0 && version != Revision(0),
             _ => false,
         };
@@ -74,13 +74,14 @@ impl PageOptions {
             at: if is_exact { At::Revision(version) } else { At::Now },
             at_least: version,
             start: None,
-            // A list of any age comes whole, as from the reference's cache.
+            // kube-apiserver serves such lists from its watch cache, which ignores the limit.
             limit: if is_any { 0 } else { limit },
         })
     }
 }
 
-/// What is wrong with the parameter `resourceVersionMatch` beside the others.
+/// The errors of the parameter `resourceVersionMatch`, as `ValidateListOptions` in
+/// k8s.io/apimachinery/pkg/apis/meta/internalversion/validation/validation.go.
 fn match_errors(r#match: &str, version: &str, token: &str) -> field::Errors {
     const NAME: &str = "resourceVersionMatch";
     let mut errors = field::Errors::default();
@@ -103,17 +104,20 @@ fn match_errors(r#match: &str, version: &str, token: &str) -> field::Errors {
     errors
 }
 
-/// 422 for options of a list or a watch that do not go together.
+/// The 422 for invalid combinations of list or watch options.
 pub(crate) fn invalid_options(errors: &field::Errors) -> Status {
     Status::invalid(GroupResource { group: "meta.k8s.io", name: "ListOptions" }, "", errors)
 }
 
-/// The token that continues a list behind the key `last`, which stands without the list's prefix.
+/// The token that continues a list after the key `last`, which has no list prefix; as
+/// `EncodeContinue` in k8s.io/apiserver/pkg/storage/continue.go.
 pub fn continue_token(revision: Revision, last: &str) -> String {
     write_token(i64::try_from(revision.0).unwrap_or(i64::MAX), format!("{last}\0"))
 }
 
-/// 410: the list that was to be continued at the key `start` is forgotten. With the token in it the present one can be.
+/// The 410 for a continued list whose revision is compacted. Its token continues at the key
+/// `start` with the latest revision, as `handleCompactedErrorForPaging` in
+/// k8s.io/apiserver/pkg/storage/etcd3/errors.go.
 pub fn expired(start: &str) -> Status {
     let mut status = Status::expired(
         "The provided continue parameter is too old to display a consistent list result. You can start a new list without \
@@ -138,10 +142,10 @@ fn read_version(text: &str) -> Result<Option<Revision>, Status> {
     parse_version(text).map(Some).map_err(refuse)
 }
 
-/// The version that an object must have reached when it is read alone, if the request says one.
+/// The minimum revision of a read of one object; none if the request has no resourceVersion.
 ///
 /// # Errors
-/// 400 for a version that is none.
+/// 400 for a malformed resourceVersion.
 pub fn least_version(options: &GetOptions) -> Result<Option<Revision>, Status> {
     match options.resource_version.as_str() {
         "" => Ok(None),
@@ -149,7 +153,7 @@ pub fn least_version(options: &GetOptions) -> Result<Option<Revision>, Status> {
     }
 }
 
-/// The revision that a resourceVersion names.
+/// Parses a resourceVersion.
 ///
 /// # Errors
 /// A sentence for the client.
@@ -186,7 +190,7 @@ fn decode_token(text: &str) -> Result<ContinueToken, String> {
     if token.start.is_empty() {
         return Err(format!("encoded start key empty (version {TOKEN_VERSION})"));
     }
-    // What stands behind a colon is the name of a tag, which may be any text.
+    // A tag name follows the colon, and may be any text.
     let path = token.start.split(':').next().unwrap_or_default();
     if path.len() > MAX_KEY_BYTES {
         return Err(format!("the start key is longer than the {MAX_KEY_BYTES} bytes of a key"));
@@ -217,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_leads_back_to_where_the_list_was_cut() {
+    fn continue_token_round_trips() {
         let query = options(Some(&format!("limit=5&continue={}", continue_token(Revision(7), "ns/a"))));
         let expected = PageOptions {
             at: At::Revision(Revision(7)),
@@ -229,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forgotten_list_goes_on_at_the_same_key_as_of_now() {
+    fn expired_list_continues_at_the_latest_revision() {
         let status = expired("ns/a\0");
         let query = options(Some(&format!("continue={}", status.metadata.r#continue)));
         let expected = PageOptions { at: At::Now, at_least: Revision(0), start: Some("ns/a\0".into()), limit: 0 };
@@ -245,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_stays_inside_of_its_list_but_tags_may_have_any_name() {
+    fn token_cannot_leave_its_list_but_tags_may_have_any_name() {
         let start = |last| read_token(&continue_token(Revision(1), last)).map(|token| token.start);
         for outside in ["../x", "ns/../x", "./x", "ns//x", "//x"] {
             assert_eq!(start(outside).unwrap_err().message.split(": ").last(), Some(&*format!("{outside}\0")));
@@ -253,12 +257,12 @@ mod tests {
         assert_eq!(start("/ns/x").unwrap(), "ns/x\0");
         assert_eq!(start("ns/s:../../x").unwrap(), "ns/s:../../x\0");
         let long = "-".repeat(MAX_KEY_BYTES);
-        assert!(start(&long).is_err(), "no key is as long");
+        assert!(start(&long).is_err(), "longer than any key");
         assert!(start(&format!("ns/s:{long}")).is_ok());
     }
 
     #[test]
-    fn all_that_is_wrong_with_the_options_is_told() {
+    fn all_invalid_list_options_are_reported() {
         let message = |query| {
             let options = ListOptions::read(&Query::parse(Some(query)));
             options.and_then(|options| PageOptions::read(&options)).unwrap_err().message
@@ -276,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn version_0_means_everything() {
+    fn version_0_ignores_the_limit() {
         let options = PageOptions::read(&options(Some("limit=5&resourceVersion=0"))).unwrap();
         assert_eq!(options, PageOptions { at: At::Now, at_least: Revision(0), start: None, limit: 0 });
     }

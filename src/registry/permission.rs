@@ -1,4 +1,4 @@
-//! What else a user may do: the authorizer, as handlers may ask it about more than the request itself.
+//! Permissions beyond that of the request itself.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,49 +6,49 @@ use std::sync::Arc;
 use crate::auth::{Attributes, Authorizer, Decision, ResourceAction, User};
 use crate::meta::Status;
 
-/// Decides what users may do.
+/// An authorizer for further permissions of a user.
 #[derive(Clone)]
 pub struct Permissions(Arc<Authorizer>);
 
-/// What is known of a permission.
+/// The result of an access review.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Permission {
-    /// The user may do it.
+    /// The user has the permission.
     Allowed,
-    /// The user may not do it.
+    /// The user lacks the permission.
     Denied {
-        /// Why, in the words of those who decided it; mostly empty.
+        /// The reason that the authorizer gives; usually empty.
         reason: String,
     },
-    /// Nobody could be asked. That is no permission.
+    /// The authorizer failed. This grants nothing.
     Unknown {
-        /// Why not.
+        /// The cause, for the log.
         why: String,
     },
 }
 
 impl Permissions {
-    /// What this authorizer permits.
+    /// The permissions that this authorizer grants.
     pub fn new(authorizer: Arc<Authorizer>) -> Self {
         Self(authorizer)
     }
 
-    /// Whether a user may do something.
+    /// Reviews whether a user may perform an action.
     pub async fn check(&self, user: &Arc<User>, action: ResourceAction) -> Permission {
         self.decide(user, &Arc::new(Attributes::Resource(Box::new(action)))).await
     }
 
-    /// Refuses a user who may not do something.
+    /// Requires a permission of a user.
     ///
     /// # Errors
-    /// 403, or 503 where it could not be found out.
+    /// 403 without the permission, 503 if the authorizer failed.
     pub async fn require(&self, user: &Arc<User>, action: ResourceAction) -> Result<(), Status> {
         let attributes = Arc::new(Attributes::Resource(Box::new(action)));
         match self.decide(user, &attributes).await {
             Permission::Allowed => Ok(()),
             Permission::Denied { reason } => Err(attributes.forbidden(user, &reason)),
             Permission::Unknown { why } => {
-                let mut status = Status::unavailable("what you may do could not be found out: try again later");
+                let mut status = Status::unavailable("your permissions could not be checked: try again later");
                 status.hidden = Some(why);
                 Err(status)
             }
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_may_not_is_told_what() {
+    async fn missing_permission_is_named_in_the_error() {
         let permissions = Permissions::new(Arc::new(Authorizer::AlwaysAllow));
         let action = ResourceAction { verb: "create".into(), resource: "imagestreams".into(), ..Default::default() };
         let nobody = Arc::new(User { name: "nobody".into(), ..User::default() });

@@ -1,11 +1,11 @@
-//! A bounded number of large requests at a time, on threads of their own.
+//! A bounded pool for large requests.
 //!
-//! Decoding, patching and validating is work that never waits, so on a worker of the runtime it holds up every
-//! other request. A request with a large body, or one that meets large stored objects on its way, takes one of a few
-//! places first. From then on each poll of its future is announced as blocking, by which tokio hands the other
-//! tasks of that worker to another thread: what the server spends on large requests, in threads and in decoded
-//! values, depends on the number of places, not on the number of workers. Whoever waits for a place holds the bytes of
-//! its body and little else.
+//! Decoding, patching and validating is CPU-bound work that would block other requests on the same
+//! runtime worker. A request with a large body, or with large stored objects, therefore acquires
+//! one of a few slots. From then on each poll of its future runs in [`block_in_place`], so tokio
+//! moves the other tasks of that worker to another thread. Threads and decoded values for large
+//! requests are bounded by the number of slots, not by the number of workers. A request that waits
+//! for a slot holds little more than the bytes of its body.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -18,27 +18,27 @@ use tokio::task::block_in_place;
 
 use crate::meta::Status;
 
-/// Bodies over this size make a request large, in bytes. A byte of a body becomes up to 250 bytes of values.
+/// The size of a body above which a request is large, in bytes. One byte of a body decodes to up to
+/// 250 bytes of values.
 pub const LARGE_BODY: usize = 64 << 10;
-/// Stored objects over this size make a request large, in bytes. They become some ten bytes each, and a few milliseconds
-/// of work.
+/// The size of stored objects above which a request is large, in bytes. One stored byte decodes to
+/// about ten bytes; objects of this size take a few milliseconds.
 pub const LARGE_OBJECT: usize = 256 << 10;
 
-/// Places of one pool.
+/// The number of slots of a pool.
 const SLOTS: usize = 2;
-/// Requests that may wait for a place. Half of the requests that may be in flight, so that small ones get through.
+/// The maximum number of waiting requests: half of the requests in flight, so that small requests
+/// still get through.
 const MAX_WAITING: usize = 100;
 
-/// The places for large requests of one kind.
+/// The slots for large requests of one kind.
 #[derive(Debug)]
 pub struct Pool {
     slots: Semaphore,
     queue: Semaphore,
 }
 
-/// The size of one request's work, as far as it is known.
-///
-/// Clones share the state.
+/// The size of the work of one request, as far as it is known. Clones share the state.
 #[derive(Clone, Debug)]
 pub struct Workload(Arc<WorkloadState>);
 
@@ -48,7 +48,7 @@ struct WorkloadState {
     has_slot: AtomicBool,
 }
 
-/// All places are free.
+/// A pool with all slots free.
 impl Default for Pool {
     fn default() -> Self {
         Self { slots: Semaphore::new(SLOTS), queue: Semaphore::new(MAX_WAITING) }
@@ -56,16 +56,16 @@ impl Default for Pool {
 }
 
 impl Pool {
-    /// Does the work of a request: at once while it is small, with a place from where it is large. The place is given
-    /// back when the work is done or dropped.
+    /// Runs the work of a request: at once while it is small, in a slot once it is large. The slot
+    /// is released when the work is done or dropped.
     ///
     /// # Errors
-    /// Those of the work, and 429 where too many wait for a place.
+    /// Errors of the work, and 429 if too many requests wait for a slot.
     ///
     /// # Panics
-    /// A large request on a runtime of one thread, as [`block_in_place`].
+    /// Panics for a large request on a single-threaded runtime, as [`block_in_place`] does.
     pub async fn run<T>(&self, load: &Workload, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
-        // Declared before the work, so that dropping this future drops first what the place stands for.
+        // Declared before the work, so that the work is dropped before its slot.
         let mut _slot = None;
         let mut work = pin!(work);
         if !load.is_large() {
@@ -77,7 +77,7 @@ impl Pool {
                 return outcome;
             }
         }
-        // On the heap, since small requests never get here.
+        // Boxed, because small requests never get here.
         _slot = Some(Box::pin(self.acquire()).await?);
         load.0.has_slot.store(true, Ordering::Relaxed);
         poll_fn(|context| block_in_place(|| work.as_mut().poll(context))).await
@@ -88,30 +88,30 @@ impl Pool {
             return Ok(slot);
         }
         let _turn = self.queue.try_acquire().map_err(|_| Status::too_many_requests())?;
-        Ok(self.slots.acquire().await.expect("nobody closes the semaphore"))
+        Ok(self.slots.acquire().await.expect("the semaphore is never closed"))
     }
 }
 
 impl Workload {
-    /// The workload of a request that [`Pool::run`] is about to work on, with a body of so many bytes.
+    /// The workload of a request with a body of this size, which [`Pool::run`] is about to run.
     pub fn of_body(bytes: usize) -> Self {
         let (is_large, has_slot) = (AtomicBool::new(bytes > LARGE_BODY), AtomicBool::new(false));
         Self(Arc::new(WorkloadState { is_large, has_slot }))
     }
 
-    /// Returns true if the request may hold this many bytes of stored objects: few, or any number with a place.
+    /// Returns true if the request may hold this many bytes of stored objects.
     pub fn fits(&self, bytes: usize) -> bool {
         bytes <= LARGE_OBJECT || self.0.has_slot.load(Ordering::Relaxed)
     }
 
-    /// Waits for a place, unless the request has one. Hold as little as possible meanwhile, and no lock.
+    /// Waits for a slot unless the request has one. Callers should hold no lock and little memory.
     pub async fn acquire_slot(&self) {
         poll_fn(|context| {
             if self.0.has_slot.load(Ordering::Relaxed) {
                 return Poll::Ready(());
             }
             self.0.is_large.store(true, Ordering::Relaxed);
-            // `Pool::run` polls again as soon as there is a place; combinators in between must do so as well.
+            // `Pool::run` polls again once it has a slot; combinators in between must poll, too.
             context.waker().wake_by_ref();
             Poll::Pending
         })
@@ -123,7 +123,7 @@ impl Workload {
     }
 }
 
-/// The workload of what no pool runs, such as commands that work on the store: it waits for nothing.
+/// The workload outside of a pool, such as that of CLI commands: it never waits.
 impl Default for Workload {
     fn default() -> Self {
         let (is_large, has_slot) = (AtomicBool::new(false), AtomicBool::new(true));
@@ -146,8 +146,8 @@ mod tests {
     const LARGE: usize = LARGE_BODY + 1;
     const SOON: Duration = Duration::from_secs(30);
 
-    /// A pool whose places are all taken until the senders are dropped.
-    async fn full() -> (Arc<Pool>, Vec<oneshot::Sender<()>>) {
+    /// A pool with all slots taken until the senders are dropped.
+    async fn full_pool() -> (Arc<Pool>, Vec<oneshot::Sender<()>>) {
         let pool = Arc::new(Pool::default());
         let mut ends = Vec::new();
         for _ in 0..SLOTS {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn the_only_worker_stays_free_while_a_place_is_busy() {
+    async fn only_worker_stays_free_while_a_slot_is_busy() {
         let (pool, (release, released)) = (Arc::new(Pool::default()), mpsc::channel::<()>());
         let large = tokio::spawn(async move {
             let work = async move { released.recv_timeout(SOON).map_err(|_| Status::success()) };
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
-    async fn no_more_large_requests_are_worked_on_than_there_are_places() {
+    async fn large_requests_are_bounded_by_slots() {
         let (pool, counts) = (Arc::new(Pool::default()), Arc::new((AtomicUsize::new(0), AtomicUsize::new(0))));
         let work = |_| {
             let (pool, counts) = (pool.clone(), counts.clone());
@@ -202,8 +202,8 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn small_requests_need_no_place_until_they_grow() {
-        let (pool, ends) = full().await;
+    async fn small_request_needs_a_slot_only_once_it_grows() {
+        let (pool, ends) = full_pool().await;
         let small = Workload::of_body(LARGE_BODY);
         assert_eq!(pool.run(&small, async { Ok(small.fits(LARGE_OBJECT)) }).now_or_never(), Some(Ok(true)));
         let growing = async {
@@ -218,14 +218,14 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn who_comes_when_too_many_wait_is_told_at_once() {
-        let (pool, ends) = full().await;
+    async fn full_queue_rejects_requests_at_once() {
+        let (pool, ends) = full_pool().await;
         let load = Workload::of_body(LARGE);
         let mut waiting: Vec<_> = (0..MAX_WAITING).map(|_| Box::pin(pool.run(&load, async { Ok(()) }))).collect();
         assert!(waiting.iter_mut().all(|each| each.as_mut().now_or_never().is_none()));
         let refused = pool.run(&load, async { Ok(()) }).now_or_never().unwrap().unwrap_err();
         assert_eq!((refused.code, refused.details.unwrap().retry_after_seconds), (429, 1));
-        // Whoever leaves makes room.
+        // A dropped request frees its place in the queue.
         waiting.pop();
         let again = pool.run(&load, async { Ok(()) });
         assert!(again.now_or_never().is_none());
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn work_that_is_dropped_or_panics_gives_its_place_back() {
+    async fn dropped_or_panicking_work_releases_its_slot() {
         let pool = Pool::default();
         for _ in 0..=SLOTS {
             let endless = pool.run(&Workload::of_body(LARGE), std::future::pending::<Result<(), _>>()).now_or_never();

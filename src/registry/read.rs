@@ -1,16 +1,17 @@
-//! Reading one entry of the store on behalf of a request.
+//! Reads of single entries on behalf of a request.
 
 use crate::meta::Status;
 use crate::registry::pool::Workload;
 use crate::registry::storage_errors::status_of;
 use crate::store::{Entry, Key, Lookup, Store};
 
-/// The entry of a key, for a request that holds `held` bytes of other entries.
+/// Reads the entry of a key for a request that holds `held` bytes of other entries.
 ///
-/// An entry that makes the request large is let go and read again with a place, so that those who wait hold none.
+/// An entry that makes the request large is dropped and read again in a slot of the pool, so that
+/// waiting requests hold no entries.
 ///
 /// # Errors
-/// Failures of the store.
+/// Store failures.
 pub(crate) async fn read_entry(
     store: &dyn Store,
     load: &Workload,

@@ -1,9 +1,9 @@
-//! What the failures of a store mean to a client.
+//! Store failures as Status errors.
 
 use crate::meta::{Status, StatusCause, StatusDetails};
 use crate::store::StoreError;
 
-/// The status that tells a client of a failure; its cause stays in the log where the client cannot mend it.
+/// The Status for a store failure. Causes that a client cannot act on are only logged.
 pub fn status_of(error: &StoreError) -> Status {
     match error {
         StoreError::Compacted { .. } => Status::expired("The resourceVersion for the provided list is too old."),
@@ -29,7 +29,7 @@ pub fn status_of(error: &StoreError) -> Status {
             status
         }
         StoreError::Unavailable(_) => {
-            let text = "the server's storage failed: look whether a write was made before you repeat it";
+            let text = "the server's storage failed: check whether a write took effect before you retry it";
             let mut status = Status::unavailable(text);
             status.hidden = Some(error.to_string());
             status
@@ -48,7 +48,7 @@ mod tests {
     use crate::store::{Key, Revision};
 
     #[test]
-    fn a_full_disk_is_told_from_a_failed_one_and_from_damage() {
+    fn full_failed_and_damaged_stores_have_different_statuses() {
         let status = |error: StoreError| status_of(&error);
         let full = status(StoreError::Full { reason: "1 byte is free in /data".into() });
         assert_eq!((full.code, full.reason.as_str()), (507, "InsufficientStorage"));

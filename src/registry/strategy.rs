@@ -1,4 +1,4 @@
-//! What differs from one stored type to another, and from one path of a type to another.
+//! Strategies: the rules of a stored type, and of each path that writes it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -11,57 +11,63 @@ use crate::meta::{Kind, ObjectMeta, Time, field};
 use crate::registry::permission::Permission;
 use crate::store::Change;
 
-/// How objects of a type are written through one path: the objects themselves, or an aspect of theirs such as the status.
+/// The rules for writing objects of a type through one path: the resource itself or a subresource
+/// such as `status`. As `RESTUpdateStrategy` in k8s.io/apiserver/pkg/registry/rest/update.go.
 ///
-/// A write goes through these in order: [`reset_fields`](Self::reset_fields), [`prepare`](Self::prepare), [`needs`](Self::needs),
-/// [`validate`](Self::validate), [`decorate`](Self::decorate). All are pure, and may be called again and again while dependencies change the
-/// object.
+/// A write runs [`reset_fields`](Self::reset_fields), [`prepare`](Self::prepare),
+/// [`dependencies`](Self::dependencies), [`validate`](Self::validate) and
+/// [`decorate`](Self::decorate) in this order. All are pure and may run several times.
 pub trait UpdateStrategy<T: Kind>: Send + Sync + 'static {
-    /// The aspect, as managedFields name it; empty for the objects themselves.
+    /// The subresource in `metadata.managedFields`; empty for the resource itself.
     fn subresource(&self) -> &'static str {
         ""
     }
 
-    /// The fields beside `metadata` that are not written through this path, so that nobody owns them by it.
+    /// Top-level fields other than `metadata` that this path does not write, and so never owns.
     fn ignored_fields(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// The part of an object that is written through this path: but for what is [ignored](Self::ignored), which is empty.
+    /// The part of an object that this path writes: all but the
+    /// [ignored fields](Self::ignored_fields).
     fn writable_part<'a>(&self, object: &'a T) -> Cow<'a, T> {
         Cow::Borrowed(object)
     }
 
-    /// Gives `new` what this path cannot change: of `old`, or of nothing for a new object. What a client wants to have there is
-    /// not even known to managedFields.
+    /// Resets the fields of `new` that this path cannot change: to those of `old`, or to their
+    /// defaults for a new object. Managed fields do not record them. As
+    /// `ResetFieldsStrategy` in k8s.io/apiserver/pkg/registry/rest/rest.go.
     fn reset_fields(&self, _old: Option<&T>, _new: &mut T) {}
 
-    /// Sets in `new` what the server computes from the two.
+    /// Sets the fields of `new` that the server computes, as `PrepareForCreate` and
+    /// `PrepareForUpdate`.
     fn prepare(&self, _old: Option<&T>, _new: &mut T) {}
 
-    /// The other objects of the type that must be known to settle `new`.
+    /// Other objects of the type that validation of `new` needs.
     fn dependencies(&self, _old: Option<&T>, _new: &T) -> Vec<Dependency> {
         Vec::new()
     }
 
-    /// Sets in `new` what the server computes from dependencies too, and answers the faults besides those of metadata in general.
+    /// Sets the fields of `new` that depend on other objects, and returns all field errors except
+    /// those of the metadata.
     fn validate(&self, old: Option<&T>, new: &mut T, dependencies: &Dependencies<T>, now: Time) -> ValidationErrors;
 
-    /// Which faults of the metadata of a changed object are told a second time.
+    /// The metadata errors that an update reports twice.
     fn duplicate_errors(&self) -> DuplicateErrors {
         DuplicateErrors::All
     }
 
-    /// Sets what is computed on the way out and never stored.
+    /// Sets fields that responses contain and the store does not, as `Decorator` of the generic
+    /// registry.
     fn decorate(&self, _object: &mut T) {}
 }
 
-/// The faults of an object besides those of its metadata.
+/// The field errors of an object, without those of its metadata.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ValidationErrors {
-    /// Those that are told before the faults of the metadata.
+    /// Errors that are reported before those of the metadata.
     pub before_metadata: field::Errors,
-    /// Those that are told after them.
+    /// Errors that are reported after those of the metadata.
     pub after_metadata: field::Errors,
 }
 
@@ -71,65 +77,68 @@ impl From<field::Errors> for ValidationErrors {
     }
 }
 
-/// Which faults of the metadata of a changed object are told twice. The reference judges it once for all types of objects, and once
-/// for the path that the change takes, which does not always look at everything.
+/// The metadata errors that an update reports twice, for message parity with kube-apiserver:
+/// `BeforeUpdate` in k8s.io/apiserver/pkg/registry/rest/update.go validates the metadata, and the
+/// `ValidateUpdate` of most strategies does so again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DuplicateErrors {
     /// All of them.
     All,
-    /// Those that come from comparing it with the present one.
+    /// The errors of `ValidateObjectMetaAccessorUpdate` only.
     Changes,
 }
 
-/// How objects of a type are stored, and the rules of their main path.
+/// The storage rules of a type, and the rules of its main resource.
 pub trait Strategy<T: Kind>: UpdateStrategy<T> {
-    /// The fields that lists can select by, besides name and namespace.
+    /// Fields that field selectors may use, in addition to `metadata.name` and
+    /// `metadata.namespace`.
     fn selectable_fields(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// The stored value of one of those fields.
+    /// The value of a selectable field.
     fn field(&self, _object: &T, _name: &str) -> String {
         String::new()
     }
 
-    /// The rules for names that `name` breaks.
+    /// The naming rules that `name` breaks.
     fn name_errors(&self, name: &str) -> Vec<&'static str>;
 
-    /// Errors about what `new`, as a client sent it, has too much of and more than `old`. They are looked for on all paths,
-    /// before anything is computed from the object.
+    /// Errors for each limit that `new` exceeds and by which it is larger than `old`. All paths
+    /// check them on the object as the client sent it.
     fn limit_errors(&self, _old: Option<&T>, _new: &T) -> field::Errors {
         field::Errors::default()
     }
 
-    /// What becomes of dependents when an object is deleted.
+    /// The garbage collection of dependents when an object is deleted.
     fn garbage_collection(&self) -> GarbageCollection {
         GarbageCollection::Supported
     }
 
-    /// Changes to other rows that belong into the transaction that puts `new` in the place of `old` under a name.
+    /// Changes of other rows in the transaction that replaces `old` with `new`.
     fn derived_rows(&self, _name: &str, _old: Option<&T>, _new: Option<&T>) -> Vec<Change> {
         Vec::new()
     }
 
-    /// The form in which an object is stored. The resourceVersion in it does not count: it is that of the row.
+    /// Encodes an object for the store. Its resourceVersion is ignored, because the revision of the
+    /// entry replaces it.
     fn encode(&self, object: &T) -> Vec<u8> {
         json::encode(object)
     }
 
-    /// The object that was stored in this form.
+    /// Decodes the stored form of an object.
     ///
     /// # Errors
-    /// A sentence for the log, when the bytes are none that `encode` writes.
+    /// A sentence for the log if `encode` did not write these bytes.
     fn decode(&self, bytes: &[u8]) -> Result<T, String> {
         serde_json::from_slice(bytes).map_err(|why| why.to_string())
     }
 
-    /// An object that has the metadata of the one that was stored in this form, and nothing else. What is not metadata is
-    /// passed over, so that this costs much less than [`decode`](Self::decode).
+    /// Decodes only the metadata of a stored object. All other fields are skipped, which costs much
+    /// less than [`decode`](Self::decode).
     ///
     /// # Errors
-    /// As for [`decode`](Self::decode).
+    /// The errors of [`decode`](Self::decode).
     fn decode_metadata(&self, bytes: &[u8]) -> Result<T, String> {
         let OnlyMetadata { metadata } = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
         let mut object = T::default();
@@ -138,55 +147,57 @@ pub trait Strategy<T: Kind>: UpdateStrategy<T> {
     }
 }
 
-/// What is read of an object of which only the metadata is wanted.
+/// The metadata of a stored object; all other fields are skipped.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct OnlyMetadata {
     metadata: ObjectMeta,
 }
 
-/// What becomes of the dependents of objects of a type.
+/// The garbage collection of dependents of a type, as `GarbageCollectionPolicy` in
+/// k8s.io/apiserver/pkg/registry/rest/delete.go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GarbageCollection {
-    /// The garbage collector cares for them, as the deletion says.
+    /// The delete options decide.
     Supported,
-    /// There are none, whatever the deletion says.
+    /// Objects of the type have no dependents; the delete options are ignored.
     Unsupported,
 }
 
-/// Another object that must be known.
+/// Another object that a write needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
-    /// Its namespace.
+    /// The namespace.
     pub namespace: String,
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// What the user must be allowed to do for it to be looked at; nothing where the request's own permission is enough.
+    /// The permission that the user needs to read the object; none if the request's own permission
+    /// suffices.
     pub permission: Option<Box<ResourceAction>>,
 }
 
-/// What became of a [`Dependency`].
+/// The result of looking up a [`Dependency`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum ResolvedDependency<T> {
-    /// The object as it is stored.
+    /// The stored object.
     Found(Arc<T>),
-    /// There is none.
+    /// The object does not exist.
     Missing,
-    /// The user may not know. Whether there is one was not looked up.
+    /// The user lacks the permission; the object was not read.
     Denied(Permission),
 }
 
-/// The objects that were needed.
+/// The dependencies of a write.
 #[derive(Clone, Debug)]
 pub struct Dependencies<T>(pub Vec<(Dependency, ResolvedDependency<T>)>);
 
 impl<T> Dependencies<T> {
-    /// Nothing was needed.
+    /// No dependencies.
     pub fn none() -> Self {
         Self(Vec::new())
     }
 
-    /// What became of the dependency for an object; none where it was not needed.
+    /// The dependency on an object; none if there is no such dependency.
     pub fn get(&self, namespace: &str, name: &str) -> Option<&ResolvedDependency<T>> {
         self.0
             .iter()

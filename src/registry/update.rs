@@ -1,4 +1,4 @@
-//! Changing the stored object that a path names: PUT, patches and apply.
+//! Updates, patches and applies of stored objects.
 
 use crate::machinery::go_fmt::strconv_error;
 use crate::machinery::managed_fields::Manager;
@@ -16,10 +16,10 @@ use crate::registry::verbs::Update;
 use crate::registry::write::{AllowCreate, WriteOutcome, WriteRequest};
 
 impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
-    /// Edits the object that the path names, by these strategy.
+    /// Updates the object that a request names through a strategy.
     ///
     /// # Errors
-    /// 400, 404, 409 and 422 as Kubernetes' updates, patches and applies.
+    /// 400, 404, 409 and 422 as for updates, patches and applies of kube-apiserver.
     pub async fn edit(
         &self,
         actor: &Actor,
@@ -33,15 +33,15 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         }
         let manager = self.field_manager(actor, strategy);
         let request = WriteRequest { strategy: strategy, creation: AllowCreate::WithPermission };
-        let wanted = |old: Option<&T>| self.wanted(actor, at, edit, strategy, &manager, old);
-        let written = self.write(actor, at.namespace(), at.name(), request, wanted).await?;
+        let desired = |old: Option<&T>| self.desired(actor, at, edit, strategy, &manager, old);
+        let written = self.write(actor, at.namespace(), at.name(), request, desired).await?;
         let WriteOutcome { mut object, effect, extra: warnings } = written;
         strategy.decorate(&mut object);
         let written = if effect == WriteEffect::Created { Written::created(object) } else { Written::updated(object) };
         Ok(written.warning(warnings))
     }
 
-    fn wanted(
+    fn desired(
         &self,
         actor: &Actor,
         at: &ObjectRef,
@@ -56,14 +56,15 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         let whole = old.map(|old| ExistingObject::new(old, self.api()));
         let part = old.map(|old| strategy.writable_part(old));
         let part = part.as_deref().map(|part| ExistingObject::new(part, self.api()));
-        // What cannot be written is mostly not looked at either, and may be large. Refusals tell of the whole object.
+        // Ignored fields may be large, and most edits do not touch them. Errors are still reported
+        // for the whole object.
         let of_part = if edit.touches(strategy.ignored_fields()) {
             None
         } else {
             edit.updated_object(part.as_ref(), manager).ok()
         };
-        let wanted = of_part.map_or_else(|| edit.updated_object(whole.as_ref(), manager), Ok);
-        let Desired { mut object, warnings } = wanted?;
+        let desired = of_part.map_or_else(|| edit.updated_object(whole.as_ref(), manager), Ok);
+        let Desired { mut object, warnings } = desired?;
         metadata::check_names(at, object.metadata())?;
         match old {
             Some(old) => self.check_version(edit, old, &object)?,
@@ -75,7 +76,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         Ok((object, warnings))
     }
 
-    /// Prepares an object that an apply makes.
+    /// Prepares an object that an apply creates.
     fn prepare_applied(&self, actor: &Actor, at: &ObjectRef, meta: &mut ObjectMeta) -> Result<(), Status> {
         if !meta.uid.is_empty() {
             let uid = excerpt::of(&meta.uid);
@@ -88,28 +89,30 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
 
     fn check_version(&self, edit: &UpdatedObjectInfo<T>, old: &T, new: &T) -> Result<(), Status> {
         let (old, new) = (old.metadata(), new.metadata());
-        let wanted = new.resource_version.as_str();
+        let requested = new.resource_version.as_str();
         if edit.object().is_some() && !new.uid.is_empty() && new.uid != old.uid {
             return Err(Status::conflict(self.resource(), &old.name, &self.other_uid(old, &new.uid)));
         }
-        if wanted.is_empty() || wanted == "0" {
-            let fault = field::Error::invalid_value("metadata.resourceVersion", 0, "must be specified for an update");
-            return Err(Status::invalid(self.resource(), &old.name, &fault.into()));
+        if requested.is_empty() || requested == "0" {
+            let error = field::Error::invalid_value("metadata.resourceVersion", 0, "must be specified for an update");
+            return Err(Status::invalid(self.resource(), &old.name, &error.into()));
         }
-        if let Err(why) = wanted.parse::<u64>() {
-            return Err(Status::bad_request(strconv_error("ParseUint", wanted, &why)));
+        if let Err(why) = requested.parse::<u64>() {
+            return Err(Status::bad_request(strconv_error("ParseUint", requested, &why)));
         }
-        if wanted == old.resource_version { Ok(()) } else { Err(Status::modified(self.resource(), &old.name)) }
+        if requested == old.resource_version { Ok(()) } else { Err(Status::modified(self.resource(), &old.name)) }
     }
 
-    /// Why a PUT for another object of the name is refused, with the key that the reference's own storage has.
-    fn other_uid(&self, old: &ObjectMeta, wanted: &str) -> String {
+    /// The conflict message for a PUT with the UID of another object. It contains the etcd key of
+    /// the OpenShift API server, as `NewInvalidObjError` in
+    /// k8s.io/apiserver/pkg/storage/errors.go.
+    fn other_uid(&self, old: &ObjectMeta, requested: &str) -> String {
         let ObjectMeta { namespace, name, uid, .. } = old;
-        let place = if namespace.is_empty() { "" } else { "/" };
-        let (resource, wanted) = (self.resource().name, excerpt::of(wanted));
+        let separator = if namespace.is_empty() { "" } else { "/" };
+        let (resource, requested) = (self.resource().name, excerpt::of(requested));
         format!(
-            "StorageError: invalid object, Code: 4, Key: /openshift.io/{resource}{place}{namespace}/{name}, \
-             ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object \
+            "StorageError: invalid object, Code: 4, Key: /openshift.io/{resource}{separator}{namespace}/{name}, \
+             ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {requested}, UID in object \
              meta: {uid}"
         )
     }

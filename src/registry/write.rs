@@ -1,4 +1,4 @@
-//! Writing stored objects: one path for what is made, replaced, patched and applied, and for what other resources edit.
+//! Writes of stored objects: creates, updates, patches, applies, and edits by other resources.
 
 use futures_util::{StreamExt, stream};
 
@@ -16,16 +16,16 @@ use crate::registry::permission::Permission;
 use crate::registry::strategy::{Dependencies, Dependency, ResolvedDependency, Strategy, UpdateStrategy};
 use crate::store::{Entry, Key};
 
-/// Access reviews that one write may dependency. The reference asks for any number.
+/// The maximum number of access reviews of one write. kube-apiserver has no such limit.
 const MAX_REVIEWS: usize = 100;
-/// Access reviews of one write that are under way at a time.
+/// The maximum number of concurrent access reviews of one write.
 const MAX_CONCURRENT_REVIEWS: usize = 8;
-/// Other objects that one write may refer to.
+/// The maximum number of other objects that one write may refer to.
 const MAX_DEPENDENCIES: usize = 1000;
 
 /// The terms of a write.
 pub struct WriteRequest<'a, T> {
-    /// The rules of the path of the write.
+    /// The strategy of the resource or subresource.
     pub strategy: &'a dyn UpdateStrategy<T>,
     /// Selects whether the write may create the object.
     pub creation: AllowCreate,
@@ -56,9 +56,9 @@ pub struct WriteOutcome<T, X> {
 /// The state of a write when the update loop returns.
 enum WriteAttempt<T, X> {
     Finished(WriteOutcome<T, X>),
-    /// Access reviews are needed for these objects.
+    /// Access to these objects must be reviewed.
     Review(Vec<Dependency>),
-    /// The permission to create the object is needed.
+    /// The permission to create the object must be reviewed.
     ReviewCreate,
 }
 
@@ -80,13 +80,13 @@ struct WriteTask<'a, T, E> {
 }
 
 impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
-    /// Replaces the current object of a name with the one that `edit` makes of it; `edit` gets none
-    /// for a missing object, and must [prepare](metadata::prepare_create) an object that it
-    /// creates. It runs again after each conflict with another write.
+    /// Replaces the current object of a name with the result of `edit`. For a missing object `edit`
+    /// gets none and must [prepare](metadata::prepare_create) the new one. It runs again after each
+    /// conflict with another write.
     ///
     /// # Errors
-    /// Errors of `edit`, of the strategy and of admission; 403 without the permission to create the
-    /// object; failures of the store.
+    /// Errors of `edit`, of the strategy and of admission, 403 without the permission to create the
+    /// object, and store failures.
     pub async fn write<X: Send>(
         &self,
         actor: &Actor,
@@ -120,7 +120,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         }
     }
 
-    /// Decides one attempt.
+    /// Runs one attempt on the current entries.
     fn attempt<X, E>(
         &self,
         task: &WriteTask<'_, T, E>,
@@ -142,8 +142,8 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         if old.is_none() && creation == AllowCreate::WithPermission && !reviews.may_create {
             return Ok(UpdateDecision::Keep(WriteAttempt::ReviewCreate));
         }
-        let place = (task.namespace, task.name);
-        if let Some(attributes) = self.admission_attributes(admitted, place, old.as_ref(), Some(&new)) {
+        let namespaced_name = (task.namespace, task.name);
+        if let Some(attributes) = self.admission_attributes(admitted, namespaced_name, old.as_ref(), Some(&new)) {
             return Ok(UpdateDecision::Admit(attributes));
         }
         if let Some(old) = &old {
@@ -176,7 +176,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             return Ok(UpdateDecision::Keep(WriteAttempt::Finished(WriteOutcome { object: new, effect, extra })));
         }
         let kept = (effect != WriteEffect::Deleted).then_some(&new);
-        let change = self.change(&task.key, place, old.as_ref(), kept)?;
+        let change = self.change(&task.key, namespaced_name, old.as_ref(), kept)?;
         let attempt_result = WriteAttempt::Finished(WriteOutcome { object: new, effect, extra });
         Ok(match task.actor.dry_run {
             DryRun::All => UpdateDecision::Keep(attempt_result),
@@ -184,7 +184,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         })
     }
 
-    /// Refuses a write that refers to too many other objects, before any of them is read or asked for.
+    /// Rejects a write that refers to too many other objects before any of them is read.
     fn check_dependency_count(&self, name: &str, dependencies: &[Dependency]) -> Result<(), Status> {
         let reviews = dependencies.iter().filter(|dependency| dependency.permission.is_some()).count();
         let text = if reviews > MAX_REVIEWS {
@@ -205,7 +205,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         Err(Status::failure(422, "Invalid", text).about(self.resource(), name))
     }
 
-    /// What is known of the objects that are needed.
+    /// Looks up the dependencies among the entries and reviews so far.
     fn resolve_dependencies(
         &self,
         dependencies: Vec<Dependency>,
@@ -255,7 +255,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         status
     }
 
-    /// Who writes through a path.
+    /// The owner in `metadata.managedFields` of fields that a strategy writes.
     pub fn field_manager(&self, actor: &Actor, strategy: &dyn UpdateStrategy<T>) -> Manager {
         let (subresource, ignored) = (strategy.subresource(), strategy.ignored_fields());
         Manager { subresource, ignored, ..actor.manager(self.api()) }
@@ -263,7 +263,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
 }
 
 impl ReviewedAccess {
-    /// ReviewedAccess the access to these objects.
+    /// Reviews access to these objects.
     async fn review(&mut self, actor: &Actor, dependencies: Vec<Dependency>) {
         let asked = dependencies.into_iter().map(async |dependency| {
             let action = dependency.permission.clone().unwrap_or_default();
@@ -275,14 +275,16 @@ impl ReviewedAccess {
     }
 }
 
-/// Whether the objects that are needed are known.
+/// The state of the dependencies of an attempt.
 enum DependencyState<T> {
     Complete(Dependencies<T>),
     Review(Vec<Dependency>),
     Read(Vec<Key>),
 }
 
-/// What putting `new` in the place of `old` does. Where only the times in managedFields differ, the old ones stay.
+/// The effect of replacing `old` with `new`. If only timestamps in managedFields differ, the old
+/// timestamps are kept, as `IgnoreManagedFieldsTimestampsTransformer` in
+/// k8s.io/apiserver/pkg/endpoints/handlers/fieldmanager/equality.go.
 fn effect<T: Kind>(old: Option<&T>, new: &mut T) -> WriteEffect {
     let Some(old) = old else {
         return WriteEffect::Created;

@@ -1,9 +1,9 @@
-//! The version of the API that all resources belong to.
+//! The API version of all resources.
 
 use crate::api;
 use crate::machinery::group_version::GroupVersion;
 
-/// The API that all resources belong to.
+/// `image.openshift.io/v1`, with the kinds that requests and responses may have.
 pub const API: GroupVersion = GroupVersion {
     group: api::GROUP,
     name: api::GROUP_VERSION,

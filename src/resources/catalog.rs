@@ -1,4 +1,4 @@
-//! The two stored kinds, and what is kept of streams in memory to find their images fast.
+//! The stored images and streams, with caches for views of images.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -29,9 +29,9 @@ use crate::registry::pool::Workload;
 use crate::store::{Entry, Key, Store};
 
 const STREAMS: GroupResource<'static> = GroupResource { group: GROUP, name: "imagestreams" };
-/// Memory for what is kept of streams, in bytes.
+/// The size of the cache of stream views, in bytes.
 const STREAM_CACHE_BYTES: u64 = 8 << 20;
-/// Memory for what streams show of images, in bytes.
+/// The size of the cache of image views, in bytes.
 const IMAGE_CACHE_BYTES: u64 = 26 << 20;
 
 /// The stored images and streams.
@@ -42,28 +42,28 @@ pub struct Catalog {
     pub images: Arc<ObjectStore<Image, ImageStrategy>>,
     /// All streams.
     pub streams: Arc<ObjectStore<ImageStream, StreamStrategy>>,
-    /// Where images are pulled from and pushed to.
+    /// The registries that images are pulled from and pushed to.
     pub registries: Registries,
-    /// How many events a tag keeps.
+    /// The maximum number of events in the history of a tag.
     pub tag_history: MaxTagHistory,
     views: RevisionCache<Key, StreamView>,
     image_views: RevisionCache<ImageName, ImageView>,
     closures: ClosureCache,
 }
 
-/// How much is kept.
+/// Limits of stored objects.
 #[derive(Clone, Copy, Debug)]
 pub struct StorageLimits {
-    /// Streams of a namespace; none for any number.
+    /// The maximum number of streams in a namespace; none for no limit.
     pub streams_per_namespace: Option<NonZeroU64>,
-    /// Bytes of one object as it is stored.
+    /// The maximum size of a stored object, in bytes.
     pub object_bytes: usize,
-    /// Events of a tag.
+    /// The maximum number of events in the history of a tag.
     pub tag_history: MaxTagHistory,
 }
 
 impl Catalog {
-    /// What a store holds.
+    /// The catalog of a store. The list of admission plugins is here.
     pub fn new(store: &Arc<dyn Store>, registries: Registries, limits: &StorageLimits) -> Self {
         let StorageLimits { streams_per_namespace, object_bytes, tag_history } = *limits;
         let strategy = StreamStrategy { registries: registries.clone(), tag_history };
@@ -86,10 +86,10 @@ impl Catalog {
         }
     }
 
-    /// What is needed to show images of a stream; as fresh as the store, decoded once a revision while there is room.
+    /// The view of a stream at its latest revision. Views are cached per revision.
     ///
     /// # Errors
-    /// Failures of the store.
+    /// Store failures.
     pub async fn stream_view(
         &self,
         load: &Workload,
@@ -111,10 +111,10 @@ impl Catalog {
         })
     }
 
-    /// The images of a stream and, recursively, the children of those that list images, for a request with this load.
+    /// The images of a stream and, recursively, the children of its manifest lists.
     ///
     /// # Errors
-    /// 413 where they are too many; failures of the store.
+    /// 413 for too many images, and store failures.
     pub async fn image_closure(
         &self,
         load: &Workload,
@@ -123,19 +123,19 @@ impl Catalog {
         self.closures.get(self.images.store(), load, stream).await
     }
 
-    /// The row with what streams show of the image `name`; as fresh as the store.
+    /// The view of an image at its latest revision.
     ///
     /// # Errors
-    /// Failures of the store.
+    /// Store failures.
     pub async fn image_view(&self, load: &Workload, name: &str) -> Result<Option<Arc<Revisioned<ImageView>>>, Status> {
         let make = |entry| Ok(ImageView::from(entry));
         self.image_views.get(self.images.store(), load, ImageName::of(name), |_| packed_view::key(name), make).await
     }
 
-    /// The image `name` as a stream shows it that has the images `unproved` without proof.
+    /// The image `name` as a stream with the unproved images `unproved` shows it.
     ///
     /// # Errors
-    /// Failures of the store.
+    /// Store failures.
     pub async fn image_in(
         &self,
         load: &Workload,
@@ -153,10 +153,10 @@ impl Catalog {
         Ok(kept.filter(|kept| kept.metadata.uid == *uid))
     }
 
-    /// The row with what a stream shows of an image that it has without proof. It is made anew for each request.
+    /// The view of an image that a stream has without proof. It is built for each request.
     ///
     /// # Errors
-    /// Failures of the store.
+    /// Store failures.
     pub async fn unproved_image_view(
         &self,
         load: &Workload,

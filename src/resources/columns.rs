@@ -1,4 +1,4 @@
-//! Descriptions that the tables of several kinds share.
+//! Table columns that several kinds share.
 
 use crate::endpoints::table::Column;
 
@@ -14,12 +14,12 @@ pub(super) const NAME: Column = Column {
     priority: 0,
 };
 
-/// A column of texts.
+/// A column of strings.
 pub(super) const fn text(name: &'static str, description: &'static str, priority: u8) -> Column {
     Column { name, r#type: "string", format: "", description, priority }
 }
 
-/// What the column of an image's reference shows.
+/// The description of image reference columns.
 pub(super) const REFERENCE: &str = "dockerImageReference is the string that can be used to pull this image.";
-/// What the column of a last change shows.
+/// The description of update time columns.
 pub(super) const UPDATED: &str = "Last update time.";

@@ -1,9 +1,10 @@
-//! The closures of streams: the images in a history and, recursively, the children of those that list images.
+//! Image closures of streams: the images in the history and, recursively, the children of manifest
+//! lists.
 //!
-//! A closure is gathered when it is first needed, once for all requests that wait for it, and kept while there is room. It
-//! stays right until the list of one of *its* images changes. That is found out from the log of the store: an
-//! image that lists images changes the row `MANIFEST_LISTS_KEY` in the same transaction, so while that row is as old as the
-//! closure nothing has changed at all, and otherwise the changes since then tell of which images they are.
+//! A closure is collected on first use, once for all concurrent requests, and cached. It stays
+//! valid until one of *its* manifest lists changes. Each write of a manifest list also writes the
+//! row [`MANIFEST_LISTS_KEY`]. If that row is not newer than the closure, no list has changed at
+//! all; otherwise the log of the store names the lists that changed since.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -22,49 +23,49 @@ use crate::registry::pool::Workload;
 use crate::registry::storage_errors::status_of;
 use crate::store::{Entry, Key, Lookup, Revision, Store};
 
-/// Memory for closures that are kept, in bytes. The largest one has room in it.
+/// The size of the cache, in bytes. The largest closure fits.
 const CACHE_BYTES: u64 = 24 << 20;
-/// The most bytes of names that a closure may have; some 230,000 digests.
+/// The maximum size of the names in a closure, in bytes: about 230,000 digests.
 const MAX_NAME_BYTES: usize = 16 << 20;
-/// After this many reads in a row others get their turn.
+/// The number of reads after which a task yields.
 const READS_PER_YIELD: usize = 64;
-/// Revisions that are looked through for changes of lists. Gathering anew is cheaper than more of them, for most closures.
+/// The maximum number of revisions to scan in the log. Beyond it, collecting again is usually
+/// cheaper.
 const MAX_LOG_REVISIONS: u64 = 1000;
 
-/// The closures that are kept.
+/// A cache of image closures.
 pub(super) struct ClosureCache {
     closures: Cache<StreamRevision, Arc<ImageClosure>, ClosureWeighter>,
-    /// Held by the one who looks through the log, so that those who wait find that done.
+    /// Held during a scan of the log, so that waiting requests find it done.
     log_scan: Mutex<()>,
 }
 
-/// A stream at the revision that wrote it.
+/// A stream at the revision of its last write.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct StreamRevision {
     stream: Key,
     revision: Revision,
 }
 
-/// The images of a stream with the children of those that list images.
+/// The images of a stream and, recursively, the children of its manifest lists.
 #[derive(Debug)]
 pub struct ImageClosure {
-    /// The names of all of them.
+    /// The names of the images.
     pub index: StreamIndex,
-    /// The latest revision of the store as of which they are known to be right.
+    /// The latest revision of the store at which the closure is known to be current.
     current_at: AtomicU64,
 }
 
 impl ClosureCache {
-    /// No closures yet.
+    /// An empty cache.
     pub(super) fn new() -> Self {
         Self { closures: single_shard(CACHE_BYTES, ClosureWeighter), log_scan: Mutex::new(()) }
     }
 
-    /// The closure of a stream, as fresh as the store, for a request with this load; a large one is gathered with a place of
-    /// the pool.
+    /// The current closure of a stream. Large closures are collected in a slot of the pool.
     ///
     /// # Errors
-    /// 413 for a closure that is too large; failures of the store.
+    /// 413 for a closure that is too large, and store failures.
     pub(super) async fn get(
         &self,
         store: &dyn Store,
@@ -75,7 +76,7 @@ impl ClosureCache {
         let stream_revision = StreamRevision { stream: stream.key.clone(), revision: stream.revision() };
         match self.closures.get(&stream_revision).filter(|closure| closure.is_current_at(latest)) {
             Some(closure) => Ok(closure),
-            // On the heap, for it would make the future of every request larger.
+            // Boxed, because it would enlarge the future of every request.
             None => Box::pin(self.load(store, load, stream, stream_revision, latest)).await,
         }
     }
@@ -88,10 +89,10 @@ impl ClosureCache {
         stream_revision: StreamRevision,
         latest: Revision,
     ) -> Result<Arc<ImageClosure>, Status> {
-        // Read after `latest`: it tells of every change of a list up to there.
+        // Read after `latest`, so it covers all changes up to there.
         let changed = manifest_lists_revision(store).await?;
         loop {
-            // Another request may have begun to gather before the change that this one must see.
+            // A concurrent request may have started before the change that this one must see.
             let closure =
                 match self.closures.get_or_insert_async(&stream_revision, collect_closure(store, load, stream)).await {
                     Ok(closure) => closure,
@@ -109,7 +110,7 @@ impl ClosureCache {
         }
     }
 
-    /// Returns true if a closure is current as of a change of some list.
+    /// Returns true if a closure is current as of a change of some manifest list.
     async fn is_current(&self, store: &dyn Store, closure: &ImageClosure, changed: Revision) -> bool {
         if changed <= closure.current_at() {
             return true;
@@ -124,7 +125,7 @@ impl ClosureCache {
         }
         let mut changes = store.watch(MANIFEST_LISTS_KEY, since);
         while changes.revision() < changed {
-            // What the log does not hold any more, or cannot be read, is a reason to gather anew.
+            // If the log is compacted or unreadable, the closure is collected again.
             let Ok(batch) = changes.next().await else {
                 return false;
             };
@@ -151,11 +152,11 @@ impl ImageClosure {
     }
 }
 
-/// A closure that was not gathered. The next request that waits for it tries.
+/// The reason why a closure was not collected. The next waiting request tries again.
 #[derive(Debug)]
 enum ClosureError {
-    /// It is large, and the request has no place for such work. The request must not wait for one
-    /// while others wait for the closure: they may have the places.
+    /// The closure is large and the request has no slot. It must not wait for one while others
+    /// wait for the closure, because those may hold all slots.
     NeedsSlot,
     Failed(Box<Status>),
 }
@@ -166,7 +167,7 @@ impl From<Status> for ClosureError {
     }
 }
 
-/// The revision of the last change of the children of any image; 0 where none lists images.
+/// The revision of the last change of any manifest list; 0 if there is none.
 async fn manifest_lists_revision(store: &dyn Store) -> Result<Revision, Status> {
     Ok(row(store, &Key::new(MANIFEST_LISTS_KEY)).await?.map(|entry| entry.revision).unwrap_or_default())
 }
@@ -183,13 +184,13 @@ async fn collect_closure(
     load: &Workload,
     stream: &StreamView,
 ) -> Result<Arc<ImageClosure>, ClosureError> {
-    // Before the first child is read: what changes meanwhile is found in the log.
+    // Read before the first child, so that the log covers later changes.
     let current_at = manifest_lists_revision(store).await?;
-    let mut seen: HashSet<String> = stream.history.names().map(str::to_owned).collect();
-    // What an unproved image lists may belong to anybody.
+    let mut names: HashSet<String> = stream.history.names().map(str::to_owned).collect();
+    // The children of an unproved image may belong to other streams.
     let is_proved = |name: &str| !stream.unproved.contains_key(name);
-    let mut pending: Vec<String> = seen.iter().filter(|name| is_proved(name)).cloned().collect();
-    let mut bytes = seen.iter().map(String::len).sum();
+    let mut pending: Vec<String> = names.iter().filter(|name| is_proved(name)).cloned().collect();
+    let mut bytes = names.iter().map(String::len).sum();
     for step in 1.. {
         let Some(name) = pending.pop() else {
             break;
@@ -198,20 +199,20 @@ async fn collect_closure(
             tokio::task::yield_now().await;
         }
         let known = pending.len();
-        add_children(row(store, &children_key(&name)).await?, &mut seen, &mut pending, &mut bytes)?;
+        add_children(row(store, &children_key(&name)).await?, &mut names, &mut pending, &mut bytes)?;
         let children = pending.split_off(known);
         pending.extend(children.into_iter().filter(|child| is_proved(child)));
         if !load.fits(bytes) {
             return Err(ClosureError::NeedsSlot);
         }
     }
-    Ok(Arc::new(ImageClosure { index: StreamIndex::from_names(seen), current_at: AtomicU64::new(current_at.0) }))
+    Ok(Arc::new(ImageClosure { index: StreamIndex::from_names(names), current_at: AtomicU64::new(current_at.0) }))
 }
 
-/// Adds the children in a row, if there is one; those that are new are pending.
+/// Adds the children in a row; new ones become pending.
 fn add_children(
     row: Option<Entry>,
-    seen: &mut HashSet<String>,
+    names: &mut HashSet<String>,
     pending: &mut Vec<String>,
     bytes: &mut usize,
 ) -> Result<(), Status> {
@@ -219,14 +220,14 @@ fn add_children(
         return Ok(());
     };
     for child in String::from_utf8_lossy(&entry.value).lines().filter(|child| !child.is_empty()) {
-        if seen.contains(child) {
+        if names.contains(child) {
             continue;
         }
         *bytes += child.len();
         if *bytes > MAX_NAME_BYTES {
             return Err(too_large());
         }
-        seen.insert(child.to_owned());
+        names.insert(child.to_owned());
         pending.push(child.to_owned());
     }
     Ok(())
@@ -234,8 +235,8 @@ fn add_children(
 
 fn too_large() -> Status {
     let text = format!(
-        "the images that the stream's images list have names of more than {MAX_NAME_BYTES} bytes together: ask by the full \
-         digest of an image in its history, or remove tags"
+        "the names of the stream's images and of their child manifests take more than {MAX_NAME_BYTES} bytes: use the full \
+         digest of an image in the history, or remove tags"
     );
     Status::failure(413, "RequestEntityTooLarge", text)
 }
@@ -251,7 +252,7 @@ impl Weighter<StreamRevision, Arc<ImageClosure>> for ClosureWeighter {
 
 impl MemorySize for ImageClosure {
     fn memory_size(&self) -> usize {
-        /// Memory besides the names, about.
+        /// Estimated memory besides the names, in bytes.
         const ENTRY: usize = 200;
         ENTRY + self.index.size()
     }

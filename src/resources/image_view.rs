@@ -1,4 +1,4 @@
-//! Rows with what streams show of images, as they are kept in memory.
+//! Cached views of images.
 
 use bytes::Bytes;
 
@@ -8,7 +8,7 @@ use crate::api::Image;
 use crate::meta::Status;
 use crate::store::{Entry, Revision};
 
-/// The row with what streams show of an image, which `record` describes.
+/// The view of an image: a row in the format of [`packed_view`].
 #[derive(Debug)]
 pub struct ImageView {
     /// The row.
@@ -24,7 +24,7 @@ impl From<Entry> for ImageView {
 }
 
 impl ImageView {
-    /// The same for an image that no row belongs to. Its resourceVersion must be set.
+    /// The view of an image without a row of its own. Its resourceVersion must be set.
     ///
     /// # Errors
     /// 500 for an image without a resourceVersion.
@@ -40,17 +40,17 @@ impl MemorySize for ImageView {
     }
 }
 
-/// The name of an image, small where it is a hash, as it mostly is.
+/// The name of an image, compact for SHA-256 digests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum ImageName {
-    /// `sha256:` and these bytes in lower case.
+    /// `sha256:` with these bytes in lower-case hexadecimal.
     Sha256([u8; 32]),
-    /// Any other text.
+    /// Any other name.
     Other(Box<str>),
 }
 
 impl ImageName {
-    /// The name that is this text.
+    /// The compact form of a name.
     pub(super) fn of(name: &str) -> Self {
         sha256(name).map_or_else(|| Self::Other(name.into()), Self::Sha256)
     }
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_the_same_only_if_they_are_the_same_text() {
+    fn only_lower_case_sha256_digests_are_compact() {
         let hash = "0123456789abcdef".repeat(4);
         let lower = ImageName::of(&format!("sha256:{hash}"));
         assert!(matches!(lower, ImageName::Sha256(bytes) if bytes[..2] == [0x01, 0x23]));

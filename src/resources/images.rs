@@ -1,4 +1,4 @@
-//! `images`: stored, and shared by the whole cluster.
+//! `images`: stored, cluster-scoped.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::endpoints::table::Columns;
 use crate::registry::verbs::Scope;
 
-/// The resource.
+/// The endpoint of the resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
     let images = &catalog.images;
     Builder::new(API, "images", Scope::Cluster)

@@ -1,4 +1,4 @@
-//! `imagesignatures`: who vouches for an image, by `<image>@<signature>`. Kept inside of the image.
+//! `imagesignatures`: signatures of an image, named `<image>@<signature>` and stored in the image.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::registry::verbs::{Create, Delete, Scope};
 use crate::registry::write::{AllowCreate, WriteRequest};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 
-/// The resource.
+/// The endpoint of the resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
     let handler = Arc::new(SignatureHandler { catalog: catalog.clone(), schema: Schema::of::<ImageSignature>() });
     Builder::new(API, "imagesignatures", Scope::Cluster)
@@ -36,7 +36,7 @@ struct SignatureHandler {
 }
 
 impl SignatureHandler {
-    /// Changes the image that a signature belongs to.
+    /// Edits the image that a signature belongs to.
     async fn edit(
         &self,
         actor: &Actor,

@@ -1,4 +1,4 @@
-//! `imagestreamimages`: one image of a stream, by `<stream>@<digest>`. The main job of this server.
+//! `imagestreamimages`: an image of a stream, named `<stream>@<digest>`. The hottest read path.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use crate::registry::options::GetOptions;
 use crate::registry::outcome::ReadResult;
 use crate::registry::verbs::{Get, Scope};
 
-/// The resource.
+/// The endpoint of the resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
     Builder::new(API, "imagestreamimages", Scope::Namespaced)
         .names("imagestreamimage", &["isimage"])
@@ -79,9 +79,9 @@ impl Get<ImageStreamImage> for StreamImageHandler {
 }
 
 impl StreamImageHandler {
-    /// The name of the image that an id stands for in a stream.
+    /// Resolves an id, or a prefix of one, to the name of an image in a stream.
     ///
-    /// The history alone decides where it holds just this name; only otherwise are the children of lists looked at.
+    /// A full name in the history needs no closure.
     async fn resolve(
         &self,
         actor: &Actor,
@@ -106,7 +106,7 @@ fn ambiguous(id: &str, names: &[&str]) -> Status {
     Status::bad_request(format!("several images of the stream match {id:?}, give more of the digest: {matches}"))
 }
 
-/// The answer: the stream's child around the image's view, which was prepared when the image was written.
+/// Builds the response from the stream and the view of the image.
 fn compose(at: &ObjectRef, stream: &StreamView, view: &ImageView) -> Result<Vec<u8>, Status> {
     let damaged = |why: &str| Status::hidden(format!("the view on the image {}: {why}", at.name()));
     let packed = PackedView::read(&view.row).map_err(damaged)?;

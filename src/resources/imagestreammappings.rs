@@ -1,4 +1,4 @@
-//! `imagestreammappings`: what a registry sends after a push. Image and tag event are written in one transaction.
+//! `imagestreammappings`: pushes of registries. Image and tag event are written in one transaction.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::store::Key;
 
 const PLURAL: GroupResource<'static> = GroupResource { group: GROUP, name: "imagestreammappings" };
 
-/// The resource.
+/// The endpoint of the resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
     Builder::new(API, "imagestreammappings", Scope::Namespaced)
         .names("imagestreammapping", &[])
@@ -33,34 +33,35 @@ pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
         .build()
 }
 
-/// The handler of pushes, which write an image and the event of its tag in one transaction.
+/// The handler of pushes. A push writes an image and a tag event in one transaction.
 pub(super) struct Mappings(Arc<Catalog>);
 
-/// One push, whatever the number of attempts.
+/// A push with all of its attempts.
 struct Push<'a> {
     actor: &'a Actor,
     mapping: ImageStreamMapping,
     image: Result<Image, Status>,
-    /// Children that the manifest lists, if it is that of the image.
+    /// The child manifests, if the manifest matches the digest of the image.
     children: Vec<String>,
     keys: [Key; 2],
 }
 
-/// The end of an attempt.
+/// The state of a push when the update loop returns.
 enum PushProgress {
     /// The push is done.
     Done,
-    /// It needs to be known whether the user may see the image.
+    /// An access review is needed.
     Review(RequiredReview),
 }
 
-/// A right that decides how the stream comes to have an image that the push does not prove.
+/// An access review that decides whether the stream may have an image that the push does not prove.
 enum RequiredReview {
-    /// The right to get the image.
+    /// The permission to get the image.
     Image,
-    /// The right to pull from a stream of the namespace that has the image.
+    /// The permission to pull from a stream of the namespace that has the image.
     Streams,
-    /// The right to get these images, which the pushed one lists, or to pull from streams of the namespace that have them.
+    /// The permission to get these children of the pushed list, or to pull from streams of the
+    /// namespace that have them.
     Children(Vec<String>),
 }
 
@@ -109,12 +110,12 @@ impl Create<ImageStreamMapping> for Mappings {
 }
 
 impl Mappings {
-    /// A handler of pushes into these streams.
+    /// The handler of pushes into the streams of a catalog.
     pub(super) fn new(catalog: &Arc<Catalog>) -> Self {
         Self(catalog.clone())
     }
 
-    /// Completes and checks what was sent.
+    /// Completes and validates a mapping.
     fn prepare_and_validate(
         &self,
         actor: &Actor,
@@ -130,7 +131,7 @@ impl Mappings {
         Ok(mapping)
     }
 
-    /// The image, with the evidence that the mapping brings. It is stored if it is new or better proved.
+    /// The image with its evidence. It is stored if it is new or has better proof.
     fn new_image(&self, actor: &Actor, mapping: &ImageStreamMapping, children: &[String]) -> Result<Image, Status> {
         let mut image = mapping.image.clone();
         image.metadata.namespace.clear();
@@ -143,7 +144,7 @@ impl Mappings {
         Ok(image)
     }
 
-    /// One attempt: what is to become of what was read_set.
+    /// Runs one attempt on the current entries.
     fn attempt(
         &self,
         push: &Push<'_>,
@@ -155,7 +156,7 @@ impl Mappings {
         let Push { mapping, keys, .. } = push;
         let missing = || Status::not_found(PLURAL, &mapping.metadata.name);
         let stream = read_set.entry(&keys[0]).ok_or_else(missing)?;
-        // Registries make a stream that is missing, so that is told before what is wrong with the image.
+        // A missing stream is reported before an invalid image, because registries then create it.
         let pushed = push.image.as_ref().map_err(Status::clone)?;
         let before = streams.decode(stream)?;
         let errors: field::Errors = limits::pushed_tag(&before, &mapping.tag).into_iter().collect();
@@ -182,18 +183,22 @@ impl Mappings {
         let pushed_event = mapping::push(&mut after, mapping, present, self.0.tag_history, push.actor.now);
         let mut changes = Vec::new();
         if pushed_event.is_change() || after.unproved != before.unproved {
-            let place = (before.metadata.namespace.as_str(), mapping.metadata.name.as_str());
-            if let Some(attributes) = streams.admission_attributes(admitted, place, Some(&before), Some(&after)) {
+            let namespaced_name = (before.metadata.namespace.as_str(), mapping.metadata.name.as_str());
+            if let Some(attributes) =
+                streams.admission_attributes(admitted, namespaced_name, Some(&before), Some(&after))
+            {
                 return Ok(UpdateDecision::Admit(attributes));
             }
-            changes.push(streams.change(&keys[0], place, Some(&before), Some(&after))?);
+            changes.push(streams.change(&keys[0], namespaced_name, Some(&before), Some(&after))?);
         }
         if let Some(image) = image {
-            let place = ("", image.metadata.name.as_str());
-            if let Some(attributes) = images.admission_attributes(admitted, place, stored.as_ref(), Some(&image)) {
+            let namespaced_name = ("", image.metadata.name.as_str());
+            if let Some(attributes) =
+                images.admission_attributes(admitted, namespaced_name, stored.as_ref(), Some(&image))
+            {
                 return Ok(UpdateDecision::Admit(attributes));
             }
-            changes.push(images.change(&keys[1], place, stored.as_ref(), Some(&image))?);
+            changes.push(images.change(&keys[1], namespaced_name, stored.as_ref(), Some(&image))?);
         }
         let has_changes = !changes.is_empty() && push.actor.dry_run == DryRun::Off;
         Ok(if has_changes {
@@ -204,11 +209,11 @@ impl Mappings {
     }
 }
 
-/// Withholds from `after` the children of the pushed list that the user may not see. Answers the children of which it is not
-/// known yet whether the user may.
+/// Withholds from `after` the children of the pushed list that the user may not see. Returns the
+/// children that must be reviewed first.
 ///
 /// # Errors
-/// 403 where too many children were withheld.
+/// 403 if too many children are withheld.
 fn withhold_children(
     push: &Push<'_>,
     rights: &PushRights<'_>,
@@ -232,18 +237,18 @@ fn withhold_children(
     Ok(None)
 }
 
-/// Way in which a stream comes to have a pushed image.
+/// The entitlement of a stream to a pushed image.
 enum Entitlement {
-    /// It is known.
+    /// The stream is entitled.
     Has(Standing),
-    /// It depends on a right that was not asked for.
+    /// An access review decides.
     DependsOn(RequiredReview),
 }
 
-/// Way in which `stream` comes to have the image that is `pushed`.
+/// The entitlement of `stream` to the image `pushed`.
 ///
 /// # Errors
-/// 403 where the image is there, and the push neither proves it nor has the user the right to see it.
+/// 403 if the image exists, and neither the push proves it nor the user may see it.
 fn entitlement(
     stream: &ImageStream,
     stored: Option<&Image>,
@@ -255,7 +260,7 @@ fn entitlement(
     }
     let known = unproved::standing(stream, &pushed.metadata.name);
     if let Some(standing) = known.filter(|known| stored.is_some() || *known == Standing::Proved) {
-        // The stream gains nothing by what it has already.
+        // The stream already has the image, so it gains nothing.
         return Ok(Entitlement::Has(standing));
     }
     Ok(match (rights.image, stored, &rights.stream) {
@@ -268,7 +273,7 @@ fn entitlement(
     })
 }
 
-/// 422, if there are errors.
+/// Returns 422 if there are errors.
 fn reject_invalid(mapping: &ImageStreamMapping, errors: &field::Errors) -> Result<(), Status> {
     let kind = GroupResource { group: GROUP, name: ImageStreamMapping::KIND };
     if errors.is_empty() { Ok(()) } else { Err(Status::invalid(kind, &mapping.metadata.name, errors)) }

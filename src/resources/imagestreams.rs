@@ -1,4 +1,4 @@
-//! `imagestreams`: stored, with repositories that are computed on the way out.
+//! `imagestreams`: stored; responses contain computed repositories.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::endpoints::table::{Columns, age};
 use crate::meta::Time;
 use crate::registry::verbs::Scope;
 
-/// The resource.
+/// The endpoint of the resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
     let streams = &catalog.streams;
     Builder::new(API, "imagestreams", Scope::Namespaced)
@@ -32,11 +32,11 @@ pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
         .build()
 }
 
-/// What the column of a stream's repository shows.
+/// The description of the repository column.
 const REPOSITORY: &str = "dockerImageRepository represents the effective location this stream may be accessed at. May be empty \
                           until the server determines where the repository is located";
 
-/// How a stream looks in a table.
+/// The table columns.
 pub(super) static COLUMNS: Columns<ImageStream> = Columns {
     definitions: &[
         NAME,
@@ -63,7 +63,7 @@ fn repository(stream: &ImageStream) -> &str {
     candidates.into_iter().find(|repository| !repository.is_empty()).map_or("", String::as_str)
 }
 
-/// When a tag last became another image.
+/// The time of the last event of a tag.
 fn updated(tag: &NamedTagEventList) -> Option<Time> {
     tag.items.first().and_then(|event| event.created)
 }
@@ -74,11 +74,11 @@ fn updated_cell(stream: &ImageStream, now: Time) -> String {
     newest.map_or_else(String::new, |newest| age(now, newest))
 }
 
-/// The tags, last changed first, as many as fit.
+/// The tags, latest first, as many as fit.
 fn tags_cell(stream: &ImageStream) -> String {
-    /// Room for the names and the commas between them.
+    /// The width of the cell, in bytes of names and commas.
     const ROOM: usize = 40;
-    /// By how much the last name may go beyond the room, if more than that was left for it.
+    /// The maximum overflow of the last name, if more than this was left for it.
     const LEEWAY: usize = 10;
     let mut tags: Vec<&NamedTagEventList> = stream.status.tags.iter().collect();
     tags.sort_by_key(|tag| (Reverse(updated(tag)), &tag.tag));
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_shown_newest_first_as_many_as_fit() {
+    fn tags_cell_lists_newest_tags_that_fit() {
         assert_eq!(tags_cell(&stream(&[("b", 1), ("a", 1), ("c", 2)])), "c,a,b");
         let names: Vec<String> = (0..50).map(|number| format!("t{number:02}")).collect();
         let many: Vec<(&str, i64)> = names.iter().map(|name| (name.as_str(), 0)).collect();

@@ -1,4 +1,4 @@
-//! `imagestreams/layers`: which images a stream has, and what they are made of.
+//! `imagestreams/layers`: the images of a stream with their layers.
 
 use std::sync::Arc;
 
@@ -15,16 +15,17 @@ use crate::registry::options::GetOptions;
 use crate::registry::outcome::ReadResult;
 use crate::registry::verbs::{Get, Scope};
 
-/// The resource.
+/// The endpoint of the resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
     let handler = Arc::new(LayersHandler(catalog.clone()));
     Builder::new(API, "imagestreams", Scope::Namespaced).subresource("layers").metadata().get(&handler).build()
 }
 
-/// After this many images in a row others get their turn.
+/// The number of images after which a task yields.
 const IMAGES_PER_YIELD: usize = 16;
 
-/// The largest view that is shown, in bytes of its JSON, about. No stored object is larger either, by default.
+/// The maximum size of a response, in bytes of JSON (estimated). It is also the default limit for
+/// stored objects.
 const MAX_BYTES: usize = 16 << 20;
 
 struct LayersHandler(Arc<Catalog>);
@@ -58,9 +59,9 @@ impl Get<ImageStreamLayers> for LayersHandler {
                 actor.load.acquire_slot().await;
             }
         }
-        // Clients know this fault without a kind and a name.
+        // The OpenShift API server reports these errors without kind and name.
         let kind = GroupResource { group: GROUP, name: "" };
-        let layers = view.finish().map_err(|faults| Status::invalid(kind, "", &faults))?;
+        let layers = view.finish().map_err(|errors| Status::invalid(kind, "", &errors))?;
         Ok(ReadResult::Object(Box::new(layers)))
     }
 }

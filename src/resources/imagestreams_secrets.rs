@@ -1,4 +1,4 @@
-//! `imagestreams/secrets`: the secrets that images of a namespace can be pulled with. The name of the stream does not count.
+//! `imagestreams/secrets`: the pull secrets of a namespace. The name of the stream is ignored.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use crate::registry::options::GetOptions;
 use crate::registry::outcome::ReadResult;
 use crate::registry::verbs::{Get, Scope};
 
-/// The resource.
+/// The endpoint of the resource.
 pub(super) fn endpoint(secrets: Secrets) -> Endpoint {
     let handler = Arc::new(PullSecretsHandler(secrets));
     Builder::new(API, "imagestreams", Scope::Namespaced).subresource("secrets").get(&handler).build()
 }
 
-/// Says, with `"true"`, that a secret is not for pulling images.
+/// The annotation that excludes a secret if its value is `true`.
 const EXCLUDED: &str = "openshift.io/image.excludeSecret";
 
 struct PullSecretsHandler(Secrets);

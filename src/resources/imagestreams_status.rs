@@ -1,4 +1,4 @@
-//! `imagestreams/status`: what became of a stream, as it is stored, written by those who know.
+//! `imagestreams/status`: the stored status of a stream.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::registry::outcome::{ReadResult, Written};
 use crate::registry::strategy::{Dependencies, DuplicateErrors, UpdateStrategy, ValidationErrors};
 use crate::registry::verbs::{Get, Scope, Update};
 
-/// The resource.
+/// The endpoint of the resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
     let handler = Arc::new(StreamStatusHandler(catalog.clone()));
     Builder::new(API, "imagestreams", Scope::Namespaced)
@@ -58,9 +58,9 @@ impl Update<ImageStream> for StreamStatusHandler {
     }
 }
 
-/// How the status of a stream is written.
+/// The strategy of the subresource.
 struct StatusStrategy {
-    /// How many events a tag keeps.
+    /// The maximum number of events in the history of a tag.
     tag_history: MaxTagHistory,
 }
 

@@ -1,4 +1,4 @@
-//! `imagestreamtags`: one tag of a stream with its image, by `<stream>:<tag>`.
+//! `imagestreamtags`: a tag of a stream with its image, named `<stream>:<tag>`.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::endpoints::table::{Columns, age};
 use crate::meta::{GroupResource, Status, field};
 use crate::registry::verbs::Scope;
 
-/// The resource.
+/// The endpoint of the resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
     let tags = Arc::new(TagHandler::<ImageStreamTag>::new(catalog));
     Builder::new(API, "imagestreamtags", Scope::Namespaced)

@@ -1,4 +1,4 @@
-//! `imagetags`: one tag of a stream, what is wanted of it and what became of it, by `<stream>:<tag>`.
+//! `imagetags`: spec and status of a tag, named `<stream>:<tag>`.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::endpoints::table::{Column, Columns, age};
 use crate::meta::{GroupResource, Status, Time, field};
 use crate::registry::verbs::Scope;
 
-/// The resource.
+/// The endpoint of the resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
     let tags = Arc::new(TagHandler::<ImageTag>::new(catalog));
     Builder::new(API, "imagetags", Scope::Namespaced)
@@ -53,7 +53,7 @@ static COLUMNS: Columns<ImageTag> = Columns {
     },
 };
 
-/// What is wanted of a tag, and what became of it, in a word or two each.
+/// The cells for spec and status of a tag.
 fn spec_and_status(view: &ImageTag) -> (&'static str, String) {
     let (mut spec, mut origin) = view.spec.as_ref().map(spec_summary).unwrap_or_default();
     let mut status = match origin {
@@ -81,15 +81,15 @@ fn spec_and_status(view: &ImageTag) -> (&'static str, String) {
     (spec, status.unwrap_or_else(|| origin.text().unwrap_or_default().to_owned()))
 }
 
-/// Where a tag comes from.
+/// The origin of a tag's image.
 #[derive(Default)]
 enum TagOrigin {
-    /// Nowhere.
+    /// The tag has no origin.
     #[default]
     None,
-    /// From there.
+    /// The image or tag that the tag refers to.
     Known(String),
-    /// From something that cannot be.
+    /// An invalid reference, described by this word.
     Invalid(&'static str),
 }
 
@@ -102,7 +102,7 @@ impl TagOrigin {
     }
 }
 
-/// The word for a wanted tag, and where it comes from.
+/// The cell for the spec of a tag, and the origin that it names.
 fn spec_summary(spec: &TagReference) -> (&'static str, TagOrigin) {
     let Some(from) = &spec.from else {
         return ("", TagOrigin::None);
@@ -127,14 +127,14 @@ fn spec_summary(spec: &TagReference) -> (&'static str, TagOrigin) {
     }
 }
 
-/// Why the last import failed, if it did.
+/// The reason of the last import failure; none if the last import succeeded.
 fn import_failure(status: &NamedTagEventList) -> Option<&str> {
     let mut failures = status.conditions.iter().rev();
     let failed = failures.find(|condition| condition.r#type == "ImportSuccess" && condition.status == "False");
     failed.map(|condition| condition.reason.as_str())
 }
 
-/// When the tag last became something, or something came to stand in its way.
+/// The time of the last event or condition of a tag.
 fn updated(view: &ImageTag) -> Option<Option<Time>> {
     let status = view.status.as_ref()?;
     let events = status.items.first().map(|event| event.created);
@@ -199,7 +199,7 @@ mod tests {
         TagReference { from: Some(from), generation: Some(2), ..TagReference::default() }
     }
 
-    fn told(spec: Option<TagReference>, event: Option<(&str, i64)>, failure: &str) -> (&'static str, String) {
+    fn cells(spec: Option<TagReference>, event: Option<(&str, i64)>, failure: &str) -> (&'static str, String) {
         let items = event.map(|(image, generation)| TagEvent {
             image: image.into(),
             docker_image_reference: "r/a:1".into(),
@@ -218,8 +218,8 @@ mod tests {
     }
 
     #[test]
-    fn a_wanted_tag_is_told_by_its_source() {
-        let of = |spec| told(Some(spec), None, "");
+    fn spec_cells_describe_the_source() {
+        let of = |spec| cells(Some(spec), None, "");
         let scheduled = |mut spec: TagReference| {
             (spec.import_policy.scheduled, spec.reference) = (true, true);
             spec
@@ -240,13 +240,13 @@ mod tests {
     }
 
     #[test]
-    fn what_became_of_a_tag_is_told_before_what_was_wanted() {
-        let wanted = || Some(spec("DockerImage", "x"));
-        assert_eq!(told(None, Some(("i", 1)), ""), ("Push", "image/i".into()));
-        assert_eq!(told(wanted(), Some(("", 2)), ""), ("Tag", "r/a:1".into()));
-        assert_eq!(told(wanted(), Some(("i", 1)), ""), ("Tag", "Importing".into()));
-        assert_eq!(told(wanted(), Some(("i", 3)), ""), ("Push", "image/i".into()));
-        assert_eq!(told(Some(spec("ImageStreamTag", "t")), Some(("i", 3)), ""), ("Track", "image/i".into()));
-        assert_eq!(told(wanted(), Some(("i", 2)), "Gone"), ("Tag", "ImportFailed (Gone)".into()));
+    fn status_cells_prefer_the_latest_event() {
+        let image_spec = || Some(spec("DockerImage", "x"));
+        assert_eq!(cells(None, Some(("i", 1)), ""), ("Push", "image/i".into()));
+        assert_eq!(cells(image_spec(), Some(("", 2)), ""), ("Tag", "r/a:1".into()));
+        assert_eq!(cells(image_spec(), Some(("i", 1)), ""), ("Tag", "Importing".into()));
+        assert_eq!(cells(image_spec(), Some(("i", 3)), ""), ("Push", "image/i".into()));
+        assert_eq!(cells(Some(spec("ImageStreamTag", "t")), Some(("i", 3)), ""), ("Track", "image/i".into()));
+        assert_eq!(cells(image_spec(), Some(("i", 2)), "Gone"), ("Tag", "ImportFailed (Gone)".into()));
     }
 }

@@ -1,32 +1,32 @@
-//! Small rows about images that list images: what they list, and when that last changed. They are written in the same
-//! transaction as the images, so that parts are found without reading the images themselves.
+//! Rows about manifest lists: their children, and the revision of the last change of any list. They
+//! are written in the transaction of the image, so that children are found without reading images.
 
 use bytes::Bytes;
 
 use crate::api::Image;
 use crate::store::{Change, Key};
 
-/// The row that changes whenever an image that lists images is written or deleted.
+/// The key of the row that each write or delete of a manifest list also writes.
 pub(super) const MANIFEST_LISTS_KEY: &str = "/image.openshift.io/lists";
 
-/// The row that names the parts of an image that lists images, one a line.
+/// The key of the row with the children of a manifest list, one digest per line.
 pub(super) fn children_key(image: &str) -> Key {
     Key::new(format!("{MANIFEST_LISTS_KEY}/{image}"))
 }
 
-/// The image whose parts a row names; none for other rows.
+/// The manifest list of a row with children; none for other rows.
 pub(super) fn list_of(key: &Key) -> Option<&str> {
     key.as_str().strip_prefix(MANIFEST_LISTS_KEY)?.strip_prefix('/')
 }
 
-/// Keeps the rows about images that list images beside the images themselves.
+/// The changes of rows that go with a change of an image.
 pub(super) fn changes(old: Option<&Image>, new: Option<&Image>) -> Vec<Change> {
-    let parts = |image: Option<&Image>| -> Vec<String> {
+    let children = |image: Option<&Image>| -> Vec<String> {
         image
-            .map(|image| image.docker_image_manifests.iter().map(|part| part.digest.clone()).collect())
+            .map(|image| image.docker_image_manifests.iter().map(|child| child.digest.clone()).collect())
             .unwrap_or_default()
     };
-    let (before, after) = (parts(old), parts(new));
+    let (before, after) = (children(old), children(new));
     let Some(image) = old.or(new).filter(|_| before != after) else {
         return Vec::new();
     };

@@ -1,6 +1,6 @@
-//! The resources of `image.openshift.io/v1`, one file a line of the list below.
+//! The resources of `image.openshift.io/v1`, one file each.
 //!
-//! Here, and only here, storage, Kubernetes' rules and image logic meet.
+//! Storage, the rules of Kubernetes and image logic meet only in this module.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ pub use api_version::API;
 pub use catalog::Catalog;
 pub use client::{Client, ResourceClient};
 
-/// Everything that is served, for objects in these namespaces and users with these permissions.
+/// The API with all of its endpoints.
 pub fn all(catalog: &Arc<Catalog>, namespaces: Namespaces, secrets: Secrets, permissions: Permissions) -> Api {
     let endpoints = vec![
         images::endpoint(catalog),

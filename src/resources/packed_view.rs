@@ -1,20 +1,22 @@
-//! What a stream shows of an image, almost ready to be sent: a row beside the image, written in the same transaction.
+//! The stored view of an image as streams show it: a row that is derived from the image and written
+//! in the same transaction.
 //!
-//! Showing an image through its stream is the most frequent request by far, so all work for it is done when the image is
-//! written: its metadata is filled in, manifest and configuration are left out, and the JSON is written down. A read
-//! unpacks it and puts in the revision, which nobody knows before the commit and which is that of the row.
+//! Reads of images through streams are by far the most frequent requests. All work for them is done
+//! when the image is written: its metadata is filled in, manifest and configuration are removed,
+//! and the JSON is encoded. A read decompresses it and inserts the revision, which is that of the
+//! row and not known before the commit.
 //!
-//! Most of it is packed, by LZ4: unpacking takes about a microsecond, less than reading twice as much from memory or
-//! disk that nobody looked at for a while, and twice as many images are kept in memory.
+//! Most of the JSON is compressed with LZ4. Decompression takes about a microsecond, which is less
+//! than reading twice as many cold bytes, and twice as many views fit into the cache.
 //!
 //! ```text
-//! 1 byte    form: OPEN, or CLOSED for an image that a stream does not show which has it only as a part of a list
-//! 1 byte    length of the creation time
-//! 4 bytes   length of the head, little-endian; NO_VIEW where what follows is the status that says why there is no view
-//! 4 bytes   length of the rest when it is unpacked, little-endian
-//! n bytes   creation time as it is written in JSON, without quotes
-//! n bytes   head: the JSON of the image up to its revision
-//! packed    rest: the JSON of the image behind its revision, or of the status
+//! 1 byte      format: OPEN, or CLOSED if streams do not show the image as a child of a list
+//! 1 byte      length of the creation time
+//! 4 bytes     length of the head, little-endian; NO_VIEW if the rest is an error Status
+//! 4 bytes     length of the decompressed rest, little-endian
+//! n bytes     creation time as in JSON, without quotes
+//! n bytes     head: JSON of the image up to its resourceVersion
+//! compressed  rest: JSON of the image after its resourceVersion, or of the Status
 //! ```
 
 use std::borrow::Cow;
@@ -32,32 +34,32 @@ const OPEN: u8 = 2;
 const CLOSED: u8 = 3;
 const NO_VIEW: u32 = u32::MAX;
 
-/// A row, taken apart.
+/// The parts of a row.
 #[derive(Debug)]
 pub(super) struct PackedView<'a> {
-    /// When the image was created, as JSON without quotes; empty where that is not known.
+    /// The creation time of the image as in JSON, without quotes; empty if unknown.
     pub(super) created: &'a [u8],
-    /// What a stream shows of the image.
+    /// The view of the image.
     pub(super) content: ViewContent<'a>,
 }
 
-/// What a stream shows of an image.
+/// The content of a view.
 #[derive(Debug)]
 pub(super) enum ViewContent<'a> {
-    /// The image's JSON.
+    /// The JSON of the image.
     Image(SplitJson<'a>),
-    /// The JSON of the status that says why it cannot be shown.
+    /// The JSON of the Status that explains why there is no view.
     Error(Compressed<'a>),
 }
 
-/// The JSON of an image but for its revision.
+/// The JSON of an image, split at its resourceVersion.
 #[derive(Debug)]
 pub(super) struct SplitJson<'a> {
     head: &'a [u8],
     rest: Compressed<'a>,
 }
 
-/// Bytes that are packed.
+/// Compressed bytes.
 #[derive(Debug)]
 pub(super) struct Compressed<'a> {
     length: usize,
@@ -65,15 +67,15 @@ pub(super) struct Compressed<'a> {
 }
 
 impl SplitJson<'_> {
-    /// How long the JSON is, but for the revision.
+    /// The length of the JSON without the resourceVersion, in bytes.
     pub(super) fn length(&self) -> usize {
         self.head.len() + self.rest.length
     }
 
-    /// Appends the JSON of the image at a revision.
+    /// Appends the JSON of the image with this resourceVersion.
     ///
     /// # Errors
-    /// A sentence for the log, when the packed bytes are none that this module writes.
+    /// A sentence for the log if the compressed bytes are damaged.
     pub(super) fn write(&self, revision: Revision, out: &mut Vec<u8>) -> Result<(), &'static str> {
         out.extend_from_slice(self.head);
         json::encode_into(&revision.0, out);
@@ -82,24 +84,24 @@ impl SplitJson<'_> {
 }
 
 impl Compressed<'_> {
-    /// Appends the bytes.
+    /// Appends the decompressed bytes.
     ///
     /// # Errors
-    /// As for [`SplitJson::write`].
+    /// The errors of [`SplitJson::write`].
     pub(super) fn decompress_into(&self, out: &mut Vec<u8>) -> Result<(), &'static str> {
         let start = out.len();
         out.resize(start + self.length, 0);
         match block::decompress_into(self.bytes, &mut out[start..]) {
             Ok(length) if length == self.length => Ok(()),
-            _ => Err("the packed part of the row is damaged"),
+            _ => Err("the compressed part of the view is damaged"),
         }
     }
 }
 
-/// The beginning of the keys of these rows.
+/// The prefix of the keys.
 const PREFIX: &str = "/image.openshift.io/views/";
 
-/// The key of the row of an image.
+/// The key of the view of an image.
 pub(super) fn key(image: &str) -> Key {
     let mut key = String::with_capacity(PREFIX.len() + image.len());
     key.push_str(PREFIX);
@@ -107,7 +109,7 @@ pub(super) fn key(image: &str) -> Key {
     Key::new(key)
 }
 
-/// The change that keeps the row of the image `name` beside the image.
+/// The change of the view that goes with a change of the image `name`.
 pub(super) fn change(name: &str, image: Option<&Image>) -> Change {
     match image {
         Some(image) => Change::Put(key(name), encode(image)),
@@ -115,7 +117,7 @@ pub(super) fn change(name: &str, image: Option<&Image>) -> Change {
     }
 }
 
-/// The row of an image.
+/// Encodes the view of an image.
 pub(super) fn encode(image: &Image) -> Bytes {
     let (head, rest) = match present(image) {
         Ok(shown) => view_of(shown),
@@ -126,7 +128,7 @@ pub(super) fn encode(image: &Image) -> Bytes {
     let head_bytes = head.as_deref().unwrap_or_default();
     let mut bytes = Vec::with_capacity(HEADER_BYTES + created.len() + head_bytes.len() + packed.len());
     let form = if unproved::is_open(image) { OPEN } else { CLOSED };
-    bytes.extend_from_slice(&[form, u8::try_from(created.len()).expect("a time has twenty letters")]);
+    bytes.extend_from_slice(&[form, u8::try_from(created.len()).expect("a timestamp has 20 bytes")]);
     bytes.extend_from_slice(&head.as_ref().map_or(NO_VIEW, |head| length(head)).to_le_bytes());
     bytes.extend_from_slice(&length(&rest).to_le_bytes());
     bytes.extend_from_slice(created.as_bytes());
@@ -135,21 +137,21 @@ pub(super) fn encode(image: &Image) -> Bytes {
     bytes.into()
 }
 
-/// Whether a stream shows the image of a row which has it only as a part of a list.
+/// Returns true if streams show the image of a row as a child of a list.
 pub(super) fn is_open(row: &[u8]) -> bool {
     row.first() == Some(&OPEN)
 }
 
-/// The bytes of a row under `key` that do not depend on the version that wrote it, for comparing two rows.
+/// The bytes of a row that do not depend on the version that wrote it, for comparisons.
 ///
-/// That is the whole row, but for one with a status: versions differ in how they cut long messages, so only code and
-/// reason of the status count. A row that cannot be read counts as it is.
+/// This is the whole row, except for one with a Status: versions truncate long messages
+/// differently, so only code and reason count. A damaged row counts as a whole.
 pub(super) fn comparable<'a>(key: &Key, row: &'a [u8]) -> Cow<'a, [u8]> {
     let error = if key.as_str().starts_with(PREFIX) { comparable_error(row) } else { None };
     error.map_or(Cow::Borrowed(row), Cow::Owned)
 }
 
-/// Form, creation time, code and reason of a row with a status; none for any other row.
+/// Format, creation time, code and reason of a row with a Status; none for other rows.
 fn comparable_error(row: &[u8]) -> Option<Vec<u8>> {
     let PackedView { created, content: ViewContent::Error(packed) } = PackedView::read(row).ok()? else {
         return None;
@@ -157,36 +159,36 @@ fn comparable_error(row: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     packed.decompress_into(&mut text).ok()?;
     let Status { code, reason, .. } = serde_json::from_slice(&text).ok()?;
-    // The form and the length of the creation time come first, then the marker of a row without a view.
+    // Format and length of the creation time come first, then the marker of a row without a view.
     let mut bytes = [&row[..HEADER_BYTES - size_of::<u32>()], created, &code.to_be_bytes()].concat();
     bytes.extend_from_slice(reason.as_bytes());
     Some(bytes)
 }
 
-/// Length of what stands before the creation time.
+/// The length of the header before the creation time, in bytes.
 const HEADER_BYTES: usize = 10;
 
 fn length(bytes: &[u8]) -> u32 {
-    u32::try_from(bytes.len()).expect("it is a part of a stored object, which is far smaller")
+    u32::try_from(bytes.len()).expect("stored objects are smaller than 4 GiB")
 }
 
 impl<'a> PackedView<'a> {
-    /// Takes a row apart.
+    /// Splits a row into its parts.
     ///
     /// # Errors
-    /// A sentence for the log, when the bytes are none that this module writes.
+    /// A sentence for the log if the row is damaged.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, &'static str> {
-        let (numbers, body) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or("the row is shorter than its head")?;
+        let (numbers, body) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or("the view is shorter than its header")?;
         let [OPEN | CLOSED, created, lengths @ ..] = numbers else {
-            return Err("the form of the row is not known");
+            return Err("the format of the view is unknown");
         };
         let [a, b, c, d, e, f, g, h] = *lengths;
         let (head, length) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]) as usize);
-        let (created, body) = body.split_at_checked(usize::from(*created)).ok_or("the creation time is cut off")?;
+        let (created, body) = body.split_at_checked(usize::from(*created)).ok_or("the creation time is truncated")?;
         let parts = if head == NO_VIEW { Some((body, body)) } else { body.split_at_checked(head as usize) };
         let (start, bytes) = parts.ok_or("the revision is outside of the view")?;
         if length > bytes.len().saturating_mul(MAX_LZ4_RATIO) {
-            return Err("the view is longer than its packed form can be");
+            return Err("the view is longer than its compressed form allows");
         }
         let rest = Compressed { length, bytes };
         let content = if head == NO_VIEW {
@@ -198,26 +200,26 @@ impl<'a> PackedView<'a> {
     }
 }
 
-/// A byte of LZ4 stands for no more bytes than this.
+/// The maximum compression ratio of LZ4.
 const MAX_LZ4_RATIO: usize = 255;
 
-/// What a stream shows of an image, or the status that the reference answers instead.
+/// The image as streams show it, or the Status that the OpenShift API server returns instead.
 fn present(image: &Image) -> Result<Image, Status> {
     let kind = GroupResource { group: GROUP, name: "" };
-    presentable::validate_presentable(image).map_err(|faults| Status::invalid(kind, "", &faults))?;
+    presentable::validate_presentable(image).map_err(|errors| Status::invalid(kind, "", &errors))?;
     let mut shown = image.clone();
     image_metadata::fill_for_view(&mut shown).map_err(|why| Status::internal(why.to_string()))?;
     Ok(shown)
 }
 
-/// The JSON of an image, before and behind its revision.
+/// The JSON of an image before and after its resourceVersion.
 fn view_of(mut image: Image) -> (Option<Vec<u8>>, Vec<u8>) {
-    // The first such text is the field: before it stand only texts, in which quotes are escaped.
+    // The first match is the field: only escaped strings precede it.
     const FIELD: &[u8] = br#""resourceVersion":"?"#;
     image.metadata.resource_version = "?".into();
     let mut head = json::encode(&image);
     let field = head.windows(FIELD.len()).position(|part| part == FIELD);
-    let place = field.expect("the field was set a moment ago") + FIELD.len() - 1;
+    let place = field.expect("the field was just set") + FIELD.len() - 1;
     let rest = head.split_off(place + 1);
     head.truncate(place);
     (Some(head), rest)
@@ -236,7 +238,7 @@ mod tests {
         image
     }
 
-    fn shown(image: &Image) -> String {
+    fn view_json(image: &Image) -> String {
         let bytes = encode(image);
         let row = PackedView::read(&bytes).unwrap();
         assert_eq!(row.created, b"2020-01-01T00:00:00Z");
@@ -252,9 +254,9 @@ mod tests {
     }
 
     #[test]
-    fn a_row_tells_whether_lists_may_show_its_image() {
+    fn row_records_whether_lists_may_show_its_image() {
         let mut image = image("", "");
-        assert!(is_open(&encode(&image)), "it was stored before evidence was recorded");
+        assert!(is_open(&encode(&image)), "stored before evidence was recorded");
         image.evidence.proof = Proof::Full;
         assert!(!is_open(&encode(&image)));
         image.evidence = Evidence::authority();
@@ -262,17 +264,17 @@ mod tests {
     }
 
     #[test]
-    fn view_has_revision_gap_without_manifest_and_config() {
+    fn view_omits_manifest_and_config() {
         let mut named = image("", "");
         named.metadata.name = "\"resourceVersion\":\"?".into();
-        let json = shown(&named);
+        let json = view_json(&named);
         assert!(json.contains(r#""uid":"u","resourceVersion":"7","creationTimestamp""#), "{json}");
-        assert!(!shown(&image(r#"{"schemaVersion":2}"#, "{}")).contains("schemaVersion"));
+        assert!(!view_json(&image(r#"{"schemaVersion":2}"#, "{}")).contains("schemaVersion"));
     }
 
     #[test]
-    fn an_image_that_cannot_be_shown_leaves_the_reason() {
-        assert!(shown(&image("{oops", "")).contains("\"code\":500"));
+    fn image_without_a_view_keeps_the_error() {
+        assert!(view_json(&image("{oops", "")).contains("\"code\":500"));
     }
 
     proptest::proptest! {

@@ -1,4 +1,4 @@
-//! PushRights to have an image in a stream without showing its manifest.
+//! Permissions of a user who pushes an image without its manifest.
 
 use std::collections::HashSet;
 
@@ -15,38 +15,38 @@ use crate::registry::page;
 use crate::registry::permission::Permission;
 use crate::store::{At, Entry, Revision};
 
-/// The most access reviews of one push.
+/// The maximum number of access reviews of one push.
 const MAX_REVIEWS: usize = 10;
-/// The most children of a list that are searched for.
+/// The maximum number of children of a list to search for.
 const MAX_CHILDREN_SEARCHED: usize = 20;
-/// The most bytes of stored streams that are searched for the image.
+/// The maximum size of stored streams to search, in bytes.
 const MAX_SEARCHED_BYTES: usize = 16 << 20;
 
-/// Known rights of the user who pushes an image.
+/// The reviewed permissions of the user who pushes an image.
 pub(super) struct PushRights<'a> {
     catalog: &'a Catalog,
     actor: &'a Actor,
     at: &'a ObjectRef,
     mapping: &'a ImageStreamMapping,
-    /// Right to get the image; none before it is reviewed.
+    /// The permission to get the image; none before the review.
     pub(super) image: Option<bool>,
-    /// How the streams of the namespace from which the user may pull have the image; none before that is asked.
+    /// The standing of the image in a stream that the user may pull from; none before the review.
     pub(super) stream: Option<Option<Standing>>,
-    /// What is withheld from the stream by which the user may have the image.
+    /// The images that are withheld from that stream.
     pub(super) withheld: Vec<String>,
     children: Option<VisibleChildren>,
-    /// Number of reviews so far.
+    /// The number of reviews so far.
     reviews: usize,
 }
 
-/// The images that a user may see of those that a pushed list names.
+/// The children of a pushed list that a user may see.
 enum VisibleChildren {
     All,
     Only(HashSet<String>),
 }
 
 impl<'a> PushRights<'a> {
-    /// Nothing is known yet.
+    /// No permissions are reviewed yet.
     pub(super) fn new(
         catalog: &'a Catalog,
         actor: &'a Actor,
@@ -66,10 +66,10 @@ impl<'a> PushRights<'a> {
         }
     }
 
-    /// Asks whether the user may get the image.
+    /// Reviews the permission to get the image.
     ///
     /// # Errors
-    /// 503 where nobody could be asked.
+    /// 503 if the authorizer failed.
     pub(super) async fn review_image(&mut self) -> Result<(), Status> {
         let action =
             ResourceAction { resource: "images".into(), name: self.mapping.image.metadata.name.clone(), ..action() };
@@ -77,11 +77,11 @@ impl<'a> PushRights<'a> {
         Ok(())
     }
 
-    /// Asks whether the user may pull from a stream of the namespace that has the image. Streams that have it proved come
-    /// first.
+    /// Reviews the permission to pull from a stream of the namespace that has the image. Streams
+    /// with proof come first.
     ///
     /// # Errors
-    /// 503 where nobody could be asked; failures of the store.
+    /// 503 if the authorizer failed, and store failures.
     pub(super) async fn review_streams(&mut self) -> Result<(), Status> {
         let name = &self.mapping.image.metadata.name;
         let mut streams = Vec::new();
@@ -103,11 +103,11 @@ impl<'a> PushRights<'a> {
         Ok(())
     }
 
-    /// Asks whether the user may get all images, or else pull from streams of the namespace that have children of a pushed
-    /// list. The streams with the most of them come first.
+    /// Reviews the permission to get all images or else to pull from streams of the namespace with
+    /// children of a pushed list. Streams with the most children come first.
     ///
     /// # Errors
-    /// As for [`review_streams`](Self::review_streams).
+    /// The errors of [`review_streams`](Self::review_streams).
     pub(super) async fn review_children(&mut self, children: &[String]) -> Result<(), Status> {
         if self.may(ResourceAction { resource: "images".into(), ..action() }).await? {
             self.children = Some(VisibleChildren::All);
@@ -134,12 +134,12 @@ impl<'a> PushRights<'a> {
         Ok(())
     }
 
-    /// Whether it was asked which children of the pushed list the user may see.
+    /// Returns true if access to the children is reviewed.
     pub(super) fn has_reviewed_children(&self) -> bool {
         self.children.is_some()
     }
 
-    /// Whether the user may see a child of the pushed list, so far as that was asked.
+    /// Returns true if the reviews show that the user may see a child.
     pub(super) fn may_see_child(&self, child: &str) -> bool {
         match &self.children {
             None => false,
@@ -148,16 +148,16 @@ impl<'a> PushRights<'a> {
         }
     }
 
-    /// The 403 for a list with more children than a stream takes of which it does not have the images.
+    /// The 403 for a list with too many children that the stream does not have.
     pub(super) fn too_many_children(&self) -> Status {
         let most = unproved::MAX_WITHHELD;
         self.forbidden(&format!(
-            "the lists in it name more than {most} images that the stream does not have: push them into it first, or ask for \
+            "its manifest lists name more than {most} images that the stream does not have: push these first, or ask for \
              the right to get images"
         ))
     }
 
-    /// The 403 for a user who has none of the rights.
+    /// The 403 for a user without any of the permissions.
     pub(super) fn refusal(&self) -> Status {
         let name = &self.mapping.image.metadata.name;
         let by_content = match digest::is_digest(name) {
@@ -190,7 +190,7 @@ impl<'a> PushRights<'a> {
         self.may(action).await
     }
 
-    /// Returns true if the user may do something. After the maximum number of reviews the answer is no.
+    /// Returns true if the user has a permission, and false after the maximum number of reviews.
     async fn may(&mut self, action: ResourceAction) -> Result<bool, Status> {
         if self.reviews == MAX_REVIEWS {
             return Ok(false);
@@ -200,15 +200,15 @@ impl<'a> PushRights<'a> {
             Permission::Allowed => Ok(true),
             Permission::Denied { .. } => Ok(false),
             Permission::Unknown { why } => {
-                let mut status = Status::unavailable("what you may do could not be found out: try again later");
+                let mut status = Status::unavailable("your permissions could not be checked: try again later");
                 status.hidden = Some(why);
                 Err(status)
             }
         }
     }
 
-    /// Calls `see` with the streams of the namespace that name any of these images. Of very many streams only the first are
-    /// looked at.
+    /// Calls `see` with the streams of the namespace that name any of these images, up to the
+    /// search limit.
     async fn search(&self, images: &[String], mut see: impl FnMut(ImageStream)) -> Result<(), Status> {
         let options = page::PageOptions { at: At::Now, at_least: Revision(0), start: None, limit: 0 };
         let mut entries = self.catalog.streams.entries(self.at.namespace(), None, options);
@@ -234,7 +234,7 @@ impl<'a> PushRights<'a> {
     }
 }
 
-/// Whether a stored stream can name the image, whose name as JSON is `text`. Spares the others the decoding.
+/// Returns true if a stored stream can name an image with this JSON; avoids decoding the others.
 fn may_name(entry: &Entry, text: &str) -> bool {
     std::str::from_utf8(&entry.value).is_ok_and(|value| value.contains(text))
 }

@@ -1,7 +1,7 @@
-//! What is made of rows of the store and stored in memory, yet never older than the store.
+//! Caches of values that are computed from rows and never older than the store.
 //!
-//! A value is made once for each revision of its row, while there is room. Each use asks the store whether the row is still
-//! at that revision; while nothing at all was committed since the last use, not even that.
+//! A value is computed once per revision of its row. Each use asks the store whether the row is
+//! still at that revision, unless nothing was committed since the last use.
 
 use std::hash::Hash;
 use std::ops::Deref;
@@ -16,38 +16,38 @@ use crate::registry::pool::Workload;
 use crate::registry::storage_errors::status_of;
 use crate::store::{Entry, Key, Lookup, Revision, Store};
 
-/// Something whose memory can be told, in bytes.
+/// A value with a known memory size.
 pub(super) trait MemorySize {
-    /// About as much memory as it takes.
+    /// An estimate of the memory, in bytes.
     fn memory_size(&self) -> usize;
 }
 
-/// Values by what tells their rows apart.
+/// A cache of values by keys that identify their rows.
 pub(super) struct RevisionCache<K, V> {
     stored: Cache<K, Arc<Revisioned<V>>, RevisionedWeighter>,
 }
 
-/// A value that was made of a row.
+/// A value with the revision of its row.
 #[derive(Debug)]
 pub struct Revisioned<V> {
     value: V,
     /// The revision of the row.
     revision: Revision,
-    /// The latest revision of the store when the value was known to be right; 0 where that is never known.
+    /// The latest revision of the store at which the value is known to be current; 0 if unknown.
     verified_at: AtomicU64,
 }
 
 impl<K: Hash + Eq, V: MemorySize> RevisionCache<K, V> {
-    /// An empty cache for values of so many bytes.
+    /// An empty cache of this size, in bytes.
     pub(super) fn new(bytes: u64) -> Self {
         Self { stored: single_shard(bytes, RevisionedWeighter) }
     }
 
-    /// The value of a row as it is now, for a request with this load; none where there is no row. `row_key` says which row
-    /// that is, `make` makes the value of it, of a large row with a place of the pool.
+    /// The value of the current row; none if there is no row. `row_key` maps a key to that of its
+    /// row, `make` computes the value, for large rows in a slot of the pool.
     ///
     /// # Errors
-    /// Failures of the store, and of `make`.
+    /// Store failures, and the errors of `make`.
     pub(super) async fn get(
         &self,
         store: &dyn Store,
@@ -57,7 +57,7 @@ impl<K: Hash + Eq, V: MemorySize> RevisionCache<K, V> {
         make: impl Fn(Entry) -> Result<V, Status>,
     ) -> Result<Option<Arc<Revisioned<V>>>, Status> {
         loop {
-            // Before the row is read: what is read then is at least as new, so a value is never held for newer than it is.
+            // Before the row is read, so that a value never counts as newer than it is.
             let latest = store.latest().unwrap_or_default();
             let stored = self.stored.get(&key);
             if let Some(cached) = stored.as_ref().filter(|cached| cached.is_verified_at(latest)) {
@@ -77,7 +77,7 @@ impl<K: Hash + Eq, V: MemorySize> RevisionCache<K, V> {
                 (Lookup::Found(entry), _) => {
                     drop(entry);
                     load.acquire_slot().await;
-                    // Others may have made the value meanwhile.
+                    // Another request may have computed the value in the meantime.
                     continue;
                 }
                 (Lookup::Missing | Lookup::Unchanged, _) => {
@@ -91,21 +91,22 @@ impl<K: Hash + Eq, V: MemorySize> RevisionCache<K, V> {
     }
 }
 
-/// An empty cache for values of so many bytes.
+/// An empty cache of this size, in bytes.
 ///
-/// It has one shard, since a cache refuses what does not fit into a shard, and a value may be as large as all of it.
+/// It has one shard, because quick_cache rejects values that do not fit into a shard, and one value
+/// may fill the whole cache.
 pub(super) fn single_shard<K: Hash + Eq, V: Clone, W: Weighter<K, V> + Clone>(
     bytes: u64,
     weights: W,
 ) -> Cache<K, V, W> {
     let mut options = quick_cache::OptionsBuilder::new();
     options.shards(1).estimated_items_capacity(4096).weight_capacity(bytes);
-    let options = options.build().expect("all options that are needed are given");
+    let options = options.build().expect("all required options are set");
     Cache::with_options(options, weights, Default::default(), Default::default())
 }
 
 impl<V> Revisioned<V> {
-    /// The revision of the row that the value was made of.
+    /// The revision of the row.
     pub(super) fn revision(&self) -> Revision {
         self.revision
     }
@@ -128,7 +129,7 @@ struct RevisionedWeighter;
 
 impl<K, V: MemorySize> Weighter<K, Arc<Revisioned<V>>> for RevisionedWeighter {
     fn weight(&self, _: &K, cached: &Arc<Revisioned<V>>) -> u64 {
-        /// Memory of an entry besides its value, about.
+        /// Estimated memory of an entry besides its value, in bytes.
         const ENTRY: usize = 200;
         (ENTRY + cached.value.memory_size()) as u64
     }

@@ -1,4 +1,4 @@
-//! What the rows of a store are, for whoever reads all of them: objects, what is kept beside them, and neither.
+//! The kinds of entries in a store.
 
 use super::strategies::{ImageStrategy, StreamStrategy};
 use super::{manifest_lists, packed_view};
@@ -9,26 +9,26 @@ use crate::meta::Kind;
 use crate::registry::strategy::Strategy;
 use crate::store::{Change, Entry};
 
-/// A row of a store.
+/// An entry of a store.
 #[derive(Clone, Debug)]
 pub(super) enum StoredEntry {
     /// An image.
     Image(Box<Image>),
     /// A stream.
     Stream(Box<ImageStream>),
-    /// Something beside the images that is made of them.
+    /// A row that is derived from an image.
     Derived,
     /// The unproved form of an image that a proof replaced.
     Superseded(Box<Image>),
-    /// Nothing that this version knows.
+    /// An entry that this version does not know.
     Unknown,
 }
 
 impl StoredEntry {
-    /// What an entry is. Objects come as they are stored, without a resourceVersion.
+    /// Decodes an entry. Objects come without a resourceVersion.
     ///
     /// # Errors
-    /// A sentence: an object cannot be read, or is another than its key says.
+    /// A sentence if an object does not decode or does not match its key.
     pub(super) fn read(entry: &Entry) -> Result<Self, String> {
         let key = entry.key.as_str();
         let resource = key.strip_prefix('/').and_then(|key| key.strip_prefix(GROUP)?.strip_prefix('/'));
@@ -62,12 +62,12 @@ impl StoredEntry {
     }
 }
 
-/// What belongs beside a new image.
+/// The derived rows of a new image.
 pub(super) fn derived_rows(image: &Image) -> Vec<Change> {
     ImageStrategy.derived_rows(&image.metadata.name, None, Some(image))
 }
 
-/// The form of streams does not depend on how the server is configured.
+/// A strategy for decoding. The stored form does not depend on its configuration.
 fn stream_strategy() -> StreamStrategy {
     StreamStrategy { registries: Registries::default(), tag_history: MaxTagHistory::default() }
 }
@@ -81,5 +81,5 @@ fn decode<T: Kind>(strategy: &impl Strategy<T>, entry: &Entry) -> Result<T, Stri
 }
 
 fn name_mismatch(entry: &Entry) -> String {
-    format!("the object {} has another name than its place", entry.key)
+    format!("the object {} does not match the name in its key", entry.key)
 }

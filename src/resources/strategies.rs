@@ -1,4 +1,4 @@
-//! What is special about the two stored kinds.
+//! The strategies of images and streams.
 
 use std::borrow::Cow;
 
@@ -20,12 +20,12 @@ use crate::registry::strategy::{
 };
 use crate::store::Change;
 
-/// The mark of a stored image with its evidence.
+/// The internal field of an image with its evidence.
 pub(super) const EVIDENCE: &str = "evidence";
-/// The mark of a stored stream with the images that it has without proof.
+/// The internal field of a stream with its unproved images.
 pub(super) const UNPROVED: &str = "unproved";
 
-/// What is special about stored images.
+/// The strategy of images.
 pub struct ImageStrategy;
 
 impl UpdateStrategy<Image> for ImageStrategy {
@@ -39,7 +39,8 @@ impl UpdateStrategy<Image> for ImageStrategy {
         match old {
             None => {
                 image_strategy::prepare_for_create(new);
-                // Who may create images vouches for them. A mapping judges its image itself.
+                // Users with the permission to create images vouch for them. Mappings set their
+                // evidence later.
                 new.evidence = Evidence::authority();
             }
             Some(old) => {
@@ -52,7 +53,7 @@ impl UpdateStrategy<Image> for ImageStrategy {
     fn validate(&self, old: Option<&Image>, new: &mut Image, _: &Dependencies<Image>, _: Time) -> ValidationErrors {
         let present = |name: &str| old.and_then(|old| image_signatures::find(old, name)).map(|found| &found.metadata);
         let mut errors = validate::image(new, &|meta| metadata::validate_nested(meta, || present(&meta.name)));
-        // An older image keeps a name that is refused today, and can be changed.
+        // Existing images with such a name can still be updated.
         if old.is_none() {
             errors.extend(names::new_image_name_error("metadata.name", &new.metadata.name));
         }
@@ -97,11 +98,11 @@ impl Strategy<Image> for ImageStrategy {
 const SPEC_REPOSITORY: &str = "spec.dockerImageRepository";
 const STATUS_REPOSITORY: &str = "status.dockerImageRepository";
 
-/// What is special about stored streams.
+/// The strategy of streams.
 pub struct StreamStrategy {
-    /// Where images are pulled from and pushed to.
+    /// The registries that images are pulled from and pushed to.
     pub registries: Registries,
-    /// How many events a tag keeps.
+    /// The maximum number of events in the history of a tag.
     pub tag_history: MaxTagHistory,
 }
 
@@ -148,7 +149,7 @@ impl UpdateStrategy<ImageStream> for StreamStrategy {
 }
 
 impl StreamStrategy {
-    /// Resolves the tags of a stream and answers the errors of all of it.
+    /// Resolves the tags of a stream, validates it and returns all errors.
     pub(super) fn resolve(
         &self,
         old: Option<&ImageStream>,
@@ -177,7 +178,7 @@ impl StreamStrategy {
     }
 }
 
-/// The other streams that tags come from. Into another namespace only those may look who may have its images.
+/// The streams that tags refer to. Other namespaces require the permission to pull from the stream.
 fn dependencies(old: Option<&ImageStream>, new: &ImageStream) -> Vec<Dependency> {
     let permission = |key: &StreamKey| ResourceAction {
         verb: "get".into(),
@@ -197,7 +198,7 @@ fn dependencies(old: Option<&ImageStream>, new: &ImageStream) -> Vec<Dependency>
     resolve::required_streams(old, new).into_iter().map(dependency).collect()
 }
 
-/// What was found of other streams, in the words of the resolution.
+/// The resolved dependencies as the domain expects them.
 fn source_streams(dependencies: &Dependencies<ImageStream>) -> resolve::SourceStreams {
     let mut sources = resolve::SourceStreams::default();
     for (dependency, resolved) in &dependencies.0 {
@@ -217,7 +218,7 @@ fn source_streams(dependencies: &Dependencies<ImageStream>) -> resolve::SourceSt
 fn reason(permission: &Permission) -> String {
     match permission {
         Permission::Denied { reason } => reason.clone(),
-        Permission::Unknown { .. } => "it could not be found out whether you may: try again later".into(),
+        Permission::Unknown { .. } => "your permissions could not be checked: try again later".into(),
         Permission::Allowed => String::new(),
     }
 }
@@ -260,7 +261,7 @@ mod tests {
     use crate::api::{NamedTagEventList, TagEvent};
 
     #[test]
-    fn a_stream_is_stored_and_read_back() {
+    fn stored_streams_decode_to_themselves() {
         let strategy = StreamStrategy { registries: Registries::default(), tag_history: MaxTagHistory::default() };
         let mut stream = ImageStream::default();
         for (tag, items) in [("empty", vec![]), ("full", vec![TagEvent { image: "i".into(), ..TagEvent::default() }])] {
@@ -272,13 +273,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_beside_an_object_is_no_part_of_its_json() {
+    fn internal_fields_are_not_part_of_the_api() {
         let mut image = Image { evidence: Evidence::unproved(), ..Image::default() };
         image.docker_image_metadata_version = "1.0".into();
         let stored = ImageStrategy.encode(&image);
         assert_eq!(ImageStrategy.decode(&stored).unwrap(), image);
         let sent: Image = serde_json::from_slice(&stored).unwrap();
-        assert_eq!(sent.evidence, Evidence::default(), "a client cannot say it");
+        assert_eq!(sent.evidence, Evidence::default(), "clients cannot set it");
         let unproved = [("i".to_owned(), "uid".to_owned())].into();
         let stream = ImageStream { unproved, ..ImageStream::default() };
         for json in [json::encode(&image), json::encode(&stream)] {

@@ -1,4 +1,4 @@
-//! The parts of a stream that views of its images need.
+//! Views of streams for reads of their images.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,22 @@ use super::revision_cache::MemorySize;
 use crate::domain::stream_index::StreamIndex;
 use crate::store::Key;
 
-/// What is needed of a stream to show its images, as of one revision of the stream.
+/// The parts of a stream that reads of its images need, at one revision.
 #[derive(Debug)]
 pub struct StreamView {
     /// The key of the stream.
     pub(super) key: Key,
-    /// The JSON of the stream's annotations; empty where it has none.
+    /// The JSON of the annotations; empty if there are none.
     pub annotations: Vec<u8>,
-    /// The images in the history of its tags.
+    /// The images in the histories of the tags.
     pub history: StreamIndex,
-    /// The images that the stream has without proof, with the UIDs of the images that its mappings made.
+    /// The images that the stream has without proof, with their UIDs.
     pub unproved: BTreeMap<String, String>,
 }
 
 impl MemorySize for StreamView {
     fn memory_size(&self) -> usize {
-        /// Memory of an entry of a map besides its texts, about.
+        /// Estimated memory of a map entry besides its strings, in bytes.
         const ENTRY: usize = 64;
         let unproved: usize = self.unproved.iter().map(|(name, uid)| name.len() + uid.len() + ENTRY).sum();
         self.annotations.len() + self.history.size() + unproved

@@ -1,7 +1,8 @@
-//! Unproved images that a proof replaced: a row beside the image, written in the same transaction.
+//! Superseded images: the unproved forms of images that have been proved since, in rows of their
+//! own that are written in the transaction of the image.
 //!
-//! Streams that pushed the unproved image go on to show it, and not what somebody else proved since. The row has the
-//! form of a stored image. There is at most one for an image, since what is proved once is never unproved again.
+//! Streams that pushed the unproved form continue to show it. The row has the form of a stored
+//! image. There is at most one per image, because an image is proved only once.
 
 use crate::api::Image;
 use crate::domain::unproved;
@@ -10,15 +11,15 @@ use crate::store::{Change, Key};
 /// The kind of these images in exports. No API serves it.
 pub(super) const SUPERSEDED_IMAGE: &str = "SupersededImage";
 
-/// The beginning of the keys of these rows.
+/// The prefix of the keys.
 pub(super) const PREFIX: &str = "/image.openshift.io/unproved/";
 
-/// The key of the row of an image.
+/// The key of the superseded form of an image.
 pub(super) fn key(image: &str) -> Key {
     Key::new(format!("{PREFIX}{image}"))
 }
 
-/// The change of the row that belongs to a change of the image `name`. `encode` gives the stored form of an image.
+/// The change of the row that goes with a change of the image `name`. `encode` encodes an image.
 pub(super) fn change(
     name: &str,
     old: Option<&Image>,

@@ -1,4 +1,4 @@
-//! What `imagestreamtags` and `imagetags` have in common: both are views on one tag of a stream, and writing them edits it.
+//! The handler of `imagestreamtags` and `imagetags`, which are views of one tag of a stream.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -27,57 +27,57 @@ use crate::registry::verbs::{Create, Delete, Get, Update};
 use crate::registry::write::{AllowCreate, WriteOutcome, WriteRequest};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 
-/// A view on a tag of a stream.
+/// A view of a tag of a stream.
 pub(super) trait TagView: Kind {
-    /// The resource that serves the views.
+    /// The resource of the view.
     const RESOURCE: GroupResource<'static>;
-    /// The kind in its plural, as it is told to clients.
+    /// The plural of the kind, for error messages.
     const PLURAL_KIND: &'static str;
 
-    /// Whether there is a view on a tag.
+    /// Returns true if a tag has such a view.
     fn exists(stream: &ImageStream, tag: &str) -> bool;
 
-    /// What a view is without the image `name`, which should be there.
+    /// Checks whether the view works without its image `name`.
     ///
     /// # Errors
-    /// 404 where it is nothing.
+    /// 404 if the view needs the image.
     fn check_missing_image(name: &str) -> Result<(), Status>;
 
-    /// The view on a tag.
+    /// Builds the view of a tag.
     ///
     /// # Errors
-    /// An image that cannot be described.
+    /// An image whose metadata cannot be filled in.
     fn new(stream: &ImageStream, tag: &str, image: Option<Image>) -> Result<Self, FillError>;
 
-    /// The tags of a stream that lists show, in the order of their names.
+    /// The tags of a stream that lists contain, in the order of their names.
     fn listed_tags(stream: &ImageStream) -> Vec<&str>;
 
-    /// Drops what a client cannot say of a new tag.
+    /// Resets the fields that clients cannot set in a new tag.
     fn prepare_create(&mut self);
 
-    /// The errors of a new view, besides those of its metadata.
+    /// Validates a new view, without its metadata.
     fn create_errors(&self) -> field::Errors;
 
     /// Adds the tag to its stream.
     ///
     /// # Errors
-    /// 409 where it is there.
+    /// 409 if the tag exists.
     fn create(&self, stream: &mut ImageStream, tag: &str) -> Result<(), Status>;
 
-    /// Gives the view what a client cannot say of a tag that is there.
+    /// Resets the fields that clients cannot change in an existing tag.
     fn prepare_update(&mut self, old: &Self);
 
-    /// The errors of putting this view in the place of `old`, besides those of metadata in general.
+    /// Validates the update of a view, without its metadata.
     fn update_errors(&self, old: &Self) -> field::Errors;
 
-    /// Puts the tag into its stream.
+    /// Replaces the tag in its stream.
     ///
     /// # Errors
-    /// 400 where nothing is wanted of it.
+    /// 400 for a view without a tag spec.
     fn update(&self, stream: &mut ImageStream, tag: &str) -> Result<TagWrite, Status>;
 }
 
-/// The views of one kind on the tags of all streams.
+/// The handler of one kind of view.
 pub(super) struct TagHandler<V> {
     pub(super) catalog: Arc<Catalog>,
     strategy: TagWriteStrategy,
@@ -89,7 +89,7 @@ impl<V: TagView> TagHandler<V> {
         Self { catalog: catalog.clone(), strategy: TagWriteStrategy(catalog.clone()), view: PhantomData }
     }
 
-    /// The tag that the path names.
+    /// The stream and tag that the path names.
     fn name(&self, at: &ObjectRef) -> Result<StreamTagName, Status> {
         let name = StreamTagName::parse(at.name());
         let name = name.ok_or_else(|| Status::bad_request(StreamTagName::format_error(V::PLURAL_KIND)))?;
@@ -108,16 +108,17 @@ impl<V: TagView> TagHandler<V> {
         Ok(image)
     }
 
-    /// The view on a tag that was written. An image that cannot be had is no reason to tell that the write failed.
+    /// The view of a tag after a write. A missing or invalid image does not fail the response,
+    /// because the write is done.
     async fn view_of_written(&self, mut stream: ImageStream, tag: &str) -> Result<V, Status> {
         self.strategy.decorate(&mut stream);
-        // Without a place, however large the image is: it may be refused, and the write is done.
+        // Without a slot, whatever the size of the image: waiting for one may fail.
         let image = self.image(&Workload::default(), &stream, tag).await.unwrap_or_default();
         let view = V::new(&stream, tag, image).or_else(|_| V::new(&stream, tag, None));
         view.map_err(|why| Status::internal(why.to_string()))
     }
 
-    /// A stream without tags, for a tag whose stream does not exist yet.
+    /// An empty stream for a tag whose stream does not exist.
     fn empty_stream(&self, actor: &Actor, at: &ObjectRef, name: &StreamTagName) -> Result<ImageStream, Status> {
         let mut stream = tag_edit::empty_stream(at.namespace(), &name.stream);
         metadata::prepare_create(at.namespace(), actor.now, &mut stream.metadata)?;
@@ -170,15 +171,15 @@ impl<V: TagView> Create<V> for TagHandler<V> {
     }
 }
 
-/// What an update leads to.
+/// The result of an update.
 enum TagUpdate<V> {
-    /// The stream does not exist, and whether it may be made is not known.
+    /// The stream does not exist, and the permission to create it is not reviewed.
     StreamMissing,
-    /// The tag is written.
+    /// The tag was written.
     Written(Written<V>),
 }
 
-/// Whether an update may make the stream that it needs.
+/// The permission of an update to create a missing stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum StreamCreation {
     Unchecked,
@@ -238,8 +239,8 @@ impl<V: TagView> TagHandler<V> {
         Ok(TagUpdate::Written(written.warning(warnings)))
     }
 
-    /// The view that is wanted in the place of the present one, complete and checked. Of a stream that is only to be made,
-    /// `stream`, a tag is written by the strategy for new ones.
+    /// The requested view, completed and validated. If the stream is new, the rules for new tags
+    /// apply.
     fn desired(
         &self,
         actor: &Actor,
@@ -260,7 +261,7 @@ impl<V: TagView> TagHandler<V> {
         }
         metadata::prepare_update(old.metadata(), new.metadata_mut());
         if !edit.allows_create() {
-            // Only an apply keeps books of a tag, and is refused for that.
+            // Only applies record managed fields of a tag, and they are rejected for that.
             new.metadata_mut().managed_fields.clone_from(&old.metadata().managed_fields);
         }
         new.prepare_update(&old);
@@ -273,7 +274,7 @@ impl<V: TagView> TagHandler<V> {
     }
 }
 
-/// Completes and checks a new view.
+/// Completes and validates a new view.
 fn prepare_new<V: TagView>(actor: &Actor, at: &ObjectRef, view: &mut V) -> Result<(), Status> {
     metadata::prepare_virtual(at.namespace(), actor.now, view.metadata_mut())?;
     view.prepare_create();
@@ -282,7 +283,7 @@ fn prepare_new<V: TagView>(actor: &Actor, at: &ObjectRef, view: &mut V) -> Resul
     reject_invalid(view, &errors)
 }
 
-/// Refuses a write that builds on another version of the stream than the present one.
+/// Rejects a write based on another version of the stream.
 fn check_version(
     requested: &str,
     stream: Option<&ImageStream>,
@@ -318,7 +319,7 @@ impl<V: TagView> Delete<V> for TagHandler<V> {
     }
 }
 
-/// How a stream is written through one of its tags: its status may change with its spec.
+/// The strategy for writing a stream through one of its tags: spec and status may change.
 struct TagWriteStrategy(Arc<Catalog>);
 
 impl UpdateStrategy<ImageStream> for TagWriteStrategy {
@@ -348,7 +349,7 @@ impl UpdateStrategy<ImageStream> for TagWriteStrategy {
     }
 }
 
-/// 422, if there are errors.
+/// Returns 422 if there are errors.
 fn reject_invalid<V: TagView>(view: &V, errors: &field::Errors) -> Result<(), Status> {
     let kind = GroupResource { group: GROUP, name: V::KIND };
     if errors.is_empty() { Ok(()) } else { Err(Status::invalid(kind, &view.metadata().name, errors)) }

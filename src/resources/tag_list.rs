@@ -1,7 +1,8 @@
-//! Lists of tags: the streams one after the other, and of each its tags, all in the order of their whole names.
+//! Lists of tags, in the order of their full names.
 //!
-//! That order is not the one of the streams: `-`, `.` and digits come before the colon, so that the tags of `a-b` and `a1`
-//! come before those of `a`. A stream whose turn has not come yet is remembered by its key and read again when it has.
+//! This differs from the order of their streams: `-`, `.` and digits sort before the colon, so the
+//! tags of `a-b` and `a1` precede those of `a`. The key of a stream whose turn comes later is kept,
+//! and the stream is read again then.
 
 use std::sync::Arc;
 use std::vec;
@@ -20,7 +21,8 @@ use crate::registry::strategy::UpdateStrategy;
 use crate::registry::verbs::{List, Scope};
 use crate::store::Entry;
 
-/// Pages that continue where the last one ended are a deliberate difference: the reference cuts a list off without a token.
+/// Continue tokens are a deliberate difference: the OpenShift API server truncates lists without
+/// one.
 impl<V: TagView> List<V> for TagHandler<V> {
     type Objects = TagStream<V>;
 
@@ -34,7 +36,8 @@ impl<V: TagView> List<V> for TagHandler<V> {
         if options.watch {
             return Err(Status::not_watchable(V::RESOURCE));
         }
-        // For streams and tags alike, so that one by name finds nothing, as clients know it.
+        // The selector applies to streams and tags alike, so `metadata.name` never matches, as in
+        // OpenShift.
         let selector = options.selector(&[])?;
         let options = page::PageOptions::read(options)?;
         let (limit, from) = (options.limit, options.start.clone());
@@ -52,7 +55,7 @@ impl<V: TagView> List<V> for TagHandler<V> {
     }
 }
 
-/// The stream that a list continues in, and the key behind which the others stand that are still to come.
+/// The name of the stream that a list continues in, and the key after which the others follow.
 fn stem_and_start(from: &str) -> (String, Option<String>) {
     match from.split_once(':') {
         Some((stem, _)) => (stem.to_owned(), Some(format!("{stem}:"))),
@@ -60,22 +63,23 @@ fn stem_and_start(from: &str) -> (String, Option<String>) {
     }
 }
 
-/// The keys of streams whose tags may stand behind those of `stem` although they are shorter, and `stem`; shortest first.
+/// The keys of streams that are prefixes of `stem` but whose tags may follow, and `stem` itself;
+/// shortest first.
 fn shorter(stem: &str) -> impl Iterator<Item = &str> {
     let name = stem.rfind('/').map_or(0, |slash| slash + 1);
     let ends = stem.char_indices().filter(move |(at, next)| *at > name && *next < ':').map(|(at, _)| at);
     ends.chain((stem.len() > name).then_some(stem.len())).map(|end| &stem[..end])
 }
 
-/// TagHandler that are selected, in the order of their names.
+/// The selected tags, in the order of their names.
 pub(super) struct TagStream<V> {
     tags: Arc<TagHandler<V>>,
-    /// The streams that were not seen yet.
+    /// The streams that are not read yet.
     entries: Entries,
     selector: Selector,
-    /// The keys of streams that were passed although their turn comes later, the next one last. Some may not exist.
+    /// The keys of streams whose turn comes later, the next one last. Some may not exist.
     deferred: Vec<String>,
-    /// The name to begin with, without the prefix of the keys.
+    /// The first name, without the prefix of the keys.
     from: Option<String>,
     /// The stream whose tags are being listed.
     current: Option<StreamTags>,
@@ -83,7 +87,7 @@ pub(super) struct TagStream<V> {
     last: Option<String>,
 }
 
-/// A stream and the tags of it that are still to be listed.
+/// A stream with the tags that are still to be listed.
 #[derive(Clone)]
 struct StreamTags {
     stream: Arc<ImageStream>,
@@ -92,7 +96,7 @@ struct StreamTags {
     tags: vec::IntoIter<String>,
 }
 
-// Not derived, since views need not be copied.
+// Not derived, because `V` need not be `Clone`.
 impl<V> Clone for TagStream<V> {
     fn clone(&self) -> Self {
         Self {
@@ -136,7 +140,7 @@ impl<V: TagView> ObjectStream for TagStream<V> {
 }
 
 impl<V: TagView> TagStream<V> {
-    /// The next tag of the current stream that is to be listed.
+    /// The next selected tag of the current stream.
     fn next_of_current_stream(&mut self) -> Result<Option<V>, Status> {
         let Some(StreamTags { stream, key, tags }) = &mut self.current else {
             return Ok(None);
@@ -191,7 +195,7 @@ impl<V: TagView> TagStream<V> {
     }
 }
 
-/// Whether the tags of a stream come before those of all streams from the upcoming one on.
+/// Returns true if the tags of a stream precede those of all streams from `upcoming` on.
 fn comes_before(key: &str, upcoming: Option<&str>) -> bool {
     upcoming.is_none_or(|upcoming| key.bytes().chain([b':']).lt(upcoming.bytes()))
 }
@@ -201,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shorter_names_may_come_later() {
+    fn tags_of_shorter_stream_names_may_come_later() {
         let shorter = |stem| shorter(stem).collect::<Vec<_>>();
         assert_eq!(shorter("a-b/c1.d_e-f"), ["a-b/c", "a-b/c1", "a-b/c1.d_e", "a-b/c1.d_e-f"]);
         assert_eq!(shorter("a1"), ["a", "a1"]);
@@ -209,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn tag_list_order_handles_prefixes_of_stream_names() {
+    fn tag_order_handles_prefixes_of_stream_names() {
         for (next, first) in [("b", true), ("aa", true), ("a_b", true), ("a-b", false), ("a.b", false), ("a1", false)] {
             assert_eq!(comes_before("a", Some(next)), first, "{next}");
         }

@@ -1,5 +1,6 @@
-//! How much of what is stored: objects and bytes of each stored resource, the largest object, the events in the histories
-//! of tags. Kept by differences, as a [`Scan`](crate::store::Scan) of the store reports them.
+//! Usage of the store: objects, bytes and the largest object of each stored resource, and the
+//! number of tag events. It is updated by the differences that a [`Scan`](crate::store::Scan)
+//! reports.
 
 use std::collections::BTreeSet;
 
@@ -19,10 +20,10 @@ pub enum StoredResource {
 }
 
 impl StoredResource {
-    /// All of them.
+    /// All stored resources.
     pub const ALL: [Self; 2] = [Self::Images, Self::ImageStreams];
 
-    /// The name in paths.
+    /// The plural name of the resource.
     pub fn name(self) -> &'static str {
         match self {
             Self::Images => "images",
@@ -30,29 +31,29 @@ impl StoredResource {
         }
     }
 
-    /// What the keys of its objects begin with.
+    /// The prefix of the keys.
     pub fn prefix(self) -> String {
         format!("/{GROUP}/{}/", self.name())
     }
 }
 
-/// How much of one resource is stored.
+/// The usage of one resource.
 #[derive(Clone, Debug, Default)]
 pub struct ResourceStats {
-    /// How many objects.
+    /// The number of objects.
     pub objects: u64,
-    /// How many bytes these take as they are stored.
+    /// The stored size of all objects, in bytes.
     pub bytes: u64,
     largest: LargestObjects,
 }
 
 impl ResourceStats {
-    /// The largest object; none if there is no object, or if so many of the largest went away that the rest was not looked at.
+    /// The largest object; none if there is no object, or if it is unknown until the next count.
     pub fn largest(&self) -> Option<LargestObject<'_>> {
         self.largest.objects.last().map(|(bytes, name)| LargestObject { name, bytes: *bytes })
     }
 
-    /// Whether [`Self::largest`] can only be told after everything was counted again.
+    /// Returns true if [`Self::largest`] is unknown until the next count.
     fn needs_recount(&self) -> bool {
         self.objects > 0 && self.largest.objects.is_empty()
     }
@@ -65,12 +66,12 @@ impl ResourceStats {
     }
 }
 
-/// An object, and how large it is.
+/// An object with its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LargestObject<'a> {
-    /// Its name, with its namespace if it has one.
+    /// The name, with the namespace if there is one.
     pub name: &'a str,
-    /// Its size in bytes, as it is stored.
+    /// The stored size, in bytes.
     pub bytes: u64,
 }
 
@@ -82,7 +83,7 @@ struct LargestObjects {
 }
 
 impl LargestObjects {
-    /// How many of them are known, so that one may go away without counting again.
+    /// The number of largest objects to keep, so that deletes seldom require a new count.
     const CAPACITY: usize = 64;
 
     fn record(&mut self, name: &str, before: Option<u64>, after: Option<u64>) {
@@ -100,17 +101,17 @@ impl LargestObjects {
     }
 }
 
-/// How much is stored.
+/// The usage of a store.
 #[derive(Clone, Debug, Default)]
 pub struct Usage {
     images: ResourceStats,
     streams: ResourceStats,
-    /// Events in the histories of all tags.
+    /// The number of events in the histories of all tags.
     pub tag_events: u64,
 }
 
 impl Usage {
-    /// How much of one resource.
+    /// The usage of one resource.
     pub fn of(&self, resource: StoredResource) -> &ResourceStats {
         match resource {
             StoredResource::Images => &self.images,
@@ -118,7 +119,7 @@ impl Usage {
         }
     }
 
-    /// Whether everything should be counted again.
+    /// Returns true if the store must be counted again.
     pub fn needs_recount(&self) -> bool {
         self.images.needs_recount() || self.streams.needs_recount()
     }
@@ -146,7 +147,7 @@ impl ScanVisitor for Usage {
     }
 }
 
-/// The events in the histories of a stream's tags, without decoding anything else; 0 for what is no stream.
+/// The number of events in the histories of a stream; 0 if the value is not a stream.
 fn tag_events(stream: &[u8]) -> u64 {
     #[derive(Default, Deserialize)]
     #[serde(default)]
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_and_bytes_follow_what_is_made_changed_and_deleted() {
+    fn usage_follows_creates_updates_and_deletes() {
         let mut usage = Usage::default();
         image(&mut usage, "a", None, Some(10));
         image(&mut usage, "b", None, Some(20));
@@ -191,13 +192,13 @@ mod tests {
         assert_eq!((usage.images.objects, usage.images.bytes), (2, 35));
         image(&mut usage, "b", Some(20), None);
         assert_eq!((usage.images.objects, usage.images.bytes, largest(&usage)), (1, 15, Some(("a", 15))));
-        assert_eq!(usage.streams.objects, 0, "an image is no stream");
+        assert_eq!(usage.streams.objects, 0, "only images were stored");
         usage.begin();
         assert_eq!((usage.images.objects, usage.images.bytes, largest(&usage)), (0, 0, None));
     }
 
     #[test]
-    fn tag_events_are_counted_and_odd_streams_do_not_panic() {
+    fn tag_events_of_malformed_streams_count_as_0() {
         let mut usage = Usage::default();
         let mut change = |before: Option<&str>, after: Option<&str>| {
             let [before, after] = [before, after].map(|value| value.map(str::as_bytes));
@@ -226,8 +227,8 @@ mod tests {
             image(&mut usage, &name(bytes), Some(bytes), None);
         }
         assert_eq!(largest(&usage), None);
-        assert!(usage.needs_recount(), "others are left that nobody looked at");
+        assert!(usage.needs_recount(), "the remaining objects were never ranked");
         image(&mut usage, "new", None, Some(5));
-        assert_eq!(largest(&usage), None, "it is not the largest");
+        assert_eq!(largest(&usage), None, "the largest object is still unknown");
     }
 }

@@ -46,7 +46,7 @@ impl AdmissionChain {
         actor: &Actor,
         admitted: &mut Admitted,
     ) -> Result<(), Status> {
-        // A former reservation is given back before the next one is taken.
+        // The previous reservation is released before the next one is taken.
         admitted.0.retain(|write| !write.is_of(attributes));
         let mut reservations = Vec::new();
         for plugin in self.0.iter().filter(|plugin| plugin.handles(attributes.operation)) {

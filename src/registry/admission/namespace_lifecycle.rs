@@ -1,4 +1,4 @@
-//! The namespace of a new object must exist and must not be terminating.
+//! Admission of new objects by the state of their namespace.
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_namespace_that_ends_is_named_with_its_cause() {
+    fn terminating_namespace_is_reported_with_a_cause() {
         let status = terminating(GroupResource { group: "image.openshift.io", name: "imagestreams" }, "x", "lab");
         let why = "unable to create new content in namespace lab because it is being terminated";
         assert_eq!(status.message, format!("imagestreams.image.openshift.io \"x\" is forbidden: {why}"));

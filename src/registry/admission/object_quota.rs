@@ -1,15 +1,18 @@
-//! How many objects of a resource a namespace may hold, so that one tenant cannot fill the store for everybody.
+//! A quota for the objects of a resource in each namespace, so that one tenant cannot fill the
+//! store.
 //!
-//! Counting walks the index of the namespace, which is too much for every creation. So a namespace is last_count when
-//! something is first made in it, and from then on the number is kept by what this process writes. What that gives:
+//! A count reads the index of the whole namespace, which is too expensive for each create.
+//! A namespace is counted on its first create; from then on the writes of this process update the
+//! number.
 //!
-//! * Creations of this process are held to the limit exactly, however many run at a time: each takes its reservation before
-//!   it is written.
-//! * What other processes on the same store write is seen with the next count, [`RECOUNT`] after the last one at the
-//!   latest. Until then the limit can be overrun by as much as they make.
-//! * Nobody is refused on the word of a number older than [`RECHECK`]: then the namespace is last_count again first.
-//! * A creation whose end nobody waited for, as when its client went away, counts until the next count, which finds
-//!   whether it was made.
+//! * Concurrent creates of this process never exceed the quota: each takes a reservation before it
+//!   is committed.
+//! * Writes of other processes become visible at the next count, at most [`RECOUNT`] later. Until
+//!   then they can exceed the quota.
+//! * A create is only rejected by a count that is at most [`RECHECK`] old; otherwise the namespace
+//!   is counted again first.
+//! * A create with an unknown outcome, such as that of a cancelled request, counts until the next
+//!   count.
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;
@@ -29,9 +32,9 @@ use crate::registry::object_change::{ObjectChange, WriteEffect};
 use crate::registry::storage_errors::status_of;
 use crate::store::{Range, Revision, Store, StoreError};
 
-/// After this time a namespace is last_count anew.
+/// The age at which a count is refreshed before a create.
 const RECOUNT: Duration = Duration::from_secs(60);
-/// After this time a namespace is last_count anew before anything is refused in it.
+/// The age at which a count is refreshed before a create is rejected.
 const RECHECK: Duration = Duration::from_secs(10);
 
 /// The quota of a resource in each namespace.
@@ -40,68 +43,68 @@ pub struct ObjectQuota {
     resource: GroupResource<'static>,
     max: u64,
     max_age: MaxCountAge,
-    /// Kept as long as the process lives: it takes an object in the store for each to get here.
+    /// Never shrinks. Only namespaces with at least one create get an entry.
     namespaces: Mutex<HashMap<String, Arc<NamespaceUsage>>>,
 }
 
-/// How old a count may be.
+/// The maximum age of a count.
 #[derive(Clone, Copy)]
 struct MaxCountAge {
     admit: Duration,
     reject: Duration,
 }
 
-/// Why there is no reservation for another object.
+/// The reason for a rejected create.
 #[derive(Debug)]
 enum QuotaError {
-    /// The namespace holds as many as it may.
+    /// The namespace has reached the quota.
     Exceeded {
-        /// How many.
+        /// The quota.
         max: u64,
     },
-    /// The namespace could not be last_count.
+    /// The count failed.
     CountFailed(StoreError),
 }
 
-/// The reservation of one object that is to be made. Given back when it is dropped, unless the object may have been made.
+/// The reservation for one create. Dropping it releases it, unless the object may exist.
 struct ObjectReservation {
     namespace: Arc<NamespaceUsage>,
     outcome: CreateOutcome,
 }
 
-/// What is known of a creation.
+/// The outcome of a create.
 #[derive(Clone, Copy)]
 enum CreateOutcome {
-    /// Nothing was made.
+    /// The object does not exist.
     NotCreated,
-    /// The store was requested, and has not answered.
+    /// The commit has begun and its outcome is not known.
     Unknown,
-    /// The object was made.
+    /// The object was created at this revision.
     Created(Revision),
 }
 
 #[derive(Default)]
 struct NamespaceUsage {
-    /// Held by the one who counts.
+    /// Held during a count.
     counting: tokio::sync::Mutex<()>,
     counter: Mutex<UsageCounter>,
 }
 
 #[derive(Default)]
 struct UsageCounter {
-    /// Objects at the last count, and what this process did to the number since.
+    /// Objects at the last count, plus the changes by this process since then.
     objects: u64,
-    /// The last count; none before the first one.
+    /// Revision and time of the last count; none before the first one.
     last_count: Option<(Revision, Instant)>,
-    /// Creations that have a reservation and have not ended.
+    /// Reservations that are not settled.
     in_flight: u64,
-    /// Creations that ended without an answer since the last count.
+    /// Creates with an unknown outcome since the last count.
     unknown: u64,
-    /// What is written while a count is being made, which sees only a part of it.
+    /// Changes during a running count, which may miss them.
     during_count: Option<Vec<(Revision, UsageDelta)>>,
 }
 
-/// What a write does to the number of objects.
+/// The change of the number of objects by a write.
 #[derive(Clone, Copy)]
 enum UsageDelta {
     More,
@@ -109,13 +112,13 @@ enum UsageDelta {
 }
 
 impl ObjectQuota {
-    /// A maximum number of objects of a resource in each namespace.
+    /// A quota of `max` objects of a resource in each namespace.
     pub fn new(store: Arc<dyn Store>, resource: GroupResource<'static>, max: NonZeroU64) -> Self {
         let max_age = MaxCountAge { admit: RECOUNT, reject: RECHECK };
         Self { store, resource, max: max.get(), max_age, namespaces: Mutex::default() }
     }
 
-    /// Takes a reservation in a namespace.
+    /// Reserves one object in a namespace.
     async fn reserve(&self, namespace: &str) -> Result<ObjectReservation, QuotaError> {
         let prefix = keys::prefix(self.resource, namespace, 0);
         let namespace = self.namespace(namespace);
@@ -128,7 +131,7 @@ impl ObjectQuota {
         Err(QuotaError::Exceeded { max: self.max })
     }
 
-    /// Takes note that an object of a namespace was deleted.
+    /// Records the deletion of an object.
     fn record_deletion(&self, namespace: &str, revision: Revision) {
         let known = self.namespaces().get(namespace).cloned();
         if let Some(namespace) = known {
@@ -150,7 +153,7 @@ impl ObjectQuota {
 }
 
 impl QuotaError {
-    /// What is answered to who wants to make the object `name` in this namespace.
+    /// The Status for a rejected create of the object `name`.
     fn status(&self, resource: GroupResource<'_>, namespace: &str, name: &str) -> Status {
         match self {
             Self::CountFailed(error) => status_of(error),
@@ -158,7 +161,7 @@ impl QuotaError {
                 let (namespace, what, quoted) = (field::quote(namespace), resource.name, field::quote(name));
                 let text = format!(
                     "{resource} {quoted} is forbidden: namespace {namespace} has {max} {what} and may have no more: delete \
-                     some, or have --max-objects-per-namespace of the server raised"
+                     some, or raise --max-objects-per-namespace of the server"
                 );
                 Status::forbidden(text).about(resource, name)
             }
@@ -227,7 +230,8 @@ impl NamespaceUsage {
         self.counter.lock()
     }
 
-    /// Counts, if the last count is older than `age`. Of many at a time one counts and the others wait for it.
+    /// Counts the namespace if the last count is older than `age`. Concurrent callers share one
+    /// count.
     async fn count(&self, store: &dyn Store, prefix: &str, age: Duration) -> Result<(), StoreError> {
         if self.counter().is_counted_within(age) {
             return Ok(());
@@ -261,7 +265,7 @@ impl UsageCounter {
     }
 
     fn record(&mut self, revision: Revision, delta: UsageDelta) {
-        // Before the first count there is nothing to keep, and what the last count saw is in its number.
+        // Changes before the first count, or before its revision, are part of the count.
         let is_new = self.last_count.is_some_and(|(last_count, _)| revision > last_count);
         if is_new {
             self.apply(delta);
@@ -278,7 +282,7 @@ impl UsageCounter {
         };
     }
 
-    /// Answers how many creations have ended without an answer before.
+    /// Starts a count and returns the number of creates with an unknown outcome so far.
     fn begin_count(&mut self) -> u64 {
         self.during_count = Some(Vec::new());
         self.unknown
@@ -303,7 +307,7 @@ mod tests {
     use super::*;
     use crate::store::{self, Change, Key, Outcome, Txn};
 
-    /// A store, and a quota of two objects a namespace.
+    /// A store with a quota of two objects per namespace.
     struct QuotaFixture {
         quota: ObjectQuota,
         store: Arc<dyn Store>,
@@ -333,7 +337,7 @@ mod tests {
             }
         }
 
-        /// Takes a reservation and makes an object in it.
+        /// Reserves and creates an object.
         async fn fill(&self, key: &str) {
             let reservation = Box::new(self.reserve().await.unwrap());
             reservation.committed(self.put(key).await);
@@ -348,7 +352,7 @@ mod tests {
     const RECOUNT_BEFORE_REJECT: MaxCountAge = MaxCountAge { admit: Duration::MAX, reject: Duration::ZERO };
 
     #[tokio::test]
-    async fn what_is_there_before_counts_and_other_namespaces_do_not() {
+    async fn existing_objects_of_the_namespace_count() {
         let fixture = QuotaFixture::new(NEVER);
         for key in ["/g/r/n/x", "/g/r/ns/a", "/g/r/ns0/x"] {
             fixture.put(key).await;
@@ -372,7 +376,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_deletion_makes_room() {
+    async fn deletion_frees_quota() {
         let fixture = QuotaFixture::new(NEVER);
         for key in ["/g/r/ns/a", "/g/r/ns/b"] {
             fixture.fill(key).await;
@@ -384,7 +388,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_creation_without_an_answer_counts_until_the_next_count() {
+    async fn create_with_unknown_outcome_counts_until_recount() {
         for (max_age, is_full) in [(NEVER, true), (RECOUNT_BEFORE_REJECT, false)] {
             let fixture = QuotaFixture::new(max_age);
             fixture.fill("/g/r/ns/a").await;
@@ -394,7 +398,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_others_write_is_seen_by_the_next_count() {
+    async fn recount_sees_writes_of_other_processes() {
         let fixture = QuotaFixture::new(RECOUNT_BEFORE_REJECT);
         drop(fixture.reserve().await.unwrap());
         fixture.put("/g/r/ns/a").await;

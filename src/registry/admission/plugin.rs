@@ -8,15 +8,15 @@ use crate::registry::actor::Actor;
 use crate::registry::object_change::ObjectChange;
 use crate::store::Revision;
 
-/// One check of the chain.
+/// A plugin of the admission chain.
 pub trait AdmissionPlugin: Send + Sync {
     /// Returns true if the plugin checks this operation. Other writes do not wait for it.
     fn handles(&self, operation: AdmissionOperation) -> bool;
 
-    /// Checks a write. The reservation of a counted resource is settled when the transaction ends.
+    /// Checks a write. The returned reservation is settled when the transaction ends.
     ///
     /// # Errors
-    /// The Status that refuses the write.
+    /// The Status of the rejection.
     fn admit<'a>(
         &'a self,
         attributes: &'a AdmissionAttributes,
@@ -27,13 +27,13 @@ pub trait AdmissionPlugin: Send + Sync {
     fn committed(&self, _change: &ObjectChange, _revision: Revision) {}
 }
 
-/// A part of a counted resource, taken for a write. Dropping it gives it back, unless the outcome of
+/// A part of a counted resource that a write takes. Dropping it releases it, unless the outcome of
 /// the commit is unknown.
 pub trait Reservation: Send {
-    /// The commit has begun, so from here on its outcome is unknown.
+    /// The commit begins. Until it ends, its outcome is unknown.
     fn commit_begun(&mut self);
 
-    /// The commit was refused: nothing was written.
+    /// The commit conflicted: nothing was written.
     fn commit_refused(&mut self);
 
     /// The write was committed at this revision.

@@ -1,7 +1,7 @@
-//! The rows behind a list, as of one revision: read in pages of bounded size, each when those before are used up.
+//! The entries behind a list: read at one revision, in pages of bounded size, each on demand.
 //!
-//! Nothing is held in the store between two pages, so that a slow client keeps no old data alive. The price: a list that
-//! takes longer than its revision is kept cannot be read to its end.
+//! The store holds no state between two pages, so slow clients do not pin old revisions. In turn a
+//! list fails if its revision is compacted before the last page is read.
 
 use std::sync::Arc;
 use std::{mem, vec};
@@ -12,7 +12,7 @@ use crate::registry::page::{self, PageOptions};
 use crate::registry::storage_errors::status_of;
 use crate::store::{At, Entry, Outline, Range, Revision, Store, StoreError};
 
-/// Bytes of values that are read at a time. Reading and writing them takes a few milliseconds, in which others wait.
+/// The size of a page, in bytes of values. Reading and encoding one takes a few milliseconds.
 const PAGE_BYTES: usize = 256 << 10;
 
 /// The entries under a prefix, in the order of their keys.
@@ -21,23 +21,23 @@ pub struct Entries {
     store: Arc<dyn Store>,
     prefix: String,
     options: PageOptions,
-    /// The key to go on from.
+    /// The first key of the next page.
     start: Option<String>,
-    /// What was read and is not used yet.
+    /// Entries of the current page that are not consumed yet.
     page: vec::IntoIter<Entry>,
-    /// The revision that is looked at; none before the first page.
+    /// The revision of the list; none before the first page.
     revision: Option<Revision>,
-    /// Whether entries follow behind the page.
+    /// True if entries follow the current page.
     more: bool,
-    /// How many entries may still be read; none where any number may.
+    /// The number of entries that may still be read; none if unlimited.
     budget: Option<usize>,
     key_match: KeyMatch,
-    /// How many entries follow, where that was counted and none was read since.
+    /// The number of entries that follow, if it was counted and none was read since.
     remaining: Option<u64>,
 }
 
 impl Entries {
-    /// The entries whose keys start with `prefix`, from where `start` follows it.
+    /// The entries whose keys start with `prefix`, from `prefix` plus `start` on.
     pub fn new(store: Arc<dyn Store>, prefix: String, start: Option<&str>, options: PageOptions) -> Self {
         let start = start.map(|start| format!("{prefix}{start}"));
         let page = Vec::new().into_iter();
@@ -45,35 +45,35 @@ impl Entries {
         Self { store, prefix, options, start, page, revision: None, more: true, budget: None, key_match, remaining }
     }
 
-    /// Of these only the one whose key ends with `name` behind the prefix. No other is read.
+    /// Restricts the entries to the key `prefix` plus `name`. No other entry is read.
     pub fn exact(self, name: &str) -> Self {
         Self { prefix: self.prefix + name, budget: Some(1), key_match: KeyMatch::Exact, ..self }
     }
 
-    /// The same, so many at most; 0 for all.
+    /// Limits the number of entries; 0 for all.
     pub fn limited_to(self, entries: usize) -> Self {
         Self { budget: (entries > 0).then_some(entries), ..self }
     }
 
-    /// What stands before the names in the keys.
+    /// The prefix of the keys.
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// The revision that is looked at; 0 before the first entry was read.
+    /// The revision of the list; 0 before the first entry was read.
     pub fn revision(&self) -> Revision {
         self.revision.unwrap_or_default()
     }
 
-    /// Whether entries follow, even if no more may be read. Right once the first was read.
+    /// Returns true if entries follow, regardless of the limit. Valid after the first read.
     pub fn has_more(&self) -> bool {
         self.more || self.page.len() > 0
     }
 
-    /// The next entry.
+    /// Returns the next entry; none at the end.
     ///
     /// # Errors
-    /// Failures of the store; 410 and 504 for a revision that cannot be had.
+    /// Store failures, 410 for a compacted revision, 504 for one in the future.
     pub async fn next(&mut self) -> Result<Option<Entry>, Status> {
         self.peek().await?;
         let entry = self.page.next();
@@ -84,10 +84,10 @@ impl Entries {
         Ok(entry)
     }
 
-    /// Those entries that were read together with the next one, all that follow it; none at the end.
+    /// Returns the rest of the current page, or the next page; empty at the end.
     ///
     /// # Errors
-    /// As for [`Entries::next`].
+    /// The errors of [`Entries::next`].
     pub async fn next_page(&mut self) -> Result<Vec<Entry>, Status> {
         self.peek().await?;
         let page = mem::take(&mut self.page).collect::<Vec<_>>();
@@ -98,17 +98,17 @@ impl Entries {
         Ok(page)
     }
 
-    /// The entry that is next.
+    /// Returns the next entry without consuming it.
     ///
     /// # Errors
-    /// As for [`Entries::next`].
+    /// The errors of [`Entries::next`].
     pub async fn peek(&mut self) -> Result<Option<&Entry>, Status> {
         if self.page.len() == 0 && self.more && self.budget != Some(0) {
             let page =
                 self.store.range(Range { bytes: PAGE_BYTES, ..self.range(self.budget.unwrap_or_default()) }).await;
             let mut page = page.map_err(|error| self.status_of_failure(&error))?;
             if self.key_match == KeyMatch::Exact {
-                // Behind the key that is wanted, or in its place, there may be others that begin like it.
+                // The range may contain longer keys with this prefix.
                 page.entries.retain(|entry| entry.key.as_str() == self.prefix);
                 page.more = false;
             }
@@ -119,20 +119,20 @@ impl Entries {
         Ok(self.page.as_slice().first())
     }
 
-    /// The entry with this key, wherever it stands.
+    /// Reads the entry of a key, regardless of the position.
     ///
     /// # Errors
-    /// As for [`Entries::next`].
+    /// The errors of [`Entries::next`].
     pub async fn find(&self, key: &str) -> Result<Option<Entry>, Status> {
         let range = Range { prefix: key.into(), start: Some(key.into()), ..self.range(1) };
         let page = self.store.range(range).await.map_err(|error| self.status_of_failure(&error))?;
         Ok(page.entries.into_iter().next().filter(|entry| entry.key.as_str() == key))
     }
 
-    /// How many entries follow, be it more than may be read.
+    /// Counts the entries that follow, regardless of the limit.
     ///
     /// # Errors
-    /// As for [`Entries::next`].
+    /// The errors of [`Entries::next`].
     pub async fn remaining(&self) -> Result<u64, Status> {
         match self.remaining {
             Some(remaining) => Ok(remaining),
@@ -140,15 +140,15 @@ impl Entries {
         }
     }
 
-    /// How the next `limit` entries would end, and how many follow them; 0 for all.
+    /// Outlines the next `limit` entries, or all for 0, and counts those that follow.
     async fn outline(&self, limit: usize) -> Result<Outline, Status> {
         self.store.outline(self.range(limit)).await.map_err(|error| self.status_of_failure(&error))
     }
 
-    /// Goes on by so many entries, or to the end, without reading them; the key of the last of them.
+    /// Skips entries without reading their values. Returns the key of the last skipped entry.
     ///
     /// # Errors
-    /// As for [`Entries::next`].
+    /// The errors of [`Entries::next`].
     pub async fn skip(&mut self, entries: usize) -> Result<Option<String>, Status> {
         let outline = self.outline(entries).await?;
         self.fix_revision(outline.revision)?;
@@ -165,7 +165,7 @@ impl Entries {
         Range { prefix: self.prefix.clone(), start: self.start.clone(), limit, at, bytes: 0 }
     }
 
-    /// Stays with the revision that was read first, which must be new enough.
+    /// Keeps the revision of the first read, which must not be older than required.
     fn fix_revision(&mut self, revision: Revision) -> Result<(), Status> {
         let at_least = self.options.at_least;
         if revision < at_least {
@@ -175,7 +175,7 @@ impl Entries {
         Ok(())
     }
 
-    /// The status that tells of a failure. Whoever continues an old list can go on in another way.
+    /// The Status for a store failure. A continued list gets a token for the latest revision.
     fn status_of_failure(&self, error: &StoreError) -> Status {
         match (error, &self.options.start) {
             (StoreError::Compacted { .. }, Some(start)) => page::expired(start),
@@ -184,7 +184,7 @@ impl Entries {
     }
 }
 
-/// The first key after this one.
+/// The first possible key after `key`.
 fn next_key(key: &str) -> String {
     format!("{key}\0")
 }

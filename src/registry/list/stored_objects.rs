@@ -1,4 +1,4 @@
-//! The walk through store objects.
+//! Lists of stored objects.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::registry::page::{self, PageOptions};
 use crate::registry::strategy::Strategy;
 use crate::registry::verbs::{List, Scope};
 
-/// Stored objects that are selected, in the order of their keys.
+/// The stored objects that a selector matches, in the order of their keys.
 pub struct StoredObjects<T, S> {
     store: Arc<ObjectStore<T, S>>,
     entries: Entries,
@@ -24,37 +24,37 @@ pub struct StoredObjects<T, S> {
     last: Option<String>,
 }
 
-/// How much of the objects is read.
+/// The part of an object that is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DecodedPart {
-    /// All of them.
+    /// The whole object.
     Whole,
-    /// Their metadata; the rest of them is empty.
+    /// The metadata; all other fields are empty.
     Metadata,
 }
 
 impl<T: Kind, S: Strategy<T>> StoredObjects<T, S> {
-    /// Those of `entries` that are selected.
+    /// The objects of `entries` that the selector matches.
     pub(crate) fn new(store: &Arc<ObjectStore<T, S>>, entries: Entries, selector: Selector) -> Self {
         Self { store: store.clone(), entries, selector, content: DecodedPart::Whole, last: None }
     }
 
-    /// Settles of which revision the objects are.
+    /// Reads the first page, which fixes the revision of the list.
     ///
     /// # Errors
-    /// Failures of the store; a revision that cannot be had.
+    /// Store failures, and a revision that is not available.
     pub(crate) async fn fix_revision(&mut self) -> Result<(), Status> {
         self.entries.peek().await.map(|_| ())
     }
 
-    /// The same objects, of which only the metadata is read, where that is enough to select them.
+    /// Decodes only the metadata, unless the selector needs other fields.
     pub(crate) fn metadata_only(self) -> Self {
         let content = if self.selector.is_about_metadata() { DecodedPart::Metadata } else { self.content };
         Self { content, ..self }
     }
 }
 
-// Not derived, since neither objects nor rules need to be copied.
+// Not derived, because `T` and `S` need not be `Clone`.
 impl<T, S> Clone for StoredObjects<T, S> {
     fn clone(&self) -> Self {
         let Self { store, entries, selector, content, last } = self;
@@ -130,10 +130,10 @@ impl<T: Kind, S: Strategy<T>> List<T> for ObjectStore<T, S> {
 }
 
 impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
-    /// The objects that the query selects.
+    /// The objects that a request selects.
     ///
     /// # Errors
-    /// 400 and 422 for selectors and options that cannot be.
+    /// 400 and 422 for invalid selectors and options.
     pub(crate) fn selected(
         self: &Arc<Self>,
         at: &ObjectRef,

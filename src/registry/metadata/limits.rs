@@ -1,14 +1,14 @@
-//! Limits of the maps and lists in the metadata of an object.
+//! Limits of the maps and lists in object metadata.
 //!
-//! An object that exceeded one before it was introduced can still be updated, as long as the update does not add to it.
+//! An object that already exceeds a limit can still be updated if the update does not add to it.
 
 use crate::meta::{ObjectMeta, field};
 
-/// The max bytes of all labels together, keys and values. Kubernetes limits annotations alone.
+/// The maximum size of all labels, keys and values, in bytes. Kubernetes limits only annotations.
 const MAX_LABEL_BYTES: usize = 256 << 10;
-/// The max owner references.
+/// The maximum number of owner references.
 const MAX_OWNERS: usize = 1_000;
-/// The max finalizers.
+/// The maximum number of finalizers.
 const MAX_FINALIZERS: usize = 1_000;
 
 /// Returns an error for each limit that `new` exceeds and by which it is larger than `old`.
@@ -53,17 +53,17 @@ mod tests {
     }
 
     #[test]
-    fn a_new_object_stays_within_every_limit() {
+    fn new_object_is_checked_against_every_limit() {
         assert_eq!(joined(None, &with(4096, MAX_OWNERS, MAX_FINALIZERS)), "[]");
         assert_eq!(
             joined(None, &with(4097, MAX_OWNERS + 1, MAX_FINALIZERS + 1)),
             "[metadata.labels: Too long: may not be more than 262144 bytes, has 262208, metadata.ownerReferences: Too many: \
-             1001: must have at most 1000 items, metadata.finalizers: Too many: 1001: must have at max 1000 items]"
+             1001: must have at most 1000 items, metadata.finalizers: Too many: 1001: must have at most 1000 items]"
         );
     }
 
     #[test]
-    fn an_older_object_beyond_a_limit_may_change_but_not_grow() {
+    fn object_beyond_a_limit_may_change_but_not_grow() {
         let old = with(5000, 3000, 3000);
         for new in [with(5000, 3000, 3000), with(4999, 2999, 2999)] {
             assert_eq!(joined(Some(&old), &new), "[]");

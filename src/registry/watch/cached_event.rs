@@ -1,4 +1,4 @@
-//! One change of one object, decoded and written at most once for all who watch.
+//! An event of one object, decoded and encoded at most once for all watchers.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -10,34 +10,34 @@ use super::event_type::EventType;
 use crate::meta::{Kind, Status};
 use crate::store::{Entry, Event, Key, Revision};
 
-/// What a watch must know of the objects of a resource.
+/// Decodes the objects of a resource for watches.
 pub(crate) trait ObjectReader<T>: Send + Sync + 'static {
-    /// The object in an entry, as it is stored, with its resourceVersion.
+    /// Decodes the object of an entry and sets its resourceVersion.
     ///
     /// # Errors
-    /// 500 for an entry that cannot be read.
+    /// 500 for an entry that cannot be decoded.
     fn decode(&self, entry: &Entry) -> Result<T, Status>;
 
-    /// The stored value of a field that lists can select by.
+    /// The value of a selectable field.
     fn field(&self, object: &T, name: &str) -> String;
 
-    /// Sets what is computed on the way out.
+    /// Sets fields that responses contain and the store does not.
     fn decorate(&self, object: &mut T);
 }
 
-/// A change of one object.
+/// An event of the store with its decoded and encoded forms.
 pub(crate) struct CachedEvent<T> {
-    /// What happened.
+    /// The event of the store.
     pub(crate) event: Event,
     previous: Lazy<T>,
     current: Lazy<T>,
     encoded: Mutex<VecDeque<EncodedEvent>>,
 }
 
-/// The number of encodings of a change that are cached.
+/// The maximum number of cached encodings of an event.
 const MAX_ENCODED: usize = 4;
 
-/// An opaque number of an encoding. Equal numbers stand for equal bytes of equal events.
+/// The identity of an encoding. Encodings with equal numbers yield equal bytes for equal events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EncodingId(pub(crate) u32);
 
@@ -61,7 +61,7 @@ impl<T: Kind> CachedEvent<T> {
         self.event.revision()
     }
 
-    /// The bytes that were stored, before and after.
+    /// The size of the stored objects before and after the event, in bytes.
     pub(crate) fn stored_bytes(&self) -> usize {
         match &self.event {
             Event::Put { entry, previous } => {
@@ -71,24 +71,24 @@ impl<T: Kind> CachedEvent<T> {
         }
     }
 
-    /// About the memory that it takes once it is decoded and written, in bytes.
+    /// An estimate of the memory of the event with its decoded and encoded forms, in bytes.
     pub(crate) fn cost(&self) -> usize {
-        /// The structures around the values.
+        /// Memory of the structures around the values.
         const FIXED: usize = 512;
-        /// The value itself, decoded, and written in one or two representations.
+        /// The value itself, decoded, and encoded in one or two representations.
         const TIMES: usize = 4;
         let shown = match &self.event {
             Event::Put { entry, .. } => entry.value.len(),
             Event::Delete { previous, .. } => previous.value.len(),
         };
-        // What was there before is decoded for selectors alone.
+        // Only selectors decode the previous object.
         FIXED + TIMES * shown + self.stored_bytes().saturating_sub(shown)
     }
 
-    /// The object before the change; none where there was none.
+    /// The object before the event; none if it did not exist.
     ///
     /// # Errors
-    /// 500 where it cannot be read.
+    /// 500 if it cannot be decoded.
     pub(crate) fn previous_object(&self, reader: &dyn ObjectReader<T>) -> Result<Option<&T>, Status> {
         match &self.event {
             Event::Put { previous, .. } => {
@@ -98,10 +98,10 @@ impl<T: Kind> CachedEvent<T> {
         }
     }
 
-    /// The object after the change; none where there is none.
+    /// The object after the event; none if it was deleted.
     ///
     /// # Errors
-    /// 500 where it cannot be read.
+    /// 500 if it cannot be decoded.
     pub(crate) fn current_object(&self, reader: &dyn ObjectReader<T>) -> Result<Option<&T>, Status> {
         match &self.event {
             Event::Put { entry, .. } => decoded(&self.current, entry, reader).map(Some),
@@ -109,12 +109,11 @@ impl<T: Kind> CachedEvent<T> {
         }
     }
 
-    /// The change as an event of this type and encoding; `encode` runs at most once for each while
-    /// the change is cached. An object that goes away is shown as it was, at the revision of its
-    /// deletion.
+    /// The event in this type and encoding; `encode` runs at most once for each while the result is
+    /// cached. A deleted object appears in its last state, at the revision of its deletion.
     ///
     /// # Errors
-    /// 500 for an object that cannot be read, and the errors of `encode`.
+    /// 500 for an object that cannot be decoded, and the errors of `encode`.
     pub(crate) fn encoded(
         &self,
         r#type: EventType,

@@ -1,4 +1,4 @@
-//! One watcher's place in what happens: in what the hub remembers or, further behind, in the log of the store.
+//! The position of one watcher, in the event buffer or in the log of the store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,38 +12,38 @@ use super::watch_cache::{BufferedEvents, EventFeed};
 use crate::meta::Kind;
 use crate::store::{Revision, Store, Watch, WatchError};
 
-/// How often a watcher that reads the log and finds nothing looks whether the hub remembers what comes next.
+/// The interval at which a watcher of the log tries to return to the event buffer.
 const FEED_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A watcher's place.
+/// The position of a watcher.
 pub(crate) struct WatchCursor<T> {
     store: Arc<dyn Store>,
     feed: Arc<EventFeed<T>>,
     updates: signal::Receiver<Option<WatchError>>,
-    /// The watcher has seen all that happened up to here.
+    /// All events up to this revision are delivered.
     at: Revision,
-    /// The log, as long as the hub does not remember what comes next.
+    /// The log of the store, while the buffer does not reach back far enough.
     log: Option<Box<dyn Watch>>,
 }
 
 impl<T: Kind> WatchCursor<T> {
-    /// The place behind a revision.
+    /// A position after a revision.
     pub(crate) fn new(store: Arc<dyn Store>, feed: Arc<EventFeed<T>>, after: Revision) -> Self {
         let updates = feed.updates();
         Self { store, feed, updates, at: after, log: None }
     }
 
-    /// The watcher has seen all that happened up to here.
+    /// The revision up to which all events are delivered.
     pub(crate) fn revision(&self) -> Revision {
         self.at
     }
 
-    /// What happens next to the objects of a scope, at least one change; waits until there is some.
+    /// Returns the next events in a scope, at least one; waits until there is one.
     ///
-    /// May be dropped at any time without losing a change.
+    /// Cancel safe: dropping the future loses no event.
     ///
     /// # Errors
-    /// What comes next is forgotten, or the store failed.
+    /// The next events are compacted, or the store failed.
     pub(crate) async fn next(&mut self, scope: &WatchScope) -> Result<Vec<Arc<CachedEvent<T>>>, WatchError> {
         loop {
             let events = match &mut self.log {
@@ -56,13 +56,13 @@ impl<T: Kind> WatchCursor<T> {
         }
     }
 
-    /// Whether it reads the log of the store, since the hub does not remember what comes next.
+    /// Returns true if the watcher reads the log of the store.
     #[cfg(test)]
     pub(crate) fn reads_log(&self) -> bool {
         self.log.is_some()
     }
 
-    /// Moves on over what does not concern the watcher, as far as that is known without waiting.
+    /// Advances over buffered events outside of the scope, without waiting.
     pub(crate) fn skip_unselected(&mut self, scope: &WatchScope) {
         if self.log.is_none()
             && let BufferedEvents::Events(events, revision) = self.feed.after(self.at, scope)
@@ -73,7 +73,7 @@ impl<T: Kind> WatchCursor<T> {
     }
 
     async fn next_from_feed(&mut self, scope: &WatchScope) -> Result<Vec<Arc<CachedEvent<T>>>, WatchError> {
-        // Noted before the ring is read, so that nothing slips in between.
+        // Marked as seen before the buffer is read, so that no update is missed.
         let ended = self.updates.borrow_and_update().clone();
         match self.feed.after(self.at, scope) {
             BufferedEvents::TooOld => self.log = Some(self.store.watch(&scope.prefix, self.at)),
@@ -85,7 +85,7 @@ impl<T: Kind> WatchCursor<T> {
                 if let Some(why) = ended {
                     return Err(why);
                 }
-                // The sender lives as long as the feed, which this holds.
+                // Cannot fail: `self.feed` owns the sender.
                 let _ = self.updates.changed().await;
             }
         }

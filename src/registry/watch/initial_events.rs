@@ -1,4 +1,4 @@
-//! What is there when a watch begins, as if it had just come to be.
+//! The initial events of a watch: `ADDED` for each existing object.
 
 use std::sync::Arc;
 
@@ -10,21 +10,21 @@ use crate::registry::list::entries::Entries;
 use crate::registry::page::PageOptions;
 use crate::store::{At, Revision, Store};
 
-/// What is there, page by page, all as of one revision.
+/// The existing objects, in pages at one revision.
 pub(crate) struct InitialEvents(Entries);
 
-/// Some of what is there.
+/// A page of initial events.
 pub(crate) struct InitialPage<T> {
-    /// Those objects that are selected, as they are stored.
+    /// The selected objects in their stored form.
     pub(crate) objects: Vec<T>,
-    /// The revision at which they are so.
+    /// The revision of the page.
     pub(crate) revision: Revision,
-    /// What follows.
+    /// The pages that follow; none at the end.
     pub(crate) rest: Option<InitialEvents>,
 }
 
 impl InitialEvents {
-    /// What a scope holds now, which must not be older than a revision.
+    /// The objects in a scope, at a revision of at least `at_least`.
     pub(crate) fn new(store: Arc<dyn Store>, scope: &WatchScope, at_least: Revision) -> Self {
         let options = PageOptions { at: At::Now, at_least, start: None, limit: 0 };
         let entries = Entries::new(store, scope.prefix.clone(), None, options);
@@ -34,10 +34,10 @@ impl InitialEvents {
         })
     }
 
-    /// The next page of the objects that the scope selects.
+    /// Reads the next page.
     ///
     /// # Errors
-    /// Failures of the store, a revision that does not exist yet, objects that cannot be read.
+    /// Store failures, a revision in the future, and objects that cannot be decoded.
     pub(crate) async fn next<T: Kind>(
         mut self,
         scope: &WatchScope,

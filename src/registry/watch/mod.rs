@@ -1,9 +1,9 @@
-//! Watches: what changes, told to whoever asks as long as they listen.
+//! Watches.
 //!
-//! One [`WatchCache`] a resource follows the store while anybody watches, and remembers for all of them what happened last. A
-//! `WatchCursor` is one watcher's place in it; whoever falls further behind than the hub remembers reads the log of
-//! the store until there again, so that a slow watcher costs little and loses nothing. How a change looks is written once
-//! a representation, whoever sees it (`Change`).
+//! The [`WatchCache`] of a resource watches the store while there are watchers, and buffers the
+//! latest events for all of them. A `WatchCursor` is the position of one watcher. A watcher that
+//! falls behind the buffer reads the log of the store until it has caught up, so slow watchers are
+//! cheap and lose nothing. Each `CachedEvent` is decoded once, and encoded once per representation.
 
 mod cached_event;
 mod cursor;

@@ -1,4 +1,4 @@
-//! A watch, as a handler makes it: what it is about, where it begins, and where it is from then on.
+//! A watch on objects: its scope, its phase and its options.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::meta::{Kind, Status};
 use crate::registry::storage_errors::status_of;
 use crate::store::{Revision, Store};
 
-/// What a watch is about, and where it is.
+/// A watch on the objects in a scope.
 pub struct ObjectWatch<T> {
     pub(crate) scope: WatchScope,
     pub(crate) reader: Arc<dyn ObjectReader<T>>,
@@ -24,40 +24,40 @@ pub struct ObjectWatch<T> {
     feed: Arc<EventFeed<T>>,
 }
 
-/// Where a watch is.
+/// The phase of a watch.
 pub(crate) enum WatchPhase<T> {
-    /// It tells what is there.
+    /// The watch sends the existing objects.
     InitialEvents(InitialEvents, InitialEventsEnd),
-    /// It tells what happens.
+    /// The watch sends events as they happen.
     Live(WatchCursor<T>),
-    /// It is over.
+    /// The watch has ended.
     Ended,
 }
 
-/// Where the objects of a resource are, and how they are watched.
+/// The storage that a watch reads from.
 pub(crate) struct WatchSource<'a, T> {
-    /// Where they are stored.
+    /// The store.
     pub(crate) store: &'a Arc<dyn Store>,
-    /// Who watches them.
+    /// The watch cache of the resource.
     pub(crate) cache: &'a WatchCache<T>,
-    /// How the keys of all of them begin.
+    /// The prefix of all keys of the resource.
     pub(crate) prefix: &'a str,
-    /// How they are reader.
+    /// The decoder of the objects.
     pub(crate) reader: Arc<dyn ObjectReader<T>>,
 }
 
 impl<T: Kind> ObjectWatch<T> {
-    /// A watch of what a scope holds.
+    /// Starts a watch.
     ///
     /// # Errors
-    /// Failures of the store.
+    /// Store failures.
     pub(crate) async fn begin(
         source: WatchSource<'_, T>,
         scope: WatchScope,
         options: WatchOptions,
     ) -> Result<Self, Status> {
         let WatchSource { store, cache, prefix, reader } = source;
-        // Before anything is reader, so that what happens meanwhile is remembered.
+        // Subscribed before anything is read, so that the buffer covers later events.
         let feed = cache.subscribe(store, prefix).await.map_err(|error| status_of(&error))?;
         let phase = match options.start {
             WatchStart::InitialEvents { at_least, end } => {
@@ -74,7 +74,7 @@ impl<T: Kind> ObjectWatch<T> {
         Ok(Self { scope, reader, phase, bookmarks, duration, store: store.clone(), feed })
     }
 
-    /// Goes on with what happens after a revision.
+    /// Continues with the events after a revision.
     pub(crate) fn go_live(&mut self, after: Revision) {
         self.phase = WatchPhase::Live(WatchCursor::new(self.store.clone(), self.feed.clone(), after));
     }

@@ -1,4 +1,4 @@
-//! The options of a watch: where it begins, how long it lasts, and whether it tells how far it has come.
+//! The options of a watch: start, duration and bookmarks.
 
 use std::time::Duration;
 
@@ -7,53 +7,54 @@ use crate::registry::options::ListOptions;
 use crate::registry::page::{invalid_options, parse_version};
 use crate::store::Revision;
 
-/// The longest that a watch may last, whatever it asks for.
+/// The maximum duration of a watch.
 const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
-/// The shortest that a watch lasts that asks for nothing; it ends within twice this time.
+/// The minimum duration of a watch without a timeout: `minRequestTimeout` of
+/// k8s.io/apiserver/pkg/endpoints/handlers/get.go. The maximum is twice this value.
 const MIN_DEFAULT_DURATION: Duration = Duration::from_secs(30 * 60);
 
-/// How a client wants to watch.
+/// The options of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WatchOptions {
-    /// Where to begin.
+    /// The first event.
     pub(crate) start: WatchStart,
-    /// Whether to tell how far the watch has come while nothing happens.
+    /// Selects whether bookmarks report progress.
     pub(crate) bookmarks: Bookmarks,
-    /// How long to watch; none for a time of the server's choice.
+    /// The requested duration; none for one that the server chooses.
     pub(crate) timeout: Option<Duration>,
 }
 
-/// Where a watch begins.
+/// The first event of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WatchStart {
-    /// With all that is there, which must not be older than a revision.
+    /// The existing objects, at a revision of at least `at_least`.
     InitialEvents {
-        /// That revision; 0 for any.
+        /// The minimum revision; 0 for any.
         at_least: Revision,
-        /// Whether a bookmark says when all is told.
+        /// The end of the initial events.
         end: InitialEventsEnd,
     },
-    /// With what happens from now on.
+    /// The next event.
     Now,
-    /// With what happened after a revision, be it in the past or in the future.
+    /// The first event after a revision, which may lie in the future.
     After(Revision),
 }
 
-/// What follows after all that was there at the beginning.
+/// The end of the initial events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InitialEventsEnd {
-    /// Nothing.
+    /// No event.
     Silent,
-    /// A bookmark that says so.
+    /// A bookmark with the annotation `k8s.io/initial-events-end`.
     Bookmark,
 }
 
-/// Whether a watch tells how far it has come.
+/// Selects whether a watch sends bookmarks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bookmarks {
-    /// Never.
+    /// No bookmarks.
     Never,
-    /// Now and then, and at its end.
+    /// Periodic bookmarks, and one at the end.
     Sent,
 }
 
@@ -61,7 +62,7 @@ impl WatchOptions {
     /// Reads the options of a watch.
     ///
     /// # Errors
-    /// 400 for values that cannot be read, 422 for such that do not go together.
+    /// 400 for malformed values, 422 for invalid combinations.
     pub(crate) fn read(options: &ListOptions) -> Result<Self, Status> {
         let seconds = u64::try_from(options.timeout_seconds.unwrap_or_default()).unwrap_or_default();
         let initial_events = options.send_initial_events;
@@ -88,9 +89,10 @@ impl WatchOptions {
         Ok(Self { start, bookmarks, timeout })
     }
 
-    /// How long the watch lasts. Those that do not care end at different times, so that not all come back at once.
+    /// The duration of the watch. The default is random, so that clients do not all reconnect at
+    /// once.
     ///
-    /// `chance` is any number.
+    /// `chance` is a random number.
     pub(crate) fn duration(&self, chance: u64) -> Duration {
         self.timeout.unwrap_or_else(|| {
             MIN_DEFAULT_DURATION + Duration::from_millis(chance % 1000 * MIN_DEFAULT_DURATION.as_secs())
@@ -133,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_begins_where_the_query_says() {
+    fn query_selects_the_first_event() {
         let start = |query: &str| read(query).unwrap().start;
         let state = |at_least, end| WatchStart::InitialEvents { at_least: Revision(at_least), end };
         assert_eq!(start(""), state(0, InitialEventsEnd::Silent));
@@ -143,14 +145,14 @@ mod tests {
         assert_eq!(start(&format!("{initial}&resourceVersion=7")), state(7, InitialEventsEnd::Silent));
         assert_eq!(start(&format!("{initial}&allowWatchBookmarks=1")), state(0, InitialEventsEnd::Bookmark));
         let empty = "sendInitialEvents=&resourceVersionMatch=NotOlderThan";
-        assert_eq!(start(empty), state(0, InitialEventsEnd::Silent), "only 0, false and nothing at all are off");
+        assert_eq!(start(empty), state(0, InitialEventsEnd::Silent), "an empty value is true");
         let none = "sendInitialEvents=false&resourceVersionMatch=NotOlderThan";
         assert_eq!(start(none), WatchStart::Now);
         assert_eq!(start(&format!("{none}&resourceVersion=7")), WatchStart::After(Revision(7)));
     }
 
     #[test]
-    fn a_watch_that_does_not_care_lasts_half_an_hour_to_an_hour() {
+    fn default_duration_is_30_to_60_minutes() {
         let minutes = |query: &str, chance| read(query).unwrap().duration(chance).as_secs_f64() / 60.0;
         assert_eq!(minutes("", 0), 30.0);
         assert!(minutes("timeoutSeconds=0", 999) > 59.0 && minutes("", u64::MAX) < 60.0);
@@ -159,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_does_not_go_together_is_told() {
+    fn all_invalid_combinations_are_reported() {
         let fields = |query: &str| read(query).unwrap_err().details.unwrap().causes.len();
         assert_eq!(fields("sendInitialEvents=1&resourceVersionMatch=Exact"), 2);
         assert_eq!(fields("resourceVersionMatch=NotOlderThan&continue=x"), 2);

@@ -1,4 +1,4 @@
-//! Which objects a watch is about: those of a place, and of them those that the selectors want.
+//! The scope of a watch: keys and selectors.
 
 use crate::machinery::selector::Selector;
 use crate::meta::{Kind, Status};
@@ -8,18 +8,18 @@ use super::cached_event::{CachedEvent, ObjectReader};
 use super::event_type::EventType;
 use crate::registry::keys::KeyMatch;
 
-/// What a watch is about.
+/// The objects that a watch covers.
 pub(crate) struct WatchScope {
-    /// How the keys begin; the whole key where it is about one object.
+    /// The prefix of the keys, or the whole key of one object.
     pub(crate) prefix: String,
-    /// Whether `prefix` is a whole key.
+    /// The comparison of keys with `prefix`.
     pub(crate) key_match: KeyMatch,
-    /// Which of the objects there.
+    /// The selectors of the watch.
     pub(crate) selector: Selector,
 }
 
 impl WatchScope {
-    /// Whether a key is in the place.
+    /// Returns true if the scope covers a key.
     pub(crate) fn contains(&self, key: &Key) -> bool {
         match self.key_match {
             KeyMatch::Exact => key.as_str() == self.prefix,
@@ -27,10 +27,11 @@ impl WatchScope {
         }
     }
 
-    /// What a change in the place is to a watcher; none where neither what was nor what is is selected.
+    /// The type of an event as this watch reports it; none if its selectors match the object
+    /// neither before nor after the event.
     ///
     /// # Errors
-    /// 500 for an object that cannot be read.
+    /// 500 for an object that cannot be decoded.
     pub(crate) fn event_type<T: Kind>(
         &self,
         event: &CachedEvent<T>,
@@ -47,7 +48,7 @@ impl WatchScope {
         Ok(transition(selects(event.previous_object(reader)?), selects(event.current_object(reader)?)))
     }
 
-    /// Whether an object is selected.
+    /// Returns true if the selectors match an object.
     pub(crate) fn selects<T: Kind>(&self, object: &T, reader: &dyn ObjectReader<T>) -> bool {
         self.selector.is_empty() || self.selector.selects(object.metadata(), |name| reader.field(object, name))
     }

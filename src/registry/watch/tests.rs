@@ -1,4 +1,4 @@
-//! What watchers see of a store, be they fast or slow.
+//! Tests of the watch cache with fast and slow watchers.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::store::{self, Change, Compact, Entry, Event, Key, Opened, Outcome, Re
 
 const PREFIX: &str = "/g/imagestreams/";
 
-/// Reads streams as they are stored.
+/// Decodes stored streams.
 pub(crate) struct StreamReader;
 
 impl ObjectReader<ImageStream> for StreamReader {
@@ -43,13 +43,13 @@ fn value(name: &str) -> Bytes {
     json::encode(&stream).into()
 }
 
-/// A stream that comes to be.
+/// The event of a created stream.
 pub(crate) fn put(name: &str, revision: u64) -> Event {
     let key = Key::new(format!("{PREFIX}{name}"));
     Event::Put { entry: Entry { key, value: value(name), revision: Revision(revision) }, previous: None }
 }
 
-/// A store, and a watcher of it that begins now.
+/// A store with a watcher that starts now.
 struct WatchFixture {
     store: Arc<dyn Store>,
     feed: Arc<EventFeed<ImageStream>>,
@@ -59,7 +59,7 @@ struct WatchFixture {
 }
 
 impl WatchFixture {
-    /// A fixture whose feed remembers so many bytes.
+    /// A fixture whose event buffer holds this many bytes.
     async fn with_buffer(bytes: usize) -> Self {
         let Opened { store, compact, .. } = store::in_memory().unwrap();
         let compact = compact.expect("a store in memory can be compacted");
@@ -86,7 +86,7 @@ impl WatchFixture {
         last
     }
 
-    /// The names of the next so many changes.
+    /// The names of the next `count` events.
     async fn see(&self, cursor: &mut WatchCursor<ImageStream>, count: usize) -> Vec<String> {
         let mut names = Vec::new();
         while names.len() < count {
@@ -121,7 +121,7 @@ async fn slow_watcher_catches_up_from_the_log() {
     assert_eq!(fixture.see(&mut slow, 200).await, names(0..200));
     fixture.write(names(200..203).into_iter()).await;
     assert_eq!(fixture.see(&mut slow, 3).await, names(200..203));
-    assert!(!slow.reads_log(), "what comes next is remembered");
+    assert!(!slow.reads_log(), "the buffer covers the next event");
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn every_watcher_gets_each_event_once_in_order() {
 }
 
 #[tokio::test]
-async fn a_watcher_that_is_left_behind_compaction_is_told_so() {
+async fn watcher_behind_compaction_gets_an_error() {
     let fixture = WatchFixture::with_buffer(5000).await;
     let mut slow = fixture.cursor();
     let last = fixture.write(names(0..200).into_iter()).await;
@@ -145,7 +145,7 @@ async fn a_watcher_that_is_left_behind_compaction_is_told_so() {
 }
 
 #[tokio::test]
-async fn a_store_is_followed_once_and_only_while_somebody_watches() {
+async fn store_is_watched_once_and_only_while_needed() {
     let fixture = WatchFixture::with_buffer(0).await;
     let cache = WatchCache::<ImageStream>::default();
     let first = cache.subscribe(&fixture.store, PREFIX).await.unwrap();
@@ -158,7 +158,7 @@ async fn a_store_is_followed_once_and_only_while_somebody_watches() {
 }
 
 #[tokio::test]
-async fn what_happens_elsewhere_moves_a_watcher_on() {
+async fn events_outside_of_the_scope_advance_a_watcher() {
     let fixture = WatchFixture::with_buffer(1 << 20).await;
     let mut cursor = fixture.cursor();
     let elsewhere = WatchScope {
@@ -172,7 +172,7 @@ async fn what_happens_elsewhere_moves_a_watcher_on() {
 }
 
 #[tokio::test]
-async fn oversized_change_is_kept_until_the_next() {
+async fn oversized_event_is_kept_until_the_next() {
     let fixture = WatchFixture::with_buffer(1).await;
     let (mut one, mut other) = (fixture.cursor(), fixture.cursor());
     let mut last = fixture.start;
@@ -182,7 +182,7 @@ async fn oversized_change_is_kept_until_the_next() {
         assert!(fixture.feed.covers(before));
         let ours = within(one.next(&fixture.scope)).await.unwrap();
         let theirs = within(other.next(&fixture.scope)).await.unwrap();
-        assert!(Arc::ptr_eq(&ours[0], &theirs[0]), "{name} is read once for all");
+        assert!(Arc::ptr_eq(&ours[0], &theirs[0]), "{name} is decoded once for all watchers");
     }
     assert!(!fixture.feed.covers(fixture.start) && !one.reads_log());
 }

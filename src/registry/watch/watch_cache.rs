@@ -1,4 +1,4 @@
-//! What happened last to the objects of a resource, for all who watch: one watch of the store, as long as there are any.
+//! The latest events of a resource for all of its watchers, from one watch of the store.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
@@ -14,45 +14,45 @@ use super::scope::WatchScope;
 use crate::meta::Kind;
 use crate::store::{Batch, Revision, Store, StoreError, Watch, WatchError};
 
-/// How much of what happened is remembered, in bytes as [`CachedEvent::cost`] counts them.
+/// The maximum size of the event buffer, in bytes of [`CachedEvent::cost`].
 const MAX_BUFFER_BYTES: usize = 16 << 20;
-/// How much a watcher takes at a time, in bytes as they are stored.
+/// The size of a batch of events for one watcher, in stored bytes.
 const BATCH_BYTES: usize = 64 << 10;
-/// How often the hub looks how far it has come while nothing happens to its objects.
+/// The interval at which an idle feed updates its revision.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The watchers of a resource.
+/// The watch cache of a resource, as k8s.io/apiserver/pkg/storage/cacher.
 pub struct WatchCache<T> {
     feed: Mutex<Weak<EventFeed<T>>>,
 }
 
-/// What is remembered while anybody holds this.
+/// The events of a resource, buffered while there are watchers.
 pub(crate) struct EventFeed<T> {
     state: Arc<FeedState<T>>,
     follower: AbortHandle,
 }
 
-/// What happened last.
+/// The state that a feed shares with its task.
 struct FeedState<T> {
     buffer: RwLock<EventBuffer<T>>,
-    /// Rings when there is more; holds why there will be no more.
+    /// Notifies watchers of new events. Holds the error that ended the feed.
     ended: signal::Sender<Option<WatchError>>,
 }
 
 struct EventBuffer<T> {
     events: VecDeque<Arc<CachedEvent<T>>>,
-    /// Everything after this revision is remembered, up to `end`.
+    /// The buffer holds all events after `start` up to `end`.
     start: Revision,
     end: Revision,
     cost: usize,
     max_cost: usize,
 }
 
-/// What there is after a revision.
+/// The buffered events after a revision.
 pub(crate) enum BufferedEvents<T> {
-    /// Some events, maybe none, and up to which revision they are all that there are.
+    /// The next events in the scope, possibly none, and the revision up to which they are complete.
     Events(Vec<Arc<CachedEvent<T>>>, Revision),
-    /// That is too long ago.
+    /// The buffer does not reach back to the revision.
     TooOld,
 }
 
@@ -63,10 +63,10 @@ impl<T> Default for WatchCache<T> {
 }
 
 impl<T: Kind> WatchCache<T> {
-    /// What happens from now on to what lies under `prefix` in the store; the same for all who ask as long as one of them is there.
+    /// Returns the feed of the keys under `prefix`. Concurrent watchers share it.
     ///
     /// # Errors
-    /// Failures of the store.
+    /// Store failures.
     pub(crate) async fn subscribe(
         &self,
         store: &Arc<dyn Store>,
@@ -77,7 +77,7 @@ impl<T: Kind> WatchCache<T> {
         }
         let now = store.current().await?;
         let mut current = self.feed();
-        // Another one may have come first.
+        // Another watcher may have created it.
         if let Some(feed) = current.upgrade().filter(|feed| feed.is_alive()) {
             return Ok(feed);
         }
@@ -92,7 +92,7 @@ impl<T: Kind> WatchCache<T> {
 }
 
 impl<T: Kind> EventFeed<T> {
-    /// Follows what a watch tells that begins behind `start`, and remembers at max_cost so much of it.
+    /// Buffers the events of a watch that starts after `start`, up to a total cost.
     pub(crate) fn follow(watch: Box<dyn Watch>, start: Revision, max_cost: usize) -> Self {
         let buffer = EventBuffer { events: VecDeque::new(), start, end: start, cost: 0, max_cost };
         let state = Arc::new(FeedState { buffer: RwLock::new(buffer), ended: signal::Sender::new(None) });
@@ -104,23 +104,23 @@ impl<T: Kind> EventFeed<T> {
         self.state.ended.borrow().is_none()
     }
 
-    /// Rings whenever something happened, and tells why nothing more will be told once that is so.
+    /// Notifies of new events. The value is the error that ended the feed, if any.
     pub(crate) fn updates(&self) -> signal::Receiver<Option<WatchError>> {
         self.state.ended.subscribe()
     }
 
-    /// Everything up to here is known.
+    /// The revision up to which the buffer is complete.
     #[cfg(test)]
     pub(crate) fn revision(&self) -> Revision {
         self.buffer().end
     }
 
-    /// Whether everything after a revision is remembered.
+    /// Returns true if the buffer holds all events after a revision.
     pub(crate) fn covers(&self, after: Revision) -> bool {
         after >= self.buffer().start
     }
 
-    /// What happened after a revision to the objects of a scope: a portion of it, but never part of a revision.
+    /// Returns a batch of events in a scope after a revision. It never splits a revision.
     pub(crate) fn after(&self, revision: Revision, scope: &WatchScope) -> BufferedEvents<T> {
         self.buffer().after(revision, scope)
     }
@@ -136,7 +136,7 @@ impl<T> Drop for EventFeed<T> {
     }
 }
 
-/// Remembers what the store tells, until it tells no more.
+/// Buffers the events of the store until the watch ends.
 async fn follow<T: Kind>(state: Arc<FeedState<T>>, mut watch: Box<dyn Watch>) {
     loop {
         match timeout(PROGRESS_INTERVAL, watch.next()).await {
@@ -153,7 +153,7 @@ impl<T: Kind> FeedState<T> {
         self.ended.send_modify(|_| {});
     }
 
-    /// Takes note that nothing happened up to a revision. Nobody has to wake for that.
+    /// Records that there was no event up to a revision. No watcher needs to wake up.
     fn progress(&self, revision: Revision) {
         let mut buffer = self.buffer.write();
         buffer.end = buffer.end.max(revision);
@@ -172,7 +172,7 @@ impl<T: Kind> EventBuffer<T> {
             self.events.push_back(event);
         }
         self.end = batch.revision;
-        // What happened just now is kept however large it is, or each watcher would read a copy of its own.
+        // The newest events stay, whatever their size: else each watcher would decode its own copy.
         while self.cost > self.max_cost
             && let Some(oldest) = self.events.pop_front_if(|oldest| oldest.revision() < batch.revision)
         {

@@ -1,4 +1,4 @@
-//! ClosureCache that stay right, are shared, and are bounded.
+//! Tests of the closure cache.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ impl ClosureFixture {
         self.store.commit(Txn { guards: vec![], changes }).await.unwrap();
     }
 
-    /// Writes what an image that lists these children, instead of those, leaves beside it.
+    /// Writes the derived rows of a manifest list whose children change from `before`.
     async fn list(&self, name: &str, before: &[&str], children: &[&str]) {
         let image = |children: &[&str]| {
             let child = |digest: &&str| ImageManifest { digest: (*digest).into(), ..ImageManifest::default() };
@@ -66,10 +66,10 @@ impl ClosureFixture {
 }
 
 #[tokio::test]
-async fn a_family_sees_every_change_of_its_own_lists_at_once() {
+async fn closure_reflects_each_change_of_its_lists() {
     let fixture = ClosureFixture::with_stream(&["a", "b"]).await;
     assert_eq!(fixture.names().await, ["a", "b"]);
-    // An image of the history that was not there, a child that lists others, and back again.
+    // A new list in the history, a child that is a list itself, and both removed again.
     fixture.list("a", &[], &["p"]).await;
     assert_eq!(fixture.names().await, ["a", "b", "p"]);
     fixture.list("p", &[], &["q", "a"]).await;
@@ -81,7 +81,7 @@ async fn a_family_sees_every_change_of_its_own_lists_at_once() {
 }
 
 #[tokio::test]
-async fn lists_of_other_streams_leave_a_family_as_it_is() {
+async fn lists_of_other_streams_do_not_invalidate_a_closure() {
     let fixture = ClosureFixture::with_stream(&["a"]).await;
     fixture.list("a", &[], &["p"]).await;
     let before = fixture.image_closure().await.unwrap();
@@ -97,7 +97,7 @@ async fn lists_of_other_streams_leave_a_family_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_was_forgotten_or_is_long_ago_is_gathered_anew() {
+async fn closure_is_collected_again_after_compaction() {
     let fixture = ClosureFixture::with_stream(&["a"]).await;
     fixture.list("a", &[], &["p"]).await;
     assert_eq!(fixture.names().await, ["a", "p"]);
@@ -114,7 +114,7 @@ async fn what_was_forgotten_or_is_long_ago_is_gathered_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn those_who_wait_for_a_family_share_it() {
+async fn concurrent_requests_share_a_closure() {
     let fixture = ClosureFixture::with_stream(&["a"]).await;
     let children: Vec<String> = (0..5000).map(|number| format!("child{number}")).collect();
     fixture.list("a", &[], &children.iter().map(String::as_str).collect::<Vec<_>>()).await;
@@ -127,14 +127,14 @@ async fn those_who_wait_for_a_family_share_it() {
     }
 }
 
-/// The request that begins to gather has no place; those that wait for it have them all.
+/// The first request has no slot, while the requests that wait for its result hold all slots.
 #[tokio::test(flavor = "multi_thread")]
-async fn places_are_not_held_by_those_who_wait_for_a_gatherer() {
+async fn waiting_requests_do_not_block_the_collector() {
     let names: Vec<String> = (0..4000).map(|at| format!("{at:0>100}")).collect();
     let fixture = ClosureFixture::with_stream(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let stream = fixture.catalog.stream_view(&Workload::default(), "ns", "s").await.unwrap().unwrap();
     let pool = Pool::default();
-    // Those with a place have it when the last one begins to gather.
+    // The requests with a slot have it before the last request begins.
     let loads = [LARGE_BODY + 1, LARGE_BODY + 1, 0].map(Workload::of_body);
     let all = loads.iter().map(|load| {
         let (catalog, stream) = (&fixture.catalog, &stream);
@@ -146,12 +146,12 @@ async fn places_are_not_held_by_those_who_wait_for_a_gatherer() {
         })
     });
     let all = join_all(all);
-    let closures = timeout(Duration::from_secs(30), all).await.expect("none of them waits for ever");
+    let closures = timeout(Duration::from_secs(30), all).await.expect("no request waits forever");
     assert!(closures.iter().all(Result::is_ok));
 }
 
 #[tokio::test]
-async fn a_family_that_is_too_large_is_refused() {
+async fn oversized_closure_is_rejected() {
     let fixture = ClosureFixture::with_stream(&["a", "b"]).await;
     let name = "x".repeat(1 << 20);
     let children: Vec<String> = (0..MAX_NAME_BYTES >> 20).map(|number| format!("{number}{name}")).collect();

@@ -1,4 +1,4 @@
-//! JSON as objects: single ones, and lists of them as kubectl prints them.
+//! Decoding of objects from JSON: single objects, and lists as kubectl prints them.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -10,7 +10,7 @@ use crate::meta::Kind;
 use crate::resources::strategies::{EVIDENCE, UNPROVED};
 use crate::resources::superseded_images::SUPERSEDED_IMAGE;
 
-/// An object that can be stored.
+/// A decoded object.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StoredObject {
     /// An image.
@@ -21,33 +21,33 @@ pub enum StoredObject {
     Superseded(Box<Image>),
 }
 
-/// Why a value is no object that can be stored.
+/// The reason why a value cannot be decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// It has no form of an object.
-    #[error("this is no object: {0}")]
+    /// The value has no `kind` and `apiVersion` strings.
+    #[error("not an object: {0}")]
     Form(String),
-    /// It is something else.
+    /// The kind is not stored.
     #[error("{kind:?} of {version:?} is not stored here: only Image and ImageStream of {GROUP_VERSION} are")]
     Kind {
-        /// Its kind.
+        /// The kind.
         kind: String,
-        /// Its apiVersion.
+        /// The API version.
         version: String,
     },
-    /// It is no sound object of its kind.
+    /// The object does not match the schema of its kind.
     #[error("{kind} {name:?} cannot be read: {why}")]
     Fields {
-        /// Its kind.
+        /// The kind.
         kind: &'static str,
-        /// Its name, if that can be decoded.
+        /// The name; empty if unknown.
         name: String,
-        /// What is wrong.
+        /// The cause.
         why: String,
     },
 }
 
-/// The parts that tell what a value is.
+/// The fields that identify the type of a value.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[derive(Default)]
@@ -58,10 +58,10 @@ struct ObjectHead<'a> {
     items: Option<Vec<&'a RawValue>>,
 }
 
-/// The objects in a value, which is one or a list of some. Of a list of one kind, the objects need not say theirs.
+/// Decodes a value: one object, or a list. Objects in a typed list may omit kind and version.
 ///
 /// # Errors
-/// The value itself is no object. What is wrong with an object of a list stands in its place.
+/// A value that is no object. Errors of single objects take the place of the object.
 pub fn decode_objects(value: &RawValue) -> Result<Vec<Result<StoredObject, DecodeError>>, DecodeError> {
     let list = head(value)?;
     let Some(items) = list.items.as_ref().filter(|_| list.kind.ends_with("List")) else {
@@ -98,27 +98,27 @@ fn object(value: &RawValue, head: &ObjectHead<'_>) -> Result<StoredObject, Decod
     }
 }
 
-/// An image with its evidence. Somebody with the right to create images vouches for one without that mark.
+/// Decodes an image with its evidence. An image without that field counts as vouched for.
 fn image(value: &RawValue, kind: &'static str) -> Result<Box<Image>, DecodeError> {
     let (mut image, evidence) = fields::<Image, _>(value, kind, EVIDENCE)?;
     image.evidence = evidence.unwrap_or_else(Evidence::authority);
     Ok(image)
 }
 
-/// The object in a value, and the mark of this name, which may stand anywhere: tools reorder keys.
+/// Decodes an object and an internal field, which may be anywhere, because tools reorder keys.
 fn fields<T: Kind, M: DeserializeOwned>(
     value: &RawValue,
     kind: &'static str,
-    mark: &str,
+    field: &str,
 ) -> Result<(Box<T>, Option<M>), DecodeError> {
     let mut fields: serde_json::Value =
         serde_json::from_str(value.get()).map_err(|why| DecodeError::Form(why.to_string()))?;
     let name = fields["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let faulty = |why| DecodeError::Fields { kind, name: name.clone(), why };
-    let found = fields.as_object_mut().and_then(|fields| fields.remove(mark));
+    let field_error = |why| DecodeError::Fields { kind, name: name.clone(), why };
+    let found = fields.as_object_mut().and_then(|fields| fields.remove(field));
     let found = found.map(serde_json::from_value).transpose();
-    let found = found.map_err(|why| faulty(format!("{mark}: {why}")))?;
-    let mut object = Box::new(value::from_value::<T>(fields).map_err(faulty)?);
+    let found = found.map_err(|why| field_error(format!("{field}: {why}")))?;
+    let mut object = Box::new(value::from_value::<T>(fields).map_err(field_error)?);
     object.default_fields();
     Ok((object, found))
 }
@@ -144,7 +144,7 @@ mod tests {
     const IMAGE: &str = r#"{"kind":"Image","apiVersion":"image.openshift.io/v1","metadata":{"name":"i"}}"#;
 
     #[test]
-    fn an_object_is_told_by_kind_and_version() {
+    fn kind_and_version_select_the_type() {
         assert_eq!(decoded(IMAGE), ["image i"]);
         assert_eq!(decoded(&IMAGE.replace("Image", "ImageStream")), ["stream i"]);
         let pod = decoded(r#"{"kind":"Pod","apiVersion":"v1"}"#);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_as_kubectl_prints_it_is_read_object_by_object() {
+    fn kubectl_list_is_decoded_object_by_object() {
         let bad = IMAGE.replace(r#""name":"i""#, r#""name":"j","labels":7"#);
         let list = format!(r#"{{"apiVersion":"v1","items":[{IMAGE},{bad}],"kind":"List","metadata":{{}}}}"#);
         let decoded = decoded(&list);
@@ -163,21 +163,21 @@ mod tests {
     }
 
     #[test]
-    fn objects_of_a_list_of_one_kind_need_not_say_theirs() {
+    fn objects_of_a_typed_list_may_omit_their_kind() {
         let list =
             r#"{"kind":"ImageStreamList","apiVersion":"image.openshift.io/v1","items":[{"metadata":{"name":"s"}}]}"#;
         assert_eq!(decoded(list), ["stream s"]);
     }
 
     #[test]
-    fn marks_are_read_wherever_they_stand_and_not_guessed() {
+    fn internal_fields_are_decoded_at_any_position() {
         let evidence = |text: &str| match read(text).unwrap().remove(0).unwrap() {
             StoredObject::Image(image) => image.evidence,
             other => panic!("{other:?}"),
         };
         assert_eq!(evidence(IMAGE), Evidence::authority());
-        for mark in [r#"{"evidence":{"proof":"nothing","blobs":{}},"kind""#, r#"{"evidence":{"blobs":{}},"kind""#] {
-            assert_eq!(evidence(&IMAGE.replace(r#"{"kind""#, mark)), Evidence::unproved());
+        for field in [r#"{"evidence":{"proof":"nothing","blobs":{}},"kind""#, r#"{"evidence":{"blobs":{}},"kind""#] {
+            assert_eq!(evidence(&IMAGE.replace(r#"{"kind""#, field)), Evidence::unproved());
         }
         assert_eq!(evidence(&IMAGE.replace("}}", r#"},"evidence":{"blobs":{}}}"#)), Evidence::unproved(), "at the end");
         assert_eq!(evidence(&IMAGE.replace("}}", r#"},"evidence":{}}"#)), Evidence::default(), "of before evidence");

@@ -1,4 +1,4 @@
-//! Entries of a store as lines.
+//! Encoding of store entries as lines.
 
 use serde::Serialize;
 
@@ -11,30 +11,30 @@ use crate::resources::strategies::{EVIDENCE, UNPROVED};
 use crate::resources::superseded_images::SUPERSEDED_IMAGE;
 use crate::store::Entry;
 
-/// The line of an entry with its end; none for what is made of other entries.
+/// Encodes an entry as a line with its newline; none for derived rows.
 ///
 /// # Errors
-/// A sentence: what is stored is none of the objects that this version knows.
+/// A sentence for an entry that this version does not know.
 pub fn encode_line(entry: &Entry) -> Result<Option<Vec<u8>>, String> {
     match StoredEntry::read(entry)? {
-        // An image without any evidence says so: without the mark, an import would vouch for it.
+        // Always with the evidence: without the field, an import would vouch for the image.
         StoredEntry::Image(image) => Ok(Some(of(Image::KIND, Some((EVIDENCE, &image.evidence)), &*image))),
         StoredEntry::Superseded(image) => Ok(Some(of(SUPERSEDED_IMAGE, Some((EVIDENCE, &image.evidence)), &*image))),
         StoredEntry::Stream(stream) => {
             let unproved = unproved::stored(&stream);
-            let mark = (!unproved.is_empty()).then_some((UNPROVED, &unproved));
-            Ok(Some(of(ImageStream::KIND, mark, &*stream)))
+            let field = (!unproved.is_empty()).then_some((UNPROVED, &unproved));
+            Ok(Some(of(ImageStream::KIND, field, &*stream)))
         }
         StoredEntry::Derived => Ok(None),
-        StoredEntry::Unknown => Err(format!("this version knows nothing like {}", entry.key)),
+        StoredEntry::Unknown => Err(format!("this version does not know the key {}", entry.key)),
     }
 }
 
-fn of<M: Serialize, T: Kind>(kind: &str, mark: Option<(&str, &M)>, object: &T) -> Vec<u8> {
+fn of<M: Serialize, T: Kind>(kind: &str, field: Option<(&str, &M)>, object: &T) -> Vec<u8> {
     let mut head = b"{".to_vec();
-    if let Some((name, mark)) = mark {
+    if let Some((name, field)) = field {
         head.extend_from_slice(format!(r#""{name}":"#).as_bytes());
-        json::encode_into(mark, &mut head);
+        json::encode_into(field, &mut head);
         head.push(b',');
     }
     head.extend_from_slice(format!(r#""kind":"{kind}","apiVersion":"{GROUP_VERSION}""#).as_bytes());

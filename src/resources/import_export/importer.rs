@@ -1,10 +1,10 @@
-//! Objects into a store, as if they had always been there.
+//! Import of objects into a store.
 //!
-//! An object keeps its marks, uid, creationTimestamp and status, which nobody may set who makes it through the API; uid and
-//! creationTimestamp are made where they are missing. An image without marks has the evidence of one that is made
-//! through `images`. It is judged by the same rules as one that is made, and manifests by their digests too. What lies
-//! beside it is written with it, in one transaction. The tags that a stream wants and has no history of come into being
-//! when it is next written through the API.
+//! An object keeps its internal fields, UID, creationTimestamp and status, which clients of the API
+//! cannot set; missing UIDs and timestamps are generated. An image without internal fields gets the
+//! evidence of one created through `images`. Objects pass the validation for creates, and manifests
+//! must match their digests. Derived rows are written in the same transaction. Tags of a stream
+//! without history are resolved at the next write through the API.
 
 use super::decode::StoredObject;
 use crate::api::{GROUP, Image, ImageStream};
@@ -21,50 +21,50 @@ use crate::resources::catalog::Catalog;
 use crate::resources::superseded_images::{self, SUPERSEDED_IMAGE};
 use crate::store::Change;
 
-/// What becomes of an object whose name is taken.
+/// The treatment of objects that already exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConflictPolicy {
-    /// It is an error.
+    /// The import fails.
     Refuse,
-    /// The stored one stays.
+    /// The stored object is kept.
     Skip,
 }
 
-/// Whether anything is written.
+/// Selects whether objects are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImportMode {
     /// Objects are stored.
     Write,
-    /// Nothing is; the answers are the same.
+    /// Objects are only validated; the results are the same.
     DryRun,
 }
 
-/// What became of an object.
+/// The result of importing an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Imported {
-    /// It is stored now.
+    /// The object was created.
     Created,
-    /// One of this name was there before, and stays.
+    /// The object already exists and was kept.
     Skipped,
 }
 
-/// Puts objects into a store.
+/// An import into a catalog.
 pub struct Importer<'a> {
-    /// Where they go.
+    /// The destination.
     pub catalog: &'a Catalog,
-    /// What becomes of those whose names are taken.
+    /// The treatment of objects that already exist.
     pub existing: ConflictPolicy,
-    /// Whether anything is written.
+    /// Selects whether objects are stored.
     pub mode: ImportMode,
-    /// When the objects were made that do not say so.
+    /// The default creationTimestamp.
     pub now: Time,
 }
 
 impl Importer<'_> {
-    /// Stores an object.
+    /// Imports an object.
     ///
     /// # Errors
-    /// 422 for one that breaks the rules, 409 for one whose name is taken, and failures of the store.
+    /// 422 for an invalid object, 409 for one that already exists, and store failures.
     pub async fn import(&self, object: StoredObject) -> Result<Imported, Status> {
         match object {
             StoredObject::Image(image) => self.image(*image).await,
@@ -78,7 +78,7 @@ impl Importer<'_> {
         self.store(&self.catalog.images, image, &errors).await
     }
 
-    /// Prepares an image and answers what is wrong with it.
+    /// Prepares an image and returns all errors.
     fn prepare_and_validate_image(&self, image: &mut Image) -> field::Errors {
         image.metadata.namespace.clear();
         self.complete(&mut image.metadata);
@@ -91,25 +91,25 @@ impl Importer<'_> {
         errors
     }
 
-    /// Stores the unproved form of an image beside the proved one, which must be stored already and say that it has
-    /// one. Without that no stream shows it.
+    /// Imports the superseded form of an image. The proved image must be stored already and refer
+    /// to it; otherwise no stream would show it.
     async fn superseded(&self, mut unproved: Image) -> Result<Imported, Status> {
         let images = &self.catalog.images;
         let errors = self.prepare_and_validate_image(&mut unproved);
         images.reject_invalid(&unproved, &errors)?;
         let name = &unproved.metadata.name;
         let keys = [superseded_images::key(name), images.key("", name)];
-        let [key, place] = &keys;
+        let [key, image_key] = &keys;
         let value = images.strategy().encode(&unproved);
         let actor = Actor::internal("store-import", self.now);
         let done = self.catalog.storage.guaranteed_update(&actor, &keys, |read_set, _| {
-            let image = read_set.entry(place).map(|entry| images.decode(entry)).transpose()?;
+            let image = read_set.entry(image_key).map(|entry| images.decode(entry)).transpose()?;
             let is_wanted = image
                 .as_ref()
                 .is_some_and(|image| image.evidence.has_unproved_form && image.metadata.uid == unproved.metadata.uid);
             let is_free = read_set.entry(key).is_none();
             match (self.mode, &image) {
-                // Nothing that this import checked is stored, so the image may be one of them.
+                // A dry run stores nothing, so the image may precede this line in the import.
                 (ImportMode::DryRun, None) => Ok(UpdateDecision::Keep(Imported::Created)),
                 (ImportMode::DryRun, Some(_)) if is_wanted && is_free => Ok(UpdateDecision::Keep(Imported::Created)),
                 (ImportMode::Write, Some(_)) if is_wanted && is_free => {
@@ -133,14 +133,14 @@ impl Importer<'_> {
         let mut errors = self.catalog.streams.strategy().limit_errors(None, &stream);
         errors.append(metadata::validate_with(&stream.metadata, names::stream_name_errors));
         if !is_dns_label(&stream.metadata.namespace) {
-            let rule = "a stream lives in a namespace, and the name of that is a DNS label";
+            let rule = "must be a DNS label, because streams are namespaced";
             errors.push_with(|| field::Error::invalid("metadata.namespace", &stream.metadata.namespace, rule));
         }
         errors.append(validate::stream(&stream));
         self.store(&self.catalog.streams, stream, &errors).await
     }
 
-    /// Makes what the server makes for a new object, where it is not there.
+    /// Generates missing system fields.
     fn complete(&self, meta: &mut ObjectMeta) {
         meta.resource_version.clear();
         meta.self_link.clear();
@@ -157,20 +157,20 @@ impl Importer<'_> {
         errors: &field::Errors,
     ) -> Result<Imported, Status> {
         stored.reject_invalid(&object, errors)?;
-        let place = (object.metadata().namespace.as_str(), object.metadata().name.as_str());
-        let key = stored.key(place.0, place.1);
+        let namespaced_name = (object.metadata().namespace.as_str(), object.metadata().name.as_str());
+        let key = stored.key(namespaced_name.0, namespaced_name.1);
         let actor = Actor::internal("store-import", self.now);
         let attempt = |read_set: &ReadSet, admitted: &Admitted| match (read_set.entry(&key), self.mode) {
             (None, ImportMode::DryRun) => Ok(UpdateDecision::Keep(Imported::Created)),
             (None, ImportMode::Write) => {
-                if let Some(attributes) = stored.admission_attributes(admitted, place, None, Some(&object)) {
+                if let Some(attributes) = stored.admission_attributes(admitted, namespaced_name, None, Some(&object)) {
                     return Ok(UpdateDecision::Admit(attributes));
                 }
-                let change = stored.change(&key, place, None, Some(&object))?;
+                let change = stored.change(&key, namespaced_name, None, Some(&object))?;
                 Ok(UpdateDecision::Write(vec![change], Imported::Created))
             }
             (Some(_), _) if self.existing == ConflictPolicy::Skip => Ok(UpdateDecision::Keep(Imported::Skipped)),
-            (Some(_), _) => Err(Status::already_exists(stored.resource(), place.1)),
+            (Some(_), _) => Err(Status::already_exists(stored.resource(), namespaced_name.1)),
         };
         let done = stored.storage().guaranteed_update(&actor, std::slice::from_ref(&key), attempt);
         let (UpdateOutcome::Unchanged(imported) | UpdateOutcome::Committed(imported, _)) = done.await?;
@@ -185,7 +185,7 @@ fn superseded_kind() -> GroupResource<'static> {
 fn belongs_to_no_image(name: &str) -> Status {
     let quoted = field::quote(name);
     let text = format!(
-        "{SUPERSEDED_IMAGE} {quoted} is not stored: no image of this name, uid and evidence.hasUnprovedForm is there; import \
+        "{SUPERSEDED_IMAGE} {quoted} is not stored: no image has this name and uid and evidence.hasUnprovedForm; import \
          the line of the image first"
     );
     Status::failure(409, "Conflict", text).about(superseded_kind(), name)

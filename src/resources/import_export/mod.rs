@@ -1,13 +1,12 @@
-//! Objects as lines of JSON: out of a store, and into one.
+//! Import and export of objects as lines of JSON.
 //!
-//! What is written is what is stored, with kind and apiVersion and without the resourceVersion, which belongs to the store
-//! and not to the object. So the lines of a store are those of every store that they were read into.
+//! A line is a stored object with kind and apiVersion, and without its resourceVersion, which
+//! belongs to the store. An export of a store that was imported therefore equals the import.
 //!
-//! Marks (see `marks`) come first in the line of their object, as they do in a store: `evidence` in the line of each
-//! image, `unproved` in that of a stream that has images without proof. Without them an import would vouch for images
-//! that nobody proved. The unproved form of an image that a proof replaced has a line of its own behind those of images
-//! and streams, with the kind `SupersededImage`, which no API serves: a tool that creates the objects of an export must
-//! not take it for the image.
+//! Internal fields come first in a line, as in the store: `evidence` in each image, `unproved` in
+//! streams with unproved images. Without them an import would vouch for images without proof.
+//! Superseded images follow the images and streams. Their kind `SupersededImage` is not served by
+//! the API, so that a tool that creates exported objects does not take them for images.
 
 mod decode;
 mod encode;
