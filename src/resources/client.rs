@@ -9,7 +9,7 @@ use crate::api::{Image, ImageStream, ImageStreamMapping};
 use crate::machinery::updated_object::{ExistingObject, updated_managed_fields};
 use crate::meta::{Kind, Status, Time};
 use crate::registry::actor::Actor;
-use crate::registry::list::Objects;
+use crate::registry::list::StoredObjects;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_store::ObjectStore;
 use crate::registry::options::{GetOptions, ListOptions};
@@ -83,9 +83,9 @@ impl<T: Kind, S: Strategy<T>> ResourceClient<T, S> {
     ///
     /// # Errors
     /// Failures of the store.
-    pub fn list(&self) -> Result<Objects<T, S>, Status> {
+    pub fn list(&self) -> Result<StoredObjects<T, S>, Status> {
         let listing = self.store.list(&actor(self.name), &self.at, self.scope, &ListOptions::default())?;
-        Ok(listing.walk)
+        Ok(listing.objects)
     }
 
     /// Creates an object.
@@ -103,16 +103,17 @@ impl<T: Kind, S: Strategy<T>> ResourceClient<T, S> {
     /// Those of a request: 404 for a missing object, 422 for an invalid change, errors of admission.
     pub async fn update(&self, name: &str, change: impl Fn(&mut T) + Send + Sync) -> Result<T, Status> {
         let (actor, strategy) = (actor(self.name), self.store.strategy());
-        let writer = self.store.writer(&actor, strategy);
+        let writer = self.store.field_manager(&actor, strategy);
         let edit = |old: Option<&T>| {
             let old = old.ok_or_else(|| Status::not_found(self.store.resource(), name))?;
             let mut new = old.clone();
             change(&mut new);
             strategy.reset_fields(Some(old), &mut new);
-            let written = strategy.writable(old);
+            let written = strategy.writable_part(old);
             let existing = ExistingObject::new(&*written, API);
             let schema = self.store.schema();
-            let managed = updated_managed_fields(schema, Some(&existing), &*strategy.writable(&new), API, &writer)?;
+            let managed =
+                updated_managed_fields(schema, Some(&existing), &*strategy.writable_part(&new), API, &writer)?;
             new.metadata_mut().managed_fields = managed;
             Ok((new, ()))
         };
@@ -135,14 +136,17 @@ mod tests {
     use super::*;
     use crate::domain::registries::Registries;
     use crate::domain::tag_history::MaxTagHistory;
-    use crate::registry::list::Walk;
-    use crate::resources::catalog::Limits;
+    use crate::registry::list::ObjectStream;
+    use crate::resources::catalog::StorageLimits;
     use crate::store;
 
     fn client() -> Client {
         let store = store::in_memory().unwrap().store;
-        let limits =
-            Limits { streams_per_namespace: None, object_bytes: usize::MAX, tag_history: MaxTagHistory::default() };
+        let limits = StorageLimits {
+            streams_per_namespace: None,
+            object_bytes: usize::MAX,
+            tag_history: MaxTagHistory::default(),
+        };
         Client::new(&Arc::new(Catalog::new(&store, Registries::default(), &limits)), "test")
     }
 
