@@ -9,7 +9,7 @@ use crate::api::{Image, ImageStream, ImageStreamMapping};
 use crate::machinery::updated_object::{ExistingObject, updated_managed_fields};
 use crate::meta::{Kind, Status, Time};
 use crate::registry::actor::Actor;
-use crate::registry::list::StoredObjects;
+use crate::registry::list::stored_objects::StoredObjects;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_store::ObjectStore;
 use crate::registry::options::{GetOptions, ListOptions};
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
     use crate::domain::registries::Registries;
     use crate::domain::tag_history::MaxTagHistory;
-    use crate::registry::list::ObjectStream;
+    use crate::registry::list::object_stream::ObjectStream;
     use crate::resources::catalog::StorageLimits;
     use crate::store;
 

@@ -82,7 +82,7 @@ async fn nobody_decides_who_may_do_what_by_default() {
     let files = Files::new();
     let mut flags = files.good();
     flags.remove(0);
-    refuses(&flags, "--authorization-mode is not given").await;
+    refuses(&flags, "--authorization-mode is not set").await;
     refuses(&files.good_but(&["--authorization-mode=Webhook".into()]), "--authorization-mode=Webhook").await;
     refuses(&files.good_but(&["--authorization-mode=RBAC".into()]), "--authorization-mode").await;
     refuses(&files.good_but(&["--anonymous-auth=true".into()]), "--anonymous-auth").await;

@@ -216,7 +216,7 @@ async fn objects_go_out_as_lines_and_into_another_store_as_they_were() {
     api.server.stop().await;
     let said = done(&["import", text(&file)], &other);
     assert!(said.out.starts_with("3 objects stored, 0 skipped because they exist, 0 refused\n"), "{said:?}");
-    assert!(said.out.contains("uid, creationTimestamp and status are kept"), "{said:?}");
+    assert!(said.out.contains("objects keep uid, creationTimestamp and status"), "{said:?}");
     assert_eq!(done(&["export"], &other).out, exported, "the lines of both stores are the same");
     assert!(done(&["check"], &other).out.contains("2 images and 1 streams are readable and consistent"));
     serve_instead(&mut api, &other).await;
@@ -364,7 +364,7 @@ async fn check_reports_faults_with_remedies_and_changes_nothing() {
         format!("WRONG objects: {} is missing", view("1")),
         format!("WRONG objects: {} is not what its image makes it", view("2")),
         format!("WRONG objects: {} belongs to no image", view("3")),
-        "-> what can be read can be saved: `store export`".to_owned(),
+        "-> save readable objects: `store export`".to_owned(),
     ] {
         assert!(said.out.contains(&told), "{told} is not in {}", said.out);
     }

@@ -40,7 +40,7 @@ impl RestoreCommand {
             size(backup.bytes),
             folder.path.display()
         );
-        println!("revisions before {begins} count as compacted: clients must list and watch again");
+        println!("changes before revision {begins} count as compacted: clients must list and watch again");
         Ok(())
     }
 }
