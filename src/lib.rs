@@ -82,14 +82,15 @@
 //!    such as discovery, are served by axum). [`endpoints::serve::Api::serve`] finds the endpoint and
 //!    the verb, negotiates the representation ([`endpoints::negotiation`]), and calls the handler with
 //!    a [`endpoints::context::RequestContext`].
-//! 6. The handler, `View` in `resources/imagestreamimages.rs`, gets the digests of the stream from
+//! 6. The handler, `StreamImageHandler` in `resources/imagestreamimages.rs`, gets the digests of the stream from
 //!    [`resources::Catalog::stream_view`]: a sorted index in memory, read again when the stream's
 //!    revision changes. [`domain::stream_index::StreamIndex::matches`] is a binary search. Only if that
-//!    does not decide, the handler also searches the parts of manifest lists
-//!    ([`resources::Catalog::family`]), which are gathered once for all requests that wait.
-//! 7. [`resources::Catalog::image_shown`] reads the row beside the image that holds its prepared,
-//!    compressed JSON (`Record` in `resources/record.rs`), from memory if its revision is current.
-//!    While nothing is committed, the store is not called at all ([`store::Store::latest`]). An
+//!    does not decide, the handler also searches the children of manifest lists
+//!    ([`resources::Catalog::image_closure`]), collected once for all requests that wait.
+//! 7. [`resources::Catalog::image_view`] reads the row beside the image that holds its prepared,
+//!    compressed JSON (`PackedView` in `resources/packed_view.rs`), from memory if its revision is
+//!    current. While nothing is committed, the store is not called at all
+//!    ([`store::Store::latest`]). An
 //!    image that the stream has without proof is shown as its own mapping described it
 //!    ([`domain::unproved`]).
 //! 8. The handler joins the stream's part and the image's part. [`endpoints::response::ApiResponse`]
@@ -112,19 +113,20 @@
 //!    [`endpoints::endpoint::Builder::create`] reads the options, decodes JSON, YAML or protobuf
 //!    ([`endpoints::decode`]) with field validation ([`machinery::field_validation`]), and makes the
 //!    request an [`registry::actor::Actor`]. From here on the code knows no HTTP.
-//! 4. The handler, [`resources::Mappings`], passes the mapping to the admission chain, completes
+//! 4. The handler, `Mappings` in `resources/imagestreammappings.rs`, passes the mapping to the admission chain, completes
 //!    and validates it ([`domain::mapping`], [`domain::validate`]), and determines what it proves
 //!    about the image ([`domain::proof::evidence_of`]). A manifest must match the digest that names
 //!    the image.
 //! 5. [`registry::guaranteed_update::Storage::guaranteed_update`] is the one update loop of all
 //!    writes, as `GuaranteedUpdate` in Kubernetes: read the stream and the image, compute the new
-//!    state, run the admission chain ([`registry::admission::Chain`]), and commit all rows under
-//!    guards on what was read. If another writer changed one of them, the loop runs again with the
+//!    state, run the admission chain
+//!    ([`registry::admission::chain::AdmissionChain`]), and commit all rows under guards on what was
+//!    read. If another writer changed one of them, the loop runs again with the
 //!    current values, admission included. The new state of the stream has a tag event
 //!    ([`domain::mapping::push`], [`domain::tag_history`]). The image is stored if it is new or
 //!    better proved ([`domain::proof::superseding`]). A push that proves nothing about an existing
-//!    image leaves the loop to check the rights of the user (`Rights` in `resources/join.rs`), then
-//!    enters it again.
+//!    image leaves the loop to check the rights of the user (`PushRights` in
+//!    `resources/push_rights.rs`), then enters it again.
 //! 6. [`registry::object_store::ObjectStore::change`] makes the rows of an object: its JSON, and
 //!    the derived rows of its [`registry::strategy::Strategy`] (the prepared view, the parts of a
 //!    manifest list). All rows of a push are in one transaction.
@@ -142,16 +144,16 @@
 //!
 //! `GET …/imagestreams?watch=true`, sent by informers.
 //!
-//! 1. Steps 1 to 5 of the GET. [`registry::watch::Changes`] starts at a resourceVersion, at the
+//! 1. Steps 1 to 5 of the GET. [`registry::watch::ObjectWatch`] starts at a resourceVersion, at the
 //!    present, or with the current objects as ADDED events.
-//! 2. One [`registry::watch::Hub`] for each resource watches the store while any client watches. It
+//! 2. One [`registry::watch::WatchCache`] for each resource watches the store while any client watches. It
 //!    keeps the last 16 MiB of changes in memory.
-//! 3. Each client has a position in these changes, `Cursor` in `registry/watch/cursor.rs`, not a
+//! 3. Each client has a position in these changes, `WatchCursor` in `registry/watch/cursor.rs`, not a
 //!    queue. A client that falls behind reads the log of the store until it has caught up. If the
 //!    log was compacted there, it gets an ERROR event with code 410.
 //! 4. A change is decoded once, and encoded once for each representation, for all clients
-//!    (`Change` in `registry/watch/change.rs`). Selectors turn it into ADDED, MODIFIED or DELETED for
-//!    a client.
+//!    (`CachedEvent` in `registry/watch/cached_event.rs`). Selectors turn it into ADDED, MODIFIED or
+//!    DELETED for a client.
 //! 5. The events are the body of the response (`WatchStream` in `endpoints/watch/stream.rs`). `observe`
 //!    in `server/filters/long_running.rs` records the watch until it ends, and `hold` ends it between
 //!    two events when the server drains.
@@ -229,11 +231,11 @@
 //! # How to add an admission step
 //!
 //! 1. Add a file to `registry/admission` with a type that implements
-//!    [`registry::admission::Plugin`]: `handles` selects the operations, `admit` checks one write. It
-//!    may await remote calls, because it runs outside of the transaction, and runs again if the
-//!    object changed meanwhile. See [`registry::admission::NamespaceLifecycle`].
-//! 2. A step that counts returns a [`registry::admission::Reservation`], which is settled when the
-//!    transaction ends. See [`registry::admission::ObjectQuota`].
+//!    [`registry::admission::plugin::AdmissionPlugin`]: `handles` selects the operations, `admit`
+//!    checks one write. It may await remote calls, because it runs outside of the transaction, and runs again if the
+//!    object changed meanwhile. See [`registry::admission::namespace_lifecycle::NamespaceLifecycle`].
+//! 2. A step that counts returns a [`registry::admission::plugin::Reservation`], which is settled when the
+//!    transaction ends. See [`registry::admission::object_quota::ObjectQuota`].
 //! 3. Add it to the list of plugins in [`resources::Catalog::new`], in the order in which they run.
 //! 4. Test it with a [`resources::Client`] on a store from [`store::in_memory`].
 
