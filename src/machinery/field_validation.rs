@@ -10,6 +10,7 @@ use std::fmt;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+use crate::machinery::media_type;
 use crate::machinery::schema::{Schema, Shape};
 use crate::meta::Limited;
 use crate::meta::field::quote;
@@ -38,8 +39,7 @@ const MAX_PATH_BYTES: usize = 1 << 20;
 ///
 /// `content_type` is that of the request; empty means JSON.
 pub fn strict_errors(content_type: &str, body: &[u8], schema: &Schema) -> Limited<String> {
-    let media = content_type.split(';').next().unwrap_or_default().trim();
-    if !media.eq_ignore_ascii_case("application/yaml") {
+    if !media_type::essence(content_type).eq_ignore_ascii_case("application/yaml") {
         return json_strict_errors(body, &schema.root);
     }
     let unknown = crate::machinery::value::parse_yaml(body).map(|value| unknown_fields(&value, schema));

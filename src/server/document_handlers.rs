@@ -11,6 +11,7 @@ use super::documents::Tagged;
 use super::respond;
 use crate::endpoints::negotiation::{Accept, Media, SupportedForms};
 use crate::endpoints::response::ApiResponse;
+use crate::machinery::media_type;
 use crate::machinery::query::Query;
 use crate::meta::Status;
 use crate::meta::protobuf::{API_GROUP, API_GROUP_LIST, API_RESOURCE_LIST};
@@ -120,7 +121,7 @@ fn openapi(request: &Request, document: &Tagged, content_type: &'static str, cac
 fn asks_for_protobuf(headers: &HeaderMap) -> bool {
     const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let mut media_types = accept.split(',').filter_map(|clause| clause.split(';').next()).map(str::trim);
+    let mut media_types = accept.split(',').map(media_type::essence);
     media_types.find(|media| [PROTOBUF, "application/json", "*/*"].contains(media)) == Some(PROTOBUF)
 }
 
@@ -131,7 +132,7 @@ fn asks_for_aggregated(headers: &HeaderMap) -> bool {
         let parameter =
             |name: &str| clause.split(';').filter_map(|pair| pair.split_once('=')).find(|(key, _)| key.trim() == name);
         let value = |name| parameter(name).map(|(_, value)| value.trim());
-        let is_json = ["application/json", "*/*"].contains(&clause.split(';').next().unwrap_or_default().trim());
+        let is_json = ["application/json", "*/*"].contains(&media_type::essence(clause));
         is_json
             && (value("as").is_none()
                 || (value("as"), value("v"), value("g"))

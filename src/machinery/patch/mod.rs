@@ -16,6 +16,7 @@ use crate::machinery::go_fmt;
 use crate::machinery::go_fmt::json_type_name;
 use crate::machinery::group_version::GroupVersion;
 use crate::machinery::json;
+use crate::machinery::media_type;
 use crate::machinery::schema::{Schema, TypeMismatch};
 use crate::machinery::step_budget::{StepBudget, json_size};
 use crate::machinery::value;
@@ -55,11 +56,11 @@ enum PatchContent {
 /// # Errors
 /// 415 for other media types.
 pub fn check_media_type(content_type: &str) -> Result<(), Status> {
-    if MEDIA_TYPES.contains(&media_type(content_type).as_str()) { Ok(()) } else { Err(unsupported()) }
-}
-
-fn media_type(content_type: &str) -> String {
-    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    if MEDIA_TYPES.contains(&media_type::essence(content_type).to_ascii_lowercase().as_str()) {
+        Ok(())
+    } else {
+        Err(unsupported())
+    }
 }
 
 impl Patch {
@@ -69,7 +70,7 @@ impl Patch {
     /// 415 for the media type of another format, 400 for a syntax error, 413 for too many
     /// operations.
     pub fn read(content_type: &str, body: &[u8]) -> Result<Self, Status> {
-        let media = media_type(content_type);
+        let media = media_type::essence(content_type).to_ascii_lowercase();
         let decoding = |reason: String| Status::bad_request(format!("error decoding patch: {reason}"));
         let (content, strict_errors) = match media.as_str() {
             "application/json-patch+json" => {
