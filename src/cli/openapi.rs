@@ -45,10 +45,10 @@ fn write(folder: &Path, api: &Api) -> anyhow::Result<()> {
     let [v2, v3] =
         [OpenApiVersion::V2, OpenApiVersion::V3].map(|version| openapi::document(version, API, api.endpoints()));
     let files = [
-        ("v2.json", openapi::write(&v2)),
-        ("v2.pb", openapi::write_protobuf(&v2)?),
-        ("v3.json", openapi::write(&v3)),
-        ("v3-group.json", openapi::write(&openapi::group_document(API))),
+        ("v2.json", openapi::encode(&v2)),
+        ("v2.pb", openapi::encode_protobuf(&v2)?),
+        ("v3.json", openapi::encode(&v3)),
+        ("v3-group.json", openapi::encode(&openapi::group_document(API))),
     ];
     for (name, content) in files {
         let path = folder.join(name);

@@ -11,26 +11,26 @@ use crate::registry::object_ref::ObjectRef;
 /// The transport of the events of a watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// A response body with one event after the other.
+    /// A response body with a sequence of events.
     Stream,
     /// A WebSocket with one message for each event.
     WebSocket,
 }
 
-/// A request after authentication, routing and negotiation. Credentials are not in it.
+/// A request after authentication, routing and negotiation. It holds no credentials.
 #[derive(Clone, Debug)]
 pub struct RequestContext {
-    /// The client of the registry.
+    /// The actor for the registry.
     pub actor: Actor,
     /// The object or collection in the path.
     pub at: ObjectRef,
-    /// The parameters.
+    /// The query parameters.
     pub query: Query,
-    /// The media type of the body, as the client wrote it.
+    /// The `Content-Type` header.
     pub content_type: Option<String>,
-    /// The `User-Agent`; empty for requests that change nothing.
+    /// The `User-Agent` header; empty for GET.
     pub agent: String,
-    /// The body; empty for methods without one.
+    /// The body; empty for methods without a body.
     pub body: Bytes,
     /// The representation of the response.
     pub representation: Representation,

@@ -1,4 +1,7 @@
-//! Bodies of requests: JSON, YAML or protobuf into a type, with the texts of the reference where a body cannot be used.
+//! Decoding of request bodies: JSON, YAML and protobuf.
+//!
+//! The error texts are those of `transformDecodeError` in
+//! k8s.io/apiserver/pkg/endpoints/handlers/rest.go and of the decoders below it.
 
 use serde_json::Value;
 
@@ -14,13 +17,14 @@ use crate::machinery::value::{Decoded, object_from, parse_json, parse_yaml};
 use crate::meta::protobuf::MessageDescriptor;
 use crate::meta::{Kind, Limited, Status, excerpt};
 
-/// The largest body of a request, in bytes.
+/// The maximum size of a request body, in bytes.
 pub const MAX_BODY_BYTES: usize = 3 << 20;
 
-/// The object in a request's body.
+/// Decodes the object in a request body.
 ///
 /// # Errors
-/// 415 for a media type that is not read, 400 for everything else that is wrong with the body.
+/// 415 for an unsupported media type, 413 for too many values in protobuf, 400 for any other
+/// invalid body.
 pub fn object<T: Kind>(
     cx: &RequestContext,
     api: GroupVersion,
@@ -34,7 +38,7 @@ pub fn object<T: Kind>(
         BodyFormat::Protobuf => from_protobuf::<T>(&cx.body, api)?,
     };
     let warnings = match (format, validation) {
-        // What no field knows is passed over in protobuf, and of values that are there twice the last one counts.
+        // In protobuf unknown fields are ignored, and the last one of duplicate fields is used.
         (BodyFormat::Protobuf, _) | (_, FieldValidation::Ignore) => Limited::default(),
         (_, FieldValidation::Warn | FieldValidation::Strict) => {
             field_validation::strict_errors(cx.content_type.as_deref().unwrap_or_default(), &cx.body, schema)
@@ -49,12 +53,12 @@ pub fn object<T: Kind>(
     Ok(Decoded { object, warnings: field_validation::warnings(warnings) })
 }
 
-/// Refuses an object that says it is of another kind or version; one that does not say is what the path says.
-fn check_type(value: &Value, api: GroupVersion, wanted: &str, body: &[u8]) -> Result<(), Status> {
+/// Checks that `kind` and `apiVersion`, if present, are those that the endpoint expects.
+fn check_type_meta(value: &Value, api: GroupVersion, expected: &str, body: &[u8]) -> Result<(), Status> {
     let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
     let (kind, full_version) = (text("kind"), text("apiVersion"));
-    let kind = if kind.is_empty() { wanted } else { kind };
-    // A group alone, or a slash alone, says no version.
+    let kind = if kind.is_empty() { expected } else { kind };
+    // `GROUP/` has no version, as in `ParseGroupVersion` in k8s.io/apimachinery/pkg/runtime/schema.
     let full_version = full_version.strip_suffix('/').map_or(full_version, |group| match group {
         "" => "",
         group if group == api.group => api.name,
@@ -63,35 +67,36 @@ fn check_type(value: &Value, api: GroupVersion, wanted: &str, body: &[u8]) -> Re
     let (group, version) = full_version.split_once('/').unwrap_or(("", full_version));
     if version.contains('/') {
         return Err(unrecognized(
-            wanted,
+            expected,
             &format!("unexpected GroupVersion string: {}", excerpt::of(full_version)),
             body,
         ));
     }
-    let is_here = full_version.is_empty() || full_version == api.name;
-    let is_other_version = !is_here && group == api.group;
+    let is_own_version = full_version.is_empty() || full_version == api.name;
+    let is_other_version = !is_own_version && group == api.group;
     let version = if version.is_empty() { api.version } else { version };
-    if is_other_version || (is_here && !api.has_kind(kind)) {
+    if is_other_version || (is_own_version && !api.has_kind(kind)) {
         let shown = if full_version.is_empty() { api.name } else { full_version };
-        return Err(cannot_be_handled(kind, version, wanted, &api.unknown_kind(kind, shown)));
+        return Err(cannot_be_handled(kind, version, expected, &api.unknown_kind(kind, shown)));
     }
-    if kind != wanted {
-        return Err(cannot_be_handled(kind, version, wanted, &unknown_conversion(version, kind, wanted)));
+    if kind != expected {
+        return Err(cannot_be_handled(kind, version, expected, &unknown_conversion(version, kind, expected)));
     }
-    if is_here {
+    if is_own_version {
         return Ok(());
     }
-    let expected = api.name;
+    let expected_version = api.name;
     let found = excerpt::of(full_version);
-    let text = format!("the API version in the data ({found}) does not match the expected API version ({expected})");
+    let text =
+        format!("the API version in the data ({found}) does not match the expected API version ({expected_version})");
     Err(Status::bad_request(text))
 }
 
-/// The options in a request's body, which are what this message says. Of those that say they are of another kind nothing but
-/// that is read.
+/// Decodes the options in a request body, which have the fields of `message`. Protobuf options of
+/// another kind have kind and version only.
 ///
 /// # Errors
-/// 415 for a media type that is not read, 400 for a body that cannot be read.
+/// 415 for an unsupported media type, 400 for an invalid body.
 pub fn options(cx: &RequestContext, message: &MessageDescriptor) -> Result<Value, Status> {
     let options = match BodyFormat::of(cx)? {
         BodyFormat::Protobuf => protobuf_options(&cx.body, message).map_err(|why| why.to_string()),
@@ -110,7 +115,7 @@ enum BodyFormat {
 }
 
 impl BodyFormat {
-    /// The format of a request's body.
+    /// The format by `Content-Type`; JSON without one.
     fn of(cx: &RequestContext) -> Result<Self, Status> {
         let header = cx.content_type.as_deref().filter(|header| !header.is_empty()).unwrap_or("application/json");
         match media_type::parse_content_type(header).unwrap_or_default().as_str() {
@@ -137,15 +142,15 @@ fn yaml_object(body: &[u8]) -> Result<Value, String> {
 
 fn from_text<T: Kind>(parsed: Result<Value, String>, api: GroupVersion, body: &[u8]) -> Result<Value, Status> {
     let value = parsed.map_err(|why| unrecognized(T::KIND, &why, body))?;
-    check_type(&value, api, T::KIND, body)?;
+    check_type_meta(&value, api, T::KIND, body)?;
     Ok(value)
 }
 
-/// The value in a body of protobuf. Its message is only read if it says it is what is wanted: no other is like it.
+/// Decodes protobuf. The type is checked first, because the fields of another message have other
+/// numbers.
 fn from_protobuf<T: Kind>(body: &[u8], api: GroupVersion) -> Result<Value, Status> {
     let typed = protobuf::decode_envelope(body).map_err(|why| unrecognized(T::KIND, &why.to_string(), body))?;
-    let own_type = own_type(&typed);
-    check_type(&own_type, api, T::KIND, body)?;
+    check_type_meta(&type_meta(&typed), api, T::KIND, body)?;
     let refuse = |why: &str| cannot_be_handled(T::KIND, api.version, T::KIND, why);
     let fields = protobuf::decode_fields(T::MESSAGE, typed.message).map_err(|why| match why {
         protobuf::DecodeError::TooManyValues => body_limits::too_many_values(),
@@ -160,15 +165,16 @@ fn protobuf_options(body: &[u8], message: &MessageDescriptor) -> Result<Value, p
         kind if kind == message.name || kind.is_empty() => {
             protobuf::decode_fields(message, typed.message).map(Value::Object)
         }
-        _ => Ok(own_type(&typed)),
+        _ => Ok(type_meta(&typed)),
     }
 }
 
-fn own_type(typed: &protobuf::RuntimeUnknown<'_>) -> Value {
+/// Kind and version of a message, as an object.
+fn type_meta(typed: &protobuf::RuntimeUnknown<'_>) -> Value {
     serde_json::json!({ "kind": typed.kind, "apiVersion": typed.api_version })
 }
 
-/// An object whose kind and version are texts, or nothing at all: `null` is an object without fields.
+/// Checks that a value is an object whose kind and version are strings. `null` is an empty object.
 fn as_object(value: Value) -> Result<Value, String> {
     if exceeds_depth(&value, MAX_DEPTH) {
         return Err(format!("the object is nested deeper than {MAX_DEPTH} levels"));
@@ -180,8 +186,8 @@ fn as_object(value: Value) -> Result<Value, String> {
             return Err(go_fmt::not_a_struct(json_type_name(other)));
         }
     };
-    let is_text = |key: &str| fields.get(key).is_none_or(|value| value.is_string() || value.is_null());
-    match ["kind", "apiVersion"].into_iter().find(|key| !is_text(key)) {
+    let is_string = |key: &str| fields.get(key).is_none_or(|value| value.is_string() || value.is_null());
+    match ["kind", "apiVersion"].into_iter().find(|key| !is_string(key)) {
         None => Ok(value),
         Some(key) => {
             let found = json_type_name(&fields[key]);
@@ -195,16 +201,16 @@ fn unrecognized(kind: &str, why: &str, body: &[u8]) -> Status {
     Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why} ({head})"))
 }
 
-fn cannot_be_handled(found: &str, version: &str, wanted: &str, why: &str) -> Status {
+fn cannot_be_handled(found: &str, version: &str, expected: &str, why: &str) -> Status {
     let (found, version) = (excerpt::of(found), excerpt::of(version));
-    Status::bad_request(format!("{found} in version {version:?} cannot be handled as a {wanted}: {why}"))
+    Status::bad_request(format!("{found} in version {version:?} cannot be handled as a {expected}: {why}"))
 }
 
-/// The beginning of a body for an error message: an object as it is, anything else in hexadecimal.
+/// The start of a body for an error: JSON as text, anything else in hexadecimal.
 fn head(body: &[u8]) -> String {
-    const SHOWN: usize = 30;
-    let start = &body[..body.len().min(SHOWN)];
-    let more = if body.len() > SHOWN { " ..." } else { "" };
+    const MAX_BYTES: usize = 30;
+    let start = &body[..body.len().min(MAX_BYTES)];
+    let more = if body.len() > MAX_BYTES { " ..." } else { "" };
     match std::str::from_utf8(start) {
         Ok("") => "<empty>".into(),
         Ok(text) if text.starts_with('{') => format!("{text}{more}"),

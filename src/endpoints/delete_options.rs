@@ -1,25 +1,28 @@
-//! The options of a deletion.
+//! The options of a deletion (`DeleteOptions` of `meta/v1`).
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, Preconditions};
 use serde_json::Value;
 
 use super::context::RequestContext;
 use super::decode;
-use super::write_options::{dry_run_error, refuse};
+use super::write_options::{check_valid, dry_run_error};
 use crate::machinery::value;
 use crate::meta::protobuf::DELETE_OPTIONS;
 use crate::meta::{Status, excerpt, field};
 use crate::registry::actor::{Actor, DryRun};
 
-/// The options of a deletion: from the body, which switches the query off, or else from the query.
+/// Reads the options from the body or, if there is none, from the query (`DeleteResource` in
+/// k8s.io/apiserver/pkg/endpoints/handlers/delete.go), and validates them
+/// (`ValidateDeleteOptions` in k8s.io/apimachinery/pkg/apis/meta/v1/validation/validation.go).
 ///
 /// # Errors
-/// 400 and 422 for options that cannot be read, or make no sense.
+/// 400 for options that cannot be decoded, 415 for an unsupported media type, 422 for invalid
+/// values.
 pub fn read(cx: &RequestContext) -> Result<DeleteOptions, Status> {
-    let options = if cx.body.is_empty() { options_of_query(cx)? } else { options_of_body(cx)? };
+    let options = if cx.body.is_empty() { from_query(cx)? } else { from_body(cx)? };
     let dry_run: Vec<&str> = options.dry_run.iter().flatten().map(String::as_str).collect();
-    let faults: field::Errors = propagation_policy_error(&options).into_iter().chain(dry_run_error(&dry_run)).collect();
-    refuse(KIND, &faults)?;
+    let errors: field::Errors = propagation_policy_error(&options).into_iter().chain(dry_run_error(&dry_run)).collect();
+    check_valid(KIND, &errors)?;
     Ok(options)
 }
 
@@ -32,10 +35,10 @@ pub fn actor(cx: &RequestContext, options: &DeleteOptions) -> Actor {
 
 const KIND: &str = "DeleteOptions";
 
-fn options_of_query(cx: &RequestContext) -> Result<DeleteOptions, Status> {
+fn from_query(cx: &RequestContext) -> Result<DeleteOptions, Status> {
     let text = |name| cx.query.get(name).filter(|value| !value.is_empty()).map(str::to_owned);
     let dry_run: Vec<String> = cx.query.all("dryRun").map(str::to_owned).collect();
-    // As a precondition the resourceVersion of a collection would be that of each object of it; there it is that of the list.
+    // For a collection the parameter selects the version of the list. It is no precondition.
     let resource_version = text("resourceVersion").filter(|_| !cx.at.name().is_empty());
     let uid = text("uid");
     let has_preconditions = uid.is_some() || resource_version.is_some();
@@ -49,7 +52,7 @@ fn options_of_query(cx: &RequestContext) -> Result<DeleteOptions, Status> {
     })
 }
 
-fn options_of_body(cx: &RequestContext) -> Result<DeleteOptions, Status> {
+fn from_body(cx: &RequestContext) -> Result<DeleteOptions, Status> {
     let value = decode::options(cx, &DELETE_OPTIONS)?;
     if let Some(other) = value.get("kind").and_then(Value::as_str).filter(|kind| ![KIND, ""].contains(kind)) {
         let version = value.get("apiVersion").and_then(Value::as_str).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What is served, as discovery tells it: in the classic documents and in the aggregated one.
+//! Discovery documents, aggregated and unaggregated.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +11,8 @@ use crate::endpoints::verb::Verb;
 use crate::machinery::group_version::GroupVersion;
 use crate::registry::verbs::Scope;
 
-/// `/apis/<group>/<version>`: the resources of a version.
+/// APIResourceList is the list of the resources of an API version, served at
+/// `/apis/GROUP/VERSION`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.APIResourceList")]
 #[serde(rename_all = "camelCase")]
@@ -22,7 +23,7 @@ pub struct ApiResourceList {
     resources: Vec<ApiResource>,
 }
 
-/// A resource, or an aspect of one.
+/// APIResource is a resource or subresource.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.APIResource")]
 #[serde(rename_all = "camelCase")]
@@ -40,7 +41,7 @@ struct ApiResource {
     storage_version_hash: String,
 }
 
-/// `/apis/<group>`: the versions of the group.
+/// APIGroup is an API group and its versions, served at `/apis/GROUP`.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroup")]
 #[serde(rename_all = "camelCase")]
@@ -54,7 +55,7 @@ pub struct ApiGroup {
     preferred_version: GroupVersionForDiscovery,
 }
 
-/// A version of a group.
+/// GroupVersionForDiscovery is a version of an API group.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[schemars(rename = "io.k8s.apimachinery.pkg.apis.meta.v1.GroupVersionForDiscovery")]
 #[serde(rename_all = "camelCase")]
@@ -63,14 +64,15 @@ struct GroupVersionForDiscovery {
     version: &'static str,
 }
 
-/// `/apis`: the groups. It has no `apiVersion`, as clients of the first days could not bear one.
+/// The API groups, served at `/apis`. Without `apiVersion`, as `NewRootAPIsHandler` in
+/// k8s.io/apiserver/pkg/endpoints/discovery/root.go, for old clients.
 #[derive(Debug, Serialize)]
 pub struct ApiGroupList {
     kind: &'static str,
     groups: [ApiGroup; 1],
 }
 
-/// `/apis` in one document with everything below it.
+/// Aggregated discovery, served at `/apis` (KEP-3352).
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ApiGroupDiscoveryList {
@@ -125,7 +127,7 @@ struct ApiSubresourceDiscovery {
     verbs: Vec<&'static str>,
 }
 
-/// ApiGroup and version are empty: those of the document around it count.
+/// The kind of a resource. Empty group and version stand for those of the enclosing document.
 #[derive(Debug, Serialize)]
 struct ResponseKind {
     group: &'static str,
@@ -133,24 +135,24 @@ struct ResponseKind {
     kind: &'static str,
 }
 
-/// The resources of a version.
+/// The resources of an API version, sorted by name.
 pub fn resources(api: GroupVersion, endpoints: &[Endpoint]) -> ApiResourceList {
     let mut resources: Vec<ApiResource> = endpoints.iter().map(|endpoint| resource(api, endpoint)).collect();
     resources.sort_by(|a, b| a.name.cmp(&b.name));
     ApiResourceList { kind: "APIResourceList", api_version: "v1", group_version: api.name, resources }
 }
 
-/// The one group.
+/// The API group.
 pub fn group(api: GroupVersion, name: &'static str) -> ApiGroup {
-    ApiGroup { kind: "APIGroup", api_version: "v1", ..bare_group(api, name) }
+    ApiGroup { kind: "APIGroup", api_version: "v1", ..group_without_type_meta(api, name) }
 }
 
-/// All groups, which is the one.
+/// The list of API groups, which has one item.
 pub fn groups(api: GroupVersion, name: &'static str) -> ApiGroupList {
-    ApiGroupList { kind: "APIGroupList", groups: [bare_group(api, name)] }
+    ApiGroupList { kind: "APIGroupList", groups: [group_without_type_meta(api, name)] }
 }
 
-/// Everything in one document.
+/// The aggregated discovery document.
 pub fn aggregated(api: GroupVersion, group: &'static str, endpoints: &[Endpoint]) -> ApiGroupDiscoveryList {
     let mut objects: Vec<&Endpoint> = endpoints.iter().filter(|endpoint| endpoint.subresource.is_none()).collect();
     objects.sort_by_key(|endpoint| endpoint.resource);
@@ -164,7 +166,7 @@ pub fn aggregated(api: GroupVersion, group: &'static str, endpoints: &[Endpoint]
     }
 }
 
-fn bare_group(api: GroupVersion, name: &'static str) -> ApiGroup {
+fn group_without_type_meta(api: GroupVersion, name: &'static str) -> ApiGroup {
     let version = GroupVersionForDiscovery { group_version: api.name, version: api.version };
     ApiGroup { kind: "", api_version: "", name, versions: [version], preferred_version: version }
 }
@@ -183,15 +185,16 @@ fn resource(api: GroupVersion, endpoint: &Endpoint) -> ApiResource {
     }
 }
 
-/// Identifies the version that objects are stored in: the beginning of a hash of its full name.
+/// A hash of group, version and kind (`StorageVersionHash` in
+/// k8s.io/apiserver/pkg/endpoints/discovery/storageversionhash.go).
 fn storage_version_hash(api: GroupVersion, kind: &str) -> String {
     STANDARD.encode(&Sha256::digest(format!("{}/{kind}", api.name))[..8])
 }
 
 fn aggregated_resource(endpoint: &Endpoint, all: &[Endpoint]) -> ApiResourceDiscovery {
-    let mut aspects: Vec<&Endpoint> =
+    let mut subresources: Vec<&Endpoint> =
         all.iter().filter(|each| each.resource == endpoint.resource && each.subresource.is_some()).collect();
-    aspects.sort_by_key(|aspect| aspect.subresource);
+    subresources.sort_by_key(|subresource| subresource.subresource);
     ApiResourceDiscovery {
         resource: endpoint.resource,
         response_kind: response_kind(endpoint),
@@ -200,7 +203,7 @@ fn aggregated_resource(endpoint: &Endpoint, all: &[Endpoint]) -> ApiResourceDisc
         verbs: endpoint.verbs().map(Verb::name).collect(),
         short_names: endpoint.short_names,
         categories: endpoint.categories,
-        subresources: aspects.into_iter().map(aggregated_subresource).collect(),
+        subresources: subresources.into_iter().map(aggregated_subresource).collect(),
     }
 }
 
@@ -223,11 +226,11 @@ mod tests {
     use crate::meta::protobuf::{API_GROUP, API_RESOURCE_LIST};
 
     #[test]
-    fn tables_name_the_fields_of_discovery() {
-        let of_document = ["APIGroup.kind is not in the table", "APIGroup.apiVersion is not in the table"];
-        assert_eq!(differences::<ApiGroup>(&API_GROUP), of_document);
-        let more = ["group", "version"].map(|name| format!("APIResource.{name} is not in the type"));
-        let of_document = ["kind", "apiVersion"].map(|name| format!("APIResourceList.{name} is not in the table"));
-        assert_eq!(differences::<ApiResourceList>(&API_RESOURCE_LIST), [of_document, more].concat());
+    fn protobuf_tables_match_the_discovery_types() {
+        let type_meta = ["APIGroup.kind is not in the table", "APIGroup.apiVersion is not in the table"];
+        assert_eq!(differences::<ApiGroup>(&API_GROUP), type_meta);
+        let unused = ["group", "version"].map(|name| format!("APIResource.{name} is not in the type"));
+        let type_meta = ["kind", "apiVersion"].map(|name| format!("APIResourceList.{name} is not in the table"));
+        assert_eq!(differences::<ApiResourceList>(&API_RESOURCE_LIST), [type_meta, unused].concat());
     }
 }

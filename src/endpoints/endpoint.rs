@@ -1,7 +1,7 @@
-//! A resource as a value: what it is called, what it can do, and the handlers that do it.
+//! Declaration of a resource: its names, kind, scope, verbs and handlers.
 //!
-//! Capability traits say what a handler can do; the builder takes only what a handler implements. Verbs, routes,
-//! discovery, 404 and 405 are all read off the finished [`Endpoint`].
+//! The [`Builder`] accepts a verb only if the handler implements its trait. Verbs, routes,
+//! discovery, OpenAPI, and 404 and 405 responses follow from the [`Endpoint`].
 
 use std::sync::Arc;
 
@@ -32,27 +32,27 @@ use crate::registry::verbs::{Create, Delete, DeleteCollection, Get, List, Scope,
 
 type Handler = Arc<dyn Fn(Arc<RequestContext>) -> BoxFuture<'static, Result<ApiResponse, Status>> + Send + Sync>;
 
-/// A resource, or one aspect of the objects of a resource.
+/// A resource or subresource.
 pub struct Endpoint {
     /// Plural name.
     pub resource: &'static str,
-    /// The aspect, such as `status`; none for the objects themselves.
+    /// The subresource, such as `status`; none for the resource itself.
     pub subresource: Option<&'static str>,
-    /// Name of one object.
+    /// Singular name.
     pub singular: &'static str,
-    /// Short names for people.
+    /// Short names, such as `is`.
     pub short_names: &'static [&'static str],
-    /// Groups of resources that this one is listed with.
+    /// Categories, such as `all`.
     pub categories: &'static [&'static str],
     /// Kind of the objects.
     pub kind: &'static str,
-    /// Where the objects live.
+    /// The scope of the objects.
     pub scope: Scope,
-    /// Whether the objects are stored as they are, rather than a view on others.
+    /// True for stored objects, false for views of other objects.
     pub is_stored: bool,
-    /// What the objects can be shown as.
+    /// The forms in which objects can be returned.
     pub forms: SupportedForms,
-    /// Adds the schema of the objects to others, and refers to it.
+    /// Adds the schema of the kind to a generator and returns a reference to it.
     pub schema: fn(&mut SchemaGenerator) -> schemars::Schema,
     verbs: Vec<(Verb, Handler)>,
 }
@@ -63,15 +63,15 @@ impl Endpoint {
         self.verbs.iter().map(|(verb, _)| *verb)
     }
 
-    /// Whether there is such a verb.
+    /// Returns true if the resource supports the verb.
     pub fn has(&self, verb: Verb) -> bool {
         self.verbs().any(|each| each == verb)
     }
 
-    /// The handler for a method at a path of this resource.
+    /// The handler for a method and a path of this resource.
     ///
     /// # Errors
-    /// 404 where no method has such a path, 405 where another one does.
+    /// 404 if no method is served at the path, 405 if only other methods are.
     pub fn route(&self, method: &Method, scope: RequestScope) -> Result<&Handler, Status> {
         let on_collection = match scope {
             RequestScope::Changes { in_namespace } if !in_namespace || self.scope == Scope::Namespaced => {
@@ -79,27 +79,28 @@ impl Endpoint {
             }
             RequestScope::Object { in_namespace } if in_namespace == (self.scope == Scope::Namespaced) => false,
             RequestScope::Collection { in_namespace } if in_namespace == (self.scope == Scope::Namespaced) => true,
-            // Objects of namespaces can be listed, and only listed, without naming one.
+            // Without a namespace, namespaced objects can only be listed.
             RequestScope::Collection { in_namespace: false } => return self.route_to_only(Verb::List, method),
             _ => return Err(Status::no_such_path()),
         };
-        let mut here = self.verbs.iter().filter(|(verb, _)| verb.is_on_collection() == on_collection).peekable();
-        if here.peek().is_none() {
+        let mut handlers = self.verbs.iter().filter(|(verb, _)| verb.is_on_collection() == on_collection).peekable();
+        if handlers.peek().is_none() {
             return Err(Status::no_such_path());
         }
-        here.find(|(verb, _)| *verb != Verb::Watch && verb.method() == *method)
+        handlers
+            .find(|(verb, _)| *verb != Verb::Watch && verb.method() == *method)
             .map(|(_, handler)| handler)
             .ok_or_else(Status::method_not_allowed)
     }
 
-    /// The handler at a path that is there for one verb.
+    /// The handler of a path that serves one verb only.
     fn route_to_only(&self, verb: Verb, method: &Method) -> Result<&Handler, Status> {
         let (_, handler) = self.verbs.iter().find(|(each, _)| *each == verb).ok_or_else(Status::no_such_path)?;
         if *method == verb.method() { Ok(handler) } else { Err(Status::method_not_allowed()) }
     }
 }
 
-/// The kind of path that a request has within its resource.
+/// The kind of a path within its resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestScope {
     /// The path of one object.
@@ -112,7 +113,7 @@ pub enum RequestScope {
         /// True if the path names a namespace.
         in_namespace: bool,
     },
-    /// The path of the changes of an object or a collection.
+    /// The path of a watch of an object or a collection.
     Changes {
         /// True if the path names a namespace.
         in_namespace: bool,
@@ -128,7 +129,7 @@ pub struct Builder<T: 'static> {
 }
 
 impl<T: Kind> Builder<T> {
-    /// A resource of a group.
+    /// A resource of an API version, without verbs.
     pub fn new(api: GroupVersion, resource: &'static str, scope: Scope) -> Self {
         let endpoint = Endpoint {
             resource,
@@ -146,38 +147,38 @@ impl<T: Kind> Builder<T> {
         Self { endpoint, api, schema: Arc::new(Schema::of::<T>()), columns: None }
     }
 
-    /// The name of one object, and short names.
+    /// Sets the singular name and short names.
     pub fn names(mut self, singular: &'static str, short: &'static [&'static str]) -> Self {
         self.endpoint.singular = singular;
         self.endpoint.short_names = short;
         self
     }
 
-    /// Groups of resources that this one is listed with, such as `all`.
+    /// Sets the categories, such as `all`.
     pub fn categories(mut self, categories: &'static [&'static str]) -> Self {
         self.endpoint.categories = categories;
         self
     }
 
-    /// This is only one aspect of the objects.
+    /// Makes this a subresource.
     pub fn subresource(mut self, name: &'static str) -> Self {
         self.endpoint.subresource = Some(name);
         self
     }
 
-    /// The objects are stored as they are.
+    /// Marks the objects as stored.
     pub fn stored(mut self) -> Self {
         self.endpoint.is_stored = true;
         self
     }
 
-    /// Of the objects their metadata can be shown alone.
+    /// Allows `PartialObjectMetadata`.
     pub fn metadata(mut self) -> Self {
         self.endpoint.forms = SupportedForms::Metadata;
         self
     }
 
-    /// The objects can be shown as a table, and of each its metadata alone.
+    /// Allows tables with these columns, and `PartialObjectMetadata`.
     pub fn columns(mut self, columns: &'static Columns<T>) -> Self {
         self.columns = Some(columns);
         self.endpoint.forms = SupportedForms::Tabular;
@@ -196,7 +197,7 @@ impl<T: Kind> Builder<T> {
         })
     }
 
-    /// Serves lists.
+    /// Serves GET of collections.
     pub fn list<H: List<T>>(self, handler: &Arc<H>) -> Self {
         let (handler, api, columns, scope) = (handler.clone(), self.api, self.columns, self.endpoint.scope);
         self.verb(Verb::List, move |cx| {
@@ -254,10 +255,10 @@ impl<T: Kind> Builder<T> {
             Box::pin(async move {
                 let options = WriteOptions::read(&cx, WriteKind::Update)?;
                 let object = decode::object(&cx, api, &schema, options.validation)?;
-                let edit = UpdatedObjectInfo::from_object(object, &schema, api);
-                let written = handler.update(&options.actor(&cx), &cx.at, &edit).await;
-                let refused = |status| Status { warnings: edit.warnings().to_vec(), ..status };
-                ApiResponse::written(&cx, api, written.map_err(refused)?, columns)
+                let update = UpdatedObjectInfo::from_object(object, &schema, api);
+                let written = handler.update(&options.actor(&cx), &cx.at, &update).await;
+                let failed = |status| Status { warnings: update.warnings().to_vec(), ..status };
+                ApiResponse::written(&cx, api, written.map_err(failed)?, columns)
             })
         });
         with_put.verb(Verb::Patch, move |cx| {
@@ -266,8 +267,8 @@ impl<T: Kind> Builder<T> {
                 let content_type = cx.content_type.as_deref().unwrap_or_default();
                 let options = WriteOptions::read(&cx, WriteKind::of_patch(content_type))?;
                 let patch = Patch::read(content_type, &cx.body)?;
-                let edit = UpdatedObjectInfo::from_patch(patch, options.validation, options.conflicts, &schema, api);
-                let written = handler.update(&options.actor(&cx), &cx.at, &edit).await?;
+                let update = UpdatedObjectInfo::from_patch(patch, options.validation, options.conflicts, &schema, api);
+                let written = handler.update(&options.actor(&cx), &cx.at, &update).await?;
                 ApiResponse::written(&cx, api, written, columns)
             })
         })
@@ -292,7 +293,7 @@ impl<T: Kind> Builder<T> {
         self.verb(Verb::DeleteCollection, move |cx| {
             let handler = handler.clone();
             Box::pin(async move {
-                // Before anything is deleted.
+                // Fails before the first deletion if the response cannot be encoded.
                 ListWriter::<T>::new(&cx, api, columns)?;
                 let delete = delete_options::read(&cx)?;
                 let options = list_options::read(&cx)?;
@@ -303,7 +304,7 @@ impl<T: Kind> Builder<T> {
         })
     }
 
-    /// The finished resource.
+    /// Completes the endpoint.
     pub fn build(mut self) -> Endpoint {
         self.endpoint.verbs.sort_by_key(|(verb, _)| *verb);
         self.endpoint

@@ -5,10 +5,10 @@ use super::negotiation::ObjectForm;
 use crate::meta::Status;
 use crate::registry::options::{ListContent, ListOptions};
 
-/// The options of a list or a watch.
+/// Reads the options of a list or a watch.
 ///
 /// # Errors
-/// 400 for parameters that are no numbers.
+/// 400 for invalid numbers.
 pub fn read(cx: &RequestContext) -> Result<ListOptions, Status> {
     let content = match cx.representation.form {
         ObjectForm::PartialMetadataList => ListContent::Metadata,

@@ -1,7 +1,7 @@
-//! Kubernetes' REST over HTTP: request info, negotiation, bodies, verbs, encoders, discovery and
-//! OpenAPI.
+//! The Kubernetes API over HTTP: request info, content negotiation, bodies, verbs, encoders,
+//! discovery and OpenAPI.
 //!
-//! A resource is declared once as an [`endpoint::Endpoint`]; [`serve::Api`] answers for all.
+//! A resource is declared once as an [`endpoint::Endpoint`]. [`serve::Api`] serves all of them.
 
 pub mod context;
 pub mod decode;

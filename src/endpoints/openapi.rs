@@ -1,6 +1,7 @@
-//! What is served, as OpenAPI tells it in versions 2 and 3: the paths, what can be done there, and what objects look like.
+//! OpenAPI documents of versions 2 and 3: paths, operations and schemas.
 //!
-//! The documents are made from the resources and their Rust types when they change, not while the server runs.
+//! They are generated from the endpoints and their Rust types before the build, not while the
+//! server runs.
 
 mod convert;
 mod operation;
@@ -21,17 +22,17 @@ use crate::machinery::group_version::GroupVersion;
 use crate::machinery::json;
 use crate::registry::verbs::Scope;
 
-pub use self::protobuf::{UnsupportedField, write_protobuf};
+pub use self::protobuf::{UnsupportedField, encode_protobuf};
 pub use self::version::OpenApiVersion;
 
-/// The document of version 3 about a group: where its versions are told.
+/// The version 3 document of an API group, which describes its discovery.
 pub fn group_document(api: GroupVersion) -> Value {
     let mut schemas = Schemas::new(OpenApiVersion::V3, api);
     let paths = operation::group_discovery(&mut schemas, api);
     finish(OpenApiVersion::V3, paths, schemas)
 }
 
-/// The document about an API, in the order of its keys. In version 2 it tells of the group, too.
+/// The document of an API version, sorted by keys. In version 2 it includes the API group.
 pub fn document(version: OpenApiVersion, api: GroupVersion, endpoints: &[Endpoint]) -> Value {
     let mut schemas = Schemas::new(version, api);
     let mut paths = operation::discovery(&mut schemas, api);
@@ -63,10 +64,10 @@ fn finish(version: OpenApiVersion, paths: BTreeMap<String, Value>, schemas: Sche
     document
 }
 
-/// A document as it is kept and sent: each operation and each schema has a line or more, so that people can see what changes.
-pub fn write(document: &Value) -> Vec<u8> {
+/// Encodes a document with operations and schemas on lines of their own, for readable diffs.
+pub fn encode(document: &Value) -> Vec<u8> {
     let mut out = Vec::new();
-    write_object(document, 3, &mut out);
+    encode_object(document, 3, &mut out);
     out.push(b'\n');
     out
 }
@@ -75,8 +76,8 @@ fn info() -> Value {
     json!({ "title": env!("CARGO_PKG_NAME"), "version": concat!("v", env!("CARGO_PKG_VERSION")) })
 }
 
-/// Writes an object of which the fields that are objects have lines of their own, down to a depth.
-fn write_object(value: &Value, depth: usize, out: &mut Vec<u8>) {
+/// Encodes an object with its fields on lines of their own, down to a depth.
+fn encode_object(value: &Value, depth: usize, out: &mut Vec<u8>) {
     let Some(fields) = value.as_object().filter(|fields| depth > 0 && !fields.is_empty()) else {
         return json::encode_into(value, out);
     };
@@ -84,12 +85,13 @@ fn write_object(value: &Value, depth: usize, out: &mut Vec<u8>) {
         out.extend_from_slice(if at == 0 { b"{\n" } else { b",\n" });
         json::encode_text(name, out);
         out.push(b':');
-        write_object(field, depth - 1, out);
+        encode_object(field, depth - 1, out);
     }
     out.extend_from_slice(b"\n}");
 }
 
-/// The index of documents of version 3: by path, with a hash that changes whenever the document does.
+/// The index of the version 3 documents, given as pairs of path and hash. The hash changes with the
+/// document.
 pub fn index(documents: &[(String, &str)]) -> Value {
     let entry = |(path, hash): &(String, &str)| {
         (path.clone(), json!({ "serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}") }))
@@ -102,12 +104,12 @@ fn paths_of(api: GroupVersion, endpoint: &Endpoint, verb: Verb) -> Vec<String> {
     let name = if verb.is_on_collection() { "" } else { "/{name}" };
     let subresource = subresource.map(|name| format!("/{name}")).unwrap_or_default();
     let path = |namespace: &str| format!("/apis/{}/{namespace}{resource}{name}{subresource}", api.name);
-    let watched = |rest: &str| format!("/apis/{}/watch/{rest}", api.name);
+    let watch_path = |rest: &str| format!("/apis/{}/watch/{rest}", api.name);
     match (scope, verb) {
-        (Scope::Cluster, Verb::Watch) => vec![watched(resource), watched(&format!("{resource}/{{name}}"))],
+        (Scope::Cluster, Verb::Watch) => vec![watch_path(resource), watch_path(&format!("{resource}/{{name}}"))],
         (Scope::Namespaced, Verb::Watch) => {
             let in_namespace = format!("namespaces/{{namespace}}/{resource}");
-            vec![watched(resource), watched(&in_namespace), watched(&format!("{in_namespace}/{{name}}"))]
+            vec![watch_path(resource), watch_path(&in_namespace), watch_path(&format!("{in_namespace}/{{name}}"))]
         }
         (Scope::Cluster, _) => vec![path("")],
         (Scope::Namespaced, Verb::List) => vec![path(""), path("namespaces/{namespace}/")],
@@ -116,12 +118,12 @@ fn paths_of(api: GroupVersion, endpoint: &Endpoint, verb: Verb) -> Vec<String> {
 }
 
 fn parameters(version: OpenApiVersion, path: &str) -> Vec<Value> {
-    let described = |name: &&str| path.contains(&format!("{{{name}}}"));
+    let is_in_path = |name: &&str| path.contains(&format!("{{{name}}}"));
     let parameter = |name: &str| match version {
         OpenApiVersion::V2 => {
             json!({ "name": name, "in": "path", "required": true, "type": "string", "uniqueItems": true })
         }
         OpenApiVersion::V3 => json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }),
     };
-    ["namespace", "name"].iter().filter(|name| described(name)).map(|name| parameter(name)).collect()
+    ["namespace", "name"].iter().filter(|name| is_in_path(name)).map(|name| parameter(name)).collect()
 }

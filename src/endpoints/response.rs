@@ -1,4 +1,4 @@
-//! Answers: objects, lists and statuses in the representation that was agreed upon.
+//! Responses with an object or a status in the negotiated representation.
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
@@ -17,38 +17,38 @@ use crate::meta::protobuf::{MessageDescriptor, PARTIAL_OBJECT_METADATA, STATUS};
 use crate::meta::{Kind, ListMeta, Status};
 use crate::registry::outcome::{ReadResult, WriteResult, Written};
 
-/// An answer, ready to be sent.
+/// A response of the API, ready to be sent.
 #[derive(Debug)]
 pub struct ApiResponse {
     /// HTTP status code.
     pub code: u16,
     /// Media type of the body.
     pub content_type: &'static str,
-    /// How the body is compressed.
+    /// Compression of the body.
     pub encoding: ContentEncoding,
     /// The body.
     pub body: ResponseBody,
     /// Seconds for `Retry-After`; 0 for none.
     pub retry_after: u32,
-    /// What went wrong inside, for the log only.
+    /// The cause of an internal error, for the log only.
     pub hidden: Option<String>,
     /// The status in the body, for the audit log; none for other bodies.
     pub status: Option<Box<Status>>,
-    /// What the client should hear besides.
+    /// Texts of the `Warning` headers.
     pub warnings: Vec<String>,
 }
 
-/// How a body is compressed.
+/// The compression of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentEncoding {
-    /// Not at all.
+    /// No compression.
     Identity,
-    /// With gzip.
+    /// Compression with gzip.
     Gzip,
 }
 
 impl ApiResponse {
-    /// An answer with this body.
+    /// A response with this body.
     pub fn new(code: u16, content_type: &'static str, body: impl Into<ResponseBody>) -> Self {
         Self {
             code,
@@ -62,8 +62,9 @@ impl ApiResponse {
         }
     }
 
-    /// Compact JSON, complete with its final newline, in another way of writing. Tables are no messages and have no protobuf.
-    fn write(
+    /// A response that converts compact JSON, which ends with a newline, to another media type. A
+    /// table has no protobuf message.
+    fn converted(
         code: u16,
         media: Media,
         message: Option<&'static MessageDescriptor>,
@@ -78,41 +79,42 @@ impl ApiResponse {
         Ok(Self::new(code, media.content_type(), body))
     }
 
-    /// An answer that was prepared: compact JSON, complete with its final newline.
+    /// A response with a prepared document: compact JSON, which ends with a newline.
     ///
     /// # Errors
-    /// A text that cannot be written as YAML.
+    /// 500 for a text that YAML cannot represent.
     pub fn prepared(media: Media, message: &'static MessageDescriptor, compact: &Bytes) -> Result<Self, Status> {
         match media {
             Media::Json { pretty: false } => Ok(Self::new(200, media.content_type(), compact.clone())),
-            other => Self::write(200, other, Some(message), compact.to_vec()),
+            other => Self::converted(200, other, Some(message), compact.to_vec()),
         }
     }
 
-    /// The answer that tells a status: its code, or 200 where it has none.
+    /// A response with a status. A status without a code is 200.
     pub fn status(status: &Status, media: Media) -> Self {
         let mut compact = Vec::with_capacity(512);
         json::encode_behind(br#"{"kind":"Status","apiVersion":"v1""#, status, &mut compact);
         compact.push(b'\n');
         let code = if status.code == 0 { 200 } else { status.code };
-        // What YAML cannot hold is told as JSON.
-        let is_writable = media != Media::Yaml || to_yaml(&compact).is_ok();
-        let media = if is_writable { media } else { Media::Json { pretty: true } };
-        let mut reply = match Self::write(code, media, Some(&STATUS), compact) {
-            Ok(reply) => reply,
+        // Some texts have no representation in YAML.
+        let is_representable = media != Media::Yaml || to_yaml(&compact).is_ok();
+        let media = if is_representable { media } else { Media::Json { pretty: true } };
+        let mut response = match Self::converted(code, media, Some(&STATUS), compact) {
+            Ok(response) => response,
             Err(_) => Self::new(code, media.content_type(), Bytes::new()),
         };
-        reply.retry_after = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
-        reply.hidden = status.hidden.clone();
-        reply.warnings.clone_from(&status.warnings);
-        reply.status = Some(Box::new(status.clone()));
-        reply
+        response.retry_after = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+        response.hidden = status.hidden.clone();
+        response.warnings.clone_from(&status.warnings);
+        response.status = Some(Box::new(status.clone()));
+        response
     }
 
-    /// One object.
+    /// A response with one object.
     ///
     /// # Errors
-    /// 406 where the object was asked for as a list, 400 for bad table parameters, 500 where YAML cannot hold it.
+    /// 406 if the client accepts lists only, 400 for invalid table options, 500 for a text that YAML
+    /// cannot represent.
     pub fn object<T: Kind>(
         cx: &RequestContext,
         api: GroupVersion,
@@ -123,7 +125,7 @@ impl ApiResponse {
         let media = cx.representation.media;
         let mut message = Some(T::MESSAGE);
         let mut compact = match (cx.representation.form, sent) {
-            (ObjectForm::Object, ReadResult::Json(compact)) => return Self::write(code, media, message, compact),
+            (ObjectForm::Object, ReadResult::Json(compact)) => return Self::converted(code, media, message, compact),
             (ObjectForm::Object, ReadResult::Object(object)) => {
                 let mut compact = Vec::with_capacity(2048);
                 table::encode_object(&*object, api.name, &mut compact);
@@ -135,7 +137,7 @@ impl ApiResponse {
                 let metadata = ListMeta { resource_version, ..ListMeta::default() };
                 let columns = columns.ok_or_else(table::no_columns)?;
                 message = None;
-                table::encode(cx, columns, &metadata, &object, api.name)?
+                table::encode_table(cx, columns, &metadata, &object, api.name)?
             }
             (ObjectForm::PartialMetadata, sent) => {
                 message = Some(&PARTIAL_OBJECT_METADATA);
@@ -148,10 +150,10 @@ impl ApiResponse {
             }
         };
         compact.push(b'\n');
-        Self::write(code, media, message, compact)
+        Self::converted(code, media, message, compact)
     }
 
-    /// What a write came to. A status is answered with its own code, or 200 where it has none.
+    /// The response to a write.
     ///
     /// # Errors
     /// As for [`ApiResponse::object`].
@@ -162,14 +164,14 @@ impl ApiResponse {
         columns: Option<&'static Columns<T>>,
     ) -> Result<Self, Status> {
         let object = |code, object| Self::object(cx, api, code, ReadResult::Object(object), columns);
-        let mut reply = match written.result {
+        let mut response = match written.result {
             WriteResult::Created(created) => object(201, created)?,
             WriteResult::Updated(updated) => object(200, updated)?,
             WriteResult::Accepted(accepted) => object(202, accepted)?,
             WriteResult::Status(status) => Self::status(&status, cx.representation.media),
         };
-        reply.warnings = written.warnings;
-        Ok(reply)
+        response.warnings = written.warnings;
+        Ok(response)
     }
 }
 
@@ -180,24 +182,28 @@ fn into_object<T: Kind>(sent: ReadResult<T>) -> Result<T, Status> {
     }
 }
 
-/// Bodies up to this size are not compressed, in bytes: they are not worth the time.
+/// The size from which bodies are compressed, in bytes (`defaultGzipThresholdBytes` in
+/// k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/writers.go).
 pub(crate) const GZIP_THRESHOLD_BYTES: usize = 128 << 10;
 
 impl ApiResponse {
-    /// The same answer, compressed if it is large and the client accepts that.
+    /// Compresses a large body if the client accepts gzip.
     ///
-    /// As in the reference, only a bare `gzip` in the list counts as acceptance.
+    /// Only an element `gzip` without parameters counts, as in `negotiateContentEncoding` in
+    /// k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/writers.go.
     pub fn compressed(mut self, headers: &HeaderMap) -> Self {
         let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if !accepted.split(',').any(|each| each.trim() == "gzip") {
+        if !accepted.split(',').any(|coding| coding.trim() == "gzip") {
             return self;
         }
         (self.body, self.encoding) = match self.body {
             ResponseBody::Full(bytes) if bytes.len() > GZIP_THRESHOLD_BYTES => {
-                (gzip::whole(&bytes).into(), ContentEncoding::Gzip)
+                (gzip::compress(&bytes).into(), ContentEncoding::Gzip)
             }
-            // What is made part by part is large.
-            ResponseBody::Chunks(parts) => (ResponseBody::Chunks(gzip::parts(parts)), ContentEncoding::Gzip),
+            // Only large bodies are sent in chunks.
+            ResponseBody::Chunks(chunks) => {
+                (ResponseBody::Chunks(gzip::compress_stream(chunks)), ContentEncoding::Gzip)
+            }
             other => (other, self.encoding),
         };
         self
@@ -210,6 +216,6 @@ fn to_yaml(compact: &[u8]) -> Result<String, Status> {
 }
 
 fn to_protobuf(message: Option<&'static MessageDescriptor>, compact: &[u8]) -> Result<Vec<u8>, Status> {
-    let message = message.ok_or_else(|| Status::hidden("protobuf was agreed upon for what has none"))?;
+    let message = message.ok_or_else(|| Status::hidden("protobuf was negotiated for a kind without a message"))?;
     protobuf::encode_object(message, compact).map_err(Status::hidden)
 }

@@ -1,35 +1,34 @@
-//! Bodies of answers: whole, or made part by part while they are sent.
+//! Bodies of responses.
 
 use std::fmt;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-/// The body of an answer.
+/// The body of a response.
 pub enum ResponseBody {
-    /// All of it.
+    /// A complete body.
     Full(Bytes),
-    /// Made part by part, each when the client has taken those before. It ends when it is complete, and counts as work
-    /// until then.
+    /// A body that is produced while it is sent. The request counts as in flight until it ends.
     Chunks(BodyStream),
-    /// What happens from now on, part by part. It ends when there is nothing more to tell, and is no work while nothing
-    /// happens.
+    /// The events of a watch. The request does not count as in flight between events.
     Events(BodyStream),
 }
 
-/// What is sent, one after the other. A failure ends the connection, so that the client does not take what it has for all.
+/// The chunks of a body. After an error the connection is closed, so that the client cannot take
+/// an incomplete body for a complete one.
 pub type BodyStream = BoxStream<'static, Result<Bytes, Interrupted>>;
 
-/// Why the rest of an answer cannot be had, in a sentence for the log.
+/// A failure after the head of a response was sent. The text is for the log.
 #[derive(Debug, thiserror::Error)]
-#[error("an answer was broken off: {0}")]
+#[error("a response was aborted: {0}")]
 pub struct Interrupted(pub String);
 
 impl fmt::Debug for ResponseBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full(bytes) => fmt::Debug::fmt(bytes, f),
-            Self::Chunks(_) => f.write_str("<parts>"),
+            Self::Chunks(_) => f.write_str("<chunks>"),
             Self::Events(_) => f.write_str("<events>"),
         }
     }

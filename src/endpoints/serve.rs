@@ -1,4 +1,4 @@
-//! The handler of all resources of an API version: finds resource and verb, and runs them.
+//! Dispatch of the requests for the resources of an API version.
 
 use std::sync::Arc;
 
@@ -37,26 +37,25 @@ pub struct Request<'a> {
     pub now: Time,
 }
 
-/// All resources of a group's version.
+/// The resources of an API version.
 pub struct Api {
     endpoints: Vec<Endpoint>,
     namespaces: Namespaces,
     permissions: Permissions,
     metrics: Option<Arc<Metrics>>,
-    /// Large requests that read. They have places of their own, so as not to hold up those that write.
+    /// The pool for large reads. It is separate so that reads do not delay writes.
     reading: Pool,
-    /// Large requests that change something.
+    /// The pool for large writes.
     writing: Pool,
 }
 
 impl Api {
-    /// An API with these resources, in the order in which discovery lists them, for objects in these namespaces and users with these
-    /// permissions.
+    /// An API with these resources, in the order of discovery.
     pub fn new(endpoints: Vec<Endpoint>, namespaces: Namespaces, permissions: Permissions) -> Self {
         Self { endpoints, namespaces, permissions, metrics: None, reading: Pool::default(), writing: Pool::default() }
     }
 
-    /// The same, which counts what it tells watchers.
+    /// Adds metrics, which count watch events.
     pub fn counting(self, metrics: Arc<Metrics>) -> Self {
         Self { metrics: Some(metrics), ..self }
     }
@@ -72,23 +71,23 @@ impl Api {
     /// 404 for unknown resources; the errors of [`ResourceInfo::check_form`].
     pub fn find(&self, resource: &ResourceInfo<'_>) -> Result<&Endpoint, Status> {
         resource.check_form()?;
-        let is_it = |each: &&Endpoint| {
+        let matches = |each: &&Endpoint| {
             each.resource == resource.resource && each.subresource.unwrap_or_default() == resource.subresource
         };
-        self.endpoints.iter().find(is_it).ok_or_else(Status::no_such_path)
+        self.endpoints.iter().find(matches).ok_or_else(Status::no_such_path)
     }
 
     /// Executes a request.
     pub async fn serve(&self, request: Request<'_>) -> ApiResponse {
         let headers = request.headers;
         let accept = Accept::new(headers, request.info.query);
-        match self.answer(request, &accept).await {
-            Ok(reply) => reply,
+        match self.handle(request, &accept).await {
+            Ok(response) => response,
             Err(status) => ApiResponse::status(&status, accept.error_media()),
         }
     }
 
-    async fn answer(&self, request: Request<'_>, accept: &Accept<'_>) -> Result<ApiResponse, Status> {
+    async fn handle(&self, request: Request<'_>, accept: &Accept<'_>) -> Result<ApiResponse, Status> {
         let info = &request.info;
         let resource = info.resource().ok_or_else(Status::no_such_path)?;
         let endpoint = self.find(resource)?;
@@ -100,7 +99,7 @@ impl Api {
         }
         let representation = match scope {
             RequestScope::Changes { .. } => accept.negotiate_watch(endpoint.forms)?,
-            // Those of a list are found by the same path as the events.
+            // The router finds lists and watches at the same path.
             RequestScope::Collection { .. } if info.method == Method::GET && endpoint.has(Verb::Watch) => {
                 accept.negotiate_list(endpoint.forms)?
             }
@@ -137,7 +136,7 @@ impl Api {
 }
 
 impl Api {
-    /// The counter of the events of a resource.
+    /// The counter of the events of a watch; none for other requests.
     fn events_sent(&self, endpoint: &Endpoint, scope: RequestScope) -> Option<Counter> {
         match (scope, &self.metrics) {
             (RequestScope::Changes { .. }, Some(metrics)) => Some(metrics.watch_events(endpoint.resource)),
@@ -153,7 +152,7 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
 /// Checks the parameters that every resource reads.
 ///
 /// # Errors
-/// 400 for a value that is no number, and for `export`.
+/// 400 for an invalid number and for `export`.
 fn check_parameters(info: &RequestInfo<'_>, scope: RequestScope) -> Result<(), Status> {
     let RequestInfo { method, query, .. } = info;
     match scope {
@@ -161,7 +160,7 @@ fn check_parameters(info: &RequestInfo<'_>, scope: RequestScope) -> Result<(), S
             Err(Status::bad_request("the export parameter, deprecated since v1.14, is no longer supported"))
         }
         RequestScope::Object { .. } => Ok(()),
-        // Numbers are read before selectors and other texts.
+        // kube-apiserver decodes numbers before it parses selectors.
         RequestScope::Collection { .. } | RequestScope::Changes { .. }
             if [Method::GET, Method::DELETE].contains(method) =>
         {
@@ -184,14 +183,14 @@ fn scope_of(endpoint: &Endpoint, method: &Method, resource: &ResourceInfo<'_>) -
     let in_namespace = !resource.namespace.is_empty();
     let has_name = !resource.name.is_empty();
     if resource.prefix == Some(PathPrefix::Watch) {
-        // An object is watched only in the namespace for which that was authorized.
+        // The path must name the namespace for which the watch was authorized.
         let misses_namespace = has_name && !in_namespace && endpoint.scope == Scope::Namespaced;
         return match misses_namespace {
             true => RequestScope::Object { in_namespace },
             false => RequestScope::Changes { in_namespace },
         };
     }
-    // A resource without watches refuses them in its own words, as a list.
+    // A resource without watches handles them as lists, which fail with its own error.
     let is_watch = resource.verb == Some(Verb::Watch) && *method == Method::GET && endpoint.has(Verb::Watch);
     match has_name {
         true => RequestScope::Object { in_namespace },

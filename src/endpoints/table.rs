@@ -1,4 +1,4 @@
-//! Tables, as `kubectl get` asks for them.
+//! Tables, the form that `kubectl get` prints.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -7,61 +7,61 @@ use crate::endpoints::context::RequestContext;
 use crate::machinery::json;
 use crate::meta::{Kind, ListMeta, Status, Time, field};
 
-/// How a kind looks in a table: the columns, and what of an object stands in them.
+/// The columns of a kind.
 #[derive(Debug)]
 pub struct Columns<T> {
-    /// The columns, from left to right.
+    /// The definitions, from left to right.
     pub definitions: &'static [Column],
-    /// One cell a column, for an object at a time.
+    /// The cells of an object, one per column. Ages are relative to the given time.
     pub cells: fn(&T, Time) -> Vec<Value>,
 }
 
-/// A column of a table.
+/// The definition of a column (`TableColumnDefinition` of `meta/v1`).
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Column {
-    /// Heading.
+    /// Name in the heading.
     pub name: &'static str,
-    /// Type of the cells, in the terms of OpenAPI.
+    /// OpenAPI type of the cells.
     pub r#type: &'static str,
-    /// Format of the cells; `name` marks the column that holds the object's name.
+    /// OpenAPI format of the cells. `name` marks the column with the name of the object.
     pub format: &'static str,
-    /// What the column shows.
+    /// Description of the column.
     pub description: &'static str,
-    /// 0 for what is always shown, more for what only wide output shows.
+    /// 0 for a column that is always shown, greater for one of wide output.
     pub priority: u8,
 }
 
-/// What stands beside the cells of a row.
+/// The object in a row, beside its cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IncludeObject {
-    /// The object's metadata.
+    /// The metadata of the object.
     Metadata,
-    /// The object.
+    /// The whole object.
     Object,
-    /// Nothing.
+    /// No object.
     None,
 }
 
-/// How the objects of an answer become rows of a table.
+/// An encoder for tables, row by row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TableEncoder<T: 'static> {
-    /// What stands in the cells.
+    /// The columns.
     pub(crate) columns: &'static Columns<T>,
-    /// What stands beside them.
+    /// The object in each row.
     pub(crate) include: IncludeObject,
-    /// The version that tables and metadata are written in.
+    /// The version of `meta.k8s.io` for tables and metadata.
     pub(crate) meta_version: &'static str,
-    /// The version that objects are written in.
+    /// The API version of the objects.
     pub(crate) group_version: &'static str,
-    /// What ages are counted to.
+    /// The time to which ages are relative.
     pub(crate) now: Time,
 }
 
 impl<T: Kind> TableEncoder<T> {
-    /// The rows that a request wants.
+    /// An encoder for the response to a request.
     ///
     /// # Errors
-    /// 400 for an unknown value of the parameter `includeObject`.
+    /// 400 for an invalid `includeObject`.
     pub(crate) fn new(
         cx: &RequestContext,
         columns: &'static Columns<T>,
@@ -71,13 +71,14 @@ impl<T: Kind> TableEncoder<T> {
         Ok(Self { columns, include: include_object(cx)?, meta_version, group_version, now: cx.actor.now })
     }
 
-    /// What the columns are.
+    /// The definitions of the columns.
     pub(crate) fn definitions(&self) -> Option<&'static [Column]> {
         Some(self.columns.definitions)
     }
 
-    /// Appends the compact JSON of a table up to its list of rows, with what the columns are unless that is known.
-    pub(crate) fn head(&self, metadata: &ListMeta, definitions: Option<&[Column]>, out: &mut Vec<u8>) {
+    /// Appends the compact JSON of a table up to its rows. `definitions` is none in all but the first
+    /// event of a watch.
+    pub(crate) fn begin(&self, metadata: &ListMeta, definitions: Option<&[Column]>, out: &mut Vec<u8>) {
         let head = format!(r#"{{"kind":"Table","apiVersion":"meta.k8s.io/{}","metadata":"#, self.meta_version);
         out.extend_from_slice(head.as_bytes());
         json::encode_into(metadata, out);
@@ -100,11 +101,11 @@ impl<T: Kind> TableEncoder<T> {
     }
 }
 
-/// The compact JSON of a table with one object, without a final newline.
+/// Encodes a table with one object as compact JSON, without a final newline.
 ///
 /// # Errors
-/// 400 for an unknown value of the parameter `includeObject`.
-pub fn encode<T: Kind>(
+/// 400 for an invalid `includeObject`.
+pub fn encode_table<T: Kind>(
     cx: &RequestContext,
     columns: &'static Columns<T>,
     metadata: &ListMeta,
@@ -113,20 +114,20 @@ pub fn encode<T: Kind>(
 ) -> Result<Vec<u8>, Status> {
     let rows = TableEncoder::new(cx, columns, group_version)?;
     let mut out = Vec::with_capacity(2048);
-    rows.head(metadata, rows.definitions(), &mut out);
+    rows.begin(metadata, rows.definitions(), &mut out);
     out.push(b'[');
     rows.row(object, &mut out);
     out.extend_from_slice(b"]}");
     Ok(out)
 }
 
-/// Appends an object with its kind and version in front.
+/// Appends an object, beginning with its kind and version.
 pub fn encode_object<T: Kind>(object: &T, group_version: &str, out: &mut Vec<u8>) {
     let head = format!(r#"{{"kind":"{}","apiVersion":"{group_version}""#, T::KIND);
     json::encode_behind(head.as_bytes(), object, out);
 }
 
-/// Appends the metadata of an object, as an object of its own.
+/// Appends the metadata of an object as `PartialObjectMetadata`.
 pub fn encode_metadata<T: Kind>(object: &T, meta_version: &str, out: &mut Vec<u8>) {
     let head = format!(r#"{{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/{meta_version}","metadata":"#);
     out.extend_from_slice(head.as_bytes());
@@ -134,39 +135,40 @@ pub fn encode_metadata<T: Kind>(object: &T, meta_version: &str, out: &mut Vec<u8
     out.push(b'}');
 }
 
-/// 406: the answer has another form than the wanted one.
-pub(crate) fn wrong_form(asked: &str, is: &str, kind: &str) -> Status {
-    let text = format!("you requested {asked}, but the requested object is {is} (*image.{kind})");
+/// 406 for a form that a response does not have (`asPartialObjectMetadata` in
+/// k8s.io/apiserver/pkg/endpoints/handlers/response.go).
+pub(crate) fn wrong_form(requested: &str, actual: &str, kind: &str) -> Status {
+    let text = format!("you requested {requested}, but the requested object is {actual} (*image.{kind})");
     Status::failure(406, "NotAcceptable", text)
 }
 
-/// A table was agreed upon for a kind that has none, which cannot be.
+/// 500 for a table of a kind without columns. Negotiation excludes it.
 pub(crate) fn no_columns() -> Status {
-    Status::hidden("a table was agreed upon for a kind that has none")
+    Status::hidden("a table was negotiated for a kind without columns")
 }
 
-/// What the request wants to have beside the cells.
+/// Reads the parameter `includeObject` (`ValidateTableOptions` in
+/// k8s.io/apimachinery/pkg/apis/meta/v1/validation/validation.go).
 ///
 /// # Errors
-/// 400 for an unknown value of the parameter `includeObject`.
+/// 400 for an invalid value.
 pub(crate) fn include_object(cx: &RequestContext) -> Result<IncludeObject, Status> {
     match cx.query.get("includeObject").unwrap_or_default() {
         "" | "Metadata" => Ok(IncludeObject::Metadata),
         "Object" => Ok(IncludeObject::Object),
         "None" => Ok(IncludeObject::None),
         other => {
-            let fault = field::Error::invalid("includeObject", other, "must be 'Metadata', 'Object', 'None', or empty");
-            Err(Status::bad_request(format!("Unable to convert to Table as requested: {fault}")))
+            let error = field::Error::invalid("includeObject", other, "must be 'Metadata', 'Object', 'None', or empty");
+            Err(Status::bad_request(format!("Unable to convert to Table as requested: {error}")))
         }
     }
 }
 
-/// How long ago something was, in the words of Docker's tools; what lies ahead counts as now.
-///
-/// A time that is not set lies as far back as such a duration reaches, some 292 years.
+/// The age of a time in words (`HumanDuration` in github.com/docker/go-units). A time in the future
+/// has age 0; an unset time has the age of Go's longest duration, some 292 years.
 pub fn age(now: Time, then: Option<Time>) -> String {
-    const FURTHEST: i64 = i64::MAX / 1_000_000_000;
-    let seconds = then.map_or(FURTHEST, |then| (now.unix_seconds() - then.unix_seconds()).min(FURTHEST));
+    const LONGEST_SECONDS: i64 = i64::MAX / 1_000_000_000;
+    let seconds = then.map_or(LONGEST_SECONDS, |then| (now.unix_seconds() - then.unix_seconds()).min(LONGEST_SECONDS));
     let (minutes, hours, rounded) = (seconds / 60, seconds / 3600, (seconds + 1800) / 3600);
     let text = match seconds {
         ..1 => "Less than a second".into(),
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_are_told_as_docker_does() {
+    fn ages_have_the_texts_of_go_units() {
         let expected = [
             (-5, "Less than a second"),
             (0, "Less than a second"),

@@ -1,4 +1,7 @@
-//! The options of a request that changes something: dry run, field validation, who writes, whether conflicts count.
+//! The options of create, update and patch requests.
+//!
+//! The rules are those of `ValidateCreateOptions`, `ValidateUpdateOptions` and
+//! `ValidatePatchOptions` in k8s.io/apimachinery/pkg/apis/meta/v1/validation/validation.go.
 
 use crate::endpoints::context::RequestContext;
 use crate::machinery::field_validation::FieldValidation;
@@ -7,40 +10,41 @@ use crate::machinery::media_type;
 use crate::meta::{GroupResource, Status, excerpt, field};
 use crate::registry::actor::{Actor, DryRun, MAX_FIELD_MANAGER_BYTES};
 
-/// What a request does, as far as its options depend on it.
+/// The kind of a write, which decides the valid options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteKind {
-    /// Makes an object.
+    /// POST of a new object.
     Create,
-    /// Replaces one.
+    /// PUT of an object.
     Update,
-    /// Patches one.
+    /// PATCH, except for apply.
     Patch,
-    /// Patches one with all that a writer wants of it.
+    /// PATCH with an apply configuration (server-side apply).
     Apply,
 }
 
-/// The options of a request that changes something.
+/// The options of a write.
 #[derive(Clone, Debug)]
 pub struct WriteOptions {
-    /// Whether anything is written.
+    /// The dry run mode.
     pub dry_run: DryRun,
-    /// What is done about fields that are not known, or are there twice.
+    /// The treatment of unknown and duplicate fields.
     pub validation: FieldValidation,
-    /// Who writes, as managedFields name it.
+    /// The name of the manager in `managedFields`.
     pub field_manager: String,
-    /// What is done about fields of others; an apply asks that.
+    /// The treatment of fields that another manager owns, for apply.
     pub conflicts: ConflictPolicy,
 }
 
 impl WriteKind {
-    /// What a patch of this media type does.
+    /// The kind of a patch with this media type.
     pub fn of_patch(content_type: &str) -> Self {
         let media_type = media_type::essence(content_type);
         if media_type.eq_ignore_ascii_case("application/apply-patch+yaml") { Self::Apply } else { Self::Patch }
     }
 
-    fn kind(self) -> &'static str {
+    /// The kind of the options in errors.
+    fn options_kind(self) -> &'static str {
         match self {
             Self::Create => "CreateOptions",
             Self::Update => "UpdateOptions",
@@ -53,33 +57,31 @@ impl WriteOptions {
     /// Reads the options of a request.
     ///
     /// # Errors
-    /// 422 with all errors of the options.
+    /// 422 with all invalid options.
     pub fn read(cx: &RequestContext, kind: WriteKind) -> Result<Self, Status> {
         let text = |name| cx.query.get(name).unwrap_or_default();
-        let (manager, validation) = (text("fieldManager"), text("fieldValidation"));
+        let (manager, level) = (text("fieldManager"), text("fieldValidation"));
         let dry_run: Vec<&str> = cx.query.all("dryRun").collect();
-        let mut faults = field::Errors::default();
+        let mut errors = field::Errors::default();
         match kind {
             WriteKind::Apply if manager.is_empty() => {
-                faults.push_with(|| field::Error::required("fieldManager", "is required for apply patch"));
+                errors.push_with(|| field::Error::required("fieldManager", "is required for apply patch"));
             }
             WriteKind::Patch if cx.query.get("force").is_some() => {
-                faults.push_with(|| field::Error::forbidden("force", "may not be specified for non-apply patch"));
+                errors.push_with(|| field::Error::forbidden("force", "may not be specified for non-apply patch"));
             }
             _ => {}
         }
-        faults.append(field_manager_errors(manager));
-        faults.extend(dry_run_error(&dry_run));
-        let known = parse_field_validation(validation);
-        if known.is_none() {
-            faults.push_with(|| {
-                field::Error::unsupported("fieldValidation", validation, &["", "Ignore", "Strict", "Warn"])
-            });
+        errors.append(field_manager_errors(manager));
+        errors.extend(dry_run_error(&dry_run));
+        let validation = parse_field_validation(level);
+        if validation.is_none() {
+            errors.push_with(|| field::Error::unsupported("fieldValidation", level, &["", "Ignore", "Strict", "Warn"]));
         }
-        refuse(kind.kind(), &faults)?;
+        check_valid(kind.options_kind(), &errors)?;
         Ok(Self {
             dry_run: if dry_run.is_empty() { DryRun::Off } else { DryRun::All },
-            validation: known.unwrap_or_default(),
+            validation: validation.unwrap_or_default(),
             field_manager: if manager.is_empty() { manager_from_user_agent(&cx.agent) } else { manager.to_owned() },
             conflicts: if cx.query.switch("force") { ConflictPolicy::Force } else { ConflictPolicy::Fail },
         })
@@ -91,18 +93,18 @@ impl WriteOptions {
     }
 }
 
-/// 422 that names the kind of the options, if there are faults.
+/// Checks that options of a kind have no errors.
 ///
 /// # Errors
-/// That 422.
-pub(crate) fn refuse(kind: &str, faults: &field::Errors) -> Result<(), Status> {
-    if faults.is_empty() {
+/// 422 with the errors.
+pub(crate) fn check_valid(kind: &str, errors: &field::Errors) -> Result<(), Status> {
+    if errors.is_empty() {
         return Ok(());
     }
-    Err(Status::invalid(GroupResource { group: "meta.k8s.io", name: kind }, "", faults))
+    Err(Status::invalid(GroupResource { group: "meta.k8s.io", name: kind }, "", errors))
 }
 
-/// The fault of values of `dryRun` other than `All`.
+/// The error for values other than `All` (`ValidateDryRun`).
 pub(crate) fn dry_run_error(values: &[&str]) -> Option<field::Error> {
     if values.iter().all(|value| *value == "All") {
         return None;
@@ -113,18 +115,19 @@ pub(crate) fn dry_run_error(values: &[&str]) -> Option<field::Error> {
     Some(field::Error { field: "dryRun".into(), kind })
 }
 
+/// The errors of a manager's name (`ValidateFieldManager`).
 fn field_manager_errors(name: &str) -> field::Errors {
     const FIELD: &str = "fieldManager";
-    let mut faults = field::Errors::default();
+    let mut errors = field::Errors::default();
     if name.len() > MAX_FIELD_MANAGER_BYTES {
-        faults.push_with(|| field::Error::too_long(FIELD, MAX_FIELD_MANAGER_BYTES));
+        errors.push_with(|| field::Error::too_long(FIELD, MAX_FIELD_MANAGER_BYTES));
     }
     let unprintable = name.char_indices().filter(|(_, letter)| !field::is_printable(*letter));
-    faults.extend(unprintable.map(|(at, letter)| {
+    errors.extend(unprintable.map(|(at, letter)| {
         let rule = format!("invalid character U+{:04X} (at position {at})", u32::from(letter));
         field::Error::invalid(FIELD, name, rule)
     }));
-    faults
+    errors
 }
 
 fn parse_field_validation(text: &str) -> Option<FieldValidation> {
@@ -136,7 +139,8 @@ fn parse_field_validation(text: &str) -> Option<FieldValidation> {
     }
 }
 
-/// The name of a program, as it stands at the beginning of its `User-Agent`.
+/// The program at the start of a `User-Agent`, cut to the length of a manager's name
+/// (`prefixFromUserAgent` in k8s.io/apiserver/pkg/endpoints/handlers/create.go).
 fn manager_from_user_agent(agent: &str) -> String {
     let program = agent.split('/').next().unwrap_or_default();
     let mut name = String::with_capacity(program.len().min(MAX_FIELD_MANAGER_BYTES));
@@ -154,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_writer_is_named_by_its_program() {
+    fn the_default_field_manager_is_the_program_of_the_user_agent() {
         assert_eq!(manager_from_user_agent("kubectl/v1.34 (linux/amd64)"), "kubectl");
         assert_eq!(manager_from_user_agent("a\u{1}b"), "ab");
         assert_eq!(manager_from_user_agent(""), "");
@@ -163,20 +167,20 @@ mod tests {
     }
 
     #[test]
-    fn names_of_writers_are_short_and_can_be_printed() {
-        let told = |name: &str| field::join(&field_manager_errors(name));
+    fn field_managers_are_short_and_printable() {
+        let errors = |name: &str| field::join(&field_manager_errors(name));
         assert_eq!(
-            told("a\u{1}b"),
+            errors("a\u{1}b"),
             "fieldManager: Invalid value: \"a\\x01b\": invalid character U+0001 (at position 1)"
         );
-        assert_eq!(told(&"m".repeat(129)), "fieldManager: Too long: may not be more than 128 bytes");
+        assert_eq!(errors(&"m".repeat(129)), "fieldManager: Too long: may not be more than 128 bytes");
         assert!(field_manager_errors("a name").is_empty() && field_manager_errors("").is_empty());
     }
 
     #[test]
-    fn all_values_of_a_dry_run_are_told_if_one_is_wrong() {
+    fn an_invalid_dry_run_error_shows_all_values() {
         assert_eq!(dry_run_error(&["All", "All"]), None);
-        let told = dry_run_error(&["All", "x"]).map(|fault| fault.to_string());
-        assert_eq!(told.as_deref(), Some("dryRun: Unsupported value: [\"All\",\"x\"]: supported values: \"All\""));
+        let error = dry_run_error(&["All", "x"]).map(|error| error.to_string());
+        assert_eq!(error.as_deref(), Some("dryRun: Unsupported value: [\"All\",\"x\"]: supported values: \"All\""));
     }
 }

@@ -1,8 +1,8 @@
-//! Bounds of YAML bodies.
+//! Limits of YAML bodies.
 
 use super::*;
 
-/// A stream of `count` tags that share the fields of the first one by a merge key.
+/// A stream whose `count` tags reuse the fields of a first tag with a merge key.
 fn shared_tags(count: usize) -> String {
     let base = "spec:\n  tags:\n  - &base\n    name: x\n    from: {kind: DockerImage, name: registry.example/a:1}\n    \
                 importPolicy: {scheduled: true}\n    referencePolicy: {type: Local}\n    annotations: {a: b, c: d, e: f}\n";
@@ -15,10 +15,10 @@ fn tags(body: &str) -> Result<usize, String> {
 }
 
 #[test]
-fn small_yaml_may_share_parts_many_times() {
+fn yaml_may_reuse_an_anchor_many_times() {
     assert!(shared_tags(80).len() < 3 << 10);
     assert_eq!(tags(&shared_tags(80)), Ok(81));
-    // Ten aliases for each anchor are the most that the library allows by default.
+    // The library's default limit is ten aliases for each anchor.
     assert_eq!(tags(&shared_tags(500)), Ok(501));
 }
 
@@ -26,7 +26,7 @@ fn small_yaml_may_share_parts_many_times() {
 fn small_yaml_expands_to_a_bounded_number_of_nodes() {
     let why = tags(&shared_tags(2_000)).unwrap_err();
     assert!(why.contains("limit") || why.contains("budget"), "{why}");
-    // Each anchor holds ten times the one before it.
+    // Each anchor contains the previous one ten times.
     let level = |at: usize| format!("a{at}: &a{at} [{}]\n", vec![format!("*a{}", at - 1); 10].join(","));
     let bomb = (1..9).map(level).fold("a0: &a0 [x]\n".to_owned(), |text, level| text + &level);
     let why = parse_yaml(bomb.as_bytes()).unwrap_err();
@@ -37,7 +37,7 @@ fn small_yaml_expands_to_a_bounded_number_of_nodes() {
 }
 
 #[test]
-fn the_longest_yaml_holds_as_many_values_as_json() {
+fn large_yaml_may_have_as_many_values_as_json() {
     let tag = |at: usize| {
         serde_json::json!({
             "name": format!("t{at}"), "generation": 1, "importPolicy": {"scheduled": true, "importMode": "Legacy"},

@@ -1,4 +1,4 @@
-//! How a list is written in each media type, piece by piece: what stands before the objects, each of them, and the end.
+//! Encodings of a list in each media type, item by item.
 
 use serde_json::Value;
 
@@ -10,15 +10,15 @@ use crate::machinery::yaml;
 use crate::meta::Status;
 use crate::meta::protobuf::MessageDescriptor;
 
-/// A way of writing.
+/// An encoder for a list whose items arrive one by one.
 pub(super) enum ListEncoder {
     /// Compact JSON.
     Compact,
-    /// JSON for people, and where in it the objects are.
+    /// Indented JSON, with the state of the indentation.
     Pretty(Indenter),
-    /// YAML. Its keys are sorted, so that some stand behind the objects.
+    /// YAML. Its keys are sorted, so some of them follow the items.
     Yaml,
-    /// Protobuf, with the message of the objects. Before them its envelope says how long all of it is.
+    /// Protobuf, with the message of the items. The length of all items precedes them.
     Protobuf(&'static MessageDescriptor),
 }
 
@@ -40,20 +40,19 @@ impl ListEncoder {
         }
     }
 
-    /// Whether how many bytes the objects take must be known before the first of them is sent.
-    pub(super) fn begins_with_length(&self) -> bool {
+    /// Returns true if the size of all items precedes the first item.
+    pub(super) fn needs_length(&self) -> bool {
         matches!(self, Self::Protobuf(_))
     }
 
-    /// Makes ready to write objects, possibly before it is known what stands before them: their indentation does not depend
-    /// on it.
+    /// Sets the indentation of the items, which does not depend on the values in the envelope.
     pub(super) fn prepare(&mut self, envelope: &ListEnvelope) {
         if let Self::Pretty(indenter) = self {
             indenter.push(&envelope.head, &mut Vec::new());
         }
     }
 
-    /// Appends what comes first of all, however many bytes the objects take.
+    /// Appends the beginning, which does not depend on metadata and items.
     pub(super) fn open(&self, envelope: &ListEnvelope, out: &mut Vec<u8>) -> Result<(), Status> {
         match self {
             Self::Compact | Self::Pretty(_) | Self::Yaml => Ok(()),
@@ -61,43 +60,44 @@ impl ListEncoder {
         }
     }
 
-    /// Appends what stands between that and the objects, which take so many bytes.
+    /// Appends the part between the beginning and the items. `length` is the size of all encoded
+    /// items.
     pub(super) fn begin(&self, envelope: &ListEnvelope, length: usize, out: &mut Vec<u8>) -> Result<(), Status> {
         match self {
             Self::Compact => out.extend_from_slice(&envelope.head),
             Self::Pretty(_) => Indenter::default().push(&envelope.head, out),
-            Self::Yaml => out.extend_from_slice(sides(envelope)?.0.as_bytes()),
+            Self::Yaml => out.extend_from_slice(split_yaml(envelope)?.0.as_bytes()),
             Self::Protobuf(_) => protobuf::list_head(&envelope.empty_list(), length, out).map_err(Status::hidden)?,
         }
         Ok(())
     }
 
-    /// Appends an object, which is compact JSON, behind the mark that stands before it in JSON.
-    pub(super) fn object(&mut self, mark: u8, compact: &[u8], out: &mut Vec<u8>) -> Result<(), Status> {
+    /// Appends an item, given as compact JSON. `delimiter` is `[` for the first item, else `,`.
+    pub(super) fn item(&mut self, delimiter: u8, compact: &[u8], out: &mut Vec<u8>) -> Result<(), Status> {
         match self {
             Self::Compact => {
-                out.push(mark);
+                out.push(delimiter);
                 out.extend_from_slice(compact);
             }
             Self::Pretty(indenter) => {
-                indenter.push(&[mark], out);
+                indenter.push(&[delimiter], out);
                 indenter.push(compact, out);
             }
             Self::Yaml => {
-                if mark == b'[' {
+                if delimiter == b'[' {
                     out.push(b'\n');
                 }
-                let object: Value = serde_json::from_slice(compact).map_err(Status::hidden)?;
-                out.extend_from_slice(to_yaml(&Value::Array(vec![object]))?.as_bytes());
+                let item: Value = serde_json::from_slice(compact).map_err(Status::hidden)?;
+                out.extend_from_slice(to_yaml(&Value::Array(vec![item]))?.as_bytes());
             }
             Self::Protobuf(message) => protobuf::list_item(message, compact, out).map_err(Status::hidden)?,
         }
         Ok(())
     }
 
-    /// Appends what stands behind the objects, of which there were some or none.
-    pub(super) fn end(&mut self, envelope: &ListEnvelope, has_objects: bool, out: &mut Vec<u8>) -> Result<(), Status> {
-        let closing = if has_objects { "]" } else { envelope.empty };
+    /// Appends the part after the items.
+    pub(super) fn end(&mut self, envelope: &ListEnvelope, has_items: bool, out: &mut Vec<u8>) -> Result<(), Status> {
+        let closing = if has_items { "]" } else { envelope.empty };
         match self {
             Self::Compact => {
                 out.extend_from_slice(closing.as_bytes());
@@ -108,10 +108,10 @@ impl ListEncoder {
                 indenter.push(b"}", out);
             }
             Self::Yaml => {
-                if !has_objects {
+                if !has_items {
                     out.extend_from_slice(format!(" {closing}\n").as_bytes());
                 }
-                out.extend_from_slice(sides(envelope)?.1.as_bytes());
+                out.extend_from_slice(split_yaml(envelope)?.1.as_bytes());
             }
             Self::Protobuf(_) => out.extend_from_slice(&protobuf::ENVELOPE_TAIL),
         }
@@ -119,14 +119,14 @@ impl ListEncoder {
     }
 }
 
-/// The YAML before the objects, up to the colon behind their name, and behind them.
-fn sides(envelope: &ListEnvelope) -> Result<(String, String), Status> {
+/// The YAML before the items, up to the colon after their key, and after them.
+fn split_yaml(envelope: &ListEnvelope) -> Result<(String, String), Status> {
     let yaml = to_yaml(&serde_json::from_slice(&envelope.empty_list()).map_err(Status::hidden)?)?;
-    // Only a key of the list itself can stand at the beginning of a line.
-    let line = format!("\n{}:", envelope.name);
-    let place = yaml.find(&line).ok_or_else(|| Status::hidden("a list does not name its objects"))?;
-    let (before, behind) = yaml.split_at(place + line.len());
-    Ok((before.to_owned(), behind.trim_start_matches(" []\n").to_owned()))
+    // Only a key of the list itself can be at the start of a line.
+    let line = format!("\n{}:", envelope.key);
+    let position = yaml.find(&line).ok_or_else(|| Status::hidden("the YAML of a list lacks the key of its items"))?;
+    let (before, after) = yaml.split_at(position + line.len());
+    Ok((before.to_owned(), after.trim_start_matches(" []\n").to_owned()))
 }
 
 fn to_yaml(value: &Value) -> Result<String, Status> {
@@ -142,45 +142,46 @@ mod tests {
     use crate::machinery::json::indent;
     use crate::meta::protobuf::LIST_META;
 
-    /// A list as it is written piece by piece.
-    fn written(media: Media, head: &Value, name: &'static str, objects: &[Value]) -> String {
+    /// A list that is encoded item by item.
+    fn encode(media: Media, head: &Value, key: &'static str, items: &[Value]) -> String {
         let head = head.to_string();
-        let head = format!("{},\"{name}\":", head.strip_suffix('}').unwrap());
-        let envelope = ListEnvelope { head: head.into_bytes(), name, empty: "[]" };
+        let head = format!("{},\"{key}\":", head.strip_suffix('}').unwrap());
+        let envelope = ListEnvelope { head: head.into_bytes(), key, empty: "[]" };
         let mut encoder = ListEncoder::new(media, &LIST_META);
         encoder.prepare(&envelope);
         let mut out = Vec::new();
         encoder.open(&envelope, &mut out).unwrap();
         encoder.begin(&envelope, 0, &mut out).unwrap();
-        for (number, object) in objects.iter().enumerate() {
-            encoder.object(if number == 0 { b'[' } else { b',' }, object.to_string().as_bytes(), &mut out).unwrap();
+        for (number, item) in items.iter().enumerate() {
+            let delimiter = if number == 0 { b'[' } else { b',' };
+            encoder.item(delimiter, item.to_string().as_bytes(), &mut out).unwrap();
         }
-        encoder.end(&envelope, !objects.is_empty(), &mut out).unwrap();
+        encoder.end(&envelope, !items.is_empty(), &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
-    fn whole(head: &Value, name: &str, objects: &[Value]) -> Value {
-        let mut whole = head.clone();
-        whole[name] = objects.into();
-        whole
+    fn complete_list(head: &Value, key: &str, items: &[Value]) -> Value {
+        let mut list = head.clone();
+        list[key] = items.into();
+        list
     }
 
     proptest! {
         #[test]
-        fn pieces_are_together_what_the_whole_is(
-            text in ".*", keys in proptest::collection::vec("[a-z]{1,9}", 0..3), objects in 0_usize..4, rows: bool,
+        fn encoding_by_item_equals_encoding_the_whole_list(
+            text in ".*", keys in proptest::collection::vec("[a-z]{1,9}", 0..3), items in 0_usize..4, is_table: bool,
         ) {
-            let name = if rows { "rows" } else { "items" };
+            let key = if is_table { "rows" } else { "items" };
             let head = json!({"kind": text, "apiVersion": "v1", "metadata": {"continue": text}, "columnDefinitions": [text]});
-            let object = json!({"metadata": {"name": text, "labels": keys}, "items": [{"rows": []}], "rows": keys});
-            let objects = vec![object; objects];
-            let whole = whole(&head, name, &objects);
-            let compact = whole.to_string();
-            prop_assert_eq!(written(Media::Json { pretty: false }, &head, name, &objects), compact.clone() + "\n");
+            let item = json!({"metadata": {"name": text, "labels": keys}, "items": [{"rows": []}], "rows": keys});
+            let items = vec![item; items];
+            let list = complete_list(&head, key, &items);
+            let compact = list.to_string();
+            prop_assert_eq!(encode(Media::Json { pretty: false }, &head, key, &items), compact.clone() + "\n");
             let pretty = String::from_utf8(indent(compact.as_bytes())).unwrap();
-            prop_assert_eq!(written(Media::Json { pretty: true }, &head, name, &objects), pretty);
-            if let Ok(yaml) = yaml::encode(&whole) {
-                prop_assert_eq!(written(Media::Yaml, &head, name, &objects), yaml);
+            prop_assert_eq!(encode(Media::Json { pretty: true }, &head, key, &items), pretty);
+            if let Ok(yaml) = yaml::encode(&list) {
+                prop_assert_eq!(encode(Media::Yaml, &head, key, &items), yaml);
             }
         }
     }

@@ -1,17 +1,17 @@
 //! The parts of a list around its items.
 
-/// What stands envelope the objects of a list.
+/// The parts of a list around its items, in compact JSON.
 pub(super) struct ListEnvelope {
-    /// The compact JSON before them, up to the colon behind their name.
+    /// The JSON before the items, up to the colon after their key.
     pub(super) head: Vec<u8>,
-    /// What they are called.
-    pub(super) name: &'static str,
-    /// What stands in their place where there are none.
+    /// The key of the items: `items`, or `rows` in a table.
+    pub(super) key: &'static str,
+    /// The value of the key if there are no items.
     pub(super) empty: &'static str,
 }
 
 impl ListEnvelope {
-    /// The compact JSON of the list without its objects.
+    /// The JSON of the list without items.
     pub(super) fn empty_list(&self) -> Vec<u8> {
         [&self.head, &b"[]}"[..]].concat()
     }

@@ -1,4 +1,4 @@
-//! From a walk to an answer: whole where it is small, part by part where it is not.
+//! The response to a list: one body if it is small, else chunks.
 
 use std::mem;
 
@@ -14,139 +14,140 @@ use crate::machinery::group_version::GroupVersion;
 use crate::meta::{Kind, ListMeta, Status};
 use crate::registry::list::object_stream::{ListPage, ObjectStream, page_metadata};
 
-/// A list that is being written.
-struct ListResponse<W: ObjectStream> {
-    walk: W,
-    writer: ListWriter<W::Item>,
-    metadata: ListMeta,
-    /// How many objects may still follow; none where nothing limits them.
-    left: Option<usize>,
-    stage: ListStage,
-}
-
-enum ListStage {
-    /// How many bytes the objects take is to be found out, before which not even those that are written can be sent.
-    Length(Vec<u8>),
-    /// Objects may follow.
-    Objects,
-    /// None follow.
-    End,
-    /// All is written.
-    Written,
-}
-
-/// The answer. What is read for its first part decides: a list that ends there is one body, whose faults are statuses;
-/// of any other a later fault breaks the connection.
+/// The response to a list. A list that ends within its first chunk is one body, and its errors are
+/// statuses. A later error aborts the response.
 ///
 /// # Errors
-/// 406 where a single object was asked for, 400 for bad table parameters, and those of [`ObjectStream::next`].
+/// 406 if the client accepts single objects only, 400 for invalid table options, and the errors of
+/// [`ObjectStream::next`].
 pub(crate) async fn respond<W: ObjectStream>(
-    listing: ListPage<W>,
+    page: ListPage<W>,
     cx: &RequestContext,
     api: GroupVersion,
     columns: Option<&'static Columns<W::Item>>,
 ) -> Result<ApiResponse, Status> {
     let writer = ListWriter::new(cx, api, columns)?;
     let content_type = writer.content_type();
-    let left = listing.max_objects();
-    let mut writing =
-        ListResponse { walk: listing.objects, writer, metadata: ListMeta::default(), left, stage: ListStage::Objects };
-    let mut objects = Vec::new();
-    writing.fill(&mut objects).await?;
-    // How the list ends stands before its objects.
-    writing.metadata = writing.look_ahead().await?;
-    let mut part = Vec::with_capacity(objects.len() + 1024);
-    writing.writer.open(&mut part)?;
-    if matches!(writing.stage, ListStage::Objects) && writing.writer.begins_with_length() {
-        writing.stage = ListStage::Length(objects);
-        return Ok(ApiResponse::new(200, content_type, ResponseBody::Chunks(writing.parts(part))));
+    let left = page.max_objects();
+    let objects = page.objects;
+    let mut list = ListResponse { objects, writer, metadata: ListMeta::default(), left, stage: ListStage::Items };
+    let mut items = Vec::new();
+    list.fill(&mut items).await?;
+    // The metadata precede the items, but depend on the end of the list.
+    list.metadata = list.read_metadata().await?;
+    let mut chunk = Vec::with_capacity(items.len() + 1024);
+    list.writer.open(&mut chunk)?;
+    if matches!(list.stage, ListStage::Items) && list.writer.needs_length() {
+        list.stage = ListStage::Length(items);
+        return Ok(ApiResponse::new(200, content_type, ResponseBody::Chunks(list.into_chunks(chunk))));
     }
-    writing.writer.begin(&writing.metadata, objects.len(), &mut part)?;
-    part.append(&mut objects);
-    if matches!(writing.stage, ListStage::End) {
-        writing.end(&mut part)?;
-        return Ok(ApiResponse::new(200, content_type, part));
+    list.writer.begin(&list.metadata, items.len(), &mut chunk)?;
+    chunk.append(&mut items);
+    if matches!(list.stage, ListStage::End) {
+        list.end(&mut chunk)?;
+        return Ok(ApiResponse::new(200, content_type, chunk));
     }
-    Ok(ApiResponse::new(200, content_type, ResponseBody::Chunks(writing.parts(part))))
+    Ok(ApiResponse::new(200, content_type, ResponseBody::Chunks(list.into_chunks(chunk))))
+}
+
+/// A list that is being written.
+struct ListResponse<W: ObjectStream> {
+    objects: W,
+    writer: ListWriter<W::Item>,
+    metadata: ListMeta,
+    /// The number of objects below the limit; none without a limit.
+    left: Option<usize>,
+    stage: ListStage,
+}
+
+enum ListStage {
+    /// The size of all items is needed before the encoded items held here can be sent.
+    Length(Vec<u8>),
+    /// More items can follow.
+    Items,
+    /// The end of the list is to be written.
+    End,
+    Done,
 }
 
 impl<W: ObjectStream> ListResponse<W> {
-    /// Appends objects until there are enough for a part of its own, or none follow.
-    async fn fill(&mut self, part: &mut Vec<u8>) -> Result<(), Status> {
-        while part.len() <= GZIP_THRESHOLD_BYTES {
-            let object = if self.left == Some(0) { None } else { self.walk.next().await? };
+    /// Appends items until the chunk is large enough or the list ends.
+    async fn fill(&mut self, chunk: &mut Vec<u8>) -> Result<(), Status> {
+        while chunk.len() <= GZIP_THRESHOLD_BYTES {
+            let object = if self.left == Some(0) { None } else { self.objects.next().await? };
             let Some(object) = object else {
                 self.stage = ListStage::End;
                 break;
             };
             self.left = self.left.map(|left| left - 1);
-            self.writer.object(&object, part)?;
+            self.writer.object(&object, chunk)?;
         }
         Ok(())
     }
 
-    /// What the list says of itself: that there is more only where its limit ends it.
-    async fn look_ahead(&self) -> Result<ListMeta, Status> {
+    /// The metadata of the list. Only a list that ends at its limit has a continue token.
+    async fn read_metadata(&self) -> Result<ListMeta, Status> {
         match self.left {
-            Some(0) => page_metadata(&self.walk).await,
-            Some(left) if matches!(self.stage, ListStage::Objects) => {
-                let mut ahead = self.walk.clone();
+            Some(0) => page_metadata(&self.objects).await,
+            Some(left) if matches!(self.stage, ListStage::Items) => {
+                let mut ahead = self.objects.clone();
                 ahead.skip(left).await?;
                 page_metadata(&ahead).await
             }
-            _ => Ok(self.walk.metadata()),
+            _ => Ok(self.objects.metadata()),
         }
     }
 
-    /// How many bytes the objects take that follow. They are read, written and forgotten, to be read again when they are sent.
+    /// The size of the items that are not encoded yet. Each is encoded and dropped, and encoded
+    /// again when it is sent, so that memory does not depend on the length of the list.
     async fn measure(&mut self) -> Result<usize, Status> {
-        let (mut ahead, mut length, mut object_written) = (self.walk.clone(), 0, Vec::new());
+        let (mut ahead, mut length, mut item) = (self.objects.clone(), 0, Vec::new());
         let mut left = self.left.unwrap_or(usize::MAX);
         while left > 0
             && let Some(object) = ahead.next().await?
         {
-            object_written.clear();
-            self.writer.object(&object, &mut object_written)?;
-            length += object_written.len();
+            item.clear();
+            self.writer.object(&object, &mut item)?;
+            length += item.len();
             left -= 1;
         }
         Ok(length)
     }
 
-    fn end(&mut self, part: &mut Vec<u8>) -> Result<(), Status> {
-        self.stage = ListStage::Written;
-        self.writer.end(&self.metadata, part)
+    fn end(&mut self, chunk: &mut Vec<u8>) -> Result<(), Status> {
+        self.stage = ListStage::Done;
+        self.writer.end(&self.metadata, chunk)
     }
 
-    /// The next part; empty when all is written.
-    async fn part(&mut self) -> Result<Vec<u8>, Status> {
-        let mut part = Vec::new();
-        if let ListStage::Length(objects) = &mut self.stage {
-            let mut objects = mem::take(objects);
-            let length = objects.len() + self.measure().await?;
-            self.writer.begin(&self.metadata, length, &mut part)?;
-            part.append(&mut objects);
-            self.stage = ListStage::Objects;
-        } else if matches!(self.stage, ListStage::Objects) {
-            part.reserve(GZIP_THRESHOLD_BYTES + GZIP_THRESHOLD_BYTES / 2);
-            self.fill(&mut part).await?;
+    /// The next chunk; empty after the end.
+    async fn chunk(&mut self) -> Result<Vec<u8>, Status> {
+        let mut chunk = Vec::new();
+        if let ListStage::Length(items) = &mut self.stage {
+            let mut items = mem::take(items);
+            let length = items.len() + self.measure().await?;
+            self.writer.begin(&self.metadata, length, &mut chunk)?;
+            chunk.append(&mut items);
+            self.stage = ListStage::Items;
+        } else if matches!(self.stage, ListStage::Items) {
+            chunk.reserve(GZIP_THRESHOLD_BYTES + GZIP_THRESHOLD_BYTES / 2);
+            self.fill(&mut chunk).await?;
         }
         if matches!(self.stage, ListStage::End) {
-            self.end(&mut part)?;
+            self.end(&mut chunk)?;
         }
-        Ok(part)
+        Ok(chunk)
     }
 
-    /// The parts behind the first, each made when those before are taken.
-    fn parts(self, first: Vec<u8>) -> BodyStream {
-        Box::pin(stream::try_unfold((self, first), |(mut writing, first)| async move {
-            let part = if first.is_empty() { writing.part().await.map_err(broken::<W::Item>)? } else { first };
-            Ok((!part.is_empty()).then(|| (Bytes::from(part), (writing, Vec::new()))))
+    /// The chunks of the body, beginning with `first`. Each is produced on demand.
+    fn into_chunks(self, first: Vec<u8>) -> BodyStream {
+        Box::pin(stream::try_unfold((self, first), |(mut list, first)| async move {
+            let chunk = if first.is_empty() { list.chunk().await.map_err(interrupted::<W::Item>)? } else { first };
+            Ok((!chunk.is_empty()).then(|| (Bytes::from(chunk), (list, Vec::new()))))
         }))
     }
 }
 
-fn broken<T: Kind>(status: Status) -> Interrupted {
-    let why = status.hidden.unwrap_or(status.message);
-    Interrupted(format!("a list of {} could not be read to its end: {why}", T::KIND))
+fn interrupted<T: Kind>(status: Status) -> Interrupted {
+    let cause = status.hidden.unwrap_or(status.message);
+    Interrupted(format!("cannot read the rest of a list of {}: {cause}", T::KIND))
 }

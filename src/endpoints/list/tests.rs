@@ -1,4 +1,4 @@
-//! What is read of a store for a list, told by a store that counts.
+//! Reads of the store for lists, counted by a wrapper.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,7 +28,7 @@ use crate::registry::strategy::{Dependencies, Strategy, UpdateStrategy, Validati
 use crate::registry::verbs::Scope;
 use crate::store::{self, Change, Key, Lookup, Outcome, Outline, Page, Range, Revision, Store, StoreError, Txn, Watch};
 
-/// Streams without any rules.
+/// A strategy without validation.
 struct Plain;
 
 impl UpdateStrategy<ImageStream> for Plain {
@@ -57,14 +57,14 @@ impl Strategy<ImageStream> for Plain {
     }
 }
 
-/// A store that counts how often it is looked at.
-struct Counting {
+/// A store that counts reads.
+struct CountingStore {
     inner: Arc<dyn Store>,
     ranges: AtomicUsize,
     outlines: AtomicUsize,
 }
 
-impl Store for Counting {
+impl Store for CountingStore {
     fn get<'a>(&'a self, key: &'a Key, known: Option<Revision>) -> BoxFuture<'a, Result<Lookup, StoreError>> {
         self.inner.get(key, known)
     }
@@ -96,16 +96,16 @@ impl Store for Counting {
     }
 }
 
-/// Streams of the namespace `ns` in a store that counts.
-struct Lab {
-    store: Arc<Counting>,
+/// Streams of the namespace `ns` in a counting store.
+struct Fixture {
+    store: Arc<CountingStore>,
     streams: Arc<ObjectStore<ImageStream, Plain>>,
 }
 
-impl Lab {
+impl Fixture {
     fn new() -> Self {
         let inner = store::in_memory().unwrap().store;
-        let store = Arc::new(Counting { inner, ranges: AtomicUsize::new(0), outlines: AtomicUsize::new(0) });
+        let store = Arc::new(CountingStore { inner, ranges: AtomicUsize::new(0), outlines: AtomicUsize::new(0) });
         let api =
             GroupVersion { group: GROUP, name: "image.openshift.io/v1", version: VERSION, kinds: &["ImageStream"] };
         let storage = Arc::new(Storage::new(store.clone(), AdmissionChain::default()));
@@ -113,7 +113,7 @@ impl Lab {
         Self { store, streams }
     }
 
-    /// Stores a stream whose specification is a text.
+    /// Stores a stream with any JSON as its specification.
     async fn put(&self, name: &str, spec: Value) {
         let value = json!({"metadata": {"name": name, "namespace": "ns", "labels": {"of": name}}, "spec": spec});
         let change = Change::Put(self.streams.key("ns", name), value.to_string().into());
@@ -121,13 +121,13 @@ impl Lab {
     }
 
     async fn list(&self, form: ObjectForm, query: &str) -> Result<Value, Status> {
-        self.answer(&cx(form, query)).await
+        self.respond(&cx(form, query)).await
     }
 
-    /// The list that answers a request.
-    async fn answer(&self, cx: &RequestContext) -> Result<Value, Status> {
-        let reply = respond(listing(self, cx)?, cx, self.streams.api(), None).await?;
-        Ok(serde_json::from_slice(&bytes(reply.body).await).unwrap())
+    /// The response to a request.
+    async fn respond(&self, cx: &RequestContext) -> Result<Value, Status> {
+        let response = respond(listing(self, cx)?, cx, self.streams.api(), None).await?;
+        Ok(serde_json::from_slice(&bytes(response.body).await).unwrap())
     }
 }
 
@@ -145,16 +145,16 @@ fn cx(form: ObjectForm, query: &str) -> RequestContext {
     }
 }
 
-/// The listing of a request.
-fn listing(lab: &Lab, cx: &RequestContext) -> Result<ListPage<StoredObjects<ImageStream, Plain>>, Status> {
-    lab.streams.selected(&cx.at, Scope::Namespaced, &list_options::read(cx)?)
+/// The listing for a request.
+fn listing(fixture: &Fixture, cx: &RequestContext) -> Result<ListPage<StoredObjects<ImageStream, Plain>>, Status> {
+    fixture.streams.selected(&cx.at, Scope::Namespaced, &list_options::read(cx)?)
 }
 
-/// All bytes of a body, however it is sent.
+/// All bytes of a body.
 async fn bytes(body: ResponseBody) -> Vec<u8> {
     match body {
         ResponseBody::Full(bytes) => bytes.to_vec(),
-        ResponseBody::Chunks(parts) => parts.try_collect::<Vec<_>>().await.unwrap().concat(),
+        ResponseBody::Chunks(chunks) => chunks.try_collect::<Vec<_>>().await.unwrap().concat(),
         ResponseBody::Events(_) => panic!("a list is no watch"),
     }
 }
@@ -164,36 +164,36 @@ fn names(list: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_list_of_metadata_reads_nothing_else() {
-    let lab = Lab::new();
-    lab.put("a", json!("a stream that cannot be read whole")).await;
-    assert_eq!(lab.list(ObjectForm::Object, "").await.unwrap_err().code, 500);
+async fn a_list_of_metadata_decodes_metadata_only() {
+    let fixture = Fixture::new();
+    fixture.put("a", json!("not a valid specification")).await;
+    assert_eq!(fixture.list(ObjectForm::Object, "").await.unwrap_err().code, 500);
     for query in ["", "labelSelector=of%3Da", "fieldSelector=metadata.name%3Da,metadata.namespace%3Dns"] {
-        let listed = lab.list(ObjectForm::PartialMetadataList, query).await.unwrap();
+        let listed = fixture.list(ObjectForm::PartialMetadataList, query).await.unwrap();
         assert_eq!(names(&listed), ["a"], "{query}");
         assert_eq!(listed["items"][0]["metadata"]["resourceVersion"], listed["metadata"]["resourceVersion"]);
     }
 }
 
 #[tokio::test]
-async fn a_list_of_metadata_is_selected_by_other_fields_all_the_same() {
-    let lab = Lab::new();
-    lab.put("a", json!({"dockerImageRepository": "r"})).await;
-    lab.put("b", json!({})).await;
+async fn a_list_of_metadata_can_be_selected_by_fields() {
+    let fixture = Fixture::new();
+    fixture.put("a", json!({"dockerImageRepository": "r"})).await;
+    fixture.put("b", json!({})).await;
     let listed =
-        lab.list(ObjectForm::PartialMetadataList, "fieldSelector=spec.dockerImageRepository%3Dr").await.unwrap();
+        fixture.list(ObjectForm::PartialMetadataList, "fieldSelector=spec.dockerImageRepository%3Dr").await.unwrap();
     assert_eq!(names(&listed), ["a"]);
 }
 
 #[tokio::test]
 async fn a_list_of_one_name_reads_no_other_object() {
-    let lab = Lab::new();
-    lab.put("b", json!({})).await;
+    let fixture = Fixture::new();
+    fixture.put("b", json!({})).await;
     for unreadable in ["a", "b1", "c1"] {
-        lab.put(unreadable, json!("a stream that cannot be read whole")).await;
+        fixture.put(unreadable, json!("not a valid specification")).await;
     }
-    let list = |query| lab.list(ObjectForm::Object, query);
-    for (query, wanted) in [
+    let list = |query| fixture.list(ObjectForm::Object, query);
+    for (query, expected) in [
         ("fieldSelector=metadata.name%3Db", vec!["b"]),
         ("fieldSelector=metadata.name%3Db&limit=1", vec!["b"]),
         ("fieldSelector=metadata.name%3Db&labelSelector=of%3Da", vec![]),
@@ -201,68 +201,70 @@ async fn a_list_of_one_name_reads_no_other_object() {
         ("fieldSelector=metadata.name%3Dc", vec![]),
     ] {
         let listed = list(query).await.unwrap();
-        assert_eq!((names(&listed), listed["metadata"].get("continue")), (wanted, None), "{query}");
-        let now = lab.store.current().await.unwrap().to_string();
+        assert_eq!((names(&listed), listed["metadata"].get("continue")), (expected, None), "{query}");
+        let now = fixture.store.current().await.unwrap().to_string();
         assert_eq!(listed["metadata"]["resourceVersion"], now, "{query}");
     }
-    assert_eq!(lab.store.ranges.load(Ordering::Relaxed), 5);
-    assert_eq!(list("fieldSelector=metadata.name%3D").await.unwrap_err().code, 500, "no name is no key");
+    assert_eq!(fixture.store.ranges.load(Ordering::Relaxed), 5);
+    assert_eq!(list("fieldSelector=metadata.name%3D").await.unwrap_err().code, 500, "an empty name is no key");
 }
 
 #[tokio::test]
-async fn a_list_of_one_name_in_all_namespaces_looks_at_all_of_them() {
-    let lab = Lab::new();
-    lab.put("a", json!({})).await;
+async fn a_name_is_looked_up_in_all_namespaces() {
+    let fixture = Fixture::new();
+    fixture.put("a", json!({})).await;
     let mut everywhere = cx(ObjectForm::Object, "fieldSelector=metadata.name%3Da");
     everywhere.at.namespace = None;
-    let listed = lab.answer(&everywhere).await.unwrap();
+    let listed = fixture.respond(&everywhere).await.unwrap();
     assert_eq!(names(&listed), ["a"]);
 }
 
 #[tokio::test]
 async fn remaining_items_are_counted_once_per_page() {
-    let lab = Lab::new();
+    let fixture = Fixture::new();
     for name in ["a", "b", "c", "d"] {
-        lab.put(name, json!({"dockerImageRepository": "x".repeat(100_000)})).await;
+        fixture.put(name, json!({"dockerImageRepository": "x".repeat(100_000)})).await;
     }
     for (limit, remaining) in [(1, 3), (3, 1)] {
-        lab.store.outlines.store(0, Ordering::Relaxed);
+        fixture.store.outlines.store(0, Ordering::Relaxed);
         let cx = cx(ObjectForm::Object, &format!("limit={limit}"));
-        let listing = listing(&lab, &cx).unwrap();
-        let ResponseBody::Chunks(parts) = respond(listing, &cx, lab.streams.api(), None).await.unwrap().body else {
-            assert_eq!(limit, 1, "a page of three is sent in parts");
-            assert_eq!(lab.store.outlines.load(Ordering::Relaxed), 1);
+        let listing = listing(&fixture, &cx).unwrap();
+        let ResponseBody::Chunks(chunks) = respond(listing, &cx, fixture.streams.api(), None).await.unwrap().body
+        else {
+            assert_eq!(limit, 1, "a page of three is sent in chunks");
+            assert_eq!(fixture.store.outlines.load(Ordering::Relaxed), 1);
             continue;
         };
-        assert_eq!(lab.store.outlines.load(Ordering::Relaxed), 1, "of {limit}");
-        let parts: Vec<_> = parts.try_collect().await.unwrap();
-        let list: Value = serde_json::from_slice(&parts.concat()).unwrap();
+        assert_eq!(fixture.store.outlines.load(Ordering::Relaxed), 1, "of {limit}");
+        let chunks: Vec<_> = chunks.try_collect().await.unwrap();
+        let list: Value = serde_json::from_slice(&chunks.concat()).unwrap();
         assert_eq!(list["metadata"]["remainingItemCount"], remaining);
         assert_eq!(list["items"].as_array().unwrap().len(), limit);
     }
 }
 
-/// A list in protobuf says its length before its objects, which are read for that without being kept.
+/// The length of a protobuf list precedes its items. They are read twice, and not kept.
 #[tokio::test]
-async fn a_long_list_in_protobuf_begins_before_its_objects_are_read() {
-    let lab = Lab::new();
+async fn a_long_protobuf_list_begins_before_all_items_are_read() {
+    let fixture = Fixture::new();
     for name in ["a", "b", "c", "d"] {
-        lab.put(name, json!({"dockerImageRepository": "x".repeat(100_000)})).await;
+        fixture.put(name, json!({"dockerImageRepository": "x".repeat(100_000)})).await;
     }
     let mut cx = cx(ObjectForm::Object, "");
     cx.representation.media = Media::Protobuf;
-    let listing = listing(&lab, &cx).unwrap();
-    let ResponseBody::Chunks(mut parts) = respond(listing, &cx, lab.streams.api(), None).await.unwrap().body else {
-        panic!("a list of four is sent in parts");
+    let listing = listing(&fixture, &cx).unwrap();
+    let ResponseBody::Chunks(mut chunks) = respond(listing, &cx, fixture.streams.api(), None).await.unwrap().body
+    else {
+        panic!("a list of four is sent in chunks");
     };
-    let read = lab.store.ranges.load(Ordering::Relaxed);
-    let mut list = parts.try_next().await.unwrap().unwrap().to_vec();
+    let read = fixture.store.ranges.load(Ordering::Relaxed);
+    let mut list = chunks.try_next().await.unwrap().unwrap().to_vec();
     assert!(list.starts_with(b"k8s\0"));
-    assert_eq!(lab.store.ranges.load(Ordering::Relaxed), read, "nothing more is read for the first part");
-    while let Some(part) = parts.try_next().await.unwrap() {
-        list.extend_from_slice(&part);
+    assert_eq!(fixture.store.ranges.load(Ordering::Relaxed), read, "the first chunk needs no more reads");
+    while let Some(chunk) = chunks.try_next().await.unwrap() {
+        list.extend_from_slice(&chunk);
     }
     let typed = protobuf::decode_envelope(&list).unwrap();
     assert_eq!((typed.api_version.as_str(), typed.kind.as_str()), ("image.openshift.io/v1", "ImageStreamList"));
-    assert!(list.len() - typed.message.len() < 64, "the length is that of all objects");
+    assert!(list.len() - typed.message.len() < 64, "the length is that of all items");
 }

@@ -1,4 +1,4 @@
-//! What is written of a list: what stands envelope its objects, and each of them.
+//! A writer for lists in the negotiated representation.
 
 use super::encoder::ListEncoder;
 use super::envelope::ListEnvelope;
@@ -10,53 +10,49 @@ use crate::machinery::json;
 use crate::meta::protobuf::PARTIAL_OBJECT_METADATA;
 use crate::meta::{Kind, ListMeta, Status};
 
-/// A list on its way out, object by object.
+/// A writer for a list whose objects arrive one by one.
 pub(crate) struct ListWriter<T: 'static> {
-    shape: ItemForm<T>,
+    form: ItemForm<T>,
     api: GroupVersion,
     meta_version: &'static str,
     encoder: ListEncoder,
-    /// Whether there was an object already.
-    has_objects: bool,
-    /// An object on its way, kept for its room.
+    has_items: bool,
+    /// The item in compact JSON. A field only to reuse its memory.
     compact: Vec<u8>,
 }
 
-/// What is shown of objects.
+/// The form of the items.
 enum ItemForm<T: 'static> {
-    /// All of them.
     Objects,
-    /// Their metadata.
-    Partial,
-    /// A row of each.
-    Table(TableEncoder<T>),
+    Metadata,
+    Rows(TableEncoder<T>),
 }
 
 impl<T: Kind> ListWriter<T> {
-    /// A list as a request wants it.
+    /// A writer for the response to a request.
     ///
     /// # Errors
-    /// 406 where a single object was asked for, 400 for bad table parameters.
+    /// 406 if the client accepts single objects only, 400 for invalid table options.
     pub(crate) fn new(
         cx: &RequestContext,
         api: GroupVersion,
         columns: Option<&'static Columns<T>>,
     ) -> Result<Self, Status> {
-        let shape = match cx.representation.form {
+        let form = match cx.representation.form {
             ObjectForm::Object => ItemForm::Objects,
-            ObjectForm::PartialMetadataList => ItemForm::Partial,
+            ObjectForm::PartialMetadataList => ItemForm::Metadata,
             ObjectForm::Table => {
                 let columns = columns.ok_or_else(table::no_columns)?;
-                ItemForm::Table(TableEncoder::new(cx, columns, api.name)?)
+                ItemForm::Rows(TableEncoder::new(cx, columns, api.name)?)
             }
             ObjectForm::PartialMetadata => {
                 return Err(table::wrong_form("PartialObjectMetadata", "a list", &format!("{}List", T::KIND)));
             }
         };
         let meta_version = cx.representation.meta_version;
-        let message = if matches!(shape, ItemForm::Partial) { &PARTIAL_OBJECT_METADATA } else { T::MESSAGE };
+        let message = if matches!(form, ItemForm::Metadata) { &PARTIAL_OBJECT_METADATA } else { T::MESSAGE };
         let encoder = ListEncoder::new(cx.representation.media, message);
-        let mut writer = Self { shape, api, meta_version, encoder, has_objects: false, compact: Vec::new() };
+        let mut writer = Self { form, api, meta_version, encoder, has_items: false, compact: Vec::new() };
         let envelope = writer.envelope(&ListMeta::default());
         writer.encoder.prepare(&envelope);
         Ok(writer)
@@ -67,23 +63,24 @@ impl<T: Kind> ListWriter<T> {
         self.encoder.content_type()
     }
 
-    /// Whether how many bytes the objects take must be known before the first of them is sent.
-    pub(super) fn begins_with_length(&self) -> bool {
-        self.encoder.begins_with_length()
+    /// Returns true if the size of all items precedes the first item.
+    pub(super) fn needs_length(&self) -> bool {
+        self.encoder.needs_length()
     }
 
-    /// Appends what comes first of all, however many bytes the objects take.
+    /// Appends the beginning, which does not depend on metadata and items.
     ///
     /// # Errors
-    /// 500 for a list that cannot be written.
+    /// 500 for a list that cannot be encoded.
     pub(super) fn open(&self, out: &mut Vec<u8>) -> Result<(), Status> {
         self.encoder.open(&self.envelope(&ListMeta::default()), out)
     }
 
-    /// Appends what stands between that and the objects, which take so many bytes.
+    /// Appends the part between the beginning and the items. `length` is the size of all encoded
+    /// items.
     ///
     /// # Errors
-    /// 500 for what YAML cannot hold.
+    /// 500 for metadata that YAML cannot represent.
     pub(super) fn begin(&self, metadata: &ListMeta, length: usize, out: &mut Vec<u8>) -> Result<(), Status> {
         self.encoder.begin(&self.envelope(metadata), length, out)
     }
@@ -91,44 +88,44 @@ impl<T: Kind> ListWriter<T> {
     /// Appends an object.
     ///
     /// # Errors
-    /// 500 for one that YAML or protobuf cannot hold.
+    /// 500 for an object that YAML or protobuf cannot represent.
     pub(super) fn object(&mut self, object: &T, out: &mut Vec<u8>) -> Result<(), Status> {
         self.compact.clear();
-        match &self.shape {
+        match &self.form {
             ItemForm::Objects => json::encode_into(object, &mut self.compact),
-            ItemForm::Partial => table::encode_metadata(object, self.meta_version, &mut self.compact),
-            ItemForm::Table(rows) => rows.row(object, &mut self.compact),
+            ItemForm::Metadata => table::encode_metadata(object, self.meta_version, &mut self.compact),
+            ItemForm::Rows(table) => table.row(object, &mut self.compact),
         }
-        let mark = if self.has_objects { b',' } else { b'[' };
-        self.has_objects = true;
-        self.encoder.object(mark, &self.compact, out)
+        let delimiter = if self.has_items { b',' } else { b'[' };
+        self.has_items = true;
+        self.encoder.item(delimiter, &self.compact, out)
     }
 
-    /// Appends what stands behind the last object.
+    /// Appends the part after the items.
     ///
     /// # Errors
     /// As for [`ListWriter::begin`].
     pub(super) fn end(&mut self, metadata: &ListMeta, out: &mut Vec<u8>) -> Result<(), Status> {
         let envelope = self.envelope(metadata);
-        self.encoder.end(&envelope, self.has_objects, out)
+        self.encoder.end(&envelope, self.has_items, out)
     }
 
     fn envelope(&self, metadata: &ListMeta) -> ListEnvelope {
         let mut head = Vec::with_capacity(512);
-        let mut open = |kind: &str, group: &str, version: &str| {
-            let head_of_list = format!(r#"{{"kind":"{kind}","apiVersion":"{group}{version}","metadata":"#);
-            head.extend_from_slice(head_of_list.as_bytes());
+        let mut begin = |kind: &str, group: &str, version: &str| {
+            let type_meta = format!(r#"{{"kind":"{kind}","apiVersion":"{group}{version}","metadata":"#);
+            head.extend_from_slice(type_meta.as_bytes());
             json::encode_into(metadata, &mut head);
             head.extend_from_slice(br#","items":"#);
         };
-        match &self.shape {
-            ItemForm::Objects => open(&format!("{}List", T::KIND), "", self.api.name),
-            ItemForm::Partial => open("PartialObjectMetadataList", "meta.k8s.io/", self.meta_version),
-            ItemForm::Table(rows) => rows.head(metadata, rows.definitions(), &mut head),
+        match &self.form {
+            ItemForm::Objects => begin(&format!("{}List", T::KIND), "", self.api.name),
+            ItemForm::Metadata => begin("PartialObjectMetadataList", "meta.k8s.io/", self.meta_version),
+            ItemForm::Rows(table) => table.begin(metadata, table.definitions(), &mut head),
         }
-        // Here, and only here, the reference writes an empty list as null.
-        let empty = if matches!(self.shape, ItemForm::Partial) { "null" } else { "[]" };
-        let name = if matches!(self.shape, ItemForm::Table(_)) { "rows" } else { "items" };
-        ListEnvelope { head, name, empty }
+        // kube-apiserver writes an empty list as null in this form only.
+        let empty = if matches!(self.form, ItemForm::Metadata) { "null" } else { "[]" };
+        let key = if matches!(self.form, ItemForm::Rows(_)) { "rows" } else { "items" };
+        ListEnvelope { head, key, empty }
     }
 }

@@ -1,16 +1,17 @@
-//! The JSON schema of a Rust type in the form that Kubernetes gives its schemas.
+//! Conversion of the JSON schema of a Rust type to an OpenAPI schema of Kubernetes.
 //!
-//! Kubernetes knows no `null`: a field that may be `null` is one that may be left out. Which fields must be there does not
-//! follow from the types, as all of them have defaults; a field says it of itself with `"required": true`.
+//! Such schemas have no `null`: a nullable field is an optional one. Required fields do not follow
+//! from the types, because all of them have defaults. A field is required if its schema has
+//! `"required": true`.
 
 use serde_json::{Map, Value, json};
 
 use super::version::OpenApiVersion;
 
-/// A schema, as schemars made it from a type as it is written.
-pub(super) fn schema(version: OpenApiVersion, made: &Value) -> Value {
+/// Converts a schema that schemars generated.
+pub(super) fn schema(version: OpenApiVersion, generated: &Value) -> Value {
     let mut schema = Map::new();
-    for (key, value) in made.as_object().into_iter().flatten() {
+    for (key, value) in generated.as_object().into_iter().flatten() {
         match key.as_str() {
             "anyOf" => schema.extend(not_null(version, value)),
             "type" => insert(&mut schema, key, name_of_type(value)),
@@ -23,26 +24,26 @@ pub(super) fn schema(version: OpenApiVersion, made: &Value) -> Value {
             "properties" => {
                 let fields = value.as_object().into_iter().flatten();
                 let fields: Map<_, _> =
-                    fields.map(|(name, made)| (name.clone(), self::schema(version, made))).collect();
+                    fields.map(|(name, field)| (name.clone(), self::schema(version, field))).collect();
                 insert(&mut schema, "required", required(value));
                 insert(&mut schema, key, Some(fields.into()));
             }
             "$ref" => insert(&mut schema, key, Some(value.clone())),
-            "default" if version == OpenApiVersion::V3 => insert(&mut schema, key, default(made, value)),
+            "default" if version == OpenApiVersion::V3 => insert(&mut schema, key, default(generated, value)),
             _ if key.starts_with("x-") => insert(&mut schema, key, Some(value.clone())),
             _ => {}
         }
     }
-    if version == OpenApiVersion::V3 { with_reference_apart(schema) } else { schema.into() }
+    if version == OpenApiVersion::V3 { wrap_reference(schema) } else { schema.into() }
 }
 
-/// The schema of a kind: the same, with the fields that say which kind it is.
-pub(super) fn object(version: OpenApiVersion, made: &Value) -> Value {
-    let mut object = schema(version, made);
+/// Converts the schema of a kind and adds `apiVersion` and `kind`.
+pub(super) fn object(version: OpenApiVersion, generated: &Value) -> Value {
+    let mut object = schema(version, generated);
     if let Some(fields) = object.get_mut("properties").filter(|fields| fields.get("metadata").is_some()) {
-        fields["apiVersion"] =
-            json!({ "type": "string", "description": "Group and version of the kind of this object." });
-        fields["kind"] = json!({ "type": "string", "description": "Kind of this object." });
+        fields["apiVersion"] = json!({ "type": "string", "description": "APIVersion is the group and version of the schema of this object." });
+        fields["kind"] =
+            json!({ "type": "string", "description": "Kind is the name of the resource that this object represents." });
     }
     object
 }
@@ -51,7 +52,7 @@ fn insert(schema: &mut Map<String, Value>, key: &str, value: Option<Value>) {
     schema.extend(value.map(|value| (key.to_owned(), value)));
 }
 
-/// Of the schema of a value and that of `null`, the former.
+/// The alternative that is not `null`.
 fn not_null(version: OpenApiVersion, choices: &Value) -> Map<String, Value> {
     let mut choices = choices.as_array().into_iter().flatten();
     let choice = choices.find(|choice| choice["type"] != "null");
@@ -59,7 +60,7 @@ fn not_null(version: OpenApiVersion, choices: &Value) -> Map<String, Value> {
     schema.and_then(|schema| schema.as_object().cloned()).unwrap_or_default()
 }
 
-/// The type, of several the one that is not `null`.
+/// The type that is not `null`.
 fn name_of_type(types: &Value) -> Option<Value> {
     match types {
         Value::Array(types) => types.iter().find(|name| **name != "null").cloned(),
@@ -67,7 +68,7 @@ fn name_of_type(types: &Value) -> Option<Value> {
     }
 }
 
-/// Kubernetes has no unsigned numbers.
+/// The signed format of a number. Kubernetes has no unsigned ones.
 fn signed(format: &Value) -> Value {
     match format.as_str() {
         Some("uint8" | "uint16" | "uint32") => "int32".into(),
@@ -76,12 +77,12 @@ fn signed(format: &Value) -> Value {
     }
 }
 
-/// Text without the line ends of the source, but with its paragraphs.
+/// Joins the lines of each paragraph.
 fn paragraphs(text: &str) -> String {
     text.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect::<Vec<_>>().join("\n\n")
 }
 
-/// The fields that say of themselves that they must be there.
+/// The names of the required fields.
 fn required(fields: &Value) -> Option<Value> {
     let is_required = |field: &Value| field["required"] == true;
     let fields = fields.as_object().into_iter().flatten().filter(|(_, field)| is_required(field));
@@ -89,17 +90,17 @@ fn required(fields: &Value) -> Option<Value> {
     (!names.is_empty()).then(|| json!(names))
 }
 
-/// What an absent field stands for; of one that is an object with fields of its own, that it is there.
-fn default(made: &Value, value: &Value) -> Option<Value> {
+/// The default of a field. For a struct it is an empty object.
+fn default(generated: &Value, value: &Value) -> Option<Value> {
     match value {
-        Value::Object(_) => made.get("$ref").map(|_| json!({})),
+        Value::Object(_) => generated.get("$ref").map(|_| json!({})),
         Value::Null | Value::Array(_) => None,
-        single => Some(single.clone()),
+        scalar => Some(scalar.clone()),
     }
 }
 
-/// Nothing may stand beside a reference in version 3: what does, stands around it.
-fn with_reference_apart(mut schema: Map<String, Value>) -> Value {
+/// Moves a reference with siblings into `allOf`, because version 3 ignores siblings of `$ref`.
+fn wrap_reference(mut schema: Map<String, Value>) -> Value {
     if schema.len() > 1
         && let Some(reference) = schema.shift_remove("$ref")
     {
@@ -113,38 +114,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_may_be_null_is_what_may_be_left_out() {
-        let made = json!({"anyOf": [{"$ref": "#/A"}, {"type": "null"}], "default": null, "description": "a\nb\n\nc"});
+    fn nullable_fields_become_optional() {
+        let generated =
+            json!({"anyOf": [{"$ref": "#/A"}, {"type": "null"}], "default": null, "description": "a\nb\n\nc"});
         let description = "a b\n\nc";
-        assert_eq!(schema(OpenApiVersion::V2, &made), json!({"$ref": "#/A", "description": description}));
-        assert_eq!(schema(OpenApiVersion::V3, &made), json!({"allOf": [{"$ref": "#/A"}], "description": description}));
-        let made = json!({"type": ["integer", "null"], "format": "uint64", "minimum": 0});
-        assert_eq!(schema(OpenApiVersion::V2, &made), json!({"type": "integer", "format": "int64"}));
-    }
-
-    #[test]
-    fn a_field_says_of_itself_that_it_must_be_there() {
-        let fields = json!({"a": {"type": "string", "required": true}, "b": {"type": "string", "default": ""}});
-        let made = json!({"type": "object", "required": ["a", "b"], "properties": fields});
-        let plain = json!({"type": "string"});
-        let wanted = json!({"type": "object", "required": ["a"], "properties": {"a": plain, "b": plain}});
-        assert_eq!(schema(OpenApiVersion::V2, &made), wanted);
-    }
-
-    #[test]
-    fn defaults_are_told_in_version_3() {
-        let made = json!({"$ref": "#/A", "default": {"b": {}}});
-        assert_eq!(schema(OpenApiVersion::V2, &made), json!({"$ref": "#/A"}));
-        assert_eq!(schema(OpenApiVersion::V3, &made), json!({"allOf": [{"$ref": "#/A"}], "default": {}}));
-        let made = json!({"type": "array", "items": {"type": "string", "default": "x"}, "default": []});
+        assert_eq!(schema(OpenApiVersion::V2, &generated), json!({"$ref": "#/A", "description": description}));
         assert_eq!(
-            schema(OpenApiVersion::V3, &made),
+            schema(OpenApiVersion::V3, &generated),
+            json!({"allOf": [{"$ref": "#/A"}], "description": description})
+        );
+        let generated = json!({"type": ["integer", "null"], "format": "uint64", "minimum": 0});
+        assert_eq!(schema(OpenApiVersion::V2, &generated), json!({"type": "integer", "format": "int64"}));
+    }
+
+    #[test]
+    fn required_fields_are_marked_in_their_schema() {
+        let fields = json!({"a": {"type": "string", "required": true}, "b": {"type": "string", "default": ""}});
+        let generated = json!({"type": "object", "required": ["a", "b"], "properties": fields});
+        let plain = json!({"type": "string"});
+        let expected = json!({"type": "object", "required": ["a"], "properties": {"a": plain, "b": plain}});
+        assert_eq!(schema(OpenApiVersion::V2, &generated), expected);
+    }
+
+    #[test]
+    fn defaults_are_in_version_3_only() {
+        let generated = json!({"$ref": "#/A", "default": {"b": {}}});
+        assert_eq!(schema(OpenApiVersion::V2, &generated), json!({"$ref": "#/A"}));
+        assert_eq!(schema(OpenApiVersion::V3, &generated), json!({"allOf": [{"$ref": "#/A"}], "default": {}}));
+        let generated = json!({"type": "array", "items": {"type": "string", "default": "x"}, "default": []});
+        assert_eq!(
+            schema(OpenApiVersion::V3, &generated),
             json!({"type": "array", "items": {"type": "string", "default": "x"}})
         );
     }
 
     #[test]
-    fn a_kind_says_what_it_is() {
+    fn kinds_have_type_meta() {
         let kind = object(OpenApiVersion::V2, &json!({"type": "object", "properties": {"metadata": {"$ref": "#/A"}}}));
         assert_eq!(kind["properties"]["kind"]["type"], "string");
         let part = object(OpenApiVersion::V2, &json!({"type": "object", "properties": {"a": {"$ref": "#/A"}}}));

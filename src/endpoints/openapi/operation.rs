@@ -1,5 +1,6 @@
-//! One operation: what it is called, what its query may say, what its body may be and what is answered. Clients look here before they send a dry run, a
-//! field validation or an apply.
+//! Operations: identifier, parameters, request body and responses.
+//!
+//! Clients look up here if the server supports dry run, field validation and apply.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +15,9 @@ use crate::machinery::patch::MEDIA_TYPES;
 use crate::machinery::protobuf;
 use crate::registry::verbs::Scope;
 
-/// The media types of bodies that are whole objects.
+/// The media types of objects.
 const OBJECTS: [&str; 3] = ["application/json", "application/yaml", protobuf::MEDIA_TYPE];
-/// The media types of answers that may be events.
+/// The media types of responses with objects or watch events.
 const OBJECTS_AND_EVENTS: [&str; 5] = [
     "application/json",
     "application/yaml",
@@ -25,37 +26,51 @@ const OBJECTS_AND_EVENTS: [&str; 5] = [
     "application/vnd.kubernetes.protobuf;stream=watch",
 ];
 
-/// A parameter of a query: its name, its type, and what it is for.
+/// A query parameter: name, type and description.
 type Parameter = (&'static str, &'static str, &'static str);
 
-const DRY_RUN: Parameter = ("dryRun", "string", "All to be told what would happen, without anything being written.");
-const FIELD_MANAGER: Parameter = ("fieldManager", "string", "Name of the writer, as managedFields know it.");
-const FIELD_VALIDATION: Parameter = (
-    "fieldValidation",
+const DRY_RUN: Parameter = (
+    "dryRun",
     "string",
-    "What is done about unknown and duplicate fields: Ignore, Warn (the default) or Strict.",
+    "When present, the request is validated and executed, but not stored. The only valid value is All.",
 );
-const FORCE: Parameter = ("force", "boolean", "Whether an apply takes fields over that others own.");
+const FIELD_MANAGER: Parameter = (
+    "fieldManager",
+    "string",
+    "Name of the actor that makes the change, recorded in managedFields. The default is derived from User-Agent.",
+);
+const FIELD_VALIDATION: Parameter =
+    ("fieldValidation", "string", "Treatment of unknown and duplicate fields: Ignore, Warn (default) or Strict.");
+const FORCE: Parameter =
+    ("force", "boolean", "If true, an apply takes ownership of conflicting fields of other managers.");
 const DELETION: [Parameter; 4] = [
     DRY_RUN,
-    ("gracePeriodSeconds", "integer", "Taken, and without effect: objects have nothing to end."),
-    ("orphanDependents", "boolean", "Whether dependents stay; propagationPolicy is the newer form."),
-    ("propagationPolicy", "string", "What becomes of dependents: Orphan, Background or Foreground."),
+    ("gracePeriodSeconds", "integer", "Accepted for compatibility. Objects are deleted without a grace period."),
+    ("orphanDependents", "boolean", "Deprecated: use propagationPolicy. If true, dependent objects are orphaned."),
+    ("propagationPolicy", "string", "Garbage collection of dependents: Orphan, Background or Foreground."),
 ];
 const SELECTION: [Parameter; 4] = [
-    ("continue", "string", "Where the list goes on, as the page before said."),
-    ("fieldSelector", "string", "Which objects are meant, by their fields."),
-    ("labelSelector", "string", "Which objects are meant, by their labels."),
-    ("limit", "integer", "How many objects a page has at most."),
+    ("continue", "string", "Token from the previous page of the list, to retrieve the next page."),
+    ("fieldSelector", "string", "Restricts the list to objects with matching fields. The default is everything."),
+    ("labelSelector", "string", "Restricts the list to objects with matching labels. The default is everything."),
+    ("limit", "integer", "Maximum number of objects in a response. If there are more, metadata.continue is set."),
 ];
 
 const WATCHING: [Parameter; 6] = [
-    ("allowWatchBookmarks", "boolean", "Whether a watch tells now and then how far it has come."),
-    ("resourceVersion", "string", "Where a watch begins, or how old a list may be."),
-    ("resourceVersionMatch", "string", "How resourceVersion is meant: Exact or NotOlderThan."),
-    ("sendInitialEvents", "boolean", "Whether a watch begins with all that is there."),
-    ("timeoutSeconds", "integer", "How long a watch lasts."),
-    ("watch", "boolean", "Whether what changes is told, instead of what is there."),
+    ("allowWatchBookmarks", "boolean", "If true, the watch sends BOOKMARK events."),
+    (
+        "resourceVersion",
+        "string",
+        "Resource version after which a watch begins, or constraint on the version of a list.",
+    ),
+    ("resourceVersionMatch", "string", "Interpretation of resourceVersion for lists: Exact or NotOlderThan."),
+    (
+        "sendInitialEvents",
+        "boolean",
+        "If true, a watch begins with events for the existing objects, followed by a bookmark.",
+    ),
+    ("timeoutSeconds", "integer", "Timeout of a list or watch, in seconds."),
+    ("watch", "boolean", "If true, the response is a stream of the changes of the objects."),
 ];
 
 /// The operation of a verb at a path.
@@ -70,7 +85,7 @@ pub(super) fn operation(
     let mut operation = json!({
         "operationId": id(endpoint, verb, path),
         "tags": [tag(api)],
-        "parameters": query(endpoint, verb).into_iter().map(|each| parameter(version, each)).collect::<Vec<_>>(),
+        "parameters": query_parameters(endpoint, verb).into_iter().map(|each| parameter(version, each)).collect::<Vec<_>>(),
         "responses": responses(schemas, endpoint, verb),
         "x-kubernetes-action": action(verb, path),
         GROUP_VERSION_KIND: { "group": api.group, "version": api.version, "kind": endpoint.kind },
@@ -80,33 +95,37 @@ pub(super) fn operation(
     }
     if verb == Verb::Watch {
         operation["description"] =
-            "List with the parameter watch instead, and with a fieldSelector for one object.".into();
+            "Deprecated: use the watch parameter with a list operation, and a fieldSelector for a single object."
+                .into();
         operation["deprecated"] = true.into();
     }
-    if let Some(body) = body(schemas, endpoint, verb) {
+    if let Some(body) = request_body(schemas, endpoint, verb) {
         add_body(version, &mut operation, &body);
     }
     operation
 }
 
-/// The path that tells the resources of a version.
+/// The path of the discovery of an API version.
 pub(super) fn discovery(schemas: &mut Schemas, api: GroupVersion) -> BTreeMap<String, Value> {
     let resources = schemas.resources();
-    BTreeMap::from([(format!("/apis/{}/", api.name), reading(schemas.version(), api, "getAPIResources", &resources))])
+    BTreeMap::from([(
+        format!("/apis/{}/", api.name),
+        discovery_path(schemas.version(), api, "getAPIResources", &resources),
+    )])
 }
 
-/// The path that tells the versions of a group.
+/// The path of the discovery of an API group.
 pub(super) fn group_discovery(schemas: &mut Schemas, api: GroupVersion) -> BTreeMap<String, Value> {
     let group = schemas.group();
-    BTreeMap::from([(format!("/apis/{}/", api.group), reading(schemas.version(), api, "getAPIGroup", &group))])
+    BTreeMap::from([(format!("/apis/{}/", api.group), discovery_path(schemas.version(), api, "getAPIGroup", &group))])
 }
 
-/// A path of discovery, with what it answers.
-fn reading(version: OpenApiVersion, api: GroupVersion, id: &str, schema: &Value) -> Value {
+/// A path of discovery with its GET operation.
+fn discovery_path(version: OpenApiVersion, api: GroupVersion, id: &str, schema: &Value) -> Value {
     let mut get = json!({
         "operationId": id,
         "tags": [tag(api)],
-        "responses": { "200": answer(version, "OK", schema), "401": { "description": "Unauthorized" } },
+        "responses": { "200": response(version, "OK", schema), "401": { "description": "Unauthorized" } },
     });
     if version == OpenApiVersion::V2 {
         get["produces"] = json!(OBJECTS);
@@ -114,7 +133,7 @@ fn reading(version: OpenApiVersion, api: GroupVersion, id: &str, schema: &Value)
     json!({ "get": get })
 }
 
-/// What generators of clients gather operations by: group and version.
+/// The tag by which client generators group operations: group and version.
 fn tag(api: GroupVersion) -> String {
     let mut words = api.group.split('.');
     let first = words.next().unwrap_or_default().to_owned();
@@ -127,15 +146,15 @@ fn capital(word: &str) -> String {
 }
 
 fn id(endpoint: &Endpoint, verb: Verb, path: &str) -> String {
-    let place = if path.contains("{namespace}") { "Namespaced" } else { "" };
-    let aspect = endpoint.subresource.map(capital).unwrap_or_default();
-    let everywhere = if endpoint.scope == Scope::Namespaced && place.is_empty() { "ForAllNamespaces" } else { "" };
+    let namespaced = if path.contains("{namespace}") { "Namespaced" } else { "" };
+    let subresource = endpoint.subresource.map(capital).unwrap_or_default();
+    let everywhere = if endpoint.scope == Scope::Namespaced && namespaced.is_empty() { "ForAllNamespaces" } else { "" };
     let many = if verb == Verb::Watch && !path.contains("{name}") { "List" } else { "" };
-    format!("{}{place}{}{many}{aspect}{everywhere}", verb.name(), endpoint.kind)
+    format!("{}{namespaced}{}{many}{subresource}{everywhere}", verb.name(), endpoint.kind)
 }
 
-/// What the query may say.
-fn query(endpoint: &Endpoint, verb: Verb) -> Vec<Parameter> {
+/// The query parameters.
+fn query_parameters(endpoint: &Endpoint, verb: Verb) -> Vec<Parameter> {
     match verb {
         Verb::Get => Vec::new(),
         Verb::List | Verb::Watch if endpoint.has(Verb::Watch) => SELECTION.into_iter().chain(WATCHING).collect(),
@@ -159,15 +178,15 @@ fn parameter(version: OpenApiVersion, (name, kind, description): Parameter) -> V
     parameter
 }
 
-/// What a request may carry.
+/// A request body.
 struct RequestBody {
     media_types: &'static [&'static str],
     schema: Value,
     required: bool,
 }
 
-/// The body; none where nothing is read.
-fn body(schemas: &mut Schemas, endpoint: &Endpoint, verb: Verb) -> Option<RequestBody> {
+/// The request body; none for GET.
+fn request_body(schemas: &mut Schemas, endpoint: &Endpoint, verb: Verb) -> Option<RequestBody> {
     let (media_types, schema): (&[_], _) = match verb {
         Verb::Get | Verb::List | Verb::Watch => return None,
         Verb::Patch => (&MEDIA_TYPES, schemas.patch()),
@@ -184,7 +203,7 @@ fn add_body(version: OpenApiVersion, operation: &mut Value, body: &RequestBody) 
         OpenApiVersion::V2 => {
             operation["consumes"] = json!(media_types);
             let body = json!({ "name": "body", "in": "body", "required": required, "schema": schema });
-            operation["parameters"].as_array_mut().expect("it was made a list").push(body);
+            operation["parameters"].as_array_mut().expect("parameters are an array").push(body);
         }
         OpenApiVersion::V3 => {
             operation["requestBody"] = json!({ "required": required, "content": content(media_types, schema) });
@@ -192,7 +211,7 @@ fn add_body(version: OpenApiVersion, operation: &mut Value, body: &RequestBody) 
     }
 }
 
-/// What is answered.
+/// The responses by status code.
 fn responses(schemas: &mut Schemas, endpoint: &Endpoint, verb: Verb) -> Value {
     let schema = match verb {
         Verb::Watch => schemas.watch_event(),
@@ -208,12 +227,14 @@ fn responses(schemas: &mut Schemas, endpoint: &Endpoint, verb: Verb) -> Value {
     };
     let version = schemas.version();
     let media_types = media_types(endpoint, verb);
-    let answers = codes.iter().map(|(code, text)| ((*code).to_owned(), answer_in(version, media_types, text, &schema)));
+    let responses = codes
+        .iter()
+        .map(|(code, text)| ((*code).to_owned(), response_with_media_types(version, media_types, text, &schema)));
     let unauthorized = ("401".to_owned(), json!({ "description": "Unauthorized" }));
-    answers.chain([unauthorized]).collect::<Map<_, _>>().into()
+    responses.chain([unauthorized]).collect::<Map<_, _>>().into()
 }
 
-/// The media types of answers.
+/// The media types of responses.
 fn media_types(endpoint: &Endpoint, verb: Verb) -> &'static [&'static str] {
     match verb {
         Verb::List | Verb::Watch if endpoint.has(Verb::Watch) => &OBJECTS_AND_EVENTS,
@@ -221,11 +242,16 @@ fn media_types(endpoint: &Endpoint, verb: Verb) -> &'static [&'static str] {
     }
 }
 
-fn answer(version: OpenApiVersion, description: &str, schema: &Value) -> Value {
-    answer_in(version, &OBJECTS, description, schema)
+fn response(version: OpenApiVersion, description: &str, schema: &Value) -> Value {
+    response_with_media_types(version, &OBJECTS, description, schema)
 }
 
-fn answer_in(version: OpenApiVersion, media_types: &[&str], description: &str, schema: &Value) -> Value {
+fn response_with_media_types(
+    version: OpenApiVersion,
+    media_types: &[&str],
+    description: &str,
+    schema: &Value,
+) -> Value {
     match version {
         OpenApiVersion::V2 => json!({ "description": description, "schema": schema }),
         OpenApiVersion::V3 => json!({ "description": description, "content": content(media_types, schema) }),
@@ -237,7 +263,7 @@ fn content(media_types: &[&str], schema: &Value) -> Value {
     content.collect::<Map<_, _>>().into()
 }
 
-/// The verb as the extension of Kubernetes names it.
+/// The value of `x-kubernetes-action`.
 fn action(verb: Verb, path: &str) -> &'static str {
     match verb {
         Verb::Watch if path.contains("{name}") => "watch",
@@ -267,15 +293,15 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_says_what_it_takes_and_what_its_query_may_say() {
+    fn a_patch_has_its_media_types_and_parameters() {
         for version in [OpenApiVersion::V2, OpenApiVersion::V3] {
             let operation = patch(version);
             assert_eq!(operation["operationId"], "patchNamespacedImageStream");
             let kind = json!({ "group": "g", "version": "v1", "kind": "ImageStream" });
             assert_eq!(operation["x-kubernetes-group-version-kind"], kind);
             let parameters = operation["parameters"].as_array().unwrap();
-            let of_query = parameters.iter().filter(|each| each["in"] == "query");
-            let names: Vec<_> = of_query.map(|each| each["name"].as_str().unwrap()).collect();
+            let query = parameters.iter().filter(|each| each["in"] == "query");
+            let names: Vec<_> = query.map(|each| each["name"].as_str().unwrap()).collect();
             assert_eq!(names, ["dryRun", "fieldManager", "fieldValidation", "force"]);
         }
         assert_eq!(patch(OpenApiVersion::V2)["consumes"], json!(MEDIA_TYPES));

@@ -1,28 +1,30 @@
-//! A document of version 2 as protobuf, the only encoding in which kubectl reads it: the messages and numbers of `OpenAPIv2.proto`
-//! of google/gnostic-models, as far as documents here go.
+//! Protobuf encoding of a version 2 document, for kubectl, which reads no other encoding of it.
+//!
+//! Messages and numbers are those of `openapiv2/OpenAPIv2.proto` in
+//! github.com/google/gnostic-models, limited to the fields that documents here use.
 
 use serde_json::Value;
 
 use crate::machinery::protobuf::wire;
 
-/// The fields of a message that are used, and the number of its extensions.
+/// The fields of a message, and the number of its extensions field.
 struct Message {
     fields: &'static [(&'static str, u32, FieldEncoding)],
     extensions: u32,
 }
 
-/// How the value of a field is written.
+/// The encoding of the value of a field.
 enum FieldEncoding {
     Text,
     Flag,
     Message(&'static Message),
-    /// As a field of a message that has no other.
+    /// A message with this one field.
     Within(u32, &'static FieldEncoding),
-    /// A list: the field again and again.
+    /// A repeated field.
     Each(&'static FieldEncoding),
-    /// An object with keys of any name: a message with this field for each key, which holds name and value.
+    /// A map: a message with this repeated field, each holding name and value.
     Named(u32, &'static FieldEncoding),
-    /// A parameter: another message for each place where it may stand.
+    /// A parameter: the message depends on its `in`.
     Parameter,
 }
 
@@ -71,7 +73,7 @@ static RESPONSE: Message = Message {
     extensions: 5,
 };
 
-static BODY: Message = Message {
+static BODY_PARAMETER: Message = Message {
     fields: &[
         ("name", 2, Text),
         ("in", 3, Text),
@@ -81,7 +83,7 @@ static BODY: Message = Message {
     extensions: 6,
 };
 
-static QUERY: Message = Message {
+static QUERY_PARAMETER: Message = Message {
     fields: &[
         ("in", 2, Text),
         ("description", 3, Text),
@@ -92,7 +94,7 @@ static QUERY: Message = Message {
     extensions: 23,
 };
 
-static PLACE: Message = Message {
+static PATH_PARAMETER: Message = Message {
     fields: &[("required", 1, Flag), ("in", 2, Text), ("name", 4, Text), ("type", 5, Text), ("uniqueItems", 19, Flag)],
     extensions: 22,
 };
@@ -111,23 +113,21 @@ static SCHEMA: Message = Message {
     extensions: 31,
 };
 
-/// A parameter, within the messages around it: any, one that is not the body, one of a query, one of a path.
-static IN_BODY: FieldEncoding = Within(1, &Within(1, &FieldEncoding::Message(&BODY)));
-static IN_QUERY: FieldEncoding = Within(1, &Within(2, &Within(3, &FieldEncoding::Message(&QUERY))));
-static IN_PATH: FieldEncoding = Within(1, &Within(2, &Within(4, &FieldEncoding::Message(&PLACE))));
+/// Parameters inside their wrapper messages.
+static IN_BODY: FieldEncoding = Within(1, &Within(1, &FieldEncoding::Message(&BODY_PARAMETER)));
+static IN_QUERY: FieldEncoding = Within(1, &Within(2, &Within(3, &FieldEncoding::Message(&QUERY_PARAMETER))));
+static IN_PATH: FieldEncoding = Within(1, &Within(2, &Within(4, &FieldEncoding::Message(&PATH_PARAMETER))));
 
-/// Something in a document that the messages above have no field for.
+/// A part of a document without a field in the messages above.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0} of the document cannot be written as protobuf: the messages in rest/openapi/protobuf.rs lack a field for it"
-)]
+#[error("cannot encode {0} of the OpenAPI document: add a field for it to endpoints/openapi/protobuf.rs")]
 pub struct UnsupportedField(String);
 
-/// A document of version 2.
+/// Encodes a document of version 2.
 ///
 /// # Errors
-/// The document has what no document had before.
-pub fn write_protobuf(document: &Value) -> Result<Vec<u8>, UnsupportedField> {
+/// The document has a field that the messages lack.
+pub fn encode_protobuf(document: &Value) -> Result<Vec<u8>, UnsupportedField> {
     content(&DOCUMENT, document)
 }
 
@@ -135,44 +135,50 @@ fn content(message: &Message, value: &Value) -> Result<Vec<u8>, UnsupportedField
     let mut out = Vec::new();
     for (key, value) in value.as_object().into_iter().flatten() {
         if key.starts_with("x-") {
-            out.extend(framed(message.extensions, &extension(key, value)));
+            out.extend(length_delimited(message.extensions, &extension(key, value)));
             continue;
         }
         let field = message.fields.iter().find(|(name, ..)| name == key);
         let (_, number, encoding) = field.ok_or_else(|| UnsupportedField(key.clone()))?;
-        write(*number, encoding, value, &mut out)
+        encode_field(*number, encoding, value, &mut out)
             .map_err(|UnsupportedField(inner)| UnsupportedField(format!("{key}.{inner}")))?;
     }
     Ok(out)
 }
 
-fn write(number: u32, encoding: &FieldEncoding, value: &Value, out: &mut Vec<u8>) -> Result<(), UnsupportedField> {
+fn encode_field(
+    number: u32,
+    encoding: &FieldEncoding,
+    value: &Value,
+    out: &mut Vec<u8>,
+) -> Result<(), UnsupportedField> {
     match encoding {
-        FieldEncoding::Text => {
-            out.extend(framed(number, value.as_str().ok_or_else(|| UnsupportedField(value.to_string()))?.as_bytes()))
-        }
+        FieldEncoding::Text => out.extend(length_delimited(
+            number,
+            value.as_str().ok_or_else(|| UnsupportedField(value.to_string()))?.as_bytes(),
+        )),
         FieldEncoding::Flag => {
             wire::number(number, value.as_bool().ok_or_else(|| UnsupportedField(value.to_string()))?.into(), out);
         }
-        FieldEncoding::Message(message) => out.extend(framed(number, &content(message, value)?)),
+        FieldEncoding::Message(message) => out.extend(length_delimited(number, &content(message, value)?)),
         FieldEncoding::Within(inner, encoding) => {
             let mut content = Vec::new();
-            write(*inner, encoding, value, &mut content)?;
-            out.extend(framed(number, &content));
+            encode_field(*inner, encoding, value, &mut content)?;
+            out.extend(length_delimited(number, &content));
         }
         FieldEncoding::Each(encoding) => {
             for item in value.as_array().into_iter().flatten() {
-                write(number, encoding, item, out)?;
+                encode_field(number, encoding, item, out)?;
             }
         }
         FieldEncoding::Named(inner, encoding) => {
             let mut content = Vec::new();
             for (name, value) in value.as_object().into_iter().flatten() {
-                let mut entry = framed(1, name.as_bytes());
-                write(2, encoding, value, &mut entry)?;
-                content.extend(framed(*inner, &entry));
+                let mut entry = length_delimited(1, name.as_bytes());
+                encode_field(2, encoding, value, &mut entry)?;
+                content.extend(length_delimited(*inner, &entry));
             }
-            out.extend(framed(number, &content));
+            out.extend(length_delimited(number, &content));
         }
         FieldEncoding::Parameter => {
             let encoding = match value["in"].as_str() {
@@ -181,21 +187,21 @@ fn write(number: u32, encoding: &FieldEncoding, value: &Value, out: &mut Vec<u8>
                 Some("path") => &IN_PATH,
                 _ => return Err(UnsupportedField(value["in"].to_string())),
             };
-            write(number, encoding, value, out)?;
+            encode_field(number, encoding, value, out)?;
         }
     }
     Ok(())
 }
 
-/// An extension: its name, and its value as YAML, which JSON is.
+/// An extension: its name, and its value as YAML, of which JSON is a subset.
 fn extension(name: &str, value: &Value) -> Vec<u8> {
-    let mut entry = framed(1, name.as_bytes());
-    entry.extend(framed(2, &framed(2, value.to_string().as_bytes())));
+    let mut entry = length_delimited(1, name.as_bytes());
+    entry.extend(length_delimited(2, &length_delimited(2, value.to_string().as_bytes())));
     entry
 }
 
-/// A field whose content has a length.
-fn framed(number: u32, content: &[u8]) -> Vec<u8> {
+/// A length-delimited field.
+fn length_delimited(number: u32, content: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(content.len() + 8);
     wire::bytes(number, content, &mut out);
     out
@@ -216,13 +222,13 @@ mod tests {
         let schema = [&[0x12, schema.len() as u8], schema.as_slice()].concat();
         let entry = [b"\x0a\x01A".as_slice(), &schema].concat();
         let entry = [&[0x0a, entry.len() as u8], entry.as_slice()].concat();
-        let wanted = [b"\x0a\x032.0\x4a".as_slice(), &[entry.len() as u8], &entry].concat();
-        assert_eq!(write_protobuf(&document).unwrap(), wanted);
+        let expected = [b"\x0a\x032.0\x4a".as_slice(), &[entry.len() as u8], &entry].concat();
+        assert_eq!(encode_protobuf(&document).unwrap(), expected);
     }
 
     #[test]
-    fn what_has_no_field_is_named() {
+    fn an_unsupported_field_is_named() {
         let document = json!({"info": {"contact": {}}});
-        assert_eq!(write_protobuf(&document), Err(UnsupportedField("info.contact".into())));
+        assert_eq!(encode_protobuf(&document), Err(UnsupportedField("info.contact".into())));
     }
 }

@@ -1,4 +1,4 @@
-//! The schemas that a document has: those of the kinds that are served, and of all that these consist of.
+//! The schemas of a document: those of the served kinds and all that they refer to.
 
 use std::collections::BTreeMap;
 
@@ -16,27 +16,26 @@ use crate::meta::{ListMeta, Status};
 /// The extension that names the kind of a schema or an operation.
 pub(super) const GROUP_VERSION_KIND: &str = "x-kubernetes-group-version-kind";
 
-/// Gathers schemas while paths refer to them.
+/// Collects the schemas that operations refer to.
 pub(super) struct Schemas {
     version: OpenApiVersion,
     api: GroupVersion,
     generator: SchemaGenerator,
-    /// Kinds by the names of their schemas: group, version and kind, as the extension has them.
+    /// Values of [`GROUP_VERSION_KIND`] by the names of schemas.
     kinds: BTreeMap<String, Vec<Value>>,
-    /// Schemas that are no Rust types.
-    written: BTreeMap<String, Value>,
+    /// Schemas without a Rust type.
+    handwritten: BTreeMap<String, Value>,
 }
 
 impl Schemas {
-    /// None yet.
     pub(super) fn new(version: OpenApiVersion, api: GroupVersion) -> Self {
         let settings = SchemaSettings::draft2020_12().for_serialize();
-        let settings = settings.with(|settings| settings.definitions_path = path(version).into());
+        let settings = settings.with(|settings| settings.definitions_path = schemas_path(version).into());
         let generator = settings.into_generator();
-        Self { version, api, generator, kinds: BTreeMap::new(), written: BTreeMap::new() }
+        Self { version, api, generator, kinds: BTreeMap::new(), handwritten: BTreeMap::new() }
     }
 
-    /// The version that the document is of.
+    /// The version of the document.
     pub(super) fn version(&self) -> OpenApiVersion {
         self.version
     }
@@ -57,56 +56,56 @@ impl Schemas {
         let metadata = self.generator.subschema_for::<ListMeta>();
         let list = json!({
             "type": "object",
-            "description": format!("{} objects, or a page of them.", endpoint.kind),
+            "description": format!("{0}List is a list of {0} objects.", endpoint.kind),
             "properties": {
-                "items": { "type": "array", "items": items, "required": true, "description": "The objects." },
-                "metadata": with_description(metadata, "Version of the list, and how to get the next page."),
+                "items": { "type": "array", "items": items, "required": true, "description": "Items is the list of objects." },
+                "metadata": with_description(metadata, "Standard list metadata."),
             },
         });
-        self.written(&name, &list, vec![kind])
+        self.handwritten(&name, &list, vec![kind])
     }
 
-    /// A reference to the answer of what has no object to answer.
+    /// A reference to `Status`.
     pub(super) fn status(&mut self) -> Value {
         self.core::<Status>("Status")
     }
 
-    /// A reference to the resources of the version.
+    /// A reference to the discovery of an API version.
     pub(super) fn resources(&mut self) -> Value {
         self.core::<ApiResourceList>("APIResourceList")
     }
 
-    /// A reference to the versions of the group.
+    /// A reference to the discovery of an API group.
     pub(super) fn group(&mut self) -> Value {
         self.core::<ApiGroup>("APIGroup")
     }
 
     /// A reference to the body of a deletion.
     pub(super) fn delete_options(&mut self) -> Value {
-        let preconditions = self.written(standard::PRECONDITIONS, &standard::preconditions(), Vec::new());
+        let preconditions = self.handwritten(standard::PRECONDITIONS, &standard::preconditions(), Vec::new());
         let kind = |group: &str| json!({ "group": group, "version": "v1", "kind": "DeleteOptions" });
         let kinds = vec![kind(""), kind(self.api.group)];
-        self.written(standard::DELETE_OPTIONS, &standard::delete_options(&preconditions), kinds)
+        self.handwritten(standard::DELETE_OPTIONS, &standard::delete_options(&preconditions), kinds)
     }
 
     /// A reference to an event of a watch.
     pub(super) fn watch_event(&mut self) -> Value {
         let kind = |group: &str| json!({ "group": group, "version": "v1", "kind": "WatchEvent" });
         let kinds = vec![kind(""), kind(self.api.group)];
-        self.written(standard::WATCH_EVENT, &standard::watch_event(), kinds)
+        self.handwritten(standard::WATCH_EVENT, &standard::watch_event(), kinds)
     }
 
     /// A reference to the body of a patch.
     pub(super) fn patch(&mut self) -> Value {
-        self.written(standard::PATCH, &standard::patch(), Vec::new())
+        self.handwritten(standard::PATCH, &standard::patch(), Vec::new())
     }
 
-    /// All that was referred to, by name.
+    /// The collected schemas by name.
     pub(super) fn finish(mut self) -> Map<String, Value> {
-        let made = self.generator.take_definitions(false);
+        let generated = self.generator.take_definitions(false);
         let mut schemas: Map<String, Value> =
-            made.iter().map(|(name, made)| (name.clone(), convert::object(self.version, made))).collect();
-        schemas.extend(self.written);
+            generated.iter().map(|(name, schema)| (name.clone(), convert::object(self.version, schema))).collect();
+        schemas.extend(self.handwritten);
         for (name, kinds) in self.kinds {
             schemas[&name][GROUP_VERSION_KIND] = kinds.into();
         }
@@ -124,26 +123,26 @@ impl Schemas {
         reference
     }
 
-    fn written(&mut self, name: &str, schema: &Value, kinds: Vec<Value>) -> Value {
-        self.written.insert(name.to_owned(), convert::object(self.version, schema));
+    fn handwritten(&mut self, name: &str, schema: &Value, kinds: Vec<Value>) -> Value {
+        self.handwritten.insert(name.to_owned(), convert::object(self.version, schema));
         if !kinds.is_empty() {
             self.kinds.insert(name.to_owned(), kinds);
         }
-        json!({ "$ref": format!("#{}/{name}", path(self.version)) })
+        json!({ "$ref": format!("#{}/{name}", schemas_path(self.version)) })
     }
 }
 
-/// Where a document has its schemas, as a JSON pointer.
-fn path(version: OpenApiVersion) -> &'static str {
+/// The JSON pointer of the schemas in a document.
+fn schemas_path(version: OpenApiVersion) -> &'static str {
     match version {
         OpenApiVersion::V2 => "/definitions",
         OpenApiVersion::V3 => "/components/schemas",
     }
 }
 
-/// The name that a reference ends with.
+/// The last segment of a reference.
 fn name_of(reference: &Value) -> &str {
-    let path = reference["$ref"].as_str().expect("kinds have names, so there are references to them");
+    let path = reference["$ref"].as_str().expect("schemas of kinds have names, so they are references");
     path.rsplit('/').next().unwrap_or(path)
 }
 

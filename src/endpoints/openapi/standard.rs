@@ -1,4 +1,4 @@
-//! Bodies of Kubernetes that no Rust type of this server stands for: they are read by way of others.
+//! Schemas of standard bodies of Kubernetes without a Rust type of this server.
 
 use serde_json::{Value, json};
 
@@ -11,73 +11,74 @@ pub(super) const WATCH_EVENT: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Watch
 /// The name of [`patch`].
 pub(super) const PATCH: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.Patch";
 
-/// The body of a deletion, which refers to the preconditions.
+/// `DeleteOptions`, with a reference to [`preconditions`].
 pub(super) fn delete_options(preconditions: &Value) -> Value {
     let mut preconditions = preconditions.clone();
-    preconditions["description"] = "What must hold of the object; otherwise the answer is 409.".into();
+    preconditions["description"] =
+        "Conditions that the object must meet. If it does not, the deletion fails with 409 Conflict.".into();
     json!({
         "type": "object",
-        "description": "How an object is deleted.",
+        "description": "DeleteOptions are the options of a deletion.",
         "properties": {
-            "apiVersion": text("Group and version of these options."),
-            "kind": text("`DeleteOptions`."),
+            "apiVersion": text("APIVersion is the group and version of the schema of these options."),
+            "kind": text("Kind is `DeleteOptions`."),
             "dryRun": {
                 "type": "array",
                 "items": { "type": "string" },
-                "description": "`All` to be told what would happen, without anything being written.",
+                "description": "When present, the request is validated and executed, but not stored. The only valid value is `All`.",
                 "x-kubernetes-list-type": "atomic",
             },
             "gracePeriodSeconds": {
                 "type": "integer",
                 "format": "int64",
-                "description": "Taken, and without effect: objects have nothing to end.",
+                "description": "Accepted for compatibility. Objects are deleted without a grace period.",
             },
             "ignoreStoreReadErrorWithClusterBreakingPotential": {
                 "type": "boolean",
-                "description": "Taken, and without effect: what cannot be read can be deleted anyway.",
+                "description": "Accepted for compatibility. Objects that cannot be decoded can always be deleted.",
             },
             "orphanDependents": {
                 "type": "boolean",
-                "description": "Whether dependents stay; propagationPolicy is the newer form.",
+                "description": "Deprecated: use propagationPolicy. If true, dependent objects are orphaned.",
             },
             "preconditions": preconditions,
-            "propagationPolicy": text("What becomes of dependents: `Orphan`, `Background` or `Foreground`."),
+            "propagationPolicy": text("Garbage collection of dependents: `Orphan`, `Background` or `Foreground`."),
         },
     })
 }
 
-/// What must hold of an object before it is deleted.
+/// `Preconditions` of a deletion.
 pub(super) fn preconditions() -> Value {
     json!({
         "type": "object",
-        "description": "What must hold of an object before it is deleted.",
+        "description": "Preconditions are conditions that an object must meet to be deleted.",
         "properties": {
-            "resourceVersion": text("The version that the object must have."),
-            "uid": text("The UID that the object must have."),
+            "resourceVersion": text("Required resourceVersion of the object."),
+            "uid": text("Required UID of the object."),
         },
     })
 }
 
-/// An event of a watch, whatever the kind of its object.
+/// `WatchEvent`, with an object of any kind.
 pub(super) fn watch_event() -> Value {
     json!({
         "type": "object",
-        "description": "What became of an object, how far a watch has come, or why it ends.",
+        "description": "WatchEvent is a single event of a watch.",
         "required": ["object", "type"],
         "properties": {
             "object": {
                 "type": "object",
-                "description": "The object as it is; of DELETED as it was last, of BOOKMARK with its resourceVersion only, of \
-                                ERROR a Status.",
+                "description": "The new state of the object if type is ADDED or MODIFIED, the last state before the \
+                                deletion if DELETED, an object with only a resourceVersion if BOOKMARK, a Status if ERROR.",
             },
-            "type": text("`ADDED`, `MODIFIED`, `DELETED`, `BOOKMARK` or `ERROR`."),
+            "type": text("Type is `ADDED`, `MODIFIED`, `DELETED`, `BOOKMARK` or `ERROR`."),
         },
     })
 }
 
-/// The body of a patch, whatever its type.
+/// `Patch`: the body of a patch of any media type.
 pub(super) fn patch() -> Value {
-    json!({ "type": "object", "description": "A part of the object, or a list of changes, as the media type says." })
+    json!({ "type": "object", "description": "Patch is the body of a PATCH request. Its structure depends on the media type." })
 }
 
 fn text(description: &str) -> Value {

@@ -1,4 +1,4 @@
-//! How the events of a watch are written: what was agreed upon with the client, for the whole watch.
+//! An encoder for the events of one watch.
 
 use bytes::Bytes;
 use prometheus_client::metrics::counter::Counter;
@@ -13,7 +13,7 @@ use crate::meta::protobuf::{PARTIAL_OBJECT_METADATA, STATUS};
 use crate::meta::{Kind, ListMeta, Status, Time};
 use crate::registry::watch::EncodingId;
 
-/// Writes the events of one watch.
+/// Encodes the events of one watch.
 pub(crate) struct EventEncoder<T: 'static> {
     api: GroupVersion,
     columns: Option<&'static Columns<T>>,
@@ -22,7 +22,8 @@ pub(crate) struct EventEncoder<T: 'static> {
     sent: Counter,
 }
 
-/// All that decides how an event is written. Two watches of the same format share their events.
+/// The properties on which the encoding of an event depends. Watches of the same format share
+/// encoded events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EventFormat {
     media: Media,
@@ -32,12 +33,12 @@ pub(super) struct EventFormat {
     definitions: ColumnDefinitions,
 }
 
-/// Whether a table says what its columns are.
+/// The column definitions of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ColumnDefinitions {
-    /// It does.
+    /// For the first event.
     Included,
-    /// It does not, since the client knows it of an earlier event.
+    /// For later events, because the client has the definitions already.
     Omitted,
 }
 
@@ -48,10 +49,8 @@ impl EventFormat {
             if form == ObjectForm::Table { ColumnDefinitions::Included } else { ColumnDefinitions::Omitted };
         Self { media, form, meta_version, include, definitions }
     }
-}
 
-impl EventFormat {
-    /// The number of this format; each field has bits of its own.
+    /// The identifier of this format. Each property has its own bits.
     fn encoding(self) -> EncodingId {
         let media = match self.media {
             Media::Json { pretty: false } => 0,
@@ -67,10 +66,10 @@ impl EventFormat {
 }
 
 impl<T: Kind> EventEncoder<T> {
-    /// Writes events as a request wants to have them.
+    /// An encoder for the response to a request.
     ///
     /// # Errors
-    /// 400 for bad table parameters; 406 for the form of lists, which events do not have.
+    /// 400 for invalid table options, 406 for `PartialObjectMetadataList`.
     pub(crate) fn new(
         cx: &RequestContext,
         api: GroupVersion,
@@ -94,21 +93,21 @@ impl<T: Kind> EventEncoder<T> {
         })
     }
 
-    /// What the answer says in `Content-WatchEventType`.
+    /// The media type of the response.
     pub(super) fn content_type(&self) -> &'static str {
         frame::content_type(self.format.media)
     }
 
-    /// How the events go to the client.
+    /// The transport of the events.
     pub(super) fn transport(&self) -> Transport {
         self.transport
     }
 
-    /// A frame as it goes to the client: a message begins and ends without what separates frames.
-    pub(super) fn packed(&self, frame: Bytes) -> Bytes {
+    /// A frame for the transport. WebSocket messages need no delimiter.
+    pub(super) fn to_transport(&self, frame: Bytes) -> Bytes {
         match self.transport {
             Transport::Stream => frame,
-            Transport::WebSocket => frame::bare(self.format.media, &frame),
+            Transport::WebSocket => frame::without_delimiter(self.format.media, &frame),
         }
     }
 
@@ -117,16 +116,16 @@ impl<T: Kind> EventEncoder<T> {
         self.format.encoding()
     }
 
-    /// Takes note that the client gets to see an event.
-    pub(super) fn note_event(&mut self) {
+    /// Counts a sent event. Later tables omit the column definitions.
+    pub(super) fn count_event(&mut self) {
         self.sent.inc();
         self.format.definitions = ColumnDefinitions::Omitted;
     }
 
-    /// An event about an object.
+    /// Encodes an event with an object.
     ///
     /// # Errors
-    /// 500 for an object that cannot be written in the media type.
+    /// 500 for an object that the media type cannot represent.
     pub(super) fn event(&self, r#type: WatchEventType, object: &T, now: Time) -> Result<Bytes, Status> {
         let mut compact = Vec::with_capacity(1024);
         let EventFormat { form, meta_version, .. } = self.format;
@@ -139,7 +138,7 @@ impl<T: Kind> EventEncoder<T> {
         frame::frame(self.format.media, r#type, message, &compact)
     }
 
-    /// The event that ends the watch.
+    /// Encodes the ERROR event that ends a watch.
     ///
     /// # Errors
     /// As for [`EventEncoder::event`].
@@ -149,15 +148,15 @@ impl<T: Kind> EventEncoder<T> {
         frame::frame(self.format.media, WatchEventType::Error, &STATUS, &compact)
     }
 
-    /// Appends a table of one row.
+    /// Appends a table with one row.
     fn table(&self, columns: &'static Columns<T>, object: &T, now: Time, out: &mut Vec<u8>) {
         let EventFormat { meta_version, include, definitions, .. } = self.format;
-        let rows = TableEncoder { columns, include, meta_version, group_version: self.api.name, now };
+        let table = TableEncoder { columns, include, meta_version, group_version: self.api.name, now };
         let resource_version = object.metadata().resource_version.clone();
-        let definitions = rows.definitions().filter(|_| definitions == ColumnDefinitions::Included);
-        rows.head(&ListMeta { resource_version, ..ListMeta::default() }, definitions, out);
+        let definitions = table.definitions().filter(|_| definitions == ColumnDefinitions::Included);
+        table.begin(&ListMeta { resource_version, ..ListMeta::default() }, definitions, out);
         out.push(b'[');
-        rows.row(object, out);
+        table.row(object, out);
         out.extend_from_slice(b"]}");
     }
 }
@@ -188,56 +187,56 @@ mod tests {
         }
     }
 
-    fn written(
+    fn encode(
         change: &CachedEvent<ImageStream>,
         r#type: EventType,
         encoder: &EventEncoder<ImageStream>,
         now: Time,
     ) -> Bytes {
-        let encode = |object: &ImageStream| encoder.event(r#type.into(), object, now);
-        change.encoded(r#type, encoder.encoding(), &StreamReader, encode).unwrap()
+        let encode_event = |object: &ImageStream| encoder.event(r#type.into(), object, now);
+        change.encoded(r#type, encoder.encoding(), &StreamReader, encode_event).unwrap()
     }
 
     #[test]
-    fn an_event_is_written_once_a_style_whoever_sees_it() {
+    fn watches_of_the_same_format_share_an_encoded_event() {
         let change = CachedEvent::new(put("s", 7));
         let now = Time::from_unix_seconds(0);
-        let written = |encoder: &EventEncoder<_>, r#type: EventType| written(&change, r#type, encoder, now);
+        let encode = |encoder: &EventEncoder<_>, r#type: EventType| encode(&change, r#type, encoder, now);
         let json = encoder(ObjectForm::Object, Media::Json { pretty: false });
-        let first = written(&json, EventType::Added);
-        assert_eq!(first.as_ptr(), written(&json, EventType::Added).as_ptr());
-        assert_ne!(first, written(&json, EventType::Modified));
-        let partial = written(&encoder(ObjectForm::PartialMetadata, Media::Json { pretty: false }), EventType::Added);
+        let first = encode(&json, EventType::Added);
+        assert_eq!(first.as_ptr(), encode(&json, EventType::Added).as_ptr());
+        assert_ne!(first, encode(&json, EventType::Modified));
+        let partial = encode(&encoder(ObjectForm::PartialMetadata, Media::Json { pretty: false }), EventType::Added);
         assert!(partial.starts_with(br#"{"type":"ADDED","object":{"kind":"PartialObjectMetadata""#));
-        assert_ne!(written(&encoder(ObjectForm::Object, Media::Protobuf), EventType::Added), first);
+        assert_ne!(encode(&encoder(ObjectForm::Object, Media::Protobuf), EventType::Added), first);
     }
 
     #[test]
-    fn a_change_keeps_few_of_the_ways_in_which_it_is_written() {
+    fn a_change_caches_few_encodings() {
         let change = CachedEvent::new(put("s", 7));
-        let written = |form, r#type: EventType| {
+        let encode_as = |form, r#type: EventType| {
             let encoder = encoder(form, Media::Json { pretty: false });
-            written(&change, r#type, &encoder, Time::from_unix_seconds(0))
+            encode(&change, r#type, &encoder, Time::from_unix_seconds(0))
         };
-        let first = written(ObjectForm::Object, EventType::Added);
-        written(ObjectForm::Object, EventType::Modified);
-        written(ObjectForm::PartialMetadata, EventType::Added);
-        written(ObjectForm::PartialMetadata, EventType::Modified);
-        assert_eq!(first.as_ptr(), written(ObjectForm::Object, EventType::Added).as_ptr());
-        written(ObjectForm::Table, EventType::Added);
-        let again = written(ObjectForm::Object, EventType::Added);
+        let first = encode_as(ObjectForm::Object, EventType::Added);
+        encode_as(ObjectForm::Object, EventType::Modified);
+        encode_as(ObjectForm::PartialMetadata, EventType::Added);
+        encode_as(ObjectForm::PartialMetadata, EventType::Modified);
+        assert_eq!(first.as_ptr(), encode_as(ObjectForm::Object, EventType::Added).as_ptr());
+        encode_as(ObjectForm::Table, EventType::Added);
+        let again = encode_as(ObjectForm::Object, EventType::Added);
         assert!(first.as_ptr() != again.as_ptr() && first == again);
     }
 
     #[test]
-    fn only_the_first_table_says_what_its_columns_are() {
+    fn only_the_first_table_has_column_definitions() {
         let mut table = encoder(ObjectForm::Table, Media::Json { pretty: false });
         let stream = ImageStream::default();
         let event =
             |table: &EventEncoder<_>| table.event(WatchEventType::Added, &stream, Time::from_unix_seconds(0)).unwrap();
         let has = |bytes: &[u8], text: &str| String::from_utf8_lossy(bytes).contains(text);
         assert!(has(&event(&table), r#""columnDefinitions":[{"name":"Name""#));
-        table.note_event();
+        table.count_event();
         assert!(has(&event(&table), r#""columnDefinitions":null"#));
     }
 }

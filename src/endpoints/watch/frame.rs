@@ -1,4 +1,4 @@
-//! An event as it goes over the wire.
+//! Frames: encoded watch events.
 
 use bytes::Bytes;
 
@@ -8,18 +8,18 @@ use crate::meta::Status;
 use crate::meta::protobuf::MessageDescriptor;
 use crate::registry::watch::EventType;
 
-/// What an event is about.
+/// The type of a watch event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WatchEventType {
-    /// An object came to be, or to be selected.
+    /// An object was created, or is selected now.
     Added,
     /// An object changed.
     Modified,
-    /// An object went away, or is no longer selected.
+    /// An object was deleted, or is no longer selected.
     Deleted,
-    /// How far the watch has come.
+    /// All changes up to a resource version were sent.
     Bookmark,
-    /// Why the watch ends.
+    /// The watch ends with this error.
     Error,
 }
 
@@ -45,7 +45,7 @@ impl From<EventType> for WatchEventType {
     }
 }
 
-/// The media type of a sequence of frames.
+/// The media type of a stream of frames.
 pub(super) fn content_type(media: Media) -> &'static str {
     match media {
         Media::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
@@ -53,11 +53,11 @@ pub(super) fn content_type(media: Media) -> &'static str {
     }
 }
 
-/// The frame of an event about an object, of which the compact JSON is given, complete with kind and version, and how it looks in
-/// protobuf.
+/// The frame of an event with an object, given as compact JSON with kind and version, and as a
+/// protobuf message.
 ///
 /// # Errors
-/// 500 for a media type that events are not written in.
+/// 500 for YAML, and for an object that protobuf cannot represent.
 pub(super) fn frame(
     media: Media,
     r#type: WatchEventType,
@@ -69,12 +69,12 @@ pub(super) fn frame(
         Media::Protobuf => {
             protobuf::watch_event(r#type.name(), message, compact).map(Bytes::from).map_err(Status::hidden)
         }
-        Media::Yaml => Err(Status::hidden("a watch was agreed upon in YAML")),
+        Media::Yaml => Err(Status::hidden("YAML was negotiated for a watch")),
     }
 }
 
-/// A frame without what separates it from others: the end of its line, or its length.
-pub(super) fn bare(media: Media, frame: &Bytes) -> Bytes {
+/// A frame without its delimiter: the newline, or the length before protobuf.
+pub(super) fn without_delimiter(media: Media, frame: &Bytes) -> Bytes {
     const LENGTH: usize = 4;
     match media {
         Media::Protobuf => frame.slice(LENGTH.min(frame.len())..),
@@ -98,7 +98,7 @@ mod tests {
     use crate::meta::protobuf::STATUS;
 
     #[test]
-    fn a_frame_of_json_is_a_line() {
+    fn a_json_frame_is_a_line() {
         let frame =
             frame(Media::Json { pretty: false }, WatchEventType::Bookmark, &STATUS, br#"{"kind":"X"}"#).unwrap();
         assert_eq!(frame, &b"{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"X\"}}\n"[..]);

@@ -1,4 +1,4 @@
-//! The frames of a watch on their way out: small ones together, so that a burst costs few writes, and none waits for another.
+//! A buffer that joins small frames, so that a burst of events needs few writes.
 
 use std::collections::VecDeque;
 
@@ -6,48 +6,47 @@ use bytes::{Bytes, BytesMut};
 
 use crate::endpoints::context::Transport;
 
-/// Frames from this size on are sent as they are, without a copy.
-const LARGE: usize = 16 << 10;
-/// How large a part of small frames becomes, about.
-const PART: usize = 64 << 10;
+/// Frames of at least this size are sent without a copy, in bytes.
+const LARGE_FRAME_BYTES: usize = 16 << 10;
+/// The size at which a chunk of small frames is complete, in bytes.
+const CHUNK_BYTES: usize = 64 << 10;
 
 /// Frames that are ready to be sent.
 pub(super) struct FrameBuffer {
     transport: Transport,
-    whole: VecDeque<Bytes>,
+    chunks: VecDeque<Bytes>,
     small: BytesMut,
 }
 
 impl FrameBuffer {
-    /// Nothing to be sent this way yet.
     pub(super) fn new(transport: Transport) -> Self {
-        Self { transport, whole: VecDeque::new(), small: BytesMut::new() }
+        Self { transport, chunks: VecDeque::new(), small: BytesMut::new() }
     }
 
-    /// Adds a frame behind the others. A message is one part, and never less.
+    /// Appends a frame. For a WebSocket each frame is a chunk of its own.
     pub(super) fn push(&mut self, frame: Bytes) {
-        if self.transport == Transport::WebSocket || frame.len() >= LARGE {
-            self.close();
-            self.whole.push_back(frame);
+        if self.transport == Transport::WebSocket || frame.len() >= LARGE_FRAME_BYTES {
+            self.flush();
+            self.chunks.push_back(frame);
             return;
         }
         self.small.extend_from_slice(&frame);
-        if self.small.len() >= PART {
-            self.close();
+        if self.small.len() >= CHUNK_BYTES {
+            self.flush();
         }
     }
 
-    /// What is to be sent next; none when all is sent.
+    /// The next chunk to send; none if the buffer is empty.
     pub(super) fn pop(&mut self) -> Option<Bytes> {
-        self.whole.pop_front().or_else(|| {
-            self.close();
-            self.whole.pop_front()
+        self.chunks.pop_front().or_else(|| {
+            self.flush();
+            self.chunks.pop_front()
         })
     }
 
-    fn close(&mut self) {
+    fn flush(&mut self) {
         if !self.small.is_empty() {
-            self.whole.push_back(self.small.split().freeze());
+            self.chunks.push_back(self.small.split().freeze());
         }
     }
 }
@@ -57,15 +56,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn small_frames_are_put_together_and_all_keep_their_order() {
+    fn small_frames_are_joined_in_order() {
         let frames: Vec<Bytes> = [10, 20_000, 10, 10, 60_000, 16_000, 16_000, 16_000, 16_000, 16_000, 5]
             .into_iter()
             .enumerate()
             .map(|(number, size)| vec![number as u8; size].into())
             .collect();
-        let mut parts = FrameBuffer::new(Transport::Stream);
-        frames.iter().for_each(|frame| parts.push(frame.clone()));
-        let sent: Vec<Bytes> = std::iter::from_fn(|| parts.pop()).collect();
+        let mut buffer = FrameBuffer::new(Transport::Stream);
+        frames.iter().for_each(|frame| buffer.push(frame.clone()));
+        let sent: Vec<Bytes> = std::iter::from_fn(|| buffer.pop()).collect();
         assert_eq!(sent.concat(), frames.concat());
         assert_eq!(sent.len(), 6);
     }

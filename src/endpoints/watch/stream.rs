@@ -1,4 +1,4 @@
-//! One watch from its beginning to its end, as the parts of an answer.
+//! The response to a watch: a stream of events.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,74 +19,74 @@ use crate::registry::storage_errors::status_of;
 use crate::registry::watch::{Bookmarks, CachedEvent, InitialEventsEnd, ObjectWatch, WatchPhase};
 use crate::store::{Revision, StoreError, WatchError};
 
-/// The annotation of the bookmark behind all that was there when a watch began.
+/// The annotation of the bookmark after the initial events (KEP-3157).
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
-/// How often a watch looks how far it has come, and tells it to whoever wants to know.
+/// The interval of bookmarks.
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The answer to a watch.
+/// The response to a watch.
 pub(crate) fn respond<T: Kind>(changes: ObjectWatch<T>, encoder: EventEncoder<T>) -> ApiResponse {
     let content_type = encoder.content_type();
-    let parts = stream::unfold(WatchStream::new(changes, encoder), |mut watching| async move {
-        let part = watching.next_part().await?;
-        Some((part, watching))
+    let chunks = stream::unfold(WatchStream::new(changes, encoder), |mut watch| async move {
+        let chunk = watch.next_chunk().await?;
+        Some((chunk, watch))
     });
-    ApiResponse::new(200, content_type, ResponseBody::Events(parts.boxed()))
+    ApiResponse::new(200, content_type, ResponseBody::Events(chunks.boxed()))
 }
 
-/// A watch that goes on.
+/// A running watch.
 struct WatchStream<T: 'static> {
     changes: ObjectWatch<T>,
     encoder: EventEncoder<T>,
-    parts: FrameBuffer,
+    frames: FrameBuffer,
     deadline: Instant,
-    /// Rings when there is something to do although nothing happens: a bookmark, or the end.
-    alarm: Pin<Box<Sleep>>,
+    /// The timer of the next bookmark or of the end.
+    timer: Pin<Box<Sleep>>,
 }
 
-/// What a watcher meets next.
+/// The cause of a wake-up.
 enum Wakeup<T> {
-    /// Changes, or why there are no more.
+    /// New changes, or the error that ends the watch.
     Changes(Result<Vec<Arc<CachedEvent<T>>>, WatchError>),
-    /// The alarm.
-    Alarm,
+    /// The timer has fired.
+    Timer,
 }
 
 impl<T: Kind> WatchStream<T> {
     fn new(changes: ObjectWatch<T>, encoder: EventEncoder<T>) -> Self {
-        let parts = FrameBuffer::new(encoder.transport());
+        let frames = FrameBuffer::new(encoder.transport());
         let now = Instant::now();
         let deadline = now + changes.duration;
-        let alarm = Box::pin(sleep_until(next_alarm(now, deadline)));
-        Self { changes, encoder, parts, deadline, alarm }
+        let timer = Box::pin(sleep_until(next_timer(now, deadline)));
+        Self { changes, encoder, frames, deadline, timer }
     }
 
-    /// What is sent next; none when the watch is over.
-    async fn next_part(&mut self) -> Option<Result<Bytes, Interrupted>> {
-        if let Some(part) = self.parts.pop() {
-            return Some(Ok(part));
+    /// The next chunk of the body; none after the end of the watch.
+    async fn next_chunk(&mut self) -> Option<Result<Bytes, Interrupted>> {
+        if let Some(chunk) = self.frames.pop() {
+            return Some(Ok(chunk));
         }
         loop {
-            let step = match &self.changes.phase {
-                WatchPhase::InitialEvents(..) => self.tell_state().await,
-                WatchPhase::Live(..) => self.tell_changes().await,
+            let result = match &self.changes.phase {
+                WatchPhase::InitialEvents(..) => self.send_initial_events().await,
+                WatchPhase::Live(..) => self.send_changes().await,
                 WatchPhase::Ended => return None,
             };
-            if let Err(status) = step
+            if let Err(status) = result
                 && let Err(why) = self.fail(&status)
             {
                 return Some(Err(Interrupted(why.hidden.unwrap_or(why.message))));
             }
-            if let Some(part) = self.parts.pop() {
-                return Some(Ok(part));
+            if let Some(chunk) = self.frames.pop() {
+                return Some(Ok(chunk));
             }
-            // Whoever reads much of which nothing is selected must not keep others from their turn.
+            // A watch that reads many changes and selects none must not starve other tasks.
             tokio::task::yield_now().await;
         }
     }
 
-    /// Tells some of what is there.
-    async fn tell_state(&mut self) -> Result<(), Status> {
+    /// Sends a page of the objects that exist at the start.
+    async fn send_initial_events(&mut self) -> Result<(), Status> {
         let WatchPhase::InitialEvents(initial, end) = std::mem::replace(&mut self.changes.phase, WatchPhase::Ended)
         else {
             return Ok(());
@@ -105,7 +105,7 @@ impl<T: Kind> WatchStream<T> {
             Some(rest) => self.changes.phase = WatchPhase::InitialEvents(rest, end),
             None => {
                 if end == InitialEventsEnd::Bookmark {
-                    self.bookmark(page.revision, &[INITIAL_EVENTS_END])?;
+                    self.send_bookmark(page.revision, &[INITIAL_EVENTS_END])?;
                 }
                 self.changes.go_live(page.revision);
             }
@@ -113,25 +113,25 @@ impl<T: Kind> WatchStream<T> {
         Ok(())
     }
 
-    /// Tells what happens next, as soon as it happens.
-    async fn tell_changes(&mut self) -> Result<(), Status> {
+    /// Waits for the next changes and sends them.
+    async fn send_changes(&mut self) -> Result<(), Status> {
         let ObjectWatch { scope, phase: WatchPhase::Live(cursor), .. } = &mut self.changes else {
             return Ok(());
         };
         let next = tokio::select! {
-            // First, so that a watch ends in time however much happens.
+            // The timer comes first, so that a watch ends in time even under a constant load.
             biased;
-            () = &mut self.alarm => Wakeup::Alarm,
+            () = &mut self.timer => Wakeup::Timer,
             changes = cursor.next(scope) => Wakeup::Changes(changes),
         };
         match next {
-            Wakeup::Changes(Ok(changes)) => changes.iter().try_for_each(|change| self.tell(change)),
-            Wakeup::Changes(Err(why)) => Err(status_of_end(why)),
-            Wakeup::Alarm => self.act_on_alarm(),
+            Wakeup::Changes(Ok(changes)) => changes.iter().try_for_each(|change| self.send_change(change)),
+            Wakeup::Changes(Err(why)) => Err(status_of_watch_error(why)),
+            Wakeup::Timer => self.on_timer(),
         }
     }
 
-    fn tell(&mut self, change: &CachedEvent<T>) -> Result<(), Status> {
+    fn send_change(&mut self, change: &CachedEvent<T>) -> Result<(), Status> {
         let (read, encoder) = (&*self.changes.reader, &self.encoder);
         if let Some(r#type) = self.changes.scope.event_type(change, read)? {
             let frame = change.encoded(r#type, encoder.encoding(), read, |object| {
@@ -142,7 +142,7 @@ impl<T: Kind> WatchStream<T> {
         Ok(())
     }
 
-    fn act_on_alarm(&mut self) -> Result<(), Status> {
+    fn on_timer(&mut self) -> Result<(), Status> {
         let ObjectWatch { scope, phase: WatchPhase::Live(cursor), .. } = &mut self.changes else {
             return Ok(());
         };
@@ -152,16 +152,16 @@ impl<T: Kind> WatchStream<T> {
         if now >= self.deadline {
             self.changes.phase = WatchPhase::Ended;
         } else {
-            self.alarm.as_mut().reset(next_alarm(now, self.deadline));
+            self.timer.as_mut().reset(next_timer(now, self.deadline));
         }
         match self.changes.bookmarks {
-            Bookmarks::Sent => self.bookmark(revision, &[]),
+            Bookmarks::Sent => self.send_bookmark(revision, &[]),
             Bookmarks::Never => Ok(()),
         }
     }
 
-    /// Tells that all that happened up to a revision is told.
-    fn bookmark(&mut self, revision: Revision, annotations: &[&str]) -> Result<(), Status> {
+    /// Sends a bookmark: all changes up to this revision were sent.
+    fn send_bookmark(&mut self, revision: Revision, annotations: &[&str]) -> Result<(), Status> {
         let mut object = T::default();
         let metadata = object.metadata_mut();
         metadata.resource_version = revision.to_string();
@@ -172,11 +172,11 @@ impl<T: Kind> WatchStream<T> {
         Ok(())
     }
 
-    /// Ends the watch with the reason.
+    /// Ends the watch with an ERROR event.
     fn fail(&mut self, status: &Status) -> Result<(), Status> {
         self.changes.phase = WatchPhase::Ended;
         if let Some(cause) = &status.hidden {
-            error!(cause, "a watch was ended");
+            error!(cause, "watch failed");
         }
         let frame = self.encoder.error(status)?;
         self.push(frame);
@@ -184,18 +184,19 @@ impl<T: Kind> WatchStream<T> {
     }
 
     fn push(&mut self, frame: Bytes) {
-        self.parts.push(self.encoder.packed(frame));
-        self.encoder.note_event();
+        self.frames.push(self.encoder.to_transport(frame));
+        self.encoder.count_event();
     }
 }
 
-/// For all, since a watch that stays where it is would fall behind compaction while nothing happens to its objects.
-fn next_alarm(now: Instant, deadline: Instant) -> Instant {
+/// The next time at which the timer fires. It fires without bookmarks, too: a watch whose objects
+/// do not change must advance, or its position would be compacted.
+fn next_timer(now: Instant, deadline: Instant) -> Instant {
     deadline.min(now + BOOKMARK_INTERVAL)
 }
 
-/// Why a watch has to end.
-fn status_of_end(why: WatchError) -> Status {
+/// The status of the ERROR event.
+fn status_of_watch_error(why: WatchError) -> Status {
     match why {
         WatchError::Compacted { requested, compacted } => {
             Status::expired(format!("too old resource version: {requested} ({compacted})"))
@@ -210,9 +211,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_alarm_rings_now_and_then_and_at_the_end_whoever_watches() {
+    async fn the_timer_fires_for_bookmarks_and_at_the_deadline() {
         let now = Instant::now();
-        assert_eq!(next_alarm(now, now + 10 * BOOKMARK_INTERVAL), now + BOOKMARK_INTERVAL);
-        assert_eq!(next_alarm(now, now + BOOKMARK_INTERVAL / 2), now + BOOKMARK_INTERVAL / 2);
+        assert_eq!(next_timer(now, now + 10 * BOOKMARK_INTERVAL), now + BOOKMARK_INTERVAL);
+        assert_eq!(next_timer(now, now + BOOKMARK_INTERVAL / 2), now + BOOKMARK_INTERVAL / 2);
     }
 }

@@ -113,7 +113,7 @@ async fn a_list_that_cannot_be_read_to_its_end_does_not_look_complete() {
 
     let broken = api.client.send(request("GET", "images")).await;
     assert!(broken.is_err(), "it has no end");
-    let told = || async { api.server.log().iter().any(|line| line.contains("could not be read to its end")) };
+    let told = || async { api.server.log().iter().any(|line| line.contains("cannot read the rest of a list")) };
     eventually("the log tells why", told).await;
     let first = api.get("images?limit=15").await.is(200);
     let token = first["metadata"]["continue"].as_str().unwrap_or_default();
