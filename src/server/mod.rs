@@ -109,7 +109,7 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         router: router::Router::new(app(api, health, &metrics)),
     });
     let timeout = options.request_timeout;
-    let limits = listen::Limits { drain: timeout, send: timeout, ..listen::Limits::default() };
+    let limits = listen::ConnectionLimits { drain: timeout, send: timeout, ..Default::default() };
     let serving = listen::serve(listener, tls, trusted, chain.clone().service(), limits, shutdown.clone());
     let failed = opened.health.failed();
     supervisor.start_all(controllers::all(Subjects {

@@ -1,7 +1,8 @@
-//! What a connection is doing, so that it can be ended when it does too little: hyper times the headers of HTTP/1.1 from
-//! the end of the request before, which would cut idle clients off early, and it knows no idle timeout at all.
+//! Activity of a connection, by which idle and slow clients are disconnected.
 //!
-//! Requests only move a few atomics; one timer a connection looks at them now and then.
+//! hyper starts the header timeout of HTTP/1.1 at the end of the previous request, which would
+//! disconnect idle clients early, and has no idle timeout. Requests only update a few atomics; one
+//! timer for each connection checks them at intervals.
 
 use std::io;
 use std::pin::Pin;
@@ -16,23 +17,24 @@ use futures_util::task::AtomicWaker;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::streams::{Sent, all_is_taken, begin_to_send};
+use super::stream_executor::{SendKind, all_events_read, send_started};
 
-/// What a connection is doing. Whoever sees no request in flight also sees when the last one ended; other than that each
-/// field has its meaning alone, a mix of two moments does no harm.
+/// Activity of a connection. A reader that sees no request in flight also sees the time when the
+/// last one ended. Apart from that, fields are independent and may be read at different times.
 pub(super) struct Activity {
     start: Instant,
     in_flight: AtomicU32,
-    /// Milliseconds from `start` to when it last fell idle, took bytes, or began to send headers.
+    /// Milliseconds from `start` to the last change: the connection became idle, sent bytes, or
+    /// began to receive headers.
     since: AtomicU64,
-    /// Whether the client is sending headers, as opposed to nothing.
+    /// True while headers arrive.
     in_head: AtomicBool,
-    /// Milliseconds from `start` to when the present answer of HTTP/1.1 was made, or its last part taken; `NOT_SENDING` where
-    /// there is none that is timed, and on HTTP/2, where each of many has a time of its own.
-    sending: AtomicU64,
-    /// The same for a part of a watch that is not taken yet.
-    telling: AtomicU64,
-    /// Whether there is one answer at a time, as on HTTP/1.1.
+    /// Milliseconds from `start` to when the current HTTP/1.1 response was made, or its last part
+    /// read. `NOT_SENDING` if no response is timed, and on HTTP/2, which times each stream.
+    response_since: AtomicU64,
+    /// The same for a watch event that is not read yet.
+    event_since: AtomicU64,
+    /// True for HTTP/1.1, which sends one response at a time.
     is_serial: bool,
     /// Waker of the task that waits for the end of a request.
     end: AtomicWaker,
@@ -40,46 +42,46 @@ pub(super) struct Activity {
 
 const NOT_SENDING: u64 = u64::MAX;
 
-/// How long a connection may take.
+/// Timeouts of a connection.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct Timeouts {
     /// For the headers of a request.
     pub(super) header_read: Duration,
     /// Without requests.
     pub(super) idle: Duration,
-    /// To read an answer, or a part of one that is made while it is sent.
+    /// For reading a response, or one part of a streamed response.
     pub(super) send: Duration,
-    /// To take a part of a watch.
+    /// For reading a watch event.
     pub(super) watch: Duration,
 }
 
-impl Patience {
-    /// How often to look.
-    pub(super) fn grain(self) -> Duration {
+impl Timeouts {
+    /// Interval of the checks: a quarter of the smallest timeout.
+    pub(super) fn check_interval(self) -> Duration {
         self.header_read.min(self.idle).min(self.send).min(self.watch) / 4
     }
 }
 
-/// The state of a connection, judged by its timeouts.
+/// State of a connection with respect to its timeouts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It may go on.
-    Fine,
-    /// No request for too long, and nothing taken of the answers.
+pub(super) enum ConnectionState {
+    /// No timeout has expired.
+    Active,
+    /// The client sent no request and read no response for too long.
     Idle,
-    /// Headers took too long.
+    /// The headers of a request took too long.
     SlowHeaders,
-    /// Reading an answer takes too long.
+    /// Reading a response took too long.
     SlowReader,
 }
 
 impl Activity {
-    /// A connection of HTTP/1.1, of which the first request is awaited.
+    /// Activity of an HTTP/1.1 connection, which must begin with a request.
     pub(super) fn awaiting_head() -> Arc<Self> {
         Self::new(true)
     }
 
-    /// A connection of HTTP/2, which may stay silent for the idle time.
+    /// Activity of an HTTP/2 connection, which may be silent for the idle timeout.
     pub(super) fn idle() -> Arc<Self> {
         Self::new(false)
     }
@@ -90,164 +92,166 @@ impl Activity {
             in_flight: AtomicU32::new(0),
             since: AtomicU64::new(0),
             in_head: AtomicBool::new(in_head),
-            sending: AtomicU64::new(NOT_SENDING),
-            telling: AtomicU64::new(NOT_SENDING),
+            response_since: AtomicU64::new(NOT_SENDING),
+            event_since: AtomicU64::new(NOT_SENDING),
             is_serial: in_head,
             end: AtomicWaker::new(),
         })
     }
 
-    /// Counts a request, until the result is dropped.
+    /// Counts a request as in flight until the guard is dropped.
     pub(super) fn enter(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Relaxed);
         self.in_head.store(false, Relaxed);
         InFlight(Arc::clone(self))
     }
 
-    /// Waits until at most this many requests are in flight. One task at a time may wait.
-    pub(super) fn poll_at_most(&self, cx: &mut Context<'_>, most: usize) -> Poll<()> {
-        let is_reached = || usize::try_from(self.in_flight.load(Acquire)).is_ok_and(|count| count <= most);
+    /// Waits until at most `max` requests are in flight. Only one task at a time may wait.
+    pub(super) fn poll_at_most(&self, cx: &mut Context<'_>, max: usize) -> Poll<()> {
+        let is_reached = || usize::try_from(self.in_flight.load(Acquire)).is_ok_and(|count| count <= max);
         if is_reached() {
             return Poll::Ready(());
         }
         self.end.register(cx.waker());
-        // The end may have come before the waker did.
+        // A request may have ended before the waker was registered.
         if is_reached() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Takes note of bytes from the client.
-    fn heard(&self) {
+    /// State of the connection under `timeouts`.
+    pub(super) fn state(&self, timeouts: Timeouts) -> ConnectionState {
+        let Timeouts { header_read, idle, send, watch } = timeouts;
+        if self.in_flight.load(Acquire) > 0 {
+            let is_slow = self.is_overdue(SendKind::Response, send) || self.is_overdue(SendKind::Event, watch);
+            return if is_slow { ConnectionState::SlowReader } else { ConnectionState::Active };
+        }
+        let elapsed = Duration::from_millis(self.now().saturating_sub(self.since.load(Relaxed)));
+        match self.in_head.load(Relaxed) {
+            true if elapsed >= header_read => ConnectionState::SlowHeaders,
+            false if elapsed >= idle => ConnectionState::Idle,
+            _ => ConnectionState::Active,
+        }
+    }
+
+    /// Records bytes from the client.
+    fn bytes_received(&self) {
         if self.in_flight.load(Relaxed) == 0 && !self.in_head.swap(true, Relaxed) {
-            self.mark();
+            self.touch();
         }
     }
 
-    /// Takes note of bytes of an answer that went out: who reads slowly is not idle.
-    fn told(&self) {
+    /// Records bytes of a response that were sent: a slow reader is not idle.
+    fn bytes_sent(&self) {
         if self.in_flight.load(Relaxed) == 0 && !self.in_head.load(Relaxed) {
-            self.mark();
+            self.touch();
         }
     }
 
-    /// Takes note that an answer is there to be sent, or more of it.
-    fn begin_to_send(&self, what: Sent) {
+    /// Records that a response, or a part of it, is ready to be sent.
+    fn send_started(&self, kind: SendKind) {
         if self.is_serial {
-            self.clock(what).store(self.now(), Relaxed);
+            self.clock(kind).store(self.now(), Relaxed);
         }
     }
 
-    /// Takes note that all is taken that there is of a watch.
-    fn all_is_taken(&self) {
-        self.telling.store(NOT_SENDING, Relaxed);
+    /// Records that the client has read all watch events.
+    fn all_events_read(&self) {
+        self.event_since.store(NOT_SENDING, Relaxed);
     }
 
-    fn is_sent_for(&self, what: Sent, longest: Duration) -> bool {
-        let since = self.clock(what).load(Relaxed);
-        since != NOT_SENDING && Duration::from_millis(self.now().saturating_sub(since)) >= longest
+    fn is_overdue(&self, kind: SendKind, timeout: Duration) -> bool {
+        let since = self.clock(kind).load(Relaxed);
+        since != NOT_SENDING && Duration::from_millis(self.now().saturating_sub(since)) >= timeout
     }
 
-    fn clock(&self, what: Sent) -> &AtomicU64 {
-        match what {
-            Sent::Answer => &self.sending,
-            Sent::Watch => &self.telling,
+    fn clock(&self, kind: SendKind) -> &AtomicU64 {
+        match kind {
+            SendKind::Response => &self.response_since,
+            SendKind::Event => &self.event_since,
         }
     }
 
-    fn mark(&self) {
+    fn touch(&self) {
         self.since.store(self.now(), Relaxed);
     }
 
     fn now(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
-
-    pub(super) fn judge(&self, patience: Patience) -> Verdict {
-        let Patience { header_read, idle, send, watch } = patience;
-        if self.in_flight.load(Acquire) > 0 {
-            let is_slow = self.is_sent_for(Sent::Answer, send) || self.is_sent_for(Sent::Watch, watch);
-            return if is_slow { Verdict::SlowReader } else { Verdict::Fine };
-        }
-        let past = Duration::from_millis(self.now().saturating_sub(self.since.load(Relaxed)));
-        match self.in_head.load(Relaxed) {
-            true if past >= header_read => Verdict::SlowHeaders,
-            false if past >= idle => Verdict::Idle,
-            _ => Verdict::Fine,
-        }
-    }
 }
 
-/// A request that is being answered.
+/// A request in flight.
 pub(super) struct InFlight(Arc<Activity>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        // Always, since of two that end at once neither knows that it is the last.
-        self.0.mark();
-        self.0.sending.store(NOT_SENDING, Relaxed);
-        self.0.telling.store(NOT_SENDING, Relaxed);
+        // Unconditional, because two requests that end at once cannot tell which is the last.
+        self.0.touch();
+        self.0.response_since.store(NOT_SENDING, Relaxed);
+        self.0.event_since.store(NOT_SENDING, Relaxed);
         self.0.in_flight.fetch_sub(1, Release);
         self.0.end.wake();
     }
 }
 
-/// A body that keeps its request in flight until hyper has taken the last of it. The client may be far from having it
-/// by then, as an answer can be a single frame; from there on [`Taken`] tells that it moves.
-pub(super) struct Counted<B> {
+/// A response body that keeps its request in flight until hyper has taken the last frame. The
+/// client may not have read it by then, because a response can be a single frame. From there on
+/// [`TrackedData`] records progress.
+pub(super) struct TrackedBody<B> {
     body: B,
-    pace: Pace,
+    deadline: SendDeadline,
     in_flight: InFlight,
 }
 
-/// In which time a client must read an answer.
+/// Scope of the send timeout of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pace {
-    /// All of it in the time for answers.
-    Whole,
-    /// Each part in the time for answers: all of it is made while it is read, and may take longer.
-    Parts,
-    /// Each part in the time for answers, which stands still while there is none: it watches.
-    Events,
+pub(super) enum SendDeadline {
+    /// The whole response.
+    PerResponse,
+    /// Each part of a streamed response, which may take longer as a whole.
+    PerPart,
+    /// Each watch event. No timeout runs while there is no event.
+    PerEvent,
 }
 
-impl<B: Body> Counted<B> {
-    /// The body of an answer. From now on the time runs in which the client must read it.
-    pub(super) fn new(body: B, pace: Pace, in_flight: InFlight) -> Self {
-        let counted = Self { body, pace, in_flight };
-        if pace != Pace::Events {
-            counted.begin_to_send(Sent::Answer);
+impl<B: Body> TrackedBody<B> {
+    /// Starts the send timeout of a response.
+    pub(super) fn new(body: B, deadline: SendDeadline, in_flight: InFlight) -> Self {
+        let tracked = Self { body, deadline, in_flight };
+        if deadline != SendDeadline::PerEvent {
+            tracked.send_started(SendKind::Response);
         }
-        counted
+        tracked
     }
 
-    fn begin_to_send(&self, what: Sent) {
-        self.in_flight.0.begin_to_send(what);
-        begin_to_send(what);
+    fn send_started(&self, kind: SendKind) {
+        self.in_flight.0.send_started(kind);
+        send_started(kind);
     }
 
-    fn all_is_taken(&self) {
-        self.in_flight.0.all_is_taken();
-        all_is_taken();
+    fn all_events_read(&self) {
+        self.in_flight.0.all_events_read();
+        all_events_read();
     }
 }
 
-impl<B: Body + Unpin> Body for Counted<B> {
-    type Data = Taken<B::Data>;
+impl<B: Body + Unpin> Body for TrackedBody<B> {
+    type Data = TrackedData<B::Data>;
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, B::Error>>> {
-        // Who asks for a part has taken those before.
-        if self.pace == Pace::Events {
-            self.all_is_taken();
+        // hyper polls for a frame only after it has sent the frames before.
+        if self.deadline == SendDeadline::PerEvent {
+            self.all_events_read();
         }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        match self.pace {
-            Pace::Whole => {}
-            Pace::Parts => self.begin_to_send(Sent::Answer),
-            Pace::Events => self.begin_to_send(Sent::Watch),
+        match self.deadline {
+            SendDeadline::PerResponse => {}
+            SendDeadline::PerPart => self.send_started(SendKind::Response),
+            SendDeadline::PerEvent => self.send_started(SendKind::Event),
         }
         let activity = &self.in_flight.0;
-        let taken = |data| Taken { data, activity: Arc::clone(activity) };
-        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(taken))))
+        let tracked = |data| TrackedData { data, activity: Arc::clone(activity) };
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(tracked))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -259,14 +263,14 @@ impl<B: Body + Unpin> Body for Counted<B> {
     }
 }
 
-/// Bytes of an answer that tell when the connection takes some of them. Writes to the socket would tell less: those of
-/// HTTP/2 are also pings, which go on while nothing else does.
-pub(super) struct Taken<D> {
+/// Bytes of a response that record when the connection sends some of them. Writes to the socket
+/// would not do, because on HTTP/2 they include pings.
+pub(super) struct TrackedData<D> {
     data: D,
     activity: Arc<Activity>,
 }
 
-impl<D: Buf> Buf for Taken<D> {
+impl<D: Buf> Buf for TrackedData<D> {
     fn remaining(&self) -> usize {
         self.data.remaining()
     }
@@ -282,29 +286,29 @@ impl<D: Buf> Buf for Taken<D> {
     fn advance(&mut self, count: usize) {
         self.data.advance(count);
         if count > 0 {
-            self.activity.told();
+            self.activity.bytes_sent();
         }
     }
 }
 
-/// A stream that tells when bytes arrive.
-pub(super) struct Heard<T> {
+/// A stream that records when bytes arrive.
+pub(super) struct TrackedStream<T> {
     pub(super) stream: T,
     pub(super) activity: Arc<Activity>,
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Heard<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for TrackedStream<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
         if buffer.filled().len() > before {
-            self.activity.heard();
+            self.activity.bytes_received();
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Heard<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for TrackedStream<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
@@ -338,24 +342,24 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(3600);
 
-    fn judge(activity: &Activity, header_read: Duration, idle: Duration) -> Verdict {
-        activity.judge(Patience { header_read, idle, send: LONG, watch: LONG })
+    fn state(activity: &Activity, header_read: Duration, idle: Duration) -> ConnectionState {
+        activity.state(Timeouts { header_read, idle, send: LONG, watch: LONG })
     }
 
     #[test]
     fn a_request_in_flight_is_neither_idle_nor_slow() {
         let activity = Activity::awaiting_head();
-        assert_eq!(judge(&activity, Duration::ZERO, LONG), Verdict::SlowHeaders);
+        assert_eq!(state(&activity, Duration::ZERO, LONG), ConnectionState::SlowHeaders);
         let (first, second) = (activity.enter(), activity.enter());
-        activity.heard();
+        activity.bytes_received();
         drop(first);
-        assert_eq!(judge(&activity, Duration::ZERO, Duration::ZERO), Verdict::Fine);
+        assert_eq!(state(&activity, Duration::ZERO, Duration::ZERO), ConnectionState::Active);
         drop(second);
-        assert_eq!(judge(&activity, LONG, Duration::ZERO), Verdict::Idle);
+        assert_eq!(state(&activity, LONG, Duration::ZERO), ConnectionState::Idle);
     }
 
     #[tokio::test]
-    async fn the_end_of_a_request_is_awaited() {
+    async fn poll_at_most_waits_for_the_end_of_a_request() {
         let activity = Activity::idle();
         let (_first, second) = (activity.enter(), activity.enter());
         let waiting = tokio::spawn({
@@ -370,48 +374,48 @@ mod tests {
 
     #[test]
     fn http1_response_must_be_read_in_time_except_watches() {
-        let patience = Patience { header_read: LONG, idle: LONG, send: Duration::ZERO, watch: Duration::ZERO };
-        for (activity, pace, verdict) in [
-            (Activity::awaiting_head(), Pace::Whole, Verdict::SlowReader),
-            (Activity::awaiting_head(), Pace::Parts, Verdict::SlowReader),
-            (Activity::awaiting_head(), Pace::Events, Verdict::Fine),
-            (Activity::idle(), Pace::Whole, Verdict::Fine),
+        let timeouts = Timeouts { header_read: LONG, idle: LONG, send: Duration::ZERO, watch: Duration::ZERO };
+        for (activity, deadline, state) in [
+            (Activity::awaiting_head(), SendDeadline::PerResponse, ConnectionState::SlowReader),
+            (Activity::awaiting_head(), SendDeadline::PerPart, ConnectionState::SlowReader),
+            (Activity::awaiting_head(), SendDeadline::PerEvent, ConnectionState::Active),
+            (Activity::idle(), SendDeadline::PerResponse, ConnectionState::Active),
         ] {
-            let answering = activity.enter();
-            assert_eq!(activity.judge(patience), Verdict::Fine);
-            let answer = Counted::new(String::from("answer"), pace, answering);
-            assert_eq!(activity.judge(patience), verdict);
-            drop(answer);
-            assert_eq!(activity.judge(patience), Verdict::Fine);
+            let in_flight = activity.enter();
+            assert_eq!(activity.state(timeouts), ConnectionState::Active);
+            let response = TrackedBody::new(String::from("response"), deadline, in_flight);
+            assert_eq!(activity.state(timeouts), state);
+            drop(response);
+            assert_eq!(activity.state(timeouts), ConnectionState::Active);
         }
     }
 
     #[tokio::test]
-    async fn the_time_to_read_begins_anew_with_each_part_that_is_taken() {
-        for (pace, begins) in [(Pace::Parts, true), (Pace::Whole, false)] {
+    async fn send_timeout_restarts_with_each_part() {
+        for (deadline, restarts) in [(SendDeadline::PerPart, true), (SendDeadline::PerResponse, false)] {
             let activity = Activity::awaiting_head();
-            let mut answer = Counted::new(String::from("answer"), pace, activity.enter());
-            activity.sending.store(NOT_SENDING, Relaxed);
-            poll_fn(|cx| Pin::new(&mut answer).poll_frame(cx)).await.unwrap().unwrap();
-            assert_eq!(activity.sending.load(Relaxed) != NOT_SENDING, begins, "{pace:?}");
+            let mut response = TrackedBody::new(String::from("response"), deadline, activity.enter());
+            activity.response_since.store(NOT_SENDING, Relaxed);
+            poll_fn(|cx| Pin::new(&mut response).poll_frame(cx)).await.unwrap().unwrap();
+            assert_eq!(activity.response_since.load(Relaxed) != NOT_SENDING, restarts, "{deadline:?}");
         }
     }
 
     #[tokio::test]
     async fn watch_deadline_covers_single_events() {
-        let patience = Patience { header_read: LONG, idle: LONG, send: LONG, watch: Duration::ZERO };
+        let timeouts = Timeouts { header_read: LONG, idle: LONG, send: LONG, watch: Duration::ZERO };
         let (sender, mut parts) = tokio::sync::mpsc::unbounded_channel();
         let parts = futures_util::stream::poll_fn(move |cx| parts.poll_recv(cx));
         let activity = Activity::awaiting_head();
         let body = http_body_util::StreamBody::new(parts);
-        let mut watch = Counted::new(body, Pace::Events, activity.enter());
+        let mut watch = TrackedBody::new(body, SendDeadline::PerEvent, activity.enter());
         for _ in 0..2 {
             sender.send(Ok::<_, io::Error>(Frame::data(&b"event"[..]))).unwrap();
             poll_fn(|cx| Pin::new(&mut watch).poll_frame(cx)).await.unwrap().unwrap();
-            assert_eq!(activity.judge(patience), Verdict::SlowReader);
+            assert_eq!(activity.state(timeouts), ConnectionState::SlowReader);
             let next = poll_fn(|cx| Poll::Ready(Pin::new(&mut watch).poll_frame(cx).is_pending())).await;
             assert!(next);
-            assert_eq!(activity.judge(patience), Verdict::Fine);
+            assert_eq!(activity.state(timeouts), ConnectionState::Active);
         }
     }
 
@@ -425,21 +429,21 @@ mod tests {
             drop(end);
             assert_ne!(activity.since.load(Relaxed), unset);
         }
-        let mut answer = Taken { data: &b"answer"[..], activity: Arc::clone(&activity) };
+        let mut response = TrackedData { data: &b"response"[..], activity: Arc::clone(&activity) };
         activity.since.store(unset, Relaxed);
-        answer.advance(0);
+        response.advance(0);
         assert_eq!(activity.since.load(Relaxed), unset);
-        answer.advance(1);
+        response.advance(1);
         assert_ne!(activity.since.load(Relaxed), unset);
-        assert_eq!(answer.chunk(), b"nswer");
+        assert_eq!(response.chunk(), b"esponse");
     }
 
     #[test]
-    fn bytes_between_requests_begin_the_time_of_headers() {
+    fn bytes_between_requests_start_the_header_timeout() {
         let activity = Activity::idle();
-        assert_eq!(judge(&activity, Duration::ZERO, LONG), Verdict::Fine);
-        activity.heard();
-        assert_eq!(judge(&activity, Duration::ZERO, LONG), Verdict::SlowHeaders);
-        assert_eq!(judge(&activity, LONG, Duration::ZERO), Verdict::Fine);
+        assert_eq!(state(&activity, Duration::ZERO, LONG), ConnectionState::Active);
+        activity.bytes_received();
+        assert_eq!(state(&activity, Duration::ZERO, LONG), ConnectionState::SlowHeaders);
+        assert_eq!(state(&activity, LONG, Duration::ZERO), ConnectionState::Active);
     }
 }

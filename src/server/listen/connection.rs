@@ -1,5 +1,5 @@
-//! One connection: handshake, then HTTP/1.1 or HTTP/2 as the handshake agreed, watched for idleness and for the end of
-//! the server.
+//! A connection: TLS handshake, then HTTP/1.1 or HTTP/2 by ALPN, with timeouts and graceful
+//! shutdown.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -24,67 +24,72 @@ use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 use tracing::debug;
 
-use super::activity::{Activity, Counted, Heard, Pace, Patience, Verdict};
+use super::activity::{Activity, ConnectionState, SendDeadline, Timeouts, TrackedBody, TrackedStream};
 use super::h2_filter::{H2Filter, H2Limits};
 use super::handshake::Handshakes;
-use super::service::RequestService;
-use super::streams::Streams;
-use super::{BoxError, LAST_WORDS, Limits, Peer, prepare};
+use super::limits::{ConnectionLimits, DRAIN_GRACE};
+use super::peer::Peer;
+use super::service::{BoxError, RequestService};
+use super::socket;
+use super::stream_executor::StreamExecutor;
 use crate::auth::{PeerCertificates, TrustState};
 use crate::server::respond::EventStream;
 use crate::server::shutdown::Shutdown;
 
-/// Bytes in transit that one stream of HTTP/2 may have unread, as in Kubernetes.
+/// Flow control window of an HTTP/2 stream in bytes: `resourceBody99Percentile` in
+/// k8s.io/apiserver/pkg/server/secure_serving.go.
 const STREAM_WINDOW: u32 = 256 << 10;
-/// The same for a connection. The proxy of kube-apiserver sends all users over a few connections, so that it has to be
-/// many times the window of a stream, or a few unread bodies stop everybody.
+/// Flow control window of an HTTP/2 connection in bytes. The proxy of kube-apiserver multiplexes
+/// all users over a few connections. In a window of a few streams, unread bodies would block
+/// everybody.
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
-/// What the listener tells every connection.
+/// A command of the listener to all connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
-    /// Go on.
+pub(super) enum ConnectionCommand {
+    /// Serve requests.
     Serve,
-    /// Answer what was asked, take nothing new.
-    Finish,
-    /// End now.
+    /// Finish requests in flight and accept no new ones.
+    Drain,
+    /// Close at once.
     Abort,
 }
 
-/// What the connections have in common.
+/// Configuration and state that all connections share.
 pub(super) struct Connections {
     handshakes: Handshakes,
     http1: http1::Builder,
-    /// For front proxies: only those may name many groups, a line each, and room for more lines than usual has to be made for
-    /// every request.
-    http1_of_proxies: http1::Builder,
-    http2: http2::Builder<Streams>,
+    /// For front proxies, which send a header line for each group of a user. Not for all clients,
+    /// because hyper allocates room for the maximum number of lines for each request.
+    proxy_http1: http1::Builder,
+    http2: http2::Builder<StreamExecutor>,
     h2_limits: H2Limits,
     trusted: watch::Receiver<TrustState>,
-    patience: Patience,
+    timeouts: Timeouts,
 }
 
 impl Connections {
     pub(super) fn new(
-        limits: Limits,
+        limits: ConnectionLimits,
         tls: watch::Receiver<Arc<ServerConfig>>,
         trusted: watch::Receiver<TrustState>,
         shutdown: Shutdown,
     ) -> Self {
         let mut http1 = http1::Builder::new();
-        // The headers are timed by `Activity`, which costs no timer a request.
+        // `Activity` times the headers, without a timer for each request.
         http1.timer(TokioTimer::new()).header_read_timeout(None);
         let header_bytes = usize::try_from(limits.header_bytes).unwrap_or(usize::MAX).max(8 << 10);
-        // The buffer alone is no exact limit: its last read may overshoot and complete the headers.
+        // The buffer size alone is not an exact limit: its last read may exceed it and complete the
+        // headers.
         http1.max_buf_size(header_bytes).max_header_size(header_bytes);
-        let mut http1_of_proxies = http1.clone();
-        http1_of_proxies.max_headers(limits.header_lines);
-        let mut http2 = http2::Builder::new(Streams { send: limits.send, shutdown });
+        let mut proxy_http1 = http1.clone();
+        proxy_http1.max_headers(limits.header_lines);
+        let mut http2 = http2::Builder::new(StreamExecutor { send: limits.send, shutdown });
         http2
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams)
             .max_header_list_size(limits.header_bytes)
-            // `H2Filter` takes the place of both, with a rate instead of a number.
+            // `H2Filter` limits the rate of resets instead of their number.
             .max_pending_accept_reset_streams(usize::MAX)
             .max_local_error_reset_streams(None)
             .initial_stream_window_size(STREAM_WINDOW)
@@ -92,32 +97,32 @@ impl Connections {
             .keep_alive_interval(limits.ping_interval)
             .keep_alive_timeout(limits.ping_timeout);
         let handshakes = Handshakes::new(tls, limits.handshakes, limits.handshake);
-        // Twice as many: h2 learns of a reset, and forgets a stream, a little later than the filter does.
+        // Twice as many, because h2 removes a reset stream slightly later than the filter.
         let streams = usize::try_from(limits.streams).unwrap_or(usize::MAX).saturating_mul(2);
         let h2_limits = H2Limits { streams, resets: limits.resets };
-        let Limits { header_read, idle, send, .. } = limits;
-        let patience = Patience { header_read, idle, send, watch: send };
-        Self { handshakes, http1, http1_of_proxies, http2, h2_limits, trusted, patience }
+        let ConnectionLimits { header_read, idle, send, .. } = limits;
+        let timeouts = Timeouts { header_read, idle, send, watch: send };
+        Self { handshakes, http1, proxy_http1, http2, h2_limits, trusted, timeouts }
     }
 
-    /// Runs a connection to its end.
+    /// Serves a connection until it is closed.
     pub(super) async fn run<S: RequestService>(
         self: Arc<Self>,
         stream: TcpStream,
         address: SocketAddr,
         app: S,
-        mut order: watch::Receiver<Order>,
+        mut command: watch::Receiver<ConnectionCommand>,
     ) {
-        prepare(&stream);
+        socket::set_options(&stream);
         let handshake = tokio::select! {
-            // Each stage has a place of its own, which is there only while it lasts.
+            // Each stage is boxed, so that its memory is freed when it ends.
             handshake = Box::pin(self.handshakes.accept(stream)) => handshake,
-            // Nothing was asked yet, so nothing is owed.
-            _ = order.changed() => return,
+            // No request has arrived, so none must be finished.
+            _ = command.changed() => return,
         };
         match handshake {
-            Ok(stream) => Box::pin(self.serve(stream, address, app, order)).await,
-            Err(error) => debug!(%address, %error, "no TLS connection came about"),
+            Ok(stream) => Box::pin(self.serve(stream, address, app, command)).await,
+            Err(error) => debug!(%address, %error, "TLS handshake failed"),
         }
     }
 
@@ -126,7 +131,7 @@ impl Connections {
         stream: TlsStream<TcpStream>,
         address: SocketAddr,
         app: S,
-        order: watch::Receiver<Order>,
+        command: watch::Receiver<ConnectionCommand>,
     ) {
         let (_, session) = stream.get_ref();
         let certificates = session.peer_certificates().unwrap_or_default();
@@ -136,95 +141,97 @@ impl Connections {
             let (certificates, trusted) = (Arc::clone(&peer.certificates), self.trusted.clone());
             move || certificates.are_of_front_proxy(&trusted.borrow().trust, UnixTime::now())
         };
-        let speaks_http2 = session.alpn_protocol() == Some(b"h2");
-        let activity = if speaks_http2 { Activity::idle() } else { Activity::awaiting_head() };
-        let counted = Arc::clone(&activity);
+        let is_http2 = session.alpn_protocol() == Some(b"h2");
+        let activity = if is_http2 { Activity::idle() } else { Activity::awaiting_head() };
+        let tracked = Arc::clone(&activity);
         let service = service_fn(move |mut request: Request<Incoming>| {
-            let in_flight = counted.enter();
+            let in_flight = tracked.enter();
             request.extensions_mut().insert(peer.clone());
-            let answer = app.clone().oneshot(request);
+            let response = app.clone().oneshot(request);
             async move {
-                answer.await.map(|response| {
-                    let pace = pace(&response);
-                    response.map(|body| Counted::new(body, pace, in_flight))
+                response.await.map(|response| {
+                    let deadline = deadline(&response);
+                    response.map(|body| TrackedBody::new(body, deadline, in_flight))
                 })
             }
         });
-        let ended = if speaks_http2 {
+        let ended = if is_http2 {
             let stream = H2Filter::new(stream, Arc::clone(&activity), self.h2_limits, is_front_proxy);
-            let is_over = stream.is_over();
+            let is_closed = stream.is_closed();
             let connection = pin!(self.http2.serve_connection(TokioIo::new(stream), service));
-            self.attend(pin!(ToItsEnd { connection, is_over }), &activity, order).await
+            self.drive(pin!(UntilClosed { connection, is_closed }), &activity, command).await
         } else {
-            let http1 = if is_front_proxy() { &self.http1_of_proxies } else { &self.http1 };
-            // On HTTP/2 bytes arrive that are no headers.
-            let stream = Heard { stream, activity: Arc::clone(&activity) };
+            let http1 = if is_front_proxy() { &self.proxy_http1 } else { &self.http1 };
+            // Only on HTTP/1.1, because on HTTP/2 idle connections receive pings.
+            let stream = TrackedStream { stream, activity: Arc::clone(&activity) };
             let connection = pin!(http1.serve_connection(TokioIo::new(stream), service).with_upgrades());
-            self.attend(connection, &activity, order).await
+            self.drive(connection, &activity, command).await
         };
         if let Err(error) = ended {
-            debug!(%address, error = %Chain(&error), "a connection ended badly");
+            debug!(%address, error = %ErrorChain(&error), "connection failed");
         }
     }
 
-    /// Drives a connection until it ends, or has to.
-    async fn attend<C: Graceful>(
+    /// Drives a connection until it is closed, times out or is aborted.
+    async fn drive<C: Graceful>(
         &self,
         mut connection: Pin<&mut C>,
         activity: &Activity,
-        mut order: watch::Receiver<Order>,
+        mut command: watch::Receiver<ConnectionCommand>,
     ) -> hyper::Result<()> {
-        let mut patience = self.patience;
-        let mut grain = patience.grain();
-        let mut look = pin!(sleep(grain));
+        let mut timeouts = self.timeouts;
+        let mut check_interval = timeouts.check_interval();
+        let mut next_check = pin!(sleep(check_interval));
         let mut idle_before = false;
         loop {
             tokio::select! {
                 biased;
                 ended = &mut connection => return ended,
-                changed = order.changed() => {
-                    let now = *order.borrow_and_update();
+                changed = command.changed() => {
+                    let now = *command.borrow_and_update();
                     match now {
                         _ if changed.is_err() => return Ok(()),
-                        Order::Serve => {}
-                        Order::Finish => {
+                        ConnectionCommand::Serve => {}
+                        ConnectionCommand::Drain => {
                             connection.as_mut().finish();
-                            let Patience { send, watch, .. } = patience;
-                            let watch = watch.min(LAST_WORDS);
-                            patience = Patience { header_read: LAST_WORDS, idle: LAST_WORDS, send, watch };
-                            grain = patience.grain();
-                            look.as_mut().reset(Instant::now() + grain);
+                            let Timeouts { send, watch, .. } = timeouts;
+                            let watch = watch.min(DRAIN_GRACE);
+                            timeouts = Timeouts { header_read: DRAIN_GRACE, idle: DRAIN_GRACE, send, watch };
+                            check_interval = timeouts.check_interval();
+                            next_check.as_mut().reset(Instant::now() + check_interval);
                         }
-                        Order::Abort => return Ok(()),
+                        ConnectionCommand::Abort => return Ok(()),
                     }
                 },
-                () = &mut look => {
-                    match activity.judge(patience) {
-                        Verdict::Fine => idle_before = false,
-                        Verdict::Idle if !idle_before => {
+                () = &mut next_check => {
+                    match activity.state(timeouts) {
+                        ConnectionState::Active => idle_before = false,
+                        ConnectionState::Idle if !idle_before => {
                             idle_before = true;
                             connection.as_mut().finish();
                         }
-                        // The client took too long, or neither asked or took anything more nor closed its end.
-                        Verdict::Idle | Verdict::SlowHeaders | Verdict::SlowReader => return Ok(()),
+                        // An idle client had one more interval to close its end.
+                        ConnectionState::Idle | ConnectionState::SlowHeaders | ConnectionState::SlowReader => {
+                            return Ok(());
+                        }
                     }
-                    look.as_mut().reset(Instant::now() + grain);
+                    next_check.as_mut().reset(Instant::now() + check_interval);
                 }
             }
         }
     }
 }
 
-/// In which time an answer must be read.
-fn pace<B: Body>(response: &Response<B>) -> Pace {
+/// Scope of the send timeout of a response.
+fn deadline<B: Body>(response: &Response<B>) -> SendDeadline {
     match response.body().size_hint().exact() {
-        Some(_) => Pace::Whole,
-        None if response.extensions().get::<EventStream>().is_some() => Pace::Events,
-        None => Pace::Parts,
+        Some(_) => SendDeadline::PerResponse,
+        None if response.extensions().get::<EventStream>().is_some() => SendDeadline::PerEvent,
+        None => SendDeadline::PerPart,
     }
 }
 
-/// An HTTP connection that can be asked to end after the requests it has.
+/// An HTTP connection that can finish its requests and then close.
 trait Graceful: Future<Output = hyper::Result<()>> {
     fn finish(self: Pin<&mut Self>);
 }
@@ -242,7 +249,7 @@ where
     }
 }
 
-impl<I, S, B> Graceful for http2::Connection<I, S, Streams>
+impl<I, S, B> Graceful for http2::Connection<I, S, StreamExecutor>
 where
     I: Read + Write + Unpin,
     S: HttpService<Incoming, ResBody = B>,
@@ -257,22 +264,23 @@ where
     }
 }
 
-/// A connection of HTTP/2 that goes on until it is over.
+/// An HTTP/2 connection that is driven until it is closed.
 ///
-/// hyper calls it complete as soon as one request is CONNECT with a body (`poll_server` in hyper/src/proto/h2/server.rs), which
-/// would end the streams of everybody else. All that hyper has done by then is to reset the one stream, so it is polled again.
-struct ToItsEnd<'a, C> {
+/// hyper reports completion as soon as one request is CONNECT with a body (`poll_server` in
+/// hyper/src/proto/h2/server.rs), which would end all other streams. By then hyper has only reset
+/// that stream, so the connection is polled again.
+struct UntilClosed<'a, C> {
     connection: Pin<&'a mut C>,
-    is_over: Arc<AtomicBool>,
+    is_closed: Arc<AtomicBool>,
 }
 
-impl<C: Graceful> Future for ToItsEnd<'_, C> {
+impl<C: Graceful> Future for UntilClosed<'_, C> {
     type Output = hyper::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match ready!(self.connection.as_mut().poll(cx)) {
-            Ok(()) if !self.is_over.load(Relaxed) => {
-                // In the next turn, so that timeouts hold whatever hyper does.
+            Ok(()) if !self.is_closed.load(Relaxed) => {
+                // In the next turn, so that timeouts apply whatever hyper does.
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -281,16 +289,16 @@ impl<C: Graceful> Future for ToItsEnd<'_, C> {
     }
 }
 
-impl<C: Graceful> Graceful for ToItsEnd<'_, C> {
+impl<C: Graceful> Graceful for UntilClosed<'_, C> {
     fn finish(mut self: Pin<&mut Self>) {
         self.connection.as_mut().finish();
     }
 }
 
-/// An error with its causes: hyper's own text leaves them out.
-struct Chain<'a>(&'a dyn std::error::Error);
+/// An error with its causes, which the text of hyper omits.
+struct ErrorChain<'a>(&'a dyn std::error::Error);
 
-impl std::fmt::Display for Chain<'_> {
+impl std::fmt::Display for ErrorChain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.0)?;
         let mut cause = self.0.source();

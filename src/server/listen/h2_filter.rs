@@ -1,13 +1,17 @@
-//! The plaintext of a connection of HTTP/2, between h2 and TLS, with three rules that h2 does not have.
+//! A filter between h2 and TLS that adds three rules to an HTTP/2 connection.
 //!
-//! 1. A request that h2 finds malformed is answered with a status code. h2 resets its stream with PROTOCOL_ERROR, the one
-//!    code after which Go's client gives up the connection and repeats the request on a new one (`processResetStream`
-//!    in golang.org/x/net/http2). [`Outgoing`] puts a response in front of such a reset, as Go's server does.
-//! 2. The resets that a client causes have a rate ([`ResetRate`]). What they leave behind has a limit, beyond which nothing is read.
-//! 3. A header name that h2 cannot decode is a fault of its stream, not of the connection ([`LongNames`]).
+//! 1. A malformed request gets a response. h2 resets its stream with PROTOCOL_ERROR, the one code
+//!    after which Go's client closes the connection and repeats the request on a new one
+//!    (`processResetStream` in golang.org/x/net/http2/transport.go). [`Outgoing`] inserts a response
+//!    before such a reset, as Go's server does.
+//! 2. The resets that a client causes have a rate limit ([`ResetRate`]) and a limit on the work
+//!    that
+//!    they leave behind. The filter stops reading at that limit.
+//! 3. A header name that h2 cannot decode is an error of its stream, not of the connection
+//!    ([`LongNameScanner`]).
 //!
-//! Only frame headers, the codes of resets and the lengths in header blocks of several frames are read. All other bytes pass
-//! through as they are, without a copy.
+//! The filter reads frame headers, reset codes and the lengths in header blocks of several frames.
+//! All other bytes pass unchanged and are not copied.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -22,101 +26,101 @@ use tokio::task::coop;
 
 use super::activity::Activity;
 use super::frames::{Frames, PREFACE, RST_STREAM};
-use super::long_names::LongNames;
+use super::long_names::LongNameScanner;
+use super::open_streams::OpenStreams;
 use super::outgoing::Outgoing;
 use super::resets::ResetRate;
-use super::unanswered::Unanswered;
 
-/// The frames of a client that are read before all that they cause is sent. h2 remembers a reset, say, until then, so
-/// that a client that reads nothing would fill the memory with them.
-const MOST_OWED: u32 = 1024;
+/// Maximum number of frames to read from a client before a flush. h2 keeps state for a reset until
+/// then, so a client that does not read could exhaust the memory.
+const MAX_UNFLUSHED: u32 = 1024;
 
-/// The requests that the client has reset and that are still being given up. A client may start
-/// requests and reset them faster than that. A front proxy is exempt: Go's client opens more
-/// connections while the PING behind its resets is not acknowledged.
-const MOST_RESET: usize = 100;
+/// Maximum number of reset requests whose handlers have not ended. A client can reset requests
+/// faster than they end. Front proxies are exempt, because Go's client opens more connections while
+/// the PING after its resets is not acknowledged.
+const MAX_PENDING_RESETS: usize = 100;
 
-/// A connection of HTTP/2 below h2.
+/// The byte stream of an HTTP/2 connection below h2.
 pub(super) struct H2Filter<T, E> {
     stream: T,
     incoming: Incoming,
     outgoing: Outgoing,
-    unanswered: Unanswered,
+    open_streams: OpenStreams,
     rate: ResetRate,
     limits: H2Limits,
     /// Returns true if the connection may exceed the rate.
     is_exempt: E,
-    is_over: Arc<AtomicBool>,
+    is_closed: Arc<AtomicBool>,
     activity: Arc<Activity>,
 }
 
-/// State of the bytes of the client.
+/// State of the bytes from the client.
 struct Incoming {
     frames: Frames,
-    names: LongNames,
-    /// The frames since everything was sent.
-    owed: u32,
-    /// The reader that waits for that.
-    waiting: Option<Waker>,
-    /// The resets that this turn of the task has not paid for.
-    unpaid: u32,
-    /// True if the client caused more resets than it may.
+    names: LongNameScanner,
+    /// Number of frames since the last flush.
+    unflushed: u32,
+    /// Reader that waits for the next flush.
+    reader: Option<Waker>,
+    /// Number of resets not yet charged to the cooperative budget of the task.
+    uncharged_resets: u32,
+    /// True if the client exceeded the rate of resets.
     is_excessive: bool,
 }
 
-/// The client caused more resets than it may.
+/// The client exceeded the rate of resets.
 #[derive(Debug, thiserror::Error)]
-#[error("the client reset streams, or made the server reset them, more often than {per_second} times a second")]
+#[error("the client caused more than {per_second} stream resets per second")]
 struct TooManyResets {
     per_second: u32,
 }
 
-/// The limits of a connection.
+/// Limits of an HTTP/2 connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct H2Limits {
-    /// The streams that are remembered at a time.
+    /// Maximum number of open streams to track.
     pub(super) streams: usize,
-    /// The resets that a client may cause, by the second.
+    /// Maximum number of resets per second.
     pub(super) resets: u32,
 }
 
 impl<T, E: Fn() -> bool> H2Filter<T, E> {
-    /// `is_exempt` returns true if the connection may exceed the limits of resets. It is called only
-    /// when that happens.
+    /// `is_exempt` returns true if the connection may exceed the limits of resets. It is called
+    /// only when a limit is reached.
     pub(super) fn new(stream: T, activity: Arc<Activity>, limits: H2Limits, is_exempt: E) -> Self {
         Self {
             stream,
             incoming: Incoming::new(),
             outgoing: Outgoing::new(),
-            unanswered: Unanswered::new(limits.streams),
+            open_streams: OpenStreams::new(limits.streams),
             rate: ResetRate::new(limits.resets, Instant::now()),
             limits,
             is_exempt,
-            is_over: Arc::default(),
+            is_closed: Arc::default(),
             activity,
         }
     }
 
-    /// Tells when the client has closed the connection, h2 has, or it broke.
-    pub(super) fn is_over(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.is_over)
+    /// Returns a flag that becomes true when either side closes the connection, or it fails.
+    pub(super) fn is_closed(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.is_closed)
     }
 
-    /// Takes note of bytes of the client, and overwrites header names that are too long.
+    /// Tracks bytes from the client, and overwrites header names that are too long.
     fn received(&mut self, mut bytes: &mut [u8]) {
         while !bytes.is_empty() {
             let payload = self.incoming.frames.payload(bytes);
             if self.incoming.names.pass(&mut bytes[..payload]) > 0 {
-                self.unanswered.found_long_name();
+                self.open_streams.found_long_name();
             }
             let (passed, head) = self.incoming.frames.advance(bytes);
             bytes = &mut bytes[passed..];
             let Some(head) = head else { return };
-            self.incoming.owed += 1;
+            self.incoming.unflushed += 1;
             self.incoming.names.begin(head);
-            self.unanswered.received(head);
+            self.open_streams.received(head);
             if head.kind == RST_STREAM {
-                self.incoming.unpaid += 1;
+                self.incoming.uncharged_resets += 1;
                 self.count_reset();
             }
         }
@@ -128,7 +132,7 @@ impl<T, E: Fn() -> bool> H2Filter<T, E> {
             return;
         }
         match (self.is_exempt)() {
-            true => self.rate.forgive(now),
+            true => self.rate.clear(now),
             false => self.incoming.is_excessive = true,
         }
     }
@@ -138,37 +142,37 @@ impl Incoming {
     fn new() -> Self {
         Self {
             frames: Frames::after(PREFACE),
-            names: LongNames::default(),
-            owed: 0,
-            waiting: None,
-            unpaid: 0,
+            names: LongNameScanner::default(),
+            unflushed: 0,
+            reader: None,
+            uncharged_resets: 0,
             is_excessive: false,
         }
     }
 
-    /// Waits while the client has caused enough that is not sent yet.
-    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.owed < MOST_OWED {
+    /// Waits for a flush if the maximum number of frames is reached.
+    fn poll_unflushed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.unflushed < MAX_UNFLUSHED {
             return Poll::Ready(());
         }
-        self.waiting = Some(cx.waker().clone());
+        self.reader = Some(cx.waker().clone());
         Poll::Pending
     }
 
-    /// Lets resets run out of the turn of this task: h2 reads all that there is before it hands on a request, so that nobody counts
-    /// those that are reset until then.
-    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        for _ in 0..std::mem::take(&mut self.unpaid) {
+    /// Charges resets to the cooperative budget of the task. h2 reads all available frames before
+    /// it yields a request, so requests that are reset before that have no other cost.
+    fn poll_budget(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..std::mem::take(&mut self.uncharged_resets) {
             ready!(coop::poll_proceed(cx)).made_progress();
         }
         Poll::Ready(())
     }
 
-    /// Takes note that everything is sent.
-    fn all_is_sent(&mut self) {
-        self.owed = 0;
-        if let Some(waiting) = self.waiting.take() {
-            waiting.wake();
+    /// Records a flush.
+    fn flushed(&mut self) {
+        self.unflushed = 0;
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
         }
     }
 }
@@ -177,20 +181,20 @@ impl<T: AsyncRead + Unpin, E: Fn() -> bool + Unpin> AsyncRead for H2Filter<T, E>
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.incoming.is_excessive {
-            this.is_over.store(true, Relaxed);
+            this.is_closed.store(true, Relaxed);
             return Poll::Ready(Err(io::Error::other(TooManyResets { per_second: this.limits.resets })));
         }
-        ready!(this.incoming.poll_sent(cx));
-        ready!(this.incoming.poll_turn(cx));
-        let most = this.unanswered.count() + MOST_RESET;
-        if this.activity.poll_at_most(cx, most).is_pending() && !(this.is_exempt)() {
+        ready!(this.incoming.poll_unflushed(cx));
+        ready!(this.incoming.poll_budget(cx));
+        let max = this.open_streams.count() + MAX_PENDING_RESETS;
+        if this.activity.poll_at_most(cx, max).is_pending() && !(this.is_exempt)() {
             return Poll::Pending;
         }
         let before = buffer.filled().len();
         let outcome = ready!(Pin::new(&mut this.stream).poll_read(cx, buffer));
         let received = &mut buffer.filled_mut()[before..];
         if outcome.is_err() || received.is_empty() {
-            this.is_over.store(true, Relaxed);
+            this.is_closed.store(true, Relaxed);
         }
         this.received(received);
         Poll::Ready(outcome)
@@ -198,27 +202,27 @@ impl<T: AsyncRead + Unpin, E: Fn() -> bool + Unpin> AsyncRead for H2Filter<T, E>
 }
 
 impl<T: AsyncWrite + Unpin, E: Fn() -> bool + Unpin> H2Filter<T, E> {
-    /// Sends what was put aside.
-    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.outgoing.rest().is_empty() {
-            let sent = ready!(Pin::new(&mut self.stream).poll_write(cx, self.outgoing.rest()))?;
+    /// Sends the pending bytes of [`Outgoing`].
+    fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outgoing.pending().is_empty() {
+            let sent = ready!(Pin::new(&mut self.stream).poll_write(cx, self.outgoing.pending()))?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.outgoing.rest_is_sent(sent);
+            self.outgoing.pending_sent(sent);
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Sends bytes that pass as they are, if `passing` is all of them or none of the later pieces.
-    fn poll_pass(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>], passing: usize) -> Poll<io::Result<usize>> {
+    /// Sends the first `passable` bytes, or a part of them, unchanged.
+    fn poll_pass(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>], passable: usize) -> Poll<io::Result<usize>> {
         let stream = Pin::new(&mut self.stream);
         let all: usize = pieces.iter().map(|piece| piece.len()).sum();
         let first = pieces.iter().find(|piece| !piece.is_empty()).map_or(&[][..], |piece| piece);
         match pieces {
-            [only] => stream.poll_write(cx, &only[..passing]),
-            _ if passing == all => stream.poll_write_vectored(cx, pieces),
-            _ => stream.poll_write(cx, &first[..passing.min(first.len())]),
+            [only] => stream.poll_write(cx, &only[..passable]),
+            _ if passable == all => stream.poll_write_vectored(cx, pieces),
+            _ => stream.poll_write(cx, &first[..passable.min(first.len())]),
         }
     }
 }
@@ -234,15 +238,15 @@ impl<T: AsyncWrite + Unpin, E: Fn() -> bool + Unpin> AsyncWrite for H2Filter<T, 
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        ready!(this.poll_rest(cx))?;
-        let passing = this.outgoing.passing(pieces);
-        if passing > 0 {
-            let sent = ready!(this.poll_pass(cx, pieces, passing))?;
-            this.outgoing.pass(pieces, sent, &mut this.unanswered);
+        ready!(this.poll_pending(cx))?;
+        let passable = this.outgoing.passable(pieces);
+        if passable > 0 {
+            let sent = ready!(this.poll_pass(cx, pieces, passable))?;
+            this.outgoing.pass(pieces, sent, &mut this.open_streams);
             return Poll::Ready(Ok(sent));
         }
-        let (taken, faults) = this.outgoing.take(pieces, &mut this.unanswered);
-        if faults > 0 {
+        let (taken, client_errors) = this.outgoing.take(pieces, &mut this.open_streams);
+        if client_errors > 0 {
             this.count_reset();
         }
         Poll::Ready(Ok(taken))
@@ -254,17 +258,17 @@ impl<T: AsyncWrite + Unpin, E: Fn() -> bool + Unpin> AsyncWrite for H2Filter<T, 
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        ready!(this.poll_rest(cx))?;
+        ready!(this.poll_pending(cx))?;
         ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
-        this.incoming.all_is_sent();
+        this.incoming.flushed();
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        this.is_over.store(true, Relaxed);
-        this.outgoing.give_up();
-        ready!(this.poll_rest(cx))?;
+        this.is_closed.store(true, Relaxed);
+        this.outgoing.release_held();
+        ready!(this.poll_pending(cx))?;
         Pin::new(&mut this.stream).poll_shutdown(cx)
     }
 }

@@ -1,4 +1,4 @@
-//! From an accepted socket to a TLS stream, within a deadline and away from the accept loop.
+//! TLS handshakes, with a deadline and outside the accept loop.
 
 use std::io;
 use std::sync::Arc;
@@ -12,14 +12,16 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// The answer of Go's servers, which people search for.
+/// Response to a plain HTTP request, as `(*conn).serve` in Go's net/http/server.go sends it.
 const PLAIN_HTTP: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
-/// How much of a plain request is read away so that closing does not reset the connection before the answer is seen.
-const PLAIN_READ_AWAY: usize = 64 * 1024;
-/// From the ClientHello to the end of the handshake, once it is its turn: a few round trips, lost packets included.
-const REST: Duration = Duration::from_secs(2);
+/// Maximum number of bytes of a plain request to discard. Closing a socket with unread data would
+/// reset the connection before the client reads the response.
+const MAX_DISCARDED: usize = 64 * 1024;
+/// Time from the ClientHello, once a permit is free, to the end of the handshake: a few round trips
+/// with retransmissions.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Makes TLS streams, so many at a time.
+/// Acceptor of TLS streams with a limit on concurrent handshakes.
 pub(super) struct Handshakes {
     config: watch::Receiver<Arc<ServerConfig>>,
     permits: Semaphore,
@@ -27,8 +29,8 @@ pub(super) struct Handshakes {
 }
 
 impl Handshakes {
-    pub(super) fn new(config: watch::Receiver<Arc<ServerConfig>>, at_a_time: usize, deadline: Duration) -> Self {
-        Self { config, permits: Semaphore::new(at_a_time.min(Semaphore::MAX_PERMITS)), deadline }
+    pub(super) fn new(config: watch::Receiver<Arc<ServerConfig>>, max: usize, deadline: Duration) -> Self {
+        Self { config, permits: Semaphore::new(max.min(Semaphore::MAX_PERMITS)), deadline }
     }
 
     pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
@@ -44,20 +46,22 @@ impl Handshakes {
             Box::pin(refuse_plain(stream)).await?;
             return Err(io::Error::new(io::ErrorKind::InvalidData, "plain HTTP"));
         }
-        // What this takes, nobody is given who says nothing.
-        Box::pin(self.shake_hands(stream)).await
+        // Boxed here, so that a silent client does not occupy the memory of a handshake.
+        Box::pin(self.handshake(stream)).await
     }
 
-    async fn shake_hands(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        // Whoever has not sent a whole ClientHello holds no permit, and who stalls after it not for long.
+    async fn handshake(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        // A client needs a permit only after its complete ClientHello, and holds it for a short
+        // time.
         let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         let _permit = self.permits.acquire().await.map_err(io::Error::other)?;
         let config = Arc::clone(&self.config.borrow());
-        tokio::time::timeout(REST, start.into_stream(config)).await?
+        tokio::time::timeout(HANDSHAKE_TIMEOUT, start.into_stream(config)).await?
     }
 }
 
-/// HTTP methods are capital letters, records of TLS begin with a small number.
+/// Returns true for a capital letter, which begins an HTTP method. TLS records begin with a small
+/// number.
 fn looks_like_http(first: u8) -> bool {
     first.is_ascii_uppercase()
 }
@@ -65,13 +69,13 @@ fn looks_like_http(first: u8) -> bool {
 async fn refuse_plain(mut stream: TcpStream) -> io::Result<()> {
     stream.write_all(PLAIN_HTTP).await?;
     stream.shutdown().await?;
-    let mut left = PLAIN_READ_AWAY;
+    let mut remaining = MAX_DISCARDED;
     let mut scratch = [0; 4096];
-    while left > 0 {
+    while remaining > 0 {
         stream.readable().await?;
         match stream.try_read(&mut scratch) {
             Ok(0) => break,
-            Ok(read) => left = left.saturating_sub(read),
+            Ok(read) => remaining = remaining.saturating_sub(read),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
         }

@@ -1,12 +1,13 @@
-//! The service that answers the requests of all connections.
+//! The HTTP service behind all connections.
 
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use tower::Service;
 
-use super::BoxError;
+/// An error of any type.
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The bounds of a service of HTTP, as one name. Every service that meets them implements it.
+/// Trait alias for the HTTP services that the listener accepts.
 pub trait RequestService:
     Service<
         Request<Incoming>,
@@ -17,7 +18,7 @@ pub trait RequestService:
     + Send
     + 'static
 {
-    /// The body of a response.
+    /// Body of a response.
     type ResponseBody: Body<Data: Send, Error: Into<BoxError>> + Unpin + Send + 'static;
 }
 

@@ -1,4 +1,4 @@
-//! The listener as clients meet it, on real sockets.
+//! Tests of the listener with real clients and sockets.
 
 use std::net::Ipv4Addr;
 
@@ -17,7 +17,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
@@ -28,17 +28,17 @@ use crate::auth::{CaBundle, FrontProxy, Trust};
 use super::*;
 use crate::tls::{MinVersion, Protocol, ServingCertificate, Source, server_config};
 
-const SOON: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(40);
 const NEVER: Duration = Duration::from_secs(3600);
-/// Many times what the buffers of the system take.
+/// Size of a response in bytes, many times that of the socket buffers.
 const LARGE: usize = 32 << 20;
 
-async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(SOON, future).await.expect("it takes too long")
+async fn within_deadline<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future).await.expect("the deadline has passed")
 }
 
-/// A running server; requests to `/held` announce themselves and wait for `release`.
+/// A running server. Requests to `/held` send to `held` and wait for `release`.
 struct Server {
     address: SocketAddr,
     anchor: CertificateDer<'static>,
@@ -52,7 +52,7 @@ struct Server {
     _trusted: watch::Sender<TrustState>,
 }
 
-/// The authority of front proxies.
+/// The CA of front proxies.
 struct Proxies(rcgen::Issuer<'static, rcgen::KeyPair>, String);
 
 impl Proxies {
@@ -94,7 +94,7 @@ fn app(announce: mpsc::UnboundedSender<()>, release: Arc<Semaphore>) -> Router {
     Router::new().route("/held", get(held)).route("/large", get(large)).route("/", get(peer))
 }
 
-async fn start(limits: Limits) -> Server {
+async fn start(limits: ConnectionLimits) -> Server {
     let folder = tempfile::tempdir().unwrap();
     let source = Source::folder(folder.path().into(), vec![]);
     let certificate = Arc::new(ServingCertificate::open(source, Timestamp::now()).await.unwrap());
@@ -112,7 +112,7 @@ async fn start(limits: Limits) -> Server {
     Server { address, anchor, shutdown, task, held, release, proxies, _folder: folder, _tls: tls, _trusted: trusted }
 }
 
-/// The pair of a client.
+/// Certificate and key of a client.
 struct ClientIdentity {
     certificate: CertificateDer<'static>,
     key: PrivateKeyDer<'static>,
@@ -125,7 +125,7 @@ fn stranger() -> ClientIdentity {
     ClientIdentity { certificate, key: PrivateKeyDer::Pkcs8(key.serialize_der().into()) }
 }
 
-/// What a client says first, and nothing after it.
+/// The ClientHello of a client.
 fn client_hello(config: ClientConfig) -> Vec<u8> {
     let name = ServerName::try_from("localhost").unwrap();
     let mut bytes = Vec::new();
@@ -156,16 +156,16 @@ impl Server {
     async fn tls(&self, protocol: &[u8], identity: Option<ClientIdentity>) -> TlsStream<TcpStream> {
         let config = self.client_config(protocol, identity);
         let socket = TcpSocket::new_v4().unwrap();
-        // So that the client's system does not read ahead of the client by much.
+        // A small receive buffer, so that an unread response blocks the server.
         socket.set_recv_buffer_size(64 << 10).unwrap();
         let stream = socket.connect(self.address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        let stream = soon(TlsConnector::from(Arc::new(config)).connect(name, stream)).await.unwrap();
+        let stream = within_deadline(TlsConnector::from(Arc::new(config)).connect(name, stream)).await.unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
         stream
     }
 
-    /// The task ends with the connection.
+    /// A client, and the task of its connection.
     async fn http1(&self, identity: Option<ClientIdentity>) -> (Http1, JoinHandle<hyper::Result<()>>) {
         let stream = TokioIo::new(self.tls(b"http/1.1", identity).await);
         let (sender, connection) = http1::Builder::new().handshake(stream).await.unwrap();
@@ -189,76 +189,78 @@ async fn text(response: Response<Incoming>) -> String {
 }
 
 #[tokio::test]
-async fn both_protocols_are_served_on_one_port_and_tell_who_asks() {
-    let server = start(Limits::default()).await;
+async fn requests_of_both_protocols_carry_their_peer() {
+    let server = start(ConnectionLimits::default()).await;
     let (mut first, _) = server.http1(None).await;
     for _ in 0..2 {
-        let answer = text(soon(first.send_request(request("/"))).await.unwrap()).await;
-        assert!(answer.starts_with("127.0.0.1:") && answer.ends_with(" 0"), "{answer}");
+        let response = text(within_deadline(first.send_request(request("/"))).await.unwrap()).await;
+        assert!(response.starts_with("127.0.0.1:") && response.ends_with(" 0"), "{response}");
     }
     let (mut second, _) = server.http2().await;
-    let answer = text(soon(second.send_request(request("https://localhost/"))).await.unwrap()).await;
-    assert!(answer.starts_with("127.0.0.1:") && answer.ends_with(" 0"), "{answer}");
+    let response = text(within_deadline(second.send_request(request("https://localhost/"))).await.unwrap()).await;
+    assert!(response.starts_with("127.0.0.1:") && response.ends_with(" 0"), "{response}");
 }
 
 #[tokio::test]
-async fn the_certificate_of_a_stranger_reaches_each_request() {
-    let server = start(Limits::default()).await;
+async fn unverified_client_certificates_reach_each_request() {
+    let server = start(ConnectionLimits::default()).await;
     let identity = stranger();
     let length = identity.certificate.len();
     let (mut client, _) = server.http1(Some(identity)).await;
     for _ in 0..2 {
-        let answer = text(soon(client.send_request(request("/"))).await.unwrap()).await;
-        assert!(answer.ends_with(&format!(" {length}")), "{answer}");
+        let response = text(within_deadline(client.send_request(request("/"))).await.unwrap()).await;
+        assert!(response.ends_with(&format!(" {length}")), "{response}");
     }
 }
 
 #[tokio::test]
 async fn plain_http_is_told_to_use_https() {
-    let server = start(Limits::default()).await;
-    for asked in ["GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), format!("PATCH /{}", "x".repeat(20_000))] {
+    let server = start(ConnectionLimits::default()).await;
+    for sent in ["GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), format!("PATCH /{}", "x".repeat(20_000))] {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
-        stream.write_all(asked.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        soon(stream.read_to_string(&mut answer)).await.unwrap();
-        assert_eq!(answer, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n");
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        let mut response = String::new();
+        within_deadline(stream.read_to_string(&mut response)).await.unwrap();
+        assert_eq!(response, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n");
     }
 }
 
 #[tokio::test]
 async fn a_client_that_says_nothing_is_cut_off_and_holds_up_nobody() {
-    let server = start(Limits { handshake: Duration::from_millis(500), handshakes: 1, ..Limits::default() }).await;
+    let server =
+        start(ConnectionLimits { handshake: Duration::from_millis(500), handshakes: 1, ..ConnectionLimits::default() })
+            .await;
     let mut silent = TcpStream::connect(server.address).await.unwrap();
     let (mut client, _) = server.http1(None).await;
-    text(soon(client.send_request(request("/"))).await.unwrap()).await;
-    assert_eq!(soon(silent.read(&mut [0; 8])).await.unwrap_or(0), 0);
+    text(within_deadline(client.send_request(request("/"))).await.unwrap()).await;
+    assert_eq!(within_deadline(silent.read(&mut [0; 8])).await.unwrap_or(0), 0);
 }
 
 #[tokio::test]
 async fn stalled_handshakes_do_not_block_others() {
-    let server = start(Limits { handshake: NEVER, handshakes: 2, ..Limits::default() }).await;
+    let server = start(ConnectionLimits { handshake: NEVER, handshakes: 2, ..ConnectionLimits::default() }).await;
     let hello = client_hello(server.client_config(b"http/1.1", None));
     let mut stalled = Vec::new();
     for sent in [&hello[..1], &hello[..1], &hello[..1], &hello[..hello.len() - 1]] {
         stalled.push(TcpStream::connect(server.address).await.unwrap());
         stalled.last_mut().unwrap().write_all(sent).await.unwrap();
     }
-    // These two hold the permits: they have the server's answer.
+    // These two hold the permits: the server has sent its part of the handshake.
     for _ in 0..2 {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         stream.write_all(&hello).await.unwrap();
-        soon(stream.read_u8()).await.unwrap();
+        within_deadline(stream.read_u8()).await.unwrap();
         stalled.push(stream);
     }
     let (mut client, _) = server.http1(None).await;
-    text(soon(client.send_request(request("/"))).await.unwrap()).await;
+    text(within_deadline(client.send_request(request("/"))).await.unwrap()).await;
 }
 
-/// Reads at a pace, with pauses that are shorter than the idle time, while all of it takes several times as long.
-async fn length_at_a_slow_pace(mut body: Incoming, pause: Duration) -> usize {
+/// Reads a body with a pause after each MiB, and returns its length.
+async fn read_slowly(mut body: Incoming, pause: Duration) -> usize {
     let (mut length, mut next) = (0, 1 << 20);
-    while let Some(frame) = soon(body.frame()).await {
-        length += frame.expect("the answer is cut off").into_data().unwrap().len();
+    while let Some(frame) = within_deadline(body.frame()).await {
+        length += frame.expect("the response is complete").into_data().unwrap().len();
         if length >= next {
             next += 1 << 20;
             tokio::time::sleep(pause).await;
@@ -268,72 +270,72 @@ async fn length_at_a_slow_pace(mut body: Incoming, pause: Duration) -> usize {
 }
 
 #[tokio::test]
-async fn a_slow_reader_gets_the_whole_of_a_large_answer() {
+async fn a_slow_reader_gets_a_large_response() {
     let idle = Duration::from_secs(1);
-    let server = start(Limits { idle, ..Limits::default() }).await;
+    let server = start(ConnectionLimits { idle, ..ConnectionLimits::default() }).await;
     let (mut first, _) = server.http1(None).await;
     let (mut second, _) = server.http2().await;
-    let first = soon(first.send_request(request("/large"))).await.unwrap().into_body();
-    let second = soon(second.send_request(request("https://localhost/large"))).await.unwrap().into_body();
-    let lengths = tokio::join!(length_at_a_slow_pace(first, idle / 10), length_at_a_slow_pace(second, idle / 10));
+    let first = within_deadline(first.send_request(request("/large"))).await.unwrap().into_body();
+    let second = within_deadline(second.send_request(request("https://localhost/large"))).await.unwrap().into_body();
+    let lengths = tokio::join!(read_slowly(first, idle / 10), read_slowly(second, idle / 10));
     assert_eq!(lengths, (LARGE, LARGE));
 }
 
 #[tokio::test]
-async fn a_reader_that_takes_nothing_is_cut_off() {
-    let mut server = start(Limits { idle: SHORT, ..Limits::default() }).await;
+async fn a_stalled_reader_is_disconnected() {
+    let mut server = start(ConnectionLimits { idle: SHORT, ..ConnectionLimits::default() }).await;
     let mut stalled = server.tls(b"http/1.1", None).await;
     stalled.write_all(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let (mut second, second_end) = server.http2().await;
-    let unread = soon(second.send_request(request("https://localhost/large"))).await.unwrap();
-    let _ = soon(second_end).await.unwrap();
+    let unread = within_deadline(second.send_request(request("https://localhost/large"))).await.unwrap();
+    let _ = within_deadline(second_end).await.unwrap();
     drop(unread);
-    // The connections are gone, though the clients hold on to theirs.
+    // The server has closed the connections, though the clients have not.
     server.shutdown.advance(Phase::Draining);
-    soon(&mut server.task).await.unwrap();
+    within_deadline(&mut server.task).await.unwrap();
     drop(stalled);
 }
 
 #[tokio::test]
-async fn the_pings_of_http2_keep_no_idle_connection() {
+async fn http2_pings_do_not_reset_the_idle_timeout() {
     let ping_interval = SHORT / 4;
-    let server = start(Limits { idle: SHORT, ping_interval, ..Limits::default() }).await;
+    let server = start(ConnectionLimits { idle: SHORT, ping_interval, ..ConnectionLimits::default() }).await;
     let (mut client, end) = server.http2().await;
-    text(soon(client.send_request(request("https://localhost/"))).await.unwrap()).await;
-    soon(end).await.unwrap().unwrap();
+    text(within_deadline(client.send_request(request("https://localhost/"))).await.unwrap()).await;
+    within_deadline(end).await.unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn slow_headers_are_cut_off_while_an_idle_connection_lives_on() {
-    let server = start(Limits { header_read: SHORT, idle: NEVER, ..Limits::default() }).await;
+async fn slow_headers_end_a_connection_but_idling_does_not() {
+    let server = start(ConnectionLimits { header_read: SHORT, idle: NEVER, ..ConnectionLimits::default() }).await;
     let (mut idle, _) = server.http1(None).await;
-    text(soon(idle.send_request(request("/"))).await.unwrap()).await;
+    text(within_deadline(idle.send_request(request("/"))).await.unwrap()).await;
     let mut slow = server.tls(b"http/1.1", None).await;
     slow.write_all(b"GET / HTTP/1.1\r\nHost: loc").await.unwrap();
-    assert_eq!(soon(slow.read(&mut [0; 64])).await.unwrap_or(0), 0);
+    assert_eq!(within_deadline(slow.read(&mut [0; 64])).await.unwrap_or(0), 0);
     let mut second = server.tls(b"http/1.1", None).await;
     second.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-    let mut answer = [0; 1024];
-    soon(second.read(&mut answer)).await.unwrap();
-    assert!(answer.starts_with(b"HTTP/1.1 200 OK"));
+    let mut response = [0; 1024];
+    within_deadline(second.read(&mut response)).await.unwrap();
+    assert!(response.starts_with(b"HTTP/1.1 200 OK"));
     second.write_all(b"GET").await.unwrap();
-    while soon(second.read(&mut answer)).await.unwrap_or(0) > 0 {}
-    text(soon(idle.send_request(request("/"))).await.unwrap()).await;
+    while within_deadline(second.read(&mut response)).await.unwrap_or(0) > 0 {}
+    text(within_deadline(idle.send_request(request("/"))).await.unwrap()).await;
 }
 
 #[tokio::test]
-async fn idle_connections_are_closed_but_a_long_request_is_not() {
-    let mut server = start(Limits { idle: SHORT, ..Limits::default() }).await;
+async fn idle_connections_are_closed_but_busy_ones_are_not() {
+    let mut server = start(ConnectionLimits { idle: SHORT, ..ConnectionLimits::default() }).await;
     let (mut busy, _) = server.http1(None).await;
-    let answer = tokio::spawn(busy.send_request(request("/held")));
-    soon(server.held.recv()).await;
+    let response = tokio::spawn(busy.send_request(request("/held")));
+    within_deadline(server.held.recv()).await;
     let (mut first, first_end) = server.http1(None).await;
     let (_second, second_end) = server.http2().await;
-    text(soon(first.send_request(request("/"))).await.unwrap()).await;
-    soon(first_end).await.unwrap().unwrap();
-    soon(second_end).await.unwrap().unwrap();
+    text(within_deadline(first.send_request(request("/"))).await.unwrap()).await;
+    within_deadline(first_end).await.unwrap().unwrap();
+    within_deadline(second_end).await.unwrap().unwrap();
     server.release.add_permits(1);
-    assert_eq!(text(soon(answer).await.unwrap().unwrap()).await, "at last");
+    assert_eq!(text(within_deadline(response).await.unwrap().unwrap()).await, "at last");
 }
 
 fn with_headers(uri: &str, count: usize, size: usize) -> Request<Empty<Bytes>> {
@@ -345,8 +347,8 @@ fn with_headers(uri: &str, count: usize, size: usize) -> Request<Empty<Bytes>> {
 }
 
 #[tokio::test]
-async fn headers_have_a_limit() {
-    let server = start(Limits::default()).await;
+async fn headers_are_limited_in_size_and_number() {
+    let server = start(ConnectionLimits::default()).await;
     let proxy = || Some(server.proxies.proxy());
     for (count, size, status, identity) in [
         (9, 100_000, 200, None),
@@ -359,70 +361,72 @@ async fn headers_have_a_limit() {
         (5_100, 8, 431, proxy()),
     ] {
         let (mut client, _) = server.http1(identity).await;
-        let sent = soon(client.send_request(with_headers("/", count, size))).await;
-        // Whoever is still sending when the server closes may see a reset instead of the answer.
+        let sent = within_deadline(client.send_request(with_headers("/", count, size))).await;
+        // A client that is still sending when the server closes may see a reset instead of the
+        // response.
         let seen =
             sent.map_or_else(|error| if size > 8 { 431 } else { panic!("{error}") }, |got| got.status().as_u16());
         assert_eq!(seen, status, "HTTP/1.1, {count} lines of {size}");
     }
     for (count, size, status) in [(9, 100_000, 200), (11, 100_000, 431), (600, 8, 200)] {
-        // Once the client knows the server's settings, it refuses by itself to send more.
+        // A client that has the settings of the server refuses to send more.
         let (mut client, _) = server.http2().await;
-        text(soon(client.send_request(request("https://localhost/"))).await.unwrap()).await;
-        let sent = soon(client.send_request(with_headers("https://localhost/", count, size))).await;
-        assert_eq!(sent.map_or(431, |answer| answer.status().as_u16()), status, "HTTP/2, {count} lines of {size}");
+        text(within_deadline(client.send_request(request("https://localhost/"))).await.unwrap()).await;
+        let sent = within_deadline(client.send_request(with_headers("https://localhost/", count, size))).await;
+        assert_eq!(sent.map_or(431, |response| response.status().as_u16()), status, "HTTP/2, {count} lines of {size}");
     }
 }
 
 #[tokio::test]
-async fn draining_finishes_requests_and_starts_none() {
-    let mut server = start(Limits::default()).await;
+async fn draining_finishes_requests_and_accepts_no_more() {
+    let mut server = start(ConnectionLimits::default()).await;
     let (_idle, idle_end) = server.http1(None).await;
     let (mut first, first_end) = server.http1(None).await;
     let (mut second, second_end) = server.http2().await;
-    let answers = [
+    let responses = [
         tokio::spawn(first.send_request(request("/held"))),
         tokio::spawn(second.send_request(request("https://localhost/held"))),
     ];
-    soon(server.held.recv()).await;
-    soon(server.held.recv()).await;
+    within_deadline(server.held.recv()).await;
+    within_deadline(server.held.recv()).await;
     server.shutdown.begin();
-    text(soon(server.http1(None).await.0.send_request(request("/"))).await.unwrap()).await;
+    text(within_deadline(server.http1(None).await.0.send_request(request("/"))).await.unwrap()).await;
     server.shutdown.advance(Phase::Draining);
-    // A client of hyper that never asked calls this an error, though the server closed in good order.
-    let _ = soon(idle_end).await.unwrap();
+    // hyper returns an error to a client without requests, even after a graceful shutdown.
+    // order.
+    let _ = within_deadline(idle_end).await.unwrap();
     assert!(TcpStream::connect(server.address).await.is_err());
     assert!(!server.task.is_finished());
     server.release.add_permits(2);
-    for answer in answers {
-        let answer = soon(answer).await.unwrap().unwrap();
-        assert!(answer.version() == http::Version::HTTP_2 || answer.headers()["connection"] == "close");
-        assert_eq!(text(answer).await, "at last");
+    for response in responses {
+        let response = within_deadline(response).await.unwrap().unwrap();
+        assert!(response.version() == http::Version::HTTP_2 || response.headers()["connection"] == "close");
+        assert_eq!(text(response).await, "at last");
     }
-    soon(server.task).await.unwrap();
-    soon(first_end).await.unwrap().unwrap();
-    soon(second_end).await.unwrap().unwrap();
+    within_deadline(server.task).await.unwrap();
+    within_deadline(first_end).await.unwrap().unwrap();
+    within_deadline(second_end).await.unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn requests_that_outlast_the_drain_time_are_cut_off() {
-    let mut server = start(Limits { drain: SHORT, ..Limits::default() }).await;
+async fn requests_are_aborted_after_the_drain_time() {
+    let mut server = start(ConnectionLimits { drain: SHORT, ..ConnectionLimits::default() }).await;
     let (mut first, _) = server.http1(None).await;
     let (mut second, _) = server.http2().await;
     let first = tokio::spawn(first.send_request(request("/held")));
     let second = tokio::spawn(second.send_request(request("https://localhost/held")));
-    soon(server.held.recv()).await;
-    soon(server.held.recv()).await;
+    within_deadline(server.held.recv()).await;
+    within_deadline(server.held.recv()).await;
     server.shutdown.advance(Phase::Draining);
-    soon(server.task).await.unwrap();
-    assert!(soon(first).await.unwrap().is_err() && soon(second).await.unwrap().is_err());
-    // The handler of the second request was dropped with its connection, not left running.
+    within_deadline(server.task).await.unwrap();
+    assert!(within_deadline(first).await.unwrap().is_err() && within_deadline(second).await.unwrap().is_err());
+    // The handlers were dropped with their connections.
     while server.held.recv().await.is_some() {}
 }
 
 #[tokio::test]
-async fn each_handshake_takes_the_configuration_of_its_time() {
-    let server = start(Limits::default()).await;
+async fn each_handshake_uses_the_current_configuration() {
+    let server = start(ConnectionLimits::default()).await;
     let folder = tempfile::tempdir().unwrap();
     let source = Source::folder(folder.path().into(), vec![]);
     let certificate = Arc::new(ServingCertificate::open(source, Timestamp::now()).await.unwrap());
@@ -431,7 +435,7 @@ async fn each_handshake_takes_the_configuration_of_its_time() {
         server_config(certificate, &Protocol::new(MinVersion::Tls12, &[]).unwrap(), vec![]).unwrap(),
     ));
     let server = Server { anchor, ..server };
-    text(soon(server.http1(None).await.0.send_request(request("/"))).await.unwrap()).await;
+    text(within_deadline(server.http1(None).await.0.send_request(request("/"))).await.unwrap()).await;
 }
 
 #[tokio::test]
@@ -446,7 +450,7 @@ async fn bind_errors_name_their_flags() {
 }
 
 #[test]
-fn an_aborted_connection_is_no_fault_of_the_listener() {
+fn an_aborted_connection_is_no_listener_error() {
     assert!(concerns_one_connection(&io::ErrorKind::ConnectionAborted.into()));
     assert!(!concerns_one_connection(&io::Error::from_raw_os_error(24)));
 }

@@ -1,4 +1,4 @@
-//! The filter between two ends of tests: what it lets through, what it replaces, and whom it stops.
+//! Tests of the filter with an in-memory stream.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -13,12 +13,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::super::frames::{CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameHead, HEADERS, RST_STREAM};
 use super::*;
 
-/// An end that takes so many bytes at a time, and gives what it holds.
+/// A stream that accepts a given number of bytes at a time, and yields given bytes.
 #[derive(Default)]
 struct End {
     sent: Vec<u8>,
     to_read: Vec<u8>,
-    /// The most bytes of each write to come; then all are taken. 0 takes nothing.
+    /// Maximum size of each of the next writes in bytes; unlimited after the last. 0 blocks.
     takes: VecDeque<usize>,
     is_blocked: bool,
 }
@@ -34,12 +34,12 @@ impl AsyncRead for End {
 
 impl AsyncWrite for End {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let most = self.takes.pop_front().unwrap_or(usize::MAX);
-        if most == 0 || self.is_blocked {
+        let max = self.takes.pop_front().unwrap_or(usize::MAX);
+        if max == 0 || self.is_blocked {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        let count = bytes.len().min(most);
+        let count = bytes.len().min(max);
         self.sent.extend_from_slice(&bytes[..count]);
         Poll::Ready(Ok(count))
     }
@@ -89,7 +89,7 @@ fn filter(is_exempt: bool) -> H2Filter<End, impl Fn() -> bool + Unpin> {
     H2Filter::new(End::default(), Activity::idle(), LIMITS, move || is_exempt)
 }
 
-/// Lets the filter read frames of a client.
+/// Passes frames of a client through the filter.
 async fn receive<E: Fn() -> bool + Unpin>(filter: &mut H2Filter<End, E>, frames: &[u8]) -> io::Result<()> {
     filter.stream.to_read.extend_from_slice(frames);
     while !filter.stream.to_read.is_empty() {
@@ -106,7 +106,7 @@ async fn after(streams: &[u32]) -> H2Filter<End, impl Fn() -> bool + Unpin> {
     filter
 }
 
-/// What goes out where this is written, in pieces of `size`, two at a time.
+/// The bytes that the filter sends when `bytes` are written in chunks of `size`.
 async fn sent<E: Fn() -> bool + Unpin>(filter: &mut H2Filter<End, E>, bytes: &[u8], size: usize) -> Vec<u8> {
     let mut left = bytes;
     while !left.is_empty() {
@@ -121,7 +121,7 @@ async fn sent<E: Fn() -> bool + Unpin>(filter: &mut H2Filter<End, E>, bytes: &[u
 }
 
 #[tokio::test]
-async fn a_malformed_request_is_answered_however_writes_are_cut() {
+async fn a_malformed_request_gets_400_at_any_chunk_size() {
     let around = |middle: &[u8]| [&frame(DATA, 0, 1, &[3; 40]), middle, &frame(DATA, END_STREAM, 1, b"end")].concat();
     let headers = frame(HEADERS, END_HEADERS, 1, b"\x88");
     for size in 1..100 {
@@ -134,27 +134,27 @@ async fn a_malformed_request_is_answered_however_writes_are_cut() {
 
 #[tokio::test]
 async fn a_reset_is_replaced_only_where_no_response_has_begun() {
-    let begun = frame(HEADERS, END_HEADERS, 1, b"\x88");
+    let started = frame(HEADERS, END_HEADERS, 1, b"\x88");
     let complete = frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x88");
-    let ended = [&begun[..], &frame(DATA, END_STREAM, 1, b"x")].concat();
-    for (before, out, wanted) in [
+    let ended = [&started[..], &frame(DATA, END_STREAM, 1, b"x")].concat();
+    for (before, out, expected) in [
         (vec![], reset(1, 1), bad_request(1)),
-        (begun, reset(1, 1), reset(1, 1)),
+        (started, reset(1, 1), reset(1, 1)),
         (complete, reset(1, 1), reset(1, 0)),
         (ended, reset(1, 1), reset(1, 0)),
         (reset(1, 8), reset(1, 1), reset(1, 0)),
         (vec![], reset(1, 8), reset(1, 8)),
         (vec![], reset(1, 0), reset(1, 0)),
         (vec![], reset(1, 7), reset(1, 7)),
-        // The client has not opened these.
+        // The client has not opened these streams.
         (vec![], reset(3, 1), reset(3, 1)),
         (vec![], reset(2, 1), reset(2, 1)),
-        // No reset at all.
+        // Not a valid reset.
         (vec![], frame(RST_STREAM, 0, 1, &[0, 0, 0, 1, 0]), frame(RST_STREAM, 0, 1, &[0, 0, 0, 1, 0])),
     ] {
         let mut filter = after(&[1]).await;
         sent(&mut filter, &before, 1000).await;
-        assert_eq!(sent(&mut filter, &out, 1000).await, wanted, "{before:?} {out:?}");
+        assert_eq!(sent(&mut filter, &out, 1000).await, expected, "{before:?} {out:?}");
     }
 }
 
@@ -176,21 +176,21 @@ async fn a_header_block_is_not_interrupted() {
 }
 
 #[tokio::test]
-async fn a_block_that_may_hold_too_long_a_url_is_answered_414() {
-    for (last, wanted) in [(100, &[0x8c][..]), (9_000, b"\x08\x03414")] {
+async fn a_block_that_may_hold_too_long_a_url_gets_414() {
+    for (last, expected) in [(100, &[0x8c][..]), (9_000, b"\x08\x03414")] {
         let mut filter = after(&[]).await;
         let block = [vec![0; 16_000], vec![0; 16_000], vec![0; last]];
         let mut frames = frame(HEADERS, END_STREAM, 1, &block[0]);
         frames.extend(frame(CONTINUATION, 0, 1, &block[1]));
         frames.extend(frame(CONTINUATION, END_HEADERS, 1, &block[2]));
         receive(&mut filter, &frames).await.unwrap();
-        let answer = [frame(HEADERS, END_HEADERS | END_STREAM, 1, wanted), reset(1, 0)].concat();
-        assert_eq!(sent(&mut filter, &reset(1, 1), 1000).await, answer);
+        let response = [frame(HEADERS, END_HEADERS | END_STREAM, 1, expected), reset(1, 0)].concat();
+        assert_eq!(sent(&mut filter, &reset(1, 1), 1000).await, response);
     }
 }
 
 #[tokio::test]
-async fn a_block_with_too_long_a_name_is_answered_431() {
+async fn a_block_with_too_long_a_name_gets_431() {
     let mut filter = after(&[]).await;
     // A name of 65,536 bytes and a value of one.
     let block = [&[0, 0x7f, 0x81, 0xff, 0x03][..], &[b'n'; 65_536], &[1, b'v']].concat();
@@ -198,12 +198,12 @@ async fn a_block_with_too_long_a_name_is_answered_431() {
     frames.extend(block[16_000..64_000].chunks(16_000).flat_map(|part| frame(CONTINUATION, 0, 1, part)));
     frames.extend(frame(CONTINUATION, END_HEADERS, 1, &block[64_000..]));
     receive(&mut filter, &frames).await.unwrap();
-    let answer = [frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x08\x03431"), reset(1, 0)].concat();
-    assert_eq!(sent(&mut filter, &reset(1, 1), 1000).await, answer);
+    let response = [frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x08\x03431"), reset(1, 0)].concat();
+    assert_eq!(sent(&mut filter, &reset(1, 1), 1000).await, response);
 }
 
 #[tokio::test]
-async fn streams_that_are_not_remembered_are_left_alone() {
+async fn resets_of_untracked_streams_pass_unchanged() {
     let limits = H2Limits { streams: 1, ..LIMITS };
     let mut filter = H2Filter::new(End::default(), Activity::idle(), limits, || false);
     let preface = [b' '; PREFACE as usize];
@@ -213,8 +213,8 @@ async fn streams_that_are_not_remembered_are_left_alone() {
 }
 
 #[tokio::test]
-async fn too_many_resets_end_the_connection_unless_it_is_exempt() {
-    // The time that this takes lets some more pass than the burst.
+async fn excessive_resets_close_the_connection_unless_exempt() {
+    // More than the burst, because the rate allows some more meanwhile.
     let resets: Vec<u8> = (0..40_000).flat_map(|number| reset(2 * number + 1, 8)).collect();
     for is_exempt in [false, true] {
         let mut filter = filter(is_exempt);
@@ -229,7 +229,7 @@ async fn too_many_resets_end_the_connection_unless_it_is_exempt() {
 }
 
 #[tokio::test]
-async fn resets_that_a_client_makes_the_server_send_count_too() {
+async fn resets_by_the_server_for_client_errors_count() {
     let mut filter = after(&[]).await;
     let mut answered = 0;
     for stream in (1..).step_by(2).take(40_000) {
@@ -241,7 +241,7 @@ async fn resets_that_a_client_makes_the_server_send_count_too() {
         answered += 1;
     }
     assert!((10_001..40_000).contains(&answered), "{answered}");
-    // Those that are no fault of the client do not.
+    // Other resets do not count.
     let mut filter = after(&[]).await;
     let harmless: Vec<u8> = (0..20_001).flat_map(|number| reset(2 * number + 1, 5)).collect();
     sent(&mut filter, &harmless, usize::MAX).await;
@@ -249,16 +249,16 @@ async fn resets_that_a_client_makes_the_server_send_count_too() {
 }
 
 #[tokio::test]
-async fn a_connection_is_over_when_either_side_says_so() {
-    let mut read_to_the_end = after(&[1]).await;
-    let is_over = read_to_the_end.is_over();
-    assert!(!is_over.load(Relaxed));
-    assert_eq!(read_to_the_end.read(&mut [0]).await.unwrap(), 0);
-    assert!(is_over.load(Relaxed));
+async fn a_connection_is_closed_when_either_side_closes_it() {
+    let mut reader = after(&[1]).await;
+    let is_closed = reader.is_closed();
+    assert!(!is_closed.load(Relaxed));
+    assert_eq!(reader.read(&mut [0]).await.unwrap(), 0);
+    assert!(is_closed.load(Relaxed));
     let mut shut_down = filter(false);
-    let is_over = shut_down.is_over();
+    let is_closed = shut_down.is_closed();
     shut_down.shutdown().await.unwrap();
-    assert!(is_over.load(Relaxed));
+    assert!(is_closed.load(Relaxed));
 }
 
 #[derive(Default)]
@@ -271,14 +271,14 @@ impl Wake for Woken {
 }
 
 #[test]
-fn a_client_that_reads_nothing_is_not_read_from() {
+fn no_bytes_are_read_from_a_client_that_does_not_read() {
     let woken = Arc::new(Woken::default());
     let waker = Arc::clone(&woken).into();
     let mut cx = Context::from_waker(&waker);
     let mut filter = filter(false);
     filter.stream.is_blocked = true;
     filter.stream.to_read = vec![b' '; PREFACE as usize];
-    filter.stream.to_read.extend((0..2 * MOST_OWED).flat_map(|_| frame(DATA, 0, 1, b"")));
+    filter.stream.to_read.extend((0..2 * MAX_UNFLUSHED).flat_map(|_| frame(DATA, 0, 1, b"")));
     let (mut read, mut space) = (0, [0; 900]);
     loop {
         let mut buffer = ReadBuf::new(&mut space);
@@ -287,7 +287,7 @@ fn a_client_that_reads_nothing_is_not_read_from() {
         }
         read += buffer.filled().len();
     }
-    assert!(read < 9 * MOST_OWED as usize + 2000, "{read}");
+    assert!(read < 9 * MAX_UNFLUSHED as usize + 2000, "{read}");
     assert!(Pin::new(&mut filter).poll_flush(&mut cx).is_pending());
     assert_eq!(woken.0.load(Relaxed), 0);
     filter.stream.is_blocked = false;
@@ -298,20 +298,20 @@ fn a_client_that_reads_nothing_is_not_read_from() {
 }
 
 #[tokio::test]
-async fn a_frame_that_is_never_complete_goes_out_at_the_end() {
+async fn an_incomplete_frame_is_sent_at_shutdown() {
     let mut filter = after(&[1]).await;
-    let beginning = &reset(1, 1)[..11];
-    assert_eq!(sent(&mut filter, beginning, 1000).await, b"");
+    let start = &reset(1, 1)[..11];
+    assert_eq!(sent(&mut filter, start, 1000).await, b"");
     filter.shutdown().await.unwrap();
-    assert_eq!(filter.stream.sent, beginning);
+    assert_eq!(filter.stream.sent, start);
 }
 
 #[tokio::test]
-async fn nothing_is_read_while_too_many_resets_are_under_way() {
+async fn nothing_is_read_while_too_many_resets_are_pending() {
     let mut filter = after(&[1]).await;
-    let mut requests: Vec<_> = (0..MOST_RESET + 2).map(|_| filter.activity.enter()).collect();
+    let mut requests: Vec<_> = (0..MAX_PENDING_RESETS + 2).map(|_| filter.activity.enter()).collect();
     filter.stream.to_read = request(3);
-    // One stream is open, so that one request more may be under way.
+    // One stream is open, so one more request may be in flight.
     assert!(
         poll_fn(|cx| Poll::Ready(Pin::new(&mut filter).poll_read(cx, &mut ReadBuf::new(&mut [0; 9])).is_pending()))
             .await
@@ -321,18 +321,18 @@ async fn nothing_is_read_while_too_many_resets_are_under_way() {
 }
 
 #[tokio::test]
-async fn a_front_proxy_is_read_from_however_many_resets_there_are() {
+async fn pending_resets_do_not_block_a_front_proxy() {
     let mut filter = filter(true);
-    let _requests: Vec<_> = (0..=MOST_RESET).map(|_| filter.activity.enter()).collect();
+    let _requests: Vec<_> = (0..=MAX_PENDING_RESETS).map(|_| filter.activity.enter()).collect();
     filter.stream.to_read = vec![b'p'; 9];
     assert_eq!(filter.read(&mut [0; 9]).await.unwrap(), 9);
 }
 
-/// A frame as h2 sends it, and what becomes of it where streams 1 to 9 wait for a response.
+/// A frame from h2, and the bytes that the filter sends for it.
 fn frames() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     let payload = || prop::collection::vec(any::<u8>(), 0..60);
     prop_oneof![
-        // Only on streams that no reset is sent on.
+        // Only on streams without resets.
         (payload(), 5..10_u32).prop_map(|(payload, id)| frame(DATA, 0, 2 * id + 1, &payload)),
         (payload(), 5..10_u32).prop_map(|(payload, id)| frame(HEADERS, END_HEADERS, 2 * id + 1, &payload)),
         (payload(), payload()).prop_map(|(one, two)| {
@@ -345,24 +345,24 @@ fn frames() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
 }
 
 proptest! {
-    /// Resets are replaced by responses, and every other byte passes, in order, however reads and writes are cut.
+    /// The filter replaces resets by responses and keeps all other bytes, at any chunk size.
     #[test]
     fn every_other_byte_passes_unchanged(
         all in prop::collection::vec(frames(), 0..30),
-        faults in prop::collection::vec((any::<prop::sample::Index>(), 0..5_u32), 0..5),
+        client_errors in prop::collection::vec((any::<prop::sample::Index>(), 0..5_u32), 0..5),
         sizes in prop::collection::vec(1..80_usize, 1..20),
         takes in prop::collection::vec(0..50_usize, 0..200),
     ) {
         let mut all = all;
-        let mut faulty = std::collections::BTreeSet::new();
-        for (at, id) in faults {
+        let mut reset_streams = std::collections::BTreeSet::new();
+        for (at, id) in client_errors {
             let stream = 2 * id + 1;
-            if faulty.insert(stream) {
+            if reset_streams.insert(stream) {
                 all.insert(at.index(all.len() + 1), (reset(stream, 1), bad_request(stream)));
             }
         }
-        let (bytes, wanted): (Vec<_>, Vec<_>) = all.into_iter().unzip();
-        let (bytes, wanted) = (bytes.concat(), wanted.concat());
+        let (bytes, expected): (Vec<_>, Vec<_>) = all.into_iter().unzip();
+        let (bytes, expected) = (bytes.concat(), expected.concat());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let mut filter = after(&[1, 3, 5, 7, 9, 11, 13, 15, 17, 19]).await;
@@ -376,7 +376,7 @@ proptest! {
                 out.extend(sent(&mut filter, now, usize::MAX).await);
                 left = later;
             }
-            assert_eq!(out, wanted);
+            assert_eq!(out, expected);
         });
     }
 }

@@ -1,4 +1,4 @@
-//! Header blocks in frames and reads of any size: which of their bytes change.
+//! Tests of the scanner with frames and reads of any size.
 
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -6,7 +6,7 @@ use proptest::sample::Index;
 use super::super::frames::{DATA, END_STREAM, Frames};
 use super::*;
 
-/// The largest frame that h2 accepts unless it is configured, in bytes.
+/// Default maximum frame size of h2 in bytes.
 const FRAME: usize = 16 << 10;
 
 fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
@@ -14,7 +14,7 @@ fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
     [&head.bytes()[..], payload].concat()
 }
 
-/// A block in frames of these sizes, of which the last is repeated.
+/// A block in frames of these sizes; the last size is repeated.
 fn frames(block: &[u8], sizes: &[usize]) -> Vec<u8> {
     let (mut frames, mut left, mut number) = (Vec::new(), block, 0);
     while number == 0 || !left.is_empty() {
@@ -46,9 +46,9 @@ fn padded_frames(block: &[u8], padding: u8) -> Vec<u8> {
     all
 }
 
-/// The bytes after the scanner has seen them in reads of these sizes, again and again, and the number of names it found.
+/// The bytes after a scan in reads of these sizes, repeated, and the number of names found.
 fn scanned(bytes: &[u8], reads: &[usize]) -> (Vec<u8>, usize) {
-    let (mut frames, mut names, mut found) = (Frames::after(0), LongNames::default(), 0);
+    let (mut frames, mut names, mut found) = (Frames::after(0), LongNameScanner::default(), 0);
     let mut bytes = bytes.to_vec();
     let (mut left, mut sizes) = (&mut bytes[..], reads.iter().cycle());
     while !left.is_empty() {
@@ -78,7 +78,7 @@ fn block_of(mut bytes: &[u8]) -> Vec<u8> {
     block
 }
 
-/// An integer behind the bits of an instruction (RFC 7541, section 5.1).
+/// An integer after the bits of an instruction (RFC 7541, section 5.1).
 fn integer(bits: u8, prefix: u8, value: usize) -> Vec<u8> {
     let Some(mut rest) = value.checked_sub(prefix.into()) else { return vec![bits | value as u8] };
     let mut bytes = vec![bits | prefix];
@@ -99,7 +99,7 @@ fn literal(bits: u8, huffman: u8, name: &[u8], value: &[u8]) -> Vec<u8> {
     [vec![bits], string(huffman, name), string(0, value)].concat()
 }
 
-/// Decodes a string that is raw or repeats the code of `&`.
+/// Decodes a string that is raw or repeats the Huffman code of `&`.
 fn read_string(block: &mut &[u8]) -> Vec<u8> {
     let is_huffman = block[0] & 0x80 != 0;
     let (mut length, mut at) = (usize::from(block[0] & 0x7f), 1);
@@ -121,7 +121,7 @@ fn read_string(block: &mut &[u8]) -> Vec<u8> {
     text
 }
 
-/// Decodes literals that are not indexed, with names or entries of the static table.
+/// Decodes literals without indexing, with names or entries of the static table.
 fn read_fields(mut block: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut fields = Vec::new();
     while !block.is_empty() {
@@ -139,7 +139,7 @@ fn read_fields(mut block: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 #[test]
-fn a_name_that_is_too_long_becomes_fields_that_h2_refuses() {
+fn too_long_a_name_becomes_fields_that_h2_rejects() {
     for (huffman, length) in
         [(0, 65_536), (0, 70_000), (0, 1 << 20), (0, (1 << 21) + 126), (0x80, 40_960), (0x80, 65_000)]
     {
@@ -160,19 +160,19 @@ fn a_name_that_is_too_long_becomes_fields_that_h2_refuses() {
 }
 
 #[test]
-fn a_name_is_replaced_however_reads_are_cut() {
+fn a_name_is_replaced_at_any_read_size() {
     let long = |huffman, length| literal(0, huffman, &vec![b'n'; length], b"value");
     let block = [&[0x82, 0x84][..], &long(0, 70_000), &long(0x80, 41_000), &literal(0, 0, b"x", b"y")].concat();
     for bytes in [frames(&block, &[FRAME]), frames(&block, &[0, 1, 1, 1, 2, 500]), padded_frames(&block, 200)] {
-        let (wanted, found) = scanned(&bytes, &[usize::MAX]);
+        let (expected, found) = scanned(&bytes, &[usize::MAX]);
         assert_eq!(found, 2);
-        assert_ne!(wanted, bytes);
-        // Every position is a cut.
-        assert_eq!(scanned(&bytes, &[1]), (wanted.clone(), 2));
-        // Each of these positions is the only cut.
+        assert_ne!(expected, bytes);
+        // A cut after every byte.
+        assert_eq!(scanned(&bytes, &[1]), (expected.clone(), 2));
+        // One cut at each of these positions.
         let heads = (0..bytes.len()).step_by(FRAME + 9).flat_map(|at| at..at + 12);
         for at in heads.chain(1..60).chain(990..1_250).filter(|at| (1..bytes.len()).contains(at)) {
-            assert!(scanned(&bytes, &[at, usize::MAX]).0 == wanted, "{at}");
+            assert!(scanned(&bytes, &[at, usize::MAX]).0 == expected, "{at}");
         }
     }
 }
@@ -183,10 +183,10 @@ fn the_longest_names_pass() {
         (0, 0, 65_535),
         (0x10, 0, 65_535),
         (0, 0x80, 40_959),
-        // These go into the dynamic table.
+        // These enter the dynamic table.
         (0x40, 0, 70_000),
         (0x40, 0x80, 41_000),
-        // h2 would refuse the length in any case.
+        // h2 rejects this length in any case.
         (0, 0, (1 << 21) + 127),
     ] {
         let bytes = frames(&literal(bits, huffman, &vec![b'n'; length], b"v"), &[FRAME]);
@@ -205,18 +205,18 @@ fn an_integer_that_is_too_long_ends_the_scan_of_its_block() {
 
 #[test]
 fn only_header_blocks_of_several_frames_are_scanned() {
-    let beginning = &literal(0, 0, &[b'n'; 70_000], b"v")[..10_000];
-    let whole = frame(HEADERS, END_HEADERS, beginning);
-    let data = frame(DATA, 0, beginning);
-    let stray = frame(CONTINUATION, END_HEADERS, beginning);
+    let start = &literal(0, 0, &[b'n'; 70_000], b"v")[..10_000];
+    let whole = frame(HEADERS, END_HEADERS, start);
+    let data = frame(DATA, 0, start);
+    let stray = frame(CONTINUATION, END_HEADERS, start);
     let bytes = [&whole[..], &data, &stray].concat();
     assert!(scanned(&bytes, &[usize::MAX]) == (bytes, 0));
-    // What follows a block is not a part of it.
+    // Later frames do not belong to the block.
     let bytes = [&frames(&[0x82, 0x84], &[1])[..], &data, &stray].concat();
     assert!(scanned(&bytes, &[usize::MAX]) == (bytes, 0));
 }
 
-/// An instruction without a name that is too long.
+/// An instruction whose name is not too long.
 fn instruction() -> impl Strategy<Value = Vec<u8>> {
     let length = || prop_oneof![8 => 0..300_usize, 1 => 40_000..66_000_usize, 1 => 66_000..80_000_usize];
     let huffman = || prop_oneof![Just(0_u8), Just(0x80)];
@@ -257,7 +257,7 @@ proptest! {
         prop_assert!(scanned(&bytes, &reads) == (bytes, 0));
     }
 
-    /// The scanner keeps pace with the instructions: it finds a name behind any of them, and changes nothing else.
+    /// The scanner finds a name after any instructions, and changes nothing else.
     #[test]
     fn only_the_name_changes_between_other_fields(
         before in prop::collection::vec(instruction(), 0..6),
