@@ -1,7 +1,7 @@
-//! The certificate that the server shows, and its replacement while the server runs.
+//! The serving certificate, and its replacement at run time.
 //!
-//! Places are looked at on a timer: volumes of Secrets swap a symlink, which file watching misses. A pair that cannot
-//! serve never replaces one that can.
+//! DataLocations are looked at on a timer: volumes of Secrets swap a symlink, which file watching
+//! misses. A pair that cannot serve never replaces one that can.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,72 +16,73 @@ use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::error::{CertificateError, Place};
+use super::error::{CertificateError, Location};
+use super::names::required_names;
 use super::options::{CERT_FLAG, KEY_FLAG};
-use super::own::Kept;
-use super::own::folder::Folder;
-use super::own::secret::Store;
-use super::pem::{Pair, PairPlaces, PemPair};
+use super::pem::{Pair, PairLocations, PemPair};
+use super::self_managed::LoadedCertificate;
+use super::self_managed::folder::CertificateFolder;
+use super::self_managed::secret::CertificateSecret;
 use crate::runtime::{Reload, Reloadable};
 use crate::telemetry::OnChange;
 
-/// Where the serving certificate comes from.
+/// Origin of the serving certificate.
 #[derive(Clone)]
-pub struct Source(Kind);
+pub struct CertificateSource(CertificateSourceKind);
 
 #[derive(Clone)]
-enum Kind {
-    Files(PairPlaces),
-    Folder(Folder),
-    Secret(Box<Store>),
+enum CertificateSourceKind {
+    Files(PairLocations),
+    Folder(CertificateFolder),
+    Secret(Box<CertificateSecret>),
 }
 
-impl Source {
-    /// Files that somebody else keeps, in PEM.
+impl CertificateSource {
+    /// PEM files that another program maintains.
     pub fn files(certificate: PathBuf, key: PathBuf) -> Self {
-        Self(Kind::Files(PairPlaces {
-            certificate: Place { flag: CERT_FLAG, path: certificate },
-            key: Place { flag: KEY_FLAG, path: key },
+        Self(CertificateSourceKind::Files(PairLocations {
+            certificate: Location { flag: CERT_FLAG, path: certificate },
+            key: Location { flag: KEY_FLAG, path: key },
         }))
     }
 
-    /// A CA and a pair of our own in `directory`, for these host names and IP addresses. None means this machine only:
-    /// `localhost`, `127.0.0.1` and `::1`.
+    /// A self-managed CA and pair in `directory` for these host names and IP addresses; if none are
+    /// given, for `localhost`, `127.0.0.1` and `::1`.
     pub fn folder(directory: PathBuf, mut names: Vec<String>) -> Self {
         if names.is_empty() {
-            names = super::names::wanted(None);
+            names = required_names(None);
         }
-        Self(Kind::Folder(Folder::new(directory, names)))
+        Self(CertificateSourceKind::Folder(CertificateFolder::new(directory, names)))
     }
 
-    /// A CA and a pair of our own in a Secret.
+    /// A self-managed CA and pair in a Secret.
     pub fn secret(client: Client, namespace: String, name: String, names: Vec<String>) -> Self {
-        Self(Kind::Secret(Box::new(Store::new(client, namespace, name, names))))
+        Self(CertificateSourceKind::Secret(Box::new(CertificateSecret::new(client, namespace, name, names))))
     }
 
-    pub(super) fn places(&self) -> PairPlaces {
+    pub(super) fn locations(&self) -> PairLocations {
         match &self.0 {
-            Kind::Files(places) => places.clone(),
-            Kind::Folder(folder) => folder.places().pair,
-            Kind::Secret(store) => store.places().pair,
+            CertificateSourceKind::Files(locations) => locations.clone(),
+            CertificateSourceKind::Folder(folder) => folder.locations().pair,
+            CertificateSourceKind::Secret(secret) => secret.locations().pair,
         }
     }
 
-    async fn look(&self, now: Timestamp) -> Result<Kept, CertificateError> {
+    async fn load(&self, now: Timestamp) -> Result<LoadedCertificate, CertificateError> {
         match &self.0 {
-            Kind::Files(places) => {
-                let places = places.clone();
+            CertificateSourceKind::Files(locations) => {
+                let locations = locations.clone();
                 blocking(move || {
-                    let pair = PemPair::read(&places)?.parse(&places)?;
-                    Ok(Kept { pair, bundle: None, authority_ends: None, concern: None })
+                    let pair = PemPair::read(&locations)?.parse(&locations)?;
+                    Ok(LoadedCertificate { pair, bundle: None, ca_expires: None, warning: None })
                 })
                 .await
             }
-            Kind::Folder(folder) => {
+            CertificateSourceKind::Folder(folder) => {
                 let folder = folder.clone();
-                blocking(move || folder.look(now)).await
+                blocking(move || folder.load(now)).await
             }
-            Kind::Secret(store) => store.look(now).await,
+            CertificateSourceKind::Secret(secret) => secret.load(now).await,
         }
     }
 }
@@ -93,27 +94,27 @@ async fn blocking<T: Send + 'static>(
         Ok(outcome) => outcome,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is being shut down, and nobody waits for an answer.
+            // The runtime is shutting down, so the result is no longer needed.
             Err(_) => std::future::pending().await,
         },
     }
 }
 
-/// The certificate of the server: what handshakes resolve to.
+/// The certificate that TLS handshakes use.
 pub struct ServingCertificate {
-    source: Source,
+    source: CertificateSource,
     path: PathBuf,
-    serving: Reloadable<Current>,
-    /// The CAs that clients are to trust, in PEM; empty where nobody knows.
+    serving: Reloadable<ServedCertificate>,
+    /// The CAs that clients must trust, in PEM; empty if they are not known.
     bundle: watch::Sender<Bytes>,
-    /// The concern of the last load.
-    concern: Mutex<OnChange<Option<String>>>,
+    /// Warning of the last load.
+    warning: Mutex<OnChange<Option<String>>>,
 }
 
-struct Current {
+struct ServedCertificate {
     key: Arc<CertifiedKey>,
-    ends: Timestamp,
-    authority_ends: Option<Timestamp>,
+    expires: Timestamp,
+    ca_expires: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for ServingCertificate {
@@ -123,62 +124,65 @@ impl std::fmt::Debug for ServingCertificate {
 }
 
 impl ServingCertificate {
-    /// Loads the pair, making it first if it is to be our own.
-    pub async fn open(source: Source, now: Timestamp) -> Result<Self, CertificateError> {
-        let path = source.places().certificate.path;
-        let Kept { pair: Pair { key, ends }, bundle, authority_ends, concern } = source.look(now).await?;
-        let serving = Reloadable::new(Current { key, ends, authority_ends });
+    /// Loads the pair, after creating it if it is self-managed.
+    pub async fn open(source: CertificateSource, now: Timestamp) -> Result<Self, CertificateError> {
+        let path = source.locations().certificate.path;
+        let LoadedCertificate { pair: Pair { key, expires }, bundle, ca_expires, warning } = source.load(now).await?;
+        let serving = Reloadable::new(ServedCertificate { key, expires, ca_expires });
         let bundle = watch::Sender::new(bundle.unwrap_or_default());
-        let this = Self { source, path, serving, bundle, concern: Mutex::new(OnChange::from_initial(None)) };
-        this.log(concern);
+        let this = Self { source, path, serving, bundle, warning: Mutex::new(OnChange::from_initial(None)) };
+        this.log(warning);
         Ok(this)
     }
 
-    /// Where the certificate lies. If it is a file, a client may be told to trust it.
+    /// Path of the certificate, or a description of its key in the Secret.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// When the certificate that is being served ends.
-    pub fn ends(&self) -> Timestamp {
-        self.serving.with(|current| current.ends)
+    /// Expiry of the serving certificate.
+    pub fn expires(&self) -> Timestamp {
+        self.serving.with(|current| current.expires)
     }
 
-    /// When our own CA ends; none where the certificate is somebody else's.
-    pub fn authority_ends(&self) -> Option<Timestamp> {
-        self.serving.with(|current| current.authority_ends)
+    /// Expiry of the CA; none if it is not known.
+    pub fn ca_expires(&self) -> Option<Timestamp> {
+        self.serving.with(|current| current.ca_expires)
     }
 
-    /// The CAs that clients are to trust, in PEM, now and after each change. Empty where nobody knows them.
+    /// The CAs that clients must trust, in PEM, now and after each change. Empty if they are not
+    /// known.
     pub fn bundle(&self) -> watch::Receiver<Bytes> {
         self.bundle.subscribe()
     }
 
-    /// The certificate that is being served, without its chain.
+    /// The serving certificate without its chain.
     pub(super) fn leaf(&self) -> CertificateDer<'static> {
         let leaf = self.serving.with(|current| current.key.cert.first().cloned());
         leaf.unwrap_or_else(|| CertificateDer::from(Vec::new()))
     }
 
-    /// Looks again (renewing what is our own if its end is near) and serves what is there now.
+    /// Loads the certificate again, after renewing it if it is self-managed and due.
     pub async fn reload(&self, now: Timestamp) -> Reload<CertificateError> {
-        let loaded =
-            self.source.look(now).await.map(|Kept { pair: Pair { key, ends }, bundle, authority_ends, concern }| {
-                self.log(concern);
-                // Without news the list of before stays: a damaged file is no reason to trust nobody.
+        let loaded = self.source.load(now).await.map(
+            |LoadedCertificate { pair: Pair { key, expires }, bundle, ca_expires, warning }| {
+                self.log(warning);
+                // An unknown list does not clear the published one, because the file may be
+                // damaged.
                 if let Some(bundle) = bundle {
-                    self.bundle.send_if_modified(|present| std::mem::replace(present, bundle.clone()) != bundle);
+                    self.bundle.send_if_modified(|current| std::mem::replace(current, bundle.clone()) != bundle);
                 }
-                Current { key, ends, authority_ends }
-            });
-        self.serving.reload(loaded, |new, present| new.key.cert == present.key.cert)
+                ServedCertificate { key, expires, ca_expires }
+            },
+        );
+        self.serving.reload(loaded, |new, current| new.key.cert == current.key.cert)
     }
 
-    fn log(&self, concern: Option<CertificateError>) {
-        let concern = concern.map(|concern| concern.to_string());
-        let is_new = self.concern.lock().record(concern.clone());
-        if let Some(error) = concern.filter(|_| is_new) {
-            warn!(error, "the serving certificate cannot be renewed as things are");
+    fn log(&self, warning: Option<CertificateError>) {
+        let warning = warning.map(|warning| warning.to_string());
+        let is_new = self.warning.lock().record(warning.clone());
+        if let Some(error) = warning.filter(|_| is_new) {
+            warn!(error, "cannot renew the serving certificate");
         }
     }
 }

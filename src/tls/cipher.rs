@@ -1,6 +1,6 @@
-//! The cipher suites that may be chosen, in the names that kube-apiserver takes (those of Go's crypto/tls).
+//! Cipher suites, by the names of Go's crypto/tls that kube-apiserver uses.
 //!
-//! Suites without forward secrecy or authenticated encryption are not among them: rustls has none.
+//! rustls has no suites without forward secrecy or authenticated encryption.
 
 use rustls::crypto::CryptoProvider;
 use rustls::{CipherSuite as Id, SupportedCipherSuite};
@@ -8,13 +8,13 @@ use rustls::{CipherSuite as Id, SupportedCipherSuite};
 /// A cipher suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum CipherSuite {
-    /// TLS 1.2, for certificates with an elliptic key.
+    /// TLS 1.2, for certificates with an elliptic curve key.
     #[value(name = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256")]
     EcdsaAes128,
-    /// TLS 1.2, for certificates with an elliptic key.
+    /// TLS 1.2, for certificates with an elliptic curve key.
     #[value(name = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384")]
     EcdsaAes256,
-    /// TLS 1.2, for certificates with an elliptic key.
+    /// TLS 1.2, for certificates with an elliptic curve key.
     #[value(name = "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", alias = "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305")]
     EcdsaChacha20,
     /// TLS 1.2, for certificates with an RSA key.
@@ -53,13 +53,13 @@ impl CipherSuite {
     }
 }
 
-/// The provider with the wanted suites of TLS 1.2 (all if none is named) and every one of TLS 1.3: as in Go, these
-/// cannot be turned off.
-pub(super) fn provider(wanted: &[CipherSuite]) -> CryptoProvider {
+/// A crypto provider with these TLS 1.2 suites (all if none is given) and all TLS 1.3 suites, which
+/// cannot be disabled, as in Go.
+pub(super) fn provider(suites: &[CipherSuite]) -> CryptoProvider {
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
-    if !wanted.is_empty() {
+    if !suites.is_empty() {
         provider.cipher_suites.retain(|suite| {
-            matches!(suite, SupportedCipherSuite::Tls13(_)) || wanted.iter().any(|each| each.id() == suite.suite())
+            matches!(suite, SupportedCipherSuite::Tls13(_)) || suites.iter().any(|each| each.id() == suite.suite())
         });
     }
     provider
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_name_is_a_suite_and_every_suite_has_a_name() {
+    fn every_suite_of_the_provider_has_a_name() {
         let all = rustls::crypto::aws_lc_rs::default_provider().cipher_suites;
         assert_eq!(CipherSuite::value_variants().len(), all.len());
         for each in CipherSuite::value_variants() {
@@ -81,9 +81,9 @@ mod tests {
     }
 
     #[test]
-    fn the_suites_of_tls_1_3_stay() {
-        let kept = provider(&[CipherSuite::RsaAes128]).cipher_suites;
-        let old: Vec<_> = kept.iter().filter(|suite| suite.tls13().is_none()).map(|suite| suite.suite()).collect();
-        assert_eq!((old, kept.len()), (vec![Id::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256], 4));
+    fn tls_1_3_suites_cannot_be_disabled() {
+        let suites = provider(&[CipherSuite::RsaAes128]).cipher_suites;
+        let tls12: Vec<_> = suites.iter().filter(|suite| suite.tls13().is_none()).map(|suite| suite.suite()).collect();
+        assert_eq!((tls12, suites.len()), (vec![Id::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256], 4));
     }
 }

@@ -1,5 +1,5 @@
-//! What the handshake asks of a client: a certificate if it has one, and proof that it holds the key. Not who issued
-//! it: that is judged for every request.
+//! Client certificates in TLS handshakes: optional, from any issuer, with proof of possession of
+//! the key. Authentication verifies the issuer for each request.
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
@@ -7,7 +7,8 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-/// Takes any chain, or none, but only from a client that holds the private key of its first certificate.
+/// Verifier that accepts any chain, or none, from a client that holds the key of its first
+/// certificate.
 #[derive(Debug)]
 pub(super) struct AnyCertificate {
     algorithms: WebPkiSupportedAlgorithms,

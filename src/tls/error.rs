@@ -1,4 +1,4 @@
-//! What can be wrong with a serving certificate, as sentences that name the flag and the file.
+//! Errors of the serving certificate, with the flag and the file in their text.
 
 use std::fmt;
 use std::io;
@@ -8,121 +8,121 @@ use jiff::Timestamp;
 
 use super::options::FlagError;
 
-/// A file, or a key of a Secret, and the flag that led to it.
+/// A file, or a key of a Secret, and the flag that names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The flag, with its dashes.
+pub struct Location {
+    /// Flag, with its dashes.
     pub flag: &'static str,
-    /// The file or folder; the key of a Secret in words.
+    /// Path of the file or folder, or a description of the key of a Secret.
     pub path: PathBuf,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.path.display(), self.flag)
     }
 }
 
-/// Why there is no serving certificate, or no new one.
+/// Failure to load, issue or store a serving certificate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {
-    /// Flags that do not go together.
+    /// The flags are inconsistent.
     #[error(transparent)]
     Flags(#[from] FlagError),
-    /// A file is missing or may not be read.
-    #[error("{place} cannot be read: {cause}")]
+    /// A file cannot be read.
+    #[error("{location} cannot be read: {cause}")]
     Read {
-        /// Which file.
-        place: Place,
-        /// What the system says.
+        /// The file.
+        location: Location,
+        /// Error of the operating system.
         #[source]
         cause: io::Error,
     },
-    /// The file of the certificate has none in it.
-    #[error("{0} holds no certificate: a block that begins with -----BEGIN CERTIFICATE----- is expected")]
-    NoCertificate(Place),
-    /// The file of the key has none in it.
-    #[error("{0} holds no private key: a block like -----BEGIN PRIVATE KEY----- (not encrypted) is expected")]
-    NoKey(Place),
-    /// The content cannot be used.
-    #[error("{place} cannot be used: {reason}")]
+    /// The certificate file contains no certificate.
+    #[error("{0} contains no certificate: expected a block that begins with -----BEGIN CERTIFICATE-----")]
+    NoCertificate(Location),
+    /// The key file contains no private key.
+    #[error("{0} contains no private key: expected an unencrypted block like -----BEGIN PRIVATE KEY-----")]
+    NoKey(Location),
+    /// The content is invalid.
+    #[error("{location} cannot be used: {reason}")]
     Malformed {
-        /// Which file.
-        place: Place,
-        /// What is wrong in it. Never a part of a key.
+        /// The file.
+        location: Location,
+        /// The reason, without any part of a key.
         reason: String,
     },
-    /// The two files do not form a pair.
+    /// The key does not belong to the certificate.
     #[error("the private key in {key} does not belong to the certificate in {certificate}")]
     Mismatch {
-        /// The file of the certificate.
-        certificate: Place,
-        /// The file of the key.
-        key: Place,
+        /// The certificate file.
+        certificate: Location,
+        /// The key file.
+        key: Location,
     },
-    /// A new pair would destroy a key of somebody else's.
-    #[error("{key} has no certificate beside it: add {certificate}, or remove the key to have a new pair made")]
-    KeyAlone {
-        /// The file that is missing.
-        certificate: Place,
-        /// The file that is there.
-        key: Place,
+    /// A key exists without a certificate. Issuing a new pair would destroy the key.
+    #[error("{key} has no certificate beside it: add {certificate}, or remove the key to have a new pair issued")]
+    KeyWithoutCertificate {
+        /// The missing file.
+        certificate: Location,
+        /// The key file.
+        key: Location,
     },
-    /// The CA made here cannot sign, and is not replaced without being asked: clients trust it.
+    /// The CA cannot sign. It is not replaced automatically, because clients trust it.
     #[error(
-        "the CA in {certificate} cannot sign: {reason}; restore {key}, or remove both to have a new CA made, in which \
-         case the present pair is still shown for a week, while clients learn the new CA"
+        "the CA in {certificate} cannot sign: {reason}; restore {key}, or remove both to have a new CA created, in \
+         which case the current pair stays in use for a week while clients learn the new CA"
     )]
-    Authority {
-        /// The file of the CA.
-        certificate: Place,
-        /// The file of its key.
-        key: Place,
-        /// What is wrong.
+    UnusableCa {
+        /// The certificate file of the CA.
+        certificate: Location,
+        /// The key file of the CA.
+        key: Location,
+        /// The reason.
         reason: String,
     },
-    /// A CA that was not made here will not be replaced here.
-    #[error("the CA in {certificate} was not made by this server and ends at {ends}: put a new one with its key there")]
-    Ending {
-        /// The file of the CA.
-        certificate: Place,
-        /// When it ends.
-        ends: Timestamp,
+    /// A CA of other origin expires soon. The server does not replace it.
+    #[error("the CA in {certificate} was not created by this server and expires at {expires}: replace it and its key")]
+    ExpiringCa {
+        /// The certificate file of the CA.
+        certificate: Location,
+        /// Expiry.
+        expires: Timestamp,
     },
-    /// What is made here cannot be kept.
-    #[error("{place} cannot be written: {cause}")]
+    /// A file cannot be written.
+    #[error("{location} cannot be written: {cause}")]
     Write {
-        /// Which file or folder.
-        place: Place,
-        /// What the system says.
+        /// The file or folder.
+        location: Location,
+        /// Error of the operating system.
         #[source]
         cause: io::Error,
     },
-    /// A certificate cannot be made.
-    #[error("no certificate can be made for {names:?}: {cause}")]
-    Make {
-        /// The names it was to carry; none for a CA.
+    /// A certificate cannot be issued.
+    #[error("cannot issue a certificate for {names:?}: {cause}")]
+    Issue {
+        /// Names of the certificate; none for a CA.
         names: Vec<String>,
-        /// What the generator says.
+        /// Error of the generator.
         #[source]
         cause: rcgen::Error,
     },
-    /// The Secret cannot be read or written now.
+    /// The Secret cannot be read or written.
     #[error("secret {namespace}/{name} (--cert-secret): {reason}")]
     Secret {
-        /// Where it lies.
+        /// Namespace.
         namespace: String,
-        /// What it is called.
+        /// Name.
         name: String,
-        /// What is wrong, and what to do.
+        /// The reason and the remedy.
         reason: String,
     },
 }
 
 impl CertificateError {
-    /// Whether waiting may help: nothing is wrong with what was read, it could only not be read or written.
-    pub(super) fn may_pass(&self) -> bool {
+    /// Returns true if a later attempt may succeed.
+    pub(super) fn is_retryable(&self) -> bool {
         matches!(self, Self::Secret { .. })
     }
 }

@@ -1,17 +1,18 @@
-//! TLS as this server speaks it: which certificate it shows, what it asks of clients, which protocols it offers.
+//! TLS: the serving certificate, client certificates, and protocol versions.
 //!
-//! A client certificate is requested and its key is proved, nothing more: who the client is gets decided for every
-//! request, where several CAs can be weighed and a stranger is answered with 401 instead of a broken handshake.
+//! A handshake requests a client certificate and verifies possession of its key, no more.
+//! Authentication verifies the issuer for each request, so it can use several CAs, and an unknown
+//! client gets 401 instead of a failed handshake.
 
 mod certificate;
 mod cipher;
 mod client;
 mod error;
-mod examine;
+mod inspect;
 mod names;
 mod options;
-mod own;
 mod pem;
+mod self_managed;
 mod serving;
 
 use std::sync::Arc;
@@ -20,10 +21,10 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::{ProducesTickets, ResolvesServerCert};
 use rustls::{DistinguishedName, ServerConfig, SupportedProtocolVersion};
 
-pub use certificate::{ServingCertificate, Source};
+pub use certificate::{CertificateSource, ServingCertificate};
 pub use cipher::CipherSuite;
-pub use error::{CertificateError, Place};
-pub use examine::{Examined, examine};
+pub use error::{CertificateError, Location};
+pub use inspect::{CertificateStatus, inspect};
 pub use names::ServiceReference;
 pub use options::{FlagError, MinVersion, Options};
 pub use serving::Serving;
@@ -39,42 +40,45 @@ impl MinVersion {
     }
 }
 
-/// What every configuration of a server has in common, so that sessions outlive a change of configuration.
+/// Settings that all TLS configurations of a server share, so that sessions survive a change of
+/// configuration.
 #[derive(Clone)]
 pub struct Protocol {
-    lowest: MinVersion,
+    min_version: MinVersion,
     provider: Arc<CryptoProvider>,
-    /// Tickets keep the state of a session at the client, so resumption costs no memory and no shared lock here.
+    /// Session tickets. They keep the state at the client, so resumption needs neither memory nor a
+    /// lock in the server.
     tickets: Arc<dyn ProducesTickets>,
 }
 
 impl Protocol {
-    /// `suites` are those of TLS 1.2; none means all. Those of TLS 1.3 are always on.
-    pub fn new(lowest: MinVersion, suites: &[CipherSuite]) -> Result<Self, rustls::Error> {
+    /// `suites` are those of TLS 1.2; an empty list enables all. Those of TLS 1.3 are always
+    /// enabled.
+    pub fn new(min_version: MinVersion, suites: &[CipherSuite]) -> Result<Self, rustls::Error> {
         let tickets = rustls::crypto::aws_lc_rs::Ticketer::new()?;
-        Ok(Self { lowest, provider: Arc::new(cipher::provider(suites)), tickets })
+        Ok(Self { min_version, provider: Arc::new(cipher::provider(suites)), tickets })
     }
 
-    /// What the flags ask for.
+    /// The settings of these flags.
     pub fn from_options(options: &Options) -> Result<Self, rustls::Error> {
         Self::new(options.tls_min_version, &options.tls_cipher_suites)
     }
 }
 
-/// The configuration of every handshake.
+/// The configuration of handshakes.
 ///
-/// `hints` are the subjects of the CAs whose certificates are wanted. Go's client (hence kube-apiserver's proxy) sends
-/// no certificate at all when its issuer is not among them, so they must follow the CAs at run time: make a new
-/// configuration then and hand it to the listener through its channel. No hints means "any".
+/// `hints` are the subjects of the accepted client CAs; an empty list accepts any. Go's client, and
+/// so the proxy of kube-apiserver, sends no certificate if its issuer is not among them. When the
+/// CAs change, send a new configuration to the listener through its channel.
 pub fn server_config(
     certificate: Arc<dyn ResolvesServerCert>,
     protocol: &Protocol,
     hints: Vec<DistinguishedName>,
 ) -> Result<ServerConfig, rustls::Error> {
-    let Protocol { lowest, provider, tickets } = protocol.clone();
+    let Protocol { min_version, provider, tickets } = protocol.clone();
     let verifier = client::AnyCertificate::new(provider.signature_verification_algorithms, hints);
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(lowest.versions())?
+        .with_protocol_versions(min_version.versions())?
         .with_client_cert_verifier(Arc::new(verifier))
         .with_cert_resolver(certificate);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

@@ -1,4 +1,4 @@
-//! The names that a serving certificate must carry and those that it carries.
+//! Names of a serving certificate: required ones and actual ones.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -9,12 +9,12 @@ use rustls::server::ParsedCertificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// A Service of Kubernetes.
+/// Namespace and name of a Kubernetes Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceReference {
-    /// The namespace.
+    /// Namespace.
     pub namespace: String,
-    /// The name.
+    /// Name.
     pub name: String,
 }
 
@@ -24,7 +24,8 @@ impl ServiceReference {
         Self { namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
-    /// The name that kube-apiserver asks for and verifies, whatever it connects to.
+    /// DNS name that kube-apiserver verifies, whatever address it connects to: `updateAPIService`
+    /// in k8s.io/kube-aggregator/pkg/apiserver/handler_proxy.go.
     pub(super) fn verified_name(&self) -> String {
         format!("{}.{}.svc", self.name, self.namespace)
     }
@@ -36,8 +37,8 @@ impl fmt::Display for ServiceReference {
     }
 }
 
-/// Host names and IP addresses for a pair made here: this machine, and the Service under all its names.
-pub(super) fn wanted(service: Option<&ServiceReference>) -> Vec<String> {
+/// Names of a self-managed certificate: those of the Service and of the local machine.
+pub(super) fn required_names(service: Option<&ServiceReference>) -> Vec<String> {
     let mut names = Vec::new();
     if let Some(service) = service {
         let (name, verified) = (&service.name, service.verified_name());
@@ -48,15 +49,15 @@ pub(super) fn wanted(service: Option<&ServiceReference>) -> Vec<String> {
     names
 }
 
-/// Whether a client that asks for the name accepts the certificate, wildcards included. The common name counts for
-/// nothing.
-pub(super) fn serves(leaf: &CertificateDer<'_>, name: &str) -> bool {
+/// Returns true if the certificate is valid for the name, by its subject alternative names and
+/// their wildcards. The common name does not count.
+pub(super) fn is_valid_for(leaf: &CertificateDer<'_>, name: &str) -> bool {
     let Ok(leaf) = ParsedCertificate::try_from(leaf) else { return false };
     ServerName::try_from(name).is_ok_and(|name| verify_server_name(&leaf, &name).is_ok())
 }
 
-/// The names in the certificate, for a person to read.
-pub(super) fn carried(leaf: &CertificateDer<'_>) -> Vec<String> {
+/// Subject alternative names of the certificate, for messages.
+pub(super) fn subject_alternative_names(leaf: &CertificateDer<'_>) -> Vec<String> {
     let Ok((_, leaf)) = X509Certificate::from_der(leaf) else { return Vec::new() };
     let Ok(Some(names)) = leaf.subject_alternative_name() else { return Vec::new() };
     names.value.general_names.iter().filter_map(text).collect()
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_stand_for_one_label() {
+    fn a_wildcard_matches_one_label() {
         let name = ServiceReference::new("registry", "images").verified_name();
         for (names, is_served) in [
             (&["images.registry.svc"][..], true),
@@ -95,17 +96,17 @@ mod tests {
             (&["images.registry.svc.cluster.local"], false),
             (&[], false),
         ] {
-            assert_eq!(serves(&leaf(names), &name), is_served, "{names:?}");
+            assert_eq!(is_valid_for(&leaf(names), &name), is_served, "{names:?}");
         }
     }
 
     #[test]
-    fn a_service_has_four_names_beside_those_of_the_machine() {
-        let names = wanted(Some(&ServiceReference::new("registry", "images")));
+    fn required_names_include_four_of_the_service() {
+        let names = required_names(Some(&ServiceReference::new("registry", "images")));
         let leaf = leaf(&names.iter().map(String::as_str).collect::<Vec<_>>());
-        assert_eq!(carried(&leaf), names);
+        assert_eq!(subject_alternative_names(&leaf), names);
         assert_eq!(names.len(), 7);
-        assert!(names.iter().all(|name| serves(&leaf, name)), "{names:?}");
-        assert_eq!(wanted(None), ["localhost", "127.0.0.1", "::1"]);
+        assert!(names.iter().all(|name| is_valid_for(&leaf, name)), "{names:?}");
+        assert_eq!(required_names(None), ["localhost", "127.0.0.1", "::1"]);
     }
 }

@@ -1,4 +1,4 @@
-//! The flags of TLS, and what they must not be together.
+//! TLS flags and their validation.
 
 use std::path::PathBuf;
 
@@ -10,10 +10,10 @@ pub(super) const CERT_FLAG: &str = "--tls-cert-file";
 pub(super) const KEY_FLAG: &str = "--tls-private-key-file";
 const SERVICE_FLAG: &str = "--service-name";
 const NAMESPACE_FLAG: &str = "--service-namespace";
-const INJECT_FLAG: &str = "--inject-ca-bundle";
+pub(super) const INJECT_FLAG: &str = "--inject-ca-bundle";
 pub(super) const SECRET_FLAG: &str = "--cert-secret";
-/// The longest name of a Secret.
-const LONGEST_NAME: usize = 253;
+/// Maximum length of the name of a Secret.
+const MAX_NAME_LENGTH: usize = 253;
 
 /// Flags of TLS.
 #[derive(Clone, Debug, clap::Args)]
@@ -22,13 +22,13 @@ const LONGEST_NAME: usize = 253;
 pub struct Options {
     /// Serving certificate with its intermediates (PEM), read again every minute.
     ///
-    /// If not set, the server creates and renews a certificate of its own: see --cert-dir.
+    /// If not set, the server creates and renews a certificate of its self_managed: see --cert-dir.
     #[arg(long, value_name = "FILE")]
     pub tls_cert_file: Option<PathBuf>,
     /// Private key of --tls-cert-file (PEM), read again every minute.
     #[arg(long, value_name = "FILE")]
     pub tls_private_key_file: Option<PathBuf>,
-    /// Folder for the CA and the certificate that the server creates itself.
+    /// CertificateFolder for the CA and the certificate that the server creates itself.
     ///
     /// The files are ca.crt, ca.key, apiserver.crt and apiserver.key. Not used with
     /// --tls-cert-file.
@@ -47,7 +47,7 @@ pub struct Options {
     /// Namespace of the Service in front of this server.
     #[arg(long, value_name = "NAMESPACE")]
     pub service_namespace: Option<String>,
-    /// Write the server's own CA into spec.caBundle of its APIService.
+    /// Write the server's self_managed CA into spec.caBundle of its APIService.
     ///
     /// The server writes it again if it is reset, and never creates the APIService.
     #[arg(long, value_name = "BOOL", default_value_t = false, default_missing_value = "true", num_args = 0..=1,
@@ -74,17 +74,17 @@ pub enum MinVersion {
     Tls13,
 }
 
-/// Flags of TLS that do not go together.
+/// Inconsistent TLS flags.
 #[derive(Debug, thiserror::Error)]
 pub enum FlagError {
-    /// A flag is useless without another.
+    /// A flag requires another.
     #[error("{given} needs {missing}: {why}")]
     Incomplete {
-        /// The flag that is there.
+        /// The given flag.
         given: &'static str,
-        /// The flag that is not.
+        /// The missing flag.
         missing: &'static str,
-        /// What for.
+        /// The reason.
         why: &'static str,
     },
     /// Two flags exclude each other.
@@ -94,64 +94,63 @@ pub enum FlagError {
         one: &'static str,
         /// The other flag.
         other: &'static str,
-        /// Why, and what to do.
+        /// The reason and the remedy.
         why: &'static str,
     },
-    /// There is no cluster.
+    /// A flag requires a control plane.
     #[error("{flag} needs a control plane: give --kubeconfig, or run in a pod with a service account")]
     NoControlPlane {
         /// The flag.
         flag: &'static str,
     },
-    /// The text cannot be the name of such an object.
+    /// The value is not a valid name.
     #[error("{flag}={value}: {rule}")]
     Name {
         /// The flag.
         flag: &'static str,
-        /// What was given.
+        /// The value.
         value: String,
-        /// What a name is like.
+        /// The rule for names.
         rule: &'static str,
     },
 }
 
-/// Where the pair comes from, as the flags say.
+/// Origin of the serving pair.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
-    /// Files that somebody else keeps.
+pub(super) enum PairSource {
+    /// PEM files that another program maintains.
     Files { certificate: PathBuf, key: PathBuf },
-    /// Made here, kept in a folder.
+    /// Self-managed in a folder.
     Folder(PathBuf),
-    /// Made here, kept in a Secret.
+    /// Self-managed in a Secret.
     Secret { namespace: String, name: String },
 }
 
-/// What the flags come to.
+/// Validated configuration of the serving certificate.
 #[derive(Debug)]
-pub(super) struct Plan {
-    pub(super) wanted: Wanted,
+pub(super) struct CertificateConfig {
+    pub(super) source: PairSource,
     pub(super) service: Option<ServiceReference>,
-    /// The service behind the APIService whose caBundle is to be kept.
+    /// Service of the APIService whose caBundle the server maintains.
     pub(super) inject: Option<ServiceReference>,
 }
 
 impl Options {
-    /// Judges the flags; `has_control_plane` tells whether there is a way to one.
-    pub(super) fn plan(&self, has_control_plane: bool) -> Result<Plan, FlagError> {
+    /// Validates the flags and combines them.
+    ///
+    /// # Errors
+    /// Inconsistent flags.
+    pub(super) fn complete(&self) -> Result<CertificateConfig, FlagError> {
         let service = self.service()?;
-        let wanted = self.wanted(service.as_ref())?;
-        let is_files = matches!(wanted, Wanted::Files { .. });
+        let source = self.source(service.as_ref())?;
+        let is_files = matches!(source, PairSource::Files { .. });
         let inject = match (self.inject_ca_bundle, &service) {
             (false, _) => None,
             (true, _) if is_files => return Err(contradiction(INJECT_FLAG, CERT_FLAG, FOREIGN_CA)),
-            (true, None) => return Err(incomplete(INJECT_FLAG, SERVICE_FLAG, WHOSE_BUNDLE)),
+            (true, None) => return Err(incomplete(INJECT_FLAG, SERVICE_FLAG, OWN_SERVICE_ONLY)),
             (true, Some(service)) => Some(service.clone()),
         };
-        let asks = [(inject.is_some(), INJECT_FLAG), (matches!(wanted, Wanted::Secret { .. }), SECRET_FLAG)];
-        match asks.into_iter().find(|(asked, _)| *asked && !has_control_plane) {
-            Some((_, flag)) => Err(FlagError::NoControlPlane { flag }),
-            None => Ok(Plan { wanted, service, inject }),
-        }
+        Ok(CertificateConfig { source, service, inject })
     }
 
     fn service(&self) -> Result<Option<ServiceReference>, FlagError> {
@@ -171,35 +170,35 @@ impl Options {
         }
     }
 
-    fn wanted(&self, service: Option<&ServiceReference>) -> Result<Wanted, FlagError> {
+    fn source(&self, service: Option<&ServiceReference>) -> Result<PairSource, FlagError> {
         let Self { tls_cert_file, tls_private_key_file, cert_dir, cert_secret, .. } = self;
-        let wanted = match (tls_cert_file.clone(), tls_private_key_file.clone()) {
-            (Some(certificate), Some(key)) => Wanted::Files { certificate, key },
-            (None, None) => Wanted::Folder(cert_dir.clone()),
+        let source = match (tls_cert_file.clone(), tls_private_key_file.clone()) {
+            (Some(certificate), Some(key)) => PairSource::Files { certificate, key },
+            (None, None) => PairSource::Folder(cert_dir.clone()),
             (Some(_), None) => return Err(incomplete(CERT_FLAG, KEY_FLAG, A_PAIR)),
             (None, Some(_)) => return Err(incomplete(KEY_FLAG, CERT_FLAG, A_PAIR)),
         };
-        match (cert_secret, wanted, service) {
-            (None, wanted, _) => Ok(wanted),
-            (Some(_), Wanted::Files { .. }, _) => Err(contradiction(SECRET_FLAG, CERT_FLAG, TWO_PAIRS)),
-            (Some(_), _, None) => Err(incomplete(SECRET_FLAG, NAMESPACE_FLAG, "the Secret lies there")),
+        match (cert_secret, source, service) {
+            (None, source, _) => Ok(source),
+            (Some(_), PairSource::Files { .. }, _) => Err(contradiction(SECRET_FLAG, CERT_FLAG, TWO_PAIRS)),
+            (Some(_), _, None) => Err(incomplete(SECRET_FLAG, NAMESPACE_FLAG, "it is the namespace of the Secret")),
             (Some(name), _, Some(_)) if !is_name(name) => {
                 let rule = "it must be the name of a Secret: lower case letters, digits, dashes and dots";
                 Err(FlagError::Name { flag: SECRET_FLAG, value: name.clone(), rule })
             }
             (Some(name), _, Some(service)) => {
-                Ok(Wanted::Secret { namespace: service.namespace.clone(), name: name.clone() })
+                Ok(PairSource::Secret { namespace: service.namespace.clone(), name: name.clone() })
             }
         }
     }
 }
 
-const A_PAIR: &str = "a certificate and its key are given together or not at all";
+const A_PAIR: &str = "a certificate and its key must be given together";
 const BOTH: &str = "a Service has a name and a namespace";
 const TWO_PAIRS: &str = "there is one serving pair, either in files or in the Secret";
-const WHOSE_BUNDLE: &str = "only the APIService that points at this server's own Service is changed";
-const FOREIGN_CA: &str = "the CA behind the files is not known to this server; let the one who makes them set \
-                          spec.caBundle, as cert-manager does with the annotation cert-manager.io/inject-ca-from";
+const OWN_SERVICE_ONLY: &str = "only the APIService that points at this server's own Service is changed";
+const FOREIGN_CA: &str = "this server does not know the CA of the files; let their issuer set spec.caBundle, as \
+                          cert-manager does with the annotation cert-manager.io/inject-ca-from";
 
 fn incomplete(given: &'static str, missing: &'static str, why: &'static str) -> FlagError {
     FlagError::Incomplete { given, missing, why }
@@ -210,7 +209,7 @@ fn contradiction(one: &'static str, other: &'static str, why: &'static str) -> F
 }
 
 fn is_name(text: &str) -> bool {
-    text.len() <= LONGEST_NAME && text.split('.').all(is_dns_label)
+    text.len() <= MAX_NAME_LENGTH && text.split('.').all(is_dns_label)
 }
 
 #[cfg(test)]
@@ -225,14 +224,14 @@ mod tests {
         Options::from_arg_matches(&matches)
     }
 
-    fn planned(flags: &[&str]) -> Result<Plan, String> {
-        parsed(flags).unwrap().plan(true).map_err(|error| error.to_string())
+    fn completed(flags: &[&str]) -> Result<CertificateConfig, String> {
+        parsed(flags).unwrap().complete().map_err(|error| error.to_string())
     }
 
     const SERVICE: [&str; 2] = ["--service-name=images", "--service-namespace=registry"];
 
     #[test]
-    fn what_cannot_go_together_is_named() {
+    fn inconsistent_flags_are_named() {
         let files = ["--tls-cert-file=a", "--tls-private-key-file=b"];
         let cases: [(Vec<&str>, &str); 10] = [
             (vec!["--tls-cert-file=a"], "--tls-cert-file needs --tls-private-key-file"),
@@ -247,31 +246,21 @@ mod tests {
             ([&SERVICE[..], &files, &["--inject-ca-bundle"]].concat(), "--inject-ca-bundle cannot go with"),
         ];
         for (flags, expected) in cases {
-            let error = planned(&flags).unwrap_err();
+            let error = completed(&flags).unwrap_err();
             assert!(error.starts_with(expected), "{flags:?}: {error}");
         }
     }
 
     #[test]
-    fn secret_and_injection_need_a_control_plane() {
-        for flag in ["--cert-secret=a", "--inject-ca-bundle"] {
-            let options = parsed(&[&SERVICE[..], &[flag]].concat()).unwrap();
-            let error = options.plan(false).unwrap_err().to_string();
-            assert!(error.contains("needs a control plane: give --kubeconfig"), "{error}");
-            options.plan(true).unwrap();
-        }
-    }
-
-    #[test]
-    fn the_flags_say_where_the_pair_lies() {
-        assert_eq!(planned(&["--cert-dir=c"]).unwrap().wanted, Wanted::Folder("c".into()));
-        let plan = planned(&[&SERVICE[..], &["--cert-secret=a.b", "--inject-ca-bundle=true"]].concat()).unwrap();
-        assert_eq!(plan.wanted, Wanted::Secret { namespace: "registry".into(), name: "a.b".into() });
+    fn flags_select_the_source_of_the_pair() {
+        assert_eq!(completed(&["--cert-dir=c"]).unwrap().source, PairSource::Folder("c".into()));
+        let config = completed(&[&SERVICE[..], &["--cert-secret=a.b", "--inject-ca-bundle=true"]].concat()).unwrap();
+        assert_eq!(config.source, PairSource::Secret { namespace: "registry".into(), name: "a.b".into() });
         assert_eq!(
-            (plan.inject.clone(), plan.inject),
-            (plan.service, Some(ServiceReference::new("registry", "images")))
+            (config.inject.clone(), config.inject),
+            (config.service, Some(ServiceReference::new("registry", "images")))
         );
-        assert!(planned(&[&SERVICE[..], &["--inject-ca-bundle=false"]].concat()).unwrap().inject.is_none());
+        assert!(completed(&[&SERVICE[..], &["--inject-ca-bundle=false"]].concat()).unwrap().inject.is_none());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A certificate chain and its key as they lie in two files: reading them and judging whether they are a pair.
+//! A certificate chain and its key in two PEM files.
 
 use std::fs;
 use std::sync::Arc;
@@ -12,42 +12,42 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::error::{CertificateError, Place};
+use super::error::{CertificateError, Location};
 
-/// The letters in a line of a PEM file.
+/// Characters in a line of a PEM file.
 const PEM_WIDTH: usize = 64;
 
-/// Where the two halves of a pair lie.
+/// Locations of a certificate and its key.
 #[derive(Clone, Debug)]
-pub(super) struct PairPlaces {
-    pub(super) certificate: Place,
-    pub(super) key: Place,
+pub(super) struct PairLocations {
+    pub(super) certificate: Location,
+    pub(super) key: Location,
 }
 
-/// The bytes of both files. They hold a secret, hence no `Debug`.
+/// Content of both files. It holds a secret, hence no `Debug`.
 pub(super) struct PemPair {
     certificate: Vec<u8>,
     key: Vec<u8>,
 }
 
-/// A pair that can serve.
+/// A usable certificate chain with its key.
 pub(super) struct Pair {
     pub(super) key: Arc<CertifiedKey>,
-    /// The end of validity of the first certificate.
-    pub(super) ends: Timestamp,
+    /// Expiry of the first certificate.
+    pub(super) expires: Timestamp,
 }
 
 impl Pair {
-    /// The pair as it is shown to clients that hold the CA: without it.
-    pub(super) fn without_authority(self) -> Self {
-        let Self { key, ends } = self;
+    /// The pair without the certificate of the CA, which clients already have.
+    pub(super) fn without_ca(self) -> Self {
+        let Self { key, expires } = self;
         let leaf = key.cert.iter().take(1).cloned().collect();
-        Self { key: Arc::new(CertifiedKey::new(leaf, Arc::clone(&key.key))), ends }
+        Self { key: Arc::new(CertifiedKey::new(leaf, Arc::clone(&key.key))), expires }
     }
 }
 
-pub(super) fn read(place: &Place) -> Result<Vec<u8>, CertificateError> {
-    fs::read(&place.path).map_err(|cause| CertificateError::Read { place: place.clone(), cause })
+pub(super) fn read(location: &Location) -> Result<Vec<u8>, CertificateError> {
+    fs::read(&location.path).map_err(|cause| CertificateError::Read { location: location.clone(), cause })
 }
 
 impl PemPair {
@@ -55,48 +55,48 @@ impl PemPair {
         Self { certificate, key }
     }
 
-    /// Reads both files. They may be of different generations when they are replaced meanwhile; the pair does not
-    /// parse then, and the next look finds the new one complete.
-    pub(super) fn read(places: &PairPlaces) -> Result<Self, CertificateError> {
-        Ok(Self { certificate: read(&places.certificate)?, key: read(&places.key)? })
+    /// Reads both files. If they are replaced meanwhile, the pair may not match; the next load then
+    /// reads the new pair.
+    pub(super) fn read(locations: &PairLocations) -> Result<Self, CertificateError> {
+        Ok(Self { certificate: read(&locations.certificate)?, key: read(&locations.key)? })
     }
 
-    /// Makes the pair usable, or says in which file the fault lies.
-    pub(super) fn parse(&self, places: &PairPlaces) -> Result<Pair, CertificateError> {
-        let chain = self.chain(&places.certificate)?;
-        let ends = end_of_validity(&chain[0], &places.certificate)?;
+    /// Parses the pair. Errors name the invalid file.
+    pub(super) fn parse(&self, locations: &PairLocations) -> Result<Pair, CertificateError> {
+        let chain = self.chain(&locations.certificate)?;
+        let expires = end_of_validity(&chain[0], &locations.certificate)?;
         let der = PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| match error {
-            rustls::pki_types::pem::Error::NoItemsFound => CertificateError::NoKey(places.key.clone()),
-            other => malformed(&places.key, other),
+            rustls::pki_types::pem::Error::NoItemsFound => CertificateError::NoKey(locations.key.clone()),
+            other => malformed(&locations.key, other),
         })?;
-        let signer = any_supported_type(&der).map_err(|error| malformed(&places.key, error))?;
+        let signer = any_supported_type(&der).map_err(|error| malformed(&locations.key, error))?;
         let key = CertifiedKey::new(chain, signer);
         match key.keys_match() {
             Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
             Err(Error::InconsistentKeys(_)) => {
                 return Err(CertificateError::Mismatch {
-                    certificate: places.certificate.clone(),
-                    key: places.key.clone(),
+                    certificate: locations.certificate.clone(),
+                    key: locations.key.clone(),
                 });
             }
-            Err(error) => return Err(malformed(&places.certificate, error)),
+            Err(error) => return Err(malformed(&locations.certificate, error)),
         }
-        Ok(Pair { key: Arc::new(key), ends })
+        Ok(Pair { key: Arc::new(key), expires })
     }
 
-    /// The chain, never empty.
-    fn chain(&self, place: &Place) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-        let chain = certificates(&self.certificate).map_err(|reason| malformed(place, reason))?;
-        if chain.is_empty() { Err(CertificateError::NoCertificate(place.clone())) } else { Ok(chain) }
+    /// The certificate chain, which is not empty.
+    fn chain(&self, location: &Location) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+        let chain = certificates(&self.certificate).map_err(|reason| malformed(location, reason))?;
+        if chain.is_empty() { Err(CertificateError::NoCertificate(location.clone())) } else { Ok(chain) }
     }
 }
 
-/// All certificates of a PEM file, or what is wrong with one. Anything else in the file is passed over.
+/// All certificates of a PEM file, or the reason why one is invalid. Other blocks are ignored.
 pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| error.to_string())
 }
 
-/// Certificates, and nothing else, as a PEM file.
+/// Encodes certificates as PEM.
 pub(super) fn encode(certificates: &[CertificateDer<'_>]) -> String {
     let mut text = String::new();
     for each in certificates {
@@ -113,11 +113,11 @@ pub(super) fn encode(certificates: &[CertificateDer<'_>]) -> String {
     text
 }
 
-fn end_of_validity(leaf: &CertificateDer<'_>, place: &Place) -> Result<Timestamp, CertificateError> {
-    let (_, leaf) = X509Certificate::from_der(leaf).map_err(|error| malformed(place, error))?;
-    Timestamp::from_second(leaf.validity().not_after.timestamp()).map_err(|error| malformed(place, error))
+fn end_of_validity(leaf: &CertificateDer<'_>, location: &Location) -> Result<Timestamp, CertificateError> {
+    let (_, leaf) = X509Certificate::from_der(leaf).map_err(|error| malformed(location, error))?;
+    Timestamp::from_second(leaf.validity().not_after.timestamp()).map_err(|error| malformed(location, error))
 }
 
-pub(super) fn malformed(place: &Place, reason: impl ToString) -> CertificateError {
-    CertificateError::Malformed { place: place.clone(), reason: reason.to_string() }
+pub(super) fn malformed(location: &Location, reason: impl ToString) -> CertificateError {
+    CertificateError::Malformed { location: location.clone(), reason: reason.to_string() }
 }

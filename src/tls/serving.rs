@@ -1,5 +1,4 @@
-//! The serving certificate that the flags select: opened, reloaded, measured, and checked against the
-//! Service that it is for.
+//! The serving certificate of a running server: reload, metrics, and a check against the Service.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,48 +9,51 @@ use kube::Client;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::certificate::{ServingCertificate, Source};
+use super::certificate::{CertificateSource, ServingCertificate};
 use super::error::CertificateError;
 use super::names::{self, ServiceReference};
-use super::options::{FlagError, Options, Plan, Wanted};
+use super::options::{CertificateConfig, FlagError, INJECT_FLAG, Options, PairSource, SECRET_FLAG};
 use crate::runtime::Reload;
 use crate::telemetry::OnChange;
 use crate::telemetry::metrics::{Certificate, Metrics};
 
-/// How long until the control plane is asked again for a Secret that could not be read.
-const RETRY: Duration = Duration::from_secs(5);
+/// Interval between attempts to read the Secret.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The serving certificate with its checks and metrics.
 pub struct Serving {
-    /// The certificate of handshakes.
+    /// The certificate that TLS handshakes use.
     pub certificate: Arc<ServingCertificate>,
-    /// The Service whose APIService gets the CA of the certificate, with --inject-ca-bundle.
+    /// Service whose APIService gets the CA of the certificate, with --inject-ca-bundle.
     pub registered_service: Option<ServiceReference>,
     service: Option<ServiceReference>,
     metrics: Arc<Metrics>,
 }
 
 impl Serving {
-    /// Opens the certificate that the flags select. Waits, and logs the reason, while the Secret of
+    /// Opens the certificate that the flags select. Waits, with a log message, while the Secret of
     /// --cert-secret cannot be read.
     ///
     /// # Errors
-    /// Conflicting flags, and a certificate that cannot be used or created.
+    /// Inconsistent flags, or a certificate that is invalid or cannot be issued.
     pub async fn open(
         options: &Options,
         control_plane: Option<Client>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, CertificateError> {
-        let Plan { wanted, service, inject } = options.plan(control_plane.is_some())?;
-        let names = names::wanted(service.as_ref());
-        let source = match (wanted, &control_plane) {
-            (Wanted::Files { certificate, key }, _) => Source::files(certificate, key),
-            (Wanted::Folder(directory), _) => Source::folder(directory, names),
-            (Wanted::Secret { namespace, name }, Some(client)) => {
-                Source::secret(client.clone(), namespace, name, names)
+        let CertificateConfig { source, service, inject } = options.complete()?;
+        if inject.is_some() && control_plane.is_none() {
+            return Err(FlagError::NoControlPlane { flag: INJECT_FLAG }.into());
+        }
+        let names = names::required_names(service.as_ref());
+        let source = match (source, &control_plane) {
+            (PairSource::Files { certificate, key }, _) => CertificateSource::files(certificate, key),
+            (PairSource::Folder(directory), _) => CertificateSource::folder(directory, names),
+            (PairSource::Secret { namespace, name }, Some(client)) => {
+                CertificateSource::secret(client.clone(), namespace, name, names)
             }
-            (Wanted::Secret { .. }, None) => {
-                return Err(FlagError::NoControlPlane { flag: super::options::SECRET_FLAG }.into());
+            (PairSource::Secret { .. }, None) => {
+                return Err(FlagError::NoControlPlane { flag: SECRET_FLAG }.into());
             }
         };
         let certificate = Arc::new(open(source).await?);
@@ -61,7 +63,8 @@ impl Serving {
         Ok(this)
     }
 
-    /// The CAs that clients are to trust, in PEM, now and after each change. Empty where nobody knows them.
+    /// The CAs that clients must trust, in PEM, now and after each change. Empty if they are not
+    /// known.
     pub fn ca_bundle(&self) -> watch::Receiver<Bytes> {
         self.certificate.bundle()
     }
@@ -78,51 +81,52 @@ impl Serving {
         match self.certificate.reload(Timestamp::now()).await {
             Reload::Unchanged => {}
             Reload::Replaced => {
-                let ends = self.certificate.ends();
-                info!(file = %self.certificate.path().display(), %ends, "serving a new certificate");
+                let expires = self.certificate.expires();
+                info!(file = %self.certificate.path().display(), ends = %expires, "serving a new certificate");
                 self.check();
             }
-            Reload::Failed(error) => warn!(%error, "no new serving certificate, the present one stays"),
+            Reload::Failed(error) => warn!(%error, "cannot reload the serving certificate, keeping the current one"),
         }
         self.measure();
     }
 
     fn measure(&self) {
-        self.metrics.set_certificate_expiry(Certificate::Serving, self.certificate.ends());
-        if let Some(ends) = self.certificate.authority_ends() {
-            self.metrics.set_certificate_expiry(Certificate::ServingCa, ends);
+        self.metrics.set_certificate_expiry(Certificate::Serving, self.certificate.expires());
+        if let Some(expires) = self.certificate.ca_expires() {
+            self.metrics.set_certificate_expiry(Certificate::ServingCa, expires);
         }
     }
 
-    /// Tells what clients will refuse. The server goes on: the certificate may be replaced while it runs.
+    /// Logs the reasons for which clients will reject the certificate. The server keeps running,
+    /// because the certificate may be replaced.
     fn check(&self) {
-        let (file, ends) = (self.certificate.path().display(), self.certificate.ends());
-        if ends < Timestamp::now() {
-            error!(%file, %ends, "the serving certificate has ended: clients refuse it, put a new one there");
+        let (file, expires) = (self.certificate.path().display(), self.certificate.expires());
+        if expires < Timestamp::now() {
+            error!(%file, ends = %expires, "the serving certificate has expired, clients reject it: replace it");
         }
         let Some(needed) = self.service.as_ref().map(ServiceReference::verified_name) else { return };
         let leaf = self.certificate.leaf();
-        if !names::serves(&leaf, &needed) {
-            let carried = names::carried(&leaf).join(", ");
+        if !names::is_valid_for(&leaf, &needed) {
+            let carried = names::subject_alternative_names(&leaf).join(", ");
             error!(
                 %file, needed, carried,
-                "the serving certificate is not for the Service of this server, so kube-apiserver will refuse it: issue one \
-                 that has the needed name among its subject alternative names (the common name does not count), or correct \
-                 --service-name and --service-namespace"
+                "the serving certificate is not valid for the Service of this server, so kube-apiserver rejects it: issue \
+                 one with the needed name among its subject alternative names (the common name does not count), or \
+                 correct --service-name and --service-namespace"
             );
         }
     }
 }
 
-async fn open(source: Source) -> Result<ServingCertificate, CertificateError> {
-    let mut faults = OnChange::default();
+async fn open(source: CertificateSource) -> Result<ServingCertificate, CertificateError> {
+    let mut errors = OnChange::default();
     loop {
         match ServingCertificate::open(source.clone(), Timestamp::now()).await {
-            Err(error) if error.may_pass() => {
-                if faults.record(error.to_string()) {
+            Err(error) if error.is_retryable() => {
+                if errors.record(error.to_string()) {
                     warn!(%error, "waiting for the serving certificate");
                 }
-                tokio::time::sleep(RETRY).await;
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
             outcome => return outcome,
         }

@@ -1,4 +1,4 @@
-//! What clients see of the serving certificate, through real handshakes over memory.
+//! Tests of the serving certificate with real in-memory handshakes.
 
 use std::fs;
 use std::path::Path;
@@ -18,8 +18,8 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
-fn protocol(lowest: MinVersion) -> Protocol {
-    Protocol::new(lowest, &[]).unwrap()
+fn protocol(min_version: MinVersion) -> Protocol {
+    Protocol::new(min_version, &[]).unwrap()
 }
 
 fn pair_for(name: &str) -> (String, String) {
@@ -28,17 +28,17 @@ fn pair_for(name: &str) -> (String, String) {
     (certificate.pem(), key.serialize_pem())
 }
 
-fn put(folder: &Path, (certificate, key): &(String, String)) -> Source {
+fn put(folder: &Path, (certificate, key): &(String, String)) -> CertificateSource {
     fs::write(folder.join("tls.crt"), certificate).unwrap();
     fs::write(folder.join("tls.key"), key).unwrap();
-    Source::files(folder.join("tls.crt"), folder.join("tls.key"))
+    CertificateSource::files(folder.join("tls.crt"), folder.join("tls.key"))
 }
 
 fn der(pem: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
 }
 
-/// The leaf that a client sees that trusts `anchor`.
+/// The leaf that a client with the trust anchors `anchor` receives.
 fn seen(server: &Arc<ServingCertificate>, anchor: &str, name: &str) -> Result<CertificateDer<'static>, rustls::Error> {
     let mut roots = RootCertStore::empty();
     for each in pem::certificates(anchor.as_bytes()).unwrap() {
@@ -83,17 +83,19 @@ fn now() -> Timestamp {
     Timestamp::now()
 }
 
-fn refusal(outcome: Reload<CertificateError>) -> String {
+fn reload_error(outcome: Reload<CertificateError>) -> String {
     match outcome {
         Reload::Failed(error) => error.to_string(),
-        other => panic!("not refused: {other:?}"),
+        other => panic!("not an error: {other:?}"),
     }
 }
 
 #[tokio::test]
 async fn own_certificate_is_trusted_by_file_and_ca_list() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Arc::new(ServingCertificate::open(Source::folder(folder.path().into(), vec![]), now()).await.unwrap());
+    let server = Arc::new(
+        ServingCertificate::open(CertificateSource::folder(folder.path().into(), vec![]), now()).await.unwrap(),
+    );
     let file = fs::read_to_string(server.path()).unwrap();
     let bundle = String::from_utf8(server.bundle().borrow().to_vec()).unwrap();
     for (name, anchors) in ["localhost", "127.0.0.1", "::1"].map(|name| [(name, &file), (name, &bundle)]).as_flattened()
@@ -122,12 +124,12 @@ async fn bad_pair_keeps_the_old_one_and_is_logged_once() {
     let (first, second) = (pair_for("a.test"), pair_for("a.test"));
     let server = Arc::new(ServingCertificate::open(put(folder.path(), &first), now()).await.unwrap());
     put(folder.path(), &(second.0.clone(), first.1.clone()));
-    assert!(refusal(server.reload(now()).await).contains("does not belong to the certificate"));
+    assert!(reload_error(server.reload(now()).await).contains("does not belong to the certificate"));
     assert!(matches!(server.reload(now()).await, Reload::Unchanged));
     fs::write(folder.path().join("tls.crt"), "rubbish").unwrap();
-    assert!(refusal(server.reload(now()).await).contains("holds no certificate"));
+    assert!(reload_error(server.reload(now()).await).contains("contains no certificate"));
     fs::remove_file(folder.path().join("tls.crt")).unwrap();
-    assert!(refusal(server.reload(now()).await).contains("cannot be read"));
+    assert!(reload_error(server.reload(now()).await).contains("cannot be read"));
     assert!(matches!(server.reload(now()).await, Reload::Unchanged));
     assert_eq!(seen(&server, &first.0, "a.test").unwrap(), der(&first.0));
     put(folder.path(), &first);
@@ -137,14 +139,15 @@ async fn bad_pair_keeps_the_old_one_and_is_logged_once() {
 }
 
 #[tokio::test]
-async fn the_self_made_pair_is_renewed_while_the_server_runs() {
+async fn a_self_managed_pair_is_renewed_at_run_time() {
     let folder = tempfile::tempdir().unwrap();
-    let server = ServingCertificate::open(Source::folder(folder.path().into(), vec![]), now()).await.unwrap();
-    let first = server.ends();
+    let server =
+        ServingCertificate::open(CertificateSource::folder(folder.path().into(), vec![]), now()).await.unwrap();
+    let first = server.expires();
     assert!(matches!(server.reload(now()).await, Reload::Unchanged));
     let later = now() + jiff::SignedDuration::from_hours(24 * 340);
     assert!(matches!(server.reload(later).await, Reload::Replaced));
-    assert!(server.ends() > first);
+    assert!(server.expires() > first);
 }
 
 fn options(flags: &[String]) -> Options {
@@ -153,7 +156,7 @@ fn options(flags: &[String]) -> Options {
 }
 
 #[tokio::test]
-async fn the_timer_replaces_the_certificate_and_its_measure_by_itself() {
+async fn the_timer_reloads_the_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (pair_for("a.test"), pair_for("a.test"));
     put(folder.path(), &first);
@@ -162,20 +165,30 @@ async fn the_timer_replaces_the_certificate_and_its_measure_by_itself() {
     let metrics = Arc::new(Metrics::new());
     let serving = Serving::open(&options, None, metrics.clone()).await.unwrap();
     let server = serving.certificate.clone();
-    let gauge = format!("{{certificate=\"serving\"}} {}", server.ends().as_second());
+    let gauge = format!("{{certificate=\"serving\"}} {}", server.expires().as_second());
     assert!(metrics.text().contains(&gauge) && !metrics.text().contains("serving-ca"), "{}", metrics.text());
     let task = tokio::spawn(async move { serving.keep_current(std::time::Duration::from_millis(1)).await });
     put(folder.path(), &second);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while seen(&server, &second.0, "a.test").is_err() {
-        assert!(std::time::Instant::now() < deadline, "the new certificate is never served");
+        assert!(std::time::Instant::now() < deadline, "the new certificate is not served");
         tokio::task::yield_now().await;
     }
     task.abort();
 }
 
 #[tokio::test]
-async fn the_pair_made_for_a_service_is_what_kube_apiserver_asks_for() {
+async fn secret_and_injection_need_a_control_plane() {
+    for flag in ["--cert-secret=a", "--inject-ca-bundle"] {
+        let options = options(&["--service-name=images", "--service-namespace=registry", flag].map(str::to_owned));
+        let error = Serving::open(&options, None, Arc::new(Metrics::new())).await.err().unwrap().to_string();
+        let name = flag.split('=').next().unwrap();
+        assert!(error.starts_with(&format!("{name} needs a control plane: give --kubeconfig")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn kube_apiserver_accepts_the_pair_of_a_service() {
     let folder = tempfile::tempdir().unwrap();
     let folder = format!("--cert-dir={}", folder.path().display());
     let options = options(&[folder, "--service-name=images".into(), "--service-namespace=registry".into()]);
@@ -190,7 +203,7 @@ async fn the_pair_made_for_a_service_is_what_kube_apiserver_asks_for() {
 }
 
 #[test]
-fn chosen_cipher_suites_bind_tls_1_2_only() {
+fn cipher_suites_apply_to_tls_1_2_only() {
     let suites = [CipherSuite::EcdsaChacha20, CipherSuite::Tls13Aes128];
     let pair = pair_for("a.test");
     let key = PrivateKeyDer::from_pem_slice(pair.1.as_bytes()).unwrap();
@@ -223,17 +236,17 @@ async fn a_session_is_resumed_under_a_later_configuration() {
 }
 
 #[tokio::test]
-async fn faults_are_sentences_with_the_flag_and_the_file() {
+async fn errors_name_the_flag_and_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let (good, other) = (pair_for("a.test"), pair_for("b.test"));
     let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let cases = [
-        (("", good.1.as_str()), "tls.crt (--tls-cert-file) holds no certificate"),
-        ((good.1.as_str(), good.1.as_str()), "tls.crt (--tls-cert-file) holds no certificate"),
+        (("", good.1.as_str()), "tls.crt (--tls-cert-file) contains no certificate"),
+        ((good.1.as_str(), good.1.as_str()), "tls.crt (--tls-cert-file) contains no certificate"),
         ((broken, good.1.as_str()), "tls.crt (--tls-cert-file) cannot be used: "),
-        ((good.0.as_str(), ""), "tls.key (--tls-private-key-file) holds no private key"),
-        ((good.0.as_str(), encrypted), "tls.key (--tls-private-key-file) holds no private key"),
+        ((good.0.as_str(), ""), "tls.key (--tls-private-key-file) contains no private key"),
+        ((good.0.as_str(), encrypted), "tls.key (--tls-private-key-file) contains no private key"),
         ((good.0.as_str(), other.1.as_str()), "tls.crt (--tls-cert-file)"),
     ];
     for ((certificate, key), expected) in cases {
@@ -241,13 +254,13 @@ async fn faults_are_sentences_with_the_flag_and_the_file() {
         let error = ServingCertificate::open(source, now()).await.unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
-    let missing = Source::files(folder.path().join("none.crt"), folder.path().join("tls.key"));
+    let missing = CertificateSource::files(folder.path().join("none.crt"), folder.path().join("tls.key"));
     let error = ServingCertificate::open(missing, now()).await.unwrap_err().to_string();
     assert!(error.contains("none.crt (--tls-cert-file) cannot be read: No such file"), "{error}");
 }
 
 #[tokio::test]
-async fn the_subjects_of_wanted_cas_reach_the_client() {
+async fn hints_reach_the_client() {
     #[derive(Debug)]
     struct Hints(std::sync::Mutex<Vec<Vec<u8>>>);
     impl rustls::client::ResolvesClientCert for Hints {
@@ -281,11 +294,11 @@ async fn the_subjects_of_wanted_cas_reach_the_client() {
 }
 
 #[tokio::test]
-async fn a_client_below_the_lowest_version_is_refused() {
+async fn a_client_below_the_minimum_version_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let pair = pair_for("a.test");
     let server = Arc::new(ServingCertificate::open(put(folder.path(), &pair), now()).await.unwrap());
-    for (lowest, accepted) in [(MinVersion::Tls12, true), (MinVersion::Tls13, false)] {
+    for (min_version, accepted) in [(MinVersion::Tls12, true), (MinVersion::Tls13, false)] {
         let mut roots = RootCertStore::empty();
         roots.add(der(&pair.0)).unwrap();
         let client = ClientConfig::builder_with_provider(provider())
@@ -293,12 +306,12 @@ async fn a_client_below_the_lowest_version_is_refused() {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let config = server_config(server.clone(), &protocol(lowest), vec![]).unwrap();
+        let config = server_config(server.clone(), &protocol(min_version), vec![]).unwrap();
         assert_eq!(handshake(client, config, "a.test").is_ok(), accepted);
     }
 }
 
-/// A client that shows `shown` and signs with `key`.
+/// A client that presents `shown` and signs with `key`.
 fn client_showing(shown: &str, key: &str, anchor: &str, version: &'static SupportedProtocolVersion) -> ClientConfig {
     #[derive(Debug)]
     struct Shows(Arc<rustls::sign::CertifiedKey>);
@@ -331,8 +344,8 @@ async fn handshake_needs_the_key_of_the_certificate() {
         let config = || server_config(server.clone(), &protocol(MinVersion::Tls12), vec![]).unwrap();
         let honest = client_showing(&stranger.0, &stranger.1, &pair.0, version);
         assert!(handshake(honest, config(), "a.test").is_ok());
-        let lying = client_showing(&stranger.0, &thief.1, &pair.0, version);
-        let error = handshake(lying, config(), "a.test").unwrap_err();
+        let dishonest = client_showing(&stranger.0, &thief.1, &pair.0, version);
+        let error = handshake(dishonest, config(), "a.test").unwrap_err();
         assert_eq!(error, rustls::Error::InvalidCertificate(rustls::CertificateError::BadSignature));
     }
 }

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::finding::Finding;
-use crate::tls::{self, Examined};
+use crate::tls::{self, CertificateStatus};
 
 const SUBJECT: &str = "serving certificate";
 /// Remaining validity below which a certificate is reported.
@@ -11,23 +11,23 @@ const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// Checks the certificate that the server would present.
 pub(super) fn check(options: &tls::Options) -> Vec<Finding> {
-    let examined = match tls::examine(options) {
+    let examined = match tls::inspect(options) {
         Ok(examined) => examined,
         // These errors name the file and the remedy.
         Err(why) => return vec![Finding::problem(SUBJECT, why.to_string())],
     };
     match examined {
-        Examined::ToBeMade { file } => {
+        CertificateStatus::Pending { file } => {
             let text = format!("the server creates {} at start", file.display());
             vec![Finding::note(SUBJECT, text)]
         }
-        Examined::InSecret { secret } => {
+        CertificateStatus::InSecret { secret } => {
             let text = format!("the Secret {secret} holds the certificate; this command does not read it");
             vec![Finding::note(SUBJECT, text)]
         }
-        Examined::Pair { file, ends, names, missing } => {
+        CertificateStatus::Pair { file, expires, names, missing } => {
             let file = file.display().to_string();
-            vec![lifetime(&file, ends), service(&file, &names, missing)]
+            vec![lifetime(&file, expires), service(&file, &names, missing)]
         }
     }
 }

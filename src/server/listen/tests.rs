@@ -26,7 +26,7 @@ use tokio_rustls::client::TlsStream;
 use crate::auth::{CaBundle, FrontProxy, Trust};
 
 use super::*;
-use crate::tls::{MinVersion, Protocol, ServingCertificate, Source, server_config};
+use crate::tls::{CertificateSource, MinVersion, Protocol, ServingCertificate, server_config};
 
 const DEADLINE: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(40);
@@ -96,7 +96,7 @@ fn app(announce: mpsc::UnboundedSender<()>, release: Arc<Semaphore>) -> Router {
 
 async fn start(limits: ConnectionLimits) -> Server {
     let folder = tempfile::tempdir().unwrap();
-    let source = Source::folder(folder.path().into(), vec![]);
+    let source = CertificateSource::folder(folder.path().into(), vec![]);
     let certificate = Arc::new(ServingCertificate::open(source, Timestamp::now()).await.unwrap());
     let anchor = CertificateDer::from_pem_slice(&certificate.bundle().borrow()).unwrap();
     let config = server_config(certificate, &Protocol::new(MinVersion::Tls12, &[]).unwrap(), vec![]).unwrap();
@@ -428,7 +428,7 @@ async fn requests_are_aborted_after_the_drain_time() {
 async fn each_handshake_uses_the_current_configuration() {
     let server = start(ConnectionLimits::default()).await;
     let folder = tempfile::tempdir().unwrap();
-    let source = Source::folder(folder.path().into(), vec![]);
+    let source = CertificateSource::folder(folder.path().into(), vec![]);
     let certificate = Arc::new(ServingCertificate::open(source, Timestamp::now()).await.unwrap());
     let anchor = CertificateDer::from_pem_slice(&certificate.bundle().borrow()).unwrap();
     server._tls.send_replace(Arc::new(
