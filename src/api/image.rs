@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
-use super::{DockerImageMetadata, Evidence, ImageSignature, object, protobuf};
+use super::{DockerImageMetadata, Evidence, ImageLayer, ImageSignature, object, protobuf};
 use crate::meta::protobuf::MessageDescriptor;
 use crate::meta::{Base64, Kind, ObjectMeta};
 
@@ -66,19 +66,6 @@ pub struct Image {
     /// Proof of the content. Stored only; never read from or written to the API.
     #[serde(skip)]
     pub evidence: Evidence,
-}
-
-/// ImageLayer is one layer of an image.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-#[schemars(rename = "com.github.openshift.api.image.v1.ImageLayer")]
-pub struct ImageLayer {
-    /// Name is the digest of the layer.
-    pub name: String,
-    /// Size is the size of the layer in bytes, as stored in the registry.
-    pub size: i64,
-    /// MediaType is the media type of the layer.
-    pub media_type: String,
 }
 
 /// ImageManifest is one image of a manifest list, usually the variant for one platform.

@@ -6,6 +6,7 @@
 mod docker_image;
 mod evidence;
 mod image;
+mod image_layer;
 mod image_signature;
 mod image_stream;
 mod image_stream_image;
@@ -19,7 +20,8 @@ mod secret_list;
 
 pub use docker_image::{DockerConfig, DockerImage, DockerImageMetadata, EmptyObject};
 pub use evidence::{Authored, Evidence, NamedBlobs, Proof};
-pub use image::{Image, ImageLayer, ImageManifest};
+pub use image::{Image, ImageManifest};
+pub use image_layer::ImageLayer;
 pub use image_signature::{ImageSignature, SignatureCondition, SignatureIssuer, SignatureSubject};
 pub use image_stream::{
     ImageLookupPolicy, ImageStream, ImageStreamSpec, ImageStreamStatus, NamedTagEventList, ObjectReference, TagEvent,
