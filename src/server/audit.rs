@@ -1,7 +1,8 @@
-//! The audit log: who asked what, when, and how it was answered, as lines of JSON (`audit.k8s.io/v1`, level `Metadata`).
+//! The audit log: one JSON line for each event (`audit.k8s.io/v1`, level `Metadata`).
 //!
-//! Requests only queue bytes; a thread of its own writes them. A sink that is slow, full or gone costs events, which are
-//! counted and told, never requests. Credentials and bodies have no field here.
+//! Requests only queue bytes, and a dedicated thread writes them. If the sink is slow, full or
+//! closed, events are lost, counted and logged, but requests proceed. No field holds credentials or
+//! bodies.
 
 use std::fs::File;
 use std::io;
@@ -22,10 +23,10 @@ mod sink;
 
 pub(super) use context::AuditContext;
 
-use self::event::Event;
+use self::event::AuditEvent;
 use self::file::LogFile;
-use self::queue::Queue;
-use self::sink::{Sink, Stream};
+use self::queue::AuditQueue;
+use self::sink::{Sink, StreamSink};
 use crate::telemetry::metrics::Metrics;
 
 /// Flags of the audit log.
@@ -46,40 +47,40 @@ pub struct Options {
     pub audit_log_maxbackup: usize,
 }
 
-/// Why there is no audit log.
+/// Failure to open the audit log.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AuditError {
     /// The file cannot be written.
     #[error(
-        "--audit-log-path: {path} cannot be opened for writing: {why}; name a file in a folder that is there and that this \
-         user may write to, or - for stdout"
+        "--audit-log-path: {path} cannot be opened for writing: {why}; pass a file in an existing folder that this user \
+         may write to, or - for stdout"
     )]
     Unwritable {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// Error of the operating system.
         why: io::Error,
     },
-    /// The thread that writes cannot be had.
-    #[error("--audit-log-path: the thread that writes the audit log cannot be started: {0}")]
+    /// The writer thread cannot be started.
+    #[error("--audit-log-path: the writer thread cannot be started: {0}")]
     NoThread(io::Error),
 }
 
 /// The audit log of a server.
 pub(super) struct AuditLog {
-    queue: Arc<Queue>,
+    queue: Arc<AuditQueue>,
     events: Counter,
-    /// Closed when the thread that writes has ended.
+    /// Closed when the writer thread has ended.
     ended: watch::Receiver<()>,
 }
 
-/// Memory for lines that are not written yet, in bytes: about ten thousand of them.
+/// Maximum size of queued lines in bytes, about ten thousand lines.
 const QUEUE_BYTES: usize = 8 << 20;
-/// How long the end of the server waits for lines to be written.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Time to write queued lines at shutdown.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl AuditLog {
-    /// Opens the log that the flags ask for, if they ask for one.
+    /// Opens the log of the flags; none if they disable it.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -90,19 +91,20 @@ impl AuditLog {
         };
         let unwritable = |why| AuditError::Unwritable { path: path.clone(), why };
         let sink: Box<dyn Sink> = if path == Path::new("-") {
-            // Not through the standard library's own buffer, which keeps what could not be written.
+            // A duplicate descriptor bypasses the buffer of `Stdout`, which would retain failed
+            // writes.
             let stdout = io::stdout().as_fd().try_clone_to_owned().map_err(unwritable)?;
-            Box::new(Stream::new(File::from(stdout)))
+            Box::new(StreamSink::new(File::from(stdout)))
         } else {
-            let most_bytes = audit_log_maxsize.saturating_mul(1 << 20);
-            Box::new(LogFile::open(path, most_bytes, *audit_log_maxbackup).map_err(unwritable)?)
+            let max_bytes = audit_log_maxsize.saturating_mul(1 << 20);
+            Box::new(LogFile::open(path, max_bytes, *audit_log_maxbackup).map_err(unwritable)?)
         };
         Self::writing_to(sink, QUEUE_BYTES, metrics).map(Some)
     }
 
-    /// A log that goes to `sink` and keeps at most `most_bytes` waiting.
-    fn writing_to(mut sink: Box<dyn Sink>, most_bytes: usize, metrics: &Metrics) -> Result<Self, AuditError> {
-        let queue = Arc::new(Queue::new(most_bytes, metrics.audit_errors()));
+    /// A log that writes to `sink` and queues at most `max_bytes`.
+    fn writing_to(mut sink: Box<dyn Sink>, max_bytes: usize, metrics: &Metrics) -> Result<Self, AuditError> {
+        let queue = Arc::new(AuditQueue::new(max_bytes, metrics.audit_errors()));
         let (end, ended) = watch::channel(());
         let work = {
             let queue = queue.clone();
@@ -115,30 +117,31 @@ impl AuditLog {
         Ok(Self { queue, events: metrics.audit_events(), ended })
     }
 
-    /// Queues an event. Never waits for the sink: where there is no room the event is lost and counted.
-    pub(super) fn write(&self, event: &Event<'_>) {
+    /// Queues an event without waiting for the sink. If the queue is full, the event is lost and
+    /// counted.
+    pub(super) fn write(&self, event: &AuditEvent<'_>) {
         self.events.inc();
         self.queue.push(&event.line());
     }
 
-    /// Takes no more events, and returns once those that are queued are written, or given up after a while.
+    /// Accepts no more events, and waits until the queued ones are written or a timeout expires.
     pub(super) async fn close(&self) {
-        self.close_within(PATIENCE).await;
+        self.close_within(CLOSE_TIMEOUT).await;
     }
 
-    async fn close_within(&self, patience: Duration) {
+    async fn close_within(&self, timeout: Duration) {
         self.queue.close();
         let mut ended = self.ended.clone();
-        // The channel carries nothing: it changes only by being closed.
-        if tokio::time::timeout(patience, ended.changed()).await.is_err() {
+        // Nothing is sent, so the channel changes only when it is closed.
+        if tokio::time::timeout(timeout, ended.changed()).await.is_err() {
             let lines = self.queue.waiting();
-            tracing::error!(lines, "audit log (--audit-log-path): its sink takes nothing, lines are given up");
+            tracing::error!(lines, "audit sink stalled, dropping queued events (--audit-log-path)");
         }
     }
 }
 
 impl Drop for AuditLog {
-    /// Lets the thread end once it has written what is queued.
+    /// Lets the thread end after it has written the queued lines.
     fn drop(&mut self) {
         self.queue.close();
     }

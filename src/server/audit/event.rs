@@ -1,5 +1,5 @@
-//! One line of the audit log: the fields of `audit.k8s.io/v1` in the order and with the emptiness of the reference
-//! implementation, as far as level `Metadata` has them.
+//! An event of the audit log: `Event` in k8s.io/apiserver/pkg/apis/audit/v1/types.go at level
+//! `Metadata`, with the same order and omission of fields.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,62 +13,62 @@ use crate::auth::{Decision, ResourceAction, User};
 use crate::machinery::json;
 use crate::meta::Status;
 
-/// What is told of one request.
+/// An audit event.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::server) struct Event<'a> {
-    /// What the client gets back in its `Audit-Id` header.
+pub(crate) struct AuditEvent<'a> {
+    /// ID of the request, also sent in the `Audit-Id` header of the response.
     #[serde(rename = "auditID")]
-    pub(in crate::server) audit_id: Cow<'a, str>,
-    /// Where the request is.
-    pub(in crate::server) stage: Stage,
+    pub(crate) audit_id: Cow<'a, str>,
+    /// Stage of the request.
+    pub(crate) stage: AuditStage,
     /// Path and query as received.
     #[serde(rename = "requestURI")]
-    pub(in crate::server) request_uri: Cow<'a, str>,
-    /// The verb of a resource, else the method in small letters.
-    pub(in crate::server) verb: Cow<'a, str>,
-    /// Who asked; empty where that could not be proved.
-    pub(in crate::server) user: Person<'a>,
-    /// Who the request was carried out as.
+    pub(crate) request_uri: Cow<'a, str>,
+    /// Verb of a resource request, else the HTTP method in lower case.
+    pub(crate) verb: Cow<'a, str>,
+    /// Authenticated user; empty if authentication failed.
+    pub(crate) user: AuditUser<'a>,
+    /// Impersonated user.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::server) impersonated_user: Option<Person<'a>>,
-    /// Where the request came from, the nearest last.
+    pub(crate) impersonated_user: Option<AuditUser<'a>>,
+    /// Addresses of the client and the proxies, nearest last.
     #[serde(rename = "sourceIPs", skip_serializing_if = "<[_]>::is_empty")]
-    pub(in crate::server) source_ips: &'a [IpAddr],
-    /// What the client calls itself.
+    pub(crate) source_ips: &'a [IpAddr],
+    /// `User-Agent` header.
     #[serde(skip_serializing_if = "str::is_empty")]
-    pub(in crate::server) user_agent: Cow<'a, str>,
-    /// What was asked for, where it is a resource.
+    pub(crate) user_agent: Cow<'a, str>,
+    /// Object of a resource request.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::server) object_ref: Option<ObjectRef<'a>>,
-    /// How it was answered.
+    pub(crate) object_ref: Option<AuditObjectReference<'a>>,
+    /// Status of the response.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(in crate::server) response_status: Option<ResponseStatus>,
-    /// When the request arrived.
+    pub(crate) response_status: Option<ResponseStatus>,
+    /// Time when the request arrived.
     #[serde(serialize_with = "microseconds")]
-    pub(in crate::server) request_received_timestamp: Timestamp,
-    /// When it came to its stage.
+    pub(crate) request_received_timestamp: Timestamp,
+    /// Time when the request reached its stage.
     #[serde(serialize_with = "microseconds")]
-    pub(in crate::server) stage_timestamp: Timestamp,
-    /// What authorization said; nothing where it was not asked.
+    pub(crate) stage_timestamp: Timestamp,
+    /// Decision of authorization, if it was needed.
     #[serde(rename = "annotations", serialize_with = "annotations", skip_serializing_if = "Option::is_none")]
-    pub(in crate::server) decision: Option<&'a Decision>,
+    pub(crate) decision: Option<&'a Decision>,
 }
 
-/// Where a request is when its event is written.
+/// Stage of a request when its event is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(in crate::server) enum Stage {
-    /// Its answer has begun, and goes on for long.
+pub(crate) enum AuditStage {
+    /// The response of a long-running request has started.
     ResponseStarted,
-    /// Its answer is complete.
+    /// The response is complete.
     ResponseComplete,
-    /// It ended in a panic that nobody caught.
+    /// The request panicked.
     Panic,
 }
 
-/// A user.
+/// User of an event: `UserInfo` in k8s.io/api/authentication/v1/types.go.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub(in crate::server) struct Person<'a> {
+pub(crate) struct AuditUser<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     username: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -79,17 +79,17 @@ pub(in crate::server) struct Person<'a> {
     extra: Option<&'a BTreeMap<String, Vec<String>>>,
 }
 
-impl<'a> From<&'a User> for Person<'a> {
+impl<'a> From<&'a User> for AuditUser<'a> {
     fn from(user: &'a User) -> Self {
         let User { name, uid, groups, extra } = user;
         Self { username: name, uid, groups, extra: Some(extra).filter(|extra| !extra.is_empty()) }
     }
 }
 
-/// What a request is about.
+/// Object of a request.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(in crate::server) struct ObjectRef<'a> {
+pub(crate) struct AuditObjectReference<'a> {
     #[serde(skip_serializing_if = "str::is_empty")]
     resource: &'a str,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -104,7 +104,7 @@ pub(in crate::server) struct ObjectRef<'a> {
     subresource: &'a str,
 }
 
-impl<'a> From<&'a ResourceAction> for ObjectRef<'a> {
+impl<'a> From<&'a ResourceAction> for AuditObjectReference<'a> {
     fn from(action: &'a ResourceAction) -> Self {
         let ResourceAction { verb: _, group, version, resource, subresource, namespace, name, fields: _, labels: _ } =
             action;
@@ -112,11 +112,11 @@ impl<'a> From<&'a ResourceAction> for ObjectRef<'a> {
     }
 }
 
-/// How a request was answered.
+/// Status of a response.
 #[derive(Clone, Debug, Serialize)]
-pub(in crate::server) struct ResponseStatus {
-    /// Always empty, and always there.
-    metadata: Empty,
+pub(crate) struct ResponseStatus {
+    /// Always present and empty.
+    metadata: EmptyMetadata,
     #[serde(skip_serializing_if = "str::is_empty")]
     status: Cow<'static, str>,
     #[serde(skip_serializing_if = "str::is_empty")]
@@ -128,16 +128,16 @@ pub(in crate::server) struct ResponseStatus {
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
-struct Empty {}
+struct EmptyMetadata {}
 
 impl ResponseStatus {
-    /// An answer that is no `Status`.
-    pub(in crate::server) fn of_code(code: u16) -> Self {
-        Self { metadata: Empty {}, status: "".into(), message: "".into(), reason: "".into(), code: Some(code) }
+    /// A response without a `Status`.
+    pub(crate) fn of_code(code: u16) -> Self {
+        Self { metadata: EmptyMetadata {}, status: "".into(), message: "".into(), reason: "".into(), code: Some(code) }
     }
 
-    /// An answer that is a `Status`: with its text, unless that may quote the body of the request.
-    pub(in crate::server) fn of_status(status: &Status) -> Self {
+    /// A response with a `Status`. The message is omitted if it may quote the body of the request.
+    pub(crate) fn of_status(status: &Status) -> Self {
         let quotes_body = matches!(status.code, 400 | 422);
         Self {
             status: status.status.clone().into(),
@@ -147,19 +147,19 @@ impl ResponseStatus {
         }
     }
 
-    /// No answer: the client was gone first. Whether the request took effect is not known.
-    pub(in crate::server) fn abandoned() -> Self {
+    /// No response, because the client disconnected. The request may have taken effect.
+    pub(crate) fn abandoned() -> Self {
         Self { message: "Connection closed early".into(), code: None, ..Self::of_code(0) }
     }
 
-    /// No answer but the end of the connection.
-    pub(in crate::server) fn panicked() -> Self {
+    /// No response, because of a panic.
+    pub(crate) fn panicked() -> Self {
         Self { status: "Failure".into(), reason: "InternalError".into(), ..Self::of_code(500) }
     }
 }
 
-impl Event<'_> {
-    /// The event as one line, its end included.
+impl AuditEvent<'_> {
+    /// The event as one line with its newline.
     pub(super) fn line(&self) -> Vec<u8> {
         let mut line = Vec::with_capacity(1024);
         json::encode_behind(br#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata""#, self, &mut line);
@@ -168,12 +168,14 @@ impl Event<'_> {
     }
 }
 
-/// RFC 3339 in UTC with six digits behind the point, as Kubernetes' `MicroTime`.
+/// RFC 3339 in UTC with six fractional digits: `MicroTime` in
+/// k8s.io/apimachinery/pkg/apis/meta/v1/micro_time.go.
 fn microseconds<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{time:.6}"))
 }
 
-/// The annotations that Kubernetes gives what authorization said.
+/// Annotations of a decision: `WithAuthorization` in
+/// k8s.io/apiserver/pkg/endpoints/filters/authorization.go.
 fn annotations<S: Serializer>(decision: &Option<&Decision>, serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(None)?;
     if let Some(decision) = decision {

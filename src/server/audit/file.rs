@@ -1,7 +1,8 @@
-//! The file of the audit log, which is set aside when it is full. Names are those of lumberjack, which kube-apiserver
-//! uses, so that whatever collects its files collects these.
+//! The audit log file and its rotation.
 //!
-//! One process a file: what others do to it (moving it away, making it shorter, removing it) is noticed before each write.
+//! Rotated files have the names of lumberjack (`backupName` in gopkg.in/natefinch/lumberjack.v2),
+//! which kube-apiserver uses, so that log collectors find them. One process writes a file. Before
+//! each write it detects that another process moved, truncated or removed the file.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -16,105 +17,106 @@ use jiff::{Timestamp, ToSpan};
 
 use super::sink::{Sink, write_all};
 
-/// A file of lines.
+/// A log file with rotation.
 pub(super) struct LogFile {
     path: PathBuf,
-    /// The size that it may have; 0 for any.
-    most_bytes: u64,
-    /// How many files that were set aside are kept; 0 for all.
-    most_backups: usize,
-    /// None after an error, so that the next attempt begins afresh.
-    opened: Option<Opened>,
-    /// Whether it was told that the file cannot be set aside.
-    is_told: bool,
+    /// Maximum size in bytes; 0 for no limit.
+    max_bytes: u64,
+    /// Maximum number of rotated files; 0 for all.
+    max_backups: usize,
+    /// None after an error, so that the next attempt opens the file again.
+    opened: Option<OpenLogFile>,
+    /// True if the failure of rotation has been logged.
+    is_rotation_failure_logged: bool,
 }
 
-struct Opened {
+struct OpenLogFile {
     file: File,
-    /// Device and number of the file.
+    /// Device and inode of the file.
     identity: (u64, u64),
-    /// Only these have a size, and can be set aside.
+    /// True for a regular file. Other files have no size and are not rotated.
     is_regular: bool,
-    /// Whether the last line is cut off.
-    is_torn: bool,
+    /// True if the last line is incomplete.
+    has_partial_line: bool,
 }
 
 impl LogFile {
-    /// Opens the file, or makes it for this user only.
+    /// Opens the file, or creates it with mode 0600.
     ///
     /// # Errors
-    /// What the system says.
-    pub(super) fn open(path: &Path, most_bytes: u64, most_backups: usize) -> io::Result<Self> {
-        let opened = Some(Opened::open(path)?);
-        Ok(Self { path: path.to_owned(), most_bytes, most_backups, opened, is_told: false })
+    /// Error of the operating system.
+    pub(super) fn open(path: &Path, max_bytes: u64, max_backups: usize) -> io::Result<Self> {
+        let opened = Some(OpenLogFile::open(path)?);
+        Ok(Self { path: path.to_owned(), max_bytes, max_backups, opened, is_rotation_failure_logged: false })
     }
 
-    /// The file with room for `count` bytes.
-    fn with_room(&mut self, count: usize) -> io::Result<Opened> {
+    /// The file, after rotation if `count` more bytes would exceed its size.
+    fn open_with_room(&mut self, count: usize) -> io::Result<OpenLogFile> {
         let opened = match self.opened.take().filter(|opened| opened.is_at(&self.path)) {
             Some(opened) => opened,
-            None => Opened::open(&self.path)?,
+            None => OpenLogFile::open(&self.path)?,
         };
         let size = opened.size()?;
-        if self.most_bytes == 0 || size == 0 || size.saturating_add(count as u64) <= self.most_bytes {
+        if self.max_bytes == 0 || size == 0 || size.saturating_add(count as u64) <= self.max_bytes {
             return Ok(opened);
         }
-        match set_aside(&self.path, Timestamp::now(), self.most_backups) {
-            Ok(()) => self.is_told = false,
-            // A file that is too large is better than no file.
-            Err(why) if !self.is_told => {
-                self.is_told = true;
-                tracing::error!("--audit-log-path: {} cannot be rotated as it should be: {why}", self.path.display());
+        match rotate(&self.path, Timestamp::now(), self.max_backups) {
+            Ok(()) => self.is_rotation_failure_logged = false,
+            // Exceeding the size is better than losing events.
+            Err(why) if !self.is_rotation_failure_logged => {
+                self.is_rotation_failure_logged = true;
+                tracing::error!(path = %self.path.display(), error = %why, "cannot rotate the audit log (--audit-log-path)");
             }
             Err(_) => {}
         }
-        if opened.is_at(&self.path) { Ok(opened) } else { Opened::open(&self.path) }
+        if opened.is_at(&self.path) { Ok(opened) } else { OpenLogFile::open(&self.path) }
     }
 }
 
 impl Sink for LogFile {
     fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        let mut opened = self.with_room(lines.len())?;
+        let mut opened = self.open_with_room(lines.len())?;
         opened.append(lines)?;
         self.opened = Some(opened);
         Ok(())
     }
 }
 
-impl Opened {
+impl OpenLogFile {
     fn open(path: &Path) -> io::Result<Self> {
-        // Reading as well, to see how it ends; and a named pipe can be opened this way before anybody reads from it.
+        // Also for reading: to check the last line, and to open a named pipe before it has a
+        // reader.
         let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
         let is = file.metadata()?;
         let mut last = [b'\n'];
         if is.is_file() && is.len() > 0 {
             file.read_exact_at(&mut last, is.len() - 1)?;
         }
-        let (identity, is_torn) = ((is.dev(), is.ino()), last != *b"\n");
-        Ok(Self { file, identity, is_regular: is.is_file(), is_torn })
+        let (identity, has_partial_line) = ((is.dev(), is.ino()), last != *b"\n");
+        Ok(Self { file, identity, is_regular: is.is_file(), has_partial_line })
     }
 
-    /// Whether the path still leads to this file.
+    /// Returns true if the path still refers to this file.
     fn is_at(&self, path: &Path) -> bool {
         fs::metadata(path).is_ok_and(|is| (is.dev(), is.ino()) == self.identity)
     }
 
-    /// In bytes; 0 for what is no regular file.
+    /// Size in bytes; 0 if it is not a regular file.
     fn size(&self) -> io::Result<u64> {
         if self.is_regular { Ok(self.file.metadata()?.len()) } else { Ok(0) }
     }
 
-    /// Appends, and takes back what was written before an error.
+    /// Appends lines. After an error, removes the part that was written.
     fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        if self.is_torn {
-            // What an earlier process could not finish must not run together with what comes now.
+        if self.has_partial_line {
+            // Ends the incomplete line of an earlier process.
             self.file.write_all(b"\n")?;
-            self.is_torn = false;
+            self.has_partial_line = false;
         }
         let before = self.size()?;
         write_all(&mut self.file, lines).map_err(|(written, why)| {
             if self.is_regular && self.size().is_ok_and(|now| now == before + written as u64) {
-                // If this fails too the cut line is found when the file is opened again.
+                // If this fails too, the incomplete line is detected when the file is opened again.
                 let _ = self.file.set_len(before);
             }
             why
@@ -122,19 +124,20 @@ impl Opened {
     }
 }
 
-/// The form of the time in the name of a file that was set aside.
+/// Time format in the name of a rotated file.
 const TIME: &str = "%Y-%m-%dT%H-%M-%S%.3f";
 
-/// Gives the file a name with the time, and removes what was set aside before but the newest.
-fn set_aside(path: &Path, now: Timestamp, most: usize) -> io::Result<()> {
-    // No finer than it can be written.
+/// Renames the file to a name with the time, and removes the oldest rotated files.
+fn rotate(path: &Path, now: Timestamp, max: usize) -> io::Result<()> {
+    // Truncated to the precision of the name.
     let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
     let mut backups = backups(path)?;
-    // Names tell the order, so a clock that went back, or too many files a millisecond, must not disturb it.
+    // Names determine the order, also if the clock went back or rotations are in the same
+    // millisecond.
     let next = backups.last().map(|last| last.checked_add(1.millisecond()));
     let now = now.max(next.transpose().map_err(io::Error::other)?.unwrap_or(now));
     fs::rename(path, backup(path, now))?;
-    let surplus = if most == 0 { 0 } else { (backups.len() + 1).saturating_sub(most) };
+    let surplus = if max == 0 { 0 } else { (backups.len() + 1).saturating_sub(max) };
     backups.drain(..surplus).try_for_each(|time| fs::remove_file(backup(path, time)))
 }
 
@@ -146,7 +149,7 @@ fn backup(path: &Path, time: Timestamp) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// When the files that lie there were set aside, in order.
+/// Times of the rotated files, in ascending order.
 fn backups(path: &Path) -> io::Result<Vec<Timestamp>> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut times = Vec::new();
@@ -157,7 +160,7 @@ fn backups(path: &Path) -> io::Result<Vec<Timestamp>> {
     Ok(times)
 }
 
-/// The time in a name; none where it is not exactly one that [`backup`] gives.
+/// Time in the name of a rotated file; none for other names.
 fn time_of(path: &Path, name: &OsStr) -> Option<Timestamp> {
     let (prefix, suffix) = affixes(path);
     let time = name.as_bytes().strip_prefix(prefix.as_bytes())?.strip_suffix(suffix.as_bytes())?;
@@ -165,7 +168,7 @@ fn time_of(path: &Path, name: &OsStr) -> Option<Timestamp> {
     (backup(path, time).file_name() == Some(name)).then_some(time)
 }
 
-/// What stands before and behind the time.
+/// Text before and after the time in the name.
 fn affixes(path: &Path) -> (OsString, OsString) {
     let (mut prefix, mut suffix) = (path.file_stem().unwrap_or_default().to_owned(), OsString::new());
     prefix.push("-");

@@ -1,4 +1,4 @@
-//! Lines on their way from requests to the sink: a queue bounded in bytes, and the loop that empties it.
+//! The queue of audit lines between requests and the sink, bounded in bytes.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,52 +11,52 @@ use super::sink::Sink;
 use crate::runtime::Backoff;
 use crate::telemetry::OnceEach;
 
-/// Lines that wait for the sink.
-pub(super) struct Queue {
-    state: Mutex<State>,
-    /// Told when the thread that writes has something to do.
+/// Queue of lines for the sink.
+pub(super) struct AuditQueue {
+    state: Mutex<QueueState>,
+    /// Notified when the writer thread has work.
     work: Condvar,
-    most_bytes: usize,
-    /// Counts events that were lost.
+    max_bytes: usize,
+    /// Counter of lost events.
     errors: Counter,
 }
 
 #[derive(Default)]
-struct State {
-    /// Whole lines each.
+struct QueueState {
+    /// Chunks of whole lines.
     chunks: VecDeque<Vec<u8>>,
-    /// Bytes of the chunks, and of the one that is being written.
+    /// Size in bytes, including the chunk that is being written.
     bytes: usize,
-    /// Lines of the same.
+    /// Number of lines, including that chunk.
     lines: usize,
     is_closed: bool,
-    /// How many lines were lost since the queue became full, while it is considered so.
-    outage: Option<u64>,
+    /// Number of lines lost in the current overflow, if there is one.
+    overflow: Option<u64>,
 }
 
-/// Lines that the sink gets at once, in bytes.
+/// Maximum size of a write to the sink in bytes.
 const CHUNK: usize = 64 << 10;
 
-impl Queue {
+impl AuditQueue {
     /// An empty queue.
-    pub(super) fn new(most_bytes: usize, errors: Counter) -> Self {
-        Self { state: Mutex::default(), work: Condvar::new(), most_bytes, errors }
+    pub(super) fn new(max_bytes: usize, errors: Counter) -> Self {
+        Self { state: Mutex::default(), work: Condvar::new(), max_bytes, errors }
     }
 
-    /// Appends a line, or counts it as lost where there is no room.
+    /// Appends a line, or counts it as lost if the queue is full or closed.
     pub(super) fn push(&self, line: &[u8]) {
         let mut state = self.lock();
         if state.is_closed {
             self.errors.inc();
             return;
         }
-        if state.bytes + line.len() > self.most_bytes {
-            let is_news = state.outage.is_none();
-            *state.outage.get_or_insert(0) += 1;
+        if state.bytes + line.len() > self.max_bytes {
+            let is_first = state.overflow.is_none();
+            *state.overflow.get_or_insert(0) += 1;
             drop(state);
             self.errors.inc();
-            if is_news {
-                tracing::error!("audit log (--audit-log-path): too much waits to be written, events are being lost");
+            if is_first {
+                tracing::error!("audit queue is full, dropping events (--audit-log-path)");
             }
             return;
         }
@@ -68,33 +68,33 @@ impl Queue {
         }
     }
 
-    /// Takes no more lines; the thread that writes ends when it has written those that are here.
+    /// Accepts no more lines. The writer thread ends when it has written the queued ones.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
         self.work.notify_one();
     }
 
-    /// How many lines are not written yet.
+    /// Number of lines that are not written.
     pub(super) fn waiting(&self) -> usize {
         self.lock().lines
     }
 
-    /// Writes lines until the queue is closed and empty, or closed and the sink takes nothing.
+    /// Writes lines until the queue is closed and either empty or the sink fails again.
     ///
-    /// While the sink fails the lines stay, and are tried again.
+    /// Until then, failed writes are retried.
     pub(super) fn drain_into(&self, sink: &mut dyn Sink) {
-        let mut trouble = Trouble::none();
+        let mut errors = SinkErrors::none();
         let mut is_last_try = false;
         while let Some(chunk) = self.next() {
             while let Err(why) = sink.append(&chunk) {
-                trouble.log(&why);
+                errors.log(&why);
                 if is_last_try {
-                    return self.give_up();
+                    return self.drop_all();
                 }
-                is_last_try = self.pause(trouble.backoff.next_delay());
+                is_last_try = self.pause(errors.backoff.next_delay());
             }
-            trouble.is_over();
-            self.is_written(&chunk);
+            errors.recover();
+            self.release(&chunk);
         }
     }
 
@@ -105,41 +105,41 @@ impl Queue {
         state.chunks.pop_front()
     }
 
-    /// Makes room. An outage ends only when much of the room is free again, so that each of them is told once.
-    fn is_written(&self, chunk: &[u8]) {
+    /// Frees the space of a written chunk. An overflow ends when half of the queue is free, so that
+    /// a queue that stays almost full logs once.
+    fn release(&self, chunk: &[u8]) {
         let mut state = self.lock();
         state.bytes -= chunk.len();
         state.lines -= lines(chunk);
-        let over = if state.bytes <= self.most_bytes / 2 { state.outage.take() } else { None };
+        let over = if state.bytes <= self.max_bytes / 2 { state.overflow.take() } else { None };
         drop(state);
         if let Some(lost) = over {
-            tracing::warn!(lost, "audit log (--audit-log-path): it is written fast enough again, events were lost");
+            tracing::warn!(lost, "audit queue has space again, events were dropped (--audit-log-path)");
         }
     }
 
-    /// Waits; whether the queue is closed by now.
+    /// Waits at most for `pause`. Returns true if the queue is closed.
     fn pause(&self, pause: Duration) -> bool {
         let mut state = self.lock();
         self.work.wait_while_for(&mut state, |state| !state.is_closed, pause);
         state.is_closed
     }
 
-    fn give_up(&self) {
+    fn drop_all(&self) {
         let mut state = self.lock();
         let lost = state.lines;
-        *state = State { is_closed: true, ..State::default() };
+        *state = QueueState { is_closed: true, ..QueueState::default() };
         drop(state);
         self.errors.inc_by(lost as u64);
-        tracing::error!(lost, "audit log (--audit-log-path): the last events cannot be written");
+        tracing::error!(lost, "cannot write the last audit events, dropping them (--audit-log-path)");
     }
 
-    /// A panic leaves the state sound, since every change of it is complete before anything can fail.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock()
     }
 }
 
-impl State {
+impl QueueState {
     fn append(&mut self, line: &[u8]) {
         self.bytes += line.len();
         self.lines += 1;
@@ -154,13 +154,13 @@ fn lines(chunk: &[u8]) -> usize {
     chunk.iter().filter(|byte| **byte == b'\n').count()
 }
 
-/// A sink that fails: each cause is logged once until it works again, and pauses grow.
-struct Trouble {
+/// Errors of the sink. Each cause is logged once until a write succeeds, and retries back off.
+struct SinkErrors {
     causes: OnceEach<String>,
     backoff: Backoff,
 }
 
-impl Trouble {
+impl SinkErrors {
     fn none() -> Self {
         let backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         Self { causes: OnceEach::default(), backoff }
@@ -168,13 +168,13 @@ impl Trouble {
 
     fn log(&mut self, error: &io::Error) {
         if self.causes.record(error.to_string()) {
-            tracing::error!(%error, "audit log (--audit-log-path): it cannot be written, trying again");
+            tracing::error!(%error, "cannot write the audit log, retrying (--audit-log-path)");
         }
     }
 
-    fn is_over(&mut self) {
+    fn recover(&mut self) {
         if self.causes.reset() {
-            tracing::info!("audit log (--audit-log-path): it can be written again");
+            tracing::info!("writing the audit log again (--audit-log-path)");
             self.backoff.reset();
         }
     }

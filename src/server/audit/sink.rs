@@ -1,42 +1,42 @@
-//! Where lines end up.
+//! Destinations of audit lines.
 
 use std::io::{self, ErrorKind, Write};
 
-/// Takes lines.
+/// A destination of lines.
 pub(super) trait Sink: Send {
-    /// Writes whole lines. After an error the same lines come again: a reader may then find some of them twice, and a line
-    /// that is cut off, but no two lines run together.
+    /// Writes whole lines. After an error the caller passes the same lines again. Readers may then
+    /// find some lines twice and an incomplete line, but never two lines joined.
     fn append(&mut self, lines: &[u8]) -> io::Result<()>;
 }
 
-/// A stream that cannot be taken back: stdout.
-pub(super) struct Stream<W> {
+/// A stream that cannot be truncated, such as stdout.
+pub(super) struct StreamSink<W> {
     out: W,
-    /// Whether the last line is cut off.
-    is_torn: bool,
+    /// True if the last line is incomplete.
+    has_partial_line: bool,
 }
 
-impl<W: Write> Stream<W> {
-    /// Lines go to `out`, which must not keep them.
+impl<W: Write> StreamSink<W> {
+    /// A sink that writes to `out`, which must not buffer.
     pub(super) fn new(out: W) -> Self {
-        Self { out, is_torn: false }
+        Self { out, has_partial_line: false }
     }
 }
 
-impl<W: Write + Send> Sink for Stream<W> {
+impl<W: Write + Send> Sink for StreamSink<W> {
     fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        if self.is_torn {
+        if self.has_partial_line {
             self.out.write_all(b"\n")?;
-            self.is_torn = false;
+            self.has_partial_line = false;
         }
         write_all(&mut self.out, lines).map_err(|(written, why)| {
-            self.is_torn = lines[..written].last().is_some_and(|byte| *byte != b'\n');
+            self.has_partial_line = lines[..written].last().is_some_and(|byte| *byte != b'\n');
             why
         })
     }
 }
 
-/// Writes everything, or tells how much of it was written.
+/// Writes all bytes. An error includes the number of bytes written.
 pub(super) fn write_all(out: &mut impl Write, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
     let mut written = 0;
     while written < bytes.len() {

@@ -1,4 +1,4 @@
-//! The audit log through its interface: the form of lines, files, and sinks that are slow, full or gone.
+//! Tests of the audit log: format, rotation, and sinks that are slow, full or closed.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -13,24 +13,24 @@ use clap::{Args, FromArgMatches};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::event::{ObjectRef, Person, ResponseStatus, Stage};
+use super::event::{AuditObjectReference, AuditStage, AuditUser, ResponseStatus};
 use super::file::LogFile;
-use super::queue::Queue;
-use super::sink::{Sink, Stream};
+use super::queue::AuditQueue;
+use super::sink::{Sink, StreamSink};
 use super::*;
 use crate::auth::{Decision, ResourceAction, User};
 use crate::meta::{GroupResource, Status};
 
 const LONG: Duration = Duration::from_secs(10);
 
-/// An event whose line tells its number.
-fn numbered(number: usize) -> Event<'static> {
-    Event {
+/// An event with this number as its ID.
+fn numbered(number: usize) -> AuditEvent<'static> {
+    AuditEvent {
         audit_id: number.to_string().into(),
-        stage: Stage::ResponseComplete,
+        stage: AuditStage::ResponseComplete,
         request_uri: "/version".into(),
         verb: "get".into(),
-        user: Person::default(),
+        user: AuditUser::default(),
         impersonated_user: None,
         source_ips: &[],
         user_agent: "".into(),
@@ -42,7 +42,7 @@ fn numbered(number: usize) -> Event<'static> {
     }
 }
 
-/// The numbers of lines, each of which must be whole.
+/// The numbers of these lines, each of which must be complete.
 fn numbers(text: &[u8]) -> Vec<usize> {
     assert!(text.is_empty() || text.ends_with(b"\n"));
     let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
@@ -76,11 +76,11 @@ fn in_folder(metrics: &Metrics) -> (TempDir, PathBuf, AuditLog) {
     (folder, path, log)
 }
 
-/// A stream that remembers what it was given.
+/// A writer to memory.
 #[derive(Clone, Default)]
-struct Memory(Arc<Mutex<Vec<u8>>>);
+struct MemoryWriter(Arc<Mutex<Vec<u8>>>);
 
-impl Write for Memory {
+impl Write for MemoryWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
@@ -91,23 +91,23 @@ impl Write for Memory {
     }
 }
 
-/// A stream that tells of each write, and then waits for how to end it.
-struct Slow {
+/// A writer that sends each write to a channel, and then waits for its outcome.
+struct SteppedWriter {
     arrived: SyncSender<Vec<u8>>,
-    verdicts: Receiver<io::Result<()>>,
+    outcomes: Receiver<io::Result<()>>,
 }
 
-impl Slow {
+impl SteppedWriter {
     fn new() -> (Self, Receiver<Vec<u8>>, SyncSender<io::Result<()>>) {
-        let ((arrived, arrivals), (sender, verdicts)) = (mpsc::sync_channel(100), mpsc::sync_channel(100));
-        (Self { arrived, verdicts }, arrivals, sender)
+        let ((arrived, arrivals), (sender, outcomes)) = (mpsc::sync_channel(100), mpsc::sync_channel(100));
+        (Self { arrived, outcomes }, arrivals, sender)
     }
 }
 
-impl Write for Slow {
+impl Write for SteppedWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.arrived.send(bytes.to_vec()).map_err(io::Error::other)?;
-        self.verdicts.recv().map_err(io::Error::other)??;
+        self.outcomes.recv().map_err(io::Error::other)??;
         Ok(bytes.len())
     }
 
@@ -117,12 +117,12 @@ impl Write for Slow {
 }
 
 fn stream(out: impl Write + Send + 'static) -> Box<dyn Sink> {
-    Box::new(Stream::new(out))
+    Box::new(StreamSink::new(out))
 }
 
-/// What is logged in this thread meanwhile.
+/// The log messages of this thread during `work`.
 fn logged(work: impl FnOnce()) -> String {
-    let memory = Memory::default();
+    let memory = MemoryWriter::default();
     let lines = tracing_subscriber::fmt().with_ansi(false).with_writer({
         let memory = memory.clone();
         move || memory.clone()
@@ -133,7 +133,7 @@ fn logged(work: impl FnOnce()) -> String {
 }
 
 #[test]
-fn a_whole_event_has_the_form_of_the_reference_implementation() {
+fn a_complete_event_matches_kube_apiserver() {
     let extra = [("example.com/b".to_owned(), vec!["1".to_owned(), "2".to_owned()])].into();
     let user = User { name: "alice".into(), uid: "u1".into(), groups: vec!["devs".into()], extra };
     let other = User { name: "zoe".into(), ..User::default() };
@@ -147,14 +147,14 @@ fn a_whole_event_has_the_form_of_the_reference_implementation() {
         name: "x".into(),
         ..ResourceAction::default()
     };
-    let event = Event {
+    let event = AuditEvent {
         audit_id: "4a9b".into(),
         request_uri: "/apis/image.openshift.io/v1/namespaces/lab/imagestreams/x/status?a=<b>&c=%3c".into(),
-        user: Person::from(&user),
-        impersonated_user: Some(Person::from(&other)),
+        user: AuditUser::from(&user),
+        impersonated_user: Some(AuditUser::from(&other)),
         source_ips: &["9.9.9.9".parse().unwrap(), "2001:db8::1".parse().unwrap()],
         user_agent: "kubectl/v1.36".into(),
-        object_ref: Some(ObjectRef::from(&action)),
+        object_ref: Some(AuditObjectReference::from(&action)),
         response_status: Some(ResponseStatus::of_status(&Status::not_found(object, "x"))),
         decision: Some(&Decision::Allowed),
         ..numbered(0)
@@ -176,7 +176,7 @@ fn a_whole_event_has_the_form_of_the_reference_implementation() {
 }
 
 #[test]
-fn what_is_not_known_is_left_out() {
+fn unknown_fields_are_omitted() {
     let expected = concat!(
         r#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":"7","stage":"ResponseComplete","#,
         r#""requestURI":"/version","verb":"get","user":{},"responseStatus":{"metadata":{},"code":200},"#,
@@ -184,29 +184,29 @@ fn what_is_not_known_is_left_out() {
         "\n"
     );
     let status = Some(ResponseStatus::of_code(200));
-    let event = Event { response_status: status, ..numbered(7) };
+    let event = AuditEvent { response_status: status, ..numbered(7) };
     assert_eq!(String::from_utf8(event.line()).unwrap(), expected);
 }
 
 #[test]
-fn errors_that_may_quote_a_body_keep_their_text_to_themselves() {
-    let told = |status: &Status| serde_json::to_value(ResponseStatus::of_status(status)).unwrap();
-    let quoting = told(&Status::bad_request("cannot read \"secret\""));
+fn messages_that_may_quote_a_body_are_omitted() {
+    let logs = |status: &Status| serde_json::to_value(ResponseStatus::of_status(status)).unwrap();
+    let quoting = logs(&Status::bad_request("cannot read \"secret\""));
     assert_eq!(quoting, serde_json::json!({"metadata": {}, "status": "Failure", "reason": "BadRequest", "code": 400}));
-    assert_eq!(told(&Status::unauthorized())["message"], "Unauthorized");
-    assert!(!told(&Status::hidden("the disk")).to_string().contains("disk"));
+    assert_eq!(logs(&Status::unauthorized())["message"], "Unauthorized");
+    assert!(!logs(&Status::hidden("the disk")).to_string().contains("disk"));
 }
 
 #[test]
-fn no_text_of_a_client_ends_a_line() {
+fn client_text_cannot_end_a_line() {
     let hostile = "a\n{\"kind\":\"Event\"}\r\u{2028}\u{85}\0\"\\</script>";
     let user = User { name: hostile.into(), uid: hostile.into(), groups: vec![hostile.into()], ..User::default() };
     let forbidden = Decision::Denied { reason: hostile.into() };
-    let event = Event {
+    let event = AuditEvent {
         audit_id: hostile.into(),
         request_uri: hostile.into(),
         verb: hostile.into(),
-        user: Person::from(&user),
+        user: AuditUser::from(&user),
         user_agent: hostile.into(),
         decision: Some(&forbidden),
         ..numbered(0)
@@ -220,7 +220,7 @@ fn no_text_of_a_client_ends_a_line() {
 }
 
 #[test]
-fn without_the_flag_there_is_no_log_and_a_dash_is_stdout() {
+fn no_flag_disables_the_log_and_a_dash_is_stdout() {
     let metrics = Metrics::new();
     assert!(AuditLog::open(&options(&[]), &metrics).unwrap().is_none());
     assert!(AuditLog::open(&options(&["--audit-log-path=-"]), &metrics).unwrap().is_some());
@@ -228,14 +228,14 @@ fn without_the_flag_there_is_no_log_and_a_dash_is_stdout() {
 }
 
 #[test]
-fn a_file_that_cannot_be_is_refused_with_flag_and_path() {
+fn an_invalid_file_is_an_error_with_flag_and_path() {
     let error = AuditLog::open(&options(&["--audit-log-path=/nowhere/audit.log"]), &Metrics::new()).err().unwrap();
     let text = error.to_string();
     assert!(text.starts_with("--audit-log-path: /nowhere/audit.log cannot be opened for writing: "), "{text}");
 }
 
 #[tokio::test]
-async fn everything_that_was_queued_is_there_when_the_log_is_closed() {
+async fn close_writes_all_queued_events() {
     let metrics = Metrics::new();
     let (_folder, path, log) = in_folder(&metrics);
     thread::scope(|scope| {
@@ -254,7 +254,7 @@ async fn everything_that_was_queued_is_there_when_the_log_is_closed() {
 }
 
 #[tokio::test]
-async fn audit_file_is_private_and_cut_line_stays_separate() {
+async fn audit_file_is_private_and_ends_partial_lines() {
     let (folder, path, log) = in_folder(&Metrics::new());
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     log.close().await;
@@ -269,21 +269,21 @@ async fn audit_file_is_private_and_cut_line_stays_separate() {
 }
 
 #[test]
-fn a_full_file_is_set_aside_and_the_newest_of_those_are_kept() {
+fn a_full_file_is_rotated_and_the_newest_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.log");
-    for stranger in [
+    for unrelated in [
         "audit-2026.log",
         "audit-2026-1-1T00-00-00.000.log",
         "audit-2026-01-01T00-00-00.000.txt",
         "audit.log.1",
         "b-2026-01-01T00-00-00.000.log",
     ] {
-        fs::write(folder.path().join(stranger), "").unwrap();
+        fs::write(folder.path().join(unrelated), "").unwrap();
     }
     let line = numbered(10).line().len() as u64;
     let mut file = LogFile::open(&path, 3 * line, 2).unwrap();
-    // Far more than one rotation a millisecond: no file takes the name of another.
+    // Many rotations in a millisecond: names must stay unique.
     (10..34).for_each(|number| file.append(&numbered(number).line()).unwrap());
     let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let form = regex::Regex::new(r"^audit-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}\.log$").unwrap();
@@ -309,7 +309,7 @@ fn clock_going_back_keeps_rotation_order() {
 }
 
 #[test]
-fn without_limits_nothing_is_set_aside_or_removed() {
+fn without_limits_no_file_is_rotated_or_removed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit");
     let mut endless = LogFile::open(&path, 0, 0).unwrap();
@@ -323,18 +323,18 @@ fn without_limits_nothing_is_set_aside_or_removed() {
 #[test]
 fn failed_rotation_keeps_writing_and_is_logged_once() {
     let folder = tempfile::tempdir().unwrap();
-    // The name with the time becomes longer than a name may be.
+    // The name with the time exceeds the limit of the file system.
     let long = folder.path().join("x".repeat(250));
-    let told = logged(|| {
+    let logs = logged(|| {
         let mut file = LogFile::open(&long, 1, 1).unwrap();
         (0..3).for_each(|number| file.append(&numbered(number).line()).unwrap());
     });
     assert_eq!(numbers(&fs::read(long).unwrap()), [0, 1, 2]);
-    assert_eq!(told.matches("cannot be rotated").count(), 1, "{told}");
+    assert_eq!(logs.matches("cannot rotate").count(), 1, "{logs}");
 }
 
 #[test]
-fn a_file_that_was_moved_or_removed_is_begun_again() {
+fn a_moved_or_removed_file_is_created_again() {
     let folder = tempfile::tempdir().unwrap();
     let (path, moved) = (folder.path().join("audit.log"), folder.path().join("old"));
     let mut file = LogFile::open(&path, 0, 0).unwrap();
@@ -348,7 +348,7 @@ fn a_file_that_was_moved_or_removed_is_begun_again() {
 }
 
 #[tokio::test]
-async fn a_full_disk_costs_events_and_nothing_else() {
+async fn a_full_disk_loses_only_events() {
     let metrics = Metrics::new();
     let log = AuditLog::open(&options(&["--audit-log-path=/dev/full"]), &metrics).unwrap().unwrap();
     log.write(&numbered(1));
@@ -358,78 +358,78 @@ async fn a_full_disk_costs_events_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_sink_that_is_stuck_makes_events_wait_and_then_costs_them() {
+async fn a_stalled_sink_fills_the_queue_and_loses_events() {
     let metrics = Metrics::new();
-    let (slow, arrivals, verdicts) = Slow::new();
+    let (stepped, arrivals, outcomes) = SteppedWriter::new();
     let line = numbered(10).line().len();
-    let log = AuditLog::writing_to(stream(slow), 4 * line, &metrics).unwrap();
+    let log = AuditLog::writing_to(stream(stepped), 4 * line, &metrics).unwrap();
     log.write(&numbered(10));
     assert_eq!(numbers(&arrivals.recv_timeout(LONG).unwrap()), [10]);
-    let told = logged(|| (11..20).for_each(|number| log.write(&numbered(number))));
-    assert_eq!(told.matches("events are being lost").count(), 1, "{told}");
+    let logs = logged(|| (11..20).for_each(|number| log.write(&numbered(number))));
+    assert_eq!(logs.matches("audit queue is full").count(), 1, "{logs}");
     assert_eq!((metric(&metrics, "apiserver_audit_event_total"), lost(&metrics)), (10, 6));
-    verdicts.send(Ok(())).unwrap();
+    outcomes.send(Ok(())).unwrap();
     assert_eq!(numbers(&arrivals.recv_timeout(LONG).unwrap()), [11, 12, 13]);
     log.write(&numbered(20));
-    verdicts.send(Ok(())).unwrap();
+    outcomes.send(Ok(())).unwrap();
     assert_eq!(numbers(&arrivals.recv_timeout(LONG).unwrap()), [20]);
-    let told = logged(|| (21..30).for_each(|number| log.write(&numbered(number))));
-    assert_eq!(told.matches("events are being lost").count(), 1, "a second outage: {told}");
+    let logs = logged(|| (21..30).for_each(|number| log.write(&numbered(number))));
+    assert_eq!(logs.matches("audit queue is full").count(), 1, "a second overflow: {logs}");
     log.close_within(Duration::from_millis(20)).await;
     assert_eq!(log.queue.waiting(), 4);
 }
 
 #[tokio::test]
-async fn a_sink_that_fails_gets_the_same_lines_again() {
+async fn a_failed_write_is_retried_with_the_same_lines() {
     let metrics = Metrics::new();
-    let (slow, arrivals, verdicts) = Slow::new();
-    let log = AuditLog::writing_to(stream(slow), QUEUE_BYTES, &metrics).unwrap();
+    let (stepped, arrivals, outcomes) = SteppedWriter::new();
+    let log = AuditLog::writing_to(stream(stepped), QUEUE_BYTES, &metrics).unwrap();
     log.write(&numbered(1));
-    for verdict in [Err(ErrorKind::StorageFull.into()), Err(ErrorKind::Interrupted.into()), Ok(())] {
+    for outcome in [Err(ErrorKind::StorageFull.into()), Err(ErrorKind::Interrupted.into()), Ok(())] {
         assert_eq!(numbers(&arrivals.recv_timeout(LONG).unwrap()), [1]);
-        verdicts.send(verdict).unwrap();
+        outcomes.send(outcome).unwrap();
     }
     log.write(&numbered(2));
     assert_eq!(numbers(&arrivals.recv_timeout(LONG).unwrap()), [2]);
-    verdicts.send(Ok(())).unwrap();
+    outcomes.send(Ok(())).unwrap();
     log.close().await;
     assert_eq!(lost(&metrics), 0);
 }
 
 #[test]
-fn a_cause_is_told_once_until_the_sink_works_again() {
-    let (slow, arrivals, verdicts) = Slow::new();
-    let queue = Queue::new(QUEUE_BYTES, Metrics::new().audit_errors());
+fn a_cause_is_logged_once_until_a_write_succeeds() {
+    let (stepped, arrivals, outcomes) = SteppedWriter::new();
+    let queue = AuditQueue::new(QUEUE_BYTES, Metrics::new().audit_errors());
     let (full, denied) = (|| Err(ErrorKind::StorageFull.into()), || Err(ErrorKind::PermissionDenied.into()));
-    for verdict in [full(), denied(), full(), Ok(()), full(), Ok(())] {
-        verdicts.send(verdict).unwrap();
+    for outcome in [full(), denied(), full(), Ok(()), full(), Ok(())] {
+        outcomes.send(outcome).unwrap();
     }
-    drop(verdicts);
-    // Larger than what the sink gets at once, so that these are two writes.
+    drop(outcomes);
+    // Larger than half a chunk, so that these are two writes.
     let line = [vec![b'x'; 40 << 10], vec![b'\n']].concat();
     queue.push(&line);
     queue.push(&line);
-    let told = logged(|| {
+    let logs = logged(|| {
         thread::scope(|scope| {
             let queue = &queue;
             scope.spawn(move || {
                 (0..6).for_each(|_| drop(arrivals.recv_timeout(LONG).unwrap()));
                 queue.close();
             });
-            queue.drain_into(stream(slow).as_mut());
+            queue.drain_into(stream(stepped).as_mut());
         });
     });
-    assert_eq!(told.matches("no storage space").count(), 2, "{told}");
-    assert_eq!(told.matches("permission denied").count(), 1, "{told}");
-    assert_eq!(told.matches("can be written again").count(), 2, "{told}");
+    assert_eq!(logs.matches("no storage space").count(), 2, "{logs}");
+    assert_eq!(logs.matches("permission denied").count(), 1, "{logs}");
+    assert_eq!(logs.matches("writing the audit log again").count(), 2, "{logs}");
 }
 
 #[test]
-fn a_line_that_was_cut_off_does_not_run_into_the_next() {
-    /// Takes a few bytes, then fails once.
-    struct Cutting(Memory, usize);
+fn a_partial_line_is_not_joined_with_the_next() {
+    /// Writes a few bytes, then fails once.
+    struct PartialWriter(MemoryWriter, usize);
 
-    impl Write for Cutting {
+    impl Write for PartialWriter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.1 += 1;
             match self.1 {
@@ -444,8 +444,8 @@ fn a_line_that_was_cut_off_does_not_run_into_the_next() {
         }
     }
 
-    let memory = Memory::default();
-    let mut sink = Stream::new(Cutting(memory.clone(), 0));
+    let memory = MemoryWriter::default();
+    let mut sink = StreamSink::new(PartialWriter(memory.clone(), 0));
     assert!(sink.append(&numbered(1).line()).is_err());
     sink.append(&numbered(1).line()).unwrap();
     let text = memory.0.lock().unwrap().clone();

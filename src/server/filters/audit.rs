@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::auth::Attributes;
 use crate::endpoints::request_info::RequestInfo;
-use crate::server::audit::event::{Event, ObjectRef, Person, ResponseStatus, Stage};
+use crate::server::audit::event::{AuditEvent, AuditObjectReference, AuditStage, AuditUser, ResponseStatus};
 use crate::server::audit::{AuditContext, AuditLog};
 use crate::server::listen::Peer;
 use crate::server::respond::ReturnedStatus;
@@ -89,18 +89,18 @@ impl<'a> AuditEntry<'a> {
             Some(ReturnedStatus(status)) => ResponseStatus::of_status(status),
             None => ResponseStatus::of_code(response.status().as_u16()),
         };
-        self.write(Stage::ResponseComplete, status);
+        self.write(AuditStage::ResponseComplete, status);
     }
 
     /// Writes the event of a response that has started and is long-running.
     pub(super) fn start(mut self, response: &Response) -> StartedEntry {
         let status = ResponseStatus::of_code(response.status().as_u16());
-        let arrival = self.write(Stage::ResponseStarted, status.clone());
+        let arrival = self.write(AuditStage::ResponseStarted, status.clone());
         StartedEntry { context: mem::take(&mut self.context), arrived: arrival.map(|arrival| (arrival, status)) }
     }
 
     /// Writes the one event of this entry and returns the facts for another one.
-    fn write(&mut self, stage: Stage, status: ResponseStatus) -> Option<Box<Arrival>> {
+    fn write(&mut self, stage: AuditStage, status: ResponseStatus) -> Option<Box<Arrival>> {
         let arrival = self.arrival.take()?;
         if self.context.attributes.is_none() {
             self.context.attributes = self.info.attributes().map(Arc::new);
@@ -113,7 +113,7 @@ impl<'a> AuditEntry<'a> {
 impl Drop for StartedEntry {
     fn drop(&mut self) {
         if let Some((arrival, status)) = self.arrived.take() {
-            arrival.write(&self.context, Stage::ResponseComplete, status);
+            arrival.write(&self.context, AuditStage::ResponseComplete, status);
         }
     }
 }
@@ -121,27 +121,29 @@ impl Drop for StartedEntry {
 impl Drop for AuditEntry<'_> {
     fn drop(&mut self) {
         let (stage, status) = match thread::panicking() {
-            true => (Stage::Panic, ResponseStatus::panicked()),
-            false => (Stage::ResponseComplete, ResponseStatus::abandoned()),
+            true => (AuditStage::Panic, ResponseStatus::panicked()),
+            false => (AuditStage::ResponseComplete, ResponseStatus::abandoned()),
         };
         self.write(stage, status);
     }
 }
 
 impl Arrival {
-    fn write(&self, context: &AuditContext, stage: Stage, status: ResponseStatus) {
+    fn write(&self, context: &AuditContext, stage: AuditStage, status: ResponseStatus) {
         let (verb, object_ref) = match context.attributes.as_deref() {
-            Some(Attributes::Resource(action)) => (action.verb.as_str().into(), Some(ObjectRef::from(&**action))),
+            Some(Attributes::Resource(action)) => {
+                (action.verb.as_str().into(), Some(AuditObjectReference::from(&**action)))
+            }
             Some(Attributes::Path { verb, .. }) => (verb.as_str().into(), None),
             None => (self.method.as_str().to_ascii_lowercase().into(), None),
         };
-        self.log.write(&Event {
+        self.log.write(&AuditEvent {
             audit_id: shortened(&self.audit_id),
             stage,
             request_uri: without_token(self.uri.path_and_query().map_or("", |uri| uri.as_str())),
             verb,
-            user: context.user.as_deref().map(Person::from).unwrap_or_default(),
-            impersonated_user: context.acting_as.as_deref().map(Person::from),
+            user: context.user.as_deref().map(AuditUser::from).unwrap_or_default(),
+            impersonated_user: context.acting_as.as_deref().map(AuditUser::from),
             source_ips: &self.source_ips(context),
             user_agent: self.user_agent.as_ref().map(shortened).unwrap_or_default(),
             object_ref,

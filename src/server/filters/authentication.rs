@@ -12,13 +12,13 @@ use crate::server::audit::AuditContext;
 use crate::server::listen::Peer;
 
 /// The authentication filter.
-pub(in crate::server) struct Authentication {
+pub(crate) struct Authentication {
     /// Verifies credentials.
-    pub(in crate::server) authenticator: Authenticator,
+    pub(crate) authenticator: Authenticator,
     /// True if requests without credentials are those of the anonymous user.
-    pub(in crate::server) allows_anonymous: bool,
+    pub(crate) allows_anonymous: bool,
     /// The paths that need no user.
-    pub(in crate::server) open: AlwaysAllowPaths,
+    pub(crate) open: AlwaysAllowPaths,
 }
 
 impl Authentication {

@@ -8,11 +8,11 @@ use crate::meta::Status;
 use crate::server::audit::AuditContext;
 
 /// The authorization filter.
-pub(in crate::server) struct Authorization {
+pub(crate) struct Authorization {
     /// Decides what users may do.
-    pub(in crate::server) authorizer: Arc<Authorizer>,
+    pub(crate) authorizer: Arc<Authorizer>,
     /// The paths that need no user.
-    pub(in crate::server) open: AlwaysAllowPaths,
+    pub(crate) open: AlwaysAllowPaths,
 }
 
 /// A review by the control plane that an authorization needs.

@@ -30,7 +30,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 }
 
 /// The limits on requests in flight, one for each kind.
-pub(in crate::server) struct RequestLimits {
+pub(crate) struct RequestLimits {
     reading: Lane,
     mutating: Lane,
     watching: Lane,
@@ -49,7 +49,7 @@ pub(super) struct Permit {
 
 impl RequestLimits {
     /// The limits of these flags, with no request in flight.
-    pub(in crate::server) fn new(options: Options, metrics: &Metrics) -> Self {
+    pub(crate) fn new(options: Options, metrics: &Metrics) -> Self {
         let Options { max_requests_inflight, max_mutating_requests_inflight, max_watches } = options;
         let lane = |gauge, most: usize| {
             let permits = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
