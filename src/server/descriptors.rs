@@ -1,22 +1,21 @@
-//! How many connections the system lets this process have. Every one takes a file descriptor, so this is the limit on
-//! their number; there is no flag beside it.
+//! The limit on file descriptors, which bounds the number of connections.
 //!
-//! The limit that a process begins with is often 1024, for programs that cannot deal with more.
+//! The initial soft limit is often 1024, for programs that use `select`.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// More is not asked for: an idle connection costs some 45 kB, and so many of them 1.5 GB.
-const ENOUGH: u64 = 32 << 10;
+/// Maximum limit to set. An idle connection costs about 45 kB, so this many cost 1.5 GB.
+const MAX_DESCRIPTORS: u64 = 32 << 10;
 
-/// Raises the limit on open files, as far as it may be and is sensible.
+/// Raises the soft limit to the hard limit, at most to [`MAX_DESCRIPTORS`].
 pub(super) fn raise() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = maximum.map_or(ENOUGH, |maximum| maximum.min(ENOUGH));
-    let Some(before) = current.filter(|current| *current < wanted) else {
+    let desired = maximum.map_or(MAX_DESCRIPTORS, |maximum| maximum.min(MAX_DESCRIPTORS));
+    let Some(before) = current.filter(|current| *current < desired) else {
         return;
     };
-    match setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }) {
-        Ok(()) => tracing::debug!(before, now = wanted, "the limit on open files was raised"),
-        Err(error) => tracing::warn!(limit = before, %error, "the limit on open files could not be raised"),
+    match setrlimit(Resource::Nofile, Rlimit { current: Some(desired), maximum }) {
+        Ok(()) => tracing::debug!(before, now = desired, "raised the limit on open files"),
+        Err(error) => tracing::warn!(limit = before, %error, "cannot raise the limit on open files"),
     }
 }

@@ -7,7 +7,7 @@ use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::app::App;
-use super::documents::Tagged;
+use super::documents::EtagDocument;
 use super::respond;
 use crate::endpoints::negotiation::{Accept, Media, SupportedForms};
 use crate::endpoints::response::ApiResponse;
@@ -54,12 +54,12 @@ fn aggregated(app: &App, headers: &HeaderMap) -> Response {
 
 /// A document, or 304 if the client has it.
 fn tagged(
-    document: &Tagged,
+    document: &EtagDocument,
     content_type: &'static str,
     caching: &'static str,
     request_headers: &HeaderMap,
 ) -> Response {
-    let Tagged { body, tag, .. } = document;
+    let EtagDocument { body, tag, .. } = document;
     let mut response = match request_headers.get(header::IF_NONE_MATCH) {
         Some(known) if known == tag => {
             let mut response = Response::default();
@@ -96,9 +96,10 @@ pub(super) async fn openapi_v3_group(State(app): State<Arc<App>>, request: Reque
     by_hash(&request, &app.documents.openapi_v3_group)
 }
 
-/// A document of OpenAPI version 3. A client that names its hash may cache it for ever. A request with
-/// another hash gets the document as well, not a redirect, because kube-apiserver follows none.
-fn by_hash(request: &Request, document: &Tagged) -> Response {
+/// A document of OpenAPI version 3. A client that names its hash may cache it for ever. A request
+/// with another hash gets the document as well, not a redirect, because kube-apiserver follows
+/// none.
+fn by_hash(request: &Request, document: &EtagDocument) -> Response {
     let is_this = query_of(request).get("hash") == Some(document.hash.as_str());
     openapi(request, document, "application/json", if is_this { "public, immutable" } else { MAY_CHANGE })
 }
@@ -106,7 +107,7 @@ fn by_hash(request: &Request, document: &Tagged) -> Response {
 /// The `Cache-Control` of documents that a new version of the server may change.
 const MAY_CHANGE: &str = "no-cache, private";
 
-fn openapi(request: &Request, document: &Tagged, content_type: &'static str, caching: &'static str) -> Response {
+fn openapi(request: &Request, document: &EtagDocument, content_type: &'static str, caching: &'static str) -> Response {
     match *request.method() {
         Method::GET | Method::HEAD => tagged(document, content_type, caching, request.headers()),
         _ => {

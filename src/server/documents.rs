@@ -1,4 +1,4 @@
-//! Documents that never change while the server runs: made once, sent from memory.
+//! Documents that are constant at run time: discovery, OpenAPI and version.
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -13,7 +13,7 @@ use crate::endpoints::serve::Api;
 use crate::machinery::json;
 use crate::resources::API;
 
-/// Discovery and the version, as JSON: compact and with a final newline, but for the version.
+/// The documents. JSON is compact with a final newline, except for OpenAPI and the version.
 pub(super) struct Documents {
     /// `/apis`.
     pub(super) groups: Bytes,
@@ -21,61 +21,61 @@ pub(super) struct Documents {
     pub(super) group: Bytes,
     /// `/apis/<group>/<version>`.
     pub(super) resources: Bytes,
-    /// `/apis` in one document, with everything below it.
-    pub(super) aggregated: Tagged,
+    /// Aggregated discovery at `/apis`.
+    pub(super) aggregated: EtagDocument,
     /// `/openapi/v2`.
-    pub(super) openapi_v2: Tagged,
-    /// The same as protobuf.
-    pub(super) openapi_v2_protobuf: Tagged,
-    /// `/openapi/v3`: where the documents about the version and about the group are.
-    pub(super) openapi_index: Tagged,
+    pub(super) openapi_v2: EtagDocument,
+    /// `/openapi/v2` as protobuf.
+    pub(super) openapi_v2_protobuf: EtagDocument,
+    /// `/openapi/v3`: the index of the documents of the version and the group.
+    pub(super) openapi_index: EtagDocument,
     /// `/openapi/v3/apis/<group>/<version>`.
-    pub(super) openapi_v3: Tagged,
+    pub(super) openapi_v3: EtagDocument,
     /// `/openapi/v3/apis/<group>`.
-    pub(super) openapi_v3_group: Tagged,
+    pub(super) openapi_v3_group: EtagDocument,
     /// `/version`, indented.
     pub(super) version: Bytes,
 }
 
-/// A document that clients ask for again and again.
-pub(super) struct Tagged {
-    /// The document.
+/// A document with an entity tag.
+pub(super) struct EtagDocument {
+    /// Content.
     pub(super) body: Bytes,
-    /// Its hash in upper-case hexadecimal digits.
+    /// SHA-512 hash of the content in upper-case hexadecimal digits.
     pub(super) hash: String,
-    /// The same as an entity tag, with its quotes.
+    /// The hash as an entity tag, with quotes.
     pub(super) tag: HeaderValue,
 }
 
-impl Tagged {
+impl EtagDocument {
     fn new(body: Bytes) -> Self {
         let hash: String = Sha512::digest(&body).iter().map(|byte| format!("{byte:02X}")).collect();
-        let tag = HeaderValue::try_from(format!("\"{hash}\"")).expect("a hash in quotes is plain ASCII");
+        let tag = HeaderValue::try_from(format!("\"{hash}\"")).expect("a quoted hexadecimal hash is ASCII");
         Self { body, hash, tag }
     }
 }
 
-/// What the command `openapi` made of the API; a test proves that it still would.
+// Output of the command `openapi`. A test compares it with the current API.
 const OPENAPI_V2: &[u8] = include_bytes!("../../openapi/v2.json");
 const OPENAPI_V2_PROTOBUF: &[u8] = include_bytes!("../../openapi/v2.pb");
 const OPENAPI_V3: &[u8] = include_bytes!("../../openapi/v3.json");
 const OPENAPI_V3_GROUP: &[u8] = include_bytes!("../../openapi/v3-group.json");
 
 impl Documents {
-    /// The documents about an API.
+    /// The documents of an API.
     pub(super) fn new(api: &Api) -> Self {
-        let openapi_v3 = Tagged::new(Bytes::from_static(OPENAPI_V3));
-        let openapi_v3_group = Tagged::new(Bytes::from_static(OPENAPI_V3_GROUP));
+        let openapi_v3 = EtagDocument::new(Bytes::from_static(OPENAPI_V3));
+        let openapi_v3_group = EtagDocument::new(Bytes::from_static(OPENAPI_V3_GROUP));
         let of_version_3 =
             [(format!("apis/{GROUP}"), &*openapi_v3_group.hash), (format!("apis/{}", API.name), &*openapi_v3.hash)];
         Self {
             groups: line(&discovery::groups(API, GROUP)),
             group: line(&discovery::group(API, GROUP)),
             resources: line(&discovery::resources(API, api.endpoints())),
-            aggregated: Tagged::new(line(&discovery::aggregated(API, GROUP, api.endpoints()))),
-            openapi_v2: Tagged::new(Bytes::from_static(OPENAPI_V2)),
-            openapi_v2_protobuf: Tagged::new(Bytes::from_static(OPENAPI_V2_PROTOBUF)),
-            openapi_index: Tagged::new(json::encode(&openapi::index(&of_version_3)).into()),
+            aggregated: EtagDocument::new(line(&discovery::aggregated(API, GROUP, api.endpoints()))),
+            openapi_v2: EtagDocument::new(Bytes::from_static(OPENAPI_V2)),
+            openapi_v2_protobuf: EtagDocument::new(Bytes::from_static(OPENAPI_V2_PROTOBUF)),
+            openapi_index: EtagDocument::new(json::encode(&openapi::index(&of_version_3)).into()),
             openapi_v3,
             openapi_v3_group,
             version: json::indent(&json::encode(&VersionInfo::current())).into(),

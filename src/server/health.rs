@@ -1,8 +1,9 @@
-//! `/livez`, `/readyz` and `/healthz`: whether to restart the server, and whether to send requests to it.
+//! Health checks: `/livez`, `/readyz` and `/healthz`.
 //!
-//! Storage counts for `/readyz` only: a restart frees no disk, and probes that fail on all replicas at once would end them
-//! all. What a restart may mend, a store that failed for good, ends the process by itself. While the store serves, what
-//! somebody should look at, a full disk or damage, stands in `/readyz?verbose` as a warning: reads must still come here.
+//! The storage check belongs to `/readyz` only. A restart frees no disk space, and a failing
+//! liveness probe would restart all replicas at once. A store that fails permanently ends the
+//! process by itself. While the store can be read, a full disk or damage is a warning in
+//! `/readyz?verbose`, because the server must still receive reads.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,29 +11,29 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::shutdown::{Phase, Shutdown};
+use super::shutdown::{ServerPhase, Shutdown};
 use crate::auth::TrustState;
 use crate::machinery::query::Query;
 use crate::runtime::SingleFlight;
 use crate::store::StoreHealth;
 
-/// A check that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Timeout of the storage check.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// One thing that is checked.
+/// A health check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Check {
-    /// The server answers.
+enum HealthCheck {
+    /// The server responds.
     Ping,
     /// The store can be read.
     Storage,
-    /// The server knows which certificates of clients to trust.
+    /// The server has loaded the CAs of client certificates.
     Trust,
-    /// The server is not about to end.
+    /// The server is not shutting down.
     Shutdown,
 }
 
-impl Check {
+impl HealthCheck {
     fn name(self) -> &'static str {
         match self {
             Self::Ping => "ping",
@@ -43,17 +44,17 @@ impl Check {
     }
 }
 
-/// The check of the store, which all requests share that come while it runs or a moment later.
+/// The storage check. Requests that arrive during a check or shortly after share its result.
 ///
-/// Readiness is open to everybody, and each check of a disk that hangs would keep a thread.
+/// Readiness needs no authentication, and each check of a hanging disk would occupy a thread.
 #[derive(Clone)]
 pub(super) struct StoreCheck(Arc<SingleFlight<(), Result<(), String>>>);
 
 impl StoreCheck {
-    /// The time for which the outcome of a check counts.
+    /// Time for which a result is shared.
     const LIFETIME: Duration = Duration::from_millis(200);
 
-    /// No check runs yet.
+    /// A check that has not run.
     pub(super) fn new() -> Self {
         Self(Arc::new(SingleFlight::new(1, |_| Self::LIFETIME)))
     }
@@ -69,25 +70,25 @@ impl StoreCheck {
     }
 }
 
-/// What the health of the server is read from.
+/// Sources of the health checks.
 #[derive(Clone)]
 pub(super) struct Health {
     /// The store.
     pub(super) store: Arc<dyn StoreHealth>,
     /// The phase of the server.
     pub(super) shutdown: Shutdown,
-    /// The check of the store.
+    /// The storage check.
     pub(super) store_check: StoreCheck,
-    /// What certificates of clients are trusted.
+    /// The CAs of client certificates.
     pub(super) trusted: watch::Receiver<TrustState>,
 }
 
-/// The answer to a health check.
+/// Result of a health check request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Report {
+pub(super) struct HealthReport {
     /// HTTP status code.
     pub(super) code: u16,
-    /// The body.
+    /// Response body.
     pub(super) text: String,
 }
 
@@ -98,15 +99,15 @@ pub(super) fn is_health_path(path: &str) -> bool {
 }
 
 impl Health {
-    /// The answer for a path such as `/readyz` or `/readyz/ping`; none for a check that does not exist.
-    pub(super) async fn report(&self, path: &str, query: &Query) -> Option<Report> {
+    /// Result for a path such as `/readyz` or `/readyz/ping`; none if the check does not exist.
+    pub(super) async fn report(&self, path: &str, query: &Query) -> Option<HealthReport> {
         let (root, single) = path
             .trim_start_matches('/')
             .split_once('/')
             .map_or((path.trim_start_matches('/'), None), |(root, one)| (root, Some(one)));
-        let checks: &[Check] = match root {
-            "livez" | "healthz" => &[Check::Ping],
-            "readyz" => &[Check::Ping, Check::Storage, Check::Trust, Check::Shutdown],
+        let checks: &[HealthCheck] = match root {
+            "livez" | "healthz" => &[HealthCheck::Ping],
+            "readyz" => &[HealthCheck::Ping, HealthCheck::Storage, HealthCheck::Trust, HealthCheck::Shutdown],
             _ => return None,
         };
         match single {
@@ -114,14 +115,14 @@ impl Health {
             Some(name) => {
                 let check = checks.iter().find(|check| check.name() == name)?;
                 Some(match self.run(*check).await {
-                    Ok(_) => Report { code: 200, text: "ok".into() },
-                    Err(why) => Report { code: 500, text: format!("internal server error: {why}\n") },
+                    Ok(_) => HealthReport { code: 200, text: "ok".into() },
+                    Err(why) => HealthReport { code: 500, text: format!("internal server error: {why}\n") },
                 })
             }
         }
     }
 
-    async fn all(&self, root: &str, checks: &[Check], query: &Query) -> Report {
+    async fn all(&self, root: &str, checks: &[HealthCheck], query: &Query) -> HealthReport {
         let excluded: Vec<&str> = query.all("exclude").collect();
         let (mut text, mut failed, mut warnings) = (String::new(), Vec::new(), Vec::new());
         for check in checks {
@@ -135,9 +136,9 @@ impl Health {
                     text += &format!("[-]{name} failed: reason withheld\n");
                     failed.push(format!("{name}: {why}"));
                 }
-                Ok(told) => {
+                Ok(check_warnings) => {
                     text += &format!("[+]{name} ok\n");
-                    warnings.extend(told.into_iter().map(|each| format!("warn: {name}: {each}\n")));
+                    warnings.extend(check_warnings.into_iter().map(|each| format!("warn: {name}: {each}\n")));
                 }
             }
         }
@@ -152,25 +153,27 @@ impl Health {
         }
         if !failed.is_empty() {
             tracing::warn!(check = root, "health check failed: {}", failed.join("; "));
-            return Report { code: 500, text: format!("{text}{root} check failed\n") };
+            return HealthReport { code: 500, text: format!("{text}{root} check failed\n") };
         }
         match query.get("verbose") {
-            Some(_) => Report { code: 200, text: format!("{text}{root} check passed\n") },
-            None => Report { code: 200, text: "ok".into() },
+            Some(_) => HealthReport { code: 200, text: format!("{text}{root} check passed\n") },
+            None => HealthReport { code: 200, text: "ok".into() },
         }
     }
 
-    /// Runs a check; gives the warnings of one that passes.
-    async fn run(&self, check: Check) -> Result<Vec<String>, String> {
+    /// Runs a check. Returns its warnings if it passes.
+    async fn run(&self, check: HealthCheck) -> Result<Vec<String>, String> {
         match check {
-            Check::Ping => Ok(Vec::new()),
-            Check::Trust => self.trusted.borrow().awaited.clone().map_or(Ok(Vec::new()), Err),
-            Check::Shutdown if self.shutdown.phase() == Phase::Running => Ok(Vec::new()),
-            Check::Shutdown => Err("the server is shutting down".into()),
-            Check::Storage => match tokio::time::timeout(PATIENCE, self.store_check.outcome(&self.store)).await {
-                Ok(outcome) => outcome.map(|()| self.store.warnings()),
-                Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
-            },
+            HealthCheck::Ping => Ok(Vec::new()),
+            HealthCheck::Trust => self.trusted.borrow().awaited.clone().map_or(Ok(Vec::new()), Err),
+            HealthCheck::Shutdown if self.shutdown.phase() == ServerPhase::Running => Ok(Vec::new()),
+            HealthCheck::Shutdown => Err("the server is shutting down".into()),
+            HealthCheck::Storage => {
+                match tokio::time::timeout(CHECK_TIMEOUT, self.store_check.outcome(&self.store)).await {
+                    Ok(outcome) => outcome.map(|()| self.store.warnings()),
+                    Err(_) => Err(format!("no response within {} s", CHECK_TIMEOUT.as_secs())),
+                }
+            }
         }
     }
 }

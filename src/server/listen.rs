@@ -31,7 +31,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-use super::shutdown::{Phase, Shutdown};
+use super::shutdown::{ServerPhase, Shutdown};
 use crate::auth::TrustState;
 use crate::runtime::Backoff;
 use crate::telemetry::OnChange;
@@ -109,7 +109,7 @@ pub async fn serve<S: RequestService>(
     let drain = limits.drain;
     let connections = Arc::new(Connections::new(limits, tls, trusted, shutdown.clone()));
     let (commands, command) = watch::channel(ConnectionCommand::Serve);
-    let mut draining = pin!(shutdown.reached(Phase::Draining));
+    let mut draining = pin!(shutdown.reached(ServerPhase::Draining));
     let mut backoff = Backoff::new(MIN_RETRY_DELAY, MAX_RETRY_DELAY);
     let mut outage = OnChange::from_initial(false);
     loop {

@@ -1,12 +1,12 @@
-//! Memory for large bodies of requests and responses.
+//! The memory budget for large bodies of requests and responses.
 //!
-//! It is limited, and a body that finds none is refused at once: however slowly clients write or
-//! read, the server does not grow beyond it.
+//! A body that exceeds the budget is rejected at once, so slow clients cannot exhaust the memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The largest body that is not counted, in bytes. The limits on requests bound their number.
+/// Size of the largest body that needs no share, in bytes. Request limits bound the number of such
+/// bodies.
 pub(super) const SMALL: usize = 64 << 10;
 /// Memory for bodies of requests, in bytes.
 pub(super) const REQUESTS: usize = 128 << 20;
@@ -16,51 +16,51 @@ pub(super) const STREAMED: usize = 2 << 20;
 /// Memory for bodies of responses, in bytes.
 pub(super) const RESPONSES: usize = 256 << 20;
 
-/// A limited amount of memory.
+/// A memory budget.
 pub(super) struct Memory {
-    most: usize,
-    taken: AtomicUsize,
+    limit: usize,
+    used: AtomicUsize,
 }
 
-/// The share of one body. It is free again on drop.
+/// The share of one body, released on drop.
 pub(super) struct Share {
     memory: Arc<Memory>,
     bytes: usize,
 }
 
 impl Memory {
-    /// Memory of `most` bytes.
-    pub(super) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, taken: AtomicUsize::new(0) })
+    /// A budget of `limit` bytes.
+    pub(super) fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { limit, used: AtomicUsize::new(0) })
     }
 
-    /// A share for a body of this size. None if others have taken too much. A body larger than the
-    /// whole memory gets it while it is alone.
+    /// A share for a body of this size; none if it exceeds the budget. A body larger than the whole
+    /// budget gets a share if there is no other.
     pub(super) fn take(self: &Arc<Self>, bytes: usize) -> Option<Share> {
-        let bytes = counted(bytes);
-        let fits = |taken: usize| {
-            let after = taken.saturating_add(bytes);
-            (bytes == 0 || taken == 0 || after <= self.most).then_some(after)
+        let bytes = accounted(bytes);
+        let fits = |used: usize| {
+            let after = used.saturating_add(bytes);
+            (bytes == 0 || used == 0 || after <= self.limit).then_some(after)
         };
-        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
         Some(Share { memory: self.clone(), bytes })
     }
 
-    /// A share for a body that cannot be refused any more, even beyond the limit.
+    /// A share for a body that can no longer be rejected, even beyond the limit.
     pub(super) fn add(self: &Arc<Self>, bytes: usize) -> Share {
-        let bytes = counted(bytes);
-        self.taken.fetch_add(bytes, Ordering::Relaxed);
+        let bytes = accounted(bytes);
+        self.used.fetch_add(bytes, Ordering::Relaxed);
         Share { memory: self.clone(), bytes }
     }
 }
 
-fn counted(bytes: usize) -> usize {
+fn accounted(bytes: usize) -> usize {
     if bytes > SMALL { bytes } else { 0 }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.memory.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.memory.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

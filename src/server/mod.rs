@@ -1,4 +1,5 @@
-//! A running server: everything that the flags describe, wired together, and the order in which it ends.
+//! A running server: everything that the flags describe, wired together, and the order in which it
+//! ends.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -36,7 +37,7 @@ pub use options::Options;
 use self::audit::AuditLog;
 use self::filters::{Authentication, Authorization, FilterChain, in_flight};
 use self::health::{Health, StoreCheck};
-use self::shutdown::{Phase, Shutdown};
+use self::shutdown::{ServerPhase, Shutdown};
 use crate::auth::{self, AlwaysAllowPaths, TrustController, TrustState};
 use crate::cluster::{Clients, NamespaceReflector, Namespaces, Secrets};
 use crate::controllers::{self, HandshakeController, Subjects, Supervisor};
@@ -69,7 +70,7 @@ pub struct Running {
 pub async fn start(options: Options, shutdown: Shutdown) -> anyhow::Result<Option<Running>> {
     tokio::select! {
         running = open(options, shutdown.clone()) => running.map(Some),
-        () = shutdown.reached(Phase::Stopping) => Ok(None),
+        () = shutdown.reached(ServerPhase::Stopping) => Ok(None),
     }
 }
 
@@ -163,7 +164,7 @@ async fn serve_to_the_end(
     };
     if let Err(error) = &ended {
         tracing::error!(%error, "the store failed, the server ends");
-        shutdown.advance(Phase::Draining);
+        shutdown.advance(ServerPhase::Draining);
         serving.await;
     }
     chain.websockets.finish(LAST_MESSAGES).await;
@@ -171,7 +172,7 @@ async fn serve_to_the_end(
         audit.close().await;
     }
     supervisor.shutdown().await;
-    shutdown.advance(Phase::Stopped);
+    shutdown.advance(ServerPhase::Stopped);
     ended
 }
 

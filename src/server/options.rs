@@ -1,4 +1,4 @@
-//! The flags of the server, and what they must not be together. Names follow kube-apiserver.
+//! The flags of the server. Names follow kube-apiserver.
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
@@ -84,15 +84,15 @@ pub struct ObjectLimits {
     /// Maximum size in bytes of a stored object, from 1 MiB to 64 MiB.
     ///
     /// Requests that would exceed it get 413.
-    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20, value_parser = clap::value_parser!(u32).range(1 << 20..=MOST_OBJECT_BYTES))]
+    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20, value_parser = clap::value_parser!(u32).range(1 << 20..=MAX_OBJECT_BYTES))]
     pub max_object_size: u32,
     /// Maximum number of events in the history of a tag, newest first; 0 for no limit.
     #[arg(long, help_heading = "Image streams", value_name = "COUNT", default_value_t = 0)]
     pub max_tag_history: usize,
 }
 
-/// The most that `--max-object-size` may be, in bytes: what the store takes as one value.
-const MOST_OBJECT_BYTES: i64 = MAX_VALUE_BYTES as i64;
+/// Maximum of `--max-object-size` in bytes: the largest value that the store accepts.
+const MAX_OBJECT_BYTES: i64 = MAX_VALUE_BYTES as i64;
 
 impl From<ObjectLimits> for StorageLimits {
     fn from(options: ObjectLimits) -> Self {
@@ -125,11 +125,11 @@ impl From<&RegistryOptions> for Registries {
     }
 }
 
-/// A host name with an optional port, as it stands at the beginning of an image reference.
+/// Parses a host name with an optional port, as at the start of an image reference.
 fn host(text: &str) -> Result<String, String> {
     let reference = format!("{text}/namespace/name").parse::<crate::domain::reference::Reference>();
     match reference {
         Ok(reference) if reference.registry == text => Ok(text.to_owned()),
-        _ => Err("it must be the host name of a registry, with a dot or a port, and without scheme and path".into()),
+        _ => Err("it must be the host name of a registry with a dot or a port, without scheme and path".into()),
     }
 }

@@ -34,8 +34,8 @@ pub(super) async fn read(memory: &Arc<Memory>, headers: &HeaderMap, mut body: Bo
     }
 }
 
-/// Reads the rest of a body that is too large, so that a client that writes before it reads gets the
-/// response. A client that sends even more loses the connection.
+/// Reads the rest of a body that is too large, so that a client that writes before it reads gets
+/// the response. A client that sends even more loses the connection.
 async fn discard(body: &mut Body) {
     const MOST: usize = 16 << 20;
     let mut seen = 0;

@@ -19,8 +19,7 @@ pub(super) struct Hidden(pub String);
 #[derive(Clone, Debug)]
 pub(super) struct ReturnedStatus(pub Box<Status>);
 
-/// Marks a response as a stream of events, which is no work while nothing happens. An extension of
-/// responses.
+/// Marks a response as a stream of events. An extension of responses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EventStream;
 
@@ -62,7 +61,8 @@ pub(super) fn reply(reply: ApiResponse) -> Response {
 /// with a code of success.
 fn in_parts(parts: BodyStream) -> Body {
     let parts = parts.inspect_err(|why| tracing::error!("{why}"));
-    // hyper drops unsent data when a body fails, even the head. It sends them when a body is pending.
+    // hyper drops unsent data when a body fails, even the head. It sends them when a body is
+    // pending.
     Body::from_stream(parts.or_else(|why| async {
         tokio::task::yield_now().await;
         Err(why)
@@ -72,8 +72,8 @@ fn in_parts(parts: BodyStream) -> Body {
 /// Adds warnings as headers. If they are too long, each text is cut, and the last header gives the
 /// number of those that are missing.
 fn append_warnings(headers: &mut HeaderMap, texts: &[String]) {
-    /// The most headers. Python's client accepts 100 headers in all; a warning about credentials may
-    /// follow as the 80th.
+    /// The most headers. Python's client accepts 100 headers in all; a warning about credentials
+    /// may follow as the 80th.
     const MAX_HEADERS: usize = 79;
     /// Characters of all texts.
     const ROOM: usize = 4096;
@@ -146,7 +146,7 @@ mod tests {
     use crate::endpoints::response_body::Interrupted;
 
     #[tokio::test]
-    async fn a_list_that_is_broken_off_at_once_has_a_head() {
+    async fn a_list_that_fails_at_once_has_a_head() {
         let (mut client, server) = tokio::io::duplex(1 << 20);
         let service = hyper::service::service_fn(|_| async {
             let parts = [Ok(Bytes::from_static(b"{\"items\":[")), Err(Interrupted("the second is damaged".into()))];

@@ -1,7 +1,7 @@
-//! How the server ends: one phase, known everywhere, that only ever moves forward.
+//! Graceful shutdown: the phase of the server, which only moves forward.
 //!
-//! It stops nothing itself. Readiness, the listener, watches and background work each wait for the phase that concerns
-//! them.
+//! Readiness, the listener, watches and background work each wait for their phase and stop
+//! themselves.
 
 use std::future::Future;
 use std::io;
@@ -25,23 +25,23 @@ pub struct Options {
     pub shutdown_delay_duration: Duration,
 }
 
-/// How far the end of the server has come.
+/// Phase of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// All is well.
+pub enum ServerPhase {
+    /// The server runs normally.
     Running,
-    /// Told to end: `/readyz` fails, everything is still served.
+    /// Shutdown was requested: `/readyz` fails, all requests are served.
     Stopping,
-    /// No new connections; what is in flight may finish. Watches end now.
+    /// No new connections are accepted, requests in flight finish, and watches end.
     Draining,
-    /// Nothing is served any more: background work ends, the store closes.
+    /// No requests are served: background work ends and the store closes.
     Stopped,
 }
 
 /// The phase of this server. Clones are the same handle.
 #[derive(Clone, Debug)]
 pub struct Shutdown {
-    phase: watch::Sender<Phase>,
+    phase: watch::Sender<ServerPhase>,
 }
 
 impl Default for Shutdown {
@@ -51,18 +51,18 @@ impl Default for Shutdown {
 }
 
 impl Shutdown {
-    /// A server that is running.
+    /// A handle of a running server.
     pub fn new() -> Self {
-        Self { phase: watch::Sender::new(Phase::Running) }
+        Self { phase: watch::Sender::new(ServerPhase::Running) }
     }
 
-    /// Where the server is now. Cheap enough for every request.
-    pub fn phase(&self) -> Phase {
+    /// Current phase. Cheap enough for every request.
+    pub fn phase(&self) -> ServerPhase {
         *self.phase.borrow()
     }
 
-    /// Moves forward to `phase`; does nothing if the server is there already or beyond.
-    pub fn advance(&self, phase: Phase) {
+    /// Advances to `phase`. No effect if the server has reached it.
+    pub fn advance(&self, phase: ServerPhase) {
         self.phase.send_if_modified(|now| {
             let forward = *now < phase;
             if forward {
@@ -72,32 +72,32 @@ impl Shutdown {
         });
     }
 
-    /// Begins the end, as a first signal does.
+    /// Requests shutdown, as the first signal does.
     pub fn begin(&self) {
-        self.advance(Phase::Stopping);
+        self.advance(ServerPhase::Stopping);
     }
 
-    /// Resolves once the server is in `phase` or beyond.
-    pub fn reached(&self, phase: Phase) -> impl Future<Output = ()> + Send + 'static {
+    /// Resolves when the server has reached `phase`.
+    pub fn reached(&self, phase: ServerPhase) -> impl Future<Output = ()> + Send + 'static {
         let mut watched = self.phase.subscribe();
-        let kept = self.phase.clone();
+        let sender = self.phase.clone();
         async move {
-            // An error means that no handle is left, which `kept` rules out.
+            // Fails only if no sender is left, which `sender` prevents.
             let _ = watched.wait_for(|now| *now >= phase).await;
-            drop(kept);
+            drop(sender);
         }
     }
 
-    /// Leads from the beginning of the end to draining: once it begins, serves on for `delay`.
+    /// Waits for the request of shutdown, keeps serving for `delay`, then starts draining.
     pub async fn conduct(&self, delay: Duration) {
-        self.reached(Phase::Stopping).await;
-        info!(?delay, "shutting down: /readyz fails from now on");
+        self.reached(ServerPhase::Stopping).await;
+        info!(?delay, "shutting down, /readyz fails");
         tokio::time::sleep(delay).await;
-        self.advance(Phase::Draining);
+        self.advance(ServerPhase::Draining);
     }
 
-    /// A server whose end begins with SIGTERM or SIGINT; a second one exits the process at once
-    /// with code 1. For programs that do nothing beside the server.
+    /// A handle whose shutdown is requested by SIGTERM or SIGINT. A second signal exits the process
+    /// at once with code 1. For programs that only run the server.
     ///
     /// # Errors
     /// Signals cannot be received.
@@ -126,13 +126,13 @@ impl Shutdown {
     }
 }
 
-/// Acts on named signals: the first begins the end, the next one calls `exit`.
+/// Handles signals: the first one requests shutdown, the second one calls `exit`.
 async fn follow(shutdown: Shutdown, mut signals: mpsc::Receiver<&'static str>, exit: impl FnOnce()) {
     let Some(first) = signals.recv().await else { return };
-    info!(signal = first, "told to end");
+    info!(signal = first, "received a signal, shutting down");
     shutdown.begin();
     let Some(second) = signals.recv().await else { return };
-    error!(signal = second, "told to end again: exiting at once");
+    error!(signal = second, "received a second signal, exiting at once");
     exit();
 }
 
@@ -151,30 +151,30 @@ mod tests {
     #[test]
     fn phases_only_move_forward() {
         let shutdown = Shutdown::new();
-        shutdown.advance(Phase::Draining);
+        shutdown.advance(ServerPhase::Draining);
         shutdown.begin();
-        assert_eq!(shutdown.phase(), Phase::Draining);
+        assert_eq!(shutdown.phase(), ServerPhase::Draining);
     }
 
     #[tokio::test]
-    async fn waiting_for_a_phase_that_has_passed_does_not_wait() {
+    async fn a_passed_phase_is_reached_at_once() {
         let shutdown = Shutdown::new();
-        shutdown.advance(Phase::Stopped);
-        soon(shutdown.reached(Phase::Draining)).await;
+        shutdown.advance(ServerPhase::Stopped);
+        soon(shutdown.reached(ServerPhase::Draining)).await;
     }
 
     #[tokio::test]
-    async fn the_end_passes_through_stopping_before_draining() {
+    async fn stopping_precedes_draining() {
         let shutdown = Shutdown::new();
         let conductor = tokio::spawn({
             let shutdown = shutdown.clone();
             async move { shutdown.conduct(Duration::from_millis(1)).await }
         });
-        assert_eq!(shutdown.phase(), Phase::Running);
-        let stopping = shutdown.reached(Phase::Stopping);
+        assert_eq!(shutdown.phase(), ServerPhase::Running);
+        let stopping = shutdown.reached(ServerPhase::Stopping);
         shutdown.begin();
         soon(stopping).await;
-        soon(shutdown.reached(Phase::Draining)).await;
+        soon(shutdown.reached(ServerPhase::Draining)).await;
         soon(conductor).await.unwrap();
     }
 
@@ -184,18 +184,18 @@ mod tests {
         shutdown.begin();
         let conducted = shutdown.conduct(Duration::from_secs(3600));
         assert!(tokio::time::timeout(Duration::from_millis(20), conducted).await.is_err());
-        assert_eq!(shutdown.phase(), Phase::Stopping);
+        assert_eq!(shutdown.phase(), ServerPhase::Stopping);
     }
 
     #[tokio::test]
-    async fn the_first_signal_begins_the_end_and_the_second_exits() {
+    async fn the_first_signal_shuts_down_and_the_second_exits() {
         let shutdown = Shutdown::new();
         let exited = std::sync::Arc::new(AtomicBool::new(false));
         let (sender, signals) = mpsc::channel(2);
         let flag = exited.clone();
         let task = tokio::spawn(follow(shutdown.clone(), signals, move || flag.store(true, Ordering::SeqCst)));
         sender.send("SIGTERM").await.unwrap();
-        soon(shutdown.reached(Phase::Stopping)).await;
+        soon(shutdown.reached(ServerPhase::Stopping)).await;
         assert!(!exited.load(Ordering::SeqCst));
         sender.send("SIGTERM").await.unwrap();
         soon(task).await.unwrap();

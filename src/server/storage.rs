@@ -1,4 +1,4 @@
-//! Opens the store of the server, and counts its incidents.
+//! Opening of the store, with metrics of its incidents.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,12 +32,12 @@ pub struct StorageOptions {
     pub opener: FileOpener,
 }
 
-/// Sent for a write beyond the limit on file sizes (`ulimit -f`). Fatal unless it is caught.
+/// Signal for a write beyond the file size limit (`ulimit -f`), fatal without a handler.
 const SIGXFSZ: i32 = 25;
 
 /// Opens the store of these flags.
 pub(super) async fn open(storage: StorageOptions, metrics: Arc<Metrics>) -> anyhow::Result<Opened> {
-    // A registered handler turns such a write into an error, like a write to a full disk.
+    // A handler turns such a write into an error, like a write to a full disk.
     drop(signal(SignalKind::from_raw(SIGXFSZ)).context("signals cannot be received")?);
     let StorageOptions { storage_backend, data_dir, data_dir_lock_timeout, opener } = storage;
     let folder = data_dir.clone();
@@ -46,19 +46,19 @@ pub(super) async fn open(storage: StorageOptions, metrics: Arc<Metrics>) -> anyh
         lock_timeout: data_dir_lock_timeout,
         reserve: Some(Reserve::default()),
         opener,
-        observer: Observer(Arc::new(move |incident| metrics.record_storage_incident(named(incident)))),
+        observer: Observer(Arc::new(move |incident| metrics.record_storage_incident(label(incident)))),
         ..OpenOptions::new(data_dir)
     };
     let opened = tokio::task::spawn_blocking(move || store::open(options)).await;
     let opened = opened.context("opening the store ended early")?.context("--data-dir cannot be used")?;
     if let Ok(Some(mode)) = open_to_others(&folder) {
         let mode = format_args!("{mode:o}");
-        tracing::warn!(folder = %folder.display(), %mode, "other users can enter the folder of the data: chmod it to 700");
+        tracing::warn!(folder = %folder.display(), %mode, "other users can enter the data folder: chmod it to 700");
     }
     Ok(opened)
 }
 
-fn named(incident: Incident) -> StorageIncident {
+fn label(incident: Incident) -> StorageIncident {
     match incident {
         Incident::Damaged => StorageIncident::Damaged,
         Incident::Full => StorageIncident::Full,

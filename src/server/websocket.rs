@@ -1,5 +1,5 @@
-//! Watches over WebSocket, as browsers ask for them: each event is a message, of text where it is JSON and of bytes where it is
-//! protobuf. What the client says is not looked at, but for the end.
+//! Watches over WebSocket, for browsers. Each event is one message: text for JSON, binary for
+//! protobuf. Messages of the client are ignored, except close.
 
 use std::time::Duration;
 
@@ -19,14 +19,14 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tracing::debug;
 
-/// How long a client may take to take a message.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a client may take to say that it has heard the end.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-/// The largest message of a client that is taken, in bytes; no client has anything to say.
-const MOST_HEARD: usize = 64 << 10;
+/// Time for a client to read a message.
+const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time for a client to confirm the close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Maximum size of a message of the client in bytes.
+const MAX_MESSAGE_BYTES: usize = 64 << 10;
 
-/// The upgrade to WebSocket that a request wants.
+/// The upgrade to WebSocket of a request.
 #[derive(Clone)]
 pub(super) struct Upgrade {
     accept: HeaderValue,
@@ -34,20 +34,20 @@ pub(super) struct Upgrade {
     upgrade: OnUpgrade,
 }
 
-/// The connections that became WebSockets, which the listener does not know any more.
+/// Connections that were upgraded to WebSocket, which the listener no longer tracks.
 pub(super) struct WebSockets {
     open: watch::Sender<()>,
 }
 
 impl Upgrade {
-    /// Reads the headers of a request. None if it wants no upgrade, or names no key.
+    /// Takes the upgrade of a request; none if it requests no upgrade, or has no key.
     pub(super) fn read(headers: &HeaderMap, extensions: &mut Extensions) -> Option<Self> {
         if !crate::auth::is_websocket(headers) {
             return None;
         }
         let key = headers.get(header::SEC_WEBSOCKET_KEY)?;
         let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()?;
-        // Browsers want to hear one of those that they offer.
+        // Browsers require that the server selects one of the offered protocols.
         let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());
         let protocol = offered.and_then(|offered| offered.split(',').next()?.trim().parse().ok());
         Some(Self { accept, protocol, upgrade: extensions.remove::<OnUpgrade>()? })
@@ -55,12 +55,12 @@ impl Upgrade {
 }
 
 impl WebSockets {
-    /// No WebSockets.
+    /// An empty set.
     pub(super) fn new() -> Self {
         Self { open: watch::Sender::new(()) }
     }
 
-    /// Upgrades the connection of a response that has an [`Upgrade`] among its extensions.
+    /// Upgrades the connection of a response that has an [`Upgrade`] extension.
     pub(super) fn complete(&self, mut response: Response) -> Response {
         match response.extensions_mut().remove::<Upgrade>() {
             Some(upgrade) => self.upgrade(upgrade, response),
@@ -68,18 +68,18 @@ impl WebSockets {
         }
     }
 
-    /// The response that accepts an upgrade. The events of `response` follow in messages.
+    /// The response that accepts an upgrade. A task sends the events of `response` as messages.
     fn upgrade(&self, upgrade: Upgrade, response: Response) -> Response {
         let Upgrade { accept, protocol, upgrade } = upgrade;
         let (mut head, body) = response.into_parts();
         let is_text = head.headers.get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json");
-        let kind = if is_text { Kind::Text } else { Kind::Binary };
+        let kind = if is_text { MessageKind::Text } else { MessageKind::Binary };
         let open = self.open.subscribe();
         tokio::spawn(async move {
             if let Ok(connection) = upgrade.await
-                && let Err(why) = pump(connection, body.into_data_stream(), kind).await
+                && let Err(why) = forward_events(connection, body.into_data_stream(), kind).await
             {
-                debug!(%why, "a WebSocket ended badly");
+                debug!(%why, "WebSocket failed");
             }
             drop(open);
         });
@@ -94,24 +94,21 @@ impl WebSockets {
         Response::from_parts(head, Body::empty())
     }
 
-    /// Waits until all have come to their end, for some time at most.
-    pub(super) async fn finish(&self, patience: Duration) {
-        if timeout(patience, self.open.closed()).await.is_err() {
-            tracing::warn!(
-                connections = self.open.receiver_count(),
-                "WebSockets outlast the drain time and are cut off"
-            );
+    /// Waits until all WebSockets are closed, at most for `limit`.
+    pub(super) async fn finish(&self, limit: Duration) {
+        if timeout(limit, self.open.closed()).await.is_err() {
+            tracing::warn!(connections = self.open.receiver_count(), "WebSockets exceed the drain time, aborting them");
         }
     }
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+enum MessageKind {
     Text,
     Binary,
 }
 
-impl Kind {
+impl MessageKind {
     fn message(self, event: Bytes) -> Result<Message, Error> {
         match self {
             Self::Text => Ok(Message::Text(Utf8Bytes::try_from(event).map_err(|why| Error::Utf8(why.to_string()))?)),
@@ -120,17 +117,18 @@ impl Kind {
     }
 }
 
-/// Sends events until there are no more, or the client does not want more.
-async fn pump(connection: Upgraded, mut events: BodyDataStream, kind: Kind) -> Result<(), Error> {
-    let limits = WebSocketConfig::default().max_message_size(Some(MOST_HEARD)).max_frame_size(Some(MOST_HEARD));
+/// Sends events until they end or the client closes.
+async fn forward_events(connection: Upgraded, mut events: BodyDataStream, kind: MessageKind) -> Result<(), Error> {
+    let limits =
+        WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE_BYTES)).max_frame_size(Some(MAX_MESSAGE_BYTES));
     let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(connection), Role::Server, Some(limits)).await;
     loop {
         let event = tokio::select! {
             event = events.next() => event,
-            heard = socket.next() => match heard {
-                // Pings are answered by the library.
-                // The reply to a close is written by the library, and sent here.
-                Some(Ok(Message::Close(_))) => return sent(socket.flush()).await,
+            received = socket.next() => match received {
+                // The library replies to pings, and writes the reply to a close, which is flushed
+                // here.
+                Some(Ok(Message::Close(_))) => return within_timeout(socket.flush()).await,
                 None => return Ok(()),
                 Some(Ok(_)) => continue,
                 Some(Err(why)) => return Err(why),
@@ -139,17 +137,17 @@ async fn pump(connection: Upgraded, mut events: BodyDataStream, kind: Kind) -> R
         let Some(Ok(event)) = event else {
             break;
         };
-        sent(socket.send(kind.message(event)?)).await?;
+        within_timeout(socket.send(kind.message(event)?)).await?;
     }
     let frame = CloseFrame { code: CloseCode::Normal, reason: Utf8Bytes::default() };
-    sent(socket.close(Some(frame))).await?;
-    // Whoever closes with something unread takes back what it said last.
+    within_timeout(socket.close(Some(frame))).await?;
+    // Closing a socket with unread data would reset it and discard the last message.
     let unread = async { while let Some(Ok(_)) = socket.next().await {} };
-    drop(timeout(LAST_WORDS, unread).await);
+    drop(timeout(CLOSE_TIMEOUT, unread).await);
     Ok(())
 }
 
-async fn sent(sending: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+async fn within_timeout(sending: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
     let late = |_| Error::Io(std::io::ErrorKind::TimedOut.into());
-    timeout(PATIENCE, sending).await.map_err(late)?
+    timeout(SEND_TIMEOUT, sending).await.map_err(late)?
 }

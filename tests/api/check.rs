@@ -32,7 +32,7 @@ async fn all_is_well_beside_a_running_server_and_after_it() {
 
 #[tokio::test]
 async fn a_folder_that_others_can_enter_is_told_of() {
-    const TOLD: &str = "other users can enter the folder of the data: chmod it to 700";
+    const TOLD: &str = "other users can enter the data folder: chmod it to 700";
     let mut server = Server::start(&[]).await;
     server.stop().await;
     assert!(!server.log().iter().any(|line| line.contains(TOLD)), "{:?}", server.log());

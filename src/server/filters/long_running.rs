@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
 use super::audit::StartedEntry;
-use crate::server::shutdown::{Phase, Shutdown};
+use crate::server::shutdown::{ServerPhase, Shutdown};
 use crate::telemetry::metrics::{Metrics, RequestLabels};
 
 /// A long-running request. Its end is recorded on drop.
@@ -40,7 +40,7 @@ impl Drop for LongRunning {
 
 /// Holds the places of a long-running response until it is over. It ends when the server drains.
 pub(super) fn hold(response: Response, places: impl Send + Unpin + 'static, shutdown: &Shutdown) -> Response {
-    let drained = shutdown.reached(Phase::Draining);
+    let drained = shutdown.reached(ServerPhase::Draining);
     response.map(|body| keep(until(body, drained), places))
 }
 

@@ -13,7 +13,7 @@ use hyper::rt::Executor;
 use tokio::time::{Instant, sleep_until};
 
 use super::limits::DRAIN_GRACE;
-use crate::server::shutdown::{Phase, Shutdown};
+use crate::server::shutdown::{ServerPhase, Shutdown};
 
 tokio::task_local! {
     /// Send of the current stream that the client must read in time.
@@ -93,7 +93,7 @@ impl StreamExecutor {
         match kind {
             SendKind::Response => Box::pin(late),
             SendKind::Event => {
-                let draining = self.shutdown.reached(Phase::Draining);
+                let draining = self.shutdown.reached(ServerPhase::Draining);
                 Box::pin(async move {
                     tokio::select! {
                         () = late => {}

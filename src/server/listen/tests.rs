@@ -291,7 +291,7 @@ async fn a_stalled_reader_is_disconnected() {
     let _ = within_deadline(second_end).await.unwrap();
     drop(unread);
     // The server has closed the connections, though the clients have not.
-    server.shutdown.advance(Phase::Draining);
+    server.shutdown.advance(ServerPhase::Draining);
     within_deadline(&mut server.task).await.unwrap();
     drop(stalled);
 }
@@ -391,7 +391,7 @@ async fn draining_finishes_requests_and_accepts_no_more() {
     within_deadline(server.held.recv()).await;
     server.shutdown.begin();
     text(within_deadline(server.http1(None).await.0.send_request(request("/"))).await.unwrap()).await;
-    server.shutdown.advance(Phase::Draining);
+    server.shutdown.advance(ServerPhase::Draining);
     // hyper returns an error to a client without requests, even after a graceful shutdown.
     // order.
     let _ = within_deadline(idle_end).await.unwrap();
@@ -417,7 +417,7 @@ async fn requests_are_aborted_after_the_drain_time() {
     let second = tokio::spawn(second.send_request(request("https://localhost/held")));
     within_deadline(server.held.recv()).await;
     within_deadline(server.held.recv()).await;
-    server.shutdown.advance(Phase::Draining);
+    server.shutdown.advance(ServerPhase::Draining);
     within_deadline(server.task).await.unwrap();
     assert!(within_deadline(first).await.unwrap().is_err() && within_deadline(second).await.unwrap().is_err());
     // The handlers were dropped with their connections.
