@@ -206,18 +206,18 @@ pub(super) struct TrackedBody<B> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SendDeadline {
     /// The whole response.
-    PerResponse,
+    Response,
     /// Each part of a streamed response, which may take longer as a whole.
-    PerPart,
+    Part,
     /// Each watch event. No timeout runs while there is no event.
-    PerEvent,
+    Event,
 }
 
 impl<B: Body> TrackedBody<B> {
     /// Starts the send timeout of a response.
     pub(super) fn new(body: B, deadline: SendDeadline, in_flight: InFlight) -> Self {
         let tracked = Self { body, deadline, in_flight };
-        if deadline != SendDeadline::PerEvent {
+        if deadline != SendDeadline::Event {
             tracked.send_started(SendKind::Response);
         }
         tracked
@@ -240,14 +240,14 @@ impl<B: Body + Unpin> Body for TrackedBody<B> {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, B::Error>>> {
         // hyper polls for a frame only after it has sent the frames before.
-        if self.deadline == SendDeadline::PerEvent {
+        if self.deadline == SendDeadline::Event {
             self.all_events_read();
         }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
         match self.deadline {
-            SendDeadline::PerResponse => {}
-            SendDeadline::PerPart => self.send_started(SendKind::Response),
-            SendDeadline::PerEvent => self.send_started(SendKind::Event),
+            SendDeadline::Response => {}
+            SendDeadline::Part => self.send_started(SendKind::Response),
+            SendDeadline::Event => self.send_started(SendKind::Event),
         }
         let activity = &self.in_flight.0;
         let tracked = |data| TrackedData { data, activity: Arc::clone(activity) };
@@ -376,10 +376,10 @@ mod tests {
     fn http1_response_must_be_read_in_time_except_watches() {
         let timeouts = Timeouts { header_read: LONG, idle: LONG, send: Duration::ZERO, watch: Duration::ZERO };
         for (activity, deadline, state) in [
-            (Activity::awaiting_head(), SendDeadline::PerResponse, ConnectionState::SlowReader),
-            (Activity::awaiting_head(), SendDeadline::PerPart, ConnectionState::SlowReader),
-            (Activity::awaiting_head(), SendDeadline::PerEvent, ConnectionState::Active),
-            (Activity::idle(), SendDeadline::PerResponse, ConnectionState::Active),
+            (Activity::awaiting_head(), SendDeadline::Response, ConnectionState::SlowReader),
+            (Activity::awaiting_head(), SendDeadline::Part, ConnectionState::SlowReader),
+            (Activity::awaiting_head(), SendDeadline::Event, ConnectionState::Active),
+            (Activity::idle(), SendDeadline::Response, ConnectionState::Active),
         ] {
             let in_flight = activity.enter();
             assert_eq!(activity.state(timeouts), ConnectionState::Active);
@@ -392,7 +392,7 @@ mod tests {
 
     #[tokio::test]
     async fn send_timeout_restarts_with_each_part() {
-        for (deadline, restarts) in [(SendDeadline::PerPart, true), (SendDeadline::PerResponse, false)] {
+        for (deadline, restarts) in [(SendDeadline::Part, true), (SendDeadline::Response, false)] {
             let activity = Activity::awaiting_head();
             let mut response = TrackedBody::new(String::from("response"), deadline, activity.enter());
             activity.response_since.store(NOT_SENDING, Relaxed);
@@ -408,7 +408,7 @@ mod tests {
         let parts = futures_util::stream::poll_fn(move |cx| parts.poll_recv(cx));
         let activity = Activity::awaiting_head();
         let body = http_body_util::StreamBody::new(parts);
-        let mut watch = TrackedBody::new(body, SendDeadline::PerEvent, activity.enter());
+        let mut watch = TrackedBody::new(body, SendDeadline::Event, activity.enter());
         for _ in 0..2 {
             sender.send(Ok::<_, io::Error>(Frame::data(&b"event"[..]))).unwrap();
             poll_fn(|cx| Pin::new(&mut watch).poll_frame(cx)).await.unwrap().unwrap();

@@ -225,9 +225,9 @@ impl Connections {
 /// Scope of the send timeout of a response.
 fn deadline<B: Body>(response: &Response<B>) -> SendDeadline {
     match response.body().size_hint().exact() {
-        Some(_) => SendDeadline::PerResponse,
-        None if response.extensions().get::<EventStream>().is_some() => SendDeadline::PerEvent,
-        None => SendDeadline::PerPart,
+        Some(_) => SendDeadline::Response,
+        None if response.extensions().get::<EventStream>().is_some() => SendDeadline::Event,
+        None => SendDeadline::Part,
     }
 }
 
