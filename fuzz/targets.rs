@@ -86,8 +86,8 @@ pub fn json_patch(bytes: &[u8]) {
 /// A merge patch fails or results in an object. Applying it again changes nothing.
 pub fn merge_patch(bytes: &[u8]) {
     if let Some(once) = patch("application/merge-patch+json", bytes) {
-        let twice =
-            updated("application/merge-patch+json", bytes, Some(&once)).expect("the same update succeeded before");
+        let twice = updated("application/merge-patch+json", bytes, Some(&once))
+            .expect("the same update succeeded before");
         assert_eq!(to_json(&once), to_json(&twice));
     }
 }
@@ -111,7 +111,8 @@ pub fn apply(bytes: &[u8]) {
 /// A query string is rejected or results in list options.
 pub fn query(bytes: &[u8]) {
     let query = Query::parse(Some(&String::from_utf8_lossy(bytes)));
-    let _ = (page::least_version(&GetOptions::read(&query)), query.timeout(), query.switch("watch"));
+    let _ =
+        (page::least_version(&GetOptions::read(&query)), query.timeout(), query.switch("watch"));
     let _ = ListOptions::read(&query).and_then(|options| page::PageOptions::read(&options));
     select(&query);
 }
@@ -119,10 +120,16 @@ pub fn query(bytes: &[u8]) {
 /// A label selector in the first line and a field selector after it are rejected, or match the
 /// stream or not.
 pub fn selector(bytes: &[u8]) {
-    let escaped = |bytes: &[u8]| bytes.iter().map(|byte| format!("%{byte:02X}")).collect::<String>();
-    let (labels, fields) = bytes.split_at(bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len()));
+    let escaped =
+        |bytes: &[u8]| bytes.iter().map(|byte| format!("%{byte:02X}")).collect::<String>();
+    let (labels, fields) =
+        bytes.split_at(bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len()));
     let fields = fields.strip_prefix(b"\n").unwrap_or(fields);
-    select(&Query::parse(Some(&format!("labelSelector={}&fieldSelector={}", escaped(labels), escaped(fields)))));
+    select(&Query::parse(Some(&format!(
+        "labelSelector={}&fieldSelector={}",
+        escaped(labels),
+        escaped(fields)
+    ))));
 }
 
 /// A continue token, encoded and decoded, is rejected or results in list options. Encoding these
@@ -136,7 +143,11 @@ pub fn continue_token(bytes: &[u8]) {
         let Ok(options) = read(&token) else { continue };
         let (At::Revision(revision), Some(start)) = (options.at, &options.start) else { continue };
         if let Some(last) = start.strip_suffix('\0') {
-            assert_eq!(read(&page::continue_token(revision, last)).expect("an encoded token can be decoded"), options);
+            assert_eq!(
+                read(&page::continue_token(revision, last))
+                    .expect("an encoded token can be decoded"),
+                options
+            );
         }
     }
 }
@@ -145,8 +156,11 @@ pub fn continue_token(bytes: &[u8]) {
 fn select(query: &Query) {
     let text = |name| query.get(name).unwrap_or_default();
     let requirements = selector::requirements(query);
-    if let Ok(selector) = Selector::parse(text("labelSelector"), text("fieldSelector"), &["spec.dockerImageRepository"])
-    {
+    if let Ok(selector) = Selector::parse(
+        text("labelSelector"),
+        text("fieldSelector"),
+        &["spec.dockerImageRepository"],
+    ) {
         let is_selected = selector.selects(&STREAM.metadata, |_| "registry.example.com/a".into());
         assert!(is_selected || !selector.is_empty());
         assert!(!selector.is_empty() || requirements.0.is_empty() && requirements.1.is_empty());
@@ -202,12 +216,18 @@ fn read<T: Kind>(cx: &RequestContext, schema: &Schema, validation: FieldValidati
 }
 
 fn round_trip<T: Kind>(bytes: &[u8], schema: &Schema) {
-    let read =
-        |bytes: &[u8]| decode::object::<T>(&request(protobuf::MEDIA_TYPE, bytes), API, schema, FieldValidation::Ignore);
+    let read = |bytes: &[u8]| {
+        decode::object::<T>(
+            &request(protobuf::MEDIA_TYPE, bytes),
+            API,
+            schema,
+            FieldValidation::Ignore,
+        )
+    };
     if let Ok(decoded) = read(bytes) {
         let value = to_json(&decoded.object);
-        let encoded =
-            protobuf::encode_object(T::MESSAGE, &json::encode(&value)).expect("decoded objects can be encoded");
+        let encoded = protobuf::encode_object(T::MESSAGE, &json::encode(&value))
+            .expect("decoded objects can be encoded");
         assert_eq!(to_json(&read(&encoded).expect("encoded objects can be decoded").object), value);
     }
 }
@@ -218,9 +238,14 @@ fn patch(content_type: &str, bytes: &[u8]) -> Option<ImageStream> {
 }
 
 /// The object after an update, with its owners; none if the update fails.
-fn updated(content_type: &str, bytes: &[u8], existing: Option<&ImageStream>) -> Option<ImageStream> {
+fn updated(
+    content_type: &str,
+    bytes: &[u8],
+    existing: Option<&ImageStream>,
+) -> Option<ImageStream> {
     let cx = request(content_type, bytes);
-    let options = WriteOptions::read(&cx, WriteKind::of_patch(content_type)).expect("the options are valid");
+    let options =
+        WriteOptions::read(&cx, WriteKind::of_patch(content_type)).expect("the options are valid");
     let manager = Manager {
         name: options.field_manager.clone(),
         subresource: "",
@@ -229,12 +254,18 @@ fn updated(content_type: &str, bytes: &[u8], existing: Option<&ImageStream>) -> 
         ignored: &["status"],
     };
     let patch = Patch::read(content_type, bytes).ok()?;
-    let update =
-        UpdatedObjectInfo::<ImageStream>::from_patch(patch, options.validation, options.conflicts, &SCHEMA, API);
+    let update = UpdatedObjectInfo::<ImageStream>::from_patch(
+        patch,
+        options.validation,
+        options.conflicts,
+        &SCHEMA,
+        API,
+    );
     let existing = existing.map(|stream| ExistingObject::new(stream, API));
     let mut object = update.updated_object(existing.as_ref(), &manager).ok()?.object;
-    object.metadata.managed_fields =
-        update.managed_fields(existing.as_ref(), &object, &manager).expect("computed owners can be decoded");
+    object.metadata.managed_fields = update
+        .managed_fields(existing.as_ref(), &object, &manager)
+        .expect("computed owners can be decoded");
     Some(object)
 }
 

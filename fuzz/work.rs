@@ -69,7 +69,11 @@ pub fn work(bytes: &[u8]) {
             return;
         }
     }
-    panic!("{} takes {min:.0} steps, {:.1} times the bound for {n} bytes", case.media, min / allowed);
+    panic!(
+        "{} takes {min:.0} steps, {:.1} times the bound for {n} bytes",
+        case.media,
+        min / allowed
+    );
 }
 
 impl<'a> Case<'a> {
@@ -77,8 +81,12 @@ impl<'a> Case<'a> {
         let mut lines = bytes.splitn(3, |byte| *byte == b'\n');
         let media = std::str::from_utf8(lines.next()?).ok()?;
         let mut numbers = std::str::from_utf8(lines.next()?).ok()?.split(' ');
-        let mut number =
-            || numbers.next().and_then(|number| number.parse().ok()).map(|number: usize| number.min(MAX_PARTS));
+        let mut number = || {
+            numbers
+                .next()
+                .and_then(|number| number.parse().ok())
+                .map(|number: usize| number.min(MAX_PARTS))
+        };
         let parts = [number()?, number()?, number()?, number()?];
         let body = lines.next()?;
         (body.len() <= MAX_BODY).then_some(Self { media, parts, body })
@@ -99,7 +107,8 @@ impl<'a> Case<'a> {
         let warn = FieldValidation::Warn;
         if self.media.ends_with(IMAGE_PARAMETER) {
             encode_error(
-                decode::object::<Image>(&cx, API, &IMAGE_SCHEMA, warn).and_then(|image| validate_image(&image.object)),
+                decode::object::<Image>(&cx, API, &IMAGE_SCHEMA, warn)
+                    .and_then(|image| validate_image(&image.object)),
             );
             return;
         }
@@ -111,7 +120,8 @@ impl<'a> Case<'a> {
     }
 
     fn patched(&self, stored: &ImageStream) -> Result<ImageStream, Status> {
-        let options = WriteOptions::read(&request(self.media, b""), WriteKind::of_patch(self.media))?;
+        let options =
+            WriteOptions::read(&request(self.media, b""), WriteKind::of_patch(self.media))?;
         let update = UpdatedObjectInfo::from_patch(
             Patch::read(self.media, self.body)?,
             options.validation,
@@ -185,7 +195,8 @@ fn stored([labels, tags, finalizers, managers]: [usize; 4]) -> ImageStream {
     };
     let own = if managers > 0 { labels } else { 1 };
     let own = owner("fuzzer".into(), keys(own, |at| format!("f:k{at}"), json!({})));
-    let each = (0..managers).map(|at| owner(format!("m{at}"), Map::from_iter([(format!("f:k{at}"), json!({}))])));
+    let each = (0..managers)
+        .map(|at| owner(format!("m{at}"), Map::from_iter([(format!("f:k{at}"), json!({}))])));
     let stream = json!({
         "metadata": {
             "name": "s", "namespace": "n", "uid": "u", "resourceVersion": "7",
@@ -218,8 +229,12 @@ static STEP: LazyLock<f64> = LazyLock::new(|| {
     let body = json::encode(&value::to_value(&stored([500, 500, 0, 0]), API));
     let cx = request("application/json", &body);
     let decode = || {
-        decode::object::<ImageStream>(&cx, API, &SCHEMA, FieldValidation::Ignore).expect("the value is a stream");
+        decode::object::<ImageStream>(&cx, API, &SCHEMA, FieldValidation::Ignore)
+            .expect("the value is a stream");
     };
-    let best = (0..2 * MEASUREMENTS).map(|_| cpu_time(decode)).min().expect("there is at least one measurement");
+    let best = (0..2 * MEASUREMENTS)
+        .map(|_| cpu_time(decode))
+        .min()
+        .expect("there is at least one measurement");
     best.as_secs_f64() / body.len() as f64
 });

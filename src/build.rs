@@ -19,7 +19,8 @@ fn main() {
     // A debug build names the commit of its last change of a source: a commit alone rebuilds nothing.
     if variable("PROFILE").as_deref() == Some("release")
         && is_repository()
-        && let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists())
+        && let Some(log) =
+            git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists())
     {
         println!("cargo::rerun-if-changed={log}");
     }
@@ -28,7 +29,9 @@ fn main() {
     pass("BUILD_TREE_STATE", &tree_state);
     match timestamp() {
         Ok(seconds) => pass("BUILD_TIMESTAMP", &seconds.to_string()),
-        Err(error) => println!("cargo::error=SOURCE_DATE_EPOCH must be seconds since 1970-01-01 UTC: {error}"),
+        Err(error) => {
+            println!("cargo::error=SOURCE_DATE_EPOCH must be seconds since 1970-01-01 UTC: {error}")
+        }
     }
     let rustc = variable("RUSTC").and_then(|rustc| output(&rustc, &["--version"]));
     pass("BUILD_RUSTC", rustc.as_deref().unwrap_or(UNKNOWN));
@@ -49,8 +52,10 @@ fn commit() -> [String; 2] {
 
 /// Returns false for a source archive that was unpacked inside the repository of another project.
 fn is_repository() -> bool {
-    let folder = variable("CARGO_MANIFEST_DIR").and_then(|folder| Path::new(&folder).canonicalize().ok());
-    let root = git(&["rev-parse", "--show-toplevel"]).and_then(|root| Path::new(&root).canonicalize().ok());
+    let folder =
+        variable("CARGO_MANIFEST_DIR").and_then(|folder| Path::new(&folder).canonicalize().ok());
+    let root = git(&["rev-parse", "--show-toplevel"])
+        .and_then(|root| Path::new(&root).canonicalize().ok());
     folder.is_some() && folder == root
 }
 

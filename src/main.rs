@@ -17,7 +17,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             // Where nobody listens any more there is nobody to tell.
-            let _ = writeln!(std::io::stderr(), "imagestream-apiserver: {}", escaped(&format!("{why:#}")));
+            let _ = writeln!(
+                std::io::stderr(),
+                "imagestream-apiserver: {}",
+                escaped(&format!("{why:#}"))
+            );
             ExitCode::FAILURE
         }
     }

@@ -46,12 +46,14 @@ impl Document {
     /// The anchors of the headings, by GitHub's rules.
     fn anchors(&self) -> BTreeSet<String> {
         let mut anchors = BTreeSet::new();
-        let headings =
-            self.prose().filter_map(|(_, line)| line.trim_start_matches('#').strip_prefix(' ').zip(Some(line)));
+        let headings = self
+            .prose()
+            .filter_map(|(_, line)| line.trim_start_matches('#').strip_prefix(' ').zip(Some(line)));
         for (heading, _) in headings.filter(|(_, line)| line.starts_with('#')) {
             let slug = slug(heading);
             let numbered = (1..).map(|number| format!("{slug}-{number}"));
-            let free = std::iter::once(slug.clone()).chain(numbered).find(|each| !anchors.contains(each));
+            let free =
+                std::iter::once(slug.clone()).chain(numbered).find(|each| !anchors.contains(each));
             anchors.insert(free.expect("numbers do not end"));
         }
         anchors
@@ -73,7 +75,8 @@ impl Document {
     }
 
     fn link(&self, target: String) -> Link {
-        let (path, anchor) = target.split_once('#').map_or((&*target, None), |(path, anchor)| (path, Some(anchor)));
+        let (path, anchor) =
+            target.split_once('#').map_or((&*target, None), |(path, anchor)| (path, Some(anchor)));
         let folder = self.path.parent().expect("a document lies in a folder");
         let path = if path.is_empty() { self.path.clone() } else { normal(&folder.join(path)) };
         Link { path, anchor: anchor.map(str::to_owned), target }
@@ -94,7 +97,8 @@ fn normal(path: &Path) -> PathBuf {
 
 /// The anchor of a heading: lower case, without punctuation, hyphens for spaces.
 fn slug(heading: &str) -> String {
-    let kept = heading.trim().chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+    let kept =
+        heading.trim().chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
     kept.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
@@ -120,7 +124,8 @@ fn documents() -> BTreeMap<PathBuf, Document> {
     }
     let mut paths = Vec::new();
     walk(root(), &mut paths);
-    let relative = |path: &Path| path.strip_prefix(root()).expect("the path lies below the root").to_owned();
+    let relative =
+        |path: &Path| path.strip_prefix(root()).expect("the path lies below the root").to_owned();
     let document = |path: PathBuf| Document {
         text: fs::read_to_string(&path).expect("a document is text"),
         path: relative(&path),
@@ -141,7 +146,9 @@ fn links_lead_to_files_and_headings() {
             let place = document.path.display();
             let known = documents.get(&path);
             match anchor {
-                _ if !root().join(&path).exists() => findings.push(format!("{place}: no file at {target}")),
+                _ if !root().join(&path).exists() => {
+                    findings.push(format!("{place}: no file at {target}"))
+                }
                 Some(anchor) if !known.is_some_and(|known| known.anchors().contains(&anchor)) => {
                     findings.push(format!("{place}: no heading at {target}"));
                 }
@@ -165,7 +172,9 @@ fn every_document_is_reachable_from_the_readme() {
         }
     }
     let lost = documents.keys().filter(|path| !reached.contains(*path));
-    assert_none(&lost.map(|path| format!("no link leads to {}", path.display())).collect::<Vec<_>>());
+    assert_none(
+        &lost.map(|path| format!("no link leads to {}", path.display())).collect::<Vec<_>>(),
+    );
 }
 
 #[test]
@@ -186,7 +195,10 @@ fn lines_of_prose_fit_the_width() {
             let is_table = line.trim_start().starts_with('|');
             let is_code = line.starts_with("    ");
             if !is_table && !is_code && line.chars().count() > LINE {
-                findings.push(format!("{}:{number} is longer than {LINE} characters", document.path.display()));
+                findings.push(format!(
+                    "{}:{number} is longer than {LINE} characters",
+                    document.path.display()
+                ));
             }
         }
     }
@@ -196,12 +208,16 @@ fn lines_of_prose_fit_the_width() {
 #[test]
 fn the_command_reference_is_up_to_date() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let status = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver")).arg("docs").arg(folder.path()).status();
+    let status = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver"))
+        .arg("docs")
+        .arg(folder.path())
+        .status();
     assert!(status.expect("the binary starts").success());
     let (wanted, found) = (files(folder.path()), files(&root().join("src/cli/docs")));
     let paths: BTreeSet<&PathBuf> = wanted.keys().chain(found.keys()).collect();
     let stale = paths.into_iter().filter(|path| wanted.get(*path) != found.get(*path));
-    let stale: Vec<String> = stale.map(|path| format!("src/cli/docs/{} is out of date", path.display())).collect();
+    let stale: Vec<String> =
+        stale.map(|path| format!("src/cli/docs/{} is out of date", path.display())).collect();
     assert!(stale.is_empty(), "\n{}\nrun: rm -r src/cli/docs; cargo run -- docs", stale.join("\n"));
 }
 
@@ -212,7 +228,9 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         let path = entry.expect("the folder can be listed").path();
         let name = PathBuf::from(path.file_name().expect("an entry has a name"));
         if path.is_dir() {
-            files.extend(self::files(&path).into_iter().map(|(path, content)| (name.join(path), content)));
+            files.extend(
+                self::files(&path).into_iter().map(|(path, content)| (name.join(path), content)),
+            );
         } else {
             files.insert(name, fs::read(&path).expect("the file can be read"));
         }
@@ -222,9 +240,11 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 
 #[test]
 fn runbook_urls_name_headings_and_headings_name_alerts() {
-    let rules: Value = serde_saphyr::from_str(&read("manifests/monitoring/rules.yaml")).expect("the rules are YAML");
+    let rules: Value = serde_saphyr::from_str(&read("manifests/monitoring/rules.yaml"))
+        .expect("the rules are YAML");
     let groups = rules["spec"]["groups"].as_array().expect("there are groups");
-    let alerts = groups.iter().flat_map(|group| group["rules"].as_array().expect("a group has rules"));
+    let alerts =
+        groups.iter().flat_map(|group| group["rules"].as_array().expect("a group has rules"));
     let wanted: BTreeSet<String> = alerts
         .map(|alert| {
             let url = alert["annotations"]["runbook_url"].as_str();
@@ -241,26 +261,38 @@ fn runbook_urls_name_headings_and_headings_name_alerts() {
 
 #[test]
 fn deliberate_differences_are_documented_with_their_cases() {
-    let exceptions: Vec<Value> = serde_json::from_str(&read("tests/conformance/exceptions.json")).expect("it is JSON");
-    let name = |exception: &Value| exception["case"].as_str().expect("an exception names its case").to_owned();
-    let deliberate = exceptions.iter().filter(|each| each["reason"] == "deliberate-difference").map(name);
+    let exceptions: Vec<Value> =
+        serde_json::from_str(&read("tests/conformance/exceptions.json")).expect("it is JSON");
+    let name = |exception: &Value| {
+        exception["case"].as_str().expect("an exception names its case").to_owned()
+    };
+    let deliberate =
+        exceptions.iter().filter(|each| each["reason"] == "deliberate-difference").map(name);
     let text = read("tests/conformance/README.md");
     let case = Regex::new(r"`([a-z]+/[a-z0-9-]+)`").unwrap();
-    let documented: BTreeSet<String> = case.captures_iter(&text).map(|found| found[1].to_owned()).collect();
-    let missing = deliberate.collect::<BTreeSet<_>>().into_iter().filter(|case| !documented.contains(case));
+    let documented: BTreeSet<String> =
+        case.captures_iter(&text).map(|found| found[1].to_owned()).collect();
+    let missing =
+        deliberate.collect::<BTreeSet<_>>().into_iter().filter(|case| !documented.contains(case));
     let missing = missing.map(|case| format!("tests/conformance/README.md does not name {case}"));
-    let lost = documented.iter().filter(|case| !root().join(format!("tests/conformance/cases/{case}.json")).exists());
-    let lost = lost.map(|case| format!("tests/conformance/README.md names {case}, which is no case"));
+    let lost = documented
+        .iter()
+        .filter(|case| !root().join(format!("tests/conformance/cases/{case}.json")).exists());
+    let lost =
+        lost.map(|case| format!("tests/conformance/README.md names {case}, which is no case"));
     assert_none(&missing.chain(lost).collect::<Vec<_>>());
 }
 
 /// Private items, which rustdoc cannot link to from the page of the crate, are named with their files.
 #[test]
 fn the_walks_name_items_that_exist() {
-    let lines: Vec<String> =
-        read("src/lib.rs").lines().map(|line| line.trim_start_matches("//!").trim().to_owned()).collect();
+    let lines: Vec<String> = read("src/lib.rs")
+        .lines()
+        .map(|line| line.trim_start_matches("//!").trim().to_owned())
+        .collect();
     let page = lines.join(" ");
-    let path = |file: &str| root().join(if file.starts_with("tests/") { "" } else { "src" }).join(file);
+    let path =
+        |file: &str| root().join(if file.starts_with("tests/") { "" } else { "src" }).join(file);
     let file = Regex::new(r"`([a-z_/]+\.rs)`").unwrap();
     let lost = file.captures_iter(&page).filter(|found| !path(&found[1]).is_file());
     let lost = lost.map(|found| format!("src/lib.rs names {}, which does not exist", &found[1]));
@@ -268,20 +300,24 @@ fn the_walks_name_items_that_exist() {
     let items: Vec<_> = item.captures_iter(&page).map(|found| found.extract::<2>().1).collect();
     assert!(items.len() > 10, "the walks name items: {items:?}");
     let is_defined = |[name, file]: &&[&str; 2]| {
-        let definition = Regex::new(&format!(r"\b(fn|struct|enum|trait|const|type) {name}\b")).unwrap();
+        let definition =
+            Regex::new(&format!(r"\b(fn|struct|enum|trait|const|type) {name}\b")).unwrap();
         definition.is_match(&fs::read_to_string(path(file)).unwrap_or_default())
     };
     let missing = items.iter().filter(|item| !is_defined(item));
-    let missing = missing.map(|[name, file]| format!("src/lib.rs names {name} in {file}, which does not define it"));
+    let missing = missing
+        .map(|[name, file]| format!("src/lib.rs names {name} in {file}, which does not define it"));
     assert_none(&lost.chain(missing).collect::<Vec<_>>());
 }
 
 #[test]
 fn anchors_follow_the_rules_of_github() {
     let document = |text: &str| Document { path: "a/b.md".into(), text: text.into() };
-    let anchors = document("# A `b`: c, d!\n## Two\n```\n# code\n```\n### Two\n#no heading\n").anchors();
+    let anchors =
+        document("# A `b`: c, d!\n## Two\n```\n# code\n```\n### Two\n#no heading\n").anchors();
     assert_eq!(anchors.into_iter().collect::<Vec<_>>(), ["a-b-c-d", "two", "two-1"]);
     let links = document("[a](../c.md#x) `[b](no.md)` [d\ne](#y) [f](https://g/h.md)").links();
-    let found: Vec<_> = links.iter().map(|link| (link.path.to_str().unwrap(), link.anchor.as_deref())).collect();
+    let found: Vec<_> =
+        links.iter().map(|link| (link.path.to_str().unwrap(), link.anchor.as_deref())).collect();
     assert_eq!(found, [("c.md", Some("x")), ("a/b.md", Some("y"))]);
 }

@@ -4,7 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 #[path = "../fuzz/targets.rs"]
-#[expect(unreachable_pub, reason = "it is the library of the fuzz targets, which are programs of their own")]
+#[expect(
+    unreachable_pub,
+    reason = "it is the library of the fuzz targets, which are programs of their own"
+)]
 mod targets;
 
 /// The seeds of a target. What a fuzzer left beside them, without an ending, is none.
@@ -32,7 +35,8 @@ fn every_seed_of_every_target_does_no_harm() {
 fn every_target_can_be_fuzzed() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets");
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut found: Vec<String> = files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    let mut found: Vec<String> =
+        files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
     let mut wanted: Vec<&str> = targets::ALL.iter().map(|target| target.name).collect();
     found.sort();
     wanted.sort();

@@ -27,7 +27,8 @@ const NAME: &str = "imagestream-apiserver";
 /// The user of the image.
 const USER: u32 = 65532;
 
-static KUBECTL: LazyLock<PathBuf> = LazyLock::new(|| Tools::find().expect("kubectl is built").path("kubectl"));
+static KUBECTL: LazyLock<PathBuf> =
+    LazyLock::new(|| Tools::find().expect("kubectl is built").path("kubectl"));
 
 /// The objects of one kustomization, with the name of its folder.
 struct Manifests {
@@ -53,12 +54,15 @@ impl Manifests {
         let manifests = folder().canonicalize().expect("the manifests are there");
         // Kustomize takes relative paths only.
         let up = "../".repeat(real.components().count() - 1);
-        let at = |inner: &str| format!("{up}{}", manifests.join(inner).display().to_string().trim_start_matches('/'));
+        let at = |inner: &str| {
+            format!("{up}{}", manifests.join(inner).display().to_string().trim_start_matches('/'))
+        };
         let text = json!({
             "resources": [at("overlays/embedded")],
             "components": [at(component)],
         });
-        fs::write(real.join("kustomization.yaml"), text.to_string()).expect("the file can be written");
+        fs::write(real.join("kustomization.yaml"), text.to_string())
+            .expect("the file can be written");
         Self { place: format!("embedded with {component}"), objects: build(&KUBECTL, &real) }
     }
 
@@ -90,7 +94,8 @@ impl Manifests {
     /// The value of a flag that is given exactly once.
     fn flag(&self, name: &str) -> &str {
         let start = format!("--{name}=");
-        let values: Vec<&str> = self.arguments().iter().filter_map(|each| each.strip_prefix(&*start)).collect();
+        let values: Vec<&str> =
+            self.arguments().iter().filter_map(|each| each.strip_prefix(&*start)).collect();
         assert_eq!(values.len(), 1, "{}: --{name} is said once", self.place);
         values[0]
     }
@@ -103,11 +108,15 @@ impl Manifests {
     fn rules_of_the_server(&self) -> Vec<&Value> {
         let bindings = self.of_kind("ClusterRoleBinding").chain(self.of_kind("RoleBinding"));
         let roles: Vec<&Value> = bindings
-            .inspect(|binding| assert_eq!(texts_of(&binding["subjects"], "name"), [NAME], "{}", self.place))
+            .inspect(|binding| {
+                assert_eq!(texts_of(&binding["subjects"], "name"), [NAME], "{}", self.place)
+            })
             .map(|binding| &binding["roleRef"])
             .collect();
         let is_bound = |role: &&Value| {
-            roles.iter().any(|bound| bound["kind"] == role["kind"] && bound["name"] == role["metadata"]["name"])
+            roles.iter().any(|bound| {
+                bound["kind"] == role["kind"] && bound["name"] == role["metadata"]["name"]
+            })
         };
         let found = self.of_kind("ClusterRole").chain(self.of_kind("Role")).filter(is_bound);
         found.flat_map(|role| role["rules"].as_array().expect("a role has rules")).collect()
@@ -126,7 +135,8 @@ fn texts_of<'a>(list: &'a Value, key: &str) -> Vec<&'a str> {
 
 /// Whether the rule is about the resource, wildcards included.
 fn is_about(rule: &Value, group: &str, resource: &str) -> bool {
-    let any = |key: &str, wanted: &str| texts(&rule[key]).iter().any(|each| [wanted, "*"].contains(each));
+    let any =
+        |key: &str, wanted: &str| texts(&rule[key]).iter().any(|each| [wanted, "*"].contains(each));
     any("apiGroups", group) && any("resources", resource)
 }
 
@@ -178,9 +188,18 @@ fn the_api_service_leads_to_the_container() {
         let service = manifests.the("Service");
         assert_eq!(service["metadata"]["name"], NAME);
         assert_eq!(service["metadata"]["namespace"], NAME);
-        assert_eq!(service["spec"]["ports"], json!([{ "name": "https", "port": 443, "targetPort": "https" }]));
-        assert_eq!(service["spec"]["selector"], manifests.the("Deployment")["spec"]["selector"]["matchLabels"]);
-        assert_eq!(manifests.container()["ports"], json!([{ "name": "https", "containerPort": 8443 }]));
+        assert_eq!(
+            service["spec"]["ports"],
+            json!([{ "name": "https", "port": 443, "targetPort": "https" }])
+        );
+        assert_eq!(
+            service["spec"]["selector"],
+            manifests.the("Deployment")["spec"]["selector"]["matchLabels"]
+        );
+        assert_eq!(
+            manifests.container()["ports"],
+            json!([{ "name": "https", "containerPort": 8443 }])
+        );
         assert_eq!(manifests.flag("secure-port"), "8443");
         assert_eq!(manifests.flag("service-name"), NAME);
         assert_eq!(manifests.flag("service-namespace"), NAME);
@@ -189,7 +208,10 @@ fn the_api_service_leads_to_the_container() {
 
 #[test]
 fn the_binary_understands_its_arguments() {
-    assert!(!parse(&["serve", "--no-such-flag"]).status.success(), "what stands before --help is parsed");
+    assert!(
+        !parse(&["serve", "--no-such-flag"]).status.success(),
+        "what stands before --help is parsed"
+    );
     assert!(!parse(&["serve", "--request-timeout=soon"]).status.success(), "values are parsed too");
     let components = ["secrets-reader", "cert-secret"].map(Manifests::with_component);
     for manifests in all().into_iter().chain(components) {
@@ -214,12 +236,16 @@ fn nobody_is_anonymous_and_probes_need_no_user() {
         let command = clap::Command::new("serve").no_binary_name(true);
         let command = log::Options::augment_args(Options::augment_args(command));
         let arguments = manifests.arguments().into_iter().filter(|argument| *argument != "serve");
-        let parsed = command.try_get_matches_from(arguments).expect("the server takes its arguments");
-        let access = Options::from_arg_matches(&parsed).expect("the server takes its arguments").access;
+        let parsed =
+            command.try_get_matches_from(arguments).expect("the server takes its arguments");
+        let access =
+            Options::from_arg_matches(&parsed).expect("the server takes its arguments").access;
         assert!(!access.serves_anonymous(), "{}", manifests.place);
         let open = AlwaysAllowPaths::new(&access.authorization_always_allow_paths);
         for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
-            let path = manifests.container()[probe]["httpGet"]["path"].as_str().expect("the probe has a path");
+            let path = manifests.container()[probe]["httpGet"]["path"]
+                .as_str()
+                .expect("the probe has a path");
             assert!(open.contain(path), "{}: {probe} asks for {path}", manifests.place);
         }
     }
@@ -228,8 +254,11 @@ fn nobody_is_anonymous_and_probes_need_no_user() {
 #[test]
 fn requests_in_flight_may_finish_before_the_pod_is_killed() {
     for manifests in all() {
-        let wanted = manifests.duration("shutdown-delay-duration") + manifests.duration("request-timeout");
-        let granted = manifests.pod()["terminationGracePeriodSeconds"].as_i64().expect("the grace period is said");
+        let wanted =
+            manifests.duration("shutdown-delay-duration") + manifests.duration("request-timeout");
+        let granted = manifests.pod()["terminationGracePeriodSeconds"]
+            .as_i64()
+            .expect("the grace period is said");
         // Closing the store takes time as well.
         assert!(granted >= wanted.as_secs() + 10, "{}: {granted}s for {wanted}", manifests.place);
     }
@@ -240,7 +269,11 @@ fn start_may_take_as_long_as_waiting_for_the_store() {
     for manifests in all() {
         let probe = &manifests.container()["startupProbe"];
         let number = |key: &str| probe[key].as_u64().expect("the probe says how often");
-        assert!(number("periodSeconds") * number("failureThreshold") >= 120, "{}: {probe}", manifests.place);
+        assert!(
+            number("periodSeconds") * number("failureThreshold") >= 120,
+            "{}: {probe}",
+            manifests.place
+        );
     }
 }
 
@@ -248,18 +281,35 @@ fn start_may_take_as_long_as_waiting_for_the_store() {
 fn the_pod_is_locked_down() {
     let dockerfile = Path::new(env!("CARGO_MANIFEST_DIR")).join("Dockerfile");
     let dockerfile = fs::read_to_string(dockerfile).expect("there is a Dockerfile");
-    assert!(dockerfile.contains(&format!("\nUSER {USER}:{USER}\n")), "the image's user is the pod's");
+    assert!(
+        dockerfile.contains(&format!("\nUSER {USER}:{USER}\n")),
+        "the image's user is the pod's"
+    );
     for manifests in all() {
         let pod = &manifests.pod()["securityContext"];
         assert_eq!(pod["runAsNonRoot"], true, "{}", manifests.place);
-        assert_eq!([&pod["runAsUser"], &pod["runAsGroup"], &pod["fsGroup"]], [USER; 3], "{}", manifests.place);
-        assert_eq!(pod["seccompProfile"], json!({ "type": "RuntimeDefault" }), "{}", manifests.place);
+        assert_eq!(
+            [&pod["runAsUser"], &pod["runAsGroup"], &pod["fsGroup"]],
+            [USER; 3],
+            "{}",
+            manifests.place
+        );
+        assert_eq!(
+            pod["seccompProfile"],
+            json!({ "type": "RuntimeDefault" }),
+            "{}",
+            manifests.place
+        );
         let container = json!({
             "allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": { "drop": ["ALL"] },
         });
         assert_eq!(manifests.container()["securityContext"], container, "{}", manifests.place);
         let labels = &manifests.the("Namespace")["metadata"]["labels"];
-        assert_eq!(labels["pod-security.kubernetes.io/enforce"], "restricted", "{}", manifests.place);
+        assert_eq!(
+            labels["pod-security.kubernetes.io/enforce"], "restricted",
+            "{}",
+            manifests.place
+        );
     }
 }
 
@@ -272,11 +322,19 @@ fn the_embedded_store_has_one_process_and_a_volume() {
         assert_eq!(deployment["strategy"], json!({ "type": "Recreate" }), "{}", manifests.place);
         assert!(manifests.flag("data-dir").starts_with("/data/"), "{}", manifests.place);
         let mounts = manifests.container()["volumeMounts"].as_array().expect("there are mounts");
-        let written: Vec<&Value> = mounts.iter().filter(|mount| mount["readOnly"] != true).collect();
-        assert_eq!(written, [&json!({ "mountPath": "/data", "name": "data" })], "{}", manifests.place);
+        let written: Vec<&Value> =
+            mounts.iter().filter(|mount| mount["readOnly"] != true).collect();
+        assert_eq!(
+            written,
+            [&json!({ "mountPath": "/data", "name": "data" })],
+            "{}",
+            manifests.place
+        );
         let claim = &manifests.the("PersistentVolumeClaim")["metadata"]["name"];
         let volumes = manifests.pod()["volumes"].as_array().expect("there are volumes");
-        assert!(volumes.iter().any(|volume| &volume["persistentVolumeClaim"]["claimName"] == claim));
+        assert!(
+            volumes.iter().any(|volume| &volume["persistentVolumeClaim"]["claimName"] == claim)
+        );
     }
 }
 
@@ -295,13 +353,18 @@ fn a_node_can_always_be_drained() {
 fn whoever_may_view_reads_no_secrets_and_changes_nothing() {
     for manifests in all() {
         let label = "rbac.authorization.k8s.io/aggregate-to-view";
-        let mut roles = manifests.of_kind("ClusterRole").filter(|role| role["metadata"]["labels"][label] == "true");
+        let mut roles = manifests
+            .of_kind("ClusterRole")
+            .filter(|role| role["metadata"]["labels"][label] == "true");
         let role = roles.next().expect("there is a role for view");
         assert!(roles.next().is_none(), "{}: one role for view", manifests.place);
         for rule in role["rules"].as_array().expect("a role has rules") {
             assert_eq!(texts(&rule["apiGroups"]), ["image.openshift.io"], "{}", manifests.place);
             let resources = texts(&rule["resources"]);
-            assert!(resources.iter().all(|each| !each.contains("secrets") && !each.contains('*')), "{resources:?}");
+            assert!(
+                resources.iter().all(|each| !each.contains("secrets") && !each.contains('*')),
+                "{resources:?}"
+            );
             let verbs = texts(&rule["verbs"]);
             assert!(verbs.iter().all(|verb| ["get", "list", "watch"].contains(verb)), "{verbs:?}");
         }
@@ -310,11 +373,16 @@ fn whoever_may_view_reads_no_secrets_and_changes_nothing() {
 
 #[test]
 fn the_server_reads_secrets_only_with_the_component() {
-    let is_any_secret = |rule: &&Value| is_about(rule, "", "secrets") && texts(&rule["resourceNames"]).is_empty();
+    let is_any_secret =
+        |rule: &&Value| is_about(rule, "", "secrets") && texts(&rule["resourceNames"]).is_empty();
     for manifests in all() {
         let rules = manifests.rules_of_the_server();
         assert!(!rules.is_empty(), "{}: the server has rights", manifests.place);
-        assert!(!rules.iter().any(|rule| is_about(rule, "", "secrets")), "{}: {rules:?}", manifests.place);
+        assert!(
+            !rules.iter().any(|rule| is_about(rule, "", "secrets")),
+            "{}: {rules:?}",
+            manifests.place
+        );
     }
     let manifests = Manifests::with_component("secrets-reader");
     let rules = manifests.rules_of_the_server();
@@ -323,11 +391,17 @@ fn the_server_reads_secrets_only_with_the_component() {
     assert_eq!(texts(&rules[0]["verbs"]), ["get", "list"]);
 
     let manifests = Manifests::with_component("cert-secret");
-    assert!(!manifests.rules_of_the_server().iter().any(is_any_secret), "one Secret by name, no other");
+    assert!(
+        !manifests.rules_of_the_server().iter().any(is_any_secret),
+        "one Secret by name, no other"
+    );
     let secret = manifests.the("Secret")["metadata"]["name"].as_str().expect("a Secret has a name");
     assert_eq!(manifests.flag("cert-secret"), secret);
     let rules = manifests.rules_of_the_server();
-    let rule = rules.iter().find(|rule| is_about(rule, "", "secrets")).expect("the server may change the Secret");
+    let rule = rules
+        .iter()
+        .find(|rule| is_about(rule, "", "secrets"))
+        .expect("the server may change the Secret");
     assert_eq!(texts(&rule["resourceNames"]), [secret]);
 }
 
@@ -336,9 +410,13 @@ fn the_server_reads_secrets_only_with_the_component() {
 fn the_server_changes_its_own_api_service_and_no_other() {
     let verbs = |manifests: &Manifests| -> Vec<String> {
         let rules = manifests.rules_of_the_server();
-        let rules = rules.into_iter().filter(|rule| is_about(rule, "apiregistration.k8s.io", "apiservices"));
-        let rules = rules.inspect(|rule| assert_eq!(texts(&rule["resourceNames"]), ["v1.image.openshift.io"]));
-        let mut verbs: Vec<String> = rules.flat_map(|rule| texts(&rule["verbs"])).map(str::to_owned).collect();
+        let rules = rules
+            .into_iter()
+            .filter(|rule| is_about(rule, "apiregistration.k8s.io", "apiservices"));
+        let rules = rules
+            .inspect(|rule| assert_eq!(texts(&rule["resourceNames"]), ["v1.image.openshift.io"]));
+        let mut verbs: Vec<String> =
+            rules.flat_map(|rule| texts(&rule["verbs"])).map(str::to_owned).collect();
         verbs.sort();
         verbs.dedup();
         verbs
@@ -357,17 +435,24 @@ fn the_server_changes_its_own_api_service_and_no_other() {
 fn cert_manager_issues_what_pod_and_api_service_use() {
     let manifests = overlay("cert-manager");
     let annotations = &manifests.the("APIService")["metadata"]["annotations"];
-    let source = annotations["cert-manager.io/inject-ca-from"].as_str().expect("the CA is injected");
+    let source =
+        annotations["cert-manager.io/inject-ca-from"].as_str().expect("the CA is injected");
     let certificate = manifests
         .of_kind("Certificate")
-        .find(|each| source == format!("{NAME}/{}", each["metadata"]["name"].as_str().expect("it has a name")))
+        .find(|each| {
+            source
+                == format!("{NAME}/{}", each["metadata"]["name"].as_str().expect("it has a name"))
+        })
         .expect("the CA comes from a Certificate that stands here");
     assert_eq!(texts(&certificate["spec"]["dnsNames"]), [format!("{NAME}.{NAME}.svc")]);
     let volumes = manifests.pod()["volumes"].as_array().expect("there are volumes");
-    let volume = volumes.iter().find(|volume| volume["secret"]["secretName"] == certificate["spec"]["secretName"]);
+    let volume = volumes
+        .iter()
+        .find(|volume| volume["secret"]["secretName"] == certificate["spec"]["secretName"]);
     let name = &volume.expect("the pod mounts the pair")["name"];
     let mounts = manifests.container()["volumeMounts"].as_array().expect("there are mounts");
-    let mount = mounts.iter().find(|mount| &mount["name"] == name).expect("the container mounts the pair");
+    let mount =
+        mounts.iter().find(|mount| &mount["name"] == name).expect("the container mounts the pair");
     let path = mount["mountPath"].as_str().expect("a mount has a path");
     assert_eq!(manifests.flag("tls-cert-file"), format!("{path}/tls.crt"));
     assert_eq!(manifests.flag("tls-private-key-file"), format!("{path}/tls.key"));

@@ -69,7 +69,18 @@ impl Bench {
         uniform.learn_answers(&pool, server.address)?;
         let fixtures = Fixtures::new(filling.streams, options.stock, options.threads)?;
         let options = options.clone();
-        Ok(Self { options, digests, server, _data: data, pool, uniform, fixtures, seed, redb, site })
+        Ok(Self {
+            options,
+            digests,
+            server,
+            _data: data,
+            pool,
+            uniform,
+            fixtures,
+            seed,
+            redb,
+            site,
+        })
     }
 
     /// A server on a new copy of the filled store, with the folder of the copy. It is ready.

@@ -32,7 +32,12 @@ impl ClientPool {
     ///
     /// # Errors
     /// The first job that fails, or that is not done within `limit`.
-    pub(crate) fn run<T, J>(&self, address: SocketAddr, limit: Duration, job: J) -> anyhow::Result<Vec<T>>
+    pub(crate) fn run<T, J>(
+        &self,
+        address: SocketAddr,
+        limit: Duration,
+        job: J,
+    ) -> anyhow::Result<Vec<T>>
     where
         T: Send,
         J: AsyncFn(&mut Connection, usize) -> anyhow::Result<T> + Sync,
@@ -43,24 +48,34 @@ impl ClientPool {
             let threads: Vec<_> = (0..self.threads).map(start).collect();
             let mut results = Vec::with_capacity(self.connections);
             for thread in threads {
-                results.extend(thread.join().map_err(|_| anyhow!("a thread of the client panicked"))??);
+                results.extend(
+                    thread.join().map_err(|_| anyhow!("a thread of the client panicked"))??,
+                );
             }
             Ok(results)
         })
     }
 
     /// What one thread does. Connections wake one by one, so each is polled only when it has something to do.
-    fn share<T, J>(&self, thread: usize, address: SocketAddr, limit: Duration, job: &J) -> anyhow::Result<Vec<T>>
+    fn share<T, J>(
+        &self,
+        thread: usize,
+        address: SocketAddr,
+        limit: Duration,
+        job: &J,
+    ) -> anyhow::Result<Vec<T>>
     where
         J: AsyncFn(&mut Connection, usize) -> anyhow::Result<T>,
     {
         let jobs = (thread..self.connections).step_by(self.threads).map(|number| async move {
-            let mut connection = self.connector.open(address).await.context("no connection came about")?;
+            let mut connection =
+                self.connector.open(address).await.context("no connection came about")?;
             job(&mut connection, number).await
         });
         let jobs: FuturesUnordered<_> = jobs.collect();
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let done = runtime.block_on(async { tokio::time::timeout(limit, jobs.try_collect()).await });
+        let done =
+            runtime.block_on(async { tokio::time::timeout(limit, jobs.try_collect()).await });
         done.with_context(|| format!("not done after {limit:?}"))?
     }
 

@@ -24,7 +24,8 @@ pub(crate) enum Side {
 
 impl Side {
     /// Those that the real server is compared with.
-    pub(crate) const RIVALS: [Self; 4] = [Self::HttpBaseline, Self::Redb, Self::RedbQuickRepair, Self::SmallStream];
+    pub(crate) const RIVALS: [Self; 4] =
+        [Self::HttpBaseline, Self::Redb, Self::RedbQuickRepair, Self::SmallStream];
 }
 
 impl fmt::Display for Side {
@@ -53,7 +54,11 @@ pub(crate) struct Comparison<'a> {
 
 impl<'a> Comparison<'a> {
     /// A side of a scenario that is compared with its own rivals.
-    pub(crate) fn new(scenario: &'static str, side: Side, turn: impl Fn() -> anyhow::Result<Figures> + 'a) -> Self {
+    pub(crate) fn new(
+        scenario: &'static str,
+        side: Side,
+        turn: impl Fn() -> anyhow::Result<Figures> + 'a,
+    ) -> Self {
         Self { scenario, side, yardstick: scenario, turn: Box::new(turn) }
     }
 }
@@ -76,7 +81,8 @@ pub(crate) fn take_turns(
         }
         for comparison in order {
             let Comparison { scenario, side, .. } = comparison;
-            let figures = (comparison.turn)().with_context(|| format!("turn {number}, {scenario}, {side}"))?;
+            let figures = (comparison.turn)()
+                .with_context(|| format!("turn {number}, {scenario}, {side}"))?;
             report.add(images, number, comparison, figures);
         }
     }

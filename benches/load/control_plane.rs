@@ -48,7 +48,9 @@ impl ControlPlane {
         let app = app(&reviews);
         let runtime = Builder::new_current_thread().enable_all().build()?;
         thread::spawn(move || {
-            let served = runtime.block_on(async { listen::serve(TcpListener::from_std(listener)?, pair, app).await });
+            let served = runtime.block_on(async {
+                listen::serve(TcpListener::from_std(listener)?, pair, app).await
+            });
             // Whoever needs it fails then, and says so.
             served.context("the control plane ended")
         });
@@ -92,7 +94,11 @@ fn app(reviews: &Arc<AtomicUsize>) -> Router {
         )
         .route(
             "/apis/authentication.k8s.io/v1/tokenreviews",
-            review("authentication.k8s.io", "TokenReview", json!({"authenticated": true, "user": user})),
+            review(
+                "authentication.k8s.io",
+                "TokenReview",
+                json!({"authenticated": true, "user": user}),
+            ),
         )
         .route("/api/v1/namespaces", get(namespaces))
         .route(
@@ -100,13 +106,18 @@ fn app(reviews: &Arc<AtomicUsize>) -> Router {
             &format!("/api/v1/namespaces/{NAMESPACE}"),
             get(async || answer(StatusCode::OK, Body::from(namespace().to_string()))),
         )
-        .fallback(async || answer(StatusCode::NOT_FOUND, Body::from(r#"{"kind": "Status", "code": 404}"#)))
+        .fallback(async || {
+            answer(StatusCode::NOT_FOUND, Body::from(r#"{"kind": "Status", "code": 404}"#))
+        })
 }
 
 /// The list of namespaces, or the watch after it, in which nothing ever happens.
 async fn namespaces(RawQuery(query): RawQuery) -> Response {
     if query.is_some_and(|query| query.contains("watch=true")) {
-        return answer(StatusCode::OK, Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>()));
+        return answer(
+            StatusCode::OK,
+            Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>()),
+        );
     }
     let list = json!({
         "apiVersion": "v1",
@@ -129,6 +140,8 @@ fn namespace() -> Value {
 fn answer(status: StatusCode, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

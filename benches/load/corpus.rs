@@ -41,8 +41,11 @@ pub(crate) fn stream_name(stream: usize) -> String {
 /// The body of the request that creates a stream, JSON.
 pub(crate) fn stream_body(stream: usize) -> Vec<u8> {
     let annotations = json!({"openshift.io/display-name": format!("Service {stream}")});
-    let metadata = json!({"name": stream_name(stream), "namespace": NAMESPACE, "annotations": annotations});
-    json!({"kind": "ImageStream", "apiVersion": "image.openshift.io/v1", "metadata": metadata}).to_string().into_bytes()
+    let metadata =
+        json!({"name": stream_name(stream), "namespace": NAMESPACE, "annotations": annotations});
+    json!({"kind": "ImageStream", "apiVersion": "image.openshift.io/v1", "metadata": metadata})
+        .to_string()
+        .into_bytes()
 }
 
 /// The image of a number.
@@ -77,7 +80,10 @@ pub(crate) fn digest(content: &str) -> String {
 fn hex(content: &str) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let hash = Sha256::digest(content);
-    hash.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+    hash.iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
+        .collect()
 }
 
 /// Says what a layer holds: the same for all images on one base, or for this image only.
@@ -103,8 +109,13 @@ fn manifest(number: usize, config: &str) -> Value {
 
 /// A configuration of about 6 kB.
 fn config(number: usize) -> Value {
-    let created =
-        format!("2026-0{}-{:02}T09:{:02}:{:02}.123456789Z", 1 + number % 9, 1 + number % 28, number % 60, number % 59);
+    let created = format!(
+        "2026-0{}-{:02}T09:{:02}:{:02}.123456789Z",
+        1 + number % 9,
+        1 + number % 28,
+        number % 60,
+        number % 59
+    );
     let container = json!({
         "Hostname": &hex(&format!("host {number}"))[..12],
         "User": "1001",
@@ -115,8 +126,9 @@ fn config(number: usize) -> Value {
         "WorkingDir": "/opt/app-root/src",
         "Labels": labels(number),
     });
-    let diff_ids: Vec<String> =
-        (0..LAYERS).map(|layer| digest(&format!("unpacked {}", layer_seed(number, layer)))).collect();
+    let diff_ids: Vec<String> = (0..LAYERS)
+        .map(|layer| digest(&format!("unpacked {}", layer_seed(number, layer))))
+        .collect();
     json!({
         "architecture": "amd64",
         "os": "linux",
@@ -139,7 +151,9 @@ fn environment(number: usize) -> Vec<String> {
         format!("BUILD_NUMBER={number}"),
         format!("SERVICE_VERSION=1.{}.{}", number % IMAGES_PER_STREAM, number / IMAGES_PER_STREAM),
     ];
-    lines.extend((0..15).map(|each| format!("SERVICE_SETTING_{each}=https://settings.example.com/{each}/{number}")));
+    lines.extend((0..15).map(|each| {
+        format!("SERVICE_SETTING_{each}=https://settings.example.com/{each}/{number}")
+    }));
     lines
 }
 

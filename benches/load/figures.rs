@@ -99,7 +99,8 @@ impl Figures {
 
     /// Adds what was taken of the machine by so many requests.
     pub(crate) fn with_usage(self, usage: Usage, requests: usize) -> Self {
-        let for_each = |time: Duration| (requests > 0).then(|| time.as_secs_f64() * 1e6 / requests as f64);
+        let for_each =
+            |time: Duration| (requests > 0).then(|| time.as_secs_f64() * 1e6 / requests as f64);
         Self {
             server_micros: for_each(usage.server),
             client_micros: for_each(usage.client),

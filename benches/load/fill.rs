@@ -33,7 +33,11 @@ pub(crate) struct Filling {
 ///
 /// # Errors
 /// A push that is not answered with 201.
-pub(crate) fn fill(pool: &ClientPool, server: &Process, images: usize) -> anyhow::Result<(Vec<String>, Filling)> {
+pub(crate) fn fill(
+    pool: &ClientPool,
+    server: &Process,
+    images: usize,
+) -> anyhow::Result<(Vec<String>, Filling)> {
     let streams = images.div_ceil(IMAGES_PER_STREAM);
     let next = AtomicUsize::new(0);
     let (begun, before) = (Instant::now(), Sample::take(server.id())?);

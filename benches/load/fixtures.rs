@@ -41,7 +41,11 @@ impl Fixtures {
         let share = images.div_ceil(threads);
         let make = |thread: usize| {
             let numbers = first + thread * share..first + images.min((thread + 1) * share);
-            move || numbers.map(|number| push_request(&corpus::image(number).mapping)).collect::<Vec<_>>()
+            move || {
+                numbers
+                    .map(|number| push_request(&corpus::image(number).mapping))
+                    .collect::<Vec<_>>()
+            }
         };
         let requests = thread::scope(|scope| {
             let makers: Vec<_> = (0..threads).map(|thread| scope.spawn(make(thread))).collect();
@@ -66,7 +70,11 @@ impl Fixtures {
                 create(connection, &stream_request(self.first_stream + stream)).await?;
             }
         })?;
-        Ok(Pushes { fixtures: self, next_stream: AtomicUsize::new(0), acknowledged: AtomicUsize::new(0) })
+        Ok(Pushes {
+            fixtures: self,
+            next_stream: AtomicUsize::new(0),
+            acknowledged: AtomicUsize::new(0),
+        })
     }
 
     fn streams(&self) -> usize {
@@ -79,7 +87,11 @@ impl Pushes<'_> {
     ///
     /// # Errors
     /// A push that is not answered with 201.
-    pub(crate) async fn push(&self, connection: &mut Connection, watch: &mut Stopwatch<'_>) -> anyhow::Result<()> {
+    pub(crate) async fn push(
+        &self,
+        connection: &mut Connection,
+        watch: &mut Stopwatch<'_>,
+    ) -> anyhow::Result<()> {
         while watch.runs() {
             let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
             if stream >= self.fixtures.streams() {
@@ -121,7 +133,11 @@ pub(crate) fn push_request(mapping: &[u8]) -> Vec<u8> {
 }
 
 fn post(resource: &str, body: &[u8]) -> Vec<u8> {
-    wire::post(&format!("/apis/image.openshift.io/v1/namespaces/{NAMESPACE}/{resource}"), Caller::Token, body)
+    wire::post(
+        &format!("/apis/image.openshift.io/v1/namespaces/{NAMESPACE}/{resource}"),
+        Caller::Token,
+        body,
+    )
 }
 
 /// Sends a request that makes something.
@@ -131,6 +147,11 @@ fn post(resource: &str, body: &[u8]) -> Vec<u8> {
 pub(crate) async fn create(connection: &mut Connection, request: &[u8]) -> anyhow::Result<()> {
     let answer = connection.exchange(request).await?;
     let text = || String::from_utf8_lossy(answer.body);
-    ensure!(answer.status == 201, "a creation was answered with status {}: {}", answer.status, text());
+    ensure!(
+        answer.status == 201,
+        "a creation was answered with status {}: {}",
+        answer.status,
+        text()
+    );
     Ok(())
 }

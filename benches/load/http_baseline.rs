@@ -31,8 +31,10 @@ const MISSING: &str = "http-baseline-missing.json";
 pub(crate) fn start(folder: &Path, found: &[u8], missing: &[u8]) -> anyhow::Result<Process> {
     fs::write(folder.join(FOUND), found)?;
     fs::write(folder.join(MISSING), missing)?;
-    let mut command = Command::new(env::current_exe().context("the path of this program is not known")?);
-    Process::start(command.arg("--http-baseline").arg(folder)).context("the HTTP baseline does not start")
+    let mut command =
+        Command::new(env::current_exe().context("the path of this program is not known")?);
+    Process::start(command.arg("--http-baseline").arg(folder))
+        .context("the HTTP baseline does not start")
 }
 
 /// Serves as the HTTP baseline of a folder.
@@ -51,7 +53,10 @@ pub(crate) fn serve(folder: &Path) -> anyhow::Result<()> {
     let pair = Pair { chain, key: PrivateKeyDer::from_pem_file(folder.join(KEY))? };
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        eprintln!("{}", json!({"message": "serving", "address": listener.local_addr()?.to_string()}));
+        eprintln!(
+            "{}",
+            json!({"message": "serving", "address": listener.local_addr()?.to_string()})
+        );
         listen::serve(listener, pair, app).await
     })
 }
@@ -59,6 +64,8 @@ pub(crate) fn serve(folder: &Path) -> anyhow::Result<()> {
 fn answer(status: StatusCode, body: Bytes) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -25,10 +25,11 @@ pub(crate) struct Pair {
 /// # Errors
 /// The pair cannot be used, or no connections can be accepted.
 pub(crate) async fn serve(listener: TcpListener, pair: Pair, app: Router) -> anyhow::Result<()> {
-    let config = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(pair.chain, pair.key)?;
+    let config =
+        rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(pair.chain, pair.key)?;
     let acceptor = TlsAcceptor::from(Arc::new(config));
     loop {
         let (stream, _) = listener.accept().await?;

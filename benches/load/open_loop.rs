@@ -28,7 +28,8 @@ pub(crate) fn ask(
     rate: u32,
     clock: &Clock,
 ) -> anyhow::Result<Latencies> {
-    let (senders, receivers): (Vec<_>, Vec<_>) = (0..pool.connections).map(|_| unbounded_channel()).unzip();
+    let (senders, receivers): (Vec<_>, Vec<_>) =
+        (0..pool.connections).map(|_| unbounded_channel()).unzip();
     let receivers: Vec<Mutex<Option<UnboundedReceiver<Instant>>>> =
         receivers.into_iter().map(|receiver| Mutex::new(Some(receiver))).collect();
     thread::scope(|scope| {

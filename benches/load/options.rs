@@ -107,7 +107,10 @@ impl Options {
 }
 
 fn positive(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "it must be a number above 0".into())
+    text.parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| "it must be a number above 0".into())
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

@@ -48,7 +48,8 @@ impl Process {
         let (sender, news) = mpsc::channel();
         thread::spawn(move || read_log(log, &sender));
         // Made before the address is known, so that the process ends in every case.
-        let mut process = Self { address: SocketAddr::from(([0, 0, 0, 0], 0)), started, child, _stdin: stdin };
+        let mut process =
+            Self { address: SocketAddr::from(([0, 0, 0, 0], 0)), started, child, _stdin: stdin };
         match news.recv_timeout(DEADLINE) {
             Ok(News::Serves(address)) => process.address = address,
             Ok(News::Ended(log)) => bail!("it ended:\n{log}"),
@@ -62,7 +63,8 @@ impl Process {
     /// # Errors
     /// It ends with a failure.
     pub(crate) fn terminate(mut self) -> anyhow::Result<()> {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).context("the process cannot be told to end")?;
+        kill_process(Pid::from_child(&self.child), Signal::TERM)
+            .context("the process cannot be told to end")?;
         let status = self.child.wait()?;
         ensure!(status.success(), "the process ended with {status}");
         Ok(())

@@ -40,8 +40,14 @@ pub(crate) enum Scenario {
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Uniform, Self::Hot, Self::Partial, Self::Missing, Self::ReviewedToken, Self::FrontProxy];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Uniform,
+        Self::Hot,
+        Self::Partial,
+        Self::Missing,
+        Self::ReviewedToken,
+        Self::FrontProxy,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -98,9 +104,14 @@ impl Questions {
     /// The questions of a scenario about images with these digests.
     pub(crate) fn new(scenario: Scenario, digests: &[String]) -> Self {
         let wish = |(number, digest): (usize, &String)| {
-            let digest = if scenario == Scenario::Missing { corpus::digest(digest) } else { digest.clone() };
+            let digest =
+                if scenario == Scenario::Missing { corpus::digest(digest) } else { digest.clone() };
             let hex = digest.trim_start_matches("sha256:");
-            let id = if scenario == Scenario::Partial { &hex[..PARTIAL_DIGITS] } else { digest.as_str() };
+            let id = if scenario == Scenario::Partial {
+                &hex[..PARTIAL_DIGITS]
+            } else {
+                digest.as_str()
+            };
             Wish { asked: format!("{}@{id}", corpus::stream_of(number)), digest }
         };
         let all = digests.iter().enumerate();
@@ -159,14 +170,22 @@ impl Questions {
     ///
     /// # Errors
     /// An answer that is not the right one.
-    pub(crate) fn learn_answers(&mut self, pool: &ClientPool, address: SocketAddr) -> anyhow::Result<()> {
+    pub(crate) fn learn_answers(
+        &mut self,
+        pool: &ClientPool,
+        address: SocketAddr,
+    ) -> anyhow::Result<()> {
         let parts = pool.run(address, LIMIT, async |connection, number| {
             let mut lengths = Vec::new();
             let mut sample = Vec::new();
             for at in (number..self.requests.len()).step_by(pool.connections) {
                 let answer = connection.exchange(&self.requests[at]).await?;
                 self.check(at, &answer).with_context(|| {
-                    format!("{} was answered {}", self.wishes[at].asked, String::from_utf8_lossy(answer.body))
+                    format!(
+                        "{} was answered {}",
+                        self.wishes[at].asked,
+                        String::from_utf8_lossy(answer.body)
+                    )
                 })?;
                 lengths.push((at, answer.body.len()));
                 if at == 0 {
@@ -187,7 +206,11 @@ impl Questions {
     ///
     /// # Errors
     /// It does not.
-    pub(crate) fn check_baseline(&self, pool: &ClientPool, address: SocketAddr) -> anyhow::Result<()> {
+    pub(crate) fn check_baseline(
+        &self,
+        pool: &ClientPool,
+        address: SocketAddr,
+    ) -> anyhow::Result<()> {
         pool.run(address, LIMIT, async |connection, number| {
             let at = number % self.requests.len();
             let answer = connection.exchange(&self.requests[at]).await?;
@@ -204,7 +227,10 @@ impl Questions {
         ensure!(answer.status == status, "the status is {}, not {status}", answer.status);
         let body: Value = serde_json::from_slice(answer.body)?;
         if self.scenario == Scenario::Missing {
-            ensure!(body["reason"] == "NotFound" && body["details"]["name"] == **asked, "something else was not found");
+            ensure!(
+                body["reason"] == "NotFound" && body["details"]["name"] == **asked,
+                "something else was not found"
+            );
             return Ok(());
         }
         ensure!(body["kind"] == "ImageStreamImage", "it is of another kind");
@@ -219,6 +245,8 @@ impl Questions {
 }
 
 fn requests(wishes: &[Wish], resource: &str, caller: Caller) -> Vec<Vec<u8>> {
-    let path = |asked: &str| format!("/apis/image.openshift.io/v1/namespaces/{NAMESPACE}/{resource}/{asked}");
+    let path = |asked: &str| {
+        format!("/apis/image.openshift.io/v1/namespaces/{NAMESPACE}/{resource}/{asked}")
+    };
     wishes.iter().map(|wish| wire::get(&path(&wish.asked), caller)).collect()
 }

@@ -66,7 +66,8 @@ impl RedbBaseline {
     /// Those of redb.
     pub(crate) fn fill(site: &Site, template: Template, images: usize) -> anyhow::Result<Self> {
         let folder = site.data()?;
-        let database = Builder::new().set_cache_size(CACHE_BYTES).create(folder.path().join(FILE))?;
+        let database =
+            Builder::new().set_cache_size(CACHE_BYTES).create(folder.path().join(FILE))?;
         let mut rng = Rng::with_seed(1);
         for first in (0..images).step_by(GROUP) {
             let mut txn = database.begin_write()?;
@@ -97,12 +98,16 @@ impl RedbBaseline {
             let clients: Vec<_> = (0..terms.clients)
                 .map(|number| {
                     let jobs = jobs.clone();
-                    scope.spawn(move || self.write(&jobs, next_stream, Rng::with_seed(number as u64 + 2), clock))
+                    scope.spawn(move || {
+                        self.write(&jobs, next_stream, Rng::with_seed(number as u64 + 2), clock)
+                    })
                 })
                 .collect();
             drop(jobs);
             committing.join().map_err(|_| anyhow!("the thread that commits panicked"))??;
-            let parts = clients.into_iter().map(|client| client.join().map_err(|_| anyhow!("a client panicked"))?);
+            let parts = clients
+                .into_iter()
+                .map(|client| client.join().map_err(|_| anyhow!("a client panicked"))?);
             parts.collect::<anyhow::Result<Vec<_>>>()
         })?;
         Ok(Figures::of(&Latencies::of(parts), times.window))
@@ -140,7 +145,11 @@ fn open(path: &Path, delay: Duration) -> anyhow::Result<Database> {
 }
 
 /// Commits what waits, until nobody sends any more.
-fn commit_all(database: &Database, waiting: &Receiver<Job>, commits: Commits) -> anyhow::Result<()> {
+fn commit_all(
+    database: &Database,
+    waiting: &Receiver<Job>,
+    commits: Commits,
+) -> anyhow::Result<()> {
     while let Ok(first) = waiting.recv() {
         let mut txn = database.begin_write()?;
         txn.set_quick_repair(commits == Commits::QuickRepair);

@@ -41,10 +41,21 @@ pub(crate) fn print_setting(options: &Options, folder: &Path) -> anyhow::Result<
     println!(
         "{images:?} images of {LAYERS} layers, {IMAGES_PER_STREAM} to a stream; {turns} turns of {seconds} s each"
     );
-    println!("{connections} TLS connections, one request at a time on each, from {threads} threads of the client");
-    println!("beside writes, {paced_rate} GETs a second, whose latencies count from when they are due");
-    println!("{} processors, load average {}", std::thread::available_parallelism()?, usage::load_average()?);
-    println!("4 kB more of a file are on the disk after {:.0} us", sync_time(folder)?.as_secs_f64() * 1e6);
+    println!(
+        "{connections} TLS connections, one request at a time on each, from {threads} threads of the client"
+    );
+    println!(
+        "beside writes, {paced_rate} GETs a second, whose latencies count from when they are due"
+    );
+    println!(
+        "{} processors, load average {}",
+        std::thread::available_parallelism()?,
+        usage::load_average()?
+    );
+    println!(
+        "4 kB more of a file are on the disk after {:.0} us",
+        sync_time(folder)?.as_secs_f64() * 1e6
+    );
     if options.smoke {
         println!("This is a smoke test: its figures mean nothing.");
     }
@@ -94,7 +105,13 @@ pub(crate) fn print_head(images: usize) {
 
 impl Report {
     /// Prints a turn and keeps it.
-    pub(crate) fn add(&mut self, images: usize, number: usize, comparison: &Comparison<'_>, figures: Figures) {
+    pub(crate) fn add(
+        &mut self,
+        images: usize,
+        number: usize,
+        comparison: &Comparison<'_>,
+        figures: Figures,
+    ) {
         let Comparison { scenario, side, yardstick, .. } = *comparison;
         let shown = COLUMNS.iter().map(|column| show((column.read)(&figures), column.decimals));
         print_line(&format!("{number} {scenario}"), &side.to_string(), shown);
@@ -106,16 +123,22 @@ impl Report {
         println!();
         print_line(&format!("{images} images, median"), "", titles(&COLUMNS));
         for (scenario, side) in self.sides(images) {
-            let figures = COLUMNS.iter().map(|each| show(self.median(images, scenario, side, each), each.decimals));
+            let figures = COLUMNS
+                .iter()
+                .map(|each| show(self.median(images, scenario, side, each), each.decimals));
             print_line(scenario, &side.to_string(), figures);
         }
         println!();
         let compared = &COLUMNS[..COMPARABLE];
         print_line(&format!("{images} images, ratio"), "", titles(compared));
-        for (scenario, side) in self.sides(images).into_iter().filter(|(_, side)| *side == Side::Ours) {
+        for (scenario, side) in
+            self.sides(images).into_iter().filter(|(_, side)| *side == Side::Ours)
+        {
             for rival in Side::RIVALS {
-                let ratios: Vec<Vec<f64>> =
-                    compared.iter().map(|column| self.ratios(images, scenario, rival, column)).collect();
+                let ratios: Vec<Vec<f64>> = compared
+                    .iter()
+                    .map(|column| self.ratios(images, scenario, rival, column))
+                    .collect();
                 if ratios.iter().any(|ratios| !ratios.is_empty()) {
                     print_ratios(&format!("{scenario}, {side}/{rival}"), &ratios);
                 }
@@ -125,15 +148,19 @@ impl Report {
 
     /// Prints the medians of our turns by size, each with its ratio to that of the first size.
     pub(crate) fn print_growth(&self, sizes: &[usize]) {
-        let Some((first, others)) = sizes.split_first().filter(|(_, others)| !others.is_empty()) else {
+        let Some((first, others)) = sizes.split_first().filter(|(_, others)| !others.is_empty())
+        else {
             return;
         };
         let compared = &COLUMNS[..COMPARABLE];
         println!();
         print_line("growth with size", "images", titles(compared));
-        for (scenario, side) in self.sides(*first).into_iter().filter(|(_, side)| *side == Side::Ours) {
+        for (scenario, side) in
+            self.sides(*first).into_iter().filter(|(_, side)| *side == Side::Ours)
+        {
             let median = |images, column: &Column| self.median(images, scenario, side, column);
-            let figures = compared.iter().map(|column| show(median(*first, column), column.decimals));
+            let figures =
+                compared.iter().map(|column| show(median(*first, column), column.decimals));
             print_line(scenario, &first.to_string(), figures);
             for images in others {
                 let ratio = |column| Some(median(*images, column)? / median(*first, column)?);
@@ -153,17 +180,24 @@ impl Report {
     }
 
     fn turns(&self, images: usize, scenario: &str, side: Side) -> impl Iterator<Item = &Row> {
-        self.rows.iter().filter(move |row| row.images == images && row.scenario == scenario && row.side == side)
+        self.rows
+            .iter()
+            .filter(move |row| row.images == images && row.scenario == scenario && row.side == side)
     }
 
     fn median(&self, images: usize, scenario: &str, side: Side, column: &Column) -> Option<f64> {
-        median(self.turns(images, scenario, side).filter_map(|row| (column.read)(&row.figures)).collect())
+        median(
+            self.turns(images, scenario, side)
+                .filter_map(|row| (column.read)(&row.figures))
+                .collect(),
+        )
     }
 
     /// Figures of our turns, divided by those of a rival's turns of the same number.
     fn ratios(&self, images: usize, scenario: &str, rival: Side, column: &Column) -> Vec<f64> {
         let ratio = |ours: &Row| {
-            let theirs = self.turns(images, ours.yardstick, rival).find(|row| row.number == ours.number)?;
+            let theirs =
+                self.turns(images, ours.yardstick, rival).find(|row| row.number == ours.number)?;
             Some((column.read)(&ours.figures)? / (column.read)(&theirs.figures)?)
         };
         self.turns(images, scenario, Side::Ours).filter_map(ratio).collect()

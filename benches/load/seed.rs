@@ -25,7 +25,8 @@ impl Seed {
             if !file.file_type()?.is_file() {
                 continue;
             }
-            copy_file(&file.path(), &copy.path().join(file.file_name())).context("the data cannot be copied")?;
+            copy_file(&file.path(), &copy.path().join(file.file_name()))
+                .context("the data cannot be copied")?;
         }
         File::open(copy.path())?.sync_all()?;
         Ok(copy)

@@ -7,7 +7,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context;
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+};
 use rustls::pki_types::PrivateKeyDer;
 use tempfile::TempDir;
 
@@ -44,9 +46,16 @@ impl Site {
     /// # Errors
     /// Something cannot be written.
     pub(crate) fn new(folder: &Path) -> anyhow::Result<Self> {
-        fs::write(folder.join("tokens.csv"), format!("{TOKEN},load,uid-of-load,\"system:masters\"\n"))?;
+        fs::write(
+            folder.join("tokens.csv"),
+            format!("{TOKEN},load,uid-of-load,\"system:masters\"\n"),
+        )?;
         let control_plane = ControlPlane::start(&folder.join("kubeconfig"))?;
-        Ok(Self { proxy: front_proxy(&folder.join("front-proxy-ca.crt"))?, folder: folder.to_owned(), control_plane })
+        Ok(Self {
+            proxy: front_proxy(&folder.join("front-proxy-ca.crt"))?,
+            folder: folder.to_owned(),
+            control_plane,
+        })
     }
 
     /// The folder.
@@ -65,15 +74,21 @@ impl Site {
     /// It does not serve.
     pub(crate) fn serve(&self, data: &Path) -> anyhow::Result<Process> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver"));
-        Process::start(command.arg("serve").args(self.flags(data))).context("the server does not start")
+        Process::start(command.arg("serve").args(self.flags(data)))
+            .context("the server does not start")
     }
 
     /// Starts the server on this data, in a process of this program, on a disk whose syncs take so much longer.
     ///
     /// # Errors
     /// It does not serve.
-    pub(crate) fn serve_on_slow_disk(&self, data: &Path, delay: Duration) -> anyhow::Result<Process> {
-        let mut command = Command::new(env::current_exe().context("the path of this program is not known")?);
+    pub(crate) fn serve_on_slow_disk(
+        &self,
+        data: &Path,
+        delay: Duration,
+    ) -> anyhow::Result<Process> {
+        let mut command =
+            Command::new(env::current_exe().context("the path of this program is not known")?);
         command.args(["--slow-disk", &delay.as_millis().to_string(), "--"]).args(self.flags(data));
         Process::start(&mut command).context("the server does not start on a slow disk")
     }
@@ -84,7 +99,8 @@ impl Site {
     /// There is no certificate.
     pub(crate) fn connector(&self, caller: Caller) -> anyhow::Result<Connector> {
         let pair = || -> anyhow::Result<Pair> {
-            let key = PrivateKeyDer::try_from(self.proxy.key.serialize_der()).map_err(anyhow::Error::msg)?;
+            let key = PrivateKeyDer::try_from(self.proxy.key.serialize_der())
+                .map_err(anyhow::Error::msg)?;
             Ok(Pair { chain: vec![self.proxy.certificate.der().clone()], key })
         };
         let shown = (caller == Caller::FrontProxy).then(pair).transpose()?;

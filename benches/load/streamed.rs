@@ -27,8 +27,13 @@ impl Streamed {
         let begun = Instant::now();
         connection.send(request).await?;
         let (status, mut body) = connection.begin().await?;
-        let mut answer =
-            Self { status, first: Duration::ZERO, whole: Duration::ZERO, bytes: 0, start: Vec::with_capacity(KEPT) };
+        let mut answer = Self {
+            status,
+            first: Duration::ZERO,
+            whole: Duration::ZERO,
+            bytes: 0,
+            start: Vec::with_capacity(KEPT),
+        };
         while let Some(part) = connection.part(&mut body).await? {
             if answer.bytes == 0 {
                 answer.first = begun.elapsed();

@@ -46,14 +46,25 @@ impl Template {
         let stream = corpus::stream_name((images / IMAGES_PER_STREAM).saturating_sub(1));
         let end = format!("/{stream}");
         let mut pushes = Vec::new();
-        for events in latest(data, (images + images.div_ceil(IMAGES_PER_STREAM)) as u64)?.into_values() {
+        for events in
+            latest(data, (images + images.div_ceil(IMAGES_PER_STREAM)) as u64)?.into_values()
+        {
             // A stream alone is its creation.
             if events.len() > 1 && events.iter().any(|event| event.key().as_str().ends_with(&end)) {
-                pushes.push(events.iter().map(|event| row(event, &stream)).collect::<anyhow::Result<Vec<_>>>()?);
+                pushes.push(
+                    events
+                        .iter()
+                        .map(|event| row(event, &stream))
+                        .collect::<anyhow::Result<Vec<_>>>()?,
+                );
             }
         }
         let wanted = IMAGES_PER_STREAM.min(images);
-        ensure!(pushes.len() == wanted, "{stream} has {} pushes in the latest revisions, not {wanted}", pushes.len());
+        ensure!(
+            pushes.len() == wanted,
+            "{stream} has {} pushes in the latest revisions, not {wanted}",
+            pushes.len()
+        );
         Ok(Self(pushes))
     }
 
@@ -75,7 +86,8 @@ impl Template {
     /// Bytes of the keys and values of a push, on average.
     pub(crate) fn bytes(&self) -> usize {
         let mut rng = Rng::with_seed(0);
-        let rows = (0..self.images()).flat_map(|image| self.push(image, &corpus::stream_name(0), &mut rng));
+        let rows = (0..self.images())
+            .flat_map(|image| self.push(image, &corpus::stream_name(0), &mut rng));
         rows.map(|(key, value)| key.len() + value.len()).sum::<usize>() / self.images()
     }
 }
@@ -88,7 +100,9 @@ fn latest(data: &Path, revisions: u64) -> anyhow::Result<BTreeMap<Revision, Vec<
         let mut watch = store.watch("", Revision(current.0 - revisions.min(LATEST)));
         let mut found: BTreeMap<Revision, Vec<Event>> = BTreeMap::new();
         while watch.revision() < current {
-            for event in watch.next().await.context("the history of the filled store cannot be read")?.events {
+            for event in
+                watch.next().await.context("the history of the filled store cannot be read")?.events
+            {
                 found.entry(event.revision()).or_default().push(event);
             }
         }

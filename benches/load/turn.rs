@@ -150,7 +150,9 @@ pub(crate) fn observe<T: Send>(
                 window => break window,
             }
         };
-        let seen = window.context("the turn ended before all clients were there").and_then(|each| look(server, each));
+        let seen = window
+            .context("the turn ended before all clients were there")
+            .and_then(|each| look(server, each));
         // What went wrong with the work explains more.
         let done = working.join().map_err(|_| anyhow!("the client panicked"))??;
         Ok((seen?, done))
@@ -161,7 +163,9 @@ fn look(server: &Process, window: Window) -> anyhow::Result<Seen> {
     thread::sleep(window.start.saturating_duration_since(Instant::now()));
     let before = Sample::take(server.id())?;
     let mut most = resident_mib(server.id())?;
-    while let Some(left) = window.end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+    while let Some(left) =
+        window.end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+    {
         thread::sleep(left.min(LOOK));
         most = most.max(resident_mib(server.id())?);
     }
@@ -172,7 +176,12 @@ fn look(server: &Process, window: Window) -> anyhow::Result<Seen> {
 ///
 /// # Errors
 /// Those of the job, and everything that keeps the clients from asking.
-pub(crate) fn drive<J>(pool: &ClientPool, server: &Process, times: Times, job: J) -> anyhow::Result<Figures>
+pub(crate) fn drive<J>(
+    pool: &ClientPool,
+    server: &Process,
+    times: Times,
+    job: J,
+) -> anyhow::Result<Figures>
 where
     J: AsyncFn(&mut Connection, usize, &mut Stopwatch<'_>) -> anyhow::Result<()> + Sync,
 {
@@ -193,7 +202,12 @@ where
 ///
 /// # Errors
 /// An answer that has not the right status and length, and those of [`drive`].
-pub(crate) fn ask(pool: &ClientPool, server: &Process, questions: &Questions, times: Times) -> anyhow::Result<Figures> {
+pub(crate) fn ask(
+    pool: &ClientPool,
+    server: &Process,
+    questions: &Questions,
+    times: Times,
+) -> anyhow::Result<Figures> {
     drive(pool, server, times, async |connection, number, watch| {
         let mut rng = Rng::with_seed(number as u64);
         while watch.runs() {

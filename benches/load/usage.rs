@@ -47,7 +47,8 @@ impl Sample {
     pub(crate) fn until(&self, later: &Self) -> Usage {
         let (server, client) = (later.server - self.server, later.client - self.client);
         let others = (later.machine - self.machine).saturating_sub(server + client);
-        let all = (later.at - self.at).as_secs_f64() * available_parallelism().map_or(1.0, |count| count.get() as f64);
+        let all = (later.at - self.at).as_secs_f64()
+            * available_parallelism().map_or(1.0, |count| count.get() as f64);
         Usage { server, client, others: others.as_secs_f64() / all }
     }
 }
@@ -57,8 +58,10 @@ impl Sample {
 /// # Errors
 /// `/proc` is not there, or the process is gone.
 pub(crate) fn resident_mib(process: u32) -> anyhow::Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).context("the server is gone")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS is not told")?;
+    let status =
+        fs::read_to_string(format!("/proc/{process}/status")).context("the server is gone")?;
+    let line =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS is not told")?;
     let kib: f64 = line.trim().trim_end_matches(" kB").parse().context("VmRSS is no number")?;
     Ok(kib / 1024.0)
 }
@@ -80,8 +83,11 @@ fn processor_time(process: &str) -> anyhow::Result<Duration> {
 /// Time of the whole machine in user and kernel mode, and what the host gave to others meanwhile.
 fn busy_time() -> anyhow::Result<Duration> {
     let stat = fs::read_to_string("/proc/stat").context("/proc/stat cannot be read")?;
-    let fields =
-        stat.lines().next().and_then(|line| line.strip_prefix("cpu ")).context("/proc/stat has another form")?;
+    let fields = stat
+        .lines()
+        .next()
+        .and_then(|line| line.strip_prefix("cpu "))
+        .context("/proc/stat has another form")?;
     let fields: Vec<&str> = fields.split_whitespace().collect();
     ticks([0, 1, 2, 7].into_iter().filter_map(|at| fields.get(at).copied()))
 }

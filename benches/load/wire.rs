@@ -44,7 +44,9 @@ impl Connector {
     /// A connector that trusts one certificate, and shows one of its own if it has any.
     pub(crate) fn new(certificate: &Path, shown: Option<Pair>) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
-        for each in CertificateDer::pem_file_iter(certificate).context("the server's certificate cannot be read")? {
+        for each in CertificateDer::pem_file_iter(certificate)
+            .context("the server's certificate cannot be read")?
+        {
             roots.add(each?)?;
         }
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -100,13 +102,17 @@ impl Connection {
         loop {
             filled += self.read(filled).await?;
             let bytes = &self.buffer[..filled];
-            if let Some(end) = bytes.windows(END_OF_HEAD.len()).position(|part| part == END_OF_HEAD) {
+            if let Some(end) = bytes.windows(END_OF_HEAD.len()).position(|part| part == END_OF_HEAD)
+            {
                 let head = Head::read(&bytes[..end + END_OF_HEAD.len()]);
                 let (status, chunks, left) = match head {
                     Ok(Some(head)) => (head.status, Chunks::None, head.body_bytes),
                     _ => (status_of(bytes)?, Chunks::Size, 0),
                 };
-                return Ok((status, Incoming { from: end + END_OF_HEAD.len(), filled, left, chunks }));
+                return Ok((
+                    status,
+                    Incoming { from: end + END_OF_HEAD.len(), filled, left, chunks },
+                ));
             }
         }
     }
@@ -140,14 +146,20 @@ impl Connection {
     }
 
     /// Sends a request and reads lines of its answer, head and sizes of chunks included, as long as the reader wants more.
-    pub(crate) async fn listen(&mut self, request: &[u8], mut on_line: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+    pub(crate) async fn listen(
+        &mut self,
+        request: &[u8],
+        mut on_line: impl FnMut(&[u8]) -> bool,
+    ) -> io::Result<()> {
         self.send(request).await?;
         let mut filled = 0;
         loop {
             let before = filled;
             filled += self.read(filled).await?;
             let mut done = 0;
-            while let Some(end) = self.buffer[done.max(before)..filled].iter().position(|byte| *byte == b'\n') {
+            while let Some(end) =
+                self.buffer[done.max(before)..filled].iter().position(|byte| *byte == b'\n')
+            {
                 let end = done.max(before) + end + 1;
                 if !on_line(&self.buffer[done..end]) {
                     return Ok(());
@@ -199,7 +211,8 @@ impl Incoming {
     fn line(&mut self, line: &[u8]) -> io::Result<()> {
         self.chunks = match self.chunks {
             Chunks::Size => {
-                let size = str::from_utf8(line).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
+                let size =
+                    str::from_utf8(line).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
                 self.left = size.ok_or_else(|| invalid("a chunk has no size"))?;
                 if self.left == 0 { Chunks::LastEnd } else { Chunks::End }
             }
@@ -212,7 +225,9 @@ impl Incoming {
 
 fn status_of(bytes: &[u8]) -> io::Result<u16> {
     let status = bytes.strip_prefix(b"HTTP/1.1 ").and_then(|rest| number(rest.get(..3)?));
-    status.and_then(|status| u16::try_from(status).ok()).ok_or_else(|| invalid("the answer has no status"))
+    status
+        .and_then(|status| u16::try_from(status).ok())
+        .ok_or_else(|| invalid("the answer has no status"))
 }
 
 struct Head {
@@ -224,16 +239,25 @@ struct Head {
 impl Head {
     /// The head of an answer, if it is there already.
     fn read(bytes: &[u8]) -> io::Result<Option<Self>> {
-        let Some(end) = bytes.windows(END_OF_HEAD.len()).position(|part| part == END_OF_HEAD) else {
+        let Some(end) = bytes.windows(END_OF_HEAD.len()).position(|part| part == END_OF_HEAD)
+        else {
             return Ok(None);
         };
         let mut lines = bytes[..end].split(|byte| *byte == b'\n');
-        let status = lines.next().and_then(|line| line.strip_prefix(b"HTTP/1.1 ")).and_then(|rest| rest.get(..3));
+        let status = lines
+            .next()
+            .and_then(|line| line.strip_prefix(b"HTTP/1.1 "))
+            .and_then(|rest| rest.get(..3));
         let status = status.and_then(number).and_then(|status| u16::try_from(status).ok());
-        let is_length = |line: &&[u8]| line.get(..LENGTH.len()).is_some_and(|name| name.eq_ignore_ascii_case(LENGTH));
-        let length = lines.find(is_length).and_then(|line| number(line[LENGTH.len()..].trim_ascii()));
+        let is_length = |line: &&[u8]| {
+            line.get(..LENGTH.len()).is_some_and(|name| name.eq_ignore_ascii_case(LENGTH))
+        };
+        let length =
+            lines.find(is_length).and_then(|line| number(line[LENGTH.len()..].trim_ascii()));
         match (status, length) {
-            (Some(status), Some(body_bytes)) => Ok(Some(Self { status, bytes: end + END_OF_HEAD.len(), body_bytes })),
+            (Some(status), Some(body_bytes)) => {
+                Ok(Some(Self { status, bytes: end + END_OF_HEAD.len(), body_bytes }))
+            }
             _ => Err(invalid("the answer has no status or no length")),
         }
     }

@@ -214,8 +214,10 @@ impl DockerImageMetadata {
         let Some(value) = value else {
             return Ok(target.wrap(DockerImage::default()));
         };
-        let text = |key: &str| value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let written = MetadataVersion::of(text("kind").unwrap_or(KIND), text("apiVersion").unwrap_or(&own))?;
+        let text =
+            |key: &str| value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let written =
+            MetadataVersion::of(text("kind").unwrap_or(KIND), text("apiVersion").unwrap_or(&own))?;
         Ok(target.wrap(written.read(value)?))
     }
 
@@ -288,12 +290,15 @@ impl Serialize for DockerImageMetadata {
         let kind = KIND;
         match self {
             Self::Current(image) => {
-                TypedMetadata { kind, api_version: "image.openshift.io/1.0", image }.serialize(serializer)
-            }
-            Self::Pre012(image) => {
-                TypedMetadata { kind, api_version: "image.openshift.io/pre012", image: Pre012Image(image) }
+                TypedMetadata { kind, api_version: "image.openshift.io/1.0", image }
                     .serialize(serializer)
             }
+            Self::Pre012(image) => TypedMetadata {
+                kind,
+                api_version: "image.openshift.io/pre012",
+                image: Pre012Image(image),
+            }
+            .serialize(serializer),
         }
     }
 }
@@ -328,7 +333,8 @@ mod tests {
     use super::*;
 
     fn read(value: Value, version: &str) -> Result<Value, String> {
-        let read = DockerImageMetadata::read(Some(value), version).map_err(|error| error.to_string())?;
+        let read =
+            DockerImageMetadata::read(Some(value), version).map_err(|error| error.to_string())?;
         Ok(serde_json::to_value(read).unwrap())
     }
 
@@ -339,7 +345,10 @@ mod tests {
         assert_eq!(new.as_ref().unwrap()["Id"], "q");
         assert_eq!(old.as_ref().unwrap()["id"], "q");
         for version in ["pre012", "image.openshift.io/pre012"] {
-            assert_eq!(read(json!({"apiVersion": version, "kind": "DockerImage", "id": "q"}), "1.0"), new);
+            assert_eq!(
+                read(json!({"apiVersion": version, "kind": "DockerImage", "id": "q"}), "1.0"),
+                new
+            );
         }
         assert_eq!(read(json!({"apiVersion": "1.0", "kind": "", "Id": "q"}), "pre012"), old);
     }
@@ -348,10 +357,18 @@ mod tests {
     fn unknown_kind_or_version_is_rejected() {
         let refused = |value: Value, version: &str| read(value, version).unwrap_err();
         let message = |kind: &str, version: &str| {
-            format!("no kind \"{kind}\" is registered for version \"{version}\" in scheme \"image.openshift.io\"")
+            format!(
+                "no kind \"{kind}\" is registered for version \"{version}\" in scheme \"image.openshift.io\""
+            )
         };
-        assert_eq!(refused(json!({"apiVersion": "1.0"}), "2.0"), message("DockerImage", "image.openshift.io/2.0"));
+        assert_eq!(
+            refused(json!({"apiVersion": "1.0"}), "2.0"),
+            message("DockerImage", "image.openshift.io/2.0")
+        );
         assert_eq!(refused(json!({"apiVersion": "2.0"}), "1.0"), message("DockerImage", "2.0"));
-        assert_eq!(refused(json!({"kind": "Pod"}), "1.0"), message("Pod", "image.openshift.io/1.0"));
+        assert_eq!(
+            refused(json!({"kind": "Pod"}), "1.0"),
+            message("Pod", "image.openshift.io/1.0")
+        );
     }
 }

@@ -112,7 +112,8 @@ impl<'de> Deserialize<'de> for Image {
             image.docker_image_metadata_version = DockerImageMetadata::DEFAULT_VERSION.into();
         }
         image.docker_image_metadata =
-            DockerImageMetadata::read(metadata, &image.docker_image_metadata_version).map_err(de::Error::custom)?;
+            DockerImageMetadata::read(metadata, &image.docker_image_metadata_version)
+                .map_err(de::Error::custom)?;
         Ok(image)
     }
 }

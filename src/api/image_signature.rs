@@ -109,7 +109,10 @@ impl Kind for ImageSignature {
 }
 
 /// Writes empty content as `null`, as Go does with a nil slice.
-fn bytes_or_null<S: serde::Serializer>(content: &ByteString, serializer: S) -> Result<S::Ok, S::Error> {
+fn bytes_or_null<S: serde::Serializer>(
+    content: &ByteString,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     match content.0.is_empty() {
         true => serializer.serialize_none(),
         false => content.serialize(serializer),

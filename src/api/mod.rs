@@ -24,8 +24,9 @@ pub use image::{Image, ImageManifest};
 pub use image_layer::ImageLayer;
 pub use image_signature::{ImageSignature, SignatureCondition, SignatureIssuer, SignatureSubject};
 pub use image_stream::{
-    ImageLookupPolicy, ImageStream, ImageStreamSpec, ImageStreamStatus, NamedTagEventList, ObjectReference, TagEvent,
-    TagEventCondition, TagImportPolicy, TagReference, TagReferencePolicy,
+    ImageLookupPolicy, ImageStream, ImageStreamSpec, ImageStreamStatus, NamedTagEventList,
+    ObjectReference, TagEvent, TagEventCondition, TagImportPolicy, TagReference,
+    TagReferencePolicy,
 };
 pub use image_stream_image::ImageStreamImage;
 pub use image_stream_layers::{ImageBlobReferences, ImageLayerData, ImageStreamLayers};

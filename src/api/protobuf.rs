@@ -3,8 +3,8 @@
 
 use crate::meta::protobuf::FieldType::{Bool, Bytes, Int64, JsonLine, String, Time};
 use crate::meta::protobuf::{
-    FieldType, LIST_META, LOCAL_OBJECT_REFERENCE, MessageDescriptor, OBJECT_META, OBJECT_REFERENCE, SECRET, STATUS,
-    map, optional, repeated, required,
+    FieldType, LIST_META, LOCAL_OBJECT_REFERENCE, MessageDescriptor, OBJECT_META, OBJECT_REFERENCE,
+    SECRET, STATUS, map, optional, repeated, required,
 };
 
 /// `Image`.
@@ -27,7 +27,11 @@ pub static IMAGE: MessageDescriptor = MessageDescriptor {
 
 static IMAGE_LAYER: MessageDescriptor = MessageDescriptor {
     name: "ImageLayer",
-    fields: &[required(1, "name", String), required(2, "size", Int64), required(3, "mediaType", String)],
+    fields: &[
+        required(1, "name", String),
+        required(2, "size", Int64),
+        required(3, "mediaType", String),
+    ],
 };
 
 static IMAGE_MANIFEST: MessageDescriptor = MessageDescriptor {
@@ -82,7 +86,10 @@ static SIGNATURE_ISSUER: MessageDescriptor = MessageDescriptor {
 
 static SIGNATURE_SUBJECT: MessageDescriptor = MessageDescriptor {
     name: "SignatureSubject",
-    fields: &[required(1, "", FieldType::Inline(&SIGNATURE_GENERIC_ENTITY)), required(2, "publicKeyID", String)],
+    fields: &[
+        required(1, "", FieldType::Inline(&SIGNATURE_GENERIC_ENTITY)),
+        required(2, "publicKeyID", String),
+    ],
 };
 
 /// `ImageStream`.
@@ -122,7 +129,11 @@ static TAG_REFERENCE: MessageDescriptor = MessageDescriptor {
 
 static TAG_IMPORT_POLICY: MessageDescriptor = MessageDescriptor {
     name: "TagImportPolicy",
-    fields: &[required(1, "insecure", Bool), required(2, "scheduled", Bool), required(3, "importMode", String)],
+    fields: &[
+        required(1, "insecure", Bool),
+        required(2, "scheduled", Bool),
+        required(3, "importMode", String),
+    ],
 };
 
 static TAG_REFERENCE_POLICY: MessageDescriptor =

@@ -74,7 +74,8 @@ fn without_kinds<S: Serializer>(items: &[Secret], serializer: S) -> Result<S::Ok
         }
         Ok(item)
     });
-    let bare: Vec<Value> = bare.collect::<Result<_, serde_json::Error>>().map_err(S::Error::custom)?;
+    let bare: Vec<Value> =
+        bare.collect::<Result<_, serde_json::Error>>().map_err(S::Error::custom)?;
     bare.serialize(serializer)
 }
 
@@ -86,9 +87,9 @@ mod tests {
 
     #[test]
     fn items_have_no_type_meta() {
-        let item =
-            json!({"metadata": {"name": "pull"}, "type": "kubernetes.io/dockercfg", "data": {".dockercfg": "e30="}});
-        let list: SecretList = serde_json::from_value(json!({"metadata": {}, "items": [item]})).unwrap();
+        let item = json!({"metadata": {"name": "pull"}, "type": "kubernetes.io/dockercfg", "data": {".dockercfg": "e30="}});
+        let list: SecretList =
+            serde_json::from_value(json!({"metadata": {}, "items": [item]})).unwrap();
         let written = serde_json::to_value(&list).unwrap();
         assert_eq!(written["items"], json!([item]));
         assert_eq!(serde_json::from_value::<SecretList>(written).unwrap(), list);

@@ -6,7 +6,9 @@ use k8s_openapi::api::authorization::v1::{
     FieldSelectorAttributes, LabelSelectorAttributes, NonResourceAttributes, ResourceAttributes,
     SubjectAccessReviewSpec,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{FieldSelectorRequirement, LabelSelectorRequirement};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{
+    FieldSelectorRequirement, LabelSelectorRequirement,
+};
 
 use super::User;
 use crate::machinery::selector::Requirement;
@@ -62,11 +64,21 @@ impl Attributes {
         };
         match self {
             Self::Path { path, verb } => {
-                spec.non_resource_attributes = Some(NonResourceAttributes { path: some(path), verb: some(verb) });
+                spec.non_resource_attributes =
+                    Some(NonResourceAttributes { path: some(path), verb: some(verb) });
             }
             Self::Resource(action) => {
-                let ResourceAction { verb, group, version, resource, subresource, namespace, name, fields, labels } =
-                    &**action;
+                let ResourceAction {
+                    verb,
+                    group,
+                    version,
+                    resource,
+                    subresource,
+                    namespace,
+                    name,
+                    fields,
+                    labels,
+                } = &**action;
                 spec.resource_attributes = Some(ResourceAttributes {
                     verb: some(verb),
                     group: some(group),
@@ -94,11 +106,24 @@ impl Attributes {
         match self {
             Self::Path { path, verb } => path.len() + verb.len(),
             Self::Resource(action) => {
-                let ResourceAction { verb, group, version, resource, subresource, namespace, name, fields, labels } =
-                    &**action;
-                let texts = [verb, group, version, resource, subresource, namespace, name].map(String::len);
-                let values = |each: &Requirement| each.values.iter().flatten().map(String::len).sum::<usize>();
-                let selected = fields.iter().chain(labels).map(|each| each.key.len() + values(each));
+                let ResourceAction {
+                    verb,
+                    group,
+                    version,
+                    resource,
+                    subresource,
+                    namespace,
+                    name,
+                    fields,
+                    labels,
+                } = &**action;
+                let texts =
+                    [verb, group, version, resource, subresource, namespace, name].map(String::len);
+                let values = |each: &Requirement| {
+                    each.values.iter().flatten().map(String::len).sum::<usize>()
+                };
+                let selected =
+                    fields.iter().chain(labels).map(|each| each.key.len() + values(each));
                 texts.into_iter().chain(selected).sum()
             }
         }
@@ -125,8 +150,10 @@ impl Attributes {
                     namespace => format!("in the namespace {}", quote(namespace)),
                 };
                 let (user, verb, group) = (quote(&user.name), &action.verb, quote(&action.group));
-                let what =
-                    format!("User {user} cannot {verb} resource {} in API group {group} {place}", quote(&resource));
+                let what = format!(
+                    "User {user} cannot {verb} resource {} in API group {group} {place}",
+                    quote(&resource)
+                );
                 (action.about(), action.details(), what)
             }
         };
@@ -150,7 +177,8 @@ impl ResourceAction {
     /// First part of the message: the forbidden resource and object.
     fn about(&self) -> String {
         let Self { resource, group, name, .. } = self;
-        let resource = if group.is_empty() { resource.clone() } else { format!("{resource}.{group}") };
+        let resource =
+            if group.is_empty() { resource.clone() } else { format!("{resource}.{group}") };
         match (resource.as_str(), name.as_str()) {
             ("", _) => "forbidden".to_owned(),
             (_, "") => format!("{resource} is forbidden"),
@@ -200,14 +228,19 @@ mod tests {
             "resource \"imagestreams/status\" in API group \"image.openshift.io\" at the cluster scope: no reason"
         ));
         let path = Attributes::Path { path: "/foo".into(), verb: "post".into() };
-        assert_eq!(path.forbidden(&alice(), "").message, "forbidden: User \"alice\" cannot post path \"/foo\"");
+        assert_eq!(
+            path.forbidden(&alice(), "").message,
+            "forbidden: User \"alice\" cannot post path \"/foo\""
+        );
     }
 
     #[test]
     fn forbidden_message_escapes_all_but_the_object_name() {
         let user = User { name: "<u>".into(), ..User::default() };
         let message = get("<x>", "", "").forbidden(&user, "").message;
-        assert!(message.starts_with("imagestreams.image.openshift.io \"<x>\" is forbidden: User \"&lt;u&gt;\" cannot"));
+        assert!(message.starts_with(
+            "imagestreams.image.openshift.io \"<x>\" is forbidden: User \"&lt;u&gt;\" cannot"
+        ));
     }
 
     #[test]

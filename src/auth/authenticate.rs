@@ -96,7 +96,13 @@ impl Authenticator {
         trusted: watch::Receiver<TrustState>,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { tokens, reviews, trusted, rejected_proxies: Mutex::new(RejectedProxyLog::by(Weak::new())), metrics }
+        Self {
+            tokens,
+            reviews,
+            trusted,
+            rejected_proxies: Mutex::new(RejectedProxyLog::by(Weak::new())),
+            metrics,
+        }
     }
 
     /// Authenticates a request from its headers and the certificates of its connection.
@@ -106,7 +112,8 @@ impl Authenticator {
         peer: &PeerCertificates,
         now: UnixTime,
     ) -> AuthenticatorResponse {
-        let authentication = |outcome| AuthenticatorResponse { outcome, via_front_proxy: false, warning: None };
+        let authentication =
+            |outcome| AuthenticatorResponse { outcome, via_front_proxy: false, warning: None };
         let mut is_invalid = match self.certificate_identity(headers, peer, now) {
             CertificateIdentity::Proxied(user) => {
                 return AuthenticatorResponse {
@@ -114,7 +121,9 @@ impl Authenticator {
                     ..authentication(AuthenticationOutcome::User(user))
                 };
             }
-            CertificateIdentity::Direct(user) => return authentication(AuthenticationOutcome::User(user)),
+            CertificateIdentity::Direct(user) => {
+                return authentication(AuthenticationOutcome::User(user));
+            }
             CertificateIdentity::Invalid => true,
             CertificateIdentity::Absent => false,
         };
@@ -166,7 +175,12 @@ impl Authenticator {
     }
 
     /// Identity that the certificate of the connection proves.
-    fn certificate_identity(&self, headers: &HeaderMap, peer: &PeerCertificates, now: UnixTime) -> CertificateIdentity {
+    fn certificate_identity(
+        &self,
+        headers: &HeaderMap,
+        peer: &PeerCertificates,
+        now: UnixTime,
+    ) -> CertificateIdentity {
         if peer.is_empty() {
             return CertificateIdentity::Absent;
         }
@@ -192,8 +206,15 @@ impl Authenticator {
 
     /// Logs a certificate that comes with a user header and is not that of a front proxy, once for
     /// each reason.
-    fn log_rejected_proxy(&self, trust: &Arc<Trust>, rejection: &ProxyRejection, headers: &HeaderMap) {
-        let names_user = |proxy: &FrontProxy| proxy.headers.username.iter().any(|name| headers.contains_key(name));
+    fn log_rejected_proxy(
+        &self,
+        trust: &Arc<Trust>,
+        rejection: &ProxyRejection,
+        headers: &HeaderMap,
+    ) {
+        let names_user = |proxy: &FrontProxy| {
+            proxy.headers.username.iter().any(|name| headers.contains_key(name))
+        };
         let Some(proxy) = trust.front_proxy.as_ref().filter(|proxy| names_user(proxy)) else {
             return;
         };
@@ -222,7 +243,10 @@ impl Authenticator {
             return Ok(Some(user));
         }
         let Some(reviews) = &self.reviews else { return Ok(None) };
-        reviews.user(token).await.inspect_err(|why| debug!(%why, "the review of a bearer token failed"))
+        reviews
+            .user(token)
+            .await
+            .inspect_err(|why| debug!(%why, "the review of a bearer token failed"))
     }
 }
 
@@ -242,7 +266,10 @@ mod tests {
         let headers = Arc::new(HeaderNames { username, ..HeaderNames::default() });
         let allowed_names = vec!["aggregator".to_owned()];
         let front_proxy = FrontProxy { ca_bundle: proxies.ca_bundle(), allowed_names, headers };
-        let trust = Trust { clients: Some(Arc::new(clients.ca_bundle())), front_proxy: Some(Arc::new(front_proxy)) };
+        let trust = Trust {
+            clients: Some(Arc::new(clients.ca_bundle())),
+            front_proxy: Some(Arc::new(front_proxy)),
+        };
         let trusted = watch::channel(TrustState { trust: Arc::new(trust), awaited: None }).1;
         Authenticator::new(Some(tokens), None, trusted, Arc::new(Metrics::new()))
     }
@@ -263,9 +290,11 @@ mod tests {
     #[tokio::test]
     async fn first_valid_credential_wins_and_invalid_one_fails() {
         const USER: HeaderName = HeaderName::from_static("x-remote-user");
-        let (clients, proxies, stranger) = (Ca::new("clients"), Ca::new("proxies"), Ca::new("stranger"));
+        let (clients, proxies, stranger) =
+            (Ca::new("clients"), Ca::new("proxies"), Ca::new("stranger"));
         let authenticator = authenticator(&clients, &proxies);
-        let (good, bad) = ((header::AUTHORIZATION, "Bearer secret"), (header::AUTHORIZATION, "Bearer bad"));
+        let (good, bad) =
+            ((header::AUTHORIZATION, "Bearer secret"), (header::AUTHORIZATION, "Bearer bad"));
         let bob = (USER, "bob");
         let alice = clients.client("alice", &[]);
         let proxy = proxies.client("aggregator", &[]);
@@ -296,16 +325,20 @@ mod tests {
 
     #[tokio::test]
     async fn failed_review_is_neither_success_nor_invalid_token() {
-        let (client, _) = control_plane(|_| (403, json!({"kind": "Status", "code": 403, "message": "no"})));
+        let (client, _) =
+            control_plane(|_| (403, json!({"kind": "Status", "code": 403, "message": "no"})));
         let reviews = TokenReviews::new(client, Duration::from_secs(60), Arc::default());
-        let authenticator = Authenticator { reviews: Some(reviews), ..authenticator(&Ca::new("a"), &Ca::new("b")) };
+        let authenticator =
+            Authenticator { reviews: Some(reviews), ..authenticator(&Ca::new("a"), &Ca::new("b")) };
         let stranger = PeerCertificates::new(Ca::new("stranger").client("alice", &[]));
         for (peer, token, expected) in [
             (&PeerCertificates::default(), "Bearer unheard-of", "unreviewed"),
             (&stranger, "Bearer unheard-of", "unreviewed"),
             (&stranger, "Bearer secret", "admin"),
         ] {
-            let found = authenticator.authenticate(&headers(&[(header::AUTHORIZATION, token)]), peer, now()).await;
+            let found = authenticator
+                .authenticate(&headers(&[(header::AUTHORIZATION, token)]), peer, now())
+                .await;
             assert_eq!(name(&found.outcome), expected, "{token}");
         }
     }
@@ -315,7 +348,8 @@ mod tests {
         const USER: HeaderName = HeaderName::from_static("x-remote-user");
         let ca = Ca::new("both");
         let peer = PeerCertificates::new(ca.client("aggregator", &[]));
-        let unreadable = HeaderMap::from_iter([(USER, HeaderValue::from_bytes(b"bob\xff").unwrap())]);
+        let unreadable =
+            HeaderMap::from_iter([(USER, HeaderValue::from_bytes(b"bob\xff").unwrap())]);
         let found = authenticator(&ca, &ca).authenticate(&unreadable, &peer, now()).await;
         assert_eq!(name(&found.outcome), "refused");
     }
@@ -325,7 +359,10 @@ mod tests {
         let authenticator = authenticator(&Ca::new("a"), &Ca::new("b"));
         let spaced = headers(&[(header::AUTHORIZATION, "Bearer  secret")]);
         let found = authenticator.authenticate(&spaced, &PeerCertificates::default(), now()).await;
-        assert_eq!((name(&found.outcome), found.via_front_proxy, found.warning), ("anonymous", false, Some(SPACED)));
+        assert_eq!(
+            (name(&found.outcome), found.via_front_proxy, found.warning),
+            ("anonymous", false, Some(SPACED))
+        );
     }
 
     #[test]

@@ -137,7 +137,13 @@ impl AccessReviews {
         let (authenticated, anonymous) = MAX_IN_FLIGHT;
         let reviews = Arc::new(ReviewClient::new(client.clone(), authenticated));
         let anonymous_reviews = Arc::new(ReviewClient::new(client, anonymous));
-        Self { always_allow, reviews, anonymous_reviews, decisions: SingleFlight::new(CAPACITY, lifetime), metrics }
+        Self {
+            always_allow,
+            reviews,
+            anonymous_reviews,
+            decisions: SingleFlight::new(CAPACITY, lifetime),
+            metrics,
+        }
     }
 
     fn decide_locally(&self, user: &User, attributes: &Attributes) -> Option<Decision> {
@@ -152,15 +158,27 @@ impl AccessReviews {
         (verb == "get" && is_discovery(path)).then_some(decision)
     }
 
-    async fn authorize(&self, user: &Arc<User>, attributes: &Arc<Attributes>) -> Result<Decision, Arc<ReviewError>> {
+    async fn authorize(
+        &self,
+        user: &Arc<User>,
+        attributes: &Arc<Attributes>,
+    ) -> Result<Decision, Arc<ReviewError>> {
         let is_authenticated = user.is_in(AUTHENTICATED);
         let key = ReviewKey { user: user.clone(), attributes: attributes.clone() };
         let review = || {
-            let reviews = if is_authenticated { self.reviews.clone() } else { self.anonymous_reviews.clone() };
+            let reviews = if is_authenticated {
+                self.reviews.clone()
+            } else {
+                self.anonymous_reviews.clone()
+            };
             let (metrics, key) = (self.metrics.clone(), key.clone());
             async move {
                 let spec = key.attributes.review(&key.user);
-                let outcome = review(&reviews, SubjectAccessReview { spec, ..SubjectAccessReview::default() }).await;
+                let outcome = review(
+                    &reviews,
+                    SubjectAccessReview { spec, ..SubjectAccessReview::default() },
+                )
+                .await;
                 let code = outcome.as_ref().map_or_else(ReviewError::code, |_| Some(201));
                 metrics.record_delegated_request(Delegated::Authorization, code);
                 outcome.map_err(Arc::new)
@@ -180,7 +198,9 @@ impl AccessReviews {
 /// whole cluster.
 fn is_discovery(path: &str) -> bool {
     let path = path.trim_end_matches('/');
-    let is_below = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let is_below = |root: &str| {
+        path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
     is_below("/apis") || is_below("/openapi")
 }
 
@@ -191,7 +211,11 @@ async fn review(
     let status = reviews.post(&review).await?.status.unwrap_or_default();
     let SubjectAccessReviewStatus { allowed, denied, reason, .. } = status;
     let is_allowed = allowed && denied != Some(true);
-    Ok(if is_allowed { Decision::Allowed } else { Decision::Denied { reason: reason.unwrap_or_default() } })
+    Ok(if is_allowed {
+        Decision::Allowed
+    } else {
+        Decision::Denied { reason: reason.unwrap_or_default() }
+    })
 }
 
 #[cfg(test)]
@@ -226,7 +250,11 @@ mod tests {
 
     fn get(name: &str) -> Arc<Attributes> {
         let (verb, name) = ("get".into(), name.into());
-        Arc::new(Attributes::Resource(Box::new(ResourceAction { verb, name, ..ResourceAction::default() })))
+        Arc::new(Attributes::Resource(Box::new(ResourceAction {
+            verb,
+            name,
+            ..ResourceAction::default()
+        })))
     }
 
     fn path(path: &str) -> Arc<Attributes> {
@@ -240,9 +268,18 @@ mod tests {
         let scopes = [("scopes".to_owned(), vec!["all".to_owned()])].into();
         let with_extra = Arc::new(User { extra: scopes, ..(*user("alice")).clone() });
         for _ in 0..2 {
-            assert_eq!(authorizer.authorize(&user("alice"), &get("x")).await.unwrap(), Decision::Allowed);
-            assert_eq!(authorizer.authorize(&with_extra, &get("x")).await.unwrap(), Decision::Allowed);
-            assert_eq!(authorizer.authorize(&user("alice"), &get("y")).await.unwrap(), Decision::Allowed);
+            assert_eq!(
+                authorizer.authorize(&user("alice"), &get("x")).await.unwrap(),
+                Decision::Allowed
+            );
+            assert_eq!(
+                authorizer.authorize(&with_extra, &get("x")).await.unwrap(),
+                Decision::Allowed
+            );
+            assert_eq!(
+                authorizer.authorize(&user("alice"), &get("y")).await.unwrap(),
+                Decision::Allowed
+            );
             let denied = Decision::Denied { reason: "not alice".into() };
             assert_eq!(authorizer.authorize(&user("bob"), &get("x")).await.unwrap(), denied);
         }
@@ -251,7 +288,8 @@ mod tests {
 
     #[tokio::test]
     async fn only_unchecked_requests_are_allowed_without_authorizer() {
-        let (client, requests) = control_plane(|_| (403, json!({"kind": "Status", "code": 403, "message": "no"})));
+        let (client, requests) =
+            control_plane(|_| (403, json!({"kind": "Status", "code": 403, "message": "no"})));
         let authorizer = webhook(client);
         assert!(authorizer.authorize(&user("alice"), &get("x")).await.is_err());
         assert!(authorizer.authorize(&user("alice"), &path("/metrics")).await.is_err());
@@ -281,7 +319,10 @@ mod tests {
         let authorizer = webhook(client);
         let name = "x".repeat(MAX_CACHED_BYTES);
         for _ in 0..2 {
-            assert_eq!(authorizer.authorize(&user("alice"), &get(&name)).await.unwrap(), Decision::Allowed);
+            assert_eq!(
+                authorizer.authorize(&user("alice"), &get(&name)).await.unwrap(),
+                Decision::Allowed
+            );
         }
         assert_eq!(requests.load(Ordering::Relaxed), 2);
     }
@@ -289,8 +330,11 @@ mod tests {
     #[tokio::test]
     async fn always_allow_denies_unauthenticated_users() {
         assert!(Authorizer::AlwaysAllow.allows_everything(&user("alice")));
-        for nobody in [User::anonymous(), User { name: "system:anonymous".into(), ..User::default() }] {
-            let decision = Authorizer::AlwaysAllow.authorize(&Arc::new(nobody), &get("x")).await.unwrap();
+        for nobody in
+            [User::anonymous(), User { name: "system:anonymous".into(), ..User::default() }]
+        {
+            let decision =
+                Authorizer::AlwaysAllow.authorize(&Arc::new(nobody), &get("x")).await.unwrap();
             assert_eq!(decision, Decision::DENIED);
         }
     }
@@ -298,7 +342,9 @@ mod tests {
     #[test]
     fn always_allow_paths_match_exactly_or_by_prefix() {
         let always_allow = AlwaysAllowPaths::new(&["/livez".into(), "/public/*".into()]);
-        for (path, is_open) in [("/livez", true), ("/livez/ping", false), ("/public/a", true), ("/public", false)] {
+        for (path, is_open) in
+            [("/livez", true), ("/livez/ping", false), ("/public/a", true), ("/public", false)]
+        {
             assert_eq!(always_allow.contain(path), is_open, "{path}");
         }
     }

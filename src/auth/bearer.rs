@@ -25,7 +25,8 @@ const PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
 /// Bearer token of the `Authorization` header.
 pub(super) fn of_header(headers: &HeaderMap) -> Bearer {
     // A token that is not UTF-8 is an invalid token, not a missing one.
-    let value = headers.get(header::AUTHORIZATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let value =
+        headers.get(header::AUTHORIZATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let Some((scheme, rest)) = value.as_deref().unwrap_or_default().trim().split_once(' ') else {
         return Bearer::Absent;
     };
@@ -48,13 +49,17 @@ pub(super) fn of_websocket(headers: &HeaderMap) -> Result<Option<String>, ()> {
         return Ok(None);
     }
     let protocols = protocols(headers);
-    let tokens: Vec<&str> = protocols.iter().filter_map(|each| each.strip_prefix(PROTOCOL)).collect();
+    let tokens: Vec<&str> =
+        protocols.iter().filter_map(|each| each.strip_prefix(PROTOCOL)).collect();
     match tokens[..] {
         [] => Ok(None),
         // The server selects one of the subprotocols, and must not send the token back.
         [_] if protocols.len() == 1 => Err(()),
         [encoded] => {
-            let token = URL_SAFE_NO_PAD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            let token = URL_SAFE_NO_PAD
+                .decode(encoded)
+                .ok()
+                .and_then(|bytes| String::from_utf8(bytes).ok());
             token.filter(|token| !token.is_empty()).map(Some).ok_or(())
         }
         _ => Err(()),
@@ -67,7 +72,11 @@ pub(super) fn strip(headers: &mut HeaderMap) {
     let protocols = protocols(headers);
     if protocols.iter().any(|each| each.starts_with(PROTOCOL)) {
         headers.remove(header::SEC_WEBSOCKET_PROTOCOL);
-        let rest: Vec<&str> = protocols.iter().map(String::as_str).filter(|each| !each.starts_with(PROTOCOL)).collect();
+        let rest: Vec<&str> = protocols
+            .iter()
+            .map(String::as_str)
+            .filter(|each| !each.starts_with(PROTOCOL))
+            .collect();
         if let Ok(value) = HeaderValue::try_from(rest.join(","))
             && !rest.is_empty()
         {
@@ -86,7 +95,10 @@ pub fn is_websocket(headers: &HeaderMap) -> bool {
 }
 
 fn protocols(headers: &HeaderMap) -> Vec<String> {
-    let values = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    let values = headers
+        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(|each| each.trim().to_owned()).collect()
 }
 
@@ -112,7 +124,10 @@ mod tests {
         }
         assert_eq!(of_header(&HeaderMap::new()), Bearer::Absent);
         assert_eq!(header("Bearer  secret"), Bearer::Spaced);
-        let no_text = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_bytes(b"Bearer \xff").unwrap())]);
+        let no_text = HeaderMap::from_iter([(
+            header::AUTHORIZATION,
+            HeaderValue::from_bytes(b"Bearer \xff").unwrap(),
+        )]);
         assert!(matches!(of_header(&no_text), Bearer::Token(_)));
     }
 
@@ -136,7 +151,8 @@ mod tests {
 
     #[test]
     fn malformed_or_repeated_websocket_token_is_an_error() {
-        let twice = "base64url.bearer.authorization.k8s.io.YQ,base64url.bearer.authorization.k8s.io.YQ";
+        let twice =
+            "base64url.bearer.authorization.k8s.io.YQ,base64url.bearer.authorization.k8s.io.YQ";
         for protocols in [
             twice,
             "v1,base64url.bearer.authorization.k8s.io.?",

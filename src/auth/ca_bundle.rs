@@ -53,7 +53,8 @@ impl CaBundle {
         let mut roots = Vec::new();
         for certificate in CertificateDer::pem_slice_iter(pem) {
             let certificate = certificate.map_err(|why| CaBundleError::Pem(why.to_string()))?;
-            expiry_of(&certificate).ok_or_else(|| CaBundleError::Pem("not an X.509 certificate".into()))?;
+            expiry_of(&certificate)
+                .ok_or_else(|| CaBundleError::Pem("not an X.509 certificate".into()))?;
             roots.push(certificate);
         }
         if roots.is_empty() { Err(CaBundleError::Empty) } else { Self::of(roots, now) }
@@ -73,7 +74,8 @@ impl CaBundle {
             true => None,
             false => {
                 let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-                let verifier = WebPkiClientVerifier::builder_with_provider(store.into(), provider).build();
+                let verifier =
+                    WebPkiClientVerifier::builder_with_provider(store.into(), provider).build();
                 Some(verifier.map_err(|why| CaBundleError::Pem(why.to_string()))?)
             }
         };
@@ -89,19 +91,26 @@ impl CaBundle {
     ///
     /// # Errors
     /// The reason, for a log.
-    pub fn verify(&self, chain: &[CertificateDer<'static>], now: UnixTime) -> Result<(), CertificateRejection> {
+    pub fn verify(
+        &self,
+        chain: &[CertificateDer<'static>],
+        now: UnixTime,
+    ) -> Result<(), CertificateRejection> {
         let Some((leaf, intermediates)) = chain.split_first() else {
             return Err(CertificateRejection("no certificate was presented".into()));
         };
         if self.first_expiry().is_some_and(|end| end <= now) {
             // Rare: the bundle is read again every minute, which drops expired roots.
-            let living = Self::of(self.roots.clone(), now).map_err(|why| CertificateRejection(why.to_string()))?;
+            let living = Self::of(self.roots.clone(), now)
+                .map_err(|why| CertificateRejection(why.to_string()))?;
             return living.verify(chain, now);
         }
         let Some(verifier) = &self.verifier else {
             return Err(CertificateRejection("every CA certificate has expired".into()));
         };
-        verifier.verify_client_cert(leaf, intermediates, now).map_err(|why| CertificateRejection(why.to_string()))?;
+        verifier
+            .verify_client_cert(leaf, intermediates, now)
+            .map_err(|why| CertificateRejection(why.to_string()))?;
         match expiry_of(leaf) {
             Some(end) if now < end => Ok(()),
             _ => Err(CertificateRejection("the certificate has expired".into())),
@@ -135,7 +144,8 @@ impl fmt::Display for CaBundle {
         let mut separator = "";
         for root in &self.roots {
             let Ok((_, certificate)) = X509Certificate::from_der(root) else { continue };
-            let end = jiff::Timestamp::from_second(certificate.validity().not_after.timestamp()).unwrap_or_default();
+            let end = jiff::Timestamp::from_second(certificate.validity().not_after.timestamp())
+                .unwrap_or_default();
             write!(f, "{separator}{} (until {end})", certificate.subject())?;
             separator = ", ";
         }
@@ -167,7 +177,8 @@ pub(super) fn user_of(leaf: &CertificateDer<'_>) -> Option<Arc<User>> {
         [uid] => uid.clone(),
         _ => return None,
     };
-    let fingerprint: String = Sha256::digest(leaf).iter().map(|byte| format!("{byte:02x}")).collect();
+    let fingerprint: String =
+        Sha256::digest(leaf).iter().map(|byte| format!("{byte:02x}")).collect();
     let user = User {
         name,
         uid,
@@ -206,7 +217,9 @@ mod tests {
             (user.name.as_str(), user.groups.as_slice()),
             ("alice", &["devs", "system:authenticated"].map(String::from)[..])
         );
-        assert!(user.extra["authentication.kubernetes.io/credential-id"][0].starts_with("X509SHA256="));
+        assert!(
+            user.extra["authentication.kubernetes.io/credential-id"][0].starts_with("X509SHA256=")
+        );
     }
 
     #[test]
@@ -214,7 +227,11 @@ mod tests {
         let (ca, stranger) = (Ca::new("ca"), Ca::new("stranger"));
         let ca_bundle = ca.ca_bundle();
         assert!(ca_bundle.verify(&stranger.client("alice", &[]), now()).is_err());
-        assert!(ca_bundle.verify(&ca.leaf("alice", &[], &[ExtendedKeyUsagePurpose::ServerAuth]), now()).is_err());
+        assert!(
+            ca_bundle
+                .verify(&ca.leaf("alice", &[], &[ExtendedKeyUsagePurpose::ServerAuth]), now())
+                .is_err()
+        );
         assert!(ca_bundle.verify(&[CertificateDer::from(vec![1, 2, 3])], now()).is_err());
         assert!(ca_bundle.verify(&[], now()).is_err());
         assert_eq!(user_of(&CertificateDer::from(vec![1, 2, 3])), None);
@@ -240,7 +257,10 @@ mod tests {
     fn expired_ca_verifies_nothing() {
         let ca = Ca::new("ca");
         let (chain, ca_bundle) = (ca.client("alice", &[]), ca.ca_bundle());
-        let (end, before) = (ca_bundle.first_expiry().unwrap(), seconds_before(ca_bundle.first_expiry().unwrap(), 1));
+        let (end, before) = (
+            ca_bundle.first_expiry().unwrap(),
+            seconds_before(ca_bundle.first_expiry().unwrap(), 1),
+        );
         ca_bundle.verify(&chain, before).unwrap();
         let ended = CaBundle::parse(ca.pem().as_bytes(), end).unwrap();
         assert!(ended.verify(&chain, now()).unwrap_err().to_string().contains("has expired"));
@@ -251,7 +271,8 @@ mod tests {
     #[test]
     fn leaf_is_rejected_from_its_last_second_on() {
         let ca = Ca::new("ca");
-        let chain = ca.client_until("alice", seconds_before(ca.ca_bundle().first_expiry().unwrap(), 60));
+        let chain =
+            ca.client_until("alice", seconds_before(ca.ca_bundle().first_expiry().unwrap(), 60));
         let end = expiry_of(&chain[0]).unwrap();
         ca.ca_bundle().verify(&chain, seconds_before(end, 1)).unwrap();
         assert!(ca.ca_bundle().verify(&chain, end).unwrap_err().to_string().contains("expired"));
@@ -260,7 +281,8 @@ mod tests {
     #[test]
     fn expired_root_leaves_the_other_roots_in_use() {
         let (first, second) = (Ca::new("first"), Ca::until("second", seconds_before(now(), -7200)));
-        let both = CaBundle::parse(format!("{}{}", first.pem(), second.pem()).as_bytes(), now()).unwrap();
+        let both =
+            CaBundle::parse(format!("{}{}", first.pem(), second.pem()).as_bytes(), now()).unwrap();
         let end = both.first_expiry().unwrap();
         assert!(both.next_expiry(end).unwrap() > end);
         both.verify(&second.client("alice", &[]), now()).unwrap();

@@ -33,7 +33,9 @@ pub struct ClusterTrust {
 /// Parses the data of the ConfigMap.
 pub fn parse(data: &BTreeMap<String, String>, now: UnixTime) -> ClusterTrust {
     let value = |key: &str| data.get(key).filter(|value| !value.trim().is_empty());
-    let ca_bundle = |key: &str, pem: &str| CaBundle::parse(pem.as_bytes(), now).map_err(|why| format!("{key}: {why}"));
+    let ca_bundle = |key: &str, pem: &str| {
+        CaBundle::parse(pem.as_bytes(), now).map_err(|why| format!("{key}: {why}"))
+    };
     ClusterTrust {
         clients: value(CLIENT_CA).map(|pem| ca_bundle(CLIENT_CA, pem)),
         front_proxy: value(PROXY_CA).map(|pem| {
@@ -43,7 +45,11 @@ pub fn parse(data: &BTreeMap<String, String>, now: UnixTime) -> ClusterTrust {
                 username: header_names(data, "requestheader-username-headers")?,
                 // The key exists since Kubernetes 1.33. Older control planes do not remove such
                 // a header from the requests of clients.
-                uid: data.contains_key(UID).then(|| header_names(data, UID)).transpose()?.unwrap_or_default(),
+                uid: data
+                    .contains_key(UID)
+                    .then(|| header_names(data, UID))
+                    .transpose()?
+                    .unwrap_or_default(),
                 group: header_names(data, "requestheader-group-headers")?,
                 extra_prefixes: extra.iter().map(|prefix| prefix.as_str().to_owned()).collect(),
             };
@@ -59,7 +65,11 @@ pub fn parse(data: &BTreeMap<String, String>, now: UnixTime) -> ClusterTrust {
 
 /// Trust after a change of the ConfigMap, and its errors. A missing or invalid value keeps that
 /// of `before`.
-pub(super) fn next(before: &Trust, data: &BTreeMap<String, String>, now: UnixTime) -> (Trust, Vec<String>) {
+pub(super) fn next(
+    before: &Trust,
+    data: &BTreeMap<String, String>,
+    now: UnixTime,
+) -> (Trust, Vec<String>) {
     let ClusterTrust { clients, front_proxy } = parse(data, now);
     let mut errors = Vec::new();
     let clients = resolve(clients, before.clients.is_some(), CLIENT_CA, &mut errors);
@@ -71,7 +81,12 @@ pub(super) fn next(before: &Trust, data: &BTreeMap<String, String>, now: UnixTim
     (trust, errors)
 }
 
-fn resolve<T>(parsed: Option<Result<T, String>>, was_set: bool, key: &str, errors: &mut Vec<String>) -> Option<T> {
+fn resolve<T>(
+    parsed: Option<Result<T, String>>,
+    was_set: bool,
+    key: &str,
+    errors: &mut Vec<String>,
+) -> Option<T> {
     match parsed {
         Some(Ok(value)) => Some(value),
         Some(Err(error)) => {
@@ -88,7 +103,9 @@ fn resolve<T>(parsed: Option<Result<T, String>>, was_set: bool, key: &str, error
 }
 
 fn header_names(data: &BTreeMap<String, String>, key: &str) -> Result<Vec<HeaderName>, String> {
-    let parse = |name: &String| name.trim().parse().map_err(|_| format!("{key}: {name:?} is not a header name"));
+    let parse = |name: &String| {
+        name.trim().parse().map_err(|_| format!("{key}: {name:?} is not a header name"))
+    };
     list(data, key)?.iter().map(parse).collect()
 }
 
@@ -138,13 +155,29 @@ mod tests {
         let broken: [(&str, Option<&str>, &str); 9] = [
             ("client-ca-file", Some("x"), "client-ca-file: it contains no certificate"),
             ("client-ca-file", None, "client-ca-file: the key was removed"),
-            ("requestheader-client-ca-file", Some(" "), "requestheader-client-ca-file: the key was removed"),
+            (
+                "requestheader-client-ca-file",
+                Some(" "),
+                "requestheader-client-ca-file: the key was removed",
+            ),
             ("requestheader-username-headers", Some("[]"), "it lists no header"),
             ("requestheader-group-headers", Some(r#"["a b"]"#), r#""a b" is not a header name"#),
-            ("requestheader-allowed-names", Some("front-proxy-client"), "not a JSON list of strings"),
+            (
+                "requestheader-allowed-names",
+                Some("front-proxy-client"),
+                "not a JSON list of strings",
+            ),
             ("requestheader-allowed-names", Some(""), "not a JSON list of strings"),
-            ("requestheader-allowed-names", None, "requestheader-allowed-names: the key is missing"),
-            ("requestheader-group-headers", None, "requestheader-group-headers: the key is missing"),
+            (
+                "requestheader-allowed-names",
+                None,
+                "requestheader-allowed-names: the key is missing",
+            ),
+            (
+                "requestheader-group-headers",
+                None,
+                "requestheader-group-headers: the key is missing",
+            ),
         ];
         for (key, value, error) in broken {
             let mut data = data(&Ca::new("new"));
@@ -160,7 +193,11 @@ mod tests {
             };
             let same = [
                 trust.clients.unwrap().is_same(before.clients.as_ref().unwrap()),
-                trust.front_proxy.unwrap().ca_bundle.is_same(&before.front_proxy.as_ref().unwrap().ca_bundle),
+                trust
+                    .front_proxy
+                    .unwrap()
+                    .ca_bundle
+                    .is_same(&before.front_proxy.as_ref().unwrap().ca_bundle),
             ];
             assert!(same[kept] && !same[replaced], "{key}");
         }

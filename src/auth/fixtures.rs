@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http_body_util::BodyExt;
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+};
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::CaBundle;
@@ -49,7 +51,8 @@ impl Ca {
         let mut params = CertificateParams::new([]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.not_after = rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(end.as_secs());
+        params.not_after =
+            rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(end.as_secs());
         params
     }
 
@@ -66,7 +69,11 @@ impl Ca {
     }
 
     /// Client certificate without its CA.
-    pub(super) fn client(&self, name: &str, organizations: &[&str]) -> Vec<CertificateDer<'static>> {
+    pub(super) fn client(
+        &self,
+        name: &str,
+        organizations: &[&str],
+    ) -> Vec<CertificateDer<'static>> {
         self.leaf(name, organizations, &[ExtendedKeyUsagePurpose::ClientAuth])
     }
 
@@ -115,10 +122,13 @@ pub(super) fn control_plane(
         let (respond, count) = (respond.clone(), count.clone());
         async move {
             count.fetch_add(1, Ordering::Relaxed);
-            let body = request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
+            let body =
+                request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
             let (code, body) = respond(serde_json::from_slice(&body).unwrap_or_default());
             let response = http::Response::builder().status(code);
-            Ok::<_, std::io::Error>(response.body(kube::client::Body::from(body.to_string().into_bytes())).unwrap())
+            Ok::<_, std::io::Error>(
+                response.body(kube::client::Body::from(body.to_string().into_bytes())).unwrap(),
+            )
         }
     });
     (kube::Client::new(service, "default"), requests)

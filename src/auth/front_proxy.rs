@@ -79,7 +79,11 @@ impl FrontProxy {
     ///
     /// # Errors
     /// The reason of the rejection.
-    pub fn verify(&self, chain: &[CertificateDer<'static>], now: UnixTime) -> Result<VerifiedProxy, ProxyRejection> {
+    pub fn verify(
+        &self,
+        chain: &[CertificateDer<'static>],
+        now: UnixTime,
+    ) -> Result<VerifiedProxy, ProxyRejection> {
         let parsed = chain.first().and_then(|leaf| X509Certificate::from_der(leaf).ok());
         let name = parsed.as_ref().and_then(|(_, leaf)| common_name(leaf)).unwrap_or_default();
         let issuer = parsed.map(|(_, leaf)| leaf.issuer().to_string()).unwrap_or_default();
@@ -99,7 +103,9 @@ impl FrontProxy {
     /// Returns true if both accept the same certificates and read the same headers.
     pub fn is_same(&self, other: &Self) -> bool {
         let Self { ca_bundle, allowed_names, headers } = self;
-        ca_bundle.is_same(&other.ca_bundle) && *allowed_names == other.allowed_names && *headers == other.headers
+        ca_bundle.is_same(&other.ca_bundle)
+            && *allowed_names == other.allowed_names
+            && *headers == other.headers
     }
 }
 
@@ -117,14 +123,21 @@ impl VerifiedProxy {
         };
         let uid = first(headers, &names.uid)?.unwrap_or_default();
         let mut groups = Vec::new();
-        for value in names.group.iter().flat_map(|name| headers.get_all(name)).filter(|value| !value.is_empty()) {
+        for value in names
+            .group
+            .iter()
+            .flat_map(|name| headers.get_all(name))
+            .filter(|value| !value.is_empty())
+        {
             groups.push(text(value.as_bytes())?);
         }
         let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (header, value) in headers {
             // The `http` crate keeps header names in lower case.
-            let mut keys =
-                names.extra_prefixes.iter().filter_map(|prefix| header.as_str().strip_prefix(prefix.as_str()));
+            let mut keys = names
+                .extra_prefixes
+                .iter()
+                .filter_map(|prefix| header.as_str().strip_prefix(prefix.as_str()));
             if let Some(key) = keys.next() {
                 if key.is_empty() {
                     return Err(InvalidProxyUser::EmptyExtraKey);
@@ -145,7 +158,8 @@ pub(super) fn unescape(key: &str) -> String {
 }
 
 fn first(headers: &HeaderMap, names: &[HeaderName]) -> Result<Option<String>, InvalidProxyUser> {
-    let mut values = names.iter().filter_map(|name| headers.get(name)).filter(|value| !value.is_empty());
+    let mut values =
+        names.iter().filter_map(|name| headers.get(name)).filter(|value| !value.is_empty());
     values.next().map(|value| text(value.as_bytes())).transpose()
 }
 
@@ -174,7 +188,10 @@ mod tests {
     fn headers(pairs: &[(&str, &[u8])]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
-            headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::from_bytes(value).unwrap());
+            headers.append(
+                HeaderName::try_from(*name).unwrap(),
+                HeaderValue::from_bytes(value).unwrap(),
+            );
         }
         headers
     }
@@ -184,11 +201,19 @@ mod tests {
         let (ca, stranger) = (Ca::new("front-proxy-ca"), Ca::new("stranger"));
         assert!(proxy(&ca, &["aggregator"]).verify(&ca.client("aggregator", &[]), now()).is_ok());
         assert!(proxy(&ca, &[]).verify(&ca.client("anybody", &[]), now()).is_ok());
-        let rejection = proxy(&ca, &["aggregator"]).verify(&ca.client("nope", &[]), now()).unwrap_err();
-        assert_eq!((rejection.name.as_str(), rejection.issuer.contains("front-proxy-ca")), ("nope", true));
+        let rejection =
+            proxy(&ca, &["aggregator"]).verify(&ca.client("nope", &[]), now()).unwrap_err();
+        assert_eq!(
+            (rejection.name.as_str(), rejection.issuer.contains("front-proxy-ca")),
+            ("nope", true)
+        );
         assert!(rejection.cause.contains("allowed names"));
-        let rejection = proxy(&ca, &[]).verify(&stranger.client("aggregator", &[]), now()).unwrap_err();
-        assert!(rejection.issuer.contains("stranger") && rejection.cause.contains("UnknownIssuer"), "{rejection:?}");
+        let rejection =
+            proxy(&ca, &[]).verify(&stranger.client("aggregator", &[]), now()).unwrap_err();
+        assert!(
+            rejection.issuer.contains("stranger") && rejection.cause.contains("UnknownIssuer"),
+            "{rejection:?}"
+        );
     }
 
     #[test]
@@ -207,7 +232,10 @@ mod tests {
         let user = verified.user(&given).unwrap().unwrap();
         assert_eq!((user.name.as_str(), user.uid.as_str()), ("jürgen", "7"));
         assert_eq!(user.groups, ["a", "b", "system:authenticated"]);
-        assert_eq!(user.extra, BTreeMap::from([("example.com/key".into(), vec!["v1".into(), "v2".into()])]));
+        assert_eq!(
+            user.extra,
+            BTreeMap::from([("example.com/key".into(), vec!["v1".into(), "v2".into()])])
+        );
     }
 
     #[test]
@@ -216,7 +244,10 @@ mod tests {
         let verified = proxy(&ca, &[]).verify(&ca.client("p", &[]), now()).unwrap();
         assert_eq!(verified.user(&headers(&[("x-remote-group", b"system:masters")])), Ok(None));
         assert_eq!(verified.user(&headers(&[("x-remote-user", b"")])), Ok(None));
-        assert_eq!(verified.user(&headers(&[("x-remote-user", b"\xff")])), Err(InvalidProxyUser::NotUtf8));
+        assert_eq!(
+            verified.user(&headers(&[("x-remote-user", b"\xff")])),
+            Err(InvalidProxyUser::NotUtf8)
+        );
     }
 
     #[test]

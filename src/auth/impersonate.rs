@@ -40,23 +40,30 @@ impl Impersonation {
         if !headers.keys().any(|name| name.as_str().starts_with(PREFIX)) {
             return Ok(None);
         }
-        let texts = |name: &HeaderName| headers.get_all(name).iter().map(text).collect::<Result<Vec<String>, _>>();
-        let first = |name: &HeaderName| headers.get(name).map(text).transpose().map(Option::unwrap_or_default);
+        let texts = |name: &HeaderName| {
+            headers.get_all(name).iter().map(text).collect::<Result<Vec<String>, _>>()
+        };
+        let first = |name: &HeaderName| {
+            headers.get(name).map(text).transpose().map(Option::unwrap_or_default)
+        };
         let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, value) in headers {
             if let Some(key) = name.as_str().strip_prefix(EXTRA) {
                 if key.is_empty() {
-                    let text = "the header \"Impersonate-Extra-\" has no key: send Impersonate-Extra-KEY";
+                    let text =
+                        "the header \"Impersonate-Extra-\" has no key: send Impersonate-Extra-KEY";
                     return Err(Status::bad_request(text).into());
                 }
                 extra.entry(unescape(key)).or_default().push(text(value)?);
             }
         }
-        let impersonation = Self { user: first(&USER)?, uid: first(&UID)?, groups: texts(&GROUP)?, extra };
+        let impersonation =
+            Self { user: first(&USER)?, uid: first(&UID)?, groups: texts(&GROUP)?, extra };
         match (impersonation.user.is_empty(), impersonation.impersonated()) {
             (true, impersonated) if impersonated.is_empty() => Ok(None),
             (true, impersonated) => {
-                let impersonated: Vec<String> = impersonated.iter().map(ImpersonatedAttribute::to_string).collect();
+                let impersonated: Vec<String> =
+                    impersonated.iter().map(ImpersonatedAttribute::to_string).collect();
                 Err(Rejection::InvalidImpersonation(format!(
                     "requested [{}] without impersonating a user",
                     impersonated.join(" ")
@@ -70,12 +77,18 @@ impl Impersonation {
     ///
     /// # Errors
     /// 403 with the first forbidden attribute; 500 if a review failed.
-    pub async fn authorize(self, requester: &Arc<User>, authorizer: &Authorizer) -> Result<Arc<User>, Rejection> {
+    pub async fn authorize(
+        self,
+        requester: &Arc<User>,
+        authorizer: &Authorizer,
+    ) -> Result<Arc<User>, Rejection> {
         for attribute in self.impersonated() {
             let attributes = Arc::new(attribute.attributes());
             match authorizer.authorize(requester, &attributes).await {
                 Ok(Decision::Allowed) => {}
-                Ok(Decision::Denied { reason }) => return Err(attributes.forbidden(requester, &reason).into()),
+                Ok(Decision::Denied { reason }) => {
+                    return Err(attributes.forbidden(requester, &reason).into());
+                }
                 Err(why) => return Err((&*why).into()),
             }
         }
@@ -86,14 +99,18 @@ impl Impersonation {
         let mut impersonated = Vec::new();
         match service_account(&self.user) {
             _ if self.user.is_empty() => {}
-            Some((namespace, name)) => impersonated.push(ImpersonatedAttribute::ServiceAccount { namespace, name }),
+            Some((namespace, name)) => {
+                impersonated.push(ImpersonatedAttribute::ServiceAccount { namespace, name })
+            }
             None => impersonated.push(ImpersonatedAttribute::User(&self.user)),
         }
         impersonated.extend(self.groups.iter().map(|group| ImpersonatedAttribute::Group(group)));
         for (key, values) in &self.extra {
-            impersonated.extend(values.iter().map(|value| ImpersonatedAttribute::Extra { key, value }));
+            impersonated
+                .extend(values.iter().map(|value| ImpersonatedAttribute::Extra { key, value }));
         }
-        impersonated.extend((!self.uid.is_empty()).then_some(ImpersonatedAttribute::Uid(&self.uid)));
+        impersonated
+            .extend((!self.uid.is_empty()).then_some(ImpersonatedAttribute::Uid(&self.uid)));
         impersonated
     }
 
@@ -102,7 +119,10 @@ impl Impersonation {
         if let Some((namespace, _)) = service_account(&name)
             && groups.is_empty()
         {
-            groups = vec!["system:serviceaccounts".into(), format!("system:serviceaccounts:{namespace}")];
+            groups = vec![
+                "system:serviceaccounts".into(),
+                format!("system:serviceaccounts:{namespace}"),
+            ];
         }
         let mut user = User { name, uid, groups, extra };
         if user.name != ANONYMOUS {
@@ -136,7 +156,9 @@ impl ImpersonatedAttribute<'_> {
         const GROUP: &str = "authentication.k8s.io";
         let (group, resource, subresource, namespace, name) = match self {
             ImpersonatedAttribute::User(name) => ("", "users", "", "", name),
-            ImpersonatedAttribute::ServiceAccount { namespace, name } => ("", "serviceaccounts", "", namespace, name),
+            ImpersonatedAttribute::ServiceAccount { namespace, name } => {
+                ("", "serviceaccounts", "", namespace, name)
+            }
             ImpersonatedAttribute::Group(name) => ("", "groups", "", "", name),
             ImpersonatedAttribute::Extra { key, value } => (GROUP, "userextras", key, "", value),
             ImpersonatedAttribute::Uid(uid) => (GROUP, "uids", "", "", uid),
@@ -167,7 +189,9 @@ impl std::fmt::Display for ImpersonatedAttribute<'_> {
             ImpersonatedAttribute::Extra { key, value } => {
                 write!(f, "{{UserExtra  {value}  authentication.k8s.io/v1  {key}}}")
             }
-            ImpersonatedAttribute::Uid(uid) => write!(f, "{{UID  {uid}  authentication.k8s.io/v1  }}"),
+            ImpersonatedAttribute::Uid(uid) => {
+                write!(f, "{{UID  {uid}  authentication.k8s.io/v1  }}")
+            }
         }
     }
 }
@@ -190,7 +214,10 @@ mod tests {
     fn read(pairs: &[(&str, &str)]) -> Result<Option<Impersonation>, Rejection> {
         let mut headers = HeaderMap::new();
         for (name, value) in pairs {
-            headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
+            headers.append(
+                HeaderName::try_from(*name).unwrap(),
+                HeaderValue::try_from(*value).unwrap(),
+            );
         }
         Impersonation::read(&headers)
     }
@@ -207,7 +234,8 @@ mod tests {
 
     #[test]
     fn extra_without_a_key_is_a_bad_request() {
-        let refusal = read(&[("impersonate-user", "bob"), ("impersonate-extra-", "all")]).unwrap_err();
+        let refusal =
+            read(&[("impersonate-user", "bob"), ("impersonate-extra-", "all")]).unwrap_err();
         let Rejection::Status(status) = refusal else { panic!("{refusal:?}") };
         assert_eq!((status.code, status.message.contains("has no key")), (400, true), "{status}");
     }
@@ -226,7 +254,10 @@ mod tests {
         assert_eq!(given.groups, ["devs", AUTHENTICATED]);
         assert_eq!(user(&[("impersonate-user", ANONYMOUS)]).groups, [UNAUTHENTICATED]);
         let account = user(&[("impersonate-user", "system:serviceaccount:lab:tester")]);
-        assert_eq!(account.groups, ["system:serviceaccounts", "system:serviceaccounts:lab", AUTHENTICATED]);
+        assert_eq!(
+            account.groups,
+            ["system:serviceaccounts", "system:serviceaccounts:lab", AUTHENTICATED]
+        );
     }
 
     #[test]
@@ -243,7 +274,10 @@ mod tests {
             .into_iter()
             .map(|attribute| match attribute.attributes() {
                 Attributes::Resource(of) => {
-                    format!("{}/{}/{}/{}/{}", of.group, of.resource, of.subresource, of.namespace, of.name)
+                    format!(
+                        "{}/{}/{}/{}/{}",
+                        of.group, of.resource, of.subresource, of.namespace, of.name
+                    )
                 }
                 Attributes::Path { .. } => unreachable!(),
             })

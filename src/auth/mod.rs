@@ -29,7 +29,8 @@ pub use authorize::{AccessReviews, AlwaysAllowPaths, Authorizer, Decision};
 pub use bearer::is_websocket;
 pub use ca_bundle::{CaBundle, CaBundleError};
 pub use cluster_trust::{
-    ClusterTrust, NAME as TRUST_CONFIG_MAP, NAMESPACE as TRUST_NAMESPACE, parse as parse_cluster_trust,
+    ClusterTrust, NAME as TRUST_CONFIG_MAP, NAMESPACE as TRUST_NAMESPACE,
+    parse as parse_cluster_trust,
 };
 pub use front_proxy::{FrontProxy, HeaderNames, ProxyRejection};
 pub use impersonate::Impersonation;
@@ -38,5 +39,7 @@ pub use rejection::Rejection;
 pub use token_file::{TokenFile, TokenFileError};
 pub use token_reviews::TokenReviews;
 pub use trust::{PeerCertificates, Trust};
-pub use trust_controller::{ClusterLookup, FrontProxyFile, TrustController, TrustFileError, TrustSource, TrustState};
+pub use trust_controller::{
+    ClusterLookup, FrontProxyFile, TrustController, TrustFileError, TrustSource, TrustState,
+};
 pub use user::User;

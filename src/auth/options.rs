@@ -13,7 +13,9 @@ use super::authorize::{AccessReviews, AlwaysAllowPaths, Authorizer};
 use super::front_proxy::HeaderNames;
 use super::token_file::TokenFile;
 use super::token_reviews::TokenReviews;
-use super::trust_controller::{ClusterLookup, FrontProxyFile, TrustController, TrustFileError, TrustSource};
+use super::trust_controller::{
+    ClusterLookup, FrontProxyFile, TrustController, TrustFileError, TrustSource,
+};
 use crate::cluster::Clients;
 use crate::meta::duration;
 use crate::telemetry::metrics::Metrics;
@@ -27,7 +29,12 @@ pub struct Options {
     #[arg(long, value_name = "MODE", value_enum)]
     pub authorization_mode: Option<AuthorizationMode>,
     /// Paths without authorization; a trailing * matches every path with that prefix.
-    #[arg(long, value_name = "PATHS", value_delimiter = ',', default_value = "/healthz,/livez,/readyz")]
+    #[arg(
+        long,
+        value_name = "PATHS",
+        value_delimiter = ',',
+        default_value = "/healthz,/livez,/readyz"
+    )]
     pub authorization_always_allow_paths: Vec<String>,
     /// Time to cache a SubjectAccessReview that allows a request.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration::non_negative)]
@@ -76,7 +83,12 @@ pub struct FrontProxyOptions {
     #[arg(long, value_name = "FILE")]
     pub requestheader_client_ca_file: Option<PathBuf>,
     /// Common names of front proxies; any name if not set.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "requestheader_client_ca_file")]
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        requires = "requestheader_client_ca_file"
+    )]
     pub requestheader_allowed_names: Vec<String>,
     /// Request headers with the user name, set by front proxies.
     #[arg(
@@ -88,7 +100,12 @@ pub struct FrontProxyOptions {
     )]
     pub requestheader_username_headers: Vec<HeaderName>,
     /// Request headers with the UID of the user, set by front proxies.
-    #[arg(long, value_name = "HEADERS", value_delimiter = ',', requires = "requestheader_client_ca_file")]
+    #[arg(
+        long,
+        value_name = "HEADERS",
+        value_delimiter = ',',
+        requires = "requestheader_client_ca_file"
+    )]
     pub requestheader_uid_headers: Vec<HeaderName>,
     /// Request headers with the groups of the user, set by front proxies.
     #[arg(
@@ -166,13 +183,15 @@ impl Options {
 
     /// Returns true if trusted CAs are read from the cluster.
     pub fn reads_cluster_trust(&self) -> bool {
-        let is_complete = self.client_ca_file.is_some() && self.front_proxy.requestheader_client_ca_file.is_some();
+        let is_complete = self.client_ca_file.is_some()
+            && self.front_proxy.requestheader_client_ca_file.is_some();
         !self.authentication_skip_lookup && !is_complete
     }
 
     /// Returns true if requests without credentials are served as the anonymous user.
     pub fn allows_anonymous(&self) -> bool {
-        self.anonymous_auth.unwrap_or(self.authorization_mode != Some(AuthorizationMode::AlwaysAllow))
+        self.anonymous_auth
+            .unwrap_or(self.authorization_mode != Some(AuthorizationMode::AlwaysAllow))
     }
 
     /// Creates the authorizer.
@@ -191,13 +210,15 @@ impl Options {
                 Err(AccessOptionsError::AnonymousWithAlwaysAllow)
             }
             (Some(AuthorizationMode::AlwaysAllow), _) => Ok(Authorizer::AlwaysAllow),
-            (None | Some(AuthorizationMode::Webhook), Some(clients)) => Ok(Authorizer::Webhook(AccessReviews::new(
-                clients.authorization.clone(),
-                AlwaysAllowPaths::new(&self.authorization_always_allow_paths),
-                self.authorization_webhook_cache_authorized_ttl,
-                self.authorization_webhook_cache_unauthorized_ttl,
-                metrics.clone(),
-            ))),
+            (None | Some(AuthorizationMode::Webhook), Some(clients)) => {
+                Ok(Authorizer::Webhook(AccessReviews::new(
+                    clients.authorization.clone(),
+                    AlwaysAllowPaths::new(&self.authorization_always_allow_paths),
+                    self.authorization_webhook_cache_authorized_ttl,
+                    self.authorization_webhook_cache_unauthorized_ttl,
+                    metrics.clone(),
+                )))
+            }
         }
     }
 
@@ -212,7 +233,10 @@ impl Options {
         now: UnixTime,
     ) -> Result<(Authenticator, TrustController), AccessOptionsError> {
         let has_no_file = self.token_auth_file.is_none() && self.client_ca_file.is_none();
-        if has_no_file && cluster.is_none() && self.front_proxy.requestheader_client_ca_file.is_none() {
+        if has_no_file
+            && cluster.is_none()
+            && self.front_proxy.requestheader_client_ca_file.is_none()
+        {
             return Err(AccessOptionsError::MissingAuthentication);
         }
         let tokens = self.token_auth_file.as_deref().map(read_tokens).transpose()?;
@@ -228,7 +252,9 @@ impl Options {
         let front_proxy = self.front_proxy.file();
         let lookup = match cluster.map(|clients| clients.authentication.clone()) {
             Some(_) if !self.reads_cluster_trust() => ClusterLookup::Disabled,
-            Some(client) if self.authentication_tolerate_lookup_failure => ClusterLookup::Optional(client),
+            Some(client) if self.authentication_tolerate_lookup_failure => {
+                ClusterLookup::Optional(client)
+            }
             Some(client) => ClusterLookup::Required(client),
             None => ClusterLookup::Disabled,
         };
@@ -250,7 +276,10 @@ impl FrontProxyOptions {
             username: requestheader_username_headers,
             uid: requestheader_uid_headers,
             group: requestheader_group_headers,
-            extra_prefixes: requestheader_extra_headers_prefix.iter().map(|name| name.as_str().to_owned()).collect(),
+            extra_prefixes: requestheader_extra_headers_prefix
+                .iter()
+                .map(|name| name.as_str().to_owned())
+                .collect(),
         };
         requestheader_client_ca_file.map(|ca_file| FrontProxyFile {
             ca_file,
@@ -261,7 +290,11 @@ impl FrontProxyOptions {
 }
 
 fn read_tokens(path: &Path) -> Result<TokenFile, AccessOptionsError> {
-    let error = |why: String| AccessOptionsError::TokenFile { flag: "--token-auth-file", path: path.into(), why };
+    let error = |why: String| AccessOptionsError::TokenFile {
+        flag: "--token-auth-file",
+        path: path.into(),
+        why,
+    };
     let content = std::fs::read(path).map_err(|why| error(why.to_string()))?;
     TokenFile::parse(&content).map_err(|why| error(why.to_string()))
 }

@@ -55,8 +55,12 @@ impl TokenFile {
     /// The first invalid line, malformed CSV, or no token.
     pub fn parse(content: &[u8]) -> Result<Self, TokenFileError> {
         let mut reader = csv::ReaderBuilder::new();
-        let mut reader =
-            reader.has_headers(false).flexible(true).trim(csv::Trim::All).comment(Some(b'#')).from_reader(content);
+        let mut reader = reader
+            .has_headers(false)
+            .flexible(true)
+            .trim(csv::Trim::All)
+            .comment(Some(b'#'))
+            .from_reader(content);
         let mut users: Vec<([u8; 32], Arc<User>)> = Vec::new();
         for record in reader.records() {
             let record = record?;
@@ -83,7 +87,10 @@ impl TokenFile {
     }
 }
 
-fn read_line(record: &csv::StringRecord, line: u64) -> Result<([u8; 32], Arc<User>), TokenFileError> {
+fn read_line(
+    record: &csv::StringRecord,
+    line: u64,
+) -> Result<([u8; 32], Arc<User>), TokenFileError> {
     if record.len() < 3 {
         return Err(TokenFileError::TooFewColumns { line, columns: record.len() });
     }
@@ -92,7 +99,12 @@ fn read_line(record: &csv::StringRecord, line: u64) -> Result<([u8; 32], Arc<Use
             return Err(TokenFileError::Empty { line, column: name });
         }
     }
-    let groups = record.get(3).unwrap_or_default().split(',').map(str::trim).filter(|group| !group.is_empty());
+    let groups = record
+        .get(3)
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|group| !group.is_empty());
     let groups = groups.map(str::to_owned).collect();
     let user = User { name: record[1].into(), uid: record[2].into(), groups, ..User::default() };
     Ok((Sha256::digest(&record[0]).into(), user.authenticated()))

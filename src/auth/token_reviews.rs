@@ -77,7 +77,8 @@ impl TokenReviews {
             reviews: Arc::new(ReviewClient::new(client.clone(), MAX_IN_FLIGHT)),
             results: SingleFlight::new(CAPACITY, lifetime),
         };
-        let (valid, known_queue, unknown_queue) = (Arc::new(Cache::new(CAPACITY)), queue(), queue());
+        let (valid, known_queue, unknown_queue) =
+            (Arc::new(Cache::new(CAPACITY)), queue(), queue());
         Self { valid, known_queue, unknown_queue, ttl, key, metrics }
     }
 
@@ -89,14 +90,16 @@ impl TokenReviews {
         if token.len() > MAX_TOKEN_BYTES {
             return Ok(None);
         }
-        let hash: TokenHash = Sha256::new().chain_update(self.key).chain_update(token).finalize().into();
+        let hash: TokenHash =
+            Sha256::new().chain_update(self.key).chain_update(token).finalize().into();
         let queue = match self.valid.get(&hash) {
             Some(valid) if Instant::now() < valid.until => return Ok(Some(valid.user.clone())),
             Some(_) => &self.known_queue,
             None => &self.unknown_queue,
         };
         let review = || {
-            let (reviews, metrics, token) = (queue.reviews.clone(), self.metrics.clone(), token.to_owned());
+            let (reviews, metrics, token) =
+                (queue.reviews.clone(), self.metrics.clone(), token.to_owned());
             let (valid, ttl) = (self.valid.clone(), self.ttl);
             async move {
                 let outcome = review(&reviews, token).await;
@@ -108,7 +111,13 @@ impl TokenReviews {
                 }
                 match &outcome {
                     Ok(TokenStatus { user: Some(user), .. }) => {
-                        valid.insert(hash, Arc::new(ValidToken { user: user.clone(), until: Instant::now() + ttl }));
+                        valid.insert(
+                            hash,
+                            Arc::new(ValidToken {
+                                user: user.clone(),
+                                until: Instant::now() + ttl,
+                            }),
+                        );
                     }
                     Ok(TokenStatus { user: None, is_error: false }) => drop(valid.remove(&hash)),
                     // The token may still be valid.
@@ -121,9 +130,16 @@ impl TokenReviews {
     }
 }
 
-async fn review(reviews: &ReviewClient<TokenReview>, token: String) -> Result<TokenStatus, ReviewError> {
+async fn review(
+    reviews: &ReviewClient<TokenReview>,
+    token: String,
+) -> Result<TokenStatus, ReviewError> {
     let spec = TokenReviewSpec { token, ..TokenReviewSpec::default() };
-    let status = reviews.post(&TokenReview { spec, ..TokenReview::default() }).await?.status.unwrap_or_default();
+    let status = reviews
+        .post(&TokenReview { spec, ..TokenReview::default() })
+        .await?
+        .status
+        .unwrap_or_default();
     let user = status.user.filter(|_| status.authenticated == Some(true)).and_then(user_of);
     let is_error = user.is_none() && status.error.is_some_and(|error| !error.is_empty());
     Ok(TokenStatus { user, is_error })
@@ -133,7 +149,8 @@ async fn review(reviews: &ReviewClient<TokenReview>, token: String) -> Result<To
 fn user_of(info: UserInfo) -> Option<Arc<User>> {
     let UserInfo { username, uid, groups, extra } = info;
     let name = username.filter(|name| !name.is_empty())?;
-    let (uid, groups, extra) = (uid.unwrap_or_default(), groups.unwrap_or_default(), extra.unwrap_or_default());
+    let (uid, groups, extra) =
+        (uid.unwrap_or_default(), groups.unwrap_or_default(), extra.unwrap_or_default());
     Some(User { name, uid, groups, extra }.authenticated())
 }
 
@@ -197,7 +214,8 @@ mod tests {
 
     #[tokio::test]
     async fn failed_review_is_not_cached() {
-        let (client, requests) = control_plane(|_| (403, json!({"kind": "Status", "code": 403, "message": "no"})));
+        let (client, requests) =
+            control_plane(|_| (403, json!({"kind": "Status", "code": 403, "message": "no"})));
         let reviews = TokenReviews::new(client, TTL, Arc::default());
         for attempts in 1..3 {
             let why = reviews.user("good").await.unwrap_err();
@@ -223,7 +241,10 @@ mod tests {
                 "status": status}),
             )
         });
-        assert_eq!(TokenReviews::new(client, TTL, Arc::default()).user("nameless").await.unwrap(), None);
+        assert_eq!(
+            TokenReviews::new(client, TTL, Arc::default()).user("nameless").await.unwrap(),
+            None
+        );
     }
 
     /// Control plane that responds to reviews of the token `good` only.
@@ -233,7 +254,8 @@ mod tests {
         let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
             let count = count.clone();
             async move {
-                let body = request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
+                let body =
+                    request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
                 let review: Value = serde_json::from_slice(&body).unwrap();
                 if review["spec"]["token"] != "good" {
                     return std::future::pending().await;
@@ -255,8 +277,11 @@ mod tests {
         for reviews in [&kept, &not_kept] {
             assert!(reviews.user("good").await.unwrap().is_some());
             // More than the queue and the cache hold.
-            let tokens: Vec<String> = (0..CAPACITY + 1000).map(|number| format!("stranger {number}")).collect();
-            let mut flood = Box::pin(futures_util::future::join_all(tokens.iter().map(|token| reviews.user(token))));
+            let tokens: Vec<String> =
+                (0..CAPACITY + 1000).map(|number| format!("stranger {number}")).collect();
+            let mut flood = Box::pin(futures_util::future::join_all(
+                tokens.iter().map(|token| reviews.user(token)),
+            ));
             assert!((&mut flood).now_or_never().is_none());
             tokio::task::yield_now().await;
             let refused = reviews.user("another").await.unwrap_err();
@@ -264,7 +289,11 @@ mod tests {
             assert!(reviews.user("good").await.unwrap().is_some());
         }
         assert_eq!(requests.load(Ordering::Relaxed), 3);
-        assert!(!metrics.text().contains("<error>"), "the control plane has not failed: {}", metrics.text());
+        assert!(
+            !metrics.text().contains("<error>"),
+            "the control plane has not failed: {}",
+            metrics.text()
+        );
     }
 
     #[tokio::test]
@@ -287,7 +316,9 @@ mod tests {
     async fn transient_failure_is_retried() {
         let failures = Arc::new(std::sync::atomic::AtomicUsize::new(2));
         let (client, requests) = control_plane(move |review| {
-            match failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) {
+            match failures
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
+            {
                 Ok(_) => (503, json!({"kind": "Status", "code": 503, "message": "later"})),
                 Err(_) => review_alice(review),
             }

@@ -54,7 +54,9 @@ impl fmt::Display for Trust {
             None => write!(f, "users: none"),
         }?;
         match &self.front_proxy {
-            Some(proxy) => write!(f, "; front proxies: {} allowed {:?}", proxy.ca_bundle, proxy.allowed_names),
+            Some(proxy) => {
+                write!(f, "; front proxies: {} allowed {:?}", proxy.ca_bundle, proxy.allowed_names)
+            }
             None => write!(f, "; front proxies: none"),
         }
     }
@@ -109,7 +111,9 @@ impl PeerCertificates {
             return None;
         }
         let mut verified = self.verified.lock();
-        if let Some(known) = verified.as_ref().filter(|known| Arc::ptr_eq(&known.by, trust) && now < known.until) {
+        if let Some(known) =
+            verified.as_ref().filter(|known| Arc::ptr_eq(&known.by, trust) && now < known.until)
+        {
             return Some(known.clone());
         }
         let fresh = Arc::new(verify(&self.chain, trust.clone(), now));
@@ -129,16 +133,28 @@ fn verify(chain: &[CertificateDer<'static>], by: Arc<Trust>, now: UnixTime) -> V
     let user = if is_user { user_of(&chain[0]) } else { None };
     let is_accepted = user.is_some() || matches!(proxy, Some(Ok(_)));
     let rejected_until = after(now, REJECTED_FOR);
-    let until = if is_accepted { next_expiry(chain, &by, now).unwrap_or(rejected_until) } else { rejected_until };
+    let until = if is_accepted {
+        next_expiry(chain, &by, now).unwrap_or(rejected_until)
+    } else {
+        rejected_until
+    };
     Verification { by, until, proxy, user }
 }
 
 /// End of the validity of a chain that is accepted at `now`: the next expiry of a certificate
 /// or CA.
-fn next_expiry(chain: &[CertificateDer<'static>], trust: &Trust, now: UnixTime) -> Option<UnixTime> {
+fn next_expiry(
+    chain: &[CertificateDer<'static>],
+    trust: &Trust,
+    now: UnixTime,
+) -> Option<UnixTime> {
     // An intermediate is accepted in the second of its expiry, and must be verified again in
     // the next one. One that expired before changes nothing.
-    let shown = chain.iter().filter_map(expiry_of).filter(|end| *end >= now).map(|end| end.max(after(now, A_SECOND)));
+    let shown = chain
+        .iter()
+        .filter_map(expiry_of)
+        .filter(|end| *end >= now)
+        .map(|end| end.max(after(now, A_SECOND)));
     let proxy = trust.front_proxy.as_ref().map(|proxy| &proxy.ca_bundle);
     let authorities = trust.clients.as_deref().into_iter().chain(proxy);
     shown.chain(authorities.filter_map(|ca_bundle| ca_bundle.next_expiry(now))).min()
@@ -193,7 +209,11 @@ mod tests {
         for (second, expected) in
             [(-9, Some("alice")), (-1, Some("alice")), (0, None), (1, None), (30, None), (90, None)]
         {
-            assert_eq!(name(peer.verify(&trust, seconds_before(end, -second))).as_deref(), expected, "{second}");
+            assert_eq!(
+                name(peer.verify(&trust, seconds_before(end, -second))).as_deref(),
+                expected,
+                "{second}"
+            );
         }
     }
 
@@ -202,7 +222,11 @@ mod tests {
         let ca = Ca::new("proxies");
         let peer = PeerCertificates::new(ca.client_until("aggregator", seconds_before(now(), -10)));
         let end = expiry_of(&peer.chain()[0]).unwrap();
-        let front_proxy = FrontProxy { ca_bundle: ca.ca_bundle(), allowed_names: Vec::new(), headers: Arc::default() };
+        let front_proxy = FrontProxy {
+            ca_bundle: ca.ca_bundle(),
+            allowed_names: Vec::new(),
+            headers: Arc::default(),
+        };
         let trust = Arc::new(Trust { clients: None, front_proxy: Some(Arc::new(front_proxy)) });
         for (second, is_proxy) in [(-1, true), (0, false), (1, false), (61, false)] {
             let verified = peer.verify(&trust, seconds_before(end, -second)).unwrap();
@@ -216,7 +240,11 @@ mod tests {
         let (peer, trust) = (PeerCertificates::new(ca.client("alice", &[])), trust(&ca));
         let end = trust.clients.as_ref().unwrap().first_expiry().unwrap();
         for (second, expected) in [(-1, Some("alice")), (0, None), (61, None)] {
-            assert_eq!(name(peer.verify(&trust, seconds_before(end, -second))).as_deref(), expected, "{second}");
+            assert_eq!(
+                name(peer.verify(&trust, seconds_before(end, -second))).as_deref(),
+                expected,
+                "{second}"
+            );
         }
     }
 

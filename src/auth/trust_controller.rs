@@ -95,7 +95,8 @@ impl TrustSource {
         metrics: Arc<Metrics>,
     ) -> Result<(watch::Receiver<TrustState>, TrustController), TrustFileError> {
         let Self { client_ca_file, front_proxy, lookup } = self;
-        let awaited = matches!(lookup, ClusterLookup::Required(_)).then(|| format!("waiting for {}", SUBJECT.what));
+        let awaited = matches!(lookup, ClusterLookup::Required(_))
+            .then(|| format!("waiting for {}", SUBJECT.what));
         let client = match lookup {
             ClusterLookup::Disabled => None,
             ClusterLookup::Required(client) | ClusterLookup::Optional(client) => Some(client),
@@ -105,10 +106,20 @@ impl TrustSource {
         let trust = Arc::new(from_files.with(|files| merged(files, &Trust::default())));
         record_expiries(&trust, &metrics);
         let (sender, receiver) = watch::channel(TrustState { trust, awaited });
-        let (from_cluster, config_map, logged_errors) = (Trust::default(), None, OnceEach::default());
+        let (from_cluster, config_map, logged_errors) =
+            (Trust::default(), None, OnceEach::default());
         Ok((
             receiver,
-            TrustController { files, client, from_files, from_cluster, config_map, logged_errors, sender, metrics },
+            TrustController {
+                files,
+                client,
+                from_files,
+                from_cluster,
+                config_map,
+                logged_errors,
+                sender,
+                metrics,
+            },
         ))
     }
 }
@@ -131,7 +142,9 @@ impl TrustController {
     /// Watches files and ConfigMap. Never returns.
     pub async fn run(&mut self) {
         let mut config_maps: BoxStream<'_, _> = match self.client.clone() {
-            Some(client) => watch_object(Api::<ConfigMap>::namespaced(client, NAMESPACE), NAME, SUBJECT).boxed(),
+            Some(client) => {
+                watch_object(Api::<ConfigMap>::namespaced(client, NAMESPACE), NAME, SUBJECT).boxed()
+            }
             None => stream::pending().boxed(),
         };
         let mut timer = tokio::time::interval(INTERVAL);
@@ -153,7 +166,9 @@ impl TrustController {
         match found {
             Some(config_map) => self.config_map = Some(config_map.data.unwrap_or_default()),
             // kube-apiserver creates it again; until then the old CAs are the best guess.
-            None => warn!(subject = SUBJECT.what, "the ConfigMap was deleted; keeping the previous CAs"),
+            None => {
+                warn!(subject = SUBJECT.what, "the ConfigMap was deleted; keeping the previous CAs")
+            }
         }
         self.sender.send_if_modified(|trusted| trusted.awaited.take().is_some());
     }
@@ -171,13 +186,15 @@ impl TrustController {
     /// Reads all sources again. An invalid source changes nothing and is logged once.
     fn refresh(&mut self, now: UnixTime) {
         const REFUSED: &str = "invalid CAs; keeping the previous ones";
-        if let Reload::Failed(error) = self.from_files.reload(self.files.read(now), Trust::is_same) {
+        if let Reload::Failed(error) = self.from_files.reload(self.files.read(now), Trust::is_same)
+        {
             warn!(%error, "{REFUSED}");
         }
         if let Some(data) = &self.config_map {
             let (trust, logged_errors) = cluster_trust::next(&self.from_cluster, data, now);
             self.from_cluster = trust;
-            let logged_errors = logged_errors.iter().map(|error| format!("{}: {error}", SUBJECT.what)).collect();
+            let logged_errors =
+                logged_errors.iter().map(|error| format!("{}: {error}", SUBJECT.what)).collect();
             for error in self.logged_errors.record_all(logged_errors) {
                 warn!(error, "{REFUSED}");
             }
@@ -207,7 +224,11 @@ impl Files {
             let pem = std::fs::read(path).map_err(|why| error(why.to_string()))?;
             CaBundle::parse(&pem, now).map_err(|why| error(why.to_string()))
         };
-        let clients = self.client_ca_file.as_ref().map(|path| ca_bundle("--client-ca-file", path)).transpose()?;
+        let clients = self
+            .client_ca_file
+            .as_ref()
+            .map(|path| ca_bundle("--client-ca-file", path))
+            .transpose()?;
         let front_proxy = match &self.front_proxy {
             None => None,
             Some(FrontProxyFile { ca_file, allowed_names, headers }) => Some(FrontProxy {
@@ -223,9 +244,12 @@ impl Files {
 /// Records the expiry of the CAs.
 fn record_expiries(trust: &Trust, metrics: &Metrics) {
     let proxies = trust.front_proxy.as_ref().map(|proxy| &proxy.ca_bundle);
-    for (which, ca_bundle) in [(Certificate::ClientCa, trust.clients.as_deref()), (Certificate::FrontProxyCa, proxies)]
+    for (which, ca_bundle) in
+        [(Certificate::ClientCa, trust.clients.as_deref()), (Certificate::FrontProxyCa, proxies)]
     {
-        let end = ca_bundle.and_then(CaBundle::first_expiry).and_then(|end| i64::try_from(end.as_secs()).ok());
+        let end = ca_bundle
+            .and_then(CaBundle::first_expiry)
+            .and_then(|end| i64::try_from(end.as_secs()).ok());
         if let Some(end) = end.and_then(|end| jiff::Timestamp::from_second(end).ok()) {
             metrics.set_certificate_expiry(which, end);
         }

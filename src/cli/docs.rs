@@ -33,7 +33,8 @@ impl DocsCommand {
         }
         let pages = self.folder.join("man");
         create(&pages)?;
-        clap_mangen::generate_to(command, &pages).with_context(|| format!("cannot write {}", pages.display()))
+        clap_mangen::generate_to(command, &pages)
+            .with_context(|| format!("cannot write {}", pages.display()))
     }
 }
 

@@ -35,15 +35,19 @@ impl OpenapiCommand {
 fn api() -> anyhow::Result<Api> {
     // The resources need a store, but the documents do not depend on its content.
     let store = store::in_memory()?.store;
-    let limits = StorageLimits { streams_per_namespace: None, object_bytes: 0, tag_history: MaxTagHistory::default() };
+    let limits = StorageLimits {
+        streams_per_namespace: None,
+        object_bytes: 0,
+        tag_history: MaxTagHistory::default(),
+    };
     let catalog = Arc::new(Catalog::new(&store, Registries::default(), &limits));
     let permissions = Permissions::new(Arc::new(Authorizer::AlwaysAllow));
     Ok(resources::all(&catalog, Namespaces::all(), Secrets::none(), permissions))
 }
 
 fn write(folder: &Path, api: &Api) -> anyhow::Result<()> {
-    let [v2, v3] =
-        [OpenApiVersion::V2, OpenApiVersion::V3].map(|version| openapi::document(version, API, api.endpoints()));
+    let [v2, v3] = [OpenApiVersion::V2, OpenApiVersion::V3]
+        .map(|version| openapi::document(version, API, api.endpoints()));
     let files = [
         ("v2.json", openapi::encode(&v2)),
         ("v2.pb", openapi::encode_protobuf(&v2)?),

@@ -84,7 +84,8 @@ impl Section<'_> {
         }
         for name in headings {
             let column = if name == ARGUMENTS { "Argument" } else { "Flag" };
-            section += &format!("\n### {name}\n\n| {column} | Default | Description |\n|---|---|---|\n");
+            section +=
+                &format!("\n### {name}\n\n| {column} | Default | Description |\n|---|---|---|\n");
             section.extend(arguments(command).filter(|arg| heading(arg) == name).map(row));
         }
         section
@@ -105,15 +106,20 @@ fn heading(arg: &Arg) -> &str {
 fn row(arg: &Arg) -> String {
     let takes_value = arg.get_action().takes_values();
     let value = arg.get_value_names().unwrap_or_default().join(" ");
-    let names = [arg.get_short().map(|short| format!("-{short}")), arg.get_long().map(|long| format!("--{long}"))];
+    let names = [
+        arg.get_short().map(|short| format!("-{short}")),
+        arg.get_long().map(|long| format!("--{long}")),
+    ];
     let names: Vec<String> = names.into_iter().flatten().collect();
     let flag = match (names.join("`, `"), takes_value) {
         (names, _) if names.is_empty() => value,
         (names, true) => format!("{names} {value}"),
         (names, false) => names,
     };
-    let defaults: Vec<_> = arg.get_default_values().iter().map(|text| text.to_string_lossy()).collect();
-    let default = if defaults.is_empty() { "–".to_owned() } else { format!("`{}`", defaults.join(",")) };
+    let defaults: Vec<_> =
+        arg.get_default_values().iter().map(|text| text.to_string_lossy()).collect();
+    let default =
+        if defaults.is_empty() { "–".to_owned() } else { format!("`{}`", defaults.join(",")) };
     let help = arg.get_long_help().or(arg.get_help()).map(ToString::to_string).unwrap_or_default();
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     let cells = [format!("`{flag}`"), default, format!("{}{}", cell(&help), values(arg))];
@@ -128,9 +134,10 @@ fn values(arg: &Arg) -> String {
     }
     let text = |value: &PossibleValue| {
         let name = value.get_name();
-        value
-            .get_help()
-            .map_or_else(|| format!("<br>`{name}`"), |help| format!("<br>`{name}`: {}", cell(&help.to_string())))
+        value.get_help().map_or_else(
+            || format!("<br>`{name}`"),
+            |help| format!("<br>`{name}`: {}", cell(&help.to_string())),
+        )
     };
     values.iter().filter(|value| !value.is_hide_set()).map(text).collect()
 }

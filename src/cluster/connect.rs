@@ -55,7 +55,9 @@ pub enum ConnectError {
         why: String,
     },
     /// Missing or unusable service account of the pod.
-    #[error("cannot use the service account of this pod: {0}; set --kubeconfig to connect without it")]
+    #[error(
+        "cannot use the service account of this pod: {0}; set --kubeconfig to connect without it"
+    )]
     InCluster(String),
 }
 
@@ -65,21 +67,30 @@ impl Options {
     ///
     /// # Errors
     /// A file that cannot be used, with its flag.
-    pub async fn connect(&self, may_use_pod: bool) -> Result<Option<(Clients, ClientReloads)>, ConnectError> {
+    pub async fn connect(
+        &self,
+        may_use_pod: bool,
+    ) -> Result<Option<(Clients, ClientReloads)>, ConnectError> {
         let Self { kubeconfig, authentication_kubeconfig, authorization_kubeconfig } = self;
         let mut reloads = Vec::new();
         let mut general = from_file("--kubeconfig", kubeconfig.as_deref(), &mut reloads).await?;
         let authentication = authentication_kubeconfig.as_deref();
-        let authentication = from_file("--authentication-kubeconfig", authentication, &mut reloads).await?;
+        let authentication =
+            from_file("--authentication-kubeconfig", authentication, &mut reloads).await?;
         let authorization = authorization_kubeconfig.as_deref();
-        let authorization = from_file("--authorization-kubeconfig", authorization, &mut reloads).await?;
-        if general.is_none() && may_use_pod && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
-            let (source, client) =
-                ReloadingClient::open(ConfigSource::InCluster).await.map_err(ConnectError::InCluster)?;
+        let authorization =
+            from_file("--authorization-kubeconfig", authorization, &mut reloads).await?;
+        if general.is_none() && may_use_pod && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+        {
+            let (source, client) = ReloadingClient::open(ConfigSource::InCluster)
+                .await
+                .map_err(ConnectError::InCluster)?;
             reloads.push(source);
             general = Some(client);
         }
-        let Some(general) = general.or_else(|| authentication.clone()).or_else(|| authorization.clone()) else {
+        let Some(general) =
+            general.or_else(|| authentication.clone()).or_else(|| authorization.clone())
+        else {
             return Ok(None);
         };
         let clients = Clients {
@@ -107,7 +118,8 @@ async fn from_file(
         return Ok(None);
     };
     let opened = ReloadingClient::open(ConfigSource::Kubeconfig(path.to_owned())).await;
-    let (source, client) = opened.map_err(|why| ConnectError::Kubeconfig { flag, path: path.to_owned(), why })?;
+    let (source, client) =
+        opened.map_err(|why| ConnectError::Kubeconfig { flag, path: path.to_owned(), why })?;
     reloads.push(source);
     Ok(Some(client))
 }

@@ -111,9 +111,15 @@ impl NamespaceCache {
         while let Some(event) = events.next().await {
             let mut known = self.known.write();
             match event {
-                Ok(Event::Apply(namespace)) => drop(known.insert(name_of(&namespace), state_of(&namespace))),
-                Ok(Event::Delete(namespace)) => drop(known.remove(&name_of(&namespace))),
-                Ok(Event::InitApply(namespace)) => drop(listed.insert(name_of(&namespace), state_of(&namespace))),
+                Ok(Event::Apply(namespace)) => {
+                    known.insert(name_of(&namespace), state_of(&namespace));
+                }
+                Ok(Event::Delete(namespace)) => {
+                    known.remove(&name_of(&namespace));
+                }
+                Ok(Event::InitApply(namespace)) => {
+                    listed.insert(name_of(&namespace), state_of(&namespace));
+                }
                 Ok(Event::InitDone) => *known = std::mem::take(&mut listed),
                 // The list starts over.
                 Ok(Event::Init) | Err(_) => listed.clear(),
@@ -147,10 +153,17 @@ mod tests {
     fn client() -> Client {
         let service = tower::service_fn(|request: http::Request<kube::client::Body>| async move {
             let (code, body) = match request.uri().path().rsplit('/').next() {
-                Some("lab") => (200, json!({"metadata": {"name": "lab"}, "status": {"phase": "Active"}})),
-                Some("old") => (200, json!({"metadata": {"name": "old"}, "status": {"phase": "Terminating"}})),
+                Some("lab") => {
+                    (200, json!({"metadata": {"name": "lab"}, "status": {"phase": "Active"}}))
+                }
+                Some("old") => {
+                    (200, json!({"metadata": {"name": "old"}, "status": {"phase": "Terminating"}}))
+                }
                 Some("down") => (503, json!({"kind": "Status", "code": 503, "message": "down"})),
-                _ => (404, json!({"kind": "Status", "code": 404, "reason": "NotFound", "message": "no"})),
+                _ => (
+                    404,
+                    json!({"kind": "Status", "code": 404, "reason": "NotFound", "message": "no"}),
+                ),
             };
             let body = kube::client::Body::from(body.to_string().into_bytes());
             Ok::<_, std::io::Error>(http::Response::builder().status(code).body(body).unwrap())

@@ -37,7 +37,10 @@ where
 }
 
 /// Watches all objects of an API. The stream goes on after an error.
-pub fn watch_collection<K>(api: Api<K>, subject: WatchSubject) -> impl Stream<Item = Result<Event<K>, String>> + Send
+pub fn watch_collection<K>(
+    api: Api<K>,
+    subject: WatchSubject,
+) -> impl Stream<Item = Result<Event<K>, String>> + Send
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
@@ -63,7 +66,9 @@ fn log_outages<T: Send>(
                 Ok(item)
             }
             // The history of the watch was compacted; the watcher lists again.
-            Err(watcher::Error::WatchError(status)) if status.code == 410 => Err(status.message.clone()),
+            Err(watcher::Error::WatchError(status)) if status.code == 410 => {
+                Err(status.message.clone())
+            }
             Err(error) => {
                 let why = if is_forbidden(&error) {
                     format!("{}: {if_forbidden}", error_message(&error))
@@ -71,7 +76,11 @@ fn log_outages<T: Send>(
                     error_message(&error)
                 };
                 if outage.record(true) {
-                    warn!(subject = what, error = why, "watch of the control plane failed; retrying");
+                    warn!(
+                        subject = what,
+                        error = why,
+                        "watch of the control plane failed; retrying"
+                    );
                 }
                 Err(why)
             }

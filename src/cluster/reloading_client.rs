@@ -101,7 +101,9 @@ impl ConfigSource {
             Self::Kubeconfig(path) => {
                 let content = Kubeconfig::read_from(path).map_err(|why| error_message(&why))?;
                 let options = KubeConfigOptions::default();
-                Config::from_custom_kubeconfig(content, &options).await.map_err(|why| error_message(&why))?
+                Config::from_custom_kubeconfig(content, &options)
+                    .await
+                    .map_err(|why| error_message(&why))?
             }
             Self::InCluster => Config::incluster().map_err(|why| error_message(&why))?,
         };
@@ -113,7 +115,8 @@ impl ConfigSource {
     fn content(&self) -> Result<Vec<u8>, String> {
         let mut all = Vec::new();
         let mut add = |path: &Path| {
-            let content = std::fs::read(path).map_err(|why| format!("{}: {why}", path.display()))?;
+            let content =
+                std::fs::read(path).map_err(|why| format!("{}: {why}", path.display()))?;
             all.extend(content);
             Ok::<(), String>(())
         };
@@ -122,9 +125,13 @@ impl ConfigSource {
             Self::Kubeconfig(path) => {
                 add(path)?;
                 let config = Kubeconfig::read_from(path).map_err(|why| error_message(&why))?;
-                let authorities = config.clusters.into_iter().filter_map(|each| each.cluster?.certificate_authority);
+                let authorities = config
+                    .clusters
+                    .into_iter()
+                    .filter_map(|each| each.cluster?.certificate_authority);
                 let users = config.auth_infos.into_iter().filter_map(|each| each.auth_info);
-                let pairs = users.flat_map(|user| [user.client_certificate, user.client_key]).flatten();
+                let pairs =
+                    users.flat_map(|user| [user.client_certificate, user.client_key]).flatten();
                 for path in authorities.chain(pairs) {
                     add(Path::new(&path))?;
                 }
@@ -175,7 +182,8 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         write(&path, &format!("http://{}", listener.local_addr().unwrap()));
         std::thread::spawn(move || drop(listener.accept()));
-        let (source, client) = ReloadingClient::open(ConfigSource::Kubeconfig(path.clone())).await.unwrap();
+        let (source, client) =
+            ReloadingClient::open(ConfigSource::Kubeconfig(path.clone())).await.unwrap();
         let before = refused(&client).await;
         write(&path, "http://127.0.0.1:1");
         assert_eq!(source.reload().await, Reload::Replaced);

@@ -60,12 +60,18 @@ const MAX_PENDING: usize = 400;
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Retries of transient failures, close to `DefaultAuthWebhookRetryBackoff` in
 /// `k8s.io/apiserver/pkg/server/options/authentication.go`.
-const RETRIES: ExponentialBuilder =
-    ExponentialBuilder::new().with_min_delay(Duration::from_millis(400)).with_factor(1.5).with_max_times(4);
+const RETRIES: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(400))
+    .with_factor(1.5)
+    .with_max_times(4);
 
 impl<K> ReviewClient<K>
 where
-    K: Resource<Scope = ClusterResourceScope, DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned,
+    K: Resource<Scope = ClusterResourceScope, DynamicType = ()>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned,
 {
     /// Client that has at most `in_flight` reviews in flight. Up to [`MAX_PENDING`] more wait.
     pub fn new(client: Client, in_flight: usize) -> Self {
@@ -82,12 +88,14 @@ where
             self.log_overflow();
             return Err(ReviewError::TooManyPending);
         };
-        let outcome = match tokio::time::timeout(TIMEOUT, self.post_with_retries(review, pending)).await {
-            Ok(outcome) => {
-                outcome.map_err(|error| ReviewError::Failed { code: code_of(&error), text: error_message(&error) })
-            }
-            Err(_) => Err(ReviewError::TimedOut),
-        };
+        let outcome =
+            match tokio::time::timeout(TIMEOUT, self.post_with_retries(review, pending)).await {
+                Ok(outcome) => outcome.map_err(|error| ReviewError::Failed {
+                    code: code_of(&error),
+                    text: error_message(&error),
+                }),
+                Err(_) => Err(ReviewError::TimedOut),
+            };
         self.log(&outcome);
         outcome
     }
@@ -178,7 +186,10 @@ mod tests {
         assert!((&mut first).now_or_never().is_none());
         let mut others = Box::pin(join_all((0..MAX_PENDING).map(|_| reviews.post(&review))));
         assert!((&mut others).now_or_never().is_none());
-        assert!(matches!(reviews.post(&review).now_or_never(), Some(Err(ReviewError::TooManyPending))));
+        assert!(matches!(
+            reviews.post(&review).now_or_never(),
+            Some(Err(ReviewError::TooManyPending))
+        ));
         drop(others);
         assert!(reviews.post(&review).now_or_never().is_none());
     }

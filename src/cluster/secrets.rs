@@ -48,7 +48,11 @@ impl Secrets {
     ///
     /// # Errors
     /// The request failed.
-    pub async fn list(&self, namespace: &str, labels: &str) -> Result<NamespaceSecrets, SecretsUnavailable> {
+    pub async fn list(
+        &self,
+        namespace: &str,
+        labels: &str,
+    ) -> Result<NamespaceSecrets, SecretsUnavailable> {
         let Some(client) = &self.0 else {
             return Ok(NamespaceSecrets::default());
         };
@@ -59,7 +63,9 @@ impl Secrets {
                 let resource_version = list.metadata.resource_version.unwrap_or_default();
                 return Ok(NamespaceSecrets { resource_version, items: list.items });
             }
-            Ok(Err(kube::Error::Api(status))) if status.code == 403 => return Ok(NamespaceSecrets::default()),
+            Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
+                return Ok(NamespaceSecrets::default());
+            }
             Ok(Err(error)) => error_message(&error),
             Err(_) => format!("no answer within {} s", TIMEOUT.as_secs()),
         };

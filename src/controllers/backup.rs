@@ -58,7 +58,9 @@ impl BackupServer {
     async fn serve(&self) {
         loop {
             match self.listener.accept().await {
-                Ok((stream, _)) if is_trusted(&stream) => log(send(stream, self.backup.clone()).await),
+                Ok((stream, _)) if is_trusted(&stream) => {
+                    log(send(stream, self.backup.clone()).await)
+                }
                 Ok(_) => warn!("a process of another user requested a backup and got none"),
                 Err(error) => {
                     warn!(%error, "backups cannot be requested");

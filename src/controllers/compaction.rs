@@ -78,7 +78,11 @@ impl CompactionController {
         }
     }
 
-    async fn due_by_age(&self, now: Instant, history: &mut RevisionHistory) -> Result<Option<Revision>, StoreError> {
+    async fn due_by_age(
+        &self,
+        now: Instant,
+        history: &mut RevisionHistory,
+    ) -> Result<Option<Revision>, StoreError> {
         let latest = self.store.current().await?;
         Ok(history.record(now, latest, self.options.compaction_retention))
     }
@@ -89,7 +93,10 @@ impl CompactionController {
     }
 
     /// Compacts up to the revision that is due, and returns it.
-    async fn compact(&self, due: Result<Option<Revision>, StoreError>) -> Result<Option<Revision>, StoreError> {
+    async fn compact(
+        &self,
+        due: Result<Option<Revision>, StoreError>,
+    ) -> Result<Option<Revision>, StoreError> {
         let due = due?;
         if let Some(revision) = due {
             self.compact.compact(revision).await?;
@@ -131,8 +138,9 @@ mod tests {
     fn revisions_younger_than_the_retention_are_kept() {
         let (start, minute) = (Instant::now(), Duration::from_secs(60));
         let mut history = RevisionHistory::default();
-        let mut record =
-            |minutes: u32, revision| history.record(start + minute * minutes, Revision(revision), minute * 10);
+        let mut record = |minutes: u32, revision| {
+            history.record(start + minute * minutes, Revision(revision), minute * 10)
+        };
         assert_eq!(record(0, 1), None);
         assert_eq!(record(5, 7), None);
         assert_eq!(record(10, 9), Some(Revision(1)));

@@ -59,13 +59,27 @@ pub struct Subjects {
 
 /// The controllers of a server, except that of its [`connection`].
 pub fn all(subjects: Subjects) -> Vec<Box<dyn Controller>> {
-    let Subjects { control_plane, trust, namespaces, serving, handshakes, opened, data_dir, compaction, metrics } =
-        subjects;
+    let Subjects {
+        control_plane,
+        trust,
+        namespaces,
+        serving,
+        handshakes,
+        opened,
+        data_dir,
+        compaction,
+        metrics,
+    } = subjects;
     let Opened { backend, store, elector, compact, backup, scan, disk_usage, .. } = opened;
     let registered = serving.registered_service.clone().zip(control_plane);
-    let registration =
-        registered.map(|(service, client)| RegistrationController::new(client, service, serving.ca_bundle()));
-    let compaction = compact.map(|compact| CompactionController { store, compact, elector, options: compaction });
+    let registration = registered
+        .map(|(service, client)| RegistrationController::new(client, service, serving.ca_bundle()));
+    let compaction = compact.map(|compact| CompactionController {
+        store,
+        compact,
+        elector,
+        options: compaction,
+    });
     let controllers = [
         boxed(Some(trust)),
         boxed(namespaces),

@@ -55,8 +55,11 @@ struct Pauses {
     peace: Duration,
 }
 
-const PAUSES: Pauses =
-    Pauses { first: Duration::from_secs(1), last: Duration::from_secs(60), peace: Duration::from_secs(600) };
+const PAUSES: Pauses = Pauses {
+    first: Duration::from_secs(1),
+    last: Duration::from_secs(60),
+    peace: Duration::from_secs(600),
+};
 /// The longest that the control plane may take for an answer to a change.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -111,7 +114,11 @@ impl Controller for RegistrationController {
 impl RegistrationController {
     /// Keeps the CAs of `bundle`, in PEM, in the APIService while it points at `service`. An empty
     /// bundle means that the CAs are unknown.
-    pub(super) fn new(client: Client, service: ServiceReference, bundle: watch::Receiver<Bytes>) -> Self {
+    pub(super) fn new(
+        client: Client,
+        service: ServiceReference,
+        bundle: watch::Receiver<Bytes>,
+    ) -> Self {
         Self { client, name: format!("{VERSION}.{GROUP}"), service, bundle, pauses: PAUSES }
     }
 
@@ -166,14 +173,22 @@ impl RegistrationController {
     }
 
     /// Writes the list, and nothing else.
-    async fn change(&self, api: &Api<APIService>, precondition: &Precondition, bundle: Bytes) -> Changed {
+    async fn change(
+        &self,
+        api: &Api<APIService>,
+        precondition: &Precondition,
+        bundle: Bytes,
+    ) -> Changed {
         let Precondition { uid, resource_version } = precondition;
         let bundle = ByteString(bundle.into());
         let patch = Patch::Merge(json!({
             "metadata": {"uid": uid, "resourceVersion": resource_version},
             "spec": {"caBundle": bundle},
         }));
-        let params = PatchParams { field_manager: Some(env!("CARGO_PKG_NAME").to_owned()), ..PatchParams::default() };
+        let params = PatchParams {
+            field_manager: Some(env!("CARGO_PKG_NAME").to_owned()),
+            ..PatchParams::default()
+        };
         match tokio::time::timeout(TIMEOUT, api.patch(&self.name, &params, &patch)).await {
             Ok(Ok(object)) => Changed::Into(Box::new(object)),
             Ok(Err(kube::Error::Api(status))) => match status.code {
@@ -222,7 +237,9 @@ impl RegistrationController {
             RegistrationState::Absent => {
                 info!(%apiservice, "waiting for the APIService: it is not there, and is not created here")
             }
-            RegistrationState::Fits => info!(%apiservice, "spec.caBundle holds the CA of this server"),
+            RegistrationState::Fits => {
+                info!(%apiservice, "spec.caBundle holds the CA of this server")
+            }
             RegistrationState::NoBundle => warn!(
                 %apiservice,
                 "spec.caBundle is left alone: the serving certificate is somebody else's and its CA is not known here"
@@ -251,11 +268,17 @@ impl Work {
 
 impl Patience {
     fn new(pauses: Pauses, now: Instant) -> Self {
-        Self { pauses, not_before: now, last: None, backoff: Backoff::new(pauses.first, pauses.last) }
+        Self {
+            pauses,
+            not_before: now,
+            last: None,
+            backoff: Backoff::new(pauses.first, pauses.last),
+        }
     }
 
     fn changed(&mut self, now: Instant) {
-        let is_undone = self.last.is_some_and(|before| now.duration_since(before) < self.pauses.peace);
+        let is_undone =
+            self.last.is_some_and(|before| now.duration_since(before) < self.pauses.peace);
         self.last = Some(now);
         if is_undone {
             self.not_before = now + self.backoff.next_delay();

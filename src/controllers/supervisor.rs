@@ -71,7 +71,11 @@ impl Supervisor {
 }
 
 /// Runs a controller whenever this replica is elected for it. Never returns.
-async fn supervise(mut controller: Box<dyn Controller>, metrics: Arc<Metrics>, policy: RestartPolicy) {
+async fn supervise(
+    mut controller: Box<dyn Controller>,
+    metrics: Arc<Metrics>,
+    policy: RestartPolicy,
+) {
     let name = controller.name();
     let restarts = metrics.controller_restarts(name);
     let mut backoff = Backoff::new(policy.first, policy.longest);
@@ -82,7 +86,10 @@ async fn supervise(mut controller: Box<dyn Controller>, metrics: Arc<Metrics>, p
         };
         let started = Instant::now();
         match run(&mut *controller, &mut term).await {
-            RunEnd::TermOver => info!(controller = name, "a controller stops, another replica may be elected for it"),
+            RunEnd::TermOver => info!(
+                controller = name,
+                "a controller stops, another replica may be elected for it"
+            ),
             RunEnd::Failed(reason) => {
                 drop(term);
                 if started.elapsed() >= policy.stable {

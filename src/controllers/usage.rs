@@ -106,16 +106,20 @@ type LoggedLargest = OnChange<(String, u64)>;
 /// Records the largest object. Returns true if it is to be logged: it is much larger than the logged
 /// one, or that one is gone.
 fn record_largest(logged: &mut LoggedLargest, largest: LargestObject<'_>) -> bool {
-    logged.record_if((largest.name.to_owned(), largest.bytes), |(name, bytes), (last_name, last_bytes)| {
-        *bytes > last_bytes + last_bytes / 4 || (name != last_name && bytes < last_bytes)
-    })
+    logged.record_if(
+        (largest.name.to_owned(), largest.bytes),
+        |(name, bytes), (last_name, last_bytes)| {
+            *bytes > last_bytes + last_bytes / 4 || (name != last_name && bytes < last_bytes)
+        },
+    )
 }
 
 impl UsageCounter {
     /// Counts all changes, and sets the gauges.
     async fn count(mut self, metrics: &Metrics) -> (Self, Result<(), StoreError>) {
         loop {
-            let (counter, step, took) = self.unblocked(|counter| counter.scanner.step(&mut counter.usage)).await;
+            let (counter, step, took) =
+                self.unblocked(|counter| counter.scanner.step(&mut counter.usage)).await;
             self = counter;
             match step {
                 Ok(ScanProgress::More) => time::sleep(took * PAUSES_PER_STEP).await,
@@ -127,12 +131,16 @@ impl UsageCounter {
         self.show_stored(metrics);
         let (counter, file, _) = self.unblocked(Self::file).await;
         self = counter;
-        let shown = file.map(|file| file.map_or((), |file| show_file(metrics, self.backend, file, self.used)));
+        let shown = file
+            .map(|file| file.map_or((), |file| show_file(metrics, self.backend, file, self.used)));
         (self, shown)
     }
 
     /// Runs blocking work on a thread for it. Returns its result and its duration.
-    async fn unblocked<T: Send + 'static>(mut self, work: fn(&mut Self) -> T) -> (Self, T, Duration) {
+    async fn unblocked<T: Send + 'static>(
+        mut self,
+        work: fn(&mut Self) -> T,
+    ) -> (Self, T, Duration) {
         let start = Instant::now();
         let done = tokio::task::spawn_blocking(move || {
             let done = work(&mut self);
@@ -173,7 +181,13 @@ impl UsageCounter {
             metrics.usage().set_resource(ResourceLabels { group: GROUP, resource: name }, stored);
             if let Some(largest) = largest.filter(|largest| record_largest(logged, *largest)) {
                 let (bytes, largest, objects) = (largest.bytes, largest.name, amount.objects);
-                info!(bytes, resource = name, name = largest, objects, "the largest of the stored objects");
+                info!(
+                    bytes,
+                    resource = name,
+                    name = largest,
+                    objects,
+                    "the largest of the stored objects"
+                );
             }
         }
         metrics.usage().set_tag_events(self.usage.tag_events);

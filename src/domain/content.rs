@@ -12,8 +12,8 @@ use crate::meta::field;
 /// signatures. The manifest holds the digest of the configuration. Missing content, and content
 /// without a digest, is not checked.
 pub fn digest_errors(image: &Image) -> field::Errors {
-    let manifest =
-        mapping::manifest_digest_error(image).map(|error| field::Error { field: "metadata.name".into(), ..error });
+    let manifest = mapping::manifest_digest_error(image)
+        .map(|error| field::Error { field: "metadata.name".into(), ..error });
     manifest.into_iter().chain(config_error(image)).collect()
 }
 
@@ -22,10 +22,12 @@ fn config_error(image: &Image) -> Option<field::Error> {
     if config.is_empty() || !manifest::has_config(&image.docker_image_manifest_media_type) {
         return None;
     }
-    let expected: Digest = Manifest::read(&image.docker_image_manifest).ok()?.config.digest.parse().ok()?;
+    let expected: Digest =
+        Manifest::read(&image.docker_image_manifest).ok()?.config.digest.parse().ok()?;
     let actual = expected.digest_of(config);
     let rule = || format!("its digest must be {expected}, as in the manifest");
-    (actual != expected).then(|| field::Error::invalid("dockerImageConfig", actual.as_str(), rule()))
+    (actual != expected)
+        .then(|| field::Error::invalid("dockerImageConfig", actual.as_str(), rule()))
 }
 
 #[cfg(test)]
@@ -35,7 +37,10 @@ mod tests {
     const CONFIG: &str = r#"{"architecture":"amd64"}"#;
 
     fn image() -> Image {
-        let manifest = format!(r#"{{"schemaVersion":2,"config":{{"digest":"{}"}}}}"#, Digest::sha256_of(CONFIG));
+        let manifest = format!(
+            r#"{{"schemaVersion":2,"config":{{"digest":"{}"}}}}"#,
+            Digest::sha256_of(CONFIG)
+        );
         let mut image = Image {
             docker_image_manifest_media_type: manifest::OCI_MANIFEST.into(),
             docker_image_config: CONFIG.into(),
@@ -67,7 +72,10 @@ mod tests {
         let other = Image { docker_image_config: "{}".into(), ..image() };
         assert_eq!(fields(&other), ["dockerImageConfig"]);
         let text = field::join(&digest_errors(&other));
-        assert!(text.contains(&format!("its digest must be {}", Digest::sha256_of(CONFIG))), "{text}");
+        assert!(
+            text.contains(&format!("its digest must be {}", Digest::sha256_of(CONFIG))),
+            "{text}"
+        );
     }
 
     #[test]

@@ -124,11 +124,16 @@ impl fmt::Display for Digest {
 fn split(text: &str) -> Result<(Algorithm, &str), ParseDigestError> {
     let (name, hex) = text.split_once(':').ok_or(ParseDigestError::Format)?;
     let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+.".contains(&byte);
-    if name.is_empty() || hex.is_empty() || !name.bytes().all(in_name) || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
+    if name.is_empty()
+        || hex.is_empty()
+        || !name.bytes().all(in_name)
+        || !hex.bytes().all(|b| b.is_ascii_hexdigit())
+    {
         return Err(ParseDigestError::Format);
     }
     let known = [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512];
-    let algorithm = known.into_iter().find(|each| each.name() == name).ok_or(ParseDigestError::Algorithm)?;
+    let algorithm =
+        known.into_iter().find(|each| each.name() == name).ok_or(ParseDigestError::Algorithm)?;
     match hex.len() == algorithm.hex_length() {
         true => Ok((algorithm, hex)),
         false => Err(ParseDigestError::Length),
@@ -144,7 +149,10 @@ mod tests {
     #[test]
     fn empty_content_has_the_known_digest() {
         let digest = Digest::sha256_of("");
-        assert_eq!(digest.hex(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+        assert_eq!(
+            digest.hex(),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
         assert_eq!(digest.algorithm(), Algorithm::Sha256);
     }
 

@@ -185,7 +185,9 @@ mod tests {
 
     #[test]
     fn keys_are_matched_without_regard_to_case() {
-        let image = read(r#"{"ARCHITECTURE":"amd64","Config":{"env":["A=b"],"Cmd":["x"]},"os":"linux"}"#).unwrap();
+        let image =
+            read(r#"{"ARCHITECTURE":"amd64","Config":{"env":["A=b"],"Cmd":["x"]},"os":"linux"}"#)
+                .unwrap();
         let config = image.config.unwrap();
         assert_eq!(
             (image.architecture.as_str(), &config.env[..], &config.cmd[..]),
@@ -195,8 +197,7 @@ mod tests {
 
     #[test]
     fn null_fields_give_empty_metadata() {
-        let text =
-            r#"{"config":null,"created":null,"architecture":"","container_config":null,"history":null,"rootfs":null}"#;
+        let text = r#"{"config":null,"created":null,"architecture":"","container_config":null,"history":null,"rootfs":null}"#;
         assert_eq!(read(text).unwrap(), DockerImage::default());
     }
 
@@ -208,8 +209,7 @@ mod tests {
     #[test]
     fn first_type_error_is_returned() {
         let error = read(r#"{"config":{"Env":"not a list"},"created":"yesterday"}"#).unwrap_err();
-        let expected =
-            "json: cannot unmarshal string into Go struct field DockerImageConfig.config.Env of type []string";
+        let expected = "json: cannot unmarshal string into Go struct field DockerImageConfig.config.Env of type []string";
         assert_eq!(error.to_string(), expected);
         assert!(read(r#"{"history":{}}"#).is_err());
     }

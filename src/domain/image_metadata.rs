@@ -37,7 +37,10 @@ pub enum FillError {
     #[error("dockerImageConfig must not be empty for manifest type \"{0}\"")]
     NoConfig(String),
     /// The schema version is not supported.
-    #[error("unrecognized container image manifest schema {schema} for {} ({reference})", field::quote(name))]
+    #[error(
+        "unrecognized container image manifest schema {schema} for {} ({reference})",
+        field::quote(name)
+    )]
     UnknownSchema {
         /// Schema version.
         schema: i64,
@@ -47,7 +50,9 @@ pub enum FillError {
         reference: String,
     },
     /// A schema 1 manifest has a different number of history entries and layers.
-    #[error("the image {name} ({reference}) has mismatched history and fslayer cardinality ({history} != {layers})")]
+    #[error(
+        "the image {name} ({reference}) has mismatched history and fslayer cardinality ({history} != {layers})"
+    )]
     Cardinality {
         /// Name of the image.
         name: String,
@@ -115,7 +120,9 @@ pub fn fill_for_view(image: &mut Image) -> Result<(), FillError> {
 /// Returns the images of a manifest list. `None` if the media type is not that of a list or the
 /// manifest cannot be parsed; the value from the client remains then.
 pub fn manifests_of_list(image: &Image) -> Option<Vec<ImageManifest>> {
-    if image.docker_image_manifest.is_empty() || !manifest::is_list(&image.docker_image_manifest_media_type) {
+    if image.docker_image_manifest.is_empty()
+        || !manifest::is_list(&image.docker_image_manifest_media_type)
+    {
         return None;
     }
     let list = ManifestList::read(&image.docker_image_manifest).ok()?;
@@ -212,7 +219,8 @@ fn describe_schema1(image: &mut Image, manifest: &Manifest) -> Result<(), FillEr
         let (name, reference) = names(image);
         return Err(FillError::NoHistory { name, reference });
     };
-    let mut metadata = image_config::read_v1(&newest.v1_compatibility).map_err(FillError::Manifest)?;
+    let mut metadata =
+        image_config::read_v1(&newest.v1_compatibility).map_err(FillError::Manifest)?;
     metadata.size = size_of_layers(&image.docker_image_layers, None);
     *image.docker_image_metadata.image_mut() = metadata;
     Ok(())
@@ -230,7 +238,8 @@ fn describe_schema2(image: &mut Image, manifest: Manifest) -> Result<(), FillErr
     }
     let mut metadata = image_config::read(&image.docker_image_config).map_err(FillError::Config)?;
     let config_size = i64::try_from(image.docker_image_config.len()).unwrap_or(i64::MAX);
-    metadata.size = config_size.wrapping_add(size_of_layers(&image.docker_image_layers, Some(&manifest.config.digest)));
+    metadata.size = config_size
+        .wrapping_add(size_of_layers(&image.docker_image_layers, Some(&manifest.config.digest)));
     metadata.id = manifest.config.digest;
     *image.docker_image_metadata.image_mut() = metadata;
     Ok(())
@@ -239,7 +248,10 @@ fn describe_schema2(image: &mut Image, manifest: Manifest) -> Result<(), FillErr
 /// Returns the total size of the distinct layers except `config`. Wraps on overflow, like Go.
 fn size_of_layers(layers: &[ImageLayer], config: Option<&String>) -> i64 {
     let mut counted: BTreeSet<&String> = config.into_iter().collect();
-    layers.iter().filter(|layer| counted.insert(&layer.name)).fold(0, |sum: i64, layer| sum.wrapping_add(layer.size))
+    layers
+        .iter()
+        .filter(|layer| counted.insert(&layer.name))
+        .fold(0, |sum: i64, layer| sum.wrapping_add(layer.size))
 }
 
 fn unknown_schema(image: &Image, manifest: &Manifest) -> FillError {
@@ -258,7 +270,8 @@ mod tests {
     use super::*;
     use crate::meta::Time;
 
-    const CONFIG: &str = r#"{"architecture":"amd64","created":"2021-02-03T04:05:06.789Z","config":{"Cmd":["x"]}}"#;
+    const CONFIG: &str =
+        r#"{"architecture":"amd64","created":"2021-02-03T04:05:06.789Z","config":{"Cmd":["x"]}}"#;
 
     fn image(media_type: &str, manifest: serde_json::Value) -> Image {
         Image {
@@ -288,7 +301,10 @@ mod tests {
     }
 
     fn given_layers(names: &str) -> Vec<ImageLayer> {
-        names.chars().map(|name| ImageLayer { name: name.into(), size: 1, media_type: "t".into() }).collect()
+        names
+            .chars()
+            .map(|name| ImageLayer { name: name.into(), size: 1, media_type: "t".into() })
+            .collect()
     }
 
     fn error(mut image: Image) -> String {
@@ -336,9 +352,16 @@ mod tests {
         let turned = |media_type: &str, annotation: Option<&str>| {
             let mut image = Image { docker_image_layers: given_layers("ab"), ..schema2() };
             image.docker_image_manifest_media_type = media_type.into();
-            image.metadata.annotations.extend(annotation.map(|order| (LAYERS_ORDER.into(), order.into())));
+            image
+                .metadata
+                .annotations
+                .extend(annotation.map(|order| (LAYERS_ORDER.into(), order.into())));
             fill(&mut image).unwrap();
-            let marked = image.metadata.annotations.get(LAYERS_ORDER).is_some_and(|order| order == "ascending");
+            let marked = image
+                .metadata
+                .annotations
+                .get(LAYERS_ORDER)
+                .is_some_and(|order| order == "ascending");
             (layer_names(&image), marked)
         };
         assert_eq!(turned(manifest::SCHEMA2, None), ("ba".into(), true));
@@ -370,14 +393,18 @@ mod tests {
         assert_eq!(layer_names(&image), "ab");
         assert_eq!(image.docker_image_manifest_media_type, manifest::SCHEMA1);
         assert_eq!(
-            (image.docker_image_metadata.image().id.as_str(), image.docker_image_metadata.image().size),
+            (
+                image.docker_image_metadata.image().id.as_str(),
+                image.docker_image_metadata.image().size
+            ),
             ("new", 3)
         );
     }
 
     #[test]
     fn manifest_list_keeps_its_creation_time() {
-        let mut image = image(manifest::OCI_INDEX, json!({"mediaType": manifest::OCI_INDEX, "manifests": []}));
+        let mut image =
+            image(manifest::OCI_INDEX, json!({"mediaType": manifest::OCI_INDEX, "manifests": []}));
         image.metadata.creation_timestamp = Some(Time::from_unix_seconds(5));
         fill(&mut image).unwrap();
         assert_eq!(image.docker_image_metadata.image().id, "n");
@@ -403,12 +430,18 @@ mod tests {
                 image("", json!({"schemaVersion": 1})),
                 "the image n (r.io/a) has a schema 1 manifest, but it doesn't have history",
             ),
-            (image("m", json!({"schemaVersion": 2})), r#"dockerImageConfig must not be empty for manifest type "m""#),
+            (
+                image("m", json!({"schemaVersion": 2})),
+                r#"dockerImageConfig must not be empty for manifest type "m""#,
+            ),
             (
                 Image { docker_image_config: "{bad".into(), ..schema2() },
                 "failed to parse dockerImageConfig: invalid character 'b' looking for beginning of object key string",
             ),
-            (Image { docker_image_manifest: "{".into(), ..schema2() }, "unexpected end of JSON input"),
+            (
+                Image { docker_image_manifest: "{".into(), ..schema2() },
+                "unexpected end of JSON input",
+            ),
         ];
         for (image, expected) in cases {
             assert_eq!(error(image), expected);
@@ -427,12 +460,15 @@ mod tests {
 
     #[test]
     fn list_is_parsed_only_with_its_media_type() {
-        let text =
-            json!({"manifests": [{"digest": "d", "size": 5, "platform": {"architecture": "arm", "os": "linux"}}]});
+        let text = json!({"manifests": [{"digest": "d", "size": 5, "platform": {"architecture": "arm", "os": "linux"}}]});
         let listed = manifests_of_list(&image(manifest::DOCKER_LIST, text.clone())).unwrap();
-        assert_eq!((listed[0].digest.as_str(), listed[0].manifest_size, listed[0].os.as_str()), ("d", 5, "linux"));
+        assert_eq!(
+            (listed[0].digest.as_str(), listed[0].manifest_size, listed[0].os.as_str()),
+            ("d", 5, "linux")
+        );
         assert_eq!(manifests_of_list(&image(manifest::SCHEMA2, text)), None);
-        let broken = Image { docker_image_manifest: "{".into(), ..image(manifest::OCI_INDEX, json!({})) };
+        let broken =
+            Image { docker_image_manifest: "{".into(), ..image(manifest::OCI_INDEX, json!({})) };
         assert_eq!(manifests_of_list(&broken), None);
     }
 
@@ -440,7 +476,10 @@ mod tests {
     fn views_have_no_manifest_and_configuration() {
         let mut image = schema2();
         fill_for_view(&mut image).unwrap();
-        assert_eq!((image.docker_image_manifest.as_str(), image.docker_image_config.as_str()), ("", ""));
+        assert_eq!(
+            (image.docker_image_manifest.as_str(), image.docker_image_config.as_str()),
+            ("", "")
+        );
         assert_eq!(image.docker_image_metadata.image().id, "c");
     }
 }

@@ -22,8 +22,9 @@ impl<'a> SignatureName<'a> {
     /// # Errors
     /// 400 for any other name.
     pub fn parse(name: &'a str) -> Result<Self, Status> {
-        let (image, _) = names::two_parts(name, '@')
-            .ok_or_else(|| Status::bad_request("ImageSignatures must be accessed with <imageName>@<signatureName>"))?;
+        let (image, _) = names::two_parts(name, '@').ok_or_else(|| {
+            Status::bad_request("ImageSignatures must be accessed with <imageName>@<signatureName>")
+        })?;
         Ok(Self { whole: name, image })
     }
 }
@@ -73,8 +74,11 @@ mod tests {
     use crate::api::SignatureIssuer;
 
     fn signature(name: &str, content: &str) -> ImageSignature {
-        let mut signature =
-            ImageSignature { r#type: "t".into(), content: ByteString(content.into()), ..ImageSignature::default() };
+        let mut signature = ImageSignature {
+            r#type: "t".into(),
+            content: ByteString(content.into()),
+            ..ImageSignature::default()
+        };
         signature.metadata.name = name.into();
         signature
     }
@@ -88,7 +92,10 @@ mod tests {
         assert_eq!(SignatureName::parse("i@s").unwrap().image, "i");
         for bad in ["bad", "a@b@c", "@b", "a@", ""] {
             let status = SignatureName::parse(bad).unwrap_err();
-            assert_eq!(status.message, "ImageSignatures must be accessed with <imageName>@<signatureName>", "{bad}");
+            assert_eq!(
+                status.message, "ImageSignatures must be accessed with <imageName>@<signatureName>",
+                "{bad}"
+            );
             assert_eq!(status.code, 400);
         }
     }

@@ -46,7 +46,9 @@ pub fn prepare_for_update(image: &mut Image, stored: &Image) {
     if !stored.docker_image_signatures.is_empty() {
         image.docker_image_signatures.clone_from(&stored.docker_image_signatures);
     }
-    if image.docker_image_manifest != stored.docker_image_manifest && !may_have_manifest(image, stored) {
+    if image.docker_image_manifest != stored.docker_image_manifest
+        && !may_have_manifest(image, stored)
+    {
         image.docker_image_manifest.clone_from(&stored.docker_image_manifest);
     }
     if image.docker_image_config != stored.docker_image_config && !may_have_config(image) {
@@ -86,7 +88,8 @@ fn may_have_manifest(image: &Image, stored: &Image) -> bool {
         manifest::SCHEMA1 | "" => signed_manifest::payload(text),
         _ => None,
     };
-    Manifest::read(text).is_ok() && payload.is_some_and(|payload| is_content_of(&image.metadata.name, &payload))
+    Manifest::read(text).is_ok()
+        && payload.is_some_and(|payload| is_content_of(&image.metadata.name, &payload))
 }
 
 /// Returns true if the configuration of `image` is missing or matches the digest in the manifest.
@@ -149,7 +152,8 @@ mod tests {
     #[test]
     fn controller_annotation_of_signatures_is_dropped() {
         let mut signature = ImageSignature::default();
-        signature.metadata.annotations = [MANAGED_SIGNATURE, "other"].map(|key| (key.into(), "true".into())).into();
+        signature.metadata.annotations =
+            [MANAGED_SIGNATURE, "other"].map(|key| (key.into(), "true".into())).into();
         let mut image = Image { signatures: vec![signature], ..Image::default() };
         prepare_for_create(&mut image);
         assert_eq!(image.signatures[0].metadata.annotations.keys().collect::<Vec<_>>(), ["other"]);
@@ -158,7 +162,10 @@ mod tests {
     /// An image with manifest and configuration, named by its digest.
     fn whole() -> Image {
         let config = r#"{"architecture":"amd64"}"#;
-        let text = format!(r#"{{"schemaVersion":2,"config":{{"digest":"{}"}}}}"#, Digest::sha256_of(config));
+        let text = format!(
+            r#"{{"schemaVersion":2,"config":{{"digest":"{}"}}}}"#,
+            Digest::sha256_of(config)
+        );
         let mut image = Image {
             docker_image_manifest_media_type: manifest::SCHEMA2.into(),
             docker_image_config: config.into(),
@@ -170,7 +177,11 @@ mod tests {
     }
 
     fn bare() -> Image {
-        Image { docker_image_manifest: String::new(), docker_image_config: String::new(), ..whole() }
+        Image {
+            docker_image_manifest: String::new(),
+            docker_image_config: String::new(),
+            ..whole()
+        }
     }
 
     fn changed(mut image: Image, stored: &Image) -> (bool, bool) {
@@ -195,9 +206,14 @@ mod tests {
 
     #[test]
     fn mismatched_content_is_reverted() {
-        let other = Image { docker_image_manifest: "{}".into(), docker_image_config: "{}".into(), ..whole() };
+        let other = Image {
+            docker_image_manifest: "{}".into(),
+            docker_image_config: "{}".into(),
+            ..whole()
+        };
         assert_eq!(changed(other, &whole()), (true, true));
-        let list = Image { docker_image_manifest_media_type: manifest::DOCKER_LIST.into(), ..bare() };
+        let list =
+            Image { docker_image_manifest_media_type: manifest::DOCKER_LIST.into(), ..bare() };
         assert_eq!(changed(whole(), &list), (false, false));
     }
 

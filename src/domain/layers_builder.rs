@@ -33,8 +33,10 @@ impl LayersBuilder {
     /// Starts with the images in the history of a stream.
     pub fn new(stream: &ImageStream) -> Self {
         let events = stream.status.tags.iter().flat_map(|tag| &tag.items);
-        let open: BTreeSet<String> = events.map(|event| event.image.clone()).filter(|name| !name.is_empty()).collect();
-        let view = ImageStreamLayers { metadata: stream.metadata.clone(), ..ImageStreamLayers::default() };
+        let open: BTreeSet<String> =
+            events.map(|event| event.image.clone()).filter(|name| !name.is_empty()).collect();
+        let view =
+            ImageStreamLayers { metadata: stream.metadata.clone(), ..ImageStreamLayers::default() };
         let unproved = stream.unproved.clone();
         let bytes = open.iter().map(|name| ENTRY_BYTES + name.len()).sum();
         let seen = open.iter().cloned().collect();
@@ -58,10 +60,14 @@ impl LayersBuilder {
     /// Therefore only blobs in the manifest count, and none of an image that the stream has without
     /// proof.
     pub fn add(&mut self, name: String, image: Option<&Image>) {
-        let is_shown_part = |uid: &str| uid == unproved::WITHHELD && image.is_some_and(unproved::is_open);
+        let is_shown_part =
+            |uid: &str| uid == unproved::WITHHELD && image.is_some_and(unproved::is_open);
         let unproved = self.unproved.get(&name).filter(|uid| !is_shown_part(uid));
-        let Some(image) = image.filter(|image| unproved.is_none_or(|uid| unproved::is_own(image, uid))) else {
-            let missing = ImageBlobReferences { image_missing: true, ..ImageBlobReferences::default() };
+        let Some(image) =
+            image.filter(|image| unproved.is_none_or(|uid| unproved::is_own(image, uid)))
+        else {
+            let missing =
+                ImageBlobReferences { image_missing: true, ..ImageBlobReferences::default() };
             self.view.images.insert(name, missing);
             return;
         };
@@ -76,14 +82,22 @@ impl LayersBuilder {
             self.add_blob(&layer.name, Some(layer.size), &layer.media_type);
         }
         let media_type = image.docker_image_manifest_media_type.as_str();
-        let shown = || manifest::has_config(media_type).then(|| image.docker_image_metadata.image().id.clone());
+        let shown = || {
+            manifest::has_config(media_type).then(|| image.docker_image_metadata.image().id.clone())
+        };
         let config = named.map_or_else(shown, |named| named.config.clone());
         if let Some(config) = &config {
-            let form = if media_type == manifest::OCI_MANIFEST { OCI_CONFIG } else { DOCKER_CONFIG };
+            let form =
+                if media_type == manifest::OCI_MANIFEST { OCI_CONFIG } else { DOCKER_CONFIG };
             self.add_blob(config, None, form);
         }
-        self.add_blob(&name, None, if media_type.is_empty() { manifest::SCHEMA2 } else { media_type });
-        let manifests: Vec<String> = image.docker_image_manifests.iter().map(|part| part.digest.clone()).collect();
+        self.add_blob(
+            &name,
+            None,
+            if media_type.is_empty() { manifest::SCHEMA2 } else { media_type },
+        );
+        let manifests: Vec<String> =
+            image.docker_image_manifests.iter().map(|part| part.digest.clone()).collect();
         for part in &manifests {
             self.bytes += ITEM_BYTES + part.len();
             if self.seen.insert(part.clone()) {
@@ -93,7 +107,9 @@ impl LayersBuilder {
         }
         let layers: Vec<String> = layers.iter().map(|layer| layer.name.clone()).collect();
         self.bytes += layers.iter().map(|layer| ITEM_BYTES + layer.len()).sum::<usize>();
-        self.view.images.insert(name, ImageBlobReferences { image_missing: false, layers, config, manifests });
+        self.view
+            .images
+            .insert(name, ImageBlobReferences { image_missing: false, layers, config, manifests });
     }
 
     /// Returns the result.
@@ -119,7 +135,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::{Evidence, ImageLayer, ImageManifest, NamedBlobs, NamedTagEventList, Proof, TagEvent};
+    use crate::api::{
+        Evidence, ImageLayer, ImageManifest, NamedBlobs, NamedTagEventList, Proof, TagEvent,
+    };
 
     fn stream(images: &[&str]) -> ImageStream {
         let event = |image: &&str| TagEvent { image: (*image).into(), ..TagEvent::default() };
@@ -131,8 +149,10 @@ mod tests {
     }
 
     fn image(name: &str, media_type: &str, config: &str, layers: &[&str], parts: &[&str]) -> Image {
-        let layer = |name: &&str| ImageLayer { name: (*name).into(), size: 5, media_type: "l".into() };
-        let part = |digest: &&str| ImageManifest { digest: (*digest).into(), ..ImageManifest::default() };
+        let layer =
+            |name: &&str| ImageLayer { name: (*name).into(), size: 5, media_type: "l".into() };
+        let part =
+            |digest: &&str| ImageManifest { digest: (*digest).into(), ..ImageManifest::default() };
         let mut image = Image {
             docker_image_manifest_media_type: media_type.into(),
             docker_image_layers: layers.iter().map(layer).collect(),
@@ -144,7 +164,10 @@ mod tests {
         image
     }
 
-    fn gathered(stream: &ImageStream, images: &[Image]) -> Result<ImageStreamLayers, field::Errors> {
+    fn gathered(
+        stream: &ImageStream,
+        images: &[Image],
+    ) -> Result<ImageStreamLayers, field::Errors> {
         let mut view = LayersBuilder::new(stream);
         while let Some(name) = view.next_image() {
             let image = images.iter().find(|image| image.metadata.name == name);
@@ -162,7 +185,8 @@ mod tests {
             image("old", "", "", &[], &[]),
         ];
         let view = gathered(&stream(&["a", "list", "old", "a", ""]), &images).unwrap();
-        let blob = |size: Option<i64>, media_type: &str| json!({"size": size, "mediaType": media_type});
+        let blob =
+            |size: Option<i64>, media_type: &str| json!({"size": size, "mediaType": media_type});
         assert_eq!(
             json!(view.blobs),
             json!({
@@ -226,21 +250,31 @@ mod tests {
         let references = |image: &Image| {
             let view = gathered(&stream, std::slice::from_ref(image)).unwrap();
             assert!(view.blobs.is_empty());
-            assert_eq!(view.images.keys().collect::<Vec<_>>(), ["a"], "its parts are not in the stream");
+            assert_eq!(
+                view.images.keys().collect::<Vec<_>>(),
+                ["a"],
+                "its parts are not in the stream"
+            );
             view.images["a"].clone()
         };
         assert_eq!(references(&own), ImageBlobReferences::default());
         let mut proved = image("a", "", "", &["secret"], &[]);
         proved.metadata.uid = "own".into();
         proved.evidence.proof = Proof::Manifest;
-        assert_eq!(references(&proved), ImageBlobReferences { image_missing: true, ..ImageBlobReferences::default() });
+        assert_eq!(
+            references(&proved),
+            ImageBlobReferences { image_missing: true, ..ImageBlobReferences::default() }
+        );
     }
 
     #[test]
     fn invalid_image_fails_the_view() {
         let images = [image("a", manifest::SCHEMA2, "", &[], &[]), image("b", "", "", &[], &[])];
         let errors = gathered(&stream(&["a", "b"]), &images).unwrap_err();
-        assert_eq!(field::join(&errors), "images[a].config: Invalid value: \"\": config cannot be an empty string");
+        assert_eq!(
+            field::join(&errors),
+            "images[a].config: Invalid value: \"\": config cannot be an empty string"
+        );
         assert!(gathered(&stream(&["b"]), &images).is_ok());
     }
 
@@ -248,7 +282,8 @@ mod tests {
     fn errors_of_many_images_are_bounded() {
         let names: Vec<String> = (0..20).map(|at| format!("image{at}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let images: Vec<Image> = names.iter().map(|name| image(name, "", "", &[""; 50], &[])).collect();
+        let images: Vec<Image> =
+            names.iter().map(|name| image(name, "", "", &[""; 50], &[])).collect();
         let errors = gathered(&stream(&names), &images).unwrap_err();
         assert!((errors.len(), errors.is_cut()) == (100, true), "{}", errors.len());
     }

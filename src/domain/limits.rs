@@ -47,12 +47,15 @@ fn tag_names(old: Option<&ImageStream>, new: &ImageStream) -> field::Errors {
 fn pull_specs(old: Option<&ImageStream>, new: &ImageStream) -> field::Errors {
     let mut errors = field::Errors::default();
     for tag in &new.status.tags {
-        let before = || old.and_then(|old| tags::history(old, &tag.tag)).map_or(&[][..], |tag| &tag.items);
-        let has_old = |spec: &str| before().iter().any(|event| event.docker_image_reference == spec);
+        let before =
+            || old.and_then(|old| tags::history(old, &tag.tag)).map_or(&[][..], |tag| &tag.items);
+        let has_old =
+            |spec: &str| before().iter().any(|event| event.docker_image_reference == spec);
         for (at, event) in tag.items.iter().enumerate() {
             let spec = &event.docker_image_reference;
             if is_long(spec) && !has_old(spec) {
-                let path = format_args!("status.tags[{}].items[{at}].dockerImageReference", tag.tag);
+                let path =
+                    format_args!("status.tags[{}].items[{at}].dockerImageReference", tag.tag);
                 errors.push_with(|| long(path, spec));
             }
         }
@@ -90,7 +93,11 @@ pub fn image(old: Option<&Image>, new: &Image) -> field::Errors {
 
 fn parts(old: Option<&Image>, new: &Image) -> field::Errors {
     let lists = [
-        ("dockerImageLayers", new.docker_image_layers.len(), old.map_or(0, |old| old.docker_image_layers.len())),
+        (
+            "dockerImageLayers",
+            new.docker_image_layers.len(),
+            old.map_or(0, |old| old.docker_image_layers.len()),
+        ),
         (
             "dockerImageManifests",
             new.docker_image_manifests.len(),
@@ -137,8 +144,10 @@ mod tests {
 
     fn with_tags(spec: &[&str], pushed: &[&str]) -> ImageStream {
         let mut stream = ImageStream::default();
-        let reference = |name: &&str| TagReference { name: (*name).into(), ..TagReference::default() };
-        let history = |name: &&str| NamedTagEventList { tag: (*name).into(), ..NamedTagEventList::default() };
+        let reference =
+            |name: &&str| TagReference { name: (*name).into(), ..TagReference::default() };
+        let history =
+            |name: &&str| NamedTagEventList { tag: (*name).into(), ..NamedTagEventList::default() };
         stream.spec.tags = spec.iter().map(reference).collect();
         stream.status.tags = pushed.iter().map(history).collect();
         stream
@@ -151,7 +160,10 @@ mod tests {
         let rule = "Too long: may not be more than 1024 bytes, has 1025";
         let both = format!("[spec.tags[{long}].name: {rule}, status.tags[{long}].tag: {rule}]");
         assert_eq!(texts(&stream(None, &with_tags(&[&long], &[&long]))), both);
-        assert_eq!(pushed_tag(&with_tags(&[&fits], &[]), &long).unwrap().to_string(), format!("tag: {rule}"));
+        assert_eq!(
+            pushed_tag(&with_tags(&[&fits], &[]), &long).unwrap().to_string(),
+            format!("tag: {rule}")
+        );
     }
 
     #[test]
@@ -166,7 +178,8 @@ mod tests {
 
     fn with_event(spec: &str) -> ImageStream {
         let mut stream = with_tags(&[], &["t"]);
-        stream.status.tags[0].items = vec![TagEvent { docker_image_reference: spec.into(), ..TagEvent::default() }];
+        stream.status.tags[0].items =
+            vec![TagEvent { docker_image_reference: spec.into(), ..TagEvent::default() }];
         stream
     }
 
@@ -179,7 +192,8 @@ mod tests {
         assert_eq!(texts(&stream(None, &with_event(&over))), all);
         assert_eq!(texts(&stream(Some(&with_event(&other)), &with_event(&over))), all);
         assert_eq!(texts(&stream(Some(&with_event(&over)), &with_event(&over))), "[]");
-        let image_of = |spec: &str| Image { docker_image_reference: spec.into(), ..Image::default() };
+        let image_of =
+            |spec: &str| Image { docker_image_reference: spec.into(), ..Image::default() };
         assert_eq!(texts(&image(None, &image_of(&over))), format!("dockerImageReference: {rule}"));
         assert_eq!(texts(&image(Some(&image_of(&over)), &image_of(&over))), "[]");
     }
@@ -234,6 +248,9 @@ mod tests {
     fn stored_images_keep_their_parts() {
         let old = with_parts(600, 700, "");
         assert_eq!(texts(&image(Some(&old), &old)), "[]");
-        assert!(texts(&image(Some(&old), &with_parts(600, 701, ""))).contains("Too many: 701: must have at most 500"));
+        assert!(
+            texts(&image(Some(&old), &with_parts(600, 701, "")))
+                .contains("Too many: 701: must have at most 500")
+        );
     }
 }

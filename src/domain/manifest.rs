@@ -169,7 +169,11 @@ impl Struct for Descriptor {
     const NAME: &'static str = "dockerv1client.Descriptor";
 
     fn fields(&mut self) -> Vec<(&'static str, &mut dyn Decode)> {
-        vec![("mediaType", &mut self.media_type), ("size", &mut self.size), ("digest", &mut self.digest)]
+        vec![
+            ("mediaType", &mut self.media_type),
+            ("size", &mut self.size),
+            ("digest", &mut self.digest),
+        ]
     }
 }
 
@@ -214,7 +218,11 @@ impl Struct for Platform {
     const NAME: &'static str = "manifestlist.PlatformSpec";
 
     fn fields(&mut self) -> Vec<(&'static str, &mut dyn Decode)> {
-        vec![("architecture", &mut self.architecture), ("os", &mut self.os), ("variant", &mut self.variant)]
+        vec![
+            ("architecture", &mut self.architecture),
+            ("os", &mut self.os),
+            ("variant", &mut self.variant),
+        ]
     }
 }
 
@@ -231,7 +239,8 @@ mod tests {
         let manifest = Manifest::read(text).unwrap();
         assert_eq!((manifest.schema_version(), manifest.media_type.as_str()), (2, "m"));
         assert_eq!((manifest.config.digest.as_str(), manifest.config.size), ("c", 3));
-        let layers: Vec<_> = manifest.layers.iter().map(|layer| (layer.digest.as_str(), layer.size)).collect();
+        let layers: Vec<_> =
+            manifest.layers.iter().map(|layer| (layer.digest.as_str(), layer.size)).collect();
         assert_eq!(layers, [("a", 1), ("b", 0)]);
     }
 

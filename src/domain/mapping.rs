@@ -23,7 +23,8 @@ pub enum PushedImage {
 /// Sets the default pull spec, which is in the integrated registry, and drops signatures.
 pub fn prepare(mapping: &mut ImageStreamMapping, registries: &Registries) {
     if mapping.image.docker_image_reference.is_empty() {
-        mapping.image.docker_image_reference = registries.default_reference(mapping).unwrap_or_default();
+        mapping.image.docker_image_reference =
+            registries.default_reference(mapping).unwrap_or_default();
     }
     mapping.image.signatures.clear();
 }
@@ -63,12 +64,17 @@ pub fn is_named_by_manifest(image: &Image) -> bool {
 /// Returns true if `name` is the digest of the payload of a signed schema 1 manifest, and the
 /// manifest adds nothing but signatures.
 fn is_payload(image: &Image, name: &Digest) -> bool {
-    let may_be_signed =
-        matches!(image.docker_image_manifest_media_type.as_str(), manifest::SCHEMA1 | manifest::SCHEMA1_SIGNED | "");
-    let Some(payload) = signed_manifest::payload(&image.docker_image_manifest).filter(|_| may_be_signed) else {
+    let may_be_signed = matches!(
+        image.docker_image_manifest_media_type.as_str(),
+        manifest::SCHEMA1 | manifest::SCHEMA1_SIGNED | ""
+    );
+    let Some(payload) =
+        signed_manifest::payload(&image.docker_image_manifest).filter(|_| may_be_signed)
+    else {
         return false;
     };
-    name.digest_of(&payload) == *name && signed_manifest::is_signed_form(&image.docker_image_manifest, &payload)
+    name.digest_of(&payload) == *name
+        && signed_manifest::is_signed_form(&image.docker_image_manifest, &payload)
 }
 
 /// Adds the pushed image to the history of its tag and of the tags that directly track it.
@@ -88,7 +94,8 @@ pub fn push(
         image: mapping.image.metadata.name.clone(),
         generation: stream.metadata.generation,
     };
-    let pushed = tag_history::push(&mut stream.status.tags, &mapping.tag, event.clone(), max_history);
+    let pushed =
+        tag_history::push(&mut stream.status.tags, &mapping.tag, event.clone(), max_history);
     if pushed.is_change() {
         tag_history::push_to_tracking_tags(stream, &mapping.tag, &event, max_history);
     }
@@ -97,7 +104,8 @@ pub fn push(
 
 fn reference_in(stream: &ImageStream, image: &Image, state: PushedImage) -> String {
     let is_managed = image.metadata.annotations.get(MANAGED).is_some_and(|value| value == "true");
-    let repositories = [&stream.status.docker_image_repository, &stream.spec.docker_image_repository];
+    let repositories =
+        [&stream.status.docker_image_repository, &stream.spec.docker_image_repository];
     let repository = repositories.into_iter().find(|each| !each.is_empty());
     repository
         .filter(|_| is_managed && state == PushedImage::Existing)
@@ -127,8 +135,13 @@ mod tests {
         stream.metadata.name = "s".into();
         stream.metadata.generation = 4;
         stream.status.docker_image_repository = "in/ns/s".into();
-        let from = ObjectReference { kind: "ImageStreamTag".into(), name: "t".into(), ..ObjectReference::default() };
-        stream.spec.tags = vec![TagReference { name: "f".into(), from: Some(from), ..TagReference::default() }];
+        let from = ObjectReference {
+            kind: "ImageStreamTag".into(),
+            name: "t".into(),
+            ..ObjectReference::default()
+        };
+        stream.spec.tags =
+            vec![TagReference { name: "f".into(), from: Some(from), ..TagReference::default() }];
         stream
     }
 
@@ -141,9 +154,14 @@ mod tests {
         let (text, other) = (r#"{"schemaVersion":2}"#, Digest::sha256_of("other"));
         let own = Digest::sha256_of(text);
         assert_eq!(manifest_digest_error(&image(own.as_str(), manifest::SCHEMA2, text)), None);
-        let text_of_error = manifest_digest_error(&image(other.as_str(), manifest::SCHEMA2, text)).unwrap().to_string();
+        let text_of_error = manifest_digest_error(&image(other.as_str(), manifest::SCHEMA2, text))
+            .unwrap()
+            .to_string();
         let rule = format!("must be the digest of the manifest, which is {own}");
-        assert_eq!(text_of_error, format!("image.metadata.name: Invalid value: \"{other}\": {rule}"));
+        assert_eq!(
+            text_of_error,
+            format!("image.metadata.name: Invalid value: \"{other}\": {rule}")
+        );
     }
 
     #[test]
@@ -158,7 +176,11 @@ mod tests {
         let own = Digest::sha256_of(payload);
         let text = signed_manifest::sign(payload);
         for media_type in [manifest::SCHEMA1, manifest::SCHEMA1_SIGNED, ""] {
-            assert_eq!(manifest_digest_error(&image(own.as_str(), media_type, &text)), None, "{media_type}");
+            assert_eq!(
+                manifest_digest_error(&image(own.as_str(), media_type, &text)),
+                None,
+                "{media_type}"
+            );
         }
         assert!(manifest_digest_error(&image(own.as_str(), manifest::SCHEMA2, &text)).is_some());
     }
@@ -171,7 +193,11 @@ mod tests {
         for more in [r#""FSLayers":[],"signatures""#, r#""schemaVersion":2,"signatures""#] {
             let false_text = text.replacen("\"signatures\"", more, 1);
             assert_eq!(signed_manifest::payload(&false_text).unwrap(), payload.as_bytes());
-            assert!(manifest_digest_error(&image(own.as_str(), manifest::SCHEMA1, &false_text)).is_some(), "{more}");
+            assert!(
+                manifest_digest_error(&image(own.as_str(), manifest::SCHEMA1, &false_text))
+                    .is_some(),
+                "{more}"
+            );
         }
     }
 
@@ -180,12 +206,23 @@ mod tests {
         let mut stream = stream();
         let (max_history, now) = (MaxTagHistory(None), Time::from_unix_seconds(7));
         let sent = mapping(image("i", "", ""));
-        assert_eq!(push(&mut stream, &sent, PushedImage::New, max_history, now), PushOutcome::Added);
-        let histories: Vec<_> = stream.status.tags.iter().map(|tag| (tag.tag.as_str(), tag.items[0].clone())).collect();
-        let event =
-            TagEvent { created: Some(now), docker_image_reference: "r.io/a".into(), image: "i".into(), generation: 4 };
+        assert_eq!(
+            push(&mut stream, &sent, PushedImage::New, max_history, now),
+            PushOutcome::Added
+        );
+        let histories: Vec<_> =
+            stream.status.tags.iter().map(|tag| (tag.tag.as_str(), tag.items[0].clone())).collect();
+        let event = TagEvent {
+            created: Some(now),
+            docker_image_reference: "r.io/a".into(),
+            image: "i".into(),
+            generation: 4,
+        };
         assert_eq!(histories, [("f", event.clone()), ("t", event)]);
-        assert_eq!(push(&mut stream, &sent, PushedImage::Existing, max_history, now), PushOutcome::Unchanged);
+        assert_eq!(
+            push(&mut stream, &sent, PushedImage::Existing, max_history, now),
+            PushOutcome::Unchanged
+        );
     }
 
     #[test]
@@ -215,6 +252,9 @@ mod tests {
         sent.image.signatures.push(Default::default());
         sent.image.docker_image_reference.clear();
         prepare(&mut sent, &Registries { internal: Some("in".into()), external: None });
-        assert_eq!((sent.image.docker_image_reference.as_str(), sent.image.signatures.len()), ("in/ns/s:i", 0));
+        assert_eq!(
+            (sent.image.docker_image_reference.as_str(), sent.image.signatures.len()),
+            ("in/ns/s:i", 0)
+        );
     }
 }

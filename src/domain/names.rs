@@ -22,7 +22,8 @@ pub fn stream_name_errors(name: &str) -> Vec<&'static str> {
 pub fn new_image_name_error(path: &str, name: &str) -> Option<field::Error> {
     // NUL is rejected in the names of all objects.
     let is_bad = |letter: char| letter.is_control() && letter != '\0';
-    name.contains(is_bad).then(|| field::Error::invalid(path, name, "may not contain control characters"))
+    name.contains(is_bad)
+        .then(|| field::Error::invalid(path, name, "may not contain control characters"))
 }
 
 /// Name of an image in a stream: `<stream>@<id>`. The ID may be abbreviated.
@@ -87,7 +88,9 @@ impl StreamTagName {
         match name.split_once(':') {
             None => Err(ParseTagNameError::NoTag(name.into())),
             Some(("", _)) => Err(ParseTagNameError::NoStream),
-            Some((stream, tag)) => Ok(Self { stream: stream.into(), tag: tags::or_default(tag).into() }),
+            Some((stream, tag)) => {
+                Ok(Self { stream: stream.into(), tag: tags::or_default(tag).into() })
+            }
         }
     }
 
@@ -138,7 +141,11 @@ mod tests {
             assert!(stream_name_errors(name).is_empty(), "{name}");
         }
         for name in ["", "a__b", "a--b", "Upper", "a..b", "a_", "-a", "a b", "a:b", "a@b", "é"] {
-            assert_eq!(stream_name_errors(name), [r#"must match "[a-z0-9]+(?:[._-][a-z0-9]+)*""#], "{name}");
+            assert_eq!(
+                stream_name_errors(name),
+                [r#"must match "[a-z0-9]+(?:[._-][a-z0-9]+)*""#],
+                "{name}"
+            );
         }
     }
 
@@ -157,7 +164,8 @@ mod tests {
         for bad in ["sha256:y\nline", "a\rb", "a\tb", "a\u{1b}[31mb", "a\u{7f}", "a\u{85}b"] {
             let text = new_image_name_error("metadata.name", bad).unwrap().to_string();
             assert!(
-                text.starts_with("metadata.name: Invalid value: \"") && text.ends_with("control characters"),
+                text.starts_with("metadata.name: Invalid value: \"")
+                    && text.ends_with("control characters"),
                 "{text}"
             );
             assert!(!text.contains(bad), "{text}");
@@ -171,18 +179,28 @@ mod tests {
         assert!(StreamImageName::parse("..@ ").is_ok());
         for bad in ["", "@", "s", "s@", "@x", "s@a@b", "s@@"] {
             let error = StreamImageName::parse(bad).unwrap_err();
-            assert_eq!(error.to_string(), "ImageStreamImages must be retrieved with <name>@<id>", "{bad}");
+            assert_eq!(
+                error.to_string(),
+                "ImageStreamImages must be retrieved with <name>@<id>",
+                "{bad}"
+            );
         }
     }
 
     #[test]
     fn tag_name_has_one_colon() {
         let name = StreamTagName::parse("s:t").unwrap();
-        assert_eq!((name.stream.as_str(), name.tag.as_str(), name.to_string().as_str()), ("s", "t", "s:t"));
+        assert_eq!(
+            (name.stream.as_str(), name.tag.as_str(), name.to_string().as_str()),
+            ("s", "t", "s:t")
+        );
         for bad in ["", "s", "s:", ":t", "s:a:b", "s@x", "s:a@b", "a@s:t"] {
             assert_eq!(StreamTagName::parse(bad), None, "{bad}");
         }
-        assert_eq!(StreamTagName::format_error("ImageTags"), "ImageTags must be retrieved with <name>:<tag>");
+        assert_eq!(
+            StreamTagName::format_error("ImageTags"),
+            "ImageTags must be retrieved with <name>:<tag>"
+        );
     }
 
     #[test]

@@ -18,14 +18,22 @@ use crate::{api::Image, meta::field};
 pub fn validate_presentable(image: &Image) -> Result<(), field::Errors> {
     let path = format!("images[{}]", image.metadata.name);
     let mut errors = field::Errors::default();
-    let layers: Vec<&str> = image.docker_image_layers.iter().map(|layer| layer.name.as_str()).collect();
+    let layers: Vec<&str> =
+        image.docker_image_layers.iter().map(|layer| layer.name.as_str()).collect();
     for (at, _) in layers.iter().enumerate().filter(|(_, name)| name.is_empty()) {
-        errors.push_with(|| field::Error::invalid(format_args!("{path}.layers[{at}]"), "", "layer cannot be empty"));
+        errors.push_with(|| {
+            field::Error::invalid(format_args!("{path}.layers[{at}]"), "", "layer cannot be empty")
+        });
     }
     let config = config(image);
     if config == Some("") {
-        errors
-            .push_with(|| field::Error::invalid(format_args!("{path}.config"), "", "config cannot be an empty string"));
+        errors.push_with(|| {
+            field::Error::invalid(
+                format_args!("{path}.config"),
+                "",
+                "config cannot be an empty string",
+            )
+        });
     }
     if !image.docker_image_manifests.is_empty() {
         if let Some(config) = config {
@@ -35,12 +43,20 @@ pub fn validate_presentable(image: &Image) -> Result<(), field::Errors> {
         if !layers.is_empty() {
             let value = serde_json::Value::from(layers);
             let rule = "layers must be empty if manifests are present";
-            errors.push_with(|| field::Error::invalid_value(format_args!("{path}.layers"), value, rule));
+            errors.push_with(|| {
+                field::Error::invalid_value(format_args!("{path}.layers"), value, rule)
+            });
         }
     }
-    for (at, _) in image.docker_image_manifests.iter().enumerate().filter(|(_, part)| part.digest.is_empty()) {
+    for (at, _) in
+        image.docker_image_manifests.iter().enumerate().filter(|(_, part)| part.digest.is_empty())
+    {
         errors.push_with(|| {
-            field::Error::invalid(format_args!("{path}.manifests[{at}]"), "", "manifest cannot be empty")
+            field::Error::invalid(
+                format_args!("{path}.manifests[{at}]"),
+                "",
+                "manifest cannot be empty",
+            )
         });
     }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
@@ -59,7 +75,8 @@ mod tests {
 
     fn image(media_type: &str, id: &str, layers: &[&str], parts: &[&str]) -> Image {
         let layer = |name: &&str| ImageLayer { name: (*name).into(), ..ImageLayer::default() };
-        let part = |digest: &&str| ImageManifest { digest: (*digest).into(), ..ImageManifest::default() };
+        let part =
+            |digest: &&str| ImageManifest { digest: (*digest).into(), ..ImageManifest::default() };
         let mut image = Image {
             docker_image_manifest_media_type: media_type.into(),
             docker_image_layers: layers.iter().map(layer).collect(),

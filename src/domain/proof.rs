@@ -56,13 +56,16 @@ pub fn superseding(stored: &Image, pushed: &Image) -> Option<Image> {
     let mut image = pushed.clone();
     image.metadata = superseding_metadata(stored, pushed, &authored);
     let described = image.docker_image_metadata.image_mut();
-    if described.id == pushed.metadata.name && described.created == pushed.metadata.creation_timestamp {
+    if described.id == pushed.metadata.name
+        && described.created == pushed.metadata.creation_timestamp
+    {
         // The creation time of a manifest list is that of its object.
         described.created = stored.metadata.creation_timestamp;
     }
     image.signatures.clone_from(&stored.signatures);
     image.evidence.authored = authored;
-    image.evidence.has_unproved_form = stored.evidence.has_unproved_form || unproved::is_kept(&stored.evidence);
+    image.evidence.has_unproved_form =
+        stored.evidence.has_unproved_form || unproved::is_kept(&stored.evidence);
     image_strategy::drop_unstored(&mut image);
     Some(image)
 }
@@ -104,12 +107,16 @@ fn authored(stored: &Image) -> Authored {
         return stored.evidence.authored.clone();
     }
     let ObjectMeta { labels, annotations, .. } = &stored.metadata;
-    Authored { labels: labels.keys().cloned().collect(), annotations: annotations.keys().cloned().collect() }
+    Authored {
+        labels: labels.keys().cloned().collect(),
+        annotations: annotations.keys().cloned().collect(),
+    }
 }
 
 /// Records the labels and annotations that an update through `images` sets in `new`.
 pub fn record_authored(old: &Image, new: &mut Image) {
-    let is_same = old.metadata.labels == new.metadata.labels && old.metadata.annotations == new.metadata.annotations;
+    let is_same = old.metadata.labels == new.metadata.labels
+        && old.metadata.annotations == new.metadata.annotations;
     if is_same || old.evidence.proof >= Proof::Full {
         return;
     }
@@ -119,7 +126,12 @@ pub fn record_authored(old: &Image, new: &mut Image) {
         (&mut authored.annotations, &old.metadata.annotations, &new.metadata.annotations),
     ] {
         keys.retain(|key| after.contains_key(key));
-        keys.extend(after.iter().filter(|(key, value)| before.get(*key) != Some(value)).map(|(key, _)| key.clone()));
+        keys.extend(
+            after
+                .iter()
+                .filter(|(key, value)| before.get(*key) != Some(value))
+                .map(|(key, _)| key.clone()),
+        );
     }
     // The image has recorded evidence from now on.
     new.evidence.proof = level(old);
@@ -128,7 +140,8 @@ pub fn record_authored(old: &Image, new: &mut Image) {
 
 /// Returns true if the image has content that does not follow from its manifest and configuration.
 fn has_claims(image: &Image, manifest: &Manifest, named: &[ImageLayer]) -> bool {
-    let has_named_layers = has_same_layers(&image.docker_image_layers, named, manifest.schema_version());
+    let has_named_layers =
+        has_same_layers(&image.docker_image_layers, named, manifest.schema_version());
     let mut shown = image.clone();
     let mut computed = image.clone();
     computed.docker_image_metadata = DockerImageMetadata::default();
@@ -142,7 +155,11 @@ fn has_claims(image: &Image, manifest: &Manifest, named: &[ImageLayer]) -> bool 
     !(has_named_layers || image.docker_image_layers.is_empty())
         || shown.docker_image_metadata != computed.docker_image_metadata
         || shown.docker_image_metadata_version != computed.docker_image_metadata_version
-        || !is_media_type_of(&shown.docker_image_manifest_media_type, manifest, &image.docker_image_manifest)
+        || !is_media_type_of(
+            &shown.docker_image_manifest_media_type,
+            manifest,
+            &image.docker_image_manifest,
+        )
         || has_stray_config
 }
 
@@ -168,9 +185,11 @@ fn is_media_type_of(media_type: &str, manifest: &Manifest, text: &str) -> bool {
 /// have no sizes and media types, only the digests count.
 fn has_same_layers(left: &[ImageLayer], right: &[ImageLayer], schema: i64) -> bool {
     let sorted = |layers: &[ImageLayer]| {
-        let known =
-            |layer: &ImageLayer| if schema == 1 { (0, String::new()) } else { (layer.size, layer.media_type.clone()) };
-        let mut layers: Vec<_> = layers.iter().map(|layer| (layer.name.clone(), known(layer))).collect();
+        let known = |layer: &ImageLayer| {
+            if schema == 1 { (0, String::new()) } else { (layer.size, layer.media_type.clone()) }
+        };
+        let mut layers: Vec<_> =
+            layers.iter().map(|layer| (layer.name.clone(), known(layer))).collect();
         layers.sort_unstable();
         layers
     };
@@ -182,14 +201,18 @@ fn has_same_layers(left: &[ImageLayer], right: &[ImageLayer], schema: i64) -> bo
 fn has_named_config(image: &Image, manifest: &Manifest) -> bool {
     config_of(manifest).is_none_or(|named| {
         let config = &image.docker_image_config;
-        !config.is_empty() && named.parse::<Digest>().is_ok_and(|named| named.digest_of(config) == named)
+        !config.is_empty()
+            && named.parse::<Digest>().is_ok_and(|named| named.digest_of(config) == named)
     })
 }
 
 /// Returns the digest of the configuration in a manifest. Not validated.
 fn config_of(manifest: &Manifest) -> Option<&str> {
     let digest = manifest.config.digest.as_str();
-    (manifest.schema_version() == 2 && !manifest::is_list(&manifest.media_type) && !digest.is_empty()).then_some(digest)
+    (manifest.schema_version() == 2
+        && !manifest::is_list(&manifest.media_type)
+        && !digest.is_empty())
+    .then_some(digest)
 }
 
 #[cfg(test)]

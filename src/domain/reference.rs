@@ -47,7 +47,9 @@ pub enum ParseReferenceError {
 /// Removes tag and digest from a reference. Any other text is returned unchanged.
 pub fn without_tag_and_digest(text: &str) -> String {
     match text.parse::<Reference>() {
-        Ok(reference) if !reference.tag.is_empty() || !reference.id.is_empty() => reference.repository().exact(),
+        Ok(reference) if !reference.tag.is_empty() || !reference.id.is_empty() => {
+            reference.repository().exact()
+        }
         _ => text.into(),
     }
 }
@@ -116,7 +118,9 @@ impl FromStr for Reference {
         let Some(parts) = SplitReference::find(text) else {
             return Err(match text {
                 "" => ParseReferenceError::Empty,
-                _ if SplitReference::find(&text.to_lowercase()).is_some() => ParseReferenceError::NotLowercase,
+                _ if SplitReference::find(&text.to_lowercase()).is_some() => {
+                    ParseReferenceError::NotLowercase
+                }
                 _ => ParseReferenceError::Format,
             });
         };
@@ -166,8 +170,11 @@ fn is_name(name: &str) -> bool {
 /// dashes.
 fn is_component(text: &str) -> bool {
     let alphanumeric = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
-    let joint = |text: &str| matches!(text, "" | "." | "_" | "__") || text.bytes().all(|byte| byte == b'-');
-    text.starts_with(alphanumeric) && text.ends_with(alphanumeric) && text.split(alphanumeric).all(joint)
+    let joint =
+        |text: &str| matches!(text, "" | "." | "_" | "__") || text.bytes().all(|byte| byte == b'-');
+    text.starts_with(alphanumeric)
+        && text.ends_with(alphanumeric)
+        && text.split(alphanumeric).all(joint)
 }
 
 fn is_host(text: &str) -> bool {
@@ -177,12 +184,15 @@ fn is_host(text: &str) -> bool {
         !text.is_empty() && inner && !text.starts_with('-') && !text.ends_with('-')
     };
     host.split('.').all(label)
-        && port.is_none_or(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
+        && port
+            .is_none_or(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn is_tag(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    (1..=MAX_TAG_LENGTH).contains(&text.len()) && !text.starts_with(['.', '-']) && text.bytes().all(inner)
+    (1..=MAX_TAG_LENGTH).contains(&text.len())
+        && !text.starts_with(['.', '-'])
+        && text.bytes().all(inner)
 }
 
 /// Matches the grammar of digests in references. [`Digest`] is stricter.
@@ -192,7 +202,9 @@ fn looks_like_digest(text: &str) -> bool {
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
     };
     text.split_once(':').is_some_and(|(algorithm, hex)| {
-        algorithm.split(['-', '_', '+', '.']).all(word) && hex.len() >= 32 && hex.bytes().all(|b| b.is_ascii_hexdigit())
+        algorithm.split(['-', '_', '+', '.']).all(word)
+            && hex.len() >= 32
+            && hex.bytes().all(|b| b.is_ascii_hexdigit())
     })
 }
 
@@ -231,14 +243,28 @@ mod tests {
     #[test]
     fn every_error_has_its_text() {
         let format = "invalid reference format";
-        for text in ["a b", "http://x/y", "x@sha256:123", "x:", "/x", "x/", "[::1]/x", "a//b", "a:b:c", "a._b"] {
+        for text in [
+            "a b",
+            "http://x/y",
+            "x@sha256:123",
+            "x:",
+            "/x",
+            "x/",
+            "[::1]/x",
+            "a//b",
+            "a:b:c",
+            "a._b",
+        ] {
             assert_eq!(error(text), format, "{text}");
         }
         assert_eq!(error(&format!("x:{}", "t".repeat(129))), format);
         assert_eq!(error("x/UPPER"), "repository name must be lowercase");
         assert_eq!(error(""), "repository name must have at least one component");
         assert_eq!(error(&"n".repeat(256)), "repository name must not be more than 255 characters");
-        assert_eq!(error(&format!("x@sha256:{}", "a".repeat(32))), "invalid checksum digest length");
+        assert_eq!(
+            error(&format!("x@sha256:{}", "a".repeat(32))),
+            "invalid checksum digest length"
+        );
         assert_eq!(error(&format!("x@md5:{}", "a".repeat(32))), "unsupported digest algorithm");
         assert_eq!(error(&format!("x@a+b:{}", "a".repeat(32))), "unsupported digest algorithm");
     }

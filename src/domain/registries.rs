@@ -18,10 +18,13 @@ impl Registries {
     ///
     /// Without an internal registry the repository is that of the spec.
     pub fn decorate(&self, stream: &mut ImageStream) {
-        let repository = |host: &String| format!("{host}/{}/{}", stream.metadata.namespace, stream.metadata.name);
+        let repository = |host: &String| {
+            format!("{host}/{}/{}", stream.metadata.namespace, stream.metadata.name)
+        };
         let internal = self.internal.as_ref().map(repository);
         let external = self.external.as_ref().map(repository);
-        stream.status.docker_image_repository = internal.unwrap_or_else(|| stream.spec.docker_image_repository.clone());
+        stream.status.docker_image_repository =
+            internal.unwrap_or_else(|| stream.spec.docker_image_repository.clone());
         stream.status.public_docker_image_repository = external.unwrap_or_default();
     }
 
@@ -59,7 +62,10 @@ mod tests {
 
     #[test]
     fn repositories_are_in_the_configured_registries() {
-        assert_eq!(decorated(&registries(Some("in:5000"), Some("out"))), ["in:5000/ns/s", "out/ns/s"]);
+        assert_eq!(
+            decorated(&registries(Some("in:5000"), Some("out"))),
+            ["in:5000/ns/s", "out/ns/s"]
+        );
     }
 
     #[test]
@@ -72,9 +78,13 @@ mod tests {
         let mut mapping = ImageStreamMapping::default();
         mapping.metadata.namespace = "ns".into();
         mapping.metadata.name = "s".into();
-        let reference = |mapping: &ImageStreamMapping, host| registries(host, None).default_reference(mapping);
+        let reference =
+            |mapping: &ImageStreamMapping, host| registries(host, None).default_reference(mapping);
         mapping.image.metadata.name = format!("sha256:{}", "a".repeat(64));
-        assert_eq!(reference(&mapping, Some("in")), Some(format!("in/ns/s@sha256:{}", "a".repeat(64))));
+        assert_eq!(
+            reference(&mapping, Some("in")),
+            Some(format!("in/ns/s@sha256:{}", "a".repeat(64)))
+        );
         mapping.image.metadata.name = "abc".into();
         assert_eq!(reference(&mapping, Some("in")).as_deref(), Some("in/ns/s:abc"));
         assert_eq!(reference(&mapping, None), None);

@@ -61,8 +61,9 @@ pub struct Resolution<'a> {
 /// callers check if the user may `get` their `imagestreams/layers`.
 pub fn required_streams(old: Option<&ImageStream>, new: &ImageStream) -> BTreeSet<StreamKey> {
     let changed = stream_strategy::changed_tags(old, new).into_iter();
-    let sources =
-        changed.filter_map(|at| TagSource::read(new.spec.tags[at].from.as_ref()?, new).ok()?.stream().cloned());
+    let sources = changed.filter_map(|at| {
+        TagSource::read(new.spec.tags[at].from.as_ref()?, new).ok()?.stream().cloned()
+    });
     sources.filter(|key| !key.is_of(new) && name_error(&key.name).is_none()).collect()
 }
 
@@ -70,7 +71,8 @@ pub fn required_streams(old: Option<&ImageStream>, new: &ImageStream) -> BTreeSe
 pub fn internal_error(stream: &ImageStream, errors: &field::Errors) -> Option<field::Error> {
     let name = field::quote(&stream.metadata.name);
     let text = format!("imagestreams {name} is invalid: {}", field::join(errors));
-    (!errors.is_empty()).then(|| field::Error { field: "[]".into(), kind: field::ErrorKind::Internal(text) })
+    (!errors.is_empty())
+        .then(|| field::Error { field: "[]".into(), kind: field::ErrorKind::Internal(text) })
 }
 
 impl SourceStreams {
@@ -89,8 +91,10 @@ impl<'a> Resolution<'a> {
         let changed = stream_strategy::changed_tags(self.old, new);
         let mut errors = field::Errors::default();
         if !changed.is_empty() {
-            let names: Vec<String> = changed.iter().map(|at| new.spec.tags[*at].name.clone()).collect();
-            let added = tag_history::insert_empty(&mut new.status.tags, names.iter().map(String::as_str));
+            let names: Vec<String> =
+                changed.iter().map(|at| new.spec.tags[*at].name.clone()).collect();
+            let added =
+                tag_history::insert_empty(&mut new.status.tags, names.iter().map(String::as_str));
             errors = self.add_events(new, &changed);
             tag_history::remove_empty(&mut new.status.tags, &added);
         }
@@ -108,7 +112,9 @@ impl<'a> Resolution<'a> {
                 Ok(Some((event, standing))) => {
                     named.record(new, &event.image, standing);
                     let tag = &new.spec.tags[at].name;
-                    named.edit(&mut new.status.tags, tag, |tags| tag_history::push(tags, tag, event, self.max_history));
+                    named.edit(&mut new.status.tags, tag, |tags| {
+                        tag_history::push(tags, tag, event, self.max_history)
+                    });
                 }
                 Ok(None) => {}
                 Err(error) => errors.push_with(|| error),
@@ -134,11 +140,16 @@ impl<'a> Resolution<'a> {
             return Ok(None);
         };
         let path = SourcePath(&tag.name);
-        let invalid = |rule: String| field::Error::invalid(format_args!("{path}.name"), &from.name, rule);
+        let invalid =
+            |rule: String| field::Error::invalid(format_args!("{path}.name"), &from.name, rule);
         let found = match TagSource::read(from, new).map_err(|bad| invalid(bad.to_string()))? {
             TagSource::External(reference) => tag.reference.then(|| {
                 let docker_image_reference = reference.into();
-                let event = TagEvent { created: Some(self.now), docker_image_reference, ..TagEvent::default() };
+                let event = TagEvent {
+                    created: Some(self.now),
+                    docker_image_reference,
+                    ..TagEvent::default()
+                };
                 (event, Standing::Proved)
             }),
             TagSource::Tag(key, source) => {
@@ -154,13 +165,17 @@ impl<'a> Resolution<'a> {
             }
             TagSource::Image(key, id) => {
                 // Of the stream itself only the stored state counts, so the order of tags does not matter.
-                let stream = if key.is_of(new) { self.old } else { Some(self.other(&key, &path, from)?) };
+                let stream =
+                    if key.is_of(new) { self.old } else { Some(self.other(&key, &path, from)?) };
                 let stream = stream.map(|stream| read.stream(&key, stream));
-                let images = read.images.entry(key.clone()).or_insert_with(|| SourceImages::of(stream));
-                let found =
-                    images.find(id).map_err(|reason| invalid(format!("error generating tag event: {reason}")))?;
+                let images =
+                    read.images.entry(key.clone()).or_insert_with(|| SourceImages::of(stream));
+                let found = images
+                    .find(id)
+                    .map_err(|reason| invalid(format!("error generating tag event: {reason}")))?;
                 let event = TagEvent { created: Some(self.now), ..found };
-                let standing = stream.map_or(Standing::Proved, |stream| unproved::standing_in(stream, &event.image));
+                let standing = stream
+                    .map_or(Standing::Proved, |stream| unproved::standing_in(stream, &event.image));
                 Some((self.relocated(event, tag, &key, new), standing))
             }
         };
@@ -183,9 +198,12 @@ impl<'a> Resolution<'a> {
         }
         match self.others.0.get(key) {
             Some(SourceStream::Found(stream)) => Ok(stream),
-            Some(SourceStream::Missing) => Err(field::Error::not_found(format_args!("{path}.name"), &from.name)),
+            Some(SourceStream::Missing) => {
+                Err(field::Error::not_found(format_args!("{path}.name"), &from.name))
+            }
             Some(SourceStream::Denied { reason }) => {
-                let detail = format!("{}/{}: {} \"\"", key.namespace, key.name, field::quote(reason));
+                let detail =
+                    format!("{}/{}: {} \"\"", key.namespace, key.name, field::quote(reason));
                 Err(field::Error::forbidden(path, detail))
             }
             None => Err(unreadable("it was not looked for")),
@@ -194,13 +212,22 @@ impl<'a> Resolution<'a> {
 
     /// Returns the event with its pull spec in `stream`. An image that the internal registry has in
     /// the stream `key` is pulled through this stream instead, unless the tag is a reference.
-    fn relocated(&self, mut event: TagEvent, tag: &TagReference, key: &StreamKey, stream: &ImageStream) -> TagEvent {
-        let Some(internal) = self.registries.internal.as_ref().filter(|_| !tag.reference && !key.is_of(stream)) else {
+    fn relocated(
+        &self,
+        mut event: TagEvent,
+        tag: &TagReference,
+        key: &StreamKey,
+        stream: &ImageStream,
+    ) -> TagEvent {
+        let Some(internal) =
+            self.registries.internal.as_ref().filter(|_| !tag.reference && !key.is_of(stream))
+        else {
             return event;
         };
         if let Ok(reference) = event.docker_image_reference.parse::<Reference>()
             && reference.registry == *internal
-            && (reference.namespace.as_str(), reference.name.as_str()) == (key.namespace.as_str(), key.name.as_str())
+            && (reference.namespace.as_str(), reference.name.as_str())
+                == (key.namespace.as_str(), key.name.as_str())
         {
             let StreamKey { namespace, name } = StreamKey::of(stream);
             event.docker_image_reference = Reference { namespace, name, ..reference }.exact();

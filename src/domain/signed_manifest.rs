@@ -42,7 +42,8 @@ pub fn payload(manifest: &str) -> Option<Vec<u8>> {
 /// The payload ends where the signatures begin. Fields after them, or with a name that differs only
 /// in case, would otherwise pass as signed.
 pub fn is_signed_form(manifest: &str, payload: &[u8]) -> bool {
-    let fields = |text: &[u8]| -> Option<Vec<(String, Value)>> { Some(json::<OrderedFields>(text)?.0) };
+    let fields =
+        |text: &[u8]| -> Option<Vec<(String, Value)>> { Some(json::<OrderedFields>(text)?.0) };
     let (Some(mut all), Some(signed)) = (fields(manifest.as_bytes()), fields(payload)) else {
         return false;
     };

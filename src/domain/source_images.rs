@@ -36,14 +36,22 @@ impl<'a> SourceImages<'a> {
     pub(super) fn find(&self, id: &str) -> Result<TagEvent, String> {
         match self.index.matches(id) {
             Matches::One(image) => Ok(TagEvent {
-                docker_image_reference: self.references.get(image).copied().unwrap_or_default().into(),
+                docker_image_reference: self
+                    .references
+                    .get(image)
+                    .copied()
+                    .unwrap_or_default()
+                    .into(),
                 image: image.into(),
                 ..TagEvent::default()
             }),
             Matches::None => Err(Status::not_found(SINGULAR, id).message),
             Matches::Several(names) => {
                 let shown = stream_index::join_matches(&names);
-                let reason = format!("multiple images match the prefix {}: {shown}", crate::meta::field::quote(id));
+                let reason = format!(
+                    "multiple images match the prefix {}: {shown}",
+                    crate::meta::field::quote(id)
+                );
                 Err(Status::conflict(SINGULAR, id, &reason).message)
             }
         }

@@ -21,8 +21,12 @@ pub fn reset_fields(old: &ImageStream, new: &mut ImageStream) {
 pub fn prepare_for_update(old: &ImageStream, new: &mut ImageStream, max_history: MaxTagHistory) {
     let repository = &mut new.status.docker_image_repository;
     *repository = reference::without_tag_and_digest(repository);
-    let generations: Vec<Option<i64>> =
-        new.status.tags.iter().map(|tag| generation_of(old, &tag.tag, tag.items.first()?)).collect();
+    let generations: Vec<Option<i64>> = new
+        .status
+        .tags
+        .iter()
+        .map(|tag| generation_of(old, &tag.tag, tag.items.first()?))
+        .collect();
     for (tag, generation) in new.status.tags.iter_mut().zip(generations) {
         if let (Some(event), Some(generation)) = (tag.items.first_mut(), generation) {
             event.generation = generation;
@@ -43,7 +47,9 @@ fn generation_of(old: &ImageStream, tag: &str, event: &TagEvent) -> Option<i64> 
     }
     let spec_tag = tags::spec_tag(old, tag).and_then(|spec_tag| spec_tag.generation);
     match tags::latest_event(old, tag) {
-        Some(before) if is_change(before, event) => Some(spec_tag.unwrap_or(old.metadata.generation)),
+        Some(before) if is_change(before, event) => {
+            Some(spec_tag.unwrap_or(old.metadata.generation))
+        }
         _ => Some(old.metadata.generation),
     }
 }
@@ -59,8 +65,11 @@ fn is_change(before: &TagEvent, event: &TagEvent) -> bool {
 pub fn validate_references(old: &ImageStream, new: &ImageStream) -> field::Errors {
     let events = old.status.tags.iter().flat_map(|tag| &tag.items);
     let known: HashSet<&str> = events.map(|event| event.docker_image_reference.as_str()).collect();
-    let tags =
-        new.status.tags.iter().flat_map(|tag| tag.items.iter().enumerate().map(move |(at, event)| (tag, at, event)));
+    let tags = new
+        .status
+        .tags
+        .iter()
+        .flat_map(|tag| tag.items.iter().enumerate().map(move |(at, event)| (tag, at, event)));
     tags.filter(|(_, _, event)| !known.contains(event.docker_image_reference.as_str()))
         .filter_map(|(tag, at, event)| {
             let path = format_args!("status.tags[{}].items[{at}].dockerImageReference", tag.tag);
@@ -85,7 +94,11 @@ mod tests {
             generation: *generation,
             created: None,
         });
-        stream.status.tags.push(NamedTagEventList { tag: "t".into(), items: items.collect(), conditions: vec![] });
+        stream.status.tags.push(NamedTagEventList {
+            tag: "t".into(),
+            items: items.collect(),
+            conditions: vec![],
+        });
         stream
     }
 
@@ -101,7 +114,11 @@ mod tests {
         assert_eq!(numbered(&old, &[("a", 0)]), 5);
         assert_eq!(numbered(&old, &[("b", 0)]), 5);
         assert_eq!(numbered(&old, &[("b", 7)]), 7);
-        old.spec.tags.push(TagReference { name: "t".into(), generation: Some(3), ..TagReference::default() });
+        old.spec.tags.push(TagReference {
+            name: "t".into(),
+            generation: Some(3),
+            ..TagReference::default()
+        });
         assert_eq!(numbered(&old, &[("b", 0)]), 3);
         assert_eq!(numbered(&stream(5, &[]), &[("b", 0)]), 5);
     }

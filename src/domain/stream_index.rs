@@ -53,8 +53,11 @@ impl StreamIndex {
             to_u32(end)
         });
         let ends = ends.collect();
-        let mut digests: Vec<(&str, u32)> =
-            names.iter().zip(0..).filter_map(|(name, at)| Some((digest::hex_of(name)?, at))).collect();
+        let mut digests: Vec<(&str, u32)> = names
+            .iter()
+            .zip(0..)
+            .filter_map(|(name, at)| Some((digest::hex_of(name)?, at)))
+            .collect();
         digests.sort_unstable();
         let by_hex = digests.into_iter().map(|(_, at)| at).collect();
         Self { text: names.concat().into(), ends, by_hex }
@@ -85,8 +88,10 @@ impl StreamIndex {
         if first < self.ends.len() && self.name(first) == id {
             return Matches::One(self.name(first));
         }
-        let named = first..partition_point(first..self.ends.len(), |at| self.name(at).starts_with(id));
-        let hashed = equal_range(&self.by_hex, |at| self.hex(*at) < id, |at| self.hex(*at).starts_with(id));
+        let named =
+            first..partition_point(first..self.ends.len(), |at| self.name(at).starts_with(id));
+        let hashed =
+            equal_range(&self.by_hex, |at| self.hex(*at) < id, |at| self.hex(*at).starts_with(id));
         let mut found: Vec<usize> = named.chain(hashed.iter().map(|at| *at as usize)).collect();
         found.sort_unstable();
         found.dedup();
@@ -118,7 +123,8 @@ pub fn join_matches(names: &[&str]) -> String {
 }
 
 fn to_u32(length: usize) -> u32 {
-    u32::try_from(length).expect("the names of a stream are a part of a stored object, which is far smaller")
+    u32::try_from(length)
+        .expect("the names of a stream are a part of a stored object, which is far smaller")
 }
 
 /// Returns the items of `sorted` after those that are `before` and while they are `inside`, by
@@ -199,7 +205,11 @@ mod tests {
         let mut stream = ImageStream::default();
         stream.status.tags = vec![tag(&["b", "a"]), tag(&["", "c", "b"])];
         assert!(StreamIndex::of(&stream).names().eq(["a", "b", "c"]));
-        assert!(StreamIndex::with(&stream, ["d".to_owned(), "a".to_owned()]).names().eq(["a", "b", "c", "d"]));
+        assert!(
+            StreamIndex::with(&stream, ["d".to_owned(), "a".to_owned()])
+                .names()
+                .eq(["a", "b", "c", "d"])
+        );
     }
 
     /// Matches each name in turn.

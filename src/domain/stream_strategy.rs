@@ -30,7 +30,9 @@ pub fn prepare_for_update(old: &ImageStream, new: &mut ImageStream, route: Write
     new.metadata.generation = old.metadata.generation;
     match route {
         WriteTarget::Stream => new.status.clone_from(&old.status),
-        WriteTarget::Tag => new.status.tags.retain(|tag| !tag.items.is_empty() || !tag.conditions.is_empty()),
+        WriteTarget::Tag => {
+            new.status.tags.retain(|tag| !tag.items.is_empty() || !tag.conditions.is_empty())
+        }
     }
     for tag in new.spec.tags.iter_mut().filter(|tag| tag.generation != Some(0)) {
         if let Some(before) = tags::spec_tag(old, &tag.name) {
@@ -42,7 +44,8 @@ pub fn prepare_for_update(old: &ImageStream, new: &mut ImageStream, route: Write
     }
     let (generation, namespace) = (new.metadata.generation, &new.metadata.namespace);
     for tag in &mut new.spec.tags {
-        let is_current = tags::spec_tag(old, &tag.name).is_some_and(|before| !is_changed(before, tag, namespace));
+        let is_current = tags::spec_tag(old, &tag.name)
+            .is_some_and(|before| !is_changed(before, tag, namespace));
         if !is_current || matches!(tag.generation, None | Some(0)) {
             tag.generation = Some(generation);
         }
@@ -77,7 +80,8 @@ fn is_changed(before: &TagReference, after: &TagReference, namespace: &str) -> b
         || before_name != to.name
         || before.reference != after.reference
         || before.import_policy.import_mode != after.import_policy.import_mode
-        || (after.generation == Some(0) && before.generation.is_some_and(|generation| generation != 0))
+        || (after.generation == Some(0)
+            && before.generation.is_some_and(|generation| generation != 0))
 }
 
 #[cfg(test)]
@@ -86,7 +90,11 @@ mod tests {
     use crate::api::{NamedTagEventList, ObjectReference, TagEvent};
 
     fn tag(name: &str, from: &str) -> TagReference {
-        let from = ObjectReference { kind: "DockerImage".into(), name: from.into(), ..ObjectReference::default() };
+        let from = ObjectReference {
+            kind: "DockerImage".into(),
+            name: from.into(),
+            ..ObjectReference::default()
+        };
         TagReference { name: name.into(), from: Some(from), ..TagReference::default() }
     }
 
@@ -128,7 +136,10 @@ mod tests {
     #[test]
     fn spec_changes_raise_generations() {
         let old = stream();
-        assert_eq!(updated(&old, |new| new.metadata.labels = [("a".into(), "b".into())].into()), (1, vec![1, 1]));
+        assert_eq!(
+            updated(&old, |new| new.metadata.labels = [("a".into(), "b".into())].into()),
+            (1, vec![1, 1])
+        );
         assert_eq!(updated(&old, |new| new.spec.lookup_policy.local = true), (2, vec![1, 1]));
         type Edit = fn(&mut TagReference);
         let edits: [(Edit, i64); 9] = [
@@ -143,9 +154,14 @@ mod tests {
             (|tag| tag.import_policy.import_mode = "PreserveOriginal".into(), 2),
         ];
         for (at, (edit, then)) in edits.into_iter().enumerate() {
-            assert_eq!(updated(&old, |new| edit(&mut new.spec.tags[0])), (2, vec![then, 1]), "edit {at}");
+            assert_eq!(
+                updated(&old, |new| edit(&mut new.spec.tags[0])),
+                (2, vec![then, 1]),
+                "edit {at}"
+            );
         }
-        let own = |new: &mut ImageStream| new.spec.tags[0].from.as_mut().unwrap().namespace = "ns".into();
+        let own =
+            |new: &mut ImageStream| new.spec.tags[0].from.as_mut().unwrap().namespace = "ns".into();
         assert_eq!(updated(&old, own), (2, vec![1, 1]));
     }
 
@@ -160,7 +176,8 @@ mod tests {
 
     #[test]
     fn stream_update_keeps_the_stored_status() {
-        let history = |tag: &str, items| NamedTagEventList { tag: tag.into(), items, conditions: vec![] };
+        let history =
+            |tag: &str, items| NamedTagEventList { tag: tag.into(), items, conditions: vec![] };
         let old = stream();
         let mut sent = old.clone();
         sent.status.tags = vec![history("a", vec![TagEvent::default()]), history("b", vec![])];

@@ -34,7 +34,11 @@ pub fn tag_of_new(name: &str) -> &str {
 ///
 /// # Errors
 /// 409 if the stream has a spec tag with this name. A tag that only has a history does not count.
-pub fn create_stream_tag(stream: &mut ImageStream, tag: &str, view: &ImageStreamTag) -> Result<(), Status> {
+pub fn create_stream_tag(
+    stream: &mut ImageStream,
+    tag: &str,
+    view: &ImageStreamTag,
+) -> Result<(), Status> {
     add(stream, tag, view.tag.clone(), "imagestreamtag", &view.metadata.name)
 }
 
@@ -42,7 +46,11 @@ pub fn create_stream_tag(stream: &mut ImageStream, tag: &str, view: &ImageStream
 ///
 /// # Errors
 /// 409 if the stream has a spec tag with this name. A tag that only has a history does not count.
-pub fn create_image_tag(stream: &mut ImageStream, tag: &str, view: &ImageTag) -> Result<(), Status> {
+pub fn create_image_tag(
+    stream: &mut ImageStream,
+    tag: &str,
+    view: &ImageTag,
+) -> Result<(), Status> {
     add(stream, tag, view.spec.clone(), "imagetags", &view.metadata.name)
 }
 
@@ -51,12 +59,18 @@ pub fn create_image_tag(stream: &mut ImageStream, tag: &str, view: &ImageTag) ->
 ///
 /// # Errors
 /// 400 if neither the stream nor the ImageStreamTag has a spec tag.
-pub fn update_stream_tag(stream: &mut ImageStream, tag: &str, view: &ImageStreamTag) -> Result<TagWrite, Status> {
-    let Some(mut spec_tag) = view.tag.clone().or_else(|| tags::spec_tag(stream, tag).cloned()) else {
+pub fn update_stream_tag(
+    stream: &mut ImageStream,
+    tag: &str,
+    view: &ImageStreamTag,
+) -> Result<TagWrite, Status> {
+    let Some(mut spec_tag) = view.tag.clone().or_else(|| tags::spec_tag(stream, tag).cloned())
+    else {
         let (namespace, name) = (&stream.metadata.namespace, &stream.metadata.name);
         let tag = excerpt::of(tag);
-        let text =
-            format!("imagestreamtag {tag} is not a spec tag in imagestream {namespace}/{name}, cannot be updated");
+        let text = format!(
+            "imagestreamtag {tag} is not a spec tag in imagestream {namespace}/{name}, cannot be updated"
+        );
         return Err(Status::bad_request(text));
     };
     spec_tag.annotations = Some(view.metadata.annotations.clone());
@@ -81,9 +95,15 @@ pub fn update_image_tag(stream: &mut ImageStream, tag: &str, view: &ImageTag) ->
 ///
 /// # Errors
 /// 404 for `resource` if the stream has no such tag.
-pub fn delete(stream: &mut ImageStream, name: &StreamTagName, resource: GroupResource<'_>) -> Result<(), Status> {
-    let spec_tag = tags::spec_tag_index(&stream.spec.tags, &name.tag).map(|at| stream.spec.tags.remove(at));
-    let history = tags::history_index(&stream.status.tags, &name.tag).map(|at| stream.status.tags.remove(at));
+pub fn delete(
+    stream: &mut ImageStream,
+    name: &StreamTagName,
+    resource: GroupResource<'_>,
+) -> Result<(), Status> {
+    let spec_tag =
+        tags::spec_tag_index(&stream.spec.tags, &name.tag).map(|at| stream.spec.tags.remove(at));
+    let history =
+        tags::history_index(&stream.status.tags, &name.tag).map(|at| stream.status.tags.remove(at));
     match (spec_tag, history) {
         (Err(_), Err(_)) => Err(Status::not_found(resource, &name.to_string())),
         _ => Ok(()),
@@ -129,7 +149,11 @@ mod tests {
     use crate::api::{NamedTagEventList, ObjectReference};
 
     fn spec_tag(name: &str, from: &str) -> TagReference {
-        let from = ObjectReference { kind: "DockerImage".into(), name: from.into(), ..ObjectReference::default() };
+        let from = ObjectReference {
+            kind: "DockerImage".into(),
+            name: from.into(),
+            ..ObjectReference::default()
+        };
         TagReference { name: name.into(), from: Some(from), ..TagReference::default() }
     }
 
@@ -137,7 +161,8 @@ mod tests {
         let mut stream = empty_stream("ns", "s");
         stream.spec.tags = vec![spec_tag("a", "x"), spec_tag("c", "z")];
         stream.spec.tags.iter_mut().for_each(TagReference::default_fields);
-        let history = |tag: &str| NamedTagEventList { tag: tag.into(), ..NamedTagEventList::default() };
+        let history =
+            |tag: &str| NamedTagEventList { tag: tag.into(), ..NamedTagEventList::default() };
         stream.status.tags = vec![history("a"), history("p")];
         stream
     }
@@ -154,7 +179,8 @@ mod tests {
     #[test]
     fn new_tag_is_inserted_in_order() {
         let mut stream = stream();
-        let view = ImageStreamTag { tag: Some(spec_tag("other", "y")), ..ImageStreamTag::default() };
+        let view =
+            ImageStreamTag { tag: Some(spec_tag("other", "y")), ..ImageStreamTag::default() };
         create_stream_tag(&mut stream, "b", &view).unwrap();
         create_stream_tag(&mut stream, "p", &view).unwrap();
         create_stream_tag(&mut stream, "nothing", &ImageStreamTag::default()).unwrap();
@@ -164,7 +190,8 @@ mod tests {
 
     #[test]
     fn existing_spec_tag_cannot_be_created() {
-        let mut view = ImageStreamTag { tag: Some(spec_tag("a", "y")), ..ImageStreamTag::default() };
+        let mut view =
+            ImageStreamTag { tag: Some(spec_tag("a", "y")), ..ImageStreamTag::default() };
         view.metadata.name = "s:a".into();
         let status = create_stream_tag(&mut stream(), "a", &view).unwrap_err();
         assert_eq!(status.message, "imagestreamtag.image.openshift.io \"s:a\" already exists");
@@ -177,7 +204,8 @@ mod tests {
     #[test]
     fn stream_tag_update_sets_tag_or_annotations() {
         let mut stream = stream();
-        let mut view = ImageStreamTag { tag: Some(spec_tag("z", "new")), ..ImageStreamTag::default() };
+        let mut view =
+            ImageStreamTag { tag: Some(spec_tag("z", "new")), ..ImageStreamTag::default() };
         assert_eq!(update_stream_tag(&mut stream, "a", &view), Ok(TagWrite::Updated));
         assert_eq!(update_stream_tag(&mut stream, "p", &view), Ok(TagWrite::Created));
         assert_eq!(source(&stream, "a"), "new");
@@ -185,7 +213,10 @@ mod tests {
         view.metadata.annotations.insert("k".into(), "v".into());
         assert_eq!(update_stream_tag(&mut stream, "c", &view), Ok(TagWrite::Updated));
         assert_eq!(source(&stream, "c"), "z");
-        assert_eq!(tags::spec_tag(&stream, "c").unwrap().annotations, Some(view.metadata.annotations.clone()));
+        assert_eq!(
+            tags::spec_tag(&stream, "c").unwrap().annotations,
+            Some(view.metadata.annotations.clone())
+        );
         let status = update_stream_tag(&mut stream, "nosuch", &view).unwrap_err();
         let text = "imagestreamtag nosuch is not a spec tag in imagestream ns/s, cannot be updated";
         assert_eq!((status.code, status.message.as_str()), (400, text));

@@ -40,7 +40,12 @@ impl PushOutcome {
 /// An event with the image or the pull spec of the newest one overwrites it and keeps its time.
 /// Events without an image count as having the same one. Events beyond `max_history` are dropped,
 /// oldest first.
-pub fn push(tags: &mut Vec<NamedTagEventList>, tag: &str, event: TagEvent, max_history: MaxTagHistory) -> PushOutcome {
+pub fn push(
+    tags: &mut Vec<NamedTagEventList>,
+    tag: &str,
+    event: TagEvent,
+    max_history: MaxTagHistory,
+) -> PushOutcome {
     let history = get_or_insert(tags, tag);
     let pushed = merge(&mut history.items, event);
     if pushed.is_change() {
@@ -62,13 +67,19 @@ pub fn push_to_tracking_tags(
 ) -> Vec<String> {
     let mut tracking = tracking_tags(stream).remove(tag).unwrap_or_default();
     insert_empty(&mut stream.status.tags, tracking.iter().map(String::as_str));
-    tracking.retain(|tracker| push(&mut stream.status.tags, tracker, event.clone(), max_history).is_change());
+    tracking.retain(|tracker| {
+        push(&mut stream.status.tags, tracker, event.clone(), max_history).is_change()
+    });
     tracking
 }
 
 /// Updates the tags that track a tag whose newest event differs from `old`, and transitively the
 /// tags that track those.
-pub(super) fn propagate(stream: &mut ImageStream, old: Option<&ImageStream>, max_history: MaxTagHistory) {
+pub(super) fn propagate(
+    stream: &mut ImageStream,
+    old: Option<&ImageStream>,
+    max_history: MaxTagHistory,
+) {
     let tracking = tracking_tags(stream);
     if tracking.is_empty() {
         return;
@@ -77,16 +88,20 @@ pub(super) fn propagate(stream: &mut ImageStream, old: Option<&ImageStream>, max
         let before = old.and_then(|old| latest_event(old, &tag.tag));
         tag.items.first().is_some_and(|event| before != Some(event))
     };
-    let mut open: VecDeque<String> = stream.status.tags.iter().filter(is_other).map(|tag| tag.tag.clone()).collect();
+    let mut open: VecDeque<String> =
+        stream.status.tags.iter().filter(is_other).map(|tag| tag.tag.clone()).collect();
     let mut seen: HashSet<String> = open.iter().cloned().collect();
     let reached = reached(&open, &tracking);
     let added = insert_empty(&mut stream.status.tags, reached.into_iter());
     while let Some(tag) = open.pop_front() {
-        let (Some(event), Some(tracking)) = (latest_event(stream, &tag).cloned(), tracking.get(&tag)) else {
+        let (Some(event), Some(tracking)) =
+            (latest_event(stream, &tag).cloned(), tracking.get(&tag))
+        else {
             continue;
         };
         for tracker in tracking {
-            let is_change = push(&mut stream.status.tags, tracker, event.clone(), max_history).is_change();
+            let is_change =
+                push(&mut stream.status.tags, tracker, event.clone(), max_history).is_change();
             if is_change && seen.insert(tracker.clone()) {
                 open.push_back(tracker.clone());
             }
@@ -96,7 +111,10 @@ pub(super) fn propagate(stream: &mut ImageStream, old: Option<&ImageStream>, max
 }
 
 /// Returns the tags that directly or transitively track one of `open`.
-fn reached<'a>(open: &VecDeque<String>, tracking: &'a HashMap<String, Vec<String>>) -> HashSet<&'a str> {
+fn reached<'a>(
+    open: &VecDeque<String>,
+    tracking: &'a HashMap<String, Vec<String>>,
+) -> HashSet<&'a str> {
     let mut reached = HashSet::new();
     let mut next: Vec<&str> =
         open.iter().filter_map(|tag| tracking.get_key_value(tag)).map(|(tag, _)| &**tag).collect();
@@ -111,7 +129,9 @@ fn reached<'a>(open: &VecDeque<String>, tracking: &'a HashMap<String, Vec<String
 fn tracking_tags(stream: &ImageStream) -> HashMap<String, Vec<String>> {
     let mut tracking: HashMap<String, Vec<String>> = HashMap::new();
     for tag in &stream.spec.tags {
-        let Some(Ok(TagSource::Tag(key, source))) = tag.from.as_ref().map(|from| TagSource::read(from, stream)) else {
+        let Some(Ok(TagSource::Tag(key, source))) =
+            tag.from.as_ref().map(|from| TagSource::read(from, stream))
+        else {
             continue;
         };
         if key.is_of(stream) {
@@ -211,7 +231,8 @@ mod tests {
         stream.metadata.name = "s".into();
         stream.metadata.namespace = "ns".into();
         let conditions = vec![TagEventCondition::default()];
-        stream.status.tags = vec![NamedTagEventList { tag: "t".into(), items: events.to_vec(), conditions }];
+        stream.status.tags =
+            vec![NamedTagEventList { tag: "t".into(), items: events.to_vec(), conditions }];
         stream
     }
 
@@ -222,7 +243,8 @@ mod tests {
         let pushed = push(&mut stream.status.tags, "t", event_, ALL);
         let history = &stream.status.tags[0];
         let items = history.items.iter();
-        let items = items.map(|each| (each.docker_image_reference.clone(), each.image.clone(), each.generation));
+        let items = items
+            .map(|each| (each.docker_image_reference.clone(), each.image.clone(), each.generation));
         (pushed, items.collect(), history.conditions.len())
     }
 
@@ -232,14 +254,26 @@ mod tests {
 
     #[test]
     fn equal_event_changes_nothing_and_keeps_conditions() {
-        assert_eq!(pushed(event("r", "i", 1)), (PushOutcome::Unchanged, vec![item("r", "i", 1)], 1));
+        assert_eq!(
+            pushed(event("r", "i", 1)),
+            (PushOutcome::Unchanged, vec![item("r", "i", 1)], 1)
+        );
     }
 
     #[test]
     fn event_with_same_image_or_spec_overwrites() {
-        assert_eq!(pushed(event("r", "i", 2)), (PushOutcome::Confirmed, vec![item("r", "i", 2)], 0));
-        assert_eq!(pushed(event("r", "j", 1)), (PushOutcome::Rewritten, vec![item("r", "j", 1)], 0));
-        assert_eq!(pushed(event("q", "i", 2)), (PushOutcome::Rewritten, vec![item("q", "i", 2)], 0));
+        assert_eq!(
+            pushed(event("r", "i", 2)),
+            (PushOutcome::Confirmed, vec![item("r", "i", 2)], 0)
+        );
+        assert_eq!(
+            pushed(event("r", "j", 1)),
+            (PushOutcome::Rewritten, vec![item("r", "j", 1)], 0)
+        );
+        assert_eq!(
+            pushed(event("q", "i", 2)),
+            (PushOutcome::Rewritten, vec![item("q", "i", 2)], 0)
+        );
     }
 
     #[test]
@@ -251,7 +285,10 @@ mod tests {
 
     #[test]
     fn different_event_is_prepended() {
-        assert_eq!(pushed(event("q", "j", 2)), (PushOutcome::Added, vec![item("q", "j", 2), item("r", "i", 1)], 0));
+        assert_eq!(
+            pushed(event("q", "j", 2)),
+            (PushOutcome::Added, vec![item("q", "j", 2), item("r", "i", 1)], 0)
+        );
     }
 
     #[test]
@@ -259,7 +296,10 @@ mod tests {
         let mut stream = stream(&[]);
         assert_eq!(push(&mut stream.status.tags, "t", event("r", "i", 1), ALL), PushOutcome::Added);
         for tag in ["u", "a", "tt"] {
-            assert_eq!(push(&mut stream.status.tags, tag, event("r", "i", 1), ALL), PushOutcome::Added);
+            assert_eq!(
+                push(&mut stream.status.tags, tag, event("r", "i", 1), ALL),
+                PushOutcome::Added
+            );
         }
         let names: Vec<_> = stream.status.tags.iter().map(|each| each.tag.as_str()).collect();
         assert_eq!(names, ["a", "t", "tt", "u"]);
@@ -284,7 +324,11 @@ mod tests {
                 name: from.into(),
                 ..ObjectReference::default()
             };
-            stream.spec.tags.push(TagReference { name: name.into(), from: Some(from), ..TagReference::default() });
+            stream.spec.tags.push(TagReference {
+                name: name.into(),
+                from: Some(from),
+                ..TagReference::default()
+            });
         };
         spec("a", "ImageStreamTag", "", "t");
         spec("b", "ImageStreamTag", "ns", "s:t");
@@ -303,9 +347,14 @@ mod tests {
 
     #[test]
     fn empty_source_tag_means_the_default_tag() {
-        let from = ObjectReference { kind: "ImageStreamTag".into(), name: "s:".into(), ..ObjectReference::default() };
+        let from = ObjectReference {
+            kind: "ImageStreamTag".into(),
+            name: "s:".into(),
+            ..ObjectReference::default()
+        };
         let mut stream = stream(&[event("r", "i", 1)]);
-        stream.spec.tags = vec![TagReference { name: "a".into(), from: Some(from), ..TagReference::default() }];
+        stream.spec.tags =
+            vec![TagReference { name: "a".into(), from: Some(from), ..TagReference::default() }];
         stream.status.tags[0].tag = "latest".into();
         assert_eq!(push_to_tracking_tags(&mut stream, "latest", &event("q", "j", 2), ALL), ["a"]);
     }
@@ -318,11 +367,17 @@ mod tests {
             name: name.into(),
             ..ObjectReference::default()
         };
-        let tag = |name: String, of: &str| TagReference { name, from: Some(from(of)), ..TagReference::default() };
+        let tag = |name: String, of: &str| TagReference {
+            name,
+            from: Some(from(of)),
+            ..TagReference::default()
+        };
         // Each is inserted before the existing ones and tracks the previous one.
         let names: Vec<String> = (0..40_000).map(|at| format!("a{:05}", 40_000 - at)).collect();
-        let chain =
-            names.iter().enumerate().map(|(at, name)| tag(name.clone(), if at == 0 { "t" } else { &names[at - 1] }));
+        let chain = names
+            .iter()
+            .enumerate()
+            .map(|(at, name)| tag(name.clone(), if at == 0 { "t" } else { &names[at - 1] }));
         followed.spec.tags = chain.collect();
         propagate(&mut followed, None, ALL);
         assert_eq!(followed.status.tags.len(), 40_001);
@@ -340,8 +395,13 @@ mod tests {
         // A client may have written a history without events.
         followed.status.tags.insert(0, empty("e"));
         let old = followed.clone();
-        let from = ObjectReference { kind: "ImageStreamTag".into(), name: "t".into(), ..ObjectReference::default() };
-        followed.spec.tags = vec![TagReference { name: "u".into(), from: Some(from), ..TagReference::default() }];
+        let from = ObjectReference {
+            kind: "ImageStreamTag".into(),
+            name: "t".into(),
+            ..ObjectReference::default()
+        };
+        followed.spec.tags =
+            vec![TagReference { name: "u".into(), from: Some(from), ..TagReference::default() }];
         propagate(&mut followed, Some(&old), ALL);
         assert_eq!(followed.status, old.status);
     }

@@ -47,7 +47,10 @@ impl<'a> TagSource<'a> {
     /// # Errors
     /// The kind is unknown, the name does not have the form for its kind, or a `DockerImage` has no
     /// name or another namespace.
-    pub fn read(from: &'a ObjectReference, stream: &ImageStream) -> Result<Self, ParseTagSourceError> {
+    pub fn read(
+        from: &'a ObjectReference,
+        stream: &ImageStream,
+    ) -> Result<Self, ParseTagSourceError> {
         let own = StreamKey::of(stream);
         let namespace = if from.namespace.is_empty() { &own.namespace } else { &from.namespace };
         let mark = match from.kind.as_str() {
@@ -64,7 +67,11 @@ impl<'a> TagSource<'a> {
             None => (own.name.as_str(), from.name.as_str()),
         };
         let key = StreamKey { namespace: namespace.clone(), name: name.into() };
-        Ok(if mark == ':' { Self::Tag(key, tags::or_default(part)) } else { Self::Image(key, part) })
+        Ok(if mark == ':' {
+            Self::Tag(key, tags::or_default(part))
+        } else {
+            Self::Image(key, part)
+        })
     }
 
     /// Returns the stream of the source. `None` for an external image.
@@ -92,8 +99,12 @@ mod tests {
         stream.metadata.name = "s".into();
         Some(match TagSource::read(&from, &stream).ok()? {
             TagSource::External(reference) => ("outside".into(), reference.into()),
-            TagSource::Tag(key, part) => (format!("tag of {}/{}", key.namespace, key.name), part.into()),
-            TagSource::Image(key, part) => (format!("image of {}/{}", key.namespace, key.name), part.into()),
+            TagSource::Tag(key, part) => {
+                (format!("tag of {}/{}", key.namespace, key.name), part.into())
+            }
+            TagSource::Image(key, part) => {
+                (format!("image of {}/{}", key.namespace, key.name), part.into())
+            }
         })
     }
 
@@ -113,7 +124,9 @@ mod tests {
 
     #[test]
     fn three_parts_and_unknown_kinds_are_rejected() {
-        for (kind, name) in [("ImageStreamTag", "a:b:c"), ("ImageStreamImage", "a@b@c"), ("Pod", "x"), ("", "x")] {
+        for (kind, name) in
+            [("ImageStreamTag", "a:b:c"), ("ImageStreamImage", "a@b@c"), ("Pod", "x"), ("", "x")]
+        {
             assert_eq!(read(kind, "", name), None, "{kind} {name}");
         }
     }

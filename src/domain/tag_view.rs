@@ -25,15 +25,18 @@ pub fn exists(stream: &ImageStream, tag: &str) -> bool {
 ///
 /// # Errors
 /// The metadata of the image cannot be computed.
-pub fn stream_tag(stream: &ImageStream, tag: &str, image: Option<Image>) -> Result<ImageStreamTag, FillError> {
+pub fn stream_tag(
+    stream: &ImageStream,
+    tag: &str,
+    image: Option<Image>,
+) -> Result<ImageStreamTag, FillError> {
     let (event, spec_tag) = (event(stream, tag), tags::spec_tag(stream, tag));
     let annotations = spec_tag.and_then(|spec_tag| spec_tag.annotations.as_ref());
     let mut image = match image {
         Some(mut image) => {
-            image
-                .metadata
-                .annotations
-                .extend(annotations.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())));
+            image.metadata.annotations.extend(
+                annotations.into_iter().flatten().map(|(key, value)| (key.clone(), value.clone())),
+            );
             image_metadata::fill_for_view(&mut image)?;
             image
         }
@@ -44,7 +47,8 @@ pub fn stream_tag(stream: &ImageStream, tag: &str, image: Option<Image>) -> Resu
             image
         }
     };
-    image.docker_image_reference = event.map(|event| pull_spec(stream, tag, event)).unwrap_or_default();
+    image.docker_image_reference =
+        event.map(|event| pull_spec(stream, tag, event)).unwrap_or_default();
     let of = &stream.metadata;
     let metadata = ObjectMeta {
         name: join(&of.name, tag),
@@ -61,7 +65,9 @@ pub fn stream_tag(stream: &ImageStream, tag: &str, image: Option<Image>) -> Resu
         tag: spec_tag.cloned(),
         generation: event.map_or(0, |event| event.generation),
         lookup_policy: stream.spec.lookup_policy.clone(),
-        conditions: tags::history(stream, tag).map(|history| history.conditions.clone()).unwrap_or_default(),
+        conditions: tags::history(stream, tag)
+            .map(|history| history.conditions.clone())
+            .unwrap_or_default(),
         image,
     })
 }
@@ -71,7 +77,11 @@ pub fn stream_tag(stream: &ImageStream, tag: &str, image: Option<Image>) -> Resu
 ///
 /// # Errors
 /// The metadata of the image cannot be computed.
-pub fn image_tag(stream: &ImageStream, tag: &str, image: Option<Image>) -> Result<ImageTag, FillError> {
+pub fn image_tag(
+    stream: &ImageStream,
+    tag: &str,
+    image: Option<Image>,
+) -> Result<ImageTag, FillError> {
     let image = match (image, event(stream, tag)) {
         (Some(mut image), Some(event)) => {
             image_metadata::fill_for_view(&mut image)?;
@@ -97,7 +107,8 @@ pub fn stream_tags(stream: &ImageStream) -> Vec<&str> {
 /// Returns all tags with a spec or a history, by name: the items of an ImageTagList.
 pub fn image_tags(stream: &ImageStream) -> Vec<&str> {
     let spec_tag = stream.spec.tags.iter().map(|tag| tag.name.as_str());
-    let mut tags: Vec<&str> = spec_tag.chain(stream.status.tags.iter().map(|tag| tag.tag.as_str())).collect();
+    let mut tags: Vec<&str> =
+        spec_tag.chain(stream.status.tags.iter().map(|tag| tag.tag.as_str())).collect();
     tags.sort_unstable();
     tags.dedup();
     tags
@@ -111,8 +122,11 @@ fn event<'a>(stream: &'a ImageStream, tag: &str) -> Option<&'a TagEvent> {
 /// Returns the pull spec of a tag's image: in the integrated registry if the reference policy is
 /// `Local`, else that of the event.
 fn pull_spec(stream: &ImageStream, tag: &str, event: &TagEvent) -> String {
-    let is_local = tags::spec_tag(stream, tag).is_some_and(|spec_tag| spec_tag.reference_policy.r#type == "Local");
-    let local = is_local.then(|| reference::of_image(&stream.status.docker_image_repository, &event.image)).flatten();
+    let is_local = tags::spec_tag(stream, tag)
+        .is_some_and(|spec_tag| spec_tag.reference_policy.r#type == "Local");
+    let local = is_local
+        .then(|| reference::of_image(&stream.status.docker_image_repository, &event.image))
+        .flatten();
     local.unwrap_or_else(|| event.docker_image_reference.clone())
 }
 
@@ -150,9 +164,16 @@ mod tests {
         let history = |tag: &str, items: Vec<TagEvent>| NamedTagEventList {
             tag: tag.into(),
             items,
-            conditions: vec![TagEventCondition { r#type: tag.into(), ..TagEventCondition::default() }],
+            conditions: vec![TagEventCondition {
+                r#type: tag.into(),
+                ..TagEventCondition::default()
+            }],
         };
-        stream.status.tags = vec![history("p", vec![event("i")]), history("r", vec![event("")]), history("x", vec![])];
+        stream.status.tags = vec![
+            history("p", vec![event("i")]),
+            history("r", vec![event("")]),
+            history("x", vec![]),
+        ];
         stream
     }
 
@@ -185,7 +206,10 @@ mod tests {
         };
         assert_eq!(view.metadata, expected);
         assert_eq!((view.tag, view.generation, view.conditions[0].r#type.as_str()), (None, 3, "p"));
-        assert_eq!((view.image.metadata.uid.as_str(), view.image.docker_image_config.as_str()), ("of the image", ""));
+        assert_eq!(
+            (view.image.metadata.uid.as_str(), view.image.docker_image_config.as_str()),
+            ("of the image", "")
+        );
         assert_eq!(view.image.docker_image_reference, "r.io/a:1");
     }
 
@@ -195,9 +219,15 @@ mod tests {
         for tag in ["r", "w", "x", "nosuch"] {
             assert_eq!(image_of(&stream, tag), None, "{tag}");
             let view = stream_tag(&stream, tag, None).unwrap();
-            assert_eq!((view.generation, view.metadata.creation_timestamp), (0, stream.metadata.creation_timestamp));
+            assert_eq!(
+                (view.generation, view.metadata.creation_timestamp),
+                (0, stream.metadata.creation_timestamp)
+            );
             assert_eq!(view.image, empty_image());
-            assert_eq!(view.tag.map(|tag| tag.name), tags::spec_tag(&stream, tag).map(|_| tag.to_owned()));
+            assert_eq!(
+                view.tag.map(|tag| tag.name),
+                tags::spec_tag(&stream, tag).map(|_| tag.to_owned())
+            );
         }
     }
 
@@ -205,12 +235,21 @@ mod tests {
     fn spec_tag_annotations_override_image_annotations() {
         let mut stream = stream();
         let annotations = Some(map("of", "tag"));
-        stream.spec.tags.insert(0, TagReference { name: "p".into(), annotations, ..TagReference::default() });
+        stream
+            .spec
+            .tags
+            .insert(0, TagReference { name: "p".into(), annotations, ..TagReference::default() });
         let view = stream_tag(&stream, "p", Some(image())).unwrap();
-        assert_eq!((view.metadata.annotations, view.image.metadata.annotations), (map("of", "tag"), map("of", "tag")));
+        assert_eq!(
+            (view.metadata.annotations, view.image.metadata.annotations),
+            (map("of", "tag"), map("of", "tag"))
+        );
         let view = image_tag(&stream, "p", Some(image())).unwrap();
         let image = view.image.unwrap();
-        assert_eq!((view.metadata.annotations, image.metadata.annotations), (map("of", "stream"), map("of", "image")));
+        assert_eq!(
+            (view.metadata.annotations, image.metadata.annotations),
+            (map("of", "stream"), map("of", "image"))
+        );
     }
 
     #[test]

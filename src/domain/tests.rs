@@ -9,7 +9,9 @@ use super::resolve::{Resolution, SourceStreams};
 use super::stream_strategy::{self, WriteTarget};
 use super::tag_edit;
 use super::tag_history::MaxTagHistory;
-use crate::api::{GROUP, ImageStream, ImageStreamMapping, ImageStreamTag, ObjectReference, TagReference};
+use crate::api::{
+    GROUP, ImageStream, ImageStreamMapping, ImageStreamTag, ObjectReference, TagReference,
+};
 use crate::meta::{GroupResource, Time};
 
 /// A write of one tag.
@@ -33,7 +35,8 @@ fn apply(stream: &ImageStream, tag: &str, write: &Write) -> ImageStream {
     let now = Time::from_unix_seconds(1);
     match write {
         Write::Push(image) => {
-            let mut mapping = ImageStreamMapping { tag: tag.into(), ..ImageStreamMapping::default() };
+            let mut mapping =
+                ImageStreamMapping { tag: tag.into(), ..ImageStreamMapping::default() };
             mapping.image.metadata.name = format!("image{image}");
             mapping.image.docker_image_reference = format!("r/i{image}");
             mapping::push(&mut new, &mapping, PushedImage::Existing, MaxTagHistory(None), now);
@@ -45,17 +48,23 @@ fn apply(stream: &ImageStream, tag: &str, write: &Write) -> ImageStream {
                 name: format!("r/f{from}"),
                 ..ObjectReference::default()
             };
-            let spec_tag = TagReference { from: Some(from), reference: *reference, ..TagReference::default() };
+            let spec_tag =
+                TagReference { from: Some(from), reference: *reference, ..TagReference::default() };
             let view = ImageStreamTag { tag: Some(spec_tag), ..ImageStreamTag::default() };
             tag_edit::update_stream_tag(&mut new, tag, &view).unwrap();
         }
         Write::Delete => {
             let name = StreamTagName { stream: "s".into(), tag: tag.into() };
-            let _ = tag_edit::delete(&mut new, &name, GroupResource { group: GROUP, name: "imagestreamtags" });
+            let _ = tag_edit::delete(
+                &mut new,
+                &name,
+                GroupResource { group: GROUP, name: "imagestreamtags" },
+            );
         }
     }
     stream_strategy::prepare_for_update(stream, &mut new, WriteTarget::Tag);
-    let (others, registries, max_history) = (SourceStreams::default(), Registries::default(), MaxTagHistory(None));
+    let (others, registries, max_history) =
+        (SourceStreams::default(), Registries::default(), MaxTagHistory(None));
     let resolution = Resolution {
         old: Some(stream),
         others: &others,
@@ -72,7 +81,12 @@ fn apply(stream: &ImageStream, tag: &str, write: &Write) -> ImageStream {
 fn timeless(mut stream: ImageStream) -> ImageStream {
     stream.metadata.generation = 0;
     stream.spec.tags.iter_mut().for_each(|tag| tag.generation = None);
-    stream.status.tags.iter_mut().flat_map(|tag| &mut tag.items).for_each(|event| event.generation = 0);
+    stream
+        .status
+        .tags
+        .iter_mut()
+        .flat_map(|tag| &mut tag.items)
+        .for_each(|event| event.generation = 0);
     stream
 }
 

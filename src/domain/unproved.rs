@@ -41,7 +41,10 @@ pub fn standing(stream: &ImageStream, name: &str) -> Option<Standing> {
 
 /// Returns the standing of an image that the history of `stream` contains.
 pub fn standing_in(stream: &ImageStream, name: &str) -> Standing {
-    stream.unproved.get(name).map_or(Standing::Proved, |uid| Standing::Unproved { uid: uid.clone() })
+    stream
+        .unproved
+        .get(name)
+        .map_or(Standing::Proved, |uid| Standing::Unproved { uid: uid.clone() })
 }
 
 /// Records the standing of an image before its event is added. A proved image stays proved, and a
@@ -107,7 +110,12 @@ fn remove(counts: &mut HashMap<String, usize>, events: &[TagEvent]) {
     }
 }
 
-fn record_with(stream: &mut ImageStream, name: &str, standing: Standing, has: impl FnOnce(&ImageStream) -> bool) {
+fn record_with(
+    stream: &mut ImageStream,
+    name: &str,
+    standing: Standing,
+    has: impl FnOnce(&ImageStream) -> bool,
+) {
     let Standing::Unproved { uid } = standing else {
         stream.unproved.remove(name);
         return;
@@ -173,7 +181,9 @@ pub fn withhold<'a>(stream: &mut ImageStream, parts: impl IntoIterator<Item = &'
 /// Returns true if more than [`MAX_WITHHELD`] images are withheld from `new`, and some of them not
 /// from `old`. A stream that was stored with more can be updated if the update adds none.
 pub fn exceeds_limit(old: Option<&ImageStream>, new: &ImageStream) -> bool {
-    let is_old = |name: &str| old.is_some_and(|old| old.unproved.get(name).is_some_and(|uid| uid == WITHHELD));
+    let is_old = |name: &str| {
+        old.is_some_and(|old| old.unproved.get(name).is_some_and(|uid| uid == WITHHELD))
+    };
     withheld(new).nth(MAX_WITHHELD).is_some() && !withheld(new).all(is_old)
 }
 
@@ -241,9 +251,16 @@ mod tests {
     #[test]
     fn unproved_entries_follow_the_history() {
         let mut stream = stream(&["a"]);
-        assert_eq!((standing(&stream, "a"), standing(&stream, "b")), (Some(Standing::Proved), None));
+        assert_eq!(
+            (standing(&stream, "a"), standing(&stream, "b")),
+            (Some(Standing::Proved), None)
+        );
         record(&mut stream, "b", unproved("u"));
-        assert_eq!((standing(&stream, "b"), standing_in(&stream, "b")), (None, unproved("u")), "no event yet");
+        assert_eq!(
+            (standing(&stream, "b"), standing_in(&stream, "b")),
+            (None, unproved("u")),
+            "no event yet"
+        );
     }
 
     #[test]
@@ -261,7 +278,8 @@ mod tests {
     #[test]
     fn images_without_events_are_not_stored() {
         let mut stream = stream(&["a"]);
-        stream.unproved = [("a", "u"), ("b", "u")].map(|(name, uid)| (name.into(), uid.into())).into();
+        stream.unproved =
+            [("a", "u"), ("b", "u")].map(|(name, uid)| (name.into(), uid.into())).into();
         assert_eq!(stored(&stream), [("a", "u")].into());
     }
 

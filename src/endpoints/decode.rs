@@ -40,9 +40,11 @@ pub fn object<T: Kind>(
     let warnings = match (format, validation) {
         // In protobuf unknown fields are ignored, and the last one of duplicate fields is used.
         (BodyFormat::Protobuf, _) | (_, FieldValidation::Ignore) => Limited::default(),
-        (_, FieldValidation::Warn | FieldValidation::Strict) => {
-            field_validation::strict_errors(cx.content_type.as_deref().unwrap_or_default(), &cx.body, schema)
-        }
+        (_, FieldValidation::Warn | FieldValidation::Strict) => field_validation::strict_errors(
+            cx.content_type.as_deref().unwrap_or_default(),
+            &cx.body,
+            schema,
+        ),
     };
     let refuse = |why: &str| cannot_be_handled(T::KIND, api.version, T::KIND, why);
     schema::coerce(&mut value, &schema.root).map_err(|mismatch| refuse(&mismatch.json_error()))?;
@@ -54,7 +56,12 @@ pub fn object<T: Kind>(
 }
 
 /// Checks that `kind` and `apiVersion`, if present, are those that the endpoint expects.
-fn check_type_meta(value: &Value, api: GroupVersion, expected: &str, body: &[u8]) -> Result<(), Status> {
+fn check_type_meta(
+    value: &Value,
+    api: GroupVersion,
+    expected: &str,
+    body: &[u8],
+) -> Result<(), Status> {
     let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
     let (kind, full_version) = (text("kind"), text("apiVersion"));
     let kind = if kind.is_empty() { expected } else { kind };
@@ -80,15 +87,21 @@ fn check_type_meta(value: &Value, api: GroupVersion, expected: &str, body: &[u8]
         return Err(cannot_be_handled(kind, version, expected, &api.unknown_kind(kind, shown)));
     }
     if kind != expected {
-        return Err(cannot_be_handled(kind, version, expected, &unknown_conversion(version, kind, expected)));
+        return Err(cannot_be_handled(
+            kind,
+            version,
+            expected,
+            &unknown_conversion(version, kind, expected),
+        ));
     }
     if is_own_version {
         return Ok(());
     }
     let expected_version = api.name;
     let found = excerpt::of(full_version);
-    let text =
-        format!("the API version in the data ({found}) does not match the expected API version ({expected_version})");
+    let text = format!(
+        "the API version in the data ({found}) does not match the expected API version ({expected_version})"
+    );
     Err(Status::bad_request(text))
 }
 
@@ -117,7 +130,11 @@ enum BodyFormat {
 impl BodyFormat {
     /// The format by `Content-Type`; JSON without one.
     fn of(cx: &RequestContext) -> Result<Self, Status> {
-        let header = cx.content_type.as_deref().filter(|header| !header.is_empty()).unwrap_or("application/json");
+        let header = cx
+            .content_type
+            .as_deref()
+            .filter(|header| !header.is_empty())
+            .unwrap_or("application/json");
         match media_type::parse_content_type(header).unwrap_or_default().as_str() {
             "application/json" => Ok(Self::Json),
             "application/yaml" => Ok(Self::Yaml),
@@ -140,7 +157,11 @@ fn yaml_object(body: &[u8]) -> Result<Value, String> {
     as_object(parse_yaml(body)?).map_err(|why| go_fmt::no_type_meta(&why))
 }
 
-fn from_text<T: Kind>(parsed: Result<Value, String>, api: GroupVersion, body: &[u8]) -> Result<Value, Status> {
+fn from_text<T: Kind>(
+    parsed: Result<Value, String>,
+    api: GroupVersion,
+    body: &[u8],
+) -> Result<Value, Status> {
     let value = parsed.map_err(|why| unrecognized(T::KIND, &why, body))?;
     check_type_meta(&value, api, T::KIND, body)?;
     Ok(value)
@@ -149,7 +170,8 @@ fn from_text<T: Kind>(parsed: Result<Value, String>, api: GroupVersion, body: &[
 /// Decodes protobuf. The type is checked first, because the fields of another message have other
 /// numbers.
 fn from_protobuf<T: Kind>(body: &[u8], api: GroupVersion) -> Result<Value, Status> {
-    let typed = protobuf::decode_envelope(body).map_err(|why| unrecognized(T::KIND, &why.to_string(), body))?;
+    let typed = protobuf::decode_envelope(body)
+        .map_err(|why| unrecognized(T::KIND, &why.to_string(), body))?;
     check_type_meta(&type_meta(&typed), api, T::KIND, body)?;
     let refuse = |why: &str| cannot_be_handled(T::KIND, api.version, T::KIND, why);
     let fields = protobuf::decode_fields(T::MESSAGE, typed.message).map_err(|why| match why {
@@ -159,7 +181,10 @@ fn from_protobuf<T: Kind>(body: &[u8], api: GroupVersion) -> Result<Value, Statu
     as_object(Value::Object(fields)).map_err(|why| refuse(&why))
 }
 
-fn protobuf_options(body: &[u8], message: &MessageDescriptor) -> Result<Value, protobuf::DecodeError> {
+fn protobuf_options(
+    body: &[u8],
+    message: &MessageDescriptor,
+) -> Result<Value, protobuf::DecodeError> {
     let typed = protobuf::decode_envelope(body)?;
     match typed.kind.as_str() {
         kind if kind == message.name || kind.is_empty() => {
@@ -186,24 +211,31 @@ fn as_object(value: Value) -> Result<Value, String> {
             return Err(go_fmt::not_a_struct(json_type_name(other)));
         }
     };
-    let is_string = |key: &str| fields.get(key).is_none_or(|value| value.is_string() || value.is_null());
+    let is_string =
+        |key: &str| fields.get(key).is_none_or(|value| value.is_string() || value.is_null());
     match ["kind", "apiVersion"].into_iter().find(|key| !is_string(key)) {
         None => Ok(value),
         Some(key) => {
             let found = json_type_name(&fields[key]);
-            Err(format!("json: cannot unmarshal {found} into Go struct field .{key} of type string"))
+            Err(format!(
+                "json: cannot unmarshal {found} into Go struct field .{key} of type string"
+            ))
         }
     }
 }
 
 fn unrecognized(kind: &str, why: &str, body: &[u8]) -> Status {
     let head = head(body);
-    Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {why} ({head})"))
+    Status::bad_request(format!(
+        "the object provided is unrecognized (must be of type {kind}): {why} ({head})"
+    ))
 }
 
 fn cannot_be_handled(found: &str, version: &str, expected: &str, why: &str) -> Status {
     let (found, version) = (excerpt::of(found), excerpt::of(version));
-    Status::bad_request(format!("{found} in version {version:?} cannot be handled as a {expected}: {why}"))
+    Status::bad_request(format!(
+        "{found} in version {version:?} cannot be handled as a {expected}: {why}"
+    ))
 }
 
 /// The start of a body for an error: JSON as text, anything else in hexadecimal.

@@ -21,7 +21,8 @@ use crate::registry::actor::{Actor, DryRun};
 pub fn read(cx: &RequestContext) -> Result<DeleteOptions, Status> {
     let options = if cx.body.is_empty() { from_query(cx)? } else { from_body(cx)? };
     let dry_run: Vec<&str> = options.dry_run.iter().flatten().map(String::as_str).collect();
-    let errors: field::Errors = propagation_policy_error(&options).into_iter().chain(dry_run_error(&dry_run)).collect();
+    let errors: field::Errors =
+        propagation_policy_error(&options).into_iter().chain(dry_run_error(&dry_run)).collect();
     check_valid(KIND, &errors)?;
     Ok(options)
 }
@@ -45,7 +46,10 @@ fn from_query(cx: &RequestContext) -> Result<DeleteOptions, Status> {
     Ok(DeleteOptions {
         dry_run: Some(dry_run).filter(|values| !values.is_empty()),
         grace_period_seconds: cx.query.integer("gracePeriodSeconds")?,
-        orphan_dependents: cx.query.get("orphanDependents").map(|_| cx.query.switch("orphanDependents")),
+        orphan_dependents: cx
+            .query
+            .get("orphanDependents")
+            .map(|_| cx.query.switch("orphanDependents")),
         preconditions: has_preconditions.then_some(Preconditions { resource_version, uid }),
         propagation_policy: cx.query.get("propagationPolicy").map(str::to_owned),
         ..DeleteOptions::default()
@@ -54,10 +58,14 @@ fn from_query(cx: &RequestContext) -> Result<DeleteOptions, Status> {
 
 fn from_body(cx: &RequestContext) -> Result<DeleteOptions, Status> {
     let value = decode::options(cx, &DELETE_OPTIONS)?;
-    if let Some(other) = value.get("kind").and_then(Value::as_str).filter(|kind| ![KIND, ""].contains(kind)) {
+    if let Some(other) =
+        value.get("kind").and_then(Value::as_str).filter(|kind| ![KIND, ""].contains(kind))
+    {
         let version = value.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
         let (other, version) = (excerpt::of(other), excerpt::of(version));
-        let text = format!("no kind {other:?} is registered for version {version:?} in scheme \"meta.k8s.io\"");
+        let text = format!(
+            "no kind {other:?} is registered for version {version:?} in scheme \"meta.k8s.io\""
+        );
         return Err(Status::bad_request(text));
     }
     value::from_value(value).map_err(Status::bad_request)
@@ -71,6 +79,10 @@ fn propagation_policy_error(options: &DeleteOptions) -> Option<field::Error> {
             Some(field::Error::invalid(NAME, policy, rule))
         }
         "Foreground" | "Background" | "Orphan" => None,
-        other => Some(field::Error::unsupported(NAME, other, &["Foreground", "Background", "Orphan", "nil"])),
+        other => Some(field::Error::unsupported(
+            NAME,
+            other,
+            &["Foreground", "Background", "Orphan", "nil"],
+        )),
     }
 }

@@ -137,9 +137,15 @@ struct ResponseKind {
 
 /// The resources of an API version, sorted by name.
 pub fn resources(api: GroupVersion, endpoints: &[Endpoint]) -> ApiResourceList {
-    let mut resources: Vec<ApiResource> = endpoints.iter().map(|endpoint| resource(api, endpoint)).collect();
+    let mut resources: Vec<ApiResource> =
+        endpoints.iter().map(|endpoint| resource(api, endpoint)).collect();
     resources.sort_by(|a, b| a.name.cmp(&b.name));
-    ApiResourceList { kind: "APIResourceList", api_version: "v1", group_version: api.name, resources }
+    ApiResourceList {
+        kind: "APIResourceList",
+        api_version: "v1",
+        group_version: api.name,
+        resources,
+    }
 }
 
 /// The API group.
@@ -153,10 +159,16 @@ pub fn groups(api: GroupVersion, name: &'static str) -> ApiGroupList {
 }
 
 /// The aggregated discovery document.
-pub fn aggregated(api: GroupVersion, group: &'static str, endpoints: &[Endpoint]) -> ApiGroupDiscoveryList {
-    let mut objects: Vec<&Endpoint> = endpoints.iter().filter(|endpoint| endpoint.subresource.is_none()).collect();
+pub fn aggregated(
+    api: GroupVersion,
+    group: &'static str,
+    endpoints: &[Endpoint],
+) -> ApiGroupDiscoveryList {
+    let mut objects: Vec<&Endpoint> =
+        endpoints.iter().filter(|endpoint| endpoint.subresource.is_none()).collect();
     objects.sort_by_key(|endpoint| endpoint.resource);
-    let resources = objects.into_iter().map(|endpoint| aggregated_resource(endpoint, endpoints)).collect();
+    let resources =
+        objects.into_iter().map(|endpoint| aggregated_resource(endpoint, endpoints)).collect();
     let version = ApiVersionDiscovery { version: api.version, resources, freshness: "Current" };
     ApiGroupDiscoveryList {
         kind: "APIGroupDiscoveryList",
@@ -181,7 +193,11 @@ fn resource(api: GroupVersion, endpoint: &Endpoint) -> ApiResource {
         verbs: endpoint.verbs().map(Verb::name).collect(),
         short_names: endpoint.short_names,
         categories: endpoint.categories,
-        storage_version_hash: if endpoint.is_stored { storage_version_hash(api, endpoint.kind) } else { String::new() },
+        storage_version_hash: if endpoint.is_stored {
+            storage_version_hash(api, endpoint.kind)
+        } else {
+            String::new()
+        },
     }
 }
 
@@ -192,8 +208,10 @@ fn storage_version_hash(api: GroupVersion, kind: &str) -> String {
 }
 
 fn aggregated_resource(endpoint: &Endpoint, all: &[Endpoint]) -> ApiResourceDiscovery {
-    let mut subresources: Vec<&Endpoint> =
-        all.iter().filter(|each| each.resource == endpoint.resource && each.subresource.is_some()).collect();
+    let mut subresources: Vec<&Endpoint> = all
+        .iter()
+        .filter(|each| each.resource == endpoint.resource && each.subresource.is_some())
+        .collect();
     subresources.sort_by_key(|subresource| subresource.subresource);
     ApiResourceDiscovery {
         resource: endpoint.resource,
@@ -227,10 +245,16 @@ mod tests {
 
     #[test]
     fn protobuf_tables_match_the_discovery_types() {
-        let type_meta = ["APIGroup.kind is not in the table", "APIGroup.apiVersion is not in the table"];
+        let type_meta =
+            ["APIGroup.kind is not in the table", "APIGroup.apiVersion is not in the table"];
         assert_eq!(differences::<ApiGroup>(&API_GROUP), type_meta);
-        let unused = ["group", "version"].map(|name| format!("APIResource.{name} is not in the type"));
-        let type_meta = ["kind", "apiVersion"].map(|name| format!("APIResourceList.{name} is not in the table"));
-        assert_eq!(differences::<ApiResourceList>(&API_RESOURCE_LIST), [type_meta, unused].concat());
+        let unused =
+            ["group", "version"].map(|name| format!("APIResource.{name} is not in the type"));
+        let type_meta = ["kind", "apiVersion"]
+            .map(|name| format!("APIResourceList.{name} is not in the table"));
+        assert_eq!(
+            differences::<ApiResourceList>(&API_RESOURCE_LIST),
+            [type_meta, unused].concat()
+        );
     }
 }

@@ -30,7 +30,9 @@ use crate::registry::metadata;
 use crate::registry::options::GetOptions;
 use crate::registry::verbs::{Create, Delete, DeleteCollection, Get, List, Scope, Update, Watch};
 
-type Handler = Arc<dyn Fn(Arc<RequestContext>) -> BoxFuture<'static, Result<ApiResponse, Status>> + Send + Sync>;
+type Handler = Arc<
+    dyn Fn(Arc<RequestContext>) -> BoxFuture<'static, Result<ApiResponse, Status>> + Send + Sync,
+>;
 
 /// A resource or subresource.
 pub struct Endpoint {
@@ -74,16 +76,32 @@ impl Endpoint {
     /// 404 if no method is served at the path, 405 if only other methods are.
     pub fn route(&self, method: &Method, scope: RequestScope) -> Result<&Handler, Status> {
         let on_collection = match scope {
-            RequestScope::Changes { in_namespace } if !in_namespace || self.scope == Scope::Namespaced => {
+            RequestScope::Changes { in_namespace }
+                if !in_namespace || self.scope == Scope::Namespaced =>
+            {
                 return self.route_to_only(Verb::Watch, method);
             }
-            RequestScope::Object { in_namespace } if in_namespace == (self.scope == Scope::Namespaced) => false,
-            RequestScope::Collection { in_namespace } if in_namespace == (self.scope == Scope::Namespaced) => true,
+            RequestScope::Object { in_namespace }
+                if in_namespace == (self.scope == Scope::Namespaced) =>
+            {
+                false
+            }
+            RequestScope::Collection { in_namespace }
+                if in_namespace == (self.scope == Scope::Namespaced) =>
+            {
+                true
+            }
             // Without a namespace, namespaced objects can only be listed.
-            RequestScope::Collection { in_namespace: false } => return self.route_to_only(Verb::List, method),
+            RequestScope::Collection { in_namespace: false } => {
+                return self.route_to_only(Verb::List, method);
+            }
             _ => return Err(Status::no_such_path()),
         };
-        let mut handlers = self.verbs.iter().filter(|(verb, _)| verb.is_on_collection() == on_collection).peekable();
+        let mut handlers = self
+            .verbs
+            .iter()
+            .filter(|(verb, _)| verb.is_on_collection() == on_collection)
+            .peekable();
         if handlers.peek().is_none() {
             return Err(Status::no_such_path());
         }
@@ -95,7 +113,8 @@ impl Endpoint {
 
     /// The handler of a path that serves one verb only.
     fn route_to_only(&self, verb: Verb, method: &Method) -> Result<&Handler, Status> {
-        let (_, handler) = self.verbs.iter().find(|(each, _)| *each == verb).ok_or_else(Status::no_such_path)?;
+        let (_, handler) =
+            self.verbs.iter().find(|(each, _)| *each == verb).ok_or_else(Status::no_such_path)?;
         if *method == verb.method() { Ok(handler) } else { Err(Status::method_not_allowed()) }
     }
 }
@@ -192,14 +211,21 @@ impl<T: Kind> Builder<T> {
             let handler = handler.clone();
             Box::pin(async move {
                 let options = GetOptions::read(&cx.query);
-                ApiResponse::object(&cx, api, 200, handler.get(&cx.actor, &cx.at, &options).await?, columns)
+                ApiResponse::object(
+                    &cx,
+                    api,
+                    200,
+                    handler.get(&cx.actor, &cx.at, &options).await?,
+                    columns,
+                )
             })
         })
     }
 
     /// Serves GET of collections.
     pub fn list<H: List<T>>(self, handler: &Arc<H>) -> Self {
-        let (handler, api, columns, scope) = (handler.clone(), self.api, self.columns, self.endpoint.scope);
+        let (handler, api, columns, scope) =
+            (handler.clone(), self.api, self.columns, self.endpoint.scope);
         self.verb(Verb::List, move |cx| {
             let handler = handler.clone();
             Box::pin(async move {
@@ -212,7 +238,8 @@ impl<T: Kind> Builder<T> {
 
     /// Serves watches.
     pub fn watch<H: Watch<T>>(self, handler: &Arc<H>) -> Self {
-        let (handler, api, columns, scope) = (handler.clone(), self.api, self.columns, self.endpoint.scope);
+        let (handler, api, columns, scope) =
+            (handler.clone(), self.api, self.columns, self.endpoint.scope);
         self.verb(Verb::Watch, move |cx| {
             let handler = handler.clone();
             Box::pin(async move {
@@ -226,19 +253,23 @@ impl<T: Kind> Builder<T> {
 
     /// Serves POST.
     pub fn create<H: Create<T>>(self, handler: &Arc<H>) -> Self {
-        let (handler, api, columns, schema) = (handler.clone(), self.api, self.columns, self.schema.clone());
+        let (handler, api, columns, schema) =
+            (handler.clone(), self.api, self.columns, self.schema.clone());
         self.verb(Verb::Create, move |cx| {
             let (handler, schema) = (handler.clone(), schema.clone());
             Box::pin(async move {
                 let options = WriteOptions::read(&cx, WriteKind::Create)?;
-                let Decoded { object, warnings } = decode::object::<T>(&cx, api, &schema, options.validation)?;
+                let Decoded { object, warnings } =
+                    decode::object::<T>(&cx, api, &schema, options.validation)?;
                 let actor = options.actor(&cx);
                 let created = async {
                     metadata::check_namespace(&cx.at, object.metadata())?;
                     handler.create(&actor, &cx.at, object).await
                 };
                 match created.await {
-                    Ok(written) => ApiResponse::written(&cx, api, written.warning(warnings), columns),
+                    Ok(written) => {
+                        ApiResponse::written(&cx, api, written.warning(warnings), columns)
+                    }
                     Err(status) => Err(Status { warnings, ..status }),
                 }
             })
@@ -267,7 +298,13 @@ impl<T: Kind> Builder<T> {
                 let content_type = cx.content_type.as_deref().unwrap_or_default();
                 let options = WriteOptions::read(&cx, WriteKind::of_patch(content_type))?;
                 let patch = Patch::read(content_type, &cx.body)?;
-                let update = UpdatedObjectInfo::from_patch(patch, options.validation, options.conflicts, &schema, api);
+                let update = UpdatedObjectInfo::from_patch(
+                    patch,
+                    options.validation,
+                    options.conflicts,
+                    &schema,
+                    api,
+                );
                 let written = handler.update(&options.actor(&cx), &cx.at, &update).await?;
                 ApiResponse::written(&cx, api, written, columns)
             })
@@ -282,14 +319,20 @@ impl<T: Kind> Builder<T> {
             Box::pin(async move {
                 let options = delete_options::read(&cx)?;
                 let actor = delete_options::actor(&cx, &options);
-                ApiResponse::written(&cx, api, handler.delete(&actor, &cx.at, &options).await?, columns)
+                ApiResponse::written(
+                    &cx,
+                    api,
+                    handler.delete(&actor, &cx.at, &options).await?,
+                    columns,
+                )
             })
         })
     }
 
     /// Serves DELETE of collections.
     pub fn delete_collection<H: DeleteCollection<T>>(self, handler: &Arc<H>) -> Self {
-        let (handler, api, columns, scope) = (handler.clone(), self.api, self.columns, self.endpoint.scope);
+        let (handler, api, columns, scope) =
+            (handler.clone(), self.api, self.columns, self.endpoint.scope);
         self.verb(Verb::DeleteCollection, move |cx| {
             let handler = handler.clone();
             Box::pin(async move {
@@ -298,7 +341,8 @@ impl<T: Kind> Builder<T> {
                 let delete = delete_options::read(&cx)?;
                 let options = list_options::read(&cx)?;
                 let actor = delete_options::actor(&cx, &delete);
-                let deleted = handler.delete_collection(&actor, &cx.at, scope, &delete, &options).await?;
+                let deleted =
+                    handler.delete_collection(&actor, &cx.at, scope, &delete, &options).await?;
                 list::respond(deleted, &cx, api, columns).await
             })
         })
@@ -313,7 +357,10 @@ impl<T: Kind> Builder<T> {
     fn verb(
         mut self,
         verb: Verb,
-        handler: impl Fn(Arc<RequestContext>) -> BoxFuture<'static, Result<ApiResponse, Status>> + Send + Sync + 'static,
+        handler: impl Fn(Arc<RequestContext>) -> BoxFuture<'static, Result<ApiResponse, Status>>
+        + Send
+        + Sync
+        + 'static,
     ) -> Self {
         self.endpoint.verbs.push((verb, Arc::new(handler)));
         self

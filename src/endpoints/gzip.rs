@@ -60,7 +60,8 @@ mod tests {
     async fn compressed_chunks_decompress_to_the_input() {
         let texts = [b"a".repeat(100_000), b"b".to_vec(), Vec::new(), b"c".repeat(1000)];
         let source = texts.clone().map(|text| Ok(Bytes::from(text)));
-        let compressed: Vec<Bytes> = compress_stream(Box::pin(stream::iter(source))).try_collect().await.unwrap();
+        let compressed: Vec<Bytes> =
+            compress_stream(Box::pin(stream::iter(source))).try_collect().await.unwrap();
         assert!(compressed.iter().all(|chunk| !chunk.is_empty()));
         let mut decompressed = Vec::new();
         GzDecoder::new(&*compressed.concat()).read_to_end(&mut decompressed).unwrap();
@@ -70,7 +71,8 @@ mod tests {
     #[tokio::test]
     async fn an_interrupted_body_stays_incomplete() {
         let source = [Ok(Bytes::from("a")), Err(Interrupted("store failure".into()))];
-        let chunks: Result<Vec<Bytes>, _> = compress_stream(Box::pin(stream::iter(source))).try_collect().await;
+        let chunks: Result<Vec<Bytes>, _> =
+            compress_stream(Box::pin(stream::iter(source))).try_collect().await;
         assert!(chunks.is_err());
     }
 }

@@ -90,9 +90,11 @@ enum Pretty {
 /// The media types of objects.
 const AVAILABLE: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 /// The media types of watch events.
-const STREAMED: &str = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
+const STREAMED: &str =
+    "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
 /// The media types that pass the router.
-const ROUTABLE: [&str; 4] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "*/*"];
+const ROUTABLE: [&str; 4] =
+    ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "*/*"];
 
 impl<'a> Accept<'a> {
     /// Reads the preferences of a request.
@@ -102,10 +104,16 @@ impl<'a> Accept<'a> {
 
     /// Reads the preferences from the values of `Accept` and `User-Agent`. Indentation follows
     /// `isPrettyPrint` in negotiate.go.
-    pub fn from_values(accept: Option<&'a HeaderValue>, agent: Option<&HeaderValue>, query: &Query) -> Self {
+    pub fn from_values(
+        accept: Option<&'a HeaderValue>,
+        agent: Option<&HeaderValue>,
+        query: &Query,
+    ) -> Self {
         let agent = agent.and_then(|value| value.to_str().ok()).unwrap_or_default();
         let is_pretty = match query.get("pretty") {
-            None | Some("") => ["curl", "Wget", "Mozilla/5.0"].iter().any(|start| agent.starts_with(start)),
+            None | Some("") => {
+                ["curl", "Wget", "Mozilla/5.0"].iter().any(|start| agent.starts_with(start))
+            }
             Some(value) => matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True"),
         };
         let accept = accept.and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -154,10 +162,13 @@ impl<'a> Accept<'a> {
     /// The router. Its error lists the `available` media types.
     fn check_router(&self, available: &[&str]) -> Result<(), Status> {
         let accept = self.accept.trim();
-        if accept.is_empty() || accept.split(',').any(|range| ROUTABLE.contains(&media_type::essence(range))) {
+        if accept.is_empty()
+            || accept.split(',').any(|range| ROUTABLE.contains(&media_type::essence(range)))
+        {
             return Ok(());
         }
-        let text = format!("406: Not Acceptable\n\nAvailable representations: {}", available.join(", "));
+        let text =
+            format!("406: Not Acceptable\n\nAvailable representations: {}", available.join(", "));
         Err(Status::failure(406, "NotAcceptable", text).with_details(Default::default()))
     }
 
@@ -165,10 +176,15 @@ impl<'a> Accept<'a> {
     /// among ranges of the same quality.
     fn best(&self, forms: SupportedForms) -> Option<Representation> {
         if self.accept.trim().is_empty() {
-            return Some(Representation { media: self.json(None), form: ObjectForm::Object, meta_version: "v1" });
+            return Some(Representation {
+                media: self.json(None),
+                form: ObjectForm::Object,
+                meta_version: "v1",
+            });
         }
         let ranges = self.accept.split(',').filter_map(MediaRange::parse);
-        let supported = ranges.filter_map(|range| Some((range.rank(), self.resolve(&range, forms)?)));
+        let supported =
+            ranges.filter_map(|range| Some((range.rank(), self.resolve(&range, forms)?)));
         // The first one of several ranges of the same rank is used.
         let best = supported.reduce(|best, other| if other.0 > best.0 { other } else { best });
         best.map(|(_, representation)| representation)
@@ -202,7 +218,9 @@ impl<'a> Accept<'a> {
         let form = match form {
             _ if forms == SupportedForms::ObjectOnly => return None,
             // Tables have no protobuf encoding here.
-            Some("Table") if forms == SupportedForms::Tabular && media != Media::Protobuf => ObjectForm::Table,
+            Some("Table") if forms == SupportedForms::Tabular && media != Media::Protobuf => {
+                ObjectForm::Table
+            }
             Some("PartialObjectMetadata") => ObjectForm::PartialMetadata,
             Some("PartialObjectMetadataList") => ObjectForm::PartialMetadataList,
             _ => return None,
@@ -217,7 +235,11 @@ impl<'a> Accept<'a> {
 
 /// The error of the negotiation proper.
 fn not_acceptable(accepted: &str) -> Status {
-    Status::failure(406, "NotAcceptable", format!("only the following media types are accepted: {accepted}"))
+    Status::failure(
+        406,
+        "NotAcceptable",
+        format!("only the following media types are accepted: {accepted}"),
+    )
 }
 
 #[cfg(test)]
@@ -239,9 +261,15 @@ mod tests {
             let accept = format!("application/json;as={as};g=meta.k8s.io;v=v1", r#as = r#as);
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT, HeaderValue::from_str(&accept).unwrap());
-            Accept::new(&headers, &Query::parse(None)).negotiate(forms).ok().map(|representation| representation.form)
+            Accept::new(&headers, &Query::parse(None))
+                .negotiate(forms)
+                .ok()
+                .map(|representation| representation.form)
         };
-        assert_eq!(negotiate("PartialObjectMetadata", SupportedForms::Metadata), Some(ObjectForm::PartialMetadata));
+        assert_eq!(
+            negotiate("PartialObjectMetadata", SupportedForms::Metadata),
+            Some(ObjectForm::PartialMetadata)
+        );
         assert_eq!(negotiate("Table", SupportedForms::Metadata), None);
         assert_eq!(negotiate("PartialObjectMetadata", SupportedForms::ObjectOnly), None);
     }
@@ -260,7 +288,9 @@ mod tests {
         assert_eq!(media("application/yaml;q=abc,application/json"), Media::Json { pretty: false });
         assert_eq!(media("application/vnd.kubernetes.protobuf,application/json"), Media::Protobuf);
         assert_eq!(
-            media("application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"),
+            media(
+                "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+            ),
             Media::Protobuf
         );
         assert_eq!(media(""), Media::Json { pretty: false });
@@ -268,15 +298,21 @@ mod tests {
 
     #[test]
     fn each_layer_has_its_own_error_text() {
-        assert!(negotiate("application/*", "", "x").unwrap_err().starts_with("406: Not Acceptable"));
-        assert!(negotiate("APPLICATION/JSON", "", "x").unwrap_err().starts_with("406: Not Acceptable"));
+        assert!(
+            negotiate("application/*", "", "x").unwrap_err().starts_with("406: Not Acceptable")
+        );
+        assert!(
+            negotiate("APPLICATION/JSON", "", "x").unwrap_err().starts_with("406: Not Acceptable")
+        );
         let bogus = negotiate("application/json;as=Bogus;v=v1;g=meta.k8s.io", "", "x").unwrap_err();
         assert!(bogus.starts_with("only the following"));
     }
 
     #[test]
     fn a_form_needs_kind_group_and_version() {
-        for parameters in ["v=v1", "g=meta.k8s.io;v=v9", "as=;v=v1;g=meta.k8s.io", "stream=foo", "sv=1"] {
+        for parameters in
+            ["v=v1", "g=meta.k8s.io;v=v9", "as=;v=v1;g=meta.k8s.io", "stream=foo", "sv=1"]
+        {
             let error = negotiate(&format!("application/json;{parameters}"), "", "x").unwrap_err();
             assert!(error.starts_with("only the following"), "{parameters}: {error}");
         }
@@ -291,31 +327,50 @@ mod tests {
         assert!(error.ends_with("application/vnd.kubernetes.protobuf;stream=watch"), "{error}");
         let accept = Accept { accept: "application/yaml,application/json", pretty: Pretty::No };
         let error = accept.negotiate_watch(SupportedForms::Tabular).unwrap_err().message;
-        assert!(error.starts_with("only the following media types are accepted: application/json;stream"), "{error}");
+        assert!(
+            error.starts_with(
+                "only the following media types are accepted: application/json;stream"
+            ),
+            "{error}"
+        );
         let accept = Accept { accept: "application/json;stream=foo", pretty: Pretty::No };
         let error = accept.negotiate_watch(SupportedForms::Tabular).unwrap_err().message;
         assert!(
-            error.ends_with("accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"),
+            error.ends_with(
+                "accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"
+            ),
             "{error}"
         );
     }
 
     #[test]
     fn an_unsupported_range_is_skipped() {
-        let table = "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json";
+        let table =
+            "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json";
         let representation = negotiate(table, "", "x").unwrap();
-        assert_eq!((representation.media, representation.form), (Media::Json { pretty: false }, ObjectForm::Object));
+        assert_eq!(
+            (representation.media, representation.form),
+            (Media::Json { pretty: false }, ObjectForm::Object)
+        );
         let table = "application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
         assert_eq!(negotiate(table, "", "x").unwrap().form, ObjectForm::Table);
     }
 
     #[test]
     fn humans_get_indented_json() {
-        let pretty =
-            |accept, query, agent| negotiate(accept, query, agent).unwrap().media == Media::Json { pretty: true };
-        assert!(pretty("*/*", "", "curl/8") && pretty("*/*", "pretty=", "Wget") && pretty("*/*", "pretty=T", "x"));
+        let pretty = |accept, query, agent| {
+            negotiate(accept, query, agent).unwrap().media == Media::Json { pretty: true }
+        };
+        assert!(
+            pretty("*/*", "", "curl/8")
+                && pretty("*/*", "pretty=", "Wget")
+                && pretty("*/*", "pretty=T", "x")
+        );
         assert!(pretty("application/json;pretty=1", "", "x") && pretty("*/*", "", "curlx"));
-        assert!(!pretty("application/json;pretty=true", "", "x") && !pretty("*/*", "pretty=2", "curl/8"));
+        assert!(
+            !pretty("application/json;pretty=true", "", "x")
+                && !pretty("*/*", "pretty=2", "curl/8")
+        );
         assert!(!pretty("*/*", "", "xcurl") && !pretty("*/*", "pretty=0", "curl/8"));
     }
 

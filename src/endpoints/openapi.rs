@@ -43,7 +43,9 @@ pub fn document(version: OpenApiVersion, api: GroupVersion, endpoints: &[Endpoin
         for verb in endpoint.verbs() {
             for path in paths_of(api, endpoint, verb) {
                 let parameters = parameters(version, &path);
-                let item = paths.entry(path.clone()).or_insert_with(|| json!({ "parameters": parameters }));
+                let item = paths
+                    .entry(path.clone())
+                    .or_insert_with(|| json!({ "parameters": parameters }));
                 let operation = operation(&mut schemas, api, endpoint, verb, &path);
                 item[verb.method().as_str().to_ascii_lowercase()] = operation;
             }
@@ -55,7 +57,9 @@ pub fn document(version: OpenApiVersion, api: GroupVersion, endpoints: &[Endpoin
 fn finish(version: OpenApiVersion, paths: BTreeMap<String, Value>, schemas: Schemas) -> Value {
     let (info, schemas) = (info(), schemas.finish());
     let mut document = match version {
-        OpenApiVersion::V2 => json!({ "swagger": "2.0", "info": info, "paths": paths, "definitions": schemas }),
+        OpenApiVersion::V2 => {
+            json!({ "swagger": "2.0", "info": info, "paths": paths, "definitions": schemas })
+        }
         OpenApiVersion::V3 => {
             json!({ "openapi": "3.0.0", "info": info, "paths": paths, "components": { "schemas": schemas } })
         }
@@ -103,13 +107,20 @@ fn paths_of(api: GroupVersion, endpoint: &Endpoint, verb: Verb) -> Vec<String> {
     let Endpoint { resource, subresource, scope, .. } = endpoint;
     let name = if verb.is_on_collection() { "" } else { "/{name}" };
     let subresource = subresource.map(|name| format!("/{name}")).unwrap_or_default();
-    let path = |namespace: &str| format!("/apis/{}/{namespace}{resource}{name}{subresource}", api.name);
+    let path =
+        |namespace: &str| format!("/apis/{}/{namespace}{resource}{name}{subresource}", api.name);
     let watch_path = |rest: &str| format!("/apis/{}/watch/{rest}", api.name);
     match (scope, verb) {
-        (Scope::Cluster, Verb::Watch) => vec![watch_path(resource), watch_path(&format!("{resource}/{{name}}"))],
+        (Scope::Cluster, Verb::Watch) => {
+            vec![watch_path(resource), watch_path(&format!("{resource}/{{name}}"))]
+        }
         (Scope::Namespaced, Verb::Watch) => {
             let in_namespace = format!("namespaces/{{namespace}}/{resource}");
-            vec![watch_path(resource), watch_path(&in_namespace), watch_path(&format!("{in_namespace}/{{name}}"))]
+            vec![
+                watch_path(resource),
+                watch_path(&in_namespace),
+                watch_path(&format!("{in_namespace}/{{name}}")),
+            ]
         }
         (Scope::Cluster, _) => vec![path("")],
         (Scope::Namespaced, Verb::List) => vec![path(""), path("namespaces/{namespace}/")],
@@ -123,7 +134,13 @@ fn parameters(version: OpenApiVersion, path: &str) -> Vec<Value> {
         OpenApiVersion::V2 => {
             json!({ "name": name, "in": "path", "required": true, "type": "string", "uniqueItems": true })
         }
-        OpenApiVersion::V3 => json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }),
+        OpenApiVersion::V3 => {
+            json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } })
+        }
     };
-    ["namespace", "name"].iter().filter(|name| is_in_path(name)).map(|name| parameter(name)).collect()
+    ["namespace", "name"]
+        .iter()
+        .filter(|name| is_in_path(name))
+        .map(|name| parameter(name))
+        .collect()
 }

@@ -129,7 +129,8 @@ impl<'a> RequestInfo<'a> {
 
     /// The resource part of a request for a resource of `api`. None for other paths.
     pub fn resource_of(&self, api: GroupVersion) -> Option<&ResourceInfo<'a>> {
-        self.resource().filter(|resource| resource.group == api.group && resource.version == api.version)
+        self.resource()
+            .filter(|resource| resource.group == api.group && resource.version == api.version)
     }
 
     /// The kind of the request.
@@ -143,10 +144,13 @@ impl<'a> RequestInfo<'a> {
     /// The attributes for authorization. None for a path that cannot be classified.
     pub fn attributes(&self) -> Option<Attributes> {
         match &self.target {
-            RequestTarget::Resource(resource) => Some(Attributes::Resource(Box::new(resource.action(self.query)))),
-            RequestTarget::NonResource => {
-                Some(Attributes::Path { path: self.path.to_owned(), verb: self.method.as_str().to_ascii_lowercase() })
+            RequestTarget::Resource(resource) => {
+                Some(Attributes::Resource(Box::new(resource.action(self.query))))
             }
+            RequestTarget::NonResource => Some(Attributes::Path {
+                path: self.path.to_owned(),
+                verb: self.method.as_str().to_ascii_lowercase(),
+            }),
             RequestTarget::Invalid => None,
         }
     }
@@ -194,7 +198,9 @@ impl ResourceInfo<'_> {
             _ => self.name.to_owned(),
         };
         let (fields, labels) = match self.verb {
-            Some(Verb::List | Verb::Watch | Verb::DeleteCollection) => selector::requirements(query),
+            Some(Verb::List | Verb::Watch | Verb::DeleteCollection) => {
+                selector::requirements(query)
+            }
             _ => Default::default(),
         };
         ResourceAction {
@@ -213,7 +219,9 @@ impl ResourceInfo<'_> {
 
 /// The name that the field selector of a collection demands; empty for none and for an invalid one.
 fn selected_name(query: &Query) -> String {
-    selector::exact_name(query).filter(|name| path_segment_errors(name).is_empty()).unwrap_or_default()
+    selector::exact_name(query)
+        .filter(|name| path_segment_errors(name).is_empty())
+        .unwrap_or_default()
 }
 
 fn classify<'a>(method: &Method, path: &'a RequestPath<'a>, query: &Query) -> RequestTarget<'a> {
@@ -228,12 +236,15 @@ fn classify<'a>(method: &Method, path: &'a RequestPath<'a>, query: &Query) -> Re
     };
     let (namespace, parts) = split_namespace(rest);
     let mut parts = parts.split('/');
-    let (resource, name, subresource) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+    let (resource, name, subresource) =
+        (parts.next().unwrap_or_default(), parts.next(), parts.next());
     let has_gap = [Some(resource), name, subresource].contains(&Some(""));
     let has_more = parts.next().is_some();
     let form = match below_version(path.sent, group, version) {
         None => PathForm::Unknown,
-        Some(below) if below.contains('%') && !has_sound_escapes(below) => PathForm::BrokenEscape(below),
+        Some(below) if below.contains('%') && !has_sound_escapes(below) => {
+            PathForm::BrokenEscape(below)
+        }
         Some(_) if has_gap || has_more || prefix == Some(PathPrefix::Proxy) => PathForm::Unknown,
         Some(_) => PathForm::Routable,
     };
@@ -244,7 +255,17 @@ fn classify<'a>(method: &Method, path: &'a RequestPath<'a>, query: &Query) -> Re
         None => Verb::of_request(method, name, query),
     };
     let subresource = subresource.filter(|_| prefix != Some(PathPrefix::Proxy)).unwrap_or_default();
-    RequestTarget::Resource(ResourceInfo { verb, prefix, group, version, namespace, resource, name, subresource, form })
+    RequestTarget::Resource(ResourceInfo {
+        verb,
+        prefix,
+        group,
+        version,
+        namespace,
+        resource,
+        name,
+        subresource,
+        form,
+    })
 }
 
 /// Group, version and the rest of a path without outer slashes. None if nothing is below a version.

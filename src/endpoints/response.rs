@@ -83,9 +83,15 @@ impl ApiResponse {
     ///
     /// # Errors
     /// 500 for a text that YAML cannot represent.
-    pub fn prepared(media: Media, message: &'static MessageDescriptor, compact: &Bytes) -> Result<Self, Status> {
+    pub fn prepared(
+        media: Media,
+        message: &'static MessageDescriptor,
+        compact: &Bytes,
+    ) -> Result<Self, Status> {
         match media {
-            Media::Json { pretty: false } => Ok(Self::new(200, media.content_type(), compact.clone())),
+            Media::Json { pretty: false } => {
+                Ok(Self::new(200, media.content_type(), compact.clone()))
+            }
             other => Self::converted(200, other, Some(message), compact.to_vec()),
         }
     }
@@ -103,7 +109,8 @@ impl ApiResponse {
             Ok(response) => response,
             Err(_) => Self::new(code, media.content_type(), Bytes::new()),
         };
-        response.retry_after = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+        response.retry_after =
+            status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
         response.hidden = status.hidden.clone();
         response.warnings.clone_from(&status.warnings);
         response.status = Some(Box::new(status.clone()));
@@ -125,7 +132,9 @@ impl ApiResponse {
         let media = cx.representation.media;
         let mut message = Some(T::MESSAGE);
         let mut compact = match (cx.representation.form, sent) {
-            (ObjectForm::Object, ReadResult::Json(compact)) => return Self::converted(code, media, message, compact),
+            (ObjectForm::Object, ReadResult::Json(compact)) => {
+                return Self::converted(code, media, message, compact);
+            }
             (ObjectForm::Object, ReadResult::Object(object)) => {
                 let mut compact = Vec::with_capacity(2048);
                 table::encode_object(&*object, api.name, &mut compact);
@@ -142,7 +151,11 @@ impl ApiResponse {
             (ObjectForm::PartialMetadata, sent) => {
                 message = Some(&PARTIAL_OBJECT_METADATA);
                 let mut compact = Vec::with_capacity(512);
-                table::encode_metadata(&into_object(sent)?, cx.representation.meta_version, &mut compact);
+                table::encode_metadata(
+                    &into_object(sent)?,
+                    cx.representation.meta_version,
+                    &mut compact,
+                );
                 compact
             }
             (ObjectForm::PartialMetadataList, _) => {
@@ -163,7 +176,8 @@ impl ApiResponse {
         written: Written<T>,
         columns: Option<&'static Columns<T>>,
     ) -> Result<Self, Status> {
-        let object = |code, object| Self::object(cx, api, code, ReadResult::Object(object), columns);
+        let object =
+            |code, object| Self::object(cx, api, code, ReadResult::Object(object), columns);
         let mut response = match written.result {
             WriteResult::Created(created) => object(201, created)?,
             WriteResult::Updated(updated) => object(200, updated)?,
@@ -192,7 +206,10 @@ impl ApiResponse {
     /// Only an element `gzip` without parameters counts, as in `negotiateContentEncoding` in
     /// k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/writers.go.
     pub fn compressed(mut self, headers: &HeaderMap) -> Self {
-        let accepted = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let accepted = headers
+            .get(header::ACCEPT_ENCODING)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         if !accepted.split(',').any(|coding| coding.trim() == "gzip") {
             return self;
         }
@@ -215,7 +232,11 @@ fn to_yaml(compact: &[u8]) -> Result<String, Status> {
     yaml::encode(&value).map_err(|why| Status::internal(why.to_string()))
 }
 
-fn to_protobuf(message: Option<&'static MessageDescriptor>, compact: &[u8]) -> Result<Vec<u8>, Status> {
-    let message = message.ok_or_else(|| Status::hidden("protobuf was negotiated for a kind without a message"))?;
+fn to_protobuf(
+    message: Option<&'static MessageDescriptor>,
+    compact: &[u8],
+) -> Result<Vec<u8>, Status> {
+    let message = message
+        .ok_or_else(|| Status::hidden("protobuf was negotiated for a kind without a message"))?;
     protobuf::encode_object(message, compact).map_err(Status::hidden)
 }

@@ -52,7 +52,14 @@ pub struct Api {
 impl Api {
     /// An API with these resources, in the order of discovery.
     pub fn new(endpoints: Vec<Endpoint>, namespaces: Namespaces, permissions: Permissions) -> Self {
-        Self { endpoints, namespaces, permissions, metrics: None, reading: Pool::default(), writing: Pool::default() }
+        Self {
+            endpoints,
+            namespaces,
+            permissions,
+            metrics: None,
+            reading: Pool::default(),
+            writing: Pool::default(),
+        }
     }
 
     /// Adds metrics, which count watch events.
@@ -72,7 +79,8 @@ impl Api {
     pub fn find(&self, resource: &ResourceInfo<'_>) -> Result<&Endpoint, Status> {
         resource.check_form()?;
         let matches = |each: &&Endpoint| {
-            each.resource == resource.resource && each.subresource.unwrap_or_default() == resource.subresource
+            each.resource == resource.resource
+                && each.subresource.unwrap_or_default() == resource.subresource
         };
         self.endpoints.iter().find(matches).ok_or_else(Status::no_such_path)
     }
@@ -87,7 +95,11 @@ impl Api {
         }
     }
 
-    async fn handle(&self, request: Request<'_>, accept: &Accept<'_>) -> Result<ApiResponse, Status> {
+    async fn handle(
+        &self,
+        request: Request<'_>,
+        accept: &Accept<'_>,
+    ) -> Result<ApiResponse, Status> {
         let info = &request.info;
         let resource = info.resource().ok_or_else(Status::no_such_path)?;
         let endpoint = self.find(resource)?;
@@ -100,14 +112,19 @@ impl Api {
         let representation = match scope {
             RequestScope::Changes { .. } => accept.negotiate_watch(endpoint.forms)?,
             // The router finds lists and watches at the same path.
-            RequestScope::Collection { .. } if info.method == Method::GET && endpoint.has(Verb::Watch) => {
+            RequestScope::Collection { .. }
+                if info.method == Method::GET && endpoint.has(Verb::Watch) =>
+            {
                 accept.negotiate_list(endpoint.forms)?
             }
-            RequestScope::Collection { .. } | RequestScope::Object { .. } => accept.negotiate(endpoint.forms)?,
+            RequestScope::Collection { .. } | RequestScope::Object { .. } => {
+                accept.negotiate(endpoint.forms)?
+            }
         };
         check_parameters(info, scope)?;
         let pool = if info.method == Method::GET { &self.reading } else { &self.writing };
-        let agent = text(request.headers, header::USER_AGENT).filter(|_| info.method != Method::GET);
+        let agent =
+            text(request.headers, header::USER_AGENT).filter(|_| info.method != Method::GET);
         let cx = Arc::new(RequestContext {
             actor: Actor {
                 user: request.user,
@@ -139,7 +156,9 @@ impl Api {
     /// The counter of the events of a watch; none for other requests.
     fn events_sent(&self, endpoint: &Endpoint, scope: RequestScope) -> Option<Counter> {
         match (scope, &self.metrics) {
-            (RequestScope::Changes { .. }, Some(metrics)) => Some(metrics.watch_events(endpoint.resource)),
+            (RequestScope::Changes { .. }, Some(metrics)) => {
+                Some(metrics.watch_events(endpoint.resource))
+            }
             _ => None,
         }
     }
@@ -157,7 +176,9 @@ fn check_parameters(info: &RequestInfo<'_>, scope: RequestScope) -> Result<(), S
     let RequestInfo { method, query, .. } = info;
     match scope {
         RequestScope::Object { .. } if **method == Method::GET && query.switch("export") => {
-            Err(Status::bad_request("the export parameter, deprecated since v1.14, is no longer supported"))
+            Err(Status::bad_request(
+                "the export parameter, deprecated since v1.14, is no longer supported",
+            ))
         }
         RequestScope::Object { .. } => Ok(()),
         // kube-apiserver decodes numbers before it parses selectors.
@@ -191,7 +212,8 @@ fn scope_of(endpoint: &Endpoint, method: &Method, resource: &ResourceInfo<'_>) -
         };
     }
     // A resource without watches handles them as lists, which fail with its own error.
-    let is_watch = resource.verb == Some(Verb::Watch) && *method == Method::GET && endpoint.has(Verb::Watch);
+    let is_watch =
+        resource.verb == Some(Verb::Watch) && *method == Method::GET && endpoint.has(Verb::Watch);
     match has_name {
         true => RequestScope::Object { in_namespace },
         false if is_watch => RequestScope::Changes { in_namespace },

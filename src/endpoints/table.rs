@@ -68,7 +68,13 @@ impl<T: Kind> TableEncoder<T> {
         group_version: &'static str,
     ) -> Result<Self, Status> {
         let meta_version = cx.representation.meta_version;
-        Ok(Self { columns, include: include_object(cx)?, meta_version, group_version, now: cx.actor.now })
+        Ok(Self {
+            columns,
+            include: include_object(cx)?,
+            meta_version,
+            group_version,
+            now: cx.actor.now,
+        })
     }
 
     /// The definitions of the columns.
@@ -78,8 +84,16 @@ impl<T: Kind> TableEncoder<T> {
 
     /// Appends the compact JSON of a table up to its rows. `definitions` is none in all but the first
     /// event of a watch.
-    pub(crate) fn begin(&self, metadata: &ListMeta, definitions: Option<&[Column]>, out: &mut Vec<u8>) {
-        let head = format!(r#"{{"kind":"Table","apiVersion":"meta.k8s.io/{}","metadata":"#, self.meta_version);
+    pub(crate) fn begin(
+        &self,
+        metadata: &ListMeta,
+        definitions: Option<&[Column]>,
+        out: &mut Vec<u8>,
+    ) {
+        let head = format!(
+            r#"{{"kind":"Table","apiVersion":"meta.k8s.io/{}","metadata":"#,
+            self.meta_version
+        );
         out.extend_from_slice(head.as_bytes());
         json::encode_into(metadata, out);
         out.extend_from_slice(br#","columnDefinitions":"#);
@@ -129,7 +143,9 @@ pub fn encode_object<T: Kind>(object: &T, group_version: &str, out: &mut Vec<u8>
 
 /// Appends the metadata of an object as `PartialObjectMetadata`.
 pub fn encode_metadata<T: Kind>(object: &T, meta_version: &str, out: &mut Vec<u8>) {
-    let head = format!(r#"{{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/{meta_version}","metadata":"#);
+    let head = format!(
+        r#"{{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/{meta_version}","metadata":"#
+    );
     out.extend_from_slice(head.as_bytes());
     json::encode_into(object.metadata(), out);
     out.push(b'}');
@@ -138,7 +154,8 @@ pub fn encode_metadata<T: Kind>(object: &T, meta_version: &str, out: &mut Vec<u8
 /// 406 for a form that a response does not have (`asPartialObjectMetadata` in
 /// k8s.io/apiserver/pkg/endpoints/handlers/response.go).
 pub(crate) fn wrong_form(requested: &str, actual: &str, kind: &str) -> Status {
-    let text = format!("you requested {requested}, but the requested object is {actual} (*image.{kind})");
+    let text =
+        format!("you requested {requested}, but the requested object is {actual} (*image.{kind})");
     Status::failure(406, "NotAcceptable", text)
 }
 
@@ -158,7 +175,11 @@ pub(crate) fn include_object(cx: &RequestContext) -> Result<IncludeObject, Statu
         "Object" => Ok(IncludeObject::Object),
         "None" => Ok(IncludeObject::None),
         other => {
-            let error = field::Error::invalid("includeObject", other, "must be 'Metadata', 'Object', 'None', or empty");
+            let error = field::Error::invalid(
+                "includeObject",
+                other,
+                "must be 'Metadata', 'Object', 'None', or empty",
+            );
             Err(Status::bad_request(format!("Unable to convert to Table as requested: {error}")))
         }
     }
@@ -168,7 +189,9 @@ pub(crate) fn include_object(cx: &RequestContext) -> Result<IncludeObject, Statu
 /// has age 0; an unset time has the age of Go's longest duration, some 292 years.
 pub fn age(now: Time, then: Option<Time>) -> String {
     const LONGEST_SECONDS: i64 = i64::MAX / 1_000_000_000;
-    let seconds = then.map_or(LONGEST_SECONDS, |then| (now.unix_seconds() - then.unix_seconds()).min(LONGEST_SECONDS));
+    let seconds = then.map_or(LONGEST_SECONDS, |then| {
+        (now.unix_seconds() - then.unix_seconds()).min(LONGEST_SECONDS)
+    });
     let (minutes, hours, rounded) = (seconds / 60, seconds / 3600, (seconds + 1800) / 3600);
     let text = match seconds {
         ..1 => "Less than a second".into(),
@@ -193,7 +216,10 @@ mod tests {
     use super::*;
 
     fn ago(seconds: i64) -> String {
-        age(Time::from_unix_seconds(2_000_000_000), Some(Time::from_unix_seconds(2_000_000_000 - seconds)))
+        age(
+            Time::from_unix_seconds(2_000_000_000),
+            Some(Time::from_unix_seconds(2_000_000_000 - seconds)),
+        )
     }
 
     #[test]

@@ -40,7 +40,11 @@ impl WriteKind {
     /// The kind of a patch with this media type.
     pub fn of_patch(content_type: &str) -> Self {
         let media_type = media_type::essence(content_type);
-        if media_type.eq_ignore_ascii_case("application/apply-patch+yaml") { Self::Apply } else { Self::Patch }
+        if media_type.eq_ignore_ascii_case("application/apply-patch+yaml") {
+            Self::Apply
+        } else {
+            Self::Patch
+        }
     }
 
     /// The kind of the options in errors.
@@ -65,10 +69,14 @@ impl WriteOptions {
         let mut errors = field::Errors::default();
         match kind {
             WriteKind::Apply if manager.is_empty() => {
-                errors.push_with(|| field::Error::required("fieldManager", "is required for apply patch"));
+                errors.push_with(|| {
+                    field::Error::required("fieldManager", "is required for apply patch")
+                });
             }
             WriteKind::Patch if cx.query.get("force").is_some() => {
-                errors.push_with(|| field::Error::forbidden("force", "may not be specified for non-apply patch"));
+                errors.push_with(|| {
+                    field::Error::forbidden("force", "may not be specified for non-apply patch")
+                });
             }
             _ => {}
         }
@@ -76,20 +84,38 @@ impl WriteOptions {
         errors.extend(dry_run_error(&dry_run));
         let validation = parse_field_validation(level);
         if validation.is_none() {
-            errors.push_with(|| field::Error::unsupported("fieldValidation", level, &["", "Ignore", "Strict", "Warn"]));
+            errors.push_with(|| {
+                field::Error::unsupported(
+                    "fieldValidation",
+                    level,
+                    &["", "Ignore", "Strict", "Warn"],
+                )
+            });
         }
         check_valid(kind.options_kind(), &errors)?;
         Ok(Self {
             dry_run: if dry_run.is_empty() { DryRun::Off } else { DryRun::All },
             validation: validation.unwrap_or_default(),
-            field_manager: if manager.is_empty() { manager_from_user_agent(&cx.agent) } else { manager.to_owned() },
-            conflicts: if cx.query.switch("force") { ConflictPolicy::Force } else { ConflictPolicy::Fail },
+            field_manager: if manager.is_empty() {
+                manager_from_user_agent(&cx.agent)
+            } else {
+                manager.to_owned()
+            },
+            conflicts: if cx.query.switch("force") {
+                ConflictPolicy::Force
+            } else {
+                ConflictPolicy::Fail
+            },
         })
     }
 
     /// The actor of a write with these options.
     pub fn actor(&self, cx: &RequestContext) -> Actor {
-        Actor { dry_run: self.dry_run, field_manager: self.field_manager.clone(), ..cx.actor.clone() }
+        Actor {
+            dry_run: self.dry_run,
+            field_manager: self.field_manager.clone(),
+            ..cx.actor.clone()
+        }
     }
 }
 
@@ -173,7 +199,10 @@ mod tests {
             errors("a\u{1}b"),
             "fieldManager: Invalid value: \"a\\x01b\": invalid character U+0001 (at position 1)"
         );
-        assert_eq!(errors(&"m".repeat(129)), "fieldManager: Too long: may not be more than 128 bytes");
+        assert_eq!(
+            errors(&"m".repeat(129)),
+            "fieldManager: Too long: may not be more than 128 bytes"
+        );
         assert!(field_manager_errors("a name").is_empty() && field_manager_errors("").is_empty());
     }
 
@@ -181,6 +210,9 @@ mod tests {
     fn an_invalid_dry_run_error_shows_all_values() {
         assert_eq!(dry_run_error(&["All", "All"]), None);
         let error = dry_run_error(&["All", "x"]).map(|error| error.to_string());
-        assert_eq!(error.as_deref(), Some("dryRun: Unsupported value: [\"All\",\"x\"]: supported values: \"All\""));
+        assert_eq!(
+            error.as_deref(),
+            Some("dryRun: Unsupported value: [\"All\",\"x\"]: supported values: \"All\"")
+        );
     }
 }

@@ -29,8 +29,9 @@ pub(crate) fn check_value_count(body: &[u8]) -> Result<(), Status> {
 
 /// 413 for a body with more than [`MAX_VALUES`] values.
 pub(crate) fn too_many_values() -> Status {
-    let text =
-        format!("the body of the request holds more than {MAX_VALUES} values, which is more than the server reads");
+    let text = format!(
+        "the body of the request holds more than {MAX_VALUES} values, which is more than the server reads"
+    );
     Status::failure(413, "RequestEntityTooLarge", text)
 }
 
@@ -57,7 +58,9 @@ pub(crate) const MAX_DEPTH: usize = 64;
 pub(crate) fn exceeds_depth(value: &Value, left: usize) -> bool {
     match (value, left.checked_sub(1)) {
         (Value::Object(_) | Value::Array(_), None) => true,
-        (Value::Object(fields), Some(left)) => fields.values().any(|value| exceeds_depth(value, left)),
+        (Value::Object(fields), Some(left)) => {
+            fields.values().any(|value| exceeds_depth(value, left))
+        }
         (Value::Array(items), Some(left)) => items.iter().any(|value| exceeds_depth(value, left)),
         _ => false,
     }

@@ -7,7 +7,9 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::Value;
 
 use crate::machinery::media_type;
@@ -42,7 +44,8 @@ pub fn strict_errors(content_type: &str, body: &[u8], schema: &Schema) -> Limite
     if !media_type::essence(content_type).eq_ignore_ascii_case("application/yaml") {
         return json_strict_errors(body, &schema.root);
     }
-    let unknown = crate::machinery::value::parse_yaml(body).map(|value| unknown_fields(&value, schema));
+    let unknown =
+        crate::machinery::value::parse_yaml(body).map(|value| unknown_fields(&value, schema));
     let mut errors: Limited<String> = yaml_duplicate_key(body).into_iter().collect();
     errors.append(unknown.unwrap_or_default());
     errors
@@ -52,7 +55,8 @@ pub fn strict_errors(content_type: &str, body: &[u8], schema: &Schema) -> Limite
 pub fn unknown_fields(value: &Value, schema: &Schema) -> Limited<String> {
     let mut decoder = StrictDecoder::default();
     // Deserializing from a value in memory does not fail.
-    let _ = CheckedValue { decoder: &mut decoder, allowed: AllowedFields::Shape(&schema.root) }.deserialize(value);
+    let _ = CheckedValue { decoder: &mut decoder, allowed: AllowedFields::Shape(&schema.root) }
+        .deserialize(value);
     decoder.errors
 }
 
@@ -69,7 +73,8 @@ pub(crate) fn duplicate_fields(body: &[u8]) -> Limited<String> {
 /// The first duplicate key in a YAML document, with the text of the YAML reader of Kubernetes.
 pub(crate) fn yaml_duplicate_key(body: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
-    let options = crate::machinery::value::yaml_options(body, serde_saphyr::DuplicateKeyPolicy::Error);
+    let options =
+        crate::machinery::value::yaml_options(body, serde_saphyr::DuplicateKeyPolicy::Error);
     let read: Result<Vec<IgnoredAny>, _> = serde_saphyr::from_multiple_with_options(text, options);
     match read.as_ref().err()?.without_snippet() {
         serde_saphyr::Error::DuplicateMappingKey { key, location } => {
@@ -226,7 +231,9 @@ impl<'de> Visitor<'de> for CheckedValue<'_, '_> {
         let (decoder, allowed) = (self.decoder, self.allowed.item());
         let mut at = 0;
         while decoder
-            .at(format_args!("[{at}]"), |decoder| items.next_element_seed(CheckedValue { decoder, allowed }))?
+            .at(format_args!("[{at}]"), |decoder| {
+                items.next_element_seed(CheckedValue { decoder, allowed })
+            })?
             .is_some()
         {
             at += 1;

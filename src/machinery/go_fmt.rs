@@ -78,8 +78,7 @@ pub(crate) fn json_type_name(value: &Value) -> &'static str {
 /// and `apiVersion`.
 pub(crate) fn not_a_struct(found: &str) -> String {
     // The anonymous struct in SimpleMetaFactory.Interpret, which reads these two fields.
-    let target =
-        r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
+    let target = r#"struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }"#;
     format!("json: cannot unmarshal {found} into Go value of type {target}")
 }
 

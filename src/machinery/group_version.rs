@@ -54,7 +54,10 @@ impl GroupVersion {
             "WatchEvent",
         ];
         COMMON.contains(&kind)
-            || self.kinds.iter().any(|known| kind == *known || kind.strip_suffix("List") == Some(known))
+            || self
+                .kinds
+                .iter()
+                .any(|known| kind == *known || kind.strip_suffix("List") == Some(known))
     }
 }
 

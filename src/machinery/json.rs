@@ -39,7 +39,9 @@ pub fn excerpt<T: Serialize + ?Sized>(value: &T) -> String {
 
 /// Appends a JSON string. Has a fast path for text without characters to escape.
 pub fn encode_text(text: &str, bytes: &mut Vec<u8>) {
-    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&');
+    let is_plain = |byte: &u8| {
+        matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&')
+    };
     if !text.as_bytes().iter().all(is_plain) {
         return encode_into(text, bytes);
     }
@@ -131,10 +133,17 @@ fn new_line(out: &mut Vec<u8>, depth: usize) {
 struct GoFormatter(CompactFormatter);
 
 impl Formatter for GoFormatter {
-    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         let bytes = fragment.as_bytes();
         // Without an early exit the compiler vectorizes the loop. Most strings need no escape.
-        if !bytes.iter().fold(false, |found, byte| found | matches!(byte, b'<' | b'>' | b'&' | 0xe2)) {
+        if !bytes
+            .iter()
+            .fold(false, |found, byte| found | matches!(byte, b'<' | b'>' | b'&' | 0xe2))
+        {
             return writer.write_all(bytes);
         }
         let mut done = 0;
@@ -154,7 +163,11 @@ impl Formatter for GoFormatter {
         writer.write_all(&bytes[done..])
     }
 
-    fn write_char_escape<W: ?Sized + io::Write>(&mut self, writer: &mut W, escape: CharEscape) -> io::Result<()> {
+    fn write_char_escape<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        escape: CharEscape,
+    ) -> io::Result<()> {
         self.0.write_char_escape(writer, escape)
     }
 }
@@ -181,8 +194,7 @@ mod tests {
     #[test]
     fn indentation_keeps_empty_containers_and_strings() {
         let compact = br#"{"a":{},"b":[],"c":[1,{"d":"x,{}:\"[]\\"}]}"#;
-        let pretty =
-            "{\n  \"a\": {},\n  \"b\": [],\n  \"c\": [\n    1,\n    {\n      \"d\": \"x,{}:\\\"[]\\\\\"\n    }\n  ]\n}";
+        let pretty = "{\n  \"a\": {},\n  \"b\": [],\n  \"c\": [\n    1,\n    {\n      \"d\": \"x,{}:\\\"[]\\\\\"\n    }\n  ]\n}";
         assert_eq!(String::from_utf8(indent(compact)).unwrap(), pretty);
     }
 

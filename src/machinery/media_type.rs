@@ -47,7 +47,8 @@ impl<'a> MediaRange<'a> {
             "*" => ("*", "*"),
             media_type => media_type.split_once('/')?,
         };
-        let mut range = Self { kind: kind.trim(), subtype: subtype.trim(), quality: 1.0, parameters };
+        let mut range =
+            Self { kind: kind.trim(), subtype: subtype.trim(), quality: 1.0, parameters };
         range.quality = range.parameter("q").map_or(1.0, |value| value.parse().unwrap_or_default());
         Some(range)
     }
@@ -59,7 +60,10 @@ impl<'a> MediaRange<'a> {
         }
         let pairs = self.parameters.split(';').filter_map(|pair| pair.split_once('='));
         let pairs = pairs.filter(|(_, value)| !value.is_empty() && !value.contains('='));
-        pairs.map(|(key, value)| (key.trim(), value.trim())).find(|(key, _)| *key == name).map(|(_, value)| value)
+        pairs
+            .map(|(key, value)| (key.trim(), value.trim()))
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
     }
 
     /// The rank among several ranges: the quality, then the exactness.
@@ -89,7 +93,10 @@ mod tests {
     #[test]
     fn malformed_parameters_of_a_range_are_ignored() {
         let range = MediaRange::parse("application/json;as=;q;v=a=b;g = meta.k8s.io ").unwrap();
-        assert_eq!(["as", "v", "g"].map(|name| range.parameter(name)), [None, None, Some("meta.k8s.io")]);
+        assert_eq!(
+            ["as", "v", "g"].map(|name| range.parameter(name)),
+            [None, None, Some("meta.k8s.io")]
+        );
         assert_eq!(range.rank(), (1.0, 2));
         assert_eq!(MediaRange::parse("*;q=x").map(|range| range.rank()), Some((0.0, 0)));
         assert_eq!(MediaRange::parse("json"), None);

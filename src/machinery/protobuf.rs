@@ -13,7 +13,9 @@ pub(crate) mod wire;
 
 pub use self::decode::{DecodeError, decode_fields};
 pub use self::encode::EncodeError;
-pub use self::envelope::{ENVELOPE_TAIL, RuntimeUnknown, TypeMeta, decode_envelope, encode_object, envelope_head};
+pub use self::envelope::{
+    ENVELOPE_TAIL, RuntimeUnknown, TypeMeta, decode_envelope, encode_object, envelope_head,
+};
 pub use self::list::{list_head, list_item, list_opening};
 pub use self::watch::watch_event;
 

@@ -17,7 +17,10 @@ impl Query {
     ///
     /// Skips pairs with a semicolon or an invalid escape, as `url.ParseQuery` in Go does.
     pub fn parse(text: Option<&str>) -> Self {
-        let pairs = text.unwrap_or_default().split('&').filter(|pair| !pair.is_empty() && !pair.contains(';'));
+        let pairs = text
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| !pair.is_empty() && !pair.contains(';'));
         Self(pairs.filter_map(parse_pair).collect())
     }
 
@@ -42,8 +45,9 @@ impl Query {
     /// # Errors
     /// 400 if the value is not an integer.
     pub fn integer(&self, name: &str) -> Result<Option<i64>, Status> {
-        let number =
-            self.get(name).map(|value| value.parse().map_err(|error| strconv_error("ParseInt", value, &error)));
+        let number = self
+            .get(name)
+            .map(|value| value.parse().map_err(|error| strconv_error("ParseInt", value, &error)));
         number.transpose().map_err(Status::bad_request)
     }
 
@@ -55,8 +59,9 @@ impl Query {
         let Some(value) = self.get("timeout").filter(|value| !value.is_empty()) else {
             return Ok(None);
         };
-        let timeout = duration::parse(value)
-            .map_err(|error| Status::bad_request(format!("invalid timeout specified in the request URL - {error}")))?;
+        let timeout = duration::parse(value).map_err(|error| {
+            Status::bad_request(format!("invalid timeout specified in the request URL - {error}"))
+        })?;
         Ok(Duration::try_from(timeout).ok().filter(|timeout| !timeout.is_zero()))
     }
 }
@@ -67,7 +72,8 @@ fn parse_pair(pair: &str) -> Option<(String, String)> {
 }
 
 fn unescape(text: &str) -> Option<String> {
-    let text: Cow<'_, str> = if text.contains('+') { text.replace('+', " ").into() } else { text.into() };
+    let text: Cow<'_, str> =
+        if text.contains('+') { text.replace('+', " ").into() } else { text.into() };
     has_sound_escapes(&text).then(|| percent_decode_str(&text).decode_utf8_lossy().into_owned())
 }
 
@@ -110,8 +116,12 @@ mod tests {
 
     #[test]
     fn invalid_integers_have_the_errors_of_go() {
-        let read = |text: &str| Query::parse(Some(text)).integer("limit").map_err(|status| status.message);
-        assert_eq!((read("limit=-1"), read("limit=%2B7"), read("a=b")), (Ok(Some(-1)), Ok(Some(7)), Ok(None)));
+        let read =
+            |text: &str| Query::parse(Some(text)).integer("limit").map_err(|status| status.message);
+        assert_eq!(
+            (read("limit=-1"), read("limit=%2B7"), read("a=b")),
+            (Ok(Some(-1)), Ok(Some(7)), Ok(None))
+        );
         assert_eq!(read("limit=").unwrap_err(), "strconv.ParseInt: parsing \"\": invalid syntax");
         let large = "strconv.ParseInt: parsing \"99999999999999999999\": value out of range";
         assert_eq!(read("limit=99999999999999999999").unwrap_err(), large);

@@ -79,9 +79,12 @@ mod tests {
 
     #[test]
     fn budgets_grow_with_the_size_and_have_a_minimum() {
-        for (bytes, steps) in
-            [(0, MIN_STEPS), (1 << 10, MIN_STEPS), (1 << 20, (4 * 20) << 20), (1 << 24, (4 * 24) << 24)]
-        {
+        for (bytes, steps) in [
+            (0, MIN_STEPS),
+            (1 << 10, MIN_STEPS),
+            (1 << 20, (4 * 20) << 20),
+            (1 << 24, (4 * 24) << 24),
+        ] {
             assert_eq!(StepBudget::for_size(bytes).left, steps, "{bytes}");
         }
         assert_eq!(StepBudget::for_size(usize::MAX).left, u64::MAX);
@@ -90,7 +93,10 @@ mod tests {
     #[test]
     fn taking_too_many_steps_fails() {
         let mut steps = StepBudget { left: 5 };
-        assert_eq!((steps.take(5), steps.take(0), steps.take(1)), (Ok(()), Ok(()), Err(BudgetExhausted)));
+        assert_eq!(
+            (steps.take(5), steps.take(0), steps.take(1)),
+            (Ok(()), Ok(()), Err(BudgetExhausted))
+        );
         assert_eq!(BudgetExhausted.status().code, 413);
     }
 
@@ -98,6 +104,10 @@ mod tests {
     fn json_size_is_about_the_length_of_the_json() {
         let value = json!({"a": [1, "two", null, {}, []], "b": {"c": true}});
         let written = value.to_string().len();
-        assert!((written - 4..written + 8).contains(&json_size(&value)), "{} for {written}", json_size(&value));
+        assert!(
+            (written - 4..written + 8).contains(&json_size(&value)),
+            "{} for {written}",
+            json_size(&value)
+        );
     }
 }

@@ -146,8 +146,10 @@ impl<T: Kind> UpdatedObjectInfo<T> {
                 self.conflicts,
             )?,
             None => {
-                let patched =
-                    patch.apply_to(existing.map_or(&self.schema.empty, ExistingObject::value), &self.schema)?;
+                let patched = patch.apply_to(
+                    existing.map_or(&self.schema.empty, ExistingObject::value),
+                    &self.schema,
+                )?;
                 errors.append(field_validation::unknown_fields(&patched, &self.schema));
                 patched
             }
@@ -161,7 +163,12 @@ impl<T: Kind> UpdatedObjectInfo<T> {
     }
 
     /// Decodes the result of a patch.
-    fn decode(&self, patch: &Patch, patched: &Value, errors: &Limited<String>) -> Result<T, Status> {
+    fn decode(
+        &self,
+        patch: &Patch,
+        patched: &Value,
+        errors: &Limited<String>,
+    ) -> Result<T, Status> {
         if self.validation == FieldValidation::Strict && !errors.is_empty() {
             return Err(patch.strict_error(patched, errors));
         }
@@ -205,8 +212,12 @@ pub fn updated_managed_fields<T: Kind>(
     api: GroupVersion,
     manager: &Manager,
 ) -> Result<Vec<ManagedFieldsEntry>, Status> {
-    let mut value =
-        managed_fields::update(schema, existing.map(ExistingObject::value), value::to_value(new, api), manager);
+    let mut value = managed_fields::update(
+        schema,
+        existing.map(ExistingObject::value),
+        value::to_value(new, api),
+        manager,
+    );
     match value.pointer_mut("/metadata/managedFields").map(Value::take) {
         None | Some(Value::Null) => Ok(Vec::new()),
         Some(entries) => value::from_value(entries).map_err(Status::hidden),

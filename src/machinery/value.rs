@@ -24,7 +24,10 @@ pub struct Decoded<T> {
 /// # Errors
 /// A sentence with the part that has the wrong type.
 pub fn object_from<T: Kind>(value: Value) -> Result<T, String> {
-    let ends_tracking = value.pointer("/metadata/managedFields").and_then(Value::as_array).is_some_and(Vec::is_empty);
+    let ends_tracking = value
+        .pointer("/metadata/managedFields")
+        .and_then(Value::as_array)
+        .is_some_and(Vec::is_empty);
     let mut object: T = from_value(value)?;
     object.default_fields();
     if ends_tracking {
@@ -44,7 +47,8 @@ pub fn from_value<T: DeserializeOwned>(mut value: Value) -> Result<T, String> {
 
 /// Converts an object to a JSON value with `kind` and `apiVersion`.
 pub fn to_value<T: Kind>(object: &T, api: GroupVersion) -> Value {
-    let fields = serde_json::to_value(object).expect("keys are strings and serializers do not fail");
+    let fields =
+        serde_json::to_value(object).expect("keys are strings and serializers do not fail");
     let mut value = serde_json::Map::new();
     value.insert("kind".into(), T::KIND.into());
     value.insert("apiVersion".into(), api.name.into());
@@ -87,7 +91,10 @@ const MAX_YAML_NODES: usize = 2 * body_limits::MAX_VALUES + 1000;
 /// bytes of scalars for every byte, or the minimum limits above where these are higher. The default
 /// limits of the library would allow a few kilobytes to expand to 250,000 nodes. The ratio of
 /// aliases to anchors is not limited, because the number of replayed events is.
-pub(crate) fn yaml_options(body: &[u8], duplicate_keys: serde_saphyr::DuplicateKeyPolicy) -> serde_saphyr::Options {
+pub(crate) fn yaml_options(
+    body: &[u8],
+    duplicate_keys: serde_saphyr::DuplicateKeyPolicy,
+) -> serde_saphyr::Options {
     let max_nodes = (body.len() / 2).clamp(MIN_YAML_NODES, MAX_YAML_NODES);
     let max_bytes = (body.len() * 2).max(MIN_YAML_SCALAR_BYTES);
     let defaults = serde_saphyr::Budget::default();
@@ -112,8 +119,12 @@ fn yaml_error(error: &serde_saphyr::Error) -> String {
         text if text.contains("mapping values are not allowed in this context") => {
             "mapping values are not allowed in this context".into()
         }
-        text if text.contains("unclosed bracket '{'") => format!("line {line}: did not find expected ',' or '}}'"),
-        text if text.contains("unclosed bracket '['") => format!("line {line}: did not find expected ',' or ']'"),
+        text if text.contains("unclosed bracket '{'") => {
+            format!("line {line}: did not find expected ',' or '}}'")
+        }
+        text if text.contains("unclosed bracket '['") => {
+            format!("line {line}: did not find expected ',' or ']'")
+        }
         _ => plain,
     }
 }

@@ -45,14 +45,27 @@ struct YamlWriter {
 
 impl YamlWriter {
     /// Writes a value with its lines indented by `indent`, and ends the line.
-    fn node(&mut self, value: &Value, indent: usize, position: LinePosition) -> Result<(), ControlCharacter> {
+    fn node(
+        &mut self,
+        value: &Value,
+        indent: usize,
+        position: LinePosition,
+    ) -> Result<(), ControlCharacter> {
         match value {
             Value::Object(map) if !map.is_empty() => {
-                let indent = if position == LinePosition::AfterKey { self.break_line(indent + 2) } else { indent };
+                let indent = if position == LinePosition::AfterKey {
+                    self.break_line(indent + 2)
+                } else {
+                    indent
+                };
                 self.mapping(map, indent)
             }
             Value::Array(items) if !items.is_empty() => {
-                let indent = if position == LinePosition::AfterKey { self.break_line(indent) } else { indent };
+                let indent = if position == LinePosition::AfterKey {
+                    self.break_line(indent)
+                } else {
+                    indent
+                };
                 self.sequence(items, indent)
             }
             scalar => {
@@ -109,12 +122,19 @@ impl YamlWriter {
         Ok(())
     }
 
-    fn text(&mut self, text: &str, indent: usize, folding: Folding) -> Result<(), ControlCharacter> {
+    fn text(
+        &mut self,
+        text: &str,
+        indent: usize,
+        folding: Folding,
+    ) -> Result<(), ControlCharacter> {
         if text.chars().any(is_rejected) {
             return Err(ControlCharacter);
         }
         match style(text, folding) {
-            ScalarStyle::Plain => self.folded(text, indent + 2, folding, |out, character| out.push(character)),
+            ScalarStyle::Plain => {
+                self.folded(text, indent + 2, folding, |out, character| out.push(character))
+            }
             ScalarStyle::Single => {
                 self.out.push('\'');
                 self.folded(text, indent + 2, folding, |out, character| match character {
@@ -130,12 +150,19 @@ impl YamlWriter {
     }
 
     /// Writes characters, and a line break instead of a single space beyond the line width.
-    fn folded(&mut self, text: &str, indent: usize, folding: Folding, put: impl Fn(&mut String, char)) {
+    fn folded(
+        &mut self,
+        text: &str,
+        indent: usize,
+        folding: Folding,
+        put: impl Fn(&mut String, char),
+    ) {
         let mut characters = text.char_indices().peekable();
         let mut after_space = false;
         while let Some((at, character)) = characters.next() {
             let next = characters.peek().map(|&(_, next)| next);
-            let may_fold = folding == Folding::AtSpaces && character == ' ' && !after_space && at > 0;
+            let may_fold =
+                folding == Folding::AtSpaces && character == ' ' && !after_space && at > 0;
             if may_fold && next.is_some_and(|next| next != ' ') && self.column() > WIDTH {
                 self.break_line(indent);
             } else {
@@ -151,7 +178,11 @@ impl YamlWriter {
         let mut after_space = false;
         while let Some((at, character)) = characters.next() {
             let next = characters.peek().map(|&(_, next)| next);
-            let may_fold = folding == Folding::AtSpaces && character == ' ' && !after_space && at > 0 && next.is_some();
+            let may_fold = folding == Folding::AtSpaces
+                && character == ' '
+                && !after_space
+                && at > 0
+                && next.is_some();
             if may_fold && self.column() > WIDTH {
                 self.break_line(indent);
                 if next == Some(' ') {
@@ -241,40 +272,55 @@ fn style(text: &str, folding: Folding) -> ScalarStyle {
 fn may_be_plain(text: &str) -> bool {
     const OPENERS: &str = "#,[]{}&*!|>'\"%@`";
     let first_needs_quotes = text.starts_with(|character| OPENERS.contains(character));
-    let is_marker = ["-", "?"].contains(&text) || ["- ", "? ", "---", "..."].iter().any(|mark| text.starts_with(mark));
+    let is_marker = ["-", "?"].contains(&text)
+        || ["- ", "? ", "---", "..."].iter().any(|mark| text.starts_with(mark));
     let is_key = text.ends_with(':') || text.contains(": ");
     let has_outer_space = text.starts_with(' ') || text.ends_with(' ');
-    !(text.is_empty() || first_needs_quotes || is_marker || is_key || has_outer_space || text.contains(" #"))
+    !(text.is_empty()
+        || first_needs_quotes
+        || is_marker
+        || is_key
+        || has_outer_space
+        || text.contains(" #"))
 }
 
 /// Returns true if a YAML 1.1 reader resolves the plain scalar to another type than a string
 /// (`resolve` of go-yaml).
 fn resolves_to_another_type(text: &str) -> bool {
     const WORDS: &[&str] = &[
-        "", "~", "null", "Null", "NULL", "y", "Y", "yes", "Yes", "YES", "n", "N", "no", "No", "NO", "true", "True",
-        "TRUE", "false", "False", "FALSE", "on", "On", "ON", "off", "Off", "OFF", ".nan", ".NaN", ".NAN", ".inf",
-        ".Inf", ".INF", "+.inf", "+.Inf", "+.INF", "-.inf", "-.Inf", "-.INF", "<<",
+        "", "~", "null", "Null", "NULL", "y", "Y", "yes", "Yes", "YES", "n", "N", "no", "No", "NO",
+        "true", "True", "TRUE", "false", "False", "FALSE", "on", "On", "ON", "off", "Off", "OFF",
+        ".nan", ".NaN", ".NAN", ".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF", "-.inf",
+        "-.Inf", "-.INF", "<<",
     ];
     WORDS.contains(&text) || is_number(text) || is_sexagesimal(text) || is_date(text)
 }
 
 fn is_number(text: &str) -> bool {
-    if !text.starts_with(|character: char| character.is_ascii_digit() || "+-.".contains(character)) {
+    if !text.starts_with(|character: char| character.is_ascii_digit() || "+-.".contains(character))
+    {
         return false;
     }
     let bare = text.replace('_', "");
     let unsigned = bare.strip_prefix(['+', '-']).unwrap_or(&bare);
     let based = |prefixes: [&str; 2], radix| {
         let digits = prefixes.iter().find_map(|prefix| unsigned.strip_prefix(prefix));
-        digits.is_some_and(|digits| !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(radix)))
+        digits.is_some_and(|digits| {
+            !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(radix))
+        })
     };
-    based(["0x", "0X"], 16) || based(["0b", "0B"], 2) || based(["0o", "0O"], 8) || is_decimal(unsigned)
+    based(["0x", "0X"], 16)
+        || based(["0b", "0B"], 2)
+        || based(["0o", "0O"], 8)
+        || is_decimal(unsigned)
 }
 
 /// Matches digits with at most one point, and an exponent.
 fn is_decimal(text: &str) -> bool {
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))),
+        Some((mantissa, exponent)) => {
+            (mantissa, Some(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)))
+        }
         None => (text, None),
     };
     let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
@@ -292,9 +338,12 @@ fn is_sexagesimal(text: &str) -> bool {
     let whole = unsigned.split_once('.').map_or(unsigned, |(whole, _)| whole);
     let mut parts = whole.split(':');
     let is_start = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_digit()) && part.bytes().all(|b| b.is_ascii_digit() || b == b'_')
+        part.starts_with(|c: char| c.is_ascii_digit())
+            && part.bytes().all(|b| b.is_ascii_digit() || b == b'_')
     };
-    let is_sixtieth = |part: &str| (1..=2).contains(&part.len()) && part.parse::<u8>().is_ok_and(|number| number < 60);
+    let is_sixtieth = |part: &str| {
+        (1..=2).contains(&part.len()) && part.parse::<u8>().is_ok_and(|number| number < 60)
+    };
     whole.contains(':') && parts.next().is_some_and(is_start) && parts.all(is_sixtieth)
 }
 
@@ -309,9 +358,13 @@ fn is_date(text: &str) -> bool {
         Some(at) => (&text[..at], Some(text[at + 1..].trim_start())),
         None => (text, None),
     };
-    let number = |part: &str| (1..=2).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    let number = |part: &str| {
+        (1..=2).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
+    };
     let is_day = date[5..].split_once('-').is_some_and(|(month, day)| number(month) && number(day));
-    is_day && time.is_none_or(|time| time.starts_with(|c: char| c.is_ascii_digit()) && time.contains(':'))
+    is_day
+        && time
+            .is_none_or(|time| time.starts_with(|c: char| c.is_ascii_digit()) && time.contains(':'))
 }
 
 /// Matches characters that a YAML reader rejects, even inside JSON strings.
@@ -387,81 +440,9 @@ fn natural_order(a: &str, b: &str) -> Ordering {
 /// Value of the leading digits of a text after the digit `lead`, and their count.
 fn number(text: &str, lead: u64) -> (u64, usize) {
     let digits = text.bytes().take(MAX_DIGITS).take_while(u8::is_ascii_digit);
-    digits.fold((lead, 0), |(value, count), digit| (value * 10 + u64::from(digit - b'0'), count + 1))
+    digits
+        .fold((lead, 0), |(value, count), digit| (value * 10 + u64::from(digit - b'0'), count + 1))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn yaml(value: Value) -> String {
-        encode(&value).unwrap()
-    }
-
-    #[test]
-    fn lists_are_not_indented_and_keys_are_in_natural_order() {
-        let value = json!({"b": [1, {"y": 1, "x": [[]]}, ["p", "q"]], "a10": {}, "a9": null, "B": true});
-        assert_eq!(yaml(value), "B: true\na9: null\na10: {}\nb:\n- 1\n- x:\n  - []\n  \"y\": 1\n- - p\n  - q\n");
-    }
-
-    #[test]
-    fn strings_are_quoted_by_content_and_by_syntax() {
-        let quoted = ["", "1.0", "no", "2021-02-03T04:05:06Z", "1:30", "0x1f", "1_000", "-.inf", "~", "1e3"];
-        for text in quoted {
-            assert_eq!(yaml(json!(text)), format!("\"{text}\"\n"));
-        }
-        for text in ["a: b", "- x", "#x", " x", "{x", "x:", "x #y", "@x", "%x"] {
-            assert_eq!(yaml(json!(text)), format!("'{text}'\n"));
-        }
-        for text in ["a \"b\" c", "<a>@<b>", "a:b", "sha256:12", "1.2.3", "x#y", "-x", "é", "10.0.0.0/8"] {
-            assert_eq!(yaml(json!(text)), format!("{text}\n"));
-        }
-    }
-
-    #[test]
-    fn numeric_keys_are_ordered_by_value() {
-        let ordered = ["-", "0", "00", "1", "01", "2", "10", "10a", "a", "a0", "a00", "a1", "a2", "a02", "a10", "ab"];
-        for (at, left) in ordered.iter().enumerate() {
-            for (other, right) in ordered.iter().enumerate() {
-                assert_eq!(natural_order(left, right), at.cmp(&other), "{left} {right}");
-            }
-        }
-    }
-
-    #[test]
-    fn one_long_key_among_short_ones_takes_bounded_time() {
-        let start = std::time::Instant::now();
-        for character in ["k", "1"] {
-            let short = (0..100_000).map(|at| (format!("{character}{at}"), json!(1)));
-            let long = (character.repeat(1_000_000), json!(1));
-            assert!(yaml(Value::Object(short.chain([long]).collect())).len() > 1_000_000);
-        }
-        assert!(start.elapsed().as_secs() < 20, "took {:?}", start.elapsed());
-    }
-
-    #[test]
-    fn multiline_strings_are_literal_and_controls_escaped() {
-        assert_eq!(yaml(json!({"a": "x\ny"})), "a: |-\n  x\n  y\n");
-        assert_eq!(yaml(json!({"a": "x\n\n"})), "a: |+\n  x\n\n");
-        assert_eq!(yaml(json!({"a": "x\n"})), "a: |\n  x\n");
-        assert_eq!(yaml(json!("a\tb\\c\u{1}")), "\"a\\tb\\\\c\\x01\"\n");
-        assert_eq!(encode(&json!("\u{7f}")), Err(ControlCharacter));
-    }
-
-    #[test]
-    fn long_strings_are_folded_at_single_spaces() {
-        let long = format!("{} b c", "a".repeat(90));
-        assert_eq!(yaml(json!({"k": {"m": long}})), format!("k:\n  m: {}\n    b c\n", "a".repeat(90)));
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn yaml_survives_a_round_trip(texts in proptest::collection::vec("[ -~éä\n\t]{0,120}", 1..4)) {
-            let value = json!({"list": texts, "map": {texts[0].clone(): "x"}});
-            let text = encode(&value).unwrap();
-            let back: Value = serde_saphyr::from_str(&text).unwrap();
-            proptest::prop_assert_eq!(back, value, "{}", text);
-        }
-    }
-}
+mod tests;

@@ -48,12 +48,15 @@ pub fn parse(text: &str) -> Result<SignedDuration, DurationError> {
         if unit.is_empty() {
             return Err(DurationError::MissingUnit(text.to_owned()));
         }
-        let scale = nanoseconds(unit)
-            .ok_or_else(|| DurationError::UnknownUnit { unit: unit.to_owned(), duration: text.to_owned() })?;
+        let scale = nanoseconds(unit).ok_or_else(|| DurationError::UnknownUnit {
+            unit: unit.to_owned(),
+            duration: text.to_owned(),
+        })?;
         sum = number.times(scale).and_then(|part| sum.checked_add(part)).ok_or_else(invalid)?;
         rest = behind;
     }
-    let nanoseconds = if is_negative { 0_i64.checked_sub_unsigned(sum) } else { i64::try_from(sum).ok() };
+    let nanoseconds =
+        if is_negative { 0_i64.checked_sub_unsigned(sum) } else { i64::try_from(sum).ok() };
     nanoseconds.map(SignedDuration::from_nanos).ok_or_else(invalid)
 }
 
@@ -62,7 +65,8 @@ pub fn parse(text: &str) -> Result<SignedDuration, DurationError> {
 /// # Errors
 /// The text is no duration, or a negative one.
 pub fn non_negative(text: &str) -> Result<Duration, String> {
-    let parsed = parse(text).map_err(|error| format!("{error}: write it as in 300ms, 1m30s or 2h"))?;
+    let parsed =
+        parse(text).map_err(|error| format!("{error}: write it as in 300ms, 1m30s or 2h"))?;
     Duration::try_from(parsed).map_err(|_| "a duration cannot be negative".to_owned())
 }
 

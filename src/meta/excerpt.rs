@@ -97,7 +97,9 @@ fn push_escaped(quoted: &mut String, letter: char) {
         letter if is_unprintable(letter) && u32::from(letter) < 0x10000 => {
             quoted.push_str(&format!("\\u{:04x}", u32::from(letter)));
         }
-        letter if is_unprintable(letter) => quoted.push_str(&format!("\\U{:08x}", u32::from(letter))),
+        letter if is_unprintable(letter) => {
+            quoted.push_str(&format!("\\U{:08x}", u32::from(letter)))
+        }
         letter => quoted.push(letter),
     }
 }
@@ -135,7 +137,10 @@ mod tests {
         assert_eq!(of(format_args!("x{text}")), format!("x{}{MARK}", &text[..MAX_BYTES - 2]));
         assert_eq!(quoted(&text), format!("\"{}\"{MARK}", &text[..MAX_BYTES]));
         let escapes = quoted(&"\u{1}".repeat(100_000));
-        assert!(escapes.len() < MAX_BYTES + 64 && escapes.ends_with(&format!("\\x01\"{MARK}")), "{escapes}");
+        assert!(
+            escapes.len() < MAX_BYTES + 64 && escapes.ends_with(&format!("\\x01\"{MARK}")),
+            "{escapes}"
+        );
     }
 
     #[test]

@@ -68,11 +68,18 @@ impl Error {
 
     /// Returns an error for the text `value`, which violates `rule`.
     pub fn invalid(field: impl fmt::Display, value: &str, rule: impl fmt::Display) -> Self {
-        Self { field: excerpt::of(field), kind: ErrorKind::Invalid { value: quote(value), rule: excerpt::of(rule) } }
+        Self {
+            field: excerpt::of(field),
+            kind: ErrorKind::Invalid { value: quote(value), rule: excerpt::of(rule) },
+        }
     }
 
     /// Returns an error for `value`, shown without quotes, which violates `rule`.
-    pub fn invalid_value(field: impl fmt::Display, value: impl fmt::Display, rule: impl fmt::Display) -> Self {
+    pub fn invalid_value(
+        field: impl fmt::Display,
+        value: impl fmt::Display,
+        rule: impl fmt::Display,
+    ) -> Self {
         let kind = ErrorKind::Invalid { value: excerpt::of(value), rule: excerpt::of(rule) };
         Self { field: excerpt::of(field), kind }
     }
@@ -128,7 +135,11 @@ impl Error {
             ErrorKind::NotFound(_) => "FieldValueNotFound",
             ErrorKind::Internal(_) => "InternalError",
         };
-        StatusCause { reason: reason.into(), message: self.kind.to_string(), field: self.field.clone() }
+        StatusCause {
+            reason: reason.into(),
+            message: self.kind.to_string(),
+            field: self.field.clone(),
+        }
     }
 }
 
@@ -151,12 +162,16 @@ impl fmt::Display for ErrorKind {
             }
             Self::NotFound(value) => write!(f, "Not found: {value}"),
             Self::Internal(text) => write!(f, "Internal error: {text}"),
-            Self::TooLong { most, actual: None } => write!(f, "Too long: may not be more than {most} bytes"),
+            Self::TooLong { most, actual: None } => {
+                write!(f, "Too long: may not be more than {most} bytes")
+            }
             Self::TooLong { most, actual: Some(actual) } => {
                 write!(f, "Too long: may not be more than {most} bytes, has {actual}")
             }
             // As TooMany in k8s.io/apimachinery/pkg/util/validation/field/errors.go.
-            Self::TooMany { most, actual } => write!(f, "Too many: {actual}: must have at most {most} items"),
+            Self::TooMany { most, actual } => {
+                write!(f, "Too many: {actual}: must have at most {most} items")
+            }
         }
     }
 }
@@ -205,7 +220,10 @@ mod tests {
     fn several_errors_are_joined_in_brackets_without_duplicates() {
         let (a, b) = (Error::required("a", ""), Error::forbidden("b", "why"));
         assert_eq!(join(&a.clone().into()), "a: Required value");
-        assert_eq!(join(&[a.clone(), b, a].into_iter().collect()), "[a: Required value, b: Forbidden: why]");
+        assert_eq!(
+            join(&[a.clone(), b, a].into_iter().collect()),
+            "[a: Required value, b: Forbidden: why]"
+        );
     }
 
     #[test]
@@ -219,12 +237,22 @@ mod tests {
     fn texts_are_truncated_to_excerpts() {
         let long = "x".repeat(1 << 20);
         let error = Error::invalid_value(format_args!("a[{long}]"), &long, &long).under(&long);
-        assert!(error.to_string().len() < 3 * (excerpt::MAX_BYTES + 32), "{}", error.to_string().len());
+        assert!(
+            error.to_string().len() < 3 * (excerpt::MAX_BYTES + 32),
+            "{}",
+            error.to_string().len()
+        );
     }
 
     #[test]
     fn limit_errors_show_limit_and_actual() {
-        assert_eq!(Error::too_many("a", 7, 5).to_string(), "a: Too many: 7: must have at most 5 items");
-        assert_eq!(Error::longer("a", 7, 5).to_string(), "a: Too long: may not be more than 5 bytes, has 7");
+        assert_eq!(
+            Error::too_many("a", 7, 5).to_string(),
+            "a: Too many: 7: must have at most 5 items"
+        );
+        assert_eq!(
+            Error::longer("a", 7, 5).to_string(),
+            "a: Too long: may not be more than 5 bytes, has 7"
+        );
     }
 }

@@ -133,7 +133,8 @@ mod tests {
     #[test]
     fn full_list_pulls_no_more_items() {
         let mut pulled = 0;
-        let mut list: Limited<String> = (0..1_000_000).inspect(|_| pulled += 1).map(|at| at.to_string()).collect();
+        let mut list: Limited<String> =
+            (0..1_000_000).inspect(|_| pulled += 1).map(|at| at.to_string()).collect();
         assert_eq!((list.len(), pulled, list.is_cut()), (MAX_ITEMS, MAX_ITEMS + 1, true));
         list.push_with(|| unreachable!("the list is full"));
         list.extend(std::iter::from_fn(|| -> Option<String> { unreachable!("the list is full") }));
@@ -141,7 +142,8 @@ mod tests {
 
     #[test]
     fn text_size_limits_the_list() {
-        let list: Limited<String> = std::iter::repeat_n("x".repeat(MAX_TEXT_BYTES / 4), 50).collect();
+        let list: Limited<String> =
+            std::iter::repeat_n("x".repeat(MAX_TEXT_BYTES / 4), 50).collect();
         assert_eq!((list.len(), list.is_cut()), (4, true));
     }
 

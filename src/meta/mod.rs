@@ -17,7 +17,9 @@ mod time;
 
 pub use base64::Base64;
 pub use limited::{Limited, TextSize};
-pub use names::{is_dns_label, is_dns_subdomain, label_value_errors, path_segment_errors, qualified_name_errors};
+pub use names::{
+    is_dns_label, is_dns_subdomain, label_value_errors, path_segment_errors, qualified_name_errors,
+};
 pub use object::{Kind, ListMeta, ManagedFieldsEntry, Object, ObjectMeta, OwnerReference};
 pub use status::{GroupResource, Status, StatusDetails};
 pub use status_cause::StatusCause;

@@ -9,7 +9,11 @@ pub fn path_segment_errors(name: &str) -> Vec<&'static str> {
         _ => {}
     }
     let forbidden = [('/', "may not contain '/'"), ('%', "may not contain '%'")];
-    forbidden.into_iter().filter(|(letter, _)| name.contains(*letter)).map(|(_, text)| text).collect()
+    forbidden
+        .into_iter()
+        .filter(|(letter, _)| name.contains(*letter))
+        .map(|(_, text)| text)
+        .collect()
 }
 
 /// Maximum length of the name part of a key, and of a label value, in bytes.
@@ -45,7 +49,9 @@ pub fn qualified_name_errors(key: &str) -> Vec<String> {
         Some("") => errors.push("prefix part must be non-empty".into()),
         Some(prefix) => {
             if prefix.len() > MAX_PREFIX_LENGTH {
-                errors.push(format!("prefix part must be no more than {MAX_PREFIX_LENGTH} characters"));
+                errors.push(format!(
+                    "prefix part must be no more than {MAX_PREFIX_LENGTH} characters"
+                ));
             }
             if !prefix.split('.').all(is_dns_part) {
                 errors.push(PREFIX.into());
@@ -112,7 +118,9 @@ mod tests {
         for key in ["a", "a.b/c-d_e", "k8s.io/X", "1"] {
             assert_eq!(qualified_name_errors(key), Vec::<String>::new(), "{key}");
         }
-        for (key, errors) in [("a/b/c", 1), ("A/b", 1), ("/b", 1), ("a b", 1), ("", 2), ("a/", 2), ("-x", 1)] {
+        for (key, errors) in
+            [("a/b/c", 1), ("A/b", 1), ("/b", 1), ("a b", 1), ("", 2), ("a/", 2), ("-x", 1)]
+        {
             assert_eq!(qualified_name_errors(key).len(), errors, "{key}");
         }
     }

@@ -19,7 +19,16 @@ pub trait Object {
 
 /// A kind of API object.
 pub trait Kind:
-    Object + Serialize + DeserializeOwned + JsonSchema + Clone + Default + PartialEq + Send + Sync + 'static
+    Object
+    + Serialize
+    + DeserializeOwned
+    + JsonSchema
+    + Clone
+    + Default
+    + PartialEq
+    + Send
+    + Sync
+    + 'static
 {
     /// Value of `kind`, such as `ImageStream`.
     const KIND: &'static str;

@@ -116,7 +116,8 @@ impl Status {
 
     /// Returns 404 for an object that does not exist.
     pub fn not_found(resource: GroupResource<'_>, name: &str) -> Self {
-        Self::failure(404, "NotFound", format!("{resource} {} not found", field::quote(name))).about(resource, name)
+        Self::failure(404, "NotFound", format!("{resource} {} not found", field::quote(name)))
+            .about(resource, name)
     }
 
     /// Returns 404 for a path that does not exist.
@@ -133,19 +134,27 @@ impl Status {
 
     /// Returns 405 for a resource that supports list but not watch.
     pub fn not_watchable(resource: GroupResource<'_>) -> Self {
-        let text = format!("watch is not supported on resources of kind {}", field::quote(&resource.to_string()));
+        let text = format!(
+            "watch is not supported on resources of kind {}",
+            field::quote(&resource.to_string())
+        );
         Self::failure(405, "MethodNotAllowed", text).about(resource, "")
     }
 
     /// Returns 409 for a name that is already in use.
     pub fn already_exists(resource: GroupResource<'_>, name: &str) -> Self {
-        Self::failure(409, "AlreadyExists", format!("{resource} {} already exists", field::quote(name)))
-            .about(resource, name)
+        Self::failure(
+            409,
+            "AlreadyExists",
+            format!("{resource} {} already exists", field::quote(name)),
+        )
+        .about(resource, name)
     }
 
     /// Returns 409 for an object whose state does not allow the request.
     pub fn conflict(resource: GroupResource<'_>, name: &str, reason: &str) -> Self {
-        let text = format!("Operation cannot be fulfilled on {resource} {}: {reason}", field::quote(name));
+        let text =
+            format!("Operation cannot be fulfilled on {resource} {}: {reason}", field::quote(name));
         Self::failure(409, "Conflict", text).about(resource, name)
     }
 
@@ -177,7 +186,8 @@ impl Status {
 
     /// Returns 429 for an overloaded server.
     pub fn too_many_requests() -> Self {
-        Self::failure(429, "TooManyRequests", "Too many requests, please try again later.").retry_after(1)
+        Self::failure(429, "TooManyRequests", "Too many requests, please try again later.")
+            .retry_after(1)
     }
 
     /// Returns 500 with a message for the client.
@@ -187,7 +197,8 @@ impl Status {
 
     /// Returns 500 without details. `cause` is for the log only.
     pub fn hidden(cause: impl fmt::Display) -> Self {
-        let mut status = Self::failure(500, "InternalError", "Internal error occurred: see the server's log");
+        let mut status =
+            Self::failure(500, "InternalError", "Internal error occurred: see the server's log");
         status.hidden = Some(cause.to_string());
         status
     }
@@ -270,7 +281,8 @@ fn fitting_causes(causes: Vec<StatusCause>) -> Vec<StatusCause> {
     let mut fitting: Limited<StatusCause> = Limited::default();
     for mut cause in causes {
         let texts = [&mut cause.reason, &mut cause.field, &mut cause.message];
-        let encoded: usize = texts.into_iter().map(|text| truncate(text, MAX_CAUSES_BYTES / 3)).sum();
+        let encoded: usize =
+            texts.into_iter().map(|text| truncate(text, MAX_CAUSES_BYTES / 3)).sum();
         match left.checked_sub(encoded) {
             Some(rest) => left = rest,
             None => break,
@@ -312,12 +324,18 @@ mod tests {
         let resource = GroupResource { group: "g", name: "r" };
         for text in ["x", "\u{1}", "é", "\"", "\n", "<"] {
             let long = text.repeat(1 << 20);
-            let errors = std::iter::repeat_n((), 200)
-                .map(|()| field::Error { field: long.clone(), kind: field::ErrorKind::Internal(long.clone()) });
+            let errors = std::iter::repeat_n((), 200).map(|()| field::Error {
+                field: long.clone(),
+                kind: field::ErrorKind::Internal(long.clone()),
+            });
             for status in [
                 Status::failure(400, "", long.clone()),
                 Status::not_found(resource, &long),
-                Status::invalid(GroupResource { group: &long, name: &long }, &long, &errors.collect()),
+                Status::invalid(
+                    GroupResource { group: &long, name: &long },
+                    &long,
+                    &errors.collect(),
+                ),
             ] {
                 assert!(encoded(&status) < MAX_STATUS_BYTES, "{text:?}: {}", encoded(&status));
                 assert!(status.message.ends_with(excerpt::MARK) || status.code == 404, "{text:?}");
@@ -327,9 +345,11 @@ mod tests {
 
     #[test]
     fn causes_are_dropped_from_the_end() {
-        let errors: field::Errors =
-            (0..100).map(|at| field::Error::required(format_args!("{at}{:1000}", ""), "")).collect();
-        let details = Status::invalid(GroupResource { group: "", name: "r" }, "n", &errors).details.unwrap();
+        let errors: field::Errors = (0..100)
+            .map(|at| field::Error::required(format_args!("{at}{:1000}", ""), ""))
+            .collect();
+        let details =
+            Status::invalid(GroupResource { group: "", name: "r" }, "n", &errors).details.unwrap();
         assert!((40..60).contains(&details.causes.len()), "{}", details.causes.len());
         assert!(details.causes[0].field.starts_with('0'));
     }

@@ -84,7 +84,8 @@ fn as_str(digits: &[u8; CANONICAL.len()]) -> &str {
 /// Parses the canonical format.
 fn parse_canonical(text: &str) -> Option<Time> {
     let text: &[u8; CANONICAL.len()] = text.as_bytes().try_into().ok()?;
-    let fits = |(byte, form): (&u8, &u8)| if *form == b'0' { byte.is_ascii_digit() } else { byte == form };
+    let fits =
+        |(byte, form): (&u8, &u8)| if *form == b'0' { byte.is_ascii_digit() } else { byte == form };
     if !text.iter().zip(&CANONICAL).all(fits) {
         return None;
     }
@@ -124,10 +125,11 @@ impl<'de> Deserialize<'de> for Time {
 /// Returns the error text of Go's `time.Parse` for an invalid time.
 pub(super) fn parse_error(text: &str) -> String {
     let shown = quote(text);
-    let reason = match text.as_bytes().get(..4).is_some_and(|year| year.iter().all(u8::is_ascii_digit)) {
-        true => "it is not a time".into(),
-        false => format!("cannot parse {shown} as \"2006\""),
-    };
+    let reason =
+        match text.as_bytes().get(..4).is_some_and(|year| year.iter().all(u8::is_ascii_digit)) {
+            true => "it is not a time".into(),
+            false => format!("cannot parse {shown} as \"2006\""),
+        };
     format!("parsing time {shown} as \"2006-01-02T15:04:05Z07:00\": {reason}")
 }
 
@@ -175,12 +177,22 @@ mod tests {
 
     #[test]
     fn canonical_format_is_parsed_or_rejected() {
-        for text in ["2020-02-29T23:59:59Z", "0000-01-01T00:00:00Z", "9999-12-30T22:00:00Z", "2016-12-31T23:59:60Z"] {
+        for text in [
+            "2020-02-29T23:59:59Z",
+            "0000-01-01T00:00:00Z",
+            "9999-12-30T22:00:00Z",
+            "2016-12-31T23:59:60Z",
+        ] {
             let expected = text.parse::<Timestamp>().map(Time::new).unwrap();
             assert_eq!(text.parse::<Time>().unwrap(), expected, "{text}");
             assert_eq!(expected.to_string(), expected.0.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
         }
-        for text in ["2021-02-29T00:00:00Z", "2020-13-01T00:00:00Z", "2020-01-01T24:00:00Z", "2020-01-01T00:00:0:Z"] {
+        for text in [
+            "2021-02-29T00:00:00Z",
+            "2020-13-01T00:00:00Z",
+            "2020-01-01T24:00:00Z",
+            "2020-01-01T00:00:0:Z",
+        ] {
             assert!(text.parse::<Time>().is_err(), "{text}");
         }
     }
@@ -202,7 +214,8 @@ mod tests {
 
     #[test]
     fn years_outside_rfc_3339_are_clamped() {
-        for text in ["-000001-01-01T00:00:00Z", "0000-01-01T00:00:00+01:00", "9999-12-30T22:00:00Z"] {
+        for text in ["-000001-01-01T00:00:00Z", "0000-01-01T00:00:00+01:00", "9999-12-30T22:00:00Z"]
+        {
             let time: Time = text.parse().unwrap();
             assert_eq!(time.to_string().parse::<Time>().unwrap(), time, "{text}");
         }

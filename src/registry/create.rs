@@ -26,7 +26,9 @@ impl<T: Kind, S: Strategy<T>> Create<T> for ObjectStore<T, S> {
         }
         self.make(actor, at, object).await.map_err(|mut status| {
             if is_generated && status.reason == "AlreadyExists" {
-                status.message.push_str(", the server was not able to generate a unique name for the object");
+                status
+                    .message
+                    .push_str(", the server was not able to generate a unique name for the object");
             }
             status
         })
@@ -34,7 +36,12 @@ impl<T: Kind, S: Strategy<T>> Create<T> for ObjectStore<T, S> {
 }
 
 impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
-    async fn make(&self, actor: &Actor, at: &ObjectRef, mut object: T) -> Result<Written<T>, Status> {
+    async fn make(
+        &self,
+        actor: &Actor,
+        at: &ObjectRef,
+        mut object: T,
+    ) -> Result<Written<T>, Status> {
         let strategy = self.strategy();
         metadata::prepare_create(at.namespace(), actor.now, object.metadata_mut())?;
         strategy.reset_fields(None, &mut object);
@@ -48,8 +55,9 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         )?;
         object.metadata_mut().managed_fields = managed;
         let name = object.metadata().name.clone();
-        let request = WriteRequest { strategy: strategy, creation: AllowCreate::Only };
-        let created = self.write(actor, at.namespace(), &name, request, |_| Ok((object.clone(), ())));
+        let request = WriteRequest { strategy, creation: AllowCreate::Only };
+        let created =
+            self.write(actor, at.namespace(), &name, request, |_| Ok((object.clone(), ())));
         let mut created = created.await?.object;
         strategy.decorate(&mut created);
         Ok(Written::created(created))

@@ -37,7 +37,12 @@ enum Deletion<T> {
 }
 
 impl<T: Kind, S: Strategy<T>> Delete<T> for ObjectStore<T, S> {
-    async fn delete(&self, actor: &Actor, at: &ObjectRef, options: &DeleteOptions) -> Result<Written<T>, Status> {
+    async fn delete(
+        &self,
+        actor: &Actor,
+        at: &ObjectRef,
+        options: &DeleteOptions,
+    ) -> Result<Written<T>, Status> {
         check_path_segment(at.name())?;
         match self.remove(actor, at.namespace(), at.name(), options).await? {
             Deletion::Terminating(mut object) => {
@@ -45,13 +50,15 @@ impl<T: Kind, S: Strategy<T>> Delete<T> for ObjectStore<T, S> {
                 let is_cascade = options.orphan_dependents == Some(false);
                 Ok(if is_cascade { Written::accepted(*object) } else { Written::updated(*object) })
             }
-            Deletion::Removed { uid } => Ok(Written::status(Status::success().with_details(StatusDetails {
-                name: at.name().into(),
-                group: self.resource().group.into(),
-                kind: self.resource().name.into(),
-                uid,
-                ..StatusDetails::default()
-            }))),
+            Deletion::Removed { uid } => {
+                Ok(Written::status(Status::success().with_details(StatusDetails {
+                    name: at.name().into(),
+                    group: self.resource().group.into(),
+                    kind: self.resource().name.into(),
+                    uid,
+                    ..StatusDetails::default()
+                })))
+            }
         }
     }
 }
@@ -78,7 +85,8 @@ impl<T: Kind, S: Strategy<T>> DeleteCollection<T> for ObjectStore<T, S> {
                 return Ok(page);
             }
             remaining -= names.len();
-            let removals = names.iter().map(|name| self.remove_if_exists(actor, at, name, options).boxed());
+            let removals =
+                names.iter().map(|name| self.remove_if_exists(actor, at, name, options).boxed());
             future::try_join_all(removals).await?;
         }
     }
@@ -121,7 +129,8 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     ) -> Result<Deletion<T>, Status> {
         let key = self.key(namespace, name);
         let attempt = |read_set: &ReadSet, admitted: &Admitted| {
-            let entry = read_set.entry(&key).ok_or_else(|| Status::not_found(self.resource(), name))?;
+            let entry =
+                read_set.entry(&key).ok_or_else(|| Status::not_found(self.resource(), name))?;
             self.decide_removal(actor, (namespace, name), options, entry, admitted)
         };
         let done = self.storage().guaranteed_update(actor, std::slice::from_ref(&key), attempt);
@@ -147,20 +156,35 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             // An object that cannot be decoded can still be removed.
             Err(_) if options.preconditions.is_none() && actor.dry_run == DryRun::Off => {
                 let change = self.change(&entry.key, namespaced_name, None, None)?;
-                return Ok(UpdateDecision::Write(vec![change], Deletion::Removed { uid: String::new() }));
+                return Ok(UpdateDecision::Write(
+                    vec![change],
+                    Deletion::Removed { uid: String::new() },
+                ));
             }
             Err(status) => return Err(status),
         };
         self.check_preconditions(options, old.metadata())?;
-        if let Some(attributes) = self.admission_attributes(admitted, namespaced_name, Some(&old), None) {
+        if let Some(attributes) =
+            self.admission_attributes(admitted, namespaced_name, Some(&old), None)
+        {
             return Ok(UpdateDecision::Admit(attributes));
         }
         let mut new = old.clone();
-        begin_deletion(new.metadata_mut(), options, self.strategy().garbage_collection(), actor.now);
+        begin_deletion(
+            new.metadata_mut(),
+            options,
+            self.strategy().garbage_collection(),
+            actor.now,
+        );
         let is_removed = new.metadata().finalizers.is_empty();
         let has_work = (is_removed || new != old) && actor.dry_run == DryRun::Off;
         let change = match has_work {
-            true => Some(self.change(&entry.key, namespaced_name, Some(&old), (!is_removed).then_some(&new))?),
+            true => Some(self.change(
+                &entry.key,
+                namespaced_name,
+                Some(&old),
+                (!is_removed).then_some(&new),
+            )?),
             false => None,
         };
         let deleted = match is_removed {
@@ -173,7 +197,11 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         })
     }
 
-    fn check_preconditions(&self, options: &DeleteOptions, meta: &ObjectMeta) -> Result<(), Status> {
+    fn check_preconditions(
+        &self,
+        options: &DeleteOptions,
+        meta: &ObjectMeta,
+    ) -> Result<(), Status> {
         let Some(required) = &options.preconditions else {
             return Ok(());
         };
@@ -186,7 +214,9 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             );
             return Err(Status::conflict(self.kind(), &meta.name, &why));
         }
-        if let Some(version) = required.resource_version.as_ref().filter(|version| **version != meta.resource_version) {
+        if let Some(version) =
+            required.resource_version.as_ref().filter(|version| **version != meta.resource_version)
+        {
             let why = format!(
                 "the ResourceVersion in the precondition ({}) does not match the ResourceVersion in record ({}). The \
                  object might have been modified",
@@ -201,13 +231,22 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
 
 /// Sets the finalizers that the delete options request, and the deletion timestamp if any
 /// finalizer remains; as `BeforeDelete` in k8s.io/apiserver/pkg/registry/rest/delete.go.
-fn begin_deletion(meta: &mut ObjectMeta, options: &DeleteOptions, dependents: GarbageCollection, now: Time) {
+fn begin_deletion(
+    meta: &mut ObjectMeta,
+    options: &DeleteOptions,
+    dependents: GarbageCollection,
+    now: Time,
+) {
     let required = match dependents {
         GarbageCollection::Unsupported => None,
         GarbageCollection::Supported => finalizer(meta, options),
     };
-    meta.finalizers.retain(|each| Some(each.as_str()) == required || ![ORPHAN, FOREGROUND].contains(&each.as_str()));
-    if let Some(required) = required.filter(|required| !meta.finalizers.iter().any(|each| each == required)) {
+    meta.finalizers.retain(|each| {
+        Some(each.as_str()) == required || ![ORPHAN, FOREGROUND].contains(&each.as_str())
+    });
+    if let Some(required) =
+        required.filter(|required| !meta.finalizers.iter().any(|each| each == required))
+    {
         meta.finalizers.push(required.into());
     }
     if meta.finalizers.is_empty() || meta.deletion_timestamp.is_some() {
@@ -238,7 +277,11 @@ fn finalizer(meta: &ObjectMeta, options: &DeleteOptions) -> Option<&'static str>
 mod tests {
     use super::*;
 
-    fn begin(finalizers: &[&str], options: DeleteOptions, dependents: GarbageCollection) -> ObjectMeta {
+    fn begin(
+        finalizers: &[&str],
+        options: DeleteOptions,
+        dependents: GarbageCollection,
+    ) -> ObjectMeta {
         let finalizers = finalizers.iter().map(|each| (*each).to_owned()).collect();
         let mut meta = ObjectMeta { generation: 3, finalizers, ..ObjectMeta::default() };
         begin_deletion(&mut meta, &options, dependents, Time::from_unix_seconds(7));
@@ -252,7 +295,10 @@ mod tests {
     #[test]
     fn only_objects_with_finalizers_begin_terminating() {
         let meta = begin(&["a/b"], DeleteOptions::default(), GarbageCollection::Supported);
-        assert_eq!((meta.deletion_timestamp, meta.generation), (Some(Time::from_unix_seconds(7)), 4));
+        assert_eq!(
+            (meta.deletion_timestamp, meta.generation),
+            (Some(Time::from_unix_seconds(7)), 4)
+        );
         assert_eq!(meta.deletion_grace_period_seconds, Some(0));
         let meta = begin(&[], DeleteOptions::default(), GarbageCollection::Supported);
         assert_eq!((meta.deletion_timestamp, meta.generation), (None, 3));
@@ -260,12 +306,25 @@ mod tests {
 
     #[test]
     fn propagation_policy_selects_the_finalizer() {
-        let finalizers = |before: &[&str], options, dependents| begin(before, options, dependents).finalizers;
+        let finalizers =
+            |before: &[&str], options, dependents| begin(before, options, dependents).finalizers;
         assert_eq!(finalizers(&[], policy("Orphan"), GarbageCollection::Supported), [ORPHAN]);
-        assert_eq!(finalizers(&["a/b"], policy("Foreground"), GarbageCollection::Supported), ["a/b", FOREGROUND]);
-        assert_eq!(finalizers(&["a/b", ORPHAN], policy("Background"), GarbageCollection::Supported), ["a/b"]);
-        assert_eq!(finalizers(&[ORPHAN], DeleteOptions::default(), GarbageCollection::Supported), [ORPHAN]);
-        assert_eq!(finalizers(&[ORPHAN], policy("Orphan"), GarbageCollection::Unsupported), [""; 0]);
+        assert_eq!(
+            finalizers(&["a/b"], policy("Foreground"), GarbageCollection::Supported),
+            ["a/b", FOREGROUND]
+        );
+        assert_eq!(
+            finalizers(&["a/b", ORPHAN], policy("Background"), GarbageCollection::Supported),
+            ["a/b"]
+        );
+        assert_eq!(
+            finalizers(&[ORPHAN], DeleteOptions::default(), GarbageCollection::Supported),
+            [ORPHAN]
+        );
+        assert_eq!(
+            finalizers(&[ORPHAN], policy("Orphan"), GarbageCollection::Unsupported),
+            [""; 0]
+        );
         let orphan = DeleteOptions { orphan_dependents: Some(true), ..DeleteOptions::default() };
         assert_eq!(finalizers(&[FOREGROUND], orphan, GarbageCollection::Supported), [ORPHAN]);
     }

@@ -57,7 +57,13 @@ impl ReadSet {
     }
 
     /// Reads keys whose values may take `room` bytes together.
-    async fn read(&mut self, store: &dyn Store, load: &Workload, keys: &[Key], room: usize) -> Result<(), Status> {
+    async fn read(
+        &mut self,
+        store: &dyn Store,
+        load: &Workload,
+        keys: &[Key],
+        room: usize,
+    ) -> Result<(), Status> {
         let before = self.bytes();
         let mut held = before;
         for key in keys {
@@ -113,7 +119,11 @@ impl Storage {
     ///
     /// # Errors
     /// The Status of the plugin that refuses it.
-    pub async fn admit_virtual(&self, attributes: &AdmissionAttributes, actor: &Actor) -> Result<(), Status> {
+    pub async fn admit_virtual(
+        &self,
+        attributes: &AdmissionAttributes,
+        actor: &Actor,
+    ) -> Result<(), Status> {
         self.chain.admit(attributes, actor, &mut Admitted::default()).await
     }
 
@@ -156,7 +166,9 @@ impl Storage {
                 UpdateDecision::Write(changes, result) => (changes, result),
             };
             match self.commit(&read_set, changes, &mut admitted).await? {
-                Outcome::Committed(revision) => return Ok(UpdateOutcome::Committed(result, revision)),
+                Outcome::Committed(revision) => {
+                    return Ok(UpdateOutcome::Committed(result, revision));
+                }
                 Outcome::Refused(current) => {
                     current.into_iter().for_each(|now| read_set.replace(&now.key, now.entry));
                 }
@@ -231,7 +243,10 @@ mod tests {
     }
 
     fn text(read_set: &ReadSet, key: &Key) -> String {
-        read_set.entry(key).map(|entry| String::from_utf8_lossy(&entry.value).into_owned()).unwrap_or_default()
+        read_set
+            .entry(key)
+            .map(|entry| String::from_utf8_lossy(&entry.value).into_owned())
+            .unwrap_or_default()
     }
 
     #[tokio::test(flavor = "multi_thread")]

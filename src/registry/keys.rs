@@ -12,7 +12,11 @@ pub fn key(resource: GroupResource<'_>, namespace: &str, name: &str) -> Key {
 
 /// The prefix of the keys of a namespace, or of all objects of the resource, with capacity for
 /// `more` bytes.
-pub fn prefix(GroupResource { group, name }: GroupResource<'_>, namespace: &str, more: usize) -> String {
+pub fn prefix(
+    GroupResource { group, name }: GroupResource<'_>,
+    namespace: &str,
+    more: usize,
+) -> String {
     let mut prefix = String::with_capacity(group.len() + name.len() + namespace.len() + more + 4);
     let end = if namespace.is_empty() { "" } else { "/" };
     prefix.extend(["/", group, "/", name, "/", namespace, end]);

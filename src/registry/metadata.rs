@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use crate::machinery::json;
 use crate::meta::{
-    ManagedFieldsEntry, ObjectMeta, OwnerReference, Status, Time, excerpt, field, label_value_errors,
-    path_segment_errors, qualified_name_errors,
+    ManagedFieldsEntry, ObjectMeta, OwnerReference, Status, Time, excerpt, field,
+    label_value_errors, path_segment_errors, qualified_name_errors,
 };
 use crate::registry::actor::MAX_FIELD_MANAGER_BYTES;
 use crate::registry::object_ref::ObjectRef;
@@ -33,7 +33,9 @@ const NAME_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 /// 400 if the object has a resourceVersion.
 pub fn prepare_create(namespace: &str, now: Time, meta: &mut ObjectMeta) -> Result<(), Status> {
     if !meta.resource_version.is_empty() {
-        return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
+        return Err(Status::bad_request(
+            "resourceVersion should not be set on objects to be created",
+        ));
     }
     if meta.name.is_empty() && !meta.generate_name.is_empty() {
         meta.name = generate_name(&meta.generate_name);
@@ -77,7 +79,8 @@ pub fn prepare_update(old: &ObjectMeta, new: &mut ObjectMeta) {
     new.creation_timestamp = old.creation_timestamp;
     // An update cannot undo a deletion. One that begins a deletion fails validation.
     new.deletion_timestamp = old.deletion_timestamp.or(new.deletion_timestamp);
-    new.deletion_grace_period_seconds = new.deletion_grace_period_seconds.or(old.deletion_grace_period_seconds);
+    new.deletion_grace_period_seconds =
+        new.deletion_grace_period_seconds.or(old.deletion_grace_period_seconds);
     new.self_link.clear();
 }
 
@@ -107,11 +110,15 @@ pub fn check_names(at: &ObjectRef, meta: &ObjectMeta) -> Result<(), Status> {
     let text = match (meta.name.as_str(), at.name()) {
         ("", requested) => {
             let requested = excerpt::of(requested);
-            format!("the name of the object ({requested} based on URL) was undeterminable: name must be provided")
+            format!(
+                "the name of the object ({requested} based on URL) was undeterminable: name must be provided"
+            )
         }
         (name, requested) if name != requested => {
             let (name, requested) = (excerpt::of(name), excerpt::of(requested));
-            format!("the name of the object ({name}) does not match the name on the URL ({requested})")
+            format!(
+                "the name of the object ({name}) does not match the name on the URL ({requested})"
+            )
         }
         _ => return Ok(()),
     };
@@ -124,8 +131,9 @@ fn generate_name(base: &str) -> String {
         end -= 1;
     }
     let random = uuid::Uuid::new_v4();
-    let letters =
-        random.as_bytes()[..5].iter().map(|byte| char::from(NAME_ALPHABET[usize::from(*byte) % NAME_ALPHABET.len()]));
+    let letters = random.as_bytes()[..5]
+        .iter()
+        .map(|byte| char::from(NAME_ALPHABET[usize::from(*byte) % NAME_ALPHABET.len()]));
     base[..end].chars().chain(letters).collect()
 }
 
@@ -136,13 +144,19 @@ pub fn validate(meta: &ObjectMeta) -> field::Errors {
 
 /// Validates metadata with the naming rules of a type, as `ValidateObjectMetaAccessor` in
 /// k8s.io/apimachinery/pkg/api/validation/objectmeta.go.
-pub fn validate_with(meta: &ObjectMeta, name_errors: impl Fn(&str) -> Vec<&'static str>) -> field::Errors {
+pub fn validate_with(
+    meta: &ObjectMeta,
+    name_errors: impl Fn(&str) -> Vec<&'static str>,
+) -> field::Errors {
     let mut errors = limits::errors(None, meta);
     errors.append(errors_besides_limits(meta, name_errors));
     errors
 }
 
-fn errors_besides_limits(meta: &ObjectMeta, name_errors: impl Fn(&str) -> Vec<&'static str>) -> field::Errors {
+fn errors_besides_limits(
+    meta: &ObjectMeta,
+    name_errors: impl Fn(&str) -> Vec<&'static str>,
+) -> field::Errors {
     let mut errors = validate_names(meta, name_errors);
     errors.append(validate_common(meta));
     errors
@@ -150,27 +164,41 @@ fn errors_besides_limits(meta: &ObjectMeta, name_errors: impl Fn(&str) -> Vec<&'
 
 /// Validates the metadata of a cluster-scoped object inside of another object. `old` returns its
 /// current metadata, if any.
-pub fn validate_nested<'a>(meta: &ObjectMeta, old: impl FnOnce() -> Option<&'a ObjectMeta>) -> field::Errors {
+pub fn validate_nested<'a>(
+    meta: &ObjectMeta,
+    old: impl FnOnce() -> Option<&'a ObjectMeta>,
+) -> field::Errors {
     let mut errors = limits::errors(None, meta);
     if !errors.is_empty() {
         errors = limits::errors(old(), meta);
     }
     errors.append(validate_names(meta, path_segment_errors));
     if !meta.namespace.is_empty() {
-        errors.push_with(|| field::Error::forbidden("metadata.namespace", "not allowed on this type"));
+        errors.push_with(|| {
+            field::Error::forbidden("metadata.namespace", "not allowed on this type")
+        });
     }
     errors.append(validate_common(meta));
     errors
 }
 
-fn validate_names(meta: &ObjectMeta, name_errors: impl Fn(&str) -> Vec<&'static str>) -> field::Errors {
+fn validate_names(
+    meta: &ObjectMeta,
+    name_errors: impl Fn(&str) -> Vec<&'static str>,
+) -> field::Errors {
     let mut errors = field::Errors::default();
     if !meta.generate_name.is_empty() {
         let rules = name_errors(&meta.generate_name).into_iter();
-        errors.extend(rules.map(|rule| field::Error::invalid("metadata.generateName", &meta.generate_name, rule)));
+        errors.extend(
+            rules.map(|rule| {
+                field::Error::invalid("metadata.generateName", &meta.generate_name, rule)
+            }),
+        );
     }
     if meta.name.is_empty() {
-        errors.push_with(|| field::Error::required("metadata.name", "name or generateName is required"));
+        errors.push_with(|| {
+            field::Error::required("metadata.name", "name or generateName is required")
+        });
     } else {
         let rules = name_errors(&meta.name).into_iter();
         errors.extend(rules.map(|rule| field::Error::invalid("metadata.name", &meta.name, rule)));
@@ -178,7 +206,9 @@ fn validate_names(meta: &ObjectMeta, name_errors: impl Fn(&str) -> Vec<&'static 
             errors.push_with(|| field::Error::too_long("metadata.name", MAX_NAME_BYTES));
         }
         if meta.name.contains('\0') {
-            errors.push_with(|| field::Error::invalid("metadata.name", &meta.name, "may not contain NUL"));
+            errors.push_with(|| {
+                field::Error::invalid("metadata.name", &meta.name, "may not contain NUL")
+            });
         }
     }
     errors
@@ -189,7 +219,9 @@ fn validate_common(meta: &ObjectMeta) -> field::Errors {
     let mut errors = field::Errors::default();
     if meta.generation < 0 {
         let rule = "must be greater than or equal to 0";
-        errors.push_with(|| field::Error::invalid_value("metadata.generation", meta.generation, rule));
+        errors.push_with(|| {
+            field::Error::invalid_value("metadata.generation", meta.generation, rule)
+        });
     }
     errors.append(validate_labels(meta));
     errors.append(validate_annotations(meta));
@@ -209,12 +241,18 @@ fn update_errors(old: &ObjectMeta, new: &ObjectMeta) -> field::Errors {
     if new.uid != old.uid {
         errors.push_with(|| field::Error::invalid("metadata.uid", &new.uid, IMMUTABLE));
     }
-    if let Some(time) = new.deletion_timestamp.filter(|_| new.deletion_timestamp != old.deletion_timestamp) {
-        errors.push_with(|| field::Error::invalid("metadata.deletionTimestamp", &time.to_string(), IMMUTABLE));
+    if let Some(time) =
+        new.deletion_timestamp.filter(|_| new.deletion_timestamp != old.deletion_timestamp)
+    {
+        errors.push_with(|| {
+            field::Error::invalid("metadata.deletionTimestamp", &time.to_string(), IMMUTABLE)
+        });
     }
     let grace = new.deletion_grace_period_seconds;
     if let Some(grace) = grace.filter(|_| grace != old.deletion_grace_period_seconds) {
-        errors.push_with(|| field::Error::invalid_value("metadata.deletionGracePeriodSeconds", grace, IMMUTABLE));
+        errors.push_with(|| {
+            field::Error::invalid_value("metadata.deletionGracePeriodSeconds", grace, IMMUTABLE)
+        });
     }
     errors.append(validate_labels(new));
     errors.append(validate_annotations(new));
@@ -250,7 +288,8 @@ fn new_finalizer_error(old: &[String], new: &[String]) -> Option<field::Error> {
     if added.is_empty() {
         return None;
     }
-    let added: Vec<String> = added.into_iter().take(field::MAX_ERRORS).map(|each| field::quote(each)).collect();
+    let added: Vec<String> =
+        added.into_iter().take(field::MAX_ERRORS).map(|each| field::quote(each)).collect();
     let why = format!(
         "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
         added.join(", ")
@@ -273,9 +312,11 @@ fn invalid(path: &str, value: &str, rule: String) -> field::Error {
 
 fn validate_annotations(meta: &ObjectMeta) -> field::Errors {
     let keys = meta.annotations.keys();
-    let rules =
-        keys.flat_map(|key| qualified_name_errors(&key.to_lowercase()).into_iter().map(move |rule| (key, rule)));
-    let mut errors: field::Errors = rules.map(|(key, rule)| invalid("metadata.annotations", key, rule)).collect();
+    let rules = keys.flat_map(|key| {
+        qualified_name_errors(&key.to_lowercase()).into_iter().map(move |rule| (key, rule))
+    });
+    let mut errors: field::Errors =
+        rules.map(|(key, rule)| invalid("metadata.annotations", key, rule)).collect();
     let bytes: usize = meta.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
     if bytes > MAX_ANNOTATION_BYTES {
         errors.push_with(|| field::Error::too_long("metadata.annotations", MAX_ANNOTATION_BYTES));
@@ -320,8 +361,11 @@ fn validate_owner_reference(owner: &OwnerReference) -> field::Errors {
         ("uid", &owner.uid, &*owner.uid, "must not be empty"),
     ];
     let empty = fields.into_iter().filter(|(.., needed, _)| needed.is_empty());
-    let invalid = |name: &str, value: &str, rule| field::Error::invalid(format_args!("{OWNERS}.{name}"), value, rule);
-    let mut errors: field::Errors = empty.map(|(name, value, _, rule)| invalid(name, value, rule)).collect();
+    let invalid = |name: &str, value: &str, rule| {
+        field::Error::invalid(format_args!("{OWNERS}.{name}"), value, rule)
+    };
+    let mut errors: field::Errors =
+        empty.map(|(name, value, _, rule)| invalid(name, value, rule)).collect();
     // `BannedOwners` in k8s.io/apimachinery/pkg/api/validation/objectmeta.go.
     if (group, version, &*owner.kind) == ("", "v1", "Event") {
         let why = "/v1, Kind=Event is disallowed from being an owner";
@@ -337,7 +381,8 @@ fn validate_managed_fields(entries: &[ManagedFieldsEntry]) -> field::Errors {
     const MAX_SUBRESOURCE_BYTES: usize = 256;
     let mut errors = field::Errors::default();
     for (at, entry) in entries.iter().enumerate() {
-        let too_long = |name, most| field::Error::too_long(format_args!("{PATH}[{at}].{name}"), most);
+        let too_long =
+            |name, most| field::Error::too_long(format_args!("{PATH}[{at}].{name}"), most);
         if entry.manager.len() > MAX_FIELD_MANAGER_BYTES {
             errors.push_with(|| too_long("manager", MAX_FIELD_MANAGER_BYTES));
         }
@@ -355,104 +400,26 @@ fn validate_finalizers(finalizers: &[String]) -> field::Errors {
     let mut errors = field::Errors::default();
     for (at, finalizer) in finalizers.iter().enumerate() {
         let rules = qualified_name_errors(finalizer);
-        errors.extend(rules.into_iter().map(|rule| invalid("metadata.finalizers", finalizer, rule)));
+        errors
+            .extend(rules.into_iter().map(|rule| invalid("metadata.finalizers", finalizer, rule)));
         if !finalizer.contains('/') && !STANDARD.contains(&finalizer.as_str()) {
             let rule = "name is neither a standard finalizer name nor is it fully qualified";
-            errors.push_with(|| field::Error::invalid(format_args!("metadata.finalizers[{at}]"), finalizer, rule));
+            errors.push_with(|| {
+                field::Error::invalid(format_args!("metadata.finalizers[{at}]"), finalizer, rule)
+            });
         }
     }
-    if ["foregroundDeletion", "orphan"].iter().all(|each| finalizers.iter().any(|finalizer| finalizer == each)) {
+    if ["foregroundDeletion", "orphan"]
+        .iter()
+        .all(|each| finalizers.iter().any(|finalizer| finalizer == each))
+    {
         let why = "finalizer orphan and foregroundDeletion cannot be both set";
-        errors.push_with(|| field::Error::invalid_value("metadata.finalizers", json::excerpt(finalizers), why));
+        errors.push_with(|| {
+            field::Error::invalid_value("metadata.finalizers", json::excerpt(finalizers), why)
+        });
     }
     errors
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::meta::Time;
-
-    #[test]
-    fn generated_name_is_base_and_five_characters() {
-        assert_eq!(generate_name(&"é".repeat(40)).len(), 58 + 5);
-    }
-
-    fn owner(api_version: &str, kind: &str, controller: Option<bool>) -> OwnerReference {
-        let (api_version, kind) = (api_version.to_owned(), kind.to_owned());
-        OwnerReference { api_version, kind, name: "n".into(), uid: "u".into(), controller, ..OwnerReference::default() }
-    }
-
-    #[test]
-    fn owner_references_are_validated() {
-        let joined = |owners: &[OwnerReference]| field::join(&validate_owner_references(owners));
-        assert!(validate_owner_references(&[owner("v1", "Pod", Some(true)), owner("g/v1", "Pod", None)]).is_empty());
-        for api_version in ["g/", "a/b/c", ""] {
-            let error = format!(
-                "metadata.ownerReferences.apiVersion: Invalid value: \"{api_version}\": version must not be empty"
-            );
-            assert_eq!(joined(&[owner(api_version, "Pod", None)]), error);
-        }
-        let event = r#"{"apiVersion":"v1","kind":"Event","name":"n","uid":"u"}"#;
-        let error = format!(
-            "metadata.ownerReferences: Invalid value: {event}: /v1, Kind=Event is disallowed from being an owner"
-        );
-        assert_eq!(joined(&[owner("v1", "Event", None)]), error);
-        let both = joined(&[owner("v1", "Pod", Some(true)), owner("v1", "Job", Some(true))]);
-        let end =
-            "Only one reference can have Controller set to true. Found \"true\" in references for Pod/n and Job/n";
-        assert!(both.ends_with(end), "{both}");
-    }
-
-    #[test]
-    fn gc_finalizers_conflict_and_manager_names_are_limited() {
-        let finalizers = ["orphan", "foregroundDeletion"].map(str::to_owned);
-        assert!(field::join(&validate_finalizers(&finalizers)).ends_with(
-            "[\"orphan\",\"foregroundDeletion\"]: finalizer orphan and foregroundDeletion cannot be both set"
-        ));
-        let writer = ManagedFieldsEntry {
-            manager: "m".repeat(129),
-            subresource: "s".repeat(257),
-            ..ManagedFieldsEntry::default()
-        };
-        assert_eq!(
-            field::join(&validate_managed_fields(&[writer])),
-            "[metadata.managedFields[0].manager: Too long: may not be more than 128 bytes, \
-             metadata.managedFields[0].subresource: Too long: may not be more than 256 bytes]"
-        );
-    }
-
-    #[test]
-    fn update_cannot_begin_or_undo_a_deletion() {
-        let now = Time::from_unix_seconds(0);
-        let deleted = ObjectMeta {
-            deletion_timestamp: Some(now),
-            deletion_grace_period_seconds: Some(0),
-            ..ObjectMeta::default()
-        };
-        let updated = |old: &ObjectMeta, new: &ObjectMeta| {
-            let mut new = new.clone();
-            prepare_update(old, &mut new);
-            (field::join(&update_errors(old, &new)), new)
-        };
-        assert_eq!(updated(&deleted, &ObjectMeta::default()), ("[]".into(), deleted.clone()));
-        let time = "metadata.deletionTimestamp: Invalid value: \"1970-01-01T00:00:00Z\": field is immutable";
-        let grace = "metadata.deletionGracePeriodSeconds: Invalid value: 0: field is immutable";
-        assert_eq!(updated(&ObjectMeta::default(), &deleted).0, format!("[{time}, {grace}]"));
-    }
-
-    #[test]
-    fn metadata_errors_come_in_field_order() {
-        let mut meta = ObjectMeta { name: "x".into(), ..ObjectMeta::default() };
-        meta.generation = -1;
-        meta.labels.insert("k".into(), "bad value!".into());
-        meta.annotations.insert("Up/k".into(), String::new());
-        meta.annotations.insert("a b".into(), String::new());
-        meta.finalizers.push("nofqdn".into());
-        meta.owner_references.push(OwnerReference { kind: "K".into(), ..OwnerReference::default() });
-        let fields: Vec<_> = validate(&meta).into_iter().map(|error| error.field).collect();
-        let owner = ["apiVersion", "name", "uid"].map(|name| format!("metadata.ownerReferences.{name}"));
-        let first = ["generation", "labels", "annotations"].map(|name| format!("metadata.{name}"));
-        assert_eq!(fields, [&first[..], &owner[..], &["metadata.finalizers[0]".into()]].concat());
-    }
-}
+mod tests;

@@ -23,7 +23,9 @@ use crate::registry::read;
 use crate::registry::storage_errors::status_of;
 use crate::registry::strategy::{Dependencies, Strategy, ValidationErrors};
 use crate::registry::verbs::{self, Get};
-use crate::registry::watch::{ObjectReader, ObjectWatch, WatchCache, WatchOptions, WatchScope, WatchSource};
+use crate::registry::watch::{
+    ObjectReader, ObjectWatch, WatchCache, WatchOptions, WatchScope, WatchSource,
+};
 use crate::store::{Change, Entry, Key, Store, StoreError};
 
 /// The stored objects of a resource.
@@ -146,7 +148,12 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     ///
     /// # Errors
     /// Store failures.
-    pub async fn find(&self, load: &Workload, namespace: &str, name: &str) -> Result<Option<T>, Status> {
+    pub async fn find(
+        &self,
+        load: &Workload,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<T>, Status> {
         self.find_by_key(load, &self.key(namespace, name)).await
     }
 
@@ -164,7 +171,12 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     ///
     /// # Errors
     /// 400 and 422 for invalid objects.
-    pub fn prepare_and_validate(&self, namespace: &str, now: Time, object: &mut T) -> Result<(), Status> {
+    pub fn prepare_and_validate(
+        &self,
+        namespace: &str,
+        now: Time,
+        object: &mut T,
+    ) -> Result<(), Status> {
         metadata::prepare_create(namespace, now, object.metadata_mut())?;
         self.reject_invalid(object, &self.strategy.limit_errors(None, object))?;
         self.strategy.reset_fields(None, object);
@@ -174,8 +186,13 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     }
 
     /// All errors of a new object, in the order of kube-apiserver.
-    pub(crate) fn new_object_errors(&self, object: &T, validated: ValidationErrors) -> field::Errors {
-        let of_metadata = metadata::validate_with(object.metadata(), |name| self.strategy.name_errors(name));
+    pub(crate) fn new_object_errors(
+        &self,
+        object: &T,
+        validated: ValidationErrors,
+    ) -> field::Errors {
+        let of_metadata =
+            metadata::validate_with(object.metadata(), |name| self.strategy.name_errors(name));
         let mut errors = validated.before_metadata;
         errors.append(of_metadata);
         errors.append(validated.after_metadata);
@@ -187,7 +204,11 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     /// # Errors
     /// 422 with all field errors.
     pub fn reject_invalid(&self, object: &T, errors: &field::Errors) -> Result<(), Status> {
-        if errors.is_empty() { Ok(()) } else { Err(Status::invalid(self.kind(), &object.metadata().name, errors)) }
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Status::invalid(self.kind(), &object.metadata().name, errors))
+        }
     }
 
     /// The kind as errors name it.
@@ -241,10 +262,14 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         };
         let old_meta = old.map(|old| old.metadata());
         let chain = self.storage.chain();
-        if !chain.handles(operation) || admitted.covers(operation, (self.resource, namespace, name), old_meta) {
+        if !chain.handles(operation)
+            || admitted.covers(operation, (self.resource, namespace, name), old_meta)
+        {
             return None;
         }
-        let object = |object: Option<&T>| object.map(|object| Arc::new(object.clone()) as Arc<dyn DynObject>);
+        let object = |object: Option<&T>| {
+            object.map(|object| Arc::new(object.clone()) as Arc<dyn DynObject>)
+        };
         Some(Box::new(AdmissionAttributes {
             operation,
             resource: self.resource,
@@ -267,7 +292,12 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
 }
 
 impl<T: Kind, S: Strategy<T>> Get<T> for ObjectStore<T, S> {
-    async fn get(&self, actor: &Actor, at: &ObjectRef, options: &GetOptions) -> Result<ReadResult<T>, Status> {
+    async fn get(
+        &self,
+        actor: &Actor,
+        at: &ObjectRef,
+        options: &GetOptions,
+    ) -> Result<ReadResult<T>, Status> {
         check_path_segment(at.name())?;
         let object = self.read(actor, at, options, at.name()).await?;
         let mut object = object.ok_or_else(|| Status::not_found(self.resource, at.name()))?;
@@ -287,7 +317,12 @@ impl<T: Kind, S: Strategy<T>> verbs::Watch<T> for ObjectStore<T, S> {
         let scope = self.scope(at, scope, options)?;
         let options = WatchOptions::read(options)?;
         let (store, cache, prefix) = (self.storage.store(), &self.watch_cache, &*self.prefix(""));
-        ObjectWatch::begin(WatchSource { store, cache, prefix, reader: self.clone() }, scope, options).await
+        ObjectWatch::begin(
+            WatchSource { store, cache, prefix, reader: self.clone() },
+            scope,
+            options,
+        )
+        .await
     }
 }
 
@@ -308,11 +343,18 @@ impl<T: Kind, S: Strategy<T>> ObjectReader<T> for ObjectStore<T, S> {
 impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     /// The keys and selectors of a watch: one object if the path or the field selector names it,
     /// otherwise a whole collection.
-    fn scope(&self, at: &ObjectRef, scope: verbs::Scope, options: &ListOptions) -> Result<WatchScope, Status> {
+    fn scope(
+        &self,
+        at: &ObjectRef,
+        scope: verbs::Scope,
+        options: &ListOptions,
+    ) -> Result<WatchScope, Status> {
         let selector = options.selector(self.strategy.selectable_fields())?;
         let selected = selector.exact_name().map(str::to_owned);
         if at.name.as_ref().is_some_and(|name| selector.contradicts_name(name)) {
-            return Err(Status::bad_request("fieldSelector metadata.name doesn't match requested name"));
+            return Err(Status::bad_request(
+                "fieldSelector metadata.name doesn't match requested name",
+            ));
         }
         let name = at.name.as_deref().or(selected.as_deref()).filter(|name| !name.is_empty());
         Ok(match name.filter(|_| scope.name_is_unique(at)) {
@@ -321,7 +363,11 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
                 key_match: KeyMatch::Exact,
                 selector: selector.without_name(name),
             },
-            None => WatchScope { prefix: self.prefix(at.namespace()), key_match: KeyMatch::Prefix, selector },
+            None => WatchScope {
+                prefix: self.prefix(at.namespace()),
+                key_match: KeyMatch::Prefix,
+                selector,
+            },
         })
     }
 }

@@ -33,7 +33,8 @@ struct ContinueToken {
 
 const TOKEN_VERSION: &str = "meta.k8s.io/v1";
 /// Go's `base64.RawURLEncoding`, which accepts nonzero trailing bits.
-const BASE64: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
+const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
 /// The resourceVersion in tokens that continue at the latest revision.
 const LATEST: i64 = -1;
 
@@ -43,13 +44,18 @@ impl PageOptions {
     /// # Errors
     /// 400 for malformed values, 422 for invalid combinations.
     pub fn read(options: &ListOptions) -> Result<Self, Status> {
-        let (version_text, token) = (options.resource_version.as_str(), options.continue_token.as_str());
+        let (version_text, token) =
+            (options.resource_version.as_str(), options.continue_token.as_str());
         let limit = usize::try_from(options.limit.unwrap_or_default()).unwrap_or_default();
         let r#match = options.resource_version_match.as_str();
         let mut errors = match_errors(r#match, version_text, token);
         if options.send_initial_events.is_some() {
-            errors
-                .push_with(|| field::Error::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+            errors.push_with(|| {
+                field::Error::forbidden(
+                    "sendInitialEvents",
+                    "sendInitialEvents is forbidden for list",
+                )
+            });
         }
         if !errors.is_empty() {
             return Err(invalid_options(&errors));
@@ -57,9 +63,12 @@ impl PageOptions {
         if !token.is_empty() {
             let token = read_token(token)?;
             if !["", "0"].contains(&version_text) {
-                return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+                return Err(Status::bad_request(
+                    "specifying resource version is not allowed when using continue",
+                ));
             }
-            let at = u64::try_from(token.rv).map_or(At::Now, |revision| At::Revision(Revision(revision)));
+            let at = u64::try_from(token.rv)
+                .map_or(At::Now, |revision| At::Revision(Revision(revision)));
             return Ok(Self { at, at_least: Revision(0), start: Some(token.start), limit });
         }
         let version = read_version(version_text)?.unwrap_or_default();
@@ -99,7 +108,8 @@ fn match_errors(r#match: &str, version: &str, token: &str) -> field::Errors {
         forbid("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
     }
     if !["Exact", "NotOlderThan"].contains(&r#match) {
-        errors.push_with(|| field::Error::unsupported(NAME, r#match, &["Exact", "NotOlderThan", ""]));
+        errors
+            .push_with(|| field::Error::unsupported(NAME, r#match, &["Exact", "NotOlderThan", ""]));
     }
     errors
 }
@@ -159,13 +169,18 @@ pub fn least_version(options: &GetOptions) -> Result<Option<Revision>, Status> {
 /// A sentence for the client.
 pub(crate) fn parse_version(text: &str) -> Result<Revision, String> {
     text.parse().map(Revision).map_err(|why| {
-        format!("resourceVersion: Invalid value: {}: {}", field::quote(text), strconv_error("ParseUint", text, &why))
+        format!(
+            "resourceVersion: Invalid value: {}: {}",
+            field::quote(text),
+            strconv_error("ParseUint", text, &why)
+        )
     })
 }
 
 fn read_token(text: &str) -> Result<ContinueToken, Status> {
-    decode_token(text)
-        .map_err(|why| Status::bad_request(format!("invalid continue token: continue key is not valid: {why}")))
+    decode_token(text).map_err(|why| {
+        Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
+    })
 }
 
 fn decode_token(text: &str) -> Result<ContinueToken, String> {
@@ -178,11 +193,17 @@ fn decode_token(text: &str) -> Result<ContinueToken, String> {
         format!("illegal base64 data at input byte {at}")
     })?;
     let json = str::from_utf8(&bytes).map_err(|why| {
-        format!("invalid character '\\x{:02x}' looking for beginning of value", bytes[why.valid_up_to()])
+        format!(
+            "invalid character '\\x{:02x}' looking for beginning of value",
+            bytes[why.valid_up_to()]
+        )
     })?;
     let mut token: ContinueToken = go_json::read(json).map_err(excerpt::of)?;
     if token.v != TOKEN_VERSION {
-        return Err(format!("server does not recognize this encoded version {}", excerpt::of(token.v)));
+        return Err(format!(
+            "server does not recognize this encoded version {}",
+            excerpt::of(token.v)
+        ));
     }
     if token.rv == 0 {
         return Err(format!("incorrect encoded start resourceVersion (version {TOKEN_VERSION})"));
@@ -222,7 +243,8 @@ mod tests {
 
     #[test]
     fn continue_token_round_trips() {
-        let query = options(Some(&format!("limit=5&continue={}", continue_token(Revision(7), "ns/a"))));
+        let query =
+            options(Some(&format!("limit=5&continue={}", continue_token(Revision(7), "ns/a"))));
         let expected = PageOptions {
             at: At::Revision(Revision(7)),
             at_least: Revision(0),
@@ -236,7 +258,12 @@ mod tests {
     fn expired_list_continues_at_the_latest_revision() {
         let status = expired("ns/a\0");
         let query = options(Some(&format!("continue={}", status.metadata.r#continue)));
-        let expected = PageOptions { at: At::Now, at_least: Revision(0), start: Some("ns/a\0".into()), limit: 0 };
+        let expected = PageOptions {
+            at: At::Now,
+            at_least: Revision(0),
+            start: Some("ns/a\0".into()),
+            limit: 0,
+        };
         assert_eq!((status.code, PageOptions::read(&query).unwrap()), (410, expected));
     }
 
@@ -252,7 +279,10 @@ mod tests {
     fn token_cannot_leave_its_list_but_tags_may_have_any_name() {
         let start = |last| read_token(&continue_token(Revision(1), last)).map(|token| token.start);
         for outside in ["../x", "ns/../x", "./x", "ns//x", "//x"] {
-            assert_eq!(start(outside).unwrap_err().message.split(": ").last(), Some(&*format!("{outside}\0")));
+            assert_eq!(
+                start(outside).unwrap_err().message.split(": ").last(),
+                Some(&*format!("{outside}\0"))
+            );
         }
         assert_eq!(start("/ns/x").unwrap(), "ns/x\0");
         assert_eq!(start("ns/s:../../x").unwrap(), "ns/s:../../x\0");
@@ -273,8 +303,14 @@ mod tests {
              unless resourceVersion is provided, resourceVersionMatch: Unsupported value: \"Bogus\": supported values: \
              \"Exact\", \"NotOlderThan\", \"\", sendInitialEvents: Forbidden: sendInitialEvents is forbidden for list]"
         );
-        assert_eq!(message("resourceVersionMatch=Bogus&limit=x"), "strconv.ParseInt: parsing \"x\": invalid syntax");
-        assert!(message("continue=!&resourceVersion=1").ends_with("illegal base64 data at input byte 0"));
+        assert_eq!(
+            message("resourceVersionMatch=Bogus&limit=x"),
+            "strconv.ParseInt: parsing \"x\": invalid syntax"
+        );
+        assert!(
+            message("continue=!&resourceVersion=1")
+                .ends_with("illegal base64 data at input byte 0")
+        );
         assert!(message("continue=e30%3D").ends_with("illegal base64 data at input byte 3"));
         assert!(message("resourceVersion=99999999999999999999").ends_with("value out of range"));
     }
@@ -282,7 +318,10 @@ mod tests {
     #[test]
     fn version_0_ignores_the_limit() {
         let options = PageOptions::read(&options(Some("limit=5&resourceVersion=0"))).unwrap();
-        assert_eq!(options, PageOptions { at: At::Now, at_least: Revision(0), start: None, limit: 0 });
+        assert_eq!(
+            options,
+            PageOptions { at: At::Now, at_least: Revision(0), start: None, limit: 0 }
+        );
     }
 
     proptest::proptest! {

@@ -48,7 +48,8 @@ impl Permissions {
             Permission::Allowed => Ok(()),
             Permission::Denied { reason } => Err(attributes.forbidden(user, &reason)),
             Permission::Unknown { why } => {
-                let mut status = Status::unavailable("your permissions could not be checked: try again later");
+                let mut status =
+                    Status::unavailable("your permissions could not be checked: try again later");
                 status.hidden = Some(why);
                 Err(status)
             }
@@ -77,7 +78,11 @@ mod tests {
     #[tokio::test]
     async fn missing_permission_is_named_in_the_error() {
         let permissions = Permissions::new(Arc::new(Authorizer::AlwaysAllow));
-        let action = ResourceAction { verb: "create".into(), resource: "imagestreams".into(), ..Default::default() };
+        let action = ResourceAction {
+            verb: "create".into(),
+            resource: "imagestreams".into(),
+            ..Default::default()
+        };
         let nobody = Arc::new(User { name: "nobody".into(), ..User::default() });
         let status = permissions.require(&nobody, action.clone()).await.unwrap_err();
         assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"));

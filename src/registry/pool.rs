@@ -64,7 +64,11 @@ impl Pool {
     ///
     /// # Panics
     /// Panics for a large request on a single-threaded runtime, as [`block_in_place`] does.
-    pub async fn run<T>(&self, load: &Workload, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    pub async fn run<T>(
+        &self,
+        load: &Workload,
+        work: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Status> {
         // Declared before the work, so that the work is dropped before its slot.
         let mut _slot = None;
         let mut work = pin!(work);
@@ -181,7 +185,8 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
     async fn large_requests_are_bounded_by_slots() {
-        let (pool, counts) = (Arc::new(Pool::default()), Arc::new((AtomicUsize::new(0), AtomicUsize::new(0))));
+        let (pool, counts) =
+            (Arc::new(Pool::default()), Arc::new((AtomicUsize::new(0), AtomicUsize::new(0))));
         let work = |_| {
             let (pool, counts) = (pool.clone(), counts.clone());
             tokio::spawn(async move {
@@ -205,7 +210,10 @@ mod tests {
     async fn small_request_needs_a_slot_only_once_it_grows() {
         let (pool, ends) = full_pool().await;
         let small = Workload::of_body(LARGE_BODY);
-        assert_eq!(pool.run(&small, async { Ok(small.fits(LARGE_OBJECT)) }).now_or_never(), Some(Ok(true)));
+        assert_eq!(
+            pool.run(&small, async { Ok(small.fits(LARGE_OBJECT)) }).now_or_never(),
+            Some(Ok(true))
+        );
         let growing = async {
             assert!(!small.fits(LARGE_OBJECT + 1));
             small.acquire_slot().await;
@@ -221,7 +229,8 @@ mod tests {
     async fn full_queue_rejects_requests_at_once() {
         let (pool, ends) = full_pool().await;
         let load = Workload::of_body(LARGE);
-        let mut waiting: Vec<_> = (0..MAX_WAITING).map(|_| Box::pin(pool.run(&load, async { Ok(()) }))).collect();
+        let mut waiting: Vec<_> =
+            (0..MAX_WAITING).map(|_| Box::pin(pool.run(&load, async { Ok(()) }))).collect();
         assert!(waiting.iter_mut().all(|each| each.as_mut().now_or_never().is_none()));
         let refused = pool.run(&load, async { Ok(()) }).now_or_never().unwrap().unwrap_err();
         assert_eq!((refused.code, refused.details.unwrap().retry_after_seconds), (429, 1));
@@ -239,10 +248,13 @@ mod tests {
     async fn dropped_or_panicking_work_releases_its_slot() {
         let pool = Pool::default();
         for _ in 0..=SLOTS {
-            let endless = pool.run(&Workload::of_body(LARGE), std::future::pending::<Result<(), _>>()).now_or_never();
+            let endless = pool
+                .run(&Workload::of_body(LARGE), std::future::pending::<Result<(), _>>())
+                .now_or_never();
             assert!(endless.is_none());
             let load = Workload::of_body(LARGE);
-            let panics = std::panic::AssertUnwindSafe(pool.run::<()>(&load, async { panic!("a bug") }));
+            let panics =
+                std::panic::AssertUnwindSafe(pool.run::<()>(&load, async { panic!("a bug") }));
             assert!(panics.catch_unwind().await.is_err());
         }
         assert_eq!(pool.slots.available_permits(), SLOTS);

@@ -6,15 +6,20 @@ use crate::store::StoreError;
 /// The Status for a store failure. Causes that a client cannot act on are only logged.
 pub fn status_of(error: &StoreError) -> Status {
     match error {
-        StoreError::Compacted { .. } => Status::expired("The resourceVersion for the provided list is too old."),
+        StoreError::Compacted { .. } => {
+            Status::expired("The resourceVersion for the provided list is too old.")
+        }
         StoreError::Future { requested, current } => {
-            let text = format!("Timeout: Too large resource version: {requested}, current: {current}");
+            let text =
+                format!("Timeout: Too large resource version: {requested}, current: {current}");
             let causes = vec![StatusCause {
                 reason: "ResourceVersionTooLarge".into(),
                 message: "Too large resource version".into(),
                 field: String::new(),
             }];
-            Status::timeout(text).with_details(StatusDetails { causes, ..StatusDetails::default() }).retry_after(1)
+            Status::timeout(text)
+                .with_details(StatusDetails { causes, ..StatusDetails::default() })
+                .retry_after(1)
         }
         StoreError::Invalid { reason } => Status::bad_request(reason.clone()),
         StoreError::Full { .. } => {
@@ -24,7 +29,8 @@ pub fn status_of(error: &StoreError) -> Status {
             status
         }
         StoreError::Damaged { .. } => {
-            let mut status = Status::failure(500, "InternalError", format!("Internal error occurred: {error}"));
+            let mut status =
+                Status::failure(500, "InternalError", format!("Internal error occurred: {error}"));
             status.hidden = Some(error.to_string());
             status
         }
@@ -52,12 +58,21 @@ mod tests {
         let status = |error: StoreError| status_of(&error);
         let full = status(StoreError::Full { reason: "1 byte is free in /data".into() });
         assert_eq!((full.code, full.reason.as_str()), (507, "InsufficientStorage"));
-        assert!(full.message.contains("full") && !full.message.contains("/data"), "{}", full.message);
-        let failed = status(StoreError::Unavailable(Arc::new(io::Error::other("no disk in /data"))));
+        assert!(
+            full.message.contains("full") && !full.message.contains("/data"),
+            "{}",
+            full.message
+        );
+        let failed =
+            status(StoreError::Unavailable(Arc::new(io::Error::other("no disk in /data"))));
         assert_eq!((failed.code, failed.reason.as_str()), (503, "ServiceUnavailable"));
         assert!(failed.details.is_some_and(|details| details.retry_after_seconds > 0));
-        assert!(!failed.message.contains("/data") && failed.hidden.is_some_and(|text| text.contains("/data")));
-        let damaged = status(StoreError::Damaged { key: Key::new("/images/a"), revision: Revision(7) });
+        assert!(
+            !failed.message.contains("/data")
+                && failed.hidden.is_some_and(|text| text.contains("/data"))
+        );
+        let damaged =
+            status(StoreError::Damaged { key: Key::new("/images/a"), revision: Revision(7) });
         assert_eq!((damaged.code, damaged.reason.as_str()), (500, "InternalError"));
         assert!(damaged.message.contains("/images/a") && damaged.hidden.is_some());
     }

@@ -50,7 +50,13 @@ pub trait UpdateStrategy<T: Kind>: Send + Sync + 'static {
 
     /// Sets the fields of `new` that depend on other objects, and returns all field errors except
     /// those of the metadata.
-    fn validate(&self, old: Option<&T>, new: &mut T, dependencies: &Dependencies<T>, now: Time) -> ValidationErrors;
+    fn validate(
+        &self,
+        old: Option<&T>,
+        new: &mut T,
+        dependencies: &Dependencies<T>,
+        now: Time,
+    ) -> ValidationErrors;
 
     /// The metadata errors that an update reports twice.
     fn duplicate_errors(&self) -> DuplicateErrors {
@@ -140,7 +146,8 @@ pub trait Strategy<T: Kind>: UpdateStrategy<T> {
     /// # Errors
     /// The errors of [`decode`](Self::decode).
     fn decode_metadata(&self, bytes: &[u8]) -> Result<T, String> {
-        let OnlyMetadata { metadata } = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
+        let OnlyMetadata { metadata } =
+            serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
         let mut object = T::default();
         *object.metadata_mut() = metadata;
         Ok(object)

@@ -32,12 +32,16 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             metadata::check_names(at, object.metadata())?;
         }
         let manager = self.field_manager(actor, strategy);
-        let request = WriteRequest { strategy: strategy, creation: AllowCreate::WithPermission };
+        let request = WriteRequest { strategy, creation: AllowCreate::WithPermission };
         let desired = |old: Option<&T>| self.desired(actor, at, edit, strategy, &manager, old);
         let written = self.write(actor, at.namespace(), at.name(), request, desired).await?;
         let WriteOutcome { mut object, effect, extra: warnings } = written;
         strategy.decorate(&mut object);
-        let written = if effect == WriteEffect::Created { Written::created(object) } else { Written::updated(object) };
+        let written = if effect == WriteEffect::Created {
+            Written::created(object)
+        } else {
+            Written::updated(object)
+        };
         Ok(written.warning(warnings))
     }
 
@@ -71,17 +75,24 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             None => self.prepare_applied(actor, at, object.metadata_mut())?,
         }
         strategy.reset_fields(old, &mut object);
-        let managed = edit.managed_fields(part.as_ref(), &strategy.writable_part(&object), manager)?;
+        let managed =
+            edit.managed_fields(part.as_ref(), &strategy.writable_part(&object), manager)?;
         object.metadata_mut().managed_fields = managed;
         Ok((object, warnings))
     }
 
     /// Prepares an object that an apply creates.
-    fn prepare_applied(&self, actor: &Actor, at: &ObjectRef, meta: &mut ObjectMeta) -> Result<(), Status> {
+    fn prepare_applied(
+        &self,
+        actor: &Actor,
+        at: &ObjectRef,
+        meta: &mut ObjectMeta,
+    ) -> Result<(), Status> {
         if !meta.uid.is_empty() {
             let uid = excerpt::of(&meta.uid);
-            let why =
-                format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+            let why = format!(
+                "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            );
             return Err(Status::conflict(self.resource(), at.name(), &why));
         }
         metadata::prepare_create(at.namespace(), actor.now, meta)
@@ -91,16 +102,28 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         let (old, new) = (old.metadata(), new.metadata());
         let requested = new.resource_version.as_str();
         if edit.object().is_some() && !new.uid.is_empty() && new.uid != old.uid {
-            return Err(Status::conflict(self.resource(), &old.name, &self.other_uid(old, &new.uid)));
+            return Err(Status::conflict(
+                self.resource(),
+                &old.name,
+                &self.other_uid(old, &new.uid),
+            ));
         }
         if requested.is_empty() || requested == "0" {
-            let error = field::Error::invalid_value("metadata.resourceVersion", 0, "must be specified for an update");
+            let error = field::Error::invalid_value(
+                "metadata.resourceVersion",
+                0,
+                "must be specified for an update",
+            );
             return Err(Status::invalid(self.resource(), &old.name, &error.into()));
         }
         if let Err(why) = requested.parse::<u64>() {
             return Err(Status::bad_request(strconv_error("ParseUint", requested, &why)));
         }
-        if requested == old.resource_version { Ok(()) } else { Err(Status::modified(self.resource(), &old.name)) }
+        if requested == old.resource_version {
+            Ok(())
+        } else {
+            Err(Status::modified(self.resource(), &old.name))
+        }
     }
 
     /// The conflict message for a PUT with the UID of another object. It contains the etcd key of
@@ -119,7 +142,12 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
 }
 
 impl<T: Kind, S: Strategy<T>> Update<T> for ObjectStore<T, S> {
-    async fn update(&self, actor: &Actor, at: &ObjectRef, edit: &UpdatedObjectInfo<T>) -> Result<Written<T>, Status> {
+    async fn update(
+        &self,
+        actor: &Actor,
+        at: &ObjectRef,
+        edit: &UpdatedObjectInfo<T>,
+    ) -> Result<Written<T>, Status> {
         self.edit(actor, at, edit, self.strategy()).await
     }
 }

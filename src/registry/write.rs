@@ -13,7 +13,9 @@ use crate::registry::metadata;
 use crate::registry::object_change::WriteEffect;
 use crate::registry::object_store::ObjectStore;
 use crate::registry::permission::Permission;
-use crate::registry::strategy::{Dependencies, Dependency, ResolvedDependency, Strategy, UpdateStrategy};
+use crate::registry::strategy::{
+    Dependencies, Dependency, ResolvedDependency, Strategy, UpdateStrategy,
+};
 use crate::store::{Entry, Key};
 
 /// The maximum number of access reviews of one write. kube-apiserver has no such limit.
@@ -95,19 +97,30 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         request: WriteRequest<'_, T>,
         edit: impl Fn(Option<&T>) -> Result<(T, X), Status> + Send + Sync,
     ) -> Result<WriteOutcome<T, X>, Status> {
-        let task = WriteTask { actor, namespace, name, key: self.key(namespace, name), request, edit };
+        let task =
+            WriteTask { actor, namespace, name, key: self.key(namespace, name), request, edit };
         let mut reviews = ReviewedAccess::default();
         loop {
-            let attempt = |read_set: &ReadSet, admitted: &Admitted| self.attempt(&task, &reviews, read_set, admitted);
-            let keys = std::slice::from_ref(&task.key);
-            let (attempt_result, revision) = match self.storage().guaranteed_update(actor, keys, attempt).await? {
-                UpdateOutcome::Unchanged(attempt_result) => (attempt_result, None),
-                UpdateOutcome::Committed(attempt_result, revision) => (attempt_result, Some(revision)),
+            let attempt = |read_set: &ReadSet, admitted: &Admitted| {
+                self.attempt(&task, &reviews, read_set, admitted)
             };
+            let keys = std::slice::from_ref(&task.key);
+            let (attempt_result, revision) =
+                match self.storage().guaranteed_update(actor, keys, attempt).await? {
+                    UpdateOutcome::Unchanged(attempt_result) => (attempt_result, None),
+                    UpdateOutcome::Committed(attempt_result, revision) => {
+                        (attempt_result, Some(revision))
+                    }
+                };
             match (attempt_result, revision) {
-                (WriteAttempt::Review(dependencies), _) => reviews.review(actor, dependencies).await,
+                (WriteAttempt::Review(dependencies), _) => {
+                    reviews.review(actor, dependencies).await
+                }
                 (WriteAttempt::ReviewCreate, _) => {
-                    actor.permissions.require(&actor.user, self.create_action(namespace, name)).await?;
+                    actor
+                        .permissions
+                        .require(&actor.user, self.create_action(namespace, name))
+                        .await?;
                     reviews.may_create = true;
                 }
                 (WriteAttempt::Finished(mut outcome), revision) => {
@@ -136,14 +149,18 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         // A new object is validated before the conflict with an existing one is reported.
         let old = match creation {
             AllowCreate::Only => None,
-            AllowCreate::Free | AllowCreate::WithPermission => stored.map(|entry| self.decode(entry)).transpose()?,
+            AllowCreate::Free | AllowCreate::WithPermission => {
+                stored.map(|entry| self.decode(entry)).transpose()?
+            }
         };
         let (mut new, extra) = (task.edit)(old.as_ref())?;
         if old.is_none() && creation == AllowCreate::WithPermission && !reviews.may_create {
             return Ok(UpdateDecision::Keep(WriteAttempt::ReviewCreate));
         }
         let namespaced_name = (task.namespace, task.name);
-        if let Some(attributes) = self.admission_attributes(admitted, namespaced_name, old.as_ref(), Some(&new)) {
+        if let Some(attributes) =
+            self.admission_attributes(admitted, namespaced_name, old.as_ref(), Some(&new))
+        {
             return Ok(UpdateDecision::Admit(attributes));
         }
         if let Some(old) = &old {
@@ -153,19 +170,23 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         strategy.prepare(old.as_ref(), &mut new);
         let dependencies = strategy.dependencies(old.as_ref(), &new);
         self.check_dependency_count(task.name, &dependencies)?;
-        let others = match self.resolve_dependencies(dependencies, &reviews.permissions, read_set)? {
-            DependencyState::Complete(others) => others,
-            DependencyState::Review(dependencies) => {
-                return Ok(UpdateDecision::Keep(WriteAttempt::Review(dependencies)));
-            }
-            DependencyState::Read(keys) => return Ok(UpdateDecision::Read(keys)),
-        };
+        let others =
+            match self.resolve_dependencies(dependencies, &reviews.permissions, read_set)? {
+                DependencyState::Complete(others) => others,
+                DependencyState::Review(dependencies) => {
+                    return Ok(UpdateDecision::Keep(WriteAttempt::Review(dependencies)));
+                }
+                DependencyState::Read(keys) => return Ok(UpdateDecision::Read(keys)),
+            };
         let validated = strategy.validate(old.as_ref(), &mut new, &others, task.actor.now);
         let errors = match &old {
             None => self.new_object_errors(&new, validated),
-            Some(old) => {
-                metadata::validate_update(old.metadata(), new.metadata(), strategy.duplicate_errors(), validated)
-            }
+            Some(old) => metadata::validate_update(
+                old.metadata(),
+                new.metadata(),
+                strategy.duplicate_errors(),
+                validated,
+            ),
         };
         self.reject_invalid(&new, &errors)?;
         if let Some(entry) = stored.filter(|_| creation == AllowCreate::Only) {
@@ -173,7 +194,11 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         }
         let effect = effect(old.as_ref(), &mut new);
         if effect == WriteEffect::Unchanged {
-            return Ok(UpdateDecision::Keep(WriteAttempt::Finished(WriteOutcome { object: new, effect, extra })));
+            return Ok(UpdateDecision::Keep(WriteAttempt::Finished(WriteOutcome {
+                object: new,
+                effect,
+                extra,
+            })));
         }
         let kept = (effect != WriteEffect::Deleted).then_some(&new);
         let change = self.change(&task.key, namespaced_name, old.as_ref(), kept)?;
@@ -185,8 +210,13 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     }
 
     /// Rejects a write that refers to too many other objects before any of them is read.
-    fn check_dependency_count(&self, name: &str, dependencies: &[Dependency]) -> Result<(), Status> {
-        let reviews = dependencies.iter().filter(|dependency| dependency.permission.is_some()).count();
+    fn check_dependency_count(
+        &self,
+        name: &str,
+        dependencies: &[Dependency],
+    ) -> Result<(), Status> {
+        let reviews =
+            dependencies.iter().filter(|dependency| dependency.permission.is_some()).count();
         let text = if reviews > MAX_REVIEWS {
             format!(
                 "it refers to {reviews} objects of other namespaces, each of which needs an access review, and one write \
@@ -214,18 +244,28 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     ) -> Result<DependencyState<T>, Status> {
         let (mut review, mut read, mut others) = (Vec::new(), Vec::new(), Vec::new());
         for dependency in dependencies {
-            let permission = reviewed.iter().find(|(asked, _)| *asked == dependency).map(|(_, permission)| permission);
+            let permission = reviewed
+                .iter()
+                .find(|(asked, _)| *asked == dependency)
+                .map(|(_, permission)| permission);
             match (&dependency.permission, permission) {
                 (Some(_), None) => review.push(dependency),
                 (None, _) | (Some(_), Some(Permission::Allowed)) => {
                     let key = self.key(&dependency.namespace, &dependency.name);
                     match read_set.entry(&key) {
-                        Some(entry) => others.push((dependency, ResolvedDependency::Found(self.decode(entry)?.into()))),
-                        None if read_set.contains(&key) => others.push((dependency, ResolvedDependency::Missing)),
+                        Some(entry) => others.push((
+                            dependency,
+                            ResolvedDependency::Found(self.decode(entry)?.into()),
+                        )),
+                        None if read_set.contains(&key) => {
+                            others.push((dependency, ResolvedDependency::Missing))
+                        }
                         None => read.push(key),
                     }
                 }
-                (Some(_), Some(refusal)) => others.push((dependency, ResolvedDependency::Denied(refusal.clone()))),
+                (Some(_), Some(refusal)) => {
+                    others.push((dependency, ResolvedDependency::Denied(refusal.clone())))
+                }
             }
         }
         Ok(match (review.is_empty(), read.is_empty()) {
@@ -295,12 +335,15 @@ fn effect<T: Kind>(old: Option<&T>, new: &mut T) -> WriteEffect {
     }
     let timeless = |meta: &ObjectMeta| {
         let entries = meta.managed_fields.iter().cloned();
-        entries.map(|entry| crate::meta::ManagedFieldsEntry { time: None, ..entry }).collect::<Vec<_>>()
+        entries
+            .map(|entry| crate::meta::ManagedFieldsEntry { time: None, ..entry })
+            .collect::<Vec<_>>()
     };
     if timeless(meta) != timeless(old.metadata()) {
         return WriteEffect::Updated;
     }
-    let managed = std::mem::replace(&mut meta.managed_fields, old.metadata().managed_fields.clone());
+    let managed =
+        std::mem::replace(&mut meta.managed_fields, old.metadata().managed_fields.clone());
     if *new == *old {
         return WriteEffect::Unchanged;
     }

@@ -97,7 +97,9 @@ impl Catalog {
         name: &str,
     ) -> Result<Option<Arc<Revisioned<StreamView>>>, Status> {
         let key = self.streams.key(namespace, name);
-        self.views.get(self.streams.store(), load, key, Key::clone, |entry| self.view_of(&entry)).await
+        self.views
+            .get(self.streams.store(), load, key, Key::clone, |entry| self.view_of(&entry))
+            .await
     }
 
     fn view_of(&self, entry: &Entry) -> Result<StreamView, Status> {
@@ -105,7 +107,11 @@ impl Catalog {
         let annotations = &stream.metadata.annotations;
         Ok(StreamView {
             key: entry.key.clone(),
-            annotations: if annotations.is_empty() { Vec::new() } else { json::encode(annotations) },
+            annotations: if annotations.is_empty() {
+                Vec::new()
+            } else {
+                json::encode(annotations)
+            },
             history: StreamIndex::of(&stream),
             unproved: stream.unproved,
         })
@@ -127,9 +133,15 @@ impl Catalog {
     ///
     /// # Errors
     /// Store failures.
-    pub async fn image_view(&self, load: &Workload, name: &str) -> Result<Option<Arc<Revisioned<ImageView>>>, Status> {
+    pub async fn image_view(
+        &self,
+        load: &Workload,
+        name: &str,
+    ) -> Result<Option<Arc<Revisioned<ImageView>>>, Status> {
         let make = |entry| Ok(ImageView::from(entry));
-        self.image_views.get(self.images.store(), load, ImageName::of(name), |_| packed_view::key(name), make).await
+        self.image_views
+            .get(self.images.store(), load, ImageName::of(name), |_| packed_view::key(name), make)
+            .await
     }
 
     /// The image `name` as a stream with the unproved images `unproved` shows it.

@@ -52,7 +52,12 @@ impl Client {
     /// The image streams of a namespace.
     pub fn image_streams(&self, namespace: &str) -> ResourceClient<ImageStream, StreamStrategy> {
         let store = self.catalog.streams.clone();
-        ResourceClient { store, name: self.name, at: ObjectRef::all_in(namespace), scope: Scope::Namespaced }
+        ResourceClient {
+            store,
+            name: self.name,
+            at: ObjectRef::all_in(namespace),
+            scope: Scope::Namespaced,
+        }
     }
 
     /// Creates an ImageStreamMapping: stores its image and records it in the history of the tag, as
@@ -60,7 +65,11 @@ impl Client {
     ///
     /// # Errors
     /// Those of a request.
-    pub async fn create_mapping(&self, namespace: &str, mapping: ImageStreamMapping) -> Result<(), Status> {
+    pub async fn create_mapping(
+        &self,
+        namespace: &str,
+        mapping: ImageStreamMapping,
+    ) -> Result<(), Status> {
         let mappings = Mappings::new(&self.catalog);
         mappings.create(&actor(self.name), &ObjectRef::all_in(namespace), mapping).await.map(drop)
     }
@@ -72,7 +81,8 @@ impl<T: Kind, S: Strategy<T>> ResourceClient<T, S> {
     /// # Errors
     /// Failures of the store.
     pub async fn get(&self, name: &str) -> Result<Option<T>, Status> {
-        let mut object = self.store.read(&actor(self.name), &self.at, &GetOptions::default(), name).await?;
+        let mut object =
+            self.store.read(&actor(self.name), &self.at, &GetOptions::default(), name).await?;
         if let Some(object) = &mut object {
             self.store.strategy().decorate(object);
         }
@@ -84,7 +94,8 @@ impl<T: Kind, S: Strategy<T>> ResourceClient<T, S> {
     /// # Errors
     /// Failures of the store.
     pub fn list(&self) -> Result<StoredObjects<T, S>, Status> {
-        let listing = self.store.list(&actor(self.name), &self.at, self.scope, &ListOptions::default())?;
+        let listing =
+            self.store.list(&actor(self.name), &self.at, self.scope, &ListOptions::default())?;
         Ok(listing.objects)
     }
 
@@ -101,7 +112,11 @@ impl<T: Kind, S: Strategy<T>> ResourceClient<T, S> {
     ///
     /// # Errors
     /// Those of a request: 404 for a missing object, 422 for an invalid change, errors of admission.
-    pub async fn update(&self, name: &str, change: impl Fn(&mut T) + Send + Sync) -> Result<T, Status> {
+    pub async fn update(
+        &self,
+        name: &str,
+        change: impl Fn(&mut T) + Send + Sync,
+    ) -> Result<T, Status> {
         let (actor, strategy) = (actor(self.name), self.store.strategy());
         let writer = self.store.field_manager(&actor, strategy);
         let edit = |old: Option<&T>| {
@@ -112,13 +127,19 @@ impl<T: Kind, S: Strategy<T>> ResourceClient<T, S> {
             let written = strategy.writable_part(old);
             let existing = ExistingObject::new(&*written, API);
             let schema = self.store.schema();
-            let managed =
-                updated_managed_fields(schema, Some(&existing), &*strategy.writable_part(&new), API, &writer)?;
+            let managed = updated_managed_fields(
+                schema,
+                Some(&existing),
+                &*strategy.writable_part(&new),
+                API,
+                &writer,
+            )?;
             new.metadata_mut().managed_fields = managed;
             Ok((new, ()))
         };
         let request = WriteRequest { strategy, creation: AllowCreate::WithPermission };
-        let mut object = self.store.write(&actor, self.at.namespace(), name, request, edit).await?.object;
+        let mut object =
+            self.store.write(&actor, self.at.namespace(), name, request, edit).await?.object;
         strategy.decorate(&mut object);
         Ok(object)
     }
@@ -189,7 +210,8 @@ mod tests {
         }
         let metadata = streams.get("a").await.unwrap().unwrap().metadata;
         assert!(metadata.annotations.keys().eq(keys));
-        let managers: Vec<_> = metadata.managed_fields.iter().map(|entry| entry.manager.as_str()).collect();
+        let managers: Vec<_> =
+            metadata.managed_fields.iter().map(|entry| entry.manager.as_str()).collect();
         assert_eq!(managers, ["test"]);
         let missing = streams.update("b", |_| {}).await.unwrap_err();
         assert_eq!(missing.code, 404);
@@ -200,7 +222,8 @@ mod tests {
         let client = client();
         client.image_streams("here").create(stream("a")).await.unwrap();
         let name = format!("sha256:{}", "1".repeat(64));
-        let mut mapping = ImageStreamMapping { tag: "latest".into(), ..ImageStreamMapping::default() };
+        let mut mapping =
+            ImageStreamMapping { tag: "latest".into(), ..ImageStreamMapping::default() };
         mapping.metadata.name = "a".into();
         mapping.image.metadata.name = name.clone();
         mapping.image.docker_image_reference = format!("registry.example.com/a/b@{name}");

@@ -20,6 +20,7 @@ pub(super) const fn text(name: &'static str, description: &'static str, priority
 }
 
 /// The description of image reference columns.
-pub(super) const REFERENCE: &str = "dockerImageReference is the string that can be used to pull this image.";
+pub(super) const REFERENCE: &str =
+    "dockerImageReference is the string that can be used to pull this image.";
 /// The description of update time columns.
 pub(super) const UPDATED: &str = "Last update time.";

@@ -54,15 +54,27 @@ impl ConsistencyCheck {
             Ok(StoredEntry::Superseded(_)) => {
                 self.superseded.1.insert(entry.key.clone());
             }
-            Ok(StoredEntry::Unknown) => self.problems.push(format!("this version does not know the key {}", entry.key)),
+            Ok(StoredEntry::Unknown) => {
+                self.problems.push(format!("this version does not know the key {}", entry.key))
+            }
             Err(why) => self.problems.push(why),
         }
     }
 
     /// Compares the entries with each other and returns the report.
     pub fn finish(self) -> ConsistencyReport {
-        let Self { images, streams, mut problems, expected, found, superseded: (referenced, stored_unproved) } = self;
-        let missing = expected.keys().filter(|key| !found.contains_key(*key)).map(|key| format!("{key} is missing"));
+        let Self {
+            images,
+            streams,
+            mut problems,
+            expected,
+            found,
+            superseded: (referenced, stored_unproved),
+        } = self;
+        let missing = expected
+            .keys()
+            .filter(|key| !found.contains_key(*key))
+            .map(|key| format!("{key} is missing"));
         let other = found.iter().filter_map(|(key, value)| match expected.get(key) {
             Some(expected) if expected == value => None,
             Some(_) => Some(format!("{key} is not what its image makes it")),
@@ -71,7 +83,8 @@ impl ConsistencyCheck {
             None => Some(format!("{key} belongs to no image")),
         });
         let lost = referenced.difference(&stored_unproved).map(|key| format!("{key} is missing"));
-        let stray = stored_unproved.difference(&referenced).map(|key| format!("{key} belongs to no image"));
+        let stray =
+            stored_unproved.difference(&referenced).map(|key| format!("{key} belongs to no image"));
         let mut beside: Vec<String> = missing.chain(other).chain(lost).chain(stray).collect();
         beside.sort();
         problems.extend(beside);
@@ -107,10 +120,11 @@ mod tests {
 
     /// An image with its derived rows.
     fn stored(image: &Image) -> Vec<Entry> {
-        let beside = stored_entry::derived_rows(image).into_iter().filter_map(|change| match change {
-            Change::Put(key, value) => Some(Entry { key, value, revision: Revision(7) }),
-            Change::Delete(_) => None,
-        });
+        let beside =
+            stored_entry::derived_rows(image).into_iter().filter_map(|change| match change {
+                Change::Put(key, value) => Some(Entry { key, value, revision: Revision(7) }),
+                Change::Delete(_) => None,
+            });
         let key = format!("/image.openshift.io/images/{}", image.metadata.name);
         beside.chain([entry(&key, json::encode(image))]).collect()
     }
@@ -126,8 +140,10 @@ mod tests {
         let entries = stored(&list());
         assert_eq!(entries.len(), 4, "the image, its view, its children and the row of all lists");
         assert_eq!(problems(&entries), <[String; 0]>::default());
-        let left: Vec<_> =
-            entries.into_iter().filter(|entry| entry.key.as_str() == "/image.openshift.io/lists").collect();
+        let left: Vec<_> = entries
+            .into_iter()
+            .filter(|entry| entry.key.as_str() == "/image.openshift.io/lists")
+            .collect();
         assert_eq!(problems(&left), <[String; 0]>::default(), "the row of all lists stays");
     }
 
@@ -137,7 +153,11 @@ mod tests {
         for at in 0..entries.len() {
             let mut fewer = entries.clone();
             let gone = fewer.remove(at);
-            assert!(problems(&fewer).iter().any(|problem| problem.contains("list")), "{}", gone.key);
+            assert!(
+                problems(&fewer).iter().any(|problem| problem.contains("list")),
+                "{}",
+                gone.key
+            );
             let mut changed = entries.clone();
             changed[at].value = b"{}".as_slice().into();
             assert!(!problems(&changed).is_empty(), "{}", gone.key);
@@ -146,9 +166,13 @@ mod tests {
 
     /// The row of a view with a Status of 300 causes, from before messages were truncated.
     fn uncut(row: &[u8], code: u16, reason: &str) -> Vec<u8> {
-        let error = |at| format!("images[bad].layers[{at}]: Invalid value: \"\": layer cannot be empty");
-        let causes = (0..300).map(|at| StatusCause { message: error(at), ..StatusCause::default() }).collect();
-        let message = format!(" \"\" is invalid: {}", (0..300).map(error).collect::<Vec<_>>().join(", "));
+        let error =
+            |at| format!("images[bad].layers[{at}]: Invalid value: \"\": layer cannot be empty");
+        let causes = (0..300)
+            .map(|at| StatusCause { message: error(at), ..StatusCause::default() })
+            .collect();
+        let message =
+            format!(" \"\" is invalid: {}", (0..300).map(error).collect::<Vec<_>>().join(", "));
         let details = Some(StatusDetails { causes, ..StatusDetails::default() });
         let reason = reason.to_owned();
         let status = json::encode(&Status { code, reason, message, details, ..Status::default() });
@@ -163,7 +187,10 @@ mod tests {
         let bad = format!(r#"{{"metadata":{{"name":"bad"}},"dockerImageLayers":[{layers}]}}"#);
         let bad: Image = serde_json::from_str(&bad).unwrap();
         let entries = stored(&bad);
-        let at = entries.iter().position(|entry| entry.key.as_str() == "/image.openshift.io/views/bad").unwrap();
+        let at = entries
+            .iter()
+            .position(|entry| entry.key.as_str() == "/image.openshift.io/views/bad")
+            .unwrap();
         let problems_with = |row: Vec<u8>| {
             let mut entries = entries.clone();
             entries[at].value = row.into();
@@ -176,8 +203,13 @@ mod tests {
         let shown = stored(&Image { docker_image_layers: vec![], ..bad.clone() });
         let shown = shown.into_iter().find(|entry| entry.key == entries[at].key).unwrap().value;
         let cut_off = old[..old.len() - 9].to_vec();
-        for other in [uncut(row, 500, "Invalid"), uncut(row, 422, "InternalError"), shown.to_vec(), cut_off] {
-            assert_eq!(problems_with(other), ["/image.openshift.io/views/bad is not what its image makes it"]);
+        for other in
+            [uncut(row, 500, "Invalid"), uncut(row, 422, "InternalError"), shown.to_vec(), cut_off]
+        {
+            assert_eq!(
+                problems_with(other),
+                ["/image.openshift.io/views/bad is not what its image makes it"]
+            );
         }
     }
 
@@ -186,11 +218,15 @@ mod tests {
         let mut image = list();
         image.evidence.has_unproved_form = true;
         let mut entries = stored(&image);
-        let image_entry = entries.iter_mut().find(|entry| entry.key.as_str().contains("/images/")).unwrap();
+        let image_entry =
+            entries.iter_mut().find(|entry| entry.key.as_str().contains("/images/")).unwrap();
         image_entry.value = crate::resources::strategies::ImageStrategy.encode(&image).into();
         assert_eq!(problems(&entries), ["/image.openshift.io/unproved/list is missing"]);
         let kept = entry("/image.openshift.io/unproved/list", json::encode(&list()));
-        assert_eq!(problems(std::slice::from_ref(&kept)), ["/image.openshift.io/unproved/list belongs to no image"]);
+        assert_eq!(
+            problems(std::slice::from_ref(&kept)),
+            ["/image.openshift.io/unproved/list belongs to no image"]
+        );
         entries.push(kept);
         assert_eq!(problems(&entries), <[String; 0]>::default());
     }
@@ -199,10 +235,18 @@ mod tests {
     fn unreadable_entries_are_reported_by_key() {
         let report = |key: &str, value: &str| problems(&[entry(key, value.into())]).join("; ");
         let key = "/image.openshift.io/images/a";
-        assert!(report(key, "{").contains("the object /image.openshift.io/images/a cannot be read"));
-        assert!(report(key, r#"{"metadata":{"name":"b"}}"#).contains("does not match the name in its key"));
+        assert!(
+            report(key, "{").contains("the object /image.openshift.io/images/a cannot be read")
+        );
+        assert!(
+            report(key, r#"{"metadata":{"name":"b"}}"#)
+                .contains("does not match the name in its key")
+        );
         let key = "/image.openshift.io/imagestreams/ns/a";
-        assert!(report(key, r#"{"metadata":{"name":"a","namespace":"other"}}"#).contains("does not match the name"));
+        assert!(
+            report(key, r#"{"metadata":{"name":"a","namespace":"other"}}"#)
+                .contains("does not match the name")
+        );
         assert!(report("/image.openshift.io/pods/a", "{}").contains("does not know the key"));
         assert!(report("elsewhere", "{}").contains("does not know the key elsewhere"));
     }

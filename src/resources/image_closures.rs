@@ -73,7 +73,8 @@ impl ClosureCache {
         stream: &Revisioned<StreamView>,
     ) -> Result<Arc<ImageClosure>, Status> {
         let latest = store.latest().unwrap_or_default();
-        let stream_revision = StreamRevision { stream: stream.key.clone(), revision: stream.revision() };
+        let stream_revision =
+            StreamRevision { stream: stream.key.clone(), revision: stream.revision() };
         match self.closures.get(&stream_revision).filter(|closure| closure.is_current_at(latest)) {
             Some(closure) => Ok(closure),
             // Boxed, because it would enlarge the future of every request.
@@ -93,15 +94,18 @@ impl ClosureCache {
         let changed = manifest_lists_revision(store).await?;
         loop {
             // A concurrent request may have started before the change that this one must see.
-            let closure =
-                match self.closures.get_or_insert_async(&stream_revision, collect_closure(store, load, stream)).await {
-                    Ok(closure) => closure,
-                    Err(ClosureError::NeedsSlot) => {
-                        load.acquire_slot().await;
-                        continue;
-                    }
-                    Err(ClosureError::Failed(status)) => return Err(*status),
-                };
+            let closure = match self
+                .closures
+                .get_or_insert_async(&stream_revision, collect_closure(store, load, stream))
+                .await
+            {
+                Ok(closure) => closure,
+                Err(ClosureError::NeedsSlot) => {
+                    load.acquire_slot().await;
+                    continue;
+                }
+                Err(ClosureError::Failed(status)) => return Err(*status),
+            };
             if self.is_current(store, &closure, changed).await {
                 closure.set_current_at(latest);
                 return Ok(closure);
@@ -111,7 +115,12 @@ impl ClosureCache {
     }
 
     /// Returns true if a closure is current as of a change of some manifest list.
-    async fn is_current(&self, store: &dyn Store, closure: &ImageClosure, changed: Revision) -> bool {
+    async fn is_current(
+        &self,
+        store: &dyn Store,
+        closure: &ImageClosure,
+        changed: Revision,
+    ) -> bool {
         if changed <= closure.current_at() {
             return true;
         }
@@ -129,7 +138,12 @@ impl ClosureCache {
             let Ok(batch) = changes.next().await else {
                 return false;
             };
-            if batch.events.iter().filter_map(|event| list_of(event.key())).any(|name| closure.index.contains(name)) {
+            if batch
+                .events
+                .iter()
+                .filter_map(|event| list_of(event.key()))
+                .any(|name| closure.index.contains(name))
+            {
                 return false;
             }
         }
@@ -169,7 +183,10 @@ impl From<Status> for ClosureError {
 
 /// The revision of the last change of any manifest list; 0 if there is none.
 async fn manifest_lists_revision(store: &dyn Store) -> Result<Revision, Status> {
-    Ok(row(store, &Key::new(MANIFEST_LISTS_KEY)).await?.map(|entry| entry.revision).unwrap_or_default())
+    Ok(row(store, &Key::new(MANIFEST_LISTS_KEY))
+        .await?
+        .map(|entry| entry.revision)
+        .unwrap_or_default())
 }
 
 async fn row(store: &dyn Store, key: &Key) -> Result<Option<Entry>, Status> {
@@ -199,14 +216,22 @@ async fn collect_closure(
             tokio::task::yield_now().await;
         }
         let known = pending.len();
-        add_children(row(store, &children_key(&name)).await?, &mut names, &mut pending, &mut bytes)?;
+        add_children(
+            row(store, &children_key(&name)).await?,
+            &mut names,
+            &mut pending,
+            &mut bytes,
+        )?;
         let children = pending.split_off(known);
         pending.extend(children.into_iter().filter(|child| is_proved(child)));
         if !load.fits(bytes) {
             return Err(ClosureError::NeedsSlot);
         }
     }
-    Ok(Arc::new(ImageClosure { index: StreamIndex::from_names(names), current_at: AtomicU64::new(current_at.0) }))
+    Ok(Arc::new(ImageClosure {
+        index: StreamIndex::from_names(names),
+        current_at: AtomicU64::new(current_at.0),
+    }))
 }
 
 /// Adds the children in a row; new ones become pending.

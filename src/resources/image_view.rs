@@ -85,7 +85,12 @@ mod tests {
         let hash = "0123456789abcdef".repeat(4);
         let lower = ImageName::of(&format!("sha256:{hash}"));
         assert!(matches!(lower, ImageName::Sha256(bytes) if bytes[..2] == [0x01, 0x23]));
-        for other in [format!("sha256:{}", hash.to_uppercase()), format!("sha256:{hash}00"), hash, "sha256:".into()] {
+        for other in [
+            format!("sha256:{}", hash.to_uppercase()),
+            format!("sha256:{hash}00"),
+            hash,
+            "sha256:".into(),
+        ] {
             assert_eq!(ImageName::of(&other), ImageName::Other(other.as_str().into()));
         }
     }

@@ -22,7 +22,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 
 /// The endpoint of the resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
-    let handler = Arc::new(SignatureHandler { catalog: catalog.clone(), schema: Schema::of::<ImageSignature>() });
+    let handler = Arc::new(SignatureHandler {
+        catalog: catalog.clone(),
+        schema: Schema::of::<ImageSignature>(),
+    });
     Builder::new(API, "imagesignatures", Scope::Cluster)
         .names("imagesignature", &[])
         .create(&handler)
@@ -46,7 +49,8 @@ impl SignatureHandler {
         let images = &self.catalog.images;
         let request = WriteRequest { strategy: images.strategy(), creation: AllowCreate::Free };
         let edit = |old: Option<&Image>| {
-            let mut image = old.ok_or_else(|| Status::not_found(images.resource(), name.image))?.clone();
+            let mut image =
+                old.ok_or_else(|| Status::not_found(images.resource(), name.image))?.clone();
             change(&mut image)?;
             Ok((image, ()))
         };
@@ -74,7 +78,8 @@ impl Create<ImageSignature> for SignatureHandler {
         metadata::prepare_virtual(at.namespace(), actor.now, &mut signature.metadata)?;
         image_signatures::prepare(&mut signature);
         let writer = actor.manager(API);
-        let managed = updated_object::updated_managed_fields(&self.schema, None, &signature, API, &writer)?;
+        let managed =
+            updated_object::updated_managed_fields(&self.schema, None, &signature, API, &writer)?;
         signature.metadata.managed_fields = managed;
         let mut errors = metadata::validate(&signature.metadata);
         errors.append(validate::signature(&signature));

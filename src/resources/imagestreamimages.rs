@@ -58,8 +58,14 @@ const SINGULAR: GroupResource<'static> = GroupResource { group: GROUP, name: "im
 struct StreamImageHandler(Arc<Catalog>);
 
 impl Get<ImageStreamImage> for StreamImageHandler {
-    async fn get(&self, actor: &Actor, at: &ObjectRef, _: &GetOptions) -> Result<ReadResult<ImageStreamImage>, Status> {
-        let name = StreamImageName::parse(at.name()).map_err(|why| Status::bad_request(why.to_string()))?;
+    async fn get(
+        &self,
+        actor: &Actor,
+        at: &ObjectRef,
+        _: &GetOptions,
+    ) -> Result<ReadResult<ImageStreamImage>, Status> {
+        let name = StreamImageName::parse(at.name())
+            .map_err(|why| Status::bad_request(why.to_string()))?;
         check_path_segment(&name.stream)?;
         let stream = self.0.stream_view(&actor.load, at.namespace(), &name.stream).await?;
         let stream = stream.ok_or_else(|| Status::not_found(PLURAL, &name.stream))?;
@@ -103,7 +109,9 @@ impl StreamImageHandler {
 
 fn ambiguous(id: &str, names: &[&str]) -> Status {
     let matches = stream_index::join_matches(names);
-    Status::bad_request(format!("several images of the stream match {id:?}, give more of the digest: {matches}"))
+    Status::bad_request(format!(
+        "several images of the stream match {id:?}, give more of the digest: {matches}"
+    ))
 }
 
 /// Builds the response from the stream and the view of the image.

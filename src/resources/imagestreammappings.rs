@@ -91,16 +91,20 @@ impl Create<ImageStreamMapping> for Mappings {
         let push = Push { actor, mapping, image, children, keys };
         let mut rights = PushRights::new(&self.0, actor, at, &push.mapping);
         loop {
-            let attempt = |read_set: &ReadSet, admitted: &Admitted| self.attempt(&push, &rights, read_set, admitted);
+            let attempt = |read_set: &ReadSet, admitted: &Admitted| {
+                self.attempt(&push, &rights, read_set, admitted)
+            };
             let done = self.0.storage.guaranteed_update(actor, &push.keys, attempt).await?;
             match done {
-                UpdateOutcome::Unchanged(PushProgress::Review(RequiredReview::Image)) => rights.review_image().await?,
+                UpdateOutcome::Unchanged(PushProgress::Review(RequiredReview::Image)) => {
+                    rights.review_image().await?
+                }
                 UpdateOutcome::Unchanged(PushProgress::Review(RequiredReview::Streams)) => {
                     rights.review_streams().await?
                 }
-                UpdateOutcome::Unchanged(PushProgress::Review(RequiredReview::Children(children))) => {
-                    rights.review_children(&children).await?
-                }
+                UpdateOutcome::Unchanged(PushProgress::Review(RequiredReview::Children(
+                    children,
+                ))) => rights.review_children(&children).await?,
                 UpdateOutcome::Unchanged(PushProgress::Done) | UpdateOutcome::Committed(..) => {
                     return Ok(Written::status(Status { code: 201, ..Status::success() }));
                 }
@@ -125,14 +129,20 @@ impl Mappings {
         metadata::prepare_virtual(at.namespace(), actor.now, &mut mapping.metadata)?;
         mapping::prepare(&mut mapping, &self.0.registries);
         let mut errors = metadata::validate(&mapping.metadata);
-        errors.append(validate::mapping(&mapping, &|meta| metadata::validate_nested(meta, || None)));
+        errors
+            .append(validate::mapping(&mapping, &|meta| metadata::validate_nested(meta, || None)));
         errors.extend(mapping::manifest_digest_error(&mapping.image));
         reject_invalid(&mapping, &errors)?;
         Ok(mapping)
     }
 
     /// The image with its evidence. It is stored if it is new or has better proof.
-    fn new_image(&self, actor: &Actor, mapping: &ImageStreamMapping, children: &[String]) -> Result<Image, Status> {
+    fn new_image(
+        &self,
+        actor: &Actor,
+        mapping: &ImageStreamMapping,
+        children: &[String],
+    ) -> Result<Image, Status> {
         let mut image = mapping.image.clone();
         image.metadata.namespace.clear();
         mapping::drop_privileged_fields(&mut image.metadata);
@@ -164,7 +174,9 @@ impl Mappings {
         let stored = read_set.entry(&keys[1]).map(|entry| images.decode(entry)).transpose()?;
         let standing = match entitlement(&before, stored.as_ref(), pushed, rights)? {
             Entitlement::Has(standing) => standing,
-            Entitlement::DependsOn(review) => return Ok(UpdateDecision::Keep(PushProgress::Review(review))),
+            Entitlement::DependsOn(review) => {
+                return Ok(UpdateDecision::Keep(PushProgress::Review(review)));
+            }
         };
         let mut after = before.clone();
         streams.strategy().decorate(&mut after);
@@ -174,16 +186,25 @@ impl Mappings {
             Some(stored) => proof::superseding(stored, pushed),
         };
         if standing == Standing::Proved
-            && let Some(children) =
-                withhold_children(push, rights, &before, &mut after, image.as_ref().or(stored.as_ref()))?
+            && let Some(children) = withhold_children(
+                push,
+                rights,
+                &before,
+                &mut after,
+                image.as_ref().or(stored.as_ref()),
+            )?
         {
-            return Ok(UpdateDecision::Keep(PushProgress::Review(RequiredReview::Children(children))));
+            return Ok(UpdateDecision::Keep(PushProgress::Review(RequiredReview::Children(
+                children,
+            ))));
         }
         unproved::record(&mut after, &pushed.metadata.name, standing);
-        let pushed_event = mapping::push(&mut after, mapping, present, self.0.tag_history, push.actor.now);
+        let pushed_event =
+            mapping::push(&mut after, mapping, present, self.0.tag_history, push.actor.now);
         let mut changes = Vec::new();
         if pushed_event.is_change() || after.unproved != before.unproved {
-            let namespaced_name = (before.metadata.namespace.as_str(), mapping.metadata.name.as_str());
+            let namespaced_name =
+                (before.metadata.namespace.as_str(), mapping.metadata.name.as_str());
             if let Some(attributes) =
                 streams.admission_attributes(admitted, namespaced_name, Some(&before), Some(&after))
             {
@@ -193,12 +214,20 @@ impl Mappings {
         }
         if let Some(image) = image {
             let namespaced_name = ("", image.metadata.name.as_str());
-            if let Some(attributes) =
-                images.admission_attributes(admitted, namespaced_name, stored.as_ref(), Some(&image))
-            {
+            if let Some(attributes) = images.admission_attributes(
+                admitted,
+                namespaced_name,
+                stored.as_ref(),
+                Some(&image),
+            ) {
                 return Ok(UpdateDecision::Admit(attributes));
             }
-            changes.push(images.change(&keys[1], namespaced_name, stored.as_ref(), Some(&image))?);
+            changes.push(images.change(
+                &keys[1],
+                namespaced_name,
+                stored.as_ref(),
+                Some(&image),
+            )?);
         }
         let has_changes = !changes.is_empty() && push.actor.dry_run == DryRun::Off;
         Ok(if has_changes {
@@ -222,13 +251,17 @@ fn withhold_children(
     list: Option<&Image>,
 ) -> Result<Option<Vec<String>>, Status> {
     unproved::withhold(after, rights.withheld.iter().map(String::as_str));
-    let kept = list.into_iter().flat_map(|list| &list.docker_image_manifests).map(|child| child.digest.as_str());
+    let kept = list
+        .into_iter()
+        .flat_map(|list| &list.docker_image_manifests)
+        .map(|child| child.digest.as_str());
     let children = push.children.iter().map(String::as_str).chain(kept);
     let children = unproved::parts_to_prove(before, &push.mapping.image.metadata.name, children);
     if !children.is_empty() && !rights.has_reviewed_children() {
         return Ok(Some(children.into_iter().map(str::to_owned).collect()));
     }
-    let (known, others): (Vec<&str>, _) = children.into_iter().partition(|child| rights.may_see_child(child));
+    let (known, others): (Vec<&str>, _) =
+        children.into_iter().partition(|child| rights.may_see_child(child));
     known.into_iter().for_each(|child| unproved::record(after, child, Standing::Proved));
     unproved::withhold(after, others);
     if unproved::exceeds_limit(Some(before), after) {
@@ -266,7 +299,9 @@ fn entitlement(
     Ok(match (rights.image, stored, &rights.stream) {
         (None, _, _) => Entitlement::DependsOn(RequiredReview::Image),
         (Some(true), _, _) => Entitlement::Has(Standing::Proved),
-        (Some(false), None, _) => Entitlement::Has(Standing::Unproved { uid: pushed.metadata.uid.clone() }),
+        (Some(false), None, _) => {
+            Entitlement::Has(Standing::Unproved { uid: pushed.metadata.uid.clone() })
+        }
         (Some(false), Some(_), None) => Entitlement::DependsOn(RequiredReview::Streams),
         (Some(false), Some(_), Some(Some(standing))) => Entitlement::Has(standing.clone()),
         (Some(false), Some(_), Some(None)) => return Err(rights.refusal()),
@@ -276,5 +311,9 @@ fn entitlement(
 /// Returns 422 if there are errors.
 fn reject_invalid(mapping: &ImageStreamMapping, errors: &field::Errors) -> Result<(), Status> {
     let kind = GroupResource { group: GROUP, name: ImageStreamMapping::KIND };
-    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(kind, &mapping.metadata.name, errors)) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Status::invalid(kind, &mapping.metadata.name, errors))
+    }
 }

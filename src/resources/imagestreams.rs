@@ -106,8 +106,15 @@ mod tests {
     fn stream(tags: &[(&str, i64)]) -> ImageStream {
         let mut stream = ImageStream::default();
         for (name, seconds) in tags {
-            let event = TagEvent { created: Some(Time::from_unix_seconds(*seconds)), ..TagEvent::default() };
-            stream.status.tags.push(NamedTagEventList { tag: (*name).into(), items: vec![event], conditions: vec![] });
+            let event = TagEvent {
+                created: Some(Time::from_unix_seconds(*seconds)),
+                ..TagEvent::default()
+            };
+            stream.status.tags.push(NamedTagEventList {
+                tag: (*name).into(),
+                items: vec![event],
+                conditions: vec![],
+            });
         }
         stream
     }
@@ -117,7 +124,10 @@ mod tests {
         assert_eq!(tags_cell(&stream(&[("b", 1), ("a", 1), ("c", 2)])), "c,a,b");
         let names: Vec<String> = (0..50).map(|number| format!("t{number:02}")).collect();
         let many: Vec<(&str, i64)> = names.iter().map(|name| (name.as_str(), 0)).collect();
-        assert_eq!(tags_cell(&stream(&many)), "t00,t01,t02,t03,t04,t05,t06,t07,t08,t09 + 40 more...");
+        assert_eq!(
+            tags_cell(&stream(&many)),
+            "t00,t01,t02,t03,t04,t05,t06,t07,t08,t09 + 40 more..."
+        );
         let long = "x".repeat(60);
         assert_eq!(tags_cell(&stream(&[(&long, 2), ("a", 1)])), format!("{long} + 1 more..."));
     }

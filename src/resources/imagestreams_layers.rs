@@ -18,7 +18,11 @@ use crate::registry::verbs::{Get, Scope};
 /// The endpoint of the resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
     let handler = Arc::new(LayersHandler(catalog.clone()));
-    Builder::new(API, "imagestreams", Scope::Namespaced).subresource("layers").metadata().get(&handler).build()
+    Builder::new(API, "imagestreams", Scope::Namespaced)
+        .subresource("layers")
+        .metadata()
+        .get(&handler)
+        .build()
 }
 
 /// The number of images after which a task yields.

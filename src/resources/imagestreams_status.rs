@@ -41,7 +41,8 @@ impl Get<ImageStream> for StreamStatusHandler {
     ) -> Result<ReadResult<ImageStream>, Status> {
         check_path_segment(at.name())?;
         let stream = self.0.streams.read(actor, at, options, at.name()).await?;
-        let stream = stream.ok_or_else(|| Status::not_found(self.0.streams.resource(), at.name()))?;
+        let stream =
+            stream.ok_or_else(|| Status::not_found(self.0.streams.resource(), at.name()))?;
         Ok(ReadResult::Object(Box::new(stream)))
     }
 }

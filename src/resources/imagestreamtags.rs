@@ -49,7 +49,8 @@ static COLUMNS: Columns<ImageStreamTag> = Columns {
 };
 
 impl TagView for ImageStreamTag {
-    const RESOURCE: GroupResource<'static> = GroupResource { group: GROUP, name: "imagestreamtags" };
+    const RESOURCE: GroupResource<'static> =
+        GroupResource { group: GROUP, name: "imagestreamtags" };
     const PLURAL_KIND: &'static str = "ImageStreamTags";
 
     fn exists(stream: &ImageStream, tag: &str) -> bool {

@@ -119,7 +119,11 @@ fn spec_summary(spec: &TagReference) -> (&'static str, TagOrigin) {
             None => (word, TagOrigin::Invalid("InvalidRefName")),
         },
         "ImageStreamTag" => {
-            let namespace = if from.namespace.is_empty() { String::new() } else { format!(" {}", from.namespace) };
+            let namespace = if from.namespace.is_empty() {
+                String::new()
+            } else {
+                format!(" {}", from.namespace)
+            };
             let word = if from.name.contains(':') { word } else { "Track" };
             (word, TagOrigin::Known(format!("istag{namespace}/{}", from.name)))
         }
@@ -130,7 +134,8 @@ fn spec_summary(spec: &TagReference) -> (&'static str, TagOrigin) {
 /// The reason of the last import failure; none if the last import succeeded.
 fn import_failure(status: &NamedTagEventList) -> Option<&str> {
     let mut failures = status.conditions.iter().rev();
-    let failed = failures.find(|condition| condition.r#type == "ImportSuccess" && condition.status == "False");
+    let failed = failures
+        .find(|condition| condition.r#type == "ImportSuccess" && condition.status == "False");
     failed.map(|condition| condition.reason.as_str())
 }
 
@@ -138,7 +143,10 @@ fn import_failure(status: &NamedTagEventList) -> Option<&str> {
 fn updated(view: &ImageTag) -> Option<Option<Time>> {
     let status = view.status.as_ref()?;
     let events = status.items.first().map(|event| event.created);
-    events.into_iter().chain(status.conditions.iter().map(|condition| condition.last_transition_time)).max()
+    events
+        .into_iter()
+        .chain(status.conditions.iter().map(|condition| condition.last_transition_time))
+        .max()
 }
 
 impl TagView for ImageTag {
@@ -195,11 +203,16 @@ mod tests {
     use crate::api::{ObjectReference, TagEvent, TagEventCondition};
 
     fn spec(kind: &str, name: &str) -> TagReference {
-        let from = ObjectReference { kind: kind.into(), name: name.into(), ..ObjectReference::default() };
+        let from =
+            ObjectReference { kind: kind.into(), name: name.into(), ..ObjectReference::default() };
         TagReference { from: Some(from), generation: Some(2), ..TagReference::default() }
     }
 
-    fn cells(spec: Option<TagReference>, event: Option<(&str, i64)>, failure: &str) -> (&'static str, String) {
+    fn cells(
+        spec: Option<TagReference>,
+        event: Option<(&str, i64)>,
+        failure: &str,
+    ) -> (&'static str, String) {
         let items = event.map(|(image, generation)| TagEvent {
             image: image.into(),
             docker_image_reference: "r/a:1".into(),
@@ -213,7 +226,11 @@ mod tests {
             ..TagEventCondition::default()
         };
         let conditions = if failure.is_empty() { vec![] } else { vec![condition] };
-        let status = NamedTagEventList { items: items.into_iter().collect(), conditions, ..Default::default() };
+        let status = NamedTagEventList {
+            items: items.into_iter().collect(),
+            conditions,
+            ..Default::default()
+        };
         spec_and_status(&ImageTag { spec, status: Some(status), ..ImageTag::default() })
     }
 
@@ -229,7 +246,10 @@ mod tests {
             spec
         };
         assert_eq!(of(spec("DockerImage", "x")), ("Tag", "x".into()));
-        assert_eq!(of(TagReference { reference: true, ..spec("DockerImage", "x") }), ("Ref", "x".into()));
+        assert_eq!(
+            of(TagReference { reference: true, ..spec("DockerImage", "x") }),
+            ("Ref", "x".into())
+        );
         assert_eq!(of(scheduled(spec("DockerImage", "x"))), ("Scheduled", "x".into()));
         assert_eq!(of(spec("ImageStreamTag", "s:t")), ("Tag", "istag/s:t".into()));
         assert_eq!(of(far(spec("ImageStreamTag", "t"))), ("Track", "istag far/t".into()));
@@ -246,7 +266,13 @@ mod tests {
         assert_eq!(cells(image_spec(), Some(("", 2)), ""), ("Tag", "r/a:1".into()));
         assert_eq!(cells(image_spec(), Some(("i", 1)), ""), ("Tag", "Importing".into()));
         assert_eq!(cells(image_spec(), Some(("i", 3)), ""), ("Push", "image/i".into()));
-        assert_eq!(cells(Some(spec("ImageStreamTag", "t")), Some(("i", 3)), ""), ("Track", "image/i".into()));
-        assert_eq!(cells(image_spec(), Some(("i", 2)), "Gone"), ("Tag", "ImportFailed (Gone)".into()));
+        assert_eq!(
+            cells(Some(spec("ImageStreamTag", "t")), Some(("i", 3)), ""),
+            ("Track", "image/i".into())
+        );
+        assert_eq!(
+            cells(image_spec(), Some(("i", 2)), "Gone"),
+            ("Tag", "ImportFailed (Gone)".into())
+        );
     }
 }

@@ -46,7 +46,11 @@ mod tests {
         let mut image = Image::default();
         image.metadata.name = "i".into();
         let bytes = encode("m", &vec![1, 2], &image);
-        assert!(bytes.starts_with(br#"{"m":[1,2],"metadata":{"name":"i""#), "{}", String::from_utf8_lossy(&bytes));
+        assert!(
+            bytes.starts_with(br#"{"m":[1,2],"metadata":{"name":"i""#),
+            "{}",
+            String::from_utf8_lossy(&bytes)
+        );
         assert_eq!(decode::<Vec<i32>>("m", &bytes).unwrap(), [1, 2]);
         assert_eq!(serde_json::from_slice::<Image>(&bytes).unwrap().metadata.name, "i");
     }

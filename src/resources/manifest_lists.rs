@@ -23,7 +23,9 @@ pub(super) fn list_of(key: &Key) -> Option<&str> {
 pub(super) fn changes(old: Option<&Image>, new: Option<&Image>) -> Vec<Change> {
     let children = |image: Option<&Image>| -> Vec<String> {
         image
-            .map(|image| image.docker_image_manifests.iter().map(|child| child.digest.clone()).collect())
+            .map(|image| {
+                image.docker_image_manifests.iter().map(|child| child.digest.clone()).collect()
+            })
             .unwrap_or_default()
     };
     let (before, after) = (children(old), children(new));
@@ -31,6 +33,10 @@ pub(super) fn changes(old: Option<&Image>, new: Option<&Image>) -> Vec<Change> {
         return Vec::new();
     };
     let key = children_key(&image.metadata.name);
-    let change = if after.is_empty() { Change::Delete(key) } else { Change::Put(key, after.join("\n").into()) };
+    let change = if after.is_empty() {
+        Change::Delete(key)
+    } else {
+        Change::Put(key, after.join("\n").into())
+    };
     vec![Change::Put(Key::new(MANIFEST_LISTS_KEY), Bytes::new()), change]
 }

@@ -44,7 +44,12 @@ pub use catalog::Catalog;
 pub use client::{Client, ResourceClient};
 
 /// The API with all of its endpoints.
-pub fn all(catalog: &Arc<Catalog>, namespaces: Namespaces, secrets: Secrets, permissions: Permissions) -> Api {
+pub fn all(
+    catalog: &Arc<Catalog>,
+    namespaces: Namespaces,
+    secrets: Secrets,
+    permissions: Permissions,
+) -> Api {
     let endpoints = vec![
         images::endpoint(catalog),
         imagesignatures::endpoint(catalog),

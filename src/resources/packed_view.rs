@@ -123,12 +123,15 @@ pub(super) fn encode(image: &Image) -> Bytes {
         Ok(shown) => view_of(shown),
         Err(status) => (None, json::encode(&status)),
     };
-    let created = image.metadata.creation_timestamp.map(|time| time.to_string()).unwrap_or_default();
+    let created =
+        image.metadata.creation_timestamp.map(|time| time.to_string()).unwrap_or_default();
     let packed = block::compress(&rest);
     let head_bytes = head.as_deref().unwrap_or_default();
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + created.len() + head_bytes.len() + packed.len());
+    let mut bytes =
+        Vec::with_capacity(HEADER_BYTES + created.len() + head_bytes.len() + packed.len());
     let form = if unproved::is_open(image) { OPEN } else { CLOSED };
-    bytes.extend_from_slice(&[form, u8::try_from(created.len()).expect("a timestamp has 20 bytes")]);
+    bytes
+        .extend_from_slice(&[form, u8::try_from(created.len()).expect("a timestamp has 20 bytes")]);
     bytes.extend_from_slice(&head.as_ref().map_or(NO_VIEW, |head| length(head)).to_le_bytes());
     bytes.extend_from_slice(&length(&rest).to_le_bytes());
     bytes.extend_from_slice(created.as_bytes());
@@ -153,14 +156,16 @@ pub(super) fn comparable<'a>(key: &Key, row: &'a [u8]) -> Cow<'a, [u8]> {
 
 /// Format, creation time, code and reason of a row with a Status; none for other rows.
 fn comparable_error(row: &[u8]) -> Option<Vec<u8>> {
-    let PackedView { created, content: ViewContent::Error(packed) } = PackedView::read(row).ok()? else {
+    let PackedView { created, content: ViewContent::Error(packed) } = PackedView::read(row).ok()?
+    else {
         return None;
     };
     let mut text = Vec::new();
     packed.decompress_into(&mut text).ok()?;
     let Status { code, reason, .. } = serde_json::from_slice(&text).ok()?;
     // Format and length of the creation time come first, then the marker of a row without a view.
-    let mut bytes = [&row[..HEADER_BYTES - size_of::<u32>()], created, &code.to_be_bytes()].concat();
+    let mut bytes =
+        [&row[..HEADER_BYTES - size_of::<u32>()], created, &code.to_be_bytes()].concat();
     bytes.extend_from_slice(reason.as_bytes());
     Some(bytes)
 }
@@ -178,14 +183,19 @@ impl<'a> PackedView<'a> {
     /// # Errors
     /// A sentence for the log if the row is damaged.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, &'static str> {
-        let (numbers, body) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or("the view is shorter than its header")?;
+        let (numbers, body) = bytes
+            .split_first_chunk::<HEADER_BYTES>()
+            .ok_or("the view is shorter than its header")?;
         let [OPEN | CLOSED, created, lengths @ ..] = numbers else {
             return Err("the format of the view is unknown");
         };
         let [a, b, c, d, e, f, g, h] = *lengths;
-        let (head, length) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]) as usize);
-        let (created, body) = body.split_at_checked(usize::from(*created)).ok_or("the creation time is truncated")?;
-        let parts = if head == NO_VIEW { Some((body, body)) } else { body.split_at_checked(head as usize) };
+        let (head, length) =
+            (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]) as usize);
+        let (created, body) =
+            body.split_at_checked(usize::from(*created)).ok_or("the creation time is truncated")?;
+        let parts =
+            if head == NO_VIEW { Some((body, body)) } else { body.split_at_checked(head as usize) };
         let (start, bytes) = parts.ok_or("the revision is outside of the view")?;
         if length > bytes.len().saturating_mul(MAX_LZ4_RATIO) {
             return Err("the view is longer than its compressed form allows");
@@ -206,7 +216,8 @@ const MAX_LZ4_RATIO: usize = 255;
 /// The image as streams show it, or the Status that the OpenShift API server returns instead.
 fn present(image: &Image) -> Result<Image, Status> {
     let kind = GroupResource { group: GROUP, name: "" };
-    presentable::validate_presentable(image).map_err(|errors| Status::invalid(kind, "", &errors))?;
+    presentable::validate_presentable(image)
+        .map_err(|errors| Status::invalid(kind, "", &errors))?;
     let mut shown = image.clone();
     image_metadata::fill_for_view(&mut shown).map_err(|why| Status::internal(why.to_string()))?;
     Ok(shown)
@@ -231,7 +242,8 @@ mod tests {
     use crate::api::{Evidence, Proof};
 
     fn image(manifest: &str, config: &str) -> Image {
-        let text = r#"{"metadata":{"name":"x","uid":"u","creationTimestamp":"2020-01-01T00:00:00Z"}}"#;
+        let text =
+            r#"{"metadata":{"name":"x","uid":"u","creationTimestamp":"2020-01-01T00:00:00Z"}}"#;
         let mut image: Image = serde_json::from_str(text).unwrap();
         image.docker_image_manifest = manifest.into();
         image.docker_image_config = config.into();

@@ -71,8 +71,11 @@ impl<'a> PushRights<'a> {
     /// # Errors
     /// 503 if the authorizer failed.
     pub(super) async fn review_image(&mut self) -> Result<(), Status> {
-        let action =
-            ResourceAction { resource: "images".into(), name: self.mapping.image.metadata.name.clone(), ..action() };
+        let action = ResourceAction {
+            resource: "images".into(),
+            name: self.mapping.image.metadata.name.clone(),
+            ..action()
+        };
         self.image = Some(self.may(action).await?);
         Ok(())
     }
@@ -116,7 +119,8 @@ impl<'a> PushRights<'a> {
         let (mut streams, mut found) = (Vec::new(), HashSet::new());
         if children.len() <= MAX_CHILDREN_SEARCHED {
             self.search(children, |stream| {
-                let has = |child: &&String| unproved::standing(&stream, child) == Some(Standing::Proved);
+                let has =
+                    |child: &&String| unproved::standing(&stream, child) == Some(Standing::Proved);
                 let has: Vec<String> = children.iter().filter(has).cloned().collect();
                 if !has.is_empty() {
                     streams.push((stream.metadata.name, has));
@@ -161,7 +165,9 @@ impl<'a> PushRights<'a> {
     pub(super) fn refusal(&self) -> Status {
         let name = &self.mapping.image.metadata.name;
         let by_content = match digest::is_digest(name) {
-            true => "send the manifest that hashes to its name (image.dockerImageManifest), or ask for",
+            true => {
+                "send the manifest that hashes to its name (image.dockerImageManifest), or ask for"
+            }
             false => "push it under the digest of its manifest, or ask for",
         };
         let name = field::quote(name);
@@ -175,8 +181,10 @@ impl<'a> PushRights<'a> {
 
     fn forbidden(&self, why: &str) -> Status {
         let stream = &self.mapping.metadata.name;
-        let text = format!("imagestreammappings.{GROUP} {} is forbidden: {why}", field::quote(stream));
-        Status::forbidden(text).about(GroupResource { group: GROUP, name: "imagestreammappings" }, stream)
+        let text =
+            format!("imagestreammappings.{GROUP} {} is forbidden: {why}", field::quote(stream));
+        Status::forbidden(text)
+            .about(GroupResource { group: GROUP, name: "imagestreammappings" }, stream)
     }
 
     async fn may_pull(&mut self, stream: String) -> Result<bool, Status> {
@@ -200,7 +208,8 @@ impl<'a> PushRights<'a> {
             Permission::Allowed => Ok(true),
             Permission::Denied { .. } => Ok(false),
             Permission::Unknown { why } => {
-                let mut status = Status::unavailable("your permissions could not be checked: try again later");
+                let mut status =
+                    Status::unavailable("your permissions could not be checked: try again later");
                 status.hidden = Some(why);
                 Err(status)
             }
@@ -209,11 +218,18 @@ impl<'a> PushRights<'a> {
 
     /// Calls `see` with the streams of the namespace that name any of these images, up to the
     /// search limit.
-    async fn search(&self, images: &[String], mut see: impl FnMut(ImageStream)) -> Result<(), Status> {
-        let options = page::PageOptions { at: At::Now, at_least: Revision(0), start: None, limit: 0 };
+    async fn search(
+        &self,
+        images: &[String],
+        mut see: impl FnMut(ImageStream),
+    ) -> Result<(), Status> {
+        let options =
+            page::PageOptions { at: At::Now, at_least: Revision(0), start: None, limit: 0 };
         let mut entries = self.catalog.streams.entries(self.at.namespace(), None, options);
-        let texts: Vec<String> =
-            images.iter().map(|name| String::from_utf8(json::encode(name)).unwrap_or_default()).collect();
+        let texts: Vec<String> = images
+            .iter()
+            .map(|name| String::from_utf8(json::encode(name)).unwrap_or_default())
+            .collect();
         let mut searched = 0_usize;
         while searched < MAX_SEARCHED_BYTES {
             let page = entries.next_page().await?;
@@ -225,7 +241,8 @@ impl<'a> PushRights<'a> {
                 self.actor.load.acquire_slot().await;
             }
             searched += bytes;
-            for entry in page.iter().filter(|entry| texts.iter().any(|text| may_name(entry, text))) {
+            for entry in page.iter().filter(|entry| texts.iter().any(|text| may_name(entry, text)))
+            {
                 see(self.catalog.streams.decode(entry)?);
             }
             tokio::task::yield_now().await;
@@ -240,5 +257,10 @@ fn may_name(entry: &Entry, text: &str) -> bool {
 }
 
 fn action() -> ResourceAction {
-    ResourceAction { verb: "get".into(), group: GROUP.into(), version: VERSION.into(), ..ResourceAction::default() }
+    ResourceAction {
+        verb: "get".into(),
+        group: GROUP.into(),
+        version: VERSION.into(),
+        ..ResourceAction::default()
+    }
 }

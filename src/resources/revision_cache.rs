@@ -64,13 +64,17 @@ impl<K: Hash + Eq, V: MemorySize> RevisionCache<K, V> {
                 return Ok(Some(cached.clone()));
             }
             let known = stored.as_ref().map(|cached| cached.revision);
-            let found = store.get(&row_key(&key), known).await.map_err(|error| status_of(&error))?;
+            let found =
+                store.get(&row_key(&key), known).await.map_err(|error| status_of(&error))?;
             let cached = match (found, stored) {
                 (Lookup::Unchanged, Some(cached)) => cached,
                 (Lookup::Found(entry), _) if load.fits(entry.value.len()) => {
                     let revision = entry.revision;
-                    let cached =
-                        Arc::new(Revisioned { value: make(entry)?, revision, verified_at: AtomicU64::default() });
+                    let cached = Arc::new(Revisioned {
+                        value: make(entry)?,
+                        revision,
+                        verified_at: AtomicU64::default(),
+                    });
                     self.stored.insert(key, cached.clone());
                     cached
                 }

@@ -31,16 +31,25 @@ impl StoredEntry {
     /// A sentence if an object does not decode or does not match its key.
     pub(super) fn read(entry: &Entry) -> Result<Self, String> {
         let key = entry.key.as_str();
-        let resource = key.strip_prefix('/').and_then(|key| key.strip_prefix(GROUP)?.strip_prefix('/'));
+        let resource =
+            key.strip_prefix('/').and_then(|key| key.strip_prefix(GROUP)?.strip_prefix('/'));
         match resource.and_then(|resource| resource.split_once('/')) {
             Some(("images", name)) => {
                 let image = decode(&ImageStrategy, entry)?;
-                if image.metadata.name == name { Ok(Self::Image(Box::new(image))) } else { Err(name_mismatch(entry)) }
+                if image.metadata.name == name {
+                    Ok(Self::Image(Box::new(image)))
+                } else {
+                    Err(name_mismatch(entry))
+                }
             }
             Some(("imagestreams", name)) => {
                 let stream = decode(&stream_strategy(), entry)?;
                 let place = format!("{}/{}", stream.metadata.namespace, stream.metadata.name);
-                if place == name { Ok(Self::Stream(Box::new(stream))) } else { Err(name_mismatch(entry)) }
+                if place == name {
+                    Ok(Self::Stream(Box::new(stream)))
+                } else {
+                    Err(name_mismatch(entry))
+                }
             }
             _ if key == manifest_lists::MANIFEST_LISTS_KEY => Ok(Self::Derived),
             Some(("unproved", name)) => {
@@ -74,7 +83,8 @@ fn stream_strategy() -> StreamStrategy {
 
 fn decode<T: Kind>(strategy: &impl Strategy<T>, entry: &Entry) -> Result<T, String> {
     let object = strategy.decode(&entry.value);
-    let mut object = object.map_err(|why| format!("the object {} cannot be read: {why}", entry.key))?;
+    let mut object =
+        object.map_err(|why| format!("the object {} cannot be read: {why}", entry.key))?;
     object.default_fields();
     object.metadata_mut().resource_version.clear();
     Ok(object)

@@ -16,7 +16,8 @@ use crate::meta::{Time, field, path_segment_errors};
 use crate::registry::metadata;
 use crate::registry::permission::Permission;
 use crate::registry::strategy::{
-    Dependencies, Dependency, GarbageCollection, ResolvedDependency, Strategy, UpdateStrategy, ValidationErrors,
+    Dependencies, Dependency, GarbageCollection, ResolvedDependency, Strategy, UpdateStrategy,
+    ValidationErrors,
 };
 use crate::store::Change;
 
@@ -50,9 +51,18 @@ impl UpdateStrategy<Image> for ImageStrategy {
         }
     }
 
-    fn validate(&self, old: Option<&Image>, new: &mut Image, _: &Dependencies<Image>, _: Time) -> ValidationErrors {
-        let present = |name: &str| old.and_then(|old| image_signatures::find(old, name)).map(|found| &found.metadata);
-        let mut errors = validate::image(new, &|meta| metadata::validate_nested(meta, || present(&meta.name)));
+    fn validate(
+        &self,
+        old: Option<&Image>,
+        new: &mut Image,
+        _: &Dependencies<Image>,
+        _: Time,
+    ) -> ValidationErrors {
+        let present = |name: &str| {
+            old.and_then(|old| image_signatures::find(old, name)).map(|found| &found.metadata)
+        };
+        let mut errors =
+            validate::image(new, &|meta| metadata::validate_nested(meta, || present(&meta.name)));
         // Existing images with such a name can still be updated.
         if old.is_none() {
             errors.extend(names::new_image_name_error("metadata.name", &new.metadata.name));
@@ -113,7 +123,11 @@ impl UpdateStrategy<ImageStream> for StreamStrategy {
 
     fn writable_part<'a>(&self, stream: &'a ImageStream) -> Cow<'a, ImageStream> {
         let ImageStream { metadata, spec, status: _, unproved: _ } = stream;
-        let part = ImageStream { metadata: metadata.clone(), spec: spec.clone(), ..ImageStream::default() };
+        let part = ImageStream {
+            metadata: metadata.clone(),
+            spec: spec.clone(),
+            ..ImageStream::default()
+        };
         Cow::Owned(part)
     }
 
@@ -169,7 +183,8 @@ impl StreamStrategy {
         };
         let unresolved = resolution.run(new);
         self.registries.decorate(new);
-        let mut after_metadata = old.map_or_else(|| validate::stream(new), |old| validate::stream_update(old, new));
+        let mut after_metadata =
+            old.map_or_else(|| validate::stream(new), |old| validate::stream_update(old, new));
         after_metadata.extend(unproved::withheld_error(old, new));
         ValidationErrors {
             before_metadata: resolve::internal_error(new, &unresolved).into_iter().collect(),
@@ -202,13 +217,16 @@ fn dependencies(old: Option<&ImageStream>, new: &ImageStream) -> Vec<Dependency>
 fn source_streams(dependencies: &Dependencies<ImageStream>) -> resolve::SourceStreams {
     let mut sources = resolve::SourceStreams::default();
     for (dependency, resolved) in &dependencies.0 {
-        let key = StreamKey { namespace: dependency.namespace.clone(), name: dependency.name.clone() };
+        let key =
+            StreamKey { namespace: dependency.namespace.clone(), name: dependency.name.clone() };
         sources.insert(
             key,
             match resolved {
                 ResolvedDependency::Found(stream) => resolve::SourceStream::Found(stream.clone()),
                 ResolvedDependency::Missing => resolve::SourceStream::Missing,
-                ResolvedDependency::Denied(permission) => resolve::SourceStream::Denied { reason: reason(permission) },
+                ResolvedDependency::Denied(permission) => {
+                    resolve::SourceStream::Denied { reason: reason(permission) }
+                }
             },
         );
     }
@@ -218,7 +236,9 @@ fn source_streams(dependencies: &Dependencies<ImageStream>) -> resolve::SourceSt
 fn reason(permission: &Permission) -> String {
     match permission {
         Permission::Denied { reason } => reason.clone(),
-        Permission::Unknown { .. } => "your permissions could not be checked: try again later".into(),
+        Permission::Unknown { .. } => {
+            "your permissions could not be checked: try again later".into()
+        }
         Permission::Allowed => String::new(),
     }
 }
@@ -245,11 +265,16 @@ impl Strategy<ImageStream> for StreamStrategy {
 
     fn encode(&self, stream: &ImageStream) -> Vec<u8> {
         let unproved = unproved::stored(stream);
-        if unproved.is_empty() { json::encode(stream) } else { internal_field::encode(UNPROVED, &unproved, stream) }
+        if unproved.is_empty() {
+            json::encode(stream)
+        } else {
+            internal_field::encode(UNPROVED, &unproved, stream)
+        }
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<ImageStream, String> {
-        let mut stream: ImageStream = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
+        let mut stream: ImageStream =
+            serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
         stream.unproved = internal_field::decode(UNPROVED, bytes)?;
         Ok(stream)
     }
@@ -262,10 +287,20 @@ mod tests {
 
     #[test]
     fn stored_streams_decode_to_themselves() {
-        let strategy = StreamStrategy { registries: Registries::default(), tag_history: MaxTagHistory::default() };
+        let strategy = StreamStrategy {
+            registries: Registries::default(),
+            tag_history: MaxTagHistory::default(),
+        };
         let mut stream = ImageStream::default();
-        for (tag, items) in [("empty", vec![]), ("full", vec![TagEvent { image: "i".into(), ..TagEvent::default() }])] {
-            stream.status.tags.push(NamedTagEventList { tag: tag.into(), items, conditions: vec![] });
+        for (tag, items) in [
+            ("empty", vec![]),
+            ("full", vec![TagEvent { image: "i".into(), ..TagEvent::default() }]),
+        ] {
+            stream.status.tags.push(NamedTagEventList {
+                tag: tag.into(),
+                items,
+                conditions: vec![],
+            });
         }
         assert_eq!(strategy.decode(&strategy.encode(&stream)).unwrap(), stream);
         stream.unproved = [("i".to_owned(), "uid".to_owned())].into();
@@ -284,13 +319,18 @@ mod tests {
         let stream = ImageStream { unproved, ..ImageStream::default() };
         for json in [json::encode(&image), json::encode(&stream)] {
             let text = String::from_utf8(json).unwrap();
-            assert!(!text.contains("proof") && !text.contains("evidence") && !text.contains("unproved"), "{text}");
+            assert!(
+                !text.contains("proof") && !text.contains("evidence") && !text.contains("unproved"),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn image_without_evidence_reads_as_unproved() {
-        let image = ImageStrategy.decode(br#"{"metadata":{"name":"i"},"dockerImageLayers":[{"name":"l"}]}"#).unwrap();
+        let image = ImageStrategy
+            .decode(br#"{"metadata":{"name":"i"},"dockerImageLayers":[{"name":"l"}]}"#)
+            .unwrap();
         assert_eq!(image.evidence, Evidence::default());
         assert!(image.evidence.blobs.is_none(), "its layers count");
     }

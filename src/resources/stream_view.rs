@@ -23,7 +23,8 @@ impl MemorySize for StreamView {
     fn memory_size(&self) -> usize {
         /// Estimated memory of a map entry besides its strings, in bytes.
         const ENTRY: usize = 64;
-        let unproved: usize = self.unproved.iter().map(|(name, uid)| name.len() + uid.len() + ENTRY).sum();
+        let unproved: usize =
+            self.unproved.iter().map(|(name, uid)| name.len() + uid.len() + ENTRY).sum();
         self.annotations.len() + self.history.size() + unproved
     }
 }

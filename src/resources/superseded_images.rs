@@ -29,7 +29,9 @@ pub(super) fn change(
     let old = old?;
     match new {
         None => old.evidence.has_unproved_form.then(|| Change::Delete(key(name))),
-        Some(new) if new.evidence.proof > old.evidence.proof && unproved::is_kept(&old.evidence) => {
+        Some(new)
+            if new.evidence.proof > old.evidence.proof && unproved::is_kept(&old.evidence) =>
+        {
             Some(Change::Put(key(name), encode(old).into()))
         }
         Some(_) => None,

@@ -22,7 +22,9 @@ use crate::registry::object_ref::check_path_segment;
 use crate::registry::options::GetOptions;
 use crate::registry::outcome::{ReadResult, Written};
 use crate::registry::pool::Workload;
-use crate::registry::strategy::{Dependencies, Dependency, DuplicateErrors, UpdateStrategy, ValidationErrors};
+use crate::registry::strategy::{
+    Dependencies, Dependency, DuplicateErrors, UpdateStrategy, ValidationErrors,
+};
 use crate::registry::verbs::{Create, Delete, Get, Update};
 use crate::registry::write::{AllowCreate, WriteOutcome, WriteRequest};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
@@ -86,18 +88,28 @@ pub(super) struct TagHandler<V> {
 
 impl<V: TagView> TagHandler<V> {
     pub(super) fn new(catalog: &Arc<Catalog>) -> Self {
-        Self { catalog: catalog.clone(), strategy: TagWriteStrategy(catalog.clone()), view: PhantomData }
+        Self {
+            catalog: catalog.clone(),
+            strategy: TagWriteStrategy(catalog.clone()),
+            view: PhantomData,
+        }
     }
 
     /// The stream and tag that the path names.
     fn name(&self, at: &ObjectRef) -> Result<StreamTagName, Status> {
         let name = StreamTagName::parse(at.name());
-        let name = name.ok_or_else(|| Status::bad_request(StreamTagName::format_error(V::PLURAL_KIND)))?;
+        let name =
+            name.ok_or_else(|| Status::bad_request(StreamTagName::format_error(V::PLURAL_KIND)))?;
         check_path_segment(&name.stream)?;
         Ok(name)
     }
 
-    async fn image(&self, load: &Workload, stream: &ImageStream, tag: &str) -> Result<Option<Image>, Status> {
+    async fn image(
+        &self,
+        load: &Workload,
+        stream: &ImageStream,
+        tag: &str,
+    ) -> Result<Option<Image>, Status> {
         let Some(name) = tag_view::image_of(stream, tag) else {
             return Ok(None);
         };
@@ -119,7 +131,12 @@ impl<V: TagView> TagHandler<V> {
     }
 
     /// An empty stream for a tag whose stream does not exist.
-    fn empty_stream(&self, actor: &Actor, at: &ObjectRef, name: &StreamTagName) -> Result<ImageStream, Status> {
+    fn empty_stream(
+        &self,
+        actor: &Actor,
+        at: &ObjectRef,
+        name: &StreamTagName,
+    ) -> Result<ImageStream, Status> {
         let mut stream = tag_edit::empty_stream(at.namespace(), &name.stream);
         metadata::prepare_create(at.namespace(), actor.now, &mut stream.metadata)?;
         Ok(stream)
@@ -131,7 +148,12 @@ impl<V: TagView> TagHandler<V> {
 }
 
 impl<V: TagView> Get<V> for TagHandler<V> {
-    async fn get(&self, actor: &Actor, at: &ObjectRef, options: &GetOptions) -> Result<ReadResult<V>, Status> {
+    async fn get(
+        &self,
+        actor: &Actor,
+        at: &ObjectRef,
+        options: &GetOptions,
+    ) -> Result<ReadResult<V>, Status> {
         let name = self.name(at)?;
         let stream = self.catalog.streams.read(actor, at, options, &name.stream).await?;
         let mut stream = stream.ok_or_else(|| Status::not_found(V::RESOURCE, &name.stream))?;
@@ -140,13 +162,19 @@ impl<V: TagView> Get<V> for TagHandler<V> {
         }
         self.strategy.decorate(&mut stream);
         let image = self.image(&actor.load, &stream, &name.tag).await?;
-        let view = V::new(&stream, &name.tag, image).map_err(|why| Status::internal(why.to_string()))?;
+        let view =
+            V::new(&stream, &name.tag, image).map_err(|why| Status::internal(why.to_string()))?;
         Ok(ReadResult::Object(Box::new(view)))
     }
 }
 
 impl<V: TagView> Create<V> for TagHandler<V> {
-    async fn create(&self, actor: &Actor, at: &ObjectRef, mut view: V) -> Result<Written<V>, Status> {
+    async fn create(
+        &self,
+        actor: &Actor,
+        at: &ObjectRef,
+        mut view: V,
+    ) -> Result<Written<V>, Status> {
         let attributes = AdmissionAttributes {
             operation: AdmissionOperation::Create,
             resource: V::RESOURCE,
@@ -162,11 +190,16 @@ impl<V: TagView> Create<V> for TagHandler<V> {
         let name = name.map_err(|why| Status::bad_request(why.to_string()))?;
         check_path_segment(&name.stream)?;
         let edit = |old: Option<&ImageStream>| {
-            let mut stream = old.map_or_else(|| self.empty_stream(actor, at, &name), |old| Ok(old.clone()))?;
+            let mut stream =
+                old.map_or_else(|| self.empty_stream(actor, at, &name), |old| Ok(old.clone()))?;
             view.create(&mut stream, &name.tag)?;
             Ok((stream, ()))
         };
-        let written = self.catalog.streams.write(actor, at.namespace(), &name.stream, self.request(), edit).await?;
+        let written = self
+            .catalog
+            .streams
+            .write(actor, at.namespace(), &name.stream, self.request(), edit)
+            .await?;
         Ok(Written::created(self.view_of_written(written.object, &name.tag).await?))
     }
 }
@@ -187,8 +220,15 @@ enum StreamCreation {
 }
 
 impl<V: TagView> Update<V> for TagHandler<V> {
-    async fn update(&self, actor: &Actor, at: &ObjectRef, edit: &UpdatedObjectInfo<V>) -> Result<Written<V>, Status> {
-        if let TagUpdate::Written(written) = self.put(actor, at, edit, StreamCreation::Unchecked).await? {
+    async fn update(
+        &self,
+        actor: &Actor,
+        at: &ObjectRef,
+        edit: &UpdatedObjectInfo<V>,
+    ) -> Result<Written<V>, Status> {
+        if let TagUpdate::Written(written) =
+            self.put(actor, at, edit, StreamCreation::Unchecked).await?
+        {
             return Ok(written);
         }
         let create = ResourceAction {
@@ -225,17 +265,25 @@ impl<V: TagView> TagHandler<V> {
         let change = |old: Option<&ImageStream>| {
             let mut stream = match old {
                 Some(old) => old.clone(),
-                None if creation == StreamCreation::Permitted => self.empty_stream(actor, at, &name)?,
+                None if creation == StreamCreation::Permitted => {
+                    self.empty_stream(actor, at, &name)?
+                }
                 None => return Err(Status::not_found(V::RESOURCE, &name.stream)),
             };
-            let Desired { object, warnings } = self.desired(actor, at, edit, old, &stream, &name)?;
+            let Desired { object, warnings } =
+                self.desired(actor, at, edit, old, &stream, &name)?;
             let set = object.update(&mut stream, &name.tag)?;
             Ok((stream, (set, warnings)))
         };
-        let written = self.catalog.streams.write(actor, at.namespace(), &name.stream, self.request(), change).await?;
+        let written = self
+            .catalog
+            .streams
+            .write(actor, at.namespace(), &name.stream, self.request(), change)
+            .await?;
         let WriteOutcome { object, extra: (set, warnings), .. } = written;
         let view = self.view_of_written(object, &name.tag).await?;
-        let written = if set == TagWrite::Created { Written::created(view) } else { Written::updated(view) };
+        let written =
+            if set == TagWrite::Created { Written::created(view) } else { Written::updated(view) };
         Ok(TagUpdate::Written(written.warning(warnings)))
     }
 
@@ -250,7 +298,8 @@ impl<V: TagView> TagHandler<V> {
         stream: &ImageStream,
         name: &StreamTagName,
     ) -> Result<Desired<V>, Status> {
-        let old = V::new(stream, &name.tag, None).map_err(|why| Status::internal(why.to_string()))?;
+        let old =
+            V::new(stream, &name.tag, None).map_err(|why| Status::internal(why.to_string()))?;
         let Desired { object: mut new, warnings } =
             edit.updated_object(Some(&ExistingObject::new(&old, API)), &actor.manager(API))?;
         metadata::check_names(at, new.metadata())?;
@@ -268,7 +317,12 @@ impl<V: TagView> TagHandler<V> {
         let others = new.update_errors(&old).into();
         reject_invalid(
             &new,
-            &metadata::validate_update(old.metadata(), new.metadata(), DuplicateErrors::Changes, others),
+            &metadata::validate_update(
+                old.metadata(),
+                new.metadata(),
+                DuplicateErrors::Changes,
+                others,
+            ),
         )?;
         Ok(Desired { object: new, warnings })
     }
@@ -303,18 +357,32 @@ fn check_version(
 }
 
 impl<V: TagView> Delete<V> for TagHandler<V> {
-    async fn delete(&self, actor: &Actor, at: &ObjectRef, options: &DeleteOptions) -> Result<Written<V>, Status> {
+    async fn delete(
+        &self,
+        actor: &Actor,
+        at: &ObjectRef,
+        options: &DeleteOptions,
+    ) -> Result<Written<V>, Status> {
         let name = self.name(at)?;
-        let required_uid = options.preconditions.as_ref().and_then(|preconditions| preconditions.uid.as_ref());
+        let required_uid =
+            options.preconditions.as_ref().and_then(|preconditions| preconditions.uid.as_ref());
         let edit = |old: Option<&ImageStream>| {
-            let mut stream = old.ok_or_else(|| Status::not_found(V::RESOURCE, &name.stream))?.clone();
+            let mut stream =
+                old.ok_or_else(|| Status::not_found(V::RESOURCE, &name.stream))?.clone();
             if required_uid.is_some_and(|uid| *uid != stream.metadata.uid) {
-                return Err(Status::conflict(V::RESOURCE, at.name(), "the UID precondition was not met"));
+                return Err(Status::conflict(
+                    V::RESOURCE,
+                    at.name(),
+                    "the UID precondition was not met",
+                ));
             }
             tag_edit::delete(&mut stream, &name, V::RESOURCE)?;
             Ok((stream, ()))
         };
-        self.catalog.streams.write(actor, at.namespace(), &name.stream, self.request(), edit).await?;
+        self.catalog
+            .streams
+            .write(actor, at.namespace(), &name.stream, self.request(), edit)
+            .await?;
         Ok(Written::status(Status::success()))
     }
 }
@@ -352,5 +420,9 @@ impl UpdateStrategy<ImageStream> for TagWriteStrategy {
 /// Returns 422 if there are errors.
 fn reject_invalid<V: TagView>(view: &V, errors: &field::Errors) -> Result<(), Status> {
     let kind = GroupResource { group: GROUP, name: V::KIND };
-    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(kind, &view.metadata().name, errors)) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Status::invalid(kind, &view.metadata().name, errors))
+    }
 }

@@ -49,7 +49,15 @@ impl<V: TagView> List<V> for TagHandler<V> {
         let deferred = shorter(&stem).map(|key| format!("{}{key}", entries.prefix())).collect();
         let tags = self.clone();
         Ok(ListPage {
-            objects: TagStream { tags, entries, selector, deferred, from, current: None, last: None },
+            objects: TagStream {
+                tags,
+                entries,
+                selector,
+                deferred,
+                from,
+                current: None,
+                last: None,
+            },
             limit,
         })
     }
@@ -67,7 +75,8 @@ fn stem_and_start(from: &str) -> (String, Option<String>) {
 /// shortest first.
 fn shorter(stem: &str) -> impl Iterator<Item = &str> {
     let name = stem.rfind('/').map_or(0, |slash| slash + 1);
-    let ends = stem.char_indices().filter(move |(at, next)| *at > name && *next < ':').map(|(at, _)| at);
+    let ends =
+        stem.char_indices().filter(move |(at, next)| *at > name && *next < ':').map(|(at, _)| at);
     ends.chain((stem.len() > name).then_some(stem.len())).map(|end| &stem[..end])
 }
 
@@ -150,7 +159,8 @@ impl<V: TagView> TagStream<V> {
             if self.from.as_ref().is_some_and(|from| name < *from) {
                 continue;
             }
-            let view = V::new(stream, &tag, None).map_err(|why| Status::internal(why.to_string()))?;
+            let view =
+                V::new(stream, &tag, None).map_err(|why| Status::internal(why.to_string()))?;
             if self.selector.selects(view.metadata(), |_| String::new()) {
                 self.last = Some(name);
                 return Ok(Some(view));
@@ -214,7 +224,14 @@ mod tests {
 
     #[test]
     fn tag_order_handles_prefixes_of_stream_names() {
-        for (next, first) in [("b", true), ("aa", true), ("a_b", true), ("a-b", false), ("a.b", false), ("a1", false)] {
+        for (next, first) in [
+            ("b", true),
+            ("aa", true),
+            ("a_b", true),
+            ("a-b", false),
+            ("a.b", false),
+            ("a1", false),
+        ] {
             assert_eq!(comes_before("a", Some(next)), first, "{next}");
         }
         assert!(comes_before("a", None));

@@ -61,7 +61,8 @@ impl ResourceStats {
     fn record(&mut self, name: &str, before: Option<u64>, after: Option<u64>) {
         self.objects += u64::from(after.is_some());
         self.objects = self.objects.saturating_sub(u64::from(before.is_some()));
-        self.bytes = (self.bytes + after.unwrap_or_default()).saturating_sub(before.unwrap_or_default());
+        self.bytes =
+            (self.bytes + after.unwrap_or_default()).saturating_sub(before.unwrap_or_default());
         self.largest.record(name, before, after);
     }
 }
@@ -131,7 +132,8 @@ impl ScanVisitor for Usage {
     }
 
     fn visit(&mut self, ValueChange { key, before, after }: ValueChange<'_>) {
-        let found = StoredResource::ALL.map(|resource| (resource, key.strip_prefix(&*resource.prefix())));
+        let found =
+            StoredResource::ALL.map(|resource| (resource, key.strip_prefix(&*resource.prefix())));
         for (resource, name) in found {
             let Some(name) = name else { continue };
             let bytes = |value: Option<&[u8]>| value.map(|value| value.len() as u64);
@@ -175,7 +177,8 @@ mod tests {
 
     fn image(usage: &mut Usage, name: &str, before: Option<usize>, after: Option<usize>) {
         let value = |bytes: Option<usize>| bytes.map(|bytes| vec![b'x'; bytes]);
-        let (key, before, after) = (format!("/image.openshift.io/images/{name}"), value(before), value(after));
+        let (key, before, after) =
+            (format!("/image.openshift.io/images/{name}"), value(before), value(after));
         usage.visit(ValueChange { key: &key, before: before.as_deref(), after: after.as_deref() });
     }
 
@@ -191,7 +194,10 @@ mod tests {
         image(&mut usage, "a", Some(10), Some(15));
         assert_eq!((usage.images.objects, usage.images.bytes), (2, 35));
         image(&mut usage, "b", Some(20), None);
-        assert_eq!((usage.images.objects, usage.images.bytes, largest(&usage)), (1, 15, Some(("a", 15))));
+        assert_eq!(
+            (usage.images.objects, usage.images.bytes, largest(&usage)),
+            (1, 15, Some(("a", 15)))
+        );
         assert_eq!(usage.streams.objects, 0, "only images were stored");
         usage.begin();
         assert_eq!((usage.images.objects, usage.images.bytes, largest(&usage)), (0, 0, None));
@@ -202,7 +208,11 @@ mod tests {
         let mut usage = Usage::default();
         let mut change = |before: Option<&str>, after: Option<&str>| {
             let [before, after] = [before, after].map(|value| value.map(str::as_bytes));
-            usage.visit(ValueChange { key: "/image.openshift.io/imagestreams/ns/s", before, after });
+            usage.visit(ValueChange {
+                key: "/image.openshift.io/imagestreams/ns/s",
+                before,
+                after,
+            });
             usage.tag_events
         };
         let two = r#"{"status":{"tags":[{"tag":"a","items":[{"image":"x"},{}]},{"tag":"b","items":null}]},"spec":{}}"#;

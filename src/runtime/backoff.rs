@@ -14,7 +14,10 @@ pub struct Backoff {
 impl Backoff {
     /// Back-off from `first` to `longest`.
     pub fn new(first: Duration, longest: Duration) -> Self {
-        let policy = ExponentialBuilder::new().with_min_delay(first).with_max_delay(longest).without_max_times();
+        let policy = ExponentialBuilder::new()
+            .with_min_delay(first)
+            .with_max_delay(longest)
+            .without_max_times();
         Self { policy, delays: policy.build() }
     }
 
@@ -36,7 +39,8 @@ mod tests {
     #[test]
     fn delays_double_up_to_the_longest_and_start_over() {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));
-        let mut delays = |count| (0..count).map(|_| backoff.next_delay().as_millis()).collect::<Vec<_>>();
+        let mut delays =
+            |count| (0..count).map(|_| backoff.next_delay().as_millis()).collect::<Vec<_>>();
         assert_eq!(delays(5), [200, 400, 800, 1000, 1000]);
         backoff.reset();
         assert_eq!(backoff.next_delay().as_millis(), 200);

@@ -39,7 +39,11 @@ impl<T> Reloadable<T> {
     }
 
     /// Records a reload. `is_same` compares the loaded value with the current one.
-    pub fn reload<E: Display>(&self, loaded: Result<T, E>, is_same: impl FnOnce(&T, &T) -> bool) -> Reload<E> {
+    pub fn reload<E: Display>(
+        &self,
+        loaded: Result<T, E>,
+        is_same: impl FnOnce(&T, &T) -> bool,
+    ) -> Reload<E> {
         let is_new_error = self.last_error.lock().record(loaded.as_ref().err().map(E::to_string));
         match loaded {
             Ok(loaded) => {
@@ -61,7 +65,9 @@ mod tests {
     #[test]
     fn value_stays_until_a_reload_succeeds() {
         let value = Reloadable::new(1);
-        let reload = |loaded: Result<i32, &'static str>| (value.reload(loaded, i32::eq), value.with(|value| *value));
+        let reload = |loaded: Result<i32, &'static str>| {
+            (value.reload(loaded, i32::eq), value.with(|value| *value))
+        };
         assert_eq!(reload(Ok(1)), (Reload::Unchanged, 1));
         assert_eq!(reload(Err("gone")), (Reload::Failed("gone"), 1));
         assert_eq!(reload(Err("gone")), (Reload::Unchanged, 1));

@@ -45,7 +45,9 @@ where
             return flight.outcome.clone().await;
         }
         self.flights.remove_if(key, |flight| flight.is_over(Instant::now()));
-        let flight = self.flights.get_or_insert_with(key, || Ok::<_, Infallible>(Arc::new(self.start(work()))));
+        let flight = self
+            .flights
+            .get_or_insert_with(key, || Ok::<_, Infallible>(Arc::new(self.start(work()))));
         let Ok(flight) = flight;
         flight.outcome.clone().await
     }
@@ -98,7 +100,8 @@ mod tests {
     async fn concurrent_callers_share_one_run_and_its_failure() {
         type Outcome = Result<(), &'static str>;
         let lifetime = |outcome: &Outcome| if outcome.is_ok() { LIFETIME } else { Duration::ZERO };
-        let (flights, runs) = (SingleFlight::<&str, Outcome>::new(8, lifetime), Arc::new(AtomicUsize::new(0)));
+        let (flights, runs) =
+            (SingleFlight::<&str, Outcome>::new(8, lifetime), Arc::new(AtomicUsize::new(0)));
         let gate = Arc::new(Semaphore::new(0));
         let one = || {
             let (runs, gate) = (runs.clone(), gate.clone());
@@ -119,7 +122,8 @@ mod tests {
 
     #[tokio::test]
     async fn work_outlives_the_caller_that_started_it() {
-        let (flights, runs) = (SingleFlight::<&str, usize>::new(8, |_| LIFETIME), Arc::new(AtomicUsize::new(0)));
+        let (flights, runs) =
+            (SingleFlight::<&str, usize>::new(8, |_| LIFETIME), Arc::new(AtomicUsize::new(0)));
         let gate = Arc::new(Semaphore::new(0));
         let get = || {
             let (runs, gate) = (runs.clone(), gate.clone());

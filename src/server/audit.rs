@@ -103,7 +103,11 @@ impl AuditLog {
     }
 
     /// A log that writes to `sink` and queues at most `max_bytes`.
-    fn writing_to(mut sink: Box<dyn Sink>, max_bytes: usize, metrics: &Metrics) -> Result<Self, AuditError> {
+    fn writing_to(
+        mut sink: Box<dyn Sink>,
+        max_bytes: usize,
+        metrics: &Metrics,
+    ) -> Result<Self, AuditError> {
         let queue = Arc::new(AuditQueue::new(max_bytes, metrics.audit_errors()));
         let (end, ended) = watch::channel(());
         let work = {
@@ -113,7 +117,10 @@ impl AuditLog {
                 drop(end);
             }
         };
-        thread::Builder::new().name("audit-writer".to_owned()).spawn(work).map_err(AuditError::NoThread)?;
+        thread::Builder::new()
+            .name("audit-writer".to_owned())
+            .spawn(work)
+            .map_err(AuditError::NoThread)?;
         Ok(Self { queue, events: metrics.audit_events(), ended })
     }
 

@@ -16,6 +16,8 @@ pub(super) fn raise() {
     };
     match setrlimit(Resource::Nofile, Rlimit { current: Some(desired), maximum }) {
         Ok(()) => tracing::debug!(before, now = desired, "raised the limit on open files"),
-        Err(error) => tracing::warn!(limit = before, %error, "cannot raise the limit on open files"),
+        Err(error) => {
+            tracing::warn!(limit = before, %error, "cannot raise the limit on open files")
+        }
     }
 }

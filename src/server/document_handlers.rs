@@ -24,7 +24,9 @@ pub(super) fn query_of(request: &Request) -> Query {
 }
 
 pub(super) async fn version(State(app): State<Arc<App>>, request: Request) -> Response {
-    document(&request, |_| Ok(ApiResponse::new(200, "application/json", app.documents.version.clone())))
+    document(&request, |_| {
+        Ok(ApiResponse::new(200, "application/json", app.documents.version.clone()))
+    })
 }
 
 pub(super) async fn group(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -32,14 +34,18 @@ pub(super) async fn group(State(app): State<Arc<App>>, request: Request) -> Resp
 }
 
 pub(super) async fn resources(State(app): State<Arc<App>>, request: Request) -> Response {
-    document(&request, |media| ApiResponse::prepared(media, &API_RESOURCE_LIST, &app.documents.resources))
+    document(&request, |media| {
+        ApiResponse::prepared(media, &API_RESOURCE_LIST, &app.documents.resources)
+    })
 }
 
 pub(super) async fn groups(State(app): State<Arc<App>>, request: Request) -> Response {
     if asks_for_aggregated(request.headers()) && request.method() == Method::GET {
         return aggregated(&app, request.headers());
     }
-    let mut response = document(&request, |media| ApiResponse::prepared(media, &API_GROUP_LIST, &app.documents.groups));
+    let mut response = document(&request, |media| {
+        ApiResponse::prepared(media, &API_GROUP_LIST, &app.documents.groups)
+    });
     // Errors do not vary, so kube-apiserver sends no `Vary` with them.
     if response.status().is_success() {
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
@@ -78,7 +84,10 @@ fn tagged(
 pub(super) async fn openapi_v2(State(app): State<Arc<App>>, request: Request) -> Response {
     let documents = &app.documents;
     let (document, content_type) = match asks_for_protobuf(request.headers()) {
-        true => (&documents.openapi_v2_protobuf, "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"),
+        true => (
+            &documents.openapi_v2_protobuf,
+            "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+        ),
         false => (&documents.openapi_v2, "application/json"),
     };
     openapi(&request, document, content_type, MAY_CHANGE)
@@ -101,13 +110,23 @@ pub(super) async fn openapi_v3_group(State(app): State<Arc<App>>, request: Reque
 /// none.
 fn by_hash(request: &Request, document: &EtagDocument) -> Response {
     let is_this = query_of(request).get("hash") == Some(document.hash.as_str());
-    openapi(request, document, "application/json", if is_this { "public, immutable" } else { MAY_CHANGE })
+    openapi(
+        request,
+        document,
+        "application/json",
+        if is_this { "public, immutable" } else { MAY_CHANGE },
+    )
 }
 
 /// The `Cache-Control` of documents that a new version of the server may change.
 const MAY_CHANGE: &str = "no-cache, private";
 
-fn openapi(request: &Request, document: &EtagDocument, content_type: &'static str, caching: &'static str) -> Response {
+fn openapi(
+    request: &Request,
+    document: &EtagDocument,
+    content_type: &'static str,
+    caching: &'static str,
+) -> Response {
     match *request.method() {
         Method::GET | Method::HEAD => tagged(document, content_type, caching, request.headers()),
         _ => {
@@ -121,17 +140,24 @@ fn openapi(request: &Request, document: &EtagDocument, content_type: &'static st
 /// there and a dot in `Content-Type`, as in k8s.io/kube-openapi/pkg/handler.
 fn asks_for_protobuf(headers: &HeaderMap) -> bool {
     const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let accept =
+        headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut media_types = accept.split(',').map(media_type::essence);
-    media_types.find(|media| [PROTOBUF, "application/json", "*/*"].contains(media)) == Some(PROTOBUF)
+    media_types.find(|media| [PROTOBUF, "application/json", "*/*"].contains(media))
+        == Some(PROTOBUF)
 }
 
 /// Returns true if aggregated discovery is the first known media type in `Accept`.
 fn asks_for_aggregated(headers: &HeaderMap) -> bool {
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let accept =
+        headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let first = accept.split(',').find(|clause| {
-        let parameter =
-            |name: &str| clause.split(';').filter_map(|pair| pair.split_once('=')).find(|(key, _)| key.trim() == name);
+        let parameter = |name: &str| {
+            clause
+                .split(';')
+                .filter_map(|pair| pair.split_once('='))
+                .find(|(key, _)| key.trim() == name)
+        };
         let value = |name| parameter(name).map(|(_, value)| value.trim());
         let is_json = ["application/json", "*/*"].contains(&media_type::essence(clause));
         is_json
@@ -139,7 +165,9 @@ fn asks_for_aggregated(headers: &HeaderMap) -> bool {
                 || (value("as"), value("v"), value("g"))
                     == (Some("APIGroupDiscoveryList"), Some("v2"), Some("apidiscovery.k8s.io")))
     });
-    first.is_some_and(|clause| clause.split(';').any(|parameter| parameter.trim_start().starts_with("as=")))
+    first.is_some_and(|clause| {
+        clause.split(';').any(|parameter| parameter.trim_start().starts_with("as="))
+    })
 }
 
 /// A document in the negotiated media type. It serves GET only.
@@ -147,9 +175,9 @@ fn document(request: &Request, write: impl Fn(Media) -> Result<ApiResponse, Stat
     let query = query_of(request);
     let accept = Accept::new(request.headers(), &query);
     let reply = match *request.method() {
-        Method::GET => {
-            accept.negotiate(SupportedForms::ObjectOnly).and_then(|representation| write(representation.media))
-        }
+        Method::GET => accept
+            .negotiate(SupportedForms::ObjectOnly)
+            .and_then(|representation| write(representation.media)),
         _ => Err(Status::method_not_allowed()),
     };
     match reply {

@@ -50,7 +50,8 @@ pub(super) struct EtagDocument {
 impl EtagDocument {
     fn new(body: Bytes) -> Self {
         let hash: String = Sha512::digest(&body).iter().map(|byte| format!("{byte:02X}")).collect();
-        let tag = HeaderValue::try_from(format!("\"{hash}\"")).expect("a quoted hexadecimal hash is ASCII");
+        let tag = HeaderValue::try_from(format!("\"{hash}\""))
+            .expect("a quoted hexadecimal hash is ASCII");
         Self { body, hash, tag }
     }
 }
@@ -66,13 +67,19 @@ impl Documents {
     pub(super) fn new(api: &Api) -> Self {
         let openapi_v3 = EtagDocument::new(Bytes::from_static(OPENAPI_V3));
         let openapi_v3_group = EtagDocument::new(Bytes::from_static(OPENAPI_V3_GROUP));
-        let of_version_3 =
-            [(format!("apis/{GROUP}"), &*openapi_v3_group.hash), (format!("apis/{}", API.name), &*openapi_v3.hash)];
+        let of_version_3 = [
+            (format!("apis/{GROUP}"), &*openapi_v3_group.hash),
+            (format!("apis/{}", API.name), &*openapi_v3.hash),
+        ];
         Self {
             groups: line(&discovery::groups(API, GROUP)),
             group: line(&discovery::group(API, GROUP)),
             resources: line(&discovery::resources(API, api.endpoints())),
-            aggregated: EtagDocument::new(line(&discovery::aggregated(API, GROUP, api.endpoints()))),
+            aggregated: EtagDocument::new(line(&discovery::aggregated(
+                API,
+                GROUP,
+                api.endpoints(),
+            ))),
             openapi_v2: EtagDocument::new(Bytes::from_static(OPENAPI_V2)),
             openapi_v2_protobuf: EtagDocument::new(Bytes::from_static(OPENAPI_V2_PROTOBUF)),
             openapi_index: EtagDocument::new(json::encode(&openapi::index(&of_version_3)).into()),

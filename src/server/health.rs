@@ -107,7 +107,12 @@ impl Health {
             .map_or((path.trim_start_matches('/'), None), |(root, one)| (root, Some(one)));
         let checks: &[HealthCheck] = match root {
             "livez" | "healthz" => &[HealthCheck::Ping],
-            "readyz" => &[HealthCheck::Ping, HealthCheck::Storage, HealthCheck::Trust, HealthCheck::Shutdown],
+            "readyz" => &[
+                HealthCheck::Ping,
+                HealthCheck::Storage,
+                HealthCheck::Trust,
+                HealthCheck::Shutdown,
+            ],
             _ => return None,
         };
         match single {
@@ -116,7 +121,9 @@ impl Health {
                 let check = checks.iter().find(|check| check.name() == name)?;
                 Some(match self.run(*check).await {
                     Ok(_) => HealthReport { code: 200, text: "ok".into() },
-                    Err(why) => HealthReport { code: 500, text: format!("internal server error: {why}\n") },
+                    Err(why) => {
+                        HealthReport { code: 500, text: format!("internal server error: {why}\n") }
+                    }
                 })
             }
         }
@@ -138,7 +145,9 @@ impl Health {
                 }
                 Ok(check_warnings) => {
                     text += &format!("[+]{name} ok\n");
-                    warnings.extend(check_warnings.into_iter().map(|each| format!("warn: {name}: {each}\n")));
+                    warnings.extend(
+                        check_warnings.into_iter().map(|each| format!("warn: {name}: {each}\n")),
+                    );
                 }
             }
         }
@@ -149,7 +158,10 @@ impl Health {
             .map(|name| format!("{name:?}"))
             .collect();
         if !unknown.is_empty() {
-            text += &format!("warn: some health checks cannot be excluded: no matches for {}\n", unknown.join(","));
+            text += &format!(
+                "warn: some health checks cannot be excluded: no matches for {}\n",
+                unknown.join(",")
+            );
         }
         if !failed.is_empty() {
             tracing::warn!(check = root, "health check failed: {}", failed.join("; "));
@@ -166,10 +178,14 @@ impl Health {
         match check {
             HealthCheck::Ping => Ok(Vec::new()),
             HealthCheck::Trust => self.trusted.borrow().awaited.clone().map_or(Ok(Vec::new()), Err),
-            HealthCheck::Shutdown if self.shutdown.phase() == ServerPhase::Running => Ok(Vec::new()),
+            HealthCheck::Shutdown if self.shutdown.phase() == ServerPhase::Running => {
+                Ok(Vec::new())
+            }
             HealthCheck::Shutdown => Err("the server is shutting down".into()),
             HealthCheck::Storage => {
-                match tokio::time::timeout(CHECK_TIMEOUT, self.store_check.outcome(&self.store)).await {
+                match tokio::time::timeout(CHECK_TIMEOUT, self.store_check.outcome(&self.store))
+                    .await
+                {
                     Ok(outcome) => outcome.map(|()| self.store.warnings()),
                     Err(_) => Err(format!("no response within {} s", CHECK_TIMEOUT.as_secs())),
                 }

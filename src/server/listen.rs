@@ -123,7 +123,12 @@ pub async fn serve<S: RequestService>(
                 backoff.reset();
                 outage.record(false);
                 let peer = SocketAddr::new(address.ip().to_canonical(), address.port());
-                tokio::spawn(Arc::clone(&connections).run(stream, peer, app.clone(), command.clone()));
+                tokio::spawn(Arc::clone(&connections).run(
+                    stream,
+                    peer,
+                    app.clone(),
+                    command.clone(),
+                ));
             }
             Err(error) if concerns_one_connection(&error) => {
                 debug!(%error, "a client disconnected before its connection was accepted")
@@ -149,7 +154,10 @@ async fn drain_connections(commands: &watch::Sender<ConnectionCommand>, timeout:
     commands.send_replace(ConnectionCommand::Drain);
     // Every connection holds a receiver, so the channel closes when the last connection ends.
     if tokio::time::timeout(timeout, commands.closed()).await.is_err() {
-        warn!(connections = commands.receiver_count(), "requests exceed the drain time, aborting them");
+        warn!(
+            connections = commands.receiver_count(),
+            "requests exceed the drain time, aborting them"
+        );
         commands.send_replace(ConnectionCommand::Abort);
         commands.closed().await;
     }

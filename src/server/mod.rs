@@ -79,11 +79,14 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let metrics = Arc::new(Metrics::new());
     let mut supervisor = Supervisor::new(metrics.clone());
     let audit = AuditLog::open(&options.audit, &metrics)?.map(Arc::new);
-    let (clients, connection) = options.cluster.connect(options.access.uses_pod_account()).await?.unzip();
+    let (clients, connection) =
+        options.cluster.connect(options.access.uses_pod_account()).await?.unzip();
     supervisor.start_all(connection.map(controllers::connection));
-    let (authentication, authorization, trust) = open_access(&options.access, clients.as_ref(), &metrics)?;
+    let (authentication, authorization, trust) =
+        open_access(&options.access, clients.as_ref(), &metrics)?;
     let listener = listen::bind(options.listen.bind_address, options.listen.secure_port).await?;
-    let address = listener.local_addr().context("the address of the listening socket is not known")?;
+    let address =
+        listener.local_addr().context("the address of the listening socket is not known")?;
     let trusted = authentication.authenticator.trusted();
     let control_plane = clients.map(|clients| clients.general);
     let (serving_certificate, handshakes, tls) =
@@ -91,7 +94,8 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let certificate = serving_certificate.certificate.path().to_owned();
     let data_dir = options.storage.data_dir.clone();
     let opened = storage::open(options.storage, metrics.clone()).await?;
-    let catalog = Arc::new(Catalog::new(&opened.store, (&options.registries).into(), &options.limits.into()));
+    let catalog =
+        Arc::new(Catalog::new(&opened.store, (&options.registries).into(), &options.limits.into()));
     let permissions = Permissions::new(authorization.authorizer.clone());
     let secrets = control_plane.clone().map_or_else(Secrets::none, Secrets::of);
     let (namespaces, reflector) = open_namespaces(control_plane.clone());
@@ -111,7 +115,8 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     });
     let timeout = options.request_timeout;
     let limits = listen::ConnectionLimits { drain: timeout, send: timeout, ..Default::default() };
-    let serving = listen::serve(listener, tls, trusted, chain.clone().service(), limits, shutdown.clone());
+    let serving =
+        listen::serve(listener, tls, trusted, chain.clone().service(), limits, shutdown.clone());
     let failed = opened.health.failed();
     supervisor.start_all(controllers::all(Subjects {
         control_plane,
@@ -124,7 +129,8 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         compaction: options.compaction,
         metrics,
     }));
-    let serving = tokio::spawn(serve_to_the_end(serving, failed, supervisor, chain, shutdown.clone()));
+    let serving =
+        tokio::spawn(serve_to_the_end(serving, failed, supervisor, chain, shutdown.clone()));
     let conducted = shutdown.clone();
     tokio::spawn(async move { conducted.conduct(options.shutdown.shutdown_delay_duration).await });
     tracing::info!(%address, "serving");

@@ -120,7 +120,8 @@ pub struct RegistryOptions {
 
 impl From<&RegistryOptions> for Registries {
     fn from(options: &RegistryOptions) -> Self {
-        let RegistryOptions { internal_registry_hostname, external_registry_hostname } = options.clone();
+        let RegistryOptions { internal_registry_hostname, external_registry_hostname } =
+            options.clone();
         Self { internal: internal_registry_hostname, external: external_registry_hostname }
     }
 }
@@ -130,6 +131,9 @@ fn host(text: &str) -> Result<String, String> {
     let reference = format!("{text}/namespace/name").parse::<crate::domain::reference::Reference>();
     match reference {
         Ok(reference) if reference.registry == text => Ok(text.to_owned()),
-        _ => Err("it must be the host name of a registry with a dot or a port, without scheme and path".into()),
+        _ => Err(
+            "it must be the host name of a registry with a dot or a port, without scheme and path"
+                .into(),
+        ),
     }
 }

@@ -15,22 +15,31 @@ use crate::meta::Status;
 ///
 /// # Errors
 /// 413 for a body over the limit, 429 if others have taken the memory, 400 if it cannot be read.
-pub(super) async fn read(memory: &Arc<Memory>, headers: &HeaderMap, mut body: Body) -> Result<(Bytes, Share), Status> {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+pub(super) async fn read(
+    memory: &Arc<Memory>,
+    headers: &HeaderMap,
+    mut body: Body,
+) -> Result<(Bytes, Share), Status> {
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|length| length > MAX_BODY_BYTES) {
         if !headers.contains_key(header::EXPECT) {
             discard(&mut body).await;
         }
         return Err(Status::request_too_large(MAX_BODY_BYTES));
     }
-    let share = memory.take(announced.unwrap_or(MAX_BODY_BYTES)).ok_or_else(Status::too_many_requests)?;
+    let share =
+        memory.take(announced.unwrap_or(MAX_BODY_BYTES)).ok_or_else(Status::too_many_requests)?;
     match Limited::new(&mut body, MAX_BODY_BYTES).collect().await {
         Ok(whole) => Ok((whole.to_bytes(), share)),
         Err(why) if why.is::<LengthLimitError>() => {
             discard(&mut body).await;
             Err(Status::request_too_large(MAX_BODY_BYTES))
         }
-        Err(why) => Err(Status::bad_request(format!("the body of the request could not be read: {why}"))),
+        Err(why) => {
+            Err(Status::bad_request(format!("the body of the request could not be read: {why}")))
+        }
     }
 }
 

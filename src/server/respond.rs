@@ -34,7 +34,8 @@ pub(super) fn reply(reply: ApiResponse) -> Response {
             response
         }
     };
-    *response.status_mut() = StatusCode::from_u16(reply.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(reply.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
     if reply.encoding == ContentEncoding::Gzip {
@@ -80,7 +81,8 @@ fn append_warnings(headers: &mut HeaderMap, texts: &[String]) {
     /// Characters of one text if all of them are too long.
     const SHORT: usize = 256;
     let length = |text: &str| text.chars().count();
-    let longest = if texts.iter().map(|text| length(text)).sum::<usize>() > ROOM { SHORT } else { ROOM };
+    let longest =
+        if texts.iter().map(|text| length(text)).sum::<usize>() > ROOM { SHORT } else { ROOM };
     let mut left = ROOM;
     let mut shown = 0;
     let most = if texts.len() > MAX_HEADERS { MAX_HEADERS - 1 } else { texts.len() };
@@ -123,7 +125,9 @@ pub(super) fn internal(uri: &Uri, why: &str) -> Response {
     let uri = uri.path_and_query().map_or("/", |uri| uri.as_str());
     let text = format!("Internal Server Error: {}: {why}\n", quote(uri));
     let mut response = self::text(500, text, "text/plain; charset=utf-8");
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+        .headers_mut()
+        .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
@@ -149,16 +153,23 @@ mod tests {
     async fn a_list_that_fails_at_once_has_a_head() {
         let (mut client, server) = tokio::io::duplex(1 << 20);
         let service = hyper::service::service_fn(|_| async {
-            let parts = [Ok(Bytes::from_static(b"{\"items\":[")), Err(Interrupted("the second is damaged".into()))];
+            let parts = [
+                Ok(Bytes::from_static(b"{\"items\":[")),
+                Err(Interrupted("the second is damaged".into())),
+            ];
             Ok::<_, Infallible>(Response::new(in_parts(Box::pin(stream::iter(parts)))))
         });
-        let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(server), service);
+        let connection = hyper::server::conn::http1::Builder::new()
+            .serve_connection(TokioIo::new(server), service);
         let connection = tokio::spawn(connection.into_future());
         client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).await.unwrap();
         assert!(connection.await.unwrap().is_err(), "the connection is broken off");
-        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("{\"items\":["), "{answer:?}");
+        assert!(
+            answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("{\"items\":["),
+            "{answer:?}"
+        );
         assert!(!answer.ends_with("0\r\n\r\n"), "it must not look complete: {answer:?}");
     }
 }

@@ -11,7 +11,8 @@ use tower::ServiceExt;
 
 use super::app::App;
 use super::document_handlers::{
-    group, groups, openapi_index, openapi_v2, openapi_v3, openapi_v3_group, query_of, resources, version,
+    group, groups, openapi_index, openapi_v2, openapi_v3, openapi_v3_group, query_of, resources,
+    version,
 };
 use super::request_body;
 use super::respond::{self, EventStream};
@@ -98,7 +99,9 @@ async fn handle_resource(
     request: Request,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    let fail = |status: &Status| respond::status(status, Accept::new(&parts.headers, info.query).error_media());
+    let fail = |status: &Status| {
+        respond::status(status, Accept::new(&parts.headers, info.query).error_media())
+    };
     if let Err(status) = resource.check_form() {
         return fail(&status);
     }
@@ -114,31 +117,45 @@ async fn handle_resource(
         Err(status) => return fail(&status),
     };
     let upgrade = Upgrade::read(&parts.headers, &mut parts.extensions);
-    let request = serve::Request { user, info: *info, headers: &parts.headers, body, now: Time::now() };
+    let request =
+        serve::Request { user, info: *info, headers: &parts.headers, body, now: Time::now() };
     let mut response = respond::reply(app.api.serve(request).await);
-    if let Some(upgrade) = upgrade.filter(|_| response.extensions().get::<EventStream>().is_some()) {
+    if let Some(upgrade) = upgrade.filter(|_| response.extensions().get::<EventStream>().is_some())
+    {
         response.extensions_mut().insert(upgrade);
     }
     response
 }
 
 async fn not_found(request: Request) -> Response {
-    respond::status(&Status::no_such_path(), Accept::new(request.headers(), &query_of(&request)).error_media())
+    respond::status(
+        &Status::no_such_path(),
+        Accept::new(request.headers(), &query_of(&request)).error_media(),
+    )
 }
 
 async fn health_checks(State(app): State<Arc<App>>, request: Request) -> Response {
     let path = request.uri().path();
     let query = query_of(&request);
     let Some(report) = app.health.report(path, &query).await else {
-        return respond::status(&Status::no_such_path(), Accept::new(request.headers(), &query).error_media());
+        return respond::status(
+            &Status::no_such_path(),
+            Accept::new(request.headers(), &query).error_media(),
+        );
     };
     let mut response = respond::text(report.code, report.text, TEXT);
     if path.matches('/').count() == 1 {
-        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+            .headers_mut()
+            .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
     response
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
-    respond::text(200, app.metrics.text(), "application/openmetrics-text; version=1.0.0; charset=utf-8")
+    respond::text(
+        200,
+        app.metrics.text(),
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    )
 }

@@ -127,7 +127,11 @@ impl Shutdown {
 }
 
 /// Handles signals: the first one requests shutdown, the second one calls `exit`.
-async fn follow(shutdown: Shutdown, mut signals: mpsc::Receiver<&'static str>, exit: impl FnOnce()) {
+async fn follow(
+    shutdown: Shutdown,
+    mut signals: mpsc::Receiver<&'static str>,
+    exit: impl FnOnce(),
+) {
     let Some(first) = signals.recv().await else { return };
     info!(signal = first, "received a signal, shutting down");
     shutdown.begin();
@@ -193,7 +197,9 @@ mod tests {
         let exited = std::sync::Arc::new(AtomicBool::new(false));
         let (sender, signals) = mpsc::channel(2);
         let flag = exited.clone();
-        let task = tokio::spawn(follow(shutdown.clone(), signals, move || flag.store(true, Ordering::SeqCst)));
+        let task = tokio::spawn(follow(shutdown.clone(), signals, move || {
+            flag.store(true, Ordering::SeqCst)
+        }));
         sender.send("SIGTERM").await.unwrap();
         soon(shutdown.reached(ServerPhase::Stopping)).await;
         assert!(!exited.load(Ordering::SeqCst));

@@ -46,11 +46,14 @@ pub(super) async fn open(storage: StorageOptions, metrics: Arc<Metrics>) -> anyh
         lock_timeout: data_dir_lock_timeout,
         reserve: Some(Reserve::default()),
         opener,
-        observer: Observer(Arc::new(move |incident| metrics.record_storage_incident(label(incident)))),
+        observer: Observer(Arc::new(move |incident| {
+            metrics.record_storage_incident(label(incident))
+        })),
         ..OpenOptions::new(data_dir)
     };
     let opened = tokio::task::spawn_blocking(move || store::open(options)).await;
-    let opened = opened.context("opening the store ended early")?.context("--data-dir cannot be used")?;
+    let opened =
+        opened.context("opening the store ended early")?.context("--data-dir cannot be used")?;
     if let Ok(Some(mode)) = open_to_others(&folder) {
         let mode = format_args!("{mode:o}");
         tracing::warn!(folder = %folder.display(), %mode, "other users can enter the data folder: chmod it to 700");

@@ -48,7 +48,8 @@ impl Upgrade {
         let key = headers.get(header::SEC_WEBSOCKET_KEY)?;
         let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()?;
         // Browsers require that the server selects one of the offered protocols.
-        let offered = headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());
+        let offered =
+            headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| value.to_str().ok());
         let protocol = offered.and_then(|offered| offered.split(',').next()?.trim().parse().ok());
         Some(Self { accept, protocol, upgrade: extensions.remove::<OnUpgrade>()? })
     }
@@ -72,7 +73,8 @@ impl WebSockets {
     fn upgrade(&self, upgrade: Upgrade, response: Response) -> Response {
         let Upgrade { accept, protocol, upgrade } = upgrade;
         let (mut head, body) = response.into_parts();
-        let is_text = head.headers.get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json");
+        let is_text =
+            head.headers.get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json");
         let kind = if is_text { MessageKind::Text } else { MessageKind::Binary };
         let open = self.open.subscribe();
         tokio::spawn(async move {
@@ -97,7 +99,10 @@ impl WebSockets {
     /// Waits until all WebSockets are closed, at most for `limit`.
     pub(super) async fn finish(&self, limit: Duration) {
         if timeout(limit, self.open.closed()).await.is_err() {
-            tracing::warn!(connections = self.open.receiver_count(), "WebSockets exceed the drain time, aborting them");
+            tracing::warn!(
+                connections = self.open.receiver_count(),
+                "WebSockets exceed the drain time, aborting them"
+            );
         }
     }
 }
@@ -111,17 +116,26 @@ enum MessageKind {
 impl MessageKind {
     fn message(self, event: Bytes) -> Result<Message, Error> {
         match self {
-            Self::Text => Ok(Message::Text(Utf8Bytes::try_from(event).map_err(|why| Error::Utf8(why.to_string()))?)),
+            Self::Text => Ok(Message::Text(
+                Utf8Bytes::try_from(event).map_err(|why| Error::Utf8(why.to_string()))?,
+            )),
             Self::Binary => Ok(Message::Binary(event)),
         }
     }
 }
 
 /// Sends events until they end or the client closes.
-async fn forward_events(connection: Upgraded, mut events: BodyDataStream, kind: MessageKind) -> Result<(), Error> {
-    let limits =
-        WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE_BYTES)).max_frame_size(Some(MAX_MESSAGE_BYTES));
-    let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(connection), Role::Server, Some(limits)).await;
+async fn forward_events(
+    connection: Upgraded,
+    mut events: BodyDataStream,
+    kind: MessageKind,
+) -> Result<(), Error> {
+    let limits = WebSocketConfig::default()
+        .max_message_size(Some(MAX_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_MESSAGE_BYTES));
+    let mut socket =
+        WebSocketStream::from_raw_socket(TokioIo::new(connection), Role::Server, Some(limits))
+            .await;
     loop {
         let event = tokio::select! {
             event = events.next() => event,

@@ -74,7 +74,9 @@ pub enum ArchiveError {
         found: u32,
     },
     /// The backup ends early.
-    #[error("the backup is cut off after {bytes} bytes: nothing of it can be relied on, take another")]
+    #[error(
+        "the backup is cut off after {bytes} bytes: nothing of it can be relied on, take another"
+    )]
     CutOff {
         /// Its length.
         bytes: u64,
@@ -148,7 +150,8 @@ impl<W: Write> ArchiveWriter<W> {
 }
 
 fn length<T: TryFrom<usize>>(bytes: &[u8]) -> io::Result<T> {
-    T::try_from(bytes.len()).map_err(|_| io::Error::new(ErrorKind::InvalidInput, "too long for a backup"))
+    T::try_from(bytes.len())
+        .map_err(|_| io::Error::new(ErrorKind::InvalidInput, "too long for a backup"))
 }
 
 /// Reads a backup, as an iterator over its entries.
@@ -192,7 +195,11 @@ impl<R: Read> ArchiveReader<R> {
     /// The contents; `None` until the complete backup is verified.
     pub fn summary(&self) -> Option<ArchiveSummary> {
         let Self { head: ArchiveHead { revision, .. }, entries, ref input, .. } = *self;
-        (self.state == State::Whole).then_some(ArchiveSummary { revision, entries, bytes: input.bytes })
+        (self.state == State::Whole).then_some(ArchiveSummary {
+            revision,
+            entries,
+            bytes: input.bytes,
+        })
     }
 
     /// The next entry with its index in its revision; `None` at the end.
@@ -216,7 +223,9 @@ impl<R: Read> ArchiveReader<R> {
             [FAILURE] => {
                 let length = u16::from_be_bytes(self.input.array()?);
                 let reason = self.input.bytes(length.into())?;
-                Err(ArchiveError::Unfinished { reason: String::from_utf8_lossy(&reason).into_owned() })
+                Err(ArchiveError::Unfinished {
+                    reason: String::from_utf8_lossy(&reason).into_owned(),
+                })
             }
             [other] => Err(damaged(format_args!("there is no part of kind {other}"))),
         }
@@ -224,8 +233,15 @@ impl<R: Read> ArchiveReader<R> {
 
     fn entry(&mut self) -> Result<(Entry, u32), ArchiveError> {
         let length = usize::from(u16::from_be_bytes(self.input.array()?));
-        let key = if length <= MAX_KEY_BYTES { String::from_utf8(self.input.bytes(length)?).ok() } else { None };
-        let key = key.map(Key::new).filter(Key::is_storable).ok_or_else(|| damaged("a key cannot be one"))?;
+        let key = if length <= MAX_KEY_BYTES {
+            String::from_utf8(self.input.bytes(length)?).ok()
+        } else {
+            None
+        };
+        let key = key
+            .map(Key::new)
+            .filter(Key::is_storable)
+            .ok_or_else(|| damaged("a key cannot be one"))?;
         if self.last.as_ref().is_some_and(|last| *last >= key) {
             return Err(damaged(format_args!("{key} is out of order")));
         }
@@ -251,7 +267,10 @@ impl<R: Read> ArchiveReader<R> {
             return Err(damaged("its checksum does not match"));
         }
         if said != self.entries {
-            return Err(damaged(format_args!("it has {} entries and should have {said}", self.entries)));
+            return Err(damaged(format_args!(
+                "it has {} entries and should have {said}",
+                self.entries
+            )));
         }
         match self.input.array::<1>() {
             Err(error) if is_end(&error) => Ok(()),

@@ -4,7 +4,9 @@ use futures_util::future::BoxFuture;
 
 #[cfg(doc)]
 use super::Compact;
-use super::{Batch, Key, Lookup, Outcome, Outline, Page, Range, Revision, StoreError, Txn, WatchError};
+use super::{
+    Batch, Key, Lookup, Outcome, Outline, Page, Range, Revision, StoreError, Txn, WatchError,
+};
 
 /// A store of revisioned bytes.
 ///
@@ -63,7 +65,11 @@ use super::{Batch, Key, Lookup, Outcome, Outline, Page, Range, Revision, StoreEr
 /// ```
 pub trait Store: Send + Sync + 'static {
     /// The current entry of a key, or [`Lookup::Unchanged`] if its revision is `known`.
-    fn get<'a>(&'a self, key: &'a Key, known: Option<Revision>) -> BoxFuture<'a, Result<Lookup, StoreError>>;
+    fn get<'a>(
+        &'a self,
+        key: &'a Key,
+        known: Option<Revision>,
+    ) -> BoxFuture<'a, Result<Lookup, StoreError>>;
 
     /// The entries under a prefix in the order of their keys, as of one revision.
     fn range(&self, range: Range) -> BoxFuture<'_, Result<Page, StoreError>>;

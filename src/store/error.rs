@@ -67,7 +67,9 @@ pub enum StoreError {
 #[non_exhaustive]
 pub enum WatchError {
     /// The changes after the revision are compacted: list again.
-    #[error("revision {requested} is compacted, the oldest that can be watched from is {compacted}")]
+    #[error(
+        "revision {requested} is compacted, the oldest that can be watched from is {compacted}"
+    )]
     Compacted {
         /// The revision up to which changes were delivered.
         requested: Revision,
@@ -85,7 +87,9 @@ pub enum WatchError {
 impl From<StoreError> for WatchError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Compacted { requested, compacted } => Self::Compacted { requested, compacted },
+            StoreError::Compacted { requested, compacted } => {
+                Self::Compacted { requested, compacted }
+            }
             StoreError::Closed => Self::Closed,
             other => Self::Store(other),
         }

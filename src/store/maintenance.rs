@@ -38,7 +38,11 @@ pub trait Maintenance: Send + Sync {
     ///
     /// # Errors
     /// The backup is not valid, or the folder cannot be used. No store is created then.
-    fn restore(&self, backup: &mut dyn Read, options: RestoreOptions) -> Result<Restored, RestoreError>;
+    fn restore(
+        &self,
+        backup: &mut dyn Read,
+        options: RestoreOptions,
+    ) -> Result<Restored, RestoreError>;
 }
 
 /// The result of [`Maintenance::fsck`].

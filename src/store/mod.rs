@@ -30,7 +30,9 @@ pub use archive::{ArchiveError, ArchiveHead, ArchiveReader, ArchiveSummary};
 pub use backup::{Backup, BackupError};
 pub use compaction::Compact;
 pub use contract::{Store, Watch};
-pub use disk_usage::{DiskUsage, FileSize, FileStats, FreeSpace, RESERVE_BYTES, Reserve, free_space};
+pub use disk_usage::{
+    DiskUsage, FileSize, FileStats, FreeSpace, RESERVE_BYTES, Reserve, free_space,
+};
 pub use election::{Elector, SoleReplica, Term};
 pub use embedded::{FileOpener, OpenFile};
 pub use entry::{Entry, Key, Lookup, MAX_KEY_BYTES, MAX_VALUE_BYTES, Revision};
@@ -38,7 +40,9 @@ pub use error::{OpenError, StoreError, WatchError};
 pub use event::{Batch, Event};
 pub use health::StoreHealth;
 pub use incident::{Incident, Observer};
-pub use maintenance::{DefragReport, FsckReport, Maintenance, Problems, RestoreError, RestoreOptions, Restored};
+pub use maintenance::{
+    DefragReport, FsckReport, Maintenance, Problems, RestoreError, RestoreOptions, Restored,
+};
 pub use open::{in_memory, maintenance, open};
 pub use opened::{Backend, OpenOptions, Opened};
 pub use range::{At, Outline, Page, Range};

@@ -56,8 +56,12 @@ mod tests {
         let Opened { store, health, compact, backup, disk_usage, .. } = in_memory().unwrap();
         let key = Key::new("/key");
         let txn = Txn { guards: vec![], changes: vec![Change::Put(key.clone(), "value".into())] };
-        let Outcome::Committed(revision) = store.commit(txn).await.unwrap() else { panic!("nothing is guarded") };
-        let Lookup::Found(found) = store.get(&key, None).await.unwrap() else { panic!("the key has a value") };
+        let Outcome::Committed(revision) = store.commit(txn).await.unwrap() else {
+            panic!("nothing is guarded")
+        };
+        let Lookup::Found(found) = store.get(&key, None).await.unwrap() else {
+            panic!("the key has a value")
+        };
         assert_eq!((&*found.value, found.revision), (&b"value"[..], revision));
         compact.unwrap().compact(revision).await.unwrap();
         health.ready().await.unwrap();

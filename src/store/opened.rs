@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use super::{Backup, Compact, DiskUsage, Elector, FileOpener, Observer, Reserve, Scan, Store, StoreHealth};
+use super::{
+    Backup, Compact, DiskUsage, Elector, FileOpener, Observer, Reserve, Scan, Store, StoreHealth,
+};
 
 /// A storage backend, as `--storage-backend` names it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

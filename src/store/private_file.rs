@@ -20,7 +20,13 @@ const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 /// The error of open(2).
 pub fn create_new(path: &Path) -> io::Result<File> {
     // O_CREAT with O_EXCL follows no link either, but open(2) does not promise O_EXCL on every NFS.
-    OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).custom_flags(NO_FOLLOW).open(path)
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(MODE)
+        .custom_flags(NO_FOLLOW)
+        .open(path)
 }
 
 /// Opens a file without content for writing, which is made if it is missing, and takes all permissions
@@ -30,7 +36,13 @@ pub fn create_new(path: &Path) -> io::Result<File> {
 /// `runAsUser`), and some file systems refuse chmod.
 pub(super) fn open_or_create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(false).mode(MODE).custom_flags(NO_FOLLOW).open(path)?;
+    let file = options
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(MODE)
+        .custom_flags(NO_FOLLOW)
+        .open(path)?;
     if let Err(error) = tighten(&file) {
         tracing::warn!(path = %path.display(), %error, "cannot take the permissions on a file from other users");
     }

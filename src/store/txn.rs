@@ -67,10 +67,15 @@ impl Txn {
         self.changes.iter().try_for_each(|change| {
             let key = change.key();
             let reason = match change {
-                _ if !key.is_storable() => format!("a key is 1 to {MAX_KEY_BYTES} bytes without NUL, unlike {key:.64}"),
+                _ if !key.is_storable() => {
+                    format!("a key is 1 to {MAX_KEY_BYTES} bytes without NUL, unlike {key:.64}")
+                }
                 _ if !seen.insert(key) => format!("{key} occurs in two changes"),
                 Change::Put(_, value) if value.len() > max_value_bytes => {
-                    format!("the value of {key} has {} bytes, the most is {max_value_bytes}", value.len())
+                    format!(
+                        "the value of {key} has {} bytes, the most is {max_value_bytes}",
+                        value.len()
+                    )
                 }
                 _ => return Ok(()),
             };

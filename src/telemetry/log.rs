@@ -57,7 +57,8 @@ pub enum LogError {
 
 /// Sends all events to stderr, without colours.
 pub fn init(verbosity: u8, format: LogFormat) -> Result<(), LogError> {
-    let lines = lines(io::stderr).with_env_filter(filter(verbosity, env::var(FILTER_VARIABLE).ok())?);
+    let lines =
+        lines(io::stderr).with_env_filter(filter(verbosity, env::var(FILTER_VARIABLE).ok())?);
     match format {
         LogFormat::Text => lines.finish().try_init(),
         LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
@@ -114,7 +115,8 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
             '\r' => escaped.push_str("\\r"),
             '\t' => escaped.push_str("\\t"),
             letter if is_unprintable(letter) => {
-                write!(escaped, "\\u{:04x}", u32::from(letter)).expect("writing to a String does not fail");
+                write!(escaped, "\\u{:04x}", u32::from(letter))
+                    .expect("writing to a String does not fail");
             }
             letter => escaped.push(letter),
         }
@@ -159,7 +161,10 @@ mod tests {
     fn verbosity_applies_to_our_own_events_only() {
         for verbosity in [0, 1] {
             let filter = filter(verbosity, None).unwrap().to_string();
-            assert!(!filter.contains("imagestream_apiserver") && filter.contains("kube_runtime=off"), "{filter}");
+            assert!(
+                !filter.contains("imagestream_apiserver") && filter.contains("kube_runtime=off"),
+                "{filter}"
+            );
         }
         for (verbosity, level) in [(2, "debug"), (4, "debug"), (5, "trace"), (10, "trace")] {
             let filter = filter(verbosity, None).unwrap().to_string();
@@ -194,7 +199,8 @@ mod tests {
         }
     }
 
-    const HOSTILE: &str = "a\n2026-11-28T18:00:00Z ERROR forged\r\u{1b}[2J\u{9b}31m\u{2028}\u{202e}b\tc";
+    const HOSTILE: &str =
+        "a\n2026-11-28T18:00:00Z ERROR forged\r\u{1b}[2J\u{9b}31m\u{2028}\u{202e}b\tc";
 
     /// Logs [`HOSTILE`] in every part of an event that takes a value.
     fn log_hostile_values() {
@@ -207,7 +213,10 @@ mod tests {
     fn value_cannot_break_a_line_or_control_a_terminal() {
         let memory = LogBuffer::default();
         let writer = memory.clone();
-        tracing::subscriber::with_default(lines(move || writer.clone()).finish(), log_hostile_values);
+        tracing::subscriber::with_default(
+            lines(move || writer.clone()).finish(),
+            log_hostile_values,
+        );
         let text = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
         let line = text.strip_suffix('\n').unwrap();
         assert!(!line.contains(is_unprintable), "{text:?}");

@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabel, EncodeLabelSet, EncodeLabelValue, LabelSetEncoder, LabelValueEncoder};
+use prometheus_client::encoding::{
+    EncodeLabel, EncodeLabelSet, EncodeLabelValue, LabelSetEncoder, LabelValueEncoder,
+};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -215,20 +217,45 @@ impl Metrics {
             "Time from a request to its response",
             metrics.durations.clone(),
         );
-        registry.register("apiserver_current_inflight_requests", "Requests in flight", metrics.in_flight.clone());
+        registry.register(
+            "apiserver_current_inflight_requests",
+            "Requests in flight",
+            metrics.in_flight.clone(),
+        );
         let text = "Watch events sent to clients";
         registry.register("apiserver_watch_events", text, metrics.watch_events.clone());
         let text = "Requests that the server rejected or ended early to protect itself";
         registry.register("apiserver_request_terminations", text, metrics.terminated.clone());
-        registry.register("apiserver_request_panics", "Requests that ended in a panic", metrics.panics.clone());
+        registry.register(
+            "apiserver_request_panics",
+            "Requests that ended in a panic",
+            metrics.panics.clone(),
+        );
         let text = "TokenReviews sent to the control plane";
-        registry.register("apiserver_delegated_authn_request", text, metrics.authentications.clone());
+        registry.register(
+            "apiserver_delegated_authn_request",
+            text,
+            metrics.authentications.clone(),
+        );
         let text = "SubjectAccessReviews sent to the control plane";
-        registry.register("apiserver_delegated_authz_request", text, metrics.authorizations.clone());
-        let text = "Requests with user headers whose client certificate is not that of a front proxy";
-        registry.register("imagestream_apiserver_front_proxy_refused", text, metrics.rejected_proxies.clone());
+        registry.register(
+            "apiserver_delegated_authz_request",
+            text,
+            metrics.authorizations.clone(),
+        );
+        let text =
+            "Requests with user headers whose client certificate is not that of a front proxy";
+        registry.register(
+            "imagestream_apiserver_front_proxy_refused",
+            text,
+            metrics.rejected_proxies.clone(),
+        );
         registry.register("apiserver_audit_event", "Audit events", metrics.audit_events.clone());
-        registry.register("apiserver_audit_error", "Lost audit events", metrics.audit_errors.clone());
+        registry.register(
+            "apiserver_audit_error",
+            "Lost audit events",
+            metrics.audit_errors.clone(),
+        );
         let text = "Expiry of a certificate that the server depends on, in seconds since 1970";
         let name = "imagestream_apiserver_certificate_expiration_timestamp_seconds";
         registry.register(name, text, metrics.certificate_expiry.clone());
@@ -237,13 +264,25 @@ impl Metrics {
             drop(metrics.storage_incidents.get_or_create(&IncidentLabels { incident }));
         }
         let text = "Damaged reads, writes without space, and failures of the storage";
-        registry.register("imagestream_apiserver_storage_incidents", text, metrics.storage_incidents.clone());
+        registry.register(
+            "imagestream_apiserver_storage_incidents",
+            text,
+            metrics.storage_incidents.clone(),
+        );
         let text = "Long-running requests in flight, such as watches";
         registry.register("apiserver_longrunning_requests", text, metrics.long_running.clone());
         let text = "Restarts of controllers";
-        registry.register("imagestream_apiserver_controller_restarts", text, metrics.controller_restarts.clone());
+        registry.register(
+            "imagestream_apiserver_controller_restarts",
+            text,
+            metrics.controller_restarts.clone(),
+        );
         metrics.usage.register(registry);
-        registry.register("process_start_time_seconds", "Start time of the process, in seconds since 1970", start);
+        registry.register(
+            "process_start_time_seconds",
+            "Start time of the process, in seconds since 1970",
+            start,
+        );
         metrics
     }
 
@@ -280,7 +319,9 @@ impl Metrics {
 
     /// Sets the expiry of a certificate.
     pub fn set_certificate_expiry(&self, which: Certificate, ends: Timestamp) {
-        self.certificate_expiry.get_or_create(&CertificateLabels { certificate: which }).set(ends.as_second());
+        self.certificate_expiry
+            .get_or_create(&CertificateLabels { certificate: which })
+            .set(ends.as_second());
     }
 
     /// Records a storage failure.
@@ -356,7 +397,8 @@ mod tests {
     #[test]
     fn long_running_request_is_counted_until_dropped() {
         let metrics = Metrics::new();
-        let labels = RequestLabels { verb: "WATCH", resource: "images", ..RequestLabels::default() };
+        let labels =
+            RequestLabels { verb: "WATCH", resource: "images", ..RequestLabels::default() };
         let count = || {
             let text = metrics.text();
             let name = "apiserver_longrunning_requests{verb=\"WATCH\"";
@@ -372,7 +414,12 @@ mod tests {
     #[test]
     fn requests_that_differ_in_one_label_are_separate_series() {
         let metrics = Metrics::new();
-        let first = RequestLabels { group: "a", version: "v1", resource: "things", ..RequestLabels::default() };
+        let first = RequestLabels {
+            group: "a",
+            version: "v1",
+            resource: "things",
+            ..RequestLabels::default()
+        };
         for labels in [
             first,
             RequestLabels { verb: "GET", ..first },
@@ -385,7 +432,8 @@ mod tests {
             metrics.record_response(&labels, 200, Duration::ZERO);
         }
         let text = metrics.text();
-        let series: Vec<_> = text.lines().filter(|line| line.starts_with("apiserver_request_total{")).collect();
+        let series: Vec<_> =
+            text.lines().filter(|line| line.starts_with("apiserver_request_total{")).collect();
         assert_eq!(series.len(), 7, "{text}");
         assert!(series.iter().all(|line| line.ends_with(" 1")), "{text}");
     }

@@ -49,7 +49,8 @@ mod tests {
     #[test]
     fn small_steps_add_up() {
         let mut logged = OnChange::default();
-        let news = [10, 12, 14, 16].map(|state| logged.record_if(state, |new: &i32, last| new - last > 3));
+        let news =
+            [10, 12, 14, 16].map(|state| logged.record_if(state, |new: &i32, last| new - last > 3));
         assert_eq!(news, [true, false, true, false]);
     }
 }

@@ -87,23 +87,47 @@ pub struct UsageMetrics {
 impl UsageMetrics {
     /// Registers the gauges.
     pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register("apiserver_resource_objects", "Number of stored objects", self.objects.clone());
+        registry.register(
+            "apiserver_resource_objects",
+            "Number of stored objects",
+            self.objects.clone(),
+        );
         let text = "Size of all stored objects, in bytes";
         registry.register("apiserver_resource_size_estimate_bytes", text, self.bytes.clone());
         let text = "Size of the largest stored object, in bytes; the log has its name";
         registry.register("imagestream_apiserver_largest_object_bytes", text, self.largest.clone());
         let text = "Events in the histories of all tags";
-        registry.register("imagestream_apiserver_tag_history_events", text, self.tag_events.clone());
+        registry.register(
+            "imagestream_apiserver_tag_history_events",
+            text,
+            self.tag_events.clone(),
+        );
         let text = "Allocated size of the storage, in bytes";
         registry.register("apiserver_storage_size_bytes", text, self.file.clone());
         let text = "Free pages of 4 KiB in the storage file; new writes use them first";
-        registry.register("imagestream_apiserver_storage_free_pages", text, self.free_pages.clone());
+        registry.register(
+            "imagestream_apiserver_storage_free_pages",
+            text,
+            self.free_pages.clone(),
+        );
         let text = "Space left for writes on the volume of the storage, in bytes";
-        registry.register("imagestream_apiserver_storage_available_bytes", text, self.available.clone());
+        registry.register(
+            "imagestream_apiserver_storage_available_bytes",
+            text,
+            self.available.clone(),
+        );
         let text = "Current revision of the storage";
-        registry.register("imagestream_apiserver_storage_current_revision", text, self.revision.clone());
+        registry.register(
+            "imagestream_apiserver_storage_current_revision",
+            text,
+            self.revision.clone(),
+        );
         let text = "Oldest readable revision of the storage, up to which it is compacted";
-        registry.register("imagestream_apiserver_storage_compact_revision", text, self.compacted.clone());
+        registry.register(
+            "imagestream_apiserver_storage_compact_revision",
+            text,
+            self.compacted.clone(),
+        );
     }
 
     /// Sets the usage of a resource.
@@ -159,7 +183,8 @@ mod tests {
         let series = || {
             let mut text = String::new();
             encode(&mut text, &registry).unwrap();
-            let series: Vec<String> = text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
+            let series: Vec<String> =
+                text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
             series
         };
         assert_eq!(series(), [""; 0]);
@@ -169,6 +194,8 @@ mod tests {
         metrics.set_resource(images, ResourceUsage { objects: 7, bytes: 70, largest_bytes: None });
         assert!(!series().iter().any(|line| line.contains("largest")), "the size is unknown");
         metrics.set_resource(images, ResourceUsage { objects: 0, bytes: 0, largest_bytes: None });
-        assert!(series().contains(&"imagestream_apiserver_largest_object_bytes{group=\"g\",resource=\"r\"} 0".into()));
+        assert!(series().contains(
+            &"imagestream_apiserver_largest_object_bytes{group=\"g\",resource=\"r\"} 0".into()
+        ));
     }
 }

@@ -57,7 +57,9 @@ impl CertificateSource {
 
     /// A self-managed CA and pair in a Secret.
     pub fn secret(client: Client, namespace: String, name: String, names: Vec<String>) -> Self {
-        Self(CertificateSourceKind::Secret(Box::new(CertificateSecret::new(client, namespace, name, names))))
+        Self(CertificateSourceKind::Secret(Box::new(CertificateSecret::new(
+            client, namespace, name, names,
+        ))))
     }
 
     pub(super) fn locations(&self) -> PairLocations {
@@ -127,10 +129,17 @@ impl ServingCertificate {
     /// Loads the pair, after creating it if it is self-managed.
     pub async fn open(source: CertificateSource, now: Timestamp) -> Result<Self, CertificateError> {
         let path = source.locations().certificate.path;
-        let LoadedCertificate { pair: Pair { key, expires }, bundle, ca_expires, warning } = source.load(now).await?;
+        let LoadedCertificate { pair: Pair { key, expires }, bundle, ca_expires, warning } =
+            source.load(now).await?;
         let serving = Reloadable::new(ServedCertificate { key, expires, ca_expires });
         let bundle = watch::Sender::new(bundle.unwrap_or_default());
-        let this = Self { source, path, serving, bundle, warning: Mutex::new(OnChange::from_initial(None)) };
+        let this = Self {
+            source,
+            path,
+            serving,
+            bundle,
+            warning: Mutex::new(OnChange::from_initial(None)),
+        };
         this.log(warning);
         Ok(this)
     }
@@ -170,7 +179,9 @@ impl ServingCertificate {
                 // An unknown list does not clear the published one, because the file may be
                 // damaged.
                 if let Some(bundle) = bundle {
-                    self.bundle.send_if_modified(|current| std::mem::replace(current, bundle.clone()) != bundle);
+                    self.bundle.send_if_modified(|current| {
+                        std::mem::replace(current, bundle.clone()) != bundle
+                    });
                 }
                 ServedCertificate { key, expires, ca_expires }
             },

@@ -15,7 +15,10 @@ pub enum CipherSuite {
     #[value(name = "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384")]
     EcdsaAes256,
     /// TLS 1.2, for certificates with an elliptic curve key.
-    #[value(name = "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", alias = "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305")]
+    #[value(
+        name = "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+        alias = "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305"
+    )]
     EcdsaChacha20,
     /// TLS 1.2, for certificates with an RSA key.
     #[value(name = "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")]
@@ -24,7 +27,10 @@ pub enum CipherSuite {
     #[value(name = "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384")]
     RsaAes256,
     /// TLS 1.2, for certificates with an RSA key.
-    #[value(name = "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", alias = "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305")]
+    #[value(
+        name = "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+        alias = "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305"
+    )]
     RsaChacha20,
     /// TLS 1.3.
     #[value(name = "TLS_AES_128_GCM_SHA256")]
@@ -59,7 +65,8 @@ pub(super) fn provider(suites: &[CipherSuite]) -> CryptoProvider {
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
     if !suites.is_empty() {
         provider.cipher_suites.retain(|suite| {
-            matches!(suite, SupportedCipherSuite::Tls13(_)) || suites.iter().any(|each| each.id() == suite.suite())
+            matches!(suite, SupportedCipherSuite::Tls13(_))
+                || suites.iter().any(|each| each.id() == suite.suite())
         });
     }
     provider
@@ -83,7 +90,11 @@ mod tests {
     #[test]
     fn tls_1_3_suites_cannot_be_disabled() {
         let suites = provider(&[CipherSuite::RsaAes128]).cipher_suites;
-        let tls12: Vec<_> = suites.iter().filter(|suite| suite.tls13().is_none()).map(|suite| suite.suite()).collect();
+        let tls12: Vec<_> = suites
+            .iter()
+            .filter(|suite| suite.tls13().is_none())
+            .map(|suite| suite.suite())
+            .collect();
         assert_eq!((tls12, suites.len()), (vec![Id::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256], 4));
     }
 }

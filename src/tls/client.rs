@@ -16,7 +16,10 @@ pub(super) struct AnyCertificate {
 }
 
 impl AnyCertificate {
-    pub(super) fn new(algorithms: WebPkiSupportedAlgorithms, hints: Vec<DistinguishedName>) -> Self {
+    pub(super) fn new(
+        algorithms: WebPkiSupportedAlgorithms,
+        hints: Vec<DistinguishedName>,
+    ) -> Self {
         Self { algorithms, hints }
     }
 }

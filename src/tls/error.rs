@@ -40,10 +40,14 @@ pub enum CertificateError {
         cause: io::Error,
     },
     /// The certificate file contains no certificate.
-    #[error("{0} contains no certificate: expected a block that begins with -----BEGIN CERTIFICATE-----")]
+    #[error(
+        "{0} contains no certificate: expected a block that begins with -----BEGIN CERTIFICATE-----"
+    )]
     NoCertificate(Location),
     /// The key file contains no private key.
-    #[error("{0} contains no private key: expected an unencrypted block like -----BEGIN PRIVATE KEY-----")]
+    #[error(
+        "{0} contains no private key: expected an unencrypted block like -----BEGIN PRIVATE KEY-----"
+    )]
     NoKey(Location),
     /// The content is invalid.
     #[error("{location} cannot be used: {reason}")]
@@ -62,7 +66,9 @@ pub enum CertificateError {
         key: Location,
     },
     /// A key exists without a certificate. Issuing a new pair would destroy the key.
-    #[error("{key} has no certificate beside it: add {certificate}, or remove the key to have a new pair issued")]
+    #[error(
+        "{key} has no certificate beside it: add {certificate}, or remove the key to have a new pair issued"
+    )]
     KeyWithoutCertificate {
         /// The missing file.
         certificate: Location,
@@ -83,7 +89,9 @@ pub enum CertificateError {
         reason: String,
     },
     /// A CA of other origin expires soon. The server does not replace it.
-    #[error("the CA in {certificate} was not created by this server and expires at {expires}: replace it and its key")]
+    #[error(
+        "the CA in {certificate} was not created by this server and expires at {expires}: replace it and its key"
+    )]
     ExpiringCa {
         /// The certificate file of the CA.
         certificate: Location,

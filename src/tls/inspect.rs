@@ -71,5 +71,10 @@ pub fn inspect(options: &Options) -> Result<CertificateStatus, CertificateError>
     if is_own && missing.is_some() {
         return Ok(CertificateStatus::Pending { file });
     }
-    Ok(CertificateStatus::Pair { file, expires: pair.expires, names: names::subject_alternative_names(leaf), missing })
+    Ok(CertificateStatus::Pair {
+        file,
+        expires: pair.expires,
+        names: names::subject_alternative_names(leaf),
+        missing,
+    })
 }

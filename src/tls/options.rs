@@ -98,7 +98,9 @@ pub enum FlagError {
         why: &'static str,
     },
     /// A flag requires a control plane.
-    #[error("{flag} needs a control plane: give --kubeconfig, or run in a pod with a service account")]
+    #[error(
+        "{flag} needs a control plane: give --kubeconfig, or run in a pod with a service account"
+    )]
     NoControlPlane {
         /// The flag.
         flag: &'static str,
@@ -159,7 +161,8 @@ impl Options {
             (Some(_), None) => Err(incomplete(SERVICE_FLAG, NAMESPACE_FLAG, BOTH)),
             (None, Some(_)) => Err(incomplete(NAMESPACE_FLAG, SERVICE_FLAG, BOTH)),
             (Some(name), Some(namespace)) => {
-                let rule = "it must be a DNS label: at most 63 lower case letters, digits and dashes";
+                let rule =
+                    "it must be a DNS label: at most 63 lower case letters, digits and dashes";
                 for (flag, value) in [(SERVICE_FLAG, name), (NAMESPACE_FLAG, namespace)] {
                     if !is_dns_label(value) {
                         return Err(FlagError::Name { flag, value: value.clone(), rule });
@@ -180,10 +183,15 @@ impl Options {
         };
         match (cert_secret, source, service) {
             (None, source, _) => Ok(source),
-            (Some(_), PairSource::Files { .. }, _) => Err(contradiction(SECRET_FLAG, CERT_FLAG, TWO_PAIRS)),
-            (Some(_), _, None) => Err(incomplete(SECRET_FLAG, NAMESPACE_FLAG, "it is the namespace of the Secret")),
+            (Some(_), PairSource::Files { .. }, _) => {
+                Err(contradiction(SECRET_FLAG, CERT_FLAG, TWO_PAIRS))
+            }
+            (Some(_), _, None) => {
+                Err(incomplete(SECRET_FLAG, NAMESPACE_FLAG, "it is the namespace of the Secret"))
+            }
             (Some(name), _, Some(_)) if !is_name(name) => {
-                let rule = "it must be the name of a Secret: lower case letters, digits, dashes and dots";
+                let rule =
+                    "it must be the name of a Secret: lower case letters, digits, dashes and dots";
                 Err(FlagError::Name { flag: SECRET_FLAG, value: name.clone(), rule })
             }
             (Some(name), _, Some(service)) => {
@@ -196,7 +204,8 @@ impl Options {
 const A_PAIR: &str = "a certificate and its key must be given together";
 const BOTH: &str = "a Service has a name and a namespace";
 const TWO_PAIRS: &str = "there is one serving pair, either in files or in the Secret";
-const OWN_SERVICE_ONLY: &str = "only the APIService that points at this server's own Service is changed";
+const OWN_SERVICE_ONLY: &str =
+    "only the APIService that points at this server's own Service is changed";
 const FOREIGN_CA: &str = "this server does not know the CA of the files; let their issuer set spec.caBundle, as \
                           cert-manager does with the annotation cert-manager.io/inject-ca-from";
 
@@ -238,12 +247,24 @@ mod tests {
             (vec!["--tls-private-key-file=b"], "--tls-private-key-file needs --tls-cert-file"),
             (vec!["--service-name=a"], "--service-name needs --service-namespace"),
             (vec!["--service-namespace=a"], "--service-namespace needs --service-name"),
-            (vec!["--service-name=a.b", "--service-namespace=c"], "--service-name=a.b: it must be a DNS label"),
+            (
+                vec!["--service-name=a.b", "--service-namespace=c"],
+                "--service-name=a.b: it must be a DNS label",
+            ),
             (vec!["--cert-secret=a"], "--cert-secret needs --service-namespace"),
             (vec!["--inject-ca-bundle"], "--inject-ca-bundle needs --service-name"),
-            ([&SERVICE[..], &["--cert-secret=A"]].concat(), "--cert-secret=A: it must be the name of a Secret"),
-            ([&SERVICE[..], &files, &["--cert-secret=a"]].concat(), "--cert-secret cannot go with --tls-cert-file"),
-            ([&SERVICE[..], &files, &["--inject-ca-bundle"]].concat(), "--inject-ca-bundle cannot go with"),
+            (
+                [&SERVICE[..], &["--cert-secret=A"]].concat(),
+                "--cert-secret=A: it must be the name of a Secret",
+            ),
+            (
+                [&SERVICE[..], &files, &["--cert-secret=a"]].concat(),
+                "--cert-secret cannot go with --tls-cert-file",
+            ),
+            (
+                [&SERVICE[..], &files, &["--inject-ca-bundle"]].concat(),
+                "--inject-ca-bundle cannot go with",
+            ),
         ];
         for (flags, expected) in cases {
             let error = completed(&flags).unwrap_err();
@@ -254,21 +275,35 @@ mod tests {
     #[test]
     fn flags_select_the_source_of_the_pair() {
         assert_eq!(completed(&["--cert-dir=c"]).unwrap().source, PairSource::Folder("c".into()));
-        let config = completed(&[&SERVICE[..], &["--cert-secret=a.b", "--inject-ca-bundle=true"]].concat()).unwrap();
-        assert_eq!(config.source, PairSource::Secret { namespace: "registry".into(), name: "a.b".into() });
+        let config =
+            completed(&[&SERVICE[..], &["--cert-secret=a.b", "--inject-ca-bundle=true"]].concat())
+                .unwrap();
+        assert_eq!(
+            config.source,
+            PairSource::Secret { namespace: "registry".into(), name: "a.b".into() }
+        );
         assert_eq!(
             (config.inject.clone(), config.inject),
             (config.service, Some(ServiceReference::new("registry", "images")))
         );
-        assert!(completed(&[&SERVICE[..], &["--inject-ca-bundle=false"]].concat()).unwrap().inject.is_none());
+        assert!(
+            completed(&[&SERVICE[..], &["--inject-ca-bundle=false"]].concat())
+                .unwrap()
+                .inject
+                .is_none()
+        );
     }
 
     #[test]
     fn cipher_suites_use_go_names_and_unknown_ones_list_them() {
-        let known = "--tls-cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_AES_128_GCM_SHA256";
+        let known =
+            "--tls-cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_AES_128_GCM_SHA256";
         assert_eq!(parsed(&[known]).unwrap().tls_cipher_suites.len(), 2);
-        for unknown in ["TLS_RSA_WITH_3DES_EDE_CBC_SHA", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", "x", ""] {
-            let error = parsed(&[&format!("--tls-cipher-suites={unknown}")]).unwrap_err().to_string();
+        for unknown in
+            ["TLS_RSA_WITH_3DES_EDE_CBC_SHA", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", "x", ""]
+        {
+            let error =
+                parsed(&[&format!("--tls-cipher-suites={unknown}")]).unwrap_err().to_string();
             assert!(error.contains("TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384"), "{error}");
         }
     }

@@ -47,7 +47,8 @@ impl Pair {
 }
 
 pub(super) fn read(location: &Location) -> Result<Vec<u8>, CertificateError> {
-    fs::read(&location.path).map_err(|cause| CertificateError::Read { location: location.clone(), cause })
+    fs::read(&location.path)
+        .map_err(|cause| CertificateError::Read { location: location.clone(), cause })
 }
 
 impl PemPair {
@@ -66,7 +67,9 @@ impl PemPair {
         let chain = self.chain(&locations.certificate)?;
         let expires = end_of_validity(&chain[0], &locations.certificate)?;
         let der = PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| match error {
-            rustls::pki_types::pem::Error::NoItemsFound => CertificateError::NoKey(locations.key.clone()),
+            rustls::pki_types::pem::Error::NoItemsFound => {
+                CertificateError::NoKey(locations.key.clone())
+            }
             other => malformed(&locations.key, other),
         })?;
         let signer = any_supported_type(&der).map_err(|error| malformed(&locations.key, error))?;
@@ -86,8 +89,13 @@ impl PemPair {
 
     /// The certificate chain, which is not empty.
     fn chain(&self, location: &Location) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-        let chain = certificates(&self.certificate).map_err(|reason| malformed(location, reason))?;
-        if chain.is_empty() { Err(CertificateError::NoCertificate(location.clone())) } else { Ok(chain) }
+        let chain =
+            certificates(&self.certificate).map_err(|reason| malformed(location, reason))?;
+        if chain.is_empty() {
+            Err(CertificateError::NoCertificate(location.clone()))
+        } else {
+            Ok(chain)
+        }
     }
 }
 
@@ -113,9 +121,13 @@ pub(super) fn encode(certificates: &[CertificateDer<'_>]) -> String {
     text
 }
 
-fn end_of_validity(leaf: &CertificateDer<'_>, location: &Location) -> Result<Timestamp, CertificateError> {
+fn end_of_validity(
+    leaf: &CertificateDer<'_>,
+    location: &Location,
+) -> Result<Timestamp, CertificateError> {
     let (_, leaf) = X509Certificate::from_der(leaf).map_err(|error| malformed(location, error))?;
-    Timestamp::from_second(leaf.validity().not_after.timestamp()).map_err(|error| malformed(location, error))
+    Timestamp::from_second(leaf.validity().not_after.timestamp())
+        .map_err(|error| malformed(location, error))
 }
 
 pub(super) fn malformed(location: &Location, reason: impl ToString) -> CertificateError {

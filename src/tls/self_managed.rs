@@ -90,7 +90,9 @@ pub(super) fn decide(
                 None => Err(error),
             }
         }
-        CaState::Usable(ca) => sign_or_serve(&RenewalContext { data, locations, trusted, ca, names, now }, pair),
+        CaState::Usable(ca) => {
+            sign_or_serve(&RenewalContext { data, locations, trusted, ca, names, now }, pair)
+        }
     }
 }
 
@@ -104,7 +106,10 @@ struct RenewalContext<'a> {
     now: Timestamp,
 }
 
-fn sign_or_serve(context: &RenewalContext<'_>, pair: Option<Pair>) -> Result<CertificateAction, CertificateError> {
+fn sign_or_serve(
+    context: &RenewalContext<'_>,
+    pair: Option<Pair>,
+) -> Result<CertificateAction, CertificateError> {
     let RenewalContext { data, locations, trusted, ca, names, now } = context;
     let remaining = ca.expires.duration_since(*now);
     let rotate = || with_new_ca(data, &former_cas(trusted, None, *now), *now);
@@ -114,19 +119,27 @@ fn sign_or_serve(context: &RenewalContext<'_>, pair: Option<Pair>) -> Result<Cer
     let Some(pair) = pair.filter(|pair| context.is_valid(pair)) else {
         let (certificate, key) = ca.sign(names, *now)?;
         let (certificate, key) = (Some(certificate.into_bytes()), Some(key.into_bytes()));
-        return Ok(CertificateAction::Write(CertificateData { certificate, key, ..(*data).clone() }));
+        return Ok(CertificateAction::Write(CertificateData {
+            certificate,
+            key,
+            ..(*data).clone()
+        }));
     };
     if ca.is_own && remaining <= ROTATE_BEFORE {
         return rotate();
     }
-    let unexpired: Vec<_> = trusted.iter().filter(|each| !issue::is_expired(each, *now)).cloned().collect();
+    let unexpired: Vec<_> =
+        trusted.iter().filter(|each| !issue::is_expired(each, *now)).cloned().collect();
     if ca.is_own && unexpired.len() < trusted.len() {
         let ca_certificates = Some(encode(&unexpired).into_bytes());
-        return Ok(CertificateAction::Write(CertificateData { ca_certificates, ..(*data).clone() }));
+        return Ok(CertificateAction::Write(CertificateData {
+            ca_certificates,
+            ..(*data).clone()
+        }));
     }
     let (certificate, expires) = (locations.ca.certificate.clone(), ca.expires);
-    let warning =
-        (!ca.is_own && remaining <= RENEW_BEFORE * 3).then_some(CertificateError::ExpiringCa { certificate, expires });
+    let warning = (!ca.is_own && remaining <= RENEW_BEFORE * 3)
+        .then_some(CertificateError::ExpiringCa { certificate, expires });
     Ok(CertificateAction::Serve(LoadedCertificate {
         ca_expires: Some(expires),
         warning,
@@ -140,7 +153,8 @@ impl RenewalContext<'_> {
     fn is_valid(&self, pair: &Pair) -> bool {
         let Some(leaf) = pair.key.cert.first() else { return false };
         let is_signed_by = |ca: &CertificateDer<'static>| issue::is_signed_by(leaf, ca, self.now);
-        let is_fresh = pair.expires.duration_since(self.now) > RENEW_BEFORE || pair.expires >= self.ca.expires;
+        let is_fresh =
+            pair.expires.duration_since(self.now) > RENEW_BEFORE || pair.expires >= self.ca.expires;
         // A self-signed pair, as earlier versions created, is its own CA. Clients trust it until it
         // expires.
         let is_signer_current = is_signed_by(&self.ca.certificate)
@@ -160,7 +174,11 @@ fn with_new_ca(
 ) -> Result<CertificateAction, CertificateError> {
     let (certificate, key) = issue::ca(now)?;
     let ca_certificates = Some(format!("{certificate}{}", encode(former_cas)).into_bytes());
-    Ok(CertificateAction::Write(CertificateData { ca_certificates, ca_key: Some(key.into_bytes()), ..data.clone() }))
+    Ok(CertificateAction::Write(CertificateData {
+        ca_certificates,
+        ca_key: Some(key.into_bytes()),
+        ..data.clone()
+    }))
 }
 
 /// The CAs that clients may trust now: those of the list and, because the list may have been

@@ -47,7 +47,9 @@ impl Serving {
         }
         let names = names::required_names(service.as_ref());
         let source = match (source, &control_plane) {
-            (PairSource::Files { certificate, key }, _) => CertificateSource::files(certificate, key),
+            (PairSource::Files { certificate, key }, _) => {
+                CertificateSource::files(certificate, key)
+            }
             (PairSource::Folder(directory), _) => CertificateSource::folder(directory, names),
             (PairSource::Secret { namespace, name }, Some(client)) => {
                 CertificateSource::secret(client.clone(), namespace, name, names)
@@ -85,7 +87,9 @@ impl Serving {
                 info!(file = %self.certificate.path().display(), ends = %expires, "serving a new certificate");
                 self.check();
             }
-            Reload::Failed(error) => warn!(%error, "cannot reload the serving certificate, keeping the current one"),
+            Reload::Failed(error) => {
+                warn!(%error, "cannot reload the serving certificate, keeping the current one")
+            }
         }
         self.measure();
     }
@@ -104,7 +108,9 @@ impl Serving {
         if expires < Timestamp::now() {
             error!(%file, ends = %expires, "the serving certificate has expired, clients reject it: replace it");
         }
-        let Some(needed) = self.service.as_ref().map(ServiceReference::verified_name) else { return };
+        let Some(needed) = self.service.as_ref().map(ServiceReference::verified_name) else {
+            return;
+        };
         let leaf = self.certificate.leaf();
         if !names::is_valid_for(&leaf, &needed) {
             let carried = names::subject_alternative_names(&leaf).join(", ");

@@ -39,7 +39,11 @@ fn der(pem: &str) -> CertificateDer<'static> {
 }
 
 /// The leaf that a client with the trust anchors `anchor` receives.
-fn seen(server: &Arc<ServingCertificate>, anchor: &str, name: &str) -> Result<CertificateDer<'static>, rustls::Error> {
+fn seen(
+    server: &Arc<ServingCertificate>,
+    anchor: &str,
+    name: &str,
+) -> Result<CertificateDer<'static>, rustls::Error> {
     let mut roots = RootCertStore::empty();
     for each in pem::certificates(anchor.as_bytes()).unwrap() {
         roots.add(each).unwrap();
@@ -50,11 +54,18 @@ fn seen(server: &Arc<ServingCertificate>, anchor: &str, name: &str) -> Result<Ce
         .with_root_certificates(roots)
         .with_no_client_auth();
     let server = server_config(server.clone(), &protocol(MinVersion::Tls12), Vec::new()).unwrap();
-    handshake(client, server, name).map(|client| client.peer_certificates().unwrap()[0].clone().into_owned())
+    handshake(client, server, name)
+        .map(|client| client.peer_certificates().unwrap()[0].clone().into_owned())
 }
 
-fn handshake(client: ClientConfig, server: ServerConfig, name: &str) -> Result<ClientConnection, rustls::Error> {
-    let mut client = ClientConnection::new(Arc::new(client), ServerName::try_from(name.to_owned()).unwrap()).unwrap();
+fn handshake(
+    client: ClientConfig,
+    server: ServerConfig,
+    name: &str,
+) -> Result<ClientConnection, rustls::Error> {
+    let mut client =
+        ClientConnection::new(Arc::new(client), ServerName::try_from(name.to_owned()).unwrap())
+            .unwrap();
     let mut server = ServerConnection::new(Arc::new(server)).unwrap();
     while client.is_handshaking() || server.is_handshaking() {
         let mut bytes = Vec::new();
@@ -94,11 +105,15 @@ fn reload_error(outcome: Reload<CertificateError>) -> String {
 async fn own_certificate_is_trusted_by_file_and_ca_list() {
     let folder = tempfile::tempdir().unwrap();
     let server = Arc::new(
-        ServingCertificate::open(CertificateSource::folder(folder.path().into(), vec![]), now()).await.unwrap(),
+        ServingCertificate::open(CertificateSource::folder(folder.path().into(), vec![]), now())
+            .await
+            .unwrap(),
     );
     let file = fs::read_to_string(server.path()).unwrap();
     let bundle = String::from_utf8(server.bundle().borrow().to_vec()).unwrap();
-    for (name, anchors) in ["localhost", "127.0.0.1", "::1"].map(|name| [(name, &file), (name, &bundle)]).as_flattened()
+    for (name, anchors) in ["localhost", "127.0.0.1", "::1"]
+        .map(|name| [(name, &file), (name, &bundle)])
+        .as_flattened()
     {
         assert_eq!(seen(&server, anchors, name).unwrap(), der(&file));
     }
@@ -109,7 +124,8 @@ async fn own_certificate_is_trusted_by_file_and_ca_list() {
 async fn new_handshakes_see_a_replaced_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (pair_for("a.test"), pair_for("a.test"));
-    let server = Arc::new(ServingCertificate::open(put(folder.path(), &first), now()).await.unwrap());
+    let server =
+        Arc::new(ServingCertificate::open(put(folder.path(), &first), now()).await.unwrap());
     assert_eq!(seen(&server, &first.0, "a.test").unwrap(), der(&first.0));
     assert!(matches!(server.reload(now()).await, Reload::Unchanged));
     put(folder.path(), &second);
@@ -122,9 +138,12 @@ async fn new_handshakes_see_a_replaced_certificate() {
 async fn bad_pair_keeps_the_old_one_and_is_logged_once() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (pair_for("a.test"), pair_for("a.test"));
-    let server = Arc::new(ServingCertificate::open(put(folder.path(), &first), now()).await.unwrap());
+    let server =
+        Arc::new(ServingCertificate::open(put(folder.path(), &first), now()).await.unwrap());
     put(folder.path(), &(second.0.clone(), first.1.clone()));
-    assert!(reload_error(server.reload(now()).await).contains("does not belong to the certificate"));
+    assert!(
+        reload_error(server.reload(now()).await).contains("does not belong to the certificate")
+    );
     assert!(matches!(server.reload(now()).await, Reload::Unchanged));
     fs::write(folder.path().join("tls.crt"), "rubbish").unwrap();
     assert!(reload_error(server.reload(now()).await).contains("contains no certificate"));
@@ -142,7 +161,9 @@ async fn bad_pair_keeps_the_old_one_and_is_logged_once() {
 async fn a_self_managed_pair_is_renewed_at_run_time() {
     let folder = tempfile::tempdir().unwrap();
     let server =
-        ServingCertificate::open(CertificateSource::folder(folder.path().into(), vec![]), now()).await.unwrap();
+        ServingCertificate::open(CertificateSource::folder(folder.path().into(), vec![]), now())
+            .await
+            .unwrap();
     let first = server.expires();
     assert!(matches!(server.reload(now()).await, Reload::Unchanged));
     let later = now() + jiff::SignedDuration::from_hours(24 * 340);
@@ -151,7 +172,8 @@ async fn a_self_managed_pair_is_renewed_at_run_time() {
 }
 
 fn options(flags: &[String]) -> Options {
-    let command = <Options as clap::Args>::augment_args(clap::Command::new("serve").no_binary_name(true));
+    let command =
+        <Options as clap::Args>::augment_args(clap::Command::new("serve").no_binary_name(true));
     <Options as clap::FromArgMatches>::from_arg_matches(&command.get_matches_from(flags)).unwrap()
 }
 
@@ -161,13 +183,21 @@ async fn the_timer_reloads_the_certificate() {
     let (first, second) = (pair_for("a.test"), pair_for("a.test"));
     put(folder.path(), &first);
     let flag = |flag, name| format!("{flag}={}", folder.path().join(name).display());
-    let options = options(&[flag("--tls-cert-file", "tls.crt"), flag("--tls-private-key-file", "tls.key")]);
+    let options =
+        options(&[flag("--tls-cert-file", "tls.crt"), flag("--tls-private-key-file", "tls.key")]);
     let metrics = Arc::new(Metrics::new());
     let serving = Serving::open(&options, None, metrics.clone()).await.unwrap();
     let server = serving.certificate.clone();
     let gauge = format!("{{certificate=\"serving\"}} {}", server.expires().as_second());
-    assert!(metrics.text().contains(&gauge) && !metrics.text().contains("serving-ca"), "{}", metrics.text());
-    let task = tokio::spawn(async move { serving.keep_current(std::time::Duration::from_millis(1)).await });
+    assert!(
+        metrics.text().contains(&gauge) && !metrics.text().contains("serving-ca"),
+        "{}",
+        metrics.text()
+    );
+    let task =
+        tokio::spawn(
+            async move { serving.keep_current(std::time::Duration::from_millis(1)).await },
+        );
     put(folder.path(), &second);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while seen(&server, &second.0, "a.test").is_err() {
@@ -180,10 +210,19 @@ async fn the_timer_reloads_the_certificate() {
 #[tokio::test]
 async fn secret_and_injection_need_a_control_plane() {
     for flag in ["--cert-secret=a", "--inject-ca-bundle"] {
-        let options = options(&["--service-name=images", "--service-namespace=registry", flag].map(str::to_owned));
-        let error = Serving::open(&options, None, Arc::new(Metrics::new())).await.err().unwrap().to_string();
+        let options = options(
+            &["--service-name=images", "--service-namespace=registry", flag].map(str::to_owned),
+        );
+        let error = Serving::open(&options, None, Arc::new(Metrics::new()))
+            .await
+            .err()
+            .unwrap()
+            .to_string();
         let name = flag.split('=').next().unwrap();
-        assert!(error.starts_with(&format!("{name} needs a control plane: give --kubeconfig")), "{error}");
+        assert!(
+            error.starts_with(&format!("{name} needs a control plane: give --kubeconfig")),
+            "{error}"
+        );
     }
 }
 
@@ -191,12 +230,14 @@ async fn secret_and_injection_need_a_control_plane() {
 async fn kube_apiserver_accepts_the_pair_of_a_service() {
     let folder = tempfile::tempdir().unwrap();
     let folder = format!("--cert-dir={}", folder.path().display());
-    let options = options(&[folder, "--service-name=images".into(), "--service-namespace=registry".into()]);
+    let options =
+        options(&[folder, "--service-name=images".into(), "--service-namespace=registry".into()]);
     let metrics = Arc::new(Metrics::new());
     let serving = Serving::open(&options, None, metrics.clone()).await.unwrap();
     let bundle = String::from_utf8(serving.ca_bundle().borrow().to_vec()).unwrap();
     assert_eq!(bundle.matches("BEGIN CERTIFICATE").count(), 1);
-    for name in ["images.registry.svc", "images", "images.registry.svc.cluster.local", "localhost"] {
+    for name in ["images.registry.svc", "images", "images.registry.svc.cluster.local", "localhost"]
+    {
         seen(&serving.certificate, &bundle, name).unwrap();
     }
     assert!(metrics.text().contains("{certificate=\"serving-ca\"}"), "{}", metrics.text());
@@ -217,7 +258,10 @@ fn cipher_suites_apply_to_tls_1_2_only() {
         handshake(client, config, "a.test").unwrap().negotiated_cipher_suite().unwrap().suite()
     };
     use rustls::CipherSuite as Id;
-    assert_eq!(negotiated(&rustls::version::TLS12), Id::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256);
+    assert_eq!(
+        negotiated(&rustls::version::TLS12),
+        Id::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+    );
     assert_eq!(negotiated(&rustls::version::TLS13), Id::TLS13_AES_256_GCM_SHA384);
 }
 
@@ -225,7 +269,8 @@ fn cipher_suites_apply_to_tls_1_2_only() {
 async fn a_session_is_resumed_under_a_later_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let pair = pair_for("a.test");
-    let server = Arc::new(ServingCertificate::open(put(folder.path(), &pair), now()).await.unwrap());
+    let server =
+        Arc::new(ServingCertificate::open(put(folder.path(), &pair), now()).await.unwrap());
     let protocol = protocol(MinVersion::Tls12);
     let client = client_showing(&pair.0, &pair.1, &pair.0, &rustls::version::TLS12);
     let kinds = [(); 2].map(|()| {
@@ -239,7 +284,8 @@ async fn a_session_is_resumed_under_a_later_configuration() {
 async fn errors_name_the_flag_and_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let (good, other) = (pair_for("a.test"), pair_for("b.test"));
-    let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let encrypted =
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let cases = [
         (("", good.1.as_str()), "tls.crt (--tls-cert-file) contains no certificate"),
@@ -254,7 +300,8 @@ async fn errors_name_the_flag_and_the_file() {
         let error = ServingCertificate::open(source, now()).await.unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
-    let missing = CertificateSource::files(folder.path().join("none.crt"), folder.path().join("tls.key"));
+    let missing =
+        CertificateSource::files(folder.path().join("none.crt"), folder.path().join("tls.key"));
     let error = ServingCertificate::open(missing, now()).await.unwrap_err().to_string();
     assert!(error.contains("none.crt (--tls-cert-file) cannot be read: No such file"), "{error}");
 }
@@ -278,7 +325,8 @@ async fn hints_reach_the_client() {
     }
     let folder = tempfile::tempdir().unwrap();
     let pair = pair_for("a.test");
-    let server = Arc::new(ServingCertificate::open(put(folder.path(), &pair), now()).await.unwrap());
+    let server =
+        Arc::new(ServingCertificate::open(put(folder.path(), &pair), now()).await.unwrap());
     let mut roots = RootCertStore::empty();
     roots.add(der(&pair.0)).unwrap();
     let subjects = roots.subjects();
@@ -297,7 +345,8 @@ async fn hints_reach_the_client() {
 async fn a_client_below_the_minimum_version_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let pair = pair_for("a.test");
-    let server = Arc::new(ServingCertificate::open(put(folder.path(), &pair), now()).await.unwrap());
+    let server =
+        Arc::new(ServingCertificate::open(put(folder.path(), &pair), now()).await.unwrap());
     for (min_version, accepted) in [(MinVersion::Tls12, true), (MinVersion::Tls13, false)] {
         let mut roots = RootCertStore::empty();
         roots.add(der(&pair.0)).unwrap();
@@ -312,40 +361,58 @@ async fn a_client_below_the_minimum_version_is_refused() {
 }
 
 /// A client that presents `shown` and signs with `key`.
-fn client_showing(shown: &str, key: &str, anchor: &str, version: &'static SupportedProtocolVersion) -> ClientConfig {
+fn client_showing(
+    shown: &str,
+    key: &str,
+    anchor: &str,
+    version: &'static SupportedProtocolVersion,
+) -> ClientConfig {
     #[derive(Debug)]
     struct Shows(Arc<rustls::sign::CertifiedKey>);
     impl rustls::client::ResolvesClientCert for Shows {
-        fn resolve(&self, _: &[&[u8]], _: &[rustls::SignatureScheme]) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        fn resolve(
+            &self,
+            _: &[&[u8]],
+            _: &[rustls::SignatureScheme],
+        ) -> Option<Arc<rustls::sign::CertifiedKey>> {
             Some(self.0.clone())
         }
         fn has_certs(&self) -> bool {
             true
         }
     }
-    let signer =
-        rustls::crypto::aws_lc_rs::sign::any_supported_type(&PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap())
-            .unwrap();
+    let signer = rustls::crypto::aws_lc_rs::sign::any_supported_type(
+        &PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap(),
+    )
+    .unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(der(anchor)).unwrap();
     ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[version])
         .unwrap()
         .with_root_certificates(roots)
-        .with_client_cert_resolver(Arc::new(Shows(Arc::new(rustls::sign::CertifiedKey::new(vec![der(shown)], signer)))))
+        .with_client_cert_resolver(Arc::new(Shows(Arc::new(rustls::sign::CertifiedKey::new(
+            vec![der(shown)],
+            signer,
+        )))))
 }
 
 #[tokio::test]
 async fn handshake_needs_the_key_of_the_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let (pair, stranger, thief) = (pair_for("a.test"), pair_for("stranger"), pair_for("thief"));
-    let server = Arc::new(ServingCertificate::open(put(folder.path(), &pair), now()).await.unwrap());
+    let server =
+        Arc::new(ServingCertificate::open(put(folder.path(), &pair), now()).await.unwrap());
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
-        let config = || server_config(server.clone(), &protocol(MinVersion::Tls12), vec![]).unwrap();
+        let config =
+            || server_config(server.clone(), &protocol(MinVersion::Tls12), vec![]).unwrap();
         let honest = client_showing(&stranger.0, &stranger.1, &pair.0, version);
         assert!(handshake(honest, config(), "a.test").is_ok());
         let dishonest = client_showing(&stranger.0, &thief.1, &pair.0, version);
         let error = handshake(dishonest, config(), "a.test").unwrap_err();
-        assert_eq!(error, rustls::Error::InvalidCertificate(rustls::CertificateError::BadSignature));
+        assert_eq!(
+            error,
+            rustls::Error::InvalidCertificate(rustls::CertificateError::BadSignature)
+        );
     }
 }

@@ -3,7 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    date_time_ymd,
 };
 use tempfile::TempDir;
 
@@ -57,7 +58,8 @@ async fn what_is_no_bearer_token_counts_as_nothing() {
     let server = Server::start(&[]).await;
     let nobody = server.client(Identity::default());
     for value in ["Basic YWRtaW46YWRtaW4=", "Bearer", "Bearer ", "token-of-admin"] {
-        let with = |path: &str| nobody.send(Request::new("GET", path).header("authorization", value));
+        let with =
+            |path: &str| nobody.send(Request::new("GET", path).header("authorization", value));
         assert_eq!(with("/readyz").await.expect("an answer").status, 200, "{value}");
         assert_eq!(with("/apis").await.expect("an answer").status, 401, "{value}");
     }
@@ -68,7 +70,9 @@ async fn what_is_no_bearer_token_counts_as_nothing() {
 #[tokio::test]
 async fn headers_of_a_front_proxy_prove_nothing() {
     let server = Server::start(&[]).await;
-    let forged = request("GET", "images").header("x-remote-user", "admin").header("x-remote-group", "system:masters");
+    let forged = request("GET", "images")
+        .header("x-remote-user", "admin")
+        .header("x-remote-group", "system:masters");
     let answer = server.client(Identity::default()).send(forged).await.expect("an answer");
     answer.fails(401, "Unauthorized", "Unauthorized");
 }
@@ -102,7 +106,8 @@ impl Authority {
 
     /// An authority that this one vouches for. Its PEM is the certificate that says so.
     fn intermediate(&self) -> Self {
-        let (mut params, key) = (authority_params(), KeyPair::generate().expect("a key can be made"));
+        let (mut params, key) =
+            (authority_params(), KeyPair::generate().expect("a key can be made"));
         params.distinguished_name.push(DnType::CommonName, "intermediate");
         let pem = params.signed_by(&key, &self.issuer).expect("a certificate can be made").pem();
         Self { issuer: Issuer::new(params, key), pem }
@@ -127,7 +132,8 @@ async fn trusting(authority: &Authority) -> (Server, TempDir) {
 async fn a_certificate_of_the_authority_is_a_user() {
     let authority = Authority::new();
     let (server, _folder) = trusting(&authority).await;
-    let carol = server.client(authority.identity(&user_params(ExtendedKeyUsagePurpose::ClientAuth, 2099)));
+    let carol =
+        server.client(authority.identity(&user_params(ExtendedKeyUsagePurpose::ClientAuth, 2099)));
     for path in ["/apis", "/readyz", "/apis/image.openshift.io/v1/images"] {
         assert_eq!(code(&carol, path).await, 200, "{path}");
     }
@@ -140,7 +146,8 @@ async fn an_authority_may_vouch_for_another_one() {
     let authority = Authority::new();
     let (server, _folder) = trusting(&authority).await;
     let intermediate = authority.intermediate();
-    let mut identity = intermediate.identity(&user_params(ExtendedKeyUsagePurpose::ClientAuth, 2099));
+    let mut identity =
+        intermediate.identity(&user_params(ExtendedKeyUsagePurpose::ClientAuth, 2099));
     assert_eq!(code(&server.client(identity.clone()), "/apis").await, 401, "the link is missing");
     let (chain, _) = identity.certificate.as_mut().expect("there is a certificate");
     chain.extend(intermediate.pem.as_bytes());
@@ -151,7 +158,8 @@ async fn an_authority_may_vouch_for_another_one() {
 async fn foreign_unsuitable_or_expired_certificate_is_refused() {
     let authority = Authority::new();
     let (server, _folder) = trusting(&authority).await;
-    let stranger = Authority::new().identity(&user_params(ExtendedKeyUsagePurpose::ClientAuth, 2099));
+    let stranger =
+        Authority::new().identity(&user_params(ExtendedKeyUsagePurpose::ClientAuth, 2099));
     let misused = authority.identity(&user_params(ExtendedKeyUsagePurpose::ServerAuth, 2099));
     let expired = authority.identity(&user_params(ExtendedKeyUsagePurpose::ClientAuth, 2020));
     for identity in [stranger, misused, expired] {
@@ -167,7 +175,8 @@ async fn foreign_unsuitable_or_expired_certificate_is_refused() {
 #[tokio::test]
 async fn a_certificate_is_refused_where_no_authority_is_known() {
     let server = Server::start(&[]).await;
-    let client = server.client(Authority::new().identity(&user_params(ExtendedKeyUsagePurpose::ClientAuth, 2099)));
+    let client = server
+        .client(Authority::new().identity(&user_params(ExtendedKeyUsagePurpose::ClientAuth, 2099)));
     assert_eq!(code(&client, "/apis").await, 401);
 }
 
@@ -180,7 +189,10 @@ async fn no_token_is_ever_logged() {
     }
     server.stop().await;
     let log = server.log().join("\n");
-    assert!(log.contains("/apis/image.openshift.io/v1/images"), "requests are logged at this verbosity");
+    assert!(
+        log.contains("/apis/image.openshift.io/v1/images"),
+        "requests are logged at this verbosity"
+    );
     assert!(!log.contains("token-of-"), "{log}");
 }
 
@@ -197,7 +209,9 @@ async fn keys_and_data_are_for_their_owner_only() {
 
 #[tokio::test]
 async fn paths_can_be_open_to_everybody_and_resources_never() {
-    let server = Server::start(&["--authorization-always-allow-paths=/livez,/readyz,/metrics,/apis/*"]).await;
+    let server =
+        Server::start(&["--authorization-always-allow-paths=/livez,/readyz,/metrics,/apis/*"])
+            .await;
     let nobody = server.client(Identity::default());
     for (path, status) in [
         ("/metrics", 200),

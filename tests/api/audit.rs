@@ -18,7 +18,8 @@ fn events(path: &Path) -> Vec<Value> {
 }
 
 fn event(path: &Path, id: &str) -> Value {
-    let found: Vec<Value> = events(path).into_iter().filter(|event| event["auditID"] == id).collect();
+    let found: Vec<Value> =
+        events(path).into_iter().filter(|event| event["auditID"] == id).collect();
     assert_eq!(found.len(), 1, "{id}: {found:?}");
     found[0].clone()
 }
@@ -29,21 +30,41 @@ async fn every_request_leaves_a_line_without_its_credentials() {
     let path = folder.path().join("audit.log");
     let mut api = Api::with(&["--audit-log-path", path.to_str().expect("it is text")]).await;
     api.ask(
-        request("GET", "images/missing?x=%3c1&y=2").header("audit-id", "absent").header("x-forwarded-for", "9.9.9.9"),
+        request("GET", "images/missing?x=%3c1&y=2")
+            .header("audit-id", "absent")
+            .header("x-forwarded-for", "9.9.9.9"),
     )
     .await;
     api.ask(request("POST", "images").json(&image("a")).header("audit-id", "made")).await.is(201);
-    api.ask(request("POST", "images").json(&json!({"kind": "secret-kind"})).header("audit-id", "broken")).await.is(400);
-    api.ask(request("GET", "images").header("impersonate-user", "zoe").header("audit-id", "as-zoe")).await.is(200);
+    api.ask(
+        request("POST", "images")
+            .json(&json!({"kind": "secret-kind"}))
+            .header("audit-id", "broken"),
+    )
+    .await
+    .is(400);
+    api.ask(
+        request("GET", "images").header("impersonate-user", "zoe").header("audit-id", "as-zoe"),
+    )
+    .await
+    .is(200);
     let stranger = api.server.client(Identity::token("secret-token"));
-    stranger.send(request("GET", "images").header("audit-id", "stranger")).await.expect("an answer").is(401);
-    let text = String::from_utf8(api.ask(Request::new("GET", "/metrics")).await.body).expect("it is text");
+    stranger
+        .send(request("GET", "images").header("audit-id", "stranger"))
+        .await
+        .expect("an answer")
+        .is(401);
+    let text =
+        String::from_utf8(api.ask(Request::new("GET", "/metrics")).await.body).expect("it is text");
     assert!(text.contains("apiserver_audit_error_total{plugin=\"log\"} 0"), "{text}");
     api.server.stop().await;
 
     let absent = event(&path, "absent");
     assert_eq!(absent["requestURI"], format!("{V1}/images/missing?x=%3c1&y=2"));
-    assert_eq!(absent["responseStatus"]["message"], "images.image.openshift.io \"missing\" not found");
+    assert_eq!(
+        absent["responseStatus"]["message"],
+        "images.image.openshift.io \"missing\" not found"
+    );
     assert_eq!((&absent["sourceIPs"], &absent["verb"]), (&json!(["127.0.0.1"]), &json!("get")));
     assert_eq!(absent["user"]["username"], "admin");
     assert_eq!(absent["annotations"]["authorization.k8s.io/decision"], "allow");
@@ -63,9 +84,13 @@ async fn a_client_that_goes_away_leaves_a_line() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let path = folder.path().join("audit.log");
     let api = Api::with(&["--audit-log-path", path.to_str().expect("it is text")]).await;
-    let begun = api.client.begin(request("POST", "images").json(&image("a")).header("audit-id", "gone")).await;
-    let metrics =
-        || async { String::from_utf8_lossy(&api.ask(Request::new("GET", "/metrics")).await.body).into_owned() };
+    let begun = api
+        .client
+        .begin(request("POST", "images").json(&image("a")).header("audit-id", "gone"))
+        .await;
+    let metrics = || async {
+        String::from_utf8_lossy(&api.ask(Request::new("GET", "/metrics")).await.body).into_owned()
+    };
     let is_counted = || async { metrics().await.contains("{request_kind=\"mutating\"} 1") };
     eventually("the request is not in flight", is_counted).await;
     drop(begun);
@@ -110,6 +135,8 @@ async fn a_dash_is_stdout() {
     };
     eventually("the server does not answer", || async { ask().await.is_some() }).await;
     running
-        .wait_for_line(|line| line.starts_with("{\"kind\":\"Event\",") && line.contains("\"auditID\":\"seen\""))
+        .wait_for_line(|line| {
+            line.starts_with("{\"kind\":\"Event\",") && line.contains("\"auditID\":\"seen\"")
+        })
         .await;
 }

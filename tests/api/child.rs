@@ -54,14 +54,19 @@ impl Running {
     pub(crate) async fn wait_for_line(&mut self, is_wanted: impl Fn(&str) -> bool) {
         while !self.lines_read.last().is_some_and(|line| is_wanted(line)) {
             let line = timeout(DEADLINE, self.lines.recv()).await;
-            let line = line.unwrap_or_else(|_| panic!("no further line after {:?}", self.lines_read));
-            self.lines_read.push(line.unwrap_or_else(|| panic!("the process ended after {:?}", self.lines_read)));
+            let line =
+                line.unwrap_or_else(|_| panic!("no further line after {:?}", self.lines_read));
+            self.lines_read.push(
+                line.unwrap_or_else(|| panic!("the process ended after {:?}", self.lines_read)),
+            );
         }
     }
 
     /// Waits for the end and returns the whole output.
     pub(crate) async fn end(mut self) -> (ExitStatus, String) {
-        while let Some(line) = timeout(DEADLINE, self.lines.recv()).await.expect("the process ends in time") {
+        while let Some(line) =
+            timeout(DEADLINE, self.lines.recv()).await.expect("the process ends in time")
+        {
             self.lines_read.push(line);
         }
         (self.child.wait().expect("the end of a child can be awaited"), self.lines_read.join("\n"))

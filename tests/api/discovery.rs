@@ -17,13 +17,17 @@ async fn ask(api: &Api, path: &str) -> Answer {
 async fn the_list_of_groups_has_no_version_of_its_own() {
     let api = Api::start().await;
     let version = json!({"groupVersion": "image.openshift.io/v1", "version": "v1"});
-    let group = json!({"name": "image.openshift.io", "versions": [version], "preferredVersion": version});
+    let group =
+        json!({"name": "image.openshift.io", "versions": [version], "preferredVersion": version});
     let groups = ask(&api, "/apis").await;
     assert_eq!(groups.is(200), json!({"kind": "APIGroupList", "groups": [group]}));
     assert_eq!(groups.header("vary"), Some("Accept"));
     let mut alone = ask(&api, "/apis/image.openshift.io").await.is(200);
     let fields = alone.as_object_mut().expect("a group is an object");
-    assert_eq!((fields.remove("kind"), fields.remove("apiVersion")), (Some("APIGroup".into()), Some("v1".into())));
+    assert_eq!(
+        (fields.remove("kind"), fields.remove("apiVersion")),
+        (Some("APIGroup".into()), Some("v1".into()))
+    );
     assert_eq!(alone, group);
 }
 
@@ -31,7 +35,10 @@ async fn the_list_of_groups_has_no_version_of_its_own() {
 async fn resources_come_in_the_recorded_order() {
     let api = Api::start().await;
     let list = ask(&api, V1).await.is(200);
-    assert_eq!((&list["kind"], &list["groupVersion"]), (&json!("APIResourceList"), &json!("image.openshift.io/v1")));
+    assert_eq!(
+        (&list["kind"], &list["groupVersion"]),
+        (&json!("APIResourceList"), &json!("image.openshift.io/v1"))
+    );
     let resources = list["resources"].as_array().expect("resources");
     let recorded = [
         "images",
@@ -60,7 +67,9 @@ async fn resources_come_in_the_recorded_order() {
 #[tokio::test]
 async fn one_document_tells_everything_and_is_sent_once() {
     let api = Api::start().await;
-    let accept = format!("{AGGREGATED},application/json;as=APIGroupDiscoveryList;v=v2beta1,application/json");
+    let accept = format!(
+        "{AGGREGATED},application/json;as=APIGroupDiscoveryList;v=v2beta1,application/json"
+    );
     let asked = Request::new("GET", "/apis").header("accept", &accept);
     let answer = api.ask(asked.clone()).await;
     assert_eq!(answer.header("content-type"), Some(AGGREGATED));
@@ -81,7 +90,10 @@ async fn one_document_tells_everything_and_is_sent_once() {
         "imagetags",
     ];
     assert_eq!(names(&version["resources"], "resource"), recorded);
-    assert_eq!(names(&version["resources"][4]["subresources"], "subresource"), ["layers", "secrets", "status"]);
+    assert_eq!(
+        names(&version["resources"][4]["subresources"], "subresource"),
+        ["layers", "secrets", "status"]
+    );
     let tag = answer.header("etag").expect("the document has a tag");
     assert!(tag.starts_with('"') && tag.ends_with('"'), "{tag}");
     let known = api.ask(asked.header("if-none-match", tag)).await;
@@ -92,11 +104,19 @@ async fn one_document_tells_everything_and_is_sent_once() {
 async fn discovery_says_what_it_sends() {
     let api = Api::start().await;
     for path in PATHS {
-        assert_eq!(ask(&api, path).await.header("content-type"), Some("application/json"), "{path}");
+        assert_eq!(
+            ask(&api, path).await.header("content-type"),
+            Some("application/json"),
+            "{path}"
+        );
     }
     for path in &PATHS[..3] {
         let yaml = api.ask(Request::new("GET", path).header("accept", "application/yaml")).await;
-        assert_eq!((yaml.status, yaml.header("content-type")), (200, Some("application/yaml")), "{path}");
+        assert_eq!(
+            (yaml.status, yaml.header("content-type")),
+            (200, Some("application/yaml")),
+            "{path}"
+        );
     }
 }
 
@@ -118,7 +138,10 @@ async fn discovery_is_for_those_who_say_who_they_are() {
 async fn openapi_tells_what_is_served_and_is_sent_once() {
     let api = Api::start().await;
     let index = ask(&api, "/openapi/v3").await.is(200);
-    let url = index["paths"]["apis/image.openshift.io/v1"]["serverRelativeURL"].as_str().expect("a URL").to_owned();
+    let url = index["paths"]["apis/image.openshift.io/v1"]["serverRelativeURL"]
+        .as_str()
+        .expect("a URL")
+        .to_owned();
     let (path, hash) = url.split_once("?hash=").expect("a hash");
     let document = ask(&api, &url).await;
     assert_eq!(document.header("cache-control"), Some("public, immutable"));
@@ -127,13 +150,15 @@ async fn openapi_tells_what_is_served_and_is_sent_once() {
         let answer = ask(&api, path).await;
         let document = answer.is(200);
         assert_eq!(document[version.0], version.1);
-        let patch = &document["paths"][format!("{V1}/namespaces/{{namespace}}/imagestreams/{{name}}")]["patch"];
+        let patch = &document["paths"]
+            [format!("{V1}/namespaces/{{namespace}}/imagestreams/{{name}}")]["patch"];
         assert_eq!(patch["x-kubernetes-group-version-kind"]["kind"], "ImageStream");
         let parameters = patch["parameters"].as_array().expect("a patch has parameters");
         for name in ["dryRun", "fieldValidation"] {
             assert!(parameters.iter().any(|each| each["name"] == name), "{path}: {parameters:?}");
         }
-        let get = &document["paths"][format!("{V1}/namespaces/{{namespace}}/imagestreamimages/{{name}}")]["get"];
+        let get = &document["paths"]
+            [format!("{V1}/namespaces/{{namespace}}/imagestreamimages/{{name}}")]["get"];
         assert_eq!(get["x-kubernetes-group-version-kind"]["kind"], "ImageStreamImage");
         let tag = answer.header("etag").expect("an entity tag");
         let again = api.ask(Request::new("GET", path).header("if-none-match", tag)).await;

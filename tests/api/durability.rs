@@ -16,11 +16,20 @@ const WRITERS: usize = 8;
 const PUSHES: usize = 60;
 
 fn version(object: &Value) -> u64 {
-    object["metadata"]["resourceVersion"].as_str().unwrap_or_default().parse().expect("a version is a number here")
+    object["metadata"]["resourceVersion"]
+        .as_str()
+        .unwrap_or_default()
+        .parse()
+        .expect("a version is a number here")
 }
 
 /// Pushes image after image until the server is gone, and notes what it acknowledged.
-async fn push_on(client: Client, next: &AtomicUsize, highest: &AtomicU64, acknowledged: &Mutex<Vec<usize>>) {
+async fn push_on(
+    client: Client,
+    next: &AtomicUsize,
+    highest: &AtomicU64,
+    acknowledged: &Mutex<Vec<usize>>,
+) {
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
         let body = mapping("s", &format!("t{number}"), &image(&digest(&format!("{number:08x}"))));
@@ -35,13 +44,16 @@ async fn push_on(client: Client, next: &AtomicUsize, highest: &AtomicU64, acknow
 #[tokio::test]
 async fn whatever_was_acknowledged_outlives_a_kill() {
     let mut api = ProcessApi::with_stream().await;
-    let (next, highest, acknowledged) = (AtomicUsize::new(0), AtomicU64::new(0), Mutex::new(Vec::new()));
+    let (next, highest, acknowledged) =
+        (AtomicUsize::new(0), AtomicU64::new(0), Mutex::new(Vec::new()));
     let known = || acknowledged.lock().unwrap_or_else(PoisonError::into_inner).clone();
     for round in 1..=3 {
-        let writers = (0..WRITERS).map(|_| push_on(api.server.admin(), &next, &highest, &acknowledged));
+        let writers =
+            (0..WRITERS).map(|_| push_on(api.server.admin(), &next, &highest, &acknowledged));
         let writers = join_all(writers);
         let kill = async {
-            eventually("pushes are acknowledged", || async { known().len() >= round * PUSHES }).await;
+            eventually("pushes are acknowledged", || async { known().len() >= round * PUSHES })
+                .await;
             api.server.kill9();
         };
         tokio::join!(writers, kill);
@@ -58,7 +70,8 @@ async fn check(api: &ProcessApi, acknowledged: &[usize], highest: u64) {
     let images = images["items"].as_array().expect("there are images");
     for number in acknowledged {
         let (tag, name) = (format!("t{number}"), digest(&format!("{number:08x}")));
-        let event = tags.iter().find(|each| each["tag"] == tag).map(|each| &each["items"][0]["image"]);
+        let event =
+            tags.iter().find(|each| each["tag"] == tag).map(|each| &each["items"][0]["image"]);
         assert_eq!(event, Some(&Value::from(name.as_str())), "the event of {tag}");
         assert!(images.iter().any(|image| image["metadata"]["name"] == name), "the image of {tag}");
     }
@@ -70,10 +83,17 @@ async fn check(api: &ProcessApi, acknowledged: &[usize], highest: u64) {
 async fn a_second_process_takes_over_when_the_first_has_ended() {
     let mut api = ProcessApi::with_stream().await;
     let at = |name: &str| api.server.folder().join(name).display().to_string();
-    let flags = [("--data-dir", "data"), ("--cert-dir", "certs"), ("--token-auth-file", "tokens.csv")];
-    let modes = ["serve", "--authorization-mode=AlwaysAllow", "--bind-address=127.0.0.1", "--secure-port=0"];
+    let flags =
+        [("--data-dir", "data"), ("--cert-dir", "certs"), ("--token-auth-file", "tokens.csv")];
+    let modes = [
+        "serve",
+        "--authorization-mode=AlwaysAllow",
+        "--bind-address=127.0.0.1",
+        "--secure-port=0",
+    ];
     let files = flags.map(|(flag, name)| format!("{flag}={}", at(name)));
-    let mut second = Running::start(modes.into_iter().chain(files.iter().map(String::as_str)), Output::Logged);
+    let mut second =
+        Running::start(modes.into_iter().chain(files.iter().map(String::as_str)), Output::Logged);
     second.wait_for_line(|line| line.contains("in use by another process")).await;
     api.server.stop().await;
     second.wait_for_line(|line| line.contains("serving")).await;

@@ -95,7 +95,13 @@ pub(crate) fn old(name: &str) -> Value {
 
 /// The paths of all fields of a type that no value sets, without those of object metadata.
 fn unset(schema: &Value, values: &[&Value]) -> BTreeSet<String> {
-    fn walk(root: &Value, schema: &Value, values: &[&Value], path: &str, out: &mut BTreeSet<String>) {
+    fn walk(
+        root: &Value,
+        schema: &Value,
+        values: &[&Value],
+        path: &str,
+        out: &mut BTreeSet<String>,
+    ) {
         if let Some(reference) = schema["$ref"].as_str() {
             let target = root.pointer(&reference[1..]).expect("a reference leads somewhere");
             return walk(root, target, values, path, out);
@@ -103,12 +109,16 @@ fn unset(schema: &Value, values: &[&Value]) -> BTreeSet<String> {
         for choice in schema["anyOf"].as_array().into_iter().flatten() {
             walk(root, choice, values, path, out);
         }
-        let elements: Vec<&Value> = values.iter().filter_map(|value| value.as_array()).flatten().collect();
+        let elements: Vec<&Value> =
+            values.iter().filter_map(|value| value.as_array()).flatten().collect();
         if schema.get("items").is_some() {
             walk(root, &schema["items"], &elements, path, out);
         }
-        for (name, inner) in
-            schema["properties"].as_object().into_iter().flatten().filter(|(name, _)| *name != "metadata")
+        for (name, inner) in schema["properties"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(name, _)| *name != "metadata")
         {
             let path = format!("{path}.{name}");
             let inside: Vec<&Value> = values.iter().filter_map(|value| value.get(name)).collect();
@@ -176,7 +186,12 @@ async fn a_signature_without_a_known_state_may_not_claim_anything() {
     let mut image = layered(&digest("1"));
     image["signatures"][0]["conditions"] = json!([]);
     let refused = api.post("images", &image).await.is(422);
-    let fields: Vec<_> = refused["details"]["causes"].as_array().expect("the causes are told").iter().collect();
-    let wanted = ["imageIdentity", "signedClaims", "issuedBy", "issuedTo"].map(|name| format!("signatures[0].{name}"));
-    assert_eq!(fields.iter().map(|cause| cause["field"].as_str().unwrap_or_default()).collect::<Vec<_>>(), wanted);
+    let fields: Vec<_> =
+        refused["details"]["causes"].as_array().expect("the causes are told").iter().collect();
+    let wanted = ["imageIdentity", "signedClaims", "issuedBy", "issuedTo"]
+        .map(|name| format!("signatures[0].{name}"));
+    assert_eq!(
+        fields.iter().map(|cause| cause["field"].as_str().unwrap_or_default()).collect::<Vec<_>>(),
+        wanted
+    );
 }

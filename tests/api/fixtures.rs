@@ -60,5 +60,8 @@ pub(crate) fn history(tag: &str, images: &[&str]) -> Value {
 /// The names of the objects of a list.
 pub(crate) fn names(list: &Value) -> Vec<&str> {
     let items = list["items"].as_array().expect("a list has items");
-    items.iter().map(|item| item["metadata"]["name"].as_str().expect("an object has a name")).collect()
+    items
+        .iter()
+        .map(|item| item["metadata"]["name"].as_str().expect("an object has a name"))
+        .collect()
 }

@@ -64,7 +64,10 @@ impl<S: TestServer> ApiOf<S> {
 impl<S> ApiOf<S> {
     pub(crate) async fn ask(&self, request: Request) -> Answer {
         let line = format!("{} {}", request.method, request.target);
-        self.client.send(request).await.unwrap_or_else(|why| panic!("{line} is not answered: {why}"))
+        self.client
+            .send(request)
+            .await
+            .unwrap_or_else(|why| panic!("{line} is not answered: {why}"))
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -106,5 +109,7 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, condition: 
             interval.tick().await;
         }
     };
-    time::timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("{what} not within {DEADLINE:?}"));
+    time::timeout(DEADLINE, wait)
+        .await
+        .unwrap_or_else(|_| panic!("{what} not within {DEADLINE:?}"));
 }

@@ -13,7 +13,15 @@ async fn text(api: &Api, path: &str) -> (u16, String) {
 #[tokio::test]
 async fn a_healthy_server_says_ok() {
     let api = Api::start().await;
-    for path in ["/livez", "/readyz", "/healthz", "/livez/ping", "/readyz/ping", "/readyz/storage", "/healthz/ping"] {
+    for path in [
+        "/livez",
+        "/readyz",
+        "/healthz",
+        "/livez/ping",
+        "/readyz/ping",
+        "/readyz/storage",
+        "/healthz/ping",
+    ] {
         assert_eq!(text(&api, path).await, (200, "ok".into()), "{path}");
     }
 }
@@ -25,7 +33,10 @@ async fn only_readiness_depends_on_storage() {
         assert_eq!(text(&api, path).await.0, 404, "{path}");
     }
     let told = text(&api, "/readyz?verbose").await.1;
-    assert_eq!(told, "[+]ping ok\n[+]storage ok\n[+]authentication ok\n[+]shutdown ok\nreadyz check passed\n");
+    assert_eq!(
+        told,
+        "[+]ping ok\n[+]storage ok\n[+]authentication ok\n[+]shutdown ok\nreadyz check passed\n"
+    );
     assert_eq!(text(&api, "/livez?verbose=true").await.1, "[+]ping ok\nlivez check passed\n");
 }
 

@@ -22,7 +22,8 @@ struct Watch {
 
 impl Watch {
     async fn open(raw: &mut Raw) -> Self {
-        let stream = raw.request(&fields("GET", &format!("{STREAMS}?watch=true")), Body::None).await;
+        let stream =
+            raw.request(&fields("GET", &format!("{STREAMS}?watch=true")), Body::None).await;
         assert_eq!(raw.status(stream).await, 200);
         Self { stream }
     }
@@ -32,7 +33,10 @@ impl Watch {
         api.post(STREAMS, &stream(name)).await.is(201);
         let event = timeout(DEADLINE, raw.part(self.stream)).await.expect("the watch tells of it");
         let event: Value = serde_json::from_slice(&event).expect("an event is JSON");
-        assert_eq!((&event["type"], &event["object"]["metadata"]["name"]), (&"ADDED".into(), &name.into()));
+        assert_eq!(
+            (&event["type"], &event["object"]["metadata"]["name"]),
+            (&"ADDED".into(), &name.into())
+        );
         let faults = raw.resets.iter().filter(|(_, code)| *code == PROTOCOL_ERROR);
         assert_eq!(faults.count(), 0, "{:?}", raw.resets);
     }
@@ -79,7 +83,11 @@ async fn malformed_requests_are_answered_on_their_stream() {
     for (number, (fields, status)) in cases.into_iter().enumerate() {
         let stream = raw.request(&fields, Body::None).await;
         let response = timeout(DEADLINE, raw.response(stream)).await.expect("there is a response");
-        assert_eq!(response, Response { status, body: vec![], ended_with_headers: true }, "case {number}");
+        assert_eq!(
+            response,
+            Response { status, body: vec![], ended_with_headers: true },
+            "case {number}"
+        );
     }
     watch.goes_on(&api, &mut raw, "after").await;
 }
@@ -94,7 +102,8 @@ async fn header_names_that_are_too_long_end_their_stream_only() {
             let (name, value) = ("n".repeat(length), vec![b'v'; after]);
             let fields = with(&[(&name, &value), ("x-after", &value)]);
             let stream = raw.request(&fields, Body::None).await;
-            let response = timeout(DEADLINE, raw.response(stream)).await.expect("there is a response");
+            let response =
+                timeout(DEADLINE, raw.response(stream)).await.expect("there is a response");
             assert_eq!(response.status, status, "{length}");
             watch.goes_on(&api, &mut raw, &format!("after-{length}-{after}")).await;
         }
@@ -129,7 +138,11 @@ async fn a_body_that_is_not_as_long_as_announced_is_answered() {
     let api = Api::start().await;
     let mut raw = Raw::open(&api).await;
     let watch = Watch::open(&mut raw).await;
-    let post = with(&[(":method", b"POST"), ("content-type", b"application/json"), ("content-length", b"5")]);
+    let post = with(&[
+        (":method", b"POST"),
+        ("content-type", b"application/json"),
+        ("content-length", b"5"),
+    ]);
     for body in ["{}", "{\"much\": \"longer\"}"] {
         let stream = raw.request(&post, Body::Follows).await;
         raw.data(stream, body.as_bytes(), Body::None).await;
@@ -218,6 +231,10 @@ async fn a_response_to_head_has_no_body_on_http_2() {
         ("nothing", 404),
     ] {
         let stream = raw.request(&fields("HEAD", path), Body::None).await;
-        assert_eq!(raw.response(stream).await, Response { status, body: vec![], ended_with_headers: true }, "{path}");
+        assert_eq!(
+            raw.response(stream).await,
+            Response { status, body: vec![], ended_with_headers: true },
+            "{path}"
+        );
     }
 }

@@ -21,9 +21,13 @@ async fn a_new_image_has_no_control_characters_in_its_name() {
     let rule = "Invalid value: \"older\\nERROR forged\": may not contain control characters";
     let bad = json!({"kind": "Image", "apiVersion": "image.openshift.io/v1", "metadata": {"name": NAME},
         "dockerImageReference": "registry.example.com/ns/s"});
-    let message = format!("Image.image.openshift.io \"older\\nERROR forged\" is invalid: metadata.name: {rule}");
+    let message = format!(
+        "Image.image.openshift.io \"older\\nERROR forged\" is invalid: metadata.name: {rule}"
+    );
     api.post("images", &bad).await.fails(422, "Invalid", &message);
-    let message = format!("ImageStreamMapping.image.openshift.io \"s\" is invalid: image.metadata.name: {rule}");
+    let message = format!(
+        "ImageStreamMapping.image.openshift.io \"s\" is invalid: image.metadata.name: {rule}"
+    );
     api.post(MAPPINGS, &mapping("s", "t", &bad)).await.fails(422, "Invalid", &message);
     assert!(names(&api.get("images").await.is(200)).is_empty());
 }
@@ -36,10 +40,21 @@ async fn an_import_refuses_control_characters_in_names_of_images() {
     let file = folder.path().join("objects.jsonl");
     fs::write(&file, format!("{line}\n")).expect("the file can be written");
     let mut command = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver"));
-    let command = command.args(["store", "import"]).arg(&file).arg("--data-dir").arg(folder.path().join("data"));
+    let command = command
+        .args(["store", "import"])
+        .arg(&file)
+        .arg("--data-dir")
+        .arg(folder.path().join("data"));
     let output = command.output().expect("the binary can be run");
-    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(!output.status.success() && told.contains("may not contain control characters"), "{told}");
+    let told = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        !output.status.success() && told.contains("may not contain control characters"),
+        "{told}"
+    );
 }
 
 #[tokio::test]
@@ -47,7 +62,8 @@ async fn an_older_image_with_such_a_name_is_read_changed_and_deleted() {
     let mut api = Api::start().await;
     api.post("images", &image("older")).await.is(201);
     api.server.stop().await;
-    let store = Embedded::open(Options::new(api.server.folder().join("data"))).expect("the server has left it");
+    let store = Embedded::open(Options::new(api.server.folder().join("data")))
+        .expect("the server has left it");
     let key = |name: &str| Key::new(format!("/image.openshift.io/images/{name}"));
     let Lookup::Found(entry) = store.get(&key("older"), None).await.expect("it can be read") else {
         panic!("the image is stored")
@@ -59,8 +75,10 @@ async fn an_older_image_with_such_a_name_is_read_changed_and_deleted() {
     store.commit(Txn { guards: vec![], changes }).await.expect("the row can be written");
     drop(store);
     let mut command = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver"));
-    let command = command.args(["store", "check", "--data-dir"]).arg(api.server.folder().join("data"));
-    let told = String::from_utf8(command.output().expect("the binary can be run").stdout).expect("it is text");
+    let command =
+        command.args(["store", "check", "--data-dir"]).arg(api.server.folder().join("data"));
+    let told = String::from_utf8(command.output().expect("the binary can be run").stdout)
+        .expect("it is text");
     assert!(told.contains("views/older\\nERROR forged is missing"), "{told}");
     api.restart().await;
 

@@ -62,7 +62,11 @@ async fn an_image_is_told_which_rules_it_breaks() {
 async fn an_image_belongs_to_no_namespace() {
     let api = with_images(&["a"]).await;
     for path in ["namespaces/ns/images", "namespaces/ns/images/a"] {
-        api.get(path).await.fails(404, "NotFound", "the server could not find the requested resource");
+        api.get(path).await.fails(
+            404,
+            "NotFound",
+            "the server could not find the requested resource",
+        );
     }
 }
 
@@ -85,7 +89,10 @@ async fn an_image_may_say_any_namespace_but_not_inside_of_a_mapping() {
 async fn a_list_names_its_kind_once() {
     let api = with_images(&["b", "a"]).await;
     let list = api.get("images").await.is(200);
-    assert_eq!((&list["kind"], &list["apiVersion"]), (&json!("ImageList"), &json!("image.openshift.io/v1")));
+    assert_eq!(
+        (&list["kind"], &list["apiVersion"]),
+        (&json!("ImageList"), &json!("image.openshift.io/v1"))
+    );
     assert_eq!(names(&list), ["a", "b"]);
     assert!(list["items"][0].get("kind").is_none() && list["items"][0].get("apiVersion").is_none());
 }
@@ -94,7 +101,10 @@ async fn a_list_names_its_kind_once() {
 async fn pages_show_one_moment_whatever_happens_meanwhile() {
     let api = with_images(&["a", "b", "c", "d", "e"]).await;
     let first = api.get("images?limit=2").await.is(200);
-    assert_eq!((names(&first), &first["metadata"]["remainingItemCount"]), (vec!["a", "b"], &json!(3)));
+    assert_eq!(
+        (names(&first), &first["metadata"]["remainingItemCount"]),
+        (vec!["a", "b"], &json!(3))
+    );
     api.delete("images/c").await.is(200);
     api.post("images", &image("cc")).await.is(201);
     let mut seen: Vec<String> = names(&first).into_iter().map(str::to_owned).collect();
@@ -116,7 +126,10 @@ async fn a_token_is_refused_where_it_means_nothing() {
     let both = api.get(&format!("images?continue={token}&resourceVersion=7")).await;
     both.fails(400, "BadRequest", "specifying resource version is not allowed when using continue");
     let rubbish = api.get("images?continue=rubbish!").await.is(400);
-    assert!(rubbish["message"].as_str().is_some_and(|text| text.contains("continue key is not valid")), "{rubbish}");
+    assert!(
+        rubbish["message"].as_str().is_some_and(|text| text.contains("continue key is not valid")),
+        "{rubbish}"
+    );
 }
 
 #[tokio::test]
@@ -124,10 +137,18 @@ async fn tables_have_the_columns_of_images() {
     let api = with_images(&["a", "b"]).await;
     for (path, rows) in [("images", json!(["a", "b"])), ("images/a", json!(["a"]))] {
         let table = api.get_as(path, TABLE).await.is(200);
-        let columns: Vec<&Value> = table["columnDefinitions"].as_array().expect("columns").iter().collect();
-        assert_eq!(columns.iter().map(|column| &column["name"]).collect::<Vec<_>>(), ["Name", "Image Reference"]);
-        let cells =
-            table["rows"].as_array().expect("rows").iter().map(|row| row["cells"][0].clone()).collect::<Value>();
+        let columns: Vec<&Value> =
+            table["columnDefinitions"].as_array().expect("columns").iter().collect();
+        assert_eq!(
+            columns.iter().map(|column| &column["name"]).collect::<Vec<_>>(),
+            ["Name", "Image Reference"]
+        );
+        let cells = table["rows"]
+            .as_array()
+            .expect("rows")
+            .iter()
+            .map(|row| row["cells"][0].clone())
+            .collect::<Value>();
         assert_eq!((&table["kind"], cells), (&json!("Table"), rows));
         assert_eq!(table["rows"][0]["object"]["kind"], "PartialObjectMetadata");
         assert_eq!(table["rows"][0]["cells"][1], "registry.example.com/ns/s:a");
@@ -139,11 +160,13 @@ async fn metadata_can_be_read_alone() {
     let api = with_images(&["a"]).await;
     let whole = api.get("images/a").await.is(200);
     let one = api.get_as("images/a", PARTIAL).await.is(200);
-    let wanted =
-        json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": whole["metadata"]});
+    let wanted = json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": whole["metadata"]});
     assert_eq!(one, wanted);
     let list = api.get_as("images", PARTIAL_LIST).await.is(200);
-    assert_eq!((&list["kind"], &list["items"]), (&json!("PartialObjectMetadataList"), &json!([wanted])));
+    assert_eq!(
+        (&list["kind"], &list["items"]),
+        (&json!("PartialObjectMetadataList"), &json!([wanted]))
+    );
 }
 
 #[tokio::test]
@@ -170,7 +193,8 @@ async fn a_deletion_happens_only_if_its_preconditions_hold() {
         let options = json!({"preconditions": {"uid": uid, "resourceVersion": version}});
         api.ask(request("DELETE", "images/a").json(&options))
     };
-    for (uid, version) in [(&json!("other"), &meta["resourceVersion"]), (&meta["uid"], &json!("1"))] {
+    for (uid, version) in [(&json!("other"), &meta["resourceVersion"]), (&meta["uid"], &json!("1"))]
+    {
         assert_eq!(delete(uid, version).await.is(409)["reason"], "Conflict");
     }
     delete(&meta["uid"], &meta["resourceVersion"]).await.is(200);
@@ -183,8 +207,10 @@ async fn generated_names_begin_as_wanted_and_differ() {
     unnamed["metadata"] = json!({"generateName": "gen"});
     let mut made = BTreeSet::new();
     for _ in 0..3 {
-        let name =
-            api.post("images", &unnamed).await.is(201)["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let name = api.post("images", &unnamed).await.is(201)["metadata"]["name"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         assert!(name.starts_with("gen") && name.len() == 8, "{name}");
         made.insert(name);
     }
@@ -197,7 +223,11 @@ async fn every_write_has_a_higher_version_than_the_one_before() {
     let mut last = 0;
     for hex in ["1", "2", "3"] {
         let made = api.post("images", &image(&digest(hex))).await.is(201);
-        let version: u64 = made["metadata"]["resourceVersion"].as_str().unwrap_or_default().parse().expect("a number");
+        let version: u64 = made["metadata"]["resourceVersion"]
+            .as_str()
+            .unwrap_or_default()
+            .parse()
+            .expect("a number");
         assert!(version > last);
         last = version;
     }
@@ -215,9 +245,10 @@ async fn the_preconditions_of_a_deletion_may_stand_in_the_query() {
 #[tokio::test]
 async fn a_body_that_is_no_delete_options_deletes_nothing() {
     let api = with_images(&["a"]).await;
-    for body in
-        [json!({"kind": "Pod", "apiVersion": "v1"}), json!({"kind": "Image", "apiVersion": "image.openshift.io/v1"})]
-    {
+    for body in [
+        json!({"kind": "Pod", "apiVersion": "v1"}),
+        json!({"kind": "Image", "apiVersion": "image.openshift.io/v1"}),
+    ] {
         api.ask(request("DELETE", "images/a").json(&body)).await.is(400);
     }
     api.get("images/a").await.is(200);

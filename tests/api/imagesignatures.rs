@@ -25,9 +25,16 @@ async fn a_signature_lives_in_its_image_and_claims_nothing() {
     api.post("imagesignatures", &signature("app@two", "Mg==")).await.is(201);
     assert_eq!(signatures(&api).await, ["app@one", "app@two"]);
     let message = "imageSignatures.image.openshift.io \"app@three\" already exists";
-    api.post("imagesignatures", &signature("app@three", "MQ==")).await.fails(409, "AlreadyExists", message);
+    api.post("imagesignatures", &signature("app@three", "MQ==")).await.fails(
+        409,
+        "AlreadyExists",
+        message,
+    );
     let answer = api.delete("imagesignatures/app@one").await.is(200);
-    assert_eq!(answer, json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}));
+    assert_eq!(
+        answer,
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"})
+    );
     assert_eq!(signatures(&api).await, ["app@two"]);
 }
 
@@ -59,6 +66,8 @@ async fn many_sign_one_image_at_once() {
 async fn a_missing_image_cannot_be_signed() {
     let api = Api::start().await;
     let message = "images.image.openshift.io \"app\" not found";
-    api.post("imagesignatures", &signature("app@one", "MQ==")).await.fails(404, "NotFound", message);
+    api.post("imagesignatures", &signature("app@one", "MQ=="))
+        .await
+        .fails(404, "NotFound", message);
     api.delete("imagesignatures/app@one").await.fails(404, "NotFound", message);
 }

@@ -33,7 +33,11 @@ async fn an_image_is_found_by_its_digest_and_by_every_beginning_of_it() {
     for id in [&name, "sha256:1a", "sha256", "s", "1a", "1", &name[7..]] {
         let answer = shown(&api, id).await.is(200);
         assert_eq!(answer["image"]["metadata"]["name"], name);
-        assert_eq!(answer["metadata"]["name"], format!("s@{id}"), "the name is the one that was asked for");
+        assert_eq!(
+            answer["metadata"]["name"],
+            format!("s@{id}"),
+            "the name is the one that was asked for"
+        );
     }
     for id in ["SHA256:1a", "1A", "a", &format!("{name}0")] {
         shown(&api, id).await.fails(404, "NotFound", &format!("{SINGULAR} \"s@{id}\" not found"));
@@ -56,7 +60,10 @@ async fn an_answer_takes_its_metadata_from_stream_and_image() {
         "creationTimestamp": stored["metadata"]["creationTimestamp"]});
     assert_eq!(answer["metadata"], metadata);
     assert_eq!(answer["image"]["metadata"], stored["metadata"]);
-    assert_eq!((&answer["kind"], &answer["apiVersion"]), (&json!("ImageStreamImage"), &json!("image.openshift.io/v1")));
+    assert_eq!(
+        (&answer["kind"], &answer["apiVersion"]),
+        (&json!("ImageStreamImage"), &json!("image.openshift.io/v1"))
+    );
 }
 
 #[tokio::test]
@@ -142,7 +149,10 @@ async fn a_broken_image_does_not_hide_its_neighbours() {
     );
     shown(&api, "1").await.fails(422, "Invalid", &message);
     let reference = format!("registry.example.com/ns/s@{}", digest("2"));
-    let message = format!("unrecognized container image manifest schema 3 for \"{}\" ({reference})", digest("2"));
+    let message = format!(
+        "unrecognized container image manifest schema 3 for \"{}\" ({reference})",
+        digest("2")
+    );
     let unreadable = shown(&api, "2").await.is(500);
     assert_eq!((&unreadable["message"], unreadable.get("reason")), (&json!(message), None));
     assert_eq!(found(&api, "3").await, digest("3"));
@@ -160,7 +170,10 @@ async fn a_list_says_at_every_request_that_it_was_created_when_it_was() {
     assert_eq!(first.body, second.body);
     let image = &first.is(200)["image"];
     assert_eq!(image["dockerImageMetadata"]["Created"], image["metadata"]["creationTimestamp"]);
-    assert_eq!(shown(&api, "2").await.is(200)["image"]["dockerImageMetadata"]["Created"], "2020-01-02T03:04:05Z");
+    assert_eq!(
+        shown(&api, "2").await.is(200)["image"]["dockerImageMetadata"]["Created"],
+        "2020-01-02T03:04:05Z"
+    );
 }
 
 #[tokio::test]
@@ -169,13 +182,16 @@ async fn what_is_missing_is_told_in_three_ways() {
     let name = digest("1");
     api.push("t", &image(&name)).await;
     api.delete(&format!("images/{name}")).await.is(200);
-    let details = |name: &str, kind: &str| json!({"name": name, "group": "image.openshift.io", "kind": kind});
+    let details =
+        |name: &str, kind: &str| json!({"name": name, "group": "image.openshift.io", "kind": kind});
     let stream = api.get(&format!("{STREAM_IMAGES}/other@1")).await;
     let stream = stream.fails(404, "NotFound", &format!("{PLURAL} \"other\" not found"));
     assert_eq!(stream["details"], details("other", "imagestreamimages"));
-    let unknown = shown(&api, "f").await.fails(404, "NotFound", &format!("{SINGULAR} \"s@f\" not found"));
+    let unknown =
+        shown(&api, "f").await.fails(404, "NotFound", &format!("{SINGULAR} \"s@f\" not found"));
     assert_eq!(unknown["details"], details("s@f", "imagestreamimage"));
-    let gone = shown(&api, "1").await.fails(404, "NotFound", &format!("{PLURAL} \"{name}\" not found"));
+    let gone =
+        shown(&api, "1").await.fails(404, "NotFound", &format!("{PLURAL} \"{name}\" not found"));
     assert_eq!(gone["details"], details(&name, "imagestreamimages"));
 }
 
@@ -217,7 +233,10 @@ async fn the_same_answer_comes_as_yaml_indented_and_as_a_table() {
     let path = format!("{STREAM_IMAGES}/s@1");
     let compact = api.get(&path).await;
     let json = compact.is(200);
-    assert!(compact.body.ends_with(b"}\n") && compact.body.iter().filter(|byte| **byte == b'\n').count() == 1);
+    assert!(
+        compact.body.ends_with(b"}\n")
+            && compact.body.iter().filter(|byte| **byte == b'\n').count() == 1
+    );
 
     let yaml = api.get_as(&path, "application/yaml").await;
     assert_eq!(yaml.header("content-type"), Some("application/yaml"));
@@ -229,13 +248,20 @@ async fn the_same_answer_comes_as_yaml_indented_and_as_a_table() {
     assert!(pretty.body.starts_with(b"{\n  \"kind\": \"ImageStreamImage\",\n"));
 
     let table = api.get_as(&path, "application/json;as=Table;v=v1;g=meta.k8s.io").await.is(200);
-    let columns: Vec<_> =
-        table["columnDefinitions"].as_array().into_iter().flatten().map(|each| &each["name"]).collect();
+    let columns: Vec<_> = table["columnDefinitions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|each| &each["name"])
+        .collect();
     assert_eq!(columns, ["Name", "Updated", "Image Reference", "Image Name"]);
     let cells = &table["rows"][0]["cells"];
     assert_eq!((&cells[0], &cells[3]), (&json!("s@1"), &json!(name)));
     assert_eq!(table["rows"][0]["object"]["metadata"], json["metadata"]);
-    let partial = api.get_as(&path, "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io").await.is(200);
+    let partial = api
+        .get_as(&path, "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io")
+        .await
+        .is(200);
     assert_eq!(partial["metadata"], json["metadata"]);
 }
 
@@ -246,10 +272,20 @@ async fn stream_images_can_only_be_read_one_by_one() {
     let path = format!("{STREAM_IMAGES}/s@1");
     for method in ["PUT", "POST", "PATCH", "DELETE", "OPTIONS"] {
         let answer = api.ask(request(method, &path)).await;
-        answer.fails(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
+        answer.fails(
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        );
     }
     assert_eq!(api.ask(request("HEAD", &path)).await.status, 405);
-    for path in [STREAM_IMAGES, "imagestreamimages", "imagestreamimages/s@1", &format!("{path}/layers")] {
-        api.get(path).await.fails(404, "NotFound", "the server could not find the requested resource");
+    for path in
+        [STREAM_IMAGES, "imagestreamimages", "imagestreamimages/s@1", &format!("{path}/layers")]
+    {
+        api.get(path).await.fails(
+            404,
+            "NotFound",
+            "the server could not find the requested resource",
+        );
     }
 }

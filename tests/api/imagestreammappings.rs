@@ -3,7 +3,9 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::fixtures::{OCI_INDEX, OCI_MANIFEST, digest, image, mapping, names, stream, with_manifest};
+use crate::fixtures::{
+    OCI_INDEX, OCI_MANIFEST, digest, image, mapping, names, stream, with_manifest,
+};
 use crate::harness::{Api, Expect, MAPPINGS, STREAM_IMAGES, STREAMS};
 
 async fn tags(api: &Api) -> Vec<Value> {
@@ -18,7 +20,10 @@ async fn a_push_makes_the_image_and_the_event() {
     let success = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     assert_eq!(answer, success);
     let tags = tags(&api).await;
-    assert_eq!((&tags[0]["tag"], &tags[0]["items"][0]["image"]), (&json!("t"), &json!(digest("1"))));
+    assert_eq!(
+        (&tags[0]["tag"], &tags[0]["items"][0]["image"]),
+        (&json!("t"), &json!(digest("1")))
+    );
     api.get(&format!("images/{}", digest("1"))).await.is(200);
 }
 
@@ -26,7 +31,10 @@ async fn a_push_makes_the_image_and_the_event() {
 async fn a_push_to_a_missing_stream_leaves_no_image_behind() {
     let api = Api::start().await;
     let message = "imagestreammappings.image.openshift.io \"s\" not found";
-    let refused = api.post(MAPPINGS, &mapping("s", "t", &image(&digest("1")))).await.fails(404, "NotFound", message);
+    let refused = api
+        .post(MAPPINGS, &mapping("s", "t", &image(&digest("1"))))
+        .await
+        .fails(404, "NotFound", message);
     assert_eq!(refused["details"]["kind"], "imagestreammappings");
     assert!(names(&api.get("images").await.is(200)).is_empty());
 }
@@ -41,9 +49,13 @@ async fn pushes_of_many_tags_at_once_all_succeed_and_are_all_there() {
         async move { api.post(MAPPINGS, &mapping).await.is(201) }
     });
     join_all(pushes).await;
-    let pushed: Vec<_> =
-        tags(&api).await.iter().map(|tag| (tag["tag"].clone(), tag["items"][0]["image"].clone())).collect();
-    let wanted: Vec<_> = hex.iter().map(|hex| (json!(format!("t{hex}")), json!(digest(hex)))).collect();
+    let pushed: Vec<_> = tags(&api)
+        .await
+        .iter()
+        .map(|tag| (tag["tag"].clone(), tag["items"][0]["image"].clone()))
+        .collect();
+    let wanted: Vec<_> =
+        hex.iter().map(|hex| (json!(format!("t{hex}")), json!(digest(hex)))).collect();
     assert_eq!(pushed, wanted);
     assert_eq!(names(&api.get("images").await.is(200)).len(), 32);
 }
@@ -77,7 +89,8 @@ async fn a_tag_remembers_what_it_was() {
         api.push("t", &image(&digest(hex))).await;
     }
     let items = &tags(&api).await[0]["items"];
-    let images: Vec<&Value> = items.as_array().into_iter().flatten().map(|event| &event["image"]).collect();
+    let images: Vec<&Value> =
+        items.as_array().into_iter().flatten().map(|event| &event["image"]).collect();
     assert_eq!(images, [&json!(digest("1")), &json!(digest("2")), &json!(digest("1"))]);
 }
 
@@ -110,9 +123,16 @@ async fn an_image_without_a_reference_is_in_the_internal_registry() {
 async fn a_push_needs_a_tag_and_an_image() {
     let api = Api::with_stream().await;
     let refused = api.post(MAPPINGS, &mapping("s", "", &json!({}))).await.is(422);
-    let fields: Vec<_> =
-        refused["details"]["causes"].as_array().into_iter().flatten().map(|each| &each["field"]).collect();
-    assert!(fields.contains(&&json!("tag")) && fields.contains(&&json!("image.metadata.name")), "{refused}");
+    let fields: Vec<_> = refused["details"]["causes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|each| &each["field"])
+        .collect();
+    assert!(
+        fields.contains(&&json!("tag")) && fields.contains(&&json!("image.metadata.name")),
+        "{refused}"
+    );
     assert!(tags(&api).await.is_empty());
 }
 
@@ -132,10 +152,12 @@ async fn a_missing_stream_is_told_before_what_is_wrong_with_the_image() {
 async fn a_push_gives_its_image_to_the_tags_that_follow() {
     let api = Api::start().await;
     let mut following = stream("s");
-    following["spec"] = json!({"tags": [{"name": "follower", "from": {"kind": "ImageStreamTag", "name": "t"}}]});
+    following["spec"] =
+        json!({"tags": [{"name": "follower", "from": {"kind": "ImageStreamTag", "name": "t"}}]});
     api.post(STREAMS, &following).await.is(201);
     api.push("t", &image(&digest("1"))).await;
-    let images: Vec<_> = tags(&api).await.iter().map(|tag| tag["items"][0]["image"].clone()).collect();
+    let images: Vec<_> =
+        tags(&api).await.iter().map(|tag| tag["items"][0]["image"].clone()).collect();
     assert_eq!(images, [digest("1"), digest("1")]);
 }
 

@@ -14,7 +14,10 @@ async fn a_new_stream_has_no_status_but_its_repository() {
     let made = api.post(STREAMS, &sent).await.is(201);
     let repository = "image-registry.openshift-image-registry.svc:5000/ns/s";
     assert_eq!(made["status"], json!({"dockerImageRepository": repository}));
-    assert_eq!((&made["metadata"]["generation"], &made["spec"]["tags"][0]["generation"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&made["metadata"]["generation"], &made["spec"]["tags"][0]["generation"]),
+        (&json!(1), &json!(1))
+    );
     assert_eq!(api.get(&format!("{STREAMS}/s")).await.is(200), made);
 }
 
@@ -37,7 +40,8 @@ async fn streams_live_in_namespaces() {
     api.get("namespaces/a/imagestreams/b").await.fails(404, "NotFound", message);
     let mut elsewhere = stream("s");
     elsewhere["metadata"]["namespace"] = "b".into();
-    let message = "the namespace of the provided object does not match the namespace sent on the request";
+    let message =
+        "the namespace of the provided object does not match the namespace sent on the request";
     api.post("namespaces/a/imagestreams", &elsewhere).await.fails(400, "BadRequest", message);
 }
 
@@ -57,19 +61,27 @@ async fn a_table_of_streams_tells_their_tags() {
         api.push(tag, &image(&digest("1"))).await;
     }
     let table = api.get_as(STREAMS, "application/json;as=Table;v=v1;g=meta.k8s.io").await.is(200);
-    let columns: Vec<_> =
-        table["columnDefinitions"].as_array().into_iter().flatten().map(|each| &each["name"]).collect();
+    let columns: Vec<_> = table["columnDefinitions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|each| &each["name"])
+        .collect();
     assert_eq!(columns, ["Name", "Image Repository", "Tags", "Updated"]);
     let cells = &table["rows"][0]["cells"];
     assert_eq!((&cells[0], cells[2].as_str().map(str::len)), (&json!("s"), Some(3)));
-    assert!(cells[3].as_str().is_some_and(|text| text.ends_with(" ago") || text.contains("second")), "{cells}");
+    assert!(
+        cells[3].as_str().is_some_and(|text| text.ends_with(" ago") || text.contains("second")),
+        "{cells}"
+    );
 }
 
 #[tokio::test]
 async fn missing_tag_sources_are_reported_first_on_create() {
     let api = Api::start().await;
     let mut bad = stream("A");
-    bad["spec"]["tags"] = json!([{"name": "t", "from": {"kind": "ImageStreamTag", "name": "nosuch:t"}}]);
+    bad["spec"]["tags"] =
+        json!([{"name": "t", "from": {"kind": "ImageStreamTag", "name": "nosuch:t"}}]);
     let tags = "[]: Internal error: imagestreams \"A\" is invalid: spec.tags[t].from.name: Not found: \"nosuch:t\"";
     let name = "metadata.name: Invalid value: \"A\": must match \"[a-z0-9]+(?:[._-][a-z0-9]+)*\"";
     let message = format!("ImageStream.image.openshift.io \"A\" is invalid: [{tags}, {name}]");

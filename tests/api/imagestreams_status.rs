@@ -37,10 +37,12 @@ async fn a_write_of_the_status_keeps_the_spec() {
 #[tokio::test]
 async fn new_event_gets_generation_of_stream_or_spec_tag() {
     let (api, mut stream) = with_wanted_tag().await;
-    stream["status"]["tags"] = json!([history("free", &[&digest("1")]), history("wanted", &[&digest("1")])]);
+    stream["status"]["tags"] =
+        json!([history("free", &[&digest("1")]), history("wanted", &[&digest("1")])]);
     let mut written = api.put(STATUS, &stream).await.is(200);
     assert_eq!(generations(&written), [Some(1), Some(1)]);
-    written["status"]["tags"] = json!([history("free", &[&digest("2")]), history("wanted", &[&digest("2")])]);
+    written["status"]["tags"] =
+        json!([history("free", &[&digest("2")]), history("wanted", &[&digest("2")])]);
     written["status"]["tags"][1]["items"][0]["generation"] = 7.into();
     let written = api.put(STATUS, &written).await.is(200);
     assert_eq!(generations(&written), [Some(1), Some(7)]);

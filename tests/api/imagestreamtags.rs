@@ -24,7 +24,10 @@ async fn history(api: &Api, stream: &str) -> Vec<(String, String)> {
     let newest = |tag: &Value| {
         let event = &tag["items"][0];
         let image = text(&event["image"]);
-        (text(&tag["tag"]), if image.is_empty() { text(&event["dockerImageReference"]) } else { image })
+        (
+            text(&tag["tag"]),
+            if image.is_empty() { text(&event["dockerImageReference"]) } else { image },
+        )
     };
     tags.iter().map(newest).collect()
 }
@@ -55,9 +58,14 @@ async fn a_name_that_is_no_name_of_a_tag_is_a_fault_of_the_request() {
 #[tokio::test]
 async fn a_name_that_says_what_an_object_belongs_to_is_not_made_up() {
     let api = Api::with_stream().await;
-    let message = "metadata.name was not generated: it says what the object belongs to, so it must be given";
+    let message =
+        "metadata.name was not generated: it says what the object belongs to, so it must be given";
     for path in [TAGS, IMAGE_TAGS, MAPPINGS, "imagesignatures"] {
-        api.post(path, &json!({"metadata": {"generateName": "s:t"}})).await.fails(400, "BadRequest", message);
+        api.post(path, &json!({"metadata": {"generateName": "s:t"}})).await.fails(
+            400,
+            "BadRequest",
+            message,
+        );
     }
 }
 
@@ -89,7 +97,8 @@ async fn put_of_tag_without_stream_follows_create_rules() {
     assert_eq!(api.get(&format!("{STREAMS}/a")).await.is(200)["metadata"].get("labels"), None);
     let mut annotated = tag("b:t", &reference("r.io/a:1"));
     annotated["tag"]["annotations"] = json!({"k": "v"});
-    let rule = "tag annotations must not be provided or must be equal to the object meta annotations";
+    let rule =
+        "tag annotations must not be provided or must be equal to the object meta annotations";
     let message = format!(
         "ImageStreamTag.image.openshift.io \"b:t\" is invalid: tag.annotations: Invalid value: \"<map>\": {rule}"
     );
@@ -115,7 +124,10 @@ async fn tag_update_validates_metadata_as_any_object() {
         changed["metadata"].as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
         let refused = api.put(&format!("{TAGS}/s:a"), &changed).await.is(422);
         let causes = refused["details"]["causes"].as_array().unwrap().clone();
-        causes.into_iter().map(|cause| cause["field"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        causes
+            .into_iter()
+            .map(|cause| cause["field"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!(fields(json!({"finalizers": ["x"]})).await, ["metadata.finalizers[0]", "metadata"]);
     assert_eq!(fields(json!({"uid": "x"})).await, ["metadata.uid", "metadata.uid", "metadata"]);
@@ -158,7 +170,9 @@ async fn an_update_that_builds_on_another_version_is_refused() {
     let now = api.put(&format!("{TAGS}/s:a"), &next).await.is(200);
     let now = now["metadata"]["resourceVersion"].as_str().unwrap();
     let why = format!("another caller has updated the resource version to {now}");
-    let message = format!("Operation cannot be fulfilled on imagestreamtags.image.openshift.io \"s:a\": {why}");
+    let message = format!(
+        "Operation cannot be fulfilled on imagestreamtags.image.openshift.io \"s:a\": {why}"
+    );
     api.put(&format!("{TAGS}/s:a"), &next).await.fails(409, "Conflict", &message);
 }
 
@@ -178,7 +192,10 @@ async fn edits_of_many_tags_at_once_all_succeed_at_the_first_try() {
         async move {
             match number % 3 {
                 0 => api.post(TAGS, &tag(&name, &reference("r.io/a:1"))).await.is(201),
-                1 => api.put(&format!("{TAGS}/{name}"), &tag(&name, &reference("r.io/a:1"))).await.is(201),
+                1 => api
+                    .put(&format!("{TAGS}/{name}"), &tag(&name, &reference("r.io/a:1")))
+                    .await
+                    .is(201),
                 _ => {
                     let pushed = mapping("s", &name[2..], &image(&digest("1")));
                     api.post(MAPPINGS, &pushed).await.is(201)
@@ -196,7 +213,10 @@ async fn a_tag_shows_its_image_and_both_views_list_it() {
     api.push("p", &image(&digest("1"))).await;
     api.put(&format!("{TAGS}/s:r"), &tag("s:r", &reference("r.io/a:1"))).await.is(201);
     let view = api.get(&format!("{TAGS}/s:p")).await.is(200);
-    assert_eq!((&view["image"]["metadata"]["name"], &view["tag"]), (&json!(digest("1")), &Value::Null));
+    assert_eq!(
+        (&view["image"]["metadata"]["name"], &view["tag"]),
+        (&json!(digest("1")), &Value::Null)
+    );
     let message = "imagestreamtags.image.openshift.io \"s:r\" not found";
     api.get(&format!("{TAGS}/s:r")).await.fails(404, "NotFound", message);
     assert_eq!(names(&api.get(TAGS).await.is(200)), ["s:p"]);
@@ -208,10 +228,16 @@ async fn a_tag_shows_its_image_and_both_views_list_it() {
 async fn whatever_is_read_of_a_stream_is_of_a_version_that_has_come() {
     let api = Api::with_stream().await;
     api.push("t", &image("i")).await;
-    for path in
-        ["imagestreams/s", "imagestreams/s/status", "imagestreams/s/layers", "imagestreamtags/s:t", "imagetags/s:t"]
-    {
-        let read = async |version: &str| api.get(&format!("namespaces/ns/{path}?resourceVersion={version}")).await;
+    for path in [
+        "imagestreams/s",
+        "imagestreams/s/status",
+        "imagestreams/s/layers",
+        "imagestreamtags/s:t",
+        "imagetags/s:t",
+    ] {
+        let read = async |version: &str| {
+            api.get(&format!("namespaces/ns/{path}?resourceVersion={version}")).await
+        };
         read("1").await.is(200);
         let message = "resourceVersion: Invalid value: \"x\": strconv.ParseUint: parsing \"x\": invalid syntax";
         read("x").await.fails(400, "BadRequest", message);
@@ -244,8 +270,7 @@ async fn an_image_tag_can_be_read_changed_and_written_back() {
     let api = Api::start().await;
     api.post(STREAMS, &stream("s")).await.is(201);
     let wanted = json!({"name": "a", "from": {"kind": "DockerImage", "name": "r.io/a:1"}, "reference": true});
-    let new =
-        json!({"kind": "ImageTag", "apiVersion": "image.openshift.io/v1", "metadata": {"name": "s:a"}, "spec": wanted});
+    let new = json!({"kind": "ImageTag", "apiVersion": "image.openshift.io/v1", "metadata": {"name": "s:a"}, "spec": wanted});
     api.post(IMAGE_TAGS, &new).await.is(201);
     let mut view = api.get(&format!("{IMAGE_TAGS}/s:a")).await.is(200);
     view["spec"]["from"]["name"] = "r.io/a:2".into();

@@ -71,7 +71,8 @@ impl Life {
         let shutdown = Shutdown::new();
         let start = runtime.spawn(server::start(options(&site.arguments), shutdown.clone()));
         let started = timeout(DEADLINE, start).await.expect("the server starts in time");
-        let running = started.expect("the start does not panic").expect("the server can be started");
+        let running =
+            started.expect("the start does not panic").expect("the server can be started");
         let running = running.expect("nothing ends the server before it serves");
         let address = running.address;
         let end = runtime.spawn(running.until_end());
@@ -136,7 +137,8 @@ impl Log {
     fn dispatch(&self) -> Dispatch {
         let log = self.clone();
         let filter = "info,kube_runtime=off,kube_client=off";
-        let lines = tracing_subscriber::fmt().with_writer(move || log.clone()).with_env_filter(filter);
+        let lines =
+            tracing_subscriber::fmt().with_writer(move || log.clone()).with_env_filter(filter);
         let lines = lines.json().flatten_event(true);
         Dispatch::new(lines.finish())
     }

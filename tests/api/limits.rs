@@ -28,7 +28,9 @@ fn is_refused(answer: &Answer, way: &str, text: &str) {
 }
 
 fn owners(count: usize) -> Value {
-    (0..count).map(|at| json!({"apiVersion": "v1", "kind": "A", "name": "n", "uid": format!("u{at}")})).collect()
+    (0..count)
+        .map(|at| json!({"apiVersion": "v1", "kind": "A", "name": "n", "uid": format!("u{at}")}))
+        .collect()
 }
 
 fn finalizers(count: usize) -> Value {
@@ -36,15 +38,33 @@ fn finalizers(count: usize) -> Value {
 }
 
 fn labels(count: usize) -> Value {
-    (0..count).map(|at| (format!("l{at:0>9}"), json!("x".repeat(54)))).collect::<serde_json::Map<_, _>>().into()
+    (0..count)
+        .map(|at| (format!("l{at:0>9}"), json!("x".repeat(54))))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 #[tokio::test]
 async fn metadata_has_limits_on_every_way_to_write_it() {
     let lists = [
-        ("ownerReferences", owners(1001), owners(1000), "Too many: 1001: must have at most 1000 items"),
-        ("finalizers", finalizers(1001), finalizers(1000), "Too many: 1001: must have at most 1000 items"),
-        ("labels", labels(4097), labels(4096), "Too long: may not be more than 262144 bytes, has 262208"),
+        (
+            "ownerReferences",
+            owners(1001),
+            owners(1000),
+            "Too many: 1001: must have at most 1000 items",
+        ),
+        (
+            "finalizers",
+            finalizers(1001),
+            finalizers(1000),
+            "Too many: 1001: must have at most 1000 items",
+        ),
+        (
+            "labels",
+            labels(4097),
+            labels(4096),
+            "Too long: may not be more than 262144 bytes, has 262208",
+        ),
     ];
     for (field, over, fits, text) in lists {
         let api = Api::with_stream().await;
@@ -54,7 +74,11 @@ async fn metadata_has_limits_on_every_way_to_write_it() {
         };
         is_refused(&api.post(STREAMS, &with(stream("o"), &over)).await, "create", text);
         is_refused(&api.post("images", &with(image("i"), &over)).await, "image", text);
-        is_refused(&api.post(MAPPINGS, &mapping("s", "t", &with(image("i"), &over))).await, "mapping", text);
+        is_refused(
+            &api.post(MAPPINGS, &mapping("s", "t", &with(image("i"), &over))).await,
+            "mapping",
+            text,
+        );
         let present = api.get(S).await.is(200);
         is_refused(&api.put(S, &with(present.clone(), &over)).await, "replace", text);
         let status = format!("{S}/status");
@@ -83,7 +107,11 @@ async fn names_of_tags_have_a_limit_on_every_way_to_write_them() {
     is_refused(&api.post(STREAMS, &with_tag("o", &long)).await, "create", LONG_NAME);
     let mut present = api.get(S).await.is(200);
     for kind in [MERGE, STRATEGIC] {
-        is_refused(&patch(&api, S, kind, &json!({"spec": {"tags": [{"name": long}]}})).await, kind, LONG_NAME);
+        is_refused(
+            &patch(&api, S, kind, &json!({"spec": {"tags": [{"name": long}]}})).await,
+            kind,
+            LONG_NAME,
+        );
     }
     let apply = format!("{S}?fieldManager=m");
     is_refused(&patch(&api, &apply, APPLY, &with_tag("s", &long)).await, APPLY, LONG_NAME);
@@ -107,7 +135,9 @@ fn layers(count: usize) -> Value {
 
 /// An image with a manifest that names `named` layers, and as many layers as a client gives besides.
 fn layered(name: &str, named: usize, given: usize) -> Value {
-    let named: Value = (0..named).map(|at| json!({"digest": format!("l{at}"), "size": 1, "mediaType": "l"})).collect();
+    let named: Value = (0..named)
+        .map(|at| json!({"digest": format!("l{at}"), "size": 1, "mediaType": "l"}))
+        .collect();
     let manifest = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": {"digest": "c"}, "layers": named});
     let mut image = with_manifest(name, &manifest, "{}");
     image["dockerImageLayers"] = layers(given);
@@ -140,20 +170,35 @@ async fn an_object_from_before_a_limit_can_change_but_not_grow() {
     api.server.stop().await;
     let mut old = stream("s");
     let (first, second) = ("a".repeat(1500), "b".repeat(1500));
-    old["metadata"] = json!({"name": "s", "namespace": "ns", "uid": "u", "ownerReferences": owners(2000)});
+    old["metadata"] =
+        json!({"name": "s", "namespace": "ns", "uid": "u", "ownerReferences": owners(2000)});
     old["spec"] = json!({"tags": [{"name": first}]});
-    let change = Change::Put(Key::new("/image.openshift.io/imagestreams/ns/s"), old.to_string().into_bytes().into());
+    let change = Change::Put(
+        Key::new("/image.openshift.io/imagestreams/ns/s"),
+        old.to_string().into_bytes().into(),
+    );
     let store = Embedded::open(Options::new(&folder)).expect("the server has left it");
-    store.commit(Txn { guards: vec![], changes: vec![change] }).await.expect("the row can be written");
+    store
+        .commit(Txn { guards: vec![], changes: vec![change] })
+        .await
+        .expect("the row can be written");
     drop(store);
     api.restart().await;
     let changed = json!({"metadata": {"labels": {"a": "b"}, "ownerReferences": owners(1999)}});
     patch(&api, S, MERGE, &changed).await.is(200);
     api.post(MAPPINGS, &mapping("s", &first, &image("i"))).await.is(201);
     let grown = json!({"metadata": {"ownerReferences": owners(2000)}});
-    is_refused(&patch(&api, S, MERGE, &grown).await, "owners", "Too many: 2000: must have at most 1000 items");
+    is_refused(
+        &patch(&api, S, MERGE, &grown).await,
+        "owners",
+        "Too many: 2000: must have at most 1000 items",
+    );
     let grown = json!({"spec": {"tags": [{"name": first}, {"name": second}]}});
-    is_refused(&patch(&api, S, MERGE, &grown).await, "tags", "may not be more than 1024 bytes, has 1500");
+    is_refused(
+        &patch(&api, S, MERGE, &grown).await,
+        "tags",
+        "may not be more than 1024 bytes, has 1500",
+    );
 }
 
 #[tokio::test]
@@ -163,7 +208,8 @@ async fn warnings_that_headers_have_no_room_for_are_counted() {
     (0..90).for_each(|at| sent[format!("u{at}")] = 1.into());
     let answer = api.post(STREAMS, &sent).await;
     assert_eq!(answer.status, 201);
-    let warnings: Vec<_> = answer.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("warning")).collect();
+    let warnings: Vec<_> =
+        answer.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("warning")).collect();
     assert_eq!(warnings.len(), 79);
     assert_eq!(warnings[78].1, r#"299 - "12 more warnings are not shown""#);
 }
@@ -181,8 +227,13 @@ async fn pull_specs_have_a_limit() {
     let follows = |at: usize| json!({"name": format!("f{at}"), "from": {"kind": "ImageStreamTag", "name": "t"}});
     let tags: Vec<Value> = (0..3).map(follows).collect();
     patch(&api, S, MERGE, &json!({"spec": {"tags": tags}})).await.is(200);
-    is_refused(&api.post(MAPPINGS, &mapping("s", "t", &with_reference("i"))).await, "mapping", LONG_NAME);
-    let event = json!([{"created": null, "dockerImageReference": long, "image": "", "generation": 1}]);
+    is_refused(
+        &api.post(MAPPINGS, &mapping("s", "t", &with_reference("i"))).await,
+        "mapping",
+        LONG_NAME,
+    );
+    let event =
+        json!([{"created": null, "dockerImageReference": long, "image": "", "generation": 1}]);
     let mut present = api.get(S).await.is(200);
     present["status"]["tags"] = json!([{"tag": "t", "items": event}]);
     is_refused(&api.put(&format!("{S}/status"), &present).await, "status", LONG_NAME);

@@ -12,7 +12,9 @@ use crate::harness::{Api, Expect, STREAMS, request};
 /// A server with the images a, b and c; a and b have the label `app`.
 async fn with_labels() -> Api {
     let api = Api::start().await;
-    for (name, labels) in [("a", json!({"app": "x"})), ("b", json!({"app": "y"})), ("c", json!({"other": "x"}))] {
+    for (name, labels) in
+        [("a", json!({"app": "x"})), ("b", json!({"app": "y"})), ("c", json!({"other": "x"}))]
+    {
         let mut labelled = image(name);
         labelled["metadata"]["labels"] = labels;
         api.post("images", &labelled).await.is(201);
@@ -21,7 +23,11 @@ async fn with_labels() -> Api {
 }
 
 fn version(list: &Value) -> u64 {
-    list["metadata"]["resourceVersion"].as_str().unwrap_or_default().parse().expect("a version is a number here")
+    list["metadata"]["resourceVersion"]
+        .as_str()
+        .unwrap_or_default()
+        .parse()
+        .expect("a version is a number here")
 }
 
 #[tokio::test]
@@ -62,7 +68,10 @@ async fn a_list_of_an_old_version_shows_what_was_there() {
     let api = with_labels().await;
     let old = api.get("images").await.is(200);
     api.delete("images/a").await.is(200);
-    let again = api.get(&format!("images?resourceVersion={}&resourceVersionMatch=Exact", version(&old))).await.is(200);
+    let again = api
+        .get(&format!("images?resourceVersion={}&resourceVersionMatch=Exact", version(&old)))
+        .await
+        .is(200);
     assert_eq!(again, old);
     let newer = api.get(&format!("images?resourceVersion={}", version(&old))).await.is(200);
     assert_eq!(names(&newer), ["b", "c"]);
@@ -87,10 +96,18 @@ async fn options_that_do_not_go_together_are_refused() {
         "resourceVersion=0&resourceVersionMatch=Exact",
         "resourceVersion=1&resourceVersionMatch=Bogus",
     ] {
-        assert_eq!(api.get(&format!("images?{query}")).await.is(422)["reason"], "Invalid", "{query}");
+        assert_eq!(
+            api.get(&format!("images?{query}")).await.is(422)["reason"],
+            "Invalid",
+            "{query}"
+        );
     }
     for query in ["limit=many", "resourceVersion=many"] {
-        assert_eq!(api.get(&format!("images?{query}")).await.is(400)["reason"], "BadRequest", "{query}");
+        assert_eq!(
+            api.get(&format!("images?{query}")).await.is(400)["reason"],
+            "BadRequest",
+            "{query}"
+        );
     }
     api.get("imagetags?watch=true").await.is(405);
 }
@@ -102,5 +119,8 @@ async fn a_list_reads_its_numbers_first_and_knows_no_export() {
     assert_eq!(told["message"], "strconv.ParseInt: parsing \"\": invalid syntax");
     api.get(&format!("{STREAMS}?export=true")).await.is(200);
     let other = api.ask(request("GET", STREAMS).header("accept", "text/html")).await.is(406);
-    assert!(other["message"].as_str().unwrap_or_default().ends_with("protobuf;stream=watch"), "{other}");
+    assert!(
+        other["message"].as_str().unwrap_or_default().ends_with("protobuf;stream=watch"),
+        "{other}"
+    );
 }

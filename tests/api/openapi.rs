@@ -27,30 +27,41 @@ struct Document {
 impl Document {
     /// Version 2 and version 3, as they are committed.
     fn both() -> [Self; 2] {
-        [("openapi/v2.json", "/definitions"), ("openapi/v3.json", "/components/schemas")].map(|(path, schemas)| {
-            let text = fs::read_to_string(at(path)).expect("the document can be read");
-            Self { content: serde_json::from_str(&text).expect("the document is JSON"), schemas }
-        })
+        [("openapi/v2.json", "/definitions"), ("openapi/v3.json", "/components/schemas")].map(
+            |(path, schemas)| {
+                let text = fs::read_to_string(at(path)).expect("the document can be read");
+                Self {
+                    content: serde_json::from_str(&text).expect("the document is JSON"),
+                    schemas,
+                }
+            },
+        )
     }
 
     fn schemas(&self) -> impl Iterator<Item = (&String, &Value)> {
-        self.content.pointer(self.schemas).and_then(Value::as_object).expect("the document has schemas").iter()
+        self.content
+            .pointer(self.schemas)
+            .and_then(Value::as_object)
+            .expect("the document has schemas")
+            .iter()
     }
 
     /// The schema of a kind.
     fn kind(&self, api_version: &str, kind: &str) -> Option<&Value> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         let wanted = json!({"group": group, "version": version, "kind": kind});
-        let is_it = |schema: &Value| schema[KIND].as_array().is_some_and(|kinds| kinds.contains(&wanted));
+        let is_it =
+            |schema: &Value| schema[KIND].as_array().is_some_and(|kinds| kinds.contains(&wanted));
         self.schemas().map(|(_, schema)| schema).find(|schema| is_it(schema))
     }
 
     /// The schema that a reference leads to, be it alone or wrapped.
     fn target<'a>(&'a self, schema: &'a Value) -> &'a Value {
         match schema["$ref"].as_str().or_else(|| schema["allOf"][0]["$ref"].as_str()) {
-            Some(reference) => {
-                self.content.pointer(&reference[1..]).unwrap_or_else(|| panic!("{reference} is missing"))
-            }
+            Some(reference) => self
+                .content
+                .pointer(&reference[1..])
+                .unwrap_or_else(|| panic!("{reference} is missing")),
             None => schema,
         }
     }
@@ -61,7 +72,11 @@ impl Document {
         let mut faults = Vec::new();
         match self.kind(text("apiVersion"), text("kind")) {
             Some(schema) => self.compare(schema, object, text("kind"), &mut faults),
-            None => faults.push(format!("there is no schema of {} {}", text("apiVersion"), text("kind"))),
+            None => faults.push(format!(
+                "there is no schema of {} {}",
+                text("apiVersion"),
+                text("kind")
+            )),
         }
         faults
     }
@@ -79,12 +94,15 @@ impl Document {
                 items.iter().for_each(|item| self.compare(&schema["items"], item, path, faults));
             }
             ("object", Value::Object(fields)) => {
-                for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                for name in
+                    schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str)
+                {
                     if !fields.contains_key(name) {
                         fault(&format!("{name} is missing"));
                     }
                 }
-                let is_open = schema.get("properties").is_none() && schema.get("additionalProperties").is_none();
+                let is_open = schema.get("properties").is_none()
+                    && schema.get("additionalProperties").is_none();
                 for (name, field) in fields.iter().filter(|_| !is_open) {
                     let path = format!("{path}.{name}");
                     match schema["properties"].get(name).or(schema.get("additionalProperties")) {
@@ -108,9 +126,11 @@ fn recorded() -> Vec<Value> {
                 continue;
             }
             let case: Value =
-                serde_json::from_str(&fs::read_to_string(path).expect("a case is text")).expect("a case is JSON");
+                serde_json::from_str(&fs::read_to_string(path).expect("a case is text"))
+                    .expect("a case is JSON");
             let is_whole = |step: &&Value| {
-                let skipped = step["skip"].as_array().into_iter().flatten().filter_map(Value::as_str);
+                let skipped =
+                    step["skip"].as_array().into_iter().flatten().filter_map(Value::as_str);
                 !skipped.into_iter().any(|path| path.starts_with("body"))
             };
             let steps = case["steps"].as_array().into_iter().flatten().filter(is_whole);
@@ -119,7 +139,8 @@ fn recorded() -> Vec<Value> {
     }
     let mut bodies = Vec::new();
     walk(&at("tests/conformance/cases"), &mut bodies);
-    bodies.retain(|body| body["apiVersion"] == "v1" || body["apiVersion"] == "image.openshift.io/v1");
+    bodies
+        .retain(|body| body["apiVersion"] == "v1" || body["apiVersion"] == "image.openshift.io/v1");
     bodies
 }
 
@@ -132,9 +153,16 @@ async fn the_documents_are_made_of_the_resources_of_now() {
     for name in ["v2.json", "v2.pb", "v3.json", "v3-group.json"] {
         let made = fs::read(folder.path().join(name)).expect("the document was written");
         let kept = fs::read(at("openapi").join(name)).expect("the document can be read");
-        assert!(made == kept, "openapi/{name} is not current: `cargo run -- openapi openapi` makes it so");
+        assert!(
+            made == kept,
+            "openapi/{name} is not current: `cargo run -- openapi openapi` makes it so"
+        );
     }
-    assert_eq!(fs::read_dir(folder.path()).expect("the folder can be read").count(), 4, "nothing else is left behind");
+    assert_eq!(
+        fs::read_dir(folder.path()).expect("the folder can be read").count(),
+        4,
+        "nothing else is left behind"
+    );
 }
 
 #[tokio::test]
@@ -154,7 +182,8 @@ async fn the_documents_are_served_byte_for_byte() {
 async fn version_2_is_sent_as_protobuf_to_whoever_asks_for_that_first() {
     let api = Api::start().await;
     let protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
-    let ask = |accept: String| api.ask(Request::new("GET", "/openapi/v2").header("accept", &accept));
+    let ask =
+        |accept: String| api.ask(Request::new("GET", "/openapi/v2").header("accept", &accept));
     for accept in [protobuf.to_owned(), format!("text/html,{protobuf};q=0.9,application/json")] {
         let answer = ask(accept).await;
         let sent_as = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
@@ -174,8 +203,12 @@ async fn every_kind_of_discovery_has_a_schema_and_so_has_its_list() {
         assert_eq!(document.faults_of(&resources), Vec::<String>::new());
         for resource in resources["resources"].as_array().expect("there are resources") {
             let kind = resource["kind"].as_str().expect("a resource has a kind");
-            let is_listed = resource["verbs"].as_array().is_some_and(|verbs| verbs.contains(&"list".into()));
-            for kind in [kind.to_owned(), format!("{kind}List")].into_iter().take(1 + usize::from(is_listed)) {
+            let is_listed =
+                resource["verbs"].as_array().is_some_and(|verbs| verbs.contains(&"list".into()));
+            for kind in [kind.to_owned(), format!("{kind}List")]
+                .into_iter()
+                .take(1 + usize::from(is_listed))
+            {
                 assert!(document.kind("image.openshift.io/v1", &kind).is_some(), "{kind}");
             }
         }
@@ -208,15 +241,15 @@ fn recorded_answers_of_every_kind_are_as_the_schemas_say() {
     assert_eq!(faults, BTreeSet::new());
     // The document of a version does not tell of the group.
     let of_version_bodies = bodies.iter().filter(|body| body["kind"] != "APIGroup");
-    let faults: BTreeSet<String> = of_version_bodies.flat_map(|body| of_version.faults_of(body)).collect();
+    let faults: BTreeSet<String> =
+        of_version_bodies.flat_map(|body| of_version.faults_of(body)).collect();
     assert_eq!(faults, BTreeSet::new());
 }
 
 #[test]
 fn a_fault_is_seen() {
     for document in Document::both() {
-        let mut image =
-            json!({"kind": "Image", "apiVersion": "image.openshift.io/v1", "dockerImageLayers": [{"size": 1}]});
+        let mut image = json!({"kind": "Image", "apiVersion": "image.openshift.io/v1", "dockerImageLayers": [{"size": 1}]});
         assert_eq!(document.faults_of(&image), Vec::<String>::new());
         image["dockerImageLayers"][0]["size"] = "1".into();
         image["signatures"] = json!([{"unknown": 1}]);
@@ -233,9 +266,11 @@ fn a_fault_is_seen() {
 #[tokio::test]
 async fn images_with_all_fields_are_answered_as_the_schemas_say() {
     let api = Api::start().await;
-    for image in
-        [every_field::layered(&digest("1")), every_field::listing(&digest("2")), every_field::old(&digest("3"))]
-    {
+    for image in [
+        every_field::layered(&digest("1")),
+        every_field::listing(&digest("2")),
+        every_field::old(&digest("3")),
+    ] {
         let image = api.post("images", &image).await.is(201);
         for document in Document::both() {
             assert_eq!(document.faults_of(&image), Vec::<String>::new());
@@ -256,8 +291,11 @@ fn version_2_knows_nothing_of_version_3() {
 fn merge_keys_and_formats_are_told() {
     for document in Document::both() {
         let property = |kind: &str, path: &[&str]| {
-            let schema = document.kind("image.openshift.io/v1", kind).expect("the kind has a schema");
-            path.iter().fold(schema, |schema, name| &document.target(schema)["properties"][*name]).clone()
+            let schema =
+                document.kind("image.openshift.io/v1", kind).expect("the kind has a schema");
+            path.iter()
+                .fold(schema, |schema, name| &document.target(schema)["properties"][*name])
+                .clone()
         };
         let tags = property("ImageStream", &["spec", "tags"]);
         assert_eq!(

@@ -73,7 +73,13 @@ async fn refuses(flags: &[String], flag: &str) {
 
 #[tokio::test]
 async fn the_flags_that_the_others_differ_from_are_good() {
-    let server = ServerProcess::start(&["--request-timeout=1m30s", "-v", "3", "--tls-min-version=VersionTLS13"]).await;
+    let server = ServerProcess::start(&[
+        "--request-timeout=1m30s",
+        "-v",
+        "3",
+        "--tls-min-version=VersionTLS13",
+    ])
+    .await;
     assert_ne!(server.address().port(), 0);
 }
 
@@ -83,7 +89,11 @@ async fn nobody_decides_who_may_do_what_by_default() {
     let mut flags = files.good();
     flags.remove(0);
     refuses(&flags, "--authorization-mode is not set").await;
-    refuses(&files.good_but(&["--authorization-mode=Webhook".into()]), "--authorization-mode=Webhook").await;
+    refuses(
+        &files.good_but(&["--authorization-mode=Webhook".into()]),
+        "--authorization-mode=Webhook",
+    )
+    .await;
     refuses(&files.good_but(&["--authorization-mode=RBAC".into()]), "--authorization-mode").await;
     refuses(&files.good_but(&["--anonymous-auth=true".into()]), "--anonymous-auth").await;
     refuses(&files.good_but(&["--anonymous-auth=maybe".into()]), "--anonymous-auth").await;
@@ -95,17 +105,27 @@ async fn somebody_must_be_able_to_prove_who_they_are() {
     let mut flags = files.good();
     flags.remove(1);
     refuses(&flags, "--token-auth-file").await;
-    refuses(&files.good_but(&[files.flag("--token-auth-file", "missing")]), "--token-auth-file").await;
-    refuses(&files.good_but(&[files.flag("--client-ca-file", "missing")]), "--client-ca-file").await;
+    refuses(&files.good_but(&[files.flag("--token-auth-file", "missing")]), "--token-auth-file")
+        .await;
+    refuses(&files.good_but(&[files.flag("--client-ca-file", "missing")]), "--client-ca-file")
+        .await;
+    for content in [
+        "",
+        "\n# nothing\n",
+        "secret-token,admin\n",
+        "secret-token,,1\n",
+        "secret-token,a,1\nsecret-token,b,2\n",
+    ] {
+        files.write("broken", content);
+        refuses(&files.good_but(&[files.flag("--token-auth-file", "broken")]), "--token-auth-file")
+            .await;
+    }
     for content in
-        ["", "\n# nothing\n", "secret-token,admin\n", "secret-token,,1\n", "secret-token,a,1\nsecret-token,b,2\n"]
+        ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
     {
         files.write("broken", content);
-        refuses(&files.good_but(&[files.flag("--token-auth-file", "broken")]), "--token-auth-file").await;
-    }
-    for content in ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
-        files.write("broken", content);
-        refuses(&files.good_but(&[files.flag("--client-ca-file", "broken")]), "--client-ca-file").await;
+        refuses(&files.good_but(&[files.flag("--client-ca-file", "broken")]), "--client-ca-file")
+            .await;
     }
 }
 
@@ -113,11 +133,14 @@ async fn somebody_must_be_able_to_prove_who_they_are() {
 async fn a_certificate_and_its_key_belong_together() {
     let files = Files::new();
     let pair = || {
-        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate can be made");
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])
+            .expect("a certificate can be made");
         (made.cert.pem(), made.signing_key.serialize_pem())
     };
     let ((certificate, key), (_, other)) = (pair(), pair());
-    for (name, content) in [("crt", certificate.as_str()), ("key", &key), ("other", &other), ("broken", "nothing")] {
+    for (name, content) in
+        [("crt", certificate.as_str()), ("key", &key), ("other", &other), ("broken", "nothing")]
+    {
         files.write(name, content);
     }
     let cert = |name: &str| files.flag("--tls-cert-file", name);
@@ -165,9 +188,16 @@ async fn numbers_durations_and_hosts_have_a_form() {
     let counts = ["--max-requests-inflight", "--max-mutating-requests-inflight", "--max-watches"];
     let hosts = ["--internal-registry-hostname", "--external-registry-hostname"];
     let mut cases: Vec<(&str, &str)> = Vec::new();
-    cases.extend(durations.iter().flat_map(|flag| ["soon", "-1s", "", "5"].map(|value| (*flag, value))));
-    cases.extend(counts.iter().flat_map(|flag| ["0", "-1", "many", ""].map(|value| (*flag, value))));
-    cases.extend(hosts.iter().flat_map(|flag| ["https://a.b", "a.b/c", "a b", ""].map(|value| (*flag, value))));
+    cases.extend(
+        durations.iter().flat_map(|flag| ["soon", "-1s", "", "5"].map(|value| (*flag, value))),
+    );
+    cases
+        .extend(counts.iter().flat_map(|flag| ["0", "-1", "many", ""].map(|value| (*flag, value))));
+    cases.extend(
+        hosts
+            .iter()
+            .flat_map(|flag| ["https://a.b", "a.b/c", "a b", ""].map(|value| (*flag, value))),
+    );
     cases.extend([
         ("--request-timeout", "0s"),
         ("--compaction-retention", "0s"),
@@ -182,6 +212,10 @@ async fn numbers_durations_and_hosts_have_a_form() {
 #[tokio::test]
 async fn an_audit_log_needs_a_place() {
     let files = Files::new();
-    refuses(&files.good_but(&[files.flag("--audit-log-path", "missing/audit.log")]), "--audit-log-path").await;
+    refuses(
+        &files.good_but(&[files.flag("--audit-log-path", "missing/audit.log")]),
+        "--audit-log-path",
+    )
+    .await;
     refuses(&files.good_but(&["--audit-log-maxsize=-1".into()]), "--audit-log-maxsize").await;
 }

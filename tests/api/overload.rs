@@ -18,8 +18,9 @@ use crate::support::client::{Request, connection::Begun};
 async fn in_flight<S: TestServer>(api: &ApiOf<S>) -> usize {
     let text = api.ask(Request::new("GET", "/metrics")).await.body;
     let text = String::from_utf8_lossy(&text).into_owned();
-    let line =
-        text.lines().find(|line| line.starts_with("apiserver_current_inflight") && line.contains("\"mutating\""));
+    let line = text.lines().find(|line| {
+        line.starts_with("apiserver_current_inflight") && line.contains("\"mutating\"")
+    });
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
 }
 
@@ -30,8 +31,12 @@ pub(crate) fn resident(api: &ProcessApi) -> usize {
 
 /// A line of `/proc/PID/status` in bytes.
 fn memory(api: &ProcessApi, line: &str) -> usize {
-    let status = fs::read_to_string(format!("/proc/{}/status", api.server.id())).expect("the server runs");
-    let line = status.lines().find_map(|each| each.strip_prefix(line)).expect("the system reports the memory");
+    let status =
+        fs::read_to_string(format!("/proc/{}/status", api.server.id())).expect("the server runs");
+    let line = status
+        .lines()
+        .find_map(|each| each.strip_prefix(line))
+        .expect("the system reports the memory");
     let kilobytes: usize = line.trim().trim_end_matches(" kB").parse().expect("it is a number");
     kilobytes << 10
 }
@@ -44,7 +49,11 @@ fn peak(api: &ProcessApi) -> usize {
 /// A server whose only place for mutating requests is taken.
 async fn full() -> (Api, Begun) {
     let api = Api::with(&["--max-mutating-requests-inflight=1"]).await;
-    let begun = api.client.begin(request("POST", "images").json(&image("slow"))).await.expect("it can be begun");
+    let begun = api
+        .client
+        .begin(request("POST", "images").json(&image("slow")))
+        .await
+        .expect("it can be begun");
     eventually("the request is not in flight", || async { in_flight(&api).await == 1 }).await;
     (api, begun)
 }
@@ -66,10 +75,14 @@ async fn a_request_too_many_is_turned_away_at_once() {
 async fn reading_has_a_limit_of_its_own() {
     let api = Api::with(&["--max-requests-inflight=1"]).await;
     let round = || async {
-        let answers = api.client.send_together(vec![request("GET", "images"); 100]).await.expect("they are answered");
-        assert!(
-            answers.iter().all(|answer| [200, 429].contains(&answer.status) && answer.broken_promises().is_empty())
-        );
+        let answers = api
+            .client
+            .send_together(vec![request("GET", "images"); 100])
+            .await
+            .expect("they are answered");
+        assert!(answers.iter().all(
+            |answer| [200, 429].contains(&answer.status) && answer.broken_promises().is_empty()
+        ));
         answers.iter().any(|answer| answer.status == 429)
     };
     eventually("nobody is turned away", round).await;
@@ -79,7 +92,15 @@ async fn reading_has_a_limit_of_its_own() {
 #[tokio::test]
 async fn what_must_always_answer_answers() {
     let (api, begun) = full().await;
-    let always = ["/livez", "/readyz", "/healthz", "/metrics", "/version", "/apis", "/apis/image.openshift.io/v1"];
+    let always = [
+        "/livez",
+        "/readyz",
+        "/healthz",
+        "/metrics",
+        "/version",
+        "/apis",
+        "/apis/image.openshift.io/v1",
+    ];
     for path in always {
         assert_eq!(api.ask(Request::new("GET", path)).await.status, 200, "{path}");
     }

@@ -19,7 +19,8 @@ fn digest_of(text: &str) -> String {
 fn victors() -> Value {
     let layer = json!({"digest": digest("1a"), "size": 5, "mediaType": "l"});
     let config = json!({"digest": digest_of(CONFIG), "size": CONFIG.len()});
-    let manifest = json!({"schemaVersion": 2, "mediaType": SCHEMA2, "config": config, "layers": [layer]});
+    let manifest =
+        json!({"schemaVersion": 2, "mediaType": SCHEMA2, "config": config, "layers": [layer]});
     let mut image = with_manifest(&digest_of(&manifest.to_string()), &manifest, CONFIG);
     image["dockerImageReference"] = "victor.example/app".into();
     image
@@ -33,10 +34,12 @@ fn name_of(image: &Value) -> String {
 fn forged(name: &str) -> Value {
     let mut forged = image(name);
     forged["metadata"]["finalizers"] = json!(["evil.example/never"]);
-    forged["metadata"]["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "u"}]);
+    forged["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "u"}]);
     forged["metadata"]["labels"] = json!({"evil": "1"});
     forged["dockerImageReference"] = "evil.example/backdoor:latest".into();
-    forged["dockerImageMetadata"] = json!({"Id": digest("ee"), "Size": 7, "Config": {"Env": ["TRUSTED=yes"]}});
+    forged["dockerImageMetadata"] =
+        json!({"Id": digest("ee"), "Size": 7, "Config": {"Env": ["TRUSTED=yes"]}});
     forged["dockerImageLayers"] = json!([{"name": digest("ef"), "size": 1, "mediaType": "l"}]);
     forged
 }
@@ -117,7 +120,11 @@ async fn forged_metadata_of_a_true_image_gives_way_to_the_true_one() {
     let recorded = tenants.shown(MALLORY, "mine", &name).await.is(200);
     assert_eq!(recorded["image"]["dockerImageMetadata"]["Config"]["Env"], json!(["TRUSTED=yes"]));
     let layers = tenants.get(MALLORY, &MALLORY.path("imagestreams/mine/layers")).await.is(200);
-    assert_eq!(layers["images"][&name]["layers"], json!([digest("1a")]), "only what the manifest names");
+    assert_eq!(
+        layers["images"][&name]["layers"],
+        json!([digest("1a")]),
+        "only what the manifest names"
+    );
     assert_eq!(layers["images"][&name]["config"], json!(digest_of(CONFIG)));
     assert!(layers["blobs"].get(digest("ef")).is_none());
     tenants.push(VICTOR, "s", "t", &victors()).await.is(201);
@@ -166,7 +173,9 @@ async fn the_digest_of_an_image_is_not_enough_to_join_it() {
     tenants.push(VICTOR, "s", "t", &victors()).await.is(201);
     let refused = tenants.push(MALLORY, "mine", "t", &forged(&name)).await.is(403);
     let message = refused["message"].as_str().unwrap_or_default();
-    for told in [&name, "image.dockerImageManifest", "get images", "imagestreams/layers", "\"mallory\""] {
+    for told in
+        [&name, "image.dockerImageManifest", "get images", "imagestreams/layers", "\"mallory\""]
+    {
         assert!(message.contains(told), "{told}: {message}");
     }
     let stream = tenants.get(MALLORY, &MALLORY.path("imagestreams/mine")).await.is(200);
@@ -200,15 +209,25 @@ async fn unproved_push_shows_its_own_content_until_proved() {
     for stream in ["mine", "more"] {
         let mut after = tenants.shown(MALLORY, stream, &name).await.is(200);
         assert_eq!(after["image"]["dockerImageReference"], "evil.example/backdoor:latest");
-        for (field, value) in [("metadata", &before["metadata"]["name"]), ("image", &before["image"]["metadata"])] {
+        for (field, value) in
+            [("metadata", &before["metadata"]["name"]), ("image", &before["image"]["metadata"])]
+        {
             match field {
                 "metadata" => after["metadata"]["name"] = value.clone(),
-                _ => after["image"]["metadata"]["resourceVersion"] = value["resourceVersion"].clone(),
+                _ => {
+                    after["image"]["metadata"]["resourceVersion"] = value["resourceVersion"].clone()
+                }
             }
         }
         assert_eq!(after["image"], before["image"], "{stream}");
-        let layers = tenants.get(MALLORY, &MALLORY.path(&format!("imagestreams/{stream}/layers"))).await.is(200);
-        assert_eq!((&layers["blobs"], &layers["images"][&name]["imageMissing"]), (&json!({}), &json!(true)));
+        let layers = tenants
+            .get(MALLORY, &MALLORY.path(&format!("imagestreams/{stream}/layers")))
+            .await
+            .is(200);
+        assert_eq!(
+            (&layers["blobs"], &layers["images"][&name]["imageMissing"]),
+            (&json!({}), &json!(true))
+        );
     }
     // To push it again so changes nothing.
     tenants.push(MALLORY, "mine", "u", &image(&name)).await.is(201);
@@ -289,12 +308,16 @@ async fn permitted_parts_come_with_their_manifest_list() {
     tenants.push(MALLORY, "more", "t", &list).await.is(201);
     for stream in ["mine", "more"] {
         assert!(shows_victors(&tenants.shown(MALLORY, stream, &name).await.is(200)), "{stream}");
-        let layers = tenants.get(MALLORY, &MALLORY.path(&format!("imagestreams/{stream}/layers"))).await.is(200);
+        let layers = tenants
+            .get(MALLORY, &MALLORY.path(&format!("imagestreams/{stream}/layers")))
+            .await
+            .is(200);
         assert_eq!(layers["images"][&name]["layers"], json!([digest("1a")]), "{stream}");
     }
     // A part that another stream of the namespace has, and one that may be seen anyway.
     let mut other = victors();
-    other["dockerImageManifest"] = format!("{}\n", other["dockerImageManifest"].as_str().unwrap_or_default()).into();
+    other["dockerImageManifest"] =
+        format!("{}\n", other["dockerImageManifest"].as_str().unwrap_or_default()).into();
     let other_name = digest_of(other["dockerImageManifest"].as_str().unwrap_or_default());
     other["metadata"]["name"] = other_name.clone().into();
     tenants.push(MALLORY, "mine", "part", &other).await.is(201);
@@ -327,7 +350,13 @@ async fn names_that_are_no_digest_are_joined_by_right_only() {
     app["metadata"]["name"] = "app".into();
     tenants.push(VICTOR, "s", "t", &app).await.is(201);
     let refused = tenants.push(MALLORY, "mine", "t", &app).await.is(403);
-    assert!(refused["message"].as_str().unwrap_or_default().contains("under the digest of its manifest"), "{refused}");
+    assert!(
+        refused["message"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("under the digest of its manifest"),
+        "{refused}"
+    );
     tenants.push(VICTOR, "s", "u", &app).await.is(201);
     tenants.push(ADMIN, "s", "v", &app).await.is(201);
     tenants.push(MALLORY, "mine", "t", &image("own")).await.is(201);
@@ -350,7 +379,11 @@ async fn one_push_needs_ten_reviews_at_most_and_a_proved_one_none() {
     let reviews = tenants.reviews_of(MIKE);
     assert_eq!(reviews.len(), 10);
     assert_eq!((&reviews[0]["resource"], &reviews[0]["name"]), (&json!("images"), &json!(name)));
-    assert!(reviews[1..].iter().all(|about| about["namespace"] == "ten-a" && about["subresource"] == "layers"));
+    assert!(
+        reviews[1..]
+            .iter()
+            .all(|about| about["namespace"] == "ten-a" && about["subresource"] == "layers")
+    );
 }
 
 #[tokio::test]
@@ -363,13 +396,20 @@ async fn what_authority_gave_an_image_outlives_the_proof() {
     planted["metadata"]["labels"]["kept"] = "1".into();
     planted["metadata"]["finalizers"] = json!(["admin.example/keep"]);
     tenants.ask(ADMIN, "PUT", &path, Some(&planted)).await.is(200);
-    let content = json!({"type": "t", "content": "YQ==", "metadata": {"name": format!("{name}@a")}});
+    let content =
+        json!({"type": "t", "content": "YQ==", "metadata": {"name": format!("{name}@a")}});
     tenants.post(ADMIN, "imagesignatures", &content).await.is(201);
     tenants.push(VICTOR, "s", "t", &victors()).await.is(201);
     let image = tenants.get(ADMIN, &path).await.is(200);
     let meta = &image["metadata"];
-    assert_eq!((&meta["uid"], &meta["labels"]), (&planted["metadata"]["uid"], &json!({"kept": "1"})));
-    assert_eq!((&meta["finalizers"], &image["signatures"][0]["type"]), (&json!(["admin.example/keep"]), &json!("t")));
+    assert_eq!(
+        (&meta["uid"], &meta["labels"]),
+        (&planted["metadata"]["uid"], &json!({"kept": "1"}))
+    );
+    assert_eq!(
+        (&meta["finalizers"], &image["signatures"][0]["type"]),
+        (&json!(["admin.example/keep"]), &json!("t"))
+    );
     assert_eq!(image["dockerImageReference"], "victor.example/app");
     for (_, value) in image.as_object().into_iter().flatten() {
         assert!(value.get("proof").is_none(), "{image}");
@@ -387,22 +427,32 @@ async fn tags_bring_a_limited_number_of_withheld_images() {
     };
     let streams = MALLORY.path("imagestreams");
     for (stream, first) in [("a", 0), ("b", 600)] {
-        let parts: Vec<String> = (first..first + 600).map(|at| digest_of(&at.to_string())).collect();
+        let parts: Vec<String> =
+            (first..first + 600).map(|at| digest_of(&at.to_string())).collect();
         let list = list_of(&parts.iter().map(String::as_str).collect::<Vec<_>>());
         tenants.post(MALLORY, &streams, &with(stream, &[])).await.is(201);
         tenants.push(MALLORY, stream, "t", &list).await.is(201);
     }
-    tenants.post(MALLORY, &streams, &with("one", &[tag("a", "a:t"), tag("b", "a:t")])).await.is(201);
+    tenants
+        .post(MALLORY, &streams, &with("one", &[tag("a", "a:t"), tag("b", "a:t")]))
+        .await
+        .is(201);
     let both = [tag("a", "a:t"), tag("b", "b:t")];
     let refused = tenants.post(MALLORY, &streams, &with("both", &both)).await.is(422);
     assert_eq!(refused["details"]["causes"][0]["field"], "spec.tags", "{refused}");
-    assert!(refused["message"].as_str().is_some_and(|text| text.contains("at most 1000")), "{refused}");
+    assert!(
+        refused["message"].as_str().is_some_and(|text| text.contains("at most 1000")),
+        "{refused}"
+    );
     let view = json!({"kind": "ImageStreamTag", "apiVersion": "image.openshift.io/v1", "metadata": {"name": "one:c"},
         "tag": tag("", "b:t")});
     tenants.post(MALLORY, &MALLORY.path("imagestreamtags"), &view).await.is(422);
     // Nothing is withheld from a stream without images.
     for name in ["a", "b"] {
-        tenants.ask(MALLORY, "DELETE", &MALLORY.path(&format!("imagestreamtags/one:{name}")), None).await.is(200);
+        tenants
+            .ask(MALLORY, "DELETE", &MALLORY.path(&format!("imagestreamtags/one:{name}")), None)
+            .await
+            .is(200);
     }
     tenants.post(MALLORY, &MALLORY.path("imagestreamtags"), &view).await.is(201);
 }
@@ -410,7 +460,8 @@ async fn tags_bring_a_limited_number_of_withheld_images() {
 /// Exports the store of the server, which ends, and serves an import of the lines that `keep` returns true for.
 async fn transfer(tenants: &mut Tenants, keep: impl Fn(&Value) -> bool) -> Vec<Value> {
     tenants.server.stop().await;
-    let (data, other) = (tenants.server.folder().join("data"), tenants.server.folder().join("other"));
+    let (data, other) =
+        (tenants.server.folder().join("data"), tenants.server.folder().join("other"));
     let exported = run(&["export"], &data, b"");
     assert!(exported.status.success(), "{exported:?}");
     let text = String::from_utf8(exported.stdout).expect("lines are text");
@@ -425,7 +476,10 @@ async fn transfer(tenants: &mut Tenants, keep: impl Fn(&Value) -> bool) -> Vec<V
         let checked = run(&["check"], &other, b"");
         assert!(checked.status.success(), "{checked:?}");
         let again = run(&["import", "-", "--existing=skip"], &other, kept.as_bytes());
-        assert!(again.status.success() && again.stdout.starts_with(b"0 objects stored"), "{again:?}");
+        assert!(
+            again.status.success() && again.stdout.starts_with(b"0 objects stored"),
+            "{again:?}"
+        );
     }
     tenants.serve_instead(&other).await;
     text.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
@@ -437,7 +491,11 @@ async fn an_unproved_image_stays_unproved_in_export_and_import() {
     let name = name_of(&victors());
     tenants.push(MALLORY, "mine", "t", &forged(&name)).await.is(201);
     let lines = transfer(&mut tenants, |_| true).await;
-    assert_eq!((&lines[0]["kind"], &lines[0]["metadata"]["name"]), (&json!("Image"), &json!(name)), "it reads as ever");
+    assert_eq!(
+        (&lines[0]["kind"], &lines[0]["metadata"]["name"]),
+        (&json!("Image"), &json!(name)),
+        "it reads as ever"
+    );
     tenants.push(VICTOR, "s", "t", &victors()).await.is(201);
     assert!(shows_victors(&tenants.shown(VICTOR, "s", &name).await.is(200)), "it gives way");
     sees_nothing(&tenants, &["mine"]).await;
@@ -456,14 +514,18 @@ async fn a_superseded_image_is_exported_and_imported_too() {
     let lines = transfer(&mut tenants, |_| true).await;
     assert_eq!(lines.iter().filter(|line| line["kind"] == "SupersededImage").count(), 1);
     let mut after = tenants.shown(MALLORY, "mine", &name).await.is(200);
-    after["image"]["metadata"]["resourceVersion"] = before["image"]["metadata"]["resourceVersion"].clone();
+    after["image"]["metadata"]["resourceVersion"] =
+        before["image"]["metadata"]["resourceVersion"].clone();
     assert_eq!(after["image"], before["image"]);
     sees_nothing(&tenants, &["mine"]).await;
     // What is withheld from a stream stays so.
     tenants.shown(MALLORY, "more", &name).await.is(404);
     assert!(shows_victors(&tenants.shown(VICTOR, "s", &name).await.is(200)));
     tenants.push(MALLORY, "mine", "t", &victors()).await.is(201);
-    assert!(shows_victors(&tenants.shown(MALLORY, "mine", &name).await.is(200)), "until the stream proves it");
+    assert!(
+        shows_victors(&tenants.shown(MALLORY, "mine", &name).await.is(200)),
+        "until the stream proves it"
+    );
 }
 
 #[tokio::test]

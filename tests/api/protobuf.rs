@@ -48,8 +48,9 @@ impl Message {
 
     /// The message as the body of a request.
     fn body(&self, api_version: &str, kind: &str) -> Vec<u8> {
-        let unknown =
-            Self::default().message(1, &Self::default().bytes(1, api_version).bytes(2, kind)).message(2, self);
+        let unknown = Self::default()
+            .message(1, &Self::default().bytes(1, api_version).bytes(2, kind))
+            .message(2, self);
         [b"k8s\0".as_slice(), &unknown.0].concat()
     }
 
@@ -113,8 +114,15 @@ fn varint(rest: &mut &[u8]) -> u64 {
 /// The message in an answer that is of this kind.
 #[track_caller]
 fn of_kind(answer: &Answer, code: u16, api_version: &str, kind: &str) -> Message {
-    assert_eq!((answer.status, answer.header("content-type")), (code, Some(PROTOBUF)), "{answer:?}");
-    let unknown = answer.body.strip_prefix(b"k8s\0").expect("the answer begins as protobuf of Kubernetes does");
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (code, Some(PROTOBUF)),
+        "{answer:?}"
+    );
+    let unknown = answer
+        .body
+        .strip_prefix(b"k8s\0")
+        .expect("the answer begins as protobuf of Kubernetes does");
     let unknown = Message(unknown.to_vec());
     let own_type = unknown.one(1);
     assert_eq!((own_type.text(1), own_type.text(2)), (api_version.to_owned(), kind.to_owned()));
@@ -160,8 +168,10 @@ async fn a_stream_is_made_read_and_replaced() {
     of_kind(&same, 200, V1, "ImageStream");
     assert_eq!(same.body, read.body);
     // Of a message in pieces the later ones are added.
-    let labels =
-        Message::default().message(1, &Message::default().message(11, &Message::default().bytes(1, "a").bytes(2, "b")));
+    let labels = Message::default().message(
+        1,
+        &Message::default().message(11, &Message::default().bytes(1, "a").bytes(2, "b")),
+    );
     let more = Message([of_kind(&read, 200, V1, "ImageStream").0, labels.0].concat());
     of_kind(&api.ask(send("PUT", &path, more.body("", ""))).await, 200, V1, "ImageStream");
     assert_eq!(api.get(&path).await.is(200)["metadata"]["labels"], json!({"a": "b"}));
@@ -177,13 +187,21 @@ async fn images_are_read_alone_and_through_their_stream() {
     let stored = of_kind(&api.ask(ask("GET", &format!("images/{name}"))).await, 200, V1, "Image");
     assert_eq!(stored.text(4), "1.0");
     let metadata = stored.one(3).text(1);
-    assert!(metadata.contains(r#""Id":"\u003cid\u003e""#) && metadata.ends_with("}\n"), "{metadata}");
+    assert!(
+        metadata.contains(r#""Id":"\u003cid\u003e""#) && metadata.ends_with("}\n"),
+        "{metadata}"
+    );
     let path = format!("{STREAM_IMAGES}/s@{name}");
     let shown = of_kind(&api.ask(ask("GET", &path)).await, 200, V1, "ImageStreamImage");
     assert_eq!((shown.one(1).text(1), shown.one(2).one(1)), (format!("s@{name}"), stored.one(1)));
     let tag = api.ask(ask("GET", "namespaces/ns/imagestreamtags/s:latest")).await;
     assert_eq!(of_kind(&tag, 200, V1, "ImageStreamTag").one(5), shown.one(2));
-    let layers = of_kind(&api.ask(ask("GET", &format!("{STREAMS}/s/layers"))).await, 200, V1, "ImageStreamLayers");
+    let layers = of_kind(
+        &api.ask(ask("GET", &format!("{STREAMS}/s/layers"))).await,
+        200,
+        V1,
+        "ImageStreamLayers",
+    );
     assert_eq!(layers.one(3).text(1), name);
     of_kind(&api.ask(ask("GET", &format!("{STREAMS}/s/secrets"))).await, 200, V1, "SecretList");
 }
@@ -195,16 +213,26 @@ async fn lists_hold_objects_or_their_metadata() {
         api.post(STREAMS, &stream(name)).await.is(201);
     }
     let whole = of_kind(&api.ask(ask("GET", STREAMS)).await, 200, V1, "ImageStreamList");
-    let names = |list: &Message| list.all(2).iter().map(|item| item.one(1).text(1)).collect::<Vec<_>>();
+    let names =
+        |list: &Message| list.all(2).iter().map(|item| item.one(1).text(1)).collect::<Vec<_>>();
     assert_eq!(names(&whole), ["a", "b"]);
-    assert_eq!(whole.all(2)[0], of_kind(&api.ask(ask("GET", &format!("{STREAMS}/a"))).await, 200, V1, "ImageStream"));
+    assert_eq!(
+        whole.all(2)[0],
+        of_kind(&api.ask(ask("GET", &format!("{STREAMS}/a"))).await, 200, V1, "ImageStream")
+    );
     assert_eq!(whole.one(1).text(2), api.get(STREAMS).await.is(200)["metadata"]["resourceVersion"]);
-    let page = of_kind(&api.ask(ask("GET", &format!("{STREAMS}?limit=1"))).await, 200, V1, "ImageStreamList");
+    let page = of_kind(
+        &api.ask(ask("GET", &format!("{STREAMS}?limit=1"))).await,
+        200,
+        V1,
+        "ImageStreamList",
+    );
     assert_eq!((names(&page), page.one(1).count(4)), (vec!["a".to_owned()], 1));
     let none = of_kind(&api.ask(ask("GET", "images")).await, 200, V1, "ImageList");
     assert_eq!(none.all(2), []);
 
-    let metadata = format!("{PROTOBUF};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json");
+    let metadata =
+        format!("{PROTOBUF};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json");
     let partial = api.ask(request("GET", STREAMS).header("accept", &metadata)).await;
     let partial = of_kind(&partial, 200, "meta.k8s.io/v1", "PartialObjectMetadataList");
     assert_eq!(
@@ -222,20 +250,35 @@ async fn options_of_a_deletion_count() {
     let api = Api::with_stream().await;
     let path = format!("{STREAMS}/s");
     let dry = Message::default().bytes(5, "All");
-    of_kind(&api.ask(send("DELETE", &path, dry.body(V1, "DeleteOptions"))).await, 200, "v1", "Status");
+    of_kind(
+        &api.ask(send("DELETE", &path, dry.body(V1, "DeleteOptions"))).await,
+        200,
+        "v1",
+        "Status",
+    );
     let of_another = Message::default().message(2, &Message::default().bytes(1, "another"));
-    let refused = api.ask(send("DELETE", &path, of_another.body("meta.k8s.io/v1", "DeleteOptions"))).await;
+    let refused =
+        api.ask(send("DELETE", &path, of_another.body("meta.k8s.io/v1", "DeleteOptions"))).await;
     let refused = of_kind(&refused, 409, "v1", "Status");
     assert_eq!(
         (refused.text(2), refused.text(4), refused.count(6)),
         ("Failure".to_owned(), "Conflict".to_owned(), 409)
     );
     let other = api.ask(send("DELETE", &path, named("s").body(V1, "ImageStream"))).await;
-    assert!(of_kind(&other, 400, "v1", "Status").text(3).starts_with("no kind \"ImageStream\" is registered"));
+    assert!(
+        of_kind(&other, 400, "v1", "Status")
+            .text(3)
+            .starts_with("no kind \"ImageStream\" is registered")
+    );
     let cut = api.ask(send("DELETE", &path, b"k8s\0\x0a".to_vec())).await;
     assert_eq!(of_kind(&cut, 400, "v1", "Status").text(3), "unexpected EOF");
     api.get(&path).await.is(200);
-    of_kind(&api.ask(send("DELETE", &path, Message::default().body("", ""))).await, 200, "v1", "Status");
+    of_kind(
+        &api.ask(send("DELETE", &path, Message::default().body("", ""))).await,
+        200,
+        "v1",
+        "Status",
+    );
     api.get(&path).await.is(404);
 }
 
@@ -244,9 +287,13 @@ async fn errors_are_statuses_and_say_what_is_wrong_with_a_body() {
     let api = Api::start().await;
     let missing = of_kind(&api.ask(ask("GET", &format!("{STREAMS}/s"))).await, 404, "v1", "Status");
     assert_eq!(missing.text(3), "imagestreams.image.openshift.io \"s\" not found");
-    assert_eq!((missing.one(5).text(1), missing.one(5).text(3)), ("s".to_owned(), "imagestreams".to_owned()));
+    assert_eq!(
+        (missing.one(5).text(1), missing.one(5).text(3)),
+        ("s".to_owned(), "imagestreams".to_owned())
+    );
     let unrecognized = "the object provided is unrecognized (must be of type ImageStream): ";
-    let prefix = "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]";
+    let prefix =
+        "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]";
     let unusable = "ImageStream in version \"v1\" cannot be handled as a ImageStream: ";
     let cases = [
         (b"zzzz".to_vec(), format!("{unrecognized}{prefix} (7a7a7a7a)")),
@@ -254,10 +301,15 @@ async fn errors_are_statuses_and_say_what_is_wrong_with_a_body() {
         (b"k8s\0".to_vec(), format!("{unrecognized}empty body (6b387300)")),
         (b"k8s\0\x0a".to_vec(), format!("{unrecognized}unexpected EOF (6b3873000a)")),
         (Message(vec![0x0a]).body(V1, "ImageStream"), format!("{unusable}unexpected EOF")),
-        (Message(vec![8, 1]).body("", ""), format!("{unusable}proto: wrong wireType = 0 for field metadata")),
+        (
+            Message(vec![8, 1]).body("", ""),
+            format!("{unusable}proto: wrong wireType = 0 for field metadata"),
+        ),
         (
             named("s").body("v1", "ImageStream"),
-            format!("the API version in the data (v1) does not match the expected API version ({V1})"),
+            format!(
+                "the API version in the data (v1) does not match the expected API version ({V1})"
+            ),
         ),
     ];
     for (body, text) in cases {
@@ -290,7 +342,8 @@ async fn large_answers_are_compressed() {
 #[tokio::test]
 async fn discovery_is_told() {
     let api = Api::start().await;
-    let get = async |path: &str| api.ask(Request::new("GET", path).header("accept", PROTOBUF)).await;
+    let get =
+        async |path: &str| api.ask(Request::new("GET", path).header("accept", PROTOBUF)).await;
     let group = of_kind(&get("/apis/image.openshift.io").await, 200, "v1", "APIGroup");
     assert_eq!(
         (group.text(1), group.one(2), group.one(3).text(2)),
@@ -299,8 +352,12 @@ async fn discovery_is_told() {
     // It says no version of its own, as in JSON.
     let groups = of_kind(&get("/apis").await, 200, "", "APIGroupList");
     assert_eq!(groups.one(1), group);
-    let resources = of_kind(&get("/apis/image.openshift.io/v1").await, 200, "v1", "APIResourceList");
+    let resources =
+        of_kind(&get("/apis/image.openshift.io/v1").await, 200, "v1", "APIResourceList");
     let streams = resources.all(2).into_iter().find(|each| each.text(1) == "imagestreams").unwrap();
-    assert_eq!((streams.count(2), streams.text(3), streams.text(5)), (1, "ImageStream".to_owned(), "is".to_owned()));
+    assert_eq!(
+        (streams.count(2), streams.text(3), streams.text(5)),
+        (1, "ImageStream".to_owned(), "is".to_owned())
+    );
     assert!(streams.one(4).all(1).contains(&Message(b"list".to_vec())));
 }

@@ -23,7 +23,8 @@ struct Quickstart(Running);
 impl Quickstart {
     async fn start(data: &Path) -> Self {
         let data = data.to_str().expect("the path is text");
-        let mut running = Running::start(["quickstart", "--secure-port=0", "--data-dir", data], Output::Printed);
+        let mut running =
+            Running::start(["quickstart", "--secure-port=0", "--data-dir", data], Output::Printed);
         running.wait_for_line(|line| line.ends_with("get imagestreams")).await;
         Self(running)
     }
@@ -42,12 +43,14 @@ impl Quickstart {
     fn target(&self) -> (std::net::SocketAddr, String) {
         let curl = self.commands("curl")[0];
         let (_, rest) = curl.split_once("https://").expect("the command has an address");
-        let (address, path) = rest.split_once("/apis/image.openshift.io/v1/").expect("the command has a path");
+        let (address, path) =
+            rest.split_once("/apis/image.openshift.io/v1/").expect("the command has a path");
         (address.parse().expect("the address is one"), path.to_owned())
     }
 
     fn client(&self, data: &Path) -> Client {
-        let certificates = fs::read_dir(data.join("certificates")).expect("there is a folder of certificates");
+        let certificates =
+            fs::read_dir(data.join("certificates")).expect("there is a folder of certificates");
         let certificate: PathBuf = certificates
             .filter_map(|entry| Some(entry.ok()?.path()))
             .find(|path| path.extension().is_some_and(|extension| extension == "crt"))
@@ -90,7 +93,9 @@ fn mode(path: &Path) -> u32 {
 
 /// All files below a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).expect("the folder can be read").map(|entry| entry.expect("an entry").path());
+    let entries = fs::read_dir(folder)
+        .expect("the folder can be read")
+        .map(|entry| entry.expect("an entry").path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
@@ -102,11 +107,17 @@ async fn the_folder_is_for_its_owner_only_and_the_token_is_not_shown() {
     for name in ["admin.token", "tokens.csv", "kubeconfig"] {
         assert_eq!(mode(&data.join(name)), 0o600, "{name}");
     }
-    let keys: Vec<_> =
-        files(&data).into_iter().filter(|path| path.extension().is_some_and(|end| end == "key")).collect();
+    let keys: Vec<_> = files(&data)
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|end| end == "key"))
+        .collect();
     assert!(!keys.is_empty() && keys.iter().all(|key| mode(key) == 0o600), "{keys:?}");
     let token = token(&data);
-    assert!(quickstart.0.lines_read.iter().all(|line| !line.contains(token.trim())), "{:?}", quickstart.0.lines_read);
+    assert!(
+        quickstart.0.lines_read.iter().all(|line| !line.contains(token.trim())),
+        "{:?}",
+        quickstart.0.lines_read
+    );
     assert!(!quickstart.commands("curl").is_empty() && quickstart.commands("kubectl").len() >= 2);
 }
 
@@ -124,7 +135,10 @@ async fn the_printed_curl_command_shows_an_image() {
     };
     assert_eq!(shown["kind"], "ImageStreamImage", "{shown}");
     assert!(path.ends_with(shown["metadata"]["name"].as_str().unwrap_or("no name")), "{path}");
-    assert!(shown["image"]["dockerImageLayers"].as_array().is_some_and(|layers| !layers.is_empty()), "{shown}");
+    assert!(
+        shown["image"]["dockerImageLayers"].as_array().is_some_and(|layers| !layers.is_empty()),
+        "{shown}"
+    );
 }
 
 #[tokio::test]
@@ -152,8 +166,13 @@ async fn kubectl_explains_fields_and_validates_what_it_creates() {
     let _quickstart = Quickstart::start(&data).await;
     let kubectl = format!("kubectl --kubeconfig \"{}/kubeconfig\" -n samples", data.display());
     let explain = format!("{kubectl} explain isimage.image.dockerImageLayers");
-    let explained = String::from_utf8_lossy(&paste(&explain, parent.path()).await.stdout).into_owned();
-    for text in ["ImageStreamImage", "The layers, lowest first.", "Size in bytes as the registry stores it."] {
+    let explained =
+        String::from_utf8_lossy(&paste(&explain, parent.path()).await.stdout).into_owned();
+    for text in [
+        "ImageStreamImage",
+        "The layers, lowest first.",
+        "Size in bytes as the registry stores it.",
+    ] {
         assert!(explained.contains(text), "{text} is missing:\n{explained}");
     }
     let create = |spec: &str| {
@@ -163,7 +182,8 @@ async fn kubectl_explains_fields_and_validates_what_it_creates() {
         format!("echo '{stream}' | {kubectl} create --validate=strict -f - 2>&1")
     };
     let refused = format!("{} || true", create(r#"{"tagz":[]}"#));
-    let refused = String::from_utf8_lossy(&paste(&refused, parent.path()).await.stdout).into_owned();
+    let refused =
+        String::from_utf8_lossy(&paste(&refused, parent.path()).await.stdout).into_owned();
     assert!(refused.contains(r#"unknown field "spec.tagz""#), "{refused}");
     let created = paste(&create(r#"{"tags":[{"name":"one"}]}"#), parent.path()).await;
     let created = String::from_utf8_lossy(&created.stdout).into_owned();
@@ -180,9 +200,13 @@ async fn kubectl_explains_fields_and_validates_what_it_creates() {
             r#"{"metadata":{"name":"sha256:01"},"dockerImageLayerz":[]}"#,
             r#"unknown field "dockerImageLayerz" in com.github"#,
         ),
-        (r#"{"metadata":{"name":"sha256:01"},"dockerImageReference":"registry.example.com/a:1"}"#, "created"),
+        (
+            r#"{"metadata":{"name":"sha256:01"},"dockerImageReference":"registry.example.com/a:1"}"#,
+            "created",
+        ),
     ] {
-        let output = String::from_utf8_lossy(&paste(&push(image), parent.path()).await.stdout).into_owned();
+        let output =
+            String::from_utf8_lossy(&paste(&push(image), parent.path()).await.stdout).into_owned();
         assert!(output.contains(said), "{said} is not said: {output}");
     }
 }
@@ -229,11 +253,20 @@ async fn the_commands_of_the_readme_work() {
     let mut answers = 0;
     for (command, shown) in commands {
         let command = format!("cd \"$HOME\"; {}", command.replace("127.0.0.1:8443", &address));
-        let output = String::from_utf8(paste(&command, parent.path()).await.stdout).expect("the output is text");
+        let output = String::from_utf8(paste(&command, parent.path()).await.stdout)
+            .expect("the output is text");
         // The README shows the beginning of the one answer in JSON.
         if shown.first() == Some(&"{") {
-            let shown = shown.iter().take_while(|line| **line != "…").copied().collect::<Vec<_>>().join("\n");
-            assert!(undated(&output).starts_with(&undated(&shown)), "the README shows\n{shown}\n\nbut {output}");
+            let shown = shown
+                .iter()
+                .take_while(|line| **line != "…")
+                .copied()
+                .collect::<Vec<_>>()
+                .join("\n");
+            assert!(
+                undated(&output).starts_with(&undated(&shown)),
+                "the README shows\n{shown}\n\nbut {output}"
+            );
             answers += 1;
         }
     }
@@ -245,15 +278,26 @@ async fn the_sample_holds_images_of_every_form() {
     let (_parent, data) = new_folder();
     let quickstart = Quickstart::start(&data).await;
     let client = quickstart.client(&data);
-    let stream = client.send(request("GET", "namespaces/samples/imagestreams/hello")).await.expect("an answer").is(200);
+    let stream = client
+        .send(request("GET", "namespaces/samples/imagestreams/hello"))
+        .await
+        .expect("an answer")
+        .is(200);
     let (mut kinds, mut history) = (Vec::new(), 0);
     for tag in stream["status"]["tags"].as_array().expect("the sample has tags") {
         let events = tag["items"].as_array().expect("the tags have a history");
         history = history.max(events.len());
-        for name in events.iter().map(|event| event["image"].as_str().expect("each event has an image")) {
+        for name in
+            events.iter().map(|event| event["image"].as_str().expect("each event has an image"))
+        {
             let path = format!("namespaces/samples/imagestreamimages/hello@{name}");
             let shown = client.send(request("GET", &path)).await.expect("an answer").is(200);
-            kinds.push(shown["image"]["dockerImageManifestMediaType"].as_str().unwrap_or_default().to_owned());
+            kinds.push(
+                shown["image"]["dockerImageManifestMediaType"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned(),
+            );
             for part in shown["image"]["dockerImageManifests"].as_array().into_iter().flatten() {
                 let path = format!(
                     "namespaces/samples/imagestreamimages/hello@{}",
@@ -276,7 +320,8 @@ async fn running_it_again_keeps_the_data() {
     let mut before = None;
     for _ in 0..2 {
         let quickstart = Quickstart::start(&data).await;
-        let stream = quickstart.client(&data).send(request("GET", path)).await.expect("an answer").is(200);
+        let stream =
+            quickstart.client(&data).send(request("GET", path)).await.expect("an answer").is(200);
         let now = (token(&data), stream);
         assert_eq!(*before.get_or_insert_with(|| now.clone()), now);
     }

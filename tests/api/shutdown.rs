@@ -20,7 +20,10 @@ async fn status(api: &ProcessApi, path: &str) -> Option<u16> {
 async fn a_server_that_is_told_to_end_is_not_ready_but_serves() {
     let mut api = ProcessApi::with(&["--shutdown-delay-duration=600s"]).await;
     api.server.send_sigterm();
-    eventually("the server is still ready", || async { status(&api, "/readyz").await == Some(500) }).await;
+    eventually("the server is still ready", || async {
+        status(&api, "/readyz").await == Some(500)
+    })
+    .await;
     assert_eq!(status(&api, "/livez").await, Some(200));
     assert_eq!(status(&api, "/readyz?exclude=shutdown").await, Some(200));
     api.post("images", &image("a")).await.is(201);
@@ -45,13 +48,21 @@ async fn a_server_ends_by_itself_after_the_delay() {
 #[tokio::test]
 async fn a_request_in_flight_is_finished() {
     let mut api = ProcessApi::start().await;
-    let begun = api.client.begin(request("POST", "images").json(&image("a"))).await.expect("it can be begun");
-    let metrics =
-        || async { String::from_utf8_lossy(&api.ask(Request::new("GET", "/metrics")).await.body).into_owned() };
+    let begun = api
+        .client
+        .begin(request("POST", "images").json(&image("a")))
+        .await
+        .expect("it can be begun");
+    let metrics = || async {
+        String::from_utf8_lossy(&api.ask(Request::new("GET", "/metrics")).await.body).into_owned()
+    };
     let counted = || async { metrics().await.contains("{request_kind=\"mutating\"} 1") };
     eventually("the request is not in flight", counted).await;
     api.server.send_sigterm();
-    eventually("the server still accepts connections", || async { status(&api, "/livez").await.is_none() }).await;
+    eventually("the server still accepts connections", || async {
+        status(&api, "/livez").await.is_none()
+    })
+    .await;
     begun.finish().await.expect("an answer").is(201);
     assert_eq!(api.server.wait().await.code(), Some(0));
     api.server.restart().await;
@@ -64,7 +75,8 @@ async fn idle_connections_do_not_hold_up_the_end() {
     let mut api = ProcessApi::start().await;
     let fresh = api.client.open(&["http/1.1"]).await.expect("the port is open");
     let multiplexed = TokioIo::new(api.client.open(&["h2"]).await.expect("the port is open"));
-    let (sender, connection) = http2::handshake(TokioExecutor::new(), multiplexed).await.expect("HTTP/2 is spoken");
+    let (sender, connection) =
+        http2::handshake(TokioExecutor::new(), multiplexed).await.expect("HTTP/2 is spoken");
     let connection = tokio::spawn(connection);
     let mut sender: http2::SendRequest<Empty<Bytes>> = sender;
     sender.ready().await.expect("requests can be sent");
@@ -78,7 +90,11 @@ async fn idle_connections_do_not_hold_up_the_end() {
 #[tokio::test]
 async fn a_request_that_never_ends_does_not_hold_up_the_end_for_ever() {
     let mut api = ProcessApi::with(&["--request-timeout=1s"]).await;
-    let begun = api.client.begin(request("POST", "images").json(&image("a"))).await.expect("it can be begun");
+    let begun = api
+        .client
+        .begin(request("POST", "images").json(&image("a")))
+        .await
+        .expect("it can be begun");
     let ended = api.server.terminate().await;
     assert_eq!(ended.code(), Some(0));
     drop(begun);

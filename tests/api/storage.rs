@@ -34,7 +34,8 @@ async fn incidents<S: TestServer>(api: &ApiOf<S>, name: &str) -> u64 {
 /// Lets no file of the server become longer than this.
 fn limit(api: &ProcessApi, bytes: Option<u64>) {
     let id = Pid::from_raw(i32::try_from(api.server.id()).unwrap());
-    prlimit(id, Resource::Fsize, Rlimit { current: bytes, maximum: None }).expect("a limit can be set for a child");
+    prlimit(id, Resource::Fsize, Rlimit { current: bytes, maximum: None })
+        .expect("a limit can be set for a child");
 }
 
 #[tokio::test]
@@ -51,7 +52,8 @@ async fn full_disk_gives_507_and_writes_recover() {
         stored += 1;
         assert!(stored < 1000, "the file grows beyond its limit");
     };
-    let message = "the server's storage is full: nothing was written; make room on its volume and try again";
+    let message =
+        "the server's storage is full: nothing was written; make room on its volume and try again";
     refused.fails(507, "InsufficientStorage", message);
     for _ in 0..20 {
         api.get("images/before").await.is(200);
@@ -65,7 +67,10 @@ async fn full_disk_gives_507_and_writes_recover() {
     assert!(incidents(&api, "full").await >= 20);
     assert!(api.server.log().iter().any(|line| line.contains("no space left")));
     limit(&api, None);
-    eventually("an image is stored again", || async { api.post("images", &image("after")).await.status == 201 }).await;
+    eventually("an image is stored again", || async {
+        api.post("images", &image("after")).await.status == 201
+    })
+    .await;
     assert!(!text(&api, "/readyz?verbose").await.contains("warn:"));
 }
 
@@ -79,7 +84,8 @@ async fn damaged_value_gives_500_and_is_reported_everywhere() {
     api.server.kill9();
     let path = api.server.folder().join(FILE);
     let mut content = fs::read(&path).unwrap();
-    let text_at: Vec<_> = content.windows(15).enumerate().filter(|(_, text)| *text == b"what is flipped").collect();
+    let text_at: Vec<_> =
+        content.windows(15).enumerate().filter(|(_, text)| *text == b"what is flipped").collect();
     let places: Vec<_> = text_at.into_iter().map(|(at, _)| at).collect();
     assert!(!places.is_empty());
     places.into_iter().for_each(|at| content[at] ^= 1);
@@ -93,9 +99,15 @@ async fn damaged_value_gives_500_and_is_reported_everywhere() {
     api.get("images/good").await.is(200);
     assert_eq!(incidents(&api, "damaged").await, 2);
     let told = text(&api, "/readyz?verbose").await;
-    assert!(told.contains("warn: storage: something damaged was read, 2 times since the start\n"), "{told}");
+    assert!(
+        told.contains("warn: storage: something damaged was read, 2 times since the start\n"),
+        "{told}"
+    );
     let log = api.server.log();
-    assert!(log.iter().any(|line| line.contains("ERROR") && line.contains("/images/bad")), "{log:?}");
+    assert!(
+        log.iter().any(|line| line.contains("ERROR") && line.contains("/images/bad")),
+        "{log:?}"
+    );
 }
 
 #[tokio::test]
@@ -105,12 +117,23 @@ async fn a_store_that_fails_for_good_ends_the_process_with_a_reason() {
     for n in 0..30 {
         api.post("images", &large(&format!("image-{n}"), 500_000)).await.is(201);
     }
-    fs::File::options().write(true).open(api.server.folder().join(FILE)).unwrap().set_len(0).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(api.server.folder().join(FILE))
+        .unwrap()
+        .set_len(0)
+        .unwrap();
     // The connection may end before the answer.
     let answer = api.client.send_unchecked(crate::harness::request("GET", "images")).await;
-    assert!(answer.as_ref().is_err() || answer.as_ref().is_ok_and(|answer| answer.status == 503), "{answer:?}");
+    assert!(
+        answer.as_ref().is_err() || answer.as_ref().is_ok_and(|answer| answer.status == 503),
+        "{answer:?}"
+    );
     assert_eq!(api.server.wait().await.code(), Some(1));
     let log = api.server.log().join("\n");
     let last = log.lines().last().unwrap();
-    assert!(last.starts_with("imagestream-apiserver: ") && last.contains("could not be opened again"), "{log}");
+    assert!(
+        last.starts_with("imagestream-apiserver: ") && last.contains("could not be opened again"),
+        "{log}"
+    );
 }

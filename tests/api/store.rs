@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 
 use crate::every_field::{layered, listing, old};
 use crate::fixtures::{digest, image, index, mapping, names, stream, with_manifest};
-use crate::harness::{Api, Expect, MAPPINGS, STREAM_IMAGES, STREAMS, TestServer, eventually, request};
+use crate::harness::{
+    Api, Expect, MAPPINGS, STREAM_IMAGES, STREAMS, TestServer, eventually, request,
+};
 
 /// What a command printed, and how it ended.
 #[derive(Debug)]
@@ -61,7 +63,9 @@ fn data(api: &Api) -> PathBuf {
 
 /// How many files lie in a folder that have not become whole.
 fn partial_files(folder: &Path) -> usize {
-    let names = fs::read_dir(folder).expect("the folder is there").map(|entry| entry.expect("it is there").file_name());
+    let names = fs::read_dir(folder)
+        .expect("the folder is there")
+        .map(|entry| entry.expect("it is there").file_name());
     names.filter(|name| name.to_string_lossy().ends_with(".partial")).count()
 }
 
@@ -95,7 +99,10 @@ async fn a_backup_beside_a_server_is_the_same_as_one_after_it() {
     let folder = api.server.folder();
     let (beside, after) = (folder.join("beside"), folder.join("after"));
     let said = done(&["backup", text(&beside)], &data(&api));
-    assert!(said.out.is_empty() && said.err.starts_with("backed up 7 entries as of revision "), "{said:?}");
+    assert!(
+        said.out.is_empty() && said.err.starts_with("backed up 7 entries as of revision "),
+        "{said:?}"
+    );
     let piped = run(&["backup"], &data(&api), b"").stdout;
     api.server.stop().await;
     done(&["backup", text(&after)], &data(&api));
@@ -128,7 +135,8 @@ async fn stalled_backup_client_does_not_delay_shutdown() {
         api.post("images", &large).await.is(201);
     }
     let socket = data(&api).join("backup.sock");
-    let connect = || std::os::unix::net::UnixStream::connect(&socket).expect("the server listens there");
+    let connect =
+        || std::os::unix::net::UnixStream::connect(&socket).expect("the server listens there");
     drop(connect());
     let _stands_still = connect();
     api.get("images/large-0").await.is(200);
@@ -140,7 +148,12 @@ async fn stalled_backup_client_does_not_delay_shutdown() {
 const WRITERS: usize = 6;
 
 /// Pushes image after image until it is told to stop, and notes what was acknowledged.
-async fn push_on(api: &Api, next: &AtomicUsize, stop: &AtomicUsize, acknowledged: &Mutex<Vec<usize>>) {
+async fn push_on(
+    api: &Api,
+    next: &AtomicUsize,
+    stop: &AtomicUsize,
+    acknowledged: &Mutex<Vec<usize>>,
+) {
     while stop.load(Ordering::SeqCst) == 0 {
         let number = next.fetch_add(1, Ordering::Relaxed);
         let body = mapping("s", &format!("t{number}"), &image(&digest(&format!("{number:08x}"))));
@@ -152,7 +165,8 @@ async fn push_on(api: &Api, next: &AtomicUsize, stop: &AtomicUsize, acknowledged
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn online_backup_restores_all_acknowledged_writes() {
     let mut api = Api::with_stream().await;
-    let (next, stop, acknowledged) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let (next, stop, acknowledged) =
+        (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
     let known = || acknowledged.lock().expect("no test panics with it").clone();
     let folder = api.server.folder();
     let (file, restored) = (folder.join("backup"), folder.join("restored"));
@@ -182,14 +196,21 @@ async fn online_backup_restores_all_acknowledged_writes() {
     let stored = names(&images);
     for number in &before {
         let name = digest(&format!("{number:08x}"));
-        assert!(tags.iter().any(|tag| tag["items"][0]["image"] == name.as_str()), "the event of {name}");
+        assert!(
+            tags.iter().any(|tag| tag["items"][0]["image"] == name.as_str()),
+            "the event of {name}"
+        );
         assert!(stored.contains(&name.as_str()), "the image of {name}");
     }
     assert_eq!(tags.len(), stored.len(), "image and event are written together");
     assert!(tags.len() < known().len(), "what came after the backup is gone");
     // Whoever knows the old server's revisions is told to list again, also of those after the backup.
     let old = format!("images?resourceVersion={seen}&resourceVersionMatch=Exact");
-    api.get(&old).await.fails(410, "Expired", "The resourceVersion for the provided list is too old.");
+    api.get(&old).await.fails(
+        410,
+        "Expired",
+        "The resourceVersion for the provided list is too old.",
+    );
     let now = images["metadata"]["resourceVersion"].as_str().expect("it is a text");
     assert!(now.parse::<u64>().expect("it is a number") > seen.parse().expect("it is a number"));
 }
@@ -208,25 +229,34 @@ async fn objects_go_out_as_lines_and_into_another_store_as_they_were() {
     assert!(said.err.starts_with("exported 3 objects as of revision "), "{said:?}");
     let exported = fs::read_to_string(&file).expect("it was written");
     let objects = lines(&exported);
-    let kinds: Vec<_> = objects.iter().map(|object| object["kind"].as_str().expect("it has a kind")).collect();
+    let kinds: Vec<_> =
+        objects.iter().map(|object| object["kind"].as_str().expect("it has a kind")).collect();
     assert_eq!(kinds, ["Image", "Image", "ImageStream"]);
     assert!(objects.iter().all(|object| object["apiVersion"] == "image.openshift.io/v1"));
     assert!(objects.iter().all(|object| object["metadata"]["resourceVersion"].is_null()));
-    let (stream, before) = (api.get(&format!("{STREAMS}/s")).await.is(200), shown(&api, &digest("2")).await);
+    let (stream, before) =
+        (api.get(&format!("{STREAMS}/s")).await.is(200), shown(&api, &digest("2")).await);
     api.server.stop().await;
     let said = done(&["import", text(&file)], &other);
-    assert!(said.out.starts_with("3 objects stored, 0 skipped because they exist, 0 refused\n"), "{said:?}");
+    assert!(
+        said.out.starts_with("3 objects stored, 0 skipped because they exist, 0 refused\n"),
+        "{said:?}"
+    );
     assert!(said.out.contains("objects keep uid, creationTimestamp and status"), "{said:?}");
     assert_eq!(done(&["export"], &other).out, exported, "the lines of both stores are the same");
-    assert!(done(&["check"], &other).out.contains("2 images and 1 streams are readable and consistent"));
+    assert!(
+        done(&["check"], &other).out.contains("2 images and 1 streams are readable and consistent")
+    );
     serve_instead(&mut api, &other).await;
-    let (mut again, mut after) = (api.get(&format!("{STREAMS}/s")).await.is(200), shown(&api, &digest("2")).await);
+    let (mut again, mut after) =
+        (api.get(&format!("{STREAMS}/s")).await.is(200), shown(&api, &digest("2")).await);
     for kept in ["uid", "creationTimestamp"] {
         assert_eq!(again["metadata"][kept], stream["metadata"][kept], "{kept}");
     }
     // A version is that of the store.
     again["metadata"]["resourceVersion"] = stream["metadata"]["resourceVersion"].clone();
-    after["image"]["metadata"]["resourceVersion"] = before["image"]["metadata"]["resourceVersion"].clone();
+    after["image"]["metadata"]["resourceVersion"] =
+        before["image"]["metadata"]["resourceVersion"].clone();
     assert_eq!((again, after), (stream, before));
 }
 
@@ -245,7 +275,8 @@ async fn every_form_of_image_survives_export_and_check() {
     let mut broken = image("broken");
     broken["dockerImageManifest"] = "{oops".into();
     let mut kept_elsewhere = with_manifest("kept-elsewhere", &manifest, "{}");
-    kept_elsewhere["metadata"]["annotations"] = json!({"image.openshift.io/manifestBlobStored": "true"});
+    kept_elsewhere["metadata"]["annotations"] =
+        json!({"image.openshift.io/manifestBlobStored": "true"});
     let images = [
         referring(layered("layered")),
         referring(listing("listing")),
@@ -309,9 +340,15 @@ fn what_kubectl_prints_is_imported_but_for_what_is_not_sound() {
     assert_eq!(done(&["export"], &data).out, "");
     let said = import(&[]);
     assert_eq!(said.code, Some(1));
-    assert!(said.out.starts_with("2 objects stored, 0 skipped because they exist, 3 refused\n"), "{said:?}");
+    assert!(
+        said.out.starts_with("2 objects stored, 0 skipped because they exist, 3 refused\n"),
+        "{said:?}"
+    );
     for told in [
-        &format!("metadata.name: Invalid value: \"{}\": must be the digest of the manifest, which is ", digest("f")),
+        &format!(
+            "metadata.name: Invalid value: \"{}\": must be the digest of the manifest, which is ",
+            digest("f")
+        ),
         "metadata.namespace: Invalid value: \"\"",
         "\"Pod\" of \"v1\" is not stored here",
     ] {
@@ -323,15 +360,27 @@ fn what_kubectl_prints_is_imported_but_for_what_is_not_sound() {
     assert_eq!(named["creationTimestamp"], "2020-01-02T03:04:05Z");
     let housed = &objects[1];
     assert_eq!(housed["status"]["tags"][0]["items"][0]["image"], digest("1"), "a status is kept");
-    assert!(housed["metadata"]["uid"].as_str().is_some_and(|uid| uid.len() == 36), "what is not there is made");
+    assert!(
+        housed["metadata"]["uid"].as_str().is_some_and(|uid| uid.len() == 36),
+        "what is not there is made"
+    );
     assert!(housed["metadata"]["creationTimestamp"].is_string());
     assert!(import(&[]).err.contains("images.image.openshift.io \"named\" already exists"));
     let said = import(&["--existing=skip"]);
-    assert!(said.out.starts_with("0 objects stored, 2 skipped because they exist, 3 refused\n"), "{said:?}");
+    assert!(
+        said.out.starts_with("0 objects stored, 2 skipped because they exist, 3 refused\n"),
+        "{said:?}"
+    );
     let said = done(&["import", "/dev/null"], &data);
-    assert!(said.out.starts_with("0 objects stored, 0 skipped because they exist, 0 refused\n"), "{said:?}");
+    assert!(
+        said.out.starts_with("0 objects stored, 0 skipped because they exist, 0 refused\n"),
+        "{said:?}"
+    );
     let output = run(&["import", "-"], &data, b"{\"kind\":");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("as a sequence of JSON objects"), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("as a sequence of JSON objects"),
+        "{output:?}"
+    );
 }
 
 /// Makes changes to the rows of a store that no server has.
@@ -345,18 +394,26 @@ async fn check_reports_faults_with_remedies_and_changes_nothing() {
     let mut api = server().await;
     let folder = data(&api);
     let said = store(&["check"], &folder);
-    assert!(said.code == Some(1) && said.err.contains("a server is running on") && said.err.contains("stop it first"));
+    assert!(
+        said.code == Some(1)
+            && said.err.contains("a server is running on")
+            && said.err.contains("stop it first")
+    );
     api.server.stop().await;
     let before = fs::read(folder.join("store.redb")).expect("it is there");
     let said = done(&["check"], &folder);
     assert!(
-        said.out.contains("ok    file: 7 keys, ") && said.out.contains("ok    objects: 2 images and 1 streams"),
+        said.out.contains("ok    file: 7 keys, ")
+            && said.out.contains("ok    objects: 2 images and 1 streams"),
         "{said:?}"
     );
     assert!(fs::read(folder.join("store.redb")).expect("it is there") == before);
     let view = |name: &str| Key::new(format!("/image.openshift.io/views/{}", digest(name)));
-    let changes =
-        vec![Change::Delete(view("1")), Change::Put(view("2"), "other".into()), Change::Put(view("3"), "".into())];
+    let changes = vec![
+        Change::Delete(view("1")),
+        Change::Put(view("2"), "other".into()),
+        Change::Put(view("3"), "".into()),
+    ];
     tamper(&folder, changes).await;
     let said = store(&["check"], &folder);
     assert_eq!(said.code, Some(1));
@@ -386,18 +443,27 @@ async fn a_check_of_a_damaged_file_names_the_object() {
     let path = data(&api).join("store.redb");
     let mut content = fs::read(&path).expect("it is there");
     let wanted = b"what is flipped";
-    let places: Vec<_> = (0..content.len() - wanted.len()).filter(|at| content[*at..].starts_with(wanted)).collect();
+    let places: Vec<_> =
+        (0..content.len() - wanted.len()).filter(|at| content[*at..].starts_with(wanted)).collect();
     places.into_iter().for_each(|at| content[at] ^= 1);
     fs::write(&path, content).expect("it can be written");
     let said = store(&["check"], &data(&api));
     assert_eq!(said.code, Some(1));
     assert!(
-        said.out.contains("WRONG file: the value of /image.openshift.io/images/bad written by revision "),
+        said.out.contains(
+            "WRONG file: the value of /image.openshift.io/images/bad written by revision "
+        ),
         "{said:?}"
     );
-    assert!(said.out.contains("-> keep a copy of the folder, and restore the latest backup"), "{said:?}");
+    assert!(
+        said.out.contains("-> keep a copy of the folder, and restore the latest backup"),
+        "{said:?}"
+    );
     let said = store(&["backup", text(&api.server.folder().join("file"))], &data(&api));
-    assert!(said.code == Some(1) && said.err.contains("could not be finished: the value of /image"), "{said:?}");
+    assert!(
+        said.code == Some(1) && said.err.contains("could not be finished: the value of /image"),
+        "{said:?}"
+    );
     assert!(!api.server.folder().join("file").exists());
     assert_eq!(partial_files(&api.server.folder()), 0);
 }
@@ -411,13 +477,17 @@ async fn backups_are_checked_without_a_folder() {
     let flag = format!("--backup={}", text(&file));
     let said = done(&["check", &flag], &nowhere);
     assert!(
-        said.out.contains("ok    backup: 7 entries as of revision ") && said.out.contains("ok    objects: "),
+        said.out.contains("ok    backup: 7 entries as of revision ")
+            && said.out.contains("ok    objects: "),
         "{said:?}"
     );
     let content = fs::read(&file).expect("it is there");
     fs::write(&file, &content[..content.len() - 1]).expect("it can be written");
     let said = store(&["check", &flag], &nowhere);
-    assert!(said.code == Some(1) && said.out.contains("WRONG backup: the backup is cut off after "), "{said:?}");
+    assert!(
+        said.code == Some(1) && said.out.contains("WRONG backup: the backup is cut off after "),
+        "{said:?}"
+    );
     let said = store(&["restore", text(&file)], &nowhere);
     assert!(said.code == Some(1) && said.err.contains("cut off"), "{said:?}");
     assert!(!nowhere.join("store.redb").exists());
@@ -429,14 +499,21 @@ async fn restore_reads_stdin_and_never_overwrites_a_store() {
     let backup = run(&["backup"], &data(&api), b"").stdout;
     let other = api.server.folder().join("other");
     let seen = 1_u64 << 52;
-    let output = run(&["restore", "-", &format!("--seen-resource-version={seen}")], &other, &backup);
+    let output =
+        run(&["restore", "-", &format!("--seen-resource-version={seen}")], &other, &backup);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && said.contains(&format!("before revision {} ", seen + 1)), "{output:?}");
+    assert!(
+        output.status.success() && said.contains(&format!("before revision {} ", seen + 1)),
+        "{output:?}"
+    );
     for folder in [&other, &data(&api)] {
         let output = run(&["restore", "-"], folder, &backup);
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1));
-        assert!(told.contains("exists already") || told.contains("a server is running on"), "{told}");
+        assert!(
+            told.contains("exists already") || told.contains("a server is running on"),
+            "{told}"
+        );
     }
 }
 
@@ -453,5 +530,8 @@ async fn a_file_is_compacted_after_the_server_only() {
     assert!(length() < before);
     done(&["check"], &data(&api));
     let said = store(&["compact"], Path::new("/nowhere/at/all"));
-    assert!(said.code == Some(1) && said.err.contains("there is no store in /nowhere/at/all"), "{said:?}");
+    assert!(
+        said.code == Some(1) && said.err.contains("there is no store in /nowhere/at/all"),
+        "{said:?}"
+    );
 }

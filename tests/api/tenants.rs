@@ -82,7 +82,13 @@ impl Tenants {
         self.server.client(Identity::token(&format!("token-of-{}", tenant.name)))
     }
 
-    pub(crate) async fn ask(&self, tenant: Tenant, method: &str, path: &str, body: Option<&Value>) -> Answer {
+    pub(crate) async fn ask(
+        &self,
+        tenant: Tenant,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Answer {
         let request = request(method, path);
         let request = body.map_or_else(|| request.clone(), |body| request.clone().json(body));
         self.client(tenant).send(request).await.expect("an answer")
@@ -97,7 +103,13 @@ impl Tenants {
     }
 
     /// Pushes an image into a stream of the tenant.
-    pub(crate) async fn push(&self, tenant: Tenant, stream: &str, tag: &str, image: &Value) -> Answer {
+    pub(crate) async fn push(
+        &self,
+        tenant: Tenant,
+        stream: &str,
+        tag: &str,
+        image: &Value,
+    ) -> Answer {
         self.post(tenant, &tenant.path("imagestreammappings"), &mapping(stream, tag, image)).await
     }
 
@@ -110,7 +122,8 @@ impl Tenants {
     pub(crate) fn reviews_of(&self, tenant: Tenant) -> Vec<Value> {
         let reviews = self.reviews.lock().unwrap_or_else(PoisonError::into_inner);
         let of_user = reviews.iter().filter(|(user, _)| user == tenant.name);
-        let is_extra = |about: &Value| about["resource"] == "images" || about["subresource"] == "layers";
+        let is_extra =
+            |about: &Value| about["resource"] == "images" || about["subresource"] == "layers";
         of_user.map(|(_, about)| about.clone()).filter(is_extra).collect()
     }
 }
@@ -123,7 +136,8 @@ impl Tenant {
 
     fn may(&self, about: &Value) -> bool {
         let is_pull = about["resource"] == "imagestreams" && about["subresource"] == "layers";
-        self.name == ADMIN.name || about["namespace"] == self.namespace && !(self.name == MIKE.name && is_pull)
+        self.name == ADMIN.name
+            || about["namespace"] == self.namespace && !(self.name == MIKE.name && is_pull)
     }
 }
 
@@ -139,15 +153,16 @@ fn control_plane(reviews: Reviews) -> Router {
     };
     let token = async |body: Bytes| {
         let mut review = read(&body);
-        let name = review["spec"]["token"].as_str().and_then(|token| token.strip_prefix("token-of-"));
+        let name =
+            review["spec"]["token"].as_str().and_then(|token| token.strip_prefix("token-of-"));
         review["status"] = json!({"authenticated": true, "user": {"username": name}});
         answer(StatusCode::CREATED, &review)
     };
-    let namespace = |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+    let namespace =
+        |name: &str| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
     let one = async move |Path(name): Path<String>| answer(StatusCode::OK, &namespace(&name));
     let items = [MALLORY.namespace, VICTOR.namespace].map(namespace);
-    let list =
-        json!({"apiVersion": "v1", "kind": "NamespaceList", "metadata": {"resourceVersion": "1"}, "items": items});
+    let list = json!({"apiVersion": "v1", "kind": "NamespaceList", "metadata": {"resourceVersion": "1"}, "items": items});
     Router::new()
         .route("/apis/authorization.k8s.io/v1/subjectaccessreviews", post(access))
         .route("/apis/authentication.k8s.io/v1/tokenreviews", post(token))

@@ -20,7 +20,10 @@ fn of(metric: &str, resource: &str) -> String {
 }
 
 async fn comes_to(api: &Api, series: &str, wanted: u64) {
-    eventually(&format!("{series} {wanted}"), || async { metric(api, series).await == Some(wanted) }).await;
+    eventually(&format!("{series} {wanted}"), || async {
+        metric(api, series).await == Some(wanted)
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -38,13 +41,16 @@ async fn gauges_follow_the_store_and_log_names_the_largest() {
     comes_to(&api, &objects("images"), 4).await;
     comes_to(&api, &objects("imagestreams"), 2).await;
     comes_to(&api, "imagestream_apiserver_tag_history_events", 3).await;
-    let largest = metric(&api, &of("imagestream_apiserver_largest_object_bytes", "images")).await.unwrap();
-    let bytes = metric(&api, &of("apiserver_resource_size_estimate_bytes", "images")).await.unwrap();
+    let largest =
+        metric(&api, &of("imagestream_apiserver_largest_object_bytes", "images")).await.unwrap();
+    let bytes =
+        metric(&api, &of("apiserver_resource_size_estimate_bytes", "images")).await.unwrap();
     assert!((100_000..bytes).contains(&largest), "{largest} of {bytes}");
     assert!(bytes < 110_000, "{bytes}");
     eventually("the log names the largest image", || async {
         let log = api.server.log();
-        let mut lines = log.iter().filter(|line| line.contains("the largest of the stored objects"));
+        let mut lines =
+            log.iter().filter(|line| line.contains("the largest of the stored objects"));
         lines.any(|line| line.contains(r#""resource":"images","name":"large","objects":4"#))
     })
     .await;
@@ -64,7 +70,10 @@ async fn the_gauges_tell_of_the_file_and_of_compaction() {
         let made = api.post(STREAMS, &stream(name)).await.is(201);
         let revision = made["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
         let current = "imagestream_apiserver_storage_current_revision";
-        eventually("the gauge moves on", || async { metric(&api, current).await >= Some(revision) }).await;
+        eventually("the gauge moves on", || async {
+            metric(&api, current).await >= Some(revision)
+        })
+        .await;
         revision
     };
     let first = write("first").await;
@@ -74,7 +83,9 @@ async fn the_gauges_tell_of_the_file_and_of_compaction() {
     assert!(compacted >= Some(first), "{compacted:?} and {first}");
 
     let file = fs::metadata(api.server.folder().join("data/store.redb")).unwrap();
-    let size = metric(&api, "apiserver_storage_size_bytes{storage_cluster_id=\"embedded\"}").await.unwrap();
+    let size = metric(&api, "apiserver_storage_size_bytes{storage_cluster_id=\"embedded\"}")
+        .await
+        .unwrap();
     assert_eq!(size, file.blocks() * 512);
     assert!(metric(&api, "imagestream_apiserver_storage_available_bytes").await > Some(0));
     let pages = metric(&api, "imagestream_apiserver_storage_free_pages").await.unwrap();

@@ -26,7 +26,10 @@ fn version(object: &Value) -> &str {
 
 async fn label(api: &Api, name: &str, value: &str) {
     let patch = json!({"metadata": {"labels": {"l": value}}});
-    let request = Request { headers: Vec::new(), ..request("PATCH", &format!("{STREAMS}/{name}")).json(&patch) };
+    let request = Request {
+        headers: Vec::new(),
+        ..request("PATCH", &format!("{STREAMS}/{name}")).json(&patch)
+    };
     api.ask(request.header("content-type", "application/merge-patch+json")).await.is(200);
 }
 
@@ -51,7 +54,11 @@ async fn watch_starts_with_state_and_continues_with_changes() {
     let event = one.next().await.expect("an event");
     assert_eq!(event["type"], "DELETED");
     let last = api.get(STREAMS).await.is(200);
-    assert_eq!(version(&event["object"]), version(&last), "the version is that of the deletion: {deleted}");
+    assert_eq!(
+        version(&event["object"]),
+        version(&last),
+        "the version is that of the deletion: {deleted}"
+    );
 }
 
 #[tokio::test]
@@ -67,10 +74,16 @@ async fn a_page_of_what_is_there_follows_the_other() {
         assert_eq!(watch.told().await, Some(format!("ADDED {name}")));
     }
     let mark = watch.next().await.expect("a bookmark");
-    assert_eq!((&mark["type"], &mark["object"]["kind"]), (&json!("BOOKMARK"), &json!("ImageStream")));
+    assert_eq!(
+        (&mark["type"], &mark["object"]["kind"]),
+        (&json!("BOOKMARK"), &json!("ImageStream"))
+    );
     let metadata = &mark["object"]["metadata"];
     assert_eq!(metadata["annotations"], json!({"k8s.io/initial-events-end": "true"}));
-    assert_eq!(metadata["resourceVersion"], api.get(STREAMS).await.is(200)["metadata"]["resourceVersion"]);
+    assert_eq!(
+        metadata["resourceVersion"],
+        api.get(STREAMS).await.is(200)["metadata"]["resourceVersion"]
+    );
     let rest = watch.rest().await;
     let types: Vec<_> = rest.iter().map(|event| event["type"].as_str()).collect();
     assert_eq!(types, [Some("BOOKMARK")], "a last bookmark stands at the end: {rest:?}");
@@ -203,7 +216,8 @@ async fn a_watch_of_what_does_not_change_outlives_compaction() {
     let mut of_images = watch(&api, &format!("images?resourceVersion={from}")).await;
     let one = format!("{STREAMS}?fieldSelector=metadata.name%3Dstill&resourceVersion={from}");
     let mut of_one = watch(&api, &one).await;
-    let mut of_few = watch(&api, &format!("{STREAMS}?labelSelector=few&resourceVersion={from}")).await;
+    let mut of_few =
+        watch(&api, &format!("{STREAMS}?labelSelector=few&resourceVersion={from}")).await;
     let old = format!("{STREAMS}?resourceVersion={from}&resourceVersionMatch=Exact");
     let number = AtomicUsize::new(0);
     crate::harness::eventually("where they began is forgotten", || async {
@@ -216,7 +230,8 @@ async fn a_watch_of_what_does_not_change_outlives_compaction() {
     label(&api, "still", "1").await;
     assert_eq!(of_one.told().await.as_deref(), Some("MODIFIED still"));
     let patch = json!({"metadata": {"labels": {"few": "1"}}});
-    let request = Request { headers: Vec::new(), ..request("PATCH", &format!("{STREAMS}/s")).json(&patch) };
+    let request =
+        Request { headers: Vec::new(), ..request("PATCH", &format!("{STREAMS}/s")).json(&patch) };
     api.ask(request.header("content-type", "application/merge-patch+json")).await.is(200);
     assert_eq!(of_few.told().await.as_deref(), Some("ADDED s"));
 }
@@ -246,7 +261,8 @@ async fn there_are_only_so_many_watches() {
     crate::harness::eventually("there is room for another", granted).await;
     let metrics = api.ask(Request::new("GET", "/metrics")).await;
     let text = String::from_utf8_lossy(&metrics.body).into_owned();
-    let gauge = text.lines().find(|line| line.starts_with("apiserver_longrunning_requests{verb=\"WATCH\""));
+    let gauge =
+        text.lines().find(|line| line.starts_with("apiserver_longrunning_requests{verb=\"WATCH\""));
     assert!(gauge.is_some_and(|line| line.ends_with(" 1")), "{text}");
     assert!(text.contains("apiserver_watch_events_total{resource=\"images\"} 0"), "{text}");
 }
@@ -254,7 +270,8 @@ async fn there_are_only_so_many_watches() {
 #[tokio::test]
 async fn websocket_watch_sends_one_message_per_event() {
     let mut api = Api::with_stream().await;
-    let (answer, mut socket) = api.client.websocket(&format!("{V1}/imagestreams?watch=true"), &[]).await;
+    let (answer, mut socket) =
+        api.client.websocket(&format!("{V1}/imagestreams?watch=true"), &[]).await;
     assert_eq!(answer.status(), 101);
     let events = ["ADDED", "MODIFIED", "MODIFIED"];
     for (number, wanted) in events.into_iter().enumerate() {
@@ -262,19 +279,28 @@ async fn websocket_watch_sends_one_message_per_event() {
         let text = message.into_text().expect("text");
         assert!(!text.ends_with('\n'));
         let event: Value = serde_json::from_str(&text).expect("JSON");
-        assert_eq!((&event["type"], &event["object"]["metadata"]["name"]), (&json!(wanted), &json!("s")));
+        assert_eq!(
+            (&event["type"], &event["object"]["metadata"]["name"]),
+            (&json!(wanted), &json!("s"))
+        );
         label(&api, "s", &number.to_string()).await;
     }
     drop(socket.next().await);
     api.server.stop().await;
     let end = socket.next().await.expect("a message").expect("a sound one");
-    assert!(matches!(end, Message::Close(Some(ref frame)) if frame.code == CloseCode::Normal), "{end:?}");
+    assert!(
+        matches!(end, Message::Close(Some(ref frame)) if frame.code == CloseCode::Normal),
+        "{end:?}"
+    );
 }
 
 #[tokio::test]
 async fn websocket_watch_ends_in_time_and_sends_protobuf() {
     let api = Api::with_stream().await;
-    let accept = [("accept", "application/vnd.kubernetes.protobuf;stream=watch, application/vnd.kubernetes.protobuf")];
+    let accept = [(
+        "accept",
+        "application/vnd.kubernetes.protobuf;stream=watch, application/vnd.kubernetes.protobuf",
+    )];
     let target = format!("{V1}/imagestreams?watch=true&timeoutSeconds=1");
     let (_, mut socket) = api.client.websocket(&target, &accept).await;
     let message = socket.next().await.expect("a message").expect("a sound one");
@@ -320,7 +346,10 @@ async fn a_watch_of_one_object_selects_no_other_and_reads_no_timeout() {
     for selector in ["metadata.name%3Db", "metadata.name!%3Db", "metadata.namespace%3Dns"] {
         let path = format!("watch/{STREAMS}/a?fieldSelector={selector}");
         let refused = api.get(&path).await.is(400);
-        assert_eq!(refused["message"], "fieldSelector metadata.name doesn't match requested name", "{selector}");
+        assert_eq!(
+            refused["message"], "fieldSelector metadata.name doesn't match requested name",
+            "{selector}"
+        );
     }
     let mut watch = watch(&api, &format!("{STREAMS}?timeout=bad")).await;
     assert_eq!(watch.told().await.as_deref(), Some("ADDED a"));

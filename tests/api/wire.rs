@@ -46,8 +46,10 @@ async fn every_error_is_a_status_whatever_the_path_and_method() {
         (request("BREW", "images"), 405),
         (request("GET", "images").header("accept", "text/html"), 406),
         (
-            request("GET", "images")
-                .header("accept", "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io"),
+            request("GET", "images").header(
+                "accept",
+                "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io",
+            ),
             406,
         ),
         (at("GET", "/apis").header("accept", "text/html"), 406),
@@ -63,8 +65,16 @@ async fn every_error_is_a_status_whatever_the_path_and_method() {
     for (request, code) in cases {
         let line = format!("{} {} {:?}", request.method, request.target, request.headers);
         let answer = api.ask(request).await;
-        assert_eq!((answer.status, answer.header("content-type")), (code, Some("application/json")), "{line}");
-        assert_eq!((answer.header("cache-control"), answer.header("allow")), (Some("no-store"), None), "{line}");
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (code, Some("application/json")),
+            "{line}"
+        );
+        assert_eq!(
+            (answer.header("cache-control"), answer.header("allow")),
+            (Some("no-store"), None),
+            "{line}"
+        );
         assert_eq!(answer.is(code)["status"], "Failure", "{line}");
     }
 }
@@ -72,7 +82,9 @@ async fn every_error_is_a_status_whatever_the_path_and_method() {
 #[tokio::test]
 async fn an_answer_to_head_has_no_body() {
     let api = Api::start().await;
-    for (path, code) in [("/nowhere", 404), ("/apis", 405), ("/apis/image.openshift.io/v1/images", 405)] {
+    for (path, code) in
+        [("/nowhere", 404), ("/apis", 405), ("/apis/image.openshift.io/v1/images", 405)]
+    {
         assert_eq!(api.ask(Request::new("HEAD", path)).await.status, code, "{path}");
     }
 }
@@ -102,7 +114,10 @@ async fn a_body_that_grows_too_large_on_the_way_is_refused() {
     let api = Api::start().await;
     let mut chunked = request("POST", "images").header("content-type", "application/json");
     chunked.headers.push(("transfer-encoding".into(), "chunked".into()));
-    chunked.body = Some([format!("{:x}\r\n", MOST + 1).as_bytes(), &vec![b' '; MOST + 1], b"\r\n0\r\n\r\n"].concat());
+    chunked.body = Some(
+        [format!("{:x}\r\n", MOST + 1).as_bytes(), &vec![b' '; MOST + 1], b"\r\n0\r\n\r\n"]
+            .concat(),
+    );
     let message = format!("Request entity too large: limit is {MOST}");
     api.ask(chunked).await.fails(413, "RequestEntityTooLarge", &message);
 }
@@ -117,7 +132,8 @@ async fn a_request_keeps_its_audit_id_or_gets_one() {
             let replaced = api.ask(Request::new("GET", path).header("audit-id", odd)).await;
             assert_eq!(replaced.header("audit-id").map(str::len), Some(36), "{path} {odd}");
         }
-        let (one, two) = (api.ask(Request::new("GET", path)).await, api.ask(Request::new("GET", path)).await);
+        let (one, two) =
+            (api.ask(Request::new("GET", path)).await, api.ask(Request::new("GET", path)).await);
         assert_eq!(one.header("audit-id").map(str::len), Some(36), "{path}");
         assert_ne!(one.header("audit-id"), two.header("audit-id"), "{path}");
     }
@@ -138,7 +154,8 @@ async fn invalid_timeout_is_refused_before_authentication() {
 async fn request_past_its_deadline_gets_a_response() {
     let api = Api::start().await;
     let slow = request("POST", "images?timeout=100ms").json(&image("a"));
-    let answer = api.client.begin(slow).await.expect("it can be begun").answer().await.expect("an answer");
+    let answer =
+        api.client.begin(slow).await.expect("it can be begun").answer().await.expect("an answer");
     assert_eq!(answer.broken_promises(), [""; 0]);
     assert_eq!(answer.is(504)["reason"], "Timeout");
     let answer = api.get("images/a").await;
@@ -153,10 +170,14 @@ async fn large_answers_are_compressed_for_those_who_want_it() {
     api.post("images", &large).await.is(201);
     let plain = api.get("images/large").await;
     let packed = api.ask(request("GET", "images/large").header("accept-encoding", "gzip")).await;
-    assert_eq!((plain.header("content-encoding"), packed.header("content-encoding")), (None, Some("gzip")));
+    assert_eq!(
+        (plain.header("content-encoding"), packed.header("content-encoding")),
+        (None, Some("gzip"))
+    );
     assert_eq!(packed.header("vary"), Some("Accept-Encoding"));
     let mut text = Vec::new();
-    std::io::copy(&mut flate2::read::GzDecoder::new(&packed.body[..]), &mut text).expect("the answer is compressed");
+    std::io::copy(&mut flate2::read::GzDecoder::new(&packed.body[..]), &mut text)
+        .expect("the answer is compressed");
     assert_eq!(text, plain.body);
 }
 
@@ -165,7 +186,9 @@ async fn yaml_is_read_as_json_is() {
     let api = Api::start().await;
     let mut yaml = request("POST", "images").header("content-type", "application/yaml");
     let name = digest("1");
-    yaml.body = Some(format!("kind: Image\nmetadata:\n  name: {name}\ndockerImageReference: a/b\n").into_bytes());
+    yaml.body = Some(
+        format!("kind: Image\nmetadata:\n  name: {name}\ndockerImageReference: a/b\n").into_bytes(),
+    );
     let made = api.ask(yaml.header("accept", "application/yaml")).await;
     assert_eq!((made.status, made.header("content-type")), (201, Some("application/yaml")));
     assert_eq!(api.get("images").await.is(200)["items"][0]["dockerImageReference"], "a/b");
@@ -177,9 +200,13 @@ async fn errors_come_as_yaml_and_indented_too() {
     let yaml = api.get_as("images/a", "application/yaml").await;
     assert_eq!((yaml.status, yaml.header("content-type")), (404, Some("application/yaml")));
     let status: Value =
-        serde_saphyr::from_str(std::str::from_utf8(&yaml.body).expect("YAML is text")).expect("it is YAML");
+        serde_saphyr::from_str(std::str::from_utf8(&yaml.body).expect("YAML is text"))
+            .expect("it is YAML");
     assert_eq!(status, api.get("images/a").await.is(404));
-    for asked in [request("GET", "images/a?pretty=1"), request("GET", "images/a").header("user-agent", "curl/8.0")] {
+    for asked in [
+        request("GET", "images/a?pretty=1"),
+        request("GET", "images/a").header("user-agent", "curl/8.0"),
+    ] {
         assert!(api.ask(asked).await.body.starts_with(b"{\n  \"kind\": \"Status\",\n"));
     }
 }
@@ -187,11 +214,17 @@ async fn errors_come_as_yaml_and_indented_too() {
 #[tokio::test]
 async fn one_connection_carries_many_requests_by_either_protocol() {
     let api = Api::start().await;
-    let requests = || (0..20).map(|number| request("POST", "images").json(&image(&format!("i{number}")))).collect();
+    let requests = || {
+        (0..20)
+            .map(|number| request("POST", "images").json(&image(&format!("i{number}"))))
+            .collect()
+    };
     let in_turn = api.client.send_in_turn(requests()).await.expect("HTTP/1.1 is spoken");
     assert!(in_turn.iter().all(|answer| answer.status == 201));
     let together = api.client.send_together(requests()).await.expect("HTTP/2 is spoken");
-    assert!(together.iter().all(|answer| answer.status == 409 && answer.broken_promises().is_empty()));
+    assert!(
+        together.iter().all(|answer| answer.status == 409 && answer.broken_promises().is_empty())
+    );
 }
 
 #[tokio::test]
@@ -208,8 +241,11 @@ async fn the_client_chooses_the_protocol() {
 #[tokio::test]
 async fn tls_1_2_and_1_3_are_spoken() {
     let api = Api::start().await;
-    let ca = std::fs::read(api.server.folder().join("certs/apiserver.crt")).expect("the certificate can be read");
-    for (spoken, number) in [(&version::TLS12, ProtocolVersion::TLSv1_2), (&version::TLS13, ProtocolVersion::TLSv1_3)] {
+    let ca = std::fs::read(api.server.folder().join("certs/apiserver.crt"))
+        .expect("the certificate can be read");
+    for (spoken, number) in
+        [(&version::TLS12, ProtocolVersion::TLSv1_2), (&version::TLS13, ProtocolVersion::TLSv1_3)]
+    {
         let mut roots = RootCertStore::empty();
         for each in CertificateDer::pem_slice_iter(&ca) {
             roots.add(each.expect("it is PEM")).expect("it is a certificate");
@@ -221,7 +257,10 @@ async fn tls_1_2_and_1_3_are_spoken() {
             .with_no_client_auth();
         let socket = TcpStream::connect(api.server.address()).await.expect("the port is open");
         let name = ServerName::IpAddress(api.server.address().ip().into());
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await.expect("the handshake succeeds");
+        let stream = TlsConnector::from(Arc::new(config))
+            .connect(name, socket)
+            .await
+            .expect("the handshake succeeds");
         assert_eq!(stream.get_ref().1.protocol_version(), Some(number));
     }
 }
@@ -234,7 +273,9 @@ fn greeting(minor: u8) -> Vec<u8> {
     let extensions = [&curves[..], &points, &signatures].concat();
     let random = [7; 32];
     let sizes = (suites.len() as u8, extensions.len() as u8);
-    let hello = [&[3, minor][..], &random, &[0, 0, sizes.0], &suites, &[1, 0, 0, sizes.1], &extensions].concat();
+    let hello =
+        [&[3, minor][..], &random, &[0, 0, sizes.0], &suites, &[1, 0, 0, sizes.1], &extensions]
+            .concat();
     let size = hello.len() as u8;
     [&[0x16, 3, 1, 0, size + 4, 1, 0, 0, size], &hello[..]].concat()
 }

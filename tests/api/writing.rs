@@ -35,7 +35,8 @@ fn version(object: &Value) -> &str {
 }
 
 fn managers(object: &Value) -> Vec<&str> {
-    let entries = object["metadata"]["managedFields"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let entries =
+        object["metadata"]["managedFields"].as_array().map(Vec::as_slice).unwrap_or_default();
     entries.iter().filter_map(|entry| entry["manager"].as_str()).collect()
 }
 
@@ -47,22 +48,35 @@ async fn no_op_update_is_not_stored() {
     sent["metadata"]["resourceVersion"] = made["metadata"]["resourceVersion"].clone();
     assert_eq!(version(&api.put(S, &sent).await.is(200)), version(&made));
     assert_eq!(version(&api.put(S, &made).await.is(200)), version(&made));
-    for (kind, body) in [(MERGE, json!({})), (JSON, json!([])), (STRATEGIC, json!({"metadata": {"labels": null}}))] {
+    for (kind, body) in
+        [(MERGE, json!({})), (JSON, json!([])), (STRATEGIC, json!({"metadata": {"labels": null}}))]
+    {
         assert_eq!(version(&patch(&api, S, kind, &body).await.is(200)), version(&made), "{kind}");
     }
-    let applied = patch(&api, &format!("{S}?fieldManager=m"), APPLY, &wanted("metadata", "labels", &json!({"a": "b"})))
-        .await
-        .is(200);
-    let again =
-        patch(&api, &format!("{S}?fieldManager=m"), APPLY, &wanted("metadata", "labels", &json!({"a": "b"}))).await;
+    let applied = patch(
+        &api,
+        &format!("{S}?fieldManager=m"),
+        APPLY,
+        &wanted("metadata", "labels", &json!({"a": "b"})),
+    )
+    .await
+    .is(200);
+    let again = patch(
+        &api,
+        &format!("{S}?fieldManager=m"),
+        APPLY,
+        &wanted("metadata", "labels", &json!({"a": "b"})),
+    )
+    .await;
     assert_eq!(again.is(200), applied);
 }
 
 #[tokio::test]
 async fn concurrent_patches_succeed_without_resource_version() {
     let api = Api::with_stream().await;
-    let patches: Vec<Value> =
-        (0..32).map(|number| json!({"metadata": {"labels": {format!("l{number}"): "x"}}})).collect();
+    let patches: Vec<Value> = (0..32)
+        .map(|number| json!({"metadata": {"labels": {format!("l{number}"): "x"}}}))
+        .collect();
     let answers = join_all(patches.iter().map(|body| patch(&api, S, MERGE, body))).await;
     assert!(answers.iter().all(|answer| answer.status == 200));
     let stream = api.get(S).await.is(200);
@@ -88,8 +102,13 @@ async fn images_are_replaced_patched_and_applied_like_anything_else() {
     sent["metadata"]["resourceVersion"] = made["metadata"]["resourceVersion"].clone();
     sent["metadata"]["annotations"] = json!({"a": "1"});
     api.put("images/i", &sent).await.is(200);
-    let patched =
-        patch(&api, "images/i", JSON, &json!([{"op": "add", "path": "/metadata/labels", "value": {"l": "1"}}])).await;
+    let patched = patch(
+        &api,
+        "images/i",
+        JSON,
+        &json!([{"op": "add", "path": "/metadata/labels", "value": {"l": "1"}}]),
+    )
+    .await;
     assert_eq!(patched.is(200)["metadata"]["annotations"], json!({"a": "1"}));
     let mut applied = image("i");
     applied["metadata"]["labels"] = json!({"m": "2"});
@@ -107,21 +126,26 @@ async fn apply_creates_and_conflicts_name_the_managers() {
     let why = "Apply failed with 1 conflict: conflict with \"one\": .spec.lookupPolicy.local";
     let status = refused.fails(409, "Conflict", why);
     assert_eq!(status["details"]["causes"][0]["reason"], "FieldManagerConflict");
-    let forced = patch(&api, &format!("{S}?fieldManager=two&force=true"), APPLY, &local(false)).await.is(200);
-    assert_eq!((managers(&forced), &forced["spec"]["lookupPolicy"]["local"]), (vec!["two"], &json!(false)));
+    let forced = patch(&api, &format!("{S}?fieldManager=two&force=true"), APPLY, &local(false))
+        .await
+        .is(200);
+    assert_eq!(
+        (managers(&forced), &forced["spec"]["lookupPolicy"]["local"]),
+        (vec!["two"], &json!(false))
+    );
 }
 
 #[tokio::test]
 async fn patch_cannot_change_kind_or_version() {
     let api = Api::with_stream().await;
     let refused = async |change: Value| {
-        let message = patch(&api, S, MERGE, &change).await.is(422)["message"].as_str().unwrap().to_owned();
+        let message =
+            patch(&api, S, MERGE, &change).await.is(422)["message"].as_str().unwrap().to_owned();
         message.rsplit_once("}\": ").map(|(_, why)| why.to_owned())
     };
     let other = "converting (v1.Image) to (image.ImageStream): unknown conversion";
     assert_eq!(refused(json!({"kind": "Image"})).await.as_deref(), Some(other));
-    let unknown =
-        "no kind \"Pod\" is registered for version \"image.openshift.io/v1\" in scheme \"image.openshift.io\"";
+    let unknown = "no kind \"Pod\" is registered for version \"image.openshift.io/v1\" in scheme \"image.openshift.io\"";
     assert_eq!(refused(json!({"kind": "Pod"})).await.as_deref(), Some(unknown));
     let unknown = "no kind \"ImageStream\" is registered for version \"apps/v1\" in scheme \"image.openshift.io\"";
     assert_eq!(refused(json!({"apiVersion": "apps/v1"})).await.as_deref(), Some(unknown));
@@ -136,11 +160,18 @@ async fn the_status_has_owners_of_its_own() {
     let api = Api::start().await;
     api.post(STREAMS, &wanted("metadata", "labels", &json!({"a": "b"}))).await.is(201);
     let body = json!({"status": {"tags": [{"tag": "t", "items": null}]}});
-    let written = patch(&api, &format!("{S}/status?fieldManager=who-knows"), MERGE, &body).await.is(200);
-    let entry = written["metadata"]["managedFields"].as_array().and_then(|all| all.last()).expect("an entry").clone();
+    let written =
+        patch(&api, &format!("{S}/status?fieldManager=who-knows"), MERGE, &body).await.is(200);
+    let entry = written["metadata"]["managedFields"]
+        .as_array()
+        .and_then(|all| all.last())
+        .expect("an entry")
+        .clone();
     assert_eq!((&entry["manager"], &entry["subresource"]), (&json!("who-knows"), &json!("status")));
     let main =
-        patch(&api, S, MERGE, &json!({"status": {"tags": []}, "metadata": {"labels": {"a": "b"}}})).await.is(200);
+        patch(&api, S, MERGE, &json!({"status": {"tags": []}, "metadata": {"labels": {"a": "b"}}}))
+            .await
+            .is(200);
     assert_eq!(main["status"]["tags"][0]["tag"], "t");
 }
 
@@ -151,7 +182,10 @@ async fn a_dry_run_of_any_write_leaves_no_trace() {
     let labels = json!({"metadata": {"labels": {"a": "b"}}});
     for kind in [MERGE, STRATEGIC] {
         let told = patch(&api, &format!("{S}?dryRun=All"), kind, &labels).await.is(200);
-        assert_eq!((&told["metadata"]["labels"]["a"], version(&told)), (&json!("b"), version(&before)));
+        assert_eq!(
+            (&told["metadata"]["labels"]["a"], version(&told)),
+            (&json!("b"), version(&before))
+        );
     }
     let mut sent = before.clone();
     sent["spec"]["lookupPolicy"]["local"] = true.into();
@@ -193,11 +227,19 @@ async fn only_what_is_selected_is_deleted_of_a_collection() {
     }
     let names = |list: &Value| -> Vec<String> {
         let items = list["items"].as_array().expect("a list has items");
-        items.iter().filter_map(|item| item["metadata"]["name"].as_str().map(str::to_owned)).collect()
+        items
+            .iter()
+            .filter_map(|item| item["metadata"]["name"].as_str().map(str::to_owned))
+            .collect()
     };
-    let deleted =
-        api.delete(&format!("{STREAMS}?labelSelector=l%3Dx&fieldSelector=metadata.name%21%3Db")).await.is(200);
-    assert_eq!((&deleted["kind"], names(&deleted)), (&json!("ImageStreamList"), vec!["a".to_owned()]));
+    let deleted = api
+        .delete(&format!("{STREAMS}?labelSelector=l%3Dx&fieldSelector=metadata.name%21%3Db"))
+        .await
+        .is(200);
+    assert_eq!(
+        (&deleted["kind"], names(&deleted)),
+        (&json!("ImageStreamList"), vec!["a".to_owned()])
+    );
     assert_eq!(names(&api.get(STREAMS).await.is(200)), ["b", "c"]);
     assert_eq!(names(&api.delete(STREAMS).await.is(200)), ["b", "c"]);
     assert_eq!(api.delete("imagestreams").await.status, 405);
@@ -216,12 +258,12 @@ async fn fields_that_nobody_knows_are_told_or_refused() {
     ignored.is(201);
     assert_eq!(ignored.header("warning"), None);
     let refused = api.post(&format!("{STREAMS}?fieldValidation=Strict"), &sent).await.is(400);
-    assert!(
-        refused["message"]
-            .as_str()
-            .is_some_and(|text| text.ends_with(r#"strict decoding error: unknown field "spec.quote\"d""#))
-    );
-    let refused = patch(&api, &format!("{S}?fieldValidation=Strict"), MERGE, &json!({"spec": {"x": 1}})).await;
+    assert!(refused["message"].as_str().is_some_and(|text| {
+        text.ends_with(r#"strict decoding error: unknown field "spec.quote\"d""#)
+    }));
+    let refused =
+        patch(&api, &format!("{S}?fieldValidation=Strict"), MERGE, &json!({"spec": {"x": 1}}))
+            .await;
     assert_eq!(refused.status, 422);
 }
 
@@ -229,11 +271,17 @@ async fn fields_that_nobody_knows_are_told_or_refused() {
 async fn many_warnings_are_cut_to_what_a_header_can_hold() {
     let api = Api::start().await;
     let mut sent = stream("s");
-    let spec: serde_json::Map<String, Value> = (0..5000).map(|number| (format!("unknown{number}"), json!(1))).collect();
+    let spec: serde_json::Map<String, Value> =
+        (0..5000).map(|number| (format!("unknown{number}"), json!(1))).collect();
     sent["spec"] = spec.into();
     let answer = api.post(STREAMS, &sent).await;
     answer.is(201);
-    let told: usize = answer.headers.iter().filter(|(name, _)| name == "warning").map(|(_, value)| value.len()).sum();
+    let told: usize = answer
+        .headers
+        .iter()
+        .filter(|(name, _)| name == "warning")
+        .map(|(_, value)| value.len())
+        .sum();
     assert!((1000..16_000).contains(&told), "{told}");
 }
 
@@ -248,7 +296,10 @@ async fn oversized_object_error_names_size_and_limit() {
     let refused = patch(&api, S, STRATEGIC, &json!({"spec": {"tags": [tag("b")]}})).await.is(413);
     assert_eq!(refused["reason"], "RequestEntityTooLarge");
     let text = refused["message"].as_str().unwrap_or_default();
-    assert!(text.starts_with("imagestreams.image.openshift.io \"s\" is too large: it would take 1200"), "{text}");
+    assert!(
+        text.starts_with("imagestreams.image.openshift.io \"s\" is too large: it would take 1200"),
+        "{text}"
+    );
     assert!(text.contains("--max-object-size") && text.contains("1048576"), "{text}");
     let now = api.get(S).await.is(200);
     assert_eq!(now["spec"]["tags"].as_array().map(Vec::len), Some(1));
@@ -261,7 +312,8 @@ async fn tag_copies_its_source_stream_at_write_time() {
     let image = image(&crate::fixtures::digest("1"));
     api.push("latest", &image).await;
     let mut other = stream("other");
-    other["spec"] = json!({"tags": [{"name": "t", "from": {"kind": "ImageStreamTag", "name": "s:latest"}}]});
+    other["spec"] =
+        json!({"tags": [{"name": "t", "from": {"kind": "ImageStreamTag", "name": "s:latest"}}]});
     let made = api.post(STREAMS, &other).await.is(201);
     assert_eq!(made["status"]["tags"][0]["items"][0]["image"], image["metadata"]["name"]);
     other["metadata"]["name"] = "third".into();
@@ -275,14 +327,19 @@ async fn a_request_that_cannot_be_read_is_a_fault_of_the_request() {
     let api = Api::with_stream().await;
     let mut sent = stream("s");
     sent["metadata"]["resourceVersion"] = "abc".into();
-    api.put(S, &sent).await.fails(400, "BadRequest", "strconv.ParseUint: parsing \"abc\": invalid syntax");
+    api.put(S, &sent).await.fails(
+        400,
+        "BadRequest",
+        "strconv.ParseUint: parsing \"abc\": invalid syntax",
+    );
     sent["metadata"]["name"] = "t".into();
     let why = "resourceVersion should not be set on objects to be created";
     api.post(STREAMS, &sent).await.fails(400, "BadRequest", why);
-    let bad =
-        Request { body: Some(b"{bad".to_vec()), ..request("DELETE", S).header("content-type", "application/json") };
-    let why =
-        "couldn't get version/kind; json parse error: invalid character 'b' looking for beginning of object key string";
+    let bad = Request {
+        body: Some(b"{bad".to_vec()),
+        ..request("DELETE", S).header("content-type", "application/json")
+    };
+    let why = "couldn't get version/kind; json parse error: invalid character 'b' looking for beginning of object key string";
     api.ask(bad).await.fails(400, "BadRequest", why);
     let why = "415: Unsupported Media Type";
     api.ask(request("PATCH", S).json(&json!({}))).await.fails(415, "UnsupportedMediaType", why);
@@ -297,13 +354,21 @@ async fn delete_collection_honours_limit_and_returns_items() {
     }
     let names = |list: &Value| -> Vec<String> {
         let items = list["items"].as_array().expect("items");
-        items.iter().map(|item| item["metadata"]["name"].as_str().expect("a name").to_owned()).collect()
+        items
+            .iter()
+            .map(|item| item["metadata"]["name"].as_str().expect("a name").to_owned())
+            .collect()
     };
     let before = api.get(&format!("{STREAMS}?limit=2")).await.is(200);
     let mut refused = request("DELETE", STREAMS);
-    refused = refused.header("accept", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
+    refused =
+        refused.header("accept", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
     api.ask(refused).await.is(406);
-    assert_eq!(names(&api.get(STREAMS).await.is(200)), ["a", "b", "c"], "what is refused deletes nothing");
+    assert_eq!(
+        names(&api.get(STREAMS).await.is(200)),
+        ["a", "b", "c"],
+        "what is refused deletes nothing"
+    );
     let deleted = api.delete(&format!("{STREAMS}?limit=2")).await.is(200);
     assert_eq!(deleted, before);
     assert_eq!(names(&api.get(STREAMS).await.is(200)), ["c"]);
@@ -314,9 +379,11 @@ async fn delete_collection_honours_limit_and_returns_items() {
 
 /// Creates a stream in a dry run from a body of a media type; tells status, message and warnings.
 async fn created(api: &Api, kind: &str, body: &str) -> (u16, String, Vec<String>) {
-    let request = Request { body: Some(body.into()), ..request("POST", &format!("{STREAMS}?dryRun=All")) };
+    let request =
+        Request { body: Some(body.into()), ..request("POST", &format!("{STREAMS}?dryRun=All")) };
     let answer = api.ask(request.header("content-type", kind)).await;
-    let warnings = answer.headers.iter().filter(|(name, _)| name == "warning").map(|(_, value)| value.clone());
+    let warnings =
+        answer.headers.iter().filter(|(name, _)| name == "warning").map(|(_, value)| value.clone());
     let message = answer.json().map(|body| body["message"].as_str().unwrap_or_default().to_owned());
     (answer.status, message.unwrap_or_default(), warnings.collect())
 }
@@ -340,20 +407,30 @@ async fn wrong_types_are_refused_and_null_means_empty() {
         ),
     ] {
         let (status, message, _) = json(body).await;
-        let message = message.split_once("cannot be handled as a ImageStream: ").map(|(_, why)| why.to_owned());
+        let message = message
+            .split_once("cannot be handled as a ImageStream: ")
+            .map(|(_, why)| why.to_owned());
         assert_eq!((status, message.as_deref()), (400, Some(why)), "{body}");
     }
     let answer = json(r#"{"metadata": {"name": "s", "labels": {"a": null}}, "unknown": 1}"#).await;
-    assert_eq!((answer.0, answer.2), (201, vec![r#"299 - "unknown field \"unknown\"""#.to_owned()]));
+    assert_eq!(
+        (answer.0, answer.2),
+        (201, vec![r#"299 - "unknown field \"unknown\"""#.to_owned()])
+    );
 }
 
 #[tokio::test]
 async fn warnings_come_with_refusals_too() {
     let api = Api::start().await;
-    let refused = created(&api, "application/json", r#"{"metadata": {"name": ""}, "foo": 1}"#).await;
+    let refused =
+        created(&api, "application/json", r#"{"metadata": {"name": ""}, "foo": 1}"#).await;
     assert_eq!((refused.0, refused.2), (422, vec![r#"299 - "unknown field \"foo\"""#.to_owned()]));
-    let double = created(&api, "application/yaml", "metadata: {name: s}\nspec: {}\nspec: {}\n").await;
-    assert_eq!((double.0, double.2), (201, vec![r#"299 - "line 3: key \"spec\" already set in map""#.to_owned()]));
+    let double =
+        created(&api, "application/yaml", "metadata: {name: s}\nspec: {}\nspec: {}\n").await;
+    assert_eq!(
+        (double.0, double.2),
+        (201, vec![r#"299 - "line 3: key \"spec\" already set in map""#.to_owned()])
+    );
 }
 
 #[tokio::test]

@@ -15,8 +15,13 @@ const SOURCE: &str = "across-source";
 
 /// Makes a stream `base` with an image in one namespace, and somebody who may do everything in another one.
 async fn prepare(site: &Shared, name: &str) -> Identity {
-    site.plane.apply(&[objects::namespace(TARGET), objects::namespace(SOURCE), objects::stream_in(SOURCE, "base")]);
-    let mapping = Request::new("POST", &path(SOURCE, "imagestreammappings")).json(&objects::mapping("base", DIGEST));
+    site.plane.apply(&[
+        objects::namespace(TARGET),
+        objects::namespace(SOURCE),
+        objects::stream_in(SOURCE, "base"),
+    ]);
+    let mapping = Request::new("POST", &path(SOURCE, "imagestreammappings"))
+        .json(&objects::mapping("base", DIGEST));
     site.plane.ask(mapping).await.is(201);
     site.plane.bind(TARGET, &user(name), "edit", ("create", "imagestreams")).await;
     site.plane.user(name, None).identity()
@@ -37,7 +42,11 @@ fn stream(name: &str, from: &str) -> Value {
 /// Creates something, through kube-apiserver.
 async fn create(site: &Shared, identity: &Identity, collection: &str, object: &Value) -> Answer {
     let request = Request::new("POST", &path(TARGET, collection)).json(object);
-    site.plane.client(identity.clone()).send_unchecked(request).await.expect("kube-apiserver answers")
+    site.plane
+        .client(identity.clone())
+        .send_unchecked(request)
+        .await
+        .expect("kube-apiserver answers")
 }
 
 /// What is answered to somebody who may not pull from the stream that a tag points to.
@@ -52,7 +61,9 @@ fn refusal(stream: &str, source: &str) -> String {
 async fn tag_from_forbidden_stream_reveals_nothing() {
     let site = shared().await;
     let stranger = prepare(&site, "stranger").await;
-    for (from, source) in [("base:latest", "base"), ("base:missing", "base"), ("missing:latest", "missing")] {
+    for (from, source) in
+        [("base:latest", "base"), ("base:missing", "base"), ("missing:latest", "missing")]
+    {
         let refused = create(&site, &stranger, "imagestreams", &stream("refused", from)).await;
         refused.fails(422, "Invalid", &refusal("refused", source));
         let istag = json!({"kind": "ImageStreamTag", "apiVersion": "image.openshift.io/v1",
@@ -69,7 +80,8 @@ async fn a_role_binding_in_the_other_namespace_lets_the_tag_resolve() {
     let site = shared().await;
     let puller = prepare(&site, "guest").await;
     site.plane.grant(SOURCE, &user("guest"), &["get"], &["imagestreams/layers"]).await;
-    let created = create(&site, &puller, "imagestreams", &stream("allowed", "base:latest")).await.is(201);
+    let created =
+        create(&site, &puller, "imagestreams", &stream("allowed", "base:latest")).await.is(201);
     assert_eq!(created["status"]["tags"][0]["items"][0]["image"], DIGEST, "{created}");
     // The right to pull is not the right to look.
     let looks = Request::new("GET", &path(SOURCE, "imagestreams/base"));
@@ -84,12 +96,14 @@ async fn the_right_may_be_to_one_stream_only() {
     let rules = json!([{"apiGroups": ["image.openshift.io"], "resources": ["imagestreams/layers"], "verbs": ["get"],
         "resourceNames": ["base"]}]);
     let role = objects::role("Role", SOURCE, "pull-base", rules);
-    let binding = objects::binding("RoleBinding", SOURCE, "picky", ("Role", "pull-base"), &[user("picky")]);
+    let binding =
+        objects::binding("RoleBinding", SOURCE, "picky", ("Role", "pull-base"), &[user("picky")]);
     site.plane.apply(&[role, binding]);
     let refused = create(&site, &puller, "imagestreams", &stream("one-only", "other:latest")).await;
     refused.fails(422, "Invalid", &refusal("one-only", "other"));
     super::wait::until("the rights hold", || async {
-        let answer = create(&site, &puller, "imagestreams", &stream("one-only", "base:latest")).await;
+        let answer =
+            create(&site, &puller, "imagestreams", &stream("one-only", "base:latest")).await;
         if answer.status == 201 { Ok(()) } else { Err(format!("{answer:?}")) }
     })
     .await;

@@ -44,7 +44,8 @@ impl Prepared {
         let temporary = tempfile::tempdir().expect("a temporary folder can be made");
         let folder = temporary.path().to_owned();
         let token = token(plane, SERVER, SERVER).await;
-        let kubeconfig = plane.kubeconfig(&Identity::token(&token)).expect("a kubeconfig can be written");
+        let kubeconfig =
+            plane.kubeconfig(&Identity::token(&token)).expect("a kubeconfig can be written");
         let port = free_port();
         let path = |name: &str| folder.join(name).display().to_string();
         let mut arguments = vec![
@@ -56,7 +57,8 @@ impl Prepared {
             format!("--cert-dir={}", path("certs")),
             format!("--service-name={SERVICE}"),
             format!("--service-namespace={SERVER}"),
-            "--internal-registry-hostname=image-registry.openshift-image-registry.svc:5000".to_owned(),
+            "--internal-registry-hostname=image-registry.openshift-image-registry.svc:5000"
+                .to_owned(),
             "--shutdown-delay-duration=0s".to_owned(),
             "--logging-format=json".to_owned(),
         ];
@@ -71,7 +73,8 @@ impl Prepared {
         };
         if matches!(certificate, Certificate::Issued) {
             arguments.push(format!("--tls-cert-file={}", backend.path("serving.crt").display()));
-            arguments.push(format!("--tls-private-key-file={}", backend.path("serving.key").display()));
+            arguments
+                .push(format!("--tls-private-key-file={}", backend.path("serving.key").display()));
             let Authorities { backend: present, next_backend: next, .. } = &plane.authorities;
             backend.trusted = Some(present.pem() + &next.pem());
             backend.show(&certificate_by(present));
@@ -156,17 +159,34 @@ impl Backend {
     /// Runs `check` with the flags of the server, some of them replaced: whether it finds all well, and what it prints.
     pub(crate) fn check(&self, flags: &[&str]) -> (bool, String) {
         let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
-        let kept = self.arguments[1..].iter().filter(|own| flags.iter().all(|flag| name(flag) != name(own)));
+        let kept = self.arguments[1..]
+            .iter()
+            .filter(|own| flags.iter().all(|flag| name(flag) != name(own)));
         let program = env!("CARGO_BIN_EXE_imagestream-apiserver");
-        let run = Command::new(program).arg("check").args(kept).args(flags).output().expect("check can be run");
-        (run.status.success(), String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned())
+        let run = Command::new(program)
+            .arg("check")
+            .args(kept)
+            .args(flags)
+            .output()
+            .expect("check can be run");
+        (
+            run.status.success(),
+            String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned(),
+        )
     }
 
     /// Waits until the server says that it is ready.
     pub(crate) async fn ready(&self) {
         until("the server is ready", || async {
-            assert!(!self.has_ended(), "the server ended before it was ready: {}", end_of(&self.log_path()));
-            let answer = self.try_client(&Identity::default())?.send_unchecked(Request::new("GET", "/readyz")).await;
+            assert!(
+                !self.has_ended(),
+                "the server ended before it was ready: {}",
+                end_of(&self.log_path())
+            );
+            let answer = self
+                .try_client(&Identity::default())?
+                .send_unchecked(Request::new("GET", "/readyz"))
+                .await;
             match answer {
                 Ok(answer) if answer.status == 200 => Ok(()),
                 Ok(answer) => Err(String::from_utf8_lossy(&answer.body).into_owned()),
@@ -179,7 +199,8 @@ impl Backend {
     /// Puts a certificate and its key in the place of those that the server shows. It re-reads them once a minute.
     pub(crate) fn show(&self, pair: &Pair) {
         replace(&self.path("serving.key"), &pair.key).expect("the key can be written");
-        replace(&self.path("serving.crt"), &pair.certificate).expect("the certificate can be written");
+        replace(&self.path("serving.crt"), &pair.certificate)
+            .expect("the certificate can be written");
     }
 
     /// A client that speaks to the server directly.
@@ -205,7 +226,8 @@ impl Backend {
     pub(crate) fn authority(&self) -> Result<String, String> {
         match &self.trusted {
             Some(trusted) => Ok(trusted.clone()),
-            None => fs::read_to_string(self.path("certs/ca.crt")).map_err(|why| format!("certs/ca.crt: {why}")),
+            None => fs::read_to_string(self.path("certs/ca.crt"))
+                .map_err(|why| format!("certs/ca.crt: {why}")),
         }
     }
 
@@ -246,7 +268,8 @@ pub(crate) fn certificate_by(authority: &Authority) -> Pair {
 /// A token of a service account.
 pub(crate) async fn token(plane: &ControlPlane, namespace: &str, name: &str) -> String {
     let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
-    let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+    let request =
+        json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
     let answer = plane.create(&path, &request).await;
     answer["status"]["token"].as_str().expect("there is a token").to_owned()
 }

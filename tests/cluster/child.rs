@@ -104,7 +104,11 @@ pub(crate) fn end_of(log: &Path) -> String {
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
     let skipped = lines.len().saturating_sub(LOG_LINES);
-    format!("--- {} without its first {skipped} lines\n{}\n---", log.display(), lines[skipped..].join("\n"))
+    format!(
+        "--- {} without its first {skipped} lines\n{}\n---",
+        log.display(),
+        lines[skipped..].join("\n")
+    )
 }
 
 /// A free port of 127.0.0.1 that stays free until somebody asks for exactly this one.

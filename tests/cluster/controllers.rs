@@ -30,7 +30,8 @@ impl Controllers {
             "--secure-port=0".to_owned(),
         ];
         let log = plane.path("kube-controller-manager.log");
-        let child = Child::start(&program, &arguments, &log).expect("kube-controller-manager can be started");
+        let child = Child::start(&program, &arguments, &log)
+            .expect("kube-controller-manager can be started");
         Self { _child: child, _logs: LogsOfFailure(vec![log]) }
     }
 }
@@ -80,7 +81,12 @@ async fn deleting_a_namespace_deletes_its_streams() {
     for name in ["a", "b"] {
         plane.create(&streams(&namespace), &objects::stream(name)).await;
     }
-    plane.create(&path(&namespace, "imagestreammappings"), &objects::mapping("a", super::site::DIGEST)).await;
+    plane
+        .create(
+            &path(&namespace, "imagestreammappings"),
+            &objects::mapping("a", super::site::DIGEST),
+        )
+        .await;
     plane.delete(&format!("/api/v1/namespaces/{namespace}")).await;
     is_gone(&plane, &format!("/api/v1/namespaces/{namespace}")).await;
     let left = plane.get(&streams(&namespace)).await.expect("a list is answered");
@@ -105,7 +111,8 @@ async fn gc_follows_owners_across_both_servers() {
     plane.create(&maps, &owned(config_map("fourth"), &third)).await;
     plane.create(&streams, &objects::stream("bystander")).await;
     plane.delete(&format!("{maps}/first")).await;
-    for path in [format!("{streams}/second"), format!("{streams}/third"), format!("{maps}/fourth")] {
+    for path in [format!("{streams}/second"), format!("{streams}/third"), format!("{maps}/fourth")]
+    {
         is_gone(&plane, &path).await;
     }
     assert!(plane.get(&format!("{streams}/bystander")).await.is_some(), "it belongs to nobody");
@@ -122,7 +129,8 @@ async fn foreground_deletion_waits_for_dependents() {
     plane.create(&maps, &owned(config_map("belongs"), &owner)).await;
     let delete = Request::new("DELETE", &format!("{streams}/owner"));
     plane.ask(delete.json(&json!({"propagationPolicy": "Foreground"}))).await.is(200);
-    let waiting = plane.get(&format!("{streams}/owner")).await.expect("it waits for the garbage collector");
+    let waiting =
+        plane.get(&format!("{streams}/owner")).await.expect("it waits for the garbage collector");
     assert_eq!(waiting["metadata"]["finalizers"], json!(["foregroundDeletion"]));
     let _controllers = Controllers::start(&plane);
     is_gone(&plane, &format!("{streams}/owner")).await;

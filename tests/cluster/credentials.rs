@@ -45,7 +45,11 @@ async fn a_certificate_that_is_not_the_proxys_is_refused() {
     let another_name = site.plane.authorities.front_proxy.user("somebody-else", None);
     let not_for_clients = site.plane.authorities.front_proxy.server(&[super::plane::FRONT_PROXY]);
     for pair in [stranger, another_name, not_for_clients] {
-        site.backend.ask(&pair.identity(), forged()).await.fails(401, "Unauthorized", "Unauthorized");
+        site.backend.ask(&pair.identity(), forged()).await.fails(
+            401,
+            "Unauthorized",
+            "Unauthorized",
+        );
     }
     site.backend.ask(&front_proxy(&site.plane).identity(), forged()).await.is(200);
 }
@@ -70,15 +74,20 @@ async fn a_certificate_without_its_key_is_refused_in_the_handshake() {
     let site = shared().await;
     let pair = front_proxy(&site.plane);
     let own = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("the key is PEM");
-    let another = PrivateKeyDer::from_pem_slice(pki::key().serialize_pem().as_bytes()).expect("the key is PEM");
+    let another = PrivateKeyDer::from_pem_slice(pki::key().serialize_pem().as_bytes())
+        .expect("the key is PEM");
     let authority = site.backend.authority().expect("the authority is known");
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let greet = |key: &PrivateKeyDer<'static>| {
             let config = with_key(&authority, &pair.certificate, key, version);
             status_line(site.backend.address(), config)
         };
-        assert_eq!(greet(&own).await.expect("the key belongs to the certificate"), "HTTP/1.1 200 OK");
-        let refused = greet(&another).await.expect_err("the key does not belong to the certificate");
+        assert_eq!(
+            greet(&own).await.expect("the key belongs to the certificate"),
+            "HTTP/1.1 200 OK"
+        );
+        let refused =
+            greet(&another).await.expect_err("the key does not belong to the certificate");
         assert!(refused.to_string().contains("received fatal alert"), "{refused}");
     }
 }
@@ -110,7 +119,9 @@ async fn status_line(address: SocketAddr, config: ClientConfig) -> io::Result<St
     let name = ServerName::IpAddress(address.ip().into());
     let mut stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await?;
     let user = "X-Remote-User: admin\r\nX-Remote-Group: system:masters";
-    stream.write_all(format!("GET {V1} HTTP/1.1\r\nHost: {address}\r\n{user}\r\n\r\n").as_bytes()).await?;
+    stream
+        .write_all(format!("GET {V1} HTTP/1.1\r\nHost: {address}\r\n{user}\r\n\r\n").as_bytes())
+        .await?;
     let mut line = [0; 15];
     stream.read_exact(&mut line).await?;
     str::from_utf8(&line).map(str::to_owned).map_err(io::Error::other)
@@ -127,7 +138,11 @@ async fn the_aggregator_reads_discovery_and_openapi_without_any_group() {
     }
     for path in [V1, "/apis", "/openapi/v2", "/openapi/v3"] {
         let message = format!("forbidden: User \"system:anonymous\" cannot get path \"{path}\"");
-        site.backend.ask(&anonymous(), Request::new("GET", path)).await.fails(403, "Forbidden", &message);
+        site.backend.ask(&anonymous(), Request::new("GET", path)).await.fails(
+            403,
+            "Forbidden",
+            &message,
+        );
     }
 }
 
@@ -142,17 +157,23 @@ async fn a_token_that_kube_apiserver_does_not_know_is_refused() {
         answer.fails(401, "Unauthorized", "Unauthorized");
     }
     let log = site.backend.log();
-    assert!(!log.contains(&good) && !log.contains(&forged) && !log.contains("made-up"), "a token is in the log");
+    assert!(
+        !log.contains(&good) && !log.contains(&forged) && !log.contains("made-up"),
+        "a token is in the log"
+    );
 }
 
 #[tokio::test]
 async fn a_token_may_come_as_a_sub_protocol_of_a_web_socket() {
     let site = shared().await;
     site.plane.apply(&[objects::service_account(SHOP, "browser")]);
-    site.plane.grant(SHOP, &service_account(SHOP, "browser"), &["get"], &["imagestreamimages"]).await;
+    site.plane
+        .grant(SHOP, &service_account(SHOP, "browser"), &["get"], &["imagestreamimages"])
+        .await;
     let token = BASE64_URL_SAFE_NO_PAD.encode(token(&site.plane, SHOP, "browser").await);
     let ask = |token: &str| {
-        let protocols = format!("base64url.bearer.authorization.k8s.io.{token}, base64.binary.k8s.io");
+        let protocols =
+            format!("base64url.bearer.authorization.k8s.io.{token}, base64.binary.k8s.io");
         let request = Request::new("GET", &path(SHOP, "imagestreamimages/nosuch@x"));
         let request = request.header("connection", "Upgrade").header("upgrade", "websocket");
         let request = request.header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");

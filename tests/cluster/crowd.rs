@@ -55,7 +55,9 @@ async fn run(site: Value, part: &str) -> Report {
     write!(file, "{site}").expect("the file can be written");
     let part = part.to_owned();
     // Connections go through this process.
-    let output = tokio::task::spawn_blocking(move || Command::new(program).arg(file.path()).arg(part).output());
+    let output = tokio::task::spawn_blocking(move || {
+        Command::new(program).arg(file.path()).arg(part).output()
+    });
     let output = output.await.expect("the task ends").expect("the program can be run");
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{complaints}");
@@ -141,11 +143,17 @@ async fn a_crowd_behind_kube_apiserver_disturbs_nobody() {
     let plane = own().await;
     let backend = Prepared::new(&plane, Certificate::Issued).await.start().await;
     let way = Counted::to(backend.address()).await;
-    register_at(&plane, way.address.port(), &backend.authority().expect("the authority of the server is known")).await;
+    register_at(
+        &plane,
+        way.address.port(),
+        &backend.authority().expect("the authority of the server is known"),
+    )
+    .await;
     plane.create_namespace(NAMESPACE).await;
     plane.bind(NAMESPACE, &user("crowd"), "edit", ("list", "imagestreams")).await;
     let admin = plane.user("admin", Some("system:masters"));
-    let impersonated = json!({"Impersonate-User": ["crowd"], "Impersonate-Group": six_hundred_groups()});
+    let impersonated =
+        json!({"Impersonate-User": ["crowd"], "Impersonate-Group": six_hundred_groups()});
     for (part, headers, statuses, most) in [
         ("cancelled", json!({}), &["200", "cancelled"][..], 5),
         ("refused", json!({}), &["405"], 5),

@@ -6,7 +6,8 @@ use super::plane::ControlPlane;
 use super::site::own;
 use super::wait::until;
 
-const DELEGATOR: &str = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/imagestream-apiserver:auth-delegator";
+const DELEGATOR: &str =
+    "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/imagestream-apiserver:auth-delegator";
 
 /// A server of the default kind that runs and is available.
 async fn working(plane: &ControlPlane) -> Backend {

@@ -26,8 +26,18 @@ pub(crate) fn service_account(namespace: &str, name: &str) -> Value {
 impl ControlPlane {
     /// Lets somebody use these verbs on resources of ours in a namespace, and waits until a review allows it: a server
     /// that asks earlier remembers for a while that it is forbidden.
-    pub(crate) async fn grant(&self, namespace: &str, subject: &Value, verbs: &[&str], resources: &[&str]) {
-        let name = format!("{}-{}", subject["name"].as_str().unwrap_or_default().replace(':', "-"), verbs.join("-"));
+    pub(crate) async fn grant(
+        &self,
+        namespace: &str,
+        subject: &Value,
+        verbs: &[&str],
+        resources: &[&str],
+    ) {
+        let name = format!(
+            "{}-{}",
+            subject["name"].as_str().unwrap_or_default().replace(':', "-"),
+            verbs.join("-")
+        );
         self.apply(&allow(namespace, &name, resources, verbs, std::slice::from_ref(subject)));
         self.allowed(namespace, subject, verbs[0], resources[0]).await;
     }
@@ -37,12 +47,28 @@ impl ControlPlane {
     ///
     /// kube-apiserver makes those roles with nothing but the labels to gather rules by. Gathering is done by a controller
     /// of kube-controller-manager, which does not run here. So each ClusterRole that the labels choose is bound.
-    pub(crate) async fn bind(&self, namespace: &str, subject: &Value, role: &str, (verb, resource): (&str, &str)) {
+    pub(crate) async fn bind(
+        &self,
+        namespace: &str,
+        subject: &Value,
+        role: &str,
+        (verb, resource): (&str, &str),
+    ) {
         let chosen = self.gathered_by(role).await;
         assert!(!chosen.is_empty(), "the labels of {role} choose a role of ours");
         let bindings = chosen.iter().map(|chosen| {
-            let name = format!("{}-{}", subject["name"].as_str().unwrap_or_default(), chosen.replace(':', "-"));
-            binding("RoleBinding", namespace, &name, ("ClusterRole", chosen), std::slice::from_ref(subject))
+            let name = format!(
+                "{}-{}",
+                subject["name"].as_str().unwrap_or_default(),
+                chosen.replace(':', "-")
+            );
+            binding(
+                "RoleBinding",
+                namespace,
+                &name,
+                ("ClusterRole", chosen),
+                std::slice::from_ref(subject),
+            )
         });
         self.apply(&bindings.collect::<Vec<_>>());
         self.allowed(namespace, subject, verb, resource).await;
@@ -52,14 +78,20 @@ impl ControlPlane {
     async fn gathered_by(&self, role: &str) -> Vec<String> {
         let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
         let role = until("the role is there", || async {
-            self.get(&format!("{roles}/{role}")).await.ok_or_else(|| "kube-apiserver has not made it".to_owned())
+            self.get(&format!("{roles}/{role}"))
+                .await
+                .ok_or_else(|| "kube-apiserver has not made it".to_owned())
         })
         .await;
-        let selectors = role["aggregationRule"]["clusterRoleSelectors"].as_array().expect("the role gathers").clone();
+        let selectors = role["aggregationRule"]["clusterRoleSelectors"]
+            .as_array()
+            .expect("the role gathers")
+            .clone();
         let all = self.get(roles).await.expect("there are roles");
         let is_chosen = |candidate: &&Value| {
             selectors.iter().any(|selector| {
-                let wanted = selector["matchLabels"].as_object().expect("the labels are said one by one");
+                let wanted =
+                    selector["matchLabels"].as_object().expect("the labels are said one by one");
                 wanted.iter().all(|(key, value)| &candidate["metadata"]["labels"][key] == value)
             })
         };
@@ -75,7 +107,8 @@ impl ControlPlane {
             "spec": who(subject)});
         review["spec"]["resourceAttributes"] = json!({"group": "image.openshift.io", "version": "v1",
             "namespace": namespace, "verb": verb, "resource": resource, "subresource": subresource});
-        let request = Request::new("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews").json(&review);
+        let request = Request::new("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews")
+            .json(&review);
         until("the rights hold", || async {
             let review = self.ask(request.clone()).await.is(201);
             if review["status"]["allowed"] == true { Ok(()) } else { Err(review.to_string()) }

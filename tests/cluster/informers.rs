@@ -90,7 +90,10 @@ impl Drop for Informer {
 }
 
 fn resource() -> ApiResource {
-    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("image.openshift.io", "v1", "ImageStream"), "imagestreams")
+    ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk("image.openshift.io", "v1", "ImageStream"),
+        "imagestreams",
+    )
 }
 
 async fn client(plane: &ControlPlane) -> Client {
@@ -98,7 +101,8 @@ async fn client(plane: &ControlPlane) -> Client {
     let path = plane.kubeconfig(&admin).expect("a kubeconfig can be written");
     let kubeconfig = Kubeconfig::read_from(path).expect("it can be read");
     let options = KubeConfigOptions::default();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("it says how to connect");
+    let config =
+        Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("it says how to connect");
     Client::try_from(config).expect("a client can be made")
 }
 
@@ -125,7 +129,8 @@ impl Scene {
             ("list and watch", watcher::Config::default().page_size(2)),
             ("streamed list", watcher::Config::default().streaming_lists()),
         ];
-        let informers = modes.map(|(mode, config)| Informer::start(mode, api.clone(), config, receiver.clone()));
+        let informers = modes
+            .map(|(mode, config)| Informer::start(mode, api.clone(), config, receiver.clone()));
         Self { backend, namespace, informers, attention }
     }
 
@@ -136,7 +141,9 @@ impl Scene {
     /// Makes, changes and deletes something.
     async fn act(&self, plane: &ControlPlane, round: &str) {
         plane.create(&self.at(""), &objects::stream(&format!("made-{round}"))).await;
-        plane.patch(&self.at("/changing"), &json!({"metadata": {"labels": {"round": round}}})).await;
+        plane
+            .patch(&self.at("/changing"), &json!({"metadata": {"labels": {"round": round}}}))
+            .await;
         plane.delete(&self.at("/leaving")).await;
         plane.create(&self.at(""), &objects::stream("leaving")).await;
     }
@@ -146,7 +153,12 @@ impl Scene {
         let list = plane.get(&self.at("")).await.expect("streams are listed");
         let text = |value: &Value| value.as_str().expect("it is a text").to_owned();
         let items = list["items"].as_array().expect("a list has items");
-        items.iter().map(|item| (text(&item["metadata"]["name"]), text(&item["metadata"]["resourceVersion"]))).collect()
+        items
+            .iter()
+            .map(|item| {
+                (text(&item["metadata"]["name"]), text(&item["metadata"]["resourceVersion"]))
+            })
+            .collect()
     }
 
     /// Waits until both informers know exactly what there is, each after so many lists.
@@ -189,7 +201,11 @@ async fn informers_resume_after_restart_and_relist_after_compaction() {
 
     scene.attention.send_replace(Attention::Asleep);
     let seen = scene.there_is(&plane).await;
-    let seen = seen.values().filter_map(|revision| revision.parse::<u64>().ok()).max().expect("there are streams");
+    let seen = seen
+        .values()
+        .filter_map(|revision| revision.parse::<u64>().ok())
+        .max()
+        .expect("there are streams");
     scene.backend.set("--compaction-interval=1s");
     scene.backend.set("--compaction-retention=1s");
     scene.backend.start_again().await;

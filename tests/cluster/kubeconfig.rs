@@ -10,7 +10,12 @@ use super::objects::in_base64;
 use crate::support::client::Identity;
 
 /// Writes the file under a new name into a folder. The authority that the server's certificate comes from is PEM.
-pub(crate) fn write(folder: &Path, server: &str, authority: &str, identity: &Identity) -> Result<PathBuf> {
+pub(crate) fn write(
+    folder: &Path,
+    server: &str,
+    authority: &str,
+    identity: &Identity,
+) -> Result<PathBuf> {
     let (_, path) = tempfile::Builder::new().prefix("kubeconfig-").tempfile_in(folder)?.keep()?;
     fs::write(&path, content(server, authority, identity).to_string())?;
     Ok(path)

@@ -90,7 +90,9 @@ impl Following {
     /// Waits until kubectl, which was told to log its requests (`--v=6`), has begun to watch.
     #[track_caller]
     pub(crate) fn expect_watch(&self) {
-        self.expect_line("of a watch", |line| line.contains("watch=true") && line.contains("200 OK"));
+        self.expect_line("of a watch", |line| {
+            line.contains("watch=true") && line.contains("200 OK")
+        });
     }
 
     #[track_caller]
@@ -135,7 +137,9 @@ impl Kubectl {
 
 /// Passes on the lines of a pipe until one of its ends is closed.
 fn tell(pipe: impl Read + Send + 'static, lines: Sender<String>) {
-    thread::spawn(move || BufReader::new(pipe).lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
+    thread::spawn(move || {
+        BufReader::new(pipe).lines().map_while(Result::ok).try_for_each(|line| lines.send(line))
+    });
 }
 
 impl ControlPlane {
@@ -151,15 +155,22 @@ impl ControlPlane {
     }
 
     /// Runs kubectl with something to read.
-    pub(crate) fn kubectl_with_input(&self, identity: &Identity, arguments: &[&str], input: &[u8]) -> Said {
+    pub(crate) fn kubectl_with_input(
+        &self,
+        identity: &Identity,
+        arguments: &[&str],
+        input: &[u8],
+    ) -> Said {
         self.kubectl_of(identity).run(arguments, input)
     }
 
     /// Applies objects as admin and takes over whatever others have set of them. Panics when that is refused.
     pub(crate) fn apply(&self, objects: &[Value]) {
-        let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
+        let list =
+            serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
         let admin = self.user("admin", Some("system:masters")).identity();
-        let arguments = ["apply", "--server-side", "--force-conflicts", "--validate=false", "--filename=-"];
+        let arguments =
+            ["apply", "--server-side", "--force-conflicts", "--validate=false", "--filename=-"];
         self.kubectl_with_input(&admin, &arguments, list.as_bytes()).done();
     }
 }

@@ -13,24 +13,48 @@ use serde_json::{Value, json};
 /// server's words, when it refuses something or warns of something. It may be run again. A Service of the same name that
 /// a test made in another way must not be there yet: the ports of both together are none that a Service could have.
 pub(crate) fn check(kubectl: &Path, kubeconfig: &Path) {
-    let run = |arguments: &[&str], objects: &[Value]| apply(kubectl, kubeconfig, arguments, objects);
+    let run =
+        |arguments: &[&str], objects: &[Value]| apply(kubectl, kubeconfig, arguments, objects);
     // A kube-apiserver makes kube-system, where one RoleBinding goes, some moments after it is ready.
     run(&["wait", "--for=create", "namespace/kube-system", "--timeout=60s"], &[]);
     for overlay in kustomize::overlays() {
         // The kinds of cert-manager are not known to a plain API server.
-        let objects = kustomize::build(kubectl, &overlay).into_iter().filter(|object| !is_of_cert_manager(object));
+        let objects = kustomize::build(kubectl, &overlay)
+            .into_iter()
+            .filter(|object| !is_of_cert_manager(object));
         // Nothing can be tried in a namespace that is not there, and no pod without its service account.
-        let comes_first = |object: &Value| object["kind"] == "Namespace" || object["kind"] == "ServiceAccount";
+        let comes_first =
+            |object: &Value| object["kind"] == "Namespace" || object["kind"] == "ServiceAccount";
         let (first, rest): (Vec<_>, Vec<_>) = objects.partition(comes_first);
         run(&["apply", "--server-side", "--force-conflicts"], &first);
-        let done =
-            run(&["apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict"], &rest);
-        assert_eq!(done.lines().count(), rest.len(), "{}: every object is told of: {done}", overlay.display());
+        let done = run(
+            &[
+                "apply",
+                "--server-side",
+                "--force-conflicts",
+                "--dry-run=server",
+                "--validate=strict",
+            ],
+            &rest,
+        );
+        assert_eq!(
+            done.lines().count(),
+            rest.len(),
+            "{}: every object is told of: {done}",
+            overlay.display()
+        );
     }
     let overrides = format!("--overrides={CARE}");
-    let pod =
-        ["run", "care", "--namespace=imagestream-apiserver", "--image=dev", "--restart=Never", "--dry-run=server"];
-    let more = ["--override-type=strategic", &overrides, "--", "store", "check", "--data-dir=/data/store"];
+    let pod = [
+        "run",
+        "care",
+        "--namespace=imagestream-apiserver",
+        "--image=dev",
+        "--restart=Never",
+        "--dry-run=server",
+    ];
+    let more =
+        ["--override-type=strategic", &overrides, "--", "store", "check", "--data-dir=/data/store"];
     let done = run(&[&pod[..], &more].concat(), &[]);
     assert!(done.starts_with("pod/care created"), "{done}");
 }

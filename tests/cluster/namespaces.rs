@@ -10,14 +10,23 @@ use crate::support::expect::Expect;
 
 /// Creates a stream in a namespace, through kube-apiserver.
 async fn create_in(site: &Shared, namespace: &str) -> Answer {
-    site.plane.ask(Request::new("POST", &path(namespace, "imagestreams")).json(&objects::stream("s"))).await
+    site.plane
+        .ask(Request::new("POST", &path(namespace, "imagestreams")).json(&objects::stream("s")))
+        .await
 }
 
 #[tokio::test]
 async fn nothing_is_created_in_a_namespace_that_is_not_there() {
     let site = shared().await;
-    let refused = create_in(&site, "nowhere").await.fails(404, "NotFound", "namespaces \"nowhere\" not found");
-    assert_eq!((&refused["details"]["kind"], &refused["details"]["name"]), (&"namespaces".into(), &"nowhere".into()));
+    let refused = create_in(&site, "nowhere").await.fails(
+        404,
+        "NotFound",
+        "namespaces \"nowhere\" not found",
+    );
+    assert_eq!(
+        (&refused["details"]["kind"], &refused["details"]["name"]),
+        (&"namespaces".into(), &"nowhere".into())
+    );
     let mapping = objects::mapping("s", super::site::DIGEST);
     let request = Request::new("POST", &path("nowhere", "imagestreammappings")).json(&mapping);
     site.plane.ask(request).await.fails(404, "NotFound", "namespaces \"nowhere\" not found");
@@ -43,9 +52,14 @@ async fn nothing_is_created_in_a_namespace_that_is_ending() {
     // Nobody here takes the finalizer of Kubernetes away, so it stays.
     site.plane.delete("/api/v1/namespaces/ending").await;
     let refused = super::wait::until("the server knows that the namespace is ending", || async {
-        let request = Request::new("POST", &path("ending", "imagestreams")).json(&objects::stream("late"));
+        let request =
+            Request::new("POST", &path("ending", "imagestreams")).json(&objects::stream("late"));
         let answer = site.plane.ask(request).await;
-        if [201, 409].contains(&answer.status) { Err(format!("{}", answer.status)) } else { Ok(answer) }
+        if [201, 409].contains(&answer.status) {
+            Err(format!("{}", answer.status))
+        } else {
+            Ok(answer)
+        }
     })
     .await;
     let message = "imagestreams.image.openshift.io \"late\" is forbidden: unable to create new content in namespace \

@@ -8,7 +8,8 @@ pub(crate) const SERVER: &str = "imagestream-apiserver";
 /// The Service in front of the server, beside the one of the manifests.
 pub(crate) const SERVICE: &str = "outside";
 /// Where the APIService is found.
-pub(crate) const API_SERVICE: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v1.image.openshift.io";
+pub(crate) const API_SERVICE: &str =
+    "/apis/apiregistration.k8s.io/v1/apiservices/v1.image.openshift.io";
 /// Everything below this path is a resource of ours.
 pub(crate) const V1: &str = "/apis/image.openshift.io/v1";
 
@@ -70,16 +71,32 @@ pub(crate) fn role(kind: &str, namespace: &str, name: &str, rules: Value) -> Val
 }
 
 /// A RoleBinding or a ClusterRoleBinding to a role, given by kind and name.
-pub(crate) fn binding(kind: &str, namespace: &str, name: &str, role: (&str, &str), subjects: &[Value]) -> Value {
+pub(crate) fn binding(
+    kind: &str,
+    namespace: &str,
+    name: &str,
+    role: (&str, &str),
+    subjects: &[Value],
+) -> Value {
     let role = json!({"apiGroup": RBAC, "kind": role.0, "name": role.1});
     json!({"apiVersion": format!("{RBAC}/v1"), "kind": kind, "metadata": metadata(namespace, name),
         "roleRef": role, "subjects": subjects})
 }
 
 /// A Role with the rules, bound to subjects under the same name.
-pub(crate) fn allow(namespace: &str, name: &str, resources: &[&str], verbs: &[&str], subjects: &[Value]) -> [Value; 2] {
-    let rules = json!([{"apiGroups": ["image.openshift.io"], "resources": resources, "verbs": verbs}]);
-    [role("Role", namespace, name, rules), binding("RoleBinding", namespace, name, ("Role", name), subjects)]
+pub(crate) fn allow(
+    namespace: &str,
+    name: &str,
+    resources: &[&str],
+    verbs: &[&str],
+    subjects: &[Value],
+) -> [Value; 2] {
+    let rules =
+        json!([{"apiGroups": ["image.openshift.io"], "resources": resources, "verbs": verbs}]);
+    [
+        role("Role", namespace, name, rules),
+        binding("RoleBinding", namespace, name, ("Role", name), subjects),
+    ]
 }
 
 /// A stream.
@@ -95,20 +112,27 @@ pub(crate) fn stream_in(namespace: &str, name: &str) -> Value {
 }
 
 /// An image that tests push, by the digest of its manifest.
-pub(crate) const DIGEST: &str = "sha256:a1de8ca94896f2a64bc8664d3c1c7771023b293e49946b715ca673a4a6972fe8";
+pub(crate) const DIGEST: &str =
+    "sha256:a1de8ca94896f2a64bc8664d3c1c7771023b293e49946b715ca673a4a6972fe8";
 /// Another one.
-pub(crate) const NEWER: &str = "sha256:dcb21ef7eba3062ea7b56366c27542887cd1c4573ad47c5673441fd96e6aa395";
+pub(crate) const NEWER: &str =
+    "sha256:dcb21ef7eba3062ea7b56366c27542887cd1c4573ad47c5673441fd96e6aa395";
 
 /// The manifest and configuration of a digest of these two. The manifest hashes to the name: the tests
 /// share a server, and only with the manifest may each of their users push the same image.
 fn texts(digest: &str) -> Option<(String, String)> {
     let (architecture, config) = match digest {
-        DIGEST => ("amd64", "sha256:9d99a75171aea000c711b34c0e5e3f28d3d537dd99d110eafbfbc2bd8e52c2bf"),
-        NEWER => ("arm64", "sha256:d6f56bc20064075ce319ac2e6fcef5de9ea21773b0a8a4398c4405222971f9c0"),
+        DIGEST => {
+            ("amd64", "sha256:9d99a75171aea000c711b34c0e5e3f28d3d537dd99d110eafbfbc2bd8e52c2bf")
+        }
+        NEWER => {
+            ("arm64", "sha256:d6f56bc20064075ce319ac2e6fcef5de9ea21773b0a8a4398c4405222971f9c0")
+        }
         _ => return None,
     };
-    let manifest =
-        format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}","config":{{"digest":"{config}"}},"layers":[]}}"#);
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}","config":{{"digest":"{config}"}},"layers":[]}}"#
+    );
     Some((manifest, format!(r#"{{"architecture":"{architecture}","os":"linux"}}"#)))
 }
 

@@ -20,7 +20,10 @@ async fn furnished(plane: &ControlPlane) -> Backend {
 async fn reads_again(plane: &ControlPlane) {
     let viewer = plane.client(plane.user("viewer", None).identity());
     until("the image is read through kube-apiserver", || async {
-        let answer = viewer.send_unchecked(Request::new("GET", &image())).await.map_err(|why| why.to_string())?;
+        let answer = viewer
+            .send_unchecked(Request::new("GET", &image()))
+            .await
+            .map_err(|why| why.to_string())?;
         if answer.status == 200 { Ok(()) } else { Err(text(&answer)) }
     })
     .await;
@@ -37,7 +40,8 @@ async fn the_group_is_served_again_after_a_restart_of_the_server() {
     reads_again(&plane).await;
     backend.kill();
     let viewer = plane.client(plane.user("viewer", None).identity());
-    let away = viewer.send_unchecked(Request::new("GET", &image())).await.expect("kube-apiserver answers");
+    let away =
+        viewer.send_unchecked(Request::new("GET", &image())).await.expect("kube-apiserver answers");
     assert_eq!(away.status, 503, "{}", text(&away));
     backend.start_again().await;
     reads_again(&plane).await;
@@ -59,7 +63,8 @@ async fn the_group_is_served_again_after_a_restart_of_kube_apiserver() {
     plane.create_namespace(&namespace).await;
     plane.delete(&format!("/api/v1/namespaces/{namespace}")).await;
     until("the server knows that the namespace is ending", || async {
-        let request = Request::new("POST", &path(&namespace, "imagestreams")).json(&objects::stream("s"));
+        let request =
+            Request::new("POST", &path(&namespace, "imagestreams")).json(&objects::stream("s"));
         let answer = plane.ask(request).await;
         if answer.status == 403 { Ok(()) } else { Err(text(&answer)) }
     })
@@ -77,7 +82,9 @@ async fn probes_and_discovery_work_without_kube_apiserver() {
         let answer = backend.ask(&anonymous(), Request::new("GET", probe)).await;
         assert_eq!((answer.status, answer.body.as_slice()), (200, b"ok".as_slice()), "{probe}");
     }
-    for (user, groups) in [("system:kube-aggregator", &["system:masters"] as &[_]), ("system:aggregator", &[])] {
+    for (user, groups) in
+        [("system:kube-aggregator", &["system:masters"] as &[_]), ("system:aggregator", &[])]
+    {
         for path in [V1, "/apis", "/openapi/v2", "/openapi/v3"] {
             backend.ask(&proxy, on_behalf(user, groups, "GET", path)).await.is(200);
         }
@@ -107,7 +114,8 @@ async fn undecidable_requests_fail_without_kube_apiserver() {
     assert!(answer.header("retry-after").is_some(), "it can be tried again: {answer:?}");
     // An admin needs no review, but a namespace that nobody knows is not created in.
     let create = |namespace: &str| {
-        let request = on_behalf("admin", &["system:masters"], "POST", &path(namespace, "imagestreams"));
+        let request =
+            on_behalf("admin", &["system:masters"], "POST", &path(namespace, "imagestreams"));
         request.json(&objects::stream("while-away"))
     };
     let answer = backend.ask(&proxy, create("never-heard-of")).await;

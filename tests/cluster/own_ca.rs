@@ -40,10 +40,18 @@ async fn a_server_with_nothing_but_its_rights_becomes_available() {
     trusts(&plane, &authority).await;
     furnish(&plane).await;
     let viewer = plane.client(plane.user("viewer", None).identity());
-    viewer.send_unchecked(Request::new("GET", &image())).await.expect("kube-apiserver answers").is(200);
+    viewer
+        .send_unchecked(Request::new("GET", &image()))
+        .await
+        .expect("kube-apiserver answers")
+        .is(200);
 
     backend.start_again().await;
-    assert_eq!(backend.authority().expect("it is there"), authority, "the authority outlives the process");
+    assert_eq!(
+        backend.authority().expect("it is there"),
+        authority,
+        "the authority outlives the process"
+    );
     plane.available().await;
 }
 
@@ -88,7 +96,9 @@ async fn replicas_share_their_authority_by_a_secret() {
     let plane = own().await;
     let path = format!("/api/v1/namespaces/{SERVER}/secrets");
     // The manifests make it, empty, because the server may not.
-    assert!(plane.get(&format!("{path}/{SECRET}")).await.expect("it is there").get("data").is_none());
+    assert!(
+        plane.get(&format!("{path}/{SECRET}")).await.expect("it is there").get("data").is_none()
+    );
     let flag = format!("--cert-secret={SECRET}");
     let mut replicas = Vec::new();
     for _ in 0..2 {

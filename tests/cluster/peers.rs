@@ -22,7 +22,11 @@ fn run(command: &mut Command) -> String {
 }
 
 fn beside(file: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/peers").join(file).display().to_string()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/cluster/peers")
+        .join(file)
+        .display()
+        .to_string()
 }
 
 /// Runs one part of the Python program as somebody with the role `edit` in a new namespace: what it tells.
@@ -30,9 +34,15 @@ async fn python(namespace: &str, part: &str) -> Vec<Value> {
     let site = shared().await;
     site.plane.create_namespace(namespace).await;
     site.plane.bind(namespace, &user("snake"), "edit", ("create", "imagestreams")).await;
-    let kubeconfig = site.plane.kubeconfig(&site.plane.user("snake", None).identity()).expect("it can be written");
+    let kubeconfig = site
+        .plane
+        .kubeconfig(&site.plane.user("snake", None).identity())
+        .expect("it can be written");
     let program = peers().expect("the programs can be had").join("python/bin/python");
-    let told = run(Command::new(program).arg(beside("streams.py")).arg(kubeconfig).args([namespace, part]));
+    let told = run(Command::new(program)
+        .arg(beside("streams.py"))
+        .arg(kubeconfig)
+        .args([namespace, part]));
     told.lines().map(|line| serde_json::from_str(line).expect("it tells JSON")).collect()
 }
 
@@ -105,7 +115,11 @@ async fn openshifts_clients_push_tag_and_sign_images() {
 
 #[tokio::test]
 async fn openshift_informers_follow_streams_and_images() {
-    let steps = ["informers know what there was", "informers see streams change", "informers see images change"];
+    let steps = [
+        "informers know what there was",
+        "informers see streams change",
+        "informers see images change",
+    ];
     for (namespace, streamed) in [("openshift-listed", "false"), ("openshift-streamed", "true")] {
         let variables = [("KUBE_FEATURE_WatchListClient", streamed)];
         assert_eq!(openshift(namespace, "informers", &variables).await, steps, "{namespace}");
@@ -139,7 +153,10 @@ async fn helm_manages_a_chart_with_a_stream() {
     assert!(told.contains("STATUS: deployed"), "{told}");
     assert_eq!(tags().await, ["stable"]);
     let installed = site.plane.get(&stream).await.expect("the stream is there");
-    assert_eq!(installed["metadata"]["annotations"]["meta.helm.sh/release-name"], "shop", "{installed}");
+    assert_eq!(
+        installed["metadata"]["annotations"]["meta.helm.sh/release-name"], "shop",
+        "{installed}"
+    );
 
     let edge = "tags.edge=registry.example.com/shop/hello:2.0";
     helm(&site, namespace, &["upgrade", "shop", &chart, "--set", edge, "--wait", "--timeout=60s"]);
@@ -147,7 +164,8 @@ async fn helm_manages_a_chart_with_a_stream() {
     helm(&site, namespace, &["rollback", "shop", "1", "--wait", "--timeout=60s"]);
     assert_eq!(tags().await, ["stable"]);
     let history: Value =
-        serde_json::from_str(&helm(&site, namespace, &["history", "shop", "--output=json"])).expect("Helm tells JSON");
+        serde_json::from_str(&helm(&site, namespace, &["history", "shop", "--output=json"]))
+            .expect("Helm tells JSON");
     assert_eq!(history.as_array().map(Vec::len), Some(3), "{history}");
 
     helm(&site, namespace, &["uninstall", "shop", "--wait", "--timeout=60s"]);

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 
 use crate::support::client::Identity;
@@ -40,7 +40,8 @@ impl Authority {
     /// The certificate of a user that ends soon.
     pub(crate) fn user_for(&self, name: &str, life: Duration) -> Pair {
         let mut params = named(name, None, &[]);
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is after 1970");
+        let now =
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is after 1970");
         params.not_after = date_time_ymd(1970, 1, 1) + now + life;
         self.issue(params, ExtendedKeyUsagePurpose::ClientAuth)
     }
@@ -62,7 +63,8 @@ impl Authority {
 impl Pair {
     /// A client that shows this certificate.
     pub(crate) fn identity(&self) -> Identity {
-        let certificate = Some((self.certificate.clone().into_bytes(), self.key.clone().into_bytes()));
+        let certificate =
+            Some((self.certificate.clone().into_bytes(), self.key.clone().into_bytes()));
         Identity { certificate, ..Identity::default() }
     }
 }

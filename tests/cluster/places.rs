@@ -47,8 +47,9 @@ async fn alone() -> Place {
     let server = ServerProcess::start(&[]).await;
     let address = format!("https://{}", server.address());
     let identity = identity_of_admin();
-    let kubeconfig: PathBuf = kubeconfig::write(&server.folder(), &address, &server.certificate(), &identity)
-        .expect("a kubeconfig can be written");
+    let kubeconfig: PathBuf =
+        kubeconfig::write(&server.folder(), &address, &server.certificate(), &identity)
+            .expect("a kubeconfig can be written");
     let program = Tools::find().expect("the programs of a control plane are there").path("kubectl");
     Place { kubectl: Kubectl { program, kubeconfig }, kind: Kind::Alone { _server: server } }
 }
@@ -61,7 +62,10 @@ impl Place {
 
     /// Runs kubectl with an object as its file.
     pub(crate) fn give(&self, arguments: &[&str], object: &Value) -> Said {
-        self.kubectl.run(&self.here(&[arguments, &["--filename=-"]].concat()), object.to_string().as_bytes())
+        self.kubectl.run(
+            &self.here(&[arguments, &["--filename=-"]].concat()),
+            object.to_string().as_bytes(),
+        )
     }
 
     /// Runs `kubectl edit`, where somebody replaces one text by another.
@@ -83,7 +87,10 @@ impl Place {
 
     /// The version of an object, which every write changes.
     pub(crate) fn version(&self, what: &str) -> String {
-        self.get(what)["metadata"]["resourceVersion"].as_str().expect("an object has a version").to_owned()
+        self.get(what)["metadata"]["resourceVersion"]
+            .as_str()
+            .expect("an object has a version")
+            .to_owned()
     }
 
     fn here<'a>(&self, arguments: &[&'a str]) -> Vec<&'a str> {

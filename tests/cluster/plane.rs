@@ -63,7 +63,8 @@ impl ControlPlane {
         let (etcd, endpoint) = start_etcd(&tools, &folder)?;
         let port = free_port();
         let arguments = arguments(&folder, port, &endpoint);
-        let mut plane = Self { tools, authorities, folder, port, arguments, kube_apiserver: None, _etcd: etcd };
+        let mut plane =
+            Self { tools, authorities, folder, port, arguments, kube_apiserver: None, _etcd: etcd };
         plane.write_files().context("writing the certificates of the control plane")?;
         plane.start_kube_apiserver().await?;
         Ok(plane)
@@ -129,7 +130,10 @@ impl ControlPlane {
             if let Some(status) = child.end() {
                 bail!("kube-apiserver ended before it was ready, with {status}");
             }
-            ensure!(begun.elapsed() < START, "kube-apiserver is not ready after {START:?}, but answers {answer:?}");
+            ensure!(
+                begun.elapsed() < START,
+                "kube-apiserver is not ready after {START:?}, but answers {answer:?}"
+            );
         }
     }
 
@@ -195,7 +199,8 @@ impl ControlPlane {
 
     /// Merges something into an object. Panics when that is refused.
     pub(crate) async fn patch(&self, path: &str, patch: &Value) -> Value {
-        let mut request = Request::new("PATCH", path).header("content-type", "application/merge-patch+json");
+        let mut request =
+            Request::new("PATCH", path).header("content-type", "application/merge-patch+json");
         request.body = Some(patch.to_string().into_bytes());
         let answer = self.ask(request).await;
         assert!(answer.status == 200, "PATCH {path}: {}", String::from_utf8_lossy(&answer.body));

@@ -24,12 +24,22 @@ impl Program {
     async fn with(site: &Shared, name: &str, role: &str, first: &Request) -> Self {
         let role = format!("imagestream-apiserver:{role}");
         let account = grants::service_account(NAMESPACE, name);
-        let binding = objects::binding("ClusterRoleBinding", "", name, ("ClusterRole", &role), &[account]);
-        site.plane.apply(&[objects::namespace(NAMESPACE), objects::service_account(NAMESPACE, name), binding]);
-        let program = Self(site.plane.client(Identity::token(&token(&site.plane, NAMESPACE, name).await)));
+        let binding =
+            objects::binding("ClusterRoleBinding", "", name, ("ClusterRole", &role), &[account]);
+        site.plane.apply(&[
+            objects::namespace(NAMESPACE),
+            objects::service_account(NAMESPACE, name),
+            binding,
+        ]);
+        let program =
+            Self(site.plane.client(Identity::token(&token(&site.plane, NAMESPACE, name).await)));
         until("the role holds", || async {
             let answer = program.ask(first.clone()).await;
-            if answer.status == 403 { Err(String::from_utf8_lossy(&answer.body).into_owned()) } else { Ok(()) }
+            if answer.status == 403 {
+                Err(String::from_utf8_lossy(&answer.body).into_owned())
+            } else {
+                Ok(())
+            }
         })
         .await;
         program
@@ -37,7 +47,10 @@ impl Program {
 
     async fn ask(&self, request: Request) -> Answer {
         let line = format!("{} {}", request.method, request.target);
-        self.0.send_unchecked(request).await.unwrap_or_else(|why| panic!("{line} is not answered: {why}"))
+        self.0
+            .send_unchecked(request)
+            .await
+            .unwrap_or_else(|why| panic!("{line} is not answered: {why}"))
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -47,7 +60,12 @@ impl Program {
     /// Fails unless the program may not do it.
     async fn is_forbidden(&self, method: &str, path: &str) {
         let answer = self.ask(Request::new(method, path)).await;
-        assert_eq!(answer.status, 403, "{method} {path}: {}", String::from_utf8_lossy(&answer.body));
+        assert_eq!(
+            answer.status,
+            403,
+            "{method} {path}: {}",
+            String::from_utf8_lossy(&answer.body)
+        );
     }
 }
 
@@ -65,9 +83,15 @@ async fn furnish(site: &Shared, stream: &str, image: &str) {
     site.plane.apply(&[objects::namespace(NAMESPACE)]);
     let collection = |name: &str| path(NAMESPACE, name);
     let stream_object = objects::stream(stream);
-    site.plane.ask(Request::new("POST", &collection("imagestreams")).json(&stream_object)).await.is(201);
+    site.plane
+        .ask(Request::new("POST", &collection("imagestreams")).json(&stream_object))
+        .await
+        .is(201);
     let mapping = objects::mapping(stream, image);
-    site.plane.ask(Request::new("POST", &collection("imagestreammappings")).json(&mapping)).await.is(201);
+    site.plane
+        .ask(Request::new("POST", &collection("imagestreammappings")).json(&mapping))
+        .await
+        .is(201);
 }
 
 #[tokio::test]
@@ -75,7 +99,8 @@ async fn a_registry_may_do_all_that_a_push_and_a_pull_take() {
     let site = shared().await;
     furnish(&site, "pushed", &digest(1)).await;
     let stream = path(NAMESPACE, "imagestreams/pushed");
-    let registry = Program::with(&site, "registry", "registry", &Request::new("GET", &stream)).await;
+    let registry =
+        Program::with(&site, "registry", "registry", &Request::new("GET", &stream)).await;
 
     // Who asks for the layers of a stream, may they?
     let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
@@ -89,12 +114,22 @@ async fn a_registry_may_do_all_that_a_push_and_a_pull_take() {
     let request = Request::new("POST", &path(NAMESPACE, "imagestreammappings")).json(&mapping);
     registry.ask(request).await.is(201);
     let mut pushed = registry.get(&format!("{V1}/images/{}", digest(2))).await.is(200);
-    pushed["metadata"]["annotations"] = json!({"image.openshift.io/dockerLayersOrder": "ascending"});
-    registry.ask(Request::new("PUT", &format!("{V1}/images/{}", digest(2))).json(&pushed)).await.is(200);
-    registry.ask(Request::new("POST", &format!("{V1}/images")).json(&image(&digest(3)))).await.is(201);
+    pushed["metadata"]["annotations"] =
+        json!({"image.openshift.io/dockerLayersOrder": "ascending"});
+    registry
+        .ask(Request::new("PUT", &format!("{V1}/images/{}", digest(2))).json(&pushed))
+        .await
+        .is(200);
+    registry
+        .ask(Request::new("POST", &format!("{V1}/images")).json(&image(&digest(3))))
+        .await
+        .is(201);
 
     // A pull.
-    registry.get(&path(NAMESPACE, &format!("imagestreamimages/pushed@{}", digest(2)))).await.is(200);
+    registry
+        .get(&path(NAMESPACE, &format!("imagestreamimages/pushed@{}", digest(2))))
+        .await
+        .is(200);
     registry.get(&path(NAMESPACE, "imagestreamtags/pushed:latest")).await.is(200);
     registry.get(&format!("{stream}/layers")).await.is(200);
     registry.get(&format!("{V1}/imagestreams")).await.is(200);

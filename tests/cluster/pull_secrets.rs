@@ -19,7 +19,8 @@ fn furnish(site: &Shared, namespace: &str) {
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": namespace, "name": name},
             "type": r#type, "data": {key: in_base64(value)}})
     };
-    let (auths, config) = (r#"{"auths":{"example.com":{"auth":"dTpw"}}}"#, r#"{"example.com":{"auth":"dTpw"}}"#);
+    let (auths, config) =
+        (r#"{"auths":{"example.com":{"auth":"dTpw"}}}"#, r#"{"example.com":{"auth":"dTpw"}}"#);
     let mut excluded = secret("pull-excluded", "kubernetes.io/dockercfg", ".dockercfg", config);
     excluded["metadata"]["annotations"] = json!({"openshift.io/image.excludeSecret": "true"});
     let all = [
@@ -32,12 +33,18 @@ fn furnish(site: &Shared, namespace: &str) {
     // The recorded answers have the annotation of an apply on the client's side.
     let list = json!({"apiVersion": "v1", "kind": "List", "items": all}).to_string();
     let admin = site.plane.user("admin", Some("system:masters")).identity();
-    site.plane.kubectl_with_input(&admin, &["apply", "--validate=false", "--filename=-"], list.as_bytes()).done();
+    site.plane
+        .kubectl_with_input(&admin, &["apply", "--validate=false", "--filename=-"], list.as_bytes())
+        .done();
 }
 
 /// The list of a namespace.
 async fn list(site: &Shared, namespace: &str) -> Value {
-    let list = site.plane.ask(Request::new("GET", &path(namespace, "imagestreams/any/secrets"))).await.is(200);
+    let list = site
+        .plane
+        .ask(Request::new("GET", &path(namespace, "imagestreams/any/secrets")))
+        .await
+        .is(200);
     assert_eq!(list["kind"], "SecretList");
     list
 }
@@ -51,13 +58,20 @@ async fn shown(site: &Shared, namespace: &str) -> Vec<String> {
 
 /// Lets the server read the secrets of a namespace, with the role of `components/secrets-reader`, and waits until it can.
 async fn let_read(site: &Shared, namespace: &str) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/components/secrets-reader/rbac.yaml");
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/components/secrets-reader/rbac.yaml");
     let text = std::fs::read_to_string(file).expect("the component can be read");
     let mut roles: Vec<Value> = serde_saphyr::from_multiple(&text).expect("the component is YAML");
     roles.retain(|object| object["kind"] == "ClusterRole");
     let name = roles[0]["metadata"]["name"].as_str().expect("the role has a name").to_owned();
     let server = super::grants::service_account(SERVER, SERVER);
-    roles.push(objects::binding("RoleBinding", namespace, "secrets-reader", ("ClusterRole", &name), &[server]));
+    roles.push(objects::binding(
+        "RoleBinding",
+        namespace,
+        "secrets-reader",
+        ("ClusterRole", &name),
+        &[server],
+    ));
     site.plane.apply(&roles);
     until("the server reads the secrets", || async {
         let list = list(site, namespace).await;
@@ -72,7 +86,10 @@ async fn secrets_are_shown_only_where_server_may_read_them() {
     let site = shared().await;
     for namespace in ["secrets-shown", "secrets-hidden"] {
         furnish(&site, namespace);
-        assert!(shown(&site, namespace).await.is_empty(), "the server reads secrets of {namespace}");
+        assert!(
+            shown(&site, namespace).await.is_empty(),
+            "the server reads secrets of {namespace}"
+        );
     }
     let_read(&site, "secrets-shown").await;
     assert_eq!(shown(&site, "secrets-shown").await, ["pull-a", "pull-b"]);

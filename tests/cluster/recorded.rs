@@ -19,22 +19,27 @@ async fn every_request_that_needs_a_cluster_is_answered_as_recorded() {
         ("frontproxy", front_proxy(&site.plane).identity()),
         ("anonymous", anonymous()),
     ];
-    let clients = identities.map(|(name, identity)| (name.to_owned(), site.backend.client(&identity)));
+    let clients =
+        identities.map(|(name, identity)| (name.to_owned(), site.backend.client(&identity)));
     suite.replay(clients.into()).await;
 }
 
 /// Creates the namespaces and roles that the conversations were recorded with.
 async fn prepare(site: &Shared) {
     let [namespace, source] = ["conf-authz", "conf-authz-source"];
-    let others = ["imagestreams", "imagestreammappings", "imagestreamtags", "imagetags", "machinery"];
+    let others =
+        ["imagestreams", "imagestreammappings", "imagestreamtags", "imagetags", "machinery"];
     let others = others.map(|area| format!("conf-{area}"));
     let all = [namespace, source].into_iter().chain(others.iter().map(String::as_str));
     site.plane.apply(&all.map(objects::namespace).collect::<Vec<_>>());
-    let edited = ["imagestreams", "imagestreamtags", "imagetags", "imagestreamimports", "imagestreamimages"];
+    let edited =
+        ["imagestreams", "imagestreamtags", "imagetags", "imagestreamimports", "imagestreamimages"];
     let edit = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
     for subject in [user("editor"), user("puller"), group("conf-editors")] {
         site.plane.grant(namespace, &subject, &edit, &edited).await;
     }
-    site.plane.grant(namespace, &user("viewer"), &["get"], &["imagestreams", "imagestreamimages"]).await;
+    site.plane
+        .grant(namespace, &user("viewer"), &["get"], &["imagestreams", "imagestreamimages"])
+        .await;
     site.plane.grant(source, &user("puller"), &["get"], &["imagestreams/layers"]).await;
 }

@@ -39,7 +39,9 @@ async fn edit_may_push_and_tag() {
     create(&editor, &objects::stream("edited")).done();
     create(&editor, &objects::mapping("edited", DIGEST)).done();
     create(&editor, &tag("edited")).done();
-    let image = run(&editor, &["get", "istag/edited:prod", "--output=jsonpath={.image.metadata.name}"]).done();
+    let image =
+        run(&editor, &["get", "istag/edited:prod", "--output=jsonpath={.image.metadata.name}"])
+            .done();
     assert_eq!(image, DIGEST);
     run(&editor, &["delete", "istag/edited:prod"]).done();
     run(&editor, &["delete", "is/edited"]).done();
@@ -52,7 +54,13 @@ async fn edit_role_cannot_touch_images_status_or_other_namespaces() {
     let image = json!({"kind": "Image", "apiVersion": "image.openshift.io/v1", "metadata": {"name": "planted"},
         "dockerImageReference": "registry.example.com/a/b"});
     create(&editor, &objects::stream("happened")).done();
-    let status = ["patch", "is/happened", "--subresource=status", "--type=merge", r#"--patch={"status":{"tags":[]}}"#];
+    let status = [
+        "patch",
+        "is/happened",
+        "--subresource=status",
+        "--type=merge",
+        r#"--patch={"status":{"tags":[]}}"#,
+    ];
     let elsewhere = ["get", "is", "--namespace=default"];
     for refused in [create(&editor, &image), run(&editor, &status), run(&editor, &elsewhere)] {
         let errors = refused.failed();
@@ -77,7 +85,12 @@ async fn view_may_get_and_neither_push_nor_tag() {
     let (editor, viewer) = (with(&site, "owner", "edit").await, with(&site, "views", "view").await);
     create(&editor, &objects::stream("viewed")).done();
     create(&editor, &objects::mapping("viewed", DIGEST)).done();
-    for what in ["is/viewed", "istag/viewed:latest", "itag/viewed:latest", &format!("isimage/viewed@{DIGEST}")] {
+    for what in [
+        "is/viewed",
+        "istag/viewed:latest",
+        "itag/viewed:latest",
+        &format!("isimage/viewed@{DIGEST}"),
+    ] {
         run(&viewer, &["get", what]).done();
     }
     run(&viewer, &["get", "is,istag,itag"]).done();
@@ -89,20 +102,35 @@ async fn view_may_get_and_neither_push_nor_tag() {
         )
     };
     let prefixed = |resource: &str| {
-        cannot("create", resource, &format!("error when creating \"STDIN\": {resource}.image.openshift.io "))
+        cannot(
+            "create",
+            resource,
+            &format!("error when creating \"STDIN\": {resource}.image.openshift.io "),
+        )
     };
     let refused = create(&viewer, &objects::mapping("viewed", DIGEST)).failed();
     assert_eq!(refused.trim_end(), prefixed("imagestreammappings"));
     let refused = create(&viewer, &tag("viewed")).failed();
     assert_eq!(refused.trim_end(), prefixed("imagestreamtags"));
     let refused = run(&viewer, &["annotate", "is/viewed", "a=b"]).failed();
-    assert_eq!(refused.trim_end(), cannot("patch", "imagestreams", "imagestreams.image.openshift.io \"viewed\" "));
+    assert_eq!(
+        refused.trim_end(),
+        cannot("patch", "imagestreams", "imagestreams.image.openshift.io \"viewed\" ")
+    );
     let refused = run(&viewer, &["delete", "istag/viewed:latest"]).failed();
     assert_eq!(
         refused.trim_end(),
-        cannot("delete", "imagestreamtags", "imagestreamtags.image.openshift.io \"viewed:latest\" ")
+        cannot(
+            "delete",
+            "imagestreamtags",
+            "imagestreamtags.image.openshift.io \"viewed:latest\" "
+        )
     );
-    let secrets = format!("/apis/image.openshift.io/v1/namespaces/{ROLES}/imagestreams/viewed/secrets");
+    let secrets =
+        format!("/apis/image.openshift.io/v1/namespaces/{ROLES}/imagestreams/viewed/secrets");
     let refused = run(&viewer, &["get", "--raw", &secrets]).failed();
-    assert!(refused.contains("User \"views\" cannot get resource \"imagestreams/secrets\""), "{refused}");
+    assert!(
+        refused.contains("User \"views\" cannot get resource \"imagestreams/secrets\""),
+        "{refused}"
+    );
 }

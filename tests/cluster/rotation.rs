@@ -20,12 +20,19 @@ async fn a_new_serving_certificate_is_shown_without_a_restart() {
     let ready = || client.send(Request::new("GET", "/readyz"));
     ready().await.expect_err("the present certificate is not of the next authority");
     site.backend.show(&certificate_by(next));
-    until("the new certificate is shown", || async { ready().await.map_err(|why| why.to_string()) }).await;
+    until("the new certificate is shown", || async {
+        ready().await.map_err(|why| why.to_string())
+    })
+    .await;
     // From here on kube-apiserver trusts nothing else.
     site.plane.patch(API_SERVICE, &json!({"spec": {"caBundle": in_base64(next.pem())}})).await;
     site.plane.available().await;
     let viewer = site.plane.client(site.plane.user("viewer", None).identity());
-    viewer.send_unchecked(Request::new("GET", &image())).await.expect("kube-apiserver answers").is(200);
+    viewer
+        .send_unchecked(Request::new("GET", &image()))
+        .await
+        .expect("kube-apiserver answers")
+        .is(200);
 }
 
 #[tokio::test]
@@ -69,7 +76,11 @@ async fn the_front_proxy_ca_is_rotated_without_a_restart() {
     answered_with(&by_new, &request, 200).await;
     until("kube-apiserver shows the new certificate", || async {
         let answer = through().await.map_err(|why| why.to_string())?;
-        if answer.status == 200 { Ok(()) } else { Err(String::from_utf8_lossy(&answer.body).into_owned()) }
+        if answer.status == 200 {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&answer.body).into_owned())
+        }
     })
     .await;
     plane.authorities.front_proxy = new;

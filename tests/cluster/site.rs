@@ -25,7 +25,8 @@ pub(crate) const SHOP: &str = "shop";
 pub(crate) use super::objects::DIGEST;
 
 /// Of the manifests, what a server outside of the cluster needs inside.
-const KINDS: [&str; 6] = ["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
+const KINDS: [&str; 6] =
+    ["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
 
 /// A control plane with a server that is registered there.
 pub(crate) struct Site {
@@ -51,7 +52,9 @@ pub(crate) async fn shared() -> Shared {
     // A start that failed is not tried again by every other test.
     let open = || async {
         let opened = AssertUnwindSafe(open_shared()).catch_unwind().await;
-        opened.map_err(|_| "a panic that is told of elsewhere".to_owned())?.map_err(|why| format!("{why:#}"))
+        opened
+            .map_err(|_| "a panic that is told of elsewhere".to_owned())?
+            .map_err(|why| format!("{why:#}"))
     };
     let site = SITE.get_or_init(open).await.as_ref();
     let site = site.unwrap_or_else(|why| panic!("the shared control plane did not start: {why}"));
@@ -99,7 +102,9 @@ fn install(plane: &ControlPlane) {
     plane.apply(&objects);
     // This component is not a part of the overlay.
     let secret = at("components/cert-secret/secret.yaml");
-    plane.kubectl(&admin, &["apply", "--server-side", "--validate=false", "--filename", &secret]).done();
+    plane
+        .kubectl(&admin, &["apply", "--server-side", "--validate=false", "--filename", &secret])
+        .done();
 }
 
 /// Creates the namespace with the stream and its image, and lets the user `viewer` see the image there. What is there
@@ -108,9 +113,10 @@ pub(crate) async fn furnish(plane: &ControlPlane) {
     plane.apply(&[objects::namespace(SHOP)]);
     plane.grant(SHOP, &user("viewer"), &["get"], &["imagestreamimages"]).await;
     let admin = plane.admin();
-    for (collection, object) in
-        [("imagestreams", objects::stream("hello")), ("imagestreammappings", objects::mapping("hello", DIGEST))]
-    {
+    for (collection, object) in [
+        ("imagestreams", objects::stream("hello")),
+        ("imagestreammappings", objects::mapping("hello", DIGEST)),
+    ] {
         let request = Request::new("POST", &path(SHOP, collection)).json(&object);
         admin.send(request).await.expect("kube-apiserver answers").is(201);
     }

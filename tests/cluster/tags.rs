@@ -58,17 +58,26 @@ async fn a_tag_of_a_stream_is_created_changed_and_deleted() {
         let what = "imagestreamtag/tagged:prod";
         let step = |wanted: &str| assert_eq!(place.get(what)["tag"]["annotations"]["step"], wanted);
         place.give(&["create"], &stream_tag("tagged", "zero")).done();
-        assert!(place.give(&["create"], &stream_tag("tagged", "zero")).failed().contains("(AlreadyExists)"));
+        assert!(
+            place
+                .give(&["create"], &stream_tag("tagged", "zero"))
+                .failed()
+                .contains("(AlreadyExists)")
+        );
         assert_eq!(image(&place, "tagged:prod"), OLD);
         step("zero");
         place.run(&["annotate", what, "step=one", "--overwrite"]).done();
         step("one");
-        let patch = |kind: &str, patch: &str| place.run(&["patch", what, kind, "--patch", patch]).done();
+        let patch =
+            |kind: &str, patch: &str| place.run(&["patch", what, kind, "--patch", patch]).done();
         for (kind, to) in [("--type=merge", "two"), ("--type=strategic", "three")] {
             patch(kind, &json!({"metadata": {"annotations": {"step": to}}}).to_string());
             step(to);
         }
-        patch("--type=json", r#"[{"op":"replace","path":"/metadata/annotations/step","value":"four"}]"#);
+        patch(
+            "--type=json",
+            r#"[{"op":"replace","path":"/metadata/annotations/step","value":"four"}]"#,
+        );
         step("four");
         place.edit(what, "four", "five").done();
         step("five");
@@ -76,7 +85,12 @@ async fn a_tag_of_a_stream_is_created_changed_and_deleted() {
         step("six");
 
         // The labels are those of the stream.
-        assert!(place.run(&["label", what, "a=b"]).failed().contains("may not update fields other than"));
+        assert!(
+            place
+                .run(&["label", what, "a=b"])
+                .failed()
+                .contains("may not update fields other than")
+        );
         place.run(&["delete", what]).done();
         assert!(place.run(&["get", what]).failed().contains("(NotFound)"));
         assert_eq!(image(&place, "tagged:latest"), OLD);
@@ -96,8 +110,12 @@ async fn a_tag_of_a_stream_is_applied_on_the_side_of_the_client_only() {
         assert_eq!(place.version(what), version);
         assert_eq!(place.get(what)["tag"]["annotations"]["step"], "one");
         // The reference refuses it so. A tag has no managedFields of its own to remember an apply in.
-        let refused = place.give(&["apply", "--server-side"], &stream_tag("applied-tag", "two")).failed();
-        assert!(refused.contains("metadata: Invalid value: \"\": may not update fields other than"), "{refused}");
+        let refused =
+            place.give(&["apply", "--server-side"], &stream_tag("applied-tag", "two")).failed();
+        assert!(
+            refused.contains("metadata: Invalid value: \"\": may not update fields other than"),
+            "{refused}"
+        );
         assert_eq!(place.version(what), version);
     }
 }
@@ -109,9 +127,17 @@ async fn an_image_tag_is_created_changed_and_deleted() {
         let what = "imagetag/spec-of-tag:prod";
         place.give(&["create"], &tag("ImageTag", "spec", "spec-of-tag", "zero")).done();
         assert_eq!(image(&place, "spec-of-tag:prod"), OLD);
-        let step = |wanted: &str| assert_eq!(place.get(what)["spec"]["annotations"]["step"], wanted);
+        let step =
+            |wanted: &str| assert_eq!(place.get(what)["spec"]["annotations"]["step"], wanted);
         step("zero");
-        place.run(&["patch", what, "--type=merge", r#"--patch={"spec":{"annotations":{"step":"one"}}}"#]).done();
+        place
+            .run(&[
+                "patch",
+                what,
+                "--type=merge",
+                r#"--patch={"spec":{"annotations":{"step":"one"}}}"#,
+            ])
+            .done();
         step("one");
         let json = r#"--patch=[{"op":"replace","path":"/spec/annotations/step","value":"two"}]"#;
         place.run(&["patch", what, "--type=json", json]).done();
@@ -119,7 +145,12 @@ async fn an_image_tag_is_created_changed_and_deleted() {
         place.edit(what, "importMode: Legacy", "importMode: PreserveOriginal").done();
         assert_eq!(place.get(what)["spec"]["importPolicy"]["importMode"], "PreserveOriginal");
         // The metadata are those of the stream.
-        assert!(place.run(&["annotate", what, "a=b"]).failed().contains("may not update fields other than spec"));
+        assert!(
+            place
+                .run(&["annotate", what, "a=b"])
+                .failed()
+                .contains("may not update fields other than spec")
+        );
         place.run(&["delete", what]).done();
         assert!(place.run(&["get", what]).failed().contains("(NotFound)"));
         assert_eq!(image(&place, "spec-of-tag:latest"), OLD);

@@ -19,7 +19,8 @@ use crate::support::client::connection::Kept;
 use crate::support::client::{Answer, Client, Request};
 use crate::support::expect::Expect;
 
-const CONFIG_MAP: &str = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
+const CONFIG_MAP: &str =
+    "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
 pub(crate) const PROXY_CA: &str = "requestheader-client-ca-file";
 const PROXY_NAMES: &str = "requestheader-allowed-names";
 const CLIENT_CA: &str = "client-ca-file";
@@ -34,7 +35,11 @@ pub(crate) async fn edit(plane: &ControlPlane, key: &str, change: impl Fn(&str) 
         let value = object["data"][key].as_str().unwrap_or_default();
         object["data"][key] = change(value).into();
         let answer = plane.ask(Request::new("PUT", CONFIG_MAP).json(&object)).await;
-        if answer.status == 200 { Ok(()) } else { Err(String::from_utf8_lossy(&answer.body).into_owned()) }
+        if answer.status == 200 {
+            Ok(())
+        } else {
+            Err(String::from_utf8_lossy(&answer.body).into_owned())
+        }
     })
     .await;
 }
@@ -49,8 +54,9 @@ pub(crate) fn without(bundle: &str, authority: &Authority) -> String {
     const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
     let compact = |pem: &str| pem.split_whitespace().collect::<String>();
     let unwanted = compact(&authority.pem());
-    let certificates =
-        bundle.split_inclusive("-----END CERTIFICATE-----").filter_map(|part| part.find(BEGIN).map(|at| &part[at..]));
+    let certificates = bundle
+        .split_inclusive("-----END CERTIFICATE-----")
+        .filter_map(|part| part.find(BEGIN).map(|at| &part[at..]));
     certificates.filter(|pem| compact(pem) != unwanted).map(|pem| format!("{pem}\n")).collect()
 }
 
@@ -115,7 +121,10 @@ async fn refused_on(mut connection: Kept, request: &Request) {
     let mut interval = time::interval(INTERVAL);
     loop {
         interval.tick().await;
-        let answer = connection.send(request.clone()).await.expect("the connection is open until it is refused");
+        let answer = connection
+            .send(request.clone())
+            .await
+            .expect("the connection is open until it is refused");
         if answer.status == 401 {
             return;
         }
@@ -125,7 +134,11 @@ async fn refused_on(mut connection: Kept, request: &Request) {
 }
 
 fn told(answer: Answer, code: u16) -> Result<(), String> {
-    if answer.status == code { Ok(()) } else { Err(String::from_utf8_lossy(&answer.body).into_owned()) }
+    if answer.status == code {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&answer.body).into_owned())
+    }
 }
 
 /// Whether the handshake took up an earlier session of the client, so that no certificate was sent again.
@@ -198,7 +211,8 @@ async fn expired_certificate_is_refused_on_open_and_resumed_sessions() {
     let request = on_behalf("admin", &["system:masters"], "GET", &format!("{V1}/images"));
     answered_with(&backend.client(&front_proxy(&plane).identity()), &request, 200).await;
 
-    let client = backend.client(&plane.authorities.front_proxy.user_for(FRONT_PROXY, LIFE).identity());
+    let client =
+        backend.client(&plane.authorities.front_proxy.user_for(FRONT_PROXY, LIFE).identity());
     let connection = open(&client, &request).await;
     assert!(is_resumed(&open(&client, &request).await), "the server lets sessions be resumed");
     let resumed = until("a session is refused", || async {
@@ -218,11 +232,16 @@ async fn broken_config_map_keeps_last_good_cas_and_is_logged_once() {
     let proxy = front_proxy(&plane).identity();
     let request = on_behalf("admin", &["system:masters"], "GET", &format!("{V1}/images"));
     answered_with(&backend.client(&proxy), &request, 200).await;
-    for (key, broken) in [(PROXY_NAMES, "no list"), (PROXY_CA, "no certificate"), (CLIENT_CA, "no certificate")] {
+    for (key, broken) in
+        [(PROXY_NAMES, "no list"), (PROXY_CA, "no certificate"), (CLIENT_CA, "no certificate")]
+    {
         let good = plane.get(CONFIG_MAP).await.expect("it is there")["data"][key].clone();
         edit(&plane, key, |_| broken.to_owned()).await;
         let told = || backend.log().matches(&format!(": {key}: ")).count();
-        until("the server tells of it", || async { if told() > 0 { Ok(()) } else { Err(key.to_owned()) } }).await;
+        until("the server tells of it", || async {
+            if told() > 0 { Ok(()) } else { Err(key.to_owned()) }
+        })
+        .await;
         backend.ask(&proxy, request.clone()).await.is(200);
         // That the value is as broken as before is no news.
         edit(&plane, "unrelated", |_| key.to_owned()).await;

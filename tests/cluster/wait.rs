@@ -21,7 +21,9 @@ where
         interval.tick().await;
         match ask().await {
             Ok(value) => return value,
-            Err(why) => assert!(begun.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}: {why}"),
+            Err(why) => {
+                assert!(begun.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}: {why}")
+            }
         }
     }
 }

@@ -13,7 +13,8 @@ use crate::support::expect::Expect;
 async fn kubectl_tells_what_happens_while_it_happens() {
     for place in places().await {
         place.give(&["create"], &objects::stream("watched")).done();
-        let all = ["get", "imagestream/watched", "--watch", "--output-watch-events", "--no-headers"];
+        let all =
+            ["get", "imagestream/watched", "--watch", "--output-watch-events", "--no-headers"];
         let following = place.follow(&all);
         following.expect("ADDED");
         place.run(&["label", "imagestream/watched", "step=one"]).done();
@@ -27,7 +28,13 @@ async fn kubectl_tells_what_happens_while_it_happens() {
 async fn kubectl_can_watch_from_now_on_only() {
     for place in places().await {
         place.give(&["create"], &objects::stream("before")).done();
-        let only = ["--watch-only", "--output-watch-events", "--no-headers", "--selector=watched=only", "--v=6"];
+        let only = [
+            "--watch-only",
+            "--output-watch-events",
+            "--no-headers",
+            "--selector=watched=only",
+            "--v=6",
+        ];
         let following = place.follow(&[&["get", "imagestreams"], only.as_slice()].concat());
         following.expect_watch();
         place.run(&["label", "imagestream/before", "watched=only"]).done();
@@ -44,7 +51,13 @@ async fn kubectl_waits_for_what_is_to_become_true() {
         place.run(&["label", "imagestream/awaited", "step=done"]).done();
         waiting.expect("imagestream.image.openshift.io/awaited condition met");
         // To wait for the end of what is gone already is nothing to tell of.
-        let waiting = place.follow(&["wait", "imagestream/awaited", "--for=delete", "--timeout=90s", "--v=6"]);
+        let waiting = place.follow(&[
+            "wait",
+            "imagestream/awaited",
+            "--for=delete",
+            "--timeout=90s",
+            "--v=6",
+        ]);
         waiting.expect_watch();
         place.run(&["delete", "imagestream/awaited", "--wait=false"]).done();
         waiting.expect("imagestream.image.openshift.io/awaited condition met");
@@ -58,7 +71,8 @@ async fn a_watch_over_websocket_goes_through_kube_apiserver() {
     site.plane.apply(&[objects::namespace(WORKSHOP)]);
     let admin = site.plane.admin();
     let streams = format!("{V1}/namespaces/{WORKSHOP}/imagestreams");
-    let target = format!("{streams}?watch=true&fieldSelector=metadata.name%3Dseen&resourceVersion=0");
+    let target =
+        format!("{streams}?watch=true&fieldSelector=metadata.name%3Dseen&resourceVersion=0");
     let (answer, mut socket) = admin.websocket(&target, &[]).await;
     assert_eq!(answer.status(), 101);
     site.plane.ask(Request::new("POST", &streams).json(&objects::stream("seen"))).await.is(201);
@@ -66,6 +80,9 @@ async fn a_watch_over_websocket_goes_through_kube_apiserver() {
     for wanted in ["ADDED", "DELETED"] {
         let message = socket.next().await.expect("a message").expect("a sound one");
         let event: Value = serde_json::from_str(message.to_text().expect("text")).expect("JSON");
-        assert_eq!((&event["type"], &event["object"]["metadata"]["name"]), (&json!(wanted), &json!("seen")));
+        assert_eq!(
+            (&event["type"], &event["object"]["metadata"]["name"]),
+            (&json!(wanted), &json!("seen"))
+        );
     }
 }

@@ -9,7 +9,8 @@ use super::places::{WORKSHOP, places};
 fn stream(name: &str, image: &str) -> Value {
     let mut stream = objects::stream(name);
     stream["metadata"]["labels"] = json!({"app": name});
-    stream["spec"] = json!({"tags": [{"name": "v1", "from": {"kind": "DockerImage", "name": image}}]});
+    stream["spec"] =
+        json!({"tags": [{"name": "v1", "from": {"kind": "DockerImage", "name": image}}]});
     stream
 }
 
@@ -29,14 +30,20 @@ async fn create_works_once_and_refuses_unknown_fields() {
         let created = place.give(&["create"], &stream("created", ONE)).done();
         assert_eq!(created, "imagestream.image.openshift.io/created created\n");
         let refused = place.give(&["create"], &stream("created", ONE)).failed();
-        assert!(refused.contains("imagestreams.image.openshift.io \"created\" already exists"), "{refused}");
+        assert!(
+            refused.contains("imagestreams.image.openshift.io \"created\" already exists"),
+            "{refused}"
+        );
         let mut strange = stream("strange", ONE);
         strange["spec"]["tgas"] = json!([]);
         let refused = place.give(&["create"], &strange).failed();
         assert!(refused.contains("unknown field \"spec.tgas\""), "{refused}");
         place.give(&["create", "--dry-run=server"], &stream("tried", ONE)).done();
         for missing in ["strange", "tried"] {
-            assert!(place.run(&["get", "imagestream", missing]).failed().contains("(NotFound)"), "{missing}");
+            assert!(
+                place.run(&["get", "imagestream", missing]).failed().contains("(NotFound)"),
+                "{missing}"
+            );
         }
     }
 }
@@ -73,7 +80,11 @@ async fn server_side_apply_of_the_same_again_changes_nothing() {
         apply();
         assert_eq!(place.get("imagestream/declared"), before);
         let entry = &before["metadata"]["managedFields"][0];
-        assert_eq!((&entry["manager"], &entry["operation"]), (&"kubectl".into(), &"Apply".into()), "{entry}");
+        assert_eq!(
+            (&entry["manager"], &entry["operation"]),
+            (&"kubectl".into(), &"Apply".into()),
+            "{entry}"
+        );
     }
 }
 
@@ -82,11 +93,17 @@ async fn two_managers_conflict_until_one_takes_the_fields_over() {
     for place in places().await {
         let apply = |manager: &str, image: &str, more: &[&str]| {
             let manager = format!("--field-manager={manager}");
-            place.give(&[&["apply", "--server-side", &manager], more].concat(), &stream("disputed", image))
+            place.give(
+                &[&["apply", "--server-side", &manager], more].concat(),
+                &stream("disputed", image),
+            )
         };
         apply("one", ONE, &[]).done();
         let refused = apply("two", TWO, &[]).failed();
-        assert!(refused.contains("conflict with \"one\": .spec.tags[name=\"v1\"].from"), "{refused}");
+        assert!(
+            refused.contains("conflict with \"one\": .spec.tags[name=\"v1\"].from"),
+            "{refused}"
+        );
         assert_eq!(tags(&place.get("imagestream/disputed")).1, ONE);
         apply("two", TWO, &["--force-conflicts"]).done();
         assert_eq!(tags(&place.get("imagestream/disputed")).1, TWO);
@@ -121,18 +138,23 @@ async fn diff_ends_with_0_or_1_and_writes_nothing() {
     for place in places().await {
         place.give(&["apply"], &stream("compared", ONE)).done();
         let version = place.version("imagestream/compared");
-        let diff = |image: &str, more: &[&str]| place.give(&[&["diff"], more].concat(), &stream("compared", image));
+        let diff = |image: &str, more: &[&str]| {
+            place.give(&[&["diff"], more].concat(), &stream("compared", image))
+        };
         diff(ONE, &[]).done();
         for more in [&[][..], &["--server-side", "--force-conflicts"]] {
             let said = diff(TWO, more);
             assert_eq!(said.code, Some(1), "{said:?}");
-            let has =
-                |line: String| said.output.lines().any(|each| each.split_whitespace().eq(line.split_whitespace()));
+            let has = |line: String| {
+                said.output.lines().any(|each| each.split_whitespace().eq(line.split_whitespace()))
+            };
             assert!(has(format!("- name: {ONE}")) && has(format!("+ name: {TWO}")), "{said:?}");
         }
         let said = place.give(&["diff"], &stream("compared-to-nothing", ONE));
         assert_eq!(said.code, Some(1), "{said:?}");
-        assert!(place.run(&["get", "imagestream/compared-to-nothing"]).failed().contains("(NotFound)"));
+        assert!(
+            place.run(&["get", "imagestream/compared-to-nothing"]).failed().contains("(NotFound)")
+        );
         assert_eq!(place.version("imagestream/compared"), version);
     }
 }
@@ -150,7 +172,10 @@ async fn edit_writes_what_somebody_changed_and_nothing_else() {
         assert_eq!(after["metadata"]["annotations"], json!({"example.com/by": "somebody"}));
         assert_eq!(after["spec"], before["spec"]);
         place.edit(what, "no-such-text", "x").done();
-        assert_eq!(place.version(what), after["metadata"]["resourceVersion"].as_str().unwrap_or_default());
+        assert_eq!(
+            place.version(what),
+            after["metadata"]["resourceVersion"].as_str().unwrap_or_default()
+        );
     }
 }
 
@@ -162,7 +187,8 @@ async fn each_kind_of_patch_is_taken() {
         let patch = |kind: &str, patch: &Value| {
             place.run(&["patch", what, &format!("--type={kind}"), "--patch", &patch.to_string()])
         };
-        patch("json", &json!([{"op": "add", "path": "/metadata/labels/by", "value": "json"}])).done();
+        patch("json", &json!([{"op": "add", "path": "/metadata/labels/by", "value": "json"}]))
+            .done();
         assert_eq!(place.get(what)["metadata"]["labels"], json!({"app": "patched", "by": "json"}));
         let test = json!([{"op": "test", "path": "/metadata/labels/by", "value": "nobody"}]);
         patch("json", &test).failed();
@@ -215,7 +241,10 @@ async fn replace_writes_the_whole_object_unless_it_is_an_old_one() {
         assert_eq!(replaced, "imagestream.image.openshift.io/replaced replaced\n");
         assert_eq!(tags(&place.get(what)).1, TWO);
         let conflict = place.give(&["replace"], &old).failed();
-        assert!(conflict.contains("(Conflict)") && conflict.contains("the object has been modified"), "{conflict}");
+        assert!(
+            conflict.contains("(Conflict)") && conflict.contains("the object has been modified"),
+            "{conflict}"
+        );
         assert_eq!(tags(&place.get(what)).1, TWO);
     }
 }
@@ -230,7 +259,10 @@ async fn delete_by_name_by_selector_and_orphaning_work() {
         }
         let delete = |what: &[&str]| place.run(&[&["delete", "imagestream"], what].concat());
         let deleted = delete(&["doomed-1"]).done();
-        assert!(deleted.starts_with("imagestream.image.openshift.io \"doomed-1\" deleted"), "{deleted}");
+        assert!(
+            deleted.starts_with("imagestream.image.openshift.io \"doomed-1\" deleted"),
+            "{deleted}"
+        );
         assert!(delete(&["doomed-1"]).failed().contains("(NotFound)"));
         delete(&["doomed-1", "--ignore-not-found"]).done();
         let tried = delete(&["--selector=fate=doomed", "--dry-run=server"]).done();
@@ -263,7 +295,14 @@ async fn a_finalizer_keeps_an_object_until_it_is_removed() {
         assert_eq!(deleted["metadata"]["namespace"], WORKSHOP);
         let add = r#"{"metadata":{"finalizers":["example.com/hold","example.com/more"]}}"#;
         place.run(&["patch", what, "--type=merge", "--patch", add]).failed();
-        place.run(&["patch", what, "--type=json", r#"--patch=[{"op":"remove","path":"/metadata/finalizers"}]"#]).done();
+        place
+            .run(&[
+                "patch",
+                what,
+                "--type=json",
+                r#"--patch=[{"op":"remove","path":"/metadata/finalizers"}]"#,
+            ])
+            .done();
         assert!(place.run(&["get", what]).failed().contains("(NotFound)"));
     }
 }

@@ -100,9 +100,16 @@ pub(crate) struct Request {
 impl Case {
     /// Reads a case and checks that it can be sent and that it is where its name says.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-        let case: Self = serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
-        ensure!(path.with_extension("").ends_with(&case.name), "{} calls itself {}", path.display(), case.name);
+        let text =
+            fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let case: Self =
+            serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
+        ensure!(
+            path.with_extension("").ends_with(&case.name),
+            "{} calls itself {}",
+            path.display(),
+            case.name
+        );
         for request in case.steps.iter().map(|step| &step.request).chain(&case.cleanup) {
             Request::deserialize(request).with_context(|| format!("a request of {}", case.name))?;
         }
@@ -112,9 +119,11 @@ impl Case {
     /// Whether only a server that belongs to a cluster can answer: one that knows users and roles, or that a namespace is missing in
     /// which something is to be made.
     pub(crate) fn needs_cluster(&self) -> bool {
-        let text = |step: &Step, key: &str| step.request[key].as_str().unwrap_or_default().to_owned();
+        let text =
+            |step: &Step, key: &str| step.request[key].as_str().unwrap_or_default().to_owned();
         let makes_in_missing_namespace = |step: &Step| {
-            ["POST", "PATCH"].contains(&text(step, "method").as_str()) && text(step, "path").contains("/conf-nosuch/")
+            ["POST", "PATCH"].contains(&text(step, "method").as_str())
+                && text(step, "path").contains("/conf-nosuch/")
         };
         self.area() == "authz" || self.steps.iter().any(makes_in_missing_namespace)
     }
@@ -130,7 +139,8 @@ impl Request {
     pub(crate) fn fill(recorded: &Value, variables: &BTreeMap<String, String>) -> Result<Self> {
         let placeholder = Regex::new(r"\$\{(?:x\*(\d+)|(\w+))\}").expect("the pattern is one");
         let filled = fill(recorded, &placeholder, variables)?;
-        serde_json::from_value(filled).context("a request that is none after filling its placeholders")
+        serde_json::from_value(filled)
+            .context("a request that is none after filling its placeholders")
     }
 
     /// The bytes of the body, if there is one. JSON is written as when recording.
@@ -150,7 +160,8 @@ impl Request {
 
     /// The lines of a header of the case.
     pub(crate) fn lines(value: &Value) -> Result<Vec<String>> {
-        let text = |value: &Value| value.as_str().map(str::to_owned).context("a header line is a text");
+        let text =
+            |value: &Value| value.as_str().map(str::to_owned).context("a header line is a text");
         match value {
             Value::Null => Ok(Vec::new()),
             Value::Array(list) => list.iter().map(text).collect(),
@@ -163,18 +174,24 @@ fn fill(value: &Value, placeholder: &Regex, variables: &BTreeMap<String, String>
     Ok(match value {
         Value::Object(object) => {
             let text = |key: &str| fill_text(key, placeholder, variables);
-            let pairs = object.iter().map(|(key, value)| Ok((text(key)?, fill(value, placeholder, variables)?)));
+            let pairs = object
+                .iter()
+                .map(|(key, value)| Ok((text(key)?, fill(value, placeholder, variables)?)));
             Value::Object(pairs.collect::<Result<_>>()?)
         }
-        Value::Array(list) => {
-            Value::Array(list.iter().map(|each| fill(each, placeholder, variables)).collect::<Result<_>>()?)
-        }
+        Value::Array(list) => Value::Array(
+            list.iter().map(|each| fill(each, placeholder, variables)).collect::<Result<_>>()?,
+        ),
         Value::String(text) => fill_text(text, placeholder, variables)?.into(),
         other => other.clone(),
     })
 }
 
-fn fill_text(text: &str, placeholder: &Regex, variables: &BTreeMap<String, String>) -> Result<String> {
+fn fill_text(
+    text: &str,
+    placeholder: &Regex,
+    variables: &BTreeMap<String, String>,
+) -> Result<String> {
     if let Some(unknown) = placeholder
         .captures_iter(text)
         .filter_map(|found| found.get(2))

@@ -44,8 +44,12 @@ fn compare(expected: &Value, seen: &Value, place: &str, found: &mut Vec<String>)
                 let place = format!("{place}.{key}");
                 match (expected.get(key), seen.get(key)) {
                     (Some(expected), Some(seen)) => compare(expected, seen, &place, found),
-                    (Some(value), None) => found.push(format!("{place}: missing, expected {}", short(value, 300))),
-                    (None, Some(value)) => found.push(format!("{place}: not expected, got {}", short(value, 300))),
+                    (Some(value), None) => {
+                        found.push(format!("{place}: missing, expected {}", short(value, 300)))
+                    }
+                    (None, Some(value)) => {
+                        found.push(format!("{place}: not expected, got {}", short(value, 300)))
+                    }
                     (None, None) => {}
                 }
             }
@@ -53,7 +57,11 @@ fn compare(expected: &Value, seen: &Value, place: &str, found: &mut Vec<String>)
         (Value::Array(expected), Value::Array(seen)) => {
             if expected.len() != seen.len() {
                 let all = short(&Value::Array(seen.clone()), 300);
-                found.push(format!("{place}: expected {} items, got {}: {all}", expected.len(), seen.len()));
+                found.push(format!(
+                    "{place}: expected {} items, got {}: {all}",
+                    expected.len(),
+                    seen.len()
+                ));
             }
             for (index, (expected, seen)) in expected.iter().zip(seen).enumerate() {
                 compare(expected, seen, &format!("{place}[{index}]"), found);
@@ -61,7 +69,11 @@ fn compare(expected: &Value, seen: &Value, place: &str, found: &mut Vec<String>)
         }
         _ if expected != seen => {
             let place = if place.is_empty() { "." } else { place };
-            found.push(format!("{place}: expected {}, got {}", short(expected, 600), short(seen, 600)));
+            found.push(format!(
+                "{place}: expected {}, got {}",
+                short(expected, 600),
+                short(seen, 600)
+            ));
         }
         _ => {}
     }
@@ -95,7 +107,10 @@ mod tests {
 
     #[test]
     fn equal_answers_do_not_differ_whatever_the_order_of_their_keys() {
-        let (one, other) = (json!({"a": [1, {"b": 2, "c": 3}], "d": ""}), json!({"d": "", "a": [1, {"c": 3, "b": 2}]}));
+        let (one, other) = (
+            json!({"a": [1, {"b": 2, "c": 3}], "d": ""}),
+            json!({"d": "", "a": [1, {"c": 3, "b": 2}]}),
+        );
         assert_eq!(differences(&one, &other), Vec::<String>::new());
     }
 
@@ -140,7 +155,10 @@ mod tests {
     fn a_filtered_list_has_only_the_elements_that_count() {
         let options = json!({"filter": {"items": ["metadata.name", "x"]}});
         let answer = json!({"items": [{"metadata": {"name": "x"}}, {"metadata": {"name": "y"}}]});
-        assert_eq!(compared(options.clone(), answer), json!({"items": [{"metadata": {"name": "x"}}]}));
+        assert_eq!(
+            compared(options.clone(), answer),
+            json!({"items": [{"metadata": {"name": "x"}}]})
+        );
         let odd = json!({"items": [{"metadata": {"name": "x"}}, {}]});
         assert_eq!(compared(options, odd.clone()), odd);
     }

@@ -45,7 +45,8 @@ pub(crate) struct Exceptions(Vec<Exception>);
 impl Exceptions {
     /// Reads the file and refuses an exception without a reason and two exceptions for one step.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+        let text =
+            fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
         Self::parse(&text).with_context(|| format!("reading {}", path.display()))
     }
 
@@ -53,9 +54,16 @@ impl Exceptions {
         let all: Vec<Exception> = serde_json::from_str(text)?;
         let mut steps = BTreeSet::new();
         for Exception { case, step, reason, why, .. } in &all {
-            let reasoned = *reason != Reason::Todo && !why.trim().is_empty() && !why.contains("TODO");
-            ensure!(reasoned, "{case} step {step}: the reason of this exception is still to be said");
-            ensure!(steps.insert((case, step)), "{case} step {step}: there are two exceptions for this step");
+            let reasoned =
+                *reason != Reason::Todo && !why.trim().is_empty() && !why.contains("TODO");
+            ensure!(
+                reasoned,
+                "{case} step {step}: the reason of this exception is still to be said"
+            );
+            ensure!(
+                steps.insert((case, step)),
+                "{case} step {step}: there are two exceptions for this step"
+            );
         }
         Ok(Self(all))
     }
@@ -77,8 +85,9 @@ impl Exceptions {
             Some(case) => !(1..=case.steps.len()).contains(&each.step),
             None => missing_case == MissingCase::Refused,
         };
-        let line =
-            |each: &Exception| format!("{} step {}: an exception for a step that is not there", each.case, each.step);
+        let line = |each: &Exception| {
+            format!("{} step {}: an exception for a step that is not there", each.case, each.step)
+        };
         self.0.iter().filter(stray).map(line).collect()
     }
 }
@@ -109,14 +118,17 @@ mod tests {
     #[test]
     fn an_exception_needs_a_known_reason_and_a_sentence() {
         assert!(parsed(json!([exception(1, "parser-wording", "Another parser.")])).is_ok());
-        for (reason, why) in [("TODO", "So."), ("later-issue", ""), ("later-issue", "TODO: say"), ("whim", "So.")] {
+        for (reason, why) in
+            [("TODO", "So."), ("later-issue", ""), ("later-issue", "TODO: say"), ("whim", "So.")]
+        {
             assert!(parsed(json!([exception(1, reason, why)])).is_err(), "{reason:?} {why:?}");
         }
     }
 
     #[test]
     fn a_step_has_one_exception_at_most() {
-        let twice = json!([exception(1, "later-issue", "So."), exception(1, "parser-wording", "So.")]);
+        let twice =
+            json!([exception(1, "later-issue", "So."), exception(1, "parser-wording", "So.")]);
         assert!(parsed(twice).is_err());
     }
 
@@ -127,7 +139,8 @@ mod tests {
             serde_json::from_value(json!({"name": name, "about": "", "steps": [step]})).unwrap()
         };
         let exceptions =
-            parsed(json!([exception(1, "later-issue", "So."), exception(2, "later-issue", "So.")])).unwrap();
+            parsed(json!([exception(1, "later-issue", "So."), exception(2, "later-issue", "So.")]))
+                .unwrap();
         assert_eq!(exceptions.without_step(&[case("area/case")], MissingCase::Refused).len(), 1);
         assert_eq!(exceptions.without_step(&[case("area/other")], MissingCase::Refused).len(), 2);
         assert_eq!(exceptions.without_step(&[case("area/other")], MissingCase::Accepted).len(), 0);

@@ -55,11 +55,19 @@ pub(crate) fn remove(value: &mut Value, place: &str) {
 struct Spaced;
 
 impl Formatter for Spaced {
-    fn begin_array_value<W: io::Write + ?Sized>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+    fn begin_array_value<W: io::Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
         if first { Ok(()) } else { writer.write_all(b", ") }
     }
 
-    fn begin_object_key<W: io::Write + ?Sized>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+    fn begin_object_key<W: io::Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
         if first { Ok(()) } else { writer.write_all(b", ") }
     }
 
@@ -67,7 +75,11 @@ impl Formatter for Spaced {
         writer.write_all(b": ")
     }
 
-    fn write_string_fragment<W: io::Write + ?Sized>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: io::Write + ?Sized>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         for letter in fragment.chars() {
             if matches!(letter, ' '..='~') {
                 writer.write_all(&[letter as u8])?;
@@ -90,7 +102,10 @@ mod tests {
     #[test]
     fn json_is_written_with_spaces_and_in_printable_ascii() {
         let value = json!({"b": [1, 1.5, null], "a": {"ü": "😀\n\u{7f}"}, "c": []});
-        assert_eq!(spaced(&value), r#"{"b": [1, 1.5, null], "a": {"\u00fc": "\ud83d\ude00\n\u007f"}, "c": []}"#);
+        assert_eq!(
+            spaced(&value),
+            r#"{"b": [1, 1.5, null], "a": {"\u00fc": "\ud83d\ude00\n\u007f"}, "c": []}"#
+        );
     }
 
     #[test]

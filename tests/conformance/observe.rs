@@ -30,9 +30,17 @@ const HEADERS: [&str; 13] = [
 ];
 
 /// The answer as it is recorded and compared.
-pub(crate) fn observe(answer: &Answer, request: &Request, step: &Step, scrubber: &Scrubber<'_>) -> Result<Value> {
+pub(crate) fn observe(
+    answer: &Answer,
+    request: &Request,
+    step: &Step,
+    scrubber: &Scrubber<'_>,
+) -> Result<Value> {
     let headers = headers(answer, scrubber);
-    let json = headers.get("content-type").and_then(Value::as_str).is_some_and(|kind| kind.contains("json"));
+    let json = headers
+        .get("content-type")
+        .and_then(Value::as_str)
+        .is_some_and(|kind| kind.contains("json"));
     let mut seen = json!({"status": answer.status, "headers": headers});
     let Ok(text) = std::str::from_utf8(&answer.body) else {
         seen["base64"] = BASE64_STANDARD.encode(&answer.body).into();
@@ -62,22 +70,31 @@ pub(crate) fn take(answer: &Answer, place: &str) -> Result<String> {
     let headers: Map<String, Value> =
         answer.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
     let json = answer.header("content-type").is_some_and(|kind| kind.contains("json"));
-    let mut parsed = answer.json().ok().filter(|body| json && body.is_object()).unwrap_or_else(|| json!({}));
+    let mut parsed =
+        answer.json().ok().filter(|body| json && body.is_object()).unwrap_or_else(|| json!({}));
     parsed["headers"] = headers.into();
-    let found = json::lookup(&parsed, place).with_context(|| format!("cannot take {place} out of the answer"))?;
+    let found = json::lookup(&parsed, place)
+        .with_context(|| format!("cannot take {place} out of the answer"))?;
     Ok(found.as_str().map_or_else(|| found.to_string(), str::to_owned))
 }
 
 fn headers(answer: &Answer, scrubber: &Scrubber<'_>) -> Map<String, Value> {
     let mut lines = BTreeMap::<_, Vec<&str>>::new();
-    for (name, value) in answer.headers.iter().filter(|(name, _)| HEADERS.contains(&name.as_str())) {
+    for (name, value) in answer.headers.iter().filter(|(name, _)| HEADERS.contains(&name.as_str()))
+    {
         lines.entry(name.clone()).or_default().push(value);
     }
-    lines.into_iter().map(|(name, values)| (name, scrubber.text(&values.join(" | ")).into())).collect()
+    lines
+        .into_iter()
+        .map(|(name, values)| (name, scrubber.text(&values.join(" | ")).into()))
+        .collect()
 }
 
 fn events(text: &str) -> Option<Value> {
-    text.lines().filter(|line| !line.trim().is_empty()).map(|line| serde_json::from_str::<Value>(line).ok()).collect()
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| serde_json::from_str::<Value>(line).ok())
+        .collect()
 }
 
 fn keys(parsed: &Value, wanted: &BTreeMap<String, String>) -> Result<Value> {
@@ -86,7 +103,8 @@ fn keys(parsed: &Value, wanted: &BTreeMap<String, String>) -> Result<Value> {
         let pattern = Regex::new(pattern)?;
         let object = json::lookup(parsed, place).and_then(Value::as_object);
         let object = object.with_context(|| format!("the answer has no object at {place:?}"))?;
-        let mut keys: Vec<&str> = object.keys().map(String::as_str).filter(|key| pattern.is_match(key)).collect();
+        let mut keys: Vec<&str> =
+            object.keys().map(String::as_str).filter(|key| pattern.is_match(key)).collect();
         keys.sort();
         found.insert(place.clone(), keys.into());
     }

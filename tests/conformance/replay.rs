@@ -85,7 +85,9 @@ impl Replayer {
         let mut variables = Variables { values: self.given.clone(), back };
         self.clean(case, outcome).await?;
         for number in 1..=case.steps.len() {
-            self.step(case, number, &mut variables, outcome).await.with_context(|| format!("step {number}"))?;
+            self.step(case, number, &mut variables, outcome)
+                .await
+                .with_context(|| format!("step {number}"))?;
         }
         self.clean(case, outcome).await
     }
@@ -100,7 +102,13 @@ impl Replayer {
         Ok(())
     }
 
-    async fn step(&self, case: &Case, number: usize, variables: &mut Variables, outcome: &mut Outcome) -> Result<()> {
+    async fn step(
+        &self,
+        case: &Case,
+        number: usize,
+        variables: &mut Variables,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
         let step = &case.steps[number - 1];
         let request = Request::fill(&step.request, &variables.values)?;
         let exception = self.exceptions.find(&case.name, number);
@@ -110,11 +118,15 @@ impl Replayer {
             show(number, step, &request, &last);
         }
         let line = |found: String| (number, format!("{} {} {found}", request.method, request.path));
-        outcome.findings.extend(broken_promises(&last.answer, step, exception).into_iter().map(line));
+        outcome
+            .findings
+            .extend(broken_promises(&last.answer, step, exception).into_iter().map(line));
         let answered = without(&last.seen, step);
         if differences(&without(&step.response, step), &answered).is_empty() {
             if exception.is_some() {
-                outcome.findings.push(line("is listed as an exception, but is answered as recorded".to_owned()));
+                outcome.findings.push(line(
+                    "is listed as an exception, but is answered as recorded".to_owned(),
+                ));
             }
         } else {
             outcome.findings.extend(last.wrong.into_iter().map(line));
@@ -122,7 +134,9 @@ impl Replayer {
         }
         let (least, most) = step.seconds;
         if !(least..=most).contains(&last.took) {
-            outcome.findings.push((number, format!("took {:.2} s, should be {least} to {most} s", last.took)));
+            outcome
+                .findings
+                .push((number, format!("took {:.2} s, should be {least} to {most} s", last.took)));
         }
         for error in variables.capture(step, &last.answer) {
             outcome.findings.push((number, error));
@@ -155,7 +169,8 @@ impl Replayer {
 
     async fn send(&self, identity: &str, request: &Request) -> Result<Answer> {
         let client = self.clients.get(identity);
-        let client = client.with_context(|| format!("there is no identity called {identity:?} in this test"))?;
+        let client = client
+            .with_context(|| format!("there is no identity called {identity:?} in this test"))?;
         let line = || format!("{} {}", request.method, request.path);
         client.send_unchecked(to_be_sent(request)?).await.with_context(line)
     }
@@ -205,15 +220,27 @@ fn to_be_sent(request: &Request) -> Result<client::Request> {
 /// outside of the API group the reference answers 404 with a list of paths. An exception that is a status alone says that the
 /// library refuses the request, before the server sees it.
 fn broken_promises(answer: &Answer, step: &Step, exception: Option<&Exception>) -> Vec<String> {
-    let is_status_alone = |answer: &Value| answer.as_object().is_some_and(|answer| answer.keys().eq(["status"]));
-    if answer.body.is_empty() && exception.is_some_and(|exception| is_status_alone(&exception.answer)) {
+    let is_status_alone =
+        |answer: &Value| answer.as_object().is_some_and(|answer| answer.keys().eq(["status"]));
+    if answer.body.is_empty()
+        && exception.is_some_and(|exception| is_status_alone(&exception.answer))
+    {
         return Vec::new();
     }
-    if step.skip.iter().any(|place| place == "body") { answer.missing_headers() } else { answer.broken_promises() }
+    if step.skip.iter().any(|place| place == "body") {
+        answer.missing_headers()
+    } else {
+        answer.broken_promises()
+    }
 }
 
 /// An exception as it is to be written: a reason that was given counts as long as the answer is the one it was given for.
-fn to_be_reasoned(case: &str, step: usize, exception: Option<&Exception>, answer: Value) -> Exception {
+fn to_be_reasoned(
+    case: &str,
+    step: usize,
+    exception: Option<&Exception>,
+    answer: Value,
+) -> Exception {
     match exception {
         Some(old) if old.answer == answer => old.clone(),
         old => {

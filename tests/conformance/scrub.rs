@@ -68,7 +68,11 @@ impl<'a> Scrubber<'a> {
         let group = Regex::new(r"\\(\d)").expect("the pattern is one");
         // The recordings write a group of the expression as \1.
         let put = |text: &str| group.replace_all(&text.replace('$', "$$"), "$${${1}}").into_owned();
-        let of_step = step.scrub.iter().map(|(from, to)| Ok((Regex::new(from)?, put(to)))).collect::<Result<_, _>>()?;
+        let of_step = step
+            .scrub
+            .iter()
+            .map(|(from, to)| Ok((Regex::new(from)?, put(to))))
+            .collect::<Result<_, _>>()?;
         Ok(Self { rules, of_step, back, keep: &step.keep, now })
     }
 
@@ -80,10 +84,14 @@ impl<'a> Scrubber<'a> {
     fn value_of(&self, key: &str, value: &Value) -> Value {
         match value {
             Value::Object(object) => {
-                let kept = |key: &str| key != "managedFields" || self.keep.iter().any(|kept| kept == key);
+                let kept =
+                    |key: &str| key != "managedFields" || self.keep.iter().any(|kept| kept == key);
                 let mut pairs: Vec<_> = object.iter().filter(|(key, _)| kept(key)).collect();
                 pairs.sort_by_key(|(key, _)| *key);
-                pairs.into_iter().map(|(key, value)| (self.text(key), self.value_of(key, value))).collect()
+                pairs
+                    .into_iter()
+                    .map(|(key, value)| (self.text(key), self.value_of(key, value)))
+                    .collect()
             }
             Value::Array(list) => list.iter().map(|each| self.value(each)).collect(),
             Value::String(text) if !text.is_empty() => match key {
@@ -98,7 +106,8 @@ impl<'a> Scrubber<'a> {
 
     /// A text with what differs from run to run replaced.
     pub(crate) fn text(&self, text: &str) -> String {
-        let mut text = self.back.iter().fold(text.to_owned(), |text, (value, name)| text.replace(value, name));
+        let mut text =
+            self.back.iter().fold(text.to_owned(), |text, (value, name)| text.replace(value, name));
         // First, for it makes texts short that would take all others seconds, in which nothing else goes on.
         replace(&mut text, &self.rules.letters, |found| match found[0].len() {
             many @ MANY.. => format!("${{x*{many}}}"),
@@ -157,13 +166,19 @@ mod tests {
         for (given, wanted) in [
             ("a 0a1b2c3d-0000-4000-8000-0123456789ab b", "a <uid> b"),
             ("made 5 seconds ago, seen About a minute ago", "made <age>, seen <age>"),
-            ("Too large resource version: 99, current: 12", "Too large resource version: 99, current: <rv>"),
+            (
+                "Too large resource version: 99, current: 12",
+                "Too large resource version: 99, current: <rv>",
+            ),
             ("too old resource version: 1 (12)", "too old resource version: 1 (<rv>)"),
             ("precondition in record (12) failed", "precondition in record (<rv>) failed"),
             (r#"{\"resourceVersion\":\"12\"}"#, r#"{\"resourceVersion\":\"<rv>\"}"#),
             (r#"it was updated from "1" to "12" now"#, r#"it was updated from "1" to "<rv>" now"#),
             ("continue: abcdefghijklmnopqrstuvw", "continue: <token>"),
-            (r#"not registered in scheme "pkg/a/b.go:10""#, r#"not registered in scheme "<scheme>""#),
+            (
+                r#"not registered in scheme "pkg/a/b.go:10""#,
+                r#"not registered in scheme "<scheme>""#,
+            ),
             (&"AB".repeat(64), "<hash>"),
             (&format!("a{}b", "x".repeat(1000)), "a${x*1000}b"),
         ] {
@@ -173,16 +188,23 @@ mod tests {
 
     #[test]
     fn what_was_asked_for_stays() {
-        for given in
-            ["", "12", "0A1B2C3D-0000-4000-8000-0123456789AB", &"x".repeat(999), "continue: short", "5 secondsago"]
-        {
+        for given in [
+            "",
+            "12",
+            "0A1B2C3D-0000-4000-8000-0123456789AB",
+            &"x".repeat(999),
+            "continue: short",
+            "5 secondsago",
+        ] {
             assert_eq!(text(given), given);
         }
     }
 
     #[test]
     fn only_timestamps_of_the_last_day_are_of_this_run() {
-        for recent in ["2026-05-04T03:02:00Z", "2026-05-03T03:02:02.123456Z", "2026-05-05T03:02:00Z"] {
+        for recent in
+            ["2026-05-04T03:02:00Z", "2026-05-03T03:02:02.123456Z", "2026-05-05T03:02:00Z"]
+        {
             assert_eq!(text(recent), "<time>");
         }
         for other in ["2026-05-03T03:02:01Z", "2021-02-03T04:05:06Z", "2026-13-04T03:02:01Z"] {
@@ -212,7 +234,8 @@ mod tests {
     #[test]
     fn step_rules_run_between_captures_and_general_rules() {
         let back = [("12".to_owned(), "${RV}".to_owned())];
-        let options = json!({"scrub": [["(gen-)[a-z]{5}\\b", "\\1<suffix>"], ["\\$\\{RV\\}", "$RV"]]});
+        let options =
+            json!({"scrub": [["(gen-)[a-z]{5}\\b", "\\1<suffix>"], ["\\$\\{RV\\}", "$RV"]]});
         assert_eq!(scrubbed(options, &back, json!("gen-abcde 12")), json!("gen-<suffix> $RV"));
     }
 }

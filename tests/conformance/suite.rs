@@ -28,7 +28,8 @@ impl Suite {
     /// cases do not fit together.
     pub(crate) fn of(wanted: impl Fn(&Case) -> bool) -> Self {
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
-        let exceptions = Exceptions::read(&here.join("exceptions.json")).expect("the exceptions can be used");
+        let exceptions =
+            Exceptions::read(&here.join("exceptions.json")).expect("the exceptions can be used");
         let (folder, missing_case) = match env::var_os("CONFORMANCE_CASES") {
             Some(elsewhere) => (PathBuf::from(elsewhere), MissingCase::Accepted),
             None => (here.join("cases"), MissingCase::Refused),
@@ -53,14 +54,17 @@ impl Suite {
     /// Sends the requests in the name of these identities. Panics when a case is not answered as it should be.
     pub(crate) async fn replay(self, clients: BTreeMap<String, Client>) {
         let Self { cases, exceptions, show } = self;
-        let replayer = Replayer { clients, given: BTreeMap::new(), exceptions, show, rules: Rules::new() };
+        let replayer =
+            Replayer { clients, given: BTreeMap::new(), exceptions, show, rules: Rules::new() };
         let outcomes = replay_by_area(Arc::new(replayer), cases).await;
 
         if let Some(path) = env::var_os("CONFORMANCE_WRITE_EXCEPTIONS") {
-            let differing: Vec<_> = outcomes.iter().flat_map(|(_, outcome)| outcome.differing.clone()).collect();
+            let differing: Vec<_> =
+                outcomes.iter().flat_map(|(_, outcome)| outcome.differing.clone()).collect();
             Exceptions::write(Path::new(&path), &differing).expect("the exceptions can be written");
         }
-        let failed = outcomes.iter().filter(|(case, outcome)| report(case, outcome).is_err()).count();
+        let failed =
+            outcomes.iter().filter(|(case, outcome)| report(case, outcome).is_err()).count();
         println!("{} passed, {failed} failed", outcomes.len() - failed);
         assert_eq!(failed, 0, "so many cases are not answered as recorded");
     }
@@ -92,7 +96,11 @@ async fn replay_by_area(replayer: Arc<Replayer>, cases: Vec<Case>) -> Vec<(Case,
             outcomes
         })
     });
-    join_all(areas).await.into_iter().flat_map(|area| area.expect("replaying does not panic")).collect()
+    join_all(areas)
+        .await
+        .into_iter()
+        .flat_map(|area| area.expect("replaying does not panic"))
+        .collect()
 }
 
 /// Prints what is wrong with a case, if anything is.

@@ -66,8 +66,11 @@ impl Kills {
 
 impl Campaign {
     pub(crate) async fn start(history: History) -> Self {
-        let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
-        let seed = env::var(SEED).map_or_else(|_| now(), |seed| seed.parse().expect("CRASH_SEED is a number"));
+        let now = || {
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+        };
+        let seed = env::var(SEED)
+            .map_or_else(|_| now(), |seed| seed.parse().expect("CRASH_SEED is a number"));
         println!("history {history:?}: {SEED}={seed}");
         let flags: &[&str] = match history {
             History::Kept => &["--compaction-retention=24h"],
@@ -78,14 +81,16 @@ impl Campaign {
         let writers = (0..WRITERS).map(|number| Writer::new(number, random.fork())).collect();
         let inspector = Inspector::new(server.folder().join("data"), history);
         server.kill9();
-        let mut campaign = Self { history, seed, random, server, writers, inspector, kills: Kills::default() };
+        let mut campaign =
+            Self { history, seed, random, server, writers, inspector, kills: Kills::default() };
         campaign.inspect().await;
         campaign
     }
 
     /// Kills so many times, or as many as the environment says.
     pub(crate) async fn run(mut self, kills: usize) {
-        let kills = env::var(KILLS).map_or(kills, |text| text.parse().expect("CRASH_KILLS is a number"));
+        let kills =
+            env::var(KILLS).map_or(kills, |text| text.parse().expect("CRASH_KILLS is a number"));
         let mut shared = String::new();
         for round in 0.. {
             if self.kills.all() >= kills {
@@ -130,7 +135,11 @@ impl Campaign {
 
     async fn make(&self, stream: &str) {
         let body = json!({"kind": "ImageStream", "apiVersion": "image.openshift.io/v1", "metadata": {"name": stream}});
-        let made = self.server.admin().send(request("POST", &Resource::Stream.collection()).json(&body)).await;
+        let made = self
+            .server
+            .admin()
+            .send(request("POST", &Resource::Stream.collection()).json(&body))
+            .await;
         is(&made.expect("an answer"), 201);
     }
 
@@ -138,13 +147,17 @@ impl Campaign {
     async fn write(&mut self, shared: &str) {
         let client = self.server.admin();
         let (writes, mut written) = watch::channel(0);
-        let writing = join_all(self.writers.iter_mut().map(|writer| writer.write(client.clone(), shared, &writes)));
+        let writing = join_all(
+            self.writers.iter_mut().map(|writer| writer.write(client.clone(), shared, &writes)),
+        );
         let (enough, until_kill) = (self.random.below(WRITES), self.random.moment_within(LOAD));
         let (is_ending, ending) = (self.random.percent(15), self.random.moment_within(ENDING));
         let server = &mut self.server;
         let kill = async {
             let written = timeout(DEADLINE, written.wait_for(|count| *count >= enough)).await;
-            written.expect("writes are acknowledged in time").expect("whoever counts them waits for this");
+            written
+                .expect("writes are acknowledged in time")
+                .expect("whoever counts them waits for this");
             // No waiting for something: the moment is the point.
             sleep(until_kill).await;
             if is_ending {
@@ -165,9 +178,13 @@ impl Campaign {
     async fn check(&mut self, shared: &str) {
         let client = self.server.admin();
         let list = client.send(request("GET", "images?limit=1")).await.expect("an answer");
-        let version = is(&list, 200)["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse().ok());
+        let version = is(&list, 200)["metadata"]["resourceVersion"]
+            .as_str()
+            .and_then(|text| text.parse().ok());
         assert!(version >= Some(self.highest()), "{version:?} comes after {}", self.highest());
-        for checked in join_all(self.writers.iter_mut().map(|writer| writer.check(&client, shared))).await {
+        for checked in
+            join_all(self.writers.iter_mut().map(|writer| writer.check(&client, shared))).await
+        {
             checked.expect("the server answers");
         }
     }
@@ -185,11 +202,16 @@ impl Campaign {
 
     /// A revision that a client was told, from which it may come back to watch: now and then the very last one.
     fn some_revision(&mut self) -> u64 {
-        let passed = self.writers.iter().flat_map(|writer| &writer.owned).flat_map(|owned| &owned.passed);
+        let passed =
+            self.writers.iter().flat_map(|writer| &writer.owned).flat_map(|owned| &owned.passed);
         let mut told: Vec<u64> = passed.filter_map(State::version).collect();
         told.sort_unstable();
         let younger = if told.is_empty() { 0 } else { self.random.below(told.len()) };
-        if self.random.percent(30) { self.highest() } else { told.get(younger).copied().unwrap_or_default() }
+        if self.random.percent(30) {
+            self.highest()
+        } else {
+            told.get(younger).copied().unwrap_or_default()
+        }
     }
 
     fn highest(&self) -> u64 {

@@ -30,15 +30,32 @@ pub(crate) struct Inspector {
 
 impl Inspector {
     pub(crate) fn new(folder: PathBuf, history: History) -> Self {
-        Self { folder, history, seen: Revision(0), copy: BTreeMap::new(), events: 0, resumed: 0, late: 0 }
+        Self {
+            folder,
+            history,
+            seen: Revision(0),
+            copy: BTreeMap::new(),
+            events: 0,
+            resumed: 0,
+            late: 0,
+        }
     }
 
     /// Inspects the folder, knowing what was written, and which revisions clients were told.
-    pub(crate) async fn inspect(&mut self, owned: Vec<&mut Owned>, pushes: Vec<&mut Push>, told: Told) {
+    pub(crate) async fn inspect(
+        &mut self,
+        owned: Vec<&mut Owned>,
+        pushes: Vec<&mut Push>,
+        told: Told,
+    ) {
         let Told { highest, resume } = told;
         let store = open(&self.folder);
         let now = store.current().await.expect("the store answers");
-        assert!(now >= self.seen && now.0 >= highest, "{now} comes after {} and {highest}", self.seen);
+        assert!(
+            now >= self.seen && now.0 >= highest,
+            "{now} comes after {} and {highest}",
+            self.seen
+        );
         let events = self.catch_up(&store, now).await;
         self.check_resumed(&store, Revision(resume), now, events.as_deref()).await;
         check_owned(&store, owned, events.as_deref()).await;
@@ -63,10 +80,15 @@ impl Inspector {
             }
         }
         let entries = store.range(Range::default()).await.expect("everything can be read").entries;
-        let there = entries.into_iter().map(|entry| (entry.key, (entry.revision, entry.value))).collect();
+        let there =
+            entries.into_iter().map(|entry| (entry.key, (entry.revision, entry.value))).collect();
         if events.is_some() {
-            let differing = self.copy.iter().find(|(key, state)| BTreeMap::get(&there, *key) != Some(state));
-            assert!(differing.is_none(), "events tell of {differing:?}, which is not what the store holds");
+            let differing =
+                self.copy.iter().find(|(key, state)| BTreeMap::get(&there, *key) != Some(state));
+            assert!(
+                differing.is_none(),
+                "events tell of {differing:?}, which is not what the store holds"
+            );
             assert_eq!(self.copy.len(), there.len(), "the store holds what no event told of");
         }
         self.copy = there;
@@ -77,13 +99,25 @@ impl Inspector {
     fn apply(&mut self, commit: &[Event]) {
         for event in commit {
             let (previous, now) = match event {
-                Event::Put { entry, previous } => (previous.as_ref(), Some((entry.revision, entry.value.clone()))),
+                Event::Put { entry, previous } => {
+                    (previous.as_ref(), Some((entry.revision, entry.value.clone())))
+                }
                 Event::Delete { previous, .. } => (Some(previous), None),
             };
             let before = self.copy.get(event.key());
             let told = previous.map(|entry| (entry.revision, entry.value.clone()));
-            assert_eq!(told.as_ref(), before, "what {} was before revision {}", event.key(), event.revision());
-            assert!(before.is_none_or(|(revision, _)| *revision < event.revision()), "{} goes back", event.key());
+            assert_eq!(
+                told.as_ref(),
+                before,
+                "what {} was before revision {}",
+                event.key(),
+                event.revision()
+            );
+            assert!(
+                before.is_none_or(|(revision, _)| *revision < event.revision()),
+                "{} goes back",
+                event.key()
+            );
             match now {
                 Some(state) => self.copy.insert(event.key().clone(), state),
                 None => self.copy.remove(event.key()),
@@ -98,17 +132,31 @@ impl Inspector {
         for event in commit {
             if let Some(name) = event.key().as_str().strip_prefix(&Resource::Image.prefix()) {
                 let image = there(event.key().to_string());
-                assert_eq!(image, there(format!("/image.openshift.io/views/{name}")), "the view of {name}");
+                assert_eq!(
+                    image,
+                    there(format!("/image.openshift.io/views/{name}")),
+                    "the view of {name}"
+                );
             }
-            let (Event::Put { entry, .. }, true) = (event, event.key().as_str().contains(SHARED)) else { continue };
+            let (Event::Put { entry, .. }, true) = (event, event.key().as_str().contains(SHARED))
+            else {
+                continue;
+            };
             for (tag, image) in events_of(&entry.value) {
                 let key = format!("{}{image}", Resource::Image.prefix());
-                assert!(there(key).is_some(), "{tag} of {} names {image}, which is not there", entry.key);
+                assert!(
+                    there(key).is_some(),
+                    "{tag} of {} names {image}, which is not there",
+                    entry.key
+                );
             }
         }
-        let pushed = |event: &&Event| matches!(event, Event::Put { previous: None, .. }) && is_pushed(event.key());
+        let pushed = |event: &&Event| {
+            matches!(event, Event::Put { previous: None, .. }) && is_pushed(event.key())
+        };
         for image in commit.iter().filter(pushed) {
-            let name = image.key().as_str().strip_prefix(&Resource::Image.prefix()).unwrap_or_default();
+            let name =
+                image.key().as_str().strip_prefix(&Resource::Image.prefix()).unwrap_or_default();
             let tells = |event: &Event| match event {
                 Event::Put { entry, .. } => {
                     entry.key.as_str().contains(SHARED)
@@ -121,7 +169,13 @@ impl Inspector {
     }
 
     /// A watch that a client resumes gets the rest of what the inspector was told.
-    async fn check_resumed(&mut self, store: &Embedded, from: Revision, now: Revision, all: Option<&[Event]>) {
+    async fn check_resumed(
+        &mut self,
+        store: &Embedded,
+        from: Revision,
+        now: Revision,
+        all: Option<&[Event]>,
+    ) {
         if from <= self.seen {
             return;
         }
@@ -134,7 +188,11 @@ impl Inspector {
         match all {
             Some(all) => {
                 let rest = all.partition_point(|event| event.revision() <= from);
-                assert!(all[rest..] == resumed, "a watch after {from} differs from one after {}", self.seen);
+                assert!(
+                    all[rest..] == resumed,
+                    "a watch after {from} differs from one after {}",
+                    self.seen
+                );
             }
             None => self.check_last(&resumed, from),
         }
@@ -152,7 +210,10 @@ impl Inspector {
             let there = self.copy.get(*key).map(|(revision, value)| (*revision, value));
             assert_eq!(told, there, "the last event of {key} and what the store holds");
         }
-        let untold = self.copy.iter().find(|(key, (revision, _))| *revision > from && !last.contains_key(key));
+        let untold = self
+            .copy
+            .iter()
+            .find(|(key, (revision, _))| *revision > from && !last.contains_key(key));
         assert!(untold.is_none(), "no event after {from} tells of {untold:?}");
     }
 }
@@ -204,10 +265,11 @@ async fn check_owned(store: &Embedded, owned: Vec<&mut Owned>, events: Option<&[
         told.entry(event.key().as_str()).or_default().push(state);
     }
     for owned in owned {
-        let state = match store.get(&Key::new(owned.key()), None).await.expect("an object can be read") {
-            Lookup::Found(entry) => state_of(&entry),
-            Lookup::Missing | Lookup::Unchanged => State::Absent,
-        };
+        let state =
+            match store.get(&Key::new(owned.key()), None).await.expect("an object can be read") {
+                Lookup::Found(entry) => state_of(&entry),
+                Lookup::Missing | Lookup::Unchanged => State::Absent,
+            };
         owned.found(state);
         let passed = std::mem::take(&mut owned.passed);
         if events.is_some() {
@@ -222,30 +284,39 @@ async fn check_pushes(store: &Embedded, pushes: Vec<&mut Push>) {
     for push in pushes {
         if !streams.contains_key(&push.stream) {
             let key = Key::new(format!("{}{}", Resource::Stream.prefix(), push.stream));
-            let Lookup::Found(entry) = store.get(&key, None).await.expect("a stream can be read") else {
+            let Lookup::Found(entry) = store.get(&key, None).await.expect("a stream can be read")
+            else {
                 panic!("the stream {} is gone", push.stream);
             };
             streams.insert(push.stream.clone(), events_of(&entry.value));
         }
-        let event = streams[&push.stream].iter().find(|(tag, _)| *tag == push.tag).map(|(_, image)| image);
+        let event =
+            streams[&push.stream].iter().find(|(tag, _)| *tag == push.tag).map(|(_, image)| image);
         push.end = match (event, push.end) {
             (Some(image), End::Acknowledged | End::Open) => {
                 assert_eq!(*image, push.image, "the event of {}", push.tag);
                 End::Acknowledged
             }
             (None, End::Open | End::Unmade) => End::Unmade,
-            (_, end) => panic!("{} was pushed to {}, {end:?}, and its event is {event:?}", push.tag, push.stream),
+            (_, end) => panic!(
+                "{} was pushed to {}, {end:?}, and its event is {event:?}",
+                push.tag, push.stream
+            ),
         };
     }
 }
 
 fn is_object(key: &Key) -> bool {
-    [Resource::Image, Resource::Stream].iter().any(|resource| key.as_str().starts_with(&resource.prefix()))
+    [Resource::Image, Resource::Stream]
+        .iter()
+        .any(|resource| key.as_str().starts_with(&resource.prefix()))
 }
 
 /// Whether an image was made by a push.
 fn is_pushed(key: &Key) -> bool {
-    key.as_str().strip_prefix(&Resource::Image.prefix()).is_some_and(|name| name.starts_with("sha256:f"))
+    key.as_str()
+        .strip_prefix(&Resource::Image.prefix())
+        .is_some_and(|name| name.starts_with("sha256:f"))
 }
 
 fn state_of(entry: &Entry) -> State {

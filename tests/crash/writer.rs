@@ -36,11 +36,20 @@ impl Writer {
     }
 
     /// Writes until the server is gone. `shared` is the stream to push to, `count` the number of acknowledged writes.
-    pub(crate) async fn write(&mut self, client: Client, shared: &str, count: &watch::Sender<usize>) {
+    pub(crate) async fn write(
+        &mut self,
+        client: Client,
+        shared: &str,
+        count: &watch::Sender<usize>,
+    ) {
         let Ok(mut line) = client.keep().await else { return };
         loop {
             let pushes = self.random.percent(40);
-            let done = if pushes { self.push(&mut line, shared).await } else { self.change(&mut line).await };
+            let done = if pushes {
+                self.push(&mut line, shared).await
+            } else {
+                self.change(&mut line).await
+            };
             if done.is_err() {
                 return;
             }
@@ -51,7 +60,11 @@ impl Writer {
 
     async fn push(&mut self, line: &mut Kept, shared: &str) -> io::Result<()> {
         let mark = self.mark();
-        let earlier = self.pushes.iter().rev().find(|push| push.stream == shared && push.end == End::Acknowledged);
+        let earlier = self
+            .pushes
+            .iter()
+            .rev()
+            .find(|push| push.stream == shared && push.end == End::Acknowledged);
         let image = match earlier {
             // An image that is there already: only the event is new.
             Some(push) if self.random.percent(25) => push.image.clone(),
@@ -82,7 +95,11 @@ impl Writer {
             let mark = self.mark();
             let present = ask(line, request("GET", &path)).await?;
             let mut stream = is(&present, 200);
-            assert_eq!(State::of(&stream, None), self.owned[at].known, "{path} is not what was acknowledged");
+            assert_eq!(
+                State::of(&stream, None),
+                self.owned[at].known,
+                "{path} is not what was acknowledged"
+            );
             stream["metadata"]["annotations"][MARK] = mark.as_str().into();
             stream["status"]["tags"] = json!([{"tag": "t", "items": [{"created": "2024-01-02T03:04:05Z", "generation": 0,
                 "image": digest(&format!("b{mark}")), "dockerImageReference": format!("registry.example.com/a/b:{mark}")}]}]);
@@ -111,11 +128,19 @@ impl Writer {
         let mut line = client.keep().await?;
         for owned in &mut self.owned {
             let answer = line.send(request("GET", &owned.path())).await?;
-            owned.found(if answer.status == 404 { State::Absent } else { State::of(&is(&answer, 200), None) });
+            owned.found(if answer.status == 404 {
+                State::Absent
+            } else {
+                State::of(&is(&answer, 200), None)
+            });
         }
-        let stream = line.send(request("GET", &format!("{}/{recent}", Resource::Stream.collection()))).await?;
+        let stream = line
+            .send(request("GET", &format!("{}/{recent}", Resource::Stream.collection())))
+            .await?;
         let stream = is(&stream, 200);
-        for push in self.pushes.iter_mut().filter(|push| push.stream == recent && push.end != End::Unmade) {
+        for push in
+            self.pushes.iter_mut().filter(|push| push.stream == recent && push.end != End::Unmade)
+        {
             let event = event_of(&stream, &push.tag);
             let view = format!("namespaces/{NAMESPACE}/imagestreamimages/{recent}@{}", push.image);
             match event {
@@ -125,7 +150,12 @@ impl Writer {
                     push.end = End::Acknowledged;
                 }
                 None => {
-                    assert_eq!(push.end, End::Open, "the acknowledged event of {} is gone", push.tag);
+                    assert_eq!(
+                        push.end,
+                        End::Open,
+                        "the acknowledged event of {} is gone",
+                        push.tag
+                    );
                     push.end = End::Unmade;
                 }
             }
@@ -141,8 +171,10 @@ impl Writer {
     fn object(&self, resource: Resource, name: &str, mark: &str) -> Value {
         match resource {
             Resource::Image => self.image(name, mark),
-            Resource::Stream => json!({"kind": "ImageStream", "apiVersion": "image.openshift.io/v1",
-                "metadata": {"name": name, "annotations": {MARK: mark}}}),
+            Resource::Stream => {
+                json!({"kind": "ImageStream", "apiVersion": "image.openshift.io/v1",
+                "metadata": {"name": name, "annotations": {MARK: mark}}})
+            }
         }
     }
 

@@ -17,8 +17,11 @@ struct Crate<'a> {
 
 /// Groups of files that import each other, directly or through others.
 pub(crate) fn cycles(sources: &[Source]) -> Vec<String> {
-    let files: BTreeMap<_, _> =
-        sources.iter().filter(|file| !is_test(file)).map(|file| (module_path(&file.path), file)).collect();
+    let files: BTreeMap<_, _> = sources
+        .iter()
+        .filter(|file| is_library(file))
+        .map(|file| (module_path(&file.path), file))
+        .collect();
     let mut tree = Crate { files, reexports: BTreeMap::new() };
     for (module, source) in &tree.files {
         let public = statements(source).into_iter().filter(|(is_public, _)| *is_public);
@@ -44,9 +47,9 @@ pub(crate) fn cycles(sources: &[Source]) -> Vec<String> {
     found.into_iter().collect()
 }
 
-fn is_test(source: &Source) -> bool {
-    let name = source.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    ["tests.rs", "fixtures.rs", "main.rs", "build.rs"].contains(&name)
+fn is_library(source: &Source) -> bool {
+    let programs = ["main.rs", "build.rs"];
+    !source.is_of_tests() && !programs.iter().any(|name| source.path == Path::new(name))
 }
 
 fn module_path(path: &Path) -> ModulePath {
@@ -66,7 +69,8 @@ fn statements(source: &Source) -> Vec<(bool, String)> {
     for (at, _) in code.match_indices("use ") {
         let line_start = code[..at].rfind('\n').map_or(0, |end| end + 1);
         let before = code[line_start..at].trim();
-        let is_statement = before.is_empty() || (before.starts_with("pub") && !before.contains(' '));
+        let is_statement =
+            before.is_empty() || (before.starts_with("pub") && !before.contains(' '));
         if let Some((text, _)) = code[at + 4..].split_once(';').filter(|_| is_statement) {
             found.push((!before.is_empty(), text.split_whitespace().collect::<Vec<_>>().join(" ")));
         }
@@ -84,14 +88,19 @@ fn paths(text: &str) -> Vec<(Vec<String>, String)> {
         let mut all = Vec::new();
         for (path, name) in split_group(group).into_iter().flat_map(paths) {
             let path = if path == ["self"] { Vec::new() } else { path };
-            let name = if name == "self" { prefix.last().cloned().unwrap_or_default() } else { name };
-            all.push((prefix.iter().cloned().chain(path).filter(|part| !part.is_empty()).collect(), name));
+            let name =
+                if name == "self" { prefix.last().cloned().unwrap_or_default() } else { name };
+            all.push((
+                prefix.iter().cloned().chain(path).filter(|part| !part.is_empty()).collect(),
+                name,
+            ));
         }
         return all;
     }
     let (path, alias) = text.split_once(" as ").unwrap_or((text, ""));
     let path: Vec<String> = path.split("::").map(|part| part.trim().to_owned()).collect();
-    let name = if alias.is_empty() { path.last().cloned().unwrap_or_default() } else { alias.to_owned() };
+    let name =
+        if alias.is_empty() { path.last().cloned().unwrap_or_default() } else { alias.to_owned() };
     vec![(path, name)]
 }
 
@@ -160,11 +169,14 @@ impl Crate<'_> {
     /// The files whose items a file uses. Re-exports are no use: they only name the door.
     fn imports(&self, module: &ModulePath, source: &Source) -> BTreeSet<ModulePath> {
         let used = statements(source).into_iter().filter(|(is_public, _)| !is_public);
-        let mut all: Vec<Vec<String>> = used.flat_map(|(_, text)| paths(&text)).map(|(path, _)| path).collect();
+        let mut all: Vec<Vec<String>> =
+            used.flat_map(|(_, text)| paths(&text)).map(|(path, _)| path).collect();
         for (_, line) in source.code().filter(|(_, line)| !line.trim_start().starts_with("use ")) {
             for (at, _) in line.match_indices("crate::") {
-                let is_path = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
-                let end = line[at..].find(|letter| !is_path(letter)).map_or(line.len(), |end| at + end);
+                let is_path =
+                    |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
+                let end =
+                    line[at..].find(|letter| !is_path(letter)).map_or(line.len(), |end| at + end);
                 all.push(line[at..end].split("::").map(str::to_owned).collect());
             }
         }
@@ -173,7 +185,10 @@ impl Crate<'_> {
     }
 }
 
-fn reachable(edges: &BTreeMap<&ModulePath, BTreeSet<ModulePath>>, start: &ModulePath) -> BTreeSet<ModulePath> {
+fn reachable(
+    edges: &BTreeMap<&ModulePath, BTreeSet<ModulePath>>,
+    start: &ModulePath,
+) -> BTreeSet<ModulePath> {
     let (mut found, mut open) = (BTreeSet::new(), vec![start.clone()]);
     while let Some(module) = open.pop() {
         for next in edges.get(&module).into_iter().flatten() {
@@ -188,10 +203,19 @@ fn reachable(edges: &BTreeMap<&ModulePath, BTreeSet<ModulePath>>, start: &Module
 #[test]
 fn use_trees_are_read() {
     let read = |text: &str| -> Vec<String> {
-        paths(text).into_iter().map(|(path, name)| format!("{} as {name}", path.join("::"))).collect()
+        paths(text)
+            .into_iter()
+            .map(|(path, name)| format!("{} as {name}", path.join("::")))
+            .collect()
     };
-    assert_eq!(read("super::hub::{Feed, Hub as H}"), ["super::hub::Feed as Feed", "super::hub::Hub as H"]);
-    assert_eq!(read("crate::a::{self, b::{C, d}}"), ["crate::a as a", "crate::a::b::C as C", "crate::a::b::d as d"]);
+    assert_eq!(
+        read("super::hub::{Feed, Hub as H}"),
+        ["super::hub::Feed as Feed", "super::hub::Hub as H"]
+    );
+    assert_eq!(
+        read("crate::a::{self, b::{C, d}}"),
+        ["crate::a as a", "crate::a::b::C as C", "crate::a::b::d as d"]
+    );
 }
 
 #[test]

@@ -36,7 +36,12 @@ pub(crate) fn mapping(stream: &str, tag: &str, image: &Value) -> Value {
 }
 
 /// `before`, then `each(0)` to `each(count - 1)` with commas between them, then `after`.
-pub(crate) fn repeat(before: &str, count: usize, each: impl Fn(usize) -> String, after: &str) -> String {
+pub(crate) fn repeat(
+    before: &str,
+    count: usize,
+    each: impl Fn(usize) -> String,
+    after: &str,
+) -> String {
     let mut text = before.to_owned();
     for number in 0..count {
         if number > 0 {

@@ -101,7 +101,8 @@ impl Block {
         let mut frames = Vec::new();
         while let Some(part) = parts.next() {
             let end = if parts.peek().is_none() { END_HEADERS } else { 0 };
-            let (kind, flags) = if frames.is_empty() { (HEADERS, flags | end) } else { (CONTINUATION, end) };
+            let (kind, flags) =
+                if frames.is_empty() { (HEADERS, flags | end) } else { (CONTINUATION, end) };
             frames.push(Frame::new(kind, flags, stream, part));
         }
         frames
@@ -130,12 +131,18 @@ pub(crate) fn status(block: &[u8]) -> Option<u16> {
     // Servers may first change the size of the table.
     let block = if block.first()? >> 5 == 1 { block.get(1..)? } else { block };
     match *block.first()? {
-        indexed @ 0x88..=0x8e => Some([200, 204, 206, 304, 400, 404, 500][usize::from(indexed - 0x88)]),
+        indexed @ 0x88..=0x8e => {
+            Some([200, 204, 206, 304, 400, 404, 500][usize::from(indexed - 0x88)])
+        }
         0x48 | 0x08 | 0x18 => {
             let length = usize::from(block.get(1)? & 0x7f);
             let text = block.get(2..2 + length)?;
             let is_huffman = block[1] & 0x80 != 0;
-            if is_huffman { huffman_digits(text) } else { std::str::from_utf8(text).ok()?.parse().ok() }
+            if is_huffman {
+                huffman_digits(text)
+            } else {
+                std::str::from_utf8(text).ok()?.parse().ok()
+            }
         }
         _ => None,
     }
@@ -210,7 +217,9 @@ impl Connection {
         loop {
             let frame = self.reader.next().await?;
             match frame.kind {
-                GOAWAY => return Err(io::Error::other(format!("GOAWAY with code {}", frame.code()))),
+                GOAWAY => {
+                    return Err(io::Error::other(format!("GOAWAY with code {}", frame.code())));
+                }
                 RST_STREAM if frame.stream == stream => {
                     return Err(io::Error::other(format!("RST_STREAM with code {}", frame.code())));
                 }

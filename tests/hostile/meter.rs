@@ -53,8 +53,10 @@ impl Meter {
     fn cpu(self) -> io::Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
         // The second field, the name in parentheses, may contain spaces. utime and stime are fields 14 and 15.
-        let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().skip(11).take(2));
-        let ticks: f64 = fields.into_iter().flatten().filter_map(|field| field.parse::<f64>().ok()).sum();
+        let fields =
+            stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().skip(11).take(2));
+        let ticks: f64 =
+            fields.into_iter().flatten().filter_map(|field| field.parse::<f64>().ok()).sum();
         Ok(ticks / TICKS)
     }
 
@@ -64,7 +66,8 @@ impl Meter {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
         // A process that has ended but was not waited for has no such line.
         let line = line.ok_or(io::ErrorKind::NotFound)?;
-        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().map_err(io::Error::other)?;
+        let kilobytes: u64 =
+            line.trim().trim_end_matches(" kB").parse().map_err(io::Error::other)?;
         Ok(kilobytes << 10)
     }
 }

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    date_time_ymd,
 };
 
 use crate::support::client::Identity;
@@ -62,7 +63,8 @@ struct Leaf<'a> {
     year: i32,
 }
 
-const LEAF: Leaf<'static> = Leaf { name: "mal", group: "team", usage: ExtendedKeyUsagePurpose::ClientAuth, year: 2099 };
+const LEAF: Leaf<'static> =
+    Leaf { name: "mal", group: "team", usage: ExtendedKeyUsagePurpose::ClientAuth, year: 2099 };
 
 impl Pki {
     pub(crate) fn new() -> Self {

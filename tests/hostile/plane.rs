@@ -44,12 +44,19 @@ impl Plane {
         listener.set_nonblocking(true).expect("a listener can be told not to block");
         let address = listener.local_addr().expect("a listener has an address");
         fs::write(kubeconfig, config(address).to_string()).expect("the kubeconfig can be written");
-        let state = Arc::new(Records { rule, answer_after, reviews: Mutex::default(), tokens: watch::Sender::new(0) });
+        let state = Arc::new(Records {
+            rule,
+            answer_after,
+            reviews: Mutex::default(),
+            tokens: watch::Sender::new(0),
+        });
         let app = app(state.clone());
         thread::spawn(move || {
-            let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
+            let runtime =
+                Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
             runtime.block_on(async {
-                let listener = TcpListener::from_std(listener).expect("the listener does not block");
+                let listener =
+                    TcpListener::from_std(listener).expect("the listener does not block");
                 axum::serve(listener, app).await.expect("it is served for ever");
             });
         });
@@ -99,7 +106,10 @@ fn app(state: Arc<Records>) -> Router {
         .route("/apis/authorization.k8s.io/v1/subjectaccessreviews", post(review_access))
         .route("/apis/authentication.k8s.io/v1/tokenreviews", post(review_token))
         .route("/api/v1/namespaces", get(namespaces))
-        .route("/api/v1/namespaces/{name}", get(async |Segment(name): Segment<String>| answer(200, &namespace(&name))))
+        .route(
+            "/api/v1/namespaces/{name}",
+            get(async |Segment(name): Segment<String>| answer(200, &namespace(&name))),
+        )
         .with_state(state)
 }
 
@@ -118,7 +128,9 @@ async fn review_token(State(state): State<Arc<Records>>, body: Bytes) -> Respons
     let mut review: Value = serde_json::from_slice(&body).expect("a review is JSON");
     let name = review["spec"]["token"].as_str().and_then(|token| token.strip_prefix("reviewed-"));
     review["status"] = match name {
-        Some(name) => json!({"authenticated": true, "user": {"username": name, "groups": ["reviewed"]}}),
+        Some(name) => {
+            json!({"authenticated": true, "user": {"username": name, "groups": ["reviewed"]}})
+        }
         None => json!({"authenticated": false}),
     };
     answer(201, &review)
@@ -132,11 +144,12 @@ fn answer(status: u16, body: &Value) -> Response {
 /// The list of namespaces, or a watch in which nothing ever happens.
 async fn namespaces(RawQuery(query): RawQuery) -> Response {
     if query.is_some_and(|query| query.contains("watch=")) {
-        return Response::new(Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>()));
+        return Response::new(
+            Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>()),
+        );
     }
     let items = ["mal", "vic"].map(namespace);
-    let list =
-        json!({"apiVersion": "v1", "kind": "NamespaceList", "metadata": {"resourceVersion": "1"}, "items": items});
+    let list = json!({"apiVersion": "v1", "kind": "NamespaceList", "metadata": {"resourceVersion": "1"}, "items": items});
     answer(200, &list)
 }
 

@@ -38,7 +38,8 @@ impl Probe {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = thread::spawn(move || {
-            let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
+            let runtime =
+                Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
             runtime.block_on(probe_until(&stopped, &client))
         });
         Self { stop, thread }
@@ -57,7 +58,8 @@ async fn probe_until(stopped: &AtomicBool, client: &Client) -> Latency {
     loop {
         let is_last = stopped.load(Ordering::SeqCst);
         let begun = Instant::now();
-        let answer = time::timeout(PATIENCE, client.send_unchecked(Request::new("GET", "/livez"))).await;
+        let answer =
+            time::timeout(PATIENCE, client.send_unchecked(Request::new("GET", "/livez"))).await;
         latency.longest = latency.longest.max(begun.elapsed());
         latency.count += 1;
         let failure = match answer {

@@ -188,9 +188,15 @@ impl Row {
 ///
 /// # Errors
 /// One is not answered, or with a status that is not among these.
-pub(crate) async fn all_at_once(client: &Client, requests: Vec<Request>, statuses: &[u16]) -> Finding {
-    let lines: Vec<String> = requests.iter().map(|each| format!("{} {:.100}", each.method, each.target)).collect();
-    let answers = join_all(requests.into_iter().map(|request| client.send_unchecked(request))).await;
+pub(crate) async fn all_at_once(
+    client: &Client,
+    requests: Vec<Request>,
+    statuses: &[u16],
+) -> Finding {
+    let lines: Vec<String> =
+        requests.iter().map(|each| format!("{} {:.100}", each.method, each.target)).collect();
+    let answers =
+        join_all(requests.into_iter().map(|request| client.send_unchecked(request))).await;
     let mut seen = Seen::default();
     let mut counts = std::collections::BTreeMap::<u16, usize>::new();
     for (line, answer) in lines.iter().zip(answers) {
@@ -224,7 +230,10 @@ impl Answer {
 pub(crate) fn expect_status(line: &str, answer: &Answer, statuses: &[u16]) -> Result<(), String> {
     let text = String::from_utf8_lossy(&answer.body);
     if !statuses.contains(&answer.status) {
-        return Err(format!("{line} is answered {} instead of {statuses:?}: {text:.300}", answer.status));
+        return Err(format!(
+            "{line} is answered {} instead of {statuses:?}: {text:.300}",
+            answer.status
+        ));
     }
     match answer.not_a_status() {
         Some(broken) => Err(format!("{line}: {broken:.300}")),

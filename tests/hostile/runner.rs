@@ -62,7 +62,10 @@ pub(crate) fn run(tables: Vec<Table>, selection: &Selection) -> ExitCode {
     // As libtest says it, for whoever adds up the results of all test binaries.
     let verdict = if failed.is_empty() { "ok" } else { "FAILED" };
     let (passed, took) = (count - failed.len(), begun.elapsed().as_secs_f64());
-    println!("test result: {verdict}. {passed} passed; {} failed; 0 ignored; finished in {took:.2}s", failed.len());
+    println!(
+        "test result: {verdict}. {passed} passed; {} failed; 0 ignored; finished in {took:.2}s",
+        failed.len()
+    );
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -97,10 +100,12 @@ async fn run_row(row: &Row, site: &Rc<Site>) -> Vec<String> {
     let begun = Instant::now();
     // A broken promise of an answer is a panic of the client.
     let attack = AssertUnwindSafe((row.attack)(site.clone())).catch_unwind();
-    let attack = attack.map(|finding| finding.unwrap_or_else(|_| Err("the attack panicked".into())));
+    let attack =
+        attack.map(|finding| finding.unwrap_or_else(|_| Err("the attack panicked".into())));
     let finding = time::timeout(DEADLINE, attack).await;
     let took = begun.elapsed();
-    let latency = tokio::task::spawn_blocking(move || probe.stop()).await.expect("a probe does not panic");
+    let latency =
+        tokio::task::spawn_blocking(move || probe.stop()).await.expect("a probe does not panic");
     let cost = meter.cost(start);
     let mut faults = Vec::new();
     let seen = match finding {
@@ -126,7 +131,9 @@ fn fault(faults: &mut Vec<String>, why: String) -> Seen {
 fn too_late(latency: &Latency) -> Option<String> {
     let failure = latency.failure.as_ref().map(|why| format!("/livez: {why}"));
     let is_late = latency.longest >= LIVEZ;
-    failure.or_else(|| is_late.then(|| format!("/livez takes {:?}, at most {LIVEZ:?}", latency.longest)))
+    failure.or_else(|| {
+        is_late.then(|| format!("/livez takes {:?}, at most {LIVEZ:?}", latency.longest))
+    })
 }
 
 impl Ceilings {
@@ -136,7 +143,11 @@ impl Ceilings {
             faults.push(format!("{:.2} s of CPU, at most {:.2} s", cost.cpu, self.cpu));
         }
         if cost.memory > self.memory as u64 {
-            faults.push(format!("{} MiB of memory, at most {}", cost.memory >> 20, self.memory >> 20));
+            faults.push(format!(
+                "{} MiB of memory, at most {}",
+                cost.memory >> 20,
+                self.memory >> 20
+            ));
         }
         if seen.largest > self.answer {
             faults.push(format!("an answer of {} bytes, at most {}", seen.largest, self.answer));
@@ -145,7 +156,14 @@ impl Ceilings {
     }
 }
 
-fn print(row: &Row, cost: Option<&Cost>, seen: &Seen, latency: &Latency, took: Duration, faults: &[String]) {
+fn print(
+    row: &Row,
+    cost: Option<&Cost>,
+    seen: &Seen,
+    latency: &Latency,
+    took: Duration,
+    faults: &[String],
+) {
     let Row { name, ceilings, .. } = row;
     let verdict = if faults.is_empty() { "ok  " } else { "FAIL" };
     let (cpu, memory) = cost.map_or((f64::NAN, 0), |cost| (cost.cpu, cost.memory >> 20));

@@ -60,10 +60,21 @@ impl Site {
         })
         .await;
         let user = |name: &str| server.client(Identity::token(&format!("token-of-{name}")));
-        let site = Self { adm: user("adm"), mal: user("mal"), vic: user("vic"), server, plane, pki, _folder: folder };
+        let site = Self {
+            adm: user("adm"),
+            mal: user("mal"),
+            vic: user("vic"),
+            server,
+            plane,
+            pki,
+            _folder: folder,
+        };
         site.prepare(vec![
             post("namespaces/vic/imagestreams", &bodies::stream("w")),
-            post("namespaces/vic/imagestreammappings", &bodies::mapping("w", "t", &bodies::image(&witness()))),
+            post(
+                "namespaces/vic/imagestreammappings",
+                &bodies::mapping("w", "t", &bodies::image(&witness())),
+            ),
         ])
         .await
         .expect("an empty server takes a stream and an image");
@@ -88,7 +99,8 @@ impl Site {
     pub(crate) async fn check_witness(&self) -> Result<(), String> {
         let request = get(&format!("namespaces/vic/imagestreamimages/w@{}", witness()));
         let answer = time::timeout(PROMPT, self.vic.send(request)).await;
-        let answer = answer.map_err(|_| format!("another user's GET takes longer than {PROMPT:?}"))?;
+        let answer =
+            answer.map_err(|_| format!("another user's GET takes longer than {PROMPT:?}"))?;
         let answer = answer.map_err(|why| format!("another user's GET is not answered: {why}"))?;
         let is_his = answer.json().is_ok_and(|body| body["image"]["metadata"]["name"] == witness());
         if answer.status == 200 && is_his {

@@ -40,11 +40,14 @@ fn told() -> Series {
     usage.set_file(FileUsage { bytes: 1, available_bytes: Some(1), revision: 1, compacted: 1 });
     usage.set_tag_events(1);
     usage.set_free_pages(1);
-    let (series, label) = (Regex::new(r"^(\w+)(?:\{(.*)\})? \S+$").unwrap(), Regex::new(r#"(\w+)=""#).unwrap());
+    let (series, label) =
+        (Regex::new(r"^(\w+)(?:\{(.*)\})? \S+$").unwrap(), Regex::new(r#"(\w+)=""#).unwrap());
     let text = metrics.text();
     let lines = text.lines().filter_map(|line| series.captures(line));
     let labels = |text: &str| label.captures_iter(text).map(|found| found[1].to_owned()).collect();
-    lines.map(|line| (line[1].to_owned(), labels(line.get(2).map_or("", |found| found.as_str())))).collect()
+    lines
+        .map(|line| (line[1].to_owned(), labels(line.get(2).map_or("", |found| found.as_str()))))
+        .collect()
 }
 
 /// What the rules and the dashboard ask, each with the place where it stands.
@@ -74,7 +77,8 @@ fn alerts_of(rule: &Value) -> Vec<Value> {
 fn dashboard() -> Value {
     let map = MONITORING.the("ConfigMap");
     assert_eq!(map["metadata"]["labels"]["grafana_dashboard"], "1");
-    serde_json::from_str(&text(&map["data"]["imagestream-apiserver.json"])).expect("a dashboard is JSON")
+    serde_json::from_str(&text(&map["data"]["imagestream-apiserver.json"]))
+        .expect("a dashboard is JSON")
 }
 
 fn list(value: &Value) -> &[Value] {
@@ -100,8 +104,11 @@ fn rules_and_dashboard_use_existing_metrics_and_labels() {
         let named = selectors.iter().filter(|found| name.is_match(&found[1])).count();
         assert_eq!(names, named, "{place}: each metric is asked for with labels, in {question}");
         for found in selectors {
-            let labels = told.get(&found[1]).unwrap_or_else(|| panic!("{place}: nobody tells {}", &found[1]));
-            let asked: BTreeSet<String> = matcher.captures_iter(&found[2]).map(|label| label[1].to_owned()).collect();
+            let labels = told
+                .get(&found[1])
+                .unwrap_or_else(|| panic!("{place}: nobody tells {}", &found[1]));
+            let asked: BTreeSet<String> =
+                matcher.captures_iter(&found[2]).map(|label| label[1].to_owned()).collect();
             assert!(asked.contains("job"), "{place}: {question}");
             for label in asked.iter().filter(|label| *label != "job") {
                 assert!(labels.contains(label), "{place}: {} has no label {label}", &found[1]);
@@ -125,8 +132,14 @@ fn an_alert_is_explained_tested_and_has_a_runbook() {
         let url = text(&alert["annotations"]["runbook_url"]);
         assert!(url.starts_with("https://"), "{name}: {url}");
         assert!(url.ends_with(&format!("#{}", name.to_lowercase())), "{name}: {url}");
-        assert!(runbook.contains(&format!("\n### {name}\n")), "{name} has no heading in the runbook");
-        assert!(tested.contains(&format!("alertname=\"{name}\"")), "{name} has no test in .ci/alerts.test.yaml");
+        assert!(
+            runbook.contains(&format!("\n### {name}\n")),
+            "{name} has no heading in the runbook"
+        );
+        assert!(
+            tested.contains(&format!("alertname=\"{name}\"")),
+            "{name} has no test in .ci/alerts.test.yaml"
+        );
     }
 }
 
@@ -139,17 +152,24 @@ fn the_base_of_the_runbook_urls_is_set_in_one_place() {
     }
     for entry in fs::read_dir(folder().join("monitoring")).expect("the folder can be listed") {
         let path = entry.expect("the folder can be listed").path();
-        fs::copy(&path, component.join(path.file_name().expect("a file has a name"))).expect("files can be copied");
+        fs::copy(&path, component.join(path.file_name().expect("a file has a name")))
+            .expect("files can be copied");
     }
     let place = component.join("kustomization.yaml");
     let before = fs::read_to_string(&place).expect("the file can be read");
-    let changed = Regex::new("base-url=.*").unwrap().replace(&before, "base-url=https://wiki.example.org/a/b");
+    let changed = Regex::new("base-url=.*")
+        .unwrap()
+        .replace(&before, "base-url=https://wiki.example.org/a/b");
     assert_ne!(changed, before);
     fs::write(&place, &*changed).expect("the file can be written");
-    fs::write(overlay.join("kustomization.yaml"), "components: [../component]").expect("the file can be written");
+    fs::write(overlay.join("kustomization.yaml"), "components: [../component]")
+        .expect("the file can be written");
 
     let objects = build(&KUBECTL, &overlay);
-    let rule = objects.iter().find(|object| object["kind"] == "PrometheusRule").expect("the component has rules");
+    let rule = objects
+        .iter()
+        .find(|object| object["kind"] == "PrometheusRule")
+        .expect("the component has rules");
     for alert in alerts_of(rule) {
         let url = text(&alert["annotations"]["runbook_url"]);
         let name = text(&alert["alert"]).to_lowercase();
@@ -161,23 +181,36 @@ fn the_base_of_the_runbook_urls_is_set_in_one_place() {
 fn prometheus_finds_the_service_and_may_read_its_metrics() {
     let monitor = &MONITORING.the("ServiceMonitor")["spec"];
     let labels = &MONITORING.the("Service")["metadata"]["labels"];
-    for (label, value) in monitor["selector"]["matchLabels"].as_object().expect("it selects by labels") {
+    for (label, value) in
+        monitor["selector"]["matchLabels"].as_object().expect("it selects by labels")
+    {
         assert_eq!(&labels[label], value);
     }
     let endpoint = &monitor["endpoints"][0];
     assert_eq!(endpoint["port"], MONITORING.the("Service")["spec"]["ports"][0]["name"]);
     assert_eq!([&endpoint["scheme"], &endpoint["path"]], ["https", "/metrics"]);
     assert_eq!(endpoint["tlsConfig"]["serverName"], format!("{NAME}.{NAME}.svc"));
-    assert_eq!(endpoint["tlsConfig"]["insecureSkipVerify"], Value::Null, "the certificate is verified");
+    assert_eq!(
+        endpoint["tlsConfig"]["insecureSkipVerify"],
+        Value::Null,
+        "the certificate is verified"
+    );
 
-    let role = MONITORING.of_kind("ClusterRole").find(|role| role["metadata"]["name"] == format!("{NAME}:metrics"));
-    assert_eq!(role.expect("there is a role")["rules"], json!([{ "nonResourceURLs": ["/metrics"], "verbs": ["get"] }]));
+    let role = MONITORING
+        .of_kind("ClusterRole")
+        .find(|role| role["metadata"]["name"] == format!("{NAME}:metrics"));
+    assert_eq!(
+        role.expect("there is a role")["rules"],
+        json!([{ "nonResourceURLs": ["/metrics"], "verbs": ["get"] }])
+    );
     let subjects = MONITORING
         .of_kind("ClusterRoleBinding")
         .filter(|binding| binding["roleRef"]["name"] == format!("{NAME}:metrics"))
         .flat_map(|binding| texts_of(&binding["subjects"], "name"));
     assert_eq!(subjects.collect::<Vec<_>>(), ["prometheus-k8s"]);
-    let role = MONITORING.of_kind("Role").find(|role| role["metadata"]["name"] == format!("{NAME}:scrape"));
+    let role = MONITORING
+        .of_kind("Role")
+        .find(|role| role["metadata"]["name"] == format!("{NAME}:scrape"));
     for rule in list(&role.expect("there is a role")["rules"]) {
         assert_eq!(texts(&rule["verbs"]), ["get", "list", "watch"]);
     }

@@ -11,10 +11,13 @@ use std::thread;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use imagestream_apiserver::store::embedded::{DATA_FILE, Embedded, Folder, beginning, first_revision};
+use imagestream_apiserver::store::embedded::{
+    DATA_FILE, Embedded, Folder, beginning, first_revision,
+};
 use imagestream_apiserver::store::{
-    ArchiveError, ArchiveHead, ArchiveReader, At, Backup, BackupError, Batch, Change, Entry, Key, Maintenance,
-    OpenError, RestoreError, RestoreOptions, Restored, Revision, StoreError, StoreHealth, Txn, WatchError,
+    ArchiveError, ArchiveHead, ArchiveReader, At, Backup, BackupError, Batch, Change, Entry, Key,
+    Maintenance, OpenError, RestoreError, RestoreOptions, Restored, Revision, StoreError,
+    StoreHealth, Txn, WatchError,
 };
 use tempfile::TempDir;
 
@@ -91,7 +94,10 @@ async fn whoever_watched_the_old_store_is_told_to_list_again() {
             }
             other => panic!("{revision}: {other:?}"),
         }
-        assert!(matches!(again.list("/", At::Revision(revision)).await, Err(StoreError::Compacted { .. })));
+        assert!(matches!(
+            again.list("/", At::Revision(revision)).await,
+            Err(StoreError::Compacted { .. })
+        ));
     }
     let list = again.list("/", At::Now).await.unwrap();
     assert_eq!(brief(&list)[0], "/a=1");
@@ -106,15 +112,30 @@ fn restored_store_starts_above_all_old_revisions() {
     const SECOND: u64 = 1 << 20;
     let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     let taken = time(1_800_000_000);
-    let begins =
-        |revision, now, seen| beginning(ArchiveHead { revision: Revision(revision), taken }, now, Revision(seen));
+    let begins = |revision, now, seen| {
+        beginning(ArchiveHead { revision: Revision(revision), taken }, now, Revision(seen))
+    };
     let later = time(1_800_086_400);
     let old = first_revision(time(1_700_000_000)).0;
-    assert_eq!(begins(old, later, 0), first_revision(later), "an old store is far behind the clock");
-    assert_eq!(begins(old, later, first_revision(later).0 + 5).0, first_revision(later).0 + 6, "but for what was seen");
+    assert_eq!(
+        begins(old, later, 0),
+        first_revision(later),
+        "an old store is far behind the clock"
+    );
+    assert_eq!(
+        begins(old, later, first_revision(later).0 + 5).0,
+        first_revision(later).0 + 6,
+        "but for what was seen"
+    );
     let ahead = first_revision(time(1_900_000_000)).0;
-    assert!(begins(ahead, later, 0).0 > ahead + 86_400 * SECOND, "a clock that was ahead, a million commits a second");
-    assert!(begins(ahead, time(1_799_000_000), 0).0 > ahead + (1 << 31), "a clock that was set back");
+    assert!(
+        begins(ahead, later, 0).0 > ahead + 86_400 * SECOND,
+        "a clock that was ahead, a million commits a second"
+    );
+    assert!(
+        begins(ahead, time(1_799_000_000), 0).0 > ahead + (1 << 31),
+        "a clock that was set back"
+    );
     assert!(begins(old, later, 0).0 < 1 << 53 && begins(ahead, later, 0).0 < 1 << 53);
     assert_eq!(begins(u64::MAX, later, u64::MAX), Revision(u64::MAX), "nothing overflows");
 }
@@ -172,7 +193,8 @@ async fn write_pairs(store: Arc<dyn TestStore>, writer: u64, acknowledged: Arc<A
         let value = Bytes::from(round.to_string());
         let pair = ["left", "right"].map(|side| key(&format!("/{side}/{writer}/{round}")));
         let last = ["left", "right"].map(|side| key(&format!("/last/{side}/{writer}")));
-        let changes = pair.into_iter().chain(last).map(|key| Change::Put(key, value.clone())).collect();
+        let changes =
+            pair.into_iter().chain(last).map(|key| Change::Put(key, value.clone())).collect();
         within(store.commit(Txn { guards: vec![], changes })).await.unwrap();
         acknowledged.store(round, Ordering::SeqCst);
     }
@@ -213,7 +235,8 @@ async fn backup_under_writes_holds_all_acknowledged_writes() {
 
 async fn check_pairs(store: &Arc<dyn TestStore>, writer: u64, acknowledged: u64) {
     let last = |side| format!("/last/{side}/{writer}");
-    let (left, right) = (store.entry(&last("left")).await.unwrap(), store.entry(&last("right")).await.unwrap());
+    let (left, right) =
+        (store.entry(&last("left")).await.unwrap(), store.entry(&last("right")).await.unwrap());
     assert_eq!((&left.value, left.revision), (&right.value, right.revision));
     let count: u64 = std::str::from_utf8(&left.value).unwrap().parse().unwrap();
     assert!(count >= acknowledged, "{count} of {acknowledged} acknowledged pairs");
@@ -231,10 +254,17 @@ async fn a_backup_is_restored_where_no_store_is_and_nowhere_else() {
     drop((embedded, store));
     let content = fs::read(dir.path().join(DATA_FILE)).unwrap();
     let error = refused(&bytes, dir.path());
-    assert!(matches!(&error, RestoreError::Occupied { .. }) && error.to_string().contains("another folder"), "{error}");
+    assert!(
+        matches!(&error, RestoreError::Occupied { .. })
+            && error.to_string().contains("another folder"),
+        "{error}"
+    );
     assert_eq!(fs::read(dir.path().join(DATA_FILE)).unwrap(), content);
     fs::write(dir.path().join(DATA_FILE), "").unwrap();
-    assert!(matches!(refused(&bytes, dir.path()), RestoreError::Occupied { .. }), "nor where one was lost");
+    assert!(
+        matches!(refused(&bytes, dir.path()), RestoreError::Occupied { .. }),
+        "nor where one was lost"
+    );
 }
 
 #[tokio::test]
@@ -248,7 +278,10 @@ async fn a_backup_that_is_not_whole_leaves_no_store() {
     };
     for length in [0, 5, 30, bytes.len() / 2, bytes.len() - 33, bytes.len() - 1] {
         let error = refused(&bytes[..length], other.path());
-        assert!(matches!(error, RestoreError::Archive(ArchiveError::CutOff { .. })), "{length}: {error}");
+        assert!(
+            matches!(error, RestoreError::Archive(ArchiveError::CutOff { .. })),
+            "{length}: {error}"
+        );
         assert!(is_empty());
     }
     for at in (0..bytes.len()).step_by(997).chain(bytes.len() - 50..bytes.len()) {
@@ -263,8 +296,9 @@ async fn a_backup_that_is_not_whole_leaves_no_store() {
 /// Flips one bit wherever the file holds this text.
 fn flip(path: &Path, text: &str) {
     let mut content = fs::read(path).unwrap();
-    let places: Vec<_> =
-        (0..content.len() - text.len()).filter(|at| content[*at..].starts_with(text.as_bytes())).collect();
+    let places: Vec<_> = (0..content.len() - text.len())
+        .filter(|at| content[*at..].starts_with(text.as_bytes()))
+        .collect();
     assert!(!places.is_empty());
     places.into_iter().for_each(|at| content[at] ^= 1);
     fs::write(path, content).unwrap();
@@ -280,13 +314,17 @@ async fn backup_of_damaged_store_is_marked_and_not_restorable() {
     let (embedded, _store) = open(&dir);
     let mut bytes = Vec::new();
     match embedded.backups().write(&mut bytes) {
-        Err(BackupError::Store(StoreError::Damaged { key: at, .. })) => assert_eq!(at, Key::new("/bad")),
+        Err(BackupError::Store(StoreError::Damaged { key: at, .. })) => {
+            assert_eq!(at, Key::new("/bad"))
+        }
         other => panic!("{other:?}"),
     }
     assert_eq!(embedded.warnings().len(), 1, "it counts as any other reading of damage");
     let other = tempfile::tempdir().unwrap();
     match refused(&bytes, other.path()) {
-        RestoreError::Archive(ArchiveError::Unfinished { reason }) => assert!(reason.contains("/bad"), "{reason}"),
+        RestoreError::Archive(ArchiveError::Unfinished { reason }) => {
+            assert!(reason.contains("/bad"), "{reason}")
+        }
         other => panic!("{other}"),
     }
 }

@@ -55,7 +55,10 @@ async fn writes_go_on_while_all_history_is_forgotten() {
         count += 1;
     }
     forgetting.await.unwrap();
-    println!("forgotten in {:?}; meanwhile {count} writes, the longest {longest:?}", start.elapsed());
+    println!(
+        "forgotten in {:?}; meanwhile {count} writes, the longest {longest:?}",
+        start.elapsed()
+    );
     assert!(count > 0);
 }
 
@@ -80,7 +83,10 @@ struct Seen {
 
 impl Seen {
     fn most(self, other: Self) -> Self {
-        Self { longest: self.longest.max(other.longest), meanwhile: self.meanwhile.max(other.meanwhile) }
+        Self {
+            longest: self.longest.max(other.longest),
+            meanwhile: self.meanwhile.max(other.meanwhile),
+        }
     }
 }
 
@@ -111,7 +117,10 @@ async fn update(store: &Arc<dyn TestStore>, updates: u64, kept: Option<u64>) -> 
 async fn update_one(store: &Arc<dyn TestStore>, n: u64) -> Duration {
     let value = Bytes::from(vec![u8::try_from(n).unwrap(); usize::try_from(BYTES).unwrap()]);
     let start = Instant::now();
-    store.commit(Txn { guards: vec![], changes: vec![Change::Put(key(&format!("/{n}")), value)] }).await.unwrap();
+    store
+        .commit(Txn { guards: vec![], changes: vec![Change::Put(key(&format!("/{n}")), value)] })
+        .await
+        .unwrap();
     start.elapsed()
 }
 
@@ -119,6 +128,9 @@ fn report(dir: &TempDir, retained: u64, seen: &Seen) {
     let length = fs::metadata(dir.path().join(DATA_FILE)).unwrap().len();
     let content = (OBJECTS + retained) * BYTES;
     let times = length as f64 / content as f64;
-    println!("{length} bytes for {content}: {times:.2} times; the longest write {:?}", seen.longest);
+    println!(
+        "{length} bytes for {content}: {times:.2} times; the longest write {:?}",
+        seen.longest
+    );
     assert!(length < TIMES * content, "{length} bytes for {content}");
 }

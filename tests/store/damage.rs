@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use imagestream_apiserver::store::embedded::{DATA_FILE, Embedded, Options};
-use imagestream_apiserver::store::{At, Change, Guard, Lookup, Revision, Store, StoreError, Txn, WatchError};
+use imagestream_apiserver::store::{
+    At, Change, Guard, Lookup, Revision, Store, StoreError, Txn, WatchError,
+};
 
 use crate::support::{Steps, TestStore, brief, key, next, options, put, within};
 
@@ -20,8 +22,9 @@ fn open(options: Options) -> Arc<dyn TestStore> {
 /// Flips one bit in the only place where the file holds this text.
 fn flip(path: &Path, text: &str) {
     let mut content = fs::read(path).unwrap();
-    let places: Vec<_> =
-        (0..content.len() - text.len()).filter(|at| content[*at..].starts_with(text.as_bytes())).collect();
+    let places: Vec<_> = (0..content.len() - text.len())
+        .filter(|at| content[*at..].starts_with(text.as_bytes()))
+        .collect();
     let [at] = places[..] else { panic!("{text} stands in {} places", places.len()) };
     content[at] ^= 1;
     fs::write(path, content).unwrap();
@@ -49,8 +52,15 @@ async fn a_flipped_bit_in_a_value_is_damaged_wherever_it_is_read() {
         Err(WatchError::Store(error)) => assert!(is_damage(&error), "{error}"),
         other => panic!("{other:?}"),
     }
-    assert_eq!(brief(&store.list("/good", At::Now).await.unwrap()), ["/good=a value that is read back"]);
-    assert_eq!(store.get(&key("/bad"), Some(bad)).await.unwrap(), Lookup::Unchanged, "read from the index alone");
+    assert_eq!(
+        brief(&store.list("/good", At::Now).await.unwrap()),
+        ["/good=a value that is read back"]
+    );
+    assert_eq!(
+        store.get(&key("/bad"), Some(bad)).await.unwrap(),
+        Lookup::Unchanged,
+        "read from the index alone"
+    );
     store.make(vec![put("/bad", "written anew")]).await;
     assert_eq!(store.entry("/bad").await.unwrap().value, "written anew");
 }
@@ -143,7 +153,8 @@ async fn write_until_killed(dir: &Path) {
         tokio::spawn(async move {
             for round in 0.. {
                 let name = format!("/{}/{writer}/{round}", std::process::id());
-                let revision = store.make(vec![put(&name, &"value ".repeat(500)), put("/hot", &name)]).await;
+                let revision =
+                    store.make(vec![put(&name, &"value ".repeat(500)), put("/hot", &name)]).await;
                 let line = format!("\nacknowledged {name} {revision}\n");
                 std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
             }

@@ -131,7 +131,9 @@ impl Disk {
         self.state(|state| {
             let content = state.content.as_deref().unwrap_or_default();
             let blocks = content.chunks(BLOCK as usize).enumerate();
-            let used = blocks.filter(|(_, block)| block.iter().any(|byte| *byte != 0)).map(|(at, _)| at as u64);
+            let used = blocks
+                .filter(|(_, block)| block.iter().any(|byte| *byte != 0))
+                .map(|(at, _)| at as u64);
             state.room = Some(Room::Blocks(used.collect()));
         });
     }
@@ -172,7 +174,9 @@ impl Disk {
 
 impl State {
     fn fail(&mut self, operation: Operation) -> io::Result<()> {
-        let Some(fault) = self.faults.iter_mut().find(|fault| fault.operation == operation && fault.times > 0) else {
+        let Some(fault) =
+            self.faults.iter_mut().find(|fault| fault.operation == operation && fault.times > 0)
+        else {
             return Ok(());
         };
         if fault.skip > 0 {
@@ -203,7 +207,8 @@ impl StorageBackend for Disk {
         self.state(|state| {
             state.fail(Operation::Read)?;
             let start = usize::try_from(offset).unwrap();
-            let there = state.content().get(start..start + out.len()).ok_or(ErrorKind::UnexpectedEof)?;
+            let there =
+                state.content().get(start..start + out.len()).ok_or(ErrorKind::UnexpectedEof)?;
             out.copy_from_slice(there);
             Ok(())
         })

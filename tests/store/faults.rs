@@ -35,7 +35,9 @@ impl Ill {
         let incidents = Arc::new(Mutex::new(Vec::new()));
         let seen = incidents.clone();
         let observer = Observer(Arc::new(move |incident| seen.lock().unwrap().push(incident)));
-        let embedded = Embedded::open(change(Options { opener: disk.opener(), observer, ..options(&dir) })).unwrap();
+        let embedded =
+            Embedded::open(change(Options { opener: disk.opener(), observer, ..options(&dir) }))
+                .unwrap();
         let embedded = Arc::new(embedded);
         Self { store: embedded.clone(), embedded, disk, incidents, dir }
     }
@@ -48,7 +50,9 @@ impl Ill {
     /// A store whose reads have to go to the disk.
     async fn cold() -> Self {
         let ill = Self::with(|options| Options { cache_bytes: 0, ..options });
-        ill.store.make((0..200).map(|n| put(&format!("/filler/{n}"), &"x".repeat(3000))).collect()).await;
+        ill.store
+            .make((0..200).map(|n| put(&format!("/filler/{n}"), &"x".repeat(3000))).collect())
+            .await;
         ill
     }
 
@@ -171,7 +175,8 @@ async fn one_failure(operation: Operation, number: usize) -> bool {
     }
     let keys: Vec<_> = events.iter().map(|event| event.key().as_str()).collect();
     assert_eq!(keys, if is_made { vec!["/a", "/c", "/d"] } else { vec!["/d"] });
-    let content: &[_] = if is_made { &["/a=2", "/b=1", "/c=2", "/d=3"] } else { &["/a=1", "/b=1", "/d=3"] };
+    let content: &[_] =
+        if is_made { &["/a=2", "/b=1", "/c=2", "/d=3"] } else { &["/a=1", "/b=1", "/d=3"] };
     drop(watch);
     ill.check_reopened(content).await;
     true
@@ -201,13 +206,16 @@ async fn concurrent_writers_see_an_error_and_then_go_on() {
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
     let refused = Arc::new(AtomicUsize::new(0));
     let write = |writer: usize| {
-        let (store, acknowledged, refused) = (ill.store.clone(), acknowledged.clone(), refused.clone());
+        let (store, acknowledged, refused) =
+            (ill.store.clone(), acknowledged.clone(), refused.clone());
         async move {
             for round in 0..50 {
                 let name = format!("/{writer}/{round}");
                 let txn = Txn { guards: vec![], changes: vec![put(&name, "1")] };
                 match within(store.commit(txn)).await {
-                    Ok(Outcome::Committed(revision)) => acknowledged.lock().unwrap().push((name, revision)),
+                    Ok(Outcome::Committed(revision)) => {
+                        acknowledged.lock().unwrap().push((name, revision))
+                    }
                     Ok(Outcome::Refused(_)) => panic!("refused without a guard"),
                     Err(StoreError::Unavailable(_)) => drop(refused.fetch_add(1, Ordering::SeqCst)),
                     Err(other) => panic!("{other}"),
@@ -235,7 +243,12 @@ async fn two_disk_failures_in_a_row_end_the_store() {
     assert!(matches!(ill.attempt("/c", 1).await, Err(StoreError::Unavailable(_))));
     let why = within(broken).await.to_string();
     let path = ill.dir.path().display().to_string();
-    for part in [path.as_str(), "the disk was told to fail", "after it was opened again", "check the volume"] {
+    for part in [
+        path.as_str(),
+        "the disk was told to fail",
+        "after it was opened again",
+        "check the volume",
+    ] {
         assert!(why.contains(part), "{part} is not in: {why}");
     }
     assert_eq!(within(ill.store.ready()).await.unwrap_err().to_string(), why);
@@ -316,7 +329,10 @@ async fn damage_is_counted_and_told_and_the_rest_goes_on() {
     ill.disk.overwrite(content);
     for times in 1..=3 {
         let error = within(ill.store.get(&key("/bad"), None)).await.unwrap_err();
-        assert!(matches!(&error, StoreError::Damaged { key: at, .. } if *at == key("/bad")), "{error}");
+        assert!(
+            matches!(&error, StoreError::Damaged { key: at, .. } if *at == key("/bad")),
+            "{error}"
+        );
         assert_eq!(ill.saw(Incident::Damaged), times);
     }
     assert_eq!(ill.store.warnings(), ["something damaged was read, 3 times since the start"]);

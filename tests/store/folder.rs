@@ -13,7 +13,9 @@ use imagestream_apiserver::store::{
 };
 use redb::{Database, ReadableDatabase, TableDefinition};
 
-use crate::support::{EmbeddedLab, Lab, Steps, TestStore, brief, delete, key, next, options, put, within};
+use crate::support::{
+    EmbeddedLab, Lab, Steps, TestStore, brief, delete, key, next, options, put, within,
+};
 
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
@@ -65,7 +67,9 @@ fn an_empty_file_is_refused_and_stays_empty() {
     fs::write(&path, "").unwrap();
     let error = refuse(options(&dir));
     assert!(matches!(&error, OpenError::Empty { path: p } if *p == path), "{error}");
-    assert!(error.to_string().contains(path.to_str().unwrap()) && error.to_string().contains("backup"));
+    assert!(
+        error.to_string().contains(path.to_str().unwrap()) && error.to_string().contains("backup")
+    );
     assert_eq!(fs::read(&path).unwrap(), b"");
 }
 
@@ -121,7 +125,10 @@ fn set_format(path: &Path, format: u64) {
     let number = format.to_be_bytes();
     let check = xxh3_64_with_seed(&number, xxh3_64_with_seed(b"format", 0));
     let txn = database.begin_write().unwrap();
-    txn.open_table(META).unwrap().insert("format", &[check.to_be_bytes(), number].concat()[..]).unwrap();
+    txn.open_table(META)
+        .unwrap()
+        .insert("format", &[check.to_be_bytes(), number].concat()[..])
+        .unwrap();
     txn.commit().unwrap();
 }
 
@@ -159,7 +166,8 @@ fn a_data_file_that_cannot_be_read_is_not_readable() {
 fn a_second_opener_is_told_that_the_folder_is_in_use() {
     let dir = tempfile::tempdir().unwrap();
     let _first = open(options(&dir));
-    let error = refuse(Options { lock_timeout: Duration::from_millis(60), ..Options::new(dir.path()) });
+    let error =
+        refuse(Options { lock_timeout: Duration::from_millis(60), ..Options::new(dir.path()) });
     assert!(matches!(&error, OpenError::InUse { .. }), "{error}");
     assert!(error.to_string().contains("--data-dir-lock-timeout"));
 }
@@ -187,7 +195,8 @@ fn what_a_crash_left_of_a_new_store_is_replaced() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("store.redb.new"), "half a store").unwrap();
     drop(open(options(&dir)));
-    let mut names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let mut names: Vec<_> =
+        fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["store.lock", DATA_FILE]);
 }
@@ -199,7 +208,10 @@ fn the_first_revision_counts_the_seconds_since_2020() {
     assert_eq!(at(1_577_836_800), Revision(1 << 20));
     assert_eq!(at(0), Revision(1 << 20));
     assert_eq!(first_revision(SystemTime::UNIX_EPOCH - Duration::from_secs(9)), Revision(1 << 20));
-    assert!(at(1_900_000_000).0 < 1 << 53, "JavaScript clients read revisions as floating point numbers");
+    assert!(
+        at(1_900_000_000).0 < 1 << 53,
+        "JavaScript clients read revisions as floating point numbers"
+    );
 }
 
 #[tokio::test]
@@ -209,7 +221,10 @@ async fn new_store_starts_compacted_at_its_first_revision() {
     assert_eq!(store.now().await, Revision(5 << 20));
     let below = Revision((5 << 20) - 1);
     assert!(matches!(next(&mut *store.watch("/", below)).await, Err(WatchError::Compacted { .. })));
-    assert!(matches!(store.list("/", At::Revision(below)).await, Err(StoreError::Compacted { .. })));
+    assert!(matches!(
+        store.list("/", At::Revision(below)).await,
+        Err(StoreError::Compacted { .. })
+    ));
     assert_eq!(store.make(vec![put("/a", "1")]).await, Revision((5 << 20) + 1));
     drop(store);
     let store = open(Options { first_revision: Revision(9 << 20), ..options(&dir) });
@@ -260,7 +275,8 @@ async fn without_room_values_are_refused_and_deletions_make_room() {
     let dir = tempfile::tempdir().unwrap();
     let free = Arc::new(AtomicU64::new(u64::MAX));
     let probe = free.clone();
-    let reserve = Reserve { bytes: 1000, free: Arc::new(move |_| Ok(probe.load(Ordering::SeqCst))) };
+    let reserve =
+        Reserve { bytes: 1000, free: Arc::new(move |_| Ok(probe.load(Ordering::SeqCst))) };
     let store = open(Options { reserve: Some(reserve), ..options(&dir) });
     store.make(vec![put("/a", "1"), put("/b", "1")]).await;
     let attempt = |change| within(store.commit(Txn { guards: vec![], changes: vec![change] }));
@@ -287,7 +303,10 @@ async fn compaction_leaves_nothing_behind_but_the_present() {
     }
     within(store.compact(store.now().await)).await.unwrap();
     drop(store);
-    assert_eq!(rows(&dir.path().join(DATA_FILE)), [("current", 40), ("history", 0), ("log", 0), ("values", 40)]);
+    assert_eq!(
+        rows(&dir.path().join(DATA_FILE)),
+        [("current", 40), ("history", 0), ("log", 0), ("values", 40)]
+    );
 }
 
 #[tokio::test]
@@ -299,10 +318,16 @@ async fn a_compaction_that_was_cut_off_is_finished_by_the_next() {
     }
     let now = store.now().await;
     let compaction = store.compact(now);
-    assert!(futures_util::FutureExt::now_or_never(compaction).is_none(), "dropped after the point was queued");
+    assert!(
+        futures_util::FutureExt::now_or_never(compaction).is_none(),
+        "dropped after the point was queued"
+    );
     within(store.compact(now)).await.unwrap();
     drop(store);
-    assert_eq!(rows(&dir.path().join(DATA_FILE)), [("current", 100), ("history", 0), ("log", 0), ("values", 100)]);
+    assert_eq!(
+        rows(&dir.path().join(DATA_FILE)),
+        [("current", 100), ("history", 0), ("log", 0), ("values", 100)]
+    );
 }
 
 /// How many rows the tables hold.

@@ -57,7 +57,11 @@ async fn a_sound_store_has_no_faults_and_is_told_in_numbers() {
     let dir = workload().await;
     let FsckReport { revision, compacted, keys, values, changes, bytes, problems } = fsck(&dir);
     assert_eq!(problems.first, <[String; 0]>::default());
-    assert_eq!((keys, values, changes), (3, 5, 3), "two of the values were replaced, one of them by a deletion");
+    assert_eq!(
+        (keys, values, changes),
+        (3, 5, 3),
+        "two of the values were replaced, one of them by a deletion"
+    );
     assert_eq!((bytes, revision.0 - compacted.0), (27, 2));
 }
 
@@ -71,7 +75,10 @@ async fn a_compaction_that_was_cut_off_is_no_fault() {
     }
     let now = store.now().await;
     let compaction = store.compact(now);
-    assert!(futures_util::FutureExt::now_or_never(compaction).is_none(), "dropped after the point was queued");
+    assert!(
+        futures_util::FutureExt::now_or_never(compaction).is_none(),
+        "dropped after the point was queued"
+    );
     drop(store);
     assert_eq!(problems(&dir), <[String; 0]>::default());
 }
@@ -97,12 +104,19 @@ async fn damage_is_told_by_the_name_of_what_is_damaged() {
     let mut content = fs::read(&path).unwrap();
     let text = b"a value that is flipped";
     // Pages that were copied hold it as well.
-    let places: Vec<_> = (0..content.len() - text.len()).filter(|at| content[*at..].starts_with(text)).collect();
+    let places: Vec<_> =
+        (0..content.len() - text.len()).filter(|at| content[*at..].starts_with(text)).collect();
     places.into_iter().for_each(|at| content[at] ^= 1);
     fs::write(&path, content).unwrap();
     let told = problems(&dir);
-    assert!(told.iter().any(|fault| fault.starts_with("the value of /c written by revision ")), "{told:?}");
-    assert!(told.iter().any(|fault| fault.starts_with("pages of the file are not what was written")), "{told:?}");
+    assert!(
+        told.iter().any(|fault| fault.starts_with("the value of /c written by revision ")),
+        "{told:?}"
+    );
+    assert!(
+        told.iter().any(|fault| fault.starts_with("pages of the file are not what was written")),
+        "{told:?}"
+    );
 }
 
 #[tokio::test]
@@ -141,10 +155,18 @@ fn tamper(dir: &TempDir, change: impl FnOnce(&redb::WriteTransaction)) {
 async fn tables_that_do_not_agree_are_told() {
     type Tampering = fn(&redb::WriteTransaction);
     let cases: [(&str, Tampering); 8] = [
-        ("/c is gone: values are stored", |txn| drop(txn.open_table(CURRENT).unwrap().remove(&b"/c"[..]).unwrap())),
-        ("the value of /d", |txn| assert!(txn.open_table(VALUES).unwrap().pop_last().unwrap().is_some())),
-        ("the log does not say", |txn| assert!(txn.open_table(LOG).unwrap().pop_last().unwrap().is_some())),
-        ("what revision", |txn| assert!(txn.open_table(HISTORY).unwrap().pop_first().unwrap().is_some())),
+        ("/c is gone: values are stored", |txn| {
+            drop(txn.open_table(CURRENT).unwrap().remove(&b"/c"[..]).unwrap())
+        }),
+        ("the value of /d", |txn| {
+            assert!(txn.open_table(VALUES).unwrap().pop_last().unwrap().is_some())
+        }),
+        ("the log does not say", |txn| {
+            assert!(txn.open_table(LOG).unwrap().pop_last().unwrap().is_some())
+        }),
+        ("what revision", |txn| {
+            assert!(txn.open_table(HISTORY).unwrap().pop_first().unwrap().is_some())
+        }),
         ("the log at revision", |txn| {
             let mut log = txn.open_table(LOG).unwrap();
             let at = *log.last().unwrap().unwrap().0.value();
@@ -156,7 +178,9 @@ async fn tables_that_do_not_agree_are_told() {
         ("the history has an entry", |txn| {
             txn.open_table(HISTORY).unwrap().insert(&b"short"[..], &[0; 21][..]).unwrap();
         }),
-        ("values are stored", |txn| drop(txn.open_table(VALUES).unwrap().insert(&[9; 12], &[0; 9][..]).unwrap())),
+        ("values are stored", |txn| {
+            drop(txn.open_table(VALUES).unwrap().insert(&[9; 12], &[0; 9][..]).unwrap())
+        }),
     ];
     for (told, change) in cases {
         let dir = workload().await;
@@ -175,7 +199,10 @@ async fn folder_in_use_or_without_store_is_left_alone() {
     assert!(matches!(nowhere().fsck(), Err(OpenError::Missing { .. })));
     assert!(matches!(nowhere().defrag(), Err(OpenError::Missing { .. })));
     let error = nowhere().open_read_only().err().unwrap();
-    assert!(matches!(&error, OpenError::Missing { .. }) && error.to_string().contains("missing"), "{error}");
+    assert!(
+        matches!(&error, OpenError::Missing { .. }) && error.to_string().contains("missing"),
+        "{error}"
+    );
     assert!(!missing.exists());
     let _store = open(&dir);
     assert!(matches!(folder(&dir).fsck(), Err(OpenError::InUse { .. })));
@@ -225,10 +252,11 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let name = (0..6_u8).prop_map(|n| key(&format!("/{n}")));
-    let change = (name, proptest::option::of(0..3000_usize)).prop_map(|(key, length)| match length {
-        Some(length) => Change::Put(key, vec![7; length].into()),
-        None => Change::Delete(key),
-    });
+    let change =
+        (name, proptest::option::of(0..3000_usize)).prop_map(|(key, length)| match length {
+            Some(length) => Change::Put(key, vec![7; length].into()),
+            None => Change::Delete(key),
+        });
     let changes = proptest::collection::vec(change, 1..4).prop_map(|mut changes| {
         changes.sort_by(|a, b| a.key().cmp(b.key()));
         changes.dedup_by(|a, b| a.key() == b.key());

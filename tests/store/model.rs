@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use imagestream_apiserver::store::{
-    At, Change, Current, Entry, Event, Guard, Lookup, Outcome, Outline, Page, Range, Revision, StoreError, Txn, Watch,
-    WatchError,
+    At, Change, Current, Entry, Event, Guard, Lookup, Outcome, Outline, Page, Range, Revision,
+    StoreError, Txn, Watch, WatchError,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -50,9 +50,15 @@ enum Expect {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let expect = prop_oneof![Just(Expect::Absent), Just(Expect::Present), Just(Expect::Present), Just(Expect::Stale)];
+    let expect = prop_oneof![
+        Just(Expect::Absent),
+        Just(Expect::Present),
+        Just(Expect::Present),
+        Just(Expect::Stale)
+    ];
     let guards = prop::collection::vec((0..KEYS.len(), expect), 0..3);
-    let changes = prop::collection::btree_map(0..KEYS.len(), prop::option::weighted(0.7, any::<u8>()), 0..4);
+    let changes =
+        prop::collection::btree_map(0..KEYS.len(), prop::option::weighted(0.7, any::<u8>()), 0..4);
     let any_revision = || 0..1000_usize;
     let step = prop_oneof![
         8 => (guards, changes)
@@ -104,8 +110,10 @@ impl Model {
     }
 
     fn refused(&self, guards: &[Guard]) -> Vec<Current> {
-        let current =
-            |guard: &Guard| Current { key: guard.key().clone(), entry: self.now().get(guard.key().as_str()).cloned() };
+        let current = |guard: &Guard| Current {
+            key: guard.key().clone(),
+            entry: self.now().get(guard.key().as_str()).cloned(),
+        };
         let fails = |guard: &&Guard| match guard {
             Guard::Absent(key) => self.now().contains_key(key.as_str()),
             Guard::Unchanged(key, revision) => {
@@ -126,7 +134,9 @@ impl Model {
                     state.insert(at, entry.clone());
                     self.events.push(Event::Put { entry, previous });
                 }
-                (None, Some(previous)) => self.events.push(Event::Delete { key: key(at), revision, previous }),
+                (None, Some(previous)) => {
+                    self.events.push(Event::Delete { key: key(at), revision, previous })
+                }
                 (None, None) => {}
             }
         }
@@ -134,7 +144,8 @@ impl Model {
     }
 
     fn after(&self, prefix: &str, after: Revision) -> Vec<Event> {
-        let wanted = |event: &&Event| event.revision() > after && event.key().as_str().starts_with(prefix);
+        let wanted =
+            |event: &&Event| event.revision() > after && event.key().as_str().starts_with(prefix);
         self.events.iter().filter(wanted).cloned().collect()
     }
 }
@@ -153,7 +164,8 @@ struct Run<L> {
 }
 
 pub(crate) fn any_history_reads_as_the_model_says<L: Lab>() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let config = Config { cases: 96, failure_persistence: None, ..Config::default() };
     let run = |steps| {
         runtime.block_on(async {
@@ -180,10 +192,19 @@ impl<L: Lab> Run<L> {
             Step::Range { prefix, start, limit, at } => {
                 let at = at.map_or(At::Now, |n| At::Revision(self.model.pick(n)));
                 let start = start.map(|start| KEYS[start].to_owned());
-                self.range(Range { prefix: PREFIXES[prefix].to_owned(), start, limit, at, bytes: 0 }).await;
+                self.range(Range {
+                    prefix: PREFIXES[prefix].to_owned(),
+                    start,
+                    limit,
+                    at,
+                    bytes: 0,
+                })
+                .await;
             }
             Step::Watch { prefix, after } => self.watch(PREFIXES[prefix], after),
-            Step::Poll { watch } if !self.watches.is_empty() => self.poll(watch % self.watches.len()).await,
+            Step::Poll { watch } if !self.watches.is_empty() => {
+                self.poll(watch % self.watches.len()).await
+            }
             Step::Poll { .. } => {}
             Step::Compact { at } => self.compact(at).await,
             Step::Reopen => {
@@ -199,9 +220,11 @@ impl<L: Lab> Run<L> {
     }
 
     async fn commit(&mut self, guards: Vec<(usize, Expect)>, changes: Vec<(usize, Option<u8>)>) {
-        let guards: Vec<_> = guards.into_iter().map(|(at, expect)| self.model.guard(KEYS[at], expect)).collect();
+        let guards: Vec<_> =
+            guards.into_iter().map(|(at, expect)| self.model.guard(KEYS[at], expect)).collect();
         let value = |byte: u8| Bytes::from(vec![byte; usize::from(byte) * 40]);
-        let changes: Vec<_> = changes.into_iter().map(|(at, byte)| (KEYS[at], byte.map(value))).collect();
+        let changes: Vec<_> =
+            changes.into_iter().map(|(at, byte)| (KEYS[at], byte.map(value))).collect();
         let change = |(at, value): &(&'static str, Option<Bytes>)| match value {
             Some(value) => Change::Put(key(at), value.clone()),
             None => Change::Delete(key(at)),
@@ -209,7 +232,8 @@ impl<L: Lab> Run<L> {
         let refused = self.model.refused(&guards);
         let txn = Txn { guards, changes: changes.iter().map(change).collect() };
         let outcome = within(self.store().commit(txn)).await.unwrap();
-        let any = changes.iter().any(|(at, value)| value.is_some() || self.model.now().contains_key(at));
+        let any =
+            changes.iter().any(|(at, value)| value.is_some() || self.model.now().contains_key(at));
         match outcome {
             Outcome::Refused(current) => assert_eq!(current, refused),
             Outcome::Committed(revision) => {
@@ -247,14 +271,20 @@ impl<L: Lab> Run<L> {
             assert!(matches!(outline, Err(StoreError::Compacted { .. })), "{outline:?}");
             return assert!(matches!(answer, Err(StoreError::Compacted { .. })), "{answer:?}");
         }
-        let inside =
-            |key: &str| key.starts_with(&range.prefix) && range.start.as_deref().is_none_or(|start| key >= start);
-        let mut expected: Vec<_> =
-            self.model.states[&at].iter().filter(|(key, _)| inside(key)).map(|(_, entry)| entry.clone()).collect();
+        let inside = |key: &str| {
+            key.starts_with(&range.prefix)
+                && range.start.as_deref().is_none_or(|start| key >= start)
+        };
+        let mut expected: Vec<_> = self.model.states[&at]
+            .iter()
+            .filter(|(key, _)| inside(key))
+            .map(|(_, entry)| entry.clone())
+            .collect();
         let rest = if range.limit == 0 { 0 } else { expected.len().saturating_sub(range.limit) };
         expected.truncate(expected.len() - rest);
         let last = expected.last().map(|entry| entry.key.clone());
-        let outlined = Outline { revision: at, entries: expected.len() as u64, last, remaining: rest as u64 };
+        let outlined =
+            Outline { revision: at, entries: expected.len() as u64, last, remaining: rest as u64 };
         assert_eq!(outline.unwrap(), outlined);
         assert_eq!(answer.unwrap(), Page { entries: expected, revision: at, more: rest > 0 });
     }

@@ -15,7 +15,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use imagestream_apiserver::store::embedded::{Embedded, Options};
-use imagestream_apiserver::store::{At, Batch, Change, Entry, Event, Guard, Outcome, Revision, StoreError, Txn, Watch};
+use imagestream_apiserver::store::{
+    At, Batch, Change, Entry, Event, Guard, Outcome, Revision, StoreError, Txn, Watch,
+};
 use redb::Builder;
 
 use crate::disk::{Disk, Operation, Written};
@@ -90,8 +92,10 @@ async fn acknowledged_after_failed_sync_survives_power_loss() {
 }
 
 async fn cut_everywhere(make: impl AsyncFn(&mut Dice) -> Run) {
-    let number = |name: &str| env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
-    let now = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros()).unwrap();
+    let number =
+        |name: &str| env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let now =
+        u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros()).unwrap();
     let (seed, rounds) = (number("STORE_POWER_SEED"), number("STORE_POWER_ROUNDS").unwrap_or(1));
     for round in 0..rounds {
         let seed = seed.unwrap_or(now + round);
@@ -174,7 +178,9 @@ fn transaction(dice: &mut Dice, present: &State, step: usize) -> Txn {
     for n in 0..=dice.below(4) {
         let name = format!("/{}", (first + n) % KEYS);
         match present.get(&name) {
-            Some(entry) if dice.one_in(3) => txn.guards.push(Guard::Unchanged(entry.key.clone(), entry.revision)),
+            Some(entry) if dice.one_in(3) => {
+                txn.guards.push(Guard::Unchanged(entry.key.clone(), entry.revision))
+            }
             None if dice.one_in(3) => txn.guards.push(Guard::Absent(key(&name))),
             _ => {}
         }
@@ -188,7 +194,12 @@ fn transaction(dice: &mut Dice, present: &State, step: usize) -> Txn {
     txn
 }
 
-async fn compact(store: &Arc<dyn TestStore>, dice: &mut Dice, run: &mut Run, disk: &Disk) -> Result<(), StoreError> {
+async fn compact(
+    store: &Arc<dyn TestStore>,
+    dice: &mut Dice,
+    run: &mut Run,
+    disk: &Disk,
+) -> Result<(), StoreError> {
     let known: Vec<_> = run.states.keys().rev().take(12).copied().collect();
     let revision = known[dice.below(known.len())].max(run.compactions.last().unwrap().revision);
     within(store.compact(revision)).await?;
@@ -211,7 +222,9 @@ impl Run {
                 }
                 let (state, events) = self.states.get_mut(&revision).unwrap();
                 match &event {
-                    Event::Put { entry, .. } => drop(state.insert(entry.key.to_string(), entry.clone())),
+                    Event::Put { entry, .. } => {
+                        drop(state.insert(entry.key.to_string(), entry.clone()))
+                    }
                     Event::Delete { key, .. } => drop(state.remove(key.as_str())),
                 }
                 events.push(event);
@@ -235,7 +248,9 @@ impl Run {
                 points += 1;
             }
             match self.journal.get(cut) {
-                Some(Written::Synced) => open.drain(..).for_each(|written| written.apply(&mut durable)),
+                Some(Written::Synced) => {
+                    open.drain(..).for_each(|written| written.apply(&mut durable))
+                }
                 Some(Written::NotSynced) => {
                     durable = lose(&durable, &open, dice);
                     open.clear();
@@ -251,14 +266,22 @@ impl Run {
     async fn check(&self, content: Vec<u8>, cut: usize, dice: &mut Dice) {
         let thorough = dice.one_in(THOROUGH);
         let disk = Disk::holding(content);
-        let opened = Embedded::open(Options { opener: disk.opener(), ..self.store_options.clone() });
-        let store: Arc<dyn TestStore> = Arc::new(opened.unwrap_or_else(|why| panic!("cut at {cut}: {why}")));
+        let opened =
+            Embedded::open(Options { opener: disk.opener(), ..self.store_options.clone() });
+        let store: Arc<dyn TestStore> =
+            Arc::new(opened.unwrap_or_else(|why| panic!("cut at {cut}: {why}")));
         let current = store.now().await;
         let acknowledged = latest(&self.commits, cut);
-        assert!(current >= acknowledged, "cut at {cut}: {acknowledged} was acknowledged, {current} is there");
+        assert!(
+            current >= acknowledged,
+            "cut at {cut}: {acknowledged} was acknowledged, {current} is there"
+        );
         assert!(self.states.contains_key(&current), "cut at {cut}: {current} has never been");
         let compacted = compacted(&store).await;
-        assert!(compacted >= latest(&self.compactions, cut), "cut at {cut}: a compaction is undone");
+        assert!(
+            compacted >= latest(&self.compactions, cut),
+            "cut at {cut}: a compaction is undone"
+        );
         let one_in = if thorough { 1 } else { self.states.len() / STATES };
         self.check_history(&store, compacted..=current, cut, |revision| {
             revision == compacted || revision == current || dice.one_in(one_in)
@@ -268,7 +291,8 @@ impl Run {
         assert!(made > current, "cut at {cut}: {made} follows {current}");
         drop(store);
         if thorough {
-            let mut database = Builder::new().create_with_backend(Disk::holding(disk.content())).unwrap();
+            let mut database =
+                Builder::new().create_with_backend(Disk::holding(disk.content())).unwrap();
             assert!(database.check_integrity().unwrap(), "cut at {cut}");
         }
     }
@@ -284,7 +308,10 @@ impl Run {
         let readable = self.states.range(readable);
         for (revision, (state, _)) in readable.clone().filter(|(revision, _)| reads(**revision)) {
             let page = store.list("/", At::Revision(*revision)).await.unwrap();
-            assert!(page.entries.iter().eq(state.values()), "cut at {cut}: the state at {revision} is another");
+            assert!(
+                page.entries.iter().eq(state.values()),
+                "cut at {cut}: the state at {revision} is another"
+            );
         }
         let expected: Vec<_> = readable
             .filter(|(revision, _)| **revision > compacted)

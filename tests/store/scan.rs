@@ -27,7 +27,8 @@ impl ScanVisitor for Told {
     }
 
     fn visit(&mut self, ValueChange { key, before, after }: ValueChange<'_>) {
-        let text = |value: Option<&[u8]>| value.map(|value| String::from_utf8(value.to_vec()).unwrap());
+        let text =
+            |value: Option<&[u8]>| value.map(|value| String::from_utf8(value.to_vec()).unwrap());
         let known = match text(after) {
             Some(value) => self.values.insert(key.to_owned(), value),
             None => self.values.remove(key),
@@ -68,7 +69,9 @@ impl Place {
         for prefix in ["/a/", "/c/"] {
             let page = self.store.list(prefix, At::Now).await.unwrap();
             let text = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
-            all.extend(page.entries.iter().map(|entry| (entry.key.to_string(), text(&entry.value))));
+            all.extend(
+                page.entries.iter().map(|entry| (entry.key.to_string(), text(&entry.value))),
+            );
         }
         all
     }
@@ -95,7 +98,12 @@ async fn what_changes_while_keys_are_visited_is_told_rightly() {
     assert_eq!(place.step(), ScanProgress::More);
     place
         .store
-        .make(vec![put("/a/0001", "after"), put("/a/0999", "after"), delete("/a/0500"), put("/a/x", "new")])
+        .make(vec![
+            put("/a/0001", "after"),
+            put("/a/0999", "after"),
+            delete("/a/0500"),
+            put("/a/x", "new"),
+        ])
         .await;
     place.finish();
     assert_eq!(place.told.values, place.stored().await);

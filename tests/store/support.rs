@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use imagestream_apiserver::store::embedded::{Embedded, Options};
 use imagestream_apiserver::store::{
-    At, Batch, Change, Compact, Entry, Guard, Key, Lookup, Outcome, Page, Range, Revision, Store, StoreError,
-    StoreHealth, Txn, Watch, WatchError,
+    At, Batch, Change, Compact, Entry, Guard, Key, Lookup, Outcome, Page, Range, Revision, Store,
+    StoreError, StoreHealth, Txn, Watch, WatchError,
 };
 use tempfile::TempDir;
 
@@ -121,7 +121,10 @@ impl Steps for Arc<dyn TestStore> {
 
 /// `key=value` of every entry, for short comparisons.
 pub(crate) fn brief(page: &Page) -> Vec<String> {
-    page.entries.iter().map(|entry| format!("{}={}", entry.key, String::from_utf8_lossy(&entry.value))).collect()
+    page.entries
+        .iter()
+        .map(|entry| format!("{}={}", entry.key, String::from_utf8_lossy(&entry.value)))
+        .collect()
 }
 
 /// The next batch, with a deadline.

@@ -50,7 +50,12 @@ pub(crate) struct Request {
 impl Request {
     /// A request without headers and body.
     pub(crate) fn new(method: &str, target: &str) -> Self {
-        Self { method: method.to_owned(), target: target.to_owned(), headers: Vec::new(), body: None }
+        Self {
+            method: method.to_owned(),
+            target: target.to_owned(),
+            headers: Vec::new(),
+            body: None,
+        }
     }
 
     /// Adds a header line, beside earlier ones of the same name.
@@ -78,7 +83,8 @@ impl Request {
         if !self.has("connection") {
             add("Connection", "close");
         }
-        let wants_length = self.body.is_some() || ["POST", "PUT", "PATCH"].contains(&self.method.as_str());
+        let wants_length =
+            self.body.is_some() || ["POST", "PUT", "PATCH"].contains(&self.method.as_str());
         if wants_length && !self.has("content-length") && !self.has("transfer-encoding") {
             add("Content-Length", &self.body.as_ref().map_or(0, Vec::len).to_string());
         }
@@ -163,7 +169,9 @@ impl Client {
     pub(crate) fn new(address: SocketAddr, ca: &[u8], identity: Identity) -> Self {
         let mut roots = RootCertStore::empty();
         for each in CertificateDer::pem_slice_iter(ca) {
-            roots.add(each.expect("the trusted file is PEM")).expect("the trusted certificate is one");
+            roots
+                .add(each.expect("the trusted file is PEM"))
+                .expect("the trusted certificate is one");
         }
         let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
@@ -173,9 +181,13 @@ impl Client {
             None => tls.with_no_client_auth(),
             Some((chain, key)) => {
                 let chain = CertificateDer::pem_slice_iter(&chain).collect::<Result<_, _>>();
-                let key = PrivateKeyDer::from_pem_slice(&key).expect("the key of the identity is PEM");
-                tls.with_client_auth_cert(chain.expect("the certificate of the identity is PEM"), key)
-                    .expect("key and certificate of the identity belong together")
+                let key =
+                    PrivateKeyDer::from_pem_slice(&key).expect("the key of the identity is PEM");
+                tls.with_client_auth_cert(
+                    chain.expect("the certificate of the identity is PEM"),
+                    key,
+                )
+                .expect("key and certificate of the identity belong together")
             }
         };
         Self { address, token: identity.token, tls: Arc::new(tls) }
@@ -195,13 +207,15 @@ impl Client {
         if let Some(token) = self.token.as_ref().filter(|_| !request.has("authorization")) {
             request = request.header("authorization", &format!("Bearer {token}"));
         }
-        let late = || io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {DEADLINE:?}"));
+        let late =
+            || io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {DEADLINE:?}"));
         timeout(DEADLINE, self.exchange(&request)).await.unwrap_or_else(|_| Err(late()))
     }
 
     async fn exchange(&self, request: &Request) -> io::Result<Answer> {
         let mut stream = BufReader::new(self.connect().await?);
-        let written = write(&mut stream, &request.head(self.address), request.body.as_deref()).await;
+        let written =
+            write(&mut stream, &request.head(self.address), request.body.as_deref()).await;
         let answer = wire::read_answer(&mut stream, &request.method).await;
         // A server may refuse early and close while we still write: then its answer counts, not the broken pipe.
         if answer.is_ok() { answer } else { written.and(answer) }
@@ -215,7 +229,11 @@ impl Client {
     }
 }
 
-async fn write(stream: &mut BufReader<TlsStream<TcpStream>>, head: &[u8], body: Option<&[u8]>) -> io::Result<()> {
+async fn write(
+    stream: &mut BufReader<TlsStream<TcpStream>>,
+    head: &[u8],
+    body: Option<&[u8]>,
+) -> io::Result<()> {
     stream.write_all(head).await?;
     stream.write_all(body.unwrap_or_default()).await?;
     stream.flush().await

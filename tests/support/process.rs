@@ -113,7 +113,9 @@ impl ServerProcess {
         let mut interval = time::interval(INTERVAL);
         loop {
             interval.tick().await;
-            if let Some(status) = self.process.child.try_wait().expect("the end of a child can be awaited") {
+            if let Some(status) =
+                self.process.child.try_wait().expect("the end of a child can be awaited")
+            {
                 return status;
             }
             assert!(begun.elapsed() < DEADLINE, "the server has not ended after {DEADLINE:?}");
@@ -127,7 +129,9 @@ impl ServerProcess {
 
     /// Waits until the process is ready. Panics, with the log, if it does not become ready.
     pub(crate) async fn wait_until_ready(&self) {
-        time::timeout(DEADLINE, self.process.address_known()).await.expect("the server says in time where it serves");
+        time::timeout(DEADLINE, self.process.address_known())
+            .await
+            .expect("the server says in time where it serves");
         self.become_ready(|server| server.process.has_ended()).await;
     }
 }
@@ -162,7 +166,11 @@ impl Process {
     }
 
     async fn address_known(&self) {
-        self.address.clone().wait_for(Option::is_some).await.expect("the server says where it serves");
+        self.address
+            .clone()
+            .wait_for(Option::is_some)
+            .await
+            .expect("the server says where it serves");
     }
 
     async fn log_ended(&self) {

@@ -98,8 +98,11 @@ impl ServerFolder {
     /// Prepares a folder. `users` are more lines of the token file: `token,user,uid,"group1,group2"`.
     pub(crate) fn new(flags: &[&str], users: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let known = format!("{ADMIN_TOKEN},admin,uid-of-admin,\"system:masters\"\n{ALICE_TOKEN},alice,uid-of-alice\n");
-        fs::write(folder.path().join("tokens.csv"), known + users).expect("the token file can be written");
+        let known = format!(
+            "{ADMIN_TOKEN},admin,uid-of-admin,\"system:masters\"\n{ALICE_TOKEN},alice,uid-of-alice\n"
+        );
+        fs::write(folder.path().join("tokens.csv"), known + users)
+            .expect("the token file can be written");
         let at = |name: &str| folder.path().join(name).display().to_string();
         let mut arguments = vec![
             "--bind-address=127.0.0.1".to_owned(),
@@ -107,7 +110,8 @@ impl ServerFolder {
             format!("--data-dir={}", at("data")),
             format!("--cert-dir={}", at("certs")),
             format!("--token-auth-file={}", at("tokens.csv")),
-            "--internal-registry-hostname=image-registry.openshift-image-registry.svc:5000".to_owned(),
+            "--internal-registry-hostname=image-registry.openshift-image-registry.svc:5000"
+                .to_owned(),
         ];
         let mode = "--authorization-mode";
         let has_mode = flags.iter().any(|flag| flag.starts_with(mode));

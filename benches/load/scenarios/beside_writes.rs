@@ -29,13 +29,20 @@ fn turn(bench: &Bench) -> anyhow::Result<Figures> {
     let (seen, (gets, writes)) = observe(&server, clock, || {
         thread::scope(|scope| {
             let writing = scope.spawn(write);
-            let gets = open_loop::ask(pool, &server, &bench.uniform, bench.options.paced_rate, clock)?;
-            let writes = writing.join().map_err(|_| anyhow!("the clients that write panicked"))??;
+            let gets =
+                open_loop::ask(pool, &server, &bench.uniform, bench.options.paced_rate, clock)?;
+            let writes =
+                writing.join().map_err(|_| anyhow!("the clients that write panicked"))??;
             Ok((gets, Latencies::of(writes)))
         })
     })?;
     let writes = writes.count() as f64 / clock.length().as_secs_f64();
     let others_percent = Some(seen.usage.others * 100.0);
     let resident_mib = Some(seen.resident_mib);
-    Ok(Figures { writes: Some(writes), resident_mib, others_percent, ..Figures::of(&gets, clock.length()) })
+    Ok(Figures {
+        writes: Some(writes),
+        resident_mib,
+        others_percent,
+        ..Figures::of(&gets, clock.length())
+    })
 }

@@ -20,7 +20,8 @@ const REVIEWS: f64 = 100.0;
 pub(super) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> {
     let missing = learned(bench, Scenario::Missing)?;
     report::print_answers(&bench.uniform.sample, &missing.sample);
-    let baseline = Rc::new(http_baseline::start(bench.site.folder(), &bench.uniform.sample, &missing.sample)?);
+    let baseline =
+        Rc::new(http_baseline::start(bench.site.folder(), &bench.uniform.sample, &missing.sample)?);
     let mut comparisons = vec![
         baseline_comparison(bench, &baseline, bench.uniform.for_baseline())?,
         baseline_comparison(bench, &baseline, missing.for_baseline())?,
@@ -50,7 +51,9 @@ fn baseline_comparison<'a>(
     questions.check_baseline(&bench.pool, baseline.address)?;
     let baseline = baseline.clone();
     let name = questions.scenario.name();
-    Ok(Comparison::new(name, Side::HttpBaseline, move || turn::ask(&bench.pool, &baseline, &questions, bench.times())))
+    Ok(Comparison::new(name, Side::HttpBaseline, move || {
+        turn::ask(&bench.pool, &baseline, &questions, bench.times())
+    }))
 }
 
 fn comparison(bench: &Bench, scenario: Scenario) -> anyhow::Result<Comparison<'_>> {

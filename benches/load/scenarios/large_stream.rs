@@ -55,8 +55,13 @@ enum Write {
 }
 
 impl Write {
-    const ALL: [Self; 5] =
-        [Self::Push { tags: FEW }, Self::Push { tags: MANY }, Self::StrategicPatch, Self::JsonPatch, Self::Apply];
+    const ALL: [Self; 5] = [
+        Self::Push { tags: FEW },
+        Self::Push { tags: MANY },
+        Self::StrategicPatch,
+        Self::JsonPatch,
+        Self::Apply,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -79,12 +84,15 @@ impl Write {
 
     /// The request that writes the value of a number.
     fn request(self, number: usize) -> Vec<u8> {
-        let tag = json!({"name": tag_name(EDITED), "annotations": {ANNOTATION: number.to_string()}});
+        let tag =
+            json!({"name": tag_name(EDITED), "annotations": {ANNOTATION: number.to_string()}});
         match self {
             Self::Push { tags } => push_request(number, tags),
-            Self::StrategicPatch => {
-                patch_request("", "application/strategic-merge-patch+json", &json!({"spec": {"tags": [tag]}}))
-            }
+            Self::StrategicPatch => patch_request(
+                "",
+                "application/strategic-merge-patch+json",
+                &json!({"spec": {"tags": [tag]}}),
+            ),
             Self::JsonPatch => {
                 let path = format!("/spec/tags/{EDITED}/annotations/{ANNOTATION}");
                 let operation = json!({"op": "add", "path": path, "value": number.to_string()});
@@ -92,7 +100,11 @@ impl Write {
             }
             Self::Apply => {
                 let stream = stream_of(MANY, json!({"tags": [tag]}));
-                patch_request("?fieldManager=applier&force=true", "application/apply-patch+yaml", &stream)
+                patch_request(
+                    "?fieldManager=applier&force=true",
+                    "application/apply-patch+yaml",
+                    &stream,
+                )
             }
         }
     }
@@ -103,7 +115,9 @@ impl Write {
             Self::Push { tags } => {
                 let mut histories = stream["status"]["tags"].as_array().into_iter().flatten();
                 let history = histories.find(|history| history["tag"] == tag_name(number % tags));
-                history.is_some_and(|history| history["items"][0]["image"] == corpus::image(number).digest)
+                history.is_some_and(|history| {
+                    history["items"][0]["image"] == corpus::image(number).digest
+                })
             }
             _ => {
                 let mut tags = stream["spec"]["tags"].as_array().into_iter().flatten();
@@ -137,7 +151,10 @@ impl<'a> Place<'a> {
                 make_stream(connection, tags).await?;
             }
             for write in Write::ALL {
-                place.check(connection, write).await.with_context(|| format!("{} of a stream", write.name()))?;
+                place
+                    .check(connection, write)
+                    .await
+                    .with_context(|| format!("{} of a stream", write.name()))?;
             }
             Ok(())
         })?;
@@ -160,11 +177,16 @@ impl<'a> Place<'a> {
     async fn check(&self, connection: &mut Connection, write: Write) -> anyhow::Result<()> {
         let number = self.number();
         expect(connection, &write.request(number), write.status()).await?;
-        let answer = expect(connection, &wire::get(&stream_path(write.tags()), Caller::Token), 200).await?;
+        let answer =
+            expect(connection, &wire::get(&stream_path(write.tags()), Caller::Token), 200).await?;
         let stream: Value = serde_json::from_slice(&answer)?;
         let histories = stream["status"]["tags"].as_array().context("the stream has no history")?;
-        let is_full = |history: &Value| history["items"].as_array().map(Vec::len) == Some(EVENTS_PER_TAG);
-        ensure!(histories.len() == write.tags() && histories.iter().all(is_full), "the stream has another size");
+        let is_full =
+            |history: &Value| history["items"].as_array().map(Vec::len) == Some(EVENTS_PER_TAG);
+        ensure!(
+            histories.len() == write.tags() && histories.iter().all(is_full),
+            "the stream has another size"
+        );
         ensure!(write.is_in(&stream, number), "a write has not done what it is meant to do");
         Ok(())
     }
@@ -179,11 +201,13 @@ async fn make_stream(connection: &mut Connection, tags: usize) -> anyhow::Result
     let wanted = |tag| json!({"name": tag_name(tag), "annotations": {ANNOTATION: ""}});
     let stream = stream_of(tags, json!({"tags": (0..tags).map(wanted).collect::<Vec<_>>()}));
     let path = format!("/apis/image.openshift.io/v1/namespaces/{NAMESPACE}/imagestreams");
-    expect(connection, &wire::post(&path, Caller::Token, stream.to_string().as_bytes()), 201).await?;
+    expect(connection, &wire::post(&path, Caller::Token, stream.to_string().as_bytes()), 201)
+        .await?;
     let histories: Vec<Value> = (0..tags).map(|tag| history(tags, tag)).collect();
     let status = json!({"status": {"tags": histories}}).to_string();
     let what = format!("PATCH {}/status", stream_path(tags));
-    let request = wire::send(&what, Caller::Token, "application/merge-patch+json", status.as_bytes());
+    let request =
+        wire::send(&what, Caller::Token, "application/merge-patch+json", status.as_bytes());
     expect(connection, &request, 200).await?;
     Ok(())
 }
@@ -204,8 +228,8 @@ fn history(tags: usize, tag: usize) -> Value {
 }
 
 fn push_request(number: usize, tags: usize) -> Vec<u8> {
-    let mut mapping: Value =
-        serde_json::from_slice(&corpus::image(number).mapping).expect("it was written from a value");
+    let mut mapping: Value = serde_json::from_slice(&corpus::image(number).mapping)
+        .expect("it was written from a value");
     mapping["metadata"]["name"] = stream_name(tags).into();
     mapping["tag"] = tag_name(number % tags).into();
     crate::fixtures::push_request(mapping.to_string().as_bytes())
@@ -234,9 +258,18 @@ fn tag_name(tag: usize) -> String {
 }
 
 /// Sends a request and gives the body of the answer.
-async fn expect(connection: &mut Connection, request: &[u8], status: u16) -> anyhow::Result<Vec<u8>> {
+async fn expect(
+    connection: &mut Connection,
+    request: &[u8],
+    status: u16,
+) -> anyhow::Result<Vec<u8>> {
     let answer = connection.exchange(request).await?;
     let text = || String::from_utf8_lossy(answer.body);
-    ensure!(answer.status == status, "a write was answered with status {}: {}", answer.status, text());
+    ensure!(
+        answer.status == status,
+        "a write was answered with status {}: {}",
+        answer.status,
+        text()
+    );
     Ok(answer.body.to_vec())
 }

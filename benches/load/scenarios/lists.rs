@@ -25,9 +25,14 @@ const LOOK: Duration = Duration::from_millis(5);
 const PAGE: &str = "limit=500";
 
 pub(super) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> {
-    let comparison = |name, query, accept| Comparison::new(name, Side::Ours, move || turn(bench, query, accept));
+    let comparison =
+        |name, query, accept| Comparison::new(name, Side::Ours, move || turn(bench, query, accept));
     let all = comparison("list of all", "", wire::JSON);
-    Ok(vec![all, comparison("list in protobuf", "", wire::PROTOBUF), comparison("pages of 500", PAGE, wire::JSON)])
+    Ok(vec![
+        all,
+        comparison("list in protobuf", "", wire::PROTOBUF),
+        comparison("pages of 500", PAGE, wire::JSON),
+    ])
 }
 
 fn turn(bench: &Bench, query: &str, accept: &str) -> anyhow::Result<Figures> {
@@ -35,7 +40,9 @@ fn turn(bench: &Bench, query: &str, accept: &str) -> anyhow::Result<Figures> {
     let before = resident_mib(server.id())?;
     let pool = ClientPool { connections: 1, threads: 1, ..bench.pool.clone() };
     let (most, figures) = while_looking(&server, || {
-        let all = pool.run(server.address, LIMIT, async |connection, _| read(connection, query, accept).await)?;
+        let all = pool.run(server.address, LIMIT, async |connection, _| {
+            read(connection, query, accept).await
+        })?;
         Ok(all.into_iter().next().unwrap_or_default())
     })?;
     Ok(Figures { rise_mib: Some(most - before), resident_mib: Some(most), ..figures })
@@ -57,7 +64,11 @@ async fn read(connection: &mut Connection, query: &str, accept: &str) -> anyhow:
     }
     ensure!(bytes > 0, "the list is empty");
     let millis = |time: Duration| time.as_secs_f64() * 1e3;
-    Ok(Figures { first_millis: first.map(millis), whole_millis: Some(millis(begun.elapsed())), ..Figures::default() })
+    Ok(Figures {
+        first_millis: first.map(millis),
+        whole_millis: Some(millis(begun.elapsed())),
+        ..Figures::default()
+    })
 }
 
 /// Does something, and tells the most memory that the server had meanwhile, in MiB.
@@ -77,7 +88,8 @@ fn while_looking<T: Send>(
         });
         let done = job();
         is_done.store(true, Ordering::Relaxed);
-        let most = looking.join().map_err(|_| anyhow::anyhow!("the look at the server panicked"))??;
+        let most =
+            looking.join().map_err(|_| anyhow::anyhow!("the look at the server panicked"))??;
         Ok((most, done?))
     })
 }

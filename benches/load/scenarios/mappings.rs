@@ -15,12 +15,23 @@ const DELAY: Duration = Duration::from_millis(5);
 
 pub(super) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> {
     let all = bench.pool.connections;
-    let scenarios =
-        [("mappings, 1", 1, Duration::ZERO), ("mappings, all", all, Duration::ZERO), ("mappings, +5 ms", all, DELAY)];
-    Ok(scenarios.into_iter().flat_map(|(name, clients, delay)| sides(bench, name, clients, delay)).collect())
+    let scenarios = [
+        ("mappings, 1", 1, Duration::ZERO),
+        ("mappings, all", all, Duration::ZERO),
+        ("mappings, +5 ms", all, DELAY),
+    ];
+    Ok(scenarios
+        .into_iter()
+        .flat_map(|(name, clients, delay)| sides(bench, name, clients, delay))
+        .collect())
 }
 
-fn sides<'a>(bench: &'a Bench, name: &'static str, clients: usize, delay: Duration) -> [Comparison<'a>; 3] {
+fn sides<'a>(
+    bench: &'a Bench,
+    name: &'static str,
+    clients: usize,
+    delay: Duration,
+) -> [Comparison<'a>; 3] {
     let redb = move |commits| {
         let terms = Terms { clients, commits, delay };
         bench.redb.turn(&bench.site, terms, bench.times())
@@ -35,6 +46,12 @@ fn sides<'a>(bench: &'a Bench, name: &'static str, clients: usize, delay: Durati
 fn push(bench: &Bench, clients: usize, delay: Duration) -> anyhow::Result<Figures> {
     let (server, _copy) = bench.fresh(delay)?;
     let pushes = bench.fixtures.open(&bench.pool, &server)?;
-    let pool = ClientPool { connections: clients, threads: bench.pool.threads.min(clients), ..bench.pool.clone() };
-    turn::drive(&pool, &server, bench.times(), async |connection, _, watch| pushes.push(connection, watch).await)
+    let pool = ClientPool {
+        connections: clients,
+        threads: bench.pool.threads.min(clients),
+        ..bench.pool.clone()
+    };
+    turn::drive(&pool, &server, bench.times(), async |connection, _, watch| {
+        pushes.push(connection, watch).await
+    })
 }

@@ -22,14 +22,21 @@ pub(super) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> 
     let after = |name, data: fn(&Bench) -> anyhow::Result<TempDir>| {
         Comparison::new(name, Side::Ours, move || start(bench, &data(bench)?))
     };
-    Ok(vec![after("start, stopped", |bench| bench.seed.copy(&bench.site)), after("start, killed", killed)])
+    Ok(vec![
+        after("start, stopped", |bench| bench.seed.copy(&bench.site)),
+        after("start, killed", killed),
+    ])
 }
 
 fn start(bench: &Bench, data: &TempDir) -> anyhow::Result<Figures> {
     let server = bench.site.serve(data.path())?;
     let ready = bench.pool.await_readiness(server.address)?;
     let ready_millis = Some((ready - server.started).as_secs_f64() * 1e3);
-    Ok(Figures { ready_millis, resident_mib: Some(resident_mib(server.id())?), ..Figures::default() })
+    Ok(Figures {
+        ready_millis,
+        resident_mib: Some(resident_mib(server.id())?),
+        ..Figures::default()
+    })
 }
 
 /// The data of a server that was killed while it wrote.
@@ -49,11 +56,17 @@ fn killed(bench: &Bench) -> anyhow::Result<TempDir> {
         while begun.elapsed() < WRITING || (pushes.acknowledged() == 0 && !writing.is_finished()) {
             thread::sleep(Duration::from_millis(1));
         }
-        ensure!(!writing.is_finished(), "the clients that write ended before the server was killed");
+        ensure!(
+            !writing.is_finished(),
+            "the clients that write ended before the server was killed"
+        );
         drop(server);
         // They lose their connections, as they must.
         let lost = writing.join().is_ok_and(|outcome| outcome.is_err());
-        ensure!(lost && pushes.acknowledged() > 0, "nothing was written when the server was killed");
+        ensure!(
+            lost && pushes.acknowledged() > 0,
+            "nothing was written when the server was killed"
+        );
         Ok(())
     })?;
     Ok(data)

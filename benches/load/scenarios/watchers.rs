@@ -38,7 +38,8 @@ pub(super) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> 
 }
 
 fn turn(bench: &Bench) -> anyhow::Result<Figures> {
-    let (watchers, last_rate) = if bench.options.smoke { (20, FIRST_RATE) } else { (1000, u32::MAX) };
+    let (watchers, last_rate) =
+        if bench.options.smoke { (20, FIRST_RATE) } else { (1000, u32::MAX) };
     let (server, _copy) = bench.fresh(Duration::ZERO)?;
     let writer = ClientPool { connections: 1, threads: 1, ..bench.pool.clone() };
     let stream = json!({"kind": "ImageStream", "apiVersion": "image.openshift.io/v1",
@@ -53,9 +54,17 @@ fn turn(bench: &Bench) -> anyhow::Result<Figures> {
     let mut best: Option<Figures> = None;
     let mut rate = FIRST_RATE;
     loop {
-        let step = Step { server: &server, writer: &writer, readers: &readers, rate, time: bench.times().window };
+        let step = Step {
+            server: &server,
+            writer: &writer,
+            readers: &readers,
+            rate,
+            time: bench.times().window,
+        };
         match (step.run(), best) {
-            (Ok(figures), _) if figures.p99.is_some_and(|p99| p99 < MOST_DELAY) => best = Some(figures),
+            (Ok(figures), _) if figures.p99.is_some_and(|p99| p99 < MOST_DELAY) => {
+                best = Some(figures)
+            }
             (Ok(figures), None) => return Ok(figures),
             (Err(why), None) => return Err(why),
             (_, Some(best)) => return Ok(best),
@@ -107,7 +116,9 @@ impl Step<'_> {
                     Ok(seen.delays)
                 })
             });
-            while arrived.load(Ordering::Relaxed) < self.readers.connections && !watching.is_finished() {
+            while arrived.load(Ordering::Relaxed) < self.readers.connections
+                && !watching.is_finished()
+            {
                 thread::sleep(GLANCE);
             }
             let before = Sample::take(self.server.id())?;
@@ -131,7 +142,12 @@ impl Step<'_> {
                 let mark = format!("{number} {}", (due - start).as_nanos());
                 let patch = json!({"metadata": {"annotations": {"load/mark": mark}}}).to_string();
                 let what = format!("PATCH {STREAMS}/{NAME}");
-                let request = wire::send(&what, Caller::Token, "application/merge-patch+json", patch.as_bytes());
+                let request = wire::send(
+                    &what,
+                    Caller::Token,
+                    "application/merge-patch+json",
+                    patch.as_bytes(),
+                );
                 let status = connection.exchange(&request).await?.status;
                 ensure!(status == 200, "a write is answered {status}");
             }
@@ -151,8 +167,12 @@ struct Seen {
 impl Seen {
     /// Takes note of a line that came; tells whether more is awaited. One out of order is not counted, so that the end is missed.
     fn read(&mut self, line: &[u8]) -> bool {
-        let mark = line.windows(MARK.len()).position(|part| part == MARK).map(|at| &line[at + MARK.len()..]);
-        let text = mark.and_then(|rest| std::str::from_utf8(rest.split(|byte| *byte == b'"').next()?).ok());
+        let mark = line
+            .windows(MARK.len())
+            .position(|part| part == MARK)
+            .map(|at| &line[at + MARK.len()..]);
+        let text = mark
+            .and_then(|rest| std::str::from_utf8(rest.split(|byte| *byte == b'"').next()?).ok());
         let Some((number, due)) = text.and_then(|text| text.split_once(' ')) else {
             return true;
         };

@@ -22,7 +22,8 @@ pub(super) fn check(options: &tls::Options) -> Vec<Finding> {
             vec![Finding::note(SUBJECT, text)]
         }
         CertificateStatus::InSecret { secret } => {
-            let text = format!("the Secret {secret} holds the certificate; this command does not read it");
+            let text =
+                format!("the Secret {secret} holds the certificate; this command does not read it");
             vec![Finding::note(SUBJECT, text)]
         }
         CertificateStatus::Pair { file, expires, names, missing } => {
@@ -35,9 +36,11 @@ pub(super) fn check(options: &tls::Options) -> Vec<Finding> {
 fn lifetime(file: &str, ends: Timestamp) -> Finding {
     let left = ends.duration_since(Timestamp::now());
     if left.is_negative() {
-        Finding::problem(SUBJECT, format!("{file} expired at {ends}")).remedy("replace certificate and key")
+        Finding::problem(SUBJECT, format!("{file} expired at {ends}"))
+            .remedy("replace certificate and key")
     } else if left < EXPIRES_SOON {
-        Finding::note(SUBJECT, format!("{file} is valid until {ends}")).remedy("replace certificate and key soon")
+        Finding::note(SUBJECT, format!("{file} is valid until {ends}"))
+            .remedy("replace certificate and key soon")
     } else {
         Finding::ok(SUBJECT, format!("{file} is valid until {ends}"))
     }

@@ -35,7 +35,8 @@ pub(super) async fn trust(options: &auth::Options, clients: &Clients) -> Vec<Fin
     if !options.reads_cluster_trust() {
         return vec![Finding::note(CONFIG_MAP, "it is not read, because the flags replace it")];
     }
-    let config_maps: Api<ConfigMap> = Api::namespaced(clients.authentication.clone(), TRUST_NAMESPACE);
+    let config_maps: Api<ConfigMap> =
+        Api::namespaced(clients.authentication.clone(), TRUST_NAMESPACE);
     match config_maps.get_opt(TRUST_CONFIG_MAP).await {
         Ok(Some(config_map)) => {
             cluster_trust(auth::parse_cluster_trust(&config_map.data.unwrap_or_default(), UnixTime::now()))
@@ -65,20 +66,23 @@ pub(super) fn files(options: &auth::Options) -> Vec<Finding> {
     };
     let found = named.map(|(flag, path)| match read(path) {
         Ok(ca_bundle) => lifetime(flag, &ca_bundle, &ca_bundle.to_string()),
-        Err(why) => {
-            Finding::problem(flag, format!("{}: {why}", path.display())).remedy("use a bundle of PEM certificates")
-        }
+        Err(why) => Finding::problem(flag, format!("{}: {why}", path.display()))
+            .remedy("use a bundle of PEM certificates"),
     });
     found.collect()
 }
 
 fn cluster_trust(ClusterTrust { clients, front_proxy }: ClusterTrust) -> Vec<Finding> {
     let is_open_to_users = match (&clients, &front_proxy) {
-        (Some(Ok(clients)), Some(Ok(proxy))) => proxy.allowed_names.is_empty() && proxy.ca_bundle.is_same(clients),
+        (Some(Ok(clients)), Some(Ok(proxy))) => {
+            proxy.allowed_names.is_empty() && proxy.ca_bundle.is_same(clients)
+        }
         _ => false,
     };
     let users = match clients {
-        None => Finding::note("client CA", "the cluster has none: client certificates are not accepted"),
+        None => {
+            Finding::note("client CA", "the cluster has none: client certificates are not accepted")
+        }
         Some(Err(error)) => broken("client CA", error),
         Some(Ok(ca_bundle)) => lifetime("client CA", &ca_bundle, &ca_bundle.to_string()),
     };
@@ -109,14 +113,17 @@ fn cluster_trust(ClusterTrust { clients, front_proxy }: ClusterTrust) -> Vec<Fin
 }
 
 fn broken(subject: &'static str, error: String) -> Finding {
-    Finding::problem(subject, error).remedy("correct the flags of kube-apiserver, which writes this ConfigMap at start")
+    Finding::problem(subject, error)
+        .remedy("correct the flags of kube-apiserver, which writes this ConfigMap at start")
 }
 
 fn lifetime(subject: &'static str, ca_bundle: &CaBundle, text: &str) -> Finding {
     match ca_bundle.first_expiry() {
-        None => Finding::problem(subject, "all its certificates have expired").remedy("renew it in kube-apiserver"),
+        None => Finding::problem(subject, "all its certificates have expired")
+            .remedy("renew it in kube-apiserver"),
         Some(end) if end.as_secs() < UnixTime::now().as_secs() + EXPIRES_SOON.as_secs() => {
-            Finding::note(subject, text).remedy("a certificate of it expires soon: renew it in kube-apiserver")
+            Finding::note(subject, text)
+                .remedy("a certificate of it expires soon: renew it in kube-apiserver")
         }
         Some(_) => Finding::ok(subject, text),
     }

@@ -72,7 +72,9 @@ impl CheckCommand {
             .and_then(|()| access.authenticator(clients.as_ref(), &metrics, now).map(drop));
         match (access, &clients) {
             (Err(why), _) => report.add(Finding::problem("flags", why.to_string())),
-            (Ok(()), Some(_)) => report.add(Finding::ok("flags", "users and permissions come from the cluster")),
+            (Ok(()), Some(_)) => {
+                report.add(Finding::ok("flags", "users and permissions come from the cluster"))
+            }
             (Ok(()), None) => report.add(Finding::ok("flags", "the server runs without a cluster")),
         }
         clients
@@ -86,6 +88,9 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 async fn in_time(looking: impl Future<Output = Vec<Finding>>) -> Vec<Finding> {
     timeout(TIMEOUT, looking).await.unwrap_or_else(|_| {
         let text = format!("no response within {} s", TIMEOUT.as_secs());
-        vec![Finding::problem("time", text).remedy("find out why the control plane or the disk hangs")]
+        vec![
+            Finding::problem("time", text)
+                .remedy("find out why the control plane or the disk hangs"),
+        ]
     })
 }

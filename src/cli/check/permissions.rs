@@ -1,6 +1,8 @@
 //! Check of the server's own permissions in the cluster, by SelfSubjectAccessReview.
 
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
 use kube::api::PostParams;
 use kube::{Api, Client};
 
@@ -32,12 +34,14 @@ pub(super) async fn check(options: &Options, clients: &Clients) -> Vec<Finding> 
     findings
 }
 
-const DELEGATOR: &str =
-    "bind the ClusterRole system:auth-delegator to this server's user (manifests/base/rbac-server.yaml)";
+const DELEGATOR: &str = "bind the ClusterRole system:auth-delegator to this server's user (manifests/base/rbac-server.yaml)";
 const READER: &str = "bind the Role extension-apiserver-authentication-reader in kube-system to \
                       this server's user (manifests/base/rbac-server.yaml)";
 
-fn required_permissions<'a>(options: &'a Options, clients: &'a Clients) -> Vec<RequiredPermission<'a>> {
+fn required_permissions<'a>(
+    options: &'a Options,
+    clients: &'a Clients,
+) -> Vec<RequiredPermission<'a>> {
     let mut required_permissions = vec![
         RequiredPermission {
             client: &clients.authentication,
@@ -94,7 +98,9 @@ fn required_permissions<'a>(options: &'a Options, clients: &'a Clients) -> Vec<R
             remedy: "grant it for this name with a ClusterRole (manifests/components/own-ca/rbac.yaml)",
         });
     }
-    if let (Some(name), Some(namespace)) = (&options.tls.cert_secret, &options.tls.service_namespace) {
+    if let (Some(name), Some(namespace)) =
+        (&options.tls.cert_secret, &options.tls.service_namespace)
+    {
         required_permissions.push(RequiredPermission {
             client: &clients.general,
             verbs: &["get", "update"],
@@ -120,9 +126,13 @@ impl RequiredPermission<'_> {
                     return Finding::problem(SUBJECT, text).remedy(self.remedy);
                 }
                 Err(error) => {
-                    let text = format!("cannot review the permission to {verb} {resource}: {}", error_message(&error));
-                    return Finding::problem(SUBJECT, text)
-                        .remedy("check the credentials of the kubeconfig or of the pod's service account");
+                    let text = format!(
+                        "cannot review the permission to {verb} {resource}: {}",
+                        error_message(&error)
+                    );
+                    return Finding::problem(SUBJECT, text).remedy(
+                        "check the credentials of the kubeconfig or of the pod's service account",
+                    );
                 }
             }
         }
@@ -139,11 +149,14 @@ impl RequiredPermission<'_> {
             name: some(self.name),
             ..ResourceAttributes::default()
         });
-        let spec = SelfSubjectAccessReviewSpec { resource_attributes, ..SelfSubjectAccessReviewSpec::default() };
+        let spec = SelfSubjectAccessReviewSpec {
+            resource_attributes,
+            ..SelfSubjectAccessReviewSpec::default()
+        };
         let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
         let answer = Api::all(self.client.clone()).create(&PostParams::default(), &review).await?;
-        Ok(answer
-            .status
-            .is_some_and(|status: k8s_openapi::api::authorization::v1::SubjectAccessReviewStatus| status.allowed))
+        Ok(answer.status.is_some_and(
+            |status: k8s_openapi::api::authorization::v1::SubjectAccessReviewStatus| status.allowed,
+        ))
     }
 }

@@ -33,14 +33,19 @@ pub(super) async fn check(options: &Options, clients: &Clients) -> Vec<Finding> 
 }
 
 fn condition(found: &APIService) -> Finding {
-    let conditions = found.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
+    let conditions =
+        found.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
     match conditions.iter().find(|condition| condition.type_ == "Available") {
         Some(condition) if condition.status == "True" => {
             Finding::ok(SUBJECT, "kube-apiserver finds this server available")
         }
         Some(condition) => {
             let (reason, message) = (condition.reason.as_deref(), condition.message.as_deref());
-            let text = format!("not available: {}: {}", reason.unwrap_or("?"), message.unwrap_or("no message"));
+            let text = format!(
+                "not available: {}: {}",
+                reason.unwrap_or("?"),
+                message.unwrap_or("no message")
+            );
             Finding::problem(SUBJECT, text).remedy(remedy(message.unwrap_or_default()))
         }
         None => Finding::problem(SUBJECT, "kube-apiserver has not checked it yet")
@@ -53,7 +58,10 @@ fn remedy(message: &str) -> &'static str {
     if message.contains("x509") || message.contains("tls:") {
         "spec.caBundle must contain the CA of the serving certificate, which must be issued for \
          <service>.<namespace>.svc; --inject-ca-bundle keeps the caBundle current"
-    } else if message.contains("connection refused") || message.contains("no route") || message.contains("timed out") {
+    } else if message.contains("connection refused")
+        || message.contains("no route")
+        || message.contains("timed out")
+    {
         "check that the server is running and ready, and that kube-apiserver can reach the pod \
          (network policies, firewalls)"
     } else if message.contains("not found") || message.contains("endpoints") {
@@ -69,14 +77,21 @@ fn service(spec: &APIServiceSpec, options: &Options) -> Finding {
         (name.unwrap_or_default().to_owned(), namespace.unwrap_or_default().to_owned())
     });
     let Some((name, namespace)) = actual else {
-        return Finding::problem(SUBJECT, "it has no spec.service: kube-apiserver serves the group itself")
-            .remedy("set spec.service to the Service in front of this server");
+        return Finding::problem(
+            SUBJECT,
+            "it has no spec.service: kube-apiserver serves the group itself",
+        )
+        .remedy("set spec.service to the Service in front of this server");
     };
     let own = options.tls.service_name.clone().zip(options.tls.service_namespace.clone());
     match own {
         Some(own) if own != (name.clone(), namespace.clone()) => {
-            let text = format!("it points to the Service {namespace}/{name}, but the flags name {}/{}", own.1, own.0);
-            Finding::problem(SUBJECT, text).remedy("correct spec.service, or --service-name and --service-namespace")
+            let text = format!(
+                "it points to the Service {namespace}/{name}, but the flags name {}/{}",
+                own.1, own.0
+            );
+            Finding::problem(SUBJECT, text)
+                .remedy("correct spec.service, or --service-name and --service-namespace")
         }
         _ => Finding::ok(SUBJECT, format!("it points to the Service {namespace}/{name}")),
     }
@@ -84,13 +99,15 @@ fn service(spec: &APIServiceSpec, options: &Options) -> Finding {
 
 fn trust(spec: &APIServiceSpec) -> Finding {
     match (&spec.ca_bundle, spec.insecure_skip_tls_verify) {
-        (_, Some(true)) => {
-            Finding::problem(SUBJECT, "insecureSkipTLSVerify is set: kube-apiserver does not authenticate this server")
-                .remedy("remove it, and set spec.caBundle (--inject-ca-bundle does)")
-        }
-        (None, _) => {
-            Finding::note(SUBJECT, "spec.caBundle is empty: the system roots of kube-apiserver must include the CA")
-        }
+        (_, Some(true)) => Finding::problem(
+            SUBJECT,
+            "insecureSkipTLSVerify is set: kube-apiserver does not authenticate this server",
+        )
+        .remedy("remove it, and set spec.caBundle (--inject-ca-bundle does)"),
+        (None, _) => Finding::note(
+            SUBJECT,
+            "spec.caBundle is empty: the system roots of kube-apiserver must include the CA",
+        ),
         (Some(_), _) => Finding::ok(SUBJECT, "spec.caBundle is set"),
     }
 }

@@ -32,11 +32,13 @@ fn access(storage: &StorageOptions) -> Option<Finding> {
 
 async fn open(storage: &StorageOptions) -> Finding {
     let folder = storage.data_dir.display();
-    let options = OpenOptions { backend: storage.storage_backend, ..OpenOptions::new(&storage.data_dir) };
+    let options =
+        OpenOptions { backend: storage.storage_backend, ..OpenOptions::new(&storage.data_dir) };
     match tokio::task::spawn_blocking(move || store::open(options)).await {
         Ok(Ok(opened)) => match opened.health.ready().await {
             Ok(()) => Finding::ok(SUBJECT, format!("{folder} can be opened and read")),
-            Err(why) => Finding::problem(SUBJECT, format!("{folder}: {why}")).remedy("restore it from a backup"),
+            Err(why) => Finding::problem(SUBJECT, format!("{folder}: {why}"))
+                .remedy("restore it from a backup"),
         },
         Ok(Err(OpenError::InUse { .. })) => {
             Finding::ok(SUBJECT, format!("{folder} is in use: a server is running on it"))
@@ -50,9 +52,12 @@ async fn open(storage: &StorageOptions) -> Finding {
 fn room(storage: &StorageOptions) -> Finding {
     const MIB: u64 = 1 << 20;
     match free_space(&storage.data_dir) {
-        Ok(free) if free > RESERVE_BYTES => Finding::ok(SUBJECT, format!("{} MiB are free on its volume", free / MIB)),
+        Ok(free) if free > RESERVE_BYTES => {
+            Finding::ok(SUBJECT, format!("{} MiB are free on its volume", free / MIB))
+        }
         Ok(free) => {
-            let text = format!("only {} MiB are free on its volume: writes are refused", free / MIB);
+            let text =
+                format!("only {} MiB are free on its volume: writes are refused", free / MIB);
             Finding::problem(SUBJECT, text)
                 .remedy(format!("free space: {} MiB are kept as a reserve", RESERVE_BYTES / MIB))
         }

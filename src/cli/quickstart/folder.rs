@@ -33,7 +33,8 @@ impl QuickstartFolder {
             _ => new_token(),
         };
         write_private(&folder.token(), &token).with_context(flag)?;
-        write_private(&folder.tokens(), &format!("{token},{USER},{USER},\"system:masters\"\n")).with_context(flag)?;
+        write_private(&folder.tokens(), &format!("{token},{USER},{USER},\"system:masters\"\n"))
+            .with_context(flag)?;
         Ok(folder)
     }
 
@@ -60,7 +61,11 @@ impl QuickstartFolder {
     }
 
     /// Writes a kubeconfig. It refers to the files of token and CA by relative paths.
-    pub(super) fn write_kubeconfig(&self, address: SocketAddr, certificate: &Path) -> anyhow::Result<()> {
+    pub(super) fn write_kubeconfig(
+        &self,
+        address: SocketAddr,
+        certificate: &Path,
+    ) -> anyhow::Result<()> {
         let certificate = certificate.strip_prefix(&self.0).unwrap_or(certificate);
         let config = json!({
             "apiVersion": "v1",
@@ -71,7 +76,8 @@ impl QuickstartFolder {
             "current-context": NAME,
         });
         let path = self.kubeconfig();
-        let text = serde_saphyr::to_string(&config).context("cannot write the kubeconfig as YAML")?;
+        let text =
+            serde_saphyr::to_string(&config).context("cannot write the kubeconfig as YAML")?;
         write_private(&path, &text).with_context(|| format!("cannot write {}", path.display()))
     }
 }
@@ -102,7 +108,9 @@ mod tests {
         let first = QuickstartFolder::prepare(&path).unwrap();
         let token = fs::read_to_string(first.token()).unwrap();
         let again = QuickstartFolder::prepare(&path).unwrap();
-        again.write_kubeconfig("127.0.0.1:1".parse().unwrap(), &again.certificates().join("x.crt")).unwrap();
+        again
+            .write_kubeconfig("127.0.0.1:1".parse().unwrap(), &again.certificates().join("x.crt"))
+            .unwrap();
         assert_eq!(fs::read_to_string(again.token()).unwrap(), token);
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&path), 0o700);

@@ -50,7 +50,10 @@ impl QuickstartCommand {
 fn options(folder: &QuickstartFolder, port: u16) -> Options {
     let mut options = Options::default();
     options.access.authorization_mode = Some(AuthorizationMode::AlwaysAllow);
-    options.listen = server::listen::Options { bind_address: IpAddr::V4(Ipv4Addr::LOCALHOST), secure_port: port };
+    options.listen = server::listen::Options {
+        bind_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        secure_port: port,
+    };
     options.tls.cert_dir = folder.certificates();
     options.access.token_auth_file = Some(folder.tokens());
     options.storage.data_dir = folder.path().to_owned();
@@ -71,14 +74,23 @@ fn instructions(folder: &QuickstartFolder, running: &Running) -> String {
         stream = sample::STREAM,
         namespace = sample::NAMESPACE,
         full = curl(folder, *address, certificate, &full),
-        partial = kubectl(folder, &format!("imagestreamimage {}@{} -o yaml", sample::STREAM, &short[..19])),
+        partial = kubectl(
+            folder,
+            &format!("imagestreamimage {}@{} -o yaml", sample::STREAM, &short[..19])
+        ),
         table = kubectl(folder, &format!("imagestreamimage {}@{}", sample::STREAM, &full[7..19])),
         list = kubectl(folder, "imagestreams"),
     )
 }
 
-fn curl(folder: &QuickstartFolder, address: SocketAddr, certificate: &Path, digest: &str) -> String {
-    let path = format!("{}/namespaces/{}/imagestreamimages", crate::api::GROUP_VERSION, sample::NAMESPACE);
+fn curl(
+    folder: &QuickstartFolder,
+    address: SocketAddr,
+    certificate: &Path,
+    digest: &str,
+) -> String {
+    let path =
+        format!("{}/namespaces/{}/imagestreamimages", crate::api::GROUP_VERSION, sample::NAMESPACE);
     format!(
         "curl --cacert {} -H \"Authorization: Bearer $(cat {})\" https://{address}/apis/{path}/{}@{digest}",
         quoted(certificate),
@@ -88,12 +100,17 @@ fn curl(folder: &QuickstartFolder, address: SocketAddr, certificate: &Path, dige
 }
 
 fn kubectl(folder: &QuickstartFolder, what: &str) -> String {
-    format!("kubectl --kubeconfig {} -n {} get {what}", quoted(&folder.kubeconfig()), sample::NAMESPACE)
+    format!(
+        "kubectl --kubeconfig {} -n {} get {what}",
+        quoted(&folder.kubeconfig()),
+        sample::NAMESPACE
+    )
 }
 
 /// Path as a word of a shell command.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
-    let is_plain = text.chars().all(|letter| letter.is_ascii_alphanumeric() || "/._-".contains(letter));
+    let is_plain =
+        text.chars().all(|letter| letter.is_ascii_alphanumeric() || "/._-".contains(letter));
     if is_plain { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

@@ -85,7 +85,10 @@ impl SampleImage {
     fn image(&self) -> Image {
         let digest = self.digest();
         Image {
-            docker_image_reference: format!("registry.example.com/samples/{}@{digest}", self.repository),
+            docker_image_reference: format!(
+                "registry.example.com/samples/{}@{digest}",
+                self.repository
+            ),
             metadata: ObjectMeta { name: digest, ..ObjectMeta::default() },
             docker_image_metadata_version: "1.0".into(),
             docker_image_manifest_media_type: self.media_type.into(),
@@ -125,7 +128,8 @@ pub(super) async fn load(client: &Client) -> anyhow::Result<()> {
         let created = match sample.tag {
             None => images.create(image).await,
             Some(tag) => {
-                let mut mapping = ImageStreamMapping { image, tag: tag.into(), ..ImageStreamMapping::default() };
+                let mut mapping =
+                    ImageStreamMapping { image, tag: tag.into(), ..ImageStreamMapping::default() };
                 mapping.metadata.name = STREAM.into();
                 client.create_mapping(NAMESPACE, mapping).await
             }
@@ -162,9 +166,16 @@ mod tests {
             assert_eq!(manifest["mediaType"], sample.media_type);
             match manifest["manifests"].as_array() {
                 Some(parts) => {
-                    assert!(parts.iter().all(|part| all.contains(&part["digest"].as_str().unwrap().to_owned())))
+                    assert!(
+                        parts
+                            .iter()
+                            .all(|part| all.contains(&part["digest"].as_str().unwrap().to_owned()))
+                    )
                 }
-                None => assert_eq!(manifest["config"]["digest"], Digest::sha256_of(sample.config).as_str()),
+                None => assert_eq!(
+                    manifest["config"]["digest"],
+                    Digest::sha256_of(sample.config).as_str()
+                ),
             }
         }
     }

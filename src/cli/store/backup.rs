@@ -26,7 +26,9 @@ impl BackupCommand {
         let folder = common.begin()?;
         let output = Output::open(&file)?;
         if output.is_terminal() {
-            bail!("refusing to write a binary backup to a terminal: pass a file or redirect standard output");
+            bail!(
+                "refusing to write a binary backup to a terminal: pass a file or redirect standard output"
+            );
         }
         let ArchiveSummary { revision, entries, bytes } = copy(input::store(&folder)?, output)?;
         eprintln!("backed up {entries} entries as of revision {revision}, {}", size(bytes));

@@ -8,7 +8,9 @@ use clap::Args;
 use super::{MaintenanceOptions, input, offline, size};
 use crate::cli::check::finding::{CheckReport, Finding};
 use crate::resources::consistency::{ConsistencyCheck, ConsistencyReport};
-use crate::store::{ArchiveError, ArchiveReader, ArchiveSummary, FsckReport, Maintenance, Problems};
+use crate::store::{
+    ArchiveError, ArchiveReader, ArchiveSummary, FsckReport, Maintenance, Problems,
+};
 
 /// Flags of `store check`.
 #[derive(Debug, Args)]
@@ -27,7 +29,8 @@ const BACKUP: &str = "backup";
 /// Remedy for a damaged file.
 const RESTORE: &str = "keep a copy of the folder, and restore the latest backup into another one";
 /// Remedy for inconsistent derived rows of readable objects.
-const REBUILD: &str = "save readable objects: `store export`, then `store import` into another folder";
+const REBUILD: &str =
+    "save readable objects: `store export`, then `store import` into another folder";
 
 impl StoreCheckCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
@@ -43,7 +46,8 @@ impl StoreCheckCommand {
 }
 
 fn check_folder(folder: &dyn Maintenance, report: &mut CheckReport) -> anyhow::Result<()> {
-    let FsckReport { revision, compacted, keys, values, bytes, changes, problems } = offline(folder.fsck())?;
+    let FsckReport { revision, compacted, keys, values, bytes, changes, problems } =
+        offline(folder.fsck())?;
     if problems.total > 0 {
         report_problems(report, FILE, problems, RESTORE);
         return Ok(());
@@ -60,7 +64,10 @@ fn check_folder(folder: &dyn Maintenance, report: &mut CheckReport) -> anyhow::R
 fn check_backup(source: impl Read, report: &mut CheckReport) {
     match objects(source, report) {
         Ok(ArchiveSummary { revision, entries, bytes }) => {
-            let text = format!("{entries} entries as of revision {revision}, {}; its checksum matches", size(bytes));
+            let text = format!(
+                "{entries} entries as of revision {revision}, {}; its checksum matches",
+                size(bytes)
+            );
             report.add(Finding::ok(BACKUP, text));
         }
         // These errors name the remedy.
@@ -87,7 +94,12 @@ fn objects(source: impl Read, report: &mut CheckReport) -> Result<ArchiveSummary
     Ok(summary)
 }
 
-fn report_problems(report: &mut CheckReport, subject: &'static str, Problems { first, total }: Problems, remedy: &str) {
+fn report_problems(
+    report: &mut CheckReport,
+    subject: &'static str,
+    Problems { first, total }: Problems,
+    remedy: &str,
+) {
     let more = total.saturating_sub(first.len() as u64);
     let last = first.len().saturating_sub(1);
     for (at, problem) in first.into_iter().enumerate() {

@@ -31,7 +31,8 @@ impl ExportCommand {
         let Self { file, backup, common } = self;
         let folder = common.begin()?;
         let mut output = BufWriter::new(Output::open(&file)?);
-        let Exported { lines, errors, summary } = export(open(backup.as_deref(), &folder)?, &mut output)?;
+        let Exported { lines, errors, summary } =
+            export(open(backup.as_deref(), &folder)?, &mut output)?;
         output.into_inner().map_err(|error| error.into_error())?.finish()?;
         eprintln!("exported {lines} objects as of revision {}", summary.revision);
         if errors > 0 {

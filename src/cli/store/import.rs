@@ -14,7 +14,9 @@ use crate::domain::tag_history::MaxTagHistory;
 use crate::meta::Time;
 use crate::resources::Catalog;
 use crate::resources::catalog::StorageLimits;
-use crate::resources::import_export::{self, DecodeError, ImportMode, Imported, Importer, StoredObject};
+use crate::resources::import_export::{
+    self, DecodeError, ImportMode, Imported, Importer, StoredObject,
+};
 use crate::store::{self, MAX_VALUE_BYTES, OpenOptions, Opened, Reserve};
 use crate::telemetry::log::escaped;
 
@@ -57,8 +59,11 @@ struct ImportSummary {
 const BATCH_SIZE: usize = 64;
 
 /// No limits: objects of a server with higher limits can be imported.
-const LIMITS: StorageLimits =
-    StorageLimits { streams_per_namespace: None, object_bytes: MAX_VALUE_BYTES, tag_history: MaxTagHistory(None) };
+const LIMITS: StorageLimits = StorageLimits {
+    streams_per_namespace: None,
+    object_bytes: MAX_VALUE_BYTES,
+    tag_history: MaxTagHistory(None),
+};
 
 impl ImportCommand {
     pub(super) async fn run(self) -> anyhow::Result<()> {
@@ -79,12 +84,19 @@ impl ImportCommand {
         };
         let mut summary = ImportSummary::default();
         for value in serde_json::Deserializer::from_reader(input).into_iter::<Box<RawValue>>() {
-            let context = || format!("cannot parse {} as a sequence of JSON objects, after {summary}", file.display());
+            let context = || {
+                format!(
+                    "cannot parse {} as a sequence of JSON objects, after {summary}",
+                    file.display()
+                )
+            };
             let value = value.with_context(context)?;
             summary.add(&importer, &value).await;
         }
         println!("{}{summary}", if dry_run { "dry run, nothing was stored: " } else { "" });
-        println!("objects keep uid, creationTimestamp and status if set, and get a new resourceVersion");
+        println!(
+            "objects keep uid, creationTimestamp and status if set, and get a new resourceVersion"
+        );
         match summary.refused {
             0 => Ok(()),
             refused => bail!("{refused} objects were refused"),
@@ -113,7 +125,10 @@ impl ImportSummary {
     }
 }
 
-async fn import(importer: &Importer<'_>, object: Result<StoredObject, DecodeError>) -> Result<Imported, String> {
+async fn import(
+    importer: &Importer<'_>,
+    object: Result<StoredObject, DecodeError>,
+) -> Result<Imported, String> {
     let object = object.map_err(|why| why.to_string())?;
     importer.import(object).await.map_err(|status| match status.hidden {
         Some(cause) => format!("{} ({cause})", status.message),

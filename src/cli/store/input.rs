@@ -33,10 +33,18 @@ pub(super) fn store(folder: &DataFolder) -> anyhow::Result<Input> {
         Ok(store) => Ok(Box::new(of(store)?)),
         Err(OpenError::InUse { .. }) => {
             let remedy = match refused.kind() {
-                ErrorKind::NotFound | ErrorKind::ConnectionRefused => "it is starting or shutting down: try again",
-                _ => "run this as the user of the server; the path of the folder must be shorter than 90 characters",
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
+                    "it is starting or shutting down: try again"
+                }
+                _ => {
+                    "run this as the user of the server; the path of the folder must be shorter than 90 characters"
+                }
             };
-            bail!("a server is running on {}, but {}: {refused}; {remedy}", folder.path.display(), socket.display())
+            bail!(
+                "a server is running on {}, but {}: {refused}; {remedy}",
+                folder.path.display(),
+                socket.display()
+            )
         }
         Err(other) => Err(other.into()),
     }
@@ -45,7 +53,10 @@ pub(super) fn store(folder: &DataFolder) -> anyhow::Result<Input> {
 /// Backup of an open store. It contains the error if the store cannot be read.
 pub(super) fn of(opened: Opened) -> io::Result<impl Read + Send + use<>> {
     let Some(backup) = opened.backup.clone() else {
-        return Err(io::Error::new(ErrorKind::Unsupported, "this storage backend does not support backups"));
+        return Err(io::Error::new(
+            ErrorKind::Unsupported,
+            "this storage backend does not support backups",
+        ));
     };
     let (reader, writer) = io::pipe()?;
     thread::Builder::new().name("backup".to_owned()).spawn(move || {

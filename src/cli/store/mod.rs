@@ -96,7 +96,10 @@ impl DataFolder {
 fn offline<T>(opened: Result<T, OpenError>) -> anyhow::Result<T> {
     match opened {
         Err(OpenError::InUse { dir, .. }) => {
-            bail!("a server is running on {}: stop it first; only backup and export work beside it", dir.display())
+            bail!(
+                "a server is running on {}: stop it first; only backup and export work beside it",
+                dir.display()
+            )
         }
         other => Ok(other?),
     }

@@ -46,11 +46,14 @@ impl Output {
         match fs::symlink_metadata(path) {
             Ok(_) => bail!("{} exists already: pass a new file", path.display()),
             Err(why) if why.kind() == ErrorKind::NotFound => {}
-            Err(why) => return Err(why).with_context(|| format!("cannot access {}", path.display())),
+            Err(why) => {
+                return Err(why).with_context(|| format!("cannot access {}", path.display()));
+            }
         }
         let partial = folder_of(path).join(format!("{}.partial", uuid::Uuid::new_v4().simple()));
         let file = create_new(&partial);
-        let file = file.with_context(|| format!("cannot write {}: {}", path.display(), partial.display()))?;
+        let file = file
+            .with_context(|| format!("cannot write {}: {}", path.display(), partial.display()))?;
         Ok(Self::File(PartialFile { file, name: path.to_owned(), partial, pending: 0 }))
     }
 
@@ -77,7 +80,10 @@ impl Write for Output {
         match self {
             Self::Standard(output) => output.write(bytes),
             Self::File(partial_file) => partial_file.write(bytes).map_err(|why| {
-                io::Error::new(why.kind(), format!("cannot write {}: {why}", partial_file.name.display()))
+                io::Error::new(
+                    why.kind(),
+                    format!("cannot write {}: {why}", partial_file.name.display()),
+                )
             }),
         }
     }
@@ -99,8 +105,9 @@ impl PartialFile {
             self.file.sync_data()?;
             let free = free_space(folder_of(&self.name))?;
             if free < MIN_FREE_BYTES {
-                let reason =
-                    format!("only {free} bytes are free on its volume, and {MIN_FREE_BYTES} are kept for the server");
+                let reason = format!(
+                    "only {free} bytes are free on its volume, and {MIN_FREE_BYTES} are kept for the server"
+                );
                 return Err(io::Error::new(io::ErrorKind::StorageFull, reason));
             }
         }

@@ -28,11 +28,13 @@ impl RestoreCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let Self { file, seen_resource_version, common } = self;
         let folder = common.begin()?;
-        let options = RestoreOptions { now: SystemTime::now(), seen: Revision(seen_resource_version) };
-        let Restored { backup, begins } = match folder.maintenance().restore(&mut *input::file(&file)?, options) {
-            Err(RestoreError::Folder(error)) => offline(Err(error))?,
-            other => other?,
-        };
+        let options =
+            RestoreOptions { now: SystemTime::now(), seen: Revision(seen_resource_version) };
+        let Restored { backup, begins } =
+            match folder.maintenance().restore(&mut *input::file(&file)?, options) {
+                Err(RestoreError::Folder(error)) => offline(Err(error))?,
+                other => other?,
+            };
         println!(
             "restored {} entries as of revision {}, {}, into {}",
             backup.entries,
@@ -40,7 +42,9 @@ impl RestoreCommand {
             size(backup.bytes),
             folder.path.display()
         );
-        println!("changes before revision {begins} count as compacted: clients must list and watch again");
+        println!(
+            "changes before revision {begins} count as compacted: clients must list and watch again"
+        );
         Ok(())
     }
 }

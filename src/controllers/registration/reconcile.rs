@@ -62,7 +62,8 @@ pub(super) fn compare(
         name: found.name.clone().unwrap_or_default(),
     });
     if found.as_ref() != Some(service) {
-        let points_at = found.map_or_else(|| "kube-apiserver itself".to_owned(), |found| found.to_string());
+        let points_at =
+            found.map_or_else(|| "kube-apiserver itself".to_owned(), |found| found.to_string());
         return RegistrationState::Elsewhere { points_at };
     }
     if spec.and_then(|spec| spec.insecure_skip_tls_verify) == Some(true) {
@@ -75,8 +76,12 @@ pub(super) fn compare(
     match difference(present, &wanted, fit) {
         None => RegistrationState::Fits,
         Some(found) => {
-            let (uid, resource_version) = (object.metadata.uid.clone(), object.metadata.resource_version.clone());
-            RegistrationState::Change { found, precondition: Precondition { uid, resource_version } }
+            let (uid, resource_version) =
+                (object.metadata.uid.clone(), object.metadata.resource_version.clone());
+            RegistrationState::Change {
+                found,
+                precondition: Precondition { uid, resource_version },
+            }
         }
     }
 }
@@ -106,7 +111,9 @@ fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::ByteString;
-    use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::{APIServiceSpec, ServiceReference as Reference};
+    use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::{
+        APIServiceSpec, ServiceReference as Reference,
+    };
 
     use super::*;
 
@@ -120,9 +127,14 @@ mod tests {
     }
 
     fn object(ca_bundle: &str) -> APIService {
-        let service = Reference { namespace: Some("registry".into()), name: Some("images".into()), port: Some(443) };
+        let service = Reference {
+            namespace: Some("registry".into()),
+            name: Some("images".into()),
+            port: Some(443),
+        };
         let ca_bundle = (!ca_bundle.is_empty()).then(|| ByteString(ca_bundle.into()));
-        let spec = APIServiceSpec { service: Some(service), ca_bundle, ..APIServiceSpec::default() };
+        let spec =
+            APIServiceSpec { service: Some(service), ca_bundle, ..APIServiceSpec::default() };
         APIService { spec: Some(spec), ..APIService::default() }
     }
 
@@ -161,19 +173,32 @@ mod tests {
     #[test]
     fn what_is_not_ours_is_left_alone() {
         let bundle = ca("a");
-        let compared = |object: &APIService| compare(Some(object), &ours(), bundle.as_bytes(), Fit::AtLeast);
+        let compared =
+            |object: &APIService| compare(Some(object), &ours(), bundle.as_bytes(), Fit::AtLeast);
         let with = |change: &dyn Fn(&mut APIServiceSpec)| {
             let mut object = object("");
             change(object.spec.as_mut().unwrap());
             object
         };
-        assert_eq!(compare(None, &ours(), bundle.as_bytes(), Fit::AtLeast), RegistrationState::Absent);
+        assert_eq!(
+            compare(None, &ours(), bundle.as_bytes(), Fit::AtLeast),
+            RegistrationState::Absent
+        );
         let elsewhere = with(&|spec| spec.service.as_mut().unwrap().name = Some("other".into()));
-        assert_eq!(compared(&elsewhere), RegistrationState::Elsewhere { points_at: "registry/other".into() });
+        assert_eq!(
+            compared(&elsewhere),
+            RegistrationState::Elsewhere { points_at: "registry/other".into() }
+        );
         let local = with(&|spec| spec.service = None);
-        assert_eq!(compared(&local), RegistrationState::Elsewhere { points_at: "kube-apiserver itself".into() });
+        assert_eq!(
+            compared(&local),
+            RegistrationState::Elsewhere { points_at: "kube-apiserver itself".into() }
+        );
         let insecure = with(&|spec| spec.insecure_skip_tls_verify = Some(true));
         assert_eq!(compared(&insecure), RegistrationState::Insecure);
-        assert_eq!(compare(Some(&object("")), &ours(), b"", Fit::AtLeast), RegistrationState::NoBundle);
+        assert_eq!(
+            compare(Some(&object("")), &ours(), b"", Fit::AtLeast),
+            RegistrationState::NoBundle
+        );
     }
 }

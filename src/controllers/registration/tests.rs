@@ -50,7 +50,9 @@ impl Plane {
 
     fn patch(&mut self, patch: &Value) -> (StatusCode, Value) {
         self.patches += 1;
-        let Some(mut object) = self.object.clone() else { return (StatusCode::NOT_FOUND, status(404)) };
+        let Some(mut object) = self.object.clone() else {
+            return (StatusCode::NOT_FOUND, status(404));
+        };
         for key in ["uid", "resourceVersion"] {
             if object["metadata"][key] != patch["metadata"][key] {
                 return (StatusCode::CONFLICT, status(409));
@@ -107,7 +109,10 @@ fn answer(plane: &Mutex<Plane>, parts: &http::request::Parts, body: &[u8]) -> Re
             (code, status(code.as_u16()))
         }
         _ if parts.method == Method::PATCH => {
-            assert_eq!(parts.uri.path(), format!("/apis/apiregistration.k8s.io/v1/apiservices/{NAME}"));
+            assert_eq!(
+                parts.uri.path(),
+                format!("/apis/apiregistration.k8s.io/v1/apiservices/{NAME}")
+            );
             plane.patch(&serde_json::from_slice(body).unwrap())
         }
         _ if parts.method != Method::GET => {
@@ -151,7 +156,8 @@ impl Kept {
         let (name, client) = (NAME.to_owned(), client(&plane));
         let short = Duration::from_millis(20);
         let pauses = Pauses { first: short, last: short, peace: PAUSES.peace };
-        let mut registration = RegistrationController { client, name, service, bundle: bundle.subscribe(), pauses };
+        let mut registration =
+            RegistrationController { client, name, service, bundle: bundle.subscribe(), pauses };
         let task = tokio::spawn(async move { registration.keep().await });
         Self { plane, bundle, task }
     }
@@ -162,7 +168,8 @@ impl Kept {
 
     fn ca_bundle(&self) -> String {
         let encoded = self.plane(|plane| plane.object.as_ref()?["spec"].get("caBundle").cloned());
-        let bytes: Option<ByteString> = encoded.map(|encoded| serde_json::from_value(encoded).unwrap());
+        let bytes: Option<ByteString> =
+            encoded.map(|encoded| serde_json::from_value(encoded).unwrap());
         String::from_utf8(bytes.unwrap_or_default().0).unwrap()
     }
 
@@ -270,9 +277,14 @@ async fn without_a_ca_nothing_is_written_until_there_is_one() {
 #[tokio::test]
 async fn refusals_are_tried_again() {
     let ours = ca("ours");
-    let codes = [StatusCode::FORBIDDEN, StatusCode::INTERNAL_SERVER_ERROR, StatusCode::UNPROCESSABLE_ENTITY];
-    for (method, code) in
-        [Method::PATCH, Method::GET].into_iter().flat_map(|each| codes.map(|code| (each.clone(), code)))
+    let codes = [
+        StatusCode::FORBIDDEN,
+        StatusCode::INTERNAL_SERVER_ERROR,
+        StatusCode::UNPROCESSABLE_ENTITY,
+    ];
+    for (method, code) in [Method::PATCH, Method::GET]
+        .into_iter()
+        .flat_map(|each| codes.map(|code| (each.clone(), code)))
     {
         let mut plane = with(api_service("1", "images"));
         plane.refusal = Some((method, code));

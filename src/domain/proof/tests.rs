@@ -64,8 +64,14 @@ fn manifest_and_configuration_prove_an_image() {
     assert_eq!(evidence_of(&whole()), Evidence { proof: Proof::Full, ..Evidence::default() });
     assert_eq!(proof(&with(whole(), |image| image.docker_image_config.clear())), Proof::Manifest);
     assert_eq!(proof(&with(whole(), |image| image.docker_image_config.push(' '))), Proof::Manifest);
-    assert_eq!(evidence_of(&with(whole(), |image| image.docker_image_manifest.clear())), Evidence::unproved());
-    assert_eq!(evidence_of(&with(whole(), |image| image.metadata.name = "app".into())), Evidence::unproved());
+    assert_eq!(
+        evidence_of(&with(whole(), |image| image.docker_image_manifest.clear())),
+        Evidence::unproved()
+    );
+    assert_eq!(
+        evidence_of(&with(whole(), |image| image.metadata.name = "app".into())),
+        Evidence::unproved()
+    );
 }
 
 #[test]
@@ -85,7 +91,9 @@ fn manifest_without_configuration_proves_an_image() {
 #[test]
 fn layers_are_proved_by_the_manifest_in_any_order() {
     let layers = |names: &[&str]| {
-        let image = with(whole(), |image| image.docker_image_layers = names.iter().map(|name| layer(name)).collect());
+        let image = with(whole(), |image| {
+            image.docker_image_layers = names.iter().map(|name| layer(name)).collect()
+        });
         proof(&image)
     };
     assert_eq!([layers(&["a", "b"]), layers(&["b", "a"]), layers(&[])], [Proof::Full; 3]);
@@ -115,8 +123,12 @@ fn metadata_is_proved_by_the_configuration() {
 
 #[test]
 fn mismatched_media_type_is_a_claim() {
-    assert_eq!(proof(&with(list(), |image| image.docker_image_manifest_media_type.clear())), Proof::FullWithClaims);
-    let untyped = json!({"schemaVersion": 2, "config": {"digest": Digest::sha256_of(CONFIG).as_str()}});
+    assert_eq!(
+        proof(&with(list(), |image| image.docker_image_manifest_media_type.clear())),
+        Proof::FullWithClaims
+    );
+    let untyped =
+        json!({"schemaVersion": 2, "config": {"digest": Digest::sha256_of(CONFIG).as_str()}});
     for (media_type, expected) in [
         (manifest::OCI_MANIFEST, Proof::Full),
         ("", Proof::Full),
@@ -139,7 +151,8 @@ fn only_blobs_in_the_manifest_are_recorded() {
 fn only_parts_in_the_manifest_are_kept() {
     let part = |digest: &str| ImageManifest { digest: digest.into(), ..ImageManifest::default() };
     let parts = |image: Image| -> Vec<String> {
-        let sent = with(image, |image| image.docker_image_manifests = vec![part("b"), part("evil")]);
+        let sent =
+            with(image, |image| image.docker_image_manifests = vec![part("b"), part("evil")]);
         pushed(sent).docker_image_manifests.into_iter().map(|part| part.digest).collect()
     };
     assert_eq!(named_parts(&list()), ["a", "b"]);
@@ -147,7 +160,11 @@ fn only_parts_in_the_manifest_are_kept() {
     assert_eq!(parts(whole()), [""; 0]);
     assert_eq!(parts(list()), ["a", "b"]);
     assert_eq!(parts(with(list(), |image| image.docker_image_manifest_media_type.clear())), ["b"]);
-    assert_eq!(parts(with(list(), |image| image.docker_image_manifest.clear())), ["b", "evil"], "there is no proof");
+    assert_eq!(
+        parts(with(list(), |image| image.docker_image_manifest.clear())),
+        ["b", "evil"],
+        "there is no proof"
+    );
 }
 
 #[test]
@@ -183,14 +200,28 @@ fn missing_evidence_is_computed_from_content() {
     let bare = || with(whole(), |image| image.docker_image_manifest.clear());
     let kept = || {
         with(whole(), |image| {
-            drop(image.metadata.annotations.insert(image_strategy::BLOB_STORED.into(), "true".into()))
+            drop(
+                image
+                    .metadata
+                    .annotations
+                    .insert(image_strategy::BLOB_STORED.into(), "true".into()),
+            )
         })
     };
-    let forms = [bare(), alone(), with(whole(), |image| image.docker_image_layers = vec![layer("evil")]), whole()];
+    let forms = [
+        bare(),
+        alone(),
+        with(whole(), |image| image.docker_image_layers = vec![layer("evil")]),
+        whole(),
+    ];
     for (stored, by) in [(bare(), 1), (alone(), 2), (kept(), 3), (whole(), 4)] {
         let stored = unmarked(stored);
         for (at, form) in forms.iter().enumerate() {
-            assert_eq!(superseding(&stored, &pushed(form.clone())).is_some(), at >= by, "{at} over {by}");
+            assert_eq!(
+                superseding(&stored, &pushed(form.clone())).is_some(),
+                at >= by,
+                "{at} over {by}"
+            );
         }
     }
     let replaced = superseding(&unmarked(bare()), &pushed(alone())).unwrap();
@@ -204,7 +235,9 @@ fn labels_of_an_image_without_evidence_are_kept() {
         image.metadata.labels = [("scan".to_owned(), value.to_owned())].into();
         image
     };
-    let push = pushed(with(whole(), |image| image.metadata.labels = [("scan".to_owned(), "evil".to_owned())].into()));
+    let push = pushed(with(whole(), |image| {
+        image.metadata.labels = [("scan".to_owned(), "evil".to_owned())].into()
+    }));
     assert_eq!(superseding(&labelled("passed"), &push).unwrap().metadata.labels["scan"], "passed");
     // A write through `images` adds evidence and keeps the labels.
     let (old, mut new) = (labelled("passed"), labelled("passed"));
@@ -221,7 +254,10 @@ fn labels_of_an_image_without_evidence_are_kept() {
 
 #[test]
 fn layer_sizes_need_the_manifest_as_proof() {
-    for forge in [|layer: &mut ImageLayer| layer.size = 1 << 40, |layer: &mut ImageLayer| layer.media_type.clear()] {
+    for forge in [
+        |layer: &mut ImageLayer| layer.size = 1 << 40,
+        |layer: &mut ImageLayer| layer.media_type.clear(),
+    ] {
         let mut image = whole();
         image.docker_image_layers = vec![layer("a"), layer("b")];
         forge(&mut image.docker_image_layers[0]);
@@ -247,7 +283,10 @@ fn replacing_content_keeps_object_and_authorized_fields() {
     let first = pushed(forged);
     let mut stored = first.clone();
     stored.metadata.labels.extend(map(&[("kept", "1"), ("both", "kept")]));
-    stored.metadata.annotations.extend(map(&[("kept", "1"), (image_metadata::LAYERS_ORDER, "descending")]));
+    stored
+        .metadata
+        .annotations
+        .extend(map(&[("kept", "1"), (image_metadata::LAYERS_ORDER, "descending")]));
     stored.metadata.finalizers = vec!["keep.io/it".into()];
     stored.metadata.owner_references = vec![OwnerReference::default()];
     stored.signatures = vec![ImageSignature::default()];
@@ -258,14 +297,26 @@ fn replacing_content_keeps_object_and_authorized_fields() {
         image.metadata.labels = map(&[("both", "true"), ("true", "1")]);
     });
     let image = superseding(&stored, &pushed(second)).unwrap();
-    assert_eq!((image.docker_image_reference.as_str(), image.docker_image_config.as_str()), ("r.io/true", CONFIG));
+    assert_eq!(
+        (image.docker_image_reference.as_str(), image.docker_image_config.as_str()),
+        ("r.io/true", CONFIG)
+    );
     assert_eq!(image.docker_image_layers, [layer("a"), layer("b")]);
     assert_eq!(image.docker_image_metadata.image().architecture, "amd64");
     let meta = &image.metadata;
-    assert_eq!((meta.uid.as_str(), meta.creation_timestamp), ("first", Some(Time::from_unix_seconds(7))));
+    assert_eq!(
+        (meta.uid.as_str(), meta.creation_timestamp),
+        ("first", Some(Time::from_unix_seconds(7)))
+    );
     assert_eq!(meta.labels, map(&[("both", "kept"), ("kept", "1"), ("true", "1")]));
-    assert_eq!(meta.annotations, map(&[("kept", "1"), (image_metadata::LAYERS_ORDER, "ascending")]));
-    assert_eq!((meta.finalizers.len(), meta.owner_references.len(), image.signatures.len()), (1, 1, 1));
+    assert_eq!(
+        meta.annotations,
+        map(&[("kept", "1"), (image_metadata::LAYERS_ORDER, "ascending")])
+    );
+    assert_eq!(
+        (meta.finalizers.len(), meta.owner_references.len(), image.signatures.len()),
+        (1, 1, 1)
+    );
     assert_eq!(image.evidence.proof, Proof::Full);
     assert!(image.evidence.has_unproved_form);
 }
@@ -275,7 +326,8 @@ fn labels_removed_through_images_are_not_kept() {
     let first = pushed(with(whole(), |image| image.docker_image_manifest.clear()));
     let labelled = |image: &Image, value: Option<&str>| {
         let mut new = image.clone();
-        new.metadata.labels = value.map(|value| ("k".to_owned(), value.to_owned())).into_iter().collect();
+        new.metadata.labels =
+            value.map(|value| ("k".to_owned(), value.to_owned())).into_iter().collect();
         record_authored(image, &mut new);
         new
     };
@@ -288,7 +340,8 @@ fn labels_removed_through_images_are_not_kept() {
 #[test]
 fn manifest_list_is_created_with_its_object() {
     let first = pushed(with(list(), |image| image.docker_image_manifest.clear()));
-    let second = with(list(), |image| image.metadata.creation_timestamp = Some(Time::from_unix_seconds(9)));
+    let second =
+        with(list(), |image| image.metadata.creation_timestamp = Some(Time::from_unix_seconds(9)));
     let image = superseding(&first, &pushed(second)).unwrap();
     assert_eq!(image.docker_image_metadata.image().created, Some(Time::from_unix_seconds(7)));
 }
@@ -300,6 +353,9 @@ fn blobs_in_the_registry_prove_and_are_not_stored() {
         image.docker_image_layers = vec![layer("evil")];
     });
     let image = pushed(kept);
-    assert_eq!((image.evidence.proof, image.docker_image_manifest.as_str()), (Proof::FullWithClaims, ""));
+    assert_eq!(
+        (image.evidence.proof, image.docker_image_manifest.as_str()),
+        (Proof::FullWithClaims, "")
+    );
     assert_eq!(image.evidence.blobs.unwrap().layers, [layer("a"), layer("b")]);
 }

@@ -1,5 +1,7 @@
 //! Tests of the resolution of spec tags.
 
+mod standing;
+
 use super::*;
 use crate::api::NamedTagEventList;
 
@@ -17,7 +19,12 @@ fn stream(name: &str, tags: &[(&str, &str, &str)]) -> ImageStream {
 
 /// Sets a spec tag. Kinds are `docker`, `ref` (a reference), `tag` and `image`, optionally followed
 /// by `@namespace`.
-fn set_tag<'a>(stream: &'a mut ImageStream, tag: &str, kind: &str, from: &str) -> &'a mut TagReference {
+fn set_tag<'a>(
+    stream: &'a mut ImageStream,
+    tag: &str,
+    kind: &str,
+    from: &str,
+) -> &'a mut TagReference {
     let (kind, namespace) = kind.split_once('@').unwrap_or((kind, ""));
     let full = match kind {
         "docker" | "ref" => "DockerImage",
@@ -31,7 +38,8 @@ fn set_tag<'a>(stream: &'a mut ImageStream, tag: &str, kind: &str, from: &str) -
         name: from.into(),
         ..ObjectReference::default()
     };
-    let mut spec_tag = TagReference { name: tag.into(), from: Some(from), ..TagReference::default() };
+    let mut spec_tag =
+        TagReference { name: tag.into(), from: Some(from), ..TagReference::default() };
     spec_tag.reference = kind == "ref";
     spec_tag.default_fields();
     let at = match tags::spec_tag_index(&stream.spec.tags, tag) {
@@ -69,15 +77,30 @@ fn registries() -> Registries {
 }
 
 /// Writes `new` over `old` and returns the error.
-fn write(old: Option<&ImageStream>, new: &mut ImageStream, route: WriteTarget, others: &SourceStreams) -> String {
+fn write(
+    old: Option<&ImageStream>,
+    new: &mut ImageStream,
+    route: WriteTarget,
+    others: &SourceStreams,
+) -> String {
     match old {
         None => stream_strategy::prepare_for_create(new),
         Some(old) => stream_strategy::prepare_for_update(old, new, route),
     }
-    assert!(required_streams(old, new).iter().all(|key| others.0.contains_key(key)), "a stream is missing");
+    assert!(
+        required_streams(old, new).iter().all(|key| others.0.contains_key(key)),
+        "a stream is missing"
+    );
     let registries = registries();
     let now = Time::from_unix_seconds(NOW);
-    let resolution = Resolution { old, others, registries: &registries, max_history: MaxTagHistory(None), route, now };
+    let resolution = Resolution {
+        old,
+        others,
+        registries: &registries,
+        max_history: MaxTagHistory(None),
+        route,
+        now,
+    };
     let errors = resolution.run(new);
     internal_error(new, &errors).map(|error| error.to_string()).unwrap_or_default()
 }
@@ -97,7 +120,12 @@ fn others(all: &[(&str, &str, Option<ImageStream>)]) -> SourceStreams {
     let mut others = SourceStreams::default();
     for (namespace, name, found) in all {
         let key = StreamKey { namespace: (*namespace).into(), name: (*name).into() };
-        others.insert(key, found.clone().map_or(SourceStream::Missing, |stream| SourceStream::Found(Arc::new(stream))));
+        others.insert(
+            key,
+            found
+                .clone()
+                .map_or(SourceStream::Missing, |stream| SourceStream::Found(Arc::new(stream))),
+        );
     }
     others
 }
@@ -105,17 +133,22 @@ fn others(all: &[(&str, &str, Option<ImageStream>)]) -> SourceStreams {
 /// Formats the history of all tags as `tag=image@generation,…`.
 fn history(stream: &ImageStream) -> String {
     let item = |event: &TagEvent| {
-        let what = if event.image.is_empty() { &event.docker_image_reference } else { &event.image };
+        let what =
+            if event.image.is_empty() { &event.docker_image_reference } else { &event.image };
         format!("{what}@{}", event.generation)
     };
-    let tag =
-        |tag: &NamedTagEventList| format!("{}={}", tag.tag, tag.items.iter().map(item).collect::<Vec<_>>().join(","));
+    let tag = |tag: &NamedTagEventList| {
+        format!("{}={}", tag.tag, tag.items.iter().map(item).collect::<Vec<_>>().join(","))
+    };
     stream.status.tags.iter().map(tag).collect::<Vec<_>>().join(" ")
 }
 
 #[test]
 fn external_image_needs_a_reference_tag() {
-    let new = created(stream("s", &[("d", "docker", "a/b:1"), ("r", "ref", "a/b:1")]), &SourceStreams::default());
+    let new = created(
+        stream("s", &[("d", "docker", "a/b:1"), ("r", "ref", "a/b:1")]),
+        &SourceStreams::default(),
+    );
     assert_eq!(history(&new), "r=a/b:1@1");
     assert_eq!(new.status.tags[0].items[0].created, Some(Time::from_unix_seconds(NOW)));
 }
@@ -131,9 +164,17 @@ fn changed_reference_overwrites_the_event() {
 
 #[test]
 fn tags_are_resolved_after_their_source_tags() {
-    let tags =
-        [("a", "tag", "b"), ("b", "tag", "s:c"), ("c", "ref", "x"), ("d", "tag", "nosuch"), ("e", "tag@ns", "c")];
-    assert_eq!(history(&created(stream("s", &tags), &SourceStreams::default())), "a=x@1 b=x@1 c=x@1 e=x@1");
+    let tags = [
+        ("a", "tag", "b"),
+        ("b", "tag", "s:c"),
+        ("c", "ref", "x"),
+        ("d", "tag", "nosuch"),
+        ("e", "tag@ns", "c"),
+    ];
+    assert_eq!(
+        history(&created(stream("s", &tags), &SourceStreams::default())),
+        "a=x@1 b=x@1 c=x@1 e=x@1"
+    );
 }
 
 #[test]
@@ -183,11 +224,17 @@ fn invalid_source_is_an_error() {
     assert_eq!(of("tag", "x:y"), "spec.tags[t].from.name: Not found: \"x:y\"");
     let form = "must be of the form <tag>, <repo>:<tag>, <id>, or <repo>@<id>";
     for (kind, from) in [("tag", "a:b:c"), ("Pod", "x"), ("docker", ""), ("docker@other", "x")] {
-        assert_eq!(of(kind, from), format!("spec.tags[t].from.name: Invalid value: \"{from}\": {form}"));
+        assert_eq!(
+            of(kind, from),
+            format!("spec.tags[t].from.name: Invalid value: \"{from}\": {form}")
+        );
     }
     let unreadable = "unable to retrieve image stream: Name parameter";
     let text = of("tag", ":a");
-    assert_eq!(text, format!("spec.tags[t].from.name: Invalid value: \":a\": {unreadable} required."));
+    assert_eq!(
+        text,
+        format!("spec.tags[t].from.name: Invalid value: \":a\": {unreadable} required.")
+    );
     assert!(of("tag", "..:a").ends_with(&format!("{unreadable} invalid: \"..\": may not be '..'")));
 }
 
@@ -235,22 +282,33 @@ fn internal_images_are_pulled_through_own_stream() {
     let source = with_history(stream("src", &[]), "else", &[event("in:5000/ns/third")]);
     let source = with_history(source, "in", &[event("in:5000/ns/src")]);
     let others = others(&[("ns", "src", Some(source))]);
-    let mut new = stream("s", &[("a", "tag", "src:in"), ("b", "tag", "src:else"), ("c", "tag", "src:in")]);
+    let mut new =
+        stream("s", &[("a", "tag", "src:in"), ("b", "tag", "src:else"), ("c", "tag", "src:in")]);
     new.spec.tags[2].reference = true;
     let new = created(new, &others);
-    let references: Vec<&str> =
-        new.status.tags.iter().map(|tag| tag.items[0].docker_image_reference.split('@').next().unwrap()).collect();
+    let references: Vec<&str> = new
+        .status
+        .tags
+        .iter()
+        .map(|tag| tag.items[0].docker_image_reference.split('@').next().unwrap())
+        .collect();
     assert_eq!(references, ["in:5000/ns/s", "in:5000/ns/third", "in:5000/ns/src"]);
 }
 
 #[test]
 fn tag_writes_propagate_and_stream_writes_do_not() {
-    let tags = [("base", "ref", "x:1"), ("t1", "tag", "base"), ("t2", "tag", "s:t1"), ("t3", "docker", "q")];
+    let tags = [
+        ("base", "ref", "x:1"),
+        ("t1", "tag", "base"),
+        ("t2", "tag", "s:t1"),
+        ("t3", "docker", "q"),
+    ];
     let old = created(stream("s", &tags), &SourceStreams::default());
     assert_eq!(history(&old), "base=x:1@1 t1=x:1@1 t2=x:1@1");
-    for (route, then) in
-        [(WriteTarget::Stream, "base=x:2@2 t1=x:1@1 t2=x:1@1"), (WriteTarget::Tag, "base=x:2@2 t1=x:2@2 t2=x:2@2")]
-    {
+    for (route, then) in [
+        (WriteTarget::Stream, "base=x:2@2 t1=x:1@1 t2=x:1@1"),
+        (WriteTarget::Tag, "base=x:2@2 t1=x:2@2 t2=x:2@2"),
+    ] {
         let mut new = old.clone();
         set_tag(&mut new, "base", "ref", "x:2");
         assert_eq!(write(Some(&old), &mut new, route, &SourceStreams::default()), "");
@@ -260,7 +318,11 @@ fn tag_writes_propagate_and_stream_writes_do_not() {
 
 #[test]
 fn tracking_tag_does_not_change_its_source() {
-    let old = with_history(created(stream("s", &[]), &SourceStreams::default()), "latest", &[event("i", 1)]);
+    let old = with_history(
+        created(stream("s", &[]), &SourceStreams::default()),
+        "latest",
+        &[event("i", 1)],
+    );
     let mut new = old.clone();
     set_tag(&mut new, "b", "tag", "latest");
     assert_eq!(write(Some(&old), &mut new, WriteTarget::Tag, &SourceStreams::default()), "");
@@ -269,13 +331,17 @@ fn tracking_tag_does_not_change_its_source() {
 
 #[test]
 fn unchanged_tag_is_not_resolved_again() {
-    let old_source = others(&[("ns", "src", Some(with_history(stream("src", &[]), "t", &[event("i1", 1)])))]);
+    let old_source =
+        others(&[("ns", "src", Some(with_history(stream("src", &[]), "t", &[event("i1", 1)])))]);
     let old = created(stream("s", &[("a", "tag", "src:t")]), &old_source);
     let nothing = SourceStreams::default();
     let mut new = old.clone();
     new.spec.tags[0].annotations = Some([("k".to_owned(), "v".to_owned())].into());
     assert_eq!(write(Some(&old), &mut new, WriteTarget::Stream, &nothing), "");
-    assert_eq!((history(&new).as_str(), new.metadata.generation, new.spec.tags[0].generation), ("a=i1@1", 2, Some(1)));
+    assert_eq!(
+        (history(&new).as_str(), new.metadata.generation, new.spec.tags[0].generation),
+        ("a=i1@1", 2, Some(1))
+    );
     // A generation of 0 requests a new import. Source streams do not matter for it.
     let mut again = new.clone();
     again.spec.tags[0].generation = Some(0);
@@ -288,9 +354,11 @@ fn unchanged_tag_is_not_resolved_again() {
 
 #[test]
 fn limit_truncates_only_the_changed_history() {
-    let source = others(&[("ns", "src", Some(with_history(stream("src", &[]), "t", &[event("i9", 9)])))]);
+    let source =
+        others(&[("ns", "src", Some(with_history(stream("src", &[]), "t", &[event("i9", 9)])))]);
     let long = [event("i3", 3), event("i2", 2), event("i1", 1)];
-    let old = with_history(with_history(created(stream("s", &[]), &source), "a", &long), "b", &long);
+    let old =
+        with_history(with_history(created(stream("s", &[]), &source), "a", &long), "b", &long);
     let mut new = old.clone();
     set_tag(&mut new, "b", "tag", "src:t");
     stream_strategy::prepare_for_update(&old, &mut new, WriteTarget::Tag);
@@ -317,7 +385,8 @@ fn many_tags_are_resolved_within_the_deadline() {
     let mut chain = stream("s", &[]);
     chain.spec.tags = (0..MANY)
         .map(|at| {
-            let (kind, from) = if at + 1 == MANY { ("ref", "x".into()) } else { ("tag", name(at + 1)) };
+            let (kind, from) =
+                if at + 1 == MANY { ("ref", "x".into()) } else { ("tag", name(at + 1)) };
             let mut one = ImageStream::default();
             set_tag(&mut one, &name(at), kind, &from).clone()
         })
@@ -329,132 +398,9 @@ fn many_tags_are_resolved_within_the_deadline() {
     let items: Vec<TagEvent> = (0..MANY).map(|at| event(&format!("sha256:{at:064x}"), 1)).collect();
     let source = others(&[("ns", "src", Some(with_history(stream("src", &[]), "t", &items)))]);
     let mut ambiguous = stream("s", &[]);
-    ambiguous.spec.tags =
-        (0..MANY).map(|at| set_tag(&mut ImageStream::default(), &name(at), "image", "src@sha256:").clone()).collect();
+    ambiguous.spec.tags = (0..MANY)
+        .map(|at| set_tag(&mut ImageStream::default(), &name(at), "image", "src@sha256:").clone())
+        .collect();
     assert!(refused(ambiguous, &source).contains("and 19990 more"));
     assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
-}
-
-#[test]
-fn copied_tag_has_the_standing_of_its_source() {
-    let mut source = with_history(stream("x", &[]), "t", &[event("i", 1), event("j", 1)]);
-    source.unproved = [("i".to_owned(), "uid".to_owned())].into();
-    let known = others(&[("ns", "x", Some(source.clone()))]);
-    for (kind, from) in [("tag", "x:t"), ("image", "x@i")] {
-        let copy = created(stream("s", &[("a", kind, from)]), &known);
-        assert_eq!(copy.unproved, source.unproved, "{kind}");
-    }
-    let proved = created(stream("s", &[("a", "image", "x@j")]), &known);
-    assert!(proved.unproved.is_empty());
-    // A source that has the image proved proves it for the copy.
-    let old = created(stream("s", &[("a", "tag", "x:t")]), &known);
-    source.unproved.clear();
-    let known = others(&[("ns", "x", Some(source))]);
-    let mut new = old.clone();
-    set_tag(&mut new, "b", "tag", "x:t");
-    assert_eq!(write(Some(&old), &mut new, WriteTarget::Stream, &known), "");
-    assert!(new.unproved.is_empty());
-}
-
-/// Returns a stream with `count` withheld images and with tags `a0`.. for unproved images.
-fn withholding(name: &str, count: usize, unproved: usize) -> ImageStream {
-    let mut source = stream(name, &[]);
-    source.unproved = (0..count).map(|at| (format!("{name}-{at:060}"), unproved::WITHHELD.into())).collect();
-    for at in 0..unproved {
-        let items = vec![event(&format!("u{at:060}"), 1)];
-        source.unproved.insert(items[0].image.clone(), "uid".into());
-        source.status.tags.push(NamedTagEventList { tag: format!("a{at:06}"), items, conditions: vec![] });
-    }
-    source
-}
-
-/// Returns a stream with `count` tags that come from the tags of a [`withholding`] stream, or from
-/// its image `i`.
-fn copying(kind: &str, name: &str, count: usize) -> ImageStream {
-    let mut copy = stream("s", &[]);
-    let from = |at: usize| if kind == "tag" { format!("{name}:a{at:06}") } else { format!("{name}@u") };
-    copy.spec.tags = (0..count)
-        .map(|at| set_tag(&mut ImageStream::default(), &format!("t{at:06}"), kind, &from(at)).clone())
-        .collect();
-    copy
-}
-
-#[test]
-fn withheld_images_are_copied_once_for_each_source_stream() {
-    const TAGS: usize = 1500;
-    const WITHHELD: usize = 60_000;
-    for (kind, unproved) in [("tag", TAGS), ("image", 1)] {
-        let source = withholding("x", WITHHELD, unproved);
-        let known = others(&[("ns", "x", Some(source.clone()))]);
-        let start = std::time::Instant::now();
-        let copy = created(copying(kind, "x", TAGS), &known);
-        assert!(start.elapsed().as_secs() < 5, "{kind}: {:?}", start.elapsed());
-        assert_eq!(copy.unproved, source.unproved, "{kind}");
-    }
-}
-
-#[test]
-fn many_unproved_images_are_recorded_in_time() {
-    const TAGS: usize = 20_000;
-    let source = withholding("x", 0, TAGS);
-    let known = others(&[("ns", "x", Some(source.clone()))]);
-    let start = std::time::Instant::now();
-    let copy = created(copying("tag", "x", TAGS), &known);
-    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
-    assert_eq!(copy.unproved, source.unproved);
-}
-
-#[test]
-fn sources_withhold_a_limited_number_of_images() {
-    let most = unproved::MAX_WITHHELD;
-    let known = others(&[
-        ("ns", "x", Some(withholding("x", most, 1))),
-        ("ns", "y", Some(withholding("y", 1, 1))),
-        ("ns", "z", Some(withholding("z", most + 1, 1))),
-    ]);
-    let fits = created(stream("s", &[("a", "tag", "x:a000000")]), &known);
-    assert_eq!(unproved::withheld_error(None, &fits), None);
-    let mut over = fits.clone();
-    set_tag(&mut over, "b", "tag", "y:a000000");
-    assert_eq!(write(Some(&fits), &mut over, WriteTarget::Stream, &known), "");
-    let error = unproved::withheld_error(Some(&fits), &over).unwrap().to_string();
-    assert!(error.starts_with("spec.tags: Forbidden: ") && error.contains("contain 1001 images"), "{error}");
-    assert!(error.contains("at most 1000") && error.contains("push the images into this stream"), "{error}");
-    // A stream over the limit accepts updates that add no withheld images.
-    let mut more = over.clone();
-    set_tag(&mut more, "c", "tag", "x:a000000");
-    assert_eq!(write(Some(&over), &mut more, WriteTarget::Stream, &known), "");
-    assert_eq!((history(&more) != history(&over), unproved::withheld_error(Some(&over), &more)), (true, None));
-    set_tag(&mut more, "d", "tag", "z:a000000");
-    assert_eq!(write(Some(&over), &mut more, WriteTarget::Stream, &known), "");
-    assert!(unproved::withheld_error(Some(&over), &more).is_some());
-}
-
-#[test]
-fn image_truncated_by_the_write_is_gone() {
-    let mut source = with_history(stream("x", &[]), "t", &[event("i", 1)]);
-    source = with_history(source, "u", &[event("j", 1)]);
-    source.unproved = ["i", "j"].map(|name| (name.to_owned(), "uid".to_owned())).into();
-    let known = others(&[("ns", "x", Some(source))]);
-    // Tag a loses its proved image i before tag b gets the image without proof.
-    let old = with_history(stream("s", &[("a", "ref", "r.io/j")]), "a", &[event("i", 1)]);
-    let registries = registries();
-    let max_history = MaxTagHistory(std::num::NonZeroUsize::new(1));
-    let (route, now) = (WriteTarget::Stream, Time::from_unix_seconds(NOW));
-    let mut new = old.clone();
-    set_tag(&mut new, "a", "tag", "x:u");
-    set_tag(&mut new, "b", "tag", "x:t");
-    let resolution = Resolution { old: Some(&old), others: &known, registries: &registries, max_history, route, now };
-    assert!(resolution.run(&mut new).is_empty());
-    assert_eq!(new.unproved.keys().collect::<Vec<_>>(), ["i", "j"]);
-}
-
-#[test]
-fn empty_history_survives_changes_of_other_tags() {
-    let old = with_history(stream("s", &[]), "empty", &[]);
-    let mut new = old.clone();
-    set_tag(&mut new, "a", "docker", "r.io/x");
-    assert_eq!(write(Some(&old), &mut new, WriteTarget::Stream, &SourceStreams::default()), "");
-    // The new tag has no history without an import.
-    assert_eq!(new.status.tags, old.status.tags);
 }

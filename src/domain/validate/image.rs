@@ -16,15 +16,23 @@ pub fn image(image: &Image, nested: MetadataRules<'_>) -> field::Errors {
     errors.extend(reference("dockerImageReference", &image.docker_image_reference));
     errors.extend(image.signatures.iter().enumerate().flat_map(|(at, each)| {
         let of_metadata = nested(&each.metadata).into_iter();
-        of_metadata.chain(signature(each)).map(move |error| error.under(format_args!("signatures[{at}]")))
+        of_metadata
+            .chain(signature(each))
+            .map(move |error| error.under(format_args!("signatures[{at}]")))
     }));
     errors.extend(image.docker_image_manifests.iter().enumerate().flat_map(|(at, part)| {
-        manifest(part).into_iter().map(move |error| error.under(format_args!("dockerImageManifests[{at}]")))
+        manifest(part)
+            .into_iter()
+            .map(move |error| error.under(format_args!("dockerImageManifests[{at}]")))
     }));
     if !image.docker_image_manifests.is_empty() && !image.docker_image_layers.is_empty() {
         let rule = "dockerImageLayers should not be set when dockerImageManifests is set";
         errors.push_with(|| {
-            field::Error::invalid_value("dockerImageLayers", LayersDisplay(&image.docker_image_layers), rule)
+            field::Error::invalid_value(
+                "dockerImageLayers",
+                LayersDisplay(&image.docker_image_layers),
+                rule,
+            )
         });
     }
     errors
@@ -38,7 +46,11 @@ fn manifest(part: &ImageManifest) -> field::Errors {
     }
     if !is_media_type(&part.media_type) {
         errors.push_with(|| {
-            field::Error::invalid("mediaType", &part.media_type, "media type does not conform to RFC6838")
+            field::Error::invalid(
+                "mediaType",
+                &part.media_type,
+                "media type does not conform to RFC6838",
+            )
         });
     }
     if part.architecture.is_empty() {
@@ -49,8 +61,13 @@ fn manifest(part: &ImageManifest) -> field::Errors {
     }
     if part.manifest_size < 0 {
         // openshift-apiserver reports the error under `size`, though the field is `manifestSize`.
-        errors
-            .push_with(|| field::Error::invalid_value("size", part.manifest_size, "manifest size cannot be negative"));
+        errors.push_with(|| {
+            field::Error::invalid_value(
+                "size",
+                part.manifest_size,
+                "manifest size cannot be negative",
+            )
+        });
     }
     errors
 }
@@ -61,7 +78,8 @@ struct LayersDisplay<'a>(&'a [ImageLayer]);
 impl fmt::Display for LayersDisplay<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, each) in self.0.iter().enumerate() {
-            let layer = json!({"Name": each.name, "LayerSize": each.size, "MediaType": each.media_type});
+            let layer =
+                json!({"Name": each.name, "LayerSize": each.size, "MediaType": each.media_type});
             write!(f, "{}{layer}", if at == 0 { "[" } else { "," })?;
         }
         f.write_str("]")
@@ -81,10 +99,16 @@ fn contains_digest(text: &str) -> bool {
 /// Matches type and subtype by RFC 6838. Surrounding spaces are permitted.
 fn is_media_type(text: &str) -> bool {
     let part = |text: &str, more: &[u8]| {
-        let inner = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&^_-".contains(&byte) || more.contains(&byte);
-        (1..=127).contains(&text.len()) && text.as_bytes()[0].is_ascii_alphanumeric() && text.bytes().all(inner)
+        let inner = |byte: u8| {
+            byte.is_ascii_alphanumeric() || b"!#$&^_-".contains(&byte) || more.contains(&byte)
+        };
+        (1..=127).contains(&text.len())
+            && text.as_bytes()[0].is_ascii_alphanumeric()
+            && text.bytes().all(inner)
     };
-    text.trim_matches(' ').split_once('/').is_some_and(|(kind, subtype)| part(kind, b"") && part(subtype, b".+"))
+    text.trim_matches(' ')
+        .split_once('/')
+        .is_some_and(|(kind, subtype)| part(kind, b"") && part(subtype, b".+"))
 }
 
 #[cfg(test)]
@@ -108,20 +132,31 @@ mod tests {
     }
 
     fn with(manifest: ImageManifest) -> Image {
-        Image { docker_image_reference: "a".into(), docker_image_manifests: vec![manifest], ..Image::default() }
+        Image {
+            docker_image_reference: "a".into(),
+            docker_image_manifests: vec![manifest],
+            ..Image::default()
+        }
     }
 
     #[test]
     fn image_needs_a_reference() {
         assert_eq!(errors(Image::default()), "dockerImageReference: Required value");
         let bad = Image { docker_image_reference: "A B".into(), ..Image::default() };
-        assert_eq!(errors(bad), "dockerImageReference: Invalid value: \"A B\": invalid reference format");
+        assert_eq!(
+            errors(bad),
+            "dockerImageReference: Invalid value: \"A B\": invalid reference format"
+        );
     }
 
     #[test]
     fn parts_are_validated_field_by_field() {
         assert_eq!(errors(with(good())), "[]");
-        let bad = ImageManifest { media_type: "a b/c".into(), manifest_size: -3, ..ImageManifest::default() };
+        let bad = ImageManifest {
+            media_type: "a b/c".into(),
+            manifest_size: -3,
+            ..ImageManifest::default()
+        };
         assert_eq!(
             errors(with(bad)),
             "[dockerImageManifests[0].digest: Invalid value: \"\": digest does not conform with OCI image specification, \
@@ -146,7 +181,9 @@ mod tests {
         for good in ["a/b", "  a/b ", "application/vnd.x+json"] {
             assert!(is_media_type(good), "{good}");
         }
-        for bad in ["", "x", "/", "a/", "a.b/c", "a/b/c", "é/b", "a/ b", &format!("{}/b", "a".repeat(128))] {
+        for bad in
+            ["", "x", "/", "a/", "a.b/c", "a/b/c", "é/b", "a/ b", &format!("{}/b", "a".repeat(128))]
+        {
             assert!(!is_media_type(bad), "{bad}");
         }
     }
@@ -167,9 +204,9 @@ mod tests {
         let mut image = Image { docker_image_reference: "a".into(), ..Image::default() };
         image.signatures = vec![ImageSignature { r#type: "t".into(), ..ImageSignature::default() }];
         let expected = errors(image);
-        assert!(
-            expected.starts_with("[signatures[0].metadata.name: Required value, signatures[0].metadata.name: Invalid")
-        );
+        assert!(expected.starts_with(
+            "[signatures[0].metadata.name: Required value, signatures[0].metadata.name: Invalid"
+        ));
         assert!(expected.ends_with("signatures[0].content: Required value]"), "{expected}");
     }
 }

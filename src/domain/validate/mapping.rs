@@ -10,7 +10,9 @@ pub fn mapping(mapping: &ImageStreamMapping, nested: MetadataRules<'_>) -> field
     let mut errors = field::Errors::default();
     if mapping.metadata.name.is_empty() {
         // The second field exists only in the internal type of openshift-apiserver.
-        errors.extend(["name", "dockerImageRepository"].map(|field| field::Error::required(field, "")));
+        errors.extend(
+            ["name", "dockerImageRepository"].map(|field| field::Error::required(field, "")),
+        );
     }
     if mapping.tag.is_empty() {
         errors.push_with(|| field::Error::required("tag", ""));
@@ -48,12 +50,14 @@ mod tests {
         object.tag = "t".into();
         object.image.metadata.name = "i".into();
         object.image.docker_image_reference = "A B".into();
-        let expected = "image.dockerImageReference: Invalid value: \"A B\": invalid reference format";
+        let expected =
+            "image.dockerImageReference: Invalid value: \"A B\": invalid reference format";
         assert_eq!(errors(&object), expected);
         object.image.docker_image_reference = "a".into();
         assert_eq!(errors(&object), "[]");
         object.image.metadata.name = "i\nj".into();
-        let expected = "image.metadata.name: Invalid value: \"i\\nj\": may not contain control characters";
+        let expected =
+            "image.metadata.name: Invalid value: \"i\\nj\": may not contain control characters";
         assert_eq!(errors(&object), expected);
     }
 }

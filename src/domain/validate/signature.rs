@@ -28,7 +28,9 @@ pub fn signature(signature: &ImageSignature) -> field::Errors {
         (None, Some(_)) => Some("missing \"Trusted\" condition type"),
         _ => None,
     };
-    errors.extend(missing.map(|rule| field::Error::invalid_value("conditions", conditions(signature), rule)));
+    errors.extend(
+        missing.map(|rule| field::Error::invalid_value("conditions", conditions(signature), rule)),
+    );
     if trusted.is_none_or(|condition| condition.status == "Unknown") {
         errors.append(claims(signature));
     }
@@ -39,10 +41,14 @@ fn metadata(signature: &ImageSignature) -> field::Errors {
     let metadata = &signature.metadata;
     let mut errors = field::Errors::default();
     if !metadata.labels.is_empty() {
-        errors.push_with(|| field::Error::forbidden("metadata.labels", "signature labels cannot be set"));
+        errors.push_with(|| {
+            field::Error::forbidden("metadata.labels", "signature labels cannot be set")
+        });
     }
     if !metadata.annotations.is_empty() {
-        errors.push_with(|| field::Error::forbidden("metadata.annotations", "signature annotations cannot be set"));
+        errors.push_with(|| {
+            field::Error::forbidden("metadata.annotations", "signature annotations cannot be set")
+        });
     }
     if names::two_parts(&metadata.name, '@').is_none() {
         let rule = "name must be of format <imageName>@<signatureName>";
@@ -56,10 +62,13 @@ fn claims(signature: &ImageSignature) -> field::Errors {
     let rule = "must be unset for unknown signature state";
     let mut errors = field::Errors::default();
     if !signature.image_identity.is_empty() {
-        errors.push_with(|| field::Error::invalid("imageIdentity", &signature.image_identity, rule));
+        errors
+            .push_with(|| field::Error::invalid("imageIdentity", &signature.image_identity, rule));
     }
     if !signature.signed_claims.is_empty() {
-        errors.push_with(|| field::Error::invalid_value("signedClaims", json!(signature.signed_claims), rule));
+        errors.push_with(|| {
+            field::Error::invalid_value("signedClaims", json!(signature.signed_claims), rule)
+        });
     }
     if let Some(issuer) = &signature.issued_by {
         let value = json!({"Organization": issuer.organization, "CommonName": issuer.common_name});
@@ -74,7 +83,10 @@ fn claims(signature: &ImageSignature) -> field::Errors {
 }
 
 /// Returns the condition of a type with the latest probe time. Of equal ones the last counts.
-fn newest<'a>(conditions: &'a [SignatureCondition], r#type: &str) -> Option<&'a SignatureCondition> {
+fn newest<'a>(
+    conditions: &'a [SignatureCondition],
+    r#type: &str,
+) -> Option<&'a SignatureCondition> {
     conditions.iter().filter(|each| each.r#type == r#type).max_by_key(|each| each.last_probe_time)
 }
 
@@ -118,7 +130,11 @@ mod tests {
             last_probe_time: Some(Time::from_unix_seconds(*probe)),
             ..SignatureCondition::default()
         };
-        ImageSignature { conditions: conditions.iter().map(condition).collect(), image_identity: "x".into(), ..good() }
+        ImageSignature {
+            conditions: conditions.iter().map(condition).collect(),
+            image_identity: "x".into(),
+            ..good()
+        }
     }
 
     #[test]
@@ -128,7 +144,10 @@ mod tests {
             let mut signature = good();
             signature.metadata.name = name.into();
             let rule = "name must be of format <imageName>@<signatureName>";
-            assert_eq!(errors(&signature), format!("metadata.name: Invalid value: \"{name}\": {rule}"));
+            assert_eq!(
+                errors(&signature),
+                format!("metadata.name: Invalid value: \"{name}\": {rule}")
+            );
         }
     }
 
@@ -146,7 +165,8 @@ mod tests {
 
     #[test]
     fn type_and_content_are_required() {
-        let signature = ImageSignature { r#type: String::new(), content: ByteString::default(), ..good() };
+        let signature =
+            ImageSignature { r#type: String::new(), content: ByteString::default(), ..good() };
         assert_eq!(errors(&signature), "[type: Required value, content: Required value]");
     }
 
@@ -155,8 +175,14 @@ mod tests {
         let signature = ImageSignature {
             image_identity: "x".into(),
             signed_claims: [("a".to_owned(), "b".to_owned())].into(),
-            issued_by: Some(SignatureIssuer { common_name: "n".into(), ..SignatureIssuer::default() }),
-            issued_to: Some(SignatureSubject { public_key_id: "1".into(), ..SignatureSubject::default() }),
+            issued_by: Some(SignatureIssuer {
+                common_name: "n".into(),
+                ..SignatureIssuer::default()
+            }),
+            issued_to: Some(SignatureSubject {
+                public_key_id: "1".into(),
+                ..SignatureSubject::default()
+            }),
             ..good()
         };
         let rule = "must be unset for unknown signature state";
@@ -173,7 +199,10 @@ mod tests {
     #[test]
     fn trusted_and_for_image_come_together() {
         assert_eq!(errors(&with(&[("Trusted", "True", 1), ("ForImage", "True", 1)])), "[]");
-        assert!(errors(&with(&[("ForImage", "True", 1)])).contains("missing \"Trusted\" condition type"));
+        assert!(
+            errors(&with(&[("ForImage", "True", 1)]))
+                .contains("missing \"Trusted\" condition type")
+        );
         let mut signature = with(&[("Trusted", "True", 1)]);
         signature.conditions[0].last_probe_time = None;
         assert_eq!(
@@ -185,15 +214,29 @@ mod tests {
 
     #[test]
     fn newest_condition_counts() {
-        let unknown = with(&[("Trusted", "Unknown", 2), ("Trusted", "True", 1), ("ForImage", "True", 1)]);
+        let unknown =
+            with(&[("Trusted", "Unknown", 2), ("Trusted", "True", 1), ("ForImage", "True", 1)]);
         assert!(errors(&unknown).starts_with("imageIdentity"));
-        assert_eq!(errors(&with(&[("Trusted", "Unknown", 1), ("Trusted", "True", 1), ("ForImage", "True", 1)])), "[]");
+        assert_eq!(
+            errors(&with(&[
+                ("Trusted", "Unknown", 1),
+                ("Trusted", "True", 1),
+                ("ForImage", "True", 1)
+            ])),
+            "[]"
+        );
     }
 
     /// openshift-apiserver panics on this input.
     #[test]
     fn conditions_of_other_types_are_ignored() {
-        assert_eq!(errors(&with(&[("Foo", "True", 1), ("Trusted", "True", 1), ("ForImage", "True", 0)])), "[]");
-        assert!(errors(&with(&[("Foo", "True", 1), ("Trusted", "True", 1)])).contains("missing \"ForImage\""));
+        assert_eq!(
+            errors(&with(&[("Foo", "True", 1), ("Trusted", "True", 1), ("ForImage", "True", 0)])),
+            "[]"
+        );
+        assert!(
+            errors(&with(&[("Foo", "True", 1), ("Trusted", "True", 1)]))
+                .contains("missing \"ForImage\"")
+        );
     }
 }

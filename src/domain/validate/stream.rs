@@ -25,7 +25,9 @@ pub fn stream(stream: &ImageStream) -> field::Errors {
 /// Validates an update of `old`. Unchanged histories were validated before.
 pub fn stream_update(old: &ImageStream, new: &ImageStream) -> field::Errors {
     let mut errors = name_and_spec(new);
-    let is_new = |tag: &&NamedTagEventList| tags::history(old, &tag.tag).is_none_or(|before| before.items != tag.items);
+    let is_new = |tag: &&NamedTagEventList| {
+        tags::history(old, &tag.tag).is_none_or(|before| before.items != tag.items)
+    };
     errors.extend(new.status.tags.iter().filter(is_new).flat_map(history));
     errors
 }
@@ -40,7 +42,9 @@ fn name_and_spec(stream: &ImageStream) -> field::Errors {
     }
     errors.append(repository(&stream.spec.docker_image_repository));
     errors.extend(stream.spec.tags.iter().flat_map(|tag| {
-        tag_reference(tag).into_iter().map(move |error| error.under(format_args!("spec.tags[{}]", tag.name)))
+        tag_reference(tag)
+            .into_iter()
+            .map(move |error| error.under(format_args!("spec.tags[{}]", tag.name)))
     }));
     errors
 }
@@ -74,7 +78,8 @@ fn source(tag: &TagReference) -> field::Errors {
         "DockerImage" if from.name.is_empty() => {}
         "DockerImage" => errors.extend(reference_form("from.name", &from.name)),
         "ImageStreamTag" | "ImageStreamImage" if tag.import_policy.scheduled => {
-            let rule = "only tags pointing to Docker repositories may be scheduled for background import";
+            let rule =
+                "only tags pointing to Docker repositories may be scheduled for background import";
             errors.push_with(|| field::Error::invalid_value("importPolicy.scheduled", true, rule));
         }
         "ImageStreamTag" | "ImageStreamImage" => {}
@@ -100,8 +105,10 @@ fn repository(text: &str) -> field::Errors {
         _ if text.is_empty() => field::Errors::default(),
         Err(error) => invalid(&error.to_string()).into(),
         Ok(reference) => {
-            let tag = (!reference.tag.is_empty()).then(|| invalid("the repository name may not contain a tag"));
-            let id = (!reference.id.is_empty()).then(|| invalid("the repository name may not contain an ID"));
+            let tag = (!reference.tag.is_empty())
+                .then(|| invalid("the repository name may not contain a tag"));
+            let id = (!reference.id.is_empty())
+                .then(|| invalid("the repository name may not contain an ID"));
             tag.into_iter().chain(id).collect()
         }
     }
@@ -113,8 +120,10 @@ mod tests {
     use crate::api::{ObjectReference, TagEvent};
 
     fn tag(kind: &str, name: &str) -> TagReference {
-        let from = ObjectReference { kind: kind.into(), name: name.into(), ..ObjectReference::default() };
-        let mut tag = TagReference { name: "t".into(), from: Some(from), ..TagReference::default() };
+        let from =
+            ObjectReference { kind: kind.into(), name: name.into(), ..ObjectReference::default() };
+        let mut tag =
+            TagReference { name: "t".into(), from: Some(from), ..TagReference::default() };
         tag.default_fields();
         tag
     }
@@ -132,30 +141,51 @@ mod tests {
         object.metadata.name = "a".repeat(253);
         assert!(stream(&object).is_empty());
         object.metadata.name.push('a');
-        assert!(stream(&object)[0].to_string().ends_with("'namespace/name' cannot be longer than 255 characters"));
+        assert!(
+            stream(&object)[0]
+                .to_string()
+                .ends_with("'namespace/name' cannot be longer than 255 characters")
+        );
     }
 
     #[test]
     fn repository_has_no_tag_and_no_digest() {
-        let errors = |text: &str| repository(text).iter().map(ToString::to_string).collect::<Vec<_>>();
-        let message = |text: &str, rule: &str| format!("spec.dockerImageRepository: Invalid value: \"{text}\": {rule}");
-        assert!(errors("").is_empty() && errors("UP/er").is_empty() && errors("r.io:5000/a/b/c").is_empty());
+        let errors =
+            |text: &str| repository(text).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let message = |text: &str, rule: &str| {
+            format!("spec.dockerImageRepository: Invalid value: \"{text}\": {rule}")
+        };
+        assert!(
+            errors("").is_empty()
+                && errors("UP/er").is_empty()
+                && errors("r.io:5000/a/b/c").is_empty()
+        );
         assert_eq!(errors("x y"), [message("x y", "invalid reference format")]);
         let both = format!("x:t@sha256:{}", "a".repeat(64));
-        let (tag, id) = ("the repository name may not contain a tag", "the repository name may not contain an ID");
+        let (tag, id) = (
+            "the repository name may not contain a tag",
+            "the repository name may not contain an ID",
+        );
         assert_eq!(errors(&both), [message(&both, tag), message(&both, id)]);
     }
 
     #[test]
     fn source_is_optional_but_must_be_valid() {
         let none = TagReference { from: None, ..tag("", "") };
-        assert_eq!(errors(&[none, tag("DockerImage", "x/y:z"), tag("ImageStreamTag", "any: thing")]), "[]");
+        assert_eq!(
+            errors(&[none, tag("DockerImage", "x/y:z"), tag("ImageStreamTag", "any: thing")]),
+            "[]"
+        );
         let kinds = "spec.tags[t].from.kind: Required value: valid values are 'DockerImage', 'ImageStreamImage', \
             'ImageStreamTag'";
         assert_eq!(errors(&[tag("dockerimage", "x")]), kinds);
-        assert_eq!(errors(&[tag("", "")]), format!("[spec.tags[t].from.name: Required value, {kinds}]"));
+        assert_eq!(
+            errors(&[tag("", "")]),
+            format!("[spec.tags[t].from.name: Required value, {kinds}]")
+        );
         assert_eq!(errors(&[tag("DockerImage", "")]), "spec.tags[t].from.name: Required value");
-        let lower = "spec.tags[t].from.name: Invalid value: \"x/U\": repository name must be lowercase";
+        let lower =
+            "spec.tags[t].from.name: Invalid value: \"x/U\": repository name must be lowercase";
         assert_eq!(errors(&[tag("DockerImage", "x/U")]), lower);
     }
 
@@ -176,7 +206,8 @@ mod tests {
 
     #[test]
     fn only_changed_histories_are_validated() {
-        let event = |text: &str| TagEvent { docker_image_reference: text.into(), ..TagEvent::default() };
+        let event =
+            |text: &str| TagEvent { docker_image_reference: text.into(), ..TagEvent::default() };
         let tag = |tag: &str, text: &str| NamedTagEventList {
             tag: tag.into(),
             items: vec![event(text)],
@@ -187,17 +218,22 @@ mod tests {
         let mut new = old.clone();
         new.status.tags[1] = tag("b", "B B");
         let text = field::join(&stream_update(&old, &new));
-        assert!(text.starts_with("status.tags[b].items[0].dockerImageReference: Invalid"), "{text}");
+        assert!(
+            text.starts_with("status.tags[b].items[0].dockerImageReference: Invalid"),
+            "{text}"
+        );
         new.spec.docker_image_repository = "x y".into();
         assert_eq!(stream_update(&old, &new).len(), 2);
     }
 
     #[test]
     fn every_event_needs_a_reference() {
-        let event = |text: &str| TagEvent { docker_image_reference: text.into(), ..TagEvent::default() };
+        let event =
+            |text: &str| TagEvent { docker_image_reference: text.into(), ..TagEvent::default() };
         let items = vec![event("a"), event(""), event("A B")];
         let mut object = ImageStream::default();
-        object.status.tags = vec![NamedTagEventList { tag: "x".into(), items, ..NamedTagEventList::default() }];
+        object.status.tags =
+            vec![NamedTagEventList { tag: "x".into(), items, ..NamedTagEventList::default() }];
         assert_eq!(
             field::join(&stream(&object)),
             "[status.tags[x].items[1].dockerImageReference: Required value, status.tags[x].items[2].dockerImageReference: \

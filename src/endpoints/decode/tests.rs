@@ -27,7 +27,8 @@ fn small_yaml_expands_to_a_bounded_number_of_nodes() {
     let why = tags(&shared_tags(2_000)).unwrap_err();
     assert!(why.contains("limit") || why.contains("budget"), "{why}");
     // Each anchor contains the previous one ten times.
-    let level = |at: usize| format!("a{at}: &a{at} [{}]\n", vec![format!("*a{}", at - 1); 10].join(","));
+    let level =
+        |at: usize| format!("a{at}: &a{at} [{}]\n", vec![format!("*a{}", at - 1); 10].join(","));
     let bomb = (1..9).map(level).fold("a0: &a0 [x]\n".to_owned(), |text, level| text + &level);
     let why = parse_yaml(bomb.as_bytes()).unwrap_err();
     assert!(why.contains("limit") || why.contains("budget"), "{why}");

@@ -56,24 +56,38 @@ impl ListEncoder {
     pub(super) fn open(&self, envelope: &ListEnvelope, out: &mut Vec<u8>) -> Result<(), Status> {
         match self {
             Self::Compact | Self::Pretty(_) | Self::Yaml => Ok(()),
-            Self::Protobuf(_) => protobuf::list_opening(&envelope.empty_list(), out).map_err(Status::hidden),
+            Self::Protobuf(_) => {
+                protobuf::list_opening(&envelope.empty_list(), out).map_err(Status::hidden)
+            }
         }
     }
 
     /// Appends the part between the beginning and the items. `length` is the size of all encoded
     /// items.
-    pub(super) fn begin(&self, envelope: &ListEnvelope, length: usize, out: &mut Vec<u8>) -> Result<(), Status> {
+    pub(super) fn begin(
+        &self,
+        envelope: &ListEnvelope,
+        length: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Status> {
         match self {
             Self::Compact => out.extend_from_slice(&envelope.head),
             Self::Pretty(_) => Indenter::default().push(&envelope.head, out),
             Self::Yaml => out.extend_from_slice(split_yaml(envelope)?.0.as_bytes()),
-            Self::Protobuf(_) => protobuf::list_head(&envelope.empty_list(), length, out).map_err(Status::hidden)?,
+            Self::Protobuf(_) => {
+                protobuf::list_head(&envelope.empty_list(), length, out).map_err(Status::hidden)?
+            }
         }
         Ok(())
     }
 
     /// Appends an item, given as compact JSON. `delimiter` is `[` for the first item, else `,`.
-    pub(super) fn item(&mut self, delimiter: u8, compact: &[u8], out: &mut Vec<u8>) -> Result<(), Status> {
+    pub(super) fn item(
+        &mut self,
+        delimiter: u8,
+        compact: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Status> {
         match self {
             Self::Compact => {
                 out.push(delimiter);
@@ -90,13 +104,20 @@ impl ListEncoder {
                 let item: Value = serde_json::from_slice(compact).map_err(Status::hidden)?;
                 out.extend_from_slice(to_yaml(&Value::Array(vec![item]))?.as_bytes());
             }
-            Self::Protobuf(message) => protobuf::list_item(message, compact, out).map_err(Status::hidden)?,
+            Self::Protobuf(message) => {
+                protobuf::list_item(message, compact, out).map_err(Status::hidden)?
+            }
         }
         Ok(())
     }
 
     /// Appends the part after the items.
-    pub(super) fn end(&mut self, envelope: &ListEnvelope, has_items: bool, out: &mut Vec<u8>) -> Result<(), Status> {
+    pub(super) fn end(
+        &mut self,
+        envelope: &ListEnvelope,
+        has_items: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Status> {
         let closing = if has_items { "]" } else { envelope.empty };
         match self {
             Self::Compact => {
@@ -124,7 +145,9 @@ fn split_yaml(envelope: &ListEnvelope) -> Result<(String, String), Status> {
     let yaml = to_yaml(&serde_json::from_slice(&envelope.empty_list()).map_err(Status::hidden)?)?;
     // Only a key of the list itself can be at the start of a line.
     let line = format!("\n{}:", envelope.key);
-    let position = yaml.find(&line).ok_or_else(|| Status::hidden("the YAML of a list lacks the key of its items"))?;
+    let position = yaml
+        .find(&line)
+        .ok_or_else(|| Status::hidden("the YAML of a list lacks the key of its items"))?;
     let (before, after) = yaml.split_at(position + line.len());
     Ok((before.to_owned(), after.trim_start_matches(" []\n").to_owned()))
 }

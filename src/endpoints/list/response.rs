@@ -30,7 +30,13 @@ pub(crate) async fn respond<W: ObjectStream>(
     let content_type = writer.content_type();
     let left = page.max_objects();
     let objects = page.objects;
-    let mut list = ListResponse { objects, writer, metadata: ListMeta::default(), left, stage: ListStage::Items };
+    let mut list = ListResponse {
+        objects,
+        writer,
+        metadata: ListMeta::default(),
+        left,
+        stage: ListStage::Items,
+    };
     let mut items = Vec::new();
     list.fill(&mut items).await?;
     // The metadata precede the items, but depend on the end of the list.
@@ -39,7 +45,11 @@ pub(crate) async fn respond<W: ObjectStream>(
     list.writer.open(&mut chunk)?;
     if matches!(list.stage, ListStage::Items) && list.writer.needs_length() {
         list.stage = ListStage::Length(items);
-        return Ok(ApiResponse::new(200, content_type, ResponseBody::Chunks(list.into_chunks(chunk))));
+        return Ok(ApiResponse::new(
+            200,
+            content_type,
+            ResponseBody::Chunks(list.into_chunks(chunk)),
+        ));
     }
     list.writer.begin(&list.metadata, items.len(), &mut chunk)?;
     chunk.append(&mut items);
@@ -141,7 +151,11 @@ impl<W: ObjectStream> ListResponse<W> {
     /// The chunks of the body, beginning with `first`. Each is produced on demand.
     fn into_chunks(self, first: Vec<u8>) -> BodyStream {
         Box::pin(stream::try_unfold((self, first), |(mut list, first)| async move {
-            let chunk = if first.is_empty() { list.chunk().await.map_err(interrupted::<W::Item>)? } else { first };
+            let chunk = if first.is_empty() {
+                list.chunk().await.map_err(interrupted::<W::Item>)?
+            } else {
+                first
+            };
             Ok((!chunk.is_empty()).then(|| (Bytes::from(chunk), (list, Vec::new()))))
         }))
     }

@@ -26,7 +26,10 @@ use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_store::ObjectStore;
 use crate::registry::strategy::{Dependencies, Strategy, UpdateStrategy, ValidationErrors};
 use crate::registry::verbs::Scope;
-use crate::store::{self, Change, Key, Lookup, Outcome, Outline, Page, Range, Revision, Store, StoreError, Txn, Watch};
+use crate::store::{
+    self, Change, Key, Lookup, Outcome, Outline, Page, Range, Revision, Store, StoreError, Txn,
+    Watch,
+};
 
 /// A strategy without validation.
 struct Plain;
@@ -65,7 +68,11 @@ struct CountingStore {
 }
 
 impl Store for CountingStore {
-    fn get<'a>(&'a self, key: &'a Key, known: Option<Revision>) -> BoxFuture<'a, Result<Lookup, StoreError>> {
+    fn get<'a>(
+        &'a self,
+        key: &'a Key,
+        known: Option<Revision>,
+    ) -> BoxFuture<'a, Result<Lookup, StoreError>> {
         self.inner.get(key, known)
     }
 
@@ -105,9 +112,17 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let inner = store::in_memory().unwrap().store;
-        let store = Arc::new(CountingStore { inner, ranges: AtomicUsize::new(0), outlines: AtomicUsize::new(0) });
-        let api =
-            GroupVersion { group: GROUP, name: "image.openshift.io/v1", version: VERSION, kinds: &["ImageStream"] };
+        let store = Arc::new(CountingStore {
+            inner,
+            ranges: AtomicUsize::new(0),
+            outlines: AtomicUsize::new(0),
+        });
+        let api = GroupVersion {
+            group: GROUP,
+            name: "image.openshift.io/v1",
+            version: VERSION,
+            kinds: &["ImageStream"],
+        };
         let storage = Arc::new(Storage::new(store.clone(), AdmissionChain::default()));
         let streams = Arc::new(ObjectStore::new(storage, api, "imagestreams", Plain));
         Self { store, streams }
@@ -139,14 +154,21 @@ fn cx(form: ObjectForm, query: &str) -> RequestContext {
         content_type: None,
         agent: String::new(),
         body: Default::default(),
-        representation: Representation { media: Media::Json { pretty: false }, form, meta_version: "v1" },
+        representation: Representation {
+            media: Media::Json { pretty: false },
+            form,
+            meta_version: "v1",
+        },
         transport: Transport::Stream,
         events_sent: None,
     }
 }
 
 /// The listing for a request.
-fn listing(fixture: &Fixture, cx: &RequestContext) -> Result<ListPage<StoredObjects<ImageStream, Plain>>, Status> {
+fn listing(
+    fixture: &Fixture,
+    cx: &RequestContext,
+) -> Result<ListPage<StoredObjects<ImageStream, Plain>>, Status> {
     fixture.streams.selected(&cx.at, Scope::Namespaced, &list_options::read(cx)?)
 }
 
@@ -160,7 +182,12 @@ async fn bytes(body: ResponseBody) -> Vec<u8> {
 }
 
 fn names(list: &Value) -> Vec<&str> {
-    list["items"].as_array().into_iter().flatten().filter_map(|stream| stream["metadata"]["name"].as_str()).collect()
+    list["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|stream| stream["metadata"]["name"].as_str())
+        .collect()
 }
 
 #[tokio::test]
@@ -168,10 +195,15 @@ async fn a_list_of_metadata_decodes_metadata_only() {
     let fixture = Fixture::new();
     fixture.put("a", json!("not a valid specification")).await;
     assert_eq!(fixture.list(ObjectForm::Object, "").await.unwrap_err().code, 500);
-    for query in ["", "labelSelector=of%3Da", "fieldSelector=metadata.name%3Da,metadata.namespace%3Dns"] {
+    for query in
+        ["", "labelSelector=of%3Da", "fieldSelector=metadata.name%3Da,metadata.namespace%3Dns"]
+    {
         let listed = fixture.list(ObjectForm::PartialMetadataList, query).await.unwrap();
         assert_eq!(names(&listed), ["a"], "{query}");
-        assert_eq!(listed["items"][0]["metadata"]["resourceVersion"], listed["metadata"]["resourceVersion"]);
+        assert_eq!(
+            listed["items"][0]["metadata"]["resourceVersion"],
+            listed["metadata"]["resourceVersion"]
+        );
     }
 }
 
@@ -180,8 +212,10 @@ async fn a_list_of_metadata_can_be_selected_by_fields() {
     let fixture = Fixture::new();
     fixture.put("a", json!({"dockerImageRepository": "r"})).await;
     fixture.put("b", json!({})).await;
-    let listed =
-        fixture.list(ObjectForm::PartialMetadataList, "fieldSelector=spec.dockerImageRepository%3Dr").await.unwrap();
+    let listed = fixture
+        .list(ObjectForm::PartialMetadataList, "fieldSelector=spec.dockerImageRepository%3Dr")
+        .await
+        .unwrap();
     assert_eq!(names(&listed), ["a"]);
 }
 
@@ -201,12 +235,20 @@ async fn a_list_of_one_name_reads_no_other_object() {
         ("fieldSelector=metadata.name%3Dc", vec![]),
     ] {
         let listed = list(query).await.unwrap();
-        assert_eq!((names(&listed), listed["metadata"].get("continue")), (expected, None), "{query}");
+        assert_eq!(
+            (names(&listed), listed["metadata"].get("continue")),
+            (expected, None),
+            "{query}"
+        );
         let now = fixture.store.current().await.unwrap().to_string();
         assert_eq!(listed["metadata"]["resourceVersion"], now, "{query}");
     }
     assert_eq!(fixture.store.ranges.load(Ordering::Relaxed), 5);
-    assert_eq!(list("fieldSelector=metadata.name%3D").await.unwrap_err().code, 500, "an empty name is no key");
+    assert_eq!(
+        list("fieldSelector=metadata.name%3D").await.unwrap_err().code,
+        500,
+        "an empty name is no key"
+    );
 }
 
 #[tokio::test]
@@ -229,7 +271,8 @@ async fn remaining_items_are_counted_once_per_page() {
         fixture.store.outlines.store(0, Ordering::Relaxed);
         let cx = cx(ObjectForm::Object, &format!("limit={limit}"));
         let listing = listing(&fixture, &cx).unwrap();
-        let ResponseBody::Chunks(chunks) = respond(listing, &cx, fixture.streams.api(), None).await.unwrap().body
+        let ResponseBody::Chunks(chunks) =
+            respond(listing, &cx, fixture.streams.api(), None).await.unwrap().body
         else {
             assert_eq!(limit, 1, "a page of three is sent in chunks");
             assert_eq!(fixture.store.outlines.load(Ordering::Relaxed), 1);
@@ -253,18 +296,26 @@ async fn a_long_protobuf_list_begins_before_all_items_are_read() {
     let mut cx = cx(ObjectForm::Object, "");
     cx.representation.media = Media::Protobuf;
     let listing = listing(&fixture, &cx).unwrap();
-    let ResponseBody::Chunks(mut chunks) = respond(listing, &cx, fixture.streams.api(), None).await.unwrap().body
+    let ResponseBody::Chunks(mut chunks) =
+        respond(listing, &cx, fixture.streams.api(), None).await.unwrap().body
     else {
         panic!("a list of four is sent in chunks");
     };
     let read = fixture.store.ranges.load(Ordering::Relaxed);
     let mut list = chunks.try_next().await.unwrap().unwrap().to_vec();
     assert!(list.starts_with(b"k8s\0"));
-    assert_eq!(fixture.store.ranges.load(Ordering::Relaxed), read, "the first chunk needs no more reads");
+    assert_eq!(
+        fixture.store.ranges.load(Ordering::Relaxed),
+        read,
+        "the first chunk needs no more reads"
+    );
     while let Some(chunk) = chunks.try_next().await.unwrap() {
         list.extend_from_slice(&chunk);
     }
     let typed = protobuf::decode_envelope(&list).unwrap();
-    assert_eq!((typed.api_version.as_str(), typed.kind.as_str()), ("image.openshift.io/v1", "ImageStreamList"));
+    assert_eq!(
+        (typed.api_version.as_str(), typed.kind.as_str()),
+        ("image.openshift.io/v1", "ImageStreamList")
+    );
     assert!(list.len() - typed.message.len() < 64, "the length is that of all items");
 }

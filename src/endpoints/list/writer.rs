@@ -46,13 +46,19 @@ impl<T: Kind> ListWriter<T> {
                 ItemForm::Rows(TableEncoder::new(cx, columns, api.name)?)
             }
             ObjectForm::PartialMetadata => {
-                return Err(table::wrong_form("PartialObjectMetadata", "a list", &format!("{}List", T::KIND)));
+                return Err(table::wrong_form(
+                    "PartialObjectMetadata",
+                    "a list",
+                    &format!("{}List", T::KIND),
+                ));
             }
         };
         let meta_version = cx.representation.meta_version;
-        let message = if matches!(form, ItemForm::Metadata) { &PARTIAL_OBJECT_METADATA } else { T::MESSAGE };
+        let message =
+            if matches!(form, ItemForm::Metadata) { &PARTIAL_OBJECT_METADATA } else { T::MESSAGE };
         let encoder = ListEncoder::new(cx.representation.media, message);
-        let mut writer = Self { form, api, meta_version, encoder, has_items: false, compact: Vec::new() };
+        let mut writer =
+            Self { form, api, meta_version, encoder, has_items: false, compact: Vec::new() };
         let envelope = writer.envelope(&ListMeta::default());
         writer.encoder.prepare(&envelope);
         Ok(writer)
@@ -81,7 +87,12 @@ impl<T: Kind> ListWriter<T> {
     ///
     /// # Errors
     /// 500 for metadata that YAML cannot represent.
-    pub(super) fn begin(&self, metadata: &ListMeta, length: usize, out: &mut Vec<u8>) -> Result<(), Status> {
+    pub(super) fn begin(
+        &self,
+        metadata: &ListMeta,
+        length: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Status> {
         self.encoder.begin(&self.envelope(metadata), length, out)
     }
 
@@ -93,7 +104,9 @@ impl<T: Kind> ListWriter<T> {
         self.compact.clear();
         match &self.form {
             ItemForm::Objects => json::encode_into(object, &mut self.compact),
-            ItemForm::Metadata => table::encode_metadata(object, self.meta_version, &mut self.compact),
+            ItemForm::Metadata => {
+                table::encode_metadata(object, self.meta_version, &mut self.compact)
+            }
             ItemForm::Rows(table) => table.row(object, &mut self.compact),
         }
         let delimiter = if self.has_items { b',' } else { b'[' };
@@ -113,14 +126,17 @@ impl<T: Kind> ListWriter<T> {
     fn envelope(&self, metadata: &ListMeta) -> ListEnvelope {
         let mut head = Vec::with_capacity(512);
         let mut begin = |kind: &str, group: &str, version: &str| {
-            let type_meta = format!(r#"{{"kind":"{kind}","apiVersion":"{group}{version}","metadata":"#);
+            let type_meta =
+                format!(r#"{{"kind":"{kind}","apiVersion":"{group}{version}","metadata":"#);
             head.extend_from_slice(type_meta.as_bytes());
             json::encode_into(metadata, &mut head);
             head.extend_from_slice(br#","items":"#);
         };
         match &self.form {
             ItemForm::Objects => begin(&format!("{}List", T::KIND), "", self.api.name),
-            ItemForm::Metadata => begin("PartialObjectMetadataList", "meta.k8s.io/", self.meta_version),
+            ItemForm::Metadata => {
+                begin("PartialObjectMetadataList", "meta.k8s.io/", self.meta_version)
+            }
             ItemForm::Rows(table) => table.begin(metadata, table.definitions(), &mut head),
         }
         // kube-apiserver writes an empty list as null in this form only.

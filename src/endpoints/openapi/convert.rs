@@ -16,20 +16,25 @@ pub(super) fn schema(version: OpenApiVersion, generated: &Value) -> Value {
             "anyOf" => schema.extend(not_null(version, value)),
             "type" => insert(&mut schema, key, name_of_type(value)),
             "format" => insert(&mut schema, key, Some(signed(value))),
-            "description" => insert(&mut schema, key, value.as_str().map(|text| paragraphs(text).into())),
+            "description" => {
+                insert(&mut schema, key, value.as_str().map(|text| paragraphs(text).into()))
+            }
             "items" => insert(&mut schema, key, Some(self::schema(version, value))),
             "additionalProperties" if value.is_object() => {
                 insert(&mut schema, key, Some(self::schema(version, value)));
             }
             "properties" => {
                 let fields = value.as_object().into_iter().flatten();
-                let fields: Map<_, _> =
-                    fields.map(|(name, field)| (name.clone(), self::schema(version, field))).collect();
+                let fields: Map<_, _> = fields
+                    .map(|(name, field)| (name.clone(), self::schema(version, field)))
+                    .collect();
                 insert(&mut schema, "required", required(value));
                 insert(&mut schema, key, Some(fields.into()));
             }
             "$ref" => insert(&mut schema, key, Some(value.clone())),
-            "default" if version == OpenApiVersion::V3 => insert(&mut schema, key, default(generated, value)),
+            "default" if version == OpenApiVersion::V3 => {
+                insert(&mut schema, key, default(generated, value))
+            }
             _ if key.starts_with("x-") => insert(&mut schema, key, Some(value.clone())),
             _ => {}
         }
@@ -40,10 +45,11 @@ pub(super) fn schema(version: OpenApiVersion, generated: &Value) -> Value {
 /// Converts the schema of a kind and adds `apiVersion` and `kind`.
 pub(super) fn object(version: OpenApiVersion, generated: &Value) -> Value {
     let mut object = schema(version, generated);
-    if let Some(fields) = object.get_mut("properties").filter(|fields| fields.get("metadata").is_some()) {
+    if let Some(fields) =
+        object.get_mut("properties").filter(|fields| fields.get("metadata").is_some())
+    {
         fields["apiVersion"] = json!({ "type": "string", "description": "APIVersion is the group and version of the schema of this object." });
-        fields["kind"] =
-            json!({ "type": "string", "description": "Kind is the name of the resource that this object represents." });
+        fields["kind"] = json!({ "type": "string", "description": "Kind is the name of the resource that this object represents." });
     }
     object
 }
@@ -79,7 +85,10 @@ fn signed(format: &Value) -> Value {
 
 /// Joins the lines of each paragraph.
 fn paragraphs(text: &str) -> String {
-    text.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect::<Vec<_>>().join("\n\n")
+    text.split("\n\n")
+        .map(|paragraph| paragraph.replace('\n', " "))
+        .collect::<Vec<_>>()
+        .join("\n\n")
 }
 
 /// The names of the required fields.
@@ -115,16 +124,21 @@ mod tests {
 
     #[test]
     fn nullable_fields_become_optional() {
-        let generated =
-            json!({"anyOf": [{"$ref": "#/A"}, {"type": "null"}], "default": null, "description": "a\nb\n\nc"});
+        let generated = json!({"anyOf": [{"$ref": "#/A"}, {"type": "null"}], "default": null, "description": "a\nb\n\nc"});
         let description = "a b\n\nc";
-        assert_eq!(schema(OpenApiVersion::V2, &generated), json!({"$ref": "#/A", "description": description}));
+        assert_eq!(
+            schema(OpenApiVersion::V2, &generated),
+            json!({"$ref": "#/A", "description": description})
+        );
         assert_eq!(
             schema(OpenApiVersion::V3, &generated),
             json!({"allOf": [{"$ref": "#/A"}], "description": description})
         );
         let generated = json!({"type": ["integer", "null"], "format": "uint64", "minimum": 0});
-        assert_eq!(schema(OpenApiVersion::V2, &generated), json!({"type": "integer", "format": "int64"}));
+        assert_eq!(
+            schema(OpenApiVersion::V2, &generated),
+            json!({"type": "integer", "format": "int64"})
+        );
     }
 
     #[test]
@@ -132,7 +146,8 @@ mod tests {
         let fields = json!({"a": {"type": "string", "required": true}, "b": {"type": "string", "default": ""}});
         let generated = json!({"type": "object", "required": ["a", "b"], "properties": fields});
         let plain = json!({"type": "string"});
-        let expected = json!({"type": "object", "required": ["a"], "properties": {"a": plain, "b": plain}});
+        let expected =
+            json!({"type": "object", "required": ["a"], "properties": {"a": plain, "b": plain}});
         assert_eq!(schema(OpenApiVersion::V2, &generated), expected);
     }
 
@@ -140,8 +155,12 @@ mod tests {
     fn defaults_are_in_version_3_only() {
         let generated = json!({"$ref": "#/A", "default": {"b": {}}});
         assert_eq!(schema(OpenApiVersion::V2, &generated), json!({"$ref": "#/A"}));
-        assert_eq!(schema(OpenApiVersion::V3, &generated), json!({"allOf": [{"$ref": "#/A"}], "default": {}}));
-        let generated = json!({"type": "array", "items": {"type": "string", "default": "x"}, "default": []});
+        assert_eq!(
+            schema(OpenApiVersion::V3, &generated),
+            json!({"allOf": [{"$ref": "#/A"}], "default": {}})
+        );
+        let generated =
+            json!({"type": "array", "items": {"type": "string", "default": "x"}, "default": []});
         assert_eq!(
             schema(OpenApiVersion::V3, &generated),
             json!({"type": "array", "items": {"type": "string", "default": "x"}})
@@ -150,9 +169,15 @@ mod tests {
 
     #[test]
     fn kinds_have_type_meta() {
-        let kind = object(OpenApiVersion::V2, &json!({"type": "object", "properties": {"metadata": {"$ref": "#/A"}}}));
+        let kind = object(
+            OpenApiVersion::V2,
+            &json!({"type": "object", "properties": {"metadata": {"$ref": "#/A"}}}),
+        );
         assert_eq!(kind["properties"]["kind"]["type"], "string");
-        let part = object(OpenApiVersion::V2, &json!({"type": "object", "properties": {"a": {"$ref": "#/A"}}}));
+        let part = object(
+            OpenApiVersion::V2,
+            &json!({"type": "object", "properties": {"a": {"$ref": "#/A"}}}),
+        );
         assert_eq!(part["properties"]["kind"], Value::Null);
     }
 }

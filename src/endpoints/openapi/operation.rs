@@ -39,21 +39,51 @@ const FIELD_MANAGER: Parameter = (
     "string",
     "Name of the actor that makes the change, recorded in managedFields. The default is derived from User-Agent.",
 );
-const FIELD_VALIDATION: Parameter =
-    ("fieldValidation", "string", "Treatment of unknown and duplicate fields: Ignore, Warn (default) or Strict.");
-const FORCE: Parameter =
-    ("force", "boolean", "If true, an apply takes ownership of conflicting fields of other managers.");
+const FIELD_VALIDATION: Parameter = (
+    "fieldValidation",
+    "string",
+    "Treatment of unknown and duplicate fields: Ignore, Warn (default) or Strict.",
+);
+const FORCE: Parameter = (
+    "force",
+    "boolean",
+    "If true, an apply takes ownership of conflicting fields of other managers.",
+);
 const DELETION: [Parameter; 4] = [
     DRY_RUN,
-    ("gracePeriodSeconds", "integer", "Accepted for compatibility. Objects are deleted without a grace period."),
-    ("orphanDependents", "boolean", "Deprecated: use propagationPolicy. If true, dependent objects are orphaned."),
-    ("propagationPolicy", "string", "Garbage collection of dependents: Orphan, Background or Foreground."),
+    (
+        "gracePeriodSeconds",
+        "integer",
+        "Accepted for compatibility. Objects are deleted without a grace period.",
+    ),
+    (
+        "orphanDependents",
+        "boolean",
+        "Deprecated: use propagationPolicy. If true, dependent objects are orphaned.",
+    ),
+    (
+        "propagationPolicy",
+        "string",
+        "Garbage collection of dependents: Orphan, Background or Foreground.",
+    ),
 ];
 const SELECTION: [Parameter; 4] = [
     ("continue", "string", "Token from the previous page of the list, to retrieve the next page."),
-    ("fieldSelector", "string", "Restricts the list to objects with matching fields. The default is everything."),
-    ("labelSelector", "string", "Restricts the list to objects with matching labels. The default is everything."),
-    ("limit", "integer", "Maximum number of objects in a response. If there are more, metadata.continue is set."),
+    (
+        "fieldSelector",
+        "string",
+        "Restricts the list to objects with matching fields. The default is everything.",
+    ),
+    (
+        "labelSelector",
+        "string",
+        "Restricts the list to objects with matching labels. The default is everything.",
+    ),
+    (
+        "limit",
+        "integer",
+        "Maximum number of objects in a response. If there are more, metadata.continue is set.",
+    ),
 ];
 
 const WATCHING: [Parameter; 6] = [
@@ -63,7 +93,11 @@ const WATCHING: [Parameter; 6] = [
         "string",
         "Resource version after which a watch begins, or constraint on the version of a list.",
     ),
-    ("resourceVersionMatch", "string", "Interpretation of resourceVersion for lists: Exact or NotOlderThan."),
+    (
+        "resourceVersionMatch",
+        "string",
+        "Interpretation of resourceVersion for lists: Exact or NotOlderThan.",
+    ),
     (
         "sendInitialEvents",
         "boolean",
@@ -117,7 +151,10 @@ pub(super) fn discovery(schemas: &mut Schemas, api: GroupVersion) -> BTreeMap<St
 /// The path of the discovery of an API group.
 pub(super) fn group_discovery(schemas: &mut Schemas, api: GroupVersion) -> BTreeMap<String, Value> {
     let group = schemas.group();
-    BTreeMap::from([(format!("/apis/{}/", api.group), discovery_path(schemas.version(), api, "getAPIGroup", &group))])
+    BTreeMap::from([(
+        format!("/apis/{}/", api.group),
+        discovery_path(schemas.version(), api, "getAPIGroup", &group),
+    )])
 }
 
 /// A path of discovery with its GET operation.
@@ -148,7 +185,11 @@ fn capital(word: &str) -> String {
 fn id(endpoint: &Endpoint, verb: Verb, path: &str) -> String {
     let namespaced = if path.contains("{namespace}") { "Namespaced" } else { "" };
     let subresource = endpoint.subresource.map(capital).unwrap_or_default();
-    let everywhere = if endpoint.scope == Scope::Namespaced && namespaced.is_empty() { "ForAllNamespaces" } else { "" };
+    let everywhere = if endpoint.scope == Scope::Namespaced && namespaced.is_empty() {
+        "ForAllNamespaces"
+    } else {
+        ""
+    };
     let many = if verb == Verb::Watch && !path.contains("{name}") { "List" } else { "" };
     format!("{}{namespaced}{}{many}{subresource}{everywhere}", verb.name(), endpoint.kind)
 }
@@ -157,7 +198,9 @@ fn id(endpoint: &Endpoint, verb: Verb, path: &str) -> String {
 fn query_parameters(endpoint: &Endpoint, verb: Verb) -> Vec<Parameter> {
     match verb {
         Verb::Get => Vec::new(),
-        Verb::List | Verb::Watch if endpoint.has(Verb::Watch) => SELECTION.into_iter().chain(WATCHING).collect(),
+        Verb::List | Verb::Watch if endpoint.has(Verb::Watch) => {
+            SELECTION.into_iter().chain(WATCHING).collect()
+        }
         Verb::List | Verb::Watch => SELECTION.into(),
         Verb::Create | Verb::Update => vec![DRY_RUN, FIELD_MANAGER, FIELD_VALIDATION],
         Verb::Patch => vec![DRY_RUN, FIELD_MANAGER, FIELD_VALIDATION, FORCE],
@@ -202,11 +245,13 @@ fn add_body(version: OpenApiVersion, operation: &mut Value, body: &RequestBody) 
     match version {
         OpenApiVersion::V2 => {
             operation["consumes"] = json!(media_types);
-            let body = json!({ "name": "body", "in": "body", "required": required, "schema": schema });
+            let body =
+                json!({ "name": "body", "in": "body", "required": required, "schema": schema });
             operation["parameters"].as_array_mut().expect("parameters are an array").push(body);
         }
         OpenApiVersion::V3 => {
-            operation["requestBody"] = json!({ "required": required, "content": content(media_types, schema) });
+            operation["requestBody"] =
+                json!({ "required": required, "content": content(media_types, schema) });
         }
     }
 }
@@ -227,9 +272,9 @@ fn responses(schemas: &mut Schemas, endpoint: &Endpoint, verb: Verb) -> Value {
     };
     let version = schemas.version();
     let media_types = media_types(endpoint, verb);
-    let responses = codes
-        .iter()
-        .map(|(code, text)| ((*code).to_owned(), response_with_media_types(version, media_types, text, &schema)));
+    let responses = codes.iter().map(|(code, text)| {
+        ((*code).to_owned(), response_with_media_types(version, media_types, text, &schema))
+    });
     let unauthorized = ("401".to_owned(), json!({ "description": "Unauthorized" }));
     responses.chain([unauthorized]).collect::<Map<_, _>>().into()
 }
@@ -254,12 +299,15 @@ fn response_with_media_types(
 ) -> Value {
     match version {
         OpenApiVersion::V2 => json!({ "description": description, "schema": schema }),
-        OpenApiVersion::V3 => json!({ "description": description, "content": content(media_types, schema) }),
+        OpenApiVersion::V3 => {
+            json!({ "description": description, "content": content(media_types, schema) })
+        }
     }
 }
 
 fn content(media_types: &[&str], schema: &Value) -> Value {
-    let content = media_types.iter().map(|media| ((*media).to_owned(), json!({ "schema": schema })));
+    let content =
+        media_types.iter().map(|media| ((*media).to_owned(), json!({ "schema": schema })));
     content.collect::<Map<_, _>>().into()
 }
 
@@ -284,7 +332,8 @@ mod tests {
     use crate::api::ImageStream;
     use crate::endpoints::endpoint::Builder;
 
-    const API: GroupVersion = GroupVersion { group: "g", name: "g/v1", version: "v1", kinds: &["ImageStream"] };
+    const API: GroupVersion =
+        GroupVersion { group: "g", name: "g/v1", version: "v1", kinds: &["ImageStream"] };
 
     fn patch(version: OpenApiVersion) -> Value {
         let endpoint = Builder::<ImageStream>::new(API, "imagestreams", Scope::Namespaced).build();

@@ -40,7 +40,8 @@ static DOCUMENT: Message = Message {
     extensions: 16,
 };
 
-static INFO: Message = Message { fields: &[("title", 1, Text), ("version", 2, Text)], extensions: 7 };
+static INFO: Message =
+    Message { fields: &[("title", 1, Text), ("version", 2, Text)], extensions: 7 };
 
 static PATH: Message = Message {
     fields: &[
@@ -95,7 +96,13 @@ static QUERY_PARAMETER: Message = Message {
 };
 
 static PATH_PARAMETER: Message = Message {
-    fields: &[("required", 1, Flag), ("in", 2, Text), ("name", 4, Text), ("type", 5, Text), ("uniqueItems", 19, Flag)],
+    fields: &[
+        ("required", 1, Flag),
+        ("in", 2, Text),
+        ("name", 4, Text),
+        ("type", 5, Text),
+        ("uniqueItems", 19, Flag),
+    ],
     extensions: 22,
 };
 
@@ -115,12 +122,16 @@ static SCHEMA: Message = Message {
 
 /// Parameters inside their wrapper messages.
 static IN_BODY: FieldEncoding = Within(1, &Within(1, &FieldEncoding::Message(&BODY_PARAMETER)));
-static IN_QUERY: FieldEncoding = Within(1, &Within(2, &Within(3, &FieldEncoding::Message(&QUERY_PARAMETER))));
-static IN_PATH: FieldEncoding = Within(1, &Within(2, &Within(4, &FieldEncoding::Message(&PATH_PARAMETER))));
+static IN_QUERY: FieldEncoding =
+    Within(1, &Within(2, &Within(3, &FieldEncoding::Message(&QUERY_PARAMETER))));
+static IN_PATH: FieldEncoding =
+    Within(1, &Within(2, &Within(4, &FieldEncoding::Message(&PATH_PARAMETER))));
 
 /// A part of a document without a field in the messages above.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot encode {0} of the OpenAPI document: add a field for it to endpoints/openapi/protobuf.rs")]
+#[error(
+    "cannot encode {0} of the OpenAPI document: add a field for it to endpoints/openapi/protobuf.rs"
+)]
 pub struct UnsupportedField(String);
 
 /// Encodes a document of version 2.
@@ -158,9 +169,15 @@ fn encode_field(
             value.as_str().ok_or_else(|| UnsupportedField(value.to_string()))?.as_bytes(),
         )),
         FieldEncoding::Flag => {
-            wire::number(number, value.as_bool().ok_or_else(|| UnsupportedField(value.to_string()))?.into(), out);
+            wire::number(
+                number,
+                value.as_bool().ok_or_else(|| UnsupportedField(value.to_string()))?.into(),
+                out,
+            );
         }
-        FieldEncoding::Message(message) => out.extend(length_delimited(number, &content(message, value)?)),
+        FieldEncoding::Message(message) => {
+            out.extend(length_delimited(number, &content(message, value)?))
+        }
         FieldEncoding::Within(inner, encoding) => {
             let mut content = Vec::new();
             encode_field(*inner, encoding, value, &mut content)?;
@@ -215,10 +232,13 @@ mod tests {
 
     #[test]
     fn fields_have_the_numbers_of_the_messages() {
-        let document = json!({"swagger": "2.0", "definitions": {"A": {"type": "object", "x-y": true}}});
-        let schema =
-            [b"\xb2\x01\x08\x0a\x06object".as_slice(), b"\xfa\x01\x0d\x0a\x03x-y\x12\x06\x12\x04true".as_slice()]
-                .concat();
+        let document =
+            json!({"swagger": "2.0", "definitions": {"A": {"type": "object", "x-y": true}}});
+        let schema = [
+            b"\xb2\x01\x08\x0a\x06object".as_slice(),
+            b"\xfa\x01\x0d\x0a\x03x-y\x12\x06\x12\x04true".as_slice(),
+        ]
+        .concat();
         let schema = [&[0x12, schema.len() as u8], schema.as_slice()].concat();
         let entry = [b"\x0a\x01A".as_slice(), &schema].concat();
         let entry = [&[0x0a, entry.len() as u8], entry.as_slice()].concat();

@@ -30,7 +30,8 @@ pub(super) struct Schemas {
 impl Schemas {
     pub(super) fn new(version: OpenApiVersion, api: GroupVersion) -> Self {
         let settings = SchemaSettings::draft2020_12().for_serialize();
-        let settings = settings.with(|settings| settings.definitions_path = schemas_path(version).into());
+        let settings =
+            settings.with(|settings| settings.definitions_path = schemas_path(version).into());
         let generator = settings.into_generator();
         Self { version, api, generator, kinds: BTreeMap::new(), handwritten: BTreeMap::new() }
     }
@@ -42,7 +43,8 @@ impl Schemas {
 
     /// A reference to the kind of an endpoint.
     pub(super) fn object(&mut self, endpoint: &Endpoint) -> Value {
-        let kind = json!({ "group": self.api.group, "version": self.api.version, "kind": endpoint.kind });
+        let kind =
+            json!({ "group": self.api.group, "version": self.api.version, "kind": endpoint.kind });
         let reference = (endpoint.schema)(&mut self.generator);
         self.kind(reference, kind)
     }
@@ -51,8 +53,7 @@ impl Schemas {
     pub(super) fn list(&mut self, endpoint: &Endpoint) -> Value {
         let items = self.object(endpoint);
         let name = format!("{}List", name_of(&items));
-        let kind =
-            json!({ "group": self.api.group, "version": self.api.version, "kind": format!("{}List", endpoint.kind) });
+        let kind = json!({ "group": self.api.group, "version": self.api.version, "kind": format!("{}List", endpoint.kind) });
         let metadata = self.generator.subschema_for::<ListMeta>();
         let list = json!({
             "type": "object",
@@ -82,8 +83,10 @@ impl Schemas {
 
     /// A reference to the body of a deletion.
     pub(super) fn delete_options(&mut self) -> Value {
-        let preconditions = self.handwritten(standard::PRECONDITIONS, &standard::preconditions(), Vec::new());
-        let kind = |group: &str| json!({ "group": group, "version": "v1", "kind": "DeleteOptions" });
+        let preconditions =
+            self.handwritten(standard::PRECONDITIONS, &standard::preconditions(), Vec::new());
+        let kind =
+            |group: &str| json!({ "group": group, "version": "v1", "kind": "DeleteOptions" });
         let kinds = vec![kind(""), kind(self.api.group)];
         self.handwritten(standard::DELETE_OPTIONS, &standard::delete_options(&preconditions), kinds)
     }
@@ -103,8 +106,10 @@ impl Schemas {
     /// The collected schemas by name.
     pub(super) fn finish(mut self) -> Map<String, Value> {
         let generated = self.generator.take_definitions(false);
-        let mut schemas: Map<String, Value> =
-            generated.iter().map(|(name, schema)| (name.clone(), convert::object(self.version, schema))).collect();
+        let mut schemas: Map<String, Value> = generated
+            .iter()
+            .map(|(name, schema)| (name.clone(), convert::object(self.version, schema)))
+            .collect();
         schemas.extend(self.handwritten);
         for (name, kinds) in self.kinds {
             schemas[&name][GROUP_VERSION_KIND] = kinds.into();
@@ -142,7 +147,8 @@ fn schemas_path(version: OpenApiVersion) -> &'static str {
 
 /// The last segment of a reference.
 fn name_of(reference: &Value) -> &str {
-    let path = reference["$ref"].as_str().expect("schemas of kinds have names, so they are references");
+    let path =
+        reference["$ref"].as_str().expect("schemas of kinds have names, so they are references");
     path.rsplit('/').next().unwrap_or(path)
 }
 

@@ -5,10 +5,16 @@ use proptest::prelude::*;
 use super::*;
 use crate::machinery::selector::Requirement;
 
-const API: GroupVersion = GroupVersion { group: "g.example", name: "g.example/v1", version: "v1", kinds: &[] };
+const API: GroupVersion =
+    GroupVersion { group: "g.example", name: "g.example/v1", version: "v1", kinds: &[] };
 
 /// Calls `check` with the request info of `METHOD PATH?QUERY`.
-fn with_info<T>(method: &str, path: &str, query: &str, check: impl FnOnce(&RequestInfo<'_>) -> T) -> T {
+fn with_info<T>(
+    method: &str,
+    path: &str,
+    query: &str,
+    check: impl FnOnce(&RequestInfo<'_>) -> T,
+) -> T {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let (path, query) = (RequestPath::new(path), Query::parse(Some(query)));
     check(&RequestInfo::new(&method, &path, &query))
@@ -16,13 +22,17 @@ fn with_info<T>(method: &str, path: &str, query: &str, check: impl FnOnce(&Reque
 
 /// Calls `check` with the resource part for a path below the API version.
 fn with_resource<T>(method: &str, below: &str, check: impl FnOnce(&ResourceInfo<'_>) -> T) -> T {
-    with_info(method, &format!("/apis/g.example/v1/{below}"), "", |info| check(info.resource_of(API).unwrap()))
+    with_info(method, &format!("/apis/g.example/v1/{below}"), "", |info| {
+        check(info.resource_of(API).unwrap())
+    })
 }
 
 fn action(method: &str, below: &str, query: &str) -> ResourceAction {
-    with_info(method, &format!("/apis/g.example/v1/{below}"), query, |info| match info.attributes() {
-        Some(Attributes::Resource(action)) => *action,
-        other => panic!("{below}: {other:?}"),
+    with_info(method, &format!("/apis/g.example/v1/{below}"), query, |info| {
+        match info.attributes() {
+            Some(Attributes::Resource(action)) => *action,
+            other => panic!("{below}: {other:?}"),
+        }
     })
 }
 
@@ -65,7 +75,8 @@ fn methods_and_paths_determine_the_action() {
         ("PUT", "namespaces/lab/finalize", "", "update namespaces/finalize lab lab"),
         ("GET", "namespaces/lab/is/a%20b", "", "get is/ lab a b"),
     ] {
-        let ResourceAction { verb, resource, subresource, namespace, name, .. } = action(method, path, query);
+        let ResourceAction { verb, resource, subresource, namespace, name, .. } =
+            action(method, path, query);
         let actual = format!("{verb} {resource}/{subresource} {namespace} {name}");
         assert_eq!(actual, expected, "{method} {path}?{query}");
     }
@@ -73,10 +84,19 @@ fn methods_and_paths_determine_the_action() {
 
 #[test]
 fn readable_selectors_are_part_of_the_action() {
-    let list = action("GET", "is", "labelSelector=a%3Db,c,!d,e+notin+(f)&fieldSelector=metadata.name!%3Dx");
+    let list = action(
+        "GET",
+        "is",
+        "labelSelector=a%3Db,c,!d,e+notin+(f)&fieldSelector=metadata.name!%3Dx",
+    );
     let texts = |requirements: &[Requirement]| -> Vec<String> {
-        let values = |each: &Requirement| each.values.as_ref().map_or(String::new(), |values| values.join("|"));
-        requirements.iter().map(|each| format!("{} {} {}", each.key, each.operator, values(each))).collect()
+        let values = |each: &Requirement| {
+            each.values.as_ref().map_or(String::new(), |values| values.join("|"))
+        };
+        requirements
+            .iter()
+            .map(|each| format!("{} {} {}", each.key, each.operator, values(each)))
+            .collect()
     };
     assert_eq!(texts(&list.labels), ["a In b", "c Exists ", "d DoesNotExist ", "e NotIn f"]);
     assert_eq!(texts(&list.fields), ["metadata.name NotIn x"]);
@@ -85,9 +105,14 @@ fn readable_selectors_are_part_of_the_action() {
 
 #[test]
 fn other_paths_are_no_resources() {
-    for path in
-        ["/", "/version", "/apis", "/apis/g.example/v1", "/apis/g.example/v1//", "/openapi/v3/apis/g.example/v1"]
-    {
+    for path in [
+        "/",
+        "/version",
+        "/apis",
+        "/apis/g.example/v1",
+        "/apis/g.example/v1//",
+        "/openapi/v3/apis/g.example/v1",
+    ] {
         with_info("POST", path, "", |info| {
             assert!(info.resource().is_none(), "{path}");
             let expected = Attributes::Path { path: path.into(), verb: "post".into() };
@@ -114,7 +139,9 @@ fn a_resource_belongs_to_its_api_version() {
         ("/api/v1/images", false),
         ("/version", false),
     ] {
-        with_info("GET", path, "", |info| assert_eq!(info.resource_of(API).is_some(), expected, "{path}"));
+        with_info("GET", path, "", |info| {
+            assert_eq!(info.resource_of(API).is_some(), expected, "{path}")
+        });
     }
 }
 
@@ -133,12 +160,18 @@ fn paths_are_decoded_and_final_slashes_ignored() {
 
 #[test]
 fn unknown_forms_are_404() {
-    for path in
-        ["/namespaces/n/isis/x", "namespaces/n//isis/x", "images/x/y/z", "namespaces/n/i/a/b/c", "proxy/images/x"]
-    {
+    for path in [
+        "/namespaces/n/isis/x",
+        "namespaces/n//isis/x",
+        "images/x/y/z",
+        "namespaces/n/i/a/b/c",
+        "proxy/images/x",
+    ] {
         assert_eq!(form_error(path), 404, "{path}");
     }
-    for path in ["//apis/g.example/v1/images", "/apis/g.example/v%31/images", "/apis/g.example/v1%2Fimages"] {
+    for path in
+        ["//apis/g.example/v1/images", "/apis/g.example/v%31/images", "/apis/g.example/v1%2Fimages"]
+    {
         with_info("GET", path, "", |info| {
             let resource = info.resource_of(API).unwrap();
             assert_eq!(resource.check_form().unwrap_err().code, 404, "{path}");
@@ -166,7 +199,11 @@ fn verbs_and_kinds_follow_from_the_method() {
         ("GET", "proxy/images", None, RequestKind::ReadOnly),
     ] {
         with_info(method, &format!("/apis/g.example/v1/{below}"), "", |info| {
-            assert_eq!((info.resource().unwrap().verb, info.kind()), (verb, kind), "{method} {below}");
+            assert_eq!(
+                (info.resource().unwrap().verb, info.kind()),
+                (verb, kind),
+                "{method} {below}"
+            );
         });
     }
 }

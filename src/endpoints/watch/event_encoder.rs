@@ -44,9 +44,15 @@ enum ColumnDefinitions {
 
 impl EventFormat {
     /// The format of the first event.
-    fn of(Representation { media, form, meta_version }: Representation, include: IncludeObject) -> Self {
-        let definitions =
-            if form == ObjectForm::Table { ColumnDefinitions::Included } else { ColumnDefinitions::Omitted };
+    fn of(
+        Representation { media, form, meta_version }: Representation,
+        include: IncludeObject,
+    ) -> Self {
+        let definitions = if form == ObjectForm::Table {
+            ColumnDefinitions::Included
+        } else {
+            ColumnDefinitions::Omitted
+        };
         Self { media, form, meta_version, include, definitions }
     }
 
@@ -126,15 +132,23 @@ impl<T: Kind> EventEncoder<T> {
     ///
     /// # Errors
     /// 500 for an object that the media type cannot represent.
-    pub(super) fn event(&self, r#type: WatchEventType, object: &T, now: Time) -> Result<Bytes, Status> {
+    pub(super) fn event(
+        &self,
+        r#type: WatchEventType,
+        object: &T,
+        now: Time,
+    ) -> Result<Bytes, Status> {
         let mut compact = Vec::with_capacity(1024);
         let EventFormat { form, meta_version, .. } = self.format;
         match (form, self.columns) {
             (ObjectForm::Table, Some(columns)) => self.table(columns, object, now, &mut compact),
-            (ObjectForm::PartialMetadata, _) => table::encode_metadata(object, meta_version, &mut compact),
+            (ObjectForm::PartialMetadata, _) => {
+                table::encode_metadata(object, meta_version, &mut compact)
+            }
             _ => table::encode_object(object, self.api.name, &mut compact),
         }
-        let message = if form == ObjectForm::PartialMetadata { &PARTIAL_OBJECT_METADATA } else { T::MESSAGE };
+        let message =
+            if form == ObjectForm::PartialMetadata { &PARTIAL_OBJECT_METADATA } else { T::MESSAGE };
         frame::frame(self.format.media, r#type, message, &compact)
     }
 
@@ -151,9 +165,11 @@ impl<T: Kind> EventEncoder<T> {
     /// Appends a table with one row.
     fn table(&self, columns: &'static Columns<T>, object: &T, now: Time, out: &mut Vec<u8>) {
         let EventFormat { meta_version, include, definitions, .. } = self.format;
-        let table = TableEncoder { columns, include, meta_version, group_version: self.api.name, now };
+        let table =
+            TableEncoder { columns, include, meta_version, group_version: self.api.name, now };
         let resource_version = object.metadata().resource_version.clone();
-        let definitions = table.definitions().filter(|_| definitions == ColumnDefinitions::Included);
+        let definitions =
+            table.definitions().filter(|_| definitions == ColumnDefinitions::Included);
         table.begin(&ListMeta { resource_version, ..ListMeta::default() }, definitions, out);
         out.push(b'[');
         table.row(object, out);
@@ -169,9 +185,16 @@ mod tests {
     use crate::registry::watch::tests::{StreamReader, put};
     use crate::registry::watch::{CachedEvent, EventType};
 
-    const API: GroupVersion = GroupVersion { group: "g", name: "g/v1", version: "v1", kinds: &["ImageStream"] };
+    const API: GroupVersion =
+        GroupVersion { group: "g", name: "g/v1", version: "v1", kinds: &["ImageStream"] };
     static COLUMNS: Columns<ImageStream> = Columns {
-        definitions: &[Column { name: "Name", r#type: "string", format: "name", description: "", priority: 0 }],
+        definitions: &[Column {
+            name: "Name",
+            r#type: "string",
+            format: "name",
+            description: "",
+            priority: 0,
+        }],
         cells: |stream, _| vec![stream.metadata.name.clone().into()],
     };
 
@@ -201,13 +224,19 @@ mod tests {
     fn watches_of_the_same_format_share_an_encoded_event() {
         let change = CachedEvent::new(put("s", 7));
         let now = Time::from_unix_seconds(0);
-        let encode = |encoder: &EventEncoder<_>, r#type: EventType| encode(&change, r#type, encoder, now);
+        let encode =
+            |encoder: &EventEncoder<_>, r#type: EventType| encode(&change, r#type, encoder, now);
         let json = encoder(ObjectForm::Object, Media::Json { pretty: false });
         let first = encode(&json, EventType::Added);
         assert_eq!(first.as_ptr(), encode(&json, EventType::Added).as_ptr());
         assert_ne!(first, encode(&json, EventType::Modified));
-        let partial = encode(&encoder(ObjectForm::PartialMetadata, Media::Json { pretty: false }), EventType::Added);
-        assert!(partial.starts_with(br#"{"type":"ADDED","object":{"kind":"PartialObjectMetadata""#));
+        let partial = encode(
+            &encoder(ObjectForm::PartialMetadata, Media::Json { pretty: false }),
+            EventType::Added,
+        );
+        assert!(
+            partial.starts_with(br#"{"type":"ADDED","object":{"kind":"PartialObjectMetadata""#)
+        );
         assert_ne!(encode(&encoder(ObjectForm::Object, Media::Protobuf), EventType::Added), first);
     }
 
@@ -232,8 +261,9 @@ mod tests {
     fn only_the_first_table_has_column_definitions() {
         let mut table = encoder(ObjectForm::Table, Media::Json { pretty: false });
         let stream = ImageStream::default();
-        let event =
-            |table: &EventEncoder<_>| table.event(WatchEventType::Added, &stream, Time::from_unix_seconds(0)).unwrap();
+        let event = |table: &EventEncoder<_>| {
+            table.event(WatchEventType::Added, &stream, Time::from_unix_seconds(0)).unwrap()
+        };
         let has = |bytes: &[u8], text: &str| String::from_utf8_lossy(bytes).contains(text);
         assert!(has(&event(&table), r#""columnDefinitions":[{"name":"Name""#));
         table.count_event();

@@ -66,9 +66,9 @@ pub(super) fn frame(
 ) -> Result<Bytes, Status> {
     match media {
         Media::Json { .. } => Ok(json(r#type, compact)),
-        Media::Protobuf => {
-            protobuf::watch_event(r#type.name(), message, compact).map(Bytes::from).map_err(Status::hidden)
-        }
+        Media::Protobuf => protobuf::watch_event(r#type.name(), message, compact)
+            .map(Bytes::from)
+            .map_err(Status::hidden),
         Media::Yaml => Err(Status::hidden("YAML was negotiated for a watch")),
     }
 }
@@ -85,7 +85,8 @@ pub(super) fn without_delimiter(media: Media, frame: &Bytes) -> Bytes {
 fn json(r#type: WatchEventType, compact: &[u8]) -> Bytes {
     let (head, middle, tail) = (r#"{"type":""#, r#"","object":"#, "}\n");
     let name = r#type.name();
-    let mut out = Vec::with_capacity(head.len() + name.len() + middle.len() + compact.len() + tail.len());
+    let mut out =
+        Vec::with_capacity(head.len() + name.len() + middle.len() + compact.len() + tail.len());
     for part in [head.as_bytes(), name.as_bytes(), middle.as_bytes(), compact, tail.as_bytes()] {
         out.extend_from_slice(part);
     }
@@ -99,8 +100,13 @@ mod tests {
 
     #[test]
     fn a_json_frame_is_a_line() {
-        let frame =
-            frame(Media::Json { pretty: false }, WatchEventType::Bookmark, &STATUS, br#"{"kind":"X"}"#).unwrap();
+        let frame = frame(
+            Media::Json { pretty: false },
+            WatchEventType::Bookmark,
+            &STATUS,
+            br#"{"kind":"X"}"#,
+        )
+        .unwrap();
         assert_eq!(frame, &b"{\"type\":\"BOOKMARK\",\"object\":{\"kind\":\"X\"}}\n"[..]);
     }
 }

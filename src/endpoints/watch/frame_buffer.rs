@@ -57,11 +57,12 @@ mod tests {
 
     #[test]
     fn small_frames_are_joined_in_order() {
-        let frames: Vec<Bytes> = [10, 20_000, 10, 10, 60_000, 16_000, 16_000, 16_000, 16_000, 16_000, 5]
-            .into_iter()
-            .enumerate()
-            .map(|(number, size)| vec![number as u8; size].into())
-            .collect();
+        let frames: Vec<Bytes> =
+            [10, 20_000, 10, 10, 60_000, 16_000, 16_000, 16_000, 16_000, 16_000, 5]
+                .into_iter()
+                .enumerate()
+                .map(|(number, size)| vec![number as u8; size].into())
+                .collect();
         let mut buffer = FrameBuffer::new(Transport::Stream);
         frames.iter().for_each(|frame| buffer.push(frame.clone()));
         let sent: Vec<Bytes> = std::iter::from_fn(|| buffer.pop()).collect();

@@ -87,7 +87,8 @@ impl<T: Kind> WatchStream<T> {
 
     /// Sends a page of the objects that exist at the start.
     async fn send_initial_events(&mut self) -> Result<(), Status> {
-        let WatchPhase::InitialEvents(initial, end) = std::mem::replace(&mut self.changes.phase, WatchPhase::Ended)
+        let WatchPhase::InitialEvents(initial, end) =
+            std::mem::replace(&mut self.changes.phase, WatchPhase::Ended)
         else {
             return Ok(());
         };
@@ -125,7 +126,9 @@ impl<T: Kind> WatchStream<T> {
             changes = cursor.next(scope) => Wakeup::Changes(changes),
         };
         match next {
-            Wakeup::Changes(Ok(changes)) => changes.iter().try_for_each(|change| self.send_change(change)),
+            Wakeup::Changes(Ok(changes)) => {
+                changes.iter().try_for_each(|change| self.send_change(change))
+            }
             Wakeup::Changes(Err(why)) => Err(status_of_watch_error(why)),
             Wakeup::Timer => self.on_timer(),
         }
@@ -165,7 +168,9 @@ impl<T: Kind> WatchStream<T> {
         let mut object = T::default();
         let metadata = object.metadata_mut();
         metadata.resource_version = revision.to_string();
-        metadata.annotations.extend(annotations.iter().map(|name| ((*name).to_owned(), "true".to_owned())));
+        metadata
+            .annotations
+            .extend(annotations.iter().map(|name| ((*name).to_owned(), "true".to_owned())));
         object.default_fields();
         let frame = self.encoder.event(WatchEventType::Bookmark, &object, Time::now())?;
         self.push(frame);

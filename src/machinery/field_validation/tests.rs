@@ -30,7 +30,8 @@ fn unknown_and_duplicate_fields_are_reported_in_order() {
 #[test]
 fn errors_are_unique_and_at_most_one_hundred() {
     assert_eq!(stream(r#"{"a":1,"a":1,"metadata":{"name":"","name":"","name":""}}"#).len(), 2);
-    let many: serde_json::Map<_, _> = (0..200).map(|number| (format!("f{number}"), json!(1))).collect();
+    let many: serde_json::Map<_, _> =
+        (0..200).map(|number| (format!("f{number}"), json!(1))).collect();
     let many = stream(&Value::Object(many).to_string());
     assert_eq!((many.len(), many.is_cut(), warnings(many).len()), (100, true, 101));
 }
@@ -53,9 +54,11 @@ fn errors_in_lists_have_the_index_of_the_item() {
 
 #[test]
 fn untyped_values_are_not_checked() {
-    let body =
-        r#"{"dockerImageMetadata":{"x":1,"x":2},"metadata":{"managedFields":[{"fieldsV1":{"f:a":{},"f:a":{}}}]}}"#;
-    assert_eq!(strict_errors("application/json", body.as_bytes(), &Schema::of::<Image>()), Limited::default());
+    let body = r#"{"dockerImageMetadata":{"x":1,"x":2},"metadata":{"managedFields":[{"fieldsV1":{"f:a":{},"f:a":{}}}]}}"#;
+    assert_eq!(
+        strict_errors("application/json", body.as_bytes(), &Schema::of::<Image>()),
+        Limited::default()
+    );
 }
 
 #[test]
@@ -68,7 +71,11 @@ fn invalid_bodies_have_no_errors() {
 #[test]
 fn duplicate_yaml_keys_are_reported_with_their_line() {
     let body = "metadata:\n  labels:\n    a: b\n    a: c\nfoo: 1\n";
-    let expected = strict_errors("application/yaml; charset=utf-8", body.as_bytes(), &Schema::of::<ImageStream>());
+    let expected = strict_errors(
+        "application/yaml; charset=utf-8",
+        body.as_bytes(),
+        &Schema::of::<ImageStream>(),
+    );
     let double = "yaml: unmarshal errors:\n  line 4: key \"a\" already set in map";
     assert_eq!(expected[..], [double, r#"unknown field "foo""#]);
 }

@@ -6,8 +6,8 @@ use super::conflict::{self, Conflict};
 use super::field_set::FieldSet;
 use super::owners::{ManagedFieldsOperation, Owner, Owners};
 use super::{
-    Comparison, Manager, PathElement, STRIPPED_FIELDS, changes, entries_of, last_applied, merge, schema_validation,
-    set_entries,
+    Comparison, Manager, PathElement, STRIPPED_FIELDS, changes, entries_of, last_applied, merge,
+    schema_validation, set_entries,
 };
 use crate::machinery::schema::Schema;
 use crate::meta::{Status, excerpt};
@@ -61,7 +61,9 @@ fn check_applied(schema: &Schema, applied: &Value, manager: &Manager) -> Result<
     if kind != schema.kind || api_version != manager.api_version {
         let slash = if api_version.contains('/') { "" } else { "/" };
         let (api_version, kind) = (excerpt::of(api_version), excerpt::of(kind));
-        return Err(Status::bad_request(format!("invalid object type: {slash}{api_version}, Kind={kind}")));
+        return Err(Status::bad_request(format!(
+            "invalid object type: {slash}{api_version}, Kind={kind}"
+        )));
     }
     if entries_of(applied).is_some_and(|entries| !entries.is_null()) {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
@@ -78,7 +80,8 @@ fn check_applied(schema: &Schema, applied: &Value, manager: &Manager) -> Result<
 }
 
 fn typed_patch_error(applied: &Value, reason: &str) -> Status {
-    let text = |value: Option<&Value>| excerpt::of(value.and_then(Value::as_str).unwrap_or_default());
+    let text =
+        |value: Option<&Value>| excerpt::of(value.and_then(Value::as_str).unwrap_or_default());
     let metadata = applied.get("metadata");
     let of_metadata = |key: &str| text(metadata.and_then(|metadata| metadata.get(key)));
     let (namespace, name) = (of_metadata("namespace"), of_metadata("name"));
@@ -113,8 +116,12 @@ impl<'a> Apply<'a> {
         let live = existing.unwrap_or(&schema.empty);
         let refuse = |reason: String| typed_patch_error(applied, &reason);
         let mut owners = owners_before(schema, live, manager);
-        let mut owner =
-            Owner::new(&manager.name, ManagedFieldsOperation::Apply, manager.api_version, manager.subresource);
+        let mut owner = Owner::new(
+            &manager.name,
+            ManagedFieldsOperation::Apply,
+            manager.api_version,
+            manager.subresource,
+        );
         let last_fields = std::mem::take(&mut owners.entry(&owner).fields);
         owner.time = owners.entry(&owner).time;
         owner.fields = FieldSet::of(&schema.root, applied).map_err(refuse)?;
@@ -132,10 +139,9 @@ impl<'a> Apply<'a> {
 
     /// The changed fields of other owners.
     fn conflicts(&self) -> Vec<Conflict> {
-        let others = self
-            .owners
-            .iter()
-            .filter(|owner| owner.id != self.owner.id && owner.api_version == self.manager.api_version);
+        let others = self.owners.iter().filter(|owner| {
+            owner.id != self.owner.id && owner.api_version == self.manager.api_version
+        });
         let conflicts = others.map(|owner| Conflict {
             owner: owner.id.clone(),
             fields: owner.fields.intersection(&self.comparison.changed),
@@ -165,8 +171,12 @@ impl<'a> Apply<'a> {
 fn owners_before(schema: &Schema, live: &Value, manager: &Manager) -> Owners {
     let mut owners = Owners::read(entries_of(live)).unwrap_or_default();
     if owners.is_empty() {
-        let owner =
-            Owner::new(BEFORE_FIRST_APPLY, ManagedFieldsOperation::Update, manager.api_version, manager.subresource);
+        let owner = Owner::new(
+            BEFORE_FIRST_APPLY,
+            ManagedFieldsOperation::Update,
+            manager.api_version,
+            manager.subresource,
+        );
         if let Ok(comparison) = changes(schema, &schema.empty, live, manager) {
             owners.update(owner, comparison, manager.time);
         }
@@ -177,7 +187,10 @@ fn owners_before(schema: &Schema, live: &Value, manager: &Manager) -> Owners {
 /// Removes fields that cannot be owned.
 fn strip(fields: &mut FieldSet, manager: &Manager) {
     fields.subtract(&STRIPPED_FIELDS);
-    manager.ignored.iter().for_each(|name| fields.remove_part(&PathElement::Field((*name).to_owned())));
+    manager
+        .ignored
+        .iter()
+        .for_each(|name| fields.remove_part(&PathElement::Field((*name).to_owned())));
 }
 
 /// Union of the fields of all owners, with the new fields of `owner`.
@@ -193,7 +206,9 @@ fn owned_fields(owners: &Owners, owner: &Owner) -> FieldSet {
 
 /// Copies an object without `managedFields`, which may be its largest part.
 fn without_managed_fields(object: &Value) -> Value {
-    let (Some(fields), Some(metadata)) = (object.as_object(), object.get("metadata").and_then(Value::as_object)) else {
+    let (Some(fields), Some(metadata)) =
+        (object.as_object(), object.get("metadata").and_then(Value::as_object))
+    else {
         return object.clone();
     };
     let copied = |name: &String, value: &Value| (name.clone(), value.clone());
@@ -209,6 +224,8 @@ fn without_managed_fields(object: &Value) -> Value {
 /// Removes `kind` and `apiVersion` from an object if `before` lacks them.
 fn restore_type_meta(object: &mut Value, before: &Value) {
     if let Some(fields) = object.as_object_mut() {
-        fields.retain(|name, _| !["kind", "apiVersion"].contains(&name.as_str()) || before.get(name).is_some());
+        fields.retain(|name, _| {
+            !["kind", "apiVersion"].contains(&name.as_str()) || before.get(name).is_some()
+        });
     }
 }

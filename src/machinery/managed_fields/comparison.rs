@@ -36,10 +36,17 @@ impl Comparison {
         self.removed.remove_part(&element);
     }
 
-    fn add(&mut self, shape: &Shape, old: Option<&Value>, new: Option<&Value>) -> Result<(), String> {
+    fn add(
+        &mut self,
+        shape: &Shape,
+        old: Option<&Value>,
+        new: Option<&Value>,
+    ) -> Result<(), String> {
         // `null` counts as an empty value of the other side's granularity.
         let granularity = |value: Option<&Value>, other: Option<&Value>| {
-            value.map(|value| Granularity::of(shape, if value.is_null() { other.unwrap_or(value) } else { value }))
+            value.map(|value| {
+                Granularity::of(shape, if value.is_null() { other.unwrap_or(value) } else { value })
+            })
         };
         match (granularity(old, new), granularity(new, old)) {
             // Only untyped values can change between object and scalar. All old fields are removed
@@ -52,16 +59,25 @@ impl Comparison {
                 self.leaf(old, new);
                 self.parts(shape, None, new)?;
             }
-            (_, Some(granularity)) | (Some(granularity), None) => self.add_as(granularity, old, new)?,
+            (_, Some(granularity)) | (Some(granularity), None) => {
+                self.add_as(granularity, old, new)?
+            }
             (None, None) => {}
         }
         Ok(())
     }
 
-    fn add_as(&mut self, granularity: Granularity<'_>, old: Option<&Value>, new: Option<&Value>) -> Result<(), String> {
+    fn add_as(
+        &mut self,
+        granularity: Granularity<'_>,
+        old: Option<&Value>,
+        new: Option<&Value>,
+    ) -> Result<(), String> {
         let is_filled = |value: Option<&Value>| match granularity {
             Granularity::Atomic => false,
-            Granularity::Object(_) => granularity::fields(value).is_some_and(|fields| !fields.is_empty()),
+            Granularity::Object(_) => {
+                granularity::fields(value).is_some_and(|fields| !fields.is_empty())
+            }
             Granularity::List(..) => !granularity::list(value).is_empty(),
         };
         // An empty list or object has no parts that could have owners, so it has an owner itself.
@@ -89,12 +105,18 @@ impl Comparison {
         }
     }
 
-    fn parts(&mut self, shape: &Shape, old: Option<&Value>, new: Option<&Value>) -> Result<(), String> {
+    fn parts(
+        &mut self,
+        shape: &Shape,
+        old: Option<&Value>,
+        new: Option<&Value>,
+    ) -> Result<(), String> {
         let (old, new) = (granularity::fields(old), granularity::fields(new));
         let in_old = |name: &str| old.and_then(|fields| fields.get(name));
         let in_new = |name: &str| new.and_then(|fields| fields.get(name));
         let names = old.into_iter().flatten().map(|(name, _)| name);
-        let more = new.into_iter().flatten().map(|(name, _)| name).filter(|name| in_old(name).is_none());
+        let more =
+            new.into_iter().flatten().map(|(name, _)| name).filter(|name| in_old(name).is_none());
         for name in names.chain(more) {
             let mut part = Self::default();
             let shape = shape.value(name).unwrap_or(&Shape::Untyped);
@@ -104,9 +126,16 @@ impl Comparison {
         Ok(())
     }
 
-    fn items(&mut self, list_type: &ListType, shape: &Shape, old: &[Value], new: &[Value]) -> Result<(), String> {
+    fn items(
+        &mut self,
+        list_type: &ListType,
+        shape: &Shape,
+        old: &[Value],
+        new: &[Value],
+    ) -> Result<(), String> {
         let (old, new) = without_common_ends(old, new);
-        let ((_, old), (order, new)) = (granularity::items(old, list_type)?, granularity::items(new, list_type)?);
+        let ((_, old), (order, new)) =
+            (granularity::items(old, list_type)?, granularity::items(new, list_type)?);
         let removed_items = old.keys().filter(|element| !new.contains_key(element));
         let none = Vec::new();
         let mut part_of = |element: &PathElement| -> Result<(), String> {

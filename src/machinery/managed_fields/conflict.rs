@@ -35,7 +35,11 @@ pub(super) fn conflict_error(mut conflicts: Vec<Conflict>) -> Status {
     let text = match &causes[..] {
         [one] => format!("Apply failed with 1 conflict: {}: {}", one.message, one.field),
         causes => {
-            let more = if lines.is_cut() || causes.len() < count { "\nand more, which are not shown" } else { "" };
+            let more = if lines.is_cut() || causes.len() < count {
+                "\nand more, which are not shown"
+            } else {
+                ""
+            };
             format!("Apply failed with {count} conflicts: {}{more}", lines.join("\n"))
         }
     };

@@ -121,8 +121,10 @@ impl FieldSet {
 
     /// The common members of both sets.
     pub(super) fn intersection(&self, other: &Self) -> Self {
-        let mut both = Self { is_member: self.is_member && other.is_member, children: BTreeMap::new() };
-        let (few, many) = if self.children.len() < other.children.len() { (self, other) } else { (other, self) };
+        let mut both =
+            Self { is_member: self.is_member && other.is_member, children: BTreeMap::new() };
+        let (few, many) =
+            if self.children.len() < other.children.len() { (self, other) } else { (other, self) };
         for (element, part) in &few.children {
             if let Some(other) = many.children.get(element) {
                 both.insert(element.clone(), part.intersection(other));
@@ -171,7 +173,8 @@ impl FieldSet {
 
     /// Encodes the set as `FieldsV1`, in the order of `Set.ToJSON`.
     pub(super) fn to_json(&self) -> Value {
-        let parts = self.children.iter().map(|(element, part)| (element.to_text(), part.part_to_json()));
+        let parts =
+            self.children.iter().map(|(element, part)| (element.to_text(), part.part_to_json()));
         Value::Object(parts.collect())
     }
 
@@ -180,7 +183,9 @@ impl FieldSet {
         if self.is_member && self.has_parts() {
             fields.insert(".".into(), Value::Object(Map::new()));
         }
-        fields.extend(self.children.iter().map(|(element, part)| (element.to_text(), part.part_to_json())));
+        fields.extend(
+            self.children.iter().map(|(element, part)| (element.to_text(), part.part_to_json())),
+        );
         Value::Object(fields)
     }
 }
@@ -212,7 +217,8 @@ mod tests {
 
     #[test]
     fn invalid_sets_are_rejected() {
-        for fields in [json!([]), json!({"x": {}}), json!({"f:a": 1}), json!({"f:a": {"k:1": {}}})] {
+        for fields in [json!([]), json!({"x": {}}), json!({"f:a": 1}), json!({"f:a": {"k:1": {}}})]
+        {
             assert_eq!(FieldSet::read(&fields), None, "{fields}");
         }
     }
@@ -232,7 +238,8 @@ mod tests {
 
     #[test]
     fn intersection_and_difference_make_the_whole_set() {
-        let (all, other) = (set(some()), set(json!({"f:metadata": {"f:labels": {"f:l": {}, "f:m": {}}}})));
+        let (all, other) =
+            (set(some()), set(json!({"f:metadata": {"f:labels": {"f:l": {}, "f:m": {}}}})));
         let both = all.intersection(&other);
         assert_eq!(both.paths()[..], [".metadata.labels.l"]);
         let mut rest = all.clone();
@@ -243,7 +250,12 @@ mod tests {
 
     #[test]
     fn paths_are_ordered_by_level() {
-        let paths = [".metadata.labels", ".metadata.labels.l", ".spec.tags[name=\"a\"]", ".spec.tags[name=\"a\"].name"];
+        let paths = [
+            ".metadata.labels",
+            ".metadata.labels.l",
+            ".spec.tags[name=\"a\"]",
+            ".spec.tags[name=\"a\"].name",
+        ];
         assert_eq!(set(some()).paths()[..], paths);
     }
 }

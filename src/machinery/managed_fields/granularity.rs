@@ -23,7 +23,9 @@ impl<'a> Granularity<'a> {
     /// The granularity of a value. The actual type decides for untyped values.
     pub(super) fn of(shape: &'a Shape, value: &Value) -> Self {
         match shape {
-            Shape::Scalar(_) | Shape::Struct(MapType::Atomic, _) | Shape::Map(MapType::Atomic, _) => Self::Atomic,
+            Shape::Scalar(_)
+            | Shape::Struct(MapType::Atomic, _)
+            | Shape::Map(MapType::Atomic, _) => Self::Atomic,
             Shape::List(ListType::Atomic, _) => Self::Atomic,
             Shape::Struct(..) | Shape::Map(..) => Self::Object(shape),
             Shape::List(list_type, items) => Self::List(list_type, items),
@@ -52,10 +54,14 @@ pub(super) type Items<'a> = BTreeMap<PathElement, Vec<&'a Value>>;
 ///
 /// # Errors
 /// A sentence about an item without a valid key.
-pub(super) fn items<'a>(list: &'a [Value], list_type: &ListType) -> Result<(Vec<PathElement>, Items<'a>), String> {
+pub(super) fn items<'a>(
+    list: &'a [Value],
+    list_type: &ListType,
+) -> Result<(Vec<PathElement>, Items<'a>), String> {
     let (mut order, mut items) = (Vec::with_capacity(list.len()), Items::new());
     for (at, item) in list.iter().enumerate() {
-        let element = element(item, list_type).map_err(|reason| format!("element {at}: {reason}"))?;
+        let element =
+            element(item, list_type).map_err(|reason| format!("element {at}: {reason}"))?;
         match items.entry(element) {
             Entry::Vacant(entry) => {
                 order.push(entry.key().clone());

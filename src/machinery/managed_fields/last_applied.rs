@@ -23,10 +23,11 @@ pub(super) fn without_own_fields(
     manager: &Manager,
     mut conflicts: Vec<Conflict>,
 ) -> Vec<Conflict> {
-    let own = (manager.name == KUBECTL && !conflicts.is_empty()).then(|| last_applied_in(live)).flatten();
+    let own =
+        (manager.name == KUBECTL && !conflicts.is_empty()).then(|| last_applied_in(live)).flatten();
     let own = own.filter(|last_applied| last_applied["apiVersion"] == manager.api_version);
-    let Some(last_applied) =
-        own.filter(|last_applied| schema_validation::validate(&schema.root, last_applied).is_empty())
+    let Some(last_applied) = own
+        .filter(|last_applied| schema_validation::validate(&schema.root, last_applied).is_empty())
     else {
         return conflicts;
     };
@@ -48,11 +49,15 @@ pub(super) fn update_annotation(object: &mut Value, applied: &Value, manager: &M
         return;
     }
     let mut last_applied = applied.clone();
-    if let Some(annotations) = last_applied.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+    if let Some(annotations) =
+        last_applied.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut)
+    {
         annotations.shift_remove(ANNOTATION);
     }
     let text = json::to_text(&last_applied) + "\n";
-    if let Some(annotations) = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+    if let Some(annotations) =
+        object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut)
+    {
         annotations.insert(ANNOTATION.into(), json!(text));
     }
 }

@@ -18,7 +18,11 @@ pub(super) fn merge(shape: &Shape, live: &mut Value, applied: &Value) -> Result<
     let granularity = match applied {
         // An applied `null` does not remove the items of a live list or the fields of a live
         // object.
-        Value::Null if is_filled(live) && !matches!(Granularity::of(shape, live), Granularity::Atomic) => return Ok(()),
+        Value::Null
+            if is_filled(live) && !matches!(Granularity::of(shape, live), Granularity::Atomic) =>
+        {
+            return Ok(());
+        }
         applied => Granularity::of(shape, applied),
     };
     match (granularity, applied) {
@@ -37,8 +41,14 @@ pub(super) fn merge(shape: &Shape, live: &mut Value, applied: &Value) -> Result<
             *live = merge_items(list_type, shape, std::mem::take(live), items)?;
             Ok(())
         }
-        (Granularity::Object(_), _) if live.as_object().is_some_and(|fields| !fields.is_empty()) => Ok(()),
-        (Granularity::List(..), _) if live.as_array().is_some_and(|items| !items.is_empty()) => Ok(()),
+        (Granularity::Object(_), _)
+            if live.as_object().is_some_and(|fields| !fields.is_empty()) =>
+        {
+            Ok(())
+        }
+        (Granularity::List(..), _) if live.as_array().is_some_and(|items| !items.is_empty()) => {
+            Ok(())
+        }
         _ => {
             *live = applied.clone();
             Ok(())
@@ -54,7 +64,11 @@ fn is_filled(value: &Value) -> bool {
     }
 }
 
-fn merge_fields(shape: &Shape, live: &mut Map<String, Value>, applied: &Map<String, Value>) -> Result<(), String> {
+fn merge_fields(
+    shape: &Shape,
+    live: &mut Map<String, Value>,
+    applied: &Map<String, Value>,
+) -> Result<(), String> {
     for (name, applied) in applied {
         match live.get_mut(name) {
             Some(live) => merge(shape.value(name).unwrap_or(&Shape::Untyped), live, applied)?,
@@ -67,7 +81,12 @@ fn merge_fields(shape: &Shape, live: &mut Map<String, Value>, applied: &Map<Stri
 /// Merges two lists. Applied items are in their order. Each item that only the live list has stays
 /// before the shared item that follows it in the live list (`mergingWalker.visitListItems` in
 /// `sigs.k8s.io/structured-merge-diff/typed/merge.go`).
-fn merge_items(list_type: &ListType, shape: &Shape, live: Vec<Value>, applied: &[Value]) -> Result<Vec<Value>, String> {
+fn merge_items(
+    list_type: &ListType,
+    shape: &Shape,
+    live: Vec<Value>,
+    applied: &[Value],
+) -> Result<Vec<Value>, String> {
     let elements = |items: &[Value]| -> Result<Vec<PathElement>, String> {
         items.iter().map(|item| granularity::element(item, list_type)).collect()
     };
@@ -132,7 +151,8 @@ impl Slot {
 /// Removes the fields in `last_applied` (the previous configuration of a manager) that nobody owns
 /// any more (`Updater.prune`).
 pub(super) fn prune(shape: &Shape, value: &mut Value, last_applied: &FieldSet, owned: &FieldSet) {
-    Pruning { last_applied, owned: Some(owned), was_applied: false, is_unowned: false }.descend(shape, value);
+    Pruning { last_applied, owned: Some(owned), was_applied: false, is_unowned: false }
+        .descend(shape, value);
 }
 
 /// State of pruning at one value.
@@ -152,24 +172,35 @@ impl Pruning<'_> {
         match (Granularity::of(shape, value), value) {
             (Granularity::Object(shape), Value::Object(fields)) => fields.retain(|name, value| {
                 let part = shape.value(name).unwrap_or(&Shape::Untyped);
-                let naming = if shape.field(name).is_some() { Naming::Declared } else { Naming::Dynamic };
+                let naming =
+                    if shape.field(name).is_some() { Naming::Declared } else { Naming::Dynamic };
                 self.retain_part(&PathElement::Field(name.clone()), naming, part, value)
             }),
-            (Granularity::List(list_type, shape), Value::Array(items)) => items.retain_mut(|item| {
-                granularity::element(item, list_type)
-                    .map_or(true, |element| self.retain_part(&element, Naming::Dynamic, shape, item))
-            }),
+            (Granularity::List(list_type, shape), Value::Array(items)) => {
+                items.retain_mut(|item| {
+                    granularity::element(item, list_type).map_or(true, |element| {
+                        self.retain_part(&element, Naming::Dynamic, shape, item)
+                    })
+                })
+            }
             _ => {}
         }
     }
 
     /// Prunes a part of the value. Returns false if the whole part is to be removed.
-    fn retain_part(&self, element: &PathElement, naming: Naming, shape: &Shape, value: &mut Value) -> bool {
+    fn retain_part(
+        &self,
+        element: &PathElement,
+        naming: Naming,
+        shape: &Shape,
+        value: &mut Value,
+    ) -> bool {
         let Some(last_applied) = self.last_applied.part(element) else { return true };
         let owned = self.owned.and_then(|owned| owned.part(element));
         let was_member = naming.is_in(last_applied);
         let was_applied = self.was_applied || was_member;
-        let is_unowned = self.is_unowned || (was_applied && !owned.is_some_and(|owned| naming.is_in(owned)));
+        let is_unowned =
+            self.is_unowned || (was_applied && !owned.is_some_and(|owned| naming.is_in(owned)));
         if was_member && is_unowned {
             return false;
         }

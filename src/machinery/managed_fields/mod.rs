@@ -56,7 +56,12 @@ pub fn update(schema: &Schema, old: Option<&Value>, mut new: Value, manager: &Ma
     if owners.is_empty() && old.is_some() {
         return new;
     }
-    let owner = Owner::new(&manager.name, ManagedFieldsOperation::Update, manager.api_version, manager.subresource);
+    let owner = Owner::new(
+        &manager.name,
+        ManagedFieldsOperation::Update,
+        manager.api_version,
+        manager.subresource,
+    );
     if let Ok(comparison) = changes(schema, old.unwrap_or(&schema.empty), &new, manager) {
         owners.update(owner, comparison, manager.time);
         owners.cap();
@@ -86,7 +91,12 @@ fn is_reset(entries: &Value) -> bool {
 }
 
 /// The changes between two objects, without fields that cannot be owned.
-fn changes(schema: &Schema, old: &Value, new: &Value, manager: &Manager) -> Result<Comparison, String> {
+fn changes(
+    schema: &Schema,
+    old: &Value,
+    new: &Value,
+    manager: &Manager,
+) -> Result<Comparison, String> {
     let mut comparison = compare(&schema.root, old, new)?;
     comparison.changed.subtract(&STRIPPED_FIELDS);
     comparison.removed.subtract(&STRIPPED_FIELDS);
@@ -114,15 +124,29 @@ impl Owners {
 /// Metadata that nobody owns, because it identifies the object or only the server sets it
 /// (`stripMeta` in `k8s.io/apimachinery/pkg/util/managedfields/internal/stripmeta.go`).
 static STRIPPED_FIELDS: LazyLock<FieldSet> = LazyLock::new(|| {
-    const METADATA: [&str; 8] =
-        ["name", "namespace", "creationTimestamp", "selfLink", "uid", "generation", "managedFields", "resourceVersion"];
+    const METADATA: [&str; 8] = [
+        "name",
+        "namespace",
+        "creationTimestamp",
+        "selfLink",
+        "uid",
+        "generation",
+        "managedFields",
+        "resourceVersion",
+    ];
     let member = |parts: &[&str]| {
         let mut set = FieldSet::leaf();
-        parts.iter().for_each(|name| set.insert(PathElement::Field((*name).to_owned()), FieldSet::leaf()));
+        parts
+            .iter()
+            .for_each(|name| set.insert(PathElement::Field((*name).to_owned()), FieldSet::leaf()));
         set
     };
     let mut all = FieldSet::default();
-    for (name, set) in [("kind", FieldSet::leaf()), ("apiVersion", FieldSet::leaf()), ("metadata", member(&METADATA))] {
+    for (name, set) in [
+        ("kind", FieldSet::leaf()),
+        ("apiVersion", FieldSet::leaf()),
+        ("metadata", member(&METADATA)),
+    ] {
         all.insert(PathElement::Field(name.to_owned()), set);
     }
     all

@@ -52,7 +52,12 @@ pub(super) struct Owners(BTreeMap<ManagerId, Owner>);
 
 impl Owner {
     /// Creates an owner without fields.
-    pub(super) fn new(manager: &str, operation: ManagedFieldsOperation, api_version: &str, subresource: &str) -> Self {
+    pub(super) fn new(
+        manager: &str,
+        operation: ManagedFieldsOperation,
+        api_version: &str,
+        subresource: &str,
+    ) -> Self {
         let version = match operation {
             ManagedFieldsOperation::Apply => "",
             ManagedFieldsOperation::Update => api_version,
@@ -76,7 +81,8 @@ impl Owner {
         if text("apiVersion").is_empty() || text("fieldsType") != "FieldsV1" {
             return None;
         }
-        let mut owner = Self::new(text("manager"), operation, text("apiVersion"), text("subresource"));
+        let mut owner =
+            Self::new(text("manager"), operation, text("apiVersion"), text("subresource"));
         owner.time = text("time").parse().ok();
         if let Some(fields) = entry.get("fieldsV1").filter(|fields| !fields.is_null()) {
             owner.fields = FieldSet::read(fields)?;
@@ -156,7 +162,12 @@ impl Owners {
 
     /// Removes fields from all owners except `keeper`. Also removes owners whose fields have
     /// another version, because it is no longer served.
-    pub(super) fn release(&mut self, fields: &FieldSet, keeper: Option<&ManagerId>, api_version: &str) {
+    pub(super) fn release(
+        &mut self,
+        fields: &FieldSet,
+        keeper: Option<&ManagerId>,
+        api_version: &str,
+    ) {
         self.0.retain(|id, owner| {
             let is_keeper = Some(id) == keeper;
             if !is_keeper {
@@ -173,17 +184,29 @@ impl Owners {
 
     /// Merges the oldest entries from updates if there are more than [`MAX_UPDATERS`].
     pub(super) fn cap(&mut self) {
-        let updaters = self.iter().filter(|owner| owner.id.operation == ManagedFieldsOperation::Update);
-        let mut updaters: Vec<_> = updaters.map(|owner| (owner.seconds(), owner.id.clone())).collect();
-        let Some(surplus) = updaters.len().checked_sub(MAX_UPDATERS).filter(|surplus| *surplus > 0) else { return };
+        let updaters =
+            self.iter().filter(|owner| owner.id.operation == ManagedFieldsOperation::Update);
+        let mut updaters: Vec<_> =
+            updaters.map(|owner| (owner.seconds(), owner.id.clone())).collect();
+        let Some(surplus) = updaters.len().checked_sub(MAX_UPDATERS).filter(|surplus| *surplus > 0)
+        else {
+            return;
+        };
         updaters.sort();
         // Merging into a new bucket, or a bucket into itself, does not reduce the number of
         // entries.
-        let is_bucket = |(_, id): &(i64, ManagerId)| id.manager == ANCIENT_CHANGES && id.subresource.is_empty();
-        let thrown = surplus + usize::from(updaters.iter().position(is_bucket).is_none_or(|at| at <= surplus));
+        let is_bucket =
+            |(_, id): &(i64, ManagerId)| id.manager == ANCIENT_CHANGES && id.subresource.is_empty();
+        let thrown = surplus
+            + usize::from(updaters.iter().position(is_bucket).is_none_or(|at| at <= surplus));
         for (_, id) in updaters.into_iter().take(thrown) {
             let Some(old) = self.0.remove(&id) else { continue };
-            let bucket = self.entry(&Owner::new(ANCIENT_CHANGES, ManagedFieldsOperation::Update, &old.api_version, ""));
+            let bucket = self.entry(&Owner::new(
+                ANCIENT_CHANGES,
+                ManagedFieldsOperation::Update,
+                &old.api_version,
+                "",
+            ));
             bucket.fields.add(old.fields);
             bucket.time = old.time.or(bucket.time);
         }

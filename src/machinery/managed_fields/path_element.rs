@@ -32,11 +32,15 @@ impl PathElement {
         match kind {
             "f" => Some(Self::Field(content.to_owned())),
             "i" => content.parse().ok().map(Self::Index),
-            "v" => serde_json::from_str(content).ok().map(|value: Value| Self::Value(OrderedValue::from(&value))),
+            "v" => serde_json::from_str(content)
+                .ok()
+                .map(|value: Value| Self::Value(OrderedValue::from(&value))),
             "k" => {
                 let keys: Map<String, Value> = serde_json::from_str(content).ok()?;
-                let mut keys: Vec<_> =
-                    keys.into_iter().map(|(name, value)| (name, OrderedValue::from(&value))).collect();
+                let mut keys: Vec<_> = keys
+                    .into_iter()
+                    .map(|(name, value)| (name, OrderedValue::from(&value)))
+                    .collect();
                 keys.sort();
                 Some(Self::Key(keys))
             }
@@ -49,8 +53,10 @@ impl PathElement {
         match self {
             Self::Field(name) => format!("f:{name}"),
             Self::Key(keys) => {
-                let fields: Vec<_> =
-                    keys.iter().map(|(name, value)| format!("{}:{}", json::to_text(name), value.to_json())).collect();
+                let fields: Vec<_> = keys
+                    .iter()
+                    .map(|(name, value)| format!("{}:{}", json::to_text(name), value.to_json()))
+                    .collect();
                 format!("k:{{{}}}", fields.join(","))
             }
             Self::Value(value) => format!("v:{}", value.to_json()),
@@ -65,7 +71,9 @@ impl PathElement {
     pub(super) fn of_item(item: &Value, keys: &[ListKey]) -> Result<Self, String> {
         const NO_OBJECT: &str = "associative list with keys may not have non-map elements";
         let fields = match item {
-            Value::Null => return Err("associative list with keys may not have a null element".into()),
+            Value::Null => {
+                return Err("associative list with keys may not have a null element".into());
+            }
             item => item.as_object().ok_or(NO_OBJECT)?,
         };
         let of_key = |key: &ListKey| match fields.get(&key.name).or(key.default.as_ref()) {
@@ -85,7 +93,9 @@ impl PathElement {
     pub(super) fn of_set_item(item: &Value) -> Result<Self, String> {
         match item {
             Value::Array(_) => Err("not supporting lists as elements".into()),
-            Value::Object(_) => Err("associative list without keys has an element that's a map type".into()),
+            Value::Object(_) => {
+                Err("associative list without keys has an element that's a map type".into())
+            }
             scalar => Ok(Self::Value(OrderedValue::from(scalar))),
         }
     }
@@ -97,7 +107,8 @@ impl fmt::Display for PathElement {
         match self {
             Self::Field(name) => write!(f, ".{name}"),
             Self::Key(keys) => {
-                let keys: Vec<_> = keys.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                let keys: Vec<_> =
+                    keys.iter().map(|(name, value)| format!("{name}={value}")).collect();
                 write!(f, "[{}]", keys.join(","))
             }
             Self::Value(value) => write!(f, "[={value}]"),
@@ -112,7 +123,15 @@ mod tests {
 
     #[test]
     fn elements_survive_a_round_trip() {
-        for step in ["f:a:b", r#"k:{"name":"a\"b"}"#, r#"k:{"a":1,"b":true}"#, r#"v:"x""#, "v:1.5", "v:null", "i:-3"] {
+        for step in [
+            "f:a:b",
+            r#"k:{"name":"a\"b"}"#,
+            r#"k:{"a":1,"b":true}"#,
+            r#"v:"x""#,
+            "v:1.5",
+            "v:null",
+            "i:-3",
+        ] {
             assert_eq!(PathElement::parse(step).unwrap().to_text(), step);
         }
         for step in ["", "f", "x:1", "k:[]", "k:{", "v:", "i:a"] {
@@ -122,8 +141,19 @@ mod tests {
 
     #[test]
     fn elements_are_ordered_by_kind_and_content() {
-        let written = ["f:a", "f:b", r#"k:{"name":"a"}"#, r#"k:{"name":"b"}"#, "v:1", "v:2", r#"v:"1""#, "i:9", "i:10"];
-        let mut steps: Vec<_> = written.iter().rev().map(|step| PathElement::parse(step).unwrap()).collect();
+        let written = [
+            "f:a",
+            "f:b",
+            r#"k:{"name":"a"}"#,
+            r#"k:{"name":"b"}"#,
+            "v:1",
+            "v:2",
+            r#"v:"1""#,
+            "i:9",
+            "i:10",
+        ];
+        let mut steps: Vec<_> =
+            written.iter().rev().map(|step| PathElement::parse(step).unwrap()).collect();
         steps.sort();
         assert_eq!(steps.iter().map(PathElement::to_text).collect::<Vec<_>>(), written);
     }

@@ -28,7 +28,8 @@ struct SchemaValidator {
 impl SchemaValidator {
     fn report(&mut self, what: impl Display) {
         let colon = if self.path.is_empty() { "" } else { ": " };
-        self.errors.push_with(|| format!("{}{colon}{}", excerpt::of(&self.path), excerpt::of(what)));
+        self.errors
+            .push_with(|| format!("{}{colon}{}", excerpt::of(&self.path), excerpt::of(what)));
     }
 
     /// Calls `visit` with `step` appended to the path.
@@ -50,8 +51,12 @@ impl SchemaValidator {
                     self.report(error);
                 }
             }
-            (Shape::List(list_type, items), Value::Array(list)) => self.items(list_type, items, list),
-            (Shape::List(..), other) => self.report(format_args!("expected list, got {}", ValueUnstructured(other))),
+            (Shape::List(list_type, items), Value::Array(list)) => {
+                self.items(list_type, items, list)
+            }
+            (Shape::List(..), other) => {
+                self.report(format_args!("expected list, got {}", ValueUnstructured(other)))
+            }
             (Shape::Struct(..) | Shape::Map(..), Value::Object(fields)) => {
                 for (name, value) in fields {
                     self.at(format_args!(".{name}"), |validator| match shape.value(name) {
@@ -100,7 +105,9 @@ fn scalar_error(scalar: Scalar, value: &Value) -> Option<String> {
         (Scalar::Number | Scalar::Integer, other) => {
             Some(format!("expected numeric (int or float), got {}", type_of(other)))
         }
-        (Scalar::Boolean, other) => Some(format!("expected boolean, got {}", ValueUnstructured(other))),
+        (Scalar::Boolean, other) => {
+            Some(format!("expected boolean, got {}", ValueUnstructured(other)))
+        }
     }
 }
 

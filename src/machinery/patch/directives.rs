@@ -39,7 +39,10 @@ impl StrategicMergeError {
     }
 }
 
-pub(super) fn unknown_directive(directive: &Value, patch: &Map<String, Value>) -> StrategicMergeError {
+pub(super) fn unknown_directive(
+    directive: &Value,
+    patch: &Map<String, Value>,
+) -> StrategicMergeError {
     StrategicMergeError::format(format!(
         "unknown patch type: {} in map: {}",
         go_fmt::value(directive),
@@ -51,14 +54,19 @@ pub(super) fn unknown_directive(directive: &Value, patch: &Map<String, Value>) -
 /// (`removeDirectives`, `discardNullValuesFromPatch`).
 pub(super) fn without_directives(patch: &Value) -> Value {
     let is_directive = |name: &str| {
-        [PATCH, RETAIN_KEYS, DELETE_FROM_PRIMITIVE_LIST, SET_ELEMENT_ORDER].iter().any(|key| name.starts_with(key))
+        [PATCH, RETAIN_KEYS, DELETE_FROM_PRIMITIVE_LIST, SET_ELEMENT_ORDER]
+            .iter()
+            .any(|key| name.starts_with(key))
     };
     match patch {
         Value::Object(fields) => {
-            let fields = fields.iter().filter(|(name, value)| !is_directive(name) && !value.is_null());
+            let fields =
+                fields.iter().filter(|(name, value)| !is_directive(name) && !value.is_null());
             match patch.get(PATCH).and_then(Value::as_str) {
                 Some("delete") => Value::Object(Map::new()),
-                _ => Value::Object(fields.map(|(name, value)| (name.clone(), without_directives(value))).collect()),
+                _ => Value::Object(
+                    fields.map(|(name, value)| (name.clone(), without_directives(value))).collect(),
+                ),
             }
         }
         Value::Array(items) => {

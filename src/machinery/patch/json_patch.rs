@@ -12,7 +12,9 @@ use self::JsonPatchError::Failed;
 use crate::machinery::body_limits;
 use crate::machinery::field_validation;
 use crate::machinery::go_fmt::json_type_name;
-use crate::machinery::schema::{ListType, MapType, PatchStrategy, Scalar, Shape, StructField, StructType};
+use crate::machinery::schema::{
+    ListType, MapType, PatchStrategy, Scalar, Shape, StructField, StructType,
+};
 use crate::machinery::step_budget::{BudgetExhausted, StepBudget};
 use crate::meta::{Limited, Status};
 
@@ -86,13 +88,17 @@ impl JsonPatch {
         };
         if operations.len() > MAX_OPERATIONS {
             let count = operations.len();
-            let text = format!("The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {count}");
+            let text = format!(
+                "The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {count}"
+            );
             return Err(Status::failure(413, "RequestEntityTooLarge", text));
         }
         let text = |fields: &Map<String, Value>, key: &str| match fields.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(other) => Err(mismatch(other, &format!("struct field jsonPatchOp.{key} of type string"))),
+            Some(other) => {
+                Err(mismatch(other, &format!("struct field jsonPatchOp.{key} of type string")))
+            }
         };
         let operation = |value: &Value| match value {
             Value::Null => Ok(PatchOperation::default()),
@@ -114,7 +120,9 @@ impl JsonPatch {
             let first = pointer.trim_start_matches('/').split('/').next().unwrap_or_default();
             first.is_empty() || fields.contains(&first)
         };
-        self.0.iter().any(|operation| [&operation.path, &operation.from].into_iter().flatten().any(is_among))
+        self.0
+            .iter()
+            .any(|operation| [&operation.path, &operation.from].into_iter().flatten().any(is_among))
     }
 
     /// Applies all operations to a document.
@@ -122,7 +130,11 @@ impl JsonPatch {
     /// # Errors
     /// An operation failed, or they take more steps than the budget has. The document is then
     /// partly changed.
-    pub(super) fn apply(&self, document: &mut Value, budget: &mut StepBudget) -> Result<(), JsonPatchError> {
+    pub(super) fn apply(
+        &self,
+        document: &mut Value,
+        budget: &mut StepBudget,
+    ) -> Result<(), JsonPatchError> {
         let mut target = PatchTarget { document, budget, copied: Size::default() };
         self.0.iter().try_for_each(|operation| target.apply(operation))
     }
@@ -168,7 +180,9 @@ impl ParentPaths {
         for (step, below) in &self.0 {
             let value = match &mut *value {
                 Value::Object(fields) => fields.get_mut(step),
-                Value::Array(items) => index(step, items.len()).ok().and_then(|at| items.get_mut(at)),
+                Value::Array(items) => {
+                    index(step, items.len()).ok().and_then(|at| items.get_mut(at))
+                }
                 _ => None,
             };
             if let Some(value) = value {
@@ -185,7 +199,10 @@ pub(super) fn strict_errors(body: &[u8]) -> Limited<String> {
     let fields = ["op", "path", "from"].into_iter().map(|name| (name.to_owned(), text()));
     let operation = Shape::Struct(
         MapType::Granular,
-        StructType { type_name: String::new(), by_name: fields.chain([("value".to_owned(), any)]).collect() },
+        StructType {
+            type_name: String::new(),
+            by_name: fields.chain([("value".to_owned(), any)]).collect(),
+        },
     );
     let patch = Shape::List(ListType::Atomic, Box::new(operation));
     field_validation::json_strict_errors(body, &patch).map(|error| format!("json patch {error}"))
@@ -230,7 +247,9 @@ impl PatchTarget<'_> {
             }
             "copy" => {
                 // `copy` of a missing field creates `null`.
-                let from = operation.from().and_then(|from| if from.is_empty() { Err(Failed) } else { Ok(from) })?;
+                let from = operation
+                    .from()
+                    .and_then(|from| if from.is_empty() { Err(Failed) } else { Ok(from) })?;
                 let value = find(self.document, from)?.unwrap_or(&Value::Null);
                 let size = size(value)?;
                 self.copied.bytes += size.bytes;
@@ -247,7 +266,8 @@ impl PatchTarget<'_> {
             }
             "test" => {
                 let nothing = Value::Null;
-                let (found, expected) = (find(self.document, operation.path()?)?, operation.value.as_ref());
+                let (found, expected) =
+                    (find(self.document, operation.path()?)?, operation.value.as_ref());
                 let is_same = found.unwrap_or(&nothing) == expected.unwrap_or(&nothing);
                 if is_same { Ok(()) } else { Err(Failed) }
             }
@@ -320,7 +340,11 @@ fn index(step: &str, length: usize) -> Result<usize, JsonPatchError> {
         return Err(Failed);
     }
     let distance: usize = digits.parse().map_err(|_| Failed)?;
-    if step.starts_with('-') && distance > 0 { length.checked_sub(distance).ok_or(Failed) } else { Ok(distance) }
+    if step.starts_with('-') && distance > 0 {
+        length.checked_sub(distance).ok_or(Failed)
+    } else {
+        Ok(distance)
+    }
 }
 
 /// The value at a path; none if an object lacks the last component.
@@ -329,7 +353,8 @@ fn find<'a>(document: &'a Value, path: &str) -> Result<Option<&'a Value>, JsonPa
         return Ok(Some(document));
     }
     let (steps, last) = parse_pointer(path)?;
-    let parent = steps.iter().try_fold(document, |value, step| child(value, step)?.ok_or(Failed))?;
+    let parent =
+        steps.iter().try_fold(document, |value, step| child(value, step)?.ok_or(Failed))?;
     child(parent, &last)
 }
 
@@ -342,7 +367,10 @@ fn child<'a>(value: &'a Value, step: &str) -> Result<Option<&'a Value>, JsonPatc
 }
 
 /// The parent object or list of a path, and the last component.
-fn parent<'a>(document: &'a mut Value, path: &str) -> Result<(&'a mut Value, String), JsonPatchError> {
+fn parent<'a>(
+    document: &'a mut Value,
+    path: &str,
+) -> Result<(&'a mut Value, String), JsonPatchError> {
     let (steps, last) = parse_pointer(path)?;
     let descend = |value: &'a mut Value, step: &String| match value {
         Value::Object(fields) => fields.get_mut(step).ok_or(Failed),

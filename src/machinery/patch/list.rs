@@ -85,12 +85,18 @@ impl PatchedList<'_> {
             Some(ItemType::Scalar) => self.merged_set(current, patch),
             Some(ItemType::Object) => match key {
                 Some(key) => self.merged_map(current, patch, key, budget),
-                None => Err(StrategicMergeError::format("cannot merge lists without merge key for type struct")),
+                None => Err(StrategicMergeError::format(
+                    "cannot merge lists without merge key for type struct",
+                )),
             },
         }
     }
 
-    fn merged_set(self, mut current: Vec<Value>, patch: &[Value]) -> Result<Vec<Value>, StrategicMergeError> {
+    fn merged_set(
+        self,
+        mut current: Vec<Value>,
+        patch: &[Value],
+    ) -> Result<Vec<Value>, StrategicMergeError> {
         let before = self.positions(&current);
         current.extend(patch.iter().cloned());
         let mut seen = BTreeSet::new();
@@ -115,13 +121,15 @@ impl PatchedList<'_> {
         }
         if !directives.deleted.is_empty() {
             current.retain(|item| {
-                item.get(key).is_none_or(|value| !directives.deleted.contains(&OrderedValue::from(value)))
+                item.get(key)
+                    .is_none_or(|value| !directives.deleted.contains(&OrderedValue::from(value)))
             });
         }
         let before = self.positions(&current);
         let mut positions = before.clone();
         for item in &directives.items {
-            let value = item.get(key).ok_or_else(|| StrategicMergeError::no_merge_key(item, key))?;
+            let value =
+                item.get(key).ok_or_else(|| StrategicMergeError::no_merge_key(item, key))?;
             match positions.get(&OrderedValue::from(value)) {
                 Some(at) => (self.merge_item)(self.shape, &mut current[*at], item, budget)?,
                 None => {
@@ -130,7 +138,8 @@ impl PatchedList<'_> {
                 }
             }
         }
-        let order: Vec<Value> = directives.items.into_iter().map(|item| Value::Object(item.clone())).collect();
+        let order: Vec<Value> =
+            directives.items.into_iter().map(|item| Value::Object(item.clone())).collect();
         self.ordered(current, &order, &before)
     }
 
@@ -158,8 +167,8 @@ impl PatchedList<'_> {
         let mut others = others.into_iter().peekable();
         for (_, position, item) in named {
             // The previous order is known only for items that both had a position.
-            while let Some((_, other)) =
-                others.next_if(|(other, _)| other.is_some() && position.is_some() && *other < position)
+            while let Some((_, other)) = others
+                .next_if(|(other, _)| other.is_some() && position.is_some() && *other < position)
             {
                 out.push(other);
             }
@@ -188,9 +197,10 @@ impl PatchedList<'_> {
     /// The identity of an item: the value of the merge key, or the item itself.
     fn id(self, item: &Value) -> Result<OrderedValue, StrategicMergeError> {
         match (self.strategy, item) {
-            (ListStrategy::Merge(Some(key)), Value::Object(fields)) => {
-                fields.get(key).map(OrderedValue::from).ok_or_else(|| StrategicMergeError::no_merge_key(fields, key))
-            }
+            (ListStrategy::Merge(Some(key)), Value::Object(fields)) => fields
+                .get(key)
+                .map(OrderedValue::from)
+                .ok_or_else(|| StrategicMergeError::no_merge_key(fields, key)),
             (_, item) => Ok(OrderedValue::from(item)),
         }
     }
@@ -225,12 +235,16 @@ impl<'a> Directives<'a> {
             };
             match directive.as_str() {
                 Some("delete") => {
-                    let value = item.get(key).ok_or_else(|| StrategicMergeError::no_merge_key(item, key))?;
+                    let value = item
+                        .get(key)
+                        .ok_or_else(|| StrategicMergeError::no_merge_key(item, key))?;
                     all.deleted.insert(OrderedValue::from(value));
                 }
                 Some("replace") => all.replaces = true,
                 Some("merge") => {
-                    return Err(StrategicMergeError::format("merging lists cannot yet be specified in the patch"));
+                    return Err(StrategicMergeError::format(
+                        "merging lists cannot yet be specified in the patch",
+                    ));
                 }
                 _ => return Err(unknown_directive(directive, item)),
             }
@@ -247,7 +261,9 @@ enum ItemType {
 }
 
 /// The type of all items; none for an empty list.
-fn common_type<'a>(items: impl Iterator<Item = &'a Value> + Clone) -> Result<Option<ItemType>, StrategicMergeError> {
+fn common_type<'a>(
+    items: impl Iterator<Item = &'a Value> + Clone,
+) -> Result<Option<ItemType>, StrategicMergeError> {
     let mut types = items.clone().map(std::mem::discriminant);
     let Some(first) = items.clone().next() else { return Ok(None) };
     if first.is_array() {

@@ -71,15 +71,17 @@ impl Patch {
     /// operations.
     pub fn read(content_type: &str, body: &[u8]) -> Result<Self, Status> {
         let media = media_type::essence(content_type).to_ascii_lowercase();
-        let decoding = |reason: String| Status::bad_request(format!("error decoding patch: {reason}"));
+        let decoding =
+            |reason: String| Status::bad_request(format!("error decoding patch: {reason}"));
         let (content, strict_errors) = match media.as_str() {
             "application/json-patch+json" => {
                 let patch = JsonPatch::read(&value::parse_json(body).map_err(decoding)?, decoding)?;
                 (PatchContent::Json(patch), json_patch::strict_errors(body))
             }
-            "application/merge-patch+json" => {
-                (PatchContent::Merge(parse_object(body).map_err(decoding)?), field_validation::duplicate_fields(body))
-            }
+            "application/merge-patch+json" => (
+                PatchContent::Merge(parse_object(body).map_err(decoding)?),
+                field_validation::duplicate_fields(body),
+            ),
             "application/strategic-merge-patch+json" => {
                 let patch = parse_object(body).map_err(Status::bad_request)?.unwrap_or_default();
                 (PatchContent::Strategic(patch), field_validation::duplicate_fields(body))
@@ -114,7 +116,8 @@ impl Patch {
 
     /// Returns true if the patch reads or changes one of these top-level fields.
     pub fn touches(&self, fields: &[&str]) -> bool {
-        let has_any = |object: &Map<String, Value>| fields.iter().any(|name| object.contains_key(*name));
+        let has_any =
+            |object: &Map<String, Value>| fields.iter().any(|name| object.contains_key(*name));
         match &self.content {
             PatchContent::Json(patch) => patch.touches(fields),
             PatchContent::Merge(None) => false,
@@ -130,9 +133,12 @@ impl Patch {
     /// 400 or 422 with the texts of Kubernetes; 413 for a patch that takes too many steps.
     pub fn apply_to(&self, current: &Value, schema: &Schema) -> Result<Value, Status> {
         let mut object = current.clone();
-        let budget = |object: &Value| StepBudget::for_size(self.bytes.saturating_add(json_size(object)));
+        let budget =
+            |object: &Value| StepBudget::for_size(self.bytes.saturating_add(json_size(object)));
         match &self.content {
-            PatchContent::Json(patch) => patch.apply(&mut object, &mut budget(current)).map_err(json_patch_error)?,
+            PatchContent::Json(patch) => {
+                patch.apply(&mut object, &mut budget(current)).map_err(json_patch_error)?
+            }
             PatchContent::Merge(None) => return Err(Status::bad_request("Invalid JSON Patch")),
             PatchContent::Merge(Some(patch)) => merge_patch::merge(&mut object, patch),
             PatchContent::Strategic(patch) => {
@@ -156,16 +162,24 @@ impl Patch {
         };
         let no_resource = GroupResource { group: "", name: "" };
         // `reason` may list many fields. It has a limit of its own.
-        let kind = field::ErrorKind::Invalid { value: field::quote(&bad_value), rule: reason.into() };
+        let kind =
+            field::ErrorKind::Invalid { value: field::quote(&bad_value), rule: reason.into() };
         Status::invalid(no_resource, "", &field::Error { field: "patch".into(), kind }.into())
     }
 
     /// Error for a patched object with a value of a wrong type: 422, or 400 for server-side apply.
-    pub fn type_mismatch(&self, patched: &Value, mismatch: &TypeMismatch, api: GroupVersion) -> Status {
+    pub fn type_mismatch(
+        &self,
+        patched: &Value,
+        mismatch: &TypeMismatch,
+        api: GroupVersion,
+    ) -> Status {
         let PatchContent::Apply(configuration) = &self.content else {
             let is_strategic = matches!(&self.content, PatchContent::Strategic(_));
-            return self
-                .invalid(patched, &if is_strategic { mismatch.conversion_error() } else { mismatch.json_error() });
+            return self.invalid(
+                patched,
+                &if is_strategic { mismatch.conversion_error() } else { mismatch.json_error() },
+            );
         };
         let string = |value: &Value| excerpt::of(value.as_str().unwrap_or_default());
         let text = |key: &str| string(&configuration["metadata"][key]);
@@ -209,11 +223,13 @@ fn parse_object(body: &[u8]) -> Result<Option<Map<String, Value>>, String> {
 /// Parses the configuration of a server-side apply.
 fn parse_apply_configuration(body: &[u8]) -> Result<Value, Status> {
     let refuse = |reason: String| Status::bad_request(format!("error decoding YAML: {reason}"));
-    match value::parse_yaml(body).map_err(|reason| refuse(format!("error converting YAML to JSON: {reason}")))? {
+    match value::parse_yaml(body)
+        .map_err(|reason| refuse(format!("error converting YAML to JSON: {reason}")))?
+    {
         Value::Null => Ok(Value::Object(Map::new())),
-        value if body_limits::exceeds_depth(&value, body_limits::MAX_DEPTH) => {
-            Err(refuse(format!("the object is nested deeper than {} levels", body_limits::MAX_DEPTH)))
-        }
+        value if body_limits::exceeds_depth(&value, body_limits::MAX_DEPTH) => Err(refuse(
+            format!("the object is nested deeper than {} levels", body_limits::MAX_DEPTH),
+        )),
         value @ Value::Object(_) => Ok(value),
         other => Err(refuse(format!(
             "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::directives::{
-    DELETE_FROM_PRIMITIVE_LIST, PATCH, RETAIN_KEYS, SET_ELEMENT_ORDER, StrategicMergeError, unknown_directive,
-    without_directives,
+    DELETE_FROM_PRIMITIVE_LIST, PATCH, RETAIN_KEYS, SET_ELEMENT_ORDER, StrategicMergeError,
+    unknown_directive, without_directives,
 };
 use super::list::{ListChange, ListStrategy, PatchedList};
 use crate::machinery::ordered_value::OrderedValue;
@@ -52,7 +52,8 @@ pub(super) fn merge(
                 let deleted: BTreeSet<_> = deleted.iter().map(OrderedValue::from).collect();
                 items.retain(|item| !deleted.contains(&OrderedValue::from(item)));
             }
-        } else if name != RETAIN_KEYS && !patch.contains_key(&format!("{SET_ELEMENT_ORDER}/{name}")) {
+        } else if name != RETAIN_KEYS && !patch.contains_key(&format!("{SET_ELEMENT_ORDER}/{name}"))
+        {
             merge_field(shape, fields, name, value, budget)?;
         }
     }
@@ -81,7 +82,9 @@ fn merge_field(
     match (fields.get_mut(name), patch) {
         // swap_remove avoids moving all later fields. Their order has no meaning.
         (_, Value::Null) => _ = fields.swap_remove(name),
-        (Some(current @ Value::Object(_)), Value::Object(patch)) if strategy != Some(&PatchStrategy::Replace) => {
+        (Some(current @ Value::Object(_)), Value::Object(patch))
+            if strategy != Some(&PatchStrategy::Replace) =>
+        {
             merge(shape.value(name).unwrap_or(&Shape::Untyped), current, patch, budget)?;
         }
         (Some(Value::Array(_)), Value::Array(_)) => {
@@ -103,7 +106,9 @@ fn merge_list(
 ) -> Result<(), StrategicMergeError> {
     let expect = |value: Option<&Value>| match value {
         None | Some(Value::Null | Value::Array(_)) => Ok(()),
-        Some(_) => Err(StrategicMergeError::format(format!("expected the field {name} to be a list"))),
+        Some(_) => {
+            Err(StrategicMergeError::format(format!("expected the field {name} to be a list")))
+        }
     };
     expect(fields.get(name))?;
     expect(patch)?;
@@ -128,7 +133,10 @@ fn merge_list(
 }
 
 /// The result of a `$patch` directive for a whole object (`handleDirectiveInMergeMap`).
-fn apply_directive(directive: &Value, patch: &Map<String, Value>) -> Result<Value, StrategicMergeError> {
+fn apply_directive(
+    directive: &Value,
+    patch: &Map<String, Value>,
+) -> Result<Value, StrategicMergeError> {
     match directive.as_str() {
         Some("replace") => Ok(without_directives(&Value::Object(patch.clone()))),
         Some("delete") => Ok(Value::Object(Map::new())),
@@ -146,11 +154,13 @@ fn retain_keys(
     let Some(kept) = patch.get(RETAIN_KEYS) else { return Ok(()) };
     budget.take(fields.len())?;
     let refuse = || format_error("retainKeys");
-    let kept: BTreeSet<_> = kept.as_array().ok_or_else(refuse)?.iter().filter_map(Value::as_str).collect();
+    let kept: BTreeSet<_> =
+        kept.as_array().ok_or_else(refuse)?.iter().filter_map(Value::as_str).collect();
     let is_kept = |name: &str| kept.contains(name);
     let is_set = |(name, value): &(&String, &Value)| {
-        let is_directive =
-            *name == RETAIN_KEYS || name.starts_with(DELETE_FROM_PRIMITIVE_LIST) || name.starts_with(SET_ELEMENT_ORDER);
+        let is_directive = *name == RETAIN_KEYS
+            || name.starts_with(DELETE_FROM_PRIMITIVE_LIST)
+            || name.starts_with(SET_ELEMENT_ORDER);
         !is_directive && !value.is_null()
     };
     if !patch.iter().filter(is_set).all(|(name, _)| is_kept(name)) {

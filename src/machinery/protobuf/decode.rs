@@ -23,7 +23,9 @@ pub enum DecodeError {
     #[error("empty body")]
     EmptyBody,
     /// The input lacks the prefix of Kubernetes.
-    #[error("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]")]
+    #[error(
+        "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]"
+    )]
     Prefix,
     /// The input is not a protobuf message.
     #[error(transparent)]
@@ -56,7 +58,10 @@ pub enum DecodeError {
 ///
 /// # Errors
 /// The bytes are not a valid message, or it has too many values.
-pub fn decode_fields(message: &MessageDescriptor, bytes: &[u8]) -> Result<Map<String, Value>, DecodeError> {
+pub fn decode_fields(
+    message: &MessageDescriptor,
+    bytes: &[u8],
+) -> Result<Map<String, Value>, DecodeError> {
     if !is_short(bytes) && count_message_values(message, bytes)? > MAX_VALUES {
         return Err(DecodeError::TooManyValues);
     }
@@ -76,7 +81,9 @@ fn count_message_values(message: &MessageDescriptor, bytes: &[u8]) -> Result<usi
             (Ok(FieldType::Message(inner) | FieldType::Inline(inner)), WireValue::Bytes(bytes)) => {
                 count += count_message_values(inner, bytes)?;
             }
-            (Ok(FieldType::Json | FieldType::JsonLine), WireValue::Bytes(bytes)) => count += count_json_values(bytes)?,
+            (Ok(FieldType::Json | FieldType::JsonLine), WireValue::Bytes(bytes)) => {
+                count += count_json_values(bytes)?
+            }
             _ => {}
         }
     }
@@ -94,7 +101,11 @@ fn count_json_values(message: &[u8]) -> Result<usize, DecodeError> {
     Ok(count)
 }
 
-fn read(message: &MessageDescriptor, bytes: &[u8], into: &mut Map<String, Value>) -> Result<(), DecodeError> {
+fn read(
+    message: &MessageDescriptor,
+    bytes: &[u8],
+    into: &mut Map<String, Value>,
+) -> Result<(), DecodeError> {
     let mut reader = WireReader::new(bytes);
     while let Some((number, value)) = reader.next()? {
         if let Ok(at) = message.fields.binary_search_by_key(&number, |field| field.number) {
@@ -105,7 +116,11 @@ fn read(message: &MessageDescriptor, bytes: &[u8], into: &mut Map<String, Value>
 }
 
 /// Adds a value to a field.
-fn add_value(field: &FieldDescriptor, value: WireValue<'_>, into: &mut Map<String, Value>) -> Result<(), DecodeError> {
+fn add_value(
+    field: &FieldDescriptor,
+    value: WireValue<'_>,
+    into: &mut Map<String, Value>,
+) -> Result<(), DecodeError> {
     if let FieldType::Inline(message) = field.field_type {
         return read(message, bytes(field, value)?, into);
     }
@@ -116,7 +131,9 @@ fn add_value(field: &FieldDescriptor, value: WireValue<'_>, into: &mut Map<Strin
     };
     let current = into.entry(field.name).or_insert(empty);
     match (field.cardinality, current) {
-        (Cardinality::Repeated, Value::Array(items)) => items.push(decode_value(field, value, Value::Null)?),
+        (Cardinality::Repeated, Value::Array(items)) => {
+            items.push(decode_value(field, value, Value::Null)?)
+        }
         (Cardinality::Map, Value::Object(entries)) => {
             let (key, value) = decode_entry(field, bytes(field, value)?)?;
             entries.insert(key, value);
@@ -127,7 +144,11 @@ fn add_value(field: &FieldDescriptor, value: WireValue<'_>, into: &mut Map<Strin
 }
 
 /// Decodes a value. A message is merged into its `current` value.
-fn decode_value(field: &FieldDescriptor, value: WireValue<'_>, current: Value) -> Result<Value, DecodeError> {
+fn decode_value(
+    field: &FieldDescriptor,
+    value: WireValue<'_>,
+    current: Value,
+) -> Result<Value, DecodeError> {
     Ok(match field.field_type {
         FieldType::Int64 => Value::from(number(field, value)? as i64),
         FieldType::Bool => Value::from(number(field, value)? != 0),

@@ -35,7 +35,8 @@ pub(super) fn encode_message(
     json: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<OwnedTypeMeta, EncodeError> {
-    let mut writer = MessageWriter { out: std::mem::take(out), ranges: Vec::new(), scratch: Vec::new() };
+    let mut writer =
+        MessageWriter { out: std::mem::take(out), ranges: Vec::new(), scratch: Vec::new() };
     let mut type_meta = OwnedTypeMeta::default();
     let mut reader = serde_json::Deserializer::from_slice(json);
     let whole = MessageSeed { message, writer: &mut writer, type_meta: Some(&mut type_meta) };
@@ -136,7 +137,9 @@ impl<'de> Visitor<'de> for MessageSeed<'_> {
                     writer.ranges[first + at] = from..writer.out.len();
                 }
                 (MessageKey::Kind, Some(type_meta)) => type_meta.kind = map.next_value()?,
-                (MessageKey::ApiVersion, Some(type_meta)) => type_meta.api_version = map.next_value()?,
+                (MessageKey::ApiVersion, Some(type_meta)) => {
+                    type_meta.api_version = map.next_value()?
+                }
                 (MessageKey::Kind | MessageKey::ApiVersion, None) => {
                     return Err(A::Error::custom(format_args!(
                         "{} has kind or apiVersion but is inside of another message",
@@ -201,8 +204,12 @@ impl<'de> DeserializeSeed<'de> for FieldSeed<'_> {
             Cardinality::Required | Cardinality::Optional => {
                 ValueSeed { number, field_type, writer }.deserialize(deserializer)
             }
-            Cardinality::Repeated => deserializer.deserialize_any(ListVisitor { number, field_type, writer }),
-            Cardinality::Map => deserializer.deserialize_any(MapVisitor { number, field_type, writer }),
+            Cardinality::Repeated => {
+                deserializer.deserialize_any(ListVisitor { number, field_type, writer })
+            }
+            Cardinality::Map => {
+                deserializer.deserialize_any(MapVisitor { number, field_type, writer })
+            }
         }
     }
 }
@@ -326,7 +333,9 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
         let out = &mut self.writer.out;
         match self.field_type {
             FieldType::String => wire::bytes(self.number, text.as_bytes(), out),
-            FieldType::Bytes => wire::bytes(self.number, &STANDARD.decode(text).map_err(E::custom)?, out),
+            FieldType::Bytes => {
+                wire::bytes(self.number, &STANDARD.decode(text).map_err(E::custom)?, out)
+            }
             FieldType::Time => time(self.number, text.parse().map_err(E::custom)?, out),
             _ => return Err(E::invalid_type(serde::de::Unexpected::Str(text), &self)),
         }
@@ -338,7 +347,10 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
             return Err(A::Error::invalid_type(serde::de::Unexpected::Seq, &self));
         };
         let start = writer.out.len();
-        while texts.next_element_seed(ValueSeed { number: 1, field_type: FieldType::String, writer })?.is_some() {}
+        while texts
+            .next_element_seed(ValueSeed { number: 1, field_type: FieldType::String, writer })?
+            .is_some()
+        {}
         wire::enclose(number, start, &mut writer.out);
         Ok(())
     }

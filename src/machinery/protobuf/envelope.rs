@@ -58,7 +58,10 @@ pub(super) fn raw(length: usize, out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// The JSON does not match the message.
-pub fn encode_object(message: &'static MessageDescriptor, json: &[u8]) -> Result<Vec<u8>, EncodeError> {
+pub fn encode_object(
+    message: &'static MessageDescriptor,
+    json: &[u8],
+) -> Result<Vec<u8>, EncodeError> {
     let mut content = Vec::with_capacity(json.len());
     let OwnedTypeMeta { api_version, kind } = encode::encode_message(message, json, &mut content)?;
     let mut out = envelope_head(TypeMeta { api_version: &api_version, kind: &kind }, content.len());
@@ -79,7 +82,8 @@ pub fn decode_envelope(bytes: &[u8]) -> Result<RuntimeUnknown<'_>, DecodeError> 
         Some([]) => return Err(DecodeError::EmptyBody),
         Some(body) => body,
     };
-    let mut unknown = RuntimeUnknown { api_version: String::new(), kind: String::new(), message: &[] };
+    let mut unknown =
+        RuntimeUnknown { api_version: String::new(), kind: String::new(), message: &[] };
     let mut reader = WireReader::new(body);
     while let Some((number, value)) = reader.next()? {
         match number {

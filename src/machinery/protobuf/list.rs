@@ -9,7 +9,10 @@ use crate::meta::protobuf::{FieldType, LIST_META, MessageDescriptor, repeated, r
 /// A list with items of any kind.
 const LIST: MessageDescriptor = MessageDescriptor {
     name: "List",
-    fields: &[required(1, "metadata", FieldType::Message(&LIST_META)), repeated(2, "items", FieldType::Json)],
+    fields: &[
+        required(1, "metadata", FieldType::Message(&LIST_META)),
+        repeated(2, "items", FieldType::Json),
+    ],
 };
 
 /// Appends the start of a list that does not depend on its length, from the JSON of the list
@@ -40,7 +43,11 @@ pub fn list_head(list: &[u8], items: usize, out: &mut Vec<u8>) -> Result<(), Enc
 ///
 /// # Errors
 /// The JSON does not match the message.
-pub fn list_item(message: &'static MessageDescriptor, json: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+pub fn list_item(
+    message: &'static MessageDescriptor,
+    json: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
     let start = out.len();
     encode::encode_message(message, json, out)?;
     wire::enclose(2, start, out);

@@ -10,22 +10,29 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::api::{
-    Image, ImageSignature, ImageStream, ImageStreamImage, ImageStreamLayers, ImageStreamMapping, ImageStreamTag,
-    ImageTag, SecretList,
+    Image, ImageSignature, ImageStream, ImageStreamImage, ImageStreamLayers, ImageStreamMapping,
+    ImageStreamTag, ImageTag, SecretList,
 };
 use crate::machinery::group_version::GroupVersion;
 use crate::machinery::value;
 use crate::meta::protobuf::{
-    Cardinality, FieldDescriptor, FieldType, LIST_META, MessageDescriptor, OBJECT_META, PARTIAL_OBJECT_METADATA, STATUS,
+    Cardinality, FieldDescriptor, FieldType, LIST_META, MessageDescriptor, OBJECT_META,
+    PARTIAL_OBJECT_METADATA, STATUS,
 };
 use crate::meta::{Kind, ListMeta, Status, Time};
 
-const API: GroupVersion =
-    GroupVersion { group: "image.openshift.io", name: "image.openshift.io/v1", version: "v1", kinds: &["ImageStream"] };
+const API: GroupVersion = GroupVersion {
+    group: "image.openshift.io",
+    name: "image.openshift.io/v1",
+    version: "v1",
+    kinds: &["ImageStream"],
+};
 
 /// Differences between a message table and its Rust type.
 pub(crate) fn differences<T: JsonSchema>(message: &MessageDescriptor) -> Vec<String> {
-    let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true).for_serialize();
+    let settings = SchemaSettings::draft07()
+        .with(|settings| settings.inline_subschemas = true)
+        .for_serialize();
     let mut found = Vec::new();
     compare(message, settings.into_generator().into_root_schema_for::<T>().as_value(), &mut found);
     found
@@ -46,7 +53,12 @@ fn compare(message: &MessageDescriptor, schema: &Value, found: &mut Vec<String>)
     }
 }
 
-fn compare_field(message: &MessageDescriptor, field: &FieldDescriptor, schema: &Value, found: &mut Vec<String>) {
+fn compare_field(
+    message: &MessageDescriptor,
+    field: &FieldDescriptor,
+    schema: &Value,
+    found: &mut Vec<String>,
+) {
     let (schema, is_nullable) = not_null(schema);
     let (expected, one) = match (field.cardinality, field.field_type) {
         (Cardinality::Repeated, _) => ("array", &schema["items"]),
@@ -86,7 +98,9 @@ fn is_of_type(schema: &Value, field_type: FieldType) -> bool {
         FieldType::Time => ("string", Some("date-time")),
         FieldType::Bool => ("boolean", None),
         FieldType::Int64 => return types.contains(&"integer"),
-        FieldType::Json | FieldType::JsonLine | FieldType::Message(_) | FieldType::Inline(_) => ("object", None),
+        FieldType::Json | FieldType::JsonLine | FieldType::Message(_) | FieldType::Inline(_) => {
+            ("object", None)
+        }
     };
     types.contains(&expected) && schema["format"].as_str() == format
 }
@@ -102,9 +116,10 @@ fn types_of(schema: &Value) -> Vec<&str> {
 fn not_null(schema: &Value) -> (&Value, bool) {
     let is_null = |schema: &Value| schema["type"] == "null";
     match (schema["anyOf"].as_array(), schema["type"].as_array()) {
-        (Some(choices), _) => {
-            (choices.iter().find(|choice| !is_null(choice)).unwrap_or(schema), choices.iter().any(is_null))
-        }
+        (Some(choices), _) => (
+            choices.iter().find(|choice| !is_null(choice)).unwrap_or(schema),
+            choices.iter().any(is_null),
+        ),
         (None, Some(types)) => (schema, types.iter().any(|each| each == "null")),
         (None, None) => (schema, false),
     }
@@ -130,13 +145,20 @@ fn message_tables_match_the_types() {
     assert_eq!(all.concat(), [""; 0]);
     // The schema of SecretList is not derived from a type, so it does not show pointers.
     let secrets = of::<SecretList>();
-    assert!(secrets.len() == 1 && secrets[0].starts_with("Secret.immutable is FieldDescriptor"), "{secrets:?}");
+    assert!(
+        secrets.len() == 1 && secrets[0].starts_with("Secret.immutable is FieldDescriptor"),
+        "{secrets:?}"
+    );
 }
 
 #[test]
 fn fields_are_sorted_by_number_with_unique_names() {
     fn check(message: &MessageDescriptor) {
-        assert!(message.fields.windows(2).all(|pair| pair[0].number < pair[1].number), "{}", message.name);
+        assert!(
+            message.fields.windows(2).all(|pair| pair[0].number < pair[1].number),
+            "{}",
+            message.name
+        );
         let mut names: Vec<_> = message.keys().map(|field| field.name).collect();
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{}", message.name);
@@ -146,27 +168,45 @@ fn fields_are_sorted_by_number_with_unique_names() {
             }
         }
     }
-    let of_meta = [&STATUS, &crate::meta::protobuf::API_RESOURCE_LIST, &crate::meta::protobuf::API_GROUP_LIST];
-    let of_meta = of_meta.into_iter().chain([&crate::meta::protobuf::DELETE_OPTIONS, &PARTIAL_OBJECT_METADATA]);
+    let of_meta = [
+        &STATUS,
+        &crate::meta::protobuf::API_RESOURCE_LIST,
+        &crate::meta::protobuf::API_GROUP_LIST,
+    ];
+    let of_meta = of_meta
+        .into_iter()
+        .chain([&crate::meta::protobuf::DELETE_OPTIONS, &PARTIAL_OBJECT_METADATA]);
     let of_api = [Image::MESSAGE, ImageStream::MESSAGE, ImageStreamTag::MESSAGE, ImageTag::MESSAGE];
-    let more = [ImageStreamLayers::MESSAGE, SecretList::MESSAGE, &crate::api::protobuf::IMAGE_STREAM_IMPORT];
+    let more = [
+        ImageStreamLayers::MESSAGE,
+        SecretList::MESSAGE,
+        &crate::api::protobuf::IMAGE_STREAM_IMPORT,
+    ];
     of_meta.chain(of_api).chain(more).for_each(check);
 }
 
 /// Generates JSON of a message.
 fn any_object(message: &'static MessageDescriptor) -> BoxedStrategy<Value> {
     let fields: Vec<BoxedStrategy<(&str, Value)>> = message.keys().map(any_field).collect();
-    fields.prop_map(|fields| fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()).boxed()
+    fields
+        .prop_map(|fields| {
+            fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        })
+        .boxed()
 }
 
 fn any_field(field: &'static FieldDescriptor) -> BoxedStrategy<(&'static str, Value)> {
     let one = match field.name {
         // Other texts cannot be decoded.
-        "dockerImageMetadataVersion" => prop_oneof![Just("1.0"), Just("pre012")].prop_map(Value::from).boxed(),
+        "dockerImageMetadataVersion" => {
+            prop_oneof![Just("1.0"), Just("pre012")].prop_map(Value::from).boxed()
+        }
         _ => any_value(field.field_type),
     };
     let values = match field.cardinality {
-        Cardinality::Required | Cardinality::Optional => prop_oneof![3 => one, 1 => Just(Value::Null)].boxed(),
+        Cardinality::Required | Cardinality::Optional => {
+            prop_oneof![3 => one, 1 => Just(Value::Null)].boxed()
+        }
         Cardinality::Repeated => prop::collection::vec(one, 0..3).prop_map(Value::from).boxed(),
         Cardinality::Map => {
             let entries = prop::collection::btree_map("\\PC{0,6}", one, 0..3);
@@ -178,18 +218,26 @@ fn any_field(field: &'static FieldDescriptor) -> BoxedStrategy<(&'static str, Va
 
 fn any_value(field_type: FieldType) -> BoxedStrategy<Value> {
     match field_type {
-        FieldType::String => prop_oneof!["\\PC{0,8}", "[<>&\"\\\\\n]{0,3}"].prop_map(Value::from).boxed(),
+        FieldType::String => {
+            prop_oneof!["\\PC{0,8}", "[<>&\"\\\\\n]{0,3}"].prop_map(Value::from).boxed()
+        }
         FieldType::Int64 => prop_oneof![any::<i64>(), 0..2_i64].prop_map(Value::from).boxed(),
         FieldType::Bool => any::<bool>().prop_map(Value::from).boxed(),
-        FieldType::Bytes => any::<Vec<u8>>().prop_map(|bytes| STANDARD.encode(bytes).into()).boxed(),
+        FieldType::Bytes => {
+            any::<Vec<u8>>().prop_map(|bytes| STANDARD.encode(bytes).into()).boxed()
+        }
         FieldType::Time => (-70_000_000_000..250_000_000_000_i64)
             .prop_map(|seconds| Time::from_unix_seconds(seconds).to_string().into())
             .boxed(),
-        FieldType::Json => "[a-z]{0,3}".prop_map(|name| json!({ "f:spec": { format!("f:{name}"): {} } })).boxed(),
-        FieldType::JsonLine => {
-            ("\\PC{0,8}", any::<i64>()).prop_map(|(id, size)| json!({ "Id": id, "Size": size })).boxed()
+        FieldType::Json => {
+            "[a-z]{0,3}".prop_map(|name| json!({ "f:spec": { format!("f:{name}"): {} } })).boxed()
         }
-        FieldType::StringList => prop::collection::vec("[a-z]{0,3}", 0..3).prop_map(Value::from).boxed(),
+        FieldType::JsonLine => ("\\PC{0,8}", any::<i64>())
+            .prop_map(|(id, size)| json!({ "Id": id, "Size": size }))
+            .boxed(),
+        FieldType::StringList => {
+            prop::collection::vec("[a-z]{0,3}", 0..3).prop_map(Value::from).boxed()
+        }
         FieldType::Message(message) | FieldType::Inline(message) => any_object(message),
     }
 }
@@ -199,17 +247,23 @@ fn json_of<T: Kind>(object: &T) -> Vec<u8> {
 }
 
 fn assert_round_trip<T: Kind + std::fmt::Debug>() {
-    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(100) });
+    let mut runner =
+        TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(100) });
     let checked = runner.run(&any_object(T::MESSAGE), |value| {
         let made: T = value::object_from(value).expect("generated JSON is a valid object");
         // Compare in the form that a client gets: an empty image becomes an object with zero
         // values.
-        let object: T = value::from_value(value::to_value(&made, API)).expect("encoded objects can be decoded");
+        let object: T =
+            value::from_value(value::to_value(&made, API)).expect("encoded objects can be decoded");
         let bytes = object_of(&object);
         let typed = decode_envelope(&bytes).unwrap();
         prop_assert_eq!((typed.kind.as_str(), typed.api_version.as_str()), (T::KIND, API.name));
-        let again: T = value::from_value(decode_fields(T::MESSAGE, typed.message).unwrap().into()).unwrap();
-        prop_assert_eq!(without_zeros(value::to_value(&again, API)), without_zeros(value::to_value(&object, API)));
+        let again: T =
+            value::from_value(decode_fields(T::MESSAGE, typed.message).unwrap().into()).unwrap();
+        prop_assert_eq!(
+            without_zeros(value::to_value(&again, API)),
+            without_zeros(value::to_value(&object, API))
+        );
         prop_assert_eq!(object_of(&again), bytes);
         Ok(())
     });
@@ -221,8 +275,9 @@ fn assert_round_trip<T: Kind + std::fmt::Debug>() {
 fn without_zeros(mut value: Value) -> Value {
     if let Value::Object(fields) = &mut value {
         fields.values_mut().for_each(|value| *value = without_zeros(value.take()));
-        fields
-            .retain(|_, value| ![json!({}), json!([]), json!(""), json!(0), json!(false), Value::Null].contains(value));
+        fields.retain(|_, value| {
+            ![json!({}), json!([]), json!(""), json!(0), json!(false), Value::Null].contains(value)
+        });
     }
     if let Value::Array(items) = &mut value {
         items.iter_mut().for_each(|item| *item = without_zeros(item.take()));
@@ -258,9 +313,9 @@ fn part(number: u32, content: impl AsRef<[u8]>) -> Vec<u8> {
 fn streams_have_the_bytes_that_openshift_stores() {
     let uid = "0b2ab6a3-74e6-4e4b-9c1c-3a9a3b3fd3a7";
     let repository = "image-registry.openshift-image-registry.svc:5000/t2/e2";
-    let (reference, image) = (format!("quay.io/x/y@sha256:{:4<64}", ""), format!("sha256:{:4<64}", ""));
-    let event =
-        json!({"created": "2026-11-24T00:45:14Z", "dockerImageReference": reference, "image": image, "generation": 1});
+    let (reference, image) =
+        (format!("quay.io/x/y@sha256:{:4<64}", ""), format!("sha256:{:4<64}", ""));
+    let event = json!({"created": "2026-11-24T00:45:14Z", "dockerImageReference": reference, "image": image, "generation": 1});
     let stream = json!({
         "kind": "ImageStream", "apiVersion": "image.openshift.io/v1",
         "metadata": {"name": "e2", "namespace": "t2", "uid": uid, "generation": 1, "creationTimestamp": "2026-11-24T00:45:14Z"},
@@ -268,14 +323,24 @@ fn streams_have_the_bytes_that_openshift_stores() {
         "status": {"dockerImageRepository": repository, "tags": [{"tag": "latest", "items": [event]}]},
     });
     let time = b"\x08\x9a\xbc\x93\xd8\x06\x10\x00";
-    let metadata =
-        [b"\x0a\x02e2\x12\x00\x1a\x02t2\x22\x00\x2a\x24".as_slice(), uid.as_bytes(), b"\x32\x00\x38\x01\x42\x08", time];
-    let event = [part(1, time), part(2, &reference), part(3, &image), b"\x20\x01".to_vec()].concat();
+    let metadata = [
+        b"\x0a\x02e2\x12\x00\x1a\x02t2\x22\x00\x2a\x24".as_slice(),
+        uid.as_bytes(),
+        b"\x32\x00\x38\x01\x42\x08",
+        time,
+    ];
+    let event =
+        [part(1, time), part(2, &reference), part(3, &image), b"\x20\x01".to_vec()].concat();
     let tag = [b"\x0a\x06latest".to_vec(), part(2, event)].concat();
     let status = [part(1, repository), part(2, tag), b"\x1a\x00".to_vec()].concat();
-    let content = [part(1, metadata.concat()), b"\x12\x06\x0a\x00\x1a\x02\x18\x00".to_vec(), part(3, status)].concat();
-    let expected =
-        [b"k8s\0\x0a\x24\x0a\x15image.openshift.io/v1\x12\x0bImageStream".to_vec(), part(2, content)].concat();
+    let content =
+        [part(1, metadata.concat()), b"\x12\x06\x0a\x00\x1a\x02\x18\x00".to_vec(), part(3, status)]
+            .concat();
+    let expected = [
+        b"k8s\0\x0a\x24\x0a\x15image.openshift.io/v1\x12\x0bImageStream".to_vec(),
+        part(2, content),
+    ]
+    .concat();
     assert_eq!(
         encode_object(ImageStream::MESSAGE, &serde_json::to_vec(&stream).unwrap()).unwrap(),
         [&expected[..], &ENVELOPE_TAIL].concat()
@@ -336,7 +401,9 @@ fn decode_errors_have_the_texts_of_kubernetes() {
 
 #[test]
 fn encoding_fails_for_fields_missing_in_the_message() {
-    let message = encode_object(&STATUS, br#"{"kind":"Status","apiVersion":"v1","other":1}"#).unwrap_err().to_string();
+    let message = encode_object(&STATUS, br#"{"kind":"Status","apiVersion":"v1","other":1}"#)
+        .unwrap_err()
+        .to_string();
     assert!(message.contains("Status has no field other"), "{message}");
 }
 

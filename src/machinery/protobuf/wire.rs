@@ -116,7 +116,8 @@ impl<'a> WireReader<'a> {
 
     fn tag(&mut self) -> Result<(u32, u32), WireError> {
         let tag = self.varint()?;
-        let number = u32::try_from(tag >> 3).ok().filter(|number| *number != 0 && *number >> 29 == 0);
+        let number =
+            u32::try_from(tag >> 3).ok().filter(|number| *number != 0 && *number >> 29 == 0);
         Ok((number.ok_or(WireError::Tag(tag >> 3))?, (tag & 7) as u32))
     }
 
@@ -156,7 +157,11 @@ impl<'a> WireReader<'a> {
                 return Ok(number);
             }
         }
-        Err(if self.rest.len() < MAX_VARINT_BYTES { WireError::UnexpectedEof } else { WireError::Overflow })
+        Err(if self.rest.len() < MAX_VARINT_BYTES {
+            WireError::UnexpectedEof
+        } else {
+            WireError::Overflow
+        })
     }
 
     fn length_delimited(&mut self) -> Result<&'a [u8], WireError> {
@@ -189,7 +194,10 @@ mod tests {
             let mut out = Vec::new();
             number(15, value, &mut out);
             bytes(16, b"abc", &mut out);
-            assert_eq!(read(&out), Ok(vec![(15, WireValue::Number(value)), (16, WireValue::Bytes(b"abc"))]));
+            assert_eq!(
+                read(&out),
+                Ok(vec![(15, WireValue::Number(value)), (16, WireValue::Bytes(b"abc"))])
+            );
         }
     }
 
@@ -222,7 +230,10 @@ mod tests {
             (b"\x0b\x08\x01", "unexpected EOF"),
             (b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "unexpected EOF"),
             (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "proto: integer overflow"),
-            (b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "proto: negative length found during unmarshaling"),
+            (
+                b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+                "proto: negative length found during unmarshaling",
+            ),
             (b"\x0c", "proto: unexpected end of group"),
             (b"\x0e", "proto: illegal wireType 6"),
             (b"\x02\x00", "proto: illegal tag 0"),

@@ -102,7 +102,11 @@ impl FieldPath<'_> {
         }
     }
 
-    fn coerce_fields(&self, values: &mut Map<String, Value>, fields: &StructType) -> Result<(), TypeMismatch> {
+    fn coerce_fields(
+        &self,
+        values: &mut Map<String, Value>,
+        fields: &StructType,
+    ) -> Result<(), TypeMismatch> {
         values.retain(|_, value| !value.is_null());
         let owner = fields.type_name.rsplit('.').next().unwrap_or_default();
         for (name, value) in values {
@@ -139,7 +143,9 @@ impl FieldPath<'_> {
             Value::Object(_) => ("map[string]interface {}", "map"),
         };
         let json = match (shape, value) {
-            (Shape::Scalar(Scalar::Integer), Value::Number(number)) => format!("number {}", excerpt::of(number)),
+            (Shape::Scalar(Scalar::Integer), Value::Number(number)) => {
+                format!("number {}", excerpt::of(number))
+            }
             _ => json_type_name(value).to_owned(),
         };
         let expected_kind = match shape {
@@ -150,7 +156,12 @@ impl FieldPath<'_> {
             Shape::List(..) => GoKind::Slice,
         };
         let field = self.parent.map(|_| (self.owner.to_owned(), self.path()));
-        TypeMismatch { actual: ActualType { json, go, kind }, expected: type_name(shape), kind: expected_kind, field }
+        TypeMismatch {
+            actual: ActualType { json, go, kind },
+            expected: type_name(shape),
+            kind: expected_kind,
+            field,
+        }
     }
 }
 
@@ -236,7 +247,9 @@ mod tests {
         let mut image = json!({"dockerImageMetadata": "text"});
         let message = coerce(&mut image, &Schema::of::<Image>().root).unwrap_err().json_error();
         assert!(
-            message.starts_with("couldn't get version/kind; json parse error: json: cannot unmarshal string"),
+            message.starts_with(
+                "couldn't get version/kind; json parse error: json: cannot unmarshal string"
+            ),
             "{message}"
         );
     }

@@ -10,7 +10,8 @@ use super::{ListKey, ListType, MapType, PatchStrategy, Scalar, Shape, StructFiel
 pub(super) fn shape_of<T: JsonSchema>() -> Shape {
     let settings = SchemaSettings::draft07().for_serialize();
     let mut schema = settings.into_generator().into_root_schema_for::<T>().as_value().clone();
-    let definitions = schema.as_object_mut().and_then(|root| root.remove("definitions")).unwrap_or_default();
+    let definitions =
+        schema.as_object_mut().and_then(|root| root.remove("definitions")).unwrap_or_default();
     set_title(&mut schema, &T::schema_name());
     inline(&mut schema, &definitions);
     read(&schema)
@@ -89,11 +90,17 @@ fn map(schema: &Map<String, Value>) -> Shape {
         Some("atomic") => MapType::Atomic,
         _ => MapType::Granular,
     };
-    let keeps_unknown = schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true));
-    match (schema.get("properties").and_then(Value::as_object), schema.get("additionalProperties")) {
-        (Some(fields), None | Some(Value::Bool(false))) if !keeps_unknown => structure(map_type, schema, fields),
+    let keeps_unknown =
+        schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true));
+    match (schema.get("properties").and_then(Value::as_object), schema.get("additionalProperties"))
+    {
+        (Some(fields), None | Some(Value::Bool(false))) if !keeps_unknown => {
+            structure(map_type, schema, fields)
+        }
         (None, Some(values @ Value::Object(_))) => Shape::Map(map_type, Box::new(read(values))),
-        (None, Some(Value::Bool(false))) if !keeps_unknown => structure(map_type, schema, &Map::new()),
+        (None, Some(Value::Bool(false))) if !keeps_unknown => {
+            structure(map_type, schema, &Map::new())
+        }
         _ if map_type == MapType::Atomic => Shape::Map(map_type, Box::new(Shape::Untyped)),
         _ => Shape::Untyped,
     }
@@ -103,11 +110,18 @@ fn map(schema: &Map<String, Value>) -> Shape {
 /// leave out.
 fn structure(map_type: MapType, schema: &Map<String, Value>, fields: &Map<String, Value>) -> Shape {
     const TYPE_META: [&str; 2] = ["kind", "apiVersion"];
-    let string = || StructField { shape: Shape::Scalar(Scalar::String), patch: PatchStrategy::Plain };
-    let named =
-        TYPE_META.into_iter().filter(|_| fields.contains_key("metadata")).map(|name| (name.to_owned(), string()));
-    let by_name = fields.iter().map(|(name, schema)| (name.clone(), field(schema))).chain(named).collect();
-    Shape::Struct(map_type, StructType { type_name: short(text(schema, "title").unwrap_or_default()), by_name })
+    let string =
+        || StructField { shape: Shape::Scalar(Scalar::String), patch: PatchStrategy::Plain };
+    let named = TYPE_META
+        .into_iter()
+        .filter(|_| fields.contains_key("metadata"))
+        .map(|name| (name.to_owned(), string()));
+    let by_name =
+        fields.iter().map(|(name, schema)| (name.clone(), field(schema))).chain(named).collect();
+    Shape::Struct(
+        map_type,
+        StructType { type_name: short(text(schema, "title").unwrap_or_default()), by_name },
+    )
 }
 
 /// Package and name of a type: the last two components of its full name.
@@ -120,7 +134,9 @@ fn field(schema: &Value) -> StructField {
     let none = Map::new();
     let extensions = schema.as_object().unwrap_or(&none);
     let patch = match text(extensions, "x-kubernetes-patch-strategy") {
-        Some("merge") => PatchStrategy::Merge(text(extensions, "x-kubernetes-patch-merge-key").map(str::to_owned)),
+        Some("merge") => PatchStrategy::Merge(
+            text(extensions, "x-kubernetes-patch-merge-key").map(str::to_owned),
+        ),
         Some("replace") => PatchStrategy::Replace,
         _ => PatchStrategy::Plain,
     };

@@ -116,7 +116,8 @@ impl Schema {
     /// # Panics
     /// Never for the types of this crate: they have string keys and their serializers do not fail.
     pub fn of<T: Kind>() -> Self {
-        let empty = serde_json::to_value(T::default()).expect("keys are strings and serializers do not fail");
+        let empty = serde_json::to_value(T::default())
+            .expect("keys are strings and serializers do not fail");
         Self { kind: T::KIND, empty, root: json_schema::shape_of::<T>() }
     }
 }

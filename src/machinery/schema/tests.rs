@@ -15,7 +15,9 @@ fn at<'a>(schema: &'a Schema, path: &str) -> &'a Shape {
 
 fn key(schema: &Schema, path: &str) -> Option<(String, Option<serde_json::Value>)> {
     match at(schema, path) {
-        Shape::List(ListType::Map(keys), _) => keys.first().map(|key| (key.name.clone(), key.default.clone())),
+        Shape::List(ListType::Map(keys), _) => {
+            keys.first().map(|key| (key.name.clone(), key.default.clone()))
+        }
         _ => None,
     }
 }
@@ -68,13 +70,15 @@ fn image_metadata_and_signatures_are_atomic() {
     assert_eq!(schema.root.field("dockerImageMetadata").unwrap().patch, PatchStrategy::Replace);
     assert!(matches!(at(&schema, "signatures"), Shape::List(ListType::Atomic, _)));
     assert_eq!(at(&schema, "signatures.kind"), &Shape::Scalar(Scalar::String));
-    assert_eq!(schema.root.field("signatures").unwrap().patch, PatchStrategy::Merge(Some("name".into())));
+    assert_eq!(
+        schema.root.field("signatures").unwrap().patch,
+        PatchStrategy::Merge(Some("name".into()))
+    );
 }
 
 #[test]
 fn empty_objects_have_zero_values_only() {
     let empty = Schema::of::<ImageStream>().empty;
-    let expected =
-        json!({"metadata": {}, "spec": {"lookupPolicy": {"local": false}}, "status": {"dockerImageRepository": ""}});
+    let expected = json!({"metadata": {}, "spec": {"lookupPolicy": {"local": false}}, "status": {"dockerImageRepository": ""}});
     assert_eq!(empty, expected);
 }

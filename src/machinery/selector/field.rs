@@ -36,7 +36,10 @@ impl FieldSelector {
             None => Ok(selector),
             Some(requirement) => {
                 let (name, namespace) = (quote(NAME), quote(NAMESPACE));
-                Err(format!("{} is not a known field selector: only {name}, {namespace}", quote(&requirement.field)))
+                Err(format!(
+                    "{} is not a known field selector: only {name}, {namespace}",
+                    quote(&requirement.field)
+                ))
             }
         }
     }
@@ -50,7 +53,11 @@ impl FieldSelector {
         let mut parts = split(text);
         parts.retain(|part| !part.is_empty());
         parts.sort_unstable();
-        parts.iter().map(|part| FieldRequirement::parse(part, text)).collect::<Result<_, _>>().map(Self)
+        parts
+            .iter()
+            .map(|part| FieldRequirement::parse(part, text))
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     /// The requirements in the form of a SubjectAccessReview.
@@ -65,17 +72,18 @@ impl FieldSelector {
 
     /// The value that the selector requires for a field.
     pub(super) fn exact(&self, field: &str) -> Option<&str> {
-        let mut requirements = self
-            .0
-            .iter()
-            .filter(|requirement| requirement.field == field && requirement.operator == FieldOperator::Equal);
+        let mut requirements = self.0.iter().filter(|requirement| {
+            requirement.field == field && requirement.operator == FieldOperator::Equal
+        });
         requirements.next().map(|requirement| requirement.value.as_str())
     }
 
     /// Removes the requirements that a field equals a value.
     pub(super) fn remove_exact(&mut self, field: &str, value: &str) {
         self.0.retain(|requirement| {
-            !(requirement.field == field && requirement.operator == FieldOperator::Equal && requirement.value == value)
+            !(requirement.field == field
+                && requirement.operator == FieldOperator::Equal
+                && requirement.value == value)
         });
     }
 
@@ -90,7 +98,8 @@ impl FieldSelector {
 
     pub(super) fn selects(&self, field: impl Fn(&str) -> String) -> bool {
         self.0.iter().all(|requirement| {
-            (field(&requirement.field) == requirement.value) == (requirement.operator == FieldOperator::Equal)
+            (field(&requirement.field) == requirement.value)
+                == (requirement.operator == FieldOperator::Equal)
         })
     }
 }
@@ -98,9 +107,16 @@ impl FieldSelector {
 impl FieldRequirement {
     /// Parses one term of the selector `whole` (`splitTerm`).
     fn parse(text: &str, whole: &str) -> Result<Self, String> {
-        let at = text.find(['=', '!']).filter(|at| text[*at..].starts_with('=') || text[*at..].starts_with("!="));
-        let at = at.ok_or_else(|| format!("invalid selector: '{whole}'; can't understand '{text}'"))?;
-        let symbols = [("!=", FieldOperator::NotEqual), ("==", FieldOperator::Equal), ("=", FieldOperator::Equal)];
+        let at = text
+            .find(['=', '!'])
+            .filter(|at| text[*at..].starts_with('=') || text[*at..].starts_with("!="));
+        let at =
+            at.ok_or_else(|| format!("invalid selector: '{whole}'; can't understand '{text}'"))?;
+        let symbols = [
+            ("!=", FieldOperator::NotEqual),
+            ("==", FieldOperator::Equal),
+            ("=", FieldOperator::Equal),
+        ];
         let (symbol, operator) = symbols
             .into_iter()
             .find(|(symbol, _)| text[at..].starts_with(symbol))
@@ -133,12 +149,17 @@ fn unescape(text: &str) -> Result<String, String> {
                 Some(next @ ('\\' | ',' | '=')) => plain.push(next),
                 next => {
                     let next = next.map(String::from).unwrap_or_default();
-                    return Err(format!("invalid field selector: invalid escape sequence: \\{next}"));
+                    return Err(format!(
+                        "invalid field selector: invalid escape sequence: \\{next}"
+                    ));
                 }
             },
             // UnescapedRune formats the character as its number.
             ',' | '=' => {
-                return Err(format!("invalid field selector: unescaped character in value: {}", u32::from(character)));
+                return Err(format!(
+                    "invalid field selector: unescaped character in value: {}",
+                    u32::from(character)
+                ));
             }
             character => plain.push(character),
         }
@@ -157,7 +178,9 @@ mod tests {
 
     #[test]
     fn all_requirements_must_hold() {
-        for text in ["", r"metadata.name=a\,b", r"metadata.name==a\,b,spec.x=", "metadata.namespace!=n,"] {
+        for text in
+            ["", r"metadata.name=a\,b", r"metadata.name==a\,b,spec.x=", "metadata.namespace!=n,"]
+        {
             assert_eq!(selects(text), Ok(true), "{text}");
         }
         assert_eq!(selects("metadata.name!=a\\,b"), Ok(false));
@@ -165,17 +188,22 @@ mod tests {
 
     #[test]
     fn errors_have_the_texts_of_kubernetes() {
-        let unknown = "\"foo\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"";
+        let unknown =
+            "\"foo\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"";
         assert_eq!(selects("foo=bar").unwrap_err(), unknown);
         let unclear = "invalid selector: 'metadata.name'; can't understand 'metadata.name'";
         assert_eq!(selects("metadata.name").unwrap_err(), unclear);
         let unclear = "invalid selector: 'metadata.name=a,b'; can't understand 'b'";
         assert_eq!(selects("metadata.name=a,b").unwrap_err(), unclear);
-        let first = "\"baz\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"";
+        let first =
+            "\"baz\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"";
         assert_eq!(selects("foo=bar,baz=x").unwrap_err(), first);
         let sign = "invalid field selector: unescaped character in value: 61";
         assert_eq!(selects("metadata.name=a=b").unwrap_err(), sign);
-        assert_eq!(selects("metadata.name=x\\").unwrap_err(), "invalid field selector: invalid escape sequence: \\");
+        assert_eq!(
+            selects("metadata.name=x\\").unwrap_err(),
+            "invalid field selector: invalid escape sequence: \\"
+        );
     }
 
     proptest::proptest! {

@@ -42,7 +42,11 @@ impl LabelSelector {
             match parser.peek() {
                 "!" => requirements.push(parser.requirement()?),
                 word if is_word(word) => requirements.push(parser.requirement()?),
-                other => return Err(format!("found '{other}', expected: !, identifier, or 'end of string'")),
+                other => {
+                    return Err(format!(
+                        "found '{other}', expected: !, identifier, or 'end of string'"
+                    ));
+                }
             }
             match parser.next().as_str() {
                 "" => return Ok(Self(requirements)),
@@ -146,7 +150,11 @@ impl LabelParser {
                     let rule = "for 'Gt', 'Lt' operators, the value must be an integer";
                     field::Error::invalid("values[0]", &value, rule).to_string()
                 })?;
-                Ok(if symbol == ">" { LabelOperator::GreaterThan(number) } else { LabelOperator::LessThan(number) })
+                Ok(if symbol == ">" {
+                    LabelOperator::GreaterThan(number)
+                } else {
+                    LabelOperator::LessThan(number)
+                })
             }
             other => Err(format!("found '{other}', expected: in, notin, =, ==, !=, gt, lt")),
         }
@@ -180,7 +188,8 @@ impl LabelParser {
                     values.push(token);
                 }
                 other => {
-                    let expected = match (values.len(), values.last().is_some_and(String::is_empty)) {
+                    let expected = match (values.len(), values.last().is_some_and(String::is_empty))
+                    {
                         (1, true) => "',', ')' or identifier",
                         (_, true) => "',', or identifier",
                         (_, false) => "',' or ')'",
@@ -201,7 +210,8 @@ fn check_value(value: &str, key: &str, position: usize) -> Result<(), String> {
     if rules.is_empty() {
         return Ok(());
     }
-    Err(field::Error::invalid(format!("values[{position}][{key}]"), value, rules.join("; ")).to_string())
+    Err(field::Error::invalid(format!("values[{position}][{key}]"), value, rules.join("; "))
+        .to_string())
 }
 
 /// Matches identifiers: tokens that are not symbols.
@@ -221,7 +231,8 @@ fn tokens(text: &str) -> Vec<String> {
         } else if SYMBOLS.contains(first) {
             1
         } else {
-            rest.find(|character: char| character.is_whitespace() || SYMBOLS.contains(character)).unwrap_or(rest.len())
+            rest.find(|character: char| character.is_whitespace() || SYMBOLS.contains(character))
+                .unwrap_or(rest.len())
         };
         tokens.push(rest[..length].to_owned());
         rest = rest[length..].trim_start();
@@ -234,7 +245,8 @@ mod tests {
     use super::*;
 
     fn selects(text: &str) -> bool {
-        let labels = [("a", "1"), ("b", "x"), ("e", "")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let labels = [("a", "1"), ("b", "x"), ("e", "")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()));
         LabelSelector::parse(text).unwrap().selects(&labels.into())
     }
 
@@ -265,7 +277,10 @@ mod tests {
     #[test]
     fn errors_have_the_texts_of_kubernetes() {
         let cases = [
-            ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
+            (
+                "a b",
+                "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt",
+            ),
             ("a===b", "unable to parse requirement: found '=', expected: identifier"),
             ("a in b", "unable to parse requirement: found 'b' expected: '('"),
             ("!", "unable to parse requirement: found '', expected: identifier"),
@@ -285,8 +300,7 @@ mod tests {
     #[test]
     fn all_broken_rules_of_a_key_are_reported() {
         let expected = LabelSelector::parse("a/").unwrap_err();
-        let start =
-            "unable to parse requirement: <nil>: Invalid value: \"a/\": name part must be non-empty; name part must";
+        let start = "unable to parse requirement: <nil>: Invalid value: \"a/\": name part must be non-empty; name part must";
         assert!(expected.starts_with(start), "{expected}");
     }
 

@@ -71,8 +71,10 @@ impl Selector {
 /// The field and label requirements of a request, for authorization. A selector with a syntax error
 /// has none.
 pub fn requirements(query: &Query) -> (Vec<Requirement>, Vec<Requirement>) {
-    let fields = FieldSelector::parse_any(query.get("fieldSelector").unwrap_or_default()).unwrap_or_default();
-    let labels = LabelSelector::parse(query.get("labelSelector").unwrap_or_default()).unwrap_or_default();
+    let fields = FieldSelector::parse_any(query.get("fieldSelector").unwrap_or_default())
+        .unwrap_or_default();
+    let labels =
+        LabelSelector::parse(query.get("labelSelector").unwrap_or_default()).unwrap_or_default();
     (fields.requirements(), labels.requirements())
 }
 

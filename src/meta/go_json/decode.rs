@@ -219,7 +219,8 @@ const FIRST_SECOND: i64 = -62_135_596_800;
 
 /// Parses RFC 3339 strictly, like Go's `time.Parse`. The parser of [`Time`] accepts more.
 fn time(text: &str) -> Option<Time> {
-    let strict = text.as_bytes().get(10) == Some(&b'T') && text.len() >= 20 && !text.contains(['[', ' ']);
+    let strict =
+        text.as_bytes().get(10) == Some(&b'T') && text.len() >= 20 && !text.contains(['[', ' ']);
     strict.then(|| text.parse().ok()).flatten()
 }
 
@@ -309,7 +310,10 @@ mod tests {
     #[test]
     fn null_clears_lists_and_optional_values_only() {
         assert_eq!(outer(r#"{"name":"a","name":null,"size":null}"#).name, "a");
-        assert_eq!(outer(r#"{"Env":["a"],"env":null,"inner":{"a":"x"},"inner":null}"#), Outer::default());
+        assert_eq!(
+            outer(r#"{"Env":["a"],"env":null,"inner":{"a":"x"},"inner":null}"#),
+            Outer::default()
+        );
     }
 
     #[test]
@@ -320,11 +324,15 @@ mod tests {
 
     #[test]
     fn type_errors_name_path_and_type() {
-        let mismatch = |found: &str, place: &str| format!("json: cannot unmarshal {found} into Go {place}");
+        let mismatch =
+            |found: &str, place: &str| format!("json: cannot unmarshal {found} into Go {place}");
         let cases = [
             (r#"{"env":"x"}"#, mismatch("string", "struct field Outer.Env of type []string")),
             (r#"{"env":[1]}"#, mismatch("number", "struct field Outer.Env of type string")),
-            (r#"{"INNER":{"a":[]}}"#, mismatch("array", "struct field Outer.inner.a of type string")),
+            (
+                r#"{"INNER":{"a":[]}}"#,
+                mismatch("array", "struct field Outer.inner.a of type string"),
+            ),
             (r#"{"inner":3}"#, mismatch("number", "struct field Outer.inner of type p.Inner")),
             (
                 r#"{"inner":{"ports":[]}}"#,
@@ -351,8 +359,13 @@ mod tests {
 
     #[test]
     fn fractions_are_dropped_and_zero_time_is_none() {
-        let created = |text: &str| outer(&format!(r#"{{"created":"{text}"}}"#)).created.map(|time| time.to_string());
-        assert_eq!(created("2019-05-06T07:08:09.123456789+02:00").as_deref(), Some("2019-05-06T05:08:09Z"));
+        let created = |text: &str| {
+            outer(&format!(r#"{{"created":"{text}"}}"#)).created.map(|time| time.to_string())
+        };
+        assert_eq!(
+            created("2019-05-06T07:08:09.123456789+02:00").as_deref(),
+            Some("2019-05-06T05:08:09Z")
+        );
         assert_eq!(created("0001-01-01T00:00:00Z"), None);
         assert_eq!(
             error(r#"{"created":"yesterday"}"#),

@@ -36,7 +36,10 @@ impl Parser<'_> {
         }
     }
 
-    fn nested(&mut self, read: fn(&mut Self) -> Result<Node, GoJsonError>) -> Result<Node, GoJsonError> {
+    fn nested(
+        &mut self,
+        read: fn(&mut Self) -> Result<Node, GoJsonError>,
+    ) -> Result<Node, GoJsonError> {
         self.at += 1;
         self.depth += 1;
         if self.depth > MAX_DEPTH {
@@ -143,7 +146,8 @@ impl Parser<'_> {
         let mut unit = 0;
         for _ in 0..4 {
             let digit = self.byte().and_then(|byte| char::from(byte).to_digit(16));
-            unit = unit * 16 + digit.ok_or_else(|| self.unexpected("in \\u hexadecimal character escape"))?;
+            unit = unit * 16
+                + digit.ok_or_else(|| self.unexpected("in \\u hexadecimal character escape"))?;
             self.at += 1;
         }
         Ok(unit)
@@ -185,7 +189,10 @@ impl Parser<'_> {
     fn literal(&mut self, word: &str, node: Node) -> Result<Node, GoJsonError> {
         for letter in word.bytes() {
             if self.byte() != Some(letter) {
-                return Err(self.unexpected(&format!("in literal {word} (expecting '{}')", char::from(letter))));
+                return Err(self.unexpected(&format!(
+                    "in literal {word} (expecting '{}')",
+                    char::from(letter)
+                )));
             }
             self.at += 1;
         }
@@ -217,7 +224,9 @@ impl Parser<'_> {
             None => return GoJsonError("unexpected end of JSON input".into()),
             Some(b'\'') => r"'\''".into(),
             Some(b'"') => "'\"'".into(),
-            Some(byte) => format!("'{}'", field::quote(&char::from(byte).to_string()).trim_matches('"')),
+            Some(byte) => {
+                format!("'{}'", field::quote(&char::from(byte).to_string()).trim_matches('"'))
+            }
         };
         GoJsonError(format!("invalid character {shown} {place}"))
     }
@@ -265,7 +274,10 @@ mod tests {
 
     #[test]
     fn escapes_are_decoded_and_lone_surrogates_replaced() {
-        assert_eq!(parse(r#""\u00e9\ud83d\ude00\n\ud83dx""#).unwrap(), Node::Text("é😀\n\u{fffd}x".into()));
+        assert_eq!(
+            parse(r#""\u00e9\ud83d\ude00\n\ud83dx""#).unwrap(),
+            Node::Text("é😀\n\u{fffd}x".into())
+        );
     }
 
     proptest! {

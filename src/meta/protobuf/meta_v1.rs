@@ -89,7 +89,11 @@ static STATUS_DETAILS: MessageDescriptor = MessageDescriptor {
 
 static STATUS_CAUSE: MessageDescriptor = MessageDescriptor {
     name: "StatusCause",
-    fields: &[required(1, "reason", String), required(2, "message", String), required(3, "field", String)],
+    fields: &[
+        required(1, "reason", String),
+        required(2, "message", String),
+        required(3, "field", String),
+    ],
 };
 
 /// `PartialObjectMetadata`.
@@ -117,8 +121,10 @@ static PRECONDITIONS: MessageDescriptor = MessageDescriptor {
 };
 
 /// `APIGroupList`.
-pub static API_GROUP_LIST: MessageDescriptor =
-    MessageDescriptor { name: "APIGroupList", fields: &[repeated(1, "groups", FieldType::Message(&API_GROUP))] };
+pub static API_GROUP_LIST: MessageDescriptor = MessageDescriptor {
+    name: "APIGroupList",
+    fields: &[repeated(1, "groups", FieldType::Message(&API_GROUP))],
+};
 
 /// `APIGroup`.
 pub static API_GROUP: MessageDescriptor = MessageDescriptor {
@@ -138,7 +144,10 @@ static GROUP_VERSION: MessageDescriptor = MessageDescriptor {
 /// `APIResourceList`.
 pub static API_RESOURCE_LIST: MessageDescriptor = MessageDescriptor {
     name: "APIResourceList",
-    fields: &[required(1, "groupVersion", String), repeated(2, "resources", FieldType::Message(&API_RESOURCE))],
+    fields: &[
+        required(1, "groupVersion", String),
+        repeated(2, "resources", FieldType::Message(&API_RESOURCE)),
+    ],
 };
 
 static API_RESOURCE: MessageDescriptor = MessageDescriptor {

@@ -109,7 +109,9 @@ impl Admitted {
 
 impl AdmittedWrite {
     fn is_of(&self, attributes: &AdmissionAttributes) -> bool {
-        self.resource == attributes.resource && self.namespace == attributes.namespace && self.name == attributes.name
+        self.resource == attributes.resource
+            && self.namespace == attributes.namespace
+            && self.name == attributes.name
     }
 }
 

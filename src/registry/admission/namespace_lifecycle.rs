@@ -48,7 +48,9 @@ fn terminating(resource: GroupResource<'_>, name: &str, namespace: &str) -> Stat
         "" => resource.to_string(),
         name => format!("{resource} {}", field::quote(name)),
     };
-    let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
+    let why = format!(
+        "unable to create new content in namespace {namespace} because it is being terminated"
+    );
     let mut status = Status::forbidden(format!("{what} is forbidden: {why}")).about(resource, name);
     status.details.get_or_insert_default().causes.push(StatusCause {
         reason: "NamespaceTerminating".into(),
@@ -64,10 +66,20 @@ mod tests {
 
     #[test]
     fn terminating_namespace_is_reported_with_a_cause() {
-        let status = terminating(GroupResource { group: "image.openshift.io", name: "imagestreams" }, "x", "lab");
+        let status = terminating(
+            GroupResource { group: "image.openshift.io", name: "imagestreams" },
+            "x",
+            "lab",
+        );
         let why = "unable to create new content in namespace lab because it is being terminated";
-        assert_eq!(status.message, format!("imagestreams.image.openshift.io \"x\" is forbidden: {why}"));
+        assert_eq!(
+            status.message,
+            format!("imagestreams.image.openshift.io \"x\" is forbidden: {why}")
+        );
         let details = status.details.unwrap();
-        assert_eq!((details.name.as_str(), details.causes[0].reason.as_str()), ("x", "NamespaceTerminating"));
+        assert_eq!(
+            (details.name.as_str(), details.causes[0].reason.as_str()),
+            ("x", "NamespaceTerminating")
+        );
     }
 }

@@ -158,7 +158,8 @@ impl QuotaError {
         match self {
             Self::CountFailed(error) => status_of(error),
             Self::Exceeded { max } => {
-                let (namespace, what, quoted) = (field::quote(namespace), resource.name, field::quote(name));
+                let (namespace, what, quoted) =
+                    (field::quote(namespace), resource.name, field::quote(name));
                 let text = format!(
                     "{resource} {quoted} is forbidden: namespace {namespace} has {max} {what} and may have no more: delete \
                      some, or raise --max-objects-per-namespace of the server"
@@ -232,7 +233,12 @@ impl NamespaceUsage {
 
     /// Counts the namespace if the last count is older than `age`. Concurrent callers share one
     /// count.
-    async fn count(&self, store: &dyn Store, prefix: &str, age: Duration) -> Result<(), StoreError> {
+    async fn count(
+        &self,
+        store: &dyn Store,
+        prefix: &str,
+        age: Duration,
+    ) -> Result<(), StoreError> {
         if self.counter().is_counted_within(age) {
             return Ok(());
         }
@@ -349,7 +355,8 @@ mod tests {
     }
 
     const NEVER: MaxCountAge = MaxCountAge { admit: Duration::MAX, reject: Duration::MAX };
-    const RECOUNT_BEFORE_REJECT: MaxCountAge = MaxCountAge { admit: Duration::MAX, reject: Duration::ZERO };
+    const RECOUNT_BEFORE_REJECT: MaxCountAge =
+        MaxCountAge { admit: Duration::MAX, reject: Duration::ZERO };
 
     #[tokio::test]
     async fn existing_objects_of_the_namespace_count() {
@@ -364,7 +371,8 @@ mod tests {
     #[tokio::test]
     async fn reservation_precedes_create_and_is_returned_on_failure() {
         let fixture = QuotaFixture::new(NEVER);
-        let (mut first, second) = (fixture.reserve().await.unwrap(), fixture.reserve().await.unwrap());
+        let (mut first, second) =
+            (fixture.reserve().await.unwrap(), fixture.reserve().await.unwrap());
         assert!(fixture.is_full().await);
         first.commit_begun();
         first.commit_refused();

@@ -23,8 +23,12 @@ use crate::registry::verbs::{Create, Delete};
 use crate::registry::write::{AllowCreate, WriteRequest};
 use crate::store::{self, Change, Store, Txn};
 
-const API: GroupVersion =
-    GroupVersion { group: GROUP, name: "image.openshift.io/v1", version: VERSION, kinds: &["ImageStream"] };
+const API: GroupVersion = GroupVersion {
+    group: GROUP,
+    name: "image.openshift.io/v1",
+    version: VERSION,
+    kinds: &["ImageStream"],
+};
 
 /// A strategy without rules.
 struct Plain;
@@ -72,9 +76,15 @@ impl AdmissionPlugin for Recorder {
             let repository = |value: serde_json::Value| {
                 value["spec"]["dockerImageRepository"].as_str().unwrap_or_default().to_owned()
             };
-            let shown =
-                |object: &Option<Arc<dyn DynObject>>| object.as_ref().map(|object| repository(object.to_value(API)));
-            let call = (attributes.operation, shown(&attributes.old), shown(&attributes.new), actor.dry_run);
+            let shown = |object: &Option<Arc<dyn DynObject>>| {
+                object.as_ref().map(|object| repository(object.to_value(API)))
+            };
+            let call = (
+                attributes.operation,
+                shown(&attributes.old),
+                shown(&attributes.new),
+                actor.dry_run,
+            );
             self.calls.lock().push(call);
             let calls = self.calls.lock().len();
             if calls <= self.conflicts {
@@ -90,7 +100,8 @@ async fn put(store: &dyn Store, name: &str, repository: &str) {
     let metadata = json!({"name": name, "namespace": "ns", "uid": "u"});
     let spec = json!({"dockerImageRepository": repository});
     let value = json!({"metadata": metadata, "spec": spec}).to_string();
-    let key = keys::key(crate::meta::GroupResource { group: GROUP, name: "imagestreams" }, "ns", name);
+    let key =
+        keys::key(crate::meta::GroupResource { group: GROUP, name: "imagestreams" }, "ns", name);
     let txn = Txn { guards: vec![], changes: vec![Change::Put(key, value.into())] };
     store.commit(txn).await.unwrap();
 }
@@ -107,7 +118,8 @@ fn fixture(conflicts: usize, refusal: Option<Status>) -> AdmissionFixture {
     let store = store::in_memory().unwrap().store;
     let calls = Arc::default();
     let recorder = Recorder { store: store.clone(), calls: Arc::clone(&calls), conflicts, refusal };
-    let storage = Arc::new(Storage::new(store.clone(), AdmissionChain::new(vec![Box::new(recorder)])));
+    let storage =
+        Arc::new(Storage::new(store.clone(), AdmissionChain::new(vec![Box::new(recorder)])));
     let streams = ObjectStore::new(storage, API, "imagestreams", Plain);
     let actor = Actor::internal("test", Time::from_unix_seconds(0));
     AdmissionFixture { store, streams, calls, actor }
@@ -145,7 +157,10 @@ async fn admission_runs_again_after_a_conflict() {
     let written = fixture.update("wanted").await.unwrap();
     assert_eq!(written.spec.docker_image_repository, "wanted");
     let update = |old| (AdmissionOperation::Update, text(old), text("wanted"), DryRun::Off);
-    assert_eq!(*fixture.calls.lock(), [update("first"), update("conflict-1"), update("conflict-2")]);
+    assert_eq!(
+        *fixture.calls.lock(),
+        [update("first"), update("conflict-1"), update("conflict-2")]
+    );
 }
 
 #[tokio::test]
@@ -164,7 +179,10 @@ async fn a_refused_write_stores_nothing() {
     let fixture = fixture(0, Some(Status::forbidden("no")));
     let at = ObjectRef::all_in("ns");
     let before = fixture.store.current().await.unwrap();
-    assert_eq!(fixture.streams.create(&fixture.actor, &at, stream("s", "r")).await.unwrap_err().code, 403);
+    assert_eq!(
+        fixture.streams.create(&fixture.actor, &at, stream("s", "r")).await.unwrap_err().code,
+        403
+    );
     assert_eq!(fixture.update("r").await.unwrap_err().code, 403);
     assert_eq!(fixture.store.current().await.unwrap(), before);
 }

@@ -38,11 +38,27 @@ pub struct Entries {
 
 impl Entries {
     /// The entries whose keys start with `prefix`, from `prefix` plus `start` on.
-    pub fn new(store: Arc<dyn Store>, prefix: String, start: Option<&str>, options: PageOptions) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        prefix: String,
+        start: Option<&str>,
+        options: PageOptions,
+    ) -> Self {
         let start = start.map(|start| format!("{prefix}{start}"));
         let page = Vec::new().into_iter();
         let (key_match, remaining) = (KeyMatch::Prefix, None);
-        Self { store, prefix, options, start, page, revision: None, more: true, budget: None, key_match, remaining }
+        Self {
+            store,
+            prefix,
+            options,
+            start,
+            page,
+            revision: None,
+            more: true,
+            budget: None,
+            key_match,
+            remaining,
+        }
     }
 
     /// Restricts the entries to the key `prefix` plus `name`. No other entry is read.
@@ -104,8 +120,10 @@ impl Entries {
     /// The errors of [`Entries::next`].
     pub async fn peek(&mut self) -> Result<Option<&Entry>, Status> {
         if self.page.len() == 0 && self.more && self.budget != Some(0) {
-            let page =
-                self.store.range(Range { bytes: PAGE_BYTES, ..self.range(self.budget.unwrap_or_default()) }).await;
+            let page = self
+                .store
+                .range(Range { bytes: PAGE_BYTES, ..self.range(self.budget.unwrap_or_default()) })
+                .await;
             let mut page = page.map_err(|error| self.status_of_failure(&error))?;
             if self.key_match == KeyMatch::Exact {
                 // The range may contain longer keys with this prefix.

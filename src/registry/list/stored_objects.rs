@@ -35,7 +35,11 @@ enum DecodedPart {
 
 impl<T: Kind, S: Strategy<T>> StoredObjects<T, S> {
     /// The objects of `entries` that the selector matches.
-    pub(crate) fn new(store: &Arc<ObjectStore<T, S>>, entries: Entries, selector: Selector) -> Self {
+    pub(crate) fn new(
+        store: &Arc<ObjectStore<T, S>>,
+        entries: Entries,
+        selector: Selector,
+    ) -> Self {
         Self { store: store.clone(), entries, selector, content: DecodedPart::Whole, last: None }
     }
 
@@ -49,7 +53,8 @@ impl<T: Kind, S: Strategy<T>> StoredObjects<T, S> {
 
     /// Decodes only the metadata, unless the selector needs other fields.
     pub(crate) fn metadata_only(self) -> Self {
-        let content = if self.selector.is_about_metadata() { DecodedPart::Metadata } else { self.content };
+        let content =
+            if self.selector.is_about_metadata() { DecodedPart::Metadata } else { self.content };
         Self { content, ..self }
     }
 }
@@ -88,7 +93,10 @@ impl<T: Kind, S: Strategy<T>> ObjectStream for StoredObjects<T, S> {
 
     fn continue_token(&self) -> Option<String> {
         let last = self.last.as_deref().filter(|_| self.entries.has_more())?;
-        Some(page::continue_token(self.entries.revision(), last.strip_prefix(self.entries.prefix())?))
+        Some(page::continue_token(
+            self.entries.revision(),
+            last.strip_prefix(self.entries.prefix())?,
+        ))
     }
 
     async fn skip(&mut self, count: usize) -> Result<(), Status> {
@@ -145,14 +153,16 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         let options = PageOptions::read(options)?;
         let (start, limit) = (options.start.clone(), options.limit);
         let entries = self.entries(at.namespace(), start.as_deref(), options);
-        let name = selector.exact_name().filter(|name| !name.is_empty() && scope.name_is_unique(at));
+        let name =
+            selector.exact_name().filter(|name| !name.is_empty() && scope.name_is_unique(at));
         let entries = match name {
             Some(name) => entries.exact(name),
             None if selector.is_empty() => entries.limited_to(limit),
             None => entries,
         };
         let objects = StoredObjects::new(self, entries, selector);
-        let objects = if content == ListContent::Metadata { objects.metadata_only() } else { objects };
+        let objects =
+            if content == ListContent::Metadata { objects.metadata_only() } else { objects };
         Ok(ListPage { objects, limit })
     }
 }

@@ -50,7 +50,12 @@ type Lazy<T> = OnceLock<Result<Box<T>, Box<Status>>>;
 
 impl<T: Kind> CachedEvent<T> {
     pub(crate) fn new(event: Event) -> Arc<Self> {
-        Arc::new(Self { event, previous: Lazy::new(), current: Lazy::new(), encoded: Mutex::default() })
+        Arc::new(Self {
+            event,
+            previous: Lazy::new(),
+            current: Lazy::new(),
+            encoded: Mutex::default(),
+        })
     }
 
     pub(crate) fn key(&self) -> &Key {
@@ -89,7 +94,10 @@ impl<T: Kind> CachedEvent<T> {
     ///
     /// # Errors
     /// 500 if it cannot be decoded.
-    pub(crate) fn previous_object(&self, reader: &dyn ObjectReader<T>) -> Result<Option<&T>, Status> {
+    pub(crate) fn previous_object(
+        &self,
+        reader: &dyn ObjectReader<T>,
+    ) -> Result<Option<&T>, Status> {
         match &self.event {
             Event::Put { previous, .. } => {
                 previous.as_ref().map(|entry| decoded(&self.previous, entry, reader)).transpose()
@@ -102,7 +110,10 @@ impl<T: Kind> CachedEvent<T> {
     ///
     /// # Errors
     /// 500 if it cannot be decoded.
-    pub(crate) fn current_object(&self, reader: &dyn ObjectReader<T>) -> Result<Option<&T>, Status> {
+    pub(crate) fn current_object(
+        &self,
+        reader: &dyn ObjectReader<T>,
+    ) -> Result<Option<&T>, Status> {
         match &self.event {
             Event::Put { entry, .. } => decoded(&self.current, entry, reader).map(Some),
             Event::Delete { .. } => Ok(None),
@@ -143,8 +154,11 @@ impl<T: Kind> CachedEvent<T> {
     }
 
     fn watched_object(&self, r#type: EventType, reader: &dyn ObjectReader<T>) -> Result<T, Status> {
-        let object =
-            if r#type == EventType::Deleted { self.previous_object(reader)? } else { self.current_object(reader)? };
+        let object = if r#type == EventType::Deleted {
+            self.previous_object(reader)?
+        } else {
+            self.current_object(reader)?
+        };
         let missing = || Status::hidden(format!("the change of {} has no object", self.key()));
         let mut object = object.ok_or_else(missing)?.clone();
         object.metadata_mut().resource_version = self.revision().to_string();
@@ -153,7 +167,11 @@ impl<T: Kind> CachedEvent<T> {
     }
 }
 
-fn decoded<'a, T: Kind>(lazy: &'a Lazy<T>, entry: &Entry, reader: &dyn ObjectReader<T>) -> Result<&'a T, Status> {
+fn decoded<'a, T: Kind>(
+    lazy: &'a Lazy<T>,
+    entry: &Entry,
+    reader: &dyn ObjectReader<T>,
+) -> Result<&'a T, Status> {
     let decoded = lazy.get_or_init(|| reader.decode(entry).map(Box::new).map_err(Box::new));
     decoded.as_deref().map_err(|status| (**status).clone())
 }

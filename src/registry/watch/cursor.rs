@@ -44,7 +44,10 @@ impl<T: Kind> WatchCursor<T> {
     ///
     /// # Errors
     /// The next events are compacted, or the store failed.
-    pub(crate) async fn next(&mut self, scope: &WatchScope) -> Result<Vec<Arc<CachedEvent<T>>>, WatchError> {
+    pub(crate) async fn next(
+        &mut self,
+        scope: &WatchScope,
+    ) -> Result<Vec<Arc<CachedEvent<T>>>, WatchError> {
         loop {
             let events = match &mut self.log {
                 Some(_) => self.next_from_log(scope).await?,
@@ -72,7 +75,10 @@ impl<T: Kind> WatchCursor<T> {
         }
     }
 
-    async fn next_from_feed(&mut self, scope: &WatchScope) -> Result<Vec<Arc<CachedEvent<T>>>, WatchError> {
+    async fn next_from_feed(
+        &mut self,
+        scope: &WatchScope,
+    ) -> Result<Vec<Arc<CachedEvent<T>>>, WatchError> {
         // Marked as seen before the buffer is read, so that no update is missed.
         let ended = self.updates.borrow_and_update().clone();
         match self.feed.after(self.at, scope) {
@@ -92,7 +98,10 @@ impl<T: Kind> WatchCursor<T> {
         Ok(Vec::new())
     }
 
-    async fn next_from_log(&mut self, scope: &WatchScope) -> Result<Vec<Arc<CachedEvent<T>>>, WatchError> {
+    async fn next_from_log(
+        &mut self,
+        scope: &WatchScope,
+    ) -> Result<Vec<Arc<CachedEvent<T>>>, WatchError> {
         let Some(log) = &mut self.log else {
             return Ok(Vec::new());
         };
@@ -105,6 +114,10 @@ impl<T: Kind> WatchCursor<T> {
             Ok(batch) => batch?.events,
             Err(_) => Vec::new(),
         };
-        Ok(events.into_iter().filter(|event| scope.contains(event.key())).map(CachedEvent::new).collect())
+        Ok(events
+            .into_iter()
+            .filter(|event| scope.contains(event.key()))
+            .map(CachedEvent::new)
+            .collect())
     }
 }

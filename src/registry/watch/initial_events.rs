@@ -51,6 +51,10 @@ impl InitialEvents {
                 objects.push(object);
             }
         }
-        Ok(InitialPage { objects, revision: self.0.revision(), rest: self.0.has_more().then_some(self) })
+        Ok(InitialPage {
+            objects,
+            revision: self.0.revision(),
+            rest: self.0.has_more().then_some(self),
+        })
     }
 }

@@ -67,7 +67,9 @@ impl<T: Kind> ObjectWatch<T> {
                 let now = store.current().await.map_err(|error| status_of(&error))?;
                 WatchPhase::Live(WatchCursor::new(store.clone(), feed.clone(), now))
             }
-            WatchStart::After(revision) => WatchPhase::Live(WatchCursor::new(store.clone(), feed.clone(), revision)),
+            WatchStart::After(revision) => {
+                WatchPhase::Live(WatchCursor::new(store.clone(), feed.clone(), revision))
+            }
         };
         let chance = uuid::Uuid::new_v4().as_u128() as u64;
         let (bookmarks, duration) = (options.bookmarks, options.duration(chance));
@@ -76,6 +78,7 @@ impl<T: Kind> ObjectWatch<T> {
 
     /// Continues with the events after a revision.
     pub(crate) fn go_live(&mut self, after: Revision) {
-        self.phase = WatchPhase::Live(WatchCursor::new(self.store.clone(), self.feed.clone(), after));
+        self.phase =
+            WatchPhase::Live(WatchCursor::new(self.store.clone(), self.feed.clone(), after));
     }
 }

@@ -64,9 +64,11 @@ impl WatchOptions {
     /// # Errors
     /// 400 for malformed values, 422 for invalid combinations.
     pub(crate) fn read(options: &ListOptions) -> Result<Self, Status> {
-        let seconds = u64::try_from(options.timeout_seconds.unwrap_or_default()).unwrap_or_default();
+        let seconds =
+            u64::try_from(options.timeout_seconds.unwrap_or_default()).unwrap_or_default();
         let initial_events = options.send_initial_events;
-        let errors = errors(initial_events, &options.resource_version_match, &options.continue_token);
+        let errors =
+            errors(initial_events, &options.resource_version_match, &options.continue_token);
         if !errors.is_empty() {
             return Err(invalid_options(&errors));
         }
@@ -74,11 +76,15 @@ impl WatchOptions {
             "" => Revision(0),
             text => parse_version(text).map_err(Status::bad_request)?,
         };
-        let bookmarks = if options.allow_watch_bookmarks { Bookmarks::Sent } else { Bookmarks::Never };
+        let bookmarks =
+            if options.allow_watch_bookmarks { Bookmarks::Sent } else { Bookmarks::Never };
         let start = match initial_events {
             Some(true) => {
-                let end =
-                    if bookmarks == Bookmarks::Sent { InitialEventsEnd::Bookmark } else { InitialEventsEnd::Silent };
+                let end = if bookmarks == Bookmarks::Sent {
+                    InitialEventsEnd::Bookmark
+                } else {
+                    InitialEventsEnd::Silent
+                };
                 WatchStart::InitialEvents { at_least: version, end }
             }
             _ if version > Revision(0) => WatchStart::After(version),
@@ -95,7 +101,8 @@ impl WatchOptions {
     /// `chance` is a random number.
     pub(crate) fn duration(&self, chance: u64) -> Duration {
         self.timeout.unwrap_or_else(|| {
-            MIN_DEFAULT_DURATION + Duration::from_millis(chance % 1000 * MIN_DEFAULT_DURATION.as_secs())
+            MIN_DEFAULT_DURATION
+                + Duration::from_millis(chance % 1000 * MIN_DEFAULT_DURATION.as_secs())
         })
     }
 }
@@ -112,15 +119,20 @@ fn errors(initial_events: Option<bool>, r#match: &str, token: &str) -> field::Er
         return errors;
     }
     if initial_events.is_none() {
-        let why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+        let why =
+            "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
         errors.push_with(|| field::Error::forbidden(NAME, why));
     }
     if r#match != ONLY {
         errors.push_with(|| field::Error::unsupported(NAME, r#match, &[ONLY]));
     }
     if !token.is_empty() {
-        errors
-            .push_with(|| field::Error::forbidden(NAME, "resourceVersionMatch is forbidden when continue is provided"));
+        errors.push_with(|| {
+            field::Error::forbidden(
+                NAME,
+                "resourceVersionMatch is forbidden when continue is provided",
+            )
+        });
     }
     errors
 }
@@ -142,8 +154,14 @@ mod tests {
         assert_eq!(start("resourceVersion=0"), state(0, InitialEventsEnd::Silent));
         assert_eq!(start("resourceVersion=7"), WatchStart::After(Revision(7)));
         let initial = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
-        assert_eq!(start(&format!("{initial}&resourceVersion=7")), state(7, InitialEventsEnd::Silent));
-        assert_eq!(start(&format!("{initial}&allowWatchBookmarks=1")), state(0, InitialEventsEnd::Bookmark));
+        assert_eq!(
+            start(&format!("{initial}&resourceVersion=7")),
+            state(7, InitialEventsEnd::Silent)
+        );
+        assert_eq!(
+            start(&format!("{initial}&allowWatchBookmarks=1")),
+            state(0, InitialEventsEnd::Bookmark)
+        );
         let empty = "sendInitialEvents=&resourceVersionMatch=NotOlderThan";
         assert_eq!(start(empty), state(0, InitialEventsEnd::Silent), "an empty value is true");
         let none = "sendInitialEvents=false&resourceVersionMatch=NotOlderThan";
@@ -153,7 +171,8 @@ mod tests {
 
     #[test]
     fn default_duration_is_30_to_60_minutes() {
-        let minutes = |query: &str, chance| read(query).unwrap().duration(chance).as_secs_f64() / 60.0;
+        let minutes =
+            |query: &str, chance| read(query).unwrap().duration(chance).as_secs_f64() / 60.0;
         assert_eq!(minutes("", 0), 30.0);
         assert!(minutes("timeoutSeconds=0", 999) > 59.0 && minutes("", u64::MAX) < 60.0);
         assert_eq!(minutes("timeoutSeconds=120", 5), 2.0);

@@ -44,13 +44,18 @@ impl WatchScope {
         if self.selector.is_empty() {
             return Ok(transition(before, after));
         }
-        let selects = |object: Option<&T>| object.is_some_and(|object| self.selects(object, reader));
-        Ok(transition(selects(event.previous_object(reader)?), selects(event.current_object(reader)?)))
+        let selects =
+            |object: Option<&T>| object.is_some_and(|object| self.selects(object, reader));
+        Ok(transition(
+            selects(event.previous_object(reader)?),
+            selects(event.current_object(reader)?),
+        ))
     }
 
     /// Returns true if the selectors match an object.
     pub(crate) fn selects<T: Kind>(&self, object: &T, reader: &dyn ObjectReader<T>) -> bool {
-        self.selector.is_empty() || self.selector.selects(object.metadata(), |name| reader.field(object, name))
+        self.selector.is_empty()
+            || self.selector.selects(object.metadata(), |name| reader.field(object, name))
     }
 }
 

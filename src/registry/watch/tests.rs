@@ -17,7 +17,9 @@ use crate::machinery::selector::Selector;
 use crate::machinery::value;
 use crate::meta::Status;
 use crate::registry::keys::KeyMatch;
-use crate::store::{self, Change, Compact, Entry, Event, Key, Opened, Outcome, Revision, Store, Txn, WatchError};
+use crate::store::{
+    self, Change, Compact, Entry, Event, Key, Opened, Outcome, Revision, Store, Txn, WatchError,
+};
 
 const PREFIX: &str = "/g/imagestreams/";
 
@@ -46,7 +48,10 @@ fn value(name: &str) -> Bytes {
 /// The event of a created stream.
 pub(crate) fn put(name: &str, revision: u64) -> Event {
     let key = Key::new(format!("{PREFIX}{name}"));
-    Event::Put { entry: Entry { key, value: value(name), revision: Revision(revision) }, previous: None }
+    Event::Put {
+        entry: Entry { key, value: value(name), revision: Revision(revision) },
+        previous: None,
+    }
 }
 
 /// A store with a watcher that starts now.
@@ -65,7 +70,11 @@ impl WatchFixture {
         let compact = compact.expect("a store in memory can be compacted");
         let start = store.current().await.unwrap();
         let feed = Arc::new(EventFeed::follow(store.watch(PREFIX, start), start, bytes));
-        let scope = WatchScope { prefix: PREFIX.into(), key_match: KeyMatch::Prefix, selector: Selector::default() };
+        let scope = WatchScope {
+            prefix: PREFIX.into(),
+            key_match: KeyMatch::Prefix,
+            selector: Selector::default(),
+        };
         Self { store, feed, start, scope, compact }
     }
 
@@ -78,7 +87,9 @@ impl WatchFixture {
         for name in names {
             let change = Change::Put(Key::new(format!("{PREFIX}{name}")), value(&name));
             let txn = Txn { guards: Vec::new(), changes: vec![change] };
-            let Outcome::Committed(revision) = self.store.commit(txn).await.unwrap() else { unreachable!() };
+            let Outcome::Committed(revision) = self.store.commit(txn).await.unwrap() else {
+                unreachable!()
+            };
             last = revision;
         }
         let mut updates = self.feed.updates();
@@ -141,7 +152,10 @@ async fn watcher_behind_compaction_gets_an_error() {
     let last = fixture.write(names(0..200).into_iter()).await;
     fixture.compact.compact(last).await.unwrap();
     let ended = within(slow.next(&fixture.scope)).await.map(|changes| changes.len());
-    assert!(matches!(ended, Err(WatchError::Compacted { requested, .. }) if requested == fixture.start), "{ended:?}");
+    assert!(
+        matches!(ended, Err(WatchError::Compacted { requested, .. }) if requested == fixture.start),
+        "{ended:?}"
+    );
 }
 
 #[tokio::test]

@@ -95,7 +95,8 @@ impl<T: Kind> EventFeed<T> {
     /// Buffers the events of a watch that starts after `start`, up to a total cost.
     pub(crate) fn follow(watch: Box<dyn Watch>, start: Revision, max_cost: usize) -> Self {
         let buffer = EventBuffer { events: VecDeque::new(), start, end: start, cost: 0, max_cost };
-        let state = Arc::new(FeedState { buffer: RwLock::new(buffer), ended: signal::Sender::new(None) });
+        let state =
+            Arc::new(FeedState { buffer: RwLock::new(buffer), ended: signal::Sender::new(None) });
         let follower = tokio::spawn(follow(state.clone(), watch)).abort_handle();
         Self { state, follower }
     }
@@ -174,7 +175,8 @@ impl<T: Kind> EventBuffer<T> {
         self.end = batch.revision;
         // The newest events stay, whatever their size: else each watcher would decode its own copy.
         while self.cost > self.max_cost
-            && let Some(oldest) = self.events.pop_front_if(|oldest| oldest.revision() < batch.revision)
+            && let Some(oldest) =
+                self.events.pop_front_if(|oldest| oldest.revision() < batch.revision)
         {
             self.cost -= oldest.cost();
             self.start = oldest.revision();

@@ -34,9 +34,13 @@ impl ClosureFixture {
         let catalog = Catalog::new(&store, Registries::default(), &limits);
         let fixture = Self { store, catalog, compact };
         let items: Vec<_> = images.iter().map(|image| json!({"image": image})).collect();
-        let stream =
-            json!({"metadata": {"name": "s", "namespace": "ns"}, "status": {"tags": [{"tag": "t", "items": items}]}});
-        fixture.commit(vec![Change::Put(fixture.catalog.streams.key("ns", "s"), stream.to_string().into())]).await;
+        let stream = json!({"metadata": {"name": "s", "namespace": "ns"}, "status": {"tags": [{"tag": "t", "items": items}]}});
+        fixture
+            .commit(vec![Change::Put(
+                fixture.catalog.streams.key("ns", "s"),
+                stream.to_string().into(),
+            )])
+            .await;
         fixture
     }
 
@@ -47,8 +51,14 @@ impl ClosureFixture {
     /// Writes the derived rows of a manifest list whose children change from `before`.
     async fn list(&self, name: &str, before: &[&str], children: &[&str]) {
         let image = |children: &[&str]| {
-            let child = |digest: &&str| ImageManifest { digest: (*digest).into(), ..ImageManifest::default() };
-            let mut image = Image { docker_image_manifests: children.iter().map(child).collect(), ..Image::default() };
+            let child = |digest: &&str| ImageManifest {
+                digest: (*digest).into(),
+                ..ImageManifest::default()
+            };
+            let mut image = Image {
+                docker_image_manifests: children.iter().map(child).collect(),
+                ..Image::default()
+            };
             image.metadata.name = name.into();
             image
         };
@@ -56,7 +66,8 @@ impl ClosureFixture {
     }
 
     async fn image_closure(&self) -> Result<Arc<ImageClosure>, Status> {
-        let stream = self.catalog.stream_view(&Workload::default(), "ns", "s").await.unwrap().unwrap();
+        let stream =
+            self.catalog.stream_view(&Workload::default(), "ns", "s").await.unwrap().unwrap();
         self.catalog.image_closure(&Workload::default(), &stream).await
     }
 
@@ -131,8 +142,10 @@ async fn concurrent_requests_share_a_closure() {
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting_requests_do_not_block_the_collector() {
     let names: Vec<String> = (0..4000).map(|at| format!("{at:0>100}")).collect();
-    let fixture = ClosureFixture::with_stream(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    let stream = fixture.catalog.stream_view(&Workload::default(), "ns", "s").await.unwrap().unwrap();
+    let fixture =
+        ClosureFixture::with_stream(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let stream =
+        fixture.catalog.stream_view(&Workload::default(), "ns", "s").await.unwrap().unwrap();
     let pool = Pool::default();
     // The requests with a slot have it before the last request begins.
     let loads = [LARGE_BODY + 1, LARGE_BODY + 1, 0].map(Workload::of_body);
@@ -154,7 +167,8 @@ async fn waiting_requests_do_not_block_the_collector() {
 async fn oversized_closure_is_rejected() {
     let fixture = ClosureFixture::with_stream(&["a", "b"]).await;
     let name = "x".repeat(1 << 20);
-    let children: Vec<String> = (0..MAX_NAME_BYTES >> 20).map(|number| format!("{number}{name}")).collect();
+    let children: Vec<String> =
+        (0..MAX_NAME_BYTES >> 20).map(|number| format!("{number}{name}")).collect();
     let children: Vec<&str> = children.iter().map(String::as_str).collect();
     fixture.list("a", &[], &children[1..]).await;
     assert_eq!(fixture.image_closure().await.unwrap().index.names().len(), children.len() + 1);

@@ -28,7 +28,9 @@ pub enum DecodeError {
     #[error("not an object: {0}")]
     Form(String),
     /// The kind is not stored.
-    #[error("{kind:?} of {version:?} is not stored here: only Image and ImageStream of {GROUP_VERSION} are")]
+    #[error(
+        "{kind:?} of {version:?} is not stored here: only Image and ImageStream of {GROUP_VERSION} are"
+    )]
     Kind {
         /// The kind.
         kind: String,
@@ -62,7 +64,9 @@ struct ObjectHead<'a> {
 ///
 /// # Errors
 /// A value that is no object. Errors of single objects take the place of the object.
-pub fn decode_objects(value: &RawValue) -> Result<Vec<Result<StoredObject, DecodeError>>, DecodeError> {
+pub fn decode_objects(
+    value: &RawValue,
+) -> Result<Vec<Result<StoredObject, DecodeError>>, DecodeError> {
     let list = head(value)?;
     let Some(items) = list.items.as_ref().filter(|_| list.kind.ends_with("List")) else {
         return Ok(vec![object(value, &list)]);
@@ -88,13 +92,18 @@ fn head(value: &RawValue) -> Result<ObjectHead<'_>, DecodeError> {
 fn object(value: &RawValue, head: &ObjectHead<'_>) -> Result<StoredObject, DecodeError> {
     match (head.kind.as_str(), head.api_version.as_str()) {
         (Image::KIND, GROUP_VERSION) => image(value, Image::KIND).map(StoredObject::Image),
-        (SUPERSEDED_IMAGE, GROUP_VERSION) => image(value, SUPERSEDED_IMAGE).map(StoredObject::Superseded),
+        (SUPERSEDED_IMAGE, GROUP_VERSION) => {
+            image(value, SUPERSEDED_IMAGE).map(StoredObject::Superseded)
+        }
         (ImageStream::KIND, GROUP_VERSION) => {
-            let (mut stream, unproved) = fields::<ImageStream, _>(value, ImageStream::KIND, UNPROVED)?;
+            let (mut stream, unproved) =
+                fields::<ImageStream, _>(value, ImageStream::KIND, UNPROVED)?;
             stream.unproved = unproved.unwrap_or_default();
             Ok(StoredObject::Stream(stream))
         }
-        (kind, version) => Err(DecodeError::Kind { kind: kind.to_owned(), version: version.to_owned() }),
+        (kind, version) => {
+            Err(DecodeError::Kind { kind: kind.to_owned(), version: version.to_owned() })
+        }
     }
 }
 
@@ -137,11 +146,14 @@ mod tests {
             StoredObject::Stream(stream) => format!("stream {}", stream.metadata.name),
             StoredObject::Superseded(image) => format!("superseded {}", image.metadata.name),
         };
-        let decoded = |object: Result<StoredObject, DecodeError>| object.map_or_else(|why| why.to_string(), name);
+        let decoded = |object: Result<StoredObject, DecodeError>| {
+            object.map_or_else(|why| why.to_string(), name)
+        };
         read(text).unwrap().into_iter().map(decoded).collect()
     }
 
-    const IMAGE: &str = r#"{"kind":"Image","apiVersion":"image.openshift.io/v1","metadata":{"name":"i"}}"#;
+    const IMAGE: &str =
+        r#"{"kind":"Image","apiVersion":"image.openshift.io/v1","metadata":{"name":"i"}}"#;
 
     #[test]
     fn kind_and_version_select_the_type() {
@@ -156,7 +168,9 @@ mod tests {
     #[test]
     fn kubectl_list_is_decoded_object_by_object() {
         let bad = IMAGE.replace(r#""name":"i""#, r#""name":"j","labels":7"#);
-        let list = format!(r#"{{"apiVersion":"v1","items":[{IMAGE},{bad}],"kind":"List","metadata":{{}}}}"#);
+        let list = format!(
+            r#"{{"apiVersion":"v1","items":[{IMAGE},{bad}],"kind":"List","metadata":{{}}}}"#
+        );
         let decoded = decoded(&list);
         assert_eq!(decoded[0], "image i");
         assert!(decoded[1].starts_with(r#"Image "j" cannot be read: "#), "{decoded:?}");
@@ -164,8 +178,7 @@ mod tests {
 
     #[test]
     fn objects_of_a_typed_list_may_omit_their_kind() {
-        let list =
-            r#"{"kind":"ImageStreamList","apiVersion":"image.openshift.io/v1","items":[{"metadata":{"name":"s"}}]}"#;
+        let list = r#"{"kind":"ImageStreamList","apiVersion":"image.openshift.io/v1","items":[{"metadata":{"name":"s"}}]}"#;
         assert_eq!(decoded(list), ["stream s"]);
     }
 
@@ -176,19 +189,36 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(evidence(IMAGE), Evidence::authority());
-        for field in [r#"{"evidence":{"proof":"nothing","blobs":{}},"kind""#, r#"{"evidence":{"blobs":{}},"kind""#] {
+        for field in [
+            r#"{"evidence":{"proof":"nothing","blobs":{}},"kind""#,
+            r#"{"evidence":{"blobs":{}},"kind""#,
+        ] {
             assert_eq!(evidence(&IMAGE.replace(r#"{"kind""#, field)), Evidence::unproved());
         }
-        assert_eq!(evidence(&IMAGE.replace("}}", r#"},"evidence":{"blobs":{}}}"#)), Evidence::unproved(), "at the end");
-        assert_eq!(evidence(&IMAGE.replace("}}", r#"},"evidence":{}}"#)), Evidence::default(), "of before evidence");
+        assert_eq!(
+            evidence(&IMAGE.replace("}}", r#"},"evidence":{"blobs":{}}}"#)),
+            Evidence::unproved(),
+            "at the end"
+        );
+        assert_eq!(
+            evidence(&IMAGE.replace("}}", r#"},"evidence":{}}"#)),
+            Evidence::default(),
+            "of before evidence"
+        );
         assert_eq!(decoded(&IMAGE.replace("Image", "SupersededImage")), ["superseded i"]);
         for bad in ["null", "7", r#"{"proof":"certain"}"#] {
             let decoded = decoded(&IMAGE.replace("}}", &format!(r#"}},"evidence":{bad}}}"#)));
-            assert!(decoded[0].starts_with(r#"Image "i" cannot be read: evidence: "#), "{decoded:?}");
+            assert!(
+                decoded[0].starts_with(r#"Image "i" cannot be read: evidence: "#),
+                "{decoded:?}"
+            );
         }
-        let stream = IMAGE.replace("Image", "ImageStream").replace("}}", r#"},"unproved":{"i":"uid"}}"#);
+        let stream =
+            IMAGE.replace("Image", "ImageStream").replace("}}", r#"},"unproved":{"i":"uid"}}"#);
         match read(&stream).unwrap().remove(0).unwrap() {
-            StoredObject::Stream(stream) => assert_eq!(stream.unproved, [("i".to_owned(), "uid".to_owned())].into()),
+            StoredObject::Stream(stream) => {
+                assert_eq!(stream.unproved, [("i".to_owned(), "uid".to_owned())].into())
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -18,8 +18,12 @@ use crate::store::Entry;
 pub fn encode_line(entry: &Entry) -> Result<Option<Vec<u8>>, String> {
     match StoredEntry::read(entry)? {
         // Always with the evidence: without the field, an import would vouch for the image.
-        StoredEntry::Image(image) => Ok(Some(of(Image::KIND, Some((EVIDENCE, &image.evidence)), &*image))),
-        StoredEntry::Superseded(image) => Ok(Some(of(SUPERSEDED_IMAGE, Some((EVIDENCE, &image.evidence)), &*image))),
+        StoredEntry::Image(image) => {
+            Ok(Some(of(Image::KIND, Some((EVIDENCE, &image.evidence)), &*image)))
+        }
+        StoredEntry::Superseded(image) => {
+            Ok(Some(of(SUPERSEDED_IMAGE, Some((EVIDENCE, &image.evidence)), &*image)))
+        }
         StoredEntry::Stream(stream) => {
             let unproved = unproved::stored(&stream);
             let field = (!unproved.is_empty()).then_some((UNPROVED, &unproved));

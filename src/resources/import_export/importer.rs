@@ -9,7 +9,9 @@
 use super::decode::StoredObject;
 use crate::api::{GROUP, Image, ImageStream};
 use crate::domain::{content, image_strategy, names, validate};
-use crate::meta::{GroupResource, Kind, ObjectMeta, Status, Time, field, is_dns_label, path_segment_errors};
+use crate::meta::{
+    GroupResource, Kind, ObjectMeta, Status, Time, field, is_dns_label, path_segment_errors,
+};
 use crate::registry::actor::Actor;
 use crate::registry::admission::chain::Admitted;
 use crate::registry::guaranteed_update::{ReadSet, UpdateDecision, UpdateOutcome};
@@ -104,26 +106,31 @@ impl Importer<'_> {
         let actor = Actor::internal("store-import", self.now);
         let done = self.catalog.storage.guaranteed_update(&actor, &keys, |read_set, _| {
             let image = read_set.entry(image_key).map(|entry| images.decode(entry)).transpose()?;
-            let is_wanted = image
-                .as_ref()
-                .is_some_and(|image| image.evidence.has_unproved_form && image.metadata.uid == unproved.metadata.uid);
+            let is_wanted = image.as_ref().is_some_and(|image| {
+                image.evidence.has_unproved_form && image.metadata.uid == unproved.metadata.uid
+            });
             let is_free = read_set.entry(key).is_none();
             match (self.mode, &image) {
                 // A dry run stores nothing, so the image may precede this line in the import.
                 (ImportMode::DryRun, None) => Ok(UpdateDecision::Keep(Imported::Created)),
-                (ImportMode::DryRun, Some(_)) if is_wanted && is_free => Ok(UpdateDecision::Keep(Imported::Created)),
+                (ImportMode::DryRun, Some(_)) if is_wanted && is_free => {
+                    Ok(UpdateDecision::Keep(Imported::Created))
+                }
                 (ImportMode::Write, Some(_)) if is_wanted && is_free => {
                     let rows = vec![Change::Put(key.clone(), value.clone().into())];
                     let (resource, effect) = (images.resource(), WriteEffect::Updated);
                     let change = ObjectChange { resource, namespace: String::new(), effect, rows };
                     Ok(UpdateDecision::Write(vec![change], Imported::Created))
                 }
-                (_, Some(_)) if self.existing == ConflictPolicy::Skip => Ok(UpdateDecision::Keep(Imported::Skipped)),
+                (_, Some(_)) if self.existing == ConflictPolicy::Skip => {
+                    Ok(UpdateDecision::Keep(Imported::Skipped))
+                }
                 (_, Some(_)) if is_wanted => Err(Status::already_exists(superseded_kind(), name)),
                 _ => Err(belongs_to_no_image(name)),
             }
         });
-        let (UpdateOutcome::Unchanged(imported) | UpdateOutcome::Committed(imported, _)) = done.await?;
+        let (UpdateOutcome::Unchanged(imported) | UpdateOutcome::Committed(imported, _)) =
+            done.await?;
         Ok(imported)
     }
 
@@ -134,7 +141,9 @@ impl Importer<'_> {
         errors.append(metadata::validate_with(&stream.metadata, names::stream_name_errors));
         if !is_dns_label(&stream.metadata.namespace) {
             let rule = "must be a DNS label, because streams are namespaced";
-            errors.push_with(|| field::Error::invalid("metadata.namespace", &stream.metadata.namespace, rule));
+            errors.push_with(|| {
+                field::Error::invalid("metadata.namespace", &stream.metadata.namespace, rule)
+            });
         }
         errors.append(validate::stream(&stream));
         self.store(&self.catalog.streams, stream, &errors).await
@@ -157,23 +166,30 @@ impl Importer<'_> {
         errors: &field::Errors,
     ) -> Result<Imported, Status> {
         stored.reject_invalid(&object, errors)?;
-        let namespaced_name = (object.metadata().namespace.as_str(), object.metadata().name.as_str());
+        let namespaced_name =
+            (object.metadata().namespace.as_str(), object.metadata().name.as_str());
         let key = stored.key(namespaced_name.0, namespaced_name.1);
         let actor = Actor::internal("store-import", self.now);
-        let attempt = |read_set: &ReadSet, admitted: &Admitted| match (read_set.entry(&key), self.mode) {
-            (None, ImportMode::DryRun) => Ok(UpdateDecision::Keep(Imported::Created)),
-            (None, ImportMode::Write) => {
-                if let Some(attributes) = stored.admission_attributes(admitted, namespaced_name, None, Some(&object)) {
-                    return Ok(UpdateDecision::Admit(attributes));
+        let attempt =
+            |read_set: &ReadSet, admitted: &Admitted| match (read_set.entry(&key), self.mode) {
+                (None, ImportMode::DryRun) => Ok(UpdateDecision::Keep(Imported::Created)),
+                (None, ImportMode::Write) => {
+                    if let Some(attributes) =
+                        stored.admission_attributes(admitted, namespaced_name, None, Some(&object))
+                    {
+                        return Ok(UpdateDecision::Admit(attributes));
+                    }
+                    let change = stored.change(&key, namespaced_name, None, Some(&object))?;
+                    Ok(UpdateDecision::Write(vec![change], Imported::Created))
                 }
-                let change = stored.change(&key, namespaced_name, None, Some(&object))?;
-                Ok(UpdateDecision::Write(vec![change], Imported::Created))
-            }
-            (Some(_), _) if self.existing == ConflictPolicy::Skip => Ok(UpdateDecision::Keep(Imported::Skipped)),
-            (Some(_), _) => Err(Status::already_exists(stored.resource(), namespaced_name.1)),
-        };
+                (Some(_), _) if self.existing == ConflictPolicy::Skip => {
+                    Ok(UpdateDecision::Keep(Imported::Skipped))
+                }
+                (Some(_), _) => Err(Status::already_exists(stored.resource(), namespaced_name.1)),
+            };
         let done = stored.storage().guaranteed_update(&actor, std::slice::from_ref(&key), attempt);
-        let (UpdateOutcome::Unchanged(imported) | UpdateOutcome::Committed(imported, _)) = done.await?;
+        let (UpdateOutcome::Unchanged(imported) | UpdateOutcome::Committed(imported, _)) =
+            done.await?;
         Ok(imported)
     }
 }

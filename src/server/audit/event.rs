@@ -51,7 +51,11 @@ pub(crate) struct AuditEvent<'a> {
     #[serde(serialize_with = "microseconds")]
     pub(crate) stage_timestamp: Timestamp,
     /// Decision of authorization, if it was needed.
-    #[serde(rename = "annotations", serialize_with = "annotations", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "annotations",
+        serialize_with = "annotations",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(crate) decision: Option<&'a Decision>,
 }
 
@@ -106,8 +110,17 @@ pub(crate) struct AuditObjectReference<'a> {
 
 impl<'a> From<&'a ResourceAction> for AuditObjectReference<'a> {
     fn from(action: &'a ResourceAction) -> Self {
-        let ResourceAction { verb: _, group, version, resource, subresource, namespace, name, fields: _, labels: _ } =
-            action;
+        let ResourceAction {
+            verb: _,
+            group,
+            version,
+            resource,
+            subresource,
+            namespace,
+            name,
+            fields: _,
+            labels: _,
+        } = action;
         Self { resource, namespace, name, api_group: group, api_version: version, subresource }
     }
 }
@@ -133,7 +146,13 @@ struct EmptyMetadata {}
 impl ResponseStatus {
     /// A response without a `Status`.
     pub(crate) fn of_code(code: u16) -> Self {
-        Self { metadata: EmptyMetadata {}, status: "".into(), message: "".into(), reason: "".into(), code: Some(code) }
+        Self {
+            metadata: EmptyMetadata {},
+            status: "".into(),
+            message: "".into(),
+            reason: "".into(),
+            code: Some(code),
+        }
     }
 
     /// A response with a `Status`. The message is omitted if it may quote the body of the request.
@@ -162,7 +181,11 @@ impl AuditEvent<'_> {
     /// The event as one line with its newline.
     pub(super) fn line(&self) -> Vec<u8> {
         let mut line = Vec::with_capacity(1024);
-        json::encode_behind(br#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata""#, self, &mut line);
+        json::encode_behind(
+            br#"{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata""#,
+            self,
+            &mut line,
+        );
         line.push(b'\n');
         line
     }
@@ -176,7 +199,10 @@ fn microseconds<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok,
 
 /// Annotations of a decision: `WithAuthorization` in
 /// k8s.io/apiserver/pkg/endpoints/filters/authorization.go.
-fn annotations<S: Serializer>(decision: &Option<&Decision>, serializer: S) -> Result<S::Ok, S::Error> {
+fn annotations<S: Serializer>(
+    decision: &Option<&Decision>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(None)?;
     if let Some(decision) = decision {
         let (word, reason) = match decision {

@@ -47,7 +47,13 @@ impl LogFile {
     /// Error of the operating system.
     pub(super) fn open(path: &Path, max_bytes: u64, max_backups: usize) -> io::Result<Self> {
         let opened = Some(OpenLogFile::open(path)?);
-        Ok(Self { path: path.to_owned(), max_bytes, max_backups, opened, is_rotation_failure_logged: false })
+        Ok(Self {
+            path: path.to_owned(),
+            max_bytes,
+            max_backups,
+            opened,
+            is_rotation_failure_logged: false,
+        })
     }
 
     /// The file, after rotation if `count` more bytes would exceed its size.
@@ -86,7 +92,8 @@ impl OpenLogFile {
     fn open(path: &Path) -> io::Result<Self> {
         // Also for reading: to check the last line, and to open a named pipe before it has a
         // reader.
-        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+        let file =
+            OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
         let is = file.metadata()?;
         let mut last = [b'\n'];
         if is.is_file() && is.len() > 0 {
@@ -151,7 +158,8 @@ fn backup(path: &Path, time: Timestamp) -> PathBuf {
 
 /// Times of the rotated files, in ascending order.
 fn backups(path: &Path) -> io::Result<Vec<Timestamp>> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut times = Vec::new();
     for entry in fs::read_dir(folder)? {
         times.extend(time_of(path, &entry?.file_name()));
@@ -170,7 +178,8 @@ fn time_of(path: &Path, name: &OsStr) -> Option<Timestamp> {
 
 /// Text before and after the time in the name.
 fn affixes(path: &Path) -> (OsString, OsString) {
-    let (mut prefix, mut suffix) = (path.file_stem().unwrap_or_default().to_owned(), OsString::new());
+    let (mut prefix, mut suffix) =
+        (path.file_stem().unwrap_or_default().to_owned(), OsString::new());
     prefix.push("-");
     if let Some(extension) = path.extension() {
         suffix.push(".");

@@ -114,7 +114,10 @@ impl AuditQueue {
         let over = if state.bytes <= self.max_bytes / 2 { state.overflow.take() } else { None };
         drop(state);
         if let Some(lost) = over {
-            tracing::warn!(lost, "audit queue has space again, events were dropped (--audit-log-path)");
+            tracing::warn!(
+                lost,
+                "audit queue has space again, events were dropped (--audit-log-path)"
+            );
         }
     }
 
@@ -131,7 +134,10 @@ impl AuditQueue {
         *state = QueueState { is_closed: true, ..QueueState::default() };
         drop(state);
         self.errors.inc_by(lost as u64);
-        tracing::error!(lost, "cannot write the last audit events, dropping them (--audit-log-path)");
+        tracing::error!(
+            lost,
+            "cannot write the last audit events, dropping them (--audit-log-path)"
+        );
     }
 
     fn lock(&self) -> MutexGuard<'_, QueueState> {

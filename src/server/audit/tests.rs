@@ -72,7 +72,9 @@ fn options(arguments: &[&str]) -> Options {
 fn in_folder(metrics: &Metrics) -> (TempDir, PathBuf, AuditLog) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.log");
-    let log = AuditLog::open(&options(&["--audit-log-path", path.to_str().unwrap()]), metrics).unwrap().unwrap();
+    let log = AuditLog::open(&options(&["--audit-log-path", path.to_str().unwrap()]), metrics)
+        .unwrap()
+        .unwrap();
     (folder, path, log)
 }
 
@@ -99,7 +101,8 @@ struct SteppedWriter {
 
 impl SteppedWriter {
     fn new() -> (Self, Receiver<Vec<u8>>, SyncSender<io::Result<()>>) {
-        let ((arrived, arrivals), (sender, outcomes)) = (mpsc::sync_channel(100), mpsc::sync_channel(100));
+        let ((arrived, arrivals), (sender, outcomes)) =
+            (mpsc::sync_channel(100), mpsc::sync_channel(100));
         (Self { arrived, outcomes }, arrivals, sender)
     }
 }
@@ -149,7 +152,8 @@ fn a_complete_event_matches_kube_apiserver() {
     };
     let event = AuditEvent {
         audit_id: "4a9b".into(),
-        request_uri: "/apis/image.openshift.io/v1/namespaces/lab/imagestreams/x/status?a=<b>&c=%3c".into(),
+        request_uri: "/apis/image.openshift.io/v1/namespaces/lab/imagestreams/x/status?a=<b>&c=%3c"
+            .into(),
         user: AuditUser::from(&user),
         impersonated_user: Some(AuditUser::from(&other)),
         source_ips: &["9.9.9.9".parse().unwrap(), "2001:db8::1".parse().unwrap()],
@@ -192,7 +196,10 @@ fn unknown_fields_are_omitted() {
 fn messages_that_may_quote_a_body_are_omitted() {
     let logs = |status: &Status| serde_json::to_value(ResponseStatus::of_status(status)).unwrap();
     let quoting = logs(&Status::bad_request("cannot read \"secret\""));
-    assert_eq!(quoting, serde_json::json!({"metadata": {}, "status": "Failure", "reason": "BadRequest", "code": 400}));
+    assert_eq!(
+        quoting,
+        serde_json::json!({"metadata": {}, "status": "Failure", "reason": "BadRequest", "code": 400})
+    );
     assert_eq!(logs(&Status::unauthorized())["message"], "Unauthorized");
     assert!(!logs(&Status::hidden("the disk")).to_string().contains("disk"));
 }
@@ -200,7 +207,12 @@ fn messages_that_may_quote_a_body_are_omitted() {
 #[test]
 fn client_text_cannot_end_a_line() {
     let hostile = "a\n{\"kind\":\"Event\"}\r\u{2028}\u{85}\0\"\\</script>";
-    let user = User { name: hostile.into(), uid: hostile.into(), groups: vec![hostile.into()], ..User::default() };
+    let user = User {
+        name: hostile.into(),
+        uid: hostile.into(),
+        groups: vec![hostile.into()],
+        ..User::default()
+    };
     let forbidden = Decision::Denied { reason: hostile.into() };
     let event = AuditEvent {
         audit_id: hostile.into(),
@@ -214,7 +226,11 @@ fn client_text_cannot_end_a_line() {
     let line = event.line();
     assert_eq!(line.iter().filter(|byte| **byte < b' ').collect::<Vec<_>>(), [&b'\n']);
     let read: Value = serde_json::from_slice(&line).unwrap();
-    for value in [&read["auditID"], &read["user"]["groups"][0], &read["annotations"]["authorization.k8s.io/reason"]] {
+    for value in [
+        &read["auditID"],
+        &read["user"]["groups"][0],
+        &read["annotations"]["authorization.k8s.io/reason"],
+    ] {
         assert_eq!(value, hostile);
     }
 }
@@ -229,9 +245,14 @@ fn no_flag_disables_the_log_and_a_dash_is_stdout() {
 
 #[test]
 fn an_invalid_file_is_an_error_with_flag_and_path() {
-    let error = AuditLog::open(&options(&["--audit-log-path=/nowhere/audit.log"]), &Metrics::new()).err().unwrap();
+    let error = AuditLog::open(&options(&["--audit-log-path=/nowhere/audit.log"]), &Metrics::new())
+        .err()
+        .unwrap();
     let text = error.to_string();
-    assert!(text.starts_with("--audit-log-path: /nowhere/audit.log cannot be opened for writing: "), "{text}");
+    assert!(
+        text.starts_with("--audit-log-path: /nowhere/audit.log cannot be opened for writing: "),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -241,7 +262,9 @@ async fn close_writes_all_queued_events() {
     thread::scope(|scope| {
         for writer in 0..4 {
             let log = &log;
-            scope.spawn(move || (0..500).for_each(|event| log.write(&numbered(writer * 500 + event))));
+            scope.spawn(move || {
+                (0..500).for_each(|event| log.write(&numbered(writer * 500 + event)))
+            });
         }
     });
     log.close().await;
@@ -259,7 +282,8 @@ async fn audit_file_is_private_and_ends_partial_lines() {
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     log.close().await;
     fs::write(&path, "{\"cut").unwrap();
-    let log = AuditLog::open(&options(&["--audit-log-path", path.to_str().unwrap()]), &Metrics::new());
+    let log =
+        AuditLog::open(&options(&["--audit-log-path", path.to_str().unwrap()]), &Metrics::new());
     let log = log.unwrap().unwrap();
     log.write(&numbered(1));
     log.close().await;
@@ -285,7 +309,9 @@ fn a_full_file_is_rotated_and_the_newest_are_kept() {
     let mut file = LogFile::open(&path, 3 * line, 2).unwrap();
     // Many rotations in a millisecond: names must stay unique.
     (10..34).for_each(|number| file.append(&numbered(number).line()).unwrap());
-    let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names = fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let form = regex::Regex::new(r"^audit-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}\.log$").unwrap();
     let (mut backups, others): (Vec<_>, Vec<_>) = names.partition(|name| form.is_match(name));
     backups.sort();
@@ -341,7 +367,10 @@ fn a_moved_or_removed_file_is_created_again() {
     file.append(&numbered(1).line()).unwrap();
     fs::rename(&path, &moved).unwrap();
     file.append(&numbered(2).line()).unwrap();
-    assert_eq!((numbers(&fs::read(&moved).unwrap()), numbers(&fs::read(&path).unwrap())), (vec![1], vec![2]));
+    assert_eq!(
+        (numbers(&fs::read(&moved).unwrap()), numbers(&fs::read(&path).unwrap())),
+        (vec![1], vec![2])
+    );
     fs::remove_file(&path).unwrap();
     file.append(&numbered(3).line()).unwrap();
     assert_eq!(numbers(&fs::read(&path).unwrap()), [3]);
@@ -385,7 +414,8 @@ async fn a_failed_write_is_retried_with_the_same_lines() {
     let (stepped, arrivals, outcomes) = SteppedWriter::new();
     let log = AuditLog::writing_to(stream(stepped), QUEUE_BYTES, &metrics).unwrap();
     log.write(&numbered(1));
-    for outcome in [Err(ErrorKind::StorageFull.into()), Err(ErrorKind::Interrupted.into()), Ok(())] {
+    for outcome in [Err(ErrorKind::StorageFull.into()), Err(ErrorKind::Interrupted.into()), Ok(())]
+    {
         assert_eq!(numbers(&arrivals.recv_timeout(LONG).unwrap()), [1]);
         outcomes.send(outcome).unwrap();
     }
@@ -400,7 +430,8 @@ async fn a_failed_write_is_retried_with_the_same_lines() {
 fn a_cause_is_logged_once_until_a_write_succeeds() {
     let (stepped, arrivals, outcomes) = SteppedWriter::new();
     let queue = AuditQueue::new(QUEUE_BYTES, Metrics::new().audit_errors());
-    let (full, denied) = (|| Err(ErrorKind::StorageFull.into()), || Err(ErrorKind::PermissionDenied.into()));
+    let (full, denied) =
+        (|| Err(ErrorKind::StorageFull.into()), || Err(ErrorKind::PermissionDenied.into()));
     for outcome in [full(), denied(), full(), Ok(()), full(), Ok(())] {
         outcomes.send(outcome).unwrap();
     }

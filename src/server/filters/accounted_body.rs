@@ -38,7 +38,8 @@ pub(super) fn account(body: Body, permit: Permit, share: Share, version: Version
     let at_once = if version == Version::HTTP_2 { 0 } else { SMALL as u64 };
     match body.size_hint().exact() {
         Some(size) if size <= at_once => body,
-        left => AccountedBody { body, rest: Bytes::new(), left, _permit: permit, _share: share }.boxed_body(),
+        left => AccountedBody { body, rest: Bytes::new(), left, _permit: permit, _share: share }
+            .boxed_body(),
     }
 }
 
@@ -52,7 +53,10 @@ impl HttpBody for AccountedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         while self.rest.is_empty() {
             match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
@@ -87,17 +91,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_large_body_counts_until_its_last_slice_is_taken() {
-        let options = Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1, max_watches: 1 };
+        let options =
+            Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1, max_watches: 1 };
         let limits = RequestLimits::new(options, &Metrics::new());
         let whole: Vec<u8> = (0..200_000_u32).map(|number| number as u8).collect();
         let memory = Memory::new(200_000);
         let share = memory.take(whole.len()).unwrap();
-        let mut body =
-            account(Body::from(whole.clone()), limits.admit(RequestKind::ReadOnly).unwrap(), share, Version::HTTP_11);
+        let mut body = account(
+            Body::from(whole.clone()),
+            limits.admit(RequestKind::ReadOnly).unwrap(),
+            share,
+            Version::HTTP_11,
+        );
         assert_eq!(body.size_hint().exact(), Some(200_000));
         let mut seen = Vec::new();
         while let Some(frame) = body.frame().await {
-            assert!(limits.admit(RequestKind::ReadOnly).is_none() && memory.take(100_000).is_none());
+            assert!(
+                limits.admit(RequestKind::ReadOnly).is_none() && memory.take(100_000).is_none()
+            );
             seen.extend_from_slice(&frame.unwrap().into_data().unwrap());
         }
         drop(body);
@@ -107,11 +118,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_small_body_counts_on_http_2_only() {
-        let options = Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1, max_watches: 1 };
+        let options =
+            Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1, max_watches: 1 };
         let limits = RequestLimits::new(options, &Metrics::new());
         for (version, counts) in [(Version::HTTP_11, false), (Version::HTTP_2, true)] {
             let share = Memory::new(0).take(5).unwrap();
-            let _body = account(Body::from("small"), limits.admit(RequestKind::ReadOnly).unwrap(), share, version);
+            let _body = account(
+                Body::from("small"),
+                limits.admit(RequestKind::ReadOnly).unwrap(),
+                share,
+                version,
+            );
             assert_eq!(limits.admit(RequestKind::ReadOnly).is_none(), counts);
         }
     }

@@ -14,7 +14,9 @@ use percent_encoding::percent_decode_str;
 
 use crate::auth::Attributes;
 use crate::endpoints::request_info::RequestInfo;
-use crate::server::audit::event::{AuditEvent, AuditObjectReference, AuditStage, AuditUser, ResponseStatus};
+use crate::server::audit::event::{
+    AuditEvent, AuditObjectReference, AuditStage, AuditUser, ResponseStatus,
+};
 use crate::server::audit::{AuditContext, AuditLog};
 use crate::server::listen::Peer;
 use crate::server::respond::ReturnedStatus;
@@ -96,7 +98,10 @@ impl<'a> AuditEntry<'a> {
     pub(super) fn start(mut self, response: &Response) -> StartedEntry {
         let status = ResponseStatus::of_code(response.status().as_u16());
         let arrival = self.write(AuditStage::ResponseStarted, status.clone());
-        StartedEntry { context: mem::take(&mut self.context), arrived: arrival.map(|arrival| (arrival, status)) }
+        StartedEntry {
+            context: mem::take(&mut self.context),
+            arrived: arrival.map(|arrival| (arrival, status)),
+        }
     }
 
     /// Writes the one event of this entry and returns the facts for another one.
@@ -160,7 +165,8 @@ impl Arrival {
     /// those before it are claims of its client, as readers of audit logs know. `X-Real-Ip` is never
     /// trusted, for no proxy of Kubernetes writes it.
     fn source_ips(&self, context: &AuditContext) -> Vec<IpAddr> {
-        let mut hops = if context.is_passed_on { addresses(&self.forwarded_for) } else { Vec::new() };
+        let mut hops =
+            if context.is_passed_on { addresses(&self.forwarded_for) } else { Vec::new() };
         hops.extend(self.peer.filter(|peer| hops.last() != Some(peer)));
         hops
     }
@@ -169,7 +175,8 @@ impl Arrival {
 /// The valid addresses of the header.
 fn addresses(forwarded_for: &[HeaderValue]) -> Vec<IpAddr> {
     let lines = forwarded_for.iter().filter_map(|line| line.to_str().ok());
-    let hops = lines.flat_map(|line| line.split(',')).filter_map(|hop| hop.trim().parse::<IpAddr>().ok());
+    let hops =
+        lines.flat_map(|line| line.split(',')).filter_map(|hop| hop.trim().parse::<IpAddr>().ok());
     let mut hops: Vec<IpAddr> = hops.map(|address| address.to_canonical()).collect();
     hops.drain(..hops.len().saturating_sub(MAX_HOPS));
     hops
@@ -179,7 +186,9 @@ fn addresses(forwarded_for: &[HeaderValue]) -> Vec<IpAddr> {
 fn shortened(value: &HeaderValue) -> Cow<'_, str> {
     match value.as_bytes() {
         short if short.len() <= MAX_HEADER_BYTES => String::from_utf8_lossy(short),
-        long => format!("{}...TRUNCATED", String::from_utf8_lossy(&long[..MAX_HEADER_BYTES])).into(),
+        long => {
+            format!("{}...TRUNCATED", String::from_utf8_lossy(&long[..MAX_HEADER_BYTES])).into()
+        }
     }
 }
 

@@ -19,12 +19,14 @@ pub(super) fn set(response: &mut Response, audit_id: HeaderValue) {
 
 fn is_acceptable(id: &HeaderValue) -> bool {
     let id = id.as_bytes();
-    (1..=MAX_BYTES).contains(&id.len()) && id.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+    (1..=MAX_BYTES).contains(&id.len())
+        && id.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
 }
 
 fn generate() -> HeaderValue {
     let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-    HeaderValue::from_str(uuid::Uuid::new_v4().hyphenated().encode_lower(&mut text)).expect("a UUID is plain ASCII")
+    HeaderValue::from_str(uuid::Uuid::new_v4().hyphenated().encode_lower(&mut text))
+        .expect("a UUID is plain ASCII")
 }
 
 #[cfg(test)]

@@ -32,14 +32,20 @@ impl Authentication {
         request: &mut Request,
         context: &mut AuditContext,
     ) -> Result<(), Rejection> {
-        let certificates = request.extensions().get::<Peer>().map(|peer| peer.certificates.clone()).unwrap_or_default();
+        let certificates = request
+            .extensions()
+            .get::<Peer>()
+            .map(|peer| peer.certificates.clone())
+            .unwrap_or_default();
         let headers = request.headers();
         let found = self.authenticator.authenticate(headers, &certificates, UnixTime::now()).await;
         context.warning = found.warning;
         context.is_passed_on = found.via_front_proxy;
         context.user = match found.outcome {
             AuthenticationOutcome::User(user) => Some(user),
-            AuthenticationOutcome::Anonymous if self.allows_anonymous => Some(Arc::new(User::anonymous())),
+            AuthenticationOutcome::Anonymous if self.allows_anonymous => {
+                Some(Arc::new(User::anonymous()))
+            }
             AuthenticationOutcome::Anonymous if self.open.contain(request.uri().path()) => None,
             AuthenticationOutcome::Anonymous | AuthenticationOutcome::Invalid => {
                 return Err(Status::unauthorized().into());
@@ -63,7 +69,9 @@ fn unreviewed(why: &ReviewError) -> Status {
     let cause = match why {
         ReviewError::TooManyPending => "too many token reviews wait for the control plane",
         ReviewError::TimedOut => "the control plane did not answer in time",
-        ReviewError::Failed { code: Some(_), .. } => "the control plane does not review tokens for this server",
+        ReviewError::Failed { code: Some(_), .. } => {
+            "the control plane does not review tokens for this server"
+        }
         ReviewError::Failed { code: None, .. } => "the control plane cannot be reached",
     };
     Status::unavailable(format!("the bearer token could not be reviewed: {cause}; try again later"))
@@ -84,7 +92,10 @@ mod tests {
         ] {
             let status = unreviewed(&why);
             assert_eq!((status.code, status.reason.as_str()), (503, "ServiceUnavailable"));
-            assert!(status.message.contains(cause) && !status.message.contains("secret"), "{status}");
+            assert!(
+                status.message.contains(cause) && !status.message.contains("secret"),
+                "{status}"
+            );
             assert!(status.details.is_some_and(|details| details.retry_after_seconds > 0));
         }
     }

@@ -57,7 +57,11 @@ impl Authorization {
     ///
     /// # Errors
     /// 403 for a denied request, 500 if the review fails.
-    pub(super) async fn complete(&self, review: PendingReview, context: &mut AuditContext) -> Result<(), Rejection> {
+    pub(super) async fn complete(
+        &self,
+        review: PendingReview,
+        context: &mut AuditContext,
+    ) -> Result<(), Rejection> {
         let PendingReview { user, attributes } = review;
         let decision = Box::pin(self.authorizer.authorize(&user, &attributes)).await;
         conclude(decision.map_err(|why| Rejection::from(&*why))?, &user, &attributes, context)

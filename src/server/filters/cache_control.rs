@@ -7,5 +7,8 @@ use http::{HeaderValue, header};
 /// (`WithCacheControl` in k8s.io/apiserver/pkg/endpoints/filters/cachecontrol.go).
 pub(super) fn set(response: &mut Response, path: &str) {
     let default = if path.starts_with("/openapi/") { "no-cache, private" } else { "no-store" };
-    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(default));
+    response
+        .headers_mut()
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static(default));
 }

@@ -24,7 +24,8 @@ pub(super) fn of(info: &RequestInfo<'_>, request_timeout: Duration) -> Result<Du
         RequestKind::ReadOnly => request_timeout,
         RequestKind::Mutating => request_timeout.min(MAX_MUTATION),
     };
-    let is_watch = info.method == Method::GET && info.resource_of(API).is_some_and(ResourceInfo::is_watch);
+    let is_watch =
+        info.method == Method::GET && info.resource_of(API).is_some_and(ResourceInfo::is_watch);
     let requested = if is_watch { None } else { info.query.timeout()? };
     Ok(requested.map_or(max, |requested| requested.min(max)))
 }
@@ -38,7 +39,8 @@ pub(super) async fn enforce(
     next: impl Future<Output = Result<Response, Rejection>>,
 ) -> Result<Response, Rejection> {
     tokio::time::timeout(deadline, next).await.unwrap_or_else(|_| {
-        let status = Status::timeout("Timeout: request did not complete within the allotted timeout");
+        let status =
+            Status::timeout("Timeout: request did not complete within the allotted timeout");
         Err(status.with_details(Default::default()).into())
     })
 }

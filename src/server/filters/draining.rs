@@ -11,7 +11,8 @@ use crate::server::shutdown::{ServerPhase, Shutdown};
 /// # Errors
 /// 503 while the server drains.
 pub(super) fn check(shutdown: &Shutdown, request: &Request) -> Result<(), Status> {
-    match shutdown.phase() >= ServerPhase::Draining && !health::is_health_path(request.uri().path()) {
+    match shutdown.phase() >= ServerPhase::Draining && !health::is_health_path(request.uri().path())
+    {
         true => Err(Status::unavailable("apiserver is shutting down")),
         false => Ok(()),
     }

@@ -25,7 +25,8 @@ impl ErrorFormat {
     pub(super) fn response(&self, refusal: Rejection, uri: &Uri, query: &Query) -> Response {
         match refusal {
             Rejection::Status(status) => {
-                let accept = Accept::from_values(self.accept.as_ref(), self.user_agent.as_ref(), query);
+                let accept =
+                    Accept::from_values(self.accept.as_ref(), self.user_agent.as_ref(), query);
                 respond::status(&status, accept.error_media())
             }
             Rejection::InvalidImpersonation(why) => respond::internal(uri, &why),

@@ -19,7 +19,8 @@ pub(super) async fn apply(
     if let Some(user) = &context.user
         && let Some(impersonation) = Impersonation::read(headers)?
     {
-        context.acting_as = Some(Box::pin(impersonation.authorize(user, &authorization.authorizer)).await?);
+        context.acting_as =
+            Some(Box::pin(impersonation.authorize(user, &authorization.authorizer)).await?);
     }
     Ok(())
 }

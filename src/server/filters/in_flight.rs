@@ -26,7 +26,10 @@ pub struct Options {
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "a whole number from 1 is needed".to_owned())
+    text.parse()
+        .ok()
+        .filter(|count| *count > 0)
+        .ok_or_else(|| "a whole number from 1 is needed".to_owned())
 }
 
 /// The limits on requests in flight, one for each kind.
@@ -50,7 +53,8 @@ pub(super) struct Permit {
 impl RequestLimits {
     /// The limits of these flags, with no request in flight.
     pub(crate) fn new(options: Options, metrics: &Metrics) -> Self {
-        let Options { max_requests_inflight, max_mutating_requests_inflight, max_watches } = options;
+        let Options { max_requests_inflight, max_mutating_requests_inflight, max_watches } =
+            options;
         let lane = |gauge, most: usize| {
             let permits = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
             Lane { gauge, permits }
@@ -97,7 +101,8 @@ mod tests {
 
     #[test]
     fn each_kind_of_request_has_a_limit_of_its_own() {
-        let options = Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1, max_watches: 1 };
+        let options =
+            Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1, max_watches: 1 };
         let limits = RequestLimits::new(options, &Metrics::new());
         let reading = limits.admit(RequestKind::ReadOnly).unwrap();
         assert!(limits.admit(RequestKind::ReadOnly).is_none());

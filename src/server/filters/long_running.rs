@@ -39,7 +39,11 @@ impl Drop for LongRunning {
 }
 
 /// Holds the places of a long-running response until it is over. It ends when the server drains.
-pub(super) fn hold(response: Response, places: impl Send + Unpin + 'static, shutdown: &Shutdown) -> Response {
+pub(super) fn hold(
+    response: Response,
+    places: impl Send + Unpin + 'static,
+    shutdown: &Shutdown,
+) -> Response {
     let drained = shutdown.reached(ServerPhase::Draining);
     response.map(|body| keep(until(body, drained), places))
 }
@@ -80,8 +84,9 @@ mod tests {
     #[tokio::test]
     async fn finished_body_releases_what_it_holds() {
         let kept = Arc::new(());
-        let endless = futures_util::stream::once(async { Ok::<_, std::io::Error>(Bytes::from("part")) })
-            .chain(futures_util::stream::pending());
+        let endless =
+            futures_util::stream::once(async { Ok::<_, std::io::Error>(Bytes::from("part")) })
+                .chain(futures_util::stream::pending());
         let (sender, end) = tokio::sync::oneshot::channel::<()>();
         let body = until(Body::from_stream(endless), async { drop(end.await) });
         let mut body = keep(body, kept.clone());

@@ -82,8 +82,13 @@ impl FilterChain {
     /// The service of the listener.
     pub(super) fn service(
         self: Arc<Self>,
-    ) -> impl Service<hyper::Request<Incoming>, Response = Response, Error = Infallible, Future: Send> + Clone + Send
-    {
+    ) -> impl Service<
+        hyper::Request<Incoming>,
+        Response = Response,
+        Error = Infallible,
+        Future: Send,
+    > + Clone
+    + Send {
         tower::service_fn(move |request: hyper::Request<Incoming>| {
             let chain = self.clone();
             async move { Ok(chain.serve(request.map(Body::new)).await) }
@@ -104,7 +109,8 @@ impl FilterChain {
 
         let outcome = self.serve_in_time(&info, &labels, &mut audit.context, request).await;
 
-        let mut response = outcome.unwrap_or_else(|refusal| error_format.response(refusal, &uri, &query));
+        let mut response =
+            outcome.unwrap_or_else(|refusal| error_format.response(refusal, &uri, &query));
         let took = received.elapsed();
         request_log::write(&response, &audit_id, &method, uri.path(), took);
         audit_id::set(&mut response, audit_id);
@@ -114,7 +120,8 @@ impl FilterChain {
         let code = response.status().as_u16();
         if response.extensions().get::<EventStream>().is_some() {
             let metrics = self.metrics.clone();
-            let request = LongRunning { metrics, labels, code, received, _audit: audit.start(&response) };
+            let request =
+                LongRunning { metrics, labels, code, received, _audit: audit.start(&response) };
             return self.websockets.complete(long_running::observe(response, request));
         }
         self.metrics.record_response(&labels, code, took);

@@ -26,8 +26,12 @@ pub(super) async fn catch(
 }
 
 fn status(panic: &(dyn Any + Send)) -> Status {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-    let mut status = Status::internal("This request caused apiserver to panic. Look in the logs for details.");
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or(panic.downcast_ref::<&str>().copied());
+    let mut status =
+        Status::internal("This request caused apiserver to panic. Look in the logs for details.");
     status.reason = "InternalError".into();
     status.hidden = Some(format!("panic: {}", text.unwrap_or("without a text")));
     status
@@ -39,7 +43,8 @@ mod tests {
 
     #[tokio::test]
     async fn panic_becomes_a_status_without_its_message() {
-        let next = std::future::ready(()).map(|()| -> Result<Response, Rejection> { panic!("secret") });
+        let next =
+            std::future::ready(()).map(|()| -> Result<Response, Rejection> { panic!("secret") });
         let Err(Rejection::Status(status)) = catch(&Metrics::new(), next).await else {
             panic!("a panic is a refusal");
         };

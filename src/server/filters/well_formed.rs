@@ -17,8 +17,9 @@ const MAX_URL_BYTES: usize = 60 << 10;
 pub(super) fn check(request: &Request) -> Result<(), Status> {
     let length = length(request.uri());
     if length > MAX_URL_BYTES {
-        let text =
-            format!("the URL has {length} bytes, the limit is {MAX_URL_BYTES}: use a shorter name, selector or query");
+        let text = format!(
+            "the URL has {length} bytes, the limit is {MAX_URL_BYTES}: use a shorter name, selector or query"
+        );
         return Err(Status::failure(414, "RequestURITooLong", text));
     }
     if request.version() != Version::HTTP_11 {

@@ -108,7 +108,8 @@ impl Activity {
 
     /// Waits until at most `max` requests are in flight. Only one task at a time may wait.
     pub(super) fn poll_at_most(&self, cx: &mut Context<'_>, max: usize) -> Poll<()> {
-        let is_reached = || usize::try_from(self.in_flight.load(Acquire)).is_ok_and(|count| count <= max);
+        let is_reached =
+            || usize::try_from(self.in_flight.load(Acquire)).is_ok_and(|count| count <= max);
         if is_reached() {
             return Poll::Ready(());
         }
@@ -121,7 +122,8 @@ impl Activity {
     pub(super) fn state(&self, timeouts: Timeouts) -> ConnectionState {
         let Timeouts { header_read, idle, send, watch } = timeouts;
         if self.in_flight.load(Acquire) > 0 {
-            let is_slow = self.is_overdue(SendKind::Response, send) || self.is_overdue(SendKind::Event, watch);
+            let is_slow = self.is_overdue(SendKind::Response, send)
+                || self.is_overdue(SendKind::Event, watch);
             return if is_slow { ConnectionState::SlowReader } else { ConnectionState::Active };
         }
         let elapsed = Duration::from_millis(self.now().saturating_sub(self.since.load(Relaxed)));
@@ -238,7 +240,10 @@ impl<B: Body + Unpin> Body for TrackedBody<B> {
     type Data = TrackedData<B::Data>;
     type Error = B::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, B::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, B::Error>>> {
         // hyper polls for a frame only after it has sent the frames before.
         if self.deadline == SendDeadline::Event {
             self.all_events_read();
@@ -298,7 +303,11 @@ pub(super) struct TrackedStream<T> {
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for TrackedStream<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
         if buffer.filled().len() > before {
@@ -309,7 +318,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for TrackedStream<T> {
 }
 
 impl<T: AsyncWrite + Unpin> AsyncWrite for TrackedStream<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -374,7 +387,8 @@ mod tests {
 
     #[test]
     fn http1_response_must_be_read_in_time_except_watches() {
-        let timeouts = Timeouts { header_read: LONG, idle: LONG, send: Duration::ZERO, watch: Duration::ZERO };
+        let timeouts =
+            Timeouts { header_read: LONG, idle: LONG, send: Duration::ZERO, watch: Duration::ZERO };
         for (activity, deadline, state) in [
             (Activity::awaiting_head(), SendDeadline::Response, ConnectionState::SlowReader),
             (Activity::awaiting_head(), SendDeadline::Part, ConnectionState::SlowReader),
@@ -394,16 +408,22 @@ mod tests {
     async fn send_timeout_restarts_with_each_part() {
         for (deadline, restarts) in [(SendDeadline::Part, true), (SendDeadline::Response, false)] {
             let activity = Activity::awaiting_head();
-            let mut response = TrackedBody::new(String::from("response"), deadline, activity.enter());
+            let mut response =
+                TrackedBody::new(String::from("response"), deadline, activity.enter());
             activity.response_since.store(NOT_SENDING, Relaxed);
             poll_fn(|cx| Pin::new(&mut response).poll_frame(cx)).await.unwrap().unwrap();
-            assert_eq!(activity.response_since.load(Relaxed) != NOT_SENDING, restarts, "{deadline:?}");
+            assert_eq!(
+                activity.response_since.load(Relaxed) != NOT_SENDING,
+                restarts,
+                "{deadline:?}"
+            );
         }
     }
 
     #[tokio::test]
     async fn watch_deadline_covers_single_events() {
-        let timeouts = Timeouts { header_read: LONG, idle: LONG, send: LONG, watch: Duration::ZERO };
+        let timeouts =
+            Timeouts { header_read: LONG, idle: LONG, send: LONG, watch: Duration::ZERO };
         let (sender, mut parts) = tokio::sync::mpsc::unbounded_channel();
         let parts = futures_util::stream::poll_fn(move |cx| parts.poll_recv(cx));
         let activity = Activity::awaiting_head();
@@ -413,7 +433,8 @@ mod tests {
             sender.send(Ok::<_, io::Error>(Frame::data(&b"event"[..]))).unwrap();
             poll_fn(|cx| Pin::new(&mut watch).poll_frame(cx)).await.unwrap().unwrap();
             assert_eq!(activity.state(timeouts), ConnectionState::SlowReader);
-            let next = poll_fn(|cx| Poll::Ready(Pin::new(&mut watch).poll_frame(cx).is_pending())).await;
+            let next =
+                poll_fn(|cx| Poll::Ready(Pin::new(&mut watch).poll_frame(cx).is_pending())).await;
             assert!(next);
             assert_eq!(activity.state(timeouts), ConnectionState::Active);
         }

@@ -24,7 +24,9 @@ use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 use tracing::debug;
 
-use super::activity::{Activity, ConnectionState, SendDeadline, Timeouts, TrackedBody, TrackedStream};
+use super::activity::{
+    Activity, ConnectionState, SendDeadline, Timeouts, TrackedBody, TrackedStream,
+};
 use super::h2_filter::{H2Filter, H2Limits};
 use super::handshake::Handshakes;
 use super::limits::{ConnectionLimits, DRAIN_GRACE};
@@ -156,7 +158,8 @@ impl Connections {
             }
         });
         let ended = if is_http2 {
-            let stream = H2Filter::new(stream, Arc::clone(&activity), self.h2_limits, is_front_proxy);
+            let stream =
+                H2Filter::new(stream, Arc::clone(&activity), self.h2_limits, is_front_proxy);
             let is_closed = stream.is_closed();
             let connection = pin!(self.http2.serve_connection(TokioIo::new(stream), service));
             self.drive(pin!(UntilClosed { connection, is_closed }), &activity, command).await
@@ -164,7 +167,8 @@ impl Connections {
             let http1 = if is_front_proxy() { &self.proxy_http1 } else { &self.http1 };
             // Only on HTTP/1.1, because on HTTP/2 idle connections receive pings.
             let stream = TrackedStream { stream, activity: Arc::clone(&activity) };
-            let connection = pin!(http1.serve_connection(TokioIo::new(stream), service).with_upgrades());
+            let connection =
+                pin!(http1.serve_connection(TokioIo::new(stream), service).with_upgrades());
             self.drive(connection, &activity, command).await
         };
         if let Err(error) = ended {

@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn a_frame_header_round_trips() {
-        let head = FrameHead { length: 0x0102_0304 & 0xff_ffff, kind: 8, flags: 9, stream: 0x7eff_ffff };
+        let head =
+            FrameHead { length: 0x0102_0304 & 0xff_ffff, kind: 8, flags: 9, stream: 0x7eff_ffff };
         assert_eq!(FrameHead::parse(&head.bytes()), head);
     }
 

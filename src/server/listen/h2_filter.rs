@@ -178,11 +178,17 @@ impl Incoming {
 }
 
 impl<T: AsyncRead + Unpin, E: Fn() -> bool + Unpin> AsyncRead for H2Filter<T, E> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.incoming.is_excessive {
             this.is_closed.store(true, Relaxed);
-            return Poll::Ready(Err(io::Error::other(TooManyResets { per_second: this.limits.resets })));
+            return Poll::Ready(Err(io::Error::other(TooManyResets {
+                per_second: this.limits.resets,
+            })));
         }
         ready!(this.incoming.poll_unflushed(cx));
         ready!(this.incoming.poll_budget(cx));
@@ -215,7 +221,12 @@ impl<T: AsyncWrite + Unpin, E: Fn() -> bool + Unpin> H2Filter<T, E> {
     }
 
     /// Sends the first `passable` bytes, or a part of them, unchanged.
-    fn poll_pass(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>], passable: usize) -> Poll<io::Result<usize>> {
+    fn poll_pass(
+        &mut self,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+        passable: usize,
+    ) -> Poll<io::Result<usize>> {
         let stream = Pin::new(&mut self.stream);
         let all: usize = pieces.iter().map(|piece| piece.len()).sum();
         let first = pieces.iter().find(|piece| !piece.is_empty()).map_or(&[][..], |piece| piece);
@@ -228,7 +239,11 @@ impl<T: AsyncWrite + Unpin, E: Fn() -> bool + Unpin> H2Filter<T, E> {
 }
 
 impl<T: AsyncWrite + Unpin, E: Fn() -> bool + Unpin> AsyncWrite for H2Filter<T, E> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 

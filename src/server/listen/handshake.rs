@@ -13,7 +13,8 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 /// Response to a plain HTTP request, as `(*conn).serve` in Go's net/http/server.go sends it.
-const PLAIN_HTTP: &[u8] = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+const PLAIN_HTTP: &[u8] =
+    b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 /// Maximum number of bytes of a plain request to discard. Closing a socket with unread data would
 /// reset the connection before the client reads the response.
 const MAX_DISCARDED: usize = 64 * 1024;
@@ -29,7 +30,11 @@ pub(super) struct Handshakes {
 }
 
 impl Handshakes {
-    pub(super) fn new(config: watch::Receiver<Arc<ServerConfig>>, max: usize, deadline: Duration) -> Self {
+    pub(super) fn new(
+        config: watch::Receiver<Arc<ServerConfig>>,
+        max: usize,
+        deadline: Duration,
+    ) -> Self {
         Self { config, permits: Semaphore::new(max.min(Semaphore::MAX_PERMITS)), deadline }
     }
 

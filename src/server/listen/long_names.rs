@@ -124,12 +124,17 @@ impl LongNameScanner {
         self.part = FramePart::Other;
         match head.kind {
             // A block of this size cannot contain such a name.
-            HEADERS if head.has(END_HEADERS) && head.length <= MAX_HUFFMAN_NAME => self.is_open = false,
+            HEADERS if head.has(END_HEADERS) && head.length <= MAX_HUFFMAN_NAME => {
+                self.is_open = false
+            }
             HEADERS => {
                 self.state = BlockState::Instruction;
                 let priority = if head.has(PRIORITY) { PRIORITY_BYTES } else { 0 };
-                self.part =
-                    if head.has(PADDED) { FramePart::PadLength { priority } } else { FramePart::Priority(priority) };
+                self.part = if head.has(PADDED) {
+                    FramePart::PadLength { priority }
+                } else {
+                    FramePart::Priority(priority)
+                };
                 self.is_open = !head.has(END_HEADERS);
             }
             CONTINUATION if self.is_open => {
@@ -209,9 +214,15 @@ impl BlockState {
             }
             Self::Length(text) => {
                 let (text, prefix) = (*text, bytes[0] & LENGTH_PREFIX);
-                let code = if bytes[0] & 0x80 == 0 { StringEncoding::Raw } else { StringEncoding::Huffman };
+                let code = if bytes[0] & 0x80 == 0 {
+                    StringEncoding::Raw
+                } else {
+                    StringEncoding::Huffman
+                };
                 *self = match prefix {
-                    LENGTH_PREFIX => Self::LongLength { text, code, length: LENGTH_PREFIX.into(), known: 0 },
+                    LENGTH_PREFIX => {
+                        Self::LongLength { text, code, length: LENGTH_PREFIX.into(), known: 0 }
+                    }
                     length => Self::string(text, length.into()),
                 };
                 (1, false)
@@ -305,7 +316,8 @@ impl Replacement {
         // The rest holds the empty value (1), the start of `content-length` (6) and of
         // `accept-charset` (2).
         let number = rest - 9 - u32::from(LENGTH_PREFIX);
-        let group = |shift: u32| u8::try_from(number >> shift & 0x7f).expect("masked to seven bits");
+        let group =
+            |shift: u32| u8::try_from(number >> shift & 0x7f).expect("masked to seven bits");
         match at {
             0 => 0,
             // `content-length`, entry 28 of the static table: a prefix of four bits, then 13.

@@ -51,7 +51,10 @@ impl OpenStreams {
                 self.highest = stream;
                 self.opening = (!head.has(END_HEADERS)).then_some(stream);
                 if self.streams.len() < self.max {
-                    self.streams.insert(stream, ResponseState::Awaited { block: length, has_long_name: false });
+                    self.streams.insert(
+                        stream,
+                        ResponseState::Awaited { block: length, has_long_name: false },
+                    );
                 } else {
                     self.has_overflowed = true;
                 }

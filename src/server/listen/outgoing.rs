@@ -82,7 +82,8 @@ impl Outgoing {
                 bytes = &bytes[count..];
                 passed += count;
                 let Some(head) = head else { continue };
-                let may_change = head.kind == RST_STREAM && !at.block.is_open() && !header_has_started;
+                let may_change =
+                    head.kind == RST_STREAM && !at.block.is_open() && !header_has_started;
                 if may_change && !is_harmless(head, bytes, &pieces[number + 1..]) {
                     return passed - HEAD;
                 }
@@ -115,7 +116,11 @@ impl Outgoing {
 
     /// Holds bytes of an incomplete frame. Returns the number of bytes taken, and the number of
     /// resets caused by the client that they complete.
-    pub(super) fn take(&mut self, pieces: &[IoSlice<'_>], streams: &mut OpenStreams) -> (usize, usize) {
+    pub(super) fn take(
+        &mut self,
+        pieces: &[IoSlice<'_>],
+        streams: &mut OpenStreams,
+    ) -> (usize, usize) {
         let mut taken = 0;
         for byte in pieces.iter().flat_map(|piece| piece.iter()) {
             self.held.push(*byte);
@@ -130,14 +135,20 @@ impl Outgoing {
     /// Number of bytes of the frame that are needed.
     fn needed(&self) -> usize {
         let head = self.held.first_chunk().map(FrameHead::parse);
-        if head.is_some_and(|head| head.kind == RST_STREAM && head.length == 4) { RESET } else { HEAD }
+        if head.is_some_and(|head| head.kind == RST_STREAM && head.length == 4) {
+            RESET
+        } else {
+            HEAD
+        }
     }
 
     /// Sends the held frame or its replacement. Returns the number of resets caused by the client,
     /// 0 or 1.
     fn complete_frame(&mut self, streams: &mut OpenStreams) -> usize {
         let held = std::mem::take(&mut self.held);
-        let (Some(head), Some(&code)) = (held.first_chunk().map(FrameHead::parse), held[HEAD..].first_chunk()) else {
+        let (Some(head), Some(&code)) =
+            (held.first_chunk().map(FrameHead::parse), held[HEAD..].first_chunk())
+        else {
             self.send(&held, streams);
             return 0;
         };
@@ -153,7 +164,9 @@ impl Outgoing {
             }
             // After a complete response the code is NO_ERROR (RFC 9113, section 8.1). h2 sends
             // PROTOCOL_ERROR after its own response 431.
-            ResponseState::Complete if code == PROTOCOL_ERROR => self.send(&reset(head, NO_ERROR), streams),
+            ResponseState::Complete if code == PROTOCOL_ERROR => {
+                self.send(&reset(head, NO_ERROR), streams)
+            }
             _ => self.send(&held, streams),
         }
         usize::from([PROTOCOL_ERROR, FLOW_CONTROL_ERROR, REFUSED_STREAM].contains(&code))

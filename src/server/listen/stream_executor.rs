@@ -88,7 +88,10 @@ impl StreamExecutor {
     }
 
     /// Resolves when the client has had the time to read the data.
-    fn timeout_of(&self, PendingSend { kind, since }: PendingSend) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn timeout_of(
+        &self,
+        PendingSend { kind, since }: PendingSend,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let late = sleep_until(since + self.send);
         match kind {
             SendKind::Response => Box::pin(late),

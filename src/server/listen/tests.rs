@@ -1,5 +1,7 @@
 //! Tests of the listener with real clients and sockets.
 
+mod draining;
+
 use std::net::Ipv4Addr;
 
 use axum::Router;
@@ -99,7 +101,9 @@ async fn start(limits: ConnectionLimits) -> Server {
     let source = CertificateSource::folder(folder.path().into(), vec![]);
     let certificate = Arc::new(ServingCertificate::open(source, Timestamp::now()).await.unwrap());
     let anchor = CertificateDer::from_pem_slice(&certificate.bundle().borrow()).unwrap();
-    let config = server_config(certificate, &Protocol::new(MinVersion::Tls12, &[]).unwrap(), vec![]).unwrap();
+    let config =
+        server_config(certificate, &Protocol::new(MinVersion::Tls12, &[]).unwrap(), vec![])
+            .unwrap();
     let listener = bind(Ipv4Addr::LOCALHOST.into(), 0).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (announce, held) = mpsc::unbounded_channel();
@@ -109,7 +113,18 @@ async fn start(limits: ConnectionLimits) -> Server {
     let proxies = Proxies::new();
     let (trusted, trust) = watch::channel(proxies.trusted());
     let task = tokio::spawn(serve(listener, configs, trust, app, limits, shutdown.clone()));
-    Server { address, anchor, shutdown, task, held, release, proxies, _folder: folder, _tls: tls, _trusted: trusted }
+    Server {
+        address,
+        anchor,
+        shutdown,
+        task,
+        held,
+        release,
+        proxies,
+        _folder: folder,
+        _tls: tls,
+        _trusted: trusted,
+    }
 }
 
 /// Certificate and key of a client.
@@ -146,7 +161,9 @@ impl Server {
             .unwrap()
             .with_root_certificates(roots);
         let mut config = match identity {
-            Some(ClientIdentity { certificate, key }) => builder.with_client_auth_cert(vec![certificate], key).unwrap(),
+            Some(ClientIdentity { certificate, key }) => {
+                builder.with_client_auth_cert(vec![certificate], key).unwrap()
+            }
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols = vec![protocol.to_vec()];
@@ -160,13 +177,18 @@ impl Server {
         socket.set_recv_buffer_size(64 << 10).unwrap();
         let stream = socket.connect(self.address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        let stream = within_deadline(TlsConnector::from(Arc::new(config)).connect(name, stream)).await.unwrap();
+        let stream = within_deadline(TlsConnector::from(Arc::new(config)).connect(name, stream))
+            .await
+            .unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
         stream
     }
 
     /// A client, and the task of its connection.
-    async fn http1(&self, identity: Option<ClientIdentity>) -> (Http1, JoinHandle<hyper::Result<()>>) {
+    async fn http1(
+        &self,
+        identity: Option<ClientIdentity>,
+    ) -> (Http1, JoinHandle<hyper::Result<()>>) {
         let stream = TokioIo::new(self.tls(b"http/1.1", identity).await);
         let (sender, connection) = http1::Builder::new().handshake(stream).await.unwrap();
         (sender, tokio::spawn(connection))
@@ -197,7 +219,9 @@ async fn requests_of_both_protocols_carry_their_peer() {
         assert!(response.starts_with("127.0.0.1:") && response.ends_with(" 0"), "{response}");
     }
     let (mut second, _) = server.http2().await;
-    let response = text(within_deadline(second.send_request(request("https://localhost/"))).await.unwrap()).await;
+    let response =
+        text(within_deadline(second.send_request(request("https://localhost/"))).await.unwrap())
+            .await;
     assert!(response.starts_with("127.0.0.1:") && response.ends_with(" 0"), "{response}");
 }
 
@@ -208,7 +232,8 @@ async fn unverified_client_certificates_reach_each_request() {
     let length = identity.certificate.len();
     let (mut client, _) = server.http1(Some(identity)).await;
     for _ in 0..2 {
-        let response = text(within_deadline(client.send_request(request("/"))).await.unwrap()).await;
+        let response =
+            text(within_deadline(client.send_request(request("/"))).await.unwrap()).await;
         assert!(response.ends_with(&format!(" {length}")), "{response}");
     }
 }
@@ -216,20 +241,28 @@ async fn unverified_client_certificates_reach_each_request() {
 #[tokio::test]
 async fn plain_http_is_told_to_use_https() {
     let server = start(ConnectionLimits::default()).await;
-    for sent in ["GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), format!("PATCH /{}", "x".repeat(20_000))] {
+    for sent in
+        ["GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), format!("PATCH /{}", "x".repeat(20_000))]
+    {
         let mut stream = TcpStream::connect(server.address).await.unwrap();
         stream.write_all(sent.as_bytes()).await.unwrap();
         let mut response = String::new();
         within_deadline(stream.read_to_string(&mut response)).await.unwrap();
-        assert_eq!(response, "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n");
+        assert_eq!(
+            response,
+            "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_client_that_says_nothing_is_cut_off_and_holds_up_nobody() {
-    let server =
-        start(ConnectionLimits { handshake: Duration::from_millis(500), handshakes: 1, ..ConnectionLimits::default() })
-            .await;
+    let server = start(ConnectionLimits {
+        handshake: Duration::from_millis(500),
+        handshakes: 1,
+        ..ConnectionLimits::default()
+    })
+    .await;
     let mut silent = TcpStream::connect(server.address).await.unwrap();
     let (mut client, _) = server.http1(None).await;
     text(within_deadline(client.send_request(request("/"))).await.unwrap()).await;
@@ -238,7 +271,9 @@ async fn a_client_that_says_nothing_is_cut_off_and_holds_up_nobody() {
 
 #[tokio::test]
 async fn stalled_handshakes_do_not_block_others() {
-    let server = start(ConnectionLimits { handshake: NEVER, handshakes: 2, ..ConnectionLimits::default() }).await;
+    let server =
+        start(ConnectionLimits { handshake: NEVER, handshakes: 2, ..ConnectionLimits::default() })
+            .await;
     let hello = client_hello(server.client_config(b"http/1.1", None));
     let mut stalled = Vec::new();
     for sent in [&hello[..1], &hello[..1], &hello[..1], &hello[..hello.len() - 1]] {
@@ -276,7 +311,10 @@ async fn a_slow_reader_gets_a_large_response() {
     let (mut first, _) = server.http1(None).await;
     let (mut second, _) = server.http2().await;
     let first = within_deadline(first.send_request(request("/large"))).await.unwrap().into_body();
-    let second = within_deadline(second.send_request(request("https://localhost/large"))).await.unwrap().into_body();
+    let second = within_deadline(second.send_request(request("https://localhost/large")))
+        .await
+        .unwrap()
+        .into_body();
     let lengths = tokio::join!(read_slowly(first, idle / 10), read_slowly(second, idle / 10));
     assert_eq!(lengths, (LARGE, LARGE));
 }
@@ -287,7 +325,8 @@ async fn a_stalled_reader_is_disconnected() {
     let mut stalled = server.tls(b"http/1.1", None).await;
     stalled.write_all(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let (mut second, second_end) = server.http2().await;
-    let unread = within_deadline(second.send_request(request("https://localhost/large"))).await.unwrap();
+    let unread =
+        within_deadline(second.send_request(request("https://localhost/large"))).await.unwrap();
     let _ = within_deadline(second_end).await.unwrap();
     drop(unread);
     // The server has closed the connections, though the clients have not.
@@ -299,7 +338,8 @@ async fn a_stalled_reader_is_disconnected() {
 #[tokio::test]
 async fn http2_pings_do_not_reset_the_idle_timeout() {
     let ping_interval = SHORT / 4;
-    let server = start(ConnectionLimits { idle: SHORT, ping_interval, ..ConnectionLimits::default() }).await;
+    let server =
+        start(ConnectionLimits { idle: SHORT, ping_interval, ..ConnectionLimits::default() }).await;
     let (mut client, end) = server.http2().await;
     text(within_deadline(client.send_request(request("https://localhost/"))).await.unwrap()).await;
     within_deadline(end).await.unwrap().unwrap();
@@ -307,7 +347,9 @@ async fn http2_pings_do_not_reset_the_idle_timeout() {
 
 #[tokio::test]
 async fn slow_headers_end_a_connection_but_idling_does_not() {
-    let server = start(ConnectionLimits { header_read: SHORT, idle: NEVER, ..ConnectionLimits::default() }).await;
+    let server =
+        start(ConnectionLimits { header_read: SHORT, idle: NEVER, ..ConnectionLimits::default() })
+            .await;
     let (mut idle, _) = server.http1(None).await;
     text(within_deadline(idle.send_request(request("/"))).await.unwrap()).await;
     let mut slow = server.tls(b"http/1.1", None).await;
@@ -364,64 +406,26 @@ async fn headers_are_limited_in_size_and_number() {
         let sent = within_deadline(client.send_request(with_headers("/", count, size))).await;
         // A client that is still sending when the server closes may see a reset instead of the
         // response.
-        let seen =
-            sent.map_or_else(|error| if size > 8 { 431 } else { panic!("{error}") }, |got| got.status().as_u16());
+        let seen = sent.map_or_else(
+            |error| if size > 8 { 431 } else { panic!("{error}") },
+            |got| got.status().as_u16(),
+        );
         assert_eq!(seen, status, "HTTP/1.1, {count} lines of {size}");
     }
     for (count, size, status) in [(9, 100_000, 200), (11, 100_000, 431), (600, 8, 200)] {
         // A client that has the settings of the server refuses to send more.
         let (mut client, _) = server.http2().await;
-        text(within_deadline(client.send_request(request("https://localhost/"))).await.unwrap()).await;
-        let sent = within_deadline(client.send_request(with_headers("https://localhost/", count, size))).await;
-        assert_eq!(sent.map_or(431, |response| response.status().as_u16()), status, "HTTP/2, {count} lines of {size}");
+        text(within_deadline(client.send_request(request("https://localhost/"))).await.unwrap())
+            .await;
+        let sent =
+            within_deadline(client.send_request(with_headers("https://localhost/", count, size)))
+                .await;
+        assert_eq!(
+            sent.map_or(431, |response| response.status().as_u16()),
+            status,
+            "HTTP/2, {count} lines of {size}"
+        );
     }
-}
-
-#[tokio::test]
-async fn draining_finishes_requests_and_accepts_no_more() {
-    let mut server = start(ConnectionLimits::default()).await;
-    let (_idle, idle_end) = server.http1(None).await;
-    let (mut first, first_end) = server.http1(None).await;
-    let (mut second, second_end) = server.http2().await;
-    let responses = [
-        tokio::spawn(first.send_request(request("/held"))),
-        tokio::spawn(second.send_request(request("https://localhost/held"))),
-    ];
-    within_deadline(server.held.recv()).await;
-    within_deadline(server.held.recv()).await;
-    server.shutdown.begin();
-    text(within_deadline(server.http1(None).await.0.send_request(request("/"))).await.unwrap()).await;
-    server.shutdown.advance(ServerPhase::Draining);
-    // hyper returns an error to a client without requests, even after a graceful shutdown.
-    // order.
-    let _ = within_deadline(idle_end).await.unwrap();
-    assert!(TcpStream::connect(server.address).await.is_err());
-    assert!(!server.task.is_finished());
-    server.release.add_permits(2);
-    for response in responses {
-        let response = within_deadline(response).await.unwrap().unwrap();
-        assert!(response.version() == http::Version::HTTP_2 || response.headers()["connection"] == "close");
-        assert_eq!(text(response).await, "at last");
-    }
-    within_deadline(server.task).await.unwrap();
-    within_deadline(first_end).await.unwrap().unwrap();
-    within_deadline(second_end).await.unwrap().unwrap();
-}
-
-#[tokio::test]
-async fn requests_are_aborted_after_the_drain_time() {
-    let mut server = start(ConnectionLimits { drain: SHORT, ..ConnectionLimits::default() }).await;
-    let (mut first, _) = server.http1(None).await;
-    let (mut second, _) = server.http2().await;
-    let first = tokio::spawn(first.send_request(request("/held")));
-    let second = tokio::spawn(second.send_request(request("https://localhost/held")));
-    within_deadline(server.held.recv()).await;
-    within_deadline(server.held.recv()).await;
-    server.shutdown.advance(ServerPhase::Draining);
-    within_deadline(server.task).await.unwrap();
-    assert!(within_deadline(first).await.unwrap().is_err() && within_deadline(second).await.unwrap().is_err());
-    // The handlers were dropped with their connections.
-    while server.held.recv().await.is_some() {}
 }
 
 #[tokio::test]
@@ -432,10 +436,12 @@ async fn each_handshake_uses_the_current_configuration() {
     let certificate = Arc::new(ServingCertificate::open(source, Timestamp::now()).await.unwrap());
     let anchor = CertificateDer::from_pem_slice(&certificate.bundle().borrow()).unwrap();
     server._tls.send_replace(Arc::new(
-        server_config(certificate, &Protocol::new(MinVersion::Tls12, &[]).unwrap(), vec![]).unwrap(),
+        server_config(certificate, &Protocol::new(MinVersion::Tls12, &[]).unwrap(), vec![])
+            .unwrap(),
     ));
     let server = Server { anchor, ..server };
-    text(within_deadline(server.http1(None).await.0.send_request(request("/"))).await.unwrap()).await;
+    text(within_deadline(server.http1(None).await.0.send_request(request("/"))).await.unwrap())
+        .await;
 }
 
 #[tokio::test]
@@ -443,10 +449,15 @@ async fn bind_errors_name_their_flags() {
     let taken = bind(Ipv4Addr::LOCALHOST.into(), 0).await.unwrap();
     let port = taken.local_addr().unwrap().port();
     let error = bind(Ipv4Addr::LOCALHOST.into(), port).await.unwrap_err().to_string();
-    let expected = format!("port {port} of 127.0.0.1 is in use by another process: choose another with --secure-port");
+    let expected = format!(
+        "port {port} of 127.0.0.1 is in use by another process: choose another with --secure-port"
+    );
     assert_eq!(error, expected);
     let error = bind(Ipv4Addr::new(192, 0, 2, 1).into(), 0).await.unwrap_err().to_string();
-    assert_eq!(error, "192.0.2.1 is not an address of this machine: choose another with --bind-address");
+    assert_eq!(
+        error,
+        "192.0.2.1 is not an address of this machine: choose another with --bind-address"
+    );
 }
 
 #[test]

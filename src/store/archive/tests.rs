@@ -29,9 +29,13 @@ fn read(bytes: &[u8]) -> Result<(Vec<Entry>, ArchiveSummary), ArchiveError> {
 fn what_was_written_is_read() {
     let bytes = written(&["/a", "/b"]);
     let (entries, summary) = read(&bytes).unwrap();
-    let entry = |key: &str| Entry { key: Key::new(key), value: key.repeat(3).into(), revision: REVISION };
+    let entry =
+        |key: &str| Entry { key: Key::new(key), value: key.repeat(3).into(), revision: REVISION };
     assert_eq!(entries, [entry("/a"), entry("/b")]);
-    assert_eq!(summary, ArchiveSummary { revision: REVISION, entries: 2, bytes: bytes.len() as u64 });
+    assert_eq!(
+        summary,
+        ArchiveSummary { revision: REVISION, entries: 2, bytes: bytes.len() as u64 }
+    );
     assert_eq!(ArchiveReader::begin(&*bytes).unwrap().head(), head());
 }
 
@@ -50,7 +54,9 @@ fn a_backup_that_is_cut_off_anywhere_is_told_from_a_whole_one() {
     for length in 0..bytes.len() {
         let error = read(&bytes[..length]).unwrap_err();
         match error {
-            ArchiveError::CutOff { bytes } => assert!(bytes <= length as u64, "{bytes} of {length}"),
+            ArchiveError::CutOff { bytes } => {
+                assert!(bytes <= length as u64, "{bytes} of {length}")
+            }
             other => panic!("{length}: {other}"),
         }
     }

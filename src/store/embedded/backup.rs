@@ -33,7 +33,8 @@ impl Backup for Backups {
 
 fn copy(snapshot: &Snapshot, out: &mut dyn Write) -> Result<ArchiveSummary, BackupError> {
     let revision = snapshot.revision();
-    let mut archive = ArchiveWriter::begin(out, ArchiveHead { revision, taken: SystemTime::now() })?;
+    let mut archive =
+        ArchiveWriter::begin(out, ArchiveHead { revision, taken: SystemTime::now() })?;
     match entries(snapshot, &mut archive) {
         Ok(()) => {
             let (bytes, entries) = archive.end()?;
@@ -47,7 +48,10 @@ fn copy(snapshot: &Snapshot, out: &mut dyn Write) -> Result<ArchiveSummary, Back
     }
 }
 
-fn entries(snapshot: &Snapshot, archive: &mut ArchiveWriter<impl Write>) -> Result<(), BackupError> {
+fn entries(
+    snapshot: &Snapshot,
+    archive: &mut ArchiveWriter<impl Write>,
+) -> Result<(), BackupError> {
     let (versions, values) = (snapshot.table(CURRENT)?, snapshot.table(VALUES)?);
     for row in versions.iter().map_err(fault)? {
         let (key, row) = row.map_err(fault)?;

@@ -56,8 +56,10 @@ impl Group<'_> {
             .map(|row| {
                 let (at, row) = row.map_err(fault)?;
                 let at = Position::decode(at.value());
-                let Record { key, kind, replaced } = Record::decode(at, row.value())
-                    .ok_or_else(|| damaged_row(format_args!("the log at revision {}", at.revision)))?;
+                let Record { key, kind, replaced } =
+                    Record::decode(at, row.value()).ok_or_else(|| {
+                        damaged_row(format_args!("the log at revision {}", at.revision))
+                    })?;
                 Ok(Expired { at, key: key.to_owned(), kind, replaced })
             })
             .collect()
@@ -74,7 +76,9 @@ impl Group<'_> {
         }
         // A deletion that is the latest version has no older version to hide any more. A replaced one
         // is removed with its successor.
-        if record.kind == Kind::Deletion && version(&self.current, key)?.is_some_and(|latest| latest.at == record.at) {
+        if record.kind == Kind::Deletion
+            && version(&self.current, key)?.is_some_and(|latest| latest.at == record.at)
+        {
             self.current.remove(key).map_err(fault)?;
         }
         self.log.remove(&record.at.encode()).map_err(fault)?;

@@ -14,7 +14,9 @@ const BLOCK: u64 = 4096;
 
 /// Opens the plain file below a view. The file must be writable: an exclusive lock requires it.
 pub(super) fn opener() -> FileOpener {
-    FileOpener(Arc::new(|path| Ok(Box::new(Layered(CopyOnWrite::new(Box::new(open_file(path)?))?)))))
+    FileOpener(Arc::new(|path| {
+        Ok(Box::new(Layered(CopyOnWrite::new(Box::new(open_file(path)?))?)))
+    }))
 }
 
 #[derive(Debug)]
@@ -36,7 +38,10 @@ struct Copies {
 impl CopyOnWrite {
     fn new(file: Box<dyn StorageBackend>) -> io::Result<Self> {
         let length = file.len()?;
-        Ok(Self { file, copies: Mutex::new(Copies { length, visible: length, blocks: BTreeMap::new() }) })
+        Ok(Self {
+            file,
+            copies: Mutex::new(Copies { length, visible: length, blocks: BTreeMap::new() }),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Copies> {
@@ -45,7 +50,9 @@ impl CopyOnWrite {
 
     /// Reads the visible part of the file; zeros beyond its end.
     fn below(&self, copies: &Copies, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let length = usize::try_from(copies.visible.saturating_sub(offset)).unwrap_or(usize::MAX).min(out.len());
+        let length = usize::try_from(copies.visible.saturating_sub(offset))
+            .unwrap_or(usize::MAX)
+            .min(out.len());
         let (file, beyond) = out.split_at_mut(length);
         beyond.fill(0);
         if file.is_empty() { Ok(()) } else { self.file.read(offset, file) }

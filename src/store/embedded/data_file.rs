@@ -24,8 +24,10 @@ pub struct DataFile {
 
 impl DiskUsage for DataFile {
     fn file_stats(&self) -> Result<FileStats, StoreError> {
-        let (revision, compacted) = self.handle.read(|snapshot| Ok((snapshot.revision(), snapshot.compacted()?)))?;
-        let size = size(&self.path).map_err(|error| StoreError::Unavailable(Arc::new(io::Error::other(error))))?;
+        let (revision, compacted) =
+            self.handle.read(|snapshot| Ok((snapshot.revision(), snapshot.compacted()?)))?;
+        let size = size(&self.path)
+            .map_err(|error| StoreError::Unavailable(Arc::new(io::Error::other(error))))?;
         Ok(FileStats { size, available: self.space.available(), revision, compacted })
     }
 
@@ -46,6 +48,7 @@ impl DiskUsage for DataFile {
 
 /// The size of a file.
 pub(super) fn size(path: &Path) -> Result<FileSize, OpenError> {
-    let data = fs::metadata(path).map_err(|source| OpenError::NotReadable { path: path.to_owned(), source })?;
+    let data = fs::metadata(path)
+        .map_err(|source| OpenError::NotReadable { path: path.to_owned(), source })?;
     Ok(FileSize { length: data.len(), allocated: data.blocks() * 512 })
 }

@@ -66,7 +66,8 @@ pub(super) fn fault(error: impl Into<redb::Error>) -> StoreError {
 /// Converts a panic of redb.
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> StoreError {
     let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+    let text =
+        text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
     let reason = format!("the database panicked: {text}");
     if text.contains("PoisonError") {
         // A consequence of an earlier panic; the redb handle fails from now on.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::store::{
-    ArchiveReader, DefragReport, FsckReport, Maintenance, OpenError, Opened, RestoreError, RestoreOptions, Restored,
+    ArchiveReader, DefragReport, FsckReport, Maintenance, OpenError, Opened, RestoreError,
+    RestoreOptions, Restored,
 };
 
 use super::defrag::defrag;
@@ -47,7 +48,11 @@ impl Maintenance for Folder {
         defrag(&self.options())
     }
 
-    fn restore(&self, backup: &mut dyn Read, options: RestoreOptions) -> Result<Restored, RestoreError> {
+    fn restore(
+        &self,
+        backup: &mut dyn Read,
+        options: RestoreOptions,
+    ) -> Result<Restored, RestoreError> {
         restore(ArchiveReader::begin(BufReader::new(backup))?, &self.dir, options)
     }
 }

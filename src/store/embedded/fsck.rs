@@ -14,13 +14,17 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use redb::{Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata};
+use redb::{
+    Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+};
 
 use crate::store::{FsckReport, OpenError, Revision, StoreError};
 
 use super::copy_on_write;
 use super::error::{fault, panicked};
-use super::layout::{CURRENT, HISTORY, Kind, LOG, Position, Record, VALUES, Version, decode_value, history_key};
+use super::layout::{
+    CURRENT, HISTORY, Kind, LOG, Position, Record, VALUES, Version, decode_value, history_key,
+};
 use super::open::{self, Open};
 use super::options::Options;
 use super::read::{Snapshot, decode_key, decode_version, version};
@@ -60,8 +64,12 @@ impl FsckReport {
     fn pages(&mut self, checked: Result<bool, DatabaseError>) {
         match checked {
             Ok(true) => {}
-            Ok(false) => self.problems.add("pages of the file are not what was written; opening it would repair them"),
-            Err(error) => self.problems.add(format_args!("pages of the file are not what was written: {error}")),
+            Ok(false) => self
+                .problems
+                .add("pages of the file are not what was written; opening it would repair them"),
+            Err(error) => self
+                .problems
+                .add(format_args!("pages of the file are not what was written: {error}")),
         }
     }
 
@@ -69,7 +77,8 @@ impl FsckReport {
         (self.revision, self.compacted) = (snapshot.current()?, snapshot.compacted()?);
         if self.compacted > self.revision {
             let (compacted, latest) = (self.compacted, self.revision);
-            self.problems.add(format_args!("revision {compacted} is compacted, and the latest is {latest}"));
+            self.problems
+                .add(format_args!("revision {compacted} is compacted, and the latest is {latest}"));
         }
         let tables = Tables {
             log: snapshot.table(LOG)?,
@@ -83,7 +92,9 @@ impl FsckReport {
         let stored = tables.values.len().map_err(fault)?;
         if stored != self.values {
             let known = self.values;
-            self.problems.add(format_args!("{stored} values are stored, and keys are known for {known} of them"));
+            self.problems.add(format_args!(
+                "{stored} values are stored, and keys are known for {known} of them"
+            ));
         }
         Ok(())
     }
@@ -92,7 +103,9 @@ impl FsckReport {
         for row in tables.current.iter().map_err(fault)? {
             let (key, row) = row.map_err(fault)?;
             let key = key.value();
-            let Some(version) = self.decoded(decode_key(key).and_then(|_| decode_version(key, row.value()))) else {
+            let Some(version) =
+                self.decoded(decode_key(key).and_then(|_| decode_version(key, row.value())))
+            else {
                 continue;
             };
             self.keys += u64::from(version.kind == Kind::Value);
@@ -109,14 +122,19 @@ impl FsckReport {
             let (place, row) = row.map_err(fault)?;
             let place = place.value();
             let Some((key, revision)) = split(place) else {
-                self.problems.add(format_args!("the history has an entry {}", place.escape_ascii()));
+                self.problems
+                    .add(format_args!("the history has an entry {}", place.escape_ascii()));
                 continue;
             };
             let Some(old) = self.decoded(decode_version(key, row.value())) else { continue };
             let latest = self.decoded(version(&tables.current, key)).flatten();
-            if old.at.revision != revision || latest.is_none_or(|latest| latest.at.revision <= revision) {
+            if old.at.revision != revision
+                || latest.is_none_or(|latest| latest.at.revision <= revision)
+            {
                 let key = key.escape_ascii();
-                self.problems.add(format_args!("the version of {key} of revision {revision} was replaced by nothing"));
+                self.problems.add(format_args!(
+                    "the version of {key} of revision {revision} was replaced by nothing"
+                ));
             }
             self.version(tables, key, old)?;
             if old.at.revision > self.compacted {
@@ -127,32 +145,46 @@ impl FsckReport {
     }
 
     /// A version of a key, the latest or an older one.
-    fn version(&mut self, tables: &Tables, key: &[u8], Version { at, kind }: Version) -> Result<(), StoreError> {
+    fn version(
+        &mut self,
+        tables: &Tables,
+        key: &[u8],
+        Version { at, kind }: Version,
+    ) -> Result<(), StoreError> {
         let Position { revision, .. } = at;
         let name = key.escape_ascii();
         if revision > self.revision {
-            self.problems.add(format_args!("{name} is of revision {revision}, and the latest is {}", self.revision));
+            self.problems.add(format_args!(
+                "{name} is of revision {revision}, and the latest is {}",
+                self.revision
+            ));
         }
         if kind == Kind::Value {
             self.values += 1;
             let row = tables.values.get(&at.encode()).map_err(fault)?;
             match row.as_ref().and_then(|row| decode_value(key, at, row.value())) {
                 Some(value) => self.bytes += value.len() as u64,
-                None => {
-                    self.problems.add(format_args!("the value of {name} written by revision {revision} is damaged"))
-                }
+                None => self.problems.add(format_args!(
+                    "the value of {name} written by revision {revision} is damaged"
+                )),
             }
         }
         Ok(())
     }
 
     /// A version that must be in the log.
-    fn logged(&mut self, tables: &Tables, key: &[u8], Version { at, kind }: Version) -> Result<(), StoreError> {
+    fn logged(
+        &mut self,
+        tables: &Tables,
+        key: &[u8],
+        Version { at, kind }: Version,
+    ) -> Result<(), StoreError> {
         let row = tables.log.get(&at.encode()).map_err(fault)?;
         let record = row.as_ref().and_then(|row| Record::decode(at, row.value()));
         if !record.is_some_and(|record| record.key.as_bytes() == key && record.kind == kind) {
             let (revision, key) = (at.revision, key.escape_ascii());
-            self.problems.add(format_args!("the log does not say that revision {revision} changed {key}"));
+            self.problems
+                .add(format_args!("the log does not say that revision {revision} changed {key}"));
         }
         Ok(())
     }
@@ -165,7 +197,9 @@ impl FsckReport {
             let revision = at.revision;
             self.changes += 1;
             let Some(record) = Record::decode(at, row.value()) else {
-                self.problems.add(format_args!("the checksum of the log at revision {revision} does not match"));
+                self.problems.add(format_args!(
+                    "the checksum of the log at revision {revision} does not match"
+                ));
                 continue;
             };
             let key = record.key.as_bytes();
@@ -177,19 +211,26 @@ impl FsckReport {
             let own = Some(Version { at, kind: record.kind });
             let latest = version(&tables.current, key).ok().flatten();
             if latest != own && older(at)? != own {
-                self.problems.add(format_args!("revision {revision} changed {}, which is not to be found", record.key));
+                self.problems.add(format_args!(
+                    "revision {revision} changed {}, which is not to be found",
+                    record.key
+                ));
             }
             if let Some(old) = record.replaced {
                 replaced += 1;
                 if older(old.at)? != Some(old) {
                     let key = record.key;
-                    self.problems.add(format_args!("what revision {revision} replaced in {key} is not to be found"));
+                    self.problems.add(format_args!(
+                        "what revision {revision} replaced in {key} is not to be found"
+                    ));
                 }
             }
         }
         let kept = tables.history.len().map_err(fault)?;
         if kept != replaced {
-            self.problems.add(format_args!("{kept} older versions are kept, and the log replaced {replaced}"));
+            self.problems.add(format_args!(
+                "{kept} older versions are kept, and the log replaced {replaced}"
+            ));
         }
         Ok(())
     }

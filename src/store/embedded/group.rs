@@ -7,8 +7,8 @@ use crate::store::{Change, Current, Guard, Outcome, Revision, StoreError, Txn};
 
 use super::error::fault;
 use super::layout::{
-    CHECK, CURRENT, HISTORY, Kind, LOG, META, META_COMPACTED, META_CURRENT, Position, Record, VALUES, Version,
-    encode_number, encode_value, history_key,
+    CHECK, CURRENT, HISTORY, Kind, LOG, META, META_COMPACTED, META_CURRENT, Position, Record,
+    VALUES, Version, encode_number, encode_value, history_key,
 };
 use super::read::{entry, live, number, version};
 
@@ -77,13 +77,20 @@ impl<'t> Group<'t> {
         if !refused.is_empty() {
             return Ok(GuardCheck::Refused(refused));
         }
-        let present = txn.changes.iter().map(|change| version(&self.current, change.key().as_str().as_bytes()));
+        let present = txn
+            .changes
+            .iter()
+            .map(|change| version(&self.current, change.key().as_str().as_bytes()));
         Ok(GuardCheck::Holds(present.collect::<Result<_, _>>()?))
     }
 
     /// Applies the changes. After an error the write transaction must not be committed: it may hold
     /// a part of them.
-    pub(super) fn apply(&mut self, txn: &Txn, present: Vec<Option<Version>>) -> Result<Outcome, StoreError> {
+    pub(super) fn apply(
+        &mut self,
+        txn: &Txn,
+        present: Vec<Option<Version>>,
+    ) -> Result<Outcome, StoreError> {
         let revision = Revision(self.revision.0 + 1);
         let mut sub = 0;
         for (change, replaced) in txn.changes.iter().zip(present) {
@@ -113,7 +120,9 @@ impl<'t> Group<'t> {
     /// Writes the revisions of the group and closes the tables. The caller commits or aborts.
     pub(super) fn finish(mut self) -> Result<Effect, StoreError> {
         if self.effect == Effect::Changed {
-            for (name, Revision(number)) in [(META_CURRENT, self.revision), (META_COMPACTED, self.compacted)] {
+            for (name, Revision(number)) in
+                [(META_CURRENT, self.revision), (META_COMPACTED, self.compacted)]
+            {
                 self.meta.insert(name, &encode_number(name, number)[..]).map_err(fault)?;
             }
         }
@@ -124,18 +133,25 @@ impl<'t> Group<'t> {
         let key = guard.key();
         let present = version(&self.current, key.as_str().as_bytes())?;
         if !guard.holds(present.and_then(Version::value_revision)) {
-            let entry = present.and_then(live).map(|at| entry(&self.values, key, at)).transpose()?;
+            let entry =
+                present.and_then(live).map(|at| entry(&self.values, key, at)).transpose()?;
             refused.push(Current { key: key.clone(), entry });
         }
         Ok(())
     }
 
-    fn write(&mut self, at: Position, change: &Change, replaced: Option<Version>) -> Result<(), StoreError> {
+    fn write(
+        &mut self,
+        at: Position,
+        change: &Change,
+        replaced: Option<Version>,
+    ) -> Result<(), StoreError> {
         let key = change.key().as_str();
         let place = key.as_bytes();
         let kind = if matches!(change, Change::Put(..)) { Kind::Value } else { Kind::Deletion };
         if let Change::Put(_, value) = change {
-            let mut row = self.values.insert_reserve(&at.encode(), value.len() + CHECK).map_err(fault)?;
+            let mut row =
+                self.values.insert_reserve(&at.encode(), value.len() + CHECK).map_err(fault)?;
             encode_value(place, at, value, row.as_mut());
         }
         Record { key, kind, replaced }.encode(at, &mut self.buffer);

@@ -71,7 +71,11 @@ pub(super) enum State {
 /// Transitions of the state. Only the writer calls them, but for [`Handle::close`].
 impl Handle {
     /// A handle in the state `Open(1)`.
-    pub(super) fn new(database: Database, lock: Option<File>, observer: Observer) -> Result<Self, StoreError> {
+    pub(super) fn new(
+        database: Database,
+        lock: Option<File>,
+        observer: Observer,
+    ) -> Result<Self, StoreError> {
         let handle = Self {
             database: RwLock::new(Some(database)),
             lock: Mutex::new(lock),
@@ -140,7 +144,10 @@ impl Handle {
     /// Reads from the latest snapshot, on the calling thread.
     ///
     /// redb panics on some kinds of damage. A panic of `read` is caught and becomes `Corrupt`.
-    pub(super) fn read<T>(&self, read: impl FnOnce(&Snapshot) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) fn read<T>(
+        &self,
+        read: impl FnOnce(&Snapshot) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let Published { generation, snapshot } = self.published()?;
         catch_unwind(AssertUnwindSafe(move || read(&snapshot)))
             .unwrap_or_else(|panic| Err(panicked(&*panic)))
@@ -201,7 +208,11 @@ impl Handle {
 
     /// The reason why the writer has ended.
     pub(super) fn writer_ended(&self) -> StoreError {
-        if let State::Failed(error) = &*self.state.borrow() { error.clone() } else { StoreError::Closed }
+        if let State::Failed(error) = &*self.state.borrow() {
+            error.clone()
+        } else {
+            StoreError::Closed
+        }
     }
 
     /// Handles an error before the caller gets it: reports damage to the observer, and a failed file
@@ -253,10 +264,12 @@ impl Handle {
     }
 
     fn publish_snapshot(&self, generation: u64) -> Result<(), StoreError> {
-        let begin = |database: &Database| database.begin_read().map_err(fault).and_then(Snapshot::new);
+        let begin =
+            |database: &Database| database.begin_read().map_err(fault).and_then(Snapshot::new);
         let snapshot = Arc::new(self.with_database(begin)?);
         let published = Published { generation, snapshot };
-        let before = self.published.write().unwrap_or_else(PoisonError::into_inner).replace(published);
+        let before =
+            self.published.write().unwrap_or_else(PoisonError::into_inner).replace(published);
         // Dropped without the lock: dropping a snapshot may free pages.
         drop(before);
         Ok(())
@@ -276,7 +289,10 @@ impl Handle {
         }
     }
 
-    fn with_database<T>(&self, f: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn with_database<T>(
+        &self,
+        f: impl FnOnce(&Database) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         match &*self.database.read().unwrap_or_else(PoisonError::into_inner) {
             Some(database) => f(database),
             None => Err(self.unavailable()),

@@ -61,7 +61,8 @@ impl Job {
     /// Bytes of the values that the job writes.
     pub(super) fn bytes(&self) -> usize {
         let Self::Commit(ticket) = self else { return 0 };
-        let size = |change: &Change| if let Change::Put(_, value) = change { value.len() } else { 0 };
+        let size =
+            |change: &Change| if let Change::Put(_, value) = change { value.len() } else { 0 };
         ticket.work.changes.iter().map(size).sum()
     }
 

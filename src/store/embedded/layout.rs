@@ -22,9 +22,11 @@ use crate::store::Revision;
 /// Numbers of the whole file, by name.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Changes in the order of their positions.
-pub(super) const LOG: TableDefinition<'_, &[u8; Position::BYTES], &[u8]> = TableDefinition::new("log");
+pub(super) const LOG: TableDefinition<'_, &[u8; Position::BYTES], &[u8]> =
+    TableDefinition::new("log");
 /// The values of the versions that can still be read.
-pub(super) const VALUES: TableDefinition<'_, &[u8; Position::BYTES], &[u8]> = TableDefinition::new("values");
+pub(super) const VALUES: TableDefinition<'_, &[u8; Position::BYTES], &[u8]> =
+    TableDefinition::new("values");
 /// The latest version of every key.
 pub(super) const CURRENT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("current");
 /// The versions before the latest.
@@ -69,7 +71,10 @@ impl Position {
 
     pub(super) fn decode(bytes: &[u8; Self::BYTES]) -> Self {
         let [a, b, c, d, e, f, g, h, sub @ ..] = *bytes;
-        Self { revision: Revision(u64::from_be_bytes([a, b, c, d, e, f, g, h])), sub: u32::from_be_bytes(sub) }
+        Self {
+            revision: Revision(u64::from_be_bytes([a, b, c, d, e, f, g, h])),
+            sub: u32::from_be_bytes(sub),
+        }
     }
 }
 
@@ -138,7 +143,9 @@ impl<'a> Record<'a> {
         row.clear();
         row.extend_from_slice(&[0; CHECK]);
         row.push(kind | replaced);
-        row.extend_from_slice(&self.replaced.map_or(Position::NOWHERE, |version| version.at).encode());
+        row.extend_from_slice(
+            &self.replaced.map_or(Position::NOWHERE, |version| version.at).encode(),
+        );
         row.extend_from_slice(self.key.as_bytes());
         seal(&[], at, row);
     }
@@ -146,7 +153,8 @@ impl<'a> Record<'a> {
     pub(super) fn decode(at: Position, row: &'a [u8]) -> Option<Self> {
         let (&flags, rest) = unseal(&[], at, row)?.split_first()?;
         let (replaced_at, key) = rest.split_first_chunk()?;
-        let replaced_kind = if flags & Self::REPLACED_VALUE != 0 { Kind::Value } else { Kind::Deletion };
+        let replaced_kind =
+            if flags & Self::REPLACED_VALUE != 0 { Kind::Value } else { Kind::Deletion };
         Some(Self {
             key: std::str::from_utf8(key).ok()?,
             kind: if flags & Self::VALUE != 0 { Kind::Value } else { Kind::Deletion },

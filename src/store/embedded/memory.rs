@@ -28,7 +28,9 @@ impl BackendLayer for MemoryFile {
 /// Options whose opener returns one new file in memory. The folder is a name for error messages.
 pub(super) fn options() -> Options {
     let file = MemoryFile::default();
-    let opener = FileOpener(Arc::new(move |_: &Path| Ok(Box::new(Layered(file.clone())) as Box<dyn StorageBackend>)));
+    let opener = FileOpener(Arc::new(move |_: &Path| {
+        Ok(Box::new(Layered(file.clone())) as Box<dyn StorageBackend>)
+    }));
     Options { opener, lock_timeout: Duration::ZERO, ..Options::new("memory") }
 }
 
@@ -37,6 +39,7 @@ pub(super) fn create(options: &Options) -> Result<Database, OpenError> {
     let path = options.data_file();
     let failed = |source| OpenError::NotWritable { path: path.clone(), source };
     let file = (options.opener.0)(&path).map_err(failed)?;
-    open::initialise_backend(Layered(file), options.first_revision).map_err(|error| failed(io::Error::other(error)))?;
+    open::initialise_backend(Layered(file), options.first_revision)
+        .map_err(|error| failed(io::Error::other(error)))?;
     open::open_database(&path, options, &mut Patience::new(&options.dir, Duration::ZERO))
 }

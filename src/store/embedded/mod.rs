@@ -53,7 +53,10 @@ mod store;
 mod watch;
 mod writer;
 
-pub use backend::{BackendError, BackendLayer, FileBackend, FileOpener, Layered, OpenFile, StorageBackend, open_file};
+pub use backend::{
+    BackendError, BackendLayer, FileBackend, FileOpener, Layered, OpenFile, StorageBackend,
+    open_file,
+};
 pub use backup::Backups;
 pub use data_file::DataFile;
 pub use folder::Folder;

@@ -18,7 +18,8 @@ use crate::store::{OpenError, Revision, StoreError};
 use super::backend::{FileBackend, FileOpener, Layered, StorageBackend};
 use super::error::{fault, panicked};
 use super::layout::{
-    CURRENT, FORMAT, HISTORY, LOG, META, META_COMPACTED, META_CURRENT, META_FORMAT, VALUES, encode_number,
+    CURRENT, FORMAT, HISTORY, LOG, META, META_COMPACTED, META_CURRENT, META_FORMAT, VALUES,
+    encode_number,
 };
 use super::lock::{self, Patience};
 use super::options::{DATA_FILE, Options};
@@ -88,7 +89,8 @@ pub(super) fn reopen(options: &Options) -> Result<Database, OpenError> {
 
 fn create(dir: &Path, options: &Options) -> Result<(), OpenError> {
     put_in_place(dir, |new| {
-        initialise(new, options.first_revision).map_err(|error| not_writable(new)(io::Error::other(error)))
+        initialise(new, options.first_revision)
+            .map_err(|error| not_writable(new)(io::Error::other(error)))
     })
 }
 
@@ -100,7 +102,9 @@ pub(super) fn put_in_place<T, E: From<OpenError>>(
 ) -> Result<T, E> {
     let new = dir.join(NEW_FILE);
     match fs::remove_file(&new) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(not_writable(&new)(error).into()),
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(not_writable(&new)(error).into());
+        }
         _ => {}
     }
     let made = make(&new).inspect_err(|_| drop(fs::remove_file(&new)))?;
@@ -123,7 +127,10 @@ pub(super) fn initialise(path: &Path, first: Revision) -> Result<(), redb::Error
 }
 
 /// Writes an empty store to an empty backend.
-pub(super) fn initialise_backend(backend: impl StorageBackend, first: Revision) -> Result<(), redb::Error> {
+pub(super) fn initialise_backend(
+    backend: impl StorageBackend,
+    first: Revision,
+) -> Result<(), redb::Error> {
     let database = Builder::new().set_cache_size(1 << 20).create_with_backend(backend)?;
     let txn = database.begin_write()?;
     {
@@ -142,7 +149,10 @@ pub(super) fn initialise_backend(backend: impl StorageBackend, first: Revision) 
 }
 
 /// Opens the file. Rejects a file that redb would initialise, or that redb has not written.
-fn open_file(path: &Path, opener: &FileOpener) -> Result<Layered<Box<dyn StorageBackend>>, OpenError> {
+fn open_file(
+    path: &Path,
+    opener: &FileOpener,
+) -> Result<Layered<Box<dyn StorageBackend>>, OpenError> {
     let unusable = |source: io::Error| {
         let path = path.to_owned();
         if is_about_writing(&source) {
@@ -165,7 +175,11 @@ fn open_file(path: &Path, opener: &FileOpener) -> Result<Layered<Box<dyn Storage
 }
 
 /// Opens a data file of a folder that is locked already. Blocks.
-pub(super) fn open_database(path: &Path, options: &Options, patience: &mut Patience) -> Result<Database, OpenError> {
+pub(super) fn open_database(
+    path: &Path,
+    options: &Options,
+    patience: &mut Patience,
+) -> Result<Database, OpenError> {
     loop {
         let file = open_file(path, &options.opener)?;
         // redb trusts a file that was closed cleanly, and may panic when that is damaged.
@@ -182,10 +196,14 @@ pub(super) fn open_database(path: &Path, options: &Options, patience: &mut Patie
         match opened {
             Ok(Ok(database)) => return check_format(path, database),
             Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => patience.wait()?,
-            Ok(Err(DatabaseError::Storage(StorageError::Io(source)))) if is_about_writing(&source) => {
+            Ok(Err(DatabaseError::Storage(StorageError::Io(source))))
+                if is_about_writing(&source) =>
+            {
                 return Err(OpenError::NotWritable { path: path.to_owned(), source });
             }
-            Ok(Err(DatabaseError::Storage(StorageError::Io(source)))) if !is_about_content(&source) => {
+            Ok(Err(DatabaseError::Storage(StorageError::Io(source))))
+                if !is_about_content(&source) =>
+            {
                 return Err(OpenError::NotReadable { path: path.to_owned(), source });
             }
             Ok(Err(error)) => return Err(corrupt(path, error)),
@@ -201,7 +219,10 @@ fn is_about_writing(error: &io::Error) -> bool {
 
 /// Returns true for an error of the content of the file, not of the disk.
 fn is_about_content(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput)
+    matches!(
+        error.kind(),
+        ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput
+    )
 }
 
 /// Returns the database if its format is supported. Closes it otherwise, where a panic is caught
@@ -209,7 +230,9 @@ fn is_about_content(error: &io::Error) -> bool {
 fn check_format(path: &Path, database: Database) -> Result<Database, OpenError> {
     let checked = catch_unwind(AssertUnwindSafe(|| match read_format(&database) {
         Ok(Some(FORMAT)) => Ok(database),
-        Ok(Some(found)) => Err(OpenError::Newer { path: path.to_owned(), found, supported: FORMAT }),
+        Ok(Some(found)) => {
+            Err(OpenError::Newer { path: path.to_owned(), found, supported: FORMAT })
+        }
         Ok(None) => Err(OpenError::Foreign { path: path.to_owned() }),
         Err(error) => Err(unusable(path, error)),
     }));
@@ -240,7 +263,10 @@ pub(super) fn unusable(path: &Path, error: StoreError) -> OpenError {
         && let Some(redb::Error::Io(source)) = source.downcast_ref::<redb::Error>()
         && !is_about_content(source)
     {
-        return OpenError::NotReadable { path: path.to_owned(), source: io::Error::new(source.kind(), error) };
+        return OpenError::NotReadable {
+            path: path.to_owned(),
+            source: io::Error::new(source.kind(), error),
+        };
     }
     corrupt(path, error)
 }

@@ -9,7 +9,8 @@ use crate::store::{At, Entry, Key, Lookup, Outline, Page, Range, Revision, Store
 
 use super::error::{damaged_row, fault};
 use super::layout::{
-    self, CURRENT, HISTORY, Kind, META, META_COMPACTED, META_CURRENT, Position, VALUES, Version, history_key,
+    self, CURRENT, HISTORY, Kind, META, META_COMPACTED, META_CURRENT, Position, VALUES, Version,
+    history_key,
 };
 
 /// The state after one commit, with the tables that every read needs.
@@ -130,7 +131,11 @@ impl Snapshot {
                 break;
             }
             let latest = decode_version(key, row.value())?;
-            let seen = if latest.at.revision <= revision { Some(latest) } else { before(&history, key, revision)? };
+            let seen = if latest.at.revision <= revision {
+                Some(latest)
+            } else {
+                before(&history, key, revision)?
+            };
             if let Some(at) = seen.and_then(live)
                 && visit(key, at)?.is_break()
             {
@@ -163,7 +168,8 @@ pub(super) fn entry(
 ) -> Result<Entry, StoreError> {
     let damaged = || StoreError::Damaged { key: key.clone(), revision: at.revision };
     let row = values.get(&at.encode()).map_err(fault)?.ok_or_else(damaged)?;
-    let value = layout::decode_value(key.as_str().as_bytes(), at, row.value()).ok_or_else(damaged)?;
+    let value =
+        layout::decode_value(key.as_str().as_bytes(), at, row.value()).ok_or_else(damaged)?;
     Ok(Entry { key: key.clone(), value: Bytes::copy_from_slice(value), revision: at.revision })
 }
 
@@ -190,16 +196,24 @@ pub(super) fn before(
     let (mut from, mut to) = (Vec::new(), Vec::new());
     history_key(key, Revision(0), &mut from);
     history_key(key, revision, &mut to);
-    let last = history.range::<&[u8]>(&*from..=&*to).map_err(fault)?.next_back().transpose().map_err(fault)?;
+    let last = history
+        .range::<&[u8]>(&*from..=&*to)
+        .map_err(fault)?
+        .next_back()
+        .transpose()
+        .map_err(fault)?;
     last.map(|(_, row)| decode_version(key, row.value())).transpose()
 }
 
 /// The version in a row of the index.
 pub(super) fn decode_version(key: &[u8], row: &[u8]) -> Result<Version, StoreError> {
-    Version::decode(key, row).ok_or_else(|| damaged_row(format_args!("the index of {}", key.escape_ascii())))
+    Version::decode(key, row)
+        .ok_or_else(|| damaged_row(format_args!("the index of {}", key.escape_ascii())))
 }
 
 /// The key of a row.
 pub(super) fn decode_key(key: &[u8]) -> Result<Key, StoreError> {
-    std::str::from_utf8(key).map(Key::new).map_err(|_| damaged_row(format_args!("the key {}", key.escape_ascii())))
+    std::str::from_utf8(key)
+        .map(Key::new)
+        .map_err(|_| damaged_row(format_args!("the key {}", key.escape_ascii())))
 }

@@ -81,7 +81,8 @@ impl Recovery {
         {
             return Err(Stopped::Again { path, cause, after });
         }
-        let not_reopened = |source| Stopped::NotReopened { path: path.clone(), cause: cause.clone(), source };
+        let not_reopened =
+            |source| Stopped::NotReopened { path: path.clone(), cause: cause.clone(), source };
         let database = open::reopen(&self.options).map_err(not_reopened)?;
         let found = self.catch(|| handle.reopen(database)).map_err(not_reopened)?;
         if found < acknowledged {
@@ -95,7 +96,8 @@ impl Recovery {
     }
 
     fn catch<T>(&self, step: impl FnOnce() -> Result<T, StoreError>) -> Result<T, OpenError> {
-        let done = catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|panic| Err(panicked(&*panic)));
+        let done =
+            catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|panic| Err(panicked(&*panic)));
         done.map_err(|error| open::unusable(&self.options.data_file(), error))
     }
 }
@@ -118,5 +120,8 @@ fn full_disk(failure: &StoreError) -> Option<String> {
 }
 
 fn is_about_space(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
+    matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge
+    )
 }

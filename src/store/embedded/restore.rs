@@ -15,7 +15,8 @@ use redb::{Builder, Database, Table};
 
 use crate::store::archive::REVISION_LIMIT;
 use crate::store::{
-    ArchiveHead, ArchiveReader, ArchiveSummary, FsckReport, RestoreError, RestoreOptions, Restored, Revision,
+    ArchiveHead, ArchiveReader, ArchiveSummary, FsckReport, RestoreError, RestoreOptions, Restored,
+    Revision,
 };
 
 use super::error::fault;
@@ -74,10 +75,15 @@ pub(super) fn restore<R: Read>(
 }
 
 /// Writes a new data file. The archive is verified when this returns.
-fn write<R: Read>(mut archive: ArchiveReader<R>, new: &Path, begins: Revision) -> Result<ArchiveSummary, RestoreError> {
+fn write<R: Read>(
+    mut archive: ArchiveReader<R>,
+    new: &Path,
+    begins: Revision,
+) -> Result<ArchiveSummary, RestoreError> {
     let failed = |error: redb::Error| RestoreError::Folder(open::unwritable(new, fault(error)));
     open::initialise(new, begins).map_err(failed)?;
-    let database = Builder::new().set_cache_size(16 << 20).open(new).map_err(|error| failed(error.into()))?;
+    let database =
+        Builder::new().set_cache_size(16 << 20).open(new).map_err(|error| failed(error.into()))?;
     while batch(&database, &mut archive, new)? == Batch::More {}
     database.close().map_err(|error| failed(error.into()))?;
     Ok(archive.summary().expect("an archive without errors comes to its end"))
@@ -90,7 +96,11 @@ enum Batch {
     Last,
 }
 
-fn batch<R: Read>(database: &Database, archive: &mut ArchiveReader<R>, new: &Path) -> Result<Batch, RestoreError> {
+fn batch<R: Read>(
+    database: &Database,
+    archive: &mut ArchiveReader<R>,
+    new: &Path,
+) -> Result<Batch, RestoreError> {
     let failed = |error: redb::Error| RestoreError::Folder(open::unwritable(new, fault(error)));
     let txn = database.begin_write().map_err(|error| failed(error.into()))?;
     let mut read = 0;
@@ -129,14 +139,23 @@ fn put(
 }
 
 /// Reads the file back.
-fn verify(new: &Path, written: &ArchiveSummary, begins: Revision, dir: &Path) -> Result<(), RestoreError> {
+fn verify(
+    new: &Path,
+    written: &ArchiveSummary,
+    begins: Revision,
+    dir: &Path,
+) -> Result<(), RestoreError> {
     let options = Options::new(dir);
     let mut database = open::open_database(new, &options, &mut Patience::new(dir, Duration::ZERO))?;
     let FsckReport { revision, compacted, keys, problems, .. } = fsck::verify(&mut database);
     let problem = match problems.first.into_iter().next() {
         Some(problem) => problem,
-        None if keys != written.entries => format!("{keys} keys are there, not {}", written.entries),
-        None if revision != begins || compacted != begins => format!("it begins at revision {compacted}, not {begins}"),
+        None if keys != written.entries => {
+            format!("{keys} keys are there, not {}", written.entries)
+        }
+        None if revision != begins || compacted != begins => {
+            format!("it begins at revision {compacted}, not {begins}")
+        }
         None => return Ok(()),
     };
     Err(RestoreError::NotReadBack { dir: dir.to_owned(), problem })

@@ -73,8 +73,12 @@ impl Scanner for LogScanner {
                 let at = snapshot.revision();
                 self.visit_keys(snapshot, KeyCursor { at, prefix: 0, after: None }, visitor)
             }
-            Phase::Keys(cursor) if snapshot.compacted()? <= cursor.at => self.visit_keys(snapshot, cursor, visitor),
-            Phase::Log(after) if snapshot.compacted()? <= after => self.follow_log(snapshot, after, visitor),
+            Phase::Keys(cursor) if snapshot.compacted()? <= cursor.at => {
+                self.visit_keys(snapshot, cursor, visitor)
+            }
+            Phase::Log(after) if snapshot.compacted()? <= after => {
+                self.follow_log(snapshot, after, visitor)
+            }
             Phase::Keys(_) | Phase::Log(_) => Ok(Phase::Start),
         })?;
         let latest = *self.latest.borrow();
@@ -106,10 +110,13 @@ impl LogScanner {
     ) -> Result<Phase, StoreError> {
         let KeyCursor { at, prefix: number, mut after } = cursor;
         let Some(prefix) = self.prefixes.get(number) else { return Ok(Phase::Log(at)) };
-        let (keys, history, values) = (snapshot.table(CURRENT)?, snapshot.table(HISTORY)?, Values::of(snapshot)?);
+        let (keys, history, values) =
+            (snapshot.table(CURRENT)?, snapshot.table(HISTORY)?, Values::of(snapshot)?);
         let start = after.as_deref().map_or(Bound::Included(prefix.as_bytes()), Bound::Excluded);
         let mut last = None;
-        for (count, row) in keys.range::<&[u8]>((start, Bound::Unbounded)).map_err(fault)?.enumerate() {
+        for (count, row) in
+            keys.range::<&[u8]>((start, Bound::Unbounded)).map_err(fault)?.enumerate()
+        {
             let (key, row) = row.map_err(fault)?;
             let key = key.value();
             if !key.starts_with(prefix.as_bytes()) {
@@ -120,7 +127,8 @@ impl LogScanner {
                 return Ok(Phase::Keys(KeyCursor { at, prefix: number, after }));
             }
             let latest = decode_version(key, row.value())?;
-            let then = if latest.at.revision <= at { Some(latest) } else { before(&history, key, at)? };
+            let then =
+                if latest.at.revision <= at { Some(latest) } else { before(&history, key, at)? };
             values.visit(text(key)?, None, then, visitor)?;
             last = Some(key.to_owned());
         }
@@ -137,8 +145,11 @@ impl LogScanner {
         let mut changed = BTreeMap::<String, (Option<Version>, Version)>::new();
         let mut done = visited;
         let start = Position::end_of(visited).encode();
-        let bounds: (Bound<&[u8; Position::BYTES]>, _) = (Bound::Excluded(&start), Bound::Unbounded);
-        for (rows, row) in snapshot.table(LOG)?.range::<&[u8; Position::BYTES]>(bounds).map_err(fault)?.enumerate() {
+        let bounds: (Bound<&[u8; Position::BYTES]>, _) =
+            (Bound::Excluded(&start), Bound::Unbounded);
+        for (rows, row) in
+            snapshot.table(LOG)?.range::<&[u8; Position::BYTES]>(bounds).map_err(fault)?.enumerate()
+        {
             let (at, row) = row.map_err(fault)?;
             let at = Position::decode(at.value());
             if at.revision > done && rows >= STEP_ROWS {
@@ -148,7 +159,10 @@ impl LogScanner {
                 .ok_or_else(|| damaged_row(format_args!("the log at revision {}", at.revision)))?;
             if self.prefixes.iter().any(|prefix| key.starts_with(prefix)) {
                 let version = Version { at, kind };
-                changed.entry(key.to_owned()).and_modify(|(_, now)| *now = version).or_insert((replaced, version));
+                changed
+                    .entry(key.to_owned())
+                    .and_modify(|(_, now)| *now = version)
+                    .or_insert((replaced, version));
             }
             done = at.revision;
         }
@@ -181,7 +195,9 @@ impl Values {
         };
         let (before, after) = (row(before)?, row(now)?);
         let [before, after] = [&before, &after].map(|row| {
-            row.as_ref().map(|row| row.as_ref().map_or(&[][..], |row| layout::unverified_value(row.value())))
+            row.as_ref().map(|row| {
+                row.as_ref().map_or(&[][..], |row| layout::unverified_value(row.value()))
+            })
         });
         if before.is_some() || after.is_some() {
             visitor.visit(ValueChange { key, before, after });
@@ -191,5 +207,6 @@ impl Values {
 }
 
 fn text(key: &[u8]) -> Result<&str, StoreError> {
-    std::str::from_utf8(key).map_err(|_| damaged_row(format_args!("the key {}", key.escape_ascii())))
+    std::str::from_utf8(key)
+        .map_err(|_| damaged_row(format_args!("the key {}", key.escape_ascii())))
 }

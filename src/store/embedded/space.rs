@@ -79,7 +79,11 @@ impl Room {
     /// Checks the room for changes. An empty list always passes.
     pub(super) fn for_changes(&self, changes: &[Change]) -> Result<(), StoreError> {
         match self {
-            Self::Scarce(full) if changes.iter().any(|change| matches!(change, Change::Put(..))) => Err(full.clone()),
+            Self::Scarce(full)
+                if changes.iter().any(|change| matches!(change, Change::Put(..))) =>
+            {
+                Err(full.clone())
+            }
             Self::Out(full) if !changes.is_empty() => Err(full.clone()),
             _ => Ok(()),
         }

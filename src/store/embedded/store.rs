@@ -9,8 +9,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch as signal};
 
 use crate::store::{
-    Backend, Compact, DiskUsage, Key, Lookup, MAX_VALUE_BYTES, OpenError, Opened, Outcome, Outline, Page, Range,
-    Revision, SoleReplica, Store, StoreError, StoreHealth, Txn, Watch,
+    Backend, Compact, DiskUsage, Key, Lookup, MAX_VALUE_BYTES, OpenError, Opened, Outcome, Outline,
+    Page, Range, Revision, SoleReplica, Store, StoreError, StoreHealth, Txn, Watch,
 };
 
 use super::backup::Backups;
@@ -77,7 +77,8 @@ impl Embedded {
         let file = options.data_file();
         let unusable = |error| open::unusable(&file, error);
         let Open { database, lock } = open;
-        let handle = Arc::new(Handle::new(database, lock, options.observer.clone()).map_err(unusable)?);
+        let handle =
+            Arc::new(Handle::new(database, lock, options.observer.clone()).map_err(unusable)?);
         let current = handle.read(Snapshot::current).map_err(unusable)?;
         let (jobs, queue) = mpsc::channel(QUEUE);
         handle.set_writer(jobs.downgrade());
@@ -143,10 +144,14 @@ impl Embedded {
         read: fn(&Snapshot, &Range) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let handle = self.handle.clone();
-        match tokio::task::spawn_blocking(move || handle.read(|snapshot| read(snapshot, &range))).await {
+        match tokio::task::spawn_blocking(move || handle.read(|snapshot| read(snapshot, &range)))
+            .await
+        {
             Ok(result) => result,
             // `read` catches panics; the other reason is a runtime that shuts down.
-            Err(error) => error.try_into_panic().map_or(Err(StoreError::Closed), |panic| Err(panicked(&*panic))),
+            Err(error) => error
+                .try_into_panic()
+                .map_or(Err(StoreError::Closed), |panic| Err(panicked(&*panic))),
         }
     }
 
@@ -163,8 +168,14 @@ impl Embedded {
 }
 
 impl Store for Embedded {
-    fn get<'a>(&'a self, key: &'a Key, known: Option<Revision>) -> BoxFuture<'a, Result<Lookup, StoreError>> {
-        Box::pin(async move { self.handle.read_with_retry(|snapshot| snapshot.get(key, known)).await })
+    fn get<'a>(
+        &'a self,
+        key: &'a Key,
+        known: Option<Revision>,
+    ) -> BoxFuture<'a, Result<Lookup, StoreError>> {
+        Box::pin(
+            async move { self.handle.read_with_retry(|snapshot| snapshot.get(key, known)).await },
+        )
     }
 
     fn range(&self, range: Range) -> BoxFuture<'_, Result<Page, StoreError>> {

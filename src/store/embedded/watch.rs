@@ -53,7 +53,10 @@ impl Watcher {
                 self.latest.changed().await.map_err(|_| self.handle.writer_ended())?;
                 continue;
             }
-            let step = self.handle.read_with_retry(|snapshot| step(snapshot, &self.prefix, self.cursor)).await?;
+            let step = self
+                .handle
+                .read_with_retry(|snapshot| step(snapshot, &self.prefix, self.cursor))
+                .await?;
             self.cursor = step.revision;
             if !step.events.is_empty() {
                 return Ok(step);
@@ -118,10 +121,13 @@ impl Reader {
 
     fn take(&mut self, at: Position, record: &Record<'_>) -> Result<(), StoreError> {
         let key = Key::new(record.key);
-        let previous = record.replaced.and_then(live).map(|old| self.entry(&key, old)).transpose()?;
+        let previous =
+            record.replaced.and_then(live).map(|old| self.entry(&key, old)).transpose()?;
         let event = match (record.kind, previous) {
             (Kind::Value, previous) => Event::Put { entry: self.entry(&key, at)?, previous },
-            (Kind::Deletion, Some(previous)) => Event::Delete { key, revision: at.revision, previous },
+            (Kind::Deletion, Some(previous)) => {
+                Event::Delete { key, revision: at.revision, previous }
+            }
             (Kind::Deletion, None) => {
                 let reason = format!("revision {} deletes {key}, which had no value", at.revision);
                 return Err(StoreError::Corrupt { reason });

@@ -130,12 +130,16 @@ impl Writer {
     /// Stores the result in the job. An error fails the whole group.
     fn perform(&self, group: &mut Group<'_>, room: &Room, job: &mut Job) -> Result<(), StoreError> {
         match job {
-            Job::Commit(ticket) => ticket.result = Some(self.classify(transact(group, room, &ticket.work)?)?),
+            Job::Commit(ticket) => {
+                ticket.result = Some(self.classify(transact(group, room, &ticket.work)?)?)
+            }
             Job::RaiseCompacted(ticket) => {
-                ticket.result = Some(room.for_upkeep().map(|()| group.raise_compacted(ticket.work)));
+                ticket.result =
+                    Some(room.for_upkeep().map(|()| group.raise_compacted(ticket.work)));
             }
             Job::CompactStep(ticket) => {
-                ticket.result = Some(self.classify(room.for_upkeep().and_then(|()| group.compact_step()))?);
+                ticket.result =
+                    Some(self.classify(room.for_upkeep().and_then(|()| group.compact_step()))?);
             }
             Job::Recover(report) if self.handle.generation() == Some(report.generation) => {
                 return Err(report.cause.clone());

@@ -27,7 +27,9 @@ pub(in super::super) struct DataLocations {
 impl CertificateData {
     /// The serving pair, if it is usable.
     pub(super) fn pair(&self, locations: &DataLocations) -> Option<Pair> {
-        let (Some(certificate), Some(key)) = (self.certificate.clone(), self.key.clone()) else { return None };
+        let (Some(certificate), Some(key)) = (self.certificate.clone(), self.key.clone()) else {
+            return None;
+        };
         PemPair::new(certificate, key).parse(&locations.pair).ok()
     }
 }

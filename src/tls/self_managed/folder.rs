@@ -31,7 +31,10 @@ impl CertificateFolder {
 
     pub(in super::super) fn locations(&self) -> DataLocations {
         let location = |name: &str| Location { flag: FLAG, path: self.directory.join(name) };
-        let pair = |certificate, key| PairLocations { certificate: location(certificate), key: location(key) };
+        let pair = |certificate, key| PairLocations {
+            certificate: location(certificate),
+            key: location(key),
+        };
         DataLocations { ca: pair("ca.crt", "ca.key"), pair: pair("apiserver.crt", "apiserver.key") }
     }
 
@@ -39,7 +42,10 @@ impl CertificateFolder {
     ///
     /// A file that exists but cannot be read is an error, because replacing it would break the
     /// trust of clients.
-    pub(in super::super) fn load(&self, now: Timestamp) -> Result<LoadedCertificate, CertificateError> {
+    pub(in super::super) fn load(
+        &self,
+        now: Timestamp,
+    ) -> Result<LoadedCertificate, CertificateError> {
         let locations = self.locations();
         for _ in 0..MAX_STEPS {
             let stored = self.read(&locations)?;
@@ -71,7 +77,10 @@ impl CertificateFolder {
         after: &CertificateData,
     ) -> Result<(), CertificateError> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory).map_err(|cause| {
-            CertificateError::Write { location: Location { flag: FLAG, path: self.directory.clone() }, cause }
+            CertificateError::Write {
+                location: Location { flag: FLAG, path: self.directory.clone() },
+                cause,
+            }
         })?;
         let DataLocations { ca, pair } = locations;
         let files = [
@@ -84,7 +93,8 @@ impl CertificateFolder {
         let mut staged = Vec::new();
         for (location, _, content, mode) in changed {
             let to_error = |cause| CertificateError::Write { location: location.clone(), cause };
-            let new = location.path.with_extension(if mode == 0o600 { "key.tmp" } else { "crt.tmp" });
+            let new =
+                location.path.with_extension(if mode == 0o600 { "key.tmp" } else { "crt.tmp" });
             write_new(&new, content.as_deref().unwrap_or_default(), mode).map_err(to_error)?;
             staged.push((location, new));
         }
@@ -99,7 +109,9 @@ impl CertificateFolder {
 fn read_if_present(location: &Location) -> Result<Option<Vec<u8>>, CertificateError> {
     match read(location) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(CertificateError::Read { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(CertificateError::Read { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
+            Ok(None)
+        }
         Err(error) => Err(error),
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 use rustls::RootCertStore;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
@@ -53,7 +53,12 @@ pub(super) fn leaf(
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
-    name_and_date(&mut params, PAIR_PREFIX, now, since_epoch(issuer_expires).min(since_epoch(now) + PAIR_LIFETIME));
+    name_and_date(
+        &mut params,
+        PAIR_PREFIX,
+        now,
+        since_epoch(issuer_expires).min(since_epoch(now) + PAIR_LIFETIME),
+    );
     let key = KeyPair::generate()?;
     Ok((params.signed_by(&key, issuer)?.pem(), key.serialize_pem()))
 }
@@ -63,7 +68,9 @@ fn name_and_date(params: &mut CertificateParams, prefix: &str, now: Timestamp, e
     params.not_before = epoch + since_epoch(now) - BACKDATE;
     params.not_after = epoch + expires;
     params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, format!("{prefix}{}", since_epoch(now).as_secs()));
+    params
+        .distinguished_name
+        .push(DnType::CommonName, format!("{prefix}{}", since_epoch(now).as_secs()));
 }
 
 fn since_epoch(time: Timestamp) -> Duration {
@@ -73,12 +80,14 @@ fn since_epoch(time: Timestamp) -> Duration {
 /// Returns true if the first certificate of a PEM file is a serving certificate that this server
 /// issued.
 pub(in super::super) fn is_own_pair(pem: &[u8]) -> bool {
-    CertificateDer::from_pem_slice(pem).is_ok_and(|certificate| has_prefix(&certificate, PAIR_PREFIX))
+    CertificateDer::from_pem_slice(pem)
+        .is_ok_and(|certificate| has_prefix(&certificate, PAIR_PREFIX))
 }
 
 /// Returns true for a CA that this server created, or a self-signed pair of an earlier version.
 pub(super) fn is_own_ca(certificate: &CertificateDer<'_>) -> bool {
-    is_self_issued(certificate) && (has_prefix(certificate, CA_PREFIX) || has_prefix(certificate, PAIR_PREFIX))
+    is_self_issued(certificate)
+        && (has_prefix(certificate, CA_PREFIX) || has_prefix(certificate, PAIR_PREFIX))
 }
 
 fn has_prefix(certificate: &CertificateDer<'_>, prefix: &str) -> bool {
@@ -88,7 +97,8 @@ fn has_prefix(certificate: &CertificateDer<'_>, prefix: &str) -> bool {
 }
 
 pub(super) fn is_self_issued(certificate: &CertificateDer<'_>) -> bool {
-    X509Certificate::from_der(certificate).is_ok_and(|(_, parsed)| parsed.issuer() == parsed.subject())
+    X509Certificate::from_der(certificate)
+        .is_ok_and(|(_, parsed)| parsed.issuer() == parsed.subject())
 }
 
 /// Expiry of a certificate; none if it cannot be parsed.
@@ -103,13 +113,18 @@ pub(super) fn is_expired(certificate: &CertificateDer<'_>, now: Timestamp) -> bo
 }
 
 /// Returns true if clients that trust `ca` accept the certificate now, names aside.
-pub(super) fn is_signed_by(leaf: &CertificateDer<'_>, ca: &CertificateDer<'_>, now: Timestamp) -> bool {
+pub(super) fn is_signed_by(
+    leaf: &CertificateDer<'_>,
+    ca: &CertificateDer<'_>,
+    now: Timestamp,
+) -> bool {
     let mut roots = RootCertStore::empty();
     if roots.add(ca.clone().into_owned()).is_err() {
         return false;
     }
     let Ok(leaf) = ParsedCertificate::try_from(leaf) else { return false };
-    let algorithms = rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
+    let algorithms =
+        rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
     let now = UnixTime::since_unix_epoch(since_epoch(now));
     verify_server_cert_signed_by_trust_anchor(&leaf, &roots, &[], now, algorithms.all).is_ok()
 }

@@ -43,7 +43,12 @@ pub(in super::super) struct CertificateSecret {
 }
 
 impl CertificateSecret {
-    pub(in super::super) fn new(client: Client, namespace: String, name: String, names: Vec<String>) -> Self {
+    pub(in super::super) fn new(
+        client: Client,
+        namespace: String,
+        name: String,
+        names: Vec<String>,
+    ) -> Self {
         Self { api: Api::namespaced(client, &namespace), namespace, name, names }
     }
 
@@ -52,12 +57,18 @@ impl CertificateSecret {
             flag: SECRET_FLAG,
             path: PathBuf::from(format!("{key} of secret {}/{}", self.namespace, self.name)),
         };
-        let pair = |certificate, key| PairLocations { certificate: location(certificate), key: location(key) };
+        let pair = |certificate, key| PairLocations {
+            certificate: location(certificate),
+            key: location(key),
+        };
         DataLocations { ca: pair(CA_CERTIFICATE, CA_KEY), pair: pair(CERTIFICATE, KEY) }
     }
 
     /// Loads the certificate, after creating or renewing it if needed.
-    pub(in super::super) async fn load(&self, now: Timestamp) -> Result<LoadedCertificate, CertificateError> {
+    pub(in super::super) async fn load(
+        &self,
+        now: Timestamp,
+    ) -> Result<LoadedCertificate, CertificateError> {
         let locations = self.locations();
         for _ in 0..MAX_STEPS {
             let secret = self.call("get", self.api.get(&self.name)).await?;
@@ -71,20 +82,39 @@ impl CertificateSecret {
     }
 
     /// Updates the Secret. A conflict is not an error: the next decision reads the new data.
-    async fn write(&self, mut secret: Secret, data: CertificateData) -> Result<(), CertificateError> {
+    async fn write(
+        &self,
+        mut secret: Secret,
+        data: CertificateData,
+    ) -> Result<(), CertificateError> {
         let values = secret.data.get_or_insert_default();
         let CertificateData { ca_certificates, ca_key, certificate, key } = data;
-        let parts = [(CA_CERTIFICATE, ca_certificates), (CA_KEY, ca_key), (CERTIFICATE, certificate), (KEY, key)];
-        values.extend(parts.into_iter().filter_map(|(key, part)| Some((key.to_owned(), ByteString(part?)))));
-        let params = PostParams { field_manager: Some(env!("CARGO_PKG_NAME").to_owned()), ..PostParams::default() };
-        let replaced = tokio::time::timeout(TIMEOUT, self.api.replace(&self.name, &params, &secret)).await;
+        let parts = [
+            (CA_CERTIFICATE, ca_certificates),
+            (CA_KEY, ca_key),
+            (CERTIFICATE, certificate),
+            (KEY, key),
+        ];
+        values.extend(
+            parts.into_iter().filter_map(|(key, part)| Some((key.to_owned(), ByteString(part?)))),
+        );
+        let params = PostParams {
+            field_manager: Some(env!("CARGO_PKG_NAME").to_owned()),
+            ..PostParams::default()
+        };
+        let replaced =
+            tokio::time::timeout(TIMEOUT, self.api.replace(&self.name, &params, &secret)).await;
         if matches!(&replaced, Ok(Err(kube::Error::Api(status))) if status.code == 409) {
             return Ok(());
         }
         self.check("update", replaced).map(drop)
     }
 
-    async fn call<T>(&self, verb: &str, request: impl Future<Output = kube::Result<T>>) -> Result<T, CertificateError> {
+    async fn call<T>(
+        &self,
+        verb: &str,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, CertificateError> {
         self.check(verb, tokio::time::timeout(TIMEOUT, request).await)
     }
 
@@ -115,7 +145,11 @@ impl CertificateSecret {
     }
 
     fn error(&self, reason: String) -> CertificateError {
-        CertificateError::Secret { namespace: self.namespace.clone(), name: self.name.clone(), reason }
+        CertificateError::Secret {
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            reason,
+        }
     }
 }
 

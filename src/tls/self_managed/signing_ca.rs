@@ -31,7 +31,10 @@ pub(super) struct SigningCa {
 }
 
 /// Finds the CA. `trusted` is the list in the data, or the reason why it cannot be parsed.
-pub(super) fn find(data: &CertificateData, trusted: &Result<Vec<CertificateDer<'static>>, String>) -> CaState {
+pub(super) fn find(
+    data: &CertificateData,
+    trusted: &Result<Vec<CertificateDer<'static>>, String>,
+) -> CaState {
     let trusted = match trusted {
         Ok(trusted) => trusted,
         Err(reason) => return CaState::Unusable(reason.clone()),
@@ -57,14 +60,14 @@ pub(super) fn find(data: &CertificateData, trusted: &Result<Vec<CertificateDer<'
     let public = key.subject_public_key_info();
     match trusted.iter().find(|each| has_key(each, &public)) {
         None => CaState::Unusable("its key belongs to none of the certificates there".to_owned()),
-        Some(certificate) => {
-            usable(certificate, key).map_or_else(CaState::Unusable, |ca| CaState::Usable(Box::new(ca)))
-        }
+        Some(certificate) => usable(certificate, key)
+            .map_or_else(CaState::Unusable, |ca| CaState::Usable(Box::new(ca))),
     }
 }
 
 fn has_key(certificate: &CertificateDer<'_>, public: &[u8]) -> bool {
-    X509Certificate::from_der(certificate).is_ok_and(|(_, parsed)| parsed.public_key().raw == public)
+    X509Certificate::from_der(certificate)
+        .is_ok_and(|(_, parsed)| parsed.public_key().raw == public)
 }
 
 fn usable(certificate: &CertificateDer<'static>, key: KeyPair) -> Result<SigningCa, String> {
@@ -85,7 +88,11 @@ fn usable(certificate: &CertificateDer<'static>, key: KeyPair) -> Result<Signing
 impl SigningCa {
     /// Issues a new pair: certificate and key in PEM. The certificate of this CA follows the first
     /// one, so that a client can trust that single file.
-    pub(super) fn sign(&self, names: &[String], now: Timestamp) -> Result<(String, String), CertificateError> {
+    pub(super) fn sign(
+        &self,
+        names: &[String],
+        now: Timestamp,
+    ) -> Result<(String, String), CertificateError> {
         let (leaf, key) = issue::leaf(names, &self.issuer, self.expires, now)
             .map_err(|cause| CertificateError::Issue { names: names.to_vec(), cause })?;
         Ok((leaf + &encode(std::slice::from_ref(&self.certificate)), key))

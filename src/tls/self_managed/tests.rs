@@ -51,7 +51,11 @@ fn load_error(directory: &Path, now: Timestamp) -> String {
 }
 
 /// Writes a self-signed pair for localhost with this common name.
-fn put_self_signed(directory: &Path, common_name: &str, expires: Timestamp) -> CertificateDer<'static> {
+fn put_self_signed(
+    directory: &Path,
+    common_name: &str,
+    expires: Timestamp,
+) -> CertificateDer<'static> {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(NAMES.map(str::to_owned)).unwrap();
     params.is_ca = IsCa::ExplicitNoCa;
@@ -77,9 +81,14 @@ fn ca_and_pair_are_created_once_with_private_keys() {
     assert_eq!(FILES.map(|name| file(&certs, name)), before);
     assert_eq!((again.pair.expires, again.ca_expires), (day(365), Some(day(3650))));
     assert!(again.warning.is_none() && first.bundle == again.bundle);
-    assert_eq!(chain(&before[2])[1..], chain(&before[0])[..], "the file of the pair contains its CA");
+    assert_eq!(
+        chain(&before[2])[1..],
+        chain(&before[0])[..],
+        "the file of the pair contains its CA"
+    );
     assert_eq!(again.pair.key.cert.len(), 1, "handshakes omit the CA, which clients have");
-    let names: Vec<_> = fs::read_dir(&certs).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        fs::read_dir(&certs).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names.len(), FILES.len(), "temporary files remain: {names:?}");
 }
 
@@ -121,7 +130,11 @@ fn ca_rotation_refuses_no_client() {
         }
         assert!(list.len() <= 2);
     }
-    assert_eq!((list.len(), list.contains(&first[0])), (1, false), "the first CA has expired and left the list");
+    assert_eq!(
+        (list.len(), list.contains(&first[0])),
+        (1, false),
+        "the first CA has expired and left the list"
+    );
 }
 
 #[test]
@@ -154,7 +167,10 @@ fn unusable_ca_key_fails_only_after_the_pair_ends() {
     for (damage, expected) in [
         (None, "its key is missing"),
         (Some("rubbish".to_owned()), "its key cannot be used"),
-        (Some(KeyPair::generate().unwrap().serialize_pem()), "its key belongs to none of the certificates"),
+        (
+            Some(KeyPair::generate().unwrap().serialize_pem()),
+            "its key belongs to none of the certificates",
+        ),
     ] {
         let certs = tempfile::tempdir().unwrap();
         let first = load(certs.path(), day(0));
@@ -164,12 +180,19 @@ fn unusable_ca_key_fails_only_after_the_pair_ends() {
         }
         let loaded = load(certs.path(), day(400));
         let warning = loaded.warning.unwrap().to_string();
-        assert!(warning.contains(expected) && warning.contains("ca.key (--cert-dir), or remove both"), "{warning}");
+        assert!(
+            warning.contains(expected) && warning.contains("ca.key (--cert-dir), or remove both"),
+            "{warning}"
+        );
         assert_eq!((&loaded.pair.key.cert, &loaded.bundle), (&first.pair.key.cert, &first.bundle));
         fs::write(certs.path().join("apiserver.key"), "rubbish").unwrap();
         let before = FILES.map(|name| fs::read(certs.path().join(name)).ok());
         assert!(load_error(certs.path(), day(400)).contains(expected));
-        assert_eq!(FILES.map(|name| fs::read(certs.path().join(name)).ok()), before, "no file changes");
+        assert_eq!(
+            FILES.map(|name| fs::read(certs.path().join(name)).ok()),
+            before,
+            "no file changes"
+        );
     }
 }
 
@@ -178,7 +201,13 @@ fn a_lone_or_damaged_ca_is_reported_and_kept() {
     let certs = tempfile::tempdir().unwrap();
     load(certs.path(), day(0));
     fs::write(certs.path().join("ca.crt"), "-----BEGIN CERTIFICATE-----\nrubbish").unwrap();
-    assert!(load(certs.path(), day(1)).warning.unwrap().to_string().contains("ca.crt (--cert-dir) cannot sign"));
+    assert!(
+        load(certs.path(), day(1))
+            .warning
+            .unwrap()
+            .to_string()
+            .contains("ca.crt (--cert-dir) cannot sign")
+    );
     fs::remove_file(certs.path().join("ca.crt")).unwrap();
     let loaded = load(certs.path(), day(1));
     assert!(loaded.warning.unwrap().to_string().contains("its key has no certificate beside it"));
@@ -191,9 +220,11 @@ fn an_interrupted_creation_is_completed() {
     let whole = load(certs.path(), day(0));
     let (ca, key) = (file(certs.path(), "ca.crt"), file(certs.path(), "ca.key"));
     // The pair is written after the CA, and each certificate before its key.
-    for (kept, trusted) in
-        [(&["ca.crt"][..], 2), (&["ca.crt", "ca.key"], 1), (&["ca.crt", "ca.key", "apiserver.crt"], 1)]
-    {
+    for (kept, trusted) in [
+        (&["ca.crt"][..], 2),
+        (&["ca.crt", "ca.key"], 1),
+        (&["ca.crt", "ca.key", "apiserver.crt"], 1),
+    ] {
         fs::write(certs.path().join("ca.crt"), &ca).unwrap();
         fs::write(certs.path().join("ca.key"), &key).unwrap();
         for name in FILES.iter().filter(|name| !kept.contains(name)) {
@@ -201,7 +232,9 @@ fn an_interrupted_creation_is_completed() {
         }
         let again = load(certs.path(), day(0));
         assert_eq!(bundle(&again).len(), trusted);
-        assert!(bundle(&again).contains(&bundle(&whole)[0]) && accepts(&bundle(&again), &again, day(0)));
+        assert!(
+            bundle(&again).contains(&bundle(&whole)[0]) && accepts(&bundle(&again), &again, day(0))
+        );
     }
     // The list is replaced before the key: the old key still signs, for clients of both CAs.
     fs::write(certs.path().join("ca.crt"), issue::ca(day(0)).unwrap().0 + &ca).unwrap();
@@ -228,7 +261,10 @@ fn an_expired_pair_of_other_origin_is_kept() {
     let certs = tempfile::tempdir().unwrap();
     let theirs = put_self_signed(certs.path(), "other", day(-1));
     let loaded = load(certs.path(), day(1_000));
-    assert_eq!((loaded.pair.key.cert.clone(), loaded.bundle.is_none()), (vec![theirs.clone()], true));
+    assert_eq!(
+        (loaded.pair.key.cert.clone(), loaded.bundle.is_none()),
+        (vec![theirs.clone()], true)
+    );
     assert!(!certs.path().join("ca.crt").exists());
     fs::write(certs.path().join("ca.crt"), encode(std::slice::from_ref(&theirs))).unwrap();
     assert_eq!(bundle(&load(certs.path(), day(1_000))), [theirs]);
@@ -242,16 +278,22 @@ fn a_ca_of_other_origin_signs_but_is_not_replaced() {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.not_after = rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(1_790_000_000 + 20 * 86_400);
+    params.not_after = rcgen::date_time_ymd(1970, 1, 1)
+        + std::time::Duration::from_secs(1_790_000_000 + 20 * 86_400);
     fs::write(certs.path().join("ca.crt"), params.self_signed(&key).unwrap().pem()).unwrap();
     fs::write(certs.path().join("ca.key"), key.serialize_pem()).unwrap();
     let loaded = load(certs.path(), day(0));
     assert_eq!((loaded.pair.expires, bundle(&loaded).len()), (day(20), 1));
     let warning = loaded.warning.unwrap().to_string();
-    assert!(warning.contains("was not created by this server and expires at 2026-10-11"), "{warning}");
+    assert!(
+        warning.contains("was not created by this server and expires at 2026-10-11"),
+        "{warning}"
+    );
     params.is_ca = IsCa::NoCa;
     fs::write(certs.path().join("ca.crt"), params.self_signed(&key).unwrap().pem()).unwrap();
-    assert!(load(certs.path(), day(0)).warning.unwrap().to_string().contains("is not that of a CA"));
+    assert!(
+        load(certs.path(), day(0)).warning.unwrap().to_string().contains("is not that of a CA")
+    );
 }
 
 #[test]

@@ -68,7 +68,8 @@ impl Raw {
     /// Opens a connection without a dynamic table for header fields, and with large windows for responses.
     pub(crate) async fn open(api: &Api) -> Self {
         let stream = api.client.open(&["h2"]).await.expect("the handshake succeeds");
-        let mut raw = Self { stream, next: 1, window: 65_535, unseen: Vec::new(), resets: Vec::new() };
+        let mut raw =
+            Self { stream, next: 1, window: 65_535, unseen: Vec::new(), resets: Vec::new() };
         raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
         let table_and_window = [&[0, 1, 0, 0, 0, 0][..], &[0, 4, 0, 16, 0, 0]].concat();
         raw.send(&frame(SETTINGS, 0, 0, &table_and_window)).await;
@@ -247,11 +248,16 @@ fn status(block: &[u8]) -> u16 {
     // Updates of the size of the table come first.
     let block = &block[block.iter().take_while(|byte| *byte & 0xe0 == 0x20).count()..];
     match *block {
-        [indexed @ 0x88..=0x8e, ..] => [200, 204, 206, 304, 400, 404, 500][usize::from(indexed - 0x88)],
+        [indexed @ 0x88..=0x8e, ..] => {
+            [200, 204, 206, 304, 400, 404, 500][usize::from(indexed - 0x88)]
+        }
         [0x08 | 0x18 | 0x48, length, ref text @ ..] => {
             let text = &text[..usize::from(length & 0x7f)];
             let digits = if length & 0x80 == 0 { text.to_vec() } else { digits(text) };
-            String::from_utf8(digits).expect("a status is ASCII").parse().expect("a status is a number")
+            String::from_utf8(digits)
+                .expect("a status is ASCII")
+                .parse()
+                .expect("a status is a number")
         }
         _ => panic!("this is no status: {block:?}"),
     }
@@ -260,10 +266,16 @@ fn status(block: &[u8]) -> u16 {
 /// Decodes three digits in Huffman code (RFC 7541, appendix B).
 fn digits(text: &[u8]) -> Vec<u8> {
     let bits: String = text.iter().map(|byte| format!("{byte:08b}")).collect();
-    let codes = ["00000", "00001", "00010", "011001", "011010", "011011", "011100", "011101", "011110", "011111"];
+    let codes = [
+        "00000", "00001", "00010", "011001", "011010", "011011", "011100", "011101", "011110",
+        "011111",
+    ];
     let (mut left, mut digits) = (&bits[..], Vec::new());
     while digits.len() < 3 {
-        let digit = codes.iter().position(|code| left.starts_with(code)).expect("a status has three digits");
+        let digit = codes
+            .iter()
+            .position(|code| left.starts_with(code))
+            .expect("a status has three digits");
         left = &left[codes[digit].len()..];
         digits.push(b'0' + digit as u8);
     }

@@ -7,7 +7,11 @@ use crate::fixtures::{image, names};
 use crate::harness::{Api, ApiOf, Expect, TestServer, eventually};
 
 /// A server with the images i00, i01 and so on, each with some kilobytes; those with an even number have the label `even`.
-pub(super) async fn with_images<S: TestServer>(flags: &[&str], count: usize, bytes: usize) -> ApiOf<S> {
+pub(super) async fn with_images<S: TestServer>(
+    flags: &[&str],
+    count: usize,
+    bytes: usize,
+) -> ApiOf<S> {
     let api = ApiOf::with(flags).await;
     for number in 0..count {
         let mut each = image(&format!("i{number:02}"));
@@ -35,9 +39,13 @@ async fn pages_show_one_moment_whatever_is_written_between_them() {
     let second = api.get(&format!("images?limit=2&continue={}", token(&first))).await.is(200);
     let third = api.get(&format!("images?continue={}", token(&second))).await.is(200);
     for (page, remaining) in [(&first, json!(4)), (&second, json!(2)), (&third, Value::Null)] {
-        assert_eq!((version(page), &page["metadata"]["remainingItemCount"]), (version(&whole), &remaining));
+        assert_eq!(
+            (version(page), &page["metadata"]["remainingItemCount"]),
+            (version(&whole), &remaining)
+        );
     }
-    let pages = [first, second, third].map(|page| page["items"].as_array().cloned().unwrap_or_default());
+    let pages =
+        [first, second, third].map(|page| page["items"].as_array().cloned().unwrap_or_default());
     assert_eq!(json!(pages.concat()), whole["items"]);
 }
 
@@ -53,13 +61,17 @@ async fn a_large_page_says_how_it_ends_before_it_is_read() {
 
     let page = api.get("images?limit=9&labelSelector=even").await.is(200);
     assert_eq!((names(&page).len(), &page["metadata"]["remainingItemCount"]), (9, &Value::Null));
-    let rest = api.get(&format!("images?limit=9&labelSelector=even&continue={}", token(&page))).await.is(200);
+    let rest = api
+        .get(&format!("images?limit=9&labelSelector=even&continue={}", token(&page)))
+        .await
+        .is(200);
     assert_eq!((names(&rest), token(&rest)), (vec!["i18", "i20", "i22", "i24", "i26", "i28"], ""));
 }
 
 #[tokio::test]
 async fn compacted_page_is_410_with_a_fresh_token() {
-    let api: Api = with_images(&["--compaction-interval=100ms", "--compaction-retention=100ms"], 4, 1).await;
+    let api: Api =
+        with_images(&["--compaction-interval=100ms", "--compaction-retention=100ms"], 4, 1).await;
     let first = api.get("images?limit=2").await.is(200);
     let next = format!("images?limit=1&continue={}", token(&first));
     eventually("the moment is forgotten", || async {

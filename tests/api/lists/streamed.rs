@@ -16,7 +16,9 @@ use crate::overload::resident;
 async fn a_small_list_has_a_length_and_a_large_one_comes_in_parts() {
     let api: Api = with_images(&[], 20, 20_000).await;
     let small = api.get("images?limit=3").await;
-    assert!(small.header("content-length").is_some() && small.header("transfer-encoding").is_none());
+    assert!(
+        small.header("content-length").is_some() && small.header("transfer-encoding").is_none()
+    );
     let large = api.get("images").await;
     assert!(large.header("content-length").is_none());
     assert_eq!(large.header("transfer-encoding"), Some("chunked"));
@@ -30,25 +32,37 @@ async fn a_large_list_is_the_same_in_every_representation() {
     let list = plain.is(200);
     let pretty = api.get("images?pretty=true").await;
     assert_eq!(pretty.is(200), list);
-    assert!(pretty.body.starts_with(b"{\n  \"kind\": \"ImageList\",\n") && pretty.body.ends_with(b"\n  ]\n}"));
+    assert!(
+        pretty.body.starts_with(b"{\n  \"kind\": \"ImageList\",\n")
+            && pretty.body.ends_with(b"\n  ]\n}")
+    );
 
     let compressed = api.ask(request("GET", "images").header("accept-encoding", "gzip")).await;
     let header = |name| compressed.header(name);
-    assert_eq!((header("content-encoding"), header("vary")), (Some("gzip"), Some("Accept-Encoding")));
+    assert_eq!(
+        (header("content-encoding"), header("vary")),
+        (Some("gzip"), Some("Accept-Encoding"))
+    );
     let mut body = Vec::new();
     GzDecoder::new(&*compressed.body).read_to_end(&mut body).expect("it is complete");
     assert_eq!(body, plain.body);
 
     let yaml = api.get_as("images", "application/yaml").await;
     let yaml = String::from_utf8(yaml.body).expect("YAML is text");
-    assert!(yaml.starts_with("apiVersion: image.openshift.io/v1\nitems:\n- dockerImageMetadata:\n"), "{yaml:.90}");
-    assert_eq!(yaml.matches("\n- dockerImageMetadata:").count(), 20);
     assert!(
-        yaml.ends_with(&format!("\nkind: ImageList\nmetadata:\n  resourceVersion: \"{}\"\n", super::version(&list)))
+        yaml.starts_with("apiVersion: image.openshift.io/v1\nitems:\n- dockerImageMetadata:\n"),
+        "{yaml:.90}"
     );
+    assert_eq!(yaml.matches("\n- dockerImageMetadata:").count(), 20);
+    assert!(yaml.ends_with(&format!(
+        "\nkind: ImageList\nmetadata:\n  resourceVersion: \"{}\"\n",
+        super::version(&list)
+    )));
 
     for (r#as, objects) in [("Table", "rows"), ("PartialObjectMetadataList", "items")] {
-        let answer = api.get_as("images", &format!("application/json;as={as};v=v1;g=meta.k8s.io", r#as = r#as)).await;
+        let answer = api
+            .get_as("images", &format!("application/json;as={as};v=v1;g=meta.k8s.io", r#as = r#as))
+            .await;
         let shown = answer.is(200);
         assert_eq!((&shown["kind"], &shown["metadata"]), (&Value::from(r#as), &list["metadata"]));
         assert_eq!(shown[objects].as_array().map(Vec::len), Some(20));
@@ -94,7 +108,8 @@ fn damage(api: &Api, text: &str) {
     let path = api.server.folder().join("data/store.redb");
     let mut content = fs::read(&path).expect("the file can be read");
     let starts = 0..content.len() - text.len();
-    let places: Vec<usize> = starts.filter(|at| content[*at..].starts_with(text.as_bytes())).collect();
+    let places: Vec<usize> =
+        starts.filter(|at| content[*at..].starts_with(text.as_bytes())).collect();
     assert!(!places.is_empty(), "the text is in the file");
     places.into_iter().for_each(|at| content[at] ^= 1);
     fs::write(path, content).expect("the file can be written");
@@ -104,7 +119,8 @@ fn damage(api: &Api, text: &str) {
 async fn a_list_that_cannot_be_read_to_its_end_does_not_look_complete() {
     let mut api: Api = with_images(&[], 20, 20_000).await;
     let mark = serde_json::json!({"metadata": {"annotations": {"mark": "where it is damaged"}}});
-    let mut patch = request("PATCH", "images/i15").header("content-type", "application/merge-patch+json");
+    let mut patch =
+        request("PATCH", "images/i15").header("content-type", "application/merge-patch+json");
     patch.body = Some(mark.to_string().into_bytes());
     api.ask(patch).await.is(200);
     api.server.stop().await;
@@ -113,7 +129,9 @@ async fn a_list_that_cannot_be_read_to_its_end_does_not_look_complete() {
 
     let broken = api.client.send(request("GET", "images")).await;
     assert!(broken.is_err(), "it has no end");
-    let told = || async { api.server.log().iter().any(|line| line.contains("cannot read the rest of a list")) };
+    let told = || async {
+        api.server.log().iter().any(|line| line.contains("cannot read the rest of a list"))
+    };
     eventually("the log tells why", told).await;
     let first = api.get("images?limit=15").await.is(200);
     let token = first["metadata"]["continue"].as_str().unwrap_or_default();
@@ -157,7 +175,10 @@ async fn large_protobuf_list_equals_its_pages() {
         for page in 0..5 {
             let path = format!("images?limit=4&continue={token}");
             pages.extend_from_slice(items(&api.get_as(&path, &accept).await.body));
-            token = api.get(&path).await.is(200)["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
+            token = api.get(&path).await.is(200)["metadata"]["continue"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
             assert_eq!(token.is_empty(), page == 4);
         }
         assert!(items(&large.body) == pages, "the pages are together what the list is");

@@ -20,7 +20,9 @@ async fn with_tags() -> Api {
             for tag in tags {
                 let mut push = mapping(name, tag, &image("i"));
                 push["metadata"]["namespace"] = namespace.into();
-                api.post(&format!("namespaces/{namespace}/imagestreammappings"), &push).await.is(201);
+                api.post(&format!("namespaces/{namespace}/imagestreammappings"), &push)
+                    .await
+                    .is(201);
             }
         }
     }
@@ -39,7 +41,9 @@ fn whole_names(list: &Value) -> Vec<String> {
 }
 
 fn expected(namespace: &str, tags: &[&str]) -> Vec<String> {
-    let of = |stream: &&str| tags.iter().map(|tag| format!("{namespace}/{stream}:{tag}")).collect::<Vec<_>>();
+    let of = |stream: &&str| {
+        tags.iter().map(|tag| format!("{namespace}/{stream}:{tag}")).collect::<Vec<_>>()
+    };
     let mut expected: Vec<_> = STREAMS.iter().flat_map(of).collect();
     expected.sort();
     expected
@@ -69,7 +73,11 @@ async fn tags_come_in_the_order_of_their_whole_names() {
         assert_eq!(list["metadata"], json!({}));
     }
     let everywhere = [expected("ns-2", &TAGS[..1]), expected("ns", &TAGS)].concat();
-    assert_eq!(whole_names(&api.get("imagestreamtags").await.is(200)), everywhere, "namespaces as streams are listed");
+    assert_eq!(
+        whole_names(&api.get("imagestreamtags").await.is(200)),
+        everywhere,
+        "namespaces as streams are listed"
+    );
 }
 
 #[tokio::test]
@@ -77,14 +85,26 @@ async fn pages_of_every_size_leave_no_tag_out_and_show_none_twice() {
     let api = with_tags().await;
     let everywhere = [expected("ns-2", &TAGS[..1]), expected("ns", &TAGS)].concat();
     for limit in [1, 2, 3, 5, 7, 26, 27, 100] {
-        assert_eq!(in_pages(&api, "namespaces/ns/imagestreamtags?", limit).await, expected("ns", &TAGS), "{limit}");
+        assert_eq!(
+            in_pages(&api, "namespaces/ns/imagestreamtags?", limit).await,
+            expected("ns", &TAGS),
+            "{limit}"
+        );
         assert_eq!(in_pages(&api, "imagetags?", limit).await, everywhere, "{limit}");
     }
     let long: Vec<_> = expected("ns", &TAGS)
         .into_iter()
-        .filter(|name| name.contains("a-b") || name.contains("a.b") || name.contains("a1-") || name.contains("a_b"))
+        .filter(|name| {
+            name.contains("a-b")
+                || name.contains("a.b")
+                || name.contains("a1-")
+                || name.contains("a_b")
+        })
         .collect();
-    assert_eq!(in_pages(&api, "namespaces/ns/imagestreamtags?labelSelector=long%3Dtrue&", 2).await, long);
+    assert_eq!(
+        in_pages(&api, "namespaces/ns/imagestreamtags?labelSelector=long%3Dtrue&", 2).await,
+        long
+    );
 }
 
 #[tokio::test]

@@ -43,7 +43,8 @@ fn protobuf_body() -> Request {
     }
     object.push(length as u8);
     object.extend_from_slice(&image);
-    let mut request = request("POST", "images").header("content-type", "application/vnd.kubernetes.protobuf");
+    let mut request =
+        request("POST", "images").header("content-type", "application/vnd.kubernetes.protobuf");
     request.body = Some(object);
     request
 }
@@ -54,11 +55,22 @@ async fn bodies_that_unfold_are_refused() {
     let before = resident(&api);
     let cases = [
         ("references", 400, body("application/yaml", yaml_of_references())),
-        ("deep", 413, body("application/json", format!("{}{}", "[".repeat(ALMOST / 2), "]".repeat(ALMOST / 2)))),
+        (
+            "deep",
+            413,
+            body(
+                "application/json",
+                format!("{}{}", "[".repeat(ALMOST / 2), "]".repeat(ALMOST / 2)),
+            ),
+        ),
         ("open", 413, body("application/json", "{\"a\":".repeat(ALMOST / 5))),
         ("deep in YAML", 400, body("application/yaml", "[".repeat(100_000))),
         ("wide", 413, body("application/json", format!("[{}0]", "[],".repeat(ALMOST / 3)))),
-        ("packed", 400, body("application/json", "\u{1f}\u{8b}".to_owned()).header("content-encoding", "gzip")),
+        (
+            "packed",
+            400,
+            body("application/json", "\u{1f}\u{8b}".to_owned()).header("content-encoding", "gzip"),
+        ),
         ("wide in protobuf", 413, protobuf_body()),
     ];
     for (name, code, request) in cases {
@@ -86,7 +98,8 @@ async fn header_lines_and_addresses_have_a_limit() {
     let mut lines = request("GET", "images");
     lines.headers.extend((0..600).map(|number| (format!("x-line-{number}"), "x".to_owned())));
     let long = |length| request("GET", &format!("images?labelSelector={}", "a".repeat(length)));
-    for (name, request, code) in [("lines", lines, 431), ("address", long(80 << 10), 414), ("huge", long(2 << 20), 431)]
+    for (name, request, code) in
+        [("lines", lines, 431), ("address", long(80 << 10), 414), ("huge", long(2 << 20), 431)]
     {
         let answer = api.client.send_unchecked(request).await.expect("an answer");
         assert_eq!(answer.status, code, "{name}");
@@ -98,7 +111,11 @@ async fn an_address_of_many_parts_is_read_in_good_time() {
     let api = Api::start().await;
     let selector: Vec<String> = (0..6000).map(|number| format!("k{number}=v")).collect();
     let parameters: Vec<String> = (0..6000).map(|number| format!("p{number}=v")).collect();
-    for query in [format!("labelSelector={}", selector.join(",")), parameters.join("&"), "%25".repeat(20_000)] {
+    for query in [
+        format!("labelSelector={}", selector.join(",")),
+        parameters.join("&"),
+        "%25".repeat(20_000),
+    ] {
         let start = Instant::now();
         api.get(&format!("images?{query}")).await.is(200);
         assert!(start.elapsed() < PROMPT, "{:.20}… takes {:?}", query, start.elapsed());

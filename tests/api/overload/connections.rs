@@ -30,7 +30,8 @@ fn as_many_as_possible(wanted: usize) -> usize {
     const OTHERS: u64 = 200;
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     // Processes that this one starts begin with the same limit.
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("the limit may be raised so far");
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+        .expect("the limit may be raised so far");
     let most = maximum.map_or(wanted, |most| most.saturating_sub(OTHERS) as usize);
     if most < wanted {
         println!("only {most} of {wanted} connections: the system allows {maximum:?} open files");
@@ -48,7 +49,11 @@ async fn answers_promptly(api: &ProcessApi) {
 fn check_cost(api: &ProcessApi, before: usize, count: usize, each: usize) {
     let grown = resident(api).saturating_sub(before);
     println!("{count} connections cost {grown} bytes, {} each", grown / count);
-    assert!(grown < count * each + BESIDES, "{count} connections cost {grown} bytes, {} each", grown / count);
+    assert!(
+        grown < count * each + BESIDES,
+        "{count} connections cost {grown} bytes, {} each",
+        grown / count
+    );
 }
 
 #[tokio::test]
@@ -72,13 +77,16 @@ async fn connections_that_say_nothing_cost_next_to_nothing_and_end() {
 
 #[tokio::test]
 async fn idle_and_half_open_connections_cost_little() {
-    let wanted = env::var("OVERLOAD_CONNECTIONS").map_or(HANDSHAKES, |text| text.parse().expect("it is a number"));
+    let wanted = env::var("OVERLOAD_CONNECTIONS")
+        .map_or(HANDSHAKES, |text| text.parse().expect("it is a number"));
     let count = as_many_as_possible(wanted);
     let api = ProcessApi::start().await;
     let before = resident(&api);
     let mut idle = Vec::new();
     for first in (0..count).step_by(50) {
-        idle.extend(join_all((first..count.min(first + 50)).map(|number| half_open(&api, number))).await);
+        idle.extend(
+            join_all((first..count.min(first + 50)).map(|number| half_open(&api, number))).await,
+        );
     }
     answers_promptly(&api).await;
     check_cost(&api, before, count, IDLE_COST);

@@ -43,7 +43,12 @@ async fn all_are_small(cases: Vec<(&str, u16, Request)>) {
     let mut faults = Vec::new();
     for (name, code, request) in cases {
         let api = ProcessApi::with_stream().await;
-        faults.extend(faults_of(&api, code, request).await.into_iter().map(|fault| format!("{name}: {fault}")));
+        faults.extend(
+            faults_of(&api, code, request)
+                .await
+                .into_iter()
+                .map(|fault| format!("{name}: {fault}")),
+        );
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
@@ -71,7 +76,8 @@ async fn faults_of(api: &ProcessApi, code: u16, request: Request) -> Vec<String>
 }
 
 fn owners(count: usize) -> Value {
-    let owner = json!({"apiVersion": "v1", "kind": "A", "name": "n", "uid": "u", "controller": true});
+    let owner =
+        json!({"apiVersion": "v1", "kind": "A", "name": "n", "uid": "u", "controller": true});
     vec![owner; count].into()
 }
 
@@ -84,7 +90,11 @@ async fn owners_that_all_control_cost_little() {
     all_are_small(vec![
         ("create", 422, request("POST", STREAMS).json(&sent)),
         ("mapping", 422, request("POST", MAPPINGS).json(&mapping("s", "t", &pushed))),
-        ("merge patch", 422, patch(S, MERGE, &json!({"metadata": {"ownerReferences": owners(4000)}}))),
+        (
+            "merge patch",
+            422,
+            patch(S, MERGE, &json!({"metadata": {"ownerReferences": owners(4000)}})),
+        ),
     ])
     .await;
 }
@@ -113,7 +123,11 @@ async fn unknown_fields_below_a_long_name_cost_little() {
         ("apply", 400, patch(&path, APPLY, &unknown_fields(&long(200_000), 4000))),
         ("lines in YAML", 400, patch(&path, APPLY, &lines).header("accept", "application/yaml")),
         ("strict create", 400, unknown(&duplicates)),
-        ("strict patch", 422, patch(&strict, MERGE, &json!({"spec": {long(300_000): 1, "x": long(300_000)}}))),
+        (
+            "strict patch",
+            422,
+            patch(&strict, MERGE, &json!({"spec": {long(300_000): 1, "x": long(300_000)}})),
+        ),
     ])
     .await;
 }
@@ -121,13 +135,15 @@ async fn unknown_fields_below_a_long_name_cost_little() {
 #[tokio::test]
 async fn conflicts_below_a_long_name_cost_little() {
     let wanted = |value: &str| {
-        let annotations: serde_json::Map<_, _> = (0..10_000).map(|at| (format!("a{at}"), json!(value))).collect();
+        let annotations: serde_json::Map<_, _> =
+            (0..10_000).map(|at| (format!("a{at}"), json!(value))).collect();
         let mut wanted = stream("c");
         wanted["spec"] = json!({"tags": [{"name": long(1000), "annotations": annotations}]});
         wanted
     };
-    let apply =
-        |manager: &str, value: &str| patch(&format!("{STREAMS}/c?fieldManager={manager}"), APPLY, &wanted(value));
+    let apply = |manager: &str, value: &str| {
+        patch(&format!("{STREAMS}/c?fieldManager={manager}"), APPLY, &wanted(value))
+    };
     let api = ProcessApi::start().await;
     api.ask(apply("a", "1")).await.is(201);
     is_small(&api, 409, apply("b", "2")).await;
@@ -136,7 +152,10 @@ async fn conflicts_below_a_long_name_cost_little() {
 #[tokio::test]
 async fn events_of_a_tag_with_a_long_name_cost_little() {
     let api = ProcessApi::with_stream().await;
-    let items = vec![json!({"created": null, "dockerImageReference": "A B", "image": "", "generation": 1}); 20_000];
+    let items = vec![
+        json!({"created": null, "dockerImageReference": "A B", "image": "", "generation": 1});
+        20_000
+    ];
     let status = json!({"status": {"tags": [{"tag": long(1000), "items": items}]}});
     is_small(&api, 422, patch(&format!("{S}/status"), MERGE, &status)).await;
 }
@@ -169,29 +188,55 @@ async fn long_values_are_cut_wherever_an_answer_shows_them() {
         ("slashes", 400, of("apiVersion", &format!("{text}/{text}/{text}"))),
         ("type", 400, of("metadata", &text)),
         ("labels", 422, request("POST", STREAMS).json(&labelled)),
-        ("name in the body", 400, request("PUT", S).json(&with_metadata("name", text.as_str().into()))),
+        (
+            "name in the body",
+            400,
+            request("PUT", S).json(&with_metadata("name", text.as_str().into())),
+        ),
         ("uid", 409, request("PUT", S).json(&with_metadata("uid", text.as_str().into()))),
-        ("version of the object", 400, request("PUT", S).json(&with_metadata("resourceVersion", text.as_str().into()))),
+        (
+            "version of the object",
+            400,
+            request("PUT", S).json(&with_metadata("resourceVersion", text.as_str().into())),
+        ),
         ("source of a tag", 422, request("POST", STREAMS).json(&tagged)),
         ("merge patch", 422, patch(S, MERGE, &json!({"spec": 5, "x": text}))),
         ("kind by merge patch", 422, patch(S, MERGE, &json!({"kind": text}))),
         ("strategic patch", 400, patch(S, STRATEGIC, &directive)),
-        ("JSON patch", 422, patch(S, JSON_PATCH, &json!([{"op": "add", "path": "/spec", "value": text}]))),
+        (
+            "JSON patch",
+            422,
+            patch(S, JSON_PATCH, &json!([{"op": "add", "path": "/spec", "value": text}])),
+        ),
         ("applied kind", 400, patch(&format!("{S}?fieldManager=x"), APPLY, &json!({"kind": text}))),
         (
             "applied type",
             400,
-            patch(&format!("{S}?fieldManager=x"), APPLY, &with_metadata("labels", text.as_str().into())),
+            patch(
+                &format!("{S}?fieldManager=x"),
+                APPLY,
+                &with_metadata("labels", text.as_str().into()),
+            ),
         ),
         ("preconditions", 409, request("DELETE", S).json(&preconditions)),
         ("options", 400, request("DELETE", S).json(&json!({"kind": text, "apiVersion": text}))),
         (
             "image",
             422,
-            request("POST", "images").json(&json!({"metadata": {"name": text}, "dockerImageReference": text})),
+            request("POST", "images")
+                .json(&json!({"metadata": {"name": text}, "dockerImageReference": text})),
         ),
-        ("parameter", 422, request("POST", &format!("{STREAMS}?fieldValidation={}", long(20_000))).json(&stream("o"))),
-        ("selector", 400, request("GET", &format!("{STREAMS}?labelSelector=a%3D{}!", long(20_000)))),
+        (
+            "parameter",
+            422,
+            request("POST", &format!("{STREAMS}?fieldValidation={}", long(20_000)))
+                .json(&stream("o")),
+        ),
+        (
+            "selector",
+            400,
+            request("GET", &format!("{STREAMS}?labelSelector=a%3D{}!", long(20_000))),
+        ),
         ("fields", 400, request("GET", &format!("{STREAMS}?fieldSelector={}%3D1", long(20_000)))),
     ])
     .await;

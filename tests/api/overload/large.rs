@@ -8,7 +8,9 @@ use tokio::time::sleep;
 
 use super::{peak, resident};
 use crate::fixtures::{digest, image, index, mapping, stream};
-use crate::harness::{Api, Expect, MAPPINGS, ProcessApi, STREAM_IMAGES, STREAMS, TestServer, request};
+use crate::harness::{
+    Api, Expect, MAPPINGS, ProcessApi, STREAM_IMAGES, STREAMS, TestServer, request,
+};
 use crate::support::client::Request;
 use crate::support::process::{Launch, ServerProcess};
 
@@ -29,14 +31,16 @@ async fn with_workers(workers: &str) -> ProcessApi {
 
 /// A merge patch of many small values.
 fn wide_patch() -> Request {
-    let mut patch = request("PATCH", &format!("{STREAMS}/s")).header("content-type", "application/merge-patch+json");
+    let mut patch = request("PATCH", &format!("{STREAMS}/s"))
+        .header("content-type", "application/merge-patch+json");
     patch.body = Some(format!("{{\"x\":[{}0]}}", "{\"a\":0},".repeat(66_000)).into_bytes());
     patch
 }
 
 /// An apply of many tags.
 fn wide_apply() -> Request {
-    let tags: Vec<Value> = (0..40_000).map(|number| json!({"name": format!("t{number}")})).collect();
+    let tags: Vec<Value> =
+        (0..40_000).map(|number| json!({"name": format!("t{number}")})).collect();
     let object = json!({"apiVersion": "image.openshift.io/v1", "kind": "ImageStream", "metadata": {"name": "s"},
         "spec": {"tags": tags}});
     let path = format!("{STREAMS}/s?fieldManager=m&force=true&dryRun=All");
@@ -68,7 +72,10 @@ async fn probes_answer_beside(workers: &str, attack: Request) {
         sleep(Duration::from_millis(100)).await;
     }
     let grown = peak(&api).saturating_sub(before);
-    println!("{workers} workers: probes take {slowest:?} at most, the server grows by {} MiB", grown >> 20);
+    println!(
+        "{workers} workers: probes take {slowest:?} at most, the server grows by {} MiB",
+        grown >> 20
+    );
     assert!(slowest < PROMPT, "{slowest:?}");
     assert!(grown < GROWTH, "{grown} bytes");
 }
@@ -155,7 +162,8 @@ async fn a_new_part_is_found_at_once_while_others_push_lists() {
         let leaf = digest(&format!("c{round:x}c"));
         api.post("images", &image(&leaf)).await.is(201);
         assert_eq!(api.get(&format!("{STREAM_IMAGES}/s@{leaf}")).await.status, 404);
-        let elsewhere = mapping("other", "t", &index(&digest(&format!("b{round:x}b")), &[&digest("b0")]));
+        let elsewhere =
+            mapping("other", "t", &index(&digest(&format!("b{round:x}b")), &[&digest("b0")]));
         let here = index(&list(round), &[&list(round + 1), &leaf]);
         let (other, here) = tokio::join!(api.post(MAPPINGS, &elsewhere), api.post("images", &here));
         other.is(201);
@@ -200,6 +208,10 @@ async fn a_write_that_needs_too_many_others_is_refused() {
     for fits in [elsewhere(100), here(1000)] {
         let answer = api.post(STREAMS, &fits).await;
         let text = String::from_utf8_lossy(&answer.body).into_owned();
-        assert!(answer.status == 201 || text.contains("Not found"), "{}: {text:.300}", answer.status);
+        assert!(
+            answer.status == 201 || text.contains("Not found"),
+            "{}: {text:.300}",
+            answer.status
+        );
     }
 }

@@ -19,7 +19,10 @@ async fn a_namespace_that_is_full_takes_no_more_and_says_what_to_do() {
         api.post(STREAMS, &stream(name)).await.is(201);
     }
     let refused = api.post(STREAMS, &stream("more")).await.fails(403, "Forbidden", FULL);
-    assert_eq!((&refused["details"]["name"], &refused["details"]["kind"]), (&"more".into(), &"imagestreams".into()));
+    assert_eq!(
+        (&refused["details"]["name"], &refused["details"]["kind"]),
+        (&"more".into(), &"imagestreams".into())
+    );
     api.post("namespaces/other/imagestreams", &stream("more")).await.is(201);
     api.restart().await;
     api.post(STREAMS, &stream("more")).await.fails(403, "Forbidden", FULL);

@@ -35,7 +35,9 @@ async fn with_large_list<S: TestServer>(flags: &[&str]) -> ApiOf<S> {
 /// Asks for the large list, or a watch that begins with it, and reads no more than that it comes, for as long as the result is kept.
 async fn ask_by_http1<S: TestServer>(api: &ApiOf<S>, path: &str) -> impl Drop + use<S> {
     let mut stream = api.client.open(&["http/1.1"]).await.expect("the port is open");
-    let head = format!("GET {V1}/{path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer token-of-admin\r\n\r\n");
+    let head = format!(
+        "GET {V1}/{path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer token-of-admin\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).await.expect("the request is sent");
     stream.flush().await.expect("the request is sent");
     let mut start = [0; 12];
@@ -51,8 +53,10 @@ async fn ask_by_http2<S: TestServer>(api: &ApiOf<S>, path: &str) -> impl Drop + 
     let (mut sender, connection) = handshake.expect("HTTP/2 is spoken");
     let connection = tokio::spawn(connection);
     let request = http::Request::get(format!("https://localhost{V1}/{path}"));
-    let request = request.header("authorization", "Bearer token-of-admin").body(Empty::<bytes::Bytes>::new());
-    let answer = sender.send_request(request.expect("the request is one")).await.expect("an answer");
+    let request =
+        request.header("authorization", "Bearer token-of-admin").body(Empty::<bytes::Bytes>::new());
+    let answer =
+        sender.send_request(request.expect("the request is one")).await.expect("an answer");
     Kept(Box::new((answer, sender, connection)))
 }
 
@@ -92,7 +96,8 @@ async fn a_reader_that_goes_away_frees_its_place_at_once() {
 
 #[tokio::test]
 async fn slow_readers_of_long_lists_share_a_bounded_memory() {
-    let api: ProcessApi = with_large_list(&["--max-requests-inflight=1000", "--request-timeout=1h"]).await;
+    let api: ProcessApi =
+        with_large_list(&["--max-requests-inflight=1000", "--request-timeout=1h"]).await;
     let before = resident(&api);
     let fit = MEMORY / STREAMED;
     let mut readers = Vec::new();
@@ -106,7 +111,8 @@ async fn slow_readers_of_long_lists_share_a_bounded_memory() {
     let grown = resident(&api).saturating_sub(before);
     assert!(grown < MEMORY + BESIDES, "{grown} bytes for {fit} readers");
     drop(readers);
-    eventually("their places are given back", || async { api.get("images").await.status == 200 }).await;
+    eventually("their places are given back", || async { api.get("images").await.status == 200 })
+        .await;
 }
 
 const WATCH: &str = "images?watch=true";
@@ -121,19 +127,27 @@ async fn a_watcher_that_takes_nothing_loses_its_place() {
     let api: Api = with_large_list(&["--max-watches=3", "--request-timeout=3s"]).await;
     let now = api.get("images?limit=1").await.is(200);
     let from = now["metadata"]["resourceVersion"].as_str().expect("a version");
-    let watching = api.client.watch(request("GET", &format!("{WATCH}&resourceVersion={from}"))).await;
+    let watching =
+        api.client.watch(request("GET", &format!("{WATCH}&resourceVersion={from}"))).await;
     let stuck = stuck_watchers(&api).await;
-    let may_watch = || async { api.get(&format!("{WATCH}&resourceVersion={from}&timeoutSeconds=1")).await.status };
+    let may_watch = || async {
+        api.get(&format!("{WATCH}&resourceVersion={from}&timeoutSeconds=1")).await.status
+    };
     eventually("all places are taken", || async { may_watch().await == 429 }).await;
     // Whoever is told nothing stays for as long as it likes: with two more there is no place left.
     eventually("the places are free", || async { may_watch().await == 200 }).await;
     let watches = || async {
         let answer = api.ask(Request::new("GET", "/metrics")).await;
         let text = String::from_utf8_lossy(&answer.body).into_owned();
-        let line = text.lines().find(|line| line.starts_with("apiserver_longrunning_requests{verb=\"WATCH\""));
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("apiserver_longrunning_requests{verb=\"WATCH\""));
         line.and_then(|line| line.rsplit(' ').next()).map(str::to_owned)
     };
-    eventually("only the stuck ones are gone", || async { watches().await.as_deref() == Some("1") }).await;
+    eventually("only the stuck ones are gone", || async {
+        watches().await.as_deref() == Some("1")
+    })
+    .await;
     drop((watching, stuck));
 }
 

@@ -14,7 +14,8 @@ pub(crate) fn folder() -> PathBuf {
 /// The folders of all overlays: what a person applies.
 pub(crate) fn overlays() -> Vec<PathBuf> {
     let folders = fs::read_dir(folder().join("overlays")).expect("the overlays can be listed");
-    let mut folders: Vec<PathBuf> = folders.map(|entry| entry.expect("the overlays can be listed").path()).collect();
+    let mut folders: Vec<PathBuf> =
+        folders.map(|entry| entry.expect("the overlays can be listed").path()).collect();
     folders.sort();
     assert!(!folders.is_empty(), "there are overlays");
     folders
@@ -22,9 +23,14 @@ pub(crate) fn overlays() -> Vec<PathBuf> {
 
 /// The objects that the kustomization in `folder` stands for.
 pub(crate) fn build(kubectl: &Path, folder: &Path) -> Vec<Value> {
-    let output = Command::new(kubectl).arg("kustomize").arg(folder).output().expect("kubectl can be run");
+    let output =
+        Command::new(kubectl).arg("kustomize").arg(folder).output().expect("kubectl can be run");
     let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && complaints.is_empty(), "kubectl kustomize {}: {complaints}", folder.display());
+    assert!(
+        output.status.success() && complaints.is_empty(),
+        "kubectl kustomize {}: {complaints}",
+        folder.display()
+    );
     let text = std::str::from_utf8(&output.stdout).expect("kubectl writes text");
     serde_saphyr::from_multiple(text).expect("kubectl kustomize writes YAML")
 }

@@ -27,8 +27,14 @@ pub(crate) fn metadata(form: Form) -> Table {
                 vec![request.clone(), request]
             };
             // A mapping may also drop what it must not set.
-            let statuses: &[u16] = if way == "mapping" { &[201, 400, 409, 413, 422] } else { REFUSED };
-            rows.push(Row::new(format!("{fault}, {way}"), statuses, requests).after(with_stream).cpu(4.0).memory(96));
+            let statuses: &[u16] =
+                if way == "mapping" { &[201, 400, 409, 413, 422] } else { REFUSED };
+            rows.push(
+                Row::new(format!("{fault}, {way}"), statuses, requests)
+                    .after(with_stream)
+                    .cpu(4.0)
+                    .memory(96),
+            );
         }
     }
     Table::new("c2 metadata", rows)
@@ -39,7 +45,9 @@ const WAYS: [(&str, Way); 5] = [
     ("create", |metadata| post(STREAMS, &with_metadata(stream("new"), metadata))),
     ("merge patch", |metadata| merge_patch(STREAM, &json!({"metadata": metadata}).to_string())),
     ("apply", |metadata| apply(STREAM, "mal", &with_metadata(stream("s"), metadata))),
-    ("mapping", |metadata| post(MAPPINGS, &mapping("s", "t", &with_metadata(image(&digest("bad")), metadata)))),
+    ("mapping", |metadata| {
+        post(MAPPINGS, &mapping("s", "t", &with_metadata(image(&digest("bad")), metadata)))
+    }),
     ("image", |metadata| post("images", &with_metadata(image(&digest("bad")), metadata))),
 ];
 
@@ -54,10 +62,11 @@ fn with_metadata(mut object: Value, metadata: &Value) -> Value {
 fn faulty_metadata(form: Form) -> Vec<(&'static str, Value)> {
     let count = form.of(4_000, 12_000);
     let long = "x".repeat(form.of(200_000, 800_000));
-    let owner =
-        |n: usize| json!({"apiVersion": "v1", "kind": "A", "name": format!("n{n}"), "uid": "u", "controller": true});
+    let owner = |n: usize| json!({"apiVersion": "v1", "kind": "A", "name": format!("n{n}"), "uid": "u", "controller": true});
     let owners: Vec<Value> = (0..count).map(owner).collect();
-    let labels = |value: &str| (0..count).map(|n| (format!("_{n}"), value.into())).collect::<serde_json::Map<_, _>>();
+    let labels = |value: &str| {
+        (0..count).map(|n| (format!("_{n}"), value.into())).collect::<serde_json::Map<_, _>>()
+    };
     let finalizers: Vec<Value> = (0..count).map(|n| format!("_{n}").into()).collect();
     vec![
         ("owners that all control", json!({"ownerReferences": owners})),
@@ -76,13 +85,15 @@ pub(crate) fn tags(form: Form) -> Table {
     let long = form.of(200_000, 500_000);
     let unknown = move |length: usize| {
         let name = "n".repeat(length);
-        let tag = repeat(&format!(r#"{{"name":"{name}","#), fields, |n| format!(r#""u{n}":1"#), "}");
+        let tag =
+            repeat(&format!(r#"{{"name":"{name}","#), fields, |n| format!(r#""u{n}":1"#), "}");
         format!(
             r#"{{"kind":"ImageStream","apiVersion":"image.openshift.io/v1","metadata":{{"name":"s"}},"spec":{{"tags":[{tag}]}}}}"#
         )
     };
-    let apply_text =
-        |body: String| send("PATCH", &format!("{STREAM}?fieldManager=x"), "application/apply-patch+yaml", body);
+    let apply_text = |body: String| {
+        send("PATCH", &format!("{STREAM}?fieldManager=x"), "application/apply-patch+yaml", body)
+    };
     let strict = |body: String| {
         send(
             "POST",
@@ -91,32 +102,54 @@ pub(crate) fn tags(form: Form) -> Table {
             body.replace(r#":"s""#, r#":"new""#),
         )
     };
-    let lenient = |body: String| send("POST", STREAMS, "application/json", body.replace(r#":"s""#, r#":"new""#));
+    let lenient = |body: String| {
+        send("POST", STREAMS, "application/json", body.replace(r#":"s""#, r#":"new""#))
+    };
     let row = |name: &str, statuses, requests: Box<dyn Fn() -> Vec<Request>>| {
         Row::new(name, statuses, requests).after(with_stream).cpu(4.0).memory(96)
     };
     let rows = vec![
-        row("unknown fields of a long tag, apply", REFUSED, Box::new(move || vec![apply_text(unknown(long))])),
+        row(
+            "unknown fields of a long tag, apply",
+            REFUSED,
+            Box::new(move || vec![apply_text(unknown(long))]),
+        ),
         row(
             "unknown fields of a tag of 1,000 bytes, apply",
             &[400, 413, 422, 500],
             Box::new(move || vec![apply_text(unknown(1_000))]),
         ),
-        row("unknown fields of a long tag, strict create", REFUSED, Box::new(move || vec![strict(unknown(long))])),
+        row(
+            "unknown fields of a long tag, strict create",
+            REFUSED,
+            Box::new(move || vec![strict(unknown(long))]),
+        ),
         row(
             "unknown fields, create with warnings",
             &[201, 400, 413, 422],
             Box::new(move || vec![lenient(unknown(1_000))]),
         ),
-        row("conflicts below a tag of 1,000 bytes", &[409], Box::new(move || vec![conflict(fields)]))
-            .after(move || vec![owned_tag(fields)]),
+        row(
+            "conflicts below a tag of 1,000 bytes",
+            &[409],
+            Box::new(move || vec![conflict(fields)]),
+        )
+        .after(move || vec![owned_tag(fields)]),
         row(
             "bad events of a tag of 1,000 bytes, patch of status",
             REFUSED,
             Box::new(move || vec![bad_events(events, 1_000)]),
         ),
-        row("bad events of a long tag, patch of status", REFUSED, Box::new(move || vec![bad_events(events / 4, long)])),
-        row("long tag, create", REFUSED, Box::new(move || vec![post(STREAMS, &tagged("new", &["n".repeat(long)]))])),
+        row(
+            "bad events of a long tag, patch of status",
+            REFUSED,
+            Box::new(move || vec![bad_events(events / 4, long)]),
+        ),
+        row(
+            "long tag, create",
+            REFUSED,
+            Box::new(move || vec![post(STREAMS, &tagged("new", &["n".repeat(long)]))]),
+        ),
         row(
             "tags of the same long name, create",
             &[201, 422],
@@ -126,28 +159,42 @@ pub(crate) fn tags(form: Form) -> Table {
         row(
             "long unknown kind",
             REFUSED,
-            Box::new(move || vec![post(STREAMS, &json!({"kind": "x".repeat(long), "apiVersion": "y".repeat(long)}))]),
+            Box::new(move || {
+                vec![post(
+                    STREAMS,
+                    &json!({"kind": "x".repeat(long), "apiVersion": "y".repeat(long)}),
+                )]
+            }),
         ),
         row(
             "long value of the wrong type",
             REFUSED,
             Box::new(move || {
-                vec![post(STREAMS, &json!({"kind": "ImageStream", "metadata": {"name": ["x".repeat(long)]}}))]
+                vec![post(
+                    STREAMS,
+                    &json!({"kind": "ImageStream", "metadata": {"name": ["x".repeat(long)]}}),
+                )]
             }),
         ),
-        row("long name", REFUSED, Box::new(move || vec![post(STREAMS, &stream(&"x/".repeat(long / 2)))])),
+        row(
+            "long name",
+            REFUSED,
+            Box::new(move || vec![post(STREAMS, &stream(&"x/".repeat(long / 2)))]),
+        ),
     ];
     Table::new("c2 tags", rows)
 }
 
 fn tagged(name: &str, tags: &[String]) -> Value {
     let mut stream = stream(name);
-    stream["spec"]["tags"] = tags.iter().map(|tag| json!({"name": tag, "annotations": {"": ""}})).collect();
+    stream["spec"]["tags"] =
+        tags.iter().map(|tag| json!({"name": tag, "annotations": {"": ""}})).collect();
     stream
 }
 
 fn annotated_tag(count: usize, value: &str) -> Value {
-    let annotations: serde_json::Map<_, _> = (0..count).map(|n| (format!("a{n}"), value.into())).collect();
+    let annotations: serde_json::Map<_, _> =
+        (0..count).map(|n| (format!("a{n}"), value.into())).collect();
     let mut stream = stream("s");
     stream["spec"]["tags"] = json!([{"name": "n".repeat(1_000), "annotations": annotations}]);
     stream
@@ -163,8 +210,9 @@ fn conflict(count: usize) -> Request {
 
 /// A status whose events are no images.
 fn bad_events(count: usize, name: usize) -> Request {
-    let items: Vec<Value> =
-        (0..count).map(|_| json!({"created": null, "dockerImageReference": "", "image": ""})).collect();
+    let items: Vec<Value> = (0..count)
+        .map(|_| json!({"created": null, "dockerImageReference": "", "image": ""}))
+        .collect();
     let status = json!({"tags": [{"tag": "n".repeat(name), "items": items}]});
     merge_patch(&format!("{STREAM}/status"), &json!({"status": status}).to_string())
 }
@@ -188,6 +236,10 @@ pub(crate) fn images(form: Form) -> Table {
     let layers = || vec![get(&format!("{STREAM}/layers")); 2];
     Table::new(
         "c2 images",
-        vec![Row::new("images without configuration, layers", &[200, 422, 500], layers).after(setup).cpu(4.0)],
+        vec![
+            Row::new("images without configuration, layers", &[200, 422, 500], layers)
+                .after(setup)
+                .cpu(4.0),
+        ],
     )
 }

@@ -19,11 +19,12 @@ fn victim() -> Whole {
 fn forged(name: &str) -> Value {
     let mut image = image(name);
     image["metadata"]["finalizers"] = json!(["evil.example/never"]);
-    image["metadata"]["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "Pod", "name": "evil", "uid": "evil"}]);
+    image["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": "v1", "kind": "Pod", "name": "evil", "uid": "evil"}]);
     image["dockerImageReference"] = "evil.example/backdoor:latest".into();
-    image["dockerImageMetadata"] =
-        json!({"kind": "DockerImage", "apiVersion": "1.0", "Id": "evil", "Config": {"Env": ["TRUSTED=yes"]}});
-    image["dockerImageLayers"] = json!([{"name": crate::bodies::digest("e711"), "size": 1, "mediaType": "evil"}]);
+    image["dockerImageMetadata"] = json!({"kind": "DockerImage", "apiVersion": "1.0", "Id": "evil", "Config": {"Env": ["TRUSTED=yes"]}});
+    image["dockerImageLayers"] =
+        json!([{"name": crate::bodies::digest("e711"), "size": 1, "mediaType": "evil"}]);
     image
 }
 
@@ -70,7 +71,9 @@ type Shape = fn(&Whole) -> Value;
 const SHAPES: [(&str, Shape); 7] = [
     ("no manifest, all else forged", |whole| forged(&whole.digest)),
     ("manifest without configuration", Whole::without_config),
-    ("manifest without configuration, forged metadata", |whole| mixed(whole.without_config(), whole)),
+    ("manifest without configuration, forged metadata", |whole| {
+        mixed(whole.without_config(), whole)
+    }),
     ("manifest and configuration, forged metadata", |whole| mixed(whole.image(), whole)),
     ("manifest with the configuration of another image", |whole| {
         let mut image = whole.image();
@@ -104,8 +107,12 @@ pub(crate) fn forgeries() -> Table {
         rows.push(pushed_first(&format!("first: {name}"), shape).memory(96));
         rows.push(pushed_later(&format!("later: {name}"), shape).memory(96));
     }
-    rows.push(joined("digest alone, before the push", |whole, alone| [("mal", alone), ("vic", whole)]));
-    rows.push(joined("digest alone, after the push", |whole, alone| [("vic", whole), ("mal", alone)]));
+    rows.push(joined("digest alone, before the push", |whole, alone| {
+        [("mal", alone), ("vic", whole)]
+    }));
+    rows.push(joined("digest alone, after the push", |whole, alone| {
+        [("vic", whole), ("mal", alone)]
+    }));
     rows.push(by_tag());
     Table::new("h6 h7 images", rows).on(Ground::with_plane(plane::own_namespace_only))
 }
@@ -115,8 +122,12 @@ fn by_tag() -> Row {
     Row::script("digest alone, as the source of a tag", |site: Rc<Site>| async move {
         let whole = victim();
         push_of(&site.vic, "vic", &whole.image()).await?.of_status(&[201])?;
-        let from = |kind: &str, name: String| json!({"kind": kind, "name": name, "namespace": "vic"});
-        for from in [from("ImageStreamTag", "s:t".into()), from("ImageStreamImage", format!("s@{}", whole.digest))] {
+        let from =
+            |kind: &str, name: String| json!({"kind": kind, "name": name, "namespace": "vic"});
+        for from in [
+            from("ImageStreamTag", "s:t".into()),
+            from("ImageStreamImage", format!("s@{}", whole.digest)),
+        ] {
             let mut stream = stream("s");
             stream["spec"]["tags"] = json!([{"name": "stolen", "from": from}]);
             let body = json!({"spec": stream["spec"]}).to_string();
@@ -143,7 +154,9 @@ async fn push_of(client: &Client, user: &str, image: &Value) -> Result<Answer, S
 
 /// Checks everything that `vic` and the cluster see of his image, and that it can be deleted.
 async fn is_true(site: &Site, whole: &Whole) -> Finding {
-    let shown = json(&site.vic, get(&format!("namespaces/vic/imagestreamimages/s@{}", whole.digest))).await?;
+    let shown =
+        json(&site.vic, get(&format!("namespaces/vic/imagestreamimages/s@{}", whole.digest)))
+            .await?;
     let tagged = json(&site.vic, get("namespaces/vic/imagestreamtags/s:t")).await?;
     let stored = json(&site.adm, get(&format!("images/{}", whole.digest))).await?;
     for image in [&shown["image"], &tagged["image"], &stored] {
@@ -158,7 +171,8 @@ async fn is_true(site: &Site, whole: &Whole) -> Finding {
         }
     }
     let layers = json(&site.vic, get("namespaces/vic/imagestreams/s/layers")).await?;
-    let blobs: Vec<&String> = layers["blobs"].as_object().into_iter().flatten().map(|(name, _)| name).collect();
+    let blobs: Vec<&String> =
+        layers["blobs"].as_object().into_iter().flatten().map(|(name, _)| name).collect();
     if blobs.iter().any(|blob| **blob == crate::bodies::digest("e711"))
         || !whole.layers.iter().all(|layer| blobs.contains(&layer))
     {
@@ -190,7 +204,9 @@ async fn is_kept_from_mal(site: &Site, whole: &Whole) -> Finding {
     for path in paths {
         let answer = site.mal.send(get(&path)).await.map_err(|why| why.to_string())?;
         let text = answer.text();
-        if text.contains("secret of vic") || whole.layers.iter().any(|layer| text.contains(layer.as_str())) {
+        if text.contains("secret of vic")
+            || whole.layers.iter().any(|layer| text.contains(layer.as_str()))
+        {
             return Err(format!("{path} shows another user's image: {text:.2000}"));
         }
         seen.largest = seen.largest.max(text.len());

@@ -22,31 +22,40 @@ pub(crate) fn table(form: Form, workers: usize) -> Table {
         Row::new(name, ANSWERED, requests).after(with_stream).answer(16 << 10)
     };
     let rows = vec![
-        row(
-            format!("{patches} merge patches of 66,000 objects"),
-            Box::new(move || {
-                vec![merge_patch(STREAM, &repeat(r#"{"x":["#, 66_000, |_| r#"{"a":0}"#.into(), "]}")); patches]
-            }),
-        )
-        .memory(form.of(480, 700))
-        .cpu(form.of(40.0, 150.0)),
-        // 2 KiB each that stand for 800,000 values, below the size that counts as a large request.
-        row("32 json patches of doubled objects".into(), Box::new(|| vec![json_patch(STREAM, &doubled("{}")); 32]))
+            row(
+                format!("{patches} merge patches of 66,000 objects"),
+                Box::new(move || {
+                    vec![
+                        merge_patch(
+                            STREAM,
+                            &repeat(r#"{"x":["#, 66_000, |_| r#"{"a":0}"#.into(), "]}")
+                        );
+                        patches
+                    ]
+                }),
+            )
+            .memory(form.of(480, 700))
+            .cpu(form.of(40.0, 150.0)),
+            // 2 KiB each that stand for 800,000 values, below the size that counts as a large request.
+            row(
+                "32 json patches of doubled objects".into(),
+                Box::new(|| vec![json_patch(STREAM, &doubled("{}")); 32]),
+            )
             .memory(128)
             .cpu(10.0),
-        row(
-            format!("{applies} applies of {tags} tags"),
-            Box::new(move || vec![apply(STREAM, "mal", &with_tags(tags)); applies]),
-        )
-        .memory(form.of(300, 1_200))
-        .cpu(form.of(60.0, 600.0)),
-        row(
-            format!("{applies} applies of {owners} owners"),
-            Box::new(move || vec![apply(STREAM, "mal", &with_owners(owners)); applies]),
-        )
-        .memory(300)
-        .cpu(form.of(30.0, 200.0)),
-    ];
+            row(
+                format!("{applies} applies of {tags} tags"),
+                Box::new(move || vec![apply(STREAM, "mal", &with_tags(tags)); applies]),
+            )
+            .memory(form.of(300, 1_200))
+            .cpu(form.of(60.0, 600.0)),
+            row(
+                format!("{applies} applies of {owners} owners"),
+                Box::new(move || vec![apply(STREAM, "mal", &with_owners(owners)); applies]),
+            )
+            .memory(300)
+            .cpu(form.of(30.0, 200.0)),
+        ];
     Table::new(name, rows).on(Ground::with_workers(workers))
 }
 
@@ -64,7 +73,8 @@ fn with_tags(count: usize) -> Value {
 
 fn with_owners(count: usize) -> Value {
     let mut stream = stream("s");
-    let owner = |n: usize| json!({"apiVersion": "v1", "kind": "A", "name": "n", "uid": format!("u{n}")});
+    let owner =
+        |n: usize| json!({"apiVersion": "v1", "kind": "A", "name": "n", "uid": format!("u{n}")});
     stream["metadata"]["ownerReferences"] = (0..count).map(owner).collect();
     stream
 }

@@ -32,7 +32,8 @@ pub(crate) fn json_patches(form: Form) -> Table {
     let rows = vec![
         row("from of add, only slashes", &[200], |n| from("add", &"/".repeat(n))),
         row("from of an add that fails, only slashes", REFUSED, |n| {
-            json!([{"op": "add", "path": "/metadata/name", "value": "_", "from": "/".repeat(n)}]).to_string()
+            json!([{"op": "add", "path": "/metadata/name", "value": "_", "from": "/".repeat(n)}])
+                .to_string()
         }),
         row("from of replace, only slashes", DONE_OR_REFUSED, |n| from("replace", &"/".repeat(n))),
         row("from of remove, only slashes", DONE_OR_REFUSED, |n| from("remove", &"/".repeat(n))),
@@ -42,19 +43,23 @@ pub(crate) fn json_patches(form: Form) -> Table {
         row("path of add, only slashes", REFUSED, |n| path("add", &"/".repeat(n))),
         row("path of remove, only slashes", REFUSED, |n| path("remove", &"/".repeat(n))),
         row("path of test, escaped slashes", REFUSED, |n| path("test", &"/~1".repeat(n / 3))),
-        row("from of add, 64 long steps", &[200], |n| from("add", &format!("/{}", "x".repeat(n / 64)).repeat(64))),
+        row("from of add, 64 long steps", &[200], |n| {
+            from("add", &format!("/{}", "x".repeat(n / 64)).repeat(64))
+        }),
         row("9,000 paths of 64 steps", DONE_OR_REFUSED, |n| {
             let step = |number: usize| path_item("test", &format!("/a{number}{}", "/b".repeat(63)));
             repeat("[", (n / 160).min(9_000), step, "]")
         }),
         row("add to the front of an array", DONE_OR_REFUSED, |n| {
             let add = r#"{"op":"add","path":"/x/0","value":0}"#;
-            let grow = repeat(r#"[{"op":"add","path":"/x","value":["#, n / 3, |_| "0".into(), "]},");
+            let grow =
+                repeat(r#"[{"op":"add","path":"/x","value":["#, n / 3, |_| "0".into(), "]},");
             repeat(&grow, 9_000, |_| add.into(), "]")
         }),
         row("moves within an array", DONE_OR_REFUSED, |n| {
             let item = r#"{"op":"move","from":"/x/0","path":"/x/0"}"#;
-            let grow = repeat(r#"[{"op":"add","path":"/x","value":["#, n / 3, |_| "0".into(), "]},");
+            let grow =
+                repeat(r#"[{"op":"add","path":"/x","value":["#, n / 3, |_| "0".into(), "]},");
             repeat(&grow, 9_000, |_| item.into(), "]")
         }),
         row("copies that double", REFUSED, |_| {
@@ -62,11 +67,13 @@ pub(crate) fn json_patches(form: Form) -> Table {
             repeat(grow, 40, |_| r#"{"op":"copy","from":"/x","path":"/x/-"}"#.into(), "]")
         }),
         row("tests of a large value", DONE_OR_REFUSED, |n| {
-            let grow = repeat(r#"[{"op":"add","path":"/x","value":["#, n / 3, |_| "0".into(), "]},");
+            let grow =
+                repeat(r#"[{"op":"add","path":"/x","value":["#, n / 3, |_| "0".into(), "]},");
             repeat(&grow, 9_000, |_| r#"{"op":"test","path":"","value":{}}"#.into(), "]")
         }),
         row("copies of a large value over each other", DONE_OR_REFUSED, |n| {
-            let grow = repeat(r#"[{"op":"add","path":"/x","value":["#, n / 3, |_| "0".into(), "]},");
+            let grow =
+                repeat(r#"[{"op":"add","path":"/x","value":["#, n / 3, |_| "0".into(), "]},");
             repeat(&grow, 9_000, |_| r#"{"op":"copy","from":"/x","path":"/y"}"#.into(), "]")
         }),
     ];
@@ -93,18 +100,24 @@ fn path(operation: &str, path: &str) -> String {
 /// Patches that set everything to null. As many labels as a limit of 256 KiB allows.
 pub(crate) fn nulls(_form: Form) -> Table {
     const LABELS: usize = 37_000;
-    let labels = || repeat(r#"{"metadata":{"labels":{"#, LABELS, |n| format!(r#""k{n:05}":"""#), "}}}");
-    let nulls = || repeat(r#"{"metadata":{"labels":{"#, LABELS, |n| format!(r#""k{n:05}":null"#), "}}}");
+    let labels =
+        || repeat(r#"{"metadata":{"labels":{"#, LABELS, |n| format!(r#""k{n:05}":"""#), "}}}");
+    let nulls =
+        || repeat(r#"{"metadata":{"labels":{"#, LABELS, |n| format!(r#""k{n:05}":null"#), "}}}");
     let with_labels = move || {
         let mut requests = with_stream();
         requests.push(merge_patch(STREAM, &labels()));
         requests
     };
     let row = |name, request: fn(&str) -> Request| {
-        Row::new(name, &[200, 409], move || twice(request(&nulls()))).after(with_labels).cpu(4.0).memory(128)
+        Row::new(name, &[200, 409], move || twice(request(&nulls())))
+            .after(with_labels)
+            .cpu(4.0)
+            .memory(128)
     };
     let applied = || {
-        let labels: Map<String, Value> = (0..LABELS).map(|n| (format!("k{n:05}"), "".into())).collect();
+        let labels: Map<String, Value> =
+            (0..LABELS).map(|n| (format!("k{n:05}"), "".into())).collect();
         let mut stream = stream("s");
         stream["metadata"]["labels"] = labels.into();
         vec![apply(STREAM, "mal", &stream)]
@@ -113,7 +126,10 @@ pub(crate) fn nulls(_form: Form) -> Table {
     Table::new(
         "m2 nulls",
         vec![
-            Row::new("all labels, given up by apply", &[200, 409], given_up).after(applied).cpu(4.0).memory(128),
+            Row::new("all labels, given up by apply", &[200, 409], given_up)
+                .after(applied)
+                .cpu(4.0)
+                .memory(128),
             row("all labels, merge patch", |nulls| merge_patch(STREAM, nulls)),
             row("all labels, strategic patch", |nulls| strategic_patch(STREAM, nulls)),
         ],

@@ -16,27 +16,27 @@ const BATCH: usize = 50;
 
 pub(crate) fn table(form: Form) -> Table {
     let rounds = form.of(15_000, 100_000);
-    let rows =
-        vec![
-            Row::script(format!("{rounds} cancelled requests"), move |site: Rc<Site>| async move {
-                resets(&site, rounds, "/livez").await.map_err(|why| why.to_string())
-            })
-            .cpu(form.of(8.0, 50.0)),
-            Row::script(format!("{} cancelled lists", rounds / 20), move |site: Rc<Site>| async move {
-                resets(&site, rounds / 20, &format!("{V1}/imagestreams")).await.map_err(|why| why.to_string())
-            })
-            .cpu(form.of(8.0, 50.0)),
-            Row::script(
-                "user in 600 groups, HTTP/1.1",
-                |site: Rc<Site>| async move { in_groups(&site, 600, &[200]).await },
-            ),
-            Row::script("user in 4,900 groups, HTTP/1.1", |site: Rc<Site>| async move {
-                in_groups(&site, 4_900, &[200]).await
-            }),
-            Row::script("user in 6,000 groups, HTTP/1.1", |site: Rc<Site>| async move {
-                in_groups(&site, 6_000, &[431]).await
-            }),
-        ];
+    let rows = vec![
+        Row::script(format!("{rounds} cancelled requests"), move |site: Rc<Site>| async move {
+            resets(&site, rounds, "/livez").await.map_err(|why| why.to_string())
+        })
+        .cpu(form.of(8.0, 50.0)),
+        Row::script(format!("{} cancelled lists", rounds / 20), move |site: Rc<Site>| async move {
+            resets(&site, rounds / 20, &format!("{V1}/imagestreams"))
+                .await
+                .map_err(|why| why.to_string())
+        })
+        .cpu(form.of(8.0, 50.0)),
+        Row::script("user in 600 groups, HTTP/1.1", |site: Rc<Site>| async move {
+            in_groups(&site, 600, &[200]).await
+        }),
+        Row::script("user in 4,900 groups, HTTP/1.1", |site: Rc<Site>| async move {
+            in_groups(&site, 4_900, &[200]).await
+        }),
+        Row::script("user in 6,000 groups, HTTP/1.1", |site: Rc<Site>| async move {
+            in_groups(&site, 6_000, &[431]).await
+        }),
+    ];
     Table::new("front proxy", rows).on(Ground::with_plane(plane::everything))
 }
 
@@ -44,7 +44,9 @@ pub(crate) fn table(form: Form) -> Table {
 async fn resets(site: &Site, rounds: usize, path: &str) -> io::Result<Seen> {
     let proxy = site.server.client(site.pki.identity(Shown::Proxy));
     let mut connection = Connection::open(&proxy, &[]).await?;
-    let request = |path: &str, user: &[u8]| Block::request("GET", path.as_bytes(), "").with("x-remote-user", user);
+    let request = |path: &str, user: &[u8]| {
+        Block::request("GET", path.as_bytes(), "").with("x-remote-user", user)
+    };
     let watch = request(&format!("{V1}/namespaces/vic/imagestreams?watch=true"), b"vic");
     let watch = connection.writer.begin(&watch, END_STREAM).await?;
     connection.answer(watch).await?;
@@ -69,6 +71,7 @@ async fn resets(site: &Site, rounds: usize, path: &str) -> io::Result<Seen> {
 async fn in_groups(site: &Site, groups: usize, statuses: &[u16]) -> Finding {
     let proxy = site.server.client(site.pki.identity(Shown::Proxy));
     let request = get("namespaces/vic/imagestreams/w").header("x-remote-user", "jo");
-    let request = (0..groups).fold(request, |request, n| request.header("x-remote-group", &format!("group-{n}")));
+    let request = (0..groups)
+        .fold(request, |request, n| request.header("x-remote-group", &format!("group-{n}")));
     all_at_once(&proxy, vec![request], statuses).await
 }

@@ -38,7 +38,8 @@ pub(crate) fn layers(form: Form) -> Table {
     };
     let claimed = move |count: usize| {
         let mut image = image(&digest("abc"));
-        let layer = |n: usize| json!({"name": digest(&format!("{n:x}f")), "size": 1, "mediaType": "m"});
+        let layer =
+            |n: usize| json!({"name": digest(&format!("{n:x}f")), "size": 1, "mediaType": "m"});
         image["dockerImageLayers"] = (0..count).map(layer).collect();
         vec![post(MAPPINGS, &mapping("s", "t", &image)); 4]
     };
@@ -51,8 +52,10 @@ pub(crate) fn layers(form: Form) -> Table {
                 .after(with_stream)
                 .cpu(4.0)
                 .memory(96),
-            Row::new("501 layers without a manifest", &[422], move || claimed(501)).after(with_stream),
-            Row::new("500 layers without a manifest", &[201, 409], move || claimed(500)).after(with_stream),
+            Row::new("501 layers without a manifest", &[422], move || claimed(501))
+                .after(with_stream),
+            Row::new("500 layers without a manifest", &[201, 409], move || claimed(500))
+                .after(with_stream),
         ],
     )
 }
@@ -62,15 +65,19 @@ pub(crate) fn parts(form: Form) -> Table {
     let (lists, parts, readers) = (10, form.of(500, 5_000), form.of(40, 200));
     let lists_of_parts = move || {
         let mut requests = with_stream();
-        requests.extend((0..lists).map(|n| post(MAPPINGS, &mapping("s", &format!("t{n}"), &list(n, parts)))));
+        requests.extend(
+            (0..lists).map(|n| post(MAPPINGS, &mapping("s", &format!("t{n}"), &list(n, parts)))),
+        );
         requests.push(post("namespaces/mal/imagestreams", &stream("other")));
         requests
     };
-    let read_beside_pushes = move |site: Rc<Site>| async move { beside_pushes(&site, readers, form.of(6, 30)).await };
+    let read_beside_pushes =
+        move |site: Rc<Site>| async move { beside_pushes(&site, readers, form.of(6, 30)).await };
     let claimed = |count: usize| {
         let mut image = image(&digest("abc"));
         image["dockerImageManifestMediaType"] = OCI_INDEX.into();
-        image["dockerImageManifests"] = (0..count).map(|n| part(&digest(&format!("{n:x}f")))).collect();
+        image["dockerImageManifests"] =
+            (0..count).map(|n| part(&digest(&format!("{n:x}f")))).collect();
         vec![post(MAPPINGS, &mapping("s", "t", &image)); 4]
     };
     Table::new(
@@ -87,7 +94,8 @@ pub(crate) fn parts(form: Form) -> Table {
                 .after(with_stream)
                 .cpu(4.0)
                 .memory(96),
-            Row::new("501 parts without a manifest", &[422], move || claimed(501)).after(with_stream),
+            Row::new("501 parts without a manifest", &[422], move || claimed(501))
+                .after(with_stream),
         ],
     )
 }
@@ -100,10 +108,10 @@ fn part(digest: &str) -> Value {
 fn list(number: usize, parts: usize) -> Value {
     let parts: Vec<Value> = (0..parts).map(|n| part(&digest(&format!("{number}{n:x}f")))).collect();
     let platform = json!({"architecture": "amd64", "os": "linux"});
-    let named =
-        |part: &Value| json!({"mediaType": OCI_MANIFEST, "digest": part["digest"], "size": 7, "platform": platform});
+    let named = |part: &Value| json!({"mediaType": OCI_MANIFEST, "digest": part["digest"], "size": 7, "platform": platform});
     let named: Vec<Value> = parts.iter().map(named).collect();
-    let manifest = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": named}).to_string();
+    let manifest =
+        json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": named}).to_string();
     let mut image = image(&digest_of(&manifest));
     image["dockerImageManifestMediaType"] = OCI_INDEX.into();
     image["dockerImageManifest"] = manifest.into();
@@ -116,7 +124,8 @@ async fn beside_pushes(site: &Site, readers: usize, rounds: usize) -> Finding {
     let begun = Instant::now();
     for round in 0..rounds {
         let push = post(MAPPINGS, &mapping("other", "t", &list(100 + round, 1)));
-        let path = format!("namespaces/mal/imagestreamimages/s@{}", digest(&format!("dead{round:x}")));
+        let path =
+            format!("namespaces/mal/imagestreamimages/s@{}", digest(&format!("dead{round:x}")));
         let reads = site.mal.send_together(vec![get(&path); readers]);
         let (pushed, read) = futures_util::join!(all_at_once(&site.vic, vec![push], &[201]), reads);
         pushed?;

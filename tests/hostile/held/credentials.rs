@@ -37,8 +37,18 @@ pub(crate) fn table() -> Table {
         row("nothing", Shown::Nothing, &[], ANONYMOUS),
         row("empty token", Shown::Nothing, &[("Authorization", "Bearer ")], ANONYMOUS),
         row("unknown token", Shown::Nothing, &[("Authorization", "Bearer nobody's")], Unknown),
-        row("token of another case", Shown::Nothing, &[("Authorization", "Bearer TOKEN-OF-ADM")], Unknown),
-        row("token with a space behind", Shown::Nothing, &[("Authorization", "Bearer token-of-mal x")], MAL),
+        row(
+            "token of another case",
+            Shown::Nothing,
+            &[("Authorization", "Bearer TOKEN-OF-ADM")],
+            Unknown,
+        ),
+        row(
+            "token with a space behind",
+            Shown::Nothing,
+            &[("Authorization", "Bearer token-of-mal x")],
+            MAL,
+        ),
         row(
             "two tokens in one header",
             Shown::Nothing,
@@ -51,7 +61,12 @@ pub(crate) fn table() -> Table {
             &[TOKEN, ("Authorization", "Bearer token-of-adm")],
             MAL,
         ),
-        row("two headers, the first unknown", Shown::Nothing, &[("Authorization", "Bearer x"), TOKEN], Unknown),
+        row(
+            "two headers, the first unknown",
+            Shown::Nothing,
+            &[("Authorization", "Bearer x"), TOKEN],
+            Unknown,
+        ),
         row("basic", Shown::Nothing, &[("Authorization", "Basic dG9rZW4tb2YtYWRtOg==")], ANONYMOUS),
         row("token in a cookie", Shown::Nothing, &[("Cookie", "token=token-of-adm")], ANONYMOUS),
         row("token", Shown::Nothing, &[TOKEN], MAL),
@@ -61,8 +76,18 @@ pub(crate) fn table() -> Table {
             &[("Authorization", "Bearer reviewed-mal")],
             For("mal", &["reviewed", AUTHENTICATED]),
         ),
-        row("reviewed token without a name", Shown::Nothing, &[("Authorization", "Bearer reviewed-")], Unknown),
-        row("token and claims of a proxy", Shown::Nothing, &[TOKEN, CLAIMED_USER, CLAIMED_GROUP], MAL),
+        row(
+            "reviewed token without a name",
+            Shown::Nothing,
+            &[("Authorization", "Bearer reviewed-")],
+            Unknown,
+        ),
+        row(
+            "token and claims of a proxy",
+            Shown::Nothing,
+            &[TOKEN, CLAIMED_USER, CLAIMED_GROUP],
+            MAL,
+        ),
         row("claims of a proxy, no certificate", Shown::Nothing, CLAIM, ANONYMOUS),
         row("claims, other common name", Shown::OtherProxy, CLAIM, Unknown),
         row(
@@ -75,7 +100,12 @@ pub(crate) fn table() -> Table {
         row("claims, namesake of the authority", Shown::ForgedAuthority, CLAIM, Unknown),
         row("claims, serving certificate", Shown::ServingProxy, CLAIM, Unknown),
         row("claims, ended certificate", Shown::EndedProxy, CLAIM, Unknown),
-        row("claims, certificate of a user", Shown::User, CLAIM, For("mal", &["team", AUTHENTICATED])),
+        row(
+            "claims, certificate of a user",
+            Shown::User,
+            CLAIM,
+            For("mal", &["team", AUTHENTICATED]),
+        ),
         row("certificate of a user", Shown::User, &[], For("mal", &["team", AUTHENTICATED])),
         row(
             "certificate of a user and a token",
@@ -93,8 +123,18 @@ pub(crate) fn table() -> Table {
             &[("X-Remote-User", "jo"), ("X-Remote-Group", "a")],
             For("jo", &["a", AUTHENTICATED]),
         ),
-        row("proxy that names nobody", Shown::Proxy, &[("X-Remote-Group", "system:masters")], Unknown),
-        row("proxy with an empty name", Shown::Proxy, &[("X-Remote-User", ""), CLAIMED_GROUP], Unknown),
+        row(
+            "proxy that names nobody",
+            Shown::Proxy,
+            &[("X-Remote-Group", "system:masters")],
+            Unknown,
+        ),
+        row(
+            "proxy with an empty name",
+            Shown::Proxy,
+            &[("X-Remote-User", ""), CLAIMED_GROUP],
+            Unknown,
+        ),
         row(
             "proxy with two names",
             Shown::Proxy,
@@ -137,7 +177,10 @@ pub(crate) fn table() -> Table {
             &[
                 ("Upgrade", "websocket"),
                 ("Connection", "Upgrade"),
-                ("Sec-WebSocket-Protocol", "base64url.bearer.authorization.k8s.io.dG9rZW4tb2YtbWFs"),
+                (
+                    "Sec-WebSocket-Protocol",
+                    "base64url.bearer.authorization.k8s.io.dG9rZW4tb2YtbWFs",
+                ),
             ],
             Unknown,
         ),
@@ -146,7 +189,10 @@ pub(crate) fn table() -> Table {
 }
 
 fn row(name: &str, shown: Shown, headers: Headers, taken: Taken) -> Row {
-    Row::script(name, move |site: Rc<Site>| async move { is_taken(&site, shown, headers, taken).await })
+    Row::script(
+        name,
+        move |site: Rc<Site>| async move { is_taken(&site, shown, headers, taken).await },
+    )
 }
 
 /// Sends a request and compares the user that the control plane is asked about.
@@ -159,7 +205,8 @@ async fn is_taken(site: &Site, shown: Shown, headers: Headers, taken: Taken) -> 
         request = request.header(name, value);
     }
     let answer = client.send(request).await.map_err(|why| why.to_string())?;
-    let asked: Vec<Value> = plane.take_reviews().iter().map(|spec| json!([spec["user"], spec["groups"]])).collect();
+    let asked: Vec<Value> =
+        plane.take_reviews().iter().map(|spec| json!([spec["user"], spec["groups"]])).collect();
     let (status, wanted) = match taken {
         Unknown => (401, vec![]),
         For(user, groups) => (403, vec![json!([user, groups])]),

@@ -4,8 +4,8 @@ use std::io;
 use std::rc::Rc;
 
 use crate::frames::{
-    ACK, Block, CONTINUATION, Connection, DATA, END_HEADERS, END_STREAM, End, Frame, HEADERS, MARK, PING, PRIORITY,
-    RST_STREAM, SETTINGS, WINDOW_UPDATE,
+    ACK, Block, CONTINUATION, Connection, DATA, END_HEADERS, END_STREAM, End, Frame, HEADERS, MARK,
+    PING, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE,
 };
 use crate::row::{Form, Row, Seen, Table};
 use crate::site::Site;
@@ -43,9 +43,13 @@ pub(crate) fn table(form: Form) -> Table {
             vec![Frame::new(SETTINGS, 0, 0, [&[0, 1], &size[..]].concat())]
         }),
         flood("ping", n, |_, _| vec![Frame::new(PING, 0, 0, [0; 8])]),
-        flood("answers to pings that were not asked", n, |_, _| vec![Frame::new(PING, ACK, 0, [0; 8])]),
+        flood("answers to pings that were not asked", n, |_, _| {
+            vec![Frame::new(PING, ACK, 0, [0; 8])]
+        }),
         flood("priority", n, |stream, _| vec![Frame::new(PRIORITY, 0, stream, [0, 0, 0, 0, 1])]),
-        flood("priority of one stream", n, |_, _| vec![Frame::new(PRIORITY, 0, 1, [0, 0, 0, 0, 1])]),
+        flood("priority of one stream", n, |_, _| {
+            vec![Frame::new(PRIORITY, 0, 1, [0, 0, 0, 0, 1])]
+        }),
         flood("empty data", n, |stream, round| {
             let data = Frame::new(DATA, 0, 1, []);
             if round == 0 { vec![posted(stream)] } else { vec![data] }
@@ -61,9 +65,13 @@ pub(crate) fn table(form: Form) -> Table {
         }),
         flood("large continuation", n / 40, |stream, round| match round {
             0 => vec![Frame::new(HEADERS, 0, stream, [0x82])],
-            _ => vec![Frame::new(CONTINUATION, 0, 1, Block::default().with("x", &[b'a'; 16_000]).0)],
+            _ => {
+                vec![Frame::new(CONTINUATION, 0, 1, Block::default().with("x", &[b'a'; 16_000]).0)]
+            }
         }),
-        flood("one entry of the table a thousand times", n / 100, |stream, round| table_bomb(stream, round, 1_000)),
+        flood("one entry of the table a thousand times", n / 100, |stream, round| {
+            table_bomb(stream, round, 1_000)
+        }),
         flood("one entry of the table ten thousand times", n / 1_000, |stream, round| {
             table_bomb(stream, round, 10_000)
         }),
@@ -73,12 +81,24 @@ pub(crate) fn table(form: Form) -> Table {
         flood("stream with an even number", 10, move |_, _| vec![opened(2)]),
         flood("frame over the limit", 2, |_, _| vec![Frame::new(DATA, 0, 1, vec![0; 20_000])]),
         flood("settings of a wrong size", 2, |_, _| vec![Frame::new(SETTINGS, 0, 0, [0; 5])]),
-        flood("continuation without headers", 2, |_, _| vec![Frame::new(CONTINUATION, END_HEADERS, 1, [0x82])]),
+        flood("continuation without headers", 2, |_, _| {
+            vec![Frame::new(CONTINUATION, END_HEADERS, 1, [0x82])]
+        }),
         flood("table size over the limit", 2, |stream, _| {
-            vec![Frame::new(HEADERS, END_HEADERS | END_STREAM, stream, [0x3f, 0xff, 0xff, 0xff, 0x07])]
+            vec![Frame::new(
+                HEADERS,
+                END_HEADERS | END_STREAM,
+                stream,
+                [0x3f, 0xff, 0xff, 0xff, 0x07],
+            )]
         }),
         flood("integer without end", 2, |stream, _| {
-            vec![Frame::new(HEADERS, END_HEADERS | END_STREAM, stream, [&[0x7f][..], &[0xff; 64]].concat())]
+            vec![Frame::new(
+                HEADERS,
+                END_HEADERS | END_STREAM,
+                stream,
+                [&[0x7f][..], &[0xff; 64]].concat(),
+            )]
         }),
     ];
     Table::new("http2 floods", rows).shared()
@@ -91,7 +111,9 @@ fn opened(stream: u32) -> Frame {
 
 /// The beginning of a request whose body does not come.
 fn posted(stream: u32) -> Frame {
-    Block::request("POST", b"/apis/image.openshift.io/v1/images", "token-of-mal").frames(stream, 0).remove(0)
+    Block::request("POST", b"/apis/image.openshift.io/v1/images", "token-of-mal")
+        .frames(stream, 0)
+        .remove(0)
 }
 
 fn reset(stream: u32) -> Frame {
@@ -111,7 +133,11 @@ fn table_bomb(stream: u32, round: usize, times: usize) -> Vec<Frame> {
 }
 
 /// Sends frames made for a new stream each round, reading whatever comes. The end of the connection is fine.
-fn flood(name: &str, rounds: usize, frames: impl Fn(u32, usize) -> Vec<Frame> + Clone + 'static) -> Row {
+fn flood(
+    name: &str,
+    rounds: usize,
+    frames: impl Fn(u32, usize) -> Vec<Frame> + Clone + 'static,
+) -> Row {
     Row::script(name, move |site: Rc<Site>| {
         let frames = frames.clone();
         async move { send(&site, rounds, frames).await.map_err(|why| why.to_string()) }
@@ -119,7 +145,11 @@ fn flood(name: &str, rounds: usize, frames: impl Fn(u32, usize) -> Vec<Frame> + 
     .cpu(2.0 + rounds as f64 / 10_000.0)
 }
 
-async fn send(site: &Site, rounds: usize, frames: impl Fn(u32, usize) -> Vec<Frame>) -> io::Result<Seen> {
+async fn send(
+    site: &Site,
+    rounds: usize,
+    frames: impl Fn(u32, usize) -> Vec<Frame>,
+) -> io::Result<Seen> {
     const BATCH: usize = 100;
     let Connection { reader, mut writer, .. } = Connection::open(&site.mal, &[]).await?;
     let reader = tokio::spawn(reader.drain());

@@ -15,14 +15,15 @@ use crate::site::Site;
 /// The longest wait for the end of a connection.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The request behind the attack. Its status is that of no other request here.
-const LAST: &str =
-    "GET /apis/nowhere/v1/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer token-of-mal\r\nConnection: close\r\n\r\n";
+const LAST: &str = "GET /apis/nowhere/v1/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer token-of-mal\r\nConnection: close\r\n\r\n";
 const DONE: u16 = 404;
 /// What an attacker would smuggle: a request whose status is 401 without credentials.
 const SMUGGLED: &str = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
 
 pub(crate) fn table(form: Form) -> Table {
-    let post = |headers: &str, body: &str| format!("POST /livez HTTP/1.1\r\nHost: a\r\n{headers}\r\n{body}");
+    let post = |headers: &str, body: &str| {
+        format!("POST /livez HTTP/1.1\r\nHost: a\r\n{headers}\r\n{body}")
+    };
     let get = |headers: &str| format!("GET /livez HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
     let sized = |body: &str| format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
     let length = SMUGGLED.len();
@@ -30,8 +31,16 @@ pub(crate) fn table(form: Form) -> Table {
     let rows = vec![
         row("pipelined", &[200, 200, DONE], get("") + &get("")),
         row(&format!("{many} pipelined"), &[200], get("").repeat(many)),
-        row("body of a GET", &[200, DONE], get(&format!("Content-Length: {length}\r\n")) + SMUGGLED),
-        row("chunked body of a GET", &[200, DONE], get("Transfer-Encoding: chunked\r\n") + &sized(SMUGGLED)),
+        row(
+            "body of a GET",
+            &[200, DONE],
+            get(&format!("Content-Length: {length}\r\n")) + SMUGGLED,
+        ),
+        row(
+            "chunked body of a GET",
+            &[200, DONE],
+            get("Transfer-Encoding: chunked\r\n") + &sized(SMUGGLED),
+        ),
         row(
             "length and chunks",
             &[200],
@@ -40,39 +49,73 @@ pub(crate) fn table(form: Form) -> Table {
                 &format!("0\r\n\r\n{SMUGGLED}"),
             ),
         ),
-        row("chunks and length", &[200], post("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", &sized(SMUGGLED))),
+        row(
+            "chunks and length",
+            &[200],
+            post("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n", &sized(SMUGGLED)),
+        ),
         row(
             "two lengths that differ",
             &[400],
             post(&format!("Content-Length: 0\r\nContent-Length: {length}\r\n"), SMUGGLED),
         ),
-        row("two lengths in one header", &[400], post(&format!("Content-Length: 0, {length}\r\n"), SMUGGLED)),
+        row(
+            "two lengths in one header",
+            &[400],
+            post(&format!("Content-Length: 0, {length}\r\n"), SMUGGLED),
+        ),
         row("length with a sign", &[400], post("Content-Length: +0\r\n", SMUGGLED)),
         row("negative length", &[400], post("Content-Length: -1\r\n", SMUGGLED)),
         row("length in hexadecimal", &[400], post("Content-Length: 0x0\r\n", SMUGGLED)),
-        row("length beyond 64 bits", &[400], post("Content-Length: 18446744073709551616\r\n", SMUGGLED)),
+        row(
+            "length beyond 64 bits",
+            &[400],
+            post("Content-Length: 18446744073709551616\r\n", SMUGGLED),
+        ),
         row("xchunked", &[400], post("Transfer-Encoding: xchunked\r\n", &sized(SMUGGLED))),
-        row("chunked, identity", &[400], post("Transfer-Encoding: chunked, identity\r\n", &sized(SMUGGLED))),
-        row("chunked behind a tab", &[200, DONE], post("Transfer-Encoding:\tchunked\r\n", &sized(SMUGGLED))),
-        row("space before the colon", &[400], post("Transfer-Encoding : chunked\r\n", &sized(SMUGGLED))),
+        row(
+            "chunked, identity",
+            &[400],
+            post("Transfer-Encoding: chunked, identity\r\n", &sized(SMUGGLED)),
+        ),
+        row(
+            "chunked behind a tab",
+            &[200, DONE],
+            post("Transfer-Encoding:\tchunked\r\n", &sized(SMUGGLED)),
+        ),
+        row(
+            "space before the colon",
+            &[400],
+            post("Transfer-Encoding : chunked\r\n", &sized(SMUGGLED)),
+        ),
         row(
             "two transfer codings",
             &[400],
             post("Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", &sized(SMUGGLED)),
         ),
-        row("folded header", &[400], post("X: a\r\n Transfer-Encoding: chunked\r\n", &sized(SMUGGLED))),
+        row(
+            "folded header",
+            &[400],
+            post("X: a\r\n Transfer-Encoding: chunked\r\n", &sized(SMUGGLED)),
+        ),
         row("header without a colon", &[400], post("Transfer-Encoding\r\n", SMUGGLED)),
         row("NUL in a header", &[400], get("X: a\0b\r\n")),
         row("CR in a header", &[400], get("X: a\rTransfer-Encoding: chunked\r\n")),
         row(
             "chunk extensions",
             &[200, DONE],
-            post("Transfer-Encoding: chunked\r\n", &format!("{length:x};a=b\r\n{SMUGGLED}\r\n0;x\r\n\r\n")),
+            post(
+                "Transfer-Encoding: chunked\r\n",
+                &format!("{length:x};a=b\r\n{SMUGGLED}\r\n0;x\r\n\r\n"),
+            ),
         ),
         row(
             "long chunk extension",
             &[200],
-            post("Transfer-Encoding: chunked\r\n", &format!("1;{}\r\nx\r\n0\r\n\r\n", "a".repeat(100_000))),
+            post(
+                "Transfer-Encoding: chunked\r\n",
+                &format!("1;{}\r\nx\r\n0\r\n\r\n", "a".repeat(100_000)),
+            ),
         ),
         row(
             "newline in a chunk extension",
@@ -97,12 +140,18 @@ pub(crate) fn table(form: Form) -> Table {
         row(
             "many trailers",
             &[200],
-            post("Transfer-Encoding: chunked\r\n", &format!("0\r\n{}\r\n", "X: y\r\n".repeat(100_000))),
+            post(
+                "Transfer-Encoding: chunked\r\n",
+                &format!("0\r\n{}\r\n", "X: y\r\n".repeat(100_000)),
+            ),
         ),
         row(
             "HTTP/1.0 with chunks",
             &[400],
-            format!("POST /livez HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n{}", sized(SMUGGLED)),
+            format!(
+                "POST /livez HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+                sized(SMUGGLED)
+            ),
         ),
         row("HTTP/0.9", &[400], "GET /livez\r\n\r\n".into()),
         row("HTTP/1.2", &[400], "GET /livez HTTP/1.2\r\nHost: a\r\n\r\n".into()),
@@ -111,7 +160,9 @@ pub(crate) fn table(form: Form) -> Table {
         row(
             "upgrade to HTTP/2 in clear text",
             &[200, DONE],
-            get("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"),
+            get(
+                "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+            ),
         ),
         row("expectation", &[200, DONE], get("Expect: nonsense\r\n")),
     ];
@@ -158,6 +209,7 @@ async fn exchange(site: &Site, bytes: &str) -> io::Result<Vec<u16>> {
         return Err(why);
     }
     let text = String::from_utf8_lossy(&answers);
-    let statuses = text.split("HTTP/1.1 ").skip(1).filter_map(|answer| answer.get(..3)?.parse().ok());
+    let statuses =
+        text.split("HTTP/1.1 ").skip(1).filter_map(|answer| answer.get(..3)?.parse().ok());
     Ok(statuses.collect())
 }

@@ -24,7 +24,12 @@ const USER: (&str, &str) = ("Impersonate-User", "jo");
 const DONE: &str = "jo [system:authenticated] get imagestreams vic/w";
 
 const TRICKS: [Trick; 13] = [
-    Trick { name: "user", headers: &[USER], status: 200, reviews: &["mal impersonate users jo", DONE] },
+    Trick {
+        name: "user",
+        headers: &[USER],
+        status: 200,
+        reviews: &["mal impersonate users jo", DONE],
+    },
     Trick {
         name: "group of masters",
         headers: &[USER, ("Impersonate-Group", "system:masters")],
@@ -79,8 +84,18 @@ const TRICKS: [Trick; 13] = [
         status: 500,
         reviews: &[],
     },
-    Trick { name: "uid without a user", headers: &[("Impersonate-Uid", "7")], status: 500, reviews: &[] },
-    Trick { name: "extra without a user", headers: &[("Impersonate-Extra-a", "7")], status: 500, reviews: &[] },
+    Trick {
+        name: "uid without a user",
+        headers: &[("Impersonate-Uid", "7")],
+        status: 500,
+        reviews: &[],
+    },
+    Trick {
+        name: "extra without a user",
+        headers: &[("Impersonate-Extra-a", "7")],
+        status: 500,
+        reviews: &[],
+    },
     Trick {
         name: "empty user",
         headers: &[("Impersonate-User", ""), ("Impersonate-Group", "system:masters")],
@@ -113,7 +128,9 @@ pub(crate) fn tables() -> [Table; 2] {
             [] => (trick.status, &[] as &[_]),
             [first, ..] => (403, std::slice::from_ref(first)),
         };
-        Row::script(trick.name, move |site: Rc<Site>| async move { ask(&site, trick.headers, status, reviews).await })
+        Row::script(trick.name, move |site: Rc<Site>| async move {
+            ask(&site, trick.headers, status, reviews).await
+        })
     });
     let everything = Ground::with_plane(plane::everything);
     let nothing = Ground::with_plane(plane::nothing);
@@ -148,5 +165,9 @@ fn told(spec: &Value) -> String {
     let what = super::paths::told(&spec["resourceAttributes"]);
     let user = text(&spec["user"]);
     let groups: Vec<String> = spec["groups"].as_array().into_iter().flatten().map(text).collect();
-    if user == "mal" { format!("{user} {what}") } else { format!("{user} [{}] {what}", groups.join(" ")) }
+    if user == "mal" {
+        format!("{user} {what}")
+    } else {
+        format!("{user} [{}] {what}", groups.join(" "))
+    }
 }

@@ -24,12 +24,17 @@ pub(crate) fn table() -> Table {
 async fn agree(site: &Site, method: &str, target: &str, status: u16, review: &str) -> Finding {
     let plane = site.plane.as_ref().expect("the table has one");
     plane.take_reviews();
-    let answer = site.mal.send_unchecked(request(method, target)).await.map_err(|why| why.to_string())?;
+    let answer =
+        site.mal.send_unchecked(request(method, target)).await.map_err(|why| why.to_string())?;
     let reviews = plane.take_reviews();
     let asked: Vec<String> = reviews.iter().map(|spec| told(attributes(spec))).collect();
     let asked = asked.join(", ");
     // A watch answers an event a line.
-    for body in answer.body.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok()) {
+    for body in answer
+        .body
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
+    {
         let object = if body["object"].is_object() { &body["object"] } else { &body };
         reviews.first().map_or(Ok(()), |spec| is_same_object(attributes(spec), object))?;
     }
@@ -64,7 +69,11 @@ fn with_patch(request: Request) -> Request {
 }
 
 fn attributes(spec: &Value) -> &Value {
-    if spec["resourceAttributes"].is_null() { &spec["nonResourceAttributes"] } else { &spec["resourceAttributes"] }
+    if spec["resourceAttributes"].is_null() {
+        &spec["nonResourceAttributes"]
+    } else {
+        &spec["resourceAttributes"]
+    }
 }
 
 /// `VERB RESOURCE/SUBRESOURCE NAMESPACE/NAME`, as far as there are such parts.
@@ -89,10 +98,13 @@ pub(crate) fn told(attributes: &Value) -> String {
 fn is_same_object(decided: &Value, body: &Value) -> Result<(), String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (namespace, name) = (text(&decided["namespace"]), text(&decided["name"]));
-    let differs = |what: &str, found: String| Err(format!("{what} {found:?} is answered after {}", told(decided)));
+    let differs = |what: &str, found: String| {
+        Err(format!("{what} {found:?} is answered after {}", told(decided)))
+    };
     if body["kind"] == "Status" {
         let found = text(&body["details"]["name"]);
-        let is_other = body["code"] == 404 && !found.is_empty() && !name.is_empty() && found != name;
+        let is_other =
+            body["code"] == 404 && !found.is_empty() && !name.is_empty() && found != name;
         return if is_other { differs("the name", found) } else { Ok(()) };
     }
     let objects = body["items"].as_array().cloned().unwrap_or_else(|| vec![body.clone()]);

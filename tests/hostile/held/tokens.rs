@@ -18,12 +18,18 @@ const REFUSED: &[u16] = &[400, 410, 413, 414];
 
 pub(crate) fn table() -> Table {
     let encode = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
-    let token = move |start: &str, version: i64| encode(&json!({"v": "meta.k8s.io/v1", "rv": version, "start": start}));
+    let token = move |start: &str, version: i64| {
+        encode(&json!({"v": "meta.k8s.io/v1", "rv": version, "start": start}))
+    };
     let next = |token: String| format!("limit=1&continue={token}");
     let tokens = [
         ("start in another namespace", ANY, next(token("vic/", -1))),
         ("start in another namespace, escaped", ANY, next(token("../vic/w", -1))),
-        ("start above the namespace", ANY, next(token("/registry/image.openshift.io/imagestreams/vic/w", -1))),
+        (
+            "start above the namespace",
+            ANY,
+            next(token("/registry/image.openshift.io/imagestreams/vic/w", -1)),
+        ),
         ("start with NUL", ANY, next(token("\0", -1))),
         ("start with the end of the namespace", ANY, next(token("\u{7f}", -1))),
         ("start with the highest letter", ANY, next(token("\u{10ffff}", -1))),
@@ -33,8 +39,16 @@ pub(crate) fn table() -> Table {
         ("negative revision", ANY, next(token("a", i64::MIN))),
         ("empty start", REFUSED, next(token("", 1))),
         ("no start", REFUSED, next(encode(&json!({"v": "meta.k8s.io/v1", "rv": 1})))),
-        ("other version", REFUSED, next(encode(&json!({"v": "meta.k8s.io/v9", "rv": 1, "start": "a"})))),
-        ("number for a text", REFUSED, next(encode(&json!({"v": "meta.k8s.io/v1", "rv": 1, "start": 7})))),
+        (
+            "other version",
+            REFUSED,
+            next(encode(&json!({"v": "meta.k8s.io/v9", "rv": 1, "start": "a"}))),
+        ),
+        (
+            "number for a text",
+            REFUSED,
+            next(encode(&json!({"v": "meta.k8s.io/v1", "rv": 1, "start": 7}))),
+        ),
         ("deep JSON", REFUSED, next(BASE64_URL_SAFE_NO_PAD.encode("[".repeat(30_000)))),
         ("no JSON", REFUSED, next(BASE64_URL_SAFE_NO_PAD.encode("evil"))),
         ("no base64", REFUSED, next("%ff%ff".into())),
@@ -47,18 +61,38 @@ pub(crate) fn table() -> Table {
         (
             "label selector of 6,000 parts",
             ANY,
-            format!("labelSelector={}", (0..6_000).map(|n| format!("a{n}")).collect::<Vec<_>>().join(",")),
+            format!(
+                "labelSelector={}",
+                (0..6_000).map(|n| format!("a{n}")).collect::<Vec<_>>().join(",")
+            ),
         ),
-        ("label selector of nested sets", REFUSED, format!("labelSelector=a+in+{}", "(".repeat(50_000))),
-        ("field selector of another namespace", ANY, "fieldSelector=metadata.namespace%3Dvic".into()),
+        (
+            "label selector of nested sets",
+            REFUSED,
+            format!("labelSelector=a+in+{}", "(".repeat(50_000)),
+        ),
+        (
+            "field selector of another namespace",
+            ANY,
+            "fieldSelector=metadata.namespace%3Dvic".into(),
+        ),
         ("field selector of an unknown field", REFUSED, "fieldSelector=spec.evil%3Dx".into()),
-        ("field selector of escapes", ANY, format!("fieldSelector=metadata.name%3D{}", "%5C%5C".repeat(9_000))),
-        ("6,000 parameters", ANY, (0..6_000).map(|n| format!("p{n}=v")).collect::<Vec<_>>().join("&")),
+        (
+            "field selector of escapes",
+            ANY,
+            format!("fieldSelector=metadata.name%3D{}", "%5C%5C".repeat(9_000)),
+        ),
+        (
+            "6,000 parameters",
+            ANY,
+            (0..6_000).map(|n| format!("p{n}=v")).collect::<Vec<_>>().join("&"),
+        ),
         ("60,000 separators", ANY, "&".repeat(60_000)),
         ("broken escapes", ANY, "x=%&y=%f&z=%zz".into()),
         ("resource version that is no number", REFUSED, "resourceVersion=evil".into()),
     ];
-    let rows = tokens.into_iter().chain(queries).map(|(name, statuses, query)| row(name, statuses, query));
+    let rows =
+        tokens.into_iter().chain(queries).map(|(name, statuses, query)| row(name, statuses, query));
     Table::new("queries", rows.collect()).shared()
 }
 
@@ -74,10 +108,19 @@ async fn stays_inside(site: &Site, statuses: &[u16], query: &str) -> Finding {
     // It is there from the second row on.
     site.mal.send(mine).await.map_err(|why| why.to_string())?.of_status(&[201, 409])?;
     let request = get(&format!("{STREAMS}?{query}"));
-    let answer = site.mal.send_unchecked(request).await.map_err(|why| why.to_string())?.of_status(statuses)?;
-    let items = answer.json().ok().and_then(|list| list["items"].as_array().cloned()).unwrap_or_default();
+    let answer = site
+        .mal
+        .send_unchecked(request)
+        .await
+        .map_err(|why| why.to_string())?
+        .of_status(statuses)?;
+    let items =
+        answer.json().ok().and_then(|list| list["items"].as_array().cloned()).unwrap_or_default();
     match items.iter().find(|item| item["metadata"]["namespace"] != "mal") {
         Some(item) => Err(format!("another namespace is shown: {item}")),
-        None => Ok(Seen { largest: answer.body.len(), note: format!("{}, {} items", answer.status, items.len()) }),
+        None => Ok(Seen {
+            largest: answer.body.len(),
+            note: format!("{}, {} items", answer.status, items.len()),
+        }),
     }
 }

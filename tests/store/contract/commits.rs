@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use imagestream_apiserver::store::{
-    At, Change, Current, Event, Guard, Lookup, MAX_KEY_BYTES, Outcome, Outline, Range, Revision, StoreError, Txn,
-    WatchError,
+    At, Change, Current, Event, Guard, Lookup, MAX_KEY_BYTES, Outcome, Outline, Range, Revision,
+    StoreError, Txn, WatchError,
 };
 
 use crate::support::{Lab, Steps, TestStore, brief, delete, entry, key, next, put, within};
@@ -47,7 +47,10 @@ pub(crate) async fn a_commit_is_seen_by_the_next_read(lab: impl Lab) {
         let value = round.to_string();
         let revision = store.make(vec![put("/a", &value)]).await;
         assert_eq!(store.entry("/a").await, Some(entry("/a", &value, revision)));
-        assert_eq!(store.list("/a", At::Now).await.unwrap().entries, [entry("/a", &value, revision)]);
+        assert_eq!(
+            store.list("/a", At::Now).await.unwrap().entries,
+            [entry("/a", &value, revision)]
+        );
     }
 }
 
@@ -79,7 +82,9 @@ pub(crate) async fn a_known_revision_is_answered_unchanged(lab: impl Lab) {
 pub(crate) async fn a_guard_on_absence_holds_only_when_the_key_has_no_value(lab: impl Lab) {
     let store = lab.store();
     let absent = || vec![Guard::Absent(key("/a"))];
-    let Outcome::Committed(first) = store.attempt(absent(), vec![put("/a", "1")]).await else { panic!("refused") };
+    let Outcome::Committed(first) = store.attempt(absent(), vec![put("/a", "1")]).await else {
+        panic!("refused")
+    };
     let there = Current { key: key("/a"), entry: Some(entry("/a", "1", first)) };
     assert_eq!(store.attempt(absent(), vec![put("/a", "2")]).await, Outcome::Refused(vec![there]));
     store.make(vec![delete("/a")]).await;
@@ -90,21 +95,31 @@ pub(crate) async fn a_guard_on_a_revision_holds_only_for_that_revision(lab: impl
     let store = lab.store();
     let first = store.make(vec![put("/a", "1")]).await;
     let unchanged = |revision| vec![Guard::Unchanged(key("/a"), revision)];
-    let Outcome::Committed(second) = store.attempt(unchanged(first), vec![put("/a", "2")]).await else {
+    let Outcome::Committed(second) = store.attempt(unchanged(first), vec![put("/a", "2")]).await
+    else {
         panic!("refused")
     };
     let there = Current { key: key("/a"), entry: Some(entry("/a", "2", second)) };
-    assert_eq!(store.attempt(unchanged(first), vec![put("/a", "3")]).await, Outcome::Refused(vec![there]));
+    assert_eq!(
+        store.attempt(unchanged(first), vec![put("/a", "3")]).await,
+        Outcome::Refused(vec![there])
+    );
     store.make(vec![delete("/a")]).await;
     let gone = Current { key: key("/a"), entry: None };
-    assert_eq!(store.attempt(unchanged(second), vec![put("/a", "3")]).await, Outcome::Refused(vec![gone]));
+    assert_eq!(
+        store.attempt(unchanged(second), vec![put("/a", "3")]).await,
+        Outcome::Refused(vec![gone])
+    );
 }
 
 pub(crate) async fn a_refusal_changes_nothing_and_hands_back_what_is_there(lab: impl Lab) {
     let store = lab.store();
     let revision = store.make(vec![put("/a", "1"), put("/b", "2")]).await;
-    let guards =
-        vec![Guard::Absent(key("/a")), Guard::Unchanged(key("/b"), revision), Guard::Unchanged(key("/c"), revision)];
+    let guards = vec![
+        Guard::Absent(key("/a")),
+        Guard::Unchanged(key("/b"), revision),
+        Guard::Unchanged(key("/c"), revision),
+    ];
     let changes = vec![put("/a", "x"), delete("/b"), put("/c", "x")];
     let refused = vec![
         Current { key: key("/a"), entry: Some(entry("/a", "1", revision)) },
@@ -129,7 +144,10 @@ pub(crate) async fn a_transaction_without_changes_answers_the_current_revision(l
     let revision = store.make(vec![put("/a", "1")]).await;
     let guard = Guard::Unchanged(key("/a"), revision);
     assert_eq!(store.attempt(vec![guard], Vec::new()).await, Outcome::Committed(revision));
-    assert!(matches!(store.attempt(vec![Guard::Absent(key("/a"))], Vec::new()).await, Outcome::Refused(_)));
+    assert!(matches!(
+        store.attempt(vec![Guard::Absent(key("/a"))], Vec::new()).await,
+        Outcome::Refused(_)
+    ));
     assert_eq!(store.now().await, revision);
 }
 
@@ -161,7 +179,8 @@ pub(crate) async fn concurrent_increments_under_guards_lose_nothing(lab: impl La
     const ROUNDS: u64 = 25;
     let store = lab.store();
     let mut seen = store.make(vec![put("/counter", "0")]).await;
-    let tasks: Vec<_> = (0..TASKS).map(|_| tokio::spawn(increment(store.clone(), ROUNDS))).collect();
+    let tasks: Vec<_> =
+        (0..TASKS).map(|_| tokio::spawn(increment(store.clone(), ROUNDS))).collect();
     for task in tasks {
         within(task).await.unwrap();
     }
@@ -186,7 +205,8 @@ async fn increment(store: Arc<dyn TestStore>, rounds: u64) {
         loop {
             let count: u64 = std::str::from_utf8(&current.value).unwrap().parse().unwrap();
             let guard = Guard::Unchanged(key("/counter"), current.revision);
-            match store.attempt(vec![guard], vec![put("/counter", &(count + 1).to_string())]).await {
+            match store.attempt(vec![guard], vec![put("/counter", &(count + 1).to_string())]).await
+            {
                 Outcome::Committed(_) => break,
                 Outcome::Refused(mut there) => current = there.remove(0).entry.unwrap(),
             }
@@ -198,11 +218,14 @@ pub(crate) async fn only_one_of_many_concurrent_creations_wins(lab: impl Lab) {
     let store = lab.store();
     let create = |n: usize| {
         let store = store.clone();
-        async move { store.attempt(vec![Guard::Absent(key("/a"))], vec![put("/a", &n.to_string())]).await }
+        async move {
+            store.attempt(vec![Guard::Absent(key("/a"))], vec![put("/a", &n.to_string())]).await
+        }
     };
     let outcomes = futures_util::future::join_all((0..16).map(create)).await;
     let winner = store.entry("/a").await.unwrap();
-    let (won, lost): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(|o| matches!(o, Outcome::Committed(_)));
+    let (won, lost): (Vec<_>, Vec<_>) =
+        outcomes.into_iter().partition(|o| matches!(o, Outcome::Committed(_)));
     assert_eq!(won, [Outcome::Committed(winner.revision)]);
     let there = Outcome::Refused(vec![Current { key: key("/a"), entry: Some(winner) }]);
     assert!(lost.iter().all(|outcome| *outcome == there), "{lost:?}");

@@ -11,13 +11,17 @@ pub(crate) async fn below_the_compaction_point_ranges_and_watches_are_refused(la
     let two = store.make(vec![put("/a", "2")]).await;
     within(store.compact(two)).await.unwrap();
     match store.list("", At::Revision(one)).await {
-        Err(StoreError::Compacted { requested, compacted }) => assert_eq!((requested, compacted), (one, two)),
+        Err(StoreError::Compacted { requested, compacted }) => {
+            assert_eq!((requested, compacted), (one, two))
+        }
         other => panic!("{other:?}"),
     }
     let mut watch = store.watch("", one);
     for _ in 0..2 {
         match next(&mut *watch).await {
-            Err(WatchError::Compacted { requested, compacted }) => assert_eq!((requested, compacted), (one, two)),
+            Err(WatchError::Compacted { requested, compacted }) => {
+                assert_eq!((requested, compacted), (one, two))
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -48,12 +52,17 @@ pub(crate) async fn compaction_keeps_the_present_whatever_its_age(lab: impl Lab)
     assert_eq!(store.entry("/gone").await, None);
     assert_eq!(brief(&store.list("", At::Now).await.unwrap()), ["/new=1", "/old=1"]);
     let again = Guard::Absent(key("/gone"));
-    assert!(matches!(store.attempt(vec![again], vec![put("/gone", "2")]).await, Outcome::Committed(_)));
+    assert!(matches!(
+        store.attempt(vec![again], vec![put("/gone", "2")]).await,
+        Outcome::Committed(_)
+    ));
 }
 
 pub(crate) async fn a_large_compaction_leaves_the_present_and_the_later_past(lab: impl Lab) {
     let store = lab.store();
-    let changes = |round: usize| (0..100).map(|n| put(&format!("/{n:03}"), &format!("{round}-{n}"))).collect();
+    let changes = |round: usize| {
+        (0..100).map(|n| put(&format!("/{n:03}"), &format!("{round}-{n}"))).collect()
+    };
     let mut pages = Vec::new();
     for round in 0..20 {
         store.make(changes(round)).await;

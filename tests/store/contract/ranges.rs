@@ -20,10 +20,18 @@ pub(crate) async fn a_range_at_a_revision_sees_exactly_the_commits_up_to_it(lab:
     let one = store.make(vec![put("/a", "1"), put("/b", "1")]).await;
     let two = store.make(vec![put("/a", "2"), delete("/b")]).await;
     let three = store.make(vec![put("/b", "3"), delete("/a"), put("/c", "3")]).await;
-    let expected = [(empty, vec![]), (one, vec!["/a=1", "/b=1"]), (two, vec!["/a=2"]), (three, vec!["/b=3", "/c=3"])];
+    let expected = [
+        (empty, vec![]),
+        (one, vec!["/a=1", "/b=1"]),
+        (two, vec!["/a=2"]),
+        (three, vec!["/b=3", "/c=3"]),
+    ];
     for (at, entries) in expected {
         let page = store.list("/", At::Revision(at)).await.unwrap();
-        assert_eq!((brief(&page), page.revision), (entries.iter().map(|e| (*e).to_owned()).collect(), at));
+        assert_eq!(
+            (brief(&page), page.revision),
+            (entries.iter().map(|e| (*e).to_owned()).collect(), at)
+        );
     }
     let old = store.list("/", At::Revision(two)).await.unwrap();
     assert_eq!(old.entries, [entry("/a", "2", two)]);
@@ -34,7 +42,9 @@ pub(crate) async fn a_range_in_the_future_is_refused(lab: impl Lab) {
     let current = store.make(vec![put("/a", "1")]).await;
     let requested = Revision(current.0 + 1);
     match store.list("", At::Revision(requested)).await {
-        Err(StoreError::Future { requested: r, current: c }) => assert_eq!((r, c), (requested, current)),
+        Err(StoreError::Future { requested: r, current: c }) => {
+            assert_eq!((r, c), (requested, current))
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -42,9 +52,16 @@ pub(crate) async fn a_range_in_the_future_is_refused(lab: impl Lab) {
 pub(crate) async fn a_page_ends_with_the_entry_that_fills_it(lab: impl Lab) {
     let store = lab.store();
     store.make(["/p/a", "/p/b", "/p/c", "/p/d"].map(|key| put(key, "0123456789")).into()).await;
-    for (bytes, limit, expected) in
-        [(1, 0, 1), (10, 0, 1), (11, 0, 2), (20, 0, 2), (21, 2, 2), (30, 0, 3), (40, 0, 4), (0, 0, 4)]
-    {
+    for (bytes, limit, expected) in [
+        (1, 0, 1),
+        (10, 0, 1),
+        (11, 0, 2),
+        (20, 0, 2),
+        (21, 2, 2),
+        (30, 0, 3),
+        (40, 0, 4),
+        (0, 0, 4),
+    ] {
         let range = Range { prefix: "/p/".to_owned(), bytes, limit, ..Range::default() };
         let page = within(store.range(range)).await.unwrap();
         assert_eq!((page.entries.len(), page.more), (expected, expected < 4), "{bytes} bytes");
@@ -75,7 +92,11 @@ pub(crate) async fn pages_at_one_revision_fit_together_after_later_writes(lab: i
         range.start = Some(format!("{}\0", entries.last().unwrap().key));
         let n = entries.len();
         store
-            .make(vec![put(&keys[n], "new"), delete(&keys[(n + 1) % keys.len()]), put(&format!("/p/{n:02}x"), "new")])
+            .make(vec![
+                put(&keys[n], "new"),
+                delete(&keys[(n + 1) % keys.len()]),
+                put(&format!("/p/{n:02}x"), "new"),
+            ])
             .await;
     }
     assert_eq!(entries, whole.entries);
@@ -84,9 +105,11 @@ pub(crate) async fn pages_at_one_revision_fit_together_after_later_writes(lab: i
 pub(crate) async fn a_page_that_starts_outside_of_its_prefix_stays_inside(lab: impl Lab) {
     let store = lab.store();
     store.make(vec![put("/a", ""), put("/b/1", ""), put("/b/2", ""), put("/c", "")]).await;
-    for (start, expected) in [("/a", vec!["/b/1=", "/b/2="]), ("/b/2", vec!["/b/2="]), ("/b9", vec![]), ("/c", vec![])]
+    for (start, expected) in
+        [("/a", vec!["/b/1=", "/b/2="]), ("/b/2", vec!["/b/2="]), ("/b9", vec![]), ("/c", vec![])]
     {
-        let range = Range { prefix: "/b/".to_owned(), start: Some(start.to_owned()), ..Range::default() };
+        let range =
+            Range { prefix: "/b/".to_owned(), start: Some(start.to_owned()), ..Range::default() };
         assert_eq!(brief(&within(store.range(range)).await.unwrap()), expected, "{start}");
     }
 }

@@ -9,16 +9,21 @@ pub(crate) async fn a_watch_delivers_every_later_event_in_order_exactly_once(lab
     let store = lab.store();
     let mut revisions = Vec::new();
     for round in 0..200 {
-        revisions.push(store.make(vec![put("/a", &round.to_string()), put("/b", &round.to_string())]).await);
+        revisions.push(
+            store.make(vec![put("/a", &round.to_string()), put("/b", &round.to_string())]).await,
+        );
     }
     for skip in [0, 1, 57, 198] {
         let mut watch = store.watch("/", revisions[skip]);
-        let expected: Vec<_> = revisions[skip + 1..].iter().flat_map(|r| [("/a", *r), ("/b", *r)]).collect();
+        let expected: Vec<_> =
+            revisions[skip + 1..].iter().flat_map(|r| [("/a", *r), ("/b", *r)]).collect();
         let mut seen = Vec::new();
         while seen.len() < expected.len() {
             let batch = next(&mut *watch).await.unwrap();
             assert_eq!(watch.revision(), batch.revision);
-            seen.extend(batch.events.into_iter().map(|event| (event.key().clone(), event.revision())));
+            seen.extend(
+                batch.events.into_iter().map(|event| (event.key().clone(), event.revision())),
+            );
         }
         let seen: Vec<_> = seen.iter().map(|(key, revision)| (key.as_str(), *revision)).collect();
         assert_eq!(seen, expected);
@@ -61,7 +66,9 @@ pub(crate) async fn the_revision_of_a_watch_moves_past_foreign_commits(lab: impl
     within(async {
         while watch.revision() < foreign {
             let waiting = watch.next();
-            assert!(tokio::time::timeout(std::time::Duration::from_millis(1), waiting).await.is_err());
+            assert!(
+                tokio::time::timeout(std::time::Duration::from_millis(1), waiting).await.is_err()
+            );
         }
     })
     .await;
@@ -138,12 +145,16 @@ pub(crate) async fn watchers_beside_concurrent_writers_agree(lab: impl Lab) {
     const ROUNDS: usize = 60;
     let store = lab.store();
     let start = store.now().await;
-    let watchers: Vec<_> = (0..4).map(|_| tokio::spawn(collect(store.watch("/w/", start), WRITERS * ROUNDS))).collect();
+    let watchers: Vec<_> = (0..4)
+        .map(|_| tokio::spawn(collect(store.watch("/w/", start), WRITERS * ROUNDS)))
+        .collect();
     let write = |writer: usize| {
         let store = store.clone();
         tokio::spawn(async move {
             for round in 0..ROUNDS {
-                store.make(vec![put(&format!("/w/{writer}"), &round.to_string()), put("/other", "")]).await;
+                store
+                    .make(vec![put(&format!("/w/{writer}"), &round.to_string()), put("/other", "")])
+                    .await;
             }
         })
     };

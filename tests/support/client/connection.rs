@@ -44,7 +44,8 @@ impl Kept {
     /// Sends a request and takes any answer.
     pub(crate) async fn send(&mut self, request: Request) -> io::Result<Answer> {
         let request = self.client.signed(request).header("connection", "keep-alive");
-        write(&mut self.stream, &request.head(self.client.address), request.body.as_deref()).await?;
+        write(&mut self.stream, &request.head(self.client.address), request.body.as_deref())
+            .await?;
         timeout(DEADLINE, wire::read_answer(&mut self.stream, &request.method)).await?
     }
 }
@@ -88,9 +89,12 @@ impl Client {
     /// Sends requests all at once on one connection of HTTP/2.
     pub(crate) async fn send_together(&self, requests: Vec<Request>) -> io::Result<Vec<Answer>> {
         let stream = TokioIo::new(self.open(&["h2"]).await?);
-        let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.map_err(io::Error::other)?;
+        let (sender, connection) =
+            http2::handshake(TokioExecutor::new(), stream).await.map_err(io::Error::other)?;
         let connection = tokio::spawn(connection);
-        let exchanges = requests.into_iter().map(|request| self.stream_of(sender.clone(), self.signed(request)));
+        let exchanges = requests
+            .into_iter()
+            .map(|request| self.stream_of(sender.clone(), self.signed(request)));
         let answers = timeout(DEADLINE, futures_util::future::try_join_all(exchanges)).await?;
         connection.abort();
         answers.map_err(io::Error::other)
@@ -107,9 +111,17 @@ impl Client {
             message = message.header(name, value);
         }
         let body = Full::from(request.body.unwrap_or_default());
-        let (head, body) = sender.send_request(message.body(body).expect("the request is one")).await?.into_parts();
-        let text = |value: &http::HeaderValue| value.as_bytes().iter().copied().map(char::from).collect();
-        let headers = head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+        let (head, body) = sender
+            .send_request(message.body(body).expect("the request is one"))
+            .await?
+            .into_parts();
+        let text =
+            |value: &http::HeaderValue| value.as_bytes().iter().copied().map(char::from).collect();
+        let headers = head
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+            .collect();
         let body = body.collect().await?.to_bytes().to_vec();
         Ok(Answer { method: request.method, status: head.status.as_u16(), headers, body })
     }
@@ -117,7 +129,9 @@ impl Client {
     /// The request with the token of this client, unless it has credentials of its own.
     pub(super) fn signed(&self, request: Request) -> Request {
         match &self.token {
-            Some(token) if !request.has("authorization") => request.header("authorization", &format!("Bearer {token}")),
+            Some(token) if !request.has("authorization") => {
+                request.header("authorization", &format!("Bearer {token}"))
+            }
             _ => request,
         }
     }

@@ -19,7 +19,9 @@ pub(crate) struct Watch {
 impl Watch {
     /// The next event; none when the watch has come to a proper end.
     pub(crate) async fn next(&mut self) -> Option<Value> {
-        let line = timeout(DEADLINE, self.line()).await.unwrap_or_else(|_| panic!("no event within {DEADLINE:?}"));
+        let line = timeout(DEADLINE, self.line())
+            .await
+            .unwrap_or_else(|_| panic!("no event within {DEADLINE:?}"));
         let line = line.unwrap_or_else(|why| panic!("the watch broke off: {why}"));
         line.map(|line| serde_json::from_slice(&line).expect("an event is JSON"))
     }
@@ -57,7 +59,8 @@ impl Watch {
 impl Client {
     /// Begins a watch, which must be granted.
     pub(crate) async fn watch(&self, request: Request) -> Watch {
-        let watch = timeout(DEADLINE, self.begin_watch(request)).await.expect("a watch begins in time");
+        let watch =
+            timeout(DEADLINE, self.begin_watch(request)).await.expect("a watch begins in time");
         let watch = watch.expect("a watch begins");
         assert_eq!(watch.head.status, 200, "{:?}", watch.head.headers);
         watch

@@ -19,7 +19,8 @@ impl Client {
         headers: &[(&str, &str)],
     ) -> (Response<Option<Vec<u8>>>, Socket) {
         let stream = self.open(&["http/1.1"]).await.expect("a connection");
-        let mut request = format!("wss://localhost{target}").into_client_request().expect("a request");
+        let mut request =
+            format!("wss://localhost{target}").into_client_request().expect("a request");
         let token = self.token.as_ref().map(|token| ("authorization", format!("Bearer {token}")));
         let headers = headers.iter().map(|&(name, value)| (name, value.to_owned()));
         for (name, value) in headers.chain(token) {

@@ -8,7 +8,10 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 use super::Answer;
 
 /// Reads the answer to a request with this method; interim answers (1xx) are passed over.
-pub(crate) async fn read_answer<R: AsyncBufRead + Unpin>(stream: &mut R, method: &str) -> io::Result<Answer> {
+pub(crate) async fn read_answer<R: AsyncBufRead + Unpin>(
+    stream: &mut R,
+    method: &str,
+) -> io::Result<Answer> {
     let (mut status, mut headers) = read_head(stream).await?;
     while (100..200).contains(&status) {
         (status, headers) = read_head(stream).await?;
@@ -17,7 +20,10 @@ pub(crate) async fn read_answer<R: AsyncBufRead + Unpin>(stream: &mut R, method:
     if method == "HEAD" || matches!(status, 204 | 304) {
         return Ok(answer);
     }
-    if answer.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
+    if answer
+        .header("transfer-encoding")
+        .is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"))
+    {
         answer.body = read_chunks(stream).await?;
     } else if let Some(length) = answer.header("content-length") {
         let length = length.parse().map_err(|_| bad(&format!("content-length {length}")))?;
@@ -28,7 +34,9 @@ pub(crate) async fn read_answer<R: AsyncBufRead + Unpin>(stream: &mut R, method:
     Ok(answer)
 }
 
-pub(super) async fn read_head<R: AsyncBufRead + Unpin>(stream: &mut R) -> io::Result<(u16, Vec<(String, String)>)> {
+pub(super) async fn read_head<R: AsyncBufRead + Unpin>(
+    stream: &mut R,
+) -> io::Result<(u16, Vec<(String, String)>)> {
     let first = read_line(stream).await?;
     let status = first.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
     let status = status.ok_or_else(|| bad(&format!("status line {first:?}")))?;
@@ -38,7 +46,8 @@ pub(super) async fn read_head<R: AsyncBufRead + Unpin>(stream: &mut R) -> io::Re
         if line.is_empty() {
             return Ok((status, headers));
         }
-        let (name, value) = line.split_once(':').ok_or_else(|| bad(&format!("header line {line:?}")))?;
+        let (name, value) =
+            line.split_once(':').ok_or_else(|| bad(&format!("header line {line:?}")))?;
         headers.push((name.to_ascii_lowercase(), value.trim_matches([' ', '\t']).to_owned()));
     }
 }
@@ -50,7 +59,10 @@ async fn read_chunks<R: AsyncBufRead + Unpin>(stream: &mut R) -> io::Result<Vec<
 }
 
 /// Reads one chunk and tells its size; the last one has none.
-pub(super) async fn read_chunk<R: AsyncBufRead + Unpin>(stream: &mut R, body: &mut Vec<u8>) -> io::Result<u64> {
+pub(super) async fn read_chunk<R: AsyncBufRead + Unpin>(
+    stream: &mut R,
+    body: &mut Vec<u8>,
+) -> io::Result<u64> {
     let line = read_line(stream).await?;
     let size = line.split(';').next().unwrap_or_default().trim();
     let size = u64::from_str_radix(size, 16).map_err(|_| bad(&format!("chunk size {line:?}")))?;
@@ -60,7 +72,11 @@ pub(super) async fn read_chunk<R: AsyncBufRead + Unpin>(stream: &mut R, body: &m
     Ok(size)
 }
 
-async fn read_exactly<R: AsyncBufRead + Unpin>(stream: &mut R, length: u64, body: &mut Vec<u8>) -> io::Result<()> {
+async fn read_exactly<R: AsyncBufRead + Unpin>(
+    stream: &mut R,
+    length: u64,
+    body: &mut Vec<u8>,
+) -> io::Result<()> {
     let read = stream.take(length).read_to_end(body).await? as u64;
     if read == length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }

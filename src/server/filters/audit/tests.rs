@@ -25,7 +25,11 @@ const WATCH: &str = "/apis/image.openshift.io/v1/imagestreams?watch=1";
 async fn events(work: impl FnOnce(&Arc<AuditLog>)) -> Vec<Value> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("audit.log");
-    let options = Options { audit_log_path: Some(path.clone()), audit_log_maxsize: 1, audit_log_maxbackup: 1 };
+    let options = Options {
+        audit_log_path: Some(path.clone()),
+        audit_log_maxsize: 1,
+        audit_log_maxbackup: 1,
+    };
     let log = Arc::new(AuditLog::open(&options, &Metrics::new()).unwrap().unwrap());
     work(&log);
     log.close().await;
@@ -34,7 +38,10 @@ async fn events(work: impl FnOnce(&Arc<AuditLog>)) -> Vec<Value> {
 }
 
 fn request(method: &str, uri: &str, headers: &[(&str, &str)]) -> Request {
-    let peer = Peer { address: "10.0.0.1:4000".parse().unwrap(), certificates: Arc::new(PeerCertificates::default()) };
+    let peer = Peer {
+        address: "10.0.0.1:4000".parse().unwrap(),
+        certificates: Arc::new(PeerCertificates::default()),
+    };
     let mut request = Request::builder().method(method).uri(uri).extension(peer);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -44,7 +51,8 @@ fn request(method: &str, uri: &str, headers: &[(&str, &str)]) -> Request {
 
 /// Passes the entry of a request to `work`.
 fn with_entry(log: &Arc<AuditLog>, request: &Request, work: impl FnOnce(AuditEntry<'_>)) {
-    let (path, query) = (RequestPath::new(request.uri().path()), Query::parse(request.uri().query()));
+    let (path, query) =
+        (RequestPath::new(request.uri().path()), Query::parse(request.uri().query()));
     let info = RequestInfo::new(request.method(), &path, &query);
     work(AuditEntry::begin(Some(log), &ID, request, &info));
 }
@@ -71,11 +79,11 @@ async fn a_request_leaves_what_became_known_of_it() {
     let users = (&event["user"]["username"], &event["impersonatedUser"]["username"]);
     assert_eq!(users, (&json!("alice"), &json!("zoe")));
     assert_eq!((&event["verb"], &event["userAgent"]), (&json!("create"), &json!("kubectl/v1")));
-    let object =
-        json!({"resource": "imagestreams", "namespace": "lab", "apiGroup": "image.openshift.io", "apiVersion": "v1"});
+    let object = json!({"resource": "imagestreams", "namespace": "lab", "apiGroup": "image.openshift.io", "apiVersion": "v1"});
     assert_eq!(event["objectRef"], object);
     assert_eq!(event["sourceIPs"], json!(["10.0.0.1"]));
-    let annotations = json!({"authorization.k8s.io/decision": "forbid", "authorization.k8s.io/reason": "no"});
+    let annotations =
+        json!({"authorization.k8s.io/decision": "forbid", "authorization.k8s.io/reason": "no"});
     assert_eq!(event["annotations"], annotations);
     assert_eq!(event["responseStatus"]["reason"], "Unauthorized");
     assert!(event["requestReceivedTimestamp"].as_str() <= event["stageTimestamp"].as_str());
@@ -84,19 +92,30 @@ async fn a_request_leaves_what_became_known_of_it() {
 
 #[tokio::test]
 async fn a_request_whose_client_goes_away_leaves_an_event() {
-    let events = events(|log| with_entry(log, &request("POST", "/version", &[]), |entry| drop(entry))).await;
+    let events =
+        events(|log| with_entry(log, &request("POST", "/version", &[]), |entry| drop(entry))).await;
     assert_eq!((&events[0]["verb"], &events[0]["objectRef"]), (&json!("post"), &Value::Null));
-    assert_eq!(events[0]["responseStatus"], json!({"metadata": {}, "message": "Connection closed early"}));
+    assert_eq!(
+        events[0]["responseStatus"],
+        json!({"metadata": {}, "message": "Connection closed early"})
+    );
 }
 
 #[tokio::test]
 async fn an_answer_that_goes_on_leaves_an_event_at_each_end() {
-    let events = events(|log| with_entry(log, &request("GET", WATCH, &[]), |entry| drop(entry.start(&answer(200)))));
+    let events = events(|log| {
+        with_entry(log, &request("GET", WATCH, &[]), |entry| drop(entry.start(&answer(200))))
+    });
     let events = events.await;
     let stages: Vec<_> = events.iter().map(|event| event["stage"].as_str().unwrap()).collect();
     assert_eq!(stages, ["ResponseStarted", "ResponseComplete"]);
     assert!(events.iter().all(|event| event["responseStatus"]["code"] == 200));
-    assert!(events.iter().all(|event| event["verb"] == "watch" && event["objectRef"]["resource"] == "imagestreams"));
+    assert!(
+        events
+            .iter()
+            .all(|event| event["verb"] == "watch"
+                && event["objectRef"]["resource"] == "imagestreams")
+    );
 }
 
 #[tokio::test]
@@ -114,10 +133,15 @@ async fn a_panic_leaves_an_event() {
 #[tokio::test]
 async fn forwarding_is_believed_of_a_proxy_and_of_nobody_else() {
     let many = "9.9.9.9,".repeat(1000);
-    let forged = [("x-forwarded-for", "9.9.9.9, nonsense, ::ffff:8.8.8.8"), ("x-real-ip", "7.7.7.7")];
+    let forged =
+        [("x-forwarded-for", "9.9.9.9, nonsense, ::ffff:8.8.8.8"), ("x-real-ip", "7.7.7.7")];
     let events = events(|log| {
         with_entry(log, &request("GET", "/", &forged), |entry| entry.end(&answer(200)));
-        let cases = [&forged[..], &[("x-forwarded-for", &many)], &[("x-forwarded-for", "9.9.9.9,10.0.0.1")]];
+        let cases = [
+            &forged[..],
+            &[("x-forwarded-for", &many)],
+            &[("x-forwarded-for", "9.9.9.9,10.0.0.1")],
+        ];
         for headers in cases {
             with_entry(log, &request("GET", "/", headers), |mut entry| {
                 entry.context.is_passed_on = true;
@@ -143,5 +167,7 @@ async fn long_headers_are_cut_and_tokens_in_a_query_are_hidden() {
     assert_eq!(event["requestURI"], "/a?b=1&access_token=REDACTED&c=2");
     assert_eq!(event["responseStatus"], json!({"metadata": {}, "code": 404}));
     let agent = event["userAgent"].as_str().unwrap();
-    assert!(agent.len() == MAX_HEADER_BYTES + "...TRUNCATED".len() && agent.ends_with("...TRUNCATED"));
+    assert!(
+        agent.len() == MAX_HEADER_BYTES + "...TRUNCATED".len() && agent.ends_with("...TRUNCATED")
+    );
 }

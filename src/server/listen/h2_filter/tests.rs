@@ -10,7 +10,9 @@ use std::task::Wake;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::super::frames::{CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameHead, HEADERS, RST_STREAM};
+use super::super::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameHead, HEADERS, RST_STREAM,
+};
 use super::*;
 
 /// A stream that accepts a given number of bytes at a time, and yields given bytes.
@@ -24,7 +26,11 @@ struct End {
 }
 
 impl AsyncRead for End {
-    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let count = buffer.remaining().min(self.to_read.len());
         let bytes: Vec<u8> = self.to_read.drain(..count).collect();
         buffer.put_slice(&bytes);
@@ -33,7 +39,11 @@ impl AsyncRead for End {
 }
 
 impl AsyncWrite for End {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let max = self.takes.pop_front().unwrap_or(usize::MAX);
         if max == 0 || self.is_blocked {
             cx.waker().wake_by_ref();
@@ -90,7 +100,10 @@ fn filter(is_exempt: bool) -> H2Filter<End, impl Fn() -> bool + Unpin> {
 }
 
 /// Passes frames of a client through the filter.
-async fn receive<E: Fn() -> bool + Unpin>(filter: &mut H2Filter<End, E>, frames: &[u8]) -> io::Result<()> {
+async fn receive<E: Fn() -> bool + Unpin>(
+    filter: &mut H2Filter<End, E>,
+    frames: &[u8],
+) -> io::Result<()> {
     filter.stream.to_read.extend_from_slice(frames);
     while !filter.stream.to_read.is_empty() {
         let _read = filter.read(&mut [0; 1000]).await?;
@@ -102,17 +115,24 @@ async fn receive<E: Fn() -> bool + Unpin>(filter: &mut H2Filter<End, E>, frames:
 async fn after(streams: &[u32]) -> H2Filter<End, impl Fn() -> bool + Unpin> {
     let mut filter = filter(false);
     let requests = streams.iter().flat_map(|&stream| request(stream));
-    receive(&mut filter, &[b' '; PREFACE as usize].into_iter().chain(requests).collect::<Vec<_>>()).await.unwrap();
+    receive(&mut filter, &[b' '; PREFACE as usize].into_iter().chain(requests).collect::<Vec<_>>())
+        .await
+        .unwrap();
     filter
 }
 
 /// The bytes that the filter sends when `bytes` are written in chunks of `size`.
-async fn sent<E: Fn() -> bool + Unpin>(filter: &mut H2Filter<End, E>, bytes: &[u8], size: usize) -> Vec<u8> {
+async fn sent<E: Fn() -> bool + Unpin>(
+    filter: &mut H2Filter<End, E>,
+    bytes: &[u8],
+    size: usize,
+) -> Vec<u8> {
     let mut left = bytes;
     while !left.is_empty() {
         let (first, second) = left[..left.len().min(size)].split_at(left.len().min(size) / 3);
         let pieces = [IoSlice::new(first), IoSlice::new(second)];
-        let count = poll_fn(|cx| Pin::new(&mut *filter).poll_write_vectored(cx, &pieces)).await.unwrap();
+        let count =
+            poll_fn(|cx| Pin::new(&mut *filter).poll_write_vectored(cx, &pieces)).await.unwrap();
         assert!(count > 0);
         left = &left[count..];
     }
@@ -122,7 +142,9 @@ async fn sent<E: Fn() -> bool + Unpin>(filter: &mut H2Filter<End, E>, bytes: &[u
 
 #[tokio::test]
 async fn a_malformed_request_gets_400_at_any_chunk_size() {
-    let around = |middle: &[u8]| [&frame(DATA, 0, 1, &[3; 40]), middle, &frame(DATA, END_STREAM, 1, b"end")].concat();
+    let around = |middle: &[u8]| {
+        [&frame(DATA, 0, 1, &[3; 40]), middle, &frame(DATA, END_STREAM, 1, b"end")].concat()
+    };
     let headers = frame(HEADERS, END_HEADERS, 1, b"\x88");
     for size in 1..100 {
         let mut filter = after(&[1, 3]).await;
@@ -150,7 +172,11 @@ async fn a_reset_is_replaced_only_where_no_response_has_begun() {
         (vec![], reset(3, 1), reset(3, 1)),
         (vec![], reset(2, 1), reset(2, 1)),
         // Not a valid reset.
-        (vec![], frame(RST_STREAM, 0, 1, &[0, 0, 0, 1, 0]), frame(RST_STREAM, 0, 1, &[0, 0, 0, 1, 0])),
+        (
+            vec![],
+            frame(RST_STREAM, 0, 1, &[0, 0, 0, 1, 0]),
+            frame(RST_STREAM, 0, 1, &[0, 0, 0, 1, 0]),
+        ),
     ] {
         let mut filter = after(&[1]).await;
         sent(&mut filter, &before, 1000).await;
@@ -167,7 +193,12 @@ async fn a_reset_by_the_client_needs_no_response() {
 
 #[tokio::test]
 async fn a_header_block_is_not_interrupted() {
-    let block = [&frame(HEADERS, 0, 1, b"\x88")[..], &reset(3, 1), &frame(CONTINUATION, END_HEADERS, 1, b"")].concat();
+    let block = [
+        &frame(HEADERS, 0, 1, b"\x88")[..],
+        &reset(3, 1),
+        &frame(CONTINUATION, END_HEADERS, 1, b""),
+    ]
+    .concat();
     for size in 1..50 {
         let mut filter = after(&[1, 3]).await;
         assert_eq!(sent(&mut filter, &block, size).await, block, "{size}");
@@ -184,7 +215,8 @@ async fn a_block_that_may_hold_too_long_a_url_gets_414() {
         frames.extend(frame(CONTINUATION, 0, 1, &block[1]));
         frames.extend(frame(CONTINUATION, END_HEADERS, 1, &block[2]));
         receive(&mut filter, &frames).await.unwrap();
-        let response = [frame(HEADERS, END_HEADERS | END_STREAM, 1, expected), reset(1, 0)].concat();
+        let response =
+            [frame(HEADERS, END_HEADERS | END_STREAM, 1, expected), reset(1, 0)].concat();
         assert_eq!(sent(&mut filter, &reset(1, 1), 1000).await, response);
     }
 }
@@ -195,10 +227,13 @@ async fn a_block_with_too_long_a_name_gets_431() {
     // A name of 65,536 bytes and a value of one.
     let block = [&[0, 0x7f, 0x81, 0xff, 0x03][..], &[b'n'; 65_536], &[1, b'v']].concat();
     let mut frames = frame(HEADERS, END_STREAM, 1, &block[..16_000]);
-    frames.extend(block[16_000..64_000].chunks(16_000).flat_map(|part| frame(CONTINUATION, 0, 1, part)));
+    frames.extend(
+        block[16_000..64_000].chunks(16_000).flat_map(|part| frame(CONTINUATION, 0, 1, part)),
+    );
     frames.extend(frame(CONTINUATION, END_HEADERS, 1, &block[64_000..]));
     receive(&mut filter, &frames).await.unwrap();
-    let response = [frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x08\x03431"), reset(1, 0)].concat();
+    let response =
+        [frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x08\x03431"), reset(1, 0)].concat();
     assert_eq!(sent(&mut filter, &reset(1, 1), 1000).await, response);
 }
 
@@ -309,12 +344,15 @@ async fn an_incomplete_frame_is_sent_at_shutdown() {
 #[tokio::test]
 async fn nothing_is_read_while_too_many_resets_are_pending() {
     let mut filter = after(&[1]).await;
-    let mut requests: Vec<_> = (0..MAX_PENDING_RESETS + 2).map(|_| filter.activity.enter()).collect();
+    let mut requests: Vec<_> =
+        (0..MAX_PENDING_RESETS + 2).map(|_| filter.activity.enter()).collect();
     filter.stream.to_read = request(3);
     // One stream is open, so one more request may be in flight.
     assert!(
-        poll_fn(|cx| Poll::Ready(Pin::new(&mut filter).poll_read(cx, &mut ReadBuf::new(&mut [0; 9])).is_pending()))
-            .await
+        poll_fn(|cx| Poll::Ready(
+            Pin::new(&mut filter).poll_read(cx, &mut ReadBuf::new(&mut [0; 9])).is_pending()
+        ))
+        .await
     );
     requests.pop();
     assert_eq!(filter.read(&mut [0; 9]).await.unwrap(), 9);
@@ -334,7 +372,12 @@ fn frames() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     prop_oneof![
         // Only on streams without resets.
         (payload(), 5..10_u32).prop_map(|(payload, id)| frame(DATA, 0, 2 * id + 1, &payload)),
-        (payload(), 5..10_u32).prop_map(|(payload, id)| frame(HEADERS, END_HEADERS, 2 * id + 1, &payload)),
+        (payload(), 5..10_u32).prop_map(|(payload, id)| frame(
+            HEADERS,
+            END_HEADERS,
+            2 * id + 1,
+            &payload
+        )),
         (payload(), payload()).prop_map(|(one, two)| {
             [frame(HEADERS, 0, 11, &one), frame(CONTINUATION, END_HEADERS, 11, &two)].concat()
         }),

@@ -140,12 +140,18 @@ fn read_fields(mut block: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
 
 #[test]
 fn too_long_a_name_becomes_fields_that_h2_rejects() {
-    for (huffman, length) in
-        [(0, 65_536), (0, 70_000), (0, 1 << 20), (0, (1 << 21) + 126), (0x80, 40_960), (0x80, 65_000)]
-    {
+    for (huffman, length) in [
+        (0, 65_536),
+        (0, 70_000),
+        (0, 1 << 20),
+        (0, (1 << 21) + 126),
+        (0x80, 40_960),
+        (0x80, 65_000),
+    ] {
         let around = literal(0, 0, b"around", b"1");
         let long = literal(0x10, huffman, &vec![b'n'; length], b"value");
-        let (bytes, found) = scanned(&frames(&[&around[..], &long, &around].concat(), &[FRAME]), &[usize::MAX]);
+        let (bytes, found) =
+            scanned(&frames(&[&around[..], &long, &around].concat(), &[FRAME]), &[usize::MAX]);
         assert_eq!(found, 1, "{length}");
         let fields = read_fields(&block_of(&bytes));
         let [first, name, number, value, last] = &fields[..] else { panic!("{}", fields.len()) };
@@ -162,8 +168,14 @@ fn too_long_a_name_becomes_fields_that_h2_rejects() {
 #[test]
 fn a_name_is_replaced_at_any_read_size() {
     let long = |huffman, length| literal(0, huffman, &vec![b'n'; length], b"value");
-    let block = [&[0x82, 0x84][..], &long(0, 70_000), &long(0x80, 41_000), &literal(0, 0, b"x", b"y")].concat();
-    for bytes in [frames(&block, &[FRAME]), frames(&block, &[0, 1, 1, 1, 2, 500]), padded_frames(&block, 200)] {
+    let block =
+        [&[0x82, 0x84][..], &long(0, 70_000), &long(0x80, 41_000), &literal(0, 0, b"x", b"y")]
+            .concat();
+    for bytes in [
+        frames(&block, &[FRAME]),
+        frames(&block, &[0, 1, 1, 1, 2, 500]),
+        padded_frames(&block, 200),
+    ] {
         let (expected, found) = scanned(&bytes, &[usize::MAX]);
         assert_eq!(found, 2);
         assert_ne!(expected, bytes);
@@ -218,26 +230,30 @@ fn only_header_blocks_of_several_frames_are_scanned() {
 
 /// An instruction whose name is not too long.
 fn instruction() -> impl Strategy<Value = Vec<u8>> {
-    let length = || prop_oneof![8 => 0..300_usize, 1 => 40_000..66_000_usize, 1 => 66_000..80_000_usize];
+    let length =
+        || prop_oneof![8 => 0..300_usize, 1 => 40_000..66_000_usize, 1 => 66_000..80_000_usize];
     let huffman = || prop_oneof![Just(0_u8), Just(0x80)];
     let indexed = (1..5_000_usize).prop_map(|index| integer(0x80, 0x7f, index));
     let size = (0..5_000_usize).prop_map(|size| integer(0x20, 0x1f, size));
     let kind = prop_oneof![Just((0_u8, 0x0f_u8)), Just((0x10, 0x0f)), Just((0x40, 0x3f))];
-    let with_index =
-        (kind, 1..200_usize, huffman(), length(), any::<u8>()).prop_map(|(kind, index, code, length, byte)| {
+    let with_index = (kind, 1..200_usize, huffman(), length(), any::<u8>()).prop_map(
+        |(kind, index, code, length, byte)| {
             [integer(kind.0, kind.1, index), string(code, &vec![byte; length])].concat()
-        });
+        },
+    );
     let bits = prop_oneof![Just(0_u8), Just(0x10), Just(0x40)];
-    let with_name = (bits, huffman(), length(), length(), any::<u8>()).prop_map(|(bits, code, name, value, byte)| {
-        let longest = if bits == 0x40 {
-            usize::MAX
-        } else if code == 0 {
-            65_535
-        } else {
-            40_959
-        };
-        literal(bits, code, &vec![byte; name.min(longest)], &vec![byte; value])
-    });
+    let with_name = (bits, huffman(), length(), length(), any::<u8>()).prop_map(
+        |(bits, code, name, value, byte)| {
+            let longest = if bits == 0x40 {
+                usize::MAX
+            } else if code == 0 {
+                65_535
+            } else {
+                40_959
+            };
+            literal(bits, code, &vec![byte; name.min(longest)], &vec![byte; value])
+        },
+    );
     prop_oneof![indexed, size, with_index, with_name]
 }
 

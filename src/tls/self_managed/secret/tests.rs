@@ -40,7 +40,9 @@ impl ApiServer {
             let (_, code) = self.errors.remove(at).unwrap();
             return (code, status(code));
         }
-        let Some(current) = self.current() else { return (StatusCode::NOT_FOUND, status(StatusCode::NOT_FOUND)) };
+        let Some(current) = self.current() else {
+            return (StatusCode::NOT_FOUND, status(StatusCode::NOT_FOUND));
+        };
         if method == Method::PUT {
             if let Some(data) = self.concurrent_write.take() {
                 self.put(&data);
@@ -49,7 +51,8 @@ impl ApiServer {
             if new.metadata.resource_version != Some(self.version.to_string()) {
                 return (StatusCode::CONFLICT, status(StatusCode::CONFLICT));
             }
-            (self.secret, self.version, self.updates) = (Some(new.clone()), self.version + 1, self.updates + 1);
+            (self.secret, self.version, self.updates) =
+                (Some(new.clone()), self.version + 1, self.updates + 1);
             return (StatusCode::OK, serde_json::to_value(new).unwrap());
         }
         (StatusCode::OK, serde_json::to_value(current).unwrap())
@@ -84,7 +87,12 @@ fn replica(api_server: &Shared) -> CertificateSecret {
         }
     });
     let names = vec!["images.registry.svc".to_owned()];
-    CertificateSecret::new(Client::new(service, "default"), "registry".into(), "serving".into(), names)
+    CertificateSecret::new(
+        Client::new(service, "default"),
+        "registry".into(),
+        "serving".into(),
+        names,
+    )
 }
 
 fn now() -> Timestamp {
@@ -111,7 +119,11 @@ async fn first_replica_fills_an_empty_secret() {
 async fn other_secret_keys_stay_and_empty_values_are_missing() {
     let data = [("tls.crt", ""), ("tls.key", ""), ("mine", "kept")];
     let data = data.map(|(key, value)| (key.to_owned(), ByteString(value.into())));
-    let secret = Secret { data: Some(data.into()), type_: Some("kubernetes.io/tls".into()), ..Secret::default() };
+    let secret = Secret {
+        data: Some(data.into()),
+        type_: Some("kubernetes.io/tls".into()),
+        ..Secret::default()
+    };
     let api_server = ApiServer::with(secret);
     replica(&api_server).load(now()).await.unwrap();
     let loaded = api_server.lock().unwrap().secret.clone().unwrap();
@@ -128,9 +140,13 @@ async fn one_of_two_concurrent_replicas_uses_the_others_data() {
     let other = ApiServer::with(Secret::default());
     let other_loaded = replica(&other).load(now()).await.unwrap();
     let api_server = ApiServer::with(Secret::default());
-    api_server.lock().unwrap().concurrent_write = Some(data(&other.lock().unwrap().secret.clone().unwrap()));
+    api_server.lock().unwrap().concurrent_write =
+        Some(data(&other.lock().unwrap().secret.clone().unwrap()));
     let own = replica(&api_server).load(now()).await.unwrap();
-    assert_eq!((&own.pair.key.cert, &own.bundle), (&other_loaded.pair.key.cert, &other_loaded.bundle));
+    assert_eq!(
+        (&own.pair.key.cert, &own.bundle),
+        (&other_loaded.pair.key.cert, &other_loaded.bundle)
+    );
     assert_eq!(api_server.lock().unwrap().updates, 0);
 }
 
@@ -154,8 +170,16 @@ async fn secret_errors_name_a_remedy_and_create_nothing() {
     assert!(missing.lock().unwrap().secret.is_none());
     let api_server = ApiServer::with(Secret::default());
     for (method, code, expected) in [
-        (Method::GET, StatusCode::FORBIDDEN, "may not get it (it says no): a Role in registry must allow"),
-        (Method::PUT, StatusCode::FORBIDDEN, "may not update it (it says no): a Role in registry must allow"),
+        (
+            Method::GET,
+            StatusCode::FORBIDDEN,
+            "may not get it (it says no): a Role in registry must allow",
+        ),
+        (
+            Method::PUT,
+            StatusCode::FORBIDDEN,
+            "may not update it (it says no): a Role in registry must allow",
+        ),
         (Method::PUT, StatusCode::UNPROCESSABLE_ENTITY, "update is refused: it says no"),
         (Method::GET, StatusCode::INTERNAL_SERVER_ERROR, "get is refused: it says no"),
     ] {
@@ -184,7 +208,10 @@ async fn errors_name_the_key_of_the_secret() {
     };
     spoil("ca.key");
     let warning = store.load(now()).await.unwrap().warning.unwrap().to_string();
-    assert!(warning.contains("ca.key of secret registry/serving (--cert-secret), or remove both"), "{warning}");
+    assert!(
+        warning.contains("ca.key of secret registry/serving (--cert-secret), or remove both"),
+        "{warning}"
+    );
     spoil("tls.key");
     let error = store.load(now()).await.err().unwrap();
     assert!(!error.is_retryable(), "not retryable: {error}");
