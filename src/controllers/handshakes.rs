@@ -45,6 +45,8 @@ impl HandshakeController {
                 Err(error) => error!(%error, "TLS cannot be set up with new CAs of clients"),
             }
         }
+        // Only a shutdown stops the sender, and it stops this controller as well.
+        std::future::pending().await
     }
 }
 

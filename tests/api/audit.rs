@@ -106,7 +106,7 @@ async fn a_disk_that_is_full_does_not_stop_the_server() {
     }
     api.server.stop().await;
     let log = api.server.log().join("\n");
-    assert_eq!(log.matches("it cannot be written, trying again").count(), 1, "{log}");
+    assert_eq!(log.matches("cannot write the audit log, retrying").count(), 1, "{log}");
 }
 
 #[tokio::test]

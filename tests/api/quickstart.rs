@@ -170,8 +170,8 @@ async fn kubectl_explains_fields_and_validates_what_it_creates() {
         String::from_utf8_lossy(&paste(&explain, parent.path()).await.stdout).into_owned();
     for text in [
         "ImageStreamImage",
-        "The layers, lowest first.",
-        "Size in bytes as the registry stores it.",
+        "DockerImageLayers is the list of layers of the image, lowest first.",
+        "Size is the size of the layer in bytes, as stored in the registry.",
     ] {
         assert!(explained.contains(text), "{text} is missing:\n{explained}");
     }

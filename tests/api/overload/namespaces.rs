@@ -6,7 +6,7 @@ use crate::fixtures::stream;
 use crate::harness::{Api, Expect, STREAMS};
 
 const FULL: &str = "imagestreams.image.openshift.io \"more\" is forbidden: namespace \"ns\" has 2 imagestreams and may have no \
-                    more: delete some, or have --max-objects-per-namespace of the server raised";
+                    more: delete some, or raise --max-objects-per-namespace of the server";
 
 async fn limited() -> Api {
     Api::with(&["--max-objects-per-namespace=2"]).await
