@@ -1,6 +1,6 @@
 //! An aggregated Kubernetes API server for `image.openshift.io/v1`.
 //!
-//! This page describes the architecture for readers of the code: the layers, the way of three
+//! This page describes the architecture for readers of the code: the layers, the path of three
 //! requests, and how to extend the server. Manuals for users and operators start at `README.md`.
 //!
 //! # Layers
@@ -49,8 +49,8 @@
 //! * [`registry`] knows Kubernetes objects, not HTTP. Its client is an [`registry::actor::Actor`]:
 //!   the user behind a request, or a part of this process.
 //! * [`endpoints`] knows HTTP, not images. A resource is a value, an
-//!   [`endpoints::endpoint::Endpoint`]: routes, verbs, discovery, OpenAPI, and 404 and 405 responses
-//!   follow from it.
+//!   [`endpoints::endpoint::Endpoint`]: routes, verbs, discovery, OpenAPI, and 404 and 405
+//!   responses follow from it.
 //! * [`controllers`] keep subjects such as certificates current. A [`controllers::Supervisor`]
 //!   restarts them, and runs those of shared state on one replica only.
 //! * [`domain`] is pure: clocks, randomness and stored objects are arguments.
@@ -68,37 +68,38 @@
 //!    certificate and proves possession of its key, no more. [`server::listen::Peer`] carries the
 //!    certificate along with each request.
 //! 2. `FilterChain::serve` in `server/filters/mod.rs` lists the filters of each request, one file
-//!    each. It reads method, path and query once, into the
-//!    [`endpoints::request_info::RequestInfo`] that all others use: authorization, routing, audit and
-//!    metrics. Then it assigns the audit ID, begins the audit entry, checks URL and `Host`
-//!    (`well_formed`), and sets the `deadline`.
+//!    each. It reads method, path and query once, into the [`endpoints::request_info::RequestInfo`]
+//!    that all others use: authorization, routing, audit and metrics. Then it assigns the audit ID,
+//!    begins the audit entry, checks URL and `Host` (`well_formed`), and sets the `deadline`.
 //! 3. The filter `authentication` verifies front proxy, client certificate or token
-//!    ([`auth::Authenticator`]), `impersonation` replaces the user if the client asks for it, and all
-//!    credentials are removed from the request.
+//!    ([`auth::Authenticator`]), `impersonation` replaces the user if the client asks for it, and
+//!    all credentials are removed from the request.
 //! 4. `authorization` looks up a cached decision. `in_flight` admits the request or refuses it with
 //!    429. If no decision is cached, `authorization` sends a SubjectAccessReview; equal reviews are
 //!    sent once ([`auth::AccessReviews`]).
 //! 5. `Router::handle` in `server/router.rs` builds the [`endpoints::serve::Request`] (other paths,
-//!    such as discovery, are served by axum). [`endpoints::serve::Api::serve`] finds the endpoint and
-//!    the verb, negotiates the representation ([`endpoints::negotiation`]), and calls the handler with
-//!    a [`endpoints::context::RequestContext`].
-//! 6. The handler, `StreamImageHandler` in `resources/imagestreamimages.rs`, gets the digests of the stream from
-//!    [`resources::Catalog::stream_view`]: a sorted index in memory, read again when the stream's
-//!    revision changes. [`domain::stream_index::StreamIndex::matches`] is a binary search. Only if that
-//!    does not decide, the handler also searches the children of manifest lists
-//!    ([`resources::Catalog::image_closure`]), collected once for all requests that wait.
+//!    such as discovery, are served by axum). [`endpoints::serve::Api::serve`] finds the endpoint
+//!    and the verb, negotiates the representation ([`endpoints::negotiation`]), and calls the
+//!    handler with a [`endpoints::context::RequestContext`].
+//! 6. The handler, `StreamImageHandler` in `resources/imagestreamimages.rs`, gets the digests of
+//!    the stream from [`resources::Catalog::stream_view`]: a sorted index in memory, read again
+//!    when the stream's revision changes. [`domain::stream_index::StreamIndex::matches`] is a
+//!    binary search. For a prefix or an unknown digest, the handler also searches the children of
+//!    manifest lists ([`resources::Catalog::image_closure`]), which concurrent requests collect
+//!    once.
 //! 7. [`resources::Catalog::image_view`] reads the row beside the image that holds its prepared,
 //!    compressed JSON (`PackedView` in `resources/packed_view.rs`), from memory if its revision is
 //!    current. While nothing is committed, the store is not called at all
 //!    ([`store::Store::latest`]). An
 //!    image that the stream has without proof is shown as its own mapping described it
 //!    ([`domain::unproved`]).
-//! 8. The handler joins the stream's part and the image's part. [`endpoints::response::ApiResponse`]
-//!    compresses or converts the body if the client asks for it, and `reply` in
-//!    `server/respond.rs` turns it into an HTTP response.
+//! 8. The handler joins the stream's part and the image's part.
+//!    [`endpoints::response::ApiResponse`] compresses or converts the body if the client asks for
+//!    it, and `reply` in `server/respond.rs` turns it into an HTTP response.
 //! 9. A response that can block on a slow reader keeps its place among the requests in flight until
-//!    it is sent (`account` in `server/filters/accounted_body.rs`). Back in `FilterChain::serve`, the
-//!    request is logged, common headers are added, and metrics and the audit event are completed.
+//!    it is sent (`account` in `server/filters/accounted_body.rs`). Back in `FilterChain::serve`,
+//!    the request is logged, common headers are added, and metrics and the audit event are
+//!    completed.
 //!
 //! # A push
 //!
@@ -107,29 +108,28 @@
 //! 1. Steps 1 to 4 of the GET. The deadline of a write is 34 seconds at most.
 //! 2. `read` in `server/request_body.rs` reads the body, within the memory for bodies (`Memory` in
 //!    `server/memory.rs`) and [`endpoints::decode::MAX_BODY_BYTES`].
-//! 3. [`endpoints::serve::Api::serve`] as above. A request with a large body, or one that meets a large
-//!    stored object, waits for a place in a [`registry::pool::Pool`] and is polled as blocking from
-//!    then on, so that it delays no other request. The create handler of
+//! 3. [`endpoints::serve::Api::serve`] as above. A request with a large body, or one that meets a
+//!    large stored object, waits for a slot of a [`registry::pool::Pool`] and is polled as blocking
+//!    from then on, so that it delays no other request. The create handler of
 //!    [`endpoints::endpoint::Builder::create`] reads the options, decodes JSON, YAML or protobuf
-//!    ([`endpoints::decode`]) with field validation ([`machinery::field_validation`]), and makes the
-//!    request an [`registry::actor::Actor`]. From here on the code knows no HTTP.
-//! 4. The handler, `Mappings` in `resources/imagestreammappings.rs`, passes the mapping to the admission chain, completes
-//!    and validates it ([`domain::mapping`], [`domain::validate`]), and determines what it proves
-//!    about the image ([`domain::proof::evidence_of`]). A manifest must match the digest that names
-//!    the image.
+//!    ([`endpoints::decode`]) with field validation ([`machinery::field_validation`]), and passes
+//!    the options on in the [`registry::actor::Actor`]. From here on the code knows no HTTP.
+//! 4. The handler, `Mappings` in `resources/imagestreammappings.rs`, passes the mapping to the
+//!    admission chain, completes and validates it ([`domain::mapping`], [`domain::validate`]), and
+//!    determines its evidence for the image ([`domain::proof::evidence_of`]). A manifest must match
+//!    the digest that names the image.
 //! 5. [`registry::guaranteed_update::Storage::guaranteed_update`] is the one update loop of all
 //!    writes, as `GuaranteedUpdate` in Kubernetes: read the stream and the image, compute the new
-//!    state, run the admission chain
-//!    ([`registry::admission::chain::AdmissionChain`]), and commit all rows under guards on what was
-//!    read. If another writer changed one of them, the loop runs again with the
-//!    current values, admission included. The new state of the stream has a tag event
-//!    ([`domain::mapping::push`], [`domain::tag_history`]). The image is stored if it is new or
-//!    better proved ([`domain::proof::superseding`]). A push that proves nothing about an existing
-//!    image leaves the loop to check the rights of the user (`PushRights` in
-//!    `resources/push_rights.rs`), then enters it again.
+//!    state, run the admission chain ([`registry::admission::chain::AdmissionChain`]), and commit
+//!    all rows, guarded by the revisions of all entries that were read. If another writer changed
+//!    one of them, the loop runs again with the current values, admission included. The new state
+//!    of the stream has a tag event ([`domain::mapping::push`], [`domain::tag_history`]). The image
+//!    is stored if it is new or better proved ([`domain::proof::superseding`]). A push that proves
+//!    nothing about an existing image leaves the loop to check the rights of the user (`PushRights`
+//!    in `resources/push_rights.rs`), then enters it again.
 //! 6. [`registry::object_store::ObjectStore::change`] makes the rows of an object: its JSON, and
-//!    the derived rows of its [`registry::strategy::Strategy`] (the prepared view, the parts of a
-//!    manifest list). All rows of a push are in one transaction.
+//!    the derived rows of its [`registry::strategy::Strategy`] (the prepared view, the children
+//!    of a manifest list). All rows of a push are in one transaction.
 //! 7. [`store::Store::commit`] queues the transaction. One writer thread (`Writer` in
 //!    `store/embedded/writer.rs`) commits all waiting transactions as a group and syncs the file.
 //!    Only then the commit is acknowledged, visible to readers, and delivered to watches.
@@ -145,32 +145,33 @@
 //! `GET …/imagestreams?watch=true`, sent by informers.
 //!
 //! 1. Steps 1 to 5 of the GET. [`registry::watch::ObjectWatch`] starts at a resourceVersion, at the
-//!    present, or with the current objects as ADDED events.
-//! 2. One [`registry::watch::WatchCache`] for each resource watches the store while any client watches. It
-//!    keeps the last 16 MiB of changes in memory.
-//! 3. Each client has a position in these changes, `WatchCursor` in `registry/watch/cursor.rs`, not a
-//!    queue. A client that falls behind reads the log of the store until it has caught up. If the
+//!    latest revision, or with the current objects as ADDED events.
+//! 2. One [`registry::watch::WatchCache`] for each resource watches the store while any client
+//!    watches. It keeps the last 16 MiB of changes in memory.
+//! 3. Each client has a position in these changes, `WatchCursor` in `registry/watch/cursor.rs`, not
+//!    a queue. A client that falls behind reads the log of the store until it has caught up. If the
 //!    log was compacted there, it gets an ERROR event with code 410.
 //! 4. A change is decoded once, and encoded once for each representation, for all clients
-//!    (`CachedEvent` in `registry/watch/cached_event.rs`). Selectors turn it into ADDED, MODIFIED or
-//!    DELETED for a client.
-//! 5. The events are the body of the response (`WatchStream` in `endpoints/watch/stream.rs`). `observe`
-//!    in `server/filters/long_running.rs` records the watch until it ends, and `hold` ends it between
-//!    two events when the server drains.
+//!    (`CachedEvent` in `registry/watch/cached_event.rs`). Selectors turn it into ADDED, MODIFIED
+//!    or DELETED for a client.
+//! 5. The events are the body of the response (`WatchStream` in `endpoints/watch/stream.rs`).
+//!    `observe` in `server/filters/long_running.rs` records the watch until it ends, and `hold`
+//!    ends it between two events when the server drains.
 //!
 //! # Further decisions
 //!
-//! * **Lists** ([`registry::list`]) are streamed in bounded pages, all at the revision of the first.
-//!   Errors before the first byte are a `Status`. A later error breaks the connection, because a
-//!   truncated list must not look complete. Nothing is held in the store between two pages, so a
-//!   list that takes longer than `--compaction-retention` is aborted. For a limited list the
-//!   server finds the last key first, because `metadata.continue` is sent before `items`; with a
-//!   selector it reads up to there twice. So does a list in protobuf, whose length comes first.
-//! * **Protobuf** ([`machinery::protobuf`]) is translated from and to JSON in one pass, so each rule
-//!   exists once. Tables ([`meta::protobuf`], [`api::protobuf`]) give each field its number; a
+//! * **Lists** ([`registry::list`], [`endpoints::list`]) are streamed in bounded pages, all at the
+//!   revision of the first. Errors before the first byte are a `Status`. A later error breaks the
+//!   connection, because a truncated list must not look complete. Nothing is held in the store
+//!   between two pages, so a list that takes longer than `--compaction-retention` is aborted. For a
+//!   limited list the server finds the last key first, because `metadata.continue` is sent before
+//!   `items`; with a selector it reads the objects up to that key twice. So does a list in
+//!   protobuf, because its length is sent first.
+//! * **Protobuf** ([`machinery::protobuf`]) is translated from and to JSON in one pass, so each
+//!   rule exists once. Tables ([`meta::protobuf`], [`api::protobuf`]) give each field its number; a
 //!   test compares them with the Rust types.
-//! * **OpenAPI** ([`endpoints::openapi`]) is generated from the endpoints and types before the build.
-//!   The server sends the bytes of the files in `openapi/`.
+//! * **OpenAPI** ([`endpoints::openapi`]) is generated from the endpoints and types before the
+//!   build. The server sends the bytes of the files in `openapi/`.
 //! * **Merge keys and list types** for patches and apply come from the Rust types
 //!   ([`machinery::schema`]); [`machinery::managed_fields`] tracks field ownership.
 //! * **Trust** in certificates is evaluated for each request with the current CAs and cached for
@@ -186,13 +187,15 @@
 //!    descriptions of `kubectl explain`. Register the protobuf field numbers in [`api::protobuf`];
 //!    a test compares them with the type.
 //! 2. Add a file to [`resources`] with a function `endpoint` that returns a
-//!    [`endpoints::endpoint::Endpoint`]. Implement the traits of [`endpoints::endpoint`] for the verbs that
-//!    it serves ([`registry::verbs::Get`], [`registry::verbs::List`], [`registry::verbs::Create`],
-//!    …).
-//!    * A stored type gets them from [`registry::object_store::ObjectStore`]: implement [`registry::strategy::UpdateStrategy`]
-//!      and [`registry::strategy::Strategy`] (defaults, validation, computed fields, derived rows). See
-//!      `ImageStrategy` in `resources/strategies.rs`.
-//!    * A virtual resource is a function over stored objects. See [`resources::Mappings`].
+//!    [`endpoints::endpoint::Endpoint`]. Implement the traits of [`registry::verbs`] for the verbs
+//!    that it serves ([`registry::verbs::Get`], [`registry::verbs::List`],
+//!    [`registry::verbs::Create`], …).
+//!    * A stored type gets them from [`registry::object_store::ObjectStore`]: implement
+//!      [`registry::strategy::UpdateStrategy`] and [`registry::strategy::Strategy`] (defaults,
+//!      validation, computed fields, derived rows). See `ImageStrategy` in
+//!      `resources/strategies.rs`.
+//!    * A virtual resource is a function over stored objects. See `Mappings` in
+//!      `resources/imagestreammappings.rs`.
 //! 3. Add the endpoint to [`resources::all`] and the kind to [`resources::API`].
 //! 4. Put image logic into [`domain`], with unit tests.
 //! 5. Run `cargo run -- openapi openapi`, and add API tests in `tests/api`. If the reference
@@ -205,8 +208,9 @@
 //!    contract is in the documentation of the trait.
 //! 2. Add a `Lab` in `tests/store/support.rs` and two lines in `tests/store.rs`: the contract
 //!    suite and the model test run against it.
-//! 3. Add a variant to [`store::Backend`], the values of `--storage-backend`, and open it in
-//!    `store/open.rs`, the only file that names backends.
+//! 3. Add a variant to [`store::Backend`], whose variants are the values of `--storage-backend`,
+//!    and open it in `store/open.rs`, the only file that names backends. Each backend has a
+//!    [`store::StoreHealth`] and a [`store::Elector`].
 //! 4. Implement the abilities that it has: [`store::Compact`], [`store::Backup`],
 //!    [`store::Scan`], [`store::DiskUsage`], [`store::Maintenance`]. The server leaves out the
 //!    background work of missing ones.
@@ -217,13 +221,13 @@
 //! A controller is background work on one subject, such as a periodic import.
 //!
 //! 1. Add a file to [`controllers`] with a type that implements [`controllers::Controller`]. `run`
-//!    works until it is dropped, logs failures, and tries again. The supervisor restarts it with
+//!    works until it is dropped, logs failures, and retries. The supervisor restarts it with
 //!    growing delays if it returns or panics, and counts that in
 //!    `imagestream_apiserver_controller_restarts_total`.
 //! 2. If only one replica may do the work, return [`controllers::Leadership::Elected`] with the
 //!    [`store::Elector`] of the store, as `CompactionController` in `controllers/compaction.rs`.
 //! 3. Read and write objects through a [`resources::Client`], whose writes take the path of a push.
-//!    Other layers give a controller what else it needs, as `RegistrationController` in
+//!    Other inputs come from other layers: `RegistrationController` in
 //!    `controllers/registration.rs` gets a client of the control plane.
 //! 4. Add it to the list in [`controllers::all`], and its inputs to [`controllers::Subjects`].
 //!    Flags are a clap `Options` beside the controller, flattened into [`server::Options`].
@@ -232,10 +236,11 @@
 //!
 //! 1. Add a file to `registry/admission` with a type that implements
 //!    [`registry::admission::plugin::AdmissionPlugin`]: `handles` selects the operations, `admit`
-//!    checks one write. It may await remote calls, because it runs outside of the transaction, and runs again if the
-//!    object changed meanwhile. See [`registry::admission::namespace_lifecycle::NamespaceLifecycle`].
-//! 2. A step that counts returns a [`registry::admission::plugin::Reservation`], which is settled when the
-//!    transaction ends. See [`registry::admission::object_quota::ObjectQuota`].
+//!    checks one write. It may await remote calls, because it runs outside of the transaction, and
+//!    runs again if the object changed meanwhile. See
+//!    [`registry::admission::namespace_lifecycle::NamespaceLifecycle`].
+//! 2. A step that counts returns a [`registry::admission::plugin::Reservation`], which is settled
+//!    when the transaction ends. See [`registry::admission::object_quota::ObjectQuota`].
 //! 3. Add it to the list of plugins in [`resources::Catalog::new`], in the order in which they run.
 //! 4. Test it with a [`resources::Client`] on a store from [`store::in_memory`].
 

@@ -164,7 +164,8 @@ impl<'a> Resolution<'a> {
                 })
             }
             TagSource::Image(key, id) => {
-                // Of the stream itself only the stored state counts, so the order of tags does not matter.
+                // Of the stream itself only the stored state counts, so the order of tags does not
+                // matter.
                 let stream =
                     if key.is_of(new) { self.old } else { Some(self.other(&key, &path, from)?) };
                 let stream = stream.map(|stream| read.stream(&key, stream));

@@ -1,8 +1,8 @@
 //! Updates as pure functions from the current object to the desired one, as
 //! `rest.UpdatedObjectInfo` in `k8s.io/apiserver/pkg/registry/rest`.
 //!
-//! The registry handles PUT, PATCH and server-side apply in this one form. An update does not access
-//! the store, so the update loop can run it again when the object changed in between.
+//! The registry handles PUT, PATCH and server-side apply in this one form. An update does not
+//! access the store, so the update loop can run it again when the object changed in between.
 
 use std::cell::OnceCell;
 use std::sync::Arc;

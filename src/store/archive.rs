@@ -1,5 +1,5 @@
-//! The format of a backup: a stream of every entry of a store at one revision, with a checksum at its
-//! end.
+//! The format of a backup: a stream of every entry of a store at one revision, with a checksum at
+//! its end.
 //!
 //! ```text
 //! head     8 bytes   "ISTORE", 0x1a, 0x0a
@@ -18,8 +18,8 @@
 //!          2 bytes   length of the reason, then the reason
 //! ```
 //!
-//! Numbers are big-endian; entries are in the order of their keys. A reader must be able to undo its
-//! use of entries until the end is verified.
+//! Numbers are big-endian; entries are in the order of their keys. A reader must be able to undo
+//! its use of entries until the end is verified.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -36,8 +36,8 @@ const ENTRY: u8 = 1;
 const END: u8 = 2;
 const FAILURE: u8 = 3;
 
-/// Upper bound of the revisions in a valid backup: clients read a revision as a signed 64-bit number,
-/// and the restored store needs room above.
+/// Upper bound of the revisions in a valid backup: clients read a revision as a signed 64-bit
+/// number, and the restored store needs room above.
 pub(crate) const REVISION_LIMIT: u64 = 1 << 62;
 
 /// The head of a backup.
@@ -359,7 +359,8 @@ impl<R: Read> Hashing<R> {
         Ok(bytes)
     }
 
-    /// Reads exactly `length` bytes. Allocates as bytes arrive: a damaged length must not reserve memory.
+    /// Reads exactly `length` bytes. Allocates as bytes arrive: a damaged length must not reserve
+    /// memory.
     fn bytes(&mut self, length: usize) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let read = self.inner.by_ref().take(length as u64).read_to_end(&mut bytes)?;

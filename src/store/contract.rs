@@ -12,36 +12,37 @@ use super::{
 ///
 /// # Contract
 ///
-/// *Order.* Every transaction that changes a key gets a [`Revision`] greater than every earlier one. All
-/// its changes share that revision. The state at revision R is the result of all transactions up to R.
+/// *Order.* Every transaction that changes a key gets a [`Revision`] greater than every earlier
+/// one. All its changes share that revision. The state at revision R is the result of all
+/// transactions up to R.
 ///
-/// *Durability.* [`Outcome::Committed`] is returned only once the transaction survives the loss of the
-/// process and of the machine. Readers and watchers never see a transaction before that.
+/// *Durability.* [`Outcome::Committed`] is returned only once the transaction survives the loss of
+/// the process and of the machine. Readers and watchers never see a transaction before that.
 ///
-/// *Freshness.* A read sees every commit that was acknowledged, or visible to another read, before the
-/// read started.
+/// *Freshness.* A read sees every commit that was acknowledged, or visible to another read, before
+/// the read started.
 ///
 /// *Guards.* A transaction is applied completely if all its guards hold, or not at all. No other
-/// transaction is applied between the check of the guards and the changes. A refusal carries the current
-/// state for every guard that failed, so that the caller need not read again.
+/// transaction is applied between the check of the guards and the changes. A refusal carries the
+/// current state for every guard that failed, so that the caller need not read again.
 ///
-/// *Snapshots.* A range at revision R sees exactly the commits up to R. The pages of one list, read at
-/// the revision of the first page, are therefore consistent.
+/// *Snapshots.* A range at revision R sees exactly the commits up to R. The pages of one list, read
+/// at the revision of the first page, are therefore consistent.
 ///
-/// *Watching.* A watch after R delivers every change under its prefix with a revision above R exactly
-/// once, in the order of revisions and, within a revision, of the transaction. R may be in the future;
-/// the watch then waits.
+/// *Watching.* A watch after R delivers every change under its prefix with a revision above R
+/// exactly once, in the order of revisions and, within a revision, of the transaction. R may be in
+/// the future; the watch then waits.
 ///
-/// *Compaction.* Compaction to C removes everything that only revisions below C can see, see [`Compact`].
-/// Ranges at and watches after a revision below C fail with `Compacted` from then on, and never show a
-/// gap. C itself stays readable, and every key keeps its current value. A new store counts as compacted
-/// to its first revision.
+/// *Compaction.* Compaction to C removes everything that only revisions below C can see, see
+/// [`Compact`]. Ranges at and watches after a revision below C fail with `Compacted` from then on,
+/// and never show a gap. C itself stays readable, and every key keeps its current value. A new
+/// store counts as compacted to its first revision.
 ///
-/// *Errors.* `Invalid`, `Full`, `Compacted` and `Future` guarantee that nothing was changed. After any
-/// other error of [`Store::commit`] the transaction may or may not have been applied.
+/// *Errors.* `Invalid`, `Full`, `Compacted` and `Future` guarantee that nothing was changed. After
+/// any other error of [`Store::commit`] the transaction may or may not have been applied.
 ///
-/// *Cancellation.* Reads may be dropped at any time. A [`Store::commit`] that is dropped may still be
-/// applied.
+/// *Cancellation.* Reads may be dropped at any time. A [`Store::commit`] that is dropped may still
+/// be applied.
 ///
 /// # Example
 ///
@@ -79,8 +80,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Applies a transaction if its guards hold.
     ///
-    /// A transaction that changes nothing, with no changes or only deletions of missing keys, gets no
-    /// revision of its own and returns the latest one.
+    /// A transaction that changes nothing, with no changes or only deletions of missing keys, gets
+    /// no revision of its own and returns the latest one.
     fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<Outcome, StoreError>>;
 
     /// The changes under a prefix after a revision.
@@ -93,8 +94,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// The revision of the latest commit if it is known without I/O; `None` otherwise.
     ///
-    /// A value that was read at or after this revision is current as long as this method returns it: no
-    /// reader has seen a later commit.
+    /// A value that was read at or after this revision is current as long as this method returns
+    /// it: no reader has seen a later commit.
     fn latest(&self) -> Option<Revision>;
 }
 
@@ -102,10 +103,11 @@ pub trait Store: Send + Sync + 'static {
 pub trait Watch: Send {
     /// Waits for the next changes and returns at least one.
     ///
-    /// May be dropped at any time without losing a change. After an error every later call fails too.
+    /// May be dropped at any time without losing a change. After an error every later call fails
+    /// too.
     fn next(&mut self) -> BoxFuture<'_, Result<Batch, WatchError>>;
 
-    /// The revision up to which every change was delivered. Rises while [`Watch::next`] waits, also for
-    /// commits outside of the prefix: a client may resume a watch after it.
+    /// The revision up to which every change was delivered. Rises while [`Watch::next`] waits, also
+    /// for commits outside of the prefix: a client may resume a watch after it.
     fn revision(&self) -> Revision;
 }

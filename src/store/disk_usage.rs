@@ -55,7 +55,8 @@ pub type FreeSpace = dyn Fn(&Path) -> io::Result<u64> + Send + Sync;
 #[derive(Clone)]
 pub struct Reserve {
     /// Below this number of bytes, values are rejected with `Full`. Deletions and compaction, which
-    /// make room, go on down to a quarter of it. Must exceed one group of transactions, about 16 MiB.
+    /// make room, go on down to a quarter of it. Must exceed one group of transactions, about 16
+    /// MiB.
     pub bytes: u64,
     /// Called before every group of transactions.
     pub free: Arc<FreeSpace>,

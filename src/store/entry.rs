@@ -22,8 +22,8 @@ pub const MAX_VALUE_BYTES: usize = 64 << 20;
 
 /// A key, for instance `/images/sha256:…`. Ordered by its bytes. Cheap to clone.
 ///
-/// A valid key has 1 to [`MAX_KEY_BYTES`] bytes and no NUL. [`super::Store::commit`] rejects other keys
-/// as `Invalid`; a read of one finds no value.
+/// A valid key has 1 to [`MAX_KEY_BYTES`] bytes and no NUL. [`super::Store::commit`] rejects other
+/// keys as `Invalid`; a read of one finds no value.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(Arc<str>);
 

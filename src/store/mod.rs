@@ -1,9 +1,10 @@
 //! Revisioned bytes: the part of etcd that Kubernetes relies on, as one small trait.
 //!
-//! This layer knows keys, values and revisions, but neither Kubernetes nor JSON nor images, and uses no
-//! other layer. [`Store`] is the contract of every backend; `tests/store.rs` verifies each promise on
-//! each backend. [`Elector`] elects one of the replicas that share a store. Abilities that a backend may lack are traits of their own: [`Compact`], [`Backup`],
-//! [`Scan`], [`DiskUsage`]. [`open()`] opens a store with its abilities, [`maintenance()`] works on the
+//! This layer knows keys, values and revisions, but neither Kubernetes nor JSON nor images, and
+//! uses no other layer. [`Store`] is the contract of every backend; `tests/store.rs` verifies each
+//! promise on each backend. [`Elector`] elects one of the replicas that share a store. Abilities
+//! that a backend may lack are traits of their own: [`Compact`], [`Backup`], [`Scan`],
+//! [`DiskUsage`]. [`open()`] opens a store with its abilities, [`maintenance()`] works on the
 //! folder of a stopped one, and [`in_memory()`] makes one for tests. Only `open.rs` names backends.
 
 pub mod archive;

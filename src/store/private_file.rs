@@ -29,8 +29,8 @@ pub fn create_new(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Opens a file without content for writing, which is made if it is missing, and takes all permissions
-/// on it from others. Follows no symbolic link.
+/// Opens a file without content for writing, which is made if it is missing, and takes all
+/// permissions on it from others. Follows no symbolic link.
 ///
 /// A file of another user stays as it is: volumes may give it to one (`fsGroup`, a changed
 /// `runAsUser`), and some file systems refuse chmod.

@@ -89,8 +89,8 @@ impl Txn {
 pub enum Outcome {
     /// All guards held and the changes are durable, with this revision.
     Committed(Revision),
-    /// Nothing was changed. Carries the current state of each guard that failed, in the order of the
-    /// guards.
+    /// Nothing was changed. Carries the current state of each guard that failed, in the order of
+    /// the guards.
     Refused(Vec<Current>),
 }
 

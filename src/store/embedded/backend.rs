@@ -1,5 +1,5 @@
-//! The file below redb: [`FileOpener`] opens it, and a [`BackendLayer`] changes single operations of
-//! it, for a read-only view or for a benchmark with a slow disk.
+//! The file below redb: [`FileOpener`] opens it, and a [`BackendLayer`] changes single operations
+//! of it, for a read-only view or for a benchmark with a slow disk.
 
 use std::fmt;
 use std::fs::OpenOptions;

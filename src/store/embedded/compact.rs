@@ -2,8 +2,9 @@
 //! the compaction point can see.
 //!
 //! The point rises first, by [`Group::raise_compacted`], so reads below it fail before a row is
-//! removed. The log up to the point lists the remaining work: a step removes its oldest rows together
-//! with the versions that they replaced. The next compaction thus finishes an interrupted one.
+//! removed. The log up to the point lists the remaining work: a step removes its oldest rows
+//! together with the versions that they replaced. The next compaction thus finishes an interrupted
+//! one.
 
 use std::ops::Bound;
 
@@ -74,8 +75,8 @@ impl Group<'_> {
                 self.values.remove(&old.at.encode()).map_err(fault)?;
             }
         }
-        // A deletion that is the latest version has no older version to hide any more. A replaced one
-        // is removed with its successor.
+        // A deletion that is the latest version has no older version to hide any more. A replaced
+        // one is removed with its successor.
         if record.kind == Kind::Deletion
             && version(&self.current, key)?.is_some_and(|latest| latest.at == record.at)
         {

@@ -1,7 +1,7 @@
 //! A copy-on-write view of the data file: writes stay in memory, and the file does not change.
 //!
-//! redb writes to a file when it opens it and when it checks its integrity, which repairs it. A check
-//! must leave a damaged file unchanged.
+//! redb writes to a file when it opens it and when it checks its integrity, which repairs it. A
+//! check must leave a damaged file unchanged.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};

@@ -4,10 +4,10 @@
 //! Invariants besides the checksums:
 //!
 //! * `values` has exactly one row for each version in `current` and `history` that is a value;
-//! * `log` has a row, with the same key and kind, for each version after the compaction point, and for
-//!   each deletion that is the latest version of its key;
-//! * each row of `log` refers to a version in `current` or `history`, and the version that it replaced
-//!   is in `history`;
+//! * `log` has a row, with the same key and kind, for each version after the compaction point, and
+//!   for each deletion that is the latest version of its key;
+//! * each row of `log` refers to a version in `current` or `history`, and the version that it
+//!   replaced is in `history`;
 //! * each row of `history` was replaced by a version in `log`;
 //! * no version is newer than the latest revision.
 

@@ -1,5 +1,5 @@
-//! One write transaction of redb for the transactions of a group: checks guards in order and applies
-//! changes. [`super::writer`] decides which jobs form a group, and commits.
+//! One write transaction of redb for the transactions of a group: checks guards in order and
+//! applies changes. [`super::writer`] decides which jobs form a group, and commits.
 
 use redb::{Table, WriteTransaction};
 

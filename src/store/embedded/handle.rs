@@ -1,9 +1,10 @@
-//! The open file, shared by readers, watchers and the writer: it provides transactions, and it holds
-//! the state of the store.
+//! The open file, shared by readers, watchers and the writer: it provides transactions, and it
+//! holds the state of the store.
 //!
 //! After an I/O error a redb handle rejects every call, reads too. The writer then closes the file
-//! and opens it again, see [`super::recover`]. Each opening begins a new *generation*. A reader that
-//! meets the error reports the generation that it has read from, and may wait for the next one.
+//! and opens it again, see [`super::recover`]. Each opening begins a new *generation*. A reader
+//! that meets the error reports the generation that it has read from, and may wait for the next
+//! one.
 //!
 //! ```text
 //!             fail                 reopen, publish
@@ -215,8 +216,8 @@ impl Handle {
         }
     }
 
-    /// Handles an error before the caller gets it: reports damage to the observer, and a failed file
-    /// to the writer.
+    /// Handles an error before the caller gets it: reports damage to the observer, and a failed
+    /// file to the writer.
     pub(super) fn on_error(&self, generation: u64, error: StoreError) -> StoreError {
         match &error {
             StoreError::Damaged { .. } | StoreError::Corrupt { .. } => {

@@ -39,8 +39,8 @@ pub(super) const META_CURRENT: &str = "current";
 /// Name in `meta`: the oldest revision that can be read.
 pub(super) const META_COMPACTED: &str = "compacted";
 
-/// Version of this format. Every change of the format increments it. The table `meta` never changes,
-/// so that an older program can detect a newer file.
+/// Version of this format. Every change of the format increments it. The table `meta` never
+/// changes, so that an older program can detect a newer file.
 pub(super) const FORMAT: u64 = 1;
 
 /// Bytes of the checksum at the start of every row.
@@ -194,8 +194,8 @@ pub(super) fn decode_number(name: &str, row: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(number.try_into().ok()?))
 }
 
-/// Writes the key of a row of `history` into a reusable buffer. Keys contain no NUL, so the versions of
-/// one key are adjacent and in the order of their revisions.
+/// Writes the key of a row of `history` into a reusable buffer. Keys contain no NUL, so the
+/// versions of one key are adjacent and in the order of their revisions.
 pub(super) fn history_key(key: &[u8], revision: Revision, buffer: &mut Vec<u8>) {
     buffer.clear();
     buffer.extend_from_slice(key);

@@ -9,20 +9,22 @@
 //!   commit, compact ── queue ── [writer] ──┘  one thread; waiting jobs share one durable commit
 //! ```
 //!
-//! *Threads.* `get` and watches read on the calling thread: an index row and a value take microseconds
-//! from the page cache, and tens of them from a disk, less than a switch to another thread. `range`
-//! may read any number of values and runs on tokio's blocking threads, so it needs a tokio runtime.
+//! *Threads.* `get` and watches read on the calling thread: an index row and a value take
+//! microseconds from the page cache, and tens of them from a disk, less than a switch to another
+//! thread. `range` may read any number of values and runs on tokio's blocking threads, so it needs
+//! a tokio runtime.
 //!
 //! *Damage.* Every row has a checksum, and every read verifies it, see `layout`. A wrong value is
 //! `Damaged` and is never returned; a wrong index row or a panic of redb is `Corrupt`.
 //!
-//! *Failure.* After an I/O error or a panic in a commit, the writer opens the file again, see `handle`.
-//! Reads wait for a moment, and are `Unavailable` if it takes longer. If the file cannot be opened, or
-//! soon fails again, every call fails and [`StoreHealth::failed`](super::StoreHealth::failed)
-//! resolves: the process should end. On a full disk, transactions are `Full` and reads continue.
+//! *Failure.* After an I/O error or a panic in a commit, the writer opens the file again, see
+//! `handle`. Reads wait for a moment, and are `Unavailable` if it takes longer. If the file cannot
+//! be opened, or soon fails again, every call fails and
+//! [`StoreHealth::failed`](super::StoreHealth::failed) resolves: the process should end. On a full
+//! disk, transactions are `Full` and reads continue.
 //!
-//! *Maintenance.* [`Folder`] implements the commands for a folder that no server uses. A check and a
-//! read-only store write to a copy-on-write view, so the file does not change. A restored file is
+//! *Maintenance.* [`Folder`] implements the commands for a folder that no server uses. A check and
+//! a read-only store write to a copy-on-write view, so the file does not change. A restored file is
 //! renamed to its place once it is verified.
 //!
 //! No other module uses redb.

@@ -1,4 +1,5 @@
-//! Reads of one snapshot: the entry of a key, the entries under a prefix. Callers choose the thread.
+//! Reads of one snapshot: the entry of a key, the entries under a prefix. Callers choose the
+//! thread.
 
 use std::ops::{Bound, ControlFlow};
 

@@ -1,11 +1,11 @@
 //! Restore: creates a store from a backup, in a folder without one. The data file has another name
 //! until the backup was read to its verified end and the file was read back.
 //!
-//! *Revisions.* Clients of the old store may have seen any revision that it assigned after the backup.
-//! A restored store must begin above all of them, or a client would seem up to date, or ahead, and
-//! miss changes for good. Entries keep the revisions that wrote them. Everything up to the first
-//! revision counts as compacted, so a client with a revision of the old store lists again. See
-//! [`beginning`].
+//! *Revisions.* Clients of the old store may have seen any revision that it assigned after the
+//! backup. A restored store must begin above all of them, or a client would seem up to date, or
+//! ahead, and miss changes for good. Entries keep the revisions that wrote them. Everything up to
+//! the first revision counts as compacted, so a client with a revision of the old store lists
+//! again. See [`beginning`].
 
 use std::io::Read;
 use std::path::Path;
@@ -29,18 +29,19 @@ use super::options::{DATA_FILE, Options, first_revision};
 /// Bytes of values in one transaction.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// The first revision of a store that is created from a backup, above every revision that a client may
-/// have seen.
+/// The first revision of a store that is created from a backup, above every revision that a client
+/// may have seen.
 ///
-/// A store begins at [`first_revision`] of its creation, 2^20 for each second, and takes one revision
-/// for each commit. With a correct clock and fewer than a million commits per second, it stays below
-/// the first revision of any later time, so the one of the present time is above all its revisions.
+/// A store begins at [`first_revision`] of its creation, 2^20 for each second, and takes one
+/// revision for each commit. With a correct clock and fewer than a million commits per second, it
+/// stays below the first revision of any later time, so the one of the present time is above all
+/// its revisions.
 ///
 /// If the clock was ahead when the old store was created, its revisions are ahead too. The commits
-/// since the backup are then estimated from its revision: 2^20 for each second since the backup, and
-/// 2^32 more in case the clock was set back in between, the commits of a week at the highest rate
-/// measured. The restored store may be ahead of the clock for an hour. Only another new store, created
-/// within that hour without the backup, could begin below it.
+/// since the backup are then estimated from its revision: 2^20 for each second since the backup,
+/// and 2^32 more in case the clock was set back in between, the commits of a week at the highest
+/// rate measured. The restored store may be ahead of the clock for an hour. Only another new store,
+/// created within that hour without the backup, could begin below it.
 pub fn beginning(backup: ArchiveHead, now: SystemTime, seen: Revision) -> Revision {
     const LEEWAY: u64 = 1 << 32;
     let since = now.duration_since(backup.taken).unwrap_or(Duration::ZERO).as_secs();

@@ -1,8 +1,8 @@
 //! Scans: each value under some prefixes once, then the changes in the log, in steps of some
 //! milliseconds at most. No read or write waits for a scan.
 //!
-//! Checksums of values are not verified: a scan counts values and returns them to no client. Several
-//! changes of one key within a step count as one.
+//! Checksums of values are not verified: a scan counts values and returns them to no client.
+//! Several changes of one key within a step count as one.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

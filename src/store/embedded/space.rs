@@ -32,7 +32,8 @@ impl Space {
         self.reserve.as_ref().and_then(|reserve| (reserve.free)(&self.dir).ok())
     }
 
-    /// The room for writes now. An error of the probe counts as room: redb then returns its own error.
+    /// The room for writes now. An error of the probe counts as room: redb then returns its own
+    /// error.
     pub(super) fn room(&self) -> Room {
         if let Some(reason) = self.exhausted() {
             return Room::Scarce(StoreError::Full { reason });

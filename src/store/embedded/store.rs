@@ -32,8 +32,8 @@ use super::writer::Writer;
 
 /// The store in a folder.
 ///
-/// Dropping it finishes the queued jobs, which takes a few milliseconds, closes the file and releases
-/// the folder. Open watches end with `Closed`.
+/// Dropping it finishes the queued jobs, which takes a few milliseconds, closes the file and
+/// releases the folder. Open watches end with `Closed`.
 pub struct Embedded {
     handle: Arc<Handle>,
     space: Arc<Space>,

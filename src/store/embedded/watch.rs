@@ -1,5 +1,5 @@
-//! Watches: each watcher reads the log from its own cursor. The writer only wakes it, so no queue can
-//! overflow, and a watcher that is not polled costs nothing.
+//! Watches: each watcher reads the log from its own cursor. The writer only wakes it, so no queue
+//! can overflow, and a watcher that is not polled costs nothing.
 //!
 //! Reads run on the calling thread, in steps that are bounded by changes, bytes and rows and take
 //! about a millisecond at most.

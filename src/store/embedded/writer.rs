@@ -89,8 +89,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes an empty commit: redb reuses the pages that a commit has freed only after the next one,
-    /// so a completely full file would stay full although everything in it was deleted.
+    /// Makes an empty commit: redb reuses the pages that a commit has freed only after the next
+    /// one, so a completely full file would stay full although everything in it was deleted.
     fn commit_nothing(&mut self) -> Result<(), StoreError> {
         let txn = self.handle.begin_write()?;
         let mut group = Group::open(&txn)?;
