@@ -97,7 +97,7 @@ pub struct DefragReport {
 /// Parameters of [`Maintenance::restore`].
 #[derive(Clone, Copy, Debug)]
 pub struct RestoreOptions {
-    /// The present time.
+    /// The current time.
     pub now: SystemTime,
     /// The highest revision that clients of the old store are known to have seen; 0 if unknown.
     pub seen: Revision,

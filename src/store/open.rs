@@ -1,5 +1,5 @@
-//! The one place that knows the storage backends: opens a store, or the folder of one for
-//! maintenance, without naming a backend to the caller.
+//! The only module that names storage backends: opens a store by its [`Backend`], or the folder of
+//! a stopped store for maintenance.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ const PAGE_CACHE_BYTES: usize = 4 << 20;
 /// Opens a store, which is created if there is none. Blocks while another process holds the folder.
 ///
 /// # Errors
-/// The folder or the data in it cannot be used.
+/// The folder is in use, cannot be read or written, or holds no valid data file.
 pub fn open(options: OpenOptions) -> Result<Opened, OpenError> {
     let OpenOptions { backend, folder, lock_timeout, reserve, opener, observer } = options;
     match backend {

@@ -29,10 +29,10 @@ pub fn create_new(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Opens a file without content for writing, which is made if it is missing, and takes all
-/// permissions on it from others. Follows no symbolic link.
+/// Opens a file for writing, creates it if it is missing, and removes all permissions of group and
+/// others. Follows no symbolic link.
 ///
-/// A file of another user stays as it is: volumes may give it to one (`fsGroup`, a changed
+/// A file of another user stays unchanged: volumes change owners (`fsGroup`, a changed
 /// `runAsUser`), and some file systems refuse chmod.
 pub(super) fn open_or_create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
@@ -44,12 +44,12 @@ pub(super) fn open_or_create(path: &Path) -> io::Result<File> {
         .custom_flags(NO_FOLLOW)
         .open(path)?;
     if let Err(error) = tighten(&file) {
-        tracing::warn!(path = %path.display(), %error, "cannot take the permissions on a file from other users");
+        tracing::warn!(path = %path.display(), %error, "cannot restrict a file to its owner");
     }
     Ok(file)
 }
 
-/// Takes all permissions on a file that is there from others. Follows no symbolic link.
+/// Removes all permissions of group and others on an existing file. Follows no symbolic link.
 pub(super) fn tighten_at(path: &Path) -> io::Result<()> {
     tighten(&OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(path)?)
 }
@@ -61,10 +61,10 @@ fn tighten(file: &File) -> io::Result<()> {
     }
 }
 
-/// The permission bits of a folder, where group or others have any.
+/// The permission bits of a folder; none if group and others have no permission.
 ///
 /// # Errors
-/// The folder cannot be looked at.
+/// The error of stat(2).
 pub fn open_to_others(folder: &Path) -> io::Result<Option<u32>> {
     let mode = fs::metadata(folder)?.mode() & 0o777;
     Ok((mode & OTHERS != 0).then_some(mode))

@@ -24,11 +24,11 @@ impl Guard {
         }
     }
 
-    /// Returns true if the guard holds for a key whose value, if any, has the revision `present`.
-    pub(super) fn holds(&self, present: Option<Revision>) -> bool {
+    /// Returns true if the guard holds for a key whose value, if any, has the revision `current`.
+    pub(super) fn holds(&self, current: Option<Revision>) -> bool {
         match self {
-            Self::Absent(_) => present.is_none(),
-            Self::Unchanged(_, revision) => present == Some(*revision),
+            Self::Absent(_) => current.is_none(),
+            Self::Unchanged(_, revision) => current == Some(*revision),
         }
     }
 }

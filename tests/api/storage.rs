@@ -100,7 +100,7 @@ async fn damaged_value_gives_500_and_is_reported_everywhere() {
     assert_eq!(incidents(&api, "damaged").await, 2);
     let told = text(&api, "/readyz?verbose").await;
     assert!(
-        told.contains("warn: storage: something damaged was read, 2 times since the start\n"),
+        told.contains("warn: storage: damaged data was read 2 times since the start\n"),
         "{told}"
     );
     let log = api.server.log();

@@ -335,7 +335,7 @@ async fn damage_is_counted_and_told_and_the_rest_goes_on() {
         );
         assert_eq!(ill.saw(Incident::Damaged), times);
     }
-    assert_eq!(ill.store.warnings(), ["something damaged was read, 3 times since the start"]);
+    assert_eq!(ill.store.warnings(), ["damaged data was read 3 times since the start"]);
     assert!(matches!(within(ill.store.get(&key("/good"), None)).await, Ok(Lookup::Found(_))));
     within(ill.store.ready()).await.unwrap();
     assert_eq!(ill.saw(Incident::Failed), 0);

@@ -9,7 +9,7 @@ use redb::ReadableTable;
 use crate::store::archive::ArchiveWriter;
 use crate::store::{ArchiveHead, ArchiveSummary, Backup, BackupError};
 
-use super::error::fault;
+use super::error::store_error;
 use super::handle::Handle;
 use super::layout::{CURRENT, VALUES};
 use super::read::{Snapshot, decode_key, decode_version, entry, live};
@@ -53,8 +53,8 @@ fn entries(
     archive: &mut ArchiveWriter<impl Write>,
 ) -> Result<(), BackupError> {
     let (versions, values) = (snapshot.table(CURRENT)?, snapshot.table(VALUES)?);
-    for row in versions.iter().map_err(fault)? {
-        let (key, row) = row.map_err(fault)?;
+    for row in versions.iter().map_err(store_error)? {
+        let (key, row) = row.map_err(store_error)?;
         if let Some(at) = live(decode_version(key.value(), row.value())?) {
             let key = decode_key(key.value())?;
             archive.entry(&entry(&values, &key, at)?, at.sub)?;

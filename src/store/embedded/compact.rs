@@ -12,7 +12,7 @@ use redb::ReadableTable;
 
 use crate::store::StoreError;
 
-use super::error::{damaged_row, fault};
+use super::error::{damaged_row, store_error};
 use super::group::{Effect, Group};
 use super::layout::{Kind, Position, Record, Version, history_key};
 use super::read::version;
@@ -52,10 +52,10 @@ impl Group<'_> {
     fn expired(&self) -> Result<Vec<Expired>, StoreError> {
         let end = Position::end_of(self.compacted()).encode();
         let bounds: (Bound<&[u8; Position::BYTES]>, _) = (Bound::Unbounded, Bound::Included(&end));
-        let rows = self.log.range::<&[u8; Position::BYTES]>(bounds).map_err(fault)?;
+        let rows = self.log.range::<&[u8; Position::BYTES]>(bounds).map_err(store_error)?;
         rows.take(STEP)
             .map(|row| {
-                let (at, row) = row.map_err(fault)?;
+                let (at, row) = row.map_err(store_error)?;
                 let at = Position::decode(at.value());
                 let Record { key, kind, replaced } =
                     Record::decode(at, row.value()).ok_or_else(|| {
@@ -70,9 +70,9 @@ impl Group<'_> {
         let key = record.key.as_bytes();
         if let Some(old) = record.replaced {
             history_key(key, old.at.revision, &mut self.buffer);
-            self.history.remove(&*self.buffer).map_err(fault)?;
+            self.history.remove(&*self.buffer).map_err(store_error)?;
             if old.kind == Kind::Value {
-                self.values.remove(&old.at.encode()).map_err(fault)?;
+                self.values.remove(&old.at.encode()).map_err(store_error)?;
             }
         }
         // A deletion that is the latest version has no older version to hide any more. A replaced
@@ -80,9 +80,9 @@ impl Group<'_> {
         if record.kind == Kind::Deletion
             && version(&self.current, key)?.is_some_and(|latest| latest.at == record.at)
         {
-            self.current.remove(key).map_err(fault)?;
+            self.current.remove(key).map_err(store_error)?;
         }
-        self.log.remove(&record.at.encode()).map_err(fault)?;
+        self.log.remove(&record.at.encode()).map_err(store_error)?;
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use redb::ReadableTableMetadata;
 
 use crate::store::{DiskUsage, FileSize, FileStats, OpenError, StoreError};
 
-use super::error::fault;
+use super::error::store_error;
 use super::handle::Handle;
 use super::layout::{CURRENT, HISTORY, LOG, META, VALUES};
 use super::space::Space;
@@ -33,7 +33,7 @@ impl DiskUsage for DataFile {
 
     fn used_bytes(&self) -> Result<u64, StoreError> {
         fn bytes(table: &impl ReadableTableMetadata) -> Result<u64, StoreError> {
-            let stats = table.stats().map_err(fault)?;
+            let stats = table.stats().map_err(store_error)?;
             Ok(stats.stored_bytes() + stats.metadata_bytes() + stats.fragmented_bytes())
         }
         self.handle.read(|snapshot| {

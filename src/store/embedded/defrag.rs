@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::store::{DefragReport, OpenError};
 
 use super::data_file::size;
-use super::error::{fault, panicked};
+use super::error::{panicked, store_error};
 use super::open::{self, Open};
 use super::options::Options;
 
@@ -16,8 +16,8 @@ pub(super) fn defrag(options: &Options) -> Result<DefragReport, OpenError> {
     let Open { mut database, lock: _held } = open::open_existing(options)?;
     let before = size(&path)?;
     let work = AssertUnwindSafe(|| {
-        while database.compact().map_err(fault)? {}
-        database.close().map_err(fault)
+        while database.compact().map_err(store_error)? {}
+        database.close().map_err(store_error)
     });
     let done = catch_unwind(work).unwrap_or_else(|panic| Err(panicked(&*panic)));
     done.map_err(|error| open::unwritable(&path, error))?;

@@ -55,7 +55,7 @@ pub(super) enum Stopped {
 }
 
 /// Converts an error of redb.
-pub(super) fn fault(error: impl Into<redb::Error>) -> StoreError {
+pub(super) fn store_error(error: impl Into<redb::Error>) -> StoreError {
     match error.into() {
         redb::Error::Corrupted(reason) => StoreError::Corrupt { reason },
         redb::Error::DatabaseClosed => StoreError::Closed,

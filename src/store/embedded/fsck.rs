@@ -21,7 +21,7 @@ use redb::{
 use crate::store::{FsckReport, OpenError, Revision, StoreError};
 
 use super::copy_on_write;
-use super::error::{fault, panicked};
+use super::error::{panicked, store_error};
 use super::layout::{
     CURRENT, HISTORY, Kind, LOG, Position, Record, VALUES, Version, decode_value, history_key,
 };
@@ -41,7 +41,7 @@ pub(super) fn verify(database: &mut Database) -> FsckReport {
     let mut report = FsckReport::default();
     let verified = catch_unwind(AssertUnwindSafe(|| {
         report.pages(database.check_integrity());
-        let snapshot = database.begin_read().map_err(fault).and_then(Snapshot::new)?;
+        let snapshot = database.begin_read().map_err(store_error).and_then(Snapshot::new)?;
         report.rows(&snapshot)
     }));
     let not_read = |error: StoreError| format!("the file cannot be read to its end: {error}");
@@ -89,19 +89,19 @@ impl FsckReport {
         self.current(&tables)?;
         self.history(&tables)?;
         self.log(&tables)?;
-        let stored = tables.values.len().map_err(fault)?;
+        let stored = tables.values.len().map_err(store_error)?;
         if stored != self.values {
-            let known = self.values;
             self.problems.add(format_args!(
-                "{stored} values are stored, and keys are known for {known} of them"
+                "{stored} values are stored, and the index refers to {} of them",
+                self.values
             ));
         }
         Ok(())
     }
 
     fn current(&mut self, tables: &Tables) -> Result<(), StoreError> {
-        for row in tables.current.iter().map_err(fault)? {
-            let (key, row) = row.map_err(fault)?;
+        for row in tables.current.iter().map_err(store_error)? {
+            let (key, row) = row.map_err(store_error)?;
             let key = key.value();
             let Some(version) =
                 self.decoded(decode_key(key).and_then(|_| decode_version(key, row.value())))
@@ -118,12 +118,14 @@ impl FsckReport {
     }
 
     fn history(&mut self, tables: &Tables) -> Result<(), StoreError> {
-        for row in tables.history.iter().map_err(fault)? {
-            let (place, row) = row.map_err(fault)?;
+        for row in tables.history.iter().map_err(store_error)? {
+            let (place, row) = row.map_err(store_error)?;
             let place = place.value();
             let Some((key, revision)) = split(place) else {
-                self.problems
-                    .add(format_args!("the history has an entry {}", place.escape_ascii()));
+                self.problems.add(format_args!(
+                    "the history has an entry {}, which is not a key with a revision",
+                    place.escape_ascii()
+                ));
                 continue;
             };
             let Some(old) = self.decoded(decode_version(key, row.value())) else { continue };
@@ -133,7 +135,7 @@ impl FsckReport {
             {
                 let key = key.escape_ascii();
                 self.problems.add(format_args!(
-                    "the version of {key} of revision {revision} was replaced by nothing"
+                    "the history has the version of {key} of revision {revision}, which was not replaced"
                 ));
             }
             self.version(tables, key, old)?;
@@ -144,7 +146,7 @@ impl FsckReport {
         Ok(())
     }
 
-    /// A version of a key, the latest or an older one.
+    /// Checks a version of a key, the latest or an older one.
     fn version(
         &mut self,
         tables: &Tables,
@@ -161,7 +163,7 @@ impl FsckReport {
         }
         if kind == Kind::Value {
             self.values += 1;
-            let row = tables.values.get(&at.encode()).map_err(fault)?;
+            let row = tables.values.get(&at.encode()).map_err(store_error)?;
             match row.as_ref().and_then(|row| decode_value(key, at, row.value())) {
                 Some(value) => self.bytes += value.len() as u64,
                 None => self.problems.add(format_args!(
@@ -172,27 +174,27 @@ impl FsckReport {
         Ok(())
     }
 
-    /// A version that must be in the log.
+    /// Checks that the log has the record of a version.
     fn logged(
         &mut self,
         tables: &Tables,
         key: &[u8],
         Version { at, kind }: Version,
     ) -> Result<(), StoreError> {
-        let row = tables.log.get(&at.encode()).map_err(fault)?;
+        let row = tables.log.get(&at.encode()).map_err(store_error)?;
         let record = row.as_ref().and_then(|row| Record::decode(at, row.value()));
         if !record.is_some_and(|record| record.key.as_bytes() == key && record.kind == kind) {
             let (revision, key) = (at.revision, key.escape_ascii());
             self.problems
-                .add(format_args!("the log does not say that revision {revision} changed {key}"));
+                .add(format_args!("the log has no record that revision {revision} changed {key}"));
         }
         Ok(())
     }
 
     fn log(&mut self, tables: &Tables) -> Result<(), StoreError> {
         let (mut place, mut replaced) = (Vec::new(), 0);
-        for row in tables.log.iter().map_err(fault)? {
-            let (at, row) = row.map_err(fault)?;
+        for row in tables.log.iter().map_err(store_error)? {
+            let (at, row) = row.map_err(store_error)?;
             let at = Position::decode(at.value());
             let revision = at.revision;
             self.changes += 1;
@@ -203,16 +205,16 @@ impl FsckReport {
                 continue;
             };
             let key = record.key.as_bytes();
-            let mut older = |wanted: Position| {
-                history_key(key, wanted.revision, &mut place);
-                let row = tables.history.get(&*place).map_err(fault)?;
+            let mut older = |position: Position| {
+                history_key(key, position.revision, &mut place);
+                let row = tables.history.get(&*place).map_err(store_error)?;
                 Ok::<_, StoreError>(row.and_then(|row| Version::decode(key, row.value())))
             };
             let own = Some(Version { at, kind: record.kind });
             let latest = version(&tables.current, key).ok().flatten();
             if latest != own && older(at)? != own {
                 self.problems.add(format_args!(
-                    "revision {revision} changed {}, which is not to be found",
+                    "revision {revision} changed {}, and that version is missing",
                     record.key
                 ));
             }
@@ -221,12 +223,12 @@ impl FsckReport {
                 if older(old.at)? != Some(old) {
                     let key = record.key;
                     self.problems.add(format_args!(
-                        "what revision {revision} replaced in {key} is not to be found"
+                        "the version of {key} that revision {revision} replaced is missing"
                     ));
                 }
             }
         }
-        let kept = tables.history.len().map_err(fault)?;
+        let kept = tables.history.len().map_err(store_error)?;
         if kept != replaced {
             self.problems.add(format_args!(
                 "{kept} older versions are kept, and the log replaced {replaced}"
@@ -235,7 +237,7 @@ impl FsckReport {
         Ok(())
     }
 
-    /// The decoded value; an error becomes a problem.
+    /// Returns the decoded value, or adds the error to the problems.
     fn decoded<T>(&mut self, decoded: Result<T, StoreError>) -> Option<T> {
         decoded.map_err(|error| self.problems.add(error)).ok()
     }

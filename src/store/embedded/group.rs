@@ -5,7 +5,7 @@ use redb::{Table, WriteTransaction};
 
 use crate::store::{Change, Current, Guard, Outcome, Revision, StoreError, Txn};
 
-use super::error::fault;
+use super::error::store_error;
 use super::layout::{
     CHECK, CURRENT, HISTORY, Kind, LOG, META, META_COMPACTED, META_CURRENT, Position, Record,
     VALUES, Version, encode_number, encode_value, history_key,
@@ -36,7 +36,7 @@ pub(super) enum Effect {
 
 /// The result of checking guards.
 pub(super) enum GuardCheck {
-    /// Every guard holds. Carries the present version of every key that changes.
+    /// Every guard holds. Carries the current version of every key that changes.
     Holds(Vec<Option<Version>>),
     /// The guards that do not hold.
     Refused(Vec<Current>),
@@ -44,15 +44,15 @@ pub(super) enum GuardCheck {
 
 impl<'t> Group<'t> {
     pub(super) fn open(txn: &'t WriteTransaction) -> Result<Self, StoreError> {
-        let meta = txn.open_table(META).map_err(fault)?;
+        let meta = txn.open_table(META).map_err(store_error)?;
         Ok(Self {
             revision: Revision(number(&meta, META_CURRENT)?),
             compacted: Revision(number(&meta, META_COMPACTED)?),
             meta,
-            log: txn.open_table(LOG).map_err(fault)?,
-            values: txn.open_table(VALUES).map_err(fault)?,
-            current: txn.open_table(CURRENT).map_err(fault)?,
-            history: txn.open_table(HISTORY).map_err(fault)?,
+            log: txn.open_table(LOG).map_err(store_error)?,
+            values: txn.open_table(VALUES).map_err(store_error)?,
+            current: txn.open_table(CURRENT).map_err(store_error)?,
+            history: txn.open_table(HISTORY).map_err(store_error)?,
             buffer: Vec::new(),
             effect: Effect::Nothing,
         })
@@ -77,23 +77,23 @@ impl<'t> Group<'t> {
         if !refused.is_empty() {
             return Ok(GuardCheck::Refused(refused));
         }
-        let present = txn
+        let replaced = txn
             .changes
             .iter()
             .map(|change| version(&self.current, change.key().as_str().as_bytes()));
-        Ok(GuardCheck::Holds(present.collect::<Result<_, _>>()?))
+        Ok(GuardCheck::Holds(replaced.collect::<Result<_, _>>()?))
     }
 
-    /// Applies the changes. After an error the write transaction must not be committed: it may hold
-    /// a part of them.
+    /// Applies the changes, which replace the versions `replaced`. After an error the write
+    /// transaction must not be committed: it may hold a part of them.
     pub(super) fn apply(
         &mut self,
         txn: &Txn,
-        present: Vec<Option<Version>>,
+        replaced: Vec<Option<Version>>,
     ) -> Result<Outcome, StoreError> {
         let revision = Revision(self.revision.0 + 1);
         let mut sub = 0;
-        for (change, replaced) in txn.changes.iter().zip(present) {
+        for (change, replaced) in txn.changes.iter().zip(replaced) {
             let missing = replaced.and_then(live).is_none();
             if missing && matches!(change, Change::Delete(_)) {
                 continue;
@@ -123,7 +123,7 @@ impl<'t> Group<'t> {
             for (name, Revision(number)) in
                 [(META_CURRENT, self.revision), (META_COMPACTED, self.compacted)]
             {
-                self.meta.insert(name, &encode_number(name, number)[..]).map_err(fault)?;
+                self.meta.insert(name, &encode_number(name, number)[..]).map_err(store_error)?;
             }
         }
         Ok(self.effect)
@@ -131,10 +131,10 @@ impl<'t> Group<'t> {
 
     fn check(&self, guard: &Guard, refused: &mut Vec<Current>) -> Result<(), StoreError> {
         let key = guard.key();
-        let present = version(&self.current, key.as_str().as_bytes())?;
-        if !guard.holds(present.and_then(Version::value_revision)) {
+        let current = version(&self.current, key.as_str().as_bytes())?;
+        if !guard.holds(current.and_then(Version::value_revision)) {
             let entry =
-                present.and_then(live).map(|at| entry(&self.values, key, at)).transpose()?;
+                current.and_then(live).map(|at| entry(&self.values, key, at)).transpose()?;
             refused.push(Current { key: key.clone(), entry });
         }
         Ok(())
@@ -147,19 +147,23 @@ impl<'t> Group<'t> {
         replaced: Option<Version>,
     ) -> Result<(), StoreError> {
         let key = change.key().as_str();
-        let place = key.as_bytes();
+        let key_bytes = key.as_bytes();
         let kind = if matches!(change, Change::Put(..)) { Kind::Value } else { Kind::Deletion };
         if let Change::Put(_, value) = change {
-            let mut row =
-                self.values.insert_reserve(&at.encode(), value.len() + CHECK).map_err(fault)?;
-            encode_value(place, at, value, row.as_mut());
+            let mut row = self
+                .values
+                .insert_reserve(&at.encode(), value.len() + CHECK)
+                .map_err(store_error)?;
+            encode_value(key_bytes, at, value, row.as_mut());
         }
         Record { key, kind, replaced }.encode(at, &mut self.buffer);
-        self.log.insert(&at.encode(), &*self.buffer).map_err(fault)?;
-        self.current.insert(place, &Version { at, kind }.encode(place)[..]).map_err(fault)?;
+        self.log.insert(&at.encode(), &*self.buffer).map_err(store_error)?;
+        self.current
+            .insert(key_bytes, &Version { at, kind }.encode(key_bytes)[..])
+            .map_err(store_error)?;
         if let Some(old) = replaced {
-            history_key(place, old.at.revision, &mut self.buffer);
-            self.history.insert(&*self.buffer, &old.encode(place)[..]).map_err(fault)?;
+            history_key(key_bytes, old.at.revision, &mut self.buffer);
+            self.history.insert(&*self.buffer, &old.encode(key_bytes)[..]).map_err(store_error)?;
         }
         Ok(())
     }

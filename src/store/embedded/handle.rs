@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, watch as signal};
 
 use crate::store::{Incident, Observer, Revision, StoreError};
 
-use super::error::{fault, panicked};
+use super::error::{panicked, store_error};
 use super::job::{Failure, Job};
 use super::read::Snapshot;
 
@@ -102,7 +102,8 @@ impl Handle {
 
     /// Takes a reopened file, which readers do not see yet. Returns its latest revision.
     pub(super) fn reopen(&self, database: Database) -> Result<Revision, StoreError> {
-        let revision = database.begin_read().map_err(fault).and_then(Snapshot::new)?.revision();
+        let revision =
+            database.begin_read().map_err(store_error).and_then(Snapshot::new)?.revision();
         *self.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
         Ok(revision)
     }
@@ -180,7 +181,7 @@ impl Handle {
 
     /// A write transaction whose commit is durable and needs no repair after a crash.
     pub(super) fn begin_write(&self) -> Result<WriteTransaction, StoreError> {
-        let mut txn = self.with_database(|database| database.begin_write().map_err(fault))?;
+        let mut txn = self.with_database(|database| database.begin_write().map_err(store_error))?;
         txn.set_quick_repair(true);
         Ok(txn)
     }
@@ -265,8 +266,9 @@ impl Handle {
     }
 
     fn publish_snapshot(&self, generation: u64) -> Result<(), StoreError> {
-        let begin =
-            |database: &Database| database.begin_read().map_err(fault).and_then(Snapshot::new);
+        let begin = |database: &Database| {
+            database.begin_read().map_err(store_error).and_then(Snapshot::new)
+        };
         let snapshot = Arc::new(self.with_database(begin)?);
         let published = Published { generation, snapshot };
         let before =

@@ -30,7 +30,7 @@ pub(super) struct Failure {
 }
 
 /// A request with the channel to its caller. The caller sees a closed channel when the ticket is
-/// dropped without an answer.
+/// dropped without a result.
 pub(super) struct Ticket<W, T> {
     pub(super) work: W,
     /// The result, sent once the group is durable.

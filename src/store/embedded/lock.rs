@@ -17,14 +17,14 @@ const LOCK_FILE: &str = "store.lock";
 const INTERVAL: Duration = Duration::from_millis(50);
 
 /// A bounded wait for another process.
-pub(super) struct Patience {
+pub(super) struct LockWait {
     dir: PathBuf,
     start: Instant,
     timeout: Duration,
     is_reported: bool,
 }
 
-impl Patience {
+impl LockWait {
     pub(super) fn new(dir: &Path, timeout: Duration) -> Self {
         Self { dir: dir.to_owned(), start: Instant::now(), timeout, is_reported: false }
     }
@@ -49,14 +49,14 @@ impl Patience {
 }
 
 /// Locks the folder until the returned file is dropped.
-pub(super) fn take(dir: &Path, patience: &mut Patience) -> Result<File, OpenError> {
+pub(super) fn take(dir: &Path, lock_wait: &mut LockWait) -> Result<File, OpenError> {
     let path = dir.join(LOCK_FILE);
     let not_writable = |source| OpenError::NotWritable { path: path.clone(), source };
     let file = private_file::open_or_create(&path).map_err(not_writable)?;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) => patience.wait()?,
+            Err(TryLockError::WouldBlock) => lock_wait.wait()?,
             Err(TryLockError::Error(source)) => return Err(not_writable(source)),
         }
     }

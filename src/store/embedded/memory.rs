@@ -11,7 +11,7 @@ use redb::backends::InMemoryBackend;
 use crate::store::OpenError;
 
 use super::backend::{BackendLayer, FileOpener, Layered, StorageBackend};
-use super::lock::Patience;
+use super::lock::LockWait;
 use super::open;
 use super::options::Options;
 
@@ -41,5 +41,5 @@ pub(super) fn create(options: &Options) -> Result<Database, OpenError> {
     let file = (options.opener.0)(&path).map_err(failed)?;
     open::initialise_backend(Layered(file), options.first_revision)
         .map_err(|error| failed(io::Error::other(error)))?;
-    open::open_database(&path, options, &mut Patience::new(&options.dir, Duration::ZERO))
+    open::open_database(&path, options, &mut LockWait::new(&options.dir, Duration::ZERO))
 }

@@ -16,12 +16,12 @@ use crate::store::private_file;
 use crate::store::{OpenError, Revision, StoreError};
 
 use super::backend::{FileBackend, FileOpener, Layered, StorageBackend};
-use super::error::{fault, panicked};
+use super::error::{panicked, store_error};
 use super::layout::{
     CURRENT, FORMAT, HISTORY, LOG, META, META_COMPACTED, META_CURRENT, META_FORMAT, VALUES,
     encode_number,
 };
-use super::lock::{self, Patience};
+use super::lock::{self, LockWait};
 use super::options::{DATA_FILE, Options};
 use super::read::{Snapshot, number};
 
@@ -30,7 +30,7 @@ const NEW_FILE: &str = "store.redb.new";
 /// The first bytes of every file of redb.
 const MAGIC: [u8; 9] = *b"redb\x1a\x0a\xa9\x0d\x0a";
 /// The longest wait for the lock on a file that this process has just closed.
-const REOPEN_PATIENCE: Duration = Duration::from_secs(5);
+const REOPEN_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The database together with the lock on its folder.
 pub(super) struct Open {
@@ -42,13 +42,13 @@ pub(super) struct Open {
 /// Locks the folder and opens its data file, which is created if it is missing. Blocks.
 pub(super) fn open(options: &Options) -> Result<Open, OpenError> {
     let dir = &options.dir;
-    let mut patience = Patience::new(dir, options.lock_timeout);
-    let lock = take(dir, &mut patience)?;
+    let mut lock_wait = LockWait::new(dir, options.lock_timeout);
+    let lock = take(dir, &mut lock_wait)?;
     if !holds_data(dir)? {
         create(dir, options)?;
     }
     let path = options.data_file();
-    let database = open_database(&path, options, &mut patience)?;
+    let database = open_database(&path, options, &mut lock_wait)?;
     close_to_others(&path);
     Ok(Open { database, lock: Some(lock) })
 }
@@ -70,9 +70,9 @@ pub(super) fn open_existing(options: &Options) -> Result<Open, OpenError> {
 }
 
 /// Locks the folder, which is created if it is missing. Blocks.
-pub(super) fn take(dir: &Path, patience: &mut Patience) -> Result<File, OpenError> {
+pub(super) fn take(dir: &Path, lock_wait: &mut LockWait) -> Result<File, OpenError> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(not_writable(dir))?;
-    lock::take(dir, patience)
+    lock::take(dir, lock_wait)
 }
 
 /// Returns true if the folder has a data file, valid or not.
@@ -83,8 +83,8 @@ pub(super) fn holds_data(dir: &Path) -> Result<bool, OpenError> {
 
 /// Opens the existing data file of a folder that is locked already. Blocks.
 pub(super) fn reopen(options: &Options) -> Result<Database, OpenError> {
-    let mut patience = Patience::new(&options.dir, REOPEN_PATIENCE);
-    open_database(&options.data_file(), options, &mut patience)
+    let mut lock_wait = LockWait::new(&options.dir, REOPEN_LOCK_TIMEOUT);
+    open_database(&options.data_file(), options, &mut lock_wait)
 }
 
 fn create(dir: &Path, options: &Options) -> Result<(), OpenError> {
@@ -178,7 +178,7 @@ fn open_file(
 pub(super) fn open_database(
     path: &Path,
     options: &Options,
-    patience: &mut Patience,
+    lock_wait: &mut LockWait,
 ) -> Result<Database, OpenError> {
     loop {
         let file = open_file(path, &options.opener)?;
@@ -195,7 +195,7 @@ pub(super) fn open_database(
         }));
         match opened {
             Ok(Ok(database)) => return check_format(path, database),
-            Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => patience.wait()?,
+            Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => lock_wait.wait()?,
             Ok(Err(DatabaseError::Storage(StorageError::Io(source))))
                 if is_about_writing(&source) =>
             {
@@ -241,9 +241,9 @@ fn check_format(path: &Path, database: Database) -> Result<Database, OpenError> 
 
 /// The format of the file; `None` for a database of another program.
 fn read_format(database: &Database) -> Result<Option<u64>, StoreError> {
-    let txn = redb::ReadableDatabase::begin_read(database).map_err(fault)?;
+    let txn = redb::ReadableDatabase::begin_read(database).map_err(store_error)?;
     let meta = match txn.open_table(META) {
-        Err(redb::TableError::Storage(error)) => return Err(fault(error)),
+        Err(redb::TableError::Storage(error)) => return Err(store_error(error)),
         Err(_) => return Ok(None),
         Ok(meta) => meta,
     };

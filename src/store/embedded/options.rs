@@ -30,7 +30,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Default options for a folder: 30 s, 16 MiB, the present time, no reserve, a plain file, no
+    /// Default options for a folder: 30 s, 16 MiB, the current time, no reserve, a plain file, no
     /// observer.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {

@@ -8,7 +8,7 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition};
 
 use crate::store::{At, Entry, Key, Lookup, Outline, Page, Range, Revision, StoreError};
 
-use super::error::{damaged_row, fault};
+use super::error::{damaged_row, store_error};
 use super::layout::{
     self, CURRENT, HISTORY, Kind, META, META_COMPACTED, META_CURRENT, Position, VALUES, Version,
     history_key,
@@ -24,9 +24,10 @@ pub(super) struct Snapshot {
 
 impl Snapshot {
     pub(super) fn new(txn: ReadTransaction) -> Result<Self, StoreError> {
-        let versions = txn.open_table(CURRENT).map_err(fault)?;
-        let values = txn.open_table(VALUES).map_err(fault)?;
-        let revision = number(&txn.open_table(META).map_err(fault)?, META_CURRENT).map(Revision)?;
+        let versions = txn.open_table(CURRENT).map_err(store_error)?;
+        let values = txn.open_table(VALUES).map_err(store_error)?;
+        let revision =
+            number(&txn.open_table(META).map_err(store_error)?, META_CURRENT).map(Revision)?;
         Ok(Self { txn, revision, versions, values })
     }
 
@@ -97,7 +98,7 @@ impl Snapshot {
         &self,
         table: TableDefinition<'_, K, V>,
     ) -> Result<ReadOnlyTable<K, V>, StoreError> {
-        self.txn.open_table(table).map_err(fault)
+        self.txn.open_table(table).map_err(store_error)
     }
 
     fn resolve(&self, at: At) -> Result<Revision, StoreError> {
@@ -125,8 +126,8 @@ impl Snapshot {
         let start = range.start.as_deref().map_or(prefix, |start| prefix.max(start.as_bytes()));
         let history = self.table(HISTORY)?;
         let bounds: (Bound<&[u8]>, Bound<&[u8]>) = (Bound::Included(start), Bound::Unbounded);
-        for row in self.versions.range::<&[u8]>(bounds).map_err(fault)? {
-            let (key, row) = row.map_err(fault)?;
+        for row in self.versions.range::<&[u8]>(bounds).map_err(store_error)? {
+            let (key, row) = row.map_err(store_error)?;
             let key = key.value();
             if !key.starts_with(prefix) {
                 break;
@@ -157,7 +158,7 @@ pub(super) fn version(
     current: &impl ReadableTable<&'static [u8], &'static [u8]>,
     key: &[u8],
 ) -> Result<Option<Version>, StoreError> {
-    let row = current.get(key).map_err(fault)?;
+    let row = current.get(key).map_err(store_error)?;
     row.map(|row| decode_version(key, row.value())).transpose()
 }
 
@@ -168,7 +169,7 @@ pub(super) fn entry(
     at: Position,
 ) -> Result<Entry, StoreError> {
     let damaged = || StoreError::Damaged { key: key.clone(), revision: at.revision };
-    let row = values.get(&at.encode()).map_err(fault)?.ok_or_else(damaged)?;
+    let row = values.get(&at.encode()).map_err(store_error)?.ok_or_else(damaged)?;
     let value =
         layout::decode_value(key.as_str().as_bytes(), at, row.value()).ok_or_else(damaged)?;
     Ok(Entry { key: key.clone(), value: Bytes::copy_from_slice(value), revision: at.revision })
@@ -179,7 +180,7 @@ pub(super) fn number(
     meta: &impl ReadableTable<&'static str, &'static [u8]>,
     name: &'static str,
 ) -> Result<u64, StoreError> {
-    let row = meta.get(name).map_err(fault)?.ok_or_else(|| damaged_row(name))?;
+    let row = meta.get(name).map_err(store_error)?.ok_or_else(|| damaged_row(name))?;
     layout::decode_number(name, row.value()).ok_or_else(|| damaged_row(name))
 }
 
@@ -199,10 +200,10 @@ pub(super) fn before(
     history_key(key, revision, &mut to);
     let last = history
         .range::<&[u8]>(&*from..=&*to)
-        .map_err(fault)?
+        .map_err(store_error)?
         .next_back()
         .transpose()
-        .map_err(fault)?;
+        .map_err(store_error)?;
     last.map(|(_, row)| decode_version(key, row.value())).transpose()
 }
 

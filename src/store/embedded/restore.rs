@@ -19,10 +19,10 @@ use crate::store::{
     Revision,
 };
 
-use super::error::fault;
+use super::error::store_error;
 use super::fsck;
 use super::layout::{CHECK, CURRENT, Kind, Position, VALUES, Version, encode_value};
-use super::lock::Patience;
+use super::lock::LockWait;
 use super::open;
 use super::options::{DATA_FILE, Options, first_revision};
 
@@ -34,7 +34,7 @@ const BATCH_BYTES: usize = 4 << 20;
 ///
 /// A store begins at [`first_revision`] of its creation, 2^20 for each second, and takes one
 /// revision for each commit. With a correct clock and fewer than a million commits per second, it
-/// stays below the first revision of any later time, so the one of the present time is above all
+/// stays below the first revision of any later time, so that of the current time is above all
 /// its revisions.
 ///
 /// If the clock was ahead when the old store was created, its revisions are ahead too. The commits
@@ -62,7 +62,7 @@ pub(super) fn restore<R: Read>(
     if begins.0 >= REVISION_LIMIT {
         return Err(RestoreError::Exhausted { after: begins });
     }
-    let lock = open::take(dir, &mut Patience::new(dir, Duration::ZERO))?;
+    let lock = open::take(dir, &mut LockWait::new(dir, Duration::ZERO))?;
     if open::holds_data(dir)? {
         return Err(RestoreError::Occupied { path: dir.join(DATA_FILE) });
     }
@@ -81,7 +81,8 @@ fn write<R: Read>(
     new: &Path,
     begins: Revision,
 ) -> Result<ArchiveSummary, RestoreError> {
-    let failed = |error: redb::Error| RestoreError::Folder(open::unwritable(new, fault(error)));
+    let failed =
+        |error: redb::Error| RestoreError::Folder(open::unwritable(new, store_error(error)));
     open::initialise(new, begins).map_err(failed)?;
     let database =
         Builder::new().set_cache_size(16 << 20).open(new).map_err(|error| failed(error.into()))?;
@@ -102,7 +103,8 @@ fn batch<R: Read>(
     archive: &mut ArchiveReader<R>,
     new: &Path,
 ) -> Result<Batch, RestoreError> {
-    let failed = |error: redb::Error| RestoreError::Folder(open::unwritable(new, fault(error)));
+    let failed =
+        |error: redb::Error| RestoreError::Folder(open::unwritable(new, store_error(error)));
     let txn = database.begin_write().map_err(|error| failed(error.into()))?;
     let mut read = 0;
     let mut state = Batch::More;
@@ -147,7 +149,7 @@ fn verify(
     dir: &Path,
 ) -> Result<(), RestoreError> {
     let options = Options::new(dir);
-    let mut database = open::open_database(new, &options, &mut Patience::new(dir, Duration::ZERO))?;
+    let mut database = open::open_database(new, &options, &mut LockWait::new(dir, Duration::ZERO))?;
     let FsckReport { revision, compacted, keys, problems, .. } = fsck::verify(&mut database);
     let problem = match problems.first.into_iter().next() {
         Some(problem) => problem,

@@ -14,7 +14,7 @@ use tokio::sync::watch as signal;
 
 use crate::store::{Revision, Scan, ScanProgress, ScanVisitor, Scanner, StoreError, ValueChange};
 
-use super::error::{damaged_row, fault};
+use super::error::{damaged_row, store_error};
 use super::handle::Handle;
 use super::layout::{self, CURRENT, HISTORY, LOG, Position, Record, VALUES, Version};
 use super::read::{Snapshot, before, decode_version, live};
@@ -115,9 +115,9 @@ impl LogScanner {
         let start = after.as_deref().map_or(Bound::Included(prefix.as_bytes()), Bound::Excluded);
         let mut last = None;
         for (count, row) in
-            keys.range::<&[u8]>((start, Bound::Unbounded)).map_err(fault)?.enumerate()
+            keys.range::<&[u8]>((start, Bound::Unbounded)).map_err(store_error)?.enumerate()
         {
-            let (key, row) = row.map_err(fault)?;
+            let (key, row) = row.map_err(store_error)?;
             let key = key.value();
             if !key.starts_with(prefix.as_bytes()) {
                 break;
@@ -147,10 +147,13 @@ impl LogScanner {
         let start = Position::end_of(visited).encode();
         let bounds: (Bound<&[u8; Position::BYTES]>, _) =
             (Bound::Excluded(&start), Bound::Unbounded);
-        for (rows, row) in
-            snapshot.table(LOG)?.range::<&[u8; Position::BYTES]>(bounds).map_err(fault)?.enumerate()
+        for (rows, row) in snapshot
+            .table(LOG)?
+            .range::<&[u8; Position::BYTES]>(bounds)
+            .map_err(store_error)?
+            .enumerate()
         {
-            let (at, row) = row.map_err(fault)?;
+            let (at, row) = row.map_err(store_error)?;
             let at = Position::decode(at.value());
             if at.revision > done && rows >= STEP_ROWS {
                 break;
@@ -191,7 +194,7 @@ impl Values {
     ) -> Result<(), StoreError> {
         let row = |version: Option<Version>| {
             let at = version.and_then(live);
-            at.map(|at| self.0.get(&at.encode()).map_err(fault)).transpose()
+            at.map(|at| self.0.get(&at.encode()).map_err(store_error)).transpose()
         };
         let (before, after) = (row(before)?, row(now)?);
         let [before, after] = [&before, &after].map(|row| {

@@ -225,7 +225,7 @@ impl StoreHealth for Embedded {
         };
         let damaged = match self.handle.damaged_reads() {
             0 => None,
-            times => Some(format!("something damaged was read, {times} times since the start")),
+            times => Some(format!("damaged data was read {times} times since the start")),
         };
         full.into_iter().chain(damaged).collect()
     }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use crate::store::{Batch, Entry, Event, Key, Revision, StoreError, Watch, WatchError};
 
-use super::error::{damaged_row, fault};
+use super::error::{damaged_row, store_error};
 use super::handle::Handle;
 use super::layout::{Kind, LOG, Position, Record, VALUES};
 use super::read::{Snapshot, entry, live};
@@ -92,8 +92,9 @@ fn step(snapshot: &Snapshot, prefix: &str, after: Revision) -> Result<Batch, Sto
     let start = Position::end_of(after).encode();
     let bounds: (Bound<&[u8; Position::BYTES]>, _) = (Bound::Excluded(&start), Bound::Unbounded);
     let log = snapshot.table(LOG)?;
-    for (rows, row) in log.range::<&[u8; Position::BYTES]>(bounds).map_err(fault)?.enumerate() {
-        let (at, row) = row.map_err(fault)?;
+    for (rows, row) in log.range::<&[u8; Position::BYTES]>(bounds).map_err(store_error)?.enumerate()
+    {
+        let (at, row) = row.map_err(store_error)?;
         let at = Position::decode(at.value());
         if at.revision > done && (rows >= STEP_ROWS || reader.is_full()) {
             return Ok(Batch { events: reader.events, revision: done });

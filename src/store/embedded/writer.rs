@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::store::{Incident, Outcome, Revision, StoreError, Txn};
 
-use super::error::{fault, panicked};
+use super::error::{panicked, store_error};
 use super::group::{Effect, Group, GuardCheck};
 use super::handle::Handle;
 use super::job::Job;
@@ -79,9 +79,9 @@ impl Writer {
         }
         let revision = group.revision();
         match group.finish()? {
-            Effect::Nothing => txn.abort().map_err(fault)?,
+            Effect::Nothing => txn.abort().map_err(store_error)?,
             Effect::Changed => {
-                txn.commit().map_err(fault)?;
+                txn.commit().map_err(store_error)?;
                 self.handle.publish_commit()?;
             }
         }
@@ -96,7 +96,7 @@ impl Writer {
         let mut group = Group::open(&txn)?;
         group.effect = Effect::Changed;
         group.finish()?;
-        txn.commit().map_err(fault)?;
+        txn.commit().map_err(store_error)?;
         self.handle.publish_commit()?;
         self.release_pages = false;
         Ok(())
@@ -168,7 +168,7 @@ impl Writer {
 fn transact(group: &mut Group<'_>, room: &Room, txn: &Txn) -> Performed<Outcome> {
     let checked = room.for_changes(&txn.changes).and_then(|()| group.check_guards(txn));
     match checked {
-        Ok(GuardCheck::Holds(present)) => group.apply(txn, present).map(Ok),
+        Ok(GuardCheck::Holds(replaced)) => group.apply(txn, replaced).map(Ok),
         Ok(GuardCheck::Refused(current)) => Ok(Ok(Outcome::Refused(current))),
         Err(error) => Ok(Err(error)),
     }
