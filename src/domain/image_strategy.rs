@@ -15,7 +15,7 @@ pub const BLOB_STORED: &str = "image.openshift.io/manifestBlobStored";
 /// Annotation of signatures that a controller manages. Not stored.
 pub const MANAGED_SIGNATURE: &str = "image.openshift.io/managed-signature";
 
-/// Prepares a new image: computes its metadata as far as possible, reads the parts of a manifest
+/// Prepares a new image: computes its metadata as far as possible, reads the children of a manifest
 /// list, and drops fields that are not stored.
 ///
 /// The creation time of the object must be set, because manifest lists take theirs from it.

@@ -54,7 +54,8 @@ impl LayersBuilder {
         self.bytes
     }
 
-    /// Adds the image `name` as stored. The parts of a manifest list are added to the queue.
+    /// Adds the image `name` as stored. The children of a manifest list are added to the
+    /// queue.
     ///
     /// Registries permit a user to pull a blob if it is in a stream from which the user may pull.
     /// Therefore only blobs in the manifest count, and none of an image that the stream has without

@@ -10,7 +10,7 @@ use crate::{api::Image, meta::field};
 /// For example, a schema 2 or OCI image without an ID, as after a push without a configuration, is
 /// rejected.
 ///
-/// Deliberate difference: openshift-apiserver checks all images of the stream and their parts on
+/// Deliberate difference: openshift-apiserver checks all images of the stream and their children on
 /// each request, so one invalid image hides the others. This function checks one image.
 ///
 /// # Errors

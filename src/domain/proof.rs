@@ -31,16 +31,16 @@ pub fn evidence_of(image: &Image) -> Evidence {
 
 /// Returns the digests in the manifest list of an image, regardless of its media type. Empty if the
 /// manifest is not a list.
-pub fn named_parts(image: &Image) -> Vec<String> {
+pub fn named_children(image: &Image) -> Vec<String> {
     let list = ManifestList::read(&image.docker_image_manifest).unwrap_or_default();
-    list.manifests.into_iter().map(|part| part.digest).collect()
+    list.manifests.into_iter().map(|child| child.digest).collect()
 }
 
-/// Drops parts that are not in the manifest. They would give the stream access to other images.
-pub fn keep_named_parts(image: &mut Image, named: &[String]) {
+/// Drops children that are not in the manifest. They would give the stream access to other images.
+pub fn keep_named_children(image: &mut Image, named: &[String]) {
     if image.evidence.proof > Proof::Nothing {
         let named: HashSet<&String> = named.iter().collect();
-        image.docker_image_manifests.retain(|part| named.contains(&part.digest));
+        image.docker_image_manifests.retain(|child| named.contains(&child.digest));
     }
 }
 
@@ -164,7 +164,7 @@ fn has_claims(image: &Image, manifest: &Manifest, named: &[ImageLayer]) -> bool 
 }
 
 /// Returns true if the media type is that of the manifest, or a compatible one if the manifest has
-/// none. The media type determines if an image has a configuration or parts.
+/// none. The media type determines if an image has a configuration or children.
 fn is_media_type_of(media_type: &str, manifest: &Manifest, text: &str) -> bool {
     if manifest.schema_version() != 2 {
         return true;
@@ -175,8 +175,9 @@ fn is_media_type_of(media_type: &str, manifest: &Manifest, text: &str) -> bool {
     match config_of(manifest) {
         Some(_) => manifest::has_config(media_type),
         None => {
-            let has_parts = ManifestList::read(text).is_ok_and(|list| !list.manifests.is_empty());
-            manifest::is_list(media_type) == has_parts
+            let has_children =
+                ManifestList::read(text).is_ok_and(|list| !list.manifests.is_empty());
+            manifest::is_list(media_type) == has_children
         }
     }
 }

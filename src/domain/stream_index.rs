@@ -35,8 +35,8 @@ impl StreamIndex {
         Self::with(stream, std::iter::empty())
     }
 
-    /// Indexes the images in the history and `more` names, such as those of parts of manifest
-    /// lists.
+    /// Indexes the images in the history and `more` names, such as those of the children of
+    /// manifest lists.
     pub fn with(stream: &ImageStream, more: impl IntoIterator<Item = String>) -> Self {
         let events = stream.status.tags.iter().flat_map(|tag| &tag.items);
         Self::from_names(events.map(|event| event.image.clone()).chain(more))

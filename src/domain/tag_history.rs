@@ -88,12 +88,12 @@ pub(super) fn propagate(
         let before = old.and_then(|old| latest_event(old, &tag.tag));
         tag.items.first().is_some_and(|event| before != Some(event))
     };
-    let mut open: VecDeque<String> =
+    let mut pending: VecDeque<String> =
         stream.status.tags.iter().filter(is_other).map(|tag| tag.tag.clone()).collect();
-    let mut seen: HashSet<String> = open.iter().cloned().collect();
-    let reached = reached(&open, &tracking);
+    let mut seen: HashSet<String> = pending.iter().cloned().collect();
+    let reached = reached(&pending, &tracking);
     let added = insert_empty(&mut stream.status.tags, reached.into_iter());
-    while let Some(tag) = open.pop_front() {
+    while let Some(tag) = pending.pop_front() {
         let (Some(event), Some(tracking)) =
             (latest_event(stream, &tag).cloned(), tracking.get(&tag))
         else {
@@ -103,21 +103,24 @@ pub(super) fn propagate(
             let is_change =
                 push(&mut stream.status.tags, tracker, event.clone(), max_history).is_change();
             if is_change && seen.insert(tracker.clone()) {
-                open.push_back(tracker.clone());
+                pending.push_back(tracker.clone());
             }
         }
     }
     remove_empty(&mut stream.status.tags, &added);
 }
 
-/// Returns the tags that directly or transitively track one of `open`.
+/// Returns the tags that directly or transitively track one of `pending`.
 fn reached<'a>(
-    open: &VecDeque<String>,
+    pending: &VecDeque<String>,
     tracking: &'a HashMap<String, Vec<String>>,
 ) -> HashSet<&'a str> {
     let mut reached = HashSet::new();
-    let mut next: Vec<&str> =
-        open.iter().filter_map(|tag| tracking.get_key_value(tag)).map(|(tag, _)| &**tag).collect();
+    let mut next: Vec<&str> = pending
+        .iter()
+        .filter_map(|tag| tracking.get_key_value(tag))
+        .map(|(tag, _)| &**tag)
+        .collect();
     while let Some(tag) = next.pop() {
         let more = tracking.get(tag).into_iter().flatten();
         next.extend(more.map(String::as_str).filter(|tracker| reached.insert(*tracker)));
@@ -358,6 +361,7 @@ mod tests {
         stream.status.tags[0].tag = "latest".into();
         assert_eq!(push_to_tracking_tags(&mut stream, "latest", &event("q", "j", 2), ALL), ["a"]);
     }
+
     #[test]
     fn many_tracking_tags_are_inserted_in_one_pass() {
         let start = std::time::Instant::now();

@@ -6,9 +6,9 @@
 //! the image itself. Tags that copy an event from another stream copy the standing of the image
 //! too.
 //!
-//! Anyone can write a manifest list that contains images of others. The parts of a list are
+//! Anyone can write a manifest list that contains images of others. The children of a list are
 //! therefore *withheld* from a stream that does not have them itself: they are shown only if a user
-//! with permission to create images wrote them, as registries do when they push parts before the
+//! with permission to create images wrote them, as registries do when they push children before the
 //! list.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -29,7 +29,7 @@ pub enum Standing {
     },
 }
 
-/// Value in place of the UID if a stream has an image only as a part of a manifest list.
+/// Value in place of the UID if a stream has an image only as a child of a manifest list.
 pub const WITHHELD: &str = "";
 /// Maximum number of images that are withheld from a stream.
 pub const MAX_WITHHELD: usize = 1000;
@@ -144,38 +144,40 @@ pub fn stored(stream: &ImageStream) -> BTreeMap<&str, &str> {
     unproved.filter(|(name, uid)| *uid == WITHHELD || names.contains(name)).collect()
 }
 
-/// Returns the `parts` of the manifest list `list` that `stream` does not have. If the stream
-/// already has the list, only withheld parts are returned.
-pub fn parts_to_prove<'a>(
+/// Returns the `children` of the manifest list `list` that `stream` does not have. If the stream
+/// already has the list, only withheld children are returned.
+pub fn children_to_prove<'a>(
     stream: &ImageStream,
     list: &str,
-    parts: impl IntoIterator<Item = &'a str>,
+    children: impl IntoIterator<Item = &'a str>,
 ) -> BTreeSet<&'a str> {
-    let mut parts: BTreeSet<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-    if parts.is_empty() {
-        return parts;
+    let mut children: BTreeSet<&str> =
+        children.into_iter().filter(|child| !child.is_empty()).collect();
+    if children.is_empty() {
+        return children;
     }
     let is_new = standing(stream, list) != Some(Standing::Proved);
     let events = stream.status.tags.iter().flat_map(|tag| &tag.items);
     let has: HashSet<&str> = events.map(|event| event.image.as_str()).collect();
-    parts.retain(|part| match stream.unproved.get(*part) {
+    children.retain(|child| match stream.unproved.get(*child) {
         Some(uid) => uid == WITHHELD,
-        None => is_new && !has.contains(part),
+        None => is_new && !has.contains(child),
     });
-    parts
+    children
 }
 
-/// Withholds from `stream` the parts that it does not have.
-pub fn withhold<'a>(stream: &mut ImageStream, parts: impl IntoIterator<Item = &'a str>) {
+/// Withholds from `stream` the children that it does not have.
+pub fn withhold<'a>(stream: &mut ImageStream, children: impl IntoIterator<Item = &'a str>) {
     let ImageStream { status, unproved, .. } = stream;
-    let mut parts = parts.into_iter().filter(|part| !unproved.contains_key(*part)).peekable();
-    if parts.peek().is_none() {
+    let mut children =
+        children.into_iter().filter(|child| !unproved.contains_key(*child)).peekable();
+    if children.peek().is_none() {
         return;
     }
     let events = status.tags.iter().flat_map(|tag| &tag.items);
     let has: HashSet<&str> = events.map(|event| event.image.as_str()).collect();
-    let new: Vec<&str> = parts.filter(|part| !has.contains(part)).collect();
-    unproved.extend(new.into_iter().map(|part| (part.into(), WITHHELD.into())));
+    let new: Vec<&str> = children.filter(|child| !has.contains(child)).collect();
+    unproved.extend(new.into_iter().map(|child| (child.into(), WITHHELD.into())));
 }
 
 /// Returns true if more than [`MAX_WITHHELD`] images are withheld from `new`, and some of them not
@@ -206,7 +208,7 @@ pub fn withheld(stream: &ImageStream) -> impl Iterator<Item = &str> {
     stream.unproved.iter().filter(|(_, uid)| *uid == WITHHELD).map(|(name, _)| name.as_str())
 }
 
-/// Returns true if each stream with a manifest list shows the image as its part: it was written by
+/// Returns true if each stream with a manifest list shows the image as its child: it was written by
 /// a user with permission to create images, or stored before evidence was recorded.
 pub fn is_open(image: &Image) -> bool {
     image.evidence.proof == Proof::Authority || image.evidence == Evidence::default()
@@ -325,7 +327,7 @@ mod tests {
     #[test]
     fn foreign_parts_are_withheld_until_proved() {
         let to_prove = |stream: &ImageStream, parts: &[&'static str]| -> Vec<&str> {
-            parts_to_prove(stream, "list", parts.iter().copied()).into_iter().collect()
+            children_to_prove(stream, "list", parts.iter().copied()).into_iter().collect()
         };
         let mut stream = stream(&["a"]);
         assert_eq!(to_prove(&stream, &["a", "b", "b", ""]), ["b"]);

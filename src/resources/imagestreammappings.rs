@@ -11,8 +11,7 @@ use crate::domain::unproved::{self, Standing};
 use crate::domain::{limits, proof, validate};
 use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::meta::{GroupResource, Kind, Status, field};
-use crate::registry::actor::Actor;
-use crate::registry::actor::DryRun;
+use crate::registry::actor::{Actor, DryRun};
 use crate::registry::admission::attributes::{AdmissionAttributes, AdmissionOperation};
 use crate::registry::admission::chain::Admitted;
 use crate::registry::guaranteed_update::{ReadSet, UpdateDecision, UpdateOutcome};
@@ -83,7 +82,7 @@ impl Create<ImageStreamMapping> for Mappings {
         };
         self.0.storage.admit_virtual(&attributes, actor).await?;
         let mapping = self.prepare_and_validate(actor, at, mapping)?;
-        let children = proof::named_parts(&mapping.image);
+        let children = proof::named_children(&mapping.image);
         let image = self.new_image(actor, &mapping, &children);
         let (images, streams) = (&self.0.images, &self.0.streams);
         let name = &mapping.image.metadata.name;
@@ -150,7 +149,7 @@ impl Mappings {
         let evidence = proof::evidence_of(&image);
         self.0.images.prepare_and_validate("", actor.now, &mut image)?;
         image.evidence = evidence;
-        proof::keep_named_parts(&mut image, children);
+        proof::keep_named_children(&mut image, children);
         Ok(image)
     }
 
@@ -256,7 +255,7 @@ fn withhold_children(
         .flat_map(|list| &list.docker_image_manifests)
         .map(|child| child.digest.as_str());
     let children = push.children.iter().map(String::as_str).chain(kept);
-    let children = unproved::parts_to_prove(before, &push.mapping.image.metadata.name, children);
+    let children = unproved::children_to_prove(before, &push.mapping.image.metadata.name, children);
     if !children.is_empty() && !rights.has_reviewed_children() {
         return Ok(Some(children.into_iter().map(str::to_owned).collect()));
     }

@@ -52,10 +52,10 @@ fn proof(image: &Image) -> Proof {
 
 /// Returns the image as stored by a push at second 7.
 fn pushed(mut image: Image) -> Image {
-    let (evidence, named) = (evidence_of(&image), named_parts(&image));
+    let (evidence, named) = (evidence_of(&image), named_children(&image));
     image_strategy::prepare_for_create(&mut image);
     image.evidence = evidence;
-    keep_named_parts(&mut image, &named);
+    keep_named_children(&mut image, &named);
     image
 }
 
@@ -155,8 +155,8 @@ fn only_parts_in_the_manifest_are_kept() {
             with(image, |image| image.docker_image_manifests = vec![part("b"), part("evil")]);
         pushed(sent).docker_image_manifests.into_iter().map(|part| part.digest).collect()
     };
-    assert_eq!(named_parts(&list()), ["a", "b"]);
-    assert_eq!(named_parts(&whole()), [""; 0]);
+    assert_eq!(named_children(&list()), ["a", "b"]);
+    assert_eq!(named_children(&whole()), [""; 0]);
     assert_eq!(parts(whole()), [""; 0]);
     assert_eq!(parts(list()), ["a", "b"]);
     assert_eq!(parts(with(list(), |image| image.docker_image_manifest_media_type.clear())), ["b"]);
