@@ -18,8 +18,8 @@ pub fn path_segment_errors(name: &str) -> Vec<&'static str> {
 
 /// Maximum length of the name part of a key, and of a label value, in bytes.
 const MAX_NAME_LENGTH: usize = 63;
-/// Maximum length of the prefix of a key in bytes.
-const MAX_PREFIX_LENGTH: usize = 253;
+/// Maximum length of a DNS subdomain, and of the prefix of a key, in bytes.
+const MAX_SUBDOMAIN_LENGTH: usize = 253;
 
 const NAME: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric \
     character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
@@ -48,9 +48,9 @@ pub fn qualified_name_errors(key: &str) -> Vec<String> {
     match prefix {
         Some("") => errors.push("prefix part must be non-empty".into()),
         Some(prefix) => {
-            if prefix.len() > MAX_PREFIX_LENGTH {
+            if prefix.len() > MAX_SUBDOMAIN_LENGTH {
                 errors.push(format!(
-                    "prefix part must be no more than {MAX_PREFIX_LENGTH} characters"
+                    "prefix part must be no more than {MAX_SUBDOMAIN_LENGTH} characters"
                 ));
             }
             if !prefix.split('.').all(is_dns_part) {
@@ -83,15 +83,16 @@ pub fn label_value_errors(value: &str) -> Vec<String> {
     errors
 }
 
-/// Returns true for a valid namespace name, as `IsDNS1123Label` in apimachinery.
+/// Returns true for a valid namespace name, as `IsDNS1123Label` in
+/// k8s.io/apimachinery/pkg/util/validation/validation.go.
 pub fn is_dns_label(name: &str) -> bool {
     name.len() <= MAX_NAME_LENGTH && is_dns_part(name)
 }
 
 /// Returns true for a valid name of most objects: labels of any length, joined by dots, as
-/// `IsDNS1123Subdomain` in apimachinery.
+/// `IsDNS1123Subdomain` in k8s.io/apimachinery/pkg/util/validation/validation.go.
 pub fn is_dns_subdomain(name: &str) -> bool {
-    name.len() <= 253 && name.split('.').all(is_dns_part)
+    name.len() <= MAX_SUBDOMAIN_LENGTH && name.split('.').all(is_dns_part)
 }
 
 fn is_dns_part(part: &str) -> bool {

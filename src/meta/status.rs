@@ -203,7 +203,7 @@ impl Status {
         status
     }
 
-    /// Returns 503 for a server that cannot handle the request at present.
+    /// Returns 503 for a server that cannot handle the request now.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::failure(503, "ServiceUnavailable", message).retry_after(1)
     }

@@ -10,22 +10,23 @@ use crate::machinery::group_version::GroupVersion;
 use crate::machinery::managed_fields::Manager;
 use crate::meta::Time;
 
-/// A client of the registry, and the terms of one operation of it.
+/// A client of the registry, with the parameters of one of its operations.
 #[derive(Clone, Debug)]
 pub struct Actor {
     /// The authenticated user.
     pub user: Arc<User>,
-    /// The time of the operation, which new objects and managed fields bear.
+    /// The time of the operation, which is set in new objects and managed fields.
     pub now: Time,
     /// Selects whether changes are stored.
     pub dry_run: DryRun,
-    /// The name in `metadata.managedFields` of what the operation writes; at most 128 bytes.
+    /// The manager of the written fields in `metadata.managedFields`; at most
+    /// [`MAX_FIELD_MANAGER_BYTES`].
     pub field_manager: String,
     /// The authorizer, for permissions beyond that of the operation itself.
     pub permissions: Permissions,
     /// The namespaces of the cluster, for the admission of new objects.
     pub namespaces: Namespaces,
-    /// The size of the operation's work, and its place in the pool of large ones.
+    /// The size of the operation's work, and its slot in the pool for large requests.
     pub load: Workload,
 }
 
@@ -34,7 +35,7 @@ pub struct Actor {
 pub const MAX_FIELD_MANAGER_BYTES: usize = 128;
 
 impl Actor {
-    /// A part of this process: every permission, and every namespace exists.
+    /// An actor for a part of this process. It has every permission, and every namespace exists.
     pub fn internal(name: &str, now: Time) -> Self {
         Self {
             user: User { name: name.to_owned(), ..User::default() }.authenticated(),

@@ -13,8 +13,8 @@ use crate::registry::write::{AllowCreate, WriteRequest};
 
 impl<T: Kind, S: Strategy<T>> Create<T> for ObjectStore<T, S> {
     async fn create(&self, actor: &Actor, at: &ObjectRef, object: T) -> Result<Written<T>, Status> {
-        /// Attempts with a new generated name before the last one. With that one they are as many
-        /// as `maxNameGenerationCreateAttempts` in
+        /// The number of attempts with a generated name before the last one: one less than
+        /// `maxNameGenerationCreateAttempts` in
         /// k8s.io/apiserver/pkg/registry/generic/registry/store.go.
         const MORE_NAMES: usize = 7;
         let is_generated = object.metadata().name.is_empty();

@@ -6,14 +6,12 @@ use futures_util::future::{self, FutureExt};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 
 use crate::meta::{Kind, ObjectMeta, Status, StatusDetails, Time, excerpt};
-use crate::registry::actor::Actor;
-use crate::registry::actor::DryRun;
+use crate::registry::actor::{Actor, DryRun};
 use crate::registry::admission::chain::Admitted;
 use crate::registry::guaranteed_update::{ReadSet, UpdateDecision, UpdateOutcome};
 use crate::registry::list::object_stream::{ListPage, ObjectStream};
 use crate::registry::list::stored_objects::StoredObjects;
-use crate::registry::object_ref::ObjectRef;
-use crate::registry::object_ref::check_path_segment;
+use crate::registry::object_ref::{ObjectRef, check_path_segment};
 use crate::registry::object_store::ObjectStore;
 use crate::registry::options::ListOptions;
 use crate::registry::outcome::Written;

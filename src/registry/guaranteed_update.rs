@@ -56,7 +56,10 @@ impl ReadSet {
         self.0.contains_key(key)
     }
 
-    /// Reads keys whose values may take `room` bytes together.
+    /// Reads further keys.
+    ///
+    /// # Errors
+    /// 422 if their values take more than `room` bytes together, and store failures.
     async fn read(
         &mut self,
         store: &dyn Store,
@@ -85,8 +88,8 @@ impl ReadSet {
         self.0.values().flatten().map(|entry| entry.value.len()).sum()
     }
 
-    fn replace(&mut self, now: &Key, entry: Option<Entry>) {
-        *self.0.get_mut(now).expect("the store returns only guarded keys") = entry;
+    fn replace(&mut self, key: &Key, entry: Option<Entry>) {
+        *self.0.get_mut(key).expect("the store returns only guarded keys") = entry;
     }
 
     fn guards(&self) -> Vec<Guard> {
@@ -170,7 +173,7 @@ impl Storage {
                     return Ok(UpdateOutcome::Committed(result, revision));
                 }
                 Outcome::Refused(current) => {
-                    current.into_iter().for_each(|now| read_set.replace(&now.key, now.entry));
+                    current.into_iter().for_each(|each| read_set.replace(&each.key, each.entry));
                 }
             }
         }

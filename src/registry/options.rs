@@ -7,9 +7,9 @@ use crate::meta::Status;
 /// The options of a read of one object.
 #[derive(Clone, Debug, Default)]
 pub struct GetOptions {
-    /// The revision that the answer must have reached; empty for any.
+    /// The minimum revision of the object; empty for any.
     pub resource_version: String,
-    /// The label selector of reads whose answer is a list; empty for all.
+    /// The label selector of reads that return a list; empty for all.
     pub label_selector: String,
 }
 
@@ -24,18 +24,18 @@ pub struct ListOptions {
     pub watch: bool,
     /// Requests bookmarks of a watch.
     pub allow_watch_bookmarks: bool,
-    /// Requests the present objects at the beginning of a watch; none where the client left it
-    /// open.
+    /// Requests the existing objects at the beginning of a watch; none if the client did not set
+    /// it.
     pub send_initial_events: Option<bool>,
-    /// The revision that the answer starts at.
+    /// The revision at which the list or the watch starts.
     pub resource_version: String,
-    /// The rule by which `resource_version` is read: `Exact` or `NotOlderThan`.
+    /// The meaning of `resource_version` for a list: `Exact` or `NotOlderThan`.
     pub resource_version_match: String,
     /// The duration of a watch, in seconds.
     pub timeout_seconds: Option<i64>,
     /// The number of objects of a page.
     pub limit: Option<i64>,
-    /// The token of a former page.
+    /// The token of the previous page.
     pub continue_token: String,
     /// The content of the objects that the client needs.
     pub content: ListContent,

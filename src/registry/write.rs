@@ -5,8 +5,7 @@ use futures_util::{StreamExt, stream};
 use crate::auth::ResourceAction;
 use crate::machinery::managed_fields::Manager;
 use crate::meta::{Kind, ObjectMeta, Status, field};
-use crate::registry::actor::Actor;
-use crate::registry::actor::DryRun;
+use crate::registry::actor::{Actor, DryRun};
 use crate::registry::admission::chain::Admitted;
 use crate::registry::guaranteed_update::{ReadSet, UpdateDecision, UpdateOutcome};
 use crate::registry::metadata;
@@ -25,7 +24,7 @@ const MAX_CONCURRENT_REVIEWS: usize = 8;
 /// The maximum number of other objects that one write may refer to.
 const MAX_DEPENDENCIES: usize = 1000;
 
-/// The terms of a write.
+/// The rules of a write.
 pub struct WriteRequest<'a, T> {
     /// The strategy of the resource or subresource.
     pub strategy: &'a dyn UpdateStrategy<T>,
@@ -51,7 +50,7 @@ pub struct WriteOutcome<T, X> {
     pub object: T,
     /// The effect on the object.
     pub effect: WriteEffect,
-    /// The second result of the edit.
+    /// The second value that `edit` returned.
     pub extra: X,
 }
 
@@ -246,7 +245,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         for dependency in dependencies {
             let permission = reviewed
                 .iter()
-                .find(|(asked, _)| *asked == dependency)
+                .find(|(other, _)| *other == dependency)
                 .map(|(_, permission)| permission);
             match (&dependency.permission, permission) {
                 (Some(_), None) => review.push(dependency),
@@ -305,13 +304,13 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
 impl ReviewedAccess {
     /// Reviews access to these objects.
     async fn review(&mut self, actor: &Actor, dependencies: Vec<Dependency>) {
-        let asked = dependencies.into_iter().map(async |dependency| {
+        let reviews = dependencies.into_iter().map(async |dependency| {
             let action = dependency.permission.clone().unwrap_or_default();
             let permission = actor.permissions.check(&actor.user, *action).await;
             (dependency, permission)
         });
-        let answers = stream::iter(asked).buffered(MAX_CONCURRENT_REVIEWS);
-        self.permissions.extend(answers.collect::<Vec<_>>().await);
+        let reviews = stream::iter(reviews).buffered(MAX_CONCURRENT_REVIEWS);
+        self.permissions.extend(reviews.collect::<Vec<_>>().await);
     }
 }
 

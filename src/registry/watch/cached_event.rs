@@ -80,14 +80,14 @@ impl<T: Kind> CachedEvent<T> {
     pub(crate) fn cost(&self) -> usize {
         /// Memory of the structures around the values.
         const FIXED: usize = 512;
-        /// The value itself, decoded, and encoded in one or two representations.
-        const TIMES: usize = 4;
+        /// Copies of a value: stored, decoded, and encoded in one or two representations.
+        const COPIES: usize = 4;
         let shown = match &self.event {
             Event::Put { entry, .. } => entry.value.len(),
             Event::Delete { previous, .. } => previous.value.len(),
         };
         // Only selectors decode the previous object.
-        FIXED + TIMES * shown + self.stored_bytes().saturating_sub(shown)
+        FIXED + COPIES * shown + self.stored_bytes().saturating_sub(shown)
     }
 
     /// The object before the event; none if it did not exist.
@@ -142,8 +142,8 @@ impl<T: Kind> CachedEvent<T> {
 
     fn slot(&self, key: (EncodingId, EventType)) -> Arc<OnceLock<Result<Bytes, Box<Status>>>> {
         let mut encoded = self.encoded.lock();
-        if let Some(known) = encoded.iter().find(|known| known.key == key) {
-            return known.bytes.clone();
+        if let Some(cached) = encoded.iter().find(|cached| cached.key == key) {
+            return cached.bytes.clone();
         }
         if encoded.len() == MAX_ENCODED {
             encoded.pop_front();
