@@ -37,7 +37,8 @@ pub trait Maintenance: Send + Sync {
     /// Creates a store from a backup, in a folder without one.
     ///
     /// # Errors
-    /// The backup is not valid, or the folder cannot be used. No store is created then.
+    /// The backup is not valid, or the folder is in use or cannot be written. No store is
+    /// created then.
     fn restore(
         &self,
         backup: &mut dyn Read,
@@ -128,7 +129,7 @@ pub enum RestoreError {
     /// The backup is not valid.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// The folder cannot be used.
+    /// The folder is in use, or cannot be read or written.
     #[error(transparent)]
     Folder(#[from] OpenError),
     /// The data file differs from the backup when it is read back.

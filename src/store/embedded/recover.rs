@@ -3,8 +3,8 @@
 //! stops for good.
 //!
 //! Opening rewrites and syncs the header of the file, and every commit syncs its rows before the
-//! header refers to them. So everything that a reopened file returns is durable, even if the sync
-//! that failed was the one of the header.
+//! header refers to them. So every row that a reopened file returns is durable, even if the sync
+//! of the header failed.
 
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,7 +44,7 @@ impl Recovery {
     /// Opens the file again.
     ///
     /// # Errors
-    /// The store is stopped; the error is the one of every later call.
+    /// The store is stopped. Every later call returns the same error.
     pub(super) fn recover(
         &mut self,
         handle: &Handle,

@@ -91,7 +91,7 @@ impl Room {
     }
 
     /// Checks the room for compaction.
-    pub(super) fn for_upkeep(&self) -> Result<(), StoreError> {
+    pub(super) fn for_compaction(&self) -> Result<(), StoreError> {
         if let Self::Out(full) = self { Err(full.clone()) } else { Ok(()) }
     }
 }

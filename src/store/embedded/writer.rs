@@ -135,11 +135,11 @@ impl Writer {
             }
             Job::RaiseCompacted(ticket) => {
                 ticket.result =
-                    Some(room.for_upkeep().map(|()| group.raise_compacted(ticket.work)));
+                    Some(room.for_compaction().map(|()| group.raise_compacted(ticket.work)));
             }
             Job::CompactStep(ticket) => {
                 ticket.result =
-                    Some(self.classify(room.for_upkeep().and_then(|()| group.compact_step()))?);
+                    Some(self.classify(room.for_compaction().and_then(|()| group.compact_step()))?);
             }
             Job::Recover(report) if self.handle.generation() == Some(report.generation) => {
                 return Err(report.cause.clone());
