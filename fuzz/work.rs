@@ -157,7 +157,7 @@ fn resolve_and_validate(stored: &ImageStream, mut new: ImageStream) -> Result<()
         others: &others,
         registries: &registries,
         max_history: MaxTagHistory::default(),
-        route: WriteTarget::Tag,
+        target: WriteTarget::Tag,
         now: request("", b"").actor.now,
     };
     let mut errors = resolution.run(&mut new);

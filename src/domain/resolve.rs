@@ -50,7 +50,7 @@ pub struct Resolution<'a> {
     /// Maximum number of events per tag.
     pub max_history: MaxTagHistory,
     /// Object of the write.
-    pub route: WriteTarget,
+    pub target: WriteTarget,
     /// Time of the new events.
     pub now: Time,
 }
@@ -98,7 +98,7 @@ impl<'a> Resolution<'a> {
             errors = self.add_events(new, &changed);
             tag_history::remove_empty(&mut new.status.tags, &added);
         }
-        if self.old.is_none() || self.route == WriteTarget::Tag {
+        if self.old.is_none() || self.target == WriteTarget::Tag {
             tag_history::propagate(new, self.old, self.max_history);
         }
         errors

@@ -26,9 +26,9 @@ pub fn prepare_for_create(stream: &mut ImageStream) {
 /// The generation of the stream increases with each change of the spec. It becomes the generation
 /// of the spec tags that are new or changed, or whose generation the client set to 0 to import them
 /// again (`updateSpecTagGenerationsForUpdate` and `ensureSpecTagGenerationsAreSet` in Go).
-pub fn prepare_for_update(old: &ImageStream, new: &mut ImageStream, route: WriteTarget) {
+pub fn prepare_for_update(old: &ImageStream, new: &mut ImageStream, target: WriteTarget) {
     new.metadata.generation = old.metadata.generation;
-    match route {
+    match target {
         WriteTarget::Stream => new.status.clone_from(&old.status),
         WriteTarget::Tag => {
             new.status.tags.retain(|tag| !tag.items.is_empty() || !tag.conditions.is_empty())
@@ -181,9 +181,9 @@ mod tests {
         let old = stream();
         let mut sent = old.clone();
         sent.status.tags = vec![history("a", vec![TagEvent::default()]), history("b", vec![])];
-        let status = |route| {
+        let status = |target| {
             let mut new = sent.clone();
-            prepare_for_update(&old, &mut new, route);
+            prepare_for_update(&old, &mut new, target);
             new.status.tags
         };
         assert_eq!(status(WriteTarget::Stream), []);

@@ -70,7 +70,7 @@ fn apply(stream: &ImageStream, tag: &str, write: &Write) -> ImageStream {
         others: &others,
         registries: &registries,
         max_history,
-        route: WriteTarget::Tag,
+        target: WriteTarget::Tag,
         now,
     };
     assert!(resolution.run(&mut new).is_empty());

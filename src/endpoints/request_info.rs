@@ -14,7 +14,7 @@ use percent_encoding::percent_decode_str;
 use super::verb::Verb;
 use crate::auth::{Attributes, ResourceAction};
 use crate::machinery::group_version::GroupVersion;
-use crate::machinery::query::{Query, has_sound_escapes};
+use crate::machinery::query::{Query, has_valid_escapes};
 use crate::machinery::selector;
 use crate::meta::{Status, excerpt, path_segment_errors};
 use crate::registry::object_ref::ObjectRef;
@@ -242,7 +242,7 @@ fn classify<'a>(method: &Method, path: &'a RequestPath<'a>, query: &Query) -> Re
     let has_more = parts.next().is_some();
     let form = match below_version(path.sent, group, version) {
         None => PathForm::Unknown,
-        Some(below) if below.contains('%') && !has_sound_escapes(below) => {
+        Some(below) if below.contains('%') && !has_valid_escapes(below) => {
             PathForm::BrokenEscape(below)
         }
         Some(_) if has_gap || has_more || prefix == Some(PathPrefix::Proxy) => PathForm::Unknown,

@@ -74,11 +74,11 @@ fn parse_pair(pair: &str) -> Option<(String, String)> {
 fn unescape(text: &str) -> Option<String> {
     let text: Cow<'_, str> =
         if text.contains('+') { text.replace('+', " ").into() } else { text.into() };
-    has_sound_escapes(&text).then(|| percent_decode_str(&text).decode_utf8_lossy().into_owned())
+    has_valid_escapes(&text).then(|| percent_decode_str(&text).decode_utf8_lossy().into_owned())
 }
 
 /// Returns true if two hexadecimal digits follow every percent sign.
-pub fn has_sound_escapes(text: &str) -> bool {
+pub fn has_valid_escapes(text: &str) -> bool {
     let mut parts = text.split('%');
     parts.next();
     parts.all(|part| part.len() >= 2 && part.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit))

@@ -169,7 +169,7 @@ impl StreamStrategy {
         old: Option<&ImageStream>,
         new: &mut ImageStream,
         dependencies: &Dependencies<ImageStream>,
-        route: WriteTarget,
+        target: WriteTarget,
         now: Time,
     ) -> ValidationErrors {
         let sources = source_streams(dependencies);
@@ -178,7 +178,7 @@ impl StreamStrategy {
             others: &sources,
             registries: &self.registries,
             max_history: self.tag_history,
-            route,
+            target,
             now,
         };
         let unresolved = resolution.run(new);

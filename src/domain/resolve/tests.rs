@@ -80,12 +80,12 @@ fn registries() -> Registries {
 fn write(
     old: Option<&ImageStream>,
     new: &mut ImageStream,
-    route: WriteTarget,
+    target: WriteTarget,
     others: &SourceStreams,
 ) -> String {
     match old {
         None => stream_strategy::prepare_for_create(new),
-        Some(old) => stream_strategy::prepare_for_update(old, new, route),
+        Some(old) => stream_strategy::prepare_for_update(old, new, target),
     }
     assert!(
         required_streams(old, new).iter().all(|key| others.0.contains_key(key)),
@@ -98,7 +98,7 @@ fn write(
         others,
         registries: &registries,
         max_history: MaxTagHistory(None),
-        route,
+        target,
         now,
     };
     let errors = resolution.run(new);
@@ -305,14 +305,14 @@ fn tag_writes_propagate_and_stream_writes_do_not() {
     ];
     let old = created(stream("s", &tags), &SourceStreams::default());
     assert_eq!(history(&old), "base=x:1@1 t1=x:1@1 t2=x:1@1");
-    for (route, then) in [
+    for (target, then) in [
         (WriteTarget::Stream, "base=x:2@2 t1=x:1@1 t2=x:1@1"),
         (WriteTarget::Tag, "base=x:2@2 t1=x:2@2 t2=x:2@2"),
     ] {
         let mut new = old.clone();
         set_tag(&mut new, "base", "ref", "x:2");
-        assert_eq!(write(Some(&old), &mut new, route, &SourceStreams::default()), "");
-        assert_eq!(history(&new), then, "{route:?}");
+        assert_eq!(write(Some(&old), &mut new, target, &SourceStreams::default()), "");
+        assert_eq!(history(&new), then, "{target:?}");
     }
 }
 
@@ -369,7 +369,7 @@ fn limit_truncates_only_the_changed_history() {
         others: &source,
         registries: &registries,
         max_history,
-        route: WriteTarget::Tag,
+        target: WriteTarget::Tag,
         now,
     };
     assert!(resolution.run(&mut new).is_empty());

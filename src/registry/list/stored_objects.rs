@@ -19,18 +19,10 @@ pub struct StoredObjects<T, S> {
     store: Arc<ObjectStore<T, S>>,
     entries: Entries,
     selector: Selector,
-    content: DecodedPart,
+    /// The decoded content of the objects.
+    content: ListContent,
     /// The key of the last object.
     last: Option<String>,
-}
-
-/// The part of an object that is decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum DecodedPart {
-    /// The whole object.
-    Whole,
-    /// The metadata; all other fields are empty.
-    Metadata,
 }
 
 impl<T: Kind, S: Strategy<T>> StoredObjects<T, S> {
@@ -40,7 +32,7 @@ impl<T: Kind, S: Strategy<T>> StoredObjects<T, S> {
         entries: Entries,
         selector: Selector,
     ) -> Self {
-        Self { store: store.clone(), entries, selector, content: DecodedPart::Whole, last: None }
+        Self { store: store.clone(), entries, selector, content: ListContent::Whole, last: None }
     }
 
     /// Reads the first page, which fixes the revision of the list.
@@ -54,7 +46,7 @@ impl<T: Kind, S: Strategy<T>> StoredObjects<T, S> {
     /// Decodes only the metadata, unless the selector needs other fields.
     pub(crate) fn metadata_only(self) -> Self {
         let content =
-            if self.selector.is_about_metadata() { DecodedPart::Metadata } else { self.content };
+            if self.selector.is_about_metadata() { ListContent::Metadata } else { self.content };
         Self { content, ..self }
     }
 }
@@ -75,8 +67,8 @@ impl<T: Kind, S: Strategy<T>> ObjectStream for StoredObjects<T, S> {
         let strategy = self.store.strategy();
         while let Some(entry) = self.entries.next().await? {
             let mut object = match self.content {
-                DecodedPart::Whole => self.store.decode(&entry)?,
-                DecodedPart::Metadata => self.store.decode_metadata(&entry)?,
+                ListContent::Whole => self.store.decode(&entry)?,
+                ListContent::Metadata => self.store.decode_metadata(&entry)?,
             };
             if self.selector.selects(object.metadata(), |name| strategy.field(&object, name)) {
                 strategy.decorate(&mut object);

@@ -124,7 +124,7 @@ fn image_truncated_by_the_write_is_gone() {
     let old = with_history(stream("s", &[("a", "ref", "r.io/j")]), "a", &[event("i", 1)]);
     let registries = registries();
     let max_history = MaxTagHistory(std::num::NonZeroUsize::new(1));
-    let (route, now) = (WriteTarget::Stream, Time::from_unix_seconds(NOW));
+    let (target, now) = (WriteTarget::Stream, Time::from_unix_seconds(NOW));
     let mut new = old.clone();
     set_tag(&mut new, "a", "tag", "x:u");
     set_tag(&mut new, "b", "tag", "x:t");
@@ -133,7 +133,7 @@ fn image_truncated_by_the_write_is_gone() {
         others: &known,
         registries: &registries,
         max_history,
-        route,
+        target,
         now,
     };
     assert!(resolution.run(&mut new).is_empty());
