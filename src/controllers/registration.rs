@@ -1,7 +1,7 @@
-//! The CA of this server in the APIService that registers it with kube-apiserver.
+//! The CA bundle in the APIService that registers this server with kube-apiserver.
 //!
-//! Only `spec.caBundle` is written. A missing APIService is not created, so that an uninstall is not
-//! undone, and one that points at another Service is not changed.
+//! The controller writes `spec.caBundle` only. It does not create a missing APIService, so that an
+//! uninstall stays complete, and does not change one that refers to another Service.
 
 mod reconcile;
 
@@ -27,75 +27,78 @@ use crate::cluster::object_watch::{WatchSubject, watch_object};
 use crate::runtime::Backoff;
 use crate::telemetry::OnChange;
 use crate::tls::ServiceReference;
-use reconcile::{Fit, Precondition, RegistrationState, compare};
+use reconcile::{BundleMatch, Precondition, RegistrationState, compare};
 
-/// Keeps the CAs of this server in its APIService.
+/// Writes the CAs of this server into its APIService.
 pub(super) struct RegistrationController {
     client: Client,
     name: String,
     service: ServiceReference,
     bundle: watch::Receiver<Bytes>,
-    pauses: Pauses,
+    delays: WriteDelays,
 }
 
 const SUBJECT: WatchSubject = WatchSubject {
     what: "the APIService of this server",
-    if_forbidden: "a ClusterRole must allow this server to get, list, watch and patch the one of \
-                   apiservices.apiregistration.k8s.io that has this name (resourceNames), for --inject-ca-bundle",
+    if_forbidden: "--inject-ca-bundle needs a ClusterRole that allows this server to get, list, \
+                   watch and patch apiservices.apiregistration.k8s.io with the name of its \
+                   APIService in resourceNames",
 };
 
-/// How long is waited between changes.
+/// Delays between writes.
 #[derive(Clone, Copy)]
-struct Pauses {
-    /// The first pause between two changes when somebody undoes them; it doubles with each.
+struct WriteDelays {
+    /// Delay after the first write that another client overwrites. It doubles with each further
+    /// one.
     first: Duration,
-    /// The longest such pause, and the one after a change that was refused.
-    last: Duration,
-    /// A change that lasted this long was not undone by a machine.
-    peace: Duration,
+    /// Longest delay, and the delay after a failed write.
+    longest: Duration,
+    /// Age of a write after which the next delay is the first one again.
+    stable: Duration,
 }
 
-const PAUSES: Pauses = Pauses {
+const DELAYS: WriteDelays = WriteDelays {
     first: Duration::from_secs(1),
-    last: Duration::from_secs(60),
-    peace: Duration::from_secs(600),
+    longest: Duration::from_secs(60),
+    stable: Duration::from_secs(600),
 };
-/// The longest that the control plane may take for an answer to a change.
+/// Timeout of a write.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What is known of the object.
-enum Known {
-    /// Nothing yet.
-    Nothing,
-    /// It is not there.
+/// Latest observed state of the APIService.
+enum ObservedApiService {
+    /// Not observed yet, or outdated.
+    Unknown,
+    /// The APIService does not exist.
     Absent,
-    /// It looks like this.
+    /// The APIService.
     Object(Box<APIService>),
 }
 
-/// What a change came to.
-enum Changed {
-    /// The object is like this now.
-    Into(Box<APIService>),
-    /// There is no object any more.
-    Gone,
-    /// The object is not what it was when it was compared; its present state is on its way here.
-    Outdated,
-    Refused(String),
+/// Outcome of a write.
+enum PatchOutcome {
+    /// The patched APIService.
+    Patched(Box<APIService>),
+    /// The APIService does not exist any more.
+    NotFound,
+    /// The APIService has changed since it was compared. The watch delivers its new state.
+    Conflict,
+    /// The write failed, for this reason.
+    Failed(String),
 }
 
-/// The state of the work.
-struct Work {
-    known: Known,
-    /// How much of our list must be in the object.
-    fit: Fit,
-    findings: OnChange<String>,
-    patience: Patience,
+/// State of a run of the controller.
+struct RegistrationRun {
+    observed: ObservedApiService,
+    /// Required match between the CAs of this server and those of the APIService.
+    required: BundleMatch,
+    logged: OnChange<String>,
+    limiter: WriteLimiter,
 }
 
-/// When the object may be changed again, so that two who insist on their own do not keep the cluster busy.
-struct Patience {
-    pauses: Pauses,
+/// Limit on the rate of writes, for the case that another client keeps overwriting them.
+struct WriteLimiter {
+    delays: WriteDelays,
     not_before: Instant,
     last: Option<Instant>,
     backoff: Backoff,
@@ -107,64 +110,65 @@ impl Controller for RegistrationController {
     }
 
     fn run(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(self.keep())
+        Box::pin(self.follow())
     }
 }
 
 impl RegistrationController {
-    /// Keeps the CAs of `bundle`, in PEM, in the APIService while it points at `service`. An empty
-    /// bundle means that the CAs are unknown.
+    /// A controller that writes the CAs of `bundle`, in PEM, into the APIService while it refers to
+    /// `service`. An empty bundle means that the CAs are not known.
     pub(super) fn new(
         client: Client,
         service: ServiceReference,
         bundle: watch::Receiver<Bytes>,
     ) -> Self {
-        Self { client, name: format!("{VERSION}.{GROUP}"), service, bundle, pauses: PAUSES }
+        Self { client, name: format!("{VERSION}.{GROUP}"), service, bundle, delays: DELAYS }
     }
 
-    /// Follows the APIService and the CAs, and writes the CAs into the APIService. Returns if the CAs
-    /// have no sender any more.
-    async fn keep(&mut self) {
+    /// Watches the APIService and the CAs, and reconciles on each change. Returns when the sender
+    /// of the CAs is dropped.
+    async fn follow(&mut self) {
         let api = Api::<APIService>::all(self.client.clone());
         let name = self.name.clone();
         let mut states = pin!(watch_object(api.clone(), &name, SUBJECT));
-        let mut work = Work::new(self.pauses);
+        let mut run = RegistrationRun::new(self.delays);
         loop {
-            let is_due = self.settle(&api, &mut work).await;
+            let is_delayed = self.reconcile(&api, &mut run).await;
             tokio::select! {
                 state = states.next() => match state {
-                    Some(Ok(state)) => work.known = state.map_or(Known::Absent, |object| Known::Object(Box::new(object))),
+                    Some(Ok(state)) => run.observed = state.into(),
                     Some(Err(_)) => {}
                     None => return,
                 },
                 changed = self.bundle.changed() => match changed {
-                    Ok(()) => work.fit = Fit::Exactly,
+                    Ok(()) => run.required = BundleMatch::Exact,
                     Err(_) => return,
                 },
-                () = tokio::time::sleep_until(work.patience.not_before), if is_due => {}
+                () = tokio::time::sleep_until(run.limiter.not_before), if is_delayed => {}
             }
         }
     }
 
-    /// Changes the object if it must be. Returns whether a change is due that has to wait.
-    async fn settle(&mut self, api: &Api<APIService>, work: &mut Work) -> bool {
-        let object = match &work.known {
-            Known::Nothing => return false,
-            Known::Absent => None,
-            Known::Object(object) => Some(object.clone()),
+    /// Compares the APIService with the CAs, and writes the CAs if they differ. Returns true if a
+    /// write is due, but delayed.
+    async fn reconcile(&mut self, api: &Api<APIService>, run: &mut RegistrationRun) -> bool {
+        let object = match &run.observed {
+            ObservedApiService::Unknown => return false,
+            ObservedApiService::Absent => None,
+            ObservedApiService::Object(object) => Some(object.clone()),
         };
         let bundle = self.bundle.borrow_and_update().clone();
-        match compare(object.as_deref(), &self.service, &bundle, work.fit) {
-            RegistrationState::Change { .. } if Instant::now() < work.patience.not_before => true,
+        match compare(object.as_deref(), &self.service, &bundle, run.required) {
+            RegistrationState::Change { .. } if Instant::now() < run.limiter.not_before => true,
             RegistrationState::Change { found, precondition } => {
-                let outcome = self.change(api, &precondition, bundle).await;
-                self.conclude(work, outcome, found)
+                let outcome = self.patch(api, &precondition, bundle).await;
+                self.record(run, outcome, found)
             }
             state => {
-                if state == RegistrationState::Fits {
-                    work.fit = Fit::AtLeast;
+                if state == RegistrationState::Current {
+                    run.required = BundleMatch::Superset;
                 }
-                if work.findings.record(format!("{state:?}")) {
+                if run.logged.record(format!("{state:?}")) {
                     self.log(&state);
                 }
                 false
@@ -172,13 +176,13 @@ impl RegistrationController {
         }
     }
 
-    /// Writes the list, and nothing else.
-    async fn change(
+    /// Writes `spec.caBundle`, and no other field.
+    async fn patch(
         &self,
         api: &Api<APIService>,
         precondition: &Precondition,
         bundle: Bytes,
-    ) -> Changed {
+    ) -> PatchOutcome {
         let Precondition { uid, resource_version } = precondition;
         let bundle = ByteString(bundle.into());
         let patch = Patch::Merge(json!({
@@ -190,42 +194,54 @@ impl RegistrationController {
             ..PatchParams::default()
         };
         match tokio::time::timeout(TIMEOUT, api.patch(&self.name, &params, &patch)).await {
-            Ok(Ok(object)) => Changed::Into(Box::new(object)),
+            Ok(Ok(object)) => PatchOutcome::Patched(Box::new(object)),
             Ok(Err(kube::Error::Api(status))) => match status.code {
-                404 => Changed::Gone,
-                409 => Changed::Outdated,
-                403 => Changed::Refused(format!("{}: {}", status.message, SUBJECT.if_forbidden)),
-                _ => Changed::Refused(status.message.clone()),
+                404 => PatchOutcome::NotFound,
+                409 => PatchOutcome::Conflict,
+                403 => {
+                    let remedy = SUBJECT.if_forbidden;
+                    PatchOutcome::Failed(format!("{}: {remedy}", status.message))
+                }
+                _ => PatchOutcome::Failed(status.message.clone()),
             },
-            Ok(Err(error)) => Changed::Refused(error_message(&error)),
-            Err(_) => Changed::Refused(format!("no answer within {}s", TIMEOUT.as_secs())),
+            Ok(Err(error)) => PatchOutcome::Failed(error_message(&error)),
+            Err(_) => PatchOutcome::Failed(format!("no response within {} s", TIMEOUT.as_secs())),
         }
     }
 
-    fn conclude(&self, work: &mut Work, outcome: Changed, found: &'static str) -> bool {
+    /// Records the outcome of a write, and logs it. Returns true if the write must be repeated.
+    fn record(
+        &self,
+        run: &mut RegistrationRun,
+        outcome: PatchOutcome,
+        found: &'static str,
+    ) -> bool {
         let now = Instant::now();
         match outcome {
-            Changed::Into(object) => {
-                work.patience.changed(now);
-                work.known = Known::Object(object);
-                info!(apiservice = %self.name, found, "wrote the CA of this server into spec.caBundle");
-                work.findings.record(format!("{:?}", RegistrationState::Fits));
-                work.fit = Fit::AtLeast;
+            PatchOutcome::Patched(object) => {
+                run.limiter.record_write(now);
+                run.observed = ObservedApiService::Object(object);
+                info!(
+                    apiservice = %self.name, found,
+                    "wrote the CA of this server into spec.caBundle"
+                );
+                run.logged.record(format!("{:?}", RegistrationState::Current));
+                run.required = BundleMatch::Superset;
                 false
             }
-            Changed::Gone => {
-                work.known = Known::Absent;
+            PatchOutcome::NotFound => {
+                run.observed = ObservedApiService::Absent;
                 false
             }
-            Changed::Outdated => {
-                work.known = Known::Nothing;
+            PatchOutcome::Conflict => {
+                run.observed = ObservedApiService::Unknown;
                 false
             }
-            Changed::Refused(reason) => {
-                if work.findings.record(reason.clone()) {
-                    error!(apiservice = %self.name, reason, "spec.caBundle cannot be set, trying again from time to time");
+            PatchOutcome::Failed(reason) => {
+                if run.logged.record(reason.clone()) {
+                    error!(apiservice = %self.name, reason, "cannot write spec.caBundle; retrying");
                 }
-                work.patience.not_before = now + self.pauses.last;
+                run.limiter.not_before = now + self.delays.longest;
                 true
             }
         }
@@ -235,52 +251,63 @@ impl RegistrationController {
         let apiservice = &self.name;
         match state {
             RegistrationState::Absent => {
-                info!(%apiservice, "waiting for the APIService: it is not there, and is not created here")
+                info!(%apiservice, "waiting for the APIService; this server does not create it")
             }
-            RegistrationState::Fits => {
+            RegistrationState::Current => {
                 info!(%apiservice, "spec.caBundle holds the CA of this server")
             }
             RegistrationState::NoBundle => warn!(
                 %apiservice,
-                "spec.caBundle is left alone: the serving certificate is somebody else's and its CA is not known here"
+                "the CA of the serving certificate is not known; not changing spec.caBundle"
             ),
             RegistrationState::Insecure => error!(
                 %apiservice,
-                "insecureSkipTLSVerify is true, with which no caBundle can be set, so anybody could pose as this server: \
-                 remove it, and the CA is written at once"
+                "spec.insecureSkipTLSVerify is true, so kube-apiserver does not verify this \
+                 server, and spec.caBundle cannot be set: remove insecureSkipTLSVerify"
             ),
-            RegistrationState::Elsewhere { points_at } => warn!(
+            RegistrationState::OtherService { points_at } => warn!(
                 %apiservice, points_at, ours = %self.service,
-                "spec.caBundle is left alone: the APIService points elsewhere; correct it, or --service-name and \
-                 --service-namespace"
+                "the APIService refers to another service; not changing spec.caBundle: correct \
+                 spec.service, or --service-name and --service-namespace"
             ),
             RegistrationState::Change { .. } => {}
         }
     }
 }
 
-impl Work {
-    fn new(pauses: Pauses) -> Self {
-        let patience = Patience::new(pauses, Instant::now());
-        Self { known: Known::Nothing, fit: Fit::AtLeast, findings: OnChange::default(), patience }
+impl From<Option<APIService>> for ObservedApiService {
+    fn from(object: Option<APIService>) -> Self {
+        object.map_or(Self::Absent, |object| Self::Object(Box::new(object)))
     }
 }
 
-impl Patience {
-    fn new(pauses: Pauses, now: Instant) -> Self {
+impl RegistrationRun {
+    fn new(delays: WriteDelays) -> Self {
         Self {
-            pauses,
+            observed: ObservedApiService::Unknown,
+            required: BundleMatch::Superset,
+            logged: OnChange::default(),
+            limiter: WriteLimiter::new(delays, Instant::now()),
+        }
+    }
+}
+
+impl WriteLimiter {
+    fn new(delays: WriteDelays, now: Instant) -> Self {
+        Self {
+            delays,
             not_before: now,
             last: None,
-            backoff: Backoff::new(pauses.first, pauses.last),
+            backoff: Backoff::new(delays.first, delays.longest),
         }
     }
 
-    fn changed(&mut self, now: Instant) {
-        let is_undone =
-            self.last.is_some_and(|before| now.duration_since(before) < self.pauses.peace);
+    /// Records a write. The next one is delayed if the previous one was soon overwritten.
+    fn record_write(&mut self, now: Instant) {
+        let is_overwritten =
+            self.last.is_some_and(|before| now.duration_since(before) < self.delays.stable);
         self.last = Some(now);
-        if is_undone {
+        if is_overwritten {
             self.not_before = now + self.backoff.next_delay();
         } else {
             self.backoff.reset();

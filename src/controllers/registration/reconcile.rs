@@ -1,4 +1,4 @@
-//! The difference between an APIService and the one that this server needs. Pure.
+//! Comparison of an APIService with the state that this server needs. No I/O.
 
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use rustls::pki_types::CertificateDer;
@@ -6,54 +6,57 @@ use rustls::pki_types::pem::PemObject;
 
 use crate::tls::ServiceReference;
 
-/// How much of our list of CAs must be in the object.
+/// Required match between the CAs of this server and those of the APIService.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fit {
-    /// All of it. What is there beside it is left alone: another replica may know a newer list already, and two that
-    /// insist on their own would never end.
-    AtLeast,
-    /// All of it and nothing else: our list has changed, and what left it is no longer to be trusted.
-    Exactly,
+pub(super) enum BundleMatch {
+    /// The APIService has all CAs of this server, and may have others: another replica may have a
+    /// newer list, and replicas must not overwrite each other's lists for ever.
+    Superset,
+    /// The APIService has the CAs of this server only. Required after a change of the CAs, because
+    /// a removed one must not stay trusted.
+    Exact,
 }
 
-/// The state of an APIService, and with it the change that it needs.
+/// State of an APIService, with the change that it needs.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum RegistrationState {
-    /// The object does not exist.
+    /// The APIService does not exist.
     Absent,
-    /// The object holds our list.
-    Fits,
-    /// Our list is not known, so that none can be written.
+    /// The APIService has the CAs of this server.
+    Current,
+    /// The CAs of this server are not known, so they cannot be written.
     NoBundle,
-    /// The API refuses a CA beside `insecureSkipTLSVerify`.
+    /// The API refuses `caBundle` together with `insecureSkipTLSVerify` (`ValidateAPIService` in
+    /// k8s.io/kube-aggregator/pkg/apis/apiregistration/validation/validation.go).
     Insecure,
-    /// The object belongs to another server, and must not be changed.
-    Elsewhere {
-        /// The Service that it points at, as `NAMESPACE/NAME`.
+    /// The APIService refers to another Service, and must not be changed.
+    OtherService {
+        /// The Service, as `NAMESPACE/NAME`.
         points_at: String,
     },
-    /// The list must be written.
+    /// The CAs must be written.
     Change {
-        /// The present content, in words.
+        /// Description of the current content, for the log.
         found: &'static str,
-        /// The object that the change is for.
+        /// The version of the APIService that was compared.
         precondition: Precondition,
     },
 }
 
-/// The object that was compared. A change is for this one only: a later one may point elsewhere.
+/// The version of an APIService to which a change applies. A later one may refer to another
+/// Service.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Precondition {
     pub(super) uid: Option<String>,
     pub(super) resource_version: Option<String>,
 }
 
-/// Compares the object with `service` and with `bundle`, our list in PEM.
+/// Compares the APIService with `service` and with `bundle`, the CAs of this server in PEM.
 pub(super) fn compare(
     object: Option<&APIService>,
     service: &ServiceReference,
     bundle: &[u8],
-    fit: Fit,
+    required: BundleMatch,
 ) -> RegistrationState {
     let Some(object) = object else { return RegistrationState::Absent };
     let spec = object.spec.as_ref();
@@ -64,17 +67,17 @@ pub(super) fn compare(
     if found.as_ref() != Some(service) {
         let points_at =
             found.map_or_else(|| "kube-apiserver itself".to_owned(), |found| found.to_string());
-        return RegistrationState::Elsewhere { points_at };
+        return RegistrationState::OtherService { points_at };
     }
     if spec.and_then(|spec| spec.insecure_skip_tls_verify) == Some(true) {
         return RegistrationState::Insecure;
     }
-    let Some(wanted) = certificates(bundle).filter(|wanted| !wanted.is_empty()) else {
+    let Some(desired) = certificates(bundle).filter(|desired| !desired.is_empty()) else {
         return RegistrationState::NoBundle;
     };
-    let present = spec.and_then(|spec| spec.ca_bundle.as_ref()).map_or(&[][..], |bundle| &bundle.0);
-    match difference(present, &wanted, fit) {
-        None => RegistrationState::Fits,
+    let current = spec.and_then(|spec| spec.ca_bundle.as_ref()).map_or(&[][..], |bundle| &bundle.0);
+    match difference(current, &desired, required) {
+        None => RegistrationState::Current,
         Some(found) => {
             let (uid, resource_version) =
                 (object.metadata.uid.clone(), object.metadata.resource_version.clone());
@@ -86,24 +89,28 @@ pub(super) fn compare(
     }
 }
 
-/// What is there instead of the wanted list.
-fn difference(present: &[u8], wanted: &[CertificateDer<'_>], fit: Fit) -> Option<&'static str> {
-    if present.is_empty() {
+/// Description of the current content if it does not match the desired CAs as required.
+fn difference(
+    current: &[u8],
+    desired: &[CertificateDer<'_>],
+    required: BundleMatch,
+) -> Option<&'static str> {
+    if current.is_empty() {
         return Some("nothing");
     }
-    let Some(present) = certificates(present).filter(|present| !present.is_empty()) else {
-        return Some("what is no certificate");
+    let Some(current) = certificates(current).filter(|current| !current.is_empty()) else {
+        return Some("invalid PEM");
     };
-    let lacks = wanted.iter().any(|each| !present.contains(each));
-    let exceeds = present.iter().any(|each| !wanted.contains(each));
-    match (lacks, exceeds, fit) {
+    let lacks = desired.iter().any(|each| !current.contains(each));
+    let exceeds = current.iter().any(|each| !desired.contains(each));
+    match (lacks, exceeds, required) {
         (true, ..) => Some("other certificates"),
-        (false, true, Fit::Exactly) => Some("more certificates"),
+        (false, true, BundleMatch::Exact) => Some("additional certificates"),
         (false, ..) => None,
     }
 }
 
-/// The certificates of a PEM text; none if one cannot be read.
+/// The certificates of a PEM file; none if one is invalid.
 fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()
 }
@@ -138,9 +145,9 @@ mod tests {
         APIService { spec: Some(spec), ..APIService::default() }
     }
 
-    fn found(ca_bundle: &str, bundle: &str, fit: Fit) -> Option<&'static str> {
-        match compare(Some(&object(ca_bundle)), &ours(), bundle.as_bytes(), fit) {
-            RegistrationState::Fits => None,
+    fn found(ca_bundle: &str, bundle: &str, required: BundleMatch) -> Option<&'static str> {
+        match compare(Some(&object(ca_bundle)), &ours(), bundle.as_bytes(), required) {
+            RegistrationState::Current => None,
             RegistrationState::Change { found, .. } => Some(found),
             other => panic!("{other:?}"),
         }
@@ -152,52 +159,53 @@ mod tests {
         let both = format!("{a}{b}");
         let cases = [
             (String::new(), Some("nothing"), Some("nothing")),
-            ("garbage".into(), Some("what is no certificate"), Some("what is no certificate")),
+            ("garbage".into(), Some("invalid PEM"), Some("invalid PEM")),
             (both.clone(), None, None),
             (format!("a comment\n{b}\n{a}"), None, None),
             (a.clone(), Some("other certificates"), Some("other certificates")),
             (c.clone(), Some("other certificates"), Some("other certificates")),
-            (format!("{both}{c}"), None, Some("more certificates")),
+            (format!("{both}{c}"), None, Some("additional certificates")),
             (
                 format!("{both}-----BEGIN CERTIFICATE-----\n"),
-                Some("what is no certificate"),
-                Some("what is no certificate"),
+                Some("invalid PEM"),
+                Some("invalid PEM"),
             ),
         ];
-        for (present, at_least, exactly) in cases {
-            assert_eq!(found(&present, &both, Fit::AtLeast), at_least, "{present}");
-            assert_eq!(found(&present, &both, Fit::Exactly), exactly, "{present}");
+        for (current, superset, exact) in cases {
+            assert_eq!(found(&current, &both, BundleMatch::Superset), superset, "{current}");
+            assert_eq!(found(&current, &both, BundleMatch::Exact), exact, "{current}");
         }
     }
 
     #[test]
-    fn what_is_not_ours_is_left_alone() {
+    fn foreign_or_insecure_api_services_need_no_change() {
         let bundle = ca("a");
-        let compared =
-            |object: &APIService| compare(Some(object), &ours(), bundle.as_bytes(), Fit::AtLeast);
+        let compared = |object: &APIService| {
+            compare(Some(object), &ours(), bundle.as_bytes(), BundleMatch::Superset)
+        };
         let with = |change: &dyn Fn(&mut APIServiceSpec)| {
             let mut object = object("");
             change(object.spec.as_mut().unwrap());
             object
         };
         assert_eq!(
-            compare(None, &ours(), bundle.as_bytes(), Fit::AtLeast),
+            compare(None, &ours(), bundle.as_bytes(), BundleMatch::Superset),
             RegistrationState::Absent
         );
         let elsewhere = with(&|spec| spec.service.as_mut().unwrap().name = Some("other".into()));
         assert_eq!(
             compared(&elsewhere),
-            RegistrationState::Elsewhere { points_at: "registry/other".into() }
+            RegistrationState::OtherService { points_at: "registry/other".into() }
         );
         let local = with(&|spec| spec.service = None);
         assert_eq!(
             compared(&local),
-            RegistrationState::Elsewhere { points_at: "kube-apiserver itself".into() }
+            RegistrationState::OtherService { points_at: "kube-apiserver itself".into() }
         );
         let insecure = with(&|spec| spec.insecure_skip_tls_verify = Some(true));
         assert_eq!(compared(&insecure), RegistrationState::Insecure);
         assert_eq!(
-            compare(Some(&object("")), &ours(), b"", Fit::AtLeast),
+            compare(Some(&object("")), &ours(), b"", BundleMatch::Superset),
             RegistrationState::NoBundle
         );
     }

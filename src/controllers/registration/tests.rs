@@ -1,6 +1,7 @@
-//! The caBundle of an APIService that others change, over a control plane in memory.
+//! The caBundle of an APIService that other clients change, with a control plane in memory.
 //!
-//! Events are handled in order, so that what was not done about one is known when the next has been handled.
+//! The controller handles events in order. When it has handled one, it has skipped the earlier ones
+//! that it did not react to.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,13 +16,13 @@ use super::*;
 
 const NAME: &str = "v1.image.openshift.io";
 
-/// The one APIService of a cluster, as an API server keeps it.
+/// A control plane with one APIService.
 #[derive(Default)]
 struct Plane {
     object: Option<Value>,
     version: u64,
     watchers: Vec<mpsc::UnboundedSender<String>>,
-    /// The method and the answer that come instead of every answer.
+    /// A method, and the status code of all responses to it.
     refusal: Option<(Method, StatusCode)>,
     patches: usize,
     refused: usize,
@@ -58,7 +59,7 @@ impl Plane {
                 return (StatusCode::CONFLICT, status(409));
             }
         }
-        assert_eq!(patch["spec"].as_object().unwrap().len(), 1, "nothing else is changed");
+        assert_eq!(patch["spec"].as_object().unwrap().len(), 1, "the patch changes caBundle only");
         object["spec"]["caBundle"] = patch["spec"]["caBundle"].clone();
         self.put(object);
         (StatusCode::OK, self.object.clone().unwrap())
@@ -66,7 +67,10 @@ impl Plane {
 }
 
 fn status(code: u16) -> Value {
-    json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": "it says no", "reason": "x", "code": code})
+    json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure",
+        "message": "refused by the test", "reason": "x", "code": code,
+    })
 }
 
 fn api_service(uid: &str, service: &str) -> Value {
@@ -75,7 +79,8 @@ fn api_service(uid: &str, service: &str) -> Value {
         "kind": "APIService",
         "metadata": {"name": NAME, "uid": uid},
         "spec": {
-            "group": "image.openshift.io", "version": "v1", "groupPriorityMinimum": 9900, "versionPriority": 15,
+            "group": "image.openshift.io", "version": "v1",
+            "groupPriorityMinimum": 9900, "versionPriority": 15,
             "service": {"namespace": "registry", "name": service, "port": 443},
         },
     })
@@ -141,24 +146,24 @@ fn answer(plane: &Mutex<Plane>, parts: &http::request::Parts, body: &[u8]) -> Re
     Response::builder().status(code).body(Body::from(serde_json::to_vec(&answer).unwrap())).unwrap()
 }
 
-/// A server that keeps its registration.
-struct Kept {
+/// A running controller with its control plane.
+struct Fixture {
     plane: Arc<Mutex<Plane>>,
     bundle: watch::Sender<Bytes>,
     task: JoinHandle<()>,
 }
 
-impl Kept {
+impl Fixture {
     fn start(plane: Plane, bundle: &str) -> Self {
         let plane = Arc::new(Mutex::new(plane));
         let bundle = watch::Sender::new(Bytes::from(bundle.to_owned()));
         let service = ServiceReference { namespace: "registry".into(), name: "images".into() };
         let (name, client) = (NAME.to_owned(), client(&plane));
         let short = Duration::from_millis(20);
-        let pauses = Pauses { first: short, last: short, peace: PAUSES.peace };
+        let delays = WriteDelays { first: short, longest: short, stable: DELAYS.stable };
         let mut registration =
-            RegistrationController { client, name, service, bundle: bundle.subscribe(), pauses };
-        let task = tokio::spawn(async move { registration.keep().await });
+            RegistrationController { client, name, service, bundle: bundle.subscribe(), delays };
+        let task = tokio::spawn(async move { registration.follow().await });
         Self { plane, bundle, task }
     }
 
@@ -173,7 +178,7 @@ impl Kept {
         String::from_utf8(bytes.unwrap_or_default().0).unwrap()
     }
 
-    /// What somebody else writes.
+    /// Sets caBundle, as another client does.
     fn set(&self, ca_bundle: &str) {
         self.plane(|plane| {
             let mut object = plane.object.clone().unwrap();
@@ -193,7 +198,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for Fixture {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -206,76 +211,84 @@ fn with(object: Value) -> Plane {
 }
 
 #[tokio::test]
-async fn an_apiservice_is_waited_for_filled_mended_and_never_made() {
+async fn a_late_or_reset_apiservice_gets_the_ca_and_none_is_created() {
     let ours = ca("ours");
-    let kept = Kept::start(Plane::default(), &ours);
-    kept.until("it is looked for", |kept| kept.plane(|plane| plane.watchers.len() == 1)).await;
-    kept.plane(|plane| plane.put(api_service("1", "images")));
-    kept.until("a new APIService is filled", |kept| kept.ca_bundle() == ours).await;
-    for reset in [String::new(), ca("other"), "rubbish".into()] {
-        kept.set(&reset);
-        kept.until("a reset is mended", |kept| kept.ca_bundle() == ours).await;
+    let fixture = Fixture::start(Plane::default(), &ours);
+    fixture
+        .until("it is watched", |fixture| fixture.plane(|plane| plane.watchers.len() == 1))
+        .await;
+    fixture.plane(|plane| plane.put(api_service("1", "images")));
+    fixture.until("a new APIService gets the CA", |fixture| fixture.ca_bundle() == ours).await;
+    for reset in [String::new(), ca("other"), "garbage".into()] {
+        fixture.set(&reset);
+        fixture.until("the CA is written again", |fixture| fixture.ca_bundle() == ours).await;
     }
-    kept.plane(Plane::delete);
-    kept.plane(|plane| plane.put(api_service("2", "images")));
-    kept.until("the next one is filled", |kept| kept.ca_bundle() == ours).await;
-    kept.plane(|plane| assert_eq!((plane.patches, &plane.others), (5, &vec![])));
+    fixture.plane(Plane::delete);
+    fixture.plane(|plane| plane.put(api_service("2", "images")));
+    fixture.until("the next one gets the CA", |fixture| fixture.ca_bundle() == ours).await;
+    fixture.plane(|plane| assert_eq!((plane.patches, &plane.others), (5, &vec![])));
 }
 
 #[tokio::test]
-async fn additions_of_others_stay_until_our_list_changes() {
+async fn added_cas_stay_until_the_own_cas_change() {
     let (old, new, more) = (ca("old"), ca("new"), ca("more"));
-    let kept = Kept::start(with(api_service("1", "images")), &old);
-    kept.until("it is filled", |kept| kept.ca_bundle() == old).await;
-    kept.set(&format!("{more}{old}"));
-    kept.set(&more);
-    kept.until("only the loss is mended", |kept| kept.ca_bundle() == old).await;
-    assert_eq!(kept.plane(|plane| plane.patches), 2);
-    kept.bundle.send_replace(Bytes::from(format!("{new}{old}")));
-    kept.until("a new CA is added", |kept| kept.ca_bundle() == format!("{new}{old}")).await;
-    kept.bundle.send_replace(Bytes::from(new.clone()));
-    kept.until("a former CA is taken out", |kept| kept.ca_bundle() == new).await;
+    let fixture = Fixture::start(with(api_service("1", "images")), &old);
+    fixture.until("it gets the CA", |fixture| fixture.ca_bundle() == old).await;
+    fixture.set(&format!("{more}{old}"));
+    fixture.set(&more);
+    fixture.until("only the removal is reverted", |fixture| fixture.ca_bundle() == old).await;
+    assert_eq!(fixture.plane(|plane| plane.patches), 2);
+    fixture.bundle.send_replace(Bytes::from(format!("{new}{old}")));
+    fixture
+        .until("a new CA is added", |fixture| fixture.ca_bundle() == format!("{new}{old}"))
+        .await;
+    fixture.bundle.send_replace(Bytes::from(new.clone()));
+    fixture.until("a former CA is removed", |fixture| fixture.ca_bundle() == new).await;
 }
 
 #[test]
-fn those_who_undo_each_others_changes_slow_down_to_one_a_minute() {
+fn overwritten_writes_slow_down_to_one_a_minute() {
     let begin = Instant::now();
-    let mut patience = Patience::new(PAUSES, begin);
-    let pause_after = |patience: &mut Patience, idle: Duration| {
-        let now = patience.not_before + idle;
-        patience.changed(now);
-        (patience.not_before - now).as_secs()
+    let mut limiter = WriteLimiter::new(DELAYS, begin);
+    let delay_after = |limiter: &mut WriteLimiter, idle: Duration| {
+        let now = limiter.not_before + idle;
+        limiter.record_write(now);
+        (limiter.not_before - now).as_secs()
     };
-    let pauses = [(); 9].map(|()| pause_after(&mut patience, Duration::ZERO));
-    assert_eq!(pauses, [0, 1, 2, 4, 8, 16, 32, 60, 60]);
-    assert_eq!(pause_after(&mut patience, PAUSES.peace), 0);
+    let delays = [(); 9].map(|()| delay_after(&mut limiter, Duration::ZERO));
+    assert_eq!(delays, [0, 1, 2, 4, 8, 16, 32, 60, 60]);
+    assert_eq!(delay_after(&mut limiter, DELAYS.stable), 0);
 }
 
 #[tokio::test]
-async fn foreign_or_insecure_api_service_is_left_alone() {
+async fn foreign_or_insecure_api_service_is_not_changed() {
     let ours = ca("ours");
-    let kept = Kept::start(with(api_service("1", "others")), &ours);
+    let fixture = Fixture::start(with(api_service("1", "others")), &ours);
     let mut insecure = api_service("1", "images");
     insecure["spec"]["insecureSkipTLSVerify"] = json!(true);
-    kept.until("it is followed", |kept| kept.plane(|plane| plane.watchers.len() == 1)).await;
-    kept.plane(|plane| plane.put(insecure));
-    kept.plane(|plane| plane.put(api_service("1", "images")));
-    kept.until("it is filled", |kept| kept.ca_bundle() == ours).await;
-    assert_eq!(kept.plane(|plane| plane.patches), 1);
+    fixture
+        .until("it is watched", |fixture| fixture.plane(|plane| plane.watchers.len() == 1))
+        .await;
+    fixture.plane(|plane| plane.put(insecure));
+    fixture.plane(|plane| plane.put(api_service("1", "images")));
+    fixture.until("it gets the CA", |fixture| fixture.ca_bundle() == ours).await;
+    assert_eq!(fixture.plane(|plane| plane.patches), 1);
 }
 
 #[tokio::test]
-async fn without_a_ca_nothing_is_written_until_there_is_one() {
-    let kept = Kept::start(with(api_service("1", "images")), "");
-    kept.until("it is followed", |kept| kept.plane(|plane| plane.watchers.len() == 1)).await;
+async fn nothing_is_written_before_the_ca_is_known() {
+    let fixture = Fixture::start(with(api_service("1", "images")), "");
+    fixture
+        .until("it is watched", |fixture| fixture.plane(|plane| plane.watchers.len() == 1))
+        .await;
     let ours = ca("ours");
-    kept.bundle.send_replace(Bytes::from(ours.clone()));
-    kept.until("it is filled", |kept| kept.ca_bundle() == ours).await;
-    assert_eq!(kept.plane(|plane| plane.patches), 1);
+    fixture.bundle.send_replace(Bytes::from(ours.clone()));
+    fixture.until("it gets the CA", |fixture| fixture.ca_bundle() == ours).await;
+    assert_eq!(fixture.plane(|plane| plane.patches), 1);
 }
 
 #[tokio::test]
-async fn refusals_are_tried_again() {
+async fn failed_writes_and_watches_are_retried() {
     let ours = ca("ours");
     let codes = [
         StatusCode::FORBIDDEN,
@@ -288,21 +301,21 @@ async fn refusals_are_tried_again() {
     {
         let mut plane = with(api_service("1", "images"));
         plane.refusal = Some((method, code));
-        let kept = Kept::start(plane, &ours);
-        kept.until("it is tried", |kept| kept.plane(|plane| plane.refused > 0)).await;
-        assert_eq!(kept.ca_bundle(), "");
-        kept.plane(|plane| plane.refusal = None);
-        kept.until("it is filled", |kept| kept.ca_bundle() == ours).await;
+        let fixture = Fixture::start(plane, &ours);
+        fixture.until("it is tried", |fixture| fixture.plane(|plane| plane.refused > 0)).await;
+        assert_eq!(fixture.ca_bundle(), "");
+        fixture.plane(|plane| plane.refusal = None);
+        fixture.until("it gets the CA", |fixture| fixture.ca_bundle() == ours).await;
     }
 }
 
 #[tokio::test]
-async fn what_was_replaced_meanwhile_is_not_changed() {
+async fn a_replaced_api_service_is_not_changed() {
     let ours = ca("ours");
-    let kept = Kept::start(with(api_service("1", "images")), &ours);
-    kept.until("it is filled", |kept| kept.ca_bundle() == ours).await;
-    // Reset, and replaced by an object that is somebody else's before the reset is even seen.
-    kept.plane(|plane| {
+    let fixture = Fixture::start(with(api_service("1", "images")), &ours);
+    fixture.until("it gets the CA", |fixture| fixture.ca_bundle() == ours).await;
+    // The reset object is replaced by one for another Service before the controller sees the reset.
+    fixture.plane(|plane| {
         let mut reset = plane.object.clone().unwrap();
         reset["spec"]["caBundle"] = Value::Null;
         plane.put(reset);
@@ -310,6 +323,6 @@ async fn what_was_replaced_meanwhile_is_not_changed() {
         plane.put(api_service("2", "others"));
         plane.put(api_service("2", "images"));
     });
-    kept.until("the last one is filled", |kept| kept.ca_bundle() == ours).await;
-    kept.plane(|plane| assert_eq!(plane.object.as_ref().unwrap()["metadata"]["uid"], "2"));
+    fixture.until("the last one gets the CA", |fixture| fixture.ca_bundle() == ours).await;
+    fixture.plane(|plane| assert_eq!(plane.object.as_ref().unwrap()["metadata"]["uid"], "2"));
 }
