@@ -1,7 +1,7 @@
 //! The serving certificate, and its replacement at run time.
 //!
-//! DataLocations are looked at on a timer: volumes of Secrets swap a symlink, which file watching
-//! misses. A pair that cannot serve never replaces one that can.
+//! Files are read on a timer, because a volume of a Secret replaces a symbolic link, which file
+//! watches miss. An invalid pair never replaces a valid one.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -78,7 +78,7 @@ pub enum CertificateError {
     /// The CA cannot sign. It is not replaced automatically, because clients trust it.
     #[error(
         "the CA in {certificate} cannot sign: {reason}; restore {key}, or remove both to have a new CA created, in \
-         which case the current pair stays in use for a week while clients learn the new CA"
+         which case the current pair stays in use for a week while clients reload the CAs"
     )]
     UnusableCa {
         /// The certificate file of the CA.

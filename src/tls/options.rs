@@ -22,13 +22,13 @@ const MAX_NAME_LENGTH: usize = 253;
 pub struct Options {
     /// Serving certificate with its intermediates (PEM), read again every minute.
     ///
-    /// If not set, the server creates and renews a certificate of its self_managed: see --cert-dir.
+    /// If not set, the server creates and renews a certificate of its own: see --cert-dir.
     #[arg(long, value_name = "FILE")]
     pub tls_cert_file: Option<PathBuf>,
     /// Private key of --tls-cert-file (PEM), read again every minute.
     #[arg(long, value_name = "FILE")]
     pub tls_private_key_file: Option<PathBuf>,
-    /// CertificateFolder for the CA and the certificate that the server creates itself.
+    /// Folder for the CA and the certificate that the server creates itself.
     ///
     /// The files are ca.crt, ca.key, apiserver.crt and apiserver.key. Not used with
     /// --tls-cert-file.
@@ -47,7 +47,7 @@ pub struct Options {
     /// Namespace of the Service in front of this server.
     #[arg(long, value_name = "NAMESPACE")]
     pub service_namespace: Option<String>,
-    /// Write the server's self_managed CA into spec.caBundle of its APIService.
+    /// Write the server's own CA into spec.caBundle of its APIService.
     ///
     /// The server writes it again if it is reset, and never creates the APIService.
     #[arg(long, value_name = "BOOL", default_value_t = false, default_missing_value = "true", num_args = 0..=1,
@@ -99,7 +99,7 @@ pub enum FlagError {
     },
     /// A flag requires a control plane.
     #[error(
-        "{flag} needs a control plane: give --kubeconfig, or run in a pod with a service account"
+        "{flag} needs a control plane: set --kubeconfig, or run in a pod with a service account"
     )]
     NoControlPlane {
         /// The flag.
@@ -206,8 +206,9 @@ const BOTH: &str = "a Service has a name and a namespace";
 const TWO_PAIRS: &str = "there is one serving pair, either in files or in the Secret";
 const OWN_SERVICE_ONLY: &str =
     "only the APIService that points at this server's own Service is changed";
-const FOREIGN_CA: &str = "this server does not know the CA of the files; let their issuer set spec.caBundle, as \
-                          cert-manager does with the annotation cert-manager.io/inject-ca-from";
+const FOREIGN_CA: &str = "this server does not know the CA of the files; let their issuer set \
+                          spec.caBundle, as cert-manager does with the annotation \
+                          cert-manager.io/inject-ca-from";
 
 fn incomplete(given: &'static str, missing: &'static str, why: &'static str) -> FlagError {
     FlagError::Incomplete { given, missing, why }

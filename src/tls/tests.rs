@@ -220,7 +220,7 @@ async fn secret_and_injection_need_a_control_plane() {
             .to_string();
         let name = flag.split('=').next().unwrap();
         assert!(
-            error.starts_with(&format!("{name} needs a control plane: give --kubeconfig")),
+            error.starts_with(&format!("{name} needs a control plane: set --kubeconfig")),
             "{error}"
         );
     }

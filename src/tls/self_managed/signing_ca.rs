@@ -59,7 +59,7 @@ pub(super) fn find(
     }
     let public = key.subject_public_key_info();
     match trusted.iter().find(|each| has_key(each, &public)) {
-        None => CaState::Unusable("its key belongs to none of the certificates there".to_owned()),
+        None => CaState::Unusable("its key belongs to none of its certificates".to_owned()),
         Some(certificate) => usable(certificate, key)
             .map_or_else(CaState::Unusable, |ca| CaState::Usable(Box::new(ca))),
     }
